@@ -157,18 +157,18 @@ function logarithmSeries(fixed: Fixed, { shift, top, bottom }: Reduced): Fractio
   return fixed.multiply(z, fixed.add(factor, fixed.multiply(factor, rest)))
 }
 
-/** R = A · ±fraction · 2^exponent, inexact. */
-function setProduct(
-  c: Context,
-  f: FunctionBuilder,
-  state: I32,
-  fixed: Fixed,
-  sign: I32,
-  value: Fraction,
-  exponent: I32,
-): void {
+/** A factor: ±fraction · 2^exponent. */
+interface Factor {
+  readonly sign: I32
+  readonly fraction: Fraction
+  readonly exponent: I32
+}
+
+/** R = A · factor, inexact. */
+function setProduct(c: Context, f: FunctionBuilder, state: I32, fixed: Fixed, factor: Factor): void {
+  const { sign, fraction, exponent } = factor
   const a = new Slot(f, state, SLOT_A)
-  const product = fixed.multiply({ high: a.significand, low: I64.of(0) }, value)
+  const product = fixed.multiply({ high: a.significand, low: I64.of(0) }, fraction)
   const low = product.low.or(1)
   f.call(setNormalised(c), state, a.sign.xor(sign), a.exponent.add(exponent), product.high, low)
 }
@@ -222,14 +222,18 @@ function multiplyByLogarithm(c: Context): SharedFunction {
     f.set(reduced.shift, shift)
     const series = fixed.let(logarithmSeries(fixed, reduced))
     f.if(k.get.eqz(), () => {
-      setProduct(c, f, state, fixed, reduced.sign.get, series, I32.of(2).sub(shift))
+      setProduct(c, f, state, fixed, {
+        sign: reduced.sign.get,
+        fraction: series,
+        exponent: I32.of(2).sub(shift),
+      })
       f.return()
     })
     // |k| ± the series, with 16 bits before the point.
     const part = fixed.shiftRight(series, f.let(shift.add(14)))
     const base = { high: f.let(magnitude.toI64U().shl(48)), low: I64.of(0) }
     const sum = fixed.choose(signK.eq(reduced.sign.get), fixed.add(base, part), fixed.subtract(base, part))
-    setProduct(c, f, state, fixed, signK, sum, I32.of(16))
+    setProduct(c, f, state, fixed, { sign: signK, fraction: sum, exponent: I32.of(16) })
   })
 }
 
@@ -258,7 +262,11 @@ function multiplyByLogarithmNearOne(c: Context): SharedFunction {
         setWide(f, reduced.bottom, fixed.add(fixed.shiftRight(x, f.let(I32.of(1).sub(exponent))), ONE_HALF))
       },
     )
-    setProduct(c, f, state, fixed, sign, fixed.let(logarithmSeries(fixed, reduced)), I32.of(2).sub(reduced.shift.get))
+    setProduct(c, f, state, fixed, {
+      sign,
+      fraction: fixed.let(logarithmSeries(fixed, reduced)),
+      exponent: I32.of(2).sub(reduced.shift.get),
+    })
   })
 }
 

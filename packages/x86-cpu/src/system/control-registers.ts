@@ -217,7 +217,7 @@ const lmsw: Handler = (s, record, form) => {
 
 // @isa: complete   0F 01 /4   SMSW   "SDM vol. 2B, SMSW"
 const smsw: Handler = (s, record, form) => {
-  writeOperand(s, record, form, 0, s.get(S_CR0), 0, isMemory(form, 0) ? 2 : sizeOf(form, 0))
+  writeOperand(s, record, form, 0, s.get(S_CR0), isMemory(form, 0) ? 2 : sizeOf(form, 0))
   return STATUS_DONE
 }
 

@@ -255,7 +255,7 @@ function toTask(s: System, record: number, kind: number): number {
   if (d.dpl < s.cpl || d.dpl < (d.selector & 3)) s.raise(VECTOR_GP, error)
   if (!d.present) s.raise(VECTOR_NP, error)
   s.nextRip(record)
-  return switchTask(s, isGate ? d.gateSelector : d.selector, kind, s.lo, false, 0)
+  return switchTask(s, { selector: isGate ? d.gateSelector : d.selector, kind, returnIp: s.lo })
 }
 
 export const farHandlers: Readonly<Record<string, Handler>> = { JMPF: jumpFar, CALLF: callFar }

@@ -179,7 +179,13 @@ function throughIdt(s: System, what: Delivery): void {
   readGate(s, what)
   const type = gate.type
   if (type === SYSTEM_TASK_GATE) {
-    switchTask(s, gate.gateSelector, TASK_INTERRUPT, what.returnLo, what.hasError, what.errorCode, what.resume)
+    switchTask(s, {
+      selector: gate.gateSelector,
+      kind: TASK_INTERRUPT,
+      returnIp: what.returnLo,
+      errorCode: what.hasError ? what.errorCode : undefined,
+      resume: what.resume,
+    })
     return
   }
   const selector = gate.gateSelector

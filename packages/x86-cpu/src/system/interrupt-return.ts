@@ -96,7 +96,7 @@ function returnProtected(s: System, record: number, size: number): number {
     if (s.longMode) s.raise(VECTOR_GP, 0)
     const link = s.readSystem(s.segmentField(TR, SEG_BASE), 0, 2)
     s.nextRip(record)
-    return switchTask(s, link, TASK_IRET, s.lo, false, 0)
+    return switchTask(s, { selector: link, kind: TASK_IRET, returnIp: s.lo })
   }
   const { frameLo, frameHi } = s
   const { mode64 } = s

@@ -83,18 +83,17 @@ export function readOperand(s: System, record: number, form: Form, i: number, si
   return s.lo
 }
 
-/** Writes operand `i` as the instruction's last act: memory, or a register of the operand's size. */
+/** Writes 32 bits to operand `i`, zero-extended, as the instruction's last act: memory, or a register of the operand's size. */
 export function writeOperand(
   s: System,
   record: number,
   form: Form,
   i: number,
-  lo: number,
-  hi = 0,
+  value: number,
   size: number = sizeOf(form, i),
 ): void {
   if (isMemory(form, i)) {
-    s.write(s.get(S_EA), s.get(S_EA + 4), size, lo, hi, 0)
+    s.write(s.get(S_EA), s.get(S_EA + 4), size, value, 0, 0)
     s.commit()
-  } else s.writeRegister(registerOffset(s, record, i), size, lo, hi)
+  } else s.writeRegister(registerOffset(s, record, i), size, value, 0)
 }

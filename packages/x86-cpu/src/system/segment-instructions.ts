@@ -108,7 +108,7 @@ const movToSegment: Handler = (s, record, form) => {
 // @isa: complete   8C /r   MOV r/m, Sreg   "SDM vol. 2B, MOV"
 const movFromSegment: Handler = (s, record, form) => {
   const selector = s.get(registerOffset(s, record, 1) + SEG_SELECTOR)
-  writeOperand(s, record, form, 0, selector, 0, isMemory(form, 0) ? 2 : sizeOf(form, 0))
+  writeOperand(s, record, form, 0, selector, isMemory(form, 0) ? 2 : sizeOf(form, 0))
   return STATUS_DONE
 }
 
@@ -235,7 +235,7 @@ const arpl: Handler = (s, record, form) => {
   const raise = (destination & 3) < source
   if (raise) {
     if (isMemory(form, 0)) requireWritable(s, segmentOf(s, record))
-    writeOperand(s, record, form, 0, (destination & 0xfffc) | source, 0, 2)
+    writeOperand(s, record, form, 0, (destination & 0xfffc) | source, 2)
   }
   setZero(s, raise)
   return STATUS_DONE
@@ -292,7 +292,7 @@ const ltr: Handler = (s, record, form) => {
 function storeSystemSelector(segment: number): Handler {
   return (s, record, form) => {
     const size = isMemory(form, 0) ? 2 : sizeOf(form, 0)
-    writeOperand(s, record, form, 0, s.segmentField(segment, SEG_SELECTOR), 0, size)
+    writeOperand(s, record, form, 0, s.segmentField(segment, SEG_SELECTOR), size)
     return STATUS_DONE
   }
 }

@@ -122,36 +122,50 @@ const selectors = new Uint16Array(6)
 const SAVED_BYTES = 0x340
 const saved = new Uint8Array(SAVED_BYTES)
 
+/** A task switch, and what of the old task it saves. */
+export interface TaskSwitch {
+  /** Selector of the new task's TSS. */
+  readonly selector: number
+  /** `TASK_*`. */
+  readonly kind: number
+  /** EIP that the old task resumes at. */
+  readonly returnIp: number
+  /** Error code to push on the new task's stack; absent, there is none. */
+  readonly errorCode?: number | undefined
+  /** RF in the saved EFLAGS is set. */
+  readonly resume?: boolean
+}
+
+/** The fields of a TSS that a task is loaded from, beside registers and selectors. */
+interface NewTask {
+  readonly cr3: number
+  readonly ip: number
+  readonly flags: number
+  readonly ldt: number
+  /** The TSS has 32 bits. */
+  readonly wide: boolean
+}
+
 /**
- * Switches to the task whose TSS `selector` names.
+ * Switches to another task.
  *
  * Runs in logged passes only: the switch reads with the new task's page tables after it has written with the old one's,
  * and only the log can take all of it back. What goes wrong after the new task's registers are loaded is an exception
  * *in the new task*: the switch has then retired, and `afterInstruction` hands the exception out.
  *
  * Source: SDM vol. 3A, "Task Switching".
- *
- * @param returnIp - EIP that the old task resumes at
- * @param resume - RF in the saved EFLAGS is set
  */
-export function switchTask(
-  s: System,
-  selector: number,
-  kind: number,
-  returnIp: number,
-  hasError: boolean,
-  errorCode: number,
-  resume = false,
-): number {
+export function switchTask(s: System, change: TaskSwitch): number {
+  const { selector, kind, errorCode } = change
   if (s.get(S_LOGGED) !== 1) s.abandon(STATUS_RESTART)
   const stepping = (s.get(S_EFLAGS) & FLAG_TF) !== 0
   const layout = checkTss(s, selector, kind)
   const base = tss.base
   const wide = layout === TSS32
   // Everything is read before anything is written.
-  const newCr3 = wide ? s.readSystem((base + 0x1c) >>> 0, 0, 4) : 0
-  const newIp = s.readSystem((base + layout.ip) >>> 0, 0, layout.size)
-  const newFlags = s.readSystem((base + layout.flags) >>> 0, 0, layout.size)
+  const cr3 = wide ? s.readSystem((base + 0x1c) >>> 0, 0, 4) : 0
+  const ip = s.readSystem((base + layout.ip) >>> 0, 0, layout.size)
+  const flags = s.readSystem((base + layout.flags) >>> 0, 0, layout.size)
   for (let i = 0; i < 8; i++) {
     registers[i] = s.readSystem((base + layout.registers + i * layout.size) >>> 0, 0, layout.size)
   }
@@ -159,12 +173,12 @@ export function switchTask(
   for (let i = 0; i < layout.segmentCount; i++) {
     selectors[i] = s.readSystem((base + layout.segments + i * layout.segmentStride) >>> 0, 0, 2)
   }
-  const newLdt = s.readSystem((base + layout.ldt) >>> 0, 0, 2)
+  const ldt = s.readSystem((base + layout.ldt) >>> 0, 0, 2)
   const trap = wide && (s.readSystem((base + 0x64) >>> 0, 0, 2) & 1) !== 0
 
   const oldSelector = s.segmentField(TR, SEG_SELECTOR)
   if (kind === TASK_JUMP || kind === TASK_IRET) setBusy(s, oldSelector, oldTss, false)
-  saveOldTask(s, kind, returnIp, resume)
+  saveOldTask(s, change)
   if (kind === TASK_CALL || kind === TASK_INTERRUPT) s.writeSystem(base, 0, 2, oldSelector)
   if (kind !== TASK_IRET) {
     tss.high |= TSS_BUSY_BIT << 8
@@ -174,8 +188,8 @@ export function switchTask(
 
   saved.set(s.u8.subarray(0, SAVED_BYTES))
   try {
-    loadNewTask(s, kind, newCr3, newIp, newFlags, newLdt, wide)
-    if (hasError) pushError(s, layout.size, errorCode)
+    loadNewTask(s, kind, { cr3, ip, flags, ldt, wide })
+    if (errorCode !== undefined) pushError(s, layout.size, errorCode)
   } catch (error) {
     if (!(error instanceof Abandon)) throw error
     if (error.status !== STATUS_FAULT) {
@@ -229,7 +243,7 @@ function setBusy(s: System, selector: number, d: Descriptor, busy: boolean): voi
   queueTypeByte(s, d)
 }
 
-function saveOldTask(s: System, kind: number, returnIp: number, resume: boolean): void {
+function saveOldTask(s: System, { kind, returnIp, resume = false }: TaskSwitch): void {
   const wide = (s.attributes(TR) & ATTR_TYPE) >= SYSTEM_TSS
   const layout = wide ? TSS32 : TSS16
   const base = s.segmentField(TR, SEG_BASE)
@@ -248,23 +262,16 @@ function saveOldTask(s: System, kind: number, returnIp: number, resume: boolean)
   }
 }
 
-function loadNewTask(
-  s: System,
-  kind: number,
-  newCr3: number,
-  newIp: number,
-  newFlags: number,
-  newLdt: number,
-  wide: boolean,
-): void {
+function loadNewTask(s: System, kind: number, task: NewTask): void {
+  const { cr3, ip, ldt, wide } = task
   setSegmentFrom(s, TR, tss.selector, tss)
   s.set(S_CR0, s.get(S_CR0) | CR0_TS)
   // Breakpoints of the old task alone go with it.
   s.set(DR7, s.get(DR7) & ~DR7_LOCAL)
-  let flags = newFlags
+  let { flags } = task
   if (kind === TASK_CALL || kind === TASK_INTERRUPT) flags |= FLAG_NT
   s.cpu.setRflags((flags & s.cpu.processor.rflags) | FLAG_FIXED)
-  s.set64(S_RIP, newIp, 0)
+  s.set64(S_RIP, ip, 0)
   // A 16-bit TSS leaves the upper halves of the registers.
   for (let i = 0; i < 8; i++) s.setGpr(i, wide ? 4 : 2, registers[i] as number)
   // Until each is loaded for good, selectors are there and segments are not. The privilege level is the new CS's.
@@ -273,25 +280,25 @@ function loadNewTask(
   for (let i = 0; i < 6; i++) {
     setSegment(s, i, selectors[i] as number, 0, 0, 0, i === SS ? level << ATTR_DPL_SHIFT : 0)
   }
-  setNullLdt(s, newLdt)
+  setNullLdt(s, ldt)
   if (wide && (s.get(S_CR0) & CR0_PG) !== 0) {
-    if (usesPdptes(s)) loadPageDirectoryPointers(s, newCr3)
-    s.set64(S_CR3, newCr3, 0)
+    if (usesPdptes(s)) loadPageDirectoryPointers(s, cr3)
+    s.set64(S_CR3, cr3, 0)
     s.host.controlChanged()
     s.cpu.flushTlb(false)
   }
   s.cpu.modeChanged()
 
-  loadLdt(s, newLdt)
+  loadLdt(s, ldt)
   if (v86) {
     for (let i = 0; i < 6; i++) setV86Segment(s, i, selectors[i] as number)
     s.cpu.modeChanged()
-    if (newIp > 0xffff) s.raise(VECTOR_GP, 0)
+    if (ip > 0xffff) s.raise(VECTOR_GP, 0)
     return
   }
   loadStack(s, level)
   for (const segment of DATA_SEGMENTS) loadData(s, segment, level)
-  loadCode(s, level, newIp)
+  loadCode(s, level, ip)
 }
 
 /** ES, DS, FS, GS. */
