@@ -6,6 +6,8 @@ interface MsrRule {
   readonly last: number
   /** One of these features is enough. */
   readonly anyOf: readonly string[]
+  /** Features of later processors, which have them no longer. */
+  readonly noneOf?: readonly string[]
   /** Whose processors have them; both unless given. */
   readonly vendor?: CpuModel['vendor']
 }
@@ -13,20 +15,26 @@ interface MsrRule {
 const INTEL = 'GenuineIntel'
 const AMD = 'AuthenticAMD'
 
-/** Source: Intel SDM vol. 4, "Architectural MSRs", column "Architectural MSR Availability"; AMD APM vol. 2, appendix A. */
+/**
+ * Source: Intel SDM vol. 4, "Architectural MSRs", column "Architectural MSR Availability", and "MSRs in Processors Based on
+ * Intel Core Microarchitecture" for those that no later processor has (2AH, CDH, 11EH); AMD APM vol. 2, appendix A.
+ */
 const RULES: readonly MsrRule[] = [
   { first: 0, last: 1, anyOf: ['MCE'], vendor: INTEL },
   { first: 6, last: 6, anyOf: ['MONITOR'], vendor: INTEL },
   { first: 0x10, last: 0x10, anyOf: ['TSC'] },
   { first: 0x17, last: 0x17, anyOf: ['APIC_BASE'], vendor: INTEL },
   { first: 0x1b, last: 0x1b, anyOf: ['APIC_BASE'] },
+  { first: 0x2a, last: 0x2a, anyOf: ['SSSE3'], noneOf: ['SSE4_2'], vendor: INTEL },
   { first: 0x3b, last: 0x3b, anyOf: ['TSC_ADJUST'] },
   { first: 0x79, last: 0x79, anyOf: ['APIC_BASE'], vendor: INTEL },
   { first: 0x8b, last: 0x8b, anyOf: ['APIC_BASE'] },
+  { first: 0xcd, last: 0xcd, anyOf: ['SSSE3'], noneOf: ['SSE4_2'], vendor: INTEL },
   { first: 0xce, last: 0xce, anyOf: ['SSE4_2'], vendor: INTEL },
   { first: 0xe2, last: 0xe2, anyOf: ['MONITOR'], vendor: INTEL },
   { first: 0xfe, last: 0xfe, anyOf: ['MTRR'] },
   { first: 0x10a, last: 0x10a, anyOf: ['ARCH_CAPABILITIES'] },
+  { first: 0x11e, last: 0x11e, anyOf: ['SSSE3'], noneOf: ['SSE4_2'], vendor: INTEL },
   { first: 0x174, last: 0x176, anyOf: ['SEP'] },
   { first: 0x179, last: 0x17a, anyOf: ['MCA'] },
   { first: 0x1a0, last: 0x1a0, anyOf: ['SSE2'], vendor: INTEL },
@@ -56,7 +64,8 @@ const RULES: readonly MsrRule[] = [
 export function absentMsrs({ vendor, features }: CpuModel): ReadonlySet<number> {
   const absent = new Set<number>()
   for (const rule of RULES) {
-    if (rule.anyOf.some((name) => features.has(name)) && (rule.vendor ?? vendor) === vendor) continue
+    const has = (name: string): boolean => features.has(name)
+    if (rule.anyOf.some(has) && rule.noneOf?.some(has) !== true && (rule.vendor ?? vendor) === vendor) continue
     for (let index = rule.first; index <= rule.last; index++) absent.add(index)
   }
   return absent

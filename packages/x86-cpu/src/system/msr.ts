@@ -52,14 +52,20 @@ const IA32_P5_MC_TYPE = 1
 const IA32_MONITOR_FILTER_SIZE = 6
 const IA32_TIME_STAMP_COUNTER = 0x10
 const IA32_PLATFORM_ID = 0x17
+/** How the processor was configured at power-on. */
+const EBL_CR_POWERON = 0x2a
 export const IA32_TSC_ADJUST = 0x3b
 const IA32_BIOS_UPDT_TRIG = 0x79
 export const IA32_BIOS_SIGN_ID = 0x8b
+/** The speed of the front-side bus. */
+const FSB_FREQ = 0xcd
 /** Ratios of the core's clock to the bus's, and what of them software may change. */
 const PLATFORM_INFO = 0xce
 /** How deep the package may sleep, and what demotes a request for that. */
 const PKG_CST_CONFIG_CONTROL = 0xe2
 const IA32_ARCH_CAPABILITIES = 0x10a
+/** The control register of the L2 cache. */
+const BBL_CR_CTL3 = 0x11e
 const IA32_SYSENTER_CS = 0x174
 const IA32_SYSENTER_ESP = 0x175
 const IA32_SYSENTER_EIP = 0x176
@@ -106,6 +112,9 @@ const INTERRUPT_PENDING = 0xc001_0055
  * | IA32_P5_MC_ADDR, IA32_P5_MC_TYPE | read-only: the bus cycle of a machine check | zero; writes are #GP(0) |
  * | IA32_MONITOR_FILTER_SIZE | R/W: firmware tells the size of monitored lines | zero; writes are ignored |
  * | IA32_SMBASE | read in SMM alone, where IA32_VMX_MISC bit 15 says so: that needs VMX | absent: #GP(0) |
+ * | MSR_EBL_CR_POWERON (Core) | R/W: error checks of the bus; read-only: bus ratio, APIC cluster | zero; writes are ignored |
+ * | MSR_FSB_FREQ (Core) | read-only: speed of the front-side bus, 000B for 267 MHz | 000B; writes are #GP(0) |
+ * | MSR_BBL_CR_CTL3 (Core) | bit 8 R/W: L2 enabled; read-only: bit 0 L2 there, bit 23 absent | 101H; writes are ignored |
  * | MSR_PLATFORM_INFO | ratios of clocks; bit 31: CPUID can be made to fault | zero; writes are #GP(0) |
  * | IA32_DEBUGCTL | R/W for what the processor has: here nothing | zero; else #GP(0) |
  * | IA32_XSS | R/W for the supervisor state that XSAVES manages: here none | zero; else #GP(0) |
@@ -143,6 +152,9 @@ const ARCH_CAPABILITIES =
   (1 << 27)
 /** IA32_ARCH_CAPABILITIES, high word: ITS_NO (62). */
 const ARCH_CAPABILITIES_HI = 1 << 30
+
+/** MSR_BBL_CR_CTL3: the L2 cache is there, and enabled. */
+const L2_ENABLED = (1 << 8) | (1 << 0)
 
 /** Bits of SYSCFG that exist: 17 to 22. */
 const SYSCFG_DEFINED = 0x7e_0000
@@ -209,10 +221,15 @@ export function readMsr(s: System, index: number): void {
     case IA32_MCG_CAP:
       give(s, MC_BANKS, 0)
       return
+    case BBL_CR_CTL3:
+      give(s, L2_ENABLED, 0)
+      return
     case IA32_P5_MC_ADDR:
     case IA32_P5_MC_TYPE:
     case IA32_MONITOR_FILTER_SIZE:
     case IA32_PLATFORM_ID:
+    case EBL_CR_POWERON:
+    case FSB_FREQ:
     case PLATFORM_INFO:
     case PKG_CST_CONFIG_CONTROL:
     case POWER_CTL:
@@ -312,6 +329,8 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
       return
     case IA32_BIOS_UPDT_TRIG:
     case IA32_MONITOR_FILTER_SIZE:
+    case EBL_CR_POWERON:
+    case BBL_CR_CTL3:
     case PKG_CST_CONFIG_CONTROL:
     case POWER_CTL:
     case NB_CFG:
@@ -326,6 +345,7 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     case IA32_P5_MC_ADDR:
     case IA32_P5_MC_TYPE:
     case IA32_PLATFORM_ID:
+    case FSB_FREQ:
     case PLATFORM_INFO:
       s.raise(VECTOR_GP, 0)
       break

@@ -190,7 +190,7 @@ describe('bits that a model lacks are reserved', () => {
 
   test.each([
     ['pentium', [0, 1]],
-    ['core2', [0, 1, 6]],
+    ['core2', [0, 1, 6, 0x2a, 0xcd]],
     ['opteron', []],
     ['max', [0, 1, 6, 0xce]],
     ['max,-mce,-mca', [6, 0xce]],
@@ -198,15 +198,32 @@ describe('bits that a model lacks are reserved', () => {
   ])('Intel’s MSRs that read as zero, on %s', (cpu, expected) => {
     const b = on(cpu)
     // IA32_SMBASE (9EH) comes with VMX.
-    const found = [0, 1, 6, 0x9e, 0xce].filter((index) => readable(b, index) && b.s.gpr(0) === 0 && b.s.gpr(2) === 0)
+    const found = [0, 1, 6, 0x2a, 0x9e, 0xcd, 0xce].filter(
+      (index) => readable(b, index) && b.s.gpr(0) === 0 && b.s.gpr(2) === 0,
+    )
     expect(found).toEqual(expected)
     const writable = expected.filter((index) => {
       b.s.setGpr(1, 4, index)
       b.s.setGpr(0, 4, 0x40)
       return b.outcome('WRMSR') === 'ok'
     })
-    expect(writable).toEqual(expected.filter((index) => index === 6))
+    expect(writable).toEqual(expected.filter((index) => index === 6 || index === 0x2a))
     for (const index of expected) expect([readable(b, index), b.s.gpr(0)]).toEqual([true, 0])
+  })
+
+  test.each([
+    ['pentium', undefined],
+    ['core2', 0x101],
+    ['opteron', undefined],
+    ['max', undefined],
+  ])('MSR_BBL_CR_CTL3 of %s says that the L2 cache is enabled, and stays as it is', (cpu, value) => {
+    const b = on(cpu)
+    expect(readable(b, 0x11e)).toBe(value !== undefined)
+    if (value === undefined) return
+    expect([b.s.gpr(0), b.s.gpr(2)]).toEqual([value, 0])
+    b.s.setGpr(0, 4, 0)
+    expect(b.outcome('WRMSR')).toBe('ok')
+    expect([readable(b, 0x11e), b.s.gpr(0)]).toEqual([true, value])
   })
 
   test('AMD keeps SYSCFG and HWCR; those of the northbridge are zero', () => {
