@@ -40,7 +40,7 @@ export interface RegionExits {
 export class RegionContext extends Context {
   protected readonly flagStore: RegionFlags
   protected readonly isCold = false
-  override readonly isExactInline = true
+  override readonly isSpecialised = true
   override readonly takesNormal = true
   readonly #builder: RegionBuilder
   readonly #exits: RegionExits

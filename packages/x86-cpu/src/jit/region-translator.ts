@@ -15,7 +15,7 @@ import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Label, LoadOp, Local, Value } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
 import type { Library } from '../semantics/library.ts'
-import { OP_UNIT, RECORD_BYTES, R_BASE, R_FUNCTION, R_INDEX, R_OP } from '../record.ts'
+import { OP_UNIT, RECORD_BYTES, R_FUNCTION, R_OP } from '../record.ts'
 import {
   MODE_64,
   SEG_BASE,
@@ -436,22 +436,9 @@ export class RegionTranslator {
     const { u16 } = memory
     const { record } = insn
     const state = f.param(0, 'i32').get
-    const operands = insn.source!.form.operands
-    const addressOnly = isAddressOnly(insn)
     const usesFlags = u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED
-    if (addressOnly) {
-      if (operands.some(({ kind }) => kind === 'mem')) {
-        for (const field of [R_BASE, R_INDEX]) {
-          const offset = u16[(record + field) >>> 1] as number
-          if (offset < S_GPR + 8 * f.registers.length) {
-            f.store('i64.store', state, f.loadExpression('i64.load', f.stateAddress, offset), offset)
-          }
-        }
-      }
-    } else {
-      for (const [i, register] of f.registers.entries()) f.store('i64.store', state, register.get, S_GPR + 8 * i)
-      f.used = f.written = (1 << f.registers.length) - 1
-    }
+    for (const [i, register] of f.registers.entries()) f.store('i64.store', state, register.get, S_GPR + 8 * i)
+    f.used = f.written = (1 << f.registers.length) - 1
     f.store('i64.store', state, this.#linear(insn.page.delta), S_PAGE_BASE)
     if (usesFlags) {
       this.#flags.settle()
@@ -461,10 +448,8 @@ export class RegionTranslator {
     const call = (): I32 => f.callIndirect(CALL_SIGNATURE, callType, fn, state, I32.of(record), this.#tlb) as I32
     const status = f.vectors !== undefined && usesVectors(insn) ? f.vectors.around(state, call) : call()
     f.refreshMxcsr()
-    if (!addressOnly) {
-      for (const [i, register] of f.registers.entries()) {
-        f.set(register, f.loadExpression('i64.load', state, S_GPR + 8 * i))
-      }
+    for (const [i, register] of f.registers.entries()) {
+      f.set(register, f.loadExpression('i64.load', state, S_GPR + 8 * i))
     }
     if (usesFlags) {
       this.#flags.load(state)
@@ -558,10 +543,4 @@ const MEMORY_READS: Readonly<Partial<Record<LoadOp, readonly [bytes: number, sig
 function usesVectors(insn: RegionInstruction): boolean {
   const { operands, mnemonic } = insn.source!.form
   return mnemonic.startsWith('V') || operands.some(({ kind }) => kind === 'xmm' || kind === 'vsib')
-}
-
-/** Whether a form's function reads no general register but those of its address, and writes none. */
-function isAddressOnly(insn: RegionInstruction): boolean {
-  const { operands, mnemonic } = insn.source!.form
-  return mnemonic.startsWith('F') && operands.every(({ kind }) => kind !== 'reg')
 }

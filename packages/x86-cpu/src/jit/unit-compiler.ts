@@ -11,7 +11,7 @@ import { RegionTranslator } from './region-translator.ts'
 import type { Region, RegionInstruction } from './region.ts'
 
 /** Bytes of a form's function above which it is called instead of generated in place. */
-const LONGEST_INLINE = 700
+const LONGEST_INLINE = 800
 const CALL_SIGNATURE = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
 
 /** A compiled region. */
@@ -72,10 +72,9 @@ export class UnitCompiler {
   #isCalled({ record, source }: RegionInstruction): boolean {
     const { u16 } = this.#memory
     const [op, fn] = [u16[(record + R_OP) >>> 1] as number, u16[(record + R_FUNCTION) >>> 1] as number]
-    const { form, semantics } = source!
+    const { semantics } = source!
     // The interpreter calls the handler where the simple cases do not suffice.
     if (semantics.partial === true) return false
-    if (form.mnemonic.startsWith('F')) return true
     return this.#code.functionBytes(op, fn) > LONGEST_INLINE
   }
 

@@ -225,8 +225,8 @@ export abstract class Context extends FlagContext {
     return undefined
   }
 
-  /** Whether results that are exact are found in place, instead of by software. */
-  readonly isExactInline: boolean = false
+  /** Whether the code is for one instruction only: there is more of it in place, and less that is shared. */
+  readonly isSpecialised: boolean = false
 
   /** Whether results are taken not to be denormal later on; where one is, {@link retire} ends the instruction. */
   readonly takesNormal: boolean = false

@@ -145,7 +145,7 @@ export function quickScalar(c: Context, bits: Bits, operation: ScalarOperation, 
       }
       f.brIf(ordinaryBits(bits, value).and(c.settled()), done)
     })
-    if (c.isExactInline)
+    if (c.isSpecialised)
       f.brIf(
         operands.reduce((all, x) => all.and(isPlainOperand(from, x)), isExact(value)),
         done,
@@ -282,7 +282,7 @@ export function quickPacked(c: Context, bits: Bits, operation: PackedOperation):
       f.brIf(c.settled().eqz(), doubtful)
       f.brIf(allSet(bits, quickMask(c, bits, operands, values)), done)
     })
-    if (c.isExactInline) {
+    if (c.isSpecialised) {
       const fine = values.map((r, lane) => or(and(ordinaryMask(bits, r), splat32(c.settled())), exact(r, lane)))
       f.brIf(allSet(bits, fine.concat(plain()).reduce(and)), done)
     }

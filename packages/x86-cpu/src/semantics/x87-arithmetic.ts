@@ -23,6 +23,8 @@ import {
   stackIndex,
   storeResult,
 } from './x87-stack.ts'
+import { areThere, clearC1, compared, fromInteger, quickArithmetic, quickPop, readStack, widened } from './x87-quick.ts'
+import type { Extended } from './x87-quick.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 
 /**
@@ -57,12 +59,19 @@ function loadOperand(c: Context): SharedFunction {
   })
 }
 
-/** Reads the memory operand and unpacks it into F_TEMPORARY. `integer` of 16, 32 or 64 bits, else floating point. */
-function loadMemoryOperand(c: Context, integer: boolean): void {
+/** The memory operand: an integer of 16, 32 or 64 bits, or floating point. */
+interface MemoryOperand extends Extended {
+  readonly isQuick: I32
+  /** Unpacks it into F_TEMPORARY. */
+  readonly unpack: () => void
+}
+
+function readMemoryOperand(c: Context, integer: boolean): MemoryOperand {
   const slot = c.state.add(F_TEMPORARY)
-  const size = c.sizeOf(0)
-  if (integer) c.f.call(unpackInteger(c), c.state, slot, c.readS(0))
-  else c.f.call(unpack(c, size === 4 ? 32 : 64), c.state, slot, c.readU(0))
+  const bits = c.sizeOf(0) === 4 ? 32 : 64
+  const value = integer ? c.readS(0) : c.readU(0)
+  const number = integer ? { ...fromInteger(c.f, value), isQuick: I32.of(1) } : widened(c.f, bits, value)
+  return { ...number, unpack: () => c.f.call(integer ? unpackInteger(c) : unpack(c, bits), c.state, slot, value) }
 }
 
 type Operation = 'add' | 'sub' | 'mul' | 'div'
@@ -109,21 +118,34 @@ function arithmetic({
 }: Arithmetic): (c: Context) => void {
   return (c) => {
     enterX87(c)
-    let source: I32
-    let destination: I32
-    if (c.kindOf(0) === 'mem') {
-      loadMemoryOperand(c, integer)
-      source = I32.of(MEMORY)
-      destination = I32.of(0)
-    } else {
-      const i = stackIndex(c)
-      const toTop = c.kindOf(0) === 'st0'
-      source = toTop ? i : I32.of(0)
-      destination = toTop ? I32.of(0) : i
-    }
-    notePointers(c)
+    const { f, state } = c
+    const memory = c.kindOf(0) === 'mem' ? readMemoryOperand(c, integer) : undefined
+    const i = memory === undefined ? stackIndex(c) : I32.of(0)
+    const toTop = memory !== undefined || c.kindOf(0) === 'st0'
+    const source = memory === undefined ? (toTop ? i : I32.of(0)) : I32.of(MEMORY)
+    const destination = toTop ? I32.of(0) : i
     const [left, right] = reverse ? [source, destination] : [destination, source]
-    c.f.call(operate(c, operation), c.state, left, right, destination, I32.of(pops ? 1 : 0))
+    notePointers(c)
+    const slow = (): void => {
+      memory?.unpack()
+      f.call(operate(c, operation), state, left, right, destination, I32.of(pops ? 1 : 0))
+    }
+    if (operation === 'div') {
+      slow()
+      return
+    }
+    const old = readStack(f, state, destination)
+    const other = memory ?? readStack(f, state, source)
+    const [a, b] = reverse ? [other, old] : [old, other]
+    const word = operation === 'sub' ? b.word.xor(0x8000) : b.word
+    const quick = quickArithmetic(c, operation === 'mul' ? 'mul' : 'add')
+    f.block((done) => {
+      f.if((memory?.isQuick ?? I32.of(1)).and(areThere(f, state, 0, i)), () => {
+        const { significand } = b
+        f.brIf(f.call(quick, state, a.significand, a.word, significand, word, destination, I32.of(pops ? 1 : 0)), done)
+      })
+      slow()
+    })
   }
 }
 
@@ -170,15 +192,27 @@ interface Comparison {
 function comparison({ quiet = false, pops = 0, integer = false, flags = false }: Comparison): (c: Context) => void {
   return (c) => {
     enterX87(c)
-    const f = c.f
-    let other: I32
-    if (c.form.operands.length === 0) other = I32.of(1)
-    else if (c.kindOf(0) === 'mem') {
-      loadMemoryOperand(c, integer)
-      other = I32.of(MEMORY)
-    } else other = stackIndex(c)
+    const { f, state } = c
+    const memory = c.form.operands.length > 0 && c.kindOf(0) === 'mem' ? readMemoryOperand(c, integer) : undefined
+    const i = memory !== undefined ? I32.of(0) : c.form.operands.length === 0 ? I32.of(1) : stackIndex(c)
+    const other = memory ?? readStack(f, state, i)
     notePointers(c)
-    const relation = f.let(f.call(compareStack(c), c.state, other, I32.of(quiet ? 1 : 0), I32.of(pops)))
+    const quickly = compared(f, readStack(f, state, 0), other)
+    const isQuick = quickly.isQuick.and(areThere(f, state, 0, i)).and(memory?.isQuick ?? I32.of(1))
+    const relation = f.ifElse(
+      'i32',
+      isQuick,
+      () => {
+        clearC1(f, state)
+        for (let n = 0; n < pops; n++) quickPop(f, state)
+        return quickly.relation
+      },
+      () => {
+        memory?.unpack()
+        const operand = memory === undefined ? i : I32.of(MEMORY)
+        return f.call(compareStack(c), state, operand, I32.of(quiet ? 1 : 0), I32.of(pops))
+      },
+    )
     if (!flags) {
       f.if(relation.ne(NOT_COMPARED), () => setConditions(f, c.state, relation))
       return

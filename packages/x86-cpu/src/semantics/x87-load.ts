@@ -17,6 +17,7 @@ import {
   stackAddress,
   stackIndex,
 } from './x87-stack.ts'
+import { fromInteger, quickPush, readStack, widened } from './x87-quick.ts'
 import type { SemanticsTable } from './table.ts'
 
 /** x87 loads and constants. Source: Intel SDM vol. 2, FLD, FILD, FBLD, FLD1 and its neighbours. */
@@ -49,7 +50,8 @@ function load(c: Context): void {
     const significand = g.call(finish80(c), state, I32.of(64))
     g.call(pushResult(c), state, significand, g.load('i32.load', state, F_WORD))
   })
-  f.call(loadFloat, c.state, value)
+  const wide = widened(f, bits, value)
+  quickPush(c, wide.isQuick, wide, () => f.call(loadFloat, c.state, value))
 }
 
 /** FLD ST(i). */
@@ -71,7 +73,8 @@ function loadRegister(c: Context): void {
     })
     f.call(pushResult(c), state, significand.get, word.get)
   })
-  c.f.call(copy, c.state, i)
+  const number = readStack(c.f, c.state, i)
+  quickPush(c, isEmpty(c.f, c.state, i).eqz(), number, () => c.f.call(copy, c.state, i))
 }
 
 /** (state, integer): pushes it. */
@@ -89,7 +92,7 @@ function loadInteger(c: Context): void {
   enterX87(c)
   const value = c.readS(0)
   notePointers(c)
-  c.f.call(pushInteger(c), c.state, value)
+  quickPush(c, I32.of(1), fromInteger(c.f, value), () => c.f.call(pushInteger(c), c.state, value))
 }
 
 /** FBLD: 18 decimal digits, and a sign in the topmost bit. Minus zero is a number here. */
@@ -127,17 +130,20 @@ function constant(significand: bigint, exponent: number, up: boolean): (c: Conte
     enterX87(c)
     notePointers(c)
     const f = c.f
-    f.call(begin(c), c.state)
-    const value = f.local('i64')
-    f.set(value, I64.of(significand))
     const exact = (significand & (significand - 1n)) === 0n
-    if (!exact) {
-      const mode = roundingMode(f, c.state)
-      f.if(up ? mode.eq(ROUND_UP).or(mode.eq(ROUND_NEAREST)) : mode.eq(ROUND_UP), () =>
-        f.set(value, I64.of(significand + 1n)),
-      )
-    }
-    f.call(pushResult(c), c.state, value.get, I32.of(exponent))
+    const number = { significand: I64.of(BigInt.asIntN(64, significand)), word: I32.of(exponent) }
+    quickPush(c, I32.of(exact ? 1 : 0), number, () => {
+      f.call(begin(c), c.state)
+      const value = f.local('i64')
+      f.set(value, I64.of(significand))
+      if (!exact) {
+        const mode = roundingMode(f, c.state)
+        f.if(up ? mode.eq(ROUND_UP).or(mode.eq(ROUND_NEAREST)) : mode.eq(ROUND_UP), () =>
+          f.set(value, I64.of(significand + 1n)),
+        )
+      }
+      f.call(pushResult(c), c.state, value.get, I32.of(exponent))
+    })
   }
 }
 

@@ -22,6 +22,7 @@ import {
   storeStack,
   topOrIndefinite,
 } from './x87-stack.ts'
+import { quickChange, quickExchange } from './x87-quick.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 
 /** x87 moves within the stack, changes of sign, FXAM. Source: Intel SDM vol. 2, FXCH, FCMOVcc, FCHS, FABS, FXAM. */
@@ -46,7 +47,8 @@ function exchange(c: Context): void {
     f.call(storeStack(c), state, I32.of(0), ...other)
     f.call(storeStack(c), state, i, ...top)
   })
-  c.f.call(swap, c.state, stackIndex(c))
+  const i = stackIndex(c)
+  quickExchange(c, i, () => c.f.call(swap, c.state, i))
 }
 
 function conditionalMove(condition: number): (c: Context) => void {
@@ -87,10 +89,12 @@ function changeSign(compute: (word: I32) => I32): (c: Context) => void {
     enterX87(c)
     notePointers(c)
     const f = c.f
-    const { significand, word } = topOrIndefinite(c)
-    const empty = f.load('i32.load', c.state, F_FLAGS)
-    f.if(f.call(commit(c), c.state), () => {
-      f.call(storeStack(c), c.state, I32.of(0), significand, select(empty, word, compute(word)))
+    quickChange(c, compute, () => {
+      const { significand, word } = topOrIndefinite(c)
+      const empty = f.load('i32.load', c.state, F_FLAGS)
+      f.if(f.call(commit(c), c.state), () => {
+        f.call(storeStack(c), c.state, I32.of(0), significand, select(empty, word, compute(word)))
+      })
     })
   }
 }

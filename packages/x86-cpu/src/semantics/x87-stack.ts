@@ -68,34 +68,47 @@ export function enterX87(c: Context): void {
 
 /** Notes this instruction, and its memory operand, for exception handlers. After everything that can fault. */
 export function notePointers(c: Context): void {
+  const { f, state, record } = c
   const memory = c.form.operands.some((operand) => operand.kind === 'mem')
-  c.f.call(instructionPointer(c), c.state, c.record)
-  if (memory) c.f.call(dataPointer(c), c.state, c.record)
+  if (c.isSpecialised) {
+    writeInstructionPointer(f, state, record)
+    if (memory) writeDataPointer(f, state, record, c.offset())
+    return
+  }
+  f.call(instructionPointer(c), state, record)
+  if (memory) f.call(dataPointer(c), state, record)
 }
 
 /** (state, record): FIP, FCS and FOP. */
 function instructionPointer(c: Context): SharedFunction {
-  return c.shared('x87.instructionPointer', ['i32', 'i32'], undefined, (f) => {
-    const [state, record] = [f.param(0, 'i32').get, f.param(1, 'i32').get]
-    const code = S_SEGMENTS + SEG_BYTES * CS
-    const linear = f
-      .loadExpression('i64.load', state, S_PAGE_BASE)
-      .add(f.loadExpression('i64.load16_u', record, R_OFFSET))
-    const offset = linear.sub(f.loadExpression('i64.load', state, code + SEG_BASE))
-    f.store('i64.store', state, offset.and(f.loadExpression('i64.load', state, S_RIP_MASK)), S_FIP)
-    f.store('i32.store', state, f.loadExpression('i32.load', state, code + SEG_SELECTOR), S_FCS)
-    f.store('i32.store', state, f.loadExpression('i32.load16_u', record, R_REG2), S_FOP)
-  })
+  return c.shared('x87.instructionPointer', ['i32', 'i32'], undefined, (f) =>
+    writeInstructionPointer(f, f.param(0, 'i32').get, f.param(1, 'i32').get),
+  )
+}
+
+function writeInstructionPointer(f: FunctionBuilder, state: I32, record: I32): void {
+  const code = S_SEGMENTS + SEG_BYTES * CS
+  const linear = f
+    .loadExpression('i64.load', state, S_PAGE_BASE)
+    .add(f.loadExpression('i64.load16_u', record, R_OFFSET))
+  const offset = linear.sub(f.loadExpression('i64.load', state, code + SEG_BASE))
+  f.store('i64.store', state, offset.and(f.loadExpression('i64.load', state, S_RIP_MASK)), S_FIP)
+  f.store('i32.store', state, f.loadExpression('i32.load', state, code + SEG_SELECTOR), S_FCS)
+  f.store('i32.store', state, f.loadExpression('i32.load16_u', record, R_REG2), S_FOP)
 }
 
 /** (state, record): FDP and FDS. */
 function dataPointer(c: Context): SharedFunction {
   return c.shared('x87.dataPointer', ['i32', 'i32'], undefined, (f) => {
     const [state, record] = [f.param(0, 'i32').get, f.param(1, 'i32').get]
-    f.store('i64.store', state, f.call(c.library.offset, state, record), S_FDP)
-    const segment = f.loadExpression('i32.load8_u', record, R_SEGMENT).and(7).mul(SEG_BYTES)
-    f.store('i32.store', state, f.loadExpression('i32.load', state.add(segment), S_SEGMENTS + SEG_SELECTOR), S_FDS)
+    writeDataPointer(f, state, record, f.call(c.library.offset, state, record))
   })
+}
+
+function writeDataPointer(f: FunctionBuilder, state: I32, record: I32, offset: I64): void {
+  f.store('i64.store', state, offset, S_FDP)
+  const segment = f.loadExpression('i32.load8_u', record, R_SEGMENT).and(7).mul(SEG_BYTES)
+  f.store('i32.store', state, f.loadExpression('i32.load', state.add(segment), S_SEGMENTS + SEG_SELECTOR), S_FDS)
 }
 
 /** i of the ST(i) that an instruction names. */

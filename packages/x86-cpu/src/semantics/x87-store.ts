@@ -36,6 +36,7 @@ import {
   unmaskedFlags,
   topOrIndefinite,
 } from './x87-stack.ts'
+import { narrowed, noteRounding, quickCopy, quickPop } from './x87-quick.ts'
 import type { SemanticsTable } from './table.ts'
 
 /** x87 stores. Source: Intel SDM vol. 2, FST, FIST, FISTTP, FBSTP. */
@@ -88,18 +89,32 @@ function storing(
 }
 
 function storeFloat(c: Context, pops: boolean): void {
+  const { f, state } = c
   const bits = c.sizeOf(0) === 4 ? 32 : 64
   const indefinite = bits === 32 ? 0xffc0_0000n : 0xfff8_0000_0000_0000n
-  const value = c.f.call(
-    storing(c, `store${bits}`, indefinite, (f, state) => {
-      // No denormal-operand exception here.
-      f.store('i32.store', state, I32.of(0), SLOT_A + N_DENORMAL)
-      f.call(convert(c), state)
-      return f.call(finish(c, bits), state)
-    }),
-    c.state,
+  const quick = narrowed(f, state, bits)
+  c.address(0)
+  f.if(
+    quick.isQuick,
+    () => {
+      c.write(0, quick.value)
+      notePointers(c)
+      noteRounding(f, state, quick.flags)
+      if (pops) quickPop(f, state)
+    },
+    () => {
+      const value = f.call(
+        storing(c, `store${bits}`, indefinite, (g, s) => {
+          // No denormal-operand exception here.
+          g.store('i32.store', s, I32.of(0), SLOT_A + N_DENORMAL)
+          g.call(convert(c), s)
+          return g.call(finish(c, bits), s)
+        }),
+        state,
+      )
+      finishStore(c, pops, () => c.write(0, value))
+    },
   )
-  finishStore(c, pops, () => c.write(0, value))
 }
 
 function storeExtended(c: Context): void {
@@ -127,10 +142,12 @@ function store(pops: boolean): (c: Context) => void {
     const f = c.f
     const i = stackIndex(c)
     notePointers(c)
-    const { significand, word } = topOrIndefinite(c)
-    f.if(f.call(commit(c), c.state), () => {
-      f.call(storeStack(c), c.state, i, significand, word)
-      if (pops) f.call(pop(c), c.state)
+    quickCopy(c, i, pops, () => {
+      const { significand, word } = topOrIndefinite(c)
+      f.if(f.call(commit(c), c.state), () => {
+        f.call(storeStack(c), c.state, i, significand, word)
+        if (pops) f.call(pop(c), c.state)
+      })
     })
   }
 }

@@ -15,22 +15,55 @@ const TURNS = 12
 const LONGEST_TURN = 2000
 
 const PREFIXES: readonly (readonly number[])[] = [[], [0x66], [0xf2], [0xf3]]
-/** ADD, MUL, SUB, MIN, DIV, MAX, SQRT, moves, shuffles, logic, comparisons and conversions of two-byte opcodes. */
+/** ADD, MUL, SUB, MIN, DIV, MAX, SQRT: for each prefix. */
 const ARITHMETIC = [0x58, 0x59, 0x5c, 0x5d, 0x5e, 0x5f, 0x51, 0x58, 0x59, 0x5c]
-const OTHERS = [0x10, 0x12, 0x14, 0x15, 0x16, 0x28, 0x2e, 0x2f, 0x54, 0x55, 0x56, 0x57, 0x5a, 0x5b, 0xe6, 0x7c, 0xd0]
+/** Moves, shuffles, logic, comparisons and conversions, and the numbers of the prefixes that they have. */
+const OTHERS: readonly (readonly [opcode: number, prefixes: readonly number[]])[] = [
+  [0x10, [0, 1, 2, 3]],
+  [0x12, [2, 3]],
+  [0x14, [0, 1]],
+  [0x15, [0, 1]],
+  [0x16, [3]],
+  [0x28, [0, 1]],
+  [0x2e, [0, 1]],
+  [0x2f, [0, 1]],
+  [0x54, [0, 1]],
+  [0x55, [0, 1]],
+  [0x56, [0, 1]],
+  [0x57, [0, 1]],
+  [0x5a, [0, 1, 2, 3]],
+  [0x5b, [0, 1, 3]],
+  [0xe6, [1, 2, 3]],
+  [0x7c, [1, 2]],
+  [0xd0, [1, 2]],
+]
 const INTEGERS = [0x60, 0x62, 0x6c, 0x6f, 0x76, 0xd4, 0xdb, 0xef, 0xfa, 0xfe]
-const STORES = [0x11, 0x29, 0x13, 0x17]
-const WITH_IMMEDIATE = [0xc2, 0xc6, 0x70]
+const STORES: typeof OTHERS = [
+  [0x11, [0, 1, 2, 3]],
+  [0x29, [0, 1]],
+  [0x11, [2, 3]],
+]
+/** CMPccPS and its like, SHUFPS and SHUFPD, PSHUFD and its like. */
+const WITH_IMMEDIATE: typeof OTHERS = [
+  [0xc2, [0, 1, 2, 3]],
+  [0xc6, [0, 1]],
+  [0x70, [1, 2, 3]],
+]
 
 /** Emits a loop of instructions on vectors. */
 class LoopBuilder {
   readonly bytes: number[] = []
+  /** Where an iteration ends, with what has faulted in it too. */
+  tail = 0
   readonly #rng: Rng
   readonly #avx: boolean
+  /** Mostly x87 instructions. */
+  readonly #x87: boolean
 
   constructor(rng: Rng) {
     this.#rng = rng
     this.#avx = rng.chance(1, 2)
+    this.#x87 = rng.chance(1, 3)
   }
 
   build(): Uint8Array {
@@ -44,6 +77,12 @@ class LoopBuilder {
     // MOV R15D
     bytes.push(0x41, 0xbf, 40 + rng.below(200), 0, 0, 0)
     const top = bytes.length
+    // Flags would all be set soon, and registers hold NaNs.
+    const isFresh = rng.chance(3, 4)
+    if (isFresh) {
+      this.#control()
+      for (let register = 0; register < 4; register++) this.#memory([0x0f, 0x10], register, 32 * rng.below(16))
+    }
     const skips: number[] = []
     for (let n = 3 + rng.below(24); n > 0; n--) {
       if (rng.chance(1, 12)) {
@@ -56,6 +95,13 @@ class LoopBuilder {
       if (skips.length > 0 && rng.chance(1, 3)) this.#land(skips.pop()!)
     }
     for (const at of skips) this.#land(at)
+    this.tail = bytes.length
+    if (isFresh) {
+      // STMXCSR; ADD R14, what was stored; ROL R14, 5: all that was raised leaves a trace.
+      this.#memory([0x0f, 0xae], 3, DATA_BYTES + 4 * CONTROL_COUNT)
+      this.#memory([0x4c, 0x03], 6, DATA_BYTES + 4 * CONTROL_COUNT)
+      bytes.push(0x49, 0xc1, 0xc6, 5)
+    }
     // DEC R15D; JNE to the top; and round again, another MXCSR now and then.
     bytes.push(0x41, 0xff, 0xcf, 0x0f, 0x85)
     this.#word(top - bytes.length - 4)
@@ -93,13 +139,14 @@ class LoopBuilder {
   #instruction(): void {
     const rng = this.#rng
     const kind = rng.below(100)
-    if (kind < 45) this.#vector(rng.pick(ARITHMETIC), rng.pick(PREFIXES))
-    else if (kind < 70) this.#vector(rng.pick(OTHERS), rng.pick(PREFIXES))
+    if (this.#x87 && rng.chance(3, 4)) this.#stack()
+    else if (kind < 12) this.#load()
+    else if (kind < 45) this.#vector(rng.pick(ARITHMETIC), rng.pick(PREFIXES))
+    else if (kind < 70) this.#oneOf(OTHERS)
     else if (kind < 76) this.#vector(rng.pick(INTEGERS), [0x66])
-    else if (kind < 82) this.#vector(rng.pick(STORES), rng.pick(PREFIXES), true)
+    else if (kind < 82) this.#oneOf(STORES, true)
     else if (kind < 88) {
-      const opcode = rng.pick(WITH_IMMEDIATE)
-      this.#vector(opcode, opcode === 0xc6 ? rng.pick(PREFIXES.slice(0, 2)) : rng.pick(PREFIXES))
+      this.#oneOf(WITH_IMMEDIATE)
       this.bytes.push(rng.below(256))
     } else if (kind < 92) {
       // CVTSI2SD, CVTTSD2SI, CVTSD2SI and their like: EAX, ECX, EDX.
@@ -121,6 +168,44 @@ class LoopBuilder {
     else this.bytes.push(0x0f, 0xa2)
   }
 
+  /** MOVSD, MOVSS or MOVUPS from memory. */
+  #load(): void {
+    const rng = this.#rng
+    this.bytes.push(...rng.pick(PREFIXES))
+    this.#memory([0x0f, 0x10], this.#register(), 8 * rng.below(DATA_BYTES / 8 - 4))
+  }
+
+  /** An x87 instruction: one that keeps the stack from filling up, or any at all. */
+  #stack(): void {
+    const rng = this.#rng
+    const { bytes } = this
+    const i = rng.below(3)
+    const kind = rng.below(12)
+    if (kind < 2) this.#memory([rng.pick([0xdd, 0xd9])], 0, 8 * rng.below(DATA_BYTES / 8))
+    else if (kind < 4) this.#memory([rng.pick([0xdd, 0xd9])], 3, 8 * rng.below(DATA_BYTES / 8))
+    else if (kind < 6) this.#memory([rng.pick([0xdc, 0xd8])], rng.pick([0, 1, 4, 5, 6]), 8 * rng.below(DATA_BYTES / 8))
+    else if (kind < 8) bytes.push(rng.pick([0xd8, 0xdc]), 0xc0 | (rng.pick([0, 1, 4, 5, 6]) << 3) | i)
+    else if (kind < 9) bytes.push(0xd9, rng.pick([0xc0, 0xc8, 0xe0 - i, 0xe1 - i, 0xe8 - i, 0xee - i]) + i)
+    else if (kind < 10) bytes.push(rng.pick([0xdb, 0xdf]), rng.pick([0xe8, 0xf0]) | i)
+    else if (kind < 11)
+      bytes.push(
+        ...rng.pick([
+          [0xdb, 0xe3],
+          [0xde, 0xc1],
+          [0xde, 0xc9],
+          [0xdf, 0xe0],
+          [0xdb, 0xe2],
+        ]),
+      )
+    else if (rng.chance(1, 2)) this.#memory([0xd8 + rng.below(8)], rng.below(8), 8 * rng.below(DATA_BYTES / 8))
+    else bytes.push(0xd8 + rng.below(8), 0xc0 + rng.below(64))
+  }
+
+  #oneOf(rows: typeof OTHERS, store = false): void {
+    const [opcode, prefixes] = this.#rng.pick(rows)
+    this.#vector(opcode, PREFIXES[this.#rng.pick(prefixes)]!, store)
+  }
+
   /** A two-byte opcode in its legacy or its VEX encoding, which may be no instruction. */
   #vector(opcode: number, prefix: readonly number[], store = false): void {
     const rng = this.#rng
@@ -133,7 +218,8 @@ class LoopBuilder {
   }
 
   #vex(map: number, prefix: number, opcode: number, wide: boolean, store = false): void {
-    const source = 15 - this.#register()
+    const single = map === 1 && (ONE_SOURCE.has(opcode) || (prefix < 2 && ONE_PACKED_SOURCE.has(opcode)))
+    const source = single ? 15 : 15 - this.#register()
     this.bytes.push(0xc4, 0xe0 | map, (this.#rng.chance(1, 2) ? 0x80 : 0) | (source << 3) | (wide ? 4 : 0) | prefix)
     this.#operands([opcode], store)
   }
@@ -142,27 +228,32 @@ class LoopBuilder {
     const rng = this.#rng
     const reg = this.#register()
     if (store || rng.chance(1, 4)) {
-      // Mostly aligned.
-      const at = rng.chance(1, 8) ? rng.below(DATA_BYTES - 32) : 32 * rng.below(DATA_BYTES / 32)
+      // Nearly always aligned.
+      const at = rng.chance(1, 20) ? rng.below(DATA_BYTES - 32) : 32 * rng.below(DATA_BYTES / 32)
       this.#memory(opcode, reg, at)
     } else this.bytes.push(...opcode, 0xc0 | (reg << 3) | this.#register())
   }
 }
 
+/** Opcodes whose VEX encodings name no second source: all of them, or those of whole vectors. */
+const ONE_SOURCE = new Set([0x10, 0x11, 0x28, 0x29, 0x2e, 0x2f, 0x5b, 0xe6, 0x70, 0x13, 0x17, 0x6f])
+const ONE_PACKED_SOURCE = new Set([0x51, 0x5a])
 const PREFIX_BITS = [0, 1, 3, 2]
 
 /** Numbers of one width: simple ones, whatever rounds, and those that raise exceptions. */
 function number(rng: Rng, bits: 32 | 64, wild: boolean): bigint {
   const view = new DataView(new ArrayBuffer(8))
-  const kind = rng.below(wild ? 12 : 8)
+  const kind = rng.below(wild ? 16 : 8)
   let value = 0
   if (kind < 3) value = rng.below(41) - 20
   else if (kind < 6) value = (rng.below(2000) - 1000) / 7
   else if (kind < 8) value = rng.below(1000) * 2 ** (rng.below(20) - 10)
-  else if (kind < 10) value = (1 + rng.below(8) / 8) * 2 ** (rng.chance(1, 2) ? (bits === 64 ? -1024 : -128) : bits * 2)
+  // About the smallest normal number: differences and products are denormal.
+  else if (kind < 14) value = (1 + rng.below(8) / 8) * 2 ** ((bits === 64 ? -1018 : -122) - rng.below(8))
+  else if (kind < 15) value = (1 + rng.below(8) / 8) * 2 ** (bits === 64 ? 600 : 80)
   else {
     const special = SPECIAL[rng.below(SPECIAL.length)]!
-    return bits === 64 ? special << 32n : BigInt(Number(special))
+    return bits === 64 ? special << 32n : special
   }
   if (bits === 64) view.setFloat64(0, value)
   else view.setFloat32(4, value)
@@ -174,6 +265,7 @@ const SPECIAL = [0x7f80_0000n, 0x7ff0_0000n, 0xfff0_0000n, 0x7fc1_2345n, 0x7f81_
 
 interface Case {
   readonly code: Uint8Array
+  readonly tail: number
   readonly data: Uint8Array
   readonly turns: readonly number[]
 }
@@ -181,33 +273,35 @@ interface Case {
 function drawCase(rng: Rng): Case {
   const data = new Uint8Array(DATA_BYTES + 4 * CONTROL_COUNT)
   const view = new DataView(data.buffer)
-  const wild = rng.chance(1, 2)
+  const wild = rng.chance(3, 4)
   for (let at = 0; at < DATA_BYTES; at += 8) {
     if (rng.chance(3, 4)) view.setBigUint64(at, number(rng, 64, wild), true)
     else for (const half of [0, 4]) view.setUint32(at + half, Number(number(rng, 32, wild) & 0xffff_ffffn), true)
   }
   for (let i = 0; i < CONTROL_COUNT; i++) {
-    const masks = rng.chance(1, 6) ? rng.below(64) : 0x3f
+    const masks = rng.chance(1, 12) ? rng.below(64) : 0x3f
     const rounding = rng.chance(1, 5) ? rng.below(4) : 0
     const extra = rng.chance(1, 5) ? rng.pick([0x40, 0x8000, 0x8040]) : 0
     view.setUint32(DATA_BYTES + 4 * i, (rng.chance(1, 2) ? 0x20 : 0) | (masks << 7) | (rounding << 13) | extra, true)
   }
-  const code = new LoopBuilder(rng).build()
+  const loop = new LoopBuilder(rng)
+  const code = loop.build()
   rng.note('code', () => Buffer.from(code).toString('hex'))
-  return { code, data, turns: Array.from({ length: TURNS }, () => 1 + rng.below(LONGEST_TURN)) }
+  return { code, data, tail: CODE + loop.tail, turns: Array.from({ length: TURNS }, () => 1 + rng.below(LONGEST_TURN)) }
 }
 
-function prepare({ code, data }: Case, compiled: boolean): BareCpu {
+function prepare({ code, data, tail }: Case, compiled: boolean): BareCpu {
   const pc = new BareCpu({ mode: 'long', jit: compiled ? EAGER_JIT : false, codeCacheBytes: 1 << 20 })
   pc.load(CODE, code)
   pc.load(DATA, data)
   pc.setRegister('rbx', DATA)
   pc.write64(TSS + 0x24, BigInt(HANDLER_STACK))
   for (let vector = 0; vector < 32; vector++) {
-    // A handler steps over a byte of what faulted.
+    // A handler goes on at the end of the iteration: MOV [RSP], tail; IRETQ.
     const at = HANDLERS + 32 * vector
     const hasError = vector === 13 || vector === 14
-    pc.load(at, [...(hasError ? [0x48, 0x83, 0xc4, 0x08] : []), 0x48, 0xff, 0x04, 0x24, 0x48, 0xcf])
+    const go = [0x48, 0xc7, 0x04, 0x24, tail & 0xff, (tail >>> 8) & 0xff, 0, 0, 0x48, 0xcf]
+    pc.load(at, [...(hasError ? [0x48, 0x83, 0xc4, 0x08] : []), ...go])
     pc.vector(vector, at)
     pc.load(IDT + 16 * vector + 4, [1])
   }
