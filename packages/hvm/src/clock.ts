@@ -1,4 +1,5 @@
 import { Instant, type Clock, type Word64 } from '@retrap/device'
+import { HvmError } from './errors.ts'
 
 /** The host's time, in nanoseconds from any origin; never goes back. */
 export type HostClock = () => number
@@ -42,6 +43,18 @@ export class RealClock implements DomainClock {
 
   /** Does nothing: the host's time cannot be hurried. */
   skipTo(): void {}
+}
+
+/** Holds the saved state of a {@link DeterministicClock}. */
+export interface DeterministicClockState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** Nanoseconds of an instruction, which must be those of the clock that takes the state. */
+  readonly nsPerInstruction: number
+  /** Nanoseconds from power-on, 64 bits. */
+  readonly time: Readonly<Word64>
+  /** The part of a nanosecond that has passed: from 0 to less than 1. */
+  readonly fraction: number
 }
 
 /**
@@ -91,6 +104,36 @@ export class DeterministicClock implements DomainClock {
     if (!this.#time.isBefore(deadline)) return
     this.#time.set(deadline)
     this.#fraction = 0
+  }
+
+  /** Returns the time by name. */
+  save(): DeterministicClockState {
+    const { lo, hi } = this.#time
+    return { version: 1, nsPerInstruction: this.#nsPerInstruction, time: { lo, hi }, fraction: this.#fraction }
+  }
+
+  /**
+   * Takes a saved state. It arms no timers: their models do when they are restored.
+   *
+   * @throws HvmError `ERR_STATE` for another version or shape, and for another duration of an instruction
+   */
+  restore(state: DeterministicClockState): void {
+    const wrong = this.#wrong(state)
+    if (wrong !== undefined) throw new HvmError('ERR_STATE', `state of a clock: ${wrong}`)
+    this.#time.set(state.time)
+    this.#fraction = state.fraction
+  }
+
+  /** What is wrong with a state; undefined for a right one. */
+  #wrong(state: DeterministicClockState | null | undefined): string | undefined {
+    if (state?.version !== 1) return `version ${String(state?.version)}: expected 1`
+    const { nsPerInstruction, time, fraction } = state
+    if (nsPerInstruction !== this.#nsPerInstruction)
+      return `${String(nsPerInstruction)} ns an instruction: expected ${this.#nsPerInstruction}`
+    for (const word of [time?.lo, time?.hi]) {
+      if (word !== word >>> 0) return `${String(word)} in its time: expected 32-bit words`
+    }
+    return fraction >= 0 && fraction < 1 ? undefined : `fraction ${String(fraction)}: expected 0 to less than 1`
   }
 }
 

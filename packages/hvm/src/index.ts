@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { DeterministicClock, RealClock } from './clock.ts'
-export type { DomainClock, HostClock } from './clock.ts'
+export type { DeterministicClockState, DomainClock, HostClock } from './clock.ts'
 export type { DevicesState } from './device-state.ts'
 export { DirtyLogs } from './dirty-logs.ts'
 export type { Architecture } from './architecture.ts'

@@ -1,6 +1,7 @@
 import { Instant } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock, RealClock } from '../src/index.ts'
+import type { DeterministicClockState } from '../src/index.ts'
 
 describe('virtual time', () => {
   test('real time counts from power-on, whatever the guest does', () => {
@@ -65,6 +66,44 @@ describe('virtual time', () => {
       expect(Math.abs(Number(ends[0]) - total)).toBeLessThanOrEqual(1)
     },
   )
+
+  test.each(STARTS)(
+    'a clock that was saved at %d ns goes on elsewhere with the same time, parts of a nanosecond too',
+    (late) => {
+      const clock = new DeterministicClock(0.37, Instant.from(late))
+      clock.advance(10)
+      const state: DeterministicClockState = JSON.parse(JSON.stringify(clock.save()))
+      const other = new DeterministicClock(0.37)
+      other.advance(1)
+      other.restore(state)
+      expect(other.save()).toEqual(state)
+      expect(state.fraction).toBeCloseTo(0.7)
+      for (const step of [1, 1, 1, 1, 7, 100_001]) {
+        clock.advance(step)
+        other.advance(step)
+        expect(read(other)).toBe(read(clock))
+      }
+    },
+  )
+
+  test.each([
+    ['none', undefined],
+    ['another version', { version: 2 }],
+    ['another duration of an instruction', { nsPerInstruction: 2 }],
+    ['no time', { time: undefined }],
+    ['a word that is not one', { time: { lo: -1, hi: 0 } }],
+    ['a word of a fraction', { time: { lo: 0, hi: 0.5 } }],
+    ['a whole nanosecond as a part', { fraction: 1 }],
+    ['a part that is no number', { fraction: NaN }],
+  ])('a clock refuses a state with %s, and stays as it is', (_what, change) => {
+    const clock = new DeterministicClock()
+    clock.advance(5)
+    const state = change && { ...new DeterministicClock().save(), ...change }
+    expect(() => clock.restore(state as DeterministicClockState)).toThrow(
+      expect.objectContaining({ name: 'HvmError', code: 'ERR_STATE' }),
+    )
+    expect(clock.now()).toBe(5)
+  })
 
   test('time ends after 584 years', () => {
     const clock = new DeterministicClock(1, Instant.from(2n ** 64n - 3n))
