@@ -18,7 +18,6 @@ import {
   S_DATA,
   S_LOGGED,
   S_TLB,
-  S_TLB_MISSES,
 } from './state-layout.ts'
 import type { DataBreakpoints } from './system/breakpoints.ts'
 import { newTranslation } from './translation.ts'
@@ -107,7 +106,8 @@ export class DeviceAccess {
    * stood for. Devices are asked again and again, and a walk takes longer than most of them.
    *
    * @param lo - and `hi`: signed, as they come from WebAssembly
-   * @returns a status; −1: it is another page, or another way
+   * @returns a status; −1: it is another page, or another way. Generated code makes STATUS_ANSWERED of STATUS_DONE where
+   *   the device has asked for attention; see `slowAccess` in `semantics/library.ts`
    */
   makeAgain(lo: number, hi: number, flags: number): number {
     const offset = lo & (PAGE_BYTES - 1)
@@ -120,12 +120,10 @@ export class DeviceAccess {
       this.#u32[S_TLB >>> 2] !== this.#lastSet
     )
       return -1
-    this.#u32[S_TLB_MISSES >>> 2]!++
     // As a TLB would have it: no walk, and none to log.
     if (!isDirect(flags)) return STATUS_RESTART
     const status = this.#make(this.#lastGpas.at(offset), flags, DEVICE_MAY_WAIT)
-    if (status === STATUS_ASK) return STATUS_RESTART
-    return this.#u32[S_ATTENTION >>> 2] === 0 ? status : this.#followed(status)
+    return status === STATUS_ASK ? STATUS_RESTART : status
   }
 
   /** Remembers the page of an access, for {@link makeAgain}. */
@@ -148,12 +146,14 @@ export class DeviceAccess {
 
   #make(gpa: number, flags: number, how: DeviceAccessMode): number {
     const size = flags & 0xff
-    if ((flags & SLOW_WRITE) === 0) {
-      const status = this.#host.physicalRead(gpa, size, this.#words, how)
-      if (status === STATUS_RETRY) this.#wait(gpa, size, false, 0, 0)
-      else this.#takeWords()
-      return status
-    }
+    if ((flags & SLOW_WRITE) !== 0) return this.#write(gpa, size, how)
+    const status = this.#host.physicalRead(gpa, size, this.#words, how)
+    if (status === STATUS_RETRY) this.#wait(gpa, size, false, 0, 0)
+    else this.#takeWords()
+    return status
+  }
+
+  #write(gpa: number, size: number, how: DeviceAccessMode): number {
     const lo = lowWord(this.#u32[DATA]!, size)
     const hi = size === 8 ? this.#u32[DATA + 1]! : 0
     const status = this.#host.physicalWrite(gpa, size, lo, hi, how)

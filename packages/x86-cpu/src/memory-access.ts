@@ -22,6 +22,7 @@ import {
   S_EFLAGS,
   S_LOGGED,
   S_MODE,
+  S_MADE_AGAIN,
   S_TLB_MISSES,
 } from './state-layout.ts'
 import { CR0_AM, CR4_LA57, EFER_LMA } from './system/architecture.ts'
@@ -81,10 +82,10 @@ export class MemoryAccess {
     const size = flags & 0xff
     const set = (flags & SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
     if (set < 0 || this.#breakpoints.enabled || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES)
-      return this.access(lo, hi, flags)
+      return this.#missed(lo, hi, flags)
     const write = (flags & SLOW_WRITE) !== 0
     const page = this.#tlb.lookup(set, write || (flags & SLOW_MODIFY) !== 0 ? TLB_WRITE_OFFSET : TLB_READ, lo, hi)
-    if (page < 0) return this.access(lo, hi, flags)
+    if (page < 0) return this.#missed(lo, hi, flags)
     if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
     const ma = page + (lo & (PAGE_BYTES - 1))
     if (write) this.#plain.store(ma, this.#plain.data, 0, size)
@@ -92,8 +93,13 @@ export class MemoryAccess {
     return STATUS_DONE
   }
 
+  #missed(lo: number, hi: number, flags: number): number {
+    this.#u32[S_TLB_MISSES >>> 2]!++
+    return this.access(lo, hi, flags)
+  }
+
   /**
-   * {@link access} for generated code.
+   * {@link access} for generated code, which counts it.
    *
    * @param lo - and `hi`: signed, as they come from WebAssembly. A number above 2^31 would be an allocation
    */
@@ -106,7 +112,7 @@ export class MemoryAccess {
   access(lo: number, hi: number, flags: number): number {
     const size = flags & 0xff
     const u32 = this.#u32
-    u32[S_TLB_MISSES >>> 2]!++
+    u32[S_MADE_AGAIN >>> 2] = 0
     if (
       (u32[S_EFER >>> 2]! & EFER_LMA) !== 0 &&
       !canonical(lo, hi, size, (u32[S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7)

@@ -57,6 +57,9 @@ export const S_MMX_GATE = 0x0f4
 export const S_AVX_GATE = 0x0d8
 export const S_VEX_GATE = 0x0dc
 
+/** Non-zero while no access has gone further than to the last device's page: see `slowAccess` in `semantics/library.ts`. */
+export const S_MADE_AGAIN = 0x0fc
+
 /** Segment registers, 32 bytes each: see `SEG_*`. Order ES CS SS DS FS GS LDTR TR GDTR IDTR. */
 export const S_SEGMENTS = 0x100
 /** Base, 64 bits. */
