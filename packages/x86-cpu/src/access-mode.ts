@@ -1,7 +1,23 @@
 import type { Tlb } from '@retrap/engine'
 import { deriveMode, implicitSet } from './execution-mode.ts'
-import { S_ACCESS_SET, S_EXECUTE_MODES, S_LOGGED, S_MODE, S_TLB } from './state-layout.ts'
+import {
+  CS,
+  MODE_64,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  S_ACCESS_SET,
+  S_EXECUTE_MODES,
+  S_LOGGED,
+  S_MODE,
+  S_SEGMENTS,
+  S_TLB,
+} from './state-layout.ts'
 import { TLB_MISS, TLB_SUPERVISOR } from './tlb-sets.ts'
+
+/** Indices of the fields of CS. */
+const CODE_BASE = (S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2
+const CODE_LIMIT = (S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2
 
 /**
  * The TLB set of the current access mode: which one accesses look into, and which one translations are kept in. Generated
@@ -11,6 +27,9 @@ export class AccessMode {
   readonly #u8: Uint8Array
   readonly #u32: Uint32Array
   readonly #tlb: Tlb
+  /** Base and limit of CS for which execute entries were made: their pages lie within it as a whole. */
+  #codeBase = 0
+  #codeLimit = -1
 
   /**
    * @param u8 - the state area
@@ -49,8 +68,20 @@ export class AccessMode {
       this.#u8[S_EXECUTE_MODES + set] = mode
       this.#tlb.flushExecute()
     }
+    if (mode !== MODE_64) this.#heedCodeSegment()
     if (u32[S_LOGGED >>> 2] === 1) this.missAll()
     else this.useSet()
+  }
+
+  /** Drops execute entries of pages that CS may not reach any more; 64-bit mode has no limit. */
+  #heedCodeSegment(): void {
+    const u32 = this.#u32
+    const base = u32[CODE_BASE] as number
+    const limit = u32[CODE_LIMIT]! | 0
+    if (base === this.#codeBase && limit === this.#codeLimit) return
+    this.#codeBase = base
+    this.#codeLimit = limit
+    this.#tlb.flushExecute()
   }
 
   /** Makes generated code look into the set of the current mode. */
