@@ -189,8 +189,17 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     const slice = turn.allowSlice()
     const status = this.#interpret(this.#state, 0)
     turn.settle(slice)
-    turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
+    if (status === STATUS_EXIT) this.#leaveRecord()
+    else turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
     return status
+  }
+
+  /** `halt` has set the program counter: the turn may end where a branch to there would let it. */
+  #leaveRecord(): void {
+    const record = this.#u32[S.S_RECORD >>> 2]!
+    const lo = this.#u32[S.S_PAGE_BASE >>> 2]! + this.#memory.u16[(record + R_OFFSET) >>> 1]!
+    this.#turn.departFrom(lo, this.#u32[(S.S_PAGE_BASE >>> 2) + 1]!)
+    this.#turn.arrive(STATUS_EXIT)
   }
 
   /** Executes one instruction from a copy of its record, which nothing overwrites. */
