@@ -3,6 +3,7 @@ import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, W
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
+import { flatTables } from './flat-tables.ts'
 import { KEY_USER } from './host.ts'
 import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
 import { STATUS_DONE, STATUS_FAULT } from './state-layout.ts'
@@ -40,7 +41,7 @@ export class FlatHost implements CpuHost {
     this.memory = memory
     this.ramBytes = ramBytes
     this.ramMa = memory.allocate(ramBytes, 0x1000, 'RAM')
-    this.#tables = this.#reader()
+    this.#tables = flatTables(memory, (gpa) => this.ramAddress(gpa))
   }
 
   /** The vCPU that was made with this host; before its first reset. */
@@ -57,31 +58,6 @@ export class FlatHost implements CpuHost {
    */
   load(gpa: number, bytes: Uint8Array): void {
     this.memory.write(this.ramMa + gpa, bytes)
-  }
-
-  #reader(): TableReader {
-    const { memory } = this
-    const at = (gpa: number): number => this.ramAddress(gpa)
-    // Tables may be executed: what has been decoded of them dies.
-    const changed = (ma: number): true => {
-      if (memory.codeBits[ma >>> 12] !== 0) memory.noteWrite(ma, 1)
-      return true
-    }
-    return {
-      read32: (gpa, into) => {
-        if (at(gpa) < 0) return false
-        into[0] = memory.u32[at(gpa) >>> 2] as number
-        return true
-      },
-      read64: (gpa, into) => {
-        if (at(gpa) < 0) return false
-        memory.readEntry(at(gpa), into)
-        return true
-      },
-      compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value) && changed(at(gpa)),
-      compareExchange64: (gpa, expectLo, expectHi, lo, hi) =>
-        memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi) && changed(at(gpa)),
-    }
   }
 
   /** Walks the guest’s page tables for one byte. */

@@ -8,7 +8,7 @@ import type { Pc, PcVapicOptions } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
 import { APIC, AT, buildKernel, EXIT_PORT, type Kernel, linear, RAM_BYTES } from './kernel.ts'
 import { singleSteps } from './single-steps.ts'
-import { stockRom } from './stock.ts'
+import { roms, stockRom } from './stock.ts'
 import { machineFor, readLog, runKernel, stormKernel } from './storm.ts'
 import {
   addressOf,
@@ -28,10 +28,6 @@ import {
 } from './support.ts'
 
 const FINISHED = { reason: 'debug-exit', code: 1 }
-const roms: readonly (readonly [string, PcVapicOptions])[] = [
-  ['our ROM', {}],
-  ...(stockRom === undefined ? [] : [['the stock ROM', { rom: stockRom }] as const]),
-]
 if (stockRom === undefined) test.skip('the stock ROM (skipped: there is no apt to fetch it with)')
 
 const BASE_MEMORY = { gpa: 0, bytes: 0xa_0000 }

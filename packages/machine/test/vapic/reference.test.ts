@@ -4,7 +4,7 @@ import type { DomainVapic, DomainVapicState } from '@retrap/hvm'
 import { type Assembler, al, byte, dword, eax, ebx, ecx, edi, esi, fs } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { VapicState } from '@retrap/vapic'
-import type { Pc, PcVapicOptions } from '../../src/index.ts'
+import type { Pc } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
 import {
   ALIAS,
@@ -19,7 +19,7 @@ import {
   RAM_BYTES,
 } from './kernel.ts'
 import { singleSteps } from './single-steps.ts'
-import { stockRom } from './stock.ts'
+import { roms, stockRom } from './stock.ts'
 import { readLog, runKernel, stormKernel } from './storm.ts'
 import {
   address,
@@ -37,10 +37,6 @@ import {
 } from './support.ts'
 
 const FINISHED = { reason: 'debug-exit', code: 1 }
-const roms: readonly (readonly [string, PcVapicOptions])[] = [
-  ['our ROM', {}],
-  ...(stockRom === undefined ? [] : [['the stock ROM', { rom: stockRom }] as const]),
-]
 if (stockRom === undefined) test.skip('the stock ROM (skipped: there is no apt to fetch it with)')
 
 test('1. Each row, each register, one and four CPUs: vapic.test.ts', async () => {

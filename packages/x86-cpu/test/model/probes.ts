@@ -32,6 +32,7 @@ import {
   tbyte,
 } from '@retrap/x86-assembler'
 import { EFER_NXE } from '../../src/system/architecture.ts'
+import { exceptionEntries } from '../support/exception-entries.ts'
 import { descriptor } from '../system/bench.ts'
 import { EXIT_PORT, LOAD, RESULT_PORT } from '../system/differential/layout.ts'
 
@@ -48,7 +49,6 @@ const RECORD_BYTES = 28
 const V_RECORD = VARIABLES
 const V_NEXT = VARIABLES + 4
 const END_VECTOR = 0x50
-const ERROR_CODE_VECTORS: readonly number[] = [8, 10, 11, 12, 13, 14, 17, 21]
 const COMPATIBILITY = 0x40
 
 /** Where a probe runs, at level 0. */
@@ -149,15 +149,8 @@ export function probeImage(setup: ProbeSetup, probes: readonly Probe[]): Uint8Ar
   }
   asm.bind(landing).int(END_VECTOR)
 
-  const handlers = Array.from({ length: 32 }, (_, vector) => {
-    const place = asm.here()
-    if (!ERROR_CODE_VECTORS.includes(vector)) asm.push(0)
-    asm.push(vector).jmp(common)
-    return place
-  })
-  const end = asm.here()
-  asm.push(0).push(END_VECTOR)
-  asm.bind(common).mov(edi, dword(V_RECORD)).add(dword(V_RECORD), RECORD_BYTES)
+  const { handlers, end } = exceptionEntries(asm, common, END_VECTOR)
+  asm.mov(edi, dword(V_RECORD)).add(dword(V_RECORD), RECORD_BYTES)
   const r = (offset: number) => dword(edi, { disp: offset })
   asm.mov(r(16), eax).mov(r(20), ecx)
   // Vector, error code, offset, CS; in 64-bit mode SS is on the stack whatever the level.

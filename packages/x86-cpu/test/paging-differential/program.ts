@@ -33,6 +33,7 @@ import {
   ss,
   tbyte,
 } from '@retrap/x86-assembler'
+import { exceptionEntries } from '../support/exception-entries.ts'
 import { descriptor } from '../system/bench.ts'
 import { EXIT_PORT, LOAD, RESULT_PORT } from '../system/differential/layout.ts'
 
@@ -74,7 +75,6 @@ const C_PKRS = 68
 const CASE_BYTES = 72
 const RECORD_BYTES = 36
 const END_VECTOR = 0x50
-const ERROR_CODE_VECTORS: readonly number[] = [8, 10, 11, 12, 13, 14, 17, 21]
 const LDT_SELECTOR = 0x40
 
 export const CR0_BASE: number = 0x8000_0011 | 0
@@ -247,15 +247,7 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
     })
   stubs(0)
 
-  const handlers = Array.from({ length: 32 }, (_, vector) => {
-    const place = asm.here()
-    if (!ERROR_CODE_VECTORS.includes(vector)) asm.push(0)
-    asm.push(vector).jmp(common)
-    return place
-  })
-  const end = asm.here()
-  asm.push(0).push(END_VECTOR)
-  asm.bind(common)
+  const { handlers, end } = exceptionEntries(asm, common, END_VECTOR)
   if (long) asm.pop(rbx).pop(rcx).mov(rax, cr2)
   else asm.pop(ebx).pop(ecx).mov(eax, cr2)
   const r = (offset: number) => dword(edi, { disp: offset })

@@ -1,3 +1,4 @@
+import { REGISTER_NAMES } from '../../src/initial-state.ts'
 import { formatIntel } from '@retrap/x86-decoder'
 import { usesVectors } from './cases.ts'
 import type { Encoding } from './encode.ts'
@@ -43,25 +44,6 @@ const BREAKPOINT = 3
 const PENDING = 0x80_0000
 /** Error-code bits of #PF that are compared: the host's kernel does not say P for addresses of its own. */
 const PAGE_FAULT_BITS = ~1
-
-const NAMES = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-]
 
 const SEGMENTS = ['ss', 'ds', 'es', 'fs', 'gs']
 
@@ -120,8 +102,8 @@ export function compare(encoding: Encoding, input: Uint8Array, expected: Uint8Ar
   }
   for (let i = 0; i < (encoding.long ? 16 : 8); i++) {
     const at = OUT_GPR + 8 * i
-    if (encoding.long) differ(NAMES[i] as string, long(expected, at), long(actual, at))
-    else both(NAMES[i] as string, at)
+    if (encoding.long) differ(REGISTER_NAMES[i] as string, long(expected, at), long(actual, at))
+    else both(REGISTER_NAMES[i] as string, at)
   }
   const ended = vector === BREAKPOINT ? encoding.undefinedAfter : encoding.undefinedOnTheWay
   const compared = COMPARED_FLAGS & ~(ended ?? undefinedFlags(encoding, input))
@@ -213,7 +195,9 @@ export function undefinedFlags({ info, insn }: Encoding, input: Uint8Array): num
 export function describeMismatch({ encoding, differences, input }: Mismatch): string {
   const { long: is64, mode, bytes, at } = encoding
   const hex = [...bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ')
-  const registers = NAMES.slice(0, is64 ? 16 : 8).map((name, i) => `${name}=${hexNumber(long(input, IN_GPR + 8 * i))}`)
+  const registers = REGISTER_NAMES.slice(0, is64 ? 16 : 8).map(
+    (name, i) => `${name}=${hexNumber(long(input, IN_GPR + 8 * i))}`,
+  )
   const text = (encoding.instructions ?? [encoding])
     .map((one) => formatIntel(one.insn, { address: BigInt(one.at) }))
     .join('; ')

@@ -23,6 +23,8 @@ import {
   type Words,
   X86Engine,
 } from '@retrap/x86-cpu'
+import { flatTables } from '../../src/flat-tables.ts'
+import { REGISTER_NAMES } from '../../src/initial-state.ts'
 import { S_DR, S_GPR, S_RIP } from '../../src/state-layout.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
 import { TEST_JIT } from './jit.ts'
@@ -79,27 +81,7 @@ export class BareHost implements CpuHost {
     this.#paging = new PagingContext(processor.paging)
     this.memory = memory
     this.ramMa = ramMa
-    const at = (gpa: number): number => (gpa >= 0 && gpa < RAM_BYTES ? ramMa + gpa : -1)
-    // Tables may be executed: what has been decoded of them dies.
-    const changed = (ma: number): true => {
-      if (memory.codeBits[ma >>> 12] !== 0) memory.noteWrite(ma, 1)
-      return true
-    }
-    this.#tables = {
-      read32: (gpa, into) => {
-        if (at(gpa) < 0) return false
-        into[0] = memory.u32[at(gpa) >>> 2] as number
-        return true
-      },
-      read64: (gpa, into) => {
-        if (at(gpa) < 0) return false
-        memory.readEntry(at(gpa), into)
-        return true
-      },
-      compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value) && changed(at(gpa)),
-      compareExchange64: (gpa, expectLo, expectHi, lo, hi) =>
-        memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi) && changed(at(gpa)),
-    }
+    this.#tables = flatTables(memory, (gpa) => (gpa >= 0 && gpa < RAM_BYTES ? ramMa + gpa : -1))
   }
 
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
@@ -212,25 +194,7 @@ export class BareHost implements CpuHost {
   }
 }
 
-const GENERAL = [
-  'rax',
-  'rcx',
-  'rdx',
-  'rbx',
-  'rsp',
-  'rbp',
-  'rsi',
-  'rdi',
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-] as const
-export type GeneralRegister = (typeof GENERAL)[number]
+export type GeneralRegister = (typeof REGISTER_NAMES)[number]
 
 export interface BareOptions {
   readonly mode?: 'real' | 'protected' | 'long'
@@ -334,10 +298,10 @@ export class BareCpu {
   }
 
   register(name: GeneralRegister): bigint {
-    return this.cpu.read64(S_GPR + 8 * GENERAL.indexOf(name))
+    return this.cpu.read64(S_GPR + 8 * REGISTER_NAMES.indexOf(name))
   }
   setRegister(name: GeneralRegister, value: number | bigint): void {
-    this.cpu.u64[(S_GPR >>> 3) + GENERAL.indexOf(name)] = BigInt.asUintN(64, BigInt(value))
+    this.cpu.u64[(S_GPR >>> 3) + REGISTER_NAMES.indexOf(name)] = BigInt.asUintN(64, BigInt(value))
   }
   get rip(): number {
     return Number(this.cpu.read64(S_RIP))

@@ -329,3 +329,18 @@ export function exception(vector: number, error?: number): PendingEvent {
     e.resume = true
   })
 }
+
+/** Puts something different into every byte of the x87 state and of the vector registers. */
+export function fillFpu(b: Bench, vectorBytes = 16): void {
+  for (let i = 0; i < 8; i++) for (let j = 0; j < 10; j++) b.cpu.u8[S.S_FPR + 16 * i + j] = 16 * i + j + 1
+  for (let i = 0; i < 16; i++) for (let j = 0; j < vectorBytes; j++) b.cpu.u8[S.S_XMM + 64 * i + j] = 0x80 + 7 * i + j
+  b.s.set(S.S_FCW, 0x27f)
+  b.s.set(S.S_FSW, 0x4100)
+  b.s.set(S.S_FTOP, 5)
+  b.s.set(S.S_FTAG_EMPTY, 0b0001_1110)
+  b.s.set(S.S_FOP, 0x7a5)
+  b.s.set64(S.S_FIP, 0x1122_3344, 0x5566)
+  b.s.set64(S.S_FDP, 0x99aa_bbcc, 0xddee)
+  b.s.set(S.S_FCS, 0x1b)
+  b.s.set(S.S_MXCSR, 0x1fbf)
+}

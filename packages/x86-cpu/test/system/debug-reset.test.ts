@@ -7,20 +7,11 @@ import {
   S_CR4,
   S_DR,
   S_EFLAGS,
-  S_FCS,
   S_FCW,
-  S_FDP,
-  S_FIP,
-  S_FOP,
-  S_FPR,
-  S_FSW,
-  S_FTAG_EMPTY,
-  S_FTOP,
   S_GPR,
   S_MXCSR,
   S_SHADOW,
   S_XCR0,
-  S_XMM,
 } from '../../src/state-layout.ts'
 import { DataBreakpoints, matchInstructionBreakpoints, pageHasDataBreakpoint } from '../../src/system/breakpoints.ts'
 import { afterInstruction, checkInstructionBreakpoint, needsStepping } from '../../src/system/debug.ts'
@@ -29,22 +20,7 @@ import { PendingEvent } from '../../src/system/events.ts'
 import { RESET_INIT, resetState, startAt } from '../../src/system/reset.ts'
 import { restoreState, saveState } from '../../src/system/saved-state.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_ACTIVITY, S_PENDING_DEBUG } from '../../src/system/system-state.ts'
-import { Bench } from './bench.ts'
-
-/** Something different in every byte of the x87 and SSE state. */
-function fillFpu(b: Bench): void {
-  for (let i = 0; i < 8; i++) for (let j = 0; j < 10; j++) b.cpu.u8[S_FPR + 16 * i + j] = 16 * i + j + 1
-  for (let i = 0; i < 16; i++) for (let j = 0; j < 16; j++) b.cpu.u8[S_XMM + 64 * i + j] = 0x80 + 7 * i + j
-  b.s.set(S_FCW, 0x27f)
-  b.s.set(S_FSW, 0x4100)
-  b.s.set(S_FTOP, 5)
-  b.s.set(S_FTAG_EMPTY, 0b0001_1110)
-  b.s.set(S_FOP, 0x7a5)
-  b.s.set64(S_FIP, 0x1122_3344, 0x5566)
-  b.s.set64(S_FDP, 0x99aa_bbcc, 0xddee)
-  b.s.set(S_FCS, 0x1b)
-  b.s.set(S_MXCSR, 0x1fbf)
-}
+import { Bench, fillFpu } from './bench.ts'
 
 describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
   const arm = (b: Bench, i: number, address: number, kind: number, length: number): void => {

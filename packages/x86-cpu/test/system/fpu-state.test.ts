@@ -4,10 +4,7 @@ import {
   S_CR4,
   S_FCS,
   S_FCW,
-  S_FDP,
   S_FDS,
-  S_FIP,
-  S_FOP,
   S_FPR,
   S_FSW,
   S_FTAG_EMPTY,
@@ -18,22 +15,7 @@ import {
 } from '../../src/state-layout.ts'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
-import { Bench } from './bench.ts'
-
-/** Something different in every byte of the x87 and SSE state. */
-function fillFpu(b: Bench): void {
-  for (let i = 0; i < 8; i++) for (let j = 0; j < 10; j++) b.cpu.u8[S_FPR + 16 * i + j] = 16 * i + j + 1
-  for (let i = 0; i < 16; i++) for (let j = 0; j < 32; j++) b.cpu.u8[S_XMM + 64 * i + j] = 0x80 + 7 * i + j
-  b.s.set(S_FCW, 0x27f)
-  b.s.set(S_FSW, 0x4100)
-  b.s.set(S_FTOP, 5)
-  b.s.set(S_FTAG_EMPTY, 0b0001_1110)
-  b.s.set(S_FOP, 0x7a5)
-  b.s.set64(S_FIP, 0x1122_3344, 0x5566)
-  b.s.set64(S_FDP, 0x99aa_bbcc, 0xddee)
-  b.s.set(S_FCS, 0x1b)
-  b.s.set(S_MXCSR, 0x1fbf)
-}
+import { Bench, fillFpu } from './bench.ts'
 
 /** That state's own bytes: control words and pointers, then the registers. */
 const fpuBytes = (b: Bench): number[] => [
@@ -50,7 +32,7 @@ const AREA = 0xa000
 describe('FXSAVE and FXRSTOR (SDM vol. 1, "FXSAVE and FXRSTOR Instructions")', () => {
   test('the legacy image', () => {
     const b = Bench.protected32(3)
-    fillFpu(b)
+    fillFpu(b, 32)
     b.cpu.bytes.fill(0xee, AREA, AREA + 512)
     expect(b.outcome('FXSAVE', { size: 4, address: AREA })).toBe('ok')
     expect([b.u16(AREA), b.u16(AREA + 2), b.u16(AREA + 4), b.u16(AREA + 6)]).toEqual([
@@ -73,7 +55,7 @@ describe('FXSAVE and FXRSTOR (SDM vol. 1, "FXSAVE and FXRSTOR Instructions")', (
 
   test('REX.W stores 64-bit pointers, and 64-bit mode 16 registers', () => {
     const b = Bench.long64(3)
-    fillFpu(b)
+    fillFpu(b, 32)
     expect(b.outcome('FXSAVE64', { size: 8, address: AREA })).toBe('ok')
     expect([b.u32(AREA + 12), b.u32(AREA + 20)]).toEqual([0x5566, 0xddee])
     expect(b.cpu.bytes[AREA + 415]).toBe((0x80 + 7 * 15 + 15) & 0xff)
@@ -107,7 +89,7 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     const b = Bench.long64(3)
     b.s.set(S_CR4, 1 << 18)
     b.s.set(S_XCR0, components)
-    fillFpu(b)
+    fillFpu(b, 32)
     b.s.setGpr(0, 4, 0xffff_ffff)
     b.s.setGpr(2, 4, 0xffff_ffff)
     return b
@@ -182,7 +164,7 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     const b = Bench.protected32()
     b.s.set(S_CR4, 1 << 18)
     b.s.set(S_XCR0, 7)
-    fillFpu(b)
+    fillFpu(b, 32)
     b.s.setGpr(0, 4, 4)
     b.cpu.bytes.fill(0xee, AREA + 576, AREA + 840)
     expect(b.outcome('XSAVE', { size: 4, address: AREA })).toBe('ok')
@@ -262,7 +244,7 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
     { size: 2, real: true, words: [0x27f, 0x6900, TAGS, 0x34f4, 0x27a5, 0xbbcc, 0xa000] },
   ])('the $size-byte layout, real mode $real', ({ size, real, words }) => {
     const b = real ? Bench.real() : Bench.protected32()
-    fillFpu(b)
+    fillFpu(b, 32)
     tags(b)
     expect(b.outcome('FNSTENV', { size, address: AREA })).toBe('ok')
     expect(words.map((_, i) => (size === 2 ? b.u16(AREA + 2 * i) : b.u32(AREA + 4 * i)))).toEqual(words)
@@ -279,7 +261,7 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
 
   test('FNSAVE is followed by FNINIT; FRSTOR brings everything back', () => {
     const b = Bench.protected32()
-    fillFpu(b)
+    fillFpu(b, 32)
     tags(b)
     const registers = b.cpu.u8.slice(S_FPR, S_FPR + 128)
     expect(b.outcome('FNSAVE', { size: 4, address: AREA })).toBe('ok')
@@ -309,7 +291,7 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
 describe('MASKMOVDQU and MASKMOVQ', () => {
   test('bytes whose mask is clear are not accessed', () => {
     const b = Bench.protected32()
-    fillFpu(b)
+    fillFpu(b, 32)
     b.cpu.u8.fill(0, S_XMM + 64, S_XMM + 80)
     b.cpu.u8[S_XMM + 64 + 3] = 0x80
     b.cpu.u8[S_XMM + 64 + 7] = 0xff

@@ -26,6 +26,7 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import { descriptor, gate } from '../bench.ts'
+import { exceptionEntries } from '../../support/exception-entries.ts'
 import * as at from './layout.ts'
 
 const V = at.VARIABLES
@@ -84,9 +85,6 @@ const OPERATIONS: Readonly<Record<string, (asm: Assembler) => unknown>> = {
 
 export const operations32: readonly string[] = Object.keys(OPERATIONS)
 
-/** Vectors whose exceptions push an error code. */
-export const ERROR_CODE_VECTORS: readonly number[] = [8, 10, 11, 12, 13, 14, 17]
-
 /** The image, without its cases. @param count - how many cases follow */
 export function image32(count: number): Uint8Array {
   const asm = new X86Assembler({ bits: 32, address: at.LOAD })
@@ -133,15 +131,7 @@ export function image32(count: number): Uint8Array {
     asm.int(at.END_VECTOR)
     return place
   })
-  const handlers = Array.from({ length: 32 }, (_, vector) => {
-    const place = asm.here()
-    if (!ERROR_CODE_VECTORS.includes(vector)) asm.push(0)
-    asm.push(vector).jmp(common)
-    return place
-  })
-  const end = asm.here()
-  asm.push(0).push(at.END_VECTOR)
-  asm.bind(common)
+  const { handlers, end } = exceptionEntries(asm, common, at.END_VECTOR)
   recordFrame(asm)
   asm.jmp(next)
   asm.bind(fault)

@@ -38,8 +38,8 @@ import {
 } from '@retrap/x86-assembler'
 import { EFER_SCE } from '../../../src/system/architecture.ts'
 import { descriptor } from '../bench.ts'
+import { exceptionEntries } from '../../support/exception-entries.ts'
 import * as at from './layout.ts'
-import { ERROR_CODE_VECTORS } from './program32.ts'
 
 /** R15 points to the variables. */
 const v = (offset: number) => dword(r15, { disp: offset })
@@ -160,15 +160,7 @@ export function image64(count: number): Uint8Array {
     asm.int(at.END_VECTOR)
     return place
   })
-  const handlers = Array.from({ length: 32 }, (_, vector) => {
-    const place = asm.here()
-    if (!ERROR_CODE_VECTORS.includes(vector)) asm.push(0)
-    asm.push(vector).jmp(common)
-    return place
-  })
-  const end = asm.here()
-  asm.push(0).push(at.END_VECTOR)
-  asm.bind(common)
+  const { handlers, end } = exceptionEntries(asm, common, at.END_VECTOR)
   recordFrame(asm)
   asm.jmp(next)
   asm.align(4).bind(table)
