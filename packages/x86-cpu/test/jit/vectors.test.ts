@@ -1,6 +1,469 @@
+/** Floating point in compiled code: results, and the flags that it leaves in MXCSR and in the x87 status word. */
+import {
+  cr4,
+  dword,
+  eax,
+  ecx,
+  edx,
+  ptr,
+  qword,
+  r14,
+  rax,
+  rbx,
+  rdx,
+  st0,
+  st1,
+  xmm0,
+  xmm1,
+  xmm2,
+  xmm3,
+  xmmword,
+  ymm0,
+  ymm1,
+  ymm2,
+  ymm3,
+  ymmword,
+} from '@retrap/x86-assembler'
+import type { Assembler } from '@retrap/x86-assembler'
 import { runSoak } from '@retrap/tooling/soak'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import type { BareCpu } from '../support/bare-cpu.ts'
+import { handler, runBothWays } from '../support/both-ways.ts'
 import { soak } from '../soak/jit-vectors.soak.ts'
+
+const DATA = 0x1_0000
+const CONTROL = 0x400
+const FLAGS = 0x404
+const LATER = 0x408
+const OUT = 0x440
+
+/** 32 bytes each, from RBX on. */
+const NUMBERS = {
+  one: 0x3ff0_0000_0000_0000n,
+  three: 0x4008_0000_0000_0000n,
+  tenth: 0x3fb9_9999_9999_999an,
+  zero: 0n,
+  denormal: 0x0000_0000_0001_0000n,
+  /** 2^-1020. */
+  tiny: 0x0030_0000_0000_0000n,
+  /** 1.5 · 2^-1020. */
+  lessTiny: 0x0038_0000_0000_0000n,
+  huge: 0x7fe0_0000_0000_0000n,
+  infinity: 0x7ff0_0000_0000_0000n,
+  quiet: 0x7ff8_0000_0000_1234n,
+  signalling: 0xfff0_0000_0000_5678n,
+} as const
+type Name = keyof typeof NUMBERS
+
+const scalar = (name: Name): ReturnType<typeof qword> => qword(rbx, { disp: 32 * Object.keys(NUMBERS).indexOf(name) })
+const packed = (name: Name): ReturnType<typeof xmmword> =>
+  xmmword(rbx, { disp: 32 * Object.keys(NUMBERS).indexOf(name) })
+const wide = (name: Name): ReturnType<typeof ymmword> => ymmword(rbx, { disp: 32 * Object.keys(NUMBERS).indexOf(name) })
+const out = (offset: number): ReturnType<typeof qword> => qword(rbx, { disp: OUT + offset })
+
+/** Masks all, rounds to nearest; with PE set, as after any inexact result. */
+const MASKED = 0x1f80
+const [IE, DE, ZE, OE, UE, PE] = [1, 2, 4, 8, 0x10, 0x20]
+const SETTLED = MASKED | PE
+
+function prepare(control: number): (pc: BareCpu) => void {
+  return (pc) => {
+    pc.setRegister('rbx', DATA)
+    for (const [i, bits] of Object.values(NUMBERS).entries()) {
+      for (let lane = 0; lane < 4; lane++) pc.write64(DATA + 32 * i + 8 * lane, bits)
+    }
+    pc.write32(DATA + CONTROL, control)
+    pc.write32(DATA + LATER, SETTLED | 0x2000)
+  }
+}
+
+/** CR4.OSXSAVE, and XCR0 = 7. */
+function enableAvx(asm: Assembler): void {
+  asm.mov(rax, cr4).or(eax, 0x4_0000).mov(cr4, rax)
+  asm.xor(ecx, ecx).xor(edx, edx).mov(eax, 7).xsetbv()
+}
+
+/** Runs a body sixty times, each time with MXCSR as given. @returns MXCSR after the last */
+function flagsOf(control: number, body: (asm: Assembler) => void): number {
+  const [plain] = runBothWays({
+    code: (asm) => {
+      const loop = asm.label('loop')
+      enableAvx(asm)
+      asm.mov(r14, 60).bind(loop)
+      asm.ldmxcsr(dword(rbx, { disp: CONTROL }))
+      body(asm)
+      asm.stmxcsr(dword(rbx, { disp: FLAGS }))
+      asm
+        .mov(eax, dword(rbx, { disp: FLAGS }))
+        .rol(rdx, 5)
+        .add(rdx, rax)
+      asm.dec(r14).jne(loop).hlt()
+    },
+    prepare: prepare(control),
+  })
+  return plain.read32(DATA + FLAGS) & 0x3f
+}
+
+describe('a flag of MXCSR is raised', () => {
+  test.each<{ given: string; control?: number; body: (asm: Assembler) => void; flags: number }>([
+    {
+      given: 'by the first inexact result',
+      control: MASKED,
+      body: (asm) => asm.movsd(xmm0, scalar('one')).addsd(xmm0, scalar('three')).divsd(xmm0, scalar('three')),
+      flags: PE,
+    },
+    {
+      given: 'by none of several exact results, zero among them',
+      control: MASKED,
+      body: (asm) =>
+        asm
+          .movsd(xmm0, scalar('one'))
+          .addsd(xmm0, scalar('three'))
+          .mulsd(xmm0, scalar('three'))
+          .mulsd(xmm0, scalar('zero'))
+          .subsd(xmm0, xmm0)
+          .movsd(xmm1, scalar('three'))
+          .divsd(xmm1, scalar('one')),
+      flags: 0,
+    },
+    {
+      given: 'by a denormal operand from memory',
+      body: (asm) => asm.movsd(xmm0, scalar('one')).addsd(xmm0, scalar('denormal')),
+      flags: PE | DE,
+    },
+    {
+      given: 'by one in a register that held a normal number',
+      body: (asm) =>
+        asm
+          .movsd(xmm0, scalar('one'))
+          .addsd(xmm0, xmm0)
+          .movsd(xmm1, scalar('three'))
+          .addsd(xmm1, xmm0)
+          .movsd(xmm0, scalar('denormal'))
+          .addsd(xmm1, xmm0),
+      flags: PE | DE,
+    },
+    {
+      given: 'by a copy of one',
+      body: (asm) =>
+        asm
+          .movsd(xmm0, scalar('denormal'))
+          .movsd(xmm1, scalar('one'))
+          .addsd(xmm1, xmm1)
+          .movapd(xmm2, xmm1)
+          .movapd(xmm2, xmm0)
+          .addsd(xmm1, xmm2),
+      flags: PE | DE,
+    },
+    {
+      given: 'by a denormal product that is an operand again',
+      body: (asm) =>
+        asm.movsd(xmm0, scalar('lessTiny')).mulsd(xmm0, scalar('tenth')).movsd(xmm1, scalar('one')).addsd(xmm1, xmm0),
+      flags: PE | DE | UE,
+    },
+    {
+      given: 'by no exact denormal difference',
+      control: MASKED,
+      body: (asm) =>
+        asm
+          .movsd(xmm0, scalar('tiny'))
+          .divsd(xmm0, scalar('one'))
+          .movsd(xmm1, scalar('tiny'))
+          .addsd(xmm1, scalar('tiny'))
+          .subsd(xmm1, xmm0),
+      flags: 0,
+    },
+    {
+      given: 'by the upper element of a vector',
+      body: (asm) =>
+        asm
+          .movapd(xmm0, packed('one'))
+          .movhpd(xmm0, scalar('denormal'))
+          .movapd(xmm1, packed('three'))
+          .mulpd(xmm1, packed('three'))
+          .addpd(xmm1, xmm0),
+      flags: PE | DE,
+    },
+    {
+      given: 'by the lowest element where the vector was normal',
+      body: (asm) =>
+        asm
+          .movapd(xmm0, packed('three'))
+          .mulpd(xmm0, packed('three'))
+          .movlpd(xmm0, scalar('denormal'))
+          .addpd(xmm0, packed('one')),
+      flags: PE | DE,
+    },
+    {
+      given: 'by the upper lane of AVX',
+      body: (asm) =>
+        asm
+          .vmovapd(ymm0, wide('three'))
+          .vmulpd(ymm0, ymm0, wide('three'))
+          .vmovapd(ymm1, wide('denormal'))
+          .vinsertf128(ymm1, ymm1, packed('one'), 0)
+          .vaddpd(ymm2, ymm0, ymm1),
+      flags: PE | DE,
+    },
+    {
+      given: 'by the upper lane above a normal result of SSE',
+      body: (asm) =>
+        asm
+          .vmovapd(ymm0, wide('three'))
+          .vmulpd(ymm0, ymm0, wide('three'))
+          .vmovapd(ymm1, wide('denormal'))
+          .movapd(xmm1, packed('three'))
+          .mulpd(xmm1, packed('three'))
+          .vaddpd(ymm2, ymm0, ymm1),
+      flags: PE | DE,
+    },
+    {
+      given: 'by an infinite result',
+      body: (asm) => asm.movsd(xmm0, scalar('huge')).addsd(xmm0, scalar('huge')),
+      flags: PE | OE,
+    },
+    {
+      given: 'by none that comes of an infinity',
+      control: MASKED,
+      body: (asm) => asm.movsd(xmm0, scalar('infinity')).addsd(xmm0, scalar('one')).mulsd(xmm0, scalar('three')),
+      flags: 0,
+    },
+    {
+      given: 'by a division by zero',
+      body: (asm) => asm.movsd(xmm0, scalar('three')).divsd(xmm0, scalar('zero')),
+      flags: PE | ZE,
+    },
+    {
+      given: 'by infinity less infinity',
+      body: (asm) => asm.movsd(xmm0, scalar('infinity')).subsd(xmm0, scalar('infinity')),
+      flags: PE | IE,
+    },
+    {
+      given: 'by a signalling NaN',
+      body: (asm) => asm.movsd(xmm0, scalar('one')).addsd(xmm0, scalar('signalling')),
+      flags: PE | IE,
+    },
+    {
+      given: 'by COMISD of a quiet NaN, not by UCOMISD',
+      body: (asm) => asm.movsd(xmm0, scalar('quiet')).ucomisd(xmm0, scalar('one')),
+      flags: PE,
+    },
+    {
+      given: 'by COMISD of a quiet NaN',
+      body: (asm) => asm.movsd(xmm0, scalar('quiet')).comisd(xmm0, scalar('one')),
+      flags: PE | IE,
+    },
+    {
+      given: 'by a conversion that rounds',
+      control: MASKED,
+      body: (asm) => asm.movsd(xmm0, scalar('tenth')).cvtsd2ss(xmm1, xmm0),
+      flags: PE,
+    },
+    {
+      given: 'by FMA whose sum is rounded',
+      control: MASKED,
+      body: (asm) =>
+        asm.movsd(xmm0, scalar('three')).movsd(xmm1, scalar('tenth')).vfmadd213sd(xmm0, xmm1, scalar('three')),
+      flags: PE,
+    },
+    {
+      given: 'by no FMA that is exact',
+      control: MASKED,
+      body: (asm) => asm.vmovapd(ymm0, wide('three')).vmovapd(ymm1, wide('three')).vfmadd213pd(ymm0, ymm1, wide('one')),
+      flags: 0,
+    },
+  ])('$given', ({ control = SETTLED, body, flags }) => {
+    expect(flagsOf(control, body)).toBe(flags)
+  })
+})
+
+describe('results', () => {
+  /** Stores of what the body leaves in XMM0. */
+  function resultOf(control: number, body: (asm: Assembler) => void): bigint {
+    const [plain] = runBothWays({
+      code: (asm) => {
+        const loop = asm.label('loop')
+        enableAvx(asm)
+        asm.mov(r14, 60).bind(loop)
+        asm.ldmxcsr(dword(rbx, { disp: CONTROL }))
+        body(asm)
+        asm.movsd(out(0), xmm0)
+        asm.dec(r14).jne(loop).hlt()
+      },
+      prepare: prepare(control),
+    })
+    return plain.read64(DATA + OUT)
+  }
+
+  test('NaNs have the payload of the first operand', () => {
+    const body = (asm: Assembler): Assembler =>
+      asm.movsd(xmm0, scalar('quiet')).addsd(xmm0, scalar('signalling')).mulsd(xmm0, scalar('three'))
+    expect(resultOf(SETTLED, body)).toBe(NUMBERS.quiet)
+  })
+
+  test.each([
+    { given: 'to nearest', rounding: 0, bits: 0x3fd5_5555_5555_5555n },
+    { given: 'down', rounding: 1, bits: 0x3fd5_5555_5555_5555n },
+    { given: 'up', rounding: 2, bits: 0x3fd5_5555_5555_5556n },
+    { given: 'to zero', rounding: 3, bits: 0x3fd5_5555_5555_5555n },
+  ])('a third is rounded $given', ({ rounding, bits }) => {
+    const body = (asm: Assembler): Assembler => asm.movsd(xmm0, scalar('one')).divsd(xmm0, scalar('three'))
+    expect(resultOf(SETTLED | (rounding << 13), body)).toBe(bits)
+  })
+
+  test('a difference of zero is negative when rounding is down', () => {
+    const body = (asm: Assembler): Assembler => asm.movsd(xmm0, scalar('one')).subsd(xmm0, scalar('one'))
+    expect(resultOf(SETTLED | 0x2000, body)).toBe(1n << 63n)
+    expect(resultOf(SETTLED, body)).toBe(0n)
+  })
+
+  test('DAZ takes denormal operands for zero, FTZ makes tiny results zero', () => {
+    const sum = (asm: Assembler): Assembler => asm.movsd(xmm0, scalar('denormal')).mulsd(xmm0, scalar('huge'))
+    expect(resultOf(SETTLED | 0x40, sum)).toBe(0n)
+    const product = (asm: Assembler): Assembler => asm.movsd(xmm0, scalar('tiny')).mulsd(xmm0, scalar('tenth'))
+    expect(resultOf(SETTLED | 0x8000, product)).toBe(0n)
+    expect(resultOf(SETTLED, product)).not.toBe(0n)
+  })
+
+  test('LDMXCSR in a loop changes what follows it', () => {
+    // The second division rounds down.
+    const body = (asm: Assembler): Assembler =>
+      asm
+        .movsd(xmm1, scalar('one'))
+        .divsd(xmm1, scalar('tenth'))
+        .ldmxcsr(dword(rbx, { disp: LATER }))
+        .movsd(xmm0, scalar('one'))
+        .movsd(xmm2, scalar('tenth'))
+        .addsd(xmm0, xmm2)
+        .divsd(xmm0, scalar('three'))
+        .subsd(xmm0, xmm1)
+    const first = resultOf(SETTLED, body)
+    expect(first).not.toBe(0n)
+    expect(resultOf(SETTLED | 0x2000, body)).not.toBe(0n)
+  })
+})
+
+test('an unmasked exception is raised where it arises, with what preceded it', () => {
+  const [plain] = runBothWays({
+    code: (asm) => {
+      const [loop, next] = [asm.label('loop'), asm.label('next')]
+      asm.mov(r14, 60).bind(loop)
+      asm.ldmxcsr(dword(rbx, { disp: CONTROL }))
+      asm.movsd(xmm0, scalar('one')).addsd(xmm0, scalar('three'))
+      asm.movsd(xmm3, scalar('three')).mulsd(xmm3, xmm0)
+      // Divides by zero in every iteration.
+      asm.divsd(xmm0, scalar('zero'))
+      asm.mov(rdx, -1)
+      asm.bind(next).dec(r14).jne(loop).hlt()
+    },
+    prepare: (pc, label) => {
+      prepare(SETTLED & ~0x200)(pc)
+      handler(pc, 19, (asm) => asm.hlt())
+      const address = 0x5000 + 0x100 * (19 & 15)
+      const next = label('next')
+      // INC ECX; MOV [RSP], next; IRETQ
+      pc.load(address, [0xff, 0xc1, 0x48, 0xc7, 0x04, 0x24, next & 0xff, next >>> 8, 0, 0, 0x48, 0xcf])
+    },
+  })
+  expect(plain.register('rcx')).toBe(60n)
+  expect(plain.register('rdx')).toBe(0n)
+})
+
+describe('parts of registers', () => {
+  test('MOVSD and MOVSS between registers keep the rest, from memory they clear it', () => {
+    const [plain] = runBothWays({
+      code: (asm) => {
+        const loop = asm.label('loop')
+        asm.mov(r14, 60).bind(loop)
+        asm.movapd(xmm0, packed('three')).movsd(xmm1, scalar('one')).addsd(xmm1, xmm1).movsd(xmm0, xmm1)
+        asm.movupd(xmmword(rbx, { disp: OUT }), xmm0)
+        asm.movapd(xmm0, packed('three')).addsd(xmm0, xmm0).movsd(xmm0, scalar('one'))
+        asm.movupd(xmmword(rbx, { disp: OUT + 16 }), xmm0)
+        asm.movapd(xmm0, packed('tenth')).movss(xmm0, xmm1)
+        asm.movupd(xmmword(rbx, { disp: OUT + 32 }), xmm0)
+        asm.dec(r14).jne(loop).hlt()
+      },
+      prepare: prepare(SETTLED),
+    })
+    const two = 0x4000_0000_0000_0000n
+    const stored = [0, 8, 16, 24, 32, 40].map((offset) => plain.read64(DATA + OUT + offset))
+    const low = (NUMBERS.tenth >> 32n) << 32n
+    expect(stored).toEqual([two, NUMBERS.three, NUMBERS.one, 0n, low, NUMBERS.tenth])
+  })
+
+  test('VEX clears upper halves, legacy instructions keep them', () => {
+    const [plain] = runBothWays({
+      code: (asm) => {
+        const loop = asm.label('loop')
+        enableAvx(asm)
+        asm.mov(r14, 60).bind(loop)
+        asm.vmovapd(ymm0, wide('three')).vmovapd(ymm1, wide('three')).vmovapd(ymm2, wide('three'))
+        asm.vaddpd(ymm3, ymm3, wide('one'))
+        asm.addsd(xmm0, scalar('one')).vaddsd(xmm1, xmm1, scalar('one')).vmovapd(xmm2, xmm1)
+        asm.vmovupd(ymmword(rbx, { disp: OUT }), ymm0)
+        asm.vmovupd(ymmword(rbx, { disp: OUT + 32 }), ymm1)
+        asm.vmovupd(ymmword(rbx, { disp: OUT + 64 }), ymm2)
+        asm.dec(r14).jne(loop).hlt()
+      },
+      prepare: prepare(SETTLED),
+    })
+    const lane = (register: number): bigint[] =>
+      [0, 1, 2, 3].map((i) => plain.read64(DATA + OUT + 32 * register + 8 * i))
+    const four = 0x4010_0000_0000_0000n
+    expect(lane(0)).toEqual([four, NUMBERS.three, NUMBERS.three, NUMBERS.three])
+    expect(lane(1)).toEqual([four, NUMBERS.three, 0n, 0n])
+    expect(lane(2)).toEqual([four, NUMBERS.three, 0n, 0n])
+  })
+
+  test('a unit that is left in the middle has stored them', () => {
+    // The store crosses a page: the interpreter makes it, and the comparison of registers follows HLT.
+    runBothWays({
+      code: (asm) => {
+        const loop = asm.label('loop')
+        asm.mov(r14, 60).xorpd(xmm0, xmm0).bind(loop)
+        asm.addsd(xmm0, scalar('tenth')).movapd(xmm1, packed('three')).mulsd(xmm1, xmm0)
+        asm.movsd(qword(rbx, { disp: 0xffc }), xmm1)
+        asm.movapd(xmm2, xmm1).dec(r14).jne(loop).hlt()
+      },
+      prepare: prepare(MASKED),
+    })
+  })
+})
+
+describe('x87', () => {
+  test.each<{ given: string; control?: number; body: (asm: Assembler) => void; status: number }>([
+    { given: 'a sum that is exact', body: (asm) => asm.fld(scalar('one')).fadd(scalar('three')), status: 0 },
+    { given: 'a sum that is rounded up', body: (asm) => asm.fld(scalar('tenth')).fadd(scalar('huge')), status: 0x20 },
+    { given: 'a product', body: (asm) => asm.fld(scalar('tenth')).fmul(scalar('tenth')), status: 0x220 },
+    { given: 'a denormal operand', body: (asm) => asm.fld(scalar('denormal')).fadd(scalar('one')), status: 0x22 },
+    { given: 'a signalling NaN', body: (asm) => asm.fld(scalar('signalling')).fadd(scalar('one')), status: 1 },
+    {
+      given: 'a difference of zero',
+      body: (asm) => asm.fld(scalar('three')).fld(scalar('three')).fsubp(st1, st0),
+      status: 0,
+    },
+    { given: 'a register that is empty', body: (asm) => asm.fld(scalar('one')).fadd(st0, st1), status: 0x41 },
+    {
+      given: '53 bits',
+      control: 0x27f,
+      body: (asm) => asm.fld(scalar('tenth')).fmul(scalar('tenth')),
+      status: 0x220,
+    },
+  ])('$given', ({ control = 0x37f, body, status }) => {
+    const [plain] = runBothWays({
+      code: (asm) => {
+        const loop = asm.label('loop')
+        asm.mov(r14, 60).bind(loop)
+        asm.fninit().fldcw(ptr(rbx, { disp: CONTROL }))
+        body(asm)
+        asm.fnstsw(ptr(rbx, { disp: FLAGS })).fstp(out(0))
+        asm.dec(r14).jne(loop).hlt()
+      },
+      prepare: prepare(control),
+    })
+    expect(plain.read32(DATA + FLAGS) & 0x27f).toBe(status)
+  })
+})
 
 test('loops of floating point run alike interpreted and compiled', async () => {
   const { violations, smallest } = await runSoak(soak, { count: 60, seed: 1 })
