@@ -25,7 +25,7 @@ import {
 import type { StateLayout } from './state-layout.ts'
 import { STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP, STATUS_LEAVE } from './status.ts'
 import { TLB_EXECUTE } from './tlb-layout.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME } from './unit-outcome.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME, UNIT_SLOW } from './unit-outcome.ts'
 
 /**
  * The dispatch loop: emits the body of a function `run(state, record) → status`, a Wasm `loop` over one `br_table`.
@@ -270,6 +270,10 @@ export class DispatchLoop {
     f.set(l.record, this.#state.word(layout.record))
     this.#state.reloadPage()
     f.brIf(l.status.get.eq(UNIT_RESUME), labels.next)
+    f.if(l.status.get.eq(UNIT_SLOW), () => {
+      this.#branches.countMiss(unit)
+      f.br(labels.next)
+    })
     f.if(l.status.get.eq(UNIT_MISSED), () => {
       f.call(this.#imports.hot, unit.or(HOT_MISSED))
       f.set(l.status, I32.of(UNIT_JUMP))

@@ -18,8 +18,8 @@ export interface DispatchImports {
   /** `(record) → 1` if the page-crossing instruction after an `OP_CROSS` record may be executed, else 0. */
   readonly cross: I32Callee
   /**
-   * `(record) → record`: what to execute in place of a record that has been reached often. With {@link HOT_MISSED}, the
-   * result counts for nothing.
+   * `(record) → record`: what to execute in place of a record that has been reached often. With {@link HOT_MISSED}
+   * or {@link HOT_SLOW}, the result counts for nothing.
    */
   readonly hot: I32Callee
 }

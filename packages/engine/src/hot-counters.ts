@@ -13,7 +13,13 @@ export const HOT_COUNTERS: number = 1 << 16
 export const HOT_COUNTER_SHIFT: number = Math.log2(RECORD_BYTES) - 2
 /** Bits of a record's address, shifted to the size of a counter, that give a counter's offset. */
 export const HOT_COUNTER_MASK: number = 4 * (HOT_COUNTERS - 1)
-/** Bytes of counters and missed branches. */
-export const HOT_COUNTER_BYTES: number = MISSED_BRANCHES_AT + MISSED_BRANCHES * MISSED_BRANCH_BYTES
+/** Where a word lies, from the first counter, that counts down exits of compiled code on misses of the TLB. */
+export const MISSES_AT: number = MISSED_BRANCHES_AT + MISSED_BRANCHES * MISSED_BRANCH_BYTES
+/** One in so many of these exits is looked at. */
+export const MISSES_PER_COUNT = 64
+/** Bytes of counters, missed branches and the count of misses. */
+export const HOT_COUNTER_BYTES: number = MISSES_AT + 8
 /** Set in what `hot` is called with: the record is that of a unit, and a computed branch, whose record is in the state, has often led out of it. */
 export const HOT_MISSED = 1
+/** Set in what `hot` is called with: the record is that of a unit, which has missed the TLB at the record in the state. */
+export const HOT_SLOW = 2

@@ -29,6 +29,8 @@ export {
   HOT_COUNTER_MASK,
   HOT_COUNTER_SHIFT,
   HOT_MISSED,
+  HOT_SLOW,
+  MISSES_PER_COUNT,
   MISSED_BRANCHES,
   MISSED_BRANCHES_AT,
   MISSED_BRANCH_BYTES,
@@ -80,5 +82,5 @@ export {
 export { Tlb, tlbBytes } from './tlb.ts'
 export type { TlbPage } from './tlb-entry.ts'
 export { Turn } from './turn.ts'
-export { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME } from './unit-outcome.ts'
+export { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME, UNIT_SLOW } from './unit-outcome.ts'
 export { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_SET_BYTES, TLB_WRITE } from './tlb-layout.ts'

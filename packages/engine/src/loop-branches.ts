@@ -1,6 +1,7 @@
-import type { I32, I64, Label } from '@retrap/wasm-emitter'
+import { I32 } from '@retrap/wasm-emitter'
+import type { I64, Label } from '@retrap/wasm-emitter'
 import type { DispatchImports, DispatchLabels } from './dispatch-parts.ts'
-import { HOT_COUNTER_MASK, HOT_COUNTER_SHIFT } from './hot-counters.ts'
+import { HOT_COUNTER_MASK, HOT_COUNTER_SHIFT, HOT_SLOW, MISSES_AT, MISSES_PER_COUNT } from './hot-counters.ts'
 import type { LoopState } from './loop-state.ts'
 import { OP_CALL, OP_DEAD, RECORD_BYTES, R_LINK, R_OFFSET, R_OP } from './record.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from './tlb-layout.ts'
@@ -34,6 +35,19 @@ export class LoopBranches {
     const count = f.let(f.loadExpression('i32.load', counter).sub(1))
     f.store('i32.store', counter, count)
     f.if(count.eqz(), () => whenHot(f.call(this.#imports.hot, record)))
+  }
+
+  /** Emits a count of the exits of units on misses of the TLB, one in many of which is looked at. */
+  countMiss(unit: I32): void {
+    if (this.#hotAt === undefined) return
+    const { f } = this.#state
+    const counter = I32.of(this.#hotAt + MISSES_AT)
+    const count = f.let(f.loadExpression('i32.load', counter).sub(1))
+    f.store('i32.store', counter, count)
+    f.if(count.leS(0), () => {
+      f.store('i32.store', counter, I32.of(MISSES_PER_COUNT))
+      f.call(this.#imports.hot, unit.or(HOT_SLOW))
+    })
   }
 
   /** Emits a taken branch within the page, by the record's link where it has one. */

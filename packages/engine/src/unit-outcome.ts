@@ -4,5 +4,7 @@ export const UNIT_RESUME = 0
 export const UNIT_JUMP = 1
 /** A unit returns this as {@link UNIT_JUMP}, where a computed branch has led out of it so often that it is looked at. */
 export const UNIT_MISSED = 2
+/** A unit returns this as {@link UNIT_RESUME}, where it has not found a page in the TLB. */
+export const UNIT_SLOW = 3
 /** A unit returns this plus the status where the instruction of that record has failed. */
 export const UNIT_FAILED = 16

@@ -16,6 +16,7 @@ export interface InterpreterExports {
   address(state: number, record: number, sizeAndFlags: number): number
   /** What units call. */
   readonly flags: (...operands: never[]) => unknown
+  readonly slowAccess: (...operands: never[]) => unknown
   readonly checkSegment: (...operands: never[]) => unknown
   /** Functions of forms, then units. */
   readonly table: FunctionTable

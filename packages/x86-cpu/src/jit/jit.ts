@@ -4,6 +4,7 @@ import {
   HOT_COUNTER_MASK,
   HOT_COUNTER_SHIFT,
   HOT_MISSED,
+  HOT_SLOW,
   MISSED_BRANCHES,
   MISSED_BRANCHES_AT,
   MISSED_BRANCH_BYTES,
@@ -11,8 +12,18 @@ import {
 import type { CodeCache, CodePage, InterpreterCode } from '@retrap/engine'
 import type { FormSource } from '../form-context.ts'
 import { OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
-import { CS, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_PAGE_BASE, S_RECORD, S_SEGMENTS } from '../state-layout.ts'
-import { findRegion } from './region.ts'
+import {
+  CS,
+  MODE_64,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  S_PAGE_BASE,
+  S_RECORD,
+  S_SEGMENTS,
+  S_SLOTS,
+} from '../state-layout.ts'
+import { findRegion, firstRecord } from './region.ts'
 import type { Region } from './region.ts'
 import { UnitCompiler } from './unit-compiler.ts'
 
@@ -61,11 +72,14 @@ export interface UnitRunner {
   uninstall(entry: number): void
 }
 
-/** A place in guest code. */
-interface Place {
-  /** Linear address of its page. */
+/** The linear address of a page. */
+interface LinearPage {
   readonly lo: number
   readonly hi: number
+}
+
+/** A place in guest code. */
+interface Place extends LinearPage {
   readonly page: CodePage
   /** Offset in the page. */
   readonly offset: number
@@ -84,6 +98,16 @@ interface LiveUnit {
   module: object
   /** Its branches to computed addresses, by record. */
   branches: ReadonlyMap<number, ComputedBranch>
+  /** Distances of its pages from the first one, by slot table. */
+  deltas: ReadonlyMap<number, number>
+  /** The records by which the interpreter begins its instructions. */
+  records: readonly number[]
+}
+
+const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'deltas' | 'records'> = {
+  branches: new Map(),
+  deltas: new Map(),
+  records: [],
 }
 
 /** A branch to a computed address. */
@@ -186,15 +210,11 @@ export class Jit {
   hot(record: number, runner: UnitRunner): number {
     const start = now()
     this.#followFlush()
-    const isMiss = (record & HOT_MISSED) !== 0
-    const { u32 } = this.#memory
-    const counted = isMiss ? (u32[(runner.state + S_RECORD) >>> 2] as number) : record
-    const counter = this.#counterOf(counted)
-    u32[counter] = LATER
     let next = record
     try {
-      if (!isMiss) next = this.#reached(record, counter, runner)
-      else if (this.#missed(record & ~HOT_MISSED, runner)) u32[counter] = this.#missThreshold
+      if ((record & HOT_MISSED) !== 0) this.#missed(record & ~HOT_MISSED, runner)
+      else if ((record & HOT_SLOW) !== 0) this.#slow(record & ~HOT_SLOW, runner)
+      else next = this.#reached(record, runner)
     } catch (error) {
       // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
       this.counts.failures++
@@ -210,8 +230,10 @@ export class Jit {
   }
 
   /** Branches have often reached a record. */
-  #reached(record: number, counter: number, runner: UnitRunner): number {
+  #reached(record: number, runner: UnitRunner): number {
     const { u16, u32 } = this.#memory
+    const counter = this.#counterOf(record)
+    u32[counter] = LATER
     const op = u16[(record + R_OP) >>> 1] as number
     const place = op === OP_CROSS || op === OP_UNIT ? undefined : this.#place(record, runner)
     const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
@@ -252,6 +274,7 @@ export class Jit {
     this.#deaths.clear()
     this.#waited.clear()
     this.#targets.clear()
+    this.#compiler.sites.clear()
   }
 
   /** Finds the region that begins at a place. */
@@ -277,41 +300,61 @@ export class Jit {
     return this.#cache.pageOfSlots(runner.executeSlots(lo >>> 0, (hi + carry) >>> 0))
   }
 
-  /** A computed branch has often led out of its unit: compiles that anew with the places; false where there are none. */
-  #missed(record: number, runner: UnitRunner): boolean {
+  /** The computed branch by which a unit was left just now has often led out of it: compiles that anew with the places. */
+  #missed(record: number, runner: UnitRunner): void {
+    const { u32 } = this.#memory
+    const branch = u32[(runner.state + S_RECORD) >>> 2] as number
+    u32[this.#counterOf(branch)] = LATER
+    const unit = this.#units.get(record >>> 0)
+    const start = unit && this.#startOf(unit, runner)
+    if (start !== undefined && this.#addTargets(unit!, start)) this.#recompile(unit!, start, runner)
+  }
+
+  /** A unit was left just now by an instruction that has missed the TLB. */
+  #slow(record: number, runner: UnitRunner): void {
+    const { sites } = this.#compiler
+    if (!sites.count(this.#memory.u32[(runner.state + S_RECORD) >>> 2] as number)) return
+    const unit = this.#units.get(record >>> 0)
+    const start = unit && this.#startOf(unit, runner)
+    if (start === undefined) return
+    sites.change(unit!.records)
+    this.#recompile(unit!, start, runner)
+  }
+
+  /** Where the first page of a unit lies that was left just now; undefined where that is not known any more. */
+  #startOf(unit: LiveUnit, runner: UnitRunner): LinearPage | undefined {
     const { u16, u32 } = this.#memory
     const { state } = runner
-    const unit = this.#units.get(record >>> 0)
-    const branch = u32[(state + S_RECORD) >>> 2] as number
-    const from = unit?.branches.get(branch)
-    const [first] = unit?.pages ?? []
-    if (unit === undefined || from === undefined || first === undefined) return false
-    if (u16[(unit.record + R_OP) >>> 1] !== OP_UNIT) return false
-    // The unit was left by the branch just now.
-    const lo = (u32[(state + S_PAGE_BASE) >>> 2] as number) - from.delta
+    const delta = unit.deltas.get(u32[(state + S_SLOTS) >>> 2] as number)
+    const [first] = unit.pages
+    if (delta === undefined || first === undefined || u16[(unit.record + R_OP) >>> 1] !== OP_UNIT) return undefined
+    const lo = (u32[(state + S_PAGE_BASE) >>> 2] as number) - delta
     const hi = u32[(state + S_PAGE_BASE + 4) >>> 2] as number
-    const { mode } = first
-    if (lo !== lo >>> 0 || this.#pageAt(lo, hi, mode, runner) !== first) return false
-    if (!this.#addTargets(unit, lo, hi)) return false
-    const region = this.#find({ lo, hi, offset: unit.offset, page: first }, runner)
-    if (region === undefined) return false
+    return lo === lo >>> 0 && this.#pageAt(lo, hi, first.mode, runner) === first ? { lo, hi } : undefined
+  }
+
+  #recompile(unit: LiveUnit, { lo, hi }: LinearPage, runner: UnitRunner): void {
+    const [page] = unit.pages
+    const region = page && this.#find({ lo, hi, offset: unit.offset, page }, runner)
+    if (region === undefined) return
     const pages = region.pages.map((each) => each.page)
     // Before the new code can be called, and where only some vCPUs get it: a write to any page ends both forms.
     this.#cache.extendUnit(
       unit.record,
-      first,
+      page!,
       pages.filter((each) => !unit.pages.includes(each)),
     )
     unit.pages = [...new Set([...unit.pages, ...pages])]
-    unit.module = this.#compile(region, runner, mode, unit.record, unit.entry)
-    this.#watch(unit, region)
-    return true
+    unit.module = this.#compile(region, runner, page!.mode, unit.record, unit.entry)
+    this.#describe(unit, region)
   }
 
-  /** Counts how often the computed branches of a unit lead out of it. */
-  #watch(unit: LiveUnit, region: Region): void {
+  /** Notes what a unit is made of, and counts how often its computed branches lead out of it. */
+  #describe(unit: LiveUnit, { blocks, pages }: Region): void {
     const { u32 } = this.#memory
-    unit.branches = computedBranches(region)
+    unit.deltas = new Map(pages.map(({ page, delta }) => [page.slots, delta]))
+    unit.records = blocks.flatMap(({ instructions }) => instructions.map(firstRecord))
+    unit.branches = computedBranches(blocks)
     for (const branch of unit.branches.keys()) u32[this.#counterOf(branch)] = this.#missThreshold
   }
 
@@ -322,8 +365,8 @@ export class Jit {
     }
   }
 
-  /** Takes the targets that were noted of a unit's branches; false where none is new. @param lo - of its first page */
-  #addTargets(unit: LiveUnit, lo: number, hi: number): boolean {
+  /** Takes the targets that were noted of a unit's branches; false where none is new. */
+  #addTargets(unit: LiveUnit, { lo, hi }: LinearPage): boolean {
     const { u32 } = this.#memory
     let isNew = false
     for (const at of this.#misses()) {
@@ -386,8 +429,8 @@ export class Jit {
       throw error
     }
     if (this.#free.pop() === undefined) this.#nextEntry++
-    const unit: LiveUnit = { record: unitRecord, entry, offset, pages, module, branches: new Map() }
-    this.#watch(unit, region)
+    const unit = { record: unitRecord, entry, offset, pages, module, ...NOTHING_KNOWN }
+    this.#describe(unit, region)
     this.#live.push(unit)
     this.#units.set(unitRecord, unit)
     this.counts.live++
@@ -405,7 +448,7 @@ export class Jit {
   }
 }
 
-function computedBranches({ blocks }: Region): ReadonlyMap<number, ComputedBranch> {
+function computedBranches(blocks: Region['blocks']): ReadonlyMap<number, ComputedBranch> {
   const last = blocks.map(({ instructions }) => instructions.at(-1)!)
   return new Map(
     last

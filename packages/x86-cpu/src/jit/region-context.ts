@@ -1,5 +1,6 @@
 import { I32, I64, V128, numeric } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32Like, LoadOp, PrefixType, ValueOf, ValueType } from '@retrap/wasm-emitter'
+import { SLOW_PROBE } from '../access-flags.ts'
 import type { FormSource } from '../form-context.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, ADDRESS_DISP64, R_ADDRESS, R_IMM, R_SEGMENT } from '../record.ts'
 import {
@@ -28,6 +29,10 @@ import type { RegionFlags } from './region-flags.ts'
 export interface RegionExits {
   /** The interpreter executes the instruction: nothing has changed. */
   interpret(): void
+  /** The same, after a page was not found in the TLB. */
+  miss(): void
+  /** Leaves as {@link interpret} does if the unit has been given up. */
+  leaveIfGivenUp(): void
   /** The instruction has retired; the interpreter executes the next one. */
   retire(): void
   /** The instruction has retired; control goes to the target of its branch. */
@@ -44,8 +49,10 @@ export class RegionContext extends Context {
   override readonly takesNormal = true
   readonly #builder: RegionBuilder
   readonly #exits: RegionExits
+  readonly #fills: boolean
   #linear: I64 | undefined
 
+  /** @param fills - whether pages that are not in the TLB are looked for in place */
   constructor(
     f: RegionBuilder,
     source: FormSource,
@@ -54,12 +61,14 @@ export class RegionContext extends Context {
     tlb: I32,
     flags: RegionFlags,
     exits: RegionExits,
+    fills: boolean,
   ) {
     super(f, source.form, library, f.stateAddress, I32.of(record), tlb)
     this.flagStore = flags
     this.accessFlags = source.accessFlags
     this.#exits = exits
     this.#builder = f
+    this.#fills = fills
   }
 
   override fail(status: I32Like): void {
@@ -77,7 +86,7 @@ export class RegionContext extends Context {
   }
 
   protected override slow(): void {
-    this.#exits.interpret()
+    this.#exits.miss()
   }
 
   // ---------------------------------------------------------------- floating point
@@ -188,6 +197,28 @@ export class RegionContext extends Context {
   }
 
   // ---------------------------------------------------------------- memory
+
+  /** Where pages have often not been found, the TLB is filled in place; an access that it cannot help leaves the unit. */
+  protected override probe(ea: I64, table: number, size: number, flags: number): { entry: I32; distance: I64 } {
+    const found = super.probe(ea, table, size, flags)
+    if (!this.#fills) return found
+    const { f, state } = this
+    const { entry } = found
+    const distance = f.local('i64')
+    f.set(distance, found.distance)
+    f.if(distance.get.geU(0x1001 - size), () => {
+      const sizeAndFlags = I32.of(size | flags | SLOW_PROBE)
+      const base = f.param(0, 'i32').get
+      const status = f.call(this.library.slowAccess, base, ea.toI32(), ea.shrU(32).toI32(), sizeAndFlags)
+      f.if(status, () => {
+        f.store('i32.store', state, I32.of(-1), S_FAULT_VECTOR)
+        this.#exits.miss()
+      })
+      this.#exits.leaveIfGivenUp()
+      f.set(distance, ea.sub(f.loadExpression('i64.load', entry, table)))
+    })
+    return { entry, distance: distance.get }
+  }
 
   override loadMemory<K extends LoadOp>(op: K, ea: I64, size: number, flags = 0): ValueOf[PrefixType<K>] {
     const value = super.loadMemory(op, ea, size, flags)

@@ -10,6 +10,7 @@ import {
   UNIT_JUMP,
   UNIT_MISSED,
   UNIT_RESUME,
+  UNIT_SLOW,
 } from '@retrap/engine'
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Label, LoadOp, Local, Value } from '@retrap/wasm-emitter'
@@ -47,10 +48,12 @@ import {
   SS,
 } from '../state-layout.ts'
 import { TLB_INDEX_MASK } from '../tlb-layout.ts'
+import type { MissAction } from './memory-sites.ts'
 import { switchPosition } from './position-switch.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import { RegionFlags } from './region-flags.ts'
 import { RegionContext } from './region-context.ts'
+import { firstRecord } from './region.ts'
 import type { Region, RegionBlock, RegionInstruction } from './region.ts'
 import { planVectors } from './vector-plan.ts'
 import { VectorRegisters } from './vector-registers.ts'
@@ -83,6 +86,8 @@ export interface TranslationParts {
   readonly countersAt: number
   /** Index of the type of a form's function. */
   readonly callType: number
+  /** What is done where the page of the instruction of a record is not in the TLB. */
+  onMiss(record: number): MissAction
   /** Whether a form is called rather than generated anew. */
   isCalled(insn: RegionInstruction): boolean
 }
@@ -151,7 +156,7 @@ export class RegionTranslator {
     const f = this.#f
     const state = f.param(0, 'i32').get
     const first = this.#region.blocks[0]!.instructions[0]!
-    const record = this.#firstRecord(first)
+    const record = firstRecord(first)
     for (const { op, offset, value } of this.#assumptions.values()) {
       const wide = op.startsWith('i64')
       const differs = wide
@@ -331,20 +336,30 @@ export class RegionTranslator {
       this.#emitCall(insn)
       return
     }
-    const context = new RegionContext(f, source, this.#parts.library, insn.record, this.#tlb, this.#flags, {
-      interpret: () => this.#leave(UNIT_RESUME, insn, this.#firstRecord(insn), this.#pending),
-      retire: () => this.#leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, this.#pending + 1),
-      branch: () => this.#takeBranch(insn, block, number, undefined),
-      jump: (target) => this.#takeBranch(insn, block, number, target),
-    })
+    const onMiss = this.#parts.onMiss(firstRecord(insn))
+    const context = new RegionContext(
+      f,
+      source,
+      this.#parts.library,
+      insn.record,
+      this.#tlb,
+      this.#flags,
+      {
+        interpret: () => this.#leave(UNIT_RESUME, insn, firstRecord(insn), this.#pending),
+        miss: () => {
+          const outcome = onMiss === 'leave' ? UNIT_RESUME : UNIT_SLOW
+          this.#leave(outcome, insn, firstRecord(insn), this.#pending)
+        },
+        leaveIfGivenUp: () => this.#leaveIfGivenUp(insn, firstRecord(insn), this.#pending),
+        retire: () => this.#leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, this.#pending + 1),
+        branch: () => this.#takeBranch(insn, block, number, undefined),
+        jump: (target) => this.#takeBranch(insn, block, number, target),
+      },
+      onMiss === 'fill',
+    )
     if (source.semantics.conditionalFlags === true) this.#flags.settle()
     if (source.form.vex) context.requireVex()
     source.semantics.emit(context)
-  }
-
-  /** The record that the interpreter begins an instruction with. */
-  #firstRecord(insn: RegionInstruction): number {
-    return insn.crosses === 0 ? insn.record : insn.record - RECORD_BYTES
   }
 
   /** The instruction, which is the last one of its block, has retired, and control goes elsewhere. */
@@ -417,7 +432,7 @@ export class RegionTranslator {
 
   #checkCrossing(insn: RegionInstruction): void {
     this.#f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE, insn.crosses), () =>
-      this.#leave(UNIT_RESUME, insn, this.#firstRecord(insn), this.#pending),
+      this.#leave(UNIT_RESUME, insn, firstRecord(insn), this.#pending),
     )
   }
 
@@ -432,7 +447,7 @@ export class RegionTranslator {
   /** Calls the interpreter's function of a form. */
   #emitCall(insn: RegionInstruction): void {
     const f = this.#f
-    const { memory, callType, unitRecord } = this.#parts
+    const { memory, callType } = this.#parts
     const { u16 } = memory
     const { record } = insn
     const state = f.param(0, 'i32').get
@@ -457,8 +472,13 @@ export class RegionTranslator {
     }
     f.structuredIf(status, () => this.#leave(status.add(UNIT_FAILED), insn, record, this.#pending))
     // What it has written may have been this region's code.
-    const op = f.loadExpression('i32.load16_u', I32.of(unitRecord), R_OP)
-    f.structuredIf(op.ne(OP_UNIT), () => this.#leave(UNIT_RESUME, insn, record + RECORD_BYTES, this.#pending + 1))
+    this.#leaveIfGivenUp(insn, record + RECORD_BYTES, this.#pending + 1)
+  }
+
+  /** Leaves where a write has ended the unit. */
+  #leaveIfGivenUp(insn: RegionInstruction, record: number, retired: number): void {
+    const op = this.#f.loadExpression('i32.load16_u', I32.of(this.#parts.unitRecord), R_OP)
+    this.#f.structuredIf(op.ne(OP_UNIT), () => this.#leave(UNIT_RESUME, insn, record, retired))
   }
 
   // ---------------------------------------------------------------- what is known

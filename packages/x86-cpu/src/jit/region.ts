@@ -56,6 +56,11 @@ export interface RegionInstruction {
   readonly crosses: number
 }
 
+/** The record that the interpreter begins an instruction with. */
+export function firstRecord({ crosses, record }: RegionInstruction): number {
+  return crosses === 0 ? record : record - RECORD_BYTES
+}
+
 /** A code page of a region. */
 export interface RegionPage {
   /** Position of its first byte. */

@@ -5,6 +5,7 @@ import type { InterpreterCode } from '@retrap/engine'
 import type { FormSource } from '../form-context.ts'
 import { R_FUNCTION, R_OP } from '../record.ts'
 import type { Library } from '../semantics/library.ts'
+import { MemorySites } from './memory-sites.ts'
 import { RegionBuilder } from './region-builder.ts'
 import type { TableCallee } from './region-builder.ts'
 import { RegionTranslator } from './region-translator.ts'
@@ -27,6 +28,9 @@ export class UnitCompiler {
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<FormSource>
   readonly #countersAt: number
+
+  /** What is known of accesses to memory. */
+  readonly sites: MemorySites = new MemorySites()
 
   /** @param countersAt - machine address of the counters of hot code */
   constructor(memory: MachineMemory, code: InterpreterCode<FormSource>, countersAt: number) {
@@ -61,6 +65,7 @@ export class UnitCompiler {
       library,
       unitRecord,
       countersAt: this.#countersAt,
+      onMiss: (record) => this.sites.actionOf(record),
       callType,
       isCalled: (insn) => this.#isCalled(insn),
     })
@@ -88,6 +93,10 @@ export class UnitCompiler {
       params: ['i32', 'i32', 'i64', 'i32'],
       result: 'i64',
     } as const)
+    const slowAccess = module.importFunction('cpu', 'slowAccess', {
+      params: ['i32', 'i32', 'i32', 'i32'],
+      result: 'i32',
+    } as const)
     const absent = (name: string): never => {
       throw new TypeError(`${name} is not called by a region`)
     }
@@ -95,9 +104,7 @@ export class UnitCompiler {
     return {
       flags,
       checkSegment,
-      get slowAccess() {
-        return absent('slowAccess')
-      },
+      slowAccess,
       get offset() {
         return absent('offset')
       },

@@ -20,9 +20,9 @@ export class UnitTable implements UnitRunner {
   }
 
   install(module: object, entry: number): void {
-    const { table, flags, checkSegment } = this.#interpreter
+    const { table, flags, checkSegment, slowAccess } = this.#interpreter
     const instance = new WebAssembly.Instance(module as WebAssembly.Module, {
-      cpu: { memory: this.#core.memory.memory, table: table as never, flags, checkSegment },
+      cpu: { memory: this.#core.memory.memory, table: table as never, flags, checkSegment, slowAccess },
     })
     if (table.length <= entry) table.grow(Math.max(64, table.length >> 2, entry + 1 - table.length))
     table.set(entry, instance.exports['unit'])

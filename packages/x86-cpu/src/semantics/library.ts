@@ -78,9 +78,13 @@ type AccessImport = Callee & { readonly signature: { readonly result: 'i32' } }
  * @param access - the import that makes the accesses which generated code does not finish by itself
  */
 export function buildLibrary(module: ModuleBuilder, access: AccessImport): Library {
-  const slowAccess = module.function('slowAccess', { params: ['i32', 'i32', 'i32', 'i32'], result: 'i32' } as const)
-  buildSlowAccess(slowAccess, access)
   const exported = { export: true }
+  const slowAccess = module.function(
+    'slowAccess',
+    { params: ['i32', 'i32', 'i32', 'i32'], result: 'i32' } as const,
+    exported,
+  )
+  buildSlowAccess(slowAccess, access)
   const flags = module.function('flags', { params: ['i32', 'i64', 'i64', 'i64'], result: 'i32' } as const, exported)
   buildFlags(flags)
   const movedOffset = module.function('movedOffset', { params: ['i32', 'i32', 'i64'], result: 'i64' } as const)

@@ -157,7 +157,7 @@ export abstract class MemoryContext {
     const f = this.f
     const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
     const result = f.local(type)
-    const { entry, distance } = this.#probe(ea, 0)
+    const { entry, distance } = this.probe(ea, 0, size, flags)
     f.if(
       distance.ltU(0x1001 - size),
       () => f.set(result, f.loadExpression(op, f.loadExpression('i32.load', entry, 8).add(distance.toI32()), 0)),
@@ -171,7 +171,7 @@ export abstract class MemoryContext {
 
   storeMemory<K extends StoreOp>(op: K, ea: I64, size: number, value: ValueOf[PrefixType<K>], flags = 0): void {
     const f = this.f
-    const { entry, distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    const { entry, distance } = this.probe(ea, TLB_WRITE_OFFSET, size, flags | SLOW_WRITE)
     f.if(
       distance.ltU(0x1001 - size),
       () => f.store(op, f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32()), value, 0),
@@ -187,7 +187,7 @@ export abstract class MemoryContext {
     const f = this.f
     const host = f.local('i32')
     const old = f.local('i64')
-    const { entry, distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    const { entry, distance } = this.probe(ea, TLB_WRITE_OFFSET, size, SLOW_MODIFY)
     f.if(
       distance.ltU(0x1001 - size),
       () => {
@@ -214,13 +214,13 @@ export abstract class MemoryContext {
   /** Checks that the byte at memory operand `i` can be read, without reading it. */
   probeRead(i: number): void {
     const ea = this.address(i, 1)
-    const { distance } = this.#probe(ea, 0)
+    const { distance } = this.probe(ea, 0, 1, 0)
     this.f.if(distance.geU(0x1000), () => this.slow(ea, 1 | SLOW_PROBE))
   }
 
   /** Checks that `size` bytes at `ea` can be written, without writing: before the first of several writes. */
   probeWrite(ea: I64, size: number): void {
-    const { distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    const { distance } = this.probe(ea, TLB_WRITE_OFFSET, size, SLOW_WRITE)
     this.f.if(distance.geU(0x1001 - size), () => this.slow(ea, size | SLOW_WRITE | SLOW_PROBE))
   }
 
@@ -242,7 +242,7 @@ export abstract class MemoryContext {
   protected loadTwoLanes(ea: I64): readonly V128[] {
     const f = this.f
     const [low, high] = [f.local('v128'), f.local('v128')]
-    const { entry, distance } = this.#probe(ea, 0)
+    const { entry, distance } = this.probe(ea, 0, 32, 0)
     const take = (at: I32, offset: number): void => {
       f.set(low, f.loadExpression('v128.load', at, offset))
       f.set(high, f.loadExpression('v128.load', at, offset + 16))
@@ -261,7 +261,7 @@ export abstract class MemoryContext {
   /** Writes 32 bytes as two lanes. */
   protected storeTwoLanes(ea: I64, low: V128, high: V128): void {
     const f = this.f
-    const { entry, distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    const { entry, distance } = this.probe(ea, TLB_WRITE_OFFSET, 32, SLOW_WRITE)
     const put = (at: I32, offset: number): void => {
       f.store('v128.store', at, low, offset)
       f.store('v128.store', at, high, offset + 16)
@@ -280,7 +280,14 @@ export abstract class MemoryContext {
     this.f.if(ea.toI32().and(bytes - 1), () => this.raise(VECTOR_GP, 0))
   }
 
-  #probe(ea: I64, table: number): { entry: I32; distance: I64 } {
+  /**
+   * Looks a page up in the TLB.
+   *
+   * @param table - offset of the table in a set
+   * @param size - of the access, and `flags`: for those that fill the TLB here
+   * @returns the entry, and how far `ea` lies from the beginning of its page
+   */
+  protected probe(ea: I64, table: number, _size: number, _flags: number): { entry: I32; distance: I64 } {
     const entry = this.let(this.tlb.add(ea.shrU(8).toI32().and(TLB_INDEX_MASK)))
     const distance = this.let(ea.sub(this.f.loadExpression('i64.load', entry, table)))
     return { entry, distance }
