@@ -2,7 +2,6 @@ import { I32 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, Label } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE } from './dispatch-parts.ts'
 import type { DispatchCounters, DispatchImports, DispatchLabels, DispatchLocals, HeldState } from './dispatch-parts.ts'
-import { HOT_MISSED } from './hot-counters.ts'
 import { LoopBranches } from './loop-branches.ts'
 import { LoopState } from './loop-state.ts'
 import {
@@ -262,8 +261,7 @@ export class DispatchLoop {
     const { layout } = this.#state
     this.#state.held.spill()
     f.store('i32.store', this.#state.base, l.budget.get.add(1), layout.budget)
-    const unit = f.let(l.record.get)
-    const entry = f.loadExpression('i32.load16_u', unit, R_FUNCTION)
+    const entry = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
     const outcome = f.callIndirect(FORM_SIGNATURE, this.#callType, entry, this.#state.base, l.record.get, l.tlb.get)
     f.set(l.status, outcome as I32)
     this.#state.reload()
@@ -271,11 +269,11 @@ export class DispatchLoop {
     this.#state.reloadPage()
     f.brIf(l.status.get.eq(UNIT_RESUME), labels.next)
     f.if(l.status.get.eq(UNIT_SLOW), () => {
-      this.#branches.countMiss(unit)
+      this.#branches.countMiss()
       f.br(labels.next)
     })
     f.if(l.status.get.eq(UNIT_MISSED), () => {
-      f.call(this.#imports.hot, unit.or(HOT_MISSED))
+      this.#branches.noteMissedBranch()
       f.set(l.status, I32.of(UNIT_JUMP))
     })
     f.if(l.status.get.eq(UNIT_JUMP), () => {

@@ -17,7 +17,9 @@ export const HOT_COUNTER_MASK: number = 4 * (HOT_COUNTERS - 1)
 export const MISSES_AT: number = MISSED_BRANCHES_AT + MISSED_BRANCHES * MISSED_BRANCH_BYTES
 /** One in so many of these exits is looked at. */
 export const MISSES_PER_COUNT = 64
-/** Bytes of counters, missed branches and the count of misses. */
+/** Where a word lies, from the first counter, with the machine address of the record of the unit that was left last. */
+export const LEFT_UNIT_AT: number = MISSES_AT + 4
+/** Bytes of all of these. */
 export const HOT_COUNTER_BYTES: number = MISSES_AT + 8
 /** Set in what `hot` is called with: the record is that of a unit, and a computed branch, whose record is in the state, has often led out of it. */
 export const HOT_MISSED = 1

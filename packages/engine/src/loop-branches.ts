@@ -1,7 +1,15 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Label } from '@retrap/wasm-emitter'
 import type { DispatchImports, DispatchLabels } from './dispatch-parts.ts'
-import { HOT_COUNTER_MASK, HOT_COUNTER_SHIFT, HOT_SLOW, MISSES_AT, MISSES_PER_COUNT } from './hot-counters.ts'
+import {
+  HOT_COUNTER_MASK,
+  HOT_COUNTER_SHIFT,
+  HOT_MISSED,
+  HOT_SLOW,
+  LEFT_UNIT_AT,
+  MISSES_AT,
+  MISSES_PER_COUNT,
+} from './hot-counters.ts'
 import type { LoopState } from './loop-state.ts'
 import { OP_CALL, OP_DEAD, RECORD_BYTES, R_LINK, R_OFFSET, R_OP } from './record.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from './tlb-layout.ts'
@@ -38,7 +46,7 @@ export class LoopBranches {
   }
 
   /** Emits a count of the exits of units on misses of the TLB, one in many of which is looked at. */
-  countMiss(unit: I32): void {
+  countMiss(): void {
     if (this.#hotAt === undefined) return
     const { f } = this.#state
     const counter = I32.of(this.#hotAt + MISSES_AT)
@@ -46,8 +54,15 @@ export class LoopBranches {
     f.store('i32.store', counter, count)
     f.if(count.leS(0), () => {
       f.store('i32.store', counter, I32.of(MISSES_PER_COUNT))
-      f.call(this.#imports.hot, unit.or(HOT_SLOW))
+      f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt! + LEFT_UNIT_AT)).or(HOT_SLOW))
     })
+  }
+
+  /** Emits: a computed branch has often led out of the unit that was left last. */
+  noteMissedBranch(): void {
+    if (this.#hotAt === undefined) return
+    const { f } = this.#state
+    f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt + LEFT_UNIT_AT)).or(HOT_MISSED))
   }
 
   /** Emits a taken branch within the page, by the record's link where it has one. */

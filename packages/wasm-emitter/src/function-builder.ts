@@ -235,6 +235,22 @@ export class FunctionBuilder implements Callee {
     })
   }
 
+  /** Ends the function with a call through table 0, whose result becomes its own. */
+  returnCallIndirect(signature: Signature, typeIndex: number, entry: I32Like, ...operands: Value[]): void {
+    checkSignature(signature)
+    checkIndex('the index of a type', typeIndex)
+    checkOperands(signature, operands)
+    if (signature.result !== this.signature.result) {
+      const results = `${String(signature.result)}, not ${String(this.signature.result)}`
+      throw new WasmEmitterError('ERR_TYPE', `the function that ends ${this.name} returns ${results}`)
+    }
+    for (const operand of operands) operand.emit(this.#code())
+    I32.of(entry).emit(this.#code())
+    this.#code().u8(0x13)
+    this.#code().leb(typeIndex)
+    this.#code().leb(0)
+  }
+
   #finishCall(signature: Signature, emit: (out: ByteWriter) => void): Value | undefined {
     if (signature.result === undefined) {
       emit(this.#code())

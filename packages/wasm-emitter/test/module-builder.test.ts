@@ -43,9 +43,21 @@ describe('a module', () => {
     const type = user.typeIndex(ADD)
     const f = user.function('call', UNARY, { export: true })
     f.return(f.callIndirect(ADD, type, 0, f.param(0, 'i32').get, I32.of(5)) as I32)
-    expect(exported(instantiate(user, { owner: { ...instantiate(owner).exports } as never }), 'call')(3)).toBe(8)
+    const exports = instantiate(owner).exports as { table: { grow(n: number): void; set(i: number, f: unknown): void } }
+    const last = user.function('last', UNARY, { export: true })
+    // The last call takes the place of its caller: a million of them need no more stack than one.
+    last.if(last.param(0, 'i32').get, () => {
+      last.returnCallIndirect(UNARY, user.typeIndex(UNARY), 1, last.param(0, 'i32').get.sub(1))
+    })
+    last.return(I32.of(17))
+    expect(() => last.returnCallIndirect({ params: [], result: 'i64' }, type, 0)).toThrow('returns i64, not i32')
     expect(() => user.importTable('owner', 'table')).toThrow('a module has one table')
     expect(() => user.table([])).toThrow('a module has one table')
+    const instance = instantiate(user, { owner: { ...exports } as never })
+    expect(exported(instance, 'call')(3)).toBe(8)
+    exports.table.grow(1)
+    exports.table.set(1, (instance.exports as Record<string, unknown>)['last'])
+    expect(exported(instance, 'last')(1_000_000)).toBe(17)
   })
 
   test('has functions built by a class of its user', () => {

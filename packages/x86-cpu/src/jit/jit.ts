@@ -46,6 +46,8 @@ const SWEEP_INTERVAL = 64
 const MOST_DOUBLINGS = 10
 /** Default of {@link JitOptions.fewestInstructions}. */
 const FEWEST_INSTRUCTIONS = 3
+/** Instructions of a unit up to which it is made part of others that lead to it. */
+const LARGEST_COPIED = 30
 /** R_FUNCTION has 16 bits. */
 const MOST_ENTRIES = 1 << 16
 
@@ -288,6 +290,7 @@ export class Jit {
       sourceOf: (o, fn) => this.#code.formOf(o, fn),
       pageAt: (delta) => (delta === 0 ? page : this.#pageAt(lo + delta, hi, mode, runner)),
       targetsOf: (record) => this.#targets.get(record) ?? [],
+      isLargeUnit: (record) => (this.#units.get(record)?.records.length ?? 0) > LARGEST_COPIED,
       isRelativeKnown: ({ form }) => (mode === MODE_64 ? form.size === 8 : isFlat && form.size === 4),
       isRelativeToPage: mode === MODE_64,
     })

@@ -1,6 +1,7 @@
 import {
   HOT_COUNTER_MASK,
   HOT_COUNTER_SHIFT,
+  LEFT_UNIT_AT,
   MISSED_BRANCHES,
   MISSED_BRANCHES_AT,
   MISSED_BRANCH_BYTES,
@@ -190,6 +191,8 @@ export class RegionTranslator {
     f.store('i32.store', state, this.#budget.get.sub(detail.and(EXIT_RETIRED)), S_BUDGET)
     f.store('i32.store', state, this.#exitRecord.get, S_RECORD)
     f.store('i64.store', state, this.#exitTarget.get, S_EA)
+    const outcome = f.let(detail.shrU(EXIT_OUTCOME_SHIFT))
+    this.#chain(outcome)
     const page = f.let(detail.shrU(EXIT_PAGE_SHIFT).and(EXIT_PAGE))
     for (const [i, { delta, page: code }] of this.#region.pages.entries()) {
       f.structuredIf(page.eq(i), () => {
@@ -197,13 +200,37 @@ export class RegionTranslator {
         f.store('i64.store', state, this.#linear(delta), S_PAGE_BASE)
       })
     }
-    f.return(detail.shrU(EXIT_OUTCOME_SHIFT))
+    f.return(outcome)
+  }
+
+  /** Goes on with the unit at the target of a jump, where there is one and the turn goes on: what the dispatch loop would do. */
+  #chain(outcome: I32): void {
+    const f = this.#f
+    const state = f.param(0, 'i32').get
+    const budget = f.loadExpression('i32.load', state, S_BUDGET)
+    const pauses = budget.leS(0).or(f.loadExpression('i32.load', state, S_ATTENTION))
+    f.structuredBlock((none) => {
+      f.brIf(outcome.ne(UNIT_JUMP).or(pauses), none)
+      const target = this.#exitTarget.get
+      const page = f.let(target.and(-4096n))
+      const entry = f.let(this.#tlb.add(target.shrU(8).toI32().and(TLB_INDEX_MASK)))
+      f.brIf(f.loadExpression('i64.load', entry, TLB_EXECUTE).ne(page), none)
+      const slots = f.let(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8))
+      const record = f.let(f.loadExpression('i32.load', slots.add(target.toI32().and(0xfff).shl(2))))
+      // Where nothing is decoded, this is the field of address 0, which belongs to no record.
+      f.brIf(f.loadExpression('i32.load16_u', record, R_OP).ne(OP_UNIT).or(record.eqz()), none)
+      f.store('i32.store', state, slots, S_SLOTS)
+      f.store('i64.store', state, page, S_PAGE_BASE)
+      const unit = f.loadExpression('i32.load16_u', record, R_FUNCTION)
+      f.returnCallIndirect(CALL_SIGNATURE, this.#parts.callType, unit, state, record, this.#tlb)
+    })
   }
 
   /** Leaves the function. @param retired - instructions since the budget was charged */
   #leave(code: I32 | number, insn: RegionInstruction, record: number, retired: number, target?: I64): void {
     const f = this.#f
     this.#exits++
+    if (code === UNIT_SLOW) this.#noteUnit()
     this.#flags.materialise()
     f.set(this.#exitRecord, I32.of(record))
     const page = this.#region.pages.indexOf(insn.page)
@@ -313,11 +340,9 @@ export class RegionTranslator {
         this.#checkPage(insn, page.delta, page.page.slots, insn.next)
       }
       if (!last) continue
-      if (block.next !== undefined && !this.#region.graph.isIrreducible(number, block.next)) {
-        this.#goTo(number, block.next)
-        return
-      }
-      this.#leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, this.#pending)
+      if (block.next === undefined) this.#leave(UNIT_JUMP, insn, insn.record, this.#pending, this.#linear(insn.next))
+      else if (!this.#region.graph.isIrreducible(number, block.next)) this.#goTo(number, block.next)
+      else this.#leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, this.#pending)
     }
   }
 
@@ -396,6 +421,12 @@ export class RegionTranslator {
     this.#pending = pending
   }
 
+  /** Says which unit is left: it may not be the one that the dispatch loop has called. */
+  #noteUnit(): void {
+    const { countersAt, unitRecord } = this.#parts
+    this.#f.store('i32.store', I32.of(countersAt + LEFT_UNIT_AT), I32.of(unitRecord))
+  }
+
   /** Notes where a computed branch leads out of the unit to. @returns the outcome */
   #noteMiss({ record }: RegionInstruction, linear: I64): I32 {
     const f = this.#f
@@ -405,6 +436,7 @@ export class RegionTranslator {
     f.store('i64.store', missed, linear)
     f.store('i32.store', missed, I32.of(record), 8)
     f.store('i32.store', missed, I32.of(unitRecord), 12)
+    this.#noteUnit()
     const counter = I32.of(countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK))
     const count = f.let(f.loadExpression('i32.load', counter).sub(1))
     f.store('i32.store', counter, count)

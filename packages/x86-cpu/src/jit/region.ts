@@ -94,6 +94,8 @@ export interface RegionSources {
   sourceOf(op: number, fn: number): FormSource | undefined
   /** The code page that is executed at a distance from the entry's page, if it is known. */
   pageAt(delta: number): CodePage | undefined
+  /** Whether so much code is compiled at a unit's record already that it is not made part of another unit. */
+  isLargeUnit(record: number): boolean
   /** Whether the target of a relative branch beyond its page is known: the instruction pointer is the linear address, or differs by what is fixed. */
   isRelativeKnown(source: FormSource): boolean
   /** Where a computed branch has often led to: distances from the beginning of its own page. */
@@ -156,6 +158,9 @@ class Discovery {
     if (page === undefined) return undefined
     let record = u32[(page.page.slots >>> 2) + (at & (PAGE - 1))] as number
     if (record === 0) return undefined
+    if (u16[(record + R_OP) >>> 1] === OP_UNIT && this.instructions.size > 0 && this.#sources.isLargeUnit(record)) {
+      return undefined
+    }
     if (u16[(record + R_OP) >>> 1] === OP_UNIT) record = u32[(record + R_DISP) >>> 2] as number
     let crosses = 0
     if (u16[(record + R_OP) >>> 1] === OP_CROSS) {

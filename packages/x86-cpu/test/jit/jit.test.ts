@@ -1,4 +1,4 @@
-import { dword, eax, ebx, ecx, edx, fs, ptr, qword, rax, rbx, rcx, rdi, rdx, rsi, ss } from '@retrap/x86-assembler'
+import { cr3, dword, eax, ebx, ecx, edx, esi, fs, ptr, qword, rax, rbx, rcx, rdi, rdx, rsi, ss } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { runSoak } from '@retrap/tooling/soak'
 import { describe, expect, test } from 'vitest'
@@ -69,6 +69,54 @@ describe('a loop', () => {
       asm.add(rax, 0x1234).add(rax, rcx).dec(ecx).jne(loop).hlt()
     }, 0x1ff3)
     expect(compiled.register('rax')).toBe(BigInt(0x1234 * 1000 + 500_500))
+  })
+})
+
+describe('pages that the TLB does not hold', () => {
+  /** Reads, or writes, one word of each of 400 pages, 100 times, each time with an empty TLB. */
+  const touching =
+    (isWrite: boolean) =>
+    (asm: Assembler): void => {
+      const [round, page] = [asm.label('round'), asm.label('page')]
+      asm.xor(eax, eax).mov(ebx, 100).bind(round)
+      asm.mov(rdx, cr3).mov(cr3, rdx)
+      asm.mov(esi, DATA).mov(ecx, 400).bind(page)
+      if (isWrite) asm.mov(qword(rsi), rcx)
+      else asm.add(rax, qword(rsi))
+      asm.add(rsi, 0x1008).dec(ecx).jne(page)
+      asm.dec(ebx).jne(round).hlt()
+    }
+
+  test.each([
+    ['read', false],
+    ['written', true],
+  ])('are %s by a unit that fills it', (_, isWrite) => {
+    const { plain, compiled } = both(touching(isWrite))
+    expect(compiled.cpu.slowAccesses).toBeGreaterThanOrEqual(40_000)
+    // The loop was compiled, and again to fill the TLB. It would have been once more if that had not helped.
+    expect(compiled.engine.jitCounts?.units).toBe(2)
+    for (let i = 0; i < 400; i++) {
+      const at = DATA + 0x1008 * i
+      expect(compiled.memory.u8.slice(at, at + 8)).toEqual(plain.memory.u8.slice(at, at + 8))
+    }
+  })
+})
+
+describe('a unit that leads to another', () => {
+  test('goes on with it until the turn ends', () => {
+    // Two loops of their own in one: control goes from unit to unit all the time, a little in each.
+    const { compiled } = both((asm) => {
+      const [outer, first, second] = [asm.label('outer'), asm.label('first'), asm.label('second')]
+      asm.mov(ebx, 3000).xor(eax, eax).bind(outer)
+      asm.mov(ecx, 3).bind(first)
+      for (let i = 0; i < 40; i++) asm.add(rax, rcx)
+      asm.dec(ecx).jne(first)
+      asm.mov(ecx, 3).bind(second)
+      for (let i = 0; i < 40; i++) asm.xor(rax, rcx)
+      asm.dec(ecx).jne(second)
+      asm.dec(ebx).jne(outer).hlt()
+    })
+    expect(compiled.engine.jitCounts?.units).toBeGreaterThan(1)
   })
 })
 
