@@ -1,4 +1,22 @@
-import { cr3, dword, eax, ebx, ecx, edx, esi, fs, ptr, qword, rax, rbx, rcx, rdi, rdx, rsi, ss } from '@retrap/x86-assembler'
+import {
+  cr3,
+  dword,
+  eax,
+  ebx,
+  ecx,
+  edx,
+  esi,
+  fs,
+  ptr,
+  qword,
+  rax,
+  rbx,
+  rcx,
+  rdi,
+  rdx,
+  rsi,
+  ss,
+} from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { runSoak } from '@retrap/tooling/soak'
 import { describe, expect, test } from 'vitest'
