@@ -392,6 +392,34 @@ describe('a bridge (PCI-to-PCI Bridge 1.2)', () => {
   })
 })
 
+test.each([
+  { ioWindow: undefined, io: 0xf0f0, upper: 0 },
+  { ioWindow: 16, io: 0xf0f0, upper: 0 },
+  { ioWindow: 32, io: 0xf1f1, upper: -1 },
+  { ioWindow: 'none', io: 0, upper: 0 },
+] as const)('a bridge with an I/O window $ioWindow says and keeps what it has', ({ ioWindow, io, upper }) => {
+  const { tree: made, add } = tree()
+  add({ device: 2, bridge: { busName: 'lower', ...(ioWindow !== undefined && { ioWindow }) } })
+  const { read, write } = config(made, 2 << 3)
+  for (const register of [0x1c, 0x1d]) write(register, 0xff, 1)
+  write(0x30, -1)
+  expect([read(0x1c, 2), read(0x30)]).toEqual([io, upper])
+})
+
+test.each([
+  { prefetchableWindow: undefined, window: 0xfff1_fff1 | 0, upper: -1 },
+  { prefetchableWindow: 64, window: 0xfff1_fff1 | 0, upper: -1 },
+  { prefetchableWindow: 32, window: 0xfff0_fff0 | 0, upper: 0 },
+  { prefetchableWindow: 'none', window: 0, upper: 0 },
+] as const)('a bridge with a prefetchable window $prefetchableWindow says and keeps what it has', (row) => {
+  const { prefetchableWindow, window, upper } = row
+  const { tree: made, add } = tree()
+  add({ device: 2, bridge: { busName: 'lower', ...(prefetchableWindow !== undefined && { prefetchableWindow }) } })
+  const { read, write } = config(made, 2 << 3)
+  for (const register of [0x20, 0x24, 0x28, 0x2c]) write(register, -1)
+  expect([0x20, 0x24, 0x28, 0x2c].map((register) => read(register))).toEqual([0xfff0_fff0 | 0, window, upper, upper])
+})
+
 test('whatever a guest writes to configuration space and table, nothing throws and reads are stable', () => {
   const access = fc.tuple(fc.nat(0x3f), fc.constantFrom(1, 2, 4), fc.integer({ min: 0, max: 0xffff_ffff }))
   fc.assert(

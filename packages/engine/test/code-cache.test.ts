@@ -1,4 +1,4 @@
-import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import { FRAME_DECODED, MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
 import { CodeCache, MINIMUM_ARENA_BYTES } from '../src/code-cache.ts'
 import { EngineError } from '../src/errors.ts'
@@ -89,4 +89,30 @@ describe('a unit', () => {
     cache.removeUnit(unit, page)
     expect(cache.record(page, 6)).toBe(later)
   })
+
+  test('is not made where the arena has no room for its record', () => {
+    const { cache, frame, record } = withUnit()
+    const page = cache.page(frame, 0)
+    const most = MINIMUM_ARENA_BYTES / RECORD_BYTES
+    const made: number[] = []
+    for (let i = 0; i < most && made.at(-1) !== 0; i++) made.push(cache.addUnit([page], 6, record, 1))
+    expect(made.at(-1)).toBe(0)
+    expect(new Set(made).size).toBe(made.length)
+    expect(cache.usedBytes).toBeLessThanOrEqual(MINIMUM_ARENA_BYTES)
+    expect(cache.usedBytes).toBeGreaterThan(MINIMUM_ARENA_BYTES - RECORD_BYTES)
+  })
+})
+
+test('a frame whose records are dropped is not marked as code any more; its other marks stay', () => {
+  const memory = MachineMemory.create({ bytes: 1 << 20 })
+  const frame = memory.allocate(PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
+  const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+  const others = 0xff & ~FRAME_DECODED
+  memory.codeBits[frame]! |= others
+  cache.record(cache.page(frame, 0), 6)
+  expect(memory.codeBits[frame]).toBe(0xff)
+  cache.invalidateFrame(frame)
+  expect(memory.codeBits[frame]).toBe(others)
+  expect(cache.record(cache.page(frame, 0), 6)).not.toBe(0)
+  expect(memory.codeBits[frame]).toBe(0xff)
 })

@@ -56,6 +56,25 @@ describe('IA32_APIC_BASE (SDM vol. 3A, "x2APIC State Transitions")', () => {
     expect([apic.pageEnabled, apic.x2apic]).toEqual([false, true])
   })
 
+  test.each([
+    { base: 0xfee0_0000 + EN, hi: 0, gpa: 0xfee0_0000, decoded: true },
+    { base: 0xfee0_0000 + EN, hi: 0, gpa: 0xfee0_0fff, decoded: true },
+    { base: 0xfee0_0000 + EN, hi: 0, gpa: 0xfedf_ffff, decoded: false },
+    { base: 0xfee0_0000 + EN, hi: 0, gpa: 0xfee0_1000, decoded: false },
+    { base: 0xfee0_0000 + EN, hi: 0, gpa: 0x7ee0_0000, decoded: false },
+    { base: 0xfee0_0000 + EN, hi: 0, gpa: 0x12_fee0_0000, decoded: false },
+    { base: 0x7000_1000 + EN, hi: 0, gpa: 0x7000_1020, decoded: true },
+    { base: 0x8000_0000 + EN, hi: 0x12, gpa: 0x12_8000_0020, decoded: true },
+    { base: 0x8000_0000 + EN, hi: 0x12, gpa: 0x8000_0020, decoded: false },
+    { base: 0x8000_0000 + EN, hi: 0x12, gpa: 0x13_8000_0020, decoded: false },
+    { base: 0xfee0_0000 + EN + EXTD, hi: 0, gpa: 0xfee0_0020, decoded: false },
+    { base: 0xfee0_0000, hi: 0, gpa: 0xfee0_0020, decoded: false },
+  ])('$gpa with base $hi:$base: decoded is $decoded', ({ base, hi, gpa, decoded }) => {
+    const { apic } = makeFabric()
+    expect(apic.setApicBase(base, hi)).toBe(true)
+    expect(apic.decodes(gpa)).toBe(decoded)
+  })
+
   test('only the first processor has the bootstrap bit after power-on', () => {
     const { fabric } = makeFabric({ cpus: 3 })
     expect(fabric.localApics.map((a) => (a.apicBaseLo >>> 8) & 1)).toEqual([1, 0, 0])

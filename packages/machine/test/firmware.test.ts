@@ -137,7 +137,8 @@ describe('power management, where firmware puts it', () => {
 const text = (bytes: Uint8Array): string => String.fromCharCode(...bytes).replace(/\0.*$/s, '')
 
 /** What firmware does with a table loader's script. */
-function link(addresses: Record<string, number>, files: Record<string, Uint8Array>, script: Uint8Array): void {
+function link(addresses: Record<string, number>, files: Record<string, Uint8Array>, script: Uint8Array): unknown[] {
+  const allocations: unknown[] = []
   const view = new DataView(script.buffer, script.byteOffset, script.byteLength)
   for (let at = 0; at < script.length; at += 128) {
     const name = text(script.subarray(at + 4, at + 60))
@@ -147,6 +148,7 @@ function link(addresses: Record<string, number>, files: Record<string, Uint8Arra
       case 2: {
         const base = BigInt(addresses[text(script.subarray(at + 60, at + 116))] as number)
         const offset = view.getUint32(at + 116, true)
+        expect([4, 8]).toContain(script[at + 120])
         if (script[at + 120] === 8) data.setBigUint64(offset, data.getBigUint64(offset, true) + base, true)
         else data.setUint32(offset, data.getUint32(offset, true) + Number(base), true)
         break
@@ -164,19 +166,26 @@ function link(addresses: Record<string, number>, files: Record<string, Uint8Arra
       }
       default:
         expect(view.getUint32(at, true)).toBe(1)
+        allocations.push({ name, alignment: view.getUint32(at + 60, true), zone: script[at + 64] })
     }
   }
+  return allocations
 }
 
 describe('ACPI tables that firmware places', () => {
   test('become the tables that a kernel gets, wherever they are put', () => {
     const base = 0x7fe_0000
     const { rsdp, tables, script } = relocatableAcpi(board)
-    link(
+    const allocations = link(
       { 'etc/acpi/tables': base, 'etc/acpi/rsdp': 0xf_0000 },
       { 'etc/acpi/tables': tables, 'etc/acpi/rsdp': rsdp },
       script,
     )
+    // The RSDP is where a kernel looks for it.
+    expect(allocations).toEqual([
+      { name: 'etc/acpi/tables', alignment: 64, zone: 1 },
+      { name: 'etc/acpi/rsdp', alignment: 16, zone: 2 },
+    ])
     const direct = buildAcpiTables(board, base)
     expect(rsdp).toEqual(direct.image.slice(0, rsdp.length))
     expect(tables.subarray(64)).toEqual(direct.image.subarray(64))

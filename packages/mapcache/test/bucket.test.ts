@@ -1,0 +1,39 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { Bucket } from '../src/bucket.ts'
+
+const PAGES = 16
+
+/** How many pages from each one on have consecutive frames; 0 where there is none. */
+function runsOf(frames: readonly (number | undefined)[]): number[] {
+  const runs = Array.from({ length: frames.length }, () => 0)
+  for (let at = frames.length - 1; at >= 0; at--) {
+    const frame = frames[at]
+    if (frame !== undefined) runs[at] = frames[at + 1] === frame + 1 ? runs[at + 1]! + 1 : 1
+  }
+  return runs
+}
+
+test('a bucket knows how far the frames from each page on are consecutive, whatever is made valid and invalid', () => {
+  const step = fc.record({ page: fc.nat(PAGES - 1), count: fc.integer({ min: 1, max: PAGES }), frame: fc.nat(20) })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+      const bucket = new Bucket(0, PAGES)
+      const frames: (number | undefined)[] = Array.from({ length: PAGES }, () => undefined)
+      for (const { page, count, frame } of steps) {
+        const pages = Math.min(count, PAGES - page)
+        const valid = frames.slice(page, page + pages).filter((each) => each !== undefined).length
+        if (valid === 0) {
+          bucket.set(page, pages, frame, false)
+          for (let i = 0; i < pages; i++) frames[page + i] = frame + i
+        } else if (valid === pages) {
+          bucket.clear(page, pages)
+          frames.fill(undefined, page, page + pages)
+        }
+        expect([...bucket.runs]).toEqual(runsOf(frames))
+        expect(bucket.validPages).toBe(frames.filter((each) => each !== undefined).length)
+      }
+    }),
+    { numRuns: 500, seed: 20_261_121 },
+  )
+})
