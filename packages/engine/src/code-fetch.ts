@@ -35,6 +35,8 @@ export interface CodeSpace<Into extends CodeTranslation> {
    * @returns STATUS_DONE; STATUS_FAULT with the exception in the state; or another status that the interpreter ends with
    */
   translate(lo: number, hi: number, into: Into): number
+  /** Makes an object for {@link CodeSpace.translate} to fill in. */
+  newTranslation(): Into
   /** Returns the high word of the linear address whose low word has just wrapped to zero. */
   nextHigh(hi: number): number
   /** Takes back an exception of {@link CodeSpace.translate}: the fetch was not the program's. */
@@ -71,7 +73,6 @@ export class CodeFetch<Into extends CodeTranslation> {
    * Makes the look-up of one processor.
    *
    * @param state - machine address of the processor's state
-   * @param newTranslation - makes an object for {@link CodeSpace.translate} to fill in; called twice
    */
   constructor(
     memory: MachineMemory,
@@ -80,7 +81,6 @@ export class CodeFetch<Into extends CodeTranslation> {
     cache: CodeCache,
     tlb: Tlb,
     space: CodeSpace<Into>,
-    newTranslation: () => Into,
   ) {
     this.#memory = memory
     this.#state = state
@@ -88,8 +88,8 @@ export class CodeFetch<Into extends CodeTranslation> {
     this.#cache = cache
     this.#tlb = tlb
     this.#space = space
-    this.#translation = newTranslation()
-    this.#secondTranslation = newTranslation()
+    this.#translation = space.newTranslation()
+    this.#secondTranslation = space.newTranslation()
     this.#mode = layout.mode >>> 2
     this.#pageBase = layout.pageBase >>> 2
     this.#slots = layout.slots >>> 2

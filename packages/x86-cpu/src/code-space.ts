@@ -23,6 +23,7 @@ import {
 } from './state-layout.ts'
 import { CR4_LA57 } from './system/architecture.ts'
 import { TLB_MISS } from './tlb-sets.ts'
+import { newTranslation } from './translation.ts'
 import { VECTOR_GP, VECTOR_PF } from './vectors.ts'
 
 /** Where a vCPU's instructions may lie: canonical addresses, the limit of CS, and the translation of fetches. */
@@ -42,6 +43,10 @@ export class X86CodeSpace implements CodeSpace<Translation> {
 
   get executeSet(): number {
     return this.#mode.executeSet
+  }
+
+  newTranslation(): Translation {
+    return newTranslation()
   }
 
   /** Outside 64-bit mode the page may reach beyond the limit of CS, which generated code would not check. */

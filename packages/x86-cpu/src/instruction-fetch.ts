@@ -66,7 +66,7 @@ export class InstructionFetch {
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#cache = cache
     this.#space = new X86CodeSpace(this.#u32, host, tlb, mode)
-    this.code = new CodeFetch(memory, state, STATE_LAYOUT, cache, tlb, this.#space, newTranslation)
+    this.code = new CodeFetch(memory, state, STATE_LAYOUT, cache, tlb, this.#space)
   }
 
   /** Linear address of RIP. */

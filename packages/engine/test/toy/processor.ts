@@ -133,7 +133,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       flushExecute: () => this.#tlb.flushExecute(),
       dropWritable: (frameMa) => this.#tlb.dropWritable(frameMa),
     })
-    this.#fetch = new CodeFetch(memory, this.#state, layout, this.cache, this.#tlb, this, newTranslation)
+    this.#fetch = new CodeFetch(memory, this.#state, layout, this.cache, this.#tlb, this)
     this.#turn = new Turn(memory.i32.subarray(this.#state >>> 2), layout)
     this.#u32[S.S_TLB >>> 2] = this.#tlb.setAddress(0)
     this.#u64[S.S_BASE >>> 3] = baseOf(relocated)
@@ -289,6 +289,10 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     if (!this.#locate(lo, hi, into)) return S.raise(this.#u32, S.FAULT_FETCH, lo, hi)
     if (!into.cacheable) into.ma = -1
     return STATUS_DONE
+  }
+
+  newTranslation(): ToyTranslation {
+    return newTranslation()
   }
 
   nextHigh(hi: number): number {
