@@ -178,11 +178,11 @@ describe.each(Object.entries(GATED))('%s in compiled code', (_, emit) => {
     runBothWays({
       code: (asm) => {
         const [again, loop, change] = [asm.label('again'), asm.label('loop'), asm.label('change')]
-        asm.fninit().fld1().mov(esi, 11).bind(again).mov(ecx, 20).test(esi, 3).je(change).bind(loop)
+        asm.fninit().fld1().mov(esi, 19).xor(edi, edi).bind(again).mov(ecx, 20).test(esi, 3).je(change).bind(loop)
         emit(asm)
         asm.dec(ecx).jne(loop).dec(esi).jne(again).hlt()
-        // A branch leads from the change to the loop's unit at once.
-        asm.bind(change).mov(rax, register).xor(rax, bit).mov(register, rax).jmp(loop)
+        // The first time nothing changes, so that what follows is compiled in the same state as the loop.
+        asm.bind(change).mov(rax, register).xor(rax, rdi).mov(register, rax).mov(edi, bit).jmp(loop)
       },
       prepare: (pc) => {
         // The handlers count, and change the bit back.
