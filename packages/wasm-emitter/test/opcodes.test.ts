@@ -14,8 +14,8 @@ import {
   type ValueType,
 } from '../src/opcodes.ts'
 import type { I32 } from '../src/index.ts'
-import { extractLane, type FunctionBuilder, numeric, replaceLane, type Value } from '../src/index.ts'
-import { instructionsOf, moduleOf } from './support/wasm.ts'
+import { extractLane, type FunctionBuilder, moduleText, numeric, replaceLane, type Value } from '../src/index.ts'
+import { assembled, instructionsOf, moduleOf } from './support/wasm.ts'
 
 /** Builds one function around an instruction and returns how wabt reads it, and whether V8 accepts it. */
 function read(
@@ -32,6 +32,8 @@ function read(
       ),
     true,
   )
+  // Its text is the same module to wabt.
+  expect(moduleText(assembled(moduleText(bytes)))).toBe(moduleText(bytes))
   return {
     names: instructionsOf(bytes).map((line) => line.split(' ')[0] as string),
     valid: WebAssembly.validate(bytes),

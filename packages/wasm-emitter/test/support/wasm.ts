@@ -14,6 +14,21 @@ export function textOf(bytes: Uint8Array): string {
   }
 }
 
+/** The bytes that wabt makes of a module's text, without names. */
+export function assembled(text: string): Uint8Array {
+  const module = printer.parseWat('module.wat', text, {
+    threads: true,
+    simd: true,
+    relaxed_simd: true,
+    tail_call: true,
+  })
+  try {
+    return module.toBinary({ write_debug_names: false }).buffer
+  } finally {
+    module.destroy()
+  }
+}
+
 /** The instructions of the module's functions as wabt prints them, one a line, without indentation. */
 export function instructionsOf(bytes: Uint8Array): string[] {
   return textOf(bytes)
