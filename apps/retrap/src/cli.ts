@@ -11,6 +11,7 @@ import { addEsr } from './esr/command.ts'
 import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { readBytes, readInput } from './files.ts'
+import { jitDump } from './jit-dump.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
 import { addP2m, type MapImageFlags } from './p2m/command.ts'
@@ -47,6 +48,7 @@ interface MachineFlags {
   readonly serial?: readonly SerialTarget[]
   readonly reboot?: boolean
   readonly jit?: 'on' | 'off'
+  readonly jitDump?: string
   readonly hypervisor?: 'none' | 'xen'
   readonly console?: 'serial' | 'xen'
   readonly device?: readonly DeviceArgument[]
@@ -244,6 +246,7 @@ function machineOptions(command: Command, memory: string): Command {
     .addOption(
       new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('off'),
     )
+    .option('--jit-dump <folder>', 'write the WebAssembly of compiled code, and the guest code it is made of, as text')
     .option('--deterministic', 'derive time from instructions, so that runs agree')
     .allowExcessArguments(false)
 }
@@ -270,7 +273,7 @@ function settingsFor(
       memoryBytes: flags.memory,
       cpus: flags.cpus,
       ...(flags.cpu !== undefined && { cpu: flags.cpu }),
-      ...(flags.jit === 'on' && { jit: true }),
+      ...jitSettings(flags, host),
       clock: flags.deterministic === true ? 'deterministic' : 'real',
       ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
       ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),
@@ -294,6 +297,12 @@ function settingsFor(
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...(flags.stats === undefined ? {} : { stats: flags.stats }),
   }
+}
+
+function jitSettings(flags: MachineFlags, host: CliHost): Pick<SessionSettings['machine'], 'jit'> {
+  if (flags.jitDump === undefined) return flags.jit === 'on' ? { jit: true } : {}
+  if (flags.jit !== 'on') throw usage('--jit-dump needs --jit on')
+  return { jit: { onCode: jitDump(flags.jitDump, (message) => void host.stderr.write(`retrap: ${message}\n`)) } }
 }
 
 const MOST_SERIAL_PORTS = 4

@@ -19,6 +19,7 @@ export interface MachineOptions {
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
+  readonly jit?: PcOptions['jit']
   readonly hypervisor?: PcOptions['hypervisor']
   readonly devicePlacement?: PcOptions['devicePlacement']
   readonly devicePolicy?: PcOptions['devicePolicy']

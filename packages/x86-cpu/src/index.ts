@@ -43,6 +43,7 @@ export type { CpuHost, DeviceAccessMode, RepeatRequest, Translation, Words } fro
 export { readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
 export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state-layout.ts'
 export { JIT_THRESHOLD } from './jit/jit.ts'
+export type { CompiledCode, CompiledInstruction } from './jit/compiled-code.ts'
 export type { JitCounts, JitOptions } from './jit/jit.ts'
 export type { CpuModel, CpuVendor } from './model/cpu-model.ts'
 export { CPU_FEATURES } from './model/feature-table.ts'

@@ -14,6 +14,7 @@ import type { FormSource } from '../form-context.ts'
 import { OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
 import {
   CS,
+  MODE_32,
   MODE_64,
   SEG_BASE,
   SEG_BYTES,
@@ -23,6 +24,8 @@ import {
   S_SEGMENTS,
   S_SLOTS,
 } from '../state-layout.ts'
+import { compiledInstructions } from './compiled-code.ts'
+import type { CompiledCode } from './compiled-code.ts'
 import { findRegion, firstRecord } from './region.ts'
 import type { Region } from './region.ts'
 import { UnitCompiler } from './unit-compiler.ts'
@@ -47,7 +50,7 @@ const MOST_DOUBLINGS = 10
 /** Default of {@link JitOptions.fewestInstructions}. */
 const FEWEST_INSTRUCTIONS = 3
 /** Instructions of a unit up to which it is made part of others that lead to it. */
-const LARGEST_COPIED = 30
+const LARGEST_COPIED = 80
 /** R_FUNCTION has 16 bits. */
 const MOST_ENTRIES = 1 << 16
 
@@ -60,6 +63,8 @@ export interface JitOptions {
   readonly threshold?: number
   /** Guest instructions that code must have, from 1; default 3. Less is not worth entering. */
   readonly fewestInstructions?: number
+  /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
+  readonly onCode?: (code: CompiledCode) => void
 }
 
 /** A vCPU, as the units that it runs need it. */
@@ -145,6 +150,7 @@ export class Jit {
   readonly #compiler: UnitCompiler
   readonly #countersAt: number
   readonly #fewestInstructions: number
+  readonly #onCode: JitOptions['onCode']
   readonly #runners: UnitRunner[] = []
   readonly #threshold: number
   readonly #missThreshold: number
@@ -179,9 +185,10 @@ export class Jit {
     cache: CodeCache,
     code: InterpreterCode<FormSource>,
     countersAt: number,
-    { threshold = JIT_THRESHOLD, fewestInstructions = FEWEST_INSTRUCTIONS }: JitOptions,
+    { threshold = JIT_THRESHOLD, fewestInstructions = FEWEST_INSTRUCTIONS, onCode }: JitOptions,
   ) {
     this.#fewestInstructions = fewestInstructions
+    this.#onCode = onCode
     this.#memory = memory
     this.#cache = cache
     this.#code = code
@@ -348,7 +355,7 @@ export class Jit {
       pages.filter((each) => !unit.pages.includes(each)),
     )
     unit.pages = [...new Set([...unit.pages, ...pages])]
-    unit.module = this.#compile(region, runner, page!.mode, unit.record, unit.entry)
+    unit.module = this.#compile(region, runner, { lo, hi, page: page!, offset: unit.offset }, unit.record, unit.entry)
     this.#describe(unit, region)
   }
 
@@ -417,7 +424,8 @@ export class Jit {
     this.counts.live = this.#live.length
   }
 
-  #install(region: Region, runner: UnitRunner, { page, offset }: Place, record: number): number {
+  #install(region: Region, runner: UnitRunner, place: Place, record: number): number {
+    const { page, offset } = place
     if (--this.#untilSweep === 0) this.#sweep()
     const entry = this.#free.at(-1) ?? this.#nextEntry
     if (entry >= MOST_ENTRIES) return record
@@ -426,7 +434,7 @@ export class Jit {
     if (unitRecord === 0) return record
     let module: object
     try {
-      module = this.#compile(region, runner, page.mode, unitRecord, entry)
+      module = this.#compile(region, runner, place, unitRecord, entry)
     } catch (error) {
       this.#cache.removeUnit(unitRecord, page)
       throw error
@@ -440,13 +448,19 @@ export class Jit {
     return unitRecord
   }
 
-  #compile(region: Region, runner: UnitRunner, mode: number, unitRecord: number, entry: number): object {
+  #compile(region: Region, runner: UnitRunner, { lo, hi, page }: Place, unitRecord: number, entry: number): object {
+    const { mode } = page
     const { bytes } = this.#compiler.compile(region, runner.state, mode, unitRecord)
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>)
     for (const each of this.#runners) each.install(module, entry)
     this.counts.units++
     this.counts.instructions += region.instructionCount
     this.counts.bytes += bytes.length
+    this.#onCode?.({
+      module: bytes,
+      bits: mode === MODE_64 ? 64 : mode === MODE_32 ? 32 : 16,
+      instructions: compiledInstructions(this.#memory, region, (BigInt(hi) << 32n) | BigInt(lo)),
+    })
     return module
   }
 }
