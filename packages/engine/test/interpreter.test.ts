@@ -1,9 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { INLINABLE } from './toy/forms.ts'
+import { ModuleBuilder } from '@retrap/wasm-emitter'
+import { generateInterpreter, importDispatch, importMachineMemory } from '../src/index.ts'
+import { INLINABLE, ToyForms } from './toy/forms.ts'
 import { ToyProcessor } from './toy/processor.ts'
 import { machines } from './toy/programs.ts'
 import { Reference } from './toy/reference.ts'
+import { WIDE } from './toy/state.ts'
 
 const ALL: ReadonlySet<string> = new Set(INLINABLE)
 const NONE: ReadonlySet<string> = new Set()
@@ -39,4 +42,23 @@ describe.each([
       { numRuns: 150 },
     )
   })
+})
+
+test.each([
+  { how: 'all inlined', hot: ALL },
+  { how: 'half of them inlined', hot: HALF },
+  { how: 'none inlined', hot: NONE },
+])('the code of each form, $how, leads back to it', ({ hot }) => {
+  const module = new ModuleBuilder()
+  importMachineMemory(module, { shared: false, maximumPages: 0 })
+  const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
+  const forms = new ToyForms(hot, access, WIDE)
+  const code = generateInterpreter(module, importDispatch(module), WIDE, forms)
+  expect(code.codes.size).toBeGreaterThan(INLINABLE.length)
+  for (const [key, { op, fn }] of code.codes) {
+    const form = code.formOf(op, fn)
+    expect(form === undefined ? undefined : forms.keyOf(form)).toBe(key)
+    // An inlined form has no function.
+    expect([key, code.functionBytes(op, fn) > 0]).toEqual([key, !hot.has(key)])
+  }
 })
