@@ -4,7 +4,7 @@ import type { FormSource } from '../../src/form-context.ts'
 import { formOf, variantsOf } from '../../src/code-forms.ts'
 import { Lowering } from '../../src/lower.ts'
 import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/record.ts'
-import { TLB_WRITE_OFFSET } from '../../src/tlb-layout.ts'
+import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../../src/tlb-layout.ts'
 import { formKey } from '../../src/semantics/form.ts'
 import { sseInteger } from '../../src/semantics/sse-integer.ts'
 import {
@@ -106,7 +106,7 @@ export class Interpreted {
   }
 
   #map(): void {
-    const entry = STATE + S_TLB_SETS + ((LINEAR_PAGE >>> 8) & 0x3ff0)
+    const entry = STATE + S_TLB_SETS + ((LINEAR_PAGE >>> 8) & TLB_INDEX_MASK)
     this.view.setUint32(STATE + S_TLB, STATE + S_TLB_SETS, true)
     for (const table of [0, TLB_WRITE_OFFSET]) {
       this.view.setUint32(entry + table, LINEAR_PAGE, true)

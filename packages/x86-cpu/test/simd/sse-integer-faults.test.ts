@@ -12,6 +12,8 @@ import {
   S_GPR,
   S_MMX_GATE,
   S_SSE_GATE,
+  S_MADE_AGAIN,
+  S_TLB_MISSES,
   S_TLB_SETS,
 } from '../../src/state-layout.ts'
 import { Random, encode, subjects, writeCase } from './cases.ts'
@@ -37,12 +39,13 @@ function prepare(subject: Subject, base = MEMORY_ADDRESS): void {
   ours.load(view)
 }
 
-/** Registers, flags and x87 state. The exception's description and the access buffer may change. */
+/** Registers, flags and x87 state. The exception's description, the access buffer and the accounts of slow accesses may change. */
 function registers(): Uint8Array {
   const bytes = ours.u8.slice(STATE, STATE + S_TLB_SETS)
   bytes.fill(0, S_BUDGET, S_BUDGET + 4)
   bytes.fill(0, S_FAULT_VECTOR, S_DATA + 64)
   bytes.fill(0, 0xb8, 0xbc)
+  for (const field of [S_TLB_MISSES, S_MADE_AGAIN]) bytes.fill(0, field, field + 4)
   return bytes
 }
 
