@@ -1,26 +1,28 @@
 import { RECORD_BYTES } from './record.ts'
 
-/** Branches to computed addresses that compiled code has last been left by, whose targets are kept. */
-export const MISSED_BRANCHES: number = 32
-/** Bytes of one: the target (64 bits), the machine address of the branch's record, and that of the unit's (32 bits each). */
-export const MISSED_BRANCH_BYTES: number = 16
-/** Where they lie, from the first counter; the next one is chosen by the low bits of the budget. */
-export const MISSED_BRANCHES_AT: number = 4 << 16
-
 /** Count of the counters of how often branches reach records: 32 bits each, found by bits of the record's address. */
 export const HOT_COUNTERS: number = 1 << 16
 /** By how much a record's address is shifted to give its counter. */
 export const HOT_COUNTER_SHIFT: number = Math.log2(RECORD_BYTES) - 2
 /** Bits of a record's address, shifted to the size of a counter, that give a counter's offset. */
 export const HOT_COUNTER_MASK: number = 4 * (HOT_COUNTERS - 1)
+
+/** Branches to computed addresses that compiled code has last been left by, whose targets are kept. */
+export const MISSED_BRANCHES: number = 32
+/** Bytes of one: the target (64 bits), the machine address of the branch's record, and that of the unit's (32 bits each). */
+export const MISSED_BRANCH_BYTES: number = 16
+/** Where they lie, from the first counter; low bits of the budget choose the one that is written. */
+export const MISSED_BRANCHES_AT: number = 4 * HOT_COUNTERS
+
 /** Where a word lies, from the first counter, that counts down exits of compiled code on misses of the TLB. */
 export const MISSES_AT: number = MISSED_BRANCHES_AT + MISSED_BRANCHES * MISSED_BRANCH_BYTES
 /** One in so many of these exits is looked at. */
 export const MISSES_PER_COUNT = 64
 /** Where a word lies, from the first counter, with the machine address of the record of the unit that was left last. */
 export const LEFT_UNIT_AT: number = MISSES_AT + 4
-/** Bytes of all of these. */
+/** Bytes of counters, missed branches and these two words. */
 export const HOT_COUNTER_BYTES: number = MISSES_AT + 8
+
 /** Set in what `hot` is called with: the record is that of a unit, and a computed branch, whose record is in the state, has often led out of it. */
 export const HOT_MISSED = 1
 /** Set in what `hot` is called with: the record is that of a unit, which has missed the TLB at the record in the state. */

@@ -105,14 +105,17 @@ interface LiveUnit {
   module: object
   /** Its branches to computed addresses, by record. */
   branches: ReadonlyMap<number, ComputedBranch>
+  /** Targets of these branches that were known when it was compiled. */
+  targetCount: number
   /** Distances of its pages from the first one, by slot table. */
   deltas: ReadonlyMap<number, number>
   /** The records by which the interpreter begins its instructions. */
   records: readonly number[]
 }
 
-const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'deltas' | 'records'> = {
+const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'targetCount' | 'deltas' | 'records'> = {
   branches: new Map(),
+  targetCount: 0,
   deltas: new Map(),
   records: [],
 }
@@ -160,9 +163,9 @@ export class Jit {
   readonly #free: number[] = []
   /** How often code of a frame has been written since it was compiled first. */
   readonly #deaths = new Map<number, number>()
-  /** The same by their records. */
+  /** The units in the table, by their records. */
   readonly #units = new Map<number, LiveUnit>()
-  /** Where such branches have often led to: distances from the beginnings of their pages. */
+  /** Where computed branches have often led out of their units to, by record: distances from the beginnings of their pages. */
   readonly #targets = new Map<number, number[]>()
   /** How often a frame has been hot while it was to wait. */
   readonly #waited = new Map<number, number>()
@@ -317,7 +320,10 @@ export class Jit {
     u32[this.#counterOf(branch)] = LATER
     const unit = this.#units.get(record >>> 0)
     const start = unit && this.#startOf(unit, runner)
-    if (start !== undefined && this.#addTargets(unit!, start)) this.#recompile(unit!, start, runner)
+    if (start === undefined) return
+    this.#addTargets(unit!, start)
+    // Another unit with the same branch may have learnt them before.
+    if (this.#targetCount(unit!) > unit!.targetCount) this.#recompile(unit!, start, runner)
   }
 
   /** A unit was left just now by an instruction that has missed the TLB. */
@@ -365,6 +371,7 @@ export class Jit {
     unit.deltas = new Map(pages.map(({ page, delta }) => [page.slots, delta]))
     unit.records = blocks.flatMap(({ instructions }) => instructions.map(firstRecord))
     unit.branches = computedBranches(blocks)
+    unit.targetCount = this.#targetCount(unit)
     for (const branch of unit.branches.keys()) u32[this.#counterOf(branch)] = this.#missThreshold
   }
 
@@ -375,10 +382,16 @@ export class Jit {
     }
   }
 
-  /** Takes the targets that were noted of a unit's branches; false where none is new. */
-  #addTargets(unit: LiveUnit, { lo, hi }: LinearPage): boolean {
+  /** How many targets of a unit's branches are known. */
+  #targetCount({ branches }: LiveUnit): number {
+    let count = 0
+    for (const branch of branches.keys()) count += this.#targets.get(branch)?.length ?? 0
+    return count
+  }
+
+  /** Takes the targets that were noted of a unit's branches. */
+  #addTargets(unit: LiveUnit, { lo, hi }: LinearPage): void {
     const { u32 } = this.#memory
-    let isNew = false
     for (const at of this.#misses()) {
       const branch = u32[at + 2] as number
       const from = unit.branches.get(branch)
@@ -389,9 +402,7 @@ export class Jit {
       const most = from.isReturn ? MOST_RETURN_TARGETS : MOST_TARGETS
       if (isFar || targets.length >= most || targets.includes(distance)) continue
       this.#targets.set(branch, [...targets, distance])
-      isNew = true
     }
-    return isNew
   }
 
   /** Whether a frame whose code is written again and again is to be interpreted for longer. */

@@ -53,7 +53,6 @@ type Flags = Settled | Operation | Change
 /** What a point of a region is left with, to come back to. */
 export interface FlagsMark {
   readonly flags: Flags
-  readonly isKindStored: boolean
   readonly arms: number
   readonly hasChangedInArm: boolean
 }
@@ -70,8 +69,6 @@ export class RegionFlags implements FlagStore {
   readonly #b: Local<'i64'>
   readonly #result: Local<'i64'>
   #flags: Flags = { type: 'settled', kind: undefined }
-  /** The local of the kind holds what is known of a settled state. */
-  #isKindStored = true
   #depth = 0
   /** Arms of the current instruction that are open. */
   #arms = 0
@@ -101,7 +98,6 @@ export class RegionFlags implements FlagStore {
   /** They are what {@link load} has taken. */
   forget(): void {
     this.#replace({ type: 'settled', kind: undefined })
-    this.#isKindStored = true
   }
 
   /** Stores what {@link materialise} has made. */
@@ -119,10 +115,7 @@ export class RegionFlags implements FlagStore {
   materialise(): void {
     const flags = this.#flags
     const f = this.#f
-    if (flags.type === 'settled') {
-      if (!this.#isKindStored) f.set(this.#kind, I32.of(flags.kind!))
-      return
-    }
+    if (flags.type === 'settled') return
     const [kind, a, b, result] = flags.type === 'operation' ? operationOf(flags) : this.#lazyOf(flags)
     f.set(this.#kind, I32.of(kind))
     f.set(this.#a, a)
@@ -134,7 +127,6 @@ export class RegionFlags implements FlagStore {
   settle(): void {
     this.materialise()
     this.#replace({ type: 'settled', kind: kindOf(this.#flags) })
-    this.#isKindStored = true
   }
 
   /** The kind that the locals have once they hold the flags; null where that is not known. */
@@ -145,14 +137,12 @@ export class RegionFlags implements FlagStore {
   /** Control has come from several places, whose locals held the flags. @param kind - if all had the same */
   meet(kind: number | undefined): void {
     this.#replace({ type: 'settled', kind })
-    this.#isKindStored = true
   }
 
   /** What follows is generated aside, and then the code after this point. */
   enter(): FlagsMark {
     const mark = {
       flags: this.#flags,
-      isKindStored: this.#isKindStored,
       arms: this.#arms,
       hasChangedInArm: this.#hasChangedInArm,
     }
@@ -162,9 +152,8 @@ export class RegionFlags implements FlagStore {
   }
 
   /** Goes on where {@link enter} was called. */
-  leave({ flags, isKindStored, arms, hasChangedInArm }: FlagsMark): void {
+  leave({ flags, arms, hasChangedInArm }: FlagsMark): void {
     this.#replace(flags)
-    this.#isKindStored = isKindStored
     this.#arms = arms
     this.#hasChangedInArm = hasChangedInArm
     this.#depth--
@@ -183,11 +172,6 @@ export class RegionFlags implements FlagStore {
       this.forget()
       this.#hasChangedInArm = false
     }
-  }
-
-  /** Begins an instruction that changes the flags in code that runs only sometimes. */
-  prepareForArms(): void {
-    this.settle()
   }
 
   set(kind: number | I32, a: I64, b: I64, result: I64): void {
