@@ -113,10 +113,19 @@ describe('multiboot 1 (Multiboot Specification 0.6.96)', () => {
     )
   })
 
-  test('a virtual entry point is translated by its segment', () => {
-    const kernel = elfImage(32, 0xc010_0008, [{ ...load, bytes: join(multibootHeader(0), code) }])
-    expect(loadMultiboot(new GuestRam(16), { kernel }).state.registers.rip).toBe(MIB + 8)
-  })
+  // Above 4 GiB in the 64-bit image: a double holds the address exactly.
+  test.each([
+    { bits: 32, virtualAddress: 0xc010_0000 },
+    { bits: 64, virtualAddress: 0x7f_c010_0000 },
+  ] as const)(
+    'a virtual entry point of an ELF$bits kernel is translated by its segment',
+    ({ bits, virtualAddress }) => {
+      const kernel = elfImage(bits, virtualAddress + 8, [
+        { ...load, virtualAddress, bytes: join(multibootHeader(0), code) },
+      ])
+      expect(loadMultiboot(new GuestRam(16), { kernel }).state.registers.rip).toBe(MIB + 8)
+    },
+  )
 
   test.each([
     { given: 'all fields', loadEnd: MIB + 100, bssEnd: MIB + 5000, copied: 100, end: MIB + 5000 },
