@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { fetchInstaller, fetchLinux } from '../../src/linux/debian.ts'
-import { MAIN } from './processes.ts'
+import { retrapCommand } from './processes.ts'
 
 /** Kernels by bitness. */
 export async function kernelOf(bits: 32 | 64): Promise<string> {
@@ -22,9 +22,7 @@ const TIMER_BROKEN = /panic|timer doesn't work|not connected/
  */
 export async function bootOnBusyHost(kernel: string, share: number, deadlineMs: number): Promise<string | undefined> {
   const args = ['run', '--kernel', kernel, '--append', 'console=ttyS0', '--memory', '256M']
-  const child = spawn(process.execPath, ['--conditions=retrap-source', MAIN, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(process.execPath, retrapCommand(args), { stdio: ['ignore', 'pipe', 'pipe'] })
   const { promise, resolve } = Promise.withResolvers<string | undefined>()
   let text = ''
   const take = (piece: string): void => {

@@ -27,9 +27,21 @@ export interface ProcessOptions {
   readonly deadlineMs: number
 }
 
+/** `RETRAP_TEST_JIT=1` has each machine of a test compile its hot code, unless the test says `--jit` itself. */
+export const TEST_JIT: boolean = process.env['RETRAP_TEST_JIT'] !== undefined
+/** Commands that run no machine. */
+const TOOLS: ReadonlySet<string> = new Set(['disasm', 'esr', 'help', 'p2m', 'walk', '--help', '--version'])
+
+/** The command line that starts the source with these arguments. */
+export function retrapCommand(args: readonly string[]): readonly string[] {
+  const [command = ''] = args
+  const jit = TEST_JIT && !TOOLS.has(command) && !args.includes('--jit') ? ['--jit', 'on'] : []
+  return ['--conditions=retrap-source', MAIN, ...args, ...jit]
+}
+
 /** Runs the command line on its sources, in a process of its own. */
 export function runRetrap(args: readonly string[], options: ProcessOptions): Promise<Finished> {
-  return runProgram(process.execPath, ['--conditions=retrap-source', MAIN, ...args], options)
+  return runProgram(process.execPath, retrapCommand(args), options)
 }
 
 /** Runs any program to its end. */

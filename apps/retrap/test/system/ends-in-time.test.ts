@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hostileKernels, type HostileKernel } from '../support/hostile-kernels.ts'
-import { COMPILED, MAIN } from '../support/processes.ts'
+import { COMPILED, retrapCommand } from '../support/processes.ts'
 
 const TIME_OF_END = fileURLToPath(new URL('../support/time-of-end.ts', import.meta.url))
 /**
@@ -40,7 +40,7 @@ async function endOf({ name, image, args }: HostileKernel, end: End, timeoutMs: 
   const child = spawn(
     process.execPath,
     [
-      ...['--conditions=retrap-source', '--import', TIME_OF_END, MAIN, 'run', '--kernel', file, ...args],
+      ...['--import', TIME_OF_END, ...retrapCommand(['run', '--kernel', file, ...args])],
       ...(timed ? ['--timeout', String(timeoutMs / 1000)] : []),
     ],
     {

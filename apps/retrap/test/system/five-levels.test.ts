@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { buildInitramfs } from '../../src/linux/initramfs.ts'
+import { TEST_JIT } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()
 if (!hasApt) console.warn('SKIPPED: booting Debian with five-level paging needs apt, which is not on this machine')
@@ -21,6 +22,7 @@ test.skipIf(!hasApt)(
       commandLine: 'console=ttyS0',
       cpu: 'max,+la57',
       clock: 'deterministic',
+      jit: TEST_JIT,
     })
     const commands = ['grep -E "^flags|^address" /proc/cpuinfo\n', 'poweroff -f\n']
     let output = ''

@@ -1,9 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { runProgram } from '../support/processes.ts'
-
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+import { retrapCommand, runProgram } from '../support/processes.ts'
 
 function has(program: string): boolean {
   try {
@@ -21,7 +18,8 @@ test.skipIf(!hasScript)(
   'on a terminal every key goes to the guest, Ctrl-C too, and the terminal is as before at the end',
   async () => {
     // script(1) gives the program a terminal; stty shows what became of it.
-    const command = `"${process.execPath}" --conditions=retrap-source "${MAIN}"; echo "ended with $?"; stty -a`
+    const start = [process.execPath, ...retrapCommand([])].map((word) => `"${word}"`).join(' ')
+    const command = `${start}; echo "ended with $?"; stty -a`
     const answers = [
       { to: 'retrap> ', type: 'garbage\u0003' },
       { to: 'retrap> ', type: 'echo still here\r' },
