@@ -121,19 +121,19 @@ export class RegionTranslator {
     this.#region = region
     this.#parts = parts
     this.#tlb = f.param(2, 'i32').get
-    this.#budget = f.local('i32')
     this.#flags = new RegionFlags(f, parts.library.flags)
+    const plan = planVectors(
+      parts.memory,
+      region.blocks.flatMap(({ instructions }) => instructions),
+    )
+    if (plan !== undefined) f.vectors = new VectorRegisters(f, plan)
+    this.#budget = f.local('i32')
     this.#base = f.local('i64')
     this.#exitRecord = f.local('i32')
     this.#exitDetail = f.local('i32')
     this.#exitTarget = f.local('i64')
     f.beforeArm = () => this.#flags.beginArm()
     f.afterArm = () => this.#flags.endArm()
-    const plan = planVectors(
-      parts.memory,
-      region.blocks.flatMap(({ instructions }) => instructions),
-    )
-    if (plan !== undefined) f.vectors = new VectorRegisters(f, plan)
   }
 
   /** Number of places where the function is left. */
@@ -169,12 +169,12 @@ export class RegionTranslator {
         f.return(UNIT_RESUME)
       })
     }
+    f.set(this.#budget, f.loadExpression('i32.load', state, S_BUDGET))
+    f.set(this.#base, f.loadExpression('i64.load', state, S_PAGE_BASE))
     for (const [i, register] of f.registers.entries()) {
       if (((f.used >>> i) & 1) !== 0) f.set(register, f.loadExpression('i64.load', state, S_GPR + 8 * i))
     }
     f.loadVectors()
-    f.set(this.#budget, f.loadExpression('i32.load', state, S_BUDGET))
-    f.set(this.#base, f.loadExpression('i64.load', state, S_PAGE_BASE))
     this.#flags.load(state)
   }
 
@@ -484,9 +484,9 @@ export class RegionTranslator {
     const { record } = insn
     const state = f.param(0, 'i32').get
     const usesFlags = u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED
+    f.store('i64.store', state, this.#linear(insn.page.delta), S_PAGE_BASE)
     for (const [i, register] of f.registers.entries()) f.store('i64.store', state, register.get, S_GPR + 8 * i)
     f.used = f.written = (1 << f.registers.length) - 1
-    f.store('i64.store', state, this.#linear(insn.page.delta), S_PAGE_BASE)
     if (usesFlags) {
       this.#flags.settle()
       this.#flags.store(state)

@@ -16,7 +16,13 @@
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
   (func (;3;) (export "unit") (type 0)
-    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 v128 v128 v128 v128 v128 v128 i32 i32 i64 i64 i64 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i64 i64)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i64 i64)
+    local.get 0
+    i32.load offset=188 align=1
+    local.set 30
+    local.get 0
+    i64.load offset=176 align=1
+    local.set 31
     local.get 0
     i64.load align=1
     local.set 3
@@ -27,23 +33,17 @@
     i64.load offset=24 align=1
     local.set 6
     local.get 0
-    i32.load offset=188 align=1
+    i32.load offset=140 align=1
     local.set 26
     local.get 0
-    i64.load offset=176 align=1
-    local.set 31
-    local.get 0
-    i32.load offset=140 align=1
+    i64.load offset=152 align=1
     local.set 27
     local.get 0
-    i64.load offset=152 align=1
+    i64.load offset=160 align=1
     local.set 28
     local.get 0
-    i64.load offset=160 align=1
-    local.set 29
-    local.get 0
     i64.load offset=144 align=1
-    local.set 30
+    local.set 29
     block
       loop
         local.get 6
@@ -131,7 +131,7 @@
         local.set 40
         local.get 40
         if
-          local.get 26
+          local.get 30
           i32.const 6
           i32.le_s
           local.get 0
@@ -159,15 +159,15 @@
             local.get 39
             local.set 35
             i32.const 1
-            local.set 27
+            local.set 26
             i64.const 0
-            local.set 28
+            local.set 27
             local.get 41
             i64.extend_i32_u
-            local.set 29
+            local.set 28
             local.get 35
             i64.extend_i32_s
-            local.set 30
+            local.set 29
             i32.const (an address)
             local.set 32
             i32.const (an address)
@@ -199,19 +199,19 @@
           local.get 39
           local.set 38
           i32.const 1
-          local.set 27
+          local.set 26
           i64.const 0
-          local.set 28
+          local.set 27
           local.get 43
           i64.extend_i32_u
-          local.set 29
+          local.set 28
           local.get 38
           i64.extend_i32_s
-          local.set 30
-          local.get 26
+          local.set 29
+          local.get 30
           i32.const 6
           i32.sub
-          local.set 26
+          local.set 30
           br 1
         end
         local.get 42
@@ -235,15 +235,15 @@
         local.get 39
         local.set 43
         i32.const 1
-        local.set 27
+        local.set 26
         i64.const 0
-        local.set 28
+        local.set 27
         local.get 38
         i64.extend_i32_u
-        local.set 29
+        local.set 28
         local.get 43
         i64.extend_i32_s
-        local.set 30
+        local.set 29
         i32.const (an address)
         local.set 32
         i32.const 6
@@ -261,19 +261,19 @@
     local.get 6
     i64.store offset=24 align=1
     local.get 0
-    local.get 27
+    local.get 26
     i32.store offset=140 align=1
     local.get 0
-    local.get 28
+    local.get 27
     i64.store offset=152 align=1
     local.get 0
-    local.get 29
+    local.get 28
     i64.store offset=160 align=1
     local.get 0
-    local.get 30
+    local.get 29
     i64.store offset=144 align=1
     local.get 0
-    local.get 26
+    local.get 30
     local.get 33
     i32.const 65535
     i32.and

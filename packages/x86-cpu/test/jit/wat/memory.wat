@@ -14,7 +14,13 @@
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
   (func (;3;) (export "unit") (type 0)
-    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 v128 v128 v128 v128 v128 v128 i32 i32 i64 i64 i64 i64 i32 i32 i64 i64 i64 i32 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i64 i64 i32 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32)
+    local.get 0
+    i32.load offset=188 align=1
+    local.set 30
+    local.get 0
+    i64.load offset=176 align=1
+    local.set 31
     local.get 0
     i64.load align=1
     local.set 3
@@ -25,23 +31,17 @@
     i64.load offset=48 align=1
     local.set 9
     local.get 0
-    i32.load offset=188 align=1
+    i32.load offset=140 align=1
     local.set 26
     local.get 0
-    i64.load offset=176 align=1
-    local.set 31
-    local.get 0
-    i32.load offset=140 align=1
+    i64.load offset=152 align=1
     local.set 27
     local.get 0
-    i64.load offset=152 align=1
+    i64.load offset=160 align=1
     local.set 28
     local.get 0
-    i64.load offset=160 align=1
-    local.set 29
-    local.get 0
     i64.load offset=144 align=1
-    local.set 30
+    local.set 29
     block
       loop
         local.get 9
@@ -137,13 +137,13 @@
           i32.const (an address)
           i32.store align=1
           i32.const 2
-          local.set 27
+          local.set 26
           local.get 42
-          local.set 28
+          local.set 27
           local.get 43
-          local.set 29
+          local.set 28
           local.get 44
-          local.set 30
+          local.set 29
           i32.const (an address)
           local.set 32
           i32.const (an address)
@@ -170,7 +170,7 @@
         local.set 45
         local.get 45
         if
-          local.get 26
+          local.get 30
           i32.const 4
           i32.le_s
           local.get 0
@@ -198,15 +198,15 @@
             local.get 46
             local.set 48
             i32.const 1
-            local.set 27
+            local.set 26
             i64.const 0
-            local.set 28
+            local.set 27
             local.get 37
             i64.extend_i32_u
-            local.set 29
+            local.set 28
             local.get 48
             i64.extend_i32_s
-            local.set 30
+            local.set 29
             i32.const (an address)
             local.set 32
             i32.const (an address)
@@ -238,19 +238,19 @@
           local.get 46
           local.set 50
           i32.const 1
-          local.set 27
+          local.set 26
           i64.const 0
-          local.set 28
+          local.set 27
           local.get 49
           i64.extend_i32_u
-          local.set 29
+          local.set 28
           local.get 50
           i64.extend_i32_s
-          local.set 30
-          local.get 26
+          local.set 29
+          local.get 30
           i32.const 4
           i32.sub
-          local.set 26
+          local.set 30
           br 1
         end
         local.get 47
@@ -274,15 +274,15 @@
         local.get 46
         local.set 49
         i32.const 1
-        local.set 27
+        local.set 26
         i64.const 0
-        local.set 28
+        local.set 27
         local.get 50
         i64.extend_i32_u
-        local.set 29
+        local.set 28
         local.get 49
         i64.extend_i32_s
-        local.set 30
+        local.set 29
         i32.const (an address)
         local.set 32
         i32.const 4
@@ -297,19 +297,19 @@
     local.get 4
     i64.store offset=8 align=1
     local.get 0
-    local.get 27
+    local.get 26
     i32.store offset=140 align=1
     local.get 0
-    local.get 28
+    local.get 27
     i64.store offset=152 align=1
     local.get 0
-    local.get 29
+    local.get 28
     i64.store offset=160 align=1
     local.get 0
-    local.get 30
+    local.get 29
     i64.store offset=144 align=1
     local.get 0
-    local.get 26
+    local.get 30
     local.get 33
     i32.const 65535
     i32.and
