@@ -64,6 +64,24 @@ export {
   R_OP,
 } from './record.ts'
 export type { RecordDecoder } from './record-decoder.ts'
+export { JIT_THRESHOLD } from './jit/jit-options.ts'
+export type { JitCounts, JitOptions } from './jit/jit-options.ts'
+export type { CompiledCode, CompiledInstruction } from './jit/compiled-code.ts'
+export type {
+  CompiledInstructionSet,
+  DecodedInstruction,
+  InstructionExits,
+  InstructionFlow,
+  UnitDescription,
+  UnitSemantics,
+} from './jit/instruction-set.ts'
+export { Jit } from './jit/jit.ts'
+export type { JitParts } from './jit/jit.ts'
+export { RegionFunction } from './jit/region-function.ts'
+export type { Flow, Region, RegionBlock, RegionInstruction, RegionPage } from './jit/region.ts'
+export { UnitTable } from './jit/unit-table.ts'
+export type { FunctionTable, UnitTableParts } from './jit/unit-table.ts'
+export type { UnitRunner } from './jit/unit.ts'
 export type { StateLayout } from './state-layout.ts'
 export {
   STATUS_ANSWERED,

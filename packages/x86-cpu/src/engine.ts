@@ -1,5 +1,5 @@
-import { CodeCache, HOT_COUNTER_BYTES, OP_FIRST_FORM } from '@retrap/engine'
-import type { InterpreterCode } from '@retrap/engine'
+import { CodeCache, HOT_COUNTER_BYTES, Jit, OP_FIRST_FORM } from '@retrap/engine'
+import type { InterpreterCode, JitCounts } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { codeInfo, codes } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
@@ -9,8 +9,9 @@ import { HOT_FORMS } from './hot-forms.ts'
 import { generateX86Interpreter } from './interpreter.ts'
 import type { FormSource } from './form-context.ts'
 import { formOf, isStringForm, variantsOf } from './code-forms.ts'
-import { Jit } from './jit/jit.ts'
-import type { JitCounts, JitOptions } from './jit/jit.ts'
+import { engineOptions } from './jit/jit-options.ts'
+import type { JitOptions } from './jit/jit-options.ts'
+import { X86Compiled } from './jit/x86-compiled.ts'
 import { MonitoredLines } from './line-monitor.ts'
 import { Lowering } from './lower.ts'
 import { OP_SYSTEM } from './record.ts'
@@ -138,7 +139,7 @@ export class X86Engine {
   /** @internal The forms that TypeScript handlers execute. */
   readonly systemForms: SystemForm[] = []
   /** @internal The compiler of hot code. */
-  readonly jit: Jit | undefined
+  readonly jit: Jit<FormSource> | undefined
   /** With the option `profile`: how often each form ran, by its key. */
   readonly executionCounts: (() => ReadonlyMap<string, bigint>) | undefined
   /** Bytes of the interpreter's main function. */
@@ -176,13 +177,18 @@ export class X86Engine {
     const arenaBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
     const decoder = new X86RecordDecoder(memory, lowering, exceptions, this.processor.decoderOptions)
     this.codeCache = new CodeCache(memory, decoder, arenaBytes)
-    this.jit =
-      hotAt === undefined ? undefined : new Jit(memory, this.codeCache, code, hotAt, typeof jit === 'object' ? jit : {})
+    this.jit = hotAt === undefined ? undefined : this.#jit(code, hotAt, typeof jit === 'object' ? jit : {})
   }
 
   /** What compiling hot code has cost; undefined where none is compiled. */
   get jitCounts(): JitCounts | undefined {
     return this.jit?.counts
+  }
+
+  #jit(code: InterpreterCode<FormSource>, countersAt: number, options: JitOptions): Jit<FormSource> {
+    const { memory, codeCache: cache } = this
+    const instructionSet = new X86Compiled(memory, code)
+    return new Jit({ memory, cache, code, countersAt, instructionSet }, engineOptions(options))
   }
 
   #systemForm(handler: Handler, form: Form): number {

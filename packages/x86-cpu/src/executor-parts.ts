@@ -1,14 +1,8 @@
+import type { FunctionTable } from '@retrap/engine'
 import type { CpuCore } from './cpu-core.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
 import type { NumericError } from './numeric-error.ts'
 import type { QuickPort } from './quick-port.ts'
-
-/** What is used of a `WebAssembly.Table`, whose type exists only where lib.dom does. */
-export interface FunctionTable {
-  readonly length: number
-  grow(entries: number): number
-  set(entry: number, value: unknown): void
-}
 
 /** Functions of the generated module. */
 export interface InterpreterExports {

@@ -14,7 +14,7 @@ import type { CpuHost, Words } from './host.ts'
 import { loadInitialState } from './initial-state.ts'
 import type { InitialCpuState } from './initial-state.ts'
 import { InstructionFetch } from './instruction-fetch.ts'
-import { UnitTable } from './jit/unit-table.ts'
+import { unitTable } from './jit/unit-table.ts'
 import { NumericError } from './numeric-error.ts'
 import type { OutsideEvents } from './outside-events.ts'
 import type { Pass } from './pass.ts'
@@ -132,7 +132,7 @@ export class Vcpu {
       },
     })
     const interpreter = instance.exports as unknown as InterpreterExports
-    const units = new UnitTable(core, interpreter)
+    const units = unitTable(core, interpreter)
     engine.jit?.addRunner(units)
     this.#executor = new Executor({ core, interpreter, fetch, quickPort, numericError })
   }

@@ -1,4 +1,5 @@
-import { FunctionBuilder, I32, I64, numeric } from '@retrap/wasm-emitter'
+import { RegionFunction } from '@retrap/engine'
+import { I32, I64, numeric } from '@retrap/wasm-emitter'
 import type {
   Callee,
   I32Like,
@@ -65,7 +66,7 @@ export interface KnownState {
  * Builds a region's function. Semantics see the state and a record in memory, as the interpreter has them; here the fields
  * of a record are constants, general registers are locals, and what does not change within a region is known.
  */
-export class RegionBuilder extends FunctionBuilder {
+export class RegionBuilder extends RegionFunction {
   /** General registers. */
   readonly registers: Local<'i64'>[] = []
   /** Vector registers, if instructions of the region name any. */
@@ -86,7 +87,7 @@ export class RegionBuilder extends FunctionBuilder {
   #known: KnownState | undefined
   #record = -1
 
-  constructor(...parameters: ConstructorParameters<typeof FunctionBuilder>) {
+  constructor(...parameters: ConstructorParameters<typeof RegionFunction>) {
     super(...parameters)
     this.stateAddress = new StateAddress(this.param(0, 'i32').get, 0)
     for (let i = 0; i < REGISTERS; i++) this.registers.push(this.local('i64'))
@@ -199,20 +200,5 @@ export class RegionBuilder extends FunctionBuilder {
     this.beforeArm()
     super.loop(build)
     this.afterArm()
-  }
-
-  /** A block of the region's own structure. */
-  structuredBlock(build: (label: Label) => void): void {
-    super.block(build)
-  }
-
-  /** A loop of the region's own structure. */
-  structuredLoop(build: (label: Label) => void): void {
-    super.loop(build)
-  }
-
-  /** An arm of the region's own structure: flags are as the caller says. */
-  structuredIf(condition: I32, then: () => void): void {
-    super.if(condition, then)
   }
 }

@@ -1,3 +1,4 @@
+import type { InstructionExits } from '@retrap/engine'
 import { I32, I64, V128, numeric } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32Like, LoadOp, PrefixType, ValueOf, ValueType } from '@retrap/wasm-emitter'
 import { SLOW_PROBE } from '../access-flags.ts'
@@ -25,22 +26,6 @@ import { fieldOf } from './region-builder.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import type { RegionFlags } from './region-flags.ts'
 
-/** Where control goes from an instruction of a region. */
-export interface RegionExits {
-  /** The interpreter executes the instruction: nothing has changed. */
-  interpret(): void
-  /** The same, after a page was not found in the TLB. */
-  miss(): void
-  /** Leaves as {@link interpret} does if the unit has been given up. */
-  leaveIfGivenUp(): void
-  /** The instruction has retired; the interpreter executes the next one. */
-  retire(): void
-  /** The instruction has retired; control goes to the target of its branch. */
-  branch(): void
-  /** The instruction has retired; control goes to a linear address. */
-  jump(target: I64): void
-}
-
 /** An instruction of a region: what the interpreter reads from its record is known. */
 export class RegionContext extends Context {
   protected readonly flagStore: RegionFlags
@@ -48,27 +33,22 @@ export class RegionContext extends Context {
   override readonly isSpecialised = true
   override readonly takesNormal = true
   readonly #builder: RegionBuilder
-  readonly #exits: RegionExits
-  readonly #fills: boolean
+  readonly #exits: InstructionExits
   #linear: I64 | undefined
 
-  /** @param fills - whether pages that are not in the TLB are looked for in place */
   constructor(
     f: RegionBuilder,
     source: FormSource,
     library: Library,
     record: number,
-    tlb: I32,
     flags: RegionFlags,
-    exits: RegionExits,
-    fills: boolean,
+    exits: InstructionExits,
   ) {
-    super(f, source.form, library, f.stateAddress, I32.of(record), tlb)
+    super(f, source.form, library, f.stateAddress, I32.of(record), f.param(2, 'i32').get)
     this.flagStore = flags
     this.accessFlags = source.accessFlags
     this.#exits = exits
     this.#builder = f
-    this.#fills = fills
   }
 
   override fail(status: I32Like): void {
@@ -201,7 +181,7 @@ export class RegionContext extends Context {
   /** Where pages have often not been found, the TLB is filled in place; an access that it cannot help leaves the unit. */
   protected override probe(ea: I64, table: number, size: number, flags: number): { entry: I32; distance: I64 } {
     const found = super.probe(ea, table, size, flags)
-    if (!this.#fills) return found
+    if (!this.#exits.fillsTlb) return found
     const { f, state } = this
     const { entry } = found
     const distance = f.local('i64')

@@ -1,7 +1,8 @@
+import type { RegionInstruction } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
+import type { FormSource } from '../form-context.ts'
 import { R_IMM, R_REG0, R_REG1, R_REG2 } from '../record.ts'
 import { S_XMM } from '../state-layout.ts'
-import type { RegionInstruction } from './region.ts'
 
 /** How a region holds a vector register: as one vector, or its lowest element in a scalar local beside it. */
 export type VectorFormat = 'whole' | 'f64' | 'f32'
@@ -22,10 +23,13 @@ const NEUTRAL = /^V?(MOV[AU]P[DS]|PXOR|XORP[DS]|ANDN?P[DS]|ORP[DS])$/
 const CONVERSION = /^V?CVTS([DS])2S([DS])$/
 
 /** Which registers the instructions of a region name, and how each is used most. */
-export function planVectors(memory: MachineMemory, instructions: Iterable<RegionInstruction>): VectorPlan | undefined {
+export function planVectors(
+  memory: MachineMemory,
+  instructions: Iterable<RegionInstruction<FormSource>>,
+): VectorPlan | undefined {
   const votes = Array.from({ length: REGISTERS }, () => ({ whole: 0, f64: 0, f32: 0, named: false }))
   let any = false
-  for (const { source, record } of instructions) {
+  for (const { form: source, record } of instructions) {
     if (source === undefined) continue
     const { mnemonic, operands } = source.form
     for (const [i, { kind }] of operands.entries()) {

@@ -221,18 +221,20 @@ export class VectorRegisters {
     }
   }
 
-  /** Around a call that may read and write any of the registers. */
-  around<T>(state: I32, call: () => T): T {
+  /** Emits stores of all registers, before a call that may read or write them. */
+  spill(state: I32): void {
     for (const [, register] of this.#entries()) {
       register.isLowerUsed = register.isLowerWritten = true
       register.isLowUsed = register.isLowWritten = true
       register.isUpperUsed = register.isUpperWritten = true
     }
     this.store(state)
-    const result = call()
+  }
+
+  /** Emits loads of all registers, after such a call. */
+  reload(state: I32): void {
     this.knowledge = []
     this.load(state)
-    return result
   }
 
   *#entries(): Generator<readonly [at: number, register: VectorRegister]> {

@@ -1,9 +1,9 @@
 /** An error in the compiler of hot code: the interpreter goes on with the code, and the error is counted. */
+import { UnitTable } from '@retrap/engine'
 import { rax, rcx, rdx, rsi, qword, ebx, ecx, edx, ptr } from '@retrap/x86-assembler'
 import type { Assembler, Label } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { UnitCompiler } from '../../src/jit/unit-compiler.ts'
-import { UnitTable } from '../../src/jit/unit-table.ts'
+import { X86Compiled } from '../../src/jit/x86-compiled.ts'
 import { BareCpu } from '../support/bare-cpu.ts'
 import { EAGER_JIT } from '../support/jit.ts'
 
@@ -46,7 +46,7 @@ function run(build: (asm: Assembler, again: Label) => void, jit: typeof EAGER_JI
 
 /** Ways of failing; each lets `good` units through. */
 const FAILURES: readonly (readonly [string, (good: number) => void])[] = [
-  ['translating', (good) => failAfter(good, UnitCompiler.prototype, 'compile')],
+  ['translating', (good) => failAfter(good, X86Compiled.prototype, 'beginUnit')],
   ['compiling the WebAssembly', (good) => failAfter(good, WebAssembly, 'Module')],
   ['making it an entry of the table', (good) => failAfter(good, UnitTable.prototype, 'install')],
 ]
@@ -85,7 +85,7 @@ describe.each(FAILURES)('an error in %s', (_, fail) => {
 })
 
 test('code after an error is compiled', () => {
-  const spy = vi.spyOn(UnitCompiler.prototype, 'compile').mockImplementationOnce(() => {
+  const spy = vi.spyOn(X86Compiled.prototype, 'beginUnit').mockImplementationOnce(() => {
     throw new TypeError('a mistake in the compiler')
   })
   const pc = new BareCpu({ jit: EAGER_JIT })

@@ -1,5 +1,5 @@
 import type { I64, Label } from '@retrap/wasm-emitter'
-import type { RegionBuilder } from './region-builder.ts'
+import type { RegionFunction } from './region-function.ts'
 
 /** Positions that are compared one after the other; more are found by a table. */
 const MOST_COMPARED = 3
@@ -19,7 +19,7 @@ interface Hash {
  * @param arm - emits arm `i`; control must not fall out of it
  */
 export function switchPosition(
-  f: RegionBuilder,
+  f: RegionFunction,
   position: I64,
   positions: readonly number[],
   arm: (i: number) => void,

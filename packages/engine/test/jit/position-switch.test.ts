@@ -3,15 +3,15 @@ import fc from 'fast-check'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import { expect, test } from 'vitest'
 import { switchPosition } from '../../src/jit/position-switch.ts'
-import { RegionBuilder } from '../../src/jit/region-builder.ts'
+import { RegionFunction } from '../../src/index.ts'
 
 const NOWHERE = -1
 
 /** A function from a position to the number of its arm, and its code's count of look-ups in a table. */
 function build(positions: readonly number[]): { armOf: (position: number) => number; tables: number } {
   const module = new ModuleBuilder()
-  const f = module.function('armOf', { params: ['i32'], result: 'i32' }, { export: true, builder: RegionBuilder })
-  const builder = f as unknown as RegionBuilder
+  const f = module.function('armOf', { params: ['i32'], result: 'i32' }, { export: true, builder: RegionFunction })
+  const builder = f as unknown as RegionFunction
   let tables = 0
   const table = builder.brTable.bind(builder)
   builder.brTable = (...operands) => {

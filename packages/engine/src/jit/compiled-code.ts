@@ -1,7 +1,6 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import type { Region, RegionPage } from './region.ts'
-
-const PAGE = 0x1000
 
 /** An instruction of compiled guest code. */
 export interface CompiledInstruction {
@@ -15,18 +14,22 @@ export interface CompiledInstruction {
 export interface CompiledCode {
   /** The WebAssembly module: `moduleText` of `@retrap/wasm-emitter` prints it. */
   readonly module: Uint8Array
-  /** Bits of the mode: 16, 32 or 64. */
-  readonly bits: 16 | 32 | 64
+  /** Mode of the code. */
+  readonly mode: number
   /** In the order of their addresses. */
   readonly instructions: readonly CompiledInstruction[]
 }
 
 /** Lists the instructions of a region. @param base - linear address of its first page */
-export function compiledInstructions(memory: MachineMemory, region: Region, base: bigint): CompiledInstruction[] {
+export function compiledInstructions(
+  memory: MachineMemory,
+  region: Region<unknown>,
+  base: bigint,
+): CompiledInstruction[] {
   const pages = new Map(region.pages.map(({ delta, page }): [number, RegionPage['page']] => [delta, page]))
   const byteAt = (at: number): number => {
-    const frame = pages.get(at - (at & (PAGE - 1)))?.frame ?? 0
-    return memory.u8[frame * PAGE + (at & (PAGE - 1))] as number
+    const frame = pages.get(at - (at & (PAGE_BYTES - 1)))?.frame ?? 0
+    return memory.u8[frame * PAGE_BYTES + (at & (PAGE_BYTES - 1))] as number
   }
   return region.blocks
     .flatMap(({ instructions }) => instructions)

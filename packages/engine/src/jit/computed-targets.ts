@@ -1,0 +1,68 @@
+import type { MachineMemory } from '@retrap/memory'
+import { MISSED_BRANCHES, MISSED_BRANCHES_AT, MISSED_BRANCH_BYTES } from '../hot-counters.ts'
+import type { RegionBlock } from './region.ts'
+import type { ComputedBranch, LinearPage, LiveUnit } from './unit.ts'
+
+/** Targets that a branch to a computed address is compared with; fewer of a return, which callers have in their units. */
+const MOST_TARGETS = 48
+const MOST_RETURN_TARGETS = 4
+/** Farther targets of computed branches are not made part of a unit. */
+const FARTHEST_TARGET = 1 << 24
+
+/** Returns the branches to computed addresses of some blocks, by record. */
+export function computedBranches(blocks: readonly RegionBlock<unknown>[]): ReadonlyMap<number, ComputedBranch> {
+  const last = blocks.map(({ instructions }) => instructions.at(-1)!)
+  return new Map(
+    last
+      .filter(({ flow }) => flow === 'indirect' || flow === 'return')
+      .map(({ record, page, flow }) => [record, { delta: page.delta, isReturn: flow === 'return' }]),
+  )
+}
+
+/** Where computed branches have often led out of their units to. */
+export class ComputedTargets {
+  readonly #memory: MachineMemory
+  readonly #countersAt: number
+  /** By record: distances from the beginnings of their pages. */
+  readonly #targets = new Map<number, readonly number[]>()
+
+  /** @param countersAt - machine address of the counters of hot code */
+  constructor(memory: MachineMemory, countersAt: number) {
+    this.#memory = memory
+    this.#countersAt = countersAt
+  }
+
+  /** Returns the targets of a branch: distances from the beginning of its page. */
+  of(branch: number): readonly number[] {
+    return this.#targets.get(branch) ?? []
+  }
+
+  /** Returns how many targets of a unit's branches are known. */
+  count({ branches }: LiveUnit): number {
+    let count = 0
+    for (const branch of branches.keys()) count += this.of(branch).length
+    return count
+  }
+
+  /** Takes the targets that were noted of a unit's branches. @param start - where its first page lies */
+  learn(unit: LiveUnit, { lo, hi }: LinearPage): void {
+    const { u32 } = this.#memory
+    for (let i = 0; i < MISSED_BRANCHES; i++) {
+      const at = (this.#countersAt + MISSED_BRANCHES_AT + i * MISSED_BRANCH_BYTES) >>> 2
+      const branch = u32[at + 2] as number
+      const from = unit.branches.get(branch)
+      if (u32[at + 3] !== unit.record || from === undefined || u32[at + 1] !== hi) continue
+      const distance = (u32[at] as number) - lo - from.delta
+      const targets = this.of(branch)
+      const isFar = from.isReturn ? distance !== (distance & 0xfff) : Math.abs(distance) > FARTHEST_TARGET
+      const most = from.isReturn ? MOST_RETURN_TARGETS : MOST_TARGETS
+      if (isFar || targets.length >= most || targets.includes(distance)) continue
+      this.#targets.set(branch, [...targets, distance])
+    }
+  }
+
+  /** Forgets all branches. */
+  clear(): void {
+    this.#targets.clear()
+  }
+}

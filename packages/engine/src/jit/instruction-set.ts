@@ -1,0 +1,114 @@
+import type { I32, I64, ModuleBuilder } from '@retrap/wasm-emitter'
+import type { StateLayout } from '../state-layout.ts'
+import type { RegionFunction } from './region-function.ts'
+import type { Flow, Region, RegionInstruction } from './region.ts'
+
+/** How control leaves an instruction, and where to. */
+export interface InstructionFlow {
+  /** `leave` has the interpreter execute it. */
+  readonly flow: Flow
+  /** Target of `jump`, `branch` and `call`, in bytes from the beginning of the instruction's page; absent if not known. */
+  readonly target?: number | undefined
+}
+
+/** An instruction whose control flow is asked for. */
+export interface DecodedInstruction<Form> {
+  /** Its form. */
+  readonly form: Form
+  /** Machine address of its record. */
+  readonly record: number
+  /** Offset of the next instruction from the beginning of this one's page. */
+  readonly next: number
+  /** Mode of its code. */
+  readonly mode: number
+  /** Machine address of the state of a processor that executes it. */
+  readonly state: number
+}
+
+/**
+ * An instruction set, as the compiler of hot code needs it: the control flow of decoded instructions, and their semantics
+ * over operands that are known.
+ */
+export interface CompiledInstructionSet<Form> {
+  /** Fields of the processor's state. */
+  readonly layout: StateLayout
+  /** Returns whether linear addresses have 64 bits in a mode; else they wrap around at 32. */
+  isWide(mode: number): boolean
+  /** Returns how control leaves an instruction. */
+  flowOf(insn: DecodedInstruction<Form>): InstructionFlow
+  /** Returns whether a form is generated in place however long its code is. */
+  isAlwaysInline(form: Form): boolean
+  /**
+   * Begins a unit: imports what its instructions call, and declares its function.
+   *
+   * @param module - with its memory and its table
+   */
+  beginUnit(module: ModuleBuilder, unit: UnitDescription<Form>): UnitSemantics<Form>
+}
+
+/** A unit to be generated. */
+export interface UnitDescription<Form> {
+  /** The code that it executes. */
+  readonly region: Region<Form>
+  /** Mode of that code. */
+  readonly mode: number
+  /** Machine address of the state of the processor that the region was found by: its fields may be assumed. */
+  readonly state: number
+}
+
+/**
+ * The instruction set's part of a unit: registers in locals, and the code of instructions.
+ *
+ * Locals are *settled* when {@link UnitSemantics.store} can store them without further computation. The engine has them settled wherever
+ * control meets or leaves.
+ */
+export interface UnitSemantics<Form> {
+  /** The unit's function, of type `FORM_SIGNATURE`, exported as `unit`, still empty. */
+  readonly f: RegionFunction
+  /**
+   * Emits the checks of what the unit assumes of the state. Called last of all.
+   *
+   * @param leaveIf - emits an exit to the interpreter on a condition
+   */
+  checkAssumptions(leaveIf: (condition: I32) => void): void
+  /** Emits loads of the locals that the unit uses, from the state. Called after all instructions. */
+  load(): void
+  /** Emits stores of the settled locals that the unit has written, into the state. Called after all instructions. */
+  store(): void
+  /** Emits code that settles the locals, where control leaves; code that follows sees them as before. */
+  settle(): void
+  /** Emits code that settles the locals before the head of a loop, where nothing is known but that they are settled. */
+  beginLoop(block: number): void
+  /** Emits code that settles the locals, where control goes to a block that other edges lead to as well. */
+  meet(block: number): void
+  /** The code of a block begins at which edges have met. */
+  merge(block: number): void
+  /** Calls `build`, which emits code off the path; afterwards what is known is as it was before. */
+  aside(build: () => void): void
+  /** Emits an instruction. Control that falls out of its code has retired it. */
+  emit(insn: RegionInstruction<Form>, exits: InstructionExits): void
+  /** Emits stores of what the interpreter's function of a form may read or write, before a call of it. */
+  spill(insn: RegionInstruction<Form>): void
+  /** Emits loads of what that function may have written. */
+  reload(insn: RegionInstruction<Form>): void
+}
+
+/** How an instruction reaches memory, and where control goes from it. The methods emit code. */
+export interface InstructionExits {
+  /** Whether pages that are not in the TLB are to be looked for in place. */
+  readonly fillsTlb: boolean
+  /** Returns the linear address of the page of its first byte. */
+  pageBase(): I64
+  /** The interpreter executes the instruction: nothing has changed. */
+  interpret(): void
+  /** Leaves as {@link InstructionExits.interpret} does, after a page was not found in the TLB. */
+  miss(): void
+  /** Leaves as {@link InstructionExits.interpret} does if the unit has been given up. */
+  leaveIfGivenUp(): void
+  /** The instruction has retired; the interpreter executes the next one. */
+  retire(): void
+  /** The instruction has retired; control goes to the target of its branch. */
+  branch(): void
+  /** The instruction has retired; control goes to a linear address. */
+  jump(target: I64): void
+}

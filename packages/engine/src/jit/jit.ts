@@ -1,0 +1,324 @@
+import type { MachineMemory } from '@retrap/memory'
+import type { CodeCache } from '../code-cache.ts'
+import type { CodePage } from '../code-page.ts'
+import { HOT_COUNTERS, HOT_COUNTER_MASK, HOT_COUNTER_SHIFT, HOT_MISSED, HOT_SLOW } from '../hot-counters.ts'
+import type { InterpreterCode } from '../interpreter.ts'
+import { OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
+import type { StateLayout } from '../state-layout.ts'
+import { BackOff } from './back-off.ts'
+import { compiledInstructions } from './compiled-code.ts'
+import { ComputedTargets, computedBranches } from './computed-targets.ts'
+import { findRegion } from './find-region.ts'
+import type { CompiledInstructionSet } from './instruction-set.ts'
+import { JIT_THRESHOLD } from './jit-options.ts'
+import type { JitCounts, JitOptions } from './jit-options.ts'
+import { firstRecord } from './region.ts'
+import type { Region } from './region.ts'
+import { UnitCompiler } from './unit-compiler.ts'
+import type { LinearPage, LiveUnit, Place, UnitRunner } from './unit.ts'
+import { Units } from './units.ts'
+
+/** A place that is no region is looked at again after so many times more. */
+const LATER = 1 << 24
+/** What is returned in place of a record. */
+const NOTHING = 0
+/** Fraction of the threshold after which a computed branch that leads out of its unit is looked at. */
+const MISS_FRACTION = 20
+/** Default of {@link JitOptions.fewestInstructions}. */
+const FEWEST_INSTRUCTIONS = 3
+/** Instructions of a unit up to which it is made part of others that lead to it. */
+const LARGEST_COPIED = 80
+
+/** Milliseconds, for statistics. */
+const now = (): number => (globalThis as unknown as { performance: { now(): number } }).performance.now()
+
+const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'targetCount' | 'deltas' | 'records'> = {
+  branches: new Map(),
+  targetCount: 0,
+  deltas: new Map(),
+  records: [],
+}
+
+/** What a {@link Jit} works with. */
+export interface JitParts<Form> {
+  /** Machine memory. */
+  readonly memory: MachineMemory
+  /** The records of the code to be compiled. */
+  readonly cache: CodeCache
+  /** The interpreter, which counts at `countersAt`: see `DispatchCounters.hotAt`. */
+  readonly code: InterpreterCode<Form>
+  /** Machine address of the counters of hot code: `HOT_COUNTER_BYTES`. */
+  readonly countersAt: number
+  /** The instruction set of the code. */
+  readonly instructionSet: CompiledInstructionSet<Form>
+}
+
+/** Compiles hot code, for all processors that share a code cache. */
+export class Jit<Form> {
+  readonly #parts: JitParts<Form>
+  readonly #compiler: UnitCompiler<Form>
+  readonly #options: Required<Omit<JitOptions, 'onCode'>> & JitOptions
+  readonly #missThreshold: number
+  readonly #units: Units
+  readonly #backOff = new BackOff()
+  readonly #targets: ComputedTargets
+  #flushes = 0
+  /** What has been done. */
+  readonly counts: JitCounts = {
+    units: 0,
+    live: 0,
+    instructions: 0,
+    bytes: 0,
+    milliseconds: 0,
+    failures: 0,
+    firstFailure: undefined,
+  }
+
+  /** Makes a compiler that has compiled nothing. */
+  constructor(parts: JitParts<Form>, options: JitOptions = {}) {
+    const { memory, code, instructionSet, countersAt } = parts
+    this.#parts = parts
+    this.#options = { threshold: JIT_THRESHOLD, fewestInstructions: FEWEST_INSTRUCTIONS, ...options }
+    this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt)
+    this.#units = new Units(memory, code.tableEntries)
+    this.#targets = new ComputedTargets(memory, countersAt)
+    this.#missThreshold = Math.max(1, Math.floor(this.#options.threshold / MISS_FRACTION))
+    this.#resetCounters()
+  }
+
+  get #memory(): MachineMemory {
+    return this.#parts.memory
+  }
+
+  get #layout(): StateLayout {
+    return this.#parts.instructionSet.layout
+  }
+
+  #resetCounters(): void {
+    const first = this.#parts.countersAt >>> 2
+    this.#memory.u32.fill(this.#options.threshold, first, first + HOT_COUNTERS)
+  }
+
+  /** Adds a processor, which may execute the units that there are already. */
+  addRunner(runner: UnitRunner): void {
+    this.#units.addRunner(runner)
+  }
+
+  /**
+   * Compiles what begins at a record that control has often come to: the import `hot` of the dispatch loop.
+   *
+   * @returns the record to go on with: that of a unit, or the same
+   */
+  hot(record: number, runner: UnitRunner): number {
+    const start = now()
+    this.#followFlush()
+    let next = record
+    try {
+      if ((record & HOT_MISSED) !== 0) this.#missed(record & ~HOT_MISSED, runner)
+      else if ((record & HOT_SLOW) !== 0) this.#slow(record & ~HOT_SLOW, runner)
+      else next = this.#reached(record, runner)
+    } catch (error) {
+      // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
+      this.counts.failures++
+      this.counts.firstFailure ??= String(error)
+    }
+    this.counts.milliseconds += now() - start
+    return next
+  }
+
+  /** Where the branches to a record are counted, in words. */
+  #counterOf(record: number): number {
+    return (this.#parts.countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK)) >>> 2
+  }
+
+  // ---------------------------------------------------------------- a place is hot
+
+  /** Branches have often reached a record. */
+  #reached(record: number, runner: UnitRunner): number {
+    const { u16, u32 } = this.#memory
+    const counter = this.#counterOf(record)
+    u32[counter] = LATER
+    const op = u16[(record + R_OP) >>> 1] as number
+    const place = op === OP_CROSS || op === OP_UNIT ? undefined : this.#place(record, runner)
+    const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
+    if (next === NOTHING) return record
+    // Another place may have the same counter.
+    u32[counter] = this.#options.threshold
+    return next
+  }
+
+  /** Where a record's instruction is that control has just come to. */
+  #place(record: number, runner: UnitRunner): Place | undefined {
+    const { u16, u32 } = this.#memory
+    const at = (runner.state + this.#layout.pageBase) >>> 2
+    const [lo, hi] = [u32[at] as number, u32[at + 1] as number]
+    const page = this.#parts.cache.pageOfSlots(runner.executeSlots(lo, hi))
+    return page && { lo, hi, page, offset: u16[(record + R_OFFSET) >>> 1] as number }
+  }
+
+  /** The record by which a place is to be executed; {@link NOTHING} where it is no region. */
+  #enter(place: Place, record: number, runner: UnitRunner): number {
+    const { u16, u32 } = this.#memory
+    const { page, offset } = place
+    // A unit for the place may be there, which what leads here did not know.
+    const current = u32[(page.slots >>> 2) + offset] as number
+    if (current !== record) return current !== 0 && u16[(current + R_OP) >>> 1] === OP_UNIT ? current : record
+    if (this.#backOff.isToWait(page.frame)) return record
+    const region = this.#find(place, runner)
+    if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING
+    return this.#install(region, runner, place, record)
+  }
+
+  /** All records are gone after a flush of the code cache, those of units too. */
+  #followFlush(): void {
+    const { flushes } = this.#parts.cache
+    if (this.#flushes === flushes) return
+    this.#flushes = flushes
+    this.#resetCounters()
+    this.#units.clear()
+    this.#backOff.clear()
+    this.#targets.clear()
+    this.#compiler.sites.clear()
+    this.counts.live = 0
+  }
+
+  /** Finds the region that begins at a place. */
+  #find({ lo, hi, offset, page }: Place, runner: UnitRunner): Region<Form> | undefined {
+    const { instructionSet, code, memory } = this.#parts
+    const { mode } = page
+    const { state } = runner
+    return findRegion(offset, {
+      memory,
+      formOf: (op, fn) => code.formOf(op, fn),
+      flowOf: (form, record, next) => instructionSet.flowOf({ form, record, next, mode, state }),
+      pageAt: (delta) => (delta === 0 ? page : this.#pageAt(lo + delta, hi, mode, runner)),
+      targetsOf: (record) => this.#targets.of(record),
+      isLargeUnit: (record) => (this.#units.get(record)?.records.length ?? 0) > LARGEST_COPIED,
+    })
+  }
+
+  /** The code page that a linear page is executed by. @param lo - may be beyond 32 bits on either side */
+  #pageAt(lo: number, hi: number, mode: number, runner: UnitRunner): CodePage | undefined {
+    const carry = lo < 0 ? -1 : lo > 0xffff_ffff ? 1 : 0
+    if (carry !== 0 && !this.#parts.instructionSet.isWide(mode)) return undefined
+    return this.#parts.cache.pageOfSlots(runner.executeSlots(lo >>> 0, (hi + carry) >>> 0))
+  }
+
+  // ---------------------------------------------------------------- a unit is to be better
+
+  /** The computed branch by which a unit was left just now has often led out of it: compiles that anew with the places. */
+  #missed(record: number, runner: UnitRunner): void {
+    const { u32 } = this.#memory
+    const branch = u32[(runner.state + this.#layout.record) >>> 2] as number
+    u32[this.#counterOf(branch)] = LATER
+    const unit = this.#units.get(record >>> 0)
+    const start = unit && this.#startOf(unit, runner)
+    if (start === undefined) return
+    this.#targets.learn(unit!, start)
+    // Another unit with the same branch may have learnt them before.
+    if (this.#targets.count(unit!) > unit!.targetCount) this.#recompile(unit!, start, runner)
+  }
+
+  /** A unit was left just now by an instruction that has missed the TLB. */
+  #slow(record: number, runner: UnitRunner): void {
+    const { sites } = this.#compiler
+    if (!sites.count(this.#memory.u32[(runner.state + this.#layout.record) >>> 2] as number)) return
+    const unit = this.#units.get(record >>> 0)
+    const start = unit && this.#startOf(unit, runner)
+    if (start === undefined) return
+    sites.change(unit!.records)
+    this.#recompile(unit!, start, runner)
+  }
+
+  /** Where the first page of a unit lies that was left just now; undefined where that is not known any more. */
+  #startOf(unit: LiveUnit, runner: UnitRunner): LinearPage | undefined {
+    const { u16, u32 } = this.#memory
+    const { slots, pageBase } = this.#layout
+    const { state } = runner
+    const delta = unit.deltas.get(u32[(state + slots) >>> 2] as number)
+    const [first] = unit.pages
+    if (delta === undefined || first === undefined || u16[(unit.record + R_OP) >>> 1] !== OP_UNIT) return undefined
+    const lo = (u32[(state + pageBase) >>> 2] as number) - delta
+    const hi = u32[(state + pageBase + 4) >>> 2] as number
+    return lo === lo >>> 0 && this.#pageAt(lo, hi, first.mode, runner) === first ? { lo, hi } : undefined
+  }
+
+  #recompile(unit: LiveUnit, { lo, hi }: LinearPage, runner: UnitRunner): void {
+    const [page] = unit.pages
+    const region = page && this.#find({ lo, hi, offset: unit.offset, page }, runner)
+    if (region === undefined) return
+    const pages = region.pages.map((each) => each.page)
+    // Before the new code can be called, and where only some vCPUs get it: a write to any page ends both forms.
+    this.#parts.cache.extendUnit(
+      unit.record,
+      page!,
+      pages.filter((each) => !unit.pages.includes(each)),
+    )
+    unit.pages = [...new Set([...unit.pages, ...pages])]
+    unit.module = this.#compile(region, runner, { lo, hi, page: page!, offset: unit.offset }, unit.record, unit.entry)
+    this.#describe(unit, region)
+  }
+
+  // ---------------------------------------------------------------- units
+
+  /** Notes what a unit is made of, and counts how often its computed branches lead out of it. */
+  #describe(unit: LiveUnit, { blocks, pages }: Region<Form>): void {
+    const { u32 } = this.#memory
+    unit.deltas = new Map(pages.map(({ page, delta }) => [page.slots, delta]))
+    unit.records = blocks.flatMap(({ instructions }) => instructions.map(firstRecord))
+    unit.branches = computedBranches(blocks)
+    unit.targetCount = this.#targets.count(unit)
+    for (const branch of unit.branches.keys()) u32[this.#counterOf(branch)] = this.#missThreshold
+  }
+
+  #sweep(): void {
+    for (const { pages } of this.#units.sweep()) for (const { frame } of pages) this.#backOff.noteDeath(frame)
+    this.counts.live = this.#units.count
+  }
+
+  #install(region: Region<Form>, runner: UnitRunner, place: Place, record: number): number {
+    const { cache } = this.#parts
+    const { page, offset } = place
+    if (this.#units.isSweepDue()) this.#sweep()
+    const entry = this.#units.reserve()
+    if (entry === undefined) return record
+    const pages = region.pages.map((each) => each.page)
+    const unitRecord = cache.addUnit(pages, offset, record, entry)
+    if (unitRecord === 0) return record
+    let module: object
+    try {
+      module = this.#compile(region, runner, place, unitRecord, entry)
+    } catch (error) {
+      cache.removeUnit(unitRecord, page)
+      throw error
+    }
+    const unit = { record: unitRecord, entry, offset, pages, module, ...NOTHING_KNOWN }
+    this.#describe(unit, region)
+    this.#units.add(unit)
+    this.counts.live = this.#units.count
+    return unitRecord
+  }
+
+  #compile(
+    region: Region<Form>,
+    runner: UnitRunner,
+    { lo, hi, page }: Place,
+    unitRecord: number,
+    entry: number,
+  ): object {
+    const { mode } = page
+    const bytes = this.#compiler.compile({ region, mode, state: runner.state }, unitRecord)
+    const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>)
+    this.#units.install(module, entry)
+    this.counts.units++
+    this.counts.instructions += region.instructionCount
+    this.counts.bytes += bytes.length
+    const address = (BigInt(hi) << 32n) | BigInt(lo)
+    this.#options.onCode?.({
+      module: bytes,
+      mode,
+      instructions: compiledInstructions(this.#memory, region, address),
+    })
+    return module
+  }
+}

@@ -1,0 +1,222 @@
+import { I32 } from '@retrap/wasm-emitter'
+import type { I64, Label } from '@retrap/wasm-emitter'
+import { PAGE_BYTES } from '@retrap/memory'
+import { FORM_SIGNATURE } from '../dispatch-parts.ts'
+import { RECORD_BYTES } from '../record.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
+import type { InstructionExits, UnitSemantics } from './instruction-set.ts'
+import { switchPosition } from './position-switch.ts'
+import { firstRecord } from './region.ts'
+import type { Region, RegionBlock, RegionInstruction } from './region.ts'
+import { UnitChecks } from './unit-checks.ts'
+import { UnitExits } from './unit-exits.ts'
+import type { UnitFrame, UnitParts } from './unit-frame.ts'
+
+/** Translates a region into the body of one function: its blocks, its loops, and the edges between them. */
+export class RegionTranslator<Form> {
+  readonly #frame: UnitFrame<Form>
+  readonly #exits: UnitExits<Form>
+  readonly #checks: UnitChecks<Form>
+  readonly #semantics: UnitSemantics<Form>
+  readonly #labels: (Label | undefined)[] = []
+
+  /** @param frame - before the instruction set declares locals of its own */
+  constructor(frame: UnitFrame<Form>) {
+    this.#frame = frame
+    this.#semantics = frame.semantics
+    this.#exits = new UnitExits(frame)
+    this.#checks = new UnitChecks(frame, this.#exits)
+  }
+
+  /** Number of places where the function is left. */
+  get exits(): number {
+    return this.#exits.count
+  }
+
+  get #region(): Region<Form> {
+    return this.#frame.region
+  }
+
+  get #parts(): UnitParts<Form> {
+    return this.#frame.parts
+  }
+
+  build(): void {
+    this.#exits.build(() => this.#emitTree(0))
+    this.#frame.f.prepend(() => this.#emitEntry())
+  }
+
+  #emitEntry(): void {
+    const { f, state, layout } = this.#frame
+    const first = this.#region.blocks[0]!.instructions[0]!
+    this.#semantics.checkAssumptions((condition) =>
+      f.structuredIf(condition, () => {
+        f.store('i32.store', state, I32.of(firstRecord(first)), layout.record)
+        f.store('i32.store', state, I32.of(first.page.page.slots), layout.slots)
+        f.return(UNIT_RESUME)
+      }),
+    )
+    this.#frame.load()
+    this.#semantics.load()
+  }
+
+  // ---------------------------------------------------------------- structure
+
+  /** A block, and all that it dominates. */
+  #emitTree(block: number): void {
+    const { graph } = this.#region
+    const followers = graph.children[block]!.filter((child) => graph.isMerge[child])
+    const inner = (): void => this.#emitNested(block, followers.toReversed())
+    if (!graph.isLoop[block]) {
+      inner()
+      return
+    }
+    this.#semantics.beginLoop(block)
+    this.#frame.charge()
+    this.#frame.f.structuredLoop((label) => {
+      this.#labels[block] = label
+      inner()
+    })
+  }
+
+  /** Block `block` within Wasm blocks that `followers`, the last one outermost, come after. */
+  #emitNested(block: number, followers: readonly number[]): void {
+    const [follower, ...rest] = followers
+    if (follower === undefined) {
+      this.#emitBlock(this.#region.blocks[block]!, block)
+      return
+    }
+    this.#frame.f.structuredBlock((label) => {
+      this.#labels[follower] = label
+      this.#emitNested(block, rest)
+    })
+    this.#semantics.merge(follower)
+    this.#frame.pending = 0
+    this.#emitTree(follower)
+  }
+
+  /** Control goes on at a block of the region. */
+  #goTo(from: number, to: number): void {
+    const { graph } = this.#region
+    const { pending } = this.#frame
+    this.#semantics.aside(() => {
+      if (graph.isBack(from, to) || graph.isMerge[to]) {
+        this.#semantics.meet(to)
+        this.#frame.charge()
+        this.#frame.f.br(this.#labels[to]!)
+      } else this.#emitTree(to)
+    })
+    this.#frame.pending = pending
+  }
+
+  // ---------------------------------------------------------------- instructions
+
+  #emitBlock(block: RegionBlock<Form>, number: number): void {
+    const { instructions } = block
+    const frame = this.#frame
+    for (const [i, insn] of instructions.entries()) {
+      if (insn.form === undefined) {
+        this.#exits.leave(UNIT_RESUME, insn, insn.record, frame.pending)
+        return
+      }
+      frame.f.scope(() => this.#emitInstruction(insn, block, number))
+      if (insn.flow !== 'next' && insn.flow !== 'branch') return
+      frame.pending++
+      const last = i === instructions.length - 1
+      if ((insn.next & -PAGE_BYTES) !== insn.page.delta) {
+        const next = last ? block.next : undefined
+        if (last && next === undefined) {
+          this.#exits.leave(UNIT_JUMP, insn, insn.record, frame.pending, frame.linear(insn.next))
+          return
+        }
+        const { page } = last ? this.#region.blocks[next!]!.instructions[0]! : instructions[i + 1]!
+        this.#checks.turn(insn, insn.next)
+        this.#checks.page(insn, page.delta, page.page.slots, insn.next)
+      }
+      if (!last) continue
+      if (block.next === undefined) {
+        this.#exits.leave(UNIT_JUMP, insn, insn.record, frame.pending, frame.linear(insn.next))
+      } else if (!this.#region.graph.isIrreducible(number, block.next)) this.#goTo(number, block.next)
+      else this.#exits.leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, frame.pending)
+    }
+  }
+
+  #emitInstruction(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): void {
+    if (insn.crosses !== 0) this.#checks.crossing(insn)
+    if (this.#parts.isCalled(insn)) this.#emitCall(insn)
+    else this.#semantics.emit(insn, this.#exitsOf(insn, block, number))
+  }
+
+  #exitsOf(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): InstructionExits {
+    const frame = this.#frame
+    const onMiss = this.#parts.onMiss(firstRecord(insn))
+    const interpret = (code: number): void => this.#exits.leave(code, insn, firstRecord(insn), frame.pending)
+    return {
+      fillsTlb: onMiss === 'fill',
+      pageBase: () => frame.linear(insn.page.delta),
+      interpret: () => interpret(UNIT_RESUME),
+      miss: () => interpret(onMiss === 'leave' ? UNIT_RESUME : UNIT_SLOW),
+      leaveIfGivenUp: () => this.#checks.givenUp(insn, firstRecord(insn), frame.pending),
+      retire: () => this.#exits.leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, frame.pending + 1),
+      branch: () => this.#takeBranch(insn, block, number, undefined),
+      jump: (target) => this.#takeBranch(insn, block, number, target),
+    }
+  }
+
+  /** The instruction, the last one of its block, has retired, and control goes elsewhere. */
+  #takeBranch(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number, target: I64 | undefined): void {
+    const frame = this.#frame
+    const { pending } = frame
+    frame.pending = pending + 1
+    if (insn.target === undefined) this.#takeComputed(insn, block, number, target!)
+    else this.#takeKnown(insn, block, number, insn.target)
+    frame.pending = pending
+  }
+
+  #takeKnown(insn: RegionInstruction<Form>, { target: to }: RegionBlock<Form>, number: number, target: number): void {
+    const { graph, blocks } = this.#region
+    if (to === undefined || graph.isIrreducible(number, to)) {
+      this.#exits.leave(UNIT_JUMP, insn, insn.record, this.#frame.pending, this.#frame.linear(target))
+      return
+    }
+    const { page } = blocks[to]!.instructions[0]!
+    // No forward branch within a page ends a turn.
+    if (page !== insn.page || target <= insn.at) this.#checks.turn(insn, target)
+    if (page !== insn.page) this.#checks.page(insn, page.delta, page.page.slots, target)
+    this.#goTo(number, to)
+  }
+
+  #takeComputed(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number, target: I64): void {
+    const { f, base } = this.#frame
+    const { graph, blocks } = this.#region
+    const linear = f.let(target)
+    const targets = block.computed.filter((to) => !graph.isIrreducible(number, to))
+    if (targets.length > 0) {
+      this.#checks.turn(insn, linear)
+      const firsts = targets.map((to) => blocks[to]!.instructions[0]!)
+      const position = f.let(linear.sub(base.get))
+      const positions = firsts.map(({ at }) => at)
+      switchPosition(f, position, positions, (i) => {
+        const { page, at } = firsts[i]!
+        if (page !== insn.page) this.#checks.page(insn, page.delta, page.page.slots, at)
+        this.#goTo(number, targets[i]!)
+      })
+    }
+    const outcome = this.#exits.noteMiss(insn, linear)
+    this.#exits.leave(outcome, insn, insn.record, this.#frame.pending, linear)
+  }
+
+  /** Calls the interpreter's function of a form. */
+  #emitCall(insn: RegionInstruction<Form>): void {
+    const { f, state, layout, tlb, pending } = this.#frame
+    const { record } = insn
+    f.store('i64.store', state, this.#frame.linear(insn.page.delta), layout.pageBase)
+    this.#semantics.spill(insn)
+    const entry = I32.of(this.#parts.entryOf(insn))
+    const status = f.callIndirect(FORM_SIGNATURE, this.#parts.callType, entry, state, I32.of(record), tlb) as I32
+    this.#semantics.reload(insn)
+    f.structuredIf(status, () => this.#exits.leave(status.add(UNIT_FAILED), insn, record, pending))
+    // What it has written may have been this region's code.
+    this.#checks.givenUp(insn, record + RECORD_BYTES, pending + 1)
+  }
+}

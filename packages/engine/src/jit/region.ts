@@ -1,0 +1,77 @@
+import type { FlowGraph } from '../flow-graph.ts'
+import type { CodePage } from '../code-page.ts'
+import { RECORD_BYTES } from '../record.ts'
+
+/** How control leaves an instruction. */
+export type Flow =
+  /** To the next instruction. */
+  | 'next'
+  /** To `target`. */
+  | 'jump'
+  /** To `target` or to the next instruction. */
+  | 'branch'
+  /** To `target`; the callee returns to the next instruction. */
+  | 'call'
+  /** To an address that is computed. */
+  | 'indirect'
+  /** To the instruction after a call. */
+  | 'return'
+  /** The interpreter executes the instruction. */
+  | 'leave'
+
+/** An instruction of a region. Positions are in bytes from the beginning of the page that the region is entered in. */
+export interface RegionInstruction<Form> {
+  /** Position of its first byte. */
+  readonly at: number
+  /** Machine address of its record. */
+  readonly record: number
+  /** The page of its first byte. */
+  readonly page: RegionPage
+  /** How control leaves it. */
+  readonly flow: Flow
+  /** The form that generated code executes; undefined where the interpreter executes the instruction. */
+  readonly form: Form | undefined
+  /** Position of the next instruction. */
+  readonly next: number
+  /** Position that it jumps to, if that is known. */
+  readonly target: number | undefined
+  /** Slot table of the second page of an instruction in two pages, or 0. */
+  readonly crosses: number
+}
+
+/** Returns the record that the interpreter begins an instruction with. */
+export function firstRecord({ crosses, record }: RegionInstruction<unknown>): number {
+  return crosses === 0 ? record : record - RECORD_BYTES
+}
+
+/** A code page of a region. */
+export interface RegionPage {
+  /** Position of its first byte. */
+  readonly delta: number
+  /** The page. */
+  readonly page: CodePage
+}
+
+/** A straight run of instructions that is entered at its first and left at its last. */
+export interface RegionBlock<Form> {
+  /** One or more. */
+  readonly instructions: readonly RegionInstruction<Form>[]
+  /** The number of the block that follows where the last instruction does not jump, or undefined. */
+  readonly next: number | undefined
+  /** The number of the block that the last instruction jumps to, or undefined. */
+  readonly target: number | undefined
+  /** The numbers of blocks that a computed address is compared with. */
+  readonly computed: readonly number[]
+}
+
+/** Code that is compiled as one function. */
+export interface Region<Form> {
+  /** The entry is block 0. */
+  readonly blocks: readonly RegionBlock<Form>[]
+  /** Control flow between the blocks. */
+  readonly graph: FlowGraph
+  /** Pages that its instructions lie in, or that it was looked for in. */
+  readonly pages: readonly RegionPage[]
+  /** Count of different instructions. */
+  readonly instructionCount: number
+}

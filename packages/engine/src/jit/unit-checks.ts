@@ -1,0 +1,63 @@
+import { I32 } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
+import { PAGE_BYTES } from '@retrap/memory'
+import { OP_UNIT, R_OP } from '../record.ts'
+import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
+import { UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
+import { firstRecord } from './region.ts'
+import type { RegionInstruction } from './region.ts'
+import type { UnitExits } from './unit-exits.ts'
+import type { UnitFrame } from './unit-frame.ts'
+
+/** Checks within a unit that the interpreter makes between instructions, each with its exit. */
+export class UnitChecks<Form> {
+  readonly #frame: UnitFrame<Form>
+  readonly #exits: UnitExits<Form>
+
+  constructor(frame: UnitFrame<Form>, exits: UnitExits<Form>) {
+    this.#frame = frame
+    this.#exits = exits
+  }
+
+  /** Emits an exit where a turn may end, if it ends. @param target - a position, or a linear address */
+  turn(insn: RegionInstruction<Form>, target: number | I64): void {
+    const { f, state, layout, budget, pending } = this.#frame
+    const over = budget.get.leS(pending)
+    const attention = f.loadExpression('i32.load', state, layout.attention)
+    f.structuredIf(over.or(attention), () => {
+      const linear = typeof target === 'number' ? this.#frame.linear(target) : target
+      this.#exits.leave(UNIT_JUMP, insn, insn.record, pending, linear)
+    })
+  }
+
+  /** Emits an exit for `target` unless the page at position `delta` is still executed by a slot table. */
+  page(insn: RegionInstruction<Form>, delta: number, slots: number, target: number): void {
+    const { f, pending } = this.#frame
+    f.structuredIf(this.#isElsewhere(delta, slots), () =>
+      this.#exits.leave(UNIT_JUMP, insn, insn.record, pending, this.#frame.linear(target)),
+    )
+  }
+
+  /** Emits an exit before an instruction in two pages unless its second page is the one that it was decoded from. */
+  crossing(insn: RegionInstruction<Form>): void {
+    const { f, pending } = this.#frame
+    f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES, insn.crosses), () =>
+      this.#exits.leave(UNIT_RESUME, insn, firstRecord(insn), pending),
+    )
+  }
+
+  /** Emits an exit to a record where a write has ended the unit. */
+  givenUp(insn: RegionInstruction<Form>, record: number, retired: number): void {
+    const { f, parts } = this.#frame
+    const op = f.loadExpression('i32.load16_u', I32.of(parts.unitRecord), R_OP)
+    f.structuredIf(op.ne(OP_UNIT), () => this.#exits.leave(UNIT_RESUME, insn, record, retired))
+  }
+
+  #isElsewhere(delta: number, slots: number): I32 {
+    const { f, tlb } = this.#frame
+    const page = f.let(this.#frame.linear(delta))
+    const entry = f.let(tlb.add(page.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const tag = f.loadExpression('i64.load', entry, TLB_EXECUTE)
+    return tag.ne(page).or(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8).ne(slots))
+  }
+}

@@ -1,0 +1,77 @@
+import { ModuleBuilder } from '@retrap/wasm-emitter'
+import { PAGE_BYTES } from '@retrap/memory'
+import type { MachineMemory } from '@retrap/memory'
+import { FORM_SIGNATURE } from '../dispatch-parts.ts'
+import { importMachineMemory } from '../interpreter.ts'
+import type { InterpreterCode } from '../interpreter.ts'
+import { R_FUNCTION, R_OP } from '../record.ts'
+import type { CompiledInstructionSet, UnitDescription } from './instruction-set.ts'
+import { MemorySites } from './memory-sites.ts'
+import { RegionTranslator } from './region-translator.ts'
+import type { RegionInstruction } from './region.ts'
+import { UnitFrame } from './unit-frame.ts'
+
+/** Bytes of a form's function above which it is called instead of generated in place. */
+const LONGEST_INLINE = 800
+/** Bytes of a page of a WebAssembly memory. */
+const WASM_PAGE_BYTES = 16 * PAGE_BYTES
+
+/** Compiles regions to modules of one function. */
+export class UnitCompiler<Form> {
+  readonly #memory: MachineMemory
+  readonly #code: InterpreterCode<Form>
+  readonly #instructionSet: CompiledInstructionSet<Form>
+  readonly #countersAt: number
+
+  /** What is known of accesses to memory. */
+  readonly sites: MemorySites = new MemorySites()
+
+  /** @param countersAt - machine address of the counters of hot code */
+  constructor(
+    memory: MachineMemory,
+    code: InterpreterCode<Form>,
+    instructionSet: CompiledInstructionSet<Form>,
+    countersAt: number,
+  ) {
+    this.#memory = memory
+    this.#code = code
+    this.#instructionSet = instructionSet
+    this.#countersAt = countersAt
+  }
+
+  /**
+   * Compiles a region.
+   *
+   * @param unitRecord - the record by which it is entered
+   * @returns the bytes of a module
+   */
+  compile(unit: UnitDescription<Form>, unitRecord: number): Uint8Array {
+    const { shared, byteLength } = this.#memory
+    const module = new ModuleBuilder()
+    importMachineMemory(module, { shared, maximumPages: byteLength / WASM_PAGE_BYTES })
+    module.importTable('cpu', 'table')
+    const callType = module.typeIndex(FORM_SIGNATURE)
+    const frame = new UnitFrame(this.#instructionSet.beginUnit(module, unit), {
+      ...unit,
+      instructionSet: this.#instructionSet,
+      unitRecord,
+      countersAt: this.#countersAt,
+      callType,
+      entryOf: (insn) => this.#entryOf(insn),
+      onMiss: (record) => this.sites.actionOf(record),
+      isCalled: (insn) => this.#isCalled(insn),
+    })
+    new RegionTranslator(frame).build()
+    return module.build()
+  }
+
+  #entryOf({ record }: RegionInstruction<Form>): number {
+    return this.#memory.u16[(record + R_FUNCTION) >>> 1] as number
+  }
+
+  #isCalled(insn: RegionInstruction<Form>): boolean {
+    if (this.#instructionSet.isAlwaysInline(insn.form!)) return false
+    const op = this.#memory.u16[(insn.record + R_OP) >>> 1] as number
+    return this.#code.functionBytes(op, this.#entryOf(insn)) > LONGEST_INLINE
+  }
+}

@@ -1,0 +1,128 @@
+import { I32, select } from '@retrap/wasm-emitter'
+import type { I64, Label, Local } from '@retrap/wasm-emitter'
+import { FORM_SIGNATURE } from '../dispatch-parts.ts'
+import {
+  HOT_COUNTER_MASK,
+  HOT_COUNTER_SHIFT,
+  LEFT_UNIT_AT,
+  MISSED_BRANCHES,
+  MISSED_BRANCHES_AT,
+  MISSED_BRANCH_BYTES,
+} from '../hot-counters.ts'
+import { OP_UNIT, R_FUNCTION, R_OP } from '../record.ts'
+import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
+import { UNIT_JUMP, UNIT_MISSED, UNIT_SLOW } from '../unit-outcome.ts'
+import type { RegionInstruction } from './region.ts'
+import type { UnitFrame } from './unit-frame.ts'
+
+/** Bits of an exit's detail: instructions to charge; above them the page's number; above that the outcome. */
+const EXIT_RETIRED = 0xffff
+const EXIT_PAGE_SHIFT = 16
+const EXIT_PAGE = 0xff
+const EXIT_OUTCOME_SHIFT = 24
+
+/** The exits of a unit: all lead to one epilogue, which stores the state and goes on with another unit where there is one. */
+export class UnitExits<Form> {
+  readonly #frame: UnitFrame<Form>
+  readonly #record: Local<'i32'>
+  /** Instructions to charge, number of the page, and outcome: see {@link EXIT_PAGE_SHIFT}. */
+  readonly #detail: Local<'i32'>
+  readonly #target: Local<'i64'>
+  #epilogue: Label = { depth: 0 }
+  /** Count of exits. */
+  count = 0
+
+  constructor(frame: UnitFrame<Form>) {
+    const { f } = frame
+    this.#frame = frame
+    this.#record = f.local('i32')
+    this.#detail = f.local('i32')
+    this.#target = f.local('i64')
+  }
+
+  /** Emits code that may leave, and the epilogue after it. */
+  build(code: () => void): void {
+    this.#frame.f.structuredBlock((label) => {
+      this.#epilogue = label
+      code()
+    })
+    this.#emitEpilogue()
+  }
+
+  /** Emits an exit. @param retired - instructions since the budget was charged */
+  leave(code: I32 | number, insn: RegionInstruction<Form>, record: number, retired: number, target?: I64): void {
+    const { f, region, semantics } = this.#frame
+    this.count++
+    if (code === UNIT_SLOW) this.#noteUnit()
+    semantics.settle()
+    f.set(this.#record, I32.of(record))
+    const page = region.pages.indexOf(insn.page)
+    const outcome = I32.of(code).shl(EXIT_OUTCOME_SHIFT)
+    f.set(this.#detail, outcome.or(retired | (page << EXIT_PAGE_SHIFT)))
+    if (target !== undefined) f.set(this.#target, target)
+    f.br(this.#epilogue)
+  }
+
+  /** Emits a note of where a computed branch leads out of the unit to. @returns the outcome */
+  noteMiss({ record }: RegionInstruction<Form>, linear: I64): I32 {
+    const { f, budget, parts } = this.#frame
+    const { countersAt, unitRecord } = parts
+    const index = budget.get.and(MISSED_BRANCHES - 1).mul(MISSED_BRANCH_BYTES)
+    const missed = f.let(index.add(countersAt + MISSED_BRANCHES_AT))
+    f.store('i64.store', missed, linear)
+    f.store('i32.store', missed, I32.of(record), 8)
+    f.store('i32.store', missed, I32.of(unitRecord), 12)
+    this.#noteUnit()
+    const counter = I32.of(countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK))
+    const count = f.let(f.loadExpression('i32.load', counter).sub(1))
+    f.store('i32.store', counter, count)
+    return select(count.eqz(), I32.of(UNIT_MISSED), I32.of(UNIT_JUMP))
+  }
+
+  /** Emits a note of the unit that is left: it may not be the one that the dispatch loop has called. */
+  #noteUnit(): void {
+    const { f, parts } = this.#frame
+    f.store('i32.store', I32.of(parts.countersAt + LEFT_UNIT_AT), I32.of(parts.unitRecord))
+  }
+
+  #emitEpilogue(): void {
+    const { f, state, layout, budget, region, semantics } = this.#frame
+    semantics.store()
+    const detail = this.#detail.get
+    f.store('i32.store', state, budget.get.sub(detail.and(EXIT_RETIRED)), layout.budget)
+    f.store('i32.store', state, this.#record.get, layout.record)
+    f.store('i64.store', state, this.#target.get, layout.unitTarget)
+    const outcome = f.let(detail.shrU(EXIT_OUTCOME_SHIFT))
+    this.#chain(outcome)
+    const page = f.let(detail.shrU(EXIT_PAGE_SHIFT).and(EXIT_PAGE))
+    for (const [i, { delta, page: code }] of region.pages.entries()) {
+      f.structuredIf(page.eq(i), () => {
+        f.store('i32.store', state, I32.of(code.slots), layout.slots)
+        f.store('i64.store', state, this.#frame.linear(delta), layout.pageBase)
+      })
+    }
+    f.return(outcome)
+  }
+
+  /** Goes on with the unit at the target of a jump, where there is one and the turn goes on, as the dispatch loop would. */
+  #chain(outcome: I32): void {
+    const { f, state, layout, tlb, parts } = this.#frame
+    const budget = f.loadExpression('i32.load', state, layout.budget)
+    const pauses = budget.leS(0).or(f.loadExpression('i32.load', state, layout.attention))
+    f.structuredBlock((none) => {
+      f.brIf(outcome.ne(UNIT_JUMP).or(pauses), none)
+      const target = this.#target.get
+      const page = f.let(target.and(-4096n))
+      const entry = f.let(tlb.add(target.shrU(8).toI32().and(TLB_INDEX_MASK)))
+      f.brIf(f.loadExpression('i64.load', entry, TLB_EXECUTE).ne(page), none)
+      const slots = f.let(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8))
+      const record = f.let(f.loadExpression('i32.load', slots.add(target.toI32().and(0xfff).shl(2))))
+      // Where nothing is decoded, this is the field of address 0, which belongs to no record.
+      f.brIf(f.loadExpression('i32.load16_u', record, R_OP).ne(OP_UNIT).or(record.eqz()), none)
+      f.store('i32.store', state, slots, layout.slots)
+      f.store('i64.store', state, page, layout.pageBase)
+      const unit = f.loadExpression('i32.load16_u', record, R_FUNCTION)
+      f.returnCallIndirect(FORM_SIGNATURE, parts.callType, unit, state, record, tlb)
+    })
+  }
+}

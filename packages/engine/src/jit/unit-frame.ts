@@ -1,0 +1,81 @@
+import type { I32, I64, Local } from '@retrap/wasm-emitter'
+import type { StateLayout } from '../state-layout.ts'
+import type { CompiledInstructionSet, UnitDescription, UnitSemantics } from './instruction-set.ts'
+import type { MissAction } from './memory-sites.ts'
+import type { RegionFunction } from './region-function.ts'
+import type { Region, RegionInstruction } from './region.ts'
+
+/** What a unit is generated with. */
+export interface UnitParts<Form> extends UnitDescription<Form> {
+  readonly instructionSet: CompiledInstructionSet<Form>
+  /** Machine address of the record by which the unit is entered. */
+  readonly unitRecord: number
+  /** Machine address of the engine's counters of hot code. */
+  readonly countersAt: number
+  /** Index of the type of a form's function. */
+  readonly callType: number
+  /** Returns the entry of a form's function in the table. */
+  entryOf(insn: RegionInstruction<Form>): number
+  /** Returns what is done where the page of the instruction of a record is not in the TLB. */
+  onMiss(record: number): MissAction
+  /** Returns whether a form is called rather than generated in place. */
+  isCalled(insn: RegionInstruction<Form>): boolean
+}
+
+/** The locals that every unit has, and the account of its instructions. */
+export class UnitFrame<Form> {
+  readonly f: RegionFunction
+  readonly parts: UnitParts<Form>
+  readonly semantics: UnitSemantics<Form>
+  /** Machine address of the state. */
+  readonly state: I32
+  /** Machine address of the TLB set. */
+  readonly tlb: I32
+  readonly budget: Local<'i32'>
+  /** Linear address of the page that the region is entered in. */
+  readonly base: Local<'i64'>
+  /** Instructions that have retired since the budget was charged. */
+  pending = 0
+  readonly #isWide: boolean
+
+  /** @param semantics - just begun: the engine's locals come first */
+  constructor(semantics: UnitSemantics<Form>, parts: UnitParts<Form>) {
+    const { f } = semantics
+    this.f = f
+    this.parts = parts
+    this.semantics = semantics
+    this.state = f.param(0, 'i32').get
+    this.tlb = f.param(2, 'i32').get
+    this.budget = f.local('i32')
+    this.base = f.local('i64')
+    this.#isWide = parts.instructionSet.isWide(parts.mode)
+  }
+
+  get layout(): StateLayout {
+    return this.parts.instructionSet.layout
+  }
+
+  get region(): Region<Form> {
+    return this.parts.region
+  }
+
+  /** Emits loads of the engine's locals from the state. */
+  load(): void {
+    const { f, layout } = this
+    f.set(this.budget, f.loadExpression('i32.load', this.state, layout.budget))
+    f.set(this.base, f.loadExpression('i64.load', this.state, layout.pageBase))
+  }
+
+  /** Returns the linear address of a position. */
+  linear(at: number): I64 {
+    const linear = this.base.get.add(at)
+    return this.#isWide || at === 0 ? linear : linear.and(0xffff_ffffn)
+  }
+
+  /** Emits a charge of the budget for what has retired. */
+  charge(): void {
+    if (this.pending === 0) return
+    this.f.set(this.budget, this.budget.get.sub(this.pending))
+    this.pending = 0
+  }
+}

@@ -1,0 +1,55 @@
+import type { CodePage } from '../code-page.ts'
+
+/** The linear address of a page. */
+export interface LinearPage {
+  readonly lo: number
+  readonly hi: number
+}
+
+/** A place in guest code. */
+export interface Place extends LinearPage {
+  readonly page: CodePage
+  /** Offset in the page. */
+  readonly offset: number
+}
+
+/** A branch to a computed address. */
+export interface ComputedBranch {
+  /** Distance of its page from the unit's first page. */
+  readonly delta: number
+  readonly isReturn: boolean
+}
+
+/** A unit that is in the table. */
+export interface LiveUnit {
+  /** Machine address of the record by which it is entered. */
+  readonly record: number
+  /** Its entry in the function table. */
+  readonly entry: number
+  /** Offset of its first instruction in its first page. */
+  readonly offset: number
+  /** The pages of its code, the first one first. */
+  pages: readonly CodePage[]
+  /** The `WebAssembly.Module` that was compiled last. */
+  module: object
+  /** Its branches to computed addresses, by record. */
+  branches: ReadonlyMap<number, ComputedBranch>
+  /** Targets of these branches that were known when it was compiled. */
+  targetCount: number
+  /** Distances of its pages from the first one, by slot table. */
+  deltas: ReadonlyMap<number, number>
+  /** The records by which the interpreter begins its instructions. */
+  records: readonly number[]
+}
+
+/** A processor, as the units that it runs need it. */
+export interface UnitRunner {
+  /** Machine address of its state. */
+  readonly state: number
+  /** Finds the slot table that a linear page is executed by; -1 where none is known. */
+  executeSlots(lo: number, hi: number): number
+  /** Makes a unit ready to be called as an entry of the table. @param module - a `WebAssembly.Module` */
+  install(module: object, entry: number): void
+  /** Gives a unit of the table up. */
+  uninstall(entry: number): void
+}

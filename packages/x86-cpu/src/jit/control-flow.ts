@@ -1,0 +1,43 @@
+import { OP_CALL_CONTROL } from '@retrap/engine'
+import type { DecodedInstruction, Flow, InstructionFlow } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import type { FormSource } from '../form-context.ts'
+import { R_IMM, R_OP } from '../record.ts'
+import { CS, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state-layout.ts'
+
+const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/
+
+/** Returns how control leaves an instruction, and where to. */
+export function controlFlow(memory: MachineMemory, insn: DecodedInstruction<FormSource>): InstructionFlow {
+  const { u16, i32 } = memory
+  const { form: source, record, next, mode } = insn
+  const flow = flowOf(source, u16[(record + R_OP) >>> 1] as number)
+  if (flow !== 'jump' && flow !== 'branch' && flow !== 'call') return { flow }
+  const immediate = i32[(record + R_IMM) >>> 2] as number
+  const kind = source.form.operands[0]?.kind
+  if (kind === 'relp' || kind === 'relf') return { flow, target: immediate >> 2 }
+  // The target is relative to the page in 64-bit mode, else to the next instruction.
+  const from = mode === MODE_64 ? 0 : next
+  const isNear = i32[(record + R_IMM + 4) >>> 2] === immediate >> 31
+  return isNear && isRelativeKnown(memory, insn) ? { flow, target: from + immediate } : { flow }
+}
+
+function flowOf({ form, semantics }: FormSource, op: number): Flow {
+  const { mnemonic, operands } = form
+  const { partial, compiled } = semantics
+  if (partial === true) return compiled === true ? 'next' : 'leave'
+  if (!CONTROL.test(mnemonic)) return op === OP_CALL_CONTROL ? 'leave' : 'next'
+  if (mnemonic === 'RET') return 'return'
+  const kind = operands[0]?.kind
+  const relative = kind === 'rel' || kind === 'relp' || kind === 'relf'
+  if (!relative) return 'indirect'
+  return mnemonic === 'CALL' ? 'call' : mnemonic === 'JMP' ? 'jump' : 'branch'
+}
+
+/** Whether the instruction pointer is the linear address, and is not truncated by a branch. */
+function isRelativeKnown({ u32, i32 }: MachineMemory, insn: DecodedInstruction<FormSource>): boolean {
+  const { size } = insn.form.form
+  if (insn.mode === MODE_64) return size === 8
+  const code = insn.state + S_SEGMENTS + SEG_BYTES * CS
+  return u32[(code + SEG_BASE) >>> 2] === 0 && i32[(code + SEG_LIMIT) >>> 2] === -1 && size === 4
+}

@@ -1,0 +1,139 @@
+import { I32, I64 } from '@retrap/wasm-emitter'
+import type { LoadOp, Value } from '@retrap/wasm-emitter'
+import type { MachineMemory } from '@retrap/memory'
+import {
+  CS,
+  DS,
+  ES,
+  MODE_64,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  SEG_RIGHTS,
+  SS,
+  S_AVX_GATE,
+  S_CANONICAL_SHIFT,
+  S_LOGGED,
+  S_MMX_GATE,
+  S_MODE,
+  S_PAGE_BASE,
+  S_RIP_MASK,
+  S_SEGMENTS,
+  S_SSE_GATE,
+  S_TWO_TO_28,
+  S_VEX_GATE,
+  S_X87_GATE,
+  S_ZERO,
+} from '../state-layout.ts'
+import type { KnownState, RegionBuilder } from './region-builder.ts'
+
+/** A field of the state that a unit takes for granted. */
+interface Assumption {
+  readonly op: LoadOp
+  readonly offset: number
+  readonly value: bigint
+}
+
+/** Fields that system instructions and events change, and that a unit checks when it is entered. */
+const ASSUMED: ReadonlySet<number> = new Set([
+  S_SSE_GATE,
+  S_X87_GATE,
+  S_MMX_GATE,
+  S_AVX_GATE,
+  S_VEX_GATE,
+  S_CANONICAL_SHIFT,
+  S_SEGMENTS + SEG_BYTES * CS + SEG_BASE,
+  S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT,
+  ...[ES, CS, SS, DS].map((segment) => S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS),
+])
+
+/** What a unit knows of the state: constants, and fields that it assumes to be as they were when it was compiled. */
+export class StateKnowledge implements KnownState {
+  readonly #memory: MachineMemory
+  readonly #state: number
+  readonly #mode: number
+  readonly #assumptions = new Map<number, Assumption>()
+  /** Returns the linear address of the page of the current instruction. */
+  pageBase: () => I64 = () => I64.of(0)
+
+  /** @param state - machine address of the state whose fields are assumed */
+  constructor(memory: MachineMemory, state: number, mode: number) {
+    this.#memory = memory
+    this.#state = state
+    this.#mode = mode
+  }
+
+  field(op: LoadOp, offset: number): Value | undefined {
+    switch (offset) {
+      case S_ZERO:
+        return constant(op, 0n)
+      case S_TWO_TO_28:
+        return constant(op, 0x1000_0000n)
+      case S_LOGGED:
+        return constant(op, 0n)
+      case S_MODE:
+        return constant(op, BigInt(this.#mode))
+      case S_RIP_MASK:
+        return constant(op, this.#mode === MODE_64 ? -1n : 0xffff_ffffn)
+      case S_PAGE_BASE:
+        return this.pageBase()
+      default:
+        return ASSUMED.has(offset) ? constant(op, this.#assume(op, offset)) : undefined
+    }
+  }
+
+  record(op: LoadOp, address: number): Value {
+    return constant(op, readMemory(this.#memory, op, address))
+  }
+
+  #assume(op: LoadOp, offset: number): bigint {
+    const known = this.#assumptions.get(offset)
+    if (known !== undefined) {
+      if (known.op !== op) throw new TypeError(`state field ${offset} is read by ${known.op} and by ${op}`)
+      return known.value
+    }
+    const value = readMemory(this.#memory, op, this.#state + offset)
+    this.#assumptions.set(offset, { op, offset, value })
+    return value
+  }
+
+  /** Emits the checks of what has been assumed. */
+  check(f: RegionBuilder, leaveIf: (condition: I32) => void): void {
+    const state = f.param(0, 'i32').get
+    for (const { op, offset, value } of this.#assumptions.values()) {
+      const wide = op.startsWith('i64')
+      const differs = wide
+        ? (f.loadExpression(op as 'i64.load', state, offset) as I64).ne(value)
+        : (f.loadExpression(op as 'i32.load', state, offset) as I32).ne(Number(BigInt.asIntN(32, value)))
+      leaveIf(differs)
+    }
+  }
+}
+
+function constant(op: LoadOp, value: bigint): Value {
+  return op.startsWith('i64') ? I64.of(BigInt.asIntN(64, value)) : I32.of(Number(BigInt.asIntN(32, value)))
+}
+
+function readMemory(memory: MachineMemory, op: LoadOp, at: number): bigint {
+  const { u8 } = memory
+  let value = 0n
+  const [bytes, signed] = MEMORY_READS[op] ?? []
+  if (bytes === undefined) throw new TypeError(`a known field is not read by ${op}`)
+  for (let i = bytes - 1; i >= 0; i--) value = (value << 8n) | BigInt(u8[at + i] as number)
+  return signed === true ? BigInt.asIntN(8 * bytes, value) : value
+}
+
+const MEMORY_READS: Readonly<Partial<Record<LoadOp, readonly [bytes: number, signed: boolean]>>> = {
+  'i32.load': [4, true],
+  'i32.load8_u': [1, false],
+  'i32.load8_s': [1, true],
+  'i32.load16_u': [2, false],
+  'i32.load16_s': [2, true],
+  'i64.load': [8, true],
+  'i64.load8_u': [1, false],
+  'i64.load8_s': [1, true],
+  'i64.load16_u': [2, false],
+  'i64.load16_s': [2, true],
+  'i64.load32_u': [4, false],
+  'i64.load32_s': [4, true],
+}

@@ -1,0 +1,49 @@
+import { FORM_SIGNATURE } from '@retrap/engine'
+import type {
+  CompiledInstructionSet,
+  DecodedInstruction,
+  InstructionFlow,
+  InterpreterCode,
+  UnitDescription,
+  UnitSemantics,
+} from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import type { ModuleBuilder } from '@retrap/wasm-emitter'
+import type { FormSource } from '../form-context.ts'
+import { MODE_64, STATE_LAYOUT } from '../state-layout.ts'
+import { controlFlow } from './control-flow.ts'
+import { RegionBuilder } from './region-builder.ts'
+import { importLibrary } from './unit-library.ts'
+import { X86Unit } from './x86-unit.ts'
+
+/** x86, as the engine compiles hot code of it. */
+export class X86Compiled implements CompiledInstructionSet<FormSource> {
+  readonly layout: typeof STATE_LAYOUT = STATE_LAYOUT
+  readonly #memory: MachineMemory
+  readonly #code: InterpreterCode<FormSource>
+
+  /** @param code - the interpreter, whose functions units call */
+  constructor(memory: MachineMemory, code: InterpreterCode<FormSource>) {
+    this.#memory = memory
+    this.#code = code
+  }
+
+  isWide(mode: number): boolean {
+    return mode === MODE_64
+  }
+
+  flowOf(insn: DecodedInstruction<FormSource>): InstructionFlow {
+    return controlFlow(this.#memory, insn)
+  }
+
+  isAlwaysInline({ semantics }: FormSource): boolean {
+    // The interpreter calls the handler where the simple cases do not suffice.
+    return semantics.partial === true
+  }
+
+  beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
+    const library = importLibrary(module, this.#code)
+    const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionBuilder })
+    return new X86Unit(f as unknown as RegionBuilder, this.#memory, library, unit)
+  }
+}

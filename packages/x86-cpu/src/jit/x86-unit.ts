@@ -1,0 +1,154 @@
+import { OP_CALL_SPILLED } from '@retrap/engine'
+import type { InstructionExits, RegionInstruction, UnitDescription, UnitSemantics } from '@retrap/engine'
+import type { I32 } from '@retrap/wasm-emitter'
+import type { MachineMemory } from '@retrap/memory'
+import type { FormSource } from '../form-context.ts'
+import { R_OP } from '../record.ts'
+import type { Library } from '../semantics/library.ts'
+import { S_GPR } from '../state-layout.ts'
+import { StateKnowledge } from './known-state.ts'
+import type { RegionBuilder } from './region-builder.ts'
+import { RegionContext } from './region-context.ts'
+import { RegionFlags } from './region-flags.ts'
+import { planVectors } from './vector-plan.ts'
+import { VectorRegisters } from './vector-registers.ts'
+
+/** x86's part of a unit: registers and flags in locals, and what is known of the state. */
+export class X86Unit implements UnitSemantics<FormSource> {
+  readonly f: RegionBuilder
+  readonly #memory: MachineMemory
+  readonly #library: Library
+  readonly #state: I32
+  readonly #flags: RegionFlags
+  readonly #known: StateKnowledge
+  /** Kinds of flags that control has come with to a block where edges meet; null where they differ. */
+  readonly #meeting: (number | null | undefined)[] = []
+
+  /** @param f - the unit's function, still empty */
+  constructor(f: RegionBuilder, memory: MachineMemory, library: Library, unit: UnitDescription<FormSource>) {
+    const { region, mode, state } = unit
+    this.f = f
+    this.#memory = memory
+    this.#library = library
+    // The plain parameter: by it, registers are in memory.
+    this.#state = f.param(0, 'i32').get
+    this.#known = new StateKnowledge(memory, state, mode)
+    this.#flags = new RegionFlags(f, library.flags)
+    const plan = planVectors(
+      memory,
+      region.blocks.flatMap(({ instructions }) => instructions),
+    )
+    if (plan !== undefined) f.vectors = new VectorRegisters(f, plan)
+    f.beforeArm = () => this.#flags.beginArm()
+    f.afterArm = () => this.#flags.endArm()
+  }
+
+  // ---------------------------------------------------------------- entry and exit
+
+  checkAssumptions(leaveIf: (condition: I32) => void): void {
+    this.#known.check(this.f, leaveIf)
+  }
+
+  load(): void {
+    const { f } = this
+    for (const [i, register] of f.registers.entries()) {
+      if (((f.used >>> i) & 1) !== 0) f.set(register, f.loadExpression('i64.load', this.#state, S_GPR + 8 * i))
+    }
+    f.loadVectors()
+    this.#flags.load(this.#state)
+  }
+
+  store(): void {
+    const { f } = this
+    for (const [i, register] of f.registers.entries()) {
+      if (((f.written >>> i) & 1) !== 0) f.store('i64.store', this.#state, register.get, S_GPR + 8 * i)
+    }
+    f.vectors?.store(this.#state)
+    this.#flags.store(this.#state)
+  }
+
+  // ---------------------------------------------------------------- control flow
+
+  settle(): void {
+    this.#flags.materialise()
+  }
+
+  beginLoop(): void {
+    this.#flags.settle()
+    this.#flags.forget()
+    this.#forgetVectors()
+  }
+
+  meet(block: number): void {
+    this.#flags.materialise()
+    const known = this.#meeting[block]
+    const kind = this.#flags.knownKind
+    this.#meeting[block] = known === undefined || known === kind ? kind : null
+  }
+
+  merge(block: number): void {
+    this.#flags.meet(this.#meeting[block] ?? undefined)
+    this.#forgetVectors()
+  }
+
+  aside(build: () => void): void {
+    const mark = this.#flags.enter()
+    const { vectors } = this.f
+    const knowledge = vectors?.knowledge
+    build()
+    this.#flags.leave(mark)
+    if (vectors !== undefined && knowledge !== undefined) vectors.knowledge = knowledge
+  }
+
+  #forgetVectors(): void {
+    if (this.f.vectors !== undefined) this.f.vectors.knowledge = []
+  }
+
+  // ---------------------------------------------------------------- instructions
+
+  emit(insn: RegionInstruction<FormSource>, exits: InstructionExits): void {
+    const { f } = this
+    const source = insn.form!
+    const { semantics, form } = source
+    this.#known.pageBase = () => exits.pageBase()
+    f.know(this.#known, insn.record)
+    const context = new RegionContext(f, source, this.#library, insn.record, this.#flags, exits)
+    if (semantics.conditionalFlags === true) this.#flags.settle()
+    if (form.vex) context.requireVex()
+    semantics.emit(context)
+  }
+
+  spill(insn: RegionInstruction<FormSource>): void {
+    const { f } = this
+    for (const [i, register] of f.registers.entries()) f.store('i64.store', this.#state, register.get, S_GPR + 8 * i)
+    f.used = f.written = (1 << f.registers.length) - 1
+    if (this.#usesFlags(insn)) {
+      this.#flags.settle()
+      this.#flags.store(this.#state)
+    }
+    if (usesVectors(insn)) f.vectors?.spill(this.#state)
+  }
+
+  reload(insn: RegionInstruction<FormSource>): void {
+    const { f } = this
+    if (usesVectors(insn)) f.vectors?.reload(this.#state)
+    f.refreshMxcsr()
+    for (const [i, register] of f.registers.entries()) {
+      f.set(register, f.loadExpression('i64.load', this.#state, S_GPR + 8 * i))
+    }
+    if (this.#usesFlags(insn)) {
+      this.#flags.load(this.#state)
+      this.#flags.forget()
+    }
+  }
+
+  #usesFlags({ record }: RegionInstruction<FormSource>): boolean {
+    return this.#memory.u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED
+  }
+}
+
+/** Whether a form's function may read or write vector registers. */
+function usesVectors({ form }: RegionInstruction<FormSource>): boolean {
+  const { operands, mnemonic } = form!.form
+  return mnemonic.startsWith('V') || operands.some(({ kind }) => kind === 'xmm' || kind === 'vsib')
+}
