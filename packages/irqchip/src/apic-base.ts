@@ -62,12 +62,13 @@ export class ApicBase {
 
   /** Whether an address lies in the page, and the page is decoded. Asked for every access of a guest to a device. */
   decodes(gpa: number): boolean {
-    const base = this.#words[BASE_LO]!
-    return (
-      ((gpa ^ base) & ~0xfff) === 0 &&
-      (base & MODES) === APIC_BASE_EN &&
-      (gpa < 2 ** 32 ? 0 : Math.floor(gpa / 2 ** 32)) === this.#words[BASE_HI]! >>> 0
-    )
+    // Most addresses differ in the low word: the rest is apart, so that this much is inlined everywhere.
+    return ((gpa ^ this.#words[BASE_LO]!) & ~0xfff) === 0 && this.#isOwn(gpa)
+  }
+
+  #isOwn(gpa: number): boolean {
+    const high = gpa < 2 ** 32 ? 0 : Math.floor(gpa / 2 ** 32)
+    return this.pageEnabled && high === this.#words[BASE_HI]! >>> 0
   }
 
   /** Writes the register, unless a bit is reserved or the transition does not exist. */

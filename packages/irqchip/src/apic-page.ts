@@ -1,5 +1,5 @@
 import type { ApicBase } from './apic-base.ts'
-import { ERRORS, ESR, DFR, ICR, ICR2, LDR, SVR } from './apic-layout.ts'
+import { ERRORS, ESR, DFR, ICR, ICR2, LDR, REGISTER_WORDS, SVR } from './apic-layout.ts'
 import {
   APIC_APR,
   APIC_DFR,
@@ -37,6 +37,18 @@ import type { LocalVectorTable } from './local-vector-table.ts'
 import type { TaskPriority } from './task-priority.ts'
 import type { VectorRegisters } from './vector-registers.ts'
 import { isX2apicRegister, x2apicWriteAllowed } from './x2apic.ts'
+
+/** Registers whose value is computed. */
+const COMPUTED: readonly number[] = [APIC_VERSION, APIC_TPR, APIC_PPR, APIC_TMCCT]
+
+/** Arbitration priority and remote read went with the APIC bus; EOI is write-only. */
+const READS_ZERO: ReadonlySet<number> = new Set([APIC_APR, APIC_RRD, APIC_EOI])
+
+/** By offset/16: 1 for the registers that every local APIC has and whose value is the word at their place. */
+const STORED: Uint8Array = Uint8Array.from({ length: REGISTER_WORDS }, (_, i) => {
+  const offset = i << 4
+  return isApicRegister(offset) && !COMPUTED.includes(offset) && !READS_ZERO.has(offset) ? 1 : 0
+})
 
 /** The parts of a local APIC that its registers act on. */
 export interface ApicParts {
@@ -78,12 +90,14 @@ export class ApicPage {
 
   /** Reads a register of the page. Only offsets that are multiples of 16 are registers; the rest reads 0. */
   read(offset: number): number {
-    if ((offset & 0xf) !== 0 || offset >= 0x400 || offset < 0) return 0
-    if (!this.#isRegister(offset)) {
-      this.#parts.error(ESR_ILLEGAL_REGISTER)
-      return 0
-    }
-    return this.#get(offset)
+    if ((offset & 0xf) !== 0 || offset >>> 0 >= 0x400) return 0
+    return STORED[offset >> 4] === 1 ? this.#words[offset >> 4]! >>> 0 : this.#readOther(offset)
+  }
+
+  #readOther(offset: number): number {
+    if (this.#isRegister(offset)) return this.#get(offset)
+    this.#parts.error(ESR_ILLEGAL_REGISTER)
+    return 0
   }
 
   /** Writes a register of the page. */
@@ -101,6 +115,7 @@ export class ApicPage {
   }
 
   #get(offset: number): number {
+    if (READS_ZERO.has(offset)) return 0
     switch (offset) {
       case APIC_VERSION:
         return this.#parts.version
@@ -110,11 +125,6 @@ export class ApicPage {
         return this.#parts.priority.processorPriority(this.#parts.vectors.highestInService)
       case APIC_TMCCT:
         return this.#parts.timer.count()
-      // Arbitration priority and remote read went with the APIC bus; EOI is write-only.
-      case APIC_APR:
-      case APIC_RRD:
-      case APIC_EOI:
-        return 0
       default:
         return this.#words[offset >> 4]! >>> 0
     }

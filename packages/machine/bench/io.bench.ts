@@ -363,7 +363,7 @@ async function asyncInProcess(): Promise<void> {
 }
 
 const ON_THE_WAY =
-  /^(portRead|mmioRead|find|physicalRead|mmioReadOrSend|#readApic|at|port|access|generatedAccess|makeAgain|make|readOrSend|#mmioRead|#direct|read|run|systemAccess|#perform|#system|system)$/
+  /^(portRead|mmioRead|find|physicalRead|mmioReadOrSend|#readApic|at|port|access|generatedAccess|isAgain|addressAgain|make|#readDevice|#readDirectly|read|run|systemAccess|#perform|#system|system)$/
 
 /** What the heap profiler sees of a guest's synchronous accesses. */
 async function allocation(): Promise<void> {

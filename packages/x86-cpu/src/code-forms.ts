@@ -20,7 +20,11 @@ export interface Variant {
 
 /** Whether an operation reads or writes string operands: MOVSD and CMPSD are two instructions each. */
 export function isStringForm(info: CodeInfo): boolean {
-  return info.operands.some((o) => o.kind === OperandKind.STRING_SOURCE || o.kind === OperandKind.STRING_DESTINATION)
+  return info.operands.some(isStringOperand)
+}
+
+function isStringOperand({ kind }: OperandSpec): boolean {
+  return kind === OperandKind.STRING_SOURCE || kind === OperandKind.STRING_DESTINATION
 }
 
 /** Whether an operand is a branch target, relative to the next instruction. */
@@ -134,8 +138,9 @@ export function formOf(info: CodeInfo, variant: Variant): Form {
   const string = isStringForm(info)
   const sensitive = string || LONG_SENSITIVE.test(info.mnemonic)
   const operands = string ? [] : info.operands.map((spec) => operandOf(spec, info, variant))
+  // INS and OUTS have DX beside the element, which may be narrower.
   const size = string
-    ? Math.max(...info.operands.map((o) => o.memorySize))
+    ? (info.operands.find(isStringOperand)?.memorySize ?? 0)
     : info.operandSize > 0
       ? info.operandSize >> 3
       : (operands[0]?.size ?? 0)

@@ -3,14 +3,13 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { AccessKind } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { SLOW_DIRECT, SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from './access-flags.ts'
-import { DEVICE_LOGGED, DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
+import { DEVICE_LOGGED, DEVICE_PLAIN } from './host.ts'
 import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { Pass } from './pass.ts'
 import { highWord, lowWord } from './plain-memory.ts'
 import {
   STATUS_ANSWERED,
-  STATUS_ASK,
   STATUS_DONE,
   STATUS_RESTART,
   STATUS_RETRY,
@@ -50,11 +49,13 @@ class PageAddresses {
 
   at(offset: number): number {
     const i = (offset >>> 2) % KEPT
-    if (this.#offsets[i] !== offset) {
-      this.#offsets[i] = offset
-      this.#addresses[i] = this.#page + offset
-    }
+    if (this.#offsets[i] !== offset) this.#keep(i, offset)
     return this.#addresses[i] as number
+  }
+
+  #keep(i: number, offset: number): void {
+    this.#offsets[i] = offset
+    this.#addresses[i] = this.#page + offset
   }
 }
 
@@ -102,31 +103,28 @@ export class DeviceAccess {
   }
 
   /**
-   * Makes an access to the device page of the last one, if it is made in the same way: with all that a TLB entry would have
-   * stood for. Devices are asked again and again, and a walk takes longer than most of them.
+   * Whether an access is to the device page of the last one, and made in the same way: with all that a TLB entry would
+   * have stood for. Guests ask one device again and again, and a walk takes longer than most devices.
    *
    * @param lo - and `hi`: signed, as they come from WebAssembly
-   * @returns a status; −1: it is another page, or another way. Generated code makes STATUS_ANSWERED of STATUS_DONE where
-   *   the device has asked for attention; see `slowAccess` in `semantics/library.ts`
    */
-  makeAgain(lo: number, hi: number, flags: number): number {
-    const offset = lo & (PAGE_BYTES - 1)
-    if (
-      lo >>> 12 !== this.#lastPage ||
-      hi !== this.#lastHi ||
-      (flags & DEVICE_KIND) !== this.#lastKind ||
-      this.#lastChanges !== this.#tlb.changes ||
-      offset + (flags & 0xff) > PAGE_BYTES ||
-      this.#u32[S_TLB >>> 2] !== this.#lastSet
+  isAgain(lo: number, hi: number, flags: number): boolean {
+    return (
+      lo >>> 12 === this.#lastPage &&
+      hi === this.#lastHi &&
+      (flags & DEVICE_KIND) === this.#lastKind &&
+      this.#lastChanges === this.#tlb.changes &&
+      (lo & (PAGE_BYTES - 1)) + (flags & 0xff) <= PAGE_BYTES &&
+      this.#u32[S_TLB >>> 2] === this.#lastSet
     )
-      return -1
-    // As a TLB would have it: no walk, and none to log.
-    if (!isDirect(flags)) return STATUS_RESTART
-    const status = this.#make(this.#lastGpas.at(offset), flags, DEVICE_MAY_WAIT)
-    return status === STATUS_ASK ? STATUS_RESTART : status
   }
 
-  /** Remembers the page of an access, for {@link makeAgain}. */
+  /** Guest-physical address of an access for which {@link isAgain} holds. */
+  addressAgain(lo: number): number {
+    return this.#lastGpas.at(lo & (PAGE_BYTES - 1))
+  }
+
+  /** Remembers the page of an access, for {@link isAgain}. */
   remember(lo: number, hi: number, flags: number, gpa: number): void {
     // A breakpoint's accesses are looked at one by one. Enabling one flushes the TLB, which ends what is remembered.
     if (this.#breakpoints.enabled) return
@@ -141,23 +139,36 @@ export class DeviceAccess {
 
   /** Makes an access that is direct (see {@link isDirect}). @returns a status */
   make(gpa: number, flags: number): number {
-    return this.#followed(this.#make(gpa, flags, DEVICE_PLAIN))
+    const write = (flags & SLOW_WRITE) !== 0
+    return this.#followed(write ? this.write(gpa, flags, DEVICE_PLAIN) : this.read(gpa, flags, DEVICE_PLAIN))
   }
 
-  #make(gpa: number, flags: number, how: DeviceAccessMode): number {
+  // Reads and writes are apart, so that V8 inlines each to its end.
+
+  /**
+   * Makes a direct read, and leaves the answer in S_DATA. {@link make} looks for the device's attention afterwards; the
+   * quick way leaves that to generated code.
+   *
+   * @returns a status
+   */
+  read(gpa: number, flags: number, how: DeviceAccessMode): number {
     const size = flags & 0xff
-    if ((flags & SLOW_WRITE) !== 0) return this.#write(gpa, size, how)
-    const status = this.#host.physicalRead(gpa, size, this.#words, how)
-    if (status === STATUS_RETRY) this.#wait(gpa, size, false, 0, 0)
-    else this.#takeWords()
+    const words = this.#words
+    const status = this.#host.physicalRead(gpa, size, words, how)
+    if (status === STATUS_RETRY) this.#wait(gpa, size, false)
+    // After another status than STATUS_DONE nothing reads them.
+    this.#u32[DATA] = words.lo
+    this.#u32[DATA + 1] = words.hi
     return status
   }
 
-  #write(gpa: number, size: number, how: DeviceAccessMode): number {
-    const lo = lowWord(this.#u32[DATA]!, size)
-    const hi = size === 8 ? this.#u32[DATA + 1]! : 0
-    const status = this.#host.physicalWrite(gpa, size, lo, hi, how)
-    if (status === STATUS_RETRY) this.#wait(gpa, size, true, lo, hi)
+  /** {@link read} for a write of what is in S_DATA. */
+  write(gpa: number, flags: number, how: DeviceAccessMode): number {
+    const size = flags & 0xff
+    const u32 = this.#u32
+    const hi = size === 8 ? u32[DATA + 1]! : 0
+    const status = this.#host.physicalWrite(gpa, size, lowWord(u32[DATA]!, size), hi, how)
+    if (status === STATUS_RETRY) this.#wait(gpa, size, true)
     return status
   }
 
@@ -173,8 +184,10 @@ export class DeviceAccess {
   }
 
   /** Logs an access that has been sent and that is all of the first pass. */
-  #wait(gpa: number, size: number, write: boolean, lo: number, hi: number): void {
+  #wait(gpa: number, size: number, write: boolean): void {
     const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
+    const lo = write ? lowWord(this.#u32[DATA]!, size) : 0
+    const hi = write && size === 8 ? this.#u32[DATA + 1]! : 0
     this.#log.beginWaiting(kind, gpa >>> 0, highWord(gpa), size, this.#logged.tag(0), lo, hi)
     this.#pass.askedAccess(gpa, size, write)
   }

@@ -6,6 +6,7 @@ import type { AccessMode } from './access-mode.ts'
 import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from './access-flags.ts'
 import { isDirect } from './device-access.ts'
 import type { DeviceAccess } from './device-access.ts'
+import { DEVICE_MAY_WAIT } from './host.ts'
 import type { Translation } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { PlainMemory } from './plain-memory.ts'
@@ -62,6 +63,25 @@ export class MemoryAccess {
   readonly #u32: Uint32Array
   readonly #first = newTranslation()
   readonly #second = newTranslation()
+  /**
+   * {@link access} for generated code, which counts it. An access to the page of the last device is made as a TLB would
+   * have it: without a walk, and with none to log.
+   *
+   * It is an arrow function, which WebAssembly calls without another function in between. `lo` and `hi` are signed, as
+   * they come from there: a number above 2^31 would be an allocation.
+   *
+   * @returns a status. On that way generated code makes STATUS_ANSWERED of STATUS_DONE where the device has asked for
+   *   attention; see `slowAccess` in `semantics/library.ts`
+   */
+  readonly generatedAccess = (lo: number, hi: number, flags: number): number => {
+    const device = this.#device
+    if (!device.isAgain(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
+    if (!isDirect(flags)) return STATUS_RESTART
+    const gpa = device.addressAgain(lo)
+    const write = (flags & SLOW_WRITE) !== 0
+    const status = write ? device.write(gpa, flags, DEVICE_MAY_WAIT) : device.read(gpa, flags, DEVICE_MAY_WAIT)
+    return status === STATUS_ASK ? STATUS_RESTART : status
+  }
   /** An operand's address was not canonical; the executor clears it when it takes the fault. */
   nonCanonical = false
 
@@ -96,16 +116,6 @@ export class MemoryAccess {
   #missed(lo: number, hi: number, flags: number): number {
     this.#u32[S_TLB_MISSES >>> 2]!++
     return this.access(lo, hi, flags)
-  }
-
-  /**
-   * {@link access} for generated code, which counts it.
-   *
-   * @param lo - and `hi`: signed, as they come from WebAssembly. A number above 2^31 would be an allocation
-   */
-  generatedAccess(lo: number, hi: number, flags: number): number {
-    const status = this.#device.makeAgain(lo, hi, flags)
-    return status >= 0 ? status : this.access(lo >>> 0, hi >>> 0, flags)
   }
 
   /** One linear access; see `Cpu.access`. */

@@ -124,7 +124,7 @@ export class Vcpu {
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         memory: memory.memory,
-        access: (lo: number, hi: number, flags: number) => memoryAccess.generatedAccess(lo, hi, flags),
+        access: memoryAccess.generatedAccess,
         system: (fn: number, record: number) => this.#system(handlers, fn, record),
         fetch: (lo: number, hi: number) => fetch.code.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => fetch.code.cross(record),

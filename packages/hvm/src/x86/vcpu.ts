@@ -6,6 +6,7 @@ import { APIC_TPR, MSR_APIC_BASE } from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { AccessLog } from '@retrap/replay'
 import { VAPIC_PORT } from '@retrap/vapic'
+import type { TprAccess } from '@retrap/vapic'
 import {
   DEVICE_LOGGED,
   DEVICE_MAY_WAIT,
@@ -115,16 +116,21 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Reads from what is not plain RAM: local APIC or device. */
   physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
-    return this.#request.inFlight ? this.#request.answer(into) : this.#newPhysicalRead(gpa, size, into, how)
+    if (this.#request.inFlight) return this.#request.answer(into)
+    if (this.vapic !== null && this.#mustLog(this.vapic, 'read', gpa, how)) return STATUS_RESTART
+    return this.apic.decodes(gpa) ? this.#readApic(gpa, size, into) : this.#readDevice(gpa, size, into, how)
   }
 
-  /** `physicalRead` without a request in flight. */
-  #newPhysicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
-    if (this.vapic !== null && this.vapic.watches(gpa)) {
-      if (how !== DEVICE_LOGGED) return STATUS_RESTART
-      this.vapic.accessed('read', gpa)
-    }
-    if (this.apic.decodes(gpa)) return this.#readApic(gpa & (APIC_PAGE_BYTES - 1), size, into)
+  /** Whether an access must start again in a logged pass, for the TPR patcher; one in such a pass is reported. */
+  #mustLog(vapic: TprWatch, access: TprAccess, gpa: number, how: DeviceAccessMode): boolean {
+    if (!vapic.watches(gpa)) return false
+    if (how !== DEVICE_LOGGED) return true
+    vapic.accessed(access, gpa)
+    return false
+  }
+
+  /** Reads from a device's memory. */
+  #readDevice(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
     // The read of a read-modify-write, which is always logged: only writes are claimed.
     if (how === DEVICE_LOGGED && this.#domain.secondLevel.readsRam(gpa)) return this.#readRam(gpa, size, into)
     this.counts.mmioAccesses++
@@ -137,16 +143,13 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Writes to what is not plain RAM: local APIC or device. */
   physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
-    return this.#request.inFlight ? this.#request.answer(null) : this.#newPhysicalWrite(gpa, size, lo, hi, how)
+    if (this.#request.inFlight) return this.#request.answer(null)
+    if (this.vapic !== null && this.#mustLog(this.vapic, 'write', gpa, how)) return STATUS_RESTART
+    return this.apic.decodes(gpa) ? this.#writeApic(gpa, size, lo) : this.#writeDevice(gpa, size, lo, hi, how)
   }
 
-  /** `physicalWrite` without a request in flight. */
-  #newPhysicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
-    if (this.vapic !== null && this.vapic.watches(gpa)) {
-      if (how !== DEVICE_LOGGED) return STATUS_RESTART
-      this.vapic.accessed('write', gpa)
-    }
-    if (this.apic.decodes(gpa)) return this.#writeApic(gpa & (APIC_PAGE_BYTES - 1), size, lo)
+  /** Writes to a device's memory. */
+  #writeDevice(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
     this.counts.mmioAccesses++
     if (how === DEVICE_LOGGED) return this.#request.statusOf(this.#request.store(gpa, size, lo, hi))
     if (this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
@@ -161,7 +164,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#request.statusOf(this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
   }
 
-  #writeApic(offset: number, size: number, value: number): number {
+  #writeApic(gpa: number, size: number, value: number): number {
+    const offset = gpa & (APIC_PAGE_BYTES - 1)
     this.#countApicAccess(offset)
     writeApicPage(this.apic, offset, size, value)
     return STATUS_DONE
@@ -174,7 +178,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
       : this.#dispatch.mmioRead(gpa, size)
   }
 
-  #readApic(offset: number, size: number, into: Words): number {
+  #readApic(gpa: number, size: number, into: Words): number {
+    const offset = gpa & (APIC_PAGE_BYTES - 1)
     this.#countApicAccess(offset)
     readApicPage(this.apic, offset, size, into)
     return STATUS_DONE

@@ -1,7 +1,6 @@
 import type { Form } from '../semantics/form.ts'
 import { EVENT_SMI, FLAG_DF, S_EFLAGS, S_EVENTS, S_RIP } from '../state-layout.ts'
 import { RCX, RDI } from './architecture.ts'
-import { elementSize } from './strings.ts'
 import type { System } from './system.ts'
 import { SMM_INSIDE, S_IO_ADDRESS, S_IO_COUNT, S_IO_INDEX, S_IO_RIP, S_IO_STATE, S_SMM } from './system-state.ts'
 
@@ -21,16 +20,17 @@ export const IO_IMMEDIATE = 8
  *
  * @param type - `IO_*`
  * @param size - bytes: 1, 2 or 4
- * @returns whether an SMI comes next
  */
-export function noteIo(s: System, type: number, port: number, size: number): boolean {
-  if ((s.get(S_EVENTS) & EVENT_SMI) === 0 || s.get(S_SMM) === SMM_INSIDE) return false
-  setIoState(s, ((port << 16) | (type << 4) | (size << 1) | 1) >>> 0)
-  return true
+export function noteIo(s: System, type: number, port: number, size: number): void {
+  if (isSmiNext(s)) setIoState(s, type, port, size)
 }
 
-function setIoState(s: System, state: number): void {
-  s.set(S_IO_STATE, state)
+function isSmiNext(s: System): boolean {
+  return (s.get(S_EVENTS) & EVENT_SMI) !== 0 && s.get(S_SMM) !== SMM_INSIDE
+}
+
+function setIoState(s: System, type: number, port: number, size: number): void {
+  s.set(S_IO_STATE, ((port << 16) | (type << 4) | (size << 1) | 1) >>> 0)
   s.set64(S_IO_RIP, s.get(S_RIP), s.get(S_RIP + 4))
   s.set64(S_IO_ADDRESS, 0, 0)
 }
@@ -42,9 +42,13 @@ function setIoState(s: System, state: number): void {
  * @param made - iterations; the linear address of the first one's element is in `linLo` and `linHi`
  */
 export function noteStringIo(s: System, form: Form, port: number, index: number, made: number): void {
-  const size = elementSize(form)
+  if (isSmiNext(s)) setStringState(s, form, port, index, made)
+}
+
+function setStringState(s: System, form: Form, port: number, index: number, made: number): void {
+  const { size } = form
   const repeated = form.repeat === 'none' ? 0 : IO_REPEATED
-  if (!noteIo(s, (index === RDI ? IO_INPUT : 0) | IO_STRING | repeated, port, size)) return
+  setIoState(s, (index === RDI ? IO_INPUT : 0) | IO_STRING | repeated, port, size)
   const forward = (s.get(S_EFLAGS) & FLAG_DF) === 0 ? size : -size
   const at = s.linLo + (made - 1) * forward
   s.set64(S_IO_ADDRESS, at >>> 0, s.carryHi(s.linLo, s.linHi, at - s.linLo))

@@ -6,7 +6,7 @@ import { ATTR_TYPE, RAX, RDI, RDX, RSI, SYSTEM_TSS } from './architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo, noteStringIo } from './io-state.ts'
 import { immediate, segmentOf, sizeOf, type Handler } from './operands.ts'
-import { elementSize, iterated, lowPart, nothingToRepeat, repeatPort } from './strings.ts'
+import { iterated, lowPart, nothingToRepeat, repeatPort } from './strings.ts'
 import type { System } from './system.ts'
 
 /**
@@ -70,8 +70,7 @@ function moved(s: System, form: Form, port: number, index: number, made: number)
 
 // @isa: complete   6C 6D   INS   "SDM vol. 2A, INS/INSB/INSW/INSD"; one iteration a call, or a request for several
 const inputString: Handler = (s, record, form) => {
-  const { addressSize } = form
-  const size = elementSize(form)
+  const { size, addressSize } = form
   if (nothingToRepeat(s, form)) return STATUS_DONE
   const port = s.gpr(RDX) & 0xffff
   checkPorts(s, port, size)
@@ -90,8 +89,7 @@ const inputString: Handler = (s, record, form) => {
 
 // @isa: complete   6E 6F   OUTS   "SDM vol. 2B, OUTS/OUTSB/OUTSW/OUTSD"; likewise
 const outputString: Handler = (s, record, form) => {
-  const { addressSize } = form
-  const size = elementSize(form)
+  const { size, addressSize } = form
   if (nothingToRepeat(s, form)) return STATUS_DONE
   const port = s.gpr(RDX) & 0xffff
   checkPorts(s, port, size)

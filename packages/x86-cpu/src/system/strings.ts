@@ -1,7 +1,17 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
 import type { Form } from '../semantics/form.ts'
-import { ES, FLAG_DF, FLAG_TF, SEG_HIGH, SEG_LOW, STATUS_CONTINUE, STATUS_DONE, S_EFLAGS } from '../state-layout.ts'
+import {
+  ES,
+  FLAG_DF,
+  FLAG_TF,
+  SEG_HIGH,
+  SEG_LOW,
+  STATUS_CONTINUE,
+  STATUS_DONE,
+  S_EFLAGS,
+  S_LOGGED,
+} from '../state-layout.ts'
 import { RAX, RCX, RDI, RSI } from './architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { REPEAT_FILL, REPEAT_MOVE } from './cpu.ts'
@@ -13,13 +23,6 @@ import { SMBASE_RESET, S_SMBASE } from './system-state.ts'
  * Repeated string instructions that meet a device: several iterations go to it as one request, as far as they lie in one
  * page on each side. What cannot be had so is made one iteration a pass.
  */
-
-const SIZES: Readonly<Record<string, number>> = { B: 1, W: 2, D: 4, Q: 8 }
-
-/** Bytes of an element, which the mnemonic tells: DX is an operand too, and wider than a byte. */
-export function elementSize(form: Form): number {
-  return SIZES[form.mnemonic.slice(-1)] as number
-}
 
 /** The part of a register that an address size uses, low word. */
 export function lowPart(value: number, width: number): number {
@@ -46,10 +49,10 @@ export function nothingToRepeat(s: System, form: Form): boolean {
   return form.repeat !== 'none' && countIsZero(s, form.addressSize)
 }
 
-/** Ends some iterations: the status tells whether there are more. */
-export function iterated(s: System, form: Form, count: number, ...registers: readonly number[]): number {
+/** Ends some iterations, which have used an index register: the status tells whether there are more. */
+export function iterated(s: System, form: Form, count: number, register: number): number {
   const width = form.addressSize
-  for (const register of registers) step(s, register, width, count * elementSize(form))
+  step(s, register, width, count * form.size)
   if (form.repeat === 'none') return STATUS_DONE
   s.countIterations(count)
   const lo = s.gpr(RCX) - count
@@ -62,8 +65,7 @@ export function iterated(s: System, form: Form, count: number, ...registers: rea
  * only one while single-stepping. Leaves the first element's linear address in `linLo` and `linHi`.
  */
 function reach(s: System, form: Form, segment: number, register: number, write: boolean, most: number): number {
-  const size = elementSize(form)
-  const width = form.addressSize
+  const { size, addressSize: width } = form
   const offset = lowPart(s.gpr(register), width)
   if (form.repeat === 'none' || (s.get(S_EFLAGS) & FLAG_TF) !== 0 || !s.cpu.mayRepeat()) return 0
   const wide = width === 8 && s.gprHi(RCX) !== 0
@@ -120,7 +122,8 @@ export function repeatPort(
   register: number,
   flags: number,
 ): number {
-  if (s.get(S_SMBASE) !== SMBASE_RESET) return 0
+  // Only a logged pass makes requests.
+  if (s.get(S_LOGGED) !== 1 || s.get(S_SMBASE) !== SMBASE_RESET) return 0
   const count = reach(s, form, segment, register, (flags & SLOW_WRITE) !== 0, PAGE_BYTES)
   if (count < 2) return 0
   const made = request(s, port, 0, 0, flags, count)
@@ -128,10 +131,15 @@ export function repeatPort(
   return made
 }
 
+/** Ends iterations of MOVS. */
+function moved(s: System, form: Form, count: number): number {
+  step(s, RSI, form.addressSize, count * form.size)
+  return iterated(s, form, count, RDI)
+}
+
 // @isa: complete   A4 A5   MOVS   "SDM vol. 2B, MOVS/MOVSB/MOVSW/MOVSD/MOVSQ"; repeated, in a logged pass
 const moveString: Handler = (s, record, form) => {
-  const size = elementSize(form)
-  const { addressSize } = form
+  const { size, addressSize } = form
   if (nothingToRepeat(s, form)) return STATUS_DONE
   const from = segmentOf(s, record)
   let count = reach(s, form, from, RSI, false, PAGE_BYTES)
@@ -139,7 +147,7 @@ const moveString: Handler = (s, record, form) => {
   if (count >= 2) count = reach(s, form, ES, RDI, true, count)
   if (count >= 2) {
     const made = request(s, REPEAT_MOVE, sourceLo, sourceHi, size | SLOW_WRITE, count)
-    if (made > 0) return iterated(s, form, made, RSI, RDI)
+    if (made > 0) return moved(s, form, made)
   }
   s.linear(from, lowPart(s.gpr(RSI), addressSize), addressSize === 8 ? s.gprHi(RSI) : 0, size, false)
   const [lo, hi] = [s.linLo, s.linHi]
@@ -151,13 +159,12 @@ const moveString: Handler = (s, record, form) => {
   s.read(lo, hi, size, 0)
   s.write(toLo, toHi, size, s.lo, s.hi, 0)
   s.commit()
-  return iterated(s, form, 1, RSI, RDI)
+  return moved(s, form, 1)
 }
 
 // @isa: complete   AA AB   STOS   "SDM vol. 2B, STOS/STOSB/STOSW/STOSD/STOSQ"; repeated, in a logged pass
 const storeString: Handler = (s, _record, form) => {
-  const size = elementSize(form)
-  const { addressSize } = form
+  const { size, addressSize } = form
   if (nothingToRepeat(s, form)) return STATUS_DONE
   const [lo, hi] = [s.gpr(RAX), s.gprHi(RAX)]
   const count = reach(s, form, ES, RDI, true, PAGE_BYTES)
