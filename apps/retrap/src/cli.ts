@@ -18,6 +18,7 @@ import { addP2m, type MapImageFlags } from './p2m/command.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
+import { GuestProfile } from './profile/guest-profile.ts'
 import { parseCpu } from './cpu-option.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
 import {
@@ -49,6 +50,7 @@ interface MachineFlags {
   readonly reboot?: boolean
   readonly jit?: 'on' | 'off'
   readonly jitDump?: string
+  readonly profile?: string
   readonly hypervisor?: 'none' | 'xen'
   readonly console?: 'serial' | 'xen'
   readonly device?: readonly DeviceArgument[]
@@ -247,6 +249,10 @@ function machineOptions(command: Command, memory: string): Command {
       new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('off'),
     )
     .option('--jit-dump <folder>', 'write the WebAssembly of compiled code, and the guest code it is made of, as text')
+    .option(
+      '--profile <file>',
+      "write where the guest spends its time, a sample each ms, as a .cpuprofile for Chrome's DevTools or speedscope",
+    )
     .option('--deterministic', 'derive time from instructions, so that runs agree')
     .allowExcessArguments(false)
 }
@@ -268,12 +274,14 @@ function settingsFor(
   host: CliHost,
 ): SessionSettings {
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
+  const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
   return {
     machine: {
       memoryBytes: flags.memory,
       cpus: flags.cpus,
       ...(flags.cpu !== undefined && { cpu: flags.cpu }),
       ...jitSettings(flags, host),
+      ...(profile !== undefined && { sampling: profile }),
       clock: flags.deterministic === true ? 'deterministic' : 'real',
       ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
       ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),
@@ -295,6 +303,7 @@ function settingsFor(
     console: flags.console ?? 'serial',
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...(profile !== undefined && { profile }),
     ...(flags.stats === undefined ? {} : { stats: flags.stats }),
   }
 }

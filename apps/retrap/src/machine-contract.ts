@@ -20,6 +20,7 @@ export interface MachineOptions {
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
   readonly jit?: PcOptions['jit']
+  readonly sampling?: PcOptions['sampling']
   readonly hypervisor?: PcOptions['hypervisor']
   readonly devicePlacement?: PcOptions['devicePlacement']
   readonly devicePolicy?: PcOptions['devicePolicy']
@@ -36,6 +37,8 @@ export interface MachineOptions {
 export type CreateMachine = (options: MachineOptions) => Promise<Machine>
 
 export interface Machine {
+  /** Machine memory, which the map of guest frames leads to. */
+  readonly memory: { readonly u8: Uint8Array }
   readonly domain: {
     readonly p2m: ListedMap
     /** What devices have written after they had released it, where that is looked for. */

@@ -32,8 +32,20 @@ export interface SessionSettings {
   readonly input: InputPolicy
   readonly timeoutMs?: number
   readonly stats?: 'json' | 'text'
+  /** The profile that the machine's samples go to. */
+  readonly profile?: SessionProfile
   /** A guest that resets its machine ends the run. */
   readonly noReboot?: boolean
+}
+
+/** The part of a guest's profile that a session drives. */
+export interface SessionProfile {
+  /** It takes no more samples. */
+  readonly isFull: boolean
+  /** Gives names to what was sampled, while the machine is there. */
+  resolve(machine: Machine, kernel: Uint8Array | undefined): void
+  /** Writes the file. */
+  write(): void
 }
 
 const KEYS = '\r\nCtrl-A x  leave\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
@@ -166,7 +178,7 @@ class Session {
 
   /** Runs machines until one ends for good. @returns the exit code */
   async run(): Promise<number> {
-    const { noReboot } = this.#settings
+    const { noReboot, profile } = this.#settings
     const host = this.#host
     let made = await this.#make()
     if (made !== null && this.#usesStdio()) this.#closing.push(openInput(host, this.#input))
@@ -179,6 +191,8 @@ class Session {
       }
       // oxlint-disable-next-line no-await-in-loop -- one machine after the other
       exit = await this.#runMachine(made.machine)
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#resolveProfile(made.machine)
       flushDevices(made.models)
       this.#reportKeptViews(made.machine)
       if (exit.reason !== 'reset') break
@@ -195,7 +209,15 @@ class Session {
       // oxlint-disable-next-line no-await-in-loop
       made = await this.#make()
     }
+    profile?.write()
     return this.#report(exit, resets)
+  }
+
+  async #resolveProfile(machine: Machine): Promise<void> {
+    const { profile, images } = this.#settings
+    if (profile === undefined) return
+    profile.resolve(machine, (await images()).kernel)
+    if (profile.isFull) this.#host.stderr.write('retrap: the profile has room for no more samples and ends early\n')
   }
 
   /**

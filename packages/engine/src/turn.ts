@@ -82,9 +82,14 @@ export class Turn {
     i32[this.#iterations] = 0
   }
 
-  /** Hands the interpreter the next slice of the turn. @returns its budget, for {@link Turn.settle} */
-  allowSlice(): number {
-    const slice = Math.min(this.remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
+  /**
+   * Hands the interpreter the next slice of the turn.
+   *
+   * @param most - the slice is no longer than this; default as the turn is
+   * @returns its budget, for {@link Turn.settle}
+   */
+  allowSlice(most: number = SLICE): number {
+    const slice = Math.min(this.remaining, most, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
     this.#slices++
     this.allow(slice)
     return slice

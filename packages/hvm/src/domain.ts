@@ -20,7 +20,7 @@ import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import { RunLoop } from './run-loop.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
-import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
+import type { CpuExit, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
 import type { GuestMemoryHandles } from './worker-memory.ts'
 
 /** Host time that a device model may take where all of the machine waits for it. */
@@ -227,6 +227,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   plug(paravirtual: Paravirtual): void {
     this.#paravirtual = paravirtual
     this.#loop.paravirtual = paravirtual
+  }
+
+  /** Tells `watch` of each turn of a vCPU from now on; null ends that. */
+  watchTurns(watch: TurnWatch | null): void {
+    this.#loop.turns = watch
   }
 
   /** Ends the servers whose models live elsewhere, and the host timer of deadlines. */

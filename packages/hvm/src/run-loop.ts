@@ -5,7 +5,7 @@ import { ModelSettling } from './model-settling.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import { PendingInstructions } from './pending-instructions.ts'
 import type { RunLoopParts } from './run-loop-parts.ts'
-import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
+import type { CpuExit, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
 import { VirtualRounds, type RoundsHost } from './virtual-rounds.ts'
 
 /** A timer that is due within this time makes the turn shorter, so that it is not late by a whole one. */
@@ -54,6 +54,8 @@ export class RunLoop {
   running = false
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
   paravirtual: Pick<Paravirtual, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
+  /** Told of each turn; null: nobody looks. */
+  turns: TurnWatch | null = null
   /** The vCPU that is executing now. */
   current: VirtualCpu | null = null
   #ended: PromiseWithResolvers<DomainExit> | null = null
@@ -221,7 +223,9 @@ export class RunLoop {
   execute(vcpu: VirtualCpu, budget: number): CpuExit {
     this.#interrupted = false
     this.current = vcpu
+    this.turns?.begin(vcpu)
     const exit = vcpu.cpu.run(budget)
+    this.turns?.end(vcpu)
     this.current = null
     this.#parts.memoryChanges.stopped()
     vcpu.turnEnded()

@@ -28,6 +28,14 @@ export interface VirtualProcessor {
   stop(): void
 }
 
+/** Told of the turns of vCPUs: for profilers. */
+export interface TurnWatch {
+  /** A vCPU is about to execute. */
+  begin(vcpu: VirtualCpu): void
+  /** It has come back. */
+  end(vcpu: VirtualCpu): void
+}
+
 /** A vCPU as its domain and the run loop see it, whatever its instruction set. */
 export interface VirtualCpu {
   /** Its number in the domain; the first is the bootstrap processor. */

@@ -1,5 +1,5 @@
 import type { X86Domain } from '@retrap/hvm'
-import { CS } from '@retrap/x86-cpu'
+import { linearAddress } from './call-stack.ts'
 
 /** What is known of a crash: for people. */
 export interface CrashDetail {
@@ -48,8 +48,7 @@ export function describeCrash(domain: X86Domain, vcpu: number, message: string):
   registers['CR4'] = BigInt(state.cr4)
   registers['EFER'] = BigInt(state.efer)
   const mode = ([16, 32, 64] as const)[state.mode] ?? 16
-  const base = mode === 64 ? 0n : state.segmentBase(CS)
-  const address = BigInt.asUintN(64, base + state.rip)
+  const address = linearAddress(hvm)
   const bytes = hvm.peekCode(address, 15)
   return { message, vcpu, registers, instruction: { address, bytes, mode } }
 }

@@ -7,6 +7,7 @@ import { MachineError } from './errors.ts'
 import type { BootModule } from './loaders/index.ts'
 import type { OptionRom } from './option-roms.ts'
 import type { StartBoardServer } from './remote-board.ts'
+import type { SamplingOptions } from './sampling.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
 import type { PcVapicOptions } from './vapic.ts'
 
@@ -73,6 +74,8 @@ export interface PcOptions {
   readonly codeCacheBytes?: number | undefined
   /** Count how often each instruction form runs; see `X86Engine.executionCounts`. Slower. */
   readonly profile?: boolean | undefined
+  /** Take samples of what the guest executes, for a profile; default none. */
+  readonly sampling?: SamplingOptions | undefined
   /** Compile hot code to WebAssembly of its own, for speed; see `X86EngineOptions.jit`. Default false. */
   readonly jit?: boolean | JitOptions | undefined
   /**
@@ -147,6 +150,14 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   sharedMemory: flag,
   checkMappings: flag,
   profile: flag,
+  sampling: {
+    expected: '{ onSample: function, onIdle?: function, intervalMs?: number above 0 }',
+    accepts: (value) =>
+      object(value) &&
+      typeof value['onSample'] === 'function' &&
+      ['undefined', 'function'].includes(typeof value['onIdle']) &&
+      (value['intervalMs'] === undefined || (typeof value['intervalMs'] === 'number' && value['intervalMs'] > 0)),
+  },
   jit: { expected: 'a boolean or JitOptions', accepts: (value) => typeof value === 'boolean' || object(value) },
   clock: oneOf('real', 'deterministic'),
   epochSeconds: wholeFrom(0, Number.MAX_SAFE_INTEGER),

@@ -22,6 +22,7 @@ import { checkOptionRom } from './option-roms.ts'
 import type { OptionRom } from './option-roms.ts'
 import { checkPcOptions, type PcOptions, type StopSignal } from './pc-options.ts'
 import { RemoteBoard } from './remote-board.ts'
+import { Sampler } from './sampling.ts'
 import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
 import { createVapic, vapicRom } from './vapic.ts'
@@ -111,6 +112,7 @@ export class Pc {
         options.onDeviceFailure?.(failure)
       },
     })
+    if (options.sampling !== undefined) this.domain.watchTurns(new Sampler(this.domain, options.sampling))
     this.xen = xen ? plugXen(this.domain, xenOptions(map, epoch, random)) : undefined
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
     if (options.kernel !== undefined) mapResetVector(this.domain)

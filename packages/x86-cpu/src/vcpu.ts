@@ -300,6 +300,20 @@ export class Vcpu {
     return this.#executor.step()
   }
 
+  /**
+   * Calls `sample` once, between two instructions, when {@link Vcpu.cost} has grown by `cost`: for profilers.
+   *
+   * The program executes as without a sample. A sample that falls where the processor waits or a turn ends is taken at the
+   * next instruction; one in more than 128 instructions without a backward branch may be taken behind them. A second call
+   * replaces the first.
+   *
+   * @param cost - in instructions, from now
+   * @param sample - may read the processor's state, and changes nothing
+   */
+  sampleAfter(cost: number, sample: () => void): void {
+    this.#executor.sampleAfter(cost, sample)
+  }
+
   /** An instruction, or the delivery of an event, is in the middle. */
   get busy(): boolean {
     return this.#pass.active

@@ -34,6 +34,7 @@ import {
   type Words,
 } from '../src/index.ts'
 import { BareCpu, CODE } from './support/bare-cpu.ts'
+import { EAGER_JIT } from './support/jit.ts'
 
 /**
  * What a turn costs, and where it ends, are functions of what the guest does alone: the same program ends each turn of a
@@ -154,6 +155,9 @@ const UPSETS: readonly ((pc: BareCpu) => void)[] = [
     pc.engine.codeCache.flush()
   },
   (pc) => void pc.cpu.run(0),
+  // Samples are taken on the way: soon, and when several slices have been executed.
+  (pc) => pc.cpu.sampleAfter(3, () => {}),
+  (pc) => pc.cpu.sampleAfter(200, () => {}),
 ]
 
 /** Devices that answer in one of the ways; what they answer is always the same. */
@@ -225,7 +229,7 @@ function turns(program: Program, style: Style, together: boolean, upset: boolean
       const which = program.upsets[upsets++ % program.upsets.length] as number
       if (exit.reason === 'blocked' || exit.reason === 'yield') {
         // A further run while nothing has been answered must change nothing either.
-        if (upset) UPSETS[which % (UPSETS.length - 1)]?.(pc)
+        if (upset) UPSETS[which]?.(pc)
         continue
       }
       expect(exit.reason).toBe('budget')
@@ -255,6 +259,50 @@ test(
     )
   },
 )
+
+test.each([false, true])('a sample is taken at the instruction it is asked for (compiled: %s)', (jit) => {
+  const make = (): BareCpu => {
+    const pc = new BareCpu({ jit: jit && EAGER_JIT })
+    pc.program((asm) => {
+      const [again, body] = [asm.here(), asm.label()]
+      for (let i = 0; i < 20; i++) asm.inc(rbx)
+      asm.call(body).jmp(again).bind(body)
+      for (let i = 0; i < 20; i++) asm.inc(rax)
+      asm.ret()
+    })
+    return pc
+  }
+  const stepped = make()
+  const places: number[] = []
+  for (let i = 0; i <= 700; i++) {
+    places.push(stepped.rip)
+    stepped.cpu.step()
+  }
+  const pc = make()
+  const stack = pc.register('rsp')
+  for (let cost = 0; cost <= 700; cost++) {
+    const seen: unknown[] = []
+    const begin = pc.cpu.cost
+    pc.rip = places[0]!
+    pc.cpu.registers.general[4] = stack
+    pc.cpu.sampleAfter(cost, () => void seen.push(pc.cpu.cost - begin, pc.rip))
+    pc.run(1000)
+    expect(seen).toEqual([cost, places[cost]])
+  }
+})
+
+test('a further wish for a sample replaces the first', () => {
+  const pc = new BareCpu()
+  pc.program((asm) => asm.jmp(asm.here()))
+  const seen: unknown[] = []
+  pc.cpu.sampleAfter(10, () => void seen.push('first'))
+  pc.cpu.sampleAfter(20, () => void seen.push(pc.cpu.cost))
+  pc.run(5)
+  expect(seen).toEqual([])
+  pc.run(100)
+  pc.run(100)
+  expect(seen).toEqual([20])
+})
 
 test('iterations cost an instruction each, deliveries more', () => {
   const cost = (build: Piece): [retired: number, cost: number] => {

@@ -99,6 +99,7 @@ export class FakeHost implements SessionHost {
     }
     const { leaves } = this
     return {
+      memory: { u8: new Uint8Array() },
       domain: {
         keptViews: () => this.keptViews,
         p2m: {

@@ -1,0 +1,146 @@
+/**
+ * The symbols that a Linux kernel keeps of itself in memory (CONFIG_KALLSYMS), in the layout that kernels since 4.6 have:
+ *
+ * - names: for each symbol a length (7 bits, or 14 in two bytes) and so many token numbers; the text begins with the type
+ *   letter that nm(1) prints. In front of them the number of symbols, behind them markers: where each 256th name begins;
+ * - 256 tokens, each ended by a zero, and where each begins. All digits are tokens of their own;
+ * - for each symbol, in order of addresses, 32 bits to add to a base: signed where per-CPU symbols are among them, whose
+ *   offsets are their addresses; others' are −1 − (distance from the base) then. The table is in front of the number of
+ *   symbols, or since 6.5 behind the tokens.
+ */
+import { Buffer } from 'node:buffer'
+import type { Symbol } from '../disasm/program.ts'
+
+const TOKENS = 256
+/** Names between two markers. */
+const MARKED = 256
+const DIGITS = Buffer.from([...'0123456789'].map((digit) => `${digit}\0`).join(''))
+const ZERO = 0x30
+const FEWEST_SYMBOLS = 1000
+const MOST_SYMBOLS = 2_000_000
+/** Bytes of names and markers. */
+const MOST_NAME_BYTES = 32 << 20
+/** Type letters of code. */
+const CODE_TYPES = 'tTwW'
+
+/** Where the tables are found; offsets in the memory that was searched. */
+interface Tokens {
+  readonly start: number
+  readonly end: number
+  readonly texts: readonly string[]
+}
+
+/** A machine word and the alignment of the tables: 8 or 4 bytes. */
+type Word = 4 | 8
+
+const aligned = (at: number, to: Word): number => Math.ceil(at / to) * to
+
+/**
+ * Finds the kernel's symbols in a stretch of guest RAM.
+ *
+ * @param ram - begins at a page's boundary
+ * @returns the symbols of code; none if no table is there
+ */
+export function readKallsyms(ram: Uint8Array): Symbol[] {
+  const bytes = Buffer.from(ram.buffer, ram.byteOffset, ram.byteLength)
+  for (let at = bytes.indexOf(DIGITS); at >= 0; at = bytes.indexOf(DIGITS, at + 1)) {
+    for (const word of [8, 4] as const) {
+      const tokens = readTokens(bytes, at, word)
+      const symbols = tokens === undefined ? undefined : readSymbols(bytes, tokens, word)
+      if (symbols !== undefined) return symbols
+    }
+  }
+  return []
+}
+
+/** @param zero - where the token '0' begins */
+function readTokens(bytes: Buffer, zero: number, word: Word): Tokens | undefined {
+  const texts: string[] = []
+  let end = zero
+  const next = (): string | undefined => {
+    const from = end
+    const to = bytes.indexOf(0, from)
+    if (to < 0 || to - from > MARKED) return undefined
+    end = to + 1
+    return bytes.toString('latin1', from, to)
+  }
+  for (let i = ZERO; i < TOKENS; i++) if (next() === undefined) return undefined
+  const index = aligned(end, word)
+  if (index + 2 * TOKENS > bytes.length) return undefined
+  const start = zero - bytes.readUInt16LE(index + 2 * ZERO)
+  if (start < 0 || start % word !== 0) return undefined
+  end = start
+  for (let i = 0; i < TOKENS; i++) {
+    if (bytes.readUInt16LE(index + 2 * i) !== end - start) return undefined
+    const text = next()
+    if (text === undefined) return undefined
+    texts.push(text)
+  }
+  return { start, end: index + 2 * TOKENS, texts }
+}
+
+function readSymbols(bytes: Buffer, tokens: Tokens, word: Word): Symbol[] | undefined {
+  const least = Math.max(0, tokens.start - MOST_NAME_BYTES)
+  for (let at = tokens.start - word; at >= least; at -= word) {
+    const count = bytes.readUInt32LE(at)
+    if (count < FEWEST_SYMBOLS || count > MOST_SYMBOLS) continue
+    if (word === 8 && bytes.readUInt32LE(at + 4) !== 0) continue
+    const names = readNames(bytes, at + word, count, tokens, word)
+    if (names === undefined) continue
+    const before = at - word - aligned(4 * count, word)
+    const addresses =
+      readAddresses(bytes, before, count, word) ?? readAddresses(bytes, aligned(tokens.end, word), count, word)
+    return addresses === undefined ? undefined : codeOf(names, addresses)
+  }
+  return undefined
+}
+
+/** @returns undefined unless markers follow that fit the names */
+function readNames(bytes: Buffer, start: number, count: number, tokens: Tokens, word: Word): string[] | undefined {
+  const names: string[] = []
+  const marks: number[] = []
+  let at = start
+  for (let i = 0; i < count; i++) {
+    if (i % MARKED === 0) marks.push(at - start)
+    if (at + 1 >= tokens.start) return undefined
+    let length = bytes[at++]!
+    if (length >= 0x80) length = (length & 0x7f) | (bytes[at++]! << 7)
+    if (length === 0 || at + length > tokens.start) return undefined
+    let name = ''
+    for (const to = at + length; at < to; at++) name += tokens.texts[bytes[at]!]!
+    names.push(name)
+  }
+  const markers = aligned(at, word)
+  if (markers + 4 * marks.length > tokens.start) return undefined
+  return marks.every((mark, i) => bytes.readUInt32LE(markers + 4 * i) === mark) ? names : undefined
+}
+
+/** @returns undefined unless they are a table of addresses, in order */
+function readAddresses(bytes: Buffer, at: number, count: number, word: Word): bigint[] | undefined {
+  const baseAt = aligned(at + 4 * count, word)
+  if (at < 0 || baseAt + word > bytes.length) return undefined
+  const base = word === 8 ? bytes.readBigUInt64LE(baseAt) : BigInt(bytes.readUInt32LE(baseAt))
+  // Kernels are in the upper half of the address space, or above the first GiB.
+  if (base < (word === 8 ? 1n << 63n : 1n << 30n)) return undefined
+  const offsets = Array.from({ length: count }, (_, i) => bytes.readInt32LE(at + 4 * i))
+  const hasPerCpu = word === 8 && offsets.filter((offset) => offset < 0).length > count / 2
+  const addresses = offsets.map((offset) => {
+    if (hasPerCpu) return offset < 0 ? base - 1n - BigInt(offset) : BigInt(offset)
+    return base + BigInt(offset >>> 0)
+  })
+  return addresses.every((address, i) => i === 0 || addresses[i - 1]! <= address) ? addresses : undefined
+}
+
+function codeOf(names: readonly string[], addresses: readonly bigint[]): Symbol[] {
+  const symbols: Symbol[] = []
+  let end = addresses.at(-1)!
+  for (let i = names.length - 1; i >= 0; i--) {
+    const address = addresses[i]!
+    const type = names[i]![0]!
+    const above = addresses[i + 1]
+    if (above !== undefined && above > address) end = above
+    if (!CODE_TYPES.includes(type)) continue
+    symbols.push({ name: names[i]!.slice(1), address, size: end - address, rank: type === 'T' ? 1 : 0 })
+  }
+  return symbols
+}
