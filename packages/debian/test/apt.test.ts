@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -52,6 +52,15 @@ describe('apt', () => {
       'echo "E: Failed to fetch x  Write error - write (28: No space left on device)" >&2; exit 100',
     )
     await expect(Apt.open({ directory: join(root, 'apt') })).rejects.toThrow('no space is left on the disk')
+  })
+
+  test('downloads packages into a folder of its own', async () => {
+    await fake('apt-get', 'pwd > "$0.where"; case "$*" in *download*) : > one_1_amd64.deb;; esac')
+    const directory = join(root, 'apt')
+    const apt = await Apt.open({ directory, archive: 'host' })
+    expect(await apt.download(['one'])).toBe(join(directory, 'packages'))
+    expect(await readdir(join(directory, 'packages'))).toEqual(['one_1_amd64.deb'])
+    expect((await readFile(join(root, 'bin/apt-get.where'), 'utf8')).trim()).toBe(join(directory, 'packages'))
   })
 
   test('is missing on a host without', async () => {

@@ -61,6 +61,23 @@ function config(made: PciTree, id = ID) {
   }
 }
 
+test('cache line size, latency timer and interrupt line keep what software writes, all bits of it', () => {
+  const { tree: made, add } = tree()
+  add({})
+  const { read, write } = config(made)
+  for (const [register, value] of [
+    [0x0c, 0xa5],
+    [0x0d, 0xff],
+    [0x3c, 0xff],
+  ] as const) {
+    write(register, value, 1)
+    expect([register, read(register, 1)]).toEqual([register, value])
+  }
+  // Header type and BIST, beside them, are not writable.
+  write(0x0c, 0xffff_ffff)
+  expect(read(0x0c) >>> 0).toBe(0x0000_ffff)
+})
+
 describe('MSI (PCI Local Bus 3.0, §6.8.1)', () => {
   test.each([
     { wide: false, masking: false, bytes: 10, control: 0x0000 },

@@ -57,6 +57,19 @@ describe('the arena of a code cache', () => {
     expect(memory.read(beyond, 64 << 10).every((byte) => byte === 0x5a)).toBe(true)
     expect(cache.flushes).toBeGreaterThan(50)
   })
+
+  test('is flushed before a run of instructions that may not fit', () => {
+    const memory = MachineMemory.create({ bytes: 1 << 20 })
+    const code = memory.allocate(FRAMES * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
+    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    const beyond = memory.allocate(64 << 10, 64, 'beyond the arena')
+    memory.fill(beyond, 64 << 10, 0x5a)
+    // Instructions at even places, then at odd ones: only as long runs of one page as there can be.
+    for (let frame = code; cache.flushes < 3; frame = code + ((frame - code + 1) % FRAMES))
+      for (const first of [0, 1])
+        for (let offset = first; offset < PAGE_BYTES - 2; offset += 2) cache.record(cache.page(frame, 0), offset)
+    expect(memory.read(beyond, 64 << 10).every((byte) => byte === 0x5a)).toBe(true)
+  })
 })
 
 describe('a unit', () => {

@@ -97,6 +97,16 @@ test.each(['reset', 'resume'] as const)(
   },
 )
 
+test('a model is taken out once: its ports read as ones; others cannot be', () => {
+  const now = defineDevice({ name: 'now', ports: { base: 0x300, size: 4 }, read: () => 3 })
+  const { dispatch, host } = makeBoth()
+  host.attach(now)
+  expect(host.detach('never')).toBe(false)
+  expect([ask(dispatch, 0x300), dispatch.lo]).toEqual([IO_DONE, 3])
+  expect(host.detach('now')).toBe(true)
+  expect([ask(dispatch, 0x300), dispatch.lo]).toEqual([IO_DONE, 0xffff_ffff])
+})
+
 describe('an answer', () => {
   test('says that the vCPU may run on where it comes by itself, and only then', async () => {
     const now = defineDevice({ name: 'now', ports: { base: 0x300, size: 4 }, read: () => 3 })

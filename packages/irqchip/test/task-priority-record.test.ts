@@ -64,6 +64,8 @@ describe('a task priority that the guest keeps in its memory', () => {
     memory.taskPriority = 0x10
     expect(apic.hasInterrupt()).toBe(true)
     expect(apic.acknowledge()).toBe(0x63)
+    apic.events()
+    expect([memory.inService, memory.pending]).toEqual([0x60, 0])
     apic.accept(0x64, false)
     apic.events()
     expect([memory.inService, memory.pending]).toEqual([0x60, 0x64])

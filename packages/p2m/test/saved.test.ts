@@ -36,6 +36,29 @@ test('a map is saved as runs, whatever its leaves', () => {
   p2m.destroy()
 })
 
+test('entries of a restored map have no bits but those of the format', () => {
+  const [one, two] = [P2m.create(memory), P2m.create(memory)]
+  // 16 aligned neighbours, which stage 2 of Arm marks as one, and a larger leaf.
+  one.insertRange(0x1000, 0x410, 16, RAM_RW)
+  one.insertRange(0x1200, 0x600, 0x200, RAM_RW)
+  two.restore(one.save())
+  const frames: number[] = []
+  // Intel SDM vol. 3C, "Format of an EPT Page-Table Entry": address bits 51:12, leaf bit 7 above the lowest level.
+  const visit = (table: number, level: number): void => {
+    for (let i = 0; i < 512; i++) {
+      const [lo, hi] = [memory.u32[table / 4 + 2 * i]!, memory.u32[table / 4 + 2 * i + 1]!]
+      if ((lo & 7) === 0) continue
+      const address = (hi & 0xf_ffff) * 2 ** 32 + ((lo & 0xffff_f000) >>> 0)
+      if (level === 0 || (lo & 0x80) !== 0) frames.push(Math.floor(address / 4096))
+      else visit(address, level - 1)
+    }
+  }
+  visit(two.root, 3)
+  expect(frames).toEqual([...Array.from({ length: 16 }, (_, i) => 0x410 + i), 0x600])
+  one.destroy()
+  two.destroy()
+})
+
 test('any map comes back from its data as JSON, in the largest leaves', () => {
   const change = fc.record({
     gfn: fc.constantFrom(0, 1, 0x1ff, 0x200, 0x400, 0x4_0000, 2 ** 35),

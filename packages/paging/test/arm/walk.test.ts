@@ -304,6 +304,17 @@ describe('short descriptors', () => {
     expect(short({}, level1, ARM_READ, level2)).toBe(expected)
   })
 
+  // What a hypervisor reports in an ESR has the codes of the long format (Arm ARM, "ISS encoding for a Data Abort").
+  test.each([
+    ['a translation fault at level 1', 0n, 0n, CLIENT, 0x05],
+    ['a translation fault at level 2', PAGES, 0n, CLIENT, 0x06],
+    ['a permission fault at level 1', SECTION & ~0xc00n, 0n, CLIENT, 0x0d],
+    ['a permission fault at level 2', PAGES, 0x9abc_d00en, CLIENT, 0x0e],
+  ])('%s has a status of its own', (_name, level1, level2, dacr, status) => {
+    const tables = table([L1, level1], [L3 + 0x12 * 4, level2])
+    expect(walk({ ...registers, dacr }, tables, 0x1_2344n, ARM_READ).result.status).toBe(status)
+  })
+
   test.each([
     [0, ARM_READ, 'fault 0xd'],
     [1, ARM_WRITE, '0x90012344'],

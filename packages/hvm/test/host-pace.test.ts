@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest'
+import { HostPace, LOOK } from '../src/host-pace.ts'
+import { TURN } from '../src/virtual-rounds.ts'
+
+const MS = 1e6
+
+/** A pace that has looked at the clock at 0. */
+function paceOf(vcpus: number): HostPace {
+  const pace = new HostPace(vcpus)
+  pace.look(0)
+  return pace
+}
+
+describe("the length of a vCPU's turn on the host's clock", () => {
+  test('is a quarter where the last one took longer than 8 ms, and not below 256 instructions', () => {
+    const pace = paceOf(1)
+    const seen: number[] = []
+    for (let i = 1; i <= 6; i++) {
+      pace.look(i * 8.001 * MS)
+      seen.push(pace.turn)
+    }
+    expect(seen).toEqual([2500, 625, 256, 256, 256, 256])
+    expect(TURN).toBe(10_000)
+  })
+
+  test.each([
+    { vcpus: 1, longest: 4 * TURN },
+    { vcpus: 2, longest: TURN },
+  ])('is doubled where the last one took less than 2 ms: up to $longest for $vcpus', ({ vcpus, longest }) => {
+    const pace = paceOf(vcpus)
+    pace.look(9 * MS)
+    expect(pace.turn).toBe(TURN / 4)
+    const seen: number[] = []
+    for (let i = 1; i <= 5; i++) {
+      pace.look(9 * MS + i * 1.999 * MS)
+      seen.push(pace.turn)
+    }
+    expect(seen).toEqual([2, 4, 8, 16, 32].map((n) => Math.min(longest, (n * TURN) / 4)))
+  })
+
+  test.each([2, 8])('stays where the last one took %d ms', (ms) => {
+    const pace = paceOf(1)
+    pace.look(ms * MS)
+    expect(pace.turn).toBe(TURN)
+  })
+
+  test('does not depend on time that the machine has slept', () => {
+    const pace = paceOf(1)
+    pace.slept = true
+    pace.look(100 * MS)
+    expect(pace.turn).toBe(TURN)
+  })
+})
+
+test('the event loop has its turn 4 ms after it had the last one', () => {
+  const pace = paceOf(1)
+  expect([3.9, 4, 4.1].map((ms) => pace.look(ms * MS))).toEqual([false, true, true])
+  pace.slept = true
+  expect([pace.look(10 * MS), pace.look(13.9 * MS), pace.look(14 * MS)]).toEqual([false, false, true])
+})
+
+test("the host's clock is looked at after so many instructions, and after sleep", () => {
+  const pace = new HostPace(1)
+  expect(pace.lookDue).toBe(true)
+  pace.look(0)
+  expect(pace.lookDue).toBe(false)
+  pace.unseen += LOOK - 1
+  expect(pace.lookDue).toBe(false)
+  pace.unseen++
+  expect(pace.lookDue).toBe(true)
+  pace.look(1)
+  expect(pace.lookDue).toBe(false)
+})
