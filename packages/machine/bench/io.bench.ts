@@ -1,7 +1,8 @@
-// What an access to a device costs, `npm run -s bench -- io`: 1 million in a guest's loop, on a whole PC of ours, on v86's
+// What an access to a device costs, `npm run -s bench -- io [GROUP] [--jit]`: 1 million in a guest's loop, on a whole PC of ours, on v86's
 // (npm) and on QEMU's TCG; then the round trips of other transports against the least that the host can do. Times are
 // processor time of all threads in the guest's loops and awaits, else the time of day; the best of several rounds.
-// Ratios are speed against speed: more than 1 is faster than the peer.
+// Ratios are speed against speed: more than 1 is faster than the peer. With `--jit` the guest's loops also run with hot
+// code compiled, in turn with the same PC without: names of those lines end with -jit.
 import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/guest-code'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -130,6 +131,9 @@ class Stopwatch {
   }
 }
 
+/** Run the guest's loops with hot code compiled as well. */
+let withJit = false
+
 let reads = 0
 
 function stopwatchDevice(watch: Stopwatch): DeviceModel {
@@ -149,12 +153,12 @@ function stopwatchDevice(watch: Stopwatch): DeviceModel {
 async function runRetrap(
   image: Uint8Array,
   watch = new Stopwatch(threadsTime),
-  deviceServers: PcOptions['deviceServers'] = [],
+  options: Pick<PcOptions, 'deviceServers' | 'jit'> = {},
 ): Promise<readonly number[]> {
   const ranges = { ports: { base: ASYNC_PORT, size: 1 }, mmio: { base: ASYNC_BASE, size: 16 } }
   const late = defineDevice({ name: 'late', ...ranges, read: async () => 1 })
   const devices = [stopwatchDevice(watch), late]
-  const pc = await createPc({ memoryBytes: 32 << 20, firmware: image, devices, deviceServers })
+  const pc = await createPc({ memoryBytes: 32 << 20, firmware: image, devices, ...options })
   const stop = new AbortController()
   const running = pc.run({ signal: stop.signal })
   await watch.done
@@ -216,6 +220,7 @@ async function runQemu(image: Uint8Array): Promise<readonly number[] | null> {
 
 async function guestLoops(image: Uint8Array): Promise<void> {
   const ours = LOOPS.map(() => Infinity)
+  const compiled = ours.slice()
   const v86 = ours.slice()
   let qemu: number[] | null = ours.slice()
   const keep = (best: number[], times: readonly number[]): void =>
@@ -223,20 +228,25 @@ async function guestLoops(image: Uint8Array): Promise<void> {
   // In turn, so that what else the host does meets all of them.
   for (let pass = 0; pass < PASSES; pass++) {
     keep(ours, await runRetrap(image))
+    if (withJit) keep(compiled, await runRetrap(image, undefined, { jit: true }))
     keep(v86, await runV86(image))
     const times = qemu && (await runQemu(image))
     if (times === null) qemu = null
     else keep(qemu!, times)
   }
   for (const [i, { name, what }] of LOOPS.entries()) {
-    const own = ours[i] as number
-    const line = (peer: string, ns: number): void =>
-      console.log(
-        `io-${name}: ${(ns / own).toFixed(2)} x ${peer} (${what}: ${own.toFixed(1)} ns against ${ns.toFixed(1)} ns)`,
-      )
-    line('v86', v86[i] as number)
-    // Two marks of a loop that takes a millisecond come through QEMU's pipe in one piece.
-    if (qemu !== null && name !== 'loop') line('TCG', qemu[i] as number)
+    const lines = (suffix: string, own: number): void => {
+      const line = (peer: string, ns: number): void =>
+        console.log(
+          `io-${name}${suffix}: ${(ns / own).toFixed(2)} x ${peer} (${what}: ${own.toFixed(1)} ns against ${ns.toFixed(1)} ns)`,
+        )
+      line('v86', v86[i] as number)
+      // Two marks of a loop that takes a millisecond come through QEMU's pipe in one piece.
+      if (qemu !== null && name !== 'loop') line('TCG', qemu[i] as number)
+      if (suffix !== '') line('interpreter', ours[i] as number)
+    }
+    lines('', ours[i] as number)
+    if (withJit) lines('-jit', compiled[i] as number)
   }
   if (qemu === null) console.log('SKIPPED: the comparison with TCG needs qemu-system-x86_64')
 }
@@ -303,16 +313,18 @@ async function workerRoundTrip(): Promise<void> {
   const watch = new Stopwatch(() => performance.now() * 1e6, WORKER_LOOPS.length, TRIPS, WORKER_ROUNDS)
   const image = buildImage(WORKER_LOOPS, TRIPS, WORKER_ROUNDS)
   const program = new URL('./io-worker.ts', import.meta.url)
-  const [guest = Infinity] = await runRetrap(image, watch, [
-    (dispatchOfGuest, platformOfGuest, realTime) =>
-      startDeviceWorker(dispatchOfGuest, platformOfGuest, {
-        name: 'far',
-        modules: [],
-        program,
-        realTime,
-        patienceMs: 5,
-      }),
-  ])
+  const [guest = Infinity] = await runRetrap(image, watch, {
+    deviceServers: [
+      (dispatchOfGuest, platformOfGuest, realTime) =>
+        startDeviceWorker(dispatchOfGuest, platformOfGuest, {
+          name: 'far',
+          modules: [],
+          program,
+          realTime,
+          patienceMs: 5,
+        }),
+    ],
+  })
   console.log(
     `io-guest-worker: ${((bare * 1e3) / guest).toFixed(2)} x ping-pong (a guest's MOV from a device in a Worker: ` +
       `${(guest / 1e3).toFixed(2)} µs, Atomics.wait and notify each way: ${bare.toFixed(2)} µs)`,
@@ -330,10 +342,15 @@ async function asyncInProcess(): Promise<void> {
     bare = Math.min(bare, (threadsTime() - started) / AWAITS)
   }
   const image = buildImage(ASYNC_LOOPS, ASYNC_ACCESSES)
-  const best = ASYNC_LOOPS.map(() => Infinity)
+  const machines = [{ suffix: '', jit: false }, ...(withJit ? [{ suffix: '-jit', jit: true }] : [])].map((machine) => ({
+    ...machine,
+    best: ASYNC_LOOPS.map(() => Infinity),
+  }))
   for (let pass = 0; pass < PASSES; pass++) {
-    const times = await runRetrap(image, new Stopwatch(threadsTime, ASYNC_LOOPS.length, ASYNC_ACCESSES))
-    times.forEach((ns, i) => (best[i] = Math.min(best[i] ?? Infinity, ns)))
+    for (const { jit, best } of machines) {
+      const times = await runRetrap(image, new Stopwatch(threadsTime, ASYNC_LOOPS.length, ASYNC_ACCESSES), { jit })
+      times.forEach((ns, i) => (best[i] = Math.min(best[i] ?? Infinity, ns)))
+    }
     await awaits()
   }
   let complete: () => void = nothing
@@ -358,7 +375,8 @@ async function asyncInProcess(): Promise<void> {
       `io-${name}: ${(bare / ns).toFixed(3)} x await (${what}: ${ns.toFixed(0)} ns, a bare await of one: ` +
         `${bare.toFixed(0)} ns)`,
     )
-  for (const [i, { name, what }] of ASYNC_LOOPS.entries()) line(name, `a guest's ${what}`, best[i] as number)
+  for (const [i, { name, what }] of ASYNC_LOOPS.entries())
+    for (const { suffix, best } of machines) line(`${name}${suffix}`, `a guest's ${what}`, best[i] as number)
   line('async', 'an access to an async function, awaited', ours)
 }
 
@@ -400,7 +418,9 @@ const GROUPS: Readonly<Record<string, () => Promise<void>>> = {
 }
 
 /** Prints the ratios of one group, or of all, each in a process of its own: V8 compiles for what it has seen in one. */
-export async function run([name]: readonly string[]): Promise<void> {
+export async function run(args: readonly string[]): Promise<void> {
+  withJit = args.includes('--jit')
+  const [name] = args.filter((arg) => arg !== '--jit')
   const group = GROUPS[name ?? '']
   if (group === undefined) {
     if (name !== undefined) throw new Error(`no group ${name}: expected one of ${Object.keys(GROUPS).join(', ')}`)
