@@ -1,4 +1,4 @@
-/** Each time that code is written, its frame waits twice as long to be compiled again, up to 2 to this power as long. */
+/** Each time that compiled code is written, its frame waits twice as long to be compiled again, up to 2 to this power as long. */
 const MOST_DOUBLINGS = 10
 
 /** Frames whose code is written again and again: they are interpreted for longer and longer. */

@@ -36,8 +36,12 @@ export interface CompiledInstructionSet<Form> {
   isWide(mode: number): boolean
   /** Returns how control leaves an instruction. */
   flowOf(insn: DecodedInstruction<Form>): InstructionFlow
-  /** Returns whether a form is generated in place however long its code is. */
-  isAlwaysInline(form: Form): boolean
+  /**
+   * Returns whether units call the interpreter's function of a form, instead of its code in place.
+   *
+   * @param bytes - of that function
+   */
+  isCalled(form: Form, bytes: number): boolean
   /**
    * Begins a unit: imports what its instructions call, and declares its function.
    *

@@ -3,7 +3,7 @@ import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
 import { HOT_COUNTERS, HOT_COUNTER_MASK, HOT_COUNTER_SHIFT, HOT_MISSED, HOT_SLOW } from '../hot-counters.ts'
 import type { InterpreterCode } from '../interpreter.ts'
-import { OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
+import { OP_CROSS, OP_DEAD, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
 import type { StateLayout } from '../state-layout.ts'
 import { BackOff } from './back-off.ts'
 import { compiledInstructions } from './compiled-code.ts'
@@ -32,11 +32,12 @@ const LARGEST_COPIED = 80
 /** Milliseconds, for statistics. */
 const now = (): number => (globalThis as unknown as { performance: { now(): number } }).performance.now()
 
-const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'targetCount' | 'deltas' | 'records'> = {
+const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'targetCount' | 'deltas' | 'records' | 'witnesses'> = {
   branches: new Map(),
   targetCount: 0,
   deltas: new Map(),
   records: [],
+  witnesses: new Map(),
 }
 
 /** What a {@link Jit} works with. */
@@ -163,6 +164,7 @@ export class Jit<Form> {
     // A unit for the place may be there, which what leads here did not know.
     const current = u32[(page.slots >>> 2) + offset] as number
     if (current !== record) return current !== 0 && u16[(current + R_OP) >>> 1] === OP_UNIT ? current : record
+    this.#sweep()
     if (this.#backOff.isToWait(page.frame)) return record
     const region = this.#find(place, runner)
     if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING
@@ -266,20 +268,28 @@ export class Jit<Form> {
     const { u32 } = this.#memory
     unit.deltas = new Map(pages.map(({ page, delta }) => [page.slots, delta]))
     unit.records = blocks.flatMap(({ instructions }) => instructions.map(firstRecord))
+    unit.witnesses = new Map(
+      blocks.flatMap(({ instructions }) => instructions.map(({ page, record }) => [page.page.frame, record])),
+    )
     unit.branches = computedBranches(blocks)
     unit.targetCount = this.#targets.count(unit)
     for (const branch of unit.branches.keys()) u32[this.#counterOf(branch)] = this.#missThreshold
   }
 
+  /** Removes units whose code has been written, and notes the frames that were. */
   #sweep(): void {
-    for (const { pages } of this.#units.sweep()) for (const { frame } of pages) this.#backOff.noteDeath(frame)
+    const { u16 } = this.#memory
+    const written = new Set<number>()
+    for (const { witnesses } of this.#units.sweep()) {
+      for (const [frame, record] of witnesses) if ((u16[(record + R_OP) >>> 1]! & OP_DEAD) !== 0) written.add(frame)
+    }
+    for (const frame of written) this.#backOff.noteDeath(frame)
     this.counts.live = this.#units.count
   }
 
   #install(region: Region<Form>, runner: UnitRunner, place: Place, record: number): number {
     const { cache } = this.#parts
     const { page, offset } = place
-    if (this.#units.isSweepDue()) this.#sweep()
     const entry = this.#units.reserve()
     if (entry === undefined) return record
     const pages = region.pages.map((each) => each.page)

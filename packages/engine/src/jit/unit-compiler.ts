@@ -11,8 +11,6 @@ import { RegionTranslator } from './region-translator.ts'
 import type { RegionInstruction } from './region.ts'
 import { UnitFrame } from './unit-frame.ts'
 
-/** Bytes of a form's function above which it is called instead of generated in place. */
-const LONGEST_INLINE = 800
 /** Bytes of a page of a WebAssembly memory. */
 const WASM_PAGE_BYTES = 16 * PAGE_BYTES
 
@@ -70,8 +68,8 @@ export class UnitCompiler<Form> {
   }
 
   #isCalled(insn: RegionInstruction<Form>): boolean {
-    if (this.#instructionSet.isAlwaysInline(insn.form!)) return false
     const op = this.#memory.u16[(insn.record + R_OP) >>> 1] as number
-    return this.#code.functionBytes(op, this.#entryOf(insn)) > LONGEST_INLINE
+    const bytes = this.#code.functionBytes(op, this.#entryOf(insn))
+    return bytes > 0 && this.#instructionSet.isCalled(insn.form!, bytes)
   }
 }

@@ -40,6 +40,8 @@ export interface LiveUnit {
   deltas: ReadonlyMap<number, number>
   /** The records by which the interpreter begins its instructions. */
   records: readonly number[]
+  /** A record of each frame that it has instructions in, by frame. */
+  witnesses: ReadonlyMap<number, number>
 }
 
 /** A processor, as the units that it runs need it. */

@@ -2,8 +2,6 @@ import type { MachineMemory } from '@retrap/memory'
 import { OP_UNIT, R_OP } from '../record.ts'
 import type { LiveUnit, UnitRunner } from './unit.ts'
 
-/** Units made before those that have died are looked for. */
-const SWEEP_INTERVAL = 64
 /** R_FUNCTION has 16 bits. */
 const MOST_ENTRIES = 1 << 16
 
@@ -16,7 +14,6 @@ export class Units {
   /** Entries of the table that units have left. */
   readonly #free: number[] = []
   #nextEntry: number
-  #untilSweep = SWEEP_INTERVAL
 
   /** @param firstEntry - of the table, after the forms */
   constructor(memory: MachineMemory, firstEntry: number) {
@@ -56,14 +53,8 @@ export class Units {
     this.#units.set(unit.record, unit)
   }
 
-  /** Returns whether so many units have been made that those that have died are to be removed. */
-  isSweepDue(): boolean {
-    return --this.#untilSweep === 0
-  }
-
   /** Removes units whose code has been written. @returns them */
   sweep(): LiveUnit[] {
-    this.#untilSweep = SWEEP_INTERVAL
     const { u16 } = this.#memory
     return this.#removeIf(({ record }) => u16[(record + R_OP) >>> 1] !== OP_UNIT)
   }

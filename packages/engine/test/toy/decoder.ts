@@ -57,7 +57,7 @@ export class ToyDecoder implements RecordDecoder {
     u16[(record + R_RS) >>> 1] = S_REGISTERS + 8 * ((registers >> 3) & 7)
     let immediate = displacement(op, bytes, start)
     let target: Target | undefined
-    if (op === 'bz' || op === 'jmp') {
+    if (op === 'bz' || op === 'jmp' || op === 'call') {
       immediate += offset + length
       target = immediate < 0 || immediate >= 0x1000 ? 'far' : immediate > offset ? 'forward' : 'back'
       if (target !== 'far') immediate <<= 2
@@ -79,6 +79,7 @@ function displacement(op: Operation, bytes: Uint8Array, start: number): number {
     case 'bz':
       return (byte(1) << 24) >> 24
     case 'jmp':
+    case 'call':
       return ((byte(1) | (byte(2) << 8)) << 16) >> 16
     case 'load':
     case 'store':

@@ -27,9 +27,18 @@ export const OPERATIONS = [
   ['adr', 4],
   // rd += rs, plus 1 if the result is zero: reads the result, and sets it.
   ['addz', 2],
+  // r6 = program counter of the next instruction; jumps, relative to it. Bits 5:4 of the first byte are 1.
+  ['call', 3],
 ] as const
 
 export type Operation = (typeof OPERATIONS)[number][0]
+
+/** The number of `call`, and the bits that tell it from bytes that are no instruction. */
+const CALL = 15
+const CALL_BITS = 0x10
+
+/** The register that `call` writes; `jr` by it is a return. */
+export const LINK_REGISTER = 6
 
 export const LONGEST_BYTES = 6
 
@@ -50,6 +59,7 @@ export const SYSTEM = {
 /** The operation of a first byte. In mode 1, ADD and SUB have changed places. */
 export function operationOf(byte: number, mode: number): readonly [name: Operation, length: number] | undefined {
   const number = byte & 15
+  if (number === CALL && (byte & 0x30) !== CALL_BITS) return undefined
   return OPERATIONS[mode === 1 && (number === 2 || number === 3) ? 5 - number : number]
 }
 
@@ -69,10 +79,10 @@ export function encode(sources: readonly Source[]): Uint8Array {
     const number = OPERATIONS.findIndex(([name]) => name === op)
     const size = OPERATIONS[number]![1]
     const at = bytes.length
-    bytes.push(number)
+    bytes.push(number === CALL ? number | CALL_BITS : number)
     const registers = rd | (rs << 3)
     if (op === 'bz' || op === 'sys') bytes.push(value & 0xff)
-    else if (op === 'jmp') bytes.push(value & 0xff, (value >> 8) & 0xff)
+    else if (op === 'jmp' || op === 'call') bytes.push(value & 0xff, (value >> 8) & 0xff)
     else if (size > 1) {
       bytes.push(registers)
       for (let i = 0; bytes.length < at + size; i += 8) bytes.push((value >> i) & 0xff)

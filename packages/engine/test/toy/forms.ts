@@ -1,6 +1,7 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, Local } from '@retrap/wasm-emitter'
 import {
+  R_LENGTH,
   R_OFFSET,
   STATUS_CONTINUE,
   STATUS_DONE,
@@ -21,25 +22,41 @@ import type {
 } from '../../src/index.ts'
 import { R_IMMEDIATE, R_RD, R_RS, formKey } from './decoder.ts'
 import type { Target, ToyForm } from './decoder.ts'
-import { S_ATTENTION, S_BUDGET, S_DATA, S_ITERATIONS, S_PAGE_BASE, S_PC, S_RESULT } from './state.ts'
+import { LINK_REGISTER } from './encoding.ts'
+import { S_ATTENTION, S_BUDGET, S_DATA, S_ITERATIONS, S_PAGE_BASE, S_PC, S_REGISTERS, S_RESULT } from './state.ts'
 
 /** Flag of the `access` import: a write. The rest of the flags is the size. */
 export const WRITE = 0x100
 
+/** Distances of accesses of four bytes that lie in the page are below this. */
+export const IN_PAGE = 0x1001 - 4
+
+/** What a {@link ToyContext} is made of: addresses, the import `access`, and the fields of the state. */
+export interface ContextParts {
+  readonly f: FunctionBuilder
+  readonly state: I32
+  readonly record: I32
+  readonly tlb: I32
+  readonly access: I32Callee
+  readonly layout: StateLayout
+}
+
 /** What an operation sees of where it runs: in a function of its own, or in the dispatch loop. */
-abstract class ToyContext {
+export abstract class ToyContext {
   readonly f: FunctionBuilder
   readonly state: I32
   readonly record: I32
   readonly #tlb: I32
   readonly #access: I32Callee
+  readonly #layout: StateLayout
 
-  constructor(f: FunctionBuilder, state: I32, record: I32, tlb: I32, access: I32Callee) {
+  constructor({ f, state, record, tlb, access, layout }: ContextParts) {
     this.f = f
     this.state = state
     this.record = record
     this.#tlb = tlb
     this.#access = access
+    this.#layout = layout
   }
 
   abstract get result(): I64
@@ -62,6 +79,11 @@ abstract class ToyContext {
     this.f.store('i64.store', this.#register(R_RD), value)
   }
 
+  /** Writes the register that returns go by. */
+  writeLink(value: I64): void {
+    this.f.store('i64.store', this.state, value, S_REGISTERS + 8 * LINK_REGISTER)
+  }
+
   get immediate(): I64 {
     return this.f.loadExpression('i64.load', this.record, R_IMMEDIATE)
   }
@@ -71,14 +93,28 @@ abstract class ToyContext {
     return this.f.loadExpression('i64.load', this.state, S_PAGE_BASE).add(offset)
   }
 
+  /** The program counter of a linear address. */
+  counter(linear: I64): I64 {
+    const { programCounterBase, programCounterMask } = this.#layout
+    const field = (offset: number): I64 => this.f.loadExpression('i64.load', this.state, offset)
+    const base = programCounterBase === undefined ? I64.of(0) : field(programCounterBase)
+    const mask = programCounterMask === undefined ? I64.of(-1) : field(programCounterMask)
+    return linear.sub(base).and(mask)
+  }
+
+  /** The program counter of the next instruction. */
+  next(): I64 {
+    const { f, record } = this
+    const length = f.loadExpression('i64.load8_u', record, R_LENGTH)
+    return this.counter(this.linear(f.loadExpression('i64.load16_u', record, R_OFFSET).add(length)))
+  }
+
   /** Makes a 4-byte access at rs + displacement through the TLB. */
   access(table: number, at: (host: I32) => void, flags: number): void {
     const { f } = this
-    const ea = f.let(this.read(table === TLB_READ ? R_RS : R_RD).add(this.immediate))
-    const entry = f.let(this.#tlb.add(ea.shrU(8).toI32().and(TLB_INDEX_MASK)))
-    const distance = f.let(ea.sub(f.loadExpression('i64.load', entry, table)))
+    const { ea, entry, distance } = this.lookUp(table)
     f.if(
-      distance.ltU(0x1001 - 4),
+      distance.ltU(IN_PAGE),
       () => at(f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())),
       () => {
         if (table === TLB_WRITE) at(this.state.add(S_DATA))
@@ -88,15 +124,21 @@ abstract class ToyContext {
       },
     )
   }
+
+  /** The linear address of an access, its entry of the TLB, and its distance from the page that the entry is of. */
+  lookUp(table: number): { readonly ea: I64; readonly entry: I32; readonly distance: I64 } {
+    const { f } = this
+    const ea = f.let(this.read(table === TLB_READ ? R_RS : R_RD).add(this.immediate))
+    const entry = f.let(this.#tlb.add(ea.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    return { ea, entry, distance: f.let(ea.sub(f.loadExpression('i64.load', entry, table))) }
+  }
 }
 
 /** An operation as a function of the table. */
 class FunctionContext extends ToyContext {
-  readonly #layout: StateLayout
-
   constructor(f: FunctionBuilder, access: I32Callee, layout: StateLayout) {
-    super(f, f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i32').get, access)
-    this.#layout = layout
+    const [state, record, tlb] = [f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i32').get]
+    super({ f, state, record, tlb, access, layout })
   }
 
   get result(): I64 {
@@ -117,11 +159,7 @@ class FunctionContext extends ToyContext {
 
   /** Ends with the program counter at a linear address. */
   jump(linear: I64): void {
-    const { programCounterBase, programCounterMask } = this.#layout
-    const field = (offset: number): I64 => this.f.loadExpression('i64.load', this.state, offset)
-    const base = programCounterBase === undefined ? I64.of(0) : field(programCounterBase)
-    const mask = programCounterMask === undefined ? I64.of(-1) : field(programCounterMask)
-    this.f.store('i64.store', this.state, linear.sub(base).and(mask), S_PC)
+    this.f.store('i64.store', this.state, this.counter(linear), S_PC)
     this.f.return(STATUS_JUMP)
   }
 }
@@ -132,8 +170,16 @@ class InlineContext extends ToyContext {
   readonly #labels: DispatchLabels
   readonly #result: Local<'i64'>
 
-  constructor(f: FunctionBuilder, access: I32Callee, loop: DispatchLoop, labels: DispatchLabels, result: Local<'i64'>) {
-    super(f, f.param(0, 'i32').get, loop.locals.record.get, loop.locals.tlb.get, access)
+  constructor(
+    f: FunctionBuilder,
+    access: I32Callee,
+    layout: StateLayout,
+    loop: DispatchLoop,
+    labels: DispatchLabels,
+    result: Local<'i64'>,
+  ) {
+    const { record, tlb } = loop.locals
+    super({ f, state: f.param(0, 'i32').get, record: record.get, tlb: tlb.get, access, layout })
     this.#loop = loop
     this.#labels = labels
     this.#result = result
@@ -171,7 +217,7 @@ const ALU = {
 }
 
 /** Emits the semantics of an operation, but for those that are functions only. */
-function emit(c: ToyContext, { op, target }: ToyForm): void {
+export function emit(c: ToyContext, { op, target }: ToyForm): void {
   const { f } = c
   switch (op) {
     case 'movi':
@@ -214,6 +260,10 @@ function emit(c: ToyContext, { op, target }: ToyForm): void {
     case 'jmp':
       c.branch(target!)
       break
+    case 'call':
+      c.writeLink(c.next())
+      c.branch(target!)
+      break
     default:
   }
 }
@@ -249,7 +299,9 @@ const FORMS: readonly ToyForm[] = [
       op,
     }),
   ),
-  ...(['bz', 'jmp'] as const).flatMap((op) => (['forward', 'back', 'far'] as const).map((target) => ({ op, target }))),
+  ...(['bz', 'jmp', 'call'] as const).flatMap((op) =>
+    (['forward', 'back', 'far'] as const).map((target) => ({ op, target })),
+  ),
 ]
 
 /** Keys of the forms that can be inlined. */
@@ -286,6 +338,7 @@ export class ToyForms implements InterpreterForms<ToyForm> {
       }
       case 'bz':
       case 'jmp':
+      case 'call':
         emit(c, form)
         return 'control'
       case 'add':
@@ -304,7 +357,7 @@ export class ToyForms implements InterpreterForms<ToyForm> {
     const state = f.param(0, 'i32').get
     const result = f.local('i64')
     return {
-      emit: (form, labels) => emit(new InlineContext(f, this.#access, loop, labels, result), form),
+      emit: (form, labels) => emit(new InlineContext(f, this.#access, this.#layout, loop, labels, result), form),
       spill: () => f.store('i64.store', state, result.get, S_RESULT),
       reload: () => f.set(result, f.loadExpression('i64.load', state, S_RESULT)),
     }

@@ -3,9 +3,12 @@ import { ModuleBuilder } from '@retrap/wasm-emitter'
 import {
   CodeCache,
   CodeFetch,
+  HOT_COUNTER_BYTES,
+  Jit,
   OP_CROSS,
   OP_DEAD,
   OP_LEAVE,
+  OP_UNIT,
   RECORD_BYTES,
   R_LENGTH,
   R_LINK,
@@ -18,18 +21,23 @@ import {
   STATUS_JUMP,
   STATUS_LEAVE,
   STATUS_STEP,
+  TLB_EXECUTE,
   TLB_READ,
   TLB_WRITE,
   Tlb,
   Turn,
+  UnitTable,
   generateInterpreter,
   importDispatch,
   importMachineMemory,
   tlbBytes,
 } from '../../src/index.ts'
-import type { CodeSpace, InterpreterCode } from '../../src/index.ts'
-import { LONGEST_BYTES, SYSTEM } from './encoding.ts'
+import type { CodeSpace, FunctionTable, InterpreterCode, JitOptions } from '../../src/index.ts'
+import { ToyCompiled } from './compiled.ts'
 import { ToyDecoder } from './decoder.ts'
+import type { ToyForm } from './decoder.ts'
+import { LONGEST_BYTES, SYSTEM } from './encoding.ts'
+import type { Operation } from './encoding.ts'
 import { ToyForms, WRITE } from './forms.ts'
 import { baseOf, originOf } from './machine.ts'
 import type { Seen, ToyMachine, ToyPage } from './machine.ts'
@@ -37,15 +45,15 @@ import * as S from './state.ts'
 
 /** The interpreter's module for a set of inlined forms. */
 interface Compiled {
-  readonly code: InterpreterCode
+  readonly code: InterpreterCode<ToyForm>
   readonly module: WebAssembly.Module
 }
 
 const compiled = new Map<string, Compiled>()
 
-/** Generates the toy's interpreter. */
-export function toyInterpreter(hot: ReadonlySet<string>, relocated: boolean): Compiled {
-  const key = [relocated, ...hot].join()
+/** Generates the toy's interpreter. @param hotAt - machine address of the counters of hot code, if it is compiled */
+function toyInterpreter(hot: ReadonlySet<string>, relocated: boolean, hotAt: number | undefined): Compiled {
+  const key = [relocated, hotAt, ...hot].join()
   let known = compiled.get(key)
   if (known === undefined) {
     const module = new ModuleBuilder()
@@ -53,7 +61,7 @@ export function toyInterpreter(hot: ReadonlySet<string>, relocated: boolean): Co
     const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
     const imports = importDispatch(module)
     const layout = relocated ? S.RELOCATED : S.WIDE
-    const code = generateInterpreter(module, imports, layout, new ToyForms(hot, access, layout))
+    const code = generateInterpreter(module, imports, layout, new ToyForms(hot, access, layout), { hotAt })
     known = { code, module: new WebAssembly.Module(Uint8Array.from(code.bytes)) }
     compiled.set(key, known)
   }
@@ -85,6 +93,11 @@ export interface ToyOptions {
   /** Each instruction is executed alone. */
   readonly alone?: boolean
   readonly arenaBytes?: number
+  /** Hot code is compiled; absent, nothing is. */
+  readonly jit?: JitOptions & {
+    /** Operations whose functions units call; none by default. */
+    readonly called?: readonly Operation[]
+  }
 }
 
 /** A processor of the toy instruction set, made of the engine's parts. */
@@ -92,6 +105,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
   readonly executeSet = 0
   readonly secondPageSet = 0
   readonly cache: CodeCache
+  readonly jit: Jit<ToyForm> | undefined
   readonly #relocated: boolean
   readonly #memory: MachineMemory
   readonly #state: number
@@ -110,12 +124,13 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
   #halted = false
   readonly #log: string[] = []
 
-  constructor(machine: ToyMachine, { hot, alone = false, arenaBytes = 256 << 10 }: ToyOptions) {
+  constructor(machine: ToyMachine, { hot, alone = false, arenaBytes = 256 << 10, jit }: ToyOptions) {
     const { relocated } = machine
     this.#relocated = relocated
     this.#alone = alone
     const memory = MachineMemory.create({ bytes: 1 << 20 })
     this.#memory = memory
+    const hotAt = jit === undefined ? undefined : memory.allocate(HOT_COUNTER_BYTES, 8, 'counters of hot code')
     this.#state = memory.allocate(S.S_TLB_SETS + tlbBytes(1), 64, 'toy processor')
     this.#u32 = memory.u32.subarray(this.#state >>> 2)
     this.#u64 = memory.u64.subarray(this.#state >>> 3)
@@ -125,7 +140,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       return at
     })
     this.#pages = [...machine.pages]
-    const { code, module } = toyInterpreter(hot, relocated)
+    const { code, module } = toyInterpreter(hot, relocated, hotAt)
     const layout = relocated ? S.RELOCATED : S.WIDE
     this.cache = new CodeCache(memory, new ToyDecoder(memory, code.codes), arenaBytes)
     this.#tlb = new Tlb(memory, this.#state + S.S_TLB_SETS, 1)
@@ -148,9 +163,25 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
         system: (number: number, record: number) => this.#system(number, record),
         fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => this.#fetch.cross(record),
-        hot: (record: number) => record,
+        hot: (record: number) => this.jit?.hot(record >>> 0, units) ?? record,
       },
     })
+    const units = new UnitTable({
+      state: this.#state,
+      table: exports['table'] as FunctionTable,
+      imports: {
+        memory: memory.memory,
+        access: (lo: number, hi: number, flags: number) => this.#access(lo >>> 0, hi >>> 0, flags),
+        probe: (lo: number, hi: number, flags: number) => this.#probe(lo >>> 0, hi >>> 0, flags),
+      },
+      executeSlots: (lo, hi) => this.#tlb.lookup(0, TLB_EXECUTE, lo, hi),
+    })
+    if (jit !== undefined && hotAt !== undefined) {
+      const { called, ...options } = jit
+      const instructionSet = new ToyCompiled(memory, layout, new Set(called))
+      this.jit = new Jit({ memory, cache: this.cache, code, countersAt: hotAt, instructionSet }, options)
+      this.jit.addRunner(units)
+    }
     this.#interpret = exports['run'] as (state: number, record: number) => number
   }
 
@@ -215,6 +246,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       const status = reason === STATUS_STEP ? this.#fetchBytes(pinned, pc) : reason
       if (status !== STATUS_DONE) return status
     } else {
+      if (u16[(record + R_OP) >>> 1] === OP_UNIT) record = u32[(record + R_LINK) >>> 2]!
       if (u16[(record + R_OP) >>> 1] === OP_CROSS) record += RECORD_BYTES
       u32.copyWithin(pinned >>> 2, record >>> 2, (record + RECORD_BYTES) >>> 2)
     }
@@ -324,12 +356,26 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       else if (!whole) this.#memory.writeU8(ma, u8[data + i]!)
       else if (i === 0) this.#memory.writeU32(ma, this.#memory.u32[data >>> 2]!)
     }
+    this.#fill(lo, hi, write)
+    return STATUS_DONE
+  }
+
+  /** Has the TLB hold the page of an address, unless it is a device's, or written and has code in it. */
+  #fill(lo: number, hi: number, write: boolean): void {
     this.#locate(lo, hi, this.#scratch)
     const frame = this.#scratch.ma & ~(PAGE_BYTES - 1)
     const set = { global: false, pageBytes: PAGE_BYTES, key: 0 }
-    if (!this.#scratch.cacheable) return STATUS_DONE
+    if (!this.#scratch.cacheable) return
     if (!write) this.#tlb.fill(0, TLB_READ, lo, hi, frame, set)
     else if (this.#memory.codeBits[frame >>> 12] === 0) this.#tlb.fill(0, TLB_WRITE, lo, hi, frame, set)
+  }
+
+  /** The import `probe` of units: looks for the page of an access, which is not made. */
+  #probe(lo: number, hi: number, flags: number): number {
+    const write = (flags & WRITE) !== 0
+    const known = this.#locate(lo, hi, this.#scratch)
+    if (!known || (write && !this.#scratch.writable)) return STATUS_FAULT
+    this.#fill(lo, hi, write)
     return STATUS_DONE
   }
 

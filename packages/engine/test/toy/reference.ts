@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { SYSTEM, operationOf } from './encoding.ts'
+import { LINK_REGISTER, SYSTEM, operationOf } from './encoding.ts'
 import { baseOf, originOf } from './machine.ts'
 import type { Seen, ToyMachine, ToyPage } from './machine.ts'
 import { FAULT_DATA, FAULT_FETCH, FAULT_JUMP, FAULT_TRAP, FAULT_UNDEFINED } from './state.ts'
@@ -165,6 +165,10 @@ export class Reference {
         if (this.#result === 0n) to += signed(1, 1)
         break
       case 'jmp':
+        to += signed(1, 2)
+        break
+      case 'call':
+        r[LINK_REGISTER] = this.#counter(wrap(to))
         to += signed(1, 2)
         break
       case 'jr': {

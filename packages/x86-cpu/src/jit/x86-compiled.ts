@@ -16,6 +16,9 @@ import { RegionBuilder } from './region-builder.ts'
 import { importLibrary } from './unit-library.ts'
 import { X86Unit } from './x86-unit.ts'
 
+/** Bytes of a form's function above which it is called instead of generated in place. */
+const LONGEST_INLINE = 800
+
 /** x86, as the engine compiles hot code of it. */
 export class X86Compiled implements CompiledInstructionSet<FormSource> {
   readonly layout: typeof STATE_LAYOUT = STATE_LAYOUT
@@ -36,9 +39,9 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
     return controlFlow(this.#memory, insn)
   }
 
-  isAlwaysInline({ semantics }: FormSource): boolean {
-    // The interpreter calls the handler where the simple cases do not suffice.
-    return semantics.partial === true
+  isCalled({ semantics }: FormSource, bytes: number): boolean {
+    // The interpreter calls the handler where the simple cases of a partial form do not suffice.
+    return semantics.partial !== true && bytes > LONGEST_INLINE
   }
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {

@@ -1,0 +1,279 @@
+// What the compiler of hot code does with programs of the toy instruction set, each against the reference.
+import { PAGE_BYTES } from '@retrap/memory'
+import { describe, expect, test } from 'vitest'
+import type { CompiledCode } from '../../src/index.ts'
+import { assemble } from '../toy/assemble.ts'
+import type { Line } from '../toy/assemble.ts'
+import { SYSTEM, encode } from '../toy/encoding.ts'
+import type { Source } from '../toy/encoding.ts'
+import { INLINABLE } from '../toy/forms.ts'
+import type { ToyMachine, ToyPage } from '../toy/machine.ts'
+import { ToyProcessor } from '../toy/processor.ts'
+import type { ToyOptions } from '../toy/processor.ts'
+import { Reference } from '../toy/reference.ts'
+
+const EAGER = { threshold: 1, fewestInstructions: 1 }
+const HOT: ReadonlySet<string> = new Set(INLINABLE)
+const HALT: Line = { op: 'sys', value: SYSTEM.halt }
+const ENOUGH = 1_000_000
+const page = (frame: number): ToyPage => ({ frame, writable: true, device: false })
+
+interface Options extends Partial<Pick<ToyMachine, 'pages' | 'frames' | 'registers'>> {
+  /** Offset in the first page. */
+  readonly start?: number
+  readonly budget?: number
+  readonly jit?: ToyOptions['jit']
+  /** Inlined forms; by default all. */
+  readonly hot?: ReadonlySet<string>
+}
+
+/** Runs a program to its HALT, compiled and by the reference, which agree. */
+function run(lines: readonly Line[], options: Options = {}): ToyProcessor {
+  const { start = 0, jit = EAGER, budget = ENOUGH, hot = HOT, ...rest } = options
+  const linear = new Uint8Array(2 * PAGE_BYTES).fill(0xff)
+  linear.set(assemble(lines).bytes, start)
+  const machine = {
+    relocated: false,
+    pages: [page(0), page(1), page(0), undefined],
+    frames: [linear.slice(0, PAGE_BYTES), linear.slice(PAGE_BYTES)],
+    registers: Array.from({ length: 8 }, () => 0n),
+    start,
+    handler: 0x800,
+    ...rest,
+  }
+  const processor = new ToyProcessor(machine, { hot, jit })
+  const reference = new Reference(machine)
+  for (let left = ENOUGH; left > 0 && !processor.seen.halted; left -= budget) {
+    processor.run(budget)
+    reference.run(budget)
+    expect(processor.seen).toEqual(reference.seen)
+  }
+  expect(processor.seen.halted).toBe(true)
+  expect(processor.seen.log.filter((line) => line.includes('fault'))).toEqual([])
+  expect(processor.jit!.counts).toMatchObject({ failures: 0 })
+  return processor
+}
+
+/** Sets a register. */
+const set = (rd: number, value: number): Line => ({ op: 'movi', rd, value })
+/** Ends a loop: counts register `rd` down by register 7, which is 1, and goes round until it is zero. */
+const loopEnd = (rd: number, label: string): Line[] => [
+  { op: 'sub', rd, rs: 7 },
+  { op: 'bz', value: 3 },
+  { op: 'jmp', to: label },
+]
+const many = (count: number, line: Line): Line[] => Array.from({ length: count }, () => line)
+
+describe('a unit', () => {
+  test('is a loop', () => {
+    const { jit } = run([set(7, 1), set(0, 5000), 'again', { op: 'add', rd: 1, rs: 0 }, ...loopEnd(0, 'again'), HALT])
+    expect(jit!.counts).toMatchObject({ units: 1, live: 1 })
+  })
+
+  test('is a loop in a loop, with a call', () => {
+    const { jit } = run([
+      ...[set(7, 1), set(0, 100), 'outer', set(1, 30), 'inner'],
+      { op: 'call', to: 'double' },
+      ...loopEnd(1, 'inner'),
+      ...loopEnd(0, 'outer'),
+      HALT,
+      'double',
+      { op: 'add', rd: 2, rs: 7 },
+      { op: 'add', rd: 2, rs: 2 },
+      { op: 'jr', rs: 6 },
+    ])
+    expect(jit!.counts.live).toBeLessThanOrEqual(3)
+  })
+
+  test.each([
+    ['before the end of a page', 0xf00],
+    ['over the end of a page', 0xff2],
+    ['with an instruction in two pages', 0xff1],
+  ])('is a loop %s', (_, start) => {
+    const { jit } = run(
+      [set(7, 1), set(0, 5000), 'again', { op: 'add', rd: 1, rs: 0 }, set(2, 77), ...loopEnd(0, 'again'), HALT],
+      { start },
+    )
+    expect(jit!.counts.units).toBeLessThanOrEqual(2)
+  })
+
+  test('ends its turns where the budget does', () => {
+    run([set(7, 1), set(0, 500), 'again', ...many(5, { op: 'nop' }), ...loopEnd(0, 'again'), HALT], { budget: 7 })
+  })
+
+  test('notices attention where its turn may end', () => {
+    const lines: Line[] = [
+      ...([set(7, 1), set(0, 300), 'outer', { op: 'sys', value: SYSTEM.attention }, set(1, 3)] as Line[]),
+      ...['inner', ...many(3, { op: 'nop' })],
+      ...loopEnd(1, 'inner'),
+      ...loopEnd(0, 'outer'),
+      HALT,
+    ]
+    expect(run(lines).seen.log).toHaveLength(300)
+  })
+
+  test('leads to another that is too large to be part of it', () => {
+    const body = (rd: number): Line[] => many(90, { op: 'add', rd, rs: 7 })
+    const lines = [
+      ...[set(7, 1), set(0, 300), 'outer', set(1, 3), 'first', ...body(3), ...loopEnd(1, 'first')],
+      ...[set(1, 3), 'second', ...body(4)],
+      ...loopEnd(1, 'second'),
+      ...loopEnd(0, 'outer'),
+      HALT,
+    ]
+    // Odd budgets end turns on the way from one to the other.
+    expect(run(lines).jit!.counts.live).toBeGreaterThan(1)
+    expect(run(lines, { budget: 777 }).jit!.counts.live).toBeGreaterThan(1)
+  })
+})
+
+describe('a computed branch', () => {
+  /** Goes through `count` places in turn, by a register that moves from one to the next. */
+  const dispatch = (count: number): Line[] => {
+    const places = Array.from({ length: count }, (_, i) => [
+      `place ${i}`,
+      { op: 'add', rd: 2, rs: i % 3 === 0 ? 7 : 2 } as Line,
+      { op: 'adr', rd: 3, to: i + 1 < count ? `place ${i + 1}` : 'end' } as Line,
+      { op: 'jmp', to: 'next' } as Line,
+    ])
+    return [
+      ...([
+        set(7, 1),
+        set(0, 400),
+        'outer',
+        { op: 'adr', rd: 3, to: 'place 0' },
+        'next',
+        { op: 'jr', rs: 3 },
+      ] as Line[]),
+      ...places.flat(),
+      'end',
+      ...loopEnd(0, 'outer'),
+      HALT,
+    ]
+  }
+
+  test.each([[2], [3], [12], [30]])('learns its %d targets, and the unit is compiled anew with them', (count) => {
+    let largest = 0
+    const onCode = ({ instructions }: CompiledCode): void => {
+      largest = Math.max(largest, instructions.length)
+    }
+    run(dispatch(count), { jit: { threshold: 100, fewestInstructions: 1, onCode } })
+    expect(largest).toBeGreaterThan(3 * count)
+  })
+})
+
+describe('another page that is mapped to other frames in turn', () => {
+  const SECOND = 0x200
+  /** Code in the second page that adds 1 to a register, and goes back. */
+  const other = (rd: number, from: number): Uint8Array => {
+    const frame = new Uint8Array(PAGE_BYTES).fill(0xff)
+    frame.set(
+      encode([
+        { op: 'add', rd, rs: 7 },
+        { op: 'jmp', value: from - (PAGE_BYTES + SECOND + 5) },
+      ]),
+      SECOND,
+    )
+    return frame
+  }
+
+  /** Goes to the second page and comes back to `back`, ten times, then swaps the second page and the third. */
+  const rounds = (go: readonly Line[]): Line[] => [
+    ...([
+      set(7, 1),
+      set(0, 600),
+      set(2, 1),
+      set(3, 2),
+      { op: 'adr', rd: 1, value: PAGE_BYTES + SECOND - 24 },
+    ] as Line[]),
+    ...['outer', set(6, 10), 'again'],
+    ...go,
+    'back',
+    ...loopEnd(6, 'again'),
+    { op: 'sys', value: SYSTEM.remap },
+    ...loopEnd(0, 'outer'),
+    HALT,
+  ]
+
+  test.each([
+    ['a jump', (to: number): Line[] => [{ op: 'jmp', value: to - 3 }]],
+    ['a computed jump', (): Line[] => [{ op: 'jr', rs: 1 }]],
+    ['a jump from a large unit', (to: number): Line[] => [...many(90, { op: 'nop' }), { op: 'jmp', value: to - 93 }]],
+  ])('is executed as it is mapped, after %s', (_, go) => {
+    const again = assemble(rounds([])).labels.get('again')!
+    const lines = rounds(go(PAGE_BYTES + SECOND - again))
+    const { bytes, labels } = assemble(lines)
+    const first = new Uint8Array(PAGE_BYTES).fill(0xff)
+    first.set(bytes)
+    const back = labels.get('back')!
+    const frames = [first, other(4, back), other(5, back)]
+    const { seen } = run(lines, { pages: [0, 1, 2].map(page), frames })
+    expect(seen.registers.slice(4, 6)).toEqual([3000n, 3000n])
+  })
+
+  test('holds the second half of an instruction', () => {
+    const linear = new Uint8Array(3 * PAGE_BYTES).fill(0xff)
+    const [loop, start] = [0x400, PAGE_BYTES - 3]
+    const jump = (from: number, to: number): Source => ({ op: 'jmp', value: to - from - 3 })
+    const remap: Line = { op: 'sys', value: SYSTEM.remap }
+    const lines = [...loopEnd(6, 'go'), remap, set(6, 10), ...loopEnd(0, 'go'), HALT, 'go']
+    const { bytes, labels } = assemble(lines)
+    linear.set(bytes, loop)
+    const go = loop + labels.get('go')!
+    linear.set(encode([jump(go, start)]), go)
+    // A MOVI, all of whose immediate but a byte lies in the second page.
+    for (const [i, value] of [0x1111_1111, 0x2222_2222].entries()) {
+      const code = encode([{ op: 'movi', rd: 1, value }, { op: 'add', rd: 4, rs: 1 }, jump(start + 8, loop)])
+      linear.set(code.slice(0, 3), start)
+      linear.set(code.slice(3), (i + 1) * PAGE_BYTES)
+    }
+    const frames = [0, 1, 2].map((i) => linear.slice(i * PAGE_BYTES, (i + 1) * PAGE_BYTES))
+    run([], { start, pages: [0, 1, 2].map(page), frames, registers: [600n, 0n, 1n, 2n, 0n, 0n, 10n, 1n] })
+  })
+})
+
+describe('a page that the TLB has lost', () => {
+  /** Reads the second page in each round, after the TLB has been made to forget it. */
+  const rounds = (count: number): Line[] => [
+    ...([set(7, 1), set(0, count), set(2, 1), set(3, 1), { op: 'adr', rd: 1, value: PAGE_BYTES + 0x40 }] as Line[]),
+    'again',
+    { op: 'sys', value: SYSTEM.remap },
+    { op: 'load', rd: 4, rs: 1 },
+    ...loopEnd(0, 'again'),
+    HALT,
+  ]
+
+  test('is found by the unit itself, once it has been missed often', () => {
+    const [few, many] = [run(rounds(500)), run(rounds(5000))].map(({ jit }) => jit!.counts.units)
+    // That it helps shows in that the unit is not compiled once more.
+    expect(many! - few!).toBe(1)
+  })
+})
+
+describe('code that is written', () => {
+  /** Every 16th round of a loop writes the immediate of a MOVI in it. */
+  const lines: Line[] = [
+    ...([set(7, 1), set(0, 8000), set(5, 16), 'again', { op: 'sub', rd: 5, rs: 7 }] as Line[]),
+    { op: 'bz', value: 3 },
+    { op: 'jmp', to: 'patched' },
+    { op: 'adr', rd: 1, to: 'patched' },
+    { op: 'store', rd: 1, rs: 0, value: 2 },
+    set(5, 16),
+    ...['patched', set(2, 0x7777)],
+    { op: 'add', rd: 3, rs: 2 },
+    ...loopEnd(0, 'again'),
+    HALT,
+  ]
+
+  test.each<[string, Options]>([
+    ['by the interpreter', {}],
+    ['by a function of a form', { hot: new Set(), jit: { ...EAGER, called: ['store'] } }],
+  ])('takes effect in the unit that writes it, %s', (_, options) => {
+    expect(run(lines, options).jit!.counts.units).toBeGreaterThan(0)
+  })
+
+  test('is compiled again ever more rarely', () => {
+    // Once for each round, if it did not wait longer and longer.
+    expect(run(lines).jit!.counts.units).toBeLessThan(100)
+  })
+})

@@ -1,0 +1,59 @@
+// The toy instruction set compiled: random programs, each turn of which ends where the reference ends it.
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { INLINABLE } from '../toy/forms.ts'
+import { ToyProcessor } from '../toy/processor.ts'
+import type { ToyOptions } from '../toy/processor.ts'
+import { loopMachines, machines } from '../toy/programs.ts'
+import { Reference } from '../toy/reference.ts'
+
+const ALL: ReadonlySet<string> = new Set(INLINABLE)
+const NONE: ReadonlySet<string> = new Set()
+const EAGER = { threshold: 1, fewestInstructions: 1 }
+
+/** Programs of each kind: 2,000 in all with each form of the program counter. */
+const RUNS = 400
+
+const budgets = fc.array(fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 400 })), {
+  minLength: 1,
+  maxLength: 12,
+})
+
+const FORMS: readonly { readonly how: string; readonly options: ToyOptions }[] = [
+  { how: 'in place', options: { hot: ALL, jit: EAGER } },
+  { how: 'in place, of forms that are functions', options: { hot: NONE, jit: EAGER } },
+  {
+    how: 'with calls of forms',
+    options: { hot: NONE, jit: { ...EAGER, called: ['add', 'addz', 'mul', 'adr', 'load', 'store'] } },
+  },
+  { how: 'after a while', options: { hot: ALL, jit: { threshold: 5, fewestInstructions: 2 } } },
+  { how: 'in an arena that is full again and again', options: { hot: ALL, arenaBytes: 64 << 10, jit: EAGER } },
+]
+
+describe.each([
+  { form: 'wide', relocated: false },
+  { form: 'relocated', relocated: true },
+])('a random program, $form program counter', ({ relocated }) => {
+  test.each(FORMS)(
+    'compiled $how: every turn ends where the reference ends it',
+    ({ options }) => {
+      let units = 0
+      fc.assert(
+        fc.property(fc.oneof(machines(relocated), loopMachines(relocated)), budgets, (machine, turns) => {
+          const processor = new ToyProcessor(machine, options)
+          const reference = new Reference(machine)
+          for (const budget of turns) {
+            processor.run(budget)
+            reference.run(budget)
+            expect(processor.seen).toEqual(reference.seen)
+          }
+          units += processor.jit!.counts.units
+          expect(processor.jit!.counts.firstFailure).toBeUndefined()
+        }),
+        { numRuns: RUNS },
+      )
+      expect(units).toBeGreaterThan(RUNS / 4)
+    },
+    600_000,
+  )
+})
