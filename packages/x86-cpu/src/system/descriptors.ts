@@ -170,7 +170,11 @@ export function setSegmentFrom(s: System, segment: number, selector: number, d: 
   setSegment(s, segment, selector, d.base, d.upper, d.limit, d.attributes)
 }
 
-/** Loads CS with the privilege level in its RPL. The level itself is SS.DPL, so whoever changes it loads SS as well. */
+/**
+ * Loads CS with the privilege level in its RPL. The level itself is SS.DPL: where it changes, SS is loaded as well. 64-bit
+ * code has no base, whatever its descriptor says (SDM vol. 3A, "Code Segment Descriptor in 64-bit Mode").
+ */
 export function setCodeSegment(s: System, selector: number, cpl: number, d: Descriptor): void {
-  setSegment(s, CS, (selector & 0xfffc) | cpl, d.base, 0, d.limit, d.attributes)
+  const base = s.longMode && d.isLong ? 0 : d.base
+  setSegment(s, CS, (selector & 0xfffc) | cpl, base, 0, d.limit, d.attributes)
 }
