@@ -281,6 +281,10 @@ export class DispatchLoop {
       f.br(labels.jump)
     })
     f.set(l.status, l.status.get.sub(UNIT_FAILED))
+    f.if(l.status.get.eq(STATUS_EXIT), () => {
+      this.#state.spill()
+      f.return(STATUS_EXIT)
+    })
     // `fail` gives back the instruction that dispatch counts.
     f.set(l.budget, l.budget.get.sub(1))
     f.br(labels.fail)

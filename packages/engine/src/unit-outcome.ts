@@ -6,5 +6,5 @@ export const UNIT_JUMP = 1
 export const UNIT_MISSED = 2
 /** A unit returns this as {@link UNIT_RESUME}, where it has not found a page in the TLB; it has stored its record at {@link LEFT_UNIT_AT}. */
 export const UNIT_SLOW = 3
-/** A unit returns this plus the status where the instruction of that record has failed. */
+/** A unit returns this plus the status where the instruction of that record has failed, or has ended with STATUS_EXIT. */
 export const UNIT_FAILED = 16

@@ -23,6 +23,7 @@ import type { CpuModel } from './model/cpu-model.ts'
 import { Processor } from './model/processor.ts'
 import { formKey } from './semantics/form.ts'
 import type { Form } from './semantics/form.ts'
+import { systemRegisterSemantics } from './semantics/segment-registers.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
 import { isImplemented } from './features.ts'
@@ -33,8 +34,7 @@ import type { Handler } from './system/operands.ts'
 /** Which operation a code stands for, if generated code executes it. */
 function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
   if (isStringForm(info)) return stringSemantics[info.mnemonic]
-  // Segment, control and debug registers belong to the handlers.
-  if (form.operands.some((o) => o.kind === 'system')) return undefined
+  if (form.operands.some((o) => o.kind === 'system')) return systemRegisterSemantics(form)
   return instructionSemantics[info.mnemonic]
 }
 
@@ -187,7 +187,7 @@ export class X86Engine {
 
   #jit(code: InterpreterCode<FormSource>, countersAt: number, options: JitOptions): Jit<FormSource> {
     const { memory, codeCache: cache } = this
-    const instructionSet = new X86Compiled(memory, code)
+    const instructionSet = new X86Compiled(memory, code, this.systemForms)
     return new Jit({ memory, cache, code, countersAt, instructionSet }, engineOptions(options))
   }
 

@@ -121,18 +121,19 @@ export class Vcpu {
     const handlers = new HandlerPath(system, quickPort, (record, sizeAndFlags) =>
       interpreter.address(state, record, sizeAndFlags),
     )
+    const runHandler = (fn: number, record: number): number => this.#system(handlers, fn, record)
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         memory: memory.memory,
         access: memoryAccess.generatedAccess,
-        system: (fn: number, record: number) => this.#system(handlers, fn, record),
+        system: runHandler,
         fetch: (lo: number, hi: number) => fetch.code.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => fetch.code.cross(record),
         hot: (record: number) => engine.jit?.hot(record >>> 0, units) ?? record,
       },
     })
     const interpreter = instance.exports as unknown as InterpreterExports
-    const units = unitTable(core, interpreter)
+    const units = unitTable(core, interpreter, runHandler)
     engine.jit?.addRunner(units)
     this.#executor = new Executor({ core, interpreter, fetch, quickPort, numericError })
   }

@@ -1,6 +1,7 @@
 import { flowGraph } from '../flow-graph.ts'
 import { RegionDiscovery } from './region-discovery.ts'
 import type { RegionSources } from './region-discovery.ts'
+import { fallsThrough, isStraight } from './region.ts'
 import type { Region, RegionBlock, RegionInstruction } from './region.ts'
 
 /** Calls of a region that a return is assumed to come from, whether it has been seen to or not. */
@@ -43,10 +44,10 @@ export function findRegion<Form>(entry: number, sources: RegionSources<Form>): R
       const insn = instructions.get(at)!
       list.push(insn)
       at = insn.next
-      if (insn.flow !== 'next' || numbers.has(at) || !instructions.has(at)) break
+      if (!isStraight(insn.flow) || numbers.has(at) || !instructions.has(at)) break
     }
     const last = list.at(-1)!
-    const falls = last.flow === 'next' || last.flow === 'branch'
+    const falls = fallsThrough(last.flow)
     return {
       instructions: list,
       next: falls ? numbers.get(last.next) : undefined,

@@ -43,6 +43,13 @@ export interface CompiledInstructionSet<Form> {
    */
   isCalled(form: Form, bytes: number): boolean
   /**
+   * Returns whether units call the host function that executes an instruction, since the next one usually follows. It may
+   * then change nothing that units assume and end with `STATUS_DONE`.
+   *
+   * @param fn - its number
+   */
+  isHostCalled(fn: number, record: number): boolean
+  /**
    * Begins a unit: imports what its instructions call, and declares its function.
    *
    * @param module - with its memory and its table
@@ -91,7 +98,7 @@ export interface UnitSemantics<Form> {
   aside(build: () => void): void
   /** Emits an instruction. Control that falls out of its code has retired it. */
   emit(insn: RegionInstruction<Form>, exits: InstructionExits): void
-  /** Emits stores of what the interpreter's function of a form may read or write, before a call of it. */
+  /** Emits stores of what the function that executes an instruction may read or write, before a call of it. */
   spill(insn: RegionInstruction<Form>): void
   /** Emits loads of what that function may have written. */
   reload(insn: RegionInstruction<Form>): void

@@ -193,6 +193,7 @@ export class Jit<Form> {
       memory,
       formOf: (op, fn) => code.formOf(op, fn),
       flowOf: (form, record, next) => instructionSet.flowOf({ form, record, next, mode, state }),
+      isHostCalled: (fn, record) => instructionSet.isHostCalled(fn, record),
       pageAt: (delta) => (delta === 0 ? page : this.#pageAt(lo + delta, hi, mode, runner)),
       targetsOf: (record) => this.#targets.of(record),
       isLargeUnit: (record) => (this.#units.get(record)?.records.length ?? 0) > LARGEST_COPIED,

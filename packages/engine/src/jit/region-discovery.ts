@@ -15,6 +15,7 @@ import {
   R_OP,
 } from '../record.ts'
 import type { InstructionFlow } from './instruction-set.ts'
+import { fallsThrough } from './region.ts'
 import type { RegionInstruction, RegionPage } from './region.ts'
 
 /** Instructions of a region at most: V8 optimises larger functions late. */
@@ -33,6 +34,8 @@ export interface RegionSources<Form> {
    * @param next - offset of the next instruction from the beginning of this one's page
    */
   flowOf(form: Form, record: number, next: number): InstructionFlow
+  /** Returns whether units call the host function of a record. */
+  isHostCalled(fn: number, record: number): boolean
   /** Returns the code page that is executed at a distance from the entry's page, if it is known. */
   pageAt(delta: number): CodePage | undefined
   /** Returns whether the unit of a record is so large that it is not made part of another unit. */
@@ -78,7 +81,7 @@ export class RegionDiscovery<Form> {
         this.instructions.set(next, insn)
         if (insn.target !== undefined) work.push(insn.target)
         work.push(...this.computedTargets(insn))
-        next = insn.flow === 'next' || insn.flow === 'branch' ? insn.next : undefined
+        next = fallsThrough(insn.flow) ? insn.next : undefined
         if (insn.flow === 'call') work.push(insn.next)
       }
     }
@@ -111,9 +114,11 @@ export class RegionDiscovery<Form> {
     const op = u16[(record + R_OP) >>> 1] as number
     if ((op & OP_DEAD) !== 0 || op === OP_CONTINUE || op === OP_LEAVE) return undefined
     const next = at + (u8[record + R_LENGTH] as number)
-    const form = op === OP_SYSTEM ? undefined : sources.formOf(op, u16[(record + R_FUNCTION) >>> 1] as number)
+    const fn = u16[(record + R_FUNCTION) >>> 1] as number
+    const form = op === OP_SYSTEM ? undefined : sources.formOf(op, fn)
+    const isHosts = op === OP_SYSTEM && sources.isHostCalled(fn, record)
     const { flow, target: offset }: InstructionFlow =
-      form === undefined ? { flow: 'leave' } : sources.flowOf(form, record, next - page.delta)
+      form === undefined ? { flow: isHosts ? 'host' : 'leave' } : sources.flowOf(form, record, next - page.delta)
     const target = offset === undefined ? undefined : page.delta + offset
     return {
       at,

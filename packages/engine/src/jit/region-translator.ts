@@ -1,13 +1,13 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Label } from '@retrap/wasm-emitter'
 import { PAGE_BYTES } from '@retrap/memory'
-import { FORM_SIGNATURE } from '../dispatch-parts.ts'
 import { RECORD_BYTES } from '../record.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
+import { UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
 import type { InstructionExits, UnitSemantics } from './instruction-set.ts'
 import { switchPosition } from './position-switch.ts'
-import { firstRecord } from './region.ts'
+import { fallsThrough, firstRecord } from './region.ts'
 import type { Region, RegionBlock, RegionInstruction } from './region.ts'
+import { UnitCalls } from './unit-calls.ts'
 import { UnitChecks } from './unit-checks.ts'
 import { UnitExits } from './unit-exits.ts'
 import type { UnitFrame, UnitParts } from './unit-frame.ts'
@@ -17,6 +17,7 @@ export class RegionTranslator<Form> {
   readonly #frame: UnitFrame<Form>
   readonly #exits: UnitExits<Form>
   readonly #checks: UnitChecks<Form>
+  readonly #calls: UnitCalls<Form>
   readonly #semantics: UnitSemantics<Form>
   readonly #labels: (Label | undefined)[] = []
 
@@ -26,6 +27,7 @@ export class RegionTranslator<Form> {
     this.#semantics = frame.semantics
     this.#exits = new UnitExits(frame)
     this.#checks = new UnitChecks(frame, this.#exits)
+    this.#calls = new UnitCalls(frame, this.#exits, this.#checks)
   }
 
   /** Number of places where the function is left. */
@@ -115,12 +117,12 @@ export class RegionTranslator<Form> {
     const { instructions } = block
     const frame = this.#frame
     for (const [i, insn] of instructions.entries()) {
-      if (insn.form === undefined) {
+      if (insn.flow === 'leave') {
         this.#exits.leave(UNIT_RESUME, insn, insn.record, frame.pending)
         return
       }
       frame.f.scope(() => this.#emitInstruction(insn, block, number))
-      if (insn.flow !== 'next' && insn.flow !== 'branch') return
+      if (!fallsThrough(insn.flow)) return
       frame.pending++
       const last = i === instructions.length - 1
       if ((insn.next & -PAGE_BYTES) !== insn.page.delta) {
@@ -143,7 +145,9 @@ export class RegionTranslator<Form> {
 
   #emitInstruction(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): void {
     if (insn.crosses !== 0) this.#checks.crossing(insn)
-    if (this.#parts.isCalled(insn)) this.#emitCall(insn)
+    if (insn.flow === 'host') this.#calls.host(insn)
+    else if (insn.flow === 'far') this.#calls.far(insn)
+    else if (this.#parts.isCalled(insn)) this.#calls.form(insn)
     else this.#semantics.emit(insn, this.#exitsOf(insn, block, number))
   }
 
@@ -204,19 +208,5 @@ export class RegionTranslator<Form> {
     }
     const outcome = this.#exits.noteMiss(insn, linear)
     this.#exits.leave(outcome, insn, insn.record, this.#frame.pending, linear)
-  }
-
-  /** Calls the interpreter's function of a form. */
-  #emitCall(insn: RegionInstruction<Form>): void {
-    const { f, state, layout, tlb, pending } = this.#frame
-    const { record } = insn
-    f.store('i64.store', state, this.#frame.linear(insn.page.delta), layout.pageBase)
-    this.#semantics.spill(insn)
-    const entry = I32.of(this.#parts.entryOf(insn))
-    const status = f.callIndirect(FORM_SIGNATURE, this.#parts.callType, entry, state, I32.of(record), tlb) as I32
-    this.#semantics.reload(insn)
-    f.structuredIf(status, () => this.#exits.leave(status.add(UNIT_FAILED), insn, record, pending))
-    // What it has written may have been this region's code.
-    this.#checks.givenUp(insn, record + RECORD_BYTES, pending + 1)
   }
 }

@@ -16,6 +16,10 @@ export type Flow =
   | 'indirect'
   /** To the instruction after a call. */
   | 'return'
+  /** To the next instruction, unless the host function that executes it says otherwise. */
+  | 'host'
+  /** To where the function of its form sets the program counter, perhaps in another access mode. */
+  | 'far'
   /** The interpreter executes the instruction. */
   | 'leave'
 
@@ -29,7 +33,7 @@ export interface RegionInstruction<Form> {
   readonly page: RegionPage
   /** How control leaves it. */
   readonly flow: Flow
-  /** The form that generated code executes; undefined where the interpreter executes the instruction. */
+  /** The form that generated code executes; undefined where the interpreter or the host executes the instruction. */
   readonly form: Form | undefined
   /** Position of the next instruction. */
   readonly next: number
@@ -37,6 +41,16 @@ export interface RegionInstruction<Form> {
   readonly target: number | undefined
   /** Slot table of the second page of an instruction in two pages, or 0. */
   readonly crosses: number
+}
+
+/** Returns whether the next instruction may follow one that has been executed. */
+export function fallsThrough(flow: Flow): boolean {
+  return isStraight(flow) || flow === 'branch'
+}
+
+/** Returns whether no instruction but the next one may follow within a unit. */
+export function isStraight(flow: Flow): boolean {
+  return flow === 'next' || flow === 'host'
 }
 
 /** Returns the record that the interpreter begins an instruction with. */

@@ -48,6 +48,7 @@ export class UnitCompiler<Form> {
     const module = new ModuleBuilder()
     importMachineMemory(module, { shared, maximumPages: byteLength / WASM_PAGE_BYTES })
     module.importTable('cpu', 'table')
+    const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
     const callType = module.typeIndex(FORM_SIGNATURE)
     const frame = new UnitFrame(this.#instructionSet.beginUnit(module, unit), {
       ...unit,
@@ -55,6 +56,7 @@ export class UnitCompiler<Form> {
       unitRecord,
       countersAt: this.#countersAt,
       callType,
+      system,
       entryOf: (insn) => this.#entryOf(insn),
       onMiss: (record) => this.sites.actionOf(record),
       isCalled: (insn) => this.#isCalled(insn),

@@ -1,4 +1,5 @@
 import type { I32, I64, Local } from '@retrap/wasm-emitter'
+import type { I32Callee } from '../dispatch-parts.ts'
 import type { StateLayout } from '../state-layout.ts'
 import type { CompiledInstructionSet, UnitDescription, UnitSemantics } from './instruction-set.ts'
 import type { MissAction } from './memory-sites.ts'
@@ -12,9 +13,11 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
   readonly unitRecord: number
   /** Machine address of the engine's counters of hot code. */
   readonly countersAt: number
+  /** Executes an instruction by a host function: `DispatchImports.system`. */
+  readonly system: I32Callee
   /** Index of the type of a form's function. */
   readonly callType: number
-  /** Returns the entry of a form's function in the table. */
+  /** Returns the entry of a form's function in the table, or the number of a host function. */
   entryOf(insn: RegionInstruction<Form>): number
   /** Returns what is done where the page of the instruction of a record is not in the TLB. */
   onMiss(record: number): MissAction
@@ -70,6 +73,31 @@ export class UnitFrame<Form> {
   linear(at: number): I64 {
     const linear = this.base.get.add(at)
     return this.#isWide || at === 0 ? linear : linear.and(0xffff_ffffn)
+  }
+
+  /** Returns the linear address that the state's program counter stands for. */
+  linearProgramCounter(): I64 {
+    const { programCounter, programCounterBase } = this.layout
+    const counter = this.f.loadExpression('i64.load', this.state, programCounter)
+    return programCounterBase === undefined ? counter : counter.add(this.#double(programCounterBase))
+  }
+
+  /** Emits: the state's program counter is set to the instruction at a position. */
+  storeProgramCounter(at: number): void {
+    const { programCounter, programCounterBase, programCounterMask } = this.layout
+    const linear = this.linear(at)
+    const counter = programCounterBase === undefined ? linear : linear.sub(this.#double(programCounterBase))
+    const masked = programCounterMask === undefined ? counter : counter.and(this.#double(programCounterMask))
+    this.f.store('i64.store', this.state, masked, programCounter)
+  }
+
+  #double(offset: number): I64 {
+    return this.f.loadExpression('i64.load', this.state, offset)
+  }
+
+  /** Emits: accesses use the TLB set of the state from here on. */
+  reloadTlb(): void {
+    this.f.set(this.f.param(2, 'i32'), this.f.loadExpression('i32.load', this.state, this.layout.tlb))
   }
 
   /** Emits a charge of the budget for what has retired. */

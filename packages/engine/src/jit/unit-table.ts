@@ -16,7 +16,10 @@ export interface UnitTableParts {
   readonly state: number
   /** The function table of its interpreter: units come after the forms. */
   readonly table: FunctionTable
-  /** What units import as `cpu`, but for the table: the memory and what `CompiledInstructionSet.beginUnit` imports. */
+  /**
+   * What units import as `cpu`, but for the table: the memory, `system` as the interpreter has it, and what
+   * `CompiledInstructionSet.beginUnit` imports.
+   */
   readonly imports: Readonly<Record<string, unknown>>
   /** Finds the slot table that a linear page is executed by; -1 where none is known. */
   executeSlots(lo: number, hi: number): number

@@ -16,7 +16,7 @@ import type {
 } from '../../src/index.ts'
 import { R_IMMEDIATE, R_RD, R_RS } from './decoder.ts'
 import type { ToyForm } from './decoder.ts'
-import { LINK_REGISTER } from './encoding.ts'
+import { SYSTEM, LINK_REGISTER } from './encoding.ts'
 import type { Operation } from './encoding.ts'
 import { IN_PAGE, ToyContext, emit } from './forms.ts'
 import { S_BASE, S_REGISTERS, S_RESULT } from './state.ts'
@@ -256,6 +256,10 @@ export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
 
   isCalled({ op }: ToyForm): boolean {
     return this.#called.has(op)
+  }
+
+  isHostCalled(fn: number): boolean {
+    return fn !== SYSTEM.undefined
   }
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<ToyForm>): UnitSemantics<ToyForm> {

@@ -173,6 +173,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
         memory: memory.memory,
         access: (lo: number, hi: number, flags: number) => this.#access(lo >>> 0, hi >>> 0, flags),
         probe: (lo: number, hi: number, flags: number) => this.#probe(lo >>> 0, hi >>> 0, flags),
+        system: (number: number, record: number) => this.#system(number, record),
       },
       executeSlots: (lo, hi) => this.#tlb.lookup(0, TLB_EXECUTE, lo, hi),
     })

@@ -2,10 +2,20 @@ import { OP_CALL_CONTROL } from '@retrap/engine'
 import type { DecodedInstruction, Flow, InstructionFlow } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from '../form-context.ts'
-import { R_IMM, R_OP } from '../record.ts'
-import { CS, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state-layout.ts'
+import { R_IMM, R_OP, R_REG0 } from '../record.ts'
+import { CS, DS, ES, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state-layout.ts'
 
 const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/
+
+/** Instructions whose handlers units call, because the next instruction usually follows. */
+const CALLED_HANDLERS = /^(MOV|PUSH|POP|RDTSCP?|CPUID|RDMSR|RDRAND|RDSEED|XGETBV|VER[RW]|F?X(SAVE|RSTOR)[A-Z]*(64)?)$/
+
+/** Returns whether units call a handler: it loads no segment register whose rights they may assume. */
+export function isHandlerCalled({ u16 }: MachineMemory, mnemonic: string, record: number): boolean {
+  const register = u16[(record + R_REG0) >>> 1] as number
+  const isAssumed = [ES, DS].some((segment) => register === S_SEGMENTS + SEG_BYTES * segment)
+  return !isAssumed && CALLED_HANDLERS.test(mnemonic)
+}
 
 /** Returns how control leaves an instruction, and where to. */
 export function controlFlow(memory: MachineMemory, insn: DecodedInstruction<FormSource>): InstructionFlow {
@@ -24,7 +34,8 @@ export function controlFlow(memory: MachineMemory, insn: DecodedInstruction<Form
 
 function flowOf({ form, semantics }: FormSource, op: number): Flow {
   const { mnemonic, operands } = form
-  const { partial, compiled } = semantics
+  const { partial, compiled, far } = semantics
+  if (far === true) return 'far'
   if (partial === true) return compiled === true ? 'next' : 'leave'
   if (!CONTROL.test(mnemonic)) return op === OP_CALL_CONTROL ? 'leave' : 'next'
   if (mnemonic === 'RET') return 'return'

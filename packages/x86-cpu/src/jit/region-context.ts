@@ -5,14 +5,19 @@ import { SLOW_PROBE } from '../access-flags.ts'
 import type { FormSource } from '../form-context.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, ADDRESS_DISP64, R_ADDRESS, R_IMM, R_SEGMENT } from '../record.ts'
 import {
+  DS,
+  ES,
   FS,
+  MODE_64,
   SEG_BASE,
   SEG_BYTES,
   SEG_FLAT,
   SEG_RIGHTS,
   STATUS_FAULT,
   S_FAULT_VECTOR,
+  S_MODE,
   S_SEGMENTS,
+  S_TLB,
 } from '../state-layout.ts'
 import { flatOffset } from '../semantics/addressing.ts'
 import { Context } from '../semantics/context.ts'
@@ -25,6 +30,9 @@ import { hasFusedMultiplyAdd } from './fused.ts'
 import { fieldOf } from './region-builder.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import type { RegionFlags } from './region-flags.ts'
+
+/** Data segments whose rights units assume. */
+const ASSUMED_SEGMENTS: readonly number[] = [ES, DS]
 
 /** An instruction of a region: what the interpreter reads from its record is known. */
 export class RegionContext extends Context {
@@ -131,6 +139,20 @@ export class RegionContext extends Context {
 
   override jumpLinear(target: I64): void {
     this.#exits.jump(target)
+  }
+
+  override segmentLoaded(): void {
+    const { f, state } = this
+    const at = fieldOf(this.registerAddress(0))
+    const isLong = f.loadExpression('i32.load', state, S_MODE).known === MODE_64
+    if (isLong || !ASSUMED_SEGMENTS.some((segment) => at === S_SEGMENTS + SEG_BYTES * segment)) return
+    const rights = f.loadExpression('i32.load8_u', f.param(0, 'i32').get, at! + SEG_RIGHTS)
+    f.if(rights.ne(f.loadExpression('i32.load8_u', state, at! + SEG_RIGHTS)), () => this.#exits.retire())
+  }
+
+  override goOnInSet(): void {
+    const { f } = this
+    f.set(f.param(2, 'i32'), f.loadExpression('i32.load', f.param(0, 'i32').get, S_TLB))
   }
 
   override jumpInPage(): void {

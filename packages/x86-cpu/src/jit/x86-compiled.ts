@@ -11,7 +11,8 @@ import type { MachineMemory } from '@retrap/memory'
 import type { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FormSource } from '../form-context.ts'
 import { MODE_64, STATE_LAYOUT } from '../state-layout.ts'
-import { controlFlow } from './control-flow.ts'
+import type { SystemForm } from '../handler-path.ts'
+import { controlFlow, isHandlerCalled } from './control-flow.ts'
 import { RegionBuilder } from './region-builder.ts'
 import { importLibrary } from './unit-library.ts'
 import { X86Unit } from './x86-unit.ts'
@@ -25,10 +26,16 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<FormSource>
 
-  /** @param code - the interpreter, whose functions units call */
-  constructor(memory: MachineMemory, code: InterpreterCode<FormSource>) {
+  readonly #handlers: readonly SystemForm[]
+
+  /**
+   * @param code - the interpreter, whose functions units call
+   * @param handlers - what its host functions execute, by number
+   */
+  constructor(memory: MachineMemory, code: InterpreterCode<FormSource>, handlers: readonly SystemForm[]) {
     this.#memory = memory
     this.#code = code
+    this.#handlers = handlers
   }
 
   isWide(mode: number): boolean {
@@ -42,6 +49,10 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   isCalled({ semantics }: FormSource, bytes: number): boolean {
     // The interpreter calls the handler where the simple cases of a partial form do not suffice.
     return semantics.partial !== true && bytes > LONGEST_INLINE
+  }
+
+  isHostCalled(fn: number, record: number): boolean {
+    return isHandlerCalled(this.#memory, this.#handlers[fn]!.form.mnemonic, record)
   }
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {

@@ -142,13 +142,15 @@ export class X86Unit implements UnitSemantics<FormSource> {
     }
   }
 
-  #usesFlags({ record }: RegionInstruction<FormSource>): boolean {
+  #usesFlags({ record, flow }: RegionInstruction<FormSource>): boolean {
+    if (flow === 'host' || flow === 'far') return true
     return this.#memory.u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED
   }
 }
 
-/** Whether a form's function may read or write vector registers. */
+/** Whether the function that executes an instruction may read or write vector registers. */
 function usesVectors({ form }: RegionInstruction<FormSource>): boolean {
-  const { operands, mnemonic } = form!.form
+  if (form === undefined) return true
+  const { operands, mnemonic } = form.form
   return mnemonic.startsWith('V') || operands.some(({ kind }) => kind === 'xmm' || kind === 'vsib')
 }

@@ -35,6 +35,16 @@ export type Alignment = 'never' | 'legacy' | 'always'
 export abstract class Context extends FlagContext {
   /** Ends the instruction, retired, with control going to a linear address that has been checked. */
   abstract jumpLinear(target: I64): void
+  /** The segment register of operand 0 has been loaded, as the last thing that the instruction does. */
+  segmentLoaded(): void {
+    // Nothing is taken for granted of it.
+  }
+
+  /** Ends the instruction, retired: S_TLB and S_ACCESS_SET have changed, and the next one follows. */
+  goOnInSet(): void {
+    this.jumpLinear(this.let(this.nextLinear()))
+  }
+
   /** Ends the instruction, retired, at an offset of the current page, given times 4; `forward` if it is beyond this instruction. */
   abstract jumpInPage(offsetTimes4: I32, forward: boolean): void
 

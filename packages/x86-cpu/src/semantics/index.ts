@@ -9,6 +9,7 @@ import { fma } from './fma.ts'
 import { f16c } from './f16c.ts'
 import { flagControl } from './flag-control.ts'
 import { kernelEntry } from './kernel-entry.ts'
+import { interruptReturns } from './interrupt-return.ts'
 import { move } from './move.ts'
 import { multiplication } from './multiply.ts'
 import { sha } from './sha.ts'
@@ -32,6 +33,7 @@ export const instructionSemantics: SemanticsTable = {
   ...f16c,
   ...flagControl,
   ...fma,
+  ...interruptReturns,
   ...kernelEntry,
   ...move,
   ...multiplication,

@@ -218,6 +218,13 @@ export abstract class MemoryContext {
     this.f.if(distance.geU(0x1000), () => this.slow(ea, 1 | SLOW_PROBE))
   }
 
+  /** Machine address of `size` bytes that can be read; the handler has the instruction where the TLB does not know them. */
+  resident(ea: I64, size: number): I32 {
+    const { entry, distance } = this.probe(ea, 0, size, 0)
+    this.f.if(distance.gtU(0x1000 - size), () => this.useHandler())
+    return this.let(this.f.loadExpression('i32.load', entry, 8).add(distance.toI32()))
+  }
+
   /** Checks that `size` bytes at `ea` can be written, without writing: before the first of several writes. */
   probeWrite(ea: I64, size: number): void {
     const { distance } = this.probe(ea, TLB_WRITE_OFFSET, size, SLOW_WRITE)

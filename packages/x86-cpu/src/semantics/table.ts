@@ -12,8 +12,10 @@ export interface Semantics {
   readonly partial?: boolean
   /** It sets the flags in code that runs only sometimes; `changeFlags` with a condition does not count. */
   readonly conditionalFlags?: boolean
-  /** With `partial`: units may hold the simple cases, which go on to the next instruction in the same access mode. */
+  /** With `partial`: units may hold the simple cases, which go on to the next instruction. */
   readonly compiled?: boolean
+  /** With `partial`: the simple cases jump, perhaps to another privilege level. Units end with them. */
+  readonly far?: boolean
   /** With `partial`: the simple cases follow Intel's rules; AMD's processors always use the handler. */
   readonly intel?: boolean
 }

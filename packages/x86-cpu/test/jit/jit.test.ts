@@ -111,8 +111,9 @@ describe('pages that the TLB does not hold', () => {
   ])('are %s by a unit that fills it', (_, isWrite) => {
     const { plain, compiled } = both(touching(isWrite))
     expect(compiled.cpu.slowAccesses).toBeGreaterThanOrEqual(40_000)
-    // The loop was compiled, and again to fill the TLB. It would have been once more if that had not helped.
-    expect(compiled.engine.jitCounts?.units).toBe(2)
+    // The loop was compiled, and again to fill the TLB. It would have been once more if that had not helped. What is around
+    // it, with the write of CR3, is a unit of its own.
+    expect(compiled.engine.jitCounts?.units).toBe(3)
     for (let i = 0; i < 400; i++) {
       const at = DATA + 0x1008 * i
       expect(compiled.memory.u8.slice(at, at + 8)).toEqual(plain.memory.u8.slice(at, at + 8))

@@ -6,16 +6,18 @@
 ;; 1018 117 242
 ;; 101a 244
 (module
-  (type (;0;) (func (param i32 i32 i32) (result i32)))
-  (type (;1;) (func (param i32 i64 i64 i64) (result i32)))
-  (type (;2;) (func (param i32 i32 i64 i32) (result i64)))
-  (type (;3;) (func (param i32 i32 i32 i32) (result i32)))
-  (import "cpu" "flags" (func (;0;) (type 1)))
-  (import "cpu" "checkSegment" (func (;1;) (type 2)))
-  (import "cpu" "slowAccess" (func (;2;) (type 3)))
+  (type (;0;) (func (param i32 i32) (result i32)))
+  (type (;1;) (func (param i32 i32 i32) (result i32)))
+  (type (;2;) (func (param i32 i64 i64 i64) (result i32)))
+  (type (;3;) (func (param i32 i32 i64 i32) (result i64)))
+  (type (;4;) (func (param i32 i32 i32 i32) (result i32)))
+  (import "cpu" "system" (func (;0;) (type 0)))
+  (import "cpu" "flags" (func (;1;) (type 2)))
+  (import "cpu" "checkSegment" (func (;2;) (type 3)))
+  (import "cpu" "slowAccess" (func (;3;) (type 4)))
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
-  (func (;3;) (export "unit") (type 0)
+  (func (;4;) (export "unit") (type 1)
     (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i64 i64)
     local.get 0
     i32.load offset=188 align=1
@@ -352,7 +354,7 @@
       local.get 2
       local.get 37
       i32.load16_u offset=4 align=1
-      return_call_indirect (type 0)
+      return_call_indirect (type 1)
     end
     local.get 33
     i32.const 16

@@ -1,0 +1,88 @@
+import { I32 } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
+import { FORM_SIGNATURE } from '../dispatch-parts.ts'
+import { RECORD_BYTES } from '../record.ts'
+import { STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP } from '../status.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
+import { firstRecord } from './region.ts'
+import type { RegionInstruction } from './region.ts'
+import type { UnitChecks } from './unit-checks.ts'
+import type { UnitExits } from './unit-exits.ts'
+import type { UnitFrame } from './unit-frame.ts'
+
+/** Instructions of a unit that functions outside it execute: those of the interpreter, and the host's. */
+export class UnitCalls<Form> {
+  readonly #frame: UnitFrame<Form>
+  readonly #exits: UnitExits<Form>
+  readonly #checks: UnitChecks<Form>
+
+  constructor(frame: UnitFrame<Form>, exits: UnitExits<Form>, checks: UnitChecks<Form>) {
+    this.#frame = frame
+    this.#exits = exits
+    this.#checks = checks
+  }
+
+  /** Emits a call of the interpreter's function of a form. */
+  form(insn: RegionInstruction<Form>): void {
+    const { f, pending } = this.#frame
+    const { record } = insn
+    const status = this.#call(insn)
+    f.structuredIf(status, () => this.#exits.leave(status.add(UNIT_FAILED), insn, record, pending))
+    // What it has written may have been this region's code.
+    this.#checks.givenUp(insn, record + RECORD_BYTES, pending + 1)
+  }
+
+  /** Emits a call of the interpreter's function of a form that sets the program counter, and exits for where that is. */
+  far(insn: RegionInstruction<Form>): void {
+    const { f, pending } = this.#frame
+    const status = this.#call(insn)
+    this.#frame.reloadTlb()
+    f.structuredIf(status.eq(STATUS_JUMP), () => this.#follow(insn))
+    f.structuredIf(status.eq(STATUS_HANDLER), () => this.#exits.leave(UNIT_RESUME, insn, firstRecord(insn), pending))
+    this.#exits.leave(status.add(UNIT_FAILED), insn, insn.record, pending)
+  }
+
+  /** Emits a call of the host function that executes an instruction. */
+  host(insn: RegionInstruction<Form>): void {
+    const { f, state, layout, parts, semantics, budget, pending } = this.#frame
+    const { record, page } = insn
+    this.#frame.storeProgramCounter(insn.at)
+    f.store('i64.store', state, this.#frame.linear(page.delta), layout.pageBase)
+    f.store('i32.store', state, I32.of(page.page.slots), layout.slots)
+    f.store('i32.store', state, I32.of(record), layout.record)
+    // As the dispatch loop has it there, the current instruction is charged for.
+    const charged = pending + 1
+    f.store('i32.store', state, budget.get.sub(charged), layout.budget)
+    semantics.spill(insn)
+    const status = f.let(f.call(parts.system, I32.of(parts.entryOf(insn)), I32.of(record)) as I32)
+    semantics.reload(insn)
+    this.#frame.reloadTlb()
+    f.set(budget, f.loadExpression('i32.load', state, layout.budget).add(charged))
+    f.structuredIf(status, () => {
+      f.structuredIf(status.eq(STATUS_JUMP), () => this.#follow(insn))
+      const failed = status.add(UNIT_FAILED)
+      f.structuredIf(status.eq(STATUS_EXIT), () => this.#exits.leave(failed, insn, record, charged))
+      this.#exits.leave(failed, insn, record, pending)
+    })
+    this.#checks.givenUp(insn, record + RECORD_BYTES, charged)
+  }
+
+  /** Calls the function of a form. @returns its status */
+  #call(insn: RegionInstruction<Form>): I32 {
+    const { f, state, layout, parts, semantics, tlb } = this.#frame
+    f.store('i64.store', state, this.#frame.linear(insn.page.delta), layout.pageBase)
+    semantics.spill(insn)
+    const entry = I32.of(parts.entryOf(insn))
+    const record = I32.of(insn.record)
+    const status = f.let(f.callIndirect(FORM_SIGNATURE, parts.callType, entry, state, record, tlb) as I32)
+    semantics.reload(insn)
+    return status
+  }
+
+  /** Exits for the program counter, which an instruction has set that has retired. */
+  #follow(insn: RegionInstruction<Form>): void {
+    const { f, pending } = this.#frame
+    const target: I64 = f.let(this.#frame.linearProgramCounter())
+    this.#exits.leave(UNIT_JUMP, insn, insn.record, pending + 1, target)
+  }
+}

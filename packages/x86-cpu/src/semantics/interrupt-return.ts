@@ -1,0 +1,213 @@
+import { I32 } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
+import {
+  CS,
+  DS,
+  ES,
+  FLAGS_ARITHMETIC,
+  FLAG_AC,
+  FLAG_DF,
+  FLAG_ID,
+  FLAG_IF,
+  FLAG_IOPL,
+  FLAG_RF,
+  FS,
+  GS,
+  MODE_32,
+  MODE_64,
+  SEG_ATTRIBUTES,
+  SEG_BASE,
+  SEG_FLAT,
+  SEG_LIMIT,
+  SEG_RIGHTS,
+  SEG_SELECTOR,
+  SS,
+  S_CANONICAL_SHIFT,
+  S_CPL,
+  S_CR0,
+  S_DR,
+  S_EFER,
+  S_EFLAGS,
+  S_MODE,
+} from '../state-layout.ts'
+import {
+  ATTR_DB,
+  ATTR_DPL_SHIFT,
+  ATTR_G,
+  ATTR_L,
+  ATTR_P,
+  CR0_PE,
+  EFER_LMA,
+  FLAG_FIXED,
+  FLAT_CODE,
+  FLAT_STACK,
+  RSP,
+} from '../system/architecture.ts'
+import { S_NMI_BLOCKED } from '../system/system-state.ts'
+import { TLB_USER } from '../tlb-sets.ts'
+import type { Context } from './context.ts'
+import {
+  field,
+  requireExecuteMode,
+  requireNothingDue,
+  segmentAt,
+  setFlags,
+  setFlatCode,
+  supervisorSet,
+  useSet,
+} from './privilege.ts'
+import { attributesOf, dataSegmentSetter, descriptorReader, nullSegmentSetter } from './segment-registers.ts'
+import type { Semantics, SemanticsTable } from './table.ts'
+
+/**
+ * IRET from privilege level 0 to level 0 or 3, where code is flat and of the current size, and nothing else is due: no
+ * event, no trap, no task switch, no virtual-8086 mode. All other cases are in `system/interrupt-return.ts`.
+ */
+
+/** RFLAGS that are loaded here; images with others are the handler's. RF is dropped, as no instruction breakpoint is on. */
+const LOADED_FLAGS = FLAGS_ARITHMETIC | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_AC | FLAG_ID
+/** DR7: the enable bits of all breakpoints. */
+const DR7 = S_DR + 8 * 7
+const DR7_ENABLES = 0xff
+const DPL = 3 << ATTR_DPL_SHIFT
+/** A descriptor's base and limit where the segment is all of 4 GiB from 0: which bits, and what they are. */
+const EXTENT_MASK = 0xff0f_00ff_ffff_ffffn
+const WHOLE = 0x000f_0000_0000_ffffn
+
+function leaveIf(c: Context, condition: I32): void {
+  c.f.if(condition, () => c.useHandler())
+}
+
+/** The values of the frame on the stack, all in one page. */
+function readFrame(c: Context, size: number): (i: number) => I64 {
+  const { f } = c
+  const stack = c.let(size === 8 ? c.gprU(RSP, 8) : c.gprU(RSP, 4))
+  leaveIf(
+    c,
+    stack
+      .toI32()
+      .and(size - 1)
+      .ne(0),
+  )
+  const frame = c.resident(stack, 5 * size)
+  return (i) => c.let(f.loadExpression(size === 8 ? 'i64.load' : 'i64.load32_u', frame, i * size))
+}
+
+/** Checks the segment that is returned to: flat code of the current size, of the level that its selector says. */
+function checkCode(c: Context, selector: I32, size: number): void {
+  const descriptor = c.let(c.f.call(descriptorReader(c), c.state, selector) as I64)
+  const level = selector.and(3).shl(ATTR_DPL_SHIFT)
+  const isOther = attributesOf(descriptor).ne(level.or(FLAT_CODE | (size === 8 ? ATTR_L : ATTR_DB)))
+  leaveIf(c, isOther.or(descriptor.and(EXTENT_MASK).ne(WHOLE)))
+}
+
+/** Loads SS:RSP, from a data segment of the level that is returned to. */
+function loadStack(c: Context, selector: I32, pointer: I64, level: number): void {
+  const { f, state } = c
+  const segment = state.add(segmentAt(SS, 0))
+  const load = (): void => {
+    const descriptor = c.let(f.call(descriptorReader(c), state, selector) as I64)
+    // Its base and its limit may be any.
+    const isOther = attributesOf(descriptor)
+      .or(ATTR_G)
+      .ne(FLAT_STACK | (level << ATTR_DPL_SHIFT))
+    leaveIf(c, isOther.or(selector.and(3).ne(level)))
+    f.call(dataSegmentSetter(c), segment, selector, descriptor)
+  }
+  // A 64-bit kernel may have none.
+  if (c.form.size === 8 && level === 0) f.if(selector, load, () => f.call(nullSegmentSetter(c), segment, selector))
+  else load()
+  c.setGpr(RSP, c.form.size, pointer)
+}
+
+/** Data segments that level 3 may not see become null: here those that are null already, whose selectors are cleared. */
+function checkDataSegments(c: Context): void {
+  for (const segment of [ES, DS, FS, GS]) {
+    const attributes = c.let(field(c, segmentAt(segment, SEG_ATTRIBUTES)))
+    leaveIf(c, attributes.and(ATTR_P).ne(0).and(attributes.and(DPL).ne(DPL)))
+  }
+}
+
+function clearNullSelectors(c: Context): void {
+  const { f, state } = c
+  for (const segment of [ES, DS, FS, GS]) {
+    f.if(field(c, segmentAt(segment, SEG_ATTRIBUTES)).and(ATTR_P).eqz(), () => {
+      f.store('i32.store', state, I32.of(0), segmentAt(segment, SEG_SELECTOR))
+      f.store('i32.store', state, I32.of(0), segmentAt(segment, SEG_ATTRIBUTES))
+    })
+  }
+}
+
+/** The mode that an IRET of this size is executed in here. */
+function requireMode(c: Context, size: number): void {
+  if (size === 8) {
+    leaveIf(c, field(c, S_MODE).ne(MODE_64))
+    return
+  }
+  const isOther = field(c, S_MODE).ne(MODE_32).or(field(c, S_EFER).and(EFER_LMA)).or(field(c, S_CR0).and(CR0_PE).eqz())
+  const isMoved = field(c, segmentAt(CS, SEG_BASE)).or(field(c, segmentAt(CS, SEG_LIMIT)).ne(-1))
+  const isNarrow = c.f.loadExpression('i32.load8_u', c.state, segmentAt(SS, SEG_RIGHTS)).and(SEG_FLAT).eqz()
+  leaveIf(c, isOther.or(isMoved).or(isNarrow))
+}
+
+function interruptReturn(c: Context): void {
+  const { f, state } = c
+  const { size } = c.form
+  requireMode(c, size)
+  const before = field(c, S_EFLAGS).and(~(LOADED_FLAGS | FLAG_FIXED))
+  leaveIf(c, field(c, S_CPL).or(before).or(field(c, DR7).and(DR7_ENABLES)))
+  const value = readFrame(c, size)
+  const target = value(0)
+  const selector = c.let(value(1).toI32().and(0xffff))
+  const image = c.let(value(2).toI32())
+  requireNothingDue(c, image)
+  const level = c.let(selector.and(3))
+  leaveIf(
+    c,
+    image
+      .and(~(LOADED_FLAGS | FLAG_FIXED | FLAG_RF))
+      .ne(0)
+      .or(level.ne(0).and(level.ne(3))),
+  )
+  checkCode(c, selector, size)
+  if (size === 8) {
+    const shift = c.let(f.loadExpression('i64.load', state, S_CANONICAL_SHIFT))
+    leaveIf(c, target.shl(shift).shrS(shift).ne(target))
+  }
+  const set = f.local('i32')
+  f.if(
+    level,
+    () => {
+      // An alignment check needs each access to be looked at.
+      leaveIf(c, image.and(FLAG_AC))
+      checkDataSegments(c)
+      f.set(set, I32.of(TLB_USER))
+    },
+    () => f.set(set, supervisorSet(c, image)),
+  )
+  requireExecuteMode(c, set.get)
+  const enter = (to: 0 | 3): void => {
+    // IRETQ loads SS:RSP whatever the privilege level, others where it changes.
+    if (size === 8 || to === 3) {
+      loadStack(c, c.let(value(4).toI32().and(0xffff)), value(3), to)
+    } else c.setGpr(RSP, 4, c.gprU(RSP, 4).add(3 * size))
+    setFlatCode(c, to, selector, size === 8 ? ATTR_L : ATTR_DB)
+    f.store('i32.store', state, I32.of(to), S_CPL)
+  }
+  f.if(
+    level,
+    () => {
+      enter(3)
+      clearNullSelectors(c)
+    },
+    () => enter(0),
+  )
+  setFlags(c, image.and(LOADED_FLAGS))
+  f.store('i32.store', state, I32.of(0), S_NMI_BLOCKED)
+  useSet(c, set.get)
+  c.jumpLinear(target)
+}
+
+const semantics: Semantics = { partial: true, far: true, emit: interruptReturn }
+
+export const interruptReturns: SemanticsTable = { IRETD: semantics, IRETQ: semantics }

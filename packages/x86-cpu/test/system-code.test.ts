@@ -1,0 +1,288 @@
+// The usual cases of system instructions in generated code do what the handlers do: an instruction that is executed alone
+// is left to its handler.
+import { FLAT, descriptor } from '@retrap/guest-code'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { saveVcpu } from '../src/inspect.ts'
+import {
+  CS,
+  SEG_BASE,
+  SS,
+  STATUS_DONE,
+  S_CPL,
+  S_CR0,
+  S_CR2,
+  S_CR4,
+  S_DR,
+  S_EFLAGS,
+  S_MODE,
+  S_ACCESS_SET,
+  S_EXECUTE_MODES,
+  S_RIP,
+  S_SEGMENTS,
+  S_SHADOW,
+  S_SYSENTER_CS,
+  S_SYSENTER_EIP,
+  S_SYSENTER_ESP,
+  S_TLB,
+  TR,
+} from '../src/state-layout.ts'
+import { SLOW_IMPLICIT, SLOW_STACK } from '../src/access-flags.ts'
+import { setSegment } from '../src/system/segment-cache.ts'
+import type { System } from '../src/system/system.ts'
+import { S_NMI_BLOCKED } from '../src/system/system-state.ts'
+import { BareCpu, CODE, GDT, IDT, PAGE_TABLE, TSS, initialState } from './support/bare-cpu.ts'
+
+const SEED = 20_261_121
+/** Where far transfers lead, where handlers of exceptions are, and the stacks. */
+const TARGET = 0x3000
+const HANDLERS = 0x5000
+const STACK = 0x7_0000
+const OTHER_STACK = 0x6_8000
+const HLT = 0xf4
+/** The entry of the 2 MiB that hold the tables, and the first page of the stacks. */
+const LARGE_PAGE = 0x30_2008
+const STACK_PAGES = (STACK - 0x1_0000) >>> 12
+/** Memory that is written: stacks of 32 and of 16 bits. */
+const STACKS = [
+  [0, 0x1000],
+  [STACK - 0x1_0000, 0x1_2000],
+] as const
+const REAL_HANDLER = 0x8e00
+
+const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
+
+/** Selectors of the table that {@link writeTables} makes; index 5 is the one that each test puts something else into. */
+const OTHER = 5 << 3
+const SELECTORS = [0x08, 0x10, 0x1b, 0x23, 0, 1, 3, OTHER, OTHER | 3, 0x0b, 0x13, 0x18, 0x20, 0x0f, 0x30, 0x38, 0x3b]
+
+/** A state that instructions begin with. */
+interface Given {
+  readonly cpl: 0 | 3
+  readonly smap: boolean
+  readonly eflags: number
+  readonly interrupt: boolean
+  readonly shadow: number
+  readonly other: bigint
+  readonly selector: number
+  readonly frame: readonly [selector: number, image: number, pointer: number, stack: number, target: bigint]
+  readonly stack: number
+  /** Attributes of SS, but for its DPL. */
+  readonly stackAttributes: number
+  readonly sysenter: number
+  readonly rdx: number
+  /** Attributes of data segments: what is returned to may not see them. */
+  readonly data: number
+  readonly protection: boolean
+  readonly breakpoint: boolean
+}
+
+const often = <T>(usual: T, others: fc.Arbitrary<T>): fc.Arbitrary<T> =>
+  fc.oneof({ arbitrary: fc.constant(usual), weight: 8 }, { arbitrary: others, weight: 1 })
+const bits = (mask: number): fc.Arbitrary<number> => fc.nat(0xffff_ffff).map((word) => (word & mask) >>> 0)
+
+/** A descriptor that is odd in one respect, or in many. */
+const otherDescriptor = fc.oneof(
+  fc.constantFrom(FLAT.data, descriptor(0, 0xf_ffff, 0xf3, 0xc), descriptor(0x10, 0xffff, 0xf3, 4), 0n),
+  fc
+    .tuple(fc.constantFrom(0, 0x1234_5678), fc.constantFrom(0xf_ffff, 0x8_0000), fc.nat(255), fc.nat(15))
+    .map(([base, limit, access, flags]) => descriptor(base, limit, access, flags)),
+  fc.nat(15).map((type) => descriptor(0, 0xf_ffff, 0xf0 | type, 0xc)),
+)
+
+/** Kernel's and user's code segments, with the stack segments that go with them. */
+const PAIRS = fc.constantFrom([0x08, 0x10], [0x1b, 0x23], [0x1b, OTHER | 3], [OTHER | 3, 0x23], [0x08, 0])
+
+function given(long: boolean): fc.Arbitrary<Given> {
+  const selector = fc.constantFrom(...SELECTORS)
+  // RF, and all that IRET loads without a second look; then the others.
+  const image = fc.oneof(
+    { arbitrary: bits(0x24_3ed5 | 0x1_0000), weight: 4 },
+    { arbitrary: bits(0x3f_7fff), weight: 1 },
+  )
+  const target = often(BigInt(TARGET), long ? fc.constant(0x8000_0000_0000n) : fc.constant(0xffff_0000n))
+  const frame = fc
+    .tuple(
+      fc.oneof({ arbitrary: PAIRS, weight: 4 }, { arbitrary: fc.tuple(selector, selector), weight: 1 }),
+      image,
+      target,
+    )
+    .map(([[code, stack], flags, to]): Given['frame'] => [code!, flags & ~0x100, OTHER_STACK, stack!, to])
+  return fc.record({
+    cpl: often(0, fc.constant(3)),
+    smap: fc.boolean(),
+    eflags: often(2, bits(0x24_7ed5)),
+    interrupt: fc.boolean(),
+    shadow: often(0, fc.constantFrom(1, 2)),
+    other: otherDescriptor,
+    selector: fc.oneof(fc.constantFrom(0x10, 0x23, 0), selector),
+    frame,
+    stack: often(STACK + 0x40, fc.constantFrom(STACK + 8, STACK + 0x3d, STACK + 0x1000 - 12)),
+    stackAttributes: often(0xc093, fc.constantFrom(0x8093, 0xc091)),
+    sysenter: often(8, fc.constantFrom(0, 0x0b)),
+    rdx: fc.constantFrom(TARGET, TARGET + 1),
+    data: fc.constantFrom(0xc0f3, 0xc093, 0, 0xc09f, 0xc0fb),
+    protection: often(true, fc.constant(false)),
+    breakpoint: often(false, fc.constant(true)),
+  })
+}
+
+function writeTables(pc: BareCpu, long: boolean, other: bigint): void {
+  const code = long ? descriptor(0, 0xf_ffff, 0x9b, 0xa) : FLAT.code
+  const userCode = descriptor(0, 0xf_ffff, 0xfb, long ? 0xa : 0xc)
+  const userData = descriptor(0, 0xf_ffff, 0xf3, 0xc)
+  for (const [i, each] of [0n, code, FLAT.data, userCode, userData, other, 0n].entries()) pc.write64(GDT + 8 * i, each)
+  // All exceptions end the run, and show on the stack; level 3 has one of its own for them.
+  pc.load(HANDLERS, new Uint8Array(0x800).fill(HLT))
+  // Where vectors lead that are looked up as those of real mode.
+  pc.load(REAL_HANDLER, [HLT])
+  for (let vector = 0; vector < 32; vector++) {
+    if (long) pc.vector(vector, HANDLERS)
+    else pc.write64(IDT + 8 * vector, BigInt(HANDLERS) | (8n << 16n) | (0x8e00n << 32n))
+  }
+  pc.write64(TSS + 4, long ? BigInt(STACK - 0x4000) : BigInt(STACK - 0x4000) | (0x10n << 32n))
+}
+
+/** Puts a processor into a state in front of an instruction, with code and tables in its TLB. */
+function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
+  const { cpu } = pc
+  const long = pc.mode === 'long'
+  const s = systemOf(pc)
+  cpu.reset(true)
+  cpu.load(initialState(pc.mode))
+  writeTables(pc, long, state.other)
+  pc.load(CODE, [...code, HLT])
+  pc.load(TARGET, new Uint8Array(0x800).fill(HLT))
+  for (const [from, bytes] of STACKS) pc.load(from, new Uint8Array(bytes))
+  const size = long ? 8 : 4
+  const [selector, image, pointer, stack, target] = state.frame
+  for (const [i, value] of [target, selector, image, pointer, stack].entries()) {
+    pc.load(state.stack + i * size, [...new Uint8Array(new BigUint64Array([BigInt(value)]).buffer, 0, size)])
+  }
+  setSegment(s, TR, 0x28, TSS, 0, 0x67, 0x8b)
+  for (const segment of [0, 3, 4, 5]) setSegment(s, segment, segment, 0, 0, 0xffff_ffff, state.data)
+  setSegment(s, CS, 8 | state.cpl, 0, 0, 0xffff_ffff, (long ? 0xa09b : 0xc09b) | (state.cpl << 5))
+  setSegment(s, SS, 0x10 | state.cpl, 0, 0, 0xffff_ffff, state.stackAttributes | (state.cpl << 5))
+  s.set(S_CR4, s.get(S_CR4) | (state.smap ? 1 << 21 : 0))
+  if (!state.protection && !long) s.set(S_CR0, s.get(S_CR0) & ~1)
+  s.set(S_CR2, 0x1234_5678)
+  s.set(S_DR + 8 * 7, state.breakpoint ? 0x401 : 0x400)
+  s.set(S_SYSENTER_CS, state.sysenter)
+  s.set64(S_SYSENTER_ESP, OTHER_STACK, 0)
+  s.set64(S_SYSENTER_EIP, TARGET, 0)
+  s.set(S_EFLAGS, state.eflags | 2)
+  cpu.setRflags(state.eflags | 2)
+  s.set(S_SHADOW, state.shadow)
+  s.set(S_NMI_BLOCKED, 1)
+  pc.setRegister('rax', state.selector)
+  pc.setRegister('rcx', OTHER_STACK)
+  pc.setRegister('rdx', state.rdx)
+  pc.setRegister('rsp', state.stack)
+  // Under SMAP the kernel's data are no user's.
+  if (long) {
+    pc.write64(LARGE_PAGE, BigInt(0x20_0000 | 0x83))
+    for (let page = STACK_PAGES; page < STACK_PAGES + 0x12; page++) {
+      const isUsers = state.cpl === 3 && page >= STACK >>> 12 ? 4 : 0
+      pc.write64(PAGE_TABLE + 8 * page, BigInt((page << 12) | 3 | isUsers))
+    }
+  }
+  pc.host.controlChanged()
+  cpu.flushTlb(true)
+  cpu.modeChanged()
+  for (let set = 0; set < 3; set++) cpu.u8[S_EXECUTE_MODES + set] = s.get(S_MODE)
+  if (state.interrupt) pc.interrupt(0x20)
+  for (const [at, flags] of [
+    [GDT, SLOW_IMPLICIT],
+    [state.stack, SLOW_STACK],
+  ] as const) {
+    expect(s.cpu.access(at, 0, 4 | flags)).toBe(STATUS_DONE)
+  }
+}
+
+/** The words of memory that are not zero. */
+function words(pc: BareCpu, from: number, bytes: number): readonly string[] {
+  const found: string[] = []
+  for (let at = from; at < from + bytes; at += 4) {
+    const word = pc.memory.u32[(pc.host.ramMa + at) >>> 2] as number
+    if (word !== 0) found.push(`${at.toString(16)}: ${word.toString(16)}`)
+  }
+  return found
+}
+
+/** All that an instruction may change. */
+function outcome(pc: BareCpu): object {
+  const { u32, state } = pc.cpu
+  return {
+    saved: saveVcpu(pc.cpu),
+    segments: [...u32.slice(S_SEGMENTS >>> 2, (S_SEGMENTS + 0x140) >>> 2)],
+    level: [u32[S_CPL >>> 2], u32[S_MODE >>> 2], u32[S_ACCESS_SET >>> 2], u32[S_TLB >>> 2]! - state],
+    stacks: STACKS.map(([from, bytes]) => words(pc, from, bytes)),
+  }
+}
+
+/** Runs to HLT, or to a shutdown. @param alone - each instruction by itself @returns instructions that have retired */
+function run(pc: BareCpu, alone: boolean): number {
+  const { retired } = pc.cpu
+  for (let i = 0; i < 20; i++) {
+    const { reason } = alone ? pc.step() : pc.run(1)
+    if (reason === 'hlt' || reason === 'shutdown') return pc.cpu.retired - retired
+  }
+  throw new Error(`no HLT: at ${pc.cpu.read64(S_RIP).toString(16)} of ${systemOf(pc).segmentField(CS, SEG_BASE)}`)
+}
+
+const LONG: Readonly<Record<string, readonly number[]>> = {
+  IRETQ: [0x48, 0xcf],
+  'MOV FS, AX': [0x8e, 0xe0],
+  'MOV DS, EAX': [0x8e, 0xd8],
+  'MOV RAX, GS': [0x48, 0x8c, 0xe8],
+  'PUSH FS': [0x0f, 0xa0],
+  'POP GS': [0x0f, 0xa9],
+  'MOV RAX, CR2': [0x0f, 0x20, 0xd0],
+  'MOV RAX, CR8': [0x44, 0x0f, 0x20, 0xc0],
+  'MOV RAX, DR7': [0x0f, 0x21, 0xf8],
+}
+const PROTECTED: Readonly<Record<string, readonly number[]>> = {
+  IRETD: [0xcf],
+  SYSENTER: [0x0f, 0x34],
+  SYSEXIT: [0x0f, 0x35],
+  CLAC: [0x0f, 0x01, 0xca],
+  STAC: [0x0f, 0x01, 0xcb],
+  'MOV ES, AX': [0x8e, 0xc0],
+  'MOV SS, AX': [0x8e, 0xd0],
+  'MOV GS, AX': [0x8e, 0xe8],
+  'MOV EAX, DS': [0x8c, 0xd8],
+  'MOV AX, SS': [0x66, 0x8c, 0xd0],
+  'PUSH DS': [0x1e],
+  'PUSH GS, 16 bits': [0x66, 0x0f, 0xa8],
+  'POP ES': [0x07],
+  'POP FS, 16 bits': [0x66, 0x0f, 0xa1],
+  'POP SS': [0x17],
+  'MOV EAX, CR0': [0x0f, 0x20, 0xc0],
+}
+/** Their handlers have them always. */
+const HANDLED = /CR8|DR7|SS, AX|POP SS/
+
+describe.each([
+  ['long', LONG],
+  ['protected', PROTECTED],
+] as const)(`%s mode, in generated code and by handlers (seed ${SEED})`, (mode, instructions) => {
+  test.each(Object.entries(instructions))('%s', (name, code) => {
+    const [generated, reference] = [new BareCpu({ mode, jit: false }), new BareCpu({ mode, jit: false })]
+    let quick = 0
+    fc.assert(
+      fc.property(given(mode === 'long'), (state) => {
+        prepare(reference, code, state)
+        prepare(generated, code, state)
+        const before = generated.cpu.counts.systemCalls - reference.cpu.counts.systemCalls
+        const retired = run(reference, true)
+        expect(run(generated, false)).toBe(retired)
+        if (generated.cpu.counts.systemCalls - reference.cpu.counts.systemCalls < before) quick++
+        expect(outcome(generated)).toEqual(outcome(reference))
+      }),
+      { seed: SEED, numRuns: 600 },
+    )
+    // The usual states need no handler. An interrupt may come before the instruction.
+    if (HANDLED.test(name)) expect(quick).toBeLessThan(30)
+    else expect(quick).toBeGreaterThan(40)
+  })
+})
