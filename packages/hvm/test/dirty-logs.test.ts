@@ -1,7 +1,7 @@
 /** RAM that is logged as it is written, whoever writes it. */
 import { defineDevice, type DeviceDma } from '@retrap/device'
 import { P2mEntry, P2mType } from '@retrap/p2m'
-import { type Assembler, al, cr0, cr3, dword, eax, esp, imm32 } from '@retrap/x86-assembler'
+import { type Assembler, al, cr0, cr3, dword, eax, ecx, esp, imm32 } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
@@ -47,6 +47,28 @@ test('a vCPU’s stores are made, and mark their frames; its reads mark nothing'
   expect(guest.read32(0x6_3ffe)).toBe(0x5678)
   expect(dirty()).toEqual([1, 3, 4, 6])
   expect(dirty()).toEqual([])
+})
+
+test('a store into a logged frame costs no translation of another page', async () => {
+  const rounds = 1000
+  const { guest, dirty } = logged((asm) => {
+    // Six logged frames, of which each is written once and read often, and one that is not logged.
+    asm.mov(ecx, rounds)
+    const again = asm.here()
+    for (let i = 0; i < 6; i++) asm.mov(eax, dword(0x6_0000 + 0x1000 * i))
+    asm.inc(dword(0x9000)).dec(ecx).jne(again)
+    for (let i = 0; i < 6; i++) {
+      asm.mov(dword(0x6_0000 + 0x1000 * i), eax)
+      for (let j = 0; j < 6; j++) asm.mov(eax, dword(0x6_0000 + 0x1000 * j))
+      asm.inc(dword(0x9000))
+    }
+  })
+  const [vcpu] = guest.domain.vcpus
+  const before = vcpu!.counts.walks
+  expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+  expect(dirty()).toEqual([0, 1, 2, 3, 4, 5])
+  // Code and the counter, a read and a write of each frame, and what is looked at once more on the way.
+  expect(vcpu!.counts.walks - before).toBeLessThan(24)
 })
 
 test('accessed and dirty bits of tables that are logged are writes too', async () => {

@@ -27,8 +27,9 @@ export type ReleaseListener = (gfn: number, mfn: number, order: number) => void
  * Called when the translation of guest frames has changed in any way.
  *
  * @param lost - `P2M_` bits of the rights that some of them had and do not have now
+ * @param kept - the same machine frames are there as before: translations that were cached still hold, but for `lost`
  */
-export type ChangeListener = (gfn: number, count: number, lost: number) => void
+export type ChangeListener = (gfn: number, count: number, lost: number, kept: boolean) => void
 
 /** Under what was there is special, and would have to be unmapped by its own call. */
 export const OVER_NOTHING_SPECIAL: number = KIND_FOREIGN | KIND_DEVICE
@@ -278,7 +279,7 @@ export class MapCore implements EntryPublisher {
     this.publish(ma, lo, hi)
     this.control.raiseChanges()
     // TLBs first: whoever hears of a release may give the frame to somebody else.
-    for (const listener of this.changes) listener(gfn, size, lost)
+    for (const listener of this.changes) listener(gfn, size, lost, sameFrame)
     const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn - gfn : NaN
     this.#leave(oldLo, oldHi, level, gfn, kept, sameFrame)
     if (format.isTable(oldLo, oldHi, level)) table.free(tableOf(oldLo), level - 1)
@@ -349,7 +350,7 @@ export class MapCore implements EntryPublisher {
     for (const { gfn, order, lo, hi } of removals) {
       const level = order / 9 + 1
       const lost = this.changes.length === 0 ? 0 : table.rightsBelow(lo, hi, level)
-      for (const listener of this.changes) listener(gfn, 2 ** order, lost)
+      for (const listener of this.changes) listener(gfn, 2 ** order, lost, false)
       this.#leave(lo, hi, level, gfn, NaN, false)
       if (this.format.isTable(lo, hi, level)) table.free(tableOf(lo), level - 1)
     }

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FrameCounts, INVALID_MFN, P2m, P2mError, P2mType } from '../src/index.ts'
 
-const { RAM_RW, RAM_RO, MMIO_DM } = P2mType
+const { RAM_RW, RAM_RO, RAM_LOGDIRTY, MMIO_DM } = P2mType
 let memory: MachineMemory
 let counts: FrameCounts
 let p2m: P2m
@@ -187,15 +187,29 @@ describe('one writer at a time', () => {
 
 describe('who is told what a change takes away', () => {
   test.each([
-    { change: 'a write right', act: () => p2m.setType(0x200, 1, RAM_RO), lost: 2 },
-    { change: 'everything', act: () => p2m.remove(0x200, mfnOf(0x200)), lost: 7 },
-    { change: 'nothing, but the frame', act: () => p2m.populate(0x200, 1), lost: 0 },
-    { change: 'a part of 2 MiB of small leaves', act: () => p2m.insert(0x200, INVALID_MFN, 9, MMIO_DM), lost: 7 },
-  ])('$change', ({ act, lost }) => {
+    { change: 'a write right', act: () => p2m.setType(0x200, 1, RAM_RO), lost: 2, kept: true },
+    { change: 'everything', act: () => p2m.remove(0x200, mfnOf(0x200)), lost: 7, kept: false },
+    { change: 'nothing, but the frame', act: () => p2m.populate(0x200, 1), lost: 0, kept: false },
+    {
+      change: 'a part of 2 MiB of small leaves',
+      act: () => p2m.insert(0x200, INVALID_MFN, 9, MMIO_DM),
+      lost: 7,
+      kept: false,
+    },
+  ])('$change', ({ act, lost, kept }) => {
     p2m.populate(0x200, 2)
-    const seen: number[] = []
-    p2m.onChange((_gfn, _count, rights) => seen.push(rights))
+    const seen: unknown[] = []
+    p2m.onChange((_gfn, _count, rights, same) => seen.push([rights, same]))
     act()
-    expect(seen).toEqual([lost])
+    expect(seen).toEqual([[lost, kept]])
+  })
+
+  test('a right that is given back: nothing is lost, and the frame stays', () => {
+    p2m.populate(0x200, 2)
+    p2m.setType(0x200, 1, RAM_LOGDIRTY)
+    const seen: unknown[] = []
+    p2m.onChange((gfn, count, rights, same) => seen.push([gfn, count, rights, same]))
+    p2m.setType(0x200, 1, RAM_RW)
+    expect(seen).toEqual([[0x200, 1, 0, true]])
   })
 })
