@@ -3,13 +3,9 @@
 // processor time of all threads in the guest's loops and awaits, else the time of day; the best of several rounds.
 // Ratios are speed against speed: more than 1 is faster than the peer. With `--jit` the guest's loops also run with hot
 // code compiled, in turn with the same PC without: names of those lines end with -jit.
-import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/guest-code'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Session } from 'node:inspector/promises'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { defineDevice, type DeviceModel } from '@retrap/device'
@@ -28,21 +24,13 @@ import {
 import { startDeviceWorker } from '@retrap/ioreq/node'
 import { createPc, type PcOptions } from '@retrap/machine'
 import { threadsTime } from '@retrap/tooling/processor-time'
-import { Assembler, al, dword, dx, eax, ecx, imm8 } from '@retrap/x86-assembler'
+import { al, dword, eax, imm8 } from '@retrap/x86-assembler'
 import { V86 } from 'v86'
+import { ACCESSES, buildImage, COM1, ROUNDS, Stopwatch, runQemu, type Loop } from './guest-loops.ts'
 
-const COM1 = 0x3f8
 /** QEMU's debug console answers reads here, and v86 and we make a device that does. */
 const PORT = 0xe9
-const ACCESSES = 1_000_000
-const ROUNDS = 4
 const PASSES = 3
-
-interface Loop {
-  readonly name: string
-  readonly what: string
-  readonly access: (asm: Assembler) => void
-}
 
 const LOOPS: readonly Loop[] = [
   { name: 'loop', what: 'nothing but the loop', access: () => undefined },
@@ -79,58 +67,6 @@ const WORKER_LOOPS: readonly Loop[] = [
   },
 ]
 
-/** A firmware image: flat protected mode, then each loop several times, with a mark on COM1 before and after. */
-function buildImage(loops: readonly Loop[] = LOOPS, accesses: number = ACCESSES, rounds: number = ROUNDS): Uint8Array {
-  const asm = new Assembler({ bits: 16, address: FIRMWARE_BASE })
-  const halt = asm.label('halt')
-  enterFlat(asm, 0x18_0000)
-  const say = (code: number): void => void asm.mov(dx, COM1).mov(al, code).out(dx, al)
-  for (let round = 0; round < rounds; round++) {
-    for (const [i, { access }] of loops.entries()) {
-      const loop = asm.label(`loop ${i} ${round}`)
-      say(97 + i)
-      asm.mov(ecx, accesses).bind(loop)
-      access(asm)
-      asm.dec(ecx).jne(loop)
-      say(65 + i)
-    }
-  }
-  asm.bind(halt).hlt().jmp(halt)
-  endFirmware(asm)
-  return asm.assemble().bytes
-}
-
-/** Notes when each mark arrives; `best` has nanoseconds an access, by loop. */
-class Stopwatch {
-  readonly best: number[]
-  readonly #accesses: number
-  #started = 0
-  #marks = 0
-  readonly done: Promise<void>
-  #finish: () => void = () => undefined
-
-  readonly #clock: () => number
-  readonly #rounds: number
-
-  /** @param clock - nanoseconds of processor time: what else the host does is not counted */
-  constructor(clock: () => number, loops: number = LOOPS.length, accesses: number = ACCESSES, rounds: number = ROUNDS) {
-    this.#clock = clock
-    this.#rounds = rounds
-    this.#accesses = accesses
-    this.best = new Array<number>(loops).fill(Infinity)
-    this.done = new Promise((resolve) => (this.#finish = resolve))
-  }
-
-  byte(value: number): void {
-    if (value >= 97) this.#started = this.#clock()
-    else {
-      const ns = (this.#clock() - this.#started) / this.#accesses
-      this.best[value - 65] = Math.min(this.best[value - 65] ?? Infinity, ns)
-    }
-    if (++this.#marks === 2 * this.#rounds * this.best.length) this.#finish()
-  }
-}
-
 /** Run the guest's loops with hot code compiled as well. */
 let withJit = false
 
@@ -152,7 +88,7 @@ function stopwatchDevice(watch: Stopwatch): DeviceModel {
 
 async function runRetrap(
   image: Uint8Array,
-  watch = new Stopwatch(threadsTime),
+  watch = new Stopwatch(threadsTime, LOOPS.length),
   options: Pick<PcOptions, 'deviceServers' | 'jit'> = {},
 ): Promise<readonly number[]> {
   const ranges = { ports: { base: ASYNC_PORT, size: 1 }, mmio: { base: ASYNC_BASE, size: 16 } }
@@ -176,7 +112,7 @@ interface V86Inside {
 }
 
 async function runV86(image: Uint8Array): Promise<readonly number[]> {
-  const watch = new Stopwatch(threadsTime)
+  const watch = new Stopwatch(threadsTime, LOOPS.length)
   const emulator = new V86({
     wasm_path: fileURLToPath(import.meta.resolve('v86').replace('libv86.mjs', 'v86.wasm')),
     bios: { buffer: image.slice().buffer },
@@ -194,30 +130,6 @@ async function runV86(image: Uint8Array): Promise<readonly number[]> {
   return watch.best
 }
 
-async function runQemu(image: Uint8Array): Promise<readonly number[] | null> {
-  const folder = await mkdtemp(join(tmpdir(), 'retrap-io-'))
-  try {
-    const file = join(folder, 'image')
-    await writeFile(file, image)
-    const console_ = ['-chardev', 'null,id=nowhere', '-device', 'isa-debugcon,chardev=nowhere']
-    const machine = ['-accel', 'tcg', '-m', '32', '-display', 'none', '-monitor', 'none', '-serial', 'stdio']
-    const qemu = spawn('qemu-system-x86_64', [...machine, ...console_, '-bios', file], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    const watch = new Stopwatch(() => threadsTime(qemu.pid))
-    qemu.stdout.on('data', (bytes: Uint8Array) => {
-      for (const byte of bytes) watch.byte(byte)
-    })
-    const failed = once(qemu, 'error').then(() => 'failed')
-    const how = await Promise.race([watch.done, failed])
-    if (how === 'failed') return null
-    qemu.kill('SIGKILL')
-    return watch.best
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-}
-
 async function guestLoops(image: Uint8Array): Promise<void> {
   const ours = LOOPS.map(() => Infinity)
   const compiled = ours.slice()
@@ -230,7 +142,7 @@ async function guestLoops(image: Uint8Array): Promise<void> {
     keep(ours, await runRetrap(image))
     if (withJit) keep(compiled, await runRetrap(image, undefined, { jit: true }))
     keep(v86, await runV86(image))
-    const times = qemu && (await runQemu(image))
+    const times = qemu && (await runQemu(image, (clock_) => new Stopwatch(clock_, LOOPS.length)))
     if (times === null) qemu = null
     else keep(qemu!, times)
   }
@@ -411,7 +323,7 @@ async function allocation(): Promise<void> {
 }
 
 const GROUPS: Readonly<Record<string, () => Promise<void>>> = {
-  guest: () => guestLoops(buildImage()),
+  guest: () => guestLoops(buildImage(LOOPS)),
   worker: workerRoundTrip,
   async: asyncInProcess,
   allocation,

@@ -46,6 +46,8 @@ export interface PcOptions {
    * in this thread either way.
    */
   readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
+  /** Room for memory that device models own, such as a frame buffer, in bytes; default 0, which leaves about 4 MiB. */
+  readonly deviceMemoryBytes?: number | undefined
   /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
   readonly deviceServers?: readonly StartDeviceServer[] | undefined
   /** What a device model that fails leads to: the machine's end (default), or its own. */
@@ -139,6 +141,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     expected: "'inline', 'deferred' or a function that starts a server",
     accepts: (value) => value === 'inline' || value === 'deferred' || typeof value === 'function',
   },
+  deviceMemoryBytes: wholeFrom(0, 2 ** 32),
   deviceServers: arrayOf('functions that start a server', (value) => typeof value === 'function'),
   devicePolicy: oneOf('crash', 'detach'),
   deviceDeadlineMs: {

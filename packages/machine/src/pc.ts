@@ -82,7 +82,12 @@ export class Pc {
     const firmwareBytes = options.firmware?.length ?? 0
     const codeCacheBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
     const overhead =
-      FIXED_OVERHEAD + cpus * VCPU_OVERHEAD + codeCacheBytes + firmwareBytes + options.memoryBytes / FRAME_RECORD_SHARE
+      FIXED_OVERHEAD +
+      cpus * VCPU_OVERHEAD +
+      codeCacheBytes +
+      firmwareBytes +
+      (options.deviceMemoryBytes ?? 0) +
+      options.memoryBytes / FRAME_RECORD_SHARE
     this.memory = MachineMemory.create({
       bytes: roundToLargePage(options.memoryBytes) + overhead,
       shared: options.sharedMemory ?? false,

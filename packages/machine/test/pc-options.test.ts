@@ -1,3 +1,4 @@
+import { defineDevice } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { createPc, MachineError, type PcOptions } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -35,6 +36,7 @@ describe('an option of the wrong kind is refused, with its name, its value and w
     ['cpu an object: name undefined: expected text', { cpu: {} }],
     ['2 CPUs of pentium,-apic: without apic expected 1', { cpu: 'pentium,-apic', cpus: 2 }],
     ['vapic 1: expected true, false or { rom: Uint8Array }', { vapic: 1 }],
+    ['deviceMemoryBytes -1: expected a whole number from 0', { deviceMemoryBytes: -1 }],
     ["'4' CPUs: expected", { cpus: '4' }],
     ['both a kernel and firmware were given', { firmware: new Uint8Array(65_536) }],
   ])('%s', async (message, wrong) => {
@@ -52,3 +54,20 @@ describe('an option of the wrong kind is refused, with its name, its value and w
     await expect(making).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_/) })
   })
 })
+
+test.each([
+  { deviceMemoryBytes: undefined, fits: false },
+  { deviceMemoryBytes: 8 << 20, fits: true },
+])(
+  'a model of 8 MiB of memory with deviceMemoryBytes $deviceMemoryBytes: $fits',
+  async ({ deviceMemoryBytes, fits }) => {
+    const screen = defineDevice({
+      name: 'screen',
+      stateless: true,
+      attach: (context) => void context.mapMemory(0xe000_0000, context.ownMemory({ name: 'vram', bytes: 8 << 20 })),
+    })
+    const making = createPc({ ...SMALL, deviceMemoryBytes, devices: [screen] })
+    if (fits) (await making).close()
+    else await expect(making).rejects.toMatchObject({ code: 'ERR_NO_SPACE' })
+  },
+)
