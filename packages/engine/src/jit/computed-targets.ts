@@ -1,11 +1,14 @@
 import type { MachineMemory } from '@retrap/memory'
 import { MISSED_BRANCHES, MISSED_BRANCHES_AT, MISSED_BRANCH_BYTES } from '../hot-counters.ts'
+import { BoundedMap } from './bounded-map.ts'
 import type { RegionBlock } from './region.ts'
 import type { ComputedBranch, LinearPage, LiveUnit } from './unit.ts'
 
 /** Targets that a branch to a computed address is compared with; fewer of a return, which callers have in their units. */
 const MOST_TARGETS = 48
 const MOST_RETURN_TARGETS = 4
+/** Branches whose targets are remembered. */
+const MOST_BRANCHES = 16_384
 /** Farther targets of computed branches are not made part of a unit. */
 const FARTHEST_TARGET = 1 << 24
 
@@ -24,7 +27,7 @@ export class ComputedTargets {
   readonly #memory: MachineMemory
   readonly #countersAt: number
   /** By record: distances from the beginnings of their pages. */
-  readonly #targets = new Map<number, readonly number[]>()
+  readonly #targets = new BoundedMap<number, readonly number[]>(MOST_BRANCHES)
 
   /** @param countersAt - machine address of the counters of hot code */
   constructor(memory: MachineMemory, countersAt: number) {

@@ -3,12 +3,20 @@ import type { CompiledCode } from './compiled-code.ts'
 /** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, kernels' paths cost more to compile than they give back. */
 export const JIT_THRESHOLD = 100_000
 
+/** Default of {@link JitOptions.codeBytes}: 16 MiB. A host needs several times as much memory for what it makes of them. */
+export const JIT_CODE_BYTES: number = 16 << 20
+
 /** How hot code is compiled. */
 export interface JitOptions {
   /** Branches to a place, from 1, after which the code there is compiled; default {@link JIT_THRESHOLD}. */
   readonly threshold?: number
   /** Guest instructions that code must have, from 1; default 3. Less is not worth entering. */
   readonly fewestInstructions?: number
+  /**
+   * Bytes of WebAssembly modules that are kept, from 1; default {@link JIT_CODE_BYTES}. Beyond them, the code that has been
+   * entered longest ago is given up.
+   */
+  readonly codeBytes?: number
   /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
   readonly onCode?: (code: CompiledCode) => void
 }
@@ -19,9 +27,13 @@ export interface JitCounts {
   units: number
   /** Units in use, as far as is known: those whose code has been written are noticed later. */
   live: number
-  /** Guest instructions in them. */
+  /** Bytes of the modules of the units in use. */
+  liveBytes: number
+  /** Units given up because there were more than {@link JitOptions.codeBytes}. */
+  evictions: number
+  /** Guest instructions in all units that were compiled. */
   instructions: number
-  /** Bytes of WebAssembly modules. */
+  /** Bytes of the WebAssembly modules of all units that were compiled. */
   bytes: number
   /** Milliseconds that compiling took. */
   milliseconds: number

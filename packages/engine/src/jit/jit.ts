@@ -10,7 +10,7 @@ import { compiledInstructions } from './compiled-code.ts'
 import { ComputedTargets, computedBranches } from './computed-targets.ts'
 import { findRegion } from './find-region.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
-import { JIT_THRESHOLD } from './jit-options.ts'
+import { JIT_CODE_BYTES, JIT_THRESHOLD } from './jit-options.ts'
 import type { JitCounts, JitOptions } from './jit-options.ts'
 import { firstRecord } from './region.ts'
 import type { Region } from './region.ts'
@@ -24,8 +24,7 @@ const LATER = 1 << 24
 const NOTHING = 0
 /** Fraction of the threshold after which a computed branch that leads out of its unit is looked at. */
 const MISS_FRACTION = 20
-/** Default of {@link JitOptions.fewestInstructions}. */
-const FEWEST_INSTRUCTIONS = 3
+const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 3, codeBytes: JIT_CODE_BYTES }
 /** Instructions of a unit up to which it is made part of others that lead to it. */
 const LARGEST_COPIED = 80
 
@@ -39,6 +38,9 @@ const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'targetCount' | 'deltas' | 'rec
   records: [],
   witnesses: new Map(),
 }
+
+/** A `WebAssembly.Module`, and the count of its bytes. */
+type CompiledModule = Pick<LiveUnit, 'module' | 'bytes'>
 
 /** What a {@link Jit} works with. */
 export interface JitParts<Form> {
@@ -68,6 +70,8 @@ export class Jit<Form> {
   readonly counts: JitCounts = {
     units: 0,
     live: 0,
+    liveBytes: 0,
+    evictions: 0,
     instructions: 0,
     bytes: 0,
     milliseconds: 0,
@@ -79,7 +83,7 @@ export class Jit<Form> {
   constructor(parts: JitParts<Form>, options: JitOptions = {}) {
     const { memory, code, instructionSet, countersAt } = parts
     this.#parts = parts
-    this.#options = { threshold: JIT_THRESHOLD, fewestInstructions: FEWEST_INSTRUCTIONS, ...options }
+    this.#options = { ...DEFAULTS, ...options }
     this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt)
     this.#units = new Units(memory, code.tableEntries)
     this.#targets = new ComputedTargets(memory, countersAt)
@@ -159,11 +163,11 @@ export class Jit<Form> {
 
   /** The record by which a place is to be executed; {@link NOTHING} where it is no region. */
   #enter(place: Place, record: number, runner: UnitRunner): number {
-    const { u16, u32 } = this.#memory
+    const { u32 } = this.#memory
     const { page, offset } = place
     // A unit for the place may be there, which what leads here did not know.
     const current = u32[(page.slots >>> 2) + offset] as number
-    if (current !== record) return current !== 0 && u16[(current + R_OP) >>> 1] === OP_UNIT ? current : record
+    if (current !== record) return current === 0 ? record : current
     this.#sweep()
     if (this.#backOff.isToWait(page.frame)) return record
     const region = this.#find(place, runner)
@@ -181,7 +185,7 @@ export class Jit<Form> {
     this.#backOff.clear()
     this.#targets.clear()
     this.#compiler.sites.clear()
-    this.counts.live = 0
+    this.#countLive()
   }
 
   /** Finds the region that begins at a place. */
@@ -258,8 +262,11 @@ export class Jit<Form> {
       pages.filter((each) => !unit.pages.includes(each)),
     )
     unit.pages = [...new Set([...unit.pages, ...pages])]
-    unit.module = this.#compile(region, runner, { lo, hi, page: page!, offset: unit.offset }, unit.record, unit.entry)
+    const place = { lo, hi, page: page!, offset: unit.offset }
+    const { module, bytes } = this.#compile(region, runner, place, unit.record, unit.entry)
+    this.#units.replace(unit, module, bytes)
     this.#describe(unit, region)
+    this.#keepWithinBudget(unit)
   }
 
   // ---------------------------------------------------------------- units
@@ -285,28 +292,49 @@ export class Jit<Form> {
       for (const [frame, record] of witnesses) if ((u16[(record + R_OP) >>> 1]! & OP_DEAD) !== 0) written.add(frame)
     }
     for (const frame of written) this.#backOff.noteDeath(frame)
+    this.#countLive()
+  }
+
+  #countLive(): void {
     this.counts.live = this.#units.count
+    this.counts.liveBytes = this.#units.bytes
+  }
+
+  /** Gives up a unit that has not been entered for long. @returns false where there is none but `kept` */
+  #evict(kept?: LiveUnit): boolean {
+    const unit = this.#units.evict(kept)
+    if (unit === undefined) return false
+    this.#parts.cache.removeUnit(unit.record, unit.pages[0]!)
+    this.counts.evictions++
+    return true
+  }
+
+  /** Gives up units until the others may be kept. */
+  #keepWithinBudget(newest: LiveUnit): void {
+    while (this.#units.bytes > this.#options.codeBytes && this.#evict(newest));
+    this.#countLive()
   }
 
   #install(region: Region<Form>, runner: UnitRunner, place: Place, record: number): number {
     const { cache } = this.#parts
     const { page, offset } = place
-    const entry = this.#units.reserve()
+    let entry = this.#units.reserve()
+    if (entry === undefined && this.#evict()) entry = this.#units.reserve()
     if (entry === undefined) return record
     const pages = region.pages.map((each) => each.page)
     const unitRecord = cache.addUnit(pages, offset, record, entry)
     if (unitRecord === 0) return record
-    let module: object
+    let compiled: CompiledModule
     try {
-      module = this.#compile(region, runner, place, unitRecord, entry)
+      compiled = this.#compile(region, runner, place, unitRecord, entry)
     } catch (error) {
       cache.removeUnit(unitRecord, page)
       throw error
     }
-    const unit = { record: unitRecord, entry, offset, pages, module, ...NOTHING_KNOWN }
+    const unit = { record: unitRecord, entry, offset, pages, ...compiled, ...NOTHING_KNOWN }
     this.#describe(unit, region)
     this.#units.add(unit)
-    this.counts.live = this.#units.count
+    this.#keepWithinBudget(unit)
     return unitRecord
   }
 
@@ -316,7 +344,7 @@ export class Jit<Form> {
     { lo, hi, page }: Place,
     unitRecord: number,
     entry: number,
-  ): object {
+  ): CompiledModule {
     const { mode } = page
     const bytes = this.#compiler.compile({ region, mode, state: runner.state }, unitRecord)
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>)
@@ -330,6 +358,6 @@ export class Jit<Form> {
       mode,
       instructions: compiledInstructions(this.#memory, region, address),
     })
-    return module
+    return { module, bytes: bytes.length }
   }
 }

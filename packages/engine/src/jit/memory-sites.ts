@@ -1,3 +1,5 @@
+import { BoundedMap } from './bounded-map.ts'
+
 /** What a unit does where an instruction's page is not in the TLB. */
 export type MissAction =
   /** Leaves, which is counted. */
@@ -12,10 +14,13 @@ const COUNTS = 16
 /** Other instructions of the same unit change with it from so many counts. */
 const COUNTS_BESIDE = 4
 
+/** Instructions that are remembered. */
+const MOST_SITES = 65_536
+
 /** How often instructions of units have missed the TLB, and what follows from that. */
 export class MemorySites {
-  readonly #actions = new Map<number, MissAction>()
-  readonly #counts = new Map<number, number>()
+  readonly #actions = new BoundedMap<number, MissAction>(MOST_SITES)
+  readonly #counts = new BoundedMap<number, number>(MOST_SITES)
 
   /** What the instruction of a record does. */
   actionOf(record: number): MissAction {

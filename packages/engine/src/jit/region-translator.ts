@@ -10,6 +10,7 @@ import type { Region, RegionBlock, RegionInstruction } from './region.ts'
 import { UnitCalls } from './unit-calls.ts'
 import { UnitChecks } from './unit-checks.ts'
 import { UnitExits } from './unit-exits.ts'
+import { UNIT_ENTERED } from './unit.ts'
 import type { UnitFrame, UnitParts } from './unit-frame.ts'
 
 /** Translates a region into the body of one function: its blocks, its loops, and the edges between them. */
@@ -58,6 +59,7 @@ export class RegionTranslator<Form> {
         f.return(UNIT_RESUME)
       }),
     )
+    f.store('i32.store8', I32.of(this.#parts.unitRecord), I32.of(1), UNIT_ENTERED)
     this.#frame.load()
     this.#semantics.load()
   }

@@ -1,5 +1,8 @@
 import type { CodePage } from '../code-page.ts'
 
+/** Field of a unit's record, 8 bits: not zero once it has been entered. */
+export const UNIT_ENTERED = 8
+
 /** The linear address of a page. */
 export interface LinearPage {
   readonly lo: number
@@ -32,6 +35,8 @@ export interface LiveUnit {
   pages: readonly CodePage[]
   /** The `WebAssembly.Module` that was compiled last. */
   module: object
+  /** Bytes of that module. */
+  bytes: number
   /** Its branches to computed addresses, by record. */
   branches: ReadonlyMap<number, ComputedBranch>
   /** Targets of these branches that were known when it was compiled. */

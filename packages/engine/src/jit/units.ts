@@ -1,5 +1,6 @@
 import type { MachineMemory } from '@retrap/memory'
 import { OP_UNIT, R_OP } from '../record.ts'
+import { UNIT_ENTERED } from './unit.ts'
 import type { LiveUnit, UnitRunner } from './unit.ts'
 
 /** R_FUNCTION has 16 bits. */
@@ -14,6 +15,7 @@ export class Units {
   /** Entries of the table that units have left. */
   readonly #free: number[] = []
   #nextEntry: number
+  #bytes = 0
 
   /** @param firstEntry - of the table, after the forms */
   constructor(memory: MachineMemory, firstEntry: number) {
@@ -23,6 +25,11 @@ export class Units {
 
   get count(): number {
     return this.#units.size
+  }
+
+  /** Bytes of the modules of all units. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   /** Returns the unit of a record. */
@@ -51,6 +58,39 @@ export class Units {
   add(unit: LiveUnit): void {
     if (this.#free.pop() === undefined) this.#nextEntry++
     this.#units.set(unit.record, unit)
+    this.#bytes += unit.bytes
+  }
+
+  /** A unit has another module. */
+  replace(unit: LiveUnit, module: object, bytes: number): void {
+    this.#bytes += bytes - unit.bytes
+    unit.module = module
+    unit.bytes = bytes
+  }
+
+  /**
+   * Removes the unit that has been entered longest ago, about: each that was entered since it was last considered gets
+   * another turn.
+   *
+   * @param kept - the one unit that stays
+   * @returns the unit; undefined where there is no other
+   */
+  evict(kept: LiveUnit | undefined): LiveUnit | undefined {
+    const { u8 } = this.#memory
+    // Those that get another turn come up again at the end.
+    for (const unit of this.#units.values()) {
+      const { record } = unit
+      if (unit === kept) {
+        if (this.#units.size === 1) return undefined
+      } else if (u8[record + UNIT_ENTERED] === 0) {
+        this.#remove(unit)
+        return unit
+      }
+      u8[record + UNIT_ENTERED] = 0
+      this.#units.delete(record)
+      this.#units.set(record, unit)
+    }
+    return undefined
   }
 
   /** Removes units whose code has been written. @returns them */
@@ -66,11 +106,14 @@ export class Units {
 
   #removeIf(isOver: (unit: LiveUnit) => boolean): LiveUnit[] {
     const removed = [...this.#units.values()].filter(isOver)
-    for (const { record, entry } of removed) {
-      for (const runner of this.#runners) runner.uninstall(entry)
-      this.#units.delete(record)
-      this.#free.push(entry)
-    }
+    for (const unit of removed) this.#remove(unit)
     return removed
+  }
+
+  #remove({ record, entry, bytes }: LiveUnit): void {
+    for (const runner of this.#runners) runner.uninstall(entry)
+    this.#units.delete(record)
+    this.#free.push(entry)
+    this.#bytes -= bytes
   }
 }

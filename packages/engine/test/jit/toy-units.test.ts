@@ -277,3 +277,27 @@ describe('code that is written', () => {
     expect(run(lines).jit!.counts.units).toBeLessThan(100)
   })
 })
+
+describe('code beyond the budget', () => {
+  /** Loops one after the other, again and again. */
+  const lines: Line[] = [
+    ...[set(7, 1), set(5, 40), 'round'],
+    ...Array.from({ length: 12 }, (_, i) => [
+      ...[set(1, 8), `first ${i}`, { op: 'add', rd: 2, rs: 1 } as Line, ...loopEnd(1, `first ${i}`)],
+      { op: 'sys', value: SYSTEM.increment } as Line,
+      ...[set(1, 8), `loop ${i}`, { op: 'xor', rd: 3, rs: 1 } as Line, ...loopEnd(1, `loop ${i}`)],
+      { op: 'sys', value: SYSTEM.increment } as Line,
+    ]).flat(),
+    ...loopEnd(5, 'round'),
+    HALT,
+  ]
+
+  test('is given up, and compiled again where it is still hot', () => {
+    const [all, few] = [16 << 20, 4000].map((codeBytes) => run(lines, { jit: { ...EAGER, codeBytes } }).jit!.counts)
+    expect(all).toMatchObject({ evictions: 0 })
+    expect(few!.evictions).toBeGreaterThan(20)
+    expect(few!.liveBytes).toBeLessThanOrEqual(4000)
+    expect(few!.units).toBeGreaterThan(all!.units)
+    expect(all!.liveBytes).toBeGreaterThan(4000)
+  })
+})

@@ -27,6 +27,7 @@ const FORMS: readonly { readonly how: string; readonly options: ToyOptions }[] =
     options: { hot: NONE, jit: { ...EAGER, called: ['add', 'addz', 'mul', 'adr', 'load', 'store'] } },
   },
   { how: 'after a while', options: { hot: ALL, jit: { threshold: 5, fewestInstructions: 2 } } },
+  { how: 'with room for a few units', options: { hot: ALL, jit: { ...EAGER, codeBytes: 2000 } } },
   { how: 'in an arena that is full again and again', options: { hot: ALL, arenaBytes: 64 << 10, jit: EAGER } },
 ]
 

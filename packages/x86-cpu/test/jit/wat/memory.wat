@@ -17,6 +17,9 @@
   (import "cpu" "memory" (memory 1))
   (func (;4;) (export "unit") (type 1)
     (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i64 i64 i32 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32)
+    i32.const (an address)
+    i32.const 1
+    i32.store8 offset=8 align=1
     local.get 0
     i32.load offset=188 align=1
     local.set 30
