@@ -5,6 +5,7 @@ import { PciTree, type BarRegion } from '../src/host/index.ts'
 import {
   DeviceError,
   type OwnedMemory,
+  type PciBarOptions,
   type PciFunction,
   type PciFunctionOptions,
   type RangeHandler,
@@ -60,6 +61,25 @@ function config(made: PciTree, id = ID) {
     write: (register: number, value: number, size = 4) => made.write(id, register, size, value),
   }
 }
+
+describe('a BAR', () => {
+  const small = (index: number): PciBarOptions => ({ index, kind: 'io', bytes: 16, handler: ones })
+  const wide = (index: number): PciBarOptions => ({ index, kind: 'memory64', bytes: 16, handler: ones })
+  test.each([
+    ['in a register that another one has', [small(1), small(1)]],
+    ['in the upper half of a 64-bit one', [wide(2), small(3)]],
+    ['of 64 bits whose upper half is taken', [small(3), wide(2)]],
+    ['of 64 bits in the last register', [wide(5)]],
+    ['below the first register', [small(-1)]],
+    ['between two registers', [small(0.5)]],
+  ])('%s is refused', (_where, bars) => {
+    expect(() => tree().add({ bars })).toThrow(expect.objectContaining({ code: 'ERR_INVALID' }))
+  })
+
+  test('of 64 bits leaves the registers around it to others', () => {
+    expect(() => tree().add({ bars: [small(1), wide(2), small(4), small(5)] })).not.toThrow()
+  })
+})
 
 test('cache line size, latency timer and interrupt line keep what software writes, all bits of it', () => {
   const { tree: made, add } = tree()

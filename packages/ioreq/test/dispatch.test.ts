@@ -166,12 +166,17 @@ describe('access sizes that a range declares', () => {
     expect(codeOf(() => host.attach(recorder('x', { mmio: [0, 16] }, options)))).toBe(code)
   })
 
-  test('maximumAccess 8 needs the 8-byte handlers', () => {
+  test.each([
+    ['neither', {}, 'ERR_INVALID'],
+    ['read64', { read64: () => {} }, 'ERR_INVALID'],
+    ['write64', { write64: () => {} }, 'ERR_INVALID'],
+    ['both', { read64: () => {}, write64: () => {} }, 'ok'],
+  ] as const)('maximumAccess 8 needs both 8-byte handlers; with %s', (_which, handlers, code) => {
     const { host } = makeMachine()
     const attach = (context: Parameters<Parameters<typeof host.attach>[0]['attach']>[0]): void => {
-      context.mapMmio(0, 8, { read: () => 0, write: () => {} }, { maximumAccess: 8 })
+      context.mapMmio(0, 8, { read: () => 0, write: () => {}, ...(handlers as object) }, { maximumAccess: 8 })
     }
-    expect(codeOf(() => host.attach({ name: 'x', attach }))).toBe('ERR_INVALID')
+    expect(codeOf(() => host.attach({ name: 'x', attach }))).toBe(code)
   })
 })
 

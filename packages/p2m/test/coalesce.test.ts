@@ -106,6 +106,16 @@ test('breaking up 1 GiB to 4 KiB with a frame for one of its two tables leaves i
   expect([orderAt(0x4_1234), memory.frames.freeFrames]).toEqual([9, 0])
 })
 
+test('a range that ends where 2 MiB end leaves leaves of 2 MiB on both sides', () => {
+  const memory = MachineMemory.create({ bytes: 32 << 20 })
+  const p2m = P2m.create(memory)
+  // Device memory needs no frames: a leaf of 1 GiB.
+  p2m.insert(0, INVALID_MFN, 18, P2mType.MMIO_DM)
+  p2m.insertRange(0x4_0000, INVALID_MFN, 0x4_0000, P2mType.INVALID)
+  p2m.remove(0x4_0200, INVALID_MFN, 0x200)
+  expect(p2m.statistics().leaves).toEqual({ '4K': 0, '2M': expect.any(Number), '1G': expect.any(Number) })
+})
+
 test('contiguous counts frames of one type in consecutive machine frames, whatever their leaves', () => {
   p2m.insert(0x200, 0x400, 9, RAM_RW)
   p2m.insertRange(0x400, 0x600, 0x80, RAM_RW)

@@ -97,6 +97,13 @@ describe("another's frame", () => {
     p2m.destroy()
   })
 
+  test('is in the way at the guest’s first frame, too', () => {
+    p2m.insert(0, 0x400, 9, RAM_RW)
+    foreign.map(0, theirs)
+    expect(codeOf(() => p2m.insert(0, 0x400, 9, RAM_RW))).toBe('ERR_FOREIGN')
+    expect([at(0), at(1)[1]]).toEqual([[MAP_FOREIGN, theirs, 3], 0x401])
+  })
+
   test('is passed over by what is for RAM, and not saved', () => {
     p2m.insert(0x200, 0x400, 9, RAM_RW)
     foreign.map(0x300, theirs)

@@ -11,6 +11,26 @@ const EINVAL = -22
 const ENOSYS = -38
 const XENVER = { version: 0, extraversion: 1, compileInfo: 2, capabilities: 3, changeset: 4, platform: 5, features: 6 }
 
+test('the page of the store is where its parameter says, and the console has another', async () => {
+  const guest = new XenTestGuest()
+  const { guestMemory } = guest.domain
+  // HVMOP_get_param of HVM_PARAM_STORE_PFN and HVM_PARAM_CONSOLE_PFN (public header hvm/params.h).
+  const pages: number[] = []
+  for (const parameter of [1, 17]) {
+    guest.write64(ARGUMENTS, 0x7ff0n | (BigInt(parameter) << 32n))
+    guest.write64(ARGUMENTS + 8, 0n)
+    expect(await guest.call(34, 1, ARGUMENTS)).toBe(0)
+    pages.push(guest.read32(ARGUMENTS + 8))
+  }
+  const [store = 0, console = 0] = pages
+  const read32 = (gpa: number): number | undefined => {
+    const bytes = new Uint8Array(4)
+    return guestMemory.read(gpa, bytes) ? new DataView(bytes.buffer).getUint32(0, true) : undefined
+  }
+  // server_features of struct xenstore_domain_interface: reconnection and errors (public header io/xs_wire.h).
+  expect([store !== console, read32(store * 0x1000 + 2064)]).toEqual([true, 3])
+})
+
 describe('CPUID leaves (public header arch-x86/cpuid.h)', () => {
   const leaf = async (guest: XenTestGuest, index: number, subleaf = 0): Promise<number[]> => {
     guest.program((asm) => {
