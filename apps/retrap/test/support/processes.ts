@@ -29,14 +29,18 @@ export interface ProcessOptions {
 
 /** `RETRAP_TEST_JIT=1` has each machine of a test compile its hot code, unless the test says `--jit` itself. */
 export const TEST_JIT: boolean = process.env['RETRAP_TEST_JIT'] !== undefined
+/** `RETRAP_TEST_DEVICES=async` places the boards of machines likewise, as `--devices` does. */
+const TEST_DEVICES = process.env['RETRAP_TEST_DEVICES']
 /** Commands that run no machine. */
 const TOOLS: ReadonlySet<string> = new Set(['disasm', 'esr', 'help', 'p2m', 'walk', '--help', '--version'])
 
 /** The command line that starts the source with these arguments. */
 export function retrapCommand(args: readonly string[]): readonly string[] {
-  const [command = ''] = args
-  const jit = TEST_JIT && !TOOLS.has(command) && !args.includes('--jit') ? ['--jit', 'on'] : []
-  return ['--conditions=retrap-source', MAIN, ...args, ...jit]
+  const command = ['--conditions=retrap-source', MAIN, ...args]
+  if (TOOLS.has(args[0] ?? '')) return command
+  if (TEST_JIT && !args.includes('--jit')) command.push('--jit', 'on')
+  if (TEST_DEVICES !== undefined && !args.includes('--devices')) command.push('--devices', TEST_DEVICES)
+  return command
 }
 
 /** Runs the command line on its sources, in a process of its own. */
