@@ -1,6 +1,9 @@
 /** Most address spaces whose entries are kept while another one is current. */
 const MOST_SPACES = 8
 
+/** Most stores that are kept empty. */
+const MOST_SPARE = 2
+
 /** Words of an entry in {@link ParkedSpace.words}. */
 export const PARKED_WORDS = 5
 
@@ -14,10 +17,16 @@ export interface ParkedSpace {
   staleExecute: boolean
 }
 
+function newSpace(): ParkedSpace {
+  return { words: new Uint32Array(0), length: 0, staleExecute: false }
+}
+
 /** The TLB entries of the address spaces that are not the current one; eight spaces are kept. */
 export class ParkedEntries {
   /** By address space, the one that has been away longest first. */
   readonly #spaces = new Map<number, ParkedSpace>()
+  /** Stores whose entries are in the TLB again: a change of address space allocates nothing. */
+  readonly #spare: ParkedSpace[] = []
 
   /**
    * Puts an address space aside.
@@ -26,7 +35,7 @@ export class ParkedEntries {
    * @returns where its entries go; empty
    */
   park(space: number, entries: number): ParkedSpace {
-    const parked = this.#spaces.get(space) ?? { words: new Uint32Array(0), length: 0, staleExecute: false }
+    const parked = this.#spaces.get(space) ?? this.#spare.pop() ?? newSpace()
     this.#spaces.delete(space)
     const most = entries * PARKED_WORDS
     if (parked.words.length < most) parked.words = new Uint32Array(2 * most)
@@ -41,6 +50,11 @@ export class ParkedEntries {
     const parked = this.#spaces.get(space)
     this.#spaces.delete(space)
     return parked
+  }
+
+  /** Gives back what {@link take} has returned, when its entries are not needed any more. */
+  recycle(parked: ParkedSpace): void {
+    if (this.#spare.length < MOST_SPARE) this.#spare.push(parked)
   }
 
   /** Forgets the space that has been away longest where there are too many. */

@@ -204,7 +204,10 @@ export class Tlb {
     this.changes++
     const next = this.#parked.take(to)
     this.#dropLocals(this.#parked.park(from, this.#locals.count))
-    if (next !== undefined) this.#bringBack(next)
+    if (next !== undefined) {
+      this.#bringBack(next)
+      this.#parked.recycle(next)
+    }
     this.#parked.limit()
   }
 
