@@ -1,7 +1,7 @@
 import type { InstructionExits } from '@retrap/engine'
 import { I32, I64, V128, numeric } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32Like, LoadOp, PrefixType, ValueOf, ValueType } from '@retrap/wasm-emitter'
-import { SLOW_PROBE } from '../access-flags.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
 import type { FormSource } from '../form-context.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, ADDRESS_DISP64, R_ADDRESS, R_IMM, R_SEGMENT } from '../record.ts'
 import {
@@ -11,7 +11,11 @@ import {
   MODE_64,
   SEG_BASE,
   SEG_BYTES,
+  SEG_CAN_READ,
+  SEG_CAN_WRITE,
   SEG_FLAT,
+  SEG_HIGH,
+  SEG_LOW,
   SEG_RIGHTS,
   STATUS_FAULT,
   S_FAULT_VECTOR,
@@ -257,7 +261,7 @@ export class RegionContext extends Context {
     const offset = this.let(this.#offset(moved))
     const segment = known(f.loadExpression('i32.load8_u', record, R_SEGMENT)) & 7
     if ((this.#kind & ADDRESS_CHECKED) !== 0) {
-      // FS and GS, which have a base nearly always, are not taken for anything.
+      if (segment >= FS) return this.#baseAndOffset(segment, offset, bytes, segmentFlags(this.operand(i).access))
       const rights = f.loadExpression('i32.load8_u', state, S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS)
       if (((rights.known ?? 0) & SEG_FLAT) !== 0 && (this.#kind & ADDRESS_32) !== 0) return offset
       const sizeAndFlags = I32.of(bytes | segmentFlags(this.operand(i).access))
@@ -268,6 +272,22 @@ export class RegionContext extends Context {
     if (segment < FS) return offset
     const base = f.loadExpression('i64.load', state, S_SEGMENTS + SEG_BYTES * segment + SEG_BASE)
     return this.let(offset.add(base))
+  }
+
+  /** An address in FS or GS outside 64-bit mode. They have a base nearly always, and are not taken for anything. */
+  #baseAndOffset(segment: number, offset: I64, bytes: number, flags: number): I64 {
+    const { f, state } = this
+    const at = S_SEGMENTS + SEG_BYTES * segment
+    const needed = (flags & SLOW_WRITE) === 0 ? SEG_CAN_READ : SEG_CAN_READ | SEG_CAN_WRITE
+    const refused = f
+      .loadExpression('i32.load8_u', state, at + SEG_RIGHTS)
+      .and(needed)
+      .ne(needed)
+    const below = offset.ltU(f.loadExpression('i64.load32_u', state, at + SEG_LOW))
+    const above = offset.add(bytes - 1).gtU(f.loadExpression('i64.load32_u', state, at + SEG_HIGH))
+    f.if(refused.or(below).or(above), () => this.#exits.interpret())
+    const base = f.loadExpression('i64.load', state, at + SEG_BASE)
+    return this.let(base.add(offset).and(0xffff_ffffn))
   }
 
   get #kind(): number {
