@@ -5,6 +5,7 @@ import type { DispatchCounters, DispatchImports, DispatchLabels, DispatchLocals,
 import { LoopBranches } from './loop-branches.ts'
 import { LoopState } from './loop-state.ts'
 import {
+  HOST_OF_FORM,
   OP_CALL,
   OP_CALL_CONTROL,
   OP_CALL_SPILLED,
@@ -248,7 +249,7 @@ export class DispatchLoop {
     this.#state.held.reload()
     f.set(l.budget, this.#state.word(budget))
     f.if(l.status.get.eq(STATUS_HANDLER), () =>
-      this.#system(labels, f.loadExpression('i32.load', l.record.get, R_LINK)),
+      this.#system(labels, f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION).add(HOST_OF_FORM)),
     )
     this.#jumpIfAsked(labels)
     this.#endCall(labels)

@@ -11,7 +11,7 @@ export type I32Callee = Callee & { readonly signature: { readonly result: 'i32' 
 
 /** The functions of the host that the dispatch loop calls. */
 export interface DispatchImports {
-  /** `(host function, record) → status`: executes one instruction. */
+  /** `(host function, record) → status`: executes one instruction. The function may be {@link HOST_OF_FORM} plus a form's. */
   readonly system: I32Callee
   /** `(linear address low, high) → record`, or 0 with the reason in {@link StateLayout.fetchStatus}. */
   readonly fetch: I32Callee

@@ -46,6 +46,7 @@ export type {
   InterpreterMemory,
 } from './interpreter.ts'
 export {
+  HOST_OF_FORM,
   OP_CALL,
   OP_CALL_CONTROL,
   OP_CALL_SPILLED,

@@ -12,11 +12,13 @@ export const R_OP = 0
 export const R_OFFSET = 2
 /** Entry of the interpreter's function table for a form that is not inlined, or the number of a host function. 16 bits. */
 export const R_FUNCTION = 4
+/** Added to the entry of a form's function: the host function to which {@link STATUS_HANDLER} leaves the instruction. */
+export const HOST_OF_FORM = 0x1_0000
 /** Length of the instruction in bytes. 8 bits. */
 export const R_LENGTH = 6
 /**
  * Branches within the page: machine address of the target's record once that is known, else 0; both records die together.
- * Forms that may end with {@link STATUS_HANDLER}: the number of the host function. Others: the instruction set's own. 32 bits.
+ * Others: the instruction set's own. 32 bits.
  */
 export const R_LINK = 20
 

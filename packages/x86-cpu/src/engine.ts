@@ -14,7 +14,7 @@ import type { JitOptions } from './jit/jit-options.ts'
 import { X86Compiled } from './jit/x86-compiled.ts'
 import { MonitoredLines } from './line-monitor.ts'
 import { Lowering } from './lower.ts'
-import { OP_SYSTEM } from './record.ts'
+import { HOST_OF_FORM, OP_SYSTEM } from './record.ts'
 import { X86RecordDecoder } from './record-decoder.ts'
 import { SLOW_DIRECT } from './access-flags.ts'
 import { VECTOR_GP } from './vectors.ts'
@@ -138,6 +138,8 @@ export class X86Engine {
   readonly monitoredLines: MonitoredLines
   /** @internal The forms that TypeScript handlers execute. */
   readonly systemForms: SystemForm[] = []
+  /** The handlers that functions of forms leave instructions to, by their entries in the table. */
+  readonly #formHandlers: (SystemForm | undefined)[] = []
   /** @internal The compiler of hot code. */
   readonly jit: Jit<FormSource> | undefined
   /** With the option `profile`: how often each form ran, by its key. */
@@ -171,7 +173,9 @@ export class X86Engine {
       if (generated !== undefined && semantics?.partial !== true) return generated
       const handler = allHandlers[info.mnemonic]
       const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
-      return generated === undefined ? { op: OP_SYSTEM, fn } : { ...generated, handler: fn }
+      if (generated === undefined) return { op: OP_SYSTEM, fn }
+      this.#formHandlers[generated.fn] = this.systemForms[fn]
+      return generated
     })
     const exceptions = { undefined: undefinedForm, tooLong: this.#systemForm(tooLong, UNDEFINED_FORM) }
     const arenaBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
@@ -189,6 +193,12 @@ export class X86Engine {
     const { memory, codeCache: cache } = this
     const instructionSet = new X86Compiled(memory, code, this.systemForms)
     return new Jit({ memory, cache, code, countersAt, instructionSet }, engineOptions(options))
+  }
+
+  /** @internal The form of a host function that generated code calls. */
+  handlerOf(fn: number): SystemForm {
+    const form = fn < HOST_OF_FORM ? this.systemForms[fn] : this.#formHandlers[fn - HOST_OF_FORM]
+    return form as SystemForm
   }
 
   #systemForm(handler: Handler, form: Form): number {

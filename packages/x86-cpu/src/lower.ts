@@ -58,8 +58,6 @@ export interface LoweredForm {
   readonly form: Form
   readonly op: number
   readonly fn: number
-  /** Index of the handler that generated code may leave the instruction to. */
-  readonly handler?: number | undefined
 }
 
 /** Finds the code for a form: the interpreter's, a TypeScript handler's, or #UD. */
@@ -114,7 +112,6 @@ export class Lowering {
     u8[at + R_LENGTH] = insn.length
     u8[at + R_SEGMENT] = inPage === 'no' ? insn.segment : SEGMENT_LINK
     this.#writeAddress(at, insn, offset, info, long)
-    if (lowered.handler !== undefined) this.#views.i32[(at + R_DISP) >>> 2] = lowered.handler
     for (let i = 0; i < info.operands.length && i < 3; i++) {
       u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, info.operands[i] as OperandSpec, i)
     }

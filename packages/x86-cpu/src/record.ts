@@ -7,6 +7,7 @@ export const R_OP: typeof engine.R_OP = 0
 export const R_OFFSET: typeof engine.R_OFFSET = 2
 export const R_FUNCTION: typeof engine.R_FUNCTION = 4
 export const R_LENGTH: typeof engine.R_LENGTH = 6
+export const HOST_OF_FORM: typeof engine.HOST_OF_FORM = 0x1_0000
 export const OP_CONTINUE: typeof engine.OP_CONTINUE = 0
 export const OP_DEAD: typeof engine.OP_DEAD = 0x8000
 export const OP_LEAVE: typeof engine.OP_LEAVE = 1
@@ -30,7 +31,7 @@ export const R_SCALE = 18
 /** Segment register, 0–5, in bits 2:0; bit 7: R_DISP is `SEGMENT_LINK`. 8 bits. */
 export const R_SEGMENT = 19
 /**
- * The engine's link, for branches within the page and forms that may end with STATUS_HANDLER. Else the displacement,
+ * The engine's link, for branches within the page. Else the displacement,
  * sign-extended when used; for RIP-relative operands relative to the page. 32 bits.
  */
 export const R_DISP: typeof engine.R_LINK = 20

@@ -9,7 +9,6 @@ import type { ExecutionCounts } from './execution-counts.ts'
 import type { InterpreterExports } from './executor-parts.ts'
 import type { Exit } from './exit.ts'
 import { HandlerPath } from './handler-path.ts'
-import type { SystemForm } from './handler-path.ts'
 import type { CpuHost, Words } from './host.ts'
 import { loadInitialState } from './initial-state.ts'
 import type { InitialCpuState } from './initial-state.ts'
@@ -345,7 +344,7 @@ export class Vcpu {
   #system(handlers: HandlerPath, fn: number, record: number): number {
     this.counts.systemCalls++
     try {
-      return handlers.run(this.engine.systemForms[fn] as SystemForm, record)
+      return handlers.run(this.engine.handlerOf(fn), record)
     } catch (error) {
       this.#executor.error = error
       return STATUS_ERROR

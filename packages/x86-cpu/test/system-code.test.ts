@@ -159,6 +159,7 @@ function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
   for (const [i, value] of [target, selector, image, pointer, stack].entries()) {
     pc.load(state.stack + i * size, [...new Uint8Array(new BigUint64Array([BigInt(value)]).buffer, 0, size)])
   }
+  pc.load(OTHER_STACK, [state.selector, 0])
   setSegment(s, TR, 0x28, TSS, 0, 0x67, 0x8b)
   for (const segment of [0, 3, 4, 5]) setSegment(s, segment, segment, 0, 0, 0xffff_ffff, state.data)
   setSegment(s, CS, 8 | state.cpl, 0, 0, 0xffff_ffff, (long ? 0xa09b : 0xc09b) | (state.cpl << 5))
@@ -194,6 +195,7 @@ function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
   for (const [at, flags] of [
     [GDT, SLOW_IMPLICIT],
     [state.stack, SLOW_STACK],
+    ...(state.cpl === 0 ? [[OTHER_STACK, 0] as const] : []),
   ] as const) {
     expect(s.cpu.access(at, 0, 4 | flags)).toBe(STATUS_DONE)
   }
@@ -234,6 +236,8 @@ const LONG: Readonly<Record<string, readonly number[]>> = {
   IRETQ: [0x48, 0xcf],
   'MOV FS, AX': [0x8e, 0xe0],
   'MOV DS, EAX': [0x8e, 0xd8],
+  'MOV FS, [RCX]': [0x8e, 0x21],
+  'MOV [RCX], GS': [0x8c, 0x29],
   'MOV RAX, GS': [0x48, 0x8c, 0xe8],
   'PUSH FS': [0x0f, 0xa0],
   'POP GS': [0x0f, 0xa9],
@@ -250,6 +254,7 @@ const PROTECTED: Readonly<Record<string, readonly number[]>> = {
   'MOV ES, AX': [0x8e, 0xc0],
   'MOV SS, AX': [0x8e, 0xd0],
   'MOV GS, AX': [0x8e, 0xe8],
+  'MOV FS, [ECX]': [0x8e, 0x21],
   'MOV EAX, DS': [0x8c, 0xd8],
   'MOV AX, SS': [0x66, 0x8c, 0xd0],
   'PUSH DS': [0x1e],

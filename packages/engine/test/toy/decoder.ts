@@ -1,5 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
-import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_LINK, R_OFFSET, R_OP } from '../../src/index.ts'
+import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from '../../src/index.ts'
 import type { FormCode, RecordDecoder } from '../../src/index.ts'
 import { LONGEST_BYTES, SYSTEM, operationOf } from './encoding.ts'
 import type { Operation } from './encoding.ts'
@@ -65,7 +65,6 @@ export class ToyDecoder implements RecordDecoder {
     const { op: dispatch, fn } = this.#codes.get(formKey(target === undefined ? { op } : { op, target }))!
     u16[(record + R_OP) >>> 1] = dispatch
     u16[(record + R_FUNCTION) >>> 1] = fn
-    if (op === 'jr') u32[(record + R_LINK) >>> 2] = SYSTEM.badJump
     u32[(record + R_IMMEDIATE) >>> 2] = immediate
     u32[(record + R_IMMEDIATE + 4) >>> 2] = immediate >> 31
     return length

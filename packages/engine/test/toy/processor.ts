@@ -1,6 +1,7 @@
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import {
+  HOST_OF_FORM,
   CodeCache,
   CodeFetch,
   HOT_COUNTER_BYTES,
@@ -252,9 +253,8 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       u32.copyWithin(pinned >>> 2, record >>> 2, (record + RECORD_BYTES) >>> 2)
     }
     u16[(pinned + R_OP) >>> 1]! &= OP_DEAD - 1
-    // The link of a branch would lead past the one instruction; the host function of `jr` is no link.
-    const host = u32[(pinned + R_LINK) >>> 2] === SYSTEM.badJump
-    if (!host) u32[(pinned + R_LINK) >>> 2] = 0
+    // The link of a branch would lead past the one instruction.
+    u32[(pinned + R_LINK) >>> 2] = 0
     const next = pinned + RECORD_BYTES
     u16[(next + R_OP) >>> 1] = OP_LEAVE
     u16[(next + R_OFFSET) >>> 1] = u16[(pinned + R_OFFSET) >>> 1]! + u8[pinned + R_LENGTH]!
@@ -389,7 +389,8 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     const fault = (kind: number, address: bigint): number =>
       S.raise(this.#u32, kind, Number(address & 0xffff_ffffn), Number(address >> 32n))
     const registers = this.#u64
-    switch (number) {
+    // One form leaves instructions to the host.
+    switch (number < HOST_OF_FORM ? number : SYSTEM.badJump) {
       case SYSTEM.halt:
         this.#halted = true
         this.#u64[S.S_PC >>> 3] = next

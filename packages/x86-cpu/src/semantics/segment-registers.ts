@@ -248,7 +248,6 @@ const moveFromControl: Semantics = {
 /** What executes a form that has a segment, control or debug register as an operand; undefined: its handler. */
 export function systemRegisterSemantics({ mnemonic, operands }: Form): Semantics | undefined {
   const [first, second] = operands
-  if (first?.kind === 'mem' || second?.kind === 'mem') return undefined
   if (mnemonic === 'PUSH') return push
   if (mnemonic === 'POP') return pop
   // Segment registers have 2 bytes, control and debug registers more.
