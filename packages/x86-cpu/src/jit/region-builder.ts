@@ -13,15 +13,15 @@ import type {
   ValueOf,
 } from '@retrap/wasm-emitter'
 import { RECORD_BYTES } from '../record.ts'
-import { isRoundingSettled } from '../semantics/mxcsr-bits.ts'
+import { ORDINARY_64, isRoundingSettled } from '../semantics/mxcsr-bits.ts'
 import { S_GPR, S_MXCSR, S_ZERO } from '../state-layout.ts'
 import { readPart, writePart } from './register-parts.ts'
 import type { VectorRegisters } from './vector-registers.ts'
 
 /** Number of general registers. */
 const REGISTERS = 16
-/** Constants that {@link RegionBuilder.repeated} is asked for at most: three of either type. */
-const REPEATED = 6
+/** Constants that {@link RegionBuilder.repeated} is asked for at most: four of either type. */
+const REPEATED = 8
 const GPR_END = S_GPR + 8 * REGISTERS
 
 /** A function that is called through the table: it lies in another module. */
@@ -73,6 +73,8 @@ export class RegionBuilder extends RegionFunction {
   vectors: VectorRegisters | undefined
   /** All ones where MXCSR is settled, else 0: see {@link Context.settled}. */
   readonly settled: Local<'i32'>
+  /** See {@link Context.settledExponents}. */
+  readonly settledExponents: Local<'i32'>
   /** Constants in locals, by their bits. */
   readonly #repeated = new Map<bigint, Local<'v128'>>()
   readonly #spare: Local<'v128'>[] = []
@@ -92,6 +94,7 @@ export class RegionBuilder extends RegionFunction {
     this.stateAddress = new StateAddress(this.param(0, 'i32').get, 0)
     for (let i = 0; i < REGISTERS; i++) this.registers.push(this.local('i64'))
     this.settled = this.local('i32')
+    this.settledExponents = this.local('i32')
     for (let i = 0; i < REPEATED; i++) this.#spare.push(this.local('v128'))
   }
 
@@ -122,6 +125,7 @@ export class RegionBuilder extends RegionFunction {
   refreshMxcsr(): void {
     if (this.vectors === undefined) return
     this.set(this.settled, I32.of(0).sub(isRoundingSettled(this, this.param(0, 'i32').get)))
+    this.set(this.settledExponents, this.settled.get.and(ORDINARY_64))
   }
 
   /** Sets what is known from here on. @param record - address of the record of the instruction that is generated */

@@ -87,6 +87,10 @@ export class RegionContext extends Context {
     return this.#builder.settled.get
   }
 
+  override settledExponents(): I32 {
+    return this.#builder.settledExponents.get
+  }
+
   override refreshMxcsr(): void {
     this.#builder.refreshMxcsr()
   }

@@ -16,7 +16,7 @@ import {
 } from '../state-layout.ts'
 import { FlagContext } from './flag-context.ts'
 import { loadOp, storeOp, zeroExtend } from './integer.ts'
-import { isRoundingSettled } from './mxcsr-bits.ts'
+import { ORDINARY_64, isRoundingSettled } from './mxcsr-bits.ts'
 
 /** Whether a memory operand of a vector's size must be aligned, #GP(0) otherwise: VEX did away with the rule for all but aligned moves. */
 export type Alignment = 'never' | 'legacy' | 'always'
@@ -218,6 +218,11 @@ export abstract class Context extends FlagContext {
   /** All ones if an inexact result, rounded to nearest, changes nothing in MXCSR and raises nothing; else 0. */
   settled(): I32 {
     return I32.of(0).sub(isRoundingSettled(this.f, this.state))
+  }
+
+  /** {@link settled}, of which only the bits of `ORDINARY_64` are left. */
+  settledExponents(): I32 {
+    return this.settled().and(ORDINARY_64)
   }
 
   /** MXCSR may have changed. */

@@ -21,7 +21,15 @@ import {
   zeroMask,
 } from './sse-float-operands.ts'
 import type { Float } from './sse-float-operands.ts'
-import { exactMask, quickPacked, quickScalar, readFloat, readFloats, writeFloat } from './sse-float-quick.ts'
+import {
+  inexactBits,
+  isZeroPositive,
+  quickPacked,
+  quickScalar,
+  readFloat,
+  readFloats,
+  writeFloat,
+} from './sse-float-quick.ts'
 import type { FloatOperand, VectorOperand } from './sse-float-quick.ts'
 import { guarded } from './mxcsr.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
@@ -226,17 +234,18 @@ function withSigns(operation: Operation, bits: Bits, a: V128, addend: V128): rea
   ]
 }
 
-/** Products from here on have errors that are numbers. */
-const SMALLEST_PRODUCT: Readonly<Record<Bits, number>> = { 32: 2 ** -64, 64: 2 ** -900 }
+/** Bits of a number from which on the errors of products are numbers: 2 ** -64 and 2 ** -900. */
+const SMALLEST_PRODUCT: Readonly<Record<Bits, bigint>> = { 32: 0x1f80_0000n, 64: 0x07b0_0000_0000_0000n }
 
-/** Elements of r = a · b + c, rounded once, that are exact: product and sum are. */
-function exactFused(c: Context, bits: Bits, r: V128, a: V128, b: V128, addend: V128): V128 {
+/** Bits that are all 0 in those elements of r = a · b + c, rounded once, that are exact: product and sum are. */
+function inexactFused(c: Context, bits: Bits, r: V128, a: V128, b: V128, addend: V128): V128 {
   const product = c.let(vector(bits, 'mul', a, b))
   const error = c.multiplyAdd(bits, a, b, vector(bits, 'neg', product)) as V128
-  // The error of a small product may itself be lost.
-  const isLarge = vector(bits, 'ge', vector(bits, 'abs', product), splat(bits, SMALLEST_PRODUCT[bits]))
-  const isProductExact = and(zeroMask(bits, error), or(isLarge, or(zeroMask(bits, a), zeroMask(bits, b))))
-  return and(isProductExact, exactMask(c.f, 'add', bits, r, product, addend))
+  // The error of a small product may itself be lost, unless a factor is zero.
+  const isSmall = vector(bits, 'lt', vector(bits, 'abs', product), c.repeated(SMALLEST_PRODUCT[bits], bits))
+  const lost = and(isSmall, vector(bits, 'pmin', vector(bits, 'abs', a), vector(bits, 'abs', b)))
+  const inexactProduct = or(lost, vector(bits, 'ne', error, V128.of([])))
+  return or(inexactProduct, inexactBits(c, 'add', bits, r, product, addend))
 }
 
 function packed(name: string, operation: Operation, order: readonly [number, number, number], bits: Bits): Semantics {
@@ -255,9 +264,9 @@ function packed(name: string, operation: Operation, order: readonly [number, num
         quickPacked(c, bits, {
           operands: [a, b, addend],
           compute: fused as V128[],
-          exact: (r, lane) => {
+          inexact: (r, lane) => {
             const [x, z] = signed[lane] as [V128, V128]
-            return exactFused(c, bits, r, x, b.lanes[lane] as V128, z)
+            return inexactFused(c, bits, r, x, b.lanes[lane] as V128, z)
           },
           slow,
         })
@@ -302,7 +311,8 @@ function scalar(operation: Operation, order: readonly [number, number, number], 
         const isExact = (result: Float): I32 => {
           const r =
             bits === 64 ? numeric('f64x2.splat', result as F64) : numeric('f32x4.splat', result as unknown as F32)
-          return allLanesSet(bits, [exactFused(c, bits, c.let(r), x, y, z)])
+          const inexact = inexactFused(c, bits, c.let(r), x, y, z)
+          return numeric('v128.any_true', inexact).eqz().and(isZeroPositive(c.f))
         }
         // The rest of the destination stays.
         quickScalar(c, bits, { operands: [a, b, addend], compute: first(fused), isExact, slow, above: 0 })

@@ -3,10 +3,11 @@ import type { F32, F64, FunctionBuilder, Local } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { F_TEMPORARY, ROUND_DOWN } from './softfloat-layout.ts'
-import { MXCSR_RC_SHIFT, isRoundingSettled } from './mxcsr-bits.ts'
+import { MXCSR_RC_SHIFT, ORDINARY_64, isRoundingSettled } from './mxcsr-bits.ts'
 import {
   allSet,
   and,
+  bitsOf,
   float,
   floatTest,
   isPlain,
@@ -15,7 +16,6 @@ import {
   ordinaryMask,
   plainMask,
   vector,
-  zeroMask,
 } from './sse-float-operands.ts'
 import type { Float } from './sse-float-operands.ts'
 import type { Bits } from './vector-elements.ts'
@@ -27,8 +27,8 @@ import type { Bits } from './vector-elements.ts'
  * not denormal, since such an operand sets DE:
  *
  * - MXCSR is settled: rounding to nearest, PE masked and set. Then a result whose exponent is neither among the smallest
- *   nor the largest is right, and changes no flag. This is the quick test, which looks at exponents alone: an operand that
- *   is zero fails it like a denormal one.
+ *   nor the largest is right, and changes no flag. This is the quick test. Of vectors it looks at exponents alone: an
+ *   operand that is zero fails it like a denormal one.
  * - The result is exact, which raises nothing in any mode; a program of whole numbers never sets PE. This is tested when
  *   the quick test has failed.
  * - Else software computes it.
@@ -59,13 +59,13 @@ interface Shape {
   readonly exponent: number
   /** Exponents plus 1 that are not 0 under this mask are neither the two smallest, nor the third, nor the largest. */
   readonly ordinary: number
-  /** Bits that are zero in both factors of a product that is exact. */
-  readonly lowHalf: bigint
+  /** The number of low bits that are zero in both factors of a product that is exact. */
+  readonly lowHalf: number
 }
 
 const SHAPES: Readonly<Record<Bits, Shape>> = {
-  32: { fractionBits: 23, exponent: 0xff, ordinary: 0xfc, lowHalf: 0xfffn },
-  64: { fractionBits: 52, exponent: 0x7ff, ordinary: 0x7fc, lowHalf: 0x7ff_ffffn },
+  32: { fractionBits: 23, exponent: 0xff, ordinary: 0xfc, lowHalf: 12 },
+  64: { fractionBits: 52, exponent: 0x7ff, ordinary: ORDINARY_64, lowHalf: 27 },
 }
 
 /** Exponent, and the sign above it. */
@@ -74,9 +74,12 @@ function exponentOf(bits: Bits, x: Float): I32 {
   return bits === 64 ? (x as F64).asI64().shrU(fractionBits).toI32() : (x as unknown as F32).asI32().shrU(fractionBits)
 }
 
-/** 1 if it is denormal or zero. */
-export function isSmall(bits: Bits, x: Float): I32 {
-  return exponentOf(bits, x).and(SHAPES[bits].exponent).eqz()
+/** 1 if it is denormal: twice its magnitude, less 1, is below the smallest normal number's, where that of zero is not. */
+export function isDenormal(bits: Bits, x: Float): I32 {
+  const limit = 2n ** BigInt(SHAPES[bits].fractionBits + 1) - 1n
+  return bits === 64
+    ? (x as F64).asI64().shl(1).sub(1).ltU(limit)
+    : (x as unknown as F32).asI32().shl(1).sub(1).ltU(Number(limit))
 }
 
 /** 1 if it is neither denormal nor zero, nor an infinity, nor a NaN. */
@@ -91,6 +94,12 @@ export function isFiniteNormal(bits: Bits, x: Float): I32 {
 /** Not 0 of {@link isFiniteNormal} numbers but the smallest. */
 function ordinaryBits(bits: Bits, x: Float): I32 {
   return exponentOf(bits, x).add(1).and(SHAPES[bits].ordinary)
+}
+
+/** {@link ordinaryBits} where MXCSR is settled, else 0. */
+function settledBits(c: Context, bits: Bits, x: Float): I32 {
+  if (bits === 32) return ordinaryBits(bits, x).and(c.settled())
+  return exponentOf(bits, x).add(1).and(c.settledExponents())
 }
 
 // ---------------------------------------------------------------- scalars
@@ -108,9 +117,9 @@ export function writeFloat(c: Context, bits: Bits, value: Float, above = 1): voi
   c.f.store(bits === 64 ? 'f64.store' : ('f32.store' as 'f64.store'), c.registerAddress(0), value as F64)
 }
 
-/** Whether an operand is not denormal, of a NaN either answer. */
+/** Whether an operand is not denormal. */
 function isPlainOperand(bits: Bits, { value, isNormal }: FloatOperand): I32 {
-  return isNormal ? I32.of(1) : isSmall(bits, value).eqz().or(isZero(bits, value))
+  return isNormal ? I32.of(1) : isDenormal(bits, value).eqz()
 }
 
 /** 1 if neither is denormal or a NaN. */
@@ -138,27 +147,19 @@ export function quickScalar(c: Context, bits: Bits, operation: ScalarOperation, 
   const result = (bits === 64 ? f.local('f64') : f.local('f32')) as Local<'f64'>
   const value = result.get as Float
   f.set(result, compute as F64)
+  const unknown = operands.filter(({ isNormal }) => !isNormal)
   f.block((done) => {
     f.block((doubtful) => {
-      for (const operand of operands) {
-        if (!operand.isNormal) f.brIf(isSmall(from, operand.value), doubtful)
-      }
-      f.brIf(ordinaryBits(bits, value).and(c.settled()), done)
+      for (const x of unknown) f.brIf(isDenormal(from, x.value), doubtful)
+      f.brIf(settledBits(c, bits, value), done)
+      if (c.isSpecialised) f.brIf(isExact(value), done)
     })
-    if (c.isSpecialised)
-      f.brIf(
-        operands.reduce((all, x) => all.and(isPlainOperand(from, x)), isExact(value)),
-        done,
-      )
     slow()
     f.set(result, f.loadExpression(bits === 64 ? 'f64.load' : ('f32.load' as 'f64.load'), c.state, F_TEMPORARY))
     c.refreshMxcsr()
     if (c.takesNormal) {
-      const small = operands.reduce(
-        (any, x) => (x.isNormal ? any : any.or(isSmall(from, x.value))),
-        isSmall(bits, value),
-      )
-      f.if(small, () => {
+      const denormal = unknown.reduce((any, x) => any.or(isDenormal(from, x.value)), isDenormal(bits, value))
+      f.if(denormal, () => {
         writeFloat(c, bits, value, above)
         c.retire()
       })
@@ -169,8 +170,8 @@ export function quickScalar(c: Context, bits: Bits, operation: ScalarOperation, 
   c.setNormal(0, bits, true)
 }
 
-/** 1 unless rounding is downwards: then an exact sum of zero is negative. */
-function isZeroPositive(f: FunctionBuilder): I32 {
+/** 1 unless rounding is downwards: then an exact sum of zero is negative, and the host's is not. */
+export function isZeroPositive(f: FunctionBuilder): I32 {
   return f
     .loadExpression('i32.load', f.param(0, 'i32').get, S_MXCSR)
     .and(3 << MXCSR_RC_SHIFT)
@@ -179,17 +180,10 @@ function isZeroPositive(f: FunctionBuilder): I32 {
 
 function lowHalvesAreZero(bits: Bits, a: Float, b: Float): I32 {
   const { lowHalf } = SHAPES[bits]
-  return bits === 64
-    ? (a as F64)
-        .asI64()
-        .or((b as F64).asI64())
-        .and(lowHalf)
-        .eqz()
-    : (a as unknown as F32)
-        .asI32()
-        .or((b as unknown as F32).asI32())
-        .and(Number(lowHalf))
-        .eqz()
+  const low = bitsOf(bits, a)
+    .or(bitsOf(bits, b))
+    .and(2n ** BigInt(lowHalf) - 1n)
+  return low.eqz()
 }
 
 /**
@@ -208,7 +202,9 @@ export function isExactResult(f: FunctionBuilder, operation: Operation, bits: Bi
           ? [float(bits, 'sub', r, x), float(bits, 'sub', r, y)]
           : [float(bits, 'sub', x, r), float(bits, 'add', r, y)]
       const zero = isZero(bits, r).and(isZeroPositive(f))
-      return same(back, y).and(same(other, x)).and(isSmall(bits, r).eqz().or(zero))
+      return same(back, y)
+        .and(same(other, x))
+        .and(isZero(bits, r).or(isDenormal(bits, r)).eqz().or(zero))
     }
     case 'mul':
       return ordinary.and(lowHalvesAreZero(bits, x, y)).or(isZero(bits, r).and(isZero(bits, x).or(isZero(bits, y))))
@@ -256,8 +252,8 @@ function quickMask(c: Context, bits: Bits, operands: readonly VectorOperand[], r
 export interface PackedOperation {
   readonly operands: readonly VectorOperand[]
   readonly compute: readonly V128[]
-  /** Elements that are exact, where the operands are not denormal; see {@link exactMask}. */
-  readonly exact: (result: V128, lane: number) => V128
+  /** See {@link inexactBits}. */
+  readonly inexact: (result: V128, lane: number) => V128
   /** Calls software, which leaves the lanes from F_TEMPORARY on. */
   readonly slow: () => void
 }
@@ -265,26 +261,24 @@ export interface PackedOperation {
 /** Writes the result of an operation, lane by lane, which succeed or fail together: there is one exception for the whole instruction. */
 export function quickPacked(c: Context, bits: Bits, operation: PackedOperation): void {
   const { f } = c
-  const { operands, compute, exact, slow } = operation
+  const { operands, compute, inexact, slow } = operation
   const results = compute.map((value) => {
     const local = f.local('v128')
     f.set(local, value)
     return local
   })
   const values = results.map(({ get }) => get)
-  const plain = (): V128 =>
-    values
-      .map((x) => plainMask(bits, x))
-      .concat(plainOperands(bits, operands))
-      .reduce(and)
+  const unknown = operands.flatMap(({ lanes, isNormal }) => (isNormal ? [] : lanes))
+  const denormal = (of: readonly V128[]): readonly V128[] => of.map((x) => denormalBits(c, bits, x))
   f.block((done) => {
     f.block((doubtful) => {
       f.brIf(c.settled().eqz(), doubtful)
       f.brIf(allSet(bits, quickMask(c, bits, operands, values)), done)
     })
     if (c.isSpecialised) {
-      const fine = values.map((r, lane) => or(and(ordinaryMask(bits, r), splat32(c.settled())), exact(r, lane)))
-      f.brIf(allSet(bits, fine.concat(plain()).reduce(and)), done)
+      // Software looks at mixtures of exact and other elements by itself.
+      const faults = values.map(inexact).concat(denormal(unknown)).reduce(or)
+      f.brIf(isAnySet(faults).eqz().and(isZeroPositive(f)), done)
     }
     slow()
     for (const [lane, local] of results.entries()) {
@@ -292,7 +286,7 @@ export function quickPacked(c: Context, bits: Bits, operation: PackedOperation):
     }
     c.refreshMxcsr()
     if (c.takesNormal) {
-      f.if(allSet(bits, plain()).eqz(), () => {
+      f.if(isAnySet(denormal([...values, ...unknown]).reduce(or)), () => {
         c.writeLanes(0, values)
         c.retire()
       })
@@ -303,42 +297,79 @@ export function quickPacked(c: Context, bits: Bits, operation: PackedOperation):
   c.setNormal(0, bits, false)
 }
 
-function plainOperands(bits: Bits, operands: readonly VectorOperand[]): V128[] {
-  return operands.flatMap(({ lanes, isNormal }) => (isNormal ? [] : lanes.map((x) => plainMask(bits, x))))
+function isAnySet(v: V128): I32 {
+  return numeric('v128.any_true', v)
+}
+
+/** Bits that are all 0 in elements that are not denormal. */
+function denormalBits(c: Constants, bits: Bits, x: V128): V128 {
+  const magnitude = c.let(vector(bits, 'abs', x))
+  return and(magnitude, vector(bits, 'lt', magnitude, c.repeated(smallestNormal(bits), bits)))
+}
+
+function smallestNormal(bits: Bits): bigint {
+  return 1n << BigInt(SHAPES[bits].fractionBits)
 }
 
 function splat32(value: I32): V128 {
   return numeric('i32x4.splat', value)
 }
 
-/** The elements of `r`, what the host computed of `x` and `y`, which are exact where those are not denormal. */
-export function exactMask(f: FunctionBuilder, operation: Operation, bits: Bits, r: V128, x: V128, y: V128): V128 {
-  const same = (a: V128, b: V128): V128 => vector(bits, 'eq', a, b)
+/** Where vector constants and locals come from. */
+export interface Constants {
+  /** Repeats an element all over a vector. */
+  repeated(element: bigint, bits: Bits): V128
+  /** Keeps a value for several uses. */
+  let(value: V128): V128
+}
+
+/**
+ * Bits that are all 0 in those elements of `r`, what the host computed of `x` and `y`, that are exact, are not denormal,
+ * and have the right sign unless rounding is downwards; where `x` and `y` are not denormal.
+ */
+export function inexactBits(c: Constants, operation: Operation, bits: Bits, r: V128, x: V128, y: V128): V128 {
+  const differs = (a: V128, b: V128): V128 => vector(bits, 'ne', a, b)
   const lowHalves = (a: V128, b: V128): V128 => {
-    const low = and(or(a, b), constant(SHAPES[bits].lowHalf, bits))
-    return bits === 64 ? numeric('i64x2.eq', low, V128.of([])) : numeric('i32x4.eq', low, V128.of([]))
+    const moved = I32.of(bits - SHAPES[bits].lowHalf)
+    return bits === 64 ? numeric('i64x2.shl', or(a, b), moved) : numeric('i32x4.shl', or(a, b), moved)
   }
-  const ordinary = ordinaryMask(bits, r)
+  const magnitude = (v: V128): V128 => vector(bits, 'abs', v)
+  // Something that may have been rounded up to the smallest normal number counts as tiny.
+  const tiny = (v: V128): V128 => vector(bits, 'le', magnitude(v), c.repeated(smallestNormal(bits), bits))
   switch (operation) {
     case 'add':
-    case 'sub': {
-      const [back, other] =
-        operation === 'add'
-          ? [vector(bits, 'sub', r, x), vector(bits, 'sub', r, y)]
-          : [vector(bits, 'sub', x, r), vector(bits, 'add', r, y)]
-      const zero = and(zeroMask(bits, r), splat32(I32.of(0).sub(isZeroPositive(f))))
-      return and(and(same(back, y), same(other, x)), or(ordinary, zero))
-    }
-    case 'mul':
-      return or(and(ordinary, lowHalves(x, y)), and(zeroMask(bits, r), or(zeroMask(bits, x), zeroMask(bits, y))))
-    case 'div':
       return or(
-        and(and(ordinary, lowHalves(r, y)), same(vector(bits, 'mul', r, y), x)),
-        and(zeroMask(bits, r), zeroMask(bits, x)),
+        or(differs(vector(bits, 'sub', r, x), y), differs(vector(bits, 'sub', r, y), x)),
+        denormalBits(c, bits, r),
       )
+    case 'sub':
+      return or(
+        or(differs(vector(bits, 'sub', x, r), y), differs(vector(bits, 'add', r, y), x)),
+        denormalBits(c, bits, r),
+      )
+    case 'mul': {
+      // A tiny product is exact where a factor is zero, which the smaller one is then. Infinities and NaNs are left out.
+      const underflow = and(tiny(r), vector(bits, 'pmin', magnitude(x), magnitude(y)))
+      const rest = c.let(vector(bits, 'sub', r, r))
+      return or(or(lowHalves(x, y), underflow), differs(rest, rest))
+    }
+    case 'div':
+      return or(or(lowHalves(r, y), differs(vector(bits, 'mul', r, y), x)), and(tiny(r), magnitude(x)))
     case 'sqrt':
-      return or(and(and(ordinary, lowHalves(r, r)), same(vector(bits, 'mul', r, r), x)), zeroMask(bits, x))
+      return or(lowHalves(r, r), differs(vector(bits, 'mul', r, r), x))
   }
+}
+
+/** The elements for which {@link inexactBits} are all 0; none where rounding is downwards. */
+function exactMask(f: FunctionBuilder, bits: Bits, inexact: V128): V128 {
+  const none = V128.of([])
+  const mask = bits === 64 ? numeric('i64x2.eq', inexact, none) : numeric('i32x4.eq', inexact, none)
+  return and(mask, splat32(I32.of(0).sub(isZeroPositive(f))))
+}
+
+/** Constants and locals of a function that is called. */
+export function constantsOf(f: FunctionBuilder): Constants {
+  return { repeated: constant, let: (value) => f.let(value) }
 }
 
 /** A constant element in all elements. */
@@ -347,9 +378,9 @@ export function constant(value: bigint, bits: Bits): V128 {
   return V128.of(bytes)
 }
 
-/** {@link exactMask}; odd elements may have another operation. */
-export function exactMixed(
-  f: FunctionBuilder,
+/** {@link inexactBits}; odd elements may have another operation. */
+export function inexactMixed(
+  c: Constants,
   even: Operation,
   odd: Operation,
   bits: Bits,
@@ -357,11 +388,11 @@ export function exactMixed(
   x: V128,
   y: V128,
 ): V128 {
-  if (even === odd) return exactMask(f, even, bits, r, x, y)
+  if (even === odd) return inexactBits(c, even, bits, r, x, y)
   return numeric(
     'v128.bitselect',
-    exactMask(f, odd, bits, r, x, y),
-    exactMask(f, even, bits, r, x, y),
+    inexactBits(c, odd, bits, r, x, y),
+    inexactBits(c, even, bits, r, x, y),
     oddElements(bits),
   )
 }
@@ -371,9 +402,9 @@ export function oddElements(bits: Bits): V128 {
   return V128.of(Array.from({ length: 16 }, (_, i) => ((i * 8) & bits ? 0xff : 0)))
 }
 
-/** The elements that need no software, of operands of which nothing is known; `exact`: those that are exact. */
-export function fineMask(f: FunctionBuilder, bits: Bits, operands: readonly V128[], r: V128, exact: V128): V128 {
+/** The elements that need no software, of operands of which nothing is known. @param inexact - {@link inexactBits} */
+export function fineMask(f: FunctionBuilder, bits: Bits, operands: readonly V128[], r: V128, inexact: V128): V128 {
   const settled = I32.of(0).sub(isRoundingSettled(f, f.param(0, 'i32').get))
-  const fine = or(and(ordinaryMask(bits, r), splat32(settled)), exact)
+  const fine = or(and(ordinaryMask(bits, r), splat32(settled)), exactMask(f, bits, inexact))
   return [...operands, r].reduce((all, x) => and(all, plainMask(bits, x)), fine)
 }

@@ -18,7 +18,7 @@ import {
 import type { BinaryOperation } from './sse-float-elements.ts'
 import { allLanesSet, asFloat, bitsOf, float, vector } from './sse-float-operands.ts'
 import type { Float } from './sse-float-operands.ts'
-import { exactMask, exactMixed, fineMask, isExactAnyway, oddElements } from './sse-float-quick.ts'
+import { constantsOf, fineMask, inexactBits, inexactMixed, isExactAnyway, oddElements } from './sse-float-quick.ts'
 import { eachElement, element, packed, vectorParameters, vectorTypes } from './vector-elements.ts'
 import type { Bits } from './vector-elements.ts'
 
@@ -82,7 +82,7 @@ export function packedBinarySlow(
       })
       const fine = results.map((r, lane) => {
         const [x, y] = [a[lane] as V128, b[lane] as V128]
-        return fineMask(f, bits, [x, y], r, exactMixed(f, even, odd, bits, r, x, y))
+        return fineMask(f, bits, [x, y], r, inexactMixed(constantsOf(f), even, odd, bits, r, x, y))
       })
       exactVector(f, bits, results, fine)
     }
@@ -114,7 +114,7 @@ export function packedSquareRootSlow(c: Context, bits: Bits, lanes: number): Slo
     const results = operands.map((x) => f.let(vector(bits, 'sqrt', x)))
     const fine = operands.map((x, lane) => {
       const r = results[lane] as V128
-      return fineMask(f, bits, [x], r, exactMask(f, 'sqrt', bits, r, x, x))
+      return fineMask(f, bits, [x], r, inexactBits(constantsOf(f), 'sqrt', bits, r, x, x))
     })
     exactVector(f, bits, results, fine)
     guarded(c, f, state, () =>

@@ -26,8 +26,8 @@ import { sseConversions } from './convert-sse.ts'
 import { isPrecisionSettled } from './mxcsr-bits.ts'
 import {
   areComparable,
-  exactMask,
-  exactMixed,
+  inexactBits,
+  inexactMixed,
   isExactResult,
   oddElements,
   quickPacked,
@@ -102,7 +102,7 @@ function packedSum(
   quickPacked(c, bits, {
     operands: [x, y],
     compute,
-    exact: (r, lane) => exactMixed(c.f, even, odd, bits, r, x.lanes[lane] as V128, y.lanes[lane] as V128),
+    inexact: (r, lane) => inexactMixed(c, even, odd, bits, r, x.lanes[lane] as V128, y.lanes[lane] as V128),
     slow: () => callSlow(c, packedBinarySlow(c, even, odd, bits, x.lanes.length), ...x.lanes, ...y.lanes),
   })
 }
@@ -162,7 +162,7 @@ function packedSquareRoot(bits: Bits): (c: Context) => void {
     quickPacked(c, bits, {
       operands: [x],
       compute: x.lanes.map((a) => vector(bits, 'sqrt', a)),
-      exact: (r, lane) => exactMask(c.f, 'sqrt', bits, r, x.lanes[lane] as V128, x.lanes[lane] as V128),
+      inexact: (r, lane) => inexactBits(c, 'sqrt', bits, r, x.lanes[lane] as V128, x.lanes[lane] as V128),
       slow: () => callSlow(c, packedSquareRootSlow(c, bits, x.lanes.length), ...x.lanes),
     })
   }
