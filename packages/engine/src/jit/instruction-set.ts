@@ -88,10 +88,18 @@ export interface UnitSemantics<Form> {
   store(): void
   /** Emits code that settles the locals, where control leaves; code that follows sees them as before. */
   settle(): void
-  /** Emits code that settles the locals before the head of a loop, where nothing is known but that they are settled. */
-  beginLoop(block: number): void
-  /** Emits code that settles the locals, where control goes to a block that other edges lead to as well. */
-  meet(block: number): void
+  /**
+   * Emits code that settles the locals before the head of a loop, where nothing is known but that they are settled.
+   *
+   * @param leave - emits an exit to the interpreter, which goes on with the block
+   */
+  beginLoop(block: number, leave: () => void): void
+  /**
+   * Emits code that settles the locals, where control goes to a block that other edges lead to as well.
+   *
+   * @param leave - emits an exit to the interpreter, which goes on with the block
+   */
+  meet(block: number, leave: () => void): void
   /** The code of a block begins at which edges have met. */
   merge(block: number): void
   /** Calls `build`, which emits code off the path; afterwards what is known is as it was before. */

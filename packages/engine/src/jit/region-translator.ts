@@ -75,7 +75,7 @@ export class RegionTranslator<Form> {
       inner()
       return
     }
-    this.#semantics.beginLoop(block)
+    this.#semantics.beginLoop(block, () => this.#leaveAt(block))
     this.#frame.charge()
     this.#frame.f.structuredLoop((label) => {
       this.#labels[block] = label
@@ -105,12 +105,18 @@ export class RegionTranslator<Form> {
     const { pending } = this.#frame
     this.#semantics.aside(() => {
       if (graph.isBack(from, to) || graph.isMerge[to]) {
-        this.#semantics.meet(to)
+        this.#semantics.meet(to, () => this.#leaveAt(to))
         this.#frame.charge()
         this.#frame.f.br(this.#labels[to]!)
       } else this.#emitTree(to)
     })
     this.#frame.pending = pending
+  }
+
+  /** The interpreter goes on with a block. */
+  #leaveAt(block: number): void {
+    const insn = this.#region.blocks[block]!.instructions[0]!
+    this.#exits.leave(UNIT_RESUME, insn, firstRecord(insn), this.#frame.pending)
   }
 
   // ---------------------------------------------------------------- instructions

@@ -98,8 +98,9 @@ export class RegionBuilder extends RegionFunction {
     for (let i = 0; i < REPEATED; i++) this.#spare.push(this.local('v128'))
   }
 
-  /** 64 bits, twice. They are in a local that hosts know nothing of: V8 makes a constant anew wherever it is used. */
-  repeated(bits: bigint): V128 {
+  /** An element all over a vector. It is in a local that hosts know nothing of: V8 makes a constant anew at each use. */
+  repeated(element: bigint, elementBits: 32 | 64): V128 {
+    const bits = elementBits === 64 ? element : (element << 32n) | element
     let local = this.#repeated.get(bits)
     if (local === undefined) {
       local = this.#spare.pop()

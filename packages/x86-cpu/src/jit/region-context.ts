@@ -69,6 +69,10 @@ export class RegionContext extends Context {
     this.#exits.interpret()
   }
 
+  override interpret(): void {
+    this.#exits.interpret()
+  }
+
   override raise(): void {
     this.#exits.interpret()
   }
@@ -96,7 +100,7 @@ export class RegionContext extends Context {
   }
 
   override repeated(element: bigint, bits: 32 | 64): V128 {
-    return this.#builder.repeated(bits === 64 ? element : (element << 32n) | element)
+    return this.#builder.repeated(element, bits)
   }
 
   override multiplyAdd(bits: 32 | 64, a: V128, b: V128, c: V128): V128 | undefined {

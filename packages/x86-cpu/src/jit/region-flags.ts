@@ -5,6 +5,7 @@ import {
   FLAGS_EXPLICIT,
   FLAGS_RESULT,
   FLAGS_SUB,
+  FLAG_CF,
   FLAG_ZF,
   S_FLAGS_A,
   S_FLAGS_B,
@@ -13,7 +14,7 @@ import {
 } from '../state-layout.ts'
 import type { FlagChange, FlagStore } from '../semantics/flag-context.ts'
 import { FLAG_MASKS, flagBits, flagOf, flagParts, flagsOf, resultParts } from '../semantics/flag-parts.ts'
-import type { FlagParts } from '../semantics/flag-parts.ts'
+import type { FlagName, FlagParts } from '../semantics/flag-parts.ts'
 import type { RegionBuilder } from './region-builder.ts'
 
 /** Changes of some flags that are kept upon one another. */
@@ -271,8 +272,8 @@ export class RegionFlags implements FlagStore {
     const [a, b, result] = [this.#a.get, this.#b.get, this.#result.get]
     if (flags.kind !== undefined) return flagParts(flags.kind, a, b, result)
     const bits = this.#bitsOf(flags)
-    const parts: Partial<Record<keyof FlagParts, I32>> = {}
-    for (const name of Object.keys(FLAG_MASKS) as (keyof FlagParts)[]) parts[name] = flagOf(bits, name)
+    const parts: Partial<Record<FlagName, I32>> = {}
+    for (const name of Object.keys(FLAG_MASKS) as FlagName[]) parts[name] = flagOf(bits, name)
     return parts as FlagParts
   }
 
@@ -307,7 +308,7 @@ export class RegionFlags implements FlagStore {
     const own = flagsOf(change.flags(...change.from))
     if (rest === 0) return [FLAGS_RESULT, I64.of(0), f.let(own.toI64U()), f.let(result)]
     const parts = this.#partsOf(before)
-    const names = (Object.keys(FLAG_MASKS) as (keyof FlagParts)[]).filter((name) => (FLAG_MASKS[name] & rest) !== 0)
+    const names = (Object.keys(FLAG_MASKS) as FlagName[]).filter((name) => (FLAG_MASKS[name] & rest) !== 0)
     const kept = flagsOf(Object.fromEntries(names.map((name) => [name, parts[name]])))
     return [FLAGS_RESULT, I64.of(0), f.let(own.or(kept).toI64U()), f.let(result)]
   }
@@ -394,7 +395,13 @@ class ChangedParts implements FlagParts {
     return this.#part('overflow')
   }
 
-  #part(name: keyof FlagParts): I32 {
+  get carryOrZero(): I32 | undefined {
+    const { written, when } = this.#change
+    const isWhole = (written & (FLAG_CF | FLAG_ZF)) === (FLAG_CF | FLAG_ZF) && when === undefined
+    return isWhole ? this.#written().carryOrZero : undefined
+  }
+
+  #part(name: FlagName): I32 {
     const { written, when } = this.#change
     const old = (): I32 => (this.#old ??= this.#before())[name]
     if ((written & FLAG_MASKS[name]) === 0) return old()

@@ -2,6 +2,7 @@ import type { RegionInstruction } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from '../form-context.ts'
 import { R_IMM, R_REG0, R_REG1, R_REG2 } from '../record.ts'
+import type { Form } from '../semantics/form.ts'
 import { S_XMM } from '../state-layout.ts'
 
 /** How a region holds a vector register: as one vector, or its lowest element in a scalar local beside it. */
@@ -32,11 +33,10 @@ export function planVectors(
   for (const { form: source, record } of instructions) {
     if (source === undefined) continue
     const { mnemonic, operands } = source.form
-    for (const [i, { kind }] of operands.entries()) {
-      if (kind !== 'xmm') continue
-      const field = memory.u16[(record + FIELDS[i]!) >>> 1] as number
-      const vote = votes[(field - S_XMM) / REGISTER_BYTES]
-      if (vote === undefined) continue
+    for (const i of operands.keys()) {
+      const register = vectorOperand(memory, record, source.form, i)
+      if (register === undefined) continue
+      const vote = votes[register]!
       any = vote.named = true
       const format = formatOf(mnemonic, i)
       if (format !== undefined) vote[format]++
@@ -48,6 +48,18 @@ export function planVectors(
     if (f64 > whole && f64 >= f32) return 'f64'
     return f32 > whole ? 'f32' : 'whole'
   })
+}
+
+/** The number of the vector register that is operand `i` of an instruction; undefined of other operands. */
+export function vectorOperand(
+  memory: MachineMemory,
+  record: number,
+  { operands }: Form,
+  i: number,
+): number | undefined {
+  if (operands[i]!.kind !== 'xmm') return undefined
+  const register = (memory.u16[(record + FIELDS[i]!) >>> 1]! - S_XMM) / REGISTER_BYTES
+  return Number.isInteger(register) && register >= 0 && register < REGISTERS ? register : undefined
 }
 
 /** The format that suits operand `i` of an instruction; undefined where none matters. */

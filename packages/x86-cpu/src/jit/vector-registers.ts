@@ -1,6 +1,10 @@
-import { F32, extractLane, replaceLane } from '@retrap/wasm-emitter'
+import { F32, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
 import type { F64, FunctionBuilder, I32, I64, LoadOp, Local, StoreOp, V128, Value } from '@retrap/wasm-emitter'
 import { S_XMM } from '../state-layout.ts'
+import { denormalBits, isDenormal } from '../semantics/sse-float-quick.ts'
+import type { Constants } from '../semantics/sse-float-quick.ts'
+import { NORMAL_LOW, NORMAL_LOWER, NORMAL_SINGLE_SHIFT, NORMAL_UPPER } from './normal-demand.ts'
+import type { NormalSet } from './normal-demand.ts'
 import { readPart, writePart } from './register-parts.ts'
 import type { VectorPlan } from './vector-plan.ts'
 
@@ -25,15 +29,15 @@ interface VectorRegister {
   isLowWritten: boolean
   isUpperUsed: boolean
   isUpperWritten: boolean
-  /** `NORMAL_*`: what is known where control is. */
-  normal: number
+  /** Elements that are known not to be denormal where control is. */
+  normal: NormalSet
 }
 
-/** No denormal: the lowest element, all elements of the lower lane, all of the upper one; of doubles. Singles: times 8. */
-const NORMAL_LOW = 1
-const NORMAL_LOWER = 2
-const NORMAL_UPPER = 4
-const NORMAL_SINGLE_SHIFT = 3
+const NORMAL_ALL: number = NORMAL_LOW | NORMAL_LOWER | NORMAL_UPPER
+const LANES = [
+  [NORMAL_LOWER, 0],
+  [NORMAL_UPPER, 16],
+] as const
 const NORMAL_UPPERS: number = NORMAL_UPPER | (NORMAL_UPPER << NORMAL_SINGLE_SHIFT)
 
 /**
@@ -173,23 +177,49 @@ export class VectorRegisters {
   /** Whether a register's elements of a type are no denormal numbers: the lowest one, or those of so many lanes. */
   isNormal(at: number, bits: 32 | 64, lanes: 0 | 1 | 2): boolean {
     const known = this.#at(at).register.normal >>> (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
-    if (lanes === 0) return (known & (NORMAL_LOW | NORMAL_LOWER)) !== 0
-    const needed = lanes === 1 ? NORMAL_LOWER : NORMAL_LOWER | NORMAL_UPPER
+    const needed = lanes === 0 ? NORMAL_LOW : lanes === 1 ? NORMAL_LOWER : NORMAL_LOWER | NORMAL_UPPER
     return (known & needed) === needed
   }
 
   /** Says so from here on. */
   setNormal(at: number, bits: 32 | 64, lanes: 0 | 1 | 2): void {
-    const known = lanes === 0 ? NORMAL_LOW : lanes === 1 ? NORMAL_LOWER : NORMAL_LOWER | NORMAL_UPPER
+    const lower = NORMAL_LOW | NORMAL_LOWER
+    const known = lanes === 0 ? NORMAL_LOW : lanes === 1 ? lower : lower | NORMAL_UPPER
     this.#at(at).register.normal |= known << (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
   }
 
+  /**
+   * Emits tests of the elements that are in a demand and of which nothing is known.
+   *
+   * @param demand - by register; of those that are in locals
+   * @returns 1 if some of them are denormal; undefined if all are known not to be
+   */
+  isAnyDenormal(constants: Constants, demand: readonly NormalSet[]): I32 | undefined {
+    const tests: I32[] = []
+    for (const [at, register, i] of this.#entries()) {
+      for (const bits of [64, 32] as const) {
+        const set = (demand[i]! >>> (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)) & NORMAL_ALL
+        const whole = bits === 64 ? 'f64' : 'f32'
+        if ((set & NORMAL_LOW) !== 0 && (set & NORMAL_LOWER) === 0 && !this.isNormal(at, bits, 0)) {
+          tests.push(isDenormal(bits, this.read(`${whole}.load`, at) as F64))
+        }
+        const known = register.normal >>> (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
+        for (const [element, offset] of LANES) {
+          if ((set & ~known & element) === 0) continue
+          const lane = this.read('v128.load', at + offset) as V128
+          tests.push(numeric('v128.any_true', denormalBits(constants, bits, lane)))
+        }
+      }
+    }
+    return tests.length === 0 ? undefined : tests.reduce((any, test) => any.or(test))
+  }
+
   /** What is known, to be given back where control comes from the same place. */
-  get knowledge(): readonly number[] {
+  get knowledge(): readonly NormalSet[] {
     return this.#registers.map((register) => register?.normal ?? 0)
   }
 
-  set knowledge(known: readonly number[]) {
+  set knowledge(known: readonly NormalSet[]) {
     for (const [i, register] of this.#registers.entries()) if (register !== undefined) register.normal = known[i] ?? 0
   }
 
@@ -237,9 +267,9 @@ export class VectorRegisters {
     this.load(state)
   }
 
-  *#entries(): Generator<readonly [at: number, register: VectorRegister]> {
+  *#entries(): Generator<readonly [at: number, register: VectorRegister, number: number]> {
     for (const [i, register] of this.#registers.entries()) {
-      if (register !== undefined) yield [S_XMM + REGISTER_BYTES * i, register]
+      if (register !== undefined) yield [S_XMM + REGISTER_BYTES * i, register, i]
     }
   }
 }

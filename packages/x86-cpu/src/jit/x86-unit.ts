@@ -10,6 +10,8 @@ import { StateKnowledge } from './known-state.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import { RegionContext } from './region-context.ts'
 import { RegionFlags } from './region-flags.ts'
+import { normalDemand } from './normal-demand.ts'
+import type { NormalSet } from './normal-demand.ts'
 import { planVectors } from './vector-plan.ts'
 import { VectorRegisters } from './vector-registers.ts'
 
@@ -23,6 +25,13 @@ export class X86Unit implements UnitSemantics<FormSource> {
   readonly #known: StateKnowledge
   /** Kinds of flags that control has come with to a block where edges meet; null where they differ. */
   readonly #meeting: (number | null | undefined)[] = []
+
+  /** Elements of vector registers that are not denormal on any edge to a block where edges meet. */
+  readonly #normal: (readonly NormalSet[] | undefined)[] = []
+  /** Elements that code from a block on takes not to be denormal, if it is the head of a loop. */
+  readonly #demand: readonly (readonly NormalSet[])[]
+  /** The heads of loops whose code has begun: further edges to them lead back. */
+  readonly #openLoops = new Set<number>()
 
   /** @param f - the unit's function, still empty */
   constructor(f: RegionBuilder, memory: MachineMemory, library: Library, unit: UnitDescription<FormSource>) {
@@ -39,6 +48,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
       region.blocks.flatMap(({ instructions }) => instructions),
     )
     if (plan !== undefined) f.vectors = new VectorRegisters(f, plan)
+    this.#demand = plan === undefined ? [] : normalDemand(memory, region)
     f.beforeArm = () => this.#flags.beginArm()
     f.afterArm = () => this.#flags.endArm()
   }
@@ -73,14 +83,28 @@ export class X86Unit implements UnitSemantics<FormSource> {
     this.#flags.materialise()
   }
 
-  beginLoop(): void {
+  beginLoop(block: number, leave: () => void): void {
     this.#flags.settle()
     this.#flags.forget()
-    this.#forgetVectors()
+    this.#openLoops.add(block)
+    this.#demandNormal(block, leave)
+    if (this.f.vectors !== undefined) this.f.vectors.knowledge = this.#demand[block]!
   }
 
-  meet(block: number): void {
+  /** Emits an exit for the case that the head of a loop is reached with denormal numbers that its code takes not to be. */
+  #demandNormal(block: number, leave: () => void): void {
+    const isDenormal = this.f.vectors?.isAnyDenormal(this.f, this.#demand[block]!)
+    if (isDenormal !== undefined) this.f.structuredIf(isDenormal, leave)
+  }
+
+  meet(block: number, leave: () => void): void {
     this.#flags.materialise()
+    const { vectors } = this.f
+    if (this.#openLoops.has(block)) this.#demandNormal(block, leave)
+    else if (vectors !== undefined) {
+      const before = this.#normal[block]
+      this.#normal[block] = vectors.knowledge.map((set, i) => set & (before?.[i] ?? -1))
+    }
     const known = this.#meeting[block]
     const kind = this.#flags.knownKind
     this.#meeting[block] = known === undefined || known === kind ? kind : null
@@ -88,7 +112,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
 
   merge(block: number): void {
     this.#flags.meet(this.#meeting[block] ?? undefined)
-    this.#forgetVectors()
+    if (this.f.vectors !== undefined) this.f.vectors.knowledge = this.#normal[block] ?? []
   }
 
   aside(build: () => void): void {
@@ -98,10 +122,6 @@ export class X86Unit implements UnitSemantics<FormSource> {
     build()
     this.#flags.leave(mark)
     if (vectors !== undefined && knowledge !== undefined) vectors.knowledge = knowledge
-  }
-
-  #forgetVectors(): void {
-    if (this.f.vectors !== undefined) this.f.vectors.knowledge = []
   }
 
   // ---------------------------------------------------------------- instructions

@@ -243,6 +243,11 @@ export abstract class Context extends FlagContext {
   /** Whether the code is for one instruction only: there is more of it in place, and less that is shared. */
   readonly isSpecialised: boolean = false
 
+  /** Has the interpreter execute the instruction, of which nothing has been done: only in specialised code. */
+  interpret(): void {
+    throw new TypeError('the interpreter has no other way')
+  }
+
   /** Whether results are taken not to be denormal later on; where one is, {@link retire} ends the instruction. */
   readonly takesNormal: boolean = false
 

@@ -21,10 +21,15 @@ export interface FlagParts {
   readonly zero: I32
   readonly sign: I32
   readonly overflow: I32
+  /** CF or ZF, where there is a shorter way to both than to each. */
+  readonly carryOrZero?: I32 | undefined
 }
 
+/** The name of a flag. */
+export type FlagName = Exclude<keyof FlagParts, 'carryOrZero'>
+
 /** The names of the flags and their masks in RFLAGS. */
-export const FLAG_MASKS: Readonly<Record<keyof FlagParts, number>> = {
+export const FLAG_MASKS: Readonly<Record<FlagName, number>> = {
   carry: FLAG_CF,
   parity: FLAG_PF,
   adjust: FLAG_AF,
@@ -32,10 +37,10 @@ export const FLAG_MASKS: Readonly<Record<keyof FlagParts, number>> = {
   sign: FLAG_SF,
   overflow: FLAG_OF,
 }
-const NAMES = Object.keys(FLAG_MASKS) as (keyof FlagParts)[]
+const NAMES = Object.keys(FLAG_MASKS) as FlagName[]
 
 /** A bit of flags, 0 or 1. */
-export function flagOf(flags: I32, name: keyof FlagParts): I32 {
+export function flagOf(flags: I32, name: FlagName): I32 {
   return flags.shrU(31 - Math.clz32(FLAG_MASKS[name])).and(1)
 }
 
@@ -105,7 +110,7 @@ export function conditionOf(base: number, parts: FlagParts): I32 {
     case CC_E:
       return parts.zero
     case CC_BE:
-      return parts.carry.or(parts.zero)
+      return parts.carryOrZero ?? parts.carry.or(parts.zero)
     case CC_S:
       return parts.sign
     case CC_P:

@@ -102,7 +102,12 @@ export function writeScalar(c: Context, bits: Bits, value: I64): void {
 }
 
 export function asFloat(f: FunctionBuilder, bits: Bits, value: I64): Float {
-  return bits === 64 ? f.let(value.asF64()) : f.let(value.toI32().asF32())
+  return f.let(ofBits(bits, value) as F64)
+}
+
+/** The number of {@link bitsOf}. */
+export function ofBits(bits: Bits, value: I64): Float {
+  return bits === 64 ? value.asF64() : value.toI32().asF32()
 }
 
 export function bitsOf(bits: Bits, value: Float): I64 {

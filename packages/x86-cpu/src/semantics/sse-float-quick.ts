@@ -117,15 +117,13 @@ export function writeFloat(c: Context, bits: Bits, value: Float, above = 1): voi
   c.f.store(bits === 64 ? 'f64.store' : ('f32.store' as 'f64.store'), c.registerAddress(0), value as F64)
 }
 
-/** Whether an operand is not denormal. */
-function isPlainOperand(bits: Bits, { value, isNormal }: FloatOperand): I32 {
-  return isNormal ? I32.of(1) : isDenormal(bits, value).eqz()
-}
-
-/** 1 if neither is denormal or a NaN. */
-export function areComparable(bits: Bits, x: FloatOperand, y: FloatOperand): I32 {
-  const ordered = floatTest(bits, 'lt', x.value, y.value).or(floatTest(bits, 'ge', x.value, y.value))
-  return isPlainOperand(bits, x).and(isPlainOperand(bits, y)).and(ordered)
+/** 1 if neither is denormal or a NaN, nor both the same infinity. */
+export function areComparable(f: FunctionBuilder, bits: Bits, x: FloatOperand, y: FloatOperand): I32 {
+  // One comparison tells of both: the difference of two numbers is a number.
+  const difference = f.let(float(bits, 'sub', x.value, y.value))
+  return [x, y]
+    .filter(({ isNormal }) => !isNormal)
+    .reduce((all, { value }) => all.and(isDenormal(bits, value).eqz()), floatTest(bits, 'eq', difference, difference))
 }
 
 /** An operation on scalars. */
@@ -302,7 +300,7 @@ function isAnySet(v: V128): I32 {
 }
 
 /** Bits that are all 0 in elements that are not denormal. */
-function denormalBits(c: Constants, bits: Bits, x: V128): V128 {
+export function denormalBits(c: Constants, bits: Bits, x: V128): V128 {
   const magnitude = c.let(vector(bits, 'abs', x))
   return and(magnitude, vector(bits, 'lt', magnitude, c.repeated(smallestNormal(bits), bits)))
 }

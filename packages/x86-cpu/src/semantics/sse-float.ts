@@ -11,6 +11,7 @@ import {
   float,
   floatTest,
   isPlain,
+  ofBits,
   or,
   floatResult,
   plainMask,
@@ -52,7 +53,7 @@ import {
 } from './sse-float-slow.ts'
 import type { Bits } from './vector-elements.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
-import { FLAG_CF, FLAG_PF, FLAG_ZF } from '../state-layout.ts'
+import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_PF, FLAG_ZF } from '../state-layout.ts'
 
 type Arithmetic = 'add' | 'sub' | 'mul' | 'div'
 
@@ -117,7 +118,7 @@ function scalarExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => vo
     const value = floatResult(
       c,
       bits,
-      areComparable(bits, x, y),
+      areComparable(c.f, bits, x, y),
       () => select(first, x.value as F64, y.value as F64),
       () => callSlow(c, binarySlow(c, operation, bits), bitsOf(bits, x.value), bitsOf(bits, y.value)),
     )
@@ -260,9 +261,28 @@ function compareFlags(bits: Bits, quiet: boolean): (c: Context) => void {
     c.requireSse()
     const y = readFloat(c, 1, bits)
     const x = readFloat(c, 0, bits)
+    const areOrdinary = areComparable(c.f, bits, x, y)
+    if (c.isSpecialised) {
+      c.f.if(areOrdinary.eqz(), () => c.interpret())
+      c.setNormal(0, bits, true)
+      c.setNormal(1, bits, true)
+      c.changeFlags({
+        written: FLAGS_ARITHMETIC,
+        from: [bitsOf(bits, x.value), bitsOf(bits, y.value)],
+        flags: (...from) => {
+          const [a, b] = from.map((value) => ofBits(bits, value)) as [Float, Float]
+          return {
+            carry: floatTest(bits, 'lt', a, b),
+            zero: floatTest(bits, 'eq', a, b),
+            carryOrZero: floatTest(bits, 'le', a, b),
+          }
+        },
+      })
+      return
+    }
     const value = scalarResult(
       c,
-      areComparable(bits, x, y),
+      areOrdinary,
       () => {
         const less = floatTest(bits, 'lt', x.value, y.value).toI64U()
         const equal = floatTest(bits, 'eq', x.value, y.value).toI64U()

@@ -1,6 +1,9 @@
 /** Floating point in compiled code: results, and the flags that it leaves in MXCSR and in the x87 status word. */
 import {
+  ah,
+  al,
   cr4,
+  dl,
   dword,
   eax,
   ecx,
@@ -8,6 +11,7 @@ import {
   ptr,
   qword,
   r14,
+  r14d,
   rax,
   rbx,
   rdx,
@@ -462,6 +466,118 @@ describe('x87', () => {
       prepare: prepare(control),
     })
     expect(plain.read32(DATA + FLAGS) & 0x27f).toBe(status)
+  })
+})
+
+describe('a register that arithmetic takes at the head of a loop', () => {
+  // The sum is an ordinary number, from which nothing can be seen.
+
+  /** Zero or a denormal number, by the lowest bit of a counter. */
+  const picked = (asm: Assembler, counter: typeof ecx): typeof rax => {
+    asm.mov(eax, counter).and(eax, 1).shl(eax, 5)
+    return rax
+  }
+  const at = { disp: 32 * Object.keys(NUMBERS).indexOf('zero') }
+  const kinds = [
+    {
+      kind: 'a double',
+      load: (asm: Assembler, by: typeof rax) => asm.movsd(xmm1, qword(rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.addsd(xmm0, xmm1),
+    },
+    {
+      kind: 'a single',
+      load: (asm: Assembler, by: typeof rax) => asm.movss(xmm1, dword(rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.addss(xmm0, xmm1),
+    },
+    {
+      kind: 'a copy of a double',
+      load: (asm: Assembler, by: typeof rax) => asm.movsd(xmm2, qword(rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.movapd(xmm1, xmm2).addsd(xmm0, xmm1),
+    },
+    {
+      kind: 'two doubles',
+      load: (asm: Assembler, by: typeof rax) => asm.movapd(xmm1, xmmword(rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.addpd(xmm0, xmm1),
+    },
+    {
+      kind: 'four singles',
+      load: (asm: Assembler, by: typeof rax) => asm.movaps(xmm1, xmmword(rbx, { index: by, ...at })),
+      use: (asm: Assembler) => asm.addps(xmm0, xmm1),
+    },
+    {
+      kind: 'four doubles, in the upper lane only',
+      load: (asm: Assembler, by: typeof rax) =>
+        asm.vmovapd(ymm1, ymmword(rbx, { index: by, ...at })).vperm2f128(ymm1, ymm1, ymm1, 0x08),
+      use: (asm: Assembler) => asm.vaddpd(ymm0, ymm0, ymm1),
+    },
+  ]
+
+  test.each(kinds)('raises DE if it is denormal where the loop is entered: $kind', ({ load, use }) => {
+    const flags = flagsOf(SETTLED, (asm) => {
+      const inner = asm.label('inner')
+      asm.vmovapd(ymm0, wide('tenth'))
+      load(asm, picked(asm, r14d))
+      // A jump enters the loop's own unit.
+      asm.mov(ecx, 8).jmp(inner).hlt().bind(inner)
+      use(asm)
+      asm.dec(ecx).jne(inner)
+    })
+    expect(flags & DE).toBe(DE)
+  })
+
+  test.each(kinds)('raises DE if it has become denormal in a round: $kind', ({ load, use }) => {
+    const flags = flagsOf(SETTLED, (asm) => {
+      const inner = asm.label('inner')
+      asm.vmovapd(ymm0, wide('tenth'))
+      load(asm, picked(asm, r14d))
+      asm.mov(ecx, 8).bind(inner)
+      use(asm)
+      load(asm, picked(asm, ecx))
+      asm.dec(ecx).jne(inner)
+    })
+    expect(flags & DE).toBe(DE)
+  })
+
+  test.each(kinds)('raises DE if it is denormal on one of two ways that meet: $kind', ({ load, use }) => {
+    const flags = flagsOf(SETTLED, (asm) => {
+      const [inner, other] = [asm.label('inner'), asm.label('other')]
+      asm.vmovapd(ymm0, wide('tenth'))
+      load(asm, picked(asm, r14d))
+      use(asm)
+      asm.mov(ecx, 8).bind(inner).test(ecx, 2).je(other)
+      load(asm, picked(asm, ecx))
+      asm.bind(other)
+      use(asm)
+      asm.dec(ecx).jne(inner)
+    })
+    expect(flags & DE).toBe(DE)
+  })
+})
+
+describe('COMISD and UCOMISD', () => {
+  test.each(['comisd', 'ucomisd'] as const)('%s: conditions and flags of all pairs, branches among them', (compare) => {
+    const names = Object.keys(NUMBERS) as Name[]
+    runBothWays({
+      code: (asm) => {
+        const loop = asm.label('loop')
+        asm.mov(r14, 60).bind(loop)
+        asm.ldmxcsr(dword(rbx, { disp: CONTROL }))
+        for (const first of names) {
+          for (const second of names) {
+            const [above, parity] = [asm.label(`above ${first} ${second}`), asm.label(`parity ${first} ${second}`)]
+            asm.movsd(xmm0, scalar(first))[compare](xmm0, scalar(second))
+            asm.ja(above).rol(rdx, 3).bind(above)
+            asm.movsd(xmm0, scalar(first))[compare](xmm0, scalar(second))
+            asm.jp(parity).rol(rdx, 5).bind(parity)
+            asm[compare](xmm0, scalar(second)).setbe(al).rol(rdx, 1).add(dl, al)
+            asm[compare](xmm0, scalar(second)).lahf().rol(rdx, 1).add(dl, ah)
+          }
+        }
+        asm.stmxcsr(dword(rbx, { disp: FLAGS }))
+        asm.dec(r14).jne(loop).hlt()
+      },
+      prepare: prepare(MASKED),
+    })
   })
 })
 
