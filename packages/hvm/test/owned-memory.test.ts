@@ -7,6 +7,7 @@ import {
   type OwnedMemory,
   type OwnedMemoryOptions,
   type PciFunction,
+  type Region,
 } from '@retrap/device'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import { startDeviceWorker } from '@retrap/ioreq/node'
@@ -81,6 +82,22 @@ const word = (memory: OwnedMemory, offset: number): number => {
 const typeAt = (guest: Guest, gpa: number): number => guest.domain.p2m.lookup(gpa / PAGE, new P2mEntry())
 
 describe('memory at a fixed address', () => {
+  test('is seen through a window that begins inside it, and is gone with that', () => {
+    let region: Region | undefined
+    const { guest, memory } = make(
+      () => {},
+      { at: -1, contents: Uint8Array.of(1) },
+      { attach: (context) => void (region = context.mapMemory(BASE, owned, { offset: PAGE, bytes: 2 * PAGE })) },
+    )
+    memory.write(PAGE, Uint8Array.of(2))
+    memory.write(2 * PAGE, Uint8Array.of(3))
+    const pages = [0, 1, 2].map((page) => BASE + page * PAGE)
+    expect(pages.slice(0, 2).map((gpa) => guest.read32(gpa) & 0xff)).toEqual([2, 3])
+    expect(pages.map((gpa) => typeAt(guest, gpa))).toEqual([P2mType.RAM_RW, P2mType.RAM_RW, P2mType.MMIO_DM])
+    region?.unmap()
+    expect(pages.map((gpa) => typeAt(guest, gpa))).toEqual(pages.map(() => P2mType.MMIO_DM))
+  })
+
   test('is read and written by the guest without a call of the model, and by the model', async () => {
     const { guest, memory } = make(
       (asm) =>

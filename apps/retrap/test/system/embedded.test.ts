@@ -51,6 +51,9 @@ describe('the embedded guest', () => {
         runRetrap(['--deterministic', '--stats', 'json'], { input: '', deadlineMs: DEADLINE_MS })
       const [first, second] = [await once(), await once()]
       expect(second.stdout).toBe(first.stdout)
+      // What it has measured is what the machine has.
+      for (const rate of ['TSC 1000.0', 'local APIC timer 1000.0', 'HPET 100.00', 'ACPI PM timer 3.580'])
+        expect(first.stdout.replaceAll(/ +/g, ' ')).toContain(rate)
       const instructions = (stderr: string): number => (JSON.parse(stderr) as { instructions: number }).instructions
       expect(instructions(second.stderr)).toBe(instructions(first.stderr))
       expect(instructions(first.stderr)).toBeGreaterThan(1000)
