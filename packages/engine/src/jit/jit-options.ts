@@ -3,8 +3,8 @@ import type { CompiledCode } from './compiled-code.ts'
 /** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, kernels' paths cost more to compile than they give back. */
 export const JIT_THRESHOLD = 100_000
 
-/** Default of {@link JitOptions.codeBytes}: 16 MiB. A host needs several times as much memory for what it makes of them. */
-export const JIT_CODE_BYTES: number = 16 << 20
+/** Default of {@link JitOptions.codeBytes}: 4 MiB. Measured with V8: the host's memory grows by about 28 times as much. */
+export const JIT_CODE_BYTES: number = 4 << 20
 
 /** How hot code is compiled. */
 export interface JitOptions {
@@ -13,8 +13,8 @@ export interface JitOptions {
   /** Guest instructions that code must have, from 1; default 3. Less is not worth entering. */
   readonly fewestInstructions?: number
   /**
-   * Bytes of WebAssembly modules that are kept, from 1; default {@link JIT_CODE_BYTES}. Beyond them, the code that has been
-   * entered longest ago is given up.
+   * Bytes of WebAssembly modules that are kept, from 1; default {@link JIT_CODE_BYTES}. Beyond them, code that has not been
+   * entered for long is given up; while all is in use, no more is compiled.
    */
   readonly codeBytes?: number
   /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */

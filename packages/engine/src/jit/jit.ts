@@ -31,11 +31,12 @@ const LARGEST_COPIED = 80
 /** Milliseconds, for statistics. */
 const now = (): number => (globalThis as unknown as { performance: { now(): number } }).performance.now()
 
-const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'targetCount' | 'deltas' | 'records' | 'witnesses'> = {
+const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'targetCount' | 'deltas' | 'records' | 'idle' | 'witnesses'> = {
   branches: new Map(),
   targetCount: 0,
   deltas: new Map(),
   records: [],
+  idle: 0,
   witnesses: new Map(),
 }
 
@@ -169,7 +170,8 @@ export class Jit<Form> {
     const current = u32[(page.slots >>> 2) + offset] as number
     if (current !== record) return current === 0 ? record : current
     this.#sweep()
-    if (this.#backOff.isToWait(page.frame)) return record
+    // Where all compiled code is in use, more is not worth what is given up for it.
+    if (this.#backOff.isToWait(page.frame) || !this.#makeRoom()) return record
     const region = this.#find(place, runner)
     if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING
     return this.#install(region, runner, place, record)
@@ -266,7 +268,7 @@ export class Jit<Form> {
     const { module, bytes } = this.#compile(region, runner, place, unit.record, unit.entry)
     this.#units.replace(unit, module, bytes)
     this.#describe(unit, region)
-    this.#keepWithinBudget(unit)
+    this.#countLive()
   }
 
   // ---------------------------------------------------------------- units
@@ -300,27 +302,21 @@ export class Jit<Form> {
     this.counts.liveBytes = this.#units.bytes
   }
 
-  /** Gives up a unit that has not been entered for long. @returns false where there is none but `kept` */
-  #evict(kept?: LiveUnit): boolean {
-    const unit = this.#units.evict(kept)
-    if (unit === undefined) return false
-    this.#parts.cache.removeUnit(unit.record, unit.pages[0]!)
-    this.counts.evictions++
+  /** Gives up cold units until there is room for another one. @returns false where all are in use */
+  #makeRoom(): boolean {
+    while (this.#units.bytes >= this.#options.codeBytes || this.#units.isFull()) {
+      const unit = this.#units.evict(now() - this.counts.milliseconds)
+      if (unit === undefined) return false
+      this.#parts.cache.removeUnit(unit.record, unit.pages[0]!)
+      this.counts.evictions++
+    }
     return true
-  }
-
-  /** Gives up units until the others may be kept. */
-  #keepWithinBudget(newest: LiveUnit): void {
-    while (this.#units.bytes > this.#options.codeBytes && this.#evict(newest));
-    this.#countLive()
   }
 
   #install(region: Region<Form>, runner: UnitRunner, place: Place, record: number): number {
     const { cache } = this.#parts
     const { page, offset } = place
-    let entry = this.#units.reserve()
-    if (entry === undefined && this.#evict()) entry = this.#units.reserve()
-    if (entry === undefined) return record
+    const entry = this.#units.reserve()
     const pages = region.pages.map((each) => each.page)
     const unitRecord = cache.addUnit(pages, offset, record, entry)
     if (unitRecord === 0) return record
@@ -334,7 +330,7 @@ export class Jit<Form> {
     const unit = { record: unitRecord, entry, offset, pages, ...compiled, ...NOTHING_KNOWN }
     this.#describe(unit, region)
     this.#units.add(unit)
-    this.#keepWithinBudget(unit)
+    this.#countLive()
     return unitRecord
   }
 

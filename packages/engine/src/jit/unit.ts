@@ -37,6 +37,8 @@ export interface LiveUnit {
   module: object
   /** Bytes of that module. */
   bytes: number
+  /** How many intervals have passed since it was entered. */
+  idle: number
   /** Its branches to computed addresses, by record. */
   branches: ReadonlyMap<number, ComputedBranch>
   /** Targets of these branches that were known when it was compiled. */

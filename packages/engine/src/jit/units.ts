@@ -3,6 +3,8 @@ import { OP_UNIT, R_OP } from '../record.ts'
 import { UNIT_ENTERED } from './unit.ts'
 import type { LiveUnit, UnitRunner } from './unit.ts'
 
+/** Milliseconds of execution at least in which a unit must not have been entered to be given up. */
+const LOOK_INTERVAL = 1000
 /** R_FUNCTION has 16 bits. */
 const MOST_ENTRIES = 1 << 16
 
@@ -16,6 +18,7 @@ export class Units {
   readonly #free: number[] = []
   #nextEntry: number
   #bytes = 0
+  #lookedAt = 0
 
   /** @param firstEntry - of the table, after the forms */
   constructor(memory: MachineMemory, firstEntry: number) {
@@ -43,10 +46,14 @@ export class Units {
     for (const { module, entry } of this.#units.values()) runner.install(module, entry)
   }
 
-  /** Returns an entry of the table for a unit to be made; undefined where the table is full. */
-  reserve(): number | undefined {
-    const entry = this.#free.at(-1) ?? this.#nextEntry
-    return entry < MOST_ENTRIES ? entry : undefined
+  /** Returns whether there is no entry of the table for another unit. */
+  isFull(): boolean {
+    return this.reserve() >= MOST_ENTRIES
+  }
+
+  /** Returns an entry of the table for a unit to be made. */
+  reserve(): number {
+    return this.#free.at(-1) ?? this.#nextEntry
   }
 
   /** Has all processors execute a module as an entry of the table. */
@@ -69,28 +76,29 @@ export class Units {
   }
 
   /**
-   * Removes the unit that has been entered longest ago, about: each that was entered since it was last considered gets
-   * another turn.
+   * Removes the unit that has not been entered for longest, if one has not been for a whole interval.
    *
-   * @param kept - the one unit that stays
-   * @returns the unit; undefined where there is no other
+   * @param time - milliseconds of execution, without those that compiling has taken
+   * @returns the unit; undefined where all are in use
    */
-  evict(kept: LiveUnit | undefined): LiveUnit | undefined {
-    const { u8 } = this.#memory
-    // Those that get another turn come up again at the end.
-    for (const unit of this.#units.values()) {
-      const { record } = unit
-      if (unit === kept) {
-        if (this.#units.size === 1) return undefined
-      } else if (u8[record + UNIT_ENTERED] === 0) {
-        this.#remove(unit)
-        return unit
-      }
-      u8[record + UNIT_ENTERED] = 0
-      this.#units.delete(record)
-      this.#units.set(record, unit)
+  evict(time: number): LiveUnit | undefined {
+    if (time - this.#lookedAt >= LOOK_INTERVAL) {
+      this.#lookedAt = time
+      this.#look()
     }
-    return undefined
+    let coldest: LiveUnit | undefined
+    for (const unit of this.#units.values()) if (unit.idle > (coldest?.idle ?? 0)) coldest = unit
+    if (coldest !== undefined) this.#remove(coldest)
+    return coldest
+  }
+
+  /** Finds the units that have been entered since the last time. */
+  #look(): void {
+    const { u8 } = this.#memory
+    for (const unit of this.#units.values()) {
+      unit.idle = u8[unit.record + UNIT_ENTERED] === 0 ? unit.idle + 1 : 0
+      u8[unit.record + UNIT_ENTERED] = 0
+    }
   }
 
   /** Removes units whose code has been written. @returns them */

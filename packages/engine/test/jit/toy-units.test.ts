@@ -1,6 +1,6 @@
 // What the compiler of hot code does with programs of the toy instruction set, each against the reference.
 import { PAGE_BYTES } from '@retrap/memory'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { CompiledCode } from '../../src/index.ts'
 import { assemble } from '../toy/assemble.ts'
 import type { Line } from '../toy/assemble.ts'
@@ -292,12 +292,25 @@ describe('code beyond the budget', () => {
     HALT,
   ]
 
-  test('is given up, and compiled again where it is still hot', () => {
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  test('is not compiled while all other code is in use', () => {
+    const { evictions, units, liveBytes } = run(lines, { jit: { ...EAGER, codeBytes: 4000 } }).jit!.counts
+    expect(evictions).toBe(0)
+    expect(units).toBeLessThan(12)
+    // One unit may be more than the budget.
+    expect(liveBytes).toBeLessThan(6000)
+  })
+
+  test('is given up once it is cold, and compiled again where it is hot again', () => {
+    let time = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => (time += 1000))
     const [all, few] = [16 << 20, 4000].map((codeBytes) => run(lines, { jit: { ...EAGER, codeBytes } }).jit!.counts)
     expect(all).toMatchObject({ evictions: 0 })
     expect(few!.evictions).toBeGreaterThan(20)
-    expect(few!.liveBytes).toBeLessThanOrEqual(4000)
-    expect(few!.units).toBeGreaterThan(all!.units)
-    expect(all!.liveBytes).toBeGreaterThan(4000)
+    expect(few!.live).toBeLessThan(6)
+    expect(few!.liveBytes).toBeLessThan(all!.liveBytes / 2)
   })
 })

@@ -1,6 +1,6 @@
 // The toy instruction set compiled: random programs, each turn of which ends where the reference ends it.
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { INLINABLE } from '../toy/forms.ts'
 import { ToyProcessor } from '../toy/processor.ts'
 import type { ToyOptions } from '../toy/processor.ts'
@@ -13,6 +13,16 @@ const EAGER = { threshold: 1, fewestInstructions: 1 }
 
 /** Programs of each kind: 2,000 in all with each form of the program counter. */
 const RUNS = 400
+
+beforeEach(() => {
+  // Compiled code is cold soon.
+  let time = 0
+  vi.spyOn(performance, 'now').mockImplementation(() => (time += 1000))
+})
+
+afterEach(() => {
+  vi.restoreAllMocks()
+})
 
 const budgets = fc.array(fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 400 })), {
   minLength: 1,

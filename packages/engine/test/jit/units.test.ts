@@ -24,10 +24,10 @@ function unitsOf(count: number): {
     uninstall: (entry) => void table.delete(entry),
   })
   const all = Array.from({ length: count }, (_, i): LiveUnit => {
-    const entry = units.reserve()!
+    const entry = units.reserve()
     const module = {}
     units.install(module, entry)
-    const unit = { record: 0x1000 + 32 * i, entry, offset: 0, pages: [], module, bytes: 10, ...NOTHING }
+    const unit = { record: 0x1000 + 32 * i, entry, offset: 0, pages: [], module, bytes: 10, idle: 0, ...NOTHING }
     units.add(unit)
     return unit
   })
@@ -36,30 +36,26 @@ function unitsOf(count: number): {
 
 const NOTHING = { branches: new Map(), targetCount: 0, deltas: new Map(), records: [], witnesses: new Map() }
 
-test('the one that has not been entered since the last time goes first', () => {
+test('the one that has not been entered for longest goes first', () => {
   const { units, all, enter } = unitsOf(3)
+  for (const i of [0, 1, 2]) enter(i)
+  // All have been entered.
+  expect(units.evict(2000)).toBeUndefined()
   enter(0)
   enter(2)
-  expect(units.evict(undefined)).toBe(all[1])
-  // All have had another turn: the oldest goes, unless it is entered again.
+  expect(units.evict(2998)).toBeUndefined()
+  expect(units.evict(3000)).toBe(all[1])
   enter(0)
-  expect(units.evict(undefined)).toBe(all[2])
-  expect(units.evict(undefined)).toBe(all[0])
-  expect(units.evict(undefined)).toBeUndefined()
-})
-
-test('all entered, the oldest goes; one that is to be kept stays', () => {
-  const { units, all, enter } = unitsOf(2)
-  enter(0)
-  enter(1)
-  expect(units.evict(all[0])).toBe(all[1])
-  expect(units.evict(all[0])).toBeUndefined()
-  expect(units).toMatchObject({ count: 1, bytes: 10 })
+  expect(units.evict(4000)).toBe(all[2])
+  // 0 has been entered.
+  expect(units.evict(4000)).toBeUndefined()
+  expect(units.evict(5000)).toBe(all[0])
+  expect(units.evict(6000)).toBeUndefined()
 })
 
 test('its entry of the table is empty, and the next unit gets it', () => {
   const { units, all, table } = unitsOf(3)
-  units.evict(undefined)
+  units.evict(2000)
   expect([...table.keys()]).toEqual([FIRST_ENTRY + 1, FIRST_ENTRY + 2])
   expect(units.reserve()).toBe(all[0]!.entry)
   expect(units.bytes).toBe(20)
