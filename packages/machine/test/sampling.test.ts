@@ -1,6 +1,23 @@
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import { type Assembler, al, dword, dx, eax, ebp, ebx, ecx, esp, imm16 } from '@retrap/x86-assembler'
+import { activateLongMode, descriptor, FLAT } from '@retrap/guest-code'
+import {
+  type Assembler,
+  al,
+  dword,
+  dx,
+  eax,
+  ebp,
+  ebx,
+  ecx,
+  esp,
+  far32,
+  fword,
+  imm16,
+  rbp,
+  rbx,
+  rsp,
+} from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { createPc } from '../src/index.ts'
 import type { GuestSample, PcOptions } from '../src/index.ts'
@@ -20,29 +37,53 @@ const TOTAL = SHARES.straight + SHARES.loop + SHARES.nested + SHARES.main
  * A kernel that calls three functions in turn: `straight` has neither a loop nor a frame, `loop` has both, and `nested`
  * has a frame and calls `straight` through a register. Each has a page of its own.
  */
-function kernel(): Uint8Array {
+function kernel(bits: 32 | 64 = 32): Uint8Array {
+  const wide = bits === 64
+  const enter = (asm: Assembler): Assembler => (wide ? asm.push(rbp).mov(rbp, rsp) : asm.push(ebp).mov(ebp, esp))
+  const leave = (asm: Assembler): Assembler => (wide ? asm.pop(rbp).ret() : asm.pop(ebp).ret())
   return multibootKernel((asm) => {
     const [straight, loop, nested, main] = [asm.label(), asm.label(), asm.label(), asm.label()]
+    if (wide) enterLongMode(asm)
     asm.mov(esp, 0x20_0000).mov(ecx, ROUNDS).jmp(main)
     // 60 instructions, of which half run on behalf of `nested`.
     asm.org(PAGES.straight).bind(straight)
     for (let i = 0; i < SHARES.straight / 2 - 1; i++) asm.inc(eax)
     asm.ret()
-    asm.org(PAGES.loop).bind(loop).push(ebp).mov(ebp, esp)
+    enter(asm.org(PAGES.loop).bind(loop))
     asm.mov(ebx, (SHARES.loop - 6) / 2)
     const again = asm.here()
     asm.dec(ebx).jnz(again)
-    asm.nop().pop(ebp).ret()
-    asm.org(PAGES.nested).bind(nested).push(ebp).mov(ebp, esp)
+    leave(asm.nop())
+    enter(asm.org(PAGES.nested).bind(nested))
     asm.mov(ebx, straight)
     for (let i = 0; i < SHARES.nested - 6; i++) asm.inc(eax)
-    asm.call(ebx).pop(ebp).ret()
+    leave(wide ? asm.call(rbx) : asm.call(ebx))
     asm.org(PAGES.main).bind(main).xor(ebp, ebp)
     const round = asm.here()
     asm.call(straight).call(loop).call(nested)
     asm.nop().nop().nop().dec(ecx).jnz(round)
     exit(asm)
   })
+}
+
+/** Tables of the first 4 MiB, one page each. */
+const TABLES = 0x30_0000
+
+/** Emits the way from 32-bit to 64-bit code. */
+function enterLongMode(asm: Assembler): void {
+  const [gdt, gdtr, code, over] = [asm.label(), asm.label(), asm.label(), asm.label()]
+  for (const [at, entry] of [
+    [TABLES, TABLES + 0x1003],
+    [TABLES + 0x1000, TABLES + 0x2003],
+    [TABLES + 0x2000, 0x83],
+    [TABLES + 0x2008, 0x20_0083],
+  ] as const)
+    asm.mov(dword(at), entry).mov(dword(at + 4), 0)
+  asm.jmp(over).align(8).bind(gdt)
+  asm.dq(0n, descriptor(0, 0xf_ffff, 0x9b, 0xa), FLAT.data)
+  asm.bind(gdtr).dw(23).dd(gdt).bind(over)
+  activateLongMode(asm, { tables: TABLES })
+  asm.lgdt(fword(gdtr)).jmpf(far32(8, code)).bits(64).bind(code)
 }
 
 function exit(asm: Assembler): void {
@@ -96,21 +137,27 @@ describe('samples', () => {
     expect(new Set(samples.map(({ vcpu, cpl, cr3 }) => `${vcpu} ${cpl} ${cr3}`))).toEqual(new Set(['0 0 undefined']))
   })
 
-  test('have callers where frame pointers or a direct call show them', async () => {
-    const { samples } = await run({})
-    const callers = (name: keyof typeof PAGES): string[] => {
-      const found = samples.filter(({ address }) => pageOf(address) === PAGES[name])
-      return found.map((sample) => sample.callers.map(pageOf).join())
-    }
-    const share = (all: readonly string[], wanted: string): number =>
-      all.filter((one) => one === wanted).length / all.length
-    // Not in the first instructions and the last one: the frame is not there.
-    expect(share(callers('loop'), `${PAGES.main}`)).toBeGreaterThan(0.9)
-    expect(share(callers('nested'), `${PAGES.main}`)).toBeGreaterThan(0.7)
-    // It has no frame: its caller's return address is on top of the stack, for the half that `main` calls.
-    expect(share(callers('straight'), `${PAGES.main}`)).toBeGreaterThan(0.9)
-    expect(share(callers('main'), '')).toBe(1)
-  })
+  test.each([32, 64] as const)(
+    'have callers where frame pointers or a direct call show them: %d bits',
+    async (bits) => {
+      const { samples } = await run({ kernel: kernel(bits) })
+      expect(new Set(samples.slice(1).map(({ cr3 }) => cr3))).toEqual(
+        new Set([bits === 64 ? BigInt(TABLES) : undefined]),
+      )
+      const callers = (name: keyof typeof PAGES): string[] => {
+        const found = samples.filter(({ address }) => pageOf(address) === PAGES[name])
+        return found.map((sample) => sample.callers.map(pageOf).join())
+      }
+      const share = (all: readonly string[], wanted: string): number =>
+        all.filter((one) => one === wanted).length / all.length
+      // Not in the first instructions and the last one: the frame is not there.
+      expect(share(callers('loop'), `${PAGES.main}`)).toBeGreaterThan(0.9)
+      expect(share(callers('nested'), `${PAGES.main}`)).toBeGreaterThan(0.7)
+      // It has no frame: its caller's return address is on top of the stack, for the half that `main` calls.
+      expect(share(callers('straight'), `${PAGES.main}`)).toBeGreaterThan(0.9)
+      expect(share(callers('main'), '')).toBe(1)
+    },
+  )
 
   test('are the same with hot code compiled, and change nothing of the run', async () => {
     const interpreted = await run({})
