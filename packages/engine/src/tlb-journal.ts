@@ -35,7 +35,8 @@ export class TlbJournal {
   /** Forgets all entries. */
   clear(): void {
     this.count = 0
-    this.#large.clear()
-    this.#huge.clear()
+    // To clear a set allocates, and these are nearly always empty.
+    if (this.#large.size !== 0) this.#large.clear()
+    if (this.#huge.size !== 0) this.#huge.clear()
   }
 }

@@ -92,6 +92,7 @@ export function initialiseX87(s: System): void {
 export class FpuImage {
   readonly bytes: Uint8Array = new Uint8Array(A_END)
   readonly #view: DataView = new DataView(this.bytes.buffer)
+  readonly #words = new Uint32Array(this.bytes.buffer)
 
   word(offset: number): number {
     return this.#view.getUint32(offset, true)
@@ -187,7 +188,7 @@ export class FpuImage {
   store(s: System, lo: number, hi: number, from: number, to: number): void {
     for (let at = from; at < to;) {
       const size = chunk(at, to)
-      s.u8.set(this.bytes.subarray(at, at + size), S_DATA)
+      for (let i = 0; i < size; i += 4) s.u32[(S_DATA + i) >>> 2] = this.#words[(at + i) >>> 2] as number
       s.check(s.cpu.access((lo + at) >>> 0, s.carryHi(lo, hi, at), size | SLOW_WRITE))
       at += size
     }
@@ -197,13 +198,13 @@ export class FpuImage {
     for (let at = from; at < to;) {
       const size = chunk(at, to)
       s.check(s.cpu.access((lo + at) >>> 0, s.carryHi(lo, hi, at), size))
-      this.bytes.set(s.u8.subarray(S_DATA, S_DATA + size), at)
+      for (let i = 0; i < size; i += 4) this.#words[(at + i) >>> 2] = s.u32[(S_DATA + i) >>> 2] as number
       at += size
     }
   }
 }
 
-/** Size of the next access: a power of two up to 64 that is aligned to itself within the area. */
+/** Size of the next access: a power of two from 4 to 64 that is aligned to itself within the area, as all its parts are. */
 function chunk(at: number, to: number): number {
   let size = 64
   while (at % size !== 0 || at + size > to) size >>= 1
