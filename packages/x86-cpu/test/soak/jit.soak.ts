@@ -28,13 +28,14 @@ const MODES = Object.keys(WORLDS) as World[]
 /** Where a program begins in its page: some begin near its end. */
 const STARTS = [0, 0, 0x800, 0xe00, 0xf80]
 
-/** An event from outside, between two turns. */
-type Event =
+/** An event from outside, between two turns; one for a processor says for which. */
+type Event = { readonly cpu: number } & (
   | { readonly kind: 'interrupt' | 'nmi' }
   /** A device writes memory. */
   | { readonly kind: 'dma'; readonly at: number; readonly byte: number }
   /** A frame is RAM no longer, or is again. */
   | { readonly kind: 'map'; readonly frame: number }
+)
 
 interface Case {
   readonly program: RandomProgram
@@ -44,6 +45,8 @@ interface Case {
   readonly delay: number
   /** How many reads there are between two that request an interrupt. */
   readonly interruptInterval: number
+  /** Two processors run it, in turns. */
+  readonly isPair: boolean
 }
 
 function drawCase(rng: Rng): Case {
@@ -63,6 +66,7 @@ function drawCase(rng: Rng): Case {
     })),
     delay: rng.pick([0, 0, 1, 3]),
     interruptInterval: 1 + rng.below(40),
+    isPair: rng.chance(1, 4),
   }
   rng.note('turns', () => JSON.stringify(drawn.turns))
   return drawn
@@ -71,47 +75,52 @@ function drawCase(rng: Rng): Case {
 function drawEvent(rng: Rng, { bytes, blocks }: RandomProgram): Event | undefined {
   const how = rng.below(20)
   if (how < 11) return undefined
-  if (how < 15) return { kind: 'interrupt' }
-  if (how < 17) return { kind: 'nmi' }
-  if (how < 18) return { kind: 'map', frame: rng.pick([DATA >>> 12, (DATA >>> 12) + 1, SECOND_CODE_PAGE]) }
+  const cpu = rng.below(2)
+  if (how < 15) return { cpu, kind: 'interrupt' }
+  if (how < 17) return { cpu, kind: 'nmi' }
+  if (how < 18) return { cpu, kind: 'map', frame: rng.pick([DATA >>> 12, (DATA >>> 12) + 1, SECOND_CODE_PAGE]) }
   const at = rng.chance(1, 2) ? blocks[0]! + rng.below(bytes.length) : DATA + rng.below(DATA_BYTES)
-  return { kind: 'dma', at, byte: rng.below(256) }
+  return { cpu, kind: 'dma', at, byte: rng.below(256) }
 }
 
-function prepare({ program, changes, delay, interruptInterval }: Case, compiled: boolean): BareCpu {
-  const pc = new BareCpu({ jit: compiled ? EAGER_JIT : false, codeCacheBytes: 1 << 20 })
-  buildWorlds(pc)
+/** A processor, or two that share memory and compiled code, in front of a program. */
+function prepare({ program, changes, delay, interruptInterval, isPair }: Case, compiled: boolean): readonly BareCpu[] {
+  const first = new BareCpu({ jit: compiled ? EAGER_JIT : false, codeCacheBytes: 1 << 20 })
+  const all = isPair ? [first, new BareCpu({ beside: first })] : [first]
+  for (const pc of all) buildWorlds(pc)
   const { up, down } = gates()
   const start = program.blocks[0]!
-  pc.load(start, program.bytes)
+  first.load(start, program.bytes)
   // The other frame of the second page of code has nearly the same.
   const second = SECOND_CODE_PAGE * 0x1000
   const other = OTHER_CODE_FRAME * 0x1000 - second
   for (let at = second; at < second + 0x1000; at++) {
     const i = at - start
-    if (i < program.bytes.length) pc.load(at + other, [program.bytes[i]!])
+    if (i < program.bytes.length) first.load(at + other, [program.bytes[i]!])
   }
-  for (const [i, byte] of changes) if ((start + i) >>> 12 === SECOND_CODE_PAGE) pc.load(start + i + other, [byte])
-  pc.setRegister('rbx', DATA_BASE)
-  for (const [i, name] of (['rax', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp'] as const).entries()) {
-    pc.setRegister(name, DATA + 0x100 * i + 7)
-  }
-  pc.write64(TARGET, BigInt(start))
-  pc.write64(WAY, BigInt(down[program.worlds[0]!]))
-  pc.rip = up.long
+  for (const [i, byte] of changes) if ((start + i) >>> 12 === SECOND_CODE_PAGE) first.load(start + i + other, [byte])
+  first.write64(TARGET, BigInt(start))
+  first.write64(WAY, BigInt(down[program.worlds[0]!]))
   let asked = 0
   const isLate = (): boolean => asked++ % (delay + 1) !== delay
-  const device = {
-    read(offset: number) {
-      if (isLate()) return undefined
-      if (offset === REQUESTING && asked % interruptInterval === 0) pc.interrupt(INTERRUPT)
-      return BigInt(asked * 0x1_0001 + offset)
-    },
-    write: () => !isLate(),
+  for (const [n, pc] of all.entries()) {
+    pc.setRegister('rbx', DATA_BASE)
+    for (const [i, name] of (['rax', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp'] as const).entries()) {
+      pc.setRegister(name, DATA + 0x100 * i + 7 + n)
+    }
+    pc.rip = up.long
+    const device = {
+      read(offset: number) {
+        if (isLate()) return undefined
+        if (offset === REQUESTING && asked % interruptInterval === 0) pc.interrupt(INTERRUPT)
+        return BigInt(asked * 0x1_0001 + offset)
+      },
+      write: () => !isLate(),
+    }
+    pc.host.devices.set(DEVICE_PAGE, device)
+    pc.host.ports.set(DEVICE_PORT, device)
   }
-  pc.host.devices.set(DEVICE_PAGE, device)
-  pc.host.ports.set(DEVICE_PORT, device)
-  return pc
+  return all
 }
 
 /** Runs a turn to its end; a device that has been waited for answers. */
@@ -123,7 +132,8 @@ function turn(pc: BareCpu, budget: number): Exit {
   }
 }
 
-function happen(pc: BareCpu, event: Event): void {
+function happen(all: readonly BareCpu[], event: Event): void {
+  const pc = all[event.cpu % all.length]!
   switch (event.kind) {
     case 'interrupt':
       pc.interrupt(INTERRUPT)
@@ -135,9 +145,10 @@ function happen(pc: BareCpu, event: Event): void {
       pc.load(event.at, [event.byte])
       break
     case 'map': {
-      const { rom } = pc.host
-      if (!rom.delete(event.frame)) rom.add(event.frame)
-      pc.cpu.mapChanged()
+      for (const { host, cpu } of all) {
+        if (!host.rom.delete(event.frame)) host.rom.add(event.frame)
+        cpu.mapChanged()
+      }
       break
     }
     default:
@@ -160,6 +171,11 @@ function describe(pc: BareCpu, exit: Exit, whole: boolean): unknown {
   return { exit: exit.reason, retired, cost, memory, seen: pc.host.seen.length, cpu: saveVcpu(pc.cpu) }
 }
 
+/** A turn of each processor, one after the other. @returns what can be seen of all */
+function turns(all: readonly BareCpu[], budget: number, whole: boolean): string {
+  return JSON.stringify(all.map((pc) => describe(pc, turn(pc, budget), whole)))
+}
+
 /** What all steps have executed, in each of the two ways. */
 const executed = { instructions: 0, units: 0 }
 
@@ -172,20 +188,19 @@ export const soak: Soak = {
     const [plain, compiled] = [prepare(given, false), prepare(given, true)]
     try {
       for (const [i, { budget, event }] of given.turns.entries()) {
-        if (event !== undefined) for (const pc of [plain, compiled]) happen(pc, event)
+        if (event !== undefined) for (const all of [plain, compiled]) happen(all, event)
         const last = i === TURNS - 1
-        const [expected, found] = [plain, compiled].map((pc) =>
-          JSON.stringify(describe(pc, turn(pc, budget), last)),
-        ) as [string, string]
+        const [expected, found] = [turns(plain, budget, last), turns(compiled, budget, last)]
         if (found !== expected) return `turn ${i}: ${difference(expected, found)}`
         if (/"exit":"(shutdown|error)"/.test(expected)) return
       }
-      if (plain.host.seen.join() !== compiled.host.seen.join()) return 'the devices saw different accesses'
-      const { failures = 0, firstFailure } = compiled.engine.jitCounts ?? {}
+      const seen = (all: readonly BareCpu[]): string => all.map(({ host }) => host.seen.join()).join(';')
+      if (seen(plain) !== seen(compiled)) return 'the devices saw different accesses'
+      const { failures = 0, firstFailure } = compiled[0]!.engine.jitCounts ?? {}
       if (failures > 0) return `the compiler failed: ${firstFailure}`
     } finally {
-      executed.instructions += compiled.cpu.retired
-      executed.units += compiled.engine.jitCounts?.units ?? 0
+      for (const { cpu } of compiled) executed.instructions += cpu.retired
+      executed.units += compiled[0]!.engine.jitCounts?.units ?? 0
     }
   },
   summary: () => `${executed.instructions} instructions, interpreted and compiled; ${executed.units} units compiled`,

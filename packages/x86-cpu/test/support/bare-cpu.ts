@@ -203,6 +203,8 @@ export interface BareOptions {
   readonly jit?: JitOptions | boolean
   /** As `X86EngineOptions.cpu`. */
   readonly cpu?: CpuModel | string
+  /** Another processor, whose memory and engine this one shares; it decides on the other options. */
+  readonly beside?: BareCpu
 }
 
 /**
@@ -218,20 +220,23 @@ export class BareCpu {
   readonly #view: DataView
 
   constructor(options: BareOptions = {}) {
-    this.mode = options.mode ?? 'long'
-    this.memory = MachineMemory.create({ bytes: 16 << 20 })
-    const ramMa = this.memory.allocate(RAM_BYTES, 0x1000, 'RAM')
-    this.engine = new X86Engine(this.memory, {
-      cpu: options.cpu ?? 'max',
-      codeCacheBytes: options.codeCacheBytes ?? 1 << 20,
-      jit: options.jit ?? TEST_JIT,
-    })
+    const { beside } = options
+    this.mode = beside?.mode ?? options.mode ?? 'long'
+    this.memory = beside?.memory ?? MachineMemory.create({ bytes: 16 << 20 })
+    const ramMa = beside?.host.ramMa ?? this.memory.allocate(RAM_BYTES, 0x1000, 'RAM')
+    this.engine =
+      beside?.engine ??
+      new X86Engine(this.memory, {
+        cpu: options.cpu ?? 'max',
+        codeCacheBytes: options.codeCacheBytes ?? 1 << 20,
+        jit: options.jit ?? TEST_JIT,
+      })
     this.host = new BareHost(this.memory, ramMa, this.engine.processor)
     this.cpu = new Vcpu(this.engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
     this.host.cpu = this.cpu
     this.#view = new DataView(this.memory.buffer, ramMa, RAM_BYTES)
     this.cpu.reset(true)
-    if (this.mode === 'long') this.#buildLongMode()
+    if (this.mode === 'long' && beside === undefined) this.#buildLongMode()
     this.cpu.load(initialState(this.mode))
   }
 

@@ -5,6 +5,7 @@ import {
   ALIAS,
   DATA,
   DATA_BASE,
+  FAST_CALLS,
   FIRST_ROOT,
   OTHER_CODE_FRAME,
   OTHER_DATA_FRAME,
@@ -112,7 +113,7 @@ export class ProgramBuilder extends RandomCode {
       this.prefixes(false)
       bytes.push(0x83, 0xe0 | this.index, 7)
     }
-    const operation = rng.below(this.#choices.system ? 108 : 100)
+    const operation = rng.below(this.#choices.system ? 110 : 100)
     if (operation < 28) this.modrm([8 * rng.below(8) + rng.pick([0, 1, 2, 3])], reg)
     else if (operation < 36) this.modrm([rng.pick([0x88, 0x89, 0x8a, 0x8b])], reg)
     else if (operation < 44) {
@@ -196,7 +197,7 @@ export class ProgramBuilder extends RandomCode {
   #system(): void {
     const rng = this.rng
     const bytes = this.bytes
-    const how = rng.below(9)
+    const how = rng.below(14)
     if (how < 2) this.#toggleControl()
     else if (how < 3) {
       this.load(0, rng.pick([FIRST_ROOT, SECOND_ROOT]))
@@ -222,7 +223,70 @@ export class ProgramBuilder extends RandomCode {
       if (this.bits === 16) bytes.push(PREFIX_OPERAND)
       bytes.push(0x9d)
     } else if (how < 8) this.#breakpoint()
-    else bytes.push(0xcd, rng.pick([0x40, 3, 0x80]))
+    else if (how < 9) bytes.push(0xcd, rng.pick([0x40, 3, 0x80]))
+    else if (how < 11) this.#returnInPlace()
+    else this.#excursion()
+  }
+
+  /** The linear address of the code that follows after some bytes. */
+  #after(bytes: number): number {
+    return this.#choices.start + this.bytes.length + bytes
+  }
+
+  /** IRET to the next instruction. */
+  #returnInPlace(): void {
+    const { bytes } = this
+    if (this.isLong) {
+      const isUser = this.world.startsWith('user')
+      // MOV RAX, RSP; PUSH SS, RAX; PUSHFQ; PUSH CS, RIP; IRETQ.
+      bytes.push(0x48, 0x89, 0xe0, 0x6a, isUser ? SELECTORS.userData : SELECTORS.data, 0x50, 0x9c)
+      bytes.push(0x6a, isUser ? SELECTORS.userCode64 : SELECTORS.code64, 0x68)
+      this.emit32(this.#after(6))
+      bytes.push(0x48, 0xcf)
+      return
+    }
+    bytes.push(0x9c, 0x0e, 0x68)
+    if (this.bits === 32) this.emit32(this.#after(5))
+    else bytes.push(this.#after(3) & 0xff, (this.#after(3) >>> 8) & 0xff)
+    bytes.push(0xcf)
+  }
+
+  /** To level 3 by SYSRET or SYSEXIT, and back by SYSCALL or SYSENTER. */
+  #excursion(): void {
+    const { rng, bytes, isLong } = this
+    if (this.world !== 'long' && this.world !== 'protected32' && this.world !== 'pae32') return
+    const between = rng.pick([[], [0x90], [0xff, 0xc0], [0x9c, 0x58], [0xcd, 0x40], [0x0f, 0x31], [0xf4], [0x8b, 0x03]])
+    const back = (call: readonly number[]): void => {
+      bytes.push(...between, 0xbe)
+      this.emit32(this.#after(4 + call.length))
+      bytes.push(...call)
+    }
+    if (isLong && rng.chance(1, 2)) {
+      // EFER.SCE; MOV ECX, to; MOV R11D, flags; SYSRETQ.
+      this.load(1, 0xc000_0080 | 0)
+      bytes.push(0x0f, 0x32, 0x83, 0xc8, 1, 0x0f, 0x30, 0xb9)
+      this.emit32(this.#after(13))
+      bytes.push(0x41, 0xbb)
+      this.emit32(rng.pick([2, 0x202, 0x8d7, 0x602, 0x4_0202, 0x102]))
+      bytes.push(0x48, 0x0f, 0x07)
+      back([0x0f, 0x05])
+      return
+    }
+    // IA32_SYSENTER_CS.
+    this.load(1, 0x174)
+    this.load(0, isLong ? FAST_CALLS.long : FAST_CALLS.legacy)
+    bytes.push(0x31, 0xd2, 0x0f, 0x30)
+    const wide = isLong ? [0x48] : []
+    // MOV ECX, ESP; MOV EDX, to; SYSEXIT; and at last MOV ESP, ECX.
+    bytes.push(...wide, 0x89, 0xe1, 0xba)
+    this.emit32(this.#after(6 + wide.length))
+    bytes.push(...wide, 0x0f, 0x35)
+    back([0x0f, 0x34])
+    bytes.push(...wide, 0x89, 0xcc)
+    if (isLong) return
+    // What an IRET to level 3 has taken away.
+    this.load(0, SELECTORS.data)
+    bytes.push(0x8e, 0xd8, 0x8e, 0xc0)
   }
 
   /** BTC of a bit of EAX. */
@@ -295,7 +359,14 @@ export class ProgramBuilder extends RandomCode {
       this.#branch([0xe9], block)
       return
     }
-    this.load(0, this.world === 'real' ? 0 : this.world.startsWith('user') ? SELECTORS.userData : SELECTORS.data)
+    this.load(
+      0,
+      this.world === 'real' || this.world === 'virtual8086'
+        ? 0
+        : this.world.startsWith('user')
+          ? SELECTORS.userData
+          : SELECTORS.data,
+    )
     this.bytes.push(0x8e, 0xd8)
     this.store(TARGET, 0)
     const add = this.#mayAlias(world) && this.rng.chance(1, 6) ? ALIAS - 0x1000 : 0
@@ -309,7 +380,7 @@ export class ProgramBuilder extends RandomCode {
   }
 
   #mayAlias(world: World): boolean {
-    return WORLDS[world] !== 16 && world !== 'protected32'
+    return WORLDS[world] !== 16 && world !== 'protected32' && world !== 'pae32'
   }
 
   #end(): void {

@@ -21,6 +21,7 @@ import {
   gs,
   qword,
   rax,
+  rsi,
   rsp,
   sp,
   ss,
@@ -28,6 +29,7 @@ import {
 } from '@retrap/x86-assembler'
 import type { Label } from '@retrap/x86-assembler'
 import { descriptor } from '@retrap/guest-code'
+import { S_LSTAR, S_SFMASK, S_STAR, S_SYSENTER_EIP, S_SYSENTER_ESP } from '../../src/state-layout.ts'
 import { GDT, IDT, PAGE_TABLE, STACK, TSS, initialState } from './bare-cpu.ts'
 import type { BareCpu } from './bare-cpu.ts'
 
@@ -39,6 +41,8 @@ export const WORLDS = {
   user64: 64,
   user32: 32,
   protected32: 32,
+  pae32: 32,
+  virtual8086: 16,
   real: 16,
 } as const
 export type World = keyof typeof WORLDS
@@ -78,11 +82,20 @@ export const SELECTORS = {
   userCode32: 0x63,
 } as const
 
+/**
+ * Code of level 0 from which, with the selectors after it, fast system calls lead to level 3 and back: SYSCALL, SYSRET, and
+ * SYSENTER and SYSEXIT of 64-bit code; and SYSENTER and SYSEXIT outside IA-32e mode.
+ */
+export const FAST_CALLS = { long: 0x80, legacy: 0xb0 } as const
+
 /** Linear address, in RAM that all modes reach, of the target of a gate, and of the second half of the way. */
 export const TARGET = 0x8000
 export const WAY = 0x8008
 
 const GATES = 0x6000
+/** PAE's page-directory pointers, and the directory that the first one leads to. */
+const PAE_ROOT = 0x30_d000
+const PAE_DIRECTORY = 0x30_e000
 const LEGACY_IDT = 0x30_8000
 const HANDLER_STACK = 0x22_0000
 const LOW_STACK = 0xf000
@@ -115,7 +128,7 @@ export interface Gates {
  * `up` gate of its own mode. A gate changes EAX, ECX, EDX, EBX, ESP and segment registers.
  */
 export function buildWorlds(pc: BareCpu): void {
-  pc.cpu.load({ ...initialState('long'), gdtr: { base: GDT, limit: 0x7f } })
+  pc.cpu.load({ ...initialState('long'), gdtr: { base: GDT, limit: 0xcf } })
   const segments: readonly (readonly [number, bigint])[] = [
     [SELECTORS.code32, descriptor(0, 0xfffff, 0x9b, 0xc)],
     [SELECTORS.code16, descriptor(0, 0xffff, 0x9b, 0)],
@@ -125,19 +138,38 @@ export function buildWorlds(pc: BareCpu): void {
     [SELECTORS.userCode32 & ~7, descriptor(0, 0xfffff, 0xfb, 0xc)],
   ]
   for (const [selector, value] of segments) pc.write64(GDT + selector, value)
+  const kernelData = descriptor(0, 0xfffff, 0x93, 0xc)
+  const userCode = descriptor(0, 0xfffff, 0xfb, 0xc)
+  const userData = descriptor(0, 0xfffff, 0xf3, 0xc)
+  const long = [descriptor(0, 0xfffff, 0x9b, 0xa), kernelData, userCode, userData, descriptor(0, 0xfffff, 0xfb, 0xa)]
+  const legacy = [descriptor(0, 0xfffff, 0x9b, 0xc), kernelData, userCode, userData]
+  for (const [i, value] of [...long, userData].entries()) pc.write64(GDT + FAST_CALLS.long + 8 * i, value)
+  for (const [i, value] of legacy.entries()) pc.write64(GDT + FAST_CALLS.legacy + 8 * i, value)
   buildTables(pc)
   const { bytes, at } = code()
   pc.load(GATES, bytes)
+  setFastCalls(pc, at('fast call'))
   pc.write64(TSS + 0x24, BigInt(HANDLER_STACK))
+  // SS0 of a 32-bit TSS; no 64-bit gate uses RSP0, whose upper half it is.
+  pc.write32(TSS + 8, SELECTORS.data)
   for (let vector = 0; vector < VECTORS; vector++) {
     pc.vector(vector, at(`long ${vector}`))
     pc.load(IDT + 16 * vector + 4, [1])
     if (vector === UP) pc.load(IDT + 16 * vector + 5, [0xee])
     const legacy = at(`legacy ${vector}`)
     pc.write32(LEGACY_IDT + 8 * vector, (legacy & 0xffff) | (SELECTORS.code32 << 16))
-    pc.write32(LEGACY_IDT + 8 * vector + 4, 0x8e00)
+    pc.write32(LEGACY_IDT + 8 * vector + 4, vector === UP ? 0xee00 : 0x8e00)
     pc.write32(4 * vector, at(`real ${vector}`))
   }
+}
+
+/** Has fast system calls lead to a stub, which goes on where (R)SI says. */
+function setFastCalls({ cpu }: BareCpu, stub: number): void {
+  const { u32 } = cpu
+  u32[(S_STAR + 4) >>> 2] = FAST_CALLS.long | ((FAST_CALLS.long + 0x10) << 16)
+  u32[S_LSTAR >>> 2] = u32[S_SYSENTER_EIP >>> 2] = stub
+  u32[S_SFMASK >>> 2] = 0x4_0700
+  u32[S_SYSENTER_ESP >>> 2] = STACK
 }
 
 interface Code {
@@ -178,6 +210,9 @@ function buildTables(pc: BareCpu): void {
     pc.write64(table, BigInt((SECOND_ROOT + 0x1000 * (i + 1)) | all))
   }
   pc.write64(SECOND_ROOT + 0x2008, BigInt(0x20_0000 | all | 0x80))
+  pc.write64(PAE_ROOT, BigInt(PAE_DIRECTORY | PRESENT))
+  pc.write64(PAE_DIRECTORY, BigInt(PAGE_TABLE | all))
+  pc.write64(PAE_DIRECTORY + 8, BigInt(0x20_0000 | all | 0x80))
   const second = SECOND_ROOT + 0x3000
   for (let i = 0; i < 512; i++) pc.write64(second + 8 * i, BigInt((i << 12) | all))
   for (const table of [PAGE_TABLE, second]) {
@@ -213,6 +248,12 @@ function emitGates(asm: Assembler, at: (name: string) => Label): void {
   setEfer(true)
   asm.mov(eax, cr0).or(eax, CR0_PG).mov(cr0, eax)
   asm.lidt(fword(longIdt)).jmpf(far(SELECTORS.code64, toLong))
+  // It leaves virtual-8086 mode through an interrupt gate.
+  asm.bits(16).bind(at('up virtual8086')).int(UP)
+  asm.bits(32).bind(at('from virtual-8086'))
+  flatData(SELECTORS.data)
+  asm.mov(esp, STACK).jmp(at('up protected32'))
+  asm.bind(at('up pae32')).cli().mov(eax, cr0).and(eax, ~CR0_PG).mov(cr0, eax).jmp(at('up protected32'))
   asm.bits(16).bind(at('up real'))
   asm.cli().mov(eax, cr0).or(eax, CR0_PE).mov(cr0, eax)
   const fromReal = at('from real')
@@ -248,6 +289,17 @@ function emitGates(asm: Assembler, at: (name: string) => Label): void {
   asm.bind(at('down protected32'))
   leaveLong(protectedWay)
   asm.lidt(fword(legacyIdt)).jmp(dword(TARGET))
+  const [paeWay, virtualWay] = [at('to PAE'), at('to virtual-8086')]
+  asm.bits(64).bind(at('down pae32'))
+  leaveLong(paeWay)
+  asm.mov(eax, PAE_ROOT).mov(cr3, eax).mov(eax, cr0).or(eax, CR0_PG).mov(cr0, eax)
+  asm.lidt(fword(legacyIdt)).jmp(dword(TARGET))
+  asm.bits(64).bind(at('down virtual8086'))
+  leaveLong(virtualWay)
+  asm.lidt(fword(legacyIdt)).mov(esp, STACK).mov(ebx, LOW_DATA_BASE)
+  // GS, FS, DS, ES, SS:ESP, EFLAGS with VM and IOPL 3, CS:EIP.
+  for (let i = 0; i < 5; i++) asm.push(0)
+  asm.push(LOW_STACK).push(0x2_3002).push(0).push(dword(TARGET)).iret()
   asm.bits(64).bind(at('down real'))
   leaveLong(realWay)
   const [segments, real] = [at('16-bit segments'), at('real mode')]
@@ -256,6 +308,8 @@ function emitGates(asm: Assembler, at: (name: string) => Label): void {
   asm.mov(eax, cr0).and(eax, ~CR0_PE).mov(cr0, eax).jmpf(far(0, real)).bind(real)
   asm.xor(ax, ax).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(esp, LOW_STACK).mov(ebx, LOW_DATA_BASE)
   asm.lidt(fword(realIdt)).jmp(word(TARGET))
+  // The same bytes in 64-bit and in 32-bit code.
+  asm.bits(64).bind(at('fast call')).jmp(rsi)
   asm.align(8).bind(longIdt).dw(0xfff).dq(IDT)
   asm
     .bind(legacyIdt)
@@ -281,6 +335,7 @@ function emitHandlers(asm: Assembler, label: (name: string) => Label): void {
     if (hasError) asm.add(esp, 4)
     if (isFault(vector)) asm.inc(dword(esp))
     if (vector === 1) asm.and(byte(esp, { disp: 9 }), 0xfe).or(byte(esp, { disp: 10 }), 1)
+    if (vector === UP) asm.jmp(label('from virtual-8086'))
     asm.iret()
     asm
       .bits(16)
