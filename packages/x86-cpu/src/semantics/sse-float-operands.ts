@@ -1,5 +1,5 @@
 import { F32, F64, V128, numeric } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32, I64 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32, I64, Value } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
 import { F_TEMPORARY } from './softfloat-layout.ts'
 import type { SharedFunction } from './softfloat-layout.ts'
@@ -115,7 +115,7 @@ export function bitsOf(bits: Bits, value: Float): I64 {
 }
 
 /** Calls a slow function, and raises what it wants raised. */
-export function callSlow(c: Context, slow: SharedFunction<'i32'>, ...operands: readonly (I32 | I64 | V128)[]): void {
+export function callSlow(c: Context, slow: SharedFunction<'i32'>, ...operands: readonly Value[]): void {
   const vectorNumber = c.f.call(slow, c.state, ...operands)
   c.f.if(vectorNumber, () => c.raise(vectorNumber))
 }

@@ -1,10 +1,11 @@
-import { I32, V128, numeric } from '@retrap/wasm-emitter'
-import type { F32, F64, FunctionBuilder, Local } from '@retrap/wasm-emitter'
+import { F32, F64, I32, V128, numeric } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, Local } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { F_TEMPORARY, ROUND_DOWN } from './softfloat-layout.ts'
 import { MXCSR_RC_SHIFT, ORDINARY_64, isRoundingSettled } from './mxcsr-bits.ts'
 import {
+  SMALLEST_NORMAL,
   allSet,
   and,
   bitsOf,
@@ -82,6 +83,17 @@ export function isDenormal(bits: Bits, x: Float): I32 {
     : (x as unknown as F32).asI32().shl(1).sub(1).ltU(Number(limit))
 }
 
+/**
+ * {@link isDenormal} after a test of the same number, written differently: V8 would keep the result of the first one, in
+ * memory, on the way where the second is not needed.
+ */
+function isDenormalLater(bits: Bits, x: Float): I32 {
+  const limit = SMALLEST_NORMAL[bits]
+  const constant = (value: number): Float => (bits === 64 ? F64.of(value) : F32.of(value)) as Float
+  const isBetween = floatTest(bits, 'lt', x, constant(limit)).and(floatTest(bits, 'gt', x, constant(-limit)))
+  return isBetween.and(floatTest(bits, 'ne', x, constant(0)))
+}
+
 /** 1 if it is neither denormal nor zero, nor an infinity, nor a NaN. */
 export function isFiniteNormal(bits: Bits, x: Float): I32 {
   const { exponent } = SHAPES[bits]
@@ -156,7 +168,7 @@ export function quickScalar(c: Context, bits: Bits, operation: ScalarOperation, 
     f.set(result, f.loadExpression(bits === 64 ? 'f64.load' : ('f32.load' as 'f64.load'), c.state, F_TEMPORARY))
     c.refreshMxcsr()
     if (c.takesNormal) {
-      const denormal = unknown.reduce((any, x) => any.or(isDenormal(from, x.value)), isDenormal(bits, value))
+      const denormal = unknown.reduce((any, x) => any.or(isDenormalLater(from, x.value)), isDenormal(bits, value))
       f.if(denormal, () => {
         writeFloat(c, bits, value, above)
         c.retire()
@@ -267,7 +279,6 @@ export function quickPacked(c: Context, bits: Bits, operation: PackedOperation):
   })
   const values = results.map(({ get }) => get)
   const unknown = operands.flatMap(({ lanes, isNormal }) => (isNormal ? [] : lanes))
-  const denormal = (of: readonly V128[]): readonly V128[] => of.map((x) => denormalBits(c, bits, x))
   f.block((done) => {
     f.block((doubtful) => {
       f.brIf(c.settled().eqz(), doubtful)
@@ -275,7 +286,10 @@ export function quickPacked(c: Context, bits: Bits, operation: PackedOperation):
     })
     if (c.isSpecialised) {
       // Software looks at mixtures of exact and other elements by itself.
-      const faults = values.map(inexact).concat(denormal(unknown)).reduce(or)
+      const faults = values
+        .map(inexact)
+        .concat(unknown.map((x) => denormalBits(c, bits, x)))
+        .reduce(or)
       f.brIf(isAnySet(faults).eqz().and(isZeroPositive(f)), done)
     }
     slow()
@@ -284,7 +298,7 @@ export function quickPacked(c: Context, bits: Bits, operation: PackedOperation):
     }
     c.refreshMxcsr()
     if (c.takesNormal) {
-      f.if(isAnySet(denormal([...values, ...unknown]).reduce(or)), () => {
+      f.if(isAnySet([...values, ...unknown].map((x) => denormalBits(c, bits, x)).reduce(or)), () => {
         c.writeLanes(0, values)
         c.retire()
       })

@@ -16,7 +16,7 @@ import {
   unpackInto,
 } from './sse-float-elements.ts'
 import type { BinaryOperation } from './sse-float-elements.ts'
-import { allLanesSet, asFloat, bitsOf, float, vector } from './sse-float-operands.ts'
+import { allLanesSet, bitsOf, float, vector } from './sse-float-operands.ts'
 import type { Float } from './sse-float-operands.ts'
 import { constantsOf, fineMask, inexactBits, inexactMixed, isExactAnyway, oddElements } from './sse-float-quick.ts'
 import { eachElement, element, packed, vectorParameters, vectorTypes } from './vector-elements.ts'
@@ -46,13 +46,25 @@ function exactVector(f: FunctionBuilder, bits: Bits, results: readonly V128[], f
   })
 }
 
-/** (state, a, b) → exception; the result in F_TEMPORARY. */
+function floatType(bits: Bits): 'f32' | 'f64' {
+  return bits === 64 ? 'f64' : 'f32'
+}
+
+/** Parameter `i` of a function, a number. */
+function floatParameter(f: FunctionBuilder, i: number, bits: Bits): Float {
+  return bits === 64 ? f.param(i, 'f64').get : (f.param(i, 'f32').get as unknown as Float)
+}
+
+/**
+ * (state, a, b) → exception; the result in F_TEMPORARY. The numbers are passed as such: in the callers' code, V8 would keep
+ * their bits from where it has tested them.
+ */
 export function binarySlow(c: Context, operation: BinaryOperation, bits: Bits): Slow {
-  return c.shared(`sse.scalar.${operation}${bits}`, ['i32', 'i64', 'i64'], 'i32', (f) => {
+  return c.shared(`sse.scalar.${operation}${bits}`, ['i32', floatType(bits), floatType(bits)], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const [a, b] = [f.param(1, 'i64').get, f.param(2, 'i64').get]
+    const [x, y] = [floatParameter(f, 1, bits), floatParameter(f, 2, bits)]
+    const [a, b] = [f.let(bitsOf(bits, x)), f.let(bitsOf(bits, y))]
     if (operation !== 'min' && operation !== 'max') {
-      const [x, y] = [asFloat(f, bits, a), asFloat(f, bits, b)]
       const r = f.let(float(bits, operation, x, y))
       exactScalar(f, bits, r, isExactAnyway(f, operation, bits, r, x, y))
     }
@@ -98,9 +110,9 @@ export function packedBinarySlow(
 }
 
 export function squareRootSlow(c: Context, bits: Bits): Slow {
-  return c.shared(`sse.scalar.sqrt${bits}`, ['i32', 'i64'], 'i32', (f) => {
-    const [state, a] = [f.param(0, 'i32').get, f.param(1, 'i64').get]
-    const x = asFloat(f, bits, a)
+  return c.shared(`sse.scalar.sqrt${bits}`, ['i32', floatType(bits)], 'i32', (f) => {
+    const [state, x] = [f.param(0, 'i32').get, floatParameter(f, 1, bits)]
+    const a = f.let(bitsOf(bits, x))
     const r = f.let(float(bits, 'sqrt', x))
     exactScalar(f, bits, r, isExactAnyway(f, 'sqrt', bits, r, x, x))
     guarded(c, f, state, () => f.call(squareRootElement(c, bits), state, a))

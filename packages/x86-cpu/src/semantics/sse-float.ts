@@ -72,7 +72,7 @@ function scalarArithmetic(operation: Arithmetic, bits: Bits): (c: Context) => vo
       operands: [x, y],
       compute: float(bits, operation, x.value, y.value),
       isExact: (result) => isExactResult(c.f, operation, bits, result, x.value, y.value),
-      slow: () => callSlow(c, binarySlow(c, operation, bits), bitsOf(bits, x.value), bitsOf(bits, y.value)),
+      slow: () => callSlow(c, binarySlow(c, operation, bits), x.value, y.value),
     })
   }
 }
@@ -120,7 +120,7 @@ function scalarExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => vo
       bits,
       areComparable(c.f, bits, x, y),
       () => select(first, x.value as F64, y.value as F64),
-      () => callSlow(c, binarySlow(c, operation, bits), bitsOf(bits, x.value), bitsOf(bits, y.value)),
+      () => callSlow(c, binarySlow(c, operation, bits), x.value, y.value),
     )
     writeFloat(c, bits, value)
   }
@@ -151,7 +151,7 @@ function scalarSquareRoot(bits: Bits): (c: Context) => void {
       operands: [x],
       compute: float(bits, 'sqrt', x.value),
       isExact: (result) => isExactResult(c.f, 'sqrt', bits, result, x.value, x.value),
-      slow: () => callSlow(c, squareRootSlow(c, bits), bitsOf(bits, x.value)),
+      slow: () => callSlow(c, squareRootSlow(c, bits), x.value),
     })
   }
 }
