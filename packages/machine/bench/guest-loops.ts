@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/guest-code'
 import { threadsTime } from '@retrap/tooling/processor-time'
-import { Assembler, al, dx, ecx } from '@retrap/x86-assembler'
+import { Assembler, al, dx, ebp, ecx } from '@retrap/x86-assembler'
 
 /** A loop sends a mark here when it begins, and another one when it ends. */
 export const COM1 = 0x3f8
-export const ACCESSES = 1_000_000
+export const ACCESSES = 4_000_000
 export const ROUNDS = 4
 
 export interface Loop {
@@ -26,16 +26,18 @@ export function buildImage(loops: readonly Loop[], accesses: number = ACCESSES, 
   const halt = asm.label('halt')
   enterFlat(asm, 0x18_0000)
   const say = (code: number): void => void asm.mov(dx, COM1).mov(al, code).out(dx, al)
-  for (let round = 0; round < rounds; round++) {
-    for (const [i, { access }] of loops.entries()) {
-      const loop = asm.label(`loop ${i} ${round}`)
-      say(97 + i)
-      asm.mov(ecx, accesses).bind(loop)
-      access(asm)
-      asm.dec(ecx).jne(loop)
-      say(65 + i)
-    }
+  // Each round executes the same code: what is compiled in the first one is there in the others.
+  const again = asm.label('again')
+  asm.mov(ebp, rounds).bind(again)
+  for (const [i, { access }] of loops.entries()) {
+    const loop = asm.label(`loop ${i}`)
+    say(97 + i)
+    asm.mov(ecx, accesses).bind(loop)
+    access(asm)
+    asm.dec(ecx).jne(loop)
+    say(65 + i)
   }
+  asm.dec(ebp).jne(again)
   asm.bind(halt).hlt().jmp(halt)
   endFirmware(asm)
   return asm.assemble().bytes

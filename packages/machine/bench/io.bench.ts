@@ -1,4 +1,4 @@
-// What an access to a device costs, `npm run -s bench -- io [GROUP] [--jit]`: 1 million in a guest's loop, on a whole PC of ours, on v86's
+// What an access to a device costs, `npm run -s bench -- io [GROUP] [--jit]`: 4 million in a guest's loop, on a whole PC of ours, on v86's
 // (npm) and on QEMU's TCG; then the round trips of other transports against the least that the host can do. Times are
 // processor time of all threads in the guest's loops and awaits, else the time of day; the best of several rounds.
 // Ratios are speed against speed: more than 1 is faster than the peer. With `--jit` the guest's loops also run with hot
@@ -48,7 +48,7 @@ const ALLOCATION_LOOPS: readonly Loop[] = [
 /** Ports and addresses of a device that is an async function, for us alone. */
 const ASYNC_PORT = 0xea
 const ASYNC_BASE = 0xfed9_0000
-const ASYNC_ACCESSES = ACCESSES
+const ASYNC_ACCESSES = 1_000_000
 /** Hosts count processor time in steps of some milliseconds. */
 const AWAITS = 2_000_000
 const ASYNC_LOOPS: readonly Loop[] = [
