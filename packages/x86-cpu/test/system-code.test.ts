@@ -28,6 +28,7 @@ import {
   TR,
 } from '../src/state-layout.ts'
 import { SLOW_IMPLICIT, SLOW_STACK } from '../src/access-flags.ts'
+import { CR0_AM } from '../src/system/architecture.ts'
 import { setSegment } from '../src/system/segment-cache.ts'
 import type { System } from '../src/system/system.ts'
 import { S_NMI_BLOCKED } from '../src/system/system-state.ts'
@@ -40,6 +41,8 @@ const HANDLERS = 0x5000
 const STACK = 0x7_0000
 const OTHER_STACK = 0x6_8000
 const HLT = 0xf4
+/** MOV EAX, [RCX]; MOV EAX, [RCX + 1]: level 3 may check the alignment of the second, whose page is in the TLB. */
+const MISALIGNED = [0x8b, 0x01, 0x8b, 0x41, 1]
 /** The entry of the 2 MiB that hold the tables, and the first page of the stacks. */
 const LARGE_PAGE = 0x30_2008
 const STACK_PAGES = (STACK - 0x1_0000) >>> 12
@@ -74,6 +77,8 @@ interface Given {
   /** Attributes of data segments: what is returned to may not see them. */
   readonly data: number
   readonly protection: boolean
+  /** CR0.AM. */
+  readonly alignment: boolean
   readonly breakpoint: boolean
 }
 
@@ -88,6 +93,10 @@ const otherDescriptor = fc.oneof(
     .tuple(fc.constantFrom(0, 0x1234_5678), fc.constantFrom(0xf_ffff, 0x8_0000), fc.nat(255), fc.nat(15))
     .map(([base, limit, access, flags]) => descriptor(base, limit, access, flags)),
   fc.nat(15).map((type) => descriptor(0, 0xf_ffff, 0xf0 | type, 0xc)),
+  // User's code and data that are not all of 4 GiB from 0.
+  fc
+    .tuple(fc.constantFrom([0x100_0000, 0xf_ffff], [0, 2]), fc.constantFrom(0xfb, 0xf3), fc.constantFrom(0xa, 0xc))
+    .map(([[base, limit], access, flags]) => descriptor(base!, limit!, access, flags)),
 )
 
 /** Kernel's and user's code segments, with the stack segments that go with them. */
@@ -123,6 +132,7 @@ function given(long: boolean): fc.Arbitrary<Given> {
     rdx: fc.constantFrom(TARGET, TARGET + 1),
     data: fc.constantFrom(0xc0f3, 0xc093, 0, 0xc09f, 0xc0fb),
     protection: often(true, fc.constant(false)),
+    alignment: fc.boolean(),
     breakpoint: often(false, fc.constant(true)),
   })
 }
@@ -153,7 +163,10 @@ function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
   writeTables(pc, long, state.other)
   pc.load(CODE, [...code, HLT])
   pc.load(TARGET, new Uint8Array(0x800).fill(HLT))
+  pc.load(TARGET, MISALIGNED)
   for (const [from, bytes] of STACKS) pc.load(from, new Uint8Array(bytes))
+  // An IRET from an empty stack leads here.
+  pc.load(0, [HLT])
   const size = long ? 8 : 4
   const [selector, image, pointer, stack, target] = state.frame
   for (const [i, value] of [target, selector, image, pointer, stack].entries()) {
@@ -165,6 +178,7 @@ function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
   setSegment(s, CS, 8 | state.cpl, 0, 0, 0xffff_ffff, (long ? 0xa09b : 0xc09b) | (state.cpl << 5))
   setSegment(s, SS, 0x10 | state.cpl, 0, 0, 0xffff_ffff, state.stackAttributes | (state.cpl << 5))
   s.set(S_CR4, s.get(S_CR4) | (state.smap ? 1 << 21 : 0))
+  s.set(S_CR0, s.get(S_CR0) | (state.alignment ? CR0_AM : 0))
   if (!state.protection && !long) s.set(S_CR0, s.get(S_CR0) & ~1)
   s.set(S_CR2, 0x1234_5678)
   s.set(S_DR + 8 * 7, state.breakpoint ? 0x401 : 0x400)
@@ -195,9 +209,10 @@ function prepare(pc: BareCpu, code: readonly number[], state: Given): void {
   for (const [at, flags] of [
     [GDT, SLOW_IMPLICIT],
     [state.stack, SLOW_STACK],
-    ...(state.cpl === 0 ? [[OTHER_STACK, 0] as const] : []),
+    [OTHER_STACK, 0],
   ] as const) {
-    expect(s.cpu.access(at, 0, 4 | flags)).toBe(STATUS_DONE)
+    // At level 3 an alignment check may be in the way, and the kernel's pages are.
+    if (state.cpl === 0) expect(s.cpu.access(at, 0, 4 | flags)).toBe(STATUS_DONE)
   }
 }
 
@@ -226,7 +241,7 @@ function outcome(pc: BareCpu): object {
 function run(pc: BareCpu, alone: boolean): number {
   const { retired } = pc.cpu
   for (let i = 0; i < 20; i++) {
-    const { reason } = alone ? pc.step() : pc.run(1)
+    const { reason } = alone ? pc.step() : pc.run(100)
     if (reason === 'hlt' || reason === 'shutdown') return pc.cpu.retired - retired
   }
   throw new Error(`no HLT: at ${pc.cpu.read64(S_RIP).toString(16)} of ${systemOf(pc).segmentField(CS, SEG_BASE)}`)
@@ -288,6 +303,6 @@ describe.each([
     )
     // The usual states need no handler. An interrupt may come before the instruction.
     if (HANDLED.test(name)) expect(quick).toBeLessThan(30)
-    else expect(quick).toBeGreaterThan(40)
+    else expect(quick).toBeGreaterThan(30)
   })
 })
