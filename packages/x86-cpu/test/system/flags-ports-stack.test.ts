@@ -197,7 +197,7 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
     b.s.setGpr(2, 4, 0x1f0)
     b.s.setGpr(1, 4, 2)
     b.s.setGpr(7, 4, 0x5000)
-    const form = { repeat: 'rep', addressSize: 4 } as const
+    const form = { repeat: 'rep', size: 2, addressSize: 4 } as const
     expect(b.run('INSW', form)).toBe(STATUS_CONTINUE)
     expect([b.s.gpr(1), b.s.gpr(7), b.u16(0x5000), b.rip]).toEqual([1, 0x5002, 0xbeef, 0x4000])
     expect(b.run('INSW', form)).toBe(STATUS_DONE)
@@ -219,7 +219,7 @@ describe('ports (SDM vol. 1, "I/O Permission Bit Map")', () => {
     b.s.setGpr(6, 4, 0x1234_0000)
     b.s.setGpr(2, 4, 0x80)
     b.cpu.view.setUint8(0x5000, 0x77)
-    expect(b.outcome('OUTSB', { size: 2, addressSize: 2 })).toBe('ok')
+    expect(b.outcome('OUTSB', { size: 1, addressSize: 2 })).toBe('ok')
     expect(b.cpu.host.portWrites).toEqual([[0x80, 1, 0x77]])
     expect(b.s.gpr(6)).toBe(0x1234_ffff)
   })
