@@ -3,16 +3,16 @@
 /** Offset of the read table in a set. */
 export const TLB_READ = 0
 /** Offset of the write table in a set. */
-export const TLB_WRITE = 0x10000
+export const TLB_WRITE = 0x40000
 /** Offset of the execute table in a set. */
-export const TLB_EXECUTE = 0x20000
+export const TLB_EXECUTE = 0x80000
 /** Bytes of the set of an access mode: three tables. */
-export const TLB_SET_BYTES = 0x30000
+export const TLB_SET_BYTES = 0xc0000
 /** Bits of a linear address, shifted right by 8, that give an entry's offset in its table. */
-export const TLB_INDEX_MASK = 0xfff0
+export const TLB_INDEX_MASK = 0x3fff0
 
 /** Entries of a table. */
-export const TLB_ENTRIES = 4096
+export const TLB_ENTRIES = 16384
 /** Bytes of an entry. */
 export const TLB_ENTRY_BYTES = 16
 /** Bytes of a table. */

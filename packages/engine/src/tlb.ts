@@ -35,6 +35,9 @@ export function tlbBytes(modes: number): number {
   return (modes + 1) * TLB_SET_BYTES
 }
 
+/** Entries of an address space that are put aside: a change of it shall not cost more than looking them up again. */
+const MOST_PARKED = 8192
+
 /** Marks of frames, by frame number modulo their count: a write entry was made since everything was dropped. */
 const WRITABLE_MARKS = 8192
 
@@ -42,7 +45,7 @@ const WRITABLE_MARKS = 8192
  * A software TLB in machine memory, for generated code and TypeScript.
  *
  * It has a set for each access mode: what selects an access's permissions beside the guest's tables, such as the privilege
- * level. A set has three direct-mapped tables (read, write, execute) of 4096 entries of 16 bytes: 64-bit tag (linear
+ * level. A set has three direct-mapped tables (read, write, execute) of 16384 entries of 16 bytes: 64-bit tag (linear
  * address of the page), 32-bit machine address of the page (read, write) or of the code page's slot table (execute), and
  * a word of flags that generated code does not read. Generated code subtracts the tag from an address and compares the
  * distance with the page size. An invalid tag lies in a page with other index bits, so that the distance is always larger.
@@ -78,14 +81,14 @@ export class Tlb {
     const entries = modes * 3 * TLB_ENTRIES
     this.#globals = new TlbJournal(entries)
     this.#locals = new TlbJournal(entries)
-    for (let set = 0; set <= modes; set++) {
-      for (let table = 0; table < 3; table++) {
-        for (let i = 0; i < TLB_ENTRIES; i++) {
-          const entry = this.#base + set * TLB_SET_BYTES + table * TLB_TABLE_BYTES + i * TLB_ENTRY_BYTES
-          this.#invalidate(entry)
-          this.#u32[(entry >>> 2) + 3] = 0
-        }
-      }
+    for (let i = 0; i < TLB_ENTRIES; i++) {
+      const entry = at + i * TLB_ENTRY_BYTES
+      this.#invalidate(entry)
+      this.#u32[(entry >>> 2) + 3] = 0
+    }
+    const [first, words] = [at >>> 2, TLB_TABLE_BYTES >>> 2]
+    for (let table = 1; table < 3 * (modes + 1); table++) {
+      this.#u32.copyWithin(first + table * words, first, first + words)
     }
   }
 
@@ -166,16 +169,17 @@ export class Tlb {
     this.#globals.clear()
   }
 
-  /** Drops all entries that are not global; copies the valid ones `to` a store. */
+  /** Drops all entries that are not global; copies those of the valid ones that were made last `to` a store. */
   #dropLocals(to: ParkedSpace | undefined): void {
     const u32 = this.#u32
     const { entries, count } = this.#locals
+    const firstKept = to === undefined ? count : count - MOST_PARKED
     for (let i = 0; i < count; i++) {
       const entry = entries[i] as number
       const word = entry >>> 2
       const flags = u32[word + 3] as number
       if ((flags & FLAG_GLOBAL) === 0) {
-        if (to !== undefined && (flags & FLAG_VALID) !== 0) {
+        if (to !== undefined && i >= firstKept && (flags & FLAG_VALID) !== 0) {
           const at = to.length
           to.words[at] = entry
           to.words[at + 1] = u32[word] as number
@@ -195,7 +199,7 @@ export class Tlb {
    * Changes the address space and keeps the entries of the old one.
    *
    * The entries of `from` are put aside; those of `to` come back, if they were put aside before. Global entries stay.
-   * Eight address spaces are kept.
+   * Eight address spaces are kept, each with the entries that were made last.
    *
    * @param from - number (x86: PCID, Arm: ASID) of the address space that was current
    * @param to - number of the new one
@@ -203,7 +207,7 @@ export class Tlb {
   exchange(from: number, to: number): void {
     this.changes++
     const next = this.#parked.take(to)
-    this.#dropLocals(this.#parked.park(from, this.#locals.count))
+    this.#dropLocals(this.#parked.park(from, Math.min(this.#locals.count, MOST_PARKED)))
     if (next !== undefined) {
       this.#bringBack(next)
       this.#parked.recycle(next)

@@ -11,7 +11,7 @@ const [TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_MISS] = [0, 1, 2, MODE
 
 const ofPage = (global: boolean, pageBytes: number, key = 0): TlbPage => ({ global, pageBytes, key })
 
-const memory = MachineMemory.create({ bytes: 2 << 20 })
+const memory = MachineMemory.create({ bytes: 4 << 20 })
 const at = memory.allocate(tlbBytes(MODES), 0x1000, 'TLB')
 
 /** What generated code does: the host page of a linear address, or -1. */
@@ -113,6 +113,20 @@ describe('the TLB', () => {
       expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 7)).toBe(0x5000)
       tlb.exchange(0, 5)
       expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 7)).toBe(0x8000)
+    })
+
+    test('an address space of many entries gets those back that were made last, and only those', () => {
+      const tlb = new Tlb(memory, at, MODES)
+      const pages = 10_000
+      for (let i = 0; i < pages; i++) tlb.fill(TLB_USER, TLB_READ, i * 0x1000, 0, 0x5000, ofPage(false, 0x1000))
+      tlb.exchange(0, 1)
+      tlb.exchange(1, 0)
+      expect(lookUp(tlb, TLB_USER, TLB_READ, 0, 0)).toBe(-1)
+      const found = Array.from({ length: pages }, (_, i) => lookUp(tlb, TLB_USER, TLB_READ, i * 0x1000, 0) === 0x5000)
+      const first = found.indexOf(true)
+      expect(found.slice(first).every(Boolean)).toBe(true)
+      expect(pages - first).toBeLessThan(pages)
+      expect(pages - first).toBeGreaterThan(pages / 2)
     })
 
     test('one that is dropped while it is away does not come back', () => {

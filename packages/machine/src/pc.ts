@@ -31,7 +31,7 @@ import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
 const MIB = 1 << 20
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 4 * MIB
-const VCPU_OVERHEAD = 1280 * 1024
+const VCPU_OVERHEAD = 3584 * 1024
 /** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
 const FRAME_RECORD_SHARE = 256
 /** 2026-01-01, for machines whose runs must agree. */

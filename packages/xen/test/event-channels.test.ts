@@ -32,7 +32,7 @@ class EventGuest extends XenTestGuest {
   readonly page: number = SHARED_INFO_GFN * 0x1000
 
   constructor(mode: CallerMode, vcpus = 1) {
-    super(mode, { vcpus, memoryBytes: (16 + vcpus) << 20 })
+    super(mode, { vcpus, memoryBytes: (16 + 4 * vcpus) << 20 })
     const { domain } = this
     const old = domain.p2m.translate(this.page) / 0x1000
     domain.p2m.remove(SHARED_INFO_GFN, old)

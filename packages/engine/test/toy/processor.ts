@@ -129,7 +129,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     const { relocated } = machine
     this.#relocated = relocated
     this.#alone = alone
-    const memory = MachineMemory.create({ bytes: 1 << 20 })
+    const memory = MachineMemory.create({ bytes: 4 << 20 })
     this.#memory = memory
     const hotAt = jit === undefined ? undefined : memory.allocate(HOT_COUNTER_BYTES, 8, 'counters of hot code')
     this.#state = memory.allocate(S.S_TLB_SETS + tlbBytes(1), 64, 'toy processor')

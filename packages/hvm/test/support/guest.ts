@@ -44,7 +44,7 @@ export class Guest extends FlatGuest {
   constructor(build: (asm: Assembler) => void, options: GuestOptions = {}) {
     super()
     this.memory = MachineMemory.create({
-      bytes: (8 << 20) + (options.vcpus ?? 1) * (1280 << 10),
+      bytes: (8 << 20) + (options.vcpus ?? 1) * (3584 << 10),
       shared: options.shared ?? false,
     })
     let seed = 1

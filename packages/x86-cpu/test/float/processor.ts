@@ -151,7 +151,7 @@ const NOTHING_HOT: unknown = Object.assign(new Set<string>(), { forms: new Set<s
 
 /** Our processor, with nothing but the forms of a table. */
 export class Processor {
-  readonly #memory = new WebAssembly.Memory({ initial: 2 })
+  readonly #memory = new WebAssembly.Memory({ initial: 16 })
   readonly #view = new DataView(this.#memory.buffer)
   readonly #bytes = new Uint8Array(this.#memory.buffer)
   readonly #run: (state: number, record: number) => number

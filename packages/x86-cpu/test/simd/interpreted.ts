@@ -74,7 +74,7 @@ export class Interpreted {
       for (const variant of variantsOf(info)) sources.push({ form: formOf(info, variant), semantics, accessFlags: 0 })
     }
     const code = generateX86Interpreter(sources, new Set(), { shared: false, maximumPages: 0 })
-    const memory = new WebAssembly.Memory({ initial: 8 })
+    const memory = new WebAssembly.Memory({ initial: 16 })
     const unexpected = (): never => {
       throw new Error('left the instruction')
     }

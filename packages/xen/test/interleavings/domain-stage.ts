@@ -101,7 +101,7 @@ export class DomainStage implements Stage {
   }
 
   private constructor() {
-    const memory = MachineMemory.create({ bytes: (8 << 20) + VCPUS * (1280 << 10) })
+    const memory = MachineMemory.create({ bytes: (8 << 20) + VCPUS * (3584 << 10) })
     this.memory = memory
     this.domain = new X86Domain({
       memory,

@@ -7,7 +7,7 @@ export const FIRST_GFN = 0x10
 export const GFNS = 8
 
 /** More than there are machine frames. */
-export const FRAMES = 0x1000
+export const FRAMES = 0x2000
 
 /** Types of frames that device models may have mapped, and those of them that they may write. */
 const REACHABLE: readonly number[] = [

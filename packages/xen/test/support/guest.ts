@@ -25,7 +25,7 @@ export class Guest extends FlatGuest {
 
   constructor(build: (asm: Assembler) => void) {
     super()
-    this.memory = MachineMemory.create({ bytes: (8 << 20) + (1280 << 10) })
+    this.memory = MachineMemory.create({ bytes: (8 << 20) + (3584 << 10) })
     this.domain = new X86Domain({
       memory: this.memory,
       vcpus: 1,

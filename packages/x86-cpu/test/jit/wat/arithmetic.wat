@@ -316,17 +316,17 @@
       i64.const 8
       i64.shr_u
       i32.wrap_i64
-      i32.const 65520
+      i32.const (an address)
       i32.and
       i32.add
       local.set 44
       local.get 44
-      i64.load offset=131072 align=1
+      i64.load offset=524288 align=1
       local.get 49
       i64.ne
       br_if 0
       local.get 44
-      i32.load offset=131080 align=1
+      i32.load offset=524296 align=1
       local.set 43
       local.get 43
       local.get 37

@@ -56,7 +56,7 @@
         i64.const 8
         i64.shr_u
         i32.wrap_i64
-        i32.const 65520
+        i32.const (an address)
         i32.and
         i32.add
         local.set 40
@@ -114,13 +114,13 @@
         i64.const 8
         i64.shr_u
         i32.wrap_i64
-        i32.const 65520
+        i32.const (an address)
         i32.and
         i32.add
         local.set 40
         local.get 43
         local.get 40
-        i64.load offset=65536 align=1
+        i64.load offset=262144 align=1
         i64.sub
         local.set 42
         local.get 42
@@ -128,7 +128,7 @@
         i64.lt_u
         if
           local.get 40
-          i32.load offset=65544 align=1
+          i32.load offset=262152 align=1
           local.get 42
           i32.wrap_i64
           i32.add
@@ -352,17 +352,17 @@
       i64.const 8
       i64.shr_u
       i32.wrap_i64
-      i32.const 65520
+      i32.const (an address)
       i32.and
       i32.add
       local.set 40
       local.get 40
-      i64.load offset=131072 align=1
+      i64.load offset=524288 align=1
       local.get 42
       i64.ne
       br_if 0
       local.get 40
-      i32.load offset=131080 align=1
+      i32.load offset=524296 align=1
       local.set 48
       local.get 48
       local.get 37
