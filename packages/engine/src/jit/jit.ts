@@ -20,8 +20,15 @@ import { Units } from './units.ts'
 
 /** A place that is no region is looked at again after so many times more. */
 const LATER = 1 << 24
-/** What is returned in place of a record. */
+/** What is returned in place of a record: the place is no region, or there is no room for its code. */
 const NOTHING = 0
+const NO_ROOM = -1
+/** A place for whose code there was no room is looked at again after so many times the threshold. */
+const NO_ROOM_FACTOR = 64
+/** Code caches that are full again within so many milliseconds of execution hold too little for code to be compiled soon. */
+const QUICK_FLUSH = 1000
+/** For each of them, the threshold is twice as high, up to 2 to this power. */
+const MOST_FLUSH_DOUBLINGS = 8
 /** Fraction of the threshold after which a computed branch that leads out of its unit is looked at. */
 const MISS_FRACTION = 20
 const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 3, codeBytes: JIT_CODE_BYTES }
@@ -67,6 +74,8 @@ export class Jit<Form> {
   readonly #backOff = new BackOff()
   readonly #targets: ComputedTargets
   #flushes = 0
+  #flushedAt = -Infinity
+  #quickFlushes = 0
   /** What has been done. */
   readonly counts: JitCounts = {
     units: 0,
@@ -102,7 +111,8 @@ export class Jit<Form> {
 
   #resetCounters(): void {
     const first = this.#parts.countersAt >>> 2
-    this.#memory.u32.fill(this.#options.threshold, first, first + HOT_COUNTERS)
+    const threshold = this.#options.threshold * 2 ** this.#quickFlushes
+    this.#memory.u32.fill(Math.min(LATER, threshold), first, first + HOT_COUNTERS)
   }
 
   /** Adds a processor, which may execute the units that there are already. */
@@ -147,7 +157,8 @@ export class Jit<Form> {
     const op = u16[(record + R_OP) >>> 1] as number
     const place = op === OP_CROSS || op === OP_UNIT ? undefined : this.#place(record, runner)
     const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
-    if (next === NOTHING) return record
+    if (next === NO_ROOM) u32[counter] = Math.min(LATER, this.#options.threshold * NO_ROOM_FACTOR)
+    if (next === NOTHING || next === NO_ROOM) return record
     // Another place may have the same counter.
     u32[counter] = this.#options.threshold
     return next
@@ -162,7 +173,7 @@ export class Jit<Form> {
     return page && { lo, hi, page, offset: u16[(record + R_OFFSET) >>> 1] as number }
   }
 
-  /** The record by which a place is to be executed; {@link NOTHING} where it is no region. */
+  /** The record by which a place is to be executed; {@link NOTHING} or {@link NO_ROOM} where there is none. */
   #enter(place: Place, record: number, runner: UnitRunner): number {
     const { u32 } = this.#memory
     const { page, offset } = place
@@ -170,8 +181,9 @@ export class Jit<Form> {
     const current = u32[(page.slots >>> 2) + offset] as number
     if (current !== record) return current === 0 ? record : current
     this.#sweep()
+    if (this.#backOff.isToWait(page.frame)) return record
     // Where all compiled code is in use, more is not worth what is given up for it.
-    if (this.#backOff.isToWait(page.frame) || !this.#makeRoom()) return record
+    if (!this.#makeRoom()) return NO_ROOM
     const region = this.#find(place, runner)
     if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING
     return this.#install(region, runner, place, record)
@@ -182,6 +194,10 @@ export class Jit<Form> {
     const { flushes } = this.#parts.cache
     if (this.#flushes === flushes) return
     this.#flushes = flushes
+    const time = now() - this.counts.milliseconds
+    const isQuick = time - this.#flushedAt < QUICK_FLUSH
+    this.#quickFlushes = isQuick ? Math.min(this.#quickFlushes + 1, MOST_FLUSH_DOUBLINGS) : 0
+    this.#flushedAt = time
     this.#resetCounters()
     this.#units.clear()
     this.#backOff.clear()

@@ -19,6 +19,8 @@ export class Units {
   #nextEntry: number
   #bytes = 0
   #lookedAt = 0
+  /** Whether some units may be idle. */
+  #hasIdle = false
 
   /** @param firstEntry - of the table, after the forms */
   constructor(memory: MachineMemory, firstEntry: number) {
@@ -86,15 +88,18 @@ export class Units {
       this.#lookedAt = time
       this.#look()
     }
+    if (!this.#hasIdle) return undefined
     let coldest: LiveUnit | undefined
     for (const unit of this.#units.values()) if (unit.idle > (coldest?.idle ?? 0)) coldest = unit
     if (coldest !== undefined) this.#remove(coldest)
+    else this.#hasIdle = false
     return coldest
   }
 
   /** Finds the units that have been entered since the last time. */
   #look(): void {
     const { u8 } = this.#memory
+    this.#hasIdle = true
     for (const unit of this.#units.values()) {
       unit.idle = u8[unit.record + UNIT_ENTERED] === 0 ? unit.idle + 1 : 0
       u8[unit.record + UNIT_ENTERED] = 0
