@@ -124,14 +124,15 @@ export function formatStatistics(statistics: RunStatistics): string {
 
 function formatJit(counts: JitCounts | undefined): [string, string][] {
   if (counts === undefined) return []
-  const { units, live, instructions, bytes, milliseconds, failures, firstFailure } = counts
-  const size = `${(bytes / 1024).toFixed(0)} KiB`
+  const { units, live, liveBytes, evictions, instructions, bytes, failures, firstFailure } = counts
+  const { milliseconds, longestMilliseconds } = counts
+  const size = (count: number): string => `${(count / 1024).toFixed(0)} KiB`
   const failed: [string, string][] =
     failures > 0 ? [['JIT errors', `${group(failures)}, interpreted instead; the first: ${firstFailure}`]] : []
   return [
     [
       'JIT',
-      `${group(units)} units (${group(live)} live) of ${group(instructions)} instructions, ${size}, compiled in ${milliseconds.toFixed(0)} ms`,
+      `${group(units)} units of ${group(instructions)} instructions, ${size(bytes)}, compiled in ${milliseconds.toFixed(0)} ms (at most ${longestMilliseconds.toFixed(0)} at once); ${group(live)} live, ${size(liveBytes)}, ${group(evictions)} given up for room`,
     ],
     ...failed,
   ]

@@ -4,9 +4,12 @@ import { type RunStatistics, formatStatistics } from '../src/statistics.ts'
 const JIT = {
   units: 3,
   live: 2,
+  liveBytes: 1024,
+  evictions: 1,
   instructions: 40,
   bytes: 2048,
   milliseconds: 1.5,
+  longestMilliseconds: 0.7,
   failures: 0,
   firstFailure: undefined,
 }
@@ -40,7 +43,9 @@ test('statistics are lines of a name and its value, the most frequent exit first
 
 test('compiled code has a line, and errors of its compiler another one', () => {
   const text = formatStatistics(statistics({ jit: JIT }))
-  expect(text).toContain('JIT           3 units (2 live) of 40 instructions, 2 KiB, compiled in 2 ms\n')
+  expect(text).toContain(
+    'JIT           3 units of 40 instructions, 2 KiB, compiled in 2 ms (at most 1 at once); 2 live, 1 KiB, 1 given up for room\n',
+  )
   expect(text).not.toContain('JIT errors')
   const failed = formatStatistics(statistics({ jit: { ...JIT, failures: 2, firstFailure: 'TypeError: no such form' } }))
   expect(failed).toContain('JIT errors    2, interpreted instead; the first: TypeError: no such form\n')

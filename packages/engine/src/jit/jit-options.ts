@@ -37,6 +37,8 @@ export interface JitCounts {
   bytes: number
   /** Milliseconds that compiling took. */
   milliseconds: number
+  /** Milliseconds of the longest wait of a processor for compiled code: it waits from hot to installed. */
+  longestMilliseconds: number
   /** Errors of the compiler and of the host's WebAssembly; the interpreter goes on with the code. */
   failures: number
   /** The first of these errors; undefined where there was none. */

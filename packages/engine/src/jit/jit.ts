@@ -85,6 +85,7 @@ export class Jit<Form> {
     instructions: 0,
     bytes: 0,
     milliseconds: 0,
+    longestMilliseconds: 0,
     failures: 0,
     firstFailure: undefined,
   }
@@ -138,7 +139,9 @@ export class Jit<Form> {
       this.counts.failures++
       this.counts.firstFailure ??= String(error)
     }
-    this.counts.milliseconds += now() - start
+    const milliseconds = now() - start
+    this.counts.milliseconds += milliseconds
+    this.counts.longestMilliseconds = Math.max(this.counts.longestMilliseconds, milliseconds)
     return next
   }
 
