@@ -246,7 +246,7 @@ function machineOptions(command: Command, memory: string): Command {
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .addOption(new Option('--stats <form>', 'print what the run cost to stderr').choices(['json', 'text']))
     .addOption(
-      new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('off'),
+      new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('on'),
     )
     .option('--jit-dump <folder>', 'write the WebAssembly of compiled code, and the guest code it is made of, as text')
     .option(

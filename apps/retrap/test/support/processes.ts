@@ -27,8 +27,8 @@ export interface ProcessOptions {
   readonly deadlineMs: number
 }
 
-/** `RETRAP_TEST_JIT=1` has each machine of a test compile its hot code, unless the test says `--jit` itself. */
-export const TEST_JIT: boolean = process.env['RETRAP_TEST_JIT'] !== undefined
+/** `RETRAP_TEST_JIT=off` has each machine of a test interpret all code, unless the test says `--jit` itself. */
+export const TEST_JIT: boolean = process.env['RETRAP_TEST_JIT'] !== 'off'
 /** `RETRAP_TEST_DEVICES=async` places the boards of machines likewise, as `--devices` does. */
 const TEST_DEVICES = process.env['RETRAP_TEST_DEVICES']
 /** Commands that run no machine. */
@@ -38,7 +38,7 @@ const TOOLS: ReadonlySet<string> = new Set(['disasm', 'esr', 'help', 'p2m', 'wal
 export function retrapCommand(args: readonly string[]): readonly string[] {
   const command = ['--conditions=retrap-source', MAIN, ...args]
   if (TOOLS.has(args[0] ?? '')) return command
-  if (TEST_JIT && !args.includes('--jit')) command.push('--jit', 'on')
+  if (!TEST_JIT && !args.includes('--jit')) command.push('--jit', 'off')
   if (TEST_DEVICES !== undefined && !args.includes('--devices')) command.push('--devices', TEST_DEVICES)
   return command
 }

@@ -42,7 +42,7 @@ const pc: Pc = await createPc({
   memoryBytes: MEMORY_BYTES,
   cpus: Number(cpus),
   hypervisor: 'xen',
-  jit: process.env['RETRAP_TEST_JIT'] !== undefined,
+  jit: process.env['RETRAP_TEST_JIT'] !== 'off',
   commandLine: 'console=ttyS0 quiet',
   devices: [createDmaLoop({ ramBytes: MEMORY_BYTES, beforeRelease: (mapping) => look(pc, mapping) })],
 })
