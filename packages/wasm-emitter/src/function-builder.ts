@@ -45,6 +45,8 @@ export class FunctionBuilder implements Callee {
   #params: readonly Local[]
   #body: ByteWriter | undefined = spare.pop() ?? new ByteWriter()
   #codeBytes = 0
+  /** Statements that belong at a position of the body. */
+  #later: { readonly at: number; readonly build: () => void }[] = []
   #localTypes: ValueType[] = []
   #free: Record<ValueType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] }
   #scope: Local[] = []
@@ -371,10 +373,37 @@ export class FunctionBuilder implements Callee {
   prepend(build: () => void): void {
     checkFunction('what comes first', build)
     if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
+    this.#emitLater()
     const body = this.#code()
     this.#body = spare.pop() ?? new ByteWriter()
     build()
     this.#body.append(body)
+    body.clear()
+    spare.push(body)
+  }
+
+  /**
+   * Puts statements here that are only known when the body is complete, before {@link FunctionBuilder.prepend}: `build` is
+   * called then. They may not branch to labels of blocks around them.
+   */
+  later(build: () => void): void {
+    checkFunction('what comes later', build)
+    this.#later.push({ at: this.#code().length, build })
+  }
+
+  #emitLater(): void {
+    const later = this.#later
+    if (later.length === 0) return
+    this.#later = []
+    const body = this.#code()
+    const whole = (this.#body = spare.pop() ?? new ByteWriter())
+    let from = 0
+    for (const { at, build } of later) {
+      whole.appendRange(body, from, at)
+      build()
+      from = at
+    }
+    whole.appendRange(body, from, body.length)
     body.clear()
     spare.push(body)
   }
@@ -388,6 +417,7 @@ export class FunctionBuilder implements Callee {
   finish(out: ByteWriter): void {
     checkWriter(out)
     if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
+    this.#emitLater()
     const body = this.#code()
     const runs: { type: ValueType; count: number }[] = []
     for (const type of this.#localTypes) {

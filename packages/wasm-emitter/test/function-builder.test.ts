@@ -47,6 +47,23 @@ describe('locals', () => {
     expect(() => moduleOf(UNARY, open)).toThrow(expect.objectContaining({ code: 'ERR_STRUCTURE' }))
   })
 
+  test('what comes later stands where it was asked for, and knows the whole body', () => {
+    for (const prepends of [false, true]) {
+      const run = runner<number>(UNARY, (f) => {
+        const x = f.local('i32')
+        let last = 0
+        f.if(f.param(0, 'i32').get, () => f.later(() => f.set(x, I32.of(last))))
+        f.later(() => f.set(x, x.get.mul(last)))
+        f.set(x, x.get.add(1))
+        f.later(() => f.set(x, x.get.mul(10)))
+        last = 7
+        f.return(x.get)
+        if (prepends) f.prepend(() => f.set(x, I32.of(2)))
+      })
+      expect([run(0), run(1)]).toEqual(prepends ? [150, 500] : [10, 500])
+    }
+  })
+
   test('a parameter asked for by the wrong type is refused', () => {
     expect(() => moduleOf(UNARY, (f) => f.param(0, 'i64'))).toThrow(expect.objectContaining({ code: 'ERR_TYPE' }))
     expect(() => moduleOf(UNARY, (f) => f.param(1, 'i32'))).toThrow(expect.objectContaining({ code: 'ERR_TYPE' }))

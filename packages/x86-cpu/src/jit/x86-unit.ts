@@ -60,21 +60,29 @@ export class X86Unit implements UnitSemantics<FormSource> {
   }
 
   load(): void {
-    const { f } = this
-    for (const [i, register] of f.registers.entries()) {
-      if (((f.used >>> i) & 1) !== 0) f.set(register, f.loadExpression('i64.load', this.#state, S_GPR + 8 * i))
-    }
-    f.loadVectors()
+    this.#loadRegisters()
+    this.f.loadVectors()
     this.#flags.load(this.#state)
   }
 
   store(): void {
+    this.#storeRegisters()
+    this.f.vectors?.store(this.#state)
+    this.#flags.store(this.#state)
+  }
+
+  #loadRegisters(): void {
+    const { f } = this
+    for (const [i, register] of f.registers.entries()) {
+      if (((f.used >>> i) & 1) !== 0) f.set(register, f.loadExpression('i64.load', this.#state, S_GPR + 8 * i))
+    }
+  }
+
+  #storeRegisters(): void {
     const { f } = this
     for (const [i, register] of f.registers.entries()) {
       if (((f.written >>> i) & 1) !== 0) f.store('i64.store', this.#state, register.get, S_GPR + 8 * i)
     }
-    f.vectors?.store(this.#state)
-    this.#flags.store(this.#state)
   }
 
   // ---------------------------------------------------------------- control flow
@@ -140,8 +148,8 @@ export class X86Unit implements UnitSemantics<FormSource> {
 
   spill(insn: RegionInstruction<FormSource>): void {
     const { f } = this
-    for (const [i, register] of f.registers.entries()) f.store('i64.store', this.#state, register.get, S_GPR + 8 * i)
-    f.used = f.written = (1 << f.registers.length) - 1
+    // Which registers are in locals is not known yet.
+    f.later(() => this.#storeRegisters())
     if (this.#usesFlags(insn)) {
       this.#flags.settle()
       this.#flags.store(this.#state)
@@ -153,9 +161,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
     const { f } = this
     if (usesVectors(insn)) f.vectors?.reload(this.#state)
     f.refreshMxcsr()
-    for (const [i, register] of f.registers.entries()) {
-      f.set(register, f.loadExpression('i64.load', this.#state, S_GPR + 8 * i))
-    }
+    f.later(() => this.#loadRegisters())
     if (this.#usesFlags(insn)) {
       this.#flags.load(this.#state)
       this.#flags.forget()
