@@ -2,7 +2,7 @@
 import { TLB_READ, TLB_WRITE, Tlb, tlbBytes } from '@retrap/engine'
 import { MachineMemory } from '@retrap/memory'
 
-const memory = MachineMemory.create({ bytes: 1 << 20 })
+const memory = MachineMemory.create({ bytes: 4 << 20 })
 const [USER, SUPERVISOR] = [0, 1]
 const tlb = new Tlb(memory, memory.allocate(tlbBytes(2), 64, 'TLB'), 2)
 

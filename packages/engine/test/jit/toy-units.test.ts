@@ -272,6 +272,30 @@ describe('code that is written', () => {
     expect(run(lines, options).jit!.counts.units).toBeGreaterThan(0)
   })
 
+  test('ends the unit that has learnt of its page only since it was compiled', () => {
+    const code: Line[] = [
+      ...([set(7, 1), set(0, 9000), set(5, 3000), { op: 'adr', rd: 1, value: PAGE_BYTES - 18 }, 'again'] as Line[]),
+      { op: 'adr', rd: 6, to: 'back' },
+      { op: 'jr', rs: 1 },
+      'back',
+      { op: 'sub', rd: 5, rs: 7 },
+      { op: 'bz', value: 3 },
+      { op: 'jmp', to: 'go on' },
+      { op: 'store', rd: 1, rs: 0, value: 2 },
+      ...[set(5, 3000), 'go on', ...loopEnd(0, 'again'), HALT],
+    ]
+    const frames = [[], code, [set(2, 0x7777), { op: 'add', rd: 4, rs: 2 } as Line, { op: 'jr', rs: 6 } as Line]].map(
+      (lines) => {
+        const frame = new Uint8Array(PAGE_BYTES).fill(0xff)
+        frame.set(assemble(lines).bytes)
+        return frame
+      },
+    )
+    // Both pages lie on the same side of 4 GiB.
+    const { jit } = run([], { start: PAGE_BYTES, pages: [0, 1, 2].map(page), frames })
+    expect(jit!.counts.units).toBeGreaterThan(1)
+  })
+
   test('is compiled again ever more rarely', () => {
     // Once for each round, if it did not wait longer and longer.
     expect(run(lines).jit!.counts.units).toBeLessThan(100)
