@@ -1,8 +1,12 @@
 /** Instructions of a unit that fault, meet a device or need the interpreter: the state is exact where that happens. */
 import {
+  al,
   ax,
   cl,
+  dx,
+  eax,
   ecx,
+  edx,
   esi,
   xmmword,
   ptr,
@@ -182,6 +186,72 @@ describe.each(Object.entries(ACCESSES))('%s in a loop', (_, access) => {
         })
       },
     })
+  })
+})
+
+describe('IN and OUT in a loop', () => {
+  const PORT = 0x60
+  const portLoop = (asm: Assembler): void => {
+    const again = asm.label('again')
+    asm.sti().mov(ecx, ROUNDS).mov(edx, PORT).bind(again)
+    asm
+      .lea(rdi, ptr(rcx, { index: rcx, scale: 4 }))
+      .cmp(rdi, 77)
+      .in(al, PORT)
+      .adc(rbx, rax)
+      .out(dx, eax)
+      .adc(rsi, rbx)
+      .in(eax, dx)
+      .sbb(rbx, rax)
+      .dec(ecx)
+      .jne(again)
+      .hlt()
+  }
+
+  test.each([0, 1, 3])(
+    'meet a port that answers when it has been asked %d times more, and sees the registers',
+    (delay) => {
+      const [plain] = runBothWays({
+        code: portLoop,
+        prepare: (pc) => {
+          let asked = 0
+          const isLate = (): boolean => {
+            const { general, rip } = pc.cpu.registers
+            pc.host.seen.push(`${rip.toString(16)}: ${[...general].join(' ')}`)
+            return asked++ % (delay + 1) !== delay
+          }
+          pc.host.ports.set(PORT, {
+            read: (_, size) => (isLate() ? undefined : BigInt(asked * size)),
+            write: () => !isLate(),
+          })
+        },
+      })
+      expect(plain.host.seen.filter((line) => line.startsWith('port'))).toHaveLength(3 * ROUNDS)
+    },
+  )
+
+  test('meet a port that requests an interrupt: it is taken before the next instruction', () => {
+    const [plain] = runBothWays({
+      code: portLoop,
+      prepare: (pc) => {
+        let asked = 0
+        const ask = (): void => {
+          if (asked++ % 5 === 0) pc.interrupt(INTERRUPT)
+        }
+        pc.host.ports.set(PORT, {
+          read: () => {
+            ask()
+            return BigInt(asked)
+          },
+          write: () => {
+            ask()
+            return true
+          },
+        })
+        handler(pc, INTERRUPT, (asm) => asm.imul(rbx, rbx, 3).add(rbx, qword(rsp)).iretq())
+      },
+    })
+    expect(plain.cpu.counts.interrupts).toBeGreaterThan(30)
   })
 })
 
