@@ -35,7 +35,7 @@ export function tlbBytes(modes: number): number {
   return (modes + 1) * TLB_SET_BYTES
 }
 
-/** Entries of an address space that are put aside: a change of it shall not cost more than looking them up again. */
+/** Entries of an address space that are put aside at most; those made before them are looked up again. */
 const MOST_PARKED = 8192
 
 /** Marks of frames, by frame number modulo their count: a write entry was made since everything was dropped. */
