@@ -22,7 +22,7 @@ export class RegionTranslator<Form> {
   readonly #semantics: UnitSemantics<Form>
   readonly #labels: (Label | undefined)[] = []
 
-  /** @param frame - before the instruction set declares locals of its own */
+  /** @param frame - of a function without code */
   constructor(frame: UnitFrame<Form>) {
     this.#frame = frame
     this.#semantics = frame.semantics

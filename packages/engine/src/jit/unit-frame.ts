@@ -41,7 +41,7 @@ export class UnitFrame<Form> {
   pending = 0
   readonly #isWide: boolean
 
-  /** @param semantics - just begun: the engine's locals come first */
+  /** @param semantics - just begun: its function has no code yet */
   constructor(semantics: UnitSemantics<Form>, parts: UnitParts<Form>) {
     const { f } = semantics
     this.f = f
