@@ -1,7 +1,7 @@
 import type { InstructionExits } from '@retrap/engine'
 import { I32, I64, V128, numeric } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32Like, LoadOp, PrefixType, ValueOf, ValueType } from '@retrap/wasm-emitter'
-import { SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
+import type { FunctionBuilder, I32Like, ValueType } from '@retrap/wasm-emitter'
+import { SLOW_WRITE } from '../access-flags.ts'
 import type { FormSource } from '../form-context.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, ADDRESS_DISP64, R_ADDRESS, R_IMM, R_SEGMENT } from '../record.ts'
 import {
@@ -24,7 +24,6 @@ import {
   S_TLB,
 } from '../state-layout.ts'
 import { flatOffset } from '../semantics/addressing.ts'
-import { Context } from '../semantics/context.ts'
 import { CC_B, CC_BE, CC_L, CC_LE } from '../semantics/condition-codes.ts'
 import type { FlagChange } from '../semantics/flag-context.ts'
 import { conditionOf } from '../semantics/flag-parts.ts'
@@ -34,18 +33,17 @@ import { hasFusedMultiplyAdd } from './fused.ts'
 import { fieldOf } from './region-builder.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import type { RegionFlags } from './region-flags.ts'
+import { RegionMemory } from './region-memory.ts'
 
 /** Data segments whose rights units assume. */
 const ASSUMED_SEGMENTS: readonly number[] = [ES, DS]
 
 /** An instruction of a region: what the interpreter reads from its record is known. */
-export class RegionContext extends Context {
+export class RegionContext extends RegionMemory {
   protected readonly flagStore: RegionFlags
-  protected readonly isCold = false
   override readonly isSpecialised = true
   override readonly takesNormal = true
   readonly #builder: RegionBuilder
-  readonly #exits: InstructionExits
   #linear: I64 | undefined
 
   constructor(
@@ -56,33 +54,27 @@ export class RegionContext extends Context {
     flags: RegionFlags,
     exits: InstructionExits,
   ) {
-    super(f, source.form, library, f.stateAddress, I32.of(record), f.param(2, 'i32').get)
+    super(f, source, library, record, exits)
     this.flagStore = flags
-    this.accessFlags = source.accessFlags
-    this.#exits = exits
     this.#builder = f
   }
 
   override fail(status: I32Like): void {
     // The interpreter raises it again.
     if (I32.of(status).known === STATUS_FAULT) this.f.store('i32.store', this.state, I32.of(-1), S_FAULT_VECTOR)
-    this.#exits.interpret()
+    this.exits.interpret()
   }
 
   override interpret(): void {
-    this.#exits.interpret()
+    this.exits.interpret()
   }
 
   override raise(): void {
-    this.#exits.interpret()
+    this.exits.interpret()
   }
 
   override useHandler(): void {
-    this.#exits.interpret()
-  }
-
-  protected override slow(): void {
-    this.#exits.miss()
+    this.exits.interpret()
   }
 
   // ---------------------------------------------------------------- floating point
@@ -146,11 +138,11 @@ export class RegionContext extends Context {
   }
 
   override retire(): void {
-    this.#exits.retire()
+    this.exits.retire()
   }
 
   override jumpLinear(target: I64): void {
-    this.#exits.jump(target)
+    this.exits.jump(target)
   }
 
   override segmentLoaded(): void {
@@ -159,7 +151,7 @@ export class RegionContext extends Context {
     const isLong = f.loadExpression('i32.load', state, S_MODE).known === MODE_64
     if (isLong || !ASSUMED_SEGMENTS.some((segment) => at === S_SEGMENTS + SEG_BYTES * segment)) return
     const rights = f.loadExpression('i32.load8_u', f.param(0, 'i32').get, at! + SEG_RIGHTS)
-    f.if(rights.ne(f.loadExpression('i32.load8_u', state, at! + SEG_RIGHTS)), () => this.#exits.retire())
+    f.if(rights.ne(f.loadExpression('i32.load8_u', state, at! + SEG_RIGHTS)), () => this.exits.retire())
   }
 
   override goOnInSet(): void {
@@ -168,7 +160,7 @@ export class RegionContext extends Context {
   }
 
   override jumpInPage(): void {
-    this.#exits.branch()
+    this.exits.branch()
   }
 
   /** A function that the interpreter's module has. */
@@ -208,36 +200,6 @@ export class RegionContext extends Context {
     const compare = subtraction && SUBTRACTION[base]
     const holds = compare === undefined ? conditionOf(base, parts) : compare(...subtraction!)
     return this.let((code & 1) === 0 ? holds : holds.eqz())
-  }
-
-  // ---------------------------------------------------------------- memory
-
-  /** Where pages have often not been found, the TLB is filled in place; an access that it cannot help leaves the unit. */
-  protected override probe(ea: I64, table: number, size: number, flags: number): { entry: I32; distance: I64 } {
-    const found = super.probe(ea, table, size, flags)
-    if (!this.#exits.fillsTlb) return found
-    const { f, state } = this
-    const { entry } = found
-    const distance = f.local('i64')
-    f.set(distance, found.distance)
-    f.if(distance.get.geU(0x1001 - size), () => {
-      const sizeAndFlags = I32.of(size | flags | SLOW_PROBE)
-      const base = f.param(0, 'i32').get
-      const status = f.call(this.library.slowAccess, base, ea.toI32(), ea.shrU(32).toI32(), sizeAndFlags)
-      f.if(status, () => {
-        f.store('i32.store', state, I32.of(-1), S_FAULT_VECTOR)
-        this.#exits.miss()
-      })
-      this.#exits.leaveIfGivenUp()
-      f.set(distance, ea.sub(f.loadExpression('i64.load', entry, table)))
-    })
-    return { entry, distance: distance.get }
-  }
-
-  override loadMemory<K extends LoadOp>(op: K, ea: I64, size: number, flags = 0): ValueOf[PrefixType<K>] {
-    const value = super.loadMemory(op, ea, size, flags)
-    const isNarrow = value instanceof I64 && size < 8
-    return (isNarrow ? value.knownExtended(op.endsWith('_s')) : value) as ValueOf[PrefixType<K>]
   }
 
   // ---------------------------------------------------------------- addresses
@@ -293,7 +255,7 @@ export class RegionContext extends Context {
       .ne(needed)
     const below = offset.ltU(f.loadExpression('i64.load32_u', state, at + SEG_LOW))
     const above = offset.add(bytes - 1).gtU(f.loadExpression('i64.load32_u', state, at + SEG_HIGH))
-    f.if(refused.or(below).or(above), () => this.#exits.interpret())
+    f.if(refused.or(below).or(above), () => this.exits.interpret())
     const base = f.loadExpression('i64.load', state, at + SEG_BASE)
     return this.let(base.add(offset).and(0xffff_ffffn))
   }

@@ -16,7 +16,7 @@
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
   (func (;4;) (export "unit") (type 1)
-    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i64 i64 i32 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32)
     i32.const (an address)
     i32.const 1
     i32.store8 offset=8 align=1
@@ -59,24 +59,16 @@
         i32.const (an address)
         i32.and
         i32.add
-        local.set 40
+        local.set 39
         local.get 38
-        local.get 40
+        local.get 39
         i64.load align=1
         i64.sub
-        local.set 41
-        local.get 41
+        local.set 40
+        local.get 40
         i64.const 4089
-        i64.lt_u
+        i64.ge_u
         if
-          local.get 40
-          i32.load offset=8 align=1
-          local.get 41
-          i32.wrap_i64
-          i32.add
-          i64.load align=1
-          local.set 39
-        else
           i32.const (an address)
           i32.const (an address)
           i32.store align=1
@@ -85,23 +77,27 @@
           i32.const (an address)
           local.set 36
           br 2
-          local.get 0
-          i64.load offset=960 align=1
-          local.set 39
         end
+        local.get 39
+        i32.load offset=8 align=1
+        local.get 40
+        i32.wrap_i64
+        i32.add
+        i64.load align=1
+        local.set 41
         local.get 3
         local.set 42
         local.get 42
         local.set 43
         local.get 43
-        local.get 39
+        local.get 41
         i64.add
         local.set 44
         local.get 44
         local.set 3
         local.get 43
         local.set 45
-        local.get 39
+        local.get 41
         local.set 46
         local.get 44
         local.set 47
@@ -117,27 +113,16 @@
         i32.const (an address)
         i32.and
         i32.add
-        local.set 40
+        local.set 39
         local.get 43
-        local.get 40
+        local.get 39
         i64.load offset=262144 align=1
         i64.sub
         local.set 42
         local.get 42
         i64.const 4089
-        i64.lt_u
+        i64.ge_u
         if
-          local.get 40
-          i32.load offset=262152 align=1
-          local.get 42
-          i32.wrap_i64
-          i32.add
-          local.get 44
-          i64.store align=1
-        else
-          local.get 0
-          local.get 44
-          i64.store offset=960 align=1
           i32.const (an address)
           i32.const (an address)
           i32.store align=1
@@ -155,10 +140,17 @@
           local.set 36
           br 2
         end
+        local.get 39
+        i32.load offset=262152 align=1
+        local.get 42
+        i32.wrap_i64
+        i32.add
+        local.get 44
+        i64.store align=1
         local.get 4
         i32.wrap_i64
-        local.set 40
-        local.get 40
+        local.set 39
+        local.get 39
         i32.const -1
         i32.add
         local.set 48
@@ -199,14 +191,14 @@
             local.get 46
             i64.lt_u
             i32.or
-            local.set 40
+            local.set 39
             local.get 49
             local.set 51
             i32.const 1
             local.set 29
             i64.const 0
             local.set 30
-            local.get 40
+            local.get 39
             i64.extend_i32_u
             local.set 31
             local.get 51
@@ -355,13 +347,13 @@
       i32.const (an address)
       i32.and
       i32.add
-      local.set 40
-      local.get 40
+      local.set 39
+      local.get 39
       i64.load offset=524288 align=1
       local.get 42
       i64.ne
       br_if 0
-      local.get 40
+      local.get 39
       i32.load offset=524296 align=1
       local.set 48
       local.get 48
