@@ -1,10 +1,11 @@
-import { ByteWriter, checkWriter } from './bytes.ts'
+import { type ByteWriter, checkWriter } from './bytes.ts'
 import { checkFunction, checkIndex, checkList, checkText, entryOf, wrong } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
+import { FunctionBody } from './function-body.ts'
 import { ATOMIC_RMW, LOADS, STORES } from './opcodes.ts'
 import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opcodes.ts'
-import { checkLocal, makeLocal, type Local } from './local.ts'
-import { I32, I64, type I32Like } from './scalar.ts'
+import { checkLocal, Locals, makeLocal, type Local } from './local.ts'
+import { I32, I64, type I32Like } from './integers.ts'
 import { checkCallee, checkOperands, checkSignature, valueTypeCode, type Callee, type Signature } from './signature.ts'
 import { checkValue, type Value } from './value.ts'
 import { valueFrom, type ValueOf } from './value-of.ts'
@@ -17,11 +18,6 @@ export interface Label {
   /** The number of blocks around it when it was opened. */
   readonly depth: number
 }
-
-/** Writers of functions that are complete, for those to come: a module has thousands. */
-const spare: ByteWriter[] = []
-const NONE: never[] = []
-const NOTHING_FREE: Record<ValueType, Local[]> = { i32: NONE, i64: NONE, f32: NONE, f64: NONE, v128: NONE }
 
 /** Stores of 32 bits and fewer, which need no more than those. */
 const NARROW_STORES: Readonly<Partial<Record<StoreOp, 'i32.store' | 'i32.store16' | 'i32.store8'>>> = {
@@ -43,13 +39,8 @@ export class FunctionBuilder implements Callee {
   /** The types of its parameters and its result. */
   readonly signature: Signature
   #params: readonly Local[]
-  #body: ByteWriter | undefined = spare.pop() ?? new ByteWriter()
-  #codeBytes = 0
-  /** Statements that belong at a position of the body. */
-  #later: { readonly at: number; readonly build: () => void }[] = []
-  #localTypes: ValueType[] = []
-  #free: Record<ValueType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] }
-  #scope: Local[] = []
+  readonly #body: FunctionBody
+  readonly #locals: Locals
   #depth = 0
 
   constructor(index: number, name: string, signature: Signature) {
@@ -60,6 +51,8 @@ export class FunctionBuilder implements Callee {
     this.name = name
     this.signature = signature
     this.#params = signature.params.map((type, i) => makeLocal(type, i))
+    this.#body = new FunctionBody(name)
+    this.#locals = new Locals(name, signature.params.length)
   }
 
   /** The parameters, as assignable locals; none of a function that is complete. */
@@ -80,28 +73,19 @@ export class FunctionBuilder implements Callee {
   /** A new mutable variable, zero at the function's entry, living to the end of the enclosing {@link FunctionBuilder.scope}. */
   local<T extends ValueType>(type: T): Local<T> {
     valueTypeCode(type)
-    let local = this.#free[type].pop() as Local<T> | undefined
-    if (local === undefined) {
-      local = makeLocal(type, this.signature.params.length + this.#localTypes.length)
-      this.#localTypes.push(type)
-    }
-    this.#scope.push(local)
-    return local
+    return this.#locals.take(type)
   }
 
   /** A local that belongs to no scope: it lives until it is given back by {@link FunctionBuilder.release}. */
   reserve<T extends ValueType>(type: T): Local<T> {
-    const scope = this.#scope
-    this.#scope = []
-    const local = this.local(type)
-    this.#scope = scope
-    return local
+    valueTypeCode(type)
+    return this.#locals.reserve(type)
   }
 
   /** Gives back a local that was reserved. */
   release(local: Local): void {
     checkLocal(local)
-    this.#free[local.type].push(local as never)
+    this.#locals.release(local)
   }
 
   /** Evaluates now, once, into a fresh local; constants stay constants. */
@@ -116,20 +100,16 @@ export class FunctionBuilder implements Callee {
   /** Locals made inside are given back at its end. */
   scope(build: () => void): void {
     checkFunction('what a scope holds', build)
-    const outer = this.#scope
-    this.#scope = []
-    build()
-    for (const local of this.#scope) this.#free[local.type].push(local as never)
-    this.#scope = outer
+    this.#locals.scope(build)
   }
 
   /** Stores a value in a local. */
   set<T extends ValueType>(local: Local<T>, value: ValueOf[T]): void {
     checkLocal(local)
     checkValue(value as Value, local.type)
-    ;(value as Value).emit(this.#code())
-    this.#code().u8(0x21)
-    this.#code().leb(local.index)
+    ;(value as Value).emit(this.#body.code)
+    this.#body.code.u8(0x21)
+    this.#body.code.leb(local.index)
   }
 
   /** Loads now, into a fresh local. `offset` is the static, unsigned offset. */
@@ -162,11 +142,11 @@ export class FunctionBuilder implements Callee {
     const [code, align]: Encoding = entryOf(STORES, 'a store', op)
     checkValue(value as Value, op.slice(0, op.indexOf('.')) as ValueType)
     checkIndex('an offset', offset)
-    I32.of(address).emit(this.#code())
-    ;(value as Value).emit(this.#code())
-    this.#code().raw(code)
-    this.#code().leb(align ?? 0)
-    this.#code().leb(offset)
+    I32.of(address).emit(this.#body.code)
+    ;(value as Value).emit(this.#body.code)
+    this.#body.code.raw(code)
+    this.#body.code.leb(align ?? 0)
+    this.#body.code.leb(offset)
   }
 
   /** An atomic read-modify-write; yields the old value. The address must be naturally aligned, or the code traps. */
@@ -194,14 +174,14 @@ export class FunctionBuilder implements Callee {
 
   /** Copies `bytes` bytes; overlapping areas are handled as by memmove. */
   memoryCopy(destination: I32Like, source: I32Like, bytes: I32Like): void {
-    for (const value of [destination, source, bytes]) I32.of(value).emit(this.#code())
-    this.#code().raw([0xfc, 0x0a, 0, 0])
+    for (const value of [destination, source, bytes]) I32.of(value).emit(this.#body.code)
+    this.#body.code.raw([0xfc, 0x0a, 0, 0])
   }
 
   /** Sets `bytes` bytes to the low byte of `value`. */
   memoryFill(destination: I32Like, value: I32Like, bytes: I32Like): void {
-    for (const operand of [destination, value, bytes]) I32.of(operand).emit(this.#code())
-    this.#code().raw([0xfc, 0x0b, 0])
+    for (const operand of [destination, value, bytes]) I32.of(operand).emit(this.#body.code)
+    this.#body.code.raw([0xfc, 0x0b, 0])
   }
 
   /** Calls a function; its result, if any, is in a fresh local. */
@@ -246,16 +226,16 @@ export class FunctionBuilder implements Callee {
       const results = `${String(signature.result)}, not ${String(this.signature.result)}`
       throw new WasmEmitterError('ERR_TYPE', `the function that ends ${this.name} returns ${results}`)
     }
-    for (const operand of operands) operand.emit(this.#code())
-    I32.of(entry).emit(this.#code())
-    this.#code().u8(0x13)
-    this.#code().leb(typeIndex)
-    this.#code().leb(0)
+    for (const operand of operands) operand.emit(this.#body.code)
+    I32.of(entry).emit(this.#body.code)
+    this.#body.code.u8(0x13)
+    this.#body.code.leb(typeIndex)
+    this.#body.code.leb(0)
   }
 
   #finishCall(signature: Signature, emit: (out: ByteWriter) => void): Value | undefined {
     if (signature.result === undefined) {
-      emit(this.#code())
+      emit(this.#body.code)
       return undefined
     }
     return this.let(valueFrom(signature.result, emit) as Value)
@@ -273,12 +253,12 @@ export class FunctionBuilder implements Callee {
 
   #structured(code: number, build: (label: Label) => void): void {
     checkFunction('what a block holds', build)
-    this.#code().u8(code)
-    this.#code().u8(BLOCK_VOID)
+    this.#body.code.u8(code)
+    this.#body.code.u8(BLOCK_VOID)
     const label = { depth: this.#depth++ }
     build(label)
     this.#depth--
-    this.#code().u8(0x0b)
+    this.#body.code.u8(0x0b)
   }
 
   /** Only the arm that can run is emitted where the condition is known. */
@@ -291,17 +271,17 @@ export class FunctionBuilder implements Callee {
       else otherwise?.()
       return
     }
-    test.emit(this.#code())
-    this.#code().u8(0x04)
-    this.#code().u8(BLOCK_VOID)
+    test.emit(this.#body.code)
+    this.#body.code.u8(0x04)
+    this.#body.code.u8(BLOCK_VOID)
     this.#depth++
     then()
     if (otherwise !== undefined) {
-      this.#code().u8(0x05)
+      this.#body.code.u8(0x05)
       otherwise()
     }
     this.#depth--
-    this.#code().u8(0x0b)
+    this.#body.code.u8(0x0b)
   }
 
   /** A value from one of two arms, of which only one is evaluated. */
@@ -327,8 +307,8 @@ export class FunctionBuilder implements Callee {
 
   /** Branches to the end of a block, or to the start of a loop. */
   br(label: Label): void {
-    this.#code().u8(0x0c)
-    this.#code().leb(this.#distance(label))
+    this.#body.code.u8(0x0c)
+    this.#body.code.leb(this.#distance(label))
   }
 
   /** Branches where the condition is not 0. */
@@ -339,19 +319,19 @@ export class FunctionBuilder implements Callee {
       if (test.known !== 0) this.br(label)
       return
     }
-    test.emit(this.#code())
-    this.#code().u8(0x0d)
-    this.#code().leb(this.#distance(label))
+    test.emit(this.#body.code)
+    this.#body.code.u8(0x0d)
+    this.#body.code.leb(this.#distance(label))
   }
 
   /** Branches by an index; `otherwise` where it is beyond the labels. */
   brTable(index: I32Like, labels: readonly Label[], otherwise: Label): void {
     checkList('the labels', labels)
-    I32.of(index).emit(this.#code())
-    this.#code().u8(0x0e)
-    this.#code().leb(labels.length)
-    for (const label of labels) this.#code().leb(this.#distance(label))
-    this.#code().leb(this.#distance(otherwise))
+    I32.of(index).emit(this.#body.code)
+    this.#body.code.u8(0x0e)
+    this.#body.code.leb(labels.length)
+    for (const label of labels) this.#body.code.leb(this.#distance(label))
+    this.#body.code.leb(this.#distance(otherwise))
   }
 
   /** Returns, with the value where the function has a result. */
@@ -359,27 +339,21 @@ export class FunctionBuilder implements Callee {
     if (value !== undefined) {
       const result = typeof value === 'number' ? I32.of(value) : value
       checkValue(result, this.signature.result)
-      result.emit(this.#code())
+      result.emit(this.#body.code)
     }
-    this.#code().u8(0x0f)
+    this.#body.code.u8(0x0f)
   }
 
   /** Traps. */
   unreachable(): void {
-    this.#code().u8(0x00)
+    this.#body.code.u8(0x00)
   }
 
   /** Puts statements before all that the function has so far: for what is known when its body is complete. */
   prepend(build: () => void): void {
     checkFunction('what comes first', build)
     if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
-    this.#emitLater()
-    const body = this.#code()
-    this.#body = spare.pop() ?? new ByteWriter()
-    build()
-    this.#body.append(body)
-    body.clear()
-    spare.push(body)
+    this.#body.prepend(build)
   }
 
   /**
@@ -388,64 +362,22 @@ export class FunctionBuilder implements Callee {
    */
   later(build: () => void): void {
     checkFunction('what comes later', build)
-    this.#later.push({ at: this.#code().length, build })
-  }
-
-  #emitLater(): void {
-    const later = this.#later
-    if (later.length === 0) return
-    this.#later = []
-    const body = this.#code()
-    const whole = (this.#body = spare.pop() ?? new ByteWriter())
-    let from = 0
-    for (const { at, build } of later) {
-      whole.appendRange(body, from, at)
-      build()
-      from = at
-    }
-    whole.appendRange(body, from, body.length)
-    body.clear()
-    spare.push(body)
+    this.#body.later(build)
   }
 
   /** Bytes of code so far, without local declarations. */
   get codeBytes(): number {
-    return this.#body?.length ?? this.#codeBytes
+    return this.#body.codeBytes
   }
 
   /** Writes the function's entry in the code section, without its size. The function takes nothing more after that. */
   finish(out: ByteWriter): void {
     checkWriter(out)
     if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
-    this.#emitLater()
-    const body = this.#code()
-    const runs: { type: ValueType; count: number }[] = []
-    for (const type of this.#localTypes) {
-      const last = runs.at(-1)
-      if (last?.type === type) last.count++
-      else runs.push({ type, count: 1 })
-    }
-    out.leb(runs.length)
-    for (const { type, count } of runs) {
-      out.leb(count)
-      out.u8(valueTypeCode(type))
-    }
-    out.append(body)
-    out.u8(0x0b)
-    this.#codeBytes = body.length
-    this.#body = undefined
-    this.#localTypes = NONE
-    this.#params = NONE
-    this.#free = NOTHING_FREE
-    this.#scope = NONE
-    body.clear()
-    spare.push(body)
-  }
-
-  /** Where statements go. */
-  #code(): ByteWriter {
-    if (this.#body === undefined) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name} is complete already`)
-    return this.#body
+    this.#body.emitLater()
+    this.#locals.finish(out)
+    this.#body.finish(out)
+    this.#params = []
   }
 
   #distance(label: Label): number {

@@ -28,9 +28,10 @@ export type {
   STORES,
   ValueType,
 } from './opcodes.ts'
+export { I32, I64, type Extended, type I32Like, type I64Like } from './integers.ts'
 export { extractLane, numeric, replaceLane, select } from './instructions.ts'
 export type { LaneType, OperandValues } from './instructions.ts'
-export { F32, F64, I32, I64, type Extended, type I32Like, type I64Like } from './scalar.ts'
+export { F32, F64 } from './floats.ts'
 export type { Callee, Signature } from './signature.ts'
 export { Value, type Emit } from './value.ts'
 export type { ValueOf } from './value-of.ts'

@@ -1,7 +1,7 @@
 import { checkIndex, entryOf, wrong } from './checks.ts'
 import { LANES, NUMERIC } from './opcodes.ts'
 import type { LaneOp, NumericOp, OperandsOf, ResultOf, ValueType } from './opcodes.ts'
-import { I32, type I32Like } from './scalar.ts'
+import { I32, type I32Like } from './integers.ts'
 import { apply, checkValue, type Value } from './value.ts'
 import { valueFrom, type ValueOf } from './value-of.ts'
 import { V128 } from './vector.ts'

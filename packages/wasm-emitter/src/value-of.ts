@@ -1,5 +1,6 @@
 import type { ValueType } from './opcodes.ts'
-import { F32, F64, I32, I64 } from './scalar.ts'
+import { F32, F64 } from './floats.ts'
+import { I32, I64 } from './integers.ts'
 import type { Emit } from './value.ts'
 import { V128 } from './vector.ts'
 

@@ -257,11 +257,11 @@ describe('constants keep every bit', () => {
 
   test('bits pass between integers and floats unchanged', () => {
     const run = runner<bigint>({ params: ['i64'], result: 'i64' }, (f) => {
-      f.return(f.let(f.param(0, 'i64').get.asF64()).asI64())
+      f.return(f.let(F64.ofBits(f.param(0, 'i64').get)).asI64())
     })
     // A signalling NaN: not even its quiet bit may change.
     expect(run(0x7ff0_0000_0000_0001n)).toBe(0x7ff0_0000_0000_0001n)
-    const single = runner<number>(UNARY, (f) => f.return(f.param(0, 'i32').get.asF32().asI32()))
+    const single = runner<number>(UNARY, (f) => f.return(F32.ofBits(f.param(0, 'i32').get).asI32()))
     expect(single(0x7f80_0001)).toBe(0x7f80_0001)
     const product = runner<number>({ params: ['f64'], result: 'f64' }, (f) => {
       const x = f.param(0, 'f64').get

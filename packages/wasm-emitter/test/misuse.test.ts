@@ -170,6 +170,21 @@ describe('a wrong argument is a mistake of the caller', () => {
     expect(run).toThrow(expect.objectContaining({ code: 'ERR_TYPE' }))
   })
 
+  test.each([
+    ['a local', (f: FunctionBuilder) => f.local('i32')],
+    ['a local of no scope', (f: FunctionBuilder) => f.reserve('i64')],
+    ['a local that is given back', (f: FunctionBuilder) => f.release({ type: 'i32', index: 0, get: I32.of(0) })],
+    ['a statement', (f: FunctionBuilder) => f.unreachable()],
+    ['a statement for later', (f: FunctionBuilder) => f.later(() => {})],
+    ['a statement at the front', (f: FunctionBuilder) => f.prepend(() => {})],
+    ['its end', (f: FunctionBuilder) => f.finish(new ByteWriter())],
+  ])('a function that is complete takes nothing more: %s', (_, use) => {
+    const f = fresh()
+    f.finish(new ByteWriter())
+    expect(() => use(f)).toThrow(expect.objectContaining({ code: 'ERR_STRUCTURE' }))
+    expect(f.params).toEqual([])
+  })
+
   test('a function of another module', () => {
     expect(() => new ModuleBuilder().complete(fresh())).toThrow(expect.objectContaining({ code: 'ERR_STRUCTURE' }))
   })

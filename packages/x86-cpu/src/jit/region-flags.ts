@@ -5,7 +5,6 @@ import {
   FLAGS_EXPLICIT,
   FLAGS_RESULT,
   FLAGS_SUB,
-  FLAG_CF,
   FLAG_ZF,
   S_FLAGS_A,
   S_FLAGS_B,
@@ -15,41 +14,12 @@ import {
 import type { FlagChange, FlagStore } from '../semantics/flag-context.ts'
 import { FLAG_MASKS, flagBits, flagOf, flagParts, flagsOf, resultParts } from '../semantics/flag-parts.ts'
 import type { FlagName, FlagParts } from '../semantics/flag-parts.ts'
+import { ChangedParts, depthOf, kindOf, operationOf } from './flag-history.ts'
+import type { Change, Flags, Settled } from './flag-history.ts'
 import type { RegionBuilder } from './region-builder.ts'
 
 /** Changes of some flags that are kept upon one another. */
 const DEEPEST = 3
-
-interface Held {
-  /** Locals that hold its values, of {@link RegionFlags.enter}'s depth `depth`. */
-  readonly locals: readonly Local[]
-  readonly depth: number
-}
-
-/** The locals of the lazy flags hold them. */
-interface Settled {
-  readonly type: 'settled'
-  /** The kind, where it is known. */
-  readonly kind: number | undefined
-}
-
-/** They come from one operation. */
-interface Operation extends Held {
-  readonly type: 'operation'
-  readonly kind: number
-  readonly a: I64
-  readonly b: I64
-  readonly result: I64
-}
-
-/** Some have changed since. */
-interface Change extends Held {
-  readonly type: 'change'
-  readonly before: Flags
-  readonly change: FlagChange
-}
-
-type Flags = Settled | Operation | Change
 
 /** What a point of a region is left with, to come back to. */
 export interface FlagsMark {
@@ -347,70 +317,5 @@ export class RegionFlags implements FlagStore {
       each = each.type === 'change' ? each.before : undefined
     }
     this.#flags = next
-  }
-}
-
-function operationOf({ kind, a, b, result }: Operation): readonly [number, I64, I64, I64] {
-  return [kind, a, b, result]
-}
-
-function kindOf(flags: Flags): number | undefined {
-  if (flags.type !== 'change') return flags.kind
-  const { result, when } = flags.change
-  return result === undefined || when !== undefined ? FLAGS_EXPLICIT : FLAGS_RESULT
-}
-
-function depthOf(flags: Flags): number {
-  return flags.type === 'change' ? 1 + depthOf(flags.before) : 0
-}
-
-/** The flags after a change, each computed where it is asked for. */
-class ChangedParts implements FlagParts {
-  readonly #change: FlagChange
-  readonly #before: () => FlagParts
-  #own: Partial<FlagParts> | undefined
-  #old: FlagParts | undefined
-
-  constructor(change: FlagChange, before: () => FlagParts) {
-    this.#change = change
-    this.#before = before
-  }
-
-  get carry(): I32 {
-    return this.#part('carry')
-  }
-  get parity(): I32 {
-    return this.#part('parity')
-  }
-  get adjust(): I32 {
-    return this.#part('adjust')
-  }
-  get zero(): I32 {
-    return this.#part('zero')
-  }
-  get sign(): I32 {
-    return this.#part('sign')
-  }
-  get overflow(): I32 {
-    return this.#part('overflow')
-  }
-
-  get carryOrZero(): I32 | undefined {
-    const { written, when } = this.#change
-    const isWhole = (written & (FLAG_CF | FLAG_ZF)) === (FLAG_CF | FLAG_ZF) && when === undefined
-    return isWhole ? this.#written().carryOrZero : undefined
-  }
-
-  #part(name: FlagName): I32 {
-    const { written, when } = this.#change
-    const old = (): I32 => (this.#old ??= this.#before())[name]
-    if ((written & FLAG_MASKS[name]) === 0) return old()
-    const own = this.#written()[name] ?? I32.of(0)
-    return when === undefined ? own : select(when, own, old())
-  }
-
-  #written(): Partial<FlagParts> {
-    const { from, result } = this.#change
-    return (this.#own ??= { ...this.#change.flags(...from), ...(result === undefined ? {} : resultParts(result)) })
   }
 }

@@ -1,8 +1,9 @@
-import { F32, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
-import type { F64, FunctionBuilder, I32, I64, LoadOp, Local, StoreOp, V128, Value } from '@retrap/wasm-emitter'
+import { F32, F64, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32, I64, LoadOp, Local, StoreOp, V128, Value } from '@retrap/wasm-emitter'
 import { S_XMM } from '../state-layout.ts'
-import { denormalBits, isDenormal } from '../semantics/sse-float-quick.ts'
-import type { Constants } from '../semantics/sse-float-quick.ts'
+import { isDenormal } from '../semantics/sse-float-quick.ts'
+import { denormalBits } from '../semantics/sse-float-packed.ts'
+import type { Constants } from '../semantics/sse-float-packed.ts'
 import { NORMAL_LOW, NORMAL_LOWER, NORMAL_SINGLE_SHIFT, NORMAL_UPPER } from './normal-demand.ts'
 import type { NormalSet } from './normal-demand.ts'
 import { readPart, writePart } from './register-parts.ts'
@@ -141,7 +142,7 @@ export class VectorRegisters {
     } else if (low?.type === 'f64' && offset < 8 && op !== 'v128.store') {
       const bits = value instanceof F32 ? value.asI32() : value
       const name = value instanceof F32 ? 'i32.store' : op
-      this.#writeLow(register, writePart(name, low.get.asI64(), bits, offset).asF64())
+      this.#writeLow(register, F64.ofBits(writePart(name, low.get.asI64(), bits, offset)))
     } else {
       const old = offset < 8 ? this.#whole(register) : this.#lower(register)
       const changed = f.let(writeLanes(f, op, old, value, offset))
@@ -281,10 +282,7 @@ function lowest(low: Local<'f64'> | Local<'f32'>, vector: V128): Value {
 }
 
 function f32Of(half: I64, offset: number): F32 {
-  return half
-    .shrU(8 * offset)
-    .toI32()
-    .asF32()
+  return F32.ofBits(half.shrU(8 * offset).toI32())
 }
 
 /** What a load reads at a byte of a vector. */

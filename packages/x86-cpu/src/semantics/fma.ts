@@ -21,16 +21,10 @@ import {
   zeroMask,
 } from './sse-float-operands.ts'
 import type { Float } from './sse-float-operands.ts'
-import {
-  inexactBits,
-  isZeroPositive,
-  quickPacked,
-  quickScalar,
-  readFloat,
-  readFloats,
-  writeFloat,
-} from './sse-float-quick.ts'
-import type { FloatOperand, VectorOperand } from './sse-float-quick.ts'
+import { isZeroPositive, quickScalar, readFloat, writeFloat } from './sse-float-quick.ts'
+import { inexactBits, quickPacked, readFloats } from './sse-float-packed.ts'
+import type { FloatOperand } from './sse-float-quick.ts'
+import type { VectorOperand } from './sse-float-packed.ts'
 import { guarded } from './mxcsr.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 import { eachElement, element, vectorParameters, vectorTypes } from './vector-elements.ts'

@@ -107,7 +107,7 @@ export function asFloat(f: FunctionBuilder, bits: Bits, value: I64): Float {
 
 /** The number of {@link bitsOf}. */
 export function ofBits(bits: Bits, value: I64): Float {
-  return bits === 64 ? value.asF64() : value.toI32().asF32()
+  return bits === 64 ? F64.ofBits(value) : F32.ofBits(value.toI32())
 }
 
 export function bitsOf(bits: Bits, value: Float): I64 {

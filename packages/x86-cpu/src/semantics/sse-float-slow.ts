@@ -18,7 +18,8 @@ import {
 import type { BinaryOperation } from './sse-float-elements.ts'
 import { allLanesSet, bitsOf, float, vector } from './sse-float-operands.ts'
 import type { Float } from './sse-float-operands.ts'
-import { constantsOf, fineMask, inexactBits, inexactMixed, isExactAnyway, oddElements } from './sse-float-quick.ts'
+import { isExactAnyway } from './sse-float-quick.ts'
+import { constantsOf, fineMask, inexactBits, inexactMixed, oddElements } from './sse-float-packed.ts'
 import { eachElement, element, packed, vectorParameters, vectorTypes } from './vector-elements.ts'
 import type { Bits } from './vector-elements.ts'
 

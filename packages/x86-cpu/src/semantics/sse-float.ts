@@ -25,19 +25,9 @@ import type { Float } from './sse-float-operands.ts'
 import { roundingOfMxcsr, sseApproximations, sseDotProduct } from './sse-float-compound.ts'
 import { sseConversions } from './convert-sse.ts'
 import { isPrecisionSettled } from './mxcsr-bits.ts'
-import {
-  areComparable,
-  inexactBits,
-  inexactMixed,
-  isExactResult,
-  oddElements,
-  quickPacked,
-  quickScalar,
-  readFloat,
-  readFloats,
-  writeFloat,
-} from './sse-float-quick.ts'
-import type { VectorOperand } from './sse-float-quick.ts'
+import { areComparable, isExactResult, quickScalar, readFloat, writeFloat } from './sse-float-quick.ts'
+import { inexactBits, inexactMixed, oddElements, quickPacked, readFloats } from './sse-float-packed.ts'
+import type { VectorOperand } from './sse-float-packed.ts'
 import { sseFloatMoves } from './sse-float-move.ts'
 import { PREDICATES } from './sse-float-elements.ts'
 import {

@@ -23,8 +23,9 @@ import {
   stackIndex,
   storeResult,
 } from './x87-stack.ts'
-import { areThere, clearC1, compared, fromInteger, quickArithmetic, quickPop, readStack, widened } from './x87-quick.ts'
-import type { Extended } from './x87-quick.ts'
+import { areThere, clearC1, quickArithmetic, quickPop, readStack } from './x87-quick.ts'
+import { compared, fromInteger, widened } from './x87-extended.ts'
+import type { Extended } from './x87-extended.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 
 /**

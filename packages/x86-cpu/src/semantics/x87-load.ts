@@ -17,7 +17,8 @@ import {
   stackAddress,
   stackIndex,
 } from './x87-stack.ts'
-import { fromInteger, quickPush, readStack, widened } from './x87-quick.ts'
+import { quickPush, readStack } from './x87-quick.ts'
+import { fromInteger, widened } from './x87-extended.ts'
 import type { SemanticsTable } from './table.ts'
 
 /** x87 loads and constants. Source: Intel SDM vol. 2, FLD, FILD, FBLD, FLD1 and its neighbours. */

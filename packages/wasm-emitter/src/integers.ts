@@ -1,9 +1,10 @@
 import type { ByteWriter } from './bytes.ts'
 import { wrong } from './checks.ts'
+import { COMPARE_64, FOLD_32, FOLD_64, type Comparison } from './folding.ts'
 import type { NumericOp } from './opcodes.ts'
 import { apply, checkEmit, Value, type Emit } from './value.ts'
 
-// Integers and floating-point numbers are converted into one another, so their classes stand together.
+// The two widths are converted into each other, so their classes stand together.
 
 /** A number that stands for an i32, or an i32 value. */
 export type I32Like = I32 | number
@@ -39,9 +40,9 @@ export class I32 extends Value<'i32'> {
     this.#emit(out)
   }
 
-  #binary(op: NumericOp, other: I32Like, fold: (a: number, b: number) => number): I32 {
+  #binary(op: keyof typeof FOLD_32, other: I32Like): I32 {
     const right = I32.of(other)
-    if (this.known !== undefined && right.known !== undefined) return I32.of(fold(this.known, right.known))
+    if (this.known !== undefined && right.known !== undefined) return I32.of(FOLD_32[op](this.known, right.known))
     return new I32(apply(op, [this, right]))
   }
 
@@ -50,17 +51,17 @@ export class I32 extends Value<'i32'> {
     const right = I32.of(other)
     if (right.known === 0) return this
     if (this.known === 0) return right
-    return this.#binary('i32.add', right, (a, b) => a + b)
+    return this.#binary('i32.add', right)
   }
   /** Subtracts, modulo 2^32. */
   sub(other: I32Like): I32 {
     const right = I32.of(other)
-    return right.known === 0 ? this : this.#binary('i32.sub', right, (a, b) => a - b)
+    return right.known === 0 ? this : this.#binary('i32.sub', right)
   }
   /** Multiplies, modulo 2^32. */
   mul(other: I32Like): I32 {
     const right = I32.of(other)
-    return right.known === 1 ? this : this.#binary('i32.mul', right, Math.imul)
+    return right.known === 1 ? this : this.#binary('i32.mul', right)
   }
   /** Division and remainder are never folded: the trap on zero belongs to run time. */
   divU(other: I32Like): I32 {
@@ -83,98 +84,98 @@ export class I32 extends Value<'i32'> {
     const right = I32.of(other)
     if (right.known === -1) return this
     if (right.known === 0 || this.known === 0) return I32.of(0)
-    return this.#binary('i32.and', right, (a, b) => a & b)
+    return this.#binary('i32.and', right)
   }
   /** Combines the bits by OR. */
   or(other: I32Like): I32 {
     const right = I32.of(other)
     if (right.known === 0) return this
     if (this.known === 0) return right
-    return this.#binary('i32.or', right, (a, b) => a | b)
+    return this.#binary('i32.or', right)
   }
   /** Combines the bits by exclusive OR. */
   xor(other: I32Like): I32 {
     const right = I32.of(other)
-    return right.known === 0 ? this : this.#binary('i32.xor', right, (a, b) => a ^ b)
+    return right.known === 0 ? this : this.#binary('i32.xor', right)
   }
   /** Shifts left; the count is taken modulo 32. */
   shl(other: I32Like): I32 {
     const right = I32.of(other)
-    return right.known === 0 ? this : this.#binary('i32.shl', right, (a, b) => a << b)
+    return right.known === 0 ? this : this.#binary('i32.shl', right)
   }
   /** Shifts right and fills with zeros; the count is taken modulo 32. */
   shrU(other: I32Like): I32 {
     const right = I32.of(other)
-    return right.known === 0 ? this : this.#binary('i32.shr_u', right, (a, b) => (a >>> b) | 0)
+    return right.known === 0 ? this : this.#binary('i32.shr_u', right)
   }
   /** Shifts right and fills with the sign; the count is taken modulo 32. */
   shrS(other: I32Like): I32 {
     const right = I32.of(other)
-    return right.known === 0 ? this : this.#binary('i32.shr_s', right, (a, b) => a >> b)
+    return right.known === 0 ? this : this.#binary('i32.shr_s', right)
   }
   /** Rotates left; the count is taken modulo 32. */
   rotl(other: I32Like): I32 {
-    return this.#binary('i32.rotl', other, (a, b) => (a << (b & 31)) | (a >>> ((32 - b) & 31)))
+    return this.#binary('i32.rotl', other)
   }
   /** Rotates right; the count is taken modulo 32. */
   rotr(other: I32Like): I32 {
-    return this.#binary('i32.rotr', other, (a, b) => (a >>> (b & 31)) | (a << ((32 - b) & 31)))
+    return this.#binary('i32.rotr', other)
   }
   /** Gives 1 where both are equal, else 0. */
   eq(other: I32Like): I32 {
-    return this.#binary('i32.eq', other, (a, b) => +(a === b))
+    return this.#binary('i32.eq', other)
   }
   /** Gives 1 where both differ, else 0. */
   ne(other: I32Like): I32 {
-    return this.#binary('i32.ne', other, (a, b) => +(a !== b))
+    return this.#binary('i32.ne', other)
   }
   /** Gives 1 where it is less, of signed numbers. */
   ltS(other: I32Like): I32 {
-    return this.#binary('i32.lt_s', other, (a, b) => +(a < b))
+    return this.#binary('i32.lt_s', other)
   }
   /** Gives 1 where it is less, of unsigned numbers. */
   ltU(other: I32Like): I32 {
     if (I32.of(other).known === 0) return I32.of(0)
-    return this.#binary('i32.lt_u', other, (a, b) => +(a >>> 0 < b >>> 0))
+    return this.#binary('i32.lt_u', other)
   }
   /** Gives 1 where it is greater, of signed numbers. */
   gtS(other: I32Like): I32 {
-    return this.#binary('i32.gt_s', other, (a, b) => +(a > b))
+    return this.#binary('i32.gt_s', other)
   }
   /** Gives 1 where it is greater, of unsigned numbers. */
   gtU(other: I32Like): I32 {
-    return this.#binary('i32.gt_u', other, (a, b) => +(a >>> 0 > b >>> 0))
+    return this.#binary('i32.gt_u', other)
   }
   /** Gives 1 where it is less or equal, of signed numbers. */
   leS(other: I32Like): I32 {
-    return this.#binary('i32.le_s', other, (a, b) => +(a <= b))
+    return this.#binary('i32.le_s', other)
   }
   /** Gives 1 where it is less or equal, of unsigned numbers. */
   leU(other: I32Like): I32 {
-    return this.#binary('i32.le_u', other, (a, b) => +(a >>> 0 <= b >>> 0))
+    return this.#binary('i32.le_u', other)
   }
   /** Gives 1 where it is greater or equal, of signed numbers. */
   geS(other: I32Like): I32 {
-    return this.#binary('i32.ge_s', other, (a, b) => +(a >= b))
+    return this.#binary('i32.ge_s', other)
   }
   /** Gives 1 where it is greater or equal, of unsigned numbers. */
   geU(other: I32Like): I32 {
-    return this.#binary('i32.ge_u', other, (a, b) => +(a >>> 0 >= b >>> 0))
+    return this.#binary('i32.ge_u', other)
   }
-  #unary(op: NumericOp, fold: (a: number) => number): I32 {
-    return this.known === undefined ? new I32(apply(op, [this])) : I32.of(fold(this.known))
+  #unary(op: keyof typeof FOLD_32): I32 {
+    return this.known === undefined ? new I32(apply(op, [this])) : I32.of(FOLD_32[op](this.known, 0))
   }
   /** Gives 1 where it is 0, else 0. */
   eqz(): I32 {
-    return this.#unary('i32.eqz', (a) => +(a === 0))
+    return this.#unary('i32.eqz')
   }
   /** Counts the zeros above the highest 1. */
   clz(): I32 {
-    return this.#unary('i32.clz', Math.clz32)
+    return this.#unary('i32.clz')
   }
   /** Counts the zeros below the lowest 1. */
   ctz(): I32 {
-    return this.#unary('i32.ctz', (a) => (a === 0 ? 32 : 31 - Math.clz32(a & -a)))
+    return this.#unary('i32.ctz')
   }
   /** Counts the ones. */
   popcnt(): I32 {
@@ -182,11 +183,11 @@ export class I32 extends Value<'i32'> {
   }
   /** Sign-extends the low 8 bits. */
   extend8S(): I32 {
-    return this.#unary('i32.extend8_s', (a) => (a << 24) >> 24)
+    return this.#unary('i32.extend8_s')
   }
   /** Sign-extends the low 16 bits. */
   extend16S(): I32 {
-    return this.#unary('i32.extend16_s', (a) => (a << 16) >> 16)
+    return this.#unary('i32.extend16_s')
   }
   /** Zero-extends to 64 bits. */
   toI64U(): I64 {
@@ -198,13 +199,29 @@ export class I32 extends Value<'i32'> {
     if (this.known !== undefined) return I64.of(BigInt(this.known))
     return new I64(apply('i64.extend_i32_s', [this]), undefined, { low: this, extension: SIGNED })
   }
-  /** This value's bits as an f32. */
-  asF32(): F32 {
-    return new F32(apply('f32.reinterpret_i32', [this]))
-  }
 }
 
-type Comparison = 'eq' | 'ne' | `${'lt' | 'gt' | 'le' | 'ge'}_${'s' | 'u'}`
+/** The comparison of 32 bits that tells what one of 64 bits asks, for sign extensions. */
+const OF_SIGNED: Readonly<Record<Comparison, (a: I32, b: I32) => I32>> = {
+  eq: (a, b) => a.eq(b),
+  ne: (a, b) => a.ne(b),
+  lt_s: (a, b) => a.ltS(b),
+  lt_u: (a, b) => a.ltU(b),
+  gt_s: (a, b) => a.gtS(b),
+  gt_u: (a, b) => a.gtU(b),
+  le_s: (a, b) => a.leS(b),
+  le_u: (a, b) => a.leU(b),
+  ge_s: (a, b) => a.geS(b),
+  ge_u: (a, b) => a.geU(b),
+}
+/** The same for zero extensions, none of which is negative. */
+const OF_UNSIGNED: typeof OF_SIGNED = {
+  ...OF_SIGNED,
+  lt_s: OF_SIGNED.lt_u,
+  gt_s: OF_SIGNED.gt_u,
+  le_s: OF_SIGNED.le_u,
+  ge_s: OF_SIGNED.ge_u,
+}
 
 const SIGNED = 1
 const UNSIGNED = 2
@@ -271,32 +288,28 @@ export class I64 extends Value<'i64'> {
     return extension === (SIGNED | UNSIGNED) ? wide.#isPositive() : wide
   }
 
-  #binary(op: NumericOp, other: I64Like, fold: (a: bigint, b: bigint) => bigint, lower?: () => I32): I64 {
+  #binary(op: keyof typeof FOLD_64, other: I64Like, lower?: () => I32): I64 {
     const right = I64.of(other)
-    if (this.known !== undefined && right.known !== undefined) return I64.of(fold(this.known, right.known))
+    if (this.known !== undefined && right.known !== undefined) return I64.of(FOLD_64[op](this.known, right.known))
     return new I64(apply(op, [this, right]), undefined, undefined, lower)
   }
   /** AND, OR and exclusive OR of extensions of the same kind are the extension of the result. */
-  #logic(op: NumericOp, right: I64, fold: (a: bigint, b: bigint) => bigint, lower: () => I32): I64 {
-    if (this.known !== undefined && right.known !== undefined) return I64.of(fold(this.known, right.known))
+  #logic(op: keyof typeof FOLD_64, right: I64, lower: () => I32): I64 {
+    if (this.known !== undefined && right.known !== undefined) return I64.of(FOLD_64[op](this.known, right.known))
     const extension = (this.extended?.extension ?? 0) & (right.extended?.extension ?? 0)
     if (extension === 0) return new I64(apply(op, [this, right]), undefined, undefined, lower)
     const low = lower()
     return new I64(apply(op, [this, right]), undefined, { low, extension })
   }
-  /** Compares 32 bits where those tell: extensions of the same kind. Those with zeros are compared as unsigned numbers. */
-  #compare(
-    comparison: Comparison,
-    other: I64Like,
-    fold: (a: bigint, b: bigint) => boolean,
-    narrow: (a: I32, b: I32, unsigned: boolean) => I32,
-  ): I32 {
+  /** Compares the low 32 bits of extensions of the same kind: these determine the result. */
+  #compare(comparison: Comparison, other: I64Like): I32 {
     const right = I64.of(other)
-    if (this.known !== undefined && right.known !== undefined) return I32.of(+fold(this.known, right.known))
+    if (this.known !== undefined && right.known !== undefined)
+      return I32.of(+COMPARE_64[comparison](this.known, right.known))
     const [a, b] = [this.extended, right.extended]
     const extension = (a?.extension ?? 0) & (b?.extension ?? 0)
     if (a === undefined || b === undefined || extension === 0) return new I32(apply(`i64.${comparison}`, [this, right]))
-    return narrow(a.low, b.low, (extension & SIGNED) === 0)
+    return ((extension & SIGNED) === 0 ? OF_UNSIGNED : OF_SIGNED)[comparison](a.low, b.low)
   }
 
   /** Adds, modulo 2^64. */
@@ -304,36 +317,17 @@ export class I64 extends Value<'i64'> {
     const right = I64.of(other)
     if (right.known === 0n) return this
     if (this.known === 0n) return right
-    return this.#binary(
-      'i64.add',
-      right,
-      (a, b) => a + b,
-      () => this.toI32().add(right.toI32()),
-    )
+    return this.#binary('i64.add', right, () => this.toI32().add(right.toI32()))
   }
   /** Subtracts, modulo 2^64. */
   sub(other: I64Like): I64 {
     const right = I64.of(other)
-    return right.known === 0n
-      ? this
-      : this.#binary(
-          'i64.sub',
-          right,
-          (a, b) => a - b,
-          () => this.toI32().sub(right.toI32()),
-        )
+    return right.known === 0n ? this : this.#binary('i64.sub', right, () => this.toI32().sub(right.toI32()))
   }
   /** Multiplies, modulo 2^64. */
   mul(other: I64Like): I64 {
     const right = I64.of(other)
-    return right.known === 1n
-      ? this
-      : this.#binary(
-          'i64.mul',
-          right,
-          (a, b) => a * b,
-          () => this.toI32().mul(right.toI32()),
-        )
+    return right.known === 1n ? this : this.#binary('i64.mul', right, () => this.toI32().mul(right.toI32()))
   }
   /** Divides unsigned numbers; traps on a divisor of 0. */
   divU(other: I64Like): I64 {
@@ -362,36 +356,19 @@ export class I64 extends Value<'i64'> {
       const low = this.toI32().and(right.toI32())
       return new I64(apply('i64.and', [this, right]), undefined, { low, extension: right.extended!.extension })
     }
-    return this.#logic(
-      'i64.and',
-      right,
-      (a, b) => a & b,
-      () => this.toI32().and(right.toI32()),
-    )
+    return this.#logic('i64.and', right, () => this.toI32().and(right.toI32()))
   }
   /** Combines the bits by OR. */
   or(other: I64Like): I64 {
     const right = I64.of(other)
     if (right.known === 0n) return this
     if (this.known === 0n) return right
-    return this.#logic(
-      'i64.or',
-      right,
-      (a, b) => a | b,
-      () => this.toI32().or(right.toI32()),
-    )
+    return this.#logic('i64.or', right, () => this.toI32().or(right.toI32()))
   }
   /** Combines the bits by exclusive OR. */
   xor(other: I64Like): I64 {
     const right = I64.of(other)
-    return right.known === 0n
-      ? this
-      : this.#logic(
-          'i64.xor',
-          right,
-          (a, b) => a ^ b,
-          () => this.toI32().xor(right.toI32()),
-        )
+    return right.known === 0n ? this : this.#logic('i64.xor', right, () => this.toI32().xor(right.toI32()))
   }
   /** Shifts left; the count is taken modulo 64. */
   shl(other: I64Like): I64 {
@@ -399,7 +376,7 @@ export class I64 extends Value<'i64'> {
     if (right.known === 0n) return this
     const count = Number((right.known ?? 32n) & 63n)
     const lower = count < 32 ? (): I32 => this.toI32().shl(count) : undefined
-    return this.#binary('i64.shl', right, (a, b) => a << (b & 63n), lower)
+    return this.#binary('i64.shl', right, lower)
   }
   /** Shifts right and fills with zeros; the count is taken modulo 64. */
   shrU(other: I64Like): I64 {
@@ -410,7 +387,7 @@ export class I64 extends Value<'i64'> {
       const count = Number(right.known & 63n)
       if (this.known === undefined && count < 32) return extended.low.shrU(count).toI64U().#isPositive()
     }
-    return this.#binary('i64.shr_u', right, (a, b) => BigInt.asUintN(64, a) >> (b & 63n))
+    return this.#binary('i64.shr_u', right)
   }
   /** Shifts right and fills with the sign; the count is taken modulo 64. */
   shrS(other: I64Like): I64 {
@@ -421,7 +398,7 @@ export class I64 extends Value<'i64'> {
       const count = Number(right.known & 63n)
       if (this.known === undefined) return extended.low.shrS(Math.min(count, 31)).toI64S()
     }
-    return this.#binary('i64.shr_s', right, (a, b) => a >> (b & 63n))
+    return this.#binary('i64.shr_s', right)
   }
   /** Rotates left; the count is taken modulo 64. */
   rotl(other: I64Like): I64 {
@@ -438,93 +415,43 @@ export class I64 extends Value<'i64'> {
   }
   /** Gives 1 where both are equal, else 0. */
   eq(other: I64Like): I32 {
-    return this.#compare(
-      'eq',
-      other,
-      (a, b) => a === b,
-      (a, b) => a.eq(b),
-    )
+    return this.#compare('eq', other)
   }
   /** Gives 1 where both differ, else 0. */
   ne(other: I64Like): I32 {
-    return this.#compare(
-      'ne',
-      other,
-      (a, b) => a !== b,
-      (a, b) => a.ne(b),
-    )
+    return this.#compare('ne', other)
   }
   /** Gives 1 where it is less, of signed numbers. */
   ltS(other: I64Like): I32 {
-    return this.#compare(
-      'lt_s',
-      other,
-      (a, b) => a < b,
-      (a, b, unsigned) => (unsigned ? a.ltU(b) : a.ltS(b)),
-    )
+    return this.#compare('lt_s', other)
   }
   /** Gives 1 where it is less, of unsigned numbers. */
   ltU(other: I64Like): I32 {
-    return this.#compare(
-      'lt_u',
-      other,
-      (a, b) => BigInt.asUintN(64, a) < BigInt.asUintN(64, b),
-      (a, b) => a.ltU(b),
-    )
+    return this.#compare('lt_u', other)
   }
   /** Gives 1 where it is greater, of signed numbers. */
   gtS(other: I64Like): I32 {
-    return this.#compare(
-      'gt_s',
-      other,
-      (a, b) => a > b,
-      (a, b, unsigned) => (unsigned ? a.gtU(b) : a.gtS(b)),
-    )
+    return this.#compare('gt_s', other)
   }
   /** Gives 1 where it is greater, of unsigned numbers. */
   gtU(other: I64Like): I32 {
-    return this.#compare(
-      'gt_u',
-      other,
-      (a, b) => BigInt.asUintN(64, a) > BigInt.asUintN(64, b),
-      (a, b) => a.gtU(b),
-    )
+    return this.#compare('gt_u', other)
   }
   /** Gives 1 where it is less or equal, of signed numbers. */
   leS(other: I64Like): I32 {
-    return this.#compare(
-      'le_s',
-      other,
-      (a, b) => a <= b,
-      (a, b, unsigned) => (unsigned ? a.leU(b) : a.leS(b)),
-    )
+    return this.#compare('le_s', other)
   }
   /** Gives 1 where it is less or equal, of unsigned numbers. */
   leU(other: I64Like): I32 {
-    return this.#compare(
-      'le_u',
-      other,
-      (a, b) => BigInt.asUintN(64, a) <= BigInt.asUintN(64, b),
-      (a, b) => a.leU(b),
-    )
+    return this.#compare('le_u', other)
   }
   /** Gives 1 where it is greater or equal, of signed numbers. */
   geS(other: I64Like): I32 {
-    return this.#compare(
-      'ge_s',
-      other,
-      (a, b) => a >= b,
-      (a, b, unsigned) => (unsigned ? a.geU(b) : a.geS(b)),
-    )
+    return this.#compare('ge_s', other)
   }
   /** Gives 1 where it is greater or equal, of unsigned numbers. */
   geU(other: I64Like): I32 {
-    return this.#compare(
-      'ge_u',
-      other,
-      (a, b) => BigInt.asUintN(64, a) >= BigInt.asUintN(64, b),
-      (a, b) => a.geU(b),
-    )
+    return this.#compare('ge_u', other)
   }
   /** Counts the zeros above the highest 1. */
   clz(): I64 {
@@ -563,63 +490,5 @@ export class I64 extends Value<'i64'> {
   toI32(): I32 {
     if (this.known !== undefined) return I32.of(Number(BigInt.asIntN(32, this.known)))
     return this.extended?.low ?? this.#lower?.() ?? new I32(apply('i32.wrap_i64', [this]))
-  }
-  /** Gives this value's bits as an f64. */
-  asF64(): F64 {
-    return new F64(apply('f64.reinterpret_i64', [this]))
-  }
-}
-
-/** A 32-bit floating-point value. */
-export class F32 extends Value<'f32'> {
-  readonly #emit: Emit
-  constructor(emit: Emit) {
-    super('f32')
-    checkEmit(emit)
-    this.#emit = emit
-  }
-  /** Makes a value of a number; a value is returned as it is. */
-  static of(value: F32 | number): F32 {
-    if (value instanceof F32) return value
-    if (typeof value !== 'number') throw wrong('a value', value, 'an f32 or a number')
-    return new F32((out) => {
-      out.u8(0x43)
-      out.f32(value)
-    })
-  }
-  /** Appends the instructions that leave the value on the stack. */
-  emit(out: ByteWriter): void {
-    this.#emit(out)
-  }
-  /** Gives this value's bits as an i32. */
-  asI32(): I32 {
-    return new I32(apply('i32.reinterpret_f32', [this]))
-  }
-}
-
-/** A 64-bit floating-point value. */
-export class F64 extends Value<'f64'> {
-  readonly #emit: Emit
-  constructor(emit: Emit) {
-    super('f64')
-    checkEmit(emit)
-    this.#emit = emit
-  }
-  /** Makes a value of a number; a value is returned as it is. */
-  static of(value: F64 | number): F64 {
-    if (value instanceof F64) return value
-    if (typeof value !== 'number') throw wrong('a value', value, 'an f64 or a number')
-    return new F64((out) => {
-      out.u8(0x44)
-      out.f64(value)
-    })
-  }
-  /** Appends the instructions that leave the value on the stack. */
-  emit(out: ByteWriter): void {
-    this.#emit(out)
-  }
-  /** Gives this value's bits as an i64. */
-  asI64(): I64 {
-    return new I64(apply('i64.reinterpret_f64', [this]))
   }
 }
