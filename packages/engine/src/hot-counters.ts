@@ -16,12 +16,12 @@ export const MISSED_BRANCHES_AT: number = 4 * HOT_COUNTERS
 
 /** Where a word lies, from the first counter, that counts down exits of compiled code on misses of the TLB. */
 export const MISSES_AT: number = MISSED_BRANCHES_AT + MISSED_BRANCHES * MISSED_BRANCH_BYTES
-/** One in so many of these exits is looked at. */
-export const MISSES_PER_COUNT = 64
+/** Where a word lies, from the first counter, that has the value from which it counts down. */
+export const MISSES_PER_COUNT_AT: number = MISSES_AT + 4
 /** Where a word lies, from the first counter, with the machine address of the record of the unit that was left last. */
-export const LEFT_UNIT_AT: number = MISSES_AT + 4
-/** Bytes of counters, missed branches and these two words. */
-export const HOT_COUNTER_BYTES: number = MISSES_AT + 8
+export const LEFT_UNIT_AT: number = MISSES_AT + 8
+/** Bytes of counters, missed branches and these words. */
+export const HOT_COUNTER_BYTES: number = MISSES_AT + 16
 
 /** Set in what `hot` is called with: the record is that of a unit, and a computed branch, whose record is in the state, has often led out of it. */
 export const HOT_MISSED = 1

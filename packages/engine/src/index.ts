@@ -31,7 +31,7 @@ export {
   HOT_MISSED,
   HOT_SLOW,
   LEFT_UNIT_AT,
-  MISSES_PER_COUNT,
+  MISSES_PER_COUNT_AT,
   MISSED_BRANCHES,
   MISSED_BRANCHES_AT,
   MISSED_BRANCH_BYTES,
@@ -65,7 +65,7 @@ export {
   R_OP,
 } from './record.ts'
 export type { RecordDecoder } from './record-decoder.ts'
-export { JIT_CODE_BYTES, JIT_THRESHOLD } from './jit/jit-options.ts'
+export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from './jit/jit-options.ts'
 export type { JitCounts, JitOptions } from './jit/jit-options.ts'
 export type { CompiledCode, CompiledInstruction } from './jit/compiled-code.ts'
 export type {
@@ -78,6 +78,7 @@ export type {
 } from './jit/instruction-set.ts'
 export { Jit } from './jit/jit.ts'
 export type { JitParts } from './jit/jit.ts'
+export type { MissAction } from './jit/memory-sites.ts'
 export { RegionFunction } from './jit/region-function.ts'
 export type { Flow, Region, RegionBlock, RegionInstruction, RegionPage } from './jit/region.ts'
 export { UnitTable } from './jit/unit-table.ts'

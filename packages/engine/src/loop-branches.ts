@@ -8,7 +8,7 @@ import {
   HOT_SLOW,
   LEFT_UNIT_AT,
   MISSES_AT,
-  MISSES_PER_COUNT,
+  MISSES_PER_COUNT_AT,
 } from './hot-counters.ts'
 import type { LoopState } from './loop-state.ts'
 import { OP_CALL, OP_DEAD, RECORD_BYTES, R_LINK, R_OFFSET, R_OP } from './record.ts'
@@ -53,7 +53,7 @@ export class LoopBranches {
     const count = f.let(f.loadExpression('i32.load', counter).sub(1))
     f.store('i32.store', counter, count)
     f.if(count.leS(0), () => {
-      f.store('i32.store', counter, I32.of(MISSES_PER_COUNT))
+      f.store('i32.store', counter, f.loadExpression('i32.load', I32.of(this.#hotAt! + MISSES_PER_COUNT_AT)))
       f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt! + LEFT_UNIT_AT)).or(HOT_SLOW))
     })
   }

@@ -1,5 +1,6 @@
 import type { I32, I64, ModuleBuilder } from '@retrap/wasm-emitter'
 import type { StateLayout } from '../state-layout.ts'
+import type { MissAction } from './memory-sites.ts'
 import type { RegionFunction } from './region-function.ts'
 import type { Flow, Region, RegionInstruction } from './region.ts'
 
@@ -114,14 +115,16 @@ export interface UnitSemantics<Form> {
 
 /** How an instruction reaches memory, and where control goes from it. The methods emit code. */
 export interface InstructionExits {
-  /** Whether pages that are not in the TLB are to be looked for in place. */
-  readonly fillsTlb: boolean
+  /** What is done where a page is not in the TLB. */
+  readonly onMiss: MissAction
   /** Returns the linear address of the page of its first byte. */
   pageBase(): I64
   /** The interpreter executes the instruction: nothing has changed. */
   interpret(): void
   /** Leaves as {@link InstructionExits.interpret} does, after a page was not found in the TLB. */
   miss(): void
+  /** Leaves: the instruction has ended with a status other than `STATUS_DONE`, and nothing has changed. */
+  fail(status: I32): void
   /** Leaves as {@link InstructionExits.interpret} does if the unit has been given up. */
   leaveIfGivenUp(): void
   /** The instruction has retired; the interpreter executes the next one. */

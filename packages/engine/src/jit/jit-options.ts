@@ -3,6 +3,9 @@ import type { CompiledCode } from './compiled-code.ts'
 /** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, kernels' paths cost more to compile than they give back. */
 export const JIT_THRESHOLD = 100_000
 
+/** Default of {@link JitOptions.misses}. */
+export const JIT_MISSES = 1024
+
 /** Default of {@link JitOptions.codeBytes}: 4 MiB. Measured with V8: the host's memory grows by about 28 times as much. */
 export const JIT_CODE_BYTES: number = 4 << 20
 
@@ -17,6 +20,11 @@ export interface JitOptions {
    * entered for long is given up; while all is in use, no more is compiled.
    */
   readonly codeBytes?: number
+  /**
+   * TLB misses of an instruction, from 1, after which compiled code deals with them in place; default {@link JIT_MISSES}.
+   * Devices, pages with code and accesses in two pages count as misses.
+   */
+  readonly misses?: number
   /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
   readonly onCode?: (code: CompiledCode) => void
 }

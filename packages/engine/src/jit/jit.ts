@@ -1,7 +1,15 @@
 import type { MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
-import { HOT_COUNTERS, HOT_COUNTER_MASK, HOT_COUNTER_SHIFT, HOT_MISSED, HOT_SLOW } from '../hot-counters.ts'
+import {
+  HOT_COUNTERS,
+  HOT_COUNTER_MASK,
+  HOT_COUNTER_SHIFT,
+  HOT_MISSED,
+  HOT_SLOW,
+  MISSES_AT,
+  MISSES_PER_COUNT_AT,
+} from '../hot-counters.ts'
 import type { InterpreterCode } from '../interpreter.ts'
 import { OP_CROSS, OP_DEAD, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
 import type { StateLayout } from '../state-layout.ts'
@@ -10,8 +18,9 @@ import { compiledInstructions } from './compiled-code.ts'
 import { ComputedTargets, computedBranches } from './computed-targets.ts'
 import { findRegion } from './find-region.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
-import { JIT_CODE_BYTES, JIT_THRESHOLD } from './jit-options.ts'
+import { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from './jit-options.ts'
 import type { JitCounts, JitOptions } from './jit-options.ts'
+import { MemorySites } from './memory-sites.ts'
 import { firstRecord } from './region.ts'
 import type { Region } from './region.ts'
 import { UnitCompiler } from './unit-compiler.ts'
@@ -31,7 +40,7 @@ const QUICK_FLUSH = 1000
 const MOST_FLUSH_DOUBLINGS = 8
 /** Fraction of the threshold after which a computed branch that leads out of its unit is looked at. */
 const MISS_FRACTION = 20
-const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 3, codeBytes: JIT_CODE_BYTES }
+const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 3, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES }
 /** Instructions of a unit up to which it is made part of others that lead to it. */
 const LARGEST_COPIED = 80
 
@@ -95,7 +104,7 @@ export class Jit<Form> {
     const { memory, code, instructionSet, countersAt } = parts
     this.#parts = parts
     this.#options = { ...DEFAULTS, ...options }
-    this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt)
+    this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
     this.#units = new Units(memory, code.tableEntries)
     this.#targets = new ComputedTargets(memory, countersAt)
     this.#missThreshold = Math.max(1, Math.floor(this.#options.threshold / MISS_FRACTION))
@@ -113,7 +122,9 @@ export class Jit<Form> {
   #resetCounters(): void {
     const first = this.#parts.countersAt >>> 2
     const threshold = this.#options.threshold * 2 ** this.#quickFlushes
-    this.#memory.u32.fill(Math.min(LATER, threshold), first, first + HOT_COUNTERS)
+    const { u32 } = this.#memory
+    u32.fill(Math.min(LATER, threshold), first, first + HOT_COUNTERS)
+    for (const at of [MISSES_AT, MISSES_PER_COUNT_AT]) u32[first + (at >>> 2)] = this.#compiler.sites.missesPerCount
   }
 
   /** Adds a processor, which may execute the units that there are already. */

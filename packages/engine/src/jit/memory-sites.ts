@@ -6,23 +6,39 @@ export type MissAction =
   | 'count'
   /** Fills the TLB and goes on; leaves, which is counted, where that does not help. */
   | 'fill'
-  /** Leaves: the page is a device's, has code in it, or the access lies in two pages. */
+  /**
+   * Makes the access by a call in place, and goes on: the page is a device's, has code in it, or the access lies in two pages.
+   * The unit ends after the instruction if the access has written its code.
+   */
+  | 'call'
+  /** Leaves: as `call`, of an instruction that the next one does not follow. */
   | 'leave'
 
-/** Counts after which an instruction's action changes; one in `MISSES_PER_COUNT` misses is counted. */
-const COUNTS = 16
-/** Other instructions of the same unit change with it from so many counts. */
-const COUNTS_BESIDE = 4
+/** Misses per count at most; an instruction's action changes after so many misses that there are several counts. */
+const MOST_PER_COUNT = 64
+const FEWEST_COUNTS = 16
+/** Other instructions of the same unit change with it from such a fraction of the counts. */
+const COUNTS_BESIDE = 1 / 4
 
 /** Instructions that are remembered. */
 const MOST_SITES = 65_536
 
 /** How often instructions of units have missed the TLB, and what follows from that. */
 export class MemorySites {
+  /** One in so many misses is counted. */
+  readonly missesPerCount: number
+  /** Counts after which an instruction's action changes. */
+  readonly #most: number
   readonly #actions = new BoundedMap<number, MissAction>(MOST_SITES)
   readonly #counts = new BoundedMap<number, number>(MOST_SITES)
 
-  /** What the instruction of a record does. */
+  /** @param misses - after which an instruction's action changes, from 1 */
+  constructor(misses: number) {
+    this.missesPerCount = Math.min(MOST_PER_COUNT, Math.max(1, Math.floor(misses / FEWEST_COUNTS)))
+    this.#most = Math.ceil(misses / this.missesPerCount)
+  }
+
+  /** Returns what the instruction of a record does. */
   actionOf(record: number): MissAction {
     return this.#actions.get(record) ?? 'count'
   }
@@ -35,15 +51,15 @@ export class MemorySites {
   count(record: number): boolean {
     const counts = (this.#counts.get(record) ?? 0) + 1
     this.#counts.set(record, counts)
-    return counts >= COUNTS
+    return counts >= this.#most
   }
 
   /** Changes the actions of those of some instructions that have missed often. */
   change(records: Iterable<number>): void {
     for (const record of records) {
-      if ((this.#counts.get(record) ?? 0) < COUNTS_BESIDE) continue
+      if ((this.#counts.get(record) ?? 0) < this.#most * COUNTS_BESIDE) continue
       this.#counts.delete(record)
-      this.#actions.set(record, this.actionOf(record) === 'count' ? 'fill' : 'leave')
+      this.#actions.set(record, this.actionOf(record) === 'count' ? 'fill' : 'call')
     }
   }
 

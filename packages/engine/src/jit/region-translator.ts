@@ -2,7 +2,7 @@ import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Label } from '@retrap/wasm-emitter'
 import { PAGE_BYTES } from '@retrap/memory'
 import { RECORD_BYTES } from '../record.ts'
-import { UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
 import type { InstructionExits, UnitSemantics } from './instruction-set.ts'
 import { switchPosition } from './position-switch.ts'
 import { fallsThrough, firstRecord } from './region.ts'
@@ -156,18 +156,26 @@ export class RegionTranslator<Form> {
     if (insn.flow === 'host') this.#calls.host(insn)
     else if (insn.flow === 'far') this.#calls.far(insn)
     else if (this.#parts.isCalled(insn)) this.#calls.form(insn)
-    else this.#semantics.emit(insn, this.#exitsOf(insn, block, number))
+    else this.#emitInPlace(insn, this.#exitsOf(insn, block, number))
+  }
+
+  #emitInPlace(insn: RegionInstruction<Form>, exits: InstructionExits): void {
+    this.#semantics.emit(insn, exits)
+    // An access that was made by a call may have written this region's code.
+    if (exits.onMiss === 'call') this.#checks.givenUp(insn, insn.record + RECORD_BYTES, this.#frame.pending + 1)
   }
 
   #exitsOf(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): InstructionExits {
     const frame = this.#frame
-    const onMiss = this.#parts.onMiss(firstRecord(insn))
+    const action = this.#parts.onMiss(firstRecord(insn))
+    const onMiss = action === 'call' && insn.flow !== 'next' ? 'leave' : action
     const interpret = (code: number): void => this.#exits.leave(code, insn, firstRecord(insn), frame.pending)
     return {
-      fillsTlb: onMiss === 'fill',
+      onMiss,
       pageBase: () => frame.linear(insn.page.delta),
       interpret: () => interpret(UNIT_RESUME),
       miss: () => interpret(onMiss === 'leave' ? UNIT_RESUME : UNIT_SLOW),
+      fail: (status) => this.#exits.leave(status.add(UNIT_FAILED), insn, insn.record, frame.pending),
       leaveIfGivenUp: () => this.#checks.givenUp(insn, firstRecord(insn), frame.pending),
       retire: () => this.#exits.leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, frame.pending + 1),
       branch: () => this.#takeBranch(insn, block, number, undefined),

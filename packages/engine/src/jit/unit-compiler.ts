@@ -6,7 +6,7 @@ import { importMachineMemory } from '../interpreter.ts'
 import type { InterpreterCode } from '../interpreter.ts'
 import { R_FUNCTION, R_OP } from '../record.ts'
 import type { CompiledInstructionSet, UnitDescription } from './instruction-set.ts'
-import { MemorySites } from './memory-sites.ts'
+import type { MemorySites } from './memory-sites.ts'
 import { RegionTranslator } from './region-translator.ts'
 import type { RegionInstruction } from './region.ts'
 import { UnitFrame } from './unit-frame.ts'
@@ -22,19 +22,24 @@ export class UnitCompiler<Form> {
   readonly #countersAt: number
 
   /** What is known of accesses to memory. */
-  readonly sites: MemorySites = new MemorySites()
+  readonly sites: MemorySites
 
-  /** @param countersAt - machine address of the counters of hot code */
+  /**
+   * @param countersAt - machine address of the counters of hot code
+   * @param sites - what units do about accesses that miss the TLB
+   */
   constructor(
     memory: MachineMemory,
     code: InterpreterCode<Form>,
     instructionSet: CompiledInstructionSet<Form>,
     countersAt: number,
+    sites: MemorySites,
   ) {
     this.#memory = memory
     this.#code = code
     this.#instructionSet = instructionSet
     this.#countersAt = countersAt
+    this.sites = sites
   }
 
   /**

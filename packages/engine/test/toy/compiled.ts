@@ -212,7 +212,8 @@ class UnitContext extends ToyContext {
     const distance = f.local('i64')
     f.set(distance, found)
     f.if(distance.get.geU(IN_PAGE), () => {
-      if (this.#exits.fillsTlb) {
+      if (this.#exits.onMiss === 'call') this.#exits.interpret()
+      else if (this.#exits.onMiss === 'fill') {
         const status = f.call(this.#unit.probe, ea.toI32(), ea.shrU(32).toI32(), I32.of(4 | flags))
         f.if(status, () => this.#exits.miss())
         this.#exits.leaveIfGivenUp()

@@ -110,6 +110,22 @@ export class RegionBuilder extends RegionFunction {
     return local.get
   }
 
+  /** Emits loads of the general registers that the unit uses. Which these are is known when all instructions are emitted. */
+  loadRegisters(): void {
+    const state = this.param(0, 'i32').get
+    for (const [i, register] of this.registers.entries()) {
+      if (((this.used >>> i) & 1) !== 0) this.set(register, super.loadExpression('i64.load', state, S_GPR + 8 * i))
+    }
+  }
+
+  /** Emits stores of the general registers that the unit writes, as {@link RegionBuilder.loadRegisters}. */
+  storeRegisters(): void {
+    const state = this.param(0, 'i32').get
+    for (const [i, register] of this.registers.entries()) {
+      if (((this.written >>> i) & 1) !== 0) super.store('i64.store', state, register.get, S_GPR + 8 * i)
+    }
+  }
+
   /** Vector registers, and what goes with them. */
   loadVectors(): void {
     if (this.vectors === undefined) return

@@ -43,7 +43,6 @@ export class RegionContext extends RegionMemory {
   protected readonly flagStore: RegionFlags
   override readonly isSpecialised = true
   override readonly takesNormal = true
-  readonly #builder: RegionBuilder
   #linear: I64 | undefined
 
   constructor(
@@ -56,7 +55,6 @@ export class RegionContext extends RegionMemory {
   ) {
     super(f, source, library, record, exits)
     this.flagStore = flags
-    this.#builder = f
   }
 
   override fail(status: I32Like): void {
@@ -80,19 +78,19 @@ export class RegionContext extends RegionMemory {
   // ---------------------------------------------------------------- floating point
 
   override settled(): I32 {
-    return this.#builder.settled.get
+    return this.builder.settled.get
   }
 
   override settledExponents(): I32 {
-    return this.#builder.settledExponents.get
+    return this.builder.settledExponents.get
   }
 
   override refreshMxcsr(): void {
-    this.#builder.refreshMxcsr()
+    this.builder.refreshMxcsr()
   }
 
   override repeated(element: bigint, bits: 32 | 64): V128 {
-    return this.#builder.repeated(element, bits)
+    return this.builder.repeated(element, bits)
   }
 
   override multiplyAdd(bits: 32 | 64, a: V128, b: V128, c: V128): V128 | undefined {
@@ -104,17 +102,17 @@ export class RegionContext extends RegionMemory {
   #vectorField(i: number): number | undefined {
     if (this.kindOf(i) !== 'xmm') return undefined
     const at = fieldOf(this.registerAddress(i))
-    return at !== undefined && this.#builder.vectors?.holds(at) === true ? at : undefined
+    return at !== undefined && this.builder.vectors?.holds(at) === true ? at : undefined
   }
 
   override isNormal(i: number, bits: 32 | 64, scalar: boolean): boolean {
     const at = this.#vectorField(i)
-    return at !== undefined && this.#builder.vectors!.isNormal(at, bits, scalar ? 0 : this.#lanes(i))
+    return at !== undefined && this.builder.vectors!.isNormal(at, bits, scalar ? 0 : this.#lanes(i))
   }
 
   override setNormal(i: number, bits: 32 | 64, scalar: boolean): void {
     const at = this.#vectorField(i)
-    if (at !== undefined) this.#builder.vectors!.setNormal(at, bits, scalar ? 0 : this.#lanes(i))
+    if (at !== undefined) this.builder.vectors!.setNormal(at, bits, scalar ? 0 : this.#lanes(i))
   }
 
   #lanes(i: number): 1 | 2 {
@@ -133,7 +131,7 @@ export class RegionContext extends RegionMemory {
       super.copyVector(to, from)
       return
     }
-    this.#builder.vectors!.copy(toAt, fromAt)
+    this.builder.vectors!.copy(toAt, fromAt)
     if (this.form.vex) this.f.store('v128.store', this.registerAddress(to), V128.of([]), 16)
   }
 

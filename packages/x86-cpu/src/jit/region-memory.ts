@@ -16,19 +16,26 @@ const HOST = 8
 /**
  * Memory as an instruction of a region sees it: an access whose page is not in the TLB leaves the unit before it. What
  * comes after an access has no second way in, so V8 keeps values in registers and folds loads into their users.
+ *
+ * The accesses of an instruction that often misses in vain, at a device for example, are made as the interpreter makes
+ * them: by a call in place.
  */
 export abstract class RegionMemory extends Context {
   protected readonly isCold = false
   protected readonly exits: InstructionExits
+  protected readonly builder: RegionBuilder
 
   constructor(f: RegionBuilder, source: FormSource, library: Library, record: number, exits: InstructionExits) {
     super(f, source.form, library, f.stateAddress, I32.of(record), f.param(2, 'i32').get)
     this.accessFlags = source.accessFlags
     this.exits = exits
+    this.builder = f
   }
 
   override loadMemory<K extends LoadOp>(op: K, ea: I64, size: number, flags = 0): ValueOf[PrefixType<K>] {
-    const value = this.f.load(op, this.#find(ea, 0, size, flags))
+    const value = this.#isCalled
+      ? super.loadMemory(op, ea, size, flags)
+      : this.f.load(op, this.#find(ea, 0, size, flags))
     const isNarrow = value instanceof I64 && size < 8
     return (isNarrow ? value.knownExtended(op.endsWith('_s')) : value) as ValueOf[PrefixType<K>]
   }
@@ -40,10 +47,15 @@ export abstract class RegionMemory extends Context {
     value: ValueOf[PrefixType<K>],
     flags = 0,
   ): void {
-    this.f.store(op, this.#find(ea, TLB_WRITE_OFFSET, size, flags | SLOW_WRITE), value, 0)
+    if (this.#isCalled) super.storeMemory(op, ea, size, value, flags)
+    else this.f.store(op, this.#find(ea, TLB_WRITE_OFFSET, size, flags | SLOW_WRITE), value, 0)
   }
 
   override modifyMemory(ea: I64, size: number, compute: (old: I64) => I64): void {
+    if (this.#isCalled) {
+      super.modifyMemory(ea, size, compute)
+      return
+    }
     const host = this.let(this.#find(ea, TLB_WRITE_OFFSET, size, SLOW_MODIFY))
     const old = this.f.load(loadOp(size, true), host)
     const value = this.let(compute(size < 8 ? old.knownExtended(true) : old))
@@ -51,48 +63,68 @@ export abstract class RegionMemory extends Context {
   }
 
   override probeRead(i: number): void {
-    this.#find(this.address(i, 1), 0, 1, 0)
+    if (this.#isCalled) super.probeRead(i)
+    else this.#find(this.address(i, 1), 0, 1, 0)
   }
 
   override probeWrite(ea: I64, size: number): void {
-    this.#find(ea, TLB_WRITE_OFFSET, size, SLOW_WRITE)
+    if (this.#isCalled) super.probeWrite(ea, size)
+    else this.#find(ea, TLB_WRITE_OFFSET, size, SLOW_WRITE)
   }
 
   protected override loadTwoLanes(ea: I64): readonly V128[] {
+    if (this.#isCalled) return super.loadTwoLanes(ea)
     const host = this.let(this.#find(ea, 0, 32, 0))
     return [this.f.load('v128.load', host), this.f.load('v128.load', host, 16)]
   }
 
   protected override storeTwoLanes(ea: I64, low: V128, high: V128): void {
+    if (this.#isCalled) {
+      super.storeTwoLanes(ea, low, high)
+      return
+    }
     const host = this.let(this.#find(ea, TLB_WRITE_OFFSET, 32, SLOW_WRITE))
     this.f.store('v128.store', host, low, 0)
     this.f.store('v128.store', host, high, 16)
   }
 
-  protected override slow(): void {
-    this.exits.miss()
+  get #isCalled(): boolean {
+    return this.exits.onMiss === 'call'
+  }
+
+  protected override slow(ea: I64, flags: number): void {
+    // A device may look at the registers, which are in the state where the interpreter runs. Which are in locals is not
+    // known yet.
+    this.builder.later(() => this.builder.storeRegisters())
+    const status = this.#access(ea, flags)
+    this.f.if(status, () => this.exits.fail(status))
+  }
+
+  /** Makes an access, or the probe for one, out of line. @returns its status */
+  #access(ea: I64, sizeAndFlags: number): I32 {
+    const state = this.f.param(0, 'i32').get
+    const [lo, hi] = [ea.toI32(), ea.shrU(32).toI32()]
+    return this.f.call(this.library.slowAccess, state, lo, hi, I32.of(sizeAndFlags))
   }
 
   /** Finds where `size` bytes at a linear address lie; leaves the unit where that is not known. */
   #find(ea: I64, table: number, size: number, flags: number): I32 {
     const { f } = this
     const { entry, distance } = this.probe(ea, table, size, flags)
-    f.if(distance.geU(0x1001 - size), () => this.slow())
+    f.if(distance.geU(0x1001 - size), () => this.exits.miss())
     return f.loadExpression('i32.load', entry, table + HOST).add(distance.toI32())
   }
 
   /** Where pages have often not been found, the TLB is filled in place; an access that it cannot help leaves the unit. */
   protected override probe(ea: I64, table: number, size: number, flags: number): { entry: I32; distance: I64 } {
     const found = super.probe(ea, table, size, flags)
-    if (!this.exits.fillsTlb) return found
+    if (this.exits.onMiss !== 'fill') return found
     const { f, state } = this
     const { entry } = found
     const distance = f.local('i64')
     f.set(distance, found.distance)
     f.if(distance.get.geU(0x1001 - size), () => {
-      const sizeAndFlags = I32.of(size | flags | SLOW_PROBE)
-      const base = f.param(0, 'i32').get
-      const status = f.call(this.library.slowAccess, base, ea.toI32(), ea.shrU(32).toI32(), sizeAndFlags)
+      const status = this.#access(ea, size | flags | SLOW_PROBE)
       f.if(status, () => {
         f.store('i32.store', state, I32.of(-1), S_FAULT_VECTOR)
         this.exits.miss()

@@ -5,7 +5,6 @@ import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from '../form-context.ts'
 import { R_OP } from '../record.ts'
 import type { Library } from '../semantics/library.ts'
-import { S_GPR } from '../state-layout.ts'
 import { StateKnowledge } from './known-state.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import { RegionContext } from './region-context.ts'
@@ -60,29 +59,15 @@ export class X86Unit implements UnitSemantics<FormSource> {
   }
 
   load(): void {
-    this.#loadRegisters()
+    this.f.loadRegisters()
     this.f.loadVectors()
     this.#flags.load(this.#state)
   }
 
   store(): void {
-    this.#storeRegisters()
+    this.f.storeRegisters()
     this.f.vectors?.store(this.#state)
     this.#flags.store(this.#state)
-  }
-
-  #loadRegisters(): void {
-    const { f } = this
-    for (const [i, register] of f.registers.entries()) {
-      if (((f.used >>> i) & 1) !== 0) f.set(register, f.loadExpression('i64.load', this.#state, S_GPR + 8 * i))
-    }
-  }
-
-  #storeRegisters(): void {
-    const { f } = this
-    for (const [i, register] of f.registers.entries()) {
-      if (((f.written >>> i) & 1) !== 0) f.store('i64.store', this.#state, register.get, S_GPR + 8 * i)
-    }
   }
 
   // ---------------------------------------------------------------- control flow
@@ -149,7 +134,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
   spill(insn: RegionInstruction<FormSource>): void {
     const { f } = this
     // Which registers are in locals is not known yet.
-    f.later(() => this.#storeRegisters())
+    f.later(() => f.storeRegisters())
     if (this.#usesFlags(insn)) {
       this.#flags.settle()
       this.#flags.store(this.#state)
@@ -161,7 +146,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
     const { f } = this
     if (usesVectors(insn)) f.vectors?.reload(this.#state)
     f.refreshMxcsr()
-    f.later(() => this.#loadRegisters())
+    f.later(() => f.loadRegisters())
     if (this.#usesFlags(insn)) {
       this.#flags.load(this.#state)
       this.#flags.forget()

@@ -11,6 +11,7 @@ import {
   edx,
   ptr,
   qword,
+  r8,
   rax,
   rbx,
   rcx,
@@ -51,9 +52,13 @@ const WRITES: Readonly<Record<string, (asm: Assembler) => void>> = {
   'a store of the x87': (asm) => asm.mov(word(DATA), dx).fild(word(DATA)).fistp(word(rsi)),
 }
 
-describe.each(Object.entries(WRITES))('%s into the unit that executes it', (_, write) => {
+/** With `misses`, units learn after so many of them that an access writes code, and make it by a call in place. */
+const STORES = Object.entries(WRITES).flatMap(([name, write]) => [1024, 1].map((misses) => ({ name, write, misses })))
+
+describe.each(STORES)('$name into the unit that executes it, $misses misses', ({ write, misses }) => {
   test.each([0, 1, 2, 5])('reaches an instruction that follows after %d others', (between) => {
     const [plain] = runBothWays({
+      jit: { ...EAGER_JIT, misses },
       code: (asm) => {
         const [again, patched] = [asm.label('again'), asm.label('patched')]
         asm.fninit().mov(ecx, 200).lea(rsi, ptr(patched)).add(rsi, 2).bind(again)
@@ -65,6 +70,21 @@ describe.each(Object.entries(WRITES))('%s into the unit that executes it', (_, w
       },
     })
     expect(plain.engine.codeCache.invalidations).toBeGreaterThan(10)
+  })
+
+  test('reaches it after stores to data in the same page', () => {
+    const [plain] = runBothWays({
+      jit: { ...EAGER_JIT, misses },
+      code: (asm) => {
+        const [again, patched, data] = [asm.label('again'), asm.label('patched'), asm.label('data')]
+        asm.fninit().mov(ecx, 400).lea(r8, ptr(patched)).add(r8, 2).bind(again)
+        asm.mov(edx, ecx).and(edx, 0x7f).lea(rsi, ptr(data)).add(rsi, 0x200).test(ecx, 63).cmove(rsi, r8)
+        write(asm)
+        asm.bind(patched).imul(ebx, ebx, 0x1234)
+        asm.add(ebx, 0x1111).dec(ecx).jne(again).hlt().bind(data)
+      },
+    })
+    expect(plain.engine.codeCache.invalidations).toBeGreaterThan(5)
   })
 })
 

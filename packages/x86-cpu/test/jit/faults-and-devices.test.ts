@@ -6,6 +6,7 @@ import {
   dx,
   eax,
   ecx,
+  edi,
   edx,
   esi,
   xmmword,
@@ -28,6 +29,7 @@ import {
 import type { Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { type BareCpu, PAGE_TABLE } from '../support/bare-cpu.ts'
+import { EAGER_JIT } from '../support/jit.ts'
 import { expectAlike, bothWays, handler, patiently, runBothWays } from '../support/both-ways.ts'
 
 /** The loops go from this page to the next one, which is special. */
@@ -87,9 +89,16 @@ function fillData(pc: BareCpu): void {
   for (let at = FIRST_PAGE << 12; at < (SPECIAL_PAGE + 1) << 12; at += 8) pc.write64(at, BigInt(at) * 0x1_2345_6789n)
 }
 
-describe.each(Object.entries(ACCESSES))('%s in a loop', (_, access) => {
+/** Accesses of units that leave where they miss the TLB, and of units that make such an access by a call in place. */
+const WAYS = Object.entries(ACCESSES).flatMap(([name, access]) => [
+  { name, way: 'leaving', access, jit: { ...EAGER_JIT, misses: 1024 } },
+  { name, way: 'in place', access, jit: { ...EAGER_JIT, misses: 1 } },
+])
+
+describe.each(WAYS)('$name in a loop, $way', ({ access, jit }) => {
   test('faults with the state before it, and goes on when the page is there', () => {
     const [plain] = runBothWays({
+      jit,
       code: (asm) => loop(asm, access),
       prepare: (pc) => {
         fillData(pc)
@@ -111,11 +120,15 @@ describe.each(Object.entries(ACCESSES))('%s in a loop', (_, access) => {
 
   test.each([0, 1, 3])('meets a device that answers when it has been asked %d times more', (delay) => {
     const [plain] = runBothWays({
+      jit,
       code: (asm) => loop(asm, access),
       prepare: (pc) => {
         fillData(pc)
         let asked = 0
-        const isLate = (): boolean => asked++ % (delay + 1) !== delay
+        const isLate = (): boolean => {
+          pc.host.seen.push([...pc.cpu.registers.general].join(' '))
+          return asked++ % (delay + 1) !== delay
+        }
         pc.host.devices.set(SPECIAL_PAGE, {
           read: (offset) => (isLate() ? undefined : BigInt(offset) * 0x0123_4567_89abn),
           write: () => !isLate(),
@@ -127,6 +140,7 @@ describe.each(Object.entries(ACCESSES))('%s in a loop', (_, access) => {
 
   test('meets a device that requests an interrupt: it is taken before the next instruction', () => {
     const [plain] = runBothWays({
+      jit,
       code: (asm) => loop(asm, access),
       prepare: (pc) => {
         fillData(pc)
@@ -164,6 +178,7 @@ describe.each(Object.entries(ACCESSES))('%s in a loop', (_, access) => {
 
   test('finds that its frame has become read-only memory while a device was asked', () => {
     runBothWays({
+      jit,
       code: (asm) =>
         loop(asm, (a) => {
           access(a)
@@ -186,6 +201,63 @@ describe.each(Object.entries(ACCESSES))('%s in a loop', (_, access) => {
         })
       },
     })
+  })
+})
+
+/** Accesses that must be aligned never lie in two pages. */
+const UNALIGNED = WAYS.filter(({ name }) => !/MOVAPS|CMPXCHG16B|GF2P8MULB/.test(name))
+
+describe.each(UNALIGNED)('$name in two pages, $way', ({ access, jit }) => {
+  const DEVICE_PAGE = 0x30
+  const SECOND_PAGE = 0x32
+  /** A loop that accesses a device at first, so that units learn of it, and then the last bytes before the second page. */
+  const code = (asm: Assembler): void => {
+    const again = asm.label('again')
+    asm.fninit().mov(ecx, 40).bind(again)
+    asm
+      .mov(esi, DEVICE_PAGE << 12)
+      .mov(edi, (SECOND_PAGE << 12) - 3)
+      .cmp(ecx, 20)
+      .cmovb(rsi, rdi)
+    access(asm)
+    asm.adc(rbx, rdx).dec(ecx).jne(again).hlt()
+  }
+  const answer = { read: (offset: number) => BigInt(offset) * 0x0123_4567_89abn, write: () => true }
+
+  test('faults at the second page before the first one is touched', () => {
+    const [plain] = runBothWays({
+      jit,
+      code,
+      prepare: (pc) => {
+        pc.host.devices.set(DEVICE_PAGE, answer)
+        pc.write64(PAGE_TABLE + 8 * SECOND_PAGE, 0n)
+        pc.write64((SECOND_PAGE << 12) - 8, 0x1122_3344_5566_7788n)
+        // The handler adds up the bytes before the second page, and maps it.
+        handler(pc, PAGE_FAULT, (asm) => {
+          asm
+            .push(rax)
+            .mov(rax, qword((SECOND_PAGE << 12) - 8))
+            .add(qword(0x9100), rax)
+          asm
+            .mov(qword(PAGE_TABLE + 8 * SECOND_PAGE), (SECOND_PAGE << 12) | 7)
+            .pop(rax)
+            .add(rsp, 8)
+            .iretq()
+        })
+      },
+    })
+    expect(plain.cpu.counts.faults).toBe(1)
+  })
+
+  test('meets a device in the second page', () => {
+    const [plain] = runBothWays({
+      jit,
+      code,
+      prepare: (pc) => {
+        for (const page of [DEVICE_PAGE, SECOND_PAGE]) pc.host.devices.set(page, answer)
+      },
+    })
+    expect(plain.host.seen.length).toBeGreaterThan(39)
   })
 })
 

@@ -34,8 +34,9 @@ function both(
   build: (asm: Assembler) => void,
   address = CODE,
   mode: BareOptions['mode'] = 'long',
+  options = EAGER_JIT,
 ): { plain: BareCpu; compiled: BareCpu } {
-  const [plain, compiled] = [false, EAGER_JIT].map((jit) => {
+  const [plain, compiled] = [false, options].map((jit) => {
     const pc = new BareCpu({ jit, mode })
     pc.program(build, address)
     pc.rip = address
@@ -109,7 +110,7 @@ describe('pages that the TLB does not hold', () => {
     ['read', false],
     ['written', true],
   ])('are %s by a unit that fills it', (_, isWrite) => {
-    const { plain, compiled } = both(touching(isWrite))
+    const { plain, compiled } = both(touching(isWrite), CODE, 'long', { ...EAGER_JIT, misses: 1024 })
     expect(compiled.cpu.slowAccesses).toBeGreaterThanOrEqual(40_000)
     // The loop was compiled, and again to fill the TLB. It would have been once more if that had not helped. What is around
     // it, with the write of CR3, is a unit of its own.

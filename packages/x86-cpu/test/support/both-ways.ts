@@ -2,6 +2,7 @@
 import type { Assembler } from '@retrap/x86-assembler'
 import { expect } from 'vitest'
 import { saveVcpu } from '../../src/inspect.ts'
+import type { JitOptions } from '../../src/index.ts'
 import { BareCpu, CODE, IDT, RAM_BYTES, TSS } from './bare-cpu.ts'
 import type { BareOptions } from './bare-cpu.ts'
 import { EAGER_JIT } from './jit.ts'
@@ -12,13 +13,21 @@ export interface Program {
   readonly mode?: BareOptions['mode']
   /** Assembles the code. */
   readonly code: (asm: Assembler) => void
+  /** How the second processor compiles; default {@link EAGER_JIT}. */
+  readonly jit?: JitOptions
   /** Prepares memory, registers and devices. @param at - linear address of a label of the code */
   readonly prepare?: (pc: BareCpu, at: (label: string) => number) => void
 }
 
 /** Makes both processors. */
-export function bothWays({ at = CODE, mode = 'long', code, prepare }: Program): readonly [BareCpu, BareCpu] {
-  return [false, EAGER_JIT].map((jit) => {
+export function bothWays({
+  at = CODE,
+  mode = 'long',
+  code,
+  prepare,
+  jit: options = EAGER_JIT,
+}: Program): readonly [BareCpu, BareCpu] {
+  return [false, options].map((jit) => {
     const pc = new BareCpu({ jit, mode })
     const address = pc.program(code, at)
     pc.rip = at
