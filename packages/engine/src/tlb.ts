@@ -38,9 +38,6 @@ export function tlbBytes(modes: number): number {
 /** Entries of an address space that are put aside at most; those made before them are looked up again. */
 const MOST_PARKED = 8192
 
-/** Marks of frames, by frame number modulo their count: a write entry was made since everything was dropped. */
-const WRITABLE_MARKS = 8192
-
 /**
  * A software TLB in machine memory, for generated code and TypeScript.
  *
@@ -63,7 +60,8 @@ export class Tlb {
   readonly #globals: TlbJournal
   /** All other entries that may be valid. */
   readonly #locals: TlbJournal
-  readonly #writable = new Uint8Array(WRITABLE_MARKS)
+  /** By frame: whether it may have write entries, parked ones included. */
+  readonly #writable: Uint8Array
   /** Protection keys of the entries made since everything was dropped, one bit each. */
   #keys = 0
   /** An entry was made since everything was dropped. */
@@ -77,6 +75,7 @@ export class Tlb {
   constructor(memory: MachineMemory, at: number, modes: number) {
     this.#u32 = memory.u32
     this.#base = at
+    this.#writable = new Uint8Array(memory.frameCount)
     this.missSet = modes
     const entries = modes * 3 * TLB_ENTRIES
     this.#globals = new TlbJournal(entries)
@@ -117,6 +116,7 @@ export class Tlb {
   fill(set: number, table: number, lo: number, hi: number, target: number, page: TlbPage): void {
     const entry = this.#base + set * TLB_SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)
     this.#keys |= 1 << page.key
+    if (table === TLB_WRITE) this.#writable[target >>> PAGE_SHIFT] = 1
     this.#write(entry, lo & ~0xfff, hi, target, pageFlags(page))
   }
 
@@ -124,7 +124,6 @@ export class Tlb {
     const word = entry >>> 2
     const u32 = this.#u32
     this.#filled = true
-    this.#writable[(target >>> 12) & (WRITABLE_MARKS - 1)] = 1
     u32[word] = lo
     u32[word + 1] = hi
     u32[word + 2] = target
@@ -321,7 +320,8 @@ export class Tlb {
    * @param frameMa - machine address of the frame
    */
   dropWritable(frameMa: number): void {
-    if (this.#writable[(frameMa >>> 12) & (WRITABLE_MARKS - 1)] === 0) return
+    if (this.#writable[frameMa >>> PAGE_SHIFT] === 0) return
+    this.#writable[frameMa >>> PAGE_SHIFT] = 0
     this.#dropWritableOf(this.#globals, frameMa)
     this.#dropWritableOf(this.#locals, frameMa)
     for (const { words, length } of this.#parked.spaces) {
