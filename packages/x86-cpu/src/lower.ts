@@ -11,15 +11,26 @@ import {
   operandRegister,
 } from '@retrap/x86-decoder'
 import type { CodeInfo, Instruction, OperandSpec } from '@retrap/x86-decoder'
-import { formOf, isRelative, isStringForm } from './code-forms.ts'
+import { formOf } from './code-forms.ts'
 import type { Variant } from './code-forms.ts'
+import {
+  IMMEDIATE_BYTE,
+  IMMEDIATE_DOUBLE,
+  IMMEDIATE_ONE,
+  IMMEDIATE_PLAIN,
+  IMMEDIATE_TWO,
+  IMMEDIATE_UNSIGNED,
+  IMMEDIATE_WORD,
+  codePlan,
+  lowerForm,
+} from './lowered-form.ts'
+import type { CodePlan, FormCode, LoweredForm } from './lowered-form.ts'
 import {
   ADDRESS_16,
   ADDRESS_32,
   ADDRESS_CHECKED,
   ADDRESS_DISP64,
   ADDRESS_SEGMENT,
-  OP_SYSTEM,
   R_ADDRESS,
   R_BASE,
   R_DISP,
@@ -53,15 +64,8 @@ import {
   S_ZERO,
 } from './state-layout.ts'
 
-/** What a record needs to know of a form. */
-export interface LoweredForm {
-  readonly form: Form
-  readonly op: number
-  readonly fn: number
-}
-
-/** Finds the code for a form: the interpreter's, a TypeScript handler's, or #UD. */
-export type FormResolver = (info: CodeInfo, form: Form) => Omit<LoweredForm, 'form'>
+/** Finds the code for a form. */
+export type FormResolver = (info: CodeInfo, form: Form) => FormCode
 
 /** Typed views of the memory that records are written to. */
 export interface RecordViews {
@@ -77,6 +81,8 @@ export interface RecordViews {
 export class Lowering {
   readonly #views: RecordViews
   readonly #resolve: FormResolver
+  /** By code. */
+  readonly #plans: (CodePlan | undefined)[] = []
   readonly #forms = new Map<number, LoweredForm>()
 
   constructor(views: RecordViews, resolve: FormResolver) {
@@ -89,42 +95,45 @@ export class Lowering {
    *
    * @param at - machine address of the record
    * @param offset - offset of the instruction in its page
-   * @returns the form
+   * @returns the code that executes it
    */
-  write(at: number, insn: Instruction, offset: number): LoweredForm {
-    const info = codeInfo(insn.code)
+  write(at: number, insn: Instruction, offset: number): FormCode {
+    const plan = (this.#plans[insn.code] ??= codePlan(codeInfo(insn.code)))
+    const { info, isRelative } = plan
     const long = insn.mode === 64
-    const relative = relativeOperand(info)
     // A near branch with a 16-bit operand size wraps within 64 KiB, wherever the segment lies: never static.
     const target = offset + insn.length + insn.immLo
     const fixed =
-      relative &&
+      isRelative &&
       (long ? info.operandSize !== 16 : info.operandSize === 32) &&
       insn.immHi === insn.immLo >> 31 &&
       target >= 0 &&
       target < 0x1000
     const inPage = !fixed ? 'no' : target > offset ? 'forward' : 'back'
-    const lowered = this.#lookUp(info, insn, long, inPage)
+    const lowered = this.#lookUp(plan, insn, long, inPage)
     const { u8, u16 } = this.#views
     u16[(at + R_OP) >>> 1] = lowered.op
     u16[(at + R_OFFSET) >>> 1] = offset
     u16[(at + R_FUNCTION) >>> 1] = lowered.fn
     u8[at + R_LENGTH] = insn.length
     u8[at + R_SEGMENT] = inPage === 'no' ? insn.segment : SEGMENT_LINK
-    this.#writeAddress(at, insn, offset, info, long)
-    for (let i = 0; i < info.operands.length && i < 3; i++) {
+    this.#writeAddress(at, insn, offset, plan)
+    for (let i = 0; i < plan.registers; i++) {
       u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, info.operands[i] as OperandSpec, i)
     }
     // The x87 opcode: eleven bits of the escape's two bytes, where no instruction of the unit has a third operand.
-    if (info.map === 0 && (info.opcode & 0xf8) === 0xd8) {
+    if (plan.isX87) {
       u16[(at + R_REG2) >>> 1] = ((info.opcode & 7) << 8) | (insn.mod << 6) | ((insn.reg & 7) << 3) | (insn.rm & 7)
     }
-    this.#writeImmediate(at, insn, offset, info, lowered, { long, inPage: inPage !== 'no', relative })
+    if (isRelative) this.#writeBranch(at, insn, fixed ? target : undefined, offset + insn.length)
+    else this.#writeImmediate(at, insn, info, lowered)
+    if (((u8[at + R_ADDRESS] as number) & ADDRESS_DISP64) !== 0) this.#writeConstant(at, insn.dispLo, insn.dispHi)
     return lowered
   }
 
-  #writeAddress(at: number, insn: Instruction, offset: number, info: CodeInfo, long: boolean): void {
+  #writeAddress(at: number, insn: Instruction, offset: number, { isVsib, popBytes }: CodePlan): void {
     const { u8, u16, i32 } = this.#views
+    const long = insn.mode === 64
     let kind = long ? 0 : ADDRESS_CHECKED
     if (insn.isMemory !== 0) {
       if (long && insn.segment >= SEGMENT_FS) kind |= ADDRESS_SEGMENT
@@ -132,7 +141,7 @@ export class Lowering {
       if (insn.addressSize === 16) kind |= ADDRESS_16
     }
     let base = insn.base < 0 ? S_ZERO : S_GPR + 8 * insn.base
-    let index = insn.index < 0 || isVsib(info) ? S_ZERO : S_GPR + 8 * insn.index
+    let index = insn.index < 0 || isVsib ? S_ZERO : S_GPR + 8 * insn.index
     let scale = insn.scale
     let disp = insn.dispLo
     if (insn.base === REGISTER_RIP) {
@@ -144,10 +153,7 @@ export class Lowering {
         index = S_TWO_TO_28
         scale = 3
       }
-    } else if (info.mnemonic === 'POP' && insn.base === 4 && insn.isMemory !== 0) {
-      // The address of POP's operand is computed after the stack pointer has moved (SDM vol. 2B, POP).
-      disp = (disp + (info.operandSize >> 3)) | 0
-    }
+    } else if (popBytes !== 0 && insn.base === 4 && insn.isMemory !== 0) disp = (disp + popBytes) | 0
     if (insn.dispHi !== insn.dispLo >> 31 && insn.addressSize === 64) kind |= ADDRESS_DISP64
     u8[at + R_ADDRESS] = kind
     u16[(at + R_BASE) >>> 1] = base
@@ -156,58 +162,36 @@ export class Lowering {
     i32[(at + R_DISP) >>> 2] = disp
   }
 
-  #writeImmediate(
-    at: number,
-    insn: Instruction,
-    offset: number,
-    info: CodeInfo,
-    { form, op }: LoweredForm,
-    branch: { readonly long: boolean; readonly inPage: boolean; readonly relative: boolean },
-  ): void {
-    const { u8, i32 } = this.#views
-    let lo = insn.immLo
-    let hi = insn.immHi
-    if (branch.relative) {
-      if (branch.inPage) {
-        lo = (offset + insn.length + insn.immLo) << 2
-        hi = 0
-      } else if (branch.long) {
-        const wide = insn.immLo + offset + insn.length
-        lo = wide | 0
-        hi = Math.floor(wide / 0x1_0000_0000)
-      }
-    } else {
-      const immediate = form.operands.findIndex((o) => o.kind === 'imm')
-      const spec = info.operands[immediate]
-      if (spec?.kind === OperandKind.ONE) {
-        lo = 1
-        hi = 0
-      } else if (spec !== undefined && !TWO_IMMEDIATES.has(info.mnemonic) && op !== OP_SYSTEM) {
-        const size = form.operands[immediate]?.size ?? 8
-        if (size === 1) lo = (lo << 24) >> 24
-        // RET's count is unsigned.
-        else if (size === 2 && form.operands.length > 1) lo = (lo << 16) >> 16
-        if (size < 8) hi = size === 2 && form.operands.length === 1 ? 0 : lo >> 31
-      } else if (TWO_IMMEDIATES.has(info.mnemonic)) hi = insn.imm2
-      // A fourth register operand has the place of the immediate that it is encoded in.
-      if (info.operands[3]?.kind === OperandKind.XMM_IS4) lo = registerOffset(insn, info.operands[3], 3)
-      const st = form.operands.findLastIndex((o) => o.kind === 'st')
-      if (st >= 0 && insn.isMemory === 0) {
-        lo = insn.rm & 7
-        hi = 0
-      }
-    }
-    if (((u8[at + R_ADDRESS] as number) & ADDRESS_DISP64) !== 0) {
-      lo = insn.dispLo
-      hi = insn.dispHi
-    }
+  #writeConstant(at: number, lo: number, hi: number): void {
+    const { i32 } = this.#views
     i32[(at + R_IMM) >>> 2] = lo
     i32[(at + R_IMM + 4) >>> 2] = hi
   }
 
-  #lookUp(info: CodeInfo, insn: Instruction, long: boolean, inPage: Variant['inPage']): LoweredForm {
-    const string = isStringForm(info)
-    const repeat = string ? repeatOf(insn, info) : 'none'
+  /** @param target - offset in the page, of a branch within it @param next - offset of the next instruction */
+  #writeBranch(at: number, insn: Instruction, target: number | undefined, next: number): void {
+    if (target !== undefined) this.#writeConstant(at, target << 2, 0)
+    else if (insn.mode === 64) {
+      const wide = insn.immLo + next
+      this.#writeConstant(at, wide | 0, Math.floor(wide / 0x1_0000_0000))
+    } else this.#writeConstant(at, insn.immLo, insn.immHi)
+  }
+
+  #writeImmediate(at: number, insn: Instruction, info: CodeInfo, { immediate, isStack }: LoweredForm): void {
+    const { immLo: lo, immHi: hi } = insn
+    if (isStack && insn.isMemory === 0) this.#writeConstant(at, insn.rm & 7, 0)
+    else if (immediate === IMMEDIATE_PLAIN) this.#writeConstant(at, lo, hi)
+    else if (immediate === IMMEDIATE_BYTE) this.#writeConstant(at, (lo << 24) >> 24, ((lo << 24) >> 24) >> 31)
+    else if (immediate === IMMEDIATE_WORD) this.#writeConstant(at, (lo << 16) >> 16, ((lo << 16) >> 16) >> 31)
+    else if (immediate === IMMEDIATE_UNSIGNED) this.#writeConstant(at, lo, 0)
+    else if (immediate === IMMEDIATE_DOUBLE) this.#writeConstant(at, lo, lo >> 31)
+    else if (immediate === IMMEDIATE_ONE) this.#writeConstant(at, 1, 0)
+    else if (immediate === IMMEDIATE_TWO) this.#writeConstant(at, lo, insn.imm2)
+    else this.#writeConstant(at, registerOffset(insn, info.operands[3] as OperandSpec, 3), hi)
+  }
+
+  #lookUp({ info, isString }: CodePlan, insn: Instruction, long: boolean, inPage: Variant['inPage']): LoweredForm {
+    const repeat = isString ? repeatOf(insn, info) : 'none'
     const memory = insn.isMemory !== 0
     const key =
       ((info.code * 2 + (memory ? 1 : 0)) * 2 + (long ? 1 : 0)) * 64 +
@@ -217,7 +201,7 @@ export class Lowering {
     let lowered = this.#forms.get(key)
     if (lowered === undefined) {
       const form = formOf(info, { memory, long, addressSize: insn.addressSize >> 3, repeat, inPage })
-      lowered = { form, ...this.#resolve(info, form) }
+      lowered = lowerForm(info, form, this.#resolve(info, form))
       this.#forms.set(key, lowered)
     }
     return lowered
@@ -225,15 +209,6 @@ export class Lowering {
 }
 
 const REPEATS: readonly Repeat[] = ['none', 'rep', 'repe', 'repne']
-const TWO_IMMEDIATES: ReadonlySet<string> = new Set(['ENTER', 'CALLF', 'JMPF', 'EXTRQ', 'INSERTQ'])
-
-function isVsib(info: CodeInfo): boolean {
-  return info.operands[1]?.kind === OperandKind.VSIB
-}
-
-function relativeOperand(info: CodeInfo): boolean {
-  return info.operands.length > 0 && isRelative((info.operands[0] as OperandSpec).kind)
-}
 
 function repeatOf(insn: Instruction, info: CodeInfo): Repeat {
   const rep = (insn.prefixes & PREFIX_REP) !== 0
