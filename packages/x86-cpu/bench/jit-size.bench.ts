@@ -66,7 +66,7 @@ interface Result {
 }
 
 function run(sizeBytes: number, warmPasses: number, jit: JitOptions | false): Result {
-  const memory = MachineMemory.create({ bytes: RAM_BYTES + 64 * MIB })
+  const memory = MachineMemory.create({ bytes: RAM_BYTES + 128 * MIB })
   const engine = new X86Engine(memory, { jit })
   const host = new FlatHost(memory, RAM_BYTES)
   const vcpu = new Vcpu(engine, host, { tscHz: 1e9, crystalHz: 1e9 })
