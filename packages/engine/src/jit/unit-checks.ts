@@ -22,9 +22,12 @@ export class UnitChecks<Form> {
   /** Emits an exit where a turn may end, if it ends. @param target - a position, or a linear address */
   turn(insn: RegionInstruction<Form>, target: number | I64): void {
     const { f, state, layout, budget, pending } = this.#frame
-    const over = budget.get.leS(pending)
-    const attention = f.loadExpression('i32.load', state, layout.attention)
-    f.structuredIf(over.or(attention), () => {
+    f.structuredBlock((goesOn) => {
+      // Two branches that are hardly ever taken cost less than their conditions in one.
+      f.structuredBlock((ends) => {
+        f.brIf(budget.get.leS(pending), ends)
+        f.brIf(f.loadExpression('i32.load', state, layout.attention).eqz(), goesOn)
+      })
       const linear = typeof target === 'number' ? this.#frame.linear(target) : target
       this.#exits.leave(UNIT_JUMP, insn, insn.record, pending, linear)
     })

@@ -6,12 +6,10 @@ import type { FormSource } from '../form-context.ts'
 import { Context } from '../semantics/context.ts'
 import { loadOp, storeOp } from '../semantics/integer.ts'
 import type { Library } from '../semantics/library.ts'
+import type { TlbEntry } from '../semantics/memory-context.ts'
 import { S_FAULT_VECTOR } from '../state-layout.ts'
 import { TLB_WRITE_OFFSET } from '../tlb-layout.ts'
 import type { RegionBuilder } from './region-builder.ts'
-
-/** Offset of the page's machine address in a part of a TLB entry. */
-const HOST = 8
 
 /**
  * Memory as an instruction of a region sees it: an access whose page is not in the TLB leaves the unit before it. What
@@ -110,18 +108,18 @@ export abstract class RegionMemory extends Context {
   /** Finds where `size` bytes at a linear address lie; leaves the unit where that is not known. */
   #find(ea: I64, table: number, size: number, flags: number): I32 {
     const { f } = this
-    const { entry, distance } = this.probe(ea, table, size, flags)
+    const { host, distance } = this.probe(ea, table, size, flags)
     f.if(distance.geU(0x1001 - size), () => this.exits.miss())
-    return f.loadExpression('i32.load', entry, table + HOST).add(distance.toI32())
+    return host.add(distance.toI32())
   }
 
   /** Where pages have often not been found, the TLB is filled in place; an access that it cannot help leaves the unit. */
-  protected override probe(ea: I64, table: number, size: number, flags: number): { entry: I32; distance: I64 } {
+  protected override probe(ea: I64, table: number, size: number, flags: number): TlbEntry {
     const found = super.probe(ea, table, size, flags)
     if (this.exits.onMiss !== 'fill') return found
     const { f, state } = this
-    const { entry } = found
-    const distance = f.local('i64')
+    const [host, distance] = [f.local('i32'), f.local('i64')]
+    f.set(host, found.host)
     f.set(distance, found.distance)
     f.if(distance.get.geU(0x1001 - size), () => {
       const status = this.#access(ea, size | flags | SLOW_PROBE)
@@ -130,8 +128,10 @@ export abstract class RegionMemory extends Context {
         this.exits.miss()
       })
       this.exits.leaveIfGivenUp()
-      f.set(distance, ea.sub(f.loadExpression('i64.load', entry, table)))
+      const filled = super.probe(ea, table, size, flags)
+      f.set(host, filled.host)
+      f.set(distance, filled.distance)
     })
-    return { entry, distance: distance.get }
+    return { host: host.get, distance: distance.get }
   }
 }

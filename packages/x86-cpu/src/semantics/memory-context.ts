@@ -31,6 +31,9 @@ import type { Form } from './form.ts'
 import { loadOp, storeOp } from './integer.ts'
 import type { Library } from './library.ts'
 
+/** Offset of the page's machine address in a TLB entry. */
+const HOST = 8
+
 /**
  * Memory as a semantic function sees it: addresses of operands, and accesses through the TLB that leave the instruction
  * where they cannot be finished.
@@ -157,10 +160,10 @@ export abstract class MemoryContext {
     const f = this.f
     const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
     const result = f.local(type)
-    const { entry, distance } = this.probe(ea, 0, size, flags)
+    const { host, distance } = this.probe(ea, 0, size, flags)
     f.if(
       distance.ltU(0x1001 - size),
-      () => f.set(result, f.loadExpression(op, f.loadExpression('i32.load', entry, 8).add(distance.toI32()), 0)),
+      () => f.set(result, f.loadExpression(op, host.add(distance.toI32()), 0)),
       () => {
         this.slow(ea, size | flags | this.accessFlags)
         f.set(result, f.loadExpression(op, this.state, S_DATA))
@@ -171,10 +174,10 @@ export abstract class MemoryContext {
 
   storeMemory<K extends StoreOp>(op: K, ea: I64, size: number, value: ValueOf[PrefixType<K>], flags = 0): void {
     const f = this.f
-    const { entry, distance } = this.probe(ea, TLB_WRITE_OFFSET, size, flags | SLOW_WRITE)
+    const { host, distance } = this.probe(ea, TLB_WRITE_OFFSET, size, flags | SLOW_WRITE)
     f.if(
       distance.ltU(0x1001 - size),
-      () => f.store(op, f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32()), value, 0),
+      () => f.store(op, host.add(distance.toI32()), value, 0),
       () => {
         f.store(op, this.state, value, S_DATA)
         this.slow(ea, size | flags | SLOW_WRITE | this.accessFlags)
@@ -185,25 +188,25 @@ export abstract class MemoryContext {
   /** {@link modify} for a linear address. */
   modifyMemory(ea: I64, size: number, compute: (old: I64) => I64): void {
     const f = this.f
-    const host = f.local('i32')
+    const at = f.local('i32')
     const old = f.local('i64')
-    const { entry, distance } = this.probe(ea, TLB_WRITE_OFFSET, size, SLOW_MODIFY)
+    const { host, distance } = this.probe(ea, TLB_WRITE_OFFSET, size, SLOW_MODIFY)
     f.if(
       distance.ltU(0x1001 - size),
       () => {
-        f.set(host, f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32()))
-        f.set(old, f.loadExpression(loadOp(size, true), host.get, 0))
+        f.set(at, host.add(distance.toI32()))
+        f.set(old, f.loadExpression(loadOp(size, true), at.get, 0))
       },
       () => {
-        f.set(host, I32.of(0))
+        f.set(at, I32.of(0))
         this.slow(ea, size | SLOW_MODIFY)
         f.set(old, f.loadExpression(loadOp(size, true), this.state, S_DATA))
       },
     )
     const value = this.let(compute(old.get))
     f.if(
-      host.get,
-      () => f.store(storeOp(size), host.get, value, 0),
+      at.get,
+      () => f.store(storeOp(size), at.get, value, 0),
       () => {
         f.store('i64.store', this.state, value, S_DATA)
         this.slow(ea, size | SLOW_WRITE)
@@ -220,9 +223,9 @@ export abstract class MemoryContext {
 
   /** Machine address of `size` bytes that can be read; the handler has the instruction where the TLB does not know them. */
   resident(ea: I64, size: number): I32 {
-    const { entry, distance } = this.probe(ea, 0, size, 0)
+    const { host, distance } = this.probe(ea, 0, size, 0)
     this.f.if(distance.gtU(0x1000 - size), () => this.useHandler())
-    return this.let(this.f.loadExpression('i32.load', entry, 8).add(distance.toI32()))
+    return this.let(host.add(distance.toI32()))
   }
 
   /** Checks that `size` bytes at `ea` can be written, without writing: before the first of several writes. */
@@ -249,14 +252,14 @@ export abstract class MemoryContext {
   protected loadTwoLanes(ea: I64): readonly V128[] {
     const f = this.f
     const [low, high] = [f.local('v128'), f.local('v128')]
-    const { entry, distance } = this.probe(ea, 0, 32, 0)
+    const { host, distance } = this.probe(ea, 0, 32, 0)
     const take = (at: I32, offset: number): void => {
       f.set(low, f.loadExpression('v128.load', at, offset))
       f.set(high, f.loadExpression('v128.load', at, offset + 16))
     }
     f.if(
       distance.ltU(0x1001 - 32),
-      () => take(f.let(f.loadExpression('i32.load', entry, 8).add(distance.toI32())), 0),
+      () => take(f.let(host.add(distance.toI32())), 0),
       () => {
         this.slow(ea, 32 | this.accessFlags)
         take(this.state, S_DATA)
@@ -268,14 +271,14 @@ export abstract class MemoryContext {
   /** Writes 32 bytes as two lanes. */
   protected storeTwoLanes(ea: I64, low: V128, high: V128): void {
     const f = this.f
-    const { entry, distance } = this.probe(ea, TLB_WRITE_OFFSET, 32, SLOW_WRITE)
+    const { host, distance } = this.probe(ea, TLB_WRITE_OFFSET, 32, SLOW_WRITE)
     const put = (at: I32, offset: number): void => {
       f.store('v128.store', at, low, offset)
       f.store('v128.store', at, high, offset + 16)
     }
     f.if(
       distance.ltU(0x1001 - 32),
-      () => put(f.let(f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32())), 0),
+      () => put(f.let(host.add(distance.toI32())), 0),
       () => {
         put(this.state, S_DATA)
         this.slow(ea, 32 | SLOW_WRITE | this.accessFlags)
@@ -292,12 +295,20 @@ export abstract class MemoryContext {
    *
    * @param table - offset of the table in a set
    * @param size - of the access, and `flags`: for those that fill the TLB here
-   * @returns the entry, and how far `ea` lies from the beginning of its page
+   * @returns machine address of the page, and how far `ea` lies from the page's beginning
    */
-  protected probe(ea: I64, table: number, _size: number, _flags: number): { entry: I32; distance: I64 } {
-    const entry = this.let(this.tlb.add(ea.shrU(8).toI32().and(TLB_INDEX_MASK)))
-    const distance = this.let(ea.sub(this.f.loadExpression('i64.load', entry, table)))
-    return { entry, distance }
+  protected probe(ea: I64, table: number, _size: number, _flags: number): TlbEntry {
+    const { f } = this
+    const entry = this.let(this.tlbEntry(ea))
+    const page = f.load('i64.load', entry, table)
+    // Between the page and the subtraction: V8 loads the page twice where the subtraction follows it.
+    const host = f.load('i32.load', entry, table + HOST)
+    return { host, distance: this.let(ea.sub(page)) }
+  }
+
+  /** Machine address of the TLB entry of a linear address, without the table's offset. */
+  protected tlbEntry(ea: I64): I32 {
+    return this.tlb.add(ea.shrU(8).toI32().and(TLB_INDEX_MASK))
   }
 
   /** The out-of-line access; leaves the instruction unless it is done. */
@@ -340,6 +351,12 @@ export abstract class MemoryContext {
     }
     return known as FunctionBuilder & { readonly signature: { readonly result: R } }
   }
+}
+
+/** What the TLB knows of an address: the machine address of its page, and its distance from the page's beginning. */
+export interface TlbEntry {
+  readonly host: I32
+  readonly distance: I64
 }
 
 /** Which rights a segment needs for an operand's access. */

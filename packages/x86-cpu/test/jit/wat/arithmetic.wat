@@ -136,13 +136,17 @@
         local.set 43
         local.get 43
         if
-          local.get 33
-          i32.const 6
-          i32.le_s
-          local.get 0
-          i32.load offset=232 align=1
-          i32.or
-          if
+          block
+            block
+              local.get 33
+              i32.const 6
+              i32.le_s
+              br_if 0
+              local.get 0
+              i32.load offset=232 align=1
+              i32.eqz
+              br_if 1
+            end
             local.get 45
             i32.const 15
             i32.and

@@ -16,7 +16,7 @@
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
   (func (;4;) (export "unit") (type 1)
-    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32)
     i32.const (an address)
     i32.const 1
     i32.store8 offset=8 align=1
@@ -60,12 +60,17 @@
         i32.and
         i32.add
         local.set 39
-        local.get 38
         local.get 39
         i64.load align=1
-        i64.sub
         local.set 40
+        local.get 39
+        i32.load offset=8 align=1
+        local.set 41
+        local.get 38
         local.get 40
+        i64.sub
+        local.set 42
+        local.get 42
         i64.const 4089
         i64.ge_u
         if
@@ -78,48 +83,52 @@
           local.set 36
           br 2
         end
-        local.get 39
-        i32.load offset=8 align=1
-        local.get 40
+        local.get 41
+        local.get 42
         i32.wrap_i64
         i32.add
         i64.load align=1
-        local.set 41
-        local.get 3
-        local.set 42
-        local.get 42
         local.set 43
-        local.get 43
-        local.get 41
-        i64.add
+        local.get 3
         local.set 44
         local.get 44
-        local.set 3
-        local.get 43
         local.set 45
-        local.get 41
-        local.set 46
-        local.get 44
-        local.set 47
-        local.get 3
-        local.set 44
-        local.get 9
-        local.set 43
-        local.get 2
+        local.get 45
         local.get 43
+        i64.add
+        local.set 46
+        local.get 46
+        local.set 3
+        local.get 45
+        local.set 47
+        local.get 43
+        local.set 48
+        local.get 46
+        local.set 49
+        local.get 3
+        local.set 46
+        local.get 9
+        local.set 45
+        local.get 2
+        local.get 45
         i64.const 8
         i64.shr_u
         i32.wrap_i64
         i32.const (an address)
         i32.and
         i32.add
-        local.set 39
-        local.get 43
-        local.get 39
+        local.set 41
+        local.get 41
         i64.load offset=262144 align=1
+        local.set 44
+        local.get 41
+        i32.load offset=262152 align=1
+        local.set 39
+        local.get 45
+        local.get 44
         i64.sub
-        local.set 42
-        local.get 42
+        local.set 43
+        local.get 43
         i64.const 4089
         i64.ge_u
         if
@@ -128,11 +137,11 @@
           i32.store align=1
           i32.const 2
           local.set 29
-          local.get 45
-          local.set 30
-          local.get 46
-          local.set 31
           local.get 47
+          local.set 30
+          local.get 48
+          local.set 31
+          local.get 49
           local.set 32
           i32.const (an address)
           local.set 35
@@ -141,11 +150,10 @@
           br 2
         end
         local.get 39
-        i32.load offset=262152 align=1
-        local.get 42
+        local.get 43
         i32.wrap_i64
         i32.add
-        local.get 44
+        local.get 46
         i64.store align=1
         local.get 4
         i32.wrap_i64
@@ -153,47 +161,51 @@
         local.get 39
         i32.const -1
         i32.add
-        local.set 48
-        local.get 48
+        local.set 41
+        local.get 41
         i64.extend_i32_u
         local.set 4
-        local.get 48
-        local.set 49
-        local.get 48
+        local.get 41
         local.set 50
-        local.get 49
+        local.get 41
+        local.set 51
+        local.get 50
         i32.eqz
         i32.eqz
-        local.set 48
-        local.get 48
+        local.set 41
+        local.get 41
         if
-          local.get 33
-          i32.const 4
-          i32.le_s
-          local.get 0
-          i32.load offset=232 align=1
-          i32.or
-          if
-            local.get 50
+          block
+            block
+              local.get 33
+              i32.const 4
+              i32.le_s
+              br_if 0
+              local.get 0
+              i32.load offset=232 align=1
+              i32.eqz
+              br_if 1
+            end
+            local.get 51
             i32.const 15
             i32.and
             i32.const 15
             i32.eq
             i32.const 4
             i32.shl
-            local.get 50
+            local.get 51
             i32.const (an address)
             i32.eq
             i32.const 11
             i32.shl
             i32.or
-            local.get 47
-            local.get 46
+            local.get 49
+            local.get 48
             i64.lt_u
             i32.or
             local.set 39
-            local.get 49
-            local.set 51
+            local.get 50
+            local.set 52
             i32.const 1
             local.set 29
             i64.const 0
@@ -201,7 +213,7 @@
             local.get 39
             i64.extend_i32_u
             local.set 31
-            local.get 51
+            local.get 52
             i64.extend_i32_s
             local.set 32
             i32.const (an address)
@@ -214,34 +226,34 @@
             local.set 37
             br 3
           end
-          local.get 50
+          local.get 51
           i32.const 15
           i32.and
           i32.const 15
           i32.eq
           i32.const 4
           i32.shl
-          local.get 50
+          local.get 51
           i32.const (an address)
           i32.eq
           i32.const 11
           i32.shl
           i32.or
-          local.get 47
-          local.get 46
+          local.get 49
+          local.get 48
           i64.lt_u
           i32.or
-          local.set 52
-          local.get 49
           local.set 53
+          local.get 50
+          local.set 54
           i32.const 1
           local.set 29
           i64.const 0
           local.set 30
-          local.get 52
+          local.get 53
           i64.extend_i32_u
           local.set 31
-          local.get 53
+          local.get 54
           i64.extend_i32_s
           local.set 32
           local.get 33
@@ -250,34 +262,34 @@
           local.set 33
           br 1
         end
-        local.get 50
+        local.get 51
         i32.const 15
         i32.and
         i32.const 15
         i32.eq
         i32.const 4
         i32.shl
-        local.get 50
+        local.get 51
         i32.const (an address)
         i32.eq
         i32.const 11
         i32.shl
         i32.or
-        local.get 47
-        local.get 46
+        local.get 49
+        local.get 48
         i64.lt_u
         i32.or
+        local.set 54
+        local.get 50
         local.set 53
-        local.get 49
-        local.set 52
         i32.const 1
         local.set 29
         i64.const 0
         local.set 30
-        local.get 53
+        local.get 54
         i64.extend_i32_u
         local.set 31
-        local.get 52
+        local.get 53
         i64.extend_i32_s
         local.set 32
         i32.const (an address)
@@ -321,9 +333,9 @@
     local.get 36
     i32.const 24
     i32.shr_u
-    local.set 51
+    local.set 52
     block
-      local.get 51
+      local.get 52
       i32.const 1
       i32.ne
       local.get 0
@@ -338,7 +350,7 @@
       local.get 37
       i64.const -4096
       i64.and
-      local.set 42
+      local.set 43
       local.get 2
       local.get 37
       i64.const 8
@@ -350,13 +362,13 @@
       local.set 39
       local.get 39
       i64.load offset=524288 align=1
-      local.get 42
+      local.get 43
       i64.ne
       br_if 0
       local.get 39
       i32.load offset=524296 align=1
-      local.set 48
-      local.get 48
+      local.set 41
+      local.get 41
       local.get 37
       i32.wrap_i64
       i32.const 4095
@@ -365,25 +377,25 @@
       i32.shl
       i32.add
       i32.load align=1
-      local.set 54
-      local.get 54
+      local.set 55
+      local.get 55
       i32.load16_u align=1
       i32.const 7
       i32.ne
-      local.get 54
+      local.get 55
       i32.eqz
       i32.or
       br_if 0
       local.get 0
-      local.get 48
+      local.get 41
       i32.store offset=200 align=1
       local.get 0
-      local.get 42
+      local.get 43
       i64.store offset=176 align=1
       local.get 0
-      local.get 54
+      local.get 55
       local.get 2
-      local.get 54
+      local.get 55
       i32.load16_u offset=4 align=1
       return_call_indirect (type 1)
     end
@@ -392,8 +404,8 @@
     i32.shr_u
     i32.const 255
     i32.and
-    local.set 55
-    local.get 55
+    local.set 56
+    local.get 56
     i32.const 0
     i32.eq
     if
@@ -404,5 +416,5 @@
       local.get 34
       i64.store offset=176 align=1
     end
-    local.get 51
+    local.get 52
     return))
