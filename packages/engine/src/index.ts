@@ -100,7 +100,7 @@ export {
   STATUS_RETRY,
   STATUS_STEP,
 } from './status.ts'
-export { Tlb, tlbBytes } from './tlb.ts'
+export { Tlb, tlbBytes, tlbChangesOffset } from './tlb.ts'
 export type { TlbPage } from './tlb-entry.ts'
 export { Turn } from './turn.ts'
 export { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME, UNIT_SLOW } from './unit-outcome.ts'

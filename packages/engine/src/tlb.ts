@@ -32,8 +32,20 @@ import {
  * @param modes - access modes that it keeps translations of
  */
 export function tlbBytes(modes: number): number {
+  return tlbChangesOffset(modes) + CHANGES_BYTES
+}
+
+/**
+ * Returns where the 32-bit count of {@link Tlb.changes} lies, in bytes from the first set, for generated code.
+ *
+ * @param modes - access modes that the TLB keeps translations of
+ */
+export function tlbChangesOffset(modes: number): number {
   return (modes + 1) * TLB_SET_BYTES
 }
+
+/** Bytes of the count, and of what fills it up to an entry. */
+const CHANGES_BYTES = 16
 
 /** Entries of an address space that are put aside at most; those made before them are looked up again. */
 const MOST_PARKED = 8192
@@ -50,12 +62,12 @@ const MOST_PARKED = 8192
  * One more set, the miss set, never holds an entry: with it every access takes the slow path.
  */
 export class Tlb {
-  /** Counts the calls that may have dropped an entry; to validate copies of translations that are kept elsewhere. */
-  changes = 0
   /** Number of the set that holds nothing. */
   readonly missSet: number
   readonly #u32: Uint32Array
   readonly #base: number
+  /** Index of the count of changes. */
+  readonly #changes: number
   /** Global entries that may be valid. */
   readonly #globals: TlbJournal
   /** All other entries that may be valid. */
@@ -77,6 +89,8 @@ export class Tlb {
     this.#base = at
     this.#writable = new Uint8Array(memory.frameCount)
     this.missSet = modes
+    this.#changes = (at + tlbChangesOffset(modes)) >>> 2
+    this.#u32[this.#changes] = 0
     const entries = modes * 3 * TLB_ENTRIES
     this.#globals = new TlbJournal(entries)
     this.#locals = new TlbJournal(entries)
@@ -89,6 +103,11 @@ export class Tlb {
     for (let table = 1; table < 3 * (modes + 1); table++) {
       this.#u32.copyWithin(first + table * words, first, first + words)
     }
+  }
+
+  /** Counts the calls that may have dropped an entry; to validate copies of translations that are kept elsewhere. 32 bits. */
+  get changes(): number {
+    return this.#u32[this.#changes] as number
   }
 
   /** Returns the machine address of a set, for generated code. */
@@ -149,7 +168,7 @@ export class Tlb {
    * @param all - also global ones, and those of all other address spaces
    */
   flush(all: boolean): void {
-    this.changes++
+    this.#u32[this.#changes]!++
     // A change of the guest's memory map flushes the TLB of every vCPU, also of those that sleep.
     if (!this.#filled) return
     this.#dropLocals(undefined)
@@ -204,7 +223,7 @@ export class Tlb {
    * @param to - number of the new one
    */
   exchange(from: number, to: number): void {
-    this.changes++
+    this.#u32[this.#changes]!++
     const next = this.#parked.take(to)
     this.#dropLocals(this.#parked.park(from, Math.min(this.#locals.count, MOST_PARKED)))
     if (next !== undefined) {
@@ -240,7 +259,7 @@ export class Tlb {
    * If the page belongs to a larger one of the guest's tables, all entries of that are dropped.
    */
   invalidatePage(lo: number, hi: number): void {
-    this.changes++
+    this.#u32[this.#changes]!++
     if (this.#globals.mayHaveFragments(lo, hi)) this.#dropFragments(this.#globals, lo, hi)
     if (this.#locals.mayHaveFragments(lo, hi)) this.#dropFragments(this.#locals, lo, hi)
     const page = (lo & ~0xfff) >>> 0
@@ -271,7 +290,7 @@ export class Tlb {
    * @param keys - one bit for each {@link TlbPage.key}
    */
   dropKeys(keys: number): void {
-    this.changes++
+    this.#u32[this.#changes]!++
     // Nearly all pages have key 0, whose rights rarely change.
     if ((this.#keys & keys) === 0) return
     this.#dropKeysOf(this.#globals, keys)

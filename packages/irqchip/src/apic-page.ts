@@ -50,6 +50,15 @@ const STORED: Uint8Array = Uint8Array.from({ length: REGISTER_WORDS }, (_, i) =>
   return isApicRegister(offset) && !COMPUTED.includes(offset) && !READS_ZERO.has(offset) ? 1 : 0
 })
 
+/** The registers whose value is the word at their place, as bits by offset/16. */
+export const STORED_REGISTERS: { readonly lo: number; readonly hi: number } = { lo: bitsFrom(0), hi: bitsFrom(32) }
+
+function bitsFrom(first: number): number {
+  let bits = 0
+  for (let i = 0; i < 32; i++) bits |= STORED[first + i]! << i
+  return bits >>> 0
+}
+
 /** The parts of a local APIC that its registers act on. */
 export interface ApicParts {
   readonly cpu: number

@@ -7,6 +7,7 @@ export {
 } from './fabric.ts'
 export { LOCAL_APIC_STATE_BYTES } from './apic-layout.ts'
 export { LocalApic } from './local-apic.ts'
+export type { StoredRegisters } from './local-apic.ts'
 export type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
 export type { LocalApicState } from './local-apic-state.ts'
 export type { TaskPriorityRecord } from './task-priority.ts'

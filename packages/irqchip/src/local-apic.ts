@@ -23,7 +23,7 @@ import {
   SVR_SUPPRESS_EOI,
 } from './apic-registers.ts'
 import { ApicTimerUnit, tscSinceZero } from './apic-timer.ts'
-import { ApicPage } from './apic-page.ts'
+import { ApicPage, STORED_REGISTERS } from './apic-page.ts'
 import { checkLocalApicOptions } from './local-apic-options.ts'
 import type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
 import type { LocalApicState } from './local-apic-state.ts'
@@ -31,6 +31,19 @@ import { LocalVectorTable } from './local-vector-table.ts'
 import { TaskPriority, type TaskPriorityRecord } from './task-priority.ts'
 import { ownRegion } from './time.ts'
 import { VectorRegisters } from './vector-registers.ts'
+
+/**
+ * The registers of a local APIC whose reads have no effect and return a word of its state: a hypervisor may read them by
+ * itself, where the page is decoded.
+ */
+export interface StoredRegisters {
+  /** Where the words lie in the buffer of `LocalApicOptions.state`: that of the register at offset n at 4 · n / 16. */
+  readonly byteOffset: number
+  /** Bit i: the register at offset 16 · i is such a one; registers 0 to 31. */
+  readonly lo: number
+  /** The same for registers 32 to 63. */
+  readonly hi: number
+}
 
 /**
  * A local APIC: xAPIC and x2APIC.
@@ -43,6 +56,8 @@ import { VectorRegisters } from './vector-registers.ts'
 export class LocalApic {
   /** Index of the vCPU. */
   readonly cpu: number
+  /** The registers that may be read from memory. */
+  readonly storedRegisters: StoredRegisters
   readonly #words: Int32Array
   readonly #identity: ApicIdentity
   readonly #bus: LocalApicBus
@@ -80,6 +95,7 @@ export class LocalApic {
     const cmci = options.cmci ?? false
     const directed = options.directedEoi ?? true
     this.cpu = cpu
+    this.storedRegisters = { byteOffset: region.byteOffset, ...STORED_REGISTERS }
     this.#words = words
     this.#bus = bus
     this.#base = base

@@ -31,7 +31,7 @@ export interface PcStatistics {
   readonly portAccesses: number
   /** Accesses to device memory. */
   readonly mmioAccesses: number
-  /** Accesses to a local APIC’s page. */
+  /** Accesses to a local APIC’s page that trapped; reads without effects often do not. */
   readonly apicAccesses: number
   /** Accesses to task priority registers that trapped; `apicAccesses` has them too. */
   readonly tprTraps: number

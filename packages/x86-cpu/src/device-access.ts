@@ -4,7 +4,7 @@ import { AccessKind } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { SLOW_DIRECT, SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from './access-flags.ts'
 import { DEVICE_LOGGED, DEVICE_PLAIN } from './host.ts'
-import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
+import type { CpuHost, DeviceAccessMode, RegisterPage, Translation, Words } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { Pass } from './pass.ts'
 import { highWord, lowWord } from './plain-memory.ts'
@@ -16,6 +16,11 @@ import {
   S_ATTENTION,
   S_DATA,
   S_LOGGED,
+  S_REGISTER_CHANGES,
+  S_REGISTER_MASK,
+  S_REGISTER_PAGE,
+  S_REGISTER_SET,
+  S_REGISTER_WORDS,
   S_TLB,
 } from './state-layout.ts'
 import type { DataBreakpoints } from './system/breakpoints.ts'
@@ -91,6 +96,7 @@ export class DeviceAccess {
   #lastHi = 0
   #lastKind = 0
   readonly #lastGpas = new PageAddresses()
+  readonly #registers: RegisterPage = { ma: 0, storedLo: 0, storedHi: 0 }
 
   constructor({ host, tlb, pass, logged, breakpoints, u32 }: DeviceAccessParts) {
     this.#host = host
@@ -100,6 +106,7 @@ export class DeviceAccess {
     this.#logged = logged
     this.#breakpoints = breakpoints
     this.#u32 = u32
+    u32[S_REGISTER_SET >>> 2] = 0
   }
 
   /**
@@ -135,6 +142,21 @@ export class DeviceAccess {
     this.#lastHi = hi | 0
     this.#lastKind = flags & DEVICE_KIND
     this.#lastGpas.setPage(gpa - (gpa % PAGE_BYTES))
+    if (this.#lastKind === 0) this.#rememberRegisters(gpa)
+  }
+
+  /** Has generated code read registers of the page by itself, where it has such. */
+  #rememberRegisters(gpa: number): void {
+    const registers = this.#registers
+    if (this.#host.registerPage?.(gpa, registers) !== true) return
+    const u32 = this.#u32
+    u32[S_REGISTER_PAGE >>> 2] = this.#lastPage << 12
+    u32[(S_REGISTER_PAGE >>> 2) + 1] = this.#lastHi
+    u32[S_REGISTER_SET >>> 2] = this.#lastSet
+    u32[S_REGISTER_CHANGES >>> 2] = this.#lastChanges
+    u32[S_REGISTER_WORDS >>> 2] = registers.ma
+    u32[S_REGISTER_MASK >>> 2] = registers.storedLo
+    u32[(S_REGISTER_MASK >>> 2) + 1] = registers.storedHi
   }
 
   /** Makes an access that is direct (see {@link isDirect}). @returns a status */

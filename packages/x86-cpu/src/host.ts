@@ -69,6 +69,16 @@ export interface RepeatRequest {
   hi: number
 }
 
+/** A page of registers of 32 bits, at multiples of 16, some of which are words in machine memory. */
+export interface RegisterPage {
+  /** Machine address of up to 64 words, one for each register. */
+  ma: number
+  /** Bit i: a read of the register at offset 16 · i has no effect, and returns its word. Registers 0 to 31. */
+  storedLo: number
+  /** The same for registers 32 to 63. */
+  storedHi: number
+}
+
 /**
  * What a CPU asks of the world around it. One per vCPU. Statuses are STATUS_DONE, STATUS_FAULT and STATUS_RETRY;
  * nothing may throw.
@@ -99,6 +109,13 @@ export interface CpuHost {
    *   nothing else to log
    */
   physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number
+  /**
+   * Describes the page of a guest-physical address that is no RAM, if it has registers that generated code can read by
+   * itself. What it says holds until the TLB is flushed.
+   *
+   * @returns false: it has none
+   */
+  registerPage?(gpa: number, into: RegisterPage): boolean
   /** Writes 1, 2, 4 or 8 bytes of what is not RAM. */
   physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number
   /**

@@ -158,6 +158,16 @@ export const S_FAULT_ADDRESS = 0x380
 export const S_ELEMENT = 0x37c
 /** Effective linear address that generated code hands to a TypeScript handler; target that a unit is left for. */
 export const S_EA = 0x388
+/** Linear address of the page of registers that generated code reads by itself, 64 bits: see `buildSlowAccess`. */
+export const S_REGISTER_PAGE = 0x390
+/** S_TLB for which that holds; 0: there is no such page. 32 bits. */
+export const S_REGISTER_SET = 0x398
+/** The TLB's count of changes for which it holds. 32 bits. */
+export const S_REGISTER_CHANGES = 0x39c
+/** Machine address of the registers, 32 bits each. */
+export const S_REGISTER_WORDS = 0x3a0
+/** Bit i: the register at offset 16 · i of the page is the word of that number. 64 bits. */
+export const S_REGISTER_MASK = 0x3a8
 /** Up to 64 bytes between generated code and the slow access paths. */
 export const S_DATA = 0x3c0
 

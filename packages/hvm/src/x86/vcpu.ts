@@ -21,6 +21,7 @@ import type {
   CpuClocks,
   CpuHost,
   DeviceAccessMode,
+  RegisterPage,
   RepeatRequest,
   Translation,
   Words,
@@ -119,6 +120,16 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (this.#request.inFlight) return this.#request.answer(into)
     if (this.vapic !== null && this.#mustLog(this.vapic, 'read', gpa, how)) return STATUS_RESTART
     return this.apic.decodes(gpa) ? this.#readApic(gpa, size, into) : this.#readDevice(gpa, size, into, how)
+  }
+
+  /** Describes the local APIC's page, most registers of which are words in machine memory. */
+  registerPage(gpa: number, into: RegisterPage): boolean {
+    const { storedRegisters } = this.apic
+    if (!this.apic.decodes(gpa)) return false
+    into.ma = storedRegisters.byteOffset
+    into.storedLo = storedRegisters.lo
+    into.storedHi = storedRegisters.hi
+    return true
   }
 
   /** Whether an access must start again in a logged pass, for the TPR patcher; one in such a pass is reported. */

@@ -1,3 +1,4 @@
+import { tlbChangesOffset } from '@retrap/engine'
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { Callee, FunctionBuilder, ModuleBuilder, ValueType } from '@retrap/wasm-emitter'
 import {
@@ -31,19 +32,31 @@ import {
   STATUS_DONE,
   S_ANSWERED,
   S_ATTENTION,
+  S_DATA,
   S_EA,
   S_FAULT_ERROR,
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
   S_LOGGED,
   S_MADE_AGAIN,
+  S_REGISTER_CHANGES,
+  S_REGISTER_MASK,
+  S_REGISTER_PAGE,
+  S_REGISTER_SET,
+  S_REGISTER_WORDS,
   S_SEGMENTS,
+  S_TLB,
   S_TLB_MISSES,
+  S_TLB_SETS,
 } from '../state-layout.ts'
-import { SLOW_MODIFY, SLOW_WRITE } from '../access-flags.ts'
+import { SLOW_DIRECT, SLOW_MODIFY, SLOW_WRITE } from '../access-flags.ts'
+import { TLB_MODES } from '../tlb-sets.ts'
 import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
 import { flatOffset, isFlat32 } from './addressing.ts'
 import { flagBits } from './flag-parts.ts'
+
+/** Offset of the TLB's count of changes. */
+const S_TLB_CHANGES = S_TLB_SETS + tlbChangesOffset(TLB_MODES)
 
 /** Functions of the generated module that semantics may call. */
 export interface Library {
@@ -135,6 +148,9 @@ export function buildLibrary(module: ModuleBuilder, access: AccessImport): Libra
  * A device may raise an event or change the map, which precede the next instruction: then its instruction retires alone
  * (STATUS_ANSWERED). `MemoryAccess.access` sees to that by itself; the quick way to the last device's page leaves it to
  * this function, where the check costs least.
+ *
+ * Registers of a device that are words in memory are read here, as a processor reads most registers of its local APIC
+ * from a page of memory (SDM vol. 3C, "Virtualizing Reads from the APIC-Access Page").
  */
 function buildSlowAccess(f: FunctionBuilder, access: AccessImport): void {
   const state = f.param(0, 'i32').get
@@ -142,6 +158,7 @@ function buildSlowAccess(f: FunctionBuilder, access: AccessImport): void {
     f.store('i32.store', state, I32.of(0), S_ANSWERED)
     f.return(STATUS_DONE)
   })
+  buildRegisterRead(f, state)
   f.store('i32.store', state, f.loadExpression('i32.load', state, S_TLB_MISSES).add(1), S_TLB_MISSES)
   f.store('i32.store', state, I32.of(1), S_MADE_AGAIN)
   const status = f.let(f.call(access, f.param(1, 'i32').get, f.param(2, 'i32').get, f.param(3, 'i32').get))
@@ -154,6 +171,30 @@ function buildSlowAccess(f: FunctionBuilder, access: AccessImport): void {
     })
   })
   f.return(status)
+}
+
+/** Returns from an access that reads a register which is a word in memory: see `DeviceAccess.remember`. */
+function buildRegisterRead(f: FunctionBuilder, state: I32): void {
+  const [lo, hi, flags] = [f.param(1, 'i32').get, f.param(2, 'i32').get, f.param(3, 'i32').get]
+  const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
+  const isPage = lo
+    .and(-4096)
+    .eq(word(S_REGISTER_PAGE))
+    .and(hi.eq(word(S_REGISTER_PAGE + 4)))
+  f.if(flags.eq(4 | SLOW_DIRECT).and(isPage), () => {
+    f.if(word(S_TLB).eq(word(S_REGISTER_SET)), () => {
+      const isCurrent = word(S_TLB_CHANGES).eq(word(S_REGISTER_CHANGES))
+      // Beyond 64 registers, and between them, nothing is stored.
+      const isRegister = lo.and(0xc0f).eqz()
+      const mask = f.loadExpression('i64.load', state, S_REGISTER_MASK)
+      const isStored = mask.shrU(lo.shrU(4).and(63).toI64U()).toI32().and(1)
+      f.if(isCurrent.and(isRegister).and(isStored), () => {
+        const register = f.loadExpression('i32.load', word(S_REGISTER_WORDS).add(lo.shrU(2).and(0xfc)))
+        f.store('i32.store', state, register, S_DATA)
+        f.return(STATUS_DONE)
+      })
+    })
+  })
 }
 
 /** The six arithmetic flags at their RFLAGS positions, from the lazy state. */

@@ -52,6 +52,8 @@ export interface TestDevice {
 
 /** The world around a bare processor: flat RAM, real page walks, and devices where a test puts them. */
 export class BareHost implements CpuHost {
+  /** A page of registers that the processor may read by itself. */
+  registerPage?: NonNullable<CpuHost['registerPage']>
   readonly memory: MachineMemory
   /** Machine address of GPA 0. */
   readonly ramMa: number
