@@ -1,9 +1,13 @@
 // npm run -s mutate -- PACKAGE [--count N] [--seed S] [--file TEXT]
+// npm run -s mutate -- --named [--file TEXT]
 //
 // Changes one token of a package's sources at a time (an operator, a number, a negation) and runs the package's tests
 // that depend on the file, to the first failure. A change that no test notices is a survivor: a missing test, or a change
 // that changes nothing. The latter are named with their reason in `.config/equivalent-mutations.json`, and another is
 // drawn in their place. The exit code is 1 if there are survivors.
+//
+// `--named` makes the changes of `.config/named-mutations.json` instead: mistakes that somebody thought of. Each row says
+// which tests have to notice it. Golden texts are left out, since they notice any change of what is generated.
 //
 // No file is written: vitest reads the change from RETRAP_MUTATION (packages/tooling/src/vitest.ts).
 import { spawn } from 'node:child_process'
@@ -24,6 +28,19 @@ interface Equivalent {
   readonly why: string
 }
 
+/** A mistake that tests have to notice. `before` is in the file once. */
+interface Named {
+  readonly what: string
+  readonly file: string
+  readonly before: string
+  readonly after: string
+  /** Folders and files of tests, from the root. The next is run where one notices nothing. */
+  readonly tests: readonly string[]
+}
+
+/** Tests that compare what is generated with a text. */
+const GOLDEN = /\btext\.test\.ts$/
+
 /** The configuration that makes the changes: some packages have one of their own. */
 const CONFIG = join(root, 'packages/tooling/vitest.config.ts')
 /** Test files run in groups by how long they take: nearly all changes are noticed by one of the first group. */
@@ -36,6 +53,7 @@ const LEAST_PATIENCE_MS = 60_000
 const PATIENCE_AT_FIRST_MS = 900_000
 
 const USAGE = `Usage: npm run -s mutate -- PACKAGE [--count N] [--seed S] [--file TEXT]
+       npm run -s mutate -- --named [--file TEXT]
 
 Change one token of a package's sources at a time, and run the tests that depend on it.
 
@@ -43,6 +61,7 @@ Change one token of a package's sources at a time, and run the tests that depend
   --count N    try N changes (default 20)
   --seed S     draw the changes by this seed (default: a random one, which is printed)
   --file TEXT  change only files whose paths have this text
+  --named      make the changes that .config/named-mutations.json describes
 
 The exit code is 0 where a test notices each change, 1 where one survives, 2 for an error.
 Changes that change nothing are named in .config/equivalent-mutations.json.
@@ -110,6 +129,11 @@ class Tests {
     this.#vitest.config.related = [path]
     const related = await this.#vitest.getRelevantTestSpecifications()
     const files = related.map(({ moduleId }) => relative(this.#folder, moduleId))
+    return this.noticeBy(files, path, mutation)
+  }
+
+  /** Runs test files, the quick ones first. @returns whether one of them fails or does not end */
+  async noticeBy(files: readonly string[], path: string, mutation: Mutation): Promise<boolean> {
     const group = (file: string): number =>
       GROUPS_MS.findIndex((limit) => (this.#durations.get(file) ?? QUICK_MS + 1) <= limit)
     for (const some of GROUPS_MS.map((_, i) => files.filter((file) => group(file) === i))) {
@@ -202,6 +226,45 @@ function runVitest(
   })
 }
 
+/** Makes each change of `.config/named-mutations.json`. @returns the exit code */
+async function tryNamed(text: string): Promise<number> {
+  const rows = (
+    JSON.parse(readFileSync(join(root, '.config/named-mutations.json'), 'utf8')) as readonly Named[]
+  ).filter(({ file }) => file.includes(text))
+  const packages = new Map<string, Tests>()
+  let noticed = 0
+  for (const { what, file, before, after, tests } of rows) {
+    const path = join(root, file)
+    const start = readFileSync(path, 'utf8').indexOf(before)
+    if (start < 0) throw new Error(`${file} does not have: ${before}`)
+    const mutation = { start, end: start + before.length, before, replacement: after }
+    let by: string | undefined
+    for (const test of tests) {
+      const member = members().find(({ folder }) => `${join(root, test)}/`.startsWith(`${folder}/`))
+      if (member === undefined) throw new Error(`${test} is in no package`)
+      const { folder } = member
+      // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
+      const runner = packages.get(folder) ?? (await Tests.of(folder))
+      packages.set(folder, runner)
+      const files = test.endsWith('.test.ts')
+        ? [relative(folder, join(root, test))]
+        : globSync(`${relative(folder, join(root, test))}/**/*.test.ts`, { cwd: folder }).sort()
+      const others = files.filter((each) => !GOLDEN.test(each))
+      // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
+      if (await runner.noticeBy(others, path, mutation)) {
+        by = test
+        break
+      }
+    }
+    if (by !== undefined) noticed++
+    console.log(by === undefined ? `SURVIVED ${what} (${file})` : `noticed  ${what}, by ${by}`)
+  }
+  // oxlint-disable-next-line no-await-in-loop -- one after the other is quick enough
+  for (const each of packages.values()) await each.close()
+  console.log(`mutate: ${rows.length} named changes, ${noticed} noticed, ${rows.length - noticed} survived`)
+  return noticed === rows.length ? 0 : 1
+}
+
 async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
@@ -209,12 +272,17 @@ async function main(): Promise<number> {
       count: { type: 'string' },
       seed: { type: 'string' },
       file: { type: 'string' },
+      named: { type: 'boolean' },
       help: { type: 'boolean' },
     },
   })
   if (values.help === true) {
     process.stdout.write(USAGE)
     return 0
+  }
+  if (values.named === true) {
+    await provideDebianPrograms()
+    return tryNamed(values.file ?? '')
   }
   const [name] = positionals
   const member = members().find(({ path }) => path.endsWith(`/${name ?? ''}`))
