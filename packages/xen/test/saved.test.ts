@@ -31,6 +31,17 @@ async function use(guest: XenTestGuest): Promise<void> {
 const make = (): XenTestGuest => new XenTestGuest('64', { xen: { pirqs: true, maxFrames: 1200 } })
 
 describe('what a guest has of Xen', () => {
+  // A change of what is saved shows in the file.
+  test('is what the file says, of a guest that has made no hypercall', async () => {
+    // Without places in machine memory.
+    const { memory: _, events, ...others } = make().xen.save()
+    const { info: __, ...ports } = events
+    const lines = Object.entries({ ...others, events: ports }).map(
+      ([name, state]) => `${name} ${JSON.stringify(state)}\n`,
+    )
+    await expect(lines.join('')).toMatchFileSnapshot('fresh-guest.txt')
+  })
+
   test('is data, and goes on from there', async () => {
     const guest = make()
     await use(guest)
