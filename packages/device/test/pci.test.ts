@@ -148,6 +148,12 @@ describe('MSI (PCI Local Bus 3.0, §6.8.1)', () => {
     write(COMMAND, 0, 2)
     fn.messages?.signal(0)
     expect(messages).toHaveLength(4)
+    // The bits of the data that the vector has are the function's, whatever the guest wrote there.
+    write(COMMAND, BUS_MASTER, 2)
+    write(0x42, 0x21, 2)
+    write(0x4c, 0x404f, 2)
+    fn.messages?.signal(2)
+    expect(messages.at(-1)?.[1]).toBe(0x404e)
   })
 
   test('a masked vector is pending, and is sent once when it is unmasked', () => {
@@ -229,6 +235,8 @@ describe('MSI-X (PCI Local Bus 3.0, §6.8.2)', () => {
     // Pending bits cannot be written.
     void handler.write(0x830, 4, 0xff)
     expect(handler.read(0x830, 4)).toBe(0)
+    // What lies before the table and behind the pending bits is the model's.
+    expect([0x7fc, 0x838].map((at) => handler.read(at, 4))).toEqual([0x77, 0x77])
   })
 
   test('a message that is withdrawn is pending no longer, and none becomes pending by it', () => {

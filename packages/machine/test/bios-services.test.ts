@@ -23,6 +23,7 @@ import {
   ss,
   word,
 } from '@retrap/x86-assembler'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { expect, test } from 'vitest'
 import { createPc } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -110,6 +111,7 @@ test('a kernel that goes back to real mode finds the services of a BIOS', async 
     flags()
   })
   const pc = await createPc({
+    jit: TEST_JIT,
     memoryBytes: 32 * MIB,
     codeCacheBytes: 4 * MIB,
     kernel,
@@ -151,6 +153,7 @@ test('the timer ticks from the start, with a handler that counts them', async ()
     asm.cmp(dword(0x46c), 3).jb(wait).cli()
   })
   const pc = await createPc({
+    jit: TEST_JIT,
     memoryBytes: 32 * MIB,
     codeCacheBytes: 4 * MIB,
     kernel,

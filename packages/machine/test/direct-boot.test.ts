@@ -3,6 +3,7 @@ import { DebugExit } from '@retrap/devices'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { al, Assembler, ax, byte, dword, dx, eax, ecx, edi, esi, word } from '@retrap/x86-assembler'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { createPc, type MachineExit, type PcOptions } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -23,6 +24,7 @@ const FW_CFG_CPUS = 5
 /** Runs a kernel and returns how it ended, the sixteen bytes at RESULTS, and what each serial port printed. */
 async function run(build: (asm: Assembler) => void, options: Partial<PcOptions> = {}) {
   const pc = await createPc({
+    jit: TEST_JIT,
     memoryBytes: 4 << 20,
     codeCacheBytes: 4 << 20,
     kernel: multibootKernel(build),
@@ -133,7 +135,7 @@ test.skipIf(ipxe === undefined)(
   `iPXE, which has a real-mode entry only, starts${skipNote(ipxe !== undefined, 'there is no apt to fetch it with')}`,
   async () => {
     const kernel = new Uint8Array(readFileSync(`${ipxe?.[0]}/boot/ipxe.lkrn`))
-    const pc = await createPc({ memoryBytes: 64 << 20, kernel, clock: 'deterministic' })
+    const pc = await createPc({ jit: TEST_JIT, memoryBytes: 64 << 20, kernel, clock: 'deterministic' })
     let text = ''
     const stop = new AbortController()
     pc.serial.onTransmit((bytes) => {

@@ -3,6 +3,7 @@ import { Instant } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { endFirmware, enterFlat, FIRMWARE_BASE, FLAT_CODE } from '@retrap/guest-code'
 import { al, Assembler, dword, dx, eax, ecx, edi, edx, fword, imm32 } from '@retrap/x86-assembler'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { expect, test, vi } from 'vitest'
 import { createPc } from '../src/index.ts'
 
@@ -130,6 +131,7 @@ function image(mode: Mode): Uint8Array {
 async function run(mode: Mode, start: bigint) {
   power.on = start
   const pc = await createPc({
+    jit: TEST_JIT,
     memoryBytes: 4 << 20,
     codeCacheBytes: 4 << 20,
     firmware: image(mode),

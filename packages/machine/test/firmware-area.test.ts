@@ -3,6 +3,7 @@ import { FirmwareArea, type FirmwareAreaState } from '../src/firmware-area.ts'
 import { createPc } from '../src/index.ts'
 import { loadFirmware } from '../src/loaders/index.ts'
 import { firmwareImage, multibootKernel } from './support/kernels.ts'
+import { TEST_JIT } from '@retrap/tooling/jit'
 
 const PAGE = 4096
 const image = firmwareImage((asm) => asm.hlt())
@@ -10,7 +11,7 @@ const image = firmwareImage((asm) => asm.hlt())
 async function area() {
   // A PC that has been started without firmware has RAM there.
   const kernel = multibootKernel((asm) => asm.hlt())
-  const pc = await createPc({ memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, kernel })
+  const pc = await createPc({ jit: TEST_JIT, memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, kernel })
   const area = new FirmwareArea(pc.domain, image, loadFirmware(image, 0).regions)
   const read = (gpa: number): number => {
     const bytes = new Uint8Array(1)

@@ -1,12 +1,13 @@
 import { DebugConsole, DebugExit } from '@retrap/devices'
 import { al, type Assembler, ax, byte, ds, dx, eax, imm16 } from '@retrap/x86-assembler'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { buildAcpiTables, relocatableAcpi } from '../src/acpi/index.ts'
 import { createPc } from '../src/index.ts'
 import { firmwareImage } from './support/kernels.ts'
 
 const MIB = 1 << 20
-const SMALL = { memoryBytes: 16 * MIB, codeCacheBytes: 4 * MIB } as const
+const SMALL = { memoryBytes: 16 * MIB, codeCacheBytes: 4 * MIB, jit: TEST_JIT } as const
 
 const board = {
   apicIds: [0, 1],

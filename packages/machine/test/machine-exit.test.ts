@@ -1,5 +1,6 @@
 import { defineDevice } from '@retrap/device'
 import { al, dx } from '@retrap/x86-assembler'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { createPc, describeThrown } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -49,7 +50,7 @@ test.each([
     },
   })
   const kernel = multibootKernel((asm) => asm.mov(dx, PORT).in(al, dx).hlt())
-  const pc = await createPc({ memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, kernel, devices: [device] })
+  const pc = await createPc({ jit: TEST_JIT, memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, kernel, devices: [device] })
   const exit = await pc.run({ timeoutMs: 5000 })
   pc.close()
   expect(exit.reason).toBe('internal-error')

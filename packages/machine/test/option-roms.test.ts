@@ -16,6 +16,7 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import { VapicState } from '@retrap/vapic'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { createPc, loadMultiboot, type OptionRom, type Pc, type PcOptions, pcMemoryMap } from '../src/index.ts'
@@ -59,6 +60,7 @@ const ends = multibootKernel((asm) => asm.mov(dx, EXIT_PORT).mov(al, 0).out(dx, 
 
 function machine(optionRoms: readonly OptionRom[], options: Partial<PcOptions> = {}): Promise<Pc> {
   return createPc({
+    jit: TEST_JIT,
     memoryBytes: 4 * MIB,
     codeCacheBytes: 4 * MIB,
     kernel: ends,

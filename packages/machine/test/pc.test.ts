@@ -23,6 +23,7 @@ import {
   si,
 } from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'
+import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { LoaderError, MachineError, createPc } from '../src/index.ts'
 import type { MachineExit, Pc, PcOptions } from '../src/index.ts'
@@ -31,7 +32,7 @@ import { BASE, firmwareImage, multibootKernel, pvhKernel } from './support/kerne
 const MIB = 1 << 20
 const COM1 = 0x3f8
 const PM1A_CONTROL = ACPI_PM.base + 4
-const SMALL = { memoryBytes: 4 * MIB, codeCacheBytes: 4 * MIB } as const
+const SMALL = { memoryBytes: 4 * MIB, codeCacheBytes: 4 * MIB, jit: TEST_JIT } as const
 
 /** Eight data bits: after reset the port sends five. */
 function setUpSerial(asm: Assembler): void {
@@ -389,22 +390,23 @@ describe('deterministic machines', () => {
     powerOff(asm)
   })
 
-  test('two runs agree in output, registers, memory and instructions', async () => {
-    const once = async () => {
-      const { exit, text, pc } = await run({ kernel, clock: 'deterministic' })
+  test('runs agree in output, registers, memory and instructions, compiled or interpreted', async () => {
+    const once = async (jit: Partial<PcOptions>['jit']) => {
+      const { exit, text, pc } = await run({ kernel, clock: 'deterministic', jit })
       const ram = new Uint8Array(0x9_f000)
       pc.domain.guestMemory.read(0, ram)
-      return {
-        exit,
-        text,
-        ram,
-        cpu: saveVcpu((pc.domain.vcpus[0] as Pc['domain']['vcpus'][number]).cpu),
-        statistics: pc.statistics(),
-      }
+      const { jit: compiled, ...statistics } = pc.statistics()
+      const { cpu } = pc.domain.vcpus[0] as Pc['domain']['vcpus'][number]
+      return { seen: { exit, text, ram, cpu: saveVcpu(cpu), statistics }, units: compiled?.units ?? 0 }
     }
-    const first = await once()
-    expect(first.text).toHaveLength(200)
-    expect(await once()).toEqual(first)
+    const { seen, units } = await once(false)
+    expect([seen.text.length, units]).toEqual([200, 0])
+    expect((await once(false)).seen).toEqual(seen)
+    for (let i = 0; i < 2; i++) {
+      const compiled = await once(EAGER_JIT)
+      expect(compiled.units).toBeGreaterThan(0)
+      expect(compiled.seen).toEqual(seen)
+    }
   })
 
   test('statistics count what has happened', async () => {

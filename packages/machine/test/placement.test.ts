@@ -3,12 +3,13 @@ import { defineDevice } from '@retrap/device'
 import { IOREQ_TYPE_INVALIDATE, type IoTraceRecord } from '@retrap/ioreq'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
 import { al, ax, dword, dx, eax, ebx, ecx, edx, esi, imm16, imm8, type Assembler } from '@retrap/x86-assembler'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPc, MachineError, type Pc, type PcOptions, type StartBoardServer } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const DEADLINE_MS = 60_000
-const SMALL = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20 } as const
+const SMALL = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, jit: TEST_JIT } as const
 const COM1 = 0x3f8
 const DEVICE = 0xfed9_0000
 const MODULE = new URL('./support/device-module.ts', import.meta.url).href

@@ -5,6 +5,7 @@ import { ACPI_PM } from '@retrap/devices'
 import type { SharedDeviceMemory } from '@retrap/ioreq'
 import { startDeviceWorker } from '@retrap/ioreq/node'
 import { al, ax, dx, eax, ecx, edx, imm16, imm8, type Assembler } from '@retrap/x86-assembler'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { expect, test } from 'vitest'
 import { createPc, serveBoard, type BoardDescription, type StartBoardServer } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -44,6 +45,7 @@ async function onMainThread(kernel: Uint8Array, patienceMs: number): Promise<Out
       data: board,
     })
   const pc = await createPc({
+    jit: TEST_JIT,
     memoryBytes: 4 << 20,
     codeCacheBytes: 4 << 20,
     kernel,

@@ -43,7 +43,7 @@ import { Abandon } from '../src/system/system.ts'
 import type { System } from '../src/system/system.ts'
 import { setSegment } from '../src/system/segment-cache.ts'
 import { BareCpu, CODE, PAGE_TABLE, initialState } from './support/bare-cpu.ts'
-import { EAGER_JIT } from './support/jit.ts'
+import { EAGER_JIT } from '@retrap/tooling/jit'
 
 const SEED = 20_261_121
 /** Where SYSCALL and SYSRET lead. */

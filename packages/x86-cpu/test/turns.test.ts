@@ -34,7 +34,7 @@ import {
   type Words,
 } from '../src/index.ts'
 import { BareCpu, CODE } from './support/bare-cpu.ts'
-import { EAGER_JIT } from './support/jit.ts'
+import { EAGER_JIT } from '@retrap/tooling/jit'
 
 /**
  * What a turn costs, and where it ends, are functions of what the guest does alone: the same program ends each turn of a

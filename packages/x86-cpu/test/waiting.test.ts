@@ -1,5 +1,6 @@
 // An instruction whose one access waits for its device stands where it is; with the answer the processor runs on from there.
 import { MachineMemory } from '@retrap/memory'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { DEVICE_LOGGED, DEVICE_PLAIN, FlatHost, saveVcpu, Vcpu, X86Engine } from '../src/index.ts'
 import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '../src/state-layout.ts'
@@ -67,7 +68,7 @@ class Board extends FlatHost {
 }
 
 const memory = MachineMemory.create({ bytes: 16 << 20 })
-const engine = new X86Engine(memory, { codeCacheBytes: 4 << 20 })
+const engine = new X86Engine(memory, { codeCacheBytes: 4 << 20, jit: TEST_JIT })
 const board = new Board(memory, 1 << 20)
 const cpu = new Vcpu(engine, board, { tscHz: 1e9, crystalHz: 1e9 })
 board.cpu = cpu

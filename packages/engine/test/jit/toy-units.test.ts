@@ -25,11 +25,13 @@ interface Options extends Partial<Pick<ToyMachine, 'pages' | 'frames' | 'registe
   readonly jit?: ToyOptions['jit']
   /** Inlined forms; by default all. */
   readonly hot?: ReadonlySet<string>
+  /** Called after each turn, with their count so far. */
+  readonly afterTurn?: (processor: ToyProcessor, turns: number) => void
 }
 
 /** Runs a program to its HALT, compiled and by the reference, which agree. */
 function run(lines: readonly Line[], options: Options = {}): ToyProcessor {
-  const { start = 0, jit = EAGER, budget = ENOUGH, hot = HOT, ...rest } = options
+  const { start = 0, jit = EAGER, budget = ENOUGH, hot = HOT, afterTurn, ...rest } = options
   const linear = new Uint8Array(2 * PAGE_BYTES).fill(0xff)
   linear.set(assemble(lines).bytes, start)
   const machine = {
@@ -43,10 +45,12 @@ function run(lines: readonly Line[], options: Options = {}): ToyProcessor {
   }
   const processor = new ToyProcessor(machine, { hot, jit })
   const reference = new Reference(machine)
+  let turns = 0
   for (let left = ENOUGH; left > 0 && !processor.seen.halted; left -= budget) {
     processor.run(budget)
     reference.run(budget)
     expect(processor.seen).toEqual(reference.seen)
+    afterTurn?.(processor, ++turns)
   }
   expect(processor.seen.halted).toBe(true)
   expect(processor.seen.log.filter((line) => line.includes('fault'))).toEqual([])
@@ -326,6 +330,21 @@ describe('code beyond the budget', () => {
     expect(units).toBeLessThan(12)
     // One unit may be more than the budget.
     expect(liveBytes).toBeLessThan(6000)
+  })
+
+  test('is gone after a flush of the code cache, and compiled again', () => {
+    const options = { budget: 500 }
+    const whole = run(lines, options).jit!.counts
+    const live: number[] = []
+    const flushed = run(lines, {
+      ...options,
+      afterTurn: ({ cache, jit }, turns) => {
+        if (turns === 8) cache.flush()
+        live.push(jit!.counts.live)
+      },
+    }).jit!.counts
+    expect(flushed.units).toBe(live[7]! + whole.live)
+    expect([flushed.live, flushed.liveBytes]).toEqual([whole.live, whole.liveBytes])
   })
 
   test('is given up once it is cold, and compiled again where it is hot again', () => {

@@ -60,3 +60,19 @@ test('its entry of the table is empty, and the next unit gets it', () => {
   expect(units.reserve()).toBe(all[0]!.entry)
   expect(units.bytes).toBe(20)
 })
+
+test('a processor that comes later gets the units that there are; all lose them together', () => {
+  const { units, all, table } = unitsOf(3)
+  const later = new Map<number, object>()
+  units.addRunner({
+    state: 0,
+    executeSlots: () => -1,
+    install: (module, entry) => void later.set(entry, module),
+    uninstall: (entry) => void later.delete(entry),
+  })
+  expect([...later]).toEqual([...table])
+  expect([...later]).toEqual(all.map(({ entry, module }) => [entry, module]))
+  expect([units.count, units.bytes]).toEqual([3, 30])
+  units.clear()
+  expect([later.size, table.size, units.count, units.bytes]).toEqual([0, 0, 0, 0])
+})

@@ -9,6 +9,7 @@ import type { IoreqServer } from '@retrap/ioreq'
 import type { InterruptFabricState } from '@retrap/irqchip'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
 import type { SavedCpu, Vcpu } from '@retrap/x86-cpu'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { DEVICES_BYTES, Devices } from './devices.ts'
 import type { SavedDevices } from './devices.ts'
 import { HANDLERS, KERNEL_STACK, MODES, PDPTE_0, RAM_BYTES, initialState } from './layout.ts'
@@ -119,6 +120,7 @@ export class ChaosMachine {
       random: () => (this.#seed = (this.#seed * 1_103_515_245 + 12_345) >>> 0),
       sleeper: { sleep: () => turn(), wake: () => void (this.woken = true) },
       codeCacheBytes: 3 << 20,
+      jit: TEST_JIT,
     })
     this.firstFrame = memory.frames.tryAllocate(9)
     this.domain.p2m.insertRange(0, this.firstFrame, RAM_BYTES / 0x1000, P2mType.RAM_RW)

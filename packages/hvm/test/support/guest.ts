@@ -16,6 +16,7 @@ import { MachineMemory } from '@retrap/memory'
 import type { Assembler } from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'
 import type { SavedCpu } from '@retrap/x86-cpu'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { DeterministicClock, X86Domain, RealClock } from '../../src/index.ts'
 import type { DomainClock, DomainExit } from '../../src/index.ts'
 
@@ -55,6 +56,7 @@ export class Guest extends FlatGuest {
       random: () => (seed = (seed * 1_103_515_245 + 12_345) >>> 0),
       sleeper: this.sleeper,
       codeCacheBytes: 1 << 20,
+      jit: TEST_JIT,
       checkMappings: options.checkMappings ?? false,
       onFailure: (failure) => void this.failures.push(failure),
       ...(options.policy !== undefined && { policy: options.policy }),

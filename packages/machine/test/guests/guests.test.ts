@@ -1,4 +1,5 @@
 import { DebugConsole, DebugExit } from '@retrap/devices'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { createPc } from '../../src/index.ts'
 import { remapping, selfModifying } from './code-changes.ts'
@@ -28,6 +29,7 @@ describe('a guest on the whole machine', () => {
       for (const byte of bytes) text += String.fromCharCode(byte)
     }
     const pc = await createPc({
+      jit: TEST_JIT,
       memoryBytes: 4 << 20,
       codeCacheBytes: 4 << 20,
       firmware: make(),

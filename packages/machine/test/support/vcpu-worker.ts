@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { SharedTransport } from '@retrap/ioreq'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { createPc, type StartBoardServer } from '../../src/index.ts'
 
 // A machine in a thread that may block: each access of a device waits for its answer where it is made (Atomics.wait).
@@ -14,6 +15,7 @@ const onOtherThread: StartBoardServer = (dispatch, platform, { name, realTime, b
 // Node does not count the wait for a shared word as something to stay for.
 const alive = setInterval(() => {}, 1000)
 const pc = await createPc({
+  jit: TEST_JIT,
   memoryBytes: 4 << 20,
   codeCacheBytes: 4 << 20,
   kernel,

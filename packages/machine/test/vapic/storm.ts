@@ -24,6 +24,7 @@ import {
 } from '@retrap/x86-assembler'
 import { singleSteps } from './single-steps.ts'
 import { createPc, type MachineExit, type Pc, type PcOptions } from '@retrap/machine'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import {
   APIC,
   AT,
@@ -509,6 +510,7 @@ export interface Outcome {
 /** A machine for a kernel of `buildKernel`. */
 export async function machineFor(kernel: Uint8Array, cpus: number, options: Partial<PcOptions> = {}): Promise<Pc> {
   return createPc({
+    jit: TEST_JIT,
     memoryBytes: RAM_BYTES,
     codeCacheBytes: 4 << 20,
     cpus,

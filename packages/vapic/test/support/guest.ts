@@ -4,6 +4,7 @@
  */
 import { MachineMemory } from '@retrap/memory'
 import { FlatHost, saveVcpu, Vcpu, X86Engine } from '@retrap/x86-cpu'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { readStructure, ROM_STRUCTURE, type TprReport, type VapicHost, VapicPatcher } from '../../src/index.ts'
 
 const RAM_BYTES = 0x40_0000
@@ -81,7 +82,10 @@ export class Guest implements VapicHost {
     this.#report = undefined
     const memory = MachineMemory.create({ bytes: 16 << 20 })
     this.board = new Board(memory, RAM_BYTES)
-    this.vcpu = new Vcpu(new X86Engine(memory, { codeCacheBytes: 1 << 20 }), this.board, { tscHz: 1e9, crystalHz: 1e9 })
+    this.vcpu = new Vcpu(new X86Engine(memory, { codeCacheBytes: 1 << 20, jit: TEST_JIT }), this.board, {
+      tscHz: 1e9,
+      crystalHz: 1e9,
+    })
     this.board.attach(this.vcpu)
     this.board.guest = this
     this.patcher = new VapicPatcher(this)

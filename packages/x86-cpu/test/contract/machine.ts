@@ -6,7 +6,7 @@ import type { AccessLog } from '@retrap/replay'
 import { DEVICE_LOGGED, KEY_USER, Vcpu, X86Engine } from '../../src/index.ts'
 import type { CpuHost, DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state-layout.ts'
-import { TEST_JIT } from '../support/jit.ts'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import {
   CODE,
   CS_16,

@@ -26,7 +26,7 @@ import { describe, expect, test } from 'vitest'
 import { Vcpu } from '../../src/index.ts'
 import { BareCpu, BareHost, CODE, PAGE_TABLE, initialState } from '../support/bare-cpu.ts'
 import { handler, runBothWays } from '../support/both-ways.ts'
-import { EAGER_JIT } from '../support/jit.ts'
+import { EAGER_JIT } from '@retrap/tooling/jit'
 import { S_GPR, S_RIP } from '../../src/state-layout.ts'
 
 const PAGE_PRESENT = 1

@@ -5,7 +5,7 @@ import type { Assembler, Label } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { X86Compiled } from '../../src/jit/x86-compiled.ts'
 import { BareCpu } from '../support/bare-cpu.ts'
-import { EAGER_JIT } from '../support/jit.ts'
+import { EAGER_JIT } from '@retrap/tooling/jit'
 
 afterEach(() => {
   vi.restoreAllMocks()

@@ -29,7 +29,7 @@ import {
 import type { Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { type BareCpu, PAGE_TABLE } from '../support/bare-cpu.ts'
-import { EAGER_JIT } from '../support/jit.ts'
+import { EAGER_JIT } from '@retrap/tooling/jit'
 import { expectAlike, bothWays, handler, patiently, runBothWays } from '../support/both-ways.ts'
 
 /** The loops go from this page to the next one, which is special. */

@@ -23,7 +23,7 @@ import { describe, expect, test } from 'vitest'
 import { Vcpu } from '../../src/index.ts'
 import { BareCpu, BareHost, CODE, initialState } from '../support/bare-cpu.ts'
 import type { BareOptions } from '../support/bare-cpu.ts'
-import { EAGER_JIT } from '../support/jit.ts'
+import { EAGER_JIT } from '@retrap/tooling/jit'
 import { soak } from '../soak/jit.soak.ts'
 
 /** Data of the programs. */

@@ -3,7 +3,7 @@ import { MachineMemory } from '@retrap/memory'
 import { Vcpu, X86Engine } from '../../src/index.ts'
 import type { CpuHost, InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state-layout.ts'
-import { TEST_JIT } from '../support/jit.ts'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import {
   BAND,
   BAND_BYTES,

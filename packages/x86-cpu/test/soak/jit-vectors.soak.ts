@@ -1,7 +1,7 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { saveVcpu } from '../../src/inspect.ts'
 import { BareCpu, CODE, IDT, TSS } from '../support/bare-cpu.ts'
-import { EAGER_JIT } from '../support/jit.ts'
+import { EAGER_JIT } from '@retrap/tooling/jit'
 
 /** Numbers that the programs load and store; RBX points here. */
 const DATA = 0x1_0000

@@ -2,7 +2,7 @@ import type { Rng, Soak } from '@retrap/tooling/soak'
 import type { Exit } from '../../src/exit.ts'
 import { saveVcpu } from '../../src/inspect.ts'
 import { BareCpu, CODE, RAM_BYTES } from '../support/bare-cpu.ts'
-import { EAGER_JIT } from '../support/jit.ts'
+import { EAGER_JIT } from '@retrap/tooling/jit'
 import { DEVICE_PAGE, DEVICE_PORT, ProgramBuilder, REQUESTING } from '../support/random-program.ts'
 import type { RandomProgram } from '../support/random-program.ts'
 import {

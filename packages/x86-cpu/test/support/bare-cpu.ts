@@ -27,7 +27,7 @@ import { flatTables } from '../../src/flat-tables.ts'
 import { REGISTER_NAMES } from '../../src/initial-state.ts'
 import { S_DR, S_GPR, S_RIP } from '../../src/state-layout.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
-import { TEST_JIT } from './jit.ts'
+import { TEST_JIT } from '@retrap/tooling/jit'
 
 /** Guest RAM of a bare processor: GPA 0 up. */
 export const RAM_BYTES = 0x40_0000

@@ -5,7 +5,7 @@ import { saveVcpu } from '../../src/inspect.ts'
 import type { JitOptions } from '../../src/index.ts'
 import { BareCpu, CODE, IDT, RAM_BYTES, TSS } from './bare-cpu.ts'
 import type { BareOptions } from './bare-cpu.ts'
-import { EAGER_JIT } from './jit.ts'
+import { EAGER_JIT } from '@retrap/tooling/jit'
 
 export interface Program {
   /** Linear address of the code; default {@link CODE}. */

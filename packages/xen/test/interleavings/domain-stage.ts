@@ -4,6 +4,7 @@ import { INVALID_MFN, P2mEntry, P2mError, P2mType, type FrameCounts, type P2m } 
 import type { Rng } from '@retrap/tooling/soak'
 import { Assembler, dword, eax, ebp, ebx, ecx, edi, esi } from '@retrap/x86-assembler'
 import { RealClock, X86Domain, OUTSIDE, type X86Vcpu, type Sleeper } from '@retrap/hvm'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { plugXen } from '../../src/index.ts'
 import { PROTECTED } from '../support/guest.ts'
 import { baseOf, BUFFERED } from './parties.ts'
@@ -111,6 +112,7 @@ export class DomainStage implements Stage {
       random: () => 4,
       sleeper: this.#turns,
       codeCacheBytes: 1 << 20,
+      jit: TEST_JIT,
       policy: 'detach',
       deviceDeadlineMs: DEADLINE_MS,
       onFailure: (failure) => this.#world?.failed(failure),

@@ -14,6 +14,7 @@ import { MachineMemory } from '@retrap/memory'
 import type { Assembler } from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'
 import type { SavedCpu } from '@retrap/x86-cpu'
+import { TEST_JIT } from '@retrap/tooling/jit'
 
 export { CODE, EXIT_PORT, PROTECTED, TestSleeper }
 
@@ -33,6 +34,7 @@ export class Guest extends FlatGuest {
       random: () => 4,
       sleeper: this.sleeper,
       codeCacheBytes: 1 << 20,
+      jit: TEST_JIT,
     })
     this.domain.p2m.populate(0, RAM_BYTES / 0x1000)
     this.domain.attach(

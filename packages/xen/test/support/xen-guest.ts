@@ -4,6 +4,7 @@ import type { DomainExit, X86DomainOptions } from '@retrap/hvm'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler, al } from '@retrap/x86-assembler'
 import type { InitialCpuState } from '@retrap/x86-cpu'
+import { TEST_JIT } from '@retrap/tooling/jit'
 import { plugState } from '../../src/paravirtual.ts'
 import type { XenOptions, XenState } from '../../src/xen-state.ts'
 import { TestSleeper } from './guest.ts'
@@ -59,6 +60,7 @@ export class XenTestGuest {
       random: () => 4,
       sleeper: this.sleeper,
       codeCacheBytes: 1 << 20,
+      jit: TEST_JIT,
       ...options.domain,
     })
     this.xen = plugState(this.domain, options.xen)
