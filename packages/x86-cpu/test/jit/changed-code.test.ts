@@ -17,6 +17,7 @@ import {
   rcx,
   rdi,
   rdx,
+  r9,
   rsi,
   rsp,
   word,
@@ -241,6 +242,19 @@ describe.each(Object.entries(WAYS))('code that is entered %s', (_, way) => {
         })
       },
     })
+  })
+
+  test('may be written in its second page alone', () => {
+    const [plain] = runBothWays({
+      at: START,
+      // The immediate operand begins in the second page whatever the way is.
+      code: (asm) => remappedLoop(asm, way, (a) => a.mov(edx, ecx).mov(byte(r9, { disp: SECOND }), dl)),
+      prepare: (pc, at) => {
+        const operand = Math.max(at('second') + OPERAND, SECOND)
+        pc.cpu.u64[(S_GPR >>> 3) + 9] = BigInt(operand - SECOND + 1)
+      },
+    })
+    expect(plain.engine.codeCache.invalidations).toBeGreaterThan(10)
   })
 
   test('may be taken away: the fetch faults, at the right address', () => {

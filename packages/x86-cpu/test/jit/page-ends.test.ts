@@ -2,6 +2,7 @@
 import {
   al,
   ax,
+  cr0,
   dword,
   eax,
   ebx,
@@ -10,6 +11,7 @@ import {
   ptr,
   qword,
   rax,
+  rbx,
   rdx,
   rsi,
   rsp,
@@ -27,6 +29,7 @@ const END = 0x1_1000
 /** Where the page after the end is: its neighbour has other bytes. */
 const FRAME = 0x50
 const PAGE_FAULT = 14
+const CR0_WP = 0x1_0000
 
 const OPERANDS: Readonly<Record<string, (asm: Assembler) => void>> = {
   'one byte': (asm) => asm.add(al, ptr(rsi)).mov(ptr(rsi), al),
@@ -89,5 +92,33 @@ describe.each(Object.entries(OPERANDS))('an operand of %s', (_, operand) => {
       },
     })
     expect(plain.cpu.counts.faults).toBe(1)
+  })
+})
+
+describe('a page that may be read and not be written', () => {
+  test.each([
+    ['after a read of the same place', (asm: Assembler) => asm.mov(dword(rsi), eax)],
+    ['by an instruction that reads it too', (asm: Assembler) => asm.add(dword(rsi), eax)],
+  ])('faults each time that it is written, %s', (_, write) => {
+    const ROUNDS = 60
+    const [plain] = runBothWays({
+      code: (asm) => {
+        const [again, reading] = [asm.label('again'), asm.label('reading')]
+        // Write protection holds for the supervisor too.
+        asm.mov(rax, cr0).or(eax, CR0_WP).mov(cr0, rax).mov(ecx, ROUNDS).mov(esi, END).bind(again)
+        asm.mov(eax, ptr(rsi)).test(ecx, 3).jne(reading)
+        write(asm)
+        asm.bind(reading).add(rsi, 8).add(rbx, rax).dec(ecx).jne(again).hlt()
+      },
+      prepare: (pc) => {
+        for (let at = END; at < END + 0x1000; at += 8) pc.write64(at, BigInt(at + 1) * 0x1_2345_6789n)
+        pc.write64(PAGE_TABLE + 8 * (END >>> 12), BigInt(END | 5))
+        // The handler counts, and goes on behind the write, which has two bytes.
+        handler(pc, PAGE_FAULT, (asm) => {
+          asm.inc(qword(0x9100)).add(rsp, 8).add(qword(rsp), 2).iretq()
+        })
+      },
+    })
+    expect(plain.cpu.counts.faults).toBe(ROUNDS / 4)
   })
 })
