@@ -37,19 +37,3 @@ test('each change that is said to change nothing can still be made', () => {
   expect(rows.length).toBeGreaterThan(0)
   expect(stale).toEqual([])
 })
-
-test('each mistake that tests have to notice can still be made', () => {
-  const root = new URL('../../../', import.meta.url)
-  const rows = JSON.parse(readFileSync(new URL('.config/named-mutations.json', root), 'utf8')) as readonly {
-    readonly file: string
-    readonly before: string
-    readonly tests: readonly string[]
-  }[]
-  const stale = rows.filter(({ file, before, tests }) => {
-    const path = new URL(file, root)
-    const times = existsSync(path) ? readFileSync(path, 'utf8').split(before).length - 1 : 0
-    return times !== 1 || tests.some((each) => !existsSync(new URL(each, root)))
-  })
-  expect(rows.length).toBeGreaterThan(0)
-  expect(stale).toEqual([])
-})
