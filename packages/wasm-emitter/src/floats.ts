@@ -22,7 +22,7 @@ export class F32 extends Value<'f32'> {
   }
   /** Makes a value of the bits that represent it. */
   static ofBits(bits: I32Like): F32 {
-    return new F32(apply('f32.reinterpret_i32', [I32.of(bits)]))
+    return new F32(apply('f32.reinterpret_i32', I32.of(bits)))
   }
   /** Appends the instructions that leave the value on the stack. */
   emit(out: ByteWriter): void {
@@ -30,7 +30,7 @@ export class F32 extends Value<'f32'> {
   }
   /** Gives this value's bits as an i32. */
   asI32(): I32 {
-    return new I32(apply('i32.reinterpret_f32', [this]))
+    return new I32(apply('i32.reinterpret_f32', this))
   }
 }
 
@@ -53,7 +53,7 @@ export class F64 extends Value<'f64'> {
   }
   /** Makes a value of the bits that represent it. */
   static ofBits(bits: I64Like): F64 {
-    return new F64(apply('f64.reinterpret_i64', [I64.of(bits)]))
+    return new F64(apply('f64.reinterpret_i64', I64.of(bits)))
   }
   /** Appends the instructions that leave the value on the stack. */
   emit(out: ByteWriter): void {
@@ -61,6 +61,6 @@ export class F64 extends Value<'f64'> {
   }
   /** Gives this value's bits as an i64. */
   asI64(): I64 {
-    return new I64(apply('i64.reinterpret_f64', [this]))
+    return new I64(apply('i64.reinterpret_f64', this))
   }
 }

@@ -28,6 +28,17 @@ const NARROW_STORES: Readonly<Partial<Record<StoreOp, 'i32.store' | 'i32.store16
 
 const BLOCK_VOID = 0x40
 
+/** The types before the dots in the names of instructions that access memory. */
+const PREFIXES: ReadonlyMap<string, ValueType> = new Map(
+  [LOADS, STORES, ATOMIC_RMW].flatMap((table) =>
+    Object.keys(table).map((op) => [op, op.slice(0, op.indexOf('.')) as ValueType]),
+  ),
+)
+
+function prefixOf<K extends LoadOp | StoreOp | AtomicRmwOp>(op: K): PrefixType<K> {
+  return PREFIXES.get(op) as PrefixType<K>
+}
+
 /**
  * Builds the body of one WebAssembly function: statements are methods here, expressions are {@link Value}s.
  */
@@ -122,7 +133,7 @@ export class FunctionBuilder implements Callee {
     const [code, align]: Encoding = entryOf(LOADS, 'a load', op)
     checkIndex('an offset', offset)
     const base = I32.of(address)
-    const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
+    const type = prefixOf(op)
     return valueFrom(type, (out) => {
       base.emit(out)
       out.raw(code)
@@ -140,7 +151,7 @@ export class FunctionBuilder implements Callee {
       return
     }
     const [code, align]: Encoding = entryOf(STORES, 'a store', op)
-    checkValue(value as Value, op.slice(0, op.indexOf('.')) as ValueType)
+    checkValue(value as Value, prefixOf(op))
     checkIndex('an offset', offset)
     I32.of(address).emit(this.#body.code)
     ;(value as Value).emit(this.#body.code)
@@ -157,7 +168,7 @@ export class FunctionBuilder implements Callee {
     offset = 0,
   ): ValueOf[PrefixType<K>] {
     const [code, align] = entryOf(ATOMIC_RMW, 'an atomic instruction', op)
-    const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
+    const type = prefixOf(op)
     checkList('the operands', operands)
     for (const operand of operands) checkValue(operand as Value, type)
     checkIndex('an offset', offset)

@@ -16,24 +16,45 @@ export type OperandValues<P extends string> = P extends `${infer Head} ${infer R
  * `numeric('f64.add', a, b)`, `numeric('i8x16.add', v, w)`. Nothing is folded.
  */
 export function numeric<K extends NumericOp>(op: K, ...operands: OperandValues<OperandsOf<K>>): ValueOf[ResultOf<K>] {
-  const [params, result] = entryOf(NUMERIC, 'an instruction', op)[1].split(':') as [string, ResultOf<K>]
-  const types = params.split(' ') as ValueType[]
-  if (operands.length !== types.length)
-    throw wrong(`the number of ${op}'s operands`, operands.length, `${types.length}`)
+  const { params, result } = signatureOf(op)
   const values: readonly Value[] = operands
-  for (const [i, type] of types.entries()) checkValue(values[i]!, type)
-  return valueFrom(result, apply(op, values))
+  if (values.length !== params.length) throw wrong(`the number of ${op}'s operands`, values.length, `${params.length}`)
+  for (let i = 0; i < params.length; i++) checkValue(values[i]!, params[i]!)
+  return valueFrom(result as ResultOf<K>, apply(op, values[0]!, values[1], values[2]))
+}
+
+/** The types of an instruction. */
+interface NumericSignature {
+  readonly params: readonly ValueType[]
+  readonly result: ValueType
+}
+
+/** The signatures that have been asked for, taken apart. */
+const signatures = new Map<NumericOp, NumericSignature>()
+
+function signatureOf(op: NumericOp): NumericSignature {
+  const known = signatures.get(op)
+  if (known !== undefined) return known
+  const [params, result] = entryOf(NUMERIC, 'an instruction', op)[1].split(':') as [string, ValueType]
+  const signature = { params: params.split(' ') as ValueType[], result }
+  signatures.set(op, signature)
+  return signature
 }
 
 /** The type of the lane that an instruction reads or replaces. */
 export type LaneType<K extends LaneOp> = (typeof LANES)[K][1]
+
+/** The count of lanes that the name of an instruction gives: two digits at most. */
+function laneCount(op: LaneOp): number {
+  return Number.parseInt(op.slice(op.indexOf('x') + 1), 10)
+}
 
 /** Returns the code and the type of an instruction for lanes, after a look at its operands. */
 function laneEntry<K extends LaneOp>(op: K, kind: string, vector: V128, lane: number): (typeof LANES)[K] {
   entryOf(LANES, 'an instruction', op)
   if (!op.includes(kind)) throw wrong('an instruction', op, `one with ${kind} in its name`)
   checkValue(vector, 'v128')
-  checkIndex('a lane', lane, Number(/x(\d+)/.exec(op)![1]))
+  checkIndex('a lane', lane, laneCount(op))
   return LANES[op]
 }
 

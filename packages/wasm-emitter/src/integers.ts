@@ -11,6 +11,9 @@ export type I32Like = I32 | number
 /** A bigint (or small number) that stands for an i64, or an i64 value. */
 export type I64Like = I64 | bigint | number
 
+/** Stands for the instructions of constants, which the value itself determines: most values are constants. */
+const CONSTANT: Emit = () => undefined
+
 /** A 32-bit integer. Signedness belongs to the operation, as in WebAssembly. */
 export class I32 extends Value<'i32'> {
   readonly #emit: Emit
@@ -28,22 +31,23 @@ export class I32 extends Value<'i32'> {
   static of(value: I32Like): I32 {
     if (value instanceof I32) return value
     if (!Number.isInteger(value)) throw wrong('a value', value, 'an i32 or an integer')
-    const constant = value | 0
-    return new I32((out) => {
-      out.u8(0x41)
-      out.leb32(constant)
-    }, constant)
+    return new I32(CONSTANT, value | 0)
   }
 
   /** Appends the instructions that leave the value on the stack. */
   emit(out: ByteWriter): void {
-    this.#emit(out)
+    if (this.#emit !== CONSTANT) {
+      this.#emit(out)
+      return
+    }
+    out.u8(0x41)
+    out.leb32(this.known!)
   }
 
   #binary(op: keyof typeof FOLD_32, other: I32Like): I32 {
     const right = I32.of(other)
     if (this.known !== undefined && right.known !== undefined) return I32.of(FOLD_32[op](this.known, right.known))
-    return new I32(apply(op, [this, right]))
+    return new I32(apply(op, this, right))
   }
 
   /** Adds, modulo 2^32. */
@@ -65,19 +69,19 @@ export class I32 extends Value<'i32'> {
   }
   /** Division and remainder are never folded: the trap on zero belongs to run time. */
   divU(other: I32Like): I32 {
-    return new I32(apply('i32.div_u', [this, I32.of(other)]))
+    return new I32(apply('i32.div_u', this, I32.of(other)))
   }
   /** Divides signed numbers; traps on a divisor of 0 and on overflow. */
   divS(other: I32Like): I32 {
-    return new I32(apply('i32.div_s', [this, I32.of(other)]))
+    return new I32(apply('i32.div_s', this, I32.of(other)))
   }
   /** Gives the remainder of unsigned numbers; traps on a divisor of 0. */
   remU(other: I32Like): I32 {
-    return new I32(apply('i32.rem_u', [this, I32.of(other)]))
+    return new I32(apply('i32.rem_u', this, I32.of(other)))
   }
   /** Gives the remainder of signed numbers; traps on a divisor of 0. */
   remS(other: I32Like): I32 {
-    return new I32(apply('i32.rem_s', [this, I32.of(other)]))
+    return new I32(apply('i32.rem_s', this, I32.of(other)))
   }
   /** Combines the bits by AND. */
   and(other: I32Like): I32 {
@@ -163,7 +167,7 @@ export class I32 extends Value<'i32'> {
     return this.#binary('i32.ge_u', other)
   }
   #unary(op: keyof typeof FOLD_32): I32 {
-    return this.known === undefined ? new I32(apply(op, [this])) : I32.of(FOLD_32[op](this.known, 0))
+    return this.known === undefined ? new I32(apply(op, this)) : I32.of(FOLD_32[op](this.known, 0))
   }
   /** Gives 1 where it is 0, else 0. */
   eqz(): I32 {
@@ -179,7 +183,7 @@ export class I32 extends Value<'i32'> {
   }
   /** Counts the ones. */
   popcnt(): I32 {
-    return new I32(apply('i32.popcnt', [this]))
+    return new I32(apply('i32.popcnt', this))
   }
   /** Sign-extends the low 8 bits. */
   extend8S(): I32 {
@@ -192,12 +196,12 @@ export class I32 extends Value<'i32'> {
   /** Zero-extends to 64 bits. */
   toI64U(): I64 {
     if (this.known !== undefined) return I64.of(BigInt(this.known >>> 0))
-    return new I64(apply('i64.extend_i32_u', [this]), undefined, { low: this, extension: UNSIGNED })
+    return new I64(apply('i64.extend_i32_u', this), undefined, { low: this, extension: UNSIGNED })
   }
   /** Sign-extends to 64 bits. */
   toI64S(): I64 {
     if (this.known !== undefined) return I64.of(BigInt(this.known))
-    return new I64(apply('i64.extend_i32_s', [this]), undefined, { low: this, extension: SIGNED })
+    return new I64(apply('i64.extend_i32_s', this), undefined, { low: this, extension: SIGNED })
   }
 }
 
@@ -262,11 +266,7 @@ export class I64 extends Value<'i64'> {
     const constant = BigInt.asIntN(64, BigInt(value))
     const low = Number(BigInt.asIntN(32, constant))
     const extension = (constant === BigInt(low) ? SIGNED : 0) | (constant === BigInt(low >>> 0) ? UNSIGNED : 0)
-    const emit = (out: ByteWriter): void => {
-      out.u8(0x42)
-      out.leb64(constant)
-    }
-    return new I64(emit, constant, extension === 0 ? undefined : { low: I32.of(low), extension })
+    return new I64(CONSTANT, constant, extension === 0 ? undefined : { low: I32.of(low), extension })
   }
 
   /** The same value, of which the caller knows that it is the extension of its low 32 bits. */
@@ -277,7 +277,14 @@ export class I64 extends Value<'i64'> {
 
   /** Appends the instructions that leave the value on the stack. */
   emit(out: ByteWriter): void {
-    this.#emit(out)
+    if (this.#emit !== CONSTANT) {
+      this.#emit(out)
+      return
+    }
+    out.u8(0x42)
+    // The encoding of a number does not depend on its width.
+    if ((this.extended?.extension ?? 0) & SIGNED) out.leb32(this.extended!.low.known!)
+    else out.leb64(this.known!)
   }
 
   /** The same extension of other 32 bits. */
@@ -291,15 +298,15 @@ export class I64 extends Value<'i64'> {
   #binary(op: keyof typeof FOLD_64, other: I64Like, lower?: () => I32): I64 {
     const right = I64.of(other)
     if (this.known !== undefined && right.known !== undefined) return I64.of(FOLD_64[op](this.known, right.known))
-    return new I64(apply(op, [this, right]), undefined, undefined, lower)
+    return new I64(apply(op, this, right), undefined, undefined, lower)
   }
   /** AND, OR and exclusive OR of extensions of the same kind are the extension of the result. */
   #logic(op: keyof typeof FOLD_64, right: I64, lower: () => I32): I64 {
     if (this.known !== undefined && right.known !== undefined) return I64.of(FOLD_64[op](this.known, right.known))
     const extension = (this.extended?.extension ?? 0) & (right.extended?.extension ?? 0)
-    if (extension === 0) return new I64(apply(op, [this, right]), undefined, undefined, lower)
+    if (extension === 0) return new I64(apply(op, this, right), undefined, undefined, lower)
     const low = lower()
-    return new I64(apply(op, [this, right]), undefined, { low, extension })
+    return new I64(apply(op, this, right), undefined, { low, extension })
   }
   /** Compares the low 32 bits of extensions of the same kind: these determine the result. */
   #compare(comparison: Comparison, other: I64Like): I32 {
@@ -308,7 +315,7 @@ export class I64 extends Value<'i64'> {
       return I32.of(+COMPARE_64[comparison](this.known, right.known))
     const [a, b] = [this.extended, right.extended]
     const extension = (a?.extension ?? 0) & (b?.extension ?? 0)
-    if (a === undefined || b === undefined || extension === 0) return new I32(apply(`i64.${comparison}`, [this, right]))
+    if (a === undefined || b === undefined || extension === 0) return new I32(apply(`i64.${comparison}`, this, right))
     return ((extension & SIGNED) === 0 ? OF_UNSIGNED : OF_SIGNED)[comparison](a.low, b.low)
   }
 
@@ -331,19 +338,19 @@ export class I64 extends Value<'i64'> {
   }
   /** Divides unsigned numbers; traps on a divisor of 0. */
   divU(other: I64Like): I64 {
-    return new I64(apply('i64.div_u', [this, I64.of(other)]))
+    return new I64(apply('i64.div_u', this, I64.of(other)))
   }
   /** Divides signed numbers; traps on a divisor of 0 and on overflow. */
   divS(other: I64Like): I64 {
-    return new I64(apply('i64.div_s', [this, I64.of(other)]))
+    return new I64(apply('i64.div_s', this, I64.of(other)))
   }
   /** Gives the remainder of unsigned numbers; traps on a divisor of 0. */
   remU(other: I64Like): I64 {
-    return new I64(apply('i64.rem_u', [this, I64.of(other)]))
+    return new I64(apply('i64.rem_u', this, I64.of(other)))
   }
   /** Gives the remainder of signed numbers; traps on a divisor of 0. */
   remS(other: I64Like): I64 {
-    return new I64(apply('i64.rem_s', [this, I64.of(other)]))
+    return new I64(apply('i64.rem_s', this, I64.of(other)))
   }
   /** Combines the bits by AND. */
   and(other: I64Like): I64 {
@@ -354,7 +361,7 @@ export class I64 extends Value<'i64'> {
     // No more than 32 bits are left.
     if (((right.extended?.extension ?? 0) & UNSIGNED) !== 0 && this.known === undefined) {
       const low = this.toI32().and(right.toI32())
-      return new I64(apply('i64.and', [this, right]), undefined, { low, extension: right.extended!.extension })
+      return new I64(apply('i64.and', this, right), undefined, { low, extension: right.extended!.extension })
     }
     return this.#logic('i64.and', right, () => this.toI32().and(right.toI32()))
   }
@@ -402,16 +409,16 @@ export class I64 extends Value<'i64'> {
   }
   /** Rotates left; the count is taken modulo 64. */
   rotl(other: I64Like): I64 {
-    return new I64(apply('i64.rotl', [this, I64.of(other)]))
+    return new I64(apply('i64.rotl', this, I64.of(other)))
   }
   /** Rotates right; the count is taken modulo 64. */
   rotr(other: I64Like): I64 {
-    return new I64(apply('i64.rotr', [this, I64.of(other)]))
+    return new I64(apply('i64.rotr', this, I64.of(other)))
   }
   /** Gives 1 where it is 0, else 0. */
   eqz(): I32 {
     if (this.known !== undefined) return I32.of(+(this.known === 0n))
-    return this.extended === undefined ? new I32(apply('i64.eqz', [this])) : this.extended.low.eqz()
+    return this.extended === undefined ? new I32(apply('i64.eqz', this)) : this.extended.low.eqz()
   }
   /** Gives 1 where both are equal, else 0. */
   eq(other: I64Like): I32 {
@@ -455,15 +462,15 @@ export class I64 extends Value<'i64'> {
   }
   /** Counts the zeros above the highest 1. */
   clz(): I64 {
-    return new I64(apply('i64.clz', [this]))
+    return new I64(apply('i64.clz', this))
   }
   /** Counts the zeros below the lowest 1. */
   ctz(): I64 {
-    return new I64(apply('i64.ctz', [this]))
+    return new I64(apply('i64.ctz', this))
   }
   /** Counts the ones. */
   popcnt(): I64 {
-    return new I64(apply('i64.popcnt', [this]))
+    return new I64(apply('i64.popcnt', this))
   }
   /** Sign-extends the low 8 bits. */
   extend8S(): I64 {
@@ -480,15 +487,16 @@ export class I64 extends Value<'i64'> {
   }
   #extend(op: NumericOp, bits: number, extendLow: (low: I32) => I32): I64 {
     if (this.known !== undefined) return I64.of(BigInt.asIntN(bits, this.known))
-    return new I64(apply(op, [this]), undefined, { low: extendLow(this.toI32()), extension: SIGNED })
+    return new I64(apply(op, this), undefined, { low: extendLow(this.toI32()), extension: SIGNED })
   }
   /** The same value, of which the uppermost of the low 32 bits is clear. */
   #isPositive(): I64 {
+    if (this.known !== undefined) return this
     return new I64(this.#emit, undefined, { low: this.extended!.low, extension: SIGNED | UNSIGNED })
   }
   /** The low 32 bits. */
   toI32(): I32 {
     if (this.known !== undefined) return I32.of(Number(BigInt.asIntN(32, this.known)))
-    return this.extended?.low ?? this.#lower?.() ?? new I32(apply('i32.wrap_i64', [this]))
+    return this.extended?.low ?? this.#lower?.() ?? new I32(apply('i32.wrap_i64', this))
   }
 }

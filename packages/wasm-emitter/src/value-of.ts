@@ -18,14 +18,15 @@ export interface ValueOf {
   v128: V128
 }
 
+const CLASSES: { readonly [K in ValueType]: new (emit: Emit) => ValueOf[K] } = {
+  i32: I32,
+  i64: I64,
+  f32: F32,
+  f64: F64,
+  v128: V128,
+}
+
 /** Makes a value of a type from what emits it. */
 export function valueFrom<T extends ValueType>(type: T, emit: Emit): ValueOf[T] {
-  const classes: { readonly [K in ValueType]: new (emit: Emit) => ValueOf[K] } = {
-    i32: I32,
-    i64: I64,
-    f32: F32,
-    f64: F64,
-    v128: V128,
-  }
-  return new classes[type](emit)
+  return new CLASSES[type](emit)
 }

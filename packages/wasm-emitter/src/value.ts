@@ -23,11 +23,13 @@ export abstract class Value<T extends ValueType = ValueType> {
 /** Appends the instructions of a value. */
 export type Emit = (out: ByteWriter) => void
 
-/** Returns the instruction applied to its operands. */
-export function apply(op: NumericOp, operands: readonly Value[]): Emit {
+/** Returns an instruction applied to one to three operands. */
+export function apply(op: NumericOp, first: Value, second?: Value, third?: Value): Emit {
   const code = NUMERIC[op][0]
   return (out) => {
-    for (const operand of operands) operand.emit(out)
+    first.emit(out)
+    second?.emit(out)
+    third?.emit(out)
     out.raw(code)
   }
 }
