@@ -1,6 +1,7 @@
 /** Instructions that qemu-user cannot be given: each against the manual. */
 import { beforeEach, describe, expect, test } from 'vitest'
 import { ArmEmulator, Outcome } from '../src/index.ts'
+import { injectExternalAbort } from '../src/inject.ts'
 import { aarch32Register } from '../src/vcpu.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder } from './support/flat-world.ts'
 
@@ -360,6 +361,19 @@ describe('aborts taken by the guest', () => {
       DEVICE_BASE + 0x2000,
       0x8000_0010,
       0x1010,
+    ])
+  })
+
+  test('AArch32, of the instruction itself: LR is 4 beyond it, IFSR and IFAR (Arm ARM DDI 0487, G1.12.3)', () => {
+    const vcpu = at32(0, 0x8000_0010)
+    Object.assign(vcpu.system, { vbarLo: 0x1000 })
+    Object.assign(vcpu.exception, { dfsr: 0x77, farLo: 0x55 })
+    injectExternalAbort(vcpu, CODE_BASE, 0, 'fetch')
+    expect(vcpu.x[aarch32Register(7, 14) * 2]).toBe(CODE_BASE + 4)
+    const { ifsr, ifar, dfsr, farLo } = vcpu.exception
+    expect([ifsr, ifar, dfsr, farLo, vcpu.spsr[1], vcpu.pc[0]]).toEqual([
+      ...[0x008, CODE_BASE, 0x77, 0x55],
+      ...[0x8000_0010, 0x100c],
     ])
   })
 

@@ -63,6 +63,21 @@ describe('apt', () => {
     expect((await readFile(join(root, 'bin/apt-get.where'), 'utf8')).trim()).toBe(join(directory, 'packages'))
   })
 
+  test('tells how far it is, of package lists and of packages', async () => {
+    const reports = ['dlstatus:1:12.5:a', 'pmstatus:x:99:b', 'dlstatus:2:100:c', 'noise']
+    await fake('apt-get', reports.map((line) => `echo ${line} >&3`).join('; '))
+    const seen: [number, string][] = []
+    const onProgress = (fraction: number, what: string): void => void seen.push([fraction, what])
+    const apt = await Apt.open({ directory: join(root, 'apt'), archive: 'host' }, onProgress)
+    await apt.download(['one', 'two'], onProgress)
+    expect(seen).toEqual([
+      [0.125, 'package lists'],
+      [1, 'package lists'],
+      [0.125, 'one'],
+      [1, 'one'],
+    ])
+  })
+
   test('is missing on a host without', async () => {
     vi.stubEnv('PATH', '/nonexistent')
     await expect(Apt.open({ directory: join(root, 'apt') })).rejects.toMatchObject({ code: 'ERR_NO_APT' })

@@ -270,6 +270,24 @@ describe('MSI-X (PCI Local Bus 3.0, §6.8.2)', () => {
     expect(() => card(3).fn.restore(state)).toThrow(DeviceError)
   })
 
+  test('has a pending bit for each of many vectors', () => {
+    const made = tree()
+    const fn = made.add({
+      bars: [{ index: 0, kind: 'memory', bytes: 0x2000, handler: { read: () => 0x77, write: () => {} } }],
+      msix: { vectors: 200, table: { bar: 0 }, pba: { bar: 0, offset: 0x1000 } },
+    })
+    const { write } = config(made.tree)
+    const handler = made.regions[0]?.bar.handler as RangeHandler
+    write(COMMAND, BUS_MASTER, 2)
+    write(0x42, 0x8000, 2)
+    for (const vector of [0, 31, 32, 63, 64, 199]) fn.messages?.signal(vector)
+    // Four quadwords.
+    expect(Array.from({ length: 9 }, (_, i) => (handler.read(0x1000 + 4 * i, 4) as number) >>> 0)).toEqual([
+      ...[0x8000_0001, 0x8000_0001, 1, 0, 0, 0, 0x80, 0],
+      0x77,
+    ])
+  })
+
   test('makes a BAR for its table where the function has none', () => {
     const made = tree()
     made.add({ msix: { vectors: 300, table: { bar: 4 } } })

@@ -1,8 +1,15 @@
-import { type Clock, type DeviceModel, Instant, type Word64 } from '@retrap/device'
+import { type Clock, type DeviceContext, type DeviceModel, Instant, type Word64 } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost, IoDispatch } from '@retrap/ioreq'
 import { describe, expect, test } from 'vitest'
 import * as devices from '../src/index.ts'
+
+const CLAIMS = [
+  ...['i8254 ports 40+4', 'i8254 ports 61+1', 'mc146818 ports 70+2', 'hpet memory fed00000+400'],
+  ...['serial-3f8 ports 3f8+8', 'serial-2f8 ports 2f8+8', 'isa-debugcon-402 ports 402+1', 'isa-debug-exit ports f4+4'],
+  ...['reset-control ports cf9+1', 'reset-control ports 92+1', 'i8042 ports 60+1', 'i8042 ports 64+1'],
+  ...['post-code ports 80+1', 'fw-cfg ports 510+2', 'fw-cfg ports 514+8'],
+]
 
 /** Every device of a PC on a real device host. */
 function board(): { dispatch: IoDispatch; host: DeviceHost; requests: string[]; clock: Clock & { time: number } } {
@@ -53,6 +60,41 @@ const config = (dispatch: IoDispatch, device: number, register: number): number 
   dispatch.portWrite(0xcf8, 4, 0x8000_0000 + device * 0x800 + register)
   return input(dispatch, 0xcfc, 4)
 }
+
+/** The ranges that models claim when they are attached. */
+function claims(models: readonly DeviceModel[]): string[] {
+  const found: string[] = []
+  const nothing = (): unknown => new Proxy(() => 0, { get: () => nothing, apply: () => nothing() })
+  for (const model of models) {
+    const claim =
+      (space: string) =>
+      (base: number, size: number): void =>
+        void found.push(`${model.name} ${space} ${base.toString(16)}+${size.toString(16)}`)
+    const own: Record<string, unknown> = { mapPorts: claim('ports'), mapMmio: claim('memory') }
+    model.attach(new Proxy(own, { get: (_, name) => own[String(name)] ?? nothing() }) as unknown as DeviceContext)
+  }
+  return found
+}
+
+test('each device claims the addresses that its data sheet gives it, and none beside them', () => {
+  const pit = new devices.I8254()
+  const rtc = new devices.Mc146818({ epochSeconds: 0, lowRamBytes: 1 << 29, highRamBytes: 0, cpus: 2 })
+  expect(
+    claims([
+      pit,
+      rtc,
+      new devices.Hpet({ legacySources: [pit, rtc] }),
+      new devices.Uart16550(),
+      new devices.Uart16550({ iobase: 0x2f8, irq: 3 }),
+      new devices.DebugConsole({ stream: { send: () => {} } }),
+      new devices.DebugExit({ iobase: 0xf4, iosize: 4 }),
+      new devices.ResetControl(),
+      new devices.I8042(),
+      new devices.PostCodePort(),
+      new devices.FwCfg(),
+    ]),
+  ).toEqual(CLAIMS)
+})
 
 describe('the devices of a PC together', () => {
   test('fit beside each other, and answer in their places', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
+import { I8259Chip } from '../src/i8259-chip.ts'
 import { APIC_SVR, I8259Pair } from '../src/index.ts'
 import { makeFabric } from './machine.ts'
 
@@ -462,4 +463,14 @@ describe('virtual wire mode', () => {
     expect(apic.acknowledge()).toBe(0x34)
     expect(apic.hasInterrupt()).toBe(false)
   })
+})
+
+test('a command ends an interrupt if it is an OCW2 with EOI (8259A data sheet, "Operation Command Words")', () => {
+  const ends = Array.from({ length: 256 }, (_, value) => value).filter((value) => I8259Chip.endsInterrupt(value))
+  // D4 and D3 are 0 in OCW2; its bit 5 is EOI.
+  expect(ends).toEqual(
+    Array.from({ length: 256 }, (_, value) => value).filter((value) =>
+      /^..100...$/.test(value.toString(2).padStart(8, '0')),
+    ),
+  )
 })

@@ -93,3 +93,15 @@ test('what two writers changed between each other is all there, and no table is 
   p2m.coalesce()
   expect(memory.frames.freeFrames + p2m.tableBytes / 4096).toBe(free + 1)
 })
+
+test('a map that threads share translates as one that they do not, in leaves of both sizes', () => {
+  const alone = P2m.create(MachineMemory.create({ bytes: 64 << 20 }))
+  for (const map of [alone, p2m]) {
+    // 2 MiB in one leaf, and one page.
+    map.insertRange(0x200, 0x600, 0x200, P2mType.RAM_RW)
+    map.insertRange(0x7, 0x1801, 1, P2mType.RAM_RW)
+  }
+  for (const gpa of [0x1f_ffff, 0x20_0000, 0x2a_bcde, 0x3f_ffff, 0x40_0000, 0x6fff, 0x7000, 0x7abc, 0x7fff, 0x8000])
+    expect([gpa, p2m.translate(gpa)]).toEqual([gpa, alone.translate(gpa)])
+  expect([0x2a_bcde, 0x7abc, 0x8000].map((gpa) => p2m.translate(gpa))).toEqual([0x6a_bcde, 0x180_1abc, -1])
+})

@@ -313,12 +313,16 @@ describe('a listing', () => {
       .movsb()
       .jmp(loop)
       .asciz('a long text that is cut')
+      .db(255, 10)
+      .float32(0.5, 12)
     expect(asm.assemble().listing()).toBe(`; section text at 0x7c00
 loop:
 7c00  f0 48 83 44 cb f0 01               lock add qword [rbx + rcx*8 - 0x10], 1
 7c07  f3 a4                              rep movsb
 7c09  eb f5                              jmp loop
 7c0b  61 20 6c 6f 6e 67 20 74 65 78 +14  asciz "a long text that is cut"
+7c23  ff 0a                              db 0xff, 0xa
+7c25  00 00 00 3f 00 00 40 41            float32 0.5, 0xc
 `)
   })
 })
