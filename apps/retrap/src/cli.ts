@@ -244,7 +244,12 @@ function machineOptions(command: Command, memory: string): Command {
     .option('--trace <what>', 'print every access to a device: ioreq, or ioreq:FILE', parseTrace)
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
-    .addOption(new Option('--stats <form>', 'print what the run cost to stderr').choices(['json', 'text']))
+    .addOption(
+      new Option('--stats <form>', 'print what the run cost, and what compiled code did, to stderr').choices([
+        'json',
+        'text',
+      ]),
+    )
     .addOption(
       new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('on'),
     )

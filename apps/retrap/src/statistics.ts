@@ -94,7 +94,6 @@ export function measure(run: Measured): RunStatistics {
 export function formatStatistics(statistics: RunStatistics): string {
   const { memory, exits } = statistics
   const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(0)} MiB`
-  const byCount = Object.entries(exits).toSorted(([, a], [, b]) => b - a)
   const rows: [string, string][] = [
     ['ended by', statistics.reason],
     ['instructions', group(statistics.instructions)],
@@ -102,8 +101,8 @@ export function formatStatistics(statistics: RunStatistics): string {
     ['CPU time', `${statistics.cpuSeconds.toFixed(2)} s`],
     ['speed', `${statistics.mips.toFixed(1)} MIPS`],
     ['TLB misses', group(statistics.tlbMisses)],
-    ...formatJit(statistics.counts['jit'] as JitCounts | undefined),
-    ['exits', byCount.map(([kind, count]) => `${kind} ${group(count)}`).join(', ') || 'none'],
+    ...formatJit(statistics.counts['jit'] as JitCounts | undefined, statistics.instructions),
+    ['exits', byCount(exits)],
     [
       'memory',
       `${mib(memory.residentBytes)} resident (at most ${mib(memory.peakResidentBytes)}), guest RAM ${mib(memory.guestBytes)}`,
@@ -122,20 +121,37 @@ export function formatStatistics(statistics: RunStatistics): string {
   return rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join('')
 }
 
-function formatJit(counts: JitCounts | undefined): [string, string][] {
+function formatJit(counts: JitCounts | undefined, retired: number): [string, string][] {
   if (counts === undefined) return []
   const { units, live, liveBytes, evictions, instructions, bytes, failures, firstFailure } = counts
-  const { milliseconds, longestMilliseconds } = counts
+  const { milliseconds, longestMilliseconds, medianMilliseconds, executed, exits } = counts
+  const percent = (100 * executed) / Math.max(1, retired)
   const size = (count: number): string => `${(count / 1024).toFixed(0)} KiB`
   const failed: [string, string][] =
     failures > 0 ? [['JIT errors', `${group(failures)}, interpreted instead; the first: ${firstFailure}`]] : []
   return [
     [
       'JIT',
-      `${group(units)} units of ${group(instructions)} instructions, ${size(bytes)}, compiled in ${milliseconds.toFixed(0)} ms (at most ${longestMilliseconds.toFixed(0)} at once); ${group(live)} live, ${size(liveBytes)}, ${group(evictions)} given up for room`,
+      `${group(units)} units of ${group(instructions)} instructions, ${size(bytes)}, compiled in ${milliseconds.toFixed(0)} ms; ${group(live)} live, ${size(liveBytes)}, ${group(evictions)} given up for room`,
     ],
+    [
+      'JIT waits',
+      `median ${medianMilliseconds.toFixed(1)} ms, longest ${longestMilliseconds.toFixed(1)} ms, from hot to installed`,
+    ],
+    [
+      'executed',
+      `${group(executed)} instructions compiled (${percent.toFixed(1)} %), ${group(Math.max(0, retired - executed))} interpreted`,
+    ],
+    ['JIT exits', byCount(exits)],
     ...failed,
   ]
+}
+
+/** What has been counted, most first; what is zero is left out. */
+function byCount(counts: Readonly<Record<string, number>>): string {
+  const counted = Object.entries(counts).filter(([, count]) => count > 0)
+  const sorted = counted.toSorted(([, a], [, b]) => b - a)
+  return sorted.map(([name, count]) => `${name} ${group(count)}`).join(', ') || 'none'
 }
 
 function group(count: number): string {

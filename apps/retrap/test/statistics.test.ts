@@ -10,6 +10,9 @@ const JIT = {
   bytes: 2048,
   milliseconds: 1.5,
   longestMilliseconds: 0.7,
+  medianMilliseconds: 0.4,
+  executed: 1_000_000,
+  exits: { miss: 5, system: 1200, fault: 0 },
   failures: 0,
   firstFailure: undefined,
 }
@@ -41,10 +44,15 @@ test('statistics are lines of a name and its value, the most frequent exit first
   expect(lines.join()).not.toMatch(/JIT|TPR|resets/)
 })
 
-test('compiled code has a line, and errors of its compiler another one', () => {
+test('compiled code has lines, and errors of its compiler another one', () => {
   const text = formatStatistics(statistics({ jit: JIT }))
   expect(text).toContain(
-    'JIT           3 units of 40 instructions, 2 KiB, compiled in 2 ms (at most 1 at once); 2 live, 1 KiB, 1 given up for room\n',
+    [
+      'JIT           3 units of 40 instructions, 2 KiB, compiled in 2 ms; 2 live, 1 KiB, 1 given up for room\n',
+      'JIT waits     median 0.4 ms, longest 0.7 ms, from hot to installed\n',
+      'executed      1,000,000 instructions compiled (81.0 %), 234,567 interpreted\n',
+      'JIT exits     system 1,200, miss 5\n',
+    ].join(''),
   )
   expect(text).not.toContain('JIT errors')
   const failed = formatStatistics(statistics({ jit: { ...JIT, failures: 2, firstFailure: 'TypeError: no such form' } }))

@@ -261,11 +261,13 @@ export class DispatchLoop {
     const l = this.#state.locals
     const { layout } = this.#state
     this.#state.held.spill()
-    f.store('i32.store', this.#state.base, l.budget.get.add(1), layout.budget)
+    const before = f.let(l.budget.get.add(1))
+    f.store('i32.store', this.#state.base, before, layout.budget)
     const entry = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
     const outcome = f.callIndirect(FORM_SIGNATURE, this.#callType, entry, this.#state.base, l.record.get, l.tlb.get)
     f.set(l.status, outcome as I32)
     this.#state.reload()
+    this.#branches.countCompiled(before.sub(l.budget.get))
     f.set(l.record, this.#state.word(layout.record))
     this.#state.reloadPage()
     f.brIf(l.status.get.eq(UNIT_RESUME), labels.next)

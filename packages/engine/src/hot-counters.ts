@@ -20,8 +20,16 @@ export const MISSES_AT: number = MISSED_BRANCHES_AT + MISSED_BRANCHES * MISSED_B
 export const MISSES_PER_COUNT_AT: number = MISSES_AT + 4
 /** Where a word lies, from the first counter, with the machine address of the record of the unit that was left last. */
 export const LEFT_UNIT_AT: number = MISSES_AT + 8
-/** Bytes of counters, missed branches and these words. */
-export const HOT_COUNTER_BYTES: number = MISSES_AT + 16
+/** Where a count lies, from the first counter, of instructions that compiled code has executed; 64 bits. */
+export const UNIT_INSTRUCTIONS_AT: number = MISSES_AT + 16
+/** Where counts lie, from the first counter, of exits of compiled code to the interpreter, by reason. */
+export const UNIT_EXITS_AT: number = UNIT_INSTRUCTIONS_AT + 8
+/** Bytes of such a count. */
+export const UNIT_EXIT_BYTES = 8
+/** Counts of exits at most. */
+const UNIT_EXIT_REASONS = 16
+/** Bytes of all of these. */
+export const HOT_COUNTER_BYTES: number = UNIT_EXITS_AT + UNIT_EXIT_BYTES * UNIT_EXIT_REASONS
 
 /** Set in what `hot` is called with: the record is that of a unit, and a computed branch, whose record is in the state, has often led out of it. */
 export const HOT_MISSED = 1

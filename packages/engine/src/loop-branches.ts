@@ -9,6 +9,7 @@ import {
   LEFT_UNIT_AT,
   MISSES_AT,
   MISSES_PER_COUNT_AT,
+  UNIT_INSTRUCTIONS_AT,
 } from './hot-counters.ts'
 import type { LoopState } from './loop-state.ts'
 import { OP_CALL, OP_DEAD, RECORD_BYTES, R_LINK, R_OFFSET, R_OP } from './record.ts'
@@ -56,6 +57,14 @@ export class LoopBranches {
       f.store('i32.store', counter, f.loadExpression('i32.load', I32.of(this.#hotAt! + MISSES_PER_COUNT_AT)))
       f.call(this.#imports.hot, f.loadExpression('i32.load', I32.of(this.#hotAt! + LEFT_UNIT_AT)).or(HOT_SLOW))
     })
+  }
+
+  /** Emits a count of instructions that compiled code has executed. */
+  countCompiled(instructions: I32): void {
+    if (this.#hotAt === undefined) return
+    const { f } = this.#state
+    const counter = I32.of(this.#hotAt + UNIT_INSTRUCTIONS_AT)
+    f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(instructions.toI64U()))
   }
 
   /** Emits: a computed branch has often led out of the unit that was left last. */

@@ -43,7 +43,7 @@ export type { CpuHost, DeviceAccessMode, RegisterPage, RepeatRequest, Translatio
 export { readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
 export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state-layout.ts'
 export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from '@retrap/engine'
-export type { CompiledInstruction, JitCounts } from '@retrap/engine'
+export type { CompiledInstruction, ExitReason, JitCounts } from '@retrap/engine'
 export type { CompiledCode, JitOptions } from './jit/jit-options.ts'
 export type { CpuModel, CpuVendor } from './model/cpu-model.ts'
 export { CPU_FEATURES } from './model/feature-table.ts'

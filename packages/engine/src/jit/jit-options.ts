@@ -1,4 +1,5 @@
 import type { CompiledCode } from './compiled-code.ts'
+import type { ExitReason } from './exit-reasons.ts'
 
 /** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, kernels' paths cost more to compile than they give back. */
 export const JIT_THRESHOLD = 100_000
@@ -29,26 +30,35 @@ export interface JitOptions {
   readonly onCode?: (code: CompiledCode) => void
 }
 
-/** What the compiler has done. */
+/**
+ * What the compiler has done, and what its code has executed. Where vCPUs run in several threads, `executed` and `exits` may
+ * lose some counts.
+ */
 export interface JitCounts {
   /** Units compiled, those that were compiled anew too. */
-  units: number
+  readonly units: number
   /** Units in use, as far as is known: those whose code has been written are noticed later. */
-  live: number
+  readonly live: number
   /** Bytes of the modules of the units in use. */
-  liveBytes: number
+  readonly liveBytes: number
   /** Units given up because there were more than {@link JitOptions.codeBytes}. */
-  evictions: number
+  readonly evictions: number
   /** Guest instructions in all units that were compiled. */
-  instructions: number
+  readonly instructions: number
   /** Bytes of the WebAssembly modules of all units that were compiled. */
-  bytes: number
+  readonly bytes: number
   /** Milliseconds that compiling took. */
-  milliseconds: number
+  readonly milliseconds: number
   /** Milliseconds of the longest wait of a processor for compiled code: it waits from hot to installed. */
-  longestMilliseconds: number
+  readonly longestMilliseconds: number
+  /** Milliseconds of the median of the last 1,024 such waits. */
+  readonly medianMilliseconds: number
+  /** Guest instructions that compiled code has executed. */
+  readonly executed: number
+  /** How often compiled code was left for the interpreter, by reason. */
+  readonly exits: Readonly<Record<ExitReason, number>>
   /** Errors of the compiler and of the host's WebAssembly; the interpreter goes on with the code. */
-  failures: number
+  readonly failures: number
   /** The first of these errors; undefined where there was none. */
-  firstFailure: string | undefined
+  readonly firstFailure: string | undefined
 }

@@ -20,6 +20,7 @@ import { findRegion } from './find-region.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
 import { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from './jit-options.ts'
 import type { JitCounts, JitOptions } from './jit-options.ts'
+import { JitStatistics } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
 import { firstRecord } from './region.ts'
 import type { Region } from './region.ts'
@@ -85,30 +86,24 @@ export class Jit<Form> {
   #flushes = 0
   #flushedAt = -Infinity
   #quickFlushes = 0
-  /** What has been done. */
-  readonly counts: JitCounts = {
-    units: 0,
-    live: 0,
-    liveBytes: 0,
-    evictions: 0,
-    instructions: 0,
-    bytes: 0,
-    milliseconds: 0,
-    longestMilliseconds: 0,
-    failures: 0,
-    firstFailure: undefined,
-  }
+  readonly #statistics: JitStatistics
 
   /** Makes a compiler that has compiled nothing. */
   constructor(parts: JitParts<Form>, options: JitOptions = {}) {
     const { memory, code, instructionSet, countersAt } = parts
     this.#parts = parts
+    this.#statistics = new JitStatistics(memory, countersAt)
     this.#options = { ...DEFAULTS, ...options }
     this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
     this.#units = new Units(memory, code.tableEntries)
     this.#targets = new ComputedTargets(memory, countersAt)
     this.#missThreshold = Math.max(1, Math.floor(this.#options.threshold / MISS_FRACTION))
     this.#resetCounters()
+  }
+
+  /** What has been done. */
+  get counts(): JitCounts {
+    return this.#statistics.read()
   }
 
   get #memory(): MachineMemory {
@@ -139,6 +134,7 @@ export class Jit<Form> {
    */
   hot(record: number, runner: UnitRunner): number {
     const start = now()
+    const { units } = this.#statistics.own
     this.#followFlush()
     let next = record
     try {
@@ -147,12 +143,10 @@ export class Jit<Form> {
       else next = this.#reached(record, runner)
     } catch (error) {
       // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
-      this.counts.failures++
-      this.counts.firstFailure ??= String(error)
+      this.#statistics.own.failures++
+      this.#statistics.own.firstFailure ??= String(error)
     }
-    const milliseconds = now() - start
-    this.counts.milliseconds += milliseconds
-    this.counts.longestMilliseconds = Math.max(this.counts.longestMilliseconds, milliseconds)
+    this.#statistics.noteWait(now() - start, this.#statistics.own.units !== units)
     return next
   }
 
@@ -208,7 +202,7 @@ export class Jit<Form> {
     const { flushes } = this.#parts.cache
     if (this.#flushes === flushes) return
     this.#flushes = flushes
-    const time = now() - this.counts.milliseconds
+    const time = now() - this.#statistics.own.milliseconds
     const isQuick = time - this.#flushedAt < QUICK_FLUSH
     this.#quickFlushes = isQuick ? Math.min(this.#quickFlushes + 1, MOST_FLUSH_DOUBLINGS) : 0
     this.#flushedAt = time
@@ -328,17 +322,17 @@ export class Jit<Form> {
   }
 
   #countLive(): void {
-    this.counts.live = this.#units.count
-    this.counts.liveBytes = this.#units.bytes
+    this.#statistics.own.live = this.#units.count
+    this.#statistics.own.liveBytes = this.#units.bytes
   }
 
   /** Gives up cold units until there is room for another one. @returns false where all are in use */
   #makeRoom(): boolean {
     while (this.#units.bytes >= this.#options.codeBytes || this.#units.isFull()) {
-      const unit = this.#units.evict(now() - this.counts.milliseconds)
+      const unit = this.#units.evict(now() - this.#statistics.own.milliseconds)
       if (unit === undefined) return false
       this.#parts.cache.removeUnit(unit.record, unit.pages[0]!)
-      this.counts.evictions++
+      this.#statistics.own.evictions++
     }
     return true
   }
@@ -375,9 +369,9 @@ export class Jit<Form> {
     const bytes = this.#compiler.compile({ region, mode, state: runner.state }, unitRecord)
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>)
     this.#units.install(module, entry)
-    this.counts.units++
-    this.counts.instructions += region.instructionCount
-    this.counts.bytes += bytes.length
+    this.#statistics.own.units++
+    this.#statistics.own.instructions += region.instructionCount
+    this.#statistics.own.bytes += bytes.length
     const address = (BigInt(hi) << 32n) | BigInt(lo)
     this.#options.onCode?.({
       module: bytes,

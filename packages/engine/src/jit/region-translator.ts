@@ -2,7 +2,8 @@ import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Label } from '@retrap/wasm-emitter'
 import { PAGE_BYTES } from '@retrap/memory'
 import { RECORD_BYTES } from '../record.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
+import { UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
+import type { ExitReason } from './exit-reasons.ts'
 import type { InstructionExits, UnitSemantics } from './instruction-set.ts'
 import { switchPosition } from './position-switch.ts'
 import { fallsThrough, firstRecord } from './region.ts'
@@ -56,6 +57,7 @@ export class RegionTranslator<Form> {
       f.structuredIf(condition, () => {
         f.store('i32.store', state, I32.of(firstRecord(first)), layout.record)
         f.store('i32.store', state, I32.of(first.page.page.slots), layout.slots)
+        this.#exits.countEntry()
         f.return(UNIT_RESUME)
       }),
     )
@@ -113,10 +115,23 @@ export class RegionTranslator<Form> {
     this.#frame.pending = pending
   }
 
+  /** Control goes from an instruction that has retired to a position that is not in the region. */
+  #leaveFor(insn: RegionInstruction<Form>, at: number): void {
+    const { pending } = this.#frame
+    const target = this.#frame.linear(at)
+    this.#exits.leave({ why: 'target', outcome: UNIT_JUMP, insn, record: insn.record, retired: pending, target })
+  }
+
   /** The interpreter goes on with a block. */
   #leaveAt(block: number): void {
     const insn = this.#region.blocks[block]!.instructions[0]!
-    this.#exits.leave(UNIT_RESUME, insn, firstRecord(insn), this.#frame.pending)
+    this.#exits.leave({
+      why: 'guard',
+      outcome: UNIT_RESUME,
+      insn,
+      record: firstRecord(insn),
+      retired: this.#frame.pending,
+    })
   }
 
   // ---------------------------------------------------------------- instructions
@@ -126,7 +141,7 @@ export class RegionTranslator<Form> {
     const frame = this.#frame
     for (const [i, insn] of instructions.entries()) {
       if (insn.flow === 'leave') {
-        this.#exits.leave(UNIT_RESUME, insn, insn.record, frame.pending)
+        this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record: insn.record, retired: frame.pending })
         return
       }
       frame.f.scope(() => this.#emitInstruction(insn, block, number))
@@ -136,7 +151,7 @@ export class RegionTranslator<Form> {
       if ((insn.next & -PAGE_BYTES) !== insn.page.delta) {
         const next = last ? block.next : undefined
         if (last && next === undefined) {
-          this.#exits.leave(UNIT_JUMP, insn, insn.record, frame.pending, frame.linear(insn.next))
+          this.#leaveFor(insn, insn.next)
           return
         }
         const { page } = last ? this.#region.blocks[next!]!.instructions[0]! : instructions[i + 1]!
@@ -145,9 +160,16 @@ export class RegionTranslator<Form> {
       }
       if (!last) continue
       if (block.next === undefined) {
-        this.#exits.leave(UNIT_JUMP, insn, insn.record, frame.pending, frame.linear(insn.next))
+        this.#leaveFor(insn, insn.next)
       } else if (!this.#region.graph.isIrreducible(number, block.next)) this.#goTo(number, block.next)
-      else this.#exits.leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, frame.pending)
+      else
+        this.#exits.leave({
+          why: 'target',
+          outcome: UNIT_RESUME,
+          insn,
+          record: insn.record + RECORD_BYTES,
+          retired: frame.pending,
+        })
     }
   }
 
@@ -169,15 +191,19 @@ export class RegionTranslator<Form> {
     const frame = this.#frame
     const action = this.#parts.onMiss(firstRecord(insn))
     const onMiss = action === 'call' && insn.flow !== 'next' ? 'leave' : action
-    const interpret = (code: number): void => this.#exits.leave(code, insn, firstRecord(insn), frame.pending)
+    const interpret = (outcome: number, why: ExitReason): void =>
+      this.#exits.leave({ why, outcome, insn, record: firstRecord(insn), retired: frame.pending })
     return {
       onMiss,
       pageBase: () => frame.linear(insn.page.delta),
-      interpret: () => interpret(UNIT_RESUME),
-      miss: () => interpret(onMiss === 'leave' ? UNIT_RESUME : UNIT_SLOW),
-      fail: (status) => this.#exits.leave(status.add(UNIT_FAILED), insn, insn.record, frame.pending),
+      interpret: () => interpret(UNIT_RESUME, 'rare'),
+      miss: () => (onMiss === 'leave' ? interpret(UNIT_RESUME, 'device') : interpret(UNIT_SLOW, 'miss')),
+      fail: (status) => this.#exits.fail(status, insn, frame.pending),
       leaveIfGivenUp: () => this.#checks.givenUp(insn, firstRecord(insn), frame.pending),
-      retire: () => this.#exits.leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, frame.pending + 1),
+      retire: () => {
+        const [record, retired] = [insn.record + RECORD_BYTES, frame.pending + 1]
+        this.#exits.leave({ why: 'guard', outcome: UNIT_RESUME, insn, record, retired })
+      },
       branch: () => this.#takeBranch(insn, block, number, undefined),
       jump: (target) => this.#takeBranch(insn, block, number, target),
     }
@@ -196,7 +222,7 @@ export class RegionTranslator<Form> {
   #takeKnown(insn: RegionInstruction<Form>, { target: to }: RegionBlock<Form>, number: number, target: number): void {
     const { graph, blocks } = this.#region
     if (to === undefined || graph.isIrreducible(number, to)) {
-      this.#exits.leave(UNIT_JUMP, insn, insn.record, this.#frame.pending, this.#frame.linear(target))
+      this.#leaveFor(insn, target)
       return
     }
     const { page } = blocks[to]!.instructions[0]!
@@ -223,6 +249,13 @@ export class RegionTranslator<Form> {
       })
     }
     const outcome = this.#exits.noteMiss(insn, linear)
-    this.#exits.leave(outcome, insn, insn.record, this.#frame.pending, linear)
+    this.#exits.leave({
+      why: 'computed',
+      outcome,
+      insn,
+      record: insn.record,
+      retired: this.#frame.pending,
+      target: linear,
+    })
   }
 }

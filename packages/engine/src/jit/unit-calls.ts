@@ -3,7 +3,7 @@ import type { I64 } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE } from '../dispatch-parts.ts'
 import { RECORD_BYTES } from '../record.ts'
 import { STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP } from '../status.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
+import { UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
 import { firstRecord } from './region.ts'
 import type { RegionInstruction } from './region.ts'
 import type { UnitChecks } from './unit-checks.ts'
@@ -27,7 +27,7 @@ export class UnitCalls<Form> {
     const { f, pending } = this.#frame
     const { record } = insn
     const status = this.#call(insn)
-    f.structuredIf(status, () => this.#exits.leave(status.add(UNIT_FAILED), insn, record, pending))
+    f.structuredIf(status, () => this.#exits.fail(status, insn, pending))
     // What it has written may have been this region's code.
     this.#checks.givenUp(insn, record + RECORD_BYTES, pending + 1)
   }
@@ -38,8 +38,10 @@ export class UnitCalls<Form> {
     const status = this.#call(insn)
     this.#frame.reloadTlb()
     f.structuredIf(status.eq(STATUS_JUMP), () => this.#follow(insn))
-    f.structuredIf(status.eq(STATUS_HANDLER), () => this.#exits.leave(UNIT_RESUME, insn, firstRecord(insn), pending))
-    this.#exits.leave(status.add(UNIT_FAILED), insn, insn.record, pending)
+    f.structuredIf(status.eq(STATUS_HANDLER), () => {
+      this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record: firstRecord(insn), retired: pending })
+    })
+    this.#exits.fail(status, insn, pending)
   }
 
   /** Emits a call of the host function that executes an instruction. */
@@ -60,9 +62,8 @@ export class UnitCalls<Form> {
     f.set(budget, f.loadExpression('i32.load', state, layout.budget).add(charged))
     f.structuredIf(status, () => {
       f.structuredIf(status.eq(STATUS_JUMP), () => this.#follow(insn))
-      const failed = status.add(UNIT_FAILED)
-      f.structuredIf(status.eq(STATUS_EXIT), () => this.#exits.leave(failed, insn, record, charged))
-      this.#exits.leave(failed, insn, record, pending)
+      f.structuredIf(status.eq(STATUS_EXIT), () => this.#exits.fail(status, insn, charged))
+      this.#exits.fail(status, insn, pending)
     })
     this.#checks.givenUp(insn, record + RECORD_BYTES, charged)
   }
@@ -83,6 +84,6 @@ export class UnitCalls<Form> {
   #follow(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
     const target: I64 = f.let(this.#frame.linearProgramCounter())
-    this.#exits.leave(UNIT_JUMP, insn, insn.record, pending + 1, target)
+    this.#exits.leave({ why: 'target', outcome: UNIT_JUMP, insn, record: insn.record, retired: pending + 1, target })
   }
 }

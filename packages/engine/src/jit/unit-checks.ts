@@ -1,9 +1,10 @@
-import { I32 } from '@retrap/wasm-emitter'
+import { I32, select } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import { PAGE_BYTES } from '@retrap/memory'
 import { OP_UNIT, R_OP } from '../record.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
 import { UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
+import { exitNumber } from './exit-reasons.ts'
 import { firstRecord } from './region.ts'
 import type { RegionInstruction } from './region.ts'
 import type { UnitExits } from './unit-exits.ts'
@@ -29,31 +30,44 @@ export class UnitChecks<Form> {
         f.brIf(f.loadExpression('i32.load', state, layout.attention).eqz(), goesOn)
       })
       const linear = typeof target === 'number' ? this.#frame.linear(target) : target
-      this.#exits.leave(UNIT_JUMP, insn, insn.record, pending, linear)
+      const over = budget.get.leS(pending)
+      const why = select(over, I32.of(exitNumber('budget')), I32.of(exitNumber('event')))
+      this.#exits.leave({ why, outcome: UNIT_JUMP, insn, record: insn.record, retired: pending, target: linear })
     })
   }
 
   /** Emits an exit for `target` unless the page at position `delta` is still executed by a slot table. */
   page(insn: RegionInstruction<Form>, delta: number, slots: number, target: number): void {
     const { f, pending } = this.#frame
-    f.structuredIf(this.#isElsewhere(delta, slots), () =>
-      this.#exits.leave(UNIT_JUMP, insn, insn.record, pending, this.#frame.linear(target)),
-    )
+    f.structuredIf(this.#isElsewhere(delta, slots), () => {
+      const linear = this.#frame.linear(target)
+      this.#exits.leave({
+        why: 'mapping',
+        outcome: UNIT_JUMP,
+        insn,
+        record: insn.record,
+        retired: pending,
+        target: linear,
+      })
+    })
   }
 
   /** Emits an exit before an instruction in two pages unless its second page is the one that it was decoded from. */
   crossing(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
-    f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES, insn.crosses), () =>
-      this.#exits.leave(UNIT_RESUME, insn, firstRecord(insn), pending),
-    )
+    f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES, insn.crosses), () => {
+      const record = firstRecord(insn)
+      this.#exits.leave({ why: 'mapping', outcome: UNIT_RESUME, insn, record, retired: pending })
+    })
   }
 
   /** Emits an exit to a record where a write has ended the unit. */
   givenUp(insn: RegionInstruction<Form>, record: number, retired: number): void {
     const { f, parts } = this.#frame
     const op = f.loadExpression('i32.load16_u', I32.of(parts.unitRecord), R_OP)
-    f.structuredIf(op.ne(OP_UNIT), () => this.#exits.leave(UNIT_RESUME, insn, record, retired))
+    f.structuredIf(op.ne(OP_UNIT), () => {
+      this.#exits.leave({ why: 'written', outcome: UNIT_RESUME, insn, record, retired })
+    })
   }
 
   #isElsewhere(delta: number, slots: number): I32 {

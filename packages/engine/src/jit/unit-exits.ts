@@ -8,18 +8,41 @@ import {
   MISSED_BRANCHES,
   MISSED_BRANCHES_AT,
   MISSED_BRANCH_BYTES,
+  UNIT_EXITS_AT,
+  UNIT_EXIT_BYTES,
 } from '../hot-counters.ts'
 import { OP_UNIT, R_FUNCTION, R_OP } from '../record.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
-import { UNIT_JUMP, UNIT_MISSED, UNIT_SLOW } from '../unit-outcome.ts'
+import { STATUS_FAULT } from '../status.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_SLOW } from '../unit-outcome.ts'
+import { exitCounter, exitNumber } from './exit-reasons.ts'
+import type { ExitReason } from './exit-reasons.ts'
 import type { RegionInstruction } from './region.ts'
 import type { UnitFrame } from './unit-frame.ts'
 
-/** Bits of an exit's detail: instructions to charge; above them the page's number; above that the outcome. */
+/** Bits of an exit's detail: instructions to charge; above them the page's number, the reason, and the outcome. */
 const EXIT_RETIRED = 0xffff
 const EXIT_PAGE_SHIFT = 16
-const EXIT_PAGE = 0xff
+const EXIT_PAGE = 0xf
+const EXIT_REASON_SHIFT = 20
+const EXIT_REASON = 0xf
 const EXIT_OUTCOME_SHIFT = 24
+
+/** An exit of a unit. */
+export interface UnitExit<Form> {
+  /** The reason, or its number where the unit finds it. */
+  readonly why: ExitReason | I32
+  /** A `UNIT_*`. */
+  readonly outcome: I32 | number
+  /** The instruction in whose code it is. */
+  readonly insn: RegionInstruction<Form>
+  /** Machine address of the record that the interpreter goes on with, or that has ended. */
+  readonly record: number
+  /** Instructions since the budget was charged. */
+  readonly retired: number
+  /** Linear address that control goes to. */
+  readonly target?: I64
+}
 
 /** The exits of a unit: all lead to one epilogue, which stores the state and goes on with another unit where there is one. */
 export class UnitExits<Form> {
@@ -49,18 +72,32 @@ export class UnitExits<Form> {
     this.#emitEpilogue()
   }
 
-  /** Emits an exit. @param retired - instructions since the budget was charged */
-  leave(code: I32 | number, insn: RegionInstruction<Form>, record: number, retired: number, target?: I64): void {
+  /** Emits an exit. */
+  leave({ why, outcome: code, insn, record, retired, target }: UnitExit<Form>): void {
     const { f, region, semantics } = this.#frame
     this.count++
     if (code === UNIT_SLOW) this.#noteUnit()
     semantics.settle()
     f.set(this.#record, I32.of(record))
     const page = region.pages.indexOf(insn.page)
-    const outcome = I32.of(code).shl(EXIT_OUTCOME_SHIFT)
-    f.set(this.#detail, outcome.or(retired | (page << EXIT_PAGE_SHIFT)))
+    const reason = typeof why === 'string' ? I32.of(exitNumber(why)) : why
+    const known = I32.of(code).shl(EXIT_OUTCOME_SHIFT).or(reason.shl(EXIT_REASON_SHIFT))
+    f.set(this.#detail, known.or(retired | (page << EXIT_PAGE_SHIFT)))
     if (target !== undefined) f.set(this.#target, target)
     f.br(this.#epilogue)
+  }
+
+  /** Emits an exit for an instruction that a call has ended with a status other than done; nothing has changed. */
+  fail(status: I32, insn: RegionInstruction<Form>, retired: number): void {
+    const why = select(status.eq(STATUS_FAULT), I32.of(exitNumber('fault')), I32.of(exitNumber('handler')))
+    this.leave({ why, outcome: status.add(UNIT_FAILED), insn, record: insn.record, retired })
+  }
+
+  /** Emits a count of an entry where the state is not as the unit assumes. */
+  countEntry(): void {
+    const { f, parts } = this.#frame
+    const counter = I32.of(parts.countersAt + exitCounter('guard'))
+    f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(1))
   }
 
   /** Emits a note of where a computed branch leads out of the unit to. @returns the outcome */
@@ -94,6 +131,7 @@ export class UnitExits<Form> {
     f.store('i64.store', state, this.#target.get, layout.unitTarget)
     const outcome = f.let(detail.shrU(EXIT_OUTCOME_SHIFT))
     this.#chain(outcome)
+    this.#countExit(detail)
     const page = f.let(detail.shrU(EXIT_PAGE_SHIFT).and(EXIT_PAGE))
     for (const [i, { delta, page: code }] of region.pages.entries()) {
       f.structuredIf(page.eq(i), () => {
@@ -102,6 +140,14 @@ export class UnitExits<Form> {
       })
     }
     f.return(outcome)
+  }
+
+  /** Counts an exit to the interpreter. Exits to other units are not counted. */
+  #countExit(detail: I32): void {
+    const { f, parts } = this.#frame
+    const reason = detail.shrU(EXIT_REASON_SHIFT).and(EXIT_REASON)
+    const counter = f.let(reason.mul(UNIT_EXIT_BYTES).add(parts.countersAt + UNIT_EXITS_AT))
+    f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(1))
   }
 
   /** Goes on with the unit at the target of a jump, where there is one and the turn goes on, as the dispatch loop would. */

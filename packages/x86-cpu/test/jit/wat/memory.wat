@@ -16,7 +16,7 @@
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
   (func (;4;) (export "unit") (type 1)
-    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i64 i64 i64 i32 i64 i32 i32 i64 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32)
     i32.const (an address)
     i32.const 1
     i32.store8 offset=8 align=1
@@ -219,6 +219,17 @@
             i32.const (an address)
             local.set 35
             i32.const (an address)
+            i32.const 2
+            i32.const 3
+            local.get 33
+            i32.const 4
+            i32.le_s
+            select
+            i32.const 20
+            i32.shl
+            i32.or
+            i32.const 4
+            i32.or
             local.set 36
             local.get 34
             i64.const 12
@@ -294,7 +305,7 @@
         local.set 32
         i32.const (an address)
         local.set 35
-        i32.const 4
+        i32.const (an address)
         local.set 36
         br 1
       end
@@ -400,12 +411,28 @@
       return_call_indirect (type 1)
     end
     local.get 36
-    i32.const 16
+    i32.const 20
     i32.shr_u
-    i32.const 255
+    i32.const 15
     i32.and
+    i32.const 8
+    i32.mul
+    i32.const (an address)
+    i32.add
     local.set 56
     local.get 56
+    local.get 56
+    i64.load align=1
+    i64.const 1
+    i64.add
+    i64.store align=1
+    local.get 36
+    i32.const 16
+    i32.shr_u
+    i32.const 15
+    i32.and
+    local.set 57
+    local.get 57
     i32.const 0
     i32.eq
     if

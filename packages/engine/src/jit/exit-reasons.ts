@@ -1,0 +1,66 @@
+import type { MachineMemory } from '@retrap/memory'
+import { UNIT_EXITS_AT, UNIT_EXIT_BYTES } from '../hot-counters.ts'
+
+/**
+ * Why compiled code is left for the interpreter.
+ *
+ * - `target`: control goes to code that is not compiled
+ * - `computed`: a branch to a computed address goes to a place that its unit does not know
+ * - `budget`: the turn's budget is used up
+ * - `event`: attention was requested, for an interrupt for example
+ * - `miss`: a page is not in the TLB
+ * - `device`: an access is to a device, to two pages, or to a page with code
+ * - `fault`: a call ended the instruction with an exception
+ * - `handler`: a call ended the instruction in another way: a device has not answered yet, or it runs alone
+ * - `rare`: the interpreter executes an exception, or an operand that units do not deal with
+ * - `system`: the interpreter executes an instruction that units do not contain
+ * - `written`: code of the unit was written
+ * - `mapping`: a page of the unit is mapped elsewhere
+ * - `guard`: the state is not as the unit assumes
+ */
+export type ExitReason =
+  | 'target'
+  | 'computed'
+  | 'budget'
+  | 'event'
+  | 'miss'
+  | 'device'
+  | 'fault'
+  | 'handler'
+  | 'rare'
+  | 'system'
+  | 'written'
+  | 'mapping'
+  | 'guard'
+
+const EXIT_REASONS: readonly ExitReason[] = [
+  'target',
+  'computed',
+  'budget',
+  'event',
+  'miss',
+  'device',
+  'fault',
+  'handler',
+  'rare',
+  'system',
+  'written',
+  'mapping',
+  'guard',
+]
+
+/** Returns the number of a reason, from 0; below 16. */
+export function exitNumber(reason: ExitReason): number {
+  return EXIT_REASONS.indexOf(reason)
+}
+
+/** Returns where exits for a reason are counted, 64 bits, from the first counter of hot code. */
+export function exitCounter(reason: ExitReason): number {
+  return UNIT_EXITS_AT + UNIT_EXIT_BYTES * exitNumber(reason)
+}
+
+/** Returns how often compiled code was left, by reason. @param countersAt - machine address of the counters of hot code */
+export function exitCounts({ u64 }: MachineMemory, countersAt: number): Readonly<Record<ExitReason, number>> {
+  const count = (reason: ExitReason): number => Number(u64[(countersAt + exitCounter(reason)) >>> 3])
+  return Object.fromEntries(EXIT_REASONS.map((reason) => [reason, count(reason)])) as Record<ExitReason, number>
+}
