@@ -1,5 +1,6 @@
 // A guest that loads code, runs it until it is compiled, and overwrites it, for as long as it is let: what the host has for
-// it must not grow. After each fifth of the steps so far resident memory is what it was then, within 5 %.
+// it must not grow: resident memory is within 5 % of what it was after a fifth of the time so far. Steps that take ten
+// minutes compare minute ten with minute two.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { MachineMemory } from '@retrap/memory'
@@ -26,6 +27,8 @@ const STEP_INSTRUCTIONS = 2_000_000
 const FIRST = 240
 const CHECKED_EVERY = 40
 const TOLERANCE = 1.05
+
+const mib = (bytes: number): string => (bytes / MIB).toFixed(0)
 
 /** Loads the template into one page after another, with a constant of its own in each, and calls it. */
 function guest(): Uint8Array {
@@ -57,12 +60,20 @@ function template(): Uint8Array {
 interface World {
   readonly vcpu: Vcpu
   readonly engine: X86Engine
-  /** Resident bytes by step. */
-  readonly resident: Map<number, number>
+  readonly samples: Sample[]
+}
+
+/** Resident memory at a time. */
+interface Sample {
+  readonly step: number
+  /** Since the first step. */
+  readonly minutes: number
+  readonly bytes: number
 }
 
 let world: World | undefined
 let collect: () => void = () => undefined
+let began = 0
 
 function newWorld(): World {
   setFlagsFromString('--expose-gc')
@@ -78,15 +89,18 @@ function newWorld(): World {
   host.load(CODE, guest())
   host.load(TEMPLATE_AT, template())
   vcpu.load(initialState('protected'))
-  return { vcpu, engine, resident: new Map() }
+  return { vcpu, engine, samples: [] }
 }
 
 export const soak: Soak = {
   name: 'jit-memory',
   count: 1500,
   step(_rng, index) {
-    world ??= newWorld()
-    const { vcpu, engine, resident } = world
+    if (world === undefined) {
+      world = newWorld()
+      began = performance.now()
+    }
+    const { vcpu, engine, samples } = world
     const first = vcpu.retired
     while (vcpu.retired - first < STEP_INSTRUCTIONS) {
       const { reason } = vcpu.run(STEP_INSTRUCTIONS)
@@ -98,19 +112,18 @@ export const soak: Soak = {
     if (liveBytes > JIT.codeBytes + LARGEST_BYTES) return `${liveBytes} bytes of compiled code are kept`
     if (index % CHECKED_EVERY !== 0) return
     collect()
-    const now = process.memoryUsage.rss()
-    resident.set(index, now)
-    const earlier = Math.floor(index / 5 / CHECKED_EVERY) * CHECKED_EVERY
-    const before = resident.get(earlier)
-    if (earlier < FIRST || before === undefined || now <= before * TOLERANCE) return
-    const mib = (bytes: number): string => (bytes / MIB).toFixed(0)
-    return `${mib(now)} MiB are resident, ${mib(before)} after step ${earlier}`
+    const bytes = process.memoryUsage.rss()
+    const minutes = (performance.now() - began) / 60_000
+    samples.push({ step: index, minutes, bytes })
+    const before = samples.findLast((sample) => sample.step >= FIRST && sample.minutes <= minutes / 5)
+    if (before === undefined || bytes <= before.bytes * TOLERANCE) return
+    return `${mib(bytes)} MiB are resident in minute ${minutes.toFixed(1)}, ${mib(before.bytes)} in minute ${before.minutes.toFixed(1)}`
   },
   summary() {
-    const { resident, engine } = world!
+    const { samples, engine } = world!
     const { units, evictions, live } = engine.jitCounts!
-    const curve = [...resident].map(([step, bytes]) => `${step}: ${(bytes / MIB).toFixed(0)}`)
-    const shown = curve.filter((_, i) => i % Math.ceil(curve.length / 12) === 0)
-    return `${units} units, ${evictions} evicted, ${live} live, decoded code dropped ${engine.codeCache.flushes} times; MiB resident by step: ${shown.join(', ')}`
+    const curve = samples.map(({ minutes, bytes }) => `${minutes.toFixed(1)}: ${mib(bytes)}`)
+    const shown = curve.filter((_, i) => i % Math.ceil(curve.length / 12) === 0 || i === curve.length - 1)
+    return `${units} units, ${evictions} evicted, ${live} live, decoded code dropped ${engine.codeCache.flushes} times; MiB resident by minute: ${shown.join(', ')}`
   },
 }
