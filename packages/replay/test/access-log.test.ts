@@ -50,6 +50,21 @@ describe('ordered accesses', () => {
     expect([log.active, log.count, log.pass]).toEqual([false, 0, 0])
   })
 
+  test('data are unsigned, and bytes beyond the size of an access are zero', () => {
+    const log = started()
+    for (const [size, lo, hi] of [
+      [8, 0xffff_fffe, 0x8765_4321],
+      [4, 0xffff_fffe, 0],
+      [2, 0xfffe, 0],
+      [1, 0xfe, 0],
+    ] as const) {
+      const index = log.access(AccessKind.READ, 0x1000, 0, size, accessTag(size))
+      log.setData(index, 0xffff_fffe, 0x8765_4321)
+      log.complete(index)
+      expect([size, log.dataLo(index), log.dataHi(index)]).toEqual([size, lo, hi])
+    }
+  })
+
   test('two reads of one address stay two reads, each with its own data (CMPS of one address)', () => {
     const log = started()
     for (const value of [1, 2]) {

@@ -210,6 +210,23 @@ describe('test cases that the reference implies', () => {
     expect(guest.read32(guest.area + 128 + 4) & 1).toBe(1)
   })
 
+  test('10a. Migrated with several processors, every record is disabled until its processor comes in again', () => {
+    const from = active(4)
+    from.board.load(from.area + 128, Uint8Array.of(0, 0, 0, 0, 1))
+    const saved = from.patcher.save()
+    const to = new Guest(4)
+    to.board.memory.u8.set(
+      from.board.memory.u8.subarray(from.board.ramMa, from.board.ramMa + 0x40_0000),
+      to.board.ramMa,
+    )
+    to.patcher.restore(saved)
+    const records = new Uint8Array(4 * 128)
+    to.readPhysical(from.area, records)
+    expect([...new Set(records)]).toEqual([0])
+    // What lies before the records is as it was.
+    expect([from, to].map((guest) => guest.read32(from.area - 4))).toEqual(Array(2).fill(from.read32(from.area - 4)))
+  })
+
   test('12. FS is no KPCR: refused, with one processor too', () => {
     for (const vcpus of [1, 4]) {
       const guest = standby(vcpus)
