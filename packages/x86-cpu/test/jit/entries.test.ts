@@ -55,7 +55,7 @@ function segments(pc: BareCpu, other: bigint): void {
 const OTHERS = {
   'another base': descriptor(0x40, 0xf_ffff, 0x93, 0xc),
   'a limit that most of the operands are below': descriptor(0, DATA + 0x33, 0x93, 4),
-  'a limit within an operand': descriptor(0, DATA + 0x32, 0x93, 4),
+  'a limit within the first operand': descriptor(0, DATA + 0x52, 0x93, 4),
   'no right to write': descriptor(0, 0xf_ffff, 0x91, 0xc),
   'addresses above its limit': descriptor(0, DATA >>> 12, 0x97, 0xc),
 } as const

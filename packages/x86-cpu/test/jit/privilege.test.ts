@@ -72,10 +72,12 @@ test('after CLAC the supervisor cannot read a user’s page that it has just rea
   const [CR4_SMAP, USER_PAGE, LARGE_PAGE] = [1 << 21, 0x2_0000, 0x83]
   const [plain] = runBothWays({
     code: (asm) => {
-      const [kernel, end] = [asm.label('kernel'), asm.label('end')]
+      const [kernel, inner, end] = [asm.label('kernel'), asm.label('inner'), asm.label('end')]
       asm.mov(rax, cr4).or(eax, CR4_SMAP).mov(cr4, rax)
       asm.mov(ebx, ROUNDS).mov(esi, USER_PAGE).bind(kernel).mov(rsp, KERNEL_STACK).dec(ebx).je(end)
-      asm.stac().mov(rdx, qword(rsi)).add(rdx, rdx).clac().mov(rax, qword(rsi)).add(rbx, rax).jmp(kernel)
+      // A unit begins at the inner loop too, where the page may be read.
+      asm.stac().mov(ecx, 5).bind(inner).mov(rdx, qword(rsi)).add(rdx, rdx).dec(ecx).jne(inner)
+      asm.clac().mov(rax, qword(rsi)).add(rbx, rax).jmp(kernel)
       asm.bind(end).hlt()
     },
     prepare: (pc, at) => {
