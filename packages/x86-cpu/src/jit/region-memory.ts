@@ -7,7 +7,7 @@ import { Context } from '../semantics/context.ts'
 import { loadOp, storeOp } from '../semantics/integer.ts'
 import type { Library } from '../semantics/library.ts'
 import type { TlbEntry } from '../semantics/memory-context.ts'
-import { S_FAULT_VECTOR } from '../state-layout.ts'
+import { STATUS_FAULT } from '../state-layout.ts'
 import { TLB_WRITE_OFFSET } from '../tlb-layout.ts'
 import type { RegionBuilder } from './region-builder.ts'
 
@@ -117,14 +117,15 @@ export abstract class RegionMemory extends Context {
   protected override probe(ea: I64, table: number, size: number, flags: number): TlbEntry {
     const found = super.probe(ea, table, size, flags)
     if (this.exits.onMiss !== 'fill') return found
-    const { f, state } = this
+    const { f } = this
     const [host, distance] = [f.local('i32'), f.local('i64')]
     f.set(host, found.host)
     f.set(distance, found.distance)
     f.if(distance.get.geU(0x1001 - size), () => {
       const status = this.#access(ea, size | flags | SLOW_PROBE)
       f.if(status, () => {
-        f.store('i32.store', state, I32.of(-1), S_FAULT_VECTOR)
+        // A fault is the instruction's: the interpreter would only find it again.
+        f.if(status.eq(STATUS_FAULT), () => this.exits.fail(I32.of(STATUS_FAULT)))
         this.exits.miss()
       })
       this.exits.leaveIfGivenUp()

@@ -3,6 +3,7 @@ import {
   al,
   ax,
   cl,
+  cr2,
   dx,
   eax,
   ecx,
@@ -324,6 +325,50 @@ describe('IN and OUT in a loop', () => {
       },
     })
     expect(plain.cpu.counts.interrupts).toBeGreaterThan(30)
+  })
+})
+
+describe.each(Object.entries(ACCESSES))('%s, which faults in each round of a loop', (_, access) => {
+  const FIRST = 0x80
+  const PAGES = 64
+
+  test('faults in its unit, with one walk, and goes on when the page is there', () => {
+    const [plain, compiled] = runBothWays({
+      jit: { ...EAGER_JIT, misses: PAGES / 2 },
+      code: (asm) => {
+        const again = asm.label('again')
+        asm
+          .fninit()
+          .mov(ecx, PAGES)
+          .mov(esi, FIRST << 12)
+          .bind(again)
+        asm.lea(rdx, ptr(rcx, { index: rcx, scale: 4 })).cmp(rdx, 77)
+        access(asm)
+        asm.adc(rbx, rdx).add(rsi, 0x1000).dec(ecx).jne(again).hlt()
+      },
+      prepare: (pc) => {
+        for (let i = 0; i < PAGES; i++) pc.write64(PAGE_TABLE + 8 * (FIRST + i), 0n)
+        // The handler adds up what it was called with, and maps the page.
+        handler(pc, PAGE_FAULT, (asm) => {
+          asm.push(rax).push(rdx)
+          for (let i = 0; i < 6; i++) asm.mov(rax, qword(rsp, { disp: 8 * (i + 2) })).add(qword(0x9100 + 8 * i), rax)
+          asm
+            .mov(rax, cr2)
+            .and(rax, -0x1000)
+            .mov(rdx, rax)
+            .shr(rdx, 9)
+            .or(rax, 7)
+            .mov(qword(rdx, { disp: PAGE_TABLE }), rax)
+            .pop(rdx)
+            .pop(rax)
+            .add(rsp, 8)
+            .iretq()
+        })
+      },
+    })
+    expect(plain.cpu.counts.faults).toBe(PAGES)
+    // Both look twice for each page: in vain, and when it is there.
+    expect(compiled.cpu.slowAccesses).toBeLessThan(plain.cpu.slowAccesses + PAGES / 4)
   })
 })
 
