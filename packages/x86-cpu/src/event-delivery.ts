@@ -1,7 +1,9 @@
 import type { Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { CpuCore } from './cpu-core.ts'
+import { EVENT_ERROR, EVENT_FLAGS, EVENT_HAS_ERROR, EVENT_RESUMES, EVENT_VECTOR } from './event-parts.ts'
 import type { ExecutionCounts } from './execution-counts.ts'
+import type { InterpreterExports } from './executor-parts.ts'
 import { EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './exit.ts'
 import type { Exit } from './exit.ts'
 import type { CpuHost } from './host.ts'
@@ -19,6 +21,7 @@ import {
   MODE_64,
   SS,
   STATUS_FAULT,
+  STATUS_JUMP,
   STATUS_RESTART,
   STATUS_RETRY,
   S_EVENTS,
@@ -29,6 +32,7 @@ import {
 import { DR6_BT } from './system/architecture.ts'
 import { afterInstruction, checkInstructionBreakpoint } from './system/debug.ts'
 import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PendingEvent, deliverEvent } from './system/events.ts'
+import type { Delivery } from './system/interrupt-delivery.ts'
 import { startAt } from './system/reset.ts'
 import type { System } from './system/system.ts'
 import {
@@ -47,6 +51,8 @@ import { VECTOR_GP, VECTOR_SS } from './vectors.ts'
 /** Takes events between two instructions, and delivers the one that is latched, in logged passes where it meets a device. */
 export class EventDelivery {
   readonly #memory: MachineMemory
+  readonly #state: number
+  readonly #interpreter: InterpreterExports
   readonly #host: CpuHost
   readonly #u32: Uint32Array
   readonly #i32: Int32Array
@@ -59,7 +65,21 @@ export class EventDelivery {
   readonly #turn: Turn
   readonly #event = new PendingEvent()
 
-  constructor(core: CpuCore, passes: InstructionPasses) {
+  /** Writes down what generated code delivers, and calls it. */
+  readonly #deliverQuickly = (what: Delivery): boolean => {
+    const u32 = this.#u32
+    u32[EVENT_VECTOR >>> 2] = what.vector
+    u32[EVENT_ERROR >>> 2] = what.errorCode
+    u32[EVENT_FLAGS >>> 2] = (what.hasError ? EVENT_HAS_ERROR : 0) | (what.resume ? EVENT_RESUMES : 0)
+    const isLong = u32[S_MODE >>> 2] === MODE_64
+    const interpreter = this.#interpreter
+    const status = isLong ? interpreter.deliver64(this.#state, 0, 0) : interpreter.deliver32(this.#state, 0, 0)
+    return status === STATUS_JUMP
+  }
+
+  constructor(core: CpuCore, interpreter: InterpreterExports, passes: InstructionPasses) {
+    this.#state = core.state
+    this.#interpreter = interpreter
     this.#memory = core.memory
     this.#host = core.host
     this.#u32 = core.u32
@@ -172,7 +192,7 @@ export class EventDelivery {
   /** Delivers the latched event for the first time. */
   deliver(): Exit | undefined {
     this.#turn.addEvent()
-    const status = deliverEvent(this.#system, this.#event)
+    const status = deliverEvent(this.#system, this.#event, this.#deliverQuickly)
     if (status !== STATUS_RESTART) return this.#finish(status)
     this.#pass.startLogging(PASS_EVENT)
     const logged = this.deliverLogged()
@@ -194,7 +214,7 @@ export class EventDelivery {
   /** Makes a logged pass over the delivery of the latched event. @returns a status */
   deliverLogged(): number {
     this.#pass.beginLogged()
-    const status = deliverEvent(this.#system, this.#event)
+    const status = deliverEvent(this.#system, this.#event, this.#deliverQuickly)
     if (status !== STATUS_RETRY) this.#i32[S_FAULT_VECTOR >>> 2] = -1
     return this.#passes.endPass(status)
   }

@@ -8,6 +8,9 @@ import type { QuickPort } from './quick-port.ts'
 export interface InterpreterExports {
   run(state: number, record: number): number
   address(state: number, record: number, sizeAndFlags: number): number
+  /** Deliver the event at `EVENT_*` in usual cases: STATUS_JUMP, or STATUS_HANDLER where nothing has changed. */
+  deliver32(state: number, record: number, tlb: number): number
+  deliver64(state: number, record: number, tlb: number): number
   /** What units call. */
   readonly flags: (...operands: never[]) => unknown
   readonly slowAccess: (...operands: never[]) => unknown

@@ -135,7 +135,7 @@ export class Executor {
     this.#counts = core.counts
     this.#turn = core.turn
     this.#passes = new InstructionPasses(parts)
-    this.#delivery = new EventDelivery(core, this.#passes)
+    this.#delivery = new EventDelivery(core, parts.interpreter, this.#passes)
   }
 
   #isTurnOver(): boolean {

@@ -1,4 +1,4 @@
-import { generateInterpreter, importDispatch, importMachineMemory } from '@retrap/engine'
+import { FORM_SIGNATURE, generateInterpreter, importDispatch, importMachineMemory } from '@retrap/engine'
 import type {
   DispatchLabels,
   DispatchLoop,
@@ -12,9 +12,11 @@ import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
 import { FunctionContext, InlineContext } from './form-context.ts'
 import type { FormSource, MainLocals } from './form-context.ts'
 import { formKey } from './semantics/form.ts'
+import type { Form } from './semantics/form.ts'
+import { deliverThroughGate } from './semantics/interrupt-gate.ts'
 import { buildLibrary } from './semantics/library.ts'
 import type { Library } from './semantics/library.ts'
-import { STATE_LAYOUT, S_FLAGS_A, S_FLAGS_B, S_FLAGS_KIND, S_FLAGS_RESULT } from './state-layout.ts'
+import { STATE_LAYOUT, STATUS_HANDLER, S_FLAGS_A, S_FLAGS_B, S_FLAGS_KIND, S_FLAGS_RESULT } from './state-layout.ts'
 
 export interface InterpreterOptions {
   readonly shared: boolean
@@ -102,6 +104,34 @@ class X86Forms implements InterpreterForms<FormSource> {
   }
 }
 
+/** The delivery of an event, as an instruction without operands would be. */
+function deliveryOf(size: 4 | 8): FormSource {
+  const form: Form = {
+    mnemonic: 'event',
+    size,
+    operands: [],
+    long: size === 8,
+    vex: false,
+    lock: false,
+    repeat: 'none',
+    addressSize: 0,
+  }
+  return { form, semantics: { emit: deliverThroughGate }, accessFlags: 0 }
+}
+
+/** Builds the functions that deliver the event at `EVENT_*`: STATUS_JUMP, or STATUS_HANDLER where nothing has changed. */
+function buildDelivery(module: ModuleBuilder, library: Library): void {
+  for (const [name, size] of [
+    ['deliver32', 4],
+    ['deliver64', 8],
+  ] as const) {
+    const f = module.function(name, FORM_SIGNATURE, { export: true })
+    deliverThroughGate(new FunctionContext(f, deliveryOf(size), library))
+    f.return(STATUS_HANDLER)
+    module.complete(f)
+  }
+}
+
 /**
  * Generates the interpreter of x86.
  *
@@ -117,5 +147,6 @@ export function generateX86Interpreter(
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const imports = importDispatch(module)
   const library = buildLibrary(module, access)
+  buildDelivery(module, library)
   return generateInterpreter(module, imports, STATE_LAYOUT, new X86Forms(forms, hot, library), options)
 }

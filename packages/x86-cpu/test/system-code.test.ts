@@ -2,11 +2,14 @@
 // is left to its handler.
 import { FLAT, descriptor } from '@retrap/guest-code'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { saveVcpu } from '../src/inspect.ts'
 import {
   CS,
+  IDTR,
   SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
   SS,
   STATUS_DONE,
   S_CPL,
@@ -27,7 +30,8 @@ import {
   S_TLB,
   TR,
 } from '../src/state-layout.ts'
-import { SLOW_IMPLICIT, SLOW_STACK } from '../src/access-flags.ts'
+import { SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../src/access-flags.ts'
+import type { MemoryAccess } from '../src/memory-access.ts'
 import { CR0_AM } from '../src/system/architecture.ts'
 import { setSegment } from '../src/system/segment-cache.ts'
 import type { System } from '../src/system/system.ts'
@@ -54,6 +58,9 @@ const STACKS = [
 const REAL_HANDLER = 0x8e00
 
 const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
+
+const accessOf = ({ cpu }: BareCpu): MemoryAccess =>
+  (cpu as unknown as { readonly core: { readonly memoryAccess: MemoryAccess } }).core.memoryAccess
 
 /** Selectors of the table that {@link writeTables} makes; index 5 is the one that each test puts something else into. */
 const OTHER = 5 << 3
@@ -146,7 +153,7 @@ function writeTables(pc: BareCpu, long: boolean, other: bigint): void {
   pc.load(HANDLERS, new Uint8Array(0x800).fill(HLT))
   // Where vectors lead that are looked up as those of real mode.
   pc.load(REAL_HANDLER, [HLT])
-  for (let vector = 0; vector < 32; vector++) {
+  for (let vector = 0; vector <= 32; vector++) {
     if (long) pc.vector(vector, HANDLERS)
     else pc.write64(IDT + 8 * vector, BigInt(HANDLERS) | (8n << 16n) | (0x8e00n << 32n))
   }
@@ -306,3 +313,94 @@ describe.each([
     else expect(quick).toBeGreaterThan(30)
   })
 })
+
+/** What delivery meets in the tables. */
+interface Gate {
+  readonly access: number
+  readonly selector: number
+  readonly target: bigint
+  /** Of the interrupt stack table; outside IA-32e mode these bits are reserved. */
+  readonly stack: number
+  readonly tableLimit: number
+  readonly segmentLimit: number
+  readonly segmentType: number
+  readonly pointer: bigint
+  readonly pointerSelector: number
+}
+
+function gates(long: boolean): fc.Arbitrary<Gate> {
+  const pointer = STACK - 0x4000
+  const pointers = [pointer + 8, pointer + 0x21, pointer + 0x24, pointer + 0x1000].map(BigInt)
+  return fc.record({
+    access: often(0x8e, fc.constantFrom(0x8f, 0xee, 0xef, 0x0e, 0x85, 0x86, 0x87, 0x8c, 0x9e)),
+    selector: often(8, fc.constantFrom(...SELECTORS)),
+    target: often(BigInt(HANDLERS), fc.constantFrom(BigInt(HANDLERS + 3), ...(long ? [0x8000_0000_0000n] : []))),
+    stack: often(0, fc.constantFrom(1, 7)),
+    tableLimit: often(0xfff, fc.constantFrom(0x6f, 0x37, 0x35, 0xdf, 0)),
+    segmentLimit: often(0x67, fc.constantFrom(11, 10, 9, 8, 3)),
+    segmentType: often(0x8b, fc.constant(0x83)),
+    pointer: often(BigInt(pointer), fc.constantFrom(...pointers, ...(long ? [0x8000_0000_0000n] : []))),
+    pointerSelector: often(0x10, fc.constantFrom(...SELECTORS)),
+  })
+}
+
+function prepareGate(pc: BareCpu, vector: number, gate: Gate): void {
+  const s = systemOf(pc)
+  const { access, selector, target, stack, pointer, pointerSelector } = gate
+  const low = (target & 0xffffn) | (BigInt(selector) << 16n) | (BigInt(stack) << 32n) | (BigInt(access) << 40n)
+  const whole = low | (((target >> 16n) & 0xffffn) << 48n)
+  if (pc.mode === 'long') {
+    pc.write64(IDT + 16 * vector, whole)
+    pc.write64(IDT + 16 * vector + 8, target >> 32n)
+  } else pc.write64(IDT + 8 * vector, whole)
+  pc.write64(TSS + 4, pc.mode === 'long' ? pointer : pointer | (BigInt(pointerSelector) << 32n))
+  s.set(S_SEGMENTS + SEG_BYTES * IDTR + SEG_LIMIT, gate.tableLimit)
+  setSegment(s, TR, 0x28, TSS, 0, gate.segmentLimit, gate.segmentType)
+}
+
+/** Has the TLB know all that delivery looks at. */
+function touchTables(pc: BareCpu, state: Given, gate: Gate): void {
+  const s = systemOf(pc)
+  for (const at of [GDT, IDT, TSS]) expect(s.cpu.access(at, 0, 1 | SLOW_IMPLICIT)).toBe(STATUS_DONE)
+  const stack = Number(gate.pointer & 0xf_f000n) || STACK - 0x4000
+  // From level 3, the stack at first is the user's.
+  const own = state.cpl === 0 ? [state.stack, state.stack - 0x40] : []
+  for (const at of [stack, STACK - 0x4000 - 0x40, ...own]) {
+    expect(s.cpu.access(at, 0, 1 | SLOW_IMPLICIT | SLOW_WRITE | SLOW_PROBE)).toBe(STATUS_DONE)
+  }
+}
+
+describe.each(['long', 'protected'] as const)(
+  `events in %s mode, by generated code and by handlers (seed ${SEED})`,
+  (mode) => {
+    test.each([
+      ['an exception', [0x0f, 0x0b], 6],
+      ['an exception with an error code', [0x0f, 0x00, 0xd0], 13],
+      ['an interrupt', [0x90], 0x20],
+    ] as const)('%s', (_, code, vector) => {
+      const [generated, reference] = [new BareCpu({ mode, jit: false }), new BareCpu({ mode, jit: false })]
+      const accesses = vi.spyOn(accessOf(generated), 'systemAccess')
+      let quick = 0
+      fc.assert(
+        fc.property(given(mode === 'long'), gates(mode === 'long'), (state, gate) => {
+          for (const pc of [reference, generated]) {
+            prepare(pc, code, state)
+            prepareGate(pc, vector, gate)
+            // Where nothing is in the TLB, the handlers deliver.
+            pc.cpu.flushTlb(true)
+          }
+          touchTables(generated, state, gate)
+          accesses.mockClear()
+          const events = ({ counts }: BareCpu['cpu']): number => counts.faults + counts.interrupts
+          const before = events(generated.cpu)
+          const retired = run(reference, false)
+          expect(run(generated, false)).toBe(retired)
+          if (events(generated.cpu) > before && accesses.mock.calls.length === 0) quick++
+          expect(outcome(generated)).toEqual(outcome(reference))
+        }),
+        { seed: SEED, numRuns: 600 },
+      )
+      expect(quick).toBeGreaterThan(30)
+    })
+  },
+)

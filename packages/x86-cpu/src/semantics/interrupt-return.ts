@@ -1,7 +1,6 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import {
-  CS,
   DS,
   ES,
   FLAGS_ARITHMETIC,
@@ -13,39 +12,17 @@ import {
   FLAG_RF,
   FS,
   GS,
-  MODE_32,
-  MODE_64,
   SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_FLAT,
-  SEG_LIMIT,
-  SEG_RIGHTS,
   SEG_SELECTOR,
   SS,
-  S_CANONICAL_SHIFT,
   S_CPL,
-  S_CR0,
-  S_DR,
-  S_EFER,
   S_EFLAGS,
-  S_MODE,
 } from '../state-layout.ts'
-import {
-  ATTR_DB,
-  ATTR_DPL_SHIFT,
-  ATTR_G,
-  ATTR_L,
-  ATTR_P,
-  CR0_PE,
-  EFER_LMA,
-  FLAG_FIXED,
-  FLAT_CODE,
-  FLAT_STACK,
-  RSP,
-} from '../system/architecture.ts'
+import { ATTR_DB, ATTR_DPL_SHIFT, ATTR_G, ATTR_L, ATTR_P, FLAG_FIXED, FLAT_STACK, RSP } from '../system/architecture.ts'
 import { S_NMI_BLOCKED } from '../system/system-state.ts'
 import { TLB_USER } from '../tlb-sets.ts'
 import type { Context } from './context.ts'
+import { hasBreakpoints, leaveIf, requireCanonical, requireCode, requireMode } from './flat-segments.ts'
 import {
   field,
   requireExecuteMode,
@@ -66,17 +43,7 @@ import type { Semantics, SemanticsTable } from './table.ts'
 
 /** RFLAGS that are loaded here; images with others are the handler's. RF is dropped, as no instruction breakpoint is on. */
 const LOADED_FLAGS = FLAGS_ARITHMETIC | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_AC | FLAG_ID
-/** DR7: the enable bits of all breakpoints. */
-const DR7 = S_DR + 8 * 7
-const DR7_ENABLES = 0xff
 const DPL = 3 << ATTR_DPL_SHIFT
-/** A descriptor's base and limit where the segment is all of 4 GiB from 0: which bits, and what they are. */
-const EXTENT_MASK = 0xff0f_00ff_ffff_ffffn
-const WHOLE = 0x000f_0000_0000_ffffn
-
-function leaveIf(c: Context, condition: I32): void {
-  c.f.if(condition, () => c.useHandler())
-}
 
 /** The values of the frame on the stack, all in one page. */
 function readFrame(c: Context, size: number): (i: number) => I64 {
@@ -91,14 +58,6 @@ function readFrame(c: Context, size: number): (i: number) => I64 {
   )
   const frame = c.resident(stack, 5 * size)
   return (i) => c.let(f.loadExpression(size === 8 ? 'i64.load' : 'i64.load32_u', frame, i * size))
-}
-
-/** Checks the segment that is returned to: flat code of the current size, of the level that its selector says. */
-function checkCode(c: Context, selector: I32, size: number): void {
-  const descriptor = c.let(c.f.call(descriptorReader(c), c.state, selector) as I64)
-  const level = selector.and(3).shl(ATTR_DPL_SHIFT)
-  const isOther = attributesOf(descriptor).ne(level.or(FLAT_CODE | (size === 8 ? ATTR_L : ATTR_DB)))
-  leaveIf(c, isOther.or(descriptor.and(EXTENT_MASK).ne(WHOLE)))
 }
 
 /** Loads SS:RSP, from a data segment of the level that is returned to. */
@@ -138,24 +97,12 @@ function clearNullSelectors(c: Context): void {
   }
 }
 
-/** The mode that an IRET of this size is executed in here. */
-function requireMode(c: Context, size: number): void {
-  if (size === 8) {
-    leaveIf(c, field(c, S_MODE).ne(MODE_64))
-    return
-  }
-  const isOther = field(c, S_MODE).ne(MODE_32).or(field(c, S_EFER).and(EFER_LMA)).or(field(c, S_CR0).and(CR0_PE).eqz())
-  const isMoved = field(c, segmentAt(CS, SEG_BASE)).or(field(c, segmentAt(CS, SEG_LIMIT)).ne(-1))
-  const isNarrow = c.f.loadExpression('i32.load8_u', c.state, segmentAt(SS, SEG_RIGHTS)).and(SEG_FLAT).eqz()
-  leaveIf(c, isOther.or(isMoved).or(isNarrow))
-}
-
 function interruptReturn(c: Context): void {
   const { f, state } = c
   const { size } = c.form
   requireMode(c, size)
   const before = field(c, S_EFLAGS).and(~(LOADED_FLAGS | FLAG_FIXED))
-  leaveIf(c, field(c, S_CPL).or(before).or(field(c, DR7).and(DR7_ENABLES)))
+  leaveIf(c, field(c, S_CPL).or(before).or(hasBreakpoints(c)))
   const value = readFrame(c, size)
   const target = value(0)
   const selector = c.let(value(1).toI32().and(0xffff))
@@ -169,11 +116,8 @@ function interruptReturn(c: Context): void {
       .ne(0)
       .or(level.ne(0).and(level.ne(3))),
   )
-  checkCode(c, selector, size)
-  if (size === 8) {
-    const shift = c.let(f.loadExpression('i64.load', state, S_CANONICAL_SHIFT))
-    leaveIf(c, target.shl(shift).shrS(shift).ne(target))
-  }
+  requireCode(c, selector, size)
+  requireCanonical(c, target, size)
   const set = f.local('i32')
   f.if(
     level,

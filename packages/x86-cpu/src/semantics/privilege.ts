@@ -1,4 +1,5 @@
-import { I32, I64 } from '@retrap/wasm-emitter'
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import {
   CS,
   EVENT_INTERRUPT,
@@ -34,7 +35,7 @@ import {
 } from '../state-layout.ts'
 import { ATTR_DPL_SHIFT, CR4_SMAP, FLAG_FIXED, FLAT_CODE, FLAT_STACK } from '../system/architecture.ts'
 import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../system/system-state.ts'
-import { TLB_SET_BYTES } from '../tlb-layout.ts'
+import { TLB_INDEX_MASK, TLB_SET_BYTES } from '../tlb-layout.ts'
 import { TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP } from '../tlb-sets.ts'
 import type { Context } from './context.ts'
 
@@ -79,6 +80,30 @@ export function requireExecuteMode(c: Context, set: I32): void {
 export function useSet(c: Context, set: I32): void {
   c.f.store('i32.store', c.state, set, S_ACCESS_SET)
   c.f.store('i32.store', c.state, setAddress(c, set), S_TLB)
+}
+
+/**
+ * Machine address of bytes that an implicit access of the supervisor reaches: SMAP applies to it whatever RFLAGS.AC says.
+ *
+ * @param at - linear address, in a local
+ * @param table - TLB_READ or TLB_WRITE_OFFSET
+ * @param otherwise - leaves where the TLB does not have all of them in one page
+ */
+export function implicitAddress(
+  f: FunctionBuilder,
+  state: I32,
+  at: I64,
+  bytes: number,
+  table: number,
+  otherwise: () => void,
+): I32 {
+  const hasSmap = f.loadExpression('i32.load', state, S_CR4).and(CR4_SMAP)
+  const set = select(hasSmap.eqz(), I32.of(TLB_SUPERVISOR), I32.of(TLB_SUPERVISOR_SMAP))
+  const sets = state.add(S_TLB_SETS).add(set.mul(TLB_SET_BYTES))
+  const entry = f.let(sets.add(at.shrU(8).toI32().and(TLB_INDEX_MASK)))
+  const distance = f.let(at.sub(f.loadExpression('i64.load', entry, table)))
+  f.if(distance.gtU(0x1000 - bytes), otherwise)
+  return f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())
 }
 
 /** Machine address of a TLB set. */

@@ -18,12 +18,10 @@ import {
   SS,
   S_CPL,
   S_CR0,
-  S_CR4,
   S_CR8,
   S_DR,
   S_EFLAGS,
   S_LOGGED,
-  S_TLB_SETS,
 } from '../state-layout.ts'
 import {
   ATTR_DB,
@@ -32,19 +30,17 @@ import {
   ATTR_P,
   ATTR_S,
   CR0_PE,
-  CR4_SMAP,
   RSP,
   TYPE_ACCESSED,
   TYPE_CODE,
   TYPE_EXPAND_DOWN,
   TYPE_WRITABLE,
 } from '../system/architecture.ts'
-import { TLB_INDEX_MASK, TLB_READ, TLB_SET_BYTES } from '../tlb-layout.ts'
-import { TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP } from '../tlb-sets.ts'
+import { TLB_READ } from '../tlb-layout.ts'
 import type { Context } from './context.ts'
 import { loadStack, storeStack } from './control.ts'
 import type { Form } from './form.ts'
-import { field, segmentAt } from './privilege.ts'
+import { field, implicitAddress, segmentAt } from './privilege.ts'
 import type { Semantics } from './table.ts'
 
 /**
@@ -77,13 +73,12 @@ export function descriptorReader(c: Context): I64Function {
     f.if(selector.and(4).or(selector.or(7).gtU(word(segmentAt(GDTR, SEG_LIMIT)))), () => f.return(I64.of(0)))
     const base = f.loadExpression('i64.load', state, segmentAt(GDTR, SEG_BASE))
     const at = f.let(base.add(selector.and(0xfff8).toI64U()))
-    // An implicit access of the supervisor: SMAP applies to it whatever RFLAGS.AC says.
-    const set = select(word(S_CR4).and(CR4_SMAP).eqz(), I32.of(TLB_SUPERVISOR), I32.of(TLB_SUPERVISOR_SMAP))
-    const table = state.add(S_TLB_SETS + TLB_READ).add(set.mul(TLB_SET_BYTES))
-    const entry = f.let(table.add(at.shrU(8).toI32().and(TLB_INDEX_MASK)))
-    const distance = f.let(at.sub(f.loadExpression('i64.load', entry)))
-    f.if(distance.gtU(0x1000 - 8), () => f.return(I64.of(0)))
-    f.return(f.loadExpression('i64.load', f.loadExpression('i32.load', entry, 8).add(distance.toI32())))
+    f.return(
+      f.loadExpression(
+        'i64.load',
+        implicitAddress(f, state, at, 8, TLB_READ, () => f.return(I64.of(0))),
+      ),
+    )
   })
 }
 

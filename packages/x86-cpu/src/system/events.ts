@@ -148,6 +148,13 @@ function recordException(s: System, event: PendingEvent): void {
 }
 
 /**
+ * Delivers an event in the usual cases.
+ *
+ * @returns whether it has been delivered; else nothing has changed
+ */
+export type QuickDelivery = (what: Delivery) => boolean
+
+/**
  * Delivers an event, and whatever goes wrong on the way: a further exception, a double fault, shutdown.
  *
  * A replay unit of its own: after STATUS_RETRY or STATUS_RESTART nothing has changed but CR2 and DR6, and the same event
@@ -156,7 +163,7 @@ function recordException(s: System, event: PendingEvent): void {
  * @returns STATUS_JUMP or STATUS_EXIT when a handler has been entered; STATUS_EXIT with S_ACTIVITY = ACTIVITY_SHUTDOWN
  *   after a triple fault; STATUS_RETRY; STATUS_RESTART
  */
-export function deliverEvent(s: System, event: PendingEvent): number {
+export function deliverEvent(s: System, event: PendingEvent, deliverQuickly: QuickDelivery): number {
   if (event.type === EVENT_TYPE_SMI) return attempt(s, enterSystemManagement)
   recordException(s, event)
   delivery.vector = event.vector
@@ -168,7 +175,7 @@ export function deliverEvent(s: System, event: PendingEvent): number {
   delivery.resume = event.resume
   let exception = event.type === EVENT_TYPE_EXCEPTION
   for (;;) {
-    const status = attempt(s, deliverLatched)
+    const status = deliverQuickly(delivery) ? 0 : attempt(s, deliverLatched)
     if (status !== STATUS_FAULT) {
       if (status !== 0) return status
       s.set(S_SHADOW, 0)

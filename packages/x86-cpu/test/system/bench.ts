@@ -230,7 +230,7 @@ export class Bench {
   }
 
   deliver(event: PendingEvent): number {
-    return this.#restartable(() => deliverEvent(this.s, event), [S.S_CR2, S.S_DR + 48, S.S_DR + 56])
+    return this.#restartable(() => deliverEvent(this.s, event, () => false), [S.S_CR2, S.S_DR + 48, S.S_DR + 56])
   }
 
   #restartable(run: () => number, mayChange: readonly number[]): number {
