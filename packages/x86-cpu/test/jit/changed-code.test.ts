@@ -18,6 +18,7 @@ import {
   rdi,
   rdx,
   r9,
+  r9d,
   rsi,
   rsp,
   word,
@@ -276,6 +277,34 @@ describe.each(Object.entries(WAYS))('code that is entered %s', (_, way) => {
     })
     expect(plain.cpu.counts.faults).toBe(400 / 16)
   })
+})
+
+test('the displacement of a jump that ends a unit may be written, in a page that the unit has nothing else of', () => {
+  const [plain] = runBothWays({
+    at: SECOND - 0x100,
+    code: (asm) => {
+      const [again, added, go, end, jump] = ['again', 'added', 'go', 'end', 'jump'].map((name) => asm.label(name)) as [
+        Label,
+        Label,
+        Label,
+        Label,
+        Label,
+      ]
+      asm.mov(ecx, 400).bind(again).add(rax, 0x1111).bind(added).dec(ecx).je(end).test(ecx, 15).jne(go)
+      asm.xor(dword(SECOND), r9d).bind(go).jmp(jump).bind(end).hlt()
+      asm
+        .org(SECOND - 1, NOP)
+        .bind(jump)
+        .jmp(again)
+    },
+    // The jump leads to `again` and to `added` in turn.
+    prepare: (pc, at) => {
+      const [first, second] = ['again', 'added'].map((label) => at(label) - (SECOND + 4))
+      pc.cpu.u64[(S_GPR >>> 3) + 9] = BigInt.asUintN(32, BigInt(first! ^ second!))
+    },
+  })
+  expect(plain.engine.codeCache.invalidations).toBeGreaterThan(10)
+  expect(plain.register('rax')).toBeLessThan(0x1111n * 300n)
 })
 
 test('one frame at two linear addresses has its units once, and each address its own results', () => {
