@@ -21,7 +21,7 @@ import { VECTOR_GP } from './vectors.ts'
 import { cpuModel } from './model/models.ts'
 import type { CpuModel } from './model/cpu-model.ts'
 import { Processor } from './model/processor.ts'
-import { formKey } from './semantics/form.ts'
+import { formKey, plainForm } from './semantics/form.ts'
 import type { Form } from './semantics/form.ts'
 import { systemRegisterSemantics } from './semantics/segment-registers.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
@@ -213,16 +213,7 @@ export class X86Engine {
 /** More than 15 bytes (SDM vol. 3A, "Interrupt 13—General Protection Exception"). */
 const tooLong: Handler = (s) => s.raise(VECTOR_GP, 0)
 
-const UNDEFINED_FORM: Form = {
-  mnemonic: 'UD2',
-  size: 0,
-  operands: [],
-  long: false,
-  vex: false,
-  lock: false,
-  repeat: 'none',
-  addressSize: 0,
-}
+const UNDEFINED_FORM = plainForm('UD2', 0)
 
 /** Mnemonics of implemented features that nothing executes, for the test that there are none. */
 export function unimplementedMnemonics(): readonly string[] {

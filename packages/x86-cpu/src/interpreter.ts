@@ -11,8 +11,7 @@ import { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
 import { FunctionContext, InlineContext } from './form-context.ts'
 import type { FormSource, MainLocals } from './form-context.ts'
-import { formKey } from './semantics/form.ts'
-import type { Form } from './semantics/form.ts'
+import { formKey, plainForm } from './semantics/form.ts'
 import { deliverThroughGate } from './semantics/interrupt-gate.ts'
 import { buildLibrary } from './semantics/library.ts'
 import type { Library } from './semantics/library.ts'
@@ -104,21 +103,6 @@ class X86Forms implements InterpreterForms<FormSource> {
   }
 }
 
-/** The delivery of an event, as an instruction without operands would be. */
-function deliveryOf(size: 4 | 8): FormSource {
-  const form: Form = {
-    mnemonic: 'event',
-    size,
-    operands: [],
-    long: size === 8,
-    vex: false,
-    lock: false,
-    repeat: 'none',
-    addressSize: 0,
-  }
-  return { form, semantics: { emit: deliverThroughGate }, accessFlags: 0 }
-}
-
 /** Builds the functions that deliver the event at `EVENT_*`: STATUS_JUMP, or STATUS_HANDLER where nothing has changed. */
 function buildDelivery(module: ModuleBuilder, library: Library): void {
   for (const [name, size] of [
@@ -126,7 +110,8 @@ function buildDelivery(module: ModuleBuilder, library: Library): void {
     ['deliver64', 8],
   ] as const) {
     const f = module.function(name, FORM_SIGNATURE, { export: true })
-    deliverThroughGate(new FunctionContext(f, deliveryOf(size), library))
+    const source = { form: plainForm('event', size), semantics: { emit: deliverThroughGate }, accessFlags: 0 }
+    deliverThroughGate(new FunctionContext(f, source, library))
     f.return(STATUS_HANDLER)
     module.complete(f)
   }

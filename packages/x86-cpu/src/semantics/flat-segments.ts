@@ -60,14 +60,19 @@ export function requireCanonical(c: Context, target: I64, size: number): void {
   leaveIf(c, target.shl(shift).shrS(shift).ne(target))
 }
 
+/** Requires flat 32-bit code outside IA-32e mode. */
+export function requireFlat32(c: Context): void {
+  const isOther = field(c, S_MODE).ne(MODE_32).or(field(c, S_EFER).and(EFER_LMA)).or(field(c, S_CR0).and(CR0_PE).eqz())
+  const isMoved = field(c, segmentAt(CS, SEG_BASE)).or(field(c, segmentAt(CS, SEG_LIMIT)).ne(-1))
+  leaveIf(c, isOther.or(isMoved))
+}
+
 /** Requires 64-bit mode, or with a size of 4 flat 32-bit code outside IA-32e mode on a flat stack. */
 export function requireMode(c: Context, size: number): void {
   if (size === 8) {
     leaveIf(c, field(c, S_MODE).ne(MODE_64))
     return
   }
-  const isOther = field(c, S_MODE).ne(MODE_32).or(field(c, S_EFER).and(EFER_LMA)).or(field(c, S_CR0).and(CR0_PE).eqz())
-  const isMoved = field(c, segmentAt(CS, SEG_BASE)).or(field(c, segmentAt(CS, SEG_LIMIT)).ne(-1))
-  const isNarrow = c.f.loadExpression('i32.load8_u', c.state, segmentAt(SS, SEG_RIGHTS)).and(SEG_FLAT).eqz()
-  leaveIf(c, isOther.or(isMoved).or(isNarrow))
+  requireFlat32(c)
+  leaveIf(c, c.f.loadExpression('i32.load8_u', c.state, segmentAt(SS, SEG_RIGHTS)).and(SEG_FLAT).eqz())
 }

@@ -66,3 +66,9 @@ export function formKey(form: Form): string {
   if (form.addressSize !== 0) key += ` a${form.addressSize}`
   return key
 }
+
+/** Returns the form of something that has no operands. @param size - of a word on the stack, or 0 */
+export function plainForm(mnemonic: string, size: number): Form {
+  const long = size === 8
+  return { mnemonic, size, operands: [], long, vex: false, lock: false, repeat: 'none', addressSize: 0 }
+}

@@ -92,8 +92,12 @@ export function deliverThroughGate(c: Context): void {
   const isLong = size === 8
   requireMode(c, size)
   const level = field(c, S_CPL)
-  const unusual = field(c, S_LOGGED).or(hasBreakpoints(c)).or(field(c, S_EFLAGS).and(FLAG_VM))
-  leaveIf(c, unusual.or(level.ne(0).and(level.ne(3))))
+  leaveIf(
+    c,
+    field(c, S_LOGGED)
+      .or(hasBreakpoints(c))
+      .or(level.ne(0).and(level.ne(3))),
+  )
 
   const entry = c.let(field(c, EVENT_VECTOR).mul(2 * size))
   leaveIf(c, entry.add(2 * size - 1).gtU(field(c, segmentAt(IDTR, SEG_LIMIT))))
@@ -146,10 +150,7 @@ export function deliverThroughGate(c: Context): void {
   const outer = isLong ? I32.of(0) : inner.eqz().mul(2 * size)
   // SS:RSP are not there without a change of level outside IA-32e mode: the rest lies higher by as much.
   const frame = c.let(bottom.add(outer))
-  const put = (i: number, value: I64): void => {
-    if (isLong) f.store('i64.store', frame, value, i * size)
-    else f.store('i64.store32', frame, value, i * size)
-  }
+  const put = (i: number, value: I64): void => f.store(isLong ? 'i64.store' : 'i64.store32', frame, value, i * size)
   const selectorOf = (segment: number): I64 => f.loadExpression('i64.load32_u', state, segmentAt(segment, SEG_SELECTOR))
   const putStack = (): void => {
     put(5, selectorOf(SS))

@@ -1,6 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import {
-  CS,
   FLAGS_ARITHMETIC,
   FLAG_AC,
   FLAG_DF,
@@ -9,7 +8,6 @@ import {
   FLAG_VM,
   FS,
   GS,
-  MODE_32,
   MODE_64,
   SEG_ATTRIBUTES,
   SEG_BASE,
@@ -17,12 +15,9 @@ import {
   SEG_CAN_WRITE,
   SEG_FLAT,
   SEG_HIGH,
-  SEG_LIMIT,
   SEG_LOW,
   SEG_RIGHTS,
-  S_CANONICAL_SHIFT,
   S_CPL,
-  S_CR0,
   S_CR4,
   S_EFER,
   S_EFLAGS,
@@ -41,10 +36,8 @@ import {
 import {
   ATTR_DB,
   ATTR_L,
-  CR0_PE,
   CR4_FSGSBASE,
   CR4_PKE,
-  EFER_LMA,
   EFER_SCE,
   FLAG_FIXED,
   R11,
@@ -55,6 +48,7 @@ import {
 } from '../system/architecture.ts'
 import { TLB_USER } from '../tlb-sets.ts'
 import type { Context } from './context.ts'
+import { leaveIf, requireCanonical, requireFlat32 } from './flat-segments.ts'
 import {
   enterLevel,
   field,
@@ -111,11 +105,11 @@ const sysret: Semantics = {
     require64(c, S_EFER, EFER_SCE)
     const { f, state } = c
     const target = c.let(c.gprU(RCX, 8))
-    const shift = c.let(f.loadExpression('i64.load', state, S_CANONICAL_SHIFT))
     const image = c.let(c.gprU(R11, 4).toI32())
     requireNothingDue(c, image)
     const unusual = image.and(~(USUAL_FLAGS | FLAG_FIXED | FLAG_RF)).or(field(c, S_CPL))
-    f.if(unusual.or(target.shl(shift).shrS(shift).ne(target)), () => c.useHandler())
+    leaveIf(c, unusual)
+    requireCanonical(c, target, 8)
     requireExecuteMode(c, I32.of(TLB_USER))
     const base = c.let(f.loadExpression('i32.load16_u', state, S_STAR + 6))
     setFlags(c, image.and(USUAL_FLAGS))
@@ -133,9 +127,8 @@ const sysret: Semantics = {
  */
 function requireSysenter(c: Context): I32 {
   const selector = c.let(field(c, S_SYSENTER_CS).and(0xfffc))
-  const other = field(c, S_MODE).ne(MODE_32).or(field(c, S_EFER).and(EFER_LMA)).or(field(c, S_CR0).and(CR0_PE).eqz())
-  const moved = field(c, segmentAt(CS, SEG_BASE)).or(field(c, segmentAt(CS, SEG_LIMIT)).ne(-1))
-  c.f.if(other.or(moved).or(selector.eqz()), () => c.useHandler())
+  requireFlat32(c)
+  leaveIf(c, selector.eqz())
   return selector
 }
 
