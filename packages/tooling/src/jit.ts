@@ -1,15 +1,13 @@
-/** Whether tests run with compiled code: `RETRAP_TEST_JIT=1 npm test` has them compile whatever is executed twice. */
+/** Whether tests run with compiled code: `RETRAP_TEST_JIT=1 npm test` has them compile all code that is executed twice. */
 
-/** What of `JitOptions` of `@retrap/engine` tests set. */
+/** The members of `JitOptions` of `@retrap/engine` that tests set. */
 export interface EagerJit {
   readonly threshold: number
   readonly fewestInstructions: number
   readonly misses: number
 }
 
-/**
- * All code is compiled that is executed twice, and anew where it misses the TLB twice.
- */
+/** Has all code compiled that is executed twice, and compiled anew where it misses the TLB twice. */
 export const EAGER_JIT: EagerJit = { threshold: 1, fewestInstructions: 1, misses: 2 }
 
 /** What tests of processors and machines run with. */

@@ -16,7 +16,7 @@ const MACHINES = [
   [32, 1],
   [32, 4],
 ] as const
-/** What of the statistics does not depend on how code is executed. */
+/** The statistics that do not depend on how code is executed. */
 const SAME = ['interrupts', 'exceptions', 'portAccesses', 'mmioAccesses', 'apicAccesses'] as const
 
 const LOAD_AT = 0x0804_8000

@@ -20,7 +20,7 @@ import type { RegionInstruction, RegionPage } from './region.ts'
 
 /** Instructions of a region at most: V8 optimises larger functions late. */
 const MOST_INSTRUCTIONS = 200
-/** Code pages of a region at most. */
+/** Code pages of a region at most, below 16: exits of a unit have four bits for a page's number. */
 const MOST_PAGES = 8
 
 /** The code that a region is found in. */
