@@ -17,6 +17,9 @@ const ROUTABLE = 0xdef8
 /** I/O APIC input of link A; links B to D follow. */
 const FIRST_LINK_GSI = 16
 
+/** The link, 0 to 3 for A to D, that a function's pin is wired to. */
+const linkOf = (device: number, pin: number): number => (device + pin - 2) & 3
+
 /** Options of {@link IsaBridge}. */
 export interface IsaBridgeOptions {
   /** PCI device number on bus 0; default 1. */
@@ -33,9 +36,11 @@ export interface IsaBridgeState {
 
 /**
  * 82371SB (PIIX3) PCI-to-ISA bridge: identity, and the routing of PCI
- * interrupts. Pin p of device d is link (d + p − 1) mod 4; a link drives I/O
- * APIC input 16 + link always, and the ISA line that its PIRQ route register
- * names while bit 7 is clear.
+ * interrupts. Pin p of device d is link (d + p − 2) mod 4, so that INTA of
+ * device 1 is link A: firmware made for QEMU's board relies on that wiring
+ * when it fills in interrupt line registers and the $PIR table. A link drives
+ * I/O APIC input 16 + link always, and the ISA line that its PIRQ route
+ * register names while bit 7 is clear.
  *
  * A machine gives `interruptInput` to its device host as the wire of each
  * function's pin.
@@ -96,7 +101,7 @@ export class IsaBridge implements DeviceModel {
    */
   interruptInput(device: number, pin: number): InterruptLine {
     const bit = 1 << (pin - 1)
-    const link = (device + pin - 1) & 3
+    const link = linkOf(device, pin)
     const set = (level: boolean): void => {
       const before = this.#wires[device]!
       const after = level ? before | bit : before & ~bit
@@ -116,7 +121,7 @@ export class IsaBridge implements DeviceModel {
   #linkLevel(link: number): boolean {
     for (let device = 0; device < this.#wires.length; device++) {
       const pins = this.#wires[device]!
-      if (pins !== 0 && (pins & (1 << ((link - device) & 3))) !== 0) return true
+      if (pins !== 0 && (pins & (1 << ((link - device + 1) & 3))) !== 0) return true
     }
     return false
   }

@@ -35,10 +35,11 @@ describe('host bridge', () => {
 
 describe('PCI interrupt routing (82371SB, "PIRQx Route Control Registers")', () => {
   test.each([
-    { device: 0, pin: 1, link: 0 },
-    { device: 3, pin: 1, link: 3 },
-    { device: 3, pin: 2, link: 0 },
-    { device: 31, pin: 4, link: 2 },
+    { device: 0, pin: 1, link: 3 },
+    { device: 1, pin: 1, link: 0 },
+    { device: 3, pin: 1, link: 2 },
+    { device: 3, pin: 3, link: 0 },
+    { device: 31, pin: 4, link: 1 },
   ])('device $device pin $pin is link $link', ({ device, pin, link }) => {
     const bridge = new IsaBridge()
     const machine = new FakeMachine(bridge)
@@ -54,7 +55,7 @@ describe('PCI interrupt routing (82371SB, "PIRQx Route Control Registers")', () 
   test('a link drives the ISA line that its route register names', () => {
     const bridge = new IsaBridge()
     const machine = new FakeMachine(bridge)
-    const wire = bridge.interruptInput(2, 1)
+    const wire = bridge.interruptInput(3, 1)
     wire.set(true)
     expect(machine.line(10).level).toBe(false)
     machine.writeConfig(1, 0x62, 0x0a)
@@ -72,7 +73,7 @@ describe('PCI interrupt routing (82371SB, "PIRQx Route Control Registers")', () 
     const machine = new FakeMachine(bridge)
     machine.writeConfig(1, 0x60, 0x0b)
     machine.writeConfig(1, 0x61, 0x0b)
-    const [a, b, c] = [bridge.interruptInput(4, 1), bridge.interruptInput(8, 1), bridge.interruptInput(5, 1)]
+    const [a, b, c] = [bridge.interruptInput(5, 1), bridge.interruptInput(9, 1), bridge.interruptInput(6, 1)]
     a.set(true)
     b.set(true)
     c.set(true)
@@ -87,7 +88,7 @@ describe('PCI interrupt routing (82371SB, "PIRQx Route Control Registers")', () 
   test('wires are saved', () => {
     const bridge = new IsaBridge()
     const machine = new FakeMachine(bridge)
-    bridge.interruptInput(5, 2).set(true)
+    bridge.interruptInput(6, 2).set(true)
     expect(machine.line(18).level).toBe(true)
     const other = new IsaBridge()
     const second = new FakeMachine(other)

@@ -68,13 +68,13 @@ function pciRoot(board: AcpiBoard): Aml {
   )
 }
 
-/** `_PRT`: pin p of device d goes to link (d + p) mod 4, hence to GSI 16 + that, or to the link's ISA line. */
+/** `_PRT`: pin p (from 0) of device d goes to link (d + p − 1) mod 4 as on the board, hence to GSI 16 + that, or to the link's ISA line. */
 function interruptRouting(links: boolean): Aml[] {
   const table = (target: (link: number) => readonly [Aml, Aml]): Aml => {
     const rows: Aml[] = []
     for (let device = 0; device < 32; device++)
       for (let pin = 0; pin < 4; pin++) {
-        const [source, index] = target((device + pin) & 3)
+        const [source, index] = target((device + pin - 1) & 3)
         rows.push(aml.pkg(aml.integer(device * 0x1_0000 + 0xffff), aml.integer(pin), source, index))
       }
     return aml.pkg(...rows)
