@@ -1,0 +1,12 @@
+import type { BlockBackend } from '@retrap/device'
+
+/** An open disk image: the back end of a disk, and the end of it. */
+export interface BlockImage extends BlockBackend {
+  /**
+   * Settles when no request is under way. A machine that was reset may have left requests behind: the next one must not
+   * overtake them.
+   */
+  idle(): Promise<void>
+  /** Waits for requests that are under way, flushes, and gives the image up. Later requests reject. */
+  close(): Promise<void>
+}

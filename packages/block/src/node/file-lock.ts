@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises'
+import { connect, createServer, type Server } from 'node:net'
+import { platform } from 'node:process'
+import { ImageError } from '../index.ts'
+import { type FileLock, lockByFile, writerByFile } from './lock-file.ts'
+
+/** Which file it is, whatever its name. */
+export interface FileIdentity {
+  readonly dev: bigint
+  readonly ino: bigint
+}
+
+/*
+ * Node has no flock. Linux and Windows have names that one process at a time can listen on and that the kernel frees when
+ * the process ends, however it ends: sockets in the abstract namespace, and pipes. The name says device and inode, so that
+ * a link to the file is the same file. Other systems get a file beside the image.
+ */
+const NAMED = platform === 'linux' || platform === 'win32'
+
+const nameOf = ({ dev, ino }: FileIdentity): string =>
+  platform === 'linux' ? `\0retrap-image-${dev}-${ino}` : `\\\\.\\pipe\\retrap-image-${dev}-${ino}`
+
+/** @throws ImageError `ERR_LOCKED` */
+export async function lockForWriting(path: string, file: FileIdentity): Promise<FileLock> {
+  await refuseForeignLock(path, file)
+  if (!NAMED) return lockByFile(path)
+  const server = createServer((socket) => socket.destroy())
+  const held = await listen(server, nameOf(file))
+  if (!held) throw locked(path)
+  // The lock must not keep the process.
+  server.unref()
+  return { release: () => new Promise((resolve) => server.close(() => resolve())) }
+}
+
+/**
+ * Looks whether the file is open for writing elsewhere. Readers are not counted: a writer that comes later is let in.
+ *
+ * @throws ImageError `ERR_LOCKED`
+ */
+export async function lockForReading(path: string, file: FileIdentity): Promise<null> {
+  if (NAMED ? await answers(nameOf(file)) : await writerByFile(path)) throw locked(path)
+  return null
+}
+
+const locked = (path: string): ImageError =>
+  new ImageError('ERR_LOCKED', `${path}: another machine has it open for writing; end that one, or copy the image`)
+
+function listen(server: Server, name: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      if ('code' in error && error.code === 'EADDRINUSE') resolve(false)
+      else reject(error)
+    })
+    server.listen({ path: name, exclusive: true }, () => resolve(true))
+  })
+}
+
+function answers(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path: name })
+    const end = (found: boolean): void => {
+      socket.destroy()
+      resolve(found)
+    }
+    socket.once('connect', () => end(true))
+    socket.once('error', () => end(false))
+  })
+}
+
+/**
+ * Refuses a file on which another program has a lock of the kernel, as QEMU has on its images. Ours is not seen by such a
+ * program.
+ *
+ * Source: Linux, proc(5), "/proc/locks".
+ */
+async function refuseForeignLock(path: string, { dev, ino }: FileIdentity): Promise<void> {
+  if (platform !== 'linux') return
+  const locks = await readFile('/proc/locks', 'utf8').catch(() => '')
+  const hex = (value: bigint): string => value.toString(16).padStart(2, '0')
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)
+  const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn)
+  if (locks.includes(` ${hex(major)}:${hex(minor)}:${ino} `)) {
+    throw new ImageError('ERR_LOCKED', `${path}: another program has locked it, such as QEMU; end that one`)
+  }
+}

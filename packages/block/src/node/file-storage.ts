@@ -1,0 +1,117 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { BlockError, type BlockErrorCode } from '@retrap/device'
+import { type BlockStorage, ImageError } from '../index.ts'
+import { lockForReading, lockForWriting } from './file-lock.ts'
+import type { FileLock } from './lock-file.ts'
+
+/** How a {@link FileStorage} is opened. */
+export interface FileStorageOptions {
+  /** Default false. */
+  readonly readOnly?: boolean
+}
+
+/** A regular file of the host. While it is open for writing, no second process opens it; see the README, “Locks”. */
+export class FileStorage implements BlockStorage {
+  /** Whether writes are refused. */
+  readonly readOnly: boolean
+  readonly #file: FileHandle
+  readonly #lock: FileLock | null
+  #bytes: number
+
+  private constructor(file: FileHandle, bytes: number, lock: FileLock | null) {
+    this.#file = file
+    this.#bytes = bytes
+    this.#lock = lock
+    this.readOnly = lock === null
+  }
+
+  /** Opens a file. @throws ImageError `ERR_OPEN`, `ERR_LOCKED` */
+  static async open(path: string, options: FileStorageOptions = {}): Promise<FileStorage> {
+    const readOnly = options.readOnly ?? false
+    let file: FileHandle
+    try {
+      file = await open(path, readOnly ? 'r' : 'r+')
+    } catch (error) {
+      throw new ImageError('ERR_OPEN', `${path}: ${reasonOf(error)}`, { cause: error })
+    }
+    try {
+      const state = await file.stat({ bigint: true })
+      if (!state.isFile()) throw new ImageError('ERR_OPEN', `${path}: it is not a regular file`)
+      const lock = readOnly ? await lockForReading(path, state) : await lockForWriting(path, state)
+      return new FileStorage(file, Number(state.size), lock)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  /** Present size. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Fills `into`. */
+  async read(offset: number, into: Uint8Array): Promise<void> {
+    for (let done = 0; done < into.length;) {
+      // oxlint-disable-next-line no-await-in-loop -- the rest of a short read
+      const { bytesRead } = await this.#try(this.#file.read(into, done, into.length - done, offset + done))
+      if (bytesRead === 0) throw new BlockError('ERR_MEDIUM', `the file ends before byte ${offset + into.length}`)
+      done += bytesRead
+    }
+  }
+
+  /** Writes `from`. */
+  async write(offset: number, from: Uint8Array): Promise<void> {
+    for (let done = 0; done < from.length;) {
+      // oxlint-disable-next-line no-await-in-loop -- the rest of a short write
+      const { bytesWritten } = await this.#try(this.#file.write(from, done, from.length - done, offset + done))
+      if (bytesWritten === 0) throw new BlockError('ERR_NO_SPACE', 'the file takes no more bytes')
+      done += bytesWritten
+    }
+    this.#bytes = Math.max(this.#bytes, offset + from.length)
+  }
+
+  /** Makes all completed writes durable. */
+  async flush(): Promise<void> {
+    await this.#try(this.#file.datasync())
+  }
+
+  /** Closes the file and gives the lock up. */
+  async close(): Promise<void> {
+    try {
+      await this.#file.close()
+    } finally {
+      await this.#lock?.release()
+    }
+  }
+
+  async #try<T>(request: Promise<T>): Promise<T> {
+    try {
+      return await request
+    } catch (error) {
+      throw new BlockError(CODES[codeOf(error)] ?? 'ERR_MEDIUM', `the host's file: ${codeOf(error)}`, { cause: error })
+    }
+  }
+}
+
+/** Codes of the host that are no failure of the medium. */
+const CODES: Readonly<Record<string, BlockErrorCode>> = {
+  ENOSPC: 'ERR_NO_SPACE',
+  EDQUOT: 'ERR_NO_SPACE',
+  EFBIG: 'ERR_NO_SPACE',
+  EROFS: 'ERR_READ_ONLY',
+  EACCES: 'ERR_READ_ONLY',
+  EPERM: 'ERR_READ_ONLY',
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a directory',
+  EACCES: 'it may not be used',
+  EPERM: 'it may not be used',
+  EROFS: 'it is on a read-only file system; open it read-only',
+}
+
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : 'unknown')
+
+const reasonOf = (error: unknown): string => REASONS[codeOf(error)] ?? String(error)

@@ -1,0 +1,146 @@
+import type { BlockBackend, BlockProperties, BlockRequest } from '@retrap/device'
+import type { BlockImage } from './image.ts'
+import { Requests, WHOLE } from './requests.ts'
+
+/** The unit that is copied on a first write. */
+const CLUSTER_BYTES = 64 << 10
+
+/**
+ * A copy-on-write overlay in memory: the image below is only read, and what is written is kept until the overlay goes.
+ * It takes the host 64 KiB of memory for each such range that the guest writes to.
+ */
+export class Overlay implements BlockImage {
+  readonly #base: BlockBackend
+  readonly #clusters = new Map<number, Uint8Array>()
+  /** Clusters that are being copied: a second write waits for the first one's copy, so that neither is lost. */
+  readonly #copying = new Map<number, Promise<Uint8Array>>()
+  readonly #requests = new Requests()
+
+  /** @param base - is read through this overlay and never written; `close` closes it, where it has a `close` */
+  constructor(base: BlockBackend) {
+    this.#base = base
+  }
+
+  /** The properties of the image below, writable. */
+  get properties(): BlockProperties {
+    return { ...this.#base.properties, readOnly: false, discards: false }
+  }
+
+  /** Bytes of memory that the overlay holds. */
+  get heldBytes(): number {
+    return this.#clusters.size * CLUSTER_BYTES
+  }
+
+  /** Fills `into`. */
+  read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
+    return this.#requests.run(this.properties, { offset, bytes: into.length }, request, async () => {
+      for (let done = 0; done < into.length;) {
+        const at = offset + done
+        const cluster = this.#clusters.get(Math.floor(at / CLUSTER_BYTES))
+        const length =
+          cluster === undefined ? this.#untouched(at, into.length - done) : inCluster(at, into.length - done)
+        const part = into.subarray(done, done + length)
+        if (cluster !== undefined) part.set(cluster.subarray(at % CLUSTER_BYTES, (at % CLUSTER_BYTES) + length))
+        // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
+        else await this.#base.read(at, part, request)
+        done += length
+      }
+    })
+  }
+
+  /** Writes `from`. */
+  write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void> {
+    return this.#requests.run(this.properties, { offset, bytes: from.length }, request, () =>
+      this.#each(offset, from.length, (cluster, at, done, length) => {
+        cluster.set(from.subarray(done, done + length), at)
+      }),
+    )
+  }
+
+  /** Has nothing to do: nothing here survives the process. */
+  flush(request?: BlockRequest): Promise<void> {
+    return this.#requests.run(this.properties, WHOLE, request, async () => {})
+  }
+
+  /** Keeps the content. */
+  discard(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    return this.#requests.run(this.properties, { offset, bytes }, request, async () => {})
+  }
+
+  /** Makes a range read as zeros. */
+  writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    return this.#requests.run(this.properties, { offset, bytes }, request, () =>
+      this.#each(offset, bytes, (cluster, at, _done, length) => {
+        cluster.fill(0, at, at + length)
+      }),
+    )
+  }
+
+  /** Calls back when the image below has changed. */
+  onChange(listener: () => void): () => void {
+    return this.#base.onChange(listener)
+  }
+
+  /** See `BlockImage.idle`. */
+  idle(): Promise<void> {
+    return this.#requests.idle()
+  }
+
+  /** See `BlockImage.close`. */
+  async close(): Promise<void> {
+    const ended = this.#requests.close()
+    if (ended === null) return
+    await ended
+    this.#clusters.clear()
+    if (isClosable(this.#base)) await this.#base.close()
+  }
+
+  /** Bytes from `at` on, up to `most`, that only the image below has. */
+  #untouched(at: number, most: number): number {
+    let length = inCluster(at, most)
+    while (length < most && !this.#clusters.has(Math.floor((at + length) / CLUSTER_BYTES))) {
+      length += inCluster(at + length, most - length)
+    }
+    return length
+  }
+
+  /** Calls back for each cluster of a range, with a copy of it that may be changed. */
+  async #each(
+    offset: number,
+    bytes: number,
+    change: (cluster: Uint8Array, at: number, done: number, length: number) => void,
+  ): Promise<void> {
+    for (let done = 0; done < bytes;) {
+      const at = offset + done
+      const length = inCluster(at, bytes - done)
+      const index = Math.floor(at / CLUSTER_BYTES)
+      // oxlint-disable-next-line no-await-in-loop -- one copy at a time
+      const cluster = this.#clusters.get(index) ?? (await this.#copy(index))
+      change(cluster, at % CLUSTER_BYTES, done, length)
+      done += length
+    }
+  }
+
+  /** Copies a cluster of the image below. A failure leaves it as it is. */
+  #copy(index: number): Promise<Uint8Array> {
+    const under = this.#copying.get(index)
+    if (under !== undefined) return under
+    const copy = this.#readCluster(index).finally(() => this.#copying.delete(index))
+    this.#copying.set(index, copy)
+    return copy
+  }
+
+  async #readCluster(index: number): Promise<Uint8Array> {
+    const cluster = new Uint8Array(CLUSTER_BYTES)
+    const offset = index * CLUSTER_BYTES
+    await this.#base.read(offset, cluster.subarray(0, Math.min(CLUSTER_BYTES, this.#base.properties.bytes - offset)))
+    this.#clusters.set(index, cluster)
+    return cluster
+  }
+}
+
+/** Bytes from `at` to the end of its cluster, at most `most`. */
+const inCluster = (at: number, most: number): number => Math.min(most, CLUSTER_BYTES - (at % CLUSTER_BYTES))
+
+const isClosable = (backend: BlockBackend): backend is BlockImage =>
+  'close' in backend && typeof backend.close === 'function'

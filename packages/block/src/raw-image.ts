@@ -1,0 +1,129 @@
+import { BlockError, type BlockProperties, type BlockRequest, type DiskGeometry } from '@retrap/device'
+import { ImageError } from './errors.ts'
+import type { BlockImage } from './image.ts'
+import { Requests, WHOLE } from './requests.ts'
+import type { BlockStorage } from './storage.ts'
+
+/** How a {@link RawImage} shows itself. */
+export interface RawImageOptions {
+  /** Smallest unit of a transfer: 512 (default) or 4096. */
+  readonly blockBytes?: 512 | 4096
+  /** Unit without read-modify-write below it; default `blockBytes`. */
+  readonly physicalBlockBytes?: number
+  /** Refuses writes even where the storage takes them. */
+  readonly readOnly?: boolean
+  /** Names the disk to the guest. */
+  readonly serialNumber?: string
+  /** Cylinders, heads and sectors for guests that ask for them. */
+  readonly geometry?: DiskGeometry
+}
+
+const MAXIMUM_BYTES = 1 << 20
+/** Zeros are written in pieces of this size. */
+const ZEROES = new Uint8Array(64 << 10)
+
+/**
+ * An image whose bytes are the disk's: block n lies at n times its size. What is left of a last block behind the storage's
+ * end reads as zeros; a write of that block makes the storage longer.
+ */
+export class RawImage implements BlockImage {
+  /** The properties, which stay as they are. */
+  readonly properties: BlockProperties
+  readonly #storage: BlockStorage
+  readonly #requests = new Requests()
+
+  /** @throws ImageError `ERR_OPTION` */
+  constructor(storage: BlockStorage, options: RawImageOptions = {}) {
+    const { blockBytes = 512, serialNumber, geometry } = options
+    const physicalBlockBytes = options.physicalBlockBytes ?? blockBytes
+    if (blockBytes !== 512 && blockBytes !== 4096) {
+      throw new ImageError('ERR_OPTION', `blockBytes ${String(blockBytes)}: expected 512 or 4096`)
+    }
+    if (!Number.isInteger(physicalBlockBytes / blockBytes) || physicalBlockBytes < blockBytes) {
+      throw new ImageError(
+        'ERR_OPTION',
+        `physicalBlockBytes ${physicalBlockBytes}: expected a multiple of ${blockBytes}`,
+      )
+    }
+    this.#storage = storage
+    this.properties = {
+      bytes: Math.ceil(storage.bytes / blockBytes) * blockBytes,
+      blockBytes,
+      physicalBlockBytes,
+      maximumBytes: MAXIMUM_BYTES,
+      readOnly: storage.readOnly || options.readOnly === true,
+      discards: false,
+      ...(geometry !== undefined && { geometry }),
+      ...(serialNumber !== undefined && { serialNumber }),
+    }
+  }
+
+  /** Fills `into`. */
+  read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
+    return this.#requests.run(this.properties, { offset, bytes: into.length }, request, async () => {
+      const held = Math.max(0, Math.min(into.length, this.#storage.bytes - offset))
+      into.fill(0, held)
+      if (held > 0) await this.#storage.read(offset, into.subarray(0, held))
+    })
+  }
+
+  /** Writes `from`. */
+  write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void> {
+    return this.#change({ offset, bytes: from.length }, request, () => this.#storage.write(offset, from))
+  }
+
+  /** Makes all completed writes durable. */
+  flush(request?: BlockRequest): Promise<void> {
+    return this.#requests.run(this.properties, WHOLE, request, () => this.#storage.flush())
+  }
+
+  /** Keeps the content: a raw file has no way to say that it is not needed. */
+  discard(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    return this.#change({ offset, bytes }, request, async () => {})
+  }
+
+  /** Makes a range read as zeros. */
+  writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    return this.#change({ offset, bytes }, request, async () => {
+      for (let at = 0; at < bytes; at += ZEROES.length) {
+        // oxlint-disable-next-line no-await-in-loop -- a host file gets one piece after the other
+        await this.#storage.write(offset + at, ZEROES.subarray(0, Math.min(ZEROES.length, bytes - at)))
+      }
+    })
+  }
+
+  /** A request that changes the image. */
+  #change(
+    range: { readonly offset: number; readonly bytes: number },
+    request: BlockRequest | undefined,
+    body: () => Promise<void>,
+  ): Promise<void> {
+    return this.#requests.run(this.properties, range, request, async () => {
+      if (this.properties.readOnly) throw new BlockError('ERR_READ_ONLY', 'the image cannot be written')
+      await body()
+      if (request?.durable === true) await this.#storage.flush()
+    })
+  }
+
+  /** Never calls back: a raw image keeps its size. */
+  onChange(): () => void {
+    return () => {}
+  }
+
+  /** See `BlockImage.idle`. */
+  idle(): Promise<void> {
+    return this.#requests.idle()
+  }
+
+  /** See `BlockImage.close`. */
+  async close(): Promise<void> {
+    const ended = this.#requests.close()
+    if (ended === null) return
+    await ended
+    try {
+      if (!this.properties.readOnly) await this.#storage.flush()
+    } finally {
+      await this.#storage.close()
+    }
+  }
+}

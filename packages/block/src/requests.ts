@@ -1,0 +1,53 @@
+import { BlockError, type BlockProperties, type BlockRequest } from '@retrap/device'
+
+/** Counts the requests of an image and refuses those that make no sense. */
+export class Requests {
+  #running = 0
+  #closed = false
+  readonly #waiting: (() => void)[] = []
+
+  /**
+   * Runs one request.
+   *
+   * @param properties - of the image: the range has to lie in it
+   * @throws BlockError `ERR_RANGE`, `ERR_CANCELLED`, `ERR_NO_MEDIUM` after `close`, and what `body` throws
+   */
+  async run(
+    properties: BlockProperties,
+    { offset, bytes }: { readonly offset: number; readonly bytes: number },
+    request: BlockRequest | undefined,
+    body: () => Promise<void>,
+  ): Promise<void> {
+    if (this.#closed) throw new BlockError('ERR_NO_MEDIUM', 'the image is closed')
+    if (request?.signal?.aborted === true) throw new BlockError('ERR_CANCELLED', 'the request was cancelled')
+    const unit = properties.blockBytes
+    const fits = Number.isSafeInteger(offset) && offset >= 0 && bytes >= 0 && offset + bytes <= properties.bytes
+    if (!fits || offset % unit !== 0 || bytes % unit !== 0) {
+      const expected = `multiples of ${unit} within ${properties.bytes} bytes`
+      throw new BlockError('ERR_RANGE', `${bytes} bytes at ${offset}: expected ${expected}`)
+    }
+    this.#running++
+    try {
+      await body()
+    } finally {
+      this.#running--
+      if (this.#running === 0) for (const resolve of this.#waiting.splice(0)) resolve()
+    }
+  }
+
+  /** Settles when no request is under way. */
+  idle(): Promise<void> {
+    if (this.#running === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** Refuses requests from now on. @returns settles when those under way have ended; a second time null */
+  close(): Promise<void> | null {
+    if (this.#closed) return null
+    this.#closed = true
+    return this.idle()
+  }
+}
+
+/** The range of a request that has none. */
+export const WHOLE: { readonly offset: 0; readonly bytes: 0 } = { offset: 0, bytes: 0 }

@@ -1,0 +1,18 @@
+/**
+ * Holds the bytes that an image lies in: a file of the host, or memory. Offsets are in bytes, of any alignment, and within
+ * `bytes`. An image format checks ranges before it calls.
+ */
+export interface BlockStorage {
+  /** Present size. A write behind the end makes it larger, where the storage can grow. */
+  readonly bytes: number
+  /** Whether writes are refused. */
+  readonly readOnly: boolean
+  /** Fills `into`. @throws BlockError `ERR_MEDIUM` where the bytes cannot be had */
+  read(offset: number, into: Uint8Array): Promise<void>
+  /** Writes all of `from`. @throws BlockError `ERR_NO_SPACE`, `ERR_READ_ONLY`, `ERR_MEDIUM` */
+  write(offset: number, from: Uint8Array): Promise<void>
+  /** Makes all completed writes durable. @throws BlockError `ERR_MEDIUM`, `ERR_NO_SPACE` */
+  flush(): Promise<void>
+  /** Gives the storage up, with its lock. */
+  close(): Promise<void>
+}

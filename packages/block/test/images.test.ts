@@ -1,0 +1,205 @@
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import { type BlockImage, type BlockStorage, MemoryStorage, Overlay, RawImage } from '../src/index.ts'
+import { openImage } from '../src/node/index.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-block-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const SECTORS = 600
+const BYTES = SECTORS * 512
+let files = 0
+
+/** A file with this content. */
+function file(content: Uint8Array): string {
+  const path = join(folder, `${files++}.img`)
+  writeFileSync(path, content)
+  return path
+}
+
+/** Each kind of image, over a copy of this content. */
+const KINDS: Readonly<Record<string, (content: Uint8Array) => Promise<BlockImage>>> = {
+  memory: async (content) => new RawImage(new MemoryStorage(content.slice())),
+  file: (content) => openImage(file(content)),
+  overlay: async (content) => new Overlay(new RawImage(new MemoryStorage(content.slice(), { readOnly: true }))),
+  'snapshot of a file': (content) => openImage(file(content), { snapshot: true }),
+}
+
+const pattern = (bytes: number): Uint8Array => Uint8Array.from({ length: bytes }, (_, i) => (i * 7 + (i >> 9)) & 0xff)
+const code = (what: string): unknown => expect.objectContaining({ code: what })
+
+/** A storage that takes a turn of the event loop for everything, so that requests overlap. */
+class SlowStorage extends MemoryStorage implements BlockStorage {
+  override async read(offset: number, into: Uint8Array): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve))
+    await super.read(offset, into)
+  }
+}
+
+describe.each(Object.entries(KINDS))('an image: %s', (_name, make) => {
+  const range = fc.record({ at: fc.nat(SECTORS - 1), count: fc.integer({ min: 1, max: 300 }) })
+  const steps = fc.array(
+    fc.record({ range, what: fc.constantFrom('read', 'write', 'zero', 'flush'), value: fc.nat(255) }),
+  )
+
+  test('reads what was written, whatever was done before', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async (done) => {
+        const model = pattern(BYTES)
+        const image = await make(model)
+        for (const {
+          range: { at, count },
+          what,
+          value,
+        } of done) {
+          const offset = at * 512
+          const bytes = Math.min(count * 512, BYTES - offset)
+          if (what === 'write') {
+            model.fill(value, offset, offset + bytes)
+            await image.write(offset, new Uint8Array(bytes).fill(value), { durable: value > 200 })
+          } else if (what === 'zero') {
+            model.fill(0, offset, offset + bytes)
+            await image.writeZeroes(offset, bytes)
+          } else if (what === 'flush') await image.flush()
+          else {
+            const into = new Uint8Array(bytes)
+            await image.read(offset, into)
+            expect(Buffer.compare(into, model.subarray(offset, offset + bytes))).toBe(0)
+          }
+        }
+        const all = new Uint8Array(BYTES)
+        await image.read(0, all)
+        await image.close()
+        expect(Buffer.compare(all, model)).toBe(0)
+      }),
+      { numRuns: 25 },
+    )
+  })
+
+  test.each([
+    { offset: 1, bytes: 512 },
+    { offset: 0, bytes: 511 },
+    { offset: -512, bytes: 512 },
+    { offset: BYTES, bytes: 512 },
+    { offset: BYTES - 512, bytes: 1024 },
+    { offset: Number.NaN, bytes: 512 },
+    { offset: 2 ** 60, bytes: 512 },
+  ])('refuses $bytes bytes at $offset', async ({ offset, bytes }) => {
+    const image = await make(pattern(BYTES))
+    await expect(image.read(offset, new Uint8Array(bytes))).rejects.toThrow(code('ERR_RANGE'))
+    await expect(image.write(offset, new Uint8Array(bytes))).rejects.toThrow(code('ERR_RANGE'))
+    await expect(image.writeZeroes(offset, bytes)).rejects.toThrow(code('ERR_RANGE'))
+    await expect(image.discard(offset, bytes)).rejects.toThrow(code('ERR_RANGE'))
+    await image.close()
+  })
+
+  test('a cancelled request changes nothing, and after close there is no medium', async () => {
+    const image = await make(pattern(BYTES))
+    const signal = AbortSignal.abort()
+    await expect(image.write(0, new Uint8Array(512), { signal })).rejects.toThrow(code('ERR_CANCELLED'))
+    const sector = new Uint8Array(512)
+    await image.read(0, sector)
+    expect(sector).toEqual(pattern(512))
+    await image.close()
+    await image.close()
+    await expect(image.flush()).rejects.toThrow(code('ERR_NO_MEDIUM'))
+  })
+})
+
+test('writes that overlap in one cluster of an overlay are all kept, and idle waits for them', async () => {
+  const content = pattern(256 << 10)
+  const overlay = new Overlay(new RawImage(new SlowStorage(content)))
+  const writes = Array.from({ length: 512 }, (_, i) => overlay.write(i * 512, new Uint8Array(512).fill(i & 0xff)))
+  let ended = 0
+  for (const write of writes) void write.then(() => ended++)
+  await overlay.idle()
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(ended).toBe(512)
+  const into = new Uint8Array(content.length)
+  await overlay.read(0, into)
+  expect(into.every((value, i) => value === ((i >> 9) & 0xff))).toBe(true)
+  expect(Buffer.compare(content, pattern(256 << 10))).toBe(0)
+})
+
+test('an overlay copies what the guest writes to, and nothing else', async () => {
+  const content = pattern(1 << 20)
+  const overlay = new Overlay(new RawImage(new MemoryStorage(content)))
+  await overlay.read(0, new Uint8Array(1 << 20))
+  expect(overlay.heldBytes).toBe(0)
+  await overlay.write(65_536 - 512, new Uint8Array(1024))
+  expect(overlay.heldBytes).toBe(128 << 10)
+  expect(Buffer.compare(content, pattern(1 << 20))).toBe(0)
+})
+
+test('a read-only image refuses every change', async () => {
+  for (const image of [
+    new RawImage(new MemoryStorage(new Uint8Array(4096), { readOnly: true })),
+    new RawImage(new MemoryStorage(new Uint8Array(4096)), { readOnly: true }),
+    await openImage(file(new Uint8Array(4096)), { readOnly: true }),
+  ]) {
+    expect(image.properties.readOnly).toBe(true)
+    const refused = code('ERR_READ_ONLY')
+    await expect(image.write(0, new Uint8Array(512))).rejects.toThrow(refused)
+    await expect(image.writeZeroes(0, 512)).rejects.toThrow(refused)
+    await expect(image.discard(0, 512)).rejects.toThrow(refused)
+    await image.flush()
+    await image.close()
+  }
+})
+
+describe('a file', () => {
+  test('whose size is no multiple of a block reads zeros behind its end, and grows when they are written', async () => {
+    const path = file(pattern(700))
+    const image = await openImage(path)
+    expect(image.properties.bytes).toBe(1024)
+    const into = new Uint8Array(1024).fill(0xee)
+    await image.read(0, into)
+    expect(into.subarray(0, 700)).toEqual(pattern(700))
+    expect(into.subarray(700).every((value) => value === 0)).toBe(true)
+    await image.write(512, new Uint8Array(512).fill(9))
+    await image.close()
+    expect(readFileSync(path)).toHaveLength(1024)
+  })
+
+  test('that was cut while it was open gives an error of the medium', async () => {
+    const path = file(pattern(8192))
+    const image = await openImage(path)
+    truncateSync(path, 4096)
+    await image.read(0, new Uint8Array(4096))
+    await expect(image.read(4096, new Uint8Array(512))).rejects.toThrow(code('ERR_MEDIUM'))
+    await image.close()
+  })
+
+  test('holds what was written when its image is closed', async () => {
+    const path = file(new Uint8Array(4096))
+    const image = await openImage(path)
+    void image.write(1024, new Uint8Array(512).fill(5))
+    await image.close()
+    expect(
+      readFileSync(path)
+        .subarray(1024, 1536)
+        .every((value) => value === 5),
+    ).toBe(true)
+  })
+
+  test.each([
+    { path: join(folder, 'absent.img'), message: 'there is no such file' },
+    { path: folder, message: 'it is a directory' },
+    { path: '/dev/zero', message: 'it is not a regular file' },
+  ])('$path is refused: $message', async ({ path, message }) => {
+    await expect(openImage(path)).rejects.toThrow(expect.objectContaining({ code: 'ERR_OPEN', name: 'ImageError' }))
+    await expect(openImage(path)).rejects.toThrow(message)
+  })
+
+  test.each([{ blockBytes: 513 }, { physicalBlockBytes: 700 }, { blockBytes: 4096, physicalBlockBytes: 512 }])(
+    'options %o are refused, and the file is free again',
+    async (options) => {
+      const path = file(new Uint8Array(4096))
+      await expect(openImage(path, options as object)).rejects.toThrow(code('ERR_OPTION'))
+      await (await openImage(path)).close()
+    },
+  )
+})

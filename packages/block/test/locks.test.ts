@@ -1,0 +1,108 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, linkSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test } from 'vitest'
+import { openImage } from '../src/node/index.ts'
+import { lockByFile, writerByFile } from '../src/node/lock-file.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-locks-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+let files = 0
+function file(): string {
+  const path = join(folder, `${files++}.img`)
+  writeFileSync(path, new Uint8Array(1 << 20))
+  return path
+}
+
+const locked = expect.objectContaining({ code: 'ERR_LOCKED' })
+
+/** Runs a program of ours in a process of its own, which says `open` when it has what it wants. */
+async function elsewhere(code: string): Promise<ReturnType<typeof spawn>> {
+  const child = spawn(process.execPath, ['--conditions=retrap-source', '--input-type=module', '-e', code], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  await once(child.stdout!, 'data')
+  return child
+}
+
+const opens = (path: string): string =>
+  `const { openImage } = await import(${JSON.stringify(new URL('../src/node/index.ts', import.meta.url).href)})
+   globalThis.image = await openImage(${JSON.stringify(path)}); console.log('open'); setInterval(() => {}, 1000)`
+
+describe('a file that is open for writing', () => {
+  test('is not opened a second time, by no name, and is free after close', async () => {
+    const path = file()
+    const image = await openImage(path)
+    symlinkSync(path, `${path}.symbolic`)
+    linkSync(path, `${path}.hard`)
+    for (const name of [path, `${path}.symbolic`, `${path}.hard`]) {
+      await expect(openImage(name)).rejects.toThrow(locked)
+      await expect(openImage(name, { readOnly: true })).rejects.toThrow(locked)
+      await expect(openImage(name, { snapshot: true })).rejects.toThrow(locked)
+    }
+    await image.close()
+    await (await openImage(path)).close()
+  })
+
+  test('is refused to a second process until the first one ends, even by a kill', async () => {
+    const path = file()
+    const child = await elsewhere(opens(path))
+    await expect(openImage(path)).rejects.toThrow(locked)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    await (await openImage(path)).close()
+  })
+
+  test('may have been opened by readers before, any number of them', async () => {
+    const path = file()
+    const readers = [await openImage(path, { readOnly: true }), await openImage(path, { snapshot: true })]
+    await (await openImage(path)).close()
+    for (const reader of readers) await reader.close()
+  })
+
+  test('does not keep its process from ending', async () => {
+    const child = await elsewhere(opens(file()).replace(/setInterval.*/, ''))
+    expect((await once(child, 'exit'))[0]).toBe(0)
+  })
+})
+
+const qemu = 'qemu-system-x86_64'
+const hasQemu = spawnSync(qemu, ['--version']).status === 0 && existsSync('/proc/locks')
+test.runIf(hasQemu)(
+  `a file that QEMU has open for writing is refused${skipNote(hasQemu, 'there is no QEMU')}`,
+  async () => {
+    const path = file()
+    const child = spawn(qemu, ['-S', '-display', 'none', '-monitor', 'stdio', '-drive', `file=${path},format=raw`])
+    await once(child.stdout, 'data')
+    await expect(openImage(path)).rejects.toThrow('another program has locked it')
+    child.stdin.write('quit\n')
+    await once(child, 'exit')
+    await (await openImage(path)).close()
+  },
+)
+
+describe('a lock file, for systems without named locks', () => {
+  test('is refused while its process lives, and taken over after it', async () => {
+    const path = file()
+    const lock = await lockByFile(path)
+    expect(await writerByFile(path)).toBe(true)
+    await expect(lockByFile(path)).rejects.toThrow(locked)
+    await lock.release()
+    expect(await writerByFile(path)).toBe(false)
+    // A number that no process has: the largest of Linux is 2^22.
+    writeFileSync(`${path}.retrap-lock`, '99999999')
+    await (await lockByFile(path)).release()
+    writeFileSync(`${path}.retrap-lock`, '')
+    await expect(lockByFile(path)).rejects.toThrow(locked)
+  })
+
+  test('that cannot be made is an error', async () => {
+    await expect(lockByFile(join(folder, 'absent', 'x.img'))).rejects.toThrow(
+      expect.objectContaining({ code: 'ERR_OPEN' }),
+    )
+  })
+})
