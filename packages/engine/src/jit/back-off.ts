@@ -22,6 +22,11 @@ export class BackOff {
     this.#frames.set(frame, { deaths: deaths + 1, waited })
   }
 
+  /** Returns whether compiled code of a frame has been written. */
+  knows(frame: number): boolean {
+    return this.#frames.get(frame) !== undefined
+  }
+
   /** Returns whether a frame that is hot is to be interpreted for longer. */
   isToWait(frame: number): boolean {
     const known = this.#frames.get(frame)

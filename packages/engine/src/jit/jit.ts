@@ -14,6 +14,7 @@ import type { InterpreterCode } from '../interpreter.ts'
 import { OP_CROSS, OP_DEAD, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
 import type { StateLayout } from '../state-layout.ts'
 import { BackOff } from './back-off.ts'
+import { CompileCredit } from './compile-credit.ts'
 import { compiledInstructions } from './compiled-code.ts'
 import { ComputedTargets, computedBranches } from './computed-targets.ts'
 import { findRegion } from './find-region.ts'
@@ -83,6 +84,7 @@ export class Jit<Form> {
   readonly #units: Units
   readonly #backOff = new BackOff()
   readonly #targets: ComputedTargets
+  readonly #credit: CompileCredit
   #flushes = 0
   #flushedAt = -Infinity
   #quickFlushes = 0
@@ -97,6 +99,7 @@ export class Jit<Form> {
     this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
     this.#units = new Units(memory, code.tableEntries)
     this.#targets = new ComputedTargets(memory, countersAt)
+    this.#credit = new CompileCredit(this.#options.threshold, now())
     this.#missThreshold = Math.max(1, Math.floor(this.#options.threshold / MISS_FRACTION))
     this.#resetCounters()
   }
@@ -116,9 +119,9 @@ export class Jit<Form> {
 
   #resetCounters(): void {
     const first = this.#parts.countersAt >>> 2
-    const threshold = this.#options.threshold * 2 ** this.#quickFlushes
+    const interval = this.#credit.interval * 2 ** this.#quickFlushes
     const { u32 } = this.#memory
-    u32.fill(Math.min(LATER, threshold), first, first + HOT_COUNTERS)
+    u32.fill(Math.min(LATER, interval), first, first + HOT_COUNTERS)
     for (const at of [MISSES_AT, MISSES_PER_COUNT_AT]) u32[first + (at >>> 2)] = this.#compiler.sites.missesPerCount
   }
 
@@ -167,8 +170,8 @@ export class Jit<Form> {
     const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
     if (next === NO_ROOM) u32[counter] = Math.min(LATER, this.#options.threshold * NO_ROOM_FACTOR)
     if (next === NOTHING || next === NO_ROOM) return record
-    // Another place may have the same counter.
-    u32[counter] = this.#options.threshold
+    // It asks again, or another place has the same counter.
+    u32[counter] = this.#credit.interval
     return next
   }
 
@@ -189,6 +192,8 @@ export class Jit<Form> {
     const current = u32[(page.slots >>> 2) + offset] as number
     if (current !== record) return current === 0 ? record : current
     this.#sweep()
+    const isEarly = !this.#backOff.knows(page.frame)
+    if (!this.#credit.grants(record, isEarly, now(), this.#statistics.own.milliseconds)) return record
     if (this.#backOff.isToWait(page.frame)) return record
     // Where all compiled code is in use, more is not worth what is given up for it.
     if (!this.#makeRoom()) return NO_ROOM
@@ -210,6 +215,7 @@ export class Jit<Form> {
     this.#units.clear()
     this.#backOff.clear()
     this.#targets.clear()
+    this.#credit.clear()
     this.#compiler.sites.clear()
     this.#countLive()
   }

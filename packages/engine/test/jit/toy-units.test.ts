@@ -131,6 +131,25 @@ describe('a unit', () => {
   })
 })
 
+describe('a threshold beyond 10,000', () => {
+  /** Runs three loops of 30,000 rounds each. @returns how many were compiled, where that takes so long */
+  const compiled = (milliseconds: number): number => {
+    let time = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => time)
+    const loops = [1, 2, 3].flatMap((i) => [set(0, 30_000), `loop ${i}`, ...loopEnd(0, `loop ${i}`)])
+    const onCode = (): void => void (time += milliseconds)
+    const { jit } = run([set(7, 1), ...loops, HALT], { jit: { threshold: 40_000, fewestInstructions: 1, onCode } })
+    return jit!.counts.units
+  }
+  afterEach(() => vi.restoreAllMocks())
+
+  test('is for places that are hot while much has been compiled', () => {
+    // The first loop takes all credit, and the others end before the threshold.
+    expect(compiled(1000)).toBe(1)
+    expect(compiled(10)).toBe(3)
+  })
+})
+
 describe('a computed branch', () => {
   /** Goes through `count` places in turn, by a register that moves from one to the next. */
   const dispatch = (count: number): Line[] => {

@@ -1,0 +1,64 @@
+import { BoundedMap } from './bounded-map.ts'
+
+/** Of the time that passes, compiling early may take this share. */
+const SHARE = 0.1
+/** Milliseconds of credit at most: what an idle guest finds when it wakes. */
+const MOST_CREDIT = 50
+/** Branches to a place from which it may be compiled early. Places that are reached less often are rarely worth it. */
+const EARLIEST = 10_000
+/** Places that are remembered. */
+const MOST_PLACES = 16_384
+
+/**
+ * Says when a hot place is compiled: early while compiling takes little of the time, at the threshold in any case.
+ *
+ * Most of what a short program executes is reached less often than the threshold, and a low threshold has a long boot
+ * compile what is over before it has paid. A share of the time bounds what can be lost; and as a place asks again after
+ * as many branches, those that are reached most often get most of it.
+ */
+export class CompileCredit {
+  readonly #threshold: number
+  /** Branches after which a place asks, and asks again. */
+  readonly interval: number
+  /** How often a place has asked in vain, by record. */
+  readonly #refusals = new BoundedMap<number, number>(MOST_PLACES)
+  #credit = MOST_CREDIT
+  #time: number
+  #spent = 0
+
+  /**
+   * @param threshold - branches to a place after which it is compiled, whatever that costs
+   * @param time - milliseconds, as all times here
+   */
+  constructor(threshold: number, time: number) {
+    this.#threshold = threshold
+    this.interval = Math.min(threshold, EARLIEST)
+    this.#time = time
+  }
+
+  /**
+   * Returns whether a place that has been reached {@link CompileCredit.interval} times more is to be compiled.
+   *
+   * @param mayBeEarly - not of code that is written again and again, for one
+   * @param time - the time now
+   * @param spent - how much of it compiling has taken so far
+   */
+  grants(record: number, mayBeEarly: boolean, time: number, spent: number): boolean {
+    const gain = (time - this.#time) * SHARE - (spent - this.#spent)
+    this.#credit = Math.min(MOST_CREDIT, this.#credit + gain)
+    this.#time = time
+    this.#spent = spent
+    const times = (this.#refusals.get(record) ?? 0) + 1
+    if ((mayBeEarly && this.#credit > 0) || times * this.interval >= this.#threshold) {
+      this.#refusals.delete(record)
+      return true
+    }
+    this.#refusals.set(record, times)
+    return false
+  }
+
+  /** Forgets all places. */
+  clear(): void {
+    this.#refusals.clear()
+  }
+}
