@@ -177,6 +177,7 @@ export class RegionTranslator<Form> {
     if (insn.crosses !== 0) this.#checks.crossing(insn)
     if (insn.flow === 'host') this.#calls.host(insn)
     else if (insn.flow === 'far') this.#calls.far(insn)
+    else if (insn.flow === 'repeat') this.#calls.repeat(insn)
     else if (this.#parts.isCalled(insn)) this.#calls.form(insn)
     else this.#emitInPlace(insn, this.#exitsOf(insn, block, number))
   }

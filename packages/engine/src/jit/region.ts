@@ -18,6 +18,8 @@ export type Flow =
   | 'return'
   /** To the next instruction, unless the host function that executes it says otherwise. */
   | 'host'
+  /** To the next instruction. The interpreter's function of its form repeats it, and charges the budget. */
+  | 'repeat'
   /** To where the function of its form sets the program counter, perhaps in another access mode. */
   | 'far'
   /** The interpreter executes the instruction. */
@@ -50,7 +52,7 @@ export function fallsThrough(flow: Flow): boolean {
 
 /** Returns whether no instruction but the next one may follow within a unit. */
 export function isStraight(flow: Flow): boolean {
-  return flow === 'next' || flow === 'host'
+  return flow === 'next' || flow === 'host' || flow === 'repeat'
 }
 
 /** Returns the record that the interpreter begins an instruction with. */

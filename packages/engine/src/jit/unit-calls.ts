@@ -32,6 +32,24 @@ export class UnitCalls<Form> {
     this.#checks.givenUp(insn, record + RECORD_BYTES, pending + 1)
   }
 
+  /** Emits a call of the interpreter's function of a form that charges the budget for each of its iterations. */
+  repeat(insn: RegionInstruction<Form>): void {
+    const { f, state, layout, budget, pending } = this.#frame
+    const { record } = insn
+    // As in the dispatch loop, the current instruction has been charged before its iterations.
+    const charged = pending + 1
+    f.store('i32.store', state, budget.get.sub(charged), layout.budget)
+    const status = this.#call(insn)
+    f.set(budget, f.loadExpression('i32.load', state, layout.budget).add(charged))
+    f.structuredIf(status, () => {
+      f.structuredIf(status.eq(STATUS_HANDLER), () => {
+        this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record: firstRecord(insn), retired: pending })
+      })
+      this.#exits.fail(status, insn, pending)
+    })
+    this.#checks.givenUp(insn, record + RECORD_BYTES, charged)
+  }
+
   /** Emits a call of the interpreter's function of a form that sets the program counter, and exits for where that is. */
   far(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame

@@ -37,6 +37,7 @@ function flowOf({ form, semantics }: FormSource, op: number): Flow {
   const { mnemonic, operands } = form
   const { partial, compiled, far } = semantics
   if (far === true) return 'far'
+  if (form.repeat !== 'none') return 'repeat'
   if (partial === true) return compiled === true ? 'next' : 'leave'
   if (!CONTROL.test(mnemonic)) return op === OP_CALL_CONTROL ? 'leave' : 'next'
   if (mnemonic === 'RET') return 'return'

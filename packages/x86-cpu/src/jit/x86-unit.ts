@@ -153,8 +153,9 @@ export class X86Unit implements UnitSemantics<FormSource> {
     }
   }
 
-  #usesFlags({ record, flow }: RegionInstruction<FormSource>): boolean {
+  #usesFlags({ record, flow, form }: RegionInstruction<FormSource>): boolean {
     if (flow === 'host' || flow === 'far') return true
+    if (flow === 'repeat') return form!.semantics.conditionalFlags === true
     return this.#memory.u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED
   }
 }

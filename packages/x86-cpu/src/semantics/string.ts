@@ -58,6 +58,9 @@ function elementAddress(c: Context, register: number, segment: I32, write: boole
       ),
     )
   }
+  const rights = f.loadExpression('i32.load8_u', c.state.add(segment.mul(SEG_BYTES)), S_SEGMENTS + SEG_RIGHTS)
+  // In a unit the segment is known, and usually flat.
+  if (((rights.known ?? 0) & SEG_FLAT) !== 0 && c.form.addressSize === 4) return offset
   const ea = f.call(c.library.checkSegment, c.state, segment, offset, I32.of(size | (write ? SLOW_WRITE : 0))) as I64
   f.if(f.loadExpression('i32.load', c.state, S_FAULT_VECTOR).ne(-1), () => c.fail(STATUS_FAULT))
   return ea
@@ -393,8 +396,8 @@ function family(prefix: string, semantics: Semantics): SemanticsTable {
 }
 
 export const strings: SemanticsTable = {
-  ...family('MOVS', { emit: moveString, partial: true }),
-  ...family('STOS', { emit: storeString, partial: true }),
+  ...family('MOVS', { emit: moveString, partial: true, compiled: true }),
+  ...family('STOS', { emit: storeString, partial: true, compiled: true }),
   ...family('LODS', { emit: loadString }),
   ...family('CMPS', { emit: compareString, conditionalFlags: true }),
   ...family('SCAS', { emit: scanString, conditionalFlags: true }),

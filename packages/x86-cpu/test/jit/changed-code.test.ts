@@ -50,6 +50,7 @@ const WRITES: Readonly<Record<string, (asm: Assembler) => void>> = {
   },
   'ADD to memory': (asm) => asm.add(byte(rsi), 1),
   XCHG: (asm) => asm.mov(eax, edx).xchg(byte(rsi), dl),
+  'REP STOSB': (asm) => asm.mov(r9, rcx).mov(rdi, rsi).mov(eax, edx).mov(ecx, 1).rep().stosb().mov(rcx, r9),
   STOSB: (asm) => asm.mov(rdi, rsi).mov(eax, edx).stosb(),
   'a store of the x87': (asm) => asm.mov(word(DATA), dx).fild(word(DATA)).fistp(word(rsi)),
 }

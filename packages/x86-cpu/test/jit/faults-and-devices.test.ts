@@ -13,6 +13,8 @@ import {
   xmmword,
   ptr,
   qword,
+  r8,
+  r9,
   rax,
   rbx,
   rcx,
@@ -41,6 +43,15 @@ const INTERRUPT = 0x40
 const ROUNDS = 64
 const STEP = 16
 
+/** String instructions that use RSI or RDI from there on, and RCX. */
+const strings = (emit: (asm: Assembler) => void, count: number): ((asm: Assembler) => void) => {
+  return (asm) => {
+    asm.mov(r8, rcx).mov(r9, rsi).mov(rdi, rsi).mov(ecx, count)
+    emit(asm)
+    asm.mov(rcx, r8).mov(rsi, r9)
+  }
+}
+
 /** Instructions with an operand at RSI. Those of the x87 and the last ones are called by a unit, the others are in it. */
 const ACCESSES: Readonly<Record<string, (asm: Assembler) => void>> = {
   'a load': (asm) => asm.mov(rax, ptr(rsi)),
@@ -58,6 +69,14 @@ const ACCESSES: Readonly<Record<string, (asm: Assembler) => void>> = {
       .lea(rsp, ptr(rsi, { disp: 8 }))
       .push(rcx)
       .mov(rsp, rdi),
+  MOVSQ: strings((asm) => asm.mov(edi, 0x9200).movsq(), 0),
+  STOSD: strings((asm) => asm.stosd(), 0),
+  'REP MOVSB from there': strings((asm) => asm.mov(edi, 0x9200).rep().movsb(), 20),
+  'REP MOVSQ to there': strings((asm) => asm.mov(esi, 0x9100).rep().movsq(), 3),
+  'REP STOSW': strings((asm) => asm.rep().stosw(), 9),
+  'REP LODSD': strings((asm) => asm.rep().lodsd(), 5),
+  'REPE CMPSB': strings((asm) => asm.mov(edi, 0x9300).mov(edx, 1).repe().cmpsb(), 3),
+  'REPNE SCASB': strings((asm) => asm.mov(eax, ecx).repne().scasb(), 18),
   'FLD and FSTP': (asm) => asm.fld(qword(rsi)).fstp(tbyte(0x9000)),
   'FSTP to there': (asm) => asm.fild(word(0x9000)).fstp(qword(rsi)),
   'FADD with an index': (asm) =>
