@@ -75,7 +75,7 @@ const ACCESSES: Readonly<Record<string, (asm: Assembler) => void>> = {
   'REP MOVSQ to there': strings((asm) => asm.mov(esi, 0x9100).rep().movsq(), 3),
   'REP STOSW': strings((asm) => asm.rep().stosw(), 9),
   'REP LODSD': strings((asm) => asm.rep().lodsd(), 5),
-  'REPE CMPSB': strings((asm) => asm.mov(edi, 0x9300).mov(edx, 1).repe().cmpsb(), 3),
+  'REPE CMPSD': strings((asm) => asm.mov(edi, 0x9300).repe().cmpsd(), 3),
   'REPNE SCASB': strings((asm) => asm.mov(eax, ecx).repne().scasb(), 18),
   'FLD and FSTP': (asm) => asm.fld(qword(rsi)).fstp(tbyte(0x9000)),
   'FSTP to there': (asm) => asm.fild(word(0x9000)).fstp(qword(rsi)),

@@ -33,6 +33,19 @@ const SSE = [
   [0xd0, 0xff],
 ] as const
 
+/** String instructions, plain and repeated. */
+const STRINGS: readonly (readonly number[])[] = [
+  [0xa4],
+  [0xaa],
+  [0xac],
+  [0xf3, 0xa4],
+  [0xf3, 0xa5],
+  [0xf3, 0xab],
+  [0xf3, 0xac],
+  [0xf2, 0xae],
+  [0xf3, 0xa6],
+]
+
 /** A program of blocks in one or several modes. */
 export interface RandomProgram {
   readonly bytes: Uint8Array
@@ -135,7 +148,7 @@ export class ProgramBuilder extends RandomCode {
     else if (operation < 80) bytes.push(rng.pick([0x9c, 0xf5, 0xf8, 0xf9, 0xfc, 0xfd, 0x98, 0x99]))
     else if (operation < 85) this.#sse()
     else if (operation < 89) this.#x87()
-    else if (operation < 91) bytes.push(...rng.pick([[0xa4], [0xaa], [0xac], [0xf3, 0xa4], [0xf3, 0xab], [0xf2, 0xae]]))
+    else if (operation < 91) bytes.push(...rng.pick(STRINGS))
     else if (operation < 92) this.modrm([0x0f, rng.pick([0xa3, 0xab, 0xbc, 0xbd, 0xa5])], reg)
     else if (operation < 93) this.modrm([0x0f, 0xc7], 1, { memory: true })
     else if (operation < 95) this.#storeToCode()
