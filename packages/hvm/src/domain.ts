@@ -99,6 +99,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     })
     this.guestMemory = new GuestMemory(options.memory, this.p2m, this.secondLevel)
     this.timers = new TimerQueue(options.clock)
+    // A model may arm a timer from a promise, while nothing executes that would look at the timers.
+    this.timers.onEarlier = () => options.sleeper.wake()
     const deviceDeadlineMs = options.deviceDeadlineMs ?? (options.clock.deterministic ? VIRTUAL_DEADLINE_MS : Infinity)
     this.dispatch = new IoDispatch({
       vcpus: options.vcpus,

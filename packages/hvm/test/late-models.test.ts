@@ -3,7 +3,7 @@ import { defineDevice, type DeviceContext, type DeviceModel } from '@retrap/devi
 import { al, dword, eax, ecx, imm8 } from '@retrap/x86-assembler'
 import { expect, test, vi } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
-import { EXIT_PORT, Guest } from './support/guest.ts'
+import { EXIT_PORT, Guest, realClock } from './support/guest.ts'
 
 const PORT = 0x80
 
@@ -106,4 +106,29 @@ test('a domain that is stopped while it waits has no deadline; the next run begi
   expect(guest.failures).toEqual([])
   expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
   expect(guest.failures.map(({ device }) => device)).toEqual(['settles later'])
+})
+
+test('a timer that a model arms from a promise goes off while every vCPU is halted', async () => {
+  const clock = realClock()
+  const guest = new Guest((asm) => asm.hlt(), {
+    clock,
+    devices: [
+      defineDevice({
+        name: 'continues',
+        stateless: true,
+        attach(context) {
+          const second = context.timer(() => context.requestExit(3))
+          context
+            .timer(async () => {
+              await new Promise((resolve) => setTimeout(resolve, 20))
+              second.armAfter(1_000_000)
+            })
+            .armAfter(1_000_000)
+        },
+      }),
+    ],
+  })
+  expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 3 })
+  // The test's sleeper looks again by itself after five seconds.
+  expect(clock.now()).toBeLessThan(4e9)
 })
