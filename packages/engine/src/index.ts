@@ -76,6 +76,7 @@ export type {
   UnitDescription,
   UnitSemantics,
 } from './jit/instruction-set.ts'
+export { EXIT_REASONS } from './jit/exit-reasons.ts'
 export type { ExitReason } from './jit/exit-reasons.ts'
 export { Jit } from './jit/jit.ts'
 export type { JitParts } from './jit/jit.ts'

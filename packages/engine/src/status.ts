@@ -28,5 +28,5 @@ export const STATUS_ASK = 10
  * and the instruction is executed again, alone, with that answer.
  */
 export const STATUS_ANSWERED = 11
-/** An invariant of the emulator is broken: the run ends with an error. */
-export const STATUS_ERROR = 255
+/** An invariant of the emulator is broken: the run ends with an error. No status is larger: units have eight bits for one. */
+export const STATUS_ERROR = 12

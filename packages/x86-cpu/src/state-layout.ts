@@ -321,7 +321,7 @@ export const STATUS_ASK: typeof engine.STATUS_ASK = 10
  */
 export const STATUS_ANSWERED: typeof engine.STATUS_ANSWERED = 11
 /** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */
-export const STATUS_ERROR: typeof engine.STATUS_ERROR = 255
+export const STATUS_ERROR: typeof engine.STATUS_ERROR = 12
 
 /** The fields that the engine uses. */
 export const STATE_LAYOUT: engine.StateLayout = {

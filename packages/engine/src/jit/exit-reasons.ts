@@ -1,6 +1,23 @@
 import type { MachineMemory } from '@retrap/memory'
 import { UNIT_EXITS_AT, UNIT_EXIT_BYTES } from '../hot-counters.ts'
 
+/** The reasons for which compiled code is left for the interpreter, in the order in which they are counted. */
+export const EXIT_REASONS = [
+  'target',
+  'computed',
+  'budget',
+  'event',
+  'miss',
+  'device',
+  'fault',
+  'handler',
+  'rare',
+  'system',
+  'written',
+  'mapping',
+  'guard',
+] as const
+
 /**
  * Why compiled code is left for the interpreter.
  *
@@ -18,36 +35,7 @@ import { UNIT_EXITS_AT, UNIT_EXIT_BYTES } from '../hot-counters.ts'
  * - `mapping`: a page of the unit is mapped elsewhere
  * - `guard`: the state is not as the unit assumes
  */
-export type ExitReason =
-  | 'target'
-  | 'computed'
-  | 'budget'
-  | 'event'
-  | 'miss'
-  | 'device'
-  | 'fault'
-  | 'handler'
-  | 'rare'
-  | 'system'
-  | 'written'
-  | 'mapping'
-  | 'guard'
-
-const EXIT_REASONS: readonly ExitReason[] = [
-  'target',
-  'computed',
-  'budget',
-  'event',
-  'miss',
-  'device',
-  'fault',
-  'handler',
-  'rare',
-  'system',
-  'written',
-  'mapping',
-  'guard',
-]
+export type ExitReason = (typeof EXIT_REASONS)[number]
 
 /** Returns the number of a reason, from 0; below 16. */
 export function exitNumber(reason: ExitReason): number {

@@ -141,7 +141,9 @@ export class RegionTranslator<Form> {
     const frame = this.#frame
     for (const [i, insn] of instructions.entries()) {
       if (insn.flow === 'leave') {
-        this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record: insn.record, retired: frame.pending })
+        // The interpreter checks the second page of an instruction in two pages.
+        const record = firstRecord(insn)
+        this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: frame.pending })
         return
       }
       frame.f.scope(() => this.#emitInstruction(insn, block, number))

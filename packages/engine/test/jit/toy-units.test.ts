@@ -6,57 +6,10 @@ import { assemble } from '../toy/assemble.ts'
 import type { Line } from '../toy/assemble.ts'
 import { SYSTEM, encode } from '../toy/encoding.ts'
 import type { Source } from '../toy/encoding.ts'
-import { INLINABLE } from '../toy/forms.ts'
-import type { ToyMachine, ToyPage } from '../toy/machine.ts'
-import { ToyProcessor } from '../toy/processor.ts'
-import type { ToyOptions } from '../toy/processor.ts'
-import { Reference } from '../toy/reference.ts'
+import { EAGER, page, run } from '../toy/run.ts'
+import type { RunOptions } from '../toy/run.ts'
 
-const EAGER = { threshold: 1, fewestInstructions: 1 }
-const HOT: ReadonlySet<string> = new Set(INLINABLE)
 const HALT: Line = { op: 'sys', value: SYSTEM.halt }
-const ENOUGH = 1_000_000
-const page = (frame: number): ToyPage => ({ frame, writable: true, device: false })
-
-interface Options extends Partial<Pick<ToyMachine, 'pages' | 'frames' | 'registers'>> {
-  /** Offset in the first page. */
-  readonly start?: number
-  readonly budget?: number
-  readonly jit?: ToyOptions['jit']
-  /** Inlined forms; by default all. */
-  readonly hot?: ReadonlySet<string>
-  /** Called after each turn, with their count so far. */
-  readonly afterTurn?: (processor: ToyProcessor, turns: number) => void
-}
-
-/** Runs a program to its HALT, compiled and by the reference, which agree. */
-function run(lines: readonly Line[], options: Options = {}): ToyProcessor {
-  const { start = 0, jit = EAGER, budget = ENOUGH, hot = HOT, afterTurn, ...rest } = options
-  const linear = new Uint8Array(2 * PAGE_BYTES).fill(0xff)
-  linear.set(assemble(lines).bytes, start)
-  const machine = {
-    relocated: false,
-    pages: [page(0), page(1), page(0), undefined],
-    frames: [linear.slice(0, PAGE_BYTES), linear.slice(PAGE_BYTES)],
-    registers: Array.from({ length: 8 }, () => 0n),
-    start,
-    handler: 0x800,
-    ...rest,
-  }
-  const processor = new ToyProcessor(machine, { hot, jit })
-  const reference = new Reference(machine)
-  let turns = 0
-  for (let left = ENOUGH; left > 0 && !processor.seen.halted; left -= budget) {
-    processor.run(budget)
-    reference.run(budget)
-    expect(processor.seen).toEqual(reference.seen)
-    afterTurn?.(processor, ++turns)
-  }
-  expect(processor.seen.halted).toBe(true)
-  expect(processor.seen.log.filter((line) => line.includes('fault'))).toEqual([])
-  expect(processor.jit!.counts).toMatchObject({ failures: 0 })
-  return processor
-}
 
 /** Sets a register. */
 const set = (rd: number, value: number): Line => ({ op: 'movi', rd, value })
@@ -288,7 +241,7 @@ describe('code that is written', () => {
     HALT,
   ]
 
-  test.each<[string, Options]>([
+  test.each<[string, RunOptions]>([
     ['by the interpreter', {}],
     ['by a function of a form', { hot: new Set(), jit: { ...EAGER, called: ['store'] } }],
   ])('takes effect in the unit that writes it, %s', (_, options) => {

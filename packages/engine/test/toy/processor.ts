@@ -17,6 +17,7 @@ import {
   R_OP,
   STATUS_CONTINUE,
   STATUS_DONE,
+  STATUS_ERROR,
   STATUS_EXIT,
   STATUS_FAULT,
   STATUS_JUMP,
@@ -94,6 +95,8 @@ export interface ToyOptions {
   /** Each instruction is executed alone. */
   readonly alone?: boolean
   readonly arenaBytes?: number
+  /** Returns whether a call of the host ends with STATUS_ERROR; by default none does. */
+  readonly breaks?: () => boolean
   /** Hot code is compiled; absent, nothing is. */
   readonly jit?: JitOptions & {
     /** Operations whose functions units call; none by default. */
@@ -120,15 +123,17 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
   readonly #fetch: CodeFetch<ToyTranslation>
   readonly #interpret: (state: number, record: number) => number
   readonly #alone: boolean
+  readonly #breaks: ToyOptions['breaks']
   readonly #scratch = newTranslation()
   readonly #bytes = new Uint8Array(LONGEST_BYTES)
   #halted = false
   readonly #log: string[] = []
 
-  constructor(machine: ToyMachine, { hot, alone = false, arenaBytes = 256 << 10, jit }: ToyOptions) {
+  constructor(machine: ToyMachine, { hot, alone = false, arenaBytes = 256 << 10, breaks, jit }: ToyOptions) {
     const { relocated } = machine
     this.#relocated = relocated
     this.#alone = alone
+    this.#breaks = breaks
     const memory = MachineMemory.create({ bytes: 4 << 20 })
     this.#memory = memory
     const hotAt = jit === undefined ? undefined : memory.allocate(HOT_COUNTER_BYTES, 8, 'counters of hot code')
@@ -213,7 +218,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       let status = this.#alone ? this.#step() : this.#slice()
       if (status === STATUS_STEP) status = this.#step()
       if (status === STATUS_FAULT) this.#deliver()
-      else if (status > STATUS_LEAVE) throw new Error(`status ${status}`, { cause: this.#fetch.error })
+      else if (status < 0 || status > STATUS_LEAVE) throw new Error(`status ${status}`, { cause: this.#fetch.error })
     }
   }
 
@@ -383,6 +388,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
   // ---------------------------------------------------------------- the host's functions
 
   #system(number: number, record: number): number {
+    if (this.#breaks?.() === true) return STATUS_ERROR
     const pc = this.#u64[S.S_PC >>> 3]!
     const linear = pc + baseOf(this.#relocated)
     const next = pc + BigInt(this.#memory.u8[record + R_LENGTH]!)

@@ -1,10 +1,10 @@
 /** An error in the compiler of hot code: the interpreter goes on with the code, and the error is counted. */
 import { UnitTable } from '@retrap/engine'
-import { rax, rcx, rdx, rsi, qword, ebx, ecx, edx, ptr } from '@retrap/x86-assembler'
+import { al, eax, rax, rcx, rdx, rsi, qword, ebx, ecx, edx, ptr } from '@retrap/x86-assembler'
 import type { Assembler, Label } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { X86Compiled } from '../../src/jit/x86-compiled.ts'
-import { BareCpu } from '../support/bare-cpu.ts'
+import { BareCpu, CODE } from '../support/bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 
 afterEach(() => {
@@ -97,4 +97,27 @@ test('code after an error is compiled', () => {
   pc.run()
   expect(spy).toHaveBeenCalledTimes(2)
   expect(pc.engine.jitCounts).toMatchObject({ failures: 1, units: 1, live: 1 })
+})
+
+test('what a device throws within a unit ends the run as it does in the interpreter', () => {
+  const [plain, compiled] = [false as const, EAGER_JIT].map((jit) => {
+    const pc = new BareCpu({ jit })
+    let reads = 0
+    pc.host.ports.set(0x60, {
+      read: () => {
+        if (++reads === 100) throw new RangeError('a broken model')
+        return 7n
+      },
+      write: () => true,
+    })
+    pc.program((asm) => {
+      const again = asm.label('again')
+      asm.bind(again).add(ebx, 3).in(al, 0x60).add(ecx, eax).jmp(again)
+    })
+    const exit = pc.cpu.run(10_000)
+    return { pc, exit, registers: [...pc.cpu.registers.general], rip: pc.rip, retired: pc.cpu.retired }
+  })
+  expect(plain).toMatchObject({ exit: { reason: 'error', error: { message: 'a broken model' } }, rip: CODE + 3 })
+  expect({ ...compiled, pc: undefined }).toEqual({ ...plain, pc: undefined })
+  expect(compiled!.pc.engine.jitCounts!.exits.handler).toBe(1)
 })
