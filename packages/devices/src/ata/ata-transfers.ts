@@ -1,0 +1,43 @@
+/** How a command moves sectors. */
+export interface Transfer {
+  /** `verify` reads the medium and moves nothing. */
+  readonly direction: 'in' | 'out' | 'verify'
+  /** `multiple`: so many sectors for each interrupt as SET MULTIPLE MODE says. */
+  readonly by: 'sector' | 'multiple' | 'dma'
+  /** 48-bit address and 16-bit count. */
+  readonly ext: boolean
+  /** Forced unit access. */
+  readonly durable: boolean
+}
+
+const row = (direction: Transfer['direction'], by: Transfer['by'], kind: '28' | '48' | '48 FUA' = '28'): Transfer => ({
+  direction,
+  by,
+  ext: kind !== '28',
+  durable: kind === '48 FUA',
+})
+
+/** Commands that move sectors, by opcode (ATA8-ACS, "Command codes"; those without retries are of ATA-3). */
+export const TRANSFERS: ReadonlyMap<number, Transfer> = new Map([
+  [0x20, row('in', 'sector')],
+  [0x21, row('in', 'sector')],
+  [0x24, row('in', 'sector', '48')],
+  [0x25, row('in', 'dma', '48')],
+  [0x29, row('in', 'multiple', '48')],
+  [0x30, row('out', 'sector')],
+  [0x31, row('out', 'sector')],
+  [0x34, row('out', 'sector', '48')],
+  [0x35, row('out', 'dma', '48')],
+  [0x39, row('out', 'multiple', '48')],
+  [0x3d, row('out', 'dma', '48 FUA')],
+  [0x40, row('verify', 'sector')],
+  [0x41, row('verify', 'sector')],
+  [0x42, row('verify', 'sector', '48')],
+  [0xc4, row('in', 'multiple')],
+  [0xc5, row('out', 'multiple')],
+  [0xc8, row('in', 'dma')],
+  [0xc9, row('in', 'dma')],
+  [0xca, row('out', 'dma')],
+  [0xcb, row('out', 'dma')],
+  [0xce, row('out', 'multiple', '48 FUA')],
+])

@@ -1,0 +1,261 @@
+import { type BlockBackend, type BlockErrorCode, savedState } from '@retrap/device'
+import { CD_BLOCK_BYTES, CdCommands, type CdCommandsState } from './cd-commands.ts'
+import { BUFFER_BYTES, type AtaDrive, type DriveStep, ended, step } from './drive.ts'
+import { hasTransferMode, identifyCd } from './identify.ts'
+import { SENSE, type Sense } from './sense.ts'
+import { ABRT, DRDY, ERR, Taskfile, type TaskfileState } from './taskfile.ts'
+
+/** How a CD drive names itself. */
+export interface AtapiCdOptions {
+  /** Null: there is never a disc. */
+  readonly medium: BlockBackend | null
+  readonly model: string
+  readonly serialNumber: string
+}
+
+const FIRMWARE = '1.0'
+const IDENTIFY_BYTES = 512
+const PACKET_BYTES = 12
+const SLICE_BLOCKS = BUFFER_BYTES / CD_BLOCK_BYTES
+// Interrupt reason, in the count register: command or data, and to the host or from it.
+const REASON_COMMAND = 1
+const REASON_TO_HOST = 2
+const FEATURE_DMA = 1
+const FEATURE_OVERLAPPED = 2
+const LARGEST_PART = 0xfffe
+
+/** A packet command that moves data to the host. */
+interface Moving {
+  /** The first block of the next request. */
+  readonly block: number
+  /** Blocks that have not been asked for. */
+  readonly left: number
+  /** Bytes in the buffer. */
+  readonly inBuffer: number
+  /** Bytes of the buffer that the host has, or is about to get. */
+  readonly at: number
+}
+
+/** Saved form of an {@link AtapiCd}. */
+interface AtapiCdState {
+  readonly version: 1
+  readonly registers: TaskfileState
+  readonly buffer: Uint8Array
+  readonly commands: CdCommandsState
+  readonly phase: Phase
+  readonly moving: Moving
+  readonly dma: boolean
+  readonly limit: number
+  readonly transferMode: number
+}
+
+/** What the step that is under way belongs to. */
+type Phase = 'none' | 'packet' | 'data'
+
+const NOTHING: Moving = { block: 0, left: 0, inBuffer: 0, at: 0 }
+
+/**
+ * An ATAPI CD and DVD-ROM drive: the protocol by which packets and their data are moved, without a controller.
+ *
+ * Source: ATA/ATAPI-7 volume 2 (T13/1532D), "PACKET command protocol".
+ */
+export class AtapiCd implements AtaDrive {
+  readonly registers: Taskfile = new Taskfile()
+  readonly medium: BlockBackend | null
+  readonly packet: boolean = true
+  readonly #options: AtapiCdOptions
+  readonly #commands: CdCommands
+  #buffer = new Uint8Array(BUFFER_BYTES)
+  #phase: Phase = 'none'
+  #moving = NOTHING
+  #dma = false
+  /** Largest part that the host takes at once without DMA. */
+  #limit = LARGEST_PART
+  #transferMode = 0x22
+
+  constructor(options: AtapiCdOptions) {
+    this.#options = options
+    this.medium = options.medium
+    this.#commands = new CdCommands(options.medium, options.model)
+    this.powerOn()
+  }
+
+  get buffer(): Uint8Array {
+    return this.#buffer
+  }
+
+  renewBuffer(): void {
+    this.#buffer = new Uint8Array(BUFFER_BYTES)
+  }
+
+  powerOn(): void {
+    this.#transferMode = 0x22
+    this.#commands.powerOn()
+    this.reset()
+  }
+
+  reset(): void {
+    this.#phase = 'none'
+    this.#moving = NOTHING
+    this.registers.setSignature(true)
+    // Not ready for commands of disks: DRDY comes with the first one of its own.
+    this.registers.status = 0
+    this.registers.error = 1
+  }
+
+  command(opcode: number): DriveStep {
+    const { registers } = this
+    registers.status = DRDY
+    registers.error = 0
+    this.#phase = 'none'
+    switch (opcode) {
+      case 0x08: // DEVICE RESET
+        this.reset()
+        return ended(false)
+      case 0xa0: // PACKET
+        return this.#beginPacket()
+      case 0xa1: // IDENTIFY PACKET DEVICE
+        this.#buffer.set(identifyCd({ ...this.#options, firmware: FIRMWARE, transferMode: this.#transferMode }))
+        return step('pio-in', { end: IDENTIFY_BYTES, interrupt: true })
+      case 0xef: // SET FEATURES
+        return this.#setFeatures()
+      case 0xe5: // CHECK POWER MODE
+        registers.count = 0xff
+        return ended(true)
+      case 0xe0: // STANDBY IMMEDIATE
+      case 0xe1: // IDLE IMMEDIATE
+      case 0xe6: // SLEEP
+        return ended(true)
+      case 0x20: // READ SECTORS
+      case 0xec: // IDENTIFY DEVICE
+        // By these a host that takes it for a disk learns what it is.
+        registers.setSignature(true)
+        return this.#abort()
+      default:
+        return this.#abort()
+    }
+  }
+
+  #abort(): DriveStep {
+    this.registers.status = DRDY | ERR
+    this.registers.error = ABRT
+    return ended(true)
+  }
+
+  #setFeatures(): DriveStep {
+    const { feature, count } = this.registers
+    if (feature === 0x03 && hasTransferMode(count)) this.#transferMode = count
+    else if (feature !== 0x66 && feature !== 0xcc) return this.#abort()
+    return ended(true)
+  }
+
+  #beginPacket(): DriveStep {
+    const { registers } = this
+    if ((registers.feature & FEATURE_OVERLAPPED) !== 0) return this.#abort()
+    this.#dma = (registers.feature & FEATURE_DMA) !== 0
+    const limit = (registers.high << 8) | registers.mid
+    // 0 and odd limits have no meaning of their own.
+    this.#limit = limit < 2 ? LARGEST_PART : Math.min(limit, LARGEST_PART) & ~1
+    registers.count = REASON_COMMAND
+    this.#phase = 'packet'
+    return step('pio-out', { end: PACKET_BYTES })
+  }
+
+  moved(): DriveStep {
+    if (this.#phase === 'none') return ended(false)
+    if (this.#phase === 'packet') return this.#execute(this.#buffer.slice(0, PACKET_BYTES))
+    return this.#nextPart()
+  }
+
+  #execute(packet: Uint8Array): DriveStep {
+    this.#phase = 'data'
+    this.#moving = NOTHING
+    const outcome = this.#commands.execute(packet)
+    switch (outcome.kind) {
+      case 'good':
+        return this.#good()
+      case 'failed':
+        return this.#fail(outcome.sense)
+      case 'data': {
+        const length = Math.min(outcome.bytes.length, outcome.most)
+        this.#buffer.set(outcome.bytes.subarray(0, length))
+        this.#moving = { ...NOTHING, inBuffer: length }
+        return this.#nextPart()
+      }
+      case 'blocks':
+        this.#moving = { ...NOTHING, block: outcome.first, left: outcome.count }
+        return this.#nextPart()
+    }
+  }
+
+  /** What follows: a part of the buffer, more blocks, or the end. */
+  #nextPart(): DriveStep {
+    const { block, left, inBuffer, at } = this.#moving
+    if (at < inBuffer) {
+      const end = this.#dma ? inBuffer : Math.min(inBuffer, at + this.#limit)
+      this.#moving = { ...this.#moving, at: end }
+      if (this.#dma) return step('dma-in', { start: at, end })
+      const { registers } = this
+      registers.count = REASON_TO_HOST
+      registers.mid = (end - at) & 0xff
+      registers.high = (end - at) >> 8
+      return step('pio-in', { start: at, end, interrupt: true })
+    }
+    if (left === 0) return this.#good()
+    const count = Math.min(left, SLICE_BLOCKS)
+    this.#moving = { block: block + count, left: left - count, inBuffer: count * CD_BLOCK_BYTES, at: 0 }
+    return step('read', { end: count * CD_BLOCK_BYTES, offset: block * CD_BLOCK_BYTES })
+  }
+
+  answered(error: BlockErrorCode | null): DriveStep {
+    if (error === null) return this.#nextPart()
+    if (error === 'ERR_NO_MEDIUM') return this.#fail(SENSE.noMedium)
+    return this.#fail(error === 'ERR_RANGE' ? SENSE.outOfRange : SENSE.unreadable)
+  }
+
+  #good(): DriveStep {
+    this.#end()
+    return ended(true)
+  }
+
+  #fail(sense: Sense): DriveStep {
+    this.#end()
+    this.#commands.fail(sense)
+    this.registers.status = DRDY | ERR
+    this.registers.error = (sense.key << 4) | ABRT
+    return ended(true)
+  }
+
+  #end(): void {
+    this.#phase = 'none'
+    this.#moving = NOTHING
+    this.registers.count = REASON_COMMAND | REASON_TO_HOST
+  }
+
+  save(): AtapiCdState {
+    return {
+      version: 1,
+      registers: this.registers.save(),
+      buffer: this.#buffer.slice(),
+      commands: this.#commands.save(),
+      phase: this.#phase,
+      moving: this.#moving,
+      dma: this.#dma,
+      limit: this.#limit,
+      transferMode: this.#transferMode,
+    }
+  }
+
+  restore(state: unknown): void {
+    const saved = savedState<AtapiCdState>('atapi-cd', state, 1)
+    this.registers.restore(saved.registers)
+    this.renewBuffer()
+    this.#buffer.set(saved.buffer)
+    this.#commands.restore(saved.commands)
+    this.#phase = saved.phase
+    this.#moving = saved.moving
+    this.#dma = saved.dma
+    this.#limit = saved.limit
+    this.#transferMode = saved.transferMode
+  }
+}

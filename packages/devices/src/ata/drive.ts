@@ -1,0 +1,65 @@
+import type { BlockBackend, BlockErrorCode } from '@retrap/device'
+import type { Taskfile } from './taskfile.ts'
+
+/**
+ * What a drive needs next of its transport: a register layer such as that of a PIIX. A command is a row of steps, and the
+ * drive is asked for the next one when the last one is done.
+ *
+ * | kind | what the transport does | then calls |
+ * |---|---|---|
+ * | `idle` | the command has ended: tells the host, with an interrupt where `interrupt` says so | |
+ * | `read`, `write`, `flush` | asks the medium, and is busy | `answered` |
+ * | `pio-in`, `pio-out` | lets the host move bytes by the data register; `interrupt`: tells it before | `moved` |
+ * | `dma-in`, `dma-out` | moves bytes to or from the host's memory | `moved` |
+ */
+export interface DriveStep {
+  readonly kind: 'idle' | 'read' | 'write' | 'flush' | 'pio-in' | 'pio-out' | 'dma-in' | 'dma-out'
+  /** First byte of the drive's buffer. */
+  readonly start: number
+  /** Behind the last one. */
+  readonly end: number
+  /** Byte of the medium that `start` belongs to. */
+  readonly offset: number
+  readonly interrupt: boolean
+  /** A write is to be durable before it is answered. */
+  readonly durable: boolean
+}
+
+const PLAIN = { start: 0, end: 0, offset: 0, interrupt: false, durable: false } as const
+
+/** The end of a command. */
+export const ended = (interrupt: boolean): DriveStep => ({ ...PLAIN, kind: 'idle', interrupt })
+
+/** A part of a command. */
+export const step = (kind: DriveStep['kind'], given: Partial<DriveStep>): DriveStep => ({ ...PLAIN, ...given, kind })
+
+/** Bytes of a drive's buffer: what one request of the medium moves at most. */
+export const BUFFER_BYTES = 0x1_0000
+
+/**
+ * A drive as commands see it, without the registers of a controller: those of a PIIX today, an AHCI port's frames later.
+ *
+ * Sources: ATA8-ACS (T13/1699-D); ATA/ATAPI-7 (T13/1532D) for the protocols.
+ */
+export interface AtaDrive {
+  readonly registers: Taskfile
+  /** Data on its way between host and medium. */
+  readonly buffer: Uint8Array
+  readonly medium: BlockBackend | null
+  /** Whether it is a packet device, which takes DEVICE RESET while it is busy. */
+  readonly packet: boolean
+  /** Returns to the state after power-on. */
+  powerOn(): void
+  /** Ends the command, with the signature in the registers. */
+  reset(): void
+  /** Begins a command: the opcode, with its parameters in the registers. */
+  command(opcode: number): DriveStep
+  /** The bytes of the last step have been moved. */
+  moved(): DriveStep
+  /** The medium has done what the last step asked for, or not. */
+  answered(error: BlockErrorCode | null): DriveStep
+  /** Takes a new buffer: the medium may still use the old one for a request that was given up. */
+  renewBuffer(): void
+  save(): unknown
+  restore(state: unknown): void
+}

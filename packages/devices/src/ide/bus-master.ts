@@ -1,0 +1,169 @@
+import type { Dma } from '@retrap/device'
+
+const COMMAND = 0
+const STATUS = 2
+const TABLE = 4
+
+const START = 0x01
+const TO_MEMORY = 0x08
+const ACTIVE = 0x01
+const ERROR = 0x02
+const INTERRUPT = 0x04
+/** Two bits that drivers keep notes in: whether each drive does DMA. */
+const DRIVE_BITS = 0x60
+
+const ENTRY_BYTES = 8
+const BOUNDARY = 0x1_0000
+
+/** Saved form of a {@link BusMaster}. */
+export interface BusMasterState {
+  readonly command: number
+  readonly status: number
+  readonly table: number
+  /** Guest-physical address of the next entry of the table. */
+  readonly next: number
+  /** Guest-physical address of the next byte. */
+  readonly address: number
+  /** Bytes left of the present entry. */
+  readonly left: number
+  /** The present entry is the last one. */
+  readonly last: boolean
+}
+
+/**
+ * One channel's bus master: moves a drive's data between its buffer and guest memory, as a table of the guest's says. Bytes
+ * are moved only inside `move`, and only while the guest has it started.
+ *
+ * An entry that crosses a boundary of 64 KiB, which the guest must not make, ends the transfer with the error bit.
+ *
+ * Source: Programming Interface for Bus Master IDE Controller 1.0; Intel 82371SB data sheet (290550), "Bus Master IDE".
+ */
+export class BusMaster {
+  readonly #dma: Dma
+  readonly #started: () => void
+  #command = 0
+  #status = 0
+  #table = 0
+  #next = 0
+  #address = 0
+  #left = 0
+  #last = false
+  readonly #entry = new DataView(new ArrayBuffer(ENTRY_BYTES))
+
+  /** @param started - called when the guest starts it */
+  constructor(dma: Dma, started: () => void) {
+    this.#dma = dma
+    this.#started = started
+  }
+
+  /** Reads a byte of its eight registers. */
+  read(offset: number): number {
+    if (offset === COMMAND) return this.#command
+    if (offset === STATUS) return this.#status
+    return offset >= TABLE ? (this.#table >>> (8 * (offset - TABLE))) & 0xff : 0
+  }
+
+  /** Writes a byte. */
+  write(offset: number, value: number): void {
+    if (offset === COMMAND) this.#setCommand(value)
+    else if (offset === STATUS) {
+      // Error and interrupt are cleared by ones.
+      this.#status = (this.#status & ~DRIVE_BITS & ~(value & (ERROR | INTERRUPT))) | (value & DRIVE_BITS)
+    } else if (offset >= TABLE) {
+      const shift = 8 * (offset - TABLE)
+      this.#table = ((this.#table & ~(0xff << shift)) | (value << shift)) & ~3
+    }
+  }
+
+  #setCommand(value: number): void {
+    const before = this.#command
+    this.#command = value & (START | TO_MEMORY)
+    if ((value & START) === 0) this.#status &= ~ACTIVE
+    else if ((before & START) === 0) {
+      this.#status |= ACTIVE
+      this.#next = this.#table >>> 0
+      this.#left = 0
+      this.#last = false
+      this.#started()
+    }
+  }
+
+  /** The drive's interrupt line has risen. */
+  interrupted(): void {
+    this.#status |= INTERRUPT
+  }
+
+  /**
+   * Moves bytes of a drive's buffer.
+   *
+   * @returns how many: fewer than asked for where it is stopped, the table is at its end, or something is wrong
+   */
+  move(bytes: Uint8Array, toMemory: boolean): number {
+    let done = 0
+    while (done < bytes.length && (this.#status & ACTIVE) !== 0) {
+      if (((this.#command & TO_MEMORY) !== 0) !== toMemory || (this.#left === 0 && !this.#load())) {
+        this.#fail()
+        break
+      }
+      const length = Math.min(this.#left, bytes.length - done)
+      const part = bytes.subarray(done, done + length)
+      if (!(toMemory ? this.#dma.write(this.#address, part) : this.#dma.read(this.#address, part))) {
+        this.#fail()
+        break
+      }
+      done += length
+      this.#address += length
+      this.#left -= length
+      if (this.#left === 0 && this.#last) this.#status &= ~ACTIVE
+    }
+    return done
+  }
+
+  #fail(): void {
+    this.#status = (this.#status & ~ACTIVE) | ERROR
+  }
+
+  /** Takes the next entry of the table. @returns false: it is not in RAM, or none that may be */
+  #load(): boolean {
+    const entry = this.#entry
+    if (!this.#dma.read(this.#next, new Uint8Array(entry.buffer))) return false
+    this.#next = (this.#next + ENTRY_BYTES) % 2 ** 32
+    const control = entry.getUint32(4, true)
+    this.#address = (entry.getUint32(0, true) & ~1) >>> 0
+    // 0 stands for 64 KiB.
+    this.#left = control & 0xfffe || BOUNDARY
+    this.#last = control >>> 31 !== 0
+    return (this.#address % BOUNDARY) + this.#left <= BOUNDARY
+  }
+
+  reset(): void {
+    this.#command = 0
+    this.#status = 0
+    this.#table = 0
+    this.#next = 0
+    this.#left = 0
+    this.#last = false
+  }
+
+  save(): BusMasterState {
+    return {
+      command: this.#command,
+      status: this.#status,
+      table: this.#table,
+      next: this.#next,
+      address: this.#address,
+      left: this.#left,
+      last: this.#last,
+    }
+  }
+
+  restore(state: BusMasterState): void {
+    this.#command = state.command
+    this.#status = state.status
+    this.#table = state.table
+    this.#next = state.next
+    this.#address = state.address
+    this.#left = state.left
+    this.#last = state.last
+  }
+}

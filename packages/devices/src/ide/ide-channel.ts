@@ -1,0 +1,350 @@
+import type { AccessSize, BlockErrorCode, DeviceContext, InterruptLine } from '@retrap/device'
+import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
+import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
+import { BSY, DEVICE_1, DRQ } from '../ata/taskfile.ts'
+import { BusMaster, type BusMasterState } from './bus-master.ts'
+
+// Command block registers.
+const DATA = 0
+const FEATURE = 1
+const COUNT = 2
+const LOW = 3
+const MID = 4
+const HIGH = 5
+const DEVICE = 6
+const COMMAND = 7
+
+// Device control.
+const NIEN = 0x02
+const SRST = 0x04
+const HOB = 0x80
+
+const DEVICE_RESET = 0x08
+const EXECUTE_DIAGNOSTIC = 0x90
+
+/** Device 0, device 1; null: it is absent. */
+export type IdeDrives = readonly [AtaDrive | null, AtaDrive | null]
+
+/** Saved form of an {@link IdeChannel}. */
+export interface IdeChannelState {
+  readonly control: number
+  readonly selected: number
+  readonly pending: boolean
+  /** The drive that executes a command. */
+  readonly active: number
+  readonly step: DriveStep
+  /** Byte of the drive's buffer that the host is at. */
+  readonly position: number
+  readonly requests: MediumRequestsState | null
+  readonly busMaster: BusMasterState
+  readonly drives: readonly unknown[]
+}
+
+/** What a channel is made of. */
+export interface IdeChannelParts {
+  readonly context: DeviceContext
+  readonly drives: IdeDrives
+  readonly line: InterruptLine
+  /** Whether the function may write memory: its bus master bit. */
+  readonly mayMaster: () => boolean
+}
+
+/**
+ * One cable with two drives: command block, control block, interrupt and bus master.
+ *
+ * Both drives see what is written; the selected one answers. An absent drive reads as zeros, and so does a channel with
+ * none. While a drive is busy or has data for the host, only a software reset and DEVICE RESET reach it.
+ *
+ * Source: ATA/ATAPI-7 volume 2 (T13/1532D), "Parallel interface register definitions" and "Transport protocols".
+ */
+export class IdeChannel {
+  readonly busMaster: BusMaster
+  readonly #drives: IdeDrives
+  readonly #line: InterruptLine
+  readonly #mayMaster: () => boolean
+  readonly #requests: MediumRequests
+  #control = 0
+  #selected = 0
+  /** An interrupt that the host has not taken note of. */
+  #pending = false
+  #level = false
+  #active = 0
+  #step: DriveStep = ended(false)
+  #position = 0
+
+  constructor({ context, drives, line, mayMaster }: IdeChannelParts) {
+    this.#drives = drives
+    this.#line = line
+    this.#mayMaster = mayMaster
+    this.busMaster = new BusMaster(context.dma, () => this.moveByDma())
+    this.#requests = new MediumRequests(context, (error) => this.#answered(error))
+  }
+
+  // ---- Registers ----
+
+  /** Reads the data register. */
+  readData(size: AccessSize): number {
+    const { kind, end } = this.#step
+    const drive = this.#drives[this.#active]
+    if (kind !== 'pio-in' || drive === null || this.#selected !== this.#active) return 0
+    const { buffer } = drive!
+    const at = this.#position
+    let value = 0
+    for (let i = Math.min(size, end - at) - 1; i >= 0; i--) value = (value << 8) | buffer[at + i]!
+    this.#advance(at + size)
+    return value >>> 0
+  }
+
+  /** Writes the data register. */
+  writeData(size: AccessSize, value: number): void {
+    const { kind, end } = this.#step
+    const drive = this.#drives[this.#active]
+    if (kind !== 'pio-out' || drive === null || this.#selected !== this.#active) return
+    const { buffer } = drive!
+    const at = this.#position
+    const length = Math.min(size, end - at)
+    for (let i = 0; i < length; i++) buffer[at + i] = value >>> (8 * i)
+    this.#advance(at + size)
+  }
+
+  #advance(to: number): void {
+    this.#position = to
+    if (to >= this.#step.end) this.#perform(this.#drives[this.#active]!.moved())
+  }
+
+  /** Reads a byte of the command block other than data. */
+  read(register: number): number {
+    const drive = this.#drives[this.#selected]
+    if (register === COMMAND) {
+      if (drive !== null) this.#acknowledge()
+      return this.status
+    }
+    // The drive that is there keeps the device register for both.
+    if (register === DEVICE) return (this.#drives[0] ?? this.#drives[1])?.registers.device ?? 0
+    if (drive === null || drive === undefined) return 0
+    const { registers } = drive
+    const previous = (this.#control & HOB) !== 0
+    switch (register) {
+      case FEATURE:
+        return registers.error
+      case COUNT:
+        return previous ? registers.previousCount : registers.count
+      case LOW:
+        return previous ? registers.previousLow : registers.low
+      case MID:
+        return previous ? registers.previousMid : registers.mid
+      case HIGH:
+        return previous ? registers.previousHigh : registers.high
+      default:
+        return 0
+    }
+  }
+
+  /** The alternate status register: the status, without an effect on the interrupt. */
+  get status(): number {
+    const drive = this.#drives[this.#selected]
+    if (drive === null || drive === undefined) return 0
+    const { status } = drive.registers
+    if ((this.#control & SRST) !== 0) return BSY
+    if (this.#selected !== this.#active) return status
+    switch (this.#step.kind) {
+      case 'idle':
+        return status
+      case 'pio-in':
+      case 'pio-out':
+        return status | DRQ
+      default:
+        return status | BSY
+    }
+  }
+
+  /** Writes a byte of the command block other than data. */
+  write(register: number, value: number): void {
+    this.#control &= ~HOB
+    if ((this.#control & SRST) !== 0) return
+    if (register === COMMAND) this.#command(value)
+    else if (this.#step.kind === 'idle')
+      for (const drive of this.#drives) if (drive !== null) this.#set(drive, register, value)
+  }
+
+  #set({ registers }: AtaDrive, register: number, value: number): void {
+    switch (register) {
+      case FEATURE:
+        registers.previousFeature = registers.feature
+        registers.feature = value
+        break
+      case COUNT:
+        registers.previousCount = registers.count
+        registers.count = value
+        break
+      case LOW:
+        registers.previousLow = registers.low
+        registers.low = value
+        break
+      case MID:
+        registers.previousMid = registers.mid
+        registers.mid = value
+        break
+      case HIGH:
+        registers.previousHigh = registers.high
+        registers.high = value
+        break
+      case DEVICE:
+        registers.device = value
+        this.#selected = (value & DEVICE_1) === 0 ? 0 : 1
+        break
+    }
+  }
+
+  /** Writes the device control register. */
+  writeControl(value: number): void {
+    const before = this.#control
+    this.#control = value & (NIEN | SRST | HOB)
+    if ((value & ~before & SRST) !== 0) this.#abandon()
+    if ((before & ~value & SRST) !== 0) this.#signatures()
+    this.#updateLine()
+  }
+
+  /** Ends what is under way: nothing of it reaches the guest any more. */
+  #abandon(): void {
+    this.#requests.cancel()
+    this.#step = ended(false)
+    this.#pending = false
+    for (const drive of this.#drives) drive?.reset()
+  }
+
+  #signatures(): void {
+    for (const drive of this.#drives) {
+      drive?.reset()
+      if (drive !== null) drive.registers.device = 0
+    }
+    this.#selected = 0
+    this.#active = 0
+  }
+
+  #command(opcode: number): void {
+    const drive = this.#drives[this.#selected]
+    if (this.#step.kind !== 'idle') {
+      if (opcode !== DEVICE_RESET || drive?.packet !== true || this.#selected !== this.#active) return
+      this.#requests.cancel()
+      this.#step = ended(false)
+    }
+    this.#acknowledge()
+    if (opcode === EXECUTE_DIAGNOSTIC) {
+      // Both drives execute it; error 1 says that device 0 passed, and device 1 too if there is one.
+      if (this.#drives[0] === null && this.#drives[1] === null) return
+      this.#abandon()
+      this.#signatures()
+      this.#perform(ended(true))
+      return
+    }
+    if (drive === null || drive === undefined) return
+    this.#active = this.#selected
+    this.#perform(drive.command(opcode))
+  }
+
+  // ---- Steps of a command ----
+
+  #perform(step: DriveStep): void {
+    this.#step = step
+    this.#position = step.start
+    switch (step.kind) {
+      case 'idle':
+      case 'pio-in':
+      case 'pio-out':
+        if (step.interrupt) this.#interrupt()
+        break
+      case 'dma-in':
+      case 'dma-out':
+        this.moveByDma()
+        break
+      default:
+        this.#requests.start(this.#drives[this.#active]!, step)
+    }
+  }
+
+  /** Moves what there is to be moved, where the guest has started the bus master and lets the function write memory. */
+  moveByDma(): void {
+    const { kind, end } = this.#step
+    if ((kind !== 'dma-in' && kind !== 'dma-out') || !this.#mayMaster()) return
+    const drive = this.#drives[this.#active]!
+    const bytes = drive.buffer.subarray(this.#position, end)
+    this.#position += this.busMaster.move(bytes, kind === 'dma-in')
+    if (this.#position === end) this.#perform(drive.moved())
+  }
+
+  #answered(error: BlockErrorCode | null): void {
+    this.#perform(this.#drives[this.#active]!.answered(error))
+  }
+
+  // ---- Interrupt ----
+
+  #interrupt(): void {
+    this.#pending = true
+    this.#updateLine()
+  }
+
+  #acknowledge(): void {
+    this.#pending = false
+    this.#updateLine()
+  }
+
+  #updateLine(): void {
+    const level = this.#pending && (this.#control & NIEN) === 0
+    if (level && !this.#level) this.busMaster.interrupted()
+    this.#level = level
+    this.#line.set(level)
+  }
+
+  // ---- Machine ----
+
+  powerOn(): void {
+    this.#abandon()
+    this.#control = 0
+    for (const drive of this.#drives) drive?.powerOn()
+    this.#signatures()
+    this.busMaster.reset()
+    this.#updateLine()
+  }
+
+  pause(): Promise<void> {
+    return this.#requests.pause()
+  }
+
+  resume(): void {
+    this.#requests.resume()
+  }
+
+  save(): IdeChannelState {
+    return {
+      control: this.#control,
+      selected: this.#selected,
+      pending: this.#pending,
+      active: this.#active,
+      step: this.#step,
+      position: this.#position,
+      requests: this.#requests.save(),
+      busMaster: this.busMaster.save(),
+      drives: this.#drives.map((drive) => drive?.save() ?? null),
+    }
+  }
+
+  restore(state: IdeChannelState): void {
+    this.#requests.cancel()
+    this.#drives.forEach((drive, i) => drive?.restore(state.drives[i]))
+    this.busMaster.restore(state.busMaster)
+    this.#control = state.control
+    this.#selected = state.selected
+    this.#pending = state.pending
+    this.#active = state.active
+    this.#step = state.step
+    this.#position = state.position
+    // A wire that comes up at its level is no edge.
+    this.#level = state.pending && (state.control & NIEN) === 0
+    this.#updateLine()
+    this.#requests.restore(state.requests, this.#drives[state.active] ?? null, state.step)
+  }
+}
+
+/** The offset of the data register, which moves more than bytes. */
+export const DATA_REGISTER: typeof DATA = DATA

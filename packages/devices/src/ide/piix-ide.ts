@@ -1,0 +1,196 @@
+import {
+  type AccessSize,
+  type BlockBackend,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type PciFunction,
+  savedState,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
+import { AtaDisk } from '../ata/ata-disk.ts'
+import { AtapiCd } from '../ata/atapi-cd.ts'
+import type { AtaDrive } from '../ata/drive.ts'
+import { DATA_REGISTER, IdeChannel, type IdeChannelState } from './ide-channel.ts'
+
+/** A drive on the cable. */
+export interface IdeDriveOptions {
+  /** An ATA disk, or an ATAPI drive for CDs and DVDs. */
+  readonly kind: 'disk' | 'cdrom'
+  /** What is in it. A CD drive may have nothing. */
+  readonly medium: BlockBackend | null
+  /** At most 40 characters, 16 of a CD drive in its packets; default `RETRAP HARDDISK` or `RETRAP CD-ROM`. */
+  readonly model?: string
+  /** At most 20 characters; the medium's own goes before it. Default `RT0000` and the drive's number. */
+  readonly serialNumber?: string
+}
+
+/** Options of {@link PiixIde}. */
+export interface PiixIdeOptions {
+  /** PCI device of which it is function 1; default 1. */
+  readonly device?: number
+  /** Primary device 0 and 1, secondary device 0 and 1; absent ones are null or left out. */
+  readonly drives?: readonly (IdeDriveOptions | null)[]
+}
+
+/** Saved form of a {@link PiixIde}. */
+export interface PiixIdeState {
+  /** Layout of the state. */
+  readonly version: 1
+  /** The two channels, each with its drives. */
+  readonly channels: readonly unknown[]
+}
+
+const CHANNELS = [
+  { command: 0x1f0, control: 0x3f6, irq: 14 },
+  { command: 0x170, control: 0x376, irq: 15 },
+] as const
+const DRIVES = 2 * CHANNELS.length
+const BUS_MASTER_BAR = 4
+const BUS_MASTER_BYTES = 8
+const COMMAND_REGISTER = 4
+const BUS_MASTER_ENABLE = 0x04
+/** IDETIM of both channels with its decode bit set. */
+const IDETIM = 0x40
+const DECODED = 0x8000_8000
+
+/**
+ * The IDE function of an 82371SB (PIIX3): two channels at their legacy ports, with bus masters. The ports answer whatever
+ * IDETIM says, which begins with both channels switched on.
+ *
+ * Sources: Intel 82371SB data sheet (290550), "IDE Controller"; ATA8-ACS (T13/1699-D); MMC-5 (T10/1675-D).
+ */
+export class PiixIde implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string = 'ide'
+  /** Handlers answer at once: what takes time is the medium's, and the guest sees a busy drive. */
+  readonly synchronous: boolean = true
+  readonly #device: number
+  readonly #drives: readonly (AtaDrive | null)[]
+  #channels: readonly IdeChannel[] = []
+  #pci: PciFunction | null = null
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor(options: PiixIdeOptions = {}) {
+    const { device = 1, drives = [] } = options
+    if (!Number.isInteger(device) || device < 1 || device > 31)
+      throw new DeviceError('ERR_OPTION', `ide: PCI device ${device}: expected an integer from 1 to 31`)
+    if (drives.length > DRIVES)
+      throw new DeviceError('ERR_OPTION', `ide: ${drives.length} drives: expected at most ${DRIVES}`)
+    this.#device = device
+    this.#drives = Array.from({ length: DRIVES }, (_, i) => createDrive(drives[i] ?? null, i))
+  }
+
+  /** Claims the ports of both channels and adds the PCI function. */
+  attach(context: DeviceContext): void {
+    const mayMaster = (): boolean => ((this.#pci?.config[COMMAND_REGISTER] ?? 0) & BUS_MASTER_ENABLE) !== 0
+    this.#channels = CHANNELS.map(({ command, control, irq }, i) => {
+      const drives = [this.#drives[2 * i] ?? null, this.#drives[2 * i + 1] ?? null] as const
+      const channel = new IdeChannel({ context, drives, line: context.interruptLine(irq), mayMaster })
+      context.mapPorts(command, 8, commandBlock(channel))
+      context.mapPorts(control, 1, controlBlock(channel), { maximumAccess: 1 })
+      return channel
+    })
+    this.#pci = context.pci.add({
+      device: this.#device,
+      function: 1,
+      vendorId: 0x8086,
+      deviceId: 0x7010,
+      // Mass storage, IDE, with bus masters; both channels at legacy ports only.
+      classCode: 0x01_0180,
+      writable: [
+        [IDETIM, 0xffff_ffff, DECODED],
+        [0x44, 0xff],
+      ],
+      bars: [
+        {
+          index: BUS_MASTER_BAR,
+          kind: 'io',
+          bytes: BUS_MASTER_BYTES * CHANNELS.length,
+          maximumAccess: 1,
+          handler: {
+            read: (offset: number): number => this.#busMaster(offset)?.read(offset % BUS_MASTER_BYTES) ?? 0,
+            write: (offset: number, _size: AccessSize, value: number): void =>
+              this.#busMaster(offset)?.write(offset % BUS_MASTER_BYTES, value),
+          },
+        },
+      ],
+      onWrite: (register: number): void => {
+        // A transfer may have waited for the right to write memory.
+        if (register <= COMMAND_REGISTER) for (const channel of this.#channels) channel.moveByDma()
+      },
+    })
+  }
+
+  #busMaster(offset: number): IdeChannel['busMaster'] | undefined {
+    return this.#channels[Math.floor(offset / BUS_MASTER_BYTES)]?.busMaster
+  }
+
+  /** Cancels what is under way, and returns drives and registers to their state at power-on. */
+  reset(): void {
+    for (const channel of this.#channels) channel.powerOn()
+  }
+
+  /** Waits for what the media are busy with. Nothing is answered to the guest until `resume`. */
+  async quiesce(): Promise<void> {
+    await Promise.all(this.#channels.map((channel) => channel.pause()))
+  }
+
+  /** Answers again. */
+  resume(): void {
+    for (const channel of this.#channels) channel.resume()
+  }
+
+  /** Returns the state as plain data. The media are not part of it. */
+  save(): PiixIdeState {
+    return { version: 1, channels: this.#channels.map((channel) => channel.save()) }
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
+  restore(state: unknown): void {
+    const { channels } = savedState<PiixIdeState>(this.name, state, 1)
+    this.#channels.forEach((channel, i) => channel.restore(channels[i] as IdeChannelState))
+  }
+}
+
+function createDrive(options: IdeDriveOptions | null, index: number): AtaDrive | null {
+  if (options === null) return null
+  const { kind, medium, serialNumber = `RT0000${index + 1}` } = options
+  checkText(`model of drive ${index}`, options.model ?? '', kind === 'cdrom' ? 16 : 40)
+  checkText(`serial number of drive ${index}`, serialNumber, 20)
+  if (kind === 'cdrom') return new AtapiCd({ medium, serialNumber, model: options.model ?? 'RETRAP CD-ROM' })
+  if (medium === null || medium.properties.blockBytes !== 512) {
+    const found = medium === null ? 'no medium' : `blocks of ${medium.properties.blockBytes} bytes`
+    throw new DeviceError('ERR_OPTION', `ide: disk ${index} has ${found}: expected a medium with blocks of 512 bytes`)
+  }
+  return new AtaDisk({ medium, serialNumber, model: options.model ?? 'RETRAP HARDDISK' })
+}
+
+function checkText(what: string, text: string, most: number): void {
+  if (text.length > most || !/^[\x20-\x7e]*$/.test(text))
+    throw new DeviceError('ERR_OPTION', `ide: ${what} '${text}': expected at most ${most} printable ASCII characters`)
+}
+
+/** Ports of a command block. Any access to the first one is to the data register; others are bytes. */
+function commandBlock(channel: IdeChannel): SynchronousRangeHandler {
+  return {
+    read(offset: number, size: AccessSize): number {
+      if (offset === DATA_REGISTER) return channel.readData(size)
+      let value = 0
+      for (let i = size - 1; i >= 0; i--) value = (value << 8) | channel.read(offset + i)
+      return value >>> 0
+    },
+    write(offset: number, size: AccessSize, value: number): void {
+      if (offset === DATA_REGISTER) channel.writeData(size, value)
+      else for (let i = 0; i < size; i++) channel.write(offset + i, (value >>> (8 * i)) & 0xff)
+    },
+  }
+}
+
+/** The port of alternate status and device control. */
+function controlBlock(channel: IdeChannel): SynchronousRangeHandler {
+  return {
+    read: (): number => channel.status,
+    write: (_offset: number, _size: AccessSize, value: number): void => channel.writeControl(value),
+  }
+}
