@@ -377,6 +377,21 @@ describe('aborts taken by the guest', () => {
     ])
   })
 
+  test.each([
+    { sctlr: 0, thumb: false, bigEndian: false, vector: 0x1010 },
+    { sctlr: 2 ** 30, thumb: true, bigEndian: false, vector: 0x1010 },
+    { sctlr: 1 << 25, thumb: false, bigEndian: true, vector: 0x1010 },
+    { sctlr: 1 << 13, thumb: false, bigEndian: false, vector: 0xffff_0010 },
+    { sctlr: 2 ** 31, thumb: false, bigEndian: false, vector: 0x1010 },
+  ])('AArch32: SCTLR $sctlr decides the instruction set, the data and the vectors', (row) => {
+    const vcpu = at32(0, 0x8000_0010)
+    Object.assign(vcpu.system, { vbarLo: 0x1000, sctlr: row.sctlr })
+    injectExternalAbort(vcpu, DEVICE_BASE, 0, 'read')
+    // PSTATE.T is bit 5, E bit 9.
+    const seen = { thumb: (vcpu.pstate & 0x20) !== 0, bigEndian: (vcpu.pstate & 0x200) !== 0, vector: vcpu.pc[0] }
+    expect({ sctlr: row.sctlr, ...seen }).toEqual(row)
+  })
+
   test('AArch64 from EL1: same exception level, WnR', () => {
     const vcpu = at64(0xf800_8441)
     vcpu.pstate = 0x3c5

@@ -98,7 +98,10 @@ describe('PCI interrupt routing (82371SB, "PIRQx Route Control Registers")', () 
     expect(second.line(18).level).toBe(false)
   })
 
-  test('device 0 is refused, because the host bridge is there', () => {
+  test('device 0 is refused, because the host bridge is there, and so is what no bus has', () => {
     expect(() => new IsaBridge({ device: 0 })).toThrow(/PCI device 0: expected an integer from 1 to 31/)
+    expect(new IsaBridge({ device: 31 }).name).toBe('isa-bridge')
+    expect(() => new IsaBridge({ device: 32 })).toThrow(/PCI device 32: expected an integer from 1 to 31/)
+    expect(() => new IsaBridge({ device: 1.5 })).toThrow(/PCI device 1.5: expected an integer from 1 to 31/)
   })
 })

@@ -1,5 +1,7 @@
 /** RAM that leaves a guest: what the vCPUs and the device models do about it (reference p2m-mapcache.md). */
 import { defineDevice, type DeviceContext, type DeviceModel, type GuestMapping } from '@retrap/device'
+import { createIoRequest } from '@retrap/ioreq'
+import type { IoreqServer } from '@retrap/ioreq'
 import { INVALID_MFN, P2mEntry, P2mType } from '@retrap/p2m'
 import type { P2m } from '@retrap/p2m'
 import { type Assembler, al, byte, dword, eax, ebx, ecx, edx, esi } from '@retrap/x86-assembler'
@@ -539,7 +541,39 @@ describe('9: a device model removes RAM itself', () => {
   })
 })
 
+test('a server that answers at once, and each time causes a change, is asked eight times in a row', () => {
+  const guest = guestOf([(asm) => leave(asm, 1)])
+  const { dispatch, invalidations, p2m } = guest.domain
+  let asked = 0
+  const server: IoreqServer = dispatch.createServer({
+    name: 'restless',
+    transport: {
+      notify(vcpu) {
+        server.slot(vcpu).accept(createIoRequest())
+        if (++asked < 20) remove(PAGE_A + asked)(p2m)
+        server.slot(vcpu).answer(0, 0)
+        server.answered(vcpu)
+      },
+    },
+  })
+  server.setState(true)
+  remove(PAGE_A)(p2m)
+  // The host has its turn, and the vCPU does not run on.
+  expect([invalidations.deliver(0), asked]).toEqual([false, 8])
+  expect([invalidations.deliver(0), asked]).toEqual([false, 16])
+  expect([invalidations.deliver(0), asked]).toEqual([true, 20])
+})
+
 describe('a toolstack', () => {
+  test('does not wait for a server that is disabled, which is told nothing', async () => {
+    const guest = guestOf([(asm) => leave(asm, 1)])
+    const emulator = new Emulator(guest.domain, 'off', false)
+    let done = false
+    void guest.domain.changeMemory(remove(PAGE_A)).then(() => (done = true))
+    await ticks()
+    expect([emulator.seen, done]).toEqual([[], true])
+  })
+
   test('is told when all have acknowledged, before the domain runs', async () => {
     const guest = guestOf([(asm) => leave(asm, 1)])
     const emulator = new Emulator(guest.domain)

@@ -4,8 +4,8 @@ const TWO_32 = 0x1_0000_0000
 /**
  * Multiplies whole numbers by a fraction, exactly: quotient and remainder, with no product beyond 2^53.
  *
- * Long multiplication and division in digits of 16 bits: numerator and denominator are at most 2^37, so that a remainder
- * and a digit together stay below 2^53.
+ * Long multiplication and division in digits of 16 bits: numerator and denominator together are at most 2^37, so that
+ * a remainder and a digit together stay below 2^53.
  */
 export class Ratio {
   readonly numerator: number

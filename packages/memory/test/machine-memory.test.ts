@@ -34,6 +34,16 @@ describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $s
     expect(memory.u64[0x10_0000 / 8]).toBe(0x1234_5678n)
   })
 
+  test('no bytes can be read and written anywhere within it, its end included', () => {
+    const memory = create()
+    for (const ma of [0, 1, 4 * MIB]) {
+      expect(memory.read(ma, 0)).toHaveLength(0)
+      memory.write(ma, new Uint8Array(0))
+    }
+    expect(() => memory.read(4 * MIB + 1, 0)).toThrow(/is outside machine memory/)
+    expect(() => memory.read(4 * MIB, 1)).toThrow(/is outside machine memory/)
+  })
+
   test('a second view attached to the memory shares data, generations and the allocator', () => {
     const memory = create()
     const mfn = memory.frames.allocate(0)

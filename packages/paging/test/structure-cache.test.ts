@@ -33,6 +33,10 @@ function guest(mode = 4): {
   return { memory, cache, context, read }
 }
 
+test('what is invalidated has the number of INVPCID’s type (SDM vol. 2A, "INVPCID")', () => {
+  expect(Invalidate).toEqual({ ADDRESS: 0, PCID: 1, ALL: 2, ALL_NON_GLOBAL: 3 })
+})
+
 describe('a paging-structure cache (SDM vol. 3A, "Paging-Structure Caches")', () => {
   test.each([
     { mode: 3, first: 2, next: 1 },

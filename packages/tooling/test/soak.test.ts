@@ -19,6 +19,21 @@ async function draws<T>(count: number, seed: number, draw: (rng: Rng) => T): Pro
 }
 
 describe('a soak', () => {
+  test('draws the same from a seed for ever, since reports name seeds', async () => {
+    const drawn = [8_008_955_510_504_306, 5_510_692_449_768_532, 5_619_511_668_867_427]
+    expect(await draws(3, 5, (rng) => rng.below(2 ** 53))).toEqual(drawn)
+  })
+
+  test('draws from the whole of a range of 53 bits, and from nothing else', async () => {
+    const drawn = await draws(2000, 5, (rng) => rng.below(2 ** 53))
+    expect(drawn.every((value) => Number.isSafeInteger(value) && value >= 0)).toBe(true)
+    // Each bit of the lower half, and of the upper one, is set in about half of them.
+    for (let bit = 0; bit < 53; bit++) {
+      const set = drawn.filter((value) => Math.floor(value / 2 ** bit) % 2 === 1).length
+      expect(Math.abs(set - 1000), `bit ${bit}`).toBeLessThan(150)
+    }
+  })
+
   test('counts its steps and finds nothing where nothing is wrong', async () => {
     const result = await runSoak({ name: 'calm', step: () => {} }, { count: 50 })
     expect(result).toEqual({ steps: 50, violations: 0, smallest: undefined })

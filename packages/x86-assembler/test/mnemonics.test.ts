@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { Assembler, al, ax, byte, cl, cr0, dword, eax, ptr, rax, rbx, xmm1 } from '../src/index.ts'
+import { Assembler, al, ax, byte, cl, cr0, dword, eax, ptr, qword, rax, rbx, xmm1 } from '../src/index.ts'
 import { generatedSources } from './generate-mnemonics.ts'
 
 /** A source without what a formatter may change, in pieces. */
@@ -33,6 +33,9 @@ describe('the mnemonic methods', () => {
     expect(() => asm.mov(cr0, al)).toThrow(/no such form/)
     // @ts-expect-error there is no such operand
     expect(() => asm.hlt(1)).toThrow(/no such form/)
+    // A type says nothing of the index.
+    expect(() => asm.mov(rax, qword(rbx, { index: xmm1 }))).toThrow(/no such form/)
+    expect(() => asm.vaddps(xmm1, xmm1, ptr(rbx, { index: xmm1 }))).toThrow(/no such form/)
     // @ts-expect-error an immediate cannot be written to
     expect(() => asm.add(1, eax)).toThrow(/no such form/)
   })
