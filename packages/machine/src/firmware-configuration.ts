@@ -16,9 +16,14 @@ export interface FirmwareConfiguration {
   readonly consolePort: number
   /** Option ROMs that firmware is to load and initialise. */
   readonly optionRoms: readonly OptionRom[]
+  /** Device paths that firmware boots from, in the order to try them. */
+  readonly bootOrder: readonly string[]
+  /** Whether firmware offers its menu. */
+  readonly bootMenu: boolean
 }
 
 const NO_GRAPHICS_KEY = 0x04
+const BOOT_MENU_KEY = 0x0e
 const E820_ENTRY_BYTES = 20
 const E820_RAM = 1
 const FOUR_GIB = 2 ** 32
@@ -30,16 +35,19 @@ const FOUR_GIB = 2 ** 32
  * Source: QEMU, docs/specs/fw_cfg.rst; SeaBIOS, docs/Runtime_config.md.
  */
 export function firmwareConfiguration(configuration: FirmwareConfiguration): FwCfg {
-  const { map, cpus, board, consolePort, optionRoms } = configuration
+  const { map, cpus, board, consolePort, optionRoms, bootOrder, bootMenu } = configuration
   const acpi = relocatableAcpi(board)
   return new FwCfg({
     keys: new Map([
       [FW_CFG_KEY.ramSize, { bytes: little(map.lowRamBytes + map.highRamBytes, 8) }],
       [NO_GRAPHICS_KEY, { bytes: little(1, 2) }],
+      [BOOT_MENU_KEY, { bytes: little(bootMenu ? 1 : 0, 2) }],
       [FW_CFG_KEY.cpus, { bytes: little(cpus, 2) }],
       [FW_CFG_KEY.maximumCpus, { bytes: little(cpus, 2) }],
     ]),
     files: {
+      // A text of lines that ends with a zero.
+      ...(bootOrder.length > 0 && { bootorder: { bytes: new TextEncoder().encode(`${bootOrder.join('\n')}\0`) } }),
       'etc/acpi/rsdp': { bytes: acpi.rsdp },
       'etc/acpi/tables': { bytes: acpi.tables },
       'etc/e820': { bytes: ramMap(map) },

@@ -37,6 +37,7 @@ export type {
   TableState,
 } from './loaders/index.ts'
 export type { BoardDescription } from './board.ts'
+export type { PcBootOptions, PcDrive } from './drives.ts'
 export type { FirmwareConfiguration } from './firmware-configuration.ts'
 export type { OptionRom } from './option-roms.ts'
 export type { PcVapicOptions } from './vapic.ts'

@@ -3,6 +3,7 @@ import type { DomainServer } from '@retrap/hvm'
 import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
 import { Processor, X86CpuError, cpuModel } from '@retrap/x86-cpu'
 import type { CpuModel, JitOptions } from '@retrap/x86-cpu'
+import type { PcBootOptions, PcDrive } from './drives.ts'
 import { MachineError } from './errors.ts'
 import type { BootModule } from './loaders/index.ts'
 import type { OptionRom } from './option-roms.ts'
@@ -27,6 +28,10 @@ export interface PcOptions {
   readonly commandLine?: string | undefined
   /** A flat firmware image that ends at 4 GiB, started at the reset vector instead of a kernel. */
   readonly firmware?: Uint8Array | undefined
+  /** Disks and CD drives, at most four: those of an IDE controller, which the machine has only with this option. */
+  readonly drives?: readonly PcDrive[] | undefined
+  /** What firmware boots from. */
+  readonly boot?: PcBootOptions | undefined
   /**
    * Adapters' firmware: firmware of the machine finds and initialises it; without any, and where a kernel is given, it is
    * initialised as a BIOS would before the kernel starts. A TPR patcher is there for one that wants it.
@@ -120,6 +125,17 @@ const image: Rule = { expected: "the image's bytes, a Uint8Array", accepts: isBy
 const flag = typed('boolean', 'true or false')
 const callback = typed('function', 'a function')
 
+function isDrive(value: unknown): boolean {
+  if (!object(value)) return false
+  const { medium, media, bootIndex, serialNumber, model } = value
+  return (
+    (medium === null || (object(medium) && typeof medium['read'] === 'function')) &&
+    [undefined, 'disk', 'cdrom'].includes(media as undefined) &&
+    (bootIndex === undefined || (Number.isInteger(bootIndex) && (bootIndex as number) >= 0)) &&
+    [serialNumber, model].every((text) => text === undefined || typeof text === 'string')
+  )
+}
+
 const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   kernel: image,
   initrd: image,
@@ -130,6 +146,14 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     (value) => object(value) && typeof value['name'] === 'string' && isBytes(value['bytes']),
   ),
   commandLine: typed('string', 'text'),
+  drives: arrayOf('{ medium: BlockBackend or null, media?, index?, bootIndex?, serialNumber?, model? }', isDrive),
+  boot: {
+    expected: "{ order?: letters of 'acdn', menu?: boolean }",
+    accepts: (value) =>
+      object(value) &&
+      (value['order'] === undefined || (typeof value['order'] === 'string' && /^[acdn]+$/.test(value['order']))) &&
+      ['undefined', 'boolean'].includes(typeof value['menu']),
+  },
   vapic: {
     expected: 'true, false or { rom: Uint8Array }',
     accepts: (value) => typeof value === 'boolean' || object(value),

@@ -11,6 +11,7 @@ import { describeBoard } from './board-description.ts'
 import { createBoard } from './board.ts'
 import type { BoardDescription, BoardHooks } from './board.ts'
 import { loadDirectly, mapResetVector, setDevices } from './direct-boot.ts'
+import { placeDrives } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
@@ -144,12 +145,15 @@ export class Pc {
       bytes: checkOptionRom(rom),
     }))
     if (this.#optionRoms.length > 0) this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
+    const drives = options.drives === undefined ? undefined : placeDrives(options.drives, options.boot)
     const configuration = {
       map,
       cpus,
       board: acpi,
       consolePort: SERIAL_PORTS[0]?.iobase ?? 0,
       optionRoms: this.#optionRoms,
+      bootOrder: drives?.bootOrder ?? [],
+      bootMenu: options.boot?.menu ?? false,
     }
     const firmware = options.firmware !== undefined
     this.#attachBoard(
@@ -157,6 +161,8 @@ export class Pc {
       options.devicePlacement,
       !deterministic,
     )
+    // In this thread wherever the board is: media are objects of the caller's.
+    if (drives !== undefined) this.domain.attach(drives.controller)
     this.#models = options.devices ?? []
     for (const model of this.#models) this.domain.attach(model)
   }

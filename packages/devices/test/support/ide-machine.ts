@@ -5,6 +5,8 @@ import { FakeMachine } from './fake-machine.ts'
 export const BSY = 0x80
 export const DRQ = 0x08
 export const ERR = 0x01
+/** Status of a disk that does nothing. */
+export const READY = 0x50
 export const NIEN = 0x02
 export const SRST = 0x04
 

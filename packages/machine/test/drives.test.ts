@@ -1,0 +1,162 @@
+import { readFileSync } from 'node:fs'
+import { type BlockBackend, BlockError } from '@retrap/device'
+import { debianMembers } from '@retrap/tooling/debian'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { al, Assembler, ax, dx, imm16 } from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import { placeDrives } from '../src/drives.ts'
+import { createPc, type PcBootOptions, type PcDrive } from '../src/index.ts'
+
+const MIB = 1 << 20
+const BLOCK = 2048
+
+/** A medium of these bytes, which is only read. */
+function medium(bytes: Uint8Array): BlockBackend {
+  const refused = (): Promise<never> => Promise.reject(new BlockError('ERR_READ_ONLY', 'a test reads it'))
+  return {
+    properties: {
+      bytes: bytes.length,
+      blockBytes: 512,
+      physicalBlockBytes: 512,
+      maximumBytes: MIB,
+      readOnly: true,
+      discards: false,
+    },
+    read: async (offset, into) => {
+      into.set(bytes.subarray(offset, offset + into.length))
+    },
+    write: refused,
+    flush: async () => {},
+    discard: refused,
+    writeZeroes: refused,
+    onChange: () => () => {},
+  }
+}
+
+/** A boot sector that sends a letter to the serial port and switches the machine off. */
+function bootSector(letter: string): Uint8Array {
+  const asm = new Assembler({ bits: 16, address: 0x7c00 })
+  asm.mov(dx, imm16(0x3f8)).mov(al, letter.charCodeAt(0)).out(dx, al)
+  asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax).hlt()
+  const sector = new Uint8Array(512)
+  sector.set(asm.assemble().bytes)
+  sector.set([0x55, 0xaa], 510)
+  return sector
+}
+
+/** A disk of 1 MiB that begins with this. */
+function disk(letter: string): BlockBackend {
+  const bytes = new Uint8Array(MIB)
+  bytes.set(bootSector(letter))
+  return medium(bytes)
+}
+
+/** A CD with a boot catalog (El Torito 1.0): a volume descriptor, a boot record, their end, the catalog, the boot image. */
+function disc(letter: string): BlockBackend {
+  const bytes = new Uint8Array(64 * BLOCK)
+  const put = (block: number, at: number, data: readonly number[] | string): void =>
+    bytes.set(typeof data === 'string' ? Buffer.from(data) : data, block * BLOCK + at)
+  put(16, 0, '\x01CD001\x01')
+  put(17, 0, '\x00CD001\x01EL TORITO SPECIFICATION')
+  put(17, 0x47, [19])
+  put(18, 0, '\xffCD001\x01')
+  bytes[18 * BLOCK] = 0xff
+  put(19, 0, [1, 0])
+  put(19, 28, [0xaa, 0x55, 0x55, 0xaa])
+  // Bootable, no emulation, one sector of 512 bytes from block 20 on.
+  put(19, 32, [0x88, 0, 0, 0, 0, 0, 1, 0, 20])
+  bytes.set(bootSector(letter), 20 * BLOCK)
+  return medium(bytes)
+}
+
+describe('places', () => {
+  const path = (at: number): string => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`
+  const order = (drives: readonly PcDrive[], boot?: PcBootOptions): readonly string[] =>
+    placeDrives(drives, boot).bootOrder
+  const a = { medium: disk('A') }
+  const cd = { medium: null, media: 'cdrom' } as const
+
+  test.each([
+    { drives: [a, a], boot: undefined, places: [0, 1] },
+    { drives: [cd, a], boot: undefined, places: [0, 2] },
+    { drives: [a, cd], boot: { order: 'dc' }, places: [2, 0] },
+    { drives: [a, cd], boot: { order: 'nad' }, places: [2, 0] },
+    { drives: [a, { ...a, bootIndex: 0 }, cd], boot: { order: 'd' }, places: [1, 2, 0] },
+    {
+      drives: [
+        { ...a, bootIndex: 5 },
+        { ...a, bootIndex: 3 },
+      ],
+      boot: undefined,
+      places: [1, 0],
+    },
+    { drives: [{ ...a, index: 2 }, cd, a], boot: undefined, places: [1, 2, 0] },
+  ])('$places: the order in which firmware tries them', ({ drives, boot, places }) => {
+    expect(order(drives, boot)).toEqual(places.map(path))
+  })
+
+  test.each([
+    { drives: [a, a, a, a, a], message: '5 drives: expected at most 4' },
+    { drives: [{ ...a, index: 4 }], message: 'index 4: expected 0 to 3' },
+    {
+      drives: [
+        { ...a, index: 1 },
+        { ...cd, index: 1 },
+      ],
+      message: 'index 1: two drives have it',
+    },
+    { drives: [{ ...a, serialNumber: 'x'.repeat(21) }], message: 'expected at most 20' },
+    { drives: [{ medium: null }], message: 'disk 0 has no medium' },
+    { drives: [{ medium: 7 }], message: 'expected an array of { medium' },
+    { drives: [{ ...a, media: 'tape' }], message: 'expected an array of { medium' },
+    { drives: [a], boot: { order: 'x' }, message: 'boot an object: expected' },
+  ])('$message', async ({ message, ...options }) => {
+    const given = { memoryBytes: 16 * MIB, kernel: new Uint8Array(16), ...options } as unknown as Parameters<
+      typeof createPc
+    >[0]
+    await expect(createPc(given)).rejects.toThrow(message)
+    await expect(createPc(given)).rejects.toThrow(expect.objectContaining({ name: 'MachineError', code: 'ERR_OPTION' }))
+  })
+})
+
+const seabios = await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])
+if (seabios === undefined) test.skip('SeaBIOS starts drives (skipped: there is no apt to fetch it with)')
+
+describe.runIf(seabios !== undefined)('SeaBIOS starts', () => {
+  const firmware = new Uint8Array(readFileSync(`${seabios?.[0] ?? ''}/usr/share/seabios/bios-256k.bin`))
+  const [a, b, c] = [disk('a'), disk('b'), disc('c')] as const
+
+  test.each([
+    { name: 'the first disk', drives: [{ medium: a }, { medium: b }], letter: 'a' },
+    { name: 'the drive with the lowest number', drives: [{ medium: a }, { medium: b, bootIndex: 1 }], letter: 'b' },
+    { name: 'a CD by its boot catalog', drives: [{ medium: c, media: 'cdrom' }], letter: 'c' },
+    {
+      name: 'a CD before a disk, where the order says so',
+      drives: [{ medium: a }, { medium: c, media: 'cdrom' }],
+      boot: { order: 'dc' },
+      letter: 'c',
+    },
+    {
+      name: 'a disk where the CD drive that comes first is empty',
+      drives: [
+        { medium: null, media: 'cdrom' },
+        { medium: b, index: 3 },
+      ],
+      boot: { order: 'dc' },
+      letter: 'b',
+    },
+  ] as const)('$name', async ({ drives, letter, ...boot }) => {
+    const pc = await createPc({
+      memoryBytes: 16 * MIB,
+      codeCacheBytes: 4 * MIB,
+      jit: TEST_JIT,
+      firmware,
+      drives,
+      ...boot,
+    })
+    let printed = ''
+    pc.serial.onTransmit((bytes) => (printed += String.fromCharCode(...bytes)))
+    expect(await pc.run({ timeoutMs: 60_000 })).toEqual({ reason: 'power-off' })
+    expect(printed.at(-1)).toBe(letter)
+  })
+})
