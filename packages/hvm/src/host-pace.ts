@@ -2,6 +2,12 @@ import { TURN } from './virtual-rounds.ts'
 
 /** The longest turn of a vCPU that shares the thread with no other: not much longer than two looks at the timers. */
 const LONGEST_TURN = 4 * TURN
+/** Instructions of a turn that generated code cannot execute: they may take long, and a longer turn has no more of them. */
+export const MOST_CALLS: number = LONGEST_TURN
+/** The longest turn while turns take next to no time: compiled loops, and string instructions that copy a page at a time. */
+const LONGEST_QUICK_TURN = 32 * TURN
+/** A longer turn may be doubled where it takes less than this, and is halved where it takes more than four times as long. */
+const QUICK_TURN_NS = 50_000
 /** The shortest turn, of instructions that take very long. */
 const SHORTEST_TURN = 256
 /** Host time between two visits to the event loop. */
@@ -13,11 +19,13 @@ export const LOOK = 4096
 
 /** Decides, by the host's clock, when the event loop has its turn and how long the vCPUs' turns are. */
 export class HostPace {
-  readonly #longestTurn: number
+  readonly #vcpus: { readonly length: number }
   /** Time has passed while nothing ran. */
   slept = true
   /** Instructions, and what rounds count for, since the host's clock was looked at. */
   unseen = 0
+  /** A turn has been used up since the host's clock was looked at. */
+  usedUp = false
   /** Instructions of a turn, as long as they do not take too long. */
   turn: number = TURN
   /** When the event loop is to have its turn, on the host's clock. */
@@ -25,9 +33,9 @@ export class HostPace {
   /** When the host's clock was looked at last. */
   #looked = 0
 
-  /** @param vcpus - vCPUs that share the thread */
-  constructor(vcpus: number) {
-    this.#longestTurn = vcpus === 1 ? LONGEST_TURN : TURN
+  /** @param vcpus - vCPUs that share the thread; there may be none yet */
+  constructor(vcpus: { readonly length: number }) {
+    this.#vcpus = vcpus
   }
 
   /** Whether the host's clock is to be looked at. */
@@ -43,14 +51,23 @@ export class HostPace {
    */
   look(now: number): boolean {
     if (this.slept) this.#nextVisit = now + EVENT_LOOP_NS
-    else {
-      const took = now - this.#looked
-      if (took > LONG_TURN_NS) this.turn = Math.max(SHORTEST_TURN, this.turn >> 2)
-      else if (took < LONG_TURN_NS / 4) this.turn = Math.min(this.#longestTurn, this.turn << 1)
-    }
+    else this.#adjust(now - this.#looked)
     this.#looked = now
     this.slept = false
+    this.usedUp = false
     this.unseen = 0
     return now >= this.#nextVisit
+  }
+
+  /** @param took - nanoseconds since the last look */
+  #adjust(took: number): void {
+    const { turn } = this
+    const isAlone = this.#vcpus.length === 1
+    const longest = isAlone ? LONGEST_TURN : TURN
+    if (took > LONG_TURN_NS) this.turn = Math.max(SHORTEST_TURN, turn >> 2)
+    else if (turn < longest) {
+      if (took < LONG_TURN_NS / 4) this.turn = Math.min(longest, turn << 1)
+    } else if (took > 4 * QUICK_TURN_NS) this.turn = Math.max(longest, turn >> 1)
+    else if (isAlone && took < QUICK_TURN_NS && this.usedUp) this.turn = Math.min(LONGEST_QUICK_TURN, turn << 1)
   }
 }

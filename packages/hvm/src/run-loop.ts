@@ -1,6 +1,6 @@
 import { DeterministicWait } from './deterministic-wait.ts'
 import type { DomainExit } from './domain-options.ts'
-import { HostPace, LOOK } from './host-pace.ts'
+import { HostPace, LOOK, MOST_CALLS } from './host-pace.ts'
 import { ModelSettling } from './model-settling.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import { PendingInstructions } from './pending-instructions.ts'
@@ -66,7 +66,7 @@ export class RunLoop {
   constructor(parts: RunLoopParts) {
     this.#parts = parts
     this.#settling = new ModelSettling(parts)
-    this.#pace = new HostPace(parts.vcpus.length)
+    this.#pace = new HostPace(parts.vcpus)
     this.#instructions = new PendingInstructions(parts, {
       setCurrent: (vcpu) => {
         this.current = vcpu
@@ -224,7 +224,7 @@ export class RunLoop {
     this.#interrupted = false
     this.current = vcpu
     this.turns?.begin(vcpu)
-    const exit = vcpu.cpu.run(budget)
+    const exit = this.#rounds === null ? vcpu.cpu.run(budget, MOST_CALLS) : vcpu.cpu.run(budget)
     this.turns?.end(vcpu)
     this.current = null
     this.#parts.memoryChanges.stopped()
@@ -286,6 +286,7 @@ export class RunLoop {
         continue
       }
       // A turn that is used up by few slow instructions also has the clock looked at.
+      if (exit.reason === 'budget') pace.usedUp = true
       pace.unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
       if (this.#count(vcpu, exit)) ready++
       else if (retired > 0) busy++

@@ -20,8 +20,8 @@ export interface VirtualProcessor {
   readonly cost: number
   /** Whether an instruction is under way: it waits for an answer. */
   readonly busy: boolean
-  /** Executes up to `budget` instructions, from where it was. */
-  run(budget: number): CpuExit
+  /** Executes up to `budget` instructions, from where it was; `mostCalls` of those that generated code cannot execute. */
+  run(budget: number, mostCalls?: number): CpuExit
   /** Goes on with the instruction that is under way. @returns undefined when none is any more, else why it cannot finish */
   settle(): CpuExit | undefined
   /** Has `run` return at the end of the present instruction. */

@@ -6,7 +6,7 @@ const MS = 1e6
 
 /** A pace that has looked at the clock at 0. */
 function paceOf(vcpus: number): HostPace {
-  const pace = new HostPace(vcpus)
+  const pace = new HostPace({ length: vcpus })
   pace.look(0)
   return pace
 }
@@ -38,6 +38,36 @@ describe("the length of a vCPU's turn on the host's clock", () => {
     expect(seen).toEqual([2, 4, 8, 16, 32].map((n) => Math.min(longest, (n * TURN) / 4)))
   })
 
+  /** What a turn becomes by several looks, of which each is so many nanoseconds after the last one. */
+  function turns(pace: HostPace, took: number, looks: number, usedUp = true): number[] {
+    const seen: number[] = []
+    let now = 0
+    for (let i = 0; i < looks; i++) {
+      pace.usedUp = usedUp
+      pace.look((now += took))
+      seen.push(pace.turn / TURN)
+    }
+    pace.look(now)
+    pace.slept = true
+    pace.look(0)
+    return seen
+  }
+
+  test('grows to 320,000 instructions as long as a turn that is used up takes less than 50 µs', () => {
+    const pace = paceOf(1)
+    expect(turns(pace, 49_999, 6)).toEqual([2, 4, 8, 16, 32, 32])
+    expect(turns(pace, 50_000, 2)).toEqual([32, 32])
+    expect(turns(pace, 200_000, 2)).toEqual([32, 32])
+    expect(turns(pace, 200_001, 4)).toEqual([16, 8, 4, 4])
+  })
+
+  test.each([
+    { what: 'of guests that halt or wait', vcpus: 1, usedUp: false, longest: 4 },
+    { what: 'of vCPUs that share the thread', vcpus: 2, usedUp: true, longest: 1 },
+  ])('does not grow so far $what', ({ vcpus, usedUp, longest }) => {
+    expect(turns(paceOf(vcpus), 1000, 6, usedUp).at(-1)).toBe(longest)
+  })
+
   test.each([2, 8])('stays where the last one took %d ms', (ms) => {
     const pace = paceOf(1)
     pace.look(ms * MS)
@@ -60,7 +90,7 @@ test('the event loop has its turn 4 ms after it had the last one', () => {
 })
 
 test("the host's clock is looked at after so many instructions, and after sleep", () => {
-  const pace = new HostPace(1)
+  const pace = new HostPace([1])
   expect(pace.lookDue).toBe(true)
   pace.look(0)
   expect(pace.lookDue).toBe(false)

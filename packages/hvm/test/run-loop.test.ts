@@ -83,6 +83,32 @@ test('the event loop has its turn in time, however few instructions a turn of sl
   expect(guest.sleeper.sleeps).toBeGreaterThanOrEqual(Math.floor(turns / 2) - 1)
 })
 
+test.each([
+  { vcpus: 1, longest: 320_000 },
+  { vcpus: 2, longest: 10_000 },
+])('turns of quick instructions grow to $longest where there are $vcpus vCPUs', async ({ vcpus, longest }) => {
+  let now = 0
+  const guest = new Guest(
+    (asm) => {
+      const loop = asm.label()
+      asm.mov(ecx, 1_500_000).bind(loop).dec(ecx).jnz(loop)
+      off(asm)
+    },
+    // Each look at the clock is 10 µs after the last one.
+    { vcpus, clock: new RealClock(() => (now += 10_000)) },
+  )
+  let before = 0
+  let most = 0
+  guest.domain.watchTurns({
+    begin: ({ cpu }) => void (before = cpu.cost),
+    end: ({ cpu }) => void (most = Math.max(most, cpu.cost - before)),
+  })
+  expect((await guest.run()).reason).toBe('debug-exit')
+  // It goes on to the next branch back.
+  expect(most).toBeGreaterThanOrEqual(longest)
+  expect(most).toBeLessThan(longest + 10)
+})
+
 test('an answer does not wait for a vCPU that is busy all the time', async () => {
   const count = 300
   const guest = new Guest(reading(count), { vcpus: 2, devices: [answering] })

@@ -106,6 +106,8 @@ export class Executor {
   readonly #delivery: EventDelivery
   /** Each instruction is executed alone, and a turn may end after any: see {@link step}. */
   #stepwise = false
+  /** {@link ExecutionCounts.systemCalls} at which the run ends with `yield`. */
+  callLimit: number = Infinity
   /** PAUSE has been executed: the run ends. */
   paused = false
   /** What broke in a handler, after STATUS_ERROR. */
@@ -157,7 +159,7 @@ export class Executor {
   step(): Exit {
     this.#stepwise = true
     try {
-      return this.run(1)
+      return this.run(1, Infinity)
     } finally {
       this.#stepwise = false
     }
@@ -180,7 +182,8 @@ export class Executor {
   }
 
   /** Runs for a turn; see {@link Vcpu.run}. */
-  run(budget: number): Exit {
+  run(budget: number, mostCalls: number): Exit {
+    this.callLimit = this.#counts.systemCalls + mostCalls
     try {
       return this.#run(budget)
     } catch (error) {
@@ -236,7 +239,7 @@ export class Executor {
       if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_RUNNING) return this.#idle()
       if (this.paused) return EXIT_PAUSE
       if (this.#isTurnOver()) return EXIT_BUDGET
-      if (this.#passes.count >= MOST_PASSES) return EXIT_YIELD
+      if (this.#passes.count >= MOST_PASSES || this.#counts.systemCalls >= this.callLimit) return EXIT_YIELD
       const nearsSample = this.#sample !== null && this.#nearsSample()
       const status = this.#stepwise || nearsSample || this.#mustStep() ? this.#step() : this.#slice(0)
       const exit = this.#finish(status)

@@ -286,9 +286,12 @@ export class Vcpu {
    * A turn ends at the first place after that where control goes back or to another page, a string instruction or an
    * event's delivery is between two steps, or it has just ended: the same place however the program is executed. A turn
    * that was interrupted (`blocked`) goes on with the rest of its budget, which may be zero or less.
+   *
+   * @param mostCalls - the run ends with `yield` soon after so many instructions that TypeScript executes: they may take a
+   *   thousand times as long as others
    */
-  run(budget: number): Exit {
-    return this.#executor.run(budget)
+  run(budget: number, mostCalls: number = Infinity): Exit {
+    return this.#executor.run(budget, mostCalls)
   }
 
   /**
@@ -342,7 +345,7 @@ export class Vcpu {
 
   /** Import of generated code: executes a TypeScript handler. */
   #system(handlers: HandlerPath, fn: number, record: number): number {
-    this.counts.systemCalls++
+    if (++this.counts.systemCalls >= this.#executor.callLimit) this.u32[S_ATTENTION >>> 2] = 1
     try {
       return handlers.run(this.engine.handlerOf(fn), record)
     } catch (error) {

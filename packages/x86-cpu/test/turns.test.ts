@@ -327,3 +327,23 @@ test('a repeated instruction stops at the iteration at which the budget is used 
   expect(pc.run(1002).reason).toBe('budget')
   expect(pc.register('rcx')).toBe(3096n)
 })
+
+test('a run ends early after many instructions that TypeScript executes, and goes on with the next run', () => {
+  const pc = new BareCpu({ jit: false })
+  pc.program((asm) => {
+    const again = asm.label('again')
+    asm.mov(r8, 1000).bind(again).xor(eax, eax).cpuid().dec(r8).jne(again).hlt()
+  })
+  pc.rip = CODE
+  const calls: number[] = []
+  for (;;) {
+    const before = pc.cpu.counts.systemCalls
+    const { reason } = pc.cpu.run(1_000_000, 300)
+    if (reason === 'hlt') break
+    expect(reason).toBe('yield')
+    calls.push(pc.cpu.counts.systemCalls - before)
+  }
+  expect(calls).toEqual([300, 300, 300])
+  // MOV, four instructions a round, HLT.
+  expect(pc.cpu.retired).toBe(2 + 4 * 1000)
+})
