@@ -80,6 +80,10 @@ export class PortLookup {
   }
 }
 
+const PAGE_BYTES = 0x1000
+/** How many pages' segments are remembered. */
+const REMEMBERED = 64
+
 /** Which region answers for each guest-physical address: disjoint segments in ascending order. */
 export class MmioLookup {
   starts: Float64Array = new Float64Array(1)
@@ -88,6 +92,10 @@ export class MmioLookup {
   hitStart = 0
   hitEnd = 0
   hit: ServedRegion = NOT_DIRECT_MMIO
+  /** Segments that were found before, by low bits of the page: models whose registers a guest uses in turn. */
+  readonly #knownStarts = new Float64Array(REMEMBERED)
+  readonly #knownEnds = new Float64Array(REMEMBERED)
+  readonly #knownRegions: ServedRegion[] = new Array<ServedRegion>(REMEMBERED).fill(NOT_DIRECT_MMIO)
 
   rebuild(
     servers: readonly (IoreqServer | null)[],
@@ -125,11 +133,23 @@ export class MmioLookup {
     this.starts = Float64Array.from(starts)
     this.hitStart = 0
     this.hitEnd = 0
+    this.#knownEnds.fill(0)
   }
 
   /** The region at `gpa`; remembers its segment. */
   find(gpa: number): ServedRegion {
     if (gpa >= this.hitStart && gpa < this.hitEnd) return this.hit
+    const known = (gpa / PAGE_BYTES) & (REMEMBERED - 1)
+    const end = this.#knownEnds[known]!
+    const start = this.#knownStarts[known]!
+    if (gpa < start || gpa >= end) return this.#search(gpa, known)
+    this.hitStart = start
+    this.hitEnd = end
+    this.hit = this.#knownRegions[known]!
+    return this.hit
+  }
+
+  #search(gpa: number, known: number): ServedRegion {
     const { starts } = this
     let low = 0
     let high = starts.length
@@ -141,6 +161,9 @@ export class MmioLookup {
     this.hitStart = starts[low - 1]!
     this.hitEnd = low < starts.length ? starts[low]! : Infinity
     this.hit = this.regions[low - 1]!
+    this.#knownStarts[known] = this.hitStart
+    this.#knownEnds[known] = this.hitEnd
+    this.#knownRegions[known] = this.hit
     return this.hit
   }
 }
