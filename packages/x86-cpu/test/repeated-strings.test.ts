@@ -147,3 +147,29 @@ describe.each(['protected', 'long'] as const)('REP MOVS and REP STOS in %s mode'
     expect(faults > 20).toBe(mode === 'protected')
   })
 })
+
+describe.each([1, 2, 4, 8] as const)('strings of elements of %d bytes', (size) => {
+  test('of every short length, near to each other and overlapping, are as the manual has them', () => {
+    const pc = new BareCpu()
+    const bytes = 512
+    const fill = Uint8Array.from({ length: bytes }, (_, i) => 37 * i + (i >>> 4))
+    const [flat] = SEGMENTS as readonly [Segment]
+    const shared = { size, down: false, from: flat, to: flat, source: WINDOW + 171, value: 0x8877_6655_4433_2211n }
+    const check = (c: Case): void => {
+      const expected = fill.slice()
+      const { counts } = follow(expected, c)
+      pc.load(WINDOW, fill)
+      expect(execute(pc, c)).toEqual(counts)
+      const at = pc.host.ramMa + WINDOW
+      if (Buffer.compare(pc.memory.u8.subarray(at, at + bytes), expected) !== 0) {
+        throw new Error(`memory differs: ${c.count} elements, at ${c.destination - WINDOW} from ${c.source - WINDOW}`)
+      }
+    }
+    for (let count = 1; count * size <= 136; count++) {
+      for (const distance of [-160, -17, -16, -15, -9, -8, -7, -4, -3, -1, 0, 1, 2, 8, 16, 33, 136]) {
+        check({ ...shared, move: true, count, destination: shared.source + distance })
+      }
+      for (let by = 0; by < 8; by++) check({ ...shared, move: false, count, destination: WINDOW + 160 + by })
+    }
+  })
+})
