@@ -31,6 +31,9 @@ export interface CpuProfile {
 /** The name under which DevTools and speedscope show time in which nothing runs. */
 export const IDLE = '(idle)'
 
+/** When profiles start, in microseconds. DevTools take a time of 0 for none, and show nothing. */
+const START = 1_000_000
+
 /** Builds a profile from stacks and how long each was there. */
 export class CpuProfileBuilder {
   readonly #nodes: ProfileNode[] = [node(1, '(root)', '')]
@@ -73,8 +76,8 @@ export class CpuProfileBuilder {
   build(): CpuProfile {
     return {
       nodes: this.#nodes,
-      startTime: 0,
-      endTime: Math.round(this.#ns / 1000),
+      startTime: START,
+      endTime: START + Math.round(this.#ns / 1000),
       samples: this.#samples,
       timeDeltas: this.#deltas,
     }

@@ -45,7 +45,7 @@ test('each sample lasts until the next one, and rounding does not add up', () =>
   const { nodes, samples, timeDeltas, startTime, endTime } = built().build()
   expect(samples).toEqual([2, 3, 3, 2])
   expect(timeDeltas).toEqual([0, 1000, 1, 0])
-  expect([startTime, endTime]).toEqual([0, 3001])
+  expect([startTime, endTime]).toEqual([1_000_000, 1_003_001])
   expect(nodes.map(({ id, hitCount, children }) => [id, hitCount, children])).toEqual([
     [1, 0, [2]],
     [2, 2, [3]],

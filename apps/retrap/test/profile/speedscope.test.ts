@@ -4,19 +4,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { findChromium } from '@retrap/tooling/chromium'
 import { expect, test } from 'vitest'
 import { CpuProfileBuilder, IDLE } from '../../src/profile/cpu-profile.ts'
 import type { CpuProfile } from '../../src/profile/cpu-profile.ts'
 
 const run = promisify(execFile)
-const NAMES = ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']
-
-/** The Chromium that is there; undefined if there is none. */
-async function findChromium(): Promise<string | undefined> {
-  for (const name of NAMES) if (await run(name, ['--version']).then(Boolean, () => false)) return name
-  return undefined
-}
-
 const chromium = await findChromium()
 if (chromium === undefined)
   console.warn('SKIPPED: opening a profile in speedscope needs Chromium, and there is no apt to fetch it with')

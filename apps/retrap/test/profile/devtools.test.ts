@@ -1,0 +1,85 @@
+/** Profiles as Chrome's DevTools open them: Chromium has them with it. */
+import { findChromium, startChromium } from '@retrap/tooling/chromium'
+import type { Chromium, ChromiumPage } from '@retrap/tooling/chromium'
+import { expect, test } from 'vitest'
+import { CpuProfileBuilder, IDLE } from '../../src/profile/cpu-profile.ts'
+import type { CpuProfile } from '../../src/profile/cpu-profile.ts'
+
+const chromium = await findChromium()
+if (chromium === undefined)
+  console.warn('SKIPPED: opening a profile in DevTools needs Chromium, and there is no apt to fetch it with')
+
+/** All text of the page, shadow trees included, with bars between its pieces and plain spaces. */
+const TEXT = `(() => {
+  const pieces = []
+  const visit = (node) => {
+    if (node.nodeType === Node.TEXT_NODE) pieces.push(node.textContent.trim().replaceAll(/\\s/g, ' '))
+    else if (!/^(STYLE|SCRIPT)$/.test(node.nodeName))
+      for (const child of [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes]) visit(child)
+  }
+  visit(document.body)
+  return pieces.filter(Boolean).join('|')
+})()`
+
+/** Opens the table of functions, by self time. */
+const BOTTOM_UP = `(() => {
+  const find = (node) => {
+    if (node.id === 'tab-bottom-up') return node
+    for (const child of [...(node.shadowRoot ? [node.shadowRoot] : []), ...node.childNodes]) {
+      const found = find(child)
+      if (found) return found
+    }
+  }
+  const tab = find(document.body)
+  tab?.dispatchEvent(new MouseEvent('mousedown', { bubbles: true, button: 0 }))
+  return tab !== undefined
+})()`
+
+/** Evaluates an expression again and again until its value is accepted. */
+async function until(page: ChromiumPage, expression: string, accept: (value: unknown) => boolean): Promise<unknown> {
+  for (let left = 300; ; left--) {
+    const value: unknown = await page.evaluate(expression).catch((error: unknown) => String(error))
+    if (accept(value) || left === 0) return value
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+}
+
+/** Loads a profile into the panel "Performance". @returns the text of DevTools, with the table of functions */
+async function open(browser: Chromium, profile: CpuProfile): Promise<string> {
+  const { targetId } = await browser.open('about:blank')
+  const inspected = `ws=${browser.origin}/devtools/page/${targetId}`
+  const devtools = await browser.open(`http://${browser.origin}/devtools/devtools_app.html?${inspected}&panel=timeline`)
+  // The panel is there: its landing page has a button to record.
+  await until(devtools, TEXT, (text) => String(text).includes('|Record|'))
+  await devtools.evaluate(`import('/devtools/panels/timeline/timeline.js').then(({ TimelinePanel }) => {
+    const file = new File([${JSON.stringify(JSON.stringify(profile))}], 'guest.cpuprofile')
+    return TimelinePanel.TimelinePanel.instance().loadFromFile(file)
+  })`)
+  await until(devtools, TEXT, (text) => String(text).includes('|Bottom-up|'))
+  await until(devtools, BOTTOM_UP, (found) => found === true)
+  return String(await until(devtools, TEXT, (text) => String(text).includes('start_kernel')))
+}
+
+test.skipIf(chromium === undefined)('DevTools show functions with their times', { timeout: 180_000 }, async () => {
+  const builder = new CpuProfileBuilder()
+  const kernel = builder.child(1, 'kernel', '')
+  const main = builder.child(kernel, 'start_kernel', 'kernel')
+  const leaf = builder.child(main, 'memset_erms', 'kernel')
+  const ms = 1_000_000
+  for (let i = 0; i < 100; i++) {
+    builder.add(main, 2 * ms)
+    builder.add(leaf, 1 * ms)
+    builder.add(leaf, 0.5 * ms)
+  }
+  builder.add(builder.child(1, IDLE, ''), 50 * ms)
+  const browser = await startChromium(chromium as string)
+  try {
+    const text = await open(browser, builder.build())
+    expect(text).toContain('|Full range (400.00 ms)|')
+    // Self and total time of each function.
+    expect(text).toMatch(/\|200\.0 ms\|[\d.]+ %\|350\.0 ms\|[\d.]+ %\|start_kernel\|/)
+    expect(text).toMatch(/\|150\.0 ms\|[\d.]+ %\|150\.0 ms\|[\d.]+ %\|memset_erms\|/)
+  } finally {
+    await browser.close()
+  }
+})
