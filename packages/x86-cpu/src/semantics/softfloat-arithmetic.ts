@@ -15,6 +15,7 @@ import {
   SLOT_R,
   Slot,
   TOP_BIT,
+  normalise,
   raiseFlags,
   roundingMode,
   shiftRightSticky,
@@ -125,17 +126,8 @@ export function setNormalised(c: Context): SharedFunction {
     const exponent = f.param(2, 'i32')
     const high = f.param(3, 'i64')
     const low = f.param(4, 'i64')
-    f.if(high.get.eqz(), () => {
-      f.set(high, low.get)
-      f.set(low, I64.of(0))
-      f.set(exponent, exponent.get.sub(64))
-    })
-    const zeros = f.let(high.get.clz())
-    f.if(zeros.ne(0), () => {
-      f.set(high, high.get.shl(zeros).or(low.get.shrU(I64.of(64).sub(zeros))))
-      f.set(low, low.get.shl(zeros))
-    })
-    r.setFinite(sign, exponent.get.sub(zeros.toI32()), high.get, low.get)
+    normalise(f, { exponent, high, low })
+    r.setFinite(sign, exponent.get, high.get, low.get)
   })
 }
 

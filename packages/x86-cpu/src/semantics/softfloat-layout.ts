@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32Like, ValueType } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32Like, Local, ValueType } from '@retrap/wasm-emitter'
 import { S_SCRATCH } from '../state-layout.ts'
 
 /**
@@ -220,4 +220,35 @@ export function shiftRightSticky(
     )
   })
   return { high: h.get, low: l.get }
+}
+
+/** Locals with high:low · 2^exponent. */
+export interface WideLocals {
+  readonly exponent: Local<'i32'>
+  readonly high: Local<'i64'>
+  readonly low: Local<'i64'>
+}
+
+/**
+ * Emits: shifts high:low left until the highest bit is set, with the exponent to match.
+ *
+ * @param whenNarrow - emits what is done first where `high` is zero; `low` is not zero after it
+ */
+export function normalise(
+  f: FunctionBuilder,
+  { exponent, high, low }: WideLocals,
+  whenNarrow: () => void = () => undefined,
+): void {
+  f.if(high.get.eqz(), () => {
+    whenNarrow()
+    f.set(high, low.get)
+    f.set(low, I64.of(0))
+    f.set(exponent, exponent.get.sub(64))
+  })
+  const zeros = f.let(high.get.clz())
+  f.if(zeros.ne(0), () => {
+    f.set(high, high.get.shl(zeros).or(low.get.shrU(I64.of(64).sub(zeros))))
+    f.set(low, low.get.shl(zeros))
+    f.set(exponent, exponent.get.sub(zeros.toI32()))
+  })
 }

@@ -1,7 +1,7 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_ZF } from '../state-layout.ts'
-import { FE_PRECISION } from './softfloat-layout.ts'
+import { FE_PRECISION, normalise } from './softfloat-layout.ts'
 
 /**
  * Extended numbers that are normal or zero.
@@ -164,18 +164,7 @@ export function sum(f: FunctionBuilder, a: Extended, b: Extended, cancelled: () 
       f.set(low, I64.of(0).sub(low.get))
       f.set(high, large.sub(moved.get).sub(low.get.ne(0).toI64U()))
       f.if(high.get.geS(0), () => {
-        f.if(high.get.eqz(), () => {
-          f.if(low.get.eqz(), cancelled)
-          f.set(high, low.get)
-          f.set(low, I64.of(0))
-          f.set(exponent, exponent.get.sub(64))
-        })
-        const zeros = f.let(high.get.clz())
-        f.if(zeros.ne(0), () => {
-          f.set(high, high.get.shl(zeros).or(low.get.shrU(I64.of(64).sub(zeros))))
-          f.set(low, low.get.shl(zeros))
-          f.set(exponent, exponent.get.sub(zeros.toI32()))
-        })
+        normalise(f, { exponent, high, low }, () => f.if(low.get.eqz(), cancelled))
       })
     },
   )
