@@ -7,10 +7,12 @@ import { runsInWorker, startBoardWorker } from './device-modules.ts'
 import { formatDeviceFailure, openTrace } from './device-reports.ts'
 import { deviceHelp, prepareDevices } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
+import { driveOptions, listDrives, type DriveFlags } from './drives.ts'
 import { addEsr } from './esr/command.ts'
 import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { readBytes, readInput } from './files.ts'
+import { checkImages, readImages, type ImageFlags } from './images.ts'
 import { jitDump } from './jit-dump.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
@@ -66,16 +68,7 @@ interface MachineFlags {
   readonly optionRom?: readonly string[]
 }
 
-/** Options that name what a machine loads. */
-interface ImageFlags {
-  readonly kernel?: string
-  readonly initrd?: string
-  readonly module?: readonly ModuleArgument[]
-  readonly append?: string
-  readonly firmware?: string
-}
-
-type RunFlags = MachineFlags & ImageFlags
+type RunFlags = MachineFlags & ImageFlags & DriveFlags
 
 interface LinuxFlags extends MachineFlags {
   readonly package: string
@@ -146,7 +139,8 @@ function createProgram(host: CliHost, finish: Finish): Command {
 
   const run = program
     .command('run')
-    .description('Run a kernel (Linux bzImage, PVH or multiboot ELF) or a firmware image')
+    .description('Boot a disk or CD image, a kernel (Linux bzImage, PVH or multiboot ELF) or a firmware image')
+    .argument('[image...]', 'disk images, or discs with ISO 9660')
     .option('--kernel <file>', 'kernel to start')
     .option('--initrd <file>', "the kernel's initial RAM disk")
     .option(
@@ -157,10 +151,15 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .option('--append <text>', "the kernel's command line")
     .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
     .addHelpText('after', `\n${deviceHelp()}`)
-  romOptions(machineOptions(run, '512M')).action(async (flags: RunFlags) => {
-    checkImages(flags)
-    await finish(settingsFor(flags, () => readImages(flags), { kind: 'pass' }, host))
-  })
+  romOptions(driveOptions(machineOptions(run, '512M')))
+    .allowExcessArguments()
+    .action(async (files: readonly string[], flags: RunFlags) => {
+      const drives = listDrives(flags, files)
+      checkImages(flags, drives)
+      const settings = settingsFor(flags, () => readImages(flags, drives), { kind: 'pass' }, host)
+      const boot = flags.boot === undefined ? {} : { boot: flags.boot }
+      await finish({ ...settings, machine: { ...settings.machine, ...boot }, drives })
+    })
 
   const linux = program
     .command('linux')
@@ -330,50 +329,12 @@ function addSerial(text: string, before: readonly SerialTarget[] = []): readonly
   return [...before, target]
 }
 
-/** Whether the options name something to run. */
-function checkImages(flags: ImageFlags): void {
-  if (flags.kernel === undefined && flags.firmware === undefined) {
-    throw usage('nothing to run; give --kernel FILE or --firmware FILE')
-  }
-  if (flags.kernel !== undefined && flags.firmware !== undefined) {
-    throw usage('--firmware cannot start a kernel yet; leave it out, and the kernel starts directly')
-  }
-  if (flags.kernel === undefined && [flags.initrd, flags.append, flags.module].some((flag) => flag !== undefined)) {
-    throw usage('--initrd, --module and --append belong to a kernel; give --kernel FILE too')
-  }
-}
-
-async function readImages(flags: ImageFlags): Promise<MachineImages> {
-  const [kernel, initrd, firmware] = await Promise.all([
-    readImage('--kernel', flags.kernel),
-    readImage('--initrd', flags.initrd),
-    readImage('--firmware', flags.firmware),
-  ])
-  const modules = await Promise.all(
-    (flags.module ?? []).map(async ({ path, commandLine }) => ({
-      bytes: await readInput(`--module ${path}`, path),
-      commandLine,
-    })),
-  )
-  return {
-    ...(kernel === undefined ? {} : { kernel }),
-    ...(initrd === undefined ? {} : { initrd }),
-    ...(modules.length === 0 ? {} : { modules }),
-    ...(firmware === undefined ? {} : { firmware }),
-    ...(flags.append === undefined ? {} : { commandLine: flags.append }),
-  }
-}
-
 async function readOptionRoms(paths: readonly string[] = []): Promise<Pick<MachineImages, 'optionRoms'>> {
   if (paths.length === 0) return {}
   const optionRoms = await Promise.all(
     paths.map(async (path) => ({ name: basename(path), bytes: await readInput(`--option-rom ${path}`, path) })),
   )
   return { optionRoms }
-}
-
-async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
-  return path === undefined ? undefined : readInput(`${option} ${path}`, path)
 }
 
 /** What `retrap p2m` loads. */

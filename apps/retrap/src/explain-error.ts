@@ -8,12 +8,12 @@ export function explainError(error: unknown): { readonly message: string; readon
   }
   // Packages report a caller's mistakes with a code of this form: here, that an image or a size will not do.
   if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && isOurs(error)) {
-    const file = error.name === 'LoaderError' || error.code === 'ERR_OPTION_ROM'
+    const file = ['LoaderError', 'ImageError'].includes(error.name) || error.code === 'ERR_OPTION_ROM'
     return { message: error.message, code: file ? ExitCode.Input : ExitCode.Usage }
   }
   return undefined
 }
 
 function isOurs(error: Error): boolean {
-  return ['LoaderError', 'MachineError', 'DeviceError', 'MemoryError', 'IoreqError'].includes(error.name)
+  return ['LoaderError', 'MachineError', 'DeviceError', 'MemoryError', 'IoreqError', 'ImageError'].includes(error.name)
 }

@@ -16,6 +16,8 @@ export interface MachineOptions {
   readonly modules?: readonly { readonly bytes: Uint8Array; readonly commandLine: string }[]
   readonly commandLine?: string
   readonly firmware?: Uint8Array
+  readonly drives?: PcOptions['drives']
+  readonly boot?: PcOptions['boot']
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'

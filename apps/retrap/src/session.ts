@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { describeThrown, type MachineExit } from '@retrap/machine'
 import { formatCrash } from './crash-report.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
+import { OpenDrives, type DriveArgument } from './drives.ts'
 import { ExitCode } from './exit-codes.ts'
 import type { SessionHost } from './host.ts'
 import type { Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
@@ -10,6 +11,7 @@ import { OutputWatch } from './output-watch.ts'
 import { PanicWatch } from './panic-watch.ts'
 import { openFarEnd, type FarEnd } from './serial/far-end.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
+import { CRASHES, deviceExitLine, exitCodeOf } from './session-end.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 import type { SerialTarget } from './values.ts'
 
@@ -21,10 +23,12 @@ export type MachineImages = Pick<
 
 /** One machine to run, and how it meets the outside. */
 export interface SessionSettings {
-  readonly machine: Omit<MachineOptions, 'devices' | 'deviceServers' | 'serialPorts' | keyof MachineImages>
+  readonly machine: Omit<MachineOptions, 'devices' | 'deviceServers' | 'serialPorts' | 'drives' | keyof MachineImages>
   /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
+  /** Disks and CD drives; default none. Their images are opened once, however often the guest resets its machine. */
+  readonly drives?: readonly DriveArgument[]
   /** Where each serial port leads; at most one of them is `stdio`. */
   readonly serial: readonly SerialTarget[]
   /** Which of the guest's consoles gets what is typed. Both are printed. */
@@ -90,6 +94,7 @@ class Session {
   readonly #input: SerialInput
   readonly #panic: PanicWatch
   #farEnds: readonly (FarEnd | null)[] = []
+  #drives: OpenDrives | undefined
   #watch: OutputWatch | undefined
   #machine: Machine | undefined
   #ending: Ending | undefined
@@ -137,8 +142,9 @@ class Session {
 
   /** Opens what the session stands on. @throws CliError if a serial port cannot be opened */
   async open(): Promise<void> {
-    const { serial } = this.#settings
+    const { serial, drives = [] } = this.#settings
     const { stdout, stderr } = this.#host
+    if (drives.length > 0) this.#drives = await OpenDrives.open(drives)
     this.#closing.push(
       this.#host.onSignal((signal) => this.#end({ code: ExitCode.signal(constants.signals[signal]) }, true)),
       this.#host.onUncaught((thrown) => this.#uncaught(thrown)),
@@ -252,10 +258,13 @@ class Session {
     const settings = this.#settings
     const { models, servers } = await settings.devices()
     const serialPorts = Math.max(1, settings.serial.length)
+    // What an earlier machine has left behind must not overtake what this one does.
+    await this.#drives?.idle()
     const machine = await this.#host.createMachine({
       ...settings.machine,
       ...(await settings.images()),
       ...(serialPorts > 1 && { serialPorts }),
+      ...(this.#drives !== undefined && { drives: this.#drives.drives }),
       devices: models,
       deviceServers: servers,
     })
@@ -339,6 +348,9 @@ class Session {
   /** Ends what the session has begun. A guest's last words wait for their reader, unless the user has ended the run. */
   async close(): Promise<void> {
     this.#machine?.close?.()
+    await this.#drives?.close().catch((error: unknown) => {
+      this.#host.stderr.write(`retrap: not all that the guest wrote is in its image: ${describeThrown(error)}\n`)
+    })
     this.#input.stop()
     this.#panic.stop()
     if (this.#watch !== undefined) {
@@ -357,43 +369,6 @@ class Session {
 
 /** How long output waits for its reader when the user has ended the run. */
 const LAST_CALL_MS = 150
-
-/** Exits that registers are shown for, as people read them. */
-const CRASHES: Readonly<Partial<Record<MachineExit['reason'], string>>> = {
-  'triple-fault': 'triple fault',
-  'guest-crash': 'guest crash',
-  'internal-error': 'internal error',
-}
-
-/**
- * The line for an exit code that isa-debug-exit cannot produce: any device model may request any code, and without
- * this line its request for 86 would look like a triple fault.
- */
-function deviceExitLine(requested: number, exitCode: number): string {
-  const bits = requested === exitCode ? '' : `, the low 8 bits of ${requested}`
-  return `retrap: a device model ended the run with exit code ${exitCode}${bits}\n`
-}
-
-function exitCodeOf(exit: MachineExit): number {
-  switch (exit.reason) {
-    case 'debug-exit':
-      // A process's status has eight bits.
-      return (exit.code ?? ExitCode.debugExit(0)) & 0xff
-    case 'triple-fault':
-      return ExitCode.TripleFault
-    case 'guest-crash':
-      return ExitCode.GuestCrash
-    case 'timeout':
-      return ExitCode.Timeout
-    case 'internal-error':
-      return ExitCode.InternalError
-    case 'power-off':
-    case 'suspend':
-    case 'stopped':
-    case 'reset':
-      return ExitCode.PowerOff
-  }
-}
 
 /** Connects the terminal, in raw mode so that the guest gets every key. */
 function openInput(host: SessionHost, input: SerialInput): () => void {

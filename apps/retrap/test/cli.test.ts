@@ -81,7 +81,7 @@ describe('the machine', () => {
 
 describe('a mistake gets one line that says what to do, and no machine', () => {
   test.each([
-    { args: ['run'], code: 2, says: 'give --kernel FILE or --firmware FILE' },
+    { args: ['run'], code: 2, says: 'give a disk image, --kernel FILE or --firmware FILE' },
     { args: ['esr', 'x17'], code: 2, says: "VALUE 'x17' is not a syndrome; write it as 0x93800007" },
     { args: ['esr', '--hsr', '0x193800007'], code: 2, says: 'HSR has 32 bits' },
     { args: ['run', '--initrd', file, '--firmware', file], code: 2, says: 'give --kernel FILE too' },
@@ -109,9 +109,9 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['-smp', '4'], code: 2, says: 'there is no -smp; write --cpus 2' },
     { args: ['-kernel', file], code: 2, says: 'there is no -kernel; write retrap run --kernel FILE' },
     { args: ['run', '-nographic'], code: 2, says: 'leave it out: the terminal is the serial console' },
-    { args: ['run', '--disk', file], code: 2, says: 'there is no --disk; there are no disks yet' },
-    { args: ['linux', '--hda=x'], code: 2, says: 'there is no --hda; there are no disks yet' },
-    { args: ['-hda', file], code: 2, says: 'there is no -hda; there are no disks yet' },
+    { args: ['run', '--disk', file], code: 2, says: 'there is no --disk; write retrap run --hda FILE' },
+    { args: ['linux', '--hda=x'], code: 2, says: 'there is no --hda; write retrap run --hda FILE' },
+    { args: ['-hda', file], code: 2, says: 'there is no -hda; write retrap run --hda FILE' },
     { args: ['-netdev', 'user'], code: 2, says: 'there is no network yet' },
     { args: ['-cpu', 'host'], code: 2, says: 'there is no -cpu; write --cpu core2' },
     { args: ['--cpu', 'host'], code: 2, says: "--cpu: no CPU model 'host': expected max, pentium, core2, opteron" },

@@ -1,0 +1,54 @@
+import { fetchSeaBios, type DriveArgument } from './drives.ts'
+import { readInput } from './files.ts'
+import type { MachineImages } from './session.ts'
+import { usage, type ModuleArgument } from './values.ts'
+
+/** Options that name what a machine loads. */
+export interface ImageFlags {
+  readonly kernel?: string
+  readonly initrd?: string
+  readonly module?: readonly ModuleArgument[]
+  readonly append?: string
+  readonly firmware?: string
+}
+
+/** Whether the options name something to run. */
+export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): void {
+  if (flags.kernel === undefined && flags.firmware === undefined && drives.length === 0) {
+    throw usage('nothing to run; give a disk image, --kernel FILE or --firmware FILE')
+  }
+  if (flags.kernel !== undefined && flags.firmware !== undefined) {
+    throw usage('--firmware cannot start a kernel yet; leave it out, and the kernel starts directly')
+  }
+  if (flags.kernel === undefined && [flags.initrd, flags.append, flags.module].some((flag) => flag !== undefined)) {
+    throw usage('--initrd, --module and --append belong to a kernel; give --kernel FILE too')
+  }
+}
+
+/** Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. */
+export async function readImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): Promise<MachineImages> {
+  const [kernel, initrd, firmware] = await Promise.all([
+    readImage('--kernel', flags.kernel),
+    readImage('--initrd', flags.initrd),
+    flags.kernel === undefined && flags.firmware === undefined && drives.length > 0
+      ? fetchSeaBios()
+      : readImage('--firmware', flags.firmware),
+  ])
+  const modules = await Promise.all(
+    (flags.module ?? []).map(async ({ path, commandLine }) => ({
+      bytes: await readInput(`--module ${path}`, path),
+      commandLine,
+    })),
+  )
+  return {
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(initrd === undefined ? {} : { initrd }),
+    ...(modules.length === 0 ? {} : { modules }),
+    ...(firmware === undefined ? {} : { firmware }),
+    ...(flags.append === undefined ? {} : { commandLine: flags.append }),
+  }
+}
+
+async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
+  return path === undefined ? undefined : readInput(`${option} ${path}`, path)
+}

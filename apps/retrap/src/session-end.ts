@@ -1,0 +1,40 @@
+import type { MachineExit } from '@retrap/machine'
+import { ExitCode } from './exit-codes.ts'
+
+/** Exits that registers are shown for, as people read them. */
+export const CRASHES: Readonly<Partial<Record<MachineExit['reason'], string>>> = {
+  'triple-fault': 'triple fault',
+  'guest-crash': 'guest crash',
+  'internal-error': 'internal error',
+}
+
+/**
+ * The line for an exit code that isa-debug-exit cannot produce: any device model may request any code, and without
+ * this line its request for 86 would look like a triple fault.
+ */
+export function deviceExitLine(requested: number, exitCode: number): string {
+  const bits = requested === exitCode ? '' : `, the low 8 bits of ${requested}`
+  return `retrap: a device model ended the run with exit code ${exitCode}${bits}\n`
+}
+
+/** The process's exit code for the end of a machine. */
+export function exitCodeOf(exit: MachineExit): number {
+  switch (exit.reason) {
+    case 'debug-exit':
+      // A process's status has eight bits.
+      return (exit.code ?? ExitCode.debugExit(0)) & 0xff
+    case 'triple-fault':
+      return ExitCode.TripleFault
+    case 'guest-crash':
+      return ExitCode.GuestCrash
+    case 'timeout':
+      return ExitCode.Timeout
+    case 'internal-error':
+      return ExitCode.InternalError
+    case 'power-off':
+    case 'suspend':
+    case 'stopped':
+    case 'reset':
+      return ExitCode.PowerOff
+  }
+}

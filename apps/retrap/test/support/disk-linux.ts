@@ -1,0 +1,81 @@
+import { globSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { debianMembers } from '@retrap/tooling/debian'
+import { buildInitramfs } from '../../src/linux/initramfs.ts'
+import { writeCpio } from '../../src/linux/cpio.ts'
+
+/** Drivers of the PIIX, of disks and CDs, and the CD's file system; ext4 is part of the kernel. */
+const DRIVERS = ['ata_piix', 'sd_mod', 'sr_mod', 'isofs', 'vfat', 'nls_cp437', 'nls_ascii'] as const
+
+/**
+ * The first process of `rdinit=/auto`: reads a disk with ext4 and a CD, writes to the disk, and powers off. Its input is
+ * nothing, so that runs on deterministic time agree.
+ */
+const AUTO = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+/drivers
+mount /dev/sda /mnt
+mount -o ro /dev/sr0 /cd
+cat /mnt/note.txt /cd/note.txt
+sha256sum /mnt/data /cd/data
+dd if=/cd/data of=/mnt/copy bs=64k conv=fsync 2>/dev/null
+sha256sum /mnt/copy
+umount /mnt
+echo DONE
+poweroff -f
+`
+
+/** Debian's kernel, and an initial RAM disk whose `/drivers` loads what is needed for IDE drives. */
+export interface DiskLinux {
+  readonly kernelPath: string
+  readonly initrd: Uint8Array
+}
+
+/** @returns undefined where there is no apt to fetch Debian's packages with */
+export async function diskLinux(): Promise<DiskLinux | undefined> {
+  const folders = await debianMembers([
+    { package: 'linux-image-cloud-amd64', members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
+    { package: 'busybox-static', members: ['./bin/busybox'] },
+  ])
+  if (folders === undefined) return undefined
+  const [kernel = '', busybox = ''] = folders
+  const files = new Map(
+    globSync('lib/modules/**/*.ko', { cwd: kernel }).map((path) => [nameOf(path), join(kernel, path)] as const),
+  )
+  const order: string[] = []
+  for (const name of DRIVERS) addModule(name, files, order)
+  const script = `#!/bin/sh\nfor m in ${order.join(' ')}; do insmod /modules/$m.ko || echo "no $m"; done\n`
+  const extra = writeCpio([
+    { kind: 'directory', path: 'modules' },
+    { kind: 'directory', path: 'mnt' },
+    { kind: 'directory', path: 'cd' },
+    { kind: 'file', path: 'auto', mode: 0o755, data: new TextEncoder().encode(AUTO) },
+    ...order.map((name) => ({
+      kind: 'file' as const,
+      path: `modules/${name}.ko`,
+      data: new Uint8Array(readFileSync(files.get(name) ?? '')),
+    })),
+    { kind: 'file', path: 'drivers', mode: 0o755, data: new TextEncoder().encode(script) },
+  ])
+  const base = buildInitramfs(new Uint8Array(readFileSync(join(busybox, 'bin/busybox'))))
+  const initrd = new Uint8Array(base.length + extra.length)
+  initrd.set(base)
+  initrd.set(extra, base.length)
+  return { kernelPath: globSync(join(kernel, 'boot/vmlinuz-*'))[0] ?? '', initrd }
+}
+
+const nameOf = (path: string): string => basename(path, '.ko').replaceAll('-', '_')
+
+/** Adds a module behind those that it needs: its `.modinfo` section names them. Those of the kernel itself have no file. */
+function addModule(name: string, files: ReadonlyMap<string, string>, order: string[]): void {
+  const path = files.get(name)
+  if (path === undefined || order.includes(name)) return
+  const text = readFileSync(path).toString('latin1')
+  const needs = /\0depends=([^\0]*)\0/.exec(text)?.[1] ?? ''
+  for (const need of needs.split(',')) addModule(need.replaceAll('-', '_'), files, order)
+  order.push(name)
+}

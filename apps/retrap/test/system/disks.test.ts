@@ -1,0 +1,174 @@
+import { execFileSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import type { BlockImage } from '@retrap/block'
+import { openImage } from '@retrap/block/node'
+import { createPc } from '@retrap/machine'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test } from 'vitest'
+import { makeExt4, makeGrubDisk, makeIsolinuxCd, makeIso } from '../support/boot-media.ts'
+import { diskLinux } from '../support/disk-linux.ts'
+import { runRetrap, TEST_JIT } from '../support/processes.ts'
+
+const DEADLINE_MS = 300_000
+const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage']
+
+const isThere = (program: string): boolean =>
+  (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
+const lacking = PROGRAMS.filter((program) => !isThere(program))
+const linux = lacking.length === 0 ? await diskLinux() : undefined
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-disks-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+/** A file of an ext4 image, and whether the file system is in order. */
+function readBack(image: string, file: string): Uint8Array {
+  execFileSync('e2fsck', ['-fn', image], { stdio: 'pipe' })
+  const out = join(scratch, 'read-back')
+  execFileSync('debugfs', ['-R', `dump ${file} ${out}`, image], { stdio: 'pipe' })
+  return readFileSync(out)
+}
+
+/** A folder with a text and a file of random bytes. */
+function makeFolder(name: string, note: string, data: Uint8Array): string {
+  const folder = join(scratch, name)
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'note.txt'), `${note}\n`)
+  writeFileSync(join(folder, 'data'), data)
+  return folder
+}
+
+/** An image that takes its time: host milliseconds, from a sequence of their own. */
+function slow(image: BlockImage, seed: number): BlockImage {
+  let state = seed
+  const wait = (): Promise<void> => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+    return new Promise((resolve) => setTimeout(resolve, (state >>> 16) % 4))
+  }
+  return {
+    properties: image.properties,
+    read: (offset, into, request) => wait().then(() => image.read(offset, into, request)),
+    write: (offset, from, request) => wait().then(() => image.write(offset, from, request)),
+    flush: (request) => wait().then(() => image.flush(request)),
+    discard: (offset, bytes, request) => image.discard(offset, bytes, request),
+    writeZeroes: (offset, bytes, request) => image.writeZeroes(offset, bytes, request),
+    onChange: (listener) => image.onChange(listener),
+    idle: () => image.idle(),
+    close: () => image.close(),
+  }
+}
+
+const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
+
+describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
+  test(
+    'SeaBIOS and GRUB start Linux from a disk; what it writes is in the image, and the file system is in order',
+    async () => {
+      const image = (await makeGrubDisk(mkdtempSync(join(scratch, 'grub-')), linux!))!
+      const { code, stdout } = await runRetrap(['run', image, '--no-reboot'], {
+        answers: [
+          { to: '/ # ', type: '/drivers; mount /dev/sda1 /mnt; cat /mnt/note.txt\n' },
+          { to: 'written by the host', type: 'head -c 2000000 /dev/urandom > /mnt/new; sync; sha256sum /mnt/new\n' },
+          { to: '  /mnt/new', type: 'umount /mnt; poweroff -f\n' },
+        ],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stdout).toContain('Booting from Hard Disk')
+      expect(stdout).toContain('GRUB starts Linux')
+      const told = /([0-9a-f]{64})  \/mnt\/new/.exec(stdout)?.[1]
+      expect(sha256(readBack(`${image}?offset=1048576`, '/new'))).toBe(told)
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'SeaBIOS and ISOLINUX start Linux from a CD',
+    async () => {
+      const image = (await makeIsolinuxCd(mkdtempSync(join(scratch, 'cd-')), linux!))!
+      const { code, stdout } = await runRetrap(['run', '--cdrom', image], {
+        answers: [
+          { to: '/ # ', type: '/drivers; mount -o ro /dev/sr0 /mnt; cat /mnt/note.txt; sha256sum /mnt/vmlinuz\n' },
+          { to: '  /mnt/vmlinuz', type: 'poweroff -f\n' },
+        ],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stdout).toContain('Booting from DVD/CD')
+      expect(stdout).toContain('ISOLINUX')
+      expect(stdout).toContain('on the disc')
+      expect(/([0-9a-f]{64})  \/mnt\/vmlinuz/.exec(stdout)?.[1]).toBe(sha256(readFileSync(linux!.kernelPath)))
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'a kernel that is given finds its drives; devices answer in later turns, and the disk stays as it is',
+    async () => {
+      const path = join(scratch, 'async.img')
+      const [onDisk, onCd] = [randomBytes(300_000), randomBytes(200_000)]
+      makeExt4(path, 8 << 20, makeFolder('async-disk', 'on the disk', onDisk))
+      const before = sha256(readFileSync(path))
+      const cd = join(scratch, 'async.iso')
+      makeIso(cd, makeFolder('async-cd', 'on the disc', onCd))
+      const initrd = join(scratch, 'initrd')
+      writeFileSync(initrd, linux!.initrd)
+      const drives = ['--drive', `file=${path},if=ide,format=raw,snapshot=on`, '--cdrom', cd, '--devices', 'async']
+      const append = 'console=ttyS0 quiet rdinit=/auto'
+      const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', append]
+      const { code, stdout } = await runRetrap(['run', ...kernel, ...drives], { deadlineMs: DEADLINE_MS })
+      expect(stdout).toContain(`${sha256(onDisk)}  /mnt/data`)
+      expect(stdout).toContain(`${sha256(onCd)}  /mnt/copy`)
+      expect(sha256(readFileSync(path))).toBe(before)
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'two runs on deterministic time agree, however long the host takes for each request',
+    async () => {
+      const [onDisk, onCd] = [randomBytes(700_001), randomBytes(500_001)]
+      const cd = join(scratch, 'data.iso')
+      makeIso(cd, makeFolder('cd', 'on the disc', onCd))
+      const folder = makeFolder('disk', 'on the disk', onDisk)
+      const run = async (seed: number): Promise<{ printed: string; instructions: number; copy: string }> => {
+        const path = join(scratch, `data-${seed}.img`)
+        if (seed === 1) makeExt4(path, 16 << 20, folder)
+        else writeFileSync(path, readFileSync(join(scratch, 'first.img')))
+        if (seed === 1) writeFileSync(join(scratch, 'first.img'), readFileSync(path))
+        const disk = slow(await openImage(path), seed)
+        const disc = slow(await openImage(cd, { readOnly: true }), seed * 7)
+        const pc = await createPc({
+          memoryBytes: 256 << 20,
+          kernel: new Uint8Array(readFileSync(linux!.kernelPath)),
+          initrd: linux!.initrd.slice(),
+          commandLine: 'console=ttyS0 quiet rdinit=/auto',
+          clock: 'deterministic',
+          jit: TEST_JIT,
+          drives: [{ medium: disk }, { medium: disc, media: 'cdrom' }],
+        })
+        let printed = ''
+        pc.serial.onTransmit((bytes) => (printed += Buffer.from(bytes).toString('latin1')))
+        const exit = await pc.run({ timeoutMs: DEADLINE_MS })
+        expect(exit).toMatchObject({ reason: 'power-off' })
+        const { instructions } = pc.statistics()
+        pc.close()
+        await disk.close()
+        await disc.close()
+        return { printed, instructions, copy: sha256(readBack(path, '/copy')) }
+      }
+      const first = await run(1)
+      expect(first.printed).toContain('on the disk\r\non the disc')
+      expect(first.printed).toContain(`${sha256(onDisk)}  /mnt/data`)
+      expect(first.printed).toContain(`${sha256(onCd)}  /cd/data`)
+      expect(first.printed).toContain(`${sha256(onCd)}  /mnt/copy`)
+      expect(first.copy).toBe(sha256(onCd))
+      expect(await run(2)).toEqual(first)
+    },
+    2 * DEADLINE_MS,
+  )
+})
