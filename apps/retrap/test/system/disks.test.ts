@@ -15,6 +15,9 @@ import { runRetrap, TEST_JIT } from '../support/processes.ts'
 const DEADLINE_MS = 300_000
 const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage']
 
+/** Firmware and boot loaders move each word by an access of its own: a turn of the event loop for each takes too long. */
+const INLINE = ['--devices', 'inline'] as const
+
 const isThere = (program: string): boolean =>
   (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
 const lacking = PROGRAMS.filter((program) => !isThere(program))
@@ -68,7 +71,7 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
     'SeaBIOS and GRUB start Linux from a disk; what it writes is in the image, and the file system is in order',
     async () => {
       const image = (await makeGrubDisk(mkdtempSync(join(scratch, 'grub-')), linux!))!
-      const { code, stdout } = await runRetrap(['run', image, '--no-reboot'], {
+      const { code, stdout } = await runRetrap(['run', image, '--no-reboot', ...INLINE], {
         answers: [
           { to: '/ # ', type: '/drivers; mount /dev/sda1 /mnt; cat /mnt/note.txt\n' },
           { to: 'written by the host', type: 'head -c 2000000 /dev/urandom > /mnt/new; sync; sha256sum /mnt/new\n' },
@@ -89,7 +92,7 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
     'SeaBIOS and ISOLINUX start Linux from a CD',
     async () => {
       const image = (await makeIsolinuxCd(mkdtempSync(join(scratch, 'cd-')), linux!))!
-      const { code, stdout } = await runRetrap(['run', '--cdrom', image], {
+      const { code, stdout } = await runRetrap(['run', '--cdrom', image, ...INLINE], {
         answers: [
           { to: '/ # ', type: '/drivers; mount -o ro /dev/sr0 /mnt; cat /mnt/note.txt; sha256sum /mnt/vmlinuz\n' },
           { to: '  /mnt/vmlinuz', type: 'poweroff -f\n' },

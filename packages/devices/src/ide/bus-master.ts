@@ -48,7 +48,8 @@ export class BusMaster {
   #address = 0
   #left = 0
   #last = false
-  readonly #entry = new DataView(new ArrayBuffer(ENTRY_BYTES))
+  readonly #entryBytes = new Uint8Array(ENTRY_BYTES)
+  readonly #entry = new DataView(this.#entryBytes.buffer)
 
   /** @param started - called when the guest starts it */
   constructor(dma: Dma, started: () => void) {
@@ -126,7 +127,7 @@ export class BusMaster {
   /** Takes the next entry of the table. @returns false: it is not in RAM, or none that may be */
   #load(): boolean {
     const entry = this.#entry
-    if (!this.#dma.read(this.#next, new Uint8Array(entry.buffer))) return false
+    if (!this.#dma.read(this.#next, this.#entryBytes)) return false
     this.#next = (this.#next + ENTRY_BYTES) % 2 ** 32
     const control = entry.getUint32(4, true)
     this.#address = (entry.getUint32(0, true) & ~1) >>> 0

@@ -298,6 +298,19 @@ describe('reading and writing without DMA (ATA/ATAPI-7 vol. 2, "PIO data-in", "P
     expect(medium.bytes.slice(40 * 512, 43 * 512)).toEqual(content)
   })
 
+  test('a write of more than the drive’s buffer has an interrupt for each sector but the first, and one at its end', async () => {
+    const { ide, medium } = disk()
+    const content = Uint8Array.from({ length: 130 * 512 }, (_, i) => i * 5 + (i >> 9))
+    ide.command28(0x30, 7, 130)
+    for (let i = 0; i < 130; i++) {
+      expect([await ide.ready(), ide.line.level]).toEqual([READY | DRQ, i > 0])
+      ide.in(7)
+      ide.feed(content.subarray(i * 512, (i + 1) * 512))
+    }
+    expect([await ide.ready(), ide.line.level]).toEqual([READY, true])
+    expect(medium.bytes.slice(7 * 512, 137 * 512)).toEqual(content)
+  })
+
   test('READ VERIFY reads the medium, and moves nothing', async () => {
     const { ide, medium } = disk()
     ide.command28(0x40, 16, 200)
