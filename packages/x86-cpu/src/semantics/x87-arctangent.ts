@@ -8,7 +8,7 @@ import { CLASS_FINITE, CLASS_INFINITY, CLASS_ZERO, SLOT_A, SLOT_B, SLOT_R, Slot 
 import type { SharedFunction } from './softfloat-layout.ts'
 import { propagateNan } from './softfloat-unpack.ts'
 import type { SemanticsTable } from './table.ts'
-import { onTopTwoThenPop } from './x87-logarithm.ts'
+import { onTopTwoThenPop } from './x87-top-two.ts'
 
 /**
  * The arctangent, to 128 bits before rounding, with all of π.

@@ -21,86 +21,15 @@ import {
   raiseFlags,
 } from './softfloat-layout.ts'
 import type { SharedFunction } from './softfloat-layout.ts'
-import { finish80 } from './softfloat-round.ts'
-import { propagateNan, propagateNanUnary } from './softfloat-unpack.ts'
+import { propagateNan } from './softfloat-unpack.ts'
 import type { SemanticsTable } from './table.ts'
-import { unary } from './x87-arithmetic.ts'
-import {
-  begin,
-  enterX87,
-  isEmpty,
-  loadStack,
-  notePointers,
-  pop,
-  raiseStackUnderflow,
-  storeResult,
-} from './x87-stack.ts'
+import { onTopTwoThenPop } from './x87-top-two.ts'
 
 /**
- * 2^x − 1 and logarithms, to 128 bits before rounding.
+ * Logarithms, to 128 bits before rounding.
  *
- * Source: Intel SDM vol. 2, F2XM1, FYL2X, FYL2XP1.
+ * Source: Intel SDM vol. 2, FYL2X, FYL2XP1.
  */
-
-const TERMS = 28
-
-/** ln 2, (ln 2)²/2!, (ln 2)³/3!, …: the coefficients of (2^x − 1)/x. */
-function exponentialCoefficients(): bigint[] {
-  const ln2 = naturalLogOfTwo()
-  const coefficients: bigint[] = []
-  let term = ln2
-  for (let k = 2n; coefficients.length < TERMS; k++) {
-    coefficients.push(term)
-    term = (((term * ln2) >> 128n) + k / 2n) / k
-  }
-  return coefficients
-}
-
-/** (state): R = 2^A − 1. Beyond −1 … 1, where the result is undefined, A itself. */
-function exponential(c: Context): SharedFunction {
-  return c.shared('float.exponential', ['i32'], undefined, (f) => {
-    const state = f.param(0, 'i32').get
-    const fixed = new Fixed(c, f, state)
-    const [a, r] = [new Slot(f, state, SLOT_A), new Slot(f, state, SLOT_R)]
-    f.if(propagateNanUnary(c, f, state), () => f.return())
-    const [kind, sign, exponent, significand] = [a.class, a.sign, a.exponent, a.significand]
-    r.copy(a)
-    f.if(kind.eq(CLASS_INFINITY).and(sign), () => {
-      // 2^−∞ − 1
-      r.setFinite(I32.of(1), I32.of(0), I64.of(TOP_BIT))
-      f.return()
-    })
-    f.if(kind.ne(CLASS_FINITE), () => f.return())
-    f.if(exponent.gtS(0).or(exponent.eqz().and(significand.ne(TOP_BIT))), () => {
-      raiseFlags(f, state, FE_PRECISION)
-      f.return()
-    })
-    // |A| as a fraction; 1 becomes the largest of them.
-    const one = exponent.eqz()
-    const magnitude = fixed.shiftRight(
-      { high: significand, low: I64.of(0) },
-      f.let(select(one, I32.of(0), I32.of(-1).sub(exponent))),
-    )
-    const v = fixed.choose(one, fractionOf((1n << 128n) - 1n), magnitude)
-    const factor = { high: f.local('i64'), low: f.local('i64') }
-    const set = (value: Fraction): void => {
-      f.set(factor.high, value.high)
-      f.set(factor.low, value.low)
-    }
-    const coefficients = exponentialCoefficients()
-    f.if(
-      sign,
-      () => set(fixed.polynomial(v, coefficients, true)),
-      () => set(fixed.polynomial(v, coefficients, false)),
-    )
-    // A has a floating point: so has the product, whatever its size.
-    const product = fixed.multiply(
-      { high: significand, low: I64.of(0) },
-      { high: factor.high.get, low: factor.low.get },
-    )
-    f.call(setNormalised(c), state, sign, exponent, product.high, product.low.or(1))
-  })
-}
 
 /** √2 at bit 63. */
 const ROOT_OF_TWO = 0xb504_f333_f9de_6484n
@@ -367,41 +296,7 @@ function logarithmPlusOne(c: Context): SharedFunction {
   })
 }
 
-/** ST(1) = an operation on ST(1) and ST(0), which it finds in A and B; then pop. */
-export function onTopTwoThenPop(c: Context, name: string, compute: (f: FunctionBuilder, state: I32) => void): void {
-  enterX87(c)
-  notePointers(c)
-  const operation = c.shared(`x87.${name}`, ['i32'], undefined, (f) => {
-    const state = f.param(0, 'i32').get
-    f.call(begin(c), state)
-    f.if(
-      isEmpty(f, state, 0).or(isEmpty(f, state, 1)),
-      () => {
-        raiseStackUnderflow(f, state)
-        new Slot(f, state, SLOT_R).setIndefinite()
-      },
-      () => {
-        f.call(loadStack(c), state, state.add(SLOT_A), I32.of(1))
-        f.call(loadStack(c), state, state.add(SLOT_B), I32.of(0))
-        compute(f, state)
-      },
-    )
-    const significand = f.call(finish80(c), state, I32.of(64))
-    f.if(f.call(storeResult(c), state, I32.of(1), significand), () => f.call(pop(c), state))
-  })
-  c.f.call(operation, c.state)
-}
-
 export const x87Logarithm: SemanticsTable = {
-  F2XM1: {
-    emit: (c) =>
-      unary(
-        c,
-        'exponential',
-        (f, state) => f.call(exponential(c), state),
-        () => I32.of(64),
-      ),
-  },
   FYL2X: { emit: (c) => onTopTwoThenPop(c, 'logarithm', (f, state) => f.call(logarithm(c), state)) },
   FYL2XP1: { emit: (c) => onTopTwoThenPop(c, 'logarithmPlusOne', (f, state) => f.call(logarithmPlusOne(c), state)) },
 }

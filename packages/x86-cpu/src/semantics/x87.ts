@@ -1,6 +1,7 @@
 import { x87Arithmetic } from './x87-arithmetic.ts'
 import { x87Control } from './x87-control.ts'
 import { x87Scale } from './x87-scale.ts'
+import { x87Exponential } from './x87-exponential.ts'
 import { x87Logarithm } from './x87-logarithm.ts'
 import { x87Trigonometry } from './x87-trigonometry.ts'
 import { x87Arctangent } from './x87-arctangent.ts'
@@ -20,6 +21,7 @@ export const x87: SemanticsTable = {
   ...x87Moves,
   ...x87Arithmetic,
   ...x87Scale,
+  ...x87Exponential,
   ...x87Logarithm,
   ...x87Trigonometry,
   ...x87Arctangent,

@@ -10,6 +10,7 @@ import type { System } from './system.ts'
 
 const LEAF1_ECX_OSXSAVE = 1 << 27
 const LEAF1_ECX_MONITOR = 1 << 3
+const LEAF1_EDX_CLFSH = 1 << 19
 const LEAF7_ECX_OSPKE = 1 << 4
 /** Leaf DH, sub-leaf 1, EAX: XSAVEC, XSAVES. */
 const COMPACTED_FORMS = (1 << 1) | (1 << 3)
@@ -62,7 +63,7 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
     case 1:
       into[0] = model.signature
       // CLFLUSH line: 8 × 8 bytes; one logical processor; the host puts the APIC ID into bits 31:24.
-      into[1] = (processor.has('CLFSH') ? 8 << 8 : 0) | (1 << 16)
+      into[1] = ((into[3]! & LEAF1_EDX_CLFSH) !== 0 ? 8 << 8 : 0) | (1 << 16)
       if ((s.get(S_CR4) & CR4_OSXSAVE) !== 0) into[2]! |= LEAF1_ECX_OSXSAVE
       if ((s.get(S_MISC_ENABLE) & MISC_ENABLE_MONITOR) === 0) into[2]! &= ~LEAF1_ECX_MONITOR
       return
