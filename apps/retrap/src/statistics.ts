@@ -123,7 +123,7 @@ export function formatStatistics(statistics: RunStatistics): string {
 
 function formatJit(counts: JitCounts | undefined, retired: number): [string, string][] {
   if (counts === undefined) return []
-  const { units, live, liveBytes, evictions, instructions, bytes, failures, firstFailure } = counts
+  const { units, live, liveBytes, revived, keptBytes, evictions, instructions, bytes, failures, firstFailure } = counts
   const { milliseconds, longestMilliseconds, medianMilliseconds, executed, exits } = counts
   const percent = (100 * executed) / Math.max(1, retired)
   const size = (count: number): string => `${(count / 1024).toFixed(0)} KiB`
@@ -132,7 +132,7 @@ function formatJit(counts: JitCounts | undefined, retired: number): [string, str
   return [
     [
       'JIT',
-      `${group(units)} units of ${group(instructions)} instructions, ${size(bytes)}, compiled in ${milliseconds.toFixed(0)} ms; ${group(live)} live, ${size(liveBytes)}, ${group(evictions)} given up for room`,
+      `${group(units)} units of ${group(instructions)} instructions, ${size(bytes)}, compiled in ${milliseconds.toFixed(0)} ms; ${group(live)} live, ${size(liveBytes)}; ${group(revived)} revived, ${size(keptBytes)} kept; ${group(evictions)} given up for room`,
     ],
     [
       'JIT waits',

@@ -5,6 +5,8 @@ const JIT = {
   units: 3,
   live: 2,
   liveBytes: 1024,
+  revived: 4,
+  keptBytes: 5000,
   evictions: 1,
   instructions: 40,
   bytes: 2048,
@@ -48,7 +50,7 @@ test('compiled code has lines, and errors of its compiler another one', () => {
   const text = formatStatistics(statistics({ jit: JIT }))
   expect(text).toContain(
     [
-      'JIT           3 units of 40 instructions, 2 KiB, compiled in 2 ms; 2 live, 1 KiB, 1 given up for room\n',
+      'JIT           3 units of 40 instructions, 2 KiB, compiled in 2 ms; 2 live, 1 KiB; 4 revived, 5 KiB kept; 1 given up for room\n',
       'JIT waits     median 0.4 ms, longest 0.7 ms, from hot to installed\n',
       'executed      1,000,000 instructions compiled (81.0 %), 234,567 interpreted\n',
       'JIT exits     system 1,200, miss 5\n',

@@ -13,6 +13,8 @@ import {
   R_LINK,
   R_OFFSET,
   R_OP,
+  R_WORDS,
+  R_WRITTEN,
 } from './record.ts'
 import type { RecordDecoder } from './record-decoder.ts'
 
@@ -30,6 +32,9 @@ const RUN_LIMIT = 32
 
 /** Bytes of the smallest arena, 64 KiB: an instruction in two pages takes two slot tables and its records. */
 export const MINIMUM_ARENA_BYTES: number = 64 << 10
+
+/** Records that take the room of a unit's words. */
+const recordsOf = (words: readonly number[]): number => Math.ceil((4 * words.length) / RECORD_BYTES)
 
 /** A processor that is told when records move. */
 export interface CodeCacheClient {
@@ -61,6 +66,8 @@ export class CodeCache {
   readonly #crossing: Uint8Array
   /** Writes beside the code of a frame, since it was decoded. */
   readonly #spared = new Map<number, number>()
+  /** Called with each instruction that is decoded where it may be executed from. */
+  onDecoded: ((page: CodePage, offset: number, record: number) => void) | undefined = undefined
   /** Count of instructions decoded. */
   decoded = 0
   /** Count of times that everything was dropped. */
@@ -134,20 +141,47 @@ export class CodeCache {
    * @param pages - the one with the instruction first
    * @param record - of the instruction
    * @param entry - the unit's entry in the function table
+   * @param words - machine addresses that its code loads from {@link R_WORDS}
    * @returns machine address of the unit's record; 0 if the arena is full
    */
-  addUnit(pages: readonly CodePage[], offset: number, record: number, entry: number): number {
-    const { u16, u32 } = this.#memory
-    const at = this.#next
+  addUnit(
+    pages: readonly CodePage[],
+    offset: number,
+    record: number,
+    entry: number,
+    words: readonly number[] = [],
+  ): number {
+    const { u32 } = this.#memory
     const [first] = pages
-    if (first === undefined || at + RECORD_BYTES > this.#end) return 0
+    if (first === undefined || !this.hasRoom(1 + recordsOf(words))) return 0
+    const at = this.#next
     this.#next += RECORD_BYTES
     this.#writePseudo(at, OP_UNIT, offset)
-    u16[(at + R_FUNCTION) >>> 1] = entry
     u32[(at + R_LINK) >>> 2] = record
+    this.changeUnit(at, entry, words)
     u32[(first.slots >>> 2) + offset] = at
     this.extendUnit(at, first, pages)
     return at
+  }
+
+  /**
+   * Has a unit execute other code.
+   *
+   * @returns false if the arena is full: the unit is as it was
+   */
+  changeUnit(at: number, entry: number, words: readonly number[]): boolean {
+    const { u16, u32 } = this.#memory
+    if (!this.hasRoom(recordsOf(words))) return false
+    u32.set(words, this.#next >>> 2)
+    u32[(at + R_WORDS) >>> 2] = this.#next
+    u16[(at + R_FUNCTION) >>> 1] = entry
+    this.#next += recordsOf(words) * RECORD_BYTES
+    return true
+  }
+
+  /** Returns whether the arena has room for so many more records. */
+  hasRoom(records: number): boolean {
+    return this.#next + records * RECORD_BYTES <= this.#end
   }
 
   /**
@@ -215,6 +249,7 @@ export class CodeCache {
         const slot = page.runs[i + 2] as number
         if (slot !== 0 && u32[slot >>> 2] === first) u32[slot >>> 2] = 0
         for (let n = 0; n < count; n++) u16[(first + n * RECORD_BYTES + R_OP) >>> 1]! |= OP_DEAD
+        if (u16[(first + R_OP) >>> 1] === (OP_UNIT | OP_DEAD)) u32[(first + R_WRITTEN) >>> 2] = frame
       }
       page.runs.length = 0
       page.linesLow = 0
@@ -235,7 +270,7 @@ export class CodeCache {
   }
 
   #reserve(records: number): boolean {
-    if (this.#next + records * RECORD_BYTES <= this.#end) return true
+    if (this.hasRoom(records)) return true
     this.flush()
     return false
   }
@@ -260,6 +295,7 @@ export class CodeCache {
       if (length === 0) break
       u32[slots + offset] = at
       this.decoded++
+      this.onDecoded?.(page, offset, at)
       at += RECORD_BYTES
       marked = offset + decoder.extentBytes
       offset += length

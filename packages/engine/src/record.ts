@@ -22,6 +22,11 @@ export const R_LENGTH = 6
  */
 export const R_LINK = 20
 
+/** Of a unit: machine address of the machine addresses that its code uses, 32 bits each. 32 bits. */
+export const R_WORDS = 24
+/** Of a unit that has ended: the frame that was written. 32 bits. */
+export const R_WRITTEN = 12
+
 /** Continues at page base + {@link R_OFFSET}: the end of a decoded run. */
 export const OP_CONTINUE = 0
 /**
@@ -41,7 +46,10 @@ export const OP_CALL_CONTROL = 4
 export const OP_SYSTEM = 5
 /** Checks that the next page is still the one from which the following, page-crossing record was decoded. */
 export const OP_CROSS = 6
-/** Enters the unit that is function {@link R_FUNCTION} of the table; {@link R_LINK} is the record that it begins with. */
+/**
+ * Enters the unit that is function {@link R_FUNCTION} of the table; {@link R_LINK} is the record that it begins with,
+ * {@link R_WORDS} where its words are.
+ */
 export const OP_UNIT = 7
 /** The first case that is an inlined form. */
 export const OP_FIRST_FORM = 8

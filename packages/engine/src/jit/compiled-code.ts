@@ -1,6 +1,4 @@
-import { PAGE_BYTES } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
-import type { Region, RegionPage } from './region.ts'
+import type { CodeInstruction } from './unit-code.ts'
 
 /** An instruction of compiled guest code. */
 export interface CompiledInstruction {
@@ -20,22 +18,9 @@ export interface CompiledCode {
   readonly instructions: readonly CompiledInstruction[]
 }
 
-/** Lists the instructions of a region. @param base - linear address of its first page */
-export function compiledInstructions(
-  memory: MachineMemory,
-  region: Region<unknown>,
-  base: bigint,
-): CompiledInstruction[] {
-  const pages = new Map(region.pages.map(({ delta, page }): [number, RegionPage['page']] => [delta, page]))
-  const byteAt = (at: number): number => {
-    const frame = pages.get(at - (at & (PAGE_BYTES - 1)))?.frame ?? 0
-    return memory.u8[frame * PAGE_BYTES + (at & (PAGE_BYTES - 1))] as number
-  }
-  return region.blocks
-    .flatMap(({ instructions }) => instructions)
+/** Lists the instructions of compiled code. @param base - linear address of its first page */
+export function compiledInstructions(instructions: readonly CodeInstruction[], base: bigint): CompiledInstruction[] {
+  return instructions
     .toSorted((a, b) => a.at - b.at)
-    .map(({ at, next }) => ({
-      address: BigInt.asUintN(64, base + BigInt(at)),
-      bytes: Uint8Array.from({ length: next - at }, (_, i) => byteAt(at + i)),
-    }))
+    .map(({ at, bytes }) => ({ address: BigInt.asUintN(64, base + BigInt(at)), bytes }))
 }

@@ -18,7 +18,7 @@ export function computedBranches(blocks: readonly RegionBlock<unknown>[]): Reado
   return new Map(
     last
       .filter(({ flow }) => flow === 'indirect' || flow === 'return')
-      .map(({ record, page, flow }) => [record, { delta: page.delta, isReturn: flow === 'return' }]),
+      .map(({ at, record, page, flow }) => [record, { at, delta: page.delta, isReturn: flow === 'return' }]),
   )
 }
 
@@ -38,6 +38,11 @@ export class ComputedTargets {
   /** Returns the targets of a branch: distances from the beginning of its page. */
   of(branch: number): readonly number[] {
     return this.#targets.get(branch) ?? []
+  }
+
+  /** A branch is like another one, whose targets are known: it has them too. */
+  adopt(branch: number, targets: readonly number[]): void {
+    if (this.of(branch).length < targets.length) this.#targets.set(branch, targets)
   }
 
   /** Returns how many targets of a unit's branches are known. */

@@ -44,6 +44,10 @@ export interface JitCounts {
   readonly live: number
   /** Bytes of the modules of the units in use. */
   readonly liveBytes: number
+  /** Units whose code was compiled earlier, from the same bytes: there, before they were written, or elsewhere. */
+  readonly revived: number
+  /** Bytes of the modules that no unit in use has, kept for places with the same bytes. */
+  readonly keptBytes: number
   /** Units given up because there were more than {@link JitOptions.codeBytes}. */
   readonly evictions: number
   /** Guest instructions in all units that were compiled. */

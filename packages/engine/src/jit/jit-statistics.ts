@@ -22,6 +22,8 @@ export class JitStatistics {
     units: 0,
     live: 0,
     liveBytes: 0,
+    revived: 0,
+    keptBytes: 0,
     evictions: 0,
     instructions: 0,
     bytes: 0,

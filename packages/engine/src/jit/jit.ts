@@ -11,23 +11,21 @@ import {
   MISSES_PER_COUNT_AT,
 } from '../hot-counters.ts'
 import type { InterpreterCode } from '../interpreter.ts'
-import { OP_CROSS, OP_DEAD, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
+import { OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
 import type { StateLayout } from '../state-layout.ts'
 import { BackOff } from './back-off.ts'
 import { CompileCredit } from './compile-credit.ts'
-import { compiledInstructions } from './compiled-code.ts'
-import { ComputedTargets, computedBranches } from './computed-targets.ts'
+import { CompiledUnits } from './compiled-units.ts'
+import { ComputedTargets } from './computed-targets.ts'
 import { findRegion } from './find-region.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
 import { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from './jit-options.ts'
 import type { JitCounts, JitOptions } from './jit-options.ts'
 import { JitStatistics } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
-import { firstRecord } from './region.ts'
 import type { Region } from './region.ts'
 import { UnitCompiler } from './unit-compiler.ts'
 import type { LinearPage, LiveUnit, Place, UnitRunner } from './unit.ts'
-import { Units } from './units.ts'
 
 /** A place that is no region is looked at again after so many times more. */
 const LATER = 1 << 24
@@ -46,20 +44,11 @@ const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 3, codeBytes: J
 /** Instructions of a unit up to which it is made part of others that lead to it. */
 const LARGEST_COPIED = 80
 
+/** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
+const REVIVAL_FRACTION = 200
+
 /** Milliseconds, for statistics. */
 const now = (): number => (globalThis as unknown as { performance: { now(): number } }).performance.now()
-
-const NOTHING_KNOWN: Pick<LiveUnit, 'branches' | 'targetCount' | 'deltas' | 'records' | 'idle' | 'witnesses'> = {
-  branches: new Map(),
-  targetCount: 0,
-  deltas: new Map(),
-  records: [],
-  idle: 0,
-  witnesses: new Map(),
-}
-
-/** A `WebAssembly.Module`, and the count of its bytes. */
-type CompiledModule = Pick<LiveUnit, 'module' | 'bytes'>
 
 /** What a {@link Jit} works with. */
 export interface JitParts<Form> {
@@ -81,7 +70,7 @@ export class Jit<Form> {
   readonly #compiler: UnitCompiler<Form>
   readonly #options: Required<Omit<JitOptions, 'onCode'>> & JitOptions
   readonly #missThreshold: number
-  readonly #units: Units
+  readonly #units: CompiledUnits<Form>
   readonly #backOff = new BackOff()
   readonly #targets: ComputedTargets
   readonly #credit: CompileCredit
@@ -89,6 +78,8 @@ export class Jit<Form> {
   #flushedAt = -Infinity
   #quickFlushes = 0
   readonly #statistics: JitStatistics
+  /** Records whose counters were set to {@link REVIVAL_FRACTION} of the threshold. */
+  readonly #early = new Set<number>()
 
   /** Makes a compiler that has compiled nothing. */
   constructor(parts: JitParts<Form>, options: JitOptions = {}) {
@@ -97,9 +88,21 @@ export class Jit<Form> {
     this.#statistics = new JitStatistics(memory, countersAt)
     this.#options = { ...DEFAULTS, ...options }
     this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
-    this.#units = new Units(memory, code.tableEntries)
     this.#targets = new ComputedTargets(memory, countersAt)
     this.#credit = new CompileCredit(this.#options.threshold, now())
+    this.#units = new CompiledUnits({
+      memory,
+      cache: parts.cache,
+      compiler: this.#compiler,
+      targets: this.#targets,
+      statistics: this.#statistics,
+      firstEntry: code.tableEntries,
+      codeBytes: this.#options.codeBytes,
+      onCode: this.#options.onCode,
+      pageAt: ({ lo, hi, page }, delta, runner) =>
+        delta === 0 ? page : this.#pageAt(lo + delta, hi, page.mode, runner),
+    })
+    parts.cache.onDecoded = (page, offset, record) => this.#decoded(page, offset, record)
     this.#missThreshold = Math.max(1, Math.floor(this.#options.threshold / MISS_FRACTION))
     this.#resetCounters()
   }
@@ -160,6 +163,13 @@ export class Jit<Form> {
 
   // ---------------------------------------------------------------- a place is hot
 
+  /** An instruction was decoded. Where it may be that of a unit that there was before, that shows soon. */
+  #decoded(page: CodePage, offset: number, record: number): void {
+    if (!this.#units.isKnown(page, offset, record)) return
+    this.#memory.u32[this.#counterOf(record)] = Math.max(1, Math.floor(this.#options.threshold / REVIVAL_FRACTION))
+    this.#early.add(record)
+  }
+
   /** Branches have often reached a record. */
   #reached(record: number, runner: UnitRunner): number {
     const { u16, u32 } = this.#memory
@@ -192,14 +202,23 @@ export class Jit<Form> {
     const current = u32[(page.slots >>> 2) + offset] as number
     if (current !== record) return current === 0 ? record : current
     this.#sweep()
-    const isEarly = !this.#backOff.knows(page.frame)
-    if (!this.#credit.grants(record, isEarly, now(), this.#statistics.own.milliseconds)) return record
+    const isArmed = this.#early.delete(record)
+    const known = this.#units.revive(place, record, runner)
+    if (known !== 0) {
+      this.#watchBranches(known)
+      return known
+    }
+    if (isArmed) return record
+    const mayBeEarly = !this.#backOff.knows(page.frame)
+    if (!this.#credit.grants(record, mayBeEarly, now(), this.#statistics.own.milliseconds)) return record
     if (this.#backOff.isToWait(page.frame)) return record
     // Where all compiled code is in use, more is not worth what is given up for it.
-    if (!this.#makeRoom()) return NO_ROOM
+    if (!this.#units.makeRoom(now() - this.#statistics.own.milliseconds)) return NO_ROOM
     const region = this.#find(place, runner)
     if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING
-    return this.#install(region, runner, place, record)
+    const unit = this.#units.compile(region, place, record, runner)
+    if (unit !== 0) this.#watchBranches(unit)
+    return unit === 0 ? record : unit
   }
 
   /** All records are gone after a flush of the code cache, those of units too. */
@@ -217,7 +236,7 @@ export class Jit<Form> {
     this.#targets.clear()
     this.#credit.clear()
     this.#compiler.sites.clear()
-    this.#countLive()
+    this.#early.clear()
   }
 
   /** Finds the region that begins at a place. */
@@ -232,7 +251,7 @@ export class Jit<Form> {
       isHostCalled: (fn, record) => instructionSet.isHostCalled(fn, record),
       pageAt: (delta) => (delta === 0 ? page : this.#pageAt(lo + delta, hi, mode, runner)),
       targetsOf: (record) => this.#targets.of(record),
-      isLargeUnit: (record) => (this.#units.get(record)?.records.length ?? 0) > LARGEST_COPIED,
+      isLargeUnit: (record) => (this.#units.get(record)?.code.instructions.length ?? 0) > LARGEST_COPIED,
     })
   }
 
@@ -255,7 +274,7 @@ export class Jit<Form> {
     if (start === undefined) return
     this.#targets.learn(unit!, start)
     // Another unit with the same branch may have learnt them before.
-    if (this.#targets.count(unit!) > unit!.targetCount) this.#recompile(unit!, start, runner)
+    if (this.#targets.count(unit!) > targetCount(unit!)) this.#improve(unit!, start, runner)
   }
 
   /** A unit was left just now by an instruction that has missed the TLB. */
@@ -266,7 +285,7 @@ export class Jit<Form> {
     const start = unit && this.#startOf(unit, runner)
     if (start === undefined) return
     sites.change(unit!.records)
-    this.#recompile(unit!, start, runner)
+    this.#improve(unit!, start, runner)
   }
 
   /** Where the first page of a unit lies that was left just now; undefined where that is not known any more. */
@@ -282,108 +301,25 @@ export class Jit<Form> {
     return lo === lo >>> 0 && this.#pageAt(lo, hi, first.mode, runner) === first ? { lo, hi } : undefined
   }
 
-  #recompile(unit: LiveUnit, { lo, hi }: LinearPage, runner: UnitRunner): void {
-    const [page] = unit.pages
-    const region = page && this.#find({ lo, hi, offset: unit.offset, page }, runner)
-    if (region === undefined) return
-    const pages = region.pages.map((each) => each.page)
-    // Before the new code can be called, and where only some vCPUs get it: a write to any page ends both forms.
-    this.#parts.cache.extendUnit(
-      unit.record,
-      page!,
-      pages.filter((each) => !unit.pages.includes(each)),
-    )
-    unit.pages = [...new Set([...unit.pages, ...pages])]
-    const place = { lo, hi, page: page!, offset: unit.offset }
-    const { module, bytes } = this.#compile(region, runner, place, unit.record, unit.entry)
-    this.#units.replace(unit, module, bytes)
-    this.#describe(unit, region)
-    this.#countLive()
+  #improve(unit: LiveUnit, { lo, hi }: LinearPage, runner: UnitRunner): void {
+    const place = { lo, hi, page: unit.pages[0]!, offset: unit.offset }
+    this.#units.improve(unit, place, runner, () => this.#find(place, runner))
+    this.#watchBranches(unit.record)
   }
 
-  // ---------------------------------------------------------------- units
-
-  /** Notes what a unit is made of, and counts how often its computed branches lead out of it. */
-  #describe(unit: LiveUnit, { blocks, pages }: Region<Form>): void {
+  /** Counts how often the computed branches of a unit lead out of it. */
+  #watchBranches(record: number): void {
     const { u32 } = this.#memory
-    unit.deltas = new Map(pages.map(({ page, delta }) => [page.slots, delta]))
-    unit.records = blocks.flatMap(({ instructions }) => instructions.map(firstRecord))
-    unit.witnesses = new Map(
-      blocks.flatMap(({ instructions }) => instructions.map(({ page, record }) => [page.page.frame, record])),
-    )
-    unit.branches = computedBranches(blocks)
-    unit.targetCount = this.#targets.count(unit)
-    for (const branch of unit.branches.keys()) u32[this.#counterOf(branch)] = this.#missThreshold
+    for (const branch of this.#units.get(record)!.branches.keys()) u32[this.#counterOf(branch)] = this.#missThreshold
   }
 
   /** Removes units whose code has been written, and notes the frames that were. */
   #sweep(): void {
-    const { u16 } = this.#memory
-    const written = new Set<number>()
-    for (const { witnesses } of this.#units.sweep()) {
-      for (const [frame, record] of witnesses) if ((u16[(record + R_OP) >>> 1]! & OP_DEAD) !== 0) written.add(frame)
-    }
-    for (const frame of written) this.#backOff.noteDeath(frame)
-    this.#countLive()
+    for (const frame of this.#units.sweep()) this.#backOff.noteDeath(frame)
   }
+}
 
-  #countLive(): void {
-    this.#statistics.own.live = this.#units.count
-    this.#statistics.own.liveBytes = this.#units.bytes
-  }
-
-  /** Gives up cold units until there is room for another one. @returns false where all are in use */
-  #makeRoom(): boolean {
-    while (this.#units.bytes >= this.#options.codeBytes || this.#units.isFull()) {
-      const unit = this.#units.evict(now() - this.#statistics.own.milliseconds)
-      if (unit === undefined) return false
-      this.#parts.cache.removeUnit(unit.record, unit.pages[0]!)
-      this.#statistics.own.evictions++
-    }
-    return true
-  }
-
-  #install(region: Region<Form>, runner: UnitRunner, place: Place, record: number): number {
-    const { cache } = this.#parts
-    const { page, offset } = place
-    const entry = this.#units.reserve()
-    const pages = region.pages.map((each) => each.page)
-    const unitRecord = cache.addUnit(pages, offset, record, entry)
-    if (unitRecord === 0) return record
-    let compiled: CompiledModule
-    try {
-      compiled = this.#compile(region, runner, place, unitRecord, entry)
-    } catch (error) {
-      cache.removeUnit(unitRecord, page)
-      throw error
-    }
-    const unit = { record: unitRecord, entry, offset, pages, ...compiled, ...NOTHING_KNOWN }
-    this.#describe(unit, region)
-    this.#units.add(unit)
-    this.#countLive()
-    return unitRecord
-  }
-
-  #compile(
-    region: Region<Form>,
-    runner: UnitRunner,
-    { lo, hi, page }: Place,
-    unitRecord: number,
-    entry: number,
-  ): CompiledModule {
-    const { mode } = page
-    const bytes = this.#compiler.compile({ region, mode, state: runner.state }, unitRecord)
-    const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>)
-    this.#units.install(module, entry)
-    this.#statistics.own.units++
-    this.#statistics.own.instructions += region.instructionCount
-    this.#statistics.own.bytes += bytes.length
-    const address = (BigInt(hi) << 32n) | BigInt(lo)
-    this.#options.onCode?.({
-      module: bytes,
-      mode,
-      instructions: compiledInstructions(this.#memory, region, address),
-    })
-    return { module, bytes: bytes.length }
-  }
+/** Returns how many targets of a unit's computed branches its code knows. */
+function targetCount({ code }: LiveUnit): number {
+  return code.branches.reduce((count, { targets }) => count + targets.length, 0)
 }

@@ -43,6 +43,11 @@ export class MemorySites {
     return this.#actions.get(record) ?? 'count'
   }
 
+  /** The instruction of a record is like another one, whose action is known. */
+  adopt(record: number, action: MissAction): void {
+    if (this.#actions.get(record) === undefined) this.#actions.set(record, action)
+  }
+
   /**
    * Counts a miss.
    *

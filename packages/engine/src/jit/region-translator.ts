@@ -1,7 +1,6 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Label } from '@retrap/wasm-emitter'
 import { PAGE_BYTES } from '@retrap/memory'
-import { RECORD_BYTES } from '../record.ts'
 import { UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { InstructionExits, UnitSemantics } from './instruction-set.ts'
@@ -53,15 +52,16 @@ export class RegionTranslator<Form> {
   #emitEntry(): void {
     const { f, state, layout } = this.#frame
     const first = this.#region.blocks[0]!.instructions[0]!
+    this.#frame.begin()
     this.#semantics.checkAssumptions((condition) =>
       f.structuredIf(condition, () => {
-        f.store('i32.store', state, I32.of(firstRecord(first)), layout.record)
-        f.store('i32.store', state, I32.of(first.page.page.slots), layout.slots)
+        f.store('i32.store', state, this.#frame.firstRecordOf(first), layout.record)
+        f.store('i32.store', state, this.#frame.slotsOf(first.page), layout.slots)
         this.#exits.countEntry()
         f.return(UNIT_RESUME)
       }),
     )
-    f.store('i32.store8', I32.of(this.#parts.unitRecord), I32.of(1), UNIT_ENTERED)
+    f.store('i32.store8', this.#frame.unitRecord, I32.of(1), UNIT_ENTERED)
     this.#frame.load()
     this.#semantics.load()
   }
@@ -119,7 +119,14 @@ export class RegionTranslator<Form> {
   #leaveFor(insn: RegionInstruction<Form>, at: number): void {
     const { pending } = this.#frame
     const target = this.#frame.linear(at)
-    this.#exits.leave({ why: 'target', outcome: UNIT_JUMP, insn, record: insn.record, retired: pending, target })
+    this.#exits.leave({
+      why: 'target',
+      outcome: UNIT_JUMP,
+      insn,
+      record: this.#frame.recordOf(insn),
+      retired: pending,
+      target,
+    })
   }
 
   /** The interpreter goes on with a block. */
@@ -129,7 +136,7 @@ export class RegionTranslator<Form> {
       why: 'guard',
       outcome: UNIT_RESUME,
       insn,
-      record: firstRecord(insn),
+      record: this.#frame.firstRecordOf(insn),
       retired: this.#frame.pending,
     })
   }
@@ -142,7 +149,7 @@ export class RegionTranslator<Form> {
     for (const [i, insn] of instructions.entries()) {
       if (insn.flow === 'leave') {
         // The interpreter checks the second page of an instruction in two pages.
-        const record = firstRecord(insn)
+        const record = frame.firstRecordOf(insn)
         this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: frame.pending })
         return
       }
@@ -158,7 +165,7 @@ export class RegionTranslator<Form> {
         }
         const { page } = last ? this.#region.blocks[next!]!.instructions[0]! : instructions[i + 1]!
         this.#checks.turn(insn, insn.next)
-        this.#checks.page(insn, page.delta, page.page.slots, insn.next)
+        this.#checks.page(insn, page, insn.next)
       }
       if (!last) continue
       if (block.next === undefined) {
@@ -169,7 +176,7 @@ export class RegionTranslator<Form> {
           why: 'target',
           outcome: UNIT_RESUME,
           insn,
-          record: insn.record + RECORD_BYTES,
+          record: frame.nextRecordOf(insn),
           retired: frame.pending,
         })
     }
@@ -187,7 +194,7 @@ export class RegionTranslator<Form> {
   #emitInPlace(insn: RegionInstruction<Form>, exits: InstructionExits): void {
     this.#semantics.emit(insn, exits)
     // An access that was made by a call may have written this region's code.
-    if (exits.onMiss === 'call') this.#checks.givenUp(insn, insn.record + RECORD_BYTES, this.#frame.pending + 1)
+    if (exits.onMiss === 'call') this.#checks.givenUp(insn, this.#frame.nextRecordOf(insn), this.#frame.pending + 1)
   }
 
   #exitsOf(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): InstructionExits {
@@ -195,16 +202,16 @@ export class RegionTranslator<Form> {
     const action = this.#parts.onMiss(firstRecord(insn))
     const onMiss = action === 'call' && insn.flow !== 'next' ? 'leave' : action
     const interpret = (outcome: number, why: ExitReason): void =>
-      this.#exits.leave({ why, outcome, insn, record: firstRecord(insn), retired: frame.pending })
+      this.#exits.leave({ why, outcome, insn, record: frame.firstRecordOf(insn), retired: frame.pending })
     return {
       onMiss,
       pageBase: () => frame.linear(insn.page.delta),
       interpret: () => interpret(UNIT_RESUME, 'rare'),
       miss: () => (onMiss === 'leave' ? interpret(UNIT_RESUME, 'device') : interpret(UNIT_SLOW, 'miss')),
       fail: (status) => this.#exits.fail(status, insn, frame.pending),
-      leaveIfGivenUp: () => this.#checks.givenUp(insn, firstRecord(insn), frame.pending),
+      leaveIfGivenUp: () => this.#checks.givenUp(insn, frame.firstRecordOf(insn), frame.pending),
       retire: () => {
-        const [record, retired] = [insn.record + RECORD_BYTES, frame.pending + 1]
+        const [record, retired] = [frame.nextRecordOf(insn), frame.pending + 1]
         this.#exits.leave({ why: 'guard', outcome: UNIT_RESUME, insn, record, retired })
       },
       branch: () => this.#takeBranch(insn, block, number, undefined),
@@ -231,7 +238,7 @@ export class RegionTranslator<Form> {
     const { page } = blocks[to]!.instructions[0]!
     // No forward branch within a page ends a turn.
     if (page !== insn.page || target <= insn.at) this.#checks.turn(insn, target)
-    if (page !== insn.page) this.#checks.page(insn, page.delta, page.page.slots, target)
+    if (page !== insn.page) this.#checks.page(insn, page, target)
     this.#goTo(number, to)
   }
 
@@ -247,7 +254,7 @@ export class RegionTranslator<Form> {
       const positions = firsts.map(({ at }) => at)
       switchPosition(f, position, positions, (i) => {
         const { page, at } = firsts[i]!
-        if (page !== insn.page) this.#checks.page(insn, page.delta, page.page.slots, at)
+        if (page !== insn.page) this.#checks.page(insn, page, at)
         this.#goTo(number, targets[i]!)
       })
     }
@@ -256,7 +263,7 @@ export class RegionTranslator<Form> {
       why: 'computed',
       outcome,
       insn,
-      record: insn.record,
+      record: this.#frame.recordOf(insn),
       retired: this.#frame.pending,
       target: linear,
     })

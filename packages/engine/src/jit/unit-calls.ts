@@ -1,10 +1,8 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE } from '../dispatch-parts.ts'
-import { RECORD_BYTES } from '../record.ts'
 import { STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP } from '../status.ts'
 import { UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
-import { firstRecord } from './region.ts'
 import type { RegionInstruction } from './region.ts'
 import type { UnitChecks } from './unit-checks.ts'
 import type { UnitExits } from './unit-exits.ts'
@@ -25,17 +23,15 @@ export class UnitCalls<Form> {
   /** Emits a call of the interpreter's function of a form. */
   form(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
-    const { record } = insn
     const status = this.#call(insn)
     f.structuredIf(status, () => this.#exits.fail(status, insn, pending))
     // What it has written may have been this region's code.
-    this.#checks.givenUp(insn, record + RECORD_BYTES, pending + 1)
+    this.#checks.givenUp(insn, this.#frame.nextRecordOf(insn), pending + 1)
   }
 
   /** Emits a call of the interpreter's function of a form that charges the budget for each of its iterations. */
   repeat(insn: RegionInstruction<Form>): void {
     const { f, state, layout, budget, pending } = this.#frame
-    const { record } = insn
     // As in the dispatch loop, the current instruction has been charged before its iterations.
     const charged = pending + 1
     f.store('i32.store', state, budget.get.sub(charged), layout.budget)
@@ -43,11 +39,12 @@ export class UnitCalls<Form> {
     f.set(budget, f.loadExpression('i32.load', state, layout.budget).add(charged))
     f.structuredIf(status, () => {
       f.structuredIf(status.eq(STATUS_HANDLER), () => {
-        this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record: firstRecord(insn), retired: pending })
+        const record = this.#frame.firstRecordOf(insn)
+        this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: pending })
       })
       this.#exits.fail(status, insn, pending)
     })
-    this.#checks.givenUp(insn, record + RECORD_BYTES, charged)
+    this.#checks.givenUp(insn, this.#frame.nextRecordOf(insn), charged)
   }
 
   /** Emits a call of the interpreter's function of a form that sets the program counter, and exits for where that is. */
@@ -57,7 +54,8 @@ export class UnitCalls<Form> {
     this.#frame.reloadTlb()
     f.structuredIf(status.eq(STATUS_JUMP), () => this.#follow(insn))
     f.structuredIf(status.eq(STATUS_HANDLER), () => {
-      this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record: firstRecord(insn), retired: pending })
+      const record = this.#frame.firstRecordOf(insn)
+      this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: pending })
     })
     this.#exits.fail(status, insn, pending)
   }
@@ -65,16 +63,17 @@ export class UnitCalls<Form> {
   /** Emits a call of the host function that executes an instruction. */
   host(insn: RegionInstruction<Form>): void {
     const { f, state, layout, parts, semantics, budget, pending } = this.#frame
-    const { record, page } = insn
+    const { page } = insn
+    const record = f.let(this.#frame.recordOf(insn))
     this.#frame.storeProgramCounter(insn.at)
     f.store('i64.store', state, this.#frame.linear(page.delta), layout.pageBase)
-    f.store('i32.store', state, I32.of(page.page.slots), layout.slots)
-    f.store('i32.store', state, I32.of(record), layout.record)
+    f.store('i32.store', state, this.#frame.slotsOf(page), layout.slots)
+    f.store('i32.store', state, record, layout.record)
     // As the dispatch loop has it there, the current instruction is charged for.
     const charged = pending + 1
     f.store('i32.store', state, budget.get.sub(charged), layout.budget)
     semantics.spill(insn)
-    const status = f.let(f.call(parts.system, I32.of(parts.entryOf(insn)), I32.of(record)) as I32)
+    const status = f.let(f.call(parts.system, I32.of(parts.entryOf(insn)), record) as I32)
     semantics.reload(insn)
     this.#frame.reloadTlb()
     f.set(budget, f.loadExpression('i32.load', state, layout.budget).add(charged))
@@ -83,7 +82,7 @@ export class UnitCalls<Form> {
       f.structuredIf(status.eq(STATUS_EXIT), () => this.#exits.fail(status, insn, charged))
       this.#exits.fail(status, insn, pending)
     })
-    this.#checks.givenUp(insn, record + RECORD_BYTES, charged)
+    this.#checks.givenUp(insn, this.#frame.nextRecordOf(insn), charged)
   }
 
   /** Calls the function of a form. @returns its status */
@@ -92,7 +91,7 @@ export class UnitCalls<Form> {
     f.store('i64.store', state, this.#frame.linear(insn.page.delta), layout.pageBase)
     semantics.spill(insn)
     const entry = I32.of(parts.entryOf(insn))
-    const record = I32.of(insn.record)
+    const record = this.#frame.recordOf(insn)
     const status = f.let(f.callIndirect(FORM_SIGNATURE, parts.callType, entry, state, record, tlb) as I32)
     semantics.reload(insn)
     return status
@@ -102,6 +101,7 @@ export class UnitCalls<Form> {
   #follow(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
     const target: I64 = f.let(this.#frame.linearProgramCounter())
-    this.#exits.leave({ why: 'target', outcome: UNIT_JUMP, insn, record: insn.record, retired: pending + 1, target })
+    const record = this.#frame.recordOf(insn)
+    this.#exits.leave({ why: 'target', outcome: UNIT_JUMP, insn, record, retired: pending + 1, target })
   }
 }

@@ -5,8 +5,7 @@ import { OP_UNIT, R_OP } from '../record.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
 import { UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
 import { exitNumber } from './exit-reasons.ts'
-import { firstRecord } from './region.ts'
-import type { RegionInstruction } from './region.ts'
+import type { RegionInstruction, RegionPage } from './region.ts'
 import type { UnitExits } from './unit-exits.ts'
 import type { UnitFrame } from './unit-frame.ts'
 
@@ -32,20 +31,27 @@ export class UnitChecks<Form> {
       const linear = typeof target === 'number' ? this.#frame.linear(target) : target
       const over = budget.get.leS(pending)
       const why = select(over, I32.of(exitNumber('budget')), I32.of(exitNumber('event')))
-      this.#exits.leave({ why, outcome: UNIT_JUMP, insn, record: insn.record, retired: pending, target: linear })
+      this.#exits.leave({
+        why,
+        outcome: UNIT_JUMP,
+        insn,
+        record: this.#frame.recordOf(insn),
+        retired: pending,
+        target: linear,
+      })
     })
   }
 
-  /** Emits an exit for `target` unless the page at position `delta` is still executed by a slot table. */
-  page(insn: RegionInstruction<Form>, delta: number, slots: number, target: number): void {
+  /** Emits an exit for `target` unless a page of the region is still mapped where it was. */
+  page(insn: RegionInstruction<Form>, page: RegionPage, target: number): void {
     const { f, pending } = this.#frame
-    f.structuredIf(this.#isElsewhere(delta, slots), () => {
+    f.structuredIf(this.#isElsewhere(page.delta), () => {
       const linear = this.#frame.linear(target)
       this.#exits.leave({
         why: 'mapping',
         outcome: UNIT_JUMP,
         insn,
-        record: insn.record,
+        record: this.#frame.recordOf(insn),
         retired: pending,
         target: linear,
       })
@@ -55,26 +61,26 @@ export class UnitChecks<Form> {
   /** Emits an exit before an instruction in two pages unless its second page is the one that it was decoded from. */
   crossing(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
-    f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES, insn.crosses), () => {
-      const record = firstRecord(insn)
+    f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES), () => {
+      const record = this.#frame.firstRecordOf(insn)
       this.#exits.leave({ why: 'mapping', outcome: UNIT_RESUME, insn, record, retired: pending })
     })
   }
 
   /** Emits an exit to a record where a write has ended the unit. */
-  givenUp(insn: RegionInstruction<Form>, record: number, retired: number): void {
-    const { f, parts } = this.#frame
-    const op = f.loadExpression('i32.load16_u', I32.of(parts.unitRecord), R_OP)
+  givenUp(insn: RegionInstruction<Form>, record: I32, retired: number): void {
+    const { f, unitRecord } = this.#frame
+    const op = f.loadExpression('i32.load16_u', unitRecord, R_OP)
     f.structuredIf(op.ne(OP_UNIT), () => {
       this.#exits.leave({ why: 'written', outcome: UNIT_RESUME, insn, record, retired })
     })
   }
 
-  #isElsewhere(delta: number, slots: number): I32 {
+  #isElsewhere(delta: number): I32 {
     const { f, tlb } = this.#frame
     const page = f.let(this.#frame.linear(delta))
     const entry = f.let(tlb.add(page.shrU(8).toI32().and(TLB_INDEX_MASK)))
     const tag = f.loadExpression('i64.load', entry, TLB_EXECUTE)
-    return tag.ne(page).or(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8).ne(slots))
+    return tag.ne(page).or(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8).ne(this.#frame.slotsAt(delta)))
   }
 }

@@ -14,6 +14,13 @@ import { UnitFrame } from './unit-frame.ts'
 /** Bytes of a page of a WebAssembly memory. */
 const WASM_PAGE_BYTES = 16 * PAGE_BYTES
 
+/** A unit's module in the binary format. */
+export interface EmittedUnit {
+  readonly module: Uint8Array
+  /** Positions of the instructions whose records are the unit's words after its pages'. */
+  readonly recordPositions: readonly number[]
+}
+
 /** Compiles regions to modules of one function. */
 export class UnitCompiler<Form> {
   readonly #memory: MachineMemory
@@ -45,10 +52,9 @@ export class UnitCompiler<Form> {
   /**
    * Compiles a region.
    *
-   * @param unitRecord - the record by which it is entered
-   * @returns the bytes of a module
+   * @returns the bytes of a module, and the positions of the instructions whose records are among its words
    */
-  compile(unit: UnitDescription<Form>, unitRecord: number): Uint8Array {
+  compile(unit: UnitDescription<Form>): EmittedUnit {
     const { shared, byteLength } = this.#memory
     const module = new ModuleBuilder()
     importMachineMemory(module, { shared, maximumPages: byteLength / WASM_PAGE_BYTES })
@@ -58,7 +64,6 @@ export class UnitCompiler<Form> {
     const frame = new UnitFrame(this.#instructionSet.beginUnit(module, unit), {
       ...unit,
       instructionSet: this.#instructionSet,
-      unitRecord,
       countersAt: this.#countersAt,
       callType,
       system,
@@ -67,7 +72,7 @@ export class UnitCompiler<Form> {
       isCalled: (insn) => this.#isCalled(insn),
     })
     new RegionTranslator(frame).build()
-    return module.build()
+    return { module: module.build(), recordPositions: frame.recordPositions }
   }
 
   #entryOf({ record }: RegionInstruction<Form>): number {

@@ -37,7 +37,7 @@ export interface UnitExit<Form> {
   /** The instruction in whose code it is. */
   readonly insn: RegionInstruction<Form>
   /** Machine address of the record that the interpreter goes on with, or that has ended. */
-  readonly record: number
+  readonly record: I32
   /** Instructions since the budget was charged. */
   readonly retired: number
   /** Linear address that control goes to. */
@@ -78,7 +78,7 @@ export class UnitExits<Form> {
     this.count++
     if (code === UNIT_SLOW) this.#noteUnit()
     semantics.settle()
-    f.set(this.#record, I32.of(record))
+    f.set(this.#record, record)
     const page = region.pages.indexOf(insn.page)
     const reason = typeof why === 'string' ? I32.of(exitNumber(why)) : why
     const known = I32.of(code).shl(EXIT_OUTCOME_SHIFT).or(reason.shl(EXIT_REASON_SHIFT))
@@ -90,7 +90,7 @@ export class UnitExits<Form> {
   /** Emits an exit for an instruction that a call has ended with a status other than done; nothing has changed. */
   fail(status: I32, insn: RegionInstruction<Form>, retired: number): void {
     const why = select(status.eq(STATUS_FAULT), I32.of(exitNumber('fault')), I32.of(exitNumber('handler')))
-    this.leave({ why, outcome: status.add(UNIT_FAILED), insn, record: insn.record, retired })
+    this.leave({ why, outcome: status.add(UNIT_FAILED), insn, record: this.#frame.recordOf(insn), retired })
   }
 
   /** Emits a count of an entry where the state is not as the unit assumes. */
@@ -101,16 +101,17 @@ export class UnitExits<Form> {
   }
 
   /** Emits a note of where a computed branch leads out of the unit to. @returns the outcome */
-  noteMiss({ record }: RegionInstruction<Form>, linear: I64): I32 {
-    const { f, budget, parts } = this.#frame
-    const { countersAt, unitRecord } = parts
+  noteMiss(insn: RegionInstruction<Form>, linear: I64): I32 {
+    const { f, budget, parts, unitRecord } = this.#frame
+    const { countersAt } = parts
+    const record = f.let(this.#frame.recordOf(insn))
     const index = budget.get.and(MISSED_BRANCHES - 1).mul(MISSED_BRANCH_BYTES)
     const missed = f.let(index.add(countersAt + MISSED_BRANCHES_AT))
     f.store('i64.store', missed, linear)
-    f.store('i32.store', missed, I32.of(record), 8)
-    f.store('i32.store', missed, I32.of(unitRecord), 12)
+    f.store('i32.store', missed, record, 8)
+    f.store('i32.store', missed, unitRecord, 12)
     this.#noteUnit()
-    const counter = I32.of(countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK))
+    const counter = f.let(record.shrU(HOT_COUNTER_SHIFT).and(HOT_COUNTER_MASK).add(countersAt))
     const count = f.let(f.loadExpression('i32.load', counter).sub(1))
     f.store('i32.store', counter, count)
     return select(count.eqz(), I32.of(UNIT_MISSED), I32.of(UNIT_JUMP))
@@ -118,8 +119,8 @@ export class UnitExits<Form> {
 
   /** Emits a note of the unit that is left: it may not be the one that the dispatch loop has called. */
   #noteUnit(): void {
-    const { f, parts } = this.#frame
-    f.store('i32.store', I32.of(parts.countersAt + LEFT_UNIT_AT), I32.of(parts.unitRecord))
+    const { f, parts, unitRecord } = this.#frame
+    f.store('i32.store', I32.of(parts.countersAt + LEFT_UNIT_AT), unitRecord)
   }
 
   #emitEpilogue(): void {
@@ -133,10 +134,10 @@ export class UnitExits<Form> {
     this.#chain(outcome)
     this.#countExit(detail)
     const page = f.let(detail.shrU(EXIT_PAGE_SHIFT).and(EXIT_PAGE))
-    for (const [i, { delta, page: code }] of region.pages.entries()) {
+    for (const [i, regionPage] of region.pages.entries()) {
       f.structuredIf(page.eq(i), () => {
-        f.store('i32.store', state, I32.of(code.slots), layout.slots)
-        f.store('i64.store', state, this.#frame.linear(delta), layout.pageBase)
+        f.store('i32.store', state, this.#frame.slotsOf(regionPage), layout.slots)
+        f.store('i64.store', state, this.#frame.linear(regionPage.delta), layout.pageBase)
       })
     }
     f.return(outcome)

@@ -1,16 +1,15 @@
 import type { I32, I64, Local } from '@retrap/wasm-emitter'
 import type { I32Callee } from '../dispatch-parts.ts'
+import { RECORD_BYTES, R_WORDS } from '../record.ts'
 import type { StateLayout } from '../state-layout.ts'
 import type { CompiledInstructionSet, UnitDescription, UnitSemantics } from './instruction-set.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionFunction } from './region-function.ts'
-import type { Region, RegionInstruction } from './region.ts'
+import type { Region, RegionInstruction, RegionPage } from './region.ts'
 
 /** What a unit is generated with. */
 export interface UnitParts<Form> extends UnitDescription<Form> {
   readonly instructionSet: CompiledInstructionSet<Form>
-  /** Machine address of the record by which the unit is entered. */
-  readonly unitRecord: number
   /** Machine address of the engine's counters of hot code. */
   readonly countersAt: number
   /** Executes an instruction by a host function: `DispatchImports.system`. */
@@ -25,7 +24,13 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
   isCalled(insn: RegionInstruction<Form>): boolean
 }
 
-/** The locals that every unit has, and the account of its instructions. */
+/**
+ * The locals that every unit has, and the account of its instructions.
+ *
+ * A unit's code has no machine addresses of slot tables and records in it: it loads them from its *words*, which its record
+ * leads to. So one code serves every frame with the same bytes, each with words of its own. The first words are the slot
+ * tables of the region's pages, in their order; then come records of instructions.
+ */
 export class UnitFrame<Form> {
   readonly f: RegionFunction
   readonly parts: UnitParts<Form>
@@ -34,6 +39,11 @@ export class UnitFrame<Form> {
   readonly state: I32
   /** Machine address of the TLB set. */
   readonly tlb: I32
+  /** Machine address of the record by which the unit is entered. */
+  readonly unitRecord: I32
+  readonly #words: Local<'i32'>
+  /** Numbers of the words with records, by the positions of the instructions. */
+  readonly #recordWords = new Map<number, number>()
   readonly budget: Local<'i32'>
   /** Linear address of the page that the region is entered in. */
   readonly base: Local<'i64'>
@@ -48,7 +58,9 @@ export class UnitFrame<Form> {
     this.parts = parts
     this.semantics = semantics
     this.state = f.param(0, 'i32').get
+    this.unitRecord = f.param(1, 'i32').get
     this.tlb = f.param(2, 'i32').get
+    this.#words = f.local('i32')
     this.budget = f.local('i32')
     this.base = f.local('i64')
     this.#isWide = parts.instructionSet.isWide(parts.mode)
@@ -60,6 +72,51 @@ export class UnitFrame<Form> {
 
   get region(): Region<Form> {
     return this.parts.region
+  }
+
+  /** Emits what comes first of all. */
+  begin(): void {
+    this.f.set(this.#words, this.f.loadExpression('i32.load', this.unitRecord, R_WORDS))
+  }
+
+  /** The instructions, by position, whose records are the unit's words after those of its pages. */
+  get recordPositions(): readonly number[] {
+    return [...this.#recordWords.keys()]
+  }
+
+  /** Returns the machine address of a page's slot table. */
+  slotsOf(page: RegionPage): I32 {
+    return this.#word(this.region.pages.indexOf(page))
+  }
+
+  /** Returns the machine address of the slot table of the page at a position. */
+  slotsAt(delta: number): I32 {
+    return this.#word(this.region.pages.findIndex((page) => page.delta === delta))
+  }
+
+  /** Returns the machine address of an instruction's record. */
+  recordOf({ at }: RegionInstruction<Form>): I32 {
+    let word = this.#recordWords.get(at)
+    if (word === undefined) {
+      word = this.region.pages.length + this.#recordWords.size
+      this.#recordWords.set(at, word)
+    }
+    return this.#word(word)
+  }
+
+  /** Returns the machine address of the record that the interpreter begins an instruction with. */
+  firstRecordOf(insn: RegionInstruction<Form>): I32 {
+    const record = this.recordOf(insn)
+    return insn.crosses === 0 ? record : record.sub(RECORD_BYTES)
+  }
+
+  /** Returns the machine address of the record after an instruction's. */
+  nextRecordOf(insn: RegionInstruction<Form>): I32 {
+    return this.recordOf(insn).add(RECORD_BYTES)
+  }
+
+  #word(number: number): I32 {
+    return this.f.loadExpression('i32.load', this.#words.get, 4 * number)
   }
 
   /** Emits loads of the engine's locals from the state. */

@@ -1,4 +1,5 @@
 import type { CodePage } from '../code-page.ts'
+import type { UnitCode } from './unit-code.ts'
 
 /** Field of a unit's record, 8 bits: not zero once it has been entered. */
 export const UNIT_ENTERED = 8
@@ -18,37 +19,31 @@ export interface Place extends LinearPage {
 
 /** A branch to a computed address. */
 export interface ComputedBranch {
+  /** Position of the branch. */
+  readonly at: number
   /** Distance of its page from the unit's first page. */
   readonly delta: number
   readonly isReturn: boolean
 }
 
-/** A unit that is in the table. */
+/** A unit: a place that compiled code executes. */
 export interface LiveUnit {
   /** Machine address of the record by which it is entered. */
   readonly record: number
-  /** Its entry in the function table. */
-  readonly entry: number
   /** Offset of its first instruction in its first page. */
   readonly offset: number
   /** The pages of its code, the first one first. */
   pages: readonly CodePage[]
-  /** The `WebAssembly.Module` that was compiled last. */
-  module: object
-  /** Bytes of that module. */
-  bytes: number
+  /** What executes it. */
+  code: UnitCode
   /** How many intervals have passed since it was entered. */
   idle: number
   /** Its branches to computed addresses, by record. */
   branches: ReadonlyMap<number, ComputedBranch>
-  /** Targets of these branches that were known when it was compiled. */
-  targetCount: number
   /** Distances of its pages from the first one, by slot table. */
   deltas: ReadonlyMap<number, number>
-  /** The records by which the interpreter begins its instructions. */
+  /** The records by which the interpreter begins its instructions, as far as it may be left at them. */
   records: readonly number[]
-  /** A record of each frame that it has instructions in, by frame. */
-  witnesses: ReadonlyMap<number, number>
 }
 
 /** A processor, as the units that it runs need it. */

@@ -190,18 +190,39 @@ test('units whose code is written are given up, and such code is compiled ever m
   const at = pc.program((asm) => {
     const [again, loop] = [asm.label('again'), asm.label('loop')]
     asm.bind(again).mov(ecx, 40).bind(loop)
-    asm.add(rax, rcx).dec(ecx).jne(loop).jmp(again)
+    asm.add(eax, 0x1234_5678).dec(ecx).jne(loop).jmp(again)
   })
-  const start = at('loop')
   for (let round = 0; round < 3000; round++) {
     pc.run(200)
-    // Writes the same bytes: what was decoded dies.
-    pc.load(start, [pc.read8(start)])
+    pc.load(at('loop') + 1, [round, round >>> 8])
   }
   const { units = 0, live = Infinity } = pc.engine.jitCounts ?? {}
   expect(units).toBeGreaterThan(5)
   expect(units).toBeLessThan(600)
   expect(live).toBeLessThan(150)
+})
+
+test.each(['by the same bytes', 'by others and back'])('a unit that is written %s is not compiled again', (how) => {
+  const pcs = [false, EAGER_JIT].map((jit) => {
+    const pc = new BareCpu({ jit })
+    const at = pc.program((asm) => {
+      const [again, loop] = [asm.label('again'), asm.label('loop')]
+      asm.bind(again).mov(ecx, 400).bind(loop)
+      asm.add(eax, 0x1234_5678).dec(ecx).jne(loop).jmp(again)
+    })
+    for (let round = 0; round < 100; round++) {
+      pc.run(2000)
+      pc.load(at('loop') + 1, [how === 'by the same bytes' ? 0x78 : 0x78 + (round & 1)])
+    }
+    return pc
+  }) as [BareCpu, BareCpu]
+  const [plain, compiled] = pcs
+  expect(compiled.register('rax')).toBe(plain.register('rax'))
+  expect(compiled.cpu.retired).toBe(plain.cpu.retired)
+  const { units = 0, revived, failures } = compiled.engine.jitCounts ?? {}
+  expect(units).toBeLessThan(10)
+  expect(revived).toBeGreaterThan(80)
+  expect(failures).toBe(0)
 })
 
 test('a computed jump finds the places that it often leads to within its unit', () => {

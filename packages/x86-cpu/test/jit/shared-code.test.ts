@@ -78,7 +78,18 @@ describe('a library that 20 processes execute at different linear addresses', ()
       const linear = map(bare, process, [LIBRARY, LIBRARY + 0x1000])
       expect(run(bare, process, linear)).toBe(RESULT)
     }
-    expect(bare.engine.jitCounts).toMatchObject({ units: 1, live: 1, failures: 0 })
+    expect(bare.engine.jitCounts).toMatchObject({ units: 1, live: 1, revived: 0, failures: 0 })
+  })
+
+  test('is compiled once where each has frames of its own', () => {
+    const bare = processor()
+    const library = bare.memory.u8.slice(bare.host.ramMa + LIBRARY, bare.host.ramMa + LIBRARY + 0x2000)
+    for (let process = 0; process < PROCESSES; process++) {
+      const own = LIBRARY + 0x2000 * process
+      bare.load(own, library)
+      expect(run(bare, process, map(bare, process, [own, own + 0x1000]))).toBe(RESULT)
+    }
+    expect(bare.engine.jitCounts).toMatchObject({ units: 1, live: 20, revived: 19, failures: 0 })
   })
 
   test.each([

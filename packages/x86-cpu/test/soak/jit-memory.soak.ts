@@ -4,7 +4,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { MachineMemory } from '@retrap/memory'
-import { Assembler, eax, ecx, edi, edx, esi } from '@retrap/x86-assembler'
+import { Assembler, dword, eax, ebx, ecx, edi, edx, esi } from '@retrap/x86-assembler'
 import type { Soak } from '@retrap/tooling/soak'
 import { FlatHost, Vcpu, X86Engine } from '../../src/index.ts'
 import { CODE, initialState } from '../support/bare-cpu.ts'
@@ -17,6 +17,8 @@ const PAGES_AT = 2 * MIB
 const RAM_BYTES = PAGES_AT + PAGES * PAGE
 const TEMPLATE_AT = 0x8000
 const TEMPLATE_BYTES = 256
+/** Offset of the constant: after the opcode of ADD EAX. */
+const CONSTANT = 1
 /** Rounds of the loaded loop: often enough that it is compiled. */
 const ROUNDS = 20_000
 const JIT = { threshold: 200, fewestInstructions: 1, codeBytes: 256 << 10 }
@@ -30,7 +32,7 @@ const TOLERANCE = 1.05
 
 const mib = (bytes: number): string => (bytes / MIB).toFixed(0)
 
-/** Loads the template into one page after another, with a constant of its own in each, and calls it. */
+/** Loads the template into one page after another, with a constant of its own each time, and calls it. */
 function guest(): Uint8Array {
   const asm = new Assembler({ bits: 32, address: CODE })
   const [again, next] = [asm.label('again'), asm.label('next')]
@@ -42,6 +44,8 @@ function guest(): Uint8Array {
     .cld()
     .rep()
     .movsd()
+    .add(ebx, 0x111)
+    .mov(dword(edx, { disp: CONSTANT }), ebx)
   asm.mov(ecx, ROUNDS).call(edx)
   asm.add(edx, PAGE).cmp(edx, RAM_BYTES).jb(next).jmp(again)
   return asm.assemble().bytes

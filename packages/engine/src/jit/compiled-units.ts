@@ -1,0 +1,210 @@
+import type { MachineMemory } from '@retrap/memory'
+import type { CodeCache } from '../code-cache.ts'
+import type { CodePage } from '../code-page.ts'
+import { R_LENGTH, R_WRITTEN } from '../record.ts'
+import { compiledInstructions } from './compiled-code.ts'
+import type { CompiledCode } from './compiled-code.ts'
+import type { ComputedTargets } from './computed-targets.ts'
+import type { JitStatistics } from './jit-statistics.ts'
+import type { Region } from './region.ts'
+import type { UnitCompiler } from './unit-compiler.ts'
+import { codeKey, codeSource } from './unit-code.ts'
+import type { UnitCode } from './unit-code.ts'
+import { UnitCodes } from './unit-codes.ts'
+import { placeCode } from './unit-placement.ts'
+import type { UnitPlacement } from './unit-placement.ts'
+import type { LiveUnit, Place, UnitRunner } from './unit.ts'
+import { Units } from './units.ts'
+
+/** What {@link CompiledUnits} works with. */
+export interface CompiledUnitsParts<Form> {
+  readonly memory: MachineMemory
+  readonly cache: CodeCache
+  readonly compiler: UnitCompiler<Form>
+  readonly targets: ComputedTargets
+  readonly statistics: JitStatistics
+  /** First entry of the function tables after the interpreter's own. */
+  readonly firstEntry: number
+  /** Bytes of modules that are kept. */
+  readonly codeBytes: number
+  readonly onCode: ((code: CompiledCode) => void) | undefined
+  /** Finds the code page that is executed at a distance from the page of a place. */
+  pageAt(place: Place, delta: number, runner: UnitRunner): CodePage | undefined
+}
+
+/** The units, and the code that they execute. */
+export class CompiledUnits<Form> {
+  readonly #parts: CompiledUnitsParts<Form>
+  readonly #units: Units
+  readonly #codes: UnitCodes
+
+  /** Makes an empty set. */
+  constructor(parts: CompiledUnitsParts<Form>) {
+    this.#parts = parts
+    this.#units = new Units(parts.memory)
+    this.#codes = new UnitCodes(parts.firstEntry)
+  }
+
+  /** Adds a processor, which may execute the units that there are already. */
+  addRunner(runner: UnitRunner): void {
+    this.#codes.addRunner(runner)
+  }
+
+  /** Returns the unit of a record. */
+  get(record: number): LiveUnit | undefined {
+    return this.#units.get(record)
+  }
+
+  /** Returns whether there may be code already for what a record begins with. */
+  isKnown(page: CodePage, offset: number, record: number): boolean {
+    return this.#codes.isAt(offset) && this.#codes.of(this.#keyOf(page, offset, record)).length > 0
+  }
+
+  #keyOf(page: CodePage, offset: number, record: number): number {
+    const { memory } = this.#parts
+    return codeKey(memory, page, offset, memory.u8[record + R_LENGTH] as number)
+  }
+
+  /**
+   * Has a place execute code that was made from the same bytes, if there is some.
+   *
+   * @param record - of the instruction there
+   * @returns the record of the unit; 0 where there is none
+   */
+  revive(place: Place, record: number, runner: UnitRunner): number {
+    const { page, offset } = place
+    for (const code of this.#codes.of(this.#keyOf(page, offset, record)).toReversed()) {
+      // Different places may have one key.
+      const begins = code.offset === offset && code.mode === page.mode
+      const unit = begins ? this.#install(code, place, record, runner) : 0
+      if (unit === 0) continue
+      this.#parts.statistics.own.revived++
+      return unit
+    }
+    return 0
+  }
+
+  /** Compiles a place. @returns the record of its unit; 0 where decoded instructions have no room */
+  compile(region: Region<Form>, place: Place, record: number, runner: UnitRunner): number {
+    return this.#install(this.#newCode(region, place, runner), place, record, runner)
+  }
+
+  /** Has a unit execute better code: that which another place has, or else a region's. */
+  improve(unit: LiveUnit, place: Place, runner: UnitRunner, find: () => Region<Form> | undefined): void {
+    const known = this.#codes.latest(unit.code)
+    if (known !== unit.code && this.#change(unit, known, place, runner)) return
+    const region = find()
+    if (region === undefined) return
+    const [old, code] = [unit.code, this.#newCode(region, place, runner)]
+    if (this.#change(unit, code, place, runner)) this.#codes.replace(old, code)
+    this.#count()
+  }
+
+  #newCode(region: Region<Form>, { lo, hi, page }: Place, runner: UnitRunner): UnitCode {
+    const { compiler, memory, targets, statistics, onCode } = this.#parts
+    const { mode } = page
+    const { module, recordPositions } = compiler.compile({ region, mode, state: runner.state })
+    const source = codeSource(memory, page, region, recordPositions, (record) => targets.of(record), compiler.sites)
+    const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
+    const code = this.#codes.add(compiled, module.length, source)
+    statistics.own.units++
+    statistics.own.instructions += region.instructionCount
+    statistics.own.bytes += module.length
+    const address = (BigInt(hi) << 32n) | BigInt(lo)
+    onCode?.({ module, mode, instructions: compiledInstructions(source.instructions, address) })
+    return code
+  }
+
+  #place(code: UnitCode, place: Place, runner: UnitRunner): UnitPlacement | undefined {
+    const { memory, cache, pageAt } = this.#parts
+    return placeCode(memory, cache, code, (delta) => pageAt(place, delta, runner))
+  }
+
+  #install(code: UnitCode, place: Place, record: number, runner: UnitRunner): number {
+    const { cache } = this.#parts
+    const placed = this.#place(code, place, runner)
+    if (placed === undefined) return 0
+    const pages = placed.pages.map(({ page }) => page)
+    const { offset } = place
+    const at = cache.addUnit(pages, offset, record, code.entry, placed.words)
+    if (at === 0) return 0
+    const unit: LiveUnit = { record: at, offset, pages, code, idle: 0, ...describe(code, placed) }
+    this.#codes.take(code)
+    this.#units.add(unit)
+    this.#learn(unit, placed)
+    return at
+  }
+
+  /** Has a unit execute other code. @returns false where that is not possible now */
+  #change(unit: LiveUnit, code: UnitCode, place: Place, runner: UnitRunner): boolean {
+    const { cache } = this.#parts
+    const placed = this.#place(code, place, runner)
+    if (placed === undefined || !cache.changeUnit(unit.record, code.entry, placed.words)) return false
+    const further = placed.pages.map(({ page }) => page).filter((page) => !unit.pages.includes(page))
+    cache.extendUnit(unit.record, place.page, further)
+    this.#codes.take(code)
+    this.#codes.release(unit.code, true)
+    Object.assign(unit, { code, pages: [...unit.pages, ...further], ...describe(code, placed) })
+    this.#learn(unit, placed)
+    return true
+  }
+
+  /** What was known when the code was compiled is known of the instructions of a unit. */
+  #learn({ code }: LiveUnit, { records }: UnitPlacement): void {
+    const { targets, compiler } = this.#parts
+    for (const branch of code.branches) targets.adopt(records.get(branch.at)!.own, branch.targets)
+    for (const [at, action] of code.actions) {
+      const record = records.get(at)
+      if (record !== undefined) compiler.sites.adopt(record.first, action)
+    }
+    this.#count()
+  }
+
+  #count(): void {
+    const { own } = this.#parts.statistics
+    own.live = this.#units.count
+    own.liveBytes = this.#codes.bytes - this.#codes.keptBytes
+    own.keptBytes = this.#codes.keptBytes
+  }
+
+  /** Removes units whose code has been written. @returns the frames that were */
+  sweep(): ReadonlySet<number> {
+    const { u32 } = this.#parts.memory
+    const swept = this.#units.sweep()
+    for (const { code } of swept) this.#codes.release(code, true)
+    this.#count()
+    return new Set(swept.map(({ record }) => u32[(record + R_WRITTEN) >>> 2] as number))
+  }
+
+  /** Removes all units: their records are gone. Their code is kept. */
+  clear(): void {
+    for (const { code } of this.#units.clear()) this.#codes.release(code, true)
+    this.#count()
+  }
+
+  /** Gives up code without units, then cold units, until there is room for more. @returns false where all are in use */
+  makeRoom(time: number): boolean {
+    const { codeBytes, cache, statistics } = this.#parts
+    while (this.#codes.bytes >= codeBytes || this.#codes.isFull()) {
+      if (this.#codes.dropOldest()) continue
+      const unit = this.#units.evict(time)
+      if (unit === undefined) return false
+      cache.removeUnit(unit.record, unit.pages[0]!)
+      this.#codes.release(unit.code, false)
+      statistics.own.evictions++
+    }
+    return true
+  }
+}
+
+/** What a unit is made of. */
+function describe(
+  code: UnitCode,
+  { pages, records }: UnitPlacement,
+): Pick<LiveUnit, 'branches' | 'deltas' | 'records'> {
+  return {
+    branches: new Map(code.branches.map((branch) => [records.get(branch.at)!.own, branch])),
+    deltas: new Map(pages.map(({ page, delta }) => [page.slots, delta])),
+    records: [...records.values()].map(({ first }) => first),
+  }
+}

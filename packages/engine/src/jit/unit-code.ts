@@ -1,0 +1,96 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import type { MachineMemory } from '@retrap/memory'
+import type { CodePage } from '../code-page.ts'
+import { computedBranches } from './computed-targets.ts'
+import type { MemorySites, MissAction } from './memory-sites.ts'
+import { firstRecord } from './region.ts'
+import type { Region, RegionPage } from './region.ts'
+import type { ComputedBranch } from './unit.ts'
+
+/** An instruction that compiled code executes. Positions are in bytes from the beginning of the code's first page. */
+export interface CodeInstruction {
+  /** Position of its first byte. */
+  readonly at: number
+  readonly bytes: Uint8Array
+}
+
+/** A computed branch of compiled code, with its targets that were known when the code was compiled. */
+export interface CodeBranch extends ComputedBranch {
+  readonly targets: readonly number[]
+}
+
+/** What compiled code was made from: it executes every place that has the same instructions. */
+export interface CodeSource {
+  /** The same of all places that may have the code, and perhaps of others: {@link codeKey}. */
+  readonly key: number
+  /** Mode of the code. */
+  readonly mode: number
+  /** Offset of its first instruction in its page. */
+  readonly offset: number
+  /** Distances of its pages from the first one, which comes first. */
+  readonly deltas: readonly RegionPage['delta'][]
+  readonly instructions: readonly CodeInstruction[]
+  /** Positions of the instructions whose records are words of the unit, after the slot tables of its pages. */
+  readonly recordPositions: readonly number[]
+  readonly branches: readonly CodeBranch[]
+  /** Actions on TLB misses, by the positions of instructions; those that are absent are counted. */
+  readonly actions: ReadonlyMap<number, MissAction>
+}
+
+/** Compiled code, and the entry of the function table that it is. */
+export interface UnitCode extends CodeSource {
+  /** Entry in the function table of each processor. */
+  readonly entry: number
+  /** The `WebAssembly.Module`. */
+  readonly module: object
+  /** Bytes of the module. */
+  readonly bytes: number
+  /** Units that it executes. */
+  users: number
+  /** What was compiled in its place, with more knowledge. */
+  better: UnitCode | undefined
+}
+
+/** Returns {@link CodeSource.key} of a place. @param length - bytes of its first instruction, which is within the page */
+export function codeKey({ u8 }: MachineMemory, { frame, mode }: CodePage, offset: number, length: number): number {
+  const start = frame * PAGE_BYTES + offset
+  let hash = Math.imul(mode * PAGE_BYTES + offset, 0x9e37_79b1)
+  for (let i = 0; i < length; i++) hash = Math.imul(hash ^ (u8[start + i] as number), 0x0100_0193)
+  return hash >>> 0
+}
+
+/** Describes the code of a region. @param recordPositions - of the instructions whose records the code uses */
+export function codeSource<Form>(
+  memory: MachineMemory,
+  first: CodePage,
+  { blocks, pages }: Region<Form>,
+  recordPositions: readonly number[],
+  targetsOf: (branch: number) => readonly number[],
+  sites: MemorySites,
+): CodeSource {
+  const all = blocks.flatMap(({ instructions }) => instructions)
+  const frames = new Map(pages.map(({ delta, page }) => [delta, page.frame]))
+  const byteAt = (at: number): number => {
+    const offset = at & (PAGE_BYTES - 1)
+    return memory.u8[frames.get(at - offset)! * PAGE_BYTES + offset] as number
+  }
+  const instructions = all.map(({ at, next }) => ({
+    at,
+    bytes: Uint8Array.from({ length: next - at }, (_, i) => byteAt(at + i)),
+  }))
+  const actions = all.map((insn): [number, MissAction] => [insn.at, sites.actionOf(firstRecord(insn))])
+  const [{ at: offset, bytes }] = instructions as [CodeInstruction]
+  return {
+    key: codeKey(memory, first, offset, bytes.length),
+    mode: first.mode,
+    offset,
+    deltas: pages.map(({ delta }) => delta),
+    instructions,
+    recordPositions,
+    // Blocks that control does not reach, and instructions that functions execute, have no exit that notes their targets.
+    branches: [...computedBranches(blocks)]
+      .filter(([, { at }]) => recordPositions.includes(at))
+      .map(([record, branch]) => ({ ...branch, targets: targetsOf(record) })),
+    actions: new Map(actions.filter(([, action]) => action !== 'count')),
+  }
+}

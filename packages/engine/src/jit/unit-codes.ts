@@ -1,0 +1,127 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import type { CodeSource, UnitCode } from './unit-code.ts'
+import type { UnitRunner } from './unit.ts'
+
+/** R_FUNCTION has 16 bits. */
+const MOST_ENTRIES = 1 << 16
+
+/**
+ * Compiled code: entries of the function tables of all processors. Code that no unit has any more is kept, until its room
+ * is needed: a page that is written or forgotten often has the same bytes soon.
+ */
+export class UnitCodes {
+  readonly #runners: UnitRunner[] = []
+  readonly #all = new Set<UnitCode>()
+  /** By {@link CodeSource.key}, the newest last; without code in whose place there is other code. */
+  readonly #byKey = new Map<number, UnitCode[]>()
+  /** Count of code that begins at each offset of a page. */
+  readonly #counts = new Uint32Array(PAGE_BYTES)
+  /** Code without units, what was used longest ago first. */
+  readonly #kept = new Set<UnitCode>()
+  /** Entries of the table that code has left. */
+  readonly #free: number[] = []
+  #nextEntry: number
+  /** Bytes of all modules. */
+  bytes = 0
+  /** Bytes of the modules without units. */
+  keptBytes = 0
+
+  /** @param firstEntry - of the table, after the forms */
+  constructor(firstEntry: number) {
+    this.#nextEntry = firstEntry
+  }
+
+  /** Adds a processor, which may execute the code that there is already. */
+  addRunner(runner: UnitRunner): void {
+    this.#runners.push(runner)
+    for (const { module, entry } of this.#all) runner.install(module, entry)
+  }
+
+  /** Returns whether there is no entry of the table for more code. */
+  isFull(): boolean {
+    return this.#free.length === 0 && this.#nextEntry >= MOST_ENTRIES
+  }
+
+  /** Adds code, which no unit has yet. All processors may execute it then. */
+  add(module: object, bytes: number, source: CodeSource): UnitCode {
+    const entry = this.#free.at(-1) ?? this.#nextEntry
+    for (const runner of this.#runners) runner.install(module, entry)
+    if (this.#free.pop() === undefined) this.#nextEntry++
+    const code: UnitCode = { ...source, entry, module, bytes, users: 0, better: undefined }
+    this.#all.add(code)
+    this.#byKey.set(code.key, [...this.of(code.key), code])
+    this.#counts[code.offset]!++
+    this.bytes += bytes
+    this.#keep(code)
+    return code
+  }
+
+  /** Returns whether there is code that begins at an offset of its page. */
+  isAt(offset: number): boolean {
+    return this.#counts[offset] !== 0
+  }
+
+  /** Returns the code that places with a key may have, the newest last. */
+  of(key: number): readonly UnitCode[] {
+    return this.#byKey.get(key) ?? []
+  }
+
+  #keep(code: UnitCode): void {
+    this.#kept.add(code)
+    this.keptBytes += code.bytes
+  }
+
+  /** A unit has the code. */
+  take(code: UnitCode): void {
+    if (this.#kept.delete(code)) this.keptBytes -= code.bytes
+    code.users++
+  }
+
+  /** A unit has the code no more. @param isKept - the code is kept for later, unless there is better */
+  release(code: UnitCode, isKept: boolean): void {
+    code.users--
+    if (code.users > 0) return
+    this.#keep(code)
+    if (!isKept || code.better !== undefined) this.#drop(code)
+  }
+
+  /** Returns the best code that there is for the places that have some code; that code where there is none better. */
+  latest(code: UnitCode): UnitCode {
+    let latest = code
+    for (let next = code.better; next !== undefined; next = next.better) if (this.#all.has(next)) latest = next
+    return latest
+  }
+
+  /** There is better code for the same places. */
+  replace(code: UnitCode, better: UnitCode): void {
+    code.better = better
+    this.#forget(code)
+  }
+
+  #forget(code: UnitCode): void {
+    const all = this.of(code.key)
+    const others = all.filter((each) => each !== code)
+    if (others.length === all.length) return
+    this.#counts[code.offset]!--
+    if (others.length > 0) this.#byKey.set(code.key, others)
+    else this.#byKey.delete(code.key)
+  }
+
+  /** Drops the code that has been without units for longest. @returns false where there is none */
+  dropOldest(): boolean {
+    const [oldest] = this.#kept
+    if (oldest === undefined) return false
+    this.#drop(oldest)
+    return true
+  }
+
+  #drop(code: UnitCode): void {
+    for (const runner of this.#runners) runner.uninstall(code.entry)
+    this.#forget(code)
+    this.#all.delete(code)
+    this.#kept.delete(code)
+    this.#free.push(code.entry)
+    this.keptBytes -= code.bytes
+    this.bytes -= code.bytes
+  }
+}

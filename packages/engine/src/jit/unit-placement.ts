@@ -1,0 +1,72 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import type { MachineMemory } from '@retrap/memory'
+import type { CodeCache } from '../code-cache.ts'
+import type { CodePage } from '../code-page.ts'
+import { OP_CROSS, OP_UNIT, RECORD_BYTES, R_LINK, R_OP } from '../record.ts'
+import type { RegionPage } from './region.ts'
+import type { CodeSource } from './unit-code.ts'
+
+/** Records that decoding one more place may take. */
+const ROOM = 64
+
+/** Where compiled code is executed. */
+export interface UnitPlacement {
+  readonly pages: readonly RegionPage[]
+  /** The machine addresses that the code loads. */
+  readonly words: readonly number[]
+  /** By the positions of instructions: the record by which the interpreter begins each, and its own. */
+  readonly records: ReadonlyMap<number, { readonly first: number; readonly own: number }>
+}
+
+/**
+ * Finds out whether compiled code executes what is at a place now, and what its words are there.
+ *
+ * @param pageAt - the code page that is executed at a distance from the place's page, if it is known
+ * @returns undefined where an instruction differs, or a page is not known, or decoded instructions have no room
+ */
+export function placeCode(
+  memory: MachineMemory,
+  cache: CodeCache,
+  code: CodeSource,
+  pageAt: (delta: number) => CodePage | undefined,
+): UnitPlacement | undefined {
+  const found = new Map<number, RegionPage>()
+  for (const delta of code.deltas) {
+    const page = pageAt(delta)
+    if (page === undefined) return undefined
+    found.set(delta, { delta, page })
+  }
+  const pageOf = (at: number): CodePage => found.get(at - (at & (PAGE_BYTES - 1)))!.page
+  if (!code.instructions.every(({ at, bytes }) => isThere(memory, pageOf, at, bytes))) return undefined
+  const records = new Map<number, { first: number; own: number }>()
+  for (const at of code.recordPositions) {
+    const second = found.get(at - (at & (PAGE_BYTES - 1)) + PAGE_BYTES)?.page
+    const first = recordAt(memory, cache, pageOf(at), at & (PAGE_BYTES - 1), second)
+    if (first === undefined) return undefined
+    const crosses = memory.u16[(first + R_OP) >>> 1] === OP_CROSS
+    records.set(at, { first, own: crosses ? first + RECORD_BYTES : first })
+  }
+  const pages = [...found.values()]
+  const words = [...pages.map(({ page }) => page.slots), ...[...records.values()].map(({ own }) => own)]
+  return { pages, words, records }
+}
+
+function isThere({ u8 }: MachineMemory, pageOf: (at: number) => CodePage, at: number, bytes: Uint8Array): boolean {
+  return bytes.every((byte, i) => u8[pageOf(at + i).frame * PAGE_BYTES + ((at + i) & (PAGE_BYTES - 1))] === byte)
+}
+
+/** The record by which the interpreter begins an instruction; it is decoded if need be. */
+function recordAt(
+  { u16, u32 }: MachineMemory,
+  cache: CodeCache,
+  page: CodePage,
+  offset: number,
+  second: CodePage | undefined,
+): number | undefined {
+  if (!cache.hasRoom(ROOM)) return undefined
+  let record = cache.record(page, offset)
+  if (record === 0) return second && cache.crossing(page, offset, second)
+  if (u16[(record + R_OP) >>> 1] === OP_UNIT) record = u32[(record + R_LINK) >>> 2] as number
+  if (u16[(record + R_OP) >>> 1] !== OP_CROSS) return record
+  return second !== undefined && cache.crossesInto(record, second) ? record : undefined
+}
