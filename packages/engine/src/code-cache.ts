@@ -1,11 +1,12 @@
 import { EngineError } from './errors.ts'
 import { FRAME_DECODED, PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
+import { CodeKiller } from './code-killer.ts'
 import { CodePage } from './code-page.ts'
+import type { UnitPart } from './code-page.ts'
 import {
   OP_CONTINUE,
   OP_CROSS,
-  OP_DEAD,
   OP_UNIT,
   RECORD_BYTES,
   R_FUNCTION,
@@ -14,19 +15,14 @@ import {
   R_OFFSET,
   R_OP,
   R_WORDS,
-  R_WRITTEN,
 } from './record.ts'
 import type { RecordDecoder } from './record-decoder.ts'
+import { WrittenFrames } from './written-frames.ts'
 
 /** Decoders count in 31 bits, and count past the end of a page that ends at 2 GiB. */
 const HALF = 0x7fff_f000
 /** A slot for each byte offset: the machine address of the record that starts there, or 0. */
 const SLOT_BYTES = PAGE_BYTES * 4
-/**
- * Writes beside a frame's code that leave the code alone. Each takes the slow path, so a frame that has become data, or is
- * written more than it is executed, loses its code after all.
- */
-const SPARED_WRITES = 256
 /** Instructions decoded at once. Most of what follows a branch is never executed. */
 const RUN_LIMIT = 32
 
@@ -47,8 +43,8 @@ export interface CodeCacheClient {
 /**
  * Decoded instructions, cached by frame and mode in an arena of machine memory.
  *
- * All processors of a machine share one: records name registers relative to a processor's state. A write to a frame with
- * code kills the records of that frame, if the write is near decoded bytes: each gets {@link OP_DEAD}, so that a run that
+ * All processors of a machine share one: records name registers relative to a processor's state. A write to
+ * decoded bytes kills their records, and the units that were made from them: each gets {@link OP_DEAD}, so that a run that
  * is being executed looks up its next instruction anew. When the arena is full everything is dropped.
  */
 export class CodeCache {
@@ -64,15 +60,15 @@ export class CodeCache {
   readonly #clients: CodeCacheClient[] = []
   /** The bytes of an instruction in two pages, side by side. */
   readonly #crossing: Uint8Array
-  /** Writes beside the code of a frame, since it was decoded. */
-  readonly #spared = new Map<number, number>()
+  readonly #killer: CodeKiller
+  readonly #writes = new WrittenFrames()
   /** Called with each instruction that is decoded where it may be executed from. */
   onDecoded: ((page: CodePage, offset: number, record: number) => void) | undefined = undefined
   /** Count of instructions decoded. */
   decoded = 0
   /** Count of times that everything was dropped. */
   flushes = 0
-  /** Count of frames whose records were dropped because code was written. */
+  /** Count of writes that have ended records, and of frames whose records were dropped after many writes. */
   invalidations = 0
 
   /**
@@ -93,6 +89,7 @@ export class CodeCache {
     this.#upperHalf = memory.u8.subarray(HALF)
     this.#decoder = decoder
     this.#crossing = new Uint8Array(2 * decoder.longestBytes)
+    this.#killer = new CodeKiller(memory, decoder.longestBytes)
     this.#start = memory.allocate(bytes, 64, 'decoded instructions')
     this.#end = this.#start + bytes
     this.#next = this.#start
@@ -136,31 +133,34 @@ export class CodeCache {
   /**
    * Has a unit execute the code that begins with an instruction.
    *
-   * A write to any of the pages that the unit was made from ends that, as it kills their records.
+   * A write to any of the bytes that the unit was made from ends that, as it kills their records.
    *
-   * @param pages - the one with the instruction first
+   * @param parts - what the unit is made from; the page with the instruction first
    * @param record - of the instruction
    * @param entry - the unit's entry in the function table
-   * @param words - machine addresses that its code loads from {@link R_WORDS}
+   * @param words - machine addresses that its code loads from `R_WORDS`
    * @returns machine address of the unit's record; 0 if the arena is full
    */
   addUnit(
-    pages: readonly CodePage[],
+    parts: readonly UnitPart[],
     offset: number,
     record: number,
     entry: number,
     words: readonly number[] = [],
   ): number {
     const { u32 } = this.#memory
-    const [first] = pages
+    const [first] = parts
     if (first === undefined || !this.hasRoom(1 + recordsOf(words))) return 0
     const at = this.#next
     this.#next += RECORD_BYTES
     this.#writePseudo(at, OP_UNIT, offset)
     u32[(at + R_LINK) >>> 2] = record
     this.changeUnit(at, entry, words)
-    u32[(first.slots >>> 2) + offset] = at
-    this.extendUnit(at, first, pages)
+    const slot = first.page.slots + 4 * offset
+    u32[slot >>> 2] = at
+    const unit = { record: at, slot, parts: [] }
+    this.#killer.units.set(at, unit)
+    this.extendUnit(at, parts)
     return at
   }
 
@@ -184,29 +184,24 @@ export class CodeCache {
     return this.#next + records * RECORD_BYTES <= this.#end
   }
 
-  /**
-   * Has a unit depend on further pages.
-   *
-   * @param at - machine address of the unit's record
-   * @param first - the page of the instruction that it begins with
-   * @param pages - those that were not the unit's before
-   */
-  extendUnit(at: number, first: CodePage, pages: readonly CodePage[]): void {
-    const slot = first.slots + 4 * (this.#memory.u16[(at + R_OFFSET) >>> 1] as number)
-    for (const page of pages) page.runs.push(at, 1, slot)
+  /** Has a unit depend on further bytes, or pages. @param at - machine address of the unit's record */
+  extendUnit(at: number, parts: readonly UnitPart[]): void {
+    const unit = this.#killer.units.get(at)
+    if (unit === undefined) return
+    for (const part of parts) {
+      unit.parts.push(part)
+      part.page.units.add(unit)
+    }
   }
 
   /**
    * Has the interpreter execute the code of a unit again, as after a write to it.
    *
    * @param at - machine address of the unit's record
-   * @param first - the page of the instruction that it begins with
    */
-  removeUnit(at: number, first: CodePage): void {
-    const { u16, u32 } = this.#memory
-    const slot = (first.slots >>> 2) + (u16[(at + R_OFFSET) >>> 1] as number)
-    if (u32[slot] === at) u32[slot] = u32[(at + R_LINK) >>> 2] as number
-    u16[(at + R_OP) >>> 1]! |= OP_DEAD
+  removeUnit(at: number): void {
+    const unit = this.#killer.units.get(at)
+    if (unit !== undefined) this.#killer.killUnit(unit, 0)
   }
 
   /** Drops everything. */
@@ -214,7 +209,8 @@ export class CodeCache {
     for (const page of this.#pages.values()) this.#memory.codeBits[page.frame]! &= ~FRAME_DECODED
     this.#pages.clear()
     this.#pagesBySlots.clear()
-    this.#spared.clear()
+    this.#writes.clear()
+    this.#killer.units.clear()
     this.#next = this.#start
     this.flushes++
     for (const client of this.#clients) client.flushExecute()
@@ -223,37 +219,22 @@ export class CodeCache {
   /** Bytes of a frame with code have been written. */
   #written(frame: number, first: number, last: number): void {
     if ((this.#memory.codeBits[frame]! & FRAME_DECODED) === 0) return
+    let isKilled = false
     for (let mode = 0; mode < this.#decoder.modes; mode++) {
-      if (this.#pages.get(this.#key(frame, mode))?.holds(first, last) === true) {
-        this.invalidateFrame(frame)
-        return
-      }
+      const page = this.#pages.get(this.#key(frame, mode))
+      if (page?.holds(first, last) === true && this.#killer.killBytes(page, first, last)) isKilled = true
     }
-    const spared = (this.#spared.get(frame) ?? 0) + 1
-    if (spared > SPARED_WRITES) this.invalidateFrame(frame)
-    else this.#spared.set(frame, spared)
+    if (isKilled) this.invalidations++
+    if (this.#writes.note(frame, isKilled)) this.invalidateFrame(frame)
   }
 
   /** Kills the records of a frame in all modes: its bytes have changed. */
   invalidateFrame(frame: number): void {
-    const { u16, u32, codeBits } = this.#memory
+    const { codeBits } = this.#memory
     this.invalidations++
-    this.#spared.delete(frame)
     for (let mode = 0; mode < this.#decoder.modes; mode++) {
       const page = this.#pages.get(this.#key(frame, mode))
-      if (page === undefined) continue
-      u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
-      for (let i = 0; i < page.runs.length; i += 3) {
-        const first = page.runs[i] as number
-        const count = page.runs[i + 1] as number
-        const slot = page.runs[i + 2] as number
-        if (slot !== 0 && u32[slot >>> 2] === first) u32[slot >>> 2] = 0
-        for (let n = 0; n < count; n++) u16[(first + n * RECORD_BYTES + R_OP) >>> 1]! |= OP_DEAD
-        if (u16[(first + R_OP) >>> 1] === (OP_UNIT | OP_DEAD)) u32[(first + R_WRITTEN) >>> 2] = frame
-      }
-      page.runs.length = 0
-      page.linesLow = 0
-      page.linesHigh = 0
+      if (page !== undefined) this.#killer.killPage(page)
     }
     // Execute tables may go on pointing to the slot tables, which are empty: the next fetch marks the frame again.
     codeBits[frame]! &= ~FRAME_DECODED
@@ -306,7 +287,7 @@ export class CodeCache {
     page.mark(start, marked)
     this.#writePseudo(at, OP_CONTINUE, offset)
     at += RECORD_BYTES
-    page.runs.push(first, (at - first) / RECORD_BYTES, 0)
+    this.#writes.noteDecoding(page.frame)
     this.#next = at
     return first
   }
@@ -336,9 +317,9 @@ export class CodeCache {
     this.#next = first + 3 * RECORD_BYTES
     page.mark(offset, PAGE_BYTES)
     second.mark(0, longestBytes)
-    page.runs.push(first, 3, 0)
-    second.runs.push(first, 3, page.slots + 4 * offset)
-    u32[(page.slots >>> 2) + offset] = first
+    const slot = page.slots + 4 * offset
+    second.crossings.add({ record: first, slot })
+    u32[slot >>> 2] = first
     this.decoded++
     return first
   }
@@ -354,7 +335,7 @@ export class CodeCache {
   dropCrossing(page: CodePage, record: number): void {
     const { u16, u32 } = this.#memory
     u32[(page.slots >>> 2) + (u16[(record + R_OFFSET) >>> 1] as number)] = 0
-    for (let n = 0; n < 3; n++) u16[(record + n * RECORD_BYTES + R_OP) >>> 1]! |= OP_DEAD
+    this.#killer.killCrossing(record)
   }
 
   /**

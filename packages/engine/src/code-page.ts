@@ -1,7 +1,33 @@
 import { PAGE_BYTES } from '@retrap/memory'
 
-/** Writes to a frame are told apart by line: 64 lines of 64 bytes. */
+/** Writes to a frame are told apart by line first: 64 lines of 64 bytes. */
 const LINE_SHIFT = 6
+
+/** Bytes of a page that a unit was made from. */
+export interface UnitPart {
+  /** The page. */
+  readonly page: CodePage
+  /** Pairs of offsets: the first byte, and the one after the last. Empty where the unit only depends on where the page is mapped. */
+  readonly ranges: readonly number[]
+}
+
+/** A unit, as the pages know it that it was made from. */
+export interface CodeUnit {
+  /** Machine address of its record. */
+  readonly record: number
+  /** Machine address of the slot that leads to it. */
+  readonly slot: number
+  /** Parts of each page may come several times. */
+  readonly parts: UnitPart[]
+}
+
+/** The records of an instruction that ends in a page and begins in another. */
+export interface CrossingRecords {
+  /** Machine address of the first of three. */
+  readonly record: number
+  /** Machine address of the slot that leads to it. */
+  readonly slot: number
+}
 
 /** The decoded instructions of one frame in one mode. */
 export class CodePage {
@@ -11,15 +37,14 @@ export class CodePage {
   readonly mode: number
   /** Machine address of the slot table: for each byte of the page the machine address of the record that begins there, or 0. */
   readonly slots: number
-  /**
-   * Runs of records, three numbers each: machine address of the first, count, and machine address of the slot in another
-   * page that leads to them (for an instruction that begins there and ends here), or 0.
-   */
-  readonly runs: number[] = []
+  /** Units that were made from the page. */
+  readonly units: Set<CodeUnit> = new Set<CodeUnit>()
+  /** Instructions that end here. */
+  readonly crossings: Set<CrossingRecords> = new Set<CrossingRecords>()
   /** Lines with decoded bytes, one bit each: lines 0 to 31. */
-  linesLow = 0
+  #linesLow = 0
   /** Lines 32 to 63. */
-  linesHigh = 0
+  #linesHigh = 0
 
   /** Makes a page without records. */
   constructor(frame: number, mode: number, slots: number) {
@@ -36,16 +61,31 @@ export class CodePage {
   mark(start: number, end: number): void {
     const last = Math.min(end, PAGE_BYTES) - 1
     for (let line = start >>> LINE_SHIFT; line <= last >>> LINE_SHIFT; line++) {
-      if (line < 32) this.linesLow |= 1 << line
-      else this.linesHigh |= 1 << (line - 32)
+      if (line < 32) this.#linesLow |= 1 << line
+      else this.#linesHigh |= 1 << (line - 32)
     }
+  }
+
+  /** Notes that no bytes are decoded. */
+  clearMarks(): void {
+    this.#linesLow = 0
+    this.#linesHigh = 0
   }
 
   /** Returns whether a write may have changed decoded bytes; `last` is inclusive. */
   holds(first: number, last: number): boolean {
     for (let line = first >>> LINE_SHIFT; line <= last >>> LINE_SHIFT; line++) {
-      if ((((line < 32 ? this.linesLow : this.linesHigh) >>> (line & 31)) & 1) !== 0) return true
+      if ((((line < 32 ? this.#linesLow : this.#linesHigh) >>> (line & 31)) & 1) !== 0) return true
     }
     return false
   }
+}
+
+/** Returns whether a unit was made from some of the bytes of a page; `last` is inclusive. */
+export function isMadeFrom({ parts }: CodeUnit, page: CodePage, first: number, last: number): boolean {
+  return parts.some(({ page: of, ranges }) => {
+    if (of !== page) return false
+    for (let i = 0; i < ranges.length; i += 2) if (first < ranges[i + 1]! && last >= ranges[i]!) return true
+    return false
+  })
 }

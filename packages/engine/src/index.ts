@@ -9,6 +9,7 @@ export type { CodeCacheClient } from './code-cache.ts'
 export { CodeFetch } from './code-fetch.ts'
 export type { CodeSpace, CodeTranslation } from './code-fetch.ts'
 export { CodePage } from './code-page.ts'
+export type { CodeUnit, CrossingRecords, UnitPart } from './code-page.ts'
 export { DispatchLoop } from './dispatch-loop.ts'
 export { FORM_SIGNATURE } from './dispatch-parts.ts'
 export type {

@@ -48,7 +48,7 @@ export const OP_SYSTEM = 5
 export const OP_CROSS = 6
 /**
  * Enters the unit that is function {@link R_FUNCTION} of the table; {@link R_LINK} is the record that it begins with,
- * {@link R_WORDS} where its words are.
+ * `R_WORDS` where its words are.
  */
 export const OP_UNIT = 7
 /** The first case that is an inlined form. */

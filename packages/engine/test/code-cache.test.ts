@@ -79,7 +79,7 @@ describe('a unit', () => {
     const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
     const page = cache.page(frame, 0)
     const record = cache.record(page, 6)
-    return { memory, cache, frame, record, unit: cache.addUnit([page], 6, record, 1) }
+    return { memory, cache, frame, record, unit: cache.addUnit([{ page, ranges: [6, 8] }], 6, record, 1) }
   }
 
   test('takes the place of the instruction that it begins with', () => {
@@ -90,7 +90,7 @@ describe('a unit', () => {
 
   test('that is removed gives the place back, and ends where it is still linked to', () => {
     const { memory, cache, frame, record, unit } = withUnit()
-    cache.removeUnit(unit, cache.page(frame, 0))
+    cache.removeUnit(unit)
     expect(cache.record(cache.page(frame, 0), 6)).toBe(record)
     expect(memory.u16[(unit + R_OP) >>> 1]).toBe(OP_UNIT | OP_DEAD)
   })
@@ -98,8 +98,8 @@ describe('a unit', () => {
   test('that is removed leaves a later unit in its place', () => {
     const { cache, frame, record, unit } = withUnit()
     const page = cache.page(frame, 0)
-    const later = cache.addUnit([page], 6, record, 2)
-    cache.removeUnit(unit, page)
+    const later = cache.addUnit([{ page, ranges: [6, 8] }], 6, record, 2)
+    cache.removeUnit(unit)
     expect(cache.record(page, 6)).toBe(later)
   })
 
@@ -108,11 +108,106 @@ describe('a unit', () => {
     const page = cache.page(frame, 0)
     const most = MINIMUM_ARENA_BYTES / RECORD_BYTES
     const made: number[] = []
-    for (let i = 0; i < most && made.at(-1) !== 0; i++) made.push(cache.addUnit([page], 6, record, 1))
+    for (let i = 0; i < most && made.at(-1) !== 0; i++)
+      made.push(cache.addUnit([{ page, ranges: [6, 8] }], 6, record, 1))
     expect(made.at(-1)).toBe(0)
     expect(new Set(made).size).toBe(made.length)
     expect(cache.usedBytes).toBeLessThanOrEqual(MINIMUM_ARENA_BYTES)
     expect(cache.usedBytes).toBeGreaterThan(MINIMUM_ARENA_BYTES - RECORD_BYTES)
+  })
+})
+
+describe('a write to a frame with code', () => {
+  /** Instructions from 0 on, all of them decoded, and a unit of those from 8 to 11. */
+  function decoded(): {
+    cache: CodeCache
+    frame: number
+    write: (first: number, last?: number) => void
+    isDead: (record: number) => boolean
+    unit: number
+  } {
+    const memory = MachineMemory.create({ bytes: 1 << 20 })
+    const frame = memory.allocate(2 * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
+    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    const page = cache.page(frame, 0)
+    cache.record(page, 0)
+    return {
+      cache,
+      frame,
+      write: (first, last = first) => memory.noteWrite(frame * PAGE_BYTES + first, last - first + 1),
+      isDead: (record) => (memory.u16[(record + R_OP) >>> 1]! & OP_DEAD) !== 0,
+      unit: cache.addUnit([{ page, ranges: [8, 12] }], 8, cache.record(page, 8), 1, [1, 2, 3]),
+    }
+  }
+
+  test.each([
+    { first: 2, last: 2, ends: [2] },
+    { first: 3, last: 3, ends: [2] },
+    { first: 3, last: 4, ends: [2, 4] },
+    { first: 12, last: 15, ends: [12, 14] },
+    { first: 64, last: 80, ends: [] },
+  ])('ends the records of the bytes from $first to $last, and no others', ({ first, last, ends }) => {
+    const { cache, frame, write, isDead, unit } = decoded()
+    const page = cache.page(frame, 0)
+    const all = Array.from({ length: 32 }, (_, i) => ({ offset: 2 * i, record: cache.record(page, 2 * i) }))
+    write(first, last)
+    expect(all.filter(({ record }) => isDead(record)).map(({ offset }) => offset)).toEqual(ends)
+    expect(isDead(unit)).toBe(false)
+    const { decoded: before } = cache
+    for (const { offset, record } of all) expect(cache.record(page, offset) === record).toBe(!ends.includes(offset))
+    expect(cache.decoded - before).toBe(ends.length)
+    expect(cache.invalidations).toBe(ends.length > 0 ? 1 : 0)
+  })
+
+  test.each([
+    { at: 7, isEnded: false },
+    { at: 8, isEnded: true },
+    { at: 11, isEnded: true },
+    { at: 12, isEnded: false },
+  ])('at byte $at ends a unit of the bytes from 8 to 11: $isEnded', ({ at, isEnded }) => {
+    const { cache, frame, write, isDead, unit } = decoded()
+    write(at)
+    expect(isDead(unit)).toBe(isEnded)
+    expect(cache.record(cache.page(frame, 0), 8) === unit).toBe(!isEnded)
+    cache.removeUnit(unit)
+    expect(isDead(unit)).toBe(true)
+  })
+
+  test('ends an instruction in two pages, whichever of them is written', () => {
+    const { cache, frame, write, isDead } = decoded()
+    for (const at of [PAGE_BYTES - 1, PAGE_BYTES]) {
+      const page = cache.page(frame, 0)
+      const record = cache.crossing(page, PAGE_BYTES - 1, cache.page(frame + 1, 0))
+      expect(cache.record(page, PAGE_BYTES - 1)).toBe(record)
+      write(at)
+      expect([isDead(record), isDead(record + RECORD_BYTES)]).toEqual([true, true])
+      expect(cache.record(page, PAGE_BYTES - 1)).toBe(0)
+    }
+  })
+
+  test('many times, with nothing decoded in between, drops all of its records', () => {
+    const { cache, frame, write, isDead } = decoded()
+    const record = cache.record(cache.page(frame, 0), 40)
+    for (let i = 0; i < 20; i++) {
+      write(2)
+      cache.record(cache.page(frame, 0), 2)
+    }
+    expect(isDead(record)).toBe(false)
+    for (let at = 0; at < 34; at += 2) write(at)
+    expect(isDead(record)).toBe(true)
+  })
+
+  test('beside its code is spared more often each time that the frame has lost its code', () => {
+    const { cache, frame, write } = decoded()
+    const writes = [0, 0, 0].map(() => {
+      const { invalidations } = cache
+      cache.record(cache.page(frame, 0), 0)
+      for (let count = 1; ; count++) {
+        write(0x800)
+        if (cache.invalidations > invalidations) return count
+      }
+    })
+    expect(writes).toEqual([257, 513, 1025])
   })
 })
 

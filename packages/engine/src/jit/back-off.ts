@@ -1,4 +1,4 @@
-import { BoundedMap } from './bounded-map.ts'
+import { BoundedMap } from '../bounded-map.ts'
 
 /** Each time that compiled code is written, its frame waits twice as long to be compiled again, up to 2 to this power as long. */
 const MOST_DOUBLINGS = 10

@@ -1,4 +1,4 @@
-import { BoundedMap } from './bounded-map.ts'
+import { BoundedMap } from '../bounded-map.ts'
 
 /** Of the time that passes, compiling early may take this share. */
 const SHARE = 0.1

@@ -8,7 +8,8 @@ import type { ComputedTargets } from './computed-targets.ts'
 import type { JitStatistics } from './jit-statistics.ts'
 import type { Region } from './region.ts'
 import type { UnitCompiler } from './unit-compiler.ts'
-import { codeKey, codeSource } from './unit-code.ts'
+import { codeSource } from './code-source.ts'
+import { codeKey } from './unit-code.ts'
 import type { UnitCode } from './unit-code.ts'
 import { UnitCodes } from './unit-codes.ts'
 import { placeCode } from './unit-placement.ts'
@@ -116,8 +117,8 @@ export class CompiledUnits<Form> {
   }
 
   #place(code: UnitCode, place: Place, runner: UnitRunner): UnitPlacement | undefined {
-    const { memory, cache, pageAt } = this.#parts
-    return placeCode(memory, cache, code, (delta) => pageAt(place, delta, runner))
+    const { memory, cache } = this.#parts
+    return placeCode(memory, cache, code, (delta) => this.#parts.pageAt(place, delta, runner))
   }
 
   #install(code: UnitCode, place: Place, record: number, runner: UnitRunner): number {
@@ -126,7 +127,7 @@ export class CompiledUnits<Form> {
     if (placed === undefined) return 0
     const pages = placed.pages.map(({ page }) => page)
     const { offset } = place
-    const at = cache.addUnit(pages, offset, record, code.entry, placed.words)
+    const at = cache.addUnit(placed.parts, offset, record, code.entry, placed.words)
     if (at === 0) return 0
     const unit: LiveUnit = { record: at, offset, pages, code, idle: 0, ...describe(code, placed) }
     this.#codes.take(code)
@@ -141,7 +142,7 @@ export class CompiledUnits<Form> {
     const placed = this.#place(code, place, runner)
     if (placed === undefined || !cache.changeUnit(unit.record, code.entry, placed.words)) return false
     const further = placed.pages.map(({ page }) => page).filter((page) => !unit.pages.includes(page))
-    cache.extendUnit(unit.record, place.page, further)
+    cache.extendUnit(unit.record, placed.parts)
     this.#codes.take(code)
     this.#codes.release(unit.code, true)
     Object.assign(unit, { code, pages: [...unit.pages, ...further], ...describe(code, placed) })
@@ -189,7 +190,7 @@ export class CompiledUnits<Form> {
       if (this.#codes.dropOldest()) continue
       const unit = this.#units.evict(time)
       if (unit === undefined) return false
-      cache.removeUnit(unit.record, unit.pages[0]!)
+      cache.removeUnit(unit.record)
       this.#codes.release(unit.code, false)
       statistics.own.evictions++
     }

@@ -1,8 +1,9 @@
 import type { MachineMemory } from '@retrap/memory'
 import { MISSED_BRANCHES, MISSED_BRANCHES_AT, MISSED_BRANCH_BYTES } from '../hot-counters.ts'
-import { BoundedMap } from './bounded-map.ts'
+import { BoundedMap } from '../bounded-map.ts'
 import type { RegionBlock } from './region.ts'
-import type { ComputedBranch, LinearPage, LiveUnit } from './unit.ts'
+import type { ComputedBranch } from './unit-code.ts'
+import type { LinearPage, LiveUnit } from './unit.ts'
 
 /** Targets that a branch to a computed address is compared with; fewer of a return, which callers have in their units. */
 const MOST_TARGETS = 48

@@ -1,4 +1,4 @@
-import { BoundedMap } from './bounded-map.ts'
+import { BoundedMap } from '../bounded-map.ts'
 
 /** What a unit does where an instruction's page is not in the TLB. */
 export type MissAction =

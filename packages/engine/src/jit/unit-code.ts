@@ -1,17 +1,23 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import type { CodePage } from '../code-page.ts'
-import { computedBranches } from './computed-targets.ts'
-import type { MemorySites, MissAction } from './memory-sites.ts'
-import { firstRecord } from './region.ts'
-import type { Region, RegionPage } from './region.ts'
-import type { ComputedBranch } from './unit.ts'
+import type { MissAction } from './memory-sites.ts'
+import type { RegionPage } from './region.ts'
 
 /** An instruction that compiled code executes. Positions are in bytes from the beginning of the code's first page. */
 export interface CodeInstruction {
   /** Position of its first byte. */
   readonly at: number
   readonly bytes: Uint8Array
+}
+
+/** A branch to a computed address. */
+export interface ComputedBranch {
+  /** Position of the branch. */
+  readonly at: number
+  /** Distance of its page from the unit's first page. */
+  readonly delta: number
+  readonly isReturn: boolean
 }
 
 /** A computed branch of compiled code, with its targets that were known when the code was compiled. */
@@ -57,40 +63,4 @@ export function codeKey({ u8 }: MachineMemory, { frame, mode }: CodePage, offset
   let hash = Math.imul(mode * PAGE_BYTES + offset, 0x9e37_79b1)
   for (let i = 0; i < length; i++) hash = Math.imul(hash ^ (u8[start + i] as number), 0x0100_0193)
   return hash >>> 0
-}
-
-/** Describes the code of a region. @param recordPositions - of the instructions whose records the code uses */
-export function codeSource<Form>(
-  memory: MachineMemory,
-  first: CodePage,
-  { blocks, pages }: Region<Form>,
-  recordPositions: readonly number[],
-  targetsOf: (branch: number) => readonly number[],
-  sites: MemorySites,
-): CodeSource {
-  const all = blocks.flatMap(({ instructions }) => instructions)
-  const frames = new Map(pages.map(({ delta, page }) => [delta, page.frame]))
-  const byteAt = (at: number): number => {
-    const offset = at & (PAGE_BYTES - 1)
-    return memory.u8[frames.get(at - offset)! * PAGE_BYTES + offset] as number
-  }
-  const instructions = all.map(({ at, next }) => ({
-    at,
-    bytes: Uint8Array.from({ length: next - at }, (_, i) => byteAt(at + i)),
-  }))
-  const actions = all.map((insn): [number, MissAction] => [insn.at, sites.actionOf(firstRecord(insn))])
-  const [{ at: offset, bytes }] = instructions as [CodeInstruction]
-  return {
-    key: codeKey(memory, first, offset, bytes.length),
-    mode: first.mode,
-    offset,
-    deltas: pages.map(({ delta }) => delta),
-    instructions,
-    recordPositions,
-    // Blocks that control does not reach, and instructions that functions execute, have no exit that notes their targets.
-    branches: [...computedBranches(blocks)]
-      .filter(([, { at }]) => recordPositions.includes(at))
-      .map(([record, branch]) => ({ ...branch, targets: targetsOf(record) })),
-    actions: new Map(actions.filter(([, action]) => action !== 'count')),
-  }
 }

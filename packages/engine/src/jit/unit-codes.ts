@@ -2,6 +2,8 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { CodeSource, UnitCode } from './unit-code.ts'
 import type { UnitRunner } from './unit.ts'
 
+/** Pieces of code that begin alike, of those that are found: all are compared with a place. */
+const MOST_ALIKE = 4
 /** R_FUNCTION has 16 bits. */
 const MOST_ENTRIES = 1 << 16
 
@@ -51,6 +53,7 @@ export class UnitCodes {
     this.#all.add(code)
     this.#byKey.set(code.key, [...this.of(code.key), code])
     this.#counts[code.offset]!++
+    this.#forgetOldest(code.key)
     this.bytes += bytes
     this.#keep(code)
     return code
@@ -82,7 +85,7 @@ export class UnitCodes {
     code.users--
     if (code.users > 0) return
     this.#keep(code)
-    if (!isKept || code.better !== undefined) this.#drop(code)
+    if (!isKept || !this.of(code.key).includes(code)) this.#drop(code)
   }
 
   /** Returns the best code that there is for the places that have some code; that code where there is none better. */
@@ -96,6 +99,14 @@ export class UnitCodes {
   replace(code: UnitCode, better: UnitCode): void {
     code.better = better
     this.#forget(code)
+  }
+
+  /** Code that is written again and again has many forms: the latest are most likely to come back. */
+  #forgetOldest(key: number): void {
+    const [oldest, ...others] = this.of(key)
+    if (oldest === undefined || others.length < MOST_ALIKE) return
+    if (oldest.users === 0) this.#drop(oldest)
+    else this.#forget(oldest)
   }
 
   #forget(code: UnitCode): void {

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
-import type { CodePage } from '../code-page.ts'
+import type { CodePage, UnitPart } from '../code-page.ts'
 import { OP_CROSS, OP_UNIT, RECORD_BYTES, R_LINK, R_OP } from '../record.ts'
 import type { RegionPage } from './region.ts'
 import type { CodeSource } from './unit-code.ts'
@@ -12,6 +12,8 @@ const ROOM = 64
 /** Where compiled code is executed. */
 export interface UnitPlacement {
   readonly pages: readonly RegionPage[]
+  /** The bytes that the code was made from, the page of the place first. */
+  readonly parts: readonly UnitPart[]
   /** The machine addresses that the code loads. */
   readonly words: readonly number[]
   /** By the positions of instructions: the record by which the interpreter begins each, and its own. */
@@ -48,7 +50,21 @@ export function placeCode(
   }
   const pages = [...found.values()]
   const words = [...pages.map(({ page }) => page.slots), ...[...records.values()].map(({ own }) => own)]
-  return { pages, words, records }
+  const parts = pages.map(({ delta, page }) => ({ page, ranges: rangesIn(code, delta) }))
+  return { pages, parts, words, records }
+}
+
+/** The bytes of a page that code was made from: pairs of offsets. */
+function rangesIn({ instructions }: CodeSource, delta: number): readonly number[] {
+  const ranges: number[] = []
+  for (const { at, bytes } of instructions.toSorted((a, b) => a.at - b.at)) {
+    const start = Math.max(at - delta, 0)
+    const end = Math.min(at + bytes.length - delta, PAGE_BYTES)
+    if (start >= end) continue
+    if (ranges.at(-1) === start) ranges[ranges.length - 1] = end
+    else ranges.push(start, end)
+  }
+  return ranges
 }
 
 function isThere({ u8 }: MachineMemory, pageOf: (at: number) => CodePage, at: number, bytes: Uint8Array): boolean {

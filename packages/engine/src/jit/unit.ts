@@ -1,5 +1,5 @@
 import type { CodePage } from '../code-page.ts'
-import type { UnitCode } from './unit-code.ts'
+import type { ComputedBranch, UnitCode } from './unit-code.ts'
 
 /** Field of a unit's record, 8 bits: not zero once it has been entered. */
 export const UNIT_ENTERED = 8
@@ -15,15 +15,6 @@ export interface Place extends LinearPage {
   readonly page: CodePage
   /** Offset in the page. */
   readonly offset: number
-}
-
-/** A branch to a computed address. */
-export interface ComputedBranch {
-  /** Position of the branch. */
-  readonly at: number
-  /** Distance of its page from the unit's first page. */
-  readonly delta: number
-  readonly isReturn: boolean
 }
 
 /** A unit: a place that compiled code executes. */

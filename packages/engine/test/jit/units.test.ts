@@ -105,6 +105,17 @@ test('code for which there is better code is found no more, and goes with its la
   expect(codes.latest(old)).toBe(old)
 })
 
+test('of code that begins alike the latest is found, and older code goes with its units', () => {
+  const { codes, all } = codesOf(1)
+  const [used] = all as [UnitCode]
+  codes.take(used)
+  const others = Array.from({ length: 6 }, () => codes.add({}, 10, { ...SOURCE, key: 0 }))
+  expect(codes.of(0)).toEqual(others.slice(2))
+  expect(codes.bytes).toBe(50)
+  codes.release(used, true)
+  expect(codes.bytes).toBe(40)
+})
+
 test('an entry of the table that has become empty is used for the next code', () => {
   const { codes, all, table } = codesOf(3)
   codes.take(all[1]!)

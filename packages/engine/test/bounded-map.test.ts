@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { BackOff } from '../../src/jit/back-off.ts'
-import { BoundedMap } from '../../src/jit/bounded-map.ts'
+import { BackOff } from '../src/jit/back-off.ts'
+import { BoundedMap } from '../src/bounded-map.ts'
 
 test('a bounded map forgets what was set longest ago', () => {
   const map = new BoundedMap<string, number>(2)
