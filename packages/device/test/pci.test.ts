@@ -529,3 +529,17 @@ test('an expansion ROM is decoded while memory decoding and its own enable bit a
   expect(decoded).toEqual([false, false, true, false])
   expect(region.base).toBe(0xe000_0000)
 })
+
+test('a 64-bit BAR is decoded up to the end of 52-bit addresses, and not beyond', () => {
+  const { tree: made, add, regions } = tree()
+  add({ bars: [{ index: 0, kind: 'memory64', bytes: 0x1000, handler: ones }] })
+  const { write } = config(made)
+  const [region] = regions as [FakeRegion]
+  write(COMMAND, 2, 2)
+  const decoded = [0x1, 0x8_0000, 0xf_ffff, 0x10_0000, 0x1f_ffff].map((high) => {
+    write(0x14, high)
+    write(0x10, 0xe000_0000)
+    return region.enabled
+  })
+  expect(decoded).toEqual([true, true, true, false, false])
+})

@@ -221,6 +221,7 @@ describe('paging', () => {
     expect(codeOf(() => p2m.paging.prepare(0x200, contents))).toBe('ERR_BUSY')
     p2m.paging.resume(0x200)
     expect([p2m.translate(0x20_0000), counts.count(mfn)]).toEqual([mfn * 4096, 1])
+    expect([typeAt(p2m, 0x201), p2m.translate(0x20_1000)]).toEqual([T.MMIO_DM, -1])
   })
 
   test('a frame that others hold is not evicted', () => {

@@ -34,6 +34,7 @@ describe('test cases that the reference implies', () => {
     for (const form of forms) {
       const guest = standby(vcpus)
       guest.run([...form, 0xbc, 0, 0, 2, 0x80])
+      expect(guest.patcher.save()).toMatchObject({ real_tpr_addr: TPR, rom_state: { real_tpr_addr: TPR } })
       const [site] = guest.patcher.sites
       expect(site?.address).toBe(SITE)
       expect(site?.patch).toHaveLength(form.length)

@@ -63,6 +63,8 @@ const STACK_TOP = SYSTEM + 0x2000
 const KERNEL_CS = 0x10
 const HLT = 0xf4
 const VECTORS = 32
+/** A byte for each set of the TLB: S_EXECUTE_MODES. */
+const EXECUTE_MODES = 4
 /** Bytes of the state up to where the TLB begins. */
 const STATE_BYTES: number = S.S_TLB_SETS
 
@@ -262,7 +264,10 @@ export class TestMachine {
     const state = this.#state
     const from = new DataView(input.buffer, input.byteOffset, input.byteLength)
     const to = new DataView(output.buffer, output.byteOffset, output.byteLength)
+    // What the TLB has stays as it is, so that code that is executed twice may be compiled.
+    const modes = state.slice(S.S_EXECUTE_MODES, S.S_EXECUTE_MODES + EXECUTE_MODES)
     state.set(this.#initial.get(from.getUint32(IN_CS, true)) as Uint8Array)
+    state.set(modes, S.S_EXECUTE_MODES)
     state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
     vcpu.u32[S.S_RIP >>> 2] = from.getUint32(IN_RIP, true)
     vcpu.u32[(S.S_RIP >>> 2) + 1] = 0
