@@ -101,7 +101,7 @@ describe('a form that units call the interpreter’s function of', () => {
     )
   }
 
-  /** Stores that have another effect when they are made twice. */
+  /** Stores that have another effect when they are made twice, at RSI. */
   const STORES: Readonly<Record<string, (asm: Assembler) => void>> = {
     'FSTP of four bytes': (asm) => asm.fstp(dword(rsi)),
     'FSTP of eight bytes': (asm) => asm.fstp(qword(rsi)),
@@ -109,12 +109,13 @@ describe('a form that units call the interpreter’s function of', () => {
     'BTC of memory': (asm) => asm.btc(dword(rsi), 3),
   }
 
-  test.each(Object.entries(STORES))('is executed once where it ends the unit: %s beside its code', (_, store) => {
+  test.each(Object.entries(STORES))('is executed once where it ends the unit: %s in its code', (_, store) => {
     callForms()
     const [plain] = runBothWays({
       code: (asm) => {
-        const [again, go, data] = [asm.label('again'), asm.label('go'), asm.label('data')]
-        asm.fninit().mov(ecx, 200).lea(rbx, ptr(data)).bind(again)
+        const [again, patched] = [asm.label('again'), asm.label('patched')]
+        // The operand of MOV is written.
+        asm.fninit().mov(ecx, 200).lea(rbx, ptr(patched)).add(rbx, 2).bind(again)
         // Most rounds write far from code.
         asm
           .lea(rsi, ptr(rcx, { disp: 0x1_0000 }))
@@ -124,18 +125,8 @@ describe('a form that units call the interpreter’s function of', () => {
           .fldpi()
           .fldpi()
         store(asm)
-        asm
-          .fcomp(st0, st1)
-          .fstp(st0)
-          .fnstsw(ax)
-          .add(rdx, rax)
-          .jmp(go)
-          .bind(data)
-          .dq(0n)
-          .bind(go)
-          .dec(ecx)
-          .jne(again)
-          .hlt()
+        asm.bind(patched).mov(rbp, 0x1234_5678_9abc_def0n).add(rdx, rbp)
+        asm.fcomp(st0, st1).fstp(st0).fnstsw(ax).add(rdx, rax).dec(ecx).jne(again).hlt()
       },
     })
     expect(plain.engine.codeCache.invalidations).toBeGreaterThan(10)
