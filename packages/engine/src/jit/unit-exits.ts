@@ -14,7 +14,7 @@ import {
 import { OP_UNIT, R_FUNCTION, R_OP } from '../record.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
 import { STATUS_FAULT } from '../status.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_SLOW } from '../unit-outcome.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED } from '../unit-outcome.ts'
 import { exitCounter, exitNumber } from './exit-reasons.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { RegionInstruction } from './region.ts'
@@ -76,7 +76,6 @@ export class UnitExits<Form> {
   leave({ why, outcome: code, insn, record, retired, target }: UnitExit<Form>): void {
     const { f, region, semantics } = this.#frame
     this.count++
-    if (code === UNIT_SLOW) this.#noteUnit()
     semantics.settle()
     f.set(this.#record, record)
     const page = region.pages.indexOf(insn.page)
@@ -110,21 +109,14 @@ export class UnitExits<Form> {
     f.store('i64.store', missed, linear)
     f.store('i32.store', missed, record, 8)
     f.store('i32.store', missed, unitRecord, 12)
-    this.#noteUnit()
     const counter = f.let(record.shrU(HOT_COUNTER_SHIFT).and(HOT_COUNTER_MASK).add(countersAt))
     const count = f.let(f.loadExpression('i32.load', counter).sub(1))
     f.store('i32.store', counter, count)
     return select(count.eqz(), I32.of(UNIT_MISSED), I32.of(UNIT_JUMP))
   }
 
-  /** Emits a note of the unit that is left: it may not be the one that the dispatch loop has called. */
-  #noteUnit(): void {
-    const { f, parts, unitRecord } = this.#frame
-    f.store('i32.store', I32.of(parts.countersAt + LEFT_UNIT_AT), unitRecord)
-  }
-
   #emitEpilogue(): void {
-    const { f, state, layout, budget, region, semantics } = this.#frame
+    const { f, state, layout, budget, region, semantics, parts } = this.#frame
     semantics.store()
     const detail = this.#detail.get
     f.store('i32.store', state, budget.get.sub(detail.and(EXIT_RETIRED)), layout.budget)
@@ -132,6 +124,8 @@ export class UnitExits<Form> {
     f.store('i64.store', state, this.#target.get, layout.unitTarget)
     const outcome = f.let(detail.shrU(EXIT_OUTCOME_SHIFT))
     this.#chain(outcome)
+    // It may not be the one that the dispatch loop has called.
+    f.store('i32.store', I32.of(parts.countersAt + LEFT_UNIT_AT), this.#frame.unitRecord)
     this.#countExit(detail)
     const page = f.let(detail.shrU(EXIT_PAGE_SHIFT).and(EXIT_PAGE))
     for (const [i, regionPage] of region.pages.entries()) {

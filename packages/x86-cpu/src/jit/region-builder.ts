@@ -15,7 +15,11 @@ import type {
 import { RECORD_BYTES } from '../record.ts'
 import { ORDINARY_64, isRoundingSettled } from '../semantics/mxcsr-bits.ts'
 import { S_GPR, S_MXCSR, S_ZERO } from '../state-layout.ts'
+import { FoundPlaces } from './found-places.ts'
+import type { FoundPlace } from './found-places.ts'
+import { RegisterOrigins } from './register-origins.ts'
 import { readPart, writePart } from './register-parts.ts'
+import { RelativeValue } from './relative-value.ts'
 import type { VectorRegisters } from './vector-registers.ts'
 
 /** Number of general registers. */
@@ -86,6 +90,13 @@ export class RegionBuilder extends RegionFunction {
   /** Called before code that runs only sometimes. */
   beforeArm: () => void = () => undefined
   afterArm: () => void = () => undefined
+  /** Functions that change no translation of an address. */
+  readonly harmless: Set<Callee> = new Set<Callee>()
+  readonly #origins = new RegisterOrigins(REGISTERS)
+  readonly #places: FoundPlaces
+  /** Depth of code that runs only sometimes, and the registers that it writes. */
+  #arms = 0
+  #writtenInArms = 0
   #known: KnownState | undefined
   #record = -1
 
@@ -96,6 +107,63 @@ export class RegionBuilder extends RegionFunction {
     this.settled = this.local('i32')
     this.settledExponents = this.local('i32')
     for (let i = 0; i < REPEATED; i++) this.#spare.push(this.local('v128'))
+    this.#places = new FoundPlaces(this)
+  }
+
+  // ---------------------------------------------------------------- addresses that are known by others
+
+  /** Returns a place that tells where an address is. */
+  placeNear(address: I64, write: boolean): FoundPlace | undefined {
+    return isPlace(address) ? this.#places.near(address, write) : undefined
+  }
+
+  /** Returns the machine address of `size` bytes beside a place. @param leave - emits what ends the unit */
+  beside(place: FoundPlace, address: I64, size: number, leave: () => void): I32 {
+    return this.#places.beside(place, address as RelativeValue, size, this.#arms === 0, leave)
+  }
+
+  /** Notes where an address has been found. @returns its machine address */
+  notePlace(address: I64, size: number, writable: boolean, host: I32, distance: I64): I32 {
+    // What runs only sometimes must not set the locals of a place.
+    return isPlace(address) && this.#arms === 0
+      ? this.#places.note(address, size, writable, host, distance)
+      : host.add(distance.toI32())
+  }
+
+  /** Forgets where anything lies: the set of the TLB is another, or what is called may change translations. */
+  forgetPlaces(): void {
+    this.#places.clear()
+  }
+
+  /** Forgets all that is known by the path that has led here: other paths lead here, or registers have been set elsewhere. */
+  forgetPath(): void {
+    this.#places.clear()
+    this.#origins.forget()
+  }
+
+  /** Emits code to which control goes, and from which it does not come back. */
+  onPath(build: () => void): void {
+    const { known: places } = this.#places
+    const { known: origins } = this.#origins
+    const [arms, writtenInArms] = [this.#arms, this.#writtenInArms]
+    this.#arms = 0
+    this.#writtenInArms = 0
+    build()
+    this.#arms = arms
+    this.#writtenInArms = writtenInArms
+    this.#places.known = places
+    this.#origins.restore(origins)
+  }
+
+  #enterArm(): void {
+    this.#arms++
+    this.beforeArm()
+  }
+
+  #leaveArm(): void {
+    this.afterArm()
+    this.#origins.forget(this.#writtenInArms)
+    if (--this.#arms === 0) this.#writtenInArms = 0
   }
 
   /** An element all over a vector. It is in a local that hosts know nothing of: V8 makes a constant anew at each use. */
@@ -154,8 +222,10 @@ export class RegionBuilder extends RegionFunction {
   /** The address of a field stays known, and what 32 bits determine is kept in 32 bits. */
   override let<V extends Value>(value: V): V {
     if (value instanceof StateAddress) return value
-    if (!(value instanceof I64) || value.extended === undefined || value.known !== undefined) return super.let(value)
-    return value.withLow(super.let(value.extended.low)) as Value as V
+    if (!(value instanceof I64) || value.known !== undefined) return super.let(value)
+    const { extended } = value
+    const local = extended === undefined ? super.let(value as I64) : value.withLow(super.let(extended.low))
+    return (value instanceof RelativeValue ? value.kept(local) : local) as Value as V
   }
 
   override loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
@@ -176,7 +246,7 @@ export class RegionBuilder extends RegionFunction {
   #readRegister(op: LoadOp, at: number): Value {
     const number = (at - S_GPR) >>> 3
     this.used |= 1 << number
-    return readPart(op, this.registers[number]!.get, at & 7)
+    return readPart(op, this.#origins.read(number, this.registers[number]!.get), at & 7)
   }
 
   override store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
@@ -193,10 +263,14 @@ export class RegionBuilder extends RegionFunction {
     const local = this.registers[number]!
     this.used |= 1 << number
     this.written |= 1 << number
-    this.set(local, writePart(op, local.get, value, at & 7))
+    const whole = writePart(op, local.get, value, at & 7)
+    this.set(local, whole)
+    this.#origins.write(number, whole, this.#arms === 0)
+    if (this.#arms > 0) this.#writtenInArms |= 1 << number
   }
 
   override call(callee: Callee, ...operands: Value[]): never {
+    if (!this.harmless.has(callee)) this.#places.clear()
     const { entry, typeIndex } = callee as Partial<TableCallee>
     const result =
       entry === undefined || typeIndex === undefined
@@ -206,20 +280,25 @@ export class RegionBuilder extends RegionFunction {
   }
 
   override if(condition: I32Like, then: () => void, otherwise?: () => void): void {
-    if (I32.of(condition).known === undefined) this.beforeArm()
+    if (I32.of(condition).known === undefined) this.#enterArm()
     super.if(condition, then, otherwise)
-    if (I32.of(condition).known === undefined) this.afterArm()
+    if (I32.of(condition).known === undefined) this.#leaveArm()
   }
 
   override block(build: (label: Label) => void): void {
-    this.beforeArm()
+    this.#enterArm()
     super.block(build)
-    this.afterArm()
+    this.#leaveArm()
   }
 
   override loop(build: (label: Label) => void): void {
-    this.beforeArm()
+    this.#enterArm()
     super.loop(build)
-    this.afterArm()
+    this.#leaveArm()
   }
+}
+
+/** Whether the linear address of an access is known by what it is relative to. */
+function isPlace(address: I64): address is RelativeValue {
+  return address instanceof RelativeValue && address.origin.width !== 'open'
 }

@@ -154,6 +154,7 @@ export class RegionContext extends RegionMemory {
 
   override goOnInSet(): void {
     const { f } = this
+    this.builder.forgetPlaces()
     f.set(f.param(2, 'i32'), f.loadExpression('i32.load', f.param(0, 'i32').get, S_TLB))
   }
 

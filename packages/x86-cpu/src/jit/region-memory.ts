@@ -107,10 +107,13 @@ export abstract class RegionMemory extends Context {
 
   /** Finds where `size` bytes at a linear address lie; leaves the unit where that is not known. */
   #find(ea: I64, table: number, size: number, flags: number): I32 {
-    const { f } = this
+    const { f, builder } = this
+    const write = table === TLB_WRITE_OFFSET
+    const place = this.exits.onMiss === 'count' ? builder.placeNear(ea, write) : undefined
+    if (place !== undefined) return builder.beside(place, ea, size, () => this.exits.miss())
     const { host, distance } = this.probe(ea, table, size, flags)
     f.if(distance.geU(0x1001 - size), () => this.exits.miss())
-    return host.add(distance.toI32())
+    return builder.notePlace(ea, size, write, host, distance)
   }
 
   /** Where pages have often not been found, the TLB is filled in place; an access that it cannot help leaves the unit. */

@@ -48,6 +48,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
     )
     if (plan !== undefined) f.vectors = new VectorRegisters(f, plan)
     this.#demand = plan === undefined ? [] : normalDemand(memory, region)
+    f.harmless.add(library.flags).add(library.checkSegment)
     f.beforeArm = () => this.#flags.beginArm()
     f.afterArm = () => this.#flags.endArm()
   }
@@ -77,6 +78,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
   }
 
   beginLoop(block: number, leave: () => void): void {
+    this.f.forgetPath()
     this.#flags.settle()
     this.#flags.forget()
     this.#openLoops.add(block)
@@ -104,6 +106,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
   }
 
   merge(block: number): void {
+    this.f.forgetPath()
     this.#flags.meet(this.#meeting[block] ?? undefined)
     if (this.f.vectors !== undefined) this.f.vectors.knowledge = this.#normal[block] ?? []
   }
@@ -112,7 +115,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
     const mark = this.#flags.enter()
     const { vectors } = this.f
     const knowledge = vectors?.knowledge
-    build()
+    this.f.onPath(build)
     this.#flags.leave(mark)
     if (vectors !== undefined && knowledge !== undefined) vectors.knowledge = knowledge
   }
@@ -144,6 +147,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
 
   reload(insn: RegionInstruction<FormSource>): void {
     const { f } = this
+    f.forgetPath()
     if (usesVectors(insn)) f.vectors?.reload(this.#state)
     f.refreshMxcsr()
     f.later(() => f.loadRegisters())

@@ -73,9 +73,14 @@ function checkStack(c: Context, offset: I64, size: number, write: boolean): I64 
 /** A slot outside 64-bit mode: a flat stack segment, which is nearly all there is, or one whose size and limit are looked at. */
 function legacySlot(c: Context, pointer: I64, size: number, write: boolean): { mask: I64; offset: I64; ea: I64 } {
   const f = c.f
+  const flat = f.loadExpression('i32.load8_u', c.state, S_SEGMENTS + SEG_BYTES * SS + SEG_RIGHTS).and(SEG_FLAT)
+  if ((flat.known ?? 0) !== 0) {
+    const known = c.let(pointer.and(0xffff_ffffn))
+    return { mask: I64.of(0xffff_ffffn), offset: known, ea: known }
+  }
   const [mask, offset, ea] = [f.local('i64'), f.local('i64'), f.local('i64')]
   f.if(
-    f.loadExpression('i32.load8_u', c.state, S_SEGMENTS + SEG_BYTES * SS + SEG_RIGHTS).and(SEG_FLAT),
+    flat,
     () => {
       f.set(mask, I64.of(0xffff_ffffn))
       f.set(offset, pointer.and(0xffff_ffffn))

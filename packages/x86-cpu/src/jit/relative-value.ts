@@ -1,0 +1,60 @@
+import { I64 } from '@retrap/wasm-emitter'
+import type { I64Like } from '@retrap/wasm-emitter'
+
+/** How far a value may lie from what it is relative to. */
+const FARTHEST = 1 << 20
+const MASK_32 = 0xffff_ffffn
+
+/** Which sum a {@link RelativeValue} is: of 64 bits; of 32, the others being zero; or of 32 plus a carry that nothing has cut off. */
+export type SumWidth = 'wide' | 'narrow' | 'open'
+
+/** What a value is made of. */
+export interface Origin {
+  /** Number of a value that is not known. */
+  readonly root: number
+  /** What is added to it. */
+  readonly offset: number
+  readonly width: SumWidth
+}
+
+/** A value that is known to be the sum of another one and a constant: where one of two lies is known by where the other does. */
+export class RelativeValue extends I64 {
+  readonly origin: Origin
+
+  constructor(value: I64, origin: Origin) {
+    super(
+      (out) => value.emit(out),
+      undefined,
+      value.extended,
+      () => value.toI32(),
+    )
+    this.origin = origin
+  }
+
+  /** The same value in a local. */
+  kept(local: I64): I64 {
+    return new RelativeValue(local, this.origin)
+  }
+
+  override add(other: I64Like): I64 {
+    return this.#moved(super.add(other), I64.of(other).known)
+  }
+
+  override sub(other: I64Like): I64 {
+    const { known } = I64.of(other)
+    return this.#moved(super.sub(other), known === undefined ? undefined : -known)
+  }
+
+  override and(other: I64Like): I64 {
+    const masked = super.and(other)
+    return I64.of(other).known === MASK_32 ? new RelativeValue(masked, { ...this.origin, width: 'narrow' }) : masked
+  }
+
+  #moved(sum: I64, by: bigint | undefined): I64 {
+    const { root, offset, width } = this.origin
+    const to = offset + Number(by ?? 0n)
+    if (by === undefined || Math.abs(to) > FARTHEST) return sum
+    if (by === 0n) return this
+    return new RelativeValue(sum, { root, offset: to, width: width === 'narrow' ? 'open' : width })
+  }
+}
