@@ -1,5 +1,5 @@
 import type { I32, I64, FunctionBuilder, Local } from '@retrap/wasm-emitter'
-import { RelativeValue } from './relative-value.ts'
+import type { RelativeValue } from './relative-value.ts'
 
 /** Places that are remembered at once: a stack frame, and what a few registers point to. */
 const PLACES = 4
