@@ -46,6 +46,8 @@ const LARGEST_COPIED = 80
 
 /** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
 const REVIVAL_FRACTION = 200
+/** Branches to a place, up to the threshold, that such a look takes at least: fewer do not pay for it. */
+const FEWEST_FOR_REVIVAL = 64
 
 /** Milliseconds, for statistics. */
 const now = (): number => (globalThis as unknown as { performance: { now(): number } }).performance.now()
@@ -166,7 +168,9 @@ export class Jit<Form> {
   /** An instruction was decoded. Where it may be that of a unit that there was before, that shows soon. */
   #decoded(page: CodePage, offset: number, record: number): void {
     if (!this.#units.isKnown(page, offset, record)) return
-    this.#memory.u32[this.#counterOf(record)] = Math.max(1, Math.floor(this.#options.threshold / REVIVAL_FRACTION))
+    const { threshold } = this.#options
+    const branches = Math.min(threshold, Math.max(FEWEST_FOR_REVIVAL, Math.floor(threshold / REVIVAL_FRACTION)))
+    this.#memory.u32[this.#counterOf(record)] = branches * 2 ** this.#quickFlushes
     this.#early.add(record)
   }
 
