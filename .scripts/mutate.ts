@@ -7,7 +7,8 @@
 // drawn in their place. The exit code is 1 if there are survivors.
 //
 // `--named` makes the changes of `.config/named-mutations.json` instead: mistakes that somebody thought of. Each row says
-// which tests have to notice it; one whose text has changed is stale, which fails too. Golden texts are left out, since they notice any change of what is generated.
+// which tests have to notice it; one whose text has changed is stale, which fails here and in `npm test`. Golden texts are
+// left out, since they notice any change of what is generated.
 //
 // No file is written: vitest reads the change from RETRAP_MUTATION (packages/tooling/src/vitest.ts).
 import { spawn } from 'node:child_process'
@@ -18,6 +19,7 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { lineOf, type Mutation, mutationsOf } from './mutations.ts'
+import { namedMutations, staleness } from './named-mutations.ts'
 import { members, root } from './workspace.ts'
 
 /** A change that changes nothing, and why. */
@@ -26,16 +28,6 @@ interface Equivalent {
   readonly before: string
   readonly after: string
   readonly why: string
-}
-
-/** A mistake that tests have to notice. `before` is in the file once. */
-interface Named {
-  readonly what: string
-  readonly file: string
-  readonly before: string
-  readonly after: string
-  /** Folders and files of tests, from the root. The next is run where one notices nothing. */
-  readonly tests: readonly string[]
 }
 
 /** Tests that compare what is generated with a text. */
@@ -228,19 +220,18 @@ function runVitest(
 
 /** Makes each change of `.config/named-mutations.json`. @returns the exit code */
 async function tryNamed(text: string): Promise<number> {
-  const rows = (
-    JSON.parse(readFileSync(join(root, '.config/named-mutations.json'), 'utf8')) as readonly Named[]
-  ).filter(({ file }) => file.includes(text))
+  const rows = namedMutations().filter(({ file }) => file.includes(text))
   const packages = new Map<string, Tests>()
   let noticed = 0
-  for (const { what, file, before, after, tests } of rows) {
-    const path = join(root, file)
-    const [first, ...rest] = readFileSync(path, 'utf8').split(before)
-    if (rest.length !== 1) {
-      console.log(`STALE    ${what}: ${file} has ${rest.length} times ${before}`)
+  for (const row of rows) {
+    const { what, file, before, after, tests } = row
+    const stale = staleness(row)
+    if (stale !== undefined) {
+      console.log(`STALE    ${stale}`)
       continue
     }
-    const start = first!.length
+    const path = join(root, file)
+    const start = readFileSync(path, 'utf8').indexOf(before)
     const mutation = { start, end: start + before.length, before, replacement: after }
     let by: string | undefined
     for (const test of tests) {

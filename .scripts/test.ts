@@ -12,6 +12,7 @@ import { checkChangelogs, checkChangesets } from './changesets.ts'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { checkExamples } from './examples.ts'
 import { checkManifests } from './manifests.ts'
+import { checkNamedMutations } from './named-mutations.ts'
 import { checkReadmes } from './release/readme.ts'
 import { rehearse } from './release/rehearsal.ts'
 import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
@@ -163,6 +164,7 @@ async function main(): Promise<number> {
     await checkWith('who imports whom', () => checkBoundaries(all))
     await checkWith('manifests', () => checkManifests(all))
     await checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
+    await checkWith('named mutations', () => checkNamedMutations())
     await checkWith('READMEs as a reader on npm meets them', () => checkReadmes(all))
     await checkWith('examples', () => checkExamples(all))
     await checkWith('a release, rehearsed on a registry of its own', () => rehearse(all, 'short'))
