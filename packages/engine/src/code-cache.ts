@@ -190,7 +190,10 @@ export class CodeCache {
     if (unit === undefined) return
     for (const part of parts) {
       unit.parts.push(part)
+      // Bytes that the frame has not decoded by itself, in a frame that may have lost its code: their writes must be seen.
+      for (let i = 0; i < part.ranges.length; i += 2) part.page.mark(part.ranges[i]!, part.ranges[i + 1]!)
       part.page.units.add(unit)
+      this.page(part.page.frame, part.page.mode)
     }
   }
 
@@ -257,9 +260,9 @@ export class CodeCache {
   }
 
   #decodeRun(given: CodePage, start: number): number {
-    let page = given
-    // A flush forgets the page that was asked for; ask again.
-    if (!this.#reserve(RUN_LIMIT + 1)) page = this.page(given.frame, given.mode)
+    this.#reserve(RUN_LIMIT + 1)
+    // A flush forgets the page that was asked for; and its frame may have lost its code, while execute entries lead to it still.
+    const page = this.page(given.frame, given.mode)
     const { u32 } = this.#memory
     const decoder = this.#decoder
     const upper = page.frame * PAGE_BYTES >= HALF
@@ -301,6 +304,7 @@ export class CodeCache {
    * @returns machine address of the first; 0 if the arena is full
    */
   crossing(page: CodePage, offset: number, second: CodePage): number {
+    this.page(second.frame, second.mode)
     const head = PAGE_BYTES - offset
     const { u8, u32, i32 } = this.#memory
     const { longestBytes } = this.#decoder

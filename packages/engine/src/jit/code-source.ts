@@ -6,14 +6,15 @@ import type { MemorySites, MissAction } from './memory-sites.ts'
 import { firstRecord } from './region.ts'
 import type { Region } from './region.ts'
 import { codeKey } from './unit-code.ts'
+import type { EmittedUnit } from './unit-compiler.ts'
 import type { CodeInstruction, CodeSource } from './unit-code.ts'
 
-/** Describes the code of a region. @param recordPositions - of the instructions whose records the code uses */
+/** Describes the code of a region. @param emitted - what was made of it */
 export function codeSource<Form>(
   memory: MachineMemory,
   first: CodePage,
   { blocks, pages }: Region<Form>,
-  recordPositions: readonly number[],
+  { recordPositions, isFor }: EmittedUnit,
   targetsOf: (branch: number) => readonly number[],
   sites: MemorySites,
 ): CodeSource {
@@ -33,6 +34,7 @@ export function codeSource<Form>(
     key: codeKey(memory, first, offset, bytes.length),
     mode: first.mode,
     offset,
+    isFor,
     deltas: pages.map(({ delta }) => delta),
     instructions,
     recordPositions,

@@ -76,7 +76,7 @@ export class CompiledUnits<Form> {
     const { page, offset } = place
     for (const code of this.#codes.of(this.#keyOf(page, offset, record)).toReversed()) {
       // Different places may have one key.
-      const begins = code.offset === offset && code.mode === page.mode
+      const begins = code.offset === offset && code.mode === page.mode && code.isFor(runner.state)
       const unit = begins ? this.#install(code, place, record, runner) : 0
       if (unit === 0) continue
       this.#parts.statistics.own.revived++
@@ -93,7 +93,7 @@ export class CompiledUnits<Form> {
   /** Has a unit execute better code: that which another place has, or else a region's. */
   improve(unit: LiveUnit, place: Place, runner: UnitRunner, find: () => Region<Form> | undefined): void {
     const known = this.#codes.latest(unit.code)
-    if (known !== unit.code && this.#change(unit, known, place, runner)) return
+    if (known !== unit.code && known.isFor(runner.state) && this.#change(unit, known, place, runner)) return
     const region = find()
     if (region === undefined) return
     const [old, code] = [unit.code, this.#newCode(region, place, runner)]
@@ -104,8 +104,9 @@ export class CompiledUnits<Form> {
   #newCode(region: Region<Form>, { lo, hi, page }: Place, runner: UnitRunner): UnitCode {
     const { compiler, memory, targets, statistics, onCode } = this.#parts
     const { mode } = page
-    const { module, recordPositions } = compiler.compile({ region, mode, state: runner.state })
-    const source = codeSource(memory, page, region, recordPositions, (record) => targets.of(record), compiler.sites)
+    const emitted = compiler.compile({ region, mode, state: runner.state })
+    const { module } = emitted
+    const source = codeSource(memory, page, region, emitted, (record) => targets.of(record), compiler.sites)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
     const code = this.#codes.add(compiled, module.length, source)
     statistics.own.units++

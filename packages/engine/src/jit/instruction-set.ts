@@ -83,6 +83,11 @@ export interface UnitSemantics<Form> {
    * @param leaveIf - emits an exit to the interpreter on a condition
    */
   checkAssumptions(leaveIf: (condition: I32) => void): void
+  /**
+   * Returns a test of whether the state at a machine address is as {@link UnitSemantics.checkAssumptions} has it; called after
+   * that. The test is kept as long as the code.
+   */
+  assumptions(): (state: number) => boolean
   /** Emits loads of the locals that the unit uses, from the state. Called after all instructions. */
   load(): void
   /** Emits stores of the settled locals that the unit has written, into the state. Called after all instructions. */

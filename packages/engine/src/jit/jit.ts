@@ -124,9 +124,8 @@ export class Jit<Form> {
 
   #resetCounters(): void {
     const first = this.#parts.countersAt >>> 2
-    const interval = this.#credit.interval * 2 ** this.#quickFlushes
     const { u32 } = this.#memory
-    u32.fill(Math.min(LATER, interval), first, first + HOT_COUNTERS)
+    u32.fill(this.#interval, first, first + HOT_COUNTERS)
     for (const at of [MISSES_AT, MISSES_PER_COUNT_AT]) u32[first + (at >>> 2)] = this.#compiler.sites.missesPerCount
   }
 
@@ -158,6 +157,11 @@ export class Jit<Form> {
     return next
   }
 
+  /** Branches after which a place is looked at. */
+  get #interval(): number {
+    return Math.min(LATER, this.#credit.interval * 2 ** this.#quickFlushes)
+  }
+
   /** Where the branches to a record are counted, in words. */
   #counterOf(record: number): number {
     return (this.#parts.countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK)) >>> 2
@@ -185,7 +189,7 @@ export class Jit<Form> {
     if (next === NO_ROOM) u32[counter] = Math.min(LATER, this.#options.threshold * NO_ROOM_FACTOR)
     if (next === NOTHING || next === NO_ROOM) return record
     // It asks again, or another place has the same counter.
-    u32[counter] = this.#credit.interval
+    u32[counter] = this.#interval
     return next
   }
 
@@ -222,7 +226,7 @@ export class Jit<Form> {
     if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING
     const unit = this.#units.compile(region, place, record, runner)
     if (unit !== 0) this.#watchBranches(unit)
-    return unit === 0 ? record : unit
+    return unit === 0 ? NO_ROOM : unit
   }
 
   /** All records are gone after a flush of the code cache, those of units too. */

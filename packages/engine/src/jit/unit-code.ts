@@ -33,6 +33,8 @@ export interface CodeSource {
   readonly mode: number
   /** Offset of its first instruction in its page. */
   readonly offset: number
+  /** Returns whether the state at a machine address is as the code assumes; else it leaves at once. */
+  readonly isFor: (state: number) => boolean
   /** Distances of its pages from the first one, which comes first. */
   readonly deltas: readonly RegionPage['delta'][]
   readonly instructions: readonly CodeInstruction[]

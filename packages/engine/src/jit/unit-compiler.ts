@@ -19,6 +19,8 @@ export interface EmittedUnit {
   readonly module: Uint8Array
   /** Positions of the instructions whose records are the unit's words after its pages'. */
   readonly recordPositions: readonly number[]
+  /** Returns whether the state at a machine address is as the unit assumes. */
+  readonly isFor: (state: number) => boolean
 }
 
 /** Compiles regions to modules of one function. */
@@ -72,7 +74,7 @@ export class UnitCompiler<Form> {
       isCalled: (insn) => this.#isCalled(insn),
     })
     new RegionTranslator(frame).build()
-    return { module: module.build(), recordPositions: frame.recordPositions }
+    return { module: module.build(), recordPositions: frame.recordPositions, isFor: frame.semantics.assumptions() }
   }
 
   #entryOf({ record }: RegionInstruction<Form>): number {

@@ -16,6 +16,7 @@ const SOURCE = {
   recordPositions: [],
   branches: [],
   actions: new Map(),
+  isFor: () => true,
 }
 
 function runnerOf(table: Map<number, object>): UnitRunner {

@@ -62,6 +62,7 @@ class ToyUnit implements UnitSemantics<ToyForm> {
   readonly result: Local<'i64'>
   readonly #state: I32
   readonly #base: bigint
+  readonly #memory: MachineMemory
   readonly #registers: readonly Local<'i64'>[]
   #used = 0
   #written = 0
@@ -76,6 +77,7 @@ class ToyUnit implements UnitSemantics<ToyForm> {
     this.layout = layout
     this.#state = f.param(0, 'i32').get
     this.#base = memory.u64[(state + S_BASE) >>> 3]!
+    this.#memory = memory
     this.result = f.local('i64')
     this.#registers = Array.from({ length: REGISTERS }, () => f.local('i64'))
   }
@@ -100,6 +102,11 @@ class ToyUnit implements UnitSemantics<ToyForm> {
 
   checkAssumptions(leaveIf: (condition: I32) => void): void {
     leaveIf(this.f.loadExpression('i64.load', this.#state, S_BASE).ne(this.#base))
+  }
+
+  assumptions(): (state: number) => boolean {
+    const [base, memory] = [this.#base, this.#memory]
+    return (state) => memory.u64[(state + S_BASE) >>> 3] === base
   }
 
   load(): void {

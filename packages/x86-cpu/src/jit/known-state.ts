@@ -97,6 +97,13 @@ export class StateKnowledge implements KnownState {
     return value
   }
 
+  /** Returns a test of whether a state is as has been assumed. */
+  test(): (state: number) => boolean {
+    const memory = this.#memory
+    const assumptions = [...this.#assumptions.values()]
+    return (state) => assumptions.every(({ op, offset, value }) => readMemory(memory, op, state + offset) === value)
+  }
+
   /** Emits the checks of what has been assumed. */
   check(f: RegionBuilder, leaveIf: (condition: I32) => void): void {
     const state = f.param(0, 'i32').get

@@ -59,6 +59,10 @@ export class X86Unit implements UnitSemantics<FormSource> {
     this.#known.check(this.f, leaveIf)
   }
 
+  assumptions(): (state: number) => boolean {
+    return this.#known.test()
+  }
+
   load(): void {
     this.f.loadRegisters()
     this.f.loadVectors()
