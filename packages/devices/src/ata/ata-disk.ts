@@ -1,6 +1,7 @@
-import { type BlockBackend, type BlockErrorCode, savedState } from '@retrap/device'
+import { type BlockBackend, type BlockErrorCode, type DiskGeometry, savedState } from '@retrap/device'
 import { TRANSFERS, type Transfer } from './ata-transfers.ts'
 import { BUFFER_BYTES, type AtaDrive, type DriveStep, ended, step } from './drive.ts'
+import { diskGeometry } from './geometry.ts'
 import { hasTransferMode, identifyDisk, MAXIMUM_MULTIPLE } from './identify.ts'
 import { ABRT, DEVICE_LBA, DRDY, DSC, ERR, IDNF, Taskfile, type TaskfileState, UNC } from './taskfile.ts'
 
@@ -15,10 +16,8 @@ const FIRMWARE = '1.0'
 const SECTOR = 512
 const READY = DRDY | DSC
 const SLICE_SECTORS = BUFFER_BYTES / SECTOR
-/** Translation at power-on, which all BIOSes know. */
-const HEADS = 16
-const SECTORS_PER_TRACK = 63
-const MOST_CYLINDERS = 16_383
+/** Sectors that a 28-bit address reaches. */
+const SECTORS_28 = 2 ** 28
 
 const READ_SECTORS = TRANSFERS.get(0x20)!
 
@@ -67,8 +66,8 @@ export class AtaDisk implements AtaDrive {
   #transfer: Transfer = READ_SECTORS
   #moving: Moving | null = null
   #multiple = MAXIMUM_MULTIPLE
-  #heads = HEADS
-  #sectorsPerTrack = SECTORS_PER_TRACK
+  #heads = 0
+  #sectorsPerTrack = 0
   #writeCache = true
   #lookAhead = true
   #transferMode = 0x22
@@ -91,11 +90,8 @@ export class AtaDisk implements AtaDrive {
     return Math.floor(this.medium.properties.bytes / SECTOR)
   }
 
-  get #geometry(): { readonly cylinders: number; readonly heads: number; readonly sectors: number } {
-    const { geometry } = this.medium.properties
-    if (geometry !== undefined && geometry.cylinders > 0) return geometry
-    const cylinders = Math.min(MOST_CYLINDERS, Math.floor(this.#sectors / (HEADS * SECTORS_PER_TRACK)))
-    return { cylinders: Math.max(1, cylinders), heads: HEADS, sectors: SECTORS_PER_TRACK }
+  get #geometry(): DiskGeometry {
+    return diskGeometry(this.medium.properties, this.#sectors)
   }
 
   powerOn(): void {
@@ -200,7 +196,7 @@ export class AtaDisk implements AtaDrive {
 
   #nativeMaximum(ext: boolean): DriveStep {
     const last = this.#sectors - 1
-    this.#putAddress(ext ? last : Math.min(last, 0x0fff_ffff), ext)
+    this.#putAddress(ext ? last : Math.min(last, SECTORS_28 - 1), ext)
     return this.#good()
   }
 
@@ -253,7 +249,8 @@ export class AtaDisk implements AtaDrive {
     let left = registers.count
     if (transfer.ext) left = (registers.previousCount << 8) | left
     if (left === 0) left = transfer.ext ? 0x1_0000 : 0x100
-    if (lba < 0 || lba + left > this.#sectors) return this.#fail(IDNF)
+    const end = transfer.ext ? this.#sectors : Math.min(this.#sectors, SECTORS_28)
+    if (lba < 0 || lba + left > end) return this.#fail(IDNF)
     if (transfer.direction === 'out' && this.medium.properties.readOnly) return this.#fail(ABRT)
     this.#transfer = transfer
     this.#moving = { lba, left, inBuffer: 0, most: SLICE_SECTORS, at: 0 }

@@ -119,8 +119,8 @@ export class IdeChannel {
       if (drive !== null) this.#acknowledge()
       return this.status
     }
-    // The drive that is there keeps the device register for both.
-    if (register === DEVICE) return (this.#drives[0] ?? this.#drives[1])?.registers.device ?? 0
+    // A drive keeps the device register for one that is absent.
+    if (register === DEVICE) return (drive ?? this.#drives[0] ?? this.#drives[1])?.registers.device ?? 0
     if (drive === null || drive === undefined) return 0
     const { registers } = drive
     const previous = (this.#control & HOB) !== 0

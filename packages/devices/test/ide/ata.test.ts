@@ -34,6 +34,18 @@ describe('registers (ATA/ATAPI-7 vol. 2, "Parallel interface register definition
     expect(ide.in(7)).toBe(READY)
   })
 
+  test('each drive says in its own device register where a command has ended', async () => {
+    const ide = new IdeMachine([
+      { kind: 'disk', medium: new TestMedium(512) },
+      { kind: 'disk', medium: new TestMedium(0, 0x0500_0000 * 512) },
+    ])
+    ide.out(6, 0xf0)
+    ide.out(7, 0xf8)
+    expect([6, 5, 4, 3].map((register) => ide.in(register))).toEqual([0xf4, 0xff, 0xff, 0xff])
+    ide.out(6, 0xe0)
+    expect(ide.in(6)).toBe(0xe0)
+  })
+
   test('a channel without drives reads as zeros', () => {
     const ide = new IdeMachine([])
     for (const register of [2, 3]) ide.out(register, 0x55)
@@ -111,6 +123,23 @@ describe('commands that move no sectors (ATA8-ACS)', () => {
     expect(word(bytes, 106)).toBe(0x6003)
     expect(bytes.reduce((sum, byte) => sum + byte, 0) & 0xff).toBe(0)
     expect(bytes[510]).toBe(0xa5)
+  })
+
+  test.each([
+    { geometry: { cylinders: 1000, heads: 4, sectors: 17 }, words: [1000, 4, 17] },
+    { geometry: { cylinders: 0, heads: 0, sectors: 0 }, words: [4, 16, 63] },
+    { geometry: { cylinders: 64, heads: 0, sectors: 0 }, words: [4, 16, 63] },
+    { geometry: { cylinders: 64, heads: 17, sectors: 63 }, words: [4, 16, 63] },
+    { geometry: { cylinders: 70_000, heads: 16, sectors: 63 }, words: [4, 16, 63] },
+    { geometry: { cylinders: 64, heads: 16, sectors: 256 }, words: [4, 16, 63] },
+  ])('a medium of geometry $geometry is a disk of $words', ({ geometry, words }) => {
+    const { ide, medium } = disk()
+    medium.given = { geometry }
+    ide.model.reset()
+    ide.out(7, 0xec)
+    const bytes = ide.data(512)
+    expect([1, 3, 6].map((at) => word(bytes, at))).toEqual(words)
+    expect([55, 56].map((at) => word(bytes, at))).toEqual(words.slice(1))
   })
 
   test.each([
@@ -326,6 +355,16 @@ describe('reading and writing without DMA (ATA/ATAPI-7 vol. 2, "PIO data-in", "P
     const { ide, medium } = disk()
     ide.command28(0x20, lba, count)
     expect([ide.in(7), ide.in(1), medium.log]).toEqual([READY | ERR, 0x10, []])
+  })
+
+  test('28 bits reach no further than 2^28 sectors, of whatever disk', async () => {
+    const ide = new IdeMachine([{ kind: 'disk', medium: new TestMedium(0, 2 ** 38) }])
+    ide.command28(0x40, 0x0fff_ffff, 2)
+    expect([ide.in(7), ide.in(1)]).toEqual([READY | ERR, 0x10])
+    ide.command28(0x40, 0x0fff_ffff, 1)
+    expect(await ide.ready()).toBe(READY)
+    ide.command48(0x42, 0x0fff_ffff, 2)
+    expect(await ide.ready()).toBe(READY)
   })
 
   test('a sector that cannot be read: those before it come, then its address with UNC', async () => {

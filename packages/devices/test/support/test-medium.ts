@@ -13,6 +13,9 @@ export class TestMedium implements BlockBackend {
   readonly #held: (() => void)[] = []
   readonly #listeners: (() => void)[] = []
 
+  /** Properties that differ from the usual ones. */
+  given: Partial<BlockProperties> = {}
+
   /** Says so many bytes, most of which are not there; 0: as many as there are. */
   readonly #claimed: number
 
@@ -29,6 +32,7 @@ export class TestMedium implements BlockBackend {
       maximumBytes: 1 << 20,
       readOnly: this.readOnly,
       discards: false,
+      ...this.given,
     }
   }
 
