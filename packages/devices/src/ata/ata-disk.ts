@@ -1,9 +1,10 @@
 import { type BlockBackend, type BlockErrorCode, type DiskGeometry, savedState } from '@retrap/device'
-import { TRANSFERS, type Transfer } from './ata-transfers.ts'
+import { type Moving, TRANSFERS, type Transfer } from './ata-transfers.ts'
 import { BUFFER_BYTES, type AtaDrive, type DriveStep, ended, step } from './drive.ts'
 import { diskGeometry } from './geometry.ts'
+import { putAddress, readAddress, type Translation } from './sector-address.ts'
 import { hasTransferMode, identifyDisk, MAXIMUM_MULTIPLE } from './identify.ts'
-import { ABRT, DEVICE_LBA, DRDY, DSC, ERR, IDNF, Taskfile, type TaskfileState, UNC } from './taskfile.ts'
+import { ABRT, DRDY, DSC, ERR, IDNF, Taskfile, type TaskfileState, UNC } from './taskfile.ts'
 
 /** How a disk names itself. */
 export interface AtaDiskOptions {
@@ -20,19 +21,6 @@ const SLICE_SECTORS = BUFFER_BYTES / SECTOR
 const SECTORS_28 = 2 ** 28
 
 const READ_SECTORS = TRANSFERS.get(0x20)!
-
-/** A command that moves sectors, under way. */
-interface Moving {
-  readonly lba: number
-  /** Sectors still to be moved, those in the buffer among them. */
-  readonly left: number
-  /** Sectors in the buffer. */
-  readonly inBuffer: number
-  /** Most sectors of the next request: fewer after an error, to find the sector that it is at. */
-  readonly most: number
-  /** Bytes of the buffer that the host has moved. */
-  readonly at: number
-}
 
 /** Saved form of an {@link AtaDisk}. */
 interface AtaDiskState {
@@ -92,6 +80,10 @@ export class AtaDisk implements AtaDrive {
 
   get #geometry(): DiskGeometry {
     return diskGeometry(this.medium.properties, this.#sectors)
+  }
+
+  get #translation(): Translation {
+    return { heads: this.#heads, sectors: this.#sectorsPerTrack }
   }
 
   powerOn(): void {
@@ -196,7 +188,7 @@ export class AtaDisk implements AtaDrive {
 
   #nativeMaximum(ext: boolean): DriveStep {
     const last = this.#sectors - 1
-    this.#putAddress(ext ? last : Math.min(last, SECTORS_28 - 1), ext)
+    putAddress(this.registers, ext ? last : Math.min(last, SECTORS_28 - 1), ext, this.#translation)
     return this.#good()
   }
 
@@ -245,7 +237,7 @@ export class AtaDisk implements AtaDrive {
   #beginTransfer(transfer: Transfer): DriveStep {
     const { registers } = this
     if (transfer.by === 'multiple' && this.#multiple === 0) return this.#fail(ABRT)
-    const lba = this.#address(transfer.ext)
+    const lba = readAddress(this.registers, transfer.ext, this.#translation)
     let left = registers.count
     if (transfer.ext) left = (registers.previousCount << 8) | left
     if (left === 0) left = transfer.ext ? 0x1_0000 : 0x100
@@ -253,61 +245,34 @@ export class AtaDisk implements AtaDrive {
     if (lba < 0 || lba + left > end) return this.#fail(IDNF)
     if (transfer.direction === 'out' && this.medium.properties.readOnly) return this.#fail(ABRT)
     this.#transfer = transfer
-    this.#moving = { lba, left, inBuffer: 0, most: SLICE_SECTORS, at: 0 }
+    this.#moving = { lba, left, inBuffer: 0, good: 0, asked: 0, bad: false, at: 0 }
     return this.#nextSlice(false)
-  }
-
-  /** The first sector that the registers name; −1: there is no such sector. */
-  #address(ext: boolean): number {
-    const { low, mid, high, device, previousLow, previousMid, previousHigh } = this.registers
-    if (ext) {
-      return ((previousHigh << 16) | (previousMid << 8) | previousLow) * 2 ** 24 + ((high << 16) | (mid << 8) | low)
-    }
-    if ((device & DEVICE_LBA) !== 0) return ((device & 15) << 24) | (high << 16) | (mid << 8) | low
-    if (low === 0 || low > this.#sectorsPerTrack || (device & 15) >= this.#heads) return -1
-    return (((high << 8) | mid) * this.#heads + (device & 15)) * this.#sectorsPerTrack + low - 1
-  }
-
-  #putAddress(lba: number, ext: boolean): void {
-    const { registers } = this
-    if (!ext && (registers.device & DEVICE_LBA) === 0) {
-      const track = Math.floor(lba / this.#sectorsPerTrack)
-      const cylinder = Math.floor(track / this.#heads)
-      registers.low = (lba % this.#sectorsPerTrack) + 1
-      registers.mid = cylinder & 0xff
-      registers.high = (cylinder >> 8) & 0xff
-      registers.device = (registers.device & 0xf0) | (track % this.#heads)
-      return
-    }
-    const upper = Math.floor(lba / 2 ** 24)
-    registers.low = lba & 0xff
-    registers.mid = (lba >>> 8) & 0xff
-    registers.high = (lba >>> 16) & 0xff
-    if (ext) {
-      registers.previousLow = upper & 0xff
-      registers.previousMid = (upper >>> 8) & 0xff
-      registers.previousHigh = (upper >>> 16) & 0xff
-    } else registers.device = (registers.device & 0xf0) | (upper & 15)
   }
 
   /** @param interrupt - the host has waited for the medium, and is told that it may go on */
   #nextSlice(interrupt: boolean): DriveStep {
     const moving = this.#moving!
-    const inBuffer = Math.min(moving.left, moving.most)
-    this.#moving = { ...moving, inBuffer, at: 0 }
-    if (this.#transfer.direction === 'out') return this.#nextBlock('out', interrupt)
-    return step('read', { end: inBuffer * SECTOR, offset: moving.lba * SECTOR })
+    const inBuffer = Math.min(moving.left, SLICE_SECTORS)
+    this.#moving = { ...moving, inBuffer, good: 0, asked: inBuffer, at: 0 }
+    return this.#transfer.direction === 'out' ? this.#nextBlock('out', interrupt) : this.#read()
+  }
+
+  #read(): DriveStep {
+    const { lba, good, asked } = this.#moving!
+    return step('read', { start: good * SECTOR, end: (good + asked) * SECTOR, offset: (lba + good) * SECTOR })
   }
 
   /** The next part that the host moves: all of the buffer by DMA, a sector or several otherwise. */
   #nextBlock(direction: 'in' | 'out', interrupt: boolean): DriveStep {
-    const { inBuffer, at } = this.#moving!
+    const { inBuffer, at, good, bad } = this.#moving!
     const transfer = this.#transfer
     const all = inBuffer * SECTOR
     if (transfer.by === 'dma') return step(`dma-${direction}`, { end: all })
     const most = (transfer.by === 'multiple' ? this.#multiple : 1) * SECTOR
     const end = Math.min(all, at + most)
     this.#moving = { ...this.#moving!, at: end }
+    // The error is posted at the beginning of the block that has the bad sector.
+    if (bad && end > good * SECTOR) this.#post(UNC)
     return step(`pio-${direction}`, { start: at, end, interrupt })
   }
 
@@ -315,10 +280,17 @@ export class AtaDisk implements AtaDrive {
     const moving = this.#moving
     // IDENTIFY DEVICE: the interrupt came with the data.
     if (moving === null) return ended(false)
-    const { lba, inBuffer, at } = moving
+    const { lba, inBuffer, at, good, bad } = moving
     const transfer = this.#transfer
     const end = inBuffer * SECTOR
     if (transfer.by !== 'dma' && at < end) return this.#nextBlock(transfer.direction === 'in' ? 'in' : 'out', true)
+    if (bad) {
+      // Where the last block had the bad sector, the host has been told.
+      const told = inBuffer > good
+      if (!told) this.#post(UNC)
+      this.#moving = null
+      return ended(!told)
+    }
     if (transfer.direction === 'in') return this.#sliceDone(transfer.by === 'dma')
     return step('write', { end, offset: lba * SECTOR, durable: transfer.durable || !this.#writeCache })
   }
@@ -327,20 +299,56 @@ export class AtaDisk implements AtaDrive {
     const moving = this.#moving
     // FLUSH CACHE, SET FEATURES.
     if (moving === null) return error === null ? this.#good() : this.#fail(ABRT)
-    const { lba, inBuffer } = moving
-    const transfer = this.#transfer
+    if (this.#transfer.direction === 'out') return error === null ? this.#sliceDone(true) : this.#failMoving(error)
+    const { inBuffer, asked } = moving
     if (error === null) {
-      return transfer.direction === 'in' ? this.#nextBlock('in', true) : this.#sliceDone(true)
+      const good = moving.good + asked
+      this.#moving = { ...moving, good, asked: Math.min(asked, inBuffer - good) }
+      if (good < inBuffer) return this.#read()
+      return this.#transfer.direction === 'in' ? this.#nextBlock('in', true) : this.#sliceDone(true)
     }
-    if (transfer.direction !== 'out' && error === 'ERR_MEDIUM' && inBuffer > 1) {
-      // Which sector is it? The host gets those before it, and the address of this one.
-      this.#moving = { ...moving, most: inBuffer >> 1 }
-      return this.#nextSlice(false)
+    if (error !== 'ERR_MEDIUM') return this.#failMoving(error)
+    if (asked === 1) return this.#unreadable()
+    // Which sector is it? The host gets those before it, and the address of this one.
+    this.#moving = { ...moving, asked: asked >> 1 }
+    return this.#read()
+  }
+
+  /**
+   * The sector behind the good ones cannot be read. Those before it are moved in blocks as long as the host expects them:
+   * the last one has zeros from the bad sector on, and the error (ATA-3, "READ MULTIPLE").
+   */
+  #unreadable(): DriveStep {
+    const moving = this.#moving!
+    const { good } = moving
+    const { by, direction } = this.#transfer
+    if (good === 0 || direction === 'verify') {
+      this.#post(UNC)
+      this.#moving = null
+      return ended(true)
     }
-    this.#putAddress(lba, transfer.ext)
-    this.registers.count = moving.left & 0xff
-    if (error === 'ERR_RANGE') return this.#fail(IDNF)
-    return this.#fail(transfer.direction !== 'out' && error === 'ERR_MEDIUM' ? UNC : ABRT)
+    const block = by === 'multiple' ? this.#multiple : 1
+    const inBuffer = Math.min(moving.inBuffer, Math.ceil(good / block) * block)
+    this.#buffer.fill(0, good * SECTOR, inBuffer * SECTOR)
+    this.#moving = { ...moving, inBuffer, bad: true }
+    return this.#nextBlock('in', true)
+  }
+
+  /** Puts an error into the registers, and the address that it is at. */
+  #post(error: number): void {
+    const { lba, good, left } = this.#moving!
+    putAddress(this.registers, lba + good, this.#transfer.ext, this.#translation)
+    this.registers.count = (left - good) & 0xff
+    this.registers.status = READY | ERR
+    this.registers.error = error
+  }
+
+  /** The medium has not done it, for a reason that is not one sector's. */
+  #failMoving(error: BlockErrorCode): DriveStep {
+    this.#moving = { ...this.#moving!, good: 0 }
+    this.#post(error === 'ERR_RANGE' ? IDNF : ABRT)
+    this.#moving = null
+    return ended(true)
   }
 
   /** The sectors in the buffer are where they belong. @param interrupt - at the command's end */
@@ -352,7 +360,7 @@ export class AtaDisk implements AtaDrive {
     this.#moving = { ...moving, lba, left, inBuffer: 0 }
     if (left > 0) return this.#nextSlice(true)
     this.#moving = null
-    this.#putAddress(lba - 1, this.#transfer.ext)
+    putAddress(this.registers, lba - 1, this.#transfer.ext, this.#translation)
     this.registers.count = 0
     this.registers.previousCount = 0
     return ended(interrupt)

@@ -10,6 +10,24 @@ export interface Transfer {
   readonly durable: boolean
 }
 
+/** A command that moves sectors, under way. */
+export interface Moving {
+  /** The sector that the buffer begins with. */
+  readonly lba: number
+  /** Sectors still to be moved, those in the buffer among them. */
+  readonly left: number
+  /** Sectors in the buffer. */
+  readonly inBuffer: number
+  /** Those of them that the medium has read. */
+  readonly good: number
+  /** Sectors that it is asked for: fewer after an error, to find the sector that it is at. */
+  readonly asked: number
+  /** The sector behind the good ones cannot be read: the command ends there. */
+  readonly bad: boolean
+  /** Bytes of the buffer that the host has moved. */
+  readonly at: number
+}
+
 const row = (direction: Transfer['direction'], by: Transfer['by'], kind: '28' | '48' | '48 FUA' = '28'): Transfer => ({
   direction,
   by,

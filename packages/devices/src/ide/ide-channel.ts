@@ -1,7 +1,7 @@
 import type { AccessSize, BlockErrorCode, DeviceContext, InterruptLine } from '@retrap/device'
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
-import { BSY, DEVICE_1, DRQ } from '../ata/taskfile.ts'
+import { BSY, DEVICE_1, DRQ, ERR } from '../ata/taskfile.ts'
 import { BusMaster, type BusMasterState } from './bus-master.ts'
 
 // Command block registers.
@@ -163,7 +163,7 @@ export class IdeChannel {
     this.#control &= ~HOB
     if ((this.#control & SRST) !== 0) return
     if (register === COMMAND) this.#command(value)
-    else if (this.#step.kind === 'idle')
+    else if (this.#takesCommands)
       for (const drive of this.#drives) if (drive !== null) this.#set(drive, register, value)
   }
 
@@ -222,9 +222,15 @@ export class IdeChannel {
     this.#active = 0
   }
 
+  /** No command is under way, or one that has failed: the host need not read the data that came with the error. */
+  get #takesCommands(): boolean {
+    const { kind } = this.#step
+    return kind === 'idle' || (kind === 'pio-in' && (this.#drives[this.#active]!.registers.status & ERR) !== 0)
+  }
+
   #command(opcode: number): void {
     const drive = this.#drives[this.#selected]
-    if (this.#step.kind !== 'idle') {
+    if (!this.#takesCommands) {
       if (opcode !== DEVICE_RESET || drive?.packet !== true || this.#selected !== this.#active) return
       this.#requests.cancel()
       this.#step = ended(false)
