@@ -208,6 +208,9 @@ export class AtapiCd implements AtaDrive {
   }
 
   answered(error: BlockErrorCode | null): DriveStep {
+    // What has come, or failed to, may be of another disc than the blocks before.
+    const exchanged = this.#commands.takeExchange()
+    if (exchanged !== null) return this.#fail(exchanged)
     if (error === null) return this.#nextPart()
     if (error === 'ERR_NO_MEDIUM') return this.#fail(SENSE.noMedium)
     return this.#fail(error === 'ERR_RANGE' ? SENSE.outOfRange : SENSE.unreadable)

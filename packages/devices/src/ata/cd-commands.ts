@@ -31,6 +31,7 @@ export interface CdCommandsState {
   readonly event: number
   readonly open: boolean
   readonly locked: boolean
+  readonly exchanged: boolean
 }
 
 const GOOD: CdOutcome = { kind: 'good' }
@@ -65,6 +66,8 @@ export class CdCommands {
   #open = false
   /** The host has locked the tray. */
   #locked = false
+  /** The disc is not the one that was there when the command began. */
+  #exchanged = false
 
   constructor(medium: BlockBackend | null, model: string) {
     this.#medium = medium
@@ -74,6 +77,7 @@ export class CdCommands {
 
   #changed(): void {
     this.#open = false
+    this.#exchanged = true
     const present = this.blocks > 0
     this.#attention = present ? SENSE.mediumChanged : this.#attention
     this.#event = present ? MEDIUM_EVENT.newMedium : MEDIUM_EVENT.removal
@@ -103,8 +107,18 @@ export class CdCommands {
     this.#sense = sense
   }
 
+  /** Why the command cannot read on: the disc has been exchanged or taken out since it began. Null: it can. */
+  takeExchange(): Sense | null {
+    if (!this.#exchanged) return null
+    if (this.blocks === 0) return SENSE.noMedium
+    // The host is told by this command.
+    this.#attention = null
+    return SENSE.mediumChanged
+  }
+
   /** Executes a packet of 12 bytes. */
   execute(packet: Uint8Array): CdOutcome {
+    this.#exchanged = false
     const outcome = this.#execute(packet)
     if (packet[0] !== REQUEST_SENSE) this.#sense = outcome.kind === 'failed' ? outcome.sense : SENSE.none
     return outcome
@@ -236,6 +250,7 @@ export class CdCommands {
       event: this.#event,
       open: this.#open,
       locked: this.#locked,
+      exchanged: this.#exchanged,
     }
   }
 
@@ -245,6 +260,7 @@ export class CdCommands {
     this.#event = state.event
     this.#open = state.open
     this.#locked = state.locked
+    this.#exchanged = state.exchanged
   }
 }
 

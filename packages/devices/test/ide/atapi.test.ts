@@ -223,6 +223,38 @@ describe('commands (MMC-5, SPC-3)', () => {
     expect((await ask(ide, [0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8]))[4]).toBe(0)
   })
 
+  test.each([
+    { disc: new Uint8Array(BLOCKS * 2048).fill(2), key: 6, expected: [6, 0x28, 0], next: DRDY },
+    { disc: new Uint8Array(0), key: 2, expected: [2, 0x3a, 0], next: DRDY | ERR },
+  ])('a disc that changes within a READ of two requests: sense $expected', async (given) => {
+    const { ide, medium } = await cd()
+    ide.packet([0x28, 0, 0, 0, 0, 0, 0, 0, 64], { limit: 2048 })
+    const before = medium.bytes.slice(0, 0x1_0000)
+    const got: number[] = []
+    for (let i = 0; ((await ide.ready()) & DRQ) !== 0; i++) {
+      ide.in(7)
+      got.push(...ide.data(2048))
+      if (i === 3) medium.change(given.disc)
+    }
+    expect(Uint8Array.from(got)).toEqual(before)
+    expect([ide.in(7), ide.in(1)]).toEqual([DRDY | ERR, (given.key << 4) | 4])
+    expect(await sense(ide)).toEqual(given.expected)
+    ide.packet([0])
+    expect(await ide.ready()).toBe(given.next)
+  })
+
+  test('a disc that changes while a request is under way: nothing of it comes', async () => {
+    const { ide, medium } = await cd()
+    medium.hold = true
+    ide.packet([0x28, 0, 0, 0, 0, 0, 0, 0, 1])
+    await ide.pass()
+    medium.change(new Uint8Array(BLOCKS * 2048).fill(2))
+    await medium.release()
+    expect(await ide.ready()).toBe(DRDY | ERR)
+    expect(await sense(ide)).toEqual([6, 0x28, 0])
+    expect(await ask(ide, [0x28, 0, 0, 0, 0, 0, 0, 0, 1])).toEqual(new Uint8Array(2048).fill(2))
+  })
+
   test('the tray: ejecting, loading, and the lock', async () => {
     const { ide } = await cd()
     ide.packet([0x1e, 0, 0, 0, 1])
