@@ -168,7 +168,16 @@ async function request(
   signal: AbortSignal,
 ): Promise<void> {
   if (medium === null) throw new BlockError('ERR_NO_MEDIUM', 'the drive has no medium')
-  if (kind === 'read') await medium.read(offset, bytes, { signal })
-  else if (kind === 'write') await medium.write(offset, bytes, { signal, durable })
-  else await medium.flush({ signal })
+  if (kind === 'flush') return medium.flush({ signal })
+  const { blockBytes, maximumBytes } = medium.properties
+  const most = Math.max(1, Math.floor(maximumBytes / blockBytes)) * blockBytes
+  for (let at = 0; at < bytes.length; at += most) {
+    // Between two parts nobody else hears of it.
+    if (signal.aborted) throw new BlockError('ERR_CANCELLED', 'the request was cancelled')
+    const part = bytes.subarray(at, at + most)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other: a failure is at the first sector that is not moved
+    if (kind === 'read') await medium.read(offset + at, part, { signal })
+    // oxlint-disable-next-line no-await-in-loop
+    else await medium.write(offset + at, part, { signal, durable })
+  }
 }
