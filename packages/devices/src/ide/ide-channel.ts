@@ -1,4 +1,10 @@
-import type { AccessSize, BlockErrorCode, DeviceContext, InterruptLine } from '@retrap/device'
+import {
+  type AccessSize,
+  type BlockErrorCode,
+  type DeviceContext,
+  DeviceError,
+  type InterruptLine,
+} from '@retrap/device'
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
 import { BSY, DEVICE_1, DRQ, ERR } from '../ata/taskfile.ts'
@@ -37,8 +43,18 @@ export interface IdeChannelState {
   readonly position: number
   readonly requests: MediumRequestsState | null
   readonly busMaster: BusMasterState
-  readonly drives: readonly unknown[]
+  readonly drives: readonly SavedDrive[]
 }
+
+/** Saved form of a drive, with its kind: a state of another kind does not fit. */
+interface SavedDrive {
+  readonly kind: DriveKind
+  readonly state: unknown
+}
+
+type DriveKind = 'none' | 'disk' | 'cdrom'
+
+const kindOf = (drive: AtaDrive | null): DriveKind => (drive === null ? 'none' : drive.packet ? 'cdrom' : 'disk')
 
 /** What a channel is made of. */
 export interface IdeChannelParts {
@@ -331,13 +347,23 @@ export class IdeChannel {
       position: this.#position,
       requests: this.#requests.save(),
       busMaster: this.busMaster.save(),
-      drives: this.#drives.map((drive) => drive?.save() ?? null),
+      drives: this.#drives.map((drive) => ({ kind: kindOf(drive), state: drive?.save() ?? null })),
     }
+  }
+
+  /** Throws `ERR_STATE` for a state of other drives. */
+  checkState({ drives, active, step }: IdeChannelState): void {
+    const expected = this.#drives.map(kindOf).join(', ')
+    const found = drives.map(({ kind }) => kind).join(', ')
+    if (found !== expected)
+      throw new DeviceError('ERR_STATE', `ide: the saved channel has drives ${found}: expected ${expected}`)
+    if (step.kind !== 'idle' && (this.#drives[active] ?? null) === null)
+      throw new DeviceError('ERR_STATE', `ide: in the saved state drive ${active}, which is absent, executes a command`)
   }
 
   restore(state: IdeChannelState): void {
     this.#requests.cancel()
-    this.#drives.forEach((drive, i) => drive?.restore(state.drives[i]))
+    this.#drives.forEach((drive, i) => drive?.restore(state.drives[i]!.state))
     this.busMaster.restore(state.busMaster)
     this.#control = state.control
     this.#selected = state.selected

@@ -10,6 +10,7 @@ import {
 } from '@retrap/device'
 import { AtaDisk } from '../ata/ata-disk.ts'
 import { AtapiCd } from '../ata/atapi-cd.ts'
+import { CD_BLOCK_BYTES } from '../ata/cd-commands.ts'
 import type { AtaDrive } from '../ata/drive.ts'
 import { DATA_REGISTER, IdeChannel, type IdeChannelState } from './ide-channel.ts'
 
@@ -17,7 +18,7 @@ import { DATA_REGISTER, IdeChannel, type IdeChannelState } from './ide-channel.t
 export interface IdeDriveOptions {
   /** An ATA disk, or an ATAPI drive for CDs and DVDs. */
   readonly kind: 'disk' | 'cdrom'
-  /** What is in it. A CD drive may have nothing. */
+  /** What is in it: of a disk in blocks of 512 bytes, of a CD drive of at most 2048, or nothing. */
   readonly medium: BlockBackend | null
   /** At most 40 characters, 16 of a CD drive in its packets; default `RETRAP HARDDISK` or `RETRAP CD-ROM`. */
   readonly model?: string
@@ -146,10 +147,13 @@ export class PiixIde implements DeviceModel {
     return { version: 1, channels: this.#channels.map((channel) => channel.save()) }
   }
 
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version, or of other drives. */
   restore(state: unknown): void {
-    const { channels } = savedState<PiixIdeState>(this.name, state, 1)
-    this.#channels.forEach((channel, i) => channel.restore(channels[i] as IdeChannelState))
+    const channels = savedState<PiixIdeState>(this.name, state, 1).channels as readonly IdeChannelState[]
+    if (channels.length !== this.#channels.length)
+      throw new DeviceError('ERR_STATE', `ide: the saved state has ${channels.length} channels`)
+    this.#channels.forEach((channel, i) => channel.checkState(channels[i]!))
+    this.#channels.forEach((channel, i) => channel.restore(channels[i]!))
   }
 }
 
@@ -158,9 +162,17 @@ function createDrive(options: IdeDriveOptions | null, index: number): AtaDrive |
   const { kind, medium, serialNumber = `RT0000${index + 1}` } = options
   checkText(`model of drive ${index}`, options.model ?? '', kind === 'cdrom' ? 16 : 40)
   checkText(`serial number of drive ${index}`, serialNumber, 20)
+  const blockBytes = medium?.properties.blockBytes ?? 512
+  if (kind === 'cdrom' && CD_BLOCK_BYTES % blockBytes !== 0) {
+    const expected = `a medium whose blocks divide ${CD_BLOCK_BYTES} bytes`
+    throw new DeviceError(
+      'ERR_OPTION',
+      `ide: CD drive ${index} has blocks of ${blockBytes} bytes: expected ${expected}`,
+    )
+  }
   if (kind === 'cdrom') return new AtapiCd({ medium, serialNumber, model: options.model ?? 'RETRAP CD-ROM' })
-  if (medium === null || medium.properties.blockBytes !== 512) {
-    const found = medium === null ? 'no medium' : `blocks of ${medium.properties.blockBytes} bytes`
+  if (medium === null || blockBytes !== 512) {
+    const found = medium === null ? 'no medium' : `blocks of ${blockBytes} bytes`
     throw new DeviceError('ERR_OPTION', `ide: disk ${index} has ${found}: expected a medium with blocks of 512 bytes`)
   }
   return new AtaDisk({ medium, serialNumber, model: options.model ?? 'RETRAP HARDDISK' })

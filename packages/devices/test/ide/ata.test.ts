@@ -366,95 +366,20 @@ describe('reading and writing without DMA (ATA/ATAPI-7 vol. 2, "PIO data-in", "P
     ide.command48(0x42, 0x0fff_ffff, 2)
     expect(await ide.ready()).toBe(READY)
   })
-
-  test('a sector that cannot be read: those before it come, then its address with UNC', async () => {
-    const { ide, medium } = disk()
-    medium.bad = { at: 77 * 512, code: 'ERR_MEDIUM' }
-    ide.command28(0x20, 70, 20)
-    for (let i = 0; i < 7; i++) {
-      expect(await ide.ready()).toBe(READY | DRQ)
-      ide.in(7)
-      expect(ide.data(512)).toEqual(medium.bytes.slice((70 + i) * 512, (71 + i) * 512))
-    }
-    expect(await ide.ready()).toBe(READY | ERR)
-    expect([ide.line.level, ide.in(1), ide.in(3), ide.in(4)]).toEqual([true, 0x40, 77, 0])
-  })
-
-  test.each([
-    { lba: 16, count: 16, bad: 28, errors: [true] },
-    { lba: 16, count: 16, bad: 16, errors: [] },
-    { lba: 16, count: 40, bad: 32, errors: [false] },
-    { lba: 16, count: 40, bad: 53, errors: [false, false, true] },
-    { lba: 16, count: 200, bad: 150, errors: [...Array.from({ length: 8 }, () => false), true] },
-  ])('READ MULTIPLE of $count, $bad bad: whole blocks, the last with the error', async (given) => {
-    const { ide, medium } = disk()
-    medium.bad = { at: given.bad * 512, code: 'ERR_MEDIUM' }
-    ide.command28(0xc4, given.lba, given.count)
-    let at = given.lba
-    for (const error of given.errors) {
-      expect([await ide.ready(), ide.line.level]).toEqual([READY | DRQ | (error ? ERR : 0), true])
-      ide.in(7)
-      const sectors = Math.min(16, given.lba + given.count - at)
-      const good = Math.min(given.bad, at + sectors) - at
-      const expected = new Uint8Array(sectors * 512)
-      expected.set(medium.bytes.subarray(at * 512, (at + good) * 512))
-      expect(ide.data(sectors * 512)).toEqual(expected)
-      at += sectors
-    }
-    expect([await ide.ready(), ide.line.level]).toEqual([READY | ERR, given.errors.at(-1) !== true])
-    expect([ide.in(1), ide.in(3), ide.in(2)]).toEqual([0x40, given.bad, given.lba + given.count - given.bad])
-  })
-
-  test('a block that came with an error need not be read: the next command takes its place', async () => {
-    const { ide, medium } = disk()
-    medium.bad = { at: 28 * 512, code: 'ERR_MEDIUM' }
-    ide.command28(0xc4, 16, 16)
-    expect(await ide.ready()).toBe(READY | DRQ | ERR)
-    ide.command28(0x20, 5, 1)
-    expect(await ide.ready()).toBe(READY | DRQ)
-    expect(ide.data(512)).toEqual(medium.bytes.slice(5 * 512, 6 * 512))
-  })
-
-  test('a failure that has passed when half is asked for leaves nothing out', async () => {
-    const { ide, medium } = disk()
-    medium.bad = { at: 20 * 512, code: 'ERR_MEDIUM' }
-    ide.command28(0xc4, 16, 16)
-    medium.bad = null
-    expect(await ide.ready()).toBe(READY | DRQ)
-    expect(ide.data(16 * 512)).toEqual(medium.bytes.slice(16 * 512, 32 * 512))
-    expect(await ide.ready()).toBe(READY)
-    expect(medium.log).toEqual(['read 8192+8192', 'read 8192+4096', 'read 12288+4096'])
-  })
-
-  test.each(['ERR_NO_SPACE', 'ERR_MEDIUM'] as const)('a write that fails with %s is aborted', async (code) => {
-    const { ide, medium } = disk()
-    medium.bad = { at: 512, code }
-    ide.command28(0x30, 1, 1)
-    ide.feed(new Uint8Array(512))
-    expect([await ide.ready(), ide.in(1)]).toEqual([READY | ERR, 4])
-  })
-
-  test('a medium that cannot be written aborts the command before it takes data', () => {
-    const { ide, medium } = disk()
-    medium.readOnly = true
-    ide.command28(0x30, 1, 1)
-    expect([ide.in(7), ide.in(1)]).toEqual([READY | ERR, 4])
-  })
-
-  test('a back end that throws something else is a medium that failed', async () => {
-    const { ide, medium } = disk()
-    medium.read = () => {
-      throw new Error('no promise at all')
-    }
-    ide.command28(0x20, 1, 1)
-    expect([await ide.ready(), ide.in(1)]).toEqual([READY | ERR, 0x40])
-  })
 })
+
+const blocksOf = (blockBytes: number): TestMedium => {
+  const medium = new TestMedium(0x1_0000)
+  medium.given = { blockBytes }
+  return medium
+}
 
 test.each([
   { options: { device: 0 }, message: 'PCI device 0' },
   { options: { drives: [null, null, null, null, null] }, message: '5 drives' },
   { options: { drives: [{ kind: 'disk', medium: null }] }, message: 'no medium' },
+  { options: { drives: [{ kind: 'disk', medium: blocksOf(4096) }] }, message: 'blocks of 4096 bytes' },
+  { options: { drives: [{ kind: 'cdrom', medium: blocksOf(4096) }] }, message: 'blocks of 4096 bytes' },
   { options: { drives: [{ kind: 'cdrom', medium: null, model: 'x'.repeat(17) }] }, message: 'at most 16' },
   { options: { drives: [{ kind: 'cdrom', medium: null, serialNumber: 'ä' }] }, message: 'printable ASCII' },
 ] as const)('options are refused: $message', async ({ options, message }) => {
