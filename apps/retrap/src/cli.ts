@@ -90,7 +90,7 @@ Exit codes:
   0     the guest powered off, or you left with Ctrl-A x
   2     an option makes no sense
   70    internal error, or a device that failed (registers and instruction on stderr)
-  74    a file or a download could not be used, or the output could not be written
+  74    a file or a download could not be used, or the output or an image not be written
   86    triple fault (registers and instruction on stderr)
   88    the guest told Xen that it has crashed, or one of its watchdogs has bitten
   90    the guest's kernel panicked (linux --command)

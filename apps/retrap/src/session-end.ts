@@ -1,6 +1,13 @@
 import type { MachineExit } from '@retrap/machine'
 import { ExitCode } from './exit-codes.ts'
 
+/** Why a session ends, where the machine does not say so. */
+export interface Ending {
+  readonly code: number
+  /** A line for stderr. */
+  readonly message?: string
+}
+
 /** Exits that registers are shown for, as people read them. */
 export const CRASHES: Readonly<Partial<Record<MachineExit['reason'], string>>> = {
   'triple-fault': 'triple fault',

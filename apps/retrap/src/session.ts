@@ -3,15 +3,16 @@ import { setImmediate } from 'node:timers/promises'
 import { describeThrown, type MachineExit } from '@retrap/machine'
 import { formatCrash } from './crash-report.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
-import { OpenDrives, type DriveArgument } from './drives.ts'
+import type { DriveArgument } from './drives.ts'
 import { ExitCode } from './exit-codes.ts'
 import type { SessionHost } from './host.ts'
 import type { Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
+import { OpenDrives } from './open-drives.ts'
 import { OutputWatch } from './output-watch.ts'
 import { PanicWatch } from './panic-watch.ts'
 import { openFarEnd, type FarEnd } from './serial/far-end.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
-import { CRASHES, deviceExitLine, exitCodeOf } from './session-end.ts'
+import { CRASHES, deviceExitLine, exitCodeOf, type Ending } from './session-end.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 import type { SerialTarget } from './values.ts'
 
@@ -60,13 +61,6 @@ interface Made {
   readonly models: MachineOptions['devices']
 }
 
-/** Why a session ends, where the machine does not say so. */
-interface Ending {
-  readonly code: number
-  /** A line for stderr. */
-  readonly message?: string
-}
-
 /**
  * Runs a machine with the terminal as its serial console until the guest or the user ends it.
  *
@@ -74,12 +68,16 @@ interface Ending {
  */
 export async function runSession(settings: SessionSettings, host: SessionHost): Promise<number> {
   const session = new Session(settings, host)
+  let code: number
+  let kept = false
   try {
     await session.open()
-    return await session.run()
+    code = await session.run()
   } finally {
-    await session.close()
+    kept = await session.close()
   }
+  // An exit code that already tells of trouble says more than this one.
+  return kept || code !== ExitCode.PowerOff ? code : ExitCode.Input
 }
 
 class Session {
@@ -345,12 +343,17 @@ class Session {
     return exitCode
   }
 
-  /** Ends what the session has begun. A guest's last words wait for their reader, unless the user has ended the run. */
-  async close(): Promise<void> {
+  /**
+   * Ends what the session has begun. A guest's last words wait for their reader, unless the user has ended the run.
+   *
+   * @returns whether all that the guest wrote is in its images
+   */
+  async close(): Promise<boolean> {
     this.#machine?.close?.()
-    await this.#drives?.close().catch((error: unknown) => {
-      this.#host.stderr.write(`retrap: not all that the guest wrote is in its image: ${describeThrown(error)}\n`)
-    })
+    const failed = (await this.#drives?.close()) ?? []
+    for (const { path, error } of failed) {
+      this.#host.stderr.write(`retrap: not all that the guest wrote is in ${path}: ${describeThrown(error)}\n`)
+    }
     this.#input.stop()
     this.#panic.stop()
     if (this.#watch !== undefined) {
@@ -364,6 +367,7 @@ class Session {
     }
     for (const close of this.#closing.toReversed()) close()
     await Promise.all(this.#farEnds.flatMap((end) => (end === null ? [] : [end.close()])))
+    return failed.length === 0
   }
 }
 

@@ -92,9 +92,16 @@ export function parseTrace(text: string): TraceTarget {
   throw usage(`--trace '${text}' is unknown; give ioreq or ioreq:FILE`)
 }
 
-/** Splits `NAME,key=value,…`. A comma within a value is written twice, as in QEMU. */
+/** Splits at commas. A comma within a part is written twice, as in QEMU, which reads `a,,,b` as `a,` and `b`. */
+export function splitPairs(text: string): string[] {
+  // No argument of a process has a NUL in it.
+  const parts = text.replaceAll(',,', '\0').split(',')
+  return parts.map((part) => part.replaceAll('\0', ','))
+}
+
+/** Splits `NAME,key=value,…`. */
 export function parseDevice(text: string): DeviceArgument {
-  const [name = '', ...pairs] = text.split(/(?<!,),(?!,)/).map((part) => part.replaceAll(',,', ','))
+  const [name = '', ...pairs] = splitPairs(text)
   if (name === '' || name.includes('=')) throw usage(`--device '${text}' names no device; write NAME,key=value`)
   const properties = new Map<string, string>()
   for (const pair of pairs) {

@@ -1,8 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { chmodSync, linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { geteuid, seteuid } from 'node:process'
 import { afterAll, describe, expect, test } from 'vitest'
-import { listDrives, OpenDrives, parseBoot, parseDrive } from '../src/drives.ts'
+import { listDrives, parseBoot, parseDrive, type DriveFlags } from '../src/drives.ts'
+import { OpenDrives } from '../src/open-drives.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-drives-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -27,6 +30,9 @@ describe('--drive', () => {
       text: 'file=a,,b.img,if=ide,format=raw,snapshot=on,index=3',
       drive: { path: 'a,b.img', snapshot: true, index: 3 },
     },
+    { text: 'file=a,,,index=1', drive: { path: 'a,', index: 1, raw: false } },
+    { text: 'file=,,,,a', drive: { path: ',,a' } },
+    { text: 'file=a,format=raw', drive: { path: 'a', raw: true } },
     { text: 'media=cdrom', drive: { path: null, media: 'cdrom', readOnly: true } },
     { text: 'file=x,bus=1,unit=1,readonly=on', drive: { index: 3, readOnly: true } },
     { text: 'file=x,bus=1', drive: { index: 2 } },
@@ -39,12 +45,16 @@ describe('--drive', () => {
     { text: 'a.img', message: "'a.img' is not of the form key=value" },
     { text: 'file=x,cache=none', message: "--drive has no 'cache'; it has file, if," },
     { text: 'file=x,if=virtio', message: 'there is no virtio yet; write if=ide' },
-    { text: 'file=x,if=scsi', message: 'if=scsi is unknown' },
+    { text: 'file=x,if=scsi', message: 'if=scsi is unknown; there is ide' },
     { text: 'file=x,format=qcow2', message: 'convert with: qemu-img convert' },
-    { text: 'file=x,format=vmdk', message: 'format=vmdk is unknown; there are raw' },
+    { text: 'file=x,format=vmdk', message: 'format=vmdk is unknown; there is raw' },
     { text: 'file=x,index=4', message: 'index=4 is not a number from 0 to 3' },
     { text: 'file=x,snapshot=yes', message: 'snapshot=yes is unknown; there are on and off' },
     { text: 'media=disk', message: 'names no file' },
+    { text: 'file=', message: 'names no file' },
+    { text: 'file=a,file=b', message: "gives 'file' twice; a comma within a value is written as ,," },
+    { text: 'file=a,index=0,bus=1', message: 'names its place twice; write either index, or bus and unit' },
+    { text: 'file=a,index=0,unit=1', message: 'names its place twice' },
   ])('$text is refused: $message', ({ text, message }) => {
     expect(() => parseDrive(text)).toThrow(message)
   })
@@ -58,6 +68,22 @@ test.each([
 
 test.each(['x', 'order=', 'once=d', 'menu=1'])('--boot %s is refused', (text) => {
   expect(() => parseBoot(text)).toThrow(/is unknown; write order=dc/)
+})
+
+test.each([
+  { text: 'c,d', key: 'order' },
+  { text: 'order=c,menu=on,order=d', key: 'order' },
+  { text: 'menu=on,menu=off', key: 'menu' },
+])('--boot $text is refused, since one $key would be lost', ({ text, key }) => {
+  expect(() => parseBoot(text)).toThrow(`gives '${key}' twice; write one order`)
+})
+
+test.each<{ flags: DriveFlags; images: string[] }>([
+  { flags: {}, images: ['a.img', ''] },
+  { flags: { hdb: '' }, images: [] },
+  { flags: { cdrom: '' }, images: [] },
+])('an empty name is refused: $flags, $images', ({ flags, images }) => {
+  expect(() => listDrives(flags, images)).toThrow('the name of a disk image is empty')
 })
 
 describe('drives that are opened', () => {
@@ -98,5 +124,84 @@ describe('drives that are opened', () => {
     const good = file('good.img', new Uint8Array(512))
     await expect(OpenDrives.open(listDrives({}, [good, path]))).rejects.toThrow(message)
     await (await OpenDrives.open(listDrives({}, [good]))).close()
+  })
+
+  const NOT_RAW = [
+    { format: 'qcow2', at: 0, signature: 'QFI\xfb' },
+    { format: 'VMDK', at: 0, signature: 'KDMV' },
+    { format: 'VHDX', at: 0, signature: 'vhdxfile' },
+    { format: 'VDI', at: 0x40, signature: '\x7f\x10\xda\xbe' },
+  ]
+  test.each(NOT_RAW)('$format is refused by every option, unless format=raw says so', async (row) => {
+    const bytes = Buffer.alloc(1024)
+    bytes.write(row.signature, row.at, 'latin1')
+    const path = file(`image.${row.format}`, bytes)
+    for (const list of [
+      listDrives({}, [path]),
+      listDrives({ hda: path }, []),
+      listDrives({ hdd: path, snapshot: true }, []),
+      listDrives({ cdrom: path }, []),
+      listDrives({ drive: [parseDrive(`file=${path}`)] }, []),
+      listDrives({ drive: [parseDrive(`file=${path},media=disk,readonly=on`)] }, []),
+    ]) {
+      await expect(OpenDrives.open(list)).rejects.toThrow(`${row.format} images cannot be used yet`)
+    }
+    expect(Buffer.compare(readFileSync(path), bytes)).toBe(0)
+    await (await OpenDrives.open(listDrives({ drive: [parseDrive(`file=${path},format=raw`)] }, []))).close()
+  })
+
+  test.each([
+    { at: 0x202, signature: 'HdrS', message: 'it is a Linux kernel, not a disk image; give --kernel ' },
+    { at: 0, signature: '\x7fELF', message: 'it is an ELF file, not a disk image; give --kernel ' },
+  ])('$message, where an option does not say that it is a disk', async ({ at, signature, message }) => {
+    const bytes = Buffer.alloc(1024)
+    bytes.write(signature, at, 'latin1')
+    const path = file('vmlinuz', bytes)
+    await expect(OpenDrives.open(listDrives({}, [path]))).rejects.toThrow(message)
+    await (await OpenDrives.open(listDrives({ hda: path }, []))).close()
+  })
+
+  test('an empty file is refused', async () => {
+    const path = file('empty.img', new Uint8Array(0))
+    await expect(OpenDrives.open(listDrives({ hda: path }, []))).rejects.toThrow('it is empty; make an image')
+  })
+
+  test('a FIFO is refused at once, although nobody writes to it', async () => {
+    const path = join(folder, 'fifo')
+    expect(spawnSync('mkfifo', [path]).status).toBe(0)
+    for (const list of [listDrives({ cdrom: path }, []), listDrives({}, [path])]) {
+      await expect(OpenDrives.open(list)).rejects.toThrow('it is not a regular file')
+    }
+  })
+
+  test('a file that may not be written is refused with the options that read it', async () => {
+    const path = file('locked,image', new Uint8Array(512))
+    chmodSync(path, 0o444)
+    chmodSync(folder, 0o755)
+    const root = geteuid?.() === 0
+    // Root may write everything, nobody may not.
+    if (root) seteuid?.(65_534)
+    try {
+      await expect(OpenDrives.open(listDrives({}, [path]))).rejects.toThrow(
+        `it may not be written; give --snapshot, or --drive file=${path.replace(',', ',,')},readonly=on`,
+      )
+      await (await OpenDrives.open(listDrives({ snapshot: true }, [path]))).close()
+    } finally {
+      if (root) seteuid?.(0)
+    }
+  })
+
+  test('a file named twice is refused where one of the drives writes it', async () => {
+    const path = file('twice.img', new Uint8Array(4096))
+    const link = join(folder, 'link.img')
+    linkSync(path, link)
+    const reader = parseDrive(`file=${path},readonly=on`)
+    const twice = 'it is named twice; give it once, or give --snapshot'
+    await expect(OpenDrives.open(listDrives({}, [path, path]))).rejects.toThrow(twice)
+    await expect(OpenDrives.open(listDrives({ drive: [reader] }, [path]))).rejects.toThrow(twice)
+    await expect(OpenDrives.open(listDrives({ cdrom: path, hda: path }, []))).rejects.toThrow(twice)
+    await expect(OpenDrives.open(listDrives({}, [path, link]))).rejects.toThrow(`it is the same file as ${path}`)
+    await (await OpenDrives.open(listDrives({ drive: [reader, reader] }, []))).close()
+    await (await OpenDrives.open(listDrives({ snapshot: true }, [path, link]))).close()
   })
 })

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { MachineExit } from '@retrap/machine'
 import type { Machine } from '../src/machine-contract.ts'
 import { runSession, type SessionSettings } from '../src/session.ts'
@@ -52,6 +52,28 @@ describe('the exit code', () => {
       return { reason: 'reset' }
     })
     expect([await runSession(SETTINGS, host), made]).toEqual([130, 1])
+  })
+
+  test.each<[MachineExit, number]>([
+    [{ reason: 'power-off' }, 74],
+    [{ reason: 'triple-fault' }, 86],
+  ])('after %o is %d when images cannot be written, and each of them is named', async (exit, code) => {
+    const folder = await mkdtemp(join(tmpdir(), 'retrap-session-'))
+    const paths = ['a.img', 'b.img', 'c.img'].map((name) => join(folder, name))
+    const drives = paths.map((path) => ({ path, raw: false, snapshot: false, readOnly: false }))
+    for (const path of paths) await writeFile(path, new Uint8Array(512))
+    const host = new FakeHost(async () => {
+      for (const { medium } of (host.created[0]?.drives ?? []).slice(0, 2)) {
+        vi.spyOn(medium as unknown as { close(): Promise<void> }, 'close').mockRejectedValue(new Error('no space'))
+      }
+      return exit
+    })
+    expect(await runSession({ ...SETTINGS, drives }, host)).toBe(code)
+    for (const [i, path] of paths.entries()) {
+      const line = `retrap: not all that the guest wrote is in ${path}: no space\n`
+      expect(host.stderr.text.includes(line), host.stderr.text).toBe(i < 2)
+    }
+    await rm(folder, { recursive: true })
   })
 
   test('is 124 when the time is over', async () => {

@@ -1,0 +1,67 @@
+import { open, stat, type FileHandle } from 'node:fs/promises'
+import { CliError } from './cli-error.ts'
+import { troubleWith } from './files.ts'
+
+/** What to do with a qcow2 image. */
+export const QCOW2: string = notRaw('qcow2')
+
+/** What an image file is, before it is opened. */
+export interface ImageFile {
+  /** The same for every name of one file. */
+  readonly identity: string
+  readonly hasIso: boolean
+  /** What it is, if a guest cannot run from it: an image format other than raw, or a kernel. */
+  readonly format: string | null
+  readonly kernel: string | null
+}
+
+/** Signatures at the start of images that are not raw. Sources: the specifications of qcow2, VMDK, VHDX and VDI. */
+const FORMATS: readonly (readonly [name: string, at: number, signature: string])[] = [
+  ['qcow2', 0, 'QFI\xfb'],
+  ['VMDK', 0, 'KDMV'],
+  ['VHDX', 0, 'vhdxfile'],
+  ['VDI', 0x40, '\x7f\x10\xda\xbe'],
+]
+/** Sources: Linux, "The Linux/x86 Boot Protocol"; System V ABI, "ELF Header". */
+const KERNELS: readonly (readonly [name: string, at: number, signature: string])[] = [
+  ['a Linux kernel', 0x202, 'HdrS'],
+  ['an ELF file', 0, '\x7fELF'],
+]
+const HEAD_BYTES = 0x206
+/** The first volume descriptor of ISO 9660, behind its type byte. Source: ECMA-119, "Volume Descriptors". */
+const ISO_AT = 0x8001
+const ISO_MAGIC = 'CD001'
+
+/** Looks at a file that the user named as an image. @throws CliError `ERR_INPUT` */
+export async function examineImage(path: string): Promise<ImageFile> {
+  const refuse = (reason: string): CliError => new CliError('ERR_INPUT', `${path}: ${reason}`)
+  let file: FileHandle | undefined
+  try {
+    // Before it is opened: that would wait for the writer of a FIFO.
+    const state = await stat(path, { bigint: true })
+    if (state.isDirectory()) throw refuse('it is a directory')
+    if (!state.isFile()) throw refuse('it is not a regular file')
+    if (state.size === 0n) throw refuse('it is empty; make an image with a size: truncate -s 1G IMAGE')
+    file = await open(path)
+    const head = await text(file, 0, HEAD_BYTES)
+    const named = (table: typeof FORMATS): string | null =>
+      table.find(([, at, signature]) => head.startsWith(signature, at))?.[0] ?? null
+    const hasIso = (await text(file, ISO_AT, ISO_MAGIC.length)) === ISO_MAGIC
+    return { identity: `${state.dev}:${state.ino}`, hasIso, format: named(FORMATS), kernel: named(KERNELS) }
+  } catch (error) {
+    throw error instanceof CliError ? error : refuse(troubleWith(error))
+  } finally {
+    await file?.close()
+  }
+}
+
+/** What to do with an image that is not raw. */
+export function notRaw(format: string): string {
+  return `${format} images cannot be used yet; convert with: qemu-img convert -O raw IMAGE IMAGE.raw`
+}
+
+async function text(file: FileHandle, at: number, bytes: number): Promise<string> {
+  const into = Buffer.alloc(bytes)
+  await file.read(into, 0, bytes, at)
+  return into.toString('latin1')
+}

@@ -1,0 +1,110 @@
+import { ImageError, type BlockImage } from '@retrap/block'
+import { openImage } from '@retrap/block/node'
+import type { PcDrive } from '@retrap/machine'
+import { CliError } from './cli-error.ts'
+import type { DriveArgument } from './drives.ts'
+import { examineImage, notRaw, type ImageFile } from './image-file.ts'
+
+/** An open image, and the file that it is in. */
+interface OpenFile {
+  readonly path: string
+  readonly identity: string
+  readonly writes: boolean
+  readonly image: BlockImage
+}
+
+/** An image whose last writes are not in its file. */
+export interface FailedClose {
+  readonly path: string
+  readonly error: unknown
+}
+
+/** The images of a session. A machine that replaces one that was reset goes on with the same ones. */
+export class OpenDrives {
+  readonly drives: readonly PcDrive[]
+  readonly #files: readonly OpenFile[]
+
+  private constructor(drives: readonly PcDrive[], files: readonly OpenFile[]) {
+    this.drives = drives
+    this.#files = files
+  }
+
+  /** @throws CliError `ERR_INPUT`; ImageError */
+  static async open(list: readonly DriveArgument[]): Promise<OpenDrives> {
+    const files: OpenFile[] = []
+    const drives: PcDrive[] = []
+    try {
+      for (const drive of list) {
+        // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
+        drives.push(await openDrive(drive, files))
+      }
+      return new OpenDrives(drives, files)
+    } catch (error) {
+      await closeAll(files)
+      throw error
+    }
+  }
+
+  /** Waits for requests that a machine has left behind. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#files.map(({ image }) => image.idle()))
+  }
+
+  /** Writes what is left, and closes every file. @returns the images for which this has failed */
+  close(): Promise<readonly FailedClose[]> {
+    return closeAll(this.#files)
+  }
+}
+
+async function closeAll(files: readonly OpenFile[]): Promise<readonly FailedClose[]> {
+  const failed: FailedClose[] = []
+  await Promise.all(
+    files.map(({ path, image }) => image.close().catch((error: unknown) => void failed.push({ path, error }))),
+  )
+  return failed
+}
+
+async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDrive> {
+  const { path, index, bootIndex, serialNumber } = drive
+  const rest = {
+    ...(index !== undefined && { index }),
+    ...(bootIndex !== undefined && { bootIndex }),
+    ...(serialNumber !== undefined && { serialNumber }),
+  }
+  if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }
+  const file = await examineImage(path)
+  const media = drive.media ?? mediaOf(path, file)
+  if (file.format !== null && !drive.raw) throw new CliError('ERR_INPUT', `${path}: ${notRaw(file.format)}`)
+  const readOnly = drive.readOnly || media === 'cdrom'
+  const writes = !readOnly && !drive.snapshot
+  refuseTwice(path, writes, file, files)
+  const image = await openImage(path, { snapshot: drive.snapshot && !readOnly, readOnly }).catch((error: unknown) => {
+    throw writes ? explainUnwritable(path, error) : error
+  })
+  files.push({ path, identity: file.identity, writes, image })
+  return { medium: image, media, ...rest }
+}
+
+/** What a file named without more is: a CD if it has that file system. @throws CliError `ERR_INPUT` for a kernel */
+function mediaOf(path: string, { hasIso, kernel }: ImageFile): 'disk' | 'cdrom' {
+  if (hasIso) return 'cdrom'
+  if (kernel === null) return 'disk'
+  throw new CliError('ERR_INPUT', `${path}: it is ${kernel}, not a disk image; give --kernel ${path}, or --hda ${path}`)
+}
+
+/** Two drives that read one file are no trouble; one that writes it is. @throws CliError `ERR_INPUT` */
+function refuseTwice(path: string, writes: boolean, { identity }: ImageFile, files: readonly OpenFile[]): void {
+  const other = files.find((file) => file.identity === identity && (file.writes || writes))
+  if (other === undefined) return
+  const name = other.path === path ? 'it is named twice' : `it is the same file as ${other.path}`
+  throw new CliError('ERR_INPUT', `${path}: ${name}; give it once, or give --snapshot`)
+}
+
+/** Names the options that only read a file. The file has been read before, so that it is writing that is refused. */
+function explainUnwritable(path: string, error: unknown): unknown {
+  const cause = error instanceof ImageError ? error.cause : undefined
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  if (!['EACCES', 'EPERM', 'EROFS'].includes(code)) return error
+  const options = `--snapshot, or --drive file=${path.replaceAll(',', ',,')},readonly=on`
+  return new CliError('ERR_INPUT', `${path}: it may not be written; give ${options}`)
+}
