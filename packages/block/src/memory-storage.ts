@@ -1,3 +1,4 @@
+import { BlockError } from '@retrap/device'
 import type { BlockStorage } from './storage.ts'
 
 /** Keeps an image in memory. It is the caller's array: writes of the guest show in it. */
@@ -21,8 +22,11 @@ export class MemoryStorage implements BlockStorage {
     into.set(this.#bytes.subarray(offset, offset + into.length))
   }
 
-  /** Writes `from`. */
+  /** Writes `from`. @throws BlockError `ERR_NO_SPACE` behind the end: an array cannot grow */
   async write(offset: number, from: Uint8Array): Promise<void> {
+    if (offset + from.length > this.#bytes.length) {
+      throw new BlockError('ERR_NO_SPACE', `${from.length} bytes at ${offset}: memory holds ${this.#bytes.length}`)
+    }
     this.#bytes.set(from, offset)
   }
 

@@ -42,7 +42,7 @@ export class Overlay implements BlockImage {
         const part = into.subarray(done, done + length)
         if (cluster !== undefined) part.set(cluster.subarray(at % CLUSTER_BYTES, (at % CLUSTER_BYTES) + length))
         // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
-        else await this.#base.read(at, part, request)
+        else await this.#readBelow(at, part, request)
         done += length
       }
     })
@@ -115,10 +115,18 @@ export class Overlay implements BlockImage {
       const length = inCluster(at, bytes - done)
       const index = Math.floor(at / CLUSTER_BYTES)
       // oxlint-disable-next-line no-await-in-loop -- one copy at a time
-      const cluster = this.#clusters.get(index) ?? (await this.#copy(index))
+      const cluster = this.#clusters.get(index) ?? this.#cover(index, at, length) ?? (await this.#copy(index))
       change(cluster, at % CLUSTER_BYTES, done, length)
       done += length
     }
+  }
+
+  /** Makes room for a cluster that is about to be overwritten in full; null where a part of the old one stays. */
+  #cover(index: number, at: number, length: number): Uint8Array | null {
+    if (at !== index * CLUSTER_BYTES || length < this.#bytesOf(index)) return null
+    const cluster = new Uint8Array(CLUSTER_BYTES)
+    this.#clusters.set(index, cluster)
+    return cluster
   }
 
   /** Copies a cluster of the image below. A failure leaves it as it is. */
@@ -132,10 +140,27 @@ export class Overlay implements BlockImage {
 
   async #readCluster(index: number): Promise<Uint8Array> {
     const cluster = new Uint8Array(CLUSTER_BYTES)
-    const offset = index * CLUSTER_BYTES
-    await this.#base.read(offset, cluster.subarray(0, Math.min(CLUSTER_BYTES, this.#base.properties.bytes - offset)))
+    await this.#readBelow(index * CLUSTER_BYTES, cluster.subarray(0, this.#bytesOf(index)))
+    // A write of the whole cluster does not wait for this copy.
+    const newer = this.#clusters.get(index)
+    if (newer !== undefined) return newer
     this.#clusters.set(index, cluster)
     return cluster
+  }
+
+  /** Bytes of a cluster that lie in the image. */
+  #bytesOf(index: number): number {
+    return Math.min(CLUSTER_BYTES, this.#base.properties.bytes - index * CLUSTER_BYTES)
+  }
+
+  /** Reads the image below, in pieces that it takes. */
+  async #readBelow(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
+    const { blockBytes, maximumBytes } = this.#base.properties
+    const most = Math.max(blockBytes, maximumBytes - (maximumBytes % blockBytes))
+    for (let done = 0; done < into.length; done += most) {
+      // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
+      await this.#base.read(offset + done, into.subarray(done, done + most), request)
+    }
   }
 }
 

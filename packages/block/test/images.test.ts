@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type BlockBackend, BlockError } from '@retrap/device'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type BlockImage, type BlockStorage, MemoryStorage, Overlay, RawImage } from '../src/index.ts'
@@ -25,6 +27,8 @@ const KINDS: Readonly<Record<string, (content: Uint8Array) => Promise<BlockImage
   memory: async (content) => new RawImage(new MemoryStorage(content.slice())),
   file: (content) => openImage(file(content)),
   overlay: async (content) => new Overlay(new RawImage(new MemoryStorage(content.slice(), { readOnly: true }))),
+  'overlay of small transfers': async (content) =>
+    new Overlay(smallTransfers(new RawImage(new MemoryStorage(content.slice())), 4096 + 100)),
   'snapshot of a file': (content) => openImage(file(content), { snapshot: true }),
 }
 
@@ -36,6 +40,29 @@ class SlowStorage extends MemoryStorage implements BlockStorage {
   override async read(offset: number, into: Uint8Array): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve))
     await super.read(offset, into)
+  }
+}
+
+/** A storage with sectors that cannot be read, and a back end that says how much it takes at a time. */
+class PoorStorage extends SlowStorage {
+  isBad = false
+  override async read(offset: number, into: Uint8Array): Promise<void> {
+    if (this.isBad) throw new BlockError('ERR_MEDIUM', 'bad sectors')
+    await super.read(offset, into)
+  }
+}
+
+/** An image that takes no more than this at a time. */
+function smallTransfers(image: RawImage, maximumBytes: number): BlockBackend {
+  const refuse = (): Promise<void> => Promise.reject(new Error('it is too much'))
+  return {
+    properties: { ...image.properties, maximumBytes },
+    read: (offset, into, request) => (into.length > maximumBytes ? refuse() : image.read(offset, into, request)),
+    write: refuse,
+    flush: refuse,
+    discard: refuse,
+    writeZeroes: refuse,
+    onChange: () => () => {},
   }
 }
 
@@ -134,6 +161,45 @@ test('an overlay copies what the guest writes to, and nothing else', async () =>
   expect(Buffer.compare(content, pattern(1 << 20))).toBe(0)
 })
 
+describe('a write of a whole cluster of an overlay', () => {
+  const BIG = 65_536
+  // The last cluster of the image is short.
+  test.each([
+    { at: BIG, bytes: BIG },
+    { at: 2 * BIG, bytes: 1024 },
+  ])('needs nothing from below: $bytes bytes at $at', async ({ at, bytes }) => {
+    const storage = new PoorStorage(pattern(2 * BIG + 1024))
+    const overlay = new Overlay(new RawImage(storage))
+    storage.isBad = true
+    await overlay.write(at, new Uint8Array(bytes).fill(3))
+    const into = new Uint8Array(bytes)
+    await overlay.read(at, into)
+    expect(into.every((value) => value === 3)).toBe(true)
+    await expect(overlay.write(0, new Uint8Array(BIG - 512))).rejects.toThrow(code('ERR_MEDIUM'))
+    await expect(overlay.write(512, new Uint8Array(BIG - 512))).rejects.toThrow(code('ERR_MEDIUM'))
+  })
+
+  test('is not lost to a copy that began before it', async () => {
+    const overlay = new Overlay(new RawImage(new SlowStorage(pattern(BIG))))
+    const part = overlay.write(512, new Uint8Array(512).fill(3))
+    await overlay.write(0, new Uint8Array(BIG).fill(3))
+    await part
+    const into = new Uint8Array(BIG)
+    await overlay.read(0, into)
+    expect(into.every((value) => value === 3)).toBe(true)
+  })
+})
+
+test('memory does not grow, and says so', async () => {
+  const memory = new Uint8Array(1000)
+  const image = new RawImage(new MemoryStorage(memory))
+  await image.write(0, new Uint8Array(512).fill(1))
+  await expect(image.write(512, new Uint8Array(512).fill(1))).rejects.toThrow(
+    expect.objectContaining({ name: 'BlockError', code: 'ERR_NO_SPACE' }),
+  )
+  expect(memory.subarray(512).every((value) => value === 0)).toBe(true)
+})
+
 test('a read-only image refuses every change', async () => {
   for (const image of [
     new RawImage(new MemoryStorage(new Uint8Array(4096), { readOnly: true })),
@@ -192,6 +258,14 @@ describe('a file', () => {
   ])('$path is refused: $message', async ({ path, message }) => {
     await expect(openImage(path)).rejects.toThrow(expect.objectContaining({ code: 'ERR_OPEN', name: 'ImageError' }))
     await expect(openImage(path)).rejects.toThrow(message)
+  })
+
+  test('that is a FIFO is refused at once, although nobody writes to it', async () => {
+    const path = join(folder, 'fifo')
+    expect(spawnSync('mkfifo', [path]).status).toBe(0)
+    for (const readOnly of [true, false]) {
+      await expect(openImage(path, { readOnly })).rejects.toThrow('it is not a regular file')
+    }
   })
 
   test.each([{ blockBytes: 513 }, { physicalBlockBytes: 700 }, { blockBytes: 4096, physicalBlockBytes: 512 }])(

@@ -1,4 +1,5 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { BlockError, type BlockErrorCode } from '@retrap/device'
 import { type BlockStorage, ImageError } from '../index.ts'
 import { lockForReading, lockForWriting } from './file-lock.ts'
@@ -30,13 +31,16 @@ export class FileStorage implements BlockStorage {
     const readOnly = options.readOnly ?? false
     let file: FileHandle
     try {
+      // To open a FIFO would wait for its other end.
+      if (isSpecial(await stat(path))) throw new ImageError('ERR_OPEN', `${path}: ${NOT_REGULAR}`)
       file = await open(path, readOnly ? 'r' : 'r+')
     } catch (error) {
+      if (error instanceof ImageError) throw error
       throw new ImageError('ERR_OPEN', `${path}: ${reasonOf(error)}`, { cause: error })
     }
     try {
       const state = await file.stat({ bigint: true })
-      if (!state.isFile()) throw new ImageError('ERR_OPEN', `${path}: it is not a regular file`)
+      if (!state.isFile()) throw new ImageError('ERR_OPEN', `${path}: ${NOT_REGULAR}`)
       const lock = readOnly ? await lockForReading(path, state) : await lockForWriting(path, state)
       return new FileStorage(file, Number(state.size), lock)
     } catch (error) {
@@ -111,6 +115,10 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'it may not be used',
   EROFS: 'it is on a read-only file system; open it read-only',
 }
+
+const NOT_REGULAR = 'it is not a regular file'
+
+const isSpecial = (state: Stats): boolean => !state.isFile() && !state.isDirectory()
 
 const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : 'unknown')
 
