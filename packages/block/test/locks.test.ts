@@ -1,11 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, linkSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
-import { openImage } from '../src/node/index.ts'
+import { openImage, type OpenImageOptions } from '../src/node/index.ts'
 import { lockByFile, writerByFile } from '../src/node/lock-file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-locks-'))
@@ -70,6 +70,13 @@ describe('a file that is open for writing', () => {
   })
 })
 
+/** Opens a file and closes it. @returns why it could not be opened */
+const tryOpen = (path: string, options: OpenImageOptions = {}): Promise<string> =>
+  openImage(path, options).then(
+    (image) => image.close().then(() => 'opened'),
+    (error: unknown) => String(error),
+  )
+
 const qemu = 'qemu-system-x86_64'
 const hasQemu = spawnSync(qemu, ['--version']).status === 0 && existsSync('/proc/locks')
 test.runIf(hasQemu)(
@@ -78,10 +85,47 @@ test.runIf(hasQemu)(
     const path = file()
     const child = spawn(qemu, ['-S', '-display', 'none', '-monitor', 'stdio', '-drive', `file=${path},format=raw`])
     await once(child.stdout, 'data')
-    await expect(openImage(path)).rejects.toThrow('another program has locked it')
+    // The monitor greets before QEMU has all of its locks.
+    await expect.poll(() => tryOpen(path, { readOnly: true })).toContain('another program has locked it')
+    expect(await tryOpen(path)).toContain('another program has locked it')
     child.stdin.write('quit\n')
     await once(child, 'exit')
     await (await openImage(path)).close()
+  },
+)
+
+const hasFlock = spawnSync('flock', ['--version']).status === 0 && existsSync('/proc/locks')
+test.runIf(hasFlock).each([
+  { kind: '--exclusive', reader: locked },
+  { kind: '--shared', reader: null },
+])(
+  `a file under flock $kind of another program${skipNote(hasFlock, 'there is no flock')}`,
+  async ({ kind, reader }) => {
+    const path = file()
+    const child = spawn('flock', [kind, path, '-c', 'echo held; read line'])
+    await once(child.stdout, 'data')
+    await expect(openImage(path)).rejects.toThrow(locked)
+    for (const options of [{ readOnly: true }, { snapshot: true }]) {
+      if (reader === null) await (await openImage(path, options)).close()
+      else await expect(openImage(path, options)).rejects.toThrow(reader)
+    }
+    child.stdin.write('\n')
+    await once(child, 'exit')
+    await (await openImage(path)).close()
+  },
+)
+
+test.runIf(hasQemu)(
+  `a file that QEMU only reads is refused to a writer, not to a reader${skipNote(hasQemu, 'there is no QEMU')}`,
+  async () => {
+    const path = file()
+    const drive = `file=${path},format=raw,media=cdrom,readonly=on`
+    const child = spawn(qemu, ['-S', '-display', 'none', '-monitor', 'stdio', '-drive', drive])
+    await once(child.stdout, 'data')
+    await expect.poll(() => tryOpen(path)).toContain('another program has locked it')
+    expect(await tryOpen(path, { readOnly: true })).toBe('opened')
+    child.stdin.write('quit\n')
+    await once(child, 'exit')
   },
 )
 
@@ -96,8 +140,45 @@ describe('a lock file, for systems without named locks', () => {
     // A number that no process has: the largest of Linux is 2^22.
     writeFileSync(`${path}.retrap-lock`, '99999999')
     await (await lockByFile(path)).release()
+  })
+
+  test('that is empty is of a process about to write its number, for ten seconds', async () => {
+    const path = file()
     writeFileSync(`${path}.retrap-lock`, '')
     await expect(lockByFile(path)).rejects.toThrow(locked)
+    const past = Date.now() / 1000 - 11
+    utimesSync(`${path}.retrap-lock`, past, past)
+    expect(await writerByFile(path)).toBe(false)
+    await (await lockByFile(path)).release()
+  })
+
+  test('is that of the file, by whatever link', async () => {
+    const path = file()
+    symlinkSync(path, `${path}.link`)
+    const lock = await lockByFile(path)
+    await expect(lockByFile(`${path}.link`)).rejects.toThrow(locked)
+    expect(await writerByFile(`${path}.link`)).toBe(true)
+    await lock.release()
+  })
+
+  test('of a process that has ended is taken over by one of many', async () => {
+    for (let round = 0; round < 20; round++) {
+      const path = file()
+      writeFileSync(`${path}.retrap-lock`, '99999999')
+      const taken = await Promise.allSettled(Array.from({ length: 8 }, () => lockByFile(path)))
+      expect(taken.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+    }
+  })
+
+  test('is not removed while another process removes it; a removal that was killed is named', async () => {
+    const path = file()
+    const guard = `${path}.retrap-lock-removal`
+    writeFileSync(`${path}.retrap-lock`, '99999999')
+    writeFileSync(guard, '')
+    await expect(lockByFile(path)).rejects.toThrow(locked)
+    const past = Date.now() / 1000 - 11
+    utimesSync(guard, past, past)
+    await expect(lockByFile(path)).rejects.toThrow(`${guard}: a process left it; delete it`)
   })
 
   test('that cannot be made is an error', async () => {

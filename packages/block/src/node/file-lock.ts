@@ -22,7 +22,7 @@ const nameOf = ({ dev, ino }: FileIdentity): string =>
 
 /** @throws ImageError `ERR_LOCKED` */
 export async function lockForWriting(path: string, file: FileIdentity): Promise<FileLock> {
-  await refuseForeignLock(path, file)
+  await refuseForeignLock(path, file, () => true)
   if (!NAMED) return lockByFile(path)
   const server = createServer((socket) => socket.destroy())
   const held = await listen(server, nameOf(file))
@@ -38,6 +38,7 @@ export async function lockForWriting(path: string, file: FileIdentity): Promise<
  * @throws ImageError `ERR_LOCKED`
  */
 export async function lockForReading(path: string, file: FileIdentity): Promise<null> {
+  await refuseForeignLock(path, file, ofWriter)
   if (NAMED ? await answers(nameOf(file)) : await writerByFile(path)) throw locked(path)
   return null
 }
@@ -67,19 +68,50 @@ function answers(name: string): Promise<boolean> {
   })
 }
 
+/** A lock of the kernel. */
+interface ForeignLock {
+  readonly kind: string
+  readonly access: string
+  readonly start: number
+  readonly end: number
+}
+
 /**
  * Refuses a file on which another program has a lock of the kernel, as QEMU has on its images. Ours is not seen by such a
  * program.
  *
  * Source: Linux, proc(5), "/proc/locks".
  */
-async function refuseForeignLock(path: string, { dev, ino }: FileIdentity): Promise<void> {
+async function refuseForeignLock(
+  path: string,
+  { dev, ino }: FileIdentity,
+  counts: (lock: ForeignLock) => boolean,
+): Promise<void> {
   if (platform !== 'linux') return
   const locks = await readFile('/proc/locks', 'utf8').catch(() => '')
   const hex = (value: bigint): string => value.toString(16).padStart(2, '0')
   const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn)
   const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn)
-  if (locks.includes(` ${hex(major)}:${hex(minor)}:${ino} `)) {
-    throw new ImageError('ERR_LOCKED', `${path}: another program has locked it, such as QEMU; end that one`)
+  const place = `${hex(major)}:${hex(minor)}:${ino}`
+  for (const line of locks.split('\n')) {
+    const fields = /^\d+: (?:-> )?(\S+) +\S+ +(\S+) +\S+ (\S+) (\d+) (\d+|EOF)/.exec(line)
+    const [, kind = '', access = '', of, start, end] = fields ?? []
+    if (of !== place) continue
+    const last = end === 'EOF' ? Infinity : Number(end)
+    if (counts({ kind, access, start: Number(start), end: last })) {
+      throw new ImageError('ERR_LOCKED', `${path}: another program has locked it, such as QEMU; end that one`)
+    }
   }
+}
+
+/** While QEMU writes an image, it holds a lock for reading on this byte, as /proc/locks shows. */
+const QEMU_WRITES = 101
+/** The bytes of QEMU's locks; one on more bytes is not QEMU's. */
+const QEMU_FIRST = 100
+const QEMU_LAST = 199
+
+function ofWriter({ kind, access, start, end }: ForeignLock): boolean {
+  if (access !== 'READ') return true
+  const isQemu = kind === 'OFDLCK' && start >= QEMU_FIRST && end <= QEMU_LAST
+  return isQemu && start <= QEMU_WRITES && end >= QEMU_WRITES
 }
