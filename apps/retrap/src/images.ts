@@ -14,14 +14,14 @@ export interface ImageFlags {
 
 /** Whether the options name something to run. */
 export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): void {
+  if (flags.kernel === undefined && [flags.initrd, flags.append, flags.module].some((flag) => flag !== undefined)) {
+    throw usage('--initrd, --module and --append belong to a kernel; give --kernel FILE too')
+  }
   if (flags.kernel === undefined && flags.firmware === undefined && drives.length === 0) {
     throw usage('nothing to run; give a disk image, --kernel FILE or --firmware FILE')
   }
   if (flags.kernel !== undefined && flags.firmware !== undefined) {
     throw usage('--firmware cannot start a kernel yet; leave it out, and the kernel starts directly')
-  }
-  if (flags.kernel === undefined && [flags.initrd, flags.append, flags.module].some((flag) => flag !== undefined)) {
-    throw usage('--initrd, --module and --append belong to a kernel; give --kernel FILE too')
   }
 }
 

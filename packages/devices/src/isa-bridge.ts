@@ -15,10 +15,18 @@ const ROUTE_IRQ = 0x0f
 /** ISA lines that a route may name; the rest are reserved or belong to the board. */
 const ROUTABLE = 0xdef8
 /** I/O APIC input of link A; links B to D follow. */
-const FIRST_LINK_GSI = 16
+export const FIRST_LINK_GSI = 16
 
-/** The link, 0 to 3 for A to D, that a function's pin is wired to. */
-const linkOf = (device: number, pin: number): number => (device + pin - 2) & 3
+/**
+ * Returns the link that the interrupt pin of a PCI function on bus 0 is wired to: see {@link IsaBridge}.
+ *
+ * @param device - PCI device number
+ * @param pin - 1 to 4 for INTA to INTD
+ * @returns 0 to 3 for links A to D, which drive I/O APIC inputs from {@link FIRST_LINK_GSI} on
+ */
+export function interruptLink(device: number, pin: number): number {
+  return (device + pin - 2) & 3
+}
 
 /** Options of {@link IsaBridge}. */
 export interface IsaBridgeOptions {
@@ -101,7 +109,7 @@ export class IsaBridge implements DeviceModel {
    */
   interruptInput(device: number, pin: number): InterruptLine {
     const bit = 1 << (pin - 1)
-    const link = linkOf(device, pin)
+    const link = interruptLink(device, pin)
     const set = (level: boolean): void => {
       const before = this.#wires[device]!
       const after = level ? before | bit : before & ~bit

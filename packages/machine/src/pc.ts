@@ -1,5 +1,6 @@
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
+import { FIRST_LINK_GSI, interruptLink } from '@retrap/devices'
 import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
 import type { DeviceFailure } from '@retrap/ioreq'
@@ -226,6 +227,7 @@ export class Pc {
         hooks,
       )
       domain.pciInterrupt = (device, pin) => remote.interruptInput(device, pin)
+      domain.ownPciInterrupt = (device, pin) => domain.interrupts.line(FIRST_LINK_GSI + interruptLink(device, pin))
       domain.addServer(remote.server)
       this.#ready.push(remote.server.remote.ready)
       this.#receive = (port, bytes) => remote.receive(port, bytes)

@@ -1,3 +1,4 @@
+import { FIRST_LINK_GSI, interruptLink } from '@retrap/devices'
 import * as aml from './aml.ts'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
@@ -17,8 +18,6 @@ const ROUTES = ['PRQA', 'PRQB', 'PRQC', 'PRQD'] as const
 /** ISA lines that a PCI link may be routed to. */
 const LINK_IRQS = [5, 10, 11] as const
 const ROUTE_DISABLED = 0x80
-/** GSI of PCI link A; links B to D follow. */
-const FIRST_LINK_GSI = 16
 
 /** Bytes of the terms inside the DSDT, without its table header. */
 export function dsdtBody(board: AcpiBoard): Aml {
@@ -68,13 +67,13 @@ function pciRoot(board: AcpiBoard): Aml {
   )
 }
 
-/** `_PRT`: pin p (from 0) of device d goes to link (d + p − 1) mod 4 as on the board, hence to GSI 16 + that, or to the link's ISA line. */
+/** `_PRT`: a pin (from 0) goes to its link's I/O APIC input, or to the ISA line of the link. */
 function interruptRouting(links: boolean): Aml[] {
   const table = (target: (link: number) => readonly [Aml, Aml]): Aml => {
     const rows: Aml[] = []
     for (let device = 0; device < 32; device++)
       for (let pin = 0; pin < 4; pin++) {
-        const [source, index] = target((device + pin - 1) & 3)
+        const [source, index] = target(interruptLink(device, pin + 1))
         rows.push(aml.pkg(aml.integer(device * 0x1_0000 + 0xffff), aml.integer(pin), source, index))
       }
     return aml.pkg(...rows)
