@@ -67,6 +67,7 @@ export type {
   DisplayClient,
   DisplayMode,
   DisplayRectangle,
+  DisplayText,
   PixelFormat,
 } from './backends/display.ts'
 export type { InputBackend, InputClient, InputEvent } from './backends/input.ts'

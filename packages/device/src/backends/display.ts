@@ -43,10 +43,26 @@ export interface CursorImage {
   readonly pixels: Uint8Array
 }
 
+/** Describes what a text mode shows, for displays that can show text as text. */
+export interface DisplayText {
+  /** Characters of a row. */
+  readonly columns: number
+  /** Rows of characters. */
+  readonly rows: number
+  /** One word a character, row by row: the code point of the adapter's character set in bits 7:0, its attribute in bits 15:8. */
+  readonly cells: Uint16Array
+  /** Where the cursor is, or null where none is shown. */
+  readonly cursor: { readonly column: number; readonly row: number } | null
+  /** The 16 colours that attributes name, as 0xRRGGBB. */
+  readonly palette: Uint32Array
+}
+
 /** Hears of a display; a graphics card's model implements it. */
 export interface DisplayClient {
-  /** Tells the model to report its picture as a whole: somebody has begun to look. */
+  /** Reports the picture as a whole: somebody has begun to look. */
   refresh(): void
+  /** Reports what has changed since the last report. The display asks once a frame, while somebody looks. */
+  update(): void
   /** Tells that a window of this size would like a mode of its own; a model may follow. */
   preferredSize?(width: number, height: number): void
 }
@@ -54,15 +70,15 @@ export interface DisplayClient {
 /**
  * A surface that a graphics card's model draws on.
  *
- * A model sets a mode, keeps the bytes of the picture where it likes (usually in owned memory), and reports changes.
+ * A model keeps the bytes of the picture where it likes (usually in owned memory). The display asks for reports by
+ * `refresh` and `update`; the model answers with `setMode`, `draw` and `setText`, before the call returns or later. A
+ * model needs no timer for its picture, and does nothing for it while nobody looks.
  */
 export interface DisplayBackend {
-  /** Names the model that hears of the display, once. */
+  /** Names the model that hears of the display. A machine that starts anew has another model, which takes its place. */
   connect(client: DisplayClient): void
-  /** Whether anybody looks. A model need report nothing while nobody does. */
+  /** Whether anybody looks. A model need keep no record of changes while nobody does. */
   readonly visible: boolean
-  /** Milliseconds between two looks at the picture; a model reports changes no more often. */
-  readonly intervalMs: number
   /** Sets size and format; the picture is unknown until `draw`. Null: the display is off. */
   setMode(mode: DisplayMode | null): void
   /**
@@ -72,6 +88,8 @@ export interface DisplayBackend {
    * @param dirty - what has changed; empty: nothing
    */
   draw(pixels: Uint8Array, dirty: readonly DisplayRectangle[]): void
+  /** Tells what the picture says in a text mode, after it was drawn; valid until the call returns. Null: it is graphics. */
+  setText?(text: DisplayText | null): void
   /** Sets the image of a hardware cursor; null: none. */
   setCursor?(image: CursorImage | null): void
   /** Moves the hardware cursor. */

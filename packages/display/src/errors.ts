@@ -1,0 +1,22 @@
+/**
+ * Codes of {@link DisplayError}.
+ *
+ * | code | meaning |
+ * |---|---|
+ * | `ERR_OPTION` | an option is out of range |
+ * | `ERR_OFF` | the display is off and has no picture |
+ */
+export type DisplayErrorCode = 'ERR_OPTION' | 'ERR_OFF'
+
+/** Reports a caller's mistake. Switch on `code`, never on the text. */
+export class DisplayError extends Error {
+  /** The class's name, for people. */
+  override readonly name: string = 'DisplayError'
+  /** Says what went wrong. */
+  readonly code: DisplayErrorCode
+
+  constructor(code: DisplayErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}

@@ -1,0 +1,206 @@
+import {
+  DeviceError,
+  type DisplayBackend,
+  type DisplayClient,
+  type DisplayMode,
+  type DisplayRectangle,
+  type DisplayText,
+} from '@retrap/device'
+import { characterOf } from './code-page-437.ts'
+import { DisplayError } from './errors.ts'
+import { around, bytesOf, clip, convert } from './pixels.ts'
+import { encodePng } from './png.ts'
+
+/** Options of {@link Screen}. */
+export interface ScreenOptions {
+  /** Host milliseconds from one frame to the next while somebody watches; default 33. */
+  readonly intervalMs?: number
+}
+
+/** What has changed on a {@link Screen} since the last frame. */
+export interface ScreenFrame {
+  /** The size is another one, or this is the watcher's first frame: all pixels are to be read. */
+  readonly resized: boolean
+  /** Where pixels have changed; they may overlap. */
+  readonly dirty: readonly DisplayRectangle[]
+}
+
+const DEFAULT_INTERVAL_MS = 33
+const LARGEST_SIDE = 16_384
+/** More rectangles than these are one around all of them. */
+const MOST_RECTANGLES = 64
+
+/**
+ * The picture that a machine's graphics card shows.
+ *
+ * It asks the card for changes once a frame while somebody watches, and otherwise only when `refresh` is called.
+ */
+export class Screen implements DisplayBackend {
+  readonly #intervalMs: number
+  #client: DisplayClient | null = null
+  #mode: DisplayMode | null = null
+  #pixels: Uint32Array = new Uint32Array(0)
+  #text: DisplayText | null = null
+  #watchers: readonly ((frame: ScreenFrame) => void)[] = []
+  #timer: unknown = null
+  #resized = false
+  #dirty: DisplayRectangle[] = []
+
+  /** @throws DisplayError `ERR_OPTION` */
+  constructor(options: ScreenOptions = {}) {
+    const { intervalMs = DEFAULT_INTERVAL_MS } = options
+    if (!(intervalMs > 0) || intervalMs > 60_000)
+      throw new DisplayError('ERR_OPTION', `intervalMs ${intervalMs}: expected a number above 0, up to 60000`)
+    this.#intervalMs = intervalMs
+  }
+
+  /** Pixels of a row; 0 while the display is off. */
+  get width(): number {
+    return this.#mode?.width ?? 0
+  }
+
+  /** Rows; 0 while the display is off. */
+  get height(): number {
+    return this.#mode?.height ?? 0
+  }
+
+  /** One word 0x00RRGGBB a pixel, row by row; bits 31:24 mean nothing. In memory it is `bgrx8888`. */
+  get pixels(): Uint32Array {
+    return this.#pixels
+  }
+
+  /** What a text mode shows, as cells; null while it is graphics, or off. */
+  get cells(): DisplayText | null {
+    return this.#text
+  }
+
+  /** What a text mode says: its rows without blanks at their ends. Null while it is graphics, or off. */
+  get text(): string | null {
+    if (this.#text === null) return null
+    const { columns, rows, cells } = this.#text
+    const lines = Array.from({ length: rows }, (_, row) =>
+      [...cells.subarray(row * columns, (row + 1) * columns)].map(characterOf).join('').trimEnd(),
+    )
+    return lines.join('\n').trimEnd()
+  }
+
+  /** Has the card report its picture as it is now. A card in this thread has reported when this returns. */
+  refresh(): void {
+    this.#client?.refresh()
+    this.#deliver()
+  }
+
+  /**
+   * Calls back with each frame in which something has changed, the first time with all of it and before this returns.
+   *
+   * @returns ends it
+   */
+  watch(watcher: (frame: ScreenFrame) => void): () => void {
+    const first = this.#watchers.length === 0
+    this.#watchers = [...this.#watchers, watcher]
+    if (first) {
+      this.#client?.refresh()
+      this.#resized = false
+      this.#dirty = []
+      this.#schedule()
+    }
+    const { width, height } = this
+    watcher({ resized: true, dirty: width === 0 ? [] : [{ x: 0, y: 0, width, height }] })
+    let watches = true
+    return () => {
+      if (!watches) return
+      watches = false
+      const at = this.#watchers.indexOf(watcher)
+      this.#watchers = this.#watchers.filter((_, i) => i !== at)
+      if (this.#watchers.length > 0 || this.#timer === null) return
+      clearTimeout(this.#timer)
+      this.#timer = null
+    }
+  }
+
+  /**
+   * The picture as a PNG file, as it was last reported.
+   *
+   * @throws DisplayError `ERR_OFF`
+   */
+  async toPng(): Promise<Uint8Array> {
+    const { width, height } = this
+    if (width === 0) throw new DisplayError('ERR_OFF', 'the display is off: there is no picture')
+    return await encodePng(width, height, this.#pixels)
+  }
+
+  /** The card's: see `DisplayBackend`. */
+  get visible(): boolean {
+    return this.#watchers.length > 0
+  }
+
+  /** The card's: see `DisplayBackend`. */
+  connect(client: DisplayClient): void {
+    this.#client = client
+    if (this.visible) client.refresh()
+  }
+
+  /** The card's: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
+  setMode(mode: DisplayMode | null): void {
+    if (mode !== null) checkMode(mode)
+    const { width = 0, height = 0 } = mode ?? {}
+    if (width !== this.width || height !== this.height) {
+      this.#pixels = new Uint32Array(width * height)
+      this.#resized = true
+      this.#dirty = []
+    }
+    this.#mode = mode === null ? null : { ...mode }
+    if (mode === null) this.#text = null
+  }
+
+  /** The card's: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
+  draw(pixels: Uint8Array, dirty: readonly DisplayRectangle[]): void {
+    const mode = this.#mode
+    if (mode === null) throw new DeviceError('ERR_INVALID', 'a picture was drawn while the display is off')
+    const { width, height, stride, format } = mode
+    const least = (height - 1) * stride + width * bytesOf(format)
+    if (pixels.length < least)
+      throw new DeviceError('ERR_INVALID', `a picture of ${pixels.length} bytes: expected ${least} or more`)
+    for (const rectangle of dirty) {
+      const area = clip(rectangle, width, height)
+      if (area === null) continue
+      convert(mode, pixels, this.#pixels, area)
+      if (this.visible) this.#dirty.push(area)
+    }
+    if (this.#dirty.length > MOST_RECTANGLES) this.#dirty = [around(this.#dirty)]
+  }
+
+  /** The card's: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
+  setText(text: DisplayText | null): void {
+    if (text !== null && text.cells.length < text.columns * text.rows) {
+      const expected = `${text.columns * text.rows} cells`
+      throw new DeviceError('ERR_INVALID', `a text of ${text.cells.length} cells: expected ${expected}`)
+    }
+    this.#text = text === null ? null : { ...text, cells: text.cells.slice(), palette: text.palette.slice() }
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(() => {
+      this.#schedule()
+      this.#client?.update()
+      this.#deliver()
+    }, this.#intervalMs)
+  }
+
+  #deliver(): void {
+    if (!this.#resized && this.#dirty.length === 0) return
+    const frame: ScreenFrame = { resized: this.#resized, dirty: this.#dirty }
+    this.#resized = false
+    this.#dirty = []
+    for (const watcher of this.#watchers) watcher(frame)
+  }
+}
+
+function checkMode({ width, height, stride, format }: DisplayMode): void {
+  const inRange = (side: number): boolean => Number.isInteger(side) && side > 0 && side <= LARGEST_SIDE
+  if (inRange(width) && inRange(height) && Number.isInteger(stride) && stride >= 0) return
+  throw new DeviceError(
+    'ERR_INVALID',
+    `a mode of ${width}×${height}, ${format}, with rows of ${stride} bytes: expected sides from 1 to ${LARGEST_SIDE}`,
+  )
+}
