@@ -1,85 +1,9 @@
-/** What the contract keeps of PCI: message interrupts, capabilities, expansion ROMs, and buses below bridges. */
+/** What the contract keeps of PCI beside: capabilities, and buses below bridges. */
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { PciTree, type BarRegion } from '../src/host/index.ts'
-import {
-  DeviceError,
-  type OwnedMemory,
-  type PciBarOptions,
-  type PciFunction,
-  type PciFunctionOptions,
-  type RangeHandler,
-  type Region,
-} from '../src/index.ts'
-
-interface FakeRegion extends Region {
-  readonly bar: BarRegion
-}
-
-/** A tree of functions over regions that only remember. */
-function tree() {
-  const messages: [address: number, data: number, requester: number][] = []
-  const regions: FakeRegion[] = []
-  const lines: string[] = []
-  const made = new PciTree({
-    mapBar(_device, bar) {
-      const region = {
-        kind: bar.kind,
-        base: 0,
-        length: bar.bytes,
-        enabled: false,
-        bar,
-        enable: () => void (region.enabled = true),
-        disable: () => void (region.enabled = false),
-        move: (base: number) => void (region.base = base),
-        unmap: () => void (region.enabled = false),
-      }
-      regions.push(region)
-      return region
-    },
-    wire: (device, pin) => ({
-      set: (level) => void (level && lines.push(`${device} pin ${pin}`)),
-      pulse: () => {},
-    }),
-    signalMsi: (address, data, requester) => void messages.push([address, data, requester]),
-    changed: () => {},
-  })
-  const add = (options: Partial<PciFunctionOptions>): PciFunction =>
-    made.add('card', { device: 3, vendorId: 0x1234, deviceId: 0x5678, classCode: 0x02_0000, ...options })
-  return { tree: made, add, messages, regions, lines }
-}
-
-const ID = 3 << 3
-const COMMAND = 4
-const BUS_MASTER = 4
-const ones: RangeHandler = { read: () => 0xffff_ffff, write: () => {} }
-
-/** Configuration accesses to one function. */
-function config(made: PciTree, id = ID) {
-  return {
-    read: (register: number, size = 4) => made.read(id, register, size) & (size === 4 ? -1 : 2 ** (8 * size) - 1),
-    write: (register: number, value: number, size = 4) => made.write(id, register, size, value),
-  }
-}
-
-describe('a BAR', () => {
-  const small = (index: number): PciBarOptions => ({ index, kind: 'io', bytes: 16, handler: ones })
-  const wide = (index: number): PciBarOptions => ({ index, kind: 'memory64', bytes: 16, handler: ones })
-  test.each([
-    ['in a register that another one has', [small(1), small(1)]],
-    ['in the upper half of a 64-bit one', [wide(2), small(3)]],
-    ['of 64 bits whose upper half is taken', [small(3), wide(2)]],
-    ['of 64 bits in the last register', [wide(5)]],
-    ['below the first register', [small(-1)]],
-    ['between two registers', [small(0.5)]],
-  ])('%s is refused', (_where, bars) => {
-    expect(() => tree().add({ bars })).toThrow(expect.objectContaining({ code: 'ERR_INVALID' }))
-  })
-
-  test('of 64 bits leaves the registers around it to others', () => {
-    expect(() => tree().add({ bars: [small(1), wide(2), small(4), small(5)] })).not.toThrow()
-  })
-})
+import type { PciTree } from '../src/host/index.ts'
+import type { PciFunction, PciFunctionOptions } from '../src/index.ts'
+import { BUS_MASTER, COMMAND, config, ones, tree, type FakeRegion } from './support/pci.ts'
 
 test('cache line size, latency timer and interrupt line keep what software writes, all bits of it', () => {
   const { tree: made, add } = tree()
@@ -96,215 +20,6 @@ test('cache line size, latency timer and interrupt line keep what software write
   // Header type and BIST, beside them, are not writable.
   write(0x0c, 0xffff_ffff)
   expect(read(0x0c) >>> 0).toBe(0x0000_ffff)
-})
-
-describe('MSI (PCI Local Bus 3.0, §6.8.1)', () => {
-  test.each([
-    { wide: false, masking: false, bytes: 10, control: 0x0000 },
-    { wide: true, masking: false, bytes: 14, control: 0x0080 },
-    { wide: false, masking: true, bytes: 20, control: 0x0100 },
-    { wide: true, masking: true, bytes: 24, control: 0x0180 },
-  ])('has its layout: $wide, $masking', ({ wide, masking, control }) => {
-    const { tree: made, add } = tree()
-    const fn = add({ msi: { vectors: 8, wide, masking } })
-    const { read, write } = config(made)
-    expect([read(0x34, 1), read(6, 2) & 0x10, fn.capability(5)]).toEqual([0x40, 0x10, 0x40])
-    expect(read(0x40, 2)).toBe(0x0005)
-    expect(read(0x42, 2)).toBe(control | (3 << 1))
-    write(0x42, 0xffff, 2)
-    // Enable and "multiple message enable" alone can be written.
-    expect(read(0x42, 2)).toBe(control | (3 << 1) | 0x71)
-    write(0x44, 0xffff_ffff)
-    expect(read(0x44) >>> 0).toBe(0xffff_fffc)
-    const data = wide ? 0x4c : 0x48
-    write(data, 0xffff_ffff)
-    expect(read(data, 2)).toBe(0xffff)
-    write(data + 4, 0xffff_ffff)
-    expect(read(data + 4) >>> 0).toBe(masking ? 0xff : 0)
-  })
-
-  test('sends the data with the vector in the bits that the guest gave, from the function that it is', () => {
-    const { tree: made, add, messages } = tree()
-    const fn = add({ msi: { vectors: 4 } })
-    const { write } = config(made)
-    expect([fn.messages?.mode, fn.messages?.vectors, fn.messages?.signal(0)]).toEqual(['none', 0, false])
-    write(COMMAND, BUS_MASTER, 2)
-    write(0x44, 0xfee0_1000)
-    write(0x48, 1)
-    write(0x4c, 0x4040, 2)
-    write(0x42, 0x21, 2)
-    expect([fn.messages?.mode, fn.messages?.vectors]).toEqual(['msi', 4])
-    for (const vector of [0, 3, 5]) fn.messages?.signal(vector)
-    const address = 0x1_fee0_1000
-    expect(messages).toEqual([
-      [address, 0x4040, ID],
-      [address, 0x4043, ID],
-      [address, 0x4041, ID],
-    ])
-    // A function that asked for four and got one says everything with one.
-    write(0x42, 0x01, 2)
-    fn.messages?.signal(3)
-    expect(messages.at(-1)).toEqual([address, 0x4040, ID])
-    write(COMMAND, 0, 2)
-    fn.messages?.signal(0)
-    expect(messages).toHaveLength(4)
-    // The bits of the data that the vector has are the function's, whatever the guest wrote there.
-    write(COMMAND, BUS_MASTER, 2)
-    write(0x42, 0x21, 2)
-    write(0x4c, 0x404f, 2)
-    fn.messages?.signal(2)
-    expect(messages.at(-1)?.[1]).toBe(0x404e)
-  })
-
-  test('a masked vector is pending, and is sent once when it is unmasked', () => {
-    const { tree: made, add, messages } = tree()
-    const fn = add({ msi: { vectors: 2, wide: false, masking: true } })
-    const { read, write } = config(made)
-    write(COMMAND, BUS_MASTER, 2)
-    write(0x42, 0x11, 2)
-    write(0x4c, 2)
-    fn.messages?.signal(1)
-    fn.messages?.signal(1)
-    fn.messages?.signal(0)
-    expect([messages.length, read(0x50)]).toEqual([1, 2])
-    write(0x4c, 0)
-    expect([messages.map(([, data]) => data), read(0x50)]).toEqual([[0, 1], 0])
-    write(0x4c, 2)
-    fn.messages?.signal(1)
-    fn.messages?.clear(1)
-    write(0x4c, 0)
-    expect(messages).toHaveLength(2)
-  })
-})
-
-describe('MSI-X (PCI Local Bus 3.0, §6.8.2)', () => {
-  function card(vectors = 3) {
-    const log: string[] = []
-    const made = tree()
-    const fn = made.add({
-      bars: [
-        {
-          index: 0,
-          kind: 'memory',
-          bytes: 4096,
-          handler: {
-            read: (offset, size) => (log.push(`r${size}@${offset}`), 0x77),
-            write: (offset, size, value) => void log.push(`w${size}@${offset}=${value}`),
-          },
-        },
-      ],
-      msix: { vectors, table: { bar: 0, offset: 0x800 } },
-    })
-    const handler = made.regions[0]?.bar.handler as RangeHandler
-    const entry = (vector: number, ...words: number[]): void =>
-      words.forEach((word, i) => void handler.write(0x800 + 16 * vector + 4 * i, 4, word))
-    return { ...made, ...config(made.tree), fn, handler, entry, log }
-  }
-
-  test('has its capability, a masked table after reset, and leaves the rest of the BAR to the model', () => {
-    const { read, handler, log } = card()
-    expect(read(0x40, 2)).toBe(0x0011)
-    expect([read(0x42, 2), read(0x44) >>> 0, read(0x48) >>> 0]).toEqual([2, 0x800, 0x800 + 48])
-    expect([0, 4, 8, 12].map((at) => handler.read(0x800 + at, 4))).toEqual([0, 0, 0, 1])
-    expect(handler.read(0x10, 2)).toBe(0x77)
-    void handler.write(0x10, 4, 5)
-    expect(log).toEqual(['r2@16', 'w4@16=5'])
-  })
-
-  test('a vector is sent with its own address and data; masks hold it, one by one and all together', () => {
-    const { fn, entry, write, handler, messages } = card()
-    write(COMMAND, BUS_MASTER, 2)
-    entry(0, 0xfee0_0003, 0, 0x31, 0)
-    entry(2, 0xfee1_0000, 2, 0x33, 1)
-    expect(fn.messages?.signal(0)).toBe(false)
-    write(0x42, 0x8000, 2)
-    expect([fn.messages?.mode, fn.messages?.vectors]).toEqual(['msix', 3])
-    fn.messages?.signal(0)
-    fn.messages?.signal(2)
-    // Low bits of an address are 0.
-    expect(messages).toEqual([[0xfee0_0000, 0x31, ID]])
-    expect(handler.read(0x830, 4)).toBe(4)
-    entry(2, 0xfee1_0000, 2, 0x33, 0)
-    expect(messages.at(-1)).toEqual([2 * 2 ** 32 + 0xfee1_0000, 0x33, ID])
-    expect(handler.read(0x830, 4)).toBe(0)
-    write(0x42, 0xc000, 2)
-    fn.messages?.signal(0)
-    expect(messages).toHaveLength(2)
-    write(0x42, 0x8000, 2)
-    expect(messages).toHaveLength(3)
-    // Pending bits cannot be written.
-    void handler.write(0x830, 4, 0xff)
-    expect(handler.read(0x830, 4)).toBe(0)
-    // What lies before the table and behind the pending bits is the model's.
-    expect([0x7fc, 0x838].map((at) => handler.read(at, 4))).toEqual([0x77, 0x77])
-  })
-
-  test('a message that is withdrawn is pending no longer, and none becomes pending by it', () => {
-    const { fn, entry, write, handler, messages } = card()
-    write(COMMAND, BUS_MASTER, 2)
-    write(0x42, 0x8000, 2)
-    entry(1, 0xfee0_0000, 0, 0x31, 1)
-    fn.messages?.signal(1)
-    expect(handler.read(0x830, 4)).toBe(2)
-    // Vector 4 of three is vector 1, as it is where it is signalled.
-    fn.messages?.clear(4)
-    fn.messages?.clear(2)
-    expect(handler.read(0x830, 4)).toBe(0)
-    entry(1, 0xfee0_0000, 0, 0x31, 0)
-    expect(messages).toEqual([])
-  })
-
-  test('state: table and pending vectors are saved, and a reset masks all', () => {
-    const first = card(40)
-    first.write(COMMAND, BUS_MASTER, 2)
-    first.write(0x42, 0x8000, 2)
-    first.entry(39, 0xfee0_0000, 0, 0x99, 1)
-    first.fn.messages?.signal(39)
-    const state = JSON.parse(JSON.stringify(first.fn.save())) as ReturnType<PciFunction['save']>
-    const second = card(40)
-    second.fn.restore(state)
-    second.entry(39, 0xfee0_0000, 0, 0x99, 0)
-    expect(second.messages).toEqual([[0xfee0_0000, 0x99, ID]])
-    second.fn.reset()
-    expect([second.handler.read(0x800 + 39 * 16 + 12, 4), second.fn.messages?.mode]).toEqual([1, 'none'])
-    expect(() => card(3).fn.restore(state)).toThrow(DeviceError)
-  })
-
-  test('has a pending bit for each of many vectors', () => {
-    const made = tree()
-    const fn = made.add({
-      bars: [{ index: 0, kind: 'memory', bytes: 0x2000, handler: { read: () => 0x77, write: () => {} } }],
-      msix: { vectors: 200, table: { bar: 0 }, pba: { bar: 0, offset: 0x1000 } },
-    })
-    const { write } = config(made.tree)
-    const handler = made.regions[0]?.bar.handler as RangeHandler
-    write(COMMAND, BUS_MASTER, 2)
-    write(0x42, 0x8000, 2)
-    for (const vector of [0, 31, 32, 63, 64, 199]) fn.messages?.signal(vector)
-    // Four quadwords.
-    expect(Array.from({ length: 9 }, (_, i) => (handler.read(0x1000 + 4 * i, 4) as number) >>> 0)).toEqual([
-      ...[0x8000_0001, 0x8000_0001, 1, 0, 0, 0, 0x80, 0],
-      0x77,
-    ])
-  })
-
-  test('makes a BAR for its table where the function has none', () => {
-    const made = tree()
-    made.add({ msix: { vectors: 300, table: { bar: 4 } } })
-    expect(made.regions.map(({ bar }) => [bar.kind, bar.bytes])).toEqual([['mmio', 8192]])
-    config(made.tree).write(0x20, 0xffff_ffff)
-    expect(config(made.tree).read(0x20) >>> 0).toBe(0xffff_e000)
-  })
-
-  test.each([
-    ['no vectors', { vectors: 0, table: { bar: 0 } }],
-    ['too many vectors', { vectors: 2049, table: { bar: 0 } }],
-    ['a table that is not aligned', { vectors: 1, table: { bar: 0, offset: 4 } }],
-    ['pending bits in the table', { vectors: 4, table: { bar: 0 }, pba: { bar: 0, offset: 32 } }],
-    ['a BAR that there is not', { vectors: 1, table: { bar: 6 } }],
-  ])('%s: refused', (_, msix) => {
-    expect(() => tree().add({ msix })).toThrow(DeviceError)
-  })
 })
 
 describe('capabilities list (PCI Local Bus 3.0, §6.7)', () => {
@@ -403,6 +118,60 @@ describe('a bridge (PCI-to-PCI Bridge 1.2)', () => {
     bridge.write(COMMAND, 0, 2)
     expect(on()).toEqual([false, false, false])
     expect(fn.bar(0)?.enabled).toBe(false)
+  })
+
+  test.each([
+    { what: 'memory', register: 0x10, window: [0x20, 0xe020_e010], first: 0xe010_0000, last: 0xe02f_f000 },
+    { what: 'I/O', register: 0x14, window: [0x1c, 0xd0c0], first: 0xc000, last: 0xdfe0 },
+  ])('its $what window begins and ends at the byte', ({ register, window, first, last }) => {
+    const { tree: made, bridge, fn, regions } = bridged()
+    bridge.write(0x18, 0x0001_0100)
+    bridge.write(COMMAND, 7, 2)
+    // Nothing but this window is open.
+    for (const closed of [0x1c, 0x20, 0x24]) bridge.write(closed, closed === 0x1c ? 0x00f0 : 0x0000_fff0, 4)
+    bridge.write(...(window as [number, number]), window[0] === 0x1c ? 2 : 4)
+    const child = config(made, fn.requester)
+    child.write(COMMAND, 3, 2)
+    const region = regions[(register - 0x10) / 4] as FakeRegion
+    const bytes = region.length
+    const on = [first - bytes, first, last, last + bytes].map((base) => {
+      child.write(register, base)
+      return region.enabled
+    })
+    expect(on).toEqual([false, true, true, false])
+  })
+
+  test.each([
+    [1, [false, true]],
+    [2, [true, false]],
+    [3, [true, true]],
+  ])('with command register %i it passes memory and I/O on: %j', (command, expected) => {
+    const { tree: made, bridge, fn, regions } = bridged()
+    bridge.write(0x18, 0x0001_0100)
+    bridge.write(0x20, 0xe010_e010)
+    bridge.write(0x1c, 0xc0c0, 2)
+    const child = config(made, fn.requester)
+    child.write(0x10, 0xe010_0000)
+    child.write(0x14, 0xc000)
+    child.write(COMMAND, 3, 2)
+    bridge.write(COMMAND, command, 2)
+    expect(regions.slice(0, 2).map(({ enabled }) => enabled)).toEqual(expected)
+    // So does the function below.
+    bridge.write(COMMAND, 3, 2)
+    child.write(COMMAND, command, 2)
+    expect(regions.slice(0, 2).map(({ enabled }) => enabled)).toEqual(expected)
+  })
+
+  test('a model that goes takes its own functions with it, and no others', () => {
+    const { tree: made } = tree()
+    const function_ = (owner: string, device: number): PciFunction =>
+      made.add(owner, { device, vendorId: 1, deviceId: 2, classCode: 0 })
+    function_('one', 1)
+    function_('other', 2)
+    function_('one', 3)
+    made.remove('one', true)
+    expect([made.requesters(), made.ownerAt(16), made.ownerAt(8)]).toEqual([[16], 'other', undefined])
+    expect(() => function_('new', 1)).not.toThrow()
   })
 
   test('messages carry the number below, and pass while both may master the bus; pins are swizzled', () => {
@@ -507,39 +276,4 @@ test('whatever a guest writes to configuration space and table, nothing throws a
     }),
     { numRuns: 300, seed: 20_261_120 },
   )
-})
-
-test('an expansion ROM is decoded while memory decoding and its own enable bit are set (PCI Local Bus 3.0, §6.2.5.2)', () => {
-  const { tree: made, add, regions } = tree()
-  const rom = { name: 'rom', bytes: 0x1000 } as OwnedMemory
-  add({ expansionRom: { memory: rom } })
-  const { write } = config(made)
-  const [region] = regions as [FakeRegion]
-  const ROM = 0x30
-  const decoded = [
-    [0, 0xe000_0001],
-    [2, 0xe000_0000],
-    [2, 0xe000_0001],
-    [0, 0xe000_0001],
-  ].map(([command, address]) => {
-    write(ROM, address as number)
-    write(COMMAND, command as number, 2)
-    return region.enabled
-  })
-  expect(decoded).toEqual([false, false, true, false])
-  expect(region.base).toBe(0xe000_0000)
-})
-
-test('a 64-bit BAR is decoded up to the end of 52-bit addresses, and not beyond', () => {
-  const { tree: made, add, regions } = tree()
-  add({ bars: [{ index: 0, kind: 'memory64', bytes: 0x1000, handler: ones }] })
-  const { write } = config(made)
-  const [region] = regions as [FakeRegion]
-  write(COMMAND, 2, 2)
-  const decoded = [0x1, 0x8_0000, 0xf_ffff, 0x10_0000, 0x1f_ffff].map((high) => {
-    write(0x14, high)
-    write(0x10, 0xe000_0000)
-    return region.enabled
-  })
-  expect(decoded).toEqual([true, true, true, false, false])
 })

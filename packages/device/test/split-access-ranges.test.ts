@@ -169,10 +169,10 @@ describe('an access that is split', () => {
 
   test('reads ones where a piece is given up, and goes on behind it', () => {
     const memory = new Uint8Array(BYTES).fill(0x11)
-    const good = rangeOf({ base: 2, length: 2, minimumAccess: 1, maximumAccess: 4 }, memory, [], false)
-    const bad: PlacedRange = { ...good, base: 0, handler: { read: () => Number.NaN, write: () => undefined } }
+    const good = rangeOf({ base: 8, length: 2, minimumAccess: 1, maximumAccess: 4 }, memory, [], false)
+    const bad: PlacedRange = { ...good, base: 6, handler: { read: () => Number.NaN, write: () => undefined } }
     const split = new SplitAccess()
-    split.begin({ regionAt: (_kind, at) => (at < 2 ? bad : good) }, 'port', 0, 4, 0, 0)
+    split.begin({ regionAt: (_kind, at) => (at < 8 ? bad : good) }, 'port', 6, 4, 0, 0)
     const failed: unknown[] = []
     while (split.next()) {
       try {
@@ -182,7 +182,7 @@ describe('an access that is split', () => {
         split.fail()
       }
     }
-    expect(failed).toEqual(['ERR_DEVICE', 0, 2])
+    expect(failed).toEqual(['ERR_DEVICE', 6, 2])
     expect(split.lo).toBe(0x1111_ffff)
   })
 })
