@@ -97,6 +97,30 @@ describe('populate-on-demand', () => {
     expect([0x200, 0x201, 0x202, 0x204].map((gfn) => memory.u8[p2m.translate(gfn * 4096)])).toEqual([1, 1, 1, 9])
   })
 
+  test('a search looks at 2 MiB after 2 MiB, ends after the third once it has found something, and goes on from there', () => {
+    p2m.onDemand.mark(0x200, 0x808)
+    p2m.onDemand.setCache(4)
+    // One frame of zeros in each of three blocks; nothing in the block of 0x800.
+    for (const gfn of [0xa00, 0x600, 0x400]) expect(p2m.onDemand.populate(gfn)).toBe('done')
+    touch(0x200)
+    const types = (): number[] => [0xa00, 0x600, 0x400, 0x200].map((gfn) => typeAt(p2m, gfn))
+    touch(0xa01)
+    expect([types(), p2m.onDemand.cached]).toEqual([[POPULATE_ON_DEMAND, POPULATE_ON_DEMAND, RAM_RW, RAM_RW], 1])
+    touch(0xa02)
+    // 0xa00 is a frame of zeros again, but the search begins below 0x600.
+    p2m.onDemand.setCache(1)
+    expect(p2m.onDemand.populate(0xa00)).toBe('done')
+    touch(0xa03)
+    expect([types(), p2m.onDemand.cached]).toEqual([[RAM_RW, POPULATE_ON_DEMAND, POPULATE_ON_DEMAND, RAM_RW], 0])
+  })
+
+  test('a search that finds nothing at first goes all the way down', () => {
+    p2m.onDemand.mark(0x200, 0x808)
+    p2m.onDemand.setCache(1)
+    expect(p2m.onDemand.populate(0x200)).toBe('done')
+    expect([p2m.onDemand.populate(0xa00), typeAt(p2m, 0x200)]).toEqual(['done', POPULATE_ON_DEMAND])
+  })
+
   test('takes a leaf of 2 MiB of zeros back whole, and frames out of one that is not', () => {
     p2m.onDemand.mark(0x200, 0x400)
     p2m.onDemand.setCache(0x400)

@@ -93,6 +93,33 @@ describe('ordered accesses', () => {
     expect([log.dataLo(index) >>> 0, log.dataHi(index) >>> 0]).toEqual([lo, hi])
   })
 
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    'a log of one access of %i bytes that waits is that of its single steps',
+    (size) => {
+      const whole = new Uint8Array(LOG_BYTES)
+      const steps = new Uint8Array(LOG_BYTES)
+      // A log that has been used: nothing of it may stay.
+      for (const { buffer } of [whole, steps]) {
+        const log = new AccessLog(buffer)
+        log.begin()
+        log.beginWalk()
+        log.recordWalkRead(0x1000, 3, 8, 0x2007, 0x8000_0000)
+        log.complete(log.access(AccessKind.READ, 0xffff_f000, 1, 8, 9))
+        log.wait(log.access(AccessKind.MMIO_READ, 0xfed0_0000, 0, 8, 0x2_0001))
+        log.cancel()
+      }
+      new AccessLog(whole.buffer).beginWaiting(
+        ...[AccessKind.MMIO_WRITE, 0x8000_0004, 0xffff_8000, size, accessTag(3), 0x89ab_cdef, 0xfedc_ba98],
+      )
+      const log = new AccessLog(steps.buffer)
+      log.begin()
+      const index = log.access(AccessKind.MMIO_WRITE, 0x8000_0004, 0xffff_8000, size, accessTag(3))
+      log.setData(index, 0x89ab_cdef, 0xfedc_ba98)
+      log.wait(index)
+      expect(Buffer.compare(whole, steps)).toBe(0)
+    },
+  )
+
   test('instruction bytes are pinned', () => {
     const log = started()
     const fetch = log.access(AccessKind.FETCH, 0x8100_0ff8, 0xffff_ffff, 8, 0)

@@ -158,10 +158,30 @@ describe('test cases that the reference implies', () => {
     guest.board.load(guest.area, Uint8Array.of(0x66))
     expect(guest.run([...patched], undefined, 0x4_0000)[0]).toBe(0x66)
     expect(guest.patcher.state).toBe(VapicState.ACTIVE)
+    expect(guest.patcher.save().real_tpr_addr).toBe(TPR)
     // The OUT of that helper has become a no-operation: it is not trapped again.
     guest.log.length = 0
     guest.run([...patched], undefined, 0x4_0000)
     expect(guest.log).toEqual([])
+  })
+
+  test.each([
+    ['7ffff080', 0x7_ffff, 0],
+    ['80000080', 0x8_0000, 0x8000_0080],
+    ['fffff080', 0xf_ffff, 0xffff_f080],
+  ])('9. The byte write searches the pages from 80000000 up for the register: mapped at %s', (_, page, realTpr) => {
+    const guest = standby()
+    const eip = KERNEL + CODE
+    guest.registers = () => ({ eip, esp: 0x1000, fsBase: KERNEL + KPCR })
+    guest.translate = (_vcpu, linear) => {
+      if (linear >>> 12 === page) return 0xfee0_0000 + (linear & 0xfff)
+      return linear >= KERNEL && linear < KERNEL + 0x10_0000 ? linear - KERNEL : undefined
+    }
+    guest.patcher.portWrite(0, 1, 0)
+    expect(guest.patcher.save()).toMatchObject({
+      state: realTpr === 0 ? VapicState.STANDBY : VapicState.ACTIVE,
+      real_tpr_addr: realTpr,
+    })
   })
 
   test.each([
