@@ -78,7 +78,9 @@ export function mutationsOf(source: string): Mutation[] {
       case 'LogicalExpression':
       case 'AssignmentExpression': {
         const { left, right } = node as unknown as { readonly left: Node; readonly right: Node }
-        operator(left.end, right.start, String(node['operator']))
+        // A shift by 0 is the same in both directions.
+        const moves = right['value'] !== 0 || !['<<', '>>'].includes(String(node['operator']))
+        if (moves) operator(left.end, right.start, String(node['operator']))
         break
       }
       case 'UpdateExpression':
