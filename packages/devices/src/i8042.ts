@@ -3,103 +3,102 @@ import {
   type DeviceContext,
   type DeviceModel,
   type InterruptLine,
-  savedState,
   type SynchronousRangeHandler,
+  type Timer,
 } from '@retrap/device'
 
-const PORT_DATA = 0x60
-const PORT_COMMAND = 0x64
-
-const STATUS_OBF = 0x01
-const STATUS_SYSTEM = 0x04
-const STATUS_COMMAND = 0x08
-const STATUS_UNLOCKED = 0x10
-const STATUS_AUX_OBF = 0x20
-const STATUS_TIMEOUT = 0x40
-
-// Command byte (controller RAM byte 0).
-const CB_KEYBOARD_INTERRUPT = 0x01
-const CB_AUX_INTERRUPT = 0x02
-const CB_SYSTEM = 0x04
-const CB_KEYBOARD_DISABLED = 0x10
-const CB_AUX_DISABLED = 0x20
-const CB_TRANSLATE = 0x40
-
-const READ_RAM_FIRST = 0x20
-const READ_RAM_LAST = 0x3f
-const WRITE_RAM_FIRST = 0x60
-const WRITE_RAM_LAST = 0x7f
-const DISABLE_AUX = 0xa7
-const ENABLE_AUX = 0xa8
-const TEST_AUX = 0xa9
-const SELF_TEST = 0xaa
-const TEST_KEYBOARD = 0xab
-const DISABLE_KEYBOARD = 0xad
-const ENABLE_KEYBOARD = 0xae
-const READ_INPUT_PORT = 0xc0
-const READ_OUTPUT_PORT = 0xd0
-const WRITE_OUTPUT_PORT = 0xd1
-const WRITE_KEYBOARD_BUFFER = 0xd2
-const WRITE_AUX_BUFFER = 0xd3
-const WRITE_AUX = 0xd4
-const READ_TEST_INPUTS = 0xe0
-const PULSE_FIRST = 0xf0
-
-const SELF_TEST_PASSED = 0x55
-const INTERFACE_GOOD = 0x00
-/** Keyboard lock open, manufacturing jumper absent. */
-const INPUT_PORT = 0xa0
-const OUTPUT_NOT_RESET = 0x01
-const OUTPUT_A20 = 0x02
-/** Clock and data of keyboard and mouse, high while nothing is plugged in. */
-const OUTPUT_IDLE_LINES = 0xcc
-const OUTPUT_KEYBOARD_IRQ = 0x10
-const OUTPUT_AUX_IRQ = 0x20
-/** What the controller puts in the buffer when a device does not take a byte. */
-const DEVICE_TIMEOUT = 0xfe
-
+import {
+  PORT_DATA,
+  PORT_COMMAND,
+  STATUS_OBF,
+  STATUS_SYSTEM,
+  STATUS_COMMAND,
+  STATUS_UNLOCKED,
+  STATUS_AUX_OBF,
+  STATUS_TIMEOUT,
+  CB_KEYBOARD_INTERRUPT,
+  CB_AUX_INTERRUPT,
+  CB_SYSTEM,
+  CB_KEYBOARD_DISABLED,
+  CB_AUX_DISABLED,
+  CB_TRANSLATE,
+  READ_RAM_FIRST,
+  READ_RAM_LAST,
+  WRITE_RAM_FIRST,
+  WRITE_RAM_LAST,
+  DISABLE_AUX,
+  ENABLE_AUX,
+  TEST_AUX,
+  SELF_TEST,
+  TEST_KEYBOARD,
+  DISABLE_KEYBOARD,
+  ENABLE_KEYBOARD,
+  READ_INPUT_PORT,
+  READ_OUTPUT_PORT,
+  WRITE_OUTPUT_PORT,
+  WRITE_KEYBOARD_BUFFER,
+  WRITE_AUX_BUFFER,
+  WRITE_AUX,
+  READ_TEST_INPUTS,
+  PULSE_FIRST,
+  SELF_TEST_PASSED,
+  INTERFACE_GOOD,
+  INPUT_PORT,
+  OUTPUT_NOT_RESET,
+  OUTPUT_A20,
+  OUTPUT_IDLE_LINES,
+  OUTPUT_KEYBOARD_IRQ,
+  OUTPUT_AUX_IRQ,
+  DEVICE_TIMEOUT,
+} from './i8042-registers.ts'
+import {
+  controllerState,
+  FROM_CONTROLLER,
+  FROM_KEYBOARD,
+  FROM_MOUSE,
+  type I8042Options,
+  type I8042State,
+  type Source,
+} from './i8042-state.ts'
+import { BYTE_NS, restoreDeadline, savedDeadline } from './ps2/device.ts'
+import { Ps2Keyboard } from './ps2/keyboard.ts'
+import { Ps2Mouse } from './ps2/mouse.ts'
+import { translate } from './ps2/scan-codes.ts'
 const RAM_BYTES = 32
 const NO_COMMAND = -1
-
-/** Saved form of an {@link I8042}. */
-export interface I8042State {
-  /** Layout of the state. */
-  readonly version: 1
-  /** The controller’s 32 bytes of RAM; byte 0 is the command byte. */
-  readonly ram: readonly number[]
-  /** Status register. */
-  readonly status: number
-  /** Output buffer. */
-  readonly data: number
-  /** Command that waits for its byte at port 0x60; −1: none. */
-  readonly pending: number
-  /** Output port. */
-  readonly outputPort: number
-}
+const BREAK_PREFIX = 0xf0
 
 /**
- * PS/2 keyboard controller at ports 0x60 and 0x64, with nothing plugged in:
- * self-tests pass, loop-backs work, bytes for a keyboard or mouse time out.
- * Pulling the reset line, by command 0xFE or output port bit 0, resets the
- * machine. A20 is kept and reads back, but the address line is never held low.
+ * PS/2 controller at ports 0x60 and 0x64, with a keyboard and a mouse where they have back ends.
  *
- * Source: IBM Personal System/2 Hardware Interface Technical Reference,
- * "Keyboard and Auxiliary Device Controller".
+ * A device's byte takes 880 µs on its cable, and the next one starts when the guest has read it. A port with nothing plugged
+ * in passes its self-test, and bytes sent to it time out. Pulling the reset line, by command 0xFE or output port bit 0,
+ * resets the machine. A20 is kept and reads back, but the address line is never held low.
+ *
+ * Source: IBM Personal System/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller".
  */
 export class I8042 implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'i8042'
   readonly #ram = new Uint8Array(RAM_BYTES)
+  readonly #keyboard: Ps2Keyboard | null
+  readonly #mouse: Ps2Mouse | null
   #status = STATUS_UNLOCKED
   #data = 0
+  #source: Source = FROM_CONTROLLER
+  #held: I8042State['held'] = null
+  #breakPrefix = false
   /** Command that waits for its byte at port 0x60. */
   #pending = NO_COMMAND
   #outputPort = OUTPUT_NOT_RESET | OUTPUT_A20
   #context: DeviceContext | null = null
   #keyboardLine: InterruptLine | null = null
   #auxLine: InterruptLine | null = null
+  #arrival: Timer | null = null
 
-  constructor() {
+  constructor({ keyboard, mouse, whenFull = 'wait' }: I8042Options = {}) {
+    this.#keyboard = keyboard === undefined ? null : new Ps2Keyboard({ backend: keyboard, whenFull })
+    this.#mouse = mouse === undefined ? null : new Ps2Mouse(mouse)
     this.#ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
   }
 
@@ -108,12 +107,11 @@ export class I8042 implements DeviceModel {
     this.#context = context
     this.#keyboardLine = context.interruptLine(1)
     this.#auxLine = context.interruptLine(12)
+    this.#arrival = context.timer(() => this.#arrive())
+    this.#keyboard?.connect(context, () => this.#fetch())
+    this.#mouse?.connect(context, () => this.#fetch())
     const dataPort: SynchronousRangeHandler = {
-      read: (): number => {
-        this.#status &= ~(STATUS_OBF | STATUS_AUX_OBF | STATUS_TIMEOUT)
-        this.#update()
-        return this.#data
-      },
+      read: () => this.#readData(),
       write: (_offset: number, _size: AccessSize, value: number): void => this.#writeData(value),
     }
     const commandPort: SynchronousRangeHandler = {
@@ -122,6 +120,49 @@ export class I8042 implements DeviceModel {
     }
     context.mapPorts(PORT_DATA, 1, dataPort, { maximumAccess: 1 })
     context.mapPorts(PORT_COMMAND, 1, commandPort, { maximumAccess: 1 })
+  }
+
+  #readData(): number {
+    const data = this.#data
+    if ((this.#status & STATUS_OBF) === 0) return data
+    this.#status &= ~(STATUS_OBF | STATUS_AUX_OBF | STATUS_TIMEOUT)
+    this.#update()
+    const held = this.#held
+    this.#held = null
+    if (held === null) this.#fetch()
+    else this.#put(held.source, held.data)
+    return data
+  }
+
+  /** The device whose byte comes next: the keyboard goes first. */
+  #sender(): Source {
+    if (this.#keyboard?.ready === true && (this.#commandByte() & CB_KEYBOARD_DISABLED) === 0) return FROM_KEYBOARD
+    return this.#mouse?.ready === true && (this.#commandByte() & CB_AUX_DISABLED) === 0 ? FROM_MOUSE : FROM_CONTROLLER
+  }
+
+  /** Lets the next byte of a device start, if there is room for it. */
+  #fetch(): void {
+    if ((this.#status & STATUS_OBF) !== 0 || this.#sender() === FROM_CONTROLLER) return
+    if (this.#arrival?.deadlineNs === Infinity) this.#arrival.armAfter(BYTE_NS)
+  }
+
+  #arrive(): void {
+    // An answer of the controller may have come first; the device keeps its byte.
+    if ((this.#status & STATUS_OBF) !== 0) return
+    const sender = this.#sender()
+    if (sender === FROM_MOUSE) this.#put(FROM_MOUSE, this.#mouse!.take())
+    else if (sender === FROM_KEYBOARD) {
+      const byte = this.#keyboard!.take()
+      if ((this.#commandByte() & CB_TRANSLATE) === 0) this.#put(FROM_KEYBOARD, byte)
+      else if (byte === BREAK_PREFIX) {
+        this.#breakPrefix = true
+        this.#fetch()
+      } else {
+        const code = translate(byte)
+        this.#put(FROM_KEYBOARD, this.#breakPrefix && code < 0x80 ? code | 0x80 : code)
+        this.#breakPrefix = false
+      }
+    }
   }
 
   #commandByte(): number {
@@ -208,11 +249,13 @@ export class I8042 implements DeviceModel {
       case WRITE_AUX:
         // Writing to a device enables its clock.
         this.#ram[0] = this.#commandByte() & ~CB_AUX_DISABLED
-        this.#answer(DEVICE_TIMEOUT, STATUS_AUX_OBF | STATUS_TIMEOUT)
+        if (this.#mouse === null) this.#answer(DEVICE_TIMEOUT, STATUS_AUX_OBF | STATUS_TIMEOUT)
+        else this.#mouse.receive(value)
         break
       default:
         this.#ram[0] = this.#commandByte() & ~CB_KEYBOARD_DISABLED
-        this.#answer(DEVICE_TIMEOUT, STATUS_TIMEOUT)
+        if (this.#keyboard === null) this.#answer(DEVICE_TIMEOUT, STATUS_TIMEOUT)
+        else this.#keyboard.receive(value)
         break
     }
   }
@@ -221,9 +264,23 @@ export class I8042 implements DeviceModel {
     this.#ram[0] = value
     this.#status = (this.#status & ~STATUS_SYSTEM) | ((value & CB_SYSTEM) === 0 ? 0 : STATUS_SYSTEM)
     this.#update()
+    this.#fetch()
   }
 
+  /** An answer of the controller. A byte of a device that was not read yet comes again behind it. */
   #answer(value: number, flags = 0): void {
+    if ((this.#status & STATUS_OBF) !== 0 && this.#source !== FROM_CONTROLLER) {
+      this.#held = { source: this.#source, data: this.#data }
+    }
+    this.#fill(FROM_CONTROLLER, value, flags)
+  }
+
+  #put(source: Source, value: number): void {
+    this.#fill(source, value, source === FROM_MOUSE ? STATUS_AUX_OBF : 0)
+  }
+
+  #fill(source: Source, value: number, flags: number): void {
+    this.#source = source
     this.#data = value
     this.#status = (this.#status & ~(STATUS_AUX_OBF | STATUS_TIMEOUT)) | STATUS_OBF | flags
     // A new byte is a new edge, even where the last one was never read.
@@ -243,12 +300,30 @@ export class I8042 implements DeviceModel {
     this.#auxLine?.set((lines & OUTPUT_AUX_IRQ) !== 0 && (this.#commandByte() & CB_AUX_INTERRUPT) !== 0)
   }
 
-  /** Returns the registers to their state at power-on. */
+  /** Takes no more input until `resume`. */
+  quiesce(): void {
+    this.#keyboard?.quiesce()
+    this.#mouse?.quiesce()
+  }
+
+  /** Goes on after `quiesce` or `restore`. */
+  resume(): void {
+    this.#keyboard?.resume()
+    this.#mouse?.resume()
+  }
+
+  /** Returns the registers to their state at power-on, and keyboard and mouse too. */
   reset(): void {
+    this.#arrival?.cancel()
+    this.#keyboard?.reset()
+    this.#mouse?.reset()
     this.#ram.fill(0)
     this.#ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
     this.#status = STATUS_UNLOCKED
     this.#data = 0
+    this.#source = FROM_CONTROLLER
+    this.#held = null
+    this.#breakPrefix = false
     this.#pending = NO_COMMAND
     this.#outputPort = OUTPUT_NOT_RESET | OUTPUT_A20
     this.#update()
@@ -257,23 +332,40 @@ export class I8042 implements DeviceModel {
   /** Returns the state as plain data. */
   save(): I8042State {
     return {
-      version: 1,
+      version: 2,
       ram: [...this.#ram],
       status: this.#status,
       data: this.#data,
       pending: this.#pending,
       outputPort: this.#outputPort,
+      source: this.#source,
+      held: this.#held,
+      breakPrefix: this.#breakPrefix,
+      arrivalAt: savedDeadline(this.#arrival),
+      keyboard: this.#keyboard?.save() ?? null,
+      mouse: this.#mouse?.save() ?? null,
     }
   }
 
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
+  /**
+   * Takes over a saved state; keyboard and mouse stay as they are where it is of version 1.
+   *
+   * @throws DeviceError `ERR_STATE` for a state of another version, or of other devices
+   */
   restore(state: unknown): void {
-    const saved = savedState<I8042State>(this.name, state, 1)
+    const saved = controllerState(this.name, state, { keyboard: this.#keyboard !== null, mouse: this.#mouse !== null })
+    if (saved.keyboard !== null) this.#keyboard?.restore(saved.keyboard)
+    if (saved.mouse !== null) this.#mouse?.restore(saved.mouse)
     this.#ram.set(saved.ram)
     this.#status = saved.status
     this.#data = saved.data
     this.#pending = saved.pending
     this.#outputPort = saved.outputPort
+    this.#source = saved.source
+    this.#held = saved.held
+    this.#breakPrefix = saved.breakPrefix
+    restoreDeadline(this.#arrival, saved.arrivalAt)
     this.#update()
+    this.#fetch()
   }
 }

@@ -3,6 +3,7 @@ import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost, IoDispatch } from '@retrap/ioreq'
 import { describe, expect, test } from 'vitest'
 import * as devices from '../src/index.ts'
+import { TestInput } from './support/test-input.ts'
 
 const CLAIMS = [
   ...['i8254 ports 40+4', 'i8254 ports 61+1', 'mc146818 ports 70+2', 'hpet memory fed00000+400'],
@@ -25,7 +26,7 @@ function pcDevices(isaBridge = new devices.IsaBridge()): DeviceModel[] {
     new devices.DebugConsole({ stream: { send: () => {} } }),
     new devices.DebugExit({ iobase: 0xf4, iosize: 4 }),
     new devices.ResetControl(),
-    new devices.I8042(),
+    new devices.I8042({ keyboard: new TestInput(), mouse: new TestInput() }),
     new devices.PostCodePort(),
     new devices.HostBridge(),
     isaBridge,

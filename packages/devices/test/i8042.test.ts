@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { I8042 } from '../src/i8042.ts'
 import { FakeMachine } from './support/fake-machine.ts'
+import { Ps2Machine } from './support/ps2-machine.ts'
 
 const OBF = 0x01
 const board = (): { i8042: I8042; machine: FakeMachine } => {
@@ -108,6 +109,18 @@ describe('reset line', () => {
     for (const [port, value] of writes) machine.out(port as number, value as number)
     expect(machine.requests).toEqual(requests)
   })
+})
+
+test('a state of version 1 is taken, one of other devices is not', () => {
+  const { i8042, machine } = board()
+  const { ram, status, pending, outputPort } = i8042.save()
+  i8042.restore({ version: 1, ram, status: status | OBF, data: 0x42, pending, outputPort })
+  expect(machine.in(0x60)).toBe(0x42)
+  const plugged = new Ps2Machine()
+  expect(() => i8042.restore(plugged.i8042.save())).toThrow('i8042: saved state with a keyboard: expected no keyboard')
+  plugged.i8042.restore({ version: 1, ram, status, data: 0, pending, outputPort })
+  expect(plugged.keyboard(0xee)).toEqual([0xee])
+  expect(() => i8042.restore({ version: 3 })).toThrow('i8042: saved state of version 3: expected 2')
 })
 
 test('state goes on in another machine', () => {

@@ -1,6 +1,7 @@
-import type { DeviceModel } from '@retrap/device'
+import type { DeviceModel, InputEvent } from '@retrap/device'
 import * as devices from '../../src/index.ts'
 import { FakeMachine } from './fake-machine.ts'
+import { TestInput } from './test-input.ts'
 
 /** Source of a case's choices: an integer from 0 to `bound` − 1. */
 export type Choose = (bound: number) => number
@@ -31,6 +32,8 @@ class Board {
   readonly machine = new FakeMachine()
   readonly com1: devices.Uart16550
   readonly pm = new devices.AcpiPm()
+  readonly keys = new TestInput()
+  readonly movements = new TestInput()
   readonly isaBridge = new devices.IsaBridge()
   readonly models: readonly DeviceModel[]
   output = ''
@@ -49,7 +52,7 @@ class Board {
       new devices.Uart16550({ iobase: 0x2f8, irq: 3, stream: { send: note('com2') } }),
       new devices.DebugConsole({ stream: { send: note('debug') } }),
       new devices.ResetControl(),
-      new devices.I8042(),
+      new devices.I8042({ keyboard: this.keys, mouse: this.movements }),
       new devices.PostCodePort(),
       new devices.HostBridge(),
       this.isaBridge,
@@ -69,6 +72,9 @@ class Board {
     other.models.forEach((model, i) => void model.restore?.(JSON.parse(JSON.stringify(saved[i] ?? null))))
     for (const model of this.models) if (model instanceof devices.DebugConsole) model.flush()
     this.output = ''
+    // What its models have no room for waits in front of the other board too.
+    other.keys.send(...this.keys.waiting)
+    other.movements.send(...this.movements.waiting)
     return other
   }
 
@@ -80,9 +86,15 @@ class Board {
 /** One thing that happens to a board; gives what the guest read, if it did. */
 type Act = (board: Board) => unknown
 
+function chooseMovement(choose: Choose): InputEvent {
+  if (choose(2) === 0) return { kind: 'button', button: choose(7), down: choose(2) === 0 }
+  const [a, b] = [choose(600) - 300, choose(600) - 300]
+  return choose(2) === 0 ? { kind: 'relative', dx: a, dy: b } : { kind: 'wheel', vertical: a >> 5, horizontal: b >> 5 }
+}
+
 function chooseAct(choose: Choose): Act {
   const value = choose(2) === 0 ? choose(256) : choose(0x1_0000) * 0x1_0000 + choose(0x1_0000)
-  switch (choose(12)) {
+  switch (choose(14)) {
     case 0:
     case 1:
     case 2:
@@ -116,6 +128,15 @@ function chooseAct(choose: Choose): Act {
       return (board) => board.machine.leap(ns)
     }
     case 10: {
+      const usage = choose(256)
+      const down = choose(2) === 0
+      return (board) => board.keys.key(usage, down)
+    }
+    case 11: {
+      const event = chooseMovement(choose)
+      return (board) => board.movements.send(event)
+    }
+    case 12: {
       const bytes = Uint8Array.from({ length: choose(30) }, () => choose(256))
       return (board) => board.com1.receive(bytes)
     }

@@ -1,0 +1,34 @@
+import { type DeviceContext, Instant, type Timer, type Word64 } from '@retrap/device'
+
+/** A keyboard or mouse at the end of the controller's cable. */
+export interface Ps2Device {
+  /** Is given its wires: timers of the machine, and who to tell that there are bytes. */
+  connect(context: DeviceContext, bytesReady: () => void): void
+  /** Takes a byte that the controller sends; −1: none is ready. */
+  take(): number
+  /** Whether `take` has one. */
+  readonly ready: boolean
+  /** Receives a byte from the controller. */
+  receive(byte: number): void
+}
+
+/** From 30 to 50 µs a half of the clock, eleven bits: the middle of what the interface allows. */
+export const BYTE_NS = 880_000
+/** A keyboard's basic assurance test takes 300 to 500 ms, a mouse's as long. */
+export const SELF_TEST_NS = 300e6
+
+export const ACKNOWLEDGE = 0xfa
+export const RESEND = 0xfe
+export const SELF_TEST_DONE = 0xaa
+
+/** The deadline of a timer for a saved state; null: it is not armed. */
+export function savedDeadline(timer: Timer | null): Word64 | null {
+  const at = new Instant()
+  return timer?.readDeadline(at) === true ? at.save() : null
+}
+
+/** Arms a timer for a saved deadline. */
+export function restoreDeadline(timer: Timer | null, deadline: Readonly<Word64> | null): void {
+  if (deadline === null) timer?.cancel()
+  else timer?.armAfter(0, deadline)
+}

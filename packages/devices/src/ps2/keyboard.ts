@@ -1,0 +1,378 @@
+import type { DeviceContext, InputBackend, InputClient, InputEvent, Timer, Word64 } from '@retrap/device'
+import { ByteRing } from './byte-ring.ts'
+import {
+  ACKNOWLEDGE,
+  type Ps2Device,
+  RESEND,
+  restoreDeadline,
+  savedDeadline,
+  SELF_TEST_DONE,
+  SELF_TEST_NS,
+} from './device.ts'
+import { type KeyContext, keySequence, LONGEST_SEQUENCE, repeatSequence, USAGE } from './key-sequences.ts'
+import type { Ps2KeyboardState } from './keyboard-state.ts'
+import { KEY_BREAKS, KEY_REPEATS, KEY_REPEATS_AND_BREAKS, SET_3, SET_3_DEFAULTS } from './scan-codes.ts'
+
+const SET_LEDS = 0xed
+const ECHO = 0xee
+const SELECT_SET = 0xf0
+const IDENTIFY = 0xf2
+const SET_RATE = 0xf3
+const ENABLE = 0xf4
+const DISABLE = 0xf5
+const DEFAULTS = 0xf6
+const ALL_REPEAT = 0xf7
+const ALL_REPEAT_AND_BREAK = 0xfa
+const KEY_REPEATS_ONLY = 0xfb
+const KEY_MAKES_ONLY = 0xfd
+const RESET = 0xff
+const FIRST_COMMAND = SET_LEDS
+
+const LED_SCROLL = 1
+const LED_NUM = 2
+const LED_CAPS = 4
+
+const IDENTITY = [0xab, 0x83] as const
+/** 500 ms until a key repeats, then 10.9 times a second. */
+const DEFAULT_RATE = 0x2b
+const DEFAULT_SET = 2
+const BUFFER_BYTES = 16
+const ANSWER_BYTES = 16
+const NONE = -1
+
+/** What keys do in set 3 after 0xF7 to 0xFA, and one key after 0xFB to 0xFD. */
+const KINDS = [KEY_REPEATS, KEY_BREAKS, 0, KEY_REPEATS_AND_BREAKS] as const
+
+/** How a keyboard is made. */
+export interface Ps2KeyboardOptions {
+  /** Where keys come from, and lamps go to. */
+  readonly backend: InputBackend
+  /** Whether the back end waits when 16 bytes are not yet read (default), or codes are lost as on a real keyboard. */
+  readonly whenFull: 'wait' | 'overrun'
+}
+
+/** An enhanced keyboard at the controller's first port. */
+export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
+  readonly #backend: InputBackend
+  readonly #waits: boolean
+  readonly #answers = new ByteRing(ANSWER_BYTES)
+  readonly #codes = new ByteRing(BUFFER_BYTES + 1)
+  readonly #down = new Set<number>()
+  readonly #kinds: Uint8Array = SET_3_DEFAULTS.slice()
+  #scanning = true
+  #set = DEFAULT_SET
+  #rate = DEFAULT_RATE
+  #leds = 0
+  #pending = NONE
+  #last = 0
+  #repeating = NONE
+  #testing = false
+  #refused = false
+  #quiet = false
+  systemRequest = false
+  #timer: Timer | null = null
+  #bytesReady: () => void = () => {}
+
+  constructor({ backend, whenFull }: Ps2KeyboardOptions) {
+    this.#backend = backend
+    this.#waits = whenFull === 'wait'
+    backend.connect(this)
+  }
+
+  connect(context: DeviceContext, bytesReady: () => void): void {
+    this.#bytesReady = bytesReady
+    this.#timer = context.timer((at, deadline) => this.#expired(context.clock.now() - at, deadline))
+  }
+
+  isDown(usage: number): boolean {
+    return this.#down.has(usage)
+  }
+
+  get numLock(): boolean {
+    return (this.#leds & LED_NUM) !== 0
+  }
+
+  input(events: readonly InputEvent[]): number {
+    if (this.#quiet) {
+      this.#refused = true
+      return 0
+    }
+    let taken = 0
+    for (const event of events) {
+      if (event.kind === 'key' && !this.#key(event.usage, event.down)) {
+        this.#refused = true
+        break
+      }
+      taken++
+    }
+    if (this.ready) this.#bytesReady()
+    return taken
+  }
+
+  /** @returns false if there is no room for its codes */
+  #key(usage: number, down: boolean): boolean {
+    // A key cannot go down twice; a back end that reports a host's repeats changes nothing.
+    if (!Number.isInteger(usage) || usage < 0 || usage > 0xff || this.#down.has(usage) === down) return true
+    const sends = this.#scanning && !this.#testing
+    if (sends && this.#waits && this.#codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) return false
+    if (down) this.#down.add(usage)
+    // Modifiers count while they are down, and their own codes do not depend on them.
+    if (sends) this.#send(usage, down)
+    if (!down) this.#down.delete(usage)
+    return true
+  }
+
+  #send(usage: number, down: boolean): void {
+    const kind = this.#set === 3 ? this.#kinds[SET_3[usage]!]! : KEY_REPEATS_AND_BREAKS
+    if (down || (kind & KEY_BREAKS) !== 0) this.#store(keySequence(this.#set, usage, down, this))
+    if (!down) {
+      if (this.#repeating === usage) this.#stopRepeating()
+    } else if ((kind & KEY_REPEATS) !== 0 && usage !== USAGE.pause) {
+      this.#repeating = usage
+      this.#timer?.armAfter(this.#delayNs())
+    } else this.#stopRepeating()
+  }
+
+  /** Queues codes; the one that finds no room becomes the overrun code, and the others are lost. */
+  #store(bytes: readonly number[]): void {
+    for (const byte of bytes) {
+      if (this.#codes.length < BUFFER_BYTES) this.#codes.push(byte)
+      else if (this.#codes.length === BUFFER_BYTES) this.#codes.push(this.#set === 1 ? 0xff : 0)
+    }
+  }
+
+  /** Bits 6:5: a quarter of a second each, and one more (IBM PS/2, "Set Typematic Rate/Delay"). */
+  #delayNs(): number {
+    return (1 + (this.#rate >> 5)) * 250e6
+  }
+
+  /** (8 + bits 2:0) × 2^(bits 4:3) × 4.17 ms. */
+  #periodNs(): number {
+    return (8 + (this.#rate & 7)) * 2 ** ((this.#rate >> 3) & 3) * 4_170_000
+  }
+
+  #stopRepeating(): void {
+    this.#repeating = NONE
+    if (!this.#testing) this.#timer?.cancel()
+  }
+
+  #expired(lateNs: number, deadline: Readonly<Word64>): void {
+    if (this.#testing) {
+      this.#testing = false
+      this.#answers.push(SELF_TEST_DONE)
+      this.#bytesReady()
+      return
+    }
+    if (this.#repeating === NONE) return
+    // While a guest does not read, the first press alone is kept.
+    if (this.#codes.length === 0) this.#store(repeatSequence(this.#set, this.#repeating, this))
+    // Repeats that a late host has missed are not made up for.
+    const period = this.#periodNs()
+    if (lateNs < period) this.#timer?.armAfter(period, deadline)
+    else this.#timer?.armAfter(period)
+    if (this.ready) this.#bytesReady()
+  }
+
+  get ready(): boolean {
+    return this.#answers.length > 0 || this.#codes.length > 0
+  }
+
+  take(): number {
+    const answer = this.#answers.shift()
+    const byte = answer >= 0 ? answer : this.#codes.shift()
+    if (byte >= 0 && byte !== RESEND) this.#last = byte
+    this.#offerRoom()
+    return byte
+  }
+
+  #offerRoom(): void {
+    if (!this.#refused || this.#quiet) return
+    if (this.#codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) return
+    this.#refused = false
+    this.#backend.ready()
+  }
+
+  receive(byte: number): void {
+    // The test looks at nothing else.
+    if (this.#testing && byte !== RESET) return
+    const pending = this.#pending
+    this.#pending = NONE
+    if (pending === NONE || !this.#data(pending, byte)) this.#command(byte)
+    this.#offerRoom()
+    if (this.ready) this.#bytesReady()
+  }
+
+  #answer(...bytes: readonly number[]): void {
+    for (const byte of bytes) this.#answers.push(byte)
+  }
+
+  /** @returns false where the byte is a command instead of the data of the last one */
+  #data(command: number, byte: number): boolean {
+    if (byte >= FIRST_COMMAND) return false
+    switch (command) {
+      case SET_LEDS:
+        this.#setLeds(byte & 7)
+        this.#answer(ACKNOWLEDGE)
+        return true
+      case SET_RATE:
+        this.#rate = byte & 0x7f
+        this.#answer(ACKNOWLEDGE)
+        return true
+      case SELECT_SET:
+        this.#selectSet(byte)
+        return true
+      default:
+        // Codes of keys follow until a command comes.
+        this.#kinds[byte] = KINDS[command - KEY_REPEATS_ONLY]!
+        this.#pending = command
+        this.#answer(ACKNOWLEDGE)
+        return true
+    }
+  }
+
+  #selectSet(set: number): void {
+    if (set > 3) {
+      this.#pending = SELECT_SET
+      this.#answer(RESEND)
+      return
+    }
+    this.#answer(ACKNOWLEDGE)
+    if (set === 0) this.#answer(this.#set)
+    else {
+      this.#set = set
+      this.#clearCodes()
+    }
+  }
+
+  #command(command: number): void {
+    switch (command) {
+      case ECHO:
+        this.#answer(ECHO)
+        return
+      case RESEND:
+        this.#answer(this.#last)
+        return
+      case IDENTIFY:
+        this.#answer(ACKNOWLEDGE, ...IDENTITY)
+        return
+      case SET_LEDS:
+      case SELECT_SET:
+      case SET_RATE:
+      case KEY_REPEATS_ONLY:
+      case KEY_REPEATS_ONLY + 1:
+      case KEY_MAKES_ONLY:
+        this.#pending = command
+        break
+      case ENABLE:
+        this.#clearCodes()
+        this.#scanning = true
+        break
+      case DISABLE:
+        this.#setDefaults()
+        this.#scanning = false
+        break
+      case DEFAULTS:
+        this.#setDefaults()
+        break
+      case RESET:
+        this.#answers.clear()
+        this.#setDefaults()
+        this.#scanning = true
+        this.#setLeds(0)
+        this.#testing = true
+        this.#timer?.armAfter(SELF_TEST_NS)
+        break
+      default:
+        if (command < ALL_REPEAT || command > ALL_REPEAT_AND_BREAK) {
+          this.#answer(RESEND)
+          return
+        }
+        this.#kinds.fill(KINDS[command - ALL_REPEAT]!)
+        break
+    }
+    this.#answer(ACKNOWLEDGE)
+  }
+
+  #clearCodes(): void {
+    this.#codes.clear()
+    this.#stopRepeating()
+  }
+
+  #setDefaults(): void {
+    this.#clearCodes()
+    this.#rate = DEFAULT_RATE
+    this.#set = DEFAULT_SET
+    this.#kinds.set(SET_3_DEFAULTS)
+  }
+
+  #setLeds(leds: number): void {
+    this.#leds = leds
+    this.#backend.setLeds?.({
+      numLock: (leds & LED_NUM) !== 0,
+      capsLock: (leds & LED_CAPS) !== 0,
+      scrollLock: (leds & LED_SCROLL) !== 0,
+    })
+  }
+
+  /** Takes no keys until `resume`. */
+  quiesce(): void {
+    this.#quiet = true
+  }
+
+  resume(): void {
+    this.#quiet = false
+    this.#offerRoom()
+  }
+
+  reset(): void {
+    this.#testing = false
+    this.#answers.clear()
+    this.#setDefaults()
+    this.#down.clear()
+    this.#scanning = true
+    this.#pending = NONE
+    this.#last = 0
+    this.systemRequest = false
+    this.#setLeds(0)
+    this.#offerRoom()
+  }
+
+  save(): Ps2KeyboardState {
+    const kinds = [...this.#kinds.entries()].filter(([code, kind]) => SET_3_DEFAULTS[code] !== kind)
+    return {
+      scanning: this.#scanning,
+      set: this.#set,
+      rate: this.#rate,
+      leds: this.#leds,
+      pending: this.#pending,
+      last: this.#last,
+      answers: this.#answers.toArray(),
+      codes: this.#codes.toArray(),
+      down: [...this.#down],
+      repeating: this.#repeating,
+      systemRequest: this.systemRequest,
+      kinds,
+      testing: this.#testing,
+      timerAt: savedDeadline(this.#timer),
+    }
+  }
+
+  restore(saved: Ps2KeyboardState): void {
+    this.#scanning = saved.scanning
+    this.#set = saved.set
+    this.#rate = saved.rate
+    this.#pending = saved.pending
+    this.#last = saved.last
+    this.#answers.fill(saved.answers)
+    this.#codes.fill(saved.codes)
+    this.#down.clear()
+    for (const usage of saved.down) this.#down.add(usage)
+    this.#repeating = saved.repeating
+    this.systemRequest = saved.systemRequest
+    this.#kinds.set(SET_3_DEFAULTS)
+    for (const [code, kind] of saved.kinds) this.#kinds[code] = kind
+    this.#testing = saved.testing
+    restoreDeadline(this.#timer, saved.timerAt)
+    this.#setLeds(saved.leds)
+  }
+}
