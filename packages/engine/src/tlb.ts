@@ -47,6 +47,9 @@ export function tlbChangesOffset(modes: number): number {
 /** Bytes of the count, and of what fills it up to an entry. */
 const CHANGES_BYTES = 16
 
+/** The write entries of a frame are being dropped. */
+const TO_DROP = 2
+
 /** Entries of an address space that are put aside at most; those made before them are looked up again. */
 const MOST_PARKED = 8192
 
@@ -72,7 +75,7 @@ export class Tlb {
   readonly #globals: TlbJournal
   /** All other entries that may be valid. */
   readonly #locals: TlbJournal
-  /** By frame: whether it may have write entries, parked ones included. */
+  /** By frame: whether it may have write entries, parked ones included; or {@link TO_DROP}. */
   readonly #writable: Uint8Array
   /** Protection keys of the entries made since everything was dropped, one bit each. */
   #keys = 0
@@ -354,6 +357,41 @@ export class Tlb {
     for (let i = 0; i < count; i++) {
       const entry = entries[i] as number
       if (this.#u32[(entry >>> 2) + 2] === frameMa && this.#tableOf(entry) === TLB_WRITE) this.#invalidate(entry)
+    }
+  }
+
+  /**
+   * Drops all write entries of many frames, in one pass over the entries that there are.
+   *
+   * @param frames - numbers of machine frames, of which the first `count` are meant
+   */
+  dropWritableFrames(frames: Uint32Array, count: number): void {
+    const writable = this.#writable
+    let any = false
+    for (let i = 0; i < count; i++) {
+      const frame = frames[i] as number
+      if (writable[frame] === 0) continue
+      writable[frame] = TO_DROP
+      any = true
+    }
+    if (!any) return
+    this.#dropMarked(this.#globals)
+    this.#dropMarked(this.#locals)
+    for (const { words, length } of this.#parked.spaces) {
+      for (let at = 0; at < length; at += PARKED_WORDS) {
+        const isMarked = writable[words[at + 3]! >>> PAGE_SHIFT] === TO_DROP
+        if (isMarked && this.#tableOf(words[at] as number) === TLB_WRITE) words[at + 4] = 0
+      }
+    }
+    for (let i = 0; i < count; i++) if (writable[frames[i]!] === TO_DROP) writable[frames[i]!] = 0
+  }
+
+  #dropMarked({ entries, count }: TlbJournal): void {
+    const writable = this.#writable
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i] as number
+      const isMarked = writable[this.#u32[(entry >>> 2) + 2]! >>> PAGE_SHIFT] === TO_DROP
+      if (isMarked && this.#tableOf(entry) === TLB_WRITE) this.#invalidate(entry)
     }
   }
 }

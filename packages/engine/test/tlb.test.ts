@@ -194,6 +194,28 @@ describe('the TLB', () => {
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0xf000, 0)).toBe(0xb000)
   })
 
+  test('frames whose writes are to be noticed leave the write tables together, and come back when they are filled', () => {
+    const tlb = new Tlb(memory, at, MODES)
+    const write = (page: number): number => lookUp(tlb, TLB_USER, TLB_WRITE, page * 0x1000, 0)
+    const fill = (page: number, table = TLB_WRITE): void =>
+      tlb.fill(TLB_USER, table, page * 0x1000, 0, (page + 0x100) * 0x1000, ofPage((page & 1) !== 0, 0x1000))
+    for (const page of [1, 2, 3, 4, 5]) fill(page)
+    fill(2, TLB_READ)
+    // The last is not meant, and one was never there.
+    tlb.dropWritableFrames(Uint32Array.of(0x102, 0x103, 0x105, 0x200, 0x104), 4)
+    expect([1, 2, 3, 4, 5].map(write)).toEqual([0x10_1000, -1, -1, 0x10_4000, -1])
+    expect(lookUp(tlb, TLB_USER, TLB_READ, 0x2000, 0)).toBe(0x10_2000)
+    for (const page of [2, 3]) fill(page)
+    tlb.dropWritableFrames(Uint32Array.of(0x102), 1)
+    expect([2, 3].map(write)).toEqual([-1, 0x10_3000])
+    // Those of an address space that is put aside are dropped too.
+    fill(2)
+    tlb.exchange(0, 1)
+    tlb.dropWritableFrames(Uint32Array.of(0x102, 0x103), 2)
+    tlb.exchange(1, 0)
+    expect([1, 2, 3, 4].map(write)).toEqual([0x10_1000, -1, -1, 0x10_4000])
+  })
+
   test('moved code pages leave the execute tables only', () => {
     const tlb = new Tlb(memory, at, MODES)
     for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(true, 0x1000))
@@ -283,8 +305,12 @@ describe('the TLB', () => {
               for (const [key, e] of model) if (!e.global && e.pcid === a.pcid) model.delete(key)
             }
           } else {
-            tlb.dropWritable(a.host << 12)
-            for (const [key, e] of model) if (e.table === TLB_WRITE && e.host === a.host << 12) model.delete(key)
+            const hosts = [a.host, (a.host + 7) % 200, (a.host * 3) % 200].slice(0, 1 + (a.host & 3))
+            if (hosts.length === 1) tlb.dropWritable(a.host << 12)
+            else tlb.dropWritableFrames(Uint32Array.of(...hosts, a.host + 1), hosts.length)
+            for (const [key, e] of model) {
+              if (e.table === TLB_WRITE && hosts.includes(e.host >>> 12)) model.delete(key)
+            }
           }
           for (const set of SETS) {
             for (const table of TABLES) {

@@ -1,16 +1,56 @@
-import { LogDirty, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
+import type { VirtualCpu } from './virtual-cpu.ts'
+import { LogDirty, P2M_WRITE, P2mEntry, P2mType, rightsOfAccess, type P2m } from '@retrap/p2m'
 
 const FRAME = 0x1000
 
 /**
- * Logs of the RAM that is written, for migration and for screens. Every writer of guest RAM asks here where it is; what is logged is marked then, and may be written until the log is taken the next time.
+ * Logs of the RAM that is written, for migration and for screens. Every writer of guest RAM asks here where it is; what is
+ * logged is marked then. vCPUs may write it again until the log is taken the next time: their translations for writing
+ * what was dirty are dropped then, in one pass.
  */
 export class DirtyLogs {
   readonly #p2m: P2m
   readonly #entry = new P2mEntry()
+  /** Machine frames whose next writes are to be noticed. */
+  #watched = new Uint32Array(0)
 
   constructor(p2m: P2m) {
     this.#p2m = p2m
+  }
+
+  /** Has vCPUs forget their translations for writing, whenever a log is taken. */
+  attach(vcpus: readonly Pick<VirtualCpu, 'watchWrites'>[]): void {
+    this.#p2m.writeLogs.onWatched((gfn, count, frames) => {
+      const found = this.#machineFrames(gfn, count, frames)
+      for (const vcpu of vcpus) vcpu.watchWrites(this.#watched, found)
+    })
+  }
+
+  /** Collects the machine frames of guest frames whose bits are set. @returns how many they are */
+  #machineFrames(gfn: number, count: number, frames: Uint32Array): number {
+    if (this.#watched.length < count) this.#watched = new Uint32Array(count)
+    const watched = this.#watched
+    const entry = this.#entry
+    let found = 0
+    // The frames of a leaf lie side by side.
+    let leafEnd = 0
+    let mfn = -1
+    let leaf = 0
+    for (let at = 0; at < count; at++) {
+      const word = frames[at >>> 5]!
+      if (word === 0) at |= 31
+      else if (((word >>> (at & 31)) & 1) !== 0) {
+        if (at >= leafEnd) {
+          this.#p2m.lookup(gfn + at, entry)
+          const size = 2 ** entry.order
+          leafEnd = at + size - ((gfn + at) % size)
+          mfn = entry.mfn
+          leaf = at
+        }
+        if (mfn >= 0) watched[found++] = mfn + at - leaf
+      }
+    }
+    return found
   }
 
   /**
@@ -47,14 +87,18 @@ export class DirtyLogs {
     this.mark(gfn, count)
   }
 
-  /** As `P2m.translateWrite`, for a write that is about to be made: logged RAM is marked and may be written. */
-  translateWrite(gpa: number): number {
-    const p2m = this.#p2m
-    const ma = p2m.translateWrite(gpa)
+  /** As `P2m.translateWrite`, also for RAM whose writes are logged: marks nothing, as nothing is written yet. */
+  writable(gpa: number): number {
+    const ma = this.#p2m.translateWrite(gpa)
     if (ma >= 0) return ma
-    const gfn = Math.floor(gpa / FRAME)
-    if (p2m.lookup(gfn, this.#entry) !== P2mType.RAM_LOGDIRTY) return -1
-    p2m.dirtied(gfn)
-    return p2m.translateWrite(gpa)
+    const entry = this.#entry
+    const isLogged = this.#p2m.lookup(Math.floor(gpa / FRAME), entry) === P2mType.RAM_LOGDIRTY
+    return isLogged && (rightsOfAccess(entry.access) & P2M_WRITE) !== 0 ? this.#p2m.translate(gpa) : -1
+  }
+
+  /** As `P2m.translateWrite`, for a write that is about to be made: logged RAM is marked. */
+  translateWrite(gpa: number): number {
+    const ma = this.#p2m.translateWrite(gpa)
+    return ma >= 0 ? ma : this.#p2m.translateLogged(gpa)
   }
 }

@@ -190,8 +190,9 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     })
     this.architecture = build(this)
     vcpus.push(...this.architecture.vcpus)
+    this.dirtyLogs.attach(vcpus)
     this.p2m.onChange((gfn, count, lost, kept) => {
-      // A frame that may be written again, as one whose write has been logged, is not in a TLB for writes yet.
+      // A frame that may be written now is not in a TLB for writes yet.
       if (lost !== 0 || !kept) for (const vcpu of vcpus) vcpu.mapChanged()
       if (this.secondLevel.changed(gfn, count)) this.wake()
     })

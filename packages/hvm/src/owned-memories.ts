@@ -336,8 +336,9 @@ class DomainMemory implements PlatformMemory {
     const bits = new Uint32Array(Math.ceil(run.count / 32))
     if (run.log.take(bits) === 0) return
     for (let page = 0; page < run.count; page++) {
-      if ((((bits[page >>> 5] as number) >>> (page & 31)) & 1) !== 0)
-        setBits(this.#dirty, run.first + page, run.first + page + 1)
+      const word = bits[page >>> 5] as number
+      if (word === 0) page |= 31
+      else if (((word >>> (page & 31)) & 1) !== 0) setBits(this.#dirty, run.first + page, run.first + page + 1)
     }
   }
 

@@ -113,7 +113,6 @@ export class SecondLevelFaults {
     const page: Resolver = (vcpu, gfn) => this.#page(vcpu, gfn)
     this.#byType = {
       [P2mType.RAM_RO]: (vcpu, gfn, wanted) => this.#rom(vcpu, gfn, wanted),
-      [P2mType.RAM_LOGDIRTY]: (_vcpu, gfn, wanted) => this.#log(gfn, wanted),
       [P2mType.POPULATE_ON_DEMAND]: (vcpu, gfn) => this.#populate(vcpu, gfn),
       [P2mType.RAM_PAGING_OUT]: page,
       [P2mType.RAM_PAGED]: page,
@@ -167,9 +166,14 @@ export class SecondLevelFaults {
     const ma = this.#p2m.translateWrite(gpa)
     if (ma >= 0) return ma
     const outcome = this.fault(vcpu, gpa, P2M_WRITE)
-    if (outcome === SecondLevel.RESOLVED) return this.#p2m.translateWrite(gpa)
+    if (outcome === SecondLevel.RESOLVED) return this.resolvedWrite(gpa)
     // A claim is about what vCPUs store; who else writes, writes RAM.
     return vcpu === OUTSIDE && this.claimant(gpa) !== null ? this.#p2m.translate(gpa) : -1
+  }
+
+  /** As `P2m.translateWrite` where a write is `RESOLVED` and comes now: what is logged is marked. */
+  resolvedWrite(gpa: number): number {
+    return this.#options.logs.translateWrite(gpa)
   }
 
   /**
@@ -185,7 +189,7 @@ export class SecondLevelFaults {
     if (type === P2mType.RAM_RW && this.#entry.access === P2mAccess.R_PW) return this.#p2m.translate(gpa)
     const outcome = this.fault(vcpu, gpa, P2M_WRITE)
     if (outcome === SecondLevel.WAIT) return TABLE_WAIT
-    if (outcome === SecondLevel.RESOLVED) return this.#p2m.translateWrite(gpa)
+    if (outcome === SecondLevel.RESOLVED) return this.resolvedWrite(gpa)
     return this.claimant(gpa) === null ? TABLE_LOST : this.#p2m.translate(gpa)
   }
 
@@ -255,9 +259,9 @@ export class SecondLevelFaults {
   }
 
   #resolve(vcpu: number, gfn: number, type: number, wanted: number): number {
-    const { rights, access } = this.#entry
-    const given = rightsOf(type)
-    if ((rights & wanted) !== 0) return SecondLevel.RESOLVED
+    const { access } = this.#entry
+    const given = rightsOf(type) | (type === P2mType.RAM_LOGDIRTY ? P2M_WRITE : 0)
+    if (this.#allows(wanted)) return SecondLevel.RESOLVED
     if ((given & wanted) !== 0 && (rightsOfAccess(access) & wanted) === 0) {
       const forbidden = wanted === P2M_EXECUTE && this.#options.owned?.forbidsExecution(gfn) === true
       return forbidden ? this.#fail('not-executable', vcpu, gfn) : this.#violation(vcpu, gfn, wanted)
@@ -276,11 +280,6 @@ export class SecondLevelFaults {
   #rom(vcpu: number, gfn: number, wanted: number): number {
     const traps = wanted === P2M_WRITE && this.#options.owned?.trapsWrites(gfn) === true
     return traps ? SecondLevel.DEVICE : this.#discard(vcpu, gfn, wanted)
-  }
-
-  #log(gfn: number, wanted: number): number {
-    if (wanted === P2M_WRITE) this.#options.logs.translateWrite(gfn * FRAME)
-    return SecondLevel.RESOLVED
   }
 
   #populate(vcpu: number, gfn: number): number {
@@ -324,7 +323,13 @@ export class SecondLevelFaults {
       if (!told) this.onAccessViolation?.({ vcpu, gfn, wanted, access })
     }
     p2m.lookup(gfn, this.#entry)
-    return (this.#entry.rights & wanted) !== 0 ? SecondLevel.RESOLVED : this.#wait(vcpu, gfn)
+    return this.#allows(wanted) ? SecondLevel.RESOLVED : this.#wait(vcpu, gfn)
+  }
+
+  /** Whether the frame that was looked up can be accessed so. Logged RAM is written as any, and has no right to it in the tables. */
+  #allows(wanted: number): boolean {
+    const { rights, type, access } = this.#entry
+    return ((type === P2mType.RAM_LOGDIRTY ? rights | (rightsOfAccess(access) & P2M_WRITE) : rights) & wanted) !== 0
   }
 
   #wait(vcpu: number, gfn: number): number {

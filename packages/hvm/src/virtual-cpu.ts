@@ -48,6 +48,8 @@ export interface VirtualCpu {
   turnEnded(): void
   /** Forgets what it has translated: the guest's map has changed. */
   mapChanged(): void
+  /** Forgets its translations for writing the first `count` of some machine frames: the next writes are to be noticed. */
+  watchWrites(frames: Uint32Array, count: number): void
   /** Forgets the request in flight: its answer will be drained and dropped. */
   cancelRequest(): void
   /** Power-on. */

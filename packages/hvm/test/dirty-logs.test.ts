@@ -1,7 +1,8 @@
 /** RAM that is logged as it is written, whoever writes it. */
 import { defineDevice, type DeviceDma } from '@retrap/device'
-import { P2mEntry, P2mType } from '@retrap/p2m'
-import { type Assembler, al, cr0, cr3, dword, eax, ecx, esp, imm32 } from '@retrap/x86-assembler'
+import { P2mEntry, P2mType, type LogDirty } from '@retrap/p2m'
+import { type Assembler, al, byte, cr0, cr3, dword, eax, ebx, ecx, edi, edx, esp, imm32 } from '@retrap/x86-assembler'
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
@@ -69,6 +70,101 @@ test('a store into a logged frame costs no translation of another page', async (
   expect(dirty()).toEqual([0, 1, 2, 3, 4, 5])
   // Code and the counter, a read and a write of each frame, and what is looked at once more on the way.
   expect(vcpu!.counts.walks - before).toBeLessThan(24)
+})
+
+/** Steps that a guest makes again and again: stores to frames, and takes of one of two logs, by port or by address. */
+type Step =
+  | { readonly store: number; readonly how: number }
+  | { readonly take: 'first' | 'second'; readonly port: boolean }
+
+const TAKE_PORT = 0x80
+const TAKE_GPA = 0xfed0_0000
+const ROUNDS = 6
+
+function emitStep(asm: Assembler, step: Step): void {
+  if ('take' in step) {
+    asm.mov(al, step.take === 'first' ? 1 : 2)
+    if (step.port) asm.out(TAKE_PORT, al)
+    else asm.mov(byte(TAKE_GPA), al)
+    return
+  }
+  const gpa = (FIRST + step.store) * 0x1000
+  const forms = [
+    () => asm.mov(dword(gpa + 8), ecx),
+    () => asm.add(dword(gpa + 16), ecx),
+    // Accesses beside one another, which share a look into the TLB where they are compiled.
+    () =>
+      asm
+        .mov(ebx, imm32(gpa))
+        .mov(dword(ebx), ecx)
+        .mov(eax, dword(ebx, { disp: 4 }))
+        .mov(dword(ebx, { disp: 8 }), eax),
+    () => asm.mov(esp, gpa + 0x40).push(ecx),
+    () => asm.mov(edi, imm32(gpa)).mov(edx, ecx).mov(ecx, 5).rep().stosd().mov(ecx, edx),
+  ]
+  forms[step.how]!()
+}
+
+/** What each take finds, in order. */
+async function takesOf(steps: readonly Step[]): Promise<number[][]> {
+  const found: number[][] = []
+  let logs: readonly LogDirty[] = []
+  const take = (which: number): void => void found.push(dirtyFrames(logs[which - 1]!))
+  const taker = defineDevice({
+    name: 'taker',
+    synchronous: true,
+    ports: [{ base: TAKE_PORT, size: 1 }],
+    mmio: { base: TAKE_GPA, size: 0x1000 },
+    write: (_offset, _size, value) => take(value),
+  })
+  const guest = new Guest(
+    (asm) => {
+      asm.mov(ecx, ROUNDS)
+      const again = asm.here()
+      for (const step of steps) emitStep(asm, step)
+      asm.dec(ecx).jne(again)
+      leave(asm)
+    },
+    { devices: [taker] },
+  )
+  logs = [guest.domain.dirtyLogs.start(FIRST, COUNT), guest.domain.dirtyLogs.start(FIRST + 2, 4)]
+  const { version } = guest.domain.p2m
+  expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+  expect(guest.domain.p2m.version).toBe(version)
+  return found
+}
+
+function expectedTakes(steps: readonly Step[]): number[][] {
+  const found: number[][] = []
+  const dirty = { first: new Set<number>(), second: new Set<number>() }
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const step of steps) {
+      if ('take' in step) {
+        found.push([...dirty[step.take]].sort((a, b) => a - b))
+        dirty[step.take].clear()
+      } else {
+        dirty.first.add(step.store)
+        if (step.store >= 2 && step.store < 6) dirty.second.add(step.store - 2)
+      }
+    }
+  }
+  return found
+}
+
+test('each take finds exactly what was stored to since the one before, and changes no leaf', async () => {
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ store: fc.nat(COUNT - 1), how: fc.nat(4) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ take: fc.constantFrom('first' as const, 'second' as const), port: fc.boolean() }),
+    },
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 24, size: 'max' }), async (steps) => {
+      expect(await takesOf(steps)).toEqual(expectedTakes(steps))
+    }),
+    { numRuns: 25, seed: 60 },
+  )
 })
 
 test('accessed and dirty bits of tables that are logged are writes too', async () => {

@@ -29,3 +29,4 @@ export {
 } from './types.ts'
 export type { Stage2, Stage2Registers } from './stage2.ts'
 export type { WriteClaim } from './write-claim.ts'
+export { WriteLogs, type WatchListener } from './write-logs.ts'

@@ -9,8 +9,9 @@ import { isRam, P2mType } from './types.ts'
  * Log-dirty mode for a range of guest frames: a bit for each that has been written since it was last asked, for
  * migration and for screens.
  *
- * RAM_RW becomes RAM_LOGDIRTY, which cannot be written. Who handles the fault calls `P2m.dirtied`, as do device models
- * that write: the frame's bit is set, and it is RAM_RW again until `take`. A frame whose mapping changes is dirty.
+ * RAM_RW becomes RAM_LOGDIRTY, and stays so: who writes it asks `P2m.translateLogged` where it is, or tells `P2m.dirtied`,
+ * and the frame's bit is set. A translation may be kept for further writes until `take` says that these frames are
+ * watched anew (`WriteLogs.onWatched`), so neither writes nor takes change a leaf. A frame whose mapping changes is dirty.
  */
 export class LogDirty {
   /** The map whose writes are logged. */
@@ -25,6 +26,8 @@ export class LogDirty {
   readonly #unsubscribe: () => void
   /** The changes now are this object's own. */
   #own = false
+  /** Others have changed leaves: some that are dirty may be RAM_RW. */
+  #changed = false
   #running = true
 
   /**
@@ -59,26 +62,27 @@ export class LogDirty {
       throw error
     }
     const stopChanges = p2m.onChange((first, frames) => {
-      if (!this.#own) this.#set(first, frames)
+      if (this.#own || first >= gfn + count || first + frames <= gfn) return
+      this.#changed = true
+      this.#set(first, frames)
     })
-    const stopWrites = p2m.onDirtied((first, frames) => this.mark(first, frames))
+    const stopWrites = p2m.writeLogs.add(gfn, count, (first, frames) => this.mark(first, frames))
+    // Frames that another log has had before may be in TLBs for writing.
+    p2m.writeLogs.watch(gfn, count, new Uint32Array(this.#words()).fill(~0))
     this.#unsubscribe = () => {
       stopChanges()
       stopWrites()
     }
   }
 
-  /**
-   * Notes that RAM is being written, and lets it be: frames of RAM that are not in the range, or not RAM, are passed
-   * over. Where there is no table for a 4 KiB leaf, the whole of a larger leaf becomes dirty.
-   */
+  /** Notes that RAM is written: frames that are not in the range, or not RAM that can be written, are passed over. */
   mark(gfn: number, count: number = 1): void {
     const end = Math.min(gfn + count, this.gfn + this.count)
     const entry = this.#entry
     for (let at = Math.max(gfn, this.gfn); at < end; at++) {
+      // A bit says the same however often it is set, and device models write the same frames again and again.
+      if (this.isDirty(at)) continue
       const type = this.p2m.lookup(at, entry)
-      if (type === P2mType.RAM_LOGDIRTY && this.#running) this.#unlock(at)
-      // Only now: a bit that `take` saw too early would be lost, one that it sees too late is not.
       if (isRam(type) && type !== P2mType.RAM_RO) this.#set(at, 1)
     }
   }
@@ -115,12 +119,15 @@ export class LogDirty {
    */
   take(into: Uint32Array): number {
     const dirty = this.#exchange(into)
+    if (dirty === 0 || !this.#running) return dirty
     try {
-      this.#lockAll(into)
+      if (this.#changed) this.#logAnew(into)
+      this.#changed = false
     } catch (error) {
       for (let word = 0; word < this.#words(); word++) Atomics.or(this.#bits, word, into[word]!)
       throw error
     }
+    this.p2m.writeLogs.watch(this.gfn, this.count, into)
     return dirty
   }
 
@@ -134,9 +141,8 @@ export class LogDirty {
     return dirty
   }
 
-  /** Logs the frames whose bits are set; neighbours together, so that a leaf that is dirty as a whole stays whole. */
-  #lockAll(taken: Uint32Array): void {
-    if (!this.#running) return
+  /** Makes RAM_LOGDIRTY of frames whose bits are set; neighbours together, so that a leaf that has come as a whole stays whole. */
+  #logAnew(taken: Uint32Array): void {
     let from = -1
     for (let at = 0; at <= this.count; at++) {
       const set = at < this.count && ((taken[at >>> 5]! >>> (at & 31)) & 1) !== 0
@@ -158,21 +164,6 @@ export class LogDirty {
 
   #words(): number {
     return Math.ceil(this.count / 32)
-  }
-
-  #unlock(gfn: number): void {
-    this.#own = true
-    try {
-      this.p2m.setType(gfn, 1, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)
-    } catch (error) {
-      if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
-      const size = 2 ** this.#entry.order
-      const start = gfn - (gfn % size)
-      this.p2m.setType(start, size, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)
-      this.#set(start, size)
-    } finally {
-      this.#own = false
-    }
   }
 
   #retype(gfn: number, count: number, from: number, to: number): void {

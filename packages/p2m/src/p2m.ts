@@ -1,5 +1,5 @@
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
-import { checkAccess } from './access.ts'
+import { checkAccess, rightsOfAccess } from './access.ts'
 import { checkFrames, checkListener, checkMemory, checkObject } from './checks.ts'
 import { ControlBlock, ControlWord } from './control-block.ts'
 import { guestFrame, insertForeign, removeForeign } from './foreign-frames.ts'
@@ -26,8 +26,9 @@ import {
   unlock,
 } from './range-changes.ts'
 import { countLeaves, leavesOf, restoreMap, saveMap, type P2mLeaf, type P2mState, type P2mStatistics } from './saved.ts'
-import { P2M_EXECUTE } from './types.ts'
+import { P2M_EXECUTE, P2M_WRITE, P2mType } from './types.ts'
 import { IoreqServerClaim, type WriteClaim } from './write-claim.ts'
+import { WriteLogs } from './write-logs.ts'
 
 /**
  * A domain's map of guest frames to machine frames: EPT or stage-2 tables in machine memory, with leaves of 4 KiB, 2 MiB and 1 GiB. Any
@@ -47,12 +48,13 @@ export class P2m {
   readonly format: 'ept' | 'lpae'
   /** What only maps of Arm guests have; null for others. */
   readonly stage2: Stage2 | null
+  /** Who logs writes: this view's alone, as listeners are. */
+  readonly writeLogs: WriteLogs = new WriteLogs()
   readonly #core: MapCore
   readonly #onDemand: OnDemand
   readonly #paging: MemoryPaging
   readonly #writeClaim: WriteClaim
   readonly #scratch = new P2mEntry()
-  #dirty: ((gfn: number, count: number) => void)[] = []
 
   /**
    * Makes an empty map: everything is a hole.
@@ -167,7 +169,7 @@ export class P2m {
     return this.#core.table.translate(gpa, this.#core.format.read)
   }
 
-  /** As {@link P2m.translate}, for memory that may be written: −1 for ROM and for RAM whose writes are logged as well. */
+  /** As {@link P2m.translate}, for memory that may be written: −1 for ROM and for RAM whose writes are logged as well, see {@link P2m.translateLogged}. */
   translateWrite(gpa: number): number {
     return this.#core.table.translate(gpa, this.#core.format.write)
   }
@@ -375,25 +377,29 @@ export class P2m {
   }
 
   /**
-   * Notes that RAM has been written, or is about to be by a vCPU: what logs writes is told, and RAM_LOGDIRTY becomes
-   * RAM_RW; where there is no memory for a table, the whole of a larger leaf. To be called for writes of device models and
-   * for vCPUs' write faults.
+   * Notes that RAM has been written, or is about to be: who logs its writes is told. RAM_LOGDIRTY that nobody logs becomes
+   * RAM_RW; where there is no memory for a table, the whole of a larger leaf. To be called for writes of device models;
+   * for those of vCPUs there is {@link P2m.translateLogged}.
    */
   dirtied(gfn: number, count: number = 1): void {
-    for (const listener of this.#dirty) listener(gfn, count)
-    if (this.format === 'ept') unlock(this.#core, gfn, count)
+    this.writeLogs.mark(gfn, count)
+    if (this.format === 'ept') unlock(this.#core, gfn, count, this.writeLogs)
   }
 
   /**
-   * Registers what is to be done when RAM has been written; `LogDirty` does so.
+   * As {@link P2m.translateWrite}, for RAM whose writes are logged and that is about to be written: it counts as written.
+   * Who keeps the translation for further writes drops it when `writeLogs.onWatched` says so.
    *
-   * @returns a function that takes it off again
+   * @returns −1 for what cannot be written
    */
-  onDirtied(listener: (gfn: number, count: number) => void): () => void {
-    this.#dirty = [...this.#dirty, listener]
-    return () => {
-      this.#dirty = this.#dirty.filter((each) => each !== listener)
-    }
+  translateLogged(gpa: number): number {
+    const gfn = Math.floor(gpa / PAGE_BYTES)
+    const entry = this.#scratch
+    if (this.#core.lookup(gfn, entry) !== P2mType.RAM_LOGDIRTY || this.format !== 'ept') return this.translateWrite(gpa)
+    if ((rightsOfAccess(entry.access) & P2M_WRITE) === 0) return -1
+    if (this.writeLogs.mark(gfn, 1)) return entry.mfn * PAGE_BYTES + (gpa % PAGE_BYTES)
+    unlock(this.#core, gfn, 1, this.writeLogs)
+    return this.translateWrite(gpa)
   }
 
   /**

@@ -6,6 +6,7 @@ import { HANDED_OVER, OVER_ANYTHING, type MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { takeRam } from './ram-frames.ts'
 import { INVALID_MFN, KIND_DEVICE, KIND_FOREIGN, KIND_FRAME, KIND_OWN, KIND_PLAIN, P2mType } from './types.ts'
+import type { WriteLogs } from './write-logs.ts'
 
 /*
  * Changes of ranges, each under the lock from its checks to its end: what has been checked is still so when it is done.
@@ -164,11 +165,15 @@ export function setType(core: MapCore, gfn: number, count: number, type: number,
   })
 }
 
-/** RAM_LOGDIRTY becomes RAM_RW, a whole leaf if it cannot be broken up: a vCPU that waits to write cannot be told no. */
-export function unlock(core: MapCore, gfn: number, count: number): void {
+/**
+ * RAM_LOGDIRTY that nobody logs becomes RAM_RW, a whole leaf if it cannot be broken up: a vCPU that waits to write cannot be
+ * told no.
+ */
+export function unlock(core: MapCore, gfn: number, count: number, logs: WriteLogs): void {
   const { RAM_RW, RAM_LOGDIRTY } = P2mType
   if (core.control.frames(RAM_LOGDIRTY) === 0) return
   for (let at = gfn; at < gfn + count; at++) {
+    if (logs.covers(at)) continue
     const { type, order } = lookUp(core, at)
     if (type !== RAM_LOGDIRTY) continue
     try {

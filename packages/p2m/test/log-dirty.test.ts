@@ -1,7 +1,7 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { LogDirty, P2m, P2mEntry, P2mError, P2mType } from '../src/index.ts'
+import { LogDirty, P2m, P2mAccess, P2mEntry, P2mError, P2mType } from '../src/index.ts'
 
 const { RAM_RW, RAM_RO, RAM_LOGDIRTY, INVALID } = P2mType
 let memory: MachineMemory
@@ -10,6 +10,7 @@ let p2m: P2m
 beforeEach(() => {
   memory = MachineMemory.create({ bytes: 16 << 20 })
   p2m = P2m.create(memory)
+  listen(p2m)
 })
 
 function typeAt(gfn: number): number {
@@ -22,9 +23,25 @@ function orderAt(gfn: number): number {
   return entry.order
 }
 
-/** What a vCPU does: a store to what cannot be written faults, and the handler marks. */
-function store(log: LogDirty, gfn: number): void {
-  if (p2m.translateWrite(gfn * 4096) < 0) log.mark(gfn)
+/** Translations for writing that a vCPU keeps. */
+let kept: Set<number>
+
+/** What a vCPU does: a store to what it has no translation for asks for one, and keeps it. */
+function store(gfn: number): void {
+  if (kept.has(gfn)) return
+  const gpa = gfn * 4096
+  const ma = p2m.translateWrite(gpa)
+  expect(ma >= 0 ? ma : p2m.translateLogged(gpa)).toBe(p2m.translate(gpa))
+  kept.add(gfn)
+}
+
+/** Has a vCPU hear of what is changed in a map. */
+function listen(map: P2m): void {
+  kept = new Set()
+  map.onChange(() => kept.clear())
+  map.writeLogs.onWatched((gfn, count, frames) => {
+    for (let i = 0; i < count; i++) if (((frames[i >>> 5]! >>> (i & 31)) & 1) !== 0) kept.delete(gfn + i)
+  })
 }
 
 function taken(log: LogDirty): number[] {
@@ -42,14 +59,19 @@ describe('log-dirty mode', () => {
     p2m.populate(0x200, 0x200)
     const log = new LogDirty(p2m, 0x200, 0x200)
     expect([taken(log), typeAt(0x200), orderAt(0x200)]).toEqual([[], RAM_LOGDIRTY, 9])
-    store(log, 0x203)
-    store(log, 0x203)
-    store(log, 0x3ff)
-    expect([typeAt(0x203), typeAt(0x204), orderAt(0x203), log.isDirty(0x203)]).toEqual([RAM_RW, RAM_LOGDIRTY, 0, true])
+    store(0x203)
+    store(0x203)
+    store(0x3ff)
+    expect([typeAt(0x203), orderAt(0x203), log.isDirty(0x203), log.isDirty(0x204)]).toEqual([
+      RAM_LOGDIRTY,
+      9,
+      true,
+      false,
+    ])
     expect(log.peek(new Uint32Array(16))).toBe(2)
     expect(taken(log)).toEqual([0x203, 0x3ff])
     expect([typeAt(0x203), taken(log), log.isDirty(0x203)]).toEqual([RAM_LOGDIRTY, [], false])
-    store(log, 0x203)
+    store(0x203)
     expect(taken(log)).toEqual([0x203])
   })
 
@@ -57,7 +79,7 @@ describe('log-dirty mode', () => {
     p2m.populate(0x200, 0x200)
     const tables = p2m.tableBytes
     const log = new LogDirty(p2m, 0x210, 0x100)
-    for (let gfn = 0x200; gfn < 0x400; gfn += 3) store(log, gfn)
+    for (let gfn = 0x200; gfn < 0x400; gfn += 3) store(gfn)
     log.stop()
     log.stop()
     expect([typeAt(0x211), orderAt(0x211), p2m.tableBytes]).toEqual([RAM_RW, 9, tables])
@@ -85,17 +107,47 @@ describe('log-dirty mode', () => {
     p2m.populate(0x208, 1)
     expect(taken(log)).toEqual([0x202])
     expect([typeAt(0x202), typeAt(0x208)]).toEqual([RAM_LOGDIRTY, RAM_RW])
-    store(log, 0x202)
+    store(0x202)
     expect(taken(log)).toEqual([0x202])
   })
 
-  test('without a frame for a table lets the whole leaf go, and all of it is dirty', () => {
+  test('changes no leaf for writes and takes, and needs no tables', () => {
     p2m.populate(0x200, 0x200)
     const log = new LogDirty(p2m, 0x200, 0x200)
     while (memory.frames.tryAllocate(0) >= 0);
-    store(log, 0x234)
-    expect([typeAt(0x200), orderAt(0x200), taken(log).length]).toEqual([RAM_RW, 9, 0x200])
-    expect([typeAt(0x200), taken(log)]).toEqual([RAM_LOGDIRTY, []])
+    const { version } = p2m
+    for (const gfn of [0x234, 0x235, 0x3ff]) store(gfn)
+    p2m.dirtied(0x210, 2)
+    expect([taken(log), p2m.version, orderAt(0x234)]).toEqual([[0x210, 0x211, 0x234, 0x235, 0x3ff], version, 9])
+    store(0x234)
+    expect([taken(log), taken(log)]).toEqual([[0x234], []])
+  })
+
+  test('of the same frames by two: each hears of every write after its own take', () => {
+    p2m.populate(0x200, 0x40)
+    const first = new LogDirty(p2m, 0x200, 0x40)
+    for (const gfn of [0x210, 0x220, 0x230]) store(gfn)
+    const second = new LogDirty(p2m, 0x218, 0x10)
+    store(0x220)
+    expect(taken(second)).toEqual([0x220])
+    expect(taken(first)).toEqual([0x210, 0x220, 0x230])
+    store(0x220)
+    store(0x230)
+    expect([taken(first), taken(second)]).toEqual([[0x220, 0x230], [0x220]])
+    first.stop()
+    // The end of one makes RAM of all, which the other takes for written.
+    expect(taken(second).length).toBe(0x10)
+    store(0x221)
+    expect([taken(second), typeAt(0x221), typeAt(0x210)]).toEqual([[0x221], RAM_LOGDIRTY, RAM_RW])
+  })
+
+  test('gives no way to write what the access mask forbids', () => {
+    p2m.populate(0x200, 4)
+    const log = new LogDirty(p2m, 0x200, 4)
+    p2m.setAccess(0x201, 1, P2mAccess.RX)
+    log.take(new Uint32Array(1))
+    expect([p2m.translateLogged(0x20_1000), p2m.translateLogged(0x20_0123)]).toEqual([-1, p2m.translate(0x20_0123)])
+    expect(taken(log)).toEqual([0x200])
   })
 
   test('that cannot be begun changes nothing', () => {
@@ -172,6 +224,7 @@ describe('log-dirty mode', () => {
         const free = memory.frames.freeFrames
         const map = P2m.create(memory)
         p2m = map
+        listen(map)
         map.populate(0x200, 0x240)
         const log = new LogDirty(map, 0x200, 0x240)
         let written = new Set<number>()
@@ -179,7 +232,7 @@ describe('log-dirty mode', () => {
         for (const { kind, at, count } of steps) {
           const end = Math.min(at + count, 0x240)
           if (kind === 'store') {
-            store(log, 0x200 + at)
+            store(0x200 + at)
             written.add(0x200 + at)
           } else if (kind === 'dma') {
             log.mark(0x200 + at, end - at)

@@ -168,6 +168,16 @@ export class Vcpu {
     this.u32[S_ATTENTION >>> 2] = 1
   }
 
+  /**
+   * The next write to each of some machine frames is to come to the host: drops the translations for writing them. Code
+   * keeps none from before a call of the host, so that the next access finds it so.
+   *
+   * @param frames - numbers of machine frames, of which the first `count` are meant
+   */
+  watchWrites(frames: Uint32Array, count: number): void {
+    this.core.tlb.dropWritableFrames(frames, count)
+  }
+
   /** Works the mode out anew: CS, CR0, EFER or RFLAGS.VM have changed. */
   modeChanged(): void {
     this.core.modeChanged()

@@ -123,7 +123,8 @@ export class GuestTranslation {
     const { p2m } = this.#domain
     const write = (access & ACCESS_WRITE) !== 0
     into.ma = (access & ACCESS_FETCH) === 0 ? p2m.translate(gpa) : p2m.translateExecute(gpa)
-    into.writable = write && into.ma >= 0 && p2m.translateWrite(gpa) >= 0
+    // RAM whose writes are logged is the usual case of what may be read and not written.
+    into.writable = write && into.ma >= 0 && (p2m.translateWrite(gpa) >= 0 || p2m.translateLogged(gpa) >= 0)
     return into.ma >= 0 && (into.writable || !write) ? STATUS_DONE : this.#secondLevelFault(gpa, access, into, log)
   }
 
@@ -135,7 +136,7 @@ export class GuestTranslation {
     switch (secondLevel.fault(this.#vcpu, gpa, wanted)) {
       case SecondLevel.RESOLVED:
         into.ma = p2m.translate(gpa)
-        into.writable = write && p2m.translateWrite(gpa) >= 0
+        into.writable = write && secondLevel.resolvedWrite(gpa) >= 0
         return invalidations.flagged(this.#vcpu) ? this.#leaveSoon(access, log) : STATUS_DONE
       case SecondLevel.WAIT:
         return waiting(access, log)

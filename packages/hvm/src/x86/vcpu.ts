@@ -426,6 +426,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.cpu.mapChanged()
   }
 
+  /** Forgets its translations for writing some machine frames. */
+  watchWrites(frames: Uint32Array, count: number): void {
+    this.cpu.watchWrites(frames, count)
+  }
+
   /** It has come back from a turn: the TPR patcher hears of its accesses. */
   turnEnded(): void {
     this.vapic?.settle()

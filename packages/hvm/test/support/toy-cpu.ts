@@ -165,6 +165,8 @@ export class ToyVcpu implements VirtualCpu {
   // It translates afresh with each access.
   mapChanged(): void {}
 
+  watchWrites(): void {}
+
   cancelRequest(): void {
     this.cpu.cancel()
   }

@@ -1,6 +1,6 @@
 /** The TPR patcher of a domain. */
 import { type PollMethod, type SavedVapic, type VapicHost, VapicPatcher, type VapicRegisters } from '@retrap/vapic'
-import { P2M_WRITE } from '@retrap/p2m'
+import { P2M_WRITE, P2mType } from '@retrap/p2m'
 import { HvmError } from '../../errors.ts'
 import type { X86Domain } from '../domain.ts'
 import type { X86Vcpu } from '../vcpu.ts'
@@ -121,9 +121,9 @@ export class DomainVapic {
   }
 
   #host(): VapicHost {
-    const { p2m, guestMemory, memory } = this.#domain
+    const { p2m, dirtyLogs, guestMemory, memory } = this.#domain
     const writable = (gpa: number, bytes: number): boolean => {
-      for (let at = gpa - (gpa % PAGE); at < gpa + bytes; at += PAGE) if (p2m.translateWrite(at) < 0) return false
+      for (let at = gpa - (gpa % PAGE); at < gpa + bytes; at += PAGE) if (dirtyLogs.writable(at) < 0) return false
       return true
     }
     const translate = (vcpu: number, address: number): number | undefined => {
@@ -170,7 +170,7 @@ export class DomainVapic {
       apic.useRecord(null)
       return
     }
-    const record = new GuestRecord(this.#domain.memory, this.#domain.p2m, gpa)
+    const record = new GuestRecord(this.#domain.memory, this.#domain.dirtyLogs, gpa)
     this.#records.set(id, record)
     apic.useRecord(record)
   }
@@ -178,8 +178,8 @@ export class DomainVapic {
   *#findWords(low: number, high: number): Iterable<{ gpa: number; value: number }> {
     const { p2m, memory } = this.#domain
     const { u32 } = memory
-    for (const { gfn, mfn, order, rights } of p2m.leaves()) {
-      if ((rights & P2M_WRITE) === 0) continue
+    for (const { gfn, mfn, order, rights, type } of p2m.leaves()) {
+      if ((rights & P2M_WRITE) === 0 && type !== P2mType.RAM_LOGDIRTY) continue
       const first = (mfn * PAGE) >>> 2
       const words = (PAGE << order) >>> 2
       for (let i = 0; i < words; i++) {

@@ -1,6 +1,6 @@
 import type { TaskPriorityRecord } from '@retrap/irqchip'
 import type { MachineMemory } from '@retrap/memory'
-import type { P2m } from '@retrap/p2m'
+import type { DirtyLogs } from '../../dirty-logs.ts'
 
 const IN_SERVICE = 1
 const PENDING = 3
@@ -8,16 +8,16 @@ const PENDING = 3
 /** A vCPU's record in the option ROM's area, where the helpers keep the task priority. */
 export class GuestRecord implements TaskPriorityRecord {
   readonly #memory: MachineMemory
-  readonly #p2m: P2m
+  readonly #logs: DirtyLogs
   readonly #gpa: number
   /** Machine address; −1: to be looked up. */
   #ma = -1
   /** The priority that is read while there is no memory. */
   #last = 0
 
-  constructor(memory: MachineMemory, p2m: P2m, gpa: number) {
+  constructor(memory: MachineMemory, logs: DirtyLogs, gpa: number) {
     this.#memory = memory
-    this.#p2m = p2m
+    this.#logs = logs
     this.#gpa = gpa
   }
 
@@ -28,7 +28,7 @@ export class GuestRecord implements TaskPriorityRecord {
 
   /** A record lies in one frame: it is aligned to its size. */
   #address(): number {
-    return this.#ma < 0 ? (this.#ma = this.#p2m.translateWrite(this.#gpa)) : this.#ma
+    return this.#ma < 0 ? (this.#ma = this.#logs.writable(this.#gpa)) : this.#ma
   }
 
   read(): number {
@@ -51,6 +51,7 @@ export class GuestRecord implements TaskPriorityRecord {
     const { u8, codeBits } = this.#memory
     if (ma < 0 || u8[ma + offset] === value) return
     u8[ma + offset] = value
+    this.#logs.mark(Math.floor(this.#gpa / 0x1000), 1)
     if (codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma + offset, 1)
   }
 }

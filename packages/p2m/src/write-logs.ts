@@ -1,0 +1,81 @@
+import { checkListener } from './checks.ts'
+
+/**
+ * Told that the next writes to some guest frames are to be noticed.
+ *
+ * @param frames - which of `count` frames from `gfn` on: bit `i % 32` of word `i / 32` is frame `gfn + i`
+ */
+export type WatchListener = (gfn: number, count: number, frames: Uint32Array) => void
+
+/** One who logs writes to a range of guest frames. */
+interface WriteLog {
+  readonly gfn: number
+  /** One past the last. */
+  readonly end: number
+  readonly mark: (gfn: number, count: number) => void
+}
+
+/**
+ * Who logs writes to RAM of a map, and of which guest frames. These are of type RAM_LOGDIRTY and stay so when they are
+ * written; `LogDirty` is such a log.
+ */
+export class WriteLogs {
+  #logs: readonly WriteLog[] = []
+  #listeners: readonly WatchListener[] = []
+
+  /**
+   * Begins a log.
+   *
+   * @param mark - told of frames in the range that are written, or are about to be
+   * @returns a function that ends it
+   */
+  add(gfn: number, count: number, mark: (gfn: number, count: number) => void): () => void {
+    const log: WriteLog = { gfn, end: gfn + count, mark }
+    this.#logs = [...this.#logs, log]
+    return () => {
+      this.#logs = this.#logs.filter((each) => each !== log)
+    }
+  }
+
+  /** Whether somebody logs the writes to a frame. */
+  covers(frame: number): boolean {
+    for (const { gfn, end } of this.#logs) if (frame >= gfn && frame < end) return true
+    return false
+  }
+
+  /**
+   * Tells those that log writes to frames that these are written.
+   *
+   * @returns whether there is such a log
+   */
+  mark(first: number, count: number): boolean {
+    let any = false
+    for (const { gfn, end, mark } of this.#logs) {
+      const from = Math.max(first, gfn)
+      const to = Math.min(first + count, end)
+      if (from >= to) continue
+      mark(from, to - from)
+      any = true
+    }
+    return any
+  }
+
+  /**
+   * Registers what is to be done when the next writes to some frames are to be noticed, although they have been written
+   * before: TLBs of the domain's vCPUs drop their translations for writing. No leaf changes.
+   *
+   * @returns a function that takes it off again
+   */
+  onWatched(listener: WatchListener): () => void {
+    checkListener(listener)
+    this.#listeners = [...this.#listeners, listener]
+    return () => {
+      this.#listeners = this.#listeners.filter((each) => each !== listener)
+    }
+  }
+
+  /** Tells the listeners; see {@link WatchListener}. */
+  watch(gfn: number, count: number, frames: Uint32Array): void {
+    for (const listener of this.#listeners) listener(gfn, count, frames)
+  }
+}
