@@ -125,6 +125,8 @@ function formatJit(counts: JitCounts | undefined, retired: number): [string, str
   if (counts === undefined) return []
   const { units, live, liveBytes, revived, keptBytes, evictions, instructions, bytes, failures, firstFailure } = counts
   const { milliseconds, longestMilliseconds, medianMilliseconds, executed, exits } = counts
+  const { compiledMilliseconds, interpretedMilliseconds } = counts
+  const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
   const percent = (100 * executed) / Math.max(1, retired)
   const size = (count: number): string => `${(count / 1024).toFixed(0)} KiB`
   const failed: [string, string][] =
@@ -141,6 +143,10 @@ function formatJit(counts: JitCounts | undefined, retired: number): [string, str
     [
       'executed',
       `${group(executed)} instructions compiled (${percent.toFixed(1)} %), ${group(Math.max(0, retired - executed))} interpreted`,
+    ],
+    [
+      'time',
+      `compiled code ${seconds(compiledMilliseconds)}, interpreter ${seconds(interpretedMilliseconds)}, compiler ${seconds(milliseconds)}`,
     ],
     ['JIT exits', byCount(exits)],
     ...failed,

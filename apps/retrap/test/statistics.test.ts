@@ -14,6 +14,8 @@ const JIT = {
   longestMilliseconds: 0.7,
   medianMilliseconds: 0.4,
   executed: 1_000_000,
+  compiledMilliseconds: 1234,
+  interpretedMilliseconds: 567,
   exits: { miss: 5, system: 1200, fault: 0 },
   failures: 0,
   firstFailure: undefined,
@@ -53,6 +55,7 @@ test('compiled code has lines, and errors of its compiler another one', () => {
       'JIT           3 units of 40 instructions, 2 KiB, compiled in 2 ms; 2 live, 1 KiB; 4 revived, 5 KiB kept; 1 given up for room\n',
       'JIT waits     median 0.4 ms, longest 0.7 ms, from hot to installed\n',
       'executed      1,000,000 instructions compiled (81.0 %), 234,567 interpreted\n',
+      'time          compiled code 1.23 s, interpreter 0.57 s, compiler 0.00 s\n',
       'JIT exits     system 1,200, miss 5\n',
     ].join(''),
   )

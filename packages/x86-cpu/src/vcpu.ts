@@ -301,7 +301,13 @@ export class Vcpu {
    *   thousand times as long as others
    */
   run(budget: number, mostCalls: number = Infinity): Exit {
-    return this.#executor.run(budget, mostCalls)
+    const { jit } = this.engine
+    if (jit === undefined) return this.#executor.run(budget, mostCalls)
+    const { retired } = this.#turn
+    jit.beginTurn()
+    const exit = this.#executor.run(budget, mostCalls)
+    jit.endTurn(this.#turn.retired - retired)
+    return exit
   }
 
   /**

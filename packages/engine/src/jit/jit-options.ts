@@ -62,6 +62,13 @@ export interface JitCounts {
   readonly medianMilliseconds: number
   /** Guest instructions that compiled code has executed. */
   readonly executed: number
+  /**
+   * Milliseconds of turns that were spent in compiled code: turns are timed as a whole, and what an instruction of each
+   * tier takes is found from how they differ. Devices count with the code that uses them.
+   */
+  readonly compiledMilliseconds: number
+  /** The same of the interpreter. */
+  readonly interpretedMilliseconds: number
   /** How often compiled code was left for the interpreter, by reason. */
   readonly exits: Readonly<Record<ExitReason, number>>
   /** Errors of the compiler and of the host's WebAssembly; the interpreter goes on with the code. */

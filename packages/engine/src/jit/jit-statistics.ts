@@ -2,13 +2,22 @@ import type { MachineMemory } from '@retrap/memory'
 import { UNIT_INSTRUCTIONS_AT } from '../hot-counters.ts'
 import { exitCounts } from './exit-reasons.ts'
 import type { JitCounts } from './jit-options.ts'
+import { TierTimes } from './tier-times.ts'
+
+/** Milliseconds. */
+export const now = (): number => (globalThis as unknown as { performance: { now(): number } }).performance.now()
 
 /** Waits for compiled code of which the median is known: the last ones. */
 const WAITS = 1024
 
 /** Counts that the compiler keeps by itself. */
 type OwnCounts = {
-  -readonly [Name in keyof Omit<JitCounts, 'exits' | 'executed' | 'medianMilliseconds'>]: JitCounts[Name]
+  -readonly [
+    Name in keyof Omit<
+      JitCounts,
+      'exits' | 'executed' | 'medianMilliseconds' | 'compiledMilliseconds' | 'interpretedMilliseconds'
+    >
+  ]: JitCounts[Name]
 }
 
 /** Statistics of a compiler of hot code. */
@@ -17,6 +26,11 @@ export class JitStatistics {
   readonly #countersAt: number
   readonly #waits = new Float64Array(WAITS)
   #waitCount = 0
+  readonly #tiers = new TierTimes()
+  #isTimed = false
+  /** Of the turn that is timed, at its beginning: the time that is not the compiler's, and what compiled code had executed. */
+  #turnBegan = 0
+  #executedBefore = 0
   /** Counts of the compiler. */
   readonly own: OwnCounts = {
     units: 0,
@@ -46,13 +60,37 @@ export class JitStatistics {
     if (isInstalled) this.#waits[this.#waitCount++ % WAITS] = milliseconds
   }
 
+  /** A turn of a processor begins, in which nothing but it executes. */
+  beginTurn(): void {
+    this.#isTimed = this.#tiers.isDue
+    if (!this.#isTimed) return
+    this.#executedBefore = this.#executed
+    this.#turnBegan = now() - this.own.milliseconds
+  }
+
+  /** The turn has ended. @param instructions - that have retired in it */
+  endTurn(instructions: number): void {
+    if (!this.#isTimed) return this.#tiers.pass(instructions)
+    const time = now() - this.own.milliseconds - this.#turnBegan
+    this.#tiers.note(instructions, this.#executed - this.#executedBefore, time)
+  }
+
+  /** Instructions of compiled code: a count of 64 bits. */
+  get #executed(): number {
+    const at = (this.#countersAt + UNIT_INSTRUCTIONS_AT) >>> 2
+    return this.#memory.u32[at + 1]! * 2 ** 32 + this.#memory.u32[at]!
+  }
+
   /** Reads all counts. */
   read(): JitCounts {
+    this.#tiers.settle()
     const waits = this.#waits.slice(0, this.#waitCount).toSorted()
     return {
       ...this.own,
       medianMilliseconds: waits[waits.length >> 1] ?? 0,
-      executed: Number(this.#memory.u64[(this.#countersAt + UNIT_INSTRUCTIONS_AT) >>> 3]),
+      compiledMilliseconds: this.#tiers.compiled,
+      interpretedMilliseconds: this.#tiers.interpreted,
+      executed: this.#executed,
       exits: exitCounts(this.#memory, this.#countersAt),
     }
   }

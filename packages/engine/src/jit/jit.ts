@@ -21,7 +21,7 @@ import { findRegion } from './find-region.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
 import { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from './jit-options.ts'
 import type { JitCounts, JitOptions } from './jit-options.ts'
-import { JitStatistics } from './jit-statistics.ts'
+import { JitStatistics, now } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
 import type { Region } from './region.ts'
 import { UnitCompiler } from './unit-compiler.ts'
@@ -48,9 +48,6 @@ const LARGEST_COPIED = 80
 const REVIVAL_FRACTION = 200
 /** Branches to a place, up to the threshold, that such a look takes at least: fewer do not pay for it. */
 const FEWEST_FOR_REVIVAL = 64
-
-/** Milliseconds, for statistics. */
-const now = (): number => (globalThis as unknown as { performance: { now(): number } }).performance.now()
 
 /** What a {@link Jit} works with. */
 export interface JitParts<Form> {
@@ -112,6 +109,16 @@ export class Jit<Form> {
   /** What has been done. */
   get counts(): JitCounts {
     return this.#statistics.read()
+  }
+
+  /** A processor begins a turn, and nothing but it executes until {@link Jit.endTurn}: for the times of the tiers. */
+  beginTurn(): void {
+    this.#statistics.beginTurn()
+  }
+
+  /** The turn has ended. @param instructions - that have retired in it */
+  endTurn(instructions: number): void {
+    this.#statistics.endTurn(instructions)
   }
 
   get #memory(): MachineMemory {

@@ -156,3 +156,12 @@ test('the median wait is not longer than the longest', () => {
   expect(medianMilliseconds).toBeGreaterThan(0)
   expect(medianMilliseconds).toBeLessThanOrEqual(longestMilliseconds)
 })
+
+test('the time of turns is shared out among compiled code and the interpreter', () => {
+  const start = performance.now()
+  const counts = count((asm) => asm.add(rax, rcx))
+  const elapsed = performance.now() - start
+  expect(counts.compiledMilliseconds).toBeGreaterThan(0)
+  expect(counts.interpretedMilliseconds).toBeGreaterThan(0)
+  expect(counts.compiledMilliseconds + counts.interpretedMilliseconds + counts.milliseconds).toBeLessThan(elapsed)
+})
