@@ -1,8 +1,9 @@
 import { FW_CFG_KEY, FwCfg } from '@retrap/devices'
 import { relocatableAcpi } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
-import type { PcMemoryMap } from './loaders/index.ts'
+import type { GuestRange, PcMemoryMap } from './loaders/index.ts'
 import type { OptionRom } from './option-roms.ts'
+import { buildSmbios } from './smbios.ts'
 
 /** What firmware is told. */
 export interface FirmwareConfiguration {
@@ -27,6 +28,8 @@ const BOOT_MENU_KEY = 0x0e
 const E820_ENTRY_BYTES = 20
 const E820_RAM = 1
 const FOUR_GIB = 2 ** 32
+/** Of a sleep state: it is there. The low bits are its SLP_TYP. */
+const SLEEP_STATE = 0x80
 
 /**
  * The fw_cfg device by which SeaBIOS and its kin learn what board they are
@@ -37,6 +40,7 @@ const FOUR_GIB = 2 ** 32
 export function firmwareConfiguration(configuration: FirmwareConfiguration): FwCfg {
   const { map, cpus, board, consolePort, optionRoms, bootOrder, bootMenu } = configuration
   const acpi = relocatableAcpi(board)
+  const smbios = buildSmbios({ cpus, ram: ramRanges(map) })
   return new FwCfg({
     keys: new Map([
       [FW_CFG_KEY.ramSize, { bytes: little(map.lowRamBytes + map.highRamBytes, 8) }],
@@ -51,6 +55,10 @@ export function firmwareConfiguration(configuration: FirmwareConfiguration): FwC
       'etc/acpi/rsdp': { bytes: acpi.rsdp },
       'etc/acpi/tables': { bytes: acpi.tables },
       'etc/e820': { bytes: ramMap(map) },
+      'etc/smbios/smbios-anchor': { bytes: smbios.anchor },
+      'etc/smbios/smbios-tables': { bytes: smbios.tables },
+      // S0 to S5: a machine that runs or is off.
+      'etc/system-states': { bytes: Uint8Array.of(SLEEP_STATE, 0, 0, 0, 0, SLEEP_STATE | board.s5SleepType) },
       'etc/sercon-port': { bytes: little(consolePort, 2) },
       'etc/table-loader': { bytes: acpi.script },
       // SeaBIOS deploys every file of this folder as an option ROM, in the order of their names.
@@ -64,10 +72,15 @@ function romFile(index: number, name: string): string {
   return `genroms/${index}-${name.replaceAll(/[^\w.-]/g, '_').slice(-40)}`
 }
 
-/** RAM only: what firmware keeps for itself it takes from it. */
-function ramMap(map: PcMemoryMap): Uint8Array {
+/** RAM as a whole: what firmware keeps for itself it takes from it. */
+function ramRanges(map: PcMemoryMap): GuestRange[] {
   const ranges = [{ gpa: 0, bytes: map.lowRamBytes }]
   if (map.highRamBytes > 0) ranges.push({ gpa: FOUR_GIB, bytes: map.highRamBytes })
+  return ranges
+}
+
+function ramMap(map: PcMemoryMap): Uint8Array {
+  const ranges = ramRanges(map)
   const out = new Uint8Array(E820_ENTRY_BYTES * ranges.length)
   ranges.forEach(({ gpa, bytes }, i) => {
     out.set(little(gpa, 8), E820_ENTRY_BYTES * i)

@@ -19,6 +19,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['nasm'], programs: ['nasm'] },
   { packages: ['socat'], programs: ['socat'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },
+  { packages: ['dmidecode'], programs: ['dmidecode'] },
   { packages: ['e2fsprogs'], programs: ['mke2fs', 'debugfs', 'e2fsck'] },
   { packages: ['grub-common'], programs: ['grub-mkimage'] },
   { packages: ['xorriso'], programs: ['xorriso'] },

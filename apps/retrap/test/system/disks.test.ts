@@ -73,7 +73,10 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
       const image = (await makeGrubDisk(mkdtempSync(join(scratch, 'grub-')), linux!))!
       const { code, stdout } = await runRetrap(['run', image, '--no-reboot', ...INLINE], {
         answers: [
-          { to: '/ # ', type: '/drivers; mount /dev/sda1 /mnt; cat /mnt/note.txt\n' },
+          {
+            to: '/ # ',
+            type: '/drivers; cat /sys/class/dmi/id/product_name; mount /dev/sda1 /mnt; cat /mnt/note.txt\n',
+          },
           { to: 'written by the host', type: 'head -c 2000000 /dev/urandom > /mnt/new; sync; sha256sum /mnt/new\n' },
           { to: '  /mnt/new', type: 'umount /mnt; poweroff -f\n' },
         ],
@@ -81,6 +84,8 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
       })
       expect(stdout).toContain('Booting from Hard Disk')
       expect(stdout).toContain('GRUB starts Linux')
+      // From the SMBIOS tables that SeaBIOS has placed.
+      expect(stdout).toContain('retrap PC\r\n')
       const told = /([0-9a-f]{64})  \/mnt\/new/.exec(stdout)?.[1]
       expect(sha256(readBack(`${image}?offset=1048576`, '/new'))).toBe(told)
       expect(code).toBe(0)

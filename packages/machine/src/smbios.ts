@@ -1,0 +1,205 @@
+/** What the SMBIOS tables say about a machine. */
+export interface SmbiosBoard {
+  /** Number of processors: the cores of one socket. */
+  readonly cpus: number
+  /** Ranges of RAM, by guest-physical address. */
+  readonly ram: readonly { readonly gpa: number; readonly bytes: number }[]
+}
+
+/** SMBIOS tables that firmware places: two files of fw_cfg. */
+export interface Smbios {
+  /** For `etc/smbios/smbios-anchor`: the entry point, whose address firmware fills in. */
+  readonly anchor: Uint8Array
+  /** For `etc/smbios/smbios-tables`: the structures. */
+  readonly tables: Uint8Array
+}
+
+/** Edition of the structures: 2.8. */
+const MAJOR = 2
+const MINOR = 8
+const ENTRY_POINT_BYTES = 0x1f
+const HEADER_BYTES = 4
+const MAKER = 'retrap'
+const PRODUCT = 'retrap PC'
+
+// Structure types (chapter 7).
+const SYSTEM = 1
+const CHASSIS = 3
+const PROCESSOR = 4
+const MEMORY_ARRAY = 16
+const MEMORY_DEVICE = 17
+const MAPPED_MEMORY = 19
+const BOOT_STATUS = 32
+const END = 127
+
+const OTHER = 1
+const NO_HANDLE = 0xffff
+const NOT_PROVIDED = 0xfffe
+const MEMORY_HANDLE = MEMORY_ARRAY << 8
+/** In KiB: a larger size is in the extended field. */
+const LARGEST_CAPACITY = 0x8000_0000
+/** In MiB: a larger size is in the extended field. */
+const LARGEST_DEVICE = 0x7fff
+/** A size in KiB instead of MiB. */
+const IN_KIB = 0x8000
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** A field of a structure: its offset, its bytes and its value. */
+type Field = readonly [offset: number, bytes: 1 | 2 | 4 | 8, value: number]
+
+/**
+ * Builds the SMBIOS structures of a PC: system, chassis, one processor socket, and memory. Firmware adds its own
+ * structure of type 0.
+ *
+ * Source: DMTF DSP0134, "System Management BIOS (SMBIOS) Reference Specification" 2.8, chapters 5 to 7; QEMU,
+ * docs/specs/fw_cfg.rst, for the names of the files.
+ */
+export function buildSmbios({ cpus, ram }: SmbiosBoard): Smbios {
+  const bytes = ram.reduce((sum, range) => sum + range.bytes, 0)
+  const list = [
+    // Wake-up type: power switch. The UUID is all zeros: there is none.
+    structure(SYSTEM, 0, 0x1b, [[0x18, 1, 6]], { 0x04: MAKER, 0x05: PRODUCT }),
+    structure(CHASSIS, 0, 0x16, chassisFields(), { 0x04: MAKER }),
+    structure(PROCESSOR, 0, 0x2a, processorFields(cpus), { 0x04: 'CPU 0', 0x07: MAKER }),
+    structure(MEMORY_ARRAY, 0, 0x17, arrayFields(bytes)),
+    structure(MEMORY_DEVICE, 0, 0x28, deviceFields(bytes), { 0x10: 'DIMM 0', 0x17: MAKER }),
+    ...ram.map((range, i) => structure(MAPPED_MEMORY, i, 0x1f, mappedFields(range))),
+    structure(BOOT_STATUS, 0, 0x0b, []),
+    structure(END, 0, HEADER_BYTES, []),
+  ]
+  const tables = new Uint8Array(list.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const item of list) {
+    tables.set(item, at)
+    at += item.length
+  }
+  return { anchor: entryPoint(list), tables }
+}
+
+/** States are "safe", security is unknown. */
+const chassisFields = (): Field[] => [
+  [0x05, 1, OTHER],
+  [0x09, 1, 3],
+  [0x0a, 1, 3],
+  [0x0b, 1, 3],
+  [0x0c, 1, 2],
+]
+
+function processorFields(cpus: number): Field[] {
+  return [
+    // Central processor of another family; the socket is populated and enabled.
+    [0x05, 1, 3],
+    [0x06, 1, OTHER],
+    [0x18, 1, 0x41],
+    [0x19, 1, OTHER],
+    [0x1a, 2, NO_HANDLE],
+    [0x1c, 2, NO_HANDLE],
+    [0x1e, 2, NO_HANDLE],
+    [0x23, 1, cpus],
+    [0x24, 1, cpus],
+    [0x25, 1, cpus],
+    // 64-bit capable; several cores.
+    [0x26, 2, cpus > 1 ? 0x0c : 0x04],
+    [0x28, 2, OTHER],
+  ]
+}
+
+function arrayFields(bytes: number): Field[] {
+  const capacity = Math.ceil(bytes / KIB)
+  const large = capacity >= LARGEST_CAPACITY
+  return [
+    // On another board; system memory without error correction.
+    [0x04, 1, OTHER],
+    [0x05, 1, 3],
+    [0x06, 1, 3],
+    [0x07, 4, large ? LARGEST_CAPACITY : capacity],
+    [0x0b, 2, NOT_PROVIDED],
+    [0x0d, 2, 1],
+    [0x0f, 8, large ? bytes : 0],
+  ]
+}
+
+function deviceFields(bytes: number): Field[] {
+  const mebibytes = Math.ceil(bytes / MIB)
+  const whole = bytes % MIB === 0
+  const large = mebibytes >= LARGEST_DEVICE
+  const size = large ? LARGEST_DEVICE : whole || bytes / KIB >= IN_KIB ? mebibytes : bytes / KIB + IN_KIB
+  return [
+    [0x04, 2, MEMORY_HANDLE],
+    [0x06, 2, NOT_PROVIDED],
+    [0x08, 2, NO_HANDLE],
+    [0x0a, 2, NO_HANDLE],
+    [0x0c, 2, size],
+    // A DIMM of type RAM.
+    [0x0e, 1, 9],
+    [0x12, 1, 7],
+    [0x13, 2, 2],
+    [0x1c, 4, large ? mebibytes : 0],
+  ]
+}
+
+function mappedFields({ gpa, bytes }: { readonly gpa: number; readonly bytes: number }): Field[] {
+  const end = gpa + bytes
+  const wide = end / KIB > 0xffff_ffff
+  return [
+    [0x04, 4, wide ? 0xffff_ffff : gpa / KIB],
+    [0x08, 4, wide ? 0xffff_ffff : end / KIB - 1],
+    [0x0c, 2, MEMORY_HANDLE],
+    [0x0e, 1, 1],
+    [0x0f, 8, wide ? gpa : 0],
+    [0x17, 8, wide ? end - 1 : 0],
+  ]
+}
+
+/** A structure: header, fields, then its strings, which fields name by number, and a zero. */
+function structure(
+  type: number,
+  index: number,
+  length: number,
+  fields: readonly Field[],
+  strings: Readonly<Record<number, string>> = {},
+): Uint8Array {
+  const texts = Object.entries(strings)
+  const tail = texts.length === 0 ? '\0\0' : `${texts.map(([, text]) => `${text}\0`).join('')}\0`
+  const out = new Uint8Array(length + tail.length)
+  const view = new DataView(out.buffer)
+  out[0] = type
+  out[1] = length
+  view.setUint16(2, (type << 8) | index, true)
+  texts.forEach(([offset], i) => (out[Number(offset)] = i + 1))
+  for (const [offset, bytes, value] of fields) {
+    if (bytes === 1) out[offset] = value
+    else if (bytes === 2) view.setUint16(offset, value, true)
+    else if (bytes === 4) view.setUint32(offset, value, true)
+    else view.setBigUint64(offset, BigInt(value), true)
+  }
+  for (let i = 0; i < tail.length; i++) out[length + i] = tail.charCodeAt(i)
+  return out
+}
+
+/** The 32-bit entry point, without an address (5.2.1). */
+function entryPoint(list: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(ENTRY_POINT_BYTES)
+  const view = new DataView(out.buffer)
+  const put = (at: number, text: string): void => {
+    for (let i = 0; i < text.length; i++) out[at + i] = text.charCodeAt(i)
+  }
+  put(0, '_SM_')
+  out.set([ENTRY_POINT_BYTES, MAJOR, MINOR], 5)
+  view.setUint16(8, Math.max(...list.map(({ length }) => length)), true)
+  put(0x10, '_DMI_')
+  view.setUint16(
+    0x16,
+    list.reduce((sum, { length }) => sum + length, 0),
+    true,
+  )
+  view.setUint16(0x1c, list.length, true)
+  out[0x1e] = (MAJOR << 4) | MINOR
+  out[0x15] = sumToZero(out.subarray(0x10))
+  out[4] = sumToZero(out)
+  return out
+}
+
+const sumToZero = (bytes: Uint8Array): number => -bytes.reduce((sum, byte) => sum + byte, 0) & 0xff
