@@ -21,6 +21,8 @@ export interface DriveArgument {
   readonly readOnly: boolean
   readonly bootIndex?: number
   readonly serialNumber?: string
+  /** It is no drive but a flash with firmware (0), or with the firmware's variables (1). */
+  readonly flash?: 0 | 1
 }
 
 /** What the options below give. */
@@ -33,6 +35,8 @@ export interface DriveFlags {
   readonly cdrom?: string
   readonly snapshot?: boolean
   readonly boot?: PcBootOptions
+  readonly firmware?: string
+  readonly firmwareVars?: string
 }
 
 /** Adds the options that name drives, with QEMU's names. */
@@ -40,8 +44,12 @@ export function driveOptions(command: Command): Command {
   return command
     .option(
       '--drive <file=FILE,key=value>',
-      'drive of the IDE controller: if=ide, format=raw, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT (repeatable)',
+      'drive of the IDE controller, or with if=pflash,unit=0|1 a flash with firmware or its variables: if=ide, format=raw, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT (repeatable)',
       (text: string, before: readonly DriveArgument[] | undefined) => [...(before ?? []), parseDrive(text)],
+    )
+    .option(
+      '--firmware-vars <file>',
+      "flash with the firmware's variables, such as a copy of OVMF_VARS_4M.fd; --firmware is then a flash, too",
     )
     .option('--hda <file>', 'disk of the first IDE place; --hdb, --hdc and --hdd are the others')
     .option('--hdb <file>', 'disk of the second IDE place')
@@ -83,7 +91,7 @@ export function parseDrive(text: string): DriveArgument {
     return number
   }
   if (given.get('if') === 'virtio') throw usage('--drive: there is no virtio yet; write if=ide')
-  oneOf('if', ['ide'], 'ide')
+  const flash = oneOf('if', ['ide', 'pflash'], 'ide') === 'pflash'
   if (given.get('format') === 'qcow2') throw usage(`--drive: ${QCOW2}`)
   oneOf('format', ['raw'], 'raw')
   const media = oneOf('media', ['disk', 'cdrom'], 'disk') as 'disk' | 'cdrom'
@@ -91,6 +99,7 @@ export function parseDrive(text: string): DriveArgument {
   if (path === '' || (path === null && media === 'disk')) {
     throw usage(`--drive ${text} names no file; write file=FILE`)
   }
+  if (flash) return parseFlash(text, path, whole('index', 1) ?? whole('unit', 1) ?? 0, given)
   if (given.has('index') && (given.has('bus') || given.has('unit'))) {
     throw usage(`--drive ${text} names its place twice; write either index, or bus and unit`)
   }
@@ -107,6 +116,22 @@ export function parseDrive(text: string): DriveArgument {
     ...(bootIndex !== undefined && { bootIndex }),
     ...(serialNumber !== undefined && { serialNumber }),
   }
+}
+
+const FLASH_KEYS = 'file, if, format, index, unit, snapshot, readonly, id'
+
+/** The rest of `--drive if=pflash`. */
+function parseFlash(
+  text: string,
+  path: string | null,
+  unit: number,
+  given: ReadonlyMap<string, string>,
+): DriveArgument {
+  const foreign = [...given.keys()].find((key) => !FLASH_KEYS.split(', ').includes(key))
+  if (foreign !== undefined) throw usage(`--drive ${text}: a flash has no '${foreign}'; it has ${FLASH_KEYS}`)
+  if (path === null) throw usage(`--drive ${text} names no file; write file=FILE`)
+  const [snapshot, readOnly] = [given.get('snapshot') === 'on', given.get('readonly') === 'on']
+  return { path, raw: true, snapshot, readOnly, flash: unit === 0 ? 0 : 1 }
 }
 
 const place = (bus: number | undefined, unit: number | undefined): number | undefined =>
@@ -139,8 +164,23 @@ export function listDrives(flags: DriveFlags, images: readonly string[]): readon
   const empty = [flags.hda, flags.hdb, flags.hdc, flags.hdd, flags.cdrom, ...images].includes('')
   if (empty) throw usage('the name of a disk image is empty; give the name of a file')
   const named = images.map((path) => ({ ...plain, path }))
-  const all = [...disks, ...cds, ...(flags.drive ?? []), ...named]
+  const all: DriveArgument[] = [...disks, ...cds, ...(flags.drive ?? []), ...named, ...firmwareFlash(flags)]
+  for (const unit of [0, 1]) {
+    if (all.filter(({ flash }) => flash === unit).length < 2) continue
+    throw usage(`two flash memories are unit ${unit}; give --firmware FILE --firmware-vars FILE, or --drive if=pflash`)
+  }
+  if (all.some(({ flash }) => flash === 1) && !all.some(({ flash }) => flash === 0)) {
+    throw usage("there are firmware's variables, but no firmware; give --firmware FILE, such as OVMF_CODE_4M.fd")
+  }
   return flags.snapshot === true ? all.map((drive) => ({ ...drive, snapshot: true })) : all
+}
+
+/** With variables, the firmware is in a flash that nobody writes. */
+function firmwareFlash({ firmware, firmwareVars }: DriveFlags): DriveArgument[] {
+  if (firmwareVars === undefined) return []
+  const plain = { raw: true, snapshot: false, readOnly: false }
+  const code = firmware === undefined ? [] : [{ ...plain, path: firmware, readOnly: true, flash: 0 as const }]
+  return [...code, { ...plain, path: firmwareVars, flash: 1 as const }]
 }
 
 const SEABIOS = 'usr/share/seabios/bios-256k.bin'

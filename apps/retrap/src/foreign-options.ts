@@ -6,7 +6,7 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   '-initrd': 'write retrap run --kernel FILE --initrd FILE',
   '-append': "write retrap run --kernel FILE --append 'TEXT'",
   '-bios': 'write retrap run --firmware FILE',
-  '-pflash': 'write retrap run --firmware FILE',
+  '-pflash': 'write retrap run --drive if=pflash,unit=0,file=FILE, or --firmware FILE --firmware-vars FILE',
   '-nographic': 'leave it out: the terminal is the serial console',
   '-serial': 'write --serial stdio, tcp:4444, unix:PATH, file:FILE, pty or none',
   '-device': 'write --device NAME,key=value; retrap run --help names the devices',

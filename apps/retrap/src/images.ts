@@ -20,19 +20,20 @@ export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] 
   if (flags.kernel === undefined && flags.firmware === undefined && drives.length === 0) {
     throw usage('nothing to run; give a disk image, --kernel FILE or --firmware FILE')
   }
-  if (flags.kernel !== undefined && flags.firmware !== undefined) {
+  const flash = drives.some((drive) => drive.flash !== undefined)
+  if (flags.kernel !== undefined && (flags.firmware !== undefined || flash)) {
     throw usage('--firmware cannot start a kernel yet; leave it out, and the kernel starts directly')
   }
 }
 
-/** Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. */
+/** Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here. */
 export async function readImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): Promise<MachineImages> {
+  const flash = drives.some((drive) => drive.flash !== undefined)
+  const seaBios = flags.kernel === undefined && flags.firmware === undefined && drives.length > 0
   const [kernel, initrd, firmware] = await Promise.all([
     readImage('--kernel', flags.kernel),
     readImage('--initrd', flags.initrd),
-    flags.kernel === undefined && flags.firmware === undefined && drives.length > 0
-      ? fetchSeaBios()
-      : readImage('--firmware', flags.firmware),
+    flash ? undefined : seaBios ? fetchSeaBios() : readImage('--firmware', flags.firmware),
   ])
   const modules = await Promise.all(
     (flags.module ?? []).map(async ({ path, commandLine }) => ({

@@ -1,6 +1,6 @@
 import { ImageError, type BlockImage } from '@retrap/block'
 import { openImage } from '@retrap/block/node'
-import type { PcDrive } from '@retrap/machine'
+import type { PcDrive, PcFlash } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import type { DriveArgument } from './drives.ts'
 import { examineImage, notRaw, type ImageFile } from './image-file.ts'
@@ -22,10 +22,13 @@ export interface FailedClose {
 /** The images of a session. A machine that replaces one that was reset goes on with the same ones. */
 export class OpenDrives {
   readonly drives: readonly PcDrive[]
+  /** In the order of their units. */
+  readonly flash: readonly PcFlash[]
   readonly #files: readonly OpenFile[]
 
-  private constructor(drives: readonly PcDrive[], files: readonly OpenFile[]) {
+  private constructor(drives: readonly PcDrive[], flash: readonly PcFlash[], files: readonly OpenFile[]) {
     this.drives = drives
+    this.flash = flash
     this.#files = files
   }
 
@@ -33,12 +36,15 @@ export class OpenDrives {
   static async open(list: readonly DriveArgument[]): Promise<OpenDrives> {
     const files: OpenFile[] = []
     const drives: PcDrive[] = []
+    const flash: PcFlash[] = []
     try {
       for (const drive of list) {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
-        drives.push(await openDrive(drive, files))
+        const opened = await openDrive(drive, files)
+        if (drive.flash === undefined) drives.push(opened)
+        else if (opened.medium !== null) flash[drive.flash] = { medium: opened.medium }
       }
-      return new OpenDrives(drives, files)
+      return new OpenDrives(drives, flash, files)
     } catch (error) {
       await closeAll(files)
       throw error
@@ -73,7 +79,7 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
   }
   if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }
   const file = await examineImage(path)
-  const media = drive.media ?? mediaOf(path, file)
+  const media = drive.media ?? (drive.flash === undefined ? mediaOf(path, file) : 'disk')
   if (file.format !== null && !drive.raw) throw new CliError('ERR_INPUT', `${path}: ${notRaw(file.format)}`)
   const readOnly = drive.readOnly || media === 'cdrom'
   const writes = !readOnly && !drive.snapshot

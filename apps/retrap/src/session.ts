@@ -24,7 +24,10 @@ export type MachineImages = Pick<
 
 /** One machine to run, and how it meets the outside. */
 export interface SessionSettings {
-  readonly machine: Omit<MachineOptions, 'devices' | 'deviceServers' | 'serialPorts' | 'drives' | keyof MachineImages>
+  readonly machine: Omit<
+    MachineOptions,
+    'devices' | 'deviceServers' | 'serialPorts' | 'drives' | 'flash' | keyof MachineImages
+  >
   /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
@@ -256,13 +259,15 @@ class Session {
     const settings = this.#settings
     const { models, servers } = await settings.devices()
     const serialPorts = Math.max(1, settings.serial.length)
+    const { drives = [], flash = [] } = this.#drives ?? {}
     // What an earlier machine has left behind must not overtake what this one does.
     await this.#drives?.idle()
     const machine = await this.#host.createMachine({
       ...settings.machine,
       ...(await settings.images()),
       ...(serialPorts > 1 && { serialPorts }),
-      ...(this.#drives !== undefined && { drives: this.#drives.drives }),
+      ...(drives.length > 0 && { drives }),
+      ...(flash.length > 0 && { flash }),
       devices: models,
       deviceServers: servers,
     })

@@ -37,6 +37,8 @@ describe('--drive', () => {
     { text: 'file=x,bus=1,unit=1,readonly=on', drive: { index: 3, readOnly: true } },
     { text: 'file=x,bus=1', drive: { index: 2 } },
     { text: 'file=x,bootindex=2,serial=ABC,id=d0', drive: { bootIndex: 2, serialNumber: 'ABC' } },
+    { text: 'file=x,if=pflash,readonly=on', drive: { path: 'x', flash: 0, readOnly: true, raw: true } },
+    { text: 'if=pflash,unit=1,file=x,snapshot=on', drive: { flash: 1, readOnly: false, snapshot: true } },
   ])('$text', ({ text, drive }) => {
     expect(parseDrive(text)).toMatchObject(drive)
   })
@@ -45,7 +47,7 @@ describe('--drive', () => {
     { text: 'a.img', message: "'a.img' is not of the form key=value" },
     { text: 'file=x,cache=none', message: "--drive has no 'cache'; it has file, if," },
     { text: 'file=x,if=virtio', message: 'there is no virtio yet; write if=ide' },
-    { text: 'file=x,if=scsi', message: 'if=scsi is unknown; there is ide' },
+    { text: 'file=x,if=scsi', message: 'if=scsi is unknown; there are ide and pflash' },
     { text: 'file=x,format=qcow2', message: 'convert with: qemu-img convert' },
     { text: 'file=x,format=vmdk', message: 'format=vmdk is unknown; there is raw' },
     { text: 'file=x,index=4', message: 'index=4 is not a number from 0 to 3' },
@@ -55,6 +57,9 @@ describe('--drive', () => {
     { text: 'file=a,file=b', message: "gives 'file' twice; a comma within a value is written as ,," },
     { text: 'file=a,index=0,bus=1', message: 'names its place twice; write either index, or bus and unit' },
     { text: 'file=a,index=0,unit=1', message: 'names its place twice' },
+    { text: 'if=pflash', message: 'names no file' },
+    { text: 'if=pflash,unit=2,file=a', message: 'unit=2 is not a number from 0 to 1' },
+    { text: 'if=pflash,file=a,serial=7', message: "a flash has no 'serial'; it has file, if" },
   ])('$text is refused: $message', ({ text, message }) => {
     expect(() => parseDrive(text)).toThrow(message)
   })
@@ -84,6 +89,39 @@ test.each<{ flags: DriveFlags; images: string[] }>([
   { flags: { cdrom: '' }, images: [] },
 ])('an empty name is refused: $flags, $images', ({ flags, images }) => {
   expect(() => listDrives(flags, images)).toThrow('the name of a disk image is empty')
+})
+
+describe('flash', () => {
+  test('variables make the firmware a flash that is only read', () => {
+    const [code, vars] = listDrives({ firmware: 'code.fd', firmwareVars: 'vars.fd' }, [])
+    expect([code, vars]).toMatchObject([
+      { path: 'code.fd', flash: 0, readOnly: true },
+      { path: 'vars.fd', flash: 1, readOnly: false },
+    ])
+    expect(listDrives({ firmware: 'code.fd' }, [])).toEqual([])
+  })
+
+  test.each<{ flags: DriveFlags; message: string }>([
+    { flags: { firmwareVars: 'v' }, message: 'but no firmware; give --firmware FILE' },
+    { flags: { drive: [parseDrive('if=pflash,unit=1,file=v')] }, message: 'but no firmware' },
+    {
+      flags: { firmware: 'c', firmwareVars: 'v', drive: [parseDrive('if=pflash,unit=1,file=w')] },
+      message: 'two flash memories are unit 1',
+    },
+  ])('$message', ({ flags, message }) => {
+    expect(() => listDrives(flags, [])).toThrow(message)
+  })
+
+  test('is no drive of the controller', async () => {
+    const [code, vars] = [file('code.fd', new Uint8Array(8192)), file('vars.fd', new Uint8Array(4096))]
+    const open = await OpenDrives.open(listDrives({ firmware: code, firmwareVars: vars }, []))
+    expect(open.drives).toEqual([])
+    expect(open.flash.map(({ medium: { properties } }) => [properties.bytes, properties.readOnly])).toEqual([
+      [8192, true],
+      [4096, false],
+    ])
+    await open.close()
+  })
 })
 
 describe('drives that are opened', () => {

@@ -50,7 +50,7 @@ export class FirmwareArea {
   /**
    * Maps the image. RAM has been populated from 0xC0000 to 1 MiB before.
    *
-   * @param regions - the first is the whole image, ending at 4 GiB; the second its end, up to 1 MiB
+   * @param regions - the whole image, ending at 4 GiB, where it is not in a flash; and its end, up to 1 MiB
    */
   constructor(domain: X86Domain, image: Uint8Array, regions: readonly RomRegion[]) {
     this.#domain = domain

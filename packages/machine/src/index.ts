@@ -38,6 +38,7 @@ export type {
 } from './loaders/index.ts'
 export type { BoardDescription } from './board.ts'
 export type { PcBootOptions, PcDrive } from './drives.ts'
+export type { PcFlash } from './flash.ts'
 export type { FirmwareConfiguration } from './firmware-configuration.ts'
 export type { OptionRom } from './option-roms.ts'
 export type { PcVapicOptions } from './vapic.ts'

@@ -5,6 +5,7 @@ import { Processor, X86CpuError, cpuModel } from '@retrap/x86-cpu'
 import type { CpuModel, JitOptions } from '@retrap/x86-cpu'
 import type { PcBootOptions, PcDrive } from './drives.ts'
 import { MachineError } from './errors.ts'
+import type { PcFlash } from './flash.ts'
 import type { BootModule } from './loaders/index.ts'
 import type { OptionRom } from './option-roms.ts'
 import type { StartBoardServer } from './remote-board.ts'
@@ -28,6 +29,11 @@ export interface PcOptions {
   readonly commandLine?: string | undefined
   /** A flat firmware image that ends at 4 GiB, started at the reset vector instead of a kernel. */
   readonly firmware?: Uint8Array | undefined
+  /**
+   * Flash memories with firmware instead of an image of it, at most two, of 8 MiB together. The first ends at 4 GiB; the
+   * second lies below and keeps the firmware's variables.
+   */
+  readonly flash?: readonly PcFlash[] | undefined
   /** Disks and CD drives, at most four: those of an IDE controller, which the machine has only with this option. */
   readonly drives?: readonly PcDrive[] | undefined
   /** What firmware boots from. */
@@ -125,11 +131,13 @@ const image: Rule = { expected: "the image's bytes, a Uint8Array", accepts: isBy
 const flag = typed('boolean', 'true or false')
 const callback = typed('function', 'a function')
 
+const isMedium = (value: unknown): boolean => object(value) && typeof value['read'] === 'function'
+
 function isDrive(value: unknown): boolean {
   if (!object(value)) return false
   const { medium, media, bootIndex, serialNumber, model } = value
   return (
-    (medium === null || (object(medium) && typeof medium['read'] === 'function')) &&
+    (medium === null || isMedium(medium)) &&
     [undefined, 'disk', 'cdrom'].includes(media as undefined) &&
     (bootIndex === undefined || (Number.isInteger(bootIndex) && (bootIndex as number) >= 0)) &&
     [serialNumber, model].every((text) => text === undefined || typeof text === 'string')
@@ -140,6 +148,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   kernel: image,
   initrd: image,
   firmware: image,
+  flash: arrayOf('{ medium: BlockBackend, readOnly? }', (value) => object(value) && isMedium(value['medium'])),
   modules: arrayOf('{ bytes: Uint8Array, commandLine: string }', (value) => object(value) && isBytes(value['bytes'])),
   optionRoms: arrayOf(
     '{ name: string, bytes: Uint8Array }',
@@ -210,10 +219,14 @@ export function checkPcOptions(options: PcOptions): void {
     throw new MachineError('ERR_CPUS', `${show(cpus)} CPUs: expected 1–128`)
   }
   checkCpu(options.cpu ?? 'max', cpus)
-  if (options.kernel === undefined && options.firmware === undefined) {
+  const firmware = options.firmware !== undefined || (options.flash?.length ?? 0) > 0
+  if (options.kernel === undefined && !firmware) {
     throw new MachineError('ERR_NOTHING_TO_RUN', 'neither a kernel nor a firmware image was given')
   }
-  if (options.kernel !== undefined && options.firmware !== undefined) {
+  if (options.firmware !== undefined && (options.flash?.length ?? 0) > 0) {
+    throw new MachineError('ERR_OPTION', 'both a firmware image and flash were given: expected one')
+  }
+  if (options.kernel !== undefined && firmware) {
     throw new MachineError(
       'ERR_OPTION',
       'both a kernel and firmware were given: expected one; firmware starts no kernel',

@@ -1,6 +1,6 @@
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
-import { FIRST_LINK_GSI, interruptLink } from '@retrap/devices'
+import { type CfiFlash, FIRST_LINK_GSI, interruptLink } from '@retrap/devices'
 import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
 import type { DeviceFailure } from '@retrap/ioreq'
@@ -15,8 +15,9 @@ import { loadDirectly, mapResetVector, setDevices } from './direct-boot.ts'
 import { placeDrives } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
+import { flashBelowOneMib, flashRoom, loadFlash, placeFlash } from './flash.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
-import { loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
+import { belowOneMib, loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
 import type { InitialState, PcMemoryMap } from './loaders/index.ts'
 import { machineExit, type MachineExit } from './machine-exit.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
@@ -71,14 +72,14 @@ export class Pc {
   #failure: DeviceFailure | undefined
   readonly #models: readonly DeviceModel[]
   #firmware: FirmwareArea | undefined
+  readonly #flash: readonly CfiFlash[]
   #running = false
   readonly #map: PcMemoryMap
   readonly #acpi: AcpiBoard
   readonly #lines: readonly SerialLine[]
   readonly #optionRoms: readonly OptionRom[]
 
-  constructor(options: PcOptions) {
-    checkPcOptions(options)
+  constructor(options: PcOptions, flash: readonly Uint8Array[]) {
     const cpus = options.cpus ?? 1
     const map = pcMemoryMap(options.memoryBytes)
     const firmwareBytes = options.firmware?.length ?? 0
@@ -88,6 +89,7 @@ export class Pc {
       cpus * VCPU_OVERHEAD +
       codeCacheBytes +
       firmwareBytes +
+      flashRoom(flash) +
       (options.deviceMemoryBytes ?? 0) +
       options.memoryBytes / FRAME_RECORD_SHARE
     this.memory = MachineMemory.create({
@@ -156,7 +158,7 @@ export class Pc {
       bootOrder: drives?.bootOrder ?? [],
       bootMenu: options.boot?.menu ?? false,
     }
-    const firmware = options.firmware !== undefined
+    const firmware = options.kernel === undefined
     this.#attachBoard(
       { map, cpus, epochSeconds: epoch, firmware, configuration, serialPorts, xen },
       options.devicePlacement,
@@ -164,6 +166,8 @@ export class Pc {
     )
     // In this thread wherever the board is: media are objects of the caller's.
     if (drives !== undefined) this.domain.attach(drives.controller)
+    this.#flash = placeFlash(options.flash ?? [], flash)
+    for (const model of this.#flash) this.domain.attach(model)
     this.#models = options.devices ?? []
     for (const model of this.#models) this.domain.attach(model)
   }
@@ -183,7 +187,9 @@ export class Pc {
 
   /** @internal Use {@link createPc}. */
   static async create(options: PcOptions): Promise<Pc> {
-    const pc = new Pc(options)
+    checkPcOptions(options)
+    const flash = await loadFlash(options.flash ?? [])
+    const pc = new Pc(options, flash)
     try {
       await pc.#prepare(options)
     } catch (error) {
@@ -193,7 +199,7 @@ export class Pc {
       })
     }
     try {
-      await pc.#start(options)
+      await pc.#start(options, flash)
     } catch (error) {
       pc.close()
       throw error
@@ -245,11 +251,13 @@ export class Pc {
   }
 
   /** Loads what runs first, and sets the processors to it. */
-  async #start(options: PcOptions): Promise<void> {
+  async #start(options: PcOptions, flash: readonly Uint8Array[]): Promise<void> {
     const { domain } = this
     // SeaBIOS and its like read the reset value of EDX as the CPUID signature.
     const { signature } = domain.engine.processor.model
     let state: InitialState = resetState(signature)
+    const shadowed = flashBelowOneMib(flash)
+    if (shadowed !== undefined) this.#firmware = new FirmwareArea(domain, shadowed, [belowOneMib(shadowed.length)])
     if (options.firmware !== undefined) {
       const loaded = loadFirmware(options.firmware, signature)
       this.#firmware = new FirmwareArea(domain, options.firmware, loaded.regions)
@@ -295,6 +303,7 @@ export class Pc {
       const exit = await domain.run()
       await this.#flush()
       for (const model of this.#models) if (isBuffered(model)) model.flush()
+      await Promise.all(this.#flash.map((flash) => flash.settled()))
       return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(domain, exit)
     } finally {
       if (timer !== undefined) clearTimeout(timer)

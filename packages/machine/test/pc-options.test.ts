@@ -3,6 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { createPc, MachineError, type PcOptions } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
 
+/** A flash of zeros. */
+const flashOf = (bytes: number): unknown => ({
+  medium: { properties: { bytes, blockBytes: 512, maximumBytes: 4096, readOnly: true }, read: async () => {} },
+})
 const kernel = multibootKernel((asm) => asm.hlt())
 const SMALL = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, kernel }
 
@@ -38,6 +42,11 @@ describe('an option of the wrong kind is refused, with its name, its value and w
     ['vapic 1: expected true, false or { rom: Uint8Array }', { vapic: 1 }],
     ['deviceMemoryBytes -1: expected a whole number from 0', { deviceMemoryBytes: -1 }],
     ["'4' CPUs: expected", { cpus: '4' }],
+    ['flash an array of 1: expected an array of { medium', { flash: [new Uint8Array(4096)] }],
+    ['both a kernel and firmware were given', { flash: [flashOf(4096)] }],
+    ['both a firmware image and flash', { kernel: undefined, firmware: new Uint8Array(4096), flash: [flashOf(4096)] }],
+    ['flash: 3 of 12288 bytes together', { kernel: undefined, flash: [1, 2, 3].map(() => flashOf(4096)) }],
+    ['contents of 512 bytes: expected whole blocks', { kernel: undefined, flash: [flashOf(512)] }],
     ['both a kernel and firmware were given', { firmware: new Uint8Array(65_536) }],
   ])('%s', async (message, wrong) => {
     const making = createPc({ ...SMALL, ...(wrong as Partial<PcOptions>) })

@@ -40,12 +40,14 @@ export function loadFirmware(image: Uint8Array, signature = 0): LoadedFirmware {
       `${image.length} bytes`,
       `whole 4 KiB pages, at most ${LIMIT} bytes`,
     )
-  const legacy = Math.min(image.length, LEGACY_BYTES)
   return {
-    regions: [
-      { gpa: FOUR_GIB - image.length, bytes: image.length, offset: 0 },
-      { gpa: ONE_MIB - legacy, bytes: legacy, offset: image.length - legacy },
-    ],
+    regions: [{ gpa: FOUR_GIB - image.length, bytes: image.length, offset: 0 }, belowOneMib(image.length)],
     state: resetState(signature),
   }
+}
+
+/** Where the end of an image of so many bytes is seen below 1 MiB. */
+export function belowOneMib(imageBytes: number): FirmwareRegion {
+  const bytes = Math.min(imageBytes, LEGACY_BYTES)
+  return { gpa: ONE_MIB - bytes, bytes, offset: imageBytes - bytes }
 }

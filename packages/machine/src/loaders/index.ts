@@ -1,6 +1,6 @@
 export { writeBiosData } from './bios-data.ts'
 export { LoaderError, type LoaderErrorCode } from './errors.ts'
-export { loadFirmware, type FirmwareRegion, type LoadedFirmware } from './firmware.ts'
+export { belowOneMib, loadFirmware, type FirmwareRegion, type LoadedFirmware } from './firmware.ts'
 export { resetState, type GuestMemoryWriter, type InitialState, type SegmentState, type TableState } from './guest.ts'
 export { loadKernel, type KernelImages } from './kernel.ts'
 export { loadLinux, type LinuxImages, type LoadedKernel } from './linux.ts'

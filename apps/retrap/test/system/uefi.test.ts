@@ -1,0 +1,80 @@
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { debianMembers } from '@retrap/tooling/debian'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test } from 'vitest'
+import { runRetrap } from '../support/processes.ts'
+
+const DEADLINE_MS = 240_000
+
+const [ovmf] =
+  (await debianMembers([
+    {
+      package: 'ovmf',
+      members: ['./usr/share/OVMF/OVMF_CODE_4M.fd', './usr/share/OVMF/OVMF_VARS_4M.fd'],
+    },
+  ])) ?? []
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-uefi-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+const code = join(ovmf ?? '', 'usr/share/OVMF/OVMF_CODE_4M.fd')
+
+/** A copy of the variables as Debian ships them: none is set. */
+function freshVariables(name: string): string {
+  const path = join(scratch, name)
+  copyFileSync(join(ovmf ?? '', 'usr/share/OVMF/OVMF_VARS_4M.fd'), path)
+  return path
+}
+
+/** A vendor of variables: those of UEFI's own are of known names only. */
+const VENDOR = '-guid 6e1f7a2c-93d0-4b5e-8a46-2b0c1d9e7f35'
+const PAUSE = { to: 'any other key to continue', type: '\r' }
+const POWER_OFF = { to: 'Shell> ', type: 'reset -s\r' }
+const set = (value: number): string => `setvar Kept ${VENDOR} -bs -rt -nv =0x${value.toString(16)}\r`
+const show = { to: 'Shell> ', type: `setvar Kept ${VENDOR}\r` }
+
+/** The value that the shell has printed, lowest byte first. */
+function kept(stdout: string): number {
+  const [, low = '', high = ''] = /Kept - 0002 Bytes\s+([0-9A-F]{2}) ([0-9A-F]{2})/.exec(stdout) ?? []
+  return Number.parseInt(high + low, 16)
+}
+
+describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== undefined, 'there is no apt')}`, () => {
+  test(
+    'keeps its variables in a file, also where the process is killed while it writes them',
+    async () => {
+      const vars = freshVariables('kept.fd')
+      const flash = ['--firmware', code, '--firmware-vars', vars]
+      const first = await runRetrap(['run', ...flash], {
+        answers: [PAUSE, { to: 'Shell> ', type: set(0x5a17) }, POWER_OFF],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(first.code).toBe(0)
+
+      const values = Array.from({ length: 60 }, (_, i) => 0x1000 + i)
+      const drives = [
+        '--drive',
+        `if=pflash,unit=0,readonly=on,file=${code}`,
+        '--drive',
+        `if=pflash,unit=1,file=${vars}`,
+      ]
+      const second = await runRetrap(['run', ...drives], {
+        answers: [PAUSE, show, { to: 'Shell> ', type: values.map(set).join('') }],
+        onOutput: (output, pid) => {
+          // The first prompts are those of what comes before.
+          if (output.split('Shell> ').length > 20) process.kill(pid, 'SIGKILL')
+        },
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(second.code).toBe(null)
+      expect(kept(second.stdout)).toBe(0x5a17)
+
+      const third = await runRetrap(['run', ...flash], { answers: [PAUSE, show, POWER_OFF], deadlineMs: DEADLINE_MS })
+      expect(kept(third.stdout)).toBeGreaterThan(values[10]!)
+      expect(kept(third.stdout)).toBeLessThan(values[40]!)
+      expect(third.code).toBe(0)
+    },
+    3 * DEADLINE_MS,
+  )
+})

@@ -1,0 +1,390 @@
+import {
+  type AccessSize,
+  type BlockBackend,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type OwnedMemory,
+  type RangeHandler,
+  savedState,
+} from '@retrap/device'
+import { cfiQuery, WRITE_BUFFER_BYTES } from './cfi-query.ts'
+import { OrderedWrites } from './ordered-writes.ts'
+
+/** Bytes of a block, which is the unit of an erase. */
+const BLOCK_BYTES = 0x1000
+const LARGEST_BYTES = 1 << 26
+
+// Commands (28F128J3A data sheet, "Command Definitions").
+const READ_ARRAY = 0xff
+const READ_IDENTIFIER = 0x90
+const READ_QUERY = 0x98
+const READ_STATUS = 0x70
+const CLEAR_STATUS = 0x50
+const PROGRAM = 0x40
+const PROGRAM_ALTERNATE = 0x10
+const WRITE_TO_BUFFER = 0xe8
+const ERASE = 0x20
+const LOCK_SETUP = 0x60
+const SUSPEND = 0xb0
+const CONFIRM = 0xd0
+const SET_LOCK = 0x01
+
+// Status register.
+const READY = 0x80
+const ERASE_ERROR = 0x20
+const PROGRAM_ERROR = 0x10
+const VOLTAGE_ERROR = 0x08
+const LOCKED = 0x02
+const SEQUENCE_ERROR = ERASE_ERROR | PROGRAM_ERROR
+
+// Identifier codes.
+const MANUFACTURER = 0x89
+const DEVICE_CODE = 0x18
+
+/** What reads give. */
+type ReadMode = 'array' | 'status' | 'identifier' | 'query'
+
+/** What the next write is part of. */
+type Pending = 'none' | 'program' | 'erase' | 'lock' | 'buffer-count' | 'buffer-data' | 'buffer-confirm'
+
+/** Options of {@link CfiFlash}. */
+export interface CfiFlashOptions {
+  /** Names the model, and its memory in saved state; unique within a machine. Default `flash`. */
+  readonly name?: string
+  /** Guest-physical address of the first byte, a multiple of 4096. */
+  readonly gpa: number
+  /** What it holds at power-on: whole blocks of 4096 bytes. */
+  readonly contents: Uint8Array
+  /** Is given every change, in order; its first bytes are `contents`. Absent: changes last as long as the machine. */
+  readonly medium?: BlockBackend | undefined
+  /** All its blocks are locked for good. Default false. */
+  readonly readOnly?: boolean
+}
+
+/** Saved form of a {@link CfiFlash}. The contents are saved as its memory. */
+export interface CfiFlashState {
+  /** Layout of the state. */
+  readonly version: 1
+  /** What reads give. */
+  readonly mode: string
+  /** What the next write is part of. */
+  readonly pending: string
+  /** The status register. */
+  readonly status: number
+  /** Numbers of the blocks that are locked. */
+  readonly locked: readonly number[]
+  /** Offset of the first byte of a buffered program; −1 before it is known. */
+  readonly bufferStart: number
+  /** Bytes of the buffered program that are still to come. */
+  readonly bufferLeft: number
+  /** The buffer: each byte's offset and value. */
+  readonly buffer: readonly (readonly [offset: number, value: number])[]
+}
+
+/**
+ * A flash memory with Intel's command set, 8 bits wide, in blocks of 4 KiB, as QEMU's PC has for firmware. It is memory
+ * that the guest reads and executes until a write makes it a device of commands; Read Array makes it memory again.
+ *
+ * Programming clears bits and erasing sets those of a block, at once. The medium follows in order; where it falls far
+ * behind, a guest's write waits for it. After a medium has failed, every change ends with the voltage error.
+ *
+ * Bit 7 of the status is clear from Clear Status until a program or erase has ended, which the data sheet does not have:
+ * OVMF knows by a status of 0 that it is on flash.
+ *
+ * Source: Intel 28F128J3A data sheet (290667), "Command Definitions" and "Status Register Definitions".
+ */
+export class CfiFlash implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string
+  /** A write may wait for the medium. */
+  readonly synchronous: boolean = false
+  readonly #options: CfiFlashOptions
+  readonly #query: Uint8Array
+  readonly #locked: Uint8Array
+  #memory: OwnedMemory | null = null
+  #bytes: Uint8Array = new Uint8Array(0)
+  #writes: OrderedWrites | null = null
+  #mode: ReadMode = 'array'
+  #pending: Pending = 'none'
+  #status = 0
+  #bufferStart = -1
+  #bufferLeft = 0
+  #buffer: [offset: number, value: number][] = []
+  /** The medium is behind the memory, whose contents have been restored. */
+  #behind = false
+
+  /** @throws DeviceError `ERR_OPTION` for contents that are not whole blocks, or a medium of another size */
+  constructor(options: CfiFlashOptions) {
+    this.#options = options
+    this.name = options.name ?? 'flash'
+    const { length } = options.contents
+    if (length === 0 || length % BLOCK_BYTES !== 0 || length > LARGEST_BYTES) {
+      const expected = `whole blocks of ${BLOCK_BYTES} bytes, at most ${LARGEST_BYTES}`
+      throw new DeviceError('ERR_OPTION', `${this.name}: contents of ${length} bytes: expected ${expected}`)
+    }
+    const { bytes = length, blockBytes = 1 } = options.medium?.properties ?? {}
+    if (bytes < length || BLOCK_BYTES % blockBytes !== 0) {
+      const found = `${bytes} bytes in blocks of ${blockBytes}`
+      throw new DeviceError(
+        'ERR_OPTION',
+        `${this.name}: a medium of ${found}: expected ${length} bytes, in blocks that divide ${BLOCK_BYTES}`,
+      )
+    }
+    this.#query = cfiQuery(length, BLOCK_BYTES)
+    this.#locked = new Uint8Array(length / BLOCK_BYTES)
+  }
+
+  /** Maps the memory. */
+  attach(context: DeviceContext): void {
+    const { gpa, contents, medium } = this.#options
+    const handler: RangeHandler = {
+      read: (offset: number): number => this.#read(offset),
+      write: (offset: number, _size: AccessSize, value: number): void | Promise<void> => this.#write(offset, value),
+    }
+    const memory = context.ownMemory({
+      name: 'contents',
+      bytes: contents.length,
+      kind: 'rom',
+      executable: true,
+      contents,
+      handler,
+      saved: this.#options.readOnly !== true,
+    })
+    if (memory.view === null) {
+      throw new DeviceError('ERR_PERMISSION', `${this.name}: expected its memory within reach of the model`)
+    }
+    this.#memory = memory
+    this.#bytes = memory.view
+    if (medium !== undefined) this.#writes = new OrderedWrites(this.#bytes, medium)
+    context.mapMemory(gpa, memory, { maximumAccess: 1 })
+  }
+
+  /** Settles when the medium has all that the guest has changed. */
+  async settled(): Promise<void> {
+    await this.#writes?.settled()
+  }
+
+  #read(offset: number): number {
+    if (this.#pending !== 'none') return this.#status
+    switch (this.#mode) {
+      case 'array':
+        return this.#bytes[offset]!
+      case 'status':
+        return this.#status
+      case 'query':
+        return this.#query[offset & 0xff] ?? 0
+      case 'identifier':
+        return this.#identifier(offset)
+    }
+  }
+
+  #identifier(offset: number): number {
+    switch (offset % BLOCK_BYTES) {
+      case 0:
+        return MANUFACTURER
+      case 1:
+        return DEVICE_CODE
+      case 2:
+        return this.#isLocked(offset) ? 1 : 0
+      default:
+        return 0
+    }
+  }
+
+  #isLocked(offset: number): boolean {
+    return this.#options.readOnly === true || this.#locked[Math.floor(offset / BLOCK_BYTES)] === 1
+  }
+
+  #write(offset: number, value: number): void | Promise<void> {
+    const pending = this.#pending
+    switch (pending) {
+      case 'none':
+        return this.#command(value)
+      case 'program':
+        this.#end()
+        return this.#program(offset, value)
+      case 'erase':
+        this.#end()
+        return value === CONFIRM ? this.#erase(offset) : this.#fail(SEQUENCE_ERROR)
+      case 'lock':
+        this.#end()
+        return this.#lock(offset, value)
+      case 'buffer-count':
+        this.#bufferLeft = value + 1
+        this.#pending = 'buffer-data'
+        return
+      case 'buffer-data':
+        return this.#fill(offset, value)
+      case 'buffer-confirm':
+        return value === CONFIRM ? this.#programBuffer() : this.#abandon()
+    }
+  }
+
+  #command(value: number): void {
+    switch (value) {
+      case READ_ARRAY:
+        return this.#show('array')
+      case READ_IDENTIFIER:
+        return this.#show('identifier')
+      case READ_QUERY:
+        return this.#show('query')
+      case CLEAR_STATUS:
+        this.#status = 0
+        return this.#show('array')
+      case PROGRAM:
+      case PROGRAM_ALTERNATE:
+        return this.#begin('program')
+      case ERASE:
+        return this.#begin('erase')
+      case LOCK_SETUP:
+        return this.#begin('lock')
+      case WRITE_TO_BUFFER:
+        this.#status |= READY
+        this.#buffer = []
+        this.#bufferStart = -1
+        return this.#begin('buffer-count')
+      case READ_STATUS:
+      // Nothing takes time, so there is nothing to suspend or to resume.
+      case SUSPEND:
+      case CONFIRM:
+        return this.#show('status')
+      default:
+        // A command that is none leaves the flash as it is.
+        return
+    }
+  }
+
+  #begin(pending: Pending): void {
+    this.#pending = pending
+    this.#show('status')
+  }
+
+  #end(): void {
+    this.#pending = 'none'
+  }
+
+  #show(mode: ReadMode): void {
+    this.#mode = mode
+    const memory = mode === 'array' && this.#pending === 'none'
+    this.#memory?.setMode(memory ? 'memory' : 'trapped')
+  }
+
+  #fail(error: number): void {
+    this.#status |= READY | error
+  }
+
+  #abandon(): void {
+    this.#end()
+    this.#fail(SEQUENCE_ERROR)
+  }
+
+  /** Whether a block may be changed; otherwise the status says why not. */
+  #mayChange(offset: number, error: number): boolean {
+    if (this.#isLocked(offset)) this.#fail(error | LOCKED)
+    else if (this.#writes?.failed === true) this.#fail(error | VOLTAGE_ERROR)
+    else {
+      this.#status |= READY
+      return true
+    }
+    return false
+  }
+
+  #program(offset: number, value: number): void | Promise<void> {
+    if (!this.#mayChange(offset, PROGRAM_ERROR)) return
+    this.#bytes[offset]! &= value
+    return this.#changed(offset, 1)
+  }
+
+  #erase(offset: number): void | Promise<void> {
+    if (!this.#mayChange(offset, ERASE_ERROR)) return
+    const start = offset - (offset % BLOCK_BYTES)
+    this.#bytes.fill(0xff, start, start + BLOCK_BYTES)
+    return this.#changed(start, BLOCK_BYTES)
+  }
+
+  #changed(offset: number, length: number): void | Promise<void> {
+    this.#memory?.modified(offset, length)
+    return this.#writes?.changed(offset, length)
+  }
+
+  /** One lock bit is set, or all are cleared. */
+  #lock(offset: number, value: number): void {
+    if (value === SET_LOCK) this.#locked[Math.floor(offset / BLOCK_BYTES)] = 1
+    else if (value === CONFIRM) this.#locked.fill(0)
+    else return this.#fail(SEQUENCE_ERROR)
+    this.#status |= READY
+  }
+
+  /** Takes a byte of a buffered program: all lie within the count from the first one on, in one block. */
+  #fill(offset: number, value: number): void {
+    if (this.#bufferStart < 0) this.#bufferStart = offset
+    const block = offset - (offset % BLOCK_BYTES)
+    const inPlace = offset >= this.#bufferStart && offset < this.#bufferStart + WRITE_BUFFER_BYTES
+    if (!inPlace || this.#bufferStart < block) return this.#abandon()
+    this.#buffer.push([offset, value])
+    this.#bufferLeft--
+    if (this.#bufferLeft === 0) this.#pending = 'buffer-confirm'
+  }
+
+  #programBuffer(): void | Promise<void> {
+    this.#end()
+    const buffer = this.#buffer
+    this.#buffer = []
+    if (!this.#mayChange(this.#bufferStart, PROGRAM_ERROR)) return
+    let last = this.#bufferStart
+    for (const [offset, value] of buffer) {
+      this.#bytes[offset]! &= value
+      last = Math.max(last, offset)
+    }
+    return this.#changed(this.#bufferStart, last + 1 - this.#bufferStart)
+  }
+
+  /** Returns to memory that is read. Lock bits are cleared; the contents stay. */
+  reset(): void {
+    this.#status = 0
+    this.#locked.fill(0)
+    this.#buffer = []
+    this.#end()
+    this.#show('array')
+  }
+
+  /** Waits until the medium has all changes. */
+  quiesce(): Promise<void> {
+    return this.settled()
+  }
+
+  /** Returns the state as plain data. The contents are the memory's. */
+  save(): CfiFlashState {
+    return {
+      version: 1,
+      mode: this.#mode,
+      pending: this.#pending,
+      status: this.#status,
+      locked: [...this.#locked.keys()].filter((block) => this.#locked[block] === 1),
+      bufferStart: this.#bufferStart,
+      bufferLeft: this.#bufferLeft,
+      buffer: this.#buffer,
+    }
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
+  restore(state: unknown): void {
+    const saved = savedState<CfiFlashState>(this.name, state, 1)
+    this.#locked.fill(0)
+    for (const block of saved.locked) this.#locked[block] = 1
+    this.#status = saved.status
+    this.#bufferStart = saved.bufferStart
+    this.#bufferLeft = saved.bufferLeft
+    this.#buffer = saved.buffer.map(([offset, value]) => [offset, value])
+    this.#pending = saved.pending as Pending
+    this.#show(saved.mode as ReadMode)
+    this.#behind = true
+  }
+
+  /** Brings the medium to what a restored memory holds. */
+  resume(): void {
+    if (this.#behind) void this.#writes?.changed(0, this.#bytes.length)
+    this.#behind = false
+  }
+}
