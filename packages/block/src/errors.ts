@@ -6,8 +6,11 @@
  * | `ERR_OPTION` | an option is out of range |
  * | `ERR_OPEN` | the file is absent, may not be used, or is no regular file |
  * | `ERR_LOCKED` | another process or another image has the file open for writing |
+ * | `ERR_FORMAT` | the file is no image of its format, or is damaged |
+ * | `ERR_UNSUPPORTED` | the image uses a feature that is not supported |
+ * | `ERR_BACKING` | a backing file cannot be opened, or the files form a loop |
  */
-export type ImageErrorCode = 'ERR_OPTION' | 'ERR_OPEN' | 'ERR_LOCKED'
+export type ImageErrorCode = 'ERR_OPTION' | 'ERR_OPEN' | 'ERR_LOCKED' | 'ERR_FORMAT' | 'ERR_UNSUPPORTED' | 'ERR_BACKING'
 
 /** Reports a caller's mistake or a file that cannot be an image. Requests of an open image reject with a `BlockError`. */
 export class ImageError extends Error {

@@ -5,8 +5,17 @@ import { join } from 'node:path'
 import { type BlockBackend, BlockError } from '@retrap/device'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type BlockImage, type BlockStorage, MemoryStorage, Overlay, RawImage } from '../src/index.ts'
+import {
+  type BlockImage,
+  type BlockStorage,
+  createQcow2,
+  MemoryStorage,
+  Overlay,
+  Qcow2Image,
+  RawImage,
+} from '../src/index.ts'
 import { openImage } from '../src/node/index.ts'
+import { LoggingStorage } from './support/logging-storage.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-block-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -29,7 +38,21 @@ const KINDS: Readonly<Record<string, (content: Uint8Array) => Promise<BlockImage
   overlay: async (content) => new Overlay(new RawImage(new MemoryStorage(content.slice(), { readOnly: true }))),
   'overlay of small transfers': async (content) =>
     new Overlay(smallTransfers(new RawImage(new MemoryStorage(content.slice())), 4096 + 100)),
+  qcow2: (content) => qcow2(content, false),
+  'qcow2 over a raw image': (content) => qcow2(content, true),
   'snapshot of a file': (content) => openImage(file(content), { snapshot: true }),
+}
+
+/** An image of small clusters with this content, of its own or below it. */
+async function qcow2(content: Uint8Array, isBelow: boolean): Promise<BlockImage> {
+  const storage = new LoggingStorage()
+  const below = isBelow ? content : new Uint8Array(0)
+  const backing = { name: 'below', format: 'raw' }
+  await createQcow2(storage, { bytes: content.length, clusterBytes: 1024, ...(isBelow && { backing }) })
+  const openBacking = async (): Promise<BlockImage> => new RawImage(new MemoryStorage(below, { readOnly: true }))
+  const image = await Qcow2Image.open(storage, { openBacking, cacheBytes: 4096 })
+  if (!isBelow) await image.write(0, content)
+  return image
 }
 
 const pattern = (bytes: number): Uint8Array => Uint8Array.from({ length: bytes }, (_, i) => (i * 7 + (i >> 9)) & 0xff)

@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs'
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { constants, type FileHandle, open, rm, stat } from 'node:fs/promises'
 import { BlockError, type BlockErrorCode } from '@retrap/device'
 import { type BlockStorage, ImageError } from '../index.ts'
 import { lockForReading, lockForWriting } from './file-lock.ts'
@@ -45,6 +45,36 @@ export class FileStorage implements BlockStorage {
       return new FileStorage(file, Number(state.size), lock)
     } catch (error) {
       await file.close()
+      throw error
+    }
+  }
+
+  /**
+   * Makes a file of zeros of this size, open for writing. A file that is there is overwritten, unless it is locked.
+   *
+   * @throws ImageError `ERR_OPEN`, `ERR_LOCKED`
+   */
+  static async create(path: string, bytes = 0): Promise<FileStorage> {
+    const made = await stat(path).then(
+      () => false,
+      () => true,
+    )
+    // It keeps its content until it is locked.
+    await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK).then(
+      (file) => file.close(),
+      (error: unknown) => {
+        throw new ImageError('ERR_OPEN', `${path}: ${reasonOf(error)}`, { cause: error })
+      },
+    )
+    const storage = await FileStorage.open(path)
+    try {
+      await storage.#try(storage.#file.truncate(0))
+      await storage.#try(storage.#file.truncate(bytes))
+      storage.#bytes = bytes
+      return storage
+    } catch (error) {
+      await storage.close()
+      if (made) await rm(path, { force: true })
       throw error
     }
   }

@@ -4,4 +4,6 @@
  * @packageDocumentation
  */
 export { FileStorage, type FileStorageOptions } from './file-storage.ts'
-export { openImage, type OpenImageOptions } from './open-image.ts'
+export { NODE_CODEC } from './codec.ts'
+export { openImage, type OpenImageOptions, openQcow2 } from './open-image.ts'
+export { type ImageFormat, probeFormat } from './probe.ts'

@@ -1,25 +1,137 @@
-import { type BlockImage, Overlay, RawImage, type RawImageOptions } from '../index.ts'
+import { stat } from 'node:fs/promises'
+import { dirname, isAbsolute, join } from 'node:path'
+import {
+  type BackingName,
+  type BlockImage,
+  ImageError,
+  Overlay,
+  Qcow2Image,
+  RawImage,
+  type RawImageOptions,
+} from '../index.ts'
+import { NODE_CODEC } from './codec.ts'
 import { FileStorage } from './file-storage.ts'
+import { type ImageFormat, probeFormat } from './probe.ts'
 
 /** How {@link openImage} opens a file. */
 export interface OpenImageOptions extends RawImageOptions {
+  /**
+   * Default `raw`. A guest can write anything to a raw disk, also the first bytes of another format: do not take the format
+   * from the content of a file that a guest has written as raw.
+   */
+  readonly format?: ImageFormat
   /** Writes go to memory, and the file stays as it is. Default false. */
   readonly snapshot?: boolean
+  /** Shows the internal snapshot with this name or id, read-only. Only qcow2 images have some. */
+  readonly internalSnapshot?: string
+  /** Opens the file alone, without the one below it. What the image does not hold reads as zeros. */
+  readonly withoutBacking?: boolean
 }
 
+/** A chain of backing files is no longer. */
+const LONGEST_CHAIN = 64
+
 /**
- * Opens a raw image file.
+ * Opens an image file, and the files below it read-only.
  *
- * @throws ImageError `ERR_OPEN`, `ERR_LOCKED`, `ERR_OPTION`
+ * @throws ImageError
  */
 export async function openImage(path: string, options: OpenImageOptions = {}): Promise<BlockImage> {
-  const { snapshot = false, ...raw } = options
-  const storage = await FileStorage.open(path, { readOnly: snapshot || raw.readOnly === true })
+  const { snapshot = false, ...rest } = options
+  const image = await openInChain(path, { ...rest, readOnly: snapshot || rest.readOnly === true }, [])
+  return snapshot ? new Overlay(image) : image
+}
+
+/** Opens a qcow2 image file, for what only such images can do. @throws ImageError */
+export function openQcow2(
+  path: string,
+  options: Omit<OpenImageOptions, 'format' | 'snapshot'> = {},
+): Promise<Qcow2Image> {
+  return openQcow2InChain(path, options, [])
+}
+
+type ChainOptions = Omit<OpenImageOptions, 'snapshot'>
+
+async function openInChain(path: string, options: ChainOptions, above: readonly string[]): Promise<BlockImage> {
+  const { format = 'raw', internalSnapshot, withoutBacking: _alone, ...raw } = options
+  if (format === 'qcow2') return openQcow2InChain(path, options, above)
+  if (format !== 'raw') throw new ImageError('ERR_OPTION', `format ${String(format)}: expected raw or qcow2`)
+  if (internalSnapshot !== undefined) throw new ImageError('ERR_OPTION', 'a raw image has no internal snapshots')
+  await refuseLoop(path, above)
+  const storage = await FileStorage.open(path, { readOnly: raw.readOnly === true })
+  return orClose(storage, async () => new RawImage(storage, raw))
+}
+
+async function openQcow2InChain(
+  path: string,
+  options: Omit<ChainOptions, 'format'>,
+  above: readonly string[],
+): Promise<Qcow2Image> {
+  const { blockBytes = 512, withoutBacking = false, internalSnapshot, ...rest } = options
+  if (blockBytes !== 512) throw new ImageError('ERR_OPTION', `blockBytes ${blockBytes}: a qcow2 image has 512`)
+  const chain = [...above, await refuseLoop(path, above)]
+  const isRead = rest.readOnly === true || internalSnapshot !== undefined
+  const storage = await FileStorage.open(path, { readOnly: isRead })
+  const openBacking = (backing: BackingName): Promise<BlockImage> =>
+    withoutBacking ? Promise.resolve(NOTHING) : openBackingFile(path, backing, chain)
+  return orClose(storage, () =>
+    Qcow2Image.open(storage, {
+      ...rest,
+      ...(internalSnapshot !== undefined && { snapshot: internalSnapshot }),
+      codec: NODE_CODEC,
+      openBacking,
+    }),
+  )
+}
+
+/** Opens the file that an image names as the one below it. */
+async function openBackingFile(path: string, backing: BackingName, chain: readonly string[]): Promise<BlockImage> {
+  const below = resolveBacking(path, backing.name)
   try {
-    const image = new RawImage(storage, raw)
-    return snapshot ? new Overlay(image) : image
+    const format = backing.format ?? (await probeFormat(below))
+    if (format !== 'raw' && format !== 'qcow2') {
+      throw new ImageError('ERR_BACKING', `its format is ${format}; raw and qcow2 are supported`)
+    }
+    return await openInChain(below, { format, readOnly: true }, chain)
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    throw new ImageError('ERR_BACKING', `${path}: the backing file ${below}: ${error.message}`, { cause: error })
+  }
+}
+
+/** A name is relative to the folder of the image. @throws ImageError `ERR_BACKING` for what is not a file */
+export function resolveBacking(path: string, name: string): string {
+  const file = name.startsWith('file:') ? name.slice(5) : name
+  if (/^[a-z0-9+.-]+:/i.test(file) && !file.startsWith('/')) {
+    throw new ImageError('ERR_BACKING', `${path}: the backing file is ${name}; only files are supported`)
+  }
+  return isAbsolute(file) ? file : join(dirname(path), file)
+}
+
+/** @returns what names the file, for the files below it. @throws ImageError `ERR_BACKING` */
+async function refuseLoop(path: string, above: readonly string[]): Promise<string> {
+  const state = await stat(path, { bigint: true }).catch(() => undefined)
+  const name = state === undefined ? path : `${state.dev}:${state.ino}`
+  if (above.includes(name)) throw new ImageError('ERR_BACKING', 'the backing files form a loop')
+  if (above.length >= LONGEST_CHAIN) throw new ImageError('ERR_BACKING', 'the chain of backing files is too long')
+  return name
+}
+
+async function orClose<T>(storage: FileStorage, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open()
   } catch (error) {
     await storage.close()
     throw error
   }
 }
+
+/** Stands for a file below that is not looked at. */
+const NOTHING: BlockImage = new RawImage({
+  bytes: 0,
+  readOnly: true,
+  read: async () => {},
+  write: async () => {},
+  flush: async () => {},
+  close: async () => {},
+})

@@ -1,0 +1,35 @@
+import { open } from 'node:fs/promises'
+import { ImageError, isQcow2 } from '../index.ts'
+
+/** Formats of images. */
+export type ImageFormat = 'raw' | 'qcow2'
+
+/** Signatures at the start of images that are not raw. Sources: the specifications of VMDK, VHDX and VDI. */
+const OTHERS: readonly (readonly [name: string, at: number, signature: string])[] = [
+  ['vmdk', 0, 'KDMV'],
+  ['vhdx', 0, 'vhdxfile'],
+  ['vdi', 0x40, '\x7f\x10\xda\xbe'],
+]
+
+/**
+ * Says by its content which format a file has. A guest decides what a raw disk begins with: trust the answer only for a file
+ * that no guest has written as raw.
+ *
+ * @returns also `vmdk`, `vhdx` and `vdi`, which cannot be opened
+ * @throws ImageError `ERR_OPEN`
+ */
+export async function probeFormat(path: string): Promise<ImageFormat | 'vmdk' | 'vhdx' | 'vdi'> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw new ImageError('ERR_OPEN', `${path}: it cannot be read: ${String(error)}`, { cause: error })
+  })
+  try {
+    const head = Buffer.alloc(0x44)
+    await file.read(head, 0, head.length, 0)
+    if (isQcow2(head)) return 'qcow2'
+    const text = head.toString('latin1')
+    const found = OTHERS.find(([, at, signature]) => text.startsWith(signature, at))
+    return (found?.[0] as 'vmdk' | 'vhdx' | 'vdi' | undefined) ?? 'raw'
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,249 @@
+import { BlockError } from '@retrap/device'
+import type { BlockStorage } from '../storage.ts'
+import { ClusterLocks } from './cluster-locks.ts'
+import type { Codec } from './codec.ts'
+import { CompressedSpace } from './compressed-space.ts'
+import type { DiskReader } from './disk-reader.ts'
+import { COPIED, ENTRY_BYTES, offsetHi, offsetLo, ZERO } from './format.ts'
+import type { Extent, Metadata } from './metadata.ts'
+import type { Allocation } from './refcounts.ts'
+
+const UNALLOCATED = { hi: 0, lo: 0 } as const
+const ZEROS = { hi: 0, lo: ZERO } as const
+
+/** A range of the disk within clusters that follow one another. */
+interface Range {
+  /** The first cluster. */
+  readonly index: number
+  readonly count: number
+}
+
+/**
+ * Writes the disk. A cluster that is the image's own is written in place. Any other one gets a new place in the file: its
+ * content is written there before a table refers to it.
+ */
+export class DiskWriter {
+  readonly #storage: BlockStorage
+  readonly #metadata: Metadata
+  readonly #reader: DiskReader
+  readonly #bytes: number
+  readonly #hasBacking: boolean
+  readonly #codec: Codec
+  readonly #locks = new ClusterLocks()
+  readonly #compressed: CompressedSpace
+
+  constructor(
+    storage: BlockStorage,
+    metadata: Metadata,
+    reader: DiskReader,
+    options: { readonly bytes: number; readonly hasBacking: boolean; readonly codec: Codec },
+  ) {
+    this.#storage = storage
+    this.#metadata = metadata
+    this.#reader = reader
+    this.#bytes = options.bytes
+    this.#hasBacking = options.hasBacking
+    this.#codec = options.codec
+    this.#compressed = new CompressedSpace(metadata)
+  }
+
+  get #clusterBytes(): number {
+    return this.#metadata.header.clusterBytes
+  }
+
+  /** Writes `from`. */
+  async write(offset: number, from: Uint8Array): Promise<void> {
+    for (let done = 0; done < from.length;) {
+      const at = offset + done
+      const part = from.subarray(done)
+      // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
+      const written = await this.#writeInPlace(at, part)
+      // oxlint-disable-next-line no-await-in-loop
+      done += written > 0 ? written : await this.#writeElsewhere(at, part)
+    }
+  }
+
+  /** @returns bytes written; 0 where the first cluster is not the image's own */
+  async #writeInPlace(offset: number, from: Uint8Array): Promise<number> {
+    const index = Math.floor(offset / this.#clusterBytes)
+    await this.#locks.wait(index)
+    const { kind, isOwn, host, bytes } = await this.#metadata.extent(offset, from.length)
+    if (kind !== 'data' || !isOwn) return 0
+    // A cluster that is being moved is left to the next turn.
+    let end = offset
+    while (end < offset + bytes && !this.#locks.has(Math.floor(end / this.#clusterBytes))) {
+      end = Math.min(offset + bytes, (Math.floor(end / this.#clusterBytes) + 1) * this.#clusterBytes)
+    }
+    if (end === offset) return 0
+    this.#refuseTables(host, end - offset)
+    this.#metadata.refcounts.touch(host + end - offset)
+    await this.#storage.write(host, from.subarray(0, end - offset))
+    return end - offset
+  }
+
+  /** An entry of a damaged image may name a table as data. */
+  #refuseTables(host: number, bytes: number): void {
+    const first = host - (host % this.#clusterBytes)
+    for (let at = first; at < host + bytes; at += this.#clusterBytes) {
+      if (this.#metadata.isTable(at)) {
+        throw new BlockError('ERR_MEDIUM', `the qcow2 image is damaged: data lies at ${at}, where a table is`)
+      }
+    }
+  }
+
+  /** Writes clusters to new places. @returns bytes written; 0 where the cluster has become the image's own meanwhile */
+  async #writeElsewhere(offset: number, from: Uint8Array): Promise<number> {
+    const index = Math.floor(offset / this.#clusterBytes)
+    const clusters = Math.ceil((offset + from.length) / this.#clusterBytes) - index
+    return this.#locked({ index, count: clusters }, async (range) => {
+      const start = range.index * this.#clusterBytes
+      const extent = await this.#metadata.extent(start, range.count * this.#clusterBytes)
+      if (extent.kind === 'data' && extent.isOwn) return 0
+      const place = await this.#metadata.change(() =>
+        this.#metadata.allocate(Math.min(range.count, Math.ceil(extent.bytes / this.#clusterBytes))),
+      )
+      const written = { index, count: place.count }
+      const bytes = Math.min(from.length, start + place.count * this.#clusterBytes - offset)
+      await this.#orRelease(place, async () => {
+        await this.#fill(written, place, extent, { offset, from: from.subarray(0, bytes) })
+        const entry = { hi: (offsetHi(place.offset) | COPIED) >>> 0, lo: offsetLo(place.offset) }
+        await this.#set(written, entry)
+      })
+      return bytes
+    })
+  }
+
+  /** Writes a new place: what is given, and around it what the clusters held. */
+  async #fill(
+    { index, count }: Range,
+    place: Allocation,
+    extent: Extent,
+    { offset, from }: { readonly offset: number; readonly from: Uint8Array },
+  ): Promise<void> {
+    const start = index * this.#clusterBytes
+    const end = start + count * this.#clusterBytes
+    const isZero = extent.kind === 'zero' || (extent.kind === 'unallocated' && !this.#hasBacking)
+    const copy = async (at: number, bytes: number): Promise<void> => {
+      if (bytes === 0 || (isZero && place.isUntouched)) return
+      const old = new Uint8Array(bytes)
+      if (!isZero) await this.#reader.read(at, old)
+      await this.#storage.write(place.offset + at - start, old)
+    }
+    await copy(start, offset - start)
+    await this.#storage.write(place.offset + offset - start, from)
+    await copy(offset + from.length, end - offset - from.length)
+  }
+
+  /** Writes one cluster compressed, if it becomes smaller and the file has no content for it. */
+  async writeCompressed(offset: number, from: Uint8Array): Promise<void> {
+    const data = from.length === this.#clusterBytes ? await this.#codec.deflate?.(from) : undefined
+    // The description of its length has room for less than a cluster.
+    const isSmaller = data !== undefined && data.length < this.#clusterBytes - 512
+    const index = offset / this.#clusterBytes
+    if (!isSmaller || this.#metadata.header.compression !== 'zlib') return this.write(offset, from)
+    const written = await this.#locked({ index, count: 1 }, async (range) => {
+      const place = await this.#metadata.change(() => this.#compressed.take(data.length))
+      await this.#storage.write(place.offset, data)
+      await this.#set(range, place)
+      return data.length
+    })
+    if (written === 0) await this.write(offset, from)
+  }
+
+  /** Makes a range read as zeros. */
+  async writeZeroes(offset: number, bytes: number): Promise<void> {
+    const hasZeroClusters = this.#metadata.header.version === 3
+    const entry = this.#hasBacking ? ZEROS : UNALLOCATED
+    await this.#eachCluster(offset, bytes, {
+      whole: hasZeroClusters || !this.#hasBacking ? (range) => this.#setUnless(range, entry) : null,
+      part: async (at, length) => {
+        const { kind, bytes: alike } = await this.#metadata.extent(at, length)
+        const isZero = kind === 'zero' || (kind === 'unallocated' && !this.#hasBacking)
+        if (!isZero || alike < length) await this.write(at, new Uint8Array(length))
+      },
+    })
+  }
+
+  /** Frees whole clusters of a range. They read as zeros afterwards. */
+  async discard(offset: number, bytes: number): Promise<void> {
+    // Version 2 has no way to hide what is below.
+    if (this.#hasBacking && this.#metadata.header.version === 2) return
+    const entry = this.#hasBacking ? ZEROS : UNALLOCATED
+    await this.#eachCluster(offset, bytes, { whole: (range) => this.#setUnless(range, entry), part: null })
+  }
+
+  /** Frees all clusters. The file below shows afterwards. */
+  async clear(): Promise<void> {
+    await this.#eachCluster(0, this.#bytes, { whole: (range) => this.#setUnless(range, UNALLOCATED), part: null })
+  }
+
+  /** Calls back for the whole clusters of a range and for the parts at its ends. The end of the disk ends a cluster. */
+  async #eachCluster(
+    offset: number,
+    bytes: number,
+    act: {
+      readonly whole: ((range: Range) => Promise<number>) | null
+      readonly part: ((at: number, bytes: number) => Promise<void>) | null
+    },
+  ): Promise<void> {
+    const size = this.#clusterBytes
+    const entries = size / ENTRY_BYTES
+    const end = offset + bytes
+    const lastWhole = end === this.#bytes ? Math.ceil(end / size) : Math.floor(end / size)
+    for (let at = offset; at < end;) {
+      const index = Math.floor(at / size)
+      const isWhole = act.whole !== null && at % size === 0 && index < lastWhole
+      // The clusters of one L2 table at a time.
+      const count = isWhole ? Math.min(lastWhole - index, entries - (index % entries)) : 1
+      const length = Math.min(end, (index + count) * size) - at
+      if (isWhole) {
+        for (let done = 0; done < count;) {
+          // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
+          done += await act.whole!({ index: index + done, count: count - done })
+        }
+        // oxlint-disable-next-line no-await-in-loop
+      } else await act.part?.(at, length)
+      at += length
+    }
+  }
+
+  /** Gives clusters an entry without a place. Those that have it already stay. @returns how many have it now */
+  #setUnless(wanted: Range, entry: { readonly hi: number; readonly lo: number }): Promise<number> {
+    return this.#locked(wanted, async ({ index, count }) => {
+      const extent = await this.#metadata.extent(index * this.#clusterBytes, count * this.#clusterBytes)
+      const alike = Math.min(count, Math.ceil(extent.bytes / this.#clusterBytes))
+      const kind = entry === ZEROS ? 'zero' : 'unallocated'
+      if (extent.kind !== kind) await this.#set({ index, count: alike }, entry)
+      return alike
+    })
+  }
+
+  async #set({ index, count }: Range, entry: { readonly hi: number; readonly lo: number }): Promise<void> {
+    await this.#metadata.change(() => this.#metadata.set(index, count, entry))
+    this.#reader.forget()
+  }
+
+  /** Runs a change of clusters, or of the first ones of them, while no other one changes them. All are of one L2 table. */
+  async #locked(wanted: Range, body: (range: Range) => Promise<number>): Promise<number> {
+    const entries = this.#clusterBytes / ENTRY_BYTES
+    const most = Math.min(wanted.count, entries - (wanted.index % entries))
+    // oxlint-disable-next-line no-await-in-loop -- another one may have taken it meanwhile
+    while (this.#locks.has(wanted.index)) await this.#locks.wait(wanted.index)
+    const taken = this.#locks.take(wanted.index, most)
+    try {
+      return await body({ index: wanted.index, count: taken.count })
+    } finally {
+      taken.release()
+    }
+  }
+
+  /** Gives a place back where its use fails. */
+  async #orRelease(place: Allocation, use: () => Promise<void>): Promise<void> {
+    try {
+      await use()
+    } catch (error) {
+      this.#metadata.release(place.offset, place.count)
+      throw error
+    }
+  }
+}

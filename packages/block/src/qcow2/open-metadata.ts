@@ -1,0 +1,55 @@
+import { ImageError } from '../errors.ts'
+import type { BlockStorage } from '../storage.ts'
+import { ENTRY_BYTES, HEADER_AUTOCLEAR, HEADER_INCOMPATIBLE } from './format.ts'
+import type { Qcow2Header } from './header.ts'
+import { Metadata } from './metadata.ts'
+import { Refcounts } from './refcounts.ts'
+import { repairCounts } from './repair.ts'
+import type { SnapshotTable } from './snapshots.ts'
+
+/** Bytes of tables in memory: enough for a disk of 40 GB with clusters of 64 KiB, used all over. */
+export const DEFAULT_CACHE_BYTES: number = 8 << 20
+/** The share of the memory for tables that refcounts get. */
+const REFCOUNT_SHARE = 0.25
+
+/** Reads the tables that stay in memory. @throws ImageError, BlockError */
+export async function openMetadata(
+  storage: BlockStorage,
+  header: Qcow2Header,
+  { cacheBytes, snapshot }: { readonly cacheBytes: number; readonly snapshot: SnapshotTable | null },
+): Promise<Metadata> {
+  const l1Offset = snapshot?.l1Offset ?? header.l1Offset
+  const l1 = new Uint8Array((snapshot?.l1Entries ?? header.l1Entries) * ENTRY_BYTES)
+  await storage.read(l1Offset, l1)
+  const place = { bytes: l1, offset: l1Offset }
+  const l2Bytes = cacheBytes * (1 - REFCOUNT_SHARE)
+  if (storage.readOnly || snapshot !== null) return new Metadata(storage, header, place, null, l2Bytes)
+  if (header.isCorrupt) {
+    throw new ImageError('ERR_FORMAT', 'the qcow2 image is marked as corrupt; open it read-only, or repair it')
+  }
+  const table = new Uint8Array(header.refcountTableClusters * header.clusterBytes)
+  await storage.read(header.refcountTableOffset, table)
+  const refcounts = new Refcounts(storage, header, table, {
+    cacheBytes: cacheBytes * REFCOUNT_SHARE,
+    isReserved: (offset) => metadata.isReserved(offset),
+  })
+  const metadata: Metadata = new Metadata(storage, header, place, refcounts, l2Bytes)
+  // We do not keep what autoclear bits stand for up to date, such as bitmaps.
+  if (header.hasAutoclear) await storage.write(HEADER_AUTOCLEAR, new Uint8Array(8))
+  if (header.isDirty) {
+    await repairCounts(storage, header, metadata)
+    await clearDirty(storage)
+  } else if (header.hasAutoclear) await storage.flush()
+  return metadata
+}
+
+/** Notes that the counts are right. */
+export async function clearDirty(storage: BlockStorage): Promise<void> {
+  const word = new Uint8Array(1)
+  const at = HEADER_INCOMPATIBLE + 7
+  await storage.read(at, word)
+  // The lowest two bits: dirty and corrupt.
+  word[0]! &= ~3
+  await storage.write(at, word)
+  await storage.flush()
+}

@@ -1,0 +1,30 @@
+import type { BlockStorage } from '../storage.ts'
+import { Findings } from './findings.ts'
+import type { Qcow2Header } from './header.ts'
+import type { Metadata } from './metadata.ts'
+import { countReferences } from './references.ts'
+
+/**
+ * Sets every count to the references that there are, as after a kill while counts were only in memory.
+ *
+ * @throws ImageError `ERR_FORMAT`, BlockError
+ */
+export async function repairCounts(storage: BlockStorage, header: Qcow2Header, metadata: Metadata): Promise<void> {
+  const references = await countReferences(storage, header, new Findings())
+  let end = Math.ceil(storage.bytes / header.clusterBytes)
+  for (const cluster of references.clusters()) end = Math.max(end, cluster + 1)
+  const { refcounts } = metadata
+  // The present counts may call a cluster free that is in use.
+  refcounts.searchFrom(end)
+  const blocks = refcounts.blocks
+  for (let index = 0; index < blocks; index++) {
+    // oxlint-disable-next-line no-await-in-loop -- a block may have to be loaded
+    await metadata.change(() => refcounts.recount(index, (cluster) => references.get(cluster)))
+  }
+  for (const cluster of references.clusters()) {
+    if (refcounts.isCounted(cluster)) continue
+    // oxlint-disable-next-line no-await-in-loop
+    await metadata.change(() => refcounts.set(cluster * header.clusterBytes, references.get(cluster)))
+  }
+  await metadata.commit()
+}

@@ -1,0 +1,129 @@
+import { BlockError } from '@retrap/device'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { checkQcow2, createQcow2, ImageError, type Qcow2CreateOptions, Qcow2Image } from '../../src/index.ts'
+import { LoggingStorage } from '../support/logging-storage.ts'
+
+const BYTES = 1 << 20
+
+/** A small image with all kinds of tables. */
+async function sample(options: Partial<Qcow2CreateOptions> = {}): Promise<Uint8Array> {
+  const storage = new LoggingStorage()
+  await createQcow2(storage, { bytes: BYTES, clusterBytes: 4096, ...options })
+  const image = await Qcow2Image.open(storage)
+  for (let i = 0; i < 10; i++) await image.write(i * 90_112, new Uint8Array(8192).fill(i + 1))
+  if (options.version !== 2) await image.writeZeroes(500 * 512, 8192)
+  await image.close()
+  return storage.content
+}
+
+const set32 = (bytes: Uint8Array, at: number, value: number): void => new DataView(bytes.buffer).setUint32(at, value)
+
+describe('a header that makes no sense is refused', () => {
+  test.each([
+    { what: 'no magic', at: 0, value: 0, code: 'ERR_FORMAT', message: 'not a qcow2 image' },
+    { what: 'version 4', at: 4, value: 4, code: 'ERR_UNSUPPORTED', message: 'version 4' },
+    { what: 'clusters of 256 bytes', at: 20, value: 8, code: 'ERR_FORMAT', message: 'cluster_bits is 8' },
+    { what: 'clusters of 4 MiB', at: 20, value: 22, code: 'ERR_FORMAT', message: 'cluster_bits is 22' },
+    { what: 'a size of 2^63', at: 24, value: 0x8000_0000, code: 'ERR_FORMAT', message: 'size' },
+    { what: 'encryption', at: 32, value: 1, code: 'ERR_UNSUPPORTED', message: 'encrypted' },
+    { what: 'an L1 table of 32 GiB', at: 36, value: 0xffff_ffff, code: 'ERR_FORMAT', message: 'L1 table' },
+    { what: 'an L1 table that is too short', at: 36, value: 0, code: 'ERR_FORMAT', message: '1 are needed' },
+    { what: 'an L1 table behind the end', at: 40, value: 1, code: 'ERR_FORMAT', message: 'L1 table' },
+    { what: 'an L1 table off its boundary', at: 44, value: 513, code: 'ERR_FORMAT', message: 'L1 table' },
+    { what: 'a refcount table of 16 TiB', at: 56, value: 0xffff_ffff, code: 'ERR_FORMAT', message: 'refcount table' },
+    { what: 'no refcount table', at: 56, value: 0, code: 'ERR_FORMAT', message: 'refcount table' },
+    { what: 'many snapshots', at: 60, value: 0xffff_ffff, code: 'ERR_FORMAT', message: 'snapshots' },
+    { what: 'counts of 128 bits', at: 96, value: 7, code: 'ERR_FORMAT', message: 'refcount_order is 7' },
+    { what: 'a header of 100 bytes', at: 100, value: 100, code: 'ERR_FORMAT', message: 'header_length is 100' },
+    { what: 'a header longer than a cluster', at: 100, value: 8192, code: 'ERR_FORMAT', message: 'header_length' },
+    {
+      what: 'a long name of a file below',
+      at: 16,
+      value: 2000,
+      also: [12, 512],
+      code: 'ERR_FORMAT',
+      message: '2000 bytes',
+    },
+    { what: 'a long extension', at: 104, value: 5, also: [108, 0xffff_fff0], code: 'ERR_FORMAT', message: 'extension' },
+    { what: 'an external data file', at: 76, value: 4, code: 'ERR_UNSUPPORTED', message: 'external data file (bit 2)' },
+    { what: 'extended entries', at: 76, value: 16, code: 'ERR_UNSUPPORTED', message: 'extended L2 entries (bit 4)' },
+    { what: 'a feature of the future', at: 72, value: 1, code: 'ERR_UNSUPPORTED', message: 'unknown (bit 32)' },
+    { what: 'an unnamed compression', at: 76, value: 8, code: 'ERR_FORMAT', message: 'compression type 0' },
+  ])('$what', async ({ at, value, also, code, message }) => {
+    const bytes = await sample()
+    set32(bytes, at, value)
+    if (also !== undefined) set32(bytes, also[0]!, also[1]!)
+    const open = Qcow2Image.open(new LoggingStorage(bytes))
+    await expect(open).rejects.toThrow(expect.objectContaining({ name: 'ImageError', code }))
+    await expect(Qcow2Image.open(new LoggingStorage(bytes))).rejects.toThrow(message)
+  })
+
+  test('an unknown feature is called what the image calls it', async () => {
+    const bytes = await sample()
+    set32(bytes, 76, 1 << 7)
+    set32(bytes, 104, 0x6803_f857)
+    set32(bytes, 108, 48)
+    bytes.set([0, 7, ...new TextEncoder().encode('time travel')], 112)
+    await expect(Qcow2Image.open(new LoggingStorage(bytes))).rejects.toThrow('time travel (bit 7)')
+  })
+
+  test('an image that is marked as corrupt is only read', async () => {
+    const bytes = await sample()
+    set32(bytes, 76, 2)
+    await expect(Qcow2Image.open(new LoggingStorage(bytes))).rejects.toThrow('marked as corrupt')
+    const image = await Qcow2Image.open(new LoggingStorage(bytes), { readOnly: true })
+    await image.read(0, new Uint8Array(512))
+  })
+})
+
+test('data that lies where a table is, is not written', async () => {
+  const bytes = await sample()
+  const storage = new LoggingStorage(bytes)
+  const view = new DataView(bytes.buffer)
+  const l1 = view.getUint32(44)
+  const l2 = view.getUint32(l1 + 4)
+  for (const table of [0x1000, 0x2000, l1, l2]) {
+    storage.apply(l2, new Uint8Array([0x80, 0, 0, 0, 0, 0, table >> 8, table & 0xff]))
+    const image = await Qcow2Image.open(storage)
+    await image.read(8192, new Uint8Array(512))
+    await expect(image.write(0, new Uint8Array(512)), `${table}`).rejects.toThrow(
+      expect.objectContaining({ code: 'ERR_MEDIUM' }),
+    )
+  }
+})
+
+test('mutated images give errors of ours, or content; never anything else', async () => {
+  const samples = [await sample(), await sample({ version: 2 }), await sample({ refcountBits: 1, clusterBytes: 512 })]
+  const mutation = fc.record({
+    at: fc.oneof(fc.nat(120), fc.nat(40_000)),
+    value: fc.constantFrom(0, 1, 2, 7, 0x3f, 0x40, 0x7f, 0x80, 0xc0, 0xff),
+    count: fc.integer({ min: 1, max: 8 }),
+  })
+  const known = (error: unknown): void => {
+    if (!(error instanceof ImageError) && !(error instanceof BlockError)) throw error
+  }
+  await fc.assert(
+    fc.asyncProperty(fc.nat(2), fc.array(mutation, { minLength: 1, maxLength: 4 }), async (which, mutations) => {
+      const bytes = samples[which]!.slice()
+      for (const { at, value, count } of mutations) bytes.fill(value, at % bytes.length, (at % bytes.length) + count)
+      await checkQcow2(new LoggingStorage(bytes)).catch(known)
+      const image = await Qcow2Image.open(new LoggingStorage(bytes), {
+        openBacking: () => Promise.reject(new ImageError('ERR_BACKING', 'there is none')),
+      }).catch(known)
+      if (image === undefined) return
+      const size = Math.min(BYTES, image.properties.bytes)
+      await image.read(0, new Uint8Array(size)).catch(known)
+      for (const at of [0, 500 * 512, size - 512]) {
+        if (at < 0 || at >= size) continue
+        await image.write(at, new Uint8Array(512)).catch(known)
+        await image.writeZeroes(0, size).catch(known)
+        await image.discard(0, size).catch(known)
+        await image.flush().catch(known)
+      }
+      await image.write(0, new Uint8Array(Math.min(size, 65_536))).catch(known)
+      await image.close().catch(known)
+    }),
+    { numRuns: 300 },
+  )
+})
