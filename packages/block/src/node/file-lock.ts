@@ -110,7 +110,8 @@ const QEMU_WRITES = 101
 const QEMU_FIRST = 100
 const QEMU_LAST = 199
 
-function ofWriter({ kind, access, start, end }: ForeignLock): boolean {
+/** Whether a lock is that of a program which may write the file. */
+export function ofWriter({ kind, access, start, end }: ForeignLock): boolean {
   if (access !== 'READ') return true
   const isQemu = kind === 'OFDLCK' && start >= QEMU_FIRST && end <= QEMU_LAST
   return isQemu && start <= QEMU_WRITES && end >= QEMU_WRITES
