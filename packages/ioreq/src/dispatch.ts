@@ -1,14 +1,13 @@
 import type { ConfigAddress } from './config-address.ts'
-import { ConfigSpace } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import type { IoDispatchOptions, IoDispatchState, ServerOptions } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
 import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
-import { FailureHandler } from './failures.ts'
-import { ImmediateAccess } from './immediate.ts'
+import { dispatchParts } from './dispatch-parts.ts'
+import type { FailureHandler } from './failures.ts'
+import type { ImmediateAccess } from './immediate.ts'
 import {
   IOREQ_READ,
-  IOREQ_SLOTS,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
@@ -16,14 +15,14 @@ import {
   XEN_DMOP_IO_RANGE_PORT,
 } from './layout.ts'
 import { PORT_REGION, type MmioLookup, type ServedRegion } from './lookup.ts'
-import { PendingRequests } from './pending.ts'
+import type { PendingRequests } from './pending.ts'
 import { badRead, checkedVoid, cut, isOneCall } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
-import { Registration } from './registration.ts'
+import type { Registration } from './registration.ts'
 import { createIoRequest, requestAddress, setElement, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
 import { IO_DONE, IO_LOG } from './status.ts'
-import { Submission } from './submission.ts'
+import type { Submission } from './submission.ts'
 
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to the party that answers them: the hypervisor's own handlers,
@@ -67,48 +66,12 @@ export class IoDispatch {
   #askedSize = 0
 
   constructor(options: IoDispatchOptions) {
-    if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > IOREQ_SLOTS) {
-      throw new IoreqError(
-        'ERR_INVALID',
-        `${options.vcpus} vCPUs: expected 1–${IOREQ_SLOTS}, the slots of a request page`,
-      )
-    }
-    const { vcpus, invalidations } = options
-    const trace = options.trace?.bind(options)
-    const space = new ConfigSpace(options.ecam ?? [])
-    const failures = new FailureHandler(options.policy ?? 'crash', this, options.onFailure?.bind(options))
-    const pending = new PendingRequests({
-      vcpus,
-      answer: this,
-      failures,
-      deadlineMs: options.deadlineMs ?? Infinity,
-      answersLater: options.answersLater ?? false,
-      onComplete: options.onComplete?.bind(options),
-      trace,
-      invalidations,
-      servers: () => parties.present(),
+    const { registration, space, immediate, pending, failures, submission } = dispatchParts(options, this, () => {
+      this.#askedServer = null
     })
-    this.#registration = new Registration({
-      vcpus,
-      pages: options,
-      space,
-      pending,
-      invalidations,
-      traced: trace !== undefined,
-      changed: () => {
-        this.#askedServer = null
-      },
-    })
-    const { parties, ports, mmio } = this.#registration
-    const immediate = new ImmediateAccess({
-      parties,
-      space,
-      failures,
-      answer: this,
-      guestMemory: options.guestMemory,
-      trace,
-    })
-    this.vcpus = vcpus
+    this.#registration = registration
+    const { ports, mmio } = registration
+    this.vcpus = options.vcpus
     this.config = space.address
     this.#mmio = mmio
     this.#portMap = ports.map
@@ -116,7 +79,7 @@ export class IoDispatch {
     this.#failures = failures
     this.#immediate = immediate
     this.#pending = pending
-    this.#submission = new Submission({ parties, space, immediate, pending, failures, answer: this, trace })
+    this.#submission = submission
   }
 
   // ---- registration ----

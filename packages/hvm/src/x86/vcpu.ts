@@ -1,12 +1,18 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_DONE, IO_LOG } from '@retrap/ioreq'
-import type { IoDispatch } from '@retrap/ioreq'
+import {
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+  IO_DONE,
+  IO_LOG,
+  type IoDispatch,
+} from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
-import { APIC_TPR, MSR_APIC_BASE } from '@retrap/irqchip'
+import { MSR_APIC_BASE } from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { AccessLog } from '@retrap/replay'
-import { VAPIC_PORT } from '@retrap/vapic'
-import type { TprAccess } from '@retrap/vapic'
+import { type TprAccess, VAPIC_PORT } from '@retrap/vapic'
 import {
   DEVICE_LOGGED,
   DEVICE_MAY_WAIT,
@@ -30,16 +36,16 @@ import type {
 import type { Domain } from '../domain.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { NOT_THE_APICS, readApicMsr, writeApicMsr } from './apic-msrs.ts'
-import { readApicPage, writeApicPage } from './apic-page.ts'
+import { describeApicPage, readApicPage, writeApicPage } from './apic-page.ts'
 import { GuestTranslation } from './guest-translation.ts'
 import type { X86Surroundings } from './surroundings.ts'
 import type { SystemManagementMemory } from './system-management.ts'
+import { paravirtualCall } from './paravirtual-call.ts'
+import { readRam } from './ram-words.ts'
 import { describeTopology } from './topology.ts'
 import type { TprWatch } from './tpr-watch.ts'
 import { VcpuEvents } from './vcpu-events.ts'
 import { VcpuRequest } from './vcpu-request.ts'
-
-const APIC_PAGE_BYTES = 0x1000
 
 /**
  * One x86 vCPU of a domain: the processor, its local APIC, and its way to memory and devices.
@@ -94,7 +100,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Machine address of RAM that is about to be written; −1 for none. */
   ramAddress(gpa: number): number {
-    if (this.#isApicPage(gpa)) return -1
+    if (this.apic.decodes(gpa)) return -1
     const managed = this.#managedMemory()?.machineAddress(gpa) ?? -1
     return managed >= 0 ? managed : this.#domain.secondLevel.translateWrite(gpa, this.id)
   }
@@ -111,25 +117,18 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.cpu.inSystemManagement ? this.#world.systemManagementMemory : null
   }
 
-  #isApicPage(gpa: number): boolean {
-    return this.apic.decodes(gpa)
-  }
-
   /** Reads from what is not plain RAM: local APIC or device. */
   physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
     if (this.#request.inFlight) return this.#request.answer(into)
     if (this.vapic !== null && this.#mustLog(this.vapic, 'read', gpa, how)) return STATUS_RESTART
-    return this.apic.decodes(gpa) ? this.#readApic(gpa, size, into) : this.#readDevice(gpa, size, into, how)
+    return this.apic.decodes(gpa)
+      ? readApicPage(this.apic, this.counts, gpa, size, into)
+      : this.#readDevice(gpa, size, into, how)
   }
 
   /** Describes the local APIC's page, most registers of which are words in machine memory. */
   registerPage(gpa: number, into: RegisterPage): boolean {
-    const { storedRegisters } = this.apic
-    if (!this.apic.decodes(gpa)) return false
-    into.ma = storedRegisters.byteOffset
-    into.storedLo = storedRegisters.lo
-    into.storedHi = storedRegisters.hi
-    return true
+    return describeApicPage(this.apic, gpa, into)
   }
 
   /** Whether an access must start again in a logged pass, for the TPR patcher; one in such a pass is reported. */
@@ -143,7 +142,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Reads from a device's memory. */
   #readDevice(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
     // The read of a read-modify-write, which is always logged: only writes are claimed.
-    if (how === DEVICE_LOGGED && this.#domain.secondLevel.readsRam(gpa)) return this.#readRam(gpa, size, into)
+    if (how === DEVICE_LOGGED && this.#domain.secondLevel.readsRam(gpa)) return readRam(this.#domain, gpa, size, into)
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
     const status = how === DEVICE_MAY_WAIT ? this.#request.mmioReadOrSend(gpa, size) : this.#readMmio(gpa, size, how)
@@ -156,7 +155,9 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
     if (this.#request.inFlight) return this.#request.answer(null)
     if (this.vapic !== null && this.#mustLog(this.vapic, 'write', gpa, how)) return STATUS_RESTART
-    return this.apic.decodes(gpa) ? this.#writeApic(gpa, size, lo) : this.#writeDevice(gpa, size, lo, hi, how)
+    return this.apic.decodes(gpa)
+      ? writeApicPage(this.apic, this.counts, gpa, size, lo)
+      : this.#writeDevice(gpa, size, lo, hi, how)
   }
 
   /** Writes to a device's memory. */
@@ -175,45 +176,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#request.statusOf(this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
   }
 
-  #writeApic(gpa: number, size: number, value: number): number {
-    const offset = gpa & (APIC_PAGE_BYTES - 1)
-    this.#countApicAccess(offset)
-    writeApicPage(this.apic, offset, size, value)
-    return STATUS_DONE
-  }
-
   /** Reads from a device's memory in a logged pass, or where nothing can wait. @returns an `IO_*` */
   #readMmio(gpa: number, size: number, how: DeviceAccessMode): number {
     return how === DEVICE_LOGGED
       ? this.#request.ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
       : this.#dispatch.mmioRead(gpa, size)
-  }
-
-  #readApic(gpa: number, size: number, into: Words): number {
-    const offset = gpa & (APIC_PAGE_BYTES - 1)
-    this.#countApicAccess(offset)
-    readApicPage(this.apic, offset, size, into)
-    return STATUS_DONE
-  }
-
-  #readRam(gpa: number, size: number, into: Words): number {
-    const { u8 } = this.#domain.memory
-    const ma = this.#domain.p2m.translate(gpa)
-    let lo = 0
-    let hi = 0
-    for (let i = 0; i < size; i++) {
-      const byte = u8[ma + i] as number
-      if (i < 4) lo |= byte << (8 * i)
-      else hi |= byte << (8 * (i - 4))
-    }
-    into.lo = lo >>> 0
-    into.hi = hi >>> 0
-    return STATUS_DONE
-  }
-
-  #countApicAccess(offset: number): void {
-    this.counts.apicAccesses++
-    if (offset === APIC_TPR) this.counts.taskPriorityAccesses++
   }
 
   /** Takes a write to ROM. */
@@ -264,7 +231,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   repeat(request: RepeatRequest): number {
     const { port, address } = request
     if (!this.#request.inFlight && !port) {
-      if (this.#isApicPage(address) || this.#domain.secondLevel.claimant(address) !== null) {
+      if (this.apic.decodes(address) || this.#domain.secondLevel.claimant(address) !== null) {
         request.count = 0
         return STATUS_DONE
       }
@@ -326,16 +293,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   hypercall(): number {
     this.counts.hypercalls++
     if (this.vapic?.hypercall() === true) return STATUS_DONE
-    const { paravirtual } = this.#world
-    const { invalidations } = this.#domain
-    if (paravirtual === null) return STATUS_FAULT
-    // Frames that it takes from the map count as this vCPU's doing: all device models let go of them before its next instruction.
-    const before = invalidations.enter(this.id)
-    try {
-      return paravirtual.hypercall(this.id)
-    } finally {
-      invalidations.leave(before)
-    }
+    return paravirtualCall(this.#world.paravirtual, this.#domain.invalidations, this.id)
   }
 
   /** Reads the clock that the time-stamp counter counts. */
