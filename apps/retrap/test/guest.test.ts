@@ -101,6 +101,51 @@ describe.skipIf(!hasQemu)(
       expect(code).toBe(0)
     })
 
+    test('finds functions behind empty places, and names their classes', { timeout: 30_000 }, async () => {
+      // Slots 3, 5 and 7 are empty; slot 8 has its functions 0, 3 and 7.
+      const devices = ['pci-serial,addr=4', 'edu,addr=6', 'e1000,addr=8,multifunction=on,romfile=']
+      const others = [
+        'ich9-ahci,addr=8.3',
+        'i6300esb,addr=8.7',
+        'AC97,addr=1f,audiodev=none',
+        'qemu-xhci,addr=1e',
+        'virtio-rng,addr=9',
+      ]
+      const { text } = await run(
+        [
+          '-M',
+          'pc',
+          '-m',
+          '64',
+          '-vga',
+          'std',
+          '-audiodev',
+          'none,id=none',
+          ...[...devices, ...others].flatMap((device) => ['-device', device]),
+        ],
+        CTRL_D,
+      )
+      expect(/PCI\n([^]*?)Devices\n/.exec(text)?.[1]).toBe(
+        [
+          '00:00.0  8086:1237  class 0600  bridge',
+          '00:01.0  8086:7000  class 0601  bridge',
+          '00:01.1  8086:7010  class 0101  storage',
+          '00:01.3  8086:7113  class 0680  bridge',
+          '00:02.0  1234:1111  class 0300  display',
+          '00:04.0  1b36:0002  class 0700  communication',
+          '00:06.0  1234:11e8  class 00ff  unclassified',
+          '00:08.0  8086:100e  class 0200  network',
+          '00:08.3  8086:2922  class 0106  storage',
+          '00:08.7  8086:25ab  class 0880  system',
+          '00:09.0  1af4:1005  class 00ff  unclassified',
+          '00:1e.0  1b36:000d  class 0c03  serial bus',
+          '00:1f.0  8086:2415  class 0401  multimedia',
+        ]
+          .map((line) => `  ${line}\n`)
+          .join(''),
+      )
+    })
+
     test('edits lines and runs commands', { timeout: 30_000 }, async () => {
       const typed = [
         'help',
