@@ -41,6 +41,19 @@ describe('the development mode', () => {
     expect(guest.memory.u8[guest.mfn(0x10) * 4096 + 0x21]).toBe(0)
   })
 
+  test('watches the last 64 views', () => {
+    expect(cache.statistics.mostHeld).toBe(0)
+    const kept = Array.from({ length: 66 }, (_, i) => {
+      const mapping = cache.mapForWriting(0x1_0000 + i, 1)
+      const { bytes } = mapping
+      mapping.release()
+      return bytes
+    })
+    for (const bytes of kept) bytes[0] = 1
+    expect(cache.keptViews().map(({ gpa }) => gpa)).toEqual(Array.from({ length: 64 }, (_, i) => 0x1_0002 + i))
+    expect(cache.statistics).toMatchObject({ held: 0, mostHeld: 1 })
+  })
+
   test('finds who wrote through a mapping for reading; memory stays as it was', () => {
     const mapping = cache.map(0x1_0000, 4)
     ;(mapping as WritableMapping).bytes[0] = 1

@@ -97,6 +97,18 @@ describe('buckets', () => {
     }
   })
 
+  test.each([
+    [2 ** 12, true],
+    [2 ** 30, true],
+    [2 ** 11, false],
+    [2 ** 31, false],
+    [3 << 12, false],
+  ])('of %i bytes are possible: %s', (bucketBytes, possible) => {
+    const make = (): MapCache => guest.cache({ bucketBytes, budgetBytes: 2 ** 31 })
+    expect(codeOf(make)).toBe(possible ? 'none' : 'ERR_OPTION')
+    expect(codeOf(() => guest.cache({ bucketBytes, budgetBytes: bucketBytes - 1 }))).toBe('ERR_OPTION')
+  })
+
   test('frames far apart and above 8 TiB have buckets of their own', () => {
     const cache = guest.cache()
     const gfns = [0x100, 0x1_0000_0100, 2 ** 35 + 5, 2 ** 36 - 1]

@@ -58,3 +58,18 @@ test('copies within the guest stop where either side does', () => {
   expect(copyGuest(cache, 0x1_0000, 0x1_2c00, 0x1000)).toBe(0x400)
   expect(copyGuest(cache, 0x1_0000, 0x1_2c00, 0)).toBe(0)
 })
+
+test('copies within the guest of more than one piece', () => {
+  const large = createGuest()
+  const all = large.cache()
+  large.ram(0x100, 0x30)
+  large.ram(0x200, 0x24)
+  const bytes = Uint8Array.from({ length: 0x2_8000 }, (_, i) => (i * 7 + (i >>> 12)) & 0xff)
+  all.writeSome(0x10_0000, bytes)
+  expect(copyGuest(all, 0x20_0010, 0x10_0000, 0x1_8001)).toBe(0x1_8001)
+  const back = new Uint8Array(0x1_8001)
+  all.readSome(0x20_0010, back)
+  expect(Buffer.compare(back, bytes.subarray(0, 0x1_8001))).toBe(0)
+  // Until the destination ends.
+  expect(copyGuest(all, 0x20_0000, 0x10_0000, 0x2_8000)).toBe(0x2_4000)
+})
