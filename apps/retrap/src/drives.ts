@@ -5,7 +5,6 @@ import type { Command } from 'commander'
 import { CliError } from './cli-error.ts'
 import { showFetchProgress } from './fetch-progress.ts'
 import { readBytes } from './files.ts'
-import { QCOW2 } from './image-file.ts'
 import { parseWhole, splitPairs, usage } from './values.ts'
 
 /** A drive that the user asked for. */
@@ -14,8 +13,8 @@ export interface DriveArgument {
   readonly path: string | null
   /** Absent: the file's content says which. */
   readonly media?: 'disk' | 'cdrom'
-  /** The file is used as it is, even if it looks like another format. */
-  readonly raw: boolean
+  /** Absent: the file's content says which, and a raw file must not look like another format. */
+  readonly format?: 'raw' | 'qcow2'
   readonly index?: number
   readonly snapshot: boolean
   readonly readOnly: boolean
@@ -44,7 +43,7 @@ export function driveOptions(command: Command): Command {
   return command
     .option(
       '--drive <file=FILE,key=value>',
-      'drive of the IDE controller, or with if=pflash,unit=0|1 a flash with firmware or its variables: if=ide, format=raw, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT (repeatable)',
+      'drive of the IDE controller, or with if=pflash,unit=0|1 a flash with firmware or its variables: if=ide, format=raw|qcow2, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT (repeatable)',
       (text: string, before: readonly DriveArgument[] | undefined) => [...(before ?? []), parseDrive(text)],
     )
     .option(
@@ -92,8 +91,7 @@ export function parseDrive(text: string): DriveArgument {
   }
   if (given.get('if') === 'virtio') throw usage('--drive: there is no virtio yet; write if=ide')
   const flash = oneOf('if', ['ide', 'pflash'], 'ide') === 'pflash'
-  if (given.get('format') === 'qcow2') throw usage(`--drive: ${QCOW2}`)
-  oneOf('format', ['raw'], 'raw')
+  const format = oneOf('format', ['raw', 'qcow2'], 'raw') as 'raw' | 'qcow2'
   const media = oneOf('media', ['disk', 'cdrom'], 'disk') as 'disk' | 'cdrom'
   const path = given.get('file') ?? null
   if (path === '' || (path === null && media === 'disk')) {
@@ -109,7 +107,7 @@ export function parseDrive(text: string): DriveArgument {
   return {
     path,
     media,
-    raw: given.has('format'),
+    ...(given.has('format') && { format }),
     snapshot: oneOf('snapshot', ['on', 'off'], 'off') === 'on',
     readOnly: media === 'cdrom' || oneOf('readonly', ['on', 'off'], 'off') === 'on',
     ...(index !== undefined && { index }),
@@ -130,8 +128,9 @@ function parseFlash(
   const foreign = [...given.keys()].find((key) => !FLASH_KEYS.split(', ').includes(key))
   if (foreign !== undefined) throw usage(`--drive ${text}: a flash has no '${foreign}'; it has ${FLASH_KEYS}`)
   if (path === null) throw usage(`--drive ${text} names no file; write file=FILE`)
+  if (given.get('format') === 'qcow2') throw usage(`--drive ${text}: the image of a flash is raw; write format=raw`)
   const [snapshot, readOnly] = [given.get('snapshot') === 'on', given.get('readonly') === 'on']
-  return { path, raw: true, snapshot, readOnly, flash: unit === 0 ? 0 : 1 }
+  return { path, format: 'raw', snapshot, readOnly, flash: unit === 0 ? 0 : 1 }
 }
 
 const place = (bus: number | undefined, unit: number | undefined): number | undefined =>
@@ -155,7 +154,7 @@ export function parseBoot(text: string): PcBootOptions {
 
 /** The drives that the options and arguments ask for, in the order of their places. */
 export function listDrives(flags: DriveFlags, images: readonly string[]): readonly DriveArgument[] {
-  const plain = { raw: false, snapshot: false, readOnly: false }
+  const plain = { snapshot: false, readOnly: false }
   const disks = [flags.hda, flags.hdb, flags.hdc, flags.hdd].flatMap((path, index) =>
     path === undefined ? [] : [{ ...plain, path, index, media: 'disk' as const }],
   )
@@ -178,7 +177,7 @@ export function listDrives(flags: DriveFlags, images: readonly string[]): readon
 /** With variables, the firmware is in a flash that nobody writes. */
 function firmwareFlash({ firmware, firmwareVars }: DriveFlags): DriveArgument[] {
   if (firmwareVars === undefined) return []
-  const plain = { raw: true, snapshot: false, readOnly: false }
+  const plain = { format: 'raw' as const, snapshot: false, readOnly: false }
   const code = firmware === undefined ? [] : [{ ...plain, path: firmware, readOnly: true, flash: 0 as const }]
   return [...code, { ...plain, path: firmwareVars, flash: 1 as const }]
 }

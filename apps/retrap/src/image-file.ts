@@ -2,16 +2,14 @@ import { open, stat, type FileHandle } from 'node:fs/promises'
 import { CliError } from './cli-error.ts'
 import { troubleWith } from './files.ts'
 
-/** What to do with a qcow2 image. */
-export const QCOW2: string = notRaw('qcow2')
-
 /** What an image file is, before it is opened. */
 export interface ImageFile {
   /** The same for every name of one file. */
   readonly identity: string
   readonly hasIso: boolean
-  /** What it is, if a guest cannot run from it: an image format other than raw, or a kernel. */
+  /** An image format other than raw. */
   readonly format: string | null
+  /** What it is, if it is a kernel. */
   readonly kernel: string | null
 }
 
@@ -55,9 +53,9 @@ export async function examineImage(path: string): Promise<ImageFile> {
   }
 }
 
-/** What to do with an image that is not raw. */
+/** What to do with an image that is neither raw nor qcow2. */
 export function notRaw(format: string): string {
-  return `${format} images cannot be used yet; convert with: qemu-img convert -O raw IMAGE IMAGE.raw`
+  return `${format} images cannot be used yet; convert with: qemu-img convert -O qcow2 IMAGE IMAGE.qcow2`
 }
 
 async function text(file: FileHandle, at: number, bytes: number): Promise<string> {

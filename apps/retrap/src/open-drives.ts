@@ -1,5 +1,5 @@
 import { ImageError, type BlockImage } from '@retrap/block'
-import { openImage } from '@retrap/block/node'
+import { openImage, type OpenImageOptions } from '@retrap/block/node'
 import type { PcDrive, PcFlash } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import type { DriveArgument } from './drives.ts'
@@ -80,15 +80,31 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
   if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }
   const file = await examineImage(path)
   const media = drive.media ?? (drive.flash === undefined ? mediaOf(path, file) : 'disk')
-  if (file.format !== null && !drive.raw) throw new CliError('ERR_INPUT', `${path}: ${notRaw(file.format)}`)
+  const format = drive.format === undefined ? formatOf(path, file) : { format: drive.format }
   const readOnly = drive.readOnly || media === 'cdrom'
   const writes = !readOnly && !drive.snapshot
   refuseTwice(path, writes, file, files)
-  const image = await openImage(path, { snapshot: drive.snapshot && !readOnly, readOnly }).catch((error: unknown) => {
+  const image = await openImage(path, {
+    ...format,
+    snapshot: drive.snapshot && !readOnly,
+    readOnly,
+  }).catch((error: unknown) => {
     throw writes ? explainUnwritable(path, error) : error
   })
   files.push({ path, identity: file.identity, writes, image })
   return { medium: image, media, ...rest }
+}
+
+/**
+ * The format of a file named without one. A guest decides what its raw disk begins with, and could name any file of the host
+ * as the one below it: such an image is taken only by its name.
+ *
+ * @throws CliError `ERR_INPUT`
+ */
+function formatOf(path: string, { format }: ImageFile): Pick<OpenImageOptions, 'format' | 'backing'> {
+  if (format === null) return { format: 'raw' }
+  if (format !== 'qcow2') throw new CliError('ERR_INPUT', `${path}: ${notRaw(format)}`)
+  return { format: 'qcow2', backing: /\.qcow2?$/i.test(path) ? 'open' : 'refuse' }
 }
 
 /** What a file named without more is: a CD if it has that file system. @throws CliError `ERR_INPUT` for a kernel */

@@ -3,6 +3,8 @@ import { chmodSync, linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { geteuid, seteuid } from 'node:process'
+import { createQcow2 } from '@retrap/block'
+import { FileStorage } from '@retrap/block/node'
 import { afterAll, describe, expect, test } from 'vitest'
 import { listDrives, parseBoot, parseDrive, type DriveFlags } from '../src/drives.ts'
 import { OpenDrives } from '../src/open-drives.ts'
@@ -30,14 +32,15 @@ describe('--drive', () => {
       text: 'file=a,,b.img,if=ide,format=raw,snapshot=on,index=3',
       drive: { path: 'a,b.img', snapshot: true, index: 3 },
     },
-    { text: 'file=a,,,index=1', drive: { path: 'a,', index: 1, raw: false } },
+    { text: 'file=a,,,index=1', drive: { path: 'a,', index: 1 } },
     { text: 'file=,,,,a', drive: { path: ',,a' } },
-    { text: 'file=a,format=raw', drive: { path: 'a', raw: true } },
+    { text: 'file=a,format=raw', drive: { path: 'a', format: 'raw' } },
+    { text: 'file=a,format=qcow2', drive: { path: 'a', format: 'qcow2' } },
     { text: 'media=cdrom', drive: { path: null, media: 'cdrom', readOnly: true } },
     { text: 'file=x,bus=1,unit=1,readonly=on', drive: { index: 3, readOnly: true } },
     { text: 'file=x,bus=1', drive: { index: 2 } },
     { text: 'file=x,bootindex=2,serial=ABC,id=d0', drive: { bootIndex: 2, serialNumber: 'ABC' } },
-    { text: 'file=x,if=pflash,readonly=on', drive: { path: 'x', flash: 0, readOnly: true, raw: true } },
+    { text: 'file=x,if=pflash,readonly=on', drive: { path: 'x', flash: 0, readOnly: true, format: 'raw' } },
     { text: 'if=pflash,unit=1,file=x,snapshot=on', drive: { flash: 1, readOnly: false, snapshot: true } },
   ])('$text', ({ text, drive }) => {
     expect(parseDrive(text)).toMatchObject(drive)
@@ -48,8 +51,7 @@ describe('--drive', () => {
     { text: 'file=x,cache=none', message: "--drive has no 'cache'; it has file, if," },
     { text: 'file=x,if=virtio', message: 'there is no virtio yet; write if=ide' },
     { text: 'file=x,if=scsi', message: 'if=scsi is unknown; there are ide and pflash' },
-    { text: 'file=x,format=qcow2', message: 'convert with: qemu-img convert' },
-    { text: 'file=x,format=vmdk', message: 'format=vmdk is unknown; there is raw' },
+    { text: 'file=x,format=vmdk', message: 'format=vmdk is unknown; there are raw and qcow2' },
     { text: 'file=x,index=4', message: 'index=4 is not a number from 0 to 3' },
     { text: 'file=x,snapshot=yes', message: 'snapshot=yes is unknown; there are on and off' },
     { text: 'media=disk', message: 'names no file' },
@@ -58,6 +60,7 @@ describe('--drive', () => {
     { text: 'file=a,index=0,bus=1', message: 'names its place twice; write either index, or bus and unit' },
     { text: 'file=a,index=0,unit=1', message: 'names its place twice' },
     { text: 'if=pflash', message: 'names no file' },
+    { text: 'if=pflash,file=x,format=qcow2', message: 'the image of a flash is raw' },
     { text: 'if=pflash,unit=2,file=a', message: 'unit=2 is not a number from 0 to 1' },
     { text: 'if=pflash,file=a,serial=7', message: "a flash has no 'serial'; it has file, if" },
   ])('$text is refused: $message', ({ text, message }) => {
@@ -156,7 +159,7 @@ describe('drives that are opened', () => {
 
   test.each([
     { name: 'absent.img', bytes: null, message: 'there is no such file' },
-    { name: 'q.qcow2', bytes: Buffer.from('QFI\xfb', 'latin1'), message: 'qcow2 images cannot be used yet' },
+    { name: 'q.qcow2', bytes: Buffer.from('QFI\xfb', 'latin1'), message: 'q.qcow2: it is not a qcow2 image' },
   ])('$name: $message, and what was open is closed', async ({ name, bytes, message }) => {
     const path = bytes === null ? join(folder, name) : file(name, bytes)
     const good = file('good.img', new Uint8Array(512))
@@ -165,7 +168,6 @@ describe('drives that are opened', () => {
   })
 
   const NOT_RAW = [
-    { format: 'qcow2', at: 0, signature: 'QFI\xfb' },
     { format: 'VMDK', at: 0, signature: 'KDMV' },
     { format: 'VHDX', at: 0, signature: 'vhdxfile' },
     { format: 'VDI', at: 0x40, signature: '\x7f\x10\xda\xbe' },
@@ -186,6 +188,40 @@ describe('drives that are opened', () => {
     }
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0)
     await (await OpenDrives.open(listDrives({ drive: [parseDrive(`file=${path},format=raw`)] }, []))).close()
+  })
+
+  test('a qcow2 image is known by its content; one with a file below only by its name or by format=qcow2', async () => {
+    const secret = file('secret.txt', Buffer.alloc(1024, 'not for guests'))
+    const make = async (name: string, below?: string): Promise<string> => {
+      const path = join(folder, name)
+      const storage = await FileStorage.create(path)
+      const backing = below === undefined ? {} : { backing: { name: below, format: 'raw' } }
+      await createQcow2(storage, { bytes: 1 << 20, ...backing })
+      await storage.close()
+      return path
+    }
+    const alone = await make('alone.img')
+    const named = await make('named.qcow2', secret)
+    // As a guest could write it to a raw disk.
+    const unnamed = await make('disk.img', secret)
+    for (const list of [
+      listDrives({}, [alone]),
+      listDrives({ hda: named }, []),
+      listDrives({ cdrom: named }, []),
+      listDrives({ hda: named, snapshot: true }, []),
+      listDrives({ drive: [parseDrive(`file=${unnamed},format=qcow2`)] }, []),
+    ]) {
+      const open = await OpenDrives.open(list)
+      expect(open.drives[0]!.medium!.properties.bytes).toBe(1 << 20)
+      const sector = Buffer.alloc(512)
+      await open.drives[0]!.medium!.read(0, sector)
+      expect(sector.toString().startsWith('not for guests')).toBe(list[0]!.path !== alone)
+      await open.close()
+    }
+    await expect(OpenDrives.open(listDrives({}, [unnamed]))).rejects.toThrow(`needs ${secret}; say format=qcow2`)
+    const raw = await OpenDrives.open(listDrives({ drive: [parseDrive(`file=${alone},format=raw`)] }, []))
+    expect(raw.drives[0]!.medium!.properties.bytes).toBe(readFileSync(alone).length)
+    await raw.close()
   })
 
   test.each([

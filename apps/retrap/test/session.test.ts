@@ -60,7 +60,7 @@ describe('the exit code', () => {
   ])('after %o is %d when images cannot be written, and each of them is named', async (exit, code) => {
     const folder = await mkdtemp(join(tmpdir(), 'retrap-session-'))
     const paths = ['a.img', 'b.img', 'c.img'].map((name) => join(folder, name))
-    const drives = paths.map((path) => ({ path, raw: false, snapshot: false, readOnly: false }))
+    const drives = paths.map((path) => ({ path, snapshot: false, readOnly: false }))
     for (const path of paths) await writeFile(path, new Uint8Array(512))
     const host = new FakeHost(async () => {
       for (const { medium } of (host.created[0]?.drives ?? []).slice(0, 2)) {

@@ -1,3 +1,4 @@
+import { BlockError } from '@retrap/device'
 import { stat } from 'node:fs/promises'
 import { dirname, isAbsolute, join } from 'node:path'
 import {
@@ -24,8 +25,11 @@ export interface OpenImageOptions extends RawImageOptions {
   readonly snapshot?: boolean
   /** Shows the internal snapshot with this name or id, read-only. Only qcow2 images have some. */
   readonly internalSnapshot?: string
-  /** Opens the file alone, without the one below it. What the image does not hold reads as zeros. */
-  readonly withoutBacking?: boolean
+  /**
+   * What to do about a file below the image: open it (default); refuse such an image, for a format that only the content
+   * tells; or ignore it, so that what the image does not hold reads as zeros.
+   */
+  readonly backing?: 'open' | 'refuse' | 'ignore'
 }
 
 /** A chain of backing files is no longer. */
@@ -53,13 +57,13 @@ export function openQcow2(
 type ChainOptions = Omit<OpenImageOptions, 'snapshot'>
 
 async function openInChain(path: string, options: ChainOptions, above: readonly string[]): Promise<BlockImage> {
-  const { format = 'raw', internalSnapshot, withoutBacking: _alone, ...raw } = options
+  const { format = 'raw', internalSnapshot, backing: _backing, ...raw } = options
   if (format === 'qcow2') return openQcow2InChain(path, options, above)
   if (format !== 'raw') throw new ImageError('ERR_OPTION', `format ${String(format)}: expected raw or qcow2`)
   if (internalSnapshot !== undefined) throw new ImageError('ERR_OPTION', 'a raw image has no internal snapshots')
   await refuseLoop(path, above)
   const storage = await FileStorage.open(path, { readOnly: raw.readOnly === true })
-  return orClose(storage, async () => new RawImage(storage, raw))
+  return orClose(path, storage, async () => new RawImage(storage, raw))
 }
 
 async function openQcow2InChain(
@@ -67,14 +71,18 @@ async function openQcow2InChain(
   options: Omit<ChainOptions, 'format'>,
   above: readonly string[],
 ): Promise<Qcow2Image> {
-  const { blockBytes = 512, withoutBacking = false, internalSnapshot, ...rest } = options
+  const { blockBytes = 512, backing: policy = 'open', internalSnapshot, ...rest } = options
   if (blockBytes !== 512) throw new ImageError('ERR_OPTION', `blockBytes ${blockBytes}: a qcow2 image has 512`)
   const chain = [...above, await refuseLoop(path, above)]
   const isRead = rest.readOnly === true || internalSnapshot !== undefined
   const storage = await FileStorage.open(path, { readOnly: isRead })
-  const openBacking = (backing: BackingName): Promise<BlockImage> =>
-    withoutBacking ? Promise.resolve(NOTHING) : openBackingFile(path, backing, chain)
-  return orClose(storage, () =>
+  const openBacking = async (backing: BackingName): Promise<BlockImage> => {
+    if (policy === 'ignore') return NOTHING
+    if (policy === 'open') return openBackingFile(path, backing, chain)
+    const reason = `it is qcow2 by its content, and needs ${backing.name}`
+    throw new ImageError('ERR_BACKING', `${path}: ${reason}; say format=qcow2 if nobody has used it as a raw disk`)
+  }
+  return orClose(path, storage, () =>
     Qcow2Image.open(storage, {
       ...rest,
       ...(internalSnapshot !== undefined && { snapshot: internalSnapshot }),
@@ -92,7 +100,9 @@ async function openBackingFile(path: string, backing: BackingName, chain: readon
     if (format !== 'raw' && format !== 'qcow2') {
       throw new ImageError('ERR_BACKING', `its format is ${format}; raw and qcow2 are supported`)
     }
-    return await openInChain(below, { format, readOnly: true }, chain)
+    // A guest may have written what is below as a raw disk.
+    const policy = backing.format === null ? 'refuse' : 'open'
+    return await openInChain(below, { format, readOnly: true, backing: policy }, chain)
   } catch (error) {
     if (!(error instanceof Error)) throw error
     throw new ImageError('ERR_BACKING', `${path}: the backing file ${below}: ${error.message}`, { cause: error })
@@ -117,12 +127,15 @@ async function refuseLoop(path: string, above: readonly string[]): Promise<strin
   return name
 }
 
-async function orClose<T>(storage: FileStorage, open: () => Promise<T>): Promise<T> {
+/** Opens an image over a storage. What is thrown names the file. */
+async function orClose<T>(path: string, storage: FileStorage, open: () => Promise<T>): Promise<T> {
   try {
     return await open()
   } catch (error) {
     await storage.close()
-    throw error
+    if (!(error instanceof ImageError || error instanceof BlockError) || error.message.startsWith(path)) throw error
+    const code = error instanceof ImageError ? error.code : 'ERR_OPEN'
+    throw new ImageError(code, `${path}: ${error.message}`, { cause: error })
   }
 }
 
