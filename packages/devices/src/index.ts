@@ -23,4 +23,5 @@ export { RESET_CONTROL, ResetControl, type ResetControlState } from './reset-con
 export { CMOS_CENTURY } from './rtc-time.ts'
 export { Uart16550, type Uart16550Options } from './uart16550.ts'
 export type { Uart16550State } from './uart16550-state.ts'
+export { StandardVga, type StandardVgaOptions, type StandardVgaState } from './vga/standard-vga.ts'
 export { XenPlatform, XenUnplug, type XenPlatformOptions, type XenPlatformState } from './xen-platform.ts'

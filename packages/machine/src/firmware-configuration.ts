@@ -21,6 +21,8 @@ export interface FirmwareConfiguration {
   readonly bootOrder: readonly string[]
   /** Whether firmware offers its menu. */
   readonly bootMenu: boolean
+  /** Whether there is a graphics card. */
+  readonly graphics: boolean
 }
 
 const NO_GRAPHICS_KEY = 0x04
@@ -38,13 +40,13 @@ const SLEEP_STATE = 0x80
  * Source: QEMU, docs/specs/fw_cfg.rst; SeaBIOS, docs/Runtime_config.md.
  */
 export function firmwareConfiguration(configuration: FirmwareConfiguration): FwCfg {
-  const { map, cpus, board, consolePort, optionRoms, bootOrder, bootMenu } = configuration
+  const { map, cpus, board, consolePort, optionRoms, bootOrder, bootMenu, graphics } = configuration
   const acpi = relocatableAcpi(board)
   const smbios = buildSmbios({ cpus, ram: ramRanges(map) })
   return new FwCfg({
     keys: new Map([
       [FW_CFG_KEY.ramSize, { bytes: little(map.lowRamBytes + map.highRamBytes, 8) }],
-      [NO_GRAPHICS_KEY, { bytes: little(1, 2) }],
+      [NO_GRAPHICS_KEY, { bytes: little(graphics ? 0 : 1, 2) }],
       [BOOT_MENU_KEY, { bytes: little(bootMenu ? 1 : 0, 2) }],
       [FW_CFG_KEY.cpus, { bytes: little(cpus, 2) }],
       [FW_CFG_KEY.maximumCpus, { bytes: little(cpus, 2) }],

@@ -1,4 +1,5 @@
 import type { DeviceModel } from '@retrap/device'
+import { Screen } from '@retrap/display'
 import type { DomainServer } from '@retrap/hvm'
 import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
 import { Processor, X86CpuError, cpuModel } from '@retrap/x86-cpu'
@@ -38,6 +39,15 @@ export interface PcOptions {
   readonly drives?: readonly PcDrive[] | undefined
   /** What firmware boots from. */
   readonly boot?: PcBootOptions | undefined
+  /**
+   * The graphics card: `std`, which QEMU has by that name, or `none`. Default `std` where firmware boots from `drives`, as
+   * boot loaders have menus there; otherwise `none`: a kernel would move its console to it.
+   */
+  readonly vga?: 'std' | 'none' | undefined
+  /** Video BIOS of the graphics card, such as SeaVGABIOS; without it only what knows the card by itself has a picture. */
+  readonly vgaBios?: Uint8Array | undefined
+  /** What the graphics card's picture is shown on; default a screen of its own, `pc.screen`. */
+  readonly screen?: Screen | undefined
   /**
    * Adapters' firmware: firmware of the machine finds and initialises it; without any, and where a kernel is given, it is
    * initialised as a BIOS would before the kernel starts. A TPR patcher is there for one that wants it.
@@ -163,6 +173,9 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
       (value['order'] === undefined || (typeof value['order'] === 'string' && /^[acdn]+$/.test(value['order']))) &&
       ['undefined', 'boolean'].includes(typeof value['menu']),
   },
+  vga: oneOf('std', 'none'),
+  vgaBios: image,
+  screen: { expected: 'a Screen of @retrap/display', accepts: (value) => value instanceof Screen },
   vapic: {
     expected: 'true, false or { rom: Uint8Array }',
     accepts: (value) => typeof value === 'boolean' || object(value),

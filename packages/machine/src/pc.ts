@@ -1,6 +1,7 @@
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
 import { type CfiFlash, FIRST_LINK_GSI, interruptLink } from '@retrap/devices'
+import { Screen } from '@retrap/display'
 import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
 import type { DeviceFailure } from '@retrap/ioreq'
@@ -28,6 +29,7 @@ import { RemoteBoard } from './remote-board.ts'
 import { Sampler } from './sampling.ts'
 import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
+import { createVga, vgaBytes } from './vga.ts'
 import { createVapic, vapicRom } from './vapic.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
 
@@ -63,6 +65,8 @@ export class Pc {
   readonly xenConsole: SerialPort
   /** The Xen that the guest sees, with `hypervisor: 'xen'`. */
   readonly xen: XenGuest | undefined
+  /** The graphics card's picture; it stays off in a machine without one. */
+  readonly screen: Screen
   /** The TPR patcher, where there is one. */
   readonly vapic: DomainVapic | undefined
   #receive: (port: number, bytes: Uint8Array) => void = () => undefined
@@ -90,6 +94,7 @@ export class Pc {
       codeCacheBytes +
       firmwareBytes +
       flashRoom(flash) +
+      vgaBytes(options) +
       (options.deviceMemoryBytes ?? 0) +
       options.memoryBytes / FRAME_RECORD_SHARE
     this.memory = MachineMemory.create({
@@ -149,6 +154,8 @@ export class Pc {
     }))
     if (this.#optionRoms.length > 0) this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
     const drives = options.drives === undefined ? undefined : placeDrives(options.drives, options.boot)
+    this.screen = options.screen ?? new Screen()
+    const vga = createVga(options, this.screen)
     const configuration = {
       map,
       cpus,
@@ -157,6 +164,7 @@ export class Pc {
       optionRoms: this.#optionRoms,
       bootOrder: drives?.bootOrder ?? [],
       bootMenu: options.boot?.menu ?? false,
+      graphics: vga !== null,
     }
     const firmware = options.kernel === undefined
     this.#attachBoard(
@@ -168,6 +176,7 @@ export class Pc {
     if (drives !== undefined) this.domain.attach(drives.controller)
     this.#flash = placeFlash(options.flash ?? [], flash)
     for (const model of this.#flash) this.domain.attach(model)
+    if (vga !== null) this.domain.attach(vga)
     this.#models = options.devices ?? []
     for (const model of this.#models) this.domain.attach(model)
   }

@@ -13,6 +13,7 @@ import {
   type Word64,
 } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
+import { FakeMemory } from './fake-memory.ts'
 
 interface Claim {
   readonly base: number
@@ -61,6 +62,7 @@ export class FakeMachine {
   readonly timers: TimerQueue = new TimerQueue(this.#clock)
   ram = new Uint8Array(0x1_0000)
   readonly functions = new Map<number, { options: PciFunctionOptions; config: Uint8Array }>()
+  readonly memories = new Map<string, FakeMemory>()
   readonly requests: string[] = []
   private readonly ports: Claim[] = []
   private readonly mmio: Claim[] = []
@@ -113,8 +115,22 @@ export class FakeMachine {
     return {
       mapPorts: claim(this.ports),
       mapMmio: claim(this.mmio),
-      ownMemory: unused,
-      mapMemory: unused,
+      ownMemory: (options) => {
+        const memory = new FakeMemory(options)
+        this.memories.set(options.name, memory)
+        return memory
+      },
+      mapMemory: (base, memory, { offset = 0, bytes = memory.bytes - offset, priority = 0 } = {}) => {
+        const claimed: Claim = {
+          base,
+          length: bytes,
+          handler: (memory as FakeMemory).guest(offset),
+          options: { priority },
+        }
+        this.mmio.push(claimed)
+        const unmap = (): void => void this.mmio.splice(this.mmio.indexOf(claimed), 1)
+        return { base, length: bytes, unmap } as Region
+      },
       interruptLine: (irq) => this.line(irq).holder(),
       signalMsi: () => {},
       dma: {

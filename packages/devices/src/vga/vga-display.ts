@@ -1,0 +1,209 @@
+import type { Clock, DisplayBackend, DisplayClient, DisplayMode, DisplayRectangle, OwnedMemory } from '@retrap/device'
+import { frameNs } from './crtc-timing.ts'
+import type { Dac } from './dac.ts'
+import type { Dispi } from './dispi.ts'
+import { GRAPHICS_BYTES, GraphicsPicture } from './graphics-picture.ts'
+import { Palette } from './palette.ts'
+import { Picture } from './picture.ts'
+import type { Planes } from './planes.ts'
+import type { VgaRegisters } from './registers.ts'
+import { type BlinkPhase, TextPicture } from './text-picture.ts'
+
+const PAGE = 4096
+/** Bit 5 of the attribute controller's index: without it the screen is black. */
+const PALETTE_REACHES_SCREEN = 0x20
+const SCREEN_OFF = 0x20
+const GRAPHICS = 1
+/** Frames for which a cursor, and characters, are shown and then not shown. */
+const CURSOR_FRAMES = 16
+const CHARACTER_FRAMES = 32
+/** Plane of the fonts. */
+const FONT_PLANE = 4
+
+/** What a {@link VgaDisplay} looks at. */
+export interface VgaDisplayParts {
+  readonly display: DisplayBackend
+  readonly clock: Clock
+  readonly registers: VgaRegisters
+  readonly dac: Dac
+  readonly dispi: Dispi
+  readonly planes: Planes
+  readonly memory: OwnedMemory
+  /** The bytes of `memory`. */
+  readonly bytes: Uint8Array
+}
+
+type Kind = 'blank' | 'text' | 'graphics' | 'dispi-colours' | 'dispi-pixels'
+
+/** Makes pictures of a VGA's registers and memory when its display asks for them. */
+export class VgaDisplay implements DisplayClient {
+  readonly #parts: VgaDisplayParts
+  readonly #palette = new Palette()
+  readonly #picture = new Picture()
+  readonly #text: TextPicture
+  readonly #graphics: GraphicsPicture
+  readonly #pages: Uint32Array
+  #logged = false
+  /** What the picture was made of. */
+  #kind: Kind = 'blank'
+  #seen = ''
+  #phase: BlinkPhase = { cursor: true, characters: true }
+
+  constructor(parts: VgaDisplayParts) {
+    this.#parts = parts
+    const { bytes, registers } = parts
+    this.#text = new TextPicture(bytes, registers, this.#palette)
+    this.#graphics = new GraphicsPicture(bytes, registers, this.#palette)
+    this.#pages = new Uint32Array(Math.ceil(bytes.length / PAGE / 32))
+  }
+
+  /** Reports all of the picture. */
+  refresh(): void {
+    this.#report(true)
+  }
+
+  /** Reports what has changed. */
+  update(): void {
+    this.#report(false)
+  }
+
+  #report(all: boolean): void {
+    const { registers, dac, dispi } = this.#parts
+    this.#watchWrites()
+    const kind = this.#kindNow()
+    const seen = `${kind} ${registers.changes} ${dac.changes} ${dispi.changes}`
+    const anew = all || seen !== this.#seen
+    this.#seen = seen
+    this.#kind = kind
+    if (anew) this.#palette.update(registers, dac)
+    if (kind === 'dispi-pixels') this.#reportPixels(anew)
+    else if (kind === 'text') this.#reportText(all, anew)
+    else this.#reportDrawn(all, anew)
+  }
+
+  /** Begins to log writes with the first look of somebody who stays, and ends it when they have gone. */
+  #watchWrites(): void {
+    const { display, memory } = this.#parts
+    if (display.visible === this.#logged) return
+    this.#logged = display.visible
+    memory.logWrites(this.#logged)
+    this.#seen = ''
+  }
+
+  #kindNow(): Kind {
+    const { registers, dispi } = this.#parts
+    const { attributeIndex, sequencer, graphics } = registers
+    if ((attributeIndex & PALETTE_REACHES_SCREEN) === 0 || (sequencer[1]! & SCREEN_OFF) !== 0) return 'blank'
+    if (dispi.enabled) return dispi.format === null ? 'dispi-colours' : 'dispi-pixels'
+    return (graphics[6]! & GRAPHICS) !== 0 ? 'graphics' : 'text'
+  }
+
+  /** Which pages of a range have been written to since the last look; all of them while writes are not logged. */
+  #writtenPages(offset: number, bytes: number): number {
+    const { memory, planes } = this.#parts
+    planes.takeTouched((at, length) => memory.modified(at, length))
+    planes.touchedPlanes = 0
+    const first = Math.floor(offset / PAGE) * PAGE
+    const length = Math.ceil((offset + bytes - first) / PAGE) * PAGE
+    if (this.#logged) return memory.takeDirty(first, length, this.#pages)
+    this.#pages.fill(0xffff_ffff)
+    return length / PAGE
+  }
+
+  #reportPixels(anew: boolean): void {
+    const { display, dispi, bytes } = this.#parts
+    const { width, height, stride, start, format } = dispi
+    const written = this.#writtenPages(start, height * stride)
+    if (!anew && written === 0) return
+    if (anew) display.setMode({ width, height, stride, format: format! })
+    const dirty = anew ? [{ x: 0, y: 0, width, height }] : this.#dirtyRows(start, stride, width, height)
+    display.draw(bytes.subarray(start), dirty)
+    if (anew) display.setText?.(null)
+  }
+
+  /** Rows of a linear picture that pages with changes hold parts of. */
+  #dirtyRows(start: number, stride: number, width: number, height: number): DisplayRectangle[] {
+    const first = Math.floor(start / PAGE)
+    const last = Math.floor((start + height * stride - 1) / PAGE)
+    const rectangles: DisplayRectangle[] = []
+    let end = 0
+    for (let page = 0; page <= last - first; page++) {
+      if (((this.#pages[page >>> 5]! >>> (page & 31)) & 1) === 0) continue
+      const from = (first + page) * PAGE - start
+      const top = Math.max(end, Math.floor(from / stride))
+      const bottom = Math.min(height, Math.ceil((from + PAGE) / stride))
+      if (bottom <= top) continue
+      const before = rectangles.at(-1)
+      if (before !== undefined && before.y + before.height === top) {
+        rectangles[rectangles.length - 1] = { ...before, height: bottom - before.y }
+      } else rectangles.push({ x: 0, y: top, width, height: bottom - top })
+      end = bottom
+    }
+    return rectangles
+  }
+
+  #reportText(all: boolean, anew: boolean): void {
+    const { planes, registers, clock, display } = this.#parts
+    const picture = this.#picture
+    const fonts = (planes.touchedPlanes & FONT_PLANE) !== 0
+    const frame = Math.floor(clock.now() / frameNs(registers))
+    const phase = {
+      cursor: Math.floor(frame / CURSOR_FRAMES) % 2 === 0,
+      characters: Math.floor(frame / CHARACTER_FRAMES) % 2 === 0,
+    }
+    const same = phase.cursor === this.#phase.cursor && phase.characters === this.#phase.characters
+    if (this.#writtenPages(0, GRAPHICS_BYTES) === 0 && !anew && same) return
+    this.#phase = phase
+    const { width, height } = this.#text.size()
+    const resized = picture.resize(width, height)
+    if (all || resized) this.#setPictureMode()
+    this.#text.draw(picture, phase, anew || fonts || resized)
+    this.#show(all || resized)
+    display.setText?.(this.#text.text(phase))
+  }
+
+  #reportDrawn(all: boolean, anew: boolean): void {
+    const { dispi, display } = this.#parts
+    const kind = this.#kind
+    const picture = this.#picture
+    const linear = kind === 'dispi-colours' || (kind === 'blank' && dispi.enabled)
+    const written = linear
+      ? this.#writtenPages(dispi.start, dispi.height * dispi.stride)
+      : this.#writtenPages(0, GRAPHICS_BYTES)
+    if (!anew && (written === 0 || kind === 'blank')) return
+    const { width, height } = linear ? dispi : this.#graphics.size()
+    const resized = picture.resize(width, height)
+    if (anew) this.#setPictureMode()
+    if (kind === 'blank') picture.blank()
+    else if (kind === 'graphics') this.#graphics.draw(picture)
+    else if (dispi.bitsPerPixel === 4) this.#graphics.drawLinear(picture, dispi.start >> 2, dispi.stride >> 2)
+    else this.#drawBytes()
+    this.#show(all || anew || resized)
+    if (anew) display.setText?.(null)
+  }
+
+  /** Draws a mode of DISPI with 256 colours. */
+  #drawBytes(): void {
+    const { dispi, bytes } = this.#parts
+    const { colours } = this.#palette
+    for (let y = 0; y < dispi.height; y++) {
+      const from = dispi.start + y * dispi.stride
+      this.#picture.row(y, (into) => {
+        for (let x = 0; x < into.length; x++) into[x] = colours[bytes[from + x]!]!
+      })
+    }
+  }
+
+  #setPictureMode(): void {
+    const { width, height } = this.#picture
+    const mode: DisplayMode = { width, height, stride: 4 * width, format: 'bgrx8888' }
+    this.#parts.display.setMode(mode)
+  }
+
+  #show(all: boolean): void {
+    const picture = this.#picture
+    if (all) picture.all()
+    const dirty = picture.takeDirty()
+    if (dirty.length > 0) this.#parts.display.draw(picture.bytes, dirty)
+  }
+}
