@@ -1,5 +1,5 @@
 // Tests of instructions that meet devices, once more: all code is compiled that is executed twice. `RETRAP_TEST_JIT=1` does
-// so with all tests of the package, those of the contract and of semantics included, which take minutes.
+// so with all tests of the package. Those of the contract and of semantics are beside themselves.
 process.env['RETRAP_TEST_JIT'] = '1'
 
 await import('./device-effects.test.ts')

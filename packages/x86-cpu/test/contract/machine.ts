@@ -57,7 +57,10 @@ const PT_NARROW_CODE = 0x1_5000
 const COMPARED_BYTES = 0x1_6000
 const CODE_GPA = 0x2_0000
 export const CODE_BYTES = 0x10_0000
-const RAM_BYTES = CODE_GPA + CODE_BYTES
+/** Frames that the first page of the code has in turn: code in frames that are written again is rarely compiled. */
+const FRESH_GPA = CODE_GPA + CODE_BYTES
+const FRESH_FRAMES = 1024
+const RAM_BYTES = FRESH_GPA + FRESH_FRAMES * 0x1000
 
 const PRESENT = 1
 const WRITABLE = 2
@@ -88,6 +91,10 @@ export const TSS_32_SELECTOR = 0x70
 export const OTHER_TSS_32_SELECTOR = 0x78
 const VECTORS = 64
 const HLT = 0xf4
+/** A byte for each set of the TLB: S_EXECUTE_MODES. */
+const EXECUTE_MODES = 4
+/** Executions of code after which it is compiled. */
+const WARM_RUNS = 3
 
 /** One access that a device has been asked for. */
 export interface DeviceAccess {
@@ -349,17 +356,24 @@ export class ContractMachine {
   readonly #before = new Uint8Array(COMPARED_BYTES)
   /** RAM before a run, without and with A and D set. */
   readonly #templates: readonly [Uint8Array, Uint8Array]
+  /** The beginning whose code has been executed often enough to be compiled, and not been written since. */
+  #warm: Start['input'] | undefined
+  /** Frames that the code's first page has had. */
+  #frames = 0
+  /** Where it is now. */
+  #codeGpa = CODE_GPA
 
   constructor() {
-    const memory = MachineMemory.create({ bytes: 32 << 20 })
+    const memory = MachineMemory.create({ bytes: 64 << 20 })
     this.#memory = memory
     this.#base = memory.allocate(RAM_BYTES, 0x1000, 'guest RAM')
-    const engine = new X86Engine(memory, { codeCacheBytes: 8 << 20, jit: TEST_JIT })
+    const engine = new X86Engine(memory, { codeCacheBytes: 32 << 20, jit: TEST_JIT })
     this.host = new ContractHost(memory, this.#base)
     this.vcpu = new Vcpu(engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
     this.host.vcpu = this.vcpu
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + S.S_TLB_SETS)
     this.#templates = [tables(0), tables(USED)]
+    memory.u8.fill(0xcc, this.#base + CODE_GPA, this.#base + FRESH_GPA)
     for (const cs of [CS_64, CS_32, CS_16]) {
       for (const supervisor of cs === CS_16 ? [false] : [false, true]) {
         for (const narrow of cs === CS_64 ? [false] : [false, true]) {
@@ -376,17 +390,32 @@ export class ContractMachine {
     this.#initial.set('legacy', this.#state.slice())
   }
 
+  /** Whether there are frames for code that have never been written. */
+  get isFresh(): boolean {
+    return this.#frames < FRESH_FRAMES
+  }
+
+  /** Puts code into the first page of the code region, which has another frame from then on. */
   setCode(code: Uint8Array): void {
     const u8 = this.#memory.u8
-    const at = this.#base + CODE_GPA
-    u8.fill(0xcc, at, at + CODE_BYTES)
+    this.#warm = undefined
+    this.#codeGpa = FRESH_GPA + 0x1000 * (this.#frames++ % FRESH_FRAMES)
+    const at = this.#base + this.#codeGpa
+    u8.fill(0xcc, at, at + 0x1000)
     u8.set(code, at)
-    for (let page = 0; page < CODE_BYTES; page += 0x1000) this.#memory.noteWrite(at + page, 0x1000)
+    this.#memory.noteWrite(at, 0x1000)
+    for (const [i, ram] of this.#templates.entries()) {
+      const view = new DataView(ram.buffer)
+      const entry = this.#codeGpa | USER | PRESENT | (i === 0 ? 0 : USED)
+      view.setUint32(PT_CODE, entry, true)
+      view.setUint32(PT_NARROW_CODE, entry, true)
+    }
   }
 
   /** @param settled - RAM at the end: what the instruction writes is not scribbled upon until it retires */
   run(start: Start, plan: DevicePlan, settled?: Uint8Array): Outcome {
     const { vcpu, host } = this
+    if (TEST_JIT !== false && this.#warm !== start.input) this.#compile(start)
     this.prepare(start, plan)
     host.interrupt = start.interrupt ?? -1
     if (start.interrupt !== undefined) vcpu.setInterruptPending(true)
@@ -410,8 +439,9 @@ export class ContractMachine {
           vcpu.log,
           host.walkReads,
           settled,
-          start.interrupt === undefined ? start : undefined,
+          start.interrupt === undefined ? this.#codeOf(start) : undefined,
         )
+        this.#warm = undefined
         if (plan.scribble === 'until it retires') host.onUnlogged = undo
       }
       exit = vcpu.run(1000)
@@ -429,13 +459,28 @@ export class ContractMachine {
     }
   }
 
+  /**
+   * Executes a case over plain RAM until its code is compiled: branches that the TLB has are counted, and the first of
+   * them is none.
+   */
+  #compile(start: Start): void {
+    const quiet: DevicePlan = { pages: new Set(), ports: false, retries: 0, scribble: 'no' }
+    for (let i = 0; i < WARM_RUNS; i++) {
+      this.#begin(start, i > 0)
+      this.host.start(quiet)
+      this.vcpu.run(1000)
+    }
+    this.#warm = start.input
+  }
+
   /** Everything before the first pass. */
   prepare(start: Start, plan: DevicePlan): void {
     this.#begin(start)
     this.host.start(plan)
   }
 
-  #begin({ input, supervisor, legacy, narrow, patch, used }: Start): void {
+  /** @param keepsTlb - what it has stays as it is, so that code that is executed again may be compiled */
+  #begin({ input, supervisor, legacy, narrow, patch, used }: Start, keepsTlb = false): void {
     const { vcpu } = this
     const state = this.#state
     const u8 = this.#memory.u8
@@ -448,7 +493,9 @@ export class ContractMachine {
     patch?.(new DataView(this.#memory.buffer as ArrayBuffer, this.#base, RAM_BYTES))
     for (const page of [WINDOW_GPA, WINDOW_GPA + 0x1000]) this.#memory.noteWrite(this.#base + page, 0x1000)
     const key = legacy === true ? 'legacy' : stateKey(cs, supervisor, narrow === true)
+    const modes = state.slice(S.S_EXECUTE_MODES, S.S_EXECUTE_MODES + EXECUTE_MODES)
     state.set(this.#initial.get(key) as Uint8Array)
+    if (keepsTlb) state.set(modes, S.S_EXECUTE_MODES)
     this.host.controlChanged()
     state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
     vcpu.u32[S.S_RIP >>> 2] = view.getUint32(IN_RIP, true)
@@ -456,7 +503,7 @@ export class ContractMachine {
     vcpu.setRflags(view.getUint32(IN_RFLAGS, true) | 0x3202)
     loadVectors(vcpu, state, input.subarray(IN_FX))
     for (let i = 0; i < 16; i++) state.set(input.subarray(IN_YMM + 16 * i, IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
-    vcpu.flushTlb(true)
+    if (!keepsTlb) vcpu.flushTlb(true)
     vcpu.modeChanged()
   }
 
@@ -491,14 +538,25 @@ export class ContractMachine {
     return undefined
   }
 
+  /** Where an instruction lies: in the code's first page, or in the window. */
+  #instructionGpa(rip: number): number {
+    return rip < CODE ? WINDOW_GPA + rip - WINDOW : this.#codeGpa + rip - CODE
+  }
+
   /** A repetition keeps the iterations that it has finished. */
   #repeats(rip: number): boolean {
-    let at = this.#base + codeGpa(rip)
+    let at = this.#base + this.#instructionGpa(rip)
     for (;;) {
       const byte = this.#memory.u8[at++] as number
       if (byte === 0xf2 || byte === 0xf3) return true
       if (![0x66, 0x67, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0xf0].includes(byte)) return false
     }
+  }
+
+  /** The bytes of a case's instruction; none where it is not among the code. */
+  #codeOf({ input, length }: Start): Code | undefined {
+    const rip = linearRip(new DataView(input.buffer, input.byteOffset))
+    return rip < CODE ? undefined : { ma: this.#base + this.#instructionGpa(rip), length }
   }
 
   /** Everything that an instruction may change, in one piece. */
@@ -521,19 +579,25 @@ export class ContractMachine {
   }
 }
 
+/** Instruction bytes. */
+interface Code {
+  readonly ma: number
+  readonly length: number
+}
+
 /** Another agent has changed what a waiting instruction has read. */
 class Scribble {
   readonly #memory: MachineMemory
   readonly #saved: [ma: number, byte: number][] = []
 
-  /** @param start - its instruction bytes are overwritten as well */
+  /** @param code - overwritten as well */
   constructor(
     memory: MachineMemory,
     base: number,
     log: AccessLog,
     walkReads: ReadonlyMap<number, number>,
     settled: Uint8Array | undefined,
-    start: Start | undefined,
+    code: Code | undefined,
   ) {
     this.#memory = memory
     for (const [gpa, size] of walkReads) for (let i = 0; i < size; i++) this.#change(base + gpa + i)
@@ -546,11 +610,9 @@ class Scribble {
         if (settled === undefined || settled[ma - base] === memory.u8[ma]) this.#change(ma)
       })
     }
-    if (start === undefined) return
-    const code = base + codeGpa(linearRip(new DataView(start.input.buffer, start.input.byteOffset)))
-    if (code < base + CODE_GPA) return
-    for (let i = 0; i < start.length; i++) this.#change(code + i)
-    memory.noteWrite(code, start.length)
+    if (code === undefined) return
+    for (let i = 0; i < code.length; i++) this.#change(code.ma + i)
+    memory.noteWrite(code.ma, code.length)
   }
 
   #change(ma: number): void {
@@ -575,11 +637,6 @@ function linearRip(input: DataView): number {
 
 function stateKey(cs: number, supervisor: boolean, narrow: boolean): string {
   return `${cs} ${supervisor} ${narrow}`
-}
-
-/** Where an instruction lies: among the code, or in the window. */
-function codeGpa(rip: number): number {
-  return rip < CODE ? WINDOW_GPA + rip - WINDOW : CODE_GPA + rip - CODE
 }
 
 function loadVectors(vcpu: Vcpu, state: Uint8Array, fx: Uint8Array): void {
