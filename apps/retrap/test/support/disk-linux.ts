@@ -36,7 +36,18 @@ export interface DiskLinux {
 }
 
 /** @returns undefined where there is no apt to fetch Debian's packages with */
-export async function diskLinux(): Promise<DiskLinux | undefined> {
+export function diskLinux(): Promise<DiskLinux | undefined> {
+  return linuxWith(DRIVERS, AUTO)
+}
+
+/**
+ * Debian's kernel, and an initial RAM disk with drivers and a first process of the caller's.
+ *
+ * @param drivers - modules that `/drivers` loads, behind those that they need
+ * @param auto - the program of `rdinit=/auto`
+ * @returns undefined where there is no apt to fetch Debian's packages with
+ */
+export async function linuxWith(drivers: readonly string[], auto: string): Promise<DiskLinux | undefined> {
   const folders = await debianMembers([
     { package: 'linux-image-cloud-amd64', members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
     { package: 'busybox-static', members: ['./bin/busybox'] },
@@ -47,13 +58,13 @@ export async function diskLinux(): Promise<DiskLinux | undefined> {
     globSync('lib/modules/**/*.ko', { cwd: kernel }).map((path) => [nameOf(path), join(kernel, path)] as const),
   )
   const order: string[] = []
-  for (const name of DRIVERS) addModule(name, files, order)
+  for (const name of drivers) addModule(name, files, order)
   const script = `#!/bin/sh\nfor m in ${order.join(' ')}; do insmod /modules/$m.ko || echo "no $m"; done\n`
   const extra = writeCpio([
     { kind: 'directory', path: 'modules' },
     { kind: 'directory', path: 'mnt' },
     { kind: 'directory', path: 'cd' },
-    { kind: 'file', path: 'auto', mode: 0o755, data: new TextEncoder().encode(AUTO) },
+    { kind: 'file', path: 'auto', mode: 0o755, data: new TextEncoder().encode(auto) },
     ...order.map((name) => ({
       kind: 'file' as const,
       path: `modules/${name}.ko`,

@@ -1,0 +1,48 @@
+import { type DiskLinux, linuxWith } from './disk-linux.ts'
+
+/**
+ * The first process of `rdinit=/auto http=PORT sink=PORT`: asks for an address, then uses the network in all the ways that
+ * a test looks at. Each line that it prints begins with a word that says which one it is about.
+ */
+const AUTO = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+/drivers
+cat > /dhcp <<'EOF'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+echo "lease $ip $subnet $router $dns $hostname $domain"
+ip addr add $ip/$mask dev $interface
+ip route add default via $router
+echo "nameserver $dns" > /etc/resolv.conf
+EOF
+chmod +x /dhcp
+ip link set lo up
+ip link set eth0 up
+udhcpc -i eth0 -n -q -s /dhcp -t 20 -T 1 > /tmp/lease 2>&1
+grep lease /tmp/lease
+echo "ping $(ping -c 2 -s 4000 10.0.2.2 | grep received)"
+echo "name $(nslookup -type=a guest.test 2>&1 | grep -c 192.0.2.80)"
+echo "none $(nslookup -type=a missing.test 2>&1 | grep -c NXDOMAIN)"
+echo "get $(wget -q -O - http://10.0.2.2:$http/data | sha256sum)"
+dd if=/dev/urandom of=/tmp/up bs=1k count=3000 2>/dev/null
+echo "put $(sha256sum < /tmp/up)"
+nc 10.0.2.2 $sink < /tmp/up
+echo "refused $(nc -w 5 10.0.2.2 1 < /dev/null 2>&1 | grep -c refused)"
+echo "udp $(tftp -g -r hello -l - 10.0.2.2 $sink 2>&1)"
+echo "tftp $(tftp -g -r boot.img -l - 10.0.2.2 2>/dev/null | sha256sum)"
+echo READY
+nc -l -p 7 -e /bin/cat
+echo "echoed"
+echo DONE
+poweroff -f
+`
+
+/** A Linux that uses its virtio network card. @returns undefined where there is no apt to fetch Debian's packages with */
+export function networkLinux(): Promise<DiskLinux | undefined> {
+  return linuxWith(['virtio_pci', 'virtio_net'], AUTO)
+}

@@ -1,0 +1,125 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createSocket } from 'node:dgram'
+import { createServer as createHttp } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Hub, UserNetwork } from '@retrap/network'
+import { nodeSockets, StreamNetwork } from '@retrap/network/node'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, expect, test } from 'vitest'
+import { networkLinux } from '../support/network-linux.ts'
+
+const QEMU = 'qemu-system-x86_64'
+const linux = await networkLinux()
+const hasQemu = spawnSync(QEMU, ['--version']).status === 0
+const folder = mkdtempSync(join(tmpdir(), 'retrap-network-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+/** What a guest meets on the host: a web server, and a port that takes what it is sent. */
+async function openHost() {
+  const data = randomBytes(5_000_000)
+  const http = createHttp((_request, response) => response.end(data)).listen(0, '127.0.0.1')
+  const taken: Buffer[] = []
+  const sink = createServer((socket) => socket.on('data', (bytes) => taken.push(bytes)).on('error', () => {})).listen(
+    0,
+    '127.0.0.1',
+  )
+  await Promise.all([once(http, 'listening'), once(sink, 'listening')])
+  const port = (sink.address() as AddressInfo).port
+  const udp = createSocket('udp4')
+  // A TFTP server for files of one block: its only text is the name that it was asked for.
+  udp.on('message', (bytes, from) => {
+    const name = bytes.subarray(2, bytes.indexOf(0, 2))
+    if (bytes[1] === 1) udp.send(Buffer.concat([Buffer.from([0, 3, 0, 1]), name]), from.port, from.address)
+  })
+  udp.bind(port, '127.0.0.1')
+  return {
+    data,
+    taken,
+    ports: { http: (http.address() as AddressInfo).port, sink: port },
+    close() {
+      http.close()
+      http.closeAllConnections()
+      sink.close()
+      udp.close()
+    },
+  }
+}
+
+test(`Linux under QEMU uses the user network${skipNote(hasQemu && linux !== undefined, 'no QEMU or no apt')}`, async (context) => {
+  if (!hasQemu || linux === undefined) return context.skip()
+  const host = await openHost()
+  const initrd = join(folder, 'initrd')
+  writeFileSync(initrd, linux.initrd)
+  const boot = randomBytes(70_000)
+  const sockets = nodeSockets()
+  const network = await UserNetwork.open({
+    sockets: {
+      ...sockets,
+      lookup: async (name) => (name === 'guest.test' ? ['192.0.2.80'] : null),
+    },
+    hostName: 'guest',
+    domainName: 'test',
+    hostForwards: [{ hostPort: 0, guestPort: 7 }],
+    bootFiles: async (name) => (name === 'boot.img' ? boot : null),
+  })
+  const path = join(folder, 'cable')
+  const cable = await StreamNetwork.listen({ path })
+  const hub = new Hub()
+  hub.attach(network)
+  hub.attach(cable)
+  const { http, sink } = host.ports
+  const qemu = spawn(QEMU, [
+    ...['-machine', 'pc', '-m', '256', '-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
+    ...['-kernel', linux.kernelPath, '-initrd', initrd],
+    ...['-append', `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink}`],
+    ...['-netdev', `stream,id=n,server=off,addr.type=unix,addr.path=${path}`],
+    ...['-device', 'virtio-net-pci,netdev=n,romfile='],
+  ])
+  let text = ''
+  let errors = ''
+  qemu.stderr.on('data', (bytes: Buffer) => (errors += bytes.toString()))
+  const echoed: Buffer[] = []
+  const sent = randomBytes(2_000_000)
+  qemu.stdout.on('data', (bytes: Buffer) => {
+    const before = text
+    text += bytes.toString()
+    if (before.includes('READY') || !text.includes('READY')) return
+    connectIn()
+  })
+  const connectIn = (): void => {
+    const socket = connect({ port: network.hostPorts[0]!, host: '127.0.0.1', allowHalfOpen: true })
+    socket.on('data', (part) => echoed.push(part))
+    // The guest does not listen yet, and refuses.
+    socket.on('error', () => setTimeout(connectIn, 100))
+    socket.end(sent)
+  }
+  try {
+    const stuck = setTimeout(() => qemu.kill('SIGKILL'), 90_000)
+    await once(qemu, 'exit')
+    clearTimeout(stuck)
+    const line = (word: string): string => new RegExp(`^${word} (.*?)\\s*$`, 'm').exec(text)?.[1] ?? ''
+    expect.soft(line('lease'), text + errors).toBe('10.0.2.15 255.255.255.0 10.0.2.2 10.0.2.3 guest test')
+    expect.soft(line('ping')).toContain('2 packets received')
+    expect.soft(line('name')).toBe('1')
+    expect.soft(line('none')).toBe('1')
+    expect.soft(line('get')).toContain(sha256(host.data))
+    expect.soft(line('put')).toContain(sha256(Buffer.concat(host.taken)))
+    expect.soft(line('refused')).toBe('1')
+    expect.soft(line('udp')).toBe('hello')
+    expect.soft(line('tftp')).toContain(sha256(boot))
+    expect.soft(sha256(Buffer.concat(echoed))).toBe(sha256(sent))
+    expect.soft(text).toContain('DONE')
+  } finally {
+    qemu.kill('SIGKILL')
+    cable.close()
+    network.close()
+    host.close()
+  }
+}, 120_000)

@@ -1,0 +1,90 @@
+import type { PacketClient } from '@retrap/device'
+import type { NetworkClock } from './clock.ts'
+import { NetworkError } from './errors.ts'
+
+/** More than these are dropped, as a real network does. Several connections' worth: TCP should not lose any here. */
+const MOST_FRAMES = 4096
+const MOST_BYTES = 4 << 20
+
+/** Frames on their way to a card. A card is never called from within its own call. */
+export class FrameQueue {
+  readonly #clock: NetworkClock
+  readonly #emptied: (() => void) | null
+  #frames: Uint8Array[] = []
+  #first = 0
+  #bytes = 0
+  #client: PacketClient | null = null
+  /** The card has no room. */
+  #blocked = false
+  #scheduled = false
+
+  /** @param emptied - told when a queue that had frames has none */
+  constructor(clock: NetworkClock, emptied: (() => void) | null = null) {
+    this.#clock = clock
+    this.#emptied = emptied
+  }
+
+  get client(): PacketClient | null {
+    return this.#client
+  }
+
+  /** Bytes that wait. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** @throws NetworkError `ERR_CONNECTED` */
+  connect(client: PacketClient): void {
+    if (this.#client !== null) throw new NetworkError('ERR_CONNECTED', 'this network has a card already')
+    this.#client = client
+  }
+
+  /** Takes a frame, which nobody changes any more. @returns false where it was dropped */
+  push(frame: Uint8Array): boolean {
+    if (this.#client === null) return false
+    if (this.#frames.length - this.#first >= MOST_FRAMES || this.#bytes + frame.length > MOST_BYTES) return false
+    this.#frames.push(frame)
+    this.#bytes += frame.length
+    this.#schedule()
+    return true
+  }
+
+  /** The card has room again. */
+  ready(): void {
+    this.#blocked = false
+    this.#schedule()
+  }
+
+  clear(): void {
+    this.#frames = []
+    this.#first = this.#bytes = 0
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#blocked || this.#first === this.#frames.length) return
+    this.#scheduled = true
+    this.#clock.soon(() => {
+      this.#scheduled = false
+      this.#deliver()
+    })
+  }
+
+  #deliver(): void {
+    while (this.#first < this.#frames.length) {
+      const frame = this.#frames[this.#first]!
+      // The card may say that it is ready within this call.
+      this.#blocked = true
+      if (this.#client?.receive(frame) === false) return
+      this.#blocked = false
+      this.#first++
+      this.#bytes -= frame.length
+      // The taken ones go in one piece, now and then.
+      if (this.#first === 1024) {
+        this.#frames = this.#frames.slice(1024)
+        this.#first = 0
+      }
+    }
+    this.clear()
+    this.#emptied?.()
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * Networks for emulated machines.
+ *
+ * @packageDocumentation
+ */
+export { HOST_CLOCK, type NetworkClock } from './clock.ts'
+export { NetworkError, type NetworkErrorCode } from './errors.ts'
+export { FrameStream, type FramePipe } from './frame-stream.ts'
+export { Hub, type HubOptions } from './hub.ts'
+export type {
+  OpenSocket,
+  SocketAddress,
+  Sockets,
+  TcpSocket,
+  TcpSocketClient,
+  TcpSocketEnd,
+  UdpReceiver,
+  UdpSocket,
+} from './sockets.ts'
+export type { GuestForward, HostForward, UserNetworkOptions } from './user/options.ts'
+export type { ReadBootFile } from './user/tftp.ts'
+export { UserNetwork } from './user/user-network.ts'

@@ -1,0 +1,87 @@
+/** An address of the host's network: IPv4 or IPv6 as text, or a name. */
+export interface SocketAddress {
+  /** An address, or a name. */
+  readonly address: string
+  /** 1 to 65535; 0 where the host is to choose. */
+  readonly port: number
+}
+
+/**
+ * Why a host's connection is no more.
+ *
+ * | reason | meaning |
+ * |---|---|
+ * | `finished` | both streams have ended |
+ * | `refused` | nobody listens there |
+ * | `unreachable` | there is no way there, or no answer came |
+ * | `reset` | the other end, or the host, has broken it off |
+ */
+export type TcpSocketEnd = 'finished' | 'refused' | 'unreachable' | 'reset'
+
+/** Hears of a TCP connection of the host's. */
+export interface TcpSocketClient {
+  /** The connection is there. A socket that was accepted is from the start, and this is not called. */
+  connected(): void
+  /** Bytes have come; they are the client's to keep. */
+  data(bytes: Uint8Array): void
+  /** No more bytes come. */
+  ended(): void
+  /** `write` takes bytes gladly again. */
+  drained(): void
+  /** The connection is no more. */
+  closed(end: TcpSocketEnd): void
+}
+
+/** A TCP connection of the host's. */
+export interface TcpSocket {
+  /** Sends bytes, which are the socket's to keep. @returns false: they were taken, and `drained` says when to go on */
+  write(bytes: Uint8Array): boolean
+  /** Ends our stream when all is sent. */
+  end(): void
+  /** Breaks the connection off. */
+  abort(): void
+  /** Brings no more data until `resume`; what is on its way may still come. */
+  pause(): void
+  /** Brings data again. */
+  resume(): void
+}
+
+/** Something of the host's that is open until it is closed. */
+export interface OpenSocket {
+  /** The port, where the host has chosen it. */
+  readonly port: number
+  /** Closes it. */
+  close(): void
+}
+
+/** A UDP socket of the host's. */
+export interface UdpSocket {
+  /** Sends a datagram; it may get lost, as datagrams may. The bytes are the socket's to keep. */
+  send(to: SocketAddress, bytes: Uint8Array): void
+  /** Closes it. */
+  close(): void
+}
+
+/** Takes a datagram; its bytes are the callee's to keep. */
+export type UdpReceiver = (from: SocketAddress, bytes: Uint8Array) => void
+
+/** The host's network, as the `user` network reaches it. `@retrap/network/node` has Node's. */
+export interface Sockets {
+  /** Opens a connection. Nothing is called back before this returns. */
+  connectTcp(to: SocketAddress, client: TcpSocketClient): TcpSocket
+  /**
+   * Waits for connections.
+   *
+   * @param accept - told of each; the socket is paused, and the client that is returned hears of it
+   * @throws NetworkError `ERR_LISTEN`
+   */
+  listenTcp(at: SocketAddress, accept: (from: SocketAddress, socket: TcpSocket) => TcpSocketClient): Promise<OpenSocket>
+  /** Opens a UDP socket at a port of the host's choice. Trouble with it loses datagrams. */
+  openUdp(receive: UdpReceiver): UdpSocket
+  /** Opens a UDP socket at an address. @throws NetworkError `ERR_LISTEN` */
+  bindUdp(at: SocketAddress, receive: UdpReceiver): Promise<UdpSocket & OpenSocket>
+  /** The IPv4 addresses of a name; null: there is no such name. Rejects where the host cannot tell. */
+  lookup(name: string): Promise<readonly string[] | null>
+  /** Asks a name server of the host's; the message and the answer are those of DNS. Absent: only addresses are known. */
+  query?(message: Uint8Array): Promise<Uint8Array>
+}

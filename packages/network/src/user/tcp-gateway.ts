@@ -1,0 +1,186 @@
+import type { Ipv4Address } from '../addresses.ts'
+import type { NetworkClock } from '../clock.ts'
+import { makeUnreachable, UNREACHABLE_HOST, UNREACHABLE_PROHIBITED } from '../frames/icmp.ts'
+import { type Ipv4Packet, PROTOCOL_ICMP } from '../frames/ipv4.ts'
+import { readTcp, resetFor, TCP_ACK, TCP_RST, TCP_SYN, type TcpEndpoints, type TcpSegment } from '../frames/tcp.ts'
+import type { SocketAddress, Sockets, TcpSocket, TcpSocketClient } from '../sockets.ts'
+import { BufferBudget } from '../tcp/buffer-budget.ts'
+import { TcpConnection } from '../tcp/connection.ts'
+import type { Link } from './link.ts'
+import { type FlowOwner, TcpFlow } from './tcp-flow.ts'
+
+/** Connections at once, those that have ended and wait for late segments included. */
+const MOST_FLOWS = 1024
+/** Beyond the first 32 KiB of each direction of each connection. */
+const BUFFER_BYTES = 64 << 20
+const FIRST_EPHEMERAL = 49_152
+const LAST_PORT = 0xffff
+
+/** Where a guest's connection goes. */
+export type TcpRoute =
+  | { readonly kind: 'host'; readonly to: SocketAddress }
+  | { readonly kind: 'service'; connect(client: TcpSocketClient): TcpSocket }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'prohibited' }
+
+/** What the gateway needs. */
+export interface TcpGatewayOptions {
+  readonly clock: NetworkClock
+  readonly random: () => number
+  readonly link: Link
+  readonly sockets: Sockets
+  /** Where connections to an address go. */
+  route(address: Ipv4Address, port: number): TcpRoute
+}
+
+/** Joins the guests' TCP connections with connections of the host's. */
+export class TcpGateway {
+  readonly #options: TcpGatewayOptions
+  readonly #budget = new BufferBudget(BUFFER_BYTES)
+  readonly #flows = new Map<string, TcpFlow>()
+  #ephemeral = FIRST_EPHEMERAL
+
+  constructor(options: TcpGatewayOptions) {
+    this.#options = options
+  }
+
+  /** Connections that there are. */
+  get count(): number {
+    return this.#flows.size
+  }
+
+  /** Takes a packet of a guest's. */
+  receive(packet: Ipv4Packet): void {
+    const segment = readTcp(packet)
+    if (segment === null) return
+    const ends: TcpEndpoints = {
+      localAddress: packet.destination,
+      localPort: segment.destinationPort,
+      remoteAddress: packet.source,
+      remotePort: segment.sourcePort,
+    }
+    const key = keyOf(ends)
+    const flow = this.#flows.get(key)
+    const asks = (segment.flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN
+    if (flow === undefined) {
+      if (asks) this.#open(key, ends, packet, segment)
+      else this.#refuse(segment, ends)
+      return
+    }
+    if (flow.connection === null) {
+      // The host is still connecting. The guest asks again, or has thought better of it.
+      if (asks) flow.request = { syn: segment, packet }
+      else if ((segment.flags & TCP_RST) !== 0) flow.abort()
+    } else if (asks && flow.connection.isLingering) {
+      // A new connection in the place of one that has ended (RFC 9293 §3.10.7.4, TIME-WAIT).
+      flow.connection.abort()
+      this.#open(key, ends, packet, segment)
+    } else {
+      flow.connection.receive(segment)
+    }
+  }
+
+  /** A connection to a port of the host's that leads to a guest. @returns null: there are too many */
+  accept(
+    seen: Ipv4Address,
+    from: SocketAddress,
+    socket: TcpSocket,
+    guest: { readonly address: Ipv4Address; readonly port: number },
+  ): TcpSocketClient | null {
+    const base = { localAddress: seen, remoteAddress: guest.address, remotePort: guest.port }
+    const port = this.#freePort(base, from.port)
+    if (port === null || !this.#makeRoom()) return null
+    const ends = { ...base, localPort: port }
+    const flow = new TcpFlow(keyOf(ends), ends, this.#owner, null)
+    flow.socket = socket
+    this.#flows.set(flow.key, flow)
+    flow.connection = this.#connect(flow)
+    return flow.host
+  }
+
+  /** Breaks all connections off. */
+  close(): void {
+    for (const flow of [...this.#flows.values()]) flow.abort()
+  }
+
+  #open(key: string, ends: TcpEndpoints, packet: Ipv4Packet, segment: TcpSegment): void {
+    const route = this.#options.route(ends.localAddress, ends.localPort)
+    if (route.kind === 'prohibited') {
+      this.#unreachable(packet, UNREACHABLE_PROHIBITED)
+      return
+    }
+    if (route.kind === 'refused' || !this.#makeRoom()) {
+      this.#refuse(segment, ends)
+      return
+    }
+    const flow = new TcpFlow(key, ends, this.#owner, { syn: segment, packet })
+    this.#flows.set(key, flow)
+    flow.socket =
+      route.kind === 'service' ? route.connect(flow.host) : this.#options.sockets.connectTcp(route.to, flow.host)
+  }
+
+  readonly #owner: FlowOwner = {
+    openGuest: (flow) => {
+      const connection = this.#connect(flow, flow.request?.syn)
+      flow.request = null
+      return connection
+    },
+    hostFailed: ({ request, ends }, end) => {
+      if (request === null) return
+      if (end === 'unreachable') this.#unreachable(request.packet, UNREACHABLE_HOST)
+      else this.#refuse(request.syn, ends)
+    },
+    ended: (flow) => this.#flows.delete(flow.key),
+  }
+
+  #connect(flow: TcpFlow, syn?: TcpSegment): TcpConnection {
+    const { clock, random, link } = this.#options
+    return new TcpConnection(
+      {
+        ...flow.ends,
+        clock,
+        budget: this.#budget,
+        initialSequence: Math.floor(random() * 2 ** 32),
+        client: flow.guest,
+        transmit: (frame) => link.transmit(frame),
+      },
+      syn,
+    )
+  }
+
+  /** Forgets a connection that only waits for late segments, where there are too many. */
+  #makeRoom(): boolean {
+    if (this.#flows.size < MOST_FLOWS) return true
+    for (const flow of this.#flows.values()) {
+      if (flow.connection?.isLingering !== true) continue
+      flow.connection.abort()
+      return true
+    }
+    return false
+  }
+
+  /** The port that the guest is to see: the other end's, if it is free. */
+  #freePort(base: Omit<TcpEndpoints, 'localPort'>, wanted: number): number | null {
+    const isFree = (localPort: number): boolean => localPort > 0 && !this.#flows.has(keyOf({ ...base, localPort }))
+    if (isFree(wanted)) return wanted
+    for (let tries = FIRST_EPHEMERAL; tries <= LAST_PORT; tries++) {
+      const port = this.#ephemeral++
+      if (this.#ephemeral > LAST_PORT) this.#ephemeral = FIRST_EPHEMERAL
+      if (isFree(port)) return port
+    }
+    return null
+  }
+
+  #refuse(segment: TcpSegment, ends: TcpEndpoints): void {
+    const frame = resetFor(segment, ends)
+    if (frame !== null) this.#options.link.transmit(frame)
+  }
+
+  #unreachable(packet: Ipv4Packet, code: number): void {
+    const fields = { source: packet.destination, destination: packet.source, protocol: PROTOCOL_ICMP }
+    this.#options.link.send(fields, makeUnreachable(packet, code))
+  }
+}
+
+const keyOf = ({ localAddress, localPort, remoteAddress, remotePort }: TcpEndpoints): string =>
+  `${localAddress}:${localPort} ${remoteAddress}:${remotePort}`

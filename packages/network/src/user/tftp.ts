@@ -1,0 +1,120 @@
+import { get16, put16 } from '../frames/bytes.ts'
+import type { UdpEnd } from './udp-gateway.ts'
+
+export const TFTP_PORT = 69
+const READ = 1
+const WRITE = 2
+const DATA = 3
+const ACKNOWLEDGMENT = 4
+const ERROR = 5
+const OPTIONS = 6
+const NOT_FOUND = 1
+const ACCESS_VIOLATION = 2
+const ILLEGAL = 4
+const DEFAULT_BLOCK = 512
+/** What fits an Ethernet frame. RFC 2348 allows more, which would come in fragments. */
+const MOST_BLOCK = 1468
+const MOST_TRANSFERS = 16
+
+/** Reads a file that guests may load. @returns null: there is none of that name */
+export type ReadBootFile = (name: string) => Promise<Uint8Array | null>
+
+interface Transfer {
+  readonly bytes: Uint8Array
+  readonly blockBytes: number
+  /** Number of the block that was sent last; 0: the options were. */
+  block: number
+}
+
+/** Lets guests load files. Source: RFC 1350; RFC 2347; RFC 2348 (`blksize`); RFC 2349 (`tsize`). */
+export class TftpServer {
+  readonly #read: ReadBootFile
+  readonly #transfers = new Map<string, Transfer>()
+
+  constructor(read: ReadBootFile) {
+    this.#read = read
+  }
+
+  /** Takes a message of a client. @param reply - sends one back */
+  receive(client: UdpEnd, message: Uint8Array, reply: (message: Uint8Array) => void): void {
+    if (message.length < 4) return
+    const key = `${client.address}:${client.port}`
+    const code = get16(message, 0)
+    if (code === READ) void this.#open(key, message, reply)
+    else if (code === WRITE) reply(errorMessage(ACCESS_VIOLATION, 'files are only read'))
+    else if (code === ACKNOWLEDGMENT) this.#acknowledged(key, get16(message, 2), reply)
+    else if (code === ERROR) this.#transfers.delete(key)
+  }
+
+  async #open(key: string, message: Uint8Array, reply: (message: Uint8Array) => void): Promise<void> {
+    const [name = '', mode = '', ...pairs] = texts(message)
+    if (!/^(octet|netascii)$/i.test(mode)) {
+      reply(errorMessage(ILLEGAL, `mode ${mode}: expected octet`))
+      return
+    }
+    const bytes = await this.#read(name).catch(() => null)
+    if (bytes === null) {
+      reply(errorMessage(NOT_FOUND, `${name}: there is no such file`))
+      return
+    }
+    const options = new Map<string, string>()
+    for (let i = 0; i + 1 < pairs.length; i += 2) options.set(pairs[i]!.toLowerCase(), pairs[i + 1]!)
+    const asked = Number(options.get('blksize') ?? DEFAULT_BLOCK)
+    const blockBytes = Number.isInteger(asked) && asked >= 8 ? Math.min(asked, MOST_BLOCK) : DEFAULT_BLOCK
+    const answers = [
+      ...(options.has('blksize') ? ['blksize', String(blockBytes)] : []),
+      ...(options.has('tsize') ? ['tsize', String(bytes.length)] : []),
+    ]
+    const [oldest] = this.#transfers.keys()
+    this.#transfers.delete(key)
+    if (this.#transfers.size === MOST_TRANSFERS) this.#transfers.delete(oldest!)
+    const transfer = { bytes, blockBytes, block: 0 }
+    this.#transfers.set(key, transfer)
+    if (answers.length > 0) reply(withTexts(OPTIONS, null, answers))
+    else this.#send(transfer, reply)
+  }
+
+  #acknowledged(key: string, number: number, reply: (message: Uint8Array) => void): void {
+    const transfer = this.#transfers.get(key)
+    // An acknowledgment of an earlier block: the block was sent twice (RFC 1123 §4.2.3.1).
+    if (transfer === undefined || number !== (transfer.block & 0xffff)) return
+    if (transfer.block > 0 && transfer.block * transfer.blockBytes > transfer.bytes.length) {
+      this.#transfers.delete(key)
+      return
+    }
+    this.#send(transfer, reply)
+  }
+
+  #send(transfer: Transfer, reply: (message: Uint8Array) => void): void {
+    const { bytes, blockBytes } = transfer
+    const from = transfer.block * blockBytes
+    transfer.block++
+    const part = bytes.subarray(from, from + blockBytes)
+    const message = new Uint8Array(4 + part.length)
+    put16(message, 0, DATA)
+    put16(message, 2, transfer.block & 0xffff)
+    message.set(part, 4)
+    reply(message)
+  }
+}
+
+/** The texts of a request; one without its end is left out. */
+function texts(message: Uint8Array): string[] {
+  const parts = String.fromCharCode(...message.subarray(2, 1024)).split('\0')
+  return parts.slice(0, -1)
+}
+
+function withTexts(code: number, number: number | null, parts: readonly string[]): Uint8Array {
+  const text = parts.map((part) => `${part.replaceAll('\0', '')}\0`).join('')
+  const head = number === null ? 2 : 4
+  const message = new Uint8Array(head + text.length)
+  put16(message, 0, code)
+  if (number !== null) put16(message, 2, number)
+  message.set(
+    [...text].map((character) => character.charCodeAt(0)),
+    head,
+  )
+  return message
+}
+
+const errorMessage = (number: number, text: string): Uint8Array => withTexts(ERROR, number, [text])

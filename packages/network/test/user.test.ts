@@ -1,0 +1,274 @@
+import { describe, expect, test } from 'vitest'
+import { readIpv4 } from '../src/addresses.ts'
+import { PROTOCOL_ICMP } from '../src/frames/ipv4.ts'
+import { TCP_RST } from '../src/frames/tcp.ts'
+import { NetworkError } from '../src/index.ts'
+import { dhcpMessage, GATEWAY, GUEST, GUEST_MAC, TestGuest } from './support/test-guest.ts'
+
+const ANYWHERE = 0xffff_ffff
+const DNS = 0x0a000203
+const text = (value: string): Uint8Array => new TextEncoder().encode(value)
+const address = (value: string): number => readIpv4(value)!
+const question = (name: string, type: number): Uint8Array =>
+  Uint8Array.of(
+    ...[0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+    ...name.split('.').flatMap((label) => [label.length, ...text(label)]),
+    ...[0, 0, type, 0, 1],
+  )
+
+describe('DHCP (RFC 2131)', () => {
+  test('the first client gets .15, the next one .16, and each its own again', async () => {
+    const guest = await TestGuest.create({ hostName: 'box' })
+    const ask = (mac: number, type: number, wanted?: number): readonly [number, number] => {
+      const more = wanted === undefined ? [] : [50, 4, 10, 0, 2, wanted]
+      guest.sendUdp(68, 67, dhcpMessage(mac, [53, 1, type, ...more]), ANYWHERE, 0)
+      guest.clock.settle()
+      const { payload } = guest.datagrams.at(-1)!
+      return [payload[242]!, payload[19]!]
+    }
+    expect(ask(GUEST_MAC, 1)).toEqual([2, 15])
+    expect(ask(GUEST_MAC, 3, 15)).toEqual([5, 15])
+    expect(ask(GUEST_MAC + 2, 1)).toEqual([2, 16])
+    expect(ask(GUEST_MAC + 4, 1, 40)).toEqual([2, 40])
+    expect(ask(GUEST_MAC + 4, 3, 15)).toEqual([6, 0])
+    expect(ask(GUEST_MAC, 1)).toEqual([2, 15])
+  })
+
+  test('more clients than a network has addresses: none is given twice', async () => {
+    const guest = await TestGuest.create({ network: '10.0.2.0/29' })
+    const given: number[] = []
+    for (let i = 0; i < 10; i++) {
+      guest.sendUdp(68, 67, dhcpMessage(GUEST_MAC + 2 * i, [53, 1, 1]), ANYWHERE, 0)
+      guest.clock.settle()
+    }
+    for (const { payload } of guest.datagrams) given.push(payload[19]!)
+    expect(given).toEqual([4, 5, 6])
+  })
+})
+
+describe('DNS (RFC 1035)', () => {
+  test.each([
+    { given: 'a name with addresses', name: 'guest.test', type: 1, code: 0, answers: 2 },
+    { given: 'IPv6, which is not here', name: 'guest.test', type: 28, code: 0, answers: 0 },
+    { given: 'a name that is not there', name: 'missing.test', type: 1, code: 3, answers: 0 },
+    { given: 'a host that cannot tell', name: 'broken.test', type: 1, code: 2, answers: 0 },
+    { given: 'another type, without a name server', name: 'guest.test', type: 16, code: 4, answers: 0 },
+  ])('$given', async ({ name, type, code, answers }) => {
+    const guest = await TestGuest.create()
+    guest.sendUdp(1000, 53, question(name, type), DNS)
+    await new Promise((resolve) => setTimeout(resolve, 0))
+    guest.clock.settle()
+    const answer = guest.datagrams[0]!
+    expect([answer.payload[3]! & 15, answer.payload[7]]).toEqual([code, answers])
+    expect(answer.source).toBe(DNS)
+    if (answers > 0) expect([...answer.payload.subarray(-4)]).toEqual([192, 0, 2, 81])
+  })
+})
+
+describe('TCP', () => {
+  test('streams pass both ways, and so do their ends', async () => {
+    const guest = await TestGuest.create()
+    const end = guest.tcp(1000, 80, address('192.0.2.1'))
+    const [socket] = guest.host.tcp
+    expect(socket!.to).toEqual({ address: '192.0.2.1', port: 80 })
+    expect(end.connected).toBe(false)
+    socket!.client.connected()
+    guest.clock.advance(10)
+    expect(end.connected).toBe(true)
+    end.connection.write(text('GET'))
+    socket!.client.data(text('answer'))
+    socket!.client.ended()
+    guest.clock.advance(100)
+    expect(socket!.written).toEqual([...text('GET')])
+    expect(end.received).toEqual([...text('answer')])
+    expect([end.connection.atEnd, socket!.ended]).toEqual([true, false])
+    end.connection.end()
+    guest.clock.advance(100)
+    expect(socket!.ended).toBe(true)
+    guest.clock.advance(100_000)
+    expect(guest.network.openConnections.tcp).toBe(0)
+    expect(socket!.aborted).toBe(false)
+  })
+
+  test('the host itself is at the gateway', async () => {
+    const guest = await TestGuest.create()
+    guest.tcp(1000, 8080)
+    expect(guest.host.tcp[0]!.to).toEqual({ address: '127.0.0.1', port: 8080 })
+  })
+
+  test('a host that refuses: a reset; one that is not there: ICMP', async () => {
+    const guest = await TestGuest.create()
+    const refused = guest.tcp(1000, 80)
+    guest.host.tcp[0]!.client.closed('refused')
+    guest.clock.advance(1)
+    expect(refused.ended).toBe('refused')
+    guest.tcp(1001, 80)
+    guest.host.tcp[1]!.client.closed('unreachable')
+    guest.clock.advance(1)
+    expect(guest.packets.at(-1)!.protocol).toBe(PROTOCOL_ICMP)
+    expect([...guest.packets.at(-1)!.payload.subarray(0, 2)]).toEqual([3, 1])
+  })
+
+  test('a guest that reads nothing stops the host, and a full host stops the guest', async () => {
+    const guest = await TestGuest.create()
+    const end = guest.tcp(1000, 80)
+    const socket = guest.host.tcp[0]!
+    socket.client.connected()
+    guest.clock.advance(10)
+    end.reads = false
+    let sent = 0
+    for (; sent < 1000 && !socket.paused; sent++) {
+      socket.client.data(new Uint8Array(10_000).fill(sent))
+      guest.clock.advance(5)
+    }
+    expect(sent).toBeLessThan(200)
+    end.reads = true
+    end.drain()
+    guest.clock.advance(5000)
+    end.drain()
+    expect(socket.paused).toBe(false)
+    expect(end.received.length).toBe(sent * 10_000)
+    socket.full = true
+    let written = 0
+    for (let i = 0; i < 2000; i++) {
+      written += end.connection.write(new Uint8Array(1000))
+      guest.clock.advance(1)
+    }
+    expect(written).toBeLessThan(1_500_000)
+    expect(socket.written.length).toBeLessThan(100_000)
+    socket.full = false
+    socket.client.drained()
+    guest.clock.advance(120_000)
+    expect(socket.written.length).toBe(written)
+  })
+
+  test('a reset of either side resets the other', async () => {
+    const guest = await TestGuest.create()
+    const [first, second] = [guest.tcp(1000, 80), guest.tcp(1001, 80)]
+    for (const socket of guest.host.tcp) socket.client.connected()
+    guest.clock.advance(10)
+    first.connection.abort()
+    guest.host.tcp[1]!.client.closed('reset')
+    guest.clock.advance(10)
+    expect([guest.host.tcp[0]!.aborted, second.ended]).toEqual([true, 'reset'])
+    expect(guest.network.openConnections.tcp).toBe(0)
+  })
+
+  test('a segment of no connection is answered by a reset that it accepts', async () => {
+    const guest = await TestGuest.create()
+    const end = guest.tcp(1000, 80)
+    guest.host.tcp[0]!.client.connected()
+    guest.clock.advance(10)
+    // The network was started again; the guest goes on.
+    guest.network.close()
+    await guest.restart()
+    end.connection.write(text('more'))
+    guest.clock.advance(10)
+    expect(end.ended).toBe('reset')
+    expect(guest.segments.at(-1)!.flags & TCP_RST).not.toBe(0)
+  })
+
+  test('restrict: nothing leads out, forwarded ports lead in', async () => {
+    const guest = await TestGuest.create({ restrict: true, hostForwards: [{ hostPort: 2222, guestPort: 22 }] })
+    guest.tcp(1000, 80)
+    guest.sendUdp(5, 6, text('x'))
+    guest.sendUdp(1000, 53, question('guest.test', 1), DNS)
+    guest.clock.settle()
+    expect([guest.host.tcp.length, guest.host.udp.length]).toEqual([0, 0])
+    expect(guest.packets.map(({ payload }) => [...payload.subarray(0, 2)])).toEqual([
+      [3, 13],
+      [3, 13],
+      [3, 13],
+    ])
+    const end = guest.listen(22)
+    const socket = { written: '', ...nothing, write: (bytes: Uint8Array) => Boolean((socket.written += String(bytes))) }
+    const client = guest.host.listeners[0]!.accept({ address: '127.0.0.1', port: 5000 }, socket)
+    client.data(text('hi'))
+    guest.clock.advance(100)
+    expect(end.received).toEqual([...text('hi')])
+    expect(guest.segments[0]).toMatchObject({ sourcePort: 5000, destinationPort: 22 })
+    expect(guest.packets.at(-1)!.source).toBe(GATEWAY)
+    end.connection.write(text('yo'))
+    guest.clock.advance(100)
+    expect(socket.written).toBe(String(text('yo')))
+  })
+})
+
+const nothing = { end() {}, abort() {}, pause() {}, resume() {} }
+
+describe('UDP and ICMP', () => {
+  test('a port of the guest has one socket, answers of anyone come back to it, and it closes when idle', async () => {
+    const guest = await TestGuest.create()
+    guest.sendUdp(500, 600, text('one'), address('192.0.2.7'))
+    guest.sendUdp(500, 601, text('two'))
+    expect(guest.host.udp.length).toBe(1)
+    const [socket] = guest.host.udp
+    expect(socket!.sent.map(({ to }) => to)).toEqual([
+      { address: '192.0.2.7', port: 600 },
+      { address: '127.0.0.1', port: 601 },
+    ])
+    socket!.receive({ address: '127.0.0.1', port: 601 }, text('back'))
+    socket!.receive({ address: '192.0.2.9', port: 9 }, text('other'))
+    guest.clock.settle()
+    expect(guest.datagrams.map(({ source, sourcePort }) => [source, sourcePort])).toEqual([
+      [GATEWAY, 601],
+      [address('192.0.2.9'), 9],
+    ])
+    guest.clock.advance(200_000)
+    expect(socket!.open).toBe(true)
+    guest.clock.advance(400_000)
+    expect(socket!.open).toBe(false)
+  })
+
+  test('long datagrams pass in fragments, both ways', async () => {
+    const guest = await TestGuest.create()
+    const long = Uint8Array.from({ length: 20_000 }, (_, i) => i * 7)
+    guest.sendUdp(500, 600, long)
+    const [socket] = guest.host.udp
+    expect(socket!.sent[0]!.bytes).toEqual(long)
+    socket!.receive({ address: '127.0.0.1', port: 600 }, long)
+    guest.clock.settle()
+    expect(guest.datagrams[0]!.payload).toEqual(long)
+  })
+
+  test('the gateway answers echo requests; of others the guest is told that they are not sent', async () => {
+    const guest = await TestGuest.create()
+    const echo = Uint8Array.of(8, 0, 0xe5, 0xca, 0x12, 0x34, 0, 1, 1, 2, 3, 4)
+    echo.set([0, 0], 2)
+    const sum = [0x0800, 0x1234, 1, 0x0102, 0x0304].reduce((a, b) => a + b)
+    echo.set([(~sum >> 8) & 255, ~sum & 255], 2)
+    guest.send(PROTOCOL_ICMP, echo)
+    guest.send(PROTOCOL_ICMP, echo, address('192.0.2.1'))
+    guest.clock.settle()
+    const [reply, error] = guest.packets
+    expect([...reply!.payload]).toEqual([0, 0, (~(sum - 0x800) >> 8) & 255, ~(sum - 0x800) & 255, ...echo.subarray(4)])
+    expect([...error!.payload.subarray(0, 2)]).toEqual([3, 13])
+    expect(reply!.destination).toBe(GUEST)
+  })
+})
+
+test('a card without room gets its frames later, in order', async () => {
+  const guest = await TestGuest.create()
+  guest.full = true
+  for (let i = 0; i < 5; i++) guest.sendUdp(500 + i, 67, dhcpMessage(GUEST_MAC + 2 * i, [53, 1, 1]), ANYWHERE, 0)
+  guest.clock.settle()
+  expect(guest.frames.length).toBe(0)
+  guest.full = false
+  guest.network.ready()
+  guest.clock.settle()
+  expect(guest.datagrams.map(({ payload }) => payload[19])).toEqual([15, 16, 17, 18, 19])
+})
+
+test.each([
+  { network: '10.0.2.0/30' },
+  { network: '10.0.2.0' },
+  { host: '10.0.3.2' },
+  { host: '10.0.2.3' },
+  { dhcpStart: '10.0.2.2' },
+  { dns: 'here' },
+  { hostForwards: [{ hostPort: 70_000, guestPort: 22 }] },
+  { hostForwards: [{ hostPort: 0, guestPort: 0 }] },
+  { hostForwards: [{ hostPort: 0, guestPort: 1, guestAddress: '192.0.2.1' }] },
+])('%o is refused', async (options) => {
+  await expect(TestGuest.create(options)).rejects.toThrow(NetworkError)
+})
