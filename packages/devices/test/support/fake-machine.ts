@@ -165,7 +165,9 @@ export class FakeMachine {
     for (const [register, , initial] of options.writable ?? [])
       new DataView(config.buffer).setUint32(register, initial ?? 0, true)
     this.functions.set(options.device * 8 + (options.function ?? 0), { options, config })
-    return { device: options.device, config, interrupt: null, bar: () => null } as unknown as PciFunction
+    // Device N has its interrupt pin at input 100 + N.
+    const interrupt = options.interruptPin === undefined ? null : this.line(100 + options.device).holder()
+    return { device: options.device, config, interrupt, bar: () => null } as unknown as PciFunction
   }
 
   /** A guest's write of one configuration byte of device `device`. */

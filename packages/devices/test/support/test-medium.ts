@@ -69,9 +69,14 @@ export class TestMedium implements BlockBackend {
     await this.#begin('flush', 0, 0)
   }
 
-  async discard(): Promise<void> {}
+  async discard(offset: number, length: number): Promise<void> {
+    await this.#begin('discard', offset, length)
+  }
 
-  async writeZeroes(): Promise<void> {}
+  async writeZeroes(offset: number, length: number): Promise<void> {
+    await this.#begin('zeroes', offset, length)
+    this.bytes.fill(0, offset, offset + length)
+  }
 
   onChange(listener: () => void): () => void {
     this.#listeners.push(listener)

@@ -1,0 +1,189 @@
+import type { BlockProperties, Dma } from '@retrap/device'
+import type { NvmeCommand } from './command.ts'
+import { type DataPiece, findData, scatter } from './data-pointer.ts'
+import type { FeatureResult, NvmeFeatures } from './features.ts'
+import {
+  EVENT_REQUESTS,
+  identifyController,
+  identifyNamespace,
+  IDENTIFY_BYTES,
+  NAMESPACE,
+  namespaceDescriptors,
+  type NvmeNames,
+} from './identify.ts'
+import { MOST_BYTES } from './io-commands.ts'
+import { isChangeList, logPage, type NvmeCounters } from './log-pages.ts'
+import type { QueueSet } from './queue-set.ts'
+import { DO_NOT_RETRY, STATUS } from './status.ts'
+
+const DELETE_SUBMISSIONS = 0x00
+const CREATE_SUBMISSIONS = 0x01
+const GET_LOG_PAGE = 0x02
+const DELETE_COMPLETIONS = 0x04
+const CREATE_COMPLETIONS = 0x05
+const IDENTIFY = 0x06
+const ABORT = 0x08
+const SET_FEATURES = 0x09
+const GET_FEATURES = 0x0a
+const ASYNCHRONOUS_EVENT_REQUEST = 0x0c
+
+const HIGHEST_LISTED_NAMESPACE = 0xffff_fffd
+const RETAIN_EVENT = 0x8000
+const NOT_ABORTED = 1
+/** A notice: the namespace's attributes have changed, see the list of changed namespaces. */
+const NAMESPACE_CHANGED_EVENT = 0x0004_0002
+
+/** What admin commands work on. */
+export interface NvmeAdminParts {
+  readonly dma: Dma
+  readonly queues: QueueSet
+  readonly features: NvmeFeatures
+  readonly counters: NvmeCounters
+  readonly names: NvmeNames
+  /** The medium's, now. */
+  properties(): BlockProperties
+}
+
+/** Saved form of {@link NvmeAdmin}. */
+export interface NvmeAdminState {
+  /** Identifiers of open event requests. */
+  readonly events: readonly number[]
+  readonly changed: boolean
+  readonly reported: boolean
+}
+
+/** The command ends later, with a completion of its own. */
+export const LATER = null
+
+/** Admin commands. Source: NVM Express 1.4, §5, "Admin Command Set". */
+export class NvmeAdmin {
+  readonly #parts: NvmeAdminParts
+  readonly #events: number[] = []
+  /** The namespace has changed since the guest looked at the list. */
+  #changed = false
+  /** The guest has been told. */
+  #reported = false
+
+  constructor(parts: NvmeAdminParts) {
+    this.#parts = parts
+  }
+
+  /** Executes a command. @returns {@link LATER} where it stays open */
+  execute(command: NvmeCommand): FeatureResult | typeof LATER {
+    const { queues, features } = this.#parts
+    if (command.isUnsupported) return ends(STATUS.INVALID_FIELD | DO_NOT_RETRY)
+    switch (command.opcode) {
+      case DELETE_SUBMISSIONS: {
+        const status = queues.closeSubmissions(command)
+        return status === STATUS.SUCCESS ? LATER : ends(status)
+      }
+      case CREATE_SUBMISSIONS:
+        return ends(queues.createSubmissions(command))
+      case GET_LOG_PAGE:
+        return ends(this.#log(command))
+      case DELETE_COMPLETIONS:
+        return ends(queues.deleteCompletions(command))
+      case CREATE_COMPLETIONS:
+        return ends(queues.createCompletions(command))
+      case IDENTIFY:
+        return ends(this.#identify(command))
+      case ABORT:
+        // An attempt is all that the command promises: what the medium was asked for is answered.
+        return { status: STATUS.SUCCESS, result: NOT_ABORTED }
+      case SET_FEATURES:
+        return features.set(command.word(10), command.word(11), queues.hasIo)
+      case GET_FEATURES:
+        return features.get(command.word(10), command.word(11))
+      case ASYNCHRONOUS_EVENT_REQUEST:
+        if (this.#events.length === EVENT_REQUESTS) return ends(STATUS.TOO_MANY_EVENT_REQUESTS | DO_NOT_RETRY)
+        this.#events.push(command.id)
+        return LATER
+      default:
+        return ends(STATUS.INVALID_OPCODE | DO_NOT_RETRY)
+    }
+  }
+
+  #log(command: NvmeCommand): number {
+    const id = command.word(10) & 0xff
+    const page = logPage(id, this.#parts.counters, this.#changed)
+    if (page === null) return STATUS.INVALID_LOG_PAGE | DO_NOT_RETRY
+    const bytes = ((command.word(10) >>> 16) + (command.word(11) & 0xffff) * 0x1_0000 + 1) * 4
+    const offset = command.long(12)
+    if (bytes > MOST_BYTES || offset > page.length || offset % 4 !== 0) return STATUS.INVALID_FIELD | DO_NOT_RETRY
+    const data = new Uint8Array(bytes)
+    data.set(page.subarray(offset, offset + bytes))
+    const status = this.#give(command, data)
+    if (status === STATUS.SUCCESS && isChangeList(id)) {
+      this.#changed = false
+      if ((command.word(10) & RETAIN_EVENT) === 0) this.#reported = false
+    }
+    return status
+  }
+
+  #identify(command: NvmeCommand): number {
+    const { names } = this.#parts
+    const properties = this.#parts.properties()
+    const { namespace } = command
+    const isThere = namespace === NAMESPACE && properties.bytes > 0
+    switch (command.word(10) & 0xff) {
+      case 0x00:
+        if (namespace !== NAMESPACE) return STATUS.INVALID_NAMESPACE | DO_NOT_RETRY
+        return this.#give(command, isThere ? identifyNamespace(properties, names) : new Uint8Array(IDENTIFY_BYTES))
+      case 0x01:
+        return this.#give(command, identifyController(names))
+      case 0x02: {
+        if (namespace > HIGHEST_LISTED_NAMESPACE) return STATUS.INVALID_NAMESPACE | DO_NOT_RETRY
+        const list = new Uint8Array(IDENTIFY_BYTES)
+        if (namespace < NAMESPACE && properties.bytes > 0) list[0] = NAMESPACE
+        return this.#give(command, list)
+      }
+      case 0x03:
+        if (!isThere) return STATUS.INVALID_NAMESPACE | DO_NOT_RETRY
+        return this.#give(command, namespaceDescriptors(names))
+      default:
+        return STATUS.INVALID_FIELD | DO_NOT_RETRY
+    }
+  }
+
+  /** Copies data to where a command wants it. @returns a status */
+  #give(command: NvmeCommand, data: Uint8Array): number {
+    const { dma } = this.#parts
+    const pieces: DataPiece[] = []
+    const status = findData(dma, command.prp1, command.prp2, data.length, pieces)
+    if (status !== STATUS.SUCCESS) return status | DO_NOT_RETRY
+    return scatter(dma, pieces, data) ? STATUS.SUCCESS : STATUS.DATA_TRANSFER_ERROR
+  }
+
+  /** The medium was exchanged or resized. */
+  mediumChanged(): void {
+    this.#changed = true
+  }
+
+  /** Takes an open request of an event that there is to report. @returns null: nothing, or nobody asks */
+  takeEvent(): { readonly id: number; readonly result: number } | null {
+    if (!this.#changed || this.#reported || !this.#parts.features.reportsNamespaces) return null
+    const id = this.#events.shift()
+    if (id === undefined) return null
+    this.#reported = true
+    return { id, result: NAMESPACE_CHANGED_EVENT }
+  }
+
+  /** Forgets requests and events. */
+  reset(): void {
+    this.#events.length = 0
+    this.#changed = false
+    this.#reported = false
+  }
+
+  save(): NvmeAdminState {
+    return { events: [...this.#events], changed: this.#changed, reported: this.#reported }
+  }
+
+  restore({ events, changed, reported }: NvmeAdminState): void {
+    this.#events.splice(0, this.#events.length, ...events.slice(0, EVENT_REQUESTS))
+    this.#changed = changed
+    this.#reported = reported
+  }
+}
+
+const ends = (status: number): FeatureResult => ({ status, result: 0 })

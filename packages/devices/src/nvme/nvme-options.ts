@@ -1,0 +1,49 @@
+import { type BlockBackend, DeviceError } from '@retrap/device'
+import type { NvmeNames } from './identify.ts'
+
+/** Options of {@link Nvme}. */
+export interface NvmeOptions {
+  /** What is in it, in blocks of 512 or 4096 bytes. */
+  readonly medium: BlockBackend
+  /** Name of the model, unique within a machine. Default `nvme`. */
+  readonly name?: string
+  /** PCI device of which it is function 0. */
+  readonly device: number
+  /** At most 40 ASCII characters; default `RETRAP NVME`. */
+  readonly model?: string
+  /** At most 20 ASCII characters; the medium's own goes before it. Default `RT0001`. */
+  readonly serialNumber?: string
+  /** Pairs of I/O queues, 1 to 64. Default 8. */
+  readonly queues?: number
+}
+
+const MOST_QUEUES = 64
+
+/** What a controller is made of. */
+export interface CheckedNvmeOptions {
+  readonly name: string
+  readonly device: number
+  readonly medium: BlockBackend
+  readonly queues: number
+  readonly names: NvmeNames
+}
+
+/** Checks options and fills in what they leave out. @throws DeviceError `ERR_OPTION` */
+export function checkOptions(options: NvmeOptions): CheckedNvmeOptions {
+  const { name = 'nvme', device, medium, model = 'RETRAP NVME', queues = 8 } = options
+  const wrong = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
+  if (!Number.isInteger(device) || device < 0 || device > 31)
+    throw wrong(`PCI device ${device}: expected an integer from 0 to 31`)
+  if (!Number.isInteger(queues) || queues < 1 || queues > MOST_QUEUES)
+    throw wrong(`${queues} queues: expected an integer from 1 to ${MOST_QUEUES}`)
+  const { blockBytes, serialNumber = options.serialNumber ?? 'RT0001' } = medium.properties
+  if (blockBytes !== 512 && blockBytes !== 4096)
+    throw wrong(`the medium has blocks of ${blockBytes} bytes: expected 512 or 4096`)
+  const checkText = (what: string, text: string, most: number): void => {
+    if (text.length > most || !/^[\x20-\x7e]*$/.test(text))
+      throw wrong(`${what} '${text}': expected at most ${most} printable ASCII characters`)
+  }
+  checkText('model', model, 40)
+  checkText('serial number', serialNumber, 20)
+  return { name, device, medium, queues, names: { model, serialNumber } }
+}

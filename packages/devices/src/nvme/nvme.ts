@@ -1,0 +1,361 @@
+import {
+  type AccessSize,
+  type BlockBackend,
+  type DeviceContext,
+  type DeviceModel,
+  type PciFunction,
+  savedState,
+  type Timer,
+} from '@retrap/device'
+import { LATER, NvmeAdmin, type NvmeAdminState } from './admin-commands.ts'
+import { NvmeCommand } from './command.ts'
+import {
+  ControllerRegisters,
+  DOORBELLS,
+  ENABLE,
+  FATAL,
+  READY,
+  SHUT_DOWN,
+  SHUTDOWN_NOTICE,
+  SHUTDOWN_STATUS,
+  SHUTTING_DOWN,
+} from './controller-registers.ts'
+import { scatter } from './data-pointer.ts'
+import { type FeatureResult, NvmeFeatures, type NvmeFeaturesState } from './features.ts'
+import { type NvmeNames, VENDOR_ID } from './identify.ts'
+import { failureOf, type NvmeJob, readCommand, SHUTDOWN } from './io-commands.ts'
+import { NvmeCounters } from './log-pages.ts'
+import { type NvmeAnswer, NvmeRequests, type NvmeRequestState } from './nvme-requests.ts'
+import { checkOptions, type NvmeOptions } from './nvme-options.ts'
+import { ADMIN, QueueSet, type QueueSetState } from './queue-set.ts'
+import type { SubmissionQueue } from './queues.ts'
+import { STATUS } from './status.ts'
+
+/** Saved form of an {@link Nvme}. */
+export interface NvmeState {
+  /** Layout of the state. */
+  readonly version: 1
+  /** INTMS, CC, CSTS, AQA, and the two halves of ASQ and of ACQ. */
+  readonly registers: readonly number[]
+  /** All queues. */
+  readonly queues: unknown
+  /** Features that were set. */
+  readonly features: unknown
+  /** Event requests. */
+  readonly admin: unknown
+  /** What was moved. */
+  readonly counters: readonly number[]
+  /** Commands that the medium has not answered. */
+  readonly requests: readonly unknown[]
+}
+
+const BAR = 0
+const BAR_BYTES = 0x4000
+const MSIX_TABLE = 0x2000
+const DEVICE_ID = 0x0010
+/** Mass storage, non-volatile memory, NVM Express. */
+const CLASS = 0x01_0802
+/** Commands of I/O queues that are open at a time: each may hold 512 KiB. */
+const MOST_OPEN = 64
+/** Commands that are begun at a time; more are begun after the pause. */
+const BATCH = 64
+const PAUSE_NS = 10_000
+
+/**
+ * A controller of NVM Express with one namespace. Registers answer at once; commands take their time, and end in any order.
+ *
+ * Source: NVM Express Base Specification 1.4.
+ */
+export class Nvme implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string
+  /** Handlers answer at once. */
+  readonly synchronous: boolean = true
+  readonly #device: number
+  readonly #medium: BlockBackend
+  readonly #names: NvmeNames
+  /** Pairs of I/O queues. */
+  readonly #most: number
+  readonly #queues: QueueSet
+  readonly #features: NvmeFeatures
+  readonly #counters = new NvmeCounters()
+  readonly #registers = new ControllerRegisters(
+    () => this.#drivePin(),
+    (before, now) => this.#configured(before, now),
+  )
+  #context!: DeviceContext
+  #pci!: PciFunction
+  #requests!: NvmeRequests
+  #admin!: NvmeAdmin
+  /** Begins commands that were left. */
+  #later!: Timer
+  /** The end of a reset of the controller. */
+  #disabling!: Timer
+  #restored: NvmeRequestState[] = []
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor(options: NvmeOptions) {
+    const { name, device, medium, queues, names } = checkOptions(options)
+    this.name = name
+    this.#device = device
+    this.#medium = medium
+    this.#names = names
+    this.#most = queues
+    this.#queues = new QueueSet(queues, queues + 1)
+    this.#features = new NvmeFeatures(queues, queues + 1)
+  }
+
+  /** Adds the PCI function. */
+  attach(context: DeviceContext): void {
+    this.#context = context
+    this.#requests = new NvmeRequests(context, this.#medium, (job, answer) => this.#answered(job, answer))
+    this.#later = context.timer(() => this.#pump())
+    this.#disabling = context.timer(() => this.#requests.ended().then(() => this.#disabled()))
+    this.#admin = new NvmeAdmin({
+      dma: context.dma,
+      queues: this.#queues,
+      features: this.#features,
+      counters: this.#counters,
+      names: this.#names,
+      properties: () => this.#medium.properties,
+    })
+    this.#medium.onChange(() => {
+      this.#admin.mediumChanged()
+      this.#settle()
+    })
+    this.#pci = context.pci.add({
+      device: this.#device,
+      vendorId: VENDOR_ID,
+      deviceId: DEVICE_ID,
+      revisionId: 2,
+      classCode: CLASS,
+      subsystemVendorId: VENDOR_ID,
+      interruptPin: 1,
+      msix: { vectors: this.#most + 1, table: { bar: BAR, offset: MSIX_TABLE } },
+      bars: [
+        {
+          index: BAR,
+          kind: 'memory64',
+          bytes: BAR_BYTES,
+          minimumAccess: 4,
+          handler: {
+            read: (offset: number): number => (offset < DOORBELLS ? this.#registers.read(offset) : 0),
+            write: (offset: number, _size: AccessSize, value: number): void => {
+              if (offset < DOORBELLS) this.#registers.write(offset, value)
+              else this.#ring((offset - DOORBELLS) >> 2, value & 0xffff)
+            },
+          },
+        },
+      ],
+    })
+  }
+
+  #configured(before: number, now: number): void {
+    const registers = this.#registers
+    if ((before & ENABLE) !== 0 && !registers.isEnabled) this.#disable()
+    else if (registers.isEnabled && (registers.status & READY) === 0) this.#enable()
+    if ((now & SHUTDOWN_NOTICE) === 0 || (before & SHUTDOWN_NOTICE) !== 0) return
+    registers.status = (registers.status & ~SHUTDOWN_STATUS) | SHUTTING_DOWN
+    this.#requests.start(SHUTDOWN)
+  }
+
+  #enable(): void {
+    const { submissions, completions, selections } = this.#registers
+    this.#registers.status &= ~SHUTDOWN_STATUS
+    if (selections !== 0 || submissions.size < 2 || completions.size < 2) {
+      this.#registers.status |= FATAL
+      return
+    }
+    this.#queues.createAdmin(submissions, completions)
+    this.#registers.status |= READY
+  }
+
+  /** A reset of the controller. The guest hears of its end once the host is busy with nothing of before. */
+  #disable(): void {
+    this.#clear()
+    this.#disabling.armAfter(PAUSE_NS)
+  }
+
+  #clear(): void {
+    this.#requests.cancel()
+    this.#later.cancel()
+    this.#queues.clear()
+    this.#features.reset()
+    this.#admin.reset()
+    this.#restored = []
+    this.#registers.masked = 0
+    this.#drivePin()
+  }
+
+  #disabled(): void {
+    // It may have been reset, or disabled again, meanwhile.
+    if (this.#queues.completions.size > 0 || this.#disabling.deadlineNs !== Infinity) return
+    this.#registers.status &= ~(READY | FATAL | SHUTDOWN_STATUS)
+    if (this.#registers.isEnabled) this.#enable()
+  }
+
+  /** A doorbell: of even number a submission queue's tail, of odd number a completion queue's head. */
+  #ring(doorbell: number, value: number): void {
+    const id = doorbell >> 1
+    if ((doorbell & 1) === 0) {
+      if (this.#queues.submissions.get(id)?.setTail(value) === true) this.#pump()
+    } else if (this.#queues.completions.get(id)?.setHead(value) === true) this.#pump()
+  }
+
+  /** Begins commands, from each queue in turn. */
+  #pump(): void {
+    let left = BATCH
+    for (let goesOn = true; goesOn;) {
+      goesOn = false
+      for (const queue of this.#queues.submissions.values()) {
+        if (!queue.isReady || (queue.id !== ADMIN && this.#requests.count >= MOST_OPEN)) continue
+        if (left-- === 0) {
+          this.#later.armAfter(PAUSE_NS)
+          goesOn = false
+          break
+        }
+        goesOn = true
+        this.#begin(queue)
+      }
+    }
+    this.#settle()
+  }
+
+  #begin(queue: SubmissionQueue): void {
+    const command = queue.fetch(this.#context.dma)
+    if (command === null) {
+      // What a queue outside of RAM holds is unknown, its commands' identifiers too.
+      this.#registers.status |= FATAL
+    } else if (queue.id === ADMIN) {
+      const outcome = this.#admin.execute(command)
+      if (outcome !== LATER) this.#complete(queue, command.id, outcome)
+    } else this.#start(queue, command)
+  }
+
+  #start(queue: SubmissionQueue, command: NvmeCommand): void {
+    const job = readCommand(command, this.#medium.properties, this.#context.dma)
+    if (typeof job === 'number') this.#complete(queue, command.id, { status: job, result: 0 })
+    else this.#requests.start(this.#features.hasWriteCache ? job : { ...job, durable: true })
+  }
+
+  /** The medium has answered. */
+  #answered(job: NvmeJob, answer: NvmeAnswer): void {
+    const { command } = job
+    if (command === null) this.#registers.status = (this.#registers.status & ~SHUTDOWN_STATUS) | SHUT_DOWN
+    else {
+      const queue = this.#queues.submissions.get(command.queue)
+      if (queue !== undefined) this.#complete(queue, command.id, { status: this.#statusOf(job, answer), result: 0 })
+    }
+    this.#pump()
+  }
+
+  #statusOf({ kind, data, pieces, ranges }: NvmeJob, answer: NvmeAnswer): number {
+    if (typeof answer === 'string') return failureOf(kind, answer)
+    if (!answer) return STATUS.COMPARE_FAILURE
+    const bytes = ranges.reduce((sum, range) => sum + range.bytes, 0)
+    if (kind === 'read') {
+      this.#counters.reads++
+      this.#counters.readBytes += bytes
+      return scatter(this.#context.dma, pieces, data) ? STATUS.SUCCESS : STATUS.DATA_TRANSFER_ERROR
+    }
+    if (kind === 'write') {
+      this.#counters.writes++
+      this.#counters.writtenBytes += bytes
+    }
+    return STATUS.SUCCESS
+  }
+
+  #complete(queue: SubmissionQueue, id: number, { status, result }: FeatureResult): void {
+    queue.completions.put([result, 0, queue.head + queue.id * 0x1_0000, id + status * 0x2_0000])
+  }
+
+  /** Deletes queues whose commands have ended, reports events, and lets the guest see what has ended. */
+  #settle(): void {
+    const admin = this.#queues.submissions.get(ADMIN)
+    if (admin === undefined) return
+    for (const queue of this.#queues.submissions.values()) {
+      if (queue.deletion === null || this.#requests.hasOf(queue.id)) continue
+      this.#queues.submissions.delete(queue.id)
+      this.#complete(admin, queue.deletion.id, { status: STATUS.SUCCESS, result: 0 })
+    }
+    const event = this.#admin.takeEvent()
+    if (event !== null) this.#complete(admin, event.id, { status: STATUS.SUCCESS, result: event.result })
+    for (const queue of this.#queues.completions.values())
+      if (queue.flush(this.#context.dma) && queue.interrupts) this.#pci.messages?.signal(queue.vector)
+    this.#drivePin()
+  }
+
+  /** The pin is used while the guest has no message interrupts on. */
+  #drivePin(): void {
+    const pin = this.#pci.interrupt
+    if (pin === null) return
+    let level = false
+    if ((this.#pci.messages?.mode ?? 'none') === 'none') {
+      for (const { isPending, interrupts, vector } of this.#queues.completions.values())
+        level ||= isPending && interrupts && (vector > 31 || ((this.#registers.masked >>> vector) & 1) === 0)
+    }
+    pin.set(level)
+  }
+
+  /** Cancels what is under way, and returns to the state at power-on. */
+  reset(): void {
+    this.#clear()
+    this.#disabling.cancel()
+    this.#registers.restore([])
+    this.#counters.restore([])
+  }
+
+  /** Waits for what the medium is busy with. Nothing is answered to the guest until `resume`. */
+  async quiesce(): Promise<void> {
+    await this.#requests.pause()
+  }
+
+  /** Answers again. */
+  resume(): void {
+    const restored = this.#restored.splice(0).flatMap((state) => {
+      const job = this.#jobOf(state)
+      return job === null ? [] : [{ state, job }]
+    })
+    if (restored.length > 0) this.#requests.restore(restored)
+    this.#requests.resume()
+    if ((this.#registers.status & READY) === 0) return
+    if (!this.#registers.isEnabled) this.#disabling.armAfter(PAUSE_NS)
+    else this.#pump()
+  }
+
+  /** What a saved request asks for. @returns null where it ends at once */
+  #jobOf({ command }: NvmeRequestState): NvmeJob | null {
+    if (command === null) return SHUTDOWN
+    const read = new NvmeCommand(command.queue, Uint8Array.from(command.bytes))
+    const job = readCommand(read, this.#medium.properties, this.#context.dma)
+    if (typeof job !== 'number') return this.#features.hasWriteCache ? job : { ...job, durable: true }
+    const queue = this.#queues.submissions.get(command.queue)
+    if (queue !== undefined) this.#complete(queue, read.id, { status: job, result: 0 })
+    return null
+  }
+
+  /** Returns the state as plain data. The medium is not part of it. */
+  save(): NvmeState {
+    return {
+      version: 1,
+      registers: this.#registers.save(),
+      queues: this.#queues.save(),
+      features: this.#features.save(),
+      admin: this.#admin.save(),
+      counters: this.#counters.save(),
+      requests: [...this.#requests.save(), ...this.#restored],
+    }
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
+  restore(state: unknown): void {
+    const { registers, queues, features, admin, counters, requests } = savedState<NvmeState>(this.name, state, 1)
+    this.reset()
+    this.#registers.restore(registers)
+    this.#queues.restore(queues as QueueSetState)
+    this.#features.restore(features as NvmeFeaturesState)
+    this.#admin.restore(admin as NvmeAdminState)
+    this.#counters.restore(counters)
+    this.#restored = [...(requests as readonly NvmeRequestState[])]
+  }
+}

@@ -1,0 +1,196 @@
+import type { Dma } from '@retrap/device'
+import { COMMAND_BYTES, NvmeCommand } from './command.ts'
+
+const COMPLETION_BYTES = 16
+
+/** Saved form of a {@link CompletionQueue}. */
+export interface CompletionQueueState {
+  readonly base: number
+  readonly size: number
+  readonly vector: number
+  readonly interrupts: boolean
+  readonly head: number
+  readonly tail: number
+  readonly phase: boolean
+  /** Completions that found no room: words 0 to 3 of each, without the phase. */
+  readonly waiting: readonly (readonly number[])[]
+}
+
+/** Saved form of a {@link SubmissionQueue}. */
+export interface SubmissionQueueState {
+  readonly base: number
+  readonly size: number
+  readonly completions: number
+  readonly head: number
+  readonly tail: number
+  /** The guest has asked for its deletion with this command. */
+  readonly deletion: readonly number[] | null
+}
+
+/** What a queue is made of. */
+interface QueueShape {
+  readonly id: number
+  /** Guest-physical address. */
+  readonly base: number
+  /** Entries. */
+  readonly size: number
+}
+
+/**
+ * A queue that completions are put into.
+ *
+ * Source: NVM Express 1.4, §4.1 and §4.6, "Completion Queue Entry".
+ */
+export class CompletionQueue {
+  readonly id: number
+  readonly #base: number
+  readonly size: number
+  /** Interrupt vector. */
+  readonly vector: number
+  /** Whether it interrupts. */
+  readonly interrupts: boolean
+  #head = 0
+  #tail = 0
+  #phase = true
+  #waiting: number[][] = []
+
+  constructor({ id, base, size }: QueueShape, vector: number, interrupts: boolean) {
+    this.id = id
+    this.#base = base
+    this.size = size
+    this.vector = vector
+    this.interrupts = interrupts
+  }
+
+  /** The guest has completions to look at. */
+  get isPending(): boolean {
+    return this.#head !== this.#tail
+  }
+
+  /** No further completion has room: no command that ends here may be begun. */
+  get isFull(): boolean {
+    return (this.#tail + 1) % this.size === this.#head || this.#waiting.length > 0
+  }
+
+  /** The guest has looked at the entries before `head`. @returns whether that can be */
+  setHead(head: number): boolean {
+    const looked = (head - this.#head + this.size) % this.size
+    if (head >= this.size || looked > (this.#tail - this.#head + this.size) % this.size) return false
+    this.#head = head
+    return true
+  }
+
+  /** Puts an entry in, or keeps it until there is room. @param words - its four, without the phase bit */
+  put(words: readonly number[]): void {
+    this.#waiting.push([...words])
+  }
+
+  /** Writes what has room. @returns whether anything was written */
+  flush(dma: Dma): boolean {
+    let written = false
+    while (this.#waiting.length > 0 && (this.#tail + 1) % this.size !== this.#head) {
+      const [result = 0, reserved = 0, source = 0, status = 0] = this.#waiting.shift()!
+      const entry = new Uint8Array(COMPLETION_BYTES)
+      const view = new DataView(entry.buffer)
+      ;[result, reserved, source, status | (this.#phase ? 0x1_0000 : 0)].forEach((word, i) =>
+        view.setUint32(4 * i, word, true),
+      )
+      const at = this.#base + this.#tail * COMPLETION_BYTES
+      // The phase bit is what the guest waits for: the rest is there before it. A queue that is not in RAM loses entries.
+      dma.write(at, entry.subarray(0, 12))
+      dma.write(at + 12, entry.subarray(12))
+      this.#tail = (this.#tail + 1) % this.size
+      if (this.#tail === 0) this.#phase = !this.#phase
+      written = true
+    }
+    return written
+  }
+
+  save(): CompletionQueueState {
+    return {
+      base: this.#base,
+      size: this.size,
+      vector: this.vector,
+      interrupts: this.interrupts,
+      head: this.#head,
+      tail: this.#tail,
+      phase: this.#phase,
+      waiting: this.#waiting,
+    }
+  }
+
+  /** Makes a queue of a saved one. */
+  static from(id: number, state: CompletionQueueState): CompletionQueue {
+    const queue = new CompletionQueue({ id, base: state.base, size: state.size }, state.vector, state.interrupts)
+    queue.#head = state.head
+    queue.#tail = state.tail
+    queue.#phase = state.phase
+    queue.#waiting = state.waiting.map((words) => [...words])
+    return queue
+  }
+}
+
+/** A queue that the guest puts commands into. Source: NVM Express 1.4, §4.1, "Submission Queue & Completion Queue Definition". */
+export class SubmissionQueue {
+  readonly id: number
+  readonly #base: number
+  readonly size: number
+  /** Where its completions go. */
+  readonly completions: CompletionQueue
+  /** The command that asked for its deletion: nothing is fetched from it any more. */
+  deletion: NvmeCommand | null = null
+  #head = 0
+  #tail = 0
+
+  constructor({ id, base, size }: QueueShape, completions: CompletionQueue) {
+    this.id = id
+    this.#base = base
+    this.size = size
+    this.completions = completions
+  }
+
+  /** The entry that is fetched next. */
+  get head(): number {
+    return this.#head
+  }
+
+  /** The guest has put in the entries before `tail`. @returns whether that can be */
+  setTail(tail: number): boolean {
+    if (tail >= this.size) return false
+    this.#tail = tail
+    return true
+  }
+
+  /** Whether a command may be fetched. */
+  get isReady(): boolean {
+    return this.#head !== this.#tail && this.deletion === null && !this.completions.isFull
+  }
+
+  /** Takes the next command. @returns null where it is not in RAM */
+  fetch(dma: Dma): NvmeCommand | null {
+    const bytes = new Uint8Array(COMMAND_BYTES)
+    const there = dma.read(this.#base + this.#head * COMMAND_BYTES, bytes)
+    this.#head = (this.#head + 1) % this.size
+    return there ? new NvmeCommand(this.id, bytes) : null
+  }
+
+  save(): SubmissionQueueState {
+    return {
+      base: this.#base,
+      size: this.size,
+      completions: this.completions.id,
+      head: this.#head,
+      tail: this.#tail,
+      deletion: this.deletion === null ? null : [...this.deletion.bytes],
+    }
+  }
+
+  /** Makes a queue of a saved one. */
+  static from(id: number, state: SubmissionQueueState, completions: CompletionQueue): SubmissionQueue {
+    const queue = new SubmissionQueue({ id, base: state.base, size: state.size }, completions)
+    queue.#head = state.head
+    queue.#tail = state.tail
+    if (state.deletion !== null) queue.deletion = new NvmeCommand(0, Uint8Array.from(state.deletion))
+    return queue
+  }
+}
