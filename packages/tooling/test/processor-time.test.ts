@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { resolvesWithin } from '../src/processor-time.ts'
+import { processTime, ProcessorDelay, resolvesWithin, threadsTime } from '../src/processor-time.ts'
 
 const MODULE = fileURLToPath(new URL('../src/processor-time.ts', import.meta.url))
 
@@ -45,4 +45,23 @@ test('a promise resolves within its time, or does not, or rejects', async () => 
   expect(await resolvesWithin(0.05, Promise.resolve())).toBe(true)
   expect(await resolvesWithin(0.05, new Promise(() => {}))).toBe(false)
   await expect(resolvesWithin(0.05, Promise.reject(new Error('no')))).rejects.toThrow('no')
+})
+
+test.skipIf(process.platform !== 'linux')('the processor time of a process is what its threads have used', async () => {
+  const [threads, whole, used] = [threadsTime(), processTime(process.pid), process.cpuUsage()]
+  for (let now = process.cpuUsage(used); now.user + now.system < 400_000; now = process.cpuUsage(used));
+  const spent = process.cpuUsage(used)
+  const seconds = (spent.user + spent.system) / 1e6
+  expect(Math.abs((threadsTime() - threads) / 1e9 - seconds)).toBeLessThan(0.1)
+  expect(Math.abs(processTime(process.pid) - whole - seconds)).toBeLessThan(0.1)
+  expect(processTime(2 ** 30)).toBeNaN()
+})
+
+test.skipIf(process.platform !== 'linux')('a delay is in seconds, and none of it is before its beginning', () => {
+  const delay = new ProcessorDelay()
+  const begun = performance.now()
+  const seconds = delay.seconds()
+  // One wait for each thread at the most.
+  expect(seconds).toBeGreaterThanOrEqual(0)
+  expect(seconds).toBeLessThan(((performance.now() - begun) / 1000 + 0.05) * 64)
 })

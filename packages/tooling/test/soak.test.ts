@@ -45,6 +45,30 @@ describe('a soak', () => {
     expect(result.smallest).toMatchObject({ message: 'too big', notes: ['words: 1000001 0 0 0 0'], draws: 6 })
   })
 
+  test('removes what does not matter, from anywhere in the case, and lowers the rest', async () => {
+    // Fails where two neighbours are 20 apart at least, the later one above.
+    const step = (rng: Rng): string | void => {
+      const all = Array.from({ length: rng.between(2, 40) }, () => rng.below(1000))
+      rng.note('all', all.join(' '))
+      return all.some((value, i) => i > 0 && value - all[i - 1]! >= 20) ? 'apart' : undefined
+    }
+    const { smallest } = await runSoak({ name: 'apart', step }, { count: 3, seed: 1 })
+    expect(smallest).toMatchObject({ notes: ['all: 0 20'], draws: 3 })
+  })
+
+  test('makes the first five smaller, and tells of each as it was found', async () => {
+    const found: number[] = []
+    const soak: Soak = { name: 'always', step: (rng) => (rng.bytes(8).length > 0 ? 'always' : undefined) }
+    let steps = 0
+    const step: Soak['step'] = (rng, index) => (steps++, soak.step(rng, index))
+    const options = { count: 10, found: ({ draws: drawn }: { readonly draws: number }) => void found.push(drawn) }
+    const result = await runSoak({ ...soak, step }, options)
+    expect([result.violations, found]).toEqual([10, Array.from({ length: 10 }, () => 8)])
+    // Five of them are run again and again, on numbers that are lower.
+    const again = (steps - 10) / 5
+    expect([Number.isInteger(again), again > 0]).toEqual([true, true])
+  })
+
   test('repeats a failing step alone, from its seed and index', async () => {
     const whole = await runSoak(lists, { count: 20, seed: 3, shrinkMs: 0 })
     const index = whole.smallest?.index as number
@@ -124,6 +148,67 @@ describe("a step's generator", () => {
     for (const value of await draws(32_000, seed, (rng) => rng.below(16))) counts[value] = (counts[value] as number) + 1
     // Chi-squared with 15 degrees of freedom exceeds 37.7 once in a thousand.
     expect(counts.reduce((sum, count) => sum + (count - 2000) ** 2 / 2000, 0)).toBeLessThan(37.7)
+  })
+
+  test.each([
+    [undefined, undefined, 1 / 2],
+    [1, 4, 1 / 4],
+    [3, 4, 3 / 4],
+    [9, 10, 9 / 10],
+  ])('chance(%j, %j) is true in %d of the steps', async (numerator, denominator, expected) => {
+    const drawn = await draws(4000, 1, (rng) => rng.chance(numerator, denominator))
+    expect(Math.abs(drawn.filter(Boolean).length / 4000 - expected)).toBeLessThan(0.03)
+  })
+
+  test('has 64 bits, each of them set in about half of the steps', async () => {
+    const drawn = await draws(1000, 1, (rng) => rng.u64())
+    for (let bit = 0n; bit < 64n; bit++) {
+      const set = drawn.filter((value) => ((value >> bit) & 1n) === 1n).length
+      expect(Math.abs(set - 500), `bit ${bit}`).toBeLessThan(100)
+    }
+    expect(drawn.every((value) => value >= 0n && value < 1n << 64n)).toBe(true)
+  })
+
+  test('is that of the reference: xoshiro128** of Blackman and Vigna', async () => {
+    // In integers without limits. The state comes from seed and index by two rounds of a mixing function.
+    const M = (1n << 32n) - 1n
+    const mixed = (x: bigint): bigint => {
+      let z = ((x ^ (x >> 16n)) * 0x21f0_aaadn) & M
+      z = ((z ^ (z >> 15n)) * 0x735a_2d97n) & M
+      return z ^ (z >> 15n)
+    }
+    const rotate = (x: bigint, by: bigint): bigint => ((x << by) | (x >> (32n - by))) & M
+    const reference = (seed: bigint, index: bigint): (() => bigint) => {
+      let x = ((seed * 0x9e37_79b1n) & M) ^ (((index + 1n) * 0x85eb_ca6bn) & M)
+      const [a, b, c, d] = [1, 2, 3, 4].map(() => mixed((x = (x + 0x9e37_79b9n) & M))) as [
+        bigint,
+        bigint,
+        bigint,
+        bigint,
+      ]
+      let [s0, s1, s2, s3] = [a, b, c, d]
+      return () => {
+        const result = (rotate((s1 * 5n) & M, 7n) * 9n) & M
+        const shifted = (s1 << 9n) & M
+        s2 ^= s0
+        s3 ^= s1
+        s1 ^= s2
+        s0 ^= s3
+        s2 ^= shifted
+        s3 = rotate(s3, 11n)
+        return result
+      }
+    }
+    for (const seed of [1, 2 ** 31 + 5]) {
+      const found: number[][] = []
+      const step = (rng: Rng): void => void found.push(Array.from({ length: 20 }, () => rng.below(2 ** 53)))
+      await runSoak({ name: 'reference', step }, { count: 3, seed, from: 7 })
+      const expected = [7n, 8n, 9n].map((index) => {
+        const next = reference(BigInt(seed), index)
+        return Array.from({ length: 20 }, () => Number((next() << 21n) + (next() >> 11n)))
+      })
+      expect(found).toEqual(expected)
+    }
   })
 
   test.each([
