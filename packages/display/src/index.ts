@@ -1,7 +1,13 @@
 /**
- * The screen of a virtual machine.
+ * The screen, keyboard and mouse of a virtual machine.
  *
  * @packageDocumentation
  */
 export { DisplayError, type DisplayErrorCode } from './errors.ts'
 export { Screen, type ScreenFrame, type ScreenOptions } from './screen.ts'
+export { Keyboard, type KeyboardLeds, type KeyboardOptions } from './input/keyboard.ts'
+export type { KeyDigit, KeyLetter, KeyName, KeySide } from './input/keys.ts'
+export type { KeyboardLayout, KeyboardLayoutName, KeyStroke } from './input/layouts.ts'
+export { Mouse, type MouseButton, type PointerKind } from './input/mouse.ts'
+export { VncServer, type VncConnection, type VncServerOptions } from './vnc/server.ts'
+export type { Compressor, VncTransport } from './vnc/update-sender.ts'

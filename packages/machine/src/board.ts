@@ -12,7 +12,7 @@ import {
   XenPlatform,
 } from '@retrap/devices'
 import type { ShadowRange } from '@retrap/devices'
-import type { DeviceModel } from '@retrap/device'
+import type { DeviceModel, InputBackend } from '@retrap/device'
 import { firmwareConfiguration } from './firmware-configuration.ts'
 import type { FirmwareConfiguration } from './firmware-configuration.ts'
 import type { PcMemoryMap } from './loaders/index.ts'
@@ -52,6 +52,12 @@ export interface BoardHooks {
   shadow(range: ShadowRange): void
 }
 
+/** Where the board's input comes from. */
+export interface BoardInput {
+  readonly keyboard: InputBackend
+  readonly mouse: InputBackend
+}
+
 /** The models of a PC's board, in the order to attach them in. */
 export interface Board {
   readonly models: readonly DeviceModel[]
@@ -63,7 +69,7 @@ export interface Board {
 }
 
 /** Makes the models of a board. */
-export function createBoard(description: BoardDescription, hooks: BoardHooks): Board {
+export function createBoard(description: BoardDescription, hooks: BoardHooks, input: BoardInput): Board {
   const { map, cpus, epochSeconds, firmware, configuration, serialPorts } = description
   const { lowRamBytes, highRamBytes } = map
   const pit = new I8254()
@@ -87,7 +93,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks): B
     // Firmware looks for it on the PCI bus; kernels find it by their tables.
     new AcpiPm(firmware ? { pciDevice: ISA_BRIDGE_DEVICE } : {}),
     ...uarts,
-    new I8042(),
+    new I8042(input),
     new ResetControl(),
     new PostCodePort(),
     firmwareConfiguration(configuration),

@@ -1,5 +1,5 @@
 import type { DeviceModel } from '@retrap/device'
-import { Screen } from '@retrap/display'
+import { Keyboard, Mouse, Screen } from '@retrap/display'
 import type { DomainServer } from '@retrap/hvm'
 import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
 import { Processor, X86CpuError, cpuModel } from '@retrap/x86-cpu'
@@ -59,6 +59,10 @@ export interface PcOptions {
   readonly hypervisor?: 'none' | 'xen' | undefined
   /** Serial ports, 1–4 (COM1 to COM4); default 1. The first is the console. */
   readonly serialPorts?: number | undefined
+  /** The machine's keyboard; default one of its own with the layout `us`. A keyboard can go on to another machine. */
+  readonly keyboard?: Keyboard | undefined
+  /** The machine's mouse; default one of its own. */
+  readonly mouse?: Mouse | undefined
   /** Models beside the board's own. */
   readonly devices?: readonly DeviceModel[] | undefined
   /**
@@ -182,6 +186,8 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   },
   hypervisor: oneOf('none', 'xen'),
   serialPorts: wholeFrom(1, SERIAL_PORTS.length),
+  keyboard: { expected: 'a Keyboard of @retrap/display', accepts: (value) => value instanceof Keyboard },
+  mouse: { expected: 'a Mouse of @retrap/display', accepts: (value) => value instanceof Mouse },
   devices: arrayOf('device models', (value) => object(value) && typeof value['attach'] === 'function'),
   devicePlacement: {
     expected: "'inline', 'deferred' or a function that starts a server",

@@ -1,7 +1,7 @@
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
 import { type CfiFlash, FIRST_LINK_GSI, interruptLink } from '@retrap/devices'
-import { Screen } from '@retrap/display'
+import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
 import type { DeviceFailure } from '@retrap/ioreq'
@@ -11,13 +11,14 @@ import { plugXen, type XenGuest } from '@retrap/xen'
 import type { AcpiBoard } from './acpi/index.ts'
 import { describeBoard } from './board-description.ts'
 import { createBoard } from './board.ts'
-import type { BoardDescription, BoardHooks } from './board.ts'
+import type { BoardDescription, BoardHooks, BoardInput } from './board.ts'
 import { loadDirectly, mapResetVector, setDevices } from './direct-boot.ts'
 import { placeDrives } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { flashBelowOneMib, flashRoom, loadFlash, placeFlash } from './flash.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
+import { waking } from './input/relay.ts'
 import { belowOneMib, loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
 import type { InitialState, PcMemoryMap } from './loaders/index.ts'
 import { machineExit, type MachineExit } from './machine-exit.ts'
@@ -63,6 +64,10 @@ export class Pc {
   readonly serialPorts: readonly SerialPort[]
   /** The console that Xen gives its guests, hvc0 of Linux; without Xen it is silent. */
   readonly xenConsole: SerialPort
+  /** The keyboard: type on it, press keys. */
+  readonly keyboard: Keyboard
+  /** The mouse: move it, press its buttons. */
+  readonly mouse: Mouse
   /** The Xen that the guest sees, with `hypervisor: 'xen'`. */
   readonly xen: XenGuest | undefined
   /** The graphics card's picture; it stays off in a machine without one. */
@@ -148,6 +153,8 @@ export class Pc {
     )
     this.#map = map
     this.#acpi = acpi
+    this.keyboard = options.keyboard ?? new Keyboard()
+    this.mouse = options.mouse ?? new Mouse()
     this.#optionRoms = [...vapicRom(options.vapic), ...(options.optionRoms ?? [])].map((rom) => ({
       ...rom,
       bytes: checkOptionRom(rom),
@@ -233,6 +240,8 @@ export class Pc {
       taken: (port, count) => this.#lines[port]?.taken(count),
       shadow: (range) => this.#firmware?.shadow(range),
     }
+    const wake = (): void => domain.wake()
+    const input: BoardInput = { keyboard: waking(this.keyboard, wake), mouse: waking(this.mouse, wake) }
     if (typeof placement === 'function') {
       const remote = new RemoteBoard(
         placement,
@@ -240,6 +249,7 @@ export class Pc {
         domain.platform,
         { board: description, realTime },
         hooks,
+        input,
       )
       domain.pciInterrupt = (device, pin) => remote.interruptInput(device, pin)
       domain.ownPciInterrupt = (device, pin) => domain.interrupts.line(FIRST_LINK_GSI + interruptLink(device, pin))
@@ -249,7 +259,7 @@ export class Pc {
       this.#flush = () => remote.flush()
       return
     }
-    const { models, uarts, serialStreams, isaBridge } = createBoard(description, hooks)
+    const { models, uarts, serialStreams, isaBridge } = createBoard(description, hooks, input)
     domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
     domain.ownPciInterrupt = domain.pciInterrupt
     for (const model of models) domain.attach(model)

@@ -1,10 +1,11 @@
 import type { ShadowRange } from '@retrap/devices'
 import type { DomainServer } from '@retrap/hvm'
 import { serveSharedDevices } from '@retrap/ioreq'
-import type { InterruptLine } from '@retrap/device'
+import type { InputBackend, InputEvent, InterruptLine } from '@retrap/device'
 import type { DevicePlatform, DeviceServer, IoDispatch, SharedDeviceMemory } from '@retrap/ioreq'
 import { createBoard } from './board.ts'
-import type { Board, BoardDescription, BoardHooks } from './board.ts'
+import type { Board, BoardDescription, BoardHooks, BoardInput } from './board.ts'
+import { type InputHooks, InputRelay, RemoteInput } from './input/relay.ts'
 
 /*
  * A board whose models run in another thread. What they say to the machine beside their requests goes in messages: a
@@ -22,6 +23,18 @@ const PIN = 4
 const FLUSH = 5
 /** To the machine: number of a serial port (u8), and how many bytes for the guest its UART has taken (u32). */
 const TAKEN = 6
+/** To the board: which device (u8), and events for it, as JSON. */
+const INPUT = 7
+/** To the machine: which device (u8), and how many events its model has taken (u8). */
+const INPUT_TAKEN = 8
+/** To the machine: the keyboard's lamps, as bits (u8). */
+const LEDS = 9
+/** To the machine: the kind of the pointer (u8). */
+const POINTER = 10
+
+const KEYBOARD = 0
+const MOUSE = 1
+const POINTERS = ['none', 'relative', 'absolute'] as const
 
 /** What the server of a board is started with; see `PcOptions.devicePlacement`. */
 export interface BoardServerOptions {
@@ -55,11 +68,14 @@ export function serveBoard(
 ): Promise<void> {
   let server: DeviceServer | undefined
   const post = (kind: number, bytes: Uint8Array): void => server?.post(message(kind, bytes))
-  const board = createBoard(description, {
+  const relay = (device: number): InputRelay => new InputRelay(inputHooks(device, post))
+  const input = { keyboard: relay(KEYBOARD), mouse: relay(MOUSE) }
+  const hooks: BoardHooks = {
     transmit: (port, bytes) => post(TRANSMIT, message(port, bytes)),
     taken: (port, count) => post(TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
     shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
-  })
+  }
+  const board = createBoard(description, hooks, input)
   const pins = new Map<number, InterruptLine>()
   return serveSharedDevices(
     memory,
@@ -71,7 +87,7 @@ export function serveBoard(
       ...options,
       name: 'board',
       pciInterrupt: (device, pin) => board.isaBridge.interruptInput(device, pin),
-      onMessage: (bytes) => receive(board, pins, bytes),
+      onMessage: (bytes) => receive(board, input, pins, bytes),
     },
   )
 }
@@ -83,10 +99,25 @@ function message(kind: number, bytes: Uint8Array): Uint8Array {
   return out
 }
 
-function receive(board: Board, pins: Map<number, InterruptLine>, bytes: Uint8Array): void {
+function inputHooks(device: number, post: (kind: number, bytes: Uint8Array) => void): InputHooks {
+  return {
+    taken: (count) => post(INPUT_TAKEN, Uint8Array.of(device, count)),
+    setLeds: ({ numLock, capsLock, scrollLock }) =>
+      post(LEDS, Uint8Array.of((numLock ? 1 : 0) | (capsLock ? 2 : 0) | (scrollLock ? 4 : 0))),
+    setPointer: (kind) => post(POINTER, Uint8Array.of(POINTERS.indexOf(kind))),
+  }
+}
+
+type Relays = Readonly<Record<keyof BoardInput, InputRelay>>
+
+function receive(board: Board, input: Relays, pins: Map<number, InterruptLine>, bytes: Uint8Array): void {
   const [kind, device = 0, pin = 0, level = 0] = bytes
   if (kind === RECEIVE) board.serialStreams[device]?.receive(bytes.slice(2))
-  else if (kind === FLUSH) for (const uart of board.uarts) uart.flush()
+  else if (kind === INPUT) {
+    const events = JSON.parse(new TextDecoder().decode(bytes.slice(2))) as InputEvent[]
+    const relay = device === KEYBOARD ? input.keyboard : input.mouse
+    relay.receive(events)
+  } else if (kind === FLUSH) for (const uart of board.uarts) uart.flush()
   else if (kind === PIN) {
     const number = device * 4 + pin - 1
     const line = pins.get(number) ?? board.isaBridge.interruptInput(device, pin)
@@ -95,9 +126,14 @@ function receive(board: Board, pins: Map<number, InterruptLine>, bytes: Uint8Arr
   }
 }
 
+function ledsOf(bits: number): Parameters<InputHooks['setLeds']>[0] {
+  return { numLock: (bits & 1) !== 0, capsLock: (bits & 2) !== 0, scrollLock: (bits & 4) !== 0 }
+}
+
 /** The machine's end of a board in another thread. */
 export class RemoteBoard {
   readonly server: DomainServer
+  readonly #input: readonly [keyboard: RemoteInput, mouse: RemoteInput]
 
   constructor(
     start: StartBoardServer,
@@ -105,6 +141,7 @@ export class RemoteBoard {
     platform: DevicePlatform,
     options: Omit<BoardServerOptions, 'name' | 'onMessage'>,
     hooks: BoardHooks,
+    { keyboard, mouse }: BoardInput,
   ) {
     this.server = start(dispatch, platform, {
       ...options,
@@ -112,9 +149,18 @@ export class RemoteBoard {
       onMessage: (bytes) => {
         if (bytes[0] === TRANSMIT) hooks.transmit(bytes[1]!, bytes.slice(2))
         else if (bytes[0] === TAKEN) hooks.taken(bytes[1]!, new Uint32Array(bytes.slice(2).buffer)[0]!)
+        else if (bytes[0] === INPUT_TAKEN) this.#input[bytes[1]!]?.taken(bytes[2]!)
+        else if (bytes[0] === LEDS) keyboard.setLeds?.(ledsOf(bytes[1]!))
+        else if (bytes[0] === POINTER) mouse.setPointer?.(POINTERS[bytes[1]!]!)
         else if (bytes[0] === SHADOW) hooks.shadow(JSON.parse(new TextDecoder().decode(bytes.slice(1))) as ShadowRange)
       },
     })
+    const remote = (backend: InputBackend, device: number): RemoteInput =>
+      new RemoteInput(backend, (events) => {
+        const text = new TextEncoder().encode(JSON.stringify(events))
+        this.server.remote.post(message(INPUT, message(device, text)))
+      })
+    this.#input = [remote(keyboard, KEYBOARD), remote(mouse, MOUSE)]
   }
 
   #post(kind: number, ...bytes: readonly number[]): void {

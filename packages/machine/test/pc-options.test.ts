@@ -40,6 +40,8 @@ describe('an option of the wrong kind is refused, with its name, its value and w
     ['cpu an object: name undefined: expected text', { cpu: {} }],
     ['2 CPUs of pentium,-apic: without apic expected 1', { cpu: 'pentium,-apic', cpus: 2 }],
     ['vapic 1: expected true, false or { rom: Uint8Array }', { vapic: 1 }],
+    ["keyboard 'de': expected a Keyboard of @retrap/display", { keyboard: 'de' }],
+    ['mouse an object: expected a Mouse of @retrap/display', { mouse: {} }],
     ['deviceMemoryBytes -1: expected a whole number from 0', { deviceMemoryBytes: -1 }],
     ["'4' CPUs: expected", { cpus: '4' }],
     ['flash an array of 1: expected an array of { medium', { flash: [new Uint8Array(4096)] }],

@@ -64,6 +64,36 @@ function reader(asm: Assembler, count: number): void {
     .hlt()
 }
 
+/** Lights Num Lock, turns the mouse on, sends the codes of both to the first serial port, and powers off after so many. */
+function listener(asm: Assembler, count: number): void {
+  const out = (port: number, value: number): void => void asm.mov(al, value).out(imm8(port), al)
+  const waitFor = (): void => {
+    const wait = asm.here()
+    asm.in(al, imm8(0x64)).test(al, 1).jz(wait)
+  }
+  // No translation, both clocks run.
+  out(0x64, 0x60)
+  out(0x60, 0x00)
+  for (const bytes of [[0xed], [0x02]]) {
+    out(0x60, bytes[0]!)
+    waitFor()
+    asm.in(al, imm8(0x60))
+  }
+  out(0x64, 0xd4)
+  out(0x60, 0xf4)
+  waitFor()
+  asm.in(al, imm8(0x60)).mov(edx, COM1).mov(al, 0x21).out(dx, al)
+  asm.mov(ecx, count)
+  const next = asm.here()
+  waitFor()
+  asm.in(al, imm8(0x60)).mov(edx, COM1).out(dx, al).dec(ecx).jnz(next)
+  asm
+    .mov(dx, imm16(ACPI_PM.base + 4))
+    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
+    .out(dx, ax)
+    .hlt()
+}
+
 describe.each<{ how: string; options: Partial<PcOptions> }>([
   { how: 'inline', options: {} },
   { how: 'deferred', options: { devicePlacement: 'deferred' } },
@@ -82,6 +112,22 @@ describe.each<{ how: string; options: Partial<PcOptions> }>([
     })
     const exit = await pc.run({ timeoutMs: 30_000 })
     expect([exit.reason, text]).toEqual(['power-off', 'ready\nkD'])
+  })
+
+  test('hears keyboard and mouse, and lights a lamp', async () => {
+    const count = 6 * 20 + 3
+    pc = await createPc({ ...SMALL, kernel: multibootKernel((asm) => listener(asm, count)), ...options })
+    let codes: number[] = []
+    pc.serial.onTransmit((bytes) => {
+      const begins = codes.length === 0
+      codes = [...codes, ...bytes]
+      if (begins) void pc.keyboard.type('aa'.repeat(20)).then(() => pc.mouse.move(1, 2))
+    })
+    const exit = await pc.run({ timeoutMs: 30_000 })
+    const key = [0x1c, 0xf0, 0x1c]
+    const report = [0x28, 0x01, 0xfe]
+    expect([exit.reason, pc.keyboard.leds.numLock, pc.mouse.pointer]).toEqual(['power-off', true, 'relative'])
+    expect(codes).toEqual([0x21, ...Array.from({ length: 40 }, () => key).flat(), ...report])
   })
 
   test('has a sender hold back while its guest reads slowly, and loses nothing', async () => {

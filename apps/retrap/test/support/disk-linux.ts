@@ -1,8 +1,9 @@
 import { globSync, readFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { buildInitramfs } from '../../src/linux/initramfs.ts'
 import { writeCpio } from '../../src/linux/cpio.ts'
+import { addModule, moduleFiles } from './kernel-modules.ts'
 
 /** Drivers of the PIIX, of disks and CDs, and the CD's file system; ext4 is part of the kernel. */
 const DRIVERS = ['ata_piix', 'sd_mod', 'sr_mod', 'isofs', 'vfat', 'nls_cp437', 'nls_ascii'] as const
@@ -54,9 +55,7 @@ export async function linuxWith(drivers: readonly string[], auto: string): Promi
   ])
   if (folders === undefined) return undefined
   const [kernel = '', busybox = ''] = folders
-  const files = new Map(
-    globSync('lib/modules/**/*.ko', { cwd: kernel }).map((path) => [nameOf(path), join(kernel, path)] as const),
-  )
+  const files = moduleFiles(kernel)
   const order: string[] = []
   for (const name of drivers) addModule(name, files, order)
   const script = `#!/bin/sh\nfor m in ${order.join(' ')}; do insmod /modules/$m.ko || echo "no $m"; done\n`
@@ -77,16 +76,4 @@ export async function linuxWith(drivers: readonly string[], auto: string): Promi
   initrd.set(base)
   initrd.set(extra, base.length)
   return { kernelPath: globSync(join(kernel, 'boot/vmlinuz-*'))[0] ?? '', initrd }
-}
-
-const nameOf = (path: string): string => basename(path, '.ko').replaceAll('-', '_')
-
-/** Adds a module behind those that it needs: its `.modinfo` section names them. Those of the kernel itself have no file. */
-function addModule(name: string, files: ReadonlyMap<string, string>, order: string[]): void {
-  const path = files.get(name)
-  if (path === undefined || order.includes(name)) return
-  const text = readFileSync(path).toString('latin1')
-  const needs = /\0depends=([^\0]*)\0/.exec(text)?.[1] ?? ''
-  for (const need of needs.split(',')) addModule(need.replaceAll('-', '_'), files, order)
-  order.push(name)
 }

@@ -179,6 +179,12 @@ function isaDevices(board: AcpiBoard): Aml[] {
         aml.name('_UID', aml.integer(index + 1)),
       ),
     ),
+    ...(board.keyboardController
+      ? [
+          device('KBD', 'PNP0303', [resource.ioPorts(0x60, 1), resource.ioPorts(0x64, 1), resource.irqNoFlags(1)]),
+          device('MOU', 'PNP0F13', [resource.irqNoFlags(12)]),
+        ]
+      : []),
     // Motherboard resources: ports no driver owns, so that nothing else is placed there.
     device('MBRD', 'PNP0C02', [
       resource.ioPorts(board.pmBase, 0x10),

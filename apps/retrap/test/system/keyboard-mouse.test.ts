@@ -1,0 +1,110 @@
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createPc } from '@retrap/machine'
+import { debianMembers } from '@retrap/tooling/debian'
+import { skipNote } from '@retrap/tooling/skip'
+import { describe, expect, test } from 'vitest'
+import { writeCpio } from '../../src/linux/cpio.ts'
+import { buildInitramfs } from '../../src/linux/initramfs.ts'
+import { addModule, moduleFiles } from '../support/kernel-modules.ts'
+import { TEST_JIT } from '../support/processes.ts'
+
+const DEADLINE_MS = 240_000
+
+/** The first process: tells what input devices there are, then what is typed on the first console, and what the mouse does. */
+const INIT = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t devtmpfs devtmpfs /dev
+for m in $(cat /modules/order); do insmod /modules/$m.ko || echo "no $m"; done
+while ! grep -q Mouse /proc/bus/input/devices; do sleep 0.1; done
+cat /proc/bus/input/devices
+dmesg | grep -i -E 'i8042|atkbd|psmouse|serio'
+exec 3</dev/tty1 4</dev/input/mice
+echo TYPE
+read -r line <&3
+echo "typed: $line"
+echo MOVE
+for i in 1 2 3 4; do dd bs=3 count=1 <&4 2>/dev/null | od -An -tx1; done
+echo DONE
+poweroff -f
+`
+
+const DRIVERS = ['i8042', 'atkbd', 'psmouse', 'mousedev', 'evdev'] as const
+
+const folders = await debianMembers([
+  {
+    package: 'linux-image-amd64',
+    members: ['./boot/vmlinuz-*', './lib/modules/*/kernel/drivers/input/*'],
+    dependency: 'linux-image-',
+  },
+  { package: 'busybox-static', members: ['./bin/busybox'] },
+])
+
+describe.runIf(folders !== undefined)(`keyboard and mouse${skipNote(folders !== undefined, 'there is no apt')}`, () => {
+  test(
+    'Linux finds both, reads what is typed, and follows the mouse',
+    async () => {
+      const [kernel = '', busybox = ''] = folders!
+      const files = moduleFiles(kernel)
+      const order: string[] = []
+      for (const name of DRIVERS) addModule(name, files, order)
+      const extra = writeCpio([
+        { kind: 'directory', path: 'modules' },
+        { kind: 'file', path: 'modules/order', data: new TextEncoder().encode(order.join('\n')) },
+        { kind: 'file', path: 'auto', mode: 0o755, data: new TextEncoder().encode(INIT) },
+        ...order.map((name) => ({
+          kind: 'file' as const,
+          path: `modules/${name}.ko`,
+          data: new Uint8Array(readFileSync(files.get(name)!)),
+        })),
+      ])
+      const base = buildInitramfs(new Uint8Array(readFileSync(join(busybox, 'bin/busybox'))))
+      const pc = await createPc({
+        memoryBytes: 256 << 20,
+        kernel: new Uint8Array(readFileSync(globSync(join(kernel, 'boot/vmlinuz-*'))[0]!)),
+        initrd: Buffer.concat([base, extra]),
+        commandLine: 'console=ttyS0 rdinit=/auto',
+        jit: TEST_JIT,
+      })
+      let text = ''
+      let step = 0
+      const steps: readonly (readonly [to: string, act: () => void])[] = [
+        ['TYPE\r\n', () => void pc.keyboard.type('Hello, {World}! ~|\\ 42\n')],
+        [
+          'MOVE\r\n',
+          () => {
+            void pc.keyboard.press('CapsLock')
+            void pc.mouse.move(5, 3)
+          },
+        ],
+        // One after the other: the driver joins reports that nobody has read.
+        [' 28 05 fd\r\n', () => void pc.mouse.down('left')],
+        [' 09 00 00\r\n', () => void pc.mouse.up('left')],
+        [' 08 00 00\r\n', () => void pc.mouse.move(-7, 0)],
+      ]
+      pc.serial.onTransmit((bytes) => {
+        text += String.fromCharCode(...bytes)
+        const next = steps[step]
+        if (next === undefined || !text.includes(next[0])) return
+        step++
+        next[1]()
+      })
+      const exit = await pc.run({ timeoutMs: DEADLINE_MS - 20_000 })
+      pc.close()
+      expect([exit.reason, step]).toEqual(['power-off', steps.length])
+      expect(text).toContain('Name="AT Translated Set 2 keyboard"')
+      expect(text).toContain('Name="ImExPS/2 Generic Explorer Mouse"')
+      expect(text).not.toMatch(/i8042.*(fail|error|timeout|No PS.2)|Spurious|Unknown key|lost sync/i)
+      expect(text).toContain('typed: Hello, {World}! ~|\\ 42\r\n')
+      const reports = /MOVE\r\n([^]*)DONE/
+        .exec(text)?.[1]
+        ?.trim()
+        .split(/\s*\r\n\s*/)
+      expect(reports).toEqual(['28 05 fd', '09 00 00', '08 00 00', '18 f9 00'])
+      expect(pc.keyboard.leds).toEqual({ numLock: false, capsLock: true, scrollLock: false })
+    },
+    DEADLINE_MS,
+  )
+})

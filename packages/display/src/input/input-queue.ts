@@ -1,0 +1,70 @@
+import type { InputClient, InputEvent } from '@retrap/device'
+
+/** So many events are offered at once. */
+const BATCH = 64
+/** Taken events are removed when there are so many. */
+const COMPACT_FROM = 4096
+
+/** Events that a guest's device has not taken yet, in their order. */
+export class InputQueue {
+  #client: InputClient | null = null
+  #events: InputEvent[] = []
+  /** Events at the front of `#events` that were taken. */
+  #first = 0
+  /** Total of events queued and taken since the beginning. */
+  #queued = 0
+  #taken = 0
+  #offering = false
+  #waiters: readonly { readonly upTo: number; readonly settle: (taken: boolean) => void }[] = []
+
+  connect(client: InputClient): void {
+    this.#client = client
+    this.offer()
+  }
+
+  /** Events that wait. */
+  get length(): number {
+    return this.#events.length - this.#first
+  }
+
+  /** @returns settles with true when the device has taken them, with false when they are dropped */
+  send(events: readonly InputEvent[]): Promise<boolean> {
+    for (const event of events) this.#events.push(event)
+    this.#queued += events.length
+    const upTo = this.#queued
+    this.offer()
+    if (this.#taken >= upTo) return Promise.resolve(true)
+    return new Promise((settle) => (this.#waiters = [...this.#waiters, { upTo, settle }]))
+  }
+
+  /** Drops what waits. */
+  clear(): void {
+    this.#events = []
+    this.#first = 0
+    this.#taken = this.#queued
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const { settle } of waiters) settle(false)
+  }
+
+  offer(): void {
+    // A device that moves events on at once says within `input` that it has room again.
+    if (this.#offering || this.#client === null) return
+    this.#offering = true
+    while (this.length > 0) {
+      const count = this.#client.input(this.#events.slice(this.#first, this.#first + BATCH))
+      if (count === 0) break
+      this.#first += count
+      this.#taken += count
+    }
+    if (this.length === 0 || this.#first >= COMPACT_FROM) {
+      this.#events = this.#events.slice(this.#first)
+      this.#first = 0
+    }
+    this.#offering = false
+    const done = this.#waiters.filter(({ upTo }) => upTo <= this.#taken)
+    if (done.length === 0) return
+    this.#waiters = this.#waiters.filter(({ upTo }) => upTo > this.#taken)
+    for (const { settle } of done) settle(true)
+  }
+}

@@ -1,0 +1,128 @@
+import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
+import { DisplayError } from '../errors.ts'
+import { InputQueue } from './input-queue.ts'
+import { type KeyName, keyUsage } from './keys.ts'
+import { KeyboardLayout, type KeyboardLayoutName, type KeyStroke } from './layouts.ts'
+
+/** Options of {@link Keyboard}. */
+export interface KeyboardOptions {
+  /** What is printed on the keys, for `type`; the guest must be set to the same. Default `us`. */
+  readonly layout?: KeyboardLayoutName
+}
+
+/** A keyboard's lamps. */
+export interface KeyboardLeds {
+  /** Num Lock. */
+  readonly numLock: boolean
+  /** Caps Lock. */
+  readonly capsLock: boolean
+  /** Scroll Lock. */
+  readonly scrollLock: boolean
+}
+
+/**
+ * The keyboard of a virtual machine, as the person in front of it uses it.
+ *
+ * Keys wait until the guest takes them. The promises settle with true then, and with false where keys are dropped instead.
+ */
+export class Keyboard implements InputBackend {
+  /** What is printed on the keys. */
+  readonly layout: KeyboardLayout
+  readonly #queue = new InputQueue()
+  #leds: KeyboardLeds = { numLock: false, capsLock: false, scrollLock: false }
+
+  /** @throws DisplayError `ERR_OPTION` for a layout that there is not */
+  constructor(options: KeyboardOptions = {}) {
+    this.layout = new KeyboardLayout(options.layout ?? 'us')
+  }
+
+  /** The lamps, as the guest has set them. */
+  get leds(): KeyboardLeds {
+    return this.#leds
+  }
+
+  /** Events that the guest has not taken yet. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
+  /**
+   * Types a text: `\n` is Enter, `\t` Tab, `\b` Backspace and `\x1b` Escape.
+   *
+   * @param options.delayMs - host milliseconds between two characters, for firmware with a small buffer; default 0
+   * @throws DisplayError `ERR_OPTION` for a character that the layout does not have; then nothing is typed
+   */
+  async type(text: string, options: { readonly delayMs?: number } = {}): Promise<boolean> {
+    const characters = [...text.normalize('NFC').replaceAll('\r\n', '\n')].map((character) => {
+      const strokes = this.layout.strokesOf(character)
+      if (strokes !== undefined) return strokes.flatMap(strokeEvents)
+      throw new DisplayError('ERR_OPTION', `type: '${character}' is not on a keyboard of layout ${this.layout.name}`)
+    })
+    const { delayMs = 0 } = options
+    if (delayMs === 0) return this.#queue.send(characters.flat())
+    for (const events of characters) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      if (!(await this.#queue.send(events))) return false
+      // oxlint-disable-next-line no-await-in-loop
+      await new Promise<void>((resolve) => setTimeout(resolve, delayMs))
+    }
+    return true
+  }
+
+  /** Presses keys together: down in their order, and up in the opposite one. @throws DisplayError `ERR_OPTION` */
+  press(...keys: readonly KeyName[]): Promise<boolean> {
+    const usages = keys.map(keyUsage)
+    const up = usages.toReversed().map((usage) => keyEvent(usage, false))
+    return this.#queue.send([...usages.map((usage) => keyEvent(usage, true)), ...up])
+  }
+
+  /** Presses a key and holds it; the guest's keyboard repeats it. @throws DisplayError `ERR_OPTION` */
+  down(key: KeyName): Promise<boolean> {
+    return this.send(keyUsage(key), true)
+  }
+
+  /** Releases a key. @throws DisplayError `ERR_OPTION` */
+  up(key: KeyName): Promise<boolean> {
+    return this.send(keyUsage(key), false)
+  }
+
+  /** Presses or releases a key by its usage of the HID Keyboard/Keypad page. */
+  send(usage: number, down: boolean): Promise<boolean> {
+    return this.#queue.send([keyEvent(usage, down)])
+  }
+
+  /** Drops keys that wait. */
+  clear(): void {
+    this.#queue.clear()
+  }
+
+  /** The guest's keyboard's: see `InputBackend`. A machine that starts anew connects its new one. */
+  connect(client: InputClient): void {
+    this.#queue.connect(client)
+  }
+
+  /** The guest's keyboard's: see `InputBackend`. */
+  ready(): void {
+    this.#queue.offer()
+  }
+
+  /** The guest's keyboard's: see `InputBackend`. */
+  setLeds(leds: KeyboardLeds): void {
+    this.#leds = { ...leds }
+  }
+}
+
+function keyEvent(usage: number, down: boolean): InputEvent {
+  return { kind: 'key', usage, down }
+}
+
+const SHIFT = keyUsage('ShiftLeft')
+const ALT_GR = keyUsage('AltRight')
+
+function strokeEvents({ usage, shift, altGr }: KeyStroke): InputEvent[] {
+  const held = [...(shift ? [SHIFT] : []), ...(altGr ? [ALT_GR] : [])]
+  return [
+    ...[...held, usage].map((key) => keyEvent(key, true)),
+    ...[usage, ...held.toReversed()].map((key) => keyEvent(key, false)),
+  ]
+}

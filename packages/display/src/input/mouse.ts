@@ -1,0 +1,98 @@
+import type { InputBackend, InputClient } from '@retrap/device'
+import { DisplayError } from '../errors.ts'
+import { InputQueue } from './input-queue.ts'
+
+/** Names a mouse's button. */
+export type MouseButton = 'left' | 'right' | 'middle' | 'back' | 'forward'
+
+/** Which pointer the guest drives: none, one that is told movements, or one that is told places. */
+export type PointerKind = 'none' | 'relative' | 'absolute'
+
+const BUTTONS: readonly MouseButton[] = ['left', 'right', 'middle', 'back', 'forward']
+const LARGEST_PLACE = 0x7fff
+
+/**
+ * The mouse of a virtual machine, as the person in front of it uses it.
+ *
+ * Movements wait until the guest takes them. The promises settle with true then, and with false where they are dropped.
+ */
+export class Mouse implements InputBackend {
+  readonly #queue = new InputQueue()
+  #pointer: PointerKind = 'none'
+
+  /** Which pointer the guest drives. */
+  get pointer(): PointerKind {
+    return this.#pointer
+  }
+
+  /** Events that the guest has not taken yet. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
+  /** Moves by so many counts, right and down. */
+  move(dx: number, dy: number): Promise<boolean> {
+    return this.#queue.send([{ kind: 'relative', dx: whole('dx', dx), dy: whole('dy', dy) }])
+  }
+
+  /** Moves to a place: 0 to 32767 from left to right, and from top to bottom. For an absolute pointer only. */
+  moveTo(x: number, y: number): Promise<boolean> {
+    const place = (name: string, value: number): number => Math.min(Math.max(whole(name, value), 0), LARGEST_PLACE)
+    return this.#queue.send([{ kind: 'absolute', x: place('x', x), y: place('y', y) }])
+  }
+
+  /** Presses a button and holds it. */
+  down(button: MouseButton = 'left'): Promise<boolean> {
+    return this.#queue.send([{ kind: 'button', button: number(button), down: true }])
+  }
+
+  /** Releases a button. */
+  up(button: MouseButton = 'left'): Promise<boolean> {
+    return this.#queue.send([{ kind: 'button', button: number(button), down: false }])
+  }
+
+  /** Presses a button and releases it. */
+  click(button: MouseButton = 'left'): Promise<boolean> {
+    void this.down(button)
+    return this.up(button)
+  }
+
+  /** Turns the wheel by so many detents: away from the user, and to the right, are positive. */
+  wheel(vertical: number, horizontal = 0): Promise<boolean> {
+    const detents = { vertical: whole('vertical', vertical), horizontal: whole('horizontal', horizontal) }
+    return this.#queue.send([{ kind: 'wheel', ...detents }])
+  }
+
+  /** Drops movements that wait. */
+  clear(): void {
+    this.#queue.clear()
+  }
+
+  /** The guest's mouse's: see `InputBackend`. A machine that starts anew connects its new one. */
+  connect(client: InputClient): void {
+    this.#pointer = 'none'
+    this.#queue.connect(client)
+  }
+
+  /** The guest's mouse's: see `InputBackend`. */
+  ready(): void {
+    this.#queue.offer()
+  }
+
+  /** The guest's mouse's: see `InputBackend`. */
+  setPointer(kind: PointerKind): void {
+    this.#pointer = kind
+  }
+}
+
+/** Buttons are numbered from 1. @throws DisplayError `ERR_OPTION` */
+function number(button: MouseButton): number {
+  const at = BUTTONS.indexOf(button)
+  if (at >= 0) return at + 1
+  throw new DisplayError('ERR_OPTION', `mouse button '${String(button)}': expected one of ${BUTTONS.join(', ')}`)
+}
+
+function whole(name: string, value: number): number {
+  if (Number.isInteger(value)) return value
+  throw new DisplayError('ERR_OPTION', `${name} ${String(value)}: expected a whole number`)
+}

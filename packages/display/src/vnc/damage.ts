@@ -1,0 +1,66 @@
+import type { DisplayRectangle } from '@retrap/device'
+import { around, clip } from '../pixels.ts'
+
+/** More rectangles than these become one around all of them. */
+const MOST_RECTANGLES = 64
+/** Rows of one rectangle of an update: bounds what is encoded, and sent, at once. */
+const BAND_ROWS = 64
+
+/** Where a client's picture is not up to date: bounded, however much changes while the client does not read. */
+export class Damage {
+  #areas: DisplayRectangle[] = []
+
+  add(area: DisplayRectangle): void {
+    this.#areas.push(area)
+    if (this.#areas.length > MOST_RECTANGLES) this.#areas = [around(this.#areas)]
+  }
+
+  /** Forgets all but the whole of a picture. */
+  set(width: number, height: number): void {
+    this.#areas = [{ x: 0, y: 0, width, height }]
+  }
+
+  /** Takes what lies within an area, as rectangles of a few rows each; what lies outside stays. */
+  take(within: DisplayRectangle): DisplayRectangle[] {
+    const taken: DisplayRectangle[] = []
+    const left: DisplayRectangle[] = []
+    for (const area of this.#areas) {
+      const common = intersection(area, within)
+      if (common === null) {
+        left.push(area)
+        continue
+      }
+      taken.push(common)
+      left.push(...rest(area, common))
+    }
+    this.#areas = left
+    return taken.flatMap(bands)
+  }
+}
+
+function intersection(area: DisplayRectangle, within: DisplayRectangle): DisplayRectangle | null {
+  const { x, y, width, height } = within
+  const moved = clip({ ...area, x: area.x - x, y: area.y - y }, width, height)
+  return moved === null ? null : { ...moved, x: moved.x + x, y: moved.y + y }
+}
+
+/** The parts of a rectangle that lie outside one within it: above, below, left and right. */
+function rest(area: DisplayRectangle, inner: DisplayRectangle): DisplayRectangle[] {
+  const bottom = inner.y + inner.height
+  const right = inner.x + inner.width
+  return [
+    { ...area, height: inner.y - area.y },
+    { ...area, y: bottom, height: area.y + area.height - bottom },
+    { x: area.x, y: inner.y, width: inner.x - area.x, height: inner.height },
+    { x: right, y: inner.y, width: area.x + area.width - right, height: inner.height },
+  ].filter(({ width, height }) => width > 0 && height > 0)
+}
+
+function bands({ x, y, width, height }: DisplayRectangle): DisplayRectangle[] {
+  return Array.from({ length: Math.ceil(height / BAND_ROWS) }, (_, i) => ({
+    x,
+    y: y + i * BAND_ROWS,
+    width,
+    height: Math.min(BAND_ROWS, height - i * BAND_ROWS),
+  }))
+}

@@ -1,0 +1,94 @@
+import { DisplayError } from '../errors.ts'
+import type { Keyboard } from '../input/keyboard.ts'
+import type { Mouse } from '../input/mouse.ts'
+import type { Screen } from '../screen.ts'
+import { VncSession } from './session.ts'
+import type { Compressor, VncTransport } from './update-sender.ts'
+
+/** How a {@link VncServer} is made. */
+export interface VncServerOptions {
+  /** What clients see. */
+  readonly screen: Screen
+  /** What clients type on. */
+  readonly keyboard: Keyboard
+  /** What clients move. */
+  readonly mouse: Mouse
+  /** The desktop's name; default `retrap`. */
+  readonly name?: string
+  /** What clients must know: 1 to 8 characters of Latin-1. Default none: everybody may connect. */
+  readonly password?: string
+  /** Clients at a time; default 8. */
+  readonly maximumClients?: number
+  /** Makes a zlib stream for a client, for the encoding ZRLE. Default none: pixels are sent as they are. */
+  readonly createCompressor?: () => Compressor
+}
+
+const MOST_CLIENTS = 8
+const LONGEST_PASSWORD = 8
+
+/** One client of a {@link VncServer}. */
+export interface VncConnection {
+  /** Takes bytes that the client has sent. */
+  receive(bytes: Uint8Array): void
+  /** Tells that the client has gone, or ends its connection. */
+  close(): void
+}
+
+/**
+ * Shows a machine's screen to VNC clients, and takes their keys and pointers. It speaks RFB 3.8 over anything that carries
+ * bytes: `@retrap/display/node` has TCP and WebSockets.
+ *
+ * What a client sends can end its own connection and nothing else. A client that reads slowly gets fewer updates, each with
+ * all that has changed: no queue grows.
+ *
+ * Source: RFC 6143, "The Remote Framebuffer Protocol".
+ */
+export class VncServer {
+  readonly #options: VncServerOptions
+  readonly #sessions = new Set<VncSession>()
+
+  /** @throws DisplayError `ERR_OPTION` */
+  constructor(options: VncServerOptions) {
+    const { password, maximumClients = MOST_CLIENTS } = options
+    if (password !== undefined && !/^[ -~\u00a0-\u00ff]{1,8}$/.test(password)) {
+      const expected = `1 to ${LONGEST_PASSWORD} printable characters of Latin-1, which is all that VNC compares`
+      throw new DisplayError('ERR_OPTION', `password of ${password.length} characters: expected ${expected}`)
+    }
+    if (!Number.isInteger(maximumClients) || maximumClients < 1) {
+      throw new DisplayError('ERR_OPTION', `maximumClients ${maximumClients}: expected a whole number above 0`)
+    }
+    this.#options = options
+  }
+
+  /** Clients that are connected. */
+  get clients(): number {
+    return this.#sessions.size
+  }
+
+  /** Whether clients must know a password. */
+  get hasPassword(): boolean {
+    return this.#options.password !== undefined
+  }
+
+  /** Begins with a client; one too many is sent away. */
+  connect(transport: VncTransport): VncConnection {
+    const { screen, keyboard, mouse, name = 'retrap', password, maximumClients, createCompressor } = this.#options
+    if (this.#sessions.size >= (maximumClients ?? MOST_CLIENTS)) {
+      transport.close()
+      return { receive: () => {}, close: () => {} }
+    }
+    const random = (bytes: Uint8Array): void => void host.crypto.getRandomValues(bytes)
+    const settings = { screen, keyboard, mouse, name, password, random, createCompressor }
+    const session = new VncSession(settings, transport, () => this.#sessions.delete(session))
+    this.#sessions.add(session)
+    return session
+  }
+
+  /** Ends all connections. */
+  close(): void {
+    for (const session of this.#sessions) session.close()
+  }
+}
+
+/** What Node and browsers have, and the language's own types do not. */
+const host = globalThis as unknown as { readonly crypto: { getRandomValues(bytes: Uint8Array): Uint8Array } }

@@ -1,0 +1,235 @@
+import type { DisplayRectangle } from '@retrap/device'
+import type { Mouse } from '../input/mouse.ts'
+import { clip } from '../pixels.ts'
+import type { Screen, ScreenFrame } from '../screen.ts'
+import { ByteWriter } from './byte-writer.ts'
+import { Damage } from './damage.ts'
+import { type Picture, RectangleEncoder } from './encodings.ts'
+import { type PixelLayout, SERVER_LAYOUT, writeLayout } from './pixel-format.ts'
+import * as rfb from './protocol.ts'
+
+/** One client's connection, as a server writes to it. */
+export interface VncTransport {
+  /** Sends bytes, which are kept. @returns settles when more may be sent; never, or with an error, once it is closed */
+  write(bytes: Uint8Array): Promise<void>
+  /** Ends the connection. What was sent before is still delivered where it can be. */
+  close(): void
+}
+
+/** A zlib stream (RFC 1950) that goes on from call to call. */
+export interface Compressor {
+  /** Compresses bytes and flushes, so that the reader can read them all. */
+  compress(bytes: Uint8Array): Promise<Uint8Array>
+  /** Frees what it holds. */
+  close(): void
+}
+
+/** Size of the picture while the display is off and was never on. */
+const FIRST_SIZE = { width: 640, height: 480 } as const
+
+/** Tells one client what it asks for: at most one update is on its way, and what changes meanwhile is joined. */
+export class UpdateSender {
+  readonly #screen: Screen
+  readonly #mouse: Mouse
+  readonly #transport: VncTransport
+  readonly #compressor: Compressor | undefined
+  readonly #fail: () => void
+  readonly #damage = new Damage()
+  #encoder = new RectangleEncoder(SERVER_LAYOUT)
+  #encodings: ReadonlySet<number> = new Set()
+  #requested: DisplayRectangle | null = null
+  #sending = false
+  #closed = false
+  /** Messages that an update carries beside pixels: whether each is due. */
+  #tellSize = false
+  #tellKeys = false
+  #refused = false
+  /** The picture's size, as the client knows it. */
+  width: number = FIRST_SIZE.width
+  height: number = FIRST_SIZE.height
+  /** Whether the client's pointer events tell movements. */
+  tellsMovements = false
+
+  constructor(
+    settings: {
+      readonly screen: Screen
+      readonly mouse: Mouse
+      readonly createCompressor: (() => Compressor) | undefined
+    },
+    transport: VncTransport,
+    fail: () => void,
+  ) {
+    this.#screen = settings.screen
+    this.#mouse = settings.mouse
+    this.#transport = transport
+    this.#compressor = settings.createCompressor?.()
+    this.#fail = fail
+  }
+
+  /** Takes the screen's size as the first one. */
+  begin(): { readonly width: number; readonly height: number } {
+    if (this.#screen.width > 0) {
+      this.width = this.#screen.width
+      this.height = this.#screen.height
+    }
+    this.#damage.set(this.width, this.height)
+    return { width: this.width, height: this.height }
+  }
+
+  serverInit(width: number, height: number, layout: PixelLayout, name: string): Uint8Array {
+    return new ByteWriter().u16(width).u16(height).bytes(writeLayout(layout)).text(name).take()
+  }
+
+  setLayout(layout: PixelLayout): void {
+    this.#encoder = new RectangleEncoder(layout)
+  }
+
+  setEncodings(encodings: ReadonlySet<number>): void {
+    const before = this.#encodings
+    const isNew = (encoding: number): boolean => encodings.has(encoding) && !before.has(encoding)
+    if (isNew(rfb.EXTENDED_DESKTOP_SIZE)) this.#tellSize = true
+    if (isNew(rfb.QEMU_EXTENDED_KEYS)) this.#tellKeys = true
+    this.#encodings = encodings
+    if (!encodings.has(rfb.QEMU_POINTER_MOTION)) this.tellsMovements = false
+  }
+
+  /** A client's wish for another size: the guest decides about that. */
+  refuseSize(): void {
+    this.#refused = this.#encodings.has(rfb.EXTENDED_DESKTOP_SIZE)
+    this.#pump()
+  }
+
+  request(area: DisplayRectangle, incremental: boolean): void {
+    const within = clip(area, this.width, this.height)
+    if (!incremental && within !== null) this.#damage.add(within)
+    this.#requested = within ?? this.#requested ?? { x: 0, y: 0, width: 0, height: 0 }
+    this.#pump()
+  }
+
+  changed({ resized, dirty }: ScreenFrame): void {
+    if (resized) this.#damage.set(this.width, this.height)
+    for (const area of dirty) {
+      const within = clip(area, this.width, this.height)
+      if (within !== null) this.#damage.add(within)
+    }
+    this.#pump()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#compressor?.close()
+  }
+
+  #pump(): void {
+    if (this.#sending || this.#closed || this.#requested === null) return
+    const update = this.#message() ?? this.#pixels(this.#requested)
+    if (update === null) return
+    this.#requested = null
+    this.#sending = true
+    update.then(
+      () => {
+        this.#sending = false
+        this.#pump()
+      },
+      () => this.#fail(),
+    )
+  }
+
+  /** An update that tells something other than pixels, if one is due. */
+  #message(): Promise<void> | null {
+    const { width, height } = this.#screen
+    const canResize = this.#encodings.has(rfb.EXTENDED_DESKTOP_SIZE) || this.#encodings.has(rfb.DESKTOP_SIZE)
+    const resized = canResize && width > 0 && (width !== this.width || height !== this.height)
+    if (resized) {
+      this.width = width
+      this.height = height
+      this.#damage.set(width, height)
+    }
+    if (resized || this.#tellSize) {
+      this.#tellSize = false
+      return this.#sendSize(rfb.SIZE_OF_SERVER, 0)
+    }
+    if (this.#refused) {
+      this.#refused = false
+      return this.#sendSize(rfb.SIZE_OF_CLIENT, rfb.SIZE_PROHIBITED)
+    }
+    if (this.#tellKeys) {
+      this.#tellKeys = false
+      return this.#send(
+        this.#header(1)
+          .u16(0)
+          .u16(0)
+          .u16(0)
+          .u16(0)
+          .u32(rfb.QEMU_EXTENDED_KEYS >>> 0),
+      )
+    }
+    const movements = this.#encodings.has(rfb.QEMU_POINTER_MOTION) && this.#mouse.pointer === 'relative'
+    if (movements === this.tellsMovements) return null
+    this.tellsMovements = movements
+    const place = movements ? 0 : 1
+    const out = this.#header(1).u16(place).u16(0).u16(this.width).u16(this.height)
+    return this.#send(out.u32(rfb.QEMU_POINTER_MOTION >>> 0))
+  }
+
+  #sendSize(reason: number, status: number): Promise<void> {
+    const { width, height } = this
+    if (!this.#encodings.has(rfb.EXTENDED_DESKTOP_SIZE)) {
+      return this.#send(
+        this.#header(1)
+          .u16(0)
+          .u16(0)
+          .u16(width)
+          .u16(height)
+          .u32(rfb.DESKTOP_SIZE >>> 0),
+      )
+    }
+    const out = this.#header(1)
+      .u16(reason)
+      .u16(status)
+      .u16(width)
+      .u16(height)
+      .u32(rfb.EXTENDED_DESKTOP_SIZE >>> 0)
+    // One screen, which is all of it.
+    out.u8(1).u8(0).u16(0).u32(0).u16(0).u16(0).u16(width).u16(height).u32(0)
+    return this.#send(out)
+  }
+
+  #header(rectangles: number): ByteWriter {
+    return new ByteWriter().u8(rfb.UPDATE).u8(0).u16(rectangles)
+  }
+
+  #send(out: ByteWriter): Promise<void> {
+    return this.#transport.write(out.take())
+  }
+
+  #pixels(requested: DisplayRectangle): Promise<void> | null {
+    const areas = this.#damage.take(requested)
+    return areas.length === 0 ? null : this.#sendPixels(areas)
+  }
+
+  async #sendPixels(areas: readonly DisplayRectangle[]): Promise<void> {
+    const { width, height, pixels } = this.#screen
+    const picture: Picture = { width, height, pixels }
+    const encoder = this.#encoder
+    const compressor = this.#encodings.has(rfb.ZRLE) ? this.#compressor : undefined
+    await this.#send(this.#header(areas.length))
+    for (const area of areas) {
+      if (this.#closed) return
+      const out = new ByteWriter(16 + 4 * area.width * area.height)
+      out.u16(area.x).u16(area.y).u16(area.width).u16(area.height)
+      if (compressor === undefined) {
+        out.u32(rfb.RAW)
+        encoder.raw(out, picture, area)
+      } else {
+        const tiles = new ByteWriter(1024)
+        encoder.zrle(tiles, picture, area)
+        // oxlint-disable-next-line no-await-in-loop -- one stream, in order
+        const bytes = await compressor.compress(tiles.take())
+        out.u32(rfb.ZRLE).u32(bytes.length).bytes(bytes)
+      }
+      // oxlint-disable-next-line no-await-in-loop -- the client takes one rectangle after the other
+      await this.#send(out)
+    }
+  }
+}

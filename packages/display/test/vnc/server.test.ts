@@ -1,0 +1,417 @@
+import { createCipheriv } from 'node:crypto'
+import type { DisplayRectangle, InputEvent } from '@retrap/device'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Keyboard, Mouse, Screen, VncServer, type VncServerOptions } from '../../src/index.ts'
+import { nodeCompressor, VncClient } from '../support/vnc-client.ts'
+
+const ZRLE = 16
+
+/** A screen that a test draws on, and a server of it. */
+class Desk {
+  readonly screen = new Screen({ intervalMs: 1 })
+  readonly keyboard = new Keyboard()
+  readonly mouse = new Mouse()
+  readonly events: InputEvent[] = []
+  readonly server: VncServer
+  pixels = new Uint32Array(0)
+  #changed: DisplayRectangle[] = []
+  width = 0
+  height = 0
+
+  constructor(width: number, height: number, options: Partial<VncServerOptions> = {}) {
+    this.screen.connect({ refresh: () => this.#report(true), update: () => this.#report(false) })
+    this.resize(width, height)
+    const note = { input: (events: readonly InputEvent[]) => this.events.push(...events) && events.length }
+    this.keyboard.connect(note)
+    this.mouse.connect(note)
+    const { screen, keyboard, mouse } = this
+    this.server = new VncServer({ screen, keyboard, mouse, createCompressor: nodeCompressor, ...options })
+  }
+
+  resize(width: number, height: number): void {
+    this.width = width
+    this.height = height
+    this.pixels = new Uint32Array(width * height)
+    this.screen.setMode({ width, height, stride: 4 * width, format: 'bgrx8888' })
+    this.fill(0, 0, width, height, () => 0)
+  }
+
+  fill(x: number, y: number, width: number, height: number, colour: (x: number, y: number) => number): void {
+    for (let row = y; row < y + height; row++)
+      for (let column = x; column < x + width; column++) this.pixels[row * this.width + column] = colour(column, row)
+    this.#changed.push({ x, y, width, height })
+  }
+
+  #report(all: boolean): void {
+    const { width, height } = this
+    this.screen.draw(
+      new Uint8Array(this.pixels.buffer),
+      all ? [{ x: 0, y: 0, width, height }] : this.#changed.splice(0),
+    )
+  }
+
+  /** Reads updates into a picture until it equals the screen's. */
+  async follow(client: VncClient, picture: Uint32Array): Promise<number> {
+    for (let updates = 1; ; updates++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      for (const { x, y, width, pixels } of await client.update()) {
+        for (const [i, pixel] of pixels.entries())
+          picture[(y + Math.floor(i / width)) * client.width + x + (i % width)] = pixel
+      }
+      if (picture.every((pixel, i) => pixel === this.pixels[i])) return updates
+      client.request(true)
+    }
+  }
+}
+
+const noise = (x: number, y: number): number => (Math.imul(x * 7919 + y * 104_729 + 1, 0x9e37_79b1) >>> 8) & 0xff_ffff
+const pictures: readonly (readonly [name: string, colour: (x: number, y: number) => number])[] = [
+  ['one colour', () => 0x12_3456],
+  ['two colours', (x) => ((x >> 3) & 1 ? 0xff_ffff : 0)],
+  ['four colours', (x, y) => [0, 0xff, 0xff00, 0xff_0000][(x + y) & 3]!],
+  ['sixteen colours', (x, y) => 0x11_1111 * ((x ^ y) & 15)],
+  ['a hundred colours in runs', (x, y) => ((x >> 4) + 10 * (y >> 3)) * 0x01_0203],
+  ['many colours in long runs', (x, y) => noise(x >> 5, y)],
+  ['noise', noise],
+]
+
+describe.each([
+  { encoding: 'raw', encodings: [0] },
+  { encoding: 'ZRLE', encodings: [ZRLE, 0] },
+])('the picture of a client with $encoding is the screen', ({ encodings }) => {
+  // 150 × 70: tiles of 64 do not fit.
+  test.each(pictures)('%s', async (_name, colour) => {
+    const desk = new Desk(150, 70)
+    desk.fill(0, 0, 150, 70, colour)
+    const client = new VncClient(desk.server)
+    await client.begin(encodings)
+    expect([client.width, client.height, client.name]).toEqual([150, 70, 'retrap'])
+    const picture = new Uint32Array(150 * 70)
+    client.request(false)
+    await desk.follow(client, picture)
+    // Then a part of it changes.
+    desk.fill(60, 30, 20, 11, noise)
+    client.request(true)
+    await desk.follow(client, picture)
+    client.connection.close()
+  })
+})
+
+describe('pixel formats', () => {
+  const setFormat = (client: VncClient, ...bytes: readonly number[]): void => client.send(0, 0, 0, 0, ...bytes, 0, 0, 0)
+  test.each([
+    { what: '16 bits, 5-6-5', format: [16, 16, 0, 1, 0, 31, 0, 63, 0, 31, 11, 5, 0], bytes: 2, pixel: 0xfc10 },
+    { what: '8 bits, 3-3-2', format: [8, 8, 0, 1, 0, 7, 0, 7, 0, 3, 0, 3, 6], bytes: 1, pixel: 0xa7 },
+    {
+      what: '32 bits, red lowest',
+      format: [32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 0, 8, 16],
+      bytes: 4,
+      pixel: 0x82_82ff,
+    },
+    {
+      what: '32 bits, big-endian',
+      format: [32, 24, 1, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0],
+      bytes: 4,
+      pixel: 0x8282_ff00,
+    },
+  ])('$what', async ({ format, bytes, pixel }) => {
+    const desk = new Desk(3, 2)
+    desk.fill(0, 0, 3, 2, () => 0xff_8282)
+    for (const encodings of [[0], [ZRLE]]) {
+      const client = new VncClient(desk.server)
+      await client.begin(encodings)
+      setFormat(client, ...format)
+      client.bytesPerPixel = bytes
+      client.compactBytes = bytes === 4 ? 3 : bytes
+      client.request(false)
+      const [rectangle] = await client.update()
+      // ZRLE leaves the byte out that has no colour in it.
+      const expected = encodings[0] === ZRLE && format[2] === 1 ? pixel / 256 : pixel
+      expect(rectangle!.pixels).toEqual(Array.from({ length: 6 }, () => expected))
+    }
+  })
+
+  test('a client without true colour is given a colour map', async () => {
+    const desk = new Desk(1, 1)
+    desk.fill(0, 0, 1, 1, () => 0xff_0000)
+    const client = new VncClient(desk.server)
+    await client.begin()
+    setFormat(client, 8, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    expect(await client.read(6)).toEqual([1, 0, 0, 0, 1, 0])
+    const map = await client.read(6 * 256)
+    client.bytesPerPixel = 1
+    client.request(false)
+    const [{ pixels } = { pixels: [0] }] = await client.update()
+    expect(map.slice(6 * pixels[0]!, 6 * pixels[0]! + 6)).toEqual([255, 255, 0, 0, 0, 0])
+  })
+
+  test('one that cannot be ends the connection', async () => {
+    const client = new VncClient(new Desk(1, 1).server)
+    await client.begin()
+    setFormat(client, 24, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0)
+    expect(client.closed).toBe(true)
+  })
+})
+
+describe('who may connect (RFC 6143, section 7.2.2)', () => {
+  const respond = async (client: VncClient, password: string): Promise<void> => {
+    expect(await client.text(12)).toBe('RFB 003.008\n')
+    client.sendText('RFB 003.008\n')
+    expect(await client.read(2)).toEqual([1, 2])
+    client.send(2)
+    const challenge = Uint8Array.from(await client.read(16))
+    const reversed = [...password.padEnd(8, '\0')].map((character) =>
+      parseInt([...character.charCodeAt(0).toString(2).padStart(8, '0')].toReversed().join(''), 2),
+    )
+    const key = Buffer.from([...reversed, ...reversed, ...reversed])
+    client.send(...createCipheriv('des-ede3', key, null).setAutoPadding(false).update(challenge))
+  }
+
+  test('the password lets in', async () => {
+    const client = new VncClient(new Desk(4, 4, { password: 'Secret' }).server)
+    await respond(client, 'Secret')
+    expect(await client.number(4)).toBe(0)
+    client.send(1)
+    await client.readInit()
+    expect(client.width).toBe(4)
+  })
+
+  test('another one does not', async () => {
+    const desk = new Desk(4, 4, { password: 'Secret' })
+    const client = new VncClient(desk.server)
+    await respond(client, 'secret')
+    expect(await client.number(4)).toBe(1)
+    expect(await client.text(await client.number(4))).toBe('wrong password')
+    expect([client.closed, desk.server.clients]).toEqual([true, 0])
+  })
+
+  test('an old client is let in as well', async () => {
+    const client = new VncClient(new Desk(4, 4).server)
+    await client.text(12)
+    client.sendText('RFB 003.003\n')
+    expect(await client.number(4)).toBe(1)
+    client.send(0)
+    await client.readInit()
+    expect(client.height).toBe(4)
+  })
+
+  test('there is a limit to their number', () => {
+    const desk = new Desk(4, 4, { maximumClients: 2 })
+    const clients = [1, 2, 3].map(() => new VncClient(desk.server))
+    expect(clients.map(({ closed }) => closed)).toEqual([false, false, true])
+    clients[0]!.connection.close()
+    expect(new VncClient(desk.server).closed).toBe(false)
+  })
+
+  test('a password that cannot be is refused', () => {
+    expect(() => new Desk(4, 4, { password: 'ninechars' })).toThrow('password of 9 characters: expected 1 to 8')
+  })
+})
+
+describe('keys and pointer', () => {
+  const key = (down: number, keysym: number): number[] => [
+    4,
+    down,
+    0,
+    0,
+    ...[24, 16, 8, 0].map((by) => (keysym >> by) & 255),
+  ]
+  const begun = async (...encodings: readonly number[]): Promise<{ desk: Desk; client: VncClient }> => {
+    const desk = new Desk(101, 51)
+    const client = new VncClient(desk.server)
+    await client.begin(encodings)
+    return { desk, client }
+  }
+  const keys = (desk: Desk): string =>
+    desk.events
+      .map((event) => (event.kind === 'key' ? `${event.down ? '+' : '-'}${event.usage.toString(16)}` : '?'))
+      .join(' ')
+
+  test.each([
+    { what: 'a letter', keysym: 0x61, usage: '4' },
+    { what: 'a sign with Shift', keysym: 0x21, usage: '1e' },
+    { what: 'Return', keysym: 0xff0d, usage: '28' },
+    { what: 'F12', keysym: 0xffc9, usage: '45' },
+    { what: 'Alt', keysym: 0xffe9, usage: 'e2' },
+    { what: 'AltGr', keysym: 0xfe03, usage: 'e6' },
+    { what: 'keypad 5', keysym: 0xffb5, usage: '5d' },
+    { what: 'Unicode', keysym: 0x100_0041, usage: '4' },
+  ])('$what', async ({ keysym, usage }) => {
+    const { desk, client } = await begun()
+    client.send(...key(1, keysym), ...key(1, keysym), ...key(0, keysym))
+    expect(keys(desk)).toBe(`+${usage} -${usage}`)
+  })
+
+  test('keys by their place, where the client has said that it can', async () => {
+    const { desk, client } = await begun(-258)
+    client.request(false)
+    expect((await client.update()).map(({ encoding }) => encoding)).toEqual([-258])
+    // Right Control is E0 1D; the keysym says another key.
+    client.send(255, 0, 0, 1, 0, 0, 0, 0x61, 0, 0, 0, 0x9d)
+    client.send(255, 0, 0, 0, 0, 0, 0, 0x61, 0, 0, 0, 0x9d)
+    expect(keys(desk)).toBe('+e4 -e4')
+  })
+
+  test('what a client holds is released when it goes', async () => {
+    const { desk, client } = await begun()
+    client.send(...key(1, 0xffe1), 5, 1, 0, 1, 0, 1)
+    client.connection.close()
+    expect(desk.events).toEqual([
+      { kind: 'key', usage: 0xe1, down: true },
+      { kind: 'button', button: 1, down: true },
+      { kind: 'key', usage: 0xe1, down: false },
+      { kind: 'button', button: 1, down: false },
+    ])
+  })
+
+  test('places become movements for a mouse, and places for a tablet', async () => {
+    const { desk, client } = await begun()
+    client.send(5, 0, 0, 10, 0, 10, 5, 0, 0, 13, 0, 8)
+    desk.mouse.setPointer('absolute')
+    client.send(5, 0, 0, 100, 0, 25)
+    expect(desk.events).toEqual([
+      { kind: 'relative', dx: 3, dy: -2 },
+      { kind: 'absolute', x: 32_767, y: 16_384 },
+    ])
+  })
+
+  test('movements are told where client and guest both have them', async () => {
+    const { desk, client } = await begun(-257)
+    desk.mouse.setPointer('relative')
+    client.request(true)
+    expect((await client.update()).map(({ encoding, x }) => [encoding, x])).toEqual([[-257, 0]])
+    client.send(5, 0, 0x80, 0x04, 0x7f, 0xfd)
+    expect(desk.events).toEqual([{ kind: 'relative', dx: 5, dy: -2 }])
+  })
+
+  test('buttons and wheel', async () => {
+    const { desk, client } = await begun()
+    for (const mask of [4, 0, 8, 0, 0x10, 0]) client.send(5, mask, 0, 0, 0, 0)
+    expect(desk.events).toEqual([
+      { kind: 'button', button: 2, down: true },
+      { kind: 'button', button: 2, down: false },
+      { kind: 'wheel', vertical: 1, horizontal: 0 },
+      { kind: 'wheel', vertical: -1, horizontal: 0 },
+    ])
+  })
+
+  test('a guest that takes nothing keeps a few, and no button is lost', async () => {
+    const { desk, client } = await begun()
+    let open = false
+    const taken: InputEvent[] = []
+    const slow = { input: (events: readonly InputEvent[]) => (open ? taken.push(...events) && events.length : 0) }
+    desk.keyboard.connect(slow)
+    desk.mouse.connect(slow)
+    for (let i = 0; i < 5000; i++) client.send(...key(1, 0x61), ...key(0, 0x61), 5, i & 1, 0, i % 100, 0, 0)
+    expect(desk.keyboard.waiting).toBeLessThan(300)
+    expect(desk.mouse.waiting).toBeLessThan(300)
+    open = true
+    desk.keyboard.ready()
+    desk.mouse.ready()
+    client.send(5, 0, 0, 50, 0, 0)
+    const down = taken.filter((event) => event.kind === 'button').map((event) => event.down)
+    expect(down.at(-1)).toBe(false)
+  })
+})
+
+describe('the screen’s size', () => {
+  test.each([
+    { what: 'by desktop size', encoding: -223, extra: [] },
+    {
+      what: 'by extended desktop size',
+      encoding: -308,
+      extra: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 90, 0, 40, 0, 0, 0, 0],
+    },
+  ])('is told $what', async ({ encoding, extra }) => {
+    const desk = new Desk(60, 30)
+    const client = new VncClient(desk.server)
+    await client.begin([encoding])
+    client.request(false)
+    if (encoding === -308) {
+      await client.update()
+      client.request(false)
+    }
+    await client.update()
+    desk.resize(90, 40)
+    client.request(true)
+    const [size] = await client.update()
+    expect([size?.encoding, size?.width, size?.height]).toEqual([encoding, 90, 40])
+    expect([...size!.extra]).toEqual(extra)
+    client.width = 90
+    client.height = 40
+    client.request(true)
+    const picture = new Uint32Array(90 * 40).fill(1)
+    await desk.follow(client, picture)
+  })
+
+  test('of a client that cannot change stays, with black around', async () => {
+    const desk = new Desk(8, 8)
+    desk.fill(0, 0, 8, 8, () => 0xff_ffff)
+    const client = new VncClient(desk.server)
+    await client.begin([0])
+    client.request(false)
+    await client.update()
+    desk.resize(4, 4)
+    desk.fill(0, 0, 4, 4, () => 0xff)
+    client.request(true)
+    const [{ width, pixels } = { width: 0, pixels: [] }] = await client.update()
+    expect([width, pixels[0], pixels[7], pixels.at(-1)]).toEqual([8, 0xff, 0, 0])
+  })
+
+  test('is not for clients to choose', async () => {
+    const client = new VncClient(new Desk(8, 8).server)
+    await client.begin([-308])
+    client.request(true)
+    await client.update()
+    client.send(251, 0, 0, 100, 0, 100, 1, 0, ...Array.from({ length: 16 }, () => 0))
+    client.request(true)
+    const [size] = await client.update()
+    expect([size?.encoding, size?.x, size?.y, size?.width]).toEqual([-308, 1, 1, 8])
+  })
+})
+
+test('a client that reads nothing is sent one rectangle, then all that has changed', async () => {
+  const desk = new Desk(200, 200)
+  const client = new VncClient(desk.server)
+  await client.begin([0])
+  client.stalled = true
+  client.handed = 0
+  client.request(false)
+  for (let frame = 0; frame < 200; frame++) {
+    desk.fill(frame, 0, 1, 200, () => frame + 1)
+    client.request(true)
+    // oxlint-disable-next-line no-await-in-loop -- frames of the screen
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  expect(client.handed).toBeLessThan(100)
+  client.go()
+  const picture = new Uint32Array(200 * 200)
+  expect(await desk.follow(client, picture)).toBeLessThan(5)
+})
+
+test('whatever a client sends, its own connection ends and nothing else', async () => {
+  const desk = new Desk(40, 20)
+  const other = new VncClient(desk.server)
+  await other.begin([ZRLE])
+  const message = fc.oneof(
+    fc.uint8Array({ maxLength: 60 }),
+    fc
+      .tuple(fc.constantFrom(0, 2, 3, 4, 5, 6, 251, 255), fc.uint8Array({ maxLength: 40 }))
+      .map(([type, rest]) => Uint8Array.from([type, ...rest])),
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.boolean(), fc.array(message, { maxLength: 30 }), async (greets, messages) => {
+      const client = new VncClient(desk.server)
+      if (greets) await client.begin([0, ZRLE])
+      for (const bytes of messages) client.connection.receive(bytes)
+      await Promise.resolve()
+      client.connection.close()
+      expect(client.closed).toBe(true)
+    }),
+    { numRuns: 300 },
+  )
+  expect(desk.server.clients).toBe(1)
+  other.request(false)
+  await desk.follow(other, new Uint32Array(800).fill(1))
+})
