@@ -114,7 +114,7 @@ export class FrameStream implements PacketBackend {
         at += this.#complete(bytes, at)
         continue
       }
-      this.#deliver(bytes.slice(at + 4, at + 4 + length))
+      this.#deliver(new Uint8Array(bytes.subarray(at + 4, at + 4 + length)))
       at += 4 + length
     }
     if (this.#queue.bytes > HIGH_WATER && !this.#paused) {

@@ -28,7 +28,7 @@ export class Hub {
       maximumBytes: MAXIMUM_TAGGED_FRAME,
       connect: (client) => queue.connect(client),
       send: (frame) => {
-        if (frame.length <= MAXIMUM_TAGGED_FRAME) this.#pass(frame.slice(), queue)
+        if (frame.length <= MAXIMUM_TAGGED_FRAME) this.#pass(new Uint8Array(frame), queue)
         return true
       },
       ready: () => queue.ready(),
@@ -42,7 +42,7 @@ export class Hub {
     const most = Math.min(network.maximumBytes, MAXIMUM_TAGGED_FRAME)
     const client: PacketClient = {
       receive: (frame) => {
-        this.#pass(frame.slice(), queue)
+        this.#pass(new Uint8Array(frame), queue)
         return true
       },
       drained: () => queue.ready(),

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { capturePackets, type CaptureOptions } from './capture.ts'
 export { HOST_CLOCK, type NetworkClock } from './clock.ts'
 export { NetworkError, type NetworkErrorCode } from './errors.ts'
 export { FrameStream, type FramePipe } from './frame-stream.ts'
@@ -20,3 +21,4 @@ export type {
 export type { GuestForward, HostForward, UserNetworkOptions } from './user/options.ts'
 export type { ReadBootFile } from './user/tftp.ts'
 export { UserNetwork } from './user/user-network.ts'
+export { type FrameSocket, WebSocketNetwork, type WebSocketNetworkOptions } from './web-socket-network.ts'

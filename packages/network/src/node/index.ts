@@ -3,5 +3,6 @@
  *
  * @packageDocumentation
  */
+export { captureToFile, type CaptureFile } from './capture-file.ts'
 export { nodeSockets } from './node-sockets.ts'
 export { StreamNetwork, type StreamAddress, type StreamConnectOptions } from './stream-network.ts'

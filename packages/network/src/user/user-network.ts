@@ -116,7 +116,7 @@ export class UserNetwork implements PacketBackend {
   /** Takes a frame of the card's; there is always room. */
   send(frame: Uint8Array): boolean {
     // The guest may change its memory at any time: what is checked and what is used must be the same bytes.
-    if (!this.#closed && frame.length <= MAXIMUM_FRAME) this.#receive(frame.slice())
+    if (!this.#closed && frame.length <= MAXIMUM_FRAME) this.#receive(new Uint8Array(frame))
     return true
   }
 

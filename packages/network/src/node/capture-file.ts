@@ -1,0 +1,61 @@
+import { closeSync, openSync, writeSync } from 'node:fs'
+import type { PacketBackend } from '@retrap/device'
+import { capturePackets, type CaptureOptions, NetworkError } from '../index.ts'
+
+/** Frames of one turn of the event loop are written together, or when so much has come. */
+const MOST_HELD = 1 << 20
+
+/** A capture into a file. */
+export interface CaptureFile {
+  /** The network for the card. */
+  readonly network: PacketBackend
+  /** Writes what is left, and closes the file. What comes later is not noted. @throws NetworkError `ERR_OPEN` if not all was written */
+  close(): void
+}
+
+/** Writes what passes between a card and its network to a file. @throws NetworkError `ERR_OPEN`, `ERR_OPTION` */
+export function captureToFile(network: PacketBackend, path: string, options: CaptureOptions = {}): CaptureFile {
+  let file: number
+  try {
+    file = openSync(path, 'w')
+  } catch (error) {
+    throw failure(path, error)
+  }
+  let held: Uint8Array[] = []
+  let heldBytes = 0
+  let trouble: unknown
+  let open = true
+  const flush = (): void => {
+    const pieces = held
+    held = []
+    heldBytes = 0
+    // A host disk that is full ends the capture, and not the machine.
+    if (!open || trouble !== undefined || pieces.length === 0) return
+    try {
+      const bytes = Buffer.concat(pieces)
+      for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at)
+    } catch (error) {
+      trouble = error
+    }
+  }
+  const write = (bytes: Uint8Array): void => {
+    if (!open) return
+    if (held.length === 0) setImmediate(flush)
+    held.push(bytes)
+    heldBytes += bytes.length
+    if (heldBytes >= MOST_HELD) flush()
+  }
+  return {
+    network: capturePackets(network, write, options),
+    close() {
+      if (!open) return
+      flush()
+      open = false
+      closeSync(file)
+      if (trouble !== undefined) throw failure(path, trouble)
+    },
+  }
+}
+
+const failure = (path: string, error: unknown): NetworkError =>
+  new NetworkError('ERR_OPEN', `${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })

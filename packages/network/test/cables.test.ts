@@ -1,0 +1,234 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import { capturePackets, FrameStream, Hub, NetworkError, WebSocketNetwork, type FrameSocket } from '../src/index.ts'
+import { captureToFile, StreamNetwork } from '../src/node/index.ts'
+import { TestCard, testFrame, until } from './support/test-card.ts'
+import { VirtualClock } from './support/virtual-clock.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-cables-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('a hub', () => {
+  test('gives each frame to all others, once, and never back', () => {
+    const clock = new VirtualClock()
+    const hub = new Hub({ clock })
+    const cards = [hub.port(), hub.port(), hub.port()].map((port) => new TestCard(port))
+    const other = new Hub({ clock })
+    const far = new TestCard(other.port())
+    hub.attach(other.port())
+    const frame = testFrame(60, 1)
+    cards[0]!.network.send(frame)
+    // The guest's buffer is used again at once.
+    frame.fill(0)
+    far.network.send(testFrame(60, 2))
+    clock.settle()
+    expect(cards.map(({ frames }) => frames)).toEqual([
+      [testFrame(60, 2)],
+      [testFrame(60, 1), testFrame(60, 2)],
+      [testFrame(60, 1), testFrame(60, 2)],
+    ])
+    expect(far.frames).toEqual([testFrame(60, 1)])
+  })
+
+  test('a card that takes nothing loses frames in the end, and holds up no other', () => {
+    const clock = new VirtualClock()
+    const hub = new Hub({ clock })
+    const [sender, slow, quick] = [hub.port(), hub.port(), hub.port()].map((port) => new TestCard(port))
+    slow!.full = true
+    for (let i = 0; i < 5000; i++) {
+      sender!.network.send(testFrame(200, i))
+      clock.settle()
+    }
+    expect(quick!.frames.length).toBe(5000)
+    slow!.full = false
+    slow!.network.ready()
+    clock.settle()
+    expect(slow!.frames.length).toBeGreaterThan(2000)
+    expect(slow!.frames.length).toBeLessThan(4097)
+    expect(slow!.frames.at(-1)).toEqual(testFrame(200, slow!.frames.length - 1))
+  })
+})
+
+describe('frames over a stream', () => {
+  test('cut anywhere, they arrive whole', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(1518), { maxLength: 20 }),
+        fc.array(fc.integer({ min: 1, max: 3000 })),
+        (sizes, cuts) => {
+          const clock = new VirtualClock()
+          const sent: Uint8Array[] = []
+          const pipe = { write: (bytes: Uint8Array) => Boolean(sent.push(bytes)), pause() {}, resume() {}, close() {} }
+          const [from, to] = [new FrameStream(clock), new FrameStream(clock)]
+          from.attach(pipe)
+          to.attach(pipe)
+          const card = new TestCard(to)
+          const frames = sizes.map((size, i) => testFrame(size, i))
+          for (const frame of frames) from.send(frame)
+          const stream = Buffer.concat(sent)
+          let at = 0
+          for (let i = 0; at < stream.length; i++) {
+            const piece = cuts[i % Math.max(1, cuts.length)] ?? 1e9
+            to.data(stream.subarray(at, at + piece))
+            at += piece
+          }
+          clock.settle()
+          expect(card.frames).toEqual(frames)
+        },
+      ),
+    )
+  })
+
+  test('what is no stream of frames ends the connection', () => {
+    const stream = new FrameStream(new VirtualClock())
+    const card = new TestCard(stream)
+    let closed = 0
+    const pipe = { write: () => true, pause() {}, resume() {}, close: () => void closed++ }
+    for (const cut of [1, 4]) {
+      stream.attach(pipe)
+      const text = Buffer.from('GET / HTTP/1.1\r\n')
+      for (let at = 0; at < text.length && stream.linkUp; at += cut) stream.data(text.subarray(at, at + cut))
+    }
+    expect(closed).toBe(2)
+    expect(card.links).toEqual([true, false, true, false])
+  })
+
+  test('a full pipe holds the card, and a full card the pipe', () => {
+    const clock = new VirtualClock()
+    const stream = new FrameStream(clock)
+    const card = new TestCard(stream)
+    let paused = false
+    stream.attach({ write: () => false, pause: () => (paused = true), resume: () => (paused = false), close() {} })
+    expect([stream.send(testFrame(60, 1)), stream.send(testFrame(60, 2)), card.drains]).toEqual([true, false, 0])
+    stream.drained()
+    expect(card.drains).toBe(1)
+    card.full = true
+    const bytes = new Uint8Array(4 + 1500)
+    bytes.set([0, 0, 1500 >> 8, 1500 & 255])
+    for (let i = 0; i < 1000 && !paused; i++) stream.data(bytes)
+    expect(paused).toBe(true)
+    card.full = false
+    stream.ready()
+    clock.settle()
+    expect(paused).toBe(false)
+    expect(card.frames.length).toBeGreaterThan(600)
+  })
+
+  test('over a Unix socket, with an end that goes and comes back', async () => {
+    const at = { path: join(folder, 'cable') }
+    const first = await StreamNetwork.listen(at)
+    const second = await StreamNetwork.connect(at, { reconnectMs: 20 })
+    const [here, there] = [new TestCard(first), new TestCard(second)]
+    await until(() => first.linkUp)
+    for (let i = 0; i < 500; i++) {
+      const before = there.drains
+      if (second.send(testFrame(1514, i))) continue
+      // oxlint-disable-next-line no-await-in-loop -- the pipe is full
+      await until(() => there.drains > before)
+      i--
+    }
+    await until(() => here.frames.length === 500)
+    expect(here.frames).toEqual(Array.from({ length: 500 }, (_, i) => testFrame(1514, i)))
+    first.close()
+    await until(() => !second.linkUp)
+    const third = await StreamNetwork.listen(at)
+    const again = new TestCard(third)
+    await until(() => third.linkUp && second.linkUp)
+    second.send(testFrame(60, 7))
+    await until(() => again.frames.length === 1)
+    expect(there.links).toEqual([false, true])
+    second.close()
+    third.close()
+    await expect(StreamNetwork.connect({ path: join(folder, 'none') })).rejects.toThrow(NetworkError)
+  })
+})
+
+test('over a WebSocket, each frame is a message; a lost connection is made anew', () => {
+  const clock = new VirtualClock()
+  const sockets: FakeSocket[] = []
+  const network = new WebSocketNetwork(() => sockets[sockets.push(new FakeSocket()) - 1]!, { clock, reconnectMs: 100 })
+  const card = new TestCard(network)
+  expect([network.linkUp, network.send(testFrame(60, 0))]).toEqual([false, true])
+  sockets[0]!.readyState = 1
+  sockets[0]!.tell('open')
+  network.send(testFrame(60, 1))
+  sockets[0]!.tell('message', { data: testFrame(80, 2).buffer })
+  sockets[0]!.tell('message', { data: 'text' })
+  clock.settle()
+  expect([sockets[0]!.sent, card.frames]).toEqual([[testFrame(60, 1)], [testFrame(80, 2)]])
+  sockets[0]!.bufferedAmount = 2 << 20
+  expect(network.send(testFrame(60, 3))).toBe(false)
+  clock.advance(50)
+  expect(card.drains).toBe(0)
+  sockets[0]!.bufferedAmount = 0
+  clock.advance(50)
+  expect(card.drains).toBe(1)
+  sockets[0]!.tell('close')
+  clock.advance(200)
+  expect([sockets.length, network.linkUp, card.links]).toEqual([2, false, [true, false]])
+  network.close()
+  sockets[1]!.tell('close')
+  clock.advance(1000)
+  expect(sockets.length).toBe(2)
+})
+
+class FakeSocket implements FrameSocket {
+  binaryType = ''
+  bufferedAmount = 0
+  readyState = 0
+  readonly sent: Uint8Array[] = []
+  readonly #listeners: [string, (event: { readonly data: unknown }) => void][] = []
+  send(message: Uint8Array): void {
+    this.sent.push(message)
+  }
+  close(): void {}
+  addEventListener(type: string, listener: (event: { readonly data: unknown }) => void): void {
+    this.#listeners.push([type, listener])
+  }
+  tell(type: string, event: { readonly data: unknown } = { data: null }): void {
+    for (const [name, listener] of this.#listeners) if (name === type) listener(event)
+  }
+}
+
+describe('a capture (pcap-savefile(5))', () => {
+  test('has what was sent and what the card took, with times and cut lengths', () => {
+    const clock = new VirtualClock()
+    const hub = new Hub({ clock })
+    const pieces: Uint8Array[] = []
+    let now = 1_700_000_000_000_000_000n
+    const network = capturePackets(hub.port(), (bytes) => pieces.push(bytes), {
+      snapBytes: 64,
+      now: () => (now += 1001n),
+    })
+    const [card, other] = [new TestCard(network), new TestCard(hub.port())]
+    card.network.send(testFrame(100, 1))
+    card.full = true
+    other.network.send(testFrame(60, 2))
+    clock.settle()
+    card.full = false
+    card.network.ready()
+    clock.settle()
+    const view = new DataView(new Uint8Array(Buffer.concat(pieces)).buffer)
+    const words = (at: number, count: number): number[] =>
+      Array.from({ length: count }, (_, i) => view.getUint32(at + 4 * i, true))
+    expect(words(0, 6)).toEqual([0xa1b23c4d, 0x0004_0002, 0, 0, 64, 1])
+    expect(words(24, 4)).toEqual([1_700_000_000, 1001, 64, 100])
+    expect(words(24 + 16 + 64, 4)).toEqual([1_700_000_000, 2002, 60, 60])
+    expect(view.byteLength).toBe(24 + 16 + 64 + 16 + 60)
+    expect(() => capturePackets(hub.port(), () => {}, { snapBytes: 0 })).toThrow(NetworkError)
+  })
+
+  test('goes to a file', async () => {
+    const path = join(folder, 'cable.pcap')
+    const capture = captureToFile(new Hub().port(), path)
+    const { network } = capture
+    for (let i = 0; i < 1000; i++) network.send(testFrame(1514, i))
+    capture.close()
+    network.send(testFrame(60, 0))
+    expect(readFileSync(path).length).toBe(24 + 1000 * (16 + 1514))
+    expect(() => captureToFile(new Hub().port(), join(folder, 'no', 'folder'))).toThrow(NetworkError)
+  })
+})
