@@ -20,6 +20,7 @@ import { addP2m, type MapImageFlags } from './p2m/command.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
+import { addImage } from './image/command.ts'
 import { GuestProfile } from './profile/guest-profile.ts'
 import { parseCpu } from './cpu-option.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
@@ -112,13 +113,16 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
   const finish = async (settings: SessionSettings): Promise<void> => {
     result = await runSession(settings, host)
   }
-  const code = await runProgram(createProgram(host, finish), args, host)
+  const report = (code: number): void => {
+    result = code
+  }
+  const code = await runProgram(createProgram(host, finish, report), args, host)
   return code === ExitCode.PowerOff ? result : code
 }
 
 type Finish = (settings: SessionSettings) => Promise<void>
 
-function createProgram(host: CliHost, finish: Finish): Command {
+function createProgram(host: CliHost, finish: Finish, report: (code: number) => void): Command {
   const program = newProgram(host)
     .version(packageVersion())
     .description('Boots unmodified x86 systems on an emulated PC. Without a command, a small guest of its own.')
@@ -131,7 +135,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
       if (unknown !== undefined)
-        throw usage(`there is no command '${unknown}'; there are run, linux, disasm, walk, esr and p2m`)
+        throw usage(`there is no command '${unknown}'; there are run, linux, image, disasm, walk, esr and p2m`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
       await finish(settingsFor(flags, images, input, host))
@@ -181,6 +185,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
     await finish(settingsFor({ ...flags, memory }, images, input, host))
   })
+  addImage(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
   addEsr(program, host.stdout)

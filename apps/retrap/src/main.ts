@@ -4,6 +4,15 @@ import { ExitCode } from './exit-codes.ts'
 
 const OLDEST_NODE = 22
 
+/** The program that has a command. */
+function programOf(
+  command: string | undefined,
+): Promise<{ readonly main: (args: readonly string[]) => Promise<number> }> {
+  if (command === 'disasm') return import('./disasm/main.ts')
+  if (command === 'image') return import('./image/main.ts')
+  return import('./machine-main.ts')
+}
+
 try {
   const args = process.argv.slice(2)
   // Nothing else has been loaded yet: an older Node would fail somewhere in the middle.
@@ -12,7 +21,7 @@ try {
     process.exit(ExitCode.Usage)
   }
   // A machine takes longer to load than most programs take to list.
-  const { main } = await (args[0] === 'disasm' ? import('./disasm/main.ts') : import('./machine-main.ts'))
+  const { main } = await programOf(args[0])
   process.exitCode = await main(args)
 } catch (error) {
   console.error(error)

@@ -5,5 +5,5 @@
  */
 export { FileStorage, type FileStorageOptions } from './file-storage.ts'
 export { NODE_CODEC } from './codec.ts'
-export { openImage, type OpenImageOptions, openQcow2 } from './open-image.ts'
+export { openImage, type OpenImageOptions, openQcow2, resolveBacking } from './open-image.ts'
 export { type ImageFormat, probeFormat } from './probe.ts'

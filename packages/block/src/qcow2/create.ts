@@ -25,6 +25,7 @@ const option = (message: string): ImageError => new ImageError('ERR_OPTION', mes
 
 /** Writes in pieces of this size. */
 const PIECE_BYTES = 1 << 20
+const SECTOR = 512
 
 /**
  * Makes a storage a qcow2 image without content. What the storage held is lost; the header is written last.
@@ -42,8 +43,12 @@ export async function createQcow2(storage: BlockStorage, options: Qcow2CreateOpt
   const layout = layOut(clusterBytes, l1Entries, width)
   const header = new Uint8Array(clusterBytes)
   writeHeader(header, options, { l1Entries, ...layout, refcountOrder: width.order, version })
+  // What an empty storage does not hold reads as zeros once there is something behind it.
+  const isEmpty = storage.bytes === 0
+  const put = (at: number, content: Uint8Array): Promise<void> =>
+    storage.write(at, isEmpty ? content.subarray(0, usedBytes(content)) : content)
   // Nothing may look like an image until all of it is there.
-  await storage.write(0, new Uint8Array(clusterBytes))
+  if (!isEmpty) await storage.write(0, new Uint8Array(clusterBytes))
   const table = new Uint8Array(layout.tableClusters * clusterBytes)
   for (let i = 0; i < layout.blocks; i++) {
     write64(viewOf(table), i * ENTRY_BYTES, (1 + layout.tableClusters + i) * clusterBytes)
@@ -52,18 +57,25 @@ export async function createQcow2(storage: BlockStorage, options: Qcow2CreateOpt
     const used = Math.min(entries, layout.clusters - i * entries)
     for (let entry = 0; entry < used; entry++) width.write(viewOf(block), entry, 1)
     // oxlint-disable-next-line no-await-in-loop -- one block in memory
-    await storage.write((1 + layout.tableClusters + i) * clusterBytes, block)
+    await put((1 + layout.tableClusters + i) * clusterBytes, block)
   }
-  await storage.write(clusterBytes, table)
+  await put(clusterBytes, table)
   const zeros = new Uint8Array(PIECE_BYTES)
   const end = layout.clusters * clusterBytes
-  for (let at = layout.l1Cluster * clusterBytes; at < end; at += PIECE_BYTES) {
+  for (let at = isEmpty ? end - SECTOR : layout.l1Cluster * clusterBytes; at < end; at += PIECE_BYTES) {
     // oxlint-disable-next-line no-await-in-loop
     await storage.write(at, zeros.subarray(0, Math.min(PIECE_BYTES, end - at)))
   }
   await storage.flush()
-  await storage.write(0, header)
+  await put(0, header)
   await storage.flush()
+}
+
+/** Bytes without the zeros at the end, in whole sectors. */
+function usedBytes(content: Uint8Array): number {
+  let used = content.length
+  while (used > 0 && content[used - 1] === 0) used--
+  return Math.ceil(used / SECTOR) * SECTOR
 }
 
 function checkOptions(options: Qcow2CreateOptions): void {

@@ -136,7 +136,13 @@ export class DiskWriter {
 
   /** Writes one cluster compressed, if it becomes smaller and the file has no content for it. */
   async writeCompressed(offset: number, from: Uint8Array): Promise<void> {
-    const data = from.length === this.#clusterBytes ? await this.#codec.deflate?.(from) : undefined
+    const isLast = offset + from.length === this.#bytes
+    let cluster = from
+    if (isLast && from.length < this.#clusterBytes) {
+      cluster = new Uint8Array(this.#clusterBytes)
+      cluster.set(from)
+    }
+    const data = cluster.length === this.#clusterBytes ? await this.#codec.deflate?.(cluster) : undefined
     // The description of its length has room for less than a cluster.
     const isSmaller = data !== undefined && data.length < this.#clusterBytes - 512
     const index = offset / this.#clusterBytes

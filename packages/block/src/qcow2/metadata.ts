@@ -229,9 +229,42 @@ export class Metadata {
     const at = index * ENTRY_BYTES
     this.#l1View.setUint32(at, (offsetHi(place.offset) | COPIED) >>> 0)
     this.#l1View.setUint32(at + 4, offsetLo(place.offset))
+    this.#l1Changed(at)
+    return table
+  }
+
+  /** Sets the marks of tables and clusters that may be written in place by their counts. Entries that make no sense stay. */
+  async correctOwn(): Promise<void> {
+    for (let at = 0; at < this.#l1.length; at += ENTRY_BYTES) {
+      const offset = offsetOf(this.#l1View.getUint32(at), this.#l1View.getUint32(at + 4))
+      if (offset === 0 || offset % this.header.clusterBytes !== 0 || offset >= this.#storage.bytes) continue
+      // oxlint-disable-next-line no-await-in-loop -- one table after the other
+      await this.change(async () => {
+        if (await this.#correctEntry(this.#l1View, at, offset)) this.#l1Changed(at)
+        const table = await this.#l2.load(offset)
+        for (let entry = 0; entry < this.header.clusterBytes; entry += ENTRY_BYTES) {
+          const hi = table.view.getUint32(entry)
+          const host = (hi & COMPRESSED) === 0 ? offsetOf(hi, table.view.getUint32(entry + 4)) : 0
+          if (host === 0 || host % this.header.clusterBytes !== 0) continue
+          // oxlint-disable-next-line no-await-in-loop -- a block of counts may have to be loaded
+          if (await this.#correctEntry(table.view, entry, host)) this.#l2.change(table, entry, entry + ENTRY_BYTES)
+        }
+      })
+    }
+  }
+
+  async #correctEntry(table: DataView, at: number, offset: number): Promise<boolean> {
+    const isOwn = (await this.refcounts.get(offset)) === 1
+    const hi = table.getUint32(at)
+    const wanted = isOwn ? (hi | COPIED) >>> 0 : hi & ~COPIED
+    if (hi === wanted) return false
+    table.setUint32(at, wanted)
+    return true
+  }
+
+  #l1Changed(at: number): void {
     this.#l1From = this.#l1To === 0 ? at : Math.min(this.#l1From, at)
     this.#l1To = Math.max(this.#l1To, at + ENTRY_BYTES)
-    return table
   }
 
   async #commit(): Promise<void> {

@@ -1,10 +1,10 @@
 import { ImageError } from '../errors.ts'
 import type { BlockStorage } from '../storage.ts'
-import { ENTRY_BYTES, HEADER_AUTOCLEAR, HEADER_INCOMPATIBLE } from './format.ts'
+import { ENTRY_BYTES, HEADER_AUTOCLEAR } from './format.ts'
 import type { Qcow2Header } from './header.ts'
 import { Metadata } from './metadata.ts'
 import { Refcounts } from './refcounts.ts'
-import { repairCounts } from './repair.ts'
+import { clearMarks, repairCounts } from './repair.ts'
 import type { SnapshotTable } from './snapshots.ts'
 
 /** Bytes of tables in memory: enough for a disk of 40 GB with clusters of 64 KiB, used all over. */
@@ -37,19 +37,8 @@ export async function openMetadata(
   // We do not keep what autoclear bits stand for up to date, such as bitmaps.
   if (header.hasAutoclear) await storage.write(HEADER_AUTOCLEAR, new Uint8Array(8))
   if (header.isDirty) {
-    await repairCounts(storage, header, metadata)
-    await clearDirty(storage)
+    await repairCounts(storage, header, metadata, 'all')
+    await clearMarks(storage)
   } else if (header.hasAutoclear) await storage.flush()
   return metadata
-}
-
-/** Notes that the counts are right. */
-export async function clearDirty(storage: BlockStorage): Promise<void> {
-  const word = new Uint8Array(1)
-  const at = HEADER_INCOMPATIBLE + 7
-  await storage.read(at, word)
-  // The lowest two bits: dirty and corrupt.
-  word[0]! &= ~3
-  await storage.write(at, word)
-  await storage.flush()
 }

@@ -135,7 +135,7 @@ export class Qcow2Image implements BlockImage {
   }
 
   /**
-   * Writes one cluster, compressed where that makes it smaller. A part of the last cluster is written as it is.
+   * Writes one cluster, or the rest of the disk in its last one, compressed where that makes it smaller.
    *
    * @throws BlockError `ERR_RANGE` where `offset` is no multiple of a cluster
    */

@@ -132,12 +132,13 @@ export class Refcounts {
   }
 
   /** Sets all counts of a block, where there is one. */
-  async recount(index: number, countOf: (cluster: number) => number): Promise<void> {
+  async recount(index: number, countOf: (cluster: number, present: number) => number): Promise<void> {
     const block = await this.#block(index)
     if (block === null) return
     for (let i = 0; i < this.#blockEntries; i++) {
-      const count = Math.min(countOf(index * this.#blockEntries + i), this.width.most)
-      if (this.width.read(block.view, i) !== count) this.#set(block, i, count)
+      const present = this.width.read(block.view, i)
+      const count = Math.min(countOf(index * this.#blockEntries + i, present), this.width.most)
+      if (present !== count) this.#set(block, i, count)
     }
   }
 

@@ -5,7 +5,9 @@ import { l1EntriesFor, type Qcow2Header, viewOf } from './header.ts'
 
 /** An internal snapshot of an image. */
 export interface Qcow2Snapshot {
+  /** Unique in its image. */
   readonly id: string
+  /** What its maker has called it. */
   readonly name: string
   /** When it was taken, in milliseconds since the Epoch. */
   readonly takenMs: number

@@ -1,0 +1,115 @@
+/** `retrap image`, with the options of qemu-img. */
+import { type Command, Option } from 'commander'
+import { check, type CheckFlags } from './check.ts'
+import { commit, type CommitFlags } from './commit.ts'
+import { convert, type ConvertFlags } from './convert.ts'
+import { create, type CreateFlags } from './create.ts'
+import { info, type InfoFlags } from './info.ts'
+import { map, type MapFlags } from './map.ts'
+import { FORMATS, parseFormat } from './formats.ts'
+import type { OnProgress } from './progress.ts'
+
+/** Where the command prints. */
+export interface ImageOutputs {
+  readonly stdout: { write(text: string): unknown }
+  readonly stderr: { write(text: string): unknown }
+}
+
+const EXAMPLES = `
+Examples:
+  retrap image create -f qcow2 disk.qcow2 20G
+  retrap image create -f qcow2 -b debian.qcow2 -F qcow2 mine.qcow2
+  retrap image convert -p -O qcow2 -c disk.img disk.qcow2
+  retrap image info --output json disk.qcow2
+
+Formats are raw and qcow2. Without -f, the content of a file says which it is.`
+
+const CHECK_CODES = `
+Exit codes: 0 the image is whole; 2 it is damaged; 3 clusters are in use that nothing refers to; 63 the format has no
+consistency to check; 74 the file could not be used.`
+
+/**
+ * Adds the command.
+ *
+ * @param finish - takes an exit code other than 0
+ */
+export function addImage(program: Command, outputs: ImageOutputs, finish: (code: number) => void): void {
+  const image = program
+    .command('image')
+    .description('Create, show, convert and check disk images, with the options of qemu-img')
+    .addHelpText('after', EXAMPLES)
+  const add = (name: string, description: string): Command =>
+    image.command(name).description(description).allowExcessArguments(false)
+  const format = (flags: string, description: string): Option => new Option(flags, description).argParser(parseFormat)
+  const print = (text: string): void => void outputs.stdout.write(text)
+  const output = new Option('--output <form>', 'how to print').choices(['human', 'json']).default('human')
+  const progress = showProgress(outputs)
+
+  add('create', 'Make an image; a file that is there is overwritten')
+    .argument('<file>', 'the new image')
+    .argument('[size]', 'size of the disk: 512M, 20G; without a unit in bytes (default: that of the file below)')
+    .addOption(format('-f, --format <name>', `format: ${FORMATS}`).default('raw'))
+    .option('-b, --backing <file>', 'file below, whose content shows until it is overwritten (qcow2)')
+    .addOption(format('-F, --backing-format <name>', 'format of the file below; needed with -b'))
+    .option('-o, --options <key=value>', 'cluster_size=64k, refcount_bits=16, compat=1.1, lazy_refcounts=off', joined)
+    .option('-u, --unsafe', 'do not look at the file below; a size is needed')
+    .option('-q, --quiet', 'print nothing')
+    .action((path: string, size: string | undefined, flags: CreateFlags) => create(path, size, flags, print))
+
+  add('info', 'Show what an image is')
+    .argument('<file>', 'an image')
+    .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
+    .addOption(output)
+    .option('--backing-chain', 'show the files below as well')
+    .action((path: string, flags: InfoFlags) => info(path, flags, print))
+
+  add('convert', 'Copy the disk that an image shows into a new image; what is below becomes part of it')
+    .argument('<file>', 'an image')
+    .argument('<target>', 'the new image; a file that is there is overwritten')
+    .addOption(format('-f, --format <name>', `format of the image: ${FORMATS}`))
+    .addOption(format('-O, --target-format <name>', `format of the new image: ${FORMATS}`).default('raw'))
+    .option('-o, --options <key=value>', 'as for create', joined)
+    .option('-c, --compress', 'compress the new image (qcow2)')
+    .option('-l, --snapshot <name>', 'copy this internal snapshot')
+    .option('-p, --progress', 'show how far it is')
+    .option('-q, --quiet', 'print nothing')
+    .action((path: string, target: string, flags: ConvertFlags) => convert(path, target, flags, progress(flags)))
+
+  add('check', 'Look whether an image is consistent')
+    .argument('<file>', 'an image')
+    .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
+    .addOption(output)
+    .addOption(new Option('-r, --repair <what>', 'correct reference counts').choices(['leaks', 'all']))
+    .option('-q, --quiet', 'print nothing')
+    .addHelpText('after', CHECK_CODES)
+    .action(async (path: string, flags: CheckFlags) => finish(await check(path, flags, print)))
+
+  add('commit', 'Write what an image holds into the file below, and empty the image')
+    .argument('<file>', 'an image with a file below')
+    .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
+    .option('-d, --keep', 'do not empty the image')
+    .option('-p, --progress', 'show how far it is')
+    .option('-q, --quiet', 'print nothing')
+    .action((path: string, flags: CommitFlags) => commit(path, flags, print, progress(flags)))
+
+  add('map', 'Show where the parts of the disk are kept')
+    .argument('<file>', 'an image')
+    .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
+    .addOption(output)
+    .action((path: string, flags: MapFlags) => map(path, flags, print))
+}
+
+/** Options may be given several times, and several of them at once. */
+const joined = (text: string, before: string | undefined): string => (before === undefined ? text : `${before},${text}`)
+
+function showProgress(outputs: ImageOutputs): (flags: { progress?: boolean; quiet?: boolean }) => OnProgress {
+  return ({ progress, quiet }) => {
+    if (progress !== true || quiet === true) return () => {}
+    let last = ''
+    return (fraction) => {
+      const text = `    (${(fraction * 100).toFixed(2)}/100%)\r`
+      if (text !== last) outputs.stdout.write(fraction === 1 ? text.replace('\r', '\n') : text)
+      last = text
+    }
+  }
+}

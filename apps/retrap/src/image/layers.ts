@@ -1,0 +1,121 @@
+import { stat } from 'node:fs/promises'
+import { readQcow2Info, type BlockImage, type ImageExtent, type Qcow2Image } from '@retrap/block'
+import { FileStorage, type ImageFormat, openImage, openQcow2, probeFormat, resolveBacking } from '@retrap/block/node'
+import { CliError } from '../cli-error.ts'
+import { sourceOptions } from './formats.ts'
+
+/** One file of an image and the files below it. */
+export interface Layer {
+  readonly path: string
+  readonly image: BlockImage
+  /** Null: the file is raw. */
+  readonly qcow2: Qcow2Image | null
+}
+
+/** A range of the disk, and the file that holds it. */
+export interface LayerExtent {
+  readonly start: number
+  readonly bytes: number
+  /** How many files are above the one that holds it. */
+  readonly depth: number
+  readonly kind: ImageExtent['kind']
+  readonly fileOffset?: number
+}
+
+interface ChainFile {
+  readonly path: string
+  readonly format: ImageFormat
+  /** The format is only what the content says, and may be what a guest has written: it must not name further files. */
+  readonly isGuess: boolean
+}
+
+/** The files of an image in the order of its chain, the image first. @throws CliError, ImageError */
+export async function chainOf(path: string, format: ImageFormat | undefined): Promise<readonly ChainFile[]> {
+  const chain: ChainFile[] = []
+  const seen = new Set<string>()
+  const source = await sourceOptions(path, format)
+  let next: ChainFile | null = { path, format: source.format, isGuess: source.backing === 'refuse' }
+  while (next !== null) {
+    // oxlint-disable-next-line no-await-in-loop -- a file names the next one
+    const state = await stat(next.path, { bigint: true }).catch(() => undefined)
+    const identity = state === undefined ? next.path : `${state.dev}:${state.ino}`
+    if (seen.has(identity)) throw new CliError('ERR_INPUT', `${path}: the backing files form a loop`)
+    seen.add(identity)
+    chain.push(next)
+    // oxlint-disable-next-line no-await-in-loop
+    next = next.format === 'raw' ? null : await below(next)
+  }
+  return chain
+}
+
+async function below({ path, isGuess }: ChainFile): Promise<ChainFile | null> {
+  const storage = await FileStorage.open(path, { readOnly: true })
+  try {
+    const { backing } = await readQcow2Info(storage)
+    if (backing === null) return null
+    if (isGuess)
+      throw new CliError('ERR_INPUT', `${path}: it is qcow2 by its content, and needs ${backing.name}; give -f qcow2`)
+    const file = resolveBacking(path, backing.name)
+    const format = backing.format ?? (await probeFormat(file))
+    if (format === 'raw' || format === 'qcow2') return { path: file, format, isGuess: backing.format === null }
+    throw new CliError('ERR_INPUT', `${file}: ${format} images cannot be used`)
+  } finally {
+    await storage.close()
+  }
+}
+
+/** Opens each file of an image by itself, to see what it holds. */
+export async function openLayers(
+  path: string,
+  format: ImageFormat | undefined,
+  internalSnapshot?: string,
+): Promise<readonly Layer[]> {
+  const layers: Layer[] = []
+  try {
+    for (const file of await chainOf(path, format)) {
+      const snapshot = internalSnapshot !== undefined && layers.length === 0 ? { internalSnapshot } : {}
+      const options = { readOnly: true, backing: 'ignore', ...snapshot } as const
+      // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
+      const qcow2 = file.format === 'qcow2' ? await openQcow2(file.path, options) : null
+      // oxlint-disable-next-line no-await-in-loop
+      layers.push({ path: file.path, qcow2, image: qcow2 ?? (await openImage(file.path, options)) })
+    }
+    return layers
+  } catch (error) {
+    await closeLayers(layers)
+    throw error
+  }
+}
+
+export async function closeLayers(layers: readonly Layer[]): Promise<void> {
+  await Promise.all(layers.map(({ image }) => image.close()))
+}
+
+/** Says which file holds each part of the disk, in order, without gaps. */
+export async function* extentsOf(layers: readonly Layer[]): AsyncGenerator<LayerExtent> {
+  const { bytes } = layers[0]!.image.properties
+  for (let start = 0; start < bytes;) {
+    // oxlint-disable-next-line no-await-in-loop -- an extent says where the next one begins
+    const extent = await extentAt(layers, start, bytes - start)
+    yield extent
+    start += extent.bytes
+  }
+}
+
+async function extentAt(layers: readonly Layer[], start: number, most: number): Promise<LayerExtent> {
+  let bytes = most
+  for (const [depth, { qcow2, image }] of layers.entries()) {
+    const left = image.properties.bytes - start
+    // Behind the end of a file below there is nothing.
+    if (left <= 0) return { start, bytes, depth: depth - 1, kind: 'unallocated' }
+    bytes = Math.min(bytes, left)
+    if (qcow2 === null) return { start, bytes, depth, kind: 'data', fileOffset: start }
+    // oxlint-disable-next-line no-await-in-loop -- from the top down
+    const extent = await qcow2.extentAt(start)
+    bytes = Math.min(bytes, extent.bytes)
+    if (extent.kind === 'unallocated') continue
+    const place = extent.fileOffset === undefined ? {} : { fileOffset: extent.fileOffset }
+    return { start, bytes, depth, kind: extent.kind, ...place }
+  }
+  return { start, bytes, depth: layers.length - 1, kind: 'unallocated' }
+}

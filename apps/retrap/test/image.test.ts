@@ -1,0 +1,247 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test } from 'vitest'
+import { newProgram, runProgram } from '../src/command-line.ts'
+import { addImage } from '../src/image/command.ts'
+import { formatSize, parseOptions, parseSize } from '../src/image/formats.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-image-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+let files = 0
+const newPath = (extension: string): string => join(folder, `${files++}.${extension}`)
+const MIB = 1 << 20
+
+interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+/** Runs `retrap image`. */
+async function image(...args: string[]): Promise<Ran> {
+  let [out, err, code] = ['', '', 0]
+  const outputs = {
+    stdout: { write: (text: string) => (out += text) },
+    stderr: { write: (text: string) => (err += text) },
+  }
+  const program = newProgram(outputs)
+  addImage(program, outputs, (result) => {
+    code = result
+  })
+  const ended = await runProgram(program, ['image', ...args], outputs)
+  return { code: ended === 0 ? code : ended, out, err }
+}
+
+/** The same, which has to succeed. @returns what it prints */
+async function done(...args: string[]): Promise<string> {
+  const ran = await image(...args)
+  expect(ran).toMatchObject({ code: 0, err: '' })
+  return ran.out
+}
+
+const hasQemuImg = spawnSync('qemu-img', ['--version']).status === 0
+const note = skipNote(hasQemuImg, 'there is no qemu-img')
+
+function qemuImg(...args: string[]): string {
+  const run = spawnSync('qemu-img', args, { encoding: 'utf8' })
+  expect([run.status, run.stderr]).toEqual([0, ''])
+  return run.stdout
+}
+
+/** A disk with data that compresses, data that does not, and holes. */
+function disk(bytes = 4 * MIB): Buffer {
+  const content = Buffer.alloc(bytes)
+  content.fill('all work and no play ', 0, MIB)
+  for (let i = 0; i < MIB / 2; i++) content[2 * MIB + i] = Math.imul(i, 2_654_435_761) >>> 23
+  content.fill(7, 3 * MIB + 4096, 3 * MIB + 8192)
+  return content
+}
+
+function raw(content: Buffer = disk()): string {
+  const path = newPath('raw')
+  writeFileSync(path, content)
+  return path
+}
+
+describe('sizes', () => {
+  test.each([
+    ['512', 512],
+    ['64k', 65_536],
+    ['1.5M', 1_572_864],
+    ['20G', 20 * 1024 ** 3],
+    ['2TiB', 2 * 1024 ** 4],
+  ])('%s', (text, bytes) => expect(parseSize(text)).toBe(bytes))
+  test.each(['', 'G', '-1', '1x', '99999999999G', '0.3'])("'%s' is refused", (text) => {
+    expect(() => parseSize(text)).toThrow('is not a size')
+  })
+  test.each([
+    [0, '0 B'],
+    [393_216, '384 KiB'],
+    [4 * MIB, '4 MiB'],
+    [1_590_000, '1.52 MiB'],
+  ])('%d is %s', (bytes, text) => expect(formatSize(bytes)).toBe(text))
+})
+
+describe('-o', () => {
+  test('reads all options', () => {
+    expect(parseOptions('cluster_size=4k,compat=0.10,refcount_bits=16,lazy_refcounts=off,size=1M', 'qcow2')).toEqual({
+      clusterBytes: 4096,
+      version: 2,
+      refcountBits: 16,
+      lazyRefcounts: false,
+      bytes: MIB,
+    })
+  })
+  test.each([
+    { text: 'cluster=4k', format: 'qcow2', message: "-o has no 'cluster'; it has cluster_size" },
+    { text: 'compat=1.0', format: 'qcow2', message: 'compat=1.0 is unknown' },
+    { text: 'cluster_size=4k', format: 'raw', message: "a raw image has no option 'cluster_size'" },
+  ] as const)('$text is refused', ({ text, format, message }) => {
+    expect(() => parseOptions(text, format)).toThrow(message)
+  })
+})
+
+describe('mistakes', () => {
+  test.each([
+    { args: ['create', 'x.raw'], message: 'the new image needs a size' },
+    { args: ['create', '-f', 'vmdk', 'x', '1M'], message: "there is no format 'vmdk'; there are raw and qcow2" },
+    { args: ['create', '-f', 'qcow2', '-b', 'x', 'y'], message: '-b x: give its format too' },
+    { args: ['create', '-b', 'x', '-F', 'raw', 'y'], message: 'a raw image has no file below' },
+    { args: ['convert', '-c', '/dev/null', 'y'], message: '-c: a raw image cannot be compressed' },
+    { args: ['convert', '-O', 'qcow2', '-o', 'backing_file=x', '/dev/null', 'y'], message: 'holds everything itself' },
+    { args: ['frobnicate'], message: "unknown command 'frobnicate'" },
+  ])('$args', async ({ args, message }) => {
+    const { code, err } = await image(...args)
+    expect(code).toBe(2)
+    expect(err).toContain(message)
+  })
+
+  test('a file that is absent, or is also the target', async () => {
+    expect(await image('info', join(folder, 'absent'))).toMatchObject({ code: 74 })
+    const path = raw()
+    expect((await image('convert', path, path)).err).toContain('it is the same file')
+    expect(readFileSync(path).equals(disk())).toBe(true)
+    expect((await image('create', '-f', 'qcow2', '-b', path, '-F', 'raw', path)).err).toContain('it is the same file')
+  })
+
+  test('an image that is qcow2 by its content alone names no file to write to', async () => {
+    const base = raw()
+    const path = newPath('img')
+    await done('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', path)
+    for (const command of ['commit', 'map']) {
+      expect((await image(command, path)).err).toContain('give -f qcow2')
+    }
+    expect((await image('convert', path, newPath('raw'))).err).toContain('give -f qcow2')
+    await done('map', '-f', 'qcow2', path)
+  })
+})
+
+describe.runIf(hasQemuImg)(`agrees with qemu-img${note}`, () => {
+  test.each([
+    [],
+    ['-o', 'cluster_size=4k,refcount_bits=64'],
+    ['-o', 'compat=0.10'],
+    ['-o', 'lazy_refcounts=on', '-o', 'cluster_size=2M'],
+  ])('create and info: %s %s', async (...options) => {
+    const [ours, theirs] = [newPath('qcow2'), newPath('qcow2')]
+    await done('create', '-f', 'qcow2', ...options, ours, '10G')
+    qemuImg('create', '-f', 'qcow2', ...options, theirs, '10G')
+    for (const path of [ours, theirs]) {
+      const said = JSON.parse(qemuImg('info', '--output', 'json', path)) as object
+      expect(JSON.parse(await done('info', '--output', 'json', path))).toEqual(said)
+      const text = qemuImg('info', path).split('\n').sort()
+      expect(
+        (await done('info', path))
+          .split('\n')
+          .filter((line) => !text.includes(line) && !/^ +(lazy|corrupt|ext)/.test(line)),
+      ).toEqual([])
+      expect(JSON.parse(await done('check', '--output', 'json', path))).toMatchObject({
+        'total-clusters': (10 * 1024 ** 3) / (said as { 'cluster-size': number })['cluster-size'],
+      })
+    }
+  })
+
+  test.each([
+    { options: ['-O', 'qcow2'] },
+    { options: ['-O', 'qcow2', '-c'] },
+    { options: ['-O', 'qcow2', '-c', '-o', 'cluster_size=4k'] },
+    { options: ['-O', 'qcow2', '-c', '-o', 'refcount_bits=1'] },
+    { options: ['-O', 'qcow2', '-c', '-o', 'cluster_size=2M'] },
+    { options: ['-O', 'raw'] },
+  ])('convert $options, in both directions', async ({ options }) => {
+    const source = raw(disk(5 * MIB + 1024))
+    const [ours, theirs] = [newPath('img'), newPath('img')]
+    const out = await done('convert', '-p', ...options, source, ours)
+    expect(out.endsWith('(100.00/100%)\n')).toBe(true)
+    qemuImg('compare', source, ours)
+    if (options.includes('qcow2')) qemuImg('check', ours)
+    // As dense as what qemu-img makes.
+    qemuImg('convert', ...options, source, theirs)
+    const size = (path: string): number =>
+      (JSON.parse(qemuImg('info', '--output', 'json', path)) as { 'actual-size': number })['actual-size']
+    expect(size(ours)).toBeLessThan(size(theirs) * 1.1 + 70_000)
+    const back = newPath('raw')
+    await done('convert', theirs, back)
+    expect(readFileSync(back).equals(readFileSync(source))).toBe(true)
+  })
+
+  test('map, commit and convert of a chain', async () => {
+    const [base, middle, top] = [newPath('qcow2'), newPath('qcow2'), newPath('qcow2')]
+    await done('convert', '-q', '-O', 'qcow2', raw(), base)
+    await done('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', middle)
+    qemuImg('create', '-q', '-f', 'qcow2', '-b', middle, '-F', 'qcow2', top, '6M')
+    for (const [path, command] of [
+      [middle, 'write -P 1 100k 200k'],
+      [middle, 'write -z 2M 256k'],
+      [top, 'write -P 2 200k 64k'],
+      [top, 'write -P 3 5M 64k'],
+    ] as const) {
+      expect(spawnSync('qemu-io', ['-f', 'qcow2', '-c', command, path]).status).toBe(0)
+    }
+    expect(JSON.parse(await done('map', '--output', 'json', top))).toEqual(
+      JSON.parse(qemuImg('map', '--output', 'json', top)),
+    )
+    expect(await done('map', top)).toBe(qemuImg('map', top))
+    const chain = JSON.parse(await done('info', '--backing-chain', '--output', 'json', top)) as object[]
+    expect(chain).toEqual(JSON.parse(qemuImg('info', '--backing-chain', '--output', 'json', top)))
+    const flat = newPath('raw')
+    qemuImg('convert', top, flat)
+    const ours = newPath('raw')
+    await done('convert', top, ours)
+    expect(readFileSync(ours).equals(readFileSync(flat))).toBe(true)
+    // The middle one goes into the base, which shows the same through it.
+    const shown = newPath('raw')
+    qemuImg('convert', middle, shown)
+    expect(await done('commit', middle)).toBe('Image committed.\n')
+    qemuImg('compare', base, shown)
+    qemuImg('check', base)
+    qemuImg('check', middle)
+    qemuImg('compare', top, flat)
+    expect((await image('commit', top)).err).toContain('it is smaller than')
+  })
+
+  test('check finds what qemu-img finds, and repairs it', async () => {
+    const path = newPath('qcow2')
+    await done('convert', '-q', '-O', 'qcow2', raw(), path)
+    expect(await done('check', path)).toContain('No errors were found on the image.')
+    const whole = readFileSync(path)
+    // The only block of counts is the third cluster.
+    const countAt = (cluster: number): number => 2 * 65_536 + 2 * cluster
+    for (const { cluster, count, code, repair } of [
+      { cluster: whole.length / 65_536, count: 1, code: 3, repair: 'leaks' },
+      { cluster: 5, count: 0, code: 2, repair: 'all' },
+      { cluster: 6, count: 2, code: 2, repair: 'all' },
+    ]) {
+      const bytes = Buffer.concat([whole, Buffer.alloc(65_536)])
+      bytes.writeUInt16BE(count, countAt(cluster))
+      writeFileSync(path, bytes)
+      expect(spawnSync('qemu-img', ['check', path]).status).toBe(code)
+      expect(await image('check', path)).toMatchObject({ code })
+      expect(await image('check', '-r', repair, path)).toMatchObject({ code: 0 })
+      qemuImg('check', path)
+    }
+  })
+})

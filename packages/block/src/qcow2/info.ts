@@ -1,0 +1,45 @@
+import type { BlockStorage } from '../storage.ts'
+import { type BackingName, readHeader } from './header.ts'
+import { type Qcow2Snapshot, readSnapshots } from './snapshots.ts'
+
+/** What the header of a qcow2 image says. */
+export interface Qcow2Info {
+  /** Version of the format. */
+  readonly version: 2 | 3
+  /** Size of the disk. */
+  readonly bytes: number
+  /** Unit of allocation. */
+  readonly clusterBytes: number
+  /** Width of a reference count. */
+  readonly refcountBits: number
+  /** A program that kept reference counts in memory did not close the image. */
+  readonly isDirty: boolean
+  /** A program has found it damaged. */
+  readonly isCorrupt: boolean
+  /** Programs may keep reference counts in memory. */
+  readonly hasLazyRefcounts: boolean
+  /** How its compressed clusters are compressed. */
+  readonly compression: 'zlib' | 'zstd'
+  /** The file below. */
+  readonly backing: BackingName | null
+  /** Its internal snapshots. */
+  readonly snapshots: readonly Qcow2Snapshot[]
+}
+
+/** Reads what the header of a qcow2 image says. @throws ImageError `ERR_FORMAT`, `ERR_UNSUPPORTED`; BlockError */
+export async function readQcow2Info(storage: BlockStorage): Promise<Qcow2Info> {
+  const header = await readHeader(storage)
+  const snapshots = header.snapshotCount === 0 ? [] : await readSnapshots(storage, header)
+  return {
+    version: header.version,
+    bytes: header.bytes,
+    clusterBytes: header.clusterBytes,
+    refcountBits: 2 ** header.refcountOrder,
+    isDirty: header.isDirty,
+    isCorrupt: header.isCorrupt,
+    hasLazyRefcounts: header.hasLazyRefcounts,
+    compression: header.compression,
+    backing: header.backing,
+    snapshots: snapshots.map(({ id, name, takenMs, stateBytes, bytes }) => ({ id, name, takenMs, stateBytes, bytes })),
+  }
+}
