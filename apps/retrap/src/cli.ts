@@ -35,6 +35,7 @@ import {
   usage,
 } from './values.ts'
 import type { DeviceArgument, ModuleArgument, SerialTarget, TraceTarget } from './values.ts'
+import { connectDrives, virtioDevices } from './virtio-devices.ts'
 import { addWalk } from './walk/command.ts'
 
 /** The process around the command line. */
@@ -158,7 +159,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   romOptions(driveOptions(machineOptions(run, '512M')))
     .allowExcessArguments()
     .action(async (files: readonly string[], flags: RunFlags) => {
-      const drives = listDrives(flags, files)
+      const drives = connectDrives(listDrives(flags, files), flags.device)
       checkImages(flags, drives)
       const settings = settingsFor(flags, () => readImages(flags, drives), { kind: 'pass' }, host)
       const boot = flags.boot === undefined ? {} : { boot: flags.boot }
@@ -284,6 +285,7 @@ function settingsFor(
 ): SessionSettings {
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
+  const virtio = virtioDevices(flags.device)
   return {
     machine: {
       memoryBytes: flags.memory,
@@ -304,6 +306,7 @@ function settingsFor(
       ...(flags.checkMappings === true && { checkMappings: true }),
       ...(flags.trace && { trace: openTrace(flags.trace, host) }),
       ...(flags.vapic === true && { vapic: true }),
+      ...(virtio.length > 0 && { virtio }),
     },
     images: async () => ({ ...(await images()), ...(await readOptionRoms(flags.optionRom)) }),
     devices: prepareDevices(flags.device ?? [], host),

@@ -5,7 +5,9 @@ import type { StartDeviceServer } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import { moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from './host.ts'
-import { parseWhole, usage, type DeviceArgument } from './values.ts'
+import { Properties } from './device-properties.ts'
+import { usage, type DeviceArgument } from './values.ts'
+import { isVirtio, VIRTIO_KINDS } from './virtio-devices.ts'
 
 /** Where a device's text may go. */
 export interface DeviceHost {
@@ -61,16 +63,15 @@ export type CreateDevices = () => Promise<MachineDevices>
 export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceHost): CreateDevices {
   const modules = devices.filter(({ name }) => namesModule(name)).map(prepareModule)
   const makers = devices.flatMap((argument) => {
-    if (namesModule(argument.name)) return []
+    if (namesModule(argument.name) || isVirtio(argument)) return []
     const kind = Object.hasOwn(KINDS, argument.name) ? KINDS[argument.name] : undefined
     if (kind === undefined) {
-      throw usage(`--device '${argument.name}' is unknown; there are ${Object.keys(KINDS).join(' and ')}, and files`)
+      const names = Object.keys({ ...KINDS, ...VIRTIO_KINDS })
+      throw usage(`--device '${argument.name}' is unknown; there are ${names.join(', ')}, and files`)
     }
-    const known = Object.keys(kind.properties)
-    for (const key of argument.properties.keys()) {
-      if (!known.includes(key)) throw usage(`--device ${argument.name} has no '${key}'; it has ${known.join(', ')}`)
-    }
-    return [kind.prepare(new Properties(argument), host)]
+    const properties = new Properties(argument)
+    properties.check(Object.keys(kind.properties))
+    return [kind.prepare(properties, host)]
   })
   const servers = modules.flatMap(({ server }) => (server === undefined ? [] : [server]))
   let machines = 0
@@ -88,9 +89,9 @@ export function flushDevices(devices: readonly DeviceModel[]): void {
 
 /** The devices and their properties, for `--help`. */
 export function deviceHelp(): string {
-  const lines = Object.entries(KINDS).flatMap(([name, { summary, properties }]) => [
-    `  ${name.padEnd(16)}${summary}`,
-    ...Object.entries(properties).map(([key, meaning]) => `    ${key.padEnd(14)}${meaning}`),
+  const lines = Object.entries({ ...KINDS, ...VIRTIO_KINDS }).flatMap(([name, { summary, properties }]) => [
+    `  ${name.padEnd(18)}${summary}`,
+    ...Object.entries(properties).map(([key, meaning]) => `    ${key.padEnd(16)}${meaning}`),
   ])
   return [
     'Devices:',
@@ -99,31 +100,6 @@ export function deviceHelp(): string {
     '    transport     where they run: inline, worker or process (inline)',
     `  To check the types of FILE in an editor, put this into a tsconfig.json beside it: ${moduleTypesLine()}`,
   ].join('\n')
-}
-
-/** Reads the properties of one device, with their defaults. */
-class Properties {
-  readonly #argument: DeviceArgument
-
-  constructor(argument: DeviceArgument) {
-    this.#argument = argument
-  }
-
-  text(key: string, otherwise: string): string {
-    return this.#argument.properties.get(key) ?? otherwise
-  }
-
-  whole(key: string, otherwise: number, most: number, least = 0): number {
-    const text = this.#argument.properties.get(key)
-    if (text === undefined) return otherwise
-    const value = parseWhole(text)
-    if (value === undefined || value < least || value > most) {
-      throw usage(
-        `--device ${this.#argument.name}: ${key}=${text} is not a number from ${least} to 0x${most.toString(16)}`,
-      )
-    }
-    return value
-  }
 }
 
 function openSink(target: string, host: DeviceHost): (bytes: Uint8Array) => void {

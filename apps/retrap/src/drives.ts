@@ -1,5 +1,5 @@
 import { DebianError, fetchMembers } from '@retrap/debian'
-import type { PcBootOptions } from '@retrap/machine'
+import type { PcBootOptions, PcVirtioDisk } from '@retrap/machine'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { CliError } from './cli-error.ts'
@@ -22,6 +22,14 @@ export interface DriveArgument {
   readonly serialNumber?: string
   /** It is no drive but a flash with firmware (0), or with the firmware's variables (1). */
   readonly flash?: 0 | 1
+  /** Absent: a drive of the IDE controller. */
+  readonly interface?: 'virtio'
+  /** How a virtio disk lies on the PCI bus. */
+  readonly virtio?: PcVirtioDisk
+  /** Names the drive for a `--device` that uses it. */
+  readonly id?: string
+  /** It is there only for a `--device` (`if=none`). */
+  readonly forDevice?: boolean
 }
 
 /** What the options below give. */
@@ -43,7 +51,7 @@ export function driveOptions(command: Command): Command {
   return command
     .option(
       '--drive <file=FILE,key=value>',
-      'drive of the IDE controller, or with if=pflash,unit=0|1 a flash with firmware or its variables: if=ide, format=raw|qcow2, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT (repeatable)',
+      'drive: if=ide|virtio|none, or if=pflash,unit=0|1 for a flash with firmware or its variables; format=raw|qcow2, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
       (text: string, before: readonly DriveArgument[] | undefined) => [...(before ?? []), parseDrive(text)],
     )
     .option(
@@ -78,7 +86,7 @@ export function parseDrive(text: string): DriveArgument {
     const value = given.get(key) ?? otherwise
     if (!values.includes(value))
       throw usage(
-        `--drive: ${key}=${value} is unknown; there ${values.length === 1 ? 'is' : 'are'} ${values.join(' and ')}`,
+        `--drive: ${key}=${value} is unknown; there ${values.length === 1 ? 'is' : 'are'} ${values.join(', ')}`,
       )
     return value
   }
@@ -89,8 +97,8 @@ export function parseDrive(text: string): DriveArgument {
       throw usage(`--drive: ${key}=${value} is not a number from 0 to ${most}`)
     return number
   }
-  if (given.get('if') === 'virtio') throw usage('--drive: there is no virtio yet; write if=ide')
-  const flash = oneOf('if', ['ide', 'pflash'], 'ide') === 'pflash'
+  const kind = oneOf('if', ['ide', 'virtio', 'none', 'pflash'], 'ide')
+  const flash = kind === 'pflash'
   const format = oneOf('format', ['raw', 'qcow2'], 'raw') as 'raw' | 'qcow2'
   const media = oneOf('media', ['disk', 'cdrom'], 'disk') as 'disk' | 'cdrom'
   const path = given.get('file') ?? null
@@ -101,6 +109,10 @@ export function parseDrive(text: string): DriveArgument {
   if (given.has('index') && (given.has('bus') || given.has('unit'))) {
     throw usage(`--drive ${text} names its place twice; write either index, or bus and unit`)
   }
+  const id = given.get('id')
+  if (kind !== 'ide' && media === 'cdrom') throw usage(`--drive ${text}: a CD drive is one of IDE; write if=ide`)
+  if (kind === 'none' && id === undefined)
+    throw usage(`--drive ${text} has no id for a --device; write id=NAME, and --device virtio-blk-pci,drive=NAME`)
   const index = whole('index', 3) ?? place(whole('bus', 1), whole('unit', 1))
   const bootIndex = whole('bootindex', 0x7fff_ffff)
   const serialNumber = given.get('serial')
@@ -110,9 +122,12 @@ export function parseDrive(text: string): DriveArgument {
     ...(given.has('format') && { format }),
     snapshot: oneOf('snapshot', ['on', 'off'], 'off') === 'on',
     readOnly: media === 'cdrom' || oneOf('readonly', ['on', 'off'], 'off') === 'on',
-    ...(index !== undefined && { index }),
+    ...(index !== undefined && kind === 'ide' && { index }),
     ...(bootIndex !== undefined && { bootIndex }),
     ...(serialNumber !== undefined && { serialNumber }),
+    ...(kind === 'virtio' && { interface: kind }),
+    ...(kind === 'none' && { forDevice: true }),
+    ...(id !== undefined && { id }),
   }
 }
 

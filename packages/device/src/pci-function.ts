@@ -141,6 +141,8 @@ export interface PciFunctionOptions {
   readonly extendedConfig?: boolean
   /** Registers 0x40–0xFF (or any other) that the guest may write: [register, mask of writable bits (u32), initial value (u32)]. Registers are multiples of 4. */
   readonly writable?: readonly (readonly [register: number, mask: number, initial?: number])[]
+  /** Called before the guest reads configuration bytes `register` … `register + size − 1`: the function may set them. */
+  onRead?(register: number, size: number): void
   /** Called after the guest has written configuration bytes `register` … `register + size − 1`. */
   onWrite?(register: number, size: number): void
 }

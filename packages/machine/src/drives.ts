@@ -1,14 +1,25 @@
 import { type BlockBackend, DeviceError } from '@retrap/device'
 import { type IdeDriveOptions, PiixIde } from '@retrap/devices'
 import { MachineError } from './errors.ts'
+import type { PcVirtioPlace } from './virtio-place.ts'
 
-/** A disk, or a drive for CDs, of the PC's IDE controller. */
+/** A virtio disk's place and queues. */
+export interface PcVirtioDisk extends PcVirtioPlace {
+  /** Queues of requests, 1 to 64; default 1. */
+  readonly queues?: number | undefined
+}
+
+/** A disk, or a drive for CDs. */
 export interface PcDrive {
   /** What is in it: an image of `@retrap/block`, or a back end of yours. A CD drive may have none (null). */
   readonly medium: BlockBackend | null
   /** Default `disk`. */
   readonly media?: 'disk' | 'cdrom' | undefined
-  /** Place: 0 and 1 on the primary cable, 2 and 3 on the secondary one. Default the first free one; of a CD drive 2, if free. */
+  /** How the guest reaches it: as a drive of the IDE controller (default), or as a virtio disk of its own. */
+  readonly interface?: 'ide' | 'virtio' | undefined
+  /** Its place on the PCI bus, and its queues, with `interface: 'virtio'`. */
+  readonly virtio?: PcVirtioDisk | undefined
+  /** With IDE, its place: 0 and 1 on the primary cable, 2 and 3 on the secondary one. Default the first free one; of a CD drive 2, if free. */
   readonly index?: number | undefined
   /** Firmware tries drives with such a number first, the lowest one before the others. */
   readonly bootIndex?: number | undefined
@@ -26,11 +37,14 @@ export interface PcBootOptions {
   readonly menu?: boolean | undefined
 }
 
-/** Drives in their places, and what firmware is told of them. */
+/** A drive with its path in firmware's `bootorder` file. */
+export type BootPath = readonly [drive: PcDrive, path: string]
+
+/** IDE drives in their places. */
 export interface PlacedDrives {
   readonly controller: PiixIde
-  /** Paths of firmware's `bootorder` file, in order. */
-  readonly bootOrder: readonly string[]
+  /** In the order of the places. */
+  readonly bootPaths: readonly BootPath[]
 }
 
 const PLACES = 4
@@ -43,7 +57,7 @@ const DEFAULT_ORDER = 'cad'
  *
  * @throws MachineError `ERR_OPTION` for a place that is taken or not there, and for what no drive can be
  */
-export function placeDrives(drives: readonly PcDrive[], boot: PcBootOptions = {}): PlacedDrives {
+export function placeDrives(drives: readonly PcDrive[]): PlacedDrives {
   const places: (PcDrive | null)[] = Array.from({ length: PLACES }, () => null)
   const put = (drive: PcDrive, at: number): void => {
     if (!Number.isInteger(at) || at < 0 || at >= PLACES || places[at] !== null) {
@@ -61,7 +75,7 @@ export function placeDrives(drives: readonly PcDrive[], boot: PcBootOptions = {}
   }
   try {
     const controller = new PiixIde({ drives: places.map((drive) => (drive === null ? null : ideOptions(drive))) })
-    return { controller, bootOrder: bootOrder(places, boot.order ?? DEFAULT_ORDER) }
+    return { controller, bootPaths: places.flatMap((drive, at) => (drive === null ? [] : [[drive, path(at)]])) }
   } catch (error) {
     if (error instanceof DeviceError) throw new MachineError('ERR_OPTION', `drives: ${error.message}`, { cause: error })
     throw error
@@ -77,16 +91,20 @@ function ideOptions({ medium, media, serialNumber, model }: PcDrive): IdeDriveOp
   }
 }
 
-/** Drives with a number, then those of each letter's kind (SeaBIOS, docs/Runtime_config.md, "bootorder"). */
-function bootOrder(places: readonly (PcDrive | null)[], order: string): string[] {
-  const there = places.flatMap((drive, at) => (drive === null ? [] : [{ drive, at }]))
-  const numbered = there
-    .filter(({ drive }) => drive.bootIndex !== undefined)
-    .toSorted((a, b) => a.drive.bootIndex! - b.drive.bootIndex!)
+const path = (at: number): string => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`
+
+/**
+ * Paths of firmware's `bootorder` file: drives with a number, then those of each letter's kind, those of IDE first.
+ *
+ * Source: SeaBIOS, docs/Runtime_config.md, "bootorder".
+ *
+ * @param paths - of all drives, in the order of their places
+ */
+export function bootOrder(paths: readonly BootPath[], order: string = DEFAULT_ORDER): string[] {
+  const numbered = paths
+    .filter(([{ bootIndex }]) => bootIndex !== undefined)
+    .toSorted(([a], [b]) => a.bootIndex! - b.bootIndex!)
   const letters = [...order, ...DEFAULT_ORDER]
-  const others = letters.flatMap((letter) =>
-    there.filter(({ drive }) => (drive.media === 'cdrom' ? 'd' : 'c') === letter),
-  )
-  const paths = [...numbered, ...others].map(({ at }) => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`)
-  return [...new Set(paths)]
+  const others = letters.flatMap((letter) => paths.filter(([{ media }]) => (media === 'cdrom' ? 'd' : 'c') === letter))
+  return [...new Set([...numbered, ...others].map(([, at]) => at))]
 }

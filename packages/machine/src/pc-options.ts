@@ -13,6 +13,7 @@ import type { StartBoardServer } from './remote-board.ts'
 import type { SamplingOptions } from './sampling.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
 import type { PcVapicOptions } from './vapic.ts'
+import type { PcVirtioDevice } from './virtio.ts'
 
 /** How a PC is made. */
 export interface PcOptions {
@@ -35,8 +36,10 @@ export interface PcOptions {
    * second lies below and keeps the firmware's variables.
    */
   readonly flash?: readonly PcFlash[] | undefined
-  /** Disks and CD drives, at most four: those of an IDE controller, which the machine has only with this option. */
+  /** Disks and CD drives: at most four of an IDE controller, which the machine has only for them, and virtio disks. */
   readonly drives?: readonly PcDrive[] | undefined
+  /** Further virtio devices, each on the PCI bus. */
+  readonly virtio?: readonly PcVirtioDevice[] | undefined
   /** What firmware boots from. */
   readonly boot?: PcBootOptions | undefined
   /**
@@ -149,10 +152,12 @@ const isMedium = (value: unknown): boolean => object(value) && typeof value['rea
 
 function isDrive(value: unknown): boolean {
   if (!object(value)) return false
-  const { medium, media, bootIndex, serialNumber, model } = value
+  const { medium, media, bootIndex, serialNumber, model, virtio } = value
   return (
     (medium === null || isMedium(medium)) &&
     [undefined, 'disk', 'cdrom'].includes(media as undefined) &&
+    [undefined, 'ide', 'virtio'].includes(value['interface'] as undefined) &&
+    (virtio === undefined || object(virtio)) &&
     (bootIndex === undefined || (Number.isInteger(bootIndex) && (bootIndex as number) >= 0)) &&
     [serialNumber, model].every((text) => text === undefined || typeof text === 'string')
   )
@@ -169,7 +174,14 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     (value) => object(value) && typeof value['name'] === 'string' && isBytes(value['bytes']),
   ),
   commandLine: typed('string', 'text'),
-  drives: arrayOf('{ medium: BlockBackend or null, media?, index?, bootIndex?, serialNumber?, model? }', isDrive),
+  drives: arrayOf(
+    '{ medium: BlockBackend or null, media?, interface?, virtio?, index?, bootIndex?, serialNumber?, model? }',
+    isDrive,
+  ),
+  virtio: arrayOf(
+    "{ kind: 'rng' or 'device', … }",
+    (value) => object(value) && (value['kind'] === 'rng' || (value['kind'] === 'device' && object(value['device']))),
+  ),
   boot: {
     expected: "{ order?: letters of 'acdn', menu?: boolean }",
     accepts: (value) =>

@@ -13,7 +13,7 @@ import { describeBoard } from './board-description.ts'
 import { createBoard } from './board.ts'
 import type { BoardDescription, BoardHooks, BoardInput } from './board.ts'
 import { loadDirectly, mapResetVector, setDevices } from './direct-boot.ts'
-import { placeDrives } from './drives.ts'
+import { bootOrder, placeDrives } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { flashBelowOneMib, flashRoom, loadFlash, placeFlash } from './flash.ts'
@@ -32,6 +32,7 @@ import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
 import { createVga, vgaBytes } from './vga.ts'
 import { createVapic, vapicRom } from './vapic.ts'
+import { placeVirtio } from './virtio.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
 
 const MIB = 1 << 20
@@ -40,6 +41,9 @@ const FIXED_OVERHEAD = 4 * MIB
 const VCPU_OVERHEAD = 3584 * 1024
 /** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
 const FRAME_RECORD_SHARE = 256
+/** Behind the bridges and the graphics card, and Xen's platform device. */
+const FIRST_FREE_SLOT = 3
+const XEN_FIRST_FREE_SLOT = 4
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
 
@@ -160,7 +164,13 @@ export class Pc {
       bytes: checkOptionRom(rom),
     }))
     if (this.#optionRoms.length > 0) this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
-    const drives = options.drives === undefined ? undefined : placeDrives(options.drives, options.boot)
+    const { drives = [] } = options
+    const ide = drives.filter((drive) => drive.interface !== 'virtio')
+    const cables = ide.length === 0 && drives.length > 0 ? undefined : options.drives && placeDrives(ide)
+    const virtioDisks = drives.filter((drive) => drive.interface === 'virtio')
+    const firstSlot = xen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
+    const virtio = placeVirtio({ drives: virtioDisks, devices: options.virtio ?? [], firstSlot, random })
+    const bootPaths = [...(cables?.bootPaths ?? []), ...virtio.bootPaths]
     this.screen = options.screen ?? new Screen()
     const vga = createVga(options, this.screen)
     const configuration = {
@@ -169,7 +179,7 @@ export class Pc {
       board: acpi,
       consolePort: SERIAL_PORTS[0]?.iobase ?? 0,
       optionRoms: this.#optionRoms,
-      bootOrder: drives?.bootOrder ?? [],
+      bootOrder: bootOrder(bootPaths, options.boot?.order),
       bootMenu: options.boot?.menu ?? false,
       graphics: vga !== null,
     }
@@ -180,7 +190,8 @@ export class Pc {
       !deterministic,
     )
     // In this thread wherever the board is: media are objects of the caller's.
-    if (drives !== undefined) this.domain.attach(drives.controller)
+    if (cables !== undefined) this.domain.attach(cables.controller)
+    for (const model of virtio.models) this.domain.attach(model)
     this.#flash = placeFlash(options.flash ?? [], flash)
     for (const model of this.#flash) this.domain.attach(model)
     if (vga !== null) this.domain.attach(vga)

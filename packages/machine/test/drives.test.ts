@@ -4,7 +4,8 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { al, Assembler, ax, dx, imm16 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { placeDrives } from '../src/drives.ts'
+import { bootOrder, placeDrives } from '../src/drives.ts'
+import { placeVirtio } from '../src/virtio.ts'
 import { createPc, type PcBootOptions, type PcDrive } from '../src/index.ts'
 
 const MIB = 1 << 20
@@ -72,7 +73,7 @@ function disc(letter: string): BlockBackend {
 describe('places', () => {
   const path = (at: number): string => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`
   const order = (drives: readonly PcDrive[], boot?: PcBootOptions): readonly string[] =>
-    placeDrives(drives, boot).bootOrder
+    bootOrder(placeDrives(drives).bootPaths, boot?.order)
   const a = { medium: disk('A') }
   const cd = { medium: null, media: 'cdrom' } as const
 
@@ -93,6 +94,22 @@ describe('places', () => {
     { drives: [{ ...a, index: 2 }, cd, a], boot: undefined, places: [1, 2, 0] },
   ])('$places: the order in which firmware tries them', ({ drives, boot, places }) => {
     expect(order(drives, boot)).toEqual(places.map(path))
+  })
+
+  test('virtio disks have places on the PCI bus, behind those that name one', () => {
+    const place = (drives: readonly PcDrive[]): readonly string[] =>
+      bootOrder(placeVirtio({ drives, devices: [], firstSlot: 3, random: () => 0 }).bootPaths)
+    const disks = [a, { ...a, virtio: { slot: 4 } }, { ...a, bootIndex: 0 }]
+    expect(place(disks)).toEqual([5, 3, 4].map((slot) => `/pci@i0cf8/scsi@${slot}/disk@0,0`))
+    expect(() => place([{ ...a, virtio: { slot: 2 } }])).toThrow('PCI device number 2: expected 3 to 31')
+    expect(() =>
+      place([
+        { ...a, virtio: { slot: 9 } },
+        { ...a, virtio: { slot: 9 } },
+      ]),
+    ).toThrow('two devices have it')
+    expect(() => place([cd])).toThrow('a virtio drive is a disk with a medium')
+    expect(() => place([{ ...a, virtio: { queues: 0 } }])).toThrow('0 queues')
   })
 
   test.each([

@@ -225,6 +225,7 @@ export class PciConfigSpace implements PciFunction {
 
   /** Configuration read; registers past its end read as ones. */
   configRead(register: number, size: number): number {
+    this.#options.onRead?.(register, size)
     let value = 0
     for (let i = 0; i < size; i++) value |= (this.config[register + i] ?? 0xff) << (8 * i)
     return value >>> 0

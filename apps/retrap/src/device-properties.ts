@@ -1,0 +1,42 @@
+import { parseWhole, usage, type DeviceArgument } from './values.ts'
+
+/** Reads the properties of one device, with their defaults. */
+export class Properties {
+  readonly #argument: DeviceArgument
+
+  constructor(argument: DeviceArgument) {
+    this.#argument = argument
+  }
+
+  text(key: string, otherwise: string): string {
+    return this.#argument.properties.get(key) ?? otherwise
+  }
+
+  whole(key: string, otherwise: number, most: number, least = 0): number {
+    const text = this.#argument.properties.get(key)
+    if (text === undefined) return otherwise
+    const value = parseWhole(text)
+    if (value === undefined || value < least || value > most) {
+      throw usage(
+        `--device ${this.#argument.name}: ${key}=${text} is not a number from ${least} to 0x${most.toString(16)}`,
+      )
+    }
+    return value
+  }
+
+  /** `on` or `off`; undefined where it is not given. */
+  flag(key: string): boolean | undefined {
+    const text = this.#argument.properties.get(key)
+    if (text === undefined) return undefined
+    if (text !== 'on' && text !== 'off') throw usage(`--device ${this.#argument.name}: ${key}=${text} is not on or off`)
+    return text === 'on'
+  }
+
+  /** Refuses properties that a device does not have. */
+  check(known: readonly string[]): void {
+    const { name, properties } = this.#argument
+    for (const key of properties.keys()) {
+      if (!known.includes(key)) throw usage(`--device ${name} has no '${key}'; it has ${known.join(', ')}`)
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import { describe, expect, test } from 'vitest'
+import { listDrives, parseDrive } from '../src/drives.ts'
+import { parseDevice } from '../src/values.ts'
+import { connectDrives, virtioDevices } from '../src/virtio-devices.ts'
+
+const connect = (drives: readonly string[], devices: readonly string[]): readonly unknown[] =>
+  connectDrives(listDrives({ drive: drives.map(parseDrive) }, []), devices.map(parseDevice))
+
+describe('virtio devices of the command line', () => {
+  test('--drive if=virtio is a disk of its own', () => {
+    expect(connect(['file=x,if=virtio,bootindex=1'], [])).toMatchObject([{ interface: 'virtio', bootIndex: 1 }])
+  })
+
+  test('--device virtio-blk-pci takes a drive by its id', () => {
+    const device = 'virtio-blk-pci,drive=d,addr=0x1a,disable-modern=on,num-queues=4,serial=S,bootindex=2,vectors=0'
+    expect(connect(['file=x,if=none,id=d'], [device])).toMatchObject([
+      {
+        path: 'x',
+        interface: 'virtio',
+        bootIndex: 2,
+        serialNumber: 'S',
+        virtio: { slot: 26, modern: false, queues: 4, vectors: 0 },
+      },
+    ])
+  })
+
+  test('--device virtio-rng-pci', () => {
+    expect(virtioDevices([parseDevice('virtio-rng-pci,addr=5.0,disable-legacy=on,packed=on')])).toEqual([
+      { kind: 'rng', slot: 5, legacy: false, packed: true },
+    ])
+  })
+
+  test.each([
+    { drives: [], devices: ['virtio-blk-pci,drive=d'], message: "there is no drive 'd'" },
+    { drives: ['file=x,if=none,id=d'], devices: [], message: 'no device uses it' },
+    { drives: ['file=x,if=ide,id=d'], devices: ['virtio-blk-pci,drive=d'], message: "there is no drive 'd'" },
+    {
+      drives: ['file=x,if=none,id=d'],
+      devices: ['virtio-blk-pci,drive=d', 'virtio-blk-pci,drive=d'],
+      message: 'belongs to another device',
+    },
+    { drives: [], devices: ['virtio-blk-pci,drive=d,colour=red'], message: "has no 'colour'" },
+    { drives: ['file=x,if=none,id=d'], devices: ['virtio-blk-pci,drive=d,addr=20'], message: 'addr=20 is not' },
+    { drives: ['file=x,if=none,id=d'], devices: ['virtio-blk-pci,drive=d,packed=yes'], message: 'is not on or off' },
+    {
+      drives: ['file=x,if=none,id=d'],
+      devices: ['virtio-blk-pci,drive=d,disable-modern=on,disable-legacy=on'],
+      message: 'both on',
+    },
+  ])('$message', ({ drives, devices, message }) => {
+    expect(() => connect(drives, devices)).toThrow(message)
+  })
+})

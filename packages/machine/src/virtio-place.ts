@@ -1,0 +1,13 @@
+/** How a virtio device lies on the PCI bus. */
+export interface PcVirtioPlace {
+  /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */
+  readonly slot?: number | undefined
+  /** Whether drivers of version 1.0 and later find their interface. Default true. */
+  readonly modern?: boolean | undefined
+  /** Whether legacy drivers find theirs. Default: where the device type has one. */
+  readonly legacy?: boolean | undefined
+  /** Whether queues may be packed rings. Default false. */
+  readonly packed?: boolean | undefined
+  /** MSI-X vectors, 0 for none; default one for each queue and one more. */
+  readonly vectors?: number | undefined
+}

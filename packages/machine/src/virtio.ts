@@ -1,0 +1,91 @@
+import { type DeviceModel, DeviceError } from '@retrap/device'
+import { VirtioBlock, type VirtioDevice, VirtioPci, VirtioRng } from '@retrap/virtio'
+import type { BootPath, PcDrive } from './drives.ts'
+import { MachineError } from './errors.ts'
+import { PciSlots } from './pci-slots.ts'
+import type { PcVirtioPlace } from './virtio-place.ts'
+
+/** A virtio device of a PC, beside its disks. */
+export type PcVirtioDevice = PcVirtioPlace &
+  (
+    | {
+        /** An entropy source. */
+        readonly kind: 'rng'
+      }
+    | {
+        /** A device of your own. */
+        readonly kind: 'device'
+        /** What it is. */
+        readonly device: VirtioDevice
+      }
+  )
+
+/** What virtio devices are made of. */
+export interface PcVirtioParts {
+  /** Drives of `interface: 'virtio'`, in order. */
+  readonly drives: readonly PcDrive[]
+  /** Other devices, in order. */
+  readonly devices: readonly PcVirtioDevice[]
+  /** PCI device number behind those of the board. */
+  readonly firstSlot: number
+  /** Returns 32 random bits. */
+  readonly random: () => number
+}
+
+/** Models of virtio devices, and where firmware finds the disks. */
+export interface PlacedVirtio {
+  /** In the order of drives, then of devices. */
+  readonly models: readonly DeviceModel[]
+  /** In the order of drives. */
+  readonly bootPaths: readonly BootPath[]
+}
+
+/**
+ * Makes virtio devices and gives each its place on the PCI bus.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function placeVirtio({ drives, devices, firstSlot, random }: PcVirtioParts): PlacedVirtio {
+  const slots = new PciSlots(firstSlot)
+  const places: readonly PcVirtioPlace[] = [...drives.map(({ virtio }) => virtio ?? {}), ...devices]
+  // Those that name a number come first, so that the others get what is left.
+  const named = places.map(({ slot }) => (slot === undefined ? undefined : slots.take('virtio', slot)))
+  const numbers = named.map((slot) => slot ?? slots.take('virtio'))
+  const pci = (index: number, device: VirtioDevice): DeviceModel => {
+    const { modern, legacy, packed, vectors } = places[index]!
+    return new VirtioPci(device, {
+      device: numbers[index]!,
+      ...(modern !== undefined && { modern }),
+      ...(legacy !== undefined && { legacy }),
+      ...(packed !== undefined && { packed }),
+      ...(vectors !== undefined && { vectors }),
+    })
+  }
+  try {
+    const disks = drives.map((drive, i) => pci(i, disk(drive, `virtio-blk-${numbers[i]}`)))
+    const others = devices.map((device, i) => {
+      const index = drives.length + i
+      return pci(index, makeDevice(device, numbers[index]!, random))
+    })
+    const bootPaths = drives.map((drive, i) => [drive, `/pci@i0cf8/scsi@${numbers[i]!.toString(16)}/disk@0,0`] as const)
+    return { models: [...disks, ...others], bootPaths }
+  } catch (error) {
+    if (error instanceof DeviceError) throw new MachineError('ERR_OPTION', error.message, { cause: error })
+    throw error
+  }
+}
+
+function makeDevice(given: PcVirtioDevice, slot: number, random: () => number): VirtioDevice {
+  return given.kind === 'rng' ? new VirtioRng({ name: `virtio-rng-${slot}`, random }) : given.device
+}
+
+function disk({ medium, media, serialNumber, virtio }: PcDrive, name: string): VirtioBlock {
+  if (medium === null || media === 'cdrom')
+    throw new MachineError('ERR_OPTION', `${name}: a virtio drive is a disk with a medium; use a drive of IDE for CDs`)
+  return new VirtioBlock({
+    medium,
+    name,
+    ...(serialNumber !== undefined && { serialNumber }),
+    ...(virtio?.queues !== undefined && { queues: virtio.queues }),
+  })
+}

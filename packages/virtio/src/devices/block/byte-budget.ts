@@ -1,0 +1,29 @@
+/** Lends bytes of host memory, first come first served, so that a guest's requests take no more than so much at once. */
+export class ByteBudget {
+  #free: number
+  readonly #waiting: { readonly bytes: number; readonly resolve: () => void }[] = []
+
+  /** @param bytes - at least as many as one loan may be */
+  constructor(bytes: number) {
+    this.#free = bytes
+  }
+
+  /** Waits until so many bytes are free, and takes them. */
+  async take(bytes: number): Promise<void> {
+    if (this.#waiting.length === 0 && bytes <= this.#free) {
+      this.#free -= bytes
+      return
+    }
+    await new Promise<void>((resolve) => this.#waiting.push({ bytes, resolve }))
+  }
+
+  /** Gives them back. */
+  give(bytes: number): void {
+    this.#free += bytes
+    for (let first = this.#waiting[0]; first !== undefined && first.bytes <= this.#free; first = this.#waiting[0]) {
+      this.#waiting.shift()
+      this.#free -= first.bytes
+      first.resolve()
+    }
+  }
+}

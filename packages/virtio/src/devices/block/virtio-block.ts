@@ -1,0 +1,265 @@
+import { type BlockBackend, DeviceError } from '@retrap/device'
+import type { VirtioChain } from '../../chain.ts'
+import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
+import {
+  blockConfig,
+  blockFeatures,
+  MOST_RANGE_SECTORS,
+  MOST_RANGES,
+  mostBytes,
+  putCapacity,
+  SECTOR,
+  WRITEBACK,
+} from './block-config.ts'
+import { VirtioBlockFeature } from './block-features.ts'
+import { ByteBudget } from './byte-budget.ts'
+
+/** Options of {@link VirtioBlock}. */
+export interface VirtioBlockOptions {
+  /** The disk. */
+  readonly medium: BlockBackend
+  /** Names the device; default `virtio-blk`. */
+  readonly name?: string
+  /** At most 20 ASCII characters; default the medium's own. */
+  readonly serialNumber?: string
+  /** Queues, 1 to 64; default 1. */
+  readonly queues?: number
+  /** Entries of a queue, a power of two from 4 to 1024; default 256. */
+  readonly queueSize?: number
+}
+
+const BLOCK = 2
+
+/* Request types. */
+const IN = 0
+const OUT = 1
+const FLUSH = 4
+const GET_ID = 8
+const DISCARD = 11
+const WRITE_ZEROES = 13
+/** Legacy drivers set it for a write that nothing may overtake. A flush before and after does that. */
+const BARRIER = 0x8000_0000
+
+/* Status bytes. */
+const OK = 0
+const IO_ERROR = 1
+const UNSUPPORTED = 2
+
+const HEADER_BYTES = 16
+const RANGE_BYTES = 16
+const RANGE_UNMAP = 1
+const ID_BYTES = 20
+/** Host memory for the data of requests under way. */
+const BUDGET_BYTES = 64 << 20
+
+/**
+ * A disk.
+ *
+ * Source: VIRTIO 1.2, §5.2, "Block Device".
+ */
+export class VirtioBlock implements VirtioDevice {
+  /** Names the device. */
+  readonly name: string
+  /** Device type. */
+  readonly type: number = BLOCK
+  /** Queues of requests, all alike. */
+  readonly queues: readonly VirtioQueueDefinition[]
+  /** What the medium makes for. */
+  readonly features: readonly number[]
+  /** Size, limits and topology. */
+  readonly config: Uint8Array
+  readonly #medium: BlockBackend
+  readonly #serial: Uint8Array
+  readonly #most: number
+  readonly #budget = new ByteBudget(BUDGET_BYTES)
+  #host: VirtioHost | null = null
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor(options: VirtioBlockOptions) {
+    const { medium, name = 'virtio-blk', queues = 1, queueSize = 256 } = options
+    const serial = options.serialNumber ?? medium.properties.serialNumber ?? ''
+    const bad = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
+    if (!Number.isInteger(queues) || queues < 1 || queues > 64) throw bad(`${queues} queues: expected 1 to 64`)
+    if (!(queueSize >= 4 && queueSize <= 1024 && Number.isInteger(Math.log2(queueSize))))
+      throw bad(`queues of ${queueSize} entries: expected a power of two from 4 to 1024`)
+    if (!/^[\x20-\x7e]*$/.test(serial) || (options.serialNumber?.length ?? 0) > ID_BYTES)
+      throw bad(`serial number '${serial}': expected at most ${ID_BYTES} printable ASCII characters`)
+    this.name = name
+    this.#medium = medium
+    this.#serial = Uint8Array.from({ length: ID_BYTES }, (_, i) => (i < serial.length ? serial.charCodeAt(i) : 0))
+    this.features = blockFeatures(medium.properties, queues)
+    this.config = blockConfig(medium.properties, queues, queueSize)
+    this.#most = Math.min(mostBytes(queueSize), BUDGET_BYTES)
+    this.queues = Array.from({ length: queues }, () => ({
+      size: queueSize,
+      handle: (chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer> => this.#request(chain),
+    }))
+  }
+
+  /** Hears of changes of the medium from now on. */
+  attach(host: VirtioHost): void {
+    this.#host = host
+    this.#medium.onChange(() => {
+      putCapacity(this.config, this.#medium.properties)
+      host.configChanged()
+    })
+  }
+
+  /** Takes the writeback mode. The other fields cannot be written. */
+  configWritten(offset: number, bytes: Uint8Array): void {
+    const mode = bytes[WRITEBACK - offset]
+    if (mode === 0 || mode === 1) this.config[WRITEBACK] = mode
+  }
+
+  /** Returns to the writeback mode. */
+  reset(): void {
+    this.config[WRITEBACK] = 1
+  }
+
+  /** A driver that does not flush has every write durable when it completes. */
+  get #durable(): boolean {
+    const { flush, configWriteback } = VirtioBlockFeature
+    if (this.#host?.hasFeature(configWriteback) === true) return this.config[WRITEBACK] === 0
+    return this.#host?.hasFeature(flush) !== true
+  }
+
+  #request(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer> {
+    const { readable, writable } = chain
+    const header = readable.slice(0, HEADER_BYTES)
+    if (header === null || writable.length === 0) {
+      // There is no place for a status, or no request.
+      this.#host?.needsReset()
+      return 0
+    }
+    const view = new DataView(header.buffer)
+    const offset = SECTOR * (view.getUint32(12, true) * 2 ** 32 + view.getUint32(8, true))
+    const type = view.getUint32(0, true)
+    switch ((type & ~BARRIER) >>> 0) {
+      case IN:
+        return this.#read(chain, offset)
+      case OUT:
+        return this.#write(chain, offset, (type & BARRIER) !== 0)
+      case FLUSH:
+        return this.#attempt(chain, () => this.#medium.flush({ signal: chain.signal }))
+      case GET_ID: {
+        const bytes = this.#serial.subarray(0, Math.min(ID_BYTES, writable.length - 1))
+        return writable.write(0, bytes) ? ended(chain, OK, bytes.length) : 0
+      }
+      case DISCARD:
+      case WRITE_ZEROES:
+        return this.#ranges(chain, type === DISCARD)
+      default:
+        return ended(chain, UNSUPPORTED)
+    }
+  }
+
+  /** Whether the medium has such a range, in whole blocks. */
+  #has(offset: number, bytes: number): boolean {
+    const { bytes: end, blockBytes } = this.#medium.properties
+    return offset % blockBytes === 0 && bytes % blockBytes === 0 && offset + bytes <= end
+  }
+
+  /** Calls the medium, with so much host memory. Whatever it throws is a failure of the medium. */
+  async #attempt(chain: VirtioChain, act: () => Promise<void>, bytes = 0): Promise<VirtioAnswer> {
+    if (bytes > 0) await this.#budget.take(bytes)
+    try {
+      await act()
+      return () => ended(chain, OK)
+    } catch {
+      return () => ended(chain, IO_ERROR)
+    } finally {
+      if (bytes > 0) this.#budget.give(bytes)
+    }
+  }
+
+  /** Cuts a transfer into what the medium takes at a time. */
+  async #transfer(chain: VirtioChain, data: Uint8Array, move: (at: number, part: Uint8Array) => Promise<void>) {
+    const { blockBytes, maximumBytes } = this.#medium.properties
+    const most = Math.max(1, Math.floor(maximumBytes / blockBytes)) * blockBytes
+    for (let at = 0; at < data.length && !chain.cancelled; at += most) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other: a request is one thing for the medium
+      await move(at, data.subarray(at, at + most))
+    }
+  }
+
+  async #read(chain: VirtioChain, offset: number): Promise<VirtioAnswer> {
+    const bytes = chain.writable.length - 1
+    if (bytes > this.#most || !this.#has(offset, bytes)) return () => ended(chain, IO_ERROR)
+    let data: Uint8Array | null = null
+    const answer = await this.#attempt(
+      chain,
+      async () => {
+        const into = new Uint8Array(bytes)
+        const { signal } = chain
+        await this.#transfer(chain, into, (at, part) => this.#medium.read(offset + at, part, { signal }))
+        data = into
+      },
+      bytes,
+    )
+    return () => {
+      if (data === null) return typeof answer === 'function' ? answer() : answer
+      return chain.writable.write(0, data) ? ended(chain, OK, bytes) : 0
+    }
+  }
+
+  async #write(chain: VirtioChain, offset: number, barrier: boolean): Promise<VirtioAnswer> {
+    const bytes = chain.readable.length - HEADER_BYTES
+    const { readOnly } = this.#medium.properties
+    if (readOnly || bytes > this.#most || !this.#has(offset, bytes)) return () => ended(chain, IO_ERROR)
+    return this.#attempt(
+      chain,
+      async () => {
+        const data = chain.readable.slice(HEADER_BYTES, bytes)
+        if (data === null) return
+        const { signal } = chain
+        const durable = this.#durable
+        if (barrier) await this.#medium.flush({ signal })
+        await this.#transfer(chain, data, (at, part) =>
+          this.#medium.write(offset + at, part, { signal, durable: durable || barrier }),
+        )
+      },
+      bytes,
+    )
+  }
+
+  async #ranges(chain: VirtioChain, discard: boolean): Promise<VirtioAnswer> {
+    const medium = this.#medium
+    const { discards, readOnly } = medium.properties
+    const bytes = chain.readable.length - HEADER_BYTES
+    if (readOnly || (discard && !discards)) return () => ended(chain, UNSUPPORTED)
+    const whole = bytes > 0 && bytes % RANGE_BYTES === 0 && bytes <= MOST_RANGES * RANGE_BYTES
+    const data = whole ? chain.readable.slice(HEADER_BYTES, bytes) : null
+    if (data === null) return () => ended(chain, IO_ERROR)
+    const view = new DataView(data.buffer)
+    const ranges: (readonly [offset: number, bytes: number])[] = []
+    for (let at = 0; at < bytes; at += RANGE_BYTES) {
+      const offset = SECTOR * (view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true))
+      const sectors = view.getUint32(at + 8, true)
+      const flags = view.getUint32(at + 12, true)
+      if ((flags & ~(discard ? 0 : RANGE_UNMAP)) !== 0) return () => ended(chain, UNSUPPORTED)
+      if (sectors > MOST_RANGE_SECTORS || !this.#has(offset, SECTOR * sectors)) return () => ended(chain, IO_ERROR)
+      if (sectors > 0) ranges.push([offset, SECTOR * sectors])
+    }
+    const request = { signal: chain.signal, durable: this.#durable }
+    return this.#attempt(chain, async () => {
+      for (const [offset, length] of ranges) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other, as they were given
+        if (discard) await medium.discard(offset, length, request)
+        // oxlint-disable-next-line no-await-in-loop
+        else await medium.writeZeroes(offset, length, request)
+      }
+    })
+  }
+}
+
+/**
+ * Writes the status, which is the last byte.
+ *
+ * @param data - bytes before it that have been written
+ * @returns the bytes written from the beginning on
+ */
+function ended({ writable }: VirtioChain, status: number, data = 0): number {
+  const at = writable.length - 1
+  const wrote = writable.write(at, Uint8Array.of(status))
+  return wrote && data === at ? at + 1 : data
+}

@@ -1,0 +1,19 @@
+/**
+ * virtio 1.x: queues, transports, and devices on top of them.
+ *
+ * @packageDocumentation
+ */
+export type { ReadableBytes, VirtioChain, WritableBytes } from './chain.ts'
+export type { VirtioQueue } from './queue.ts'
+export { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'
+export type {
+  VirtioAnswer,
+  VirtioDevice,
+  VirtioHost,
+  VirtioQueueDefinition,
+  VirtioRingOptions,
+} from './virtio-device.ts'
+export { VirtioPci, type VirtioPciOptions, type VirtioPciState } from './pci/virtio-pci.ts'
+export { VirtioMmio, type VirtioMmioOptions, type VirtioMmioState } from './mmio/virtio-mmio.ts'
+export { VirtioBlock, type VirtioBlockOptions } from './devices/block/virtio-block.ts'
+export { VirtioRng, type VirtioRngOptions } from './devices/virtio-rng.ts'

@@ -1,0 +1,224 @@
+import { type AccessSize, type DeviceContext, type DeviceModel, type InterruptLine, savedState } from '@retrap/device'
+import { checkDevice, type CoreState, type CoreTransport, VirtioCore } from '../virtio-core.ts'
+import type { VirtioDevice, VirtioRingOptions } from '../virtio-device.ts'
+
+const MAGIC = 0x000
+const VERSION = 0x004
+const DEVICE_ID = 0x008
+const VENDOR_ID = 0x00c
+const DEVICE_FEATURES = 0x010
+const DEVICE_FEATURES_SELECT = 0x014
+const DRIVER_FEATURES = 0x020
+const DRIVER_FEATURES_SELECT = 0x024
+const QUEUE_SELECT = 0x030
+const QUEUE_SIZE_MAX = 0x034
+const QUEUE_SIZE = 0x038
+const QUEUE_READY = 0x044
+const QUEUE_NOTIFY = 0x050
+const INTERRUPT_STATUS = 0x060
+const INTERRUPT_ACK = 0x064
+const STATUS = 0x070
+const QUEUE_DESCRIPTORS = 0x080
+const QUEUE_DRIVER = 0x090
+const QUEUE_DEVICE = 0x0a0
+const SHARED_MEMORY = 0x0b0
+const SHARED_MEMORY_END = 0x0c0
+const CONFIG_GENERATION = 0x0fc
+const CONFIG = 0x100
+
+const MAGIC_VALUE = 0x7472_6976
+const VENDOR = 0x7274_7072
+const RANGE_BYTES = 0x200
+const USED_BUFFER = 1
+const CONFIG_CHANGE = 2
+
+/** Options of {@link VirtioMmio}. */
+export interface VirtioMmioOptions extends VirtioRingOptions {
+  /** Guest-physical address of its 512 bytes of registers. */
+  readonly base: number
+  /** Interrupt line, as `DeviceContext.interruptLine` counts them. */
+  readonly irq: number
+}
+
+/** Saved form of a {@link VirtioMmio}. */
+export interface VirtioMmioState {
+  /** Layout of the state. */
+  readonly version: 1
+  /** Pending interrupts. */
+  readonly isr: number
+  /** Selectors of device features, driver features and queue. */
+  readonly selects: readonly [device: number, driver: number, queue: number]
+  /** The rest. */
+  readonly core: unknown
+}
+
+/**
+ * A virtio device behind memory-mapped registers, for boards without PCI. There is no legacy interface.
+ *
+ * Source: VIRTIO 1.2, §4.2, "Virtio Over MMIO".
+ */
+export class VirtioMmio implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string
+  /** Handlers answer at once: what takes time is a request of a queue. */
+  readonly synchronous: boolean = true
+  readonly #device: VirtioDevice
+  readonly #options: VirtioMmioOptions
+  #core: VirtioCore | null = null
+  #line: InterruptLine | null = null
+  #isr = 0
+  #deviceSelect = 0
+  #driverSelect = 0
+  #queueSelect = 0
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor(device: VirtioDevice, options: VirtioMmioOptions) {
+    checkDevice(device)
+    this.name = device.name
+    this.#device = device
+    this.#options = options
+  }
+
+  /** Claims the registers. */
+  attach(context: DeviceContext): void {
+    const { base, irq } = this.#options
+    this.#line = context.interruptLine(irq)
+    const transport: CoreTransport = {
+      mayReachMemory: () => true,
+      interruptQueue: () => this.#setIsr(this.#isr | USED_BUFFER),
+      interruptConfig: () => this.#setIsr(this.#isr | CONFIG_CHANGE),
+      reset: () => this.#setIsr(0),
+    }
+    this.#core = new VirtioCore(this.#device, context, transport, this.#options)
+    context.mapMmio(base, RANGE_BYTES, {
+      read: (offset: number, size: AccessSize): number => this.#read(offset, size),
+      write: (offset: number, size: AccessSize, value: number): void => this.#write(offset, size, value),
+    })
+  }
+
+  #setIsr(isr: number): void {
+    this.#isr = isr
+    this.#line?.set(isr !== 0)
+  }
+
+  #read(offset: number, size: number): number {
+    const core = this.#core!
+    if (offset >= CONFIG) {
+      let value = 0
+      for (let i = size - 1; i >= 0; i--) value = (value << 8) | core.readConfig(offset - CONFIG + i)
+      return value >>> 0
+    }
+    // Registers are words (§4.2.2.2, "Driver Requirements: MMIO Device Register Layout").
+    if (size !== 4) return 0
+    const queue = core.queues[this.#queueSelect]
+    switch (offset) {
+      case MAGIC:
+        return MAGIC_VALUE
+      case VERSION:
+        return 2
+      case DEVICE_ID:
+        return this.#device.type
+      case VENDOR_ID:
+        return VENDOR
+      case DEVICE_FEATURES:
+        return core.offered.word(this.#deviceSelect)
+      case QUEUE_SIZE_MAX:
+        return queue?.mostEntries ?? 0
+      case QUEUE_READY:
+        return queue?.enabled === true ? 1 : 0
+      case INTERRUPT_STATUS:
+        return this.#isr
+      case STATUS:
+        return core.status
+      case CONFIG_GENERATION:
+        return core.generation
+      default:
+        // A region of shared memory that there is not has length −1.
+        return offset >= SHARED_MEMORY && offset < SHARED_MEMORY_END ? 0xffff_ffff : 0
+    }
+  }
+
+  #write(offset: number, size: number, value: number): void {
+    const core = this.#core!
+    if (offset >= CONFIG) return core.writeConfig(offset - CONFIG, size, value)
+    if (size !== 4) return
+    switch (offset) {
+      case DEVICE_FEATURES_SELECT:
+        this.#deviceSelect = value
+        break
+      case DRIVER_FEATURES:
+        core.setFeatures(this.#driverSelect, value)
+        break
+      case DRIVER_FEATURES_SELECT:
+        this.#driverSelect = value
+        break
+      case QUEUE_SELECT:
+        this.#queueSelect = value
+        break
+      case QUEUE_NOTIFY:
+        core.notify(value)
+        break
+      case INTERRUPT_ACK:
+        this.#setIsr(this.#isr & ~value)
+        break
+      case STATUS:
+        core.setStatus(value & 0xff)
+        break
+      default:
+        this.#writeQueue(offset, value)
+    }
+  }
+
+  #writeQueue(offset: number, value: number): void {
+    const queue = this.#core!.queues[this.#queueSelect]
+    if (queue === undefined) return
+    if (offset === QUEUE_READY) {
+      if (value === 0) queue.reset()
+      else {
+        queue.enabled = true
+        this.#core!.notify(queue.index)
+      }
+    }
+    if (queue.enabled) return
+    const high = offset % 8 === 4
+    const field = offset - (high ? 4 : 0)
+    if (offset === QUEUE_SIZE) queue.size = value
+    else if (field === QUEUE_DESCRIPTORS) queue.setAddress('descriptors', high, value)
+    else if (field === QUEUE_DRIVER) queue.setAddress('driver', high, value)
+    else if (field === QUEUE_DEVICE) queue.setAddress('device', high, value)
+  }
+
+  /** Cancels what is under way, and returns to the state at power-on. */
+  reset(): void {
+    this.#core?.reset()
+    this.#deviceSelect = 0
+    this.#driverSelect = 0
+    this.#queueSelect = 0
+  }
+
+  /** Brings requests under way to their end, and begins none until `resume`. */
+  async quiesce(deadlineMs: number): Promise<void> {
+    await this.#core?.quiesce(deadlineMs)
+  }
+
+  /** Goes on. */
+  resume(): void {
+    this.#core?.resume()
+  }
+
+  /** Returns the state as plain data. */
+  save(): VirtioMmioState {
+    const selects = [this.#deviceSelect, this.#driverSelect, this.#queueSelect] as const
+    return { version: 1, isr: this.#isr, selects, core: this.#core?.save() ?? null }
+  }
+
+  /** Takes over a saved state. @throws DeviceError `ERR_STATE` for that of another device */
+  restore(state: unknown): void {
+    const { isr, selects, core } = savedState<VirtioMmioState>(this.name, state, 1)
+    this.#core?.restore(core as CoreState)
+    this.#deviceSelect = selects[0]
+    this.#driverSelect = selects[1]
+    this.#queueSelect = selects[2]
+    this.#setIsr(isr)
+  }
+}

@@ -1,0 +1,53 @@
+/** What a PCI function says it is, by device type. */
+interface TypeIdentity {
+  /** Device ID of a function with the legacy interface; absent: the type has none. */
+  readonly transitional?: number
+  readonly classCode: number
+}
+
+/** Source: VIRTIO 1.2, §4.1.2, "PCI Device Discovery". The classes are those of the PCI Code and ID Assignment Specification. */
+const TYPES: Readonly<Record<number, TypeIdentity>> = {
+  1: { transitional: 0x1000, classCode: 0x02_0000 },
+  2: { transitional: 0x1001, classCode: 0x01_0000 },
+  3: { transitional: 0x1003, classCode: 0x07_8000 },
+  4: { transitional: 0x1005, classCode: 0x00_ff00 },
+  5: { transitional: 0x1002, classCode: 0x00_ff00 },
+  8: { transitional: 0x1004, classCode: 0x01_0000 },
+  9: { transitional: 0x1009, classCode: 0x01_8000 },
+  18: { classCode: 0x09_8000 },
+}
+
+export const VENDOR_ID = 0x1af4
+const FIRST_MODERN_ID = 0x1040
+/** A modern function's subsystem is 0x40 or more, so that no legacy driver takes it. */
+const MODERN_SUBSYSTEM_ID = 0x1100
+const ANY_CLASS = 0x00_ff00
+
+/** Identity registers of a function. */
+export interface PciIdentity {
+  readonly vendorId: number
+  readonly deviceId: number
+  readonly revisionId: number
+  readonly subsystemVendorId: number
+  readonly subsystemId: number
+  readonly classCode: number
+}
+
+/** Whether a type has a legacy interface. */
+export function hasLegacy(type: number): boolean {
+  return TYPES[type]?.transitional !== undefined
+}
+
+/** @param legacy - the function has the legacy interface */
+export function identityOf(type: number, legacy: boolean): PciIdentity {
+  const { transitional, classCode = ANY_CLASS } = TYPES[type] ?? {}
+  const old = legacy && transitional !== undefined
+  return {
+    vendorId: VENDOR_ID,
+    deviceId: old ? transitional : FIRST_MODERN_ID + type,
+    revisionId: old ? 0 : 1,
+    subsystemVendorId: VENDOR_ID,
+    subsystemId: old ? type : MODERN_SUBSYSTEM_ID,
+    classCode,
+  }
+}

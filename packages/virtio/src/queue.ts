@@ -1,0 +1,207 @@
+import { type ChainOwner, RequestChain, type SavedChain, type VirtioChain } from './chain.ts'
+import { ChainBuilder } from './ring/chain-builder.ts'
+import type { FeatureSet } from './ring/feature-bits.ts'
+import { VirtioFeature } from './ring/feature-bits.ts'
+import { PackedRing } from './ring/packed-ring.ts'
+import type { RingMemory } from './ring/ring-memory.ts'
+import type { QueueAddresses, Ring, RingState } from './ring/ring.ts'
+import { SplitRing } from './ring/split-ring.ts'
+
+/** A virtqueue, as a device uses it. */
+export interface VirtioQueue {
+  /** Its number in the device. */
+  readonly index: number
+  /** Entries that the driver has chosen. */
+  readonly size: number
+  /** Whether the driver has set it up, and the device may use it. */
+  readonly ready: boolean
+  /** Takes the next chain; null: there is none, and `notify` is called when there is. */
+  take(): VirtioChain | null
+  /**
+   * Gives several chains back at once: the driver sees all of them or none.
+   *
+   * @param written - for each chain the bytes that have been written
+   */
+  completeTogether(chains: readonly VirtioChain[], written: readonly number[]): void
+}
+
+/** What a queue needs of its device. */
+export interface QueueOwner {
+  readonly memory: RingMemory
+  /** Features that the driver has accepted. */
+  readonly features: FeatureSet
+  /** Whether chains may be taken and given back now. */
+  mayUse(): boolean
+  /** The guest has broken a rule: the device needs a reset. */
+  needsReset(): void
+  /** The driver wants an interrupt. */
+  interrupt(queue: RingQueue): void
+}
+
+/** Saved form of a {@link RingQueue}. */
+export interface QueueState {
+  readonly size: number
+  readonly enabled: boolean
+  readonly addresses: QueueAddresses
+  readonly vector: number
+  readonly ring: RingState | null
+  /** Chains that the device has not given back. */
+  readonly chains: readonly SavedChain[]
+}
+
+/** No MSI-X vector. */
+export const NO_VECTOR = 0xffff
+
+const NOWHERE: QueueAddresses = { descriptors: 0, driver: 0, device: 0 }
+
+/** One virtqueue of a device: its registers, its ring, and the chains that the device has. */
+export class RingQueue implements VirtioQueue, ChainOwner {
+  readonly index: number
+  /** Entries that the device offers. */
+  readonly mostEntries: number
+  readonly memory: RingMemory
+  readonly #owner: QueueOwner
+  readonly #builder: ChainBuilder
+  size: number
+  enabled: boolean = false
+  vector: number = NO_VECTOR
+  addresses: QueueAddresses = NOWHERE
+  #ring: Ring | null = null
+  readonly #inFlight = new Set<RequestChain>()
+  /** Chains of a saved state, which are handed out again. */
+  #again: RequestChain[] = []
+  /** Chains that were completed while the device could not reach memory. */
+  #late: (readonly [chain: RequestChain, written: number])[] = []
+
+  constructor(owner: QueueOwner, index: number, entries: number) {
+    this.index = index
+    this.mostEntries = entries
+    this.memory = owner.memory
+    this.#owner = owner
+    this.#builder = new ChainBuilder(entries)
+    this.size = entries
+  }
+
+  get ready(): boolean {
+    return this.enabled && this.#owner.mayUse()
+  }
+
+  /** Sets one 32-bit half of an address. */
+  setAddress(which: keyof QueueAddresses, high: boolean, value: number): void {
+    const before = this.addresses[which]
+    const low = before % 2 ** 32
+    const address = high ? value * 2 ** 32 + low : before - low + value
+    this.addresses = { ...this.addresses, [which]: address }
+  }
+
+  /** The ring; null: what the driver has set up can be none. */
+  #open(): Ring | null {
+    if (this.#ring !== null) return this.#ring
+    const { features, memory } = this.#owner
+    const { descriptors, driver, device } = this.addresses
+    const { size } = this
+    const packed = features.has(VirtioFeature.packedRing)
+    const aligned = descriptors % 16 === 0 && driver % (packed ? 4 : 2) === 0 && device % 4 === 0
+    const fits = size >= 1 && size <= this.mostEntries && (packed || (size & (size - 1)) === 0)
+    if (!aligned || !fits) return null
+    const indirect = features.has(VirtioFeature.indirect)
+    const eventIndex = features.has(VirtioFeature.eventIndex)
+    const options = { ...this.addresses, size, indirect, eventIndex }
+    this.#ring = packed ? new PackedRing(memory, options) : new SplitRing(memory, options)
+    return this.#ring
+  }
+
+  take(): VirtioChain | null {
+    if (!this.ready) return null
+    const again = this.#again.shift()
+    if (again !== undefined) return again
+    const ring = this.#open()
+    if (ring === null) return this.#breaks()
+    let taken = ring.take(this.#builder)
+    if (taken === 'empty' && ring.listen()) taken = ring.take(this.#builder)
+    if (taken === 'empty') return null
+    // A chain that is made available twice: there are never more than entries.
+    if (taken === 'broken' || this.#inFlight.size >= this.size) return this.#breaks()
+    const chain = new RequestChain(this, this.#builder)
+    this.#inFlight.add(chain)
+    return chain
+  }
+
+  #breaks(): null {
+    this.#owner.needsReset()
+    return null
+  }
+
+  /** A device that may not reach memory has not found any that is not RAM. */
+  broken(): void {
+    if (this.memory.allowed) this.#owner.needsReset()
+  }
+
+  complete(chain: RequestChain, written: number): void {
+    if (this.use(chain, written)) this.publish()
+  }
+
+  /** Gives back what was completed while the device could not reach memory. */
+  useLate(): void {
+    let any = false
+    for (const [chain, written] of this.#late.splice(0)) if (this.use(chain, written)) any = true
+    if (any) this.publish()
+  }
+
+  completeTogether(chains: readonly VirtioChain[], written: readonly number[]): void {
+    let any = false
+    chains.forEach((chain, i) => {
+      if (chain instanceof RequestChain && this.use(chain, written[i] ?? 0)) any = true
+    })
+    if (any) this.publish()
+  }
+
+  /** Puts a chain among those that `publish` gives back. */
+  use(chain: RequestChain, written: number): boolean {
+    if (!this.#inFlight.has(chain) || this.#ring === null) return false
+    if (!this.memory.allowed) {
+      this.#late.push([chain, written])
+      return false
+    }
+    this.#inFlight.delete(chain)
+    if (this.#ring.use(chain.id, chain.slots, written)) return true
+    this.#owner.needsReset()
+    return false
+  }
+
+  publish(): void {
+    if (this.#ring === null) return
+    if (!this.#ring.publish()) this.#owner.needsReset()
+    else if (this.#ring.wantsInterrupt()) this.#owner.interrupt(this)
+  }
+
+  /** Ends all that is under way: nothing of it reaches the guest any more. */
+  reset(): void {
+    for (const chain of this.#inFlight) chain.cancel()
+    this.#inFlight.clear()
+    this.#again = []
+    this.#late = []
+    this.#ring = null
+    this.enabled = false
+    this.size = this.mostEntries
+    this.addresses = NOWHERE
+    this.vector = NO_VECTOR
+  }
+
+  save(): QueueState {
+    const { size, enabled, addresses, vector } = this
+    const chains = [...this.#inFlight].map((chain) => chain.save())
+    return { size, enabled, addresses, vector, ring: this.#ring?.save() ?? null, chains }
+  }
+
+  restore({ size, enabled, addresses, vector, ring, chains }: QueueState): void {
+    this.reset()
+    this.size = size
+    this.enabled = enabled
+    this.addresses = addresses
+    this.vector = vector
+    if (ring !== null) this.#open()?.restore(ring)
+    this.#again = chains.map((chain) => new RequestChain(this, chain))
+    for (const chain of this.#again) this.#inFlight.add(chain)
+  }
+}

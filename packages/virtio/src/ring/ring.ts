@@ -1,0 +1,63 @@
+import type { ChainBuilder } from './chain-builder.ts'
+
+/** Where a queue is in guest memory. */
+export interface QueueAddresses {
+  /** The table of descriptors, or the packed ring. */
+  readonly descriptors: number
+  /** What the driver writes: the available ring, or its event suppression. */
+  readonly driver: number
+  /** What the device writes: the used ring, or its event suppression. */
+  readonly device: number
+}
+
+/** What a ring is made of. */
+export interface RingOptions extends QueueAddresses {
+  /** Entries. */
+  readonly size: number
+  /** `VIRTIO_F_INDIRECT_DESC` has been negotiated. */
+  readonly indirect: boolean
+  /** `VIRTIO_F_EVENT_IDX` has been negotiated. */
+  readonly eventIndex: boolean
+}
+
+/** Positions of a ring, as plain numbers. */
+export interface RingState {
+  /** Position of the next chain that the driver makes available. */
+  readonly next: number
+  /** Position of the next used entry. */
+  readonly used: number
+  /** Wrap counters of the two positions; 0 in a split ring. */
+  readonly nextWrap: number
+  /** See `nextWrap`. */
+  readonly usedWrap: number
+  /** Used entries since the driver was last asked whether it wants an interrupt; −1: it has not been asked yet. */
+  readonly sinceAsked: number
+}
+
+/** The outcome of a look for the next chain. */
+export type Taken = 'empty' | 'taken' | 'broken'
+
+/** One layout of a queue. Nothing of what the guest wrote there is trusted. */
+export interface Ring {
+  /** Takes the next chain. */
+  take(into: ChainBuilder): Taken
+  /** Asks the driver to notify of the next chain. @returns whether there is one already, or the ring is broken */
+  listen(): boolean
+  /** Puts a chain among those to be published as used. @returns false: the ring is not RAM */
+  use(id: number, slots: number, written: number): boolean
+  /** Publishes them, all at once. @returns false: the ring is not RAM */
+  publish(): boolean
+  /** Whether the driver wants an interrupt for what was published since the last time it was asked. */
+  wantsInterrupt(): boolean
+  save(): RingState
+  restore(state: RingState): void
+}
+
+/**
+ * Whether an index was passed between two others, modulo 2^16.
+ *
+ * Source: VIRTIO 1.2, §2.7.7.2, "Device Requirements: Used Buffer Notification Suppression", whose condition it is.
+ */
+export function passed(event: number, now: number, before: number): boolean {
+  return ((now - event - 1) & 0xffff) < ((now - before) & 0xffff)
+}

@@ -1,0 +1,127 @@
+import { type ChainBuilder, DESCRIPTOR_BYTES, INDIRECT, NEXT, WRITE } from './chain-builder.ts'
+import { fence, type RingMemory } from './ring-memory.ts'
+import { passed, type Ring, type RingOptions, type RingState, type Taken } from './ring.ts'
+
+const NO_INTERRUPT = 1
+/** Of the available and used rings: behind flags and index. */
+const INDEX = 2
+const ENTRIES = 4
+const USED_BYTES = 8
+
+/**
+ * A split virtqueue.
+ *
+ * Source: VIRTIO 1.2, §2.7, "Split Virtqueues".
+ */
+export class SplitRing implements Ring {
+  readonly #memory: RingMemory
+  readonly #options: RingOptions
+  /** Index of the next chain, modulo 2^16; likewise the others. */
+  #next = 0
+  #used = 0
+  /** Where `#used` was when the driver was last asked for interrupts; −1: not yet. */
+  #asked = -1
+  /** Used entries that the driver does not know of yet. */
+  #staged = 0
+  readonly #descriptorBytes = new Uint8Array(DESCRIPTOR_BYTES)
+  readonly #descriptor = new DataView(this.#descriptorBytes.buffer)
+  readonly #elementBytes = new Uint8Array(USED_BYTES)
+  readonly #element = new DataView(this.#elementBytes.buffer)
+
+  constructor(memory: RingMemory, options: RingOptions) {
+    this.#memory = memory
+    this.#options = options
+  }
+
+  take(into: ChainBuilder): Taken {
+    const { driver, size } = this.#options
+    const index = this.#memory.read16(driver + INDEX)
+    if (index < 0) return 'broken'
+    const waiting = (index - this.#next) & 0xffff
+    if (waiting === 0) return 'empty'
+    // More than there are entries: the driver lies.
+    if (waiting > size) return 'broken'
+    // What the entries say was written before the index.
+    fence()
+    const head = this.#memory.read16(driver + ENTRIES + 2 * (this.#next % size))
+    if (head < 0 || head >= size || !this.#walk(head, into)) return 'broken'
+    into.id = head
+    into.slots = 1
+    this.#next = (this.#next + 1) & 0xffff
+    return 'taken'
+  }
+
+  /** Collects the pieces of a chain. @returns false: the chain breaks a rule */
+  #walk(head: number, into: ChainBuilder): boolean {
+    const { descriptors, size, indirect } = this.#options
+    const descriptor = this.#descriptor
+    let table = descriptors
+    let entries = size
+    let inTable = false
+    into.begin()
+    for (let index = head; ;) {
+      if (index >= entries || !this.#memory.read(table + DESCRIPTOR_BYTES * index, this.#descriptorBytes)) return false
+      const low = descriptor.getUint32(0, true)
+      const high = descriptor.getUint32(4, true)
+      const length = descriptor.getUint32(8, true)
+      const flags = descriptor.getUint16(12, true)
+      if ((flags & INDIRECT) !== 0) {
+        if (!indirect || inTable || (flags & NEXT) !== 0 || length === 0 || length % DESCRIPTOR_BYTES !== 0)
+          return false
+        inTable = true
+        table = high * 2 ** 32 + low
+        entries = length / DESCRIPTOR_BYTES
+        index = 0
+        continue
+      }
+      if (!into.add(low, high, length, (flags & WRITE) !== 0)) return false
+      if ((flags & NEXT) === 0) return true
+      index = descriptor.getUint16(14, true)
+    }
+  }
+
+  listen(): boolean {
+    if (!this.#options.eventIndex) return false
+    const { device, driver, size } = this.#options
+    if (!this.#memory.publish16(device + ENTRIES + USED_BYTES * size, this.#next)) return true
+    // The driver may have looked at the event index just before, and keep quiet.
+    fence()
+    return this.#memory.read16(driver + INDEX) !== this.#next
+  }
+
+  use(id: number, _slots: number, written: number): boolean {
+    const { device, size } = this.#options
+    this.#element.setUint32(0, id, true)
+    this.#element.setUint32(4, written, true)
+    const at = device + ENTRIES + USED_BYTES * ((this.#used + this.#staged) % size)
+    this.#staged++
+    return this.#memory.write(at, this.#elementBytes)
+  }
+
+  publish(): boolean {
+    this.#used = (this.#used + this.#staged) & 0xffff
+    this.#staged = 0
+    return this.#memory.publish16(this.#options.device + INDEX, this.#used)
+  }
+
+  wantsInterrupt(): boolean {
+    const { driver, size, eventIndex } = this.#options
+    const before = this.#asked
+    this.#asked = this.#used
+    fence()
+    if (!eventIndex) return (this.#memory.read16(driver) & NO_INTERRUPT) === 0
+    if (before < 0) return true
+    return passed(this.#memory.read16(driver + ENTRIES + 2 * size), this.#used, before)
+  }
+
+  save(): RingState {
+    const sinceAsked = this.#asked < 0 ? -1 : (this.#used - this.#asked) & 0xffff
+    return { next: this.#next, used: this.#used, nextWrap: 0, usedWrap: 0, sinceAsked }
+  }
+
+  restore({ next, used, sinceAsked }: RingState): void {
+    this.#next = next & 0xffff
+    this.#used = used & 0xffff
+    this.#asked = sinceAsked < 0 ? -1 : (used - sinceAsked) & 0xffff
+  }
+}

@@ -1,0 +1,334 @@
+import { type DeviceContext, DeviceError, type Timer } from '@retrap/device'
+import type { RequestChain } from './chain.ts'
+import { LateAnswers } from './late-answers.ts'
+import { NO_VECTOR, type QueueOwner, type QueueState, RingQueue } from './queue.ts'
+import { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'
+import { RingMemory } from './ring/ring-memory.ts'
+import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioRingOptions } from './virtio-device.ts'
+
+/* Device status (§2.1). */
+const DRIVER_OK = 4
+const FEATURES_OK = 8
+const NEEDS_RESET = 0x40
+
+/** Until the device looks again at a queue that one look did not empty. */
+const MORE_NS = 1000
+
+const DEFAULT_SIZE = 256
+const MOST_ENTRIES = 0x8000
+const FIRST_RING_FEATURE = 24
+const LAST_RING_FEATURE = 40
+
+/** What a transport does for its device. */
+export interface CoreTransport {
+  /** Whether the device may reach guest memory. */
+  mayReachMemory(): boolean
+  /** Interrupts the driver for a queue. */
+  interruptQueue(queue: RingQueue): void
+  /** Interrupts the driver for a change of configuration or status. */
+  interruptConfig(): void
+  /** The device has been reset: no interrupt is pending. */
+  reset(): void
+}
+
+/** Saved form of a {@link VirtioCore}. */
+export interface CoreState {
+  readonly device: string
+  readonly status: number
+  readonly legacy: boolean
+  readonly generation: number
+  readonly features: readonly [lo: number, hi: number]
+  readonly config: Uint8Array
+  readonly configVector: number
+  readonly queues: readonly QueueState[]
+  readonly state: unknown
+}
+
+/**
+ * A virtio device as its transports see it: status, features, configuration, queues.
+ *
+ * Source: VIRTIO 1.2, §2, "Basic Facilities of a Virtio Device".
+ */
+export class VirtioCore implements QueueOwner, VirtioHost {
+  readonly device: VirtioDevice
+  readonly context: DeviceContext
+  readonly memory: RingMemory
+  readonly queues: readonly RingQueue[]
+  /** What is offered to drivers of version 1.0 and later. */
+  readonly offered: FeatureSet
+  /** What the driver has accepted. */
+  readonly features: FeatureSet = new FeatureSet()
+  readonly #transport: CoreTransport
+  readonly #answers: LateAnswers
+  #status = 0
+  /** The status before a reset, while requests of then are still under way. */
+  #withheld = 0
+  /** The driver has used the legacy interface. */
+  #legacy = false
+  #paused = false
+  /** Answers that came while the device could not reach memory. */
+  #kept: (readonly [chain: RequestChain, answer: VirtioAnswer])[] = []
+  /** Goes on where a driver on another thread had more than one look may take. */
+  readonly #more: Timer
+  generation: number = 0
+  configVector: number = NO_VECTOR
+
+  constructor(device: VirtioDevice, context: DeviceContext, transport: CoreTransport, rings: VirtioRingOptions) {
+    this.device = device
+    this.context = context
+    this.#transport = transport
+    this.memory = new RingMemory(context.dma, () => transport.mayReachMemory())
+    this.queues = device.queues.map(({ size = DEFAULT_SIZE }, i) => new RingQueue(this, i, size))
+    this.offered = FeatureSet.of([...(device.features ?? []), ...ringFeatures(rings)])
+    this.#answers = new LateAnswers(
+      context,
+      (chain, answer) => this.#answer(chain, answer),
+      () => this.#drained(),
+    )
+    this.#more = context.timer(() => this.poll())
+    device.attach?.(this)
+  }
+
+  // ---- Status ----
+
+  /** Whether a reset is not over: a request that began before it goes on in the host. */
+  get #draining(): boolean {
+    return this.#answers.busy && this.#withheld !== 0
+  }
+
+  get running(): boolean {
+    // A legacy driver may use queues before it sets DRIVER_OK (§3.1.2, "Legacy Interface: Device Initialization").
+    const ready = this.#legacy || (this.#status & DRIVER_OK) !== 0
+    return ready && (this.#status & NEEDS_RESET) === 0
+  }
+
+  mayUse(): boolean {
+    return this.running && !this.#paused && this.#withheld === 0 && this.memory.allowed
+  }
+
+  /** The status. It is 0 when a reset is over, not when it is asked for. */
+  get status(): number {
+    return this.#status === 0 && this.#draining ? this.#withheld : this.#status
+  }
+
+  /** The status as legacy drivers have it, who do not wait for the end of a reset. */
+  get legacyStatus(): number {
+    return this.#status
+  }
+
+  setStatus(value: number): void {
+    if (value === 0) return this.reset()
+    let status = (value & ~NEEDS_RESET) | (this.#status & NEEDS_RESET)
+    if (!this.#legacy) {
+      if ((status & ~this.#status & FEATURES_OK) !== 0 && !this.#accepts()) status &= ~FEATURES_OK
+      if ((status & FEATURES_OK) === 0) status &= ~DRIVER_OK
+    }
+    const started = (status & ~this.#status & DRIVER_OK) !== 0
+    this.#status = status
+    if (!started) return
+    this.device.start?.()
+    this.poll()
+  }
+
+  #accepts(): boolean {
+    const { features, offered, device } = this
+    return features.has(VirtioFeature.version1) && features.isWithin(offered) && (device.accepts?.(features) ?? true)
+  }
+
+  /** A write to a register of the legacy interface. */
+  useLegacy(): void {
+    this.#legacy = true
+  }
+
+  needsReset(): void {
+    if ((this.#status & NEEDS_RESET) !== 0) return
+    const told = (this.#status & DRIVER_OK) !== 0
+    this.#status |= NEEDS_RESET
+    if (told) this.#transport.interruptConfig()
+  }
+
+  /** Returns the device to its state at power-on. Nothing that is under way reaches the guest any more. */
+  reset(): void {
+    const before = this.#status | this.#withheld
+    this.#status = 0
+    this.#legacy = false
+    this.features.lo = 0
+    this.features.hi = 0
+    this.configVector = NO_VECTOR
+    for (const queue of this.queues) queue.reset()
+    this.#answers.cancel()
+    this.#kept = []
+    this.#more.cancel()
+    const ending = this.device.reset?.()
+    if (ending !== undefined) this.#answers.hold(ending)
+    this.#withheld = this.#answers.busy ? before : 0
+    this.#transport.reset()
+  }
+
+  #drained(): void {
+    if (this.#withheld === 0) return
+    this.#withheld = 0
+    this.poll()
+  }
+
+  // ---- Features ----
+
+  hasFeature(bit: number): boolean {
+    return this.features.has(bit)
+  }
+
+  /** The driver accepts features. It may not change its mind after FEATURES_OK. */
+  setFeatures(word: number, value: number): void {
+    if ((this.#status & FEATURES_OK) === 0) this.features.setWord(word, value)
+  }
+
+  /** Features of the legacy interface: those below 32. Packed rings and version 1.0 are not among them. */
+  get legacyOffered(): number {
+    return (this.offered.lo | (1 << VirtioFeature.anyLayout)) >>> 0
+  }
+
+  // ---- Configuration ----
+
+  readConfig(offset: number): number {
+    return this.device.config?.[offset] ?? 0
+  }
+
+  writeConfig(offset: number, size: number, value: number): void {
+    const bytes = Uint8Array.from({ length: size }, (_, i) => value >>> (8 * i))
+    if (offset + size <= (this.device.config?.length ?? 0)) this.device.configWritten?.(offset, bytes)
+  }
+
+  configChanged(): void {
+    this.generation = (this.generation + 1) & 0xff
+    if ((this.#status & DRIVER_OK) !== 0) this.#transport.interruptConfig()
+  }
+
+  // ---- Queues ----
+
+  interrupt(queue: RingQueue): void {
+    this.#transport.interruptQueue(queue)
+  }
+
+  /** The driver has made chains of a queue available. Other queues' numbers are no matter. */
+  notify(index: number): void {
+    const queue = this.queues[index]
+    if (queue?.ready === true) this.#serve(queue)
+  }
+
+  /** Looks at every queue: what kept the device from it may be over. */
+  poll(): void {
+    if (!this.mayUse()) return
+    for (const [chain, answer] of this.#kept.splice(0)) this.#answer(chain, answer)
+    for (const queue of this.queues) {
+      queue.useLate()
+      if (queue.ready) this.#serve(queue)
+    }
+  }
+
+  #serve(queue: RingQueue): void {
+    const definition = this.device.queues[queue.index]!
+    definition.notify?.(queue)
+    if (definition.handle === undefined) return
+    let used = false
+    for (let left = queue.size; ;) {
+      const chain = queue.take() as RequestChain | null
+      if (chain === null) break
+      const answer = definition.handle(chain)
+      if (typeof answer === 'object') this.#answers.begin(chain, answer)
+      else if (queue.use(chain, writtenOf(chain, answer))) used = true
+      if (--left > 0) continue
+      this.#more.armAfter(MORE_NS)
+      break
+    }
+    if (used) queue.publish()
+  }
+
+  #answer(chain: RequestChain, answer: VirtioAnswer): void {
+    if (chain.cancelled) return
+    if (this.memory.allowed) chain.complete(writtenOf(chain, answer))
+    else this.#kept.push([chain, answer])
+  }
+
+  // ---- Machine ----
+
+  async quiesce(deadlineMs: number): Promise<void> {
+    this.#paused = true
+    await this.#answers.settle()
+    await this.device.quiesce?.(deadlineMs)
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.device.resume?.()
+    this.poll()
+  }
+
+  save(): CoreState {
+    const { device, features, generation, configVector } = this
+    return {
+      device: device.name,
+      status: this.#status,
+      legacy: this.#legacy,
+      generation,
+      features: [features.lo, features.hi],
+      config: device.config?.slice() ?? new Uint8Array(0),
+      configVector,
+      queues: this.queues.map((queue) => queue.save()),
+      state: device.save?.() ?? null,
+    }
+  }
+
+  /** @throws DeviceError `ERR_STATE` for the state of another device */
+  restore(state: CoreState): void {
+    const { device, config, queues, features } = state
+    if (device !== this.device.name || queues.length !== this.queues.length)
+      throw new DeviceError('ERR_STATE', `${this.device.name}: saved state of ${device} with ${queues.length} queues`)
+    if (config.length !== (this.device.config?.length ?? 0))
+      throw new DeviceError('ERR_STATE', `${this.device.name}: saved configuration of ${config.length} bytes`)
+    this.reset()
+    this.#status = state.status
+    this.#legacy = state.legacy
+    this.generation = state.generation
+    this.features.lo = features[0]
+    this.features.hi = features[1]
+    this.device.config?.set(config)
+    this.configVector = state.configVector
+    this.queues.forEach((queue, i) => queue.restore(queues[i]!))
+    this.device.restore?.(state.state)
+    // Nothing is answered before `resume`.
+    this.#paused = true
+  }
+}
+
+function ringFeatures({ packed = false, indirect = true, eventIndex = true }: VirtioRingOptions): number[] {
+  const bits: number[] = [VirtioFeature.version1]
+  if (packed) bits.push(VirtioFeature.packedRing)
+  if (indirect) bits.push(VirtioFeature.indirect)
+  if (eventIndex) bits.push(VirtioFeature.eventIndex)
+  return bits
+}
+
+function writtenOf(chain: RequestChain, answer: VirtioAnswer): number {
+  const written = typeof answer === 'function' ? answer() : answer
+  return Math.max(0, Math.min(written, chain.writable.length))
+}
+
+/**
+ * Checks what a caller without a type checker may have got wrong in a device.
+ *
+ * @throws DeviceError `ERR_OPTION`
+ */
+export function checkDevice({ name, type, queues, features = [] }: VirtioDevice): void {
+  const bad = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
+  if (!Number.isInteger(type) || type < 1 || type > 63) throw bad(`device type ${type}: expected 1 to 63`)
+  for (const queue of queues) {
+    const { size = DEFAULT_SIZE } = queue
+    if (!(size >= 1 && size <= MOST_ENTRIES && Number.isInteger(Math.log2(size))))
+      throw bad(`a queue of ${size} entries: expected a power of two up to ${MOST_ENTRIES}`)
+    if ((queue.handle === undefined) === (queue.notify === undefined)) throw bad('a queue has either handle or notify')
+  }
+  for (const bit of features) {
+    if (!Number.isInteger(bit) || bit < 0 || bit > 63 || (bit >= FIRST_RING_FEATURE && bit <= LAST_RING_FEATURE))
+      throw bad(`feature bit ${bit}: expected one of the device's own, 0 to 23 or 41 to 63`)
+  }
+}

@@ -1,0 +1,87 @@
+import type { DeviceContext } from '@retrap/device'
+import type { VirtioChain } from './chain.ts'
+import type { FeatureSet } from './ring/feature-bits.ts'
+import type { VirtioQueue } from './queue.ts'
+
+/**
+ * The outcome of a request: how many bytes of `writable` were written, or a function that writes them and returns that.
+ *
+ * The function is called at the virtual instant of the answer, so that a run on deterministic time can be repeated.
+ */
+export type VirtioAnswer = number | (() => number)
+
+/** One virtqueue of a {@link VirtioDevice}. It has either `handle` or `notify`. */
+export interface VirtioQueueDefinition {
+  /** Entries that are offered: a power of two up to 32768. Default 256. */
+  readonly size?: number
+  /**
+   * Answers one request. Requests may be under way at the same time, and complete in any order.
+   *
+   * A promise that rejects, or an exception, is a failure of the device model.
+   */
+  handle?(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer>
+  /** Tells that the driver has made chains available: the device takes them when it likes. */
+  notify?(queue: VirtioQueue): void
+}
+
+/** What a device knows of its transport and driver. */
+export interface VirtioHost {
+  /** In the order of `VirtioDevice.queues`. */
+  readonly queues: readonly VirtioQueue[]
+  /** Clock, timers and memory of the machine. */
+  readonly context: DeviceContext
+  /** Whether the driver has set DRIVER_OK, and the device is to work. */
+  readonly running: boolean
+  /** Whether the driver has accepted a feature. */
+  hasFeature(bit: number): boolean
+  /** Tells the driver that `config` has changed. */
+  configChanged(): void
+  /** Stops the device until the driver resets it: the driver has done what no answer can tell of. */
+  needsReset(): void
+}
+
+/** What transports offer beside the features of a device. */
+export interface VirtioRingOptions {
+  /** Whether queues may be packed rings, for a driver that knows them. Default false. */
+  readonly packed?: boolean
+  /** Whether the driver may name tables of descriptors. Default true. */
+  readonly indirect?: boolean
+  /** Whether notifications and interrupts are asked for by index. Default true. */
+  readonly eventIndex?: boolean
+}
+
+/**
+ * A virtio device without its transport: `VirtioPci` and `VirtioMmio` make a device model of it.
+ *
+ * Source: Virtual I/O Device (VIRTIO) 1.2.
+ */
+export interface VirtioDevice {
+  /** Names the device; unique within a machine. */
+  readonly name: string
+  /** Device type: 1 network, 2 block, 3 console, 4 entropy source … (§5, "Device Types"). */
+  readonly type: number
+  /** Its virtqueues. */
+  readonly queues: readonly VirtioQueueDefinition[]
+  /** Numbers of the device type's feature bits that are offered. Those of rings and transports come by themselves. */
+  readonly features?: readonly number[]
+  /** Configuration space, as the driver reads it. */
+  readonly config?: Uint8Array
+  /** The driver has written configuration bytes. Absent: it writes in vain. */
+  configWritten?(offset: number, bytes: Uint8Array): void
+  /** Whether the device works with these features; absent: with any that it offers. */
+  accepts?(features: FeatureSet): boolean
+  /** Takes note of its surroundings; called once. */
+  attach?(host: VirtioHost): void
+  /** The driver has set DRIVER_OK. */
+  start?(): void
+  /** The driver, or the machine, resets the device. A promise settles when nothing that was under way goes on. */
+  reset?(): void | Promise<void>
+  /** As `DeviceModel.quiesce`. Requests of `handle` are waited for without it. */
+  quiesce?(deadlineMs: number): void | Promise<void>
+  /** As `DeviceModel.resume`. */
+  resume?(): void
+  /** State beside rings, features and configuration; as `DeviceModel.save`. */
+  save?(): unknown
+  /** Takes what `save` returned. */
+  restore?(state: unknown): void
+}

@@ -1,0 +1,244 @@
+import { describe, expect, test } from 'vitest'
+import { VirtioBlock, type VirtioBlockOptions, VirtioPci } from '../src/index.ts'
+import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
+import { SplitDriver } from './support/ring-drivers.ts'
+import { TestDisk } from './support/test-disk.ts'
+import { turn, VirtioMachine } from './support/virtio-machine.ts'
+
+const PLACE = { size: 16, descriptors: 0x1000, driver: 0x2000, device: 0x3000, eventIndex: false }
+const HEADER = 0x5000
+const DATA = 0x8000
+const STATUS = 0x6000
+const FLUSH_FEATURE = 9
+const WRITEBACK_FEATURE = 11
+
+/** A driver of a disk: requests of a header, data, and a status. */
+class BlockDriver {
+  readonly disk: TestDisk
+  readonly machine: VirtioMachine
+  readonly driver: PciDriver
+  readonly model: VirtioPci
+  readonly ring: SplitDriver
+
+  constructor(
+    given: Partial<VirtioBlockOptions> = {},
+    bits: readonly number[] = [FLUSH_FEATURE],
+    disk = new TestDisk(64 * 512),
+  ) {
+    this.disk = disk
+    this.model = new VirtioPci(new VirtioBlock({ medium: disk, queueSize: 16, ...given }), { device: 3 })
+    this.machine = new VirtioMachine(this.model)
+    this.driver = new PciDriver(this.machine)
+    expect(this.driver.negotiate([32, ...bits])).toBe(true)
+    this.driver.setQueue(0, PLACE)
+    this.driver.start()
+    this.ring = new SplitDriver(this.machine.view, PLACE)
+  }
+
+  send(type: number, sector: number, data: Uint8Array | number, write = typeof data === 'number'): void {
+    const { view, ram } = this.machine
+    view.setUint32(HEADER, type, true)
+    view.setUint32(HEADER + 8, sector % 2 ** 32, true)
+    view.setUint32(HEADER + 12, Math.floor(sector / 2 ** 32), true)
+    ram[STATUS] = 0xee
+    const length = typeof data === 'number' ? data : data.length
+    if (typeof data !== 'number') ram.set(data, DATA)
+    const pieces = [
+      { gpa: HEADER, length: 16, write: false },
+      ...(length > 0 ? [{ gpa: DATA, length, write }] : []),
+      { gpa: STATUS, length: 1, write: true },
+    ]
+    this.ring.add(pieces, 1)
+    this.ring.publish()
+    this.driver.notify(0)
+  }
+
+  async done(): Promise<{ status: number; written: number }> {
+    for (let i = 0; i < 5; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await turn()
+      this.machine.advance(100_000)
+    }
+    const [done] = this.ring.reap()
+    return { status: this.machine.ram[STATUS]!, written: done?.written ?? -1 }
+  }
+
+  async request(type: number, sector: number, data: Uint8Array | number): Promise<{ status: number; written: number }> {
+    this.send(type, sector, data)
+    return this.done()
+  }
+}
+
+const range = (sector: number, sectors: number, flags = 0): Uint8Array =>
+  new Uint8Array(Uint32Array.of(sector, 0, sectors, flags).buffer)
+
+describe('requests (VIRTIO 1.2, §5.2.6)', () => {
+  test('a read, a write and a flush', async () => {
+    const block = new BlockDriver()
+    const { disk, machine } = block
+    expect(await block.request(0, 3, 1024)).toEqual({ status: 0, written: 1025 })
+    expect(machine.ram.slice(DATA, DATA + 1024)).toEqual(disk.bytes.slice(3 * 512, 5 * 512))
+    expect(await block.request(1, 5, new Uint8Array(512).fill(9))).toEqual({ status: 0, written: 1 })
+    expect(disk.bytes[5 * 512]).toBe(9)
+    expect(await block.request(4, 0, 0)).toEqual({ status: 0, written: 1 })
+    expect(disk.log).toEqual(['read 1536+1024', 'write 2560+512', 'flush'])
+  })
+
+  test.each([
+    { name: 'beyond the end', type: 0, sector: 63, data: 1024, status: 1 },
+    { name: 'far beyond the end', type: 0, sector: 2 ** 63, data: 512, status: 1 },
+    { name: 'a write beyond the end', type: 1, sector: 64, data: new Uint8Array(512), status: 1 },
+    { name: 'a part of a sector', type: 0, sector: 0, data: 100, status: 1 },
+    { name: 'a type that there is not', type: 99, sector: 0, data: 0, status: 2 },
+    { name: 'a SCSI command of old', type: 2, sector: 0, data: 0, status: 2 },
+    { name: 'a discard with a flag', type: 11, sector: 0, data: range(0, 1, 1), status: 2 },
+    { name: 'a discard beyond the end', type: 11, sector: 0, data: range(60, 5), status: 1 },
+    { name: 'a discard without a range', type: 11, sector: 0, data: 0, status: 1 },
+    { name: 'a part of a range', type: 11, sector: 0, data: new Uint8Array(15), status: 1 },
+    { name: 'zeros with a flag that there is not', type: 13, sector: 0, data: range(0, 1, 2), status: 2 },
+    { name: 'zeros of too many sectors', type: 13, sector: 0, data: range(0, 0x80_0000), status: 1 },
+  ])('$name: status $status, and the medium hears nothing', async ({ type, sector, data, status }) => {
+    const block = new BlockDriver()
+    const answer = await block.request(type, sector, data)
+    expect(answer.status).toBe(status)
+    expect(block.disk.log).toEqual([])
+    expect(block.driver.status & NEEDS_RESET).toBe(0)
+  })
+
+  test('discard and zeros', async () => {
+    const block = new BlockDriver()
+    const two = Uint8Array.of(...range(2, 3), ...range(8, 1))
+    expect(await block.request(11, 0, two)).toEqual({ status: 0, written: 1 })
+    expect(await block.request(13, 0, range(4, 2, 1))).toEqual({ status: 0, written: 1 })
+    expect(block.disk.log).toEqual(['discard 1024+1536', 'discard 4096+512', 'zeroes 2048+1024'])
+  })
+
+  test('the serial number', async () => {
+    const block = new BlockDriver({ serialNumber: 'AB-12' })
+    expect(await block.request(8, 0, 20)).toEqual({ status: 0, written: 21 })
+    expect(Buffer.from(block.machine.ram.slice(DATA, DATA + 20)).toString()).toBe(`AB-12${'\0'.repeat(15)}`)
+  })
+
+  test('a medium that fails', async () => {
+    const block = new BlockDriver()
+    block.disk.bad = 'ERR_MEDIUM'
+    expect(await block.request(0, 0, 512)).toEqual({ status: 1, written: 0 })
+    expect(await block.request(1, 0, new Uint8Array(512))).toEqual({ status: 1, written: 1 })
+    expect(await block.request(4, 0, 0)).toEqual({ status: 1, written: 1 })
+  })
+
+  test('a read-only disk', async () => {
+    const disk = new TestDisk(64 * 512)
+    disk.given = { readOnly: true }
+    const block = new BlockDriver({}, [5], disk)
+    expect((await block.request(1, 0, new Uint8Array(512))).status).toBe(1)
+    expect((await block.request(13, 0, range(0, 1))).status).toBe(2)
+    expect(disk.log).toEqual([])
+  })
+
+  test('a chain without a header or a status needs a reset', () => {
+    for (const piece of [
+      { gpa: HEADER, length: 15, write: false },
+      { gpa: HEADER, length: 16, write: false },
+      { gpa: HEADER, length: 16, write: true },
+    ]) {
+      const { ring, driver } = new BlockDriver()
+      ring.add([piece], 1)
+      ring.publish()
+      driver.notify(0)
+      expect(driver.status & NEEDS_RESET).toBe(NEEDS_RESET)
+    }
+  })
+
+  test('a medium is asked for no more than it takes at a time', async () => {
+    const block = new BlockDriver()
+    block.disk.given = { maximumBytes: 1100 }
+    expect((await block.request(0, 0, 2560)).written).toBe(2561)
+    expect(block.disk.log).toEqual(['read 0+1024', 'read 1024+1024', 'read 2048+512'])
+  })
+
+  test('a disk of blocks of 4 KiB takes no less', async () => {
+    const disk = new TestDisk(64 * 512)
+    disk.given = { blockBytes: 4096 }
+    const block = new BlockDriver({}, [6], disk)
+    expect((await block.request(0, 1, 4096)).status).toBe(1)
+    expect((await block.request(0, 8, 512)).status).toBe(1)
+    expect((await block.request(0, 8, 4096)).status).toBe(0)
+    expect(block.driver.config(20, 4)).toBe(4096)
+  })
+})
+
+describe('durability (§5.2.6.2)', () => {
+  test.each([
+    { bits: [], mode: undefined, durable: true },
+    { bits: [FLUSH_FEATURE], mode: undefined, durable: false },
+    { bits: [FLUSH_FEATURE, WRITEBACK_FEATURE], mode: undefined, durable: false },
+    { bits: [FLUSH_FEATURE, WRITEBACK_FEATURE], mode: 0, durable: true },
+    { bits: [FLUSH_FEATURE, WRITEBACK_FEATURE], mode: 1, durable: false },
+  ])('features $bits, mode $mode: a write is durable: $durable', async ({ bits, mode, durable }) => {
+    const block = new BlockDriver({}, bits)
+    if (mode !== undefined) block.machine.write(4, 0x2000 + 32, 1, mode)
+    await block.request(1, 0, new Uint8Array(512))
+    expect(block.disk.log).toEqual([durable ? 'write 0+512 durable' : 'write 0+512'])
+  })
+})
+
+describe('configuration (§5.2.4)', () => {
+  test('size, limits, topology, queues', () => {
+    const { driver } = new BlockDriver({ queues: 3 })
+    expect([driver.config(0, 4), driver.config(4, 4)]).toEqual([64, 0])
+    expect([driver.config(8, 4), driver.config(12, 4), driver.config(20, 4)]).toEqual([0x1_0000, 14, 512])
+    expect([driver.config(24, 1), driver.config(26, 2), driver.config(34, 2)]).toEqual([3, 8, 3])
+    expect(driver.features(0) & 0x7fff).toBe(0b111_1110_0100_0110)
+  })
+
+  test('a medium that grows is told to the guest', () => {
+    const { driver, disk, machine } = new BlockDriver()
+    disk.change({ bytes: 512 * 5 + 100 })
+    expect([driver.config(0, 4), driver.isr(), machine.read(4, 21, 1)]).toEqual([5, 2, 1])
+  })
+
+  test.each([
+    { given: { queues: 0 }, message: '0 queues' },
+    { given: { queueSize: 12 }, message: 'queues of 12 entries' },
+    { given: { serialNumber: 'x'.repeat(21) }, message: 'serial number' },
+  ])('a disk that cannot be is refused: $message', ({ given, message }) => {
+    expect(() => new BlockDriver(given)).toThrow(message)
+  })
+})
+
+test('a reset cancels requests, and no later one overtakes them', async () => {
+  const block = new BlockDriver()
+  block.disk.hold = true
+  block.send(1, 0, new Uint8Array(512).fill(1))
+  await turn()
+  block.driver.status = 0
+  expect(block.driver.status).not.toBe(0)
+  expect(block.disk.signals.map((signal) => signal?.aborted)).toEqual([true])
+  block.disk.release()
+  await turn()
+  await turn()
+  expect(block.driver.status).toBe(0)
+  expect(block.machine.ram[STATUS]).toBe(0xee)
+})
+
+test('requests take no more host memory than the budget at once', async () => {
+  const disk = new TestDisk(512)
+  disk.given = { bytes: 2 ** 40, maximumBytes: 1 << 30 }
+  disk.hold = true
+  const block = new BlockDriver({ queueSize: 1024 }, [FLUSH_FEATURE], disk)
+  // 40 MiB each: the second one waits for the first.
+  const pieces = [
+    { gpa: HEADER, length: 16, write: false },
+    { gpa: DATA, length: (40 << 20) + 1, write: true },
+  ]
+  block.ring.add(pieces, 1)
+  block.ring.add(pieces, 2)
+  block.ring.publish()
+  block.driver.notify(0)
+  await turn()
+  expect(disk.log).toEqual([`read 0+${40 << 20}`])
+  disk.release()
+  await turn()
+  expect(disk.log.length).toBe(2)
+})
