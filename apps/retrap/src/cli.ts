@@ -1,3 +1,4 @@
+import type { MachineType } from '@retrap/machine'
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { DeviceFailure } from '@retrap/ioreq'
@@ -50,6 +51,7 @@ interface MachineFlags {
   readonly memory: number
   readonly cpu?: string
   readonly cpus: number
+  readonly machine: MachineType
   readonly serial?: readonly SerialTarget[]
   readonly reboot?: boolean
   readonly jit?: 'on' | 'off'
@@ -212,6 +214,11 @@ function machineOptions(command: Command, memory: string): Command {
       parseCpu((text) => command.configureOutput().writeOut?.(text)),
     )
     .option('--cpus <count>', 'virtual CPUs', parseCpus, 1)
+    .addOption(
+      new Option('--machine <name>', 'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express)')
+        .choices(['pc', 'q35'])
+        .default('pc'),
+    )
     .option(
       '--serial <where>',
       'where the first serial port leads, then the next (repeatable, up to 4): stdio, tcp:[HOST:]PORT or unix:PATH to listen on, file:FILE, pty (needs socat) or none (default: stdio)',
@@ -290,6 +297,7 @@ function settingsFor(
     machine: {
       memoryBytes: flags.memory,
       cpus: flags.cpus,
+      ...(flags.machine !== 'pc' && { machine: flags.machine }),
       ...(flags.cpu !== undefined && { cpu: flags.cpu }),
       ...jitSettings(flags, host),
       ...(profile !== undefined && { sampling: profile }),

@@ -11,6 +11,7 @@ import {
   type Timer,
   type Word64,
 } from '@retrap/device'
+import { placeRegion } from './place-region.ts'
 import { TickCounter } from './tick-counter.ts'
 import { PM_TIMER_RATE } from './tick-rate.ts'
 
@@ -79,6 +80,8 @@ export interface AcpiPmOptions {
    * block finds it at its PMBA as well as at `base`, which ACPI tables name.
    */
   readonly pciDevice?: number
+  /** Whether `place` puts the block elsewhere, too. Default: whether it is on a bus. */
+  readonly movable?: boolean
 }
 
 /** Saved form of an {@link AcpiPm}. */
@@ -158,9 +161,10 @@ export class AcpiPm implements DeviceModel {
     }
     const base = this.#options.base ?? ACPI_PM.base
     context.mapPorts(base, ACPI_PM.blockBytes, registers)
+    if (this.#options.movable ?? this.#options.pciDevice !== undefined) {
+      this.#placed = context.mapPorts(base + ACPI_PM.blockBytes, ACPI_PM.blockBytes, registers, { disabled: true })
+    }
     if (this.#options.pciDevice !== undefined) {
-      this.#placed = context.mapPorts(base + ACPI_PM.blockBytes, ACPI_PM.blockBytes, registers)
-      this.#placed.disable()
       this.#pci = context.pci.add({
         device: this.#options.pciDevice,
         function: 3,
@@ -176,7 +180,7 @@ export class AcpiPm implements DeviceModel {
           [0x90, 0xfff0, 1],
           [0xd0, 0x000f_0000],
         ],
-        onWrite: (): void => this.#place(),
+        onWrite: (): void => this.#follow(),
       })
     }
     if (this.#options.smiCommand ?? true) {
@@ -189,21 +193,16 @@ export class AcpiPm implements DeviceModel {
   }
 
   /** Follows PMBA and its enable bit. */
-  #place(): void {
+  #follow(): void {
     const pci = this.#pci
-    const placed = this.#placed
-    if (pci === null || placed === null) return
+    if (pci === null) return
     const base = (pci.config[PMBA]! | (pci.config[PMBA + 1]! << 8)) & PMBA_MASK
-    const on = (pci.config[PMREGMISC]! & PMIOSE) !== 0 && base !== 0 && base !== (this.#options.base ?? ACPI_PM.base)
-    if (placed.enabled && (!on || placed.base !== base)) placed.disable()
-    if (!on || placed.enabled) return
-    try {
-      placed.move(base)
-      placed.enable()
-    } catch (error) {
-      // Another device is there; as with a BAR, the newcomer stays off. Hosts of models throw classes of their own.
-      if (!(error instanceof Error && 'code' in error && error.code === 'ERR_EXISTS')) throw error
-    }
+    this.place((pci.config[PMREGMISC]! & PMIOSE) !== 0 && base !== 0 ? base : null)
+  }
+
+  /** Answers at another place as well, where firmware has put the block. Null: only at `base`. */
+  place(base: number | null): void {
+    placeRegion(this.#placed, base ?? 0, base !== null && base !== (this.#options.base ?? ACPI_PM.base))
   }
 
   /** Presses the power button: an event that an OS in ACPI mode acts on. */
@@ -313,7 +312,7 @@ export class AcpiPm implements DeviceModel {
     this.#control = this.#resetControl()
     this.#smiCommand = 0
     this.#smiStatus = 0
-    this.#place()
+    this.#follow()
     this.#update()
   }
 
@@ -342,7 +341,7 @@ export class AcpiPm implements DeviceModel {
     this.#carries = saved.carries
     this.#smiCommand = saved.smiCommand
     this.#smiStatus = saved.smiStatus
-    this.#place()
+    this.#follow()
     this.#update()
   }
 }

@@ -114,6 +114,8 @@ export class FwCfg implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'fw-cfg'
   readonly #items = new Map<number, FwCfgItem>()
+  /** Names of the files, in the order of their keys. */
+  readonly #names: readonly string[]
   #key = 0
   #offset = 0
   #dmaHigh = 0
@@ -136,6 +138,7 @@ export class FwCfg implements DeviceModel {
       this.#items.set(key, own(item))
     }
     const files = Object.entries(options.files ?? {})
+    this.#names = files.map(([name]) => name)
     if (files.length > LAST_KEY - FW_CFG_KEY.firstFile)
       throw new DeviceError(
         'ERR_OPTION',
@@ -157,6 +160,23 @@ export class FwCfg implements DeviceModel {
       this.#items.set(FW_CFG_KEY.firstFile + index, own(item))
     })
     this.#items.set(FW_CFG_KEY.fileDirectory, { bytes: directory })
+  }
+
+  /**
+   * Replaces what a file holds: the guest has changed what it tells of.
+   *
+   * @throws DeviceError `ERR_OPTION` for a name that is not there, or contents of another size
+   */
+  replaceFile(name: string, bytes: Uint8Array): void {
+    const key = this.#names.indexOf(name) + FW_CFG_KEY.firstFile
+    const size = this.#items.get(key)?.bytes.length
+    if (key < FW_CFG_KEY.firstFile || size !== bytes.length) {
+      throw new DeviceError(
+        'ERR_OPTION',
+        `fw-cfg: ${bytes.length} bytes for '${name}': expected ${size ?? 'no such file'}`,
+      )
+    }
+    this.#items.set(key, { bytes })
   }
 
   /** Claims selector, data and DMA ports. */

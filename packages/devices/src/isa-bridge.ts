@@ -6,23 +6,18 @@ import {
   type PciFunction,
   savedState,
 } from '@retrap/device'
+import { PciLinks } from './pci-links.ts'
 
 const PIRQ_ROUTE_FIRST = 0x60
 const LINKS = 4
-/** Bit 7 of a route register: the link reaches no ISA line. */
 const ROUTE_DISABLED = 0x80
-const ROUTE_IRQ = 0x0f
-/** ISA lines that a route may name; the rest are reserved or belong to the board. */
-const ROUTABLE = 0xdef8
-/** I/O APIC input of link A; links B to D follow. */
-export const FIRST_LINK_GSI = 16
 
 /**
  * Returns the link that the interrupt pin of a PCI function on bus 0 is wired to: see {@link IsaBridge}.
  *
  * @param device - PCI device number
  * @param pin - 1 to 4 for INTA to INTD
- * @returns 0 to 3 for links A to D, which drive I/O APIC inputs from {@link FIRST_LINK_GSI} on
+ * @returns 0 to 3 for links A to D, which drive I/O APIC inputs from 16 on
  */
 export function interruptLink(device: number, pin: number): number {
   return (device + pin - 2) & 3
@@ -59,13 +54,11 @@ export class IsaBridge implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'isa-bridge'
   readonly #device: number
-  /** Asserted pins by device: bit pin − 1. */
-  readonly #wires = new Uint8Array(32)
-  readonly #gsiLines: InterruptLine[] = []
-  /** One holder a link and ISA line, so that links that share a line are ORed. */
-  readonly #isaLines: (InterruptLine | null)[] = Array.from({ length: LINKS }, () => null)
-  readonly #isaRoutes: number[] = Array.from({ length: LINKS }, () => -1)
-  #context: DeviceContext | null = null
+  readonly #links: PciLinks = new PciLinks({
+    links: LINKS,
+    linkOf: interruptLink,
+    route: (link) => this.#bridge?.config[PIRQ_ROUTE_FIRST + link] ?? ROUTE_DISABLED,
+  })
   #bridge: PciFunction | null = null
 
   constructor(options: IsaBridgeOptions = {}) {
@@ -76,8 +69,7 @@ export class IsaBridge implements DeviceModel {
 
   /** Adds the PCI function and takes the lines that links drive. */
   attach(context: DeviceContext): void {
-    this.#context = context
-    for (let link = 0; link < LINKS; link++) this.#gsiLines.push(context.interruptLine(FIRST_LINK_GSI + link))
+    this.#links.attach(context)
     this.#bridge = context.pci.add({
       device: this.#device,
       vendorId: 0x8086,
@@ -96,7 +88,7 @@ export class IsaBridge implements DeviceModel {
         [0xac, 0xffff_ffff],
       ],
       onWrite: (register: number, size: number): void => {
-        if (register + size > PIRQ_ROUTE_FIRST && register < PIRQ_ROUTE_FIRST + LINKS) this.#update()
+        if (register + size > PIRQ_ROUTE_FIRST && register < PIRQ_ROUTE_FIRST + LINKS) this.#links.update()
       },
     })
   }
@@ -108,64 +100,21 @@ export class IsaBridge implements DeviceModel {
    * @param pin - 1 to 4 for INTA to INTD
    */
   interruptInput(device: number, pin: number): InterruptLine {
-    const bit = 1 << (pin - 1)
-    const link = interruptLink(device, pin)
-    const set = (level: boolean): void => {
-      const before = this.#wires[device]!
-      const after = level ? before | bit : before & ~bit
-      if (after === before) return
-      this.#wires[device] = after
-      this.#drive(link)
-    }
-    return {
-      set,
-      pulse: (): void => {
-        set(true)
-        set(false)
-      },
-    }
-  }
-
-  #linkLevel(link: number): boolean {
-    for (let device = 0; device < this.#wires.length; device++) {
-      const pins = this.#wires[device]!
-      if (pins !== 0 && (pins & (1 << ((link - device + 1) & 3))) !== 0) return true
-    }
-    return false
-  }
-
-  #drive(link: number): void {
-    const level = this.#linkLevel(link)
-    this.#gsiLines[link]?.set(level)
-    const route = this.#bridge?.config[PIRQ_ROUTE_FIRST + link] ?? ROUTE_DISABLED
-    const irq = route & ROUTE_IRQ
-    const target = (route & ROUTE_DISABLED) === 0 && ((ROUTABLE >> irq) & 1) !== 0 ? irq : -1
-    if (target !== this.#isaRoutes[link]) {
-      this.#isaLines[link]?.set(false)
-      this.#isaRoutes[link] = target
-      this.#isaLines[link] = target < 0 ? null : (this.#context?.interruptLine(target) ?? null)
-    }
-    this.#isaLines[link]?.set(level)
-  }
-
-  #update(): void {
-    for (let link = 0; link < LINKS; link++) this.#drive(link)
+    return this.#links.input(device, pin)
   }
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    this.#wires.fill(0)
-    this.#update()
+    this.#links.reset()
   }
 
   /** Returns the state as plain data. */
   save(): IsaBridgeState {
-    return { version: 1, wires: [...this.#wires] }
+    return { version: 1, wires: this.#links.save() }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    this.#wires.set(savedState<IsaBridgeState>(this.name, state, 1).wires)
-    this.#update()
+    this.#links.restore(savedState<IsaBridgeState>(this.name, state, 1).wires)
   }
 }

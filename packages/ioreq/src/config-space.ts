@@ -22,13 +22,18 @@ export interface EcamWindow {
 export class ConfigSpace {
   /** The latched CF8. */
   readonly address: ConfigAddress = new ConfigAddress()
-  readonly windows: readonly EcamWindow[]
+  windows: readonly EcamWindow[] = []
   /** After {@link ConfigSpace.decodes}: segment·2^16 + BDF of the function, and the register that the access begins at. */
   bdf = 0
   register = 0
 
   /** @throws IoreqError `ERR_INVALID` for a window that is none */
   constructor(windows: readonly EcamWindow[]) {
+    this.setWindows(windows)
+  }
+
+  /** @throws IoreqError `ERR_INVALID` for a window that is none */
+  setWindows(windows: readonly EcamWindow[]): void {
     for (const window of windows) checkEcam(window)
     this.windows = windows
   }

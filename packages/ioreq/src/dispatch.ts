@@ -1,4 +1,5 @@
 import type { ConfigAddress } from './config-address.ts'
+import type { ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import type { IoDispatchOptions, IoDispatchState, ServerOptions } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
@@ -46,6 +47,7 @@ export class IoDispatch {
   readonly config: ConfigAddress
   /** vCPUs of the domain. */
   readonly vcpus: number
+  readonly #space: ConfigSpace
   readonly #registration: Registration
   readonly #mmio: MmioLookup
   readonly #portMap: Uint32Array
@@ -70,6 +72,7 @@ export class IoDispatch {
       this.#askedServer = null
     })
     this.#registration = registration
+    this.#space = space
     const { ports, mmio } = registration
     this.vcpus = options.vcpus
     this.config = space.address
@@ -83,6 +86,16 @@ export class IoDispatch {
   }
 
   // ---- registration ----
+
+  /**
+   * Replaces the windows of memory-mapped configuration space: a guest has moved its chipset's.
+   *
+   * @throws IoreqError `ERR_INVALID` for a window that is none
+   */
+  setEcam(windows: readonly EcamWindow[]): void {
+    this.#space.setWindows(windows)
+    this.#registration.ecamChanged()
+  }
 
   /**
    * Makes a server with the lowest free id. It starts disabled.

@@ -63,6 +63,11 @@ export class Registration implements ServerOwner {
     )
   }
 
+  /** The windows of memory-mapped configuration space have changed. */
+  ecamChanged(): void {
+    this.#rebuild('mmio')
+  }
+
   #rebuild(kind: 'port' | 'mmio'): void {
     const { traced, space } = this.#parts
     this.#parts.changed()

@@ -105,6 +105,18 @@ describe('ECAM (PCI Express Base Specification, "Enhanced Configuration Access M
     expect(dispatch.lo).toBe(0xffff_ffff)
   })
 
+  test('windows that a guest moves answer at their new place alone', () => {
+    const { dispatch } = makeMachine({ ecam }, [express])
+    const moved = 0xb000_0000
+    dispatch.setEcam([{ base: moved, firstBus: 0, lastBus: 255 }])
+    expect(dispatch.mmioRead(at(3, 0), 4)).toBe(IO_UNHANDLED)
+    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(IO_DONE)
+    expect(dispatch.lo).toBe(0x5678_1234)
+    dispatch.setEcam([])
+    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(IO_UNHANDLED)
+    expect(() => dispatch.setEcam([{ base: 5, firstBus: 0, lastBus: 0 }])).toThrow(/whole MiB/)
+  })
+
   test('a foreign server gets a PCI_CONFIG request with segment, bus, device, function and 12 bits of register', () => {
     const machine = makeMachine({ ecam: [{ base: BASE, segment: 2, firstBus: 1, lastBus: 1 }] })
     const { server, take, answer } = foreign(machine)

@@ -4,28 +4,32 @@ import {
   Hpet,
   I8042,
   I8254,
+  IchLpc,
   IsaBridge,
+  MchHostBridge,
   Mc146818,
   PostCodePort,
   ResetControl,
   Uart16550,
   XenPlatform,
 } from '@retrap/devices'
-import type { ShadowRange } from '@retrap/devices'
-import type { DeviceModel, InputBackend } from '@retrap/device'
-import { firmwareConfiguration } from './firmware-configuration.ts'
+import type { EcamPlacement, FwCfg, ShadowRange } from '@retrap/devices'
+import type { DeviceModel, InputBackend, InterruptLine } from '@retrap/device'
+import { placeEcam } from './board-description.ts'
+import { firmwareConfiguration, replaceAcpi } from './firmware-configuration.ts'
 import type { FirmwareConfiguration } from './firmware-configuration.ts'
 import type { PcMemoryMap } from './loaders/index.ts'
+import { CHIPSETS, type MachineType } from './machine-type.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
 import { SerialStream } from './serial-stream.ts'
 
-/** PCI device number of the ISA bridge, whose functions the board's other PCI parts are. */
-export const ISA_BRIDGE_DEVICE = 1
 /** PCI device number of Xen's platform device, as in machines of its own. */
 const XEN_PLATFORM_DEVICE = 2
 
 /** A PC's board as plain data, so that it can be built in another thread than the machine's. */
 export interface BoardDescription {
+  /** Which board it is. */
+  readonly machine: MachineType
   /** How the memory is laid out. */
   readonly map: PcMemoryMap
   /** Number of processors. */
@@ -50,6 +54,8 @@ export interface BoardHooks {
   taken(port: number, count: number): void
   /** Firmware has changed how a range below 1 MiB is backed. */
   shadow(range: ShadowRange): void
+  /** The guest has put PCI Express configuration space here; null: it is off. */
+  ecam(placement: EcamPlacement | null): void
 }
 
 /** Where the board's input comes from. */
@@ -65,16 +71,20 @@ export interface Board {
   readonly uarts: readonly Uart16550[]
   /** Their far ends, in the same order. */
   readonly serialStreams: readonly SerialStream[]
-  readonly isaBridge: IsaBridge
+  readonly isaBridge: InterruptInputs
+}
+
+/** The wires of PCI functions' interrupt pins. */
+interface InterruptInputs {
+  interruptInput(device: number, pin: number): InterruptLine
 }
 
 /** Makes the models of a board. */
 export function createBoard(description: BoardDescription, hooks: BoardHooks, input: BoardInput): Board {
-  const { map, cpus, epochSeconds, firmware, configuration, serialPorts } = description
+  const { map, cpus, epochSeconds, configuration, serialPorts } = description
   const { lowRamBytes, highRamBytes } = map
   const pit = new I8254()
   const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus })
-  const isaBridge = new IsaBridge()
   const ports = SERIAL_PORTS.slice(0, serialPorts)
   const serialStreams = ports.map(
     (_port, index) =>
@@ -84,20 +94,51 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
       ),
   )
   const uarts = ports.map((port, index) => new Uart16550({ ...port, stream: serialStreams[index]! }))
+  const fwCfg = firmwareConfiguration(configuration)
+  const { bridges, isaBridge, pm } = createChipset(description, fwCfg, hooks)
   const models: DeviceModel[] = [
-    new HostBridge({ onShadow: (range) => hooks.shadow(range) }),
-    isaBridge,
+    ...bridges,
     pit,
     rtc,
     new Hpet({ legacySources: [pit, rtc] }),
-    // Firmware looks for it on the PCI bus; kernels find it by their tables.
-    new AcpiPm(firmware ? { pciDevice: ISA_BRIDGE_DEVICE } : {}),
+    pm,
     ...uarts,
     new I8042(input),
     new ResetControl(),
     new PostCodePort(),
-    firmwareConfiguration(configuration),
+    fwCfg,
   ]
   if (description.xen) models.push(new XenPlatform({ device: XEN_PLATFORM_DEVICE }))
   return { models, uarts, serialStreams, isaBridge }
+}
+
+/** What differs from board to board. */
+interface ChipsetModels {
+  readonly bridges: readonly DeviceModel[]
+  readonly isaBridge: InterruptInputs
+  readonly pm: AcpiPm
+}
+
+function createChipset(
+  { machine, firmware, configuration }: BoardDescription,
+  fwCfg: FwCfg,
+  hooks: BoardHooks,
+): ChipsetModels {
+  const onShadow = (range: ShadowRange): void => hooks.shadow(range)
+  const { isaBridgeDevice, ecam } = CHIPSETS[machine]
+  if (ecam === undefined) {
+    const isaBridge = new IsaBridge({ device: isaBridgeDevice })
+    // Firmware looks for it on the PCI bus; kernels find it by their tables.
+    const pm = new AcpiPm(firmware ? { pciDevice: isaBridgeDevice } : {})
+    return { bridges: [new HostBridge({ onShadow }), isaBridge], isaBridge, pm }
+  }
+  const onEcam = (placement: EcamPlacement | null): void => {
+    hooks.ecam(placement)
+    // Firmware reads the tables after it has placed what they tell of.
+    if (placement !== null) replaceAcpi(fwCfg, placeEcam(configuration.board, placement))
+  }
+  const pm = new AcpiPm({ movable: true })
+  const isaBridge = new IchLpc({ onPmBase: (base) => pm.place(base) })
+  const mch = new MchHostBridge({ onShadow, onEcam, ...(!firmware && { ecamBase: ecam.base }) })
+  return { bridges: [mch, isaBridge], isaBridge, pm }
 }

@@ -69,6 +69,11 @@ export function firmwareConfiguration(configuration: FirmwareConfiguration): FwC
   })
 }
 
+/** Has firmware find the ACPI tables of a board that differs in addresses only. */
+export function replaceAcpi(device: FwCfg, board: AcpiBoard): void {
+  device.replaceFile('etc/acpi/tables', relocatableAcpi(board).tables)
+}
+
 /** A name that fw_cfg takes: at most 55 characters of ASCII. */
 function romFile(index: number, name: string): string {
   return `genroms/${index}-${name.replaceAll(/[^\w.-]/g, '_').slice(-40)}`

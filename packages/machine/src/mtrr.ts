@@ -26,23 +26,34 @@ const VALID = 1n << 11n
  * hole below 4 GiB and the VGA window uncacheable, ROM write-protected. The PAT stays as reset has left it. All processors
  * of a machine must agree. A model without MTRRs has nothing to set.
  *
+ * @param ecam - PCI Express configuration space, which is uncacheable too
+ *
  * Source: SDM vol. 3A, "Memory Type Range Registers (MTRRs)".
  */
-export function handOverMemoryTypes(vcpu: Vcpu): void {
+export function handOverMemoryTypes(vcpu: Vcpu, ecam?: { readonly base: number; readonly buses: number }): void {
   const { processor } = vcpu
   if (!processor.has('MTRR')) return
   const hole = BigInt(PCI_HOLE_BASE)
-  const mask = ((1n << BigInt(processor.paging.maxPhysicalBits)) - 1n) & ~((1n << 32n) - hole - 1n)
+  const maskOf = (bytes: bigint): bigint => ((1n << BigInt(processor.paging.maxPhysicalBits)) - 1n) & ~(bytes - 1n)
   const registers: [number, bigint][] = [
     [IA32_MTRR_FIX64K_00000, WRITE_BACK],
     [IA32_MTRR_FIX16K_80000, WRITE_BACK],
     [IA32_MTRR_FIX16K_A0000, UNCACHEABLE],
     ...Array.from({ length: FIX4K_COUNT }, (_, i): [number, bigint] => [IA32_MTRR_FIX4K_C0000 + i, WRITE_PROTECTED]),
     [IA32_MTRR_PHYSBASE0, hole],
-    [IA32_MTRR_PHYSMASK0, mask | VALID],
+    [IA32_MTRR_PHYSMASK0, maskOf((1n << 32n) - hole) | VALID],
+    ...(ecam === undefined ? [] : uncacheable(1, BigInt(ecam.base), maskOf(BigInt(ecam.buses) << 20n))),
     [IA32_MTRR_DEF_TYPE, ENABLE | FIXED_ENABLE | DEFAULT_WRITE_BACK],
   ]
   for (const [index, value] of registers) {
     if (!writeModelSpecificRegister(vcpu, index, value)) throw new Error(`the CPU refused MTRR ${index.toString(16)}`)
   }
+}
+
+/** A variable range of that type. */
+function uncacheable(range: number, base: bigint, mask: bigint): [number, bigint][] {
+  return [
+    [IA32_MTRR_PHYSBASE0 + 2 * range, base],
+    [IA32_MTRR_PHYSMASK0 + 2 * range, mask | VALID],
+  ]
 }

@@ -8,6 +8,7 @@ import type { PcBootOptions, PcDrive } from './drives.ts'
 import { MachineError } from './errors.ts'
 import type { PcFlash } from './flash.ts'
 import type { BootModule } from './loaders/index.ts'
+import { CHIPSETS, type MachineType } from './machine-type.ts'
 import type { OptionRom } from './option-roms.ts'
 import type { StartBoardServer } from './remote-board.ts'
 import type { SamplingOptions } from './sampling.ts'
@@ -19,6 +20,8 @@ import type { PcVirtioDevice } from './virtio.ts'
 export interface PcOptions {
   /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
   readonly memoryBytes: number
+  /** The board: `pc` (default), an i440FX with a PIIX3, or `q35`, a Q35 with an ICH9 and PCI Express. */
+  readonly machine?: MachineType | undefined
   /** vCPUs, 1–128; default 1. */
   readonly cpus?: number | undefined
   /** A Linux bzImage, a PVH ELF or a multiboot image. */
@@ -164,6 +167,7 @@ function isDrive(value: unknown): boolean {
 }
 
 const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
+  machine: oneOf(...Object.keys(CHIPSETS)),
   kernel: image,
   initrd: image,
   firmware: image,
@@ -256,6 +260,9 @@ export function checkPcOptions(options: PcOptions): void {
   }
   if (options.firmware !== undefined && (options.flash?.length ?? 0) > 0) {
     throw new MachineError('ERR_OPTION', 'both a firmware image and flash were given: expected one')
+  }
+  if (options.machine === 'q35' && (options.drives?.length ?? 0) > 0) {
+    throw new MachineError('ERR_OPTION', "drives: a 'q35' has no controller for them yet: expected machine 'pc'")
   }
   if (options.kernel !== undefined && firmware) {
     throw new MachineError(

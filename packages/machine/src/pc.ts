@@ -1,10 +1,10 @@
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
-import { type CfiFlash, FIRST_LINK_GSI, interruptLink } from '@retrap/devices'
+import { type CfiFlash, type EcamPlacement, FIRST_LINK_GSI } from '@retrap/devices'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
-import type { DeviceFailure } from '@retrap/ioreq'
+import type { DeviceFailure, EcamWindow } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { plugXen, type XenGuest } from '@retrap/xen'
@@ -21,6 +21,7 @@ import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './ho
 import { waking } from './input/relay.ts'
 import { belowOneMib, loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
 import type { InitialState, PcMemoryMap } from './loaders/index.ts'
+import { CHIPSETS } from './machine-type.ts'
 import { machineExit, type MachineExit } from './machine-exit.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
 import { checkOptionRom } from './option-roms.ts'
@@ -94,7 +95,8 @@ export class Pc {
 
   constructor(options: PcOptions, flash: readonly Uint8Array[]) {
     const cpus = options.cpus ?? 1
-    const map = pcMemoryMap(options.memoryBytes)
+    const machine = options.machine ?? 'pc'
+    const map = pcMemoryMap(options.memoryBytes, CHIPSETS[machine].lowRamLimit)
     const firmwareBytes = options.firmware?.length ?? 0
     const codeCacheBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
     const overhead =
@@ -154,6 +156,7 @@ export class Pc {
       map,
       this.domain.vcpus.map((vcpu) => vcpu.apic.apicId),
       serialPorts,
+      machine,
     )
     this.#map = map
     this.#acpi = acpi
@@ -185,7 +188,7 @@ export class Pc {
     }
     const firmware = options.kernel === undefined
     this.#attachBoard(
-      { map, cpus, epochSeconds: epoch, firmware, configuration, serialPorts, xen },
+      { machine, map, cpus, epochSeconds: epoch, firmware, configuration, serialPorts, xen },
       options.devicePlacement,
       !deterministic,
     )
@@ -250,6 +253,7 @@ export class Pc {
       transmit: (port, bytes) => this.#lines[port]?.transmit(bytes),
       taken: (port, count) => this.#lines[port]?.taken(count),
       shadow: (range) => this.#firmware?.shadow(range),
+      ecam: (placement) => domain.dispatch.setEcam(ecamWindows(placement)),
     }
     const wake = (): void => domain.wake()
     const input: BoardInput = { keyboard: waking(this.keyboard, wake), mouse: waking(this.mouse, wake) }
@@ -262,8 +266,9 @@ export class Pc {
         hooks,
         input,
       )
+      const { linkOf } = CHIPSETS[description.machine]
       domain.pciInterrupt = (device, pin) => remote.interruptInput(device, pin)
-      domain.ownPciInterrupt = (device, pin) => domain.interrupts.line(FIRST_LINK_GSI + interruptLink(device, pin))
+      domain.ownPciInterrupt = (device, pin) => domain.interrupts.line(FIRST_LINK_GSI + linkOf(device, pin))
       domain.addServer(remote.server)
       this.#ready.push(remote.server.remote.ready)
       this.#receive = (port, bytes) => remote.receive(port, bytes)
@@ -301,7 +306,7 @@ export class Pc {
     }
     for (const vcpu of this.domain.vcpus) {
       vcpu.cpu.reset(vcpu.id === 0)
-      if (options.kernel !== undefined) handOverMemoryTypes(vcpu.cpu)
+      if (options.kernel !== undefined) handOverMemoryTypes(vcpu.cpu, this.#acpi.ecam)
     }
     this.domain.vcpus[0]?.cpu.load(state)
   }
@@ -347,6 +352,9 @@ export class Pc {
     return measurePc(this)
   }
 }
+
+const ecamWindows = (placement: EcamPlacement | null): EcamWindow[] =>
+  placement === null ? [] : [{ base: placement.base, firstBus: 0, lastBus: placement.buses - 1 }]
 
 /** A model that keeps back what it has for the host: serial ports, the debug console. */
 function isBuffered(model: DeviceModel): model is DeviceModel & { flush(): void } {

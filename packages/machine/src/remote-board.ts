@@ -1,4 +1,4 @@
-import type { ShadowRange } from '@retrap/devices'
+import type { EcamPlacement, ShadowRange } from '@retrap/devices'
 import type { DomainServer } from '@retrap/hvm'
 import { serveSharedDevices } from '@retrap/ioreq'
 import type { InputBackend, InputEvent, InterruptLine } from '@retrap/device'
@@ -35,6 +35,9 @@ const POINTER = 10
 const KEYBOARD = 0
 const MOUSE = 1
 const POINTERS = ['none', 'relative', 'absolute'] as const
+
+/** To the machine: an EcamPlacement or null, as JSON. */
+const ECAM = 11
 
 /** What the server of a board is started with; see `PcOptions.devicePlacement`. */
 export interface BoardServerOptions {
@@ -74,6 +77,7 @@ export function serveBoard(
     transmit: (port, bytes) => post(TRANSMIT, message(port, bytes)),
     taken: (port, count) => post(TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
     shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
+    ecam: (placement) => post(ECAM, new TextEncoder().encode(JSON.stringify(placement))),
   }
   const board = createBoard(description, hooks, input)
   const pins = new Map<number, InterruptLine>()
@@ -98,6 +102,8 @@ function message(kind: number, bytes: Uint8Array): Uint8Array {
   out.set(bytes, 1)
   return out
 }
+
+const json = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes.slice(1)))
 
 function inputHooks(device: number, post: (kind: number, bytes: Uint8Array) => void): InputHooks {
   return {
@@ -152,7 +158,8 @@ export class RemoteBoard {
         else if (bytes[0] === INPUT_TAKEN) this.#input[bytes[1]!]?.taken(bytes[2]!)
         else if (bytes[0] === LEDS) keyboard.setLeds?.(ledsOf(bytes[1]!))
         else if (bytes[0] === POINTER) mouse.setPointer?.(POINTERS[bytes[1]!]!)
-        else if (bytes[0] === SHADOW) hooks.shadow(JSON.parse(new TextDecoder().decode(bytes.slice(1))) as ShadowRange)
+        else if (bytes[0] === SHADOW) hooks.shadow(json(bytes) as ShadowRange)
+        else if (bytes[0] === ECAM) hooks.ecam(json(bytes) as EcamPlacement | null)
       },
     })
     const remote = (backend: InputBackend, device: number): RemoteInput =>

@@ -3,12 +3,12 @@ import { defineDevice, type PciFunction } from '@retrap/device'
 import { debianMembers } from '@retrap/tooling/debian'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
-import { createPc, type Pc } from '../src/index.ts'
+import { createPc, type MachineType, type Pc } from '../src/index.ts'
 
 const MIB = 1 << 20
 const SLOTS = [2, 3, 4, 5, 6] as const
 const PINS = [1, 2, 3, 4] as const
-/** The ISA bridge's route registers as configuration mechanism 1 addresses them. */
+/** The route registers that the $PIR table names, as configuration mechanism 1 addresses them. */
 const ROUTES = 0x8000_0860
 const ENTRY_BYTES = 16
 const SLAVE_PIC = 0xa0
@@ -18,7 +18,7 @@ const seabios = await debianMembers([{ package: 'seabios', members: ['./usr/shar
 if (seabios === undefined) test.skip('interrupts as SeaBIOS wires them (skipped: there is no apt to fetch it with)')
 
 /** Boots SeaBIOS with a card in each slot that has one function for each pin. */
-async function boot(cards: Map<number, PciFunction>): Promise<Pc> {
+async function boot(cards: Map<number, PciFunction>, machine: MachineType = 'pc'): Promise<Pc> {
   const devices = SLOTS.map((device) =>
     defineDevice({
       name: `card-${device}`,
@@ -33,7 +33,8 @@ async function boot(cards: Map<number, PciFunction>): Promise<Pc> {
     }),
   )
   const firmware = new Uint8Array(readFileSync(`${seabios?.[0] ?? ''}/usr/share/seabios/bios-256k.bin`))
-  const pc = await createPc({ memoryBytes: 16 * MIB, codeCacheBytes: 4 * MIB, jit: TEST_JIT, firmware, devices })
+  const options = { memoryBytes: 16 * MIB, codeCacheBytes: 4 * MIB, jit: TEST_JIT, firmware, devices, machine }
+  const pc = await createPc(options)
   const ended = new AbortController()
   let printed = ''
   pc.serial.onTransmit((bytes) => {
@@ -82,5 +83,25 @@ describe.runIf(seabios !== undefined)('the interrupt wires of PCI slots', () => 
     expect(seen).toHaveLength(20)
     expect(new Set(seen.map(({ wire }) => wire)).size).toBe(2)
     expect(seen.filter(({ lineRegister, table, wire }) => lineRegister !== wire || table !== wire)).toEqual([])
+  })
+
+  test('of a Q35 lead where interrupt line registers say', async () => {
+    const cards = new Map<number, PciFunction>()
+    const { dispatch } = (await boot(cards, 'q35')).domain
+    const risen = (): number => {
+      dispatch.portWrite(SLAVE_PIC, 1, READ_IRR)
+      dispatch.portRead(SLAVE_PIC, 1)
+      return dispatch.lo
+    }
+    const idle = risen()
+    const seen = [...cards].map(([key, { interrupt, config }]) => {
+      interrupt?.set(true)
+      const wire = risen() & ~idle
+      interrupt?.set(false)
+      return { key, lineRegister: 1 << (config[0x3c]! - 8), wire }
+    })
+    expect(seen).toHaveLength(20)
+    expect(new Set(seen.map(({ wire }) => wire)).size).toBe(2)
+    expect(seen.filter(({ lineRegister, wire }) => lineRegister !== wire)).toEqual([])
   })
 })

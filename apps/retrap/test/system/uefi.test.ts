@@ -42,7 +42,7 @@ function kept(stdout: string): number {
 
 describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== undefined, 'there is no apt')}`, () => {
   test(
-    'keeps its variables in a file, also where the process is killed while it writes them',
+    'keeps its variables in a file, from one machine to another, also where the process is killed while it writes them',
     async () => {
       const vars = freshVariables('kept.fd')
       const flash = ['--firmware', code, '--firmware-vars', vars]
@@ -70,9 +70,13 @@ describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== un
       expect(second.code).toBe(null)
       expect(kept(second.stdout)).toBe(0x5a17)
 
-      const third = await runRetrap(['run', ...flash], { answers: [PAUSE, show, POWER_OFF], deadlineMs: DEADLINE_MS })
+      const third = await runRetrap(['run', '--machine', 'q35', ...flash], {
+        answers: [PAUSE, show, { to: 'Shell> ', type: 'pci\r' }, POWER_OFF],
+        deadlineMs: DEADLINE_MS,
+      })
       expect(kept(third.stdout)).toBeGreaterThan(values[10]!)
       expect(kept(third.stdout)).toBeLessThan(values[40]!)
+      expect(third.stdout).toContain('Vendor 8086 Device 29C0')
       expect(third.code).toBe(0)
     },
     3 * DEADLINE_MS,

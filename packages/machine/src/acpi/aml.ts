@@ -33,7 +33,9 @@ const AND_OP = 0x7b
 const OR_OP = 0x7d
 const FIND_SET_RIGHT_BIT_OP = 0x82
 const SUBTRACT_OP = 0x74
+const CREATE_DWORD_FIELD_OP = 0x8a
 const CREATE_WORD_FIELD_OP = 0x8b
+const NOT_OP = 0x92
 const LEQUAL_OP = 0x93
 const IF_OP = 0xa0
 const RETURN_OP = 0xa4
@@ -146,6 +148,12 @@ export function buffer(bytes: Uint8Array): Aml {
   return sized([BUFFER_OP], integer(bytes.length), bytes)
 }
 
+/** The bytes of `ToUUID (text)`: the first three groups have their lowest byte first. */
+export function uuid(text: string): Uint8Array {
+  const groups = text.split('-').map((group) => group.match(/../g)!.map((digits) => Number.parseInt(digits, 16)))
+  return Uint8Array.from(groups.flatMap((group, i) => (i < 3 ? group.toReversed() : group)))
+}
+
 /** A package of up to 255 elements. */
 export function pkg(...elements: readonly Aml[]): Aml {
   if (elements.length > 0xff) throw new RangeError(`AML package of ${elements.length} elements: the limit is 255`)
@@ -192,8 +200,8 @@ export const local = (index: number): Aml => Uint8Array.of(LOCAL0_OP + index)
 export const arg = (index: number): Aml => Uint8Array.of(ARG0_OP + index)
 /** `Store (value, target)`. */
 export const store = (value: Aml, target: Aml): Aml => concat([STORE_OP], value, target)
-/** `And (a, b)`, result used in place. */
-export const and = (a: Aml, b: Aml): Aml => concat([AND_OP], a, b, [0])
+/** `And (a, b, target)`; without a target the result is used in place. */
+export const and = (a: Aml, b: Aml, target: Aml = Uint8Array.of(ZERO_OP)): Aml => concat([AND_OP], a, b, target)
 /** `Or (a, b, target)`. */
 export const or = (a: Aml, b: Aml, target: Aml): Aml => concat([OR_OP], a, b, target)
 /** `ShiftLeft (a, count, target)`. */
@@ -204,10 +212,15 @@ export const subtract = (a: Aml, b: Aml, target: Aml): Aml => concat([SUBTRACT_O
 export const findSetRightBit = (a: Aml, target: Aml): Aml => concat([FIND_SET_RIGHT_BIT_OP], a, target)
 /** `LEqual (a, b)`. */
 export const equal = (a: Aml, b: Aml): Aml => concat([LEQUAL_OP], a, b)
+/** `LNot (a)`. */
+export const not = (a: Aml): Aml => concat([NOT_OP], a)
 /** `If (predicate) { … }`. */
 export const when = (predicate: Aml, ...terms: readonly Aml[]): Aml => sized([IF_OP], predicate, ...terms)
 /** `Return (value)`. */
 export const returns = (value: Aml): Aml => concat([RETURN_OP], value)
+/** `CreateDWordField (buffer, byteIndex, name)`. */
+export const createDwordField = (source: Aml, byteIndex: number, fieldName: string): Aml =>
+  concat([CREATE_DWORD_FIELD_OP], source, integer(byteIndex), path(fieldName))
 /** `CreateWordField (buffer, byteIndex, name)`. */
 export const createWordField = (source: Aml, byteIndex: number, fieldName: string): Aml =>
   concat([CREATE_WORD_FIELD_OP], source, integer(byteIndex), path(fieldName))

@@ -1,3 +1,5 @@
+import type { MachineType } from '../machine-type.ts'
+
 /** A 16550 serial port as the tables describe it. */
 export interface AcpiSerialPort {
   /** First of its eight I/O ports. */
@@ -18,6 +20,10 @@ export interface AcpiHpet {
 
 /** What the ACPI tables say about a machine. Addresses are GPAs. */
 export interface AcpiBoard {
+  /** Which chipset the interrupt links are of; default `pc`. */
+  readonly machine?: MachineType | undefined
+  /** PCI Express configuration space: GPA of bus 0, and number of buses. Absent: no MCFG table, and no PCI Express. */
+  readonly ecam?: { readonly base: number; readonly buses: number } | undefined
   /** Local APIC ids, one for each processor; processor UIDs count from 0. */
   readonly apicIds: readonly number[]
   /** Local APIC page. */

@@ -17,8 +17,8 @@ export interface AcpiTables {
 }
 
 /**
- * Builds RSDP, RSDT, XSDT, FADT, FACS, DSDT, MADT and, with an HPET, its
- * table, as one image with absolute addresses.
+ * Builds RSDP, RSDT, XSDT, FADT, FACS, DSDT, MADT and, with an HPET or
+ * PCI Express, their tables, as one image with absolute addresses.
  *
  * @param base - GPA of the image, a multiple of 64. The RSDP is found by
  *   scanning only from 0xE0000 to 0xFFFFF; elsewhere a boot protocol has to
@@ -45,6 +45,7 @@ export function buildAcpiTables(board: AcpiBoard, base: number = ACPI_DEFAULT_BA
   const dsdt = place('DSDT', tables.dsdt(dsdtBody(board)))
   const roots = [place('FACP', tables.fadt(board, facs, dsdt)), place('APIC', tables.madt(board))]
   if (board.hpet !== undefined) roots.push(place('HPET', tables.hpetTable(board.hpet)))
+  if (board.ecam !== undefined) roots.push(place('MCFG', tables.mcfg(board.ecam)))
   const rsdt = place('RSDT', tables.rsdt(roots))
   const xsdt = place('XSDT', tables.xsdt(roots))
   if (base < BIOS_AREA_END && next > BIOS_AREA_END)

@@ -1,4 +1,5 @@
-import { FIRST_LINK_GSI, interruptLink } from '@retrap/devices'
+import { FIRST_LINK_GSI } from '@retrap/devices'
+import { CHIPSETS } from '../machine-type.ts'
 import * as aml from './aml.ts'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
@@ -12,9 +13,17 @@ import * as resource from './resources.ts'
  * states); PCI Firmware Specification 3.3, chapter 4.
  */
 
-const PIRQ_ROUTE_REGISTERS = 0x60
-const LINKS = ['LNKA', 'LNKB', 'LNKC', 'LNKD'] as const
-const ROUTES = ['PRQA', 'PRQB', 'PRQC', 'PRQD'] as const
+/** Configuration registers with the routes of links A to D, and of those behind them. */
+const PIRQ_ROUTE_REGISTERS = [0x60, 0x68] as const
+const ROUTES_BYTES = 4
+const ECAM_BUS_BYTES = 1 << 20
+const LETTERS = [...'ABCDEFGH']
+/** The method `_OSC` of a PCI Express root. */
+const OSC_UUID = '33DB4D5B-1FF7-401C-9657-7441C03DD766'
+/** What an OS may take over: power management events, error reporting, capability structures. Not hot-plug. */
+const OSC_CONTROL = 0x1c
+const OSC_UNKNOWN_UUID = 0x04
+const OSC_UNKNOWN_REVISION = 0x08
 /** ISA lines that a PCI link may be routed to. */
 const LINK_IRQS = [5, 10, 11] as const
 const ROUTE_DISABLED = 0x80
@@ -31,9 +40,12 @@ export function dsdtBody(board: AcpiBoard): Aml {
       aml.pkg(aml.integer(board.s5SleepType), aml.integer(board.s5SleepType), aml.integer(0), aml.integer(0)),
     ),
     aml.scope('\\_SB', ...board.apicIds.map((_, uid) => processor(uid)), pciRoot(board)),
-    ...(isaBridge === undefined ? [] : [pciLinks()]),
+    ...(isaBridge === undefined ? [] : [pciLinks(linksOf(board))]),
   )
 }
+
+/** Letters of the board's interrupt links. */
+const linksOf = ({ machine = 'pc' }: AcpiBoard): string[] => LETTERS.slice(0, CHIPSETS[machine].links)
 
 function processor(uid: number): Aml {
   return aml.device(
@@ -58,29 +70,30 @@ function pciRoot(board: AcpiBoard): Aml {
   ]
   return aml.device(
     'PCI0',
-    aml.name('_HID', aml.eisaId('PNP0A03')),
+    ...(board.ecam === undefined ? [aml.name('_HID', aml.eisaId('PNP0A03'))] : expressRoot()),
     aml.name('_UID', aml.integer(0)),
     aml.name('_BBN', aml.integer(0)),
     aml.name('_CRS', resource.resourceTemplate(...windows)),
-    ...interruptRouting(board.isaBridgeDevice !== undefined),
+    ...interruptRouting(board),
     isaBus(board),
   )
 }
 
 /** `_PRT`: a pin (from 0) goes to its link's I/O APIC input, or to the ISA line of the link. */
-function interruptRouting(links: boolean): Aml[] {
+function interruptRouting(board: AcpiBoard): Aml[] {
+  const { linkOf } = CHIPSETS[board.machine ?? 'pc']
   const table = (target: (link: number) => readonly [Aml, Aml]): Aml => {
     const rows: Aml[] = []
     for (let device = 0; device < 32; device++)
       for (let pin = 0; pin < 4; pin++) {
-        const [source, index] = target(interruptLink(device, pin + 1))
+        const [source, index] = target(linkOf(device, pin + 1))
         rows.push(aml.pkg(aml.integer(device * 0x1_0000 + 0xffff), aml.integer(pin), source, index))
       }
     return aml.pkg(...rows)
   }
   const toGsi = table((link) => [aml.integer(0), aml.integer(FIRST_LINK_GSI + link)])
-  if (!links) return [aml.name('_PRT', toGsi)]
-  const toLink = table((link) => [aml.path(`\\_SB.${LINKS[link]!}`), aml.integer(0)])
+  if (board.isaBridgeDevice === undefined) return [aml.name('_PRT', toGsi)]
+  const toLink = table((link) => [aml.path(`\\_SB.LNK${LETTERS[link]!}`), aml.integer(0)])
   return [
     aml.name('PRTA', toGsi),
     aml.name('PRTP', toLink),
@@ -94,12 +107,38 @@ function interruptRouting(links: boolean): Aml[] {
   ]
 }
 
-/** The four PCI interrupt links, set through the ISA bridge's PIRQ route registers. */
-function pciLinks(): Aml {
-  const links = LINKS.map((link, index) => {
-    const route = aml.path(`\\_SB.PCI0.ISA.${ROUTES[index]!}`)
+/** A PCI Express root bridge: its identifiers, and what it lets an OS control (PCI Firmware Specification 3.3, 4.5). */
+function expressRoot(): Aml[] {
+  return [
+    aml.name('_HID', aml.eisaId('PNP0A08')),
+    aml.name('_CID', aml.eisaId('PNP0A03')),
+    aml.method(
+      '_OSC',
+      4,
+      true,
+      aml.createDwordField(aml.arg(3), 0, 'CDW1'),
+      aml.when(
+        aml.equal(aml.arg(0), aml.buffer(aml.uuid(OSC_UUID))),
+        aml.createDwordField(aml.arg(3), 8, 'CDW3'),
+        aml.and(aml.path('CDW3'), aml.integer(OSC_CONTROL), aml.path('CDW3')),
+        aml.when(
+          aml.not(aml.equal(aml.arg(1), aml.integer(1))),
+          aml.or(aml.path('CDW1'), aml.integer(OSC_UNKNOWN_REVISION), aml.path('CDW1')),
+        ),
+        aml.returns(aml.arg(3)),
+      ),
+      aml.or(aml.path('CDW1'), aml.integer(OSC_UNKNOWN_UUID), aml.path('CDW1')),
+      aml.returns(aml.arg(3)),
+    ),
+  ]
+}
+
+/** The PCI interrupt links, set through the ISA bridge's PIRQ route registers. */
+function pciLinks(letters: readonly string[]): Aml {
+  const links = letters.map((letter, index) => {
+    const route = aml.path(`\\_SB.PCI0.ISA.PRQ${letter}`)
     return aml.device(
-      link,
+      `LNK${letter}`,
       aml.name('_HID', aml.eisaId('PNP0C0F')),
       aml.name('_UID', aml.integer(index)),
       // What _CRS returns, after it has put the line in.
@@ -143,23 +182,24 @@ function isaBus(board: AcpiBoard): Aml {
     isaBridge === undefined
       ? aml.name('_HID', aml.eisaId('PNP0A05'))
       : aml.name('_ADR', aml.integer(isaBridge * 0x1_0000))
+  const letters = linksOf(board)
   const routes =
     isaBridge === undefined
       ? []
-      : [
-          aml.operationRegion('PIRQ', aml.RegionSpace.pciConfig, PIRQ_ROUTE_REGISTERS, ROUTES.length),
+      : PIRQ_ROUTE_REGISTERS.slice(0, letters.length / ROUTES_BYTES).flatMap((register, i) => [
+          aml.operationRegion(`PRQ${i}`, aml.RegionSpace.pciConfig, register, ROUTES_BYTES),
           aml.byteField(
-            'PIRQ',
-            ROUTES.map((route) => [route, 8] as const),
+            `PRQ${i}`,
+            letters.slice(4 * i, 4 * i + 4).map((letter) => [`PRQ${letter}`, 8] as const),
           ),
-        ]
+        ])
   return aml.device('ISA', address, ...routes, ...isaDevices(board))
 }
 
 function isaDevices(board: AcpiBoard): Aml[] {
   const device = (name: string, id: string, crs: readonly (readonly number[])[], ...more: readonly Aml[]): Aml =>
     aml.device(name, aml.name('_HID', aml.eisaId(id)), ...more, aml.name('_CRS', resource.resourceTemplate(...crs)))
-  const { hpet, smiCommand } = board
+  const { hpet, smiCommand, ecam } = board
   return [
     device('PIC', 'PNP0000', [
       resource.ioPorts(0x20, 2),
@@ -191,6 +231,7 @@ function isaDevices(board: AcpiBoard): Aml[] {
       resource.ioPorts(0x80, 1),
       resource.ioPorts(0x92, 1),
       ...(smiCommand === undefined ? [] : [resource.ioPorts(smiCommand.port, 1)]),
+      ...(ecam === undefined ? [] : [resource.memory32Fixed(ecam.base, ecam.buses * ECAM_BUS_BYTES, true)]),
     ]),
   ]
 }

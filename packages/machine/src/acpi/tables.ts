@@ -191,3 +191,12 @@ export function hpetTable(hpet: NonNullable<AcpiBoard['hpet']>): Uint8Array {
   view.setUint16(17, hpet.minimumTick, true)
   return table('HPET', 1, body)
 }
+
+/** Table of memory-mapped configuration space (PCI Firmware Specification 3.3, 4.1.2, "MCFG Table Description"). */
+export function mcfg({ base, buses }: NonNullable<AcpiBoard['ecam']>): Uint8Array {
+  const body = new Uint8Array(8 + 16)
+  const view = new DataView(body.buffer)
+  view.setBigUint64(8, BigInt(base), true)
+  view.setUint8(8 + 11, buses - 1)
+  return table('MCFG', 1, body)
+}

@@ -48,23 +48,24 @@ const VGA_WINDOW = 0xa_0000
 const OPTION_ROMS = 0xc_0000
 const BIOS_AREA = 0xe_0000
 
-/** First GPA of the hole that PCI windows, interrupt controllers and firmware share. */
+/** First GPA of the hole that PCI windows, interrupt controllers and firmware share, on an i440FX. */
 export const PCI_HOLE_BASE = 0xc000_0000
 /** Last GPA that PCI devices may use below 4 GiB; the interrupt controllers follow. */
 export const PCI_HOLE_LAST = 0xfebf_ffff
 
 /**
- * Lays out a PC's RAM: 640 KiB, a hole for VGA, RAM from 768 KiB to at most
- * 3 GiB, the rest from 4 GiB up. The area from 0xE0000 to 1 MiB is RAM that an
+ * Lays out a PC's RAM: 640 KiB, a hole for VGA, RAM from 768 KiB to at
+ * most 3 GiB, the rest from 4 GiB up. The area from 0xE0000 to 1 MiB is RAM that an
  * OS is told to leave alone: tables live there.
  *
  * @param memoryBytes - whole pages, at least 1 MiB
+ * @param lowRamLimit - most RAM below 4 GiB; default 3 GiB
  * @throws LoaderError `ERR_MEMORY_SIZE`
  */
-export function pcMemoryMap(memoryBytes: number): PcMemoryMap {
+export function pcMemoryMap(memoryBytes: number, lowRamLimit: number = PCI_HOLE_BASE): PcMemoryMap {
   if (!Number.isSafeInteger(memoryBytes) || memoryBytes % PAGE_BYTES !== 0 || memoryBytes < MIB)
     throw new LoaderError('ERR_MEMORY_SIZE', 'memory size', `${memoryBytes} bytes`, 'whole 4 KiB pages, at least 1 MiB')
-  const lowRamBytes = Math.min(memoryBytes, PCI_HOLE_BASE)
+  const lowRamBytes = Math.min(memoryBytes, lowRamLimit)
   const highRamBytes = memoryBytes - lowRamBytes
   const e820: E820Entry[] = [
     { gpa: 0, bytes: EBDA_BASE, type: E820.ram },

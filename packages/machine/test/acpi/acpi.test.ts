@@ -37,6 +37,14 @@ const bare: AcpiBoard = {
   keyboardController: false,
 }
 
+const q35: AcpiBoard = {
+  ...board,
+  machine: 'q35',
+  isaBridgeDevice: 31,
+  ecam: { base: 0xe000_0000, buses: 256 },
+  pciMemory: { start: 0xb000_0000, end: 0xdfff_ffff },
+}
+
 const table = (tables: AcpiTables, signature: string): DataView => {
   const at = (tables.addresses[signature] as number) - tables.rsdpAddress
   const length = new DataView(tables.image.buffer).getUint32(at + 4, true)
@@ -47,6 +55,18 @@ const sum = (view: DataView, bytes = view.byteLength): number => {
   for (let i = 0; i < bytes; i++) total += view.getUint8(i)
   return total & 0xff
 }
+
+test('MCFG says where PCI Express configuration space is (PCI Firmware Specification 3.3, 4.1.2)', () => {
+  const view = table(buildAcpiTables(q35), 'MCFG')
+  expect([sum(view), view.byteLength, view.getBigUint64(44, true), view.getUint16(52, true)]).toEqual([
+    0,
+    60,
+    0xe000_0000n,
+    0,
+  ])
+  expect([view.getUint8(54), view.getUint8(55)]).toEqual([0, 255])
+  expect(buildAcpiTables(board).addresses['MCFG']).toBe(undefined)
+})
 
 describe('tables (ACPI 6.5, 5.2)', () => {
   const tables = buildAcpiTables(board)
@@ -218,6 +238,7 @@ describe.skipIf(iasl === null)('iasl, the reference compiler', () => {
   test.each([
     { name: 'full', config: board },
     { name: 'bare', config: bare },
+    { name: 'q35', config: q35 },
     { name: 'large', config: { ...board, apicIds: Array.from({ length: 255 }, (_, i) => i) } },
   ])('reads the $name tables and compiles them again', ({ name, config }) => {
     const tables = buildAcpiTables(config)

@@ -1,0 +1,116 @@
+import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/device'
+import { PamRegisters, type ShadowRange } from '../pam.ts'
+
+const PCIEXBAR = 0x60
+const PCIEXBAR_BYTES = 8
+const PCIEXBAR_ENABLE = 1
+const PCIEXBAR_BITS = 0xfc00_0007
+const PCIEXBAR_HIGH_BITS = 0x0000_000f
+const PAM_FIRST = 0x90
+/** Buses that each value of the length field stands for; the fourth is reserved. */
+const BUSES = [256, 128, 64] as const
+const BUS_BYTES = 1 << 20
+
+/** Where the guest has put PCI Express configuration space. */
+export interface EcamPlacement {
+  /** Guest-physical address of bus 0. */
+  readonly base: number
+  /** Buses from 0 on, 1 MiB each. */
+  readonly buses: number
+}
+
+/** Options of {@link MchHostBridge}. */
+export interface MchHostBridgeOptions {
+  /** Told how a range between 0xC0000 and 0xFFFFF is backed, whenever firmware changes its PAM attributes. */
+  readonly onShadow?: (range: ShadowRange) => void
+  /** Told where PCI Express configuration space is, whenever that changes; null: it is off. */
+  readonly onEcam?: (placement: EcamPlacement | null) => void
+  /** Where it is at power-on, a multiple of 256 MiB below 4 GiB: for machines without firmware. Default: it is off. */
+  readonly ecamBase?: number
+}
+
+/**
+ * Host bridge of the Q35 chipset (82Q35 MCH) at 00:00.0: identity, the programmable attribute map, and the place of PCI
+ * Express configuration space. SMRAM and the registers of the memory controller are plain storage. State is the PCI
+ * function's, which the device host saves.
+ *
+ * Source: Intel 3 Series Express Chipset Family data sheet (316966), "DRAM Controller Registers (D0:F0)".
+ */
+export class MchHostBridge implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string = 'host-bridge'
+  readonly #options: MchHostBridgeOptions
+  readonly #pam: PamRegisters
+  #bridge: PciFunction | null = null
+
+  constructor(options: MchHostBridgeOptions = {}) {
+    this.#options = options
+    this.#pam = new PamRegisters(PAM_FIRST, (register) => this.#bridge?.config[register] ?? 0, options.onShadow)
+  }
+
+  /** Adds the PCI function 00:00.0. */
+  attach(context: DeviceContext): void {
+    const { ecamBase } = this.#options
+    this.#bridge = context.pci.add({
+      device: 0,
+      vendorId: 0x8086,
+      deviceId: 0x29c0,
+      revisionId: 2,
+      // By this subsystem SeaBIOS tells a board that has fw_cfg from one that has not.
+      subsystemVendorId: 0x1af4,
+      subsystemId: 0x1100,
+      classCode: 0x06_0000,
+      writable: [
+        [PCIEXBAR, PCIEXBAR_BITS, ecamBase === undefined ? 0 : ecamBase + PCIEXBAR_ENABLE],
+        [PCIEXBAR + 4, PCIEXBAR_HIGH_BITS],
+        // PAM0 to PAM6 and LAC.
+        [0x90, 0xffff_ffff],
+        [0x94, 0xffff_ffff],
+        // SMRAM and ESMRAMC with their reserved bits.
+        [0x9c, 0x0087_7800, 0x0038_0200],
+        // TOM, TOUUD, and the bases of stolen memory and of the top of low memory.
+        [0xa0, 0xffff_ffff],
+        [0xa4, 0xffff_ffff],
+        [0xa8, 0xffff_ffff],
+        [0xac, 0xffff_ffff],
+        [0xb0, 0x0000_fff0],
+      ],
+      onWrite: (register: number, size: number): void => {
+        this.#pam.written(register, size)
+        if (register + size > PCIEXBAR && register < PCIEXBAR + PCIEXBAR_BYTES) this.#reportEcam()
+      },
+    })
+    if (ecamBase !== undefined) this.#reportEcam()
+  }
+
+  #reportEcam(): void {
+    this.#options.onEcam?.(this.#ecam())
+  }
+
+  #ecam(): EcamPlacement | null {
+    const { config } = this.#bridge!
+    const view = new DataView(config.buffer, config.byteOffset)
+    const low = view.getUint32(PCIEXBAR, true)
+    const buses = BUSES[(low >> 1) & 3]
+    if ((low & PCIEXBAR_ENABLE) === 0 || buses === undefined) return null
+    const high = view.getUint32(PCIEXBAR + 4, true)
+    return { base: high * 2 ** 32 + ((low & -(buses * BUS_BYTES)) >>> 0), buses }
+  }
+
+  /** Reports what follows from the registers that the device host has put back. */
+  reset(): void {
+    this.#pam.report()
+    this.#reportEcam()
+  }
+
+  /** Reports what follows from the registers that the device host has restored. */
+  restore(): void {
+    this.#pam.report()
+    this.#reportEcam()
+  }
+
+  /** Nothing of its own: see {@link MchHostBridge}. */
+  save(): null {
+    return null
+  }
+}

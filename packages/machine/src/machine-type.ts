@@ -1,0 +1,30 @@
+import { ichInterruptLink, interruptLink } from '@retrap/devices'
+
+/** Which board a PC has: an i440FX with a PIIX3, or a Q35 with an ICH9 and PCI Express. */
+export type MachineType = 'pc' | 'q35'
+
+/** Where a board's parts are. */
+interface Chipset {
+  /** PCI device number of the ISA or LPC bridge, whose functions the board's other PCI parts are. */
+  readonly isaBridgeDevice: number
+  /** Interrupt links, which drive I/O APIC inputs from 16 on. */
+  readonly links: number
+  /** The link of a function's pin (1 to 4). */
+  readonly linkOf: (device: number, pin: number) => number
+  /** Most RAM below 4 GiB. */
+  readonly lowRamLimit: number
+  /** PCI Express configuration space where no firmware has put it elsewhere. */
+  readonly ecam: { readonly base: number; readonly buses: number } | undefined
+}
+
+/** What the tables of each board say. The places are QEMU's, for which firmware is made. */
+export const CHIPSETS: Readonly<Record<MachineType, Chipset>> = {
+  pc: { isaBridgeDevice: 1, links: 4, linkOf: interruptLink, lowRamLimit: 0xc000_0000, ecam: undefined },
+  q35: {
+    isaBridgeDevice: 31,
+    links: 8,
+    linkOf: ichInterruptLink,
+    lowRamLimit: 0xb000_0000,
+    ecam: { base: 0xb000_0000, buses: 256 },
+  },
+}
