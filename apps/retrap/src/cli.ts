@@ -12,6 +12,7 @@ import { driveOptions, listDrives, type DriveFlags } from './drives.ts'
 import { addEsr } from './esr/command.ts'
 import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
+import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
 import { readBytes, readInput } from './files.ts'
 import { checkImages, readImages, type ImageFlags } from './images.ts'
 import { jitDump } from './jit-dump.ts'
@@ -47,7 +48,7 @@ export interface CliHost extends SessionHost {
 }
 
 /** Options that every machine takes. */
-interface MachineFlags {
+interface MachineFlags extends DisplayFlags {
   readonly memory: number
   readonly cpu?: string
   readonly cpus: number
@@ -202,7 +203,7 @@ function packageVersion(): string {
 }
 
 function machineOptions(command: Command, memory: string): Command {
-  return command
+  return displayOptions(command)
     .addOption(
       new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
         .argParser(parseMemory)
@@ -315,10 +316,12 @@ function settingsFor(
       ...(flags.trace && { trace: openTrace(flags.trace, host) }),
       ...(flags.vapic === true && { vapic: true }),
       ...(virtio.length > 0 && { virtio }),
+      ...(flags.vga !== undefined && { vga: flags.vga }),
     },
     images: async () => ({ ...(await images()), ...(await readOptionRoms(flags.optionRom)) }),
     devices: prepareDevices(flags.device ?? [], host),
-    serial: flags.serial ?? [{ kind: 'stdio' }],
+    ...displaySettings(flags),
+    serial: flags.serial ?? [{ kind: flags.display?.kind === 'terminal' ? 'none' : 'stdio' }],
     ...(flags.reboot === false && { noReboot: true }),
     console: flags.console ?? 'serial',
     input,

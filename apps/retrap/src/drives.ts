@@ -1,10 +1,5 @@
-import { DebianError, fetchMembers } from '@retrap/debian'
 import type { PcBootOptions, PcVirtioDisk } from '@retrap/machine'
-import { join } from 'node:path'
 import type { Command } from 'commander'
-import { CliError } from './cli-error.ts'
-import { showFetchProgress } from './fetch-progress.ts'
-import { readBytes } from './files.ts'
 import { parseWhole, splitPairs, usage } from './values.ts'
 
 /** A drive that the user asked for. */
@@ -195,20 +190,4 @@ function firmwareFlash({ firmware, firmwareVars }: DriveFlags): DriveArgument[] 
   const plain = { format: 'raw' as const, snapshot: false, readOnly: false }
   const code = firmware === undefined ? [] : [{ ...plain, path: firmware, readOnly: true, flash: 0 as const }]
   return [...code, { ...plain, path: firmwareVars, flash: 1 as const }]
-}
-
-const SEABIOS = 'usr/share/seabios/bios-256k.bin'
-
-/** Debian's SeaBIOS, from the cache or fetched. @throws CliError `ERR_FETCH` */
-export async function fetchSeaBios(): Promise<Uint8Array> {
-  const shown = showFetchProgress()
-  try {
-    const [folder = ''] = await fetchMembers([{ package: 'seabios', members: [`./${SEABIOS}`] }], shown)
-    shown.stop('done')
-    return await readBytes(join(folder, SEABIOS))
-  } catch (error) {
-    shown.stop('failed')
-    if (!(error instanceof DebianError)) throw error
-    throw new CliError('ERR_FETCH', `${error.message}; give a firmware image of your own: --firmware FILE`)
-  }
 }

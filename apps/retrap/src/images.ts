@@ -1,4 +1,5 @@
-import { fetchSeaBios, type DriveArgument } from './drives.ts'
+import { fetchBiosFile } from './bios-files.ts'
+import type { DriveArgument } from './drives.ts'
 import { readInput } from './files.ts'
 import type { MachineImages } from './session.ts'
 import { usage, type ModuleArgument } from './values.ts'
@@ -10,6 +11,8 @@ export interface ImageFlags {
   readonly module?: readonly ModuleArgument[]
   readonly append?: string
   readonly firmware?: string
+  /** The graphics card; default one where disks are booted by firmware. */
+  readonly vga?: 'std' | 'none'
 }
 
 /** Whether the options name something to run. */
@@ -33,8 +36,12 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
   const [kernel, initrd, firmware] = await Promise.all([
     readImage('--kernel', flags.kernel),
     readImage('--initrd', flags.initrd),
-    flash ? undefined : seaBios ? fetchSeaBios() : readImage('--firmware', flags.firmware),
+    flash ? undefined : seaBios ? fetchBiosFile('bios-256k.bin') : readImage('--firmware', flags.firmware),
   ])
+  // UEFI firmware has drivers of its own.
+  const vga = flags.vga ?? (drives.length > 0 ? 'std' : 'none')
+  const vgaBios =
+    vga === 'std' && flags.kernel === undefined && !flash ? await fetchBiosFile('vgabios-stdvga.bin') : undefined
   const modules = await Promise.all(
     (flags.module ?? []).map(async ({ path, commandLine }) => ({
       bytes: await readInput(`--module ${path}`, path),
@@ -46,6 +53,7 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
     ...(initrd === undefined ? {} : { initrd }),
     ...(modules.length === 0 ? {} : { modules }),
     ...(firmware === undefined ? {} : { firmware }),
+    ...(vgaBios === undefined ? {} : { vgaBios }),
     ...(flags.append === undefined ? {} : { commandLine: flags.append }),
   }
 }

@@ -35,6 +35,9 @@ export interface MachineOptions {
   readonly serialPorts?: number
   readonly optionRoms?: readonly { readonly name: string; readonly bytes: Uint8Array }[]
   readonly vapic?: boolean
+  readonly vga?: PcOptions['vga']
+  readonly vgaBios?: Uint8Array
+  readonly screen?: PcOptions['screen']
 }
 
 export type CreateMachine = (options: MachineOptions) => Promise<Machine>

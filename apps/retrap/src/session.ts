@@ -2,6 +2,8 @@ import { constants } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { describeThrown, type MachineExit } from '@retrap/machine'
 import { formatCrash } from './crash-report.ts'
+import type { DisplaySettings } from './display/display-option.ts'
+import { SessionDisplay } from './display/session-display.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
 import type { DriveArgument } from './drives.ts'
 import { ExitCode } from './exit-codes.ts'
@@ -19,7 +21,7 @@ import type { SerialTarget } from './values.ts'
 /** What the system under a machine is. */
 export type MachineImages = Pick<
   MachineOptions,
-  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms'
+  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms' | 'vgaBios'
 >
 
 /** One machine to run, and how it meets the outside. */
@@ -35,6 +37,8 @@ export interface SessionSettings {
   readonly drives?: readonly DriveArgument[]
   /** Where each serial port leads; at most one of them is `stdio`. */
   readonly serial: readonly SerialTarget[]
+  /** Where the graphics card's picture goes; default nowhere. */
+  readonly display?: DisplaySettings
   /** Which of the guest's consoles gets what is typed. Both are printed. */
   readonly console: 'serial' | 'xen'
   readonly input: InputPolicy
@@ -96,6 +100,9 @@ class Session {
   readonly #panic: PanicWatch
   #farEnds: readonly (FarEnd | null)[] = []
   #drives: OpenDrives | undefined
+  readonly #display: SessionDisplay | undefined
+  /** Why the last picture is not in its file. */
+  #unseen: string | undefined
   #watch: OutputWatch | undefined
   #machine: Machine | undefined
   #ending: Ending | undefined
@@ -113,6 +120,12 @@ class Session {
       onHelp: () => host.stderr.write(KEYS),
       onRoom: () => host.stdin.resume(),
     })
+    const { display } = settings
+    if (display !== undefined) {
+      this.#display = new SessionDisplay(display, host.stdout, (message) =>
+        this.#end({ code: ExitCode.Input, message }, true),
+      )
+    }
     this.#panic = new PanicWatch((reason) =>
       this.#end({ code: ExitCode.GuestPanic, message: `the guest's kernel has panicked: ${reason}` }, false),
     )
@@ -167,6 +180,7 @@ class Session {
     // There is nowhere left to say so.
     stderr.on('error', () => {})
     const outputs = [stdout, stderr, ...farEnds.filter((end) => end !== null)]
+    this.#display?.open()
     this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
   }
 
@@ -217,6 +231,8 @@ class Session {
       made = await this.#make()
     }
     profile?.write()
+    if (this.#machine !== undefined) this.#unseen = await this.#display?.finish()
+    if (this.#unseen !== undefined) host.stderr.write(`retrap: ${this.#unseen}\n`)
     return this.#report(exit, resets)
   }
 
@@ -267,6 +283,7 @@ class Session {
       ...(await settings.images()),
       ...(serialPorts > 1 && { serialPorts }),
       ...(drives.length > 0 && { drives }),
+      ...(this.#display !== undefined && { screen: this.#display.screen }),
       ...(flash.length > 0 && { flash }),
       devices: models,
       deviceServers: servers,
@@ -351,7 +368,7 @@ class Session {
   /**
    * Ends what the session has begun. A guest's last words wait for their reader, unless the user has ended the run.
    *
-   * @returns whether all that the guest wrote is in its images
+   * @returns whether all that the guest wrote is in its images, and the last picture in its file
    */
   async close(): Promise<boolean> {
     this.#machine?.close?.()
@@ -372,7 +389,7 @@ class Session {
     }
     for (const close of this.#closing.toReversed()) close()
     await Promise.all(this.#farEnds.flatMap((end) => (end === null ? [] : [end.close()])))
-    return failed.length === 0
+    return failed.length === 0 && this.#unseen === undefined
   }
 }
 

@@ -11,3 +11,4 @@ export type { KeyboardLayout, KeyboardLayoutName, KeyStroke } from './input/layo
 export { Mouse, type MouseButton, type PointerKind } from './input/mouse.ts'
 export { VncServer, type VncConnection, type VncServerOptions } from './vnc/server.ts'
 export type { Compressor, VncTransport } from './vnc/update-sender.ts'
+export { TerminalPicture, type TerminalSize } from './terminal-picture.ts'

@@ -1,0 +1,64 @@
+import { type Command, Option } from 'commander'
+import { type SerialTarget, usage } from '../values.ts'
+
+/** Where the graphics card's picture goes. */
+export type DisplayTarget =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'png'; readonly path: string }
+  | { readonly kind: 'terminal' }
+
+/** What a session shows of its machines' graphics card. */
+export interface DisplaySettings {
+  readonly target: DisplayTarget
+  /** The file of a picture that is taken at the end. */
+  readonly screenshot?: string
+}
+
+/** Options of the graphics card and its picture. */
+export interface DisplayFlags {
+  readonly vga?: 'std' | 'none'
+  readonly display?: DisplayTarget
+  readonly screenshotOnExit?: string
+  readonly serial?: readonly SerialTarget[]
+}
+
+const EXPECTED = 'write none, png:FILE or terminal'
+
+/** Adds the options to a command that runs a machine. */
+export function displayOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--vga <card>', 'graphics card (default: std where disks are booted by firmware, else none)').choices([
+        'std',
+        'none',
+      ]),
+    )
+    .option(
+      '--display <where>',
+      "where the graphics card's picture goes: none, png:FILE (written anew as it changes) or terminal (default: none)",
+      parseDisplay,
+    )
+    .option('--screenshot-on-exit <file>', "write the graphics card's last picture, as PNG")
+}
+
+/** Reads a `--display` argument. @throws CliError `ERR_USAGE` */
+export function parseDisplay(text: string): DisplayTarget {
+  if (text === 'none' || text === 'terminal') return { kind: text }
+  const [kind, ...rest] = text.split(':')
+  const path = rest.join(':')
+  if (kind !== 'png') throw usage(`--display '${text}' is unknown; ${EXPECTED}`)
+  if (path === '') throw usage(`--display ${text} names no file; write png:FILE`)
+  return { kind, path }
+}
+
+/** What a session shows; nothing without such an option. @throws CliError `ERR_USAGE` for options that contradict each other */
+export function displaySettings(flags: DisplayFlags): { readonly display?: DisplaySettings } {
+  const { display = { kind: 'none' }, screenshotOnExit: screenshot } = flags
+  if (flags.vga === 'none' && (display.kind !== 'none' || screenshot !== undefined))
+    throw usage('--vga none leaves no picture for --display and --screenshot-on-exit')
+  if (screenshot === '') throw usage('--screenshot-on-exit names no file; write the name of a PNG file')
+  if (display.kind === 'terminal' && flags.serial?.some(({ kind }) => kind === 'stdio') === true)
+    throw usage('--display terminal has the terminal; give --serial none, file:FILE or another place')
+  if (display.kind === 'none' && screenshot === undefined) return {}
+  return { display: { target: display, ...(screenshot !== undefined && { screenshot }) } }
+}

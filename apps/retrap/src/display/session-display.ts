@@ -1,0 +1,109 @@
+import { rename, writeFile } from 'node:fs/promises'
+import { Screen, TerminalPicture } from '@retrap/display'
+import { CliError } from '../cli-error.ts'
+import { troubleWith } from '../files.ts'
+import type { SessionOutput } from '../host.ts'
+import type { DisplaySettings } from './display-option.ts'
+
+const ESCAPE = '\u001b['
+const USUAL = { columns: 80, rows: 25 }
+/** A terminal is no faster. */
+const TERMINAL_INTERVAL_MS = 100
+/** A file is written no more often. */
+const FILE_INTERVAL_MS = 1000
+
+/** The screen of a session, whose machines come and go, and where it is shown. */
+export class SessionDisplay {
+  readonly screen: Screen
+  readonly #settings: DisplaySettings
+  readonly #output: SessionOutput
+  readonly #onError: (message: string) => void
+  #stop: (() => void) | undefined
+  /** The file that is being written. */
+  #writing: Promise<void> = Promise.resolve()
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param onError - told once why the picture cannot be written */
+  constructor(settings: DisplaySettings, output: SessionOutput, onError: (message: string) => void) {
+    this.#settings = settings
+    this.#output = output
+    this.#onError = onError
+    this.screen = new Screen({ intervalMs: TERMINAL_INTERVAL_MS })
+  }
+
+  /** Begins to show the picture. */
+  open(): void {
+    const { target } = this.#settings
+    if (target.kind === 'terminal') this.#openTerminal()
+    if (target.kind === 'png') this.#openFile(target.path)
+  }
+
+  #openTerminal(): void {
+    const { columns, rows } = { ...USUAL, ...sizeOf(this.#output) }
+    const picture = new TerminalPicture(this.screen, { columns, rows })
+    this.#output.write(`${ESCAPE}2J`)
+    this.#stop = this.screen.watch(() => {
+      const text = picture.update()
+      if (text !== '') this.#output.write(text)
+    })
+  }
+
+  #openFile(path: string): void {
+    const write = (): void => {
+      this.#timer = undefined
+      this.#writing = this.#writeFile('--display', path).catch((error: unknown) => this.#fail(error))
+    }
+    this.#stop = this.screen.watch(() => {
+      if (this.screen.width > 0) this.#timer ??= setTimeout(write, FILE_INTERVAL_MS)
+    })
+  }
+
+  #fail(error: unknown): void {
+    this.#stop?.()
+    this.#stop = undefined
+    this.#onError(error instanceof Error ? error.message : String(error))
+  }
+
+  /** A reader of the file never finds half of a picture. */
+  async #writeFile(option: string, path: string): Promise<void> {
+    const png = await this.screen.toPng()
+    const half = `${path}.part`
+    try {
+      await writeFile(half, png)
+      await rename(half, path)
+    } catch (error) {
+      throw new CliError('ERR_INPUT', `${option}: ${troubleWith(error)}`)
+    }
+  }
+
+  /**
+   * Takes the last pictures, while the last machine is still there.
+   *
+   * @returns why one could not be taken
+   */
+  async finish(): Promise<string | undefined> {
+    const { target, screenshot } = this.#settings
+    const watched = this.#stop !== undefined
+    clearTimeout(this.#timer)
+    await this.#writing
+    this.screen.refresh()
+    this.#stop?.()
+    this.#stop = undefined
+    if (target.kind === 'terminal' && watched) this.#output.write(`${ESCAPE}0m${ESCAPE}?25h\r\n`)
+    try {
+      if (target.kind === 'png' && watched && this.screen.width > 0) await this.#writeFile('--display', target.path)
+      if (screenshot === undefined) return undefined
+      if (this.screen.width === 0) return `--screenshot-on-exit ${screenshot}: the machine's display is off`
+      await this.#writeFile('--screenshot-on-exit', screenshot)
+      return undefined
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error)
+    }
+  }
+}
+
+/** The size of the output's terminal, as far as it is one. */
+function sizeOf(output: SessionOutput): { readonly columns?: number; readonly rows?: number } {
+  const { columns, rows } = output as { readonly columns?: unknown; readonly rows?: unknown }
+  return typeof columns === 'number' && typeof rows === 'number' && columns > 0 && rows > 0 ? { columns, rows } : {}
+}

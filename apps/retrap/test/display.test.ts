@@ -1,0 +1,110 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Screen } from '@retrap/display'
+import { afterAll, describe, expect, test } from 'vitest'
+import { displaySettings, parseDisplay, type DisplayTarget } from '../src/display/display-option.ts'
+import { runSession, type SessionSettings } from '../src/session.ts'
+import { FakeHost } from './support/fake-machine.ts'
+
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-display-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+const settings = (target: DisplayTarget, screenshot?: string): SessionSettings => ({
+  machine: { memoryBytes: 64 << 20, cpus: 1, clock: 'real' },
+  images: async () => ({}),
+  devices: async () => ({ models: [], servers: [] }),
+  serial: [{ kind: 'none' }],
+  console: 'serial',
+  input: { kind: 'pass' },
+  display: { target, ...(screenshot !== undefined && { screenshot }) },
+})
+
+/** A picture of two pixels. */
+function draw(screen: Screen, colour: number): void {
+  screen.setMode({ width: 2, height: 1, stride: 8, format: 'bgrx8888' })
+  screen.draw(
+    Uint8Array.from({ length: 8 }, () => colour),
+    [{ x: 0, y: 0, width: 2, height: 1 }],
+  )
+}
+
+/** A machine whose card draws, and which the guest resets until all colours have been there. */
+function drawing(colours: readonly number[]): FakeHost {
+  const screens = new Set<Screen>()
+  const host = new FakeHost(async (_guest, boot) => {
+    const screen = host.created.at(-1)?.screen
+    if (screen !== undefined) screens.add(screen)
+    // A machine that starts anew draws on the same screen.
+    expect(screens.size).toBe(1)
+    screen?.connect({ refresh: () => draw(screen, colours[boot - 1]!), update: () => {} })
+    return boot < colours.length ? { reason: 'reset' } : { reason: 'power-off' }
+  })
+  return host
+}
+
+const isPng = (path: string): boolean => readFileSync(path).subarray(0, 4).toString('latin1') === '\x89PNG'
+
+describe('the last picture', () => {
+  test('is in the file, of the machine that ran last', async () => {
+    const [one, two] = [join(scratch, 'one.png'), join(scratch, 'two.png')]
+    expect(await runSession(settings({ kind: 'none' }, one), drawing([1, 2]))).toBe(0)
+    expect(await runSession(settings({ kind: 'none' }, two), drawing([2]))).toBe(0)
+    expect(isPng(one)).toBe(true)
+    expect(readFileSync(one)).toEqual(readFileSync(two))
+  })
+
+  test('that cannot be written makes the exit code 74, and there is no file of a display that is off', async () => {
+    const off = new FakeHost(async () => ({ reason: 'power-off' }))
+    const path = join(scratch, 'off.png')
+    expect(await runSession(settings({ kind: 'none' }, path), off)).toBe(74)
+    expect(off.stderr.text).toContain('display is off')
+    expect(existsSync(path)).toBe(false)
+    const host = drawing([1])
+    expect(await runSession(settings({ kind: 'none' }, join(scratch, 'no/folder.png')), host)).toBe(74)
+    expect(host.stderr.text).toContain('--screenshot-on-exit: there is no such file')
+  })
+})
+
+test('--display png:FILE keeps the picture in a file', async () => {
+  const path = join(scratch, 'live.png')
+  const host = new FakeHost(async () => {
+    const screen = host.created[0]!.screen!
+    const refresh = (): void => draw(screen, 7)
+    screen.connect({ refresh, update: refresh })
+    // oxlint-disable-next-line no-await-in-loop -- until it is there
+    while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 20))
+    return { reason: 'power-off' }
+  })
+  expect(await runSession(settings({ kind: 'png', path }), host)).toBe(0)
+  expect(isPng(path)).toBe(true)
+})
+
+test('--display terminal shows the picture, and gives the terminal back', async () => {
+  const host = drawing([0])
+  expect(await runSession(settings({ kind: 'terminal' }), host)).toBe(0)
+  expect(host.stdout.text.startsWith('\u001b[2J')).toBe(true)
+  expect(host.stdout.text).toContain('▀')
+  expect(host.stdout.text.endsWith('\u001b[0m\u001b[?25h\r\n')).toBe(true)
+})
+
+describe('--display', () => {
+  test.each([
+    ['none', { kind: 'none' }],
+    ['terminal', { kind: 'terminal' }],
+    ['png:a.png', { kind: 'png', path: 'a.png' }],
+    ['png:c:/a.png', { kind: 'png', path: 'c:/a.png' }],
+  ])('%s', (text, target) => expect(parseDisplay(text)).toEqual(target))
+  test.each(['gtk', 'png', 'png:', 'terminal:x', ''])("'%s' is refused with what to write instead", (text) => {
+    expect(() => parseDisplay(text)).toThrow(/--display.*write/)
+  })
+})
+
+test.each([
+  { vga: 'none', screenshotOnExit: 'a.png' },
+  { vga: 'none', display: { kind: 'terminal' } },
+  { screenshotOnExit: '' },
+  { display: { kind: 'terminal' }, serial: [{ kind: 'stdio' }] },
+] as const)('%o contradict each other', (flags) => {
+  expect(() => displaySettings(flags)).toThrow(expect.objectContaining({ code: 'ERR_USAGE' }))
+})
