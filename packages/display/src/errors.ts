@@ -4,9 +4,10 @@
  * | code | meaning |
  * |---|---|
  * | `ERR_OPTION` | an option is out of range |
+ * | `ERR_LISTEN` | a port cannot be listened on |
  * | `ERR_OFF` | the display is off and has no picture |
  */
-export type DisplayErrorCode = 'ERR_OPTION' | 'ERR_OFF'
+export type DisplayErrorCode = 'ERR_OPTION' | 'ERR_LISTEN' | 'ERR_OFF'
 
 /** Reports a caller's mistake. Switch on `code`, never on the text. */
 export class DisplayError extends Error {

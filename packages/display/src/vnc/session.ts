@@ -2,10 +2,9 @@ import type { DisplayRectangle } from '@retrap/device'
 import type { Keyboard } from '../input/keyboard.ts'
 import type { Mouse } from '../input/mouse.ts'
 import type { Screen, ScreenFrame } from '../screen.ts'
-import { ByteWriter } from './byte-writer.ts'
 import { ClientInput } from './client-input.ts'
 import { handshake, type HandshakeSettings } from './handshake.ts'
-import { MAP_ENTRIES, mapEntry, readLayout, SERVER_LAYOUT } from './pixel-format.ts'
+import { readLayout, SERVER_LAYOUT } from './pixel-format.ts'
 import * as rfb from './protocol.ts'
 import { UpdateSender, type Compressor, type VncTransport } from './update-sender.ts'
 
@@ -83,7 +82,7 @@ export class VncSession {
   }
 
   #send(bytes: Uint8Array): void {
-    void this.#transport.write(bytes)
+    this.#transport.write(bytes).catch(() => this.close())
   }
 
   /** What the client says, message by message. Ends where it says what makes no sense. */
@@ -121,11 +120,6 @@ export class VncSession {
   #setLayout(bytes: Uint8Array): boolean {
     const layout = readLayout(bytes.subarray(3))
     if (layout === undefined) return false
-    if (!layout.trueColour) {
-      const map = new ByteWriter().u8(rfb.SET_COLOUR_MAP).u8(0).u16(0).u16(MAP_ENTRIES)
-      for (let i = 0; i < MAP_ENTRIES; i++) for (const colour of mapEntry(i)) map.u16(colour)
-      this.#send(map.take())
-    }
     this.#sender.setLayout(layout)
     return true
   }

@@ -5,7 +5,7 @@ import type { Screen, ScreenFrame } from '../screen.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { Damage } from './damage.ts'
 import { type Picture, RectangleEncoder } from './encodings.ts'
-import { type PixelLayout, SERVER_LAYOUT, writeLayout } from './pixel-format.ts'
+import { MAP_ENTRIES, mapEntry, type PixelLayout, SERVER_LAYOUT, writeLayout } from './pixel-format.ts'
 import * as rfb from './protocol.ts'
 
 /** One client's connection, as a server writes to it. */
@@ -43,6 +43,8 @@ export class UpdateSender {
   /** Messages that an update carries beside pixels: whether each is due. */
   #tellSize = false
   #tellKeys = false
+  /** The colour map is due: it goes in front of pixels, so that a client that reads nothing is not sent one after the other. */
+  #tellColours = false
   #refused = false
   /** The picture's size, as the client knows it. */
   width: number = FIRST_SIZE.width
@@ -82,6 +84,7 @@ export class UpdateSender {
 
   setLayout(layout: PixelLayout): void {
     this.#encoder = new RectangleEncoder(layout)
+    this.#tellColours = !layout.trueColour
   }
 
   setEncodings(encodings: ReadonlySet<number>): void {
@@ -213,6 +216,10 @@ export class UpdateSender {
     const picture: Picture = { width, height, pixels }
     const encoder = this.#encoder
     const compressor = this.#encodings.has(rfb.ZRLE) ? this.#compressor : undefined
+    if (this.#tellColours) {
+      this.#tellColours = false
+      await this.#send(colourMap())
+    }
     await this.#send(this.#header(areas.length))
     for (const area of areas) {
       if (this.#closed) return
@@ -232,4 +239,10 @@ export class UpdateSender {
       await this.#send(out)
     }
   }
+}
+
+function colourMap(): ByteWriter {
+  const map = new ByteWriter().u8(rfb.SET_COLOUR_MAP).u8(0).u16(0).u16(MAP_ENTRIES)
+  for (let i = 0; i < MAP_ENTRIES; i++) for (const colour of mapEntry(i)) map.u16(colour)
+  return map
 }

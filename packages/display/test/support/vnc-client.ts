@@ -1,5 +1,5 @@
-import { inflateSync, constants, createDeflate, type Deflate } from 'node:zlib'
-import type { Compressor, VncConnection, VncServer, VncTransport } from '../../src/index.ts'
+import { constants, inflateSync } from 'node:zlib'
+import type { VncConnection, VncServer, VncTransport } from '../../src/index.ts'
 
 /** A rectangle of an update, decoded: its pixels as the client's format has them. */
 export interface ClientRectangle {
@@ -206,24 +206,5 @@ export class VncClient implements VncTransport {
       }
     if (at !== data.length) throw new Error(`${data.length - at} bytes behind the last tile`)
     return out
-  }
-}
-
-/** A zlib stream of Node's. */
-export function nodeCompressor(): Compressor {
-  const deflate: Deflate = createDeflate()
-  let parts: Buffer[] = []
-  deflate.on('data', (part: Buffer) => parts.push(part))
-  return {
-    compress: (bytes) =>
-      new Promise((resolve) => {
-        deflate.write(bytes)
-        deflate.flush(constants.Z_SYNC_FLUSH, () => {
-          const all = Buffer.concat(parts)
-          parts = []
-          resolve(all)
-        })
-      }),
-    close: () => deflate.close(),
   }
 }

@@ -3,7 +3,8 @@ import type { DisplayRectangle, InputEvent } from '@retrap/device'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Keyboard, Mouse, Screen, VncServer, type VncServerOptions } from '../../src/index.ts'
-import { nodeCompressor, VncClient } from '../support/vnc-client.ts'
+import { zlibCompressor } from '../../src/node/compressor.ts'
+import { VncClient } from '../support/vnc-client.ts'
 
 const ZRLE = 16
 
@@ -26,7 +27,7 @@ class Desk {
     this.keyboard.connect(note)
     this.mouse.connect(note)
     const { screen, keyboard, mouse } = this
-    this.server = new VncServer({ screen, keyboard, mouse, createCompressor: nodeCompressor, ...options })
+    this.server = new VncServer({ screen, keyboard, mouse, createCompressor: zlibCompressor, ...options })
   }
 
   resize(width: number, height: number): void {
@@ -138,10 +139,10 @@ describe('pixel formats', () => {
     const client = new VncClient(desk.server)
     await client.begin()
     setFormat(client, 8, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    expect(await client.read(6)).toEqual([1, 0, 0, 0, 1, 0])
-    const map = await client.read(6 * 256)
     client.bytesPerPixel = 1
     client.request(false)
+    expect(await client.read(6)).toEqual([1, 0, 0, 0, 1, 0])
+    const map = await client.read(6 * 256)
     const [{ pixels } = { pixels: [0] }] = await client.update()
     expect(map.slice(6 * pixels[0]!, 6 * pixels[0]! + 6)).toEqual([255, 255, 0, 0, 0, 0])
   })
