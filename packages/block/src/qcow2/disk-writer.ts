@@ -63,22 +63,19 @@ export class DiskWriter {
     }
   }
 
-  /** @returns bytes written; 0 where the first cluster is not the image's own */
+  /**
+   * A cluster that is the image's own is never moved, so this takes no lock. A request that frees it meanwhile is one of the
+   * same bytes, and its place is not used again before this request has ended.
+   *
+   * @returns bytes written; 0 where the first cluster is not the image's own
+   */
   async #writeInPlace(offset: number, from: Uint8Array): Promise<number> {
-    const index = Math.floor(offset / this.#clusterBytes)
-    await this.#locks.wait(index)
     const { kind, isOwn, host, bytes } = await this.#metadata.extent(offset, from.length)
     if (kind !== 'data' || !isOwn) return 0
-    // A cluster that is being moved is left to the next turn.
-    let end = offset
-    while (end < offset + bytes && !this.#locks.has(Math.floor(end / this.#clusterBytes))) {
-      end = Math.min(offset + bytes, (Math.floor(end / this.#clusterBytes) + 1) * this.#clusterBytes)
-    }
-    if (end === offset) return 0
-    this.#refuseTables(host, end - offset)
-    this.#metadata.refcounts.touch(host + end - offset)
-    await this.#storage.write(host, from.subarray(0, end - offset))
-    return end - offset
+    this.#refuseTables(host, bytes)
+    this.#metadata.refcounts.touch(host + bytes)
+    await this.#storage.write(host, from.subarray(0, bytes))
+    return bytes
   }
 
   /** An entry of a damaged image may name a table as data. */

@@ -1,0 +1,140 @@
+import { BlockError } from '@retrap/device'
+import { describe, expect, test } from 'vitest'
+import { checkQcow2, createQcow2, Qcow2Image } from '../../src/index.ts'
+import { LoggingStorage } from '../support/logging-storage.ts'
+
+const BYTES = 1 << 20
+
+/** A storage whose requests take turns of the event loop, in any order, and fail when told to. */
+class UnreliableStorage extends LoggingStorage {
+  /** Fails the write, read or flush with this number from now on. */
+  failAfter = Infinity
+  readonly #below: (bound: number) => number
+  failures = 0
+
+  constructor(below: (bound: number) => number, content?: Uint8Array) {
+    super(content)
+    this.#below = below
+  }
+
+  async #turn(): Promise<void> {
+    for (let turns = this.#below(4); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve))
+    if (--this.failAfter >= 0) return
+    this.failures++
+    this.failAfter = Infinity
+    throw new BlockError('ERR_NO_SPACE', 'the disk is full')
+  }
+
+  override async read(offset: number, into: Uint8Array): Promise<void> {
+    await this.#turn()
+    await super.read(offset, into)
+  }
+
+  override async write(offset: number, from: Uint8Array): Promise<void> {
+    await this.#turn()
+    await super.write(offset, from)
+  }
+
+  override async flush(): Promise<void> {
+    await this.#turn()
+    await super.flush()
+  }
+}
+
+function generator(seed: number): (bound: number) => number {
+  let state = seed
+  return (bound) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * bound)
+  }
+}
+
+async function newImage(
+  below: (bound: number) => number,
+  clusterBytes: number,
+): Promise<[UnreliableStorage, Qcow2Image]> {
+  const storage = new UnreliableStorage(below)
+  await createQcow2(storage, { bytes: BYTES, clusterBytes })
+  return [storage, await Qcow2Image.open(storage, { cacheBytes: 4 * clusterBytes })]
+}
+
+describe('requests at the same time', () => {
+  test.each([512, 4096, 65_536])('are all kept, in clusters of %d bytes', async (clusterBytes) => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const below = generator(seed)
+      const [storage, image] = await newImage(below, clusterBytes)
+      const sectors = 256
+      const model = new Uint8Array(sectors)
+      for (let round = 1; round <= 6; round++) {
+        // Each sector is in one request at most: their order does not matter.
+        const requests: Promise<void>[] = []
+        for (let at = 0; at < sectors;) {
+          const count = Math.min(sectors - at, 1 + below(6))
+          const value = 1 + below(250)
+          const what = below(10)
+          const [offset, bytes] = [at * 512, count * 512]
+          if (what < 6) {
+            model.fill(value, at, at + count)
+            requests.push(image.write(offset, new Uint8Array(bytes).fill(value)))
+          } else if (what === 6) {
+            model.fill(0, at, at + count)
+            requests.push(image.writeZeroes(offset, bytes))
+          } else if (what === 7) requests.push(image.flush())
+          else requests.push(image.read(offset, new Uint8Array(bytes)))
+          at += count
+        }
+        await Promise.all(requests)
+        const content = new Uint8Array(sectors * 512)
+        await image.read(0, content)
+        expect(content.every((byte, i) => byte === model[i >> 9])).toBe(true)
+        if (below(3) === 0) await image.discard(0, 128 * 512).then(() => model.fill(0, 0, 128))
+      }
+      await image.close()
+      expect(await checkQcow2(storage)).toMatchObject({ corruptions: 0, leaks: 0 })
+    }
+  })
+})
+
+describe('a host that fails', () => {
+  test('ends requests with an error; the next ones work, and the image is whole', async () => {
+    for (let failAfter = 0; failAfter < 60; failAfter++) {
+      const below = generator(failAfter + 1)
+      const [storage, image] = await newImage(below, 512)
+      await image.write(0, new Uint8Array(8192).fill(1))
+      await image.flush()
+      storage.failAfter = failAfter
+      const asked = [
+        () => image.write(4096, new Uint8Array(65_536).fill(2)),
+        () => image.flush(),
+        () => image.discard(0, 2048),
+        () => image.writeZeroes(131_072, 8192),
+        () => image.flush(),
+      ]
+      for (const ask of asked) {
+        await ask().catch((error: unknown) => expect(error).toMatchObject({ code: 'ERR_NO_SPACE' }))
+      }
+      storage.failAfter = Infinity
+      await image.write(0, new Uint8Array(131_072).fill(3))
+      await image.flush()
+      expect(await checkQcow2(new LoggingStorage(storage.content))).toMatchObject({ corruptions: 0 })
+      await image.close()
+      const again = await Qcow2Image.open(storage)
+      const content = new Uint8Array(131_072)
+      await again.read(0, content)
+      expect(content.every((byte) => byte === 3)).toBe(true)
+      expect(await checkQcow2(storage)).toMatchObject({ corruptions: 0, leaks: 0 })
+    }
+  })
+})
+
+test('tables in memory stay within the limit', async () => {
+  const storage = new LoggingStorage()
+  await createQcow2(storage, { bytes: 64 << 20, clusterBytes: 512 })
+  storage.isLogging = true
+  const image = await Qcow2Image.open(storage, { cacheBytes: 16 * 512 })
+  // One cluster for each of 2048 tables, and no flush.
+  for (let at = 0; at < 64 << 20; at += 64 * 512) await image.write(at, new Uint8Array(512).fill(1))
+  const tables = storage.log.filter((entry) => entry !== null && entry.bytes.length === 512 && entry.bytes[0]! >= 0x80)
+  expect(tables.length).toBeGreaterThan(1900)
+  await image.close()
+})
