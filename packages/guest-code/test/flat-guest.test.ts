@@ -1,5 +1,5 @@
 import { al } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { CODE, EXIT_PORT, FlatGuest, GDT, IDT, PROTECTED, RAM_BYTES, STACK, TestSleeper } from '../src/flat-guest.ts'
 import { descriptor, FLAT } from '../src/index.ts'
 
@@ -94,6 +94,21 @@ describe('the sleeper of tests', () => {
     await slept
     await sleeper.sleep(0)
     expect([sleeper.sleeps, performance.now() - started < 3000]).toEqual([2, true])
+  })
+
+  test('sleeps for five seconds at the most, so that a lost wake-up shows', async () => {
+    vi.useFakeTimers()
+    try {
+      const sleeper = new TestSleeper()
+      let awake = false
+      const slept = sleeper.sleep(60_000).then(() => (awake = true))
+      await vi.advanceTimersByTimeAsync(4999)
+      expect(awake).toBe(false)
+      await vi.advanceTimersByTimeAsync(1)
+      await slept
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test('sleeps for its time, which is no turn of the event loop', async () => {

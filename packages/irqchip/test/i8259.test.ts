@@ -431,6 +431,22 @@ describe('virtual wire mode', () => {
     expect(taken).toEqual([true, true, true, false, false, false, false, false, true])
   })
 
+  test('LINT1 keeps its level over a reset, whoever holds the wire', () => {
+    for (const holders of [0, 1, 2]) {
+      const { fabric, apic } = makeFabric({}, false)
+      for (let i = 0; i < holders; i++) fabric.nmiLine().set(true)
+      fabric.reset()
+      const levels: [number, boolean][] = []
+      const setLint = apic.setLint.bind(apic)
+      apic.setLint = (pin, level) => (levels.push([pin, level]), setLint(pin, level))
+      fabric.reset()
+      expect(levels).toEqual([
+        [0, false],
+        [1, holders > 0],
+      ])
+    }
+  })
+
   test('a second request keeps the wire busy after the first acknowledgement', () => {
     const { fabric, apic } = makeFabric({}, false)
     apic.enterVirtualWireMode()

@@ -73,6 +73,31 @@ describe('an I/O APIC with 48 inputs, as guests of Xen have it', () => {
     expect(readAt(ioApic, 0x6e)).toBe(MASKED)
   })
 
+  test('the last entry, the identification and the selected register are words of their own', () => {
+    const { ioApic } = make().fabric
+    writeAt(ioApic, 0, 0x0a00_0000)
+    entry(ioApic, 47, 0x1_0042, 0x1500_0000)
+    expect([readAt(ioApic, 0), readAt(ioApic, 0x6e), readAt(ioApic, 0x6f)]).toEqual([
+      ...[0x0a00_0000, MASKED | 0x42, 0x1500_0000],
+    ])
+    writeAt(ioApic, 0, 0x0500_0000)
+    expect([readAt(ioApic, 0x6f), readAt(ioApic, 0), ioApic.save().lines]).toEqual([0x1500_0000, 0x0500_0000, 0])
+  })
+
+  test('inputs from 16 on are not the 8259s’', () => {
+    const { fabric } = make()
+    const before = fabric.i8259.save()
+    for (let irq = 16; irq < 48; irq++) {
+      const line = fabric.line(irq)
+      line.pulse()
+      line.set(true)
+      expect(fabric.i8259.save()).toEqual(before)
+      line.set(false)
+    }
+    fabric.line(15).pulse()
+    expect(fabric.i8259.save()).not.toEqual(before)
+  })
+
   test('edges and levels of the inputs from 24 on', () => {
     const { fabric, apic } = make()
     entry(fabric.ioApic, 31, 0x41)
