@@ -288,6 +288,17 @@ describe('MSI-X (PCI Local Bus 3.0, §6.8.2)', () => {
     ])
   })
 
+  test.each([[[0, 31]], [[31]], [[0, 31, 32, 63]], [[63]], [[1, 30, 33, 62]]])(
+    'saves the pending vectors %j',
+    (vectors) => {
+      const { fn, write } = card(64)
+      write(COMMAND, BUS_MASTER, 2)
+      write(0x42, 0x8000, 2)
+      for (const vector of vectors) fn.messages?.signal(vector)
+      expect(fn.save().msix?.pending).toEqual(vectors)
+    },
+  )
+
   test('makes a BAR for its table where the function has none', () => {
     const made = tree()
     made.add({ msix: { vectors: 300, table: { bar: 4 } } })

@@ -22,6 +22,18 @@ test('cache line size, latency timer and interrupt line keep what software write
   expect(read(0x0c) >>> 0).toBe(0x0000_ffff)
 })
 
+test('a function says what it is (PCI Local Bus 3.0, §6.2.1, "Device Identification")', () => {
+  const { tree: made, add } = tree()
+  const ids = { vendorId: 0x8086, deviceId: 0x9abc, classCode: 0xfe_dcba, revisionId: 0x87 }
+  add({ ...ids, subsystemVendorId: 0x1af4, subsystemId: 0xf00d, interruptPin: 4 })
+  add({ device: 4, vendorId: 1, deviceId: 2, classCode: 0x01_0203 })
+  const { read } = config(made)
+  expect([read(0), read(8), read(0x2c)].map((word) => word >>> 0)).toEqual([0x9abc_8086, 0xfedc_ba87, 0xf00d_1af4])
+  expect([read(0x0e, 1), read(0x3d, 1), read(4), read(0x3c, 1)]).toEqual([0, 4, 0, 0])
+  const plain = config(made, 4 << 3)
+  expect([plain.read(0), plain.read(8), plain.read(0x2c), plain.read(0x3d, 1)]).toEqual([0x2_0001, 0x0102_0300, 0, 0])
+})
+
 describe('capabilities list (PCI Local Bus 3.0, §6.7)', () => {
   test('is linked in order: MSI, MSI-X, then the function’s own; extended ones from 0x100 on', () => {
     const { tree: made, add } = tree()

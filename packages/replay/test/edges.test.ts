@@ -1,6 +1,6 @@
 /** Addresses above 4 GiB and the ends of ranges. */
 import { describe, expect, test } from 'vitest'
-import { AccessKind, AccessLog, LoggedTables, LOG_BYTES, ReplayMismatchError } from '../src/index.ts'
+import { AccessKind, AccessLog, AccessState, LoggedTables, LOG_BYTES, ReplayMismatchError } from '../src/index.ts'
 
 function started(buffer: ArrayBuffer = new ArrayBuffer(LOG_BYTES)): AccessLog {
   const log = new AccessLog(buffer)
@@ -122,4 +122,23 @@ test('the data of an access of 4 bytes are one word', () => {
   // What a neighbour holds in the second word is not this one's.
   log.bytes.fill(0xff)
   expect([log.dataHi(1), log.dataHi(0)]).toEqual([0, 0xffff_ffff])
+})
+
+test.each([0, -1, 9, 16, NaN])('an access of %d bytes is not one that a device answers', (size) => {
+  const log = new AccessLog()
+  expect(() => log.beginWaiting(AccessKind.MMIO_READ, 0x60, 0, size, 0, 0, 0)).toThrow(
+    expect.objectContaining({ code: 'ERR_SIZE' }),
+  )
+  expect(log.active).toBe(false)
+})
+
+test('kinds and states have numbers of their own, and are saved by their names', () => {
+  expect(Object.values(AccessKind)).toEqual(Array.from({ length: 10 }, (_, i) => i))
+  expect(Object.values(AccessState)).toEqual([0, 1, 2])
+  for (const [key, kind] of Object.entries(AccessKind)) {
+    if (key.startsWith('WALK')) continue
+    const log = started()
+    log.complete(log.access(kind, 0x60, 0, 1, 0))
+    expect(log.dump()).toMatchObject([{ kind: key.toLowerCase().replaceAll('_', '-'), state: 'complete' }])
+  }
 })
