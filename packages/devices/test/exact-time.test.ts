@@ -282,7 +282,7 @@ describe('a host that is away for years, while', () => {
           fc.maxSafeNat(),
           fc.constantFrom(2 ** 33 * 88_000, 9 * 2 ** 29 * 88_000, 2 ** 23 * 125_000_000, 2 ** 46 * 10),
         ),
-        { minLength: 1, maxLength: 40 },
+        { minLength: 1, maxLength: 40, size: 'max' },
       ),
       fc.boolean(),
     )

@@ -120,7 +120,7 @@ describe('counting', () => {
       fc.property(
         fc.constantFrom(0, 2, 3, 4),
         fc.integer({ min: 2, max: 40 }),
-        fc.array(fc.integer({ min: 0, max: 70 }), { minLength: 1, maxLength: 12 }),
+        fc.array(fc.integer({ min: 0, max: 70 }), { minLength: 1, maxLength: 12, size: 'max' }),
         (mode, n, steps) => {
           const jumping = channel(mode, n)
           const stepping = channel(mode, n)

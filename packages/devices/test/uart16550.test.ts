@@ -308,11 +308,12 @@ describe('as a channel', () => {
       fc.property(
         fc.array(
           fc.oneof(
-            fc.uint8Array({ maxLength: 40 }),
+            fc.uint8Array({ maxLength: 40, size: 'max' }),
             fc.constantFrom('read' as const, 'iir' as const, 'fifo' as const, 'lsr' as const),
           ),
           {
             maxLength: 60,
+            size: 'max',
           },
         ),
         (steps) => {

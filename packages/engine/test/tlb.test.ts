@@ -256,7 +256,7 @@ describe('the TLB', () => {
       },
     )
     fc.assert(
-      fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+      fc.property(fc.array(action, { maxLength: 60, size: 'max' }), (actions) => {
         const tlb = new Tlb(memory, at, MODES)
         interface Entry {
           host: number

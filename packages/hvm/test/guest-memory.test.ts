@@ -63,6 +63,7 @@ describe("a domain's RAM by guest-physical address", () => {
       fc.property(
         fc.array(fc.record({ at: fc.nat(0x2f00), data: fc.uint8Array({ minLength: 1, maxLength: 0x100 }) }), {
           maxLength: 20,
+          size: 'max',
         }),
         (writes) => {
           const model = new Uint8Array(0x3000)

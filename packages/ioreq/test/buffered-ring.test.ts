@@ -134,7 +134,7 @@ describe('pointers', () => {
       fc.property(
         fc.constantFrom(HVM_IOREQSRV_BUFIOREQ_LEGACY, HVM_IOREQSRV_BUFIOREQ_ATOMIC),
         fc.nat(2000),
-        fc.array(fc.tuple(fc.constantFrom('put', 'put8', 'get'), fc.nat(300)), { maxLength: 40 }),
+        fc.array(fc.tuple(fc.constantFrom('put', 'put8', 'get'), fc.nat(300)), { maxLength: 40, size: 'max' }),
         (mode, start, steps) => {
           const { ring } = make(mode, start)
           const queue: number[] = []

@@ -5,9 +5,9 @@ import { createIoRequest, decodeFrame, encodeFrame, FrameReader, IoreqError, typ
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff })
 const f64 = fc.double({ noNaN: true })
 const u64 = fc.record({ lo: u32, hi: u32 })
-const bytes = fc.uint8Array({ maxLength: 300 })
-const text = fc.string({ unit: 'grapheme', maxLength: 40 })
-const ranges = fc.array(fc.tuple(fc.nat(2 ** 31), fc.nat(2 ** 31)), { maxLength: 20 })
+const bytes = fc.uint8Array({ maxLength: 300, size: 'max' })
+const text = fc.string({ unit: 'grapheme', maxLength: 40, size: 'max' })
+const ranges = fc.array(fc.tuple(fc.nat(2 ** 31), fc.nat(2 ** 31)), { maxLength: 20, size: 'max' })
 const request = fc
   .record({
     type: fc.constantFrom(0, 1, 2, 7, 8),
@@ -106,7 +106,7 @@ describe('frames of transports', () => {
   test('that are noise are refused with the package’s own error, or are frames', () => {
     const noise = fc.tuple(
       fc.constantFrom(...Array.from({ length: 64 }, (_, i) => i)),
-      fc.uint8Array({ maxLength: 80 }),
+      fc.uint8Array({ maxLength: 80, size: 'max' }),
     )
     fc.assert(
       fc.property(noise, ([code, rest]) => {

@@ -50,7 +50,10 @@ describe('ranges of an ioreq server (dm_op map/unmap_io_range)', () => {
   test('agrees with a set of single addresses', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(fc.constantFrom('add', 'remove', 'union'), fc.nat(60), fc.nat(9)), { maxLength: 60 }),
+        fc.array(fc.tuple(fc.constantFrom('add', 'remove', 'union'), fc.nat(60), fc.nat(9)), {
+          maxLength: 60,
+          size: 'max',
+        }),
         (steps) => {
           const set = new RangeSet()
           const model = new Set<number>()

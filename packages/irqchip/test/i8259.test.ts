@@ -331,7 +331,7 @@ describe('as a whole', () => {
       fc.tuple(fc.constant('eoi' as const), fc.constant(0), fc.boolean()),
     )
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.nat(255), (steps, elcr) => {
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), fc.nat(255), (steps, elcr) => {
         const { pic, out, irr, isr } = makePair()
         const level = elcr & 0xf8
         out(0x4d0, elcr)

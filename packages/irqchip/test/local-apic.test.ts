@@ -175,7 +175,7 @@ describe('priorities (SDM vol. 3A, "Task and Processor Priorities")', () => {
       fc.record({ kind: fc.constant('ack' as const), value: fc.constant(0) }),
     )
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const { apic } = makeFabric()
         const irr = new Set<number>()
         const isr = new Set<number>()

@@ -109,7 +109,7 @@ describe('a task priority that the guest keeps in its memory', () => {
       fc.record({ kind: fc.constantFrom('acknowledge' as const, 'end' as const), value: fc.constant(0) }),
     )
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const plain = makeFabric().apic
         const { apic, memory } = withRecord()
         let deliverable = false

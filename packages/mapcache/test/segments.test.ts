@@ -20,7 +20,7 @@ const frames = fc
       count: fc.integer({ min: 1, max: 9 }),
       apart: fc.boolean(),
     }),
-    { minLength: 4, maxLength: 16 },
+    { minLength: 4, maxLength: 16, size: 'max' },
   )
   .map((runs) => {
     const all: Frame[] = []

@@ -107,7 +107,7 @@ describe('the frame allocator', () => {
       fc.record({ act: fc.constant('region' as const), bytes: fc.integer({ min: 1, max: 200_000 }) }),
     )
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const memory = MachineMemory.create({ bytes: 6 * MIB })
         const owner = new Map<number, string>()
         const held: { mfn: number; order: number }[] = []

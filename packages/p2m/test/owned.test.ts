@@ -127,7 +127,7 @@ describe('frames of a map that counts them', () => {
       other: gfn,
     })
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 25, size: 'max' }), (steps) => {
         const free = memory.frames.freeFrames
         p2m = P2m.create(memory, { counts })
         for (const { kind, gfn: at, count, other } of steps) {

@@ -16,7 +16,7 @@ const access = fc.record({
   size: fc.constantFrom(1, 2, 4, 8),
   tag: fc.nat(3),
 })
-const program = fc.array(access, { minLength: 1, maxLength: 40 })
+const program = fc.array(access, { minLength: 1, maxLength: 40, size: 'max' })
 
 describe('any instruction', () => {
   test('reads in its last pass what it read first, asks each device once, and writes RAM once', () => {
@@ -93,41 +93,45 @@ describe('any instruction', () => {
     const operation = fc.record({
       write: fc.boolean(),
       gpa: fc.integer({ min: 0, max: 48 }),
-      bytes: fc.uint8Array({ minLength: 1, maxLength: 16 }),
+      bytes: fc.uint8Array({ minLength: 1, maxLength: 16, size: 'max' }),
     })
     const base = 0x1_2345_6000
     fc.assert(
-      fc.property(fc.array(operation, { maxLength: 30 }), fc.integer({ min: 1, max: 4 }), (operations, passes) => {
-        const log = new AccessLog()
-        const ram = Uint8Array.from({ length: 64 }, (_, i) => 0x80 + i)
-        log.begin()
-        for (let pass = 1; pass <= passes; pass++) {
-          const model = ram.slice()
-          if (pass > 1) log.restart()
-          for (const { write, gpa, bytes } of operations) {
-            const lo = (base + gpa) >>> 0
-            const kind = write ? AccessKind.WRITE : AccessKind.READ
-            const index = log.access(kind, lo, 1, bytes.length, 0)
-            if (write) {
-              log.setBytes(index, bytes)
-              model.set(bytes, gpa)
-              continue
+      fc.property(
+        fc.array(operation, { maxLength: 30, size: 'max' }),
+        fc.integer({ min: 1, max: 4 }),
+        (operations, passes) => {
+          const log = new AccessLog()
+          const ram = Uint8Array.from({ length: 64 }, (_, i) => 0x80 + i)
+          log.begin()
+          for (let pass = 1; pass <= passes; pass++) {
+            const model = ram.slice()
+            if (pass > 1) log.restart()
+            for (const { write, gpa, bytes } of operations) {
+              const lo = (base + gpa) >>> 0
+              const kind = write ? AccessKind.WRITE : AccessKind.READ
+              const index = log.access(kind, lo, 1, bytes.length, 0)
+              if (write) {
+                log.setBytes(index, bytes)
+                model.set(bytes, gpa)
+                continue
+              }
+              if (log.state(index) === AccessState.NEW) log.setBytes(index, ram, gpa)
+              log.complete(index)
+              const seen = new Uint8Array(bytes.length)
+              log.copyBytes(index, seen)
+              log.overlayOwnWrites(lo, 1, bytes.length, seen)
+              expect([...seen]).toEqual([...model.subarray(gpa, gpa + bytes.length)])
             }
-            if (log.state(index) === AccessState.NEW) log.setBytes(index, ram, gpa)
-            log.complete(index)
-            const seen = new Uint8Array(bytes.length)
-            log.copyBytes(index, seen)
-            log.overlayOwnWrites(lo, 1, bytes.length, seen)
-            expect([...seen]).toEqual([...model.subarray(gpa, gpa + bytes.length)])
+            const retired = ram.slice()
+            log.forEachHeldWrite((lo, hi, size, bytes, offset) =>
+              retired.set(bytes.subarray(offset, offset + size), hi * 2 ** 32 + lo - base),
+            )
+            expect(retired).toEqual(model)
           }
-          const retired = ram.slice()
-          log.forEachHeldWrite((lo, hi, size, bytes, offset) =>
-            retired.set(bytes.subarray(offset, offset + size), hi * 2 ** 32 + lo - base),
-          )
-          expect(retired).toEqual(model)
-        }
-        log.end()
-      }),
+          log.end()
+        },
+      ),
       { numRuns: 300 },
     )
   })

@@ -366,7 +366,7 @@ describe('what patching leaves behind', () => {
   test('a run of random patches ends as a processor does that decodes anew each time', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.record({ site: fc.nat(15), value: fc.nat(255) }), { minLength: 1, maxLength: 24 }),
+        fc.array(fc.record({ site: fc.nat(15), value: fc.nat(255) }), { minLength: 1, maxLength: 24, size: 'max' }),
         fc.constantFrom(0x2000, 0x2fd0, 0x2fe1),
         (patches, base) => {
           const pc = new BareCpu({ codeCacheBytes: 256 * 1024 })

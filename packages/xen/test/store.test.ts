@@ -364,7 +364,7 @@ describe('the ring', () => {
   test('takes messages in any pieces, and wraps', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1, maxLength: 12 }),
+        fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1, maxLength: 12, size: 'max' }),
         fc.integer({ min: 0 }),
         (sizes, start) => {
           const guest = new StoreGuest()
@@ -446,7 +446,7 @@ describe('the ring', () => {
             at: fc.constantFrom(REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, CONNECTION, ERROR, 0, 16, 1000),
             value: fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer()),
           }),
-          { maxLength: 60 },
+          { maxLength: 60, size: 'max' },
         ),
         (changes) => {
           const guest = new StoreGuest()

@@ -36,7 +36,7 @@ const step = fc.oneof(
 
 test('no guest makes it throw or hang, and a reset ends all that it does', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.nat(), async (steps, seed) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), fc.nat(), async (steps, seed) => {
       const medium = new TestMedium(16 * 512, 2048 * 512)
       const nvme = new NvmeMachine(medium)
       nvme.enable()

@@ -288,7 +288,7 @@ test('whatever a guest writes to its registers, there is a picture, and it takes
     fc.record({ port: fc.constant(0x1d0), value: fc.nat(0xffff), index: fc.nat(12) }),
   )
   fc.assert(
-    fc.property(fc.array(write, { maxLength: 60 }), fc.nat(0x1_fffc), (writes, at) => {
+    fc.property(fc.array(write, { maxLength: 60, size: 'max' }), fc.nat(0x1_fffc), (writes, at) => {
       for (const { port, value, index } of writes) {
         if (index >= 0) setDispi(vga, { [index]: value })
         else vga.machine.out(port, value)

@@ -135,7 +135,7 @@ describe('reset and saved state', () => {
 
   test('what is saved is plain data and comes back whole', () => {
     fc.assert(
-      fc.property(fc.array(fc.nat(0xffff_ffff), { minLength: 16, maxLength: 16 }), (values) => {
+      fc.property(fc.array(fc.nat(0xffff_ffff), { minLength: 16, maxLength: 16, size: 'max' }), (values) => {
         const b = Bench.long64(3)
         fillFpu(b)
         for (let i = 0; i < 8; i++) b.s.set64(S_GPR + 8 * i, values[2 * i] as number, values[2 * i + 1] as number)
