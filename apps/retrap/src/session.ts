@@ -16,7 +16,8 @@ import { openFarEnd, type FarEnd } from './serial/far-end.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
 import { CRASHES, deviceExitLine, exitCodeOf, type Ending } from './session-end.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
-import type { SerialTarget } from './values.ts'
+import { usage, type SerialTarget } from './values.ts'
+import { connectNetworks, type VirtioArgument } from './virtio-devices.ts'
 
 /** What the system under a machine is. */
 export type MachineImages = Pick<
@@ -35,6 +36,8 @@ export interface SessionSettings {
   readonly devices: CreateDevices
   /** Disks and CD drives; default none. Their images are opened once, however often the guest resets its machine. */
   readonly drives?: readonly DriveArgument[]
+  /** Virtio devices beside the drives; their networks are named by id. */
+  readonly virtio?: readonly VirtioArgument[]
   /** Where each serial port leads; at most one of them is `stdio`. */
   readonly serial: readonly SerialTarget[]
   /** Where the graphics card's picture goes; default nowhere. */
@@ -61,6 +64,10 @@ export interface SessionProfile {
 }
 
 const KEYS = '\r\nCtrl-A x  leave\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+
+function noNetwork(id: string): never {
+  throw usage(`--device: there is no network '${id}'`)
+}
 
 /** A machine, and the models of this process that it was given. */
 interface Made {
@@ -273,6 +280,7 @@ class Session {
 
   async #create(): Promise<Made> {
     const settings = this.#settings
+    const { virtio = [] } = settings
     const { models, servers } = await settings.devices()
     const serialPorts = Math.max(1, settings.serial.length)
     const { drives = [], flash = [] } = this.#drives ?? {}
@@ -285,6 +293,7 @@ class Session {
       ...(drives.length > 0 && { drives }),
       ...(this.#display !== undefined && { screen: this.#display.screen }),
       ...(flash.length > 0 && { flash }),
+      ...(virtio.length > 0 && { virtio: connectNetworks(virtio, noNetwork) }),
       devices: models,
       deviceServers: servers,
     })

@@ -1,3 +1,4 @@
+import type { PacketBackend } from '@retrap/device'
 import type { PcVirtioDevice, PcVirtioPlace } from '@retrap/machine'
 import { Properties } from './device-properties.ts'
 import type { DriveArgument } from './drives.ts'
@@ -27,6 +28,14 @@ export const VIRTIO_KINDS: Readonly<Record<string, VirtioKind>> = {
       serial: 'text that the guest can read, at most 20 characters',
       bootindex: 'firmware tries disks with such a number first',
       'num-queues': 'queues of requests (1)',
+      ...PLACE,
+    },
+  },
+  'virtio-net-pci': {
+    summary: 'a network card',
+    properties: {
+      netdev: 'id of the network',
+      mac: 'its address (what the network prescribes, or 52:54:00:12:34:56)',
       ...PLACE,
     },
   },
@@ -62,11 +71,44 @@ function placeOf(argument: DeviceArgument, properties: Properties): PcVirtioPlac
   }
 }
 
+/** A virtio device that the user asked for; a network is named by its id. */
+export type VirtioArgument = PcVirtioPlace &
+  ({ readonly kind: 'rng' } | { readonly kind: 'net'; readonly netdev: string; readonly macAddress?: Uint8Array })
+
 /** The virtio devices among those that were asked for, without the disks. @throws CliError `ERR_USAGE` */
-export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly PcVirtioDevice[] {
-  return devices.filter(isVirtio).flatMap((argument) => {
+export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly VirtioArgument[] {
+  return devices.filter(isVirtio).flatMap((argument): VirtioArgument[] => {
+    if (argument.name === 'virtio-blk-pci') return []
     const properties = checked(argument)
-    return argument.name === 'virtio-rng-pci' ? [{ kind: 'rng' as const, ...placeOf(argument, properties) }] : []
+    const place = placeOf(argument, properties)
+    if (argument.name === 'virtio-rng-pci') return [{ kind: 'rng', ...place }]
+    const netdev = argument.properties.get('netdev')
+    if (netdev === undefined) throw usage(`--device ${argument.name} names no network; write netdev=ID`)
+    const mac = argument.properties.get('mac')
+    return [{ kind: 'net', netdev, ...(mac !== undefined && { macAddress: parseMac(mac) }), ...place }]
+  })
+}
+
+function parseMac(text: string): Uint8Array {
+  const bytes = text.split(/[:-]/).map((part) => (/^[0-9a-f]{1,2}$/i.test(part) ? Number(`0x${part}`) : NaN))
+  if (bytes.length !== 6 || bytes.includes(NaN))
+    throw usage(`--device virtio-net-pci: mac=${text} is not an address; write it as 52:54:00:12:34:56`)
+  return Uint8Array.from(bytes)
+}
+
+/**
+ * Gives each network card its network.
+ *
+ * @param plug - returns the network of an id, for a card of a new machine
+ */
+export function connectNetworks(
+  devices: readonly VirtioArgument[],
+  plug: (id: string) => PacketBackend,
+): readonly PcVirtioDevice[] {
+  return devices.map((device) => {
+    if (device.kind !== 'net') return device
+    const { netdev, ...rest } = device
+    return { ...rest, network: plug(netdev) }
   })
 }
 

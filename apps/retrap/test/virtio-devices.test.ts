@@ -1,7 +1,8 @@
+import type { PacketBackend } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { listDrives, parseDrive } from '../src/drives.ts'
 import { parseDevice } from '../src/values.ts'
-import { connectDrives, virtioDevices } from '../src/virtio-devices.ts'
+import { connectDrives, connectNetworks, virtioDevices } from '../src/virtio-devices.ts'
 
 const connect = (drives: readonly string[], devices: readonly string[]): readonly unknown[] =>
   connectDrives(listDrives({ drive: drives.map(parseDrive) }, []), devices.map(parseDevice))
@@ -28,6 +29,26 @@ describe('virtio devices of the command line', () => {
     expect(virtioDevices([parseDevice('virtio-rng-pci,addr=5.0,disable-legacy=on,packed=on')])).toEqual([
       { kind: 'rng', slot: 5, legacy: false, packed: true },
     ])
+  })
+
+  test('--device virtio-net-pci takes a network by its id', () => {
+    const devices = virtioDevices([
+      parseDevice('virtio-net-pci,netdev=n,mac=52:54:0:1:2:f'),
+      parseDevice('virtio-rng-pci'),
+    ])
+    const network = { id: 'n' } as unknown as PacketBackend
+    const asked: string[] = []
+    const connected = connectNetworks(devices, (id) => {
+      asked.push(id)
+      return network
+    })
+    expect(connected).toEqual([
+      { kind: 'net', network, macAddress: Uint8Array.of(0x52, 0x54, 0, 1, 2, 15) },
+      { kind: 'rng' },
+    ])
+    expect(asked).toEqual(['n'])
+    expect(() => virtioDevices([parseDevice('virtio-net-pci')])).toThrow('names no network; write netdev=ID')
+    expect(() => virtioDevices([parseDevice('virtio-net-pci,netdev=n,mac=1:2')])).toThrow('mac=1:2 is not an address')
   })
 
   test.each([

@@ -166,6 +166,16 @@ function isDrive(value: unknown): boolean {
   )
 }
 
+function isVirtio(value: unknown): boolean {
+  if (!object(value)) return false
+  const { kind, network, device } = value
+  return (
+    kind === 'rng' ||
+    (kind === 'net' && object(network) && typeof network['connect'] === 'function') ||
+    (kind === 'device' && object(device))
+  )
+}
+
 const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   machine: oneOf(...Object.keys(CHIPSETS)),
   kernel: image,
@@ -182,10 +192,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     '{ medium: BlockBackend or null, media?, interface?, virtio?, index?, bootIndex?, serialNumber?, model? }',
     isDrive,
   ),
-  virtio: arrayOf(
-    "{ kind: 'rng' or 'device', … }",
-    (value) => object(value) && (value['kind'] === 'rng' || (value['kind'] === 'device' && object(value['device']))),
-  ),
+  virtio: arrayOf("{ kind: 'rng', 'net' with a network, or 'device' with a device, … }", isVirtio),
   boot: {
     expected: "{ order?: letters of 'acdn', menu?: boolean }",
     accepts: (value) =>

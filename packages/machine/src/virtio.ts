@@ -1,5 +1,5 @@
-import { type DeviceModel, DeviceError } from '@retrap/device'
-import { VirtioBlock, type VirtioDevice, VirtioPci, VirtioRng } from '@retrap/virtio'
+import { type DeviceModel, DeviceError, type PacketBackend } from '@retrap/device'
+import { VirtioBlock, type VirtioDevice, VirtioNet, VirtioPci, VirtioRng } from '@retrap/virtio'
 import type { BootPath, PcDrive } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { PciSlots } from './pci-slots.ts'
@@ -11,6 +11,14 @@ export type PcVirtioDevice = PcVirtioPlace &
     | {
         /** An entropy source. */
         readonly kind: 'rng'
+      }
+    | {
+        /** A network card. */
+        readonly kind: 'net'
+        /** The network: one of `@retrap/network`, or a back end of yours. */
+        readonly network: PacketBackend
+        /** Its address, six bytes; default what the network prescribes, or 52:54:00:12:34:56 for the first card, 57 and so on. */
+        readonly macAddress?: Uint8Array | undefined
       }
     | {
         /** A device of your own. */
@@ -65,7 +73,8 @@ export function placeVirtio({ drives, devices, firstSlot, random }: PcVirtioPart
     const disks = drives.map((drive, i) => pci(i, disk(drive, `virtio-blk-${numbers[i]}`)))
     const others = devices.map((device, i) => {
       const index = drives.length + i
-      return pci(index, makeDevice(device, numbers[index]!, random))
+      const card = devices.slice(0, i).filter(({ kind }) => kind === 'net').length
+      return pci(index, makeDevice(device, numbers[index]!, card, random))
     })
     const bootPaths = drives.map((drive, i) => [drive, `/pci@i0cf8/scsi@${numbers[i]!.toString(16)}/disk@0,0`] as const)
     return { models: [...disks, ...others], bootPaths }
@@ -75,8 +84,21 @@ export function placeVirtio({ drives, devices, firstSlot, random }: PcVirtioPart
   }
 }
 
-function makeDevice(given: PcVirtioDevice, slot: number, random: () => number): VirtioDevice {
-  return given.kind === 'rng' ? new VirtioRng({ name: `virtio-rng-${slot}`, random }) : given.device
+/** The addresses that QEMU gives its cards. */
+const usualAddress = (card: number): Uint8Array => Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, (0x56 + card) & 0xff)
+
+/** @param card - the number of network cards before it */
+function makeDevice(given: PcVirtioDevice, slot: number, card: number, random: () => number): VirtioDevice {
+  switch (given.kind) {
+    case 'rng':
+      return new VirtioRng({ name: `virtio-rng-${slot}`, random })
+    case 'net': {
+      const { network, macAddress = network.macAddress ?? usualAddress(card) } = given
+      return new VirtioNet({ name: `virtio-net-${slot}`, network, macAddress })
+    }
+    default:
+      return given.device
+  }
 }
 
 function disk({ medium, media, serialNumber, virtio }: PcDrive, name: string): VirtioBlock {

@@ -162,6 +162,26 @@ describe.runIf(seabios !== undefined)('SeaBIOS starts', () => {
       boot: { order: 'dc' },
       letter: 'b',
     },
+    { name: 'a virtio disk', drives: [{ medium: a, interface: 'virtio' }], letter: 'a' },
+    {
+      name: 'a virtio disk of version 1.0 alone',
+      drives: [{ medium: a, interface: 'virtio', virtio: { legacy: false } }],
+      letter: 'a',
+    },
+    {
+      name: 'a virtio disk of old',
+      drives: [{ medium: a, interface: 'virtio', virtio: { modern: false } }],
+      letter: 'a',
+    },
+    {
+      name: 'the virtio disk with a number, before a disk of IDE',
+      drives: [
+        { medium: a },
+        { medium: b, interface: 'virtio' },
+        { medium: disk('d'), interface: 'virtio', virtio: { slot: 0x1a }, bootIndex: 0 },
+      ],
+      letter: 'd',
+    },
   ] as const)('$name', async ({ drives, letter, ...boot }) => {
     const pc = await createPc({
       memoryBytes: 16 * MIB,

@@ -17,3 +17,4 @@ export { VirtioPci, type VirtioPciOptions, type VirtioPciState } from './pci/vir
 export { VirtioMmio, type VirtioMmioOptions, type VirtioMmioState } from './mmio/virtio-mmio.ts'
 export { VirtioBlock, type VirtioBlockOptions } from './devices/block/virtio-block.ts'
 export { VirtioRng, type VirtioRngOptions } from './devices/virtio-rng.ts'
+export { VirtioNet, type VirtioNetOptions } from './devices/net/virtio-net.ts'

@@ -225,6 +225,10 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     }
   }
 
+  lookAgain(): void {
+    this.#more.armAfter(MORE_NS)
+  }
+
   #serve(queue: RingQueue): void {
     const definition = this.device.queues[queue.index]!
     definition.notify?.(queue)
@@ -237,7 +241,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
       if (typeof answer === 'object') this.#answers.begin(chain, answer)
       else if (queue.use(chain, writtenOf(chain, answer))) used = true
       if (--left > 0) continue
-      this.#more.armAfter(MORE_NS)
+      this.lookAgain()
       break
     }
     if (used) queue.publish()

@@ -36,6 +36,8 @@ export interface VirtioHost {
   hasFeature(bit: number): boolean
   /** Tells the driver that `config` has changed. */
   configChanged(): void
+  /** Has `notify` called again soon: it has left chains to be taken. */
+  lookAgain(): void
   /** Stops the device until the driver resets it: the driver has done what no answer can tell of. */
   needsReset(): void
 }

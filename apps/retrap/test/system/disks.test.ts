@@ -3,7 +3,6 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import type { BlockImage } from '@retrap/block'
 import { openImage } from '@retrap/block/node'
 import { createPc } from '@retrap/machine'
 import { skipNote } from '@retrap/tooling/skip'
@@ -11,6 +10,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubDisk, makeIsolinuxCd, makeIso } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
+import { slow } from '../support/slow-image.ts'
 
 const DEADLINE_MS = 300_000
 const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage']
@@ -42,26 +42,6 @@ function makeFolder(name: string, note: string, data: Uint8Array): string {
   writeFileSync(join(folder, 'note.txt'), `${note}\n`)
   writeFileSync(join(folder, 'data'), data)
   return folder
-}
-
-/** An image that takes its time: host milliseconds, from a sequence of their own. */
-function slow(image: BlockImage, seed: number): BlockImage {
-  let state = seed
-  const wait = (): Promise<void> => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
-    return new Promise((resolve) => setTimeout(resolve, (state >>> 16) % 4))
-  }
-  return {
-    properties: image.properties,
-    read: (offset, into, request) => wait().then(() => image.read(offset, into, request)),
-    write: (offset, from, request) => wait().then(() => image.write(offset, from, request)),
-    flush: (request) => wait().then(() => image.flush(request)),
-    discard: (offset, bytes, request) => image.discard(offset, bytes, request),
-    writeZeroes: (offset, bytes, request) => image.writeZeroes(offset, bytes, request),
-    onChange: (listener) => image.onChange(listener),
-    idle: () => image.idle(),
-    close: () => image.close(),
-  }
 }
 
 const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)

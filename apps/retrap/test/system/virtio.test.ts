@@ -1,0 +1,165 @@
+import { execFileSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { openImage } from '@retrap/block/node'
+import { createPc, type PcVirtioPlace } from '@retrap/machine'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test } from 'vitest'
+import { makeExt4, makeGrubDisk } from '../support/boot-media.ts'
+import { linuxWith } from '../support/disk-linux.ts'
+import { runRetrap, TEST_JIT } from '../support/processes.ts'
+import { slow } from '../support/slow-image.ts'
+
+const DEADLINE_MS = 300_000
+const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage']
+
+/** The first process of `rdinit=/auto`. Its input is nothing, so that runs on deterministic time agree. */
+const AUTO = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+/drivers
+cat /sys/bus/virtio/devices/virtio0/features
+echo
+head -c 32 /dev/hwrng | wc -c
+cat /sys/block/vda/serial
+echo
+mount /dev/vda /mnt
+sha256sum /mnt/data
+cp /mnt/data /mnt/copy
+dd if=/mnt/copy of=/mnt/again bs=64k conv=fsync 2>/dev/null
+sha256sum /mnt/again
+umount /mnt
+echo 3 > /proc/sys/vm/drop_caches
+grep virtio /proc/interrupts
+echo DONE
+poweroff -f
+`
+
+const isThere = (program: string): boolean =>
+  (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
+const lacking = PROGRAMS.filter((program) => !isThere(program))
+const linux = lacking.length === 0 ? await linuxWith(['virtio_pci', 'virtio_blk', 'virtio_rng'], AUTO) : undefined
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-virtio-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+/** A file of an ext4 image, after a look whether the file system is in order. */
+function readBack(image: string, file: string): Uint8Array {
+  execFileSync('e2fsck', ['-fn', image], { stdio: 'pipe' })
+  const out = join(scratch, 'read-back')
+  execFileSync('debugfs', ['-R', `dump ${file} ${out}`, image], { stdio: 'pipe' })
+  return readFileSync(out)
+}
+
+/** A disk with ext4 and a file of random bytes. */
+interface Disk {
+  readonly bytes: Uint8Array
+  readonly data: Uint8Array
+}
+
+function makeDisk(name: string): Disk {
+  const data = randomBytes(1_500_001)
+  const folder = join(scratch, name)
+  const path = join(scratch, `${name}.ext4`)
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'data'), data)
+  makeExt4(path, 16 << 20, folder)
+  return { bytes: readFileSync(path), data }
+}
+
+/** Features 28 to 35 of the disk, as Linux prints them. */
+const ringFeatures = (printed: string): string => /^([01]{64})\r?$/m.exec(printed)?.[1]?.slice(28, 36) ?? printed
+
+const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
+
+describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
+  /** Boots Linux with a disk of random bytes. */
+  async function run(
+    name: string,
+    place: PcVirtioPlace,
+    options: { readonly append?: string; readonly seed?: number; readonly disk?: Disk } = {},
+  ): Promise<{ printed: string; instructions: number; again: string }> {
+    const { append = '', seed, disk = makeDisk(name) } = options
+    const path = join(scratch, `${name}.img`)
+    writeFileSync(path, disk.bytes)
+    const image = await openImage(path)
+    const medium = seed === undefined ? image : slow(image, seed)
+    const pc = await createPc({
+      memoryBytes: 256 << 20,
+      kernel: new Uint8Array(readFileSync(linux!.kernelPath)),
+      initrd: linux!.initrd.slice(),
+      commandLine: `console=ttyS0 quiet rdinit=/auto ${append}`,
+      clock: seed === undefined ? 'real' : 'deterministic',
+      jit: TEST_JIT,
+      drives: [{ medium, interface: 'virtio', virtio: place, serialNumber: 'DISK-1' }],
+      virtio: [{ kind: 'rng', ...place }],
+    })
+    let printed = ''
+    pc.serial.onTransmit((bytes) => (printed += Buffer.from(bytes).toString('latin1')))
+    expect(await pc.run({ timeoutMs: DEADLINE_MS })).toMatchObject({ reason: 'power-off' })
+    const { instructions } = pc.statistics()
+    pc.close()
+    await image.close()
+    expect(printed).toContain('DONE')
+    expect(printed).toContain(`${sha256(disk.data)}  /mnt/data`)
+    expect(printed).toContain(`${sha256(disk.data)}  /mnt/again`)
+    expect(printed).toMatch(/^32\r?\nDISK-1\r?$/m)
+    const again = sha256(readBack(path, '/again'))
+    expect(again).toBe(sha256(disk.data))
+    return { printed, instructions, again }
+  }
+
+  test(
+    'of version 1.0 alone, with packed rings: what is synced is on the host; a slow host changes nothing',
+    async () => {
+      const place = { legacy: false, packed: true }
+      const disk = makeDisk('packed')
+      const first = await run('packed', place, { seed: 1, disk })
+      // Indirect descriptors, event index, version 1.0, packed rings.
+      expect(ringFeatures(first.printed)).toBe('11001010')
+      expect(first.printed).toMatch(/PCI-MSI.*virtio0-req\.0/)
+      expect(await run('packed-again', place, { seed: 2, disk })).toEqual(first)
+    },
+    2 * DEADLINE_MS,
+  )
+
+  test(
+    'of old, with INTx',
+    async () => {
+      const { printed } = await run('legacy', { modern: false }, { append: 'pci=nomsi' })
+      expect(ringFeatures(printed)).toBe('11000000')
+      expect(printed).toMatch(/fasteoi +virtio0/)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'SeaBIOS and GRUB start Linux from a virtio disk; what it writes is in the image',
+    async () => {
+      const image = (await makeGrubDisk(mkdtempSync(join(scratch, 'grub-')), linux!))!
+      const drive = `file=${image},if=none,id=d,format=raw`
+      const device = 'virtio-blk-pci,drive=d,disable-legacy=on,num-queues=2'
+      const args = ['run', '--drive', drive, '--device', device, '--no-reboot', '--cpus', '2', '--devices', 'inline']
+      const { code, stdout } = await runRetrap(args, {
+        answers: [
+          { to: '/ # ', type: '/drivers; mount /dev/vda1 /mnt; cat /mnt/note.txt; ls /sys/block/vda/mq\n' },
+          { to: 'written by the host', type: 'head -c 2000000 /dev/urandom > /mnt/new; sync; sha256sum /mnt/new\n' },
+          { to: '  /mnt/new', type: 'umount /mnt; poweroff -f\n' },
+        ],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stdout).toContain('GRUB starts Linux')
+      expect(stdout).toMatch(/^0 +1/m)
+      const told = /([0-9a-f]{64})  \/mnt\/new/.exec(stdout)?.[1]
+      expect(sha256(readBack(`${image}?offset=1048576`, '/new'))).toBe(told)
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+})

@@ -1,0 +1,275 @@
+import { DeviceError, type PacketBackend } from '@retrap/device'
+import type { VirtioChain } from '../../chain.ts'
+import type { VirtioQueue } from '../../queue.ts'
+import { type FeatureSet, VirtioFeature } from '../../ring/feature-bits.ts'
+import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
+import { VirtioNetFeature } from './net-features.ts'
+import { framesOf, PACKET_HEADER_BYTES, readPacketHeader } from './offload.ts'
+import { ReceiveFilter, type ReceiveFilterState } from './receive-filter.ts'
+
+/** Options of {@link VirtioNet}. */
+export interface VirtioNetOptions {
+  /** The network. */
+  readonly network: PacketBackend
+  /** Names the device; default `virtio-net`. */
+  readonly name?: string
+  /** Six bytes; default what the network prescribes, or 52:54:00:12:34:56. */
+  readonly macAddress?: Uint8Array
+  /** Entries of the receive and transmit queues, a power of two up to 1024; default 256. */
+  readonly queueSize?: number
+}
+
+/** Saved form of what is the card's own. */
+interface VirtioNetState {
+  readonly filter: ReceiveFilterState
+}
+
+const NETWORK = 1
+const RECEIVE = 0
+const TRANSMIT = 1
+
+/* Configuration (§5.1.4). */
+const MAC_BYTES = 6
+const STATUS = 6
+const MTU = 10
+const CONFIG_BYTES = 12
+const LINK_UP = 1
+
+const ETHERNET_BYTES = 14
+const USUAL_FRAME = 1514
+/** Headers of Ethernet, and the largest IP packet. */
+const MOST_BYTES = ETHERNET_BYTES + 4 + 0xffff
+const MOST_COMMAND_BYTES = 0x1_0000
+const OK = 0
+const FAILED = 1
+const USUAL_ADDRESS = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56]
+
+/**
+ * A network card.
+ *
+ * Source: VIRTIO 1.2, §5.1, "Network Device".
+ */
+export class VirtioNet implements VirtioDevice {
+  /** Names the device. */
+  readonly name: string
+  /** Device type. */
+  readonly type: number = NETWORK
+  /** Receive, transmit, control. */
+  readonly queues: readonly VirtioQueueDefinition[]
+  /** Checksums, segmentation, mergeable buffers, and the control queue. */
+  readonly features: readonly number[]
+  /** Address, link status, largest packet. */
+  readonly config: Uint8Array = new Uint8Array(CONFIG_BYTES)
+  readonly #network: PacketBackend
+  readonly #address: Uint8Array
+  readonly #filter = new ReceiveFilter()
+  #host: VirtioHost | null = null
+  /** Chains of the receive queue that were not enough for a frame, or too small. */
+  #spare: VirtioChain[] = []
+  /** The network has a frame for which there was no room. */
+  #starved = false
+  /** A packet of which the network has not taken all frames. */
+  #sending: { readonly chain: VirtioChain; readonly frames: readonly Uint8Array[]; next: number } | null = null
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor({ network, name = 'virtio-net', macAddress, queueSize = 256 }: VirtioNetOptions) {
+    const address = macAddress ?? network.macAddress ?? Uint8Array.from(USUAL_ADDRESS)
+    const bad = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
+    if (address.length !== MAC_BYTES || (address[0]! & 1) !== 0)
+      throw bad(`address ${[...address].join(':')}: expected six bytes, and not that of a group`)
+    if (!(queueSize >= 4 && queueSize <= 1024 && Number.isInteger(Math.log2(queueSize))))
+      throw bad(`queues of ${queueSize} entries: expected a power of two from 4 to 1024`)
+    const { mac, status, checksum, hostTso4, hostTso6, mergeableBuffers, controlQueue } = VirtioNetFeature
+    const { controlReceive, controlMac, mtu } = VirtioNetFeature
+    const features: number[] = [mac, status, checksum, hostTso4, hostTso6, mergeableBuffers]
+    features.push(controlQueue, controlReceive, controlMac)
+    if (network.maximumBytes !== USUAL_FRAME) features.push(mtu)
+    this.name = name
+    this.#network = network
+    this.#address = address.slice()
+    this.features = features
+    this.config.set(address)
+    new DataView(this.config.buffer).setUint16(MTU, Math.min(network.maximumBytes - ETHERNET_BYTES, 0xffff), true)
+    this.#showLink(network.linkUp)
+    this.queues = [
+      { size: queueSize, notify: () => this.#refilled() },
+      { size: queueSize, notify: (queue) => this.#transmit(queue) },
+      { size: 64, handle: (chain) => this.#command(chain) },
+    ]
+  }
+
+  /** Names itself to the network. */
+  attach(host: VirtioHost): void {
+    this.#host = host
+    this.#network.connect({
+      receive: (frame) => this.#receive(frame),
+      drained: () => this.#transmit(host.queues[TRANSMIT]!),
+      linkChanged: (up) => {
+        this.#showLink(up)
+        host.configChanged()
+      },
+    })
+  }
+
+  #showLink(up: boolean): void {
+    this.config[STATUS] = up ? LINK_UP : 0
+  }
+
+  /** Segments need checksums, and commands their queue. */
+  accepts(features: FeatureSet): boolean {
+    const { checksum, hostTso4, hostTso6, controlQueue, controlReceive, controlMac } = VirtioNetFeature
+    if ((features.has(hostTso4) || features.has(hostTso6)) && !features.has(checksum)) return false
+    return !((features.has(controlReceive) || features.has(controlMac)) && !features.has(controlQueue))
+  }
+
+  /** A legacy driver sets the address here. */
+  configWritten(offset: number, bytes: Uint8Array): void {
+    if (this.#host?.hasFeature(VirtioFeature.version1) === true || offset + bytes.length > MAC_BYTES) return
+    this.config.set(bytes, offset)
+    this.#tellNetwork()
+  }
+
+  /** Bytes in front of each packet. Legacy drivers have a count of buffers only with mergeable ones. */
+  get #headerBytes(): number {
+    const counts =
+      this.#host?.hasFeature(VirtioFeature.version1) === true ||
+      this.#host?.hasFeature(VirtioNetFeature.mergeableBuffers) === true
+    return counts ? PACKET_HEADER_BYTES + 2 : PACKET_HEADER_BYTES
+  }
+
+  // ---- Receiving ----
+
+  #receive(frame: Uint8Array): boolean {
+    const queue = this.#host?.queues[RECEIVE]
+    // A card whose driver is not there loses what comes.
+    if (queue === undefined || this.#host?.running !== true || frame.length < ETHERNET_BYTES) return true
+    if (frame.length > MOST_BYTES || !this.#filter.accepts(frame, this.config)) return true
+    const headerBytes = this.#headerBytes
+    const total = headerBytes + frame.length
+    const mergeable = this.#host.hasFeature(VirtioNetFeature.mergeableBuffers)
+    const chains = this.#spare
+    let room = chains.reduce((sum, { writable }) => sum + writable.length, 0)
+    while (room < total && (mergeable || chains.length === 0)) {
+      const chain = queue.take()
+      if (chain === null) {
+        this.#starved = true
+        return false
+      }
+      chains.push(chain)
+      room += chain.writable.length
+    }
+    // Without mergeable buffers a frame that the driver has no room for is lost; its buffer is not.
+    if (room < total || chains[0]!.writable.length < headerBytes) return true
+    this.#spare = []
+    this.#fill(queue, chains, frame, headerBytes)
+    return true
+  }
+
+  #fill(queue: VirtioQueue, chains: readonly VirtioChain[], frame: Uint8Array, headerBytes: number): void {
+    const bytes = new Uint8Array(headerBytes + frame.length)
+    if (headerBytes > PACKET_HEADER_BYTES)
+      new DataView(bytes.buffer).setUint16(PACKET_HEADER_BYTES, chains.length, true)
+    bytes.set(frame, headerBytes)
+    let done = 0
+    const written = chains.map(({ writable }) => {
+      const part = bytes.subarray(done, done + writable.length)
+      done += part.length
+      return writable.write(0, part) ? part.length : 0
+    })
+    queue.completeTogether(chains, written)
+  }
+
+  /** The driver has given buffers. */
+  #refilled(): void {
+    if (!this.#starved) return
+    this.#starved = false
+    this.#network.ready()
+  }
+
+  // ---- Transmitting ----
+
+  #transmit(queue: VirtioQueue): void {
+    const done: VirtioChain[] = []
+    // No more at a time than the queue holds: a driver on another thread may go on for ever.
+    for (let left = queue.size; left > 0 && queue.ready; left--) {
+      this.#sending ??= this.#next(queue)
+      if (this.#sending === null || !this.#send(this.#sending)) break
+      done.push(this.#sending.chain)
+      this.#sending = null
+    }
+    if (done.length > 0) queue.completeTogether(done, [])
+    if (done.length === queue.size) this.#host?.lookAgain()
+  }
+
+  #next(queue: VirtioQueue): { chain: VirtioChain; frames: readonly Uint8Array[]; next: number } | null {
+    const chain = queue.take()
+    return chain === null ? null : { chain, frames: this.#framesOf(chain), next: 0 }
+  }
+
+  /** A packet that cannot be sent is lost, as on a wire. */
+  #framesOf({ readable }: VirtioChain): readonly Uint8Array[] {
+    const headerBytes = this.#headerBytes
+    const bytes = readable.length - headerBytes
+    if (bytes < ETHERNET_BYTES || bytes > MOST_BYTES) return []
+    const header = readable.slice(0, PACKET_HEADER_BYTES)
+    const frame = readable.slice(headerBytes, bytes)
+    if (header === null || frame === null) return []
+    return framesOf(frame, readPacketHeader(header)) ?? []
+  }
+
+  /** @returns false: the network has no room, and says when it has */
+  #send(packet: { readonly frames: readonly Uint8Array[]; next: number }): boolean {
+    for (; packet.next < packet.frames.length; packet.next++) {
+      const frame = packet.frames[packet.next]!
+      if (frame.length <= this.#network.maximumBytes && !this.#network.send(frame)) return false
+    }
+    return true
+  }
+
+  // ---- Control ----
+
+  #command({ readable, writable }: VirtioChain): number {
+    const bytes = readable.slice(0, Math.min(readable.length, MOST_COMMAND_BYTES))
+    if (bytes === null || writable.length === 0) return 0
+    const setAddress = (address: Uint8Array): void => this.config.set(address)
+    const done = bytes.length >= 2 && this.#filter.execute(bytes[0]!, bytes[1]!, bytes.subarray(2), setAddress)
+    if (done) this.#tellNetwork()
+    return writable.write(0, Uint8Array.of(done ? OK : FAILED)) ? 1 : 0
+  }
+
+  #tellNetwork(): void {
+    const { wantsAll, multicast } = this.#filter
+    this.#network.filter?.({ promiscuous: wantsAll, unicast: this.config.slice(0, MAC_BYTES), multicast })
+  }
+
+  // ---- Machine ----
+
+  /** Forgets filters and packets. What the network keeps back, it may offer again. */
+  reset(): void {
+    this.#spare = []
+    this.#sending = null
+    this.#filter.reset()
+    this.config.set(this.#address)
+    this.#tellNetwork()
+    this.#refilled()
+  }
+
+  /** Goes on with what the network has kept back. */
+  resume(): void {
+    this.#showLink(this.#network.linkUp)
+    this.#refilled()
+  }
+
+  /** Returns the filters. Chains that the card holds are part of their queues. */
+  save(): unknown {
+    return { filter: this.#filter.save() } satisfies VirtioNetState
+  }
+
+  /** Takes over what `save` returned. */
+  restore(state: unknown): void {
+    this.#filter.restore((state as VirtioNetState).filter)
+    this.#spare = []
+    this.#sending = null
+    this.#tellNetwork()
+  }
+}
