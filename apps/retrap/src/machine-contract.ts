@@ -38,6 +38,8 @@ export interface MachineOptions {
   readonly vga?: PcOptions['vga']
   readonly vgaBios?: Uint8Array
   readonly screen?: PcOptions['screen']
+  readonly keyboard?: PcOptions['keyboard']
+  readonly mouse?: PcOptions['mouse']
 }
 
 export type CreateMachine = (options: MachineOptions) => Promise<Machine>

@@ -187,7 +187,7 @@ class Session {
     // There is nowhere left to say so.
     stderr.on('error', () => {})
     const outputs = [stdout, stderr, ...farEnds.filter((end) => end !== null)]
-    this.#display?.open()
+    await this.#display?.open(stderr)
     this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
   }
 
@@ -286,12 +286,14 @@ class Session {
     const { drives = [], flash = [] } = this.#drives ?? {}
     // What an earlier machine has left behind must not overtake what this one does.
     await this.#drives?.idle()
+    const vnc = this.#display?.vnc
     const machine = await this.#host.createMachine({
       ...settings.machine,
       ...(await settings.images()),
       ...(serialPorts > 1 && { serialPorts }),
       ...(drives.length > 0 && { drives }),
       ...(this.#display !== undefined && { screen: this.#display.screen }),
+      ...(vnc !== undefined && { keyboard: vnc.keyboard, mouse: vnc.mouse }),
       ...(flash.length > 0 && { flash }),
       ...(virtio.length > 0 && { virtio: connectNetworks(virtio, noNetwork) }),
       devices: models,
@@ -396,6 +398,7 @@ class Session {
       }
       this.#watch.stop()
     }
+    await this.#display?.vnc?.close()
     for (const close of this.#closing.toReversed()) close()
     await Promise.all(this.#farEnds.flatMap((end) => (end === null ? [] : [end.close()])))
     return failed.length === 0 && this.#unseen === undefined

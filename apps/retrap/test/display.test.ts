@@ -1,4 +1,5 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Screen } from '@retrap/display'
@@ -88,13 +89,68 @@ test('--display terminal shows the picture, and gives the terminal back', async 
   expect(host.stdout.text.endsWith('\u001b[0m\u001b[?25h\r\n')).toBe(true)
 })
 
+test('--display vnc has a server, whose clients have the keyboard of each machine, until the session ends', async () => {
+  const typed: number[] = []
+  const keyboards = new Set<unknown>()
+  let port = 0
+  const host = new FakeHost(async (_guest, boot) => {
+    const { keyboard } = host.created.at(-1)!
+    keyboards.add(keyboard)
+    keyboard!.connect({
+      input(events) {
+        for (const event of events) if (event.kind === 'key' && event.down) typed.push(event.usage)
+        return events.length
+      },
+    })
+    if (boot === 1) return { reason: 'reset' }
+    port = Number(/VNC listens on 127\.0\.0\.1:(\d+)\n/.exec(host.stderr.text)![1])
+    const socket = connect(port, '127.0.0.1')
+    // Version, no password, shared; then the key a.
+    for (const bytes of ['RFB 003.008\n', '\x01', '\x01', '\x04\x01\0\0\0\0\0a']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await new Promise((resolve) => socket.once('data', resolve))
+      socket.write(bytes, 'latin1')
+      if (bytes.length === 8) break
+    }
+    // oxlint-disable-next-line no-await-in-loop -- until it has come
+    while (typed.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    return { reason: 'power-off' }
+  })
+  const target = { kind: 'vnc', host: '127.0.0.1', port: 0 } as const
+  expect(await runSession(settings(target), host)).toBe(0)
+  expect([typed, keyboards.size]).toEqual([[4], 1])
+  await expect(
+    new Promise((resolve, reject) => connect(port, '127.0.0.1').once('connect', resolve).once('error', reject)),
+  ).rejects.toThrow('ECONNREFUSED')
+})
+
+test('--display vnc is not for everybody without a password', async () => {
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  await expect(runSession(settings({ kind: 'vnc', host: '0.0.0.0', port: 0 }), host)).rejects.toMatchObject({
+    code: 'ERR_USAGE',
+  })
+})
+
 describe('--display', () => {
   test.each([
     ['none', { kind: 'none' }],
     ['terminal', { kind: 'terminal' }],
     ['png:a.png', { kind: 'png', path: 'a.png' }],
     ['png:c:/a.png', { kind: 'png', path: 'c:/a.png' }],
+    ['vnc', { kind: 'vnc', host: '127.0.0.1', port: 5900 }],
+    ['vnc=5901', { kind: 'vnc', host: '127.0.0.1', port: 5901 }],
+    ['vnc=:5901', { kind: 'vnc', host: '127.0.0.1', port: 5901 }],
+    [
+      'vnc=[::1]:5901,password=a,,b,websocket=5700,layout=de',
+      { kind: 'vnc', host: '::1', port: 5901, password: 'a,b', webSocketPort: 5700, layout: 'de' },
+    ],
   ])('%s', (text, target) => expect(parseDisplay(text)).toEqual(target))
+  test.each([
+    ['vnc=localhost', 'names no port; write vnc=127.0.0.1:5900'],
+    ['vnc=:70000', '70000 is not a port'],
+    ['vnc=:1,paswd=x', "has no 'paswd=x'; it has password, websocket, layout"],
+    ['vnc=:1,layout=xx', "keyboard layout 'xx': expected one of us, gb, de, fr"],
+  ])('%s is refused: %s', (text, why) => expect(() => parseDisplay(text)).toThrow(why))
   test.each(['gtk', 'png', 'png:', 'terminal:x', ''])("'%s' is refused with what to write instead", (text) => {
     expect(() => parseDisplay(text)).toThrow(/--display.*write/)
   })

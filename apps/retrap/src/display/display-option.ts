@@ -1,11 +1,13 @@
 import { type Command, Option } from 'commander'
 import { type SerialTarget, usage } from '../values.ts'
+import { parseVnc, type VncTarget } from './vnc-target.ts'
 
 /** Where the graphics card's picture goes. */
 export type DisplayTarget =
   | { readonly kind: 'none' }
   | { readonly kind: 'png'; readonly path: string }
   | { readonly kind: 'terminal' }
+  | VncTarget
 
 /** What a session shows of its machines' graphics card. */
 export interface DisplaySettings {
@@ -22,7 +24,7 @@ export interface DisplayFlags {
   readonly serial?: readonly SerialTarget[]
 }
 
-const EXPECTED = 'write none, png:FILE or terminal'
+const EXPECTED = 'write none, png:FILE, terminal or vnc=HOST:PORT'
 
 /** Adds the options to a command that runs a machine. */
 export function displayOptions(command: Command): Command {
@@ -35,7 +37,7 @@ export function displayOptions(command: Command): Command {
     )
     .option(
       '--display <where>',
-      "where the graphics card's picture goes: none, png:FILE (written anew as it changes) or terminal (default: none)",
+      "where the graphics card's picture goes: none, png:FILE (written anew as it changes), terminal, or vnc=HOST:PORT[,password=TEXT][,websocket=PORT][,layout=us|gb|de|fr] (default: none)",
       parseDisplay,
     )
     .option('--screenshot-on-exit <file>', "write the graphics card's last picture, as PNG")
@@ -44,6 +46,8 @@ export function displayOptions(command: Command): Command {
 /** Reads a `--display` argument. @throws CliError `ERR_USAGE` */
 export function parseDisplay(text: string): DisplayTarget {
   if (text === 'none' || text === 'terminal') return { kind: text }
+  if (text === 'vnc') return parseVnc('')
+  if (text.startsWith('vnc=')) return parseVnc(text.slice(4))
   const [kind, ...rest] = text.split(':')
   const path = rest.join(':')
   if (kind !== 'png') throw usage(`--display '${text}' is unknown; ${EXPECTED}`)

@@ -4,6 +4,7 @@ import { CliError } from '../cli-error.ts'
 import { troubleWith } from '../files.ts'
 import type { SessionOutput } from '../host.ts'
 import type { DisplaySettings } from './display-option.ts'
+import { SessionVnc } from './vnc-target.ts'
 
 const ESCAPE = '\u001b['
 const USUAL = { columns: 80, rows: 25 }
@@ -15,6 +16,8 @@ const FILE_INTERVAL_MS = 1000
 /** The screen of a session, whose machines come and go, and where it is shown. */
 export class SessionDisplay {
   readonly screen: Screen
+  /** The server that shows it, with the keyboard and mouse of its clients. */
+  readonly vnc: SessionVnc | undefined
   readonly #settings: DisplaySettings
   readonly #output: SessionOutput
   readonly #onError: (message: string) => void
@@ -28,14 +31,17 @@ export class SessionDisplay {
     this.#settings = settings
     this.#output = output
     this.#onError = onError
-    this.screen = new Screen({ intervalMs: TERMINAL_INTERVAL_MS })
+    const { target } = settings
+    this.screen = new Screen(target.kind === 'vnc' ? {} : { intervalMs: TERMINAL_INTERVAL_MS })
+    this.vnc = target.kind === 'vnc' ? new SessionVnc(target, this.screen) : undefined
   }
 
-  /** Begins to show the picture. */
-  open(): void {
+  /** Begins to show the picture; what a person needs to know is written to `say`. @throws CliError */
+  async open(say: SessionOutput): Promise<void> {
     const { target } = this.#settings
     if (target.kind === 'terminal') this.#openTerminal()
     if (target.kind === 'png') this.#openFile(target.path)
+    await this.vnc?.open(say)
   }
 
   #openTerminal(): void {

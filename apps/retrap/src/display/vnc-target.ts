@@ -1,0 +1,103 @@
+import { Keyboard, Mouse, type KeyboardLayoutName, type Screen, VncServer, DisplayError } from '@retrap/display'
+import { listenVnc, type VncListener, zlibCompressor } from '@retrap/display/node'
+import { CliError } from '../cli-error.ts'
+import type { SessionOutput } from '../host.ts'
+import { parseWhole, splitPairs, usage } from '../values.ts'
+
+/** A VNC server as `--display` asks for it. */
+export interface VncTarget {
+  readonly kind: 'vnc'
+  readonly host: string
+  readonly port: number
+  readonly password?: string
+  readonly webSocketPort?: number
+  readonly layout?: KeyboardLayoutName
+}
+
+const VNC_PORT = 5900
+const LOOPBACK = '127.0.0.1'
+const PROPERTIES = ['password', 'websocket', 'layout']
+
+/** Reads what follows `vnc=`: `HOST:PORT,password=…,websocket=PORT,layout=NAME`. @throws CliError `ERR_USAGE` */
+export function parseVnc(text: string): VncTarget {
+  const [address = '', ...pairs] = splitPairs(text)
+  const [, host = LOOPBACK, digits] = /^(?:(.*):)?(\d+)$/.exec(address) ?? []
+  if (digits === undefined && address !== '') {
+    throw usage(`--display vnc=${address} names no port; write vnc=127.0.0.1:${VNC_PORT}`)
+  }
+  const properties = new Map<string, string>()
+  for (const pair of pairs) {
+    const at = pair.indexOf('=')
+    const key = pair.slice(0, Math.max(at, 0))
+    if (!PROPERTIES.includes(key)) throw usage(`--display vnc has no '${pair}'; it has ${PROPERTIES.join(', ')}`)
+    properties.set(key, pair.slice(at + 1))
+  }
+  const target = {
+    kind: 'vnc' as const,
+    host: host === '' ? LOOPBACK : host.replace(/^\[(.*)\]$/, '$1'),
+    port: portOf(digits ?? `${VNC_PORT}`),
+    ...given('password', properties.get('password')),
+    ...given('webSocketPort', properties.has('websocket') ? portOf(properties.get('websocket')!) : undefined),
+    ...given('layout', properties.get('layout') as KeyboardLayoutName | undefined),
+  }
+  try {
+    // What cannot be is found before anything else begins.
+    new Keyboard(given('layout', target.layout))
+  } catch (error) {
+    if (error instanceof DisplayError) throw usage(`--display vnc: ${error.message}`)
+    throw error
+  }
+  return target
+}
+
+function portOf(text: string): number {
+  const port = parseWhole(text)
+  if (port === undefined || port > 0xffff) throw usage(`--display vnc: ${text} is not a port; give one from 0 to 65535`)
+  return port
+}
+
+function given<K extends string, V>(key: K, value: V | undefined): { readonly [key in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { readonly [key in K]: V })
+}
+
+/** The keyboard and mouse that VNC clients have, and the server; all machines of a session have the same. */
+export class SessionVnc {
+  readonly keyboard: Keyboard
+  readonly mouse: Mouse = new Mouse()
+  readonly #target: VncTarget
+  readonly #screen: Screen
+  #listener: VncListener | undefined
+
+  constructor(target: VncTarget, screen: Screen) {
+    this.#target = target
+    this.#screen = screen
+    this.keyboard = new Keyboard(given('layout', target.layout))
+  }
+
+  /** Listens, and says where. @throws CliError `ERR_USAGE`, `ERR_INPUT` */
+  async open(say: SessionOutput): Promise<void> {
+    const { host, port, password, webSocketPort } = this.#target
+    const { keyboard, mouse } = this
+    try {
+      const server = new VncServer({
+        screen: this.#screen,
+        keyboard,
+        mouse,
+        createCompressor: zlibCompressor,
+        ...given('password', password),
+      })
+      this.#listener = await listenVnc(server, { host, port, ...given('webSocketPort', webSocketPort) })
+    } catch (error) {
+      if (!(error instanceof DisplayError)) throw error
+      if (error.code === 'ERR_OPTION') throw usage(`--display vnc: ${error.message}`)
+      throw new CliError('ERR_INPUT', error.message)
+    }
+    const web = this.#listener.webSocketPort
+    const also = web === undefined ? '' : `, for WebSockets on port ${web}`
+    say.write(`retrap: VNC listens on ${host}:${this.#listener.port}${also}\n`)
+  }
+
+  async close(): Promise<void> {
+    await this.#listener?.close()
+  }
+}
