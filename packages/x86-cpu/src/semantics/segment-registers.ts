@@ -45,8 +45,8 @@ import type { Semantics } from './table.ts'
 
 /**
  * MOV, PUSH and POP with segment registers and MOV from control registers, in the usual cases: writable data segments of
- * the GDT that have been marked as accessed, null selectors, a flat stack. All others, SS among them, are in
- * `system/segment-instructions.ts` and `system/control-registers.ts`.
+ * the GDT that have been marked as accessed, null selectors, segments of real mode, a flat stack. All others, SS among
+ * them, are in `system/segment-instructions.ts` and `system/control-registers.ts`.
  */
 
 /** What is looked at in a descriptor's attributes, and what a data segment must have there. */
@@ -124,6 +124,15 @@ function segmentLoader(c: Context): I32Function {
     const state = f.param(0, 'i32').get
     const at = f.param(1, 'i32').get
     const selector = f.param(2, 'i32').get
+    f.if(f.loadExpression('i32.load', state, S_CR0).and(CR0_PE).eqz(), () => {
+      const attributes = f.loadExpression('i32.load', at, SEG_ATTRIBUTES)
+      f.if(attributes.and(ATTR_P).eqz(), () => f.return(I32.of(0)))
+      // What an access has to be, and how long the segment is, stays.
+      f.store('i64.store', at, selector.shl(4).toI64U(), SEG_BASE)
+      f.store('i32.store', at, selector, SEG_SELECTOR)
+      f.store('i32.store', at, I32.of(SEG_CAN_READ | SEG_CAN_WRITE), SEG_RIGHTS)
+      f.return(I32.of(1))
+    })
     f.if(selector.ltU(4), () => {
       f.call(nullSegmentSetter(c), at, selector)
       f.return(I32.of(1))
@@ -152,14 +161,13 @@ function requireFree(c: Context): void {
   c.f.if(field(c, S_LOGGED), () => c.useHandler())
 }
 
-/** The same, and loads in real and virtual-8086 mode and those of SS. */
+/** The same, and loads in virtual-8086 mode and those of SS. */
 function requireLoad(c: Context): void {
   const { f } = c
   requireFree(c)
   const register = f.loadExpression('i32.load16_u', c.record, R_REG0)
   const isCodeOrStack = register.eq(segmentAt(SS, 0)).or(register.eq(segmentAt(CS, 0)))
-  const isReal = field(c, S_CR0).and(CR0_PE).eqz().or(field(c, S_EFLAGS).and(FLAG_VM))
-  f.if(isCodeOrStack.or(isReal), () => c.useHandler())
+  f.if(isCodeOrStack.or(field(c, S_EFLAGS).and(FLAG_VM)), () => c.useHandler())
 }
 
 /** The linear address that the stack pointer names, moved by some bytes; other stacks than flat ones are the handler's. */
