@@ -158,26 +158,31 @@ export class DiskWriter {
     const hasZeroClusters = this.#metadata.header.version === 3
     const entry = this.#hasBacking ? ZEROS : UNALLOCATED
     await this.#eachCluster(offset, bytes, {
+      skips: (kind) => kind === 'zero' || (kind === 'unallocated' && !this.#hasBacking),
       whole: hasZeroClusters || !this.#hasBacking ? (range) => this.#setUnless(range, entry) : null,
-      part: async (at, length) => {
-        const { kind, bytes: alike } = await this.#metadata.extent(at, length)
-        const isZero = kind === 'zero' || (kind === 'unallocated' && !this.#hasBacking)
-        if (!isZero || alike < length) await this.write(at, new Uint8Array(length))
-      },
+      part: (at, length) => this.write(at, new Uint8Array(length)),
     })
   }
 
-  /** Frees whole clusters of a range. They read as zeros afterwards. */
+  /** Frees whole clusters of a range, which read as zeros afterwards. */
   async discard(offset: number, bytes: number): Promise<void> {
     // Version 2 has no way to hide what is below.
     if (this.#hasBacking && this.#metadata.header.version === 2) return
     const entry = this.#hasBacking ? ZEROS : UNALLOCATED
-    await this.#eachCluster(offset, bytes, { whole: (range) => this.#setUnless(range, entry), part: null })
+    await this.#eachCluster(offset, bytes, {
+      skips: (kind) => kind === 'zero' || kind === 'unallocated',
+      whole: (range) => this.#setUnless(range, entry),
+      part: null,
+    })
   }
 
   /** Frees all clusters. The file below shows afterwards. */
   async clear(): Promise<void> {
-    await this.#eachCluster(0, this.#bytes, { whole: (range) => this.#setUnless(range, UNALLOCATED), part: null })
+    await this.#eachCluster(0, this.#bytes, {
+      skips: (kind) => kind === 'unallocated',
+      whole: (range) => this.#setUnless(range, UNALLOCATED),
+      part: null,
+    })
   }
 
   /** Calls back for the whole clusters of a range and for the parts at its ends. The end of the disk ends a cluster. */
@@ -185,6 +190,7 @@ export class DiskWriter {
     offset: number,
     bytes: number,
     act: {
+      readonly skips: (kind: Extent['kind']) => boolean
       readonly whole: ((range: Range) => Promise<number>) | null
       readonly part: ((at: number, bytes: number) => Promise<void>) | null
     },
@@ -194,6 +200,13 @@ export class DiskWriter {
     const end = offset + bytes
     const lastWhole = end === this.#bytes ? Math.ceil(end / size) : Math.floor(end / size)
     for (let at = offset; at < end;) {
+      // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
+      const extent = await this.#metadata.extent(at, end - at)
+      if (act.skips(extent.kind)) {
+        // Of a large disk, nearly everything.
+        at += extent.bytes
+        continue
+      }
       const index = Math.floor(at / size)
       const isWhole = act.whole !== null && at % size === 0 && index < lastWhole
       // The clusters of one L2 table at a time.

@@ -1,21 +1,12 @@
 import { BlockError } from '@retrap/device'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { checkQcow2, createQcow2, ImageError, type Qcow2CreateOptions, Qcow2Image } from '../../src/index.ts'
+import { checkQcow2, createQcow2, ImageError, Qcow2Image } from '../../src/index.ts'
 import { LoggingStorage } from '../support/logging-storage.ts'
+import { SAMPLE_BYTES, sampleImage } from '../support/mutated.ts'
 
-const BYTES = 1 << 20
-
-/** A small image with all kinds of tables. */
-async function sample(options: Partial<Qcow2CreateOptions> = {}): Promise<Uint8Array> {
-  const storage = new LoggingStorage()
-  await createQcow2(storage, { bytes: BYTES, clusterBytes: 4096, ...options })
-  const image = await Qcow2Image.open(storage)
-  for (let i = 0; i < 10; i++) await image.write(i * 90_112, new Uint8Array(8192).fill(i + 1))
-  if (options.version !== 2) await image.writeZeroes(500 * 512, 8192)
-  await image.close()
-  return storage.content
-}
+const BYTES = SAMPLE_BYTES
+const sample = sampleImage
 
 const set32 = (bytes: Uint8Array, at: number, value: number): void => new DataView(bytes.buffer).setUint32(at, value)
 
@@ -126,4 +117,20 @@ test('mutated images give errors of ours, or content; never anything else', asyn
     }),
     { numRuns: 300 },
   )
+})
+
+test('a large disk with nothing in it is discarded at once, and filled with zeros', async () => {
+  const storage = new LoggingStorage()
+  await createQcow2(storage, { bytes: 2 ** 37, clusterBytes: 512 })
+  const image = await Qcow2Image.open(storage)
+  const began = performance.now()
+  await image.write(2 ** 36, new Uint8Array(512).fill(1))
+  await image.discard(0, 2 ** 37)
+  await image.write(2 ** 36, new Uint8Array(512).fill(1))
+  await image.writeZeroes(0, 2 ** 37)
+  expect(performance.now() - began).toBeLessThan(3000)
+  const sector = new Uint8Array(512).fill(2)
+  await image.read(2 ** 36, sector)
+  expect(sector.every((byte) => byte === 0)).toBe(true)
+  await image.close()
 })
