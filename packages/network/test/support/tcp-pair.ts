@@ -51,6 +51,8 @@ export class TcpPair {
   readonly right: End
   fate: Fate = () => [1]
   frames = 0
+  /** Of each segment of the left end's that names later data, where that begins and ends. */
+  readonly sacks: number[][][] = []
   readonly log: { readonly fromLeft: boolean; readonly segment: TcpSegment; readonly at: number }[] = []
 
   constructor(left: End, right: End, initial: readonly [number, number] = [1000, 4_294_967_000]) {
@@ -94,6 +96,12 @@ export class TcpPair {
     const packet = readIpv4Packet(frame)
     const segment = packet === null ? null : readTcp(packet)
     if (segment === null) throw new Error('a segment that does not parse')
+    const bytes = packet!.payload
+    const sack = bytes.subarray(20, (bytes[12]! >> 4) * 4)
+    if (fromLeft && sack[0] === 1 && sack[2] === 5) {
+      const word = (at: number): number => new DataView(sack.buffer, sack.byteOffset).getUint32(at) - 501
+      this.sacks.push(Array.from({ length: (sack[3]! - 2) / 8 }, (_, i) => [word(4 + 8 * i), word(8 + 8 * i)]))
+    }
     this.log.push({ fromLeft, segment, at: this.clock.now() })
     for (const delay of this.fate(segment, fromLeft)) this.clock.after(delay, () => this.#deliver(segment, fromLeft))
   }
