@@ -99,6 +99,7 @@ export class WebSocketNetwork implements PacketBackend {
     const socket = this.#open()
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
+    if (socket.readyState === OPEN) this.#setUp(true)
     socket.addEventListener('open', () => this.#setUp(true))
     socket.addEventListener('message', ({ data }) => {
       if (data instanceof ArrayBuffer && data.byteLength <= this.maximumBytes) this.#queue.push(new Uint8Array(data))

@@ -2,9 +2,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
+import { WebSocket as Client } from 'ws'
 import { afterAll, describe, expect, test } from 'vitest'
 import { capturePackets, FrameStream, Hub, NetworkError, WebSocketNetwork, type FrameSocket } from '../src/index.ts'
-import { captureToFile, StreamNetwork } from '../src/node/index.ts'
+import { captureToFile, listenWebSocket, StreamNetwork } from '../src/node/index.ts'
 import { TestCard, testFrame, until } from './support/test-card.ts'
 import { VirtualClock } from './support/virtual-clock.ts'
 
@@ -173,6 +174,31 @@ test('over a WebSocket, each frame is a message; a lost connection is made anew'
   sockets[1]!.tell('close')
   clock.advance(1000)
   expect(sockets.length).toBe(2)
+})
+
+test('a relay lets programs into a hub, and pages of the origins that were named', async () => {
+  const hub = new Hub()
+  const card = new TestCard(hub.port())
+  const relay = await listenWebSocket(hub, { port: 0, origins: ['https://good.test'] })
+  const url = `ws://127.0.0.1:${relay.port}`
+  const network = new WebSocketNetwork(() => new WebSocket(url), { reconnectMs: Infinity })
+  const far = new TestCard(network)
+  await until(() => network.linkUp)
+  network.send(testFrame(1514, 1))
+  await until(() => card.frames.length === 1)
+  card.network.send(testFrame(60, 2))
+  await until(() => far.frames.length === 1)
+  expect([card.frames, far.frames]).toEqual([[testFrame(1514, 1)], [testFrame(60, 2)]])
+  const states = ['https://good.test', 'https://bad.test'].map((origin) => {
+    const socket = new Client(url, { origin })
+    return new Promise<string>((resolve) =>
+      socket.on('open', () => resolve('open')).on('error', () => resolve('refused')),
+    )
+  })
+  expect(await Promise.all(states)).toEqual(['open', 'refused'])
+  await expect(listenWebSocket(hub, { port: relay.port })).rejects.toThrow(NetworkError)
+  relay.close()
+  await until(() => !network.linkUp)
 })
 
 class FakeSocket implements FrameSocket {
