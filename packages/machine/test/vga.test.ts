@@ -2,10 +2,12 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DebugConsole, DebugExit } from '@retrap/devices'
 import { Screen } from '@retrap/display'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { TEST_JIT } from '@retrap/tooling/jit'
+import { type Assembler, al, ax, byte, ds, dx, imm16 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { createPc, type PcOptions } from '../src/index.ts'
 import { firmwareImage } from './support/kernels.ts'
@@ -63,6 +65,77 @@ describe('the graphics card', () => {
         code: 'ERR_OPTION',
       })
   })
+})
+
+/** Writes a register of DISPI. */
+function setDispi(asm: Assembler, index: number, value: number): void {
+  for (const [port, word] of [
+    [0x1ce, index],
+    [0x1d0, value],
+  ] as const)
+    asm.mov(dx, imm16(port)).mov(ax, imm16(word)).out(dx, ax)
+}
+
+function out(asm: Assembler, port: number, ...values: readonly number[]): void {
+  asm.mov(dx, imm16(port))
+  for (const value of values) asm.mov(al, value).out(dx, al)
+}
+
+test('banks of a linear mode are read and written at 0xA0000, trapped at first and then as memory', async () => {
+  const COUNT = 100
+  const image = firmwareImage((asm) => {
+    // Colour 1 is white, 2 is blue.
+    out(asm, 0x3c8, 1)
+    out(asm, 0x3c9, 63, 63, 63, 0, 0, 63)
+    out(asm, 0x3c0, 0x20)
+    for (const [index, value] of [
+      [1, 320],
+      [2, 240],
+      [3, 8],
+      [4, 1],
+    ] as const)
+      setDispi(asm, index, value)
+    asm.mov(ax, imm16(0xa000)).mov(ds, ax)
+    const fill = (value: number): void => {
+      for (let at = 0; at < COUNT; at++) asm.mov(byte(at), value)
+    }
+    const report = (at: number): void => {
+      asm.mov(dx, imm16(0xe9)).mov(al, byte(at)).out(dx, al)
+    }
+    fill(1)
+    setDispi(asm, 5, 1)
+    report(0)
+    fill(2)
+    report(COUNT - 1)
+    setDispi(asm, 5, 0)
+    report(COUNT - 1)
+    report(COUNT)
+    asm.mov(dx, imm16(0x501)).mov(al, 0).out(dx, al).hlt()
+  })
+  const seen: number[] = []
+  let trapped = 0
+  const console = new DebugConsole({ iobase: 0xe9, stream: { send: (bytes) => void seen.push(...bytes) } })
+  const pc = await createPc({
+    ...SMALL,
+    firmware: image,
+    vga: 'std',
+    devices: [console, new DebugExit({ iobase: 0x501 })],
+    trace({ event, request }) {
+      if (event === 'done' && request?.addressLo !== undefined && request.addressLo >>> 17 === 5) trapped++
+    },
+  })
+  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+  expect(seen).toEqual([0, 2, 1, 0])
+  // 64 of each bank, and what comes after the last change of the bank.
+  expect(trapped).toBe(64 + 64 + 2)
+  pc.screen.refresh()
+  const { pixels, width, height } = pc.screen
+  expect([width, height]).toEqual([320, 240])
+  const colours = (from: number, count: number): string[] =>
+    [...pixels.subarray(from, from + count)].map((pixel) => pixel.toString(16))
+  expect(colours(COUNT - 1, 2)).toEqual(['ffffff', '0'])
+  expect(colours(0x1_0000 + COUNT - 1, 2)).toEqual(['ff', '0'])
+  pc.close()
 })
 
 describe.runIf(seabios !== undefined)(`SeaBIOS and its video BIOS${note}`, () => {

@@ -118,7 +118,7 @@ export class StandardVga implements DeviceModel {
     context.mapPorts(0x3c0, 16, this.#ports(0x3c0))
     context.mapPorts(0x3d4, 2, this.#ports(0x3d4))
     context.mapPorts(0x3da, 1, this.#ports(0x3da))
-    context.mapPorts(DISPI_PORTS, 3, this.#dispiPorts(), { maximumAccess: 2 })
+    context.mapPorts(DISPI_PORTS, 4, this.#dispiPorts(), { maximumAccess: 2 })
     context.mapMmio(WINDOW, WINDOW_BYTES, this.#windowHandler())
     context.pci.add({
       device,

@@ -237,7 +237,7 @@ export class FakeMachine {
     let value = 0
     for (let done = 0; done < size;) {
       const claim = this.find(list, address + done)
-      const step = Math.min(size - done, claim.options.maximumAccess ?? 4) as AccessSize
+      const step = stepIn(claim, address + done, size - done)
       const part = claim.handler.read(address + done - claim.base, step) as number
       value += ((part >>> 0) % 2 ** (8 * step)) * 2 ** (8 * done)
       done += step
@@ -248,11 +248,17 @@ export class FakeMachine {
   private write(list: readonly Claim[], address: number, size: AccessSize, value: number): void {
     for (let done = 0; done < size;) {
       const claim = this.find(list, address + done)
-      const step = Math.min(size - done, claim.options.maximumAccess ?? 4) as AccessSize
+      const step = stepIn(claim, address + done, size - done)
       void claim.handler.write(address + done - claim.base, step, Math.floor(value / 2 ** (8 * done)) % 2 ** (8 * step))
       done += step
     }
   }
+}
+
+/** Bytes of an access that go to a claim at once. */
+function stepIn({ base, length, options }: Claim, address: number, bytes: number): AccessSize {
+  const most = Math.min(bytes, options.maximumAccess ?? 4, base + length - address)
+  return most === 3 ? 2 : (most as AccessSize)
 }
 
 function unused(): never {
