@@ -528,3 +528,28 @@ describe('string requests (count > 1)', () => {
     expect(model.log).toEqual([])
   })
 })
+
+describe('a range', () => {
+  test.each([
+    { kind: 'ports', base: 0xfff0, length: 16, good: true },
+    { kind: 'ports', base: 0xfff0, length: 17, good: false },
+    { kind: 'ports', base: 0, length: 0x1_0000, good: true },
+    { kind: 'ports', base: -1, length: 4, good: false },
+    { kind: 'ports', base: 0x80, length: 0, good: false },
+    { kind: 'ports', base: 0x80, length: 1.5, good: false },
+    { kind: 'ports', base: 0x80, length: NaN, good: false },
+    { kind: 'ports', base: 0.5, length: 4, good: false },
+    { kind: 'memory', base: 2 ** 52 - 4096, length: 4096, good: true },
+    { kind: 'memory', base: 2 ** 52 - 4096, length: 4097, good: false },
+    { kind: 'memory', base: 2 ** 53, length: 4, good: false },
+    { kind: 'memory', base: 0xfed0_0000, length: 2 ** 53, good: false },
+  ])('of $kind from $base, $length long, is possible: $good', ({ kind, base, length, good }) => {
+    const { dispatch } = makeMachine()
+    const handler = { read: () => 0, write: () => {} }
+    const map = (): unknown =>
+      kind === 'ports'
+        ? dispatch.mapInternalPorts('range', base, length, handler)
+        : dispatch.mapInternalMmio('range', base, length, handler)
+    expect(codeOf(map)).toBe(good ? 'ok' : 'ERR_INVALID')
+  })
+})

@@ -1,5 +1,6 @@
 import { misuses } from '@retrap/tooling/misuse'
 import { describe, expect, test } from 'vitest'
+import { checkFrequency } from '../src/arguments.ts'
 import { I8259Pair, InterruptFabric, interruptFabricBytes, IoApic, IrqchipError, LocalApic } from '../src/index.ts'
 import { makeFabric } from './machine.ts'
 import { TimerQueue } from './timer-queue.ts'
@@ -68,4 +69,19 @@ test('a state that is refused changes nothing', () => {
   const before = apic.save()
   expect(() => apic.restore({ ...before, taskPriority: 5, events: undefined as never })).toThrow(IrqchipError)
   expect(apic.save()).toEqual(before)
+})
+
+test.each([
+  [undefined, true],
+  [1, true],
+  [2 ** 33, true],
+  [0, false],
+  [-1, false],
+  [1.5, false],
+  [2 ** 33 + 1, false],
+  ['1000', false],
+])('a frequency of %j: %s', (hz, good) => {
+  const check = (): void => checkFrequency('busHz', hz)
+  if (good) expect(check).not.toThrow()
+  else expect(check).toThrow(/busHz.*a frequency in whole Hz, up to 2\^33/)
 })

@@ -1,5 +1,6 @@
 /** The scenarios that the reference asks for, by number and name. Its machine-level ones are the machine's to show. */
 import { describe, expect, test } from 'vitest'
+import { matches, word } from '../src/bytes.ts'
 import { buildVapicRom, findBackward, findInstruction, patchFor, VapicState } from '../src/index.ts'
 import { CODE, Guest, KERNEL, KPCR, ROM_GPA, TPR } from './support/guest.ts'
 
@@ -469,4 +470,24 @@ test('a ROM is written to only where something changes', () => {
   guest.log.length = 0
   guest.run([0xa3, ...address], [0x20])
   expect(guest.log.filter((line) => line.startsWith('rom'))).toEqual([`rom ${(guest.area + 4).toString(16)}+1`])
+})
+
+test('a word is four bytes, little-endian, and bytes beyond the end are 0', () => {
+  const bytes = Uint8Array.of(0x11, 0x22, 0x33, 0x84)
+  expect([0, 1, 2, 3, 4].map((at) => word(bytes, at))).toEqual([0x8433_2211, 0x84_3322, 0x8433, 0x84, 0])
+  expect([matches(bytes, 1, [0x22, 0x33]), matches(bytes, 2, [0x33, 0x84, 0]), matches(bytes, 1, [])]).toEqual([
+    ...[true, false, true],
+  ])
+})
+
+test.each([0xd_0000, 0xd_1800])('a ROM at %i is mapped writable by whole pages', (gpa) => {
+  const guest = standby()
+  // The same ROM, announced by firmware that has put it elsewhere.
+  guest.board.load(gpa, rom)
+  const structure = guest.patcher.save().rom_state_paddr - ROM_GPA
+  guest.registers = () => ({ eip: gpa + 0x100, esp: 0x1000, fsBase: 0 })
+  guest.patcher.portWrite(0, 2, structure)
+  const first = gpa - (gpa % 0x1000)
+  const end = Math.ceil((gpa + rom.length) / 0x1000) * 0x1000
+  expect(guest.romWritable).toEqual({ gpa: first, bytes: end - first })
 })

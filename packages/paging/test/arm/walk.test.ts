@@ -71,6 +71,29 @@ const DBM = 1n << 51n
 const EL0 = ARM_UNPRIVILEGED
 
 describe('long descriptors (VMSAv8-64)', () => {
+  test.each([
+    { granule: 12, tg0: 0, levels: 3 },
+    { granule: 14, tg0: 2, levels: 3 },
+    { granule: 16, tg0: 1, levels: 2 },
+  ])('tables may be at odd pages of 2^$granule bytes, and end at the granule', ({ granule, tg0, levels }) => {
+    const va = 0x1234_5678
+    const size = 2 ** granule
+    const stride = granule - 3
+    // One table behind another, each at an odd page.
+    const tables = Array.from({ length: levels }, (_, i) => 0x4000_0000 + (2 * i + 1) * size)
+    const page = 0x5000_0000 + size
+    const entries = tables.map((at, i) => {
+      const shift = granule + (levels - 1 - i) * stride
+      const index = Math.floor(va / 2 ** shift) % 2 ** stride
+      const next = tables[i + 1]
+      return [at + 8 * index, BigInt(next ?? page) | (next === undefined ? USER : 0n) | 3n] as const
+    })
+    // 39 bits.
+    const registers = { tcrLo: 25 | (tg0 << 14), ttbr0Lo: tables[0]! }
+    const { text, result } = walk(registers, table(...entries), BigInt(va), ARM_READ | EL0)
+    expect([text, result.pageBytes]).toEqual([`0x${(page + (va % size)).toString(16)}`, size])
+  })
+
   // 39 bits, 4K: from level 1.
   const registers = { tcrLo: 25, ttbr0Lo: L1 }
   /** One page at the address 0x12345678. */
