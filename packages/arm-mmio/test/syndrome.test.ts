@@ -146,6 +146,36 @@ describe('a syndrome in words', () => {
     expect(describeSyndrome(value, format).sentence).toBe(sentence)
   })
 
+  test('each exception class has its number (Arm ARM, "ESR_EL2", field EC)', () => {
+    const classes: Readonly<Record<number, RegExp>> = {
+      ...{ 0x00: /unknown/, 0x01: /WFI or WFE/, 0x03: /MCR.*processor 15/, 0x04: /MCRR.*processor 15/ },
+      ...{ 0x05: /MCR.*processor 14/, 0x06: /LDC or STC/, 0x07: /SIMD or floating/, 0x08: /VMRS/ },
+      ...{ 0x09: /trapped pointer auth/, 0x0a: /LD64B/, 0x0c: /MRRC.*14/, 0x0d: /branch target/, 0x0e: /illegal/ },
+      ...{ 0x11: /SVC.*32/, 0x12: /HVC.*32/, 0x13: /SMC.*32/, 0x14: /128-bit/, 0x15: /SVC.*64/, 0x16: /HVC.*64/ },
+      ...{ 0x17: /SMC.*64/, 0x18: /MSR, MRS/, 0x19: /SVE inst/, 0x1a: /ERET/, 0x1b: /TSTART/ },
+      ...{ 0x1c: /authentication failure/, 0x1d: /SME/, 0x1e: /granule/, 0x20: /fetch/, 0x21: /fetch/, 0x22: /PC/ },
+      ...{ 0x24: /access|read|write/, 0x25: /access|read|write/, 0x26: /SP/, 0x27: /memory copy/ },
+      ...{ 0x28: /floating.*32/, 0x2c: /floating.*64/, 0x2d: /guarded/, 0x2f: /SError/ },
+      ...{ 0x30: /breakpoint, lower/, 0x31: /breakpoint, this/, 0x32: /step, lower/, 0x33: /step, this/ },
+      ...{ 0x34: /watchpoint, lower/, 0x35: /watchpoint, this/, 0x38: /BKPT/, 0x3a: /vector catch/, 0x3c: /BRK/ },
+      ...{ 0x3d: /profiling/ },
+    }
+    for (let ec = 0; ec < 64; ec++) {
+      const { fields, sentence } = describeSyndrome(ec * 2 ** 26, 'esr')
+      expect([ec, fields[0]?.value, sentence]).toEqual([
+        ...[ec, ec],
+        expect.stringMatching(new RegExp(classes[ec] ?? /reserved/i, 'i')),
+      ])
+    }
+    const levels = [0x20, 0x21, 0x24, 0x25].map((ec) => describeSyndrome(ec * 2 ** 26, 'esr').fields[0]?.text)
+    expect(levels).toEqual([
+      'instruction abort from a lower exception level',
+      'instruction abort from this exception level',
+      'data abort from a lower exception level',
+      'data abort from this exception level',
+    ])
+  })
+
   test(`never fails, and its fields do not overlap (seed ${SEED})`, () => {
     fc.assert(
       fc.property(

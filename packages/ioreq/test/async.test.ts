@@ -472,6 +472,34 @@ describe('a model that breaks its contract', () => {
     expect(failures[0]).toMatchObject({ server: 1, serverName: 'far' })
   })
 
+  test.each([
+    { answersLater: false, status: IO_DONE },
+    { answersLater: true, status: IO_RETRY },
+  ])('a foreign server that answers before the vCPU has left it, answersLater $answersLater', (row) => {
+    const { answersLater, status } = row
+    const made = makeMachine({ answersLater }, [
+      { name: 'near', attach: (c) => void c.mapPorts(0x300, 4, { read: () => 1, write: () => {} }) },
+    ])
+    const { dispatch, completed, request } = made
+    const server = dispatch.createServer({
+      name: 'far',
+      transport: {
+        notify: () => {
+          const slot = server.slot(0)
+          slot.state = STATE_IOREQ_INPROCESS
+          slot.answer(0x1234, 0)
+        },
+      },
+    })
+    server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
+    server.setState(true)
+    expect(dispatch.submit(0, request(port))).toBe(status)
+    if (status === IO_RETRY) expect([dispatch.pending(0), dispatch.takeResponse(0)]).toEqual([true, IO_DONE])
+    expect([dispatch.lo & 0xffff, completed]).toEqual([0x1234, []])
+    // A model of this process is not elsewhere.
+    expect(dispatch.submit(1, request({ ...port, addressLo: 0x300 }))).toBe(IO_DONE)
+  })
+
   test('a foreign server that writes NONE has died: the access ends with ones', () => {
     const { dispatch, server, slot, failures, request } = foreign()
     dispatch.submit(0, request(port))
