@@ -11,7 +11,8 @@ export class Damage {
   #areas: DisplayRectangle[] = []
 
   add(area: DisplayRectangle): void {
-    this.#areas.push(area)
+    if (this.#areas.some((other) => contains(other, area))) return
+    this.#areas = [...this.#areas.filter((other) => !contains(area, other)), area]
     if (this.#areas.length > MOST_RECTANGLES) this.#areas = [around(this.#areas)]
   }
 
@@ -36,6 +37,15 @@ export class Damage {
     this.#areas = left
     return taken.flatMap(bands)
   }
+}
+
+function contains(outer: DisplayRectangle, inner: DisplayRectangle): boolean {
+  return (
+    inner.x >= outer.x &&
+    inner.y >= outer.y &&
+    inner.x + inner.width <= outer.x + outer.width &&
+    inner.y + inner.height <= outer.y + outer.height
+  )
 }
 
 function intersection(area: DisplayRectangle, within: DisplayRectangle): DisplayRectangle | null {

@@ -89,10 +89,10 @@ export class VncSession {
   *#protocol(): Generator<number, void, Uint8Array> {
     if (!(yield* handshake(this.#settings, (bytes) => this.#send(bytes)))) return
     clearTimeout(this.#timer)
-    const { width, height } = this.#sender.begin()
-    const layout = SERVER_LAYOUT
-    this.#send(this.#sender.serverInit(width, height, layout, this.#settings.name))
+    // First of all: a card whose picture nobody has looked at has told no size yet.
     this.#unwatch = this.#settings.screen.watch((frame: ScreenFrame) => this.#sender.changed(frame))
+    const { width, height } = this.#sender.begin()
+    this.#send(this.#sender.serverInit(width, height, SERVER_LAYOUT, this.#settings.name))
     for (;;) {
       const [type = 0] = yield 1
       if (type === rfb.SET_PIXEL_FORMAT) {

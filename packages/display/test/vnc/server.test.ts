@@ -317,6 +317,21 @@ describe('keys and pointer', () => {
 })
 
 describe('the screen’s size', () => {
+  test('is known from the first message on, although nobody has looked at the picture before', async () => {
+    const screen = new Screen()
+    const refresh = (): void => {
+      screen.setMode({ width: 2, height: 3, stride: 8, format: 'bgrx8888' })
+      screen.draw(new Uint8Array(24), [{ x: 0, y: 0, width: 2, height: 3 }])
+    }
+    screen.connect({ refresh, update: () => {} })
+    const client = new VncClient(new VncServer({ screen, keyboard: new Keyboard(), mouse: new Mouse() }))
+    await client.begin([-223])
+    expect([client.width, client.height]).toEqual([2, 3])
+    client.request(false)
+    expect((await client.update()).map(({ encoding }) => encoding)).toEqual([0])
+    client.connection.close()
+  })
+
   test.each([
     { what: 'by desktop size', encoding: -223, extra: [] },
     {
