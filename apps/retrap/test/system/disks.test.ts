@@ -117,6 +117,37 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
   )
 
   test(
+    'Linux writes a qcow2 image over a raw one; committed, the raw one has it all',
+    async () => {
+      const [base, image] = [join(scratch, 'base.img'), join(scratch, 'over.qcow2')]
+      makeExt4(base, 8 << 20, makeFolder('below', 'below', randomBytes(300_000)))
+      const before = sha256(readFileSync(base))
+      const initrd = join(scratch, 'initrd-qcow2')
+      writeFileSync(initrd, linux!.initrd)
+      const made = await runRetrap(['image', 'create', '-f', 'qcow2', '-b', base, '-F', 'raw', image], {
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(made).toMatchObject({ code: 0 })
+      const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', 'console=ttyS0 quiet']
+      const { code, stdout } = await runRetrap(['run', ...kernel, image, ...INLINE], {
+        answers: [
+          { to: '/ # ', type: '/drivers; mount /dev/sda /mnt; cat /mnt/note.txt\n' },
+          { to: 'below', type: 'head -c 2000000 /dev/urandom > /mnt/new; sync; sha256sum /mnt/new\n' },
+          { to: '  /mnt/new', type: 'umount /mnt; poweroff -f\n' },
+        ],
+        deadlineMs: DEADLINE_MS,
+      })
+      const told = /([0-9a-f]{64})  \/mnt\/new/.exec(stdout)?.[1]
+      expect(code).toBe(0)
+      expect(sha256(readFileSync(base))).toBe(before)
+      expect(await runRetrap(['image', 'check', image], { deadlineMs: DEADLINE_MS })).toMatchObject({ code: 0 })
+      expect(await runRetrap(['image', 'commit', image], { deadlineMs: DEADLINE_MS })).toMatchObject({ code: 0 })
+      expect(sha256(readBack(base, '/new'))).toBe(told)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
     'two runs on deterministic time agree, however long the host takes for each request',
     async () => {
       const [onDisk, onCd] = [randomBytes(700_001), randomBytes(500_001)]
