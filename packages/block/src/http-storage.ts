@@ -1,0 +1,213 @@
+import { BlockError } from '@retrap/device'
+import { ChunkCache } from './chunk-cache.ts'
+import { ImageError } from './errors.ts'
+import type { BlockStorage } from './storage.ts'
+
+/** The answer to a request, as far as it matters here. */
+export interface HttpResponse {
+  /** Status code. */
+  readonly status: number
+  /** Header fields. */
+  readonly headers: {
+    /** A field; null where the answer lacks it, or a page may not see it. */
+    get(name: string): string | null
+  }
+  /** The content. */
+  readonly body: {
+    /** Reads it in order. */
+    getReader(): {
+      /** The next part. */
+      read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
+      /** Takes no more. */
+      cancel(): Promise<void>
+    }
+  } | null
+}
+
+/** Makes a request, as `fetch` does. */
+export type HttpFetch = (
+  url: string,
+  init: { readonly method: string; readonly headers: Record<string, string>; readonly signal: AbortSignal },
+) => Promise<HttpResponse>
+
+/** How an {@link HttpStorage} reads. */
+export interface HttpStorageOptions {
+  /** Bytes of a request, at least; default 256 KiB. */
+  readonly chunkBytes?: number
+  /** Memory for what was read; default 32 MiB. */
+  readonly cacheBytes?: number
+  /** Header fields to send, such as an authorisation. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** A request that takes longer has failed; default 30,000. */
+  readonly timeoutMs?: number
+  /** How often a request that has failed is made again; default 2. */
+  readonly retries?: number
+  /** What makes requests; `fetch` unless given. */
+  readonly fetch?: HttpFetch
+}
+
+const option = (name: string, value: number, least: number): number => {
+  if (Number.isSafeInteger(value) && value >= least) return value
+  throw new ImageError('ERR_OPTION', `${name} ${value}: expected an integer of at least ${least}`)
+}
+
+/**
+ * Reads a file on a web server by ranges, and keeps what it has read up to a limit. It cannot be written: put an `Overlay` or
+ * a qcow2 image over it.
+ *
+ * Source: RFC 9110, section 14, "Range Requests".
+ */
+export class HttpStorage implements BlockStorage {
+  /** Writes are refused. */
+  readonly readOnly = true
+  /** Size of the file. */
+  readonly bytes: number
+  readonly #client: Client
+  readonly #cache: ChunkCache
+
+  private constructor(client: Client, bytes: number, options: HttpStorageOptions) {
+    this.#client = client
+    this.bytes = bytes
+    const chunkBytes = option('chunkBytes', options.chunkBytes ?? 256 << 10, 512)
+    this.#cache = new ChunkCache({
+      bytes,
+      chunkBytes,
+      cacheBytes: option('cacheBytes', options.cacheBytes ?? 32 << 20, 0),
+      load: (offset, length) => client.range(offset, length, bytes),
+    })
+  }
+
+  /**
+   * Asks a server for a file.
+   *
+   * @throws ImageError `ERR_OPEN` where it cannot be read by ranges; `ERR_OPTION`
+   */
+  static async open(url: string, options: HttpStorageOptions = {}): Promise<HttpStorage> {
+    const client = new Client(url, options)
+    return new HttpStorage(client, await client.size(), options)
+  }
+
+  /** Bytes that requests have brought so far. */
+  get fetchedBytes(): number {
+    return this.#client.fetchedBytes
+  }
+
+  /** Fills `into`. @throws BlockError `ERR_MEDIUM` where the server fails, or the file has changed there */
+  read(offset: number, into: Uint8Array): Promise<void> {
+    return this.#cache.read(offset, into)
+  }
+
+  /** Refuses. */
+  write(): Promise<void> {
+    return Promise.reject(new BlockError('ERR_READ_ONLY', 'a file on a web server cannot be written'))
+  }
+
+  /** Has nothing to do. */
+  async flush(): Promise<void> {}
+
+  /** Forgets what was read. */
+  async close(): Promise<void> {
+    this.#cache.clear()
+  }
+}
+
+/** Makes the requests for one file. */
+class Client {
+  fetchedBytes = 0
+  readonly #url: string
+  readonly #fetch: HttpFetch
+  readonly #headers: Readonly<Record<string, string>>
+  readonly #timeoutMs: number
+  readonly #retries: number
+  /** What the server calls this state of the file. */
+  #tag: string | null = null
+
+  constructor(url: string, options: HttpStorageOptions) {
+    const host = (globalThis as { fetch?: HttpFetch }).fetch
+    const { fetch = host } = options
+    if (fetch === undefined) throw new ImageError('ERR_OPTION', 'this host has no fetch; give one')
+    this.#url = url
+    this.#fetch = (...request) => fetch(...request)
+    this.#headers = options.headers ?? {}
+    this.#timeoutMs = option('timeoutMs', options.timeoutMs ?? 30_000, 1)
+    this.#retries = option('retries', options.retries ?? 2, 0)
+  }
+
+  /** @throws ImageError `ERR_OPEN` */
+  async size(): Promise<number> {
+    const refuse = (reason: string, cause?: unknown): ImageError =>
+      new ImageError('ERR_OPEN', `${this.#url}: ${reason}`, { cause })
+    const response = await this.#request('GET', 'bytes=0-0').catch((error: unknown) => {
+      throw refuse(`the request failed: ${String(error)}`, error)
+    })
+    await response.body?.getReader().cancel()
+    if (response.status === 200) throw refuse('the server does not answer requests for a range')
+    // An empty file has no first byte.
+    if (response.status === 416 && response.headers.get('content-range') === 'bytes */0') return 0
+    if (response.status !== 206) throw refuse(`the server answers with status ${response.status}`)
+    if (response.headers.get('content-encoding') !== null) throw refuse('the server sends it compressed')
+    this.#tag = response.headers.get('etag') ?? response.headers.get('last-modified')
+    const [, total] = /^bytes 0-0\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? []
+    // A page may not see that field, unless the server says so (Access-Control-Expose-Headers).
+    const bytes = Number(total ?? (await this.#lengthByHead()))
+    if (!Number.isSafeInteger(bytes) || bytes <= 0) throw refuse('the server does not say how long it is')
+    return bytes
+  }
+
+  async #lengthByHead(): Promise<string | null> {
+    const response = await this.#request('HEAD', null).catch(() => null)
+    return response?.status === 200 ? response.headers.get('content-length') : null
+  }
+
+  /** @throws BlockError `ERR_MEDIUM` */
+  async range(offset: number, length: number, bytes: number): Promise<Uint8Array> {
+    const failed = (reason: string, cause?: unknown): BlockError =>
+      new BlockError('ERR_MEDIUM', `${this.#url}: ${reason}`, { cause })
+    const last = offset + length - 1
+    for (let attempt = 0; ; attempt++) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
+        const response = await this.#request('GET', `bytes=${offset}-${last}`)
+        const tag = response.headers.get('etag') ?? response.headers.get('last-modified')
+        if (response.status === 200 || tag !== this.#tag) throw failed('it has changed on the server')
+        if (response.status === 416) throw failed(`it no longer has ${bytes} bytes`)
+        if (response.status !== 206) throw new Error(`the server answers with status ${response.status}`)
+        const range = response.headers.get('content-range')
+        if (range !== null && range !== `bytes ${offset}-${last}/${bytes}`) throw failed(`the server sends ${range}`)
+        // oxlint-disable-next-line no-await-in-loop
+        const content = await readExactly(response, length)
+        this.fetchedBytes += length
+        return content
+      } catch (error) {
+        if (error instanceof BlockError) throw error
+        if (attempt >= this.#retries) throw failed(String(error), error)
+      }
+    }
+  }
+
+  #request(method: string, range: string | null): Promise<HttpResponse> {
+    const headers = { ...this.#headers, ...(range !== null && { range }) }
+    return this.#fetch(this.#url, { method, headers, signal: AbortSignal.timeout(this.#timeoutMs) })
+  }
+}
+
+/** Reads the content of an answer, which must have this length. A longer one is not taken. */
+async function readExactly(response: HttpResponse, length: number): Promise<Uint8Array> {
+  const reader = response.body?.getReader()
+  const into = new Uint8Array(length)
+  let done = 0
+  for (;;) {
+    // oxlint-disable-next-line no-await-in-loop -- a stream has an order
+    const part = (await reader?.read())?.value
+    if (part === undefined) break
+    if (part.length > length - done) {
+      // oxlint-disable-next-line no-await-in-loop
+      await reader?.cancel()
+      throw new Error(`the answer has more than ${length} bytes`)
+    }
+    into.set(part, done)
+    done += part.length
+  }
+  if (done === length) return into
+  throw new Error(`the answer ends after ${done} of ${length} bytes`)
+}

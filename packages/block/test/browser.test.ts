@@ -1,0 +1,84 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { bundleScript } from '@retrap/tooling/bundle'
+import { findChromium, startChromium } from '@retrap/tooling/chromium'
+import { afterAll, expect, test } from 'vitest'
+import { createQcow2 } from '../src/index.ts'
+import { FileStorage, openQcow2 } from '../src/node/index.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-block-browser-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const BYTES = 64 << 10
+const content = Uint8Array.from({ length: BYTES }, (_, i) => (i >> 8) & 0xff)
+const sum = (bytes: Uint8Array): number => bytes.reduce((before, byte) => (Math.imul(before, 31) + byte) >>> 0, 0)
+
+/** A qcow2 image whose clusters are compressed. */
+async function compressed(): Promise<Buffer> {
+  const path = join(folder, 'compressed.qcow2')
+  const storage = await FileStorage.create(path)
+  await createQcow2(storage, { bytes: BYTES, clusterBytes: 4096 })
+  await storage.close()
+  const image = await openQcow2(path)
+  for (let at = 0; at < BYTES; at += 4096) await image.writeCompressed(at, content.subarray(at, at + 4096))
+  expect((await image.extentAt(0)).kind).toBe('compressed')
+  await image.close()
+  return readFileSync(path)
+}
+
+const chromium = await findChromium()
+if (chromium === undefined)
+  console.warn('SKIPPED: images in a page need Chromium, and there is no apt to fetch it with')
+
+test.skipIf(chromium === undefined)(
+  'a page reads images from its server, from files and from storage of its own',
+  { timeout: 90_000 },
+  async () => {
+    const script = await bundleScript(fileURLToPath(new URL('support/in-page.ts', import.meta.url)), 'images')
+    const qcow2 = await compressed()
+    const server = createServer((request, response) => {
+      const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
+      if (request.url === '/disk.qcow2') response.end(qcow2)
+      else if (request.url === '/images.js') response.writeHead(200, { 'content-type': 'text/javascript' }).end(script)
+      else if (request.url !== '/disk.img') {
+        response
+          .writeHead(200, { 'content-type': 'text/html' })
+          .end('<!doctype html><script src="/images.js"></script>')
+      } else {
+        const range = `bytes ${first}-${Math.min(Number(last), BYTES - 1)}/${BYTES}`
+        response.writeHead(206, { 'content-range': range }).end(content.subarray(Number(first), Number(last) + 1))
+      }
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const browser = await startChromium(chromium as string)
+    try {
+      const page = await browser.open(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+      const written = content.slice(0, 8192).fill(1, 0, 512)
+      expect(await page.evaluate("images.readByHttp('/disk.img')")).toEqual({
+        bytes: BYTES,
+        sum: sum(written),
+        fetched: BYTES,
+      })
+      expect(await page.evaluate("fetch('/disk.qcow2').then((file) => file.blob()).then(images.readBlob)")).toBe(
+        sum(content),
+      )
+      const inWorker = `new Promise((resolve, reject) => {
+      const code = "importScripts('" + location.origin + "/images.js'); images.keepInOpfs().then(postMessage, (error) => postMessage(String(error)))"
+      const worker = new Worker(URL.createObjectURL(new Blob([code], { type: 'text/javascript' })))
+      worker.onmessage = ({ data }) => resolve(data)
+      worker.onerror = ({ message }) => reject(new Error(message))
+    })`
+      expect(await page.evaluate(inWorker)).toEqual({ first: 5, second: 6, corruptions: 0, isLocked: true })
+    } finally {
+      await browser.close()
+      server.closeAllConnections()
+      server.close()
+    }
+  },
+)
