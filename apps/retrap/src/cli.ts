@@ -1,6 +1,5 @@
 import type { MachineType } from '@retrap/machine'
 import { readFileSync } from 'node:fs'
-import { basename } from 'node:path'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type Command, Option } from 'commander'
 import { newProgram, runProgram } from './command-line.ts'
@@ -13,8 +12,8 @@ import { addEsr } from './esr/command.ts'
 import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
-import { readBytes, readInput } from './files.ts'
-import { checkImages, readImages, type ImageFlags } from './images.ts'
+import { readBytes } from './files.ts'
+import { checkImages, readImages, readOptionRoms, type ImageFlags } from './images.ts'
 import { jitDump } from './jit-dump.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
@@ -23,6 +22,7 @@ import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
 import { addImage } from './image/command.ts'
+import { listNetworks, type NetworkFlags, networkOptions } from './networks.ts'
 import { GuestProfile } from './profile/guest-profile.ts'
 import { parseCpu } from './cpu-option.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
@@ -37,7 +37,7 @@ import {
   usage,
 } from './values.ts'
 import type { DeviceArgument, ModuleArgument, SerialTarget, TraceTarget } from './values.ts'
-import { connectDrives, virtioDevices } from './virtio-devices.ts'
+import { connectDrives } from './virtio-devices.ts'
 import { addWalk } from './walk/command.ts'
 
 /** The process around the command line. */
@@ -48,7 +48,7 @@ export interface CliHost extends SessionHost {
 }
 
 /** Options that every machine takes. */
-interface MachineFlags extends DisplayFlags {
+interface MachineFlags extends DisplayFlags, NetworkFlags {
   readonly memory: number
   readonly cpu?: string
   readonly cpus: number
@@ -203,7 +203,7 @@ function packageVersion(): string {
 }
 
 function machineOptions(command: Command, memory: string): Command {
-  return displayOptions(command)
+  return networkOptions(displayOptions(command))
     .addOption(
       new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
         .argParser(parseMemory)
@@ -293,7 +293,6 @@ function settingsFor(
 ): SessionSettings {
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
-  const virtio = virtioDevices(flags.device)
   return {
     machine: {
       memoryBytes: flags.memory,
@@ -317,7 +316,7 @@ function settingsFor(
       ...(flags.vapic === true && { vapic: true }),
       ...(flags.vga !== undefined && { vga: flags.vga }),
     },
-    ...(virtio.length > 0 && { virtio }),
+    ...listNetworks(flags),
     images: async () => ({ ...(await images()), ...(await readOptionRoms(flags.optionRom)) }),
     devices: prepareDevices(flags.device ?? [], host),
     ...displaySettings(flags),
@@ -346,14 +345,6 @@ function addSerial(text: string, before: readonly SerialTarget[] = []): readonly
     throw usage('--serial stdio: the terminal is connected to a serial port already')
   }
   return [...before, target]
-}
-
-async function readOptionRoms(paths: readonly string[] = []): Promise<Pick<MachineImages, 'optionRoms'>> {
-  if (paths.length === 0) return {}
-  const optionRoms = await Promise.all(
-    paths.map(async (path) => ({ name: basename(path), bytes: await readInput(`--option-rom ${path}`, path) })),
-  )
-  return { optionRoms }
 }
 
 /** What `retrap p2m` loads. */

@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { fetchBiosFile } from './bios-files.ts'
 import type { DriveArgument } from './drives.ts'
 import { readInput } from './files.ts'
@@ -60,4 +61,13 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
 
 async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
   return path === undefined ? undefined : readInput(`${option} ${path}`, path)
+}
+
+/** Adapters' firmware. @throws CliError `ERR_INPUT` */
+export async function readOptionRoms(paths: readonly string[] = []): Promise<Pick<MachineImages, 'optionRoms'>> {
+  if (paths.length === 0) return {}
+  const optionRoms = await Promise.all(
+    paths.map(async (path) => ({ name: basename(path), bytes: await readInput(`--option-rom ${path}`, path) })),
+  )
+  return { optionRoms }
 }

@@ -17,6 +17,7 @@ export interface MachineOptions {
   readonly commandLine?: string
   readonly firmware?: Uint8Array
   readonly drives?: PcOptions['drives']
+  readonly flash?: PcOptions['flash']
   readonly virtio?: PcOptions['virtio']
   readonly boot?: PcOptions['boot']
   readonly devices: readonly DeviceModel[]

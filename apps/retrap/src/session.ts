@@ -1,23 +1,21 @@
 import { constants } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { describeThrown, type MachineExit } from '@retrap/machine'
+import { BackEnds, type BackEndSettings } from './back-ends.ts'
 import { formatCrash } from './crash-report.ts'
 import type { DisplaySettings } from './display/display-option.ts'
 import { SessionDisplay } from './display/session-display.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
-import type { DriveArgument } from './drives.ts'
 import { ExitCode } from './exit-codes.ts'
 import type { SessionHost } from './host.ts'
 import type { Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
-import { OpenDrives } from './open-drives.ts'
 import { OutputWatch } from './output-watch.ts'
 import { PanicWatch } from './panic-watch.ts'
 import { openFarEnd, type FarEnd } from './serial/far-end.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
 import { CRASHES, deviceExitLine, exitCodeOf, type Ending } from './session-end.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
-import { usage, type SerialTarget } from './values.ts'
-import { connectNetworks, type VirtioArgument } from './virtio-devices.ts'
+import type { SerialTarget } from './values.ts'
 
 /** What the system under a machine is. */
 export type MachineImages = Pick<
@@ -26,7 +24,7 @@ export type MachineImages = Pick<
 >
 
 /** One machine to run, and how it meets the outside. */
-export interface SessionSettings {
+export interface SessionSettings extends BackEndSettings {
   readonly machine: Omit<
     MachineOptions,
     'devices' | 'deviceServers' | 'serialPorts' | 'drives' | 'flash' | keyof MachineImages
@@ -34,10 +32,6 @@ export interface SessionSettings {
   /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
-  /** Disks and CD drives; default none. Their images are opened once, however often the guest resets its machine. */
-  readonly drives?: readonly DriveArgument[]
-  /** Virtio devices beside the drives; their networks are named by id. */
-  readonly virtio?: readonly VirtioArgument[]
   /** Where each serial port leads; at most one of them is `stdio`. */
   readonly serial: readonly SerialTarget[]
   /** Where the graphics card's picture goes; default nowhere. */
@@ -64,10 +58,6 @@ export interface SessionProfile {
 }
 
 const KEYS = '\r\nCtrl-A x  leave\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
-
-function noNetwork(id: string): never {
-  throw usage(`--device: there is no network '${id}'`)
-}
 
 /** A machine, and the models of this process that it was given. */
 interface Made {
@@ -106,7 +96,7 @@ class Session {
   readonly #input: SerialInput
   readonly #panic: PanicWatch
   #farEnds: readonly (FarEnd | null)[] = []
-  #drives: OpenDrives | undefined
+  #backEnds: BackEnds | undefined
   readonly #display: SessionDisplay | undefined
   /** Why the last picture is not in its file. */
   #unseen: string | undefined
@@ -163,9 +153,9 @@ class Session {
 
   /** Opens what the session stands on. @throws CliError if a serial port cannot be opened */
   async open(): Promise<void> {
-    const { serial, drives = [] } = this.#settings
+    const { serial } = this.#settings
     const { stdout, stderr } = this.#host
-    if (drives.length > 0) this.#drives = await OpenDrives.open(drives)
+    this.#backEnds = await BackEnds.open(this.#settings)
     this.#closing.push(
       this.#host.onSignal((signal) => this.#end({ code: ExitCode.signal(constants.signals[signal]) }, true)),
       this.#host.onUncaught((thrown) => this.#uncaught(thrown)),
@@ -280,22 +270,16 @@ class Session {
 
   async #create(): Promise<Made> {
     const settings = this.#settings
-    const { virtio = [] } = settings
     const { models, servers } = await settings.devices()
     const serialPorts = Math.max(1, settings.serial.length)
-    const { drives = [], flash = [] } = this.#drives ?? {}
-    // What an earlier machine has left behind must not overtake what this one does.
-    await this.#drives?.idle()
     const vnc = this.#display?.vnc
     const machine = await this.#host.createMachine({
       ...settings.machine,
       ...(await settings.images()),
       ...(serialPorts > 1 && { serialPorts }),
-      ...(drives.length > 0 && { drives }),
+      ...(await this.#backEnds?.forMachine()),
       ...(this.#display !== undefined && { screen: this.#display.screen }),
       ...(vnc !== undefined && { keyboard: vnc.keyboard, mouse: vnc.mouse }),
-      ...(flash.length > 0 && { flash }),
-      ...(virtio.length > 0 && { virtio: connectNetworks(virtio, noNetwork) }),
       devices: models,
       deviceServers: servers,
     })
@@ -383,7 +367,7 @@ class Session {
    */
   async close(): Promise<boolean> {
     this.#machine?.close?.()
-    const failed = (await this.#drives?.close()) ?? []
+    const failed = (await this.#backEnds?.close()) ?? []
     for (const { path, error } of failed) {
       this.#host.stderr.write(`retrap: not all that the guest wrote is in ${path}: ${describeThrown(error)}\n`)
     }

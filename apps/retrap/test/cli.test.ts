@@ -112,7 +112,11 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['run', '--disk', file], code: 2, says: 'there is no --disk; write retrap run --hda FILE' },
     { args: ['linux', '--hda=x'], code: 2, says: 'there is no --hda; write retrap run --hda FILE' },
     { args: ['-hda', file], code: 2, says: 'there is no -hda; write retrap run --hda FILE' },
-    { args: ['-netdev', 'user'], code: 2, says: 'there is no network yet' },
+    {
+      args: ['-netdev', 'user'],
+      code: 2,
+      says: 'write retrap run --netdev user,id=n --device virtio-net-pci,netdev=n',
+    },
     { args: ['-cpu', 'host'], code: 2, says: 'there is no -cpu; write --cpu core2' },
     { args: ['--cpu', 'host'], code: 2, says: "--cpu: no CPU model 'host': expected max, pentium, core2, opteron" },
     { args: ['run', '--cpu', 'core2,+avx2'], code: 2, says: '--cpu: core2,+avx2: avx2 needs xsave, avx' },

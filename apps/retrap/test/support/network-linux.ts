@@ -1,7 +1,7 @@
 import { type DiskLinux, linuxWith } from './disk-linux.ts'
 
 /**
- * The first process of `rdinit=/auto http=PORT sink=PORT`: asks for an address, then uses the network in all the ways that
+ * The first process of `rdinit=/auto http=PORT sink=PORT name=NAME address=ADDRESS`: asks for an address, then uses the network in all the ways that
  * a test looks at. Each line that it prints begins with a word that says which one it is about.
  */
 const AUTO = `#!/bin/busybox sh
@@ -26,7 +26,7 @@ ip link set eth0 up
 udhcpc -i eth0 -n -q -s /dhcp -t 20 -T 1 > /tmp/lease 2>&1
 grep lease /tmp/lease
 echo "ping $(ping -c 2 -s 4000 10.0.2.2 | grep received)"
-echo "name $(nslookup -type=a guest.test 2>&1 | grep -c 192.0.2.80)"
+echo "name $(nslookup -type=a $name 2>&1 | grep -c "Address: $address")"
 echo "none $(nslookup -type=a missing.test 2>&1 | grep -c NXDOMAIN)"
 echo "get $(wget -q -O - http://10.0.2.2:$http/data | sha256sum)"
 dd if=/dev/urandom of=/tmp/up bs=1k count=3000 2>/dev/null

@@ -1,0 +1,176 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { PacketBackend } from '@retrap/device'
+import { Hub } from '@retrap/network'
+import { afterAll, describe, expect, test } from 'vitest'
+import { Command } from 'commander'
+import { CliError } from '../../src/cli-error.ts'
+import { parseNetdev } from '../../src/netdevs.ts'
+import { listNetworks, type NetworkFlags, networkOptions } from '../../src/networks.ts'
+import { type DeviceArgument, parseDevice } from '../../src/values.ts'
+import { NetworkOutlet } from '../../src/network-outlet.ts'
+import { OpenNetworks, readBootFile } from '../../src/open-networks.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-netdevs-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const USER = { kind: 'user', id: 'n', restrict: false, hostForwards: [], services: [] }
+
+describe('--netdev (QEMU, "Invocation", Network options)', () => {
+  test.each([
+    ['user,id=n', USER],
+    [
+      'user,id=n,net=10.1.0.0/16,host=10.1.0.1,dns=10.1.0.2,dhcpstart=10.1.1.1',
+      { network: '10.1.0.0/16', host: '10.1.0.1', dns: '10.1.0.2', dhcpStart: '10.1.1.1' },
+    ],
+    ['user,id=n,restrict=on,hostname=a,domainname=b', { restrict: true, hostName: 'a', domainName: 'b' }],
+    ['user,id=n,hostfwd=tcp::2222-:22', { hostForwards: [{ protocol: 'tcp', hostPort: 2222, guestPort: 22 }] }],
+    [
+      'user,id=n,hostfwd=:0.0.0.0:1-10.0.2.16:2,hostfwd=udp:[::1]:3-:4',
+      {
+        hostForwards: [
+          { protocol: 'tcp', hostAddress: '0.0.0.0', hostPort: 1, guestAddress: '10.0.2.16', guestPort: 2 },
+          { protocol: 'udp', hostAddress: '::1', hostPort: 3, guestPort: 4 },
+        ],
+      },
+    ],
+    [
+      'user,id=n,guestfwd=tcp:10.0.2.100:80-tcp:127.0.0.1:8080',
+      { services: [{ address: '10.0.2.100', port: 80, to: { host: '127.0.0.1', port: 8080 } }] },
+    ],
+    ['user,id=n,tftp=/srv,bootfile=a,,b,pcap=x.pcap', { bootFolder: '/srv', bootFile: 'a,b', capture: 'x.pcap' }],
+    [
+      'stream,id=n,server=on,addr.type=unix,addr.path=/tmp/s',
+      { kind: 'stream', listens: true, address: { path: '/tmp/s' } },
+    ],
+    [
+      'stream,id=n,addr.type=inet,addr.host=::1,addr.port=9,reconnect=2',
+      { kind: 'stream', listens: false, address: { host: '::1', port: 9 }, reconnectMs: 2000 },
+    ],
+    ['socket,id=n,listen=:9', { kind: 'stream', listens: true, address: { host: '127.0.0.1', port: 9 } }],
+    ['socket,id=n,connect=10.0.0.1:9', { kind: 'stream', listens: false, address: { host: '10.0.0.1', port: 9 } }],
+    ['hubport,id=n,hubid=3,netdev=m', { kind: 'hubport', hub: 3, netdev: 'm' }],
+  ])('%s', (text, expected) => expect(parseNetdev(text)).toMatchObject(expected))
+
+  test.each([
+    ['tap,id=n', /'tap' is unknown/],
+    ['user', /has no id/],
+    ['user,id=n,host', /not of the form/],
+    ['user,id=n,hub=1', /has no 'hub'/],
+    ['user,id=n,id=m', /'id' twice/],
+    ['user,id=n,restrict=maybe', /neither on nor off/],
+    ['user,id=n,hostfwd=tcp:22', /not a forwarded port/],
+    ['user,id=n,guestfwd=tcp:10.0.2.100:80-cmd:cat', /not a service/],
+    ['stream,id=n,addr.type=fd', /addr.type=unix/],
+    ['stream,id=n,server=on,addr.type=inet,addr.port=9,reconnect=1', /does not reconnect/],
+    ['socket,id=n', /listen=HOST:PORT/],
+    ['socket,id=n,listen=:9,connect=:9', /listen=HOST:PORT/],
+    ['hubport,id=n', /no hubid/],
+  ])('%s is refused', (text, message) => {
+    expect(() => parseNetdev(text)).toThrow(CliError)
+    expect(() => parseNetdev(text)).toThrow(message)
+  })
+})
+
+/** A card that keeps what it is sent. */
+function plugIn(network: PacketBackend) {
+  const frames: number[] = []
+  network.connect({ receive: (frame) => Boolean(frames.push(frame[0]!)), drained() {}, linkChanged() {} })
+  return frames
+}
+const frame = (number: number): Uint8Array => new Uint8Array(60).fill(number)
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+test('machines of a hub, a network attached to it, and a capture of one', async () => {
+  const path = join(folder, 'hub.pcap')
+  const networks = await OpenNetworks.open(
+    [
+      'hubport,id=a,hubid=0',
+      `hubport,id=b,hubid=0,pcap=${path}`,
+      'hubport,id=c,hubid=1',
+      'hubport,id=p,hubid=0,netdev=c',
+      'hubport,id=d,hubid=1',
+    ].map(parseNetdev),
+  )
+  const [a, b, d] = ['a', 'b', 'd'].map((id) => networks.plug(id))
+  const cards = [a, b, d].map((network) => plugIn(network!))
+  a!.send(frame(1))
+  d!.send(frame(2))
+  await turn()
+  expect(cards).toEqual([[2], [1, 2], [1]])
+  expect(() => networks.plug('c')).toThrow(CliError)
+  networks.close()
+  expect(readFileSync(path).length).toBe(24 + 2 * 76)
+})
+
+test('an id that is given twice, or is not there', async () => {
+  const open = (...texts: string[]) => OpenNetworks.open(texts.map(parseNetdev))
+  await expect(open('hubport,id=a,hubid=0', 'hubport,id=a,hubid=1')).rejects.toThrow(/twice/)
+  await expect(open('hubport,id=a,hubid=0,netdev=z')).rejects.toThrow(/no --netdev with id=z/)
+})
+
+test('the card of a new machine takes the place of the one before', async () => {
+  const hub = new Hub()
+  const other = hub.port()
+  const seen = plugIn(other)
+  const outlet = new NetworkOutlet(hub.port())
+  const first = outlet.plug()
+  const old = plugIn(first)
+  other.send(frame(1))
+  await turn()
+  const second = outlet.plug()
+  const fresh = plugIn(second)
+  other.send(frame(2))
+  first.send(frame(3))
+  second.send(frame(4))
+  await turn()
+  expect([old, fresh, seen]).toEqual([[1], [2], [4]])
+})
+
+test('files for TFTP lie in the folder, whatever their names and links say', async () => {
+  mkdirSync(join(folder, 'boot'))
+  writeFileSync(join(folder, 'boot', 'a'), 'in')
+  writeFileSync(join(folder, 'secret'), 'out')
+  symlinkSync('../secret', join(folder, 'boot', 'link'))
+  const read = async (name: string) => (await readBootFile(join(folder, 'boot'), name))?.toString() ?? null
+  expect([await read('a'), await read('/a'), await read('../secret'), await read('link'), await read('none')]).toEqual([
+    'in',
+    'in',
+    null,
+    null,
+    null,
+  ])
+})
+
+describe('networks and their cards', () => {
+  const list = (...args: readonly string[]) => {
+    const command = networkOptions(new Command()).option(
+      '--device <text>',
+      '',
+      (text: string, before: readonly DeviceArgument[] | undefined) => [...(before ?? []), parseDevice(text)],
+    )
+    return listNetworks(command.exitOverride().parse(args, { from: 'user' }).opts<NetworkFlags>())
+  }
+
+  test('--nic is a card and its network', () => {
+    const { networks, virtio } = list('--nic', 'user,hostfwd=tcp::2222-:22,mac=52:54:00:00:00:01', '--nic', 'none')
+    expect(networks).toMatchObject([{ kind: 'user', id: 'nic0', hostForwards: [{ hostPort: 2222 }] }])
+    expect(virtio).toEqual([{ kind: 'net', netdev: 'nic0', macAddress: Uint8Array.of(0x52, 0x54, 0, 0, 0, 1) }])
+  })
+
+  test.each([
+    [['--netdev', 'user,id=n'], /no card uses it/],
+    [['--device', 'virtio-net-pci,netdev=n'], /there is no --netdev with id=n/],
+    [
+      ['--netdev', 'user,id=n', '--device', 'virtio-net-pci,netdev=n', '--device', 'virtio-net-pci,netdev=n'],
+      /used twice/,
+    ],
+    [
+      ['--netdev', 'user,id=n', '--netdev', 'hubport,id=p,hubid=0,netdev=n', '--device', 'virtio-net-pci,netdev=n'],
+      /used twice/,
+    ],
+    [['--nic', 'user,model=e1000'], /model=e1000 is unknown/],
+    [['--nic', 'tap'], /'tap' is unknown/],
+  ])('%j is refused', (args, message) => expect(() => list(...args)).toThrow(message))
+})
