@@ -168,9 +168,10 @@ function isDrive(value: unknown): boolean {
 
 function isVirtio(value: unknown): boolean {
   if (!object(value)) return false
-  const { kind, network, device } = value
+  const { kind, network, device, ports } = value
   return (
     kind === 'rng' ||
+    (kind === 'console' && Array.isArray(ports) && ports.every((port) => object(port) && object(port['stream']))) ||
     (kind === 'net' && object(network) && typeof network['connect'] === 'function') ||
     (kind === 'device' && object(device))
   )
@@ -192,7 +193,10 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     '{ medium: BlockBackend or null, media?, interface?, virtio?, index?, bootIndex?, serialNumber?, model? }',
     isDrive,
   ),
-  virtio: arrayOf("{ kind: 'rng', 'net' with a network, or 'device' with a device, … }", isVirtio),
+  virtio: arrayOf(
+    "{ kind: 'rng', 'console' with ports, 'net' with a network, or 'device' with a device, … }",
+    isVirtio,
+  ),
   boot: {
     expected: "{ order?: letters of 'acdn', menu?: boolean }",
     accepts: (value) =>

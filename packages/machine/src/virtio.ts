@@ -1,5 +1,13 @@
 import { type DeviceModel, DeviceError, type PacketBackend } from '@retrap/device'
-import { VirtioBlock, type VirtioDevice, VirtioNet, VirtioPci, VirtioRng } from '@retrap/virtio'
+import {
+  VirtioBlock,
+  VirtioConsole,
+  type VirtioConsolePort,
+  type VirtioDevice,
+  VirtioNet,
+  VirtioPci,
+  VirtioRng,
+} from '@retrap/virtio'
 import type { BootPath, PcDrive } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { PciSlots } from './pci-slots.ts'
@@ -11,6 +19,12 @@ export type PcVirtioDevice = PcVirtioPlace &
     | {
         /** An entropy source. */
         readonly kind: 'rng'
+      }
+    | {
+        /** A console, with further ports for bytes. */
+        readonly kind: 'console'
+        /** Its ports; the first is a console (`hvc0` of Linux) unless it says otherwise. */
+        readonly ports: readonly VirtioConsolePort[]
       }
     | {
         /** A network card. */
@@ -92,6 +106,8 @@ function makeDevice(given: PcVirtioDevice, slot: number, card: number, random: (
   switch (given.kind) {
     case 'rng':
       return new VirtioRng({ name: `virtio-rng-${slot}`, random })
+    case 'console':
+      return new VirtioConsole({ name: `virtio-console-${slot}`, ports: given.ports })
     case 'net': {
       const { network, macAddress = network.macAddress ?? usualAddress(card) } = given
       return new VirtioNet({ name: `virtio-net-${slot}`, network, macAddress })

@@ -18,3 +18,4 @@ export { VirtioMmio, type VirtioMmioOptions, type VirtioMmioState } from './mmio
 export { VirtioBlock, type VirtioBlockOptions } from './devices/block/virtio-block.ts'
 export { VirtioRng, type VirtioRngOptions } from './devices/virtio-rng.ts'
 export { VirtioNet, type VirtioNetOptions } from './devices/net/virtio-net.ts'
+export { VirtioConsole, type VirtioConsoleOptions, type VirtioConsolePort } from './devices/console/virtio-console.ts'

@@ -7,6 +7,7 @@ import { RingMemory } from './ring/ring-memory.ts'
 import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioRingOptions } from './virtio-device.ts'
 
 /* Device status (§2.1). */
+const ACKNOWLEDGE = 1
 const DRIVER_OK = 4
 const FEATURES_OK = 8
 const NEEDS_RESET = 0x40
@@ -149,7 +150,8 @@ export class VirtioCore implements QueueOwner, VirtioHost {
 
   /** Returns the device to its state at power-on. Nothing that is under way reaches the guest any more. */
   reset(): void {
-    const before = this.#status | this.#withheld
+    // A driver of old may have used queues without ever setting the status.
+    const before = this.#status | this.#withheld || ACKNOWLEDGE
     this.#status = 0
     this.#legacy = false
     this.features.lo = 0

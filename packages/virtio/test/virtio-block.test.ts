@@ -105,6 +105,14 @@ describe('requests (VIRTIO 1.2, §5.2.6)', () => {
     expect(block.driver.status & NEEDS_RESET).toBe(0)
   })
 
+  test('a range of more sectors than is said is refused', async () => {
+    const disk = new TestDisk(512)
+    disk.given = { bytes: 2 ** 40 }
+    const block = new BlockDriver({}, [FLUSH_FEATURE], disk)
+    expect((await block.request(11, 0, range(0, 0x80_0000))).status).toBe(1)
+    expect((await block.request(11, 0, range(0, 0x7f_ffff))).status).toBe(0)
+  })
+
   test('discard and zeros', async () => {
     const block = new BlockDriver()
     const two = Uint8Array.of(...range(2, 3), ...range(8, 1))

@@ -243,6 +243,14 @@ describe('transmitting (§5.1.6.2)', () => {
     expect(ones(pseudo, sent!.subarray(34))).toBe(0xffff)
   })
 
+  test('a checksum of 0, which says that there is none, becomes its other form', () => {
+    const net = new NetDriver()
+    const frame = new Uint8Array(60)
+    frame.set([0xff, 0xff], 40)
+    net.send([1, 0, 0, 0, 0, 0, 34, 0, 6, 0], frame)
+    expect([...net.network.sent[0]!.subarray(40, 42)]).toEqual([0xff, 0xff])
+  })
+
   test.each([false, true])('a long TCP segment is cut, IPv6 %s', (v6) => {
     const net = new NetDriver()
     const ip = 14
@@ -283,11 +291,14 @@ describe('transmitting (§5.1.6.2)', () => {
     { name: 'segments of a byte', header: [1, 1, 0, 0, 1, 0, 34, 0, 16, 0] },
     { name: 'IPv6 that is IPv4', header: [1, 4, 0, 0, 0, 2, 54, 0, 16, 0] },
     { name: 'TCP within IP', header: [1, 1, 0, 0, 0, 2, 20, 0, 16, 0] },
+    { name: 'options between IP and TCP', header: [1, 1, 0, 0, 0, 2, 38, 0, 16, 0], bytes: 100 },
     { name: 'TCP beyond the end', header: [1, 1, 0, 0, 0, 2, 0xff, 0xff, 16, 0] },
-  ])('a packet that contradicts its header is lost: $name', ({ header }) => {
+  ])('a packet that contradicts its header is lost: $name', ({ header, bytes = 60 }) => {
     const net = new NetDriver()
-    const frame = frameTo(MAC, 60)
+    const frame = frameTo(MAC, bytes)
     frame[14] = 0x45
+    // A TCP header without options, wherever it is.
+    frame[50] = 0x50
     net.send(header, frame)
     expect(net.network.sent).toEqual([])
     expect(net.rings[1]!.reap().length).toBe(1)

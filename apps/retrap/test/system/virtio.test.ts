@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { openImage } from '@retrap/block/node'
+import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import { createPc, type PcVirtioPlace } from '@retrap/machine'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -14,6 +15,8 @@ import { slow } from '../support/slow-image.ts'
 
 const DEADLINE_MS = 300_000
 const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage']
+
+const DRIVERS = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console']
 
 /** The first process of `rdinit=/auto`. Its input is nothing, so that runs on deterministic time agree. */
 const AUTO = `#!/bin/busybox sh
@@ -26,6 +29,12 @@ mount -t devtmpfs devtmpfs /dev
 cat /sys/bus/virtio/devices/virtio0/features
 echo
 head -c 32 /dev/hwrng | wc -c
+echo 'to the console' > /dev/hvc0
+exec 3<> /dev/vport2p1
+echo ping >&3
+head -n 1 <&3
+exec 3>&-
+cat /sys/class/virtio-ports/vport2p1/name
 cat /sys/block/vda/serial
 echo
 mount /dev/vda /mnt
@@ -43,7 +52,7 @@ poweroff -f
 const isThere = (program: string): boolean =>
   (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
 const lacking = PROGRAMS.filter((program) => !isThere(program))
-const linux = lacking.length === 0 ? await linuxWith(['virtio_pci', 'virtio_blk', 'virtio_rng'], AUTO) : undefined
+const linux = lacking.length === 0 ? await linuxWith(DRIVERS, AUTO) : undefined
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-virtio-'))
 afterAll(() => rmSync(scratch, { recursive: true }))
 
@@ -73,6 +82,25 @@ function makeDisk(name: string): Disk {
   return { bytes: readFileSync(path), data }
 }
 
+/** A stream that answers in capitals. */
+class Echo implements ByteStreamBackend {
+  #client: ByteStreamClient | null = null
+  #kept = Buffer.alloc(0)
+
+  connect(client: ByteStreamClient): void {
+    this.#client = client
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#kept = Buffer.concat([this.#kept, Buffer.from(Buffer.from(bytes).toString('latin1').toUpperCase())])
+    this.ready()
+  }
+
+  ready(): void {
+    this.#kept = this.#kept.subarray(this.#client?.receive(this.#kept) ?? 0)
+  }
+}
+
 /** Features 28 to 35 of the disk, as Linux prints them. */
 const ringFeatures = (printed: string): string => /^([01]{64})\r?$/m.exec(printed)?.[1]?.slice(28, 36) ?? printed
 
@@ -90,6 +118,8 @@ describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
     writeFileSync(path, disk.bytes)
     const image = await openImage(path)
     const medium = seed === undefined ? image : slow(image, seed)
+    let console = ''
+    const sink = { send: (bytes: Uint8Array): void => void (console += Buffer.from(bytes).toString('latin1')) }
     const pc = await createPc({
       memoryBytes: 256 << 20,
       kernel: new Uint8Array(readFileSync(linux!.kernelPath)),
@@ -98,7 +128,10 @@ describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
       clock: seed === undefined ? 'real' : 'deterministic',
       jit: TEST_JIT,
       drives: [{ medium, interface: 'virtio', virtio: place, serialNumber: 'DISK-1' }],
-      virtio: [{ kind: 'rng', ...place }],
+      virtio: [
+        { kind: 'rng', ...place },
+        { kind: 'console', ports: [{ stream: sink }, { stream: new Echo(), name: 'org.test' }], ...place },
+      ],
     })
     let printed = ''
     pc.serial.onTransmit((bytes) => (printed += Buffer.from(bytes).toString('latin1')))
@@ -109,7 +142,8 @@ describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
     expect(printed).toContain('DONE')
     expect(printed).toContain(`${sha256(disk.data)}  /mnt/data`)
     expect(printed).toContain(`${sha256(disk.data)}  /mnt/again`)
-    expect(printed).toMatch(/^32\r?\nDISK-1\r?$/m)
+    expect(printed).toMatch(/^32\r?\nPING\r?\norg\.test\r?\nDISK-1\r?$/m)
+    expect(console).toMatch(/^to the console\r?\n$/)
     const again = sha256(readBack(path, '/again'))
     expect(again).toBe(sha256(disk.data))
     return { printed, instructions, again }

@@ -1,0 +1,119 @@
+import type { ByteStreamBackend } from '@retrap/device'
+import type { VirtioChain } from '../../chain.ts'
+import type { VirtioQueue } from '../../queue.ts'
+
+/** Bytes of a chain that are sent at a time. */
+const MOST_BYTES = 0x1_0000
+
+/** Saved form of a {@link ConsolePort}. */
+export interface ConsolePortState {
+  readonly open: boolean
+  /** Bytes of the first chain that have been sent. */
+  readonly sent: number
+}
+
+/** What a port needs of its device. */
+export interface ConsolePortOwner {
+  /** Receive and transmit queue, once there are some. */
+  queues(): readonly VirtioQueue[]
+  /** Has `transmit` called again soon. */
+  lookAgain(): void
+}
+
+/** One port: two queues, and a stream at its other end. */
+export class ConsolePort {
+  readonly #stream: ByteStreamBackend
+  readonly #owner: ConsolePortOwner
+  #open = false
+  /** The stream offers bytes for which there was no buffer. */
+  #starved = false
+  /** The stream is full. */
+  #full = false
+  #sending: VirtioChain | null = null
+  #sent = 0
+
+  constructor(stream: ByteStreamBackend, owner: ConsolePortOwner) {
+    this.#stream = stream
+    this.#owner = owner
+  }
+
+  connect(): void {
+    this.#stream.connect?.({
+      receive: (bytes) => this.#receive(bytes),
+      drained: () => {
+        this.#full = false
+        const [, queue] = this.#owner.queues()
+        if (queue !== undefined) this.transmit(queue)
+      },
+    })
+  }
+
+  /** The driver opens or closes its end. */
+  open(open: boolean): void {
+    this.#open = open
+    if (open) this.refilled()
+  }
+
+  #receive(bytes: Uint8Array): number {
+    const [queue] = this.#owner.queues()
+    let taken = 0
+    while (this.#open && taken < bytes.length) {
+      const chain = queue?.take() ?? null
+      if (chain === null) break
+      const part = bytes.subarray(taken, taken + chain.writable.length)
+      if (!chain.writable.write(0, part)) break
+      chain.complete(part.length)
+      taken += part.length
+    }
+    this.#starved = taken < bytes.length
+    return taken
+  }
+
+  /** There is room again for what the stream has kept. */
+  refilled(): void {
+    if (!this.#starved || !this.#open) return
+    this.#starved = false
+    this.#stream.ready?.()
+  }
+
+  /** Sends what the driver has given. */
+  transmit(queue: VirtioQueue): void {
+    for (let left = queue.size; !this.#full;) {
+      this.#sending ??= queue.take()
+      const chain = this.#sending
+      if (chain === null) return
+      const bytes = chain.readable.slice(this.#sent, Math.min(chain.readable.length - this.#sent, MOST_BYTES))
+      if (bytes !== null && bytes.length > 0) {
+        this.#sent += bytes.length
+        this.#full = this.#stream.send(bytes) === false
+        if (this.#sent < chain.readable.length) continue
+      }
+      // A chain that cannot be read is given back all the same.
+      this.#sending = null
+      this.#sent = 0
+      chain.complete(0)
+      if (--left > 0) continue
+      // A driver on another thread may go on for ever.
+      return this.#owner.lookAgain()
+    }
+  }
+
+  reset(): void {
+    this.#open = false
+    this.#sending = null
+    this.#sent = 0
+  }
+
+  save(): ConsolePortState {
+    return { open: this.#open, sent: this.#sent }
+  }
+
+  /** The chain that was being sent is taken again. */
+  restore({ open, sent }: ConsolePortState): void {
+    this.#open = open
+    this.#sending = null
+    this.#sent = sent
+    // What the stream offers now may have been kept back before.
+    this.#starved = true
+  }
+}
