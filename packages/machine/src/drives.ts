@@ -1,6 +1,7 @@
 import { type BlockBackend, DeviceError } from '@retrap/device'
-import { type IdeDriveOptions, PiixIde } from '@retrap/devices'
+import { Ahci, type IdeDriveOptions, PiixIde } from '@retrap/devices'
 import { MachineError } from './errors.ts'
+import type { MachineType } from './machine-type.ts'
 import type { PcVirtioPlace } from './virtio-place.ts'
 
 /** A virtio disk's place and queues. */
@@ -15,11 +16,14 @@ export interface PcDrive {
   readonly medium: BlockBackend | null
   /** Default `disk`. */
   readonly media?: 'disk' | 'cdrom' | undefined
-  /** How the guest reaches it: as a drive of the IDE controller (default), or as a virtio disk of its own. */
+  /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), or as a virtio disk of its own. */
   readonly interface?: 'ide' | 'virtio' | undefined
   /** Its place on the PCI bus, and its queues, with `interface: 'virtio'`. */
   readonly virtio?: PcVirtioDisk | undefined
-  /** With IDE, its place: 0 and 1 on the primary cable, 2 and 3 on the secondary one. Default the first free one; of a CD drive 2, if free. */
+  /**
+   * With IDE, its place: 0 and 1 on the primary cable, 2 and 3 on the secondary one; with SATA its port, 0 to 5. Default
+   * the first free one; of a CD drive 2, if free.
+   */
   readonly index?: number | undefined
   /** Firmware tries drives with such a number first, the lowest one before the others. */
   readonly bootIndex?: number | undefined
@@ -40,28 +44,29 @@ export interface PcBootOptions {
 /** A drive with its path in firmware's `bootorder` file. */
 export type BootPath = readonly [drive: PcDrive, path: string]
 
-/** IDE drives in their places. */
+/** IDE or SATA drives in their places. */
 export interface PlacedDrives {
-  readonly controller: PiixIde
+  readonly controller: PiixIde | Ahci
   /** In the order of the places. */
   readonly bootPaths: readonly BootPath[]
 }
 
-const PLACES = 4
-/** The first CD drive of QEMU's `pc` is the secondary master. */
+const PLACES: Readonly<Record<MachineType, number>> = { pc: 4, q35: 6 }
+/** The first CD drive of QEMU's boards. */
 const USUAL_CD_PLACE = 2
 const DEFAULT_ORDER = 'cad'
 
 /**
- * Puts drives on the cables of an IDE controller.
+ * Puts drives on the cables of an IDE controller, or on the ports of a SATA controller.
  *
  * @throws MachineError `ERR_OPTION` for a place that is taken or not there, and for what no drive can be
  */
-export function placeDrives(drives: readonly PcDrive[]): PlacedDrives {
-  const places: (PcDrive | null)[] = Array.from({ length: PLACES }, () => null)
+export function placeDrives(drives: readonly PcDrive[], machine: MachineType = 'pc'): PlacedDrives {
+  const most = PLACES[machine]
+  const places: (PcDrive | null)[] = Array.from({ length: most }, () => null)
   const put = (drive: PcDrive, at: number): void => {
-    if (!Number.isInteger(at) || at < 0 || at >= PLACES || places[at] !== null) {
-      const why = places[at] ? 'two drives have it' : `expected 0 to ${PLACES - 1}`
+    if (!Number.isInteger(at) || at < 0 || at >= most || places[at] !== null) {
+      const why = places[at] ? 'two drives have it' : `expected 0 to ${most - 1}`
       throw new MachineError('ERR_OPTION', `drives: index ${at}: ${why}`)
     }
     places[at] = drive
@@ -70,11 +75,13 @@ export function placeDrives(drives: readonly PcDrive[]): PlacedDrives {
   for (const drive of drives) {
     if (drive.index !== undefined) continue
     const free = drive.media === 'cdrom' && places[USUAL_CD_PLACE] === null ? USUAL_CD_PLACE : places.indexOf(null)
-    if (free < 0) throw new MachineError('ERR_OPTION', `${drives.length} drives: expected at most ${PLACES}`)
+    if (free < 0) throw new MachineError('ERR_OPTION', `${drives.length} drives: expected at most ${most}`)
     put(drive, free)
   }
   try {
-    const controller = new PiixIde({ drives: places.map((drive) => (drive === null ? null : ideOptions(drive))) })
+    const options = { drives: places.map((drive) => (drive === null ? null : ideOptions(drive))) }
+    const controller = machine === 'q35' ? new Ahci(options) : new PiixIde(options)
+    const path = PATHS[machine]
     return { controller, bootPaths: places.flatMap((drive, at) => (drive === null ? [] : [[drive, path(at)]])) }
   } catch (error) {
     if (error instanceof DeviceError) throw new MachineError('ERR_OPTION', `drives: ${error.message}`, { cause: error })
@@ -91,7 +98,11 @@ function ideOptions({ medium, media, serialNumber, model }: PcDrive): IdeDriveOp
   }
 }
 
-const path = (at: number): string => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`
+/** Device paths of firmware, by place. */
+const PATHS: Readonly<Record<MachineType, (at: number) => string>> = {
+  pc: (at) => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`,
+  q35: (at) => `/pci@i0cf8/pci8086,2922@1f,2/drive@${at}/disk@0`,
+}
 
 /**
  * Paths of firmware's `bootorder` file: drives with a number, then those of each letter's kind, those of IDE first.

@@ -39,7 +39,10 @@ export interface PcOptions {
    * second lies below and keeps the firmware's variables.
    */
   readonly flash?: readonly PcFlash[] | undefined
-  /** Disks and CD drives: at most four of an IDE controller, which the machine has only for them, and virtio disks. */
+  /**
+   * Disks and CD drives: at most four of an IDE controller, or six of the SATA controller of a `q35`, which the machine
+   * has only for them; and virtio disks.
+   */
   readonly drives?: readonly PcDrive[] | undefined
   /** Further virtio devices, each on the PCI bus. */
   readonly virtio?: readonly PcVirtioDevice[] | undefined
@@ -271,9 +274,6 @@ export function checkPcOptions(options: PcOptions): void {
   }
   if (options.firmware !== undefined && (options.flash?.length ?? 0) > 0) {
     throw new MachineError('ERR_OPTION', 'both a firmware image and flash were given: expected one')
-  }
-  if (options.machine === 'q35' && (options.drives?.length ?? 0) > 0) {
-    throw new MachineError('ERR_OPTION', "drives: a 'q35' has no controller for them yet: expected machine 'pc'")
   }
   if (options.kernel !== undefined && firmware) {
     throw new MachineError(

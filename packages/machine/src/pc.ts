@@ -169,7 +169,7 @@ export class Pc {
     if (this.#optionRoms.length > 0) this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
     const { drives = [] } = options
     const ide = drives.filter((drive) => drive.interface !== 'virtio')
-    const cables = ide.length === 0 && drives.length > 0 ? undefined : options.drives && placeDrives(ide)
+    const cables = ide.length === 0 && drives.length > 0 ? undefined : options.drives && placeDrives(ide, machine)
     const virtioDisks = drives.filter((drive) => drive.interface === 'virtio')
     const firstSlot = xen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
     const virtio = placeVirtio({ drives: virtioDisks, devices: options.virtio ?? [], firstSlot, random })

@@ -77,6 +77,15 @@ describe('places', () => {
   const a = { medium: disk('A') }
   const cd = { medium: null, media: 'cdrom' } as const
 
+  test('a q35 has ports instead of cables', () => {
+    const { controller, bootPaths } = placeDrives([a, cd, { ...a, index: 5 }], 'q35')
+    expect(controller.name).toBe('ahci')
+    expect(bootPaths.map(([, path]) => path)).toEqual(
+      [0, 2, 5].map((at) => `/pci@i0cf8/pci8086,2922@1f,2/drive@${at}/disk@0`),
+    )
+    expect(() => placeDrives([{ ...a, index: 6 }], 'q35')).toThrow('index 6: expected 0 to 5')
+  })
+
   test.each([
     { drives: [a, a], boot: undefined, places: [0, 1] },
     { drives: [cd, a], boot: undefined, places: [0, 2] },
@@ -145,6 +154,8 @@ describe.runIf(seabios !== undefined)('SeaBIOS starts', () => {
 
   test.each([
     { name: 'the first disk', drives: [{ medium: a }, { medium: b }], letter: 'a' },
+    { name: 'the first SATA disk', drives: [{ medium: a }, { medium: b }], machine: 'q35' as const, letter: 'a' },
+    { name: 'a SATA CD', drives: [{ medium: c, media: 'cdrom' as const }], machine: 'q35' as const, letter: 'c' },
     { name: 'the drive with the lowest number', drives: [{ medium: a }, { medium: b, bootIndex: 1 }], letter: 'b' },
     { name: 'a CD by its boot catalog', drives: [{ medium: c, media: 'cdrom' }], letter: 'c' },
     {

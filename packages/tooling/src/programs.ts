@@ -20,6 +20,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['socat'], programs: ['socat'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },
   { packages: ['dmidecode'], programs: ['dmidecode'] },
+  { packages: ['mtools'], programs: ['mformat', 'mcopy', 'mmd'] },
   { packages: ['e2fsprogs'], programs: ['mke2fs', 'debugfs', 'e2fsck'] },
   { packages: ['grub-common'], programs: ['grub-mkimage'] },
   { packages: ['xorriso'], programs: ['xorriso'] },

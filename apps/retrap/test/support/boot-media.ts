@@ -21,6 +21,8 @@ const PARTITION_AT = 1 << 20
 const BOOT_CODE_BYTES = 440
 const GRUB_MODULES = ['biosdisk', 'part_msdos', 'ext2', 'normal', 'linux', 'configfile', 'serial', 'terminal', 'echo']
 const LINUX_PARTITION = 0x83
+const EFI_PARTITION = 0xef
+const EFI_GRUB_MODULES = ['part_msdos', 'fat', 'normal', 'linux', 'configfile', 'serial', 'terminal', 'echo']
 
 /** What the kernel is started with by each loader. */
 const COMMAND_LINE = 'console=ttyS0 quiet'
@@ -76,16 +78,62 @@ boot
   const prefix = '(hd0,msdos1)/boot/grub'
   execFileSync('grub-mkimage', ['-O', 'i386-pc', '-d', modules, '-p', prefix, '-o', core, ...GRUB_MODULES])
   const boot = readFileSync(join(modules, 'boot.img'))
+  const file = openSync(disk, 'r+')
+  const sector = Buffer.concat([boot.subarray(0, BOOT_CODE_BYTES), partitionTable(LINUX_PARTITION, bytes)])
+  writeSync(file, sector, 0, SECTOR, 0)
+  writeSync(file, readFileSync(core), 0, undefined, SECTOR)
+  closeSync(file)
+  return disk
+}
+
+/** The partition table of a disk with one partition; addresses by cylinder are not used. */
+function partitionTable(type: number, bytes: number): Buffer {
   const table = Buffer.alloc(SECTOR - BOOT_CODE_BYTES)
-  // The first entry: active, its type, first sector and number of sectors; addresses by cylinder are not used.
+  // The first entry: active, its type, first sector and number of sectors.
   table[6] = 0x80
-  table[10] = LINUX_PARTITION
+  table[10] = type
   table.writeUInt32LE(PARTITION_AT / SECTOR, 14)
   table.writeUInt32LE(bytes / SECTOR, 18)
   table.writeUInt16LE(0xaa55, table.length - 2)
+  return table
+}
+
+/**
+ * A disk with an EFI system partition, from which GRUB starts Linux.
+ *
+ * @param scratch - an empty folder
+ * @returns the image's path; undefined where there is no apt to fetch GRUB with
+ */
+export async function makeGrubEfiDisk(scratch: string, linux: DiskLinux): Promise<string | undefined> {
+  const members = ['./usr/lib/grub/x86_64-efi/*']
+  const [grub] = (await debianMembers([{ package: 'grub-efi-amd64-bin', members }])) ?? []
+  if (grub === undefined) return undefined
+  const root = join(scratch, 'esp')
+  putLinux(root, linux)
+  writeFileSync(
+    join(root, 'grub.cfg'),
+    `serial --unit=0 --speed=115200
+terminal_output serial
+echo 'GRUB starts Linux'
+linux /vmlinuz ${COMMAND_LINE}
+initrd /initrd
+boot
+`,
+  )
+  const loader = join(root, 'bootx64.efi')
+  const modules = join(grub, 'usr/lib/grub/x86_64-efi')
+  execFileSync('grub-mkimage', ['-O', 'x86_64-efi', '-d', modules, '-p', '/', '-o', loader, ...EFI_GRUB_MODULES])
+  const disk = join(scratch, 'efi.img')
+  const bytes = 64 << 20
+  writeFileSync(disk, '')
+  truncateSync(disk, PARTITION_AT + bytes)
+  const at = ['-i', `${disk}@@${PARTITION_AT}`]
+  execFileSync('mformat', [...at, '-T', `${bytes / SECTOR}`, '-h', '64', '-s', '32', '-F', '::'])
+  execFileSync('mmd', [...at, '::/EFI', '::/EFI/BOOT'])
+  execFileSync('mcopy', [...at, loader, '::/EFI/BOOT/BOOTX64.EFI'])
+  execFileSync('mcopy', [...at, ...['vmlinuz', 'initrd', 'grub.cfg'].map((name) => join(root, name)), '::/'])
   const file = openSync(disk, 'r+')
-  writeSync(file, Buffer.concat([boot.subarray(0, BOOT_CODE_BYTES), table]), 0, SECTOR, 0)
-  writeSync(file, readFileSync(core), 0, undefined, SECTOR)
+  writeSync(file, partitionTable(EFI_PARTITION, bytes), 0, undefined, BOOT_CODE_BYTES)
   closeSync(file)
   return disk
 }

@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { debianMembers } from '@retrap/tooling/debian'
+import { debianMembers, type DebianMembers } from '@retrap/tooling/debian'
 import { buildInitramfs } from '../../src/linux/initramfs.ts'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { addModule, moduleFiles } from './kernel-modules.ts'
@@ -36,6 +36,37 @@ export interface DiskLinux {
   readonly initrd: Uint8Array
 }
 
+/** The cloud kernel has no driver of AHCI. Of the other one, which is large, only drivers of disks and file systems are kept. */
+const SATA_DRIVERS = ['ahci', 'sd_mod', 'sr_mod', 'isofs', 'crc32c_generic', 'ext4'] as const
+const CLOUD = {
+  package: 'linux-image-cloud-amd64',
+  members: ['./boot/*', './lib/modules/*'],
+  dependency: 'linux-image-',
+}
+const FULL = {
+  package: 'linux-image-amd64',
+  members: [
+    './boot/vmlinuz-*',
+    ...[
+      'block/*',
+      'drivers/ata/*',
+      'drivers/scsi/*',
+      'drivers/cdrom/*',
+      'fs/ext4/*',
+      'fs/jbd2/*',
+      'fs/isofs/*',
+      'fs/mbcache.ko',
+    ].map((path) => `./lib/modules/*/kernel/${path}`),
+    ...['crypto/*', 'lib/*'].map((path) => `./lib/modules/*/kernel/${path}`),
+  ],
+  dependency: 'linux-image-',
+}
+
+/** Debian's full kernel with the drivers of a `q35`. @returns undefined where there is no apt */
+export function sataLinux(): Promise<DiskLinux | undefined> {
+  return linuxWith(SATA_DRIVERS, AUTO, FULL)
+}
+
 /** @returns undefined where there is no apt to fetch Debian's packages with */
 export function diskLinux(): Promise<DiskLinux | undefined> {
   return linuxWith(DRIVERS, AUTO)
@@ -46,13 +77,15 @@ export function diskLinux(): Promise<DiskLinux | undefined> {
  *
  * @param drivers - modules that `/drivers` loads, behind those that they need
  * @param auto - the program of `rdinit=/auto`
+ * @param kernelPackage - default the kernel for clouds
  * @returns undefined where there is no apt to fetch Debian's packages with
  */
-export async function linuxWith(drivers: readonly string[], auto: string): Promise<DiskLinux | undefined> {
-  const folders = await debianMembers([
-    { package: 'linux-image-cloud-amd64', members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
-    { package: 'busybox-static', members: ['./bin/busybox'] },
-  ])
+export async function linuxWith(
+  drivers: readonly string[],
+  auto: string,
+  kernelPackage: DebianMembers = CLOUD,
+): Promise<DiskLinux | undefined> {
+  const folders = await debianMembers([kernelPackage, { package: 'busybox-static', members: ['./bin/busybox'] }])
   if (folders === undefined) return undefined
   const [kernel = '', busybox = ''] = folders
   const files = moduleFiles(kernel)

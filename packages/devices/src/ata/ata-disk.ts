@@ -11,6 +11,8 @@ export interface AtaDiskOptions {
   readonly medium: BlockBackend
   readonly model: string
   readonly serialNumber: string
+  /** Whether it is at the end of a serial link, with a queue for commands. Default false. */
+  readonly serialAta?: boolean
 }
 
 const FIRMWARE = '1.0'
@@ -165,7 +167,7 @@ export class AtaDisk implements AtaDrive {
   }
 
   #identify(): Uint8Array {
-    const { model, serialNumber } = this.#options
+    const { model, serialNumber, serialAta = false } = this.#options
     const { properties } = this.medium
     const { cylinders, heads, sectors } = this.#geometry
     return identifyDisk({
@@ -183,6 +185,7 @@ export class AtaDisk implements AtaDrive {
       writeCache: this.#writeCache,
       lookAhead: this.#lookAhead,
       transferMode: this.#transferMode,
+      serialAta,
     })
   }
 

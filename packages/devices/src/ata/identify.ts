@@ -18,6 +18,8 @@ export interface DiskIdentity {
   readonly lookAhead: boolean
   /** Byte of SET FEATURES' transfer mode that is in use. */
   readonly transferMode: number
+  /** Whether it is at the end of a serial link, with a queue of 32 commands and a log of those that have failed. */
+  readonly serialAta: boolean
 }
 
 /** Largest count of SET MULTIPLE MODE. */
@@ -76,13 +78,18 @@ export function identifyDisk(disk: DiskIdentity): Uint8Array {
   words[59] = disk.multiple === 0 ? 0 : 0x0100 | disk.multiple
   put32(words, 60, lba28)
   putModes(words, disk.transferMode)
+  if (disk.serialAta) {
+    words[75] = 31
+    words[76] = 0x0106 // queued commands, 1.5 and 3 Gbit/s
+  }
   words[80] = 0x01f0 // ATA/ATAPI-4 to ATA8-ACS
   words[82] = 0x4060 // NOP, look-ahead, write cache
   words[83] = 0x7400 // FLUSH CACHE EXT, FLUSH CACHE, 48-bit
-  words[84] = 0x4040 // FUA
+  const logs = disk.serialAta ? 0x20 : 0
+  words[84] = 0x4040 | logs // FUA
   words[85] = 0x4000 | (disk.lookAhead ? 0x40 : 0) | (disk.writeCache ? 0x20 : 0)
   words[86] = 0x3400
-  words[87] = 0x4040
+  words[87] = 0x4040 | logs
   put32(words, 100, disk.sectors % 2 ** 32)
   words[102] = Math.floor(disk.sectors / 2 ** 32)
   words[106] = disk.sectorsPerPhysical > 1 ? 0x6000 | Math.log2(disk.sectorsPerPhysical) : 0x4000

@@ -1,6 +1,5 @@
 import {
   type AccessSize,
-  type BlockBackend,
   type DeviceContext,
   DeviceError,
   type DeviceModel,
@@ -8,23 +7,9 @@ import {
   savedState,
   type SynchronousRangeHandler,
 } from '@retrap/device'
-import { AtaDisk } from '../ata/ata-disk.ts'
-import { AtapiCd } from '../ata/atapi-cd.ts'
-import { CD_BLOCK_BYTES } from '../ata/cd-commands.ts'
+import { createDrive, type IdeDriveOptions } from '../ata/create-drive.ts'
 import type { AtaDrive } from '../ata/drive.ts'
 import { DATA_REGISTER, IdeChannel, type IdeChannelState } from './ide-channel.ts'
-
-/** A drive on the cable. */
-export interface IdeDriveOptions {
-  /** An ATA disk, or an ATAPI drive for CDs and DVDs. */
-  readonly kind: 'disk' | 'cdrom'
-  /** What is in it: of a disk in blocks of 512 bytes, of a CD drive of at most 2048, or nothing. */
-  readonly medium: BlockBackend | null
-  /** At most 40 characters, 16 of a CD drive in its packets; default `RETRAP HARDDISK` or `RETRAP CD-ROM`. */
-  readonly model?: string
-  /** At most 20 characters; the medium's own goes before it. Default `RT0000` and the drive's number. */
-  readonly serialNumber?: string
-}
 
 /** Options of {@link PiixIde}. */
 export interface PiixIdeOptions {
@@ -79,7 +64,7 @@ export class PiixIde implements DeviceModel {
     if (drives.length > DRIVES)
       throw new DeviceError('ERR_OPTION', `ide: ${drives.length} drives: expected at most ${DRIVES}`)
     this.#device = device
-    this.#drives = Array.from({ length: DRIVES }, (_, i) => createDrive(drives[i] ?? null, i))
+    this.#drives = Array.from({ length: DRIVES }, (_, i) => createDrive('ide', drives[i] ?? null, i))
   }
 
   /** Claims the ports of both channels and adds the PCI function. */
@@ -155,32 +140,6 @@ export class PiixIde implements DeviceModel {
     this.#channels.forEach((channel, i) => channel.checkState(channels[i]!))
     this.#channels.forEach((channel, i) => channel.restore(channels[i]!))
   }
-}
-
-function createDrive(options: IdeDriveOptions | null, index: number): AtaDrive | null {
-  if (options === null) return null
-  const { kind, medium, serialNumber = `RT0000${index + 1}` } = options
-  checkText(`model of drive ${index}`, options.model ?? '', kind === 'cdrom' ? 16 : 40)
-  checkText(`serial number of drive ${index}`, serialNumber, 20)
-  const blockBytes = medium?.properties.blockBytes ?? 512
-  if (kind === 'cdrom' && CD_BLOCK_BYTES % blockBytes !== 0) {
-    const expected = `a medium whose blocks divide ${CD_BLOCK_BYTES} bytes`
-    throw new DeviceError(
-      'ERR_OPTION',
-      `ide: CD drive ${index} has blocks of ${blockBytes} bytes: expected ${expected}`,
-    )
-  }
-  if (kind === 'cdrom') return new AtapiCd({ medium, serialNumber, model: options.model ?? 'RETRAP CD-ROM' })
-  if (medium === null || blockBytes !== 512) {
-    const found = medium === null ? 'no medium' : `blocks of ${blockBytes} bytes`
-    throw new DeviceError('ERR_OPTION', `ide: disk ${index} has ${found}: expected a medium with blocks of 512 bytes`)
-  }
-  return new AtaDisk({ medium, serialNumber, model: options.model ?? 'RETRAP HARDDISK' })
-}
-
-function checkText(what: string, text: string, most: number): void {
-  if (text.length > most || !/^[\x20-\x7e]*$/.test(text))
-    throw new DeviceError('ERR_OPTION', `ide: ${what} '${text}': expected at most ${most} printable ASCII characters`)
 }
 
 /** Ports of a command block. Any access to the first one is to the data register; others are bytes. */

@@ -51,6 +51,8 @@ export function relocatableAcpi(board: AcpiBoard): RelocatableAcpi {
     const at = addresses[signature]!
     for (const [offset, size] of pointers) script.push(addPointer(TABLES_FILE, at + offset, size))
     script.push(addChecksum(TABLES_FILE, at + CHECKSUM_OFFSET, at, view.getUint32(at + 4, true)))
+    // SeaBIOS subtracts the sum from what is there, while OVMF puts the negative sum in its place: both want zero.
+    tables[at + CHECKSUM_OFFSET] = 0
   }
   const entries = (signature: string, size: number): (readonly [number, number])[] => {
     const bytes = view.getUint32(addresses[signature]! + 4, true) - TABLE_HEADER_BYTES
@@ -61,6 +63,8 @@ export function relocatableAcpi(board: AcpiBoard): RelocatableAcpi {
   link('XSDT', entries('XSDT', 8))
   for (const [offset, size] of RSDP_POINTERS) script.push(addPointer(RSDP_FILE, offset, size))
   script.push(addChecksum(RSDP_FILE, 8, 0, 20), addChecksum(RSDP_FILE, 32, 0, RSDP_BYTES))
+  rsdp[8] = 0
+  rsdp[32] = 0
   return { rsdp, tables, script: concatenate(script) }
 }
 

@@ -1,0 +1,70 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { debianMembers } from '@retrap/tooling/debian'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test } from 'vitest'
+import { makeExt4, makeGrubEfiDisk, makeIso } from '../support/boot-media.ts'
+import { sataLinux } from '../support/disk-linux.ts'
+import { runRetrap } from '../support/processes.ts'
+
+const DEADLINE_MS = 300_000
+const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage', 'mformat', 'mmd', 'mcopy']
+const isThere = (program: string): boolean =>
+  (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
+const lacking = PROGRAMS.filter((program) => !isThere(program))
+const linux = lacking.length === 0 ? await sataLinux() : undefined
+const OVMF = ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'].map((name) => `./usr/share/OVMF/${name}`)
+const [ovmf = ''] = (linux && (await debianMembers([{ package: 'ovmf', members: OVMF }]))) ?? []
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-sata-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
+
+/** The sum of a file of an ext4 image whose file system is in order. */
+function sumOf(image: string, file: string): string {
+  execFileSync('e2fsck', ['-fn', image], { stdio: 'pipe' })
+  const out = join(scratch, 'read-back')
+  execFileSync('debugfs', ['-R', `dump ${file} ${out}`, image], { stdio: 'pipe' })
+  return createHash('sha256').update(readFileSync(out)).digest('hex')
+}
+
+describe.runIf(linux !== undefined)(`a q35 with SATA drives${note}`, () => {
+  test(
+    'OVMF and GRUB start Linux from a disk; what it writes is in another one, and it reads a CD',
+    async () => {
+      const image = (await makeGrubEfiDisk(mkdtempSync(join(scratch, 'efi-')), linux!))!
+      const folder = join(scratch, 'data')
+      mkdirSync(folder)
+      writeFileSync(join(folder, 'note.txt'), 'written by the host\n')
+      const [data, cd, vars] = ['data.img', 'cd.iso', 'vars.fd'].map((name) => join(scratch, name)) as [
+        string,
+        string,
+        string,
+      ]
+      makeExt4(data, 32 << 20, folder)
+      makeIso(cd, folder)
+      copyFileSync(join(ovmf, 'usr/share/OVMF/OVMF_VARS_4M.fd'), vars)
+      const flash = ['--firmware', join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.fd'), '--firmware-vars', vars]
+      const drives = ['--hda', image, '--hdb', data, '--cdrom', cd]
+      const { code, stdout } = await runRetrap(['run', '--machine', 'q35', ...flash, ...drives], {
+        answers: [
+          { to: '/ # ', type: '/drivers; mount /dev/sdb /mnt; cat /mnt/note.txt; dmesg | grep -i ncq\n' },
+          { to: 'written by the host', type: 'head -c 3000000 /dev/urandom > /mnt/new; sync; sha256sum /mnt/new\n' },
+          { to: '  /mnt/new', type: 'mount -o ro /dev/sr0 /cd; sha256sum /cd/note.txt; umount /mnt; poweroff -f\n' },
+        ],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stdout).toContain('GRUB starts Linux')
+      expect(stdout).toContain('LBA48 NCQ (depth 32)')
+      const note = createHash('sha256')
+        .update(readFileSync(join(folder, 'note.txt')))
+        .digest('hex')
+      expect(/([0-9a-f]{64})  \/cd\/note\.txt/.exec(stdout)?.[1]).toBe(note)
+      expect(/([0-9a-f]{64})  \/mnt\/new/.exec(stdout)?.[1]).toBe(sumOf(data, '/new'))
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+})

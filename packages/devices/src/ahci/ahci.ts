@@ -1,0 +1,212 @@
+import {
+  type AccessSize,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type PciFunction,
+  savedState,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
+import { createDrive, type IdeDriveOptions } from '../ata/create-drive.ts'
+import type { AtaDrive } from '../ata/drive.ts'
+import { AhciPort, type AhciPortState } from './ahci-port.ts'
+
+/** Options of {@link Ahci}. */
+export interface AhciOptions {
+  /** PCI device of which it is function 2; default 31. */
+  readonly device?: number
+  /** Drives of ports 0 to 5; absent ones are null or left out. */
+  readonly drives?: readonly (IdeDriveOptions | null)[]
+}
+
+/** Saved form of an {@link Ahci}. */
+export interface AhciState {
+  /** Layout of the state. */
+  readonly version: 1
+  /** Global HBA control. */
+  readonly control: number
+  /** Interrupt status: a bit for each port. */
+  readonly interrupts: number
+  /** The ports, each with its drive. */
+  readonly ports: readonly unknown[]
+}
+
+const PORTS = 6
+const BAR = 5
+const BAR_BYTES = 0x1000
+const PORT_AT = 0x100
+const PORT_BYTES = 0x80
+const COMMAND_REGISTER = 4
+const BUS_MASTER_ENABLE = 0x04
+
+// Generic host control (AHCI 1.3.1, 3.1).
+const CAP = 0x00
+const GHC = 0x04
+const IS = 0x08
+const PI = 0x0c
+const VS = 0x10
+const GHC_RESET = 1 << 0
+const GHC_INTERRUPTS = 1 << 1
+const GHC_AHCI = (1 << 31) >>> 0
+/** 64-bit addresses, queued commands, command list override, AHCI only, 3 Gbit/s, PIO of several blocks, 32 slots. */
+const CAPABILITIES = (0xc000_0000 + (1 << 24) + (2 << 20) + (1 << 18) + (1 << 15) + (31 << 8) + (PORTS - 1)) >>> 0
+const VERSION = 0x0001_0301
+
+/**
+ * The SATA function of an ICH9 (82801IR) at 00:1f.2 in AHCI mode: six ports, each with a disk, a CD drive or nothing.
+ *
+ * Sources: Serial ATA Advanced Host Controller Interface 1.3.1; Intel I/O Controller Hub 9 Family data sheet (316972),
+ * "SATA Controller Registers (D31:F2)".
+ */
+export class Ahci implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string = 'ahci'
+  /** Handlers answer at once: what takes time is the medium's, and the guest sees a command that is not done. */
+  readonly synchronous: boolean = true
+  readonly #device: number
+  readonly #drives: readonly (AtaDrive | null)[]
+  #ports: readonly AhciPort[] = []
+  #pci: PciFunction | null = null
+  #control = GHC_AHCI
+  #interrupts = 0
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor(options: AhciOptions = {}) {
+    const { device = 31, drives = [] } = options
+    if (!Number.isInteger(device) || device < 1 || device > 31)
+      throw new DeviceError('ERR_OPTION', `ahci: PCI device ${device}: expected an integer from 1 to 31`)
+    if (drives.length > PORTS)
+      throw new DeviceError('ERR_OPTION', `ahci: ${drives.length} drives: expected at most ${PORTS}`)
+    this.#device = device
+    this.#drives = Array.from({ length: PORTS }, (_, i) => createDrive('ahci', drives[i] ?? null, i, true))
+  }
+
+  /** Adds the PCI function. */
+  attach(context: DeviceContext): void {
+    const mayMaster = (): boolean => ((this.#pci?.config[COMMAND_REGISTER] ?? 0) & BUS_MASTER_ENABLE) !== 0
+    const handler: SynchronousRangeHandler = {
+      read: (offset: number): number => this.#read(offset),
+      write: (offset: number, _size: AccessSize, value: number): void => this.#write(offset, value),
+    }
+    this.#pci = context.pci.add({
+      device: this.#device,
+      function: 2,
+      vendorId: 0x8086,
+      deviceId: 0x2922,
+      revisionId: 2,
+      // Mass storage, SATA, AHCI 1.0.
+      classCode: 0x01_0601,
+      interruptPin: 1,
+      msi: { vectors: 1, at: 0x80 },
+      // MAP: AHCI mode.
+      writable: [[0x90, 0, 0x40]],
+      bars: [{ index: BAR, kind: 'memory', bytes: BAR_BYTES, minimumAccess: 4, handler }],
+      onWrite: (register: number): void => {
+        // A transfer may have waited for the right to write memory.
+        if (register <= COMMAND_REGISTER) for (const port of this.#ports) port.resumeCommands()
+      },
+    })
+    this.#ports = this.#drives.map(
+      (drive) => new AhciPort({ context, drive, mayMaster, changed: () => this.#update() }),
+    )
+    this.reset()
+  }
+
+  #read(offset: number): number {
+    if (offset >= PORT_AT) {
+      const port = this.#ports[Math.floor((offset - PORT_AT) / PORT_BYTES)]
+      return port?.read((offset - PORT_AT) % PORT_BYTES) ?? 0
+    }
+    switch (offset) {
+      case CAP:
+        return CAPABILITIES
+      case GHC:
+        return this.#control
+      case IS:
+        return this.#interrupts
+      case PI:
+        return 2 ** PORTS - 1
+      case VS:
+        return VERSION
+      default:
+        return 0
+    }
+  }
+
+  #write(offset: number, value: number): void {
+    if (offset >= PORT_AT) {
+      this.#ports[Math.floor((offset - PORT_AT) / PORT_BYTES)]?.write((offset - PORT_AT) % PORT_BYTES, value)
+    } else if (offset === GHC) {
+      if ((value & GHC_RESET) !== 0) return this.#resetPorts()
+      this.#control = (GHC_AHCI | (value & GHC_INTERRUPTS)) >>> 0
+      this.#update()
+    } else if (offset === IS) {
+      this.#interrupts &= ~value
+      this.#update()
+    }
+  }
+
+  /** Takes note of ports that interrupt. A bit that rises sends a message, or the wire is high while there is one. */
+  #update(): void {
+    const before = this.#interrupts
+    for (let port = 0; port < this.#ports.length; port++) {
+      if (this.#ports[port]!.interrupts) this.#interrupts |= 1 << port
+    }
+    const enabled = (this.#control & GHC_INTERRUPTS) !== 0
+    const messages = this.#pci?.messages
+    if (messages !== null && messages !== undefined && messages.mode !== 'none') {
+      this.#pci?.interrupt?.set(false)
+      if (enabled && (this.#interrupts & ~before) !== 0) messages.signal(0)
+    } else this.#pci?.interrupt?.set(enabled && this.#interrupts !== 0)
+  }
+
+  /** A reset by the guest. Configuration space stays. */
+  #resetPorts(): void {
+    this.#control = GHC_AHCI
+    this.#interrupts = 0
+    for (const port of this.#ports) port.reset()
+    this.#interrupts = 0
+    this.#update()
+  }
+
+  /** Cancels what is under way, and returns drives and registers to their state at power-on. */
+  reset(): void {
+    for (const port of this.#ports) port.powerOn()
+    this.#control = GHC_AHCI
+    this.#interrupts = 0
+    this.#update()
+  }
+
+  /** Waits for what the media are busy with. Nothing is answered to the guest until `resume`. */
+  async quiesce(): Promise<void> {
+    await Promise.all(this.#ports.map((port) => port.pause()))
+  }
+
+  /** Answers again. */
+  resume(): void {
+    for (const port of this.#ports) port.unpause()
+  }
+
+  /** Returns the state as plain data. The media are not part of it. */
+  save(): AhciState {
+    return {
+      version: 1,
+      control: this.#control,
+      interrupts: this.#interrupts,
+      ports: this.#ports.map((port) => port.save()),
+    }
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version, or of other drives. */
+  restore(state: unknown): void {
+    const saved = savedState<AhciState>(this.name, state, 1)
+    const ports = saved.ports as readonly AhciPortState[]
+    if (ports.length !== this.#ports.length)
+      throw new DeviceError('ERR_STATE', `ahci: the saved state has ${ports.length} ports: expected ${PORTS}`)
+    this.#ports.forEach((port, i) => port.checkState(ports[i]!))
+    this.#control = saved.control
+    this.#ports.forEach((port, i) => port.restore(ports[i]!))
+    this.#interrupts = saved.interrupts
+    this.#update()
+  }
+}

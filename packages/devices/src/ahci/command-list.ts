@@ -1,0 +1,375 @@
+import type { BlockErrorCode, DeviceContext, Dma } from '@retrap/device'
+import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
+import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
+import { ABRT, BSY, DRDY, DRQ, ERR } from '../ata/taskfile.ts'
+import { DataTable, type DataTableState } from './data-table.ts'
+import {
+  DEVICE_BITS_AT,
+  deviceBitsFrame,
+  PIO_SETUP_AT,
+  pioFrame,
+  REGISTER_AT,
+  REGISTER_TO_DEVICE,
+  registerFrame,
+  takeRegisters,
+} from './frames.ts'
+import {
+  CCS_SHIFT,
+  CI,
+  CLB,
+  CLBU,
+  CMD,
+  DHRS,
+  DPS,
+  HBFS,
+  IFS,
+  OFS,
+  type PortRegisters,
+  PSS,
+  SACT,
+  SDBS,
+  TFD,
+  TFES,
+  TWO_32,
+} from './port-registers.ts'
+import { asksForQueuedError, queuedAsPlain, queuedErrorLog, READ_LOG_DMA_EXT, READ_LOG_EXT } from './queued-commands.ts'
+
+// Command header.
+const HEADER_BYTES = 32
+const PACKET = 1 << 5
+const CLEAR_BUSY = 1 << 10
+const PRDBC_AT = 4
+const FRAME_BYTES = 20
+const PACKET_AT = 0x40
+const PACKET_BYTES = 16
+const DATA_TABLE_AT = 0x80
+
+const SRST = 0x04
+const FRAME_IS_COMMAND = 0x80
+const PORT_MULTIPLIER = 0x0f
+
+/** A command that the drive executes. */
+interface Running {
+  readonly slot: number
+  /** It is of a queue: its end is told by Set Device Bits. */
+  readonly queued: boolean
+  /** Guest-physical address of its header. */
+  readonly header: number
+  /** Guest-physical address of its table. */
+  readonly table: number
+  /** Its first transfer is of the packet. */
+  readonly packet: boolean
+}
+
+/** Saved form of a {@link CommandList}. */
+export interface CommandListState {
+  readonly running: Running | null
+  readonly step: DriveStep
+  readonly table: DataTableState
+  readonly requests: MediumRequestsState | null
+  readonly resetting: boolean
+  /** Slots of queued commands that the drive has accepted, in order. */
+  readonly queue: readonly number[]
+  /** What the log says of the queued command that has failed. */
+  readonly errorLog: Uint8Array | null
+}
+
+/** What the commands of a port need of it. */
+export interface CommandListParts {
+  readonly context: DeviceContext
+  readonly drive: AtaDrive | null
+  readonly registers: PortRegisters
+  /** Whether the function may read and write memory: its bus master bit. */
+  readonly mayMaster: () => boolean
+  /** Has the drive tell what it is, after a reset by software. */
+  readonly greet: () => void
+}
+
+/**
+ * The commands of a port. A drive executes one at a time, those of its queue in the order in which they were issued.
+ *
+ * Source: Serial ATA AHCI 1.3.1, chapters 4.2.2, 4.2.3 and 5.3.
+ */
+export class CommandList {
+  readonly #dma: Dma
+  readonly #drive: AtaDrive | null
+  readonly #registers: PortRegisters
+  readonly #mayMaster: () => boolean
+  readonly #greet: () => void
+  readonly #requests: MediumRequests
+  readonly #data: DataTable
+  #running: Running | null = null
+  #step: DriveStep = ended(false)
+  /** The host holds the drive in a reset by software. */
+  #resetting = false
+  #queue: number[] = []
+  /** What the log says of the queued command that has failed. */
+  #errorLog: Uint8Array | null = null
+
+  constructor({ context, drive, registers, mayMaster, greet }: CommandListParts) {
+    this.#dma = context.dma
+    this.#drive = drive
+    this.#registers = registers
+    this.#mayMaster = mayMaster
+    this.#greet = greet
+    this.#requests = new MediumRequests(context, (error) => this.#answered(error))
+    this.#data = new DataTable(context.dma)
+  }
+
+  /** Whether the drive executes a command that is not of a queue. */
+  get busy(): boolean {
+    return this.#running !== null && !this.#running.queued
+  }
+
+  /** Ends what is under way: nothing of it reaches guest memory any more. */
+  stop(): void {
+    if (this.#running !== null && !this.#running.queued)
+      this.#registers.set(TFD, (this.#registers.get(TFD) & ~0xff) | BSY)
+    this.#requests.cancel()
+    this.#running = null
+    this.#queue = []
+    this.#step = ended(false)
+    this.#registers.halted = false
+  }
+
+  /** The drive has been reset. */
+  forget(): void {
+    this.#resetting = false
+    this.#errorLog = null
+  }
+
+  /** Goes on, where the host lets it. */
+  resume(): void {
+    if (!this.#mayMaster()) return
+    if (this.#running !== null) {
+      if (this.#step.kind === 'idle') this.#finish()
+      else this.#moveData()
+      if (this.#running !== null) return
+    }
+    while (this.#running === null && this.#registers.started && !this.#registers.halted && this.#drive !== null) {
+      if ((this.#registers.get(TFD) & BSY) !== 0 && !this.#resetting) return
+      const slot = this.#nextSlot()
+      if (slot < 0) return
+      this.#issue(slot)
+    }
+  }
+
+  /** The next slot behind the last one; those of the queue come first. */
+  #nextSlot(): number {
+    this.#acceptQueued()
+    const [queued] = this.#queue
+    if (queued !== undefined) return queued
+    const issued = this.#registers.get(CI)
+    const last = (this.#registers.get(CMD) >> CCS_SHIFT) & 0x1f
+    for (let i = 1; i <= 32; i++) {
+      const slot = (last + i) & 31
+      if (((issued >>> slot) & 1) !== 0) return slot
+    }
+    return -1
+  }
+
+  /** A drive takes all queued commands at once, and clears their bits in CI. */
+  #acceptQueued(): void {
+    let waiting = this.#registers.get(CI) & this.#registers.get(SACT)
+    while (waiting !== 0 && !this.#registers.halted) {
+      const slot = 31 - Math.clz32(waiting & -waiting)
+      waiting &= waiting - 1
+      if (this.#queue.includes(slot)) continue
+      this.#queue.push(slot)
+      this.#registers.set(CI, this.#registers.get(CI) & ~(1 << slot))
+    }
+  }
+
+  #issue(slot: number): void {
+    const dma = this.#dma
+    const header = this.#registers.get(CLBU) * TWO_32 + this.#registers.get(CLB) + slot * HEADER_BYTES
+    const words = new DataView(new ArrayBuffer(HEADER_BYTES))
+    this.#registers.set(CMD, (this.#registers.get(CMD) & ~(0x1f << CCS_SHIFT)) | (slot << CCS_SHIFT))
+    if (!dma.read(header, new Uint8Array(words.buffer))) return this.#registers.halt(HBFS)
+    const flags = words.getUint32(0, true)
+    const table = words.getUint32(12, true) * TWO_32 + ((words.getUint32(8, true) & ~0x7f) >>> 0)
+    const frame = new Uint8Array(FRAME_BYTES)
+    if (!dma.read(table, frame)) return this.#registers.halt(HBFS)
+    if (frame[0] !== REGISTER_TO_DEVICE) return this.#registers.halt(IFS)
+    // There is no port multiplier behind which another drive could be.
+    if ((frame[1]! & PORT_MULTIPLIER) !== 0) return this.#done(slot)
+    if ((frame[1]! & FRAME_IS_COMMAND) === 0) return this.#deviceControl(slot, frame, flags)
+    this.#data.begin(table + DATA_TABLE_AT, flags >>> 16)
+    const queued = this.#queue.includes(slot)
+    this.#running = { slot, queued, header, table, packet: (flags & PACKET) !== 0 }
+    this.#begin(frame, queued)
+  }
+
+  #begin(frame: Uint8Array, queued: boolean): void {
+    const drive = this.#drive!
+    const { registers } = drive
+    takeRegisters(frame, registers)
+    const opcode = frame[2]!
+    const plain = queuedAsPlain(opcode, registers)
+    if (queued !== (plain !== null)) return this.#perform(this.#refuse())
+    if (opcode === READ_LOG_EXT || opcode === READ_LOG_DMA_EXT) return this.#perform(this.#readLog(opcode))
+    this.#perform(drive.command(plain ?? opcode))
+  }
+
+  /** A command that is queued where it may not be, or not where it must. */
+  #refuse(): DriveStep {
+    const { registers } = this.#drive!
+    registers.status = DRDY | ERR
+    registers.error = ABRT
+    return ended(true)
+  }
+
+  /** The log of queued commands that have failed is all that there is. */
+  #readLog(opcode: number): DriveStep {
+    const drive = this.#drive!
+    if (!asksForQueuedError(drive.registers) || drive.packet) return this.#refuse()
+    const log = this.#errorLog ?? queuedErrorLog(drive.registers, -1)
+    this.#errorLog = null
+    drive.buffer.set(log)
+    drive.registers.status = DRDY
+    drive.registers.error = 0
+    const kind = opcode === READ_LOG_EXT ? 'pio-in' : 'dma-in'
+    return { ...ended(kind === 'dma-in'), kind, end: log.length }
+  }
+
+  /** A frame that changes the device control register: a reset by software. */
+  #deviceControl(slot: number, frame: Uint8Array, flags: number): void {
+    const drive = this.#drive!
+    const reset = (frame[15]! & SRST) !== 0
+    if (reset) {
+      this.#resetting = true
+      this.#registers.set(TFD, (this.#registers.get(TFD) & ~0xff) | BSY)
+    } else if (this.#resetting) {
+      this.#resetting = false
+      drive.reset()
+      this.#greet()
+    }
+    if ((flags & CLEAR_BUSY) !== 0 && reset) this.#registers.set(TFD, this.#registers.get(TFD) & ~BSY)
+    this.#done(slot)
+  }
+
+  #done(slot: number): void {
+    this.#queue = this.#queue.filter((other) => other !== slot)
+    this.#registers.set(CI, this.#registers.get(CI) & ~(1 << slot))
+  }
+
+  // ---- Steps of a command ----
+
+  #perform(step: DriveStep): void {
+    this.#step = step
+    if (step.kind === 'idle') this.#finish()
+    else if (step.kind === 'read' || step.kind === 'write' || step.kind === 'flush') {
+      this.#requests.start(this.#drive!, step)
+    } else this.#moveData()
+  }
+
+  #answered(error: BlockErrorCode | null): void {
+    this.#perform(this.#drive!.answered(error))
+    this.resume()
+  }
+
+  #moveData(): void {
+    const { kind, start, end } = this.#step
+    const running = this.#running
+    const moves = kind === 'dma-in' || kind === 'dma-out' || kind === 'pio-in' || kind === 'pio-out'
+    if (!moves || running === null || !this.#mayMaster()) return
+    const drive = this.#drive!
+    const bytes = drive.buffer.subarray(start, end)
+    const toMemory = kind === 'dma-in' || kind === 'pio-in'
+    if (running.packet && kind === 'pio-out') {
+      const packet = new Uint8Array(PACKET_BYTES)
+      if (!this.#dma.read(running.table + PACKET_AT, packet)) return this.#fatal(HBFS)
+      bytes.set(packet.subarray(0, bytes.length))
+    } else {
+      const moved = this.#data.move(bytes, toMemory)
+      if (moved === 'bus') return this.#fatal(HBFS)
+      // Bytes for which there is no room are lost; a command that lacks bytes is not carried out.
+      if (moved === 'short') {
+        if (!toMemory) return this.#fatal(IFS)
+        this.#registers.raise(OFS)
+      }
+      if (this.#data.takeProcessed()) this.#registers.raise(DPS)
+      if (kind === 'pio-in' || kind === 'pio-out') {
+        this.#registers.receive(PIO_SETUP_AT, pioFrame(drive.registers, toMemory, end - start, DRQ))
+        this.#registers.raise(PSS)
+      }
+    }
+    this.#perform(drive.moved())
+  }
+
+  /** The controller cannot go on with the command. */
+  #fatal(bits: number): void {
+    this.#running = null
+    this.#step = ended(false)
+    this.#drive!.reset()
+    this.#registers.halt(bits)
+  }
+
+  /** The drive has done it. The host hears of it when the function may write memory. */
+  #finish(): void {
+    if (this.#running !== null && this.#mayMaster()) this.#end(this.#step.interrupt)
+  }
+
+  #end(interrupt: boolean): void {
+    const running = this.#running!
+    const { registers } = this.#drive!
+    const failed = (registers.status & ERR) !== 0
+    const { slot, queued, header } = running
+    const count = new Uint8Array(4)
+    new DataView(count.buffer).setUint32(0, this.#data.moved, true)
+    if (!this.#dma.write(header + PRDBC_AT, count)) return this.#fatal(HBFS)
+    this.#running = null
+    this.#registers.set(TFD, registers.status | (registers.error << 8))
+    if (queued) this.#endQueued(slot, failed)
+    else {
+      if (!failed) this.#done(slot)
+      if (interrupt) {
+        this.#registers.receive(REGISTER_AT, registerFrame(registers, true))
+        this.#registers.raise(DHRS)
+      }
+    }
+    if (failed) this.#registers.halt(TFES)
+  }
+
+  #endQueued(slot: number, failed: boolean): void {
+    this.#queue = failed ? [] : this.#queue.filter((other) => other !== slot)
+    if (failed) this.#errorLog = queuedErrorLog(this.#drive!.registers, slot)
+    else this.#registers.set(SACT, this.#registers.get(SACT) & ~(1 << slot))
+    this.#registers.receive(DEVICE_BITS_AT, deviceBitsFrame(this.#drive!.registers, failed ? 0 : 1 << slot))
+    this.#registers.raise(SDBS)
+  }
+
+  // ---- Machine ----
+
+  pause(): Promise<void> {
+    return this.#requests.pause()
+  }
+
+  unpause(): void {
+    this.#requests.resume()
+  }
+
+  save(): CommandListState {
+    return {
+      running: this.#running,
+      step: this.#step,
+      table: this.#data.save(),
+      requests: this.#requests.save(),
+      resetting: this.#resetting,
+      queue: [...this.#queue],
+      errorLog: this.#errorLog,
+    }
+  }
+
+  /** Takes what `save` returned, of a drive that has been restored. */
+  restore(state: CommandListState): void {
+    this.#requests.cancel()
+    this.#running = state.running
+    this.#step = state.step
+    this.#data.restore(state.table)
+    this.#resetting = state.resetting
+    this.#queue = [...state.queue]
+    this.#errorLog = state.errorLog
+    this.#requests.restore(state.requests, this.#drive, state.step)
+  }
+}

@@ -1,0 +1,285 @@
+import { describe, expect, test } from 'vitest'
+import { Ahci } from '../src/index.ts'
+import {
+  AhciMachine,
+  CI,
+  CMD,
+  DATA,
+  FRAMES,
+  IS,
+  SACT,
+  SCTL,
+  SERR,
+  SIG,
+  SSTS,
+  START,
+  TFD,
+} from './support/ahci-machine.ts'
+import { TestMedium } from './support/test-medium.ts'
+
+const SECTOR = 512
+
+interface Parts {
+  readonly machine: AhciMachine
+  readonly disk: TestMedium
+  readonly cd: TestMedium
+}
+
+/** A disk at port 0 and a CD drive at port 1, both started. */
+function start(): Parts {
+  const [disk, cd] = [new TestMedium(300 * SECTOR), new TestMedium(40 * 2048)]
+  const machine = new AhciMachine([
+    { kind: 'disk', medium: disk },
+    { kind: 'cdrom', medium: cd },
+  ])
+  machine.start(0)
+  machine.start(1)
+  return { machine, disk, cd }
+}
+
+const range = (machine: AhciMachine, gpa: number, bytes: number): Uint8Array =>
+  machine.machine.ram.slice(gpa, gpa + bytes)
+
+describe('ports (AHCI 1.3.1, 3.3, "Port Registers")', () => {
+  test('show what is at them: a disk, a packet device, nothing', () => {
+    const { machine } = start()
+    expect([0, 1, 2].map((port) => machine.port(SSTS, port))).toEqual([0x123, 0x123, 0])
+    expect([0, 1, 2].map((port) => machine.port(SIG, port))).toEqual([0x101, 0xeb14_0101, 0xffff_ffff])
+    expect([0, 1].map((port) => machine.port(TFD, port))).toEqual([0x150, 0x100])
+    // The drive's first frame is in memory.
+    expect([...range(machine, FRAMES + 0x40, 4)]).toEqual([0x34, 0, 0x50, 1])
+  })
+
+  test('a reset of a link is one port’s alone, and is told', async () => {
+    const { machine } = start()
+    machine.setPort(CMD, 0x10)
+    machine.setPort(SCTL, 1)
+    expect([machine.port(SSTS), machine.port(SSTS, 1), machine.port(TFD)]).toEqual([0, 0x123, 0x7f])
+    machine.setPort(SCTL, 0)
+    expect([machine.port(SSTS), machine.port(TFD), machine.port(SERR)]).toEqual([0x123, 0x150, 1 << 26])
+    expect(machine.port(IS) & 0x40).toBe(0x40)
+    // The bit is the error register's.
+    machine.setPort(IS, 0x40)
+    expect(machine.port(IS) & 0x40).toBe(0x40)
+    machine.setPort(SERR, 1 << 26)
+    expect(machine.port(IS) & 0x40).toBe(0)
+  })
+
+  test('a reset by software gives the signature again', async () => {
+    const { machine } = start()
+    await machine.execute({ opcode: 0, control: 4 })
+    expect(machine.port(TFD) & 0x80).toBe(0x80)
+    await machine.execute({ opcode: 0, control: 0 })
+    expect([machine.port(TFD), machine.port(CI)]).toEqual([0x150, 0])
+  })
+
+  test('a reset of the controller clears all but addresses', () => {
+    const { machine } = start()
+    machine.write(0x04, 1)
+    expect([machine.read(0x04), machine.port(CMD), machine.port(0x00)]).toEqual([0x8000_0000, 6, 0x1000])
+    machine.start()
+    expect(machine.port(TFD)).toBe(0x150)
+  })
+})
+
+describe('commands', () => {
+  test('IDENTIFY DEVICE comes with a PIO setup frame and says that there is a queue', async () => {
+    const { machine } = start()
+    await machine.execute({ opcode: 0xec, parts: [[DATA, 512]] })
+    const words = new Uint16Array(range(machine, DATA, 512).buffer)
+    expect([words[75], words[76]]).toEqual([31, 0x106])
+    expect([machine.port(CI), machine.port(TFD) & 0xff, machine.port(IS) & 2, machine.moved()]).toEqual([
+      0, 0x50, 2, 512,
+    ])
+    expect(range(machine, FRAMES + 0x20, 1)[0]).toBe(0x5f)
+  })
+
+  test('READ DMA EXT fills the parts of its table, and the header says how much', async () => {
+    const { machine, disk } = start()
+    const parts = [
+      [DATA, 700],
+      [DATA + 0x1000, 2 * SECTOR - 700],
+    ] as const
+    await machine.execute({ opcode: 0x25, lba: 7, count: 2, parts })
+    const got = [...range(machine, DATA, 700), ...range(machine, DATA + 0x1000, 2 * SECTOR - 700)]
+    expect(got).toEqual([...disk.bytes.subarray(7 * SECTOR, 9 * SECTOR)])
+    expect([machine.moved(), machine.port(IS), machine.port(CI), machine.level]).toEqual([1024, 1, 0, true])
+    machine.setPort(IS, 1)
+    machine.write(0x08, 1)
+    expect(machine.level).toBe(false)
+  })
+
+  test('WRITE DMA EXT writes, and only what is in the table', async () => {
+    const { machine, disk } = start()
+    machine.machine.ram.fill(0x5a, DATA, DATA + SECTOR)
+    await machine.execute({ opcode: 0x35, lba: 3, count: 1, parts: [[DATA, SECTOR]] })
+    expect(disk.bytes.subarray(3 * SECTOR, 4 * SECTOR).every((byte) => byte === 0x5a)).toBe(true)
+    const before = disk.bytes.slice()
+    await machine.execute({ opcode: 0x35, lba: 5, count: 2, parts: [[DATA, SECTOR]] })
+    expect(disk.bytes).toEqual(before)
+    // An interface error: nothing goes on until the host restarts the port.
+    expect(machine.port(IS) & (1 << 27)).not.toBe(0)
+    machine.setPort(CMD, 0x10)
+    expect(machine.port(CI)).toBe(0)
+  })
+
+  test('data for which there is no room is lost, and that is told', async () => {
+    const { machine } = start()
+    await machine.execute({ opcode: 0x25, lba: 0, count: 2, parts: [[DATA, SECTOR]] })
+    expect(machine.port(IS) & (1 << 24)).not.toBe(0)
+    expect(range(machine, DATA + SECTOR, SECTOR).every((byte) => byte === 0)).toBe(true)
+  })
+
+  test('a packet reads a CD by DMA', async () => {
+    const { machine, cd } = start()
+    // Unit attention goes first.
+    await machine.execute({ opcode: 0xa0, packet: Array.from({ length: 12 }, () => 0) }, 1)
+    machine.setPort(CMD, 0x10, 1)
+    machine.setPort(CMD, START, 1)
+    const packet = [0x28, 0, 0, 0, 0, 3, 0, 0, 2, 0, 0, 0]
+    await machine.execute({ opcode: 0xa0, feature: 1, packet, parts: [[0x1_0000 + DATA, 4096]] }, 1)
+    expect(range(machine, 0x1_0000 + DATA, 4096)).toEqual(cd.bytes.slice(3 * 2048, 5 * 2048))
+    expect([machine.moved(0, 1), machine.port(CI, 1)]).toEqual([4096, 0])
+  })
+
+  test('an error ends the processing of commands until the port is restarted', async () => {
+    const { machine, disk } = start()
+    disk.bad = { at: 20 * SECTOR, code: 'ERR_MEDIUM' }
+    machine.prepare(4, { opcode: 0x25, lba: 20, count: 1, parts: [[DATA, SECTOR]] })
+    machine.prepare(5, { opcode: 0x25, lba: 0, count: 1, parts: [[DATA + 0x1000, SECTOR]] })
+    machine.issue(4, 5)
+    await machine.pass()
+    expect([machine.port(TFD), machine.port(CI), (machine.port(CMD) >> 8) & 31]).toEqual([0x4051, 0x30, 4])
+    expect(machine.port(IS) & (1 << 30)).not.toBe(0)
+    machine.setPort(CMD, 0x10)
+    machine.setPort(CMD, START)
+    await machine.execute({ opcode: 0x25, lba: 0, count: 1, parts: [[DATA, SECTOR]] })
+    expect(range(machine, DATA, SECTOR)).toEqual(disk.bytes.slice(0, SECTOR))
+  })
+
+  test('an address without memory is a fatal error of the bus', async () => {
+    const { machine } = start()
+    await machine.execute({ opcode: 0x25, lba: 0, count: 1, parts: [[0x7fff_0000, SECTOR]] })
+    expect(machine.port(IS) & (1 << 29)).not.toBe(0)
+  })
+
+  test('nothing is moved while bus mastering is off', async () => {
+    const { machine, disk } = start()
+    machine.config[4] = 2
+    await machine.execute({ opcode: 0x25, lba: 1, count: 1, parts: [[DATA, SECTOR]] })
+    expect([machine.port(CI), range(machine, DATA, SECTOR).every((byte) => byte === 0)]).toEqual([1, true])
+    machine.config[4] = 6
+    machine.configWritten(4)
+    await machine.pass()
+    expect(range(machine, DATA, SECTOR)).toEqual(disk.bytes.slice(SECTOR, 2 * SECTOR))
+  })
+})
+
+describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
+  /** Puts queued commands into slots and issues them at once. */
+  const queue = (machine: AhciMachine, reads: readonly (readonly [slot: number, lba: number])[]): void => {
+    const bits = reads.reduce((all, [slot]) => all | (1 << slot), 0)
+    for (const [slot, lba] of reads) {
+      const parts = [[DATA + 0x1000 * slot, SECTOR]] as const
+      machine.prepare(slot, { opcode: 0x60, lba, feature: 1, count: slot << 3, parts })
+    }
+    machine.setPort(SACT, bits)
+    machine.setPort(CI, bits)
+  }
+
+  test('are taken at once, and their ends are told by Set Device Bits', async () => {
+    const { machine, disk } = start()
+    disk.hold = true
+    queue(
+      machine,
+      [
+        [0, 10],
+        [3, 11],
+        [31, 12],
+      ].slice(0, 2) as [number, number][],
+    )
+    expect([machine.port(CI), machine.port(SACT), machine.port(TFD) & 0xff]).toEqual([0, 9, 0x50])
+    await machine.pass()
+    expect(machine.port(SACT)).toBe(9)
+    await disk.release()
+    await machine.pass()
+    expect([machine.port(SACT), machine.port(IS) & 8]).toEqual([0, 8])
+    expect(range(machine, DATA, SECTOR)).toEqual(disk.bytes.slice(10 * SECTOR, 11 * SECTOR))
+    expect(range(machine, DATA + 0x3000, SECTOR)).toEqual(disk.bytes.slice(11 * SECTOR, 12 * SECTOR))
+  })
+
+  test('one that fails is in the log, and the others are still active', async () => {
+    const { machine, disk } = start()
+    disk.bad = { at: 11 * SECTOR, code: 'ERR_MEDIUM' }
+    queue(machine, [
+      [1, 10],
+      [2, 11],
+      [3, 12],
+    ])
+    await machine.pass()
+    expect([machine.port(SACT), machine.port(TFD)]).toEqual([0b1100, 0x4051])
+    machine.setPort(CMD, 0x10)
+    machine.setPort(CMD, START)
+    expect(machine.port(SACT)).toBe(0)
+    await machine.execute({ opcode: 0x2f, lba: 0x10, count: 1, parts: [[DATA, SECTOR]] })
+    const page = range(machine, DATA, SECTOR)
+    expect([page[0], page[2], page[3], page[4]]).toEqual([2, 0x51, 0x40, 11])
+    expect(page.reduce((sum, byte) => sum + byte, 0) & 0xff).toBe(0)
+  })
+
+  test('one outside of a queue is aborted', async () => {
+    const { machine } = start()
+    await machine.execute({ opcode: 0x60, lba: 0, feature: 1, parts: [[DATA, SECTOR]] })
+    expect(machine.port(TFD)).toBe(0x0441)
+  })
+})
+
+describe('a request that is under way', () => {
+  test.each([
+    { what: 'ST is cleared', act: (machine: AhciMachine) => machine.setPort(CMD, 0x10) },
+    {
+      what: 'the link is reset',
+      act: (machine: AhciMachine) => {
+        machine.setPort(CMD, 0x10)
+        machine.setPort(SCTL, 1)
+        machine.setPort(SCTL, 0)
+      },
+    },
+    { what: 'the controller is reset', act: (machine: AhciMachine) => machine.write(0x04, 1) },
+    { what: 'the machine is reset', act: (machine: AhciMachine) => machine.model.reset() },
+  ])('writes no byte after $what', async ({ act }) => {
+    const { machine, disk } = start()
+    disk.hold = true
+    await machine.execute({ opcode: 0x25, lba: 1, count: 1, parts: [[DATA, SECTOR]] })
+    expect(machine.port(TFD) & 0x80).toBe(0x80)
+    act(machine)
+    const before = machine.machine.ram.slice()
+    await disk.release()
+    await machine.pass()
+    expect(Buffer.compare(machine.machine.ram, before)).toBe(0)
+  })
+
+  test('goes on in another machine, from a saved state', async () => {
+    const { machine, disk } = start()
+    disk.hold = true
+    await machine.execute({ opcode: 0x25, lba: 1, count: 1, parts: [[DATA, SECTOR]] })
+    const quiet = machine.model.quiesce()
+    await disk.release()
+    await quiet
+    const other = start()
+    other.machine.machine.ram.set(machine.machine.ram)
+    other.machine.machine.time = machine.machine.time
+    other.machine.model.restore(structuredClone(machine.model.save()))
+    other.machine.model.resume()
+    await other.machine.pass()
+    expect(range(other.machine, DATA, SECTOR)).toEqual(disk.bytes.slice(SECTOR, 2 * SECTOR))
+    expect([other.machine.port(CI), other.machine.level]).toEqual([0, true])
+    expect(() => new Ahci({ drives: [] }).restore(machine.model.save())).toThrow(/ahci: the saved state has 6 ports/)
+  })
+})
+
+test('drives that cannot be are refused', () => {
+  expect(() => new Ahci({ device: 0 })).toThrow(/PCI device 0/)
+  expect(() => new Ahci({ drives: Array.from({ length: 7 }, () => null) })).toThrow(/7 drives: expected at most 6/)
+  expect(() => new Ahci({ drives: [{ kind: 'disk', medium: null }] })).toThrow(/^ahci: disk 0 has no medium/)
+})

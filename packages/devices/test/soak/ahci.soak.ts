@@ -1,0 +1,21 @@
+import type { Soak } from '@retrap/tooling/soak'
+import { RandomAhci } from '../support/random-ahci.ts'
+
+/** Guests that write anything to an AHCI controller and to its structures, over media that answer late or fail. */
+export const soak: Soak = {
+  name: 'ahci',
+  count: 300,
+  async step(rng) {
+    const board = new RandomAhci()
+    for (let i = rng.below(200); i > 0; i--) {
+      if (rng.chance(1, 10)) board.disk.hold = true
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      else if (rng.chance(1, 5)) await board.disk.release()
+      // oxlint-disable-next-line no-await-in-loop
+      await board.act((bound) => rng.below(bound))
+      if (board.violation !== undefined) return board.violation
+    }
+    await board.disk.release()
+    return board.violation
+  },
+}
