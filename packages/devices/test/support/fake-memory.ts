@@ -17,6 +17,11 @@ export class FakeMemory implements OwnedMemory {
     if (contents !== undefined) this.view.set(contents)
   }
 
+  /** Whether writes are logged. */
+  get logged(): boolean {
+    return this.#dirty !== null
+  }
+
   /** How a guest reaches it, from an offset on. */
   guest(from: number): SynchronousRangeHandler {
     return {

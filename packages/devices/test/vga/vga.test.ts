@@ -223,6 +223,17 @@ describe('DISPI', () => {
     ])
   })
 
+  test('writes are logged while somebody watches', () => {
+    const vga = vgaMachine()
+    vga.screen.refresh()
+    expect(vga.memory.logged).toBe(false)
+    const stop = vga.screen.watch(() => {})
+    expect(vga.memory.logged).toBe(true)
+    stop()
+    vga.screen.refresh()
+    expect(vga.memory.logged).toBe(false)
+  })
+
   test('its registers, and those of VGA, are in BAR 2 too', () => {
     const vga = vgaMachine()
     const bar = vga.machine.functions.get(16)?.options.bars?.find(({ index }) => index === 2)?.handler
