@@ -99,12 +99,13 @@ export class FunctionBuilder implements Callee {
     this.#locals.release(local)
   }
 
-  /** Evaluates now, once, into a fresh local; constants stay constants. */
+  /** Evaluates now, once, into a fresh local; constants, and what has been evaluated so, stay as they are. */
   let<V extends Value>(value: V): V {
     checkValue(value)
-    if ((value as { known?: unknown }).known !== undefined) return value
+    if ((value as { known?: unknown }).known !== undefined || this.#locals.isBound(value)) return value
     const local = this.local(value.type)
     this.set(local, value as never)
+    this.#locals.bind(local)
     return local.get as unknown as V
   }
 

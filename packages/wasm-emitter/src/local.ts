@@ -43,6 +43,8 @@ export class Locals {
   readonly #first: number
   #lists: Lists | undefined = { types: [], free: { i32: [], i64: [], f32: [], f64: [], v128: [] } }
   #scope: Local[] = []
+  /** Values of variables that are set once in their lives, and have been. */
+  readonly #bound = new Set<unknown>()
 
   /**
    * @param functionName - for errors
@@ -74,8 +76,19 @@ export class Locals {
     return makeLocal(type, this.#first + types.length - 1)
   }
 
+  /** The variable has been set, and nobody sets it again before it is given back. */
+  bind(local: Local): void {
+    this.#bound.add(local.get)
+  }
+
+  /** Whether a value is that of such a variable. */
+  isBound(value: unknown): boolean {
+    return this.#bound.has(value)
+  }
+
   /** Gives back a reserved variable. */
   release(local: Local): void {
+    this.#bound.delete(local.get)
     this.#open.free[local.type].push(local)
   }
 
@@ -103,5 +116,6 @@ export class Locals {
     }
     this.#lists = undefined
     this.#scope = []
+    this.#bound.clear()
   }
 }

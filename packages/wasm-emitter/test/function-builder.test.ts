@@ -22,6 +22,28 @@ describe('locals', () => {
     expect(instructionsOf(bytes)).toEqual(['i32.const 8', 'return'])
   })
 
+  test('let makes no copy of what let has evaluated, and one of a variable that may be set again', () => {
+    const copies = (build: (f: FunctionBuilder) => I32): number => {
+      const text = instructionsOf(moduleOf(UNARY, (f) => f.return(build(f))))
+      return text.filter((each) => each.startsWith('local.set')).length
+    }
+    const sum = (f: FunctionBuilder): I32 => f.let(f.param(0, 'i32').get.add(1))
+    expect(copies((f) => f.let(f.let(sum(f))))).toBe(1)
+    // In the second scope the local is another variable, which is set twice.
+    const run = runner<number>(UNARY, (f) => {
+      f.scope(() => void sum(f))
+      f.scope(() => {
+        const local = f.local('i32')
+        f.set(local, f.param(0, 'i32').get)
+        const before = f.let(local.get)
+        f.set(local, I32.of(0))
+        f.return(before.add(local.get))
+      })
+      f.unreachable()
+    })
+    expect(run(6)).toBe(6)
+  })
+
   test("locals of a scope are used again after it, and the outer scope's are not", () => {
     const seen: number[] = []
     const bytes = moduleOf(UNARY, (f) => {

@@ -1,5 +1,5 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { Callee, Local, ValueType } from '@retrap/wasm-emitter'
+import type { Callee, Local, Value, ValueType } from '@retrap/wasm-emitter'
 import {
   FLAGS_ARITHMETIC,
   FLAGS_EXPLICIT,
@@ -287,20 +287,24 @@ export class RegionFlags implements FlagStore {
 
   /** Values in locals that live as long as the flags that are made of them. */
   #hold(values: readonly I64[]): { readonly values: readonly I64[]; readonly locals: readonly Local[] } {
-    const locals: Local[] = []
+    // A logical operation has its result as an operand, too.
+    const kept = new Map<Value, Local>()
     const held = values.map((value) => {
       const { known, extended } = value
       if (known !== undefined) return value
-      if (extended === undefined) return this.#keep('i64', value, locals)
-      return value.withLow(this.#keep('i32', extended.low, locals))
+      if (extended === undefined) return this.#keep('i64', value, kept)
+      return value.withLow(this.#keep('i32', extended.low, kept))
     })
-    return { values: held, locals }
+    return { values: held, locals: [...kept.values()] }
   }
 
-  #keep<T extends ValueType>(type: T, value: unknown, locals: Local[]): never {
-    const local = this.#f.reserve(type)
-    this.#f.set(local, value as never)
-    locals.push(local as never)
+  #keep<T extends ValueType>(type: T, value: Value, kept: Map<Value, Local>): never {
+    let local = kept.get(value)
+    if (local === undefined) {
+      local = this.#f.reserve(type) as Local
+      this.#f.set(local, value as never)
+      kept.set(value, local)
+    }
     return local.get as never
   }
 

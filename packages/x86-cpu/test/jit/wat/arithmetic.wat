@@ -18,7 +18,7 @@
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
   (func (;4;) (export "unit") (type 1)
-    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i64 i64 i32)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i32 i32 i64 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i64 i32)
     local.get 1
     i32.load offset=24 align=1
     local.set 41
@@ -61,24 +61,20 @@
         i32.wrap_i64
         local.set 48
         local.get 48
-        local.set 49
-        local.get 49
         local.get 47
         i32.add
-        local.set 50
-        local.get 50
+        local.set 49
+        local.get 49
         i64.extend_i32_u
         local.set 3
-        local.get 49
-        local.set 51
+        local.get 48
+        local.set 50
         local.get 47
+        local.set 51
+        local.get 49
         local.set 52
-        local.get 50
-        local.set 53
         local.get 3
         i32.wrap_i64
-        local.set 50
-        local.get 50
         local.set 49
         local.get 49
         i32.const 7
@@ -90,7 +86,7 @@
         local.get 49
         local.set 47
         local.get 48
-        local.set 54
+        local.set 53
         local.get 6
         i32.wrap_i64
         local.set 48
@@ -102,42 +98,36 @@
         i64.extend_i32_u
         local.set 6
         local.get 49
-        local.set 50
-        local.get 49
-        local.set 55
+        local.set 54
         local.get 4
-        local.set 56
+        local.set 55
         local.get 3
+        local.set 56
+        local.get 56
+        local.get 55
+        i64.xor
         local.set 57
         local.get 57
-        local.get 56
-        i64.xor
-        local.set 58
-        local.get 58
         local.set 3
-        local.get 58
-        local.set 59
-        local.get 58
-        local.set 60
+        local.get 57
+        local.set 58
         local.get 4
         i32.wrap_i64
-        local.set 53
-        local.get 53
+        local.set 52
+        local.get 52
         i32.const -1
         i32.add
-        local.set 52
-        local.get 52
+        local.set 51
+        local.get 51
         i64.extend_i32_u
         local.set 4
-        local.get 52
-        local.set 51
-        local.get 52
-        local.set 54
         local.get 51
+        local.set 50
+        local.get 50
         i32.eqz
         i32.eqz
-        local.set 52
-        local.get 52
+        local.set 51
+        local.get 51
         if
           block
             block
@@ -150,34 +140,34 @@
               i32.eqz
               br_if 1
             end
-            local.get 54
+            local.get 50
             i32.const 15
             i32.and
             i32.const 15
             i32.eq
             i32.const 4
             i32.shl
-            local.get 54
+            local.get 50
             i32.const (an address)
             i32.eq
             i32.const 11
             i32.shl
             i32.or
-            local.get 59
+            local.get 58
             i64.const 0
             i64.lt_u
             i32.or
+            local.set 52
+            local.get 50
             local.set 53
-            local.get 51
-            local.set 47
             i32.const 1
             local.set 37
             i64.const 0
             local.set 38
-            local.get 53
+            local.get 52
             i64.extend_i32_u
             local.set 39
-            local.get 47
+            local.get 53
             i64.extend_i32_s
             local.set 40
             local.get 41
@@ -202,34 +192,34 @@
             local.set 46
             br 3
           end
-          local.get 54
+          local.get 50
           i32.const 15
           i32.and
           i32.const 15
           i32.eq
           i32.const 4
           i32.shl
-          local.get 54
+          local.get 50
           i32.const (an address)
           i32.eq
           i32.const 11
           i32.shl
           i32.or
-          local.get 59
+          local.get 58
           i64.const 0
           i64.lt_u
           i32.or
-          local.set 55
-          local.get 51
-          local.set 50
+          local.set 47
+          local.get 50
+          local.set 54
           i32.const 1
           local.set 37
           i64.const 0
           local.set 38
-          local.get 55
+          local.get 47
           i64.extend_i32_u
           local.set 39
-          local.get 50
+          local.get 54
           i64.extend_i32_s
           local.set 40
           local.get 42
@@ -238,34 +228,34 @@
           local.set 42
           br 1
         end
-        local.get 54
+        local.get 50
         i32.const 15
         i32.and
         i32.const 15
         i32.eq
         i32.const 4
         i32.shl
-        local.get 54
+        local.get 50
         i32.const (an address)
         i32.eq
         i32.const 11
         i32.shl
         i32.or
-        local.get 59
+        local.get 58
         i64.const 0
         i64.lt_u
         i32.or
-        local.set 50
-        local.get 51
-        local.set 55
+        local.set 54
+        local.get 50
+        local.set 47
         i32.const 1
         local.set 37
         i64.const 0
         local.set 38
-        local.get 50
+        local.get 54
         i64.extend_i32_u
         local.set 39
-        local.get 55
+        local.get 47
         i64.extend_i32_s
         local.set 40
         local.get 41
@@ -313,9 +303,9 @@
     local.get 45
     i32.const 24
     i32.shr_u
-    local.set 47
+    local.set 53
     block
-      local.get 47
+      local.get 53
       i32.const 1
       i32.ne
       local.get 0
@@ -330,7 +320,7 @@
       local.get 46
       i64.const -4096
       i64.and
-      local.set 58
+      local.set 57
       local.get 2
       local.get 46
       i64.const 8
@@ -339,16 +329,16 @@
       i32.const (an address)
       i32.and
       i32.add
-      local.set 53
-      local.get 53
-      i64.load offset=524288 align=1
-      local.get 58
-      i64.ne
-      br_if 0
-      local.get 53
-      i32.load offset=524296 align=1
       local.set 52
       local.get 52
+      i64.load offset=524288 align=1
+      local.get 57
+      i64.ne
+      br_if 0
+      local.get 52
+      i32.load offset=524296 align=1
+      local.set 51
+      local.get 51
       local.get 46
       i32.wrap_i64
       i32.const 4095
@@ -367,10 +357,10 @@
       i32.or
       br_if 0
       local.get 0
-      local.get 52
+      local.get 51
       i32.store offset=200 align=1
       local.get 0
-      local.get 58
+      local.get 57
       i64.store offset=176 align=1
       local.get 0
       local.get 49
@@ -403,8 +393,8 @@
     i32.shr_u
     i32.const 15
     i32.and
-    local.set 61
-    local.get 61
+    local.set 59
+    local.get 59
     i32.const 0
     i32.eq
     if
@@ -416,5 +406,5 @@
       local.get 43
       i64.store offset=176 align=1
     end
-    local.get 47
+    local.get 53
     return))

@@ -16,7 +16,7 @@
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
   (func (;4;) (export "unit") (type 1)
-    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i32 i32 i64 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i32 i32 i64 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32)
     local.get 1
     i32.load offset=24 align=1
     local.set 41
@@ -174,8 +174,6 @@
         local.set 4
         local.get 50
         local.set 59
-        local.get 50
-        local.set 60
         local.get 59
         i32.eqz
         i32.eqz
@@ -193,14 +191,14 @@
               i32.eqz
               br_if 1
             end
-            local.get 60
+            local.get 59
             i32.const 15
             i32.and
             i32.const 15
             i32.eq
             i32.const 4
             i32.shl
-            local.get 60
+            local.get 59
             i32.const (an address)
             i32.eq
             i32.const 11
@@ -212,7 +210,7 @@
             i32.or
             local.set 48
             local.get 59
-            local.set 61
+            local.set 60
             i32.const 1
             local.set 37
             i64.const 0
@@ -220,7 +218,7 @@
             local.get 48
             i64.extend_i32_u
             local.set 39
-            local.get 61
+            local.get 60
             i64.extend_i32_s
             local.set 40
             local.get 41
@@ -245,14 +243,14 @@
             local.set 46
             br 3
           end
-          local.get 60
+          local.get 59
           i32.const 15
           i32.and
           i32.const 15
           i32.eq
           i32.const 4
           i32.shl
-          local.get 60
+          local.get 59
           i32.const (an address)
           i32.eq
           i32.const 11
@@ -262,17 +260,17 @@
           local.get 57
           i64.lt_u
           i32.or
-          local.set 62
+          local.set 61
           local.get 59
-          local.set 63
+          local.set 62
           i32.const 1
           local.set 37
           i64.const 0
           local.set 38
-          local.get 62
+          local.get 61
           i64.extend_i32_u
           local.set 39
-          local.get 63
+          local.get 62
           i64.extend_i32_s
           local.set 40
           local.get 42
@@ -281,14 +279,14 @@
           local.set 42
           br 1
         end
-        local.get 60
+        local.get 59
         i32.const 15
         i32.and
         i32.const 15
         i32.eq
         i32.const 4
         i32.shl
-        local.get 60
+        local.get 59
         i32.const (an address)
         i32.eq
         i32.const 11
@@ -298,17 +296,17 @@
         local.get 57
         i64.lt_u
         i32.or
-        local.set 63
-        local.get 59
         local.set 62
+        local.get 59
+        local.set 61
         i32.const 1
         local.set 37
         i64.const 0
         local.set 38
-        local.get 63
+        local.get 62
         i64.extend_i32_u
         local.set 39
-        local.get 62
+        local.get 61
         i64.extend_i32_s
         local.set 40
         local.get 41
@@ -353,9 +351,9 @@
     local.get 45
     i32.const 24
     i32.shr_u
-    local.set 61
+    local.set 60
     block
-      local.get 61
+      local.get 60
       i32.const 1
       i32.ne
       local.get 0
@@ -397,12 +395,12 @@
       i32.shl
       i32.add
       i32.load align=1
-      local.set 64
-      local.get 64
+      local.set 63
+      local.get 63
       i32.load16_u align=1
       i32.const 7
       i32.ne
-      local.get 64
+      local.get 63
       i32.eqz
       i32.or
       br_if 0
@@ -413,9 +411,9 @@
       local.get 52
       i64.store offset=176 align=1
       local.get 0
-      local.get 64
+      local.get 63
       local.get 2
-      local.get 64
+      local.get 63
       i32.load16_u offset=4 align=1
       return_call_indirect (type 1)
     end
@@ -431,9 +429,9 @@
     i32.mul
     i32.const (an address)
     i32.add
-    local.set 65
-    local.get 65
-    local.get 65
+    local.set 64
+    local.get 64
+    local.get 64
     i64.load align=1
     i64.const 1
     i64.add
@@ -443,8 +441,8 @@
     i32.shr_u
     i32.const 15
     i32.and
-    local.set 66
-    local.get 66
+    local.set 65
+    local.get 65
     i32.const 0
     i32.eq
     if
@@ -456,5 +454,5 @@
       local.get 43
       i64.store offset=176 align=1
     end
-    local.get 61
+    local.get 60
     return))
