@@ -61,9 +61,15 @@ async function compareCounts(
   await storage.read(header.refcountTableOffset, table)
   const counted = new ClusterCounts()
   const block = new Uint8Array(clusterBytes)
+  const seen = new Set<number>()
   for (let index = 0; index * ENTRY_BYTES < table.length; index++) {
     const offset = read64(viewOf(table), index * ENTRY_BYTES)
     if (offset === 0 || !isTablePlace(offset, storage, header)) continue
+    if (seen.has(offset)) {
+      findings.corruption(`refcount block ${index} lies at ${offset}, where another one is`)
+      continue
+    }
+    seen.add(offset)
     // oxlint-disable-next-line no-await-in-loop -- one block in memory
     await storage.read(offset, block)
     const view = viewOf(block)

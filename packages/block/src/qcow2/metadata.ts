@@ -235,9 +235,12 @@ export class Metadata {
 
   /** Sets the marks of tables and clusters that may be written in place by their counts. Entries that make no sense stay. */
   async correctOwn(): Promise<void> {
+    const seen = new Set<number>()
     for (let at = 0; at < this.#l1.length; at += ENTRY_BYTES) {
       const offset = offsetOf(this.#l1View.getUint32(at), this.#l1View.getUint32(at + 4))
       if (offset === 0 || offset % this.header.clusterBytes !== 0 || offset >= this.#storage.bytes) continue
+      if (seen.has(offset)) continue
+      seen.add(offset)
       // oxlint-disable-next-line no-await-in-loop -- one table after the other
       await this.change(async () => {
         if (await this.#correctEntry(this.#l1View, at, offset)) this.#l1Changed(at)

@@ -1,4 +1,5 @@
 import { BlockError } from '@retrap/device'
+import { ImageError } from '../errors.ts'
 import type { BlockStorage } from '../storage.ts'
 import { ENTRY_BYTES, MAXIMUM_REFCOUNT_TABLE_BYTES, read64, write64 } from './format.ts'
 import { type Qcow2Header, viewOf } from './header.ts'
@@ -49,6 +50,7 @@ export class Refcounts {
   /**
    * @param table - the content of the refcount table
    * @param isReserved - whether a cluster holds a table that is known by other means, whatever its count
+   * @throws ImageError `ERR_FORMAT` where two blocks are one
    */
   constructor(
     storage: BlockStorage,
@@ -67,7 +69,12 @@ export class Refcounts {
     this.#untouched = Math.ceil(storage.bytes / header.clusterBytes)
     for (let index = 0; index < this.blocks; index++) {
       const offset = this.#blockOffset(index)
-      if (offset !== 0) this.#places.add(offset)
+      if (offset === 0) continue
+      // What is done to every block would be done to this one again and again.
+      if (this.#places.has(offset)) {
+        throw new ImageError('ERR_FORMAT', `the qcow2 image is damaged: two refcount blocks lie at ${offset}`)
+      }
+      this.#places.add(offset)
     }
   }
 

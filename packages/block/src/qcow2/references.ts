@@ -66,6 +66,10 @@ export async function countReferences(
   count(0, header.clusterBytes)
   await scan.refcountTable()
   const snapshots = header.snapshotCount === 0 ? [] : await readSnapshots(storage, header)
+  // Each snapshot has a table of its own in the file. If they shared one, it would be read again and again.
+  const tableBytes = snapshots.reduce((sum, { l1Entries }) => sum + l1Entries * ENTRY_BYTES, 0)
+  if (tableBytes > storage.bytes)
+    throw new ImageError('ERR_FORMAT', 'the L1 tables of snapshots are larger than the file')
   // Each L2 table is read once, however many L1 tables refer to it.
   const tables = new Map<number, number>()
   await scan.l1(header.l1Offset, header.l1Entries, tables)
@@ -182,11 +186,14 @@ class Scan {
     const directory = new Uint8Array(bitmaps.bytes)
     await this.#storage.read(bitmaps.offset, directory)
     const view = viewOf(directory)
+    let left = this.#storage.bytes
     for (let at = 0; at + 24 <= directory.length;) {
       const table = read64(view, at)
       const bytes = view.getUint32(at + 8) * ENTRY_BYTES
       at += Math.ceil((24 + view.getUint16(at + 18) + view.getUint32(at + 20)) / 8) * 8
-      if (bytes === 0 || !this.#isRange(table, bytes)) continue
+      // Tables do not share bytes of the file.
+      left -= bytes
+      if (bytes === 0 || left < 0 || !this.#isRange(table, bytes)) continue
       this.#count(table, bytes)
       const entries = new Uint8Array(bytes)
       // oxlint-disable-next-line no-await-in-loop -- one table in memory
