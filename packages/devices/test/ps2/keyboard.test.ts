@@ -185,6 +185,13 @@ describe('repeats', () => {
     expect(times(machine, 700)).toEqual([])
   })
 
+  test('of a key that nobody reads, one waits behind the first code', () => {
+    const machine = new Ps2Machine()
+    machine.press(A)
+    machine.machine.advance(5000 * MS)
+    expect(hexBytes(machine.read())).toBe('1C 1C')
+  })
+
   test('a host that was away for a year makes up for no repeats', () => {
     const machine = new Ps2Machine()
     machine.press(A)

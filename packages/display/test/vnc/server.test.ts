@@ -316,6 +316,31 @@ describe('keys and pointer', () => {
   })
 })
 
+test('what has changed outside of the part that a client asks for is sent when it asks for that', async () => {
+  const desk = new Desk(10, 8)
+  desk.fill(0, 0, 10, 8, noise)
+  const client = new VncClient(desk.server)
+  await client.begin([0])
+  const seen = new Uint32Array(80)
+  for (const [x, y, width, height] of [
+    [3, 2, 4, 3],
+    [0, 0, 10, 8],
+  ] as const) {
+    client.request(true, x, y, width, height)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    for (const area of await client.update()) {
+      for (let i = 0; i < area.pixels.length; i++) {
+        const at = (area.y + Math.floor(i / area.width)) * 10 + area.x + (i % area.width)
+        // Each pixel comes once.
+        expect(seen[at]).toBe(0)
+        seen[at] = area.pixels[i]!
+      }
+    }
+  }
+  expect(seen).toEqual(desk.pixels)
+  client.connection.close()
+})
+
 describe('the screen’s size', () => {
   test('is known from the first message on, although nobody has looked at the picture before', async () => {
     const screen = new Screen()
