@@ -3,7 +3,7 @@ import type { MachineOptions } from './machine-contract.ts'
 import type { NetdevArgument } from './netdevs.ts'
 import { type FailedClose, OpenDrives } from './open-drives.ts'
 import { OpenNetworks } from './open-networks.ts'
-import { connectNetworks, type VirtioArgument } from './virtio-devices.ts'
+import { connectNetworks, type VirtioArgument } from './pci-devices.ts'
 
 /** What a session opens once, however often the guest resets its machine. */
 export interface BackEndSettings {

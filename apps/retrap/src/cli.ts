@@ -37,7 +37,7 @@ import {
   usage,
 } from './values.ts'
 import type { DeviceArgument, ModuleArgument, SerialTarget, TraceTarget } from './values.ts'
-import { connectDrives } from './virtio-devices.ts'
+import { connectDrives } from './disk-devices.ts'
 import { addWalk } from './walk/command.ts'
 
 /** The process around the command line. */

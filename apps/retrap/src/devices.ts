@@ -7,7 +7,7 @@ import { moduleTypesLine, namesModule, prepareModule } from './device-modules.ts
 import type { SessionOutput } from './host.ts'
 import { Properties } from './device-properties.ts'
 import { usage, type DeviceArgument } from './values.ts'
-import { isVirtio, VIRTIO_KINDS } from './virtio-devices.ts'
+import { isPciDevice, PCI_KINDS } from './pci-devices.ts'
 
 /** Where a device's text may go. */
 export interface DeviceHost {
@@ -63,10 +63,10 @@ export type CreateDevices = () => Promise<MachineDevices>
 export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceHost): CreateDevices {
   const modules = devices.filter(({ name }) => namesModule(name)).map(prepareModule)
   const makers = devices.flatMap((argument) => {
-    if (namesModule(argument.name) || isVirtio(argument)) return []
+    if (namesModule(argument.name) || isPciDevice(argument)) return []
     const kind = Object.hasOwn(KINDS, argument.name) ? KINDS[argument.name] : undefined
     if (kind === undefined) {
-      const names = Object.keys({ ...KINDS, ...VIRTIO_KINDS })
+      const names = Object.keys({ ...KINDS, ...PCI_KINDS })
       throw usage(`--device '${argument.name}' is unknown; there are ${names.join(', ')}, and files`)
     }
     const properties = new Properties(argument)
@@ -89,7 +89,7 @@ export function flushDevices(devices: readonly DeviceModel[]): void {
 
 /** The devices and their properties, for `--help`. */
 export function deviceHelp(): string {
-  const lines = Object.entries({ ...KINDS, ...VIRTIO_KINDS }).flatMap(([name, { summary, properties }]) => [
+  const lines = Object.entries({ ...KINDS, ...PCI_KINDS }).flatMap(([name, { summary, properties }]) => [
     `  ${name.padEnd(18)}${summary}`,
     ...Object.entries(properties).map(([key, meaning]) => `    ${key.padEnd(16)}${meaning}`),
   ])

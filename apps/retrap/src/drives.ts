@@ -1,4 +1,4 @@
-import type { PcBootOptions, PcVirtioDisk } from '@retrap/machine'
+import type { PcBootOptions, PcNvmePlace, PcVirtioDisk } from '@retrap/machine'
 import type { Command } from 'commander'
 import { parseWhole, splitPairs, usage } from './values.ts'
 
@@ -18,9 +18,11 @@ export interface DriveArgument {
   /** It is no drive but a flash with firmware (0), or with the firmware's variables (1). */
   readonly flash?: 0 | 1
   /** Absent: a drive of the IDE controller. */
-  readonly interface?: 'virtio'
+  readonly interface?: 'virtio' | 'nvme'
   /** How a virtio disk lies on the PCI bus. */
   readonly virtio?: PcVirtioDisk
+  /** How an NVMe drive does. */
+  readonly nvme?: PcNvmePlace
   /** Names the drive for a `--device` that uses it. */
   readonly id?: string
   /** It is there only for a `--device` (`if=none`). */

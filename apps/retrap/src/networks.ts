@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { type NetdevArgument, parseNetdev, readNetdev } from './netdevs.ts'
 import { type DeviceArgument, splitPairs, usage } from './values.ts'
-import { virtioDevices, type VirtioArgument } from './virtio-devices.ts'
+import { virtioDevices, type VirtioArgument } from './pci-devices.ts'
 
 /** What the options below give. */
 export interface NetworkFlags {

@@ -71,13 +71,14 @@ async function closeAll(files: readonly OpenFile[]): Promise<readonly FailedClos
 }
 
 async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDrive> {
-  const { path, index, bootIndex, serialNumber, virtio } = drive
+  const { path, index, bootIndex, serialNumber, virtio, nvme } = drive
   const rest = {
     ...(index !== undefined && { index }),
     ...(bootIndex !== undefined && { bootIndex }),
     ...(serialNumber !== undefined && { serialNumber }),
     ...(drive.interface !== undefined && { interface: drive.interface }),
     ...(virtio !== undefined && { virtio }),
+    ...(nvme !== undefined && { nvme }),
   }
   if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }
   const file = await examineImage(path)

@@ -10,16 +10,26 @@ export interface PcVirtioDisk extends PcVirtioPlace {
   readonly queues?: number | undefined
 }
 
+/** How an NVMe drive lies on the PCI bus. */
+export interface PcNvmePlace {
+  /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */
+  readonly slot?: number | undefined
+  /** Pairs of I/O queues, 1 to 64; default 8. */
+  readonly queues?: number | undefined
+}
+
 /** A disk, or a drive for CDs. */
 export interface PcDrive {
   /** What is in it: an image of `@retrap/block`, or a back end of yours. A CD drive may have none (null). */
   readonly medium: BlockBackend | null
   /** Default `disk`. */
   readonly media?: 'disk' | 'cdrom' | undefined
-  /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), or as a virtio disk of its own. */
-  readonly interface?: 'ide' | 'virtio' | undefined
+  /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), or by a controller of its own. */
+  readonly interface?: 'ide' | 'virtio' | 'nvme' | undefined
   /** Its place on the PCI bus, and its queues, with `interface: 'virtio'`. */
   readonly virtio?: PcVirtioDisk | undefined
+  /** The same with `interface: 'nvme'`. */
+  readonly nvme?: PcNvmePlace | undefined
   /**
    * With IDE, its place: 0 and 1 on the primary cable, 2 and 3 on the secondary one; with SATA its port, 0 to 5. Default
    * the first free one; of a CD drive 2, if free.

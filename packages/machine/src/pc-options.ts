@@ -41,7 +41,7 @@ export interface PcOptions {
   readonly flash?: readonly PcFlash[] | undefined
   /**
    * Disks and CD drives: at most four of an IDE controller, or six of the SATA controller of a `q35`, which the machine
-   * has only for them; and virtio disks.
+   * has only for them; virtio disks and NVMe drives.
    */
   readonly drives?: readonly PcDrive[] | undefined
   /** Further virtio devices, each on the PCI bus. */
@@ -158,12 +158,12 @@ const isMedium = (value: unknown): boolean => object(value) && typeof value['rea
 
 function isDrive(value: unknown): boolean {
   if (!object(value)) return false
-  const { medium, media, bootIndex, serialNumber, model, virtio } = value
+  const { medium, media, bootIndex, serialNumber, model, virtio, nvme } = value
   return (
     (medium === null || isMedium(medium)) &&
     [undefined, 'disk', 'cdrom'].includes(media as undefined) &&
-    [undefined, 'ide', 'virtio'].includes(value['interface'] as undefined) &&
-    (virtio === undefined || object(virtio)) &&
+    [undefined, 'ide', 'virtio', 'nvme'].includes(value['interface'] as undefined) &&
+    [virtio, nvme].every((place) => place === undefined || object(place)) &&
     (bootIndex === undefined || (Number.isInteger(bootIndex) && (bootIndex as number) >= 0)) &&
     [serialNumber, model].every((text) => text === undefined || typeof text === 'string')
   )
@@ -193,7 +193,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   ),
   commandLine: typed('string', 'text'),
   drives: arrayOf(
-    '{ medium: BlockBackend or null, media?, interface?, virtio?, index?, bootIndex?, serialNumber?, model? }',
+    '{ medium: BlockBackend or null, media?, interface?, virtio?, nvme?, index?, bootIndex?, serialNumber?, model? }',
     isDrive,
   ),
   virtio: arrayOf(

@@ -13,7 +13,7 @@ import { describeBoard } from './board-description.ts'
 import { createBoard } from './board.ts'
 import type { BoardDescription, BoardHooks, BoardInput } from './board.ts'
 import { loadDirectly, mapResetVector, setDevices } from './direct-boot.ts'
-import { bootOrder, placeDrives } from './drives.ts'
+import { bootOrder, type PcDrive, placeDrives } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { flashBelowOneMib, flashRoom, loadFlash, placeFlash } from './flash.ts'
@@ -33,6 +33,8 @@ import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
 import { createVga, vgaBytes } from './vga.ts'
 import { createVapic, vapicRom } from './vapic.ts'
+import { placeNvme } from './nvme.ts'
+import { PciSlots } from './pci-slots.ts'
 import { placeVirtio } from './virtio.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
 
@@ -168,12 +170,17 @@ export class Pc {
     }))
     if (this.#optionRoms.length > 0) this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
     const { drives = [] } = options
-    const ide = drives.filter((drive) => drive.interface !== 'virtio')
+    const by = (name: PcDrive['interface']): readonly PcDrive[] =>
+      drives.filter((drive) => (drive.interface ?? 'ide') === name)
+    const ide = by('ide')
     const cables = ide.length === 0 && drives.length > 0 ? undefined : options.drives && placeDrives(ide, machine)
-    const virtioDisks = drives.filter((drive) => drive.interface === 'virtio')
     const firstSlot = xen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
-    const virtio = placeVirtio({ drives: virtioDisks, devices: options.virtio ?? [], firstSlot, random })
-    const bootPaths = [...(cables?.bootPaths ?? []), ...virtio.bootPaths]
+    const cards = options.virtio ?? []
+    const wanted = [...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot), ...cards.map(({ slot }) => slot)]
+    const slots = new PciSlots(firstSlot, wanted)
+    const virtio = placeVirtio({ drives: by('virtio'), devices: cards, slots, random })
+    const nvme = placeNvme(by('nvme'), slots)
+    const bootPaths = [...(cables?.bootPaths ?? []), ...virtio.bootPaths, ...nvme.bootPaths]
     this.screen = options.screen ?? new Screen()
     const vga = createVga(options, this.screen)
     const configuration = {
@@ -194,7 +201,7 @@ export class Pc {
     )
     // In this thread wherever the board is: media are objects of the caller's.
     if (cables !== undefined) this.domain.attach(cables.controller)
-    for (const model of virtio.models) this.domain.attach(model)
+    for (const model of [...virtio.models, ...nvme.models]) this.domain.attach(model)
     this.#flash = placeFlash(options.flash ?? [], flash)
     for (const model of this.#flash) this.domain.attach(model)
     if (vga !== null) this.domain.attach(vga)

@@ -10,7 +10,7 @@ import {
 } from '@retrap/virtio'
 import type { BootPath, PcDrive } from './drives.ts'
 import { MachineError } from './errors.ts'
-import { PciSlots } from './pci-slots.ts'
+import type { PciSlots } from './pci-slots.ts'
 import type { PcVirtioPlace } from './virtio-place.ts'
 
 /** A virtio device of a PC, beside its disks. */
@@ -48,8 +48,8 @@ export interface PcVirtioParts {
   readonly drives: readonly PcDrive[]
   /** Other devices, in order. */
   readonly devices: readonly PcVirtioDevice[]
-  /** PCI device number behind those of the board. */
-  readonly firstSlot: number
+  /** PCI device numbers. */
+  readonly slots: PciSlots
   /** Returns 32 random bits. */
   readonly random: () => number
 }
@@ -67,12 +67,9 @@ export interface PlacedVirtio {
  *
  * @throws MachineError `ERR_OPTION`
  */
-export function placeVirtio({ drives, devices, firstSlot, random }: PcVirtioParts): PlacedVirtio {
-  const slots = new PciSlots(firstSlot)
+export function placeVirtio({ drives, devices, slots, random }: PcVirtioParts): PlacedVirtio {
   const places: readonly PcVirtioPlace[] = [...drives.map(({ virtio }) => virtio ?? {}), ...devices]
-  // Those that name a number come first, so that the others get what is left.
-  const named = places.map(({ slot }) => (slot === undefined ? undefined : slots.take('virtio', slot)))
-  const numbers = named.map((slot) => slot ?? slots.take('virtio'))
+  const numbers = places.map(({ slot }) => slots.take('virtio', slot))
   const pci = (index: number, device: VirtioDevice): DeviceModel => {
     const { modern, legacy, packed, vectors } = places[index]!
     return new VirtioPci(device, {

@@ -5,6 +5,8 @@ import { TEST_JIT } from '@retrap/tooling/jit'
 import { al, Assembler, ax, dx, imm16 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { bootOrder, placeDrives } from '../src/drives.ts'
+import { placeNvme } from '../src/nvme.ts'
+import { PciSlots } from '../src/pci-slots.ts'
 import { placeVirtio } from '../src/virtio.ts'
 import { createPc, type PcBootOptions, type PcDrive } from '../src/index.ts'
 
@@ -106,8 +108,13 @@ describe('places', () => {
   })
 
   test('virtio disks have places on the PCI bus, behind those that name one', () => {
-    const place = (drives: readonly PcDrive[]): readonly string[] =>
-      bootOrder(placeVirtio({ drives, devices: [], firstSlot: 3, random: () => 0 }).bootPaths)
+    const place = (drives: readonly PcDrive[]): readonly string[] => {
+      const slots = new PciSlots(
+        3,
+        drives.map(({ virtio }) => virtio?.slot),
+      )
+      return bootOrder(placeVirtio({ drives, devices: [], slots, random: () => 0 }).bootPaths)
+    }
     const disks = [a, { ...a, virtio: { slot: 4 } }, { ...a, bootIndex: 0 }]
     expect(place(disks)).toEqual([5, 3, 4].map((slot) => `/pci@i0cf8/scsi@${slot}/disk@0,0`))
     expect(() => place([{ ...a, virtio: { slot: 2 } }])).toThrow('PCI device number 2: expected 3 to 31')
@@ -119,6 +126,15 @@ describe('places', () => {
     ).toThrow('two devices have it')
     expect(() => place([cd])).toThrow('a virtio drive is a disk with a medium')
     expect(() => place([{ ...a, virtio: { queues: 0 } }])).toThrow('0 queues')
+  })
+
+  test('NVMe drives have places on the PCI bus that no virtio disk names', () => {
+    const slots = new PciSlots(3, [undefined, 4])
+    const { models, bootPaths } = placeNvme([a, { ...a, nvme: { slot: 10 } }, a], slots)
+    expect(models.map(({ name }) => name)).toEqual(['nvme-3', 'nvme-10', 'nvme-5'])
+    expect(bootOrder(bootPaths)).toEqual(['3', 'a', '5'].map((slot) => `/pci@i0cf8/pci1b36,10@${slot}/namespace@1,0`))
+    expect(() => placeNvme([cd], slots)).toThrow('an NVMe drive is a disk with a medium')
+    expect(() => placeNvme([{ ...a, nvme: { queues: 65 } }], slots)).toThrow('nvme-7: 65 queues')
   })
 
   test.each([

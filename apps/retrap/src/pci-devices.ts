@@ -1,17 +1,17 @@
 import type { PacketBackend } from '@retrap/device'
 import type { PcVirtioDevice, PcVirtioPlace } from '@retrap/machine'
 import { Properties } from './device-properties.ts'
-import type { DriveArgument } from './drives.ts'
 import { parseWhole, usage, type DeviceArgument } from './values.ts'
 
-/** How a virtio device is described in `--help`. */
-interface VirtioKind {
+/** How a device is described in `--help`. */
+interface PciKind {
   readonly summary: string
   readonly properties: Readonly<Record<string, string>>
 }
 
+const ADDRESS = { addr: 'PCI device number, such as 4 or 0x4 (the first free one)' }
 const PLACE = {
-  addr: 'PCI device number, such as 4 or 0x4 (the first free one)',
+  ...ADDRESS,
   'disable-modern': 'on: only the interface of legacy drivers (off)',
   'disable-legacy': 'on: only the interface of version 1.0 and later (off)',
   packed: 'on: queues may be packed rings (off)',
@@ -19,8 +19,8 @@ const PLACE = {
   id: 'a name; it changes nothing',
 }
 
-/** Virtio devices of `--device`, with QEMU's names. */
-export const VIRTIO_KINDS: Readonly<Record<string, VirtioKind>> = {
+/** Devices on the PCI bus of `--device`, with QEMU's names. */
+export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   'virtio-blk-pci': {
     summary: 'a disk: the medium of a --drive if=none,id=NAME',
     properties: {
@@ -29,6 +29,17 @@ export const VIRTIO_KINDS: Readonly<Record<string, VirtioKind>> = {
       bootindex: 'firmware tries disks with such a number first',
       'num-queues': 'queues of requests (1)',
       ...PLACE,
+    },
+  },
+  nvme: {
+    summary: 'an NVMe drive: the medium of a --drive if=none,id=NAME',
+    properties: {
+      drive: 'id of the drive',
+      serial: 'text that the guest can read, at most 20 characters',
+      bootindex: 'firmware tries disks with such a number first',
+      max_ioqpairs: 'pairs of I/O queues (8)',
+      ...ADDRESS,
+      id: 'a name; it changes nothing',
     },
   },
   'virtio-net-pci': {
@@ -43,22 +54,35 @@ export const VIRTIO_KINDS: Readonly<Record<string, VirtioKind>> = {
 }
 
 /** Whether a `--device` is one of those above. */
-export function isVirtio({ name }: DeviceArgument): boolean {
-  return Object.hasOwn(VIRTIO_KINDS, name)
+export function isPciDevice({ name }: DeviceArgument): boolean {
+  return Object.hasOwn(PCI_KINDS, name)
 }
 
-function checked(argument: DeviceArgument): Properties {
+/** Whether it is a disk, whose medium is a drive. */
+export function isDiskDevice({ name }: DeviceArgument): boolean {
+  return Object.hasOwn(PCI_KINDS[name]?.properties ?? {}, 'drive')
+}
+
+/** The properties of one of those above. @throws CliError `ERR_USAGE` for one that it does not have */
+export function checkedProperties(argument: DeviceArgument): Properties {
   const properties = new Properties(argument)
-  properties.check(Object.keys(VIRTIO_KINDS[argument.name]!.properties))
+  properties.check(Object.keys(PCI_KINDS[argument.name]!.properties))
   return properties
 }
 
-function placeOf(argument: DeviceArgument, properties: Properties): PcVirtioPlace {
+/** The PCI device number that a device is given, if it is. @throws CliError `ERR_USAGE` */
+export function slotOf(argument: DeviceArgument): number | undefined {
   const addr = argument.properties.get('addr')
   // QEMU reads it as hexadecimal, with a function behind a point.
   const slot = addr === undefined ? undefined : parseWhole(`0x${addr.replace(/^0x/i, '').replace(/\.0$/, '')}`)
   if (addr !== undefined && (slot === undefined || slot > 31))
     throw usage(`--device ${argument.name}: addr=${addr} is not a PCI device number from 3 to 1f`)
+  return slot
+}
+
+/** Where and how a virtio device lies on the PCI bus. @throws CliError `ERR_USAGE` */
+export function placeOf(argument: DeviceArgument, properties: Properties): PcVirtioPlace {
+  const slot = slotOf(argument)
   const [noModern, noLegacy] = [properties.flag('disable-modern'), properties.flag('disable-legacy')]
   if (noModern === true && noLegacy === true)
     throw usage(`--device ${argument.name}: disable-modern and disable-legacy are both on; leave one of them out`)
@@ -77,9 +101,9 @@ export type VirtioArgument = PcVirtioPlace &
 
 /** The virtio devices among those that were asked for, without the disks. @throws CliError `ERR_USAGE` */
 export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly VirtioArgument[] {
-  return devices.filter(isVirtio).flatMap((argument): VirtioArgument[] => {
-    if (argument.name === 'virtio-blk-pci') return []
-    const properties = checked(argument)
+  const others = devices.filter((argument) => isPciDevice(argument) && !isDiskDevice(argument))
+  return others.flatMap((argument): VirtioArgument[] => {
+    const properties = checkedProperties(argument)
     const place = placeOf(argument, properties)
     if (argument.name === 'virtio-rng-pci') return [{ kind: 'rng', ...place }]
     const netdev = argument.properties.get('netdev')
@@ -110,42 +134,4 @@ export function connectNetworks(
     const { netdev, ...rest } = device
     return { ...rest, network: plug(netdev) }
   })
-}
-
-/**
- * Gives each drive of `if=none` to the `--device` that names it.
- *
- * @throws CliError `ERR_USAGE` for one without the other
- */
-export function connectDrives(
-  drives: readonly DriveArgument[],
-  devices: readonly DeviceArgument[] = [],
-): readonly DriveArgument[] {
-  const disks = devices.filter(({ name }) => name === 'virtio-blk-pci')
-  const used = new Map<DriveArgument, DriveArgument>()
-  for (const argument of disks) {
-    const properties = checked(argument)
-    const id = properties.text('drive', '')
-    const drive = drives.find((one) => one.forDevice === true && one.id === id)
-    if (drive === undefined)
-      throw usage(
-        `--device virtio-blk-pci: there is no drive '${id}'; write --drive if=none,id=${id || 'NAME'},file=FILE`,
-      )
-    if (used.has(drive)) throw usage(`--device virtio-blk-pci: drive '${id}' belongs to another device already`)
-    const given = (key: string): boolean => argument.properties.has(key)
-    used.set(drive, {
-      ...drive,
-      interface: 'virtio',
-      virtio: {
-        ...placeOf(argument, properties),
-        ...(given('num-queues') && { queues: properties.whole('num-queues', 1, 64, 1) }),
-      },
-      ...(given('bootindex') && { bootIndex: properties.whole('bootindex', 0, 0x7fff_ffff) }),
-      ...(given('serial') && { serialNumber: properties.text('serial', '') }),
-    })
-  }
-  const lost = drives.find((drive) => drive.forDevice === true && !used.has(drive))
-  if (lost !== undefined)
-    throw usage(`--drive ${lost.id}: no device uses it; write --device virtio-blk-pci,drive=${lost.id}`)
-  return drives.map((drive) => used.get(drive) ?? drive)
 }

@@ -2,12 +2,13 @@ import type { PacketBackend } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { listDrives, parseDrive } from '../src/drives.ts'
 import { parseDevice } from '../src/values.ts'
-import { connectDrives, connectNetworks, virtioDevices } from '../src/virtio-devices.ts'
+import { connectDrives } from '../src/disk-devices.ts'
+import { connectNetworks, virtioDevices } from '../src/pci-devices.ts'
 
 const connect = (drives: readonly string[], devices: readonly string[]): readonly unknown[] =>
   connectDrives(listDrives({ drive: drives.map(parseDrive) }, []), devices.map(parseDevice))
 
-describe('virtio devices of the command line', () => {
+describe('PCI devices of the command line', () => {
   test('--drive if=virtio is a disk of its own', () => {
     expect(connect(['file=x,if=virtio,bootindex=1'], [])).toMatchObject([{ interface: 'virtio', bootIndex: 1 }])
   })
@@ -22,6 +23,13 @@ describe('virtio devices of the command line', () => {
         serialNumber: 'S',
         virtio: { slot: 26, modern: false, queues: 4, vectors: 0 },
       },
+    ])
+  })
+
+  test('--device nvme takes a drive by its id', () => {
+    const device = 'nvme,drive=d,addr=7,max_ioqpairs=2,serial=S,bootindex=0'
+    expect(connect(['file=x,if=none,id=d'], [device])).toMatchObject([
+      { path: 'x', interface: 'nvme', bootIndex: 0, serialNumber: 'S', nvme: { slot: 7, queues: 2 } },
     ])
   })
 

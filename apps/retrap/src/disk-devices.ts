@@ -1,0 +1,60 @@
+import type { Properties } from './device-properties.ts'
+import type { DriveArgument } from './drives.ts'
+import { checkedProperties, isDiskDevice, placeOf, slotOf } from './pci-devices.ts'
+import { usage, type DeviceArgument } from './values.ts'
+
+/**
+ * Gives each drive of `if=none` to the `--device` that names it.
+ *
+ * @throws CliError `ERR_USAGE` for one without the other
+ */
+export function connectDrives(
+  drives: readonly DriveArgument[],
+  devices: readonly DeviceArgument[] = [],
+): readonly DriveArgument[] {
+  const used = new Map<DriveArgument, DriveArgument>()
+  for (const argument of devices.filter(isDiskDevice)) {
+    const properties = checkedProperties(argument)
+    const id = properties.text('drive', '')
+    const drive = drives.find((one) => one.forDevice === true && one.id === id)
+    if (drive === undefined)
+      throw usage(
+        `--device ${argument.name}: there is no drive '${id}'; write --drive if=none,id=${id || 'NAME'},file=FILE`,
+      )
+    if (used.has(drive)) throw usage(`--device ${argument.name}: drive '${id}' belongs to another device already`)
+    const given = (key: string): boolean => argument.properties.has(key)
+    used.set(drive, {
+      ...drive,
+      ...(argument.name === 'nvme' ? nvmeOf(argument, properties) : virtioOf(argument, properties)),
+      ...(given('bootindex') && { bootIndex: properties.whole('bootindex', 0, 0x7fff_ffff) }),
+      ...(given('serial') && { serialNumber: properties.text('serial', '') }),
+    })
+  }
+  const lost = drives.find((drive) => drive.forDevice === true && !used.has(drive))
+  if (lost !== undefined)
+    throw usage(`--drive ${lost.id}: no device uses it; write --device virtio-blk-pci,drive=${lost.id}`)
+  return drives.map((drive) => used.get(drive) ?? drive)
+}
+
+function virtioOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'virtio'> {
+  const queues = argument.properties.has('num-queues')
+  return {
+    interface: 'virtio',
+    virtio: {
+      ...placeOf(argument, properties),
+      ...(queues && { queues: properties.whole('num-queues', 1, 64, 1) }),
+    },
+  }
+}
+
+function nvmeOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'nvme'> {
+  const slot = slotOf(argument)
+  const queues = argument.properties.has('max_ioqpairs')
+  return {
+    interface: 'nvme',
+    nvme: {
+      ...(slot !== undefined && { slot }),
+      ...(queues && { queues: properties.whole('max_ioqpairs', 8, 64, 1) }),
+    },
+  }
+}
