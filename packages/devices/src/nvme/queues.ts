@@ -69,7 +69,8 @@ export class CompletionQueue {
 
   /** No further completion has room: no command that ends here may be begun. */
   get isFull(): boolean {
-    return (this.#tail + 1) % this.size === this.#head || this.#waiting.length > 0
+    const used = (this.#tail - this.#head + this.size) % this.size
+    return used + this.#waiting.length >= this.size - 1
   }
 
   /** The guest has looked at the entries before `head`. @returns whether that can be */

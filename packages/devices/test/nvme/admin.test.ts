@@ -134,3 +134,19 @@ test('an abort promises nothing, and what is unknown is refused', async () => {
   expect((await nvme.admin({ opcode: 0x80 })).status).toBe(0x01 | DNR)
   expect((await nvme.admin({ opcode: 6, flags: 0x40, words: [1] })).status).toBe(0x02 | DNR)
 })
+
+test('commands that end at once all end, though the driver says only afterwards that it has looked', () => {
+  const ids = [1, 2, 3].map(() => nvme.put(0, { opcode: 6, words: [1] }))
+  nvme.ring(0)
+  expect(nvme.completions(0, false).map(({ id }) => id)).toEqual(ids)
+})
+
+test('a queue of completions that is full takes no commands until the driver has looked', () => {
+  const ids = Array.from({ length: 15 }, () => nvme.put(0, { opcode: 6, words: [1] }))
+  nvme.ring(0)
+  expect(nvme.completions(0, false).map(({ id }) => id)).toEqual(ids)
+  const next = nvme.submit(0, { opcode: 6, words: [1] })
+  expect(nvme.completions(0, false)).toEqual([])
+  nvme.write(0x1004, 1)
+  expect(nvme.completions(0).map(({ id }) => id)).toEqual([next])
+})
