@@ -102,9 +102,14 @@ export function parseDrive(text: string): DriveArgument {
   if (path === '' || (path === null && media === 'disk')) {
     throw usage(`--drive ${text} names no file; write file=FILE`)
   }
-  if (flash) return parseFlash(text, path, whole('index', 1) ?? whole('unit', 1) ?? 0, given)
   if (given.has('index') && (given.has('bus') || given.has('unit'))) {
     throw usage(`--drive ${text} names its place twice; write either index, or bus and unit`)
+  }
+  const snapshot = oneOf('snapshot', ['on', 'off'], 'off') === 'on'
+  const readOnly = oneOf('readonly', ['on', 'off'], 'off') === 'on'
+  if (flash) {
+    const unit = whole('index', 1) ?? whole('unit', 1) ?? 0
+    return { ...parseFlash(text, path, unit, given), snapshot, readOnly }
   }
   const id = given.get('id')
   if (kind !== 'ide' && media === 'cdrom') throw usage(`--drive ${text}: a CD drive is one of IDE; write if=ide`)
@@ -117,8 +122,8 @@ export function parseDrive(text: string): DriveArgument {
     path,
     media,
     ...(given.has('format') && { format }),
-    snapshot: oneOf('snapshot', ['on', 'off'], 'off') === 'on',
-    readOnly: media === 'cdrom' || oneOf('readonly', ['on', 'off'], 'off') === 'on',
+    snapshot,
+    readOnly: media === 'cdrom' || readOnly,
     ...(index !== undefined && kind === 'ide' && { index }),
     ...(bootIndex !== undefined && { bootIndex }),
     ...(serialNumber !== undefined && { serialNumber }),
@@ -136,13 +141,12 @@ function parseFlash(
   path: string | null,
   unit: number,
   given: ReadonlyMap<string, string>,
-): DriveArgument {
+): Pick<DriveArgument, 'path' | 'format' | 'flash'> {
   const foreign = [...given.keys()].find((key) => !FLASH_KEYS.split(', ').includes(key))
   if (foreign !== undefined) throw usage(`--drive ${text}: a flash has no '${foreign}'; it has ${FLASH_KEYS}`)
   if (path === null) throw usage(`--drive ${text} names no file; write file=FILE`)
   if (given.get('format') === 'qcow2') throw usage(`--drive ${text}: the image of a flash is raw; write format=raw`)
-  const [snapshot, readOnly] = [given.get('snapshot') === 'on', given.get('readonly') === 'on']
-  return { path, format: 'raw', snapshot, readOnly, flash: unit === 0 ? 0 : 1 }
+  return { path, format: 'raw', flash: unit === 0 ? 0 : 1 }
 }
 
 const place = (bus: number | undefined, unit: number | undefined): number | undefined =>

@@ -63,6 +63,9 @@ describe('--drive', () => {
     { text: 'if=pflash', message: 'names no file' },
     { text: 'if=pflash,file=x,format=qcow2', message: 'the image of a flash is raw' },
     { text: 'if=pflash,unit=2,file=a', message: 'unit=2 is not a number from 0 to 1' },
+    { text: 'if=pflash,file=a,readonly=yes', message: 'readonly=yes is unknown; there are on, off' },
+    { text: 'if=pflash,file=a,snapshot=1', message: 'snapshot=1 is unknown; there are on, off' },
+    { text: 'if=pflash,file=a,index=0,unit=1', message: 'names its place twice' },
     { text: 'if=pflash,file=a,serial=7', message: "a flash has no 'serial'; it has file, if" },
   ])('$text is refused: $message', ({ text, message }) => {
     expect(() => parseDrive(text)).toThrow(message)
