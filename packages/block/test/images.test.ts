@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BlockBackend, BlockError } from '@retrap/device'
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import {
   type BlockImage,
   type BlockStorage,
@@ -260,6 +261,22 @@ describe('a file', () => {
     await image.read(0, new Uint8Array(4096))
     await expect(image.read(4096, new Uint8Array(512))).rejects.toThrow(code('ERR_MEDIUM'))
     await image.close()
+  })
+
+  test('whose host has failed to make it durable never says again that it is', async () => {
+    const path = file(new Uint8Array(4096))
+    const image = await openImage(path)
+    const probe = await open(path)
+    const handles = Object.getPrototypeOf(probe) as typeof probe
+    await probe.close()
+    const failing = vi.spyOn(handles, 'datasync').mockRejectedValueOnce(Object.assign(new Error(), { code: 'EIO' }))
+    await image.write(0, new Uint8Array(512).fill(1))
+    await expect(image.flush()).rejects.toThrow(code('ERR_MEDIUM'))
+    await expect(image.flush()).rejects.toThrow(code('ERR_MEDIUM'))
+    await expect(image.write(0, new Uint8Array(512), { durable: true })).rejects.toThrow(code('ERR_MEDIUM'))
+    await expect(image.close()).rejects.toThrow(code('ERR_MEDIUM'))
+    failing.mockRestore()
+    await (await openImage(path)).close()
   })
 
   test('holds what was written when its image is closed', async () => {

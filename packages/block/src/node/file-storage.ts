@@ -18,6 +18,8 @@ export class FileStorage implements BlockStorage {
   readonly #file: FileHandle
   readonly #lock: FileLock | null
   #bytes: number
+  /** A flush has failed: what the host had not written by then may be lost, and a later flush would not say so. */
+  #lost: BlockError | null = null
 
   private constructor(file: FileHandle, bytes: number, lock: FileLock | null) {
     this.#file = file
@@ -105,9 +107,15 @@ export class FileStorage implements BlockStorage {
     this.#bytes = Math.max(this.#bytes, offset + from.length)
   }
 
-  /** Makes all completed writes durable. */
+  /** Makes all completed writes durable. Once this has failed, it always fails. */
   async flush(): Promise<void> {
-    await this.#try(this.#file.datasync())
+    if (this.#lost !== null) throw this.#lost
+    try {
+      await this.#try(this.#file.datasync())
+    } catch (error) {
+      if (error instanceof BlockError) this.#lost = error
+      throw error
+    }
   }
 
   /** Closes the file and gives the lock up. */

@@ -1,7 +1,7 @@
 import { ImageError } from '../errors.ts'
 import type { BlockStorage } from '../storage.ts'
 import { ENTRY_BYTES, MAXIMUM_L1_BYTES, read64 } from './format.ts'
-import { l1EntriesFor, type Qcow2Header, viewOf } from './header.ts'
+import { l1EntriesFor, type Qcow2Header, textOf, viewOf } from './header.ts'
 
 /** An internal snapshot of an image. */
 export interface Qcow2Snapshot {
@@ -28,6 +28,8 @@ export interface SnapshotTable extends Qcow2Snapshot {
 const FIXED_BYTES = 40
 /** Entries are read in pieces; a longer one is damaged. */
 const MAXIMUM_ENTRY_BYTES: number = 256 << 10
+/** A limit of QEMU. It also bounds our memory. */
+const MAXIMUM_TABLE_BYTES: number = 64 << 20
 
 /** Reads the list of snapshots. @throws ImageError `ERR_FORMAT` */
 export async function readSnapshots(storage: BlockStorage, header: Qcow2Header): Promise<readonly SnapshotTable[]> {
@@ -36,6 +38,7 @@ export async function readSnapshots(storage: BlockStorage, header: Qcow2Header):
   for (let i = 0; i < header.snapshotCount; i++) {
     const damaged = (what: string): ImageError =>
       new ImageError('ERR_FORMAT', `the qcow2 image is damaged: ${what} of snapshot ${i}`)
+    if (at - header.snapshotsOffset > MAXIMUM_TABLE_BYTES) throw damaged('the place')
     if (at + FIXED_BYTES > storage.bytes) throw damaged('the entry')
     const fixed = new Uint8Array(FIXED_BYTES)
     // oxlint-disable-next-line no-await-in-loop -- an entry says where the next one is
@@ -61,8 +64,8 @@ export async function readSnapshots(storage: BlockStorage, header: Qcow2Header):
       throw damaged('the L1 table')
     }
     list.push({
-      id: new TextDecoder().decode(entry.subarray(id, id + idBytes)),
-      name: new TextDecoder().decode(entry.subarray(id + idBytes, entryBytes)),
+      id: textOf(entry.subarray(id, id + idBytes)),
+      name: textOf(entry.subarray(id + idBytes, entryBytes)),
       takenMs: view.getUint32(16) * 1000 + Math.floor(view.getUint32(20) / 1e6),
       stateBytes: extraBytes >= 8 ? read64(whole, 40) : view.getUint32(32),
       bytes,

@@ -1,7 +1,7 @@
 import { BlockError } from '@retrap/device'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { checkQcow2, createQcow2, ImageError, Qcow2Image } from '../../src/index.ts'
+import { checkQcow2, createQcow2, ImageError, Qcow2Image, readQcow2Info } from '../../src/index.ts'
 import { LoggingStorage } from '../support/logging-storage.ts'
 import { SAMPLE_BYTES, sampleImage } from '../support/mutated.ts'
 
@@ -82,6 +82,42 @@ test('data that lies where a table is, is not written', async () => {
       expect.objectContaining({ code: 'ERR_MEDIUM' }),
     )
   }
+})
+
+/** An image with a table of snapshots behind everything else. */
+async function withSnapshots(count: number, entry: (bytes: Uint8Array, l1: number) => void): Promise<LoggingStorage> {
+  const bytes = await sample()
+  const storage = new LoggingStorage(bytes)
+  const fields = new Uint8Array(12)
+  set32(fields, 0, count)
+  set32(fields, 8, bytes.length)
+  storage.apply(60, fields)
+  const table = new Uint8Array(256 << 10)
+  entry(table, new DataView(bytes.buffer).getUint32(44))
+  for (let i = 0; i < count; i++) storage.apply(bytes.length + i * table.length, table)
+  return storage
+}
+
+test('names of snapshots do not reach a terminal as commands', async () => {
+  const storage = await withSnapshots(1, (entry, l1) => {
+    set32(entry, 4, l1)
+    set32(entry, 8, 1)
+    set32(entry, 12, (1 << 16) | 7)
+    entry.set(new TextEncoder().encode('1\u001b[2Jbad'), 40)
+  })
+  const { snapshots } = await readQcow2Info(storage)
+  expect(snapshots.map(({ id, name }) => [id, name])).toEqual([['1', '?[2Jbad']])
+})
+
+test('a table of snapshots takes no more memory than QEMU lets it', async () => {
+  const storage = await withSnapshots(258, (entry, l1) => {
+    set32(entry, 4, l1)
+    set32(entry, 8, 1)
+    set32(entry, 36, entry.length - 40)
+    // The size of the disk then.
+    set32(entry, 52, BYTES)
+  })
+  await expect(readQcow2Info(storage)).rejects.toThrow('the place of snapshot 257')
 })
 
 test('mutated images give errors of ours, or content; never anything else', async () => {
