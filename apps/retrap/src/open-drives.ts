@@ -1,5 +1,6 @@
 import { ImageError, type BlockImage } from '@retrap/block'
 import { openImage, type OpenImageOptions } from '@retrap/block/node'
+import type { BlockBackend } from '@retrap/device'
 import type { PcDrive, PcFlash } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import type { DriveArgument } from './drives.ts'
@@ -11,6 +12,8 @@ interface OpenFile {
   readonly identity: string
   readonly writes: boolean
   readonly image: BlockImage
+  /** Nobody asks a flash whether its last changes are in the file. */
+  failure?: unknown
 }
 
 /** An image whose last writes are not in its file. */
@@ -42,7 +45,7 @@ export class OpenDrives {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
         const opened = await openDrive(drive, files)
         if (drive.flash === undefined) drives.push(opened)
-        else if (opened.medium !== null) flash[drive.flash] = { medium: opened.medium }
+        else flash[drive.flash] = { medium: noting(files.at(-1)!) }
       }
       return new OpenDrives(drives, flash, files)
     } catch (error) {
@@ -65,9 +68,33 @@ export class OpenDrives {
 async function closeAll(files: readonly OpenFile[]): Promise<readonly FailedClose[]> {
   const failed: FailedClose[] = []
   await Promise.all(
-    files.map(({ path, image }) => image.close().catch((error: unknown) => void failed.push({ path, error }))),
+    files.map(async (file) => {
+      await file.image.close().catch((error: unknown) => (file.failure ??= error))
+      if (file.failure !== undefined) failed.push({ path: file.path, error: file.failure })
+    }),
   )
   return failed
+}
+
+/** The image of a flash. A write that fails is told to the user at the end, for the guest may not hear of it. */
+function noting(file: OpenFile): BlockBackend {
+  const { image } = file
+  const note = (request: Promise<void>): Promise<void> =>
+    request.catch((error: unknown) => {
+      file.failure ??= error
+      throw error
+    })
+  return {
+    get properties() {
+      return image.properties
+    },
+    read: (offset, into, request) => image.read(offset, into, request),
+    write: (offset, from, request) => note(image.write(offset, from, request)),
+    flush: (request) => note(image.flush(request)),
+    discard: (offset, bytes, request) => image.discard(offset, bytes, request),
+    writeZeroes: (offset, bytes, request) => note(image.writeZeroes(offset, bytes, request)),
+    onChange: (listener) => image.onChange(listener),
+  }
 }
 
 async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDrive> {

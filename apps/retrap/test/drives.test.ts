@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { geteuid, seteuid } from 'node:process'
 import { createQcow2 } from '@retrap/block'
 import { FileStorage } from '@retrap/block/node'
-import { afterAll, describe, expect, test } from 'vitest'
+import { BlockError } from '@retrap/device'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { listDrives, parseBoot, parseDrive, type DriveFlags } from '../src/drives.ts'
 import { OpenDrives } from '../src/open-drives.ts'
 
@@ -159,6 +160,16 @@ describe('drives that are opened', () => {
       ['cdrom', 3],
     ])
     await open.close()
+  })
+
+  test('what a flash could not write is told at the end, for its guest may not hear of it', async () => {
+    const [code, vars] = [file('code.fd', new Uint8Array(4096)), file('vars.fd', new Uint8Array(4096))]
+    const open = await OpenDrives.open(listDrives({ firmware: code, firmwareVars: vars }, []))
+    const error = new BlockError('ERR_NO_SPACE', 'full')
+    const failing = vi.spyOn(FileStorage.prototype, 'write').mockRejectedValueOnce(error)
+    await expect(open.flash[1]!.medium.write(0, new Uint8Array(512))).rejects.toThrow('full')
+    failing.mockRestore()
+    expect(await open.close()).toEqual([{ path: vars, error }])
   })
 
   test.each([

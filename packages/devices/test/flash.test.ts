@@ -205,6 +205,19 @@ test('a saved state has the command that is under way; the medium follows the re
   }
 })
 
+test('a medium is given no more at once than it takes', async () => {
+  const medium = watched(new Uint8Array(BLOCK))
+  medium.given = { maximumBytes: 1500 }
+  const machine = new FlashMachine({ contents: new Uint8Array(BLOCK), medium })
+  machine.flash.restore(machine.flash.save())
+  machine.flash.resume()
+  machine.erase(0)
+  await machine.flash.settled()
+  const sizes = medium.log.filter((line) => line.startsWith('write')).map((line) => Number(line.split('+')[1]))
+  expect(sizes).toEqual([1024, 1024, 1024, 1024, 1024, 1024, 1024, 1024])
+  expect(medium.bytes).toEqual(new Uint8Array(BLOCK).fill(0xff))
+})
+
 test('contents and media that do not fit are refused', () => {
   const gpa = 0xff00_0000
   expect(() => new CfiFlash({ gpa, contents: new Uint8Array(5) })).toThrow(DeviceError)

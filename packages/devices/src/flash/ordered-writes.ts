@@ -20,6 +20,8 @@ export class OrderedWrites {
   readonly #memory: Uint8Array
   readonly #medium: BlockBackend
   readonly #blockBytes: number
+  /** The largest write that the medium takes. */
+  readonly #mostBytes: number
   readonly #waiting: Write[] = []
   #running: Promise<void> | null = null
   #failed = false
@@ -28,7 +30,9 @@ export class OrderedWrites {
   constructor(memory: Uint8Array, medium: BlockBackend) {
     this.#memory = memory
     this.#medium = medium
-    this.#blockBytes = medium.properties.blockBytes
+    const { blockBytes, maximumBytes } = medium.properties
+    this.#blockBytes = blockBytes
+    this.#mostBytes = Math.max(blockBytes, maximumBytes - (maximumBytes % blockBytes))
   }
 
   /** Whether a write has failed. What was changed since is not on the medium. */
@@ -41,13 +45,17 @@ export class OrderedWrites {
     if (this.#failed) return
     const start = Math.floor(offset / this.#blockBytes) * this.#blockBytes
     const end = Math.ceil((offset + length) / this.#blockBytes) * this.#blockBytes
+    for (let at = start; at < end; at += this.#mostBytes) this.#add(at, Math.min(end, at + this.#mostBytes))
+    this.#running ??= this.#run()
+    if (this.#waiting.length > ROOM) return this.#running
+  }
+
+  #add(start: number, end: number): void {
     const bytes = this.#memory.subarray(start, end)
     const last = this.#waiting.at(-1)
     if (last !== undefined && !last.begun && last.offset === start && last.bytes.length === bytes.length) {
       last.bytes.set(bytes)
     } else this.#waiting.push({ offset: start, bytes: bytes.slice(), begun: false })
-    this.#running ??= this.#run()
-    if (this.#waiting.length > ROOM) return this.#running
   }
 
   async #run(): Promise<void> {
