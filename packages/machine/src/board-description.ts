@@ -13,6 +13,7 @@ export function describeBoard(
   apicIds: readonly number[],
   serialPorts: number,
   machine: MachineType,
+  graphics: boolean,
 ): AcpiBoard {
   const { isaBridgeDevice, lowRamLimit, ecam } = CHIPSETS[machine]
   const board: AcpiBoard = {
@@ -31,6 +32,7 @@ export function describeBoard(
     isaBridgeDevice,
     serialPorts: SERIAL_PORTS.slice(0, serialPorts),
     keyboardController: true,
+    graphics,
   }
   return ecam === undefined ? board : placeEcam(board, ecam)
 }

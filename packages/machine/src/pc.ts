@@ -31,7 +31,7 @@ import { RemoteBoard } from './remote-board.ts'
 import { Sampler } from './sampling.ts'
 import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
-import { createVga, vgaBytes } from './vga.ts'
+import { createVga, hasVga, vgaBytes } from './vga.ts'
 import { createVapic, vapicRom } from './vapic.ts'
 import { placeNvme } from './nvme.ts'
 import { PciSlots } from './pci-slots.ts'
@@ -159,6 +159,7 @@ export class Pc {
       this.domain.vcpus.map((vcpu) => vcpu.apic.apicId),
       serialPorts,
       machine,
+      hasVga(options),
     )
     this.#map = map
     this.#acpi = acpi

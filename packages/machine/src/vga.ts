@@ -13,7 +13,8 @@ const ROM_BYTES = 2 ** 16
 /** A frame buffer is aligned to large pages. */
 const ALIGNMENT = 2 ** 21
 
-function hasVga({ vga, kernel, drives }: PcOptions): boolean {
+/** Whether a machine has a graphics card. */
+export function hasVga({ vga, kernel, drives }: PcOptions): boolean {
   return (vga ?? (kernel === undefined && drives !== undefined ? 'std' : 'none')) === 'std'
 }
 

@@ -78,6 +78,21 @@ describe('PCI Express configuration space (3 Series data sheet, "PCIEXBAR")', ()
     bus.pc.close()
   })
 
+  test.each([
+    [0, 0x0000_0001],
+    [0, 0xf000_0001],
+    [1, 0x0000_0001],
+    [0xf, 0xfc00_0005],
+  ])('where no tables can tell of it harms nobody: %#x%#x', async (high, low) => {
+    const bus = await Bus.of(FIRMWARE)
+    bus.configure(0x64, high)
+    bus.configure(0x60, low)
+    expect(bus.file('etc/acpi/tables').length).toBeGreaterThan(0)
+    bus.pc.domain.dispatch.portWrite(0xcf8, 4, 0x8000_0000)
+    expect(bus.in(0xcfc, 4)).toBe(MCH)
+    bus.pc.close()
+  })
+
   test('of a reserved length is off', async () => {
     const bus = await Bus.of(FIRMWARE)
     bus.configure(0x60, 0xe000_0007)
@@ -89,6 +104,16 @@ describe('PCI Express configuration space (3 Series data sheet, "PCIEXBAR")', ()
     const bus = await Bus.of({ ...SMALL, kernel })
     expect(bus.load(0xb000_0000)).toBe(MCH)
   })
+})
+
+test.each(['std', 'none'] as const)('the tables say whether there is VGA: %s', async (vga) => {
+  const bus = await Bus.of({ ...FIRMWARE, vga })
+  // Placing configuration space makes the tables anew.
+  bus.configure(0x60, 0xe000_0001)
+  const tables = bus.file('etc/acpi/tables')
+  const at = Buffer.from(tables).indexOf('FACP')
+  expect(new DataView(tables.buffer, at).getUint16(109, true) & 4).toBe(vga === 'none' ? 4 : 0)
+  bus.pc.close()
 })
 
 describe('the LPC bridge (ICH9 data sheet, "LPC Interface Bridge Registers")', () => {

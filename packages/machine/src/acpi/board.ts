@@ -54,4 +54,6 @@ export interface AcpiBoard {
   readonly serialPorts: readonly AcpiSerialPort[]
   /** Whether there is an 8042-compatible keyboard controller. */
   readonly keyboardController: boolean
+  /** Whether there is a graphics card with VGA, which an OS may look for; default false. */
+  readonly graphics?: boolean | undefined
 }

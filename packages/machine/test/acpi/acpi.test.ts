@@ -124,6 +124,12 @@ describe('tables (ACPI 6.5, 5.2)', () => {
     expect(fadt.byteLength).toBe(276)
   })
 
+  test('FADT says that there is no VGA where there is none, which keeps kernels from looking for it', () => {
+    const flags = (of: AcpiBoard): number => table(buildAcpiTables(of), 'FACP').getUint16(109, true)
+    expect(flags({ ...board, graphics: true })).toBe(0x03)
+    expect(flags({ ...board, graphics: false })).toBe(0x07)
+  })
+
   test.each([
     { field: 'RESET_REG', at: 116, bits: 8, access: 1, port: 0xcf9 },
     { field: 'X_PM1a_EVT_BLK', at: 148, bits: 32, access: 2, port: 0x600 },
