@@ -36,6 +36,7 @@ export class TerminalPicture {
   readonly #columns: number
   readonly #rows: number
   #shown: readonly string[] = []
+  #shownCursor = ''
 
   /** @throws DisplayError `ERR_OPTION` for a terminal without room */
   constructor(screen: Screen, { columns, rows }: TerminalSize) {
@@ -58,7 +59,11 @@ export class TerminalPicture {
       out += `${ESCAPE}${row + 1};1H${ESCAPE}0m${line}${ESCAPE}0m${ESCAPE}K`
     }
     this.#shown = lines
-    return out === '' ? '' : out + this.#cursor()
+    // Rows that are written take the cursor with them; without them it may move by itself.
+    const cursor = this.#cursor()
+    if (out === '' && cursor === this.#shownCursor) return ''
+    this.#shownCursor = cursor
+    return out + cursor
   }
 
   #cursor(): string {

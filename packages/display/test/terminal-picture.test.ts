@@ -28,6 +28,20 @@ describe('a terminal', () => {
     expect(terminal.update()).toBe(`${line(2, `${colours('0;0;0', '0;0;0')}CD`)}\u001b[?25l`)
   })
 
+  test('follows a cursor that moves, or is hidden and shown, while the text stays', () => {
+    const text = { columns: 2, rows: 1, cells: Uint16Array.of(0x0741, 0x0742), palette: PALETTE }
+    const screen = textScreen(2, 1, [0x0741, 0x0742])
+    const terminal = new TerminalPicture(screen, { columns: 80, rows: 25 })
+    terminal.update()
+    screen.setText({ ...text, cursor: { column: 0, row: 0 } })
+    expect(terminal.update()).toBe('\u001b[1;1H\u001b[?25h')
+    expect(terminal.update()).toBe('')
+    screen.setText({ ...text, cursor: null })
+    expect(terminal.update()).toBe('\u001b[?25l')
+    screen.setText({ ...text, cursor: { column: 0, row: 0 } })
+    expect(terminal.update()).toBe('\u001b[1;1H\u001b[?25h')
+  })
+
   test('shows graphics by blocks, at the largest size that keeps the shape of the picture', () => {
     const screen = new Screen()
     screen.setMode({ width: 16, height: 8, stride: 64, format: 'bgrx8888' })

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
 import { createServer, type Server, type Socket } from 'node:net'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { DisplayError } from '../errors.ts'
@@ -54,7 +54,7 @@ export async function listenVnc(server: VncServer, options: VncListenOptions = {
     serveSocket(server, socket)
   })
   await listening(tcp, host, port)
-  let web: WebSocketServer | undefined
+  let web: WebPort | undefined
   try {
     if (webSocketPort !== undefined) web = await listenWeb(server, host, webSocketPort)
   } catch (error) {
@@ -63,15 +63,17 @@ export async function listenVnc(server: VncServer, options: VncListenOptions = {
   }
   return {
     port: portOf(tcp.address()),
-    webSocketPort: web === undefined ? undefined : portOf(web.address()),
+    webSocketPort: web === undefined ? undefined : portOf(web.http.address()),
     async close() {
       server.close()
       const closed = [new Promise((resolve) => tcp.close(resolve))]
       for (const socket of sockets) socket.destroy()
       if (web !== undefined) {
-        for (const client of web.clients) client.terminate()
-        const ended = web
-        closed.push(new Promise((resolve) => ended.close(resolve)))
+        const { http, sockets: clients } = web
+        for (const client of clients.clients) client.terminate()
+        closed.push(new Promise((resolve) => http.close(resolve)))
+        // Browsers open connections in advance, and ask for nothing on them.
+        http.closeAllConnections()
       }
       await Promise.all(closed)
     },
@@ -82,27 +84,38 @@ function portOf(address: ReturnType<Server['address']>): number {
   return typeof address === 'object' && address !== null ? address.port : 0
 }
 
-async function listening(server: Server | WebSocketServer, host: string, port: number): Promise<void> {
+async function listening(server: Server, host: string, port: number): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   server.once('listening', () => resolve())
   server.once('error', (error: Error) =>
     reject(new DisplayError('ERR_LISTEN', `VNC cannot listen on ${host}:${port}: ${error.message}`, { cause: error })),
   )
-  if ('listen' in server) server.listen(port, host)
+  server.listen(port, host)
   await promise
 }
 
-async function listenWeb(server: VncServer, host: string, port: number): Promise<WebSocketServer> {
-  const web = new WebSocketServer({
-    host,
-    port,
+/** A port for WebSockets, and those that are open there. */
+interface WebPort {
+  readonly http: HttpServer
+  readonly sockets: WebSocketServer
+}
+
+async function listenWeb(server: VncServer, host: string, port: number): Promise<WebPort> {
+  const http = createHttpServer((_request, response) => {
+    response.writeHead(426, { 'Content-Type': 'text/plain' })
+    response.end('This port is for WebSockets, such as noVNC opens.\n')
+  })
+  const sockets = new WebSocketServer({
+    server: http,
     maxPayload: LARGEST_MESSAGE,
     perMessageDeflate: false,
     verifyClient: ({ origin }: { origin: string }) => server.hasPassword || isOwnOrigin(origin),
   })
-  await listening(web, host, port)
-  web.on('connection', (socket: WebSocket, _request: IncomingMessage) => serveWebSocket(server, socket))
-  return web
+  // `listening` hears what goes wrong with the port.
+  sockets.on('error', () => {})
+  await listening(http, host, port)
+  sockets.on('connection', (socket: WebSocket) => serveWebSocket(server, socket))
+  return { http, sockets }
 }
 
 /** A page from elsewhere, in a browser of this machine, must not reach a server without a password. */

@@ -13,6 +13,11 @@ export class Damage {
   add(area: DisplayRectangle): void {
     if (this.#areas.some((other) => contains(other, area))) return
     this.#areas = [...this.#areas.filter((other) => !contains(area, other)), area]
+    this.#bound()
+  }
+
+  /** What lies between is then sent once more. */
+  #bound(): void {
     if (this.#areas.length > MOST_RECTANGLES) this.#areas = [around(this.#areas)]
   }
 
@@ -35,6 +40,7 @@ export class Damage {
       left.push(...rest(area, common))
     }
     this.#areas = left
+    this.#bound()
     return taken.flatMap(bands)
   }
 }

@@ -145,6 +145,21 @@ describe('WebSockets', () => {
     await expect.poll(() => server.clients).toBe(0)
   })
 
+  test('that nobody has opened yet do not keep the port, and other requests are answered', async () => {
+    await listen({ webSocketPort: 0 })
+    const url = `http://127.0.0.1:${listener!.webSocketPort}/`
+    expect((await fetch(url)).status).toBe(426)
+    // As browsers do in advance.
+    const idle = connect(listener!.webSocketPort!, '127.0.0.1')
+    idle.on('error', () => {})
+    const closed = new Promise((resolve) => idle.once('close', resolve))
+    await new Promise((resolve) => idle.once('connect', resolve))
+    await expect(fetch(url)).resolves.toBeDefined()
+    await listener!.close()
+    await closed
+    await expect(fetch(url)).rejects.toThrow()
+  })
+
   test('of a page from elsewhere are refused where there is no password', async () => {
     await listen({ webSocketPort: 0 })
     expect(await open('http://localhost:8080')).toBe('RFB 003.008\n')
