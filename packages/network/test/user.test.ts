@@ -142,6 +142,20 @@ describe('TCP', () => {
     expect(socket.written.length).toBe(written)
   })
 
+  test('a guest that never completes the handshake stops a host that talks first', async () => {
+    const guest = await TestGuest.create()
+    guest.full = true
+    guest.tcp(1000, 80)
+    const socket = guest.host.tcp[0]!
+    socket.client.connected()
+    socket.client.data(text('220 hello'))
+    expect(socket.paused).toBe(true)
+    guest.full = false
+    guest.network.ready()
+    guest.clock.advance(10)
+    expect(socket.paused).toBe(false)
+  })
+
   test('a reset of either side resets the other', async () => {
     const guest = await TestGuest.create()
     const [first, second] = [guest.tcp(1000, 80), guest.tcp(1001, 80)]
@@ -195,6 +209,30 @@ describe('TCP', () => {
 })
 
 const nothing = { end() {}, abort() {}, pause() {}, resume() {} }
+
+describe('TFTP (RFC 1350)', () => {
+  const request = Uint8Array.of(0, 1, ...text('kernel\0octet\0'))
+
+  test('a few files are read at once, and one for each client', async () => {
+    const reads: (() => void)[] = []
+    const bootFiles = (): Promise<Uint8Array> => new Promise((resolve) => reads.push(() => resolve(Uint8Array.of(7))))
+    const guest = await TestGuest.create({ bootFiles })
+    for (const port of [1000, 1000, 1001, 1002, 1003, 1004, 1005]) guest.sendUdp(port, 69, request)
+    expect(reads.length).toBe(4)
+    for (const finish of reads.splice(0)) finish()
+    await new Promise(setImmediate)
+    guest.clock.advance(1)
+    expect(guest.datagrams.map(({ destinationPort }) => destinationPort)).toEqual([1000, 1001, 1002, 1003])
+    guest.sendUdp(1004, 69, request)
+    expect(reads.length).toBe(1)
+  })
+})
+
+test('an address outside of the usual network: the message names the network', async () => {
+  await expect(TestGuest.create({ host: '192.0.2.1' })).rejects.toThrow(
+    'host 192.0.2.1: expected an address of 10.0.2.0/24',
+  )
+})
 
 describe('UDP and ICMP', () => {
   test('a port of the guest has one socket, answers of anyone come back to it, and it closes when idle', async () => {

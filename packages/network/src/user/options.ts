@@ -70,14 +70,17 @@ export interface UserAddresses {
   readonly firstGuest: Ipv4Address
 }
 
+const DEFAULT_NETWORK = '10.0.2.0/24'
+
 /** @throws NetworkError `ERR_OPTION` for an address outside of the network, or one with two meanings */
 export function userAddresses(options: UserNetworkOptions): UserAddresses {
-  const subnet = parseSubnet(options.network ?? '10.0.2.0/24')
+  const { network = DEFAULT_NETWORK } = options
+  const subnet = parseSubnet(network)
   const last = (subnet.network | ~subnet.mask) >>> 0
   const inside = (name: string, text: string | undefined, otherwise: number): Ipv4Address => {
     const address = text === undefined ? subnet.network + otherwise : parseIpv4(text)
     if (!isWithin(address, subnet) || address === subnet.network || address === last) {
-      throw new NetworkError('ERR_OPTION', `${name} ${text ?? ''}: expected an address of ${options.network}`)
+      throw new NetworkError('ERR_OPTION', `${name} ${text ?? ''}: expected an address of ${network}`)
     }
     return address
   }

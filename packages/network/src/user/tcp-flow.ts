@@ -119,7 +119,12 @@ export class TcpFlow {
   /** Hands the guest what the host has sent. */
   #toGuest(): void {
     const { connection, socket } = this
-    if (connection === null || !this.#guestConnected || this.#over) return
+    if (this.#over) return
+    if (connection === null || !this.#guestConnected) {
+      // A guest that never completes the handshake must not make a talkative host fill our memory.
+      if (this.#pending.length > 0) socket?.pause()
+      return
+    }
     while (this.#pending.length > 0) {
       const bytes = this.#pending[0]!
       const taken = connection.write(bytes)

@@ -15,6 +15,8 @@ const DEFAULT_BLOCK = 512
 /** What fits an Ethernet frame. RFC 2348 allows more, which would come in fragments. */
 const MOST_BLOCK = 1468
 const MOST_TRANSFERS = 16
+/** Files that are read at once: each is in memory as a whole. More requests are dropped, and a client asks again. */
+const MOST_READS = 4
 
 /** Reads a file that guests may load. @returns null: there is none of that name */
 export type ReadBootFile = (name: string) => Promise<Uint8Array | null>
@@ -30,6 +32,8 @@ interface Transfer {
 export class TftpServer {
   readonly #read: ReadBootFile
   readonly #transfers = new Map<string, Transfer>()
+  /** Clients whose files are being read. */
+  readonly #reading = new Set<string>()
 
   constructor(read: ReadBootFile) {
     this.#read = read
@@ -52,7 +56,10 @@ export class TftpServer {
       reply(errorMessage(ILLEGAL, `mode ${mode}: expected octet`))
       return
     }
+    if (this.#reading.has(key) || this.#reading.size === MOST_READS) return
+    this.#reading.add(key)
     const bytes = await this.#read(name).catch(() => null)
+    this.#reading.delete(key)
     if (bytes === null) {
       reply(errorMessage(NOT_FOUND, `${name}: there is no such file`))
       return
