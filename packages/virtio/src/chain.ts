@@ -45,6 +45,8 @@ export interface VirtioChain {
 export interface ChainOwner {
   readonly memory: RingMemory
   complete(chain: RequestChain, written: number): void
+  /** Hands a chain out once more. */
+  again(chain: RequestChain): void
   /** The driver has named memory that is not RAM. */
   broken(): void
 }

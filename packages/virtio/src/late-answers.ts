@@ -34,7 +34,7 @@ export class LateAnswers {
   readonly #last = new Instant()
   /** Requests that the host works at, those of cancelled chains among them. */
   #unsettled = 0
-  #whenIdle: (() => void)[] = []
+  #whenSettled: (() => void)[] = []
 
   /**
    * @param complete - takes an answer, in virtual time
@@ -89,9 +89,9 @@ export class LateAnswers {
   hold(promise: Promise<void>): void {
     this.#unsettled++
     const settled = (): void => {
-      if (--this.#unsettled > 0) return
-      for (const resolve of this.#whenIdle.splice(0)) resolve()
-      this.#idle()
+      this.#unsettled--
+      for (const resolve of this.#whenSettled.splice(0)) resolve()
+      if (this.#unsettled === 0) this.#idle()
     }
     void promise.then(settled, settled)
   }
@@ -135,10 +135,14 @@ export class LateAnswers {
 
   /** Waits until the host works at nothing, and gives every answer, before its time if need be. */
   async settle(): Promise<void> {
-    // oxlint-disable-next-line no-await-in-loop -- the end of one lets the next one begin
-    while (this.busy) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
+    for (;;) {
+      // Answers free host memory that later requests wait for: they are given as they come, in order.
+      while (this.#waiting[0]?.settled === true) this.#finish(this.#waiting.shift()!)
+      if (!this.busy) break
+      // oxlint-disable-next-line no-await-in-loop -- the end of one lets the next one begin
+      await new Promise<void>((resolve) => this.#whenSettled.push(resolve))
+    }
     this.#timer.cancel()
-    for (const late of this.#waiting.splice(0)) this.#finish(late)
   }
 }
 

@@ -68,7 +68,7 @@ export class RingQueue implements VirtioQueue, ChainOwner {
   addresses: QueueAddresses = NOWHERE
   #ring: Ring | null = null
   readonly #inFlight = new Set<RequestChain>()
-  /** Chains of a saved state, which are handed out again. */
+  /** Chains that are handed out again: those of a saved state, and those whose answer could not be written. */
   #again: RequestChain[] = []
   /** Chains that were completed while the device could not reach memory. */
   #late: (readonly [chain: RequestChain, written: number])[] = []
@@ -130,6 +130,10 @@ export class RingQueue implements VirtioQueue, ChainOwner {
   #breaks(): null {
     this.#owner.needsReset()
     return null
+  }
+
+  again(chain: RequestChain): void {
+    if (this.#inFlight.has(chain)) this.#again.push(chain)
   }
 
   /** A device that may not reach memory has not found any that is not RAM. */

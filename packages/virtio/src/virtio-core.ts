@@ -67,8 +67,6 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   /** The driver has used the legacy interface. */
   #legacy = false
   #paused = false
-  /** Answers that came while the device could not reach memory. */
-  #kept: (readonly [chain: RequestChain, answer: VirtioAnswer])[] = []
   /** Goes on where a driver on another thread had more than one look may take. */
   readonly #more: Timer
   generation: number = 0
@@ -159,7 +157,6 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     this.configVector = NO_VECTOR
     for (const queue of this.queues) queue.reset()
     this.#answers.cancel()
-    this.#kept = []
     this.#more.cancel()
     const ending = this.device.reset?.()
     if (ending !== undefined) this.#answers.hold(ending)
@@ -220,7 +217,6 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   /** Looks at every queue: what kept the device from it may be over. */
   poll(): void {
     if (!this.mayUse()) return
-    for (const [chain, answer] of this.#kept.splice(0)) this.#answer(chain, answer)
     for (const queue of this.queues) {
       queue.useLate()
       if (queue.ready) this.#serve(queue)
@@ -251,8 +247,11 @@ export class VirtioCore implements QueueOwner, VirtioHost {
 
   #answer(chain: RequestChain, answer: VirtioAnswer): void {
     if (chain.cancelled) return
-    if (this.memory.allowed) chain.complete(writtenOf(chain, answer))
-    else this.#kept.push([chain, answer])
+    const allowed = this.memory.allowed
+    const written = writtenOf(chain, answer)
+    // A function that could not write is not kept, with all the host memory behind it: the request is made once more.
+    if (allowed || typeof answer === 'number') chain.complete(written)
+    else chain.owner.again(chain)
   }
 
   // ---- Machine ----

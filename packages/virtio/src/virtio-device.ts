@@ -17,7 +17,8 @@ export interface VirtioQueueDefinition {
   /**
    * Answers one request. Requests may be under way at the same time, and complete in any order.
    *
-   * A promise that rejects, or an exception, is a failure of the device model.
+   * A promise that rejects, or an exception, is a failure of the device model. A request whose answer is a function is made
+   * once more where the guest had meanwhile taken away the right to reach memory, or where a machine goes on elsewhere.
    */
   handle?(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer>
   /** Tells that the driver has made chains available: the device takes them when it likes. */

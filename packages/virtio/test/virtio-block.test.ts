@@ -18,7 +18,8 @@ class BlockDriver {
   readonly machine: VirtioMachine
   readonly driver: PciDriver
   readonly model: VirtioPci
-  readonly ring: SplitDriver
+  ring: SplitDriver
+  readonly #bits: readonly number[]
 
   constructor(
     given: Partial<VirtioBlockOptions> = {},
@@ -29,10 +30,16 @@ class BlockDriver {
     this.model = new VirtioPci(new VirtioBlock({ medium: disk, queueSize: 16, ...given }), { device: 3 })
     this.machine = new VirtioMachine(this.model)
     this.driver = new PciDriver(this.machine)
-    expect(this.driver.negotiate([32, ...bits])).toBe(true)
+    this.#bits = bits
+    this.ring = this.restart()
+  }
+
+  /** Resets the device, and begins anew. */
+  restart(): SplitDriver {
+    expect(this.driver.negotiate([32, ...this.#bits])).toBe(true)
     this.driver.setQueue(0, PLACE)
     this.driver.start()
-    this.ring = new SplitDriver(this.machine.view, PLACE)
+    return (this.ring = new SplitDriver(this.machine.view, PLACE))
   }
 
   send(type: number, sector: number, data: Uint8Array | number, write = typeof data === 'number'): void {
@@ -119,6 +126,13 @@ describe('requests (VIRTIO 1.2, §5.2.6)', () => {
     expect(await block.request(11, 0, two)).toEqual({ status: 0, written: 1 })
     expect(await block.request(13, 0, range(4, 2, 1))).toEqual({ status: 0, written: 1 })
     expect(block.disk.log).toEqual(['discard 1024+1536', 'discard 4096+512', 'zeroes 2048+1024'])
+  })
+
+  test('a discard with the flag of a barrier is a discard', async () => {
+    const block = new BlockDriver()
+    block.disk.given = { discards: false }
+    expect((await block.request(0x8000_000b, 0, range(0, 1))).status).toBe(2)
+    expect(block.disk.log).toEqual([])
   })
 
   test('the serial number', async () => {
@@ -230,23 +244,81 @@ test('a reset cancels requests, and no later one overtakes them', async () => {
   expect(block.machine.ram[STATUS]).toBe(0xee)
 })
 
-test('requests take no more host memory than the budget at once', async () => {
-  const disk = new TestDisk(512)
-  disk.given = { bytes: 2 ** 40, maximumBytes: 1 << 30 }
-  disk.hold = true
-  const block = new BlockDriver({ queueSize: 1024 }, [FLUSH_FEATURE], disk)
-  // 40 MiB each: the second one waits for the first.
-  const pieces = [
-    { gpa: HEADER, length: 16, write: false },
-    { gpa: DATA, length: (40 << 20) + 1, write: true },
-  ]
-  block.ring.add(pieces, 1)
-  block.ring.add(pieces, 2)
-  block.ring.publish()
-  block.driver.notify(0)
+describe('requests take no more host memory than the budget', () => {
+  /** Of 64 MiB in all, these leave 128 KiB and a half. */
+  const MOST = (1022 << 16) - 512
+
+  function bigDisk(): BlockDriver {
+    const disk = new TestDisk(1 << 20)
+    disk.given = { bytes: 2 ** 40, maximumBytes: 1 << 30 }
+    return new BlockDriver({ queueSize: 1024 }, [FLUSH_FEATURE], disk)
+  }
+
+  function read(block: BlockDriver, count: number): void {
+    const pieces = [
+      { gpa: HEADER, length: 16, write: false },
+      { gpa: DATA, length: MOST + 1, write: true },
+    ]
+    for (let i = 0; i < count; i++) block.ring.add(pieces, i)
+    block.ring.publish()
+    block.driver.notify(0)
+  }
+
+  test('the second one waits until the answer of the first has taken effect', async () => {
+    const block = bigDisk()
+    read(block, 2)
+    await turn()
+    expect(block.disk.log).toEqual([`read 0+${MOST}`])
+    block.machine.advance(100_000)
+    await turn()
+    expect(block.disk.log.length).toBe(2)
+  })
+
+  test('a reset gives it back', async () => {
+    const block = bigDisk()
+    for (let i = 1; i <= 3; i++) {
+      read(block, 1)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await turn()
+      expect(block.disk.log.length).toBe(i)
+      block.restart()
+    }
+  })
+
+  test('a machine that is saved waits for all of them', async () => {
+    const block = bigDisk()
+    read(block, 3)
+    await block.model.quiesce(1000)
+    expect(block.disk.log.length).toBe(3)
+  })
+
+  test('a write whose data went out of reach while it waited is made later', async () => {
+    const block = bigDisk()
+    read(block, 1)
+    const data = new Uint8Array(512 << 9).fill(7)
+    block.machine.view.setUint32(HEADER, 1, true)
+    block.send(1, 0, data)
+    // Without the right to reach memory.
+    block.machine.fn!.configWrite(4, 2, 3)
+    await block.done()
+    expect(block.disk.log).toEqual([`read 0+${MOST}`])
+    block.machine.fn!.configWrite(4, 2, 7)
+    await block.done()
+    await block.done()
+    expect(block.disk.bytes[0]).toBe(7)
+  })
+})
+
+test('an answer that came while the device could not reach memory: the request is made again', async () => {
+  const block = new BlockDriver()
+  block.disk.hold = true
+  block.send(0, 3, 512)
+  block.machine.fn!.configWrite(4, 2, 3)
   await turn()
-  expect(disk.log).toEqual([`read 0+${40 << 20}`])
-  disk.release()
-  await turn()
-  expect(disk.log.length).toBe(2)
+  block.disk.release()
+  expect(await block.done()).toEqual({ status: 0xee, written: -1 })
+  block.disk.hold = false
+  block.machine.fn!.configWrite(4, 2, 7)
+  expect(await block.done()).toEqual({ status: 0, written: 513 })
+  expect(block.machine.ram.slice(DATA, DATA + 512)).toEqual(block.disk.bytes.slice(3 * 512, 4 * 512))
 })

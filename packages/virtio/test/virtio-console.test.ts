@@ -101,6 +101,22 @@ describe('a console of one port (VIRTIO 1.2, §5.3.6)', () => {
     expect([console.driver.config(0, 2), console.driver.config(2, 2), console.driver.config(4, 4)]).toEqual([80, 25, 1])
   })
 
+  test('a chain of more bytes than the machine has is sent a few megabytes at a time', () => {
+    const console = new ConsoleDriver([{}], [])
+    let sent = 0
+    console.streams[0]!.send = (bytes) => (sent += bytes.length) > 0
+    const length = 0x8_0000
+    console.rings[1]!.add(
+      Array.from({ length: 15 }, () => ({ gpa: 0, length, write: false })),
+      1,
+    )
+    console.rings[1]!.publish()
+    console.driver.notify(1)
+    expect(sent).toBe(16 * 0x1_0000)
+    for (let i = 0; i < 10; i++) console.machine.advance(1000)
+    expect([sent, console.rings[1]!.reap().length]).toEqual([15 * length, 1])
+  })
+
   test('a stream that is full stops the driver', () => {
     const console = new ConsoleDriver([{}], [])
     const stream = console.streams[0]!

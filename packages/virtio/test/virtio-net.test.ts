@@ -317,6 +317,18 @@ describe('features and configuration', () => {
     expect(new PciDriver(machine).negotiate([32, ...bits])).toBe(accepted)
   })
 
+  test('a packet with headers of 30 KB, which each of its segments would have, is lost', () => {
+    const net = new NetDriver()
+    const frame = frameTo(MAC, 60_000)
+    frame[14] = 0x60
+    const tcp = 30_000
+    frame[tcp + 12] = 0x50
+    net.network.maximumBytes = 1 << 20
+    net.send([1, 4, 0, 0, 0, 1, tcp & 255, tcp >> 8, 16, 0], frame)
+    expect(net.network.sent).toEqual([])
+    expect(net.rings[1]!.reap().length).toBe(1)
+  })
+
   test('a cable that is pulled is told', () => {
     const net = new NetDriver()
     expect(net.driver.config(6, 2)).toBe(1)
@@ -329,6 +341,13 @@ describe('features and configuration', () => {
     network.maximumBytes = 9014
     const driver = new PciDriver(new VirtioMachine(new VirtioPci(new VirtioNet({ network }), { device: 3 })))
     expect([driver.features(0) & 8, driver.config(10, 2)]).toEqual([8, 9000])
+  })
+
+  test.each([1514, 1518])('frames of %i bytes: packets of 1500, which nobody needs to be told', (bytes) => {
+    const network = new TestNetwork()
+    network.maximumBytes = bytes
+    const driver = new PciDriver(new VirtioMachine(new VirtioPci(new VirtioNet({ network }), { device: 3 })))
+    expect(driver.features(0) & 8).toBe(0)
   })
 
   test('an address of a group is refused', () => {

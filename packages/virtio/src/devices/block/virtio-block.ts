@@ -1,4 +1,4 @@
-import { type BlockBackend, DeviceError } from '@retrap/device'
+import { type BlockBackend, BlockError, DeviceError } from '@retrap/device'
 import type { VirtioChain } from '../../chain.ts'
 import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import {
@@ -134,7 +134,8 @@ export class VirtioBlock implements VirtioDevice {
     const view = new DataView(header.buffer)
     const offset = SECTOR * (view.getUint32(12, true) * 2 ** 32 + view.getUint32(8, true))
     const type = view.getUint32(0, true)
-    switch ((type & ~BARRIER) >>> 0) {
+    const kind = (type & ~BARRIER) >>> 0
+    switch (kind) {
       case IN:
         return this.#read(chain, offset)
       case OUT:
@@ -147,7 +148,7 @@ export class VirtioBlock implements VirtioDevice {
       }
       case DISCARD:
       case WRITE_ZEROES:
-        return this.#ranges(chain, type === DISCARD)
+        return this.#ranges(chain, kind === DISCARD)
       default:
         return ended(chain, UNSUPPORTED)
     }
@@ -185,20 +186,23 @@ export class VirtioBlock implements VirtioDevice {
   async #read(chain: VirtioChain, offset: number): Promise<VirtioAnswer> {
     const bytes = chain.writable.length - 1
     if (bytes > this.#most || !this.#has(offset, bytes)) return () => ended(chain, IO_ERROR)
-    let data: Uint8Array | null = null
-    const answer = await this.#attempt(
-      chain,
-      async () => {
-        const into = new Uint8Array(bytes)
-        const { signal } = chain
-        await this.#transfer(chain, into, (at, part) => this.#medium.read(offset + at, part, { signal }))
-        data = into
-      },
-      bytes,
-    )
-    return () => {
-      if (data === null) return typeof answer === 'function' ? answer() : answer
-      return chain.writable.write(0, data) ? ended(chain, OK, bytes) : 0
+    const { signal } = chain
+    await this.#budget.take(bytes)
+    const give = (): void => this.#budget.give(bytes)
+    try {
+      const data = new Uint8Array(bytes)
+      await this.#transfer(chain, data, (at, part) => this.#medium.read(offset + at, part, { signal }))
+      // The data stays in host memory until the answer takes effect, or nobody waits for it.
+      if (chain.cancelled) give()
+      else signal.addEventListener('abort', give)
+      return () => {
+        signal.removeEventListener('abort', give)
+        give()
+        return chain.writable.write(0, data) ? ended(chain, OK, bytes) : 0
+      }
+    } catch {
+      give()
+      return () => ended(chain, IO_ERROR)
     }
   }
 
@@ -210,7 +214,8 @@ export class VirtioBlock implements VirtioDevice {
       chain,
       async () => {
         const data = chain.readable.slice(HEADER_BYTES, bytes)
-        if (data === null) return
+        // Nothing is written, and the guest must not believe otherwise.
+        if (data === null) throw new BlockError('ERR_CANCELLED', 'the data is out of reach')
         const { signal } = chain
         const durable = this.#durable
         if (barrier) await this.#medium.flush({ signal })

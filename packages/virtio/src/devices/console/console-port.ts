@@ -86,14 +86,15 @@ export class ConsolePort {
       if (bytes !== null && bytes.length > 0) {
         this.#sent += bytes.length
         this.#full = this.#stream.send(bytes) === false
-        if (this.#sent < chain.readable.length) continue
       }
       // A chain that cannot be read is given back all the same.
-      this.#sending = null
-      this.#sent = 0
-      chain.complete(0)
+      if (bytes === null || this.#sent === chain.readable.length) {
+        this.#sending = null
+        this.#sent = 0
+        chain.complete(0)
+      }
       if (--left > 0) continue
-      // A driver on another thread may go on for ever.
+      // A chain may name 4 GiB of the same memory again and again, and a driver on another thread may go on for ever.
       return this.#owner.lookAgain()
     }
   }

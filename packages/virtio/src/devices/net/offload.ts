@@ -25,6 +25,9 @@ export const PACKET_HEADER_BYTES = 10
 /** A guest that asks for smaller segments has a packet of 64 KiB cut into more than anybody needs. */
 const LEAST_SEGMENT = 256
 
+/** Each segment has a copy of the headers: longer ones, which none have, would make far more bytes of a packet. */
+const MOST_HEADER_BYTES = 512
+
 const ETHERNET_BYTES = 14
 const TAG_BYTES = 4
 const TAGGED = 0x8100
@@ -100,7 +103,7 @@ function segments(frame: Uint8Array, header: PacketHeader): Uint8Array[] | null 
   if (tcp < ip + least || tcp + TCP_BYTES > frame.length || frame[ip]! >>> 4 !== (v6 ? 6 : 4)) return null
   const ipBytes = v6 ? tcp - ip : 4 * (frame[ip]! & 15)
   const data = tcp + 4 * (frame[tcp + 12]! >>> 4)
-  if (ip + ipBytes !== tcp || data < tcp + TCP_BYTES || data > frame.length) return null
+  if (ip + ipBytes !== tcp || data < tcp + TCP_BYTES || data > frame.length || data > MOST_HEADER_BYTES) return null
   const found: Uint8Array[] = []
   const sequence = new DataView(frame.buffer, frame.byteOffset).getUint32(tcp + TCP_SEQUENCE)
   for (let at = data, index = 0; at < frame.length || index === 0; at += segmentBytes, index++) {

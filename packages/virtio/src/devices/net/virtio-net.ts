@@ -36,7 +36,8 @@ const CONFIG_BYTES = 12
 const LINK_UP = 1
 
 const ETHERNET_BYTES = 14
-const USUAL_FRAME = 1514
+/** Without and with a VLAN tag: either way packets of 1500 bytes. */
+const USUAL_FRAMES = [1514, 1518]
 /** Headers of Ethernet, and the largest IP packet. */
 const MOST_BYTES = ETHERNET_BYTES + 4 + 0xffff
 const MOST_COMMAND_BYTES = 0x1_0000
@@ -83,7 +84,7 @@ export class VirtioNet implements VirtioDevice {
     const { controlReceive, controlMac, mtu } = VirtioNetFeature
     const features: number[] = [mac, status, checksum, hostTso4, hostTso6, mergeableBuffers]
     features.push(controlQueue, controlReceive, controlMac)
-    if (network.maximumBytes !== USUAL_FRAME) features.push(mtu)
+    if (!USUAL_FRAMES.includes(network.maximumBytes)) features.push(mtu)
     this.name = name
     this.#network = network
     this.#address = address.slice()
