@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openImage } from '@retrap/block/node'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { newProgram, runProgram } from '../src/command-line.ts'
@@ -98,6 +99,7 @@ describe('-o', () => {
   test.each([
     { text: 'cluster=4k', format: 'qcow2', message: "-o has no 'cluster'; it has cluster_size" },
     { text: 'compat=1.0', format: 'qcow2', message: 'compat=1.0 is unknown' },
+    { text: 'refcount_bits=3', format: 'qcow2', message: 'refcount_bits=3: there are 1, 2, 4, 8, 16, 32, 64' },
     { text: 'cluster_size=4k', format: 'raw', message: "a raw image has no option 'cluster_size'" },
   ] as const)('$text is refused', ({ text, format, message }) => {
     expect(() => parseOptions(text, format)).toThrow(message)
@@ -125,6 +127,32 @@ describe('mistakes', () => {
     expect((await image('convert', path, path)).err).toContain('it is the same file')
     expect(readFileSync(path).equals(disk())).toBe(true)
     expect((await image('create', '-f', 'qcow2', '-b', path, '-F', 'raw', path)).err).toContain('it is the same file')
+  })
+
+  test.each([
+    { args: ['create', '-f', 'qcow2', '-o', 'cluster_size=1000'], size: '1G' },
+    { args: ['create', '-f', 'qcow2', '-o', 'cluster_size=512'], size: '1T' },
+    { args: ['create', '-f', 'qcow2', '-o', 'compat=0.10,refcount_bits=8'], size: '1G' },
+  ])('$args $size costs no file that is there', async ({ args, size }) => {
+    const path = raw()
+    expect((await image(...args, path, size)).code).not.toBe(0)
+    expect(readFileSync(path).equals(disk())).toBe(true)
+    const absent = newPath('img')
+    expect((await image(...args, absent, size)).code).not.toBe(0)
+    expect(existsSync(absent)).toBe(false)
+  })
+
+  test('commit leaves a file alone that a machine has open', async () => {
+    const base = newPath('raw')
+    const top = newPath('qcow2')
+    writeFileSync(base, Buffer.alloc(1024, 1))
+    await done('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', top, '1M')
+    const machine = await openImage(base)
+    expect((await image('commit', top)).err).toContain('another machine has it open')
+    expect(readFileSync(base)).toHaveLength(1024)
+    await machine.close()
+    await done('commit', '-q', top)
+    expect(readFileSync(base).equals(Buffer.concat([Buffer.alloc(1024, 1), Buffer.alloc(MIB - 1024)]))).toBe(true)
   })
 
   test('an image that is qcow2 by its content alone names no file to write to', async () => {

@@ -15,7 +15,7 @@ import {
   Qcow2Image,
   RawImage,
 } from '../src/index.ts'
-import { openImage } from '../src/node/index.ts'
+import { FileStorage, openImage } from '../src/node/index.ts'
 import { LoggingStorage } from './support/logging-storage.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-block-'))
@@ -277,6 +277,21 @@ describe('a file', () => {
     await expect(image.close()).rejects.toThrow(code('ERR_MEDIUM'))
     failing.mockRestore()
     await (await openImage(path)).close()
+  })
+
+  test('that cannot be made as large as wanted keeps its content', async () => {
+    const path = file(pattern(4096))
+    const probe = await open(path)
+    const handles = Object.getPrototypeOf(probe) as typeof probe
+    await probe.close()
+    const truncate = handles.truncate
+    const limited = vi.spyOn(handles, 'truncate').mockImplementation(function (this: typeof probe, bytes = 0) {
+      if (bytes > 1 << 20) return Promise.reject(Object.assign(new Error(), { code: 'EFBIG' }))
+      return truncate.call(this, bytes)
+    })
+    await expect(FileStorage.create(path, 1 << 21)).rejects.toThrow(code('ERR_NO_SPACE'))
+    limited.mockRestore()
+    expect(new Uint8Array(readFileSync(path))).toEqual(pattern(4096))
   })
 
   test('holds what was written when its image is closed', async () => {

@@ -1,5 +1,4 @@
-import { stat, truncate } from 'node:fs/promises'
-import { type ImageFormat, openImage, openQcow2 } from '@retrap/block/node'
+import { FileStorage, type ImageFormat, openImage, openQcow2 } from '@retrap/block/node'
 import { CliError } from '../cli-error.ts'
 import { sourceOptions } from './formats.ts'
 import { chainOf } from './layers.ts'
@@ -27,7 +26,7 @@ export async function commit(
   const image = await openQcow2(path, { backing: 'ignore' })
   try {
     const { bytes } = image.properties
-    if (base.format === 'raw' && (await stat(base.path)).size < bytes) await truncate(base.path, bytes)
+    if (base.format === 'raw') await grow(base.path, bytes)
     const below = await openImage(base.path, { format: base.format })
     try {
       if (below.properties.bytes < bytes) {
@@ -62,4 +61,14 @@ export async function commit(
   }
   onProgress(1)
   if (flags.quiet !== true) print('Image committed.\n')
+}
+
+/** Makes a raw file as long as the disk above it, unless someone else has it open. */
+async function grow(path: string, bytes: number): Promise<void> {
+  const storage = await FileStorage.open(path)
+  try {
+    if (storage.bytes < bytes) await storage.write(bytes - 1, new Uint8Array(1))
+  } finally {
+    await storage.close()
+  }
 }

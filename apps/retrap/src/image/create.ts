@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { createQcow2 } from '@retrap/block'
+import { type BlockStorage, createQcow2 } from '@retrap/block'
 import { FileStorage, type ImageFormat, openImage, resolveBacking } from '@retrap/block/node'
 import { usage } from '../values.ts'
 import { type CreateOptions, parseOptions, parseSize } from './formats.ts'
@@ -85,18 +85,30 @@ export async function createImage(
   backing?: Backing,
 ): Promise<void> {
   const { bytes, clusterBytes, version, refcountBits, lazyRefcounts } = options
+  const wanted = {
+    bytes,
+    ...(clusterBytes !== undefined && { clusterBytes }),
+    ...(version !== undefined && { version }),
+    ...(refcountBits !== undefined && { refcountBits }),
+    ...(lazyRefcounts !== undefined && { lazyRefcounts }),
+    ...(backing !== undefined && { backing }),
+  }
+  // What cannot be made does not cost the file that is there.
+  if (format === 'qcow2') await createQcow2(NOWHERE, wanted)
   const storage = await FileStorage.create(path, format === 'raw' ? bytes : 0)
   try {
-    if (format === 'raw') return
-    await createQcow2(storage, {
-      bytes,
-      ...(clusterBytes !== undefined && { clusterBytes }),
-      ...(version !== undefined && { version }),
-      ...(refcountBits !== undefined && { refcountBits }),
-      ...(lazyRefcounts !== undefined && { lazyRefcounts }),
-      ...(backing !== undefined && { backing }),
-    })
+    if (format === 'qcow2') await createQcow2(storage, wanted)
   } finally {
     await storage.close()
   }
+}
+
+/** Takes everything, and keeps nothing. */
+const NOWHERE: BlockStorage = {
+  bytes: 0,
+  readOnly: false,
+  read: async () => {},
+  write: async () => {},
+  flush: async () => {},
+  close: async () => {},
 }

@@ -63,6 +63,7 @@ export interface CreateOptions {
 }
 
 const KEYS = 'cluster_size, compat, refcount_bits, lazy_refcounts, size, backing_file, backing_fmt'
+const REFCOUNT_BITS = [1, 2, 4, 8, 16, 32, 64]
 const VERSIONS: Readonly<Record<string, 2 | 3>> = { '0.10': 2, v2: 2, '1.1': 3, v3: 3 }
 
 /** Reads `-o`. A comma within a value is written twice. @throws CliError `ERR_USAGE` */
@@ -86,6 +87,8 @@ export function parseOptions(text: string | undefined, format: ImageFormat): Cre
       }
       case 'refcount_bits':
         options.refcountBits = Number(value)
+        if (!REFCOUNT_BITS.includes(options.refcountBits))
+          throw usage(`-o refcount_bits=${value}: there are ${REFCOUNT_BITS.join(', ')}`)
         break
       case 'lazy_refcounts':
         if (value !== 'on' && value !== 'off') throw usage(`-o lazy_refcounts=${value}: there are on and off`)

@@ -70,6 +70,8 @@ export class FileStorage implements BlockStorage {
     )
     const storage = await FileStorage.open(path)
     try {
+      // A size that the host does not take leaves a smaller file as it is.
+      await storage.#try(storage.#file.truncate(bytes))
       await storage.#try(storage.#file.truncate(0))
       await storage.#try(storage.#file.truncate(bytes))
       storage.#bytes = bytes
