@@ -1,4 +1,5 @@
 import type { BlockBackend, BlockProperties, BlockRequest } from '@retrap/device'
+import { ClusterSet } from './cluster-set.ts'
 import type { BlockImage } from './image.ts'
 import { Requests, WHOLE } from './requests.ts'
 
@@ -7,11 +8,13 @@ const CLUSTER_BYTES = 64 << 10
 
 /**
  * A copy-on-write overlay in memory: the image below is only read, and what is written is kept until the overlay goes.
- * It takes the host 64 KiB of memory for each such range that the guest writes to.
+ * It takes the host 64 KiB of memory for each such range that the guest writes to, unless it makes all of it zeros.
  */
 export class Overlay implements BlockImage {
   readonly #base: BlockBackend
   readonly #clusters = new Map<number, Uint8Array>()
+  /** Clusters that are zeros, whatever is below. */
+  readonly #zeroes = new ClusterSet()
   /** Clusters that are being copied: a second write waits for the first one's copy, so that neither is lost. */
   readonly #copying = new Map<number, Promise<Uint8Array>>()
   readonly #requests = new Requests()
@@ -36,11 +39,13 @@ export class Overlay implements BlockImage {
     return this.#requests.run(this.properties, { offset, bytes: into.length }, request, async () => {
       for (let done = 0; done < into.length;) {
         const at = offset + done
-        const cluster = this.#clusters.get(Math.floor(at / CLUSTER_BYTES))
-        const length =
-          cluster === undefined ? this.#untouched(at, into.length - done) : inCluster(at, into.length - done)
+        const index = Math.floor(at / CLUSTER_BYTES)
+        const cluster = this.#clusters.get(index)
+        const isHeld = this.#holds(index)
+        const length = isHeld ? inCluster(at, into.length - done) : this.#untouched(at, into.length - done)
         const part = into.subarray(done, done + length)
         if (cluster !== undefined) part.set(cluster.subarray(at % CLUSTER_BYTES, (at % CLUSTER_BYTES) + length))
+        else if (isHeld) part.fill(0)
         // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
         else await this.#readBelow(at, part, request)
         done += length
@@ -69,11 +74,22 @@ export class Overlay implements BlockImage {
 
   /** Makes a range read as zeros. */
   writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
-    return this.#requests.run(this.properties, { offset, bytes }, request, () =>
-      this.#each(offset, bytes, (cluster, at, _done, length) => {
-        cluster.fill(0, at, at + length)
-      }),
-    )
+    return this.#requests.run(this.properties, { offset, bytes }, request, async () => {
+      for (let at = offset; at < offset + bytes;) {
+        const length = inCluster(at, offset + bytes - at)
+        const index = Math.floor(at / CLUSTER_BYTES)
+        if (this.#isWhole(index, at, length)) {
+          this.#clusters.delete(index)
+          this.#zeroes.add(index)
+        } else {
+          // oxlint-disable-next-line no-await-in-loop -- one copy at a time
+          await this.#each(at, length, (cluster, from) => {
+            cluster.fill(0, from, from + length)
+          })
+        }
+        at += length
+      }
+    })
   }
 
   /** Calls back when the image below has changed. */
@@ -92,13 +108,19 @@ export class Overlay implements BlockImage {
     if (ended === null) return
     await ended
     this.#clusters.clear()
+    this.#zeroes.clear()
     if (isClosable(this.#base)) await this.#base.close()
+  }
+
+  /** Whether a cluster is ours, and what is below is not to be seen. */
+  #holds(index: number): boolean {
+    return this.#clusters.has(index) || this.#zeroes.has(index)
   }
 
   /** Bytes from `at` on, up to `most`, that only the image below has. */
   #untouched(at: number, most: number): number {
     let length = inCluster(at, most)
-    while (length < most && !this.#clusters.has(Math.floor((at + length) / CLUSTER_BYTES))) {
+    while (length < most && !this.#holds(Math.floor((at + length) / CLUSTER_BYTES))) {
       length += inCluster(at + length, most - length)
     }
     return length
@@ -115,15 +137,25 @@ export class Overlay implements BlockImage {
       const length = inCluster(at, bytes - done)
       const index = Math.floor(at / CLUSTER_BYTES)
       // oxlint-disable-next-line no-await-in-loop -- one copy at a time
-      const cluster = this.#clusters.get(index) ?? this.#cover(index, at, length) ?? (await this.#copy(index))
+      const cluster = this.#present(index) ?? this.#cover(index, at, length) ?? (await this.#copy(index))
       change(cluster, at % CLUSTER_BYTES, done, length)
       done += length
     }
   }
 
+  /** A cluster that is ours, with memory of its own. */
+  #present(index: number): Uint8Array | undefined {
+    if (this.#zeroes.delete(index)) this.#clusters.set(index, new Uint8Array(CLUSTER_BYTES))
+    return this.#clusters.get(index)
+  }
+
+  #isWhole(index: number, at: number, length: number): boolean {
+    return at === index * CLUSTER_BYTES && length >= this.#bytesOf(index)
+  }
+
   /** Makes room for a cluster that is about to be overwritten in full; null where a part of the old one stays. */
   #cover(index: number, at: number, length: number): Uint8Array | null {
-    if (at !== index * CLUSTER_BYTES || length < this.#bytesOf(index)) return null
+    if (!this.#isWhole(index, at, length)) return null
     const cluster = new Uint8Array(CLUSTER_BYTES)
     this.#clusters.set(index, cluster)
     return cluster
@@ -142,7 +174,7 @@ export class Overlay implements BlockImage {
     const cluster = new Uint8Array(CLUSTER_BYTES)
     await this.#readBelow(index * CLUSTER_BYTES, cluster.subarray(0, this.#bytesOf(index)))
     // A write of the whole cluster does not wait for this copy.
-    const newer = this.#clusters.get(index)
+    const newer = this.#present(index)
     if (newer !== undefined) return newer
     this.#clusters.set(index, cluster)
     return cluster

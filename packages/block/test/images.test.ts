@@ -214,6 +214,47 @@ describe('a write of a whole cluster of an overlay', () => {
   })
 })
 
+/** Holds nines, and takes nothing. */
+const NOTHING: BlockStorage = {
+  bytes: 0,
+  readOnly: true,
+  read: async (_offset, into) => void into.fill(9),
+  write: async () => {},
+  flush: async () => {},
+  close: async () => {},
+}
+
+describe('zeros of an overlay', () => {
+  const BIG = 65_536
+
+  test('take no memory, however large the disk', async () => {
+    const storage = { ...NOTHING, bytes: 2 ** 42 }
+    const overlay = new Overlay(new RawImage(storage))
+    await overlay.write(0, new Uint8Array(2 * BIG).fill(3))
+    await overlay.writeZeroes(512, 2 ** 36)
+    expect(overlay.heldBytes).toBe(2 * BIG)
+    const into = new Uint8Array(BIG)
+    await overlay.read(BIG, into)
+    expect(into.every((value) => value === 0)).toBe(true)
+    await overlay.write(2 * BIG + 512, new Uint8Array(512).fill(4))
+    await overlay.read(2 * BIG, into)
+    expect(into.every((value, at) => value === (at >= 512 && at < 1024 ? 4 : 0))).toBe(true)
+    await overlay.read(2 ** 36 + BIG, into)
+    expect(into.every((value) => value === 9)).toBe(true)
+    await overlay.close()
+  })
+
+  test('are not lost to a copy that began before them', async () => {
+    const overlay = new Overlay(new RawImage(new SlowStorage(pattern(BIG))))
+    const part = overlay.write(512, new Uint8Array(512))
+    await overlay.writeZeroes(0, BIG)
+    await part
+    const into = new Uint8Array(BIG)
+    await overlay.read(0, into)
+    expect(into.every((value) => value === 0)).toBe(true)
+  })
+})
+
 test('memory does not grow, and says so', async () => {
   const memory = new Uint8Array(1000)
   const image = new RawImage(new MemoryStorage(memory))
@@ -284,7 +325,7 @@ describe('a file', () => {
     const probe = await open(path)
     const handles = Object.getPrototypeOf(probe) as typeof probe
     await probe.close()
-    const truncate = handles.truncate
+    const truncate = Reflect.get(handles, 'truncate') as (this: typeof probe, bytes: number) => Promise<void>
     const limited = vi.spyOn(handles, 'truncate').mockImplementation(function (this: typeof probe, bytes = 0) {
       if (bytes > 1 << 20) return Promise.reject(Object.assign(new Error(), { code: 'EFBIG' }))
       return truncate.call(this, bytes)

@@ -1,0 +1,33 @@
+/** Clusters of a page: 4 KiB of memory. */
+const PAGE_CLUSTERS = 32_768
+
+/** A set of clusters that takes one bit for each. */
+export class ClusterSet {
+  readonly #pages = new Map<number, Uint32Array>()
+
+  has(cluster: number): boolean {
+    const bit = cluster % PAGE_CLUSTERS
+    const word = this.#pages.get(Math.floor(cluster / PAGE_CLUSTERS))?.[bit >>> 5] ?? 0
+    return ((word >>> (bit & 31)) & 1) === 1
+  }
+
+  add(cluster: number): void {
+    const key = Math.floor(cluster / PAGE_CLUSTERS)
+    const bit = cluster % PAGE_CLUSTERS
+    let page = this.#pages.get(key)
+    if (page === undefined) this.#pages.set(key, (page = new Uint32Array(PAGE_CLUSTERS / 32)))
+    page[bit >>> 5]! |= 1 << (bit & 31)
+  }
+
+  /** @returns whether it was there */
+  delete(cluster: number): boolean {
+    const found = this.has(cluster)
+    const bit = cluster % PAGE_CLUSTERS
+    if (found) this.#pages.get(Math.floor(cluster / PAGE_CLUSTERS))![bit >>> 5]! &= ~(1 << (bit & 31))
+    return found
+  }
+
+  clear(): void {
+    this.#pages.clear()
+  }
+}
