@@ -75,6 +75,8 @@ export function readNetdev(option: string, text: string, otherwise: string | und
     const hub = given.whole('hubid', 0x7fff_ffff)
     if (hub === undefined) throw usage(`${option} ${text} has no hubid; write hubport,id=${id},hubid=0`)
     const netdev = given.text('netdev')
+    if (netdev !== undefined && capture !== undefined)
+      throw usage(`${option} ${text}: nothing passes a place with netdev=; give pcap= to --netdev id=${netdev}`)
     return { ...common, kind, hub, ...(netdev !== undefined && { netdev }) }
   }
   return { ...common, ...(kind === 'stream' ? readStream(given) : readSocket(given)) }
@@ -112,6 +114,7 @@ function parseHostForward(text: string): HostForward {
     )
   }
   const [, protocol, hostAddress = '', hostPort, guestAddress = '', guestPort] = match
+  checkPorts(`hostfwd=${text}`, Number(guestPort), Number(hostPort) || 1)
   return {
     protocol: protocol === 'udp' ? 'udp' : 'tcp',
     ...(hostAddress !== '' && { hostAddress: hostAddress.replace(/^\[(.*)\]$/, '$1') }),
@@ -128,7 +131,13 @@ function parseService(text: string): ServiceArgument {
     throw usage(`guestfwd=${text} is not a service; write guestfwd=tcp:10.0.2.100:80-tcp:127.0.0.1:8080`)
   }
   const [, address = '', port, host = '', hostPort] = match
+  checkPorts(`guestfwd=${text}`, Number(port), Number(hostPort))
   return { address, port: Number(port), to: { host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(hostPort) } }
+}
+
+function checkPorts(what: string, ...ports: readonly number[]): void {
+  const wrong = ports.find((port) => port < 1 || port > 0xffff)
+  if (wrong !== undefined) throw usage(`${what}: ${wrong} is not a port from 1 to 65535`)
 }
 
 function readStream(given: Values) {
@@ -137,8 +146,9 @@ function readStream(given: Values) {
   const reconnectMs = given.whole('reconnect-ms', 86_400_000) ?? (seconds === undefined ? undefined : seconds * 1000)
   const type = given.text('addr.type')
   const path = given.text('addr.path')
-  const [host = '127.0.0.1', port] = [given.text('addr.host'), given.whole('addr.port', 0xffff)]
-  if (type === 'unix' ? path === undefined : type !== 'inet' || port === undefined) {
+  const [host, port] = [given.text('addr.host'), given.whole('addr.port', 0xffff)]
+  const isUnix = type === 'unix' && path !== undefined && host === undefined && port === undefined
+  if (!isUnix && (type !== 'inet' || port === undefined || path !== undefined)) {
     throw usage(
       'a stream has addr.type=unix,addr.path=PATH, or addr.type=inet,addr.host=HOST,addr.port=PORT; and server=on to listen',
     )
@@ -148,7 +158,7 @@ function readStream(given: Values) {
   return {
     kind: 'stream' as const,
     listens,
-    address: path === undefined ? { host, port: port! } : { path },
+    address: path === undefined ? { host: host ?? '127.0.0.1', port: port! } : { path },
     ...(reconnectMs !== undefined && reconnectMs > 0 && { reconnectMs }),
   }
 }

@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { PacketBackend } from '@retrap/device'
@@ -6,6 +7,8 @@ import { Hub } from '@retrap/network'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Command } from 'commander'
 import { CliError } from '../../src/cli-error.ts'
+import { ExitCode } from '../../src/exit-codes.ts'
+import { explainError } from '../../src/explain-error.ts'
 import { parseNetdev } from '../../src/netdevs.ts'
 import { listNetworks, type NetworkFlags, networkOptions } from '../../src/networks.ts'
 import { type DeviceArgument, parseDevice } from '../../src/values.ts'
@@ -62,11 +65,17 @@ describe('--netdev (QEMU, "Invocation", Network options)', () => {
     ['user,id=n,restrict=maybe', /neither on nor off/],
     ['user,id=n,hostfwd=tcp:22', /not a forwarded port/],
     ['user,id=n,guestfwd=tcp:10.0.2.100:80-cmd:cat', /not a service/],
+    ['user,id=n,hostfwd=tcp::65536-:22', /65536 is not a port/],
+    ['user,id=n,hostfwd=tcp::22-:0', /0 is not a port/],
+    ['user,id=n,guestfwd=tcp:10.0.2.100:80-tcp:127.0.0.1:65536', /65536 is not a port/],
     ['stream,id=n,addr.type=fd', /addr.type=unix/],
+    ['stream,id=n,addr.type=inet,addr.port=9,addr.path=/a', /addr.type=unix/],
+    ['stream,id=n,addr.type=unix,addr.port=9,addr.path=/a', /addr.type=unix/],
     ['stream,id=n,server=on,addr.type=inet,addr.port=9,reconnect=1', /does not reconnect/],
     ['socket,id=n', /listen=HOST:PORT/],
     ['socket,id=n,listen=:9,connect=:9', /listen=HOST:PORT/],
     ['hubport,id=n', /no hubid/],
+    ['hubport,id=n,hubid=0,netdev=m,pcap=/a', /give pcap= to --netdev id=m/],
   ])('%s is refused', (text, message) => {
     expect(() => parseNetdev(text)).toThrow(CliError)
     expect(() => parseNetdev(text)).toThrow(message)
@@ -108,6 +117,21 @@ test('an id that is given twice, or is not there', async () => {
   const open = (...texts: string[]) => OpenNetworks.open(texts.map(parseNetdev))
   await expect(open('hubport,id=a,hubid=0', 'hubport,id=a,hubid=1')).rejects.toThrow(/twice/)
   await expect(open('hubport,id=a,hubid=0,netdev=z')).rejects.toThrow(/no --netdev with id=z/)
+})
+
+test("what the host or the network does not allow is the user's to mend", async () => {
+  const explained = async (text: string) =>
+    explainError(await OpenNetworks.open([parseNetdev(text)]).catch((error: unknown) => error))
+  const taken = createServer()
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
+  const { port } = taken.address() as AddressInfo
+  expect(await explained(`user,id=n,hostfwd=tcp::${port}-:22`)).toEqual({
+    message: `tcp 127.0.0.1:${port}: the port is taken`,
+    code: ExitCode.Input,
+  })
+  taken.close()
+  expect(await explained('user,id=n,host=192.0.2.1')).toMatchObject({ code: ExitCode.Usage })
+  expect(await explained(`stream,id=n,addr.type=unix,addr.path=${folder}/none`)).toMatchObject({ code: ExitCode.Input })
 })
 
 test('the card of a new machine takes the place of the one before', async () => {
