@@ -13,7 +13,7 @@ import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
 import { readBytes } from './files.ts'
-import { checkImages, readImages, readOptionRoms, type ImageFlags } from './images.ts'
+import { checkImages, readImages, readOptionRoms, usualVga, type ImageFlags } from './images.ts'
 import { jitDump } from './jit-dump.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
@@ -164,7 +164,8 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .action(async (files: readonly string[], flags: RunFlags) => {
       const drives = connectDrives(listDrives(flags, files), flags.device)
       checkImages(flags, drives)
-      const settings = settingsFor(flags, () => readImages(flags, drives), { kind: 'pass' }, host)
+      const images = (): Promise<MachineImages> => readImages(flags, drives)
+      const settings = settingsFor(flags, images, { kind: 'pass' }, host, usualVga(flags, drives))
       const boot = flags.boot === undefined ? {} : { boot: flags.boot }
       await finish({ ...settings, machine: { ...settings.machine, ...boot }, drives })
     })
@@ -290,6 +291,7 @@ function settingsFor(
   images: SessionSettings['images'],
   input: InputPolicy,
   host: CliHost,
+  card: 'std' | 'none' = 'none',
 ): SessionSettings {
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
@@ -319,7 +321,7 @@ function settingsFor(
     ...listNetworks(flags),
     images: async () => ({ ...(await images()), ...(await readOptionRoms(flags.optionRom)) }),
     devices: prepareDevices(flags.device ?? [], host),
-    ...displaySettings(flags),
+    ...displaySettings(flags, card),
     serial: flags.serial ?? [{ kind: flags.display?.kind === 'terminal' ? 'none' : 'stdio' }],
     ...(flags.reboot === false && { noReboot: true }),
     console: flags.console ?? 'serial',

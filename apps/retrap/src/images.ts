@@ -30,6 +30,11 @@ export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] 
   }
 }
 
+/** The graphics card of a machine for which none is named: one that firmware shows what it boots on. */
+export function usualVga({ kernel }: ImageFlags, drives: readonly DriveArgument[]): 'std' | 'none' {
+  return kernel === undefined && drives.length > 0 ? 'std' : 'none'
+}
+
 /** Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here. */
 export async function readImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): Promise<MachineImages> {
   const flash = drives.some((drive) => drive.flash !== undefined)
@@ -40,7 +45,7 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
     flash ? undefined : seaBios ? fetchBiosFile('bios-256k.bin') : readImage('--firmware', flags.firmware),
   ])
   // UEFI firmware has drivers of its own.
-  const vga = flags.vga ?? (drives.length > 0 ? 'std' : 'none')
+  const vga = flags.vga ?? usualVga(flags, drives)
   const vgaBios =
     vga === 'std' && flags.kernel === undefined && !flash ? await fetchBiosFile('vgabios-stdvga.bin') : undefined
   const modules = await Promise.all(

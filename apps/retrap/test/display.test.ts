@@ -1,10 +1,11 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Screen } from '@retrap/display'
 import { afterAll, describe, expect, test } from 'vitest'
 import { displaySettings, parseDisplay, type DisplayTarget } from '../src/display/display-option.ts'
+import { usualVga } from '../src/images.ts'
 import { runSession, type SessionSettings } from '../src/session.ts'
 import { FakeHost } from './support/fake-machine.ts'
 
@@ -61,9 +62,32 @@ describe('the last picture', () => {
     expect(await runSession(settings({ kind: 'none' }, path), off)).toBe(74)
     expect(off.stderr.text).toContain('display is off')
     expect(existsSync(path)).toBe(false)
+    const folder = join(scratch, 'folder.png')
+    mkdirSync(folder)
     const host = drawing([1])
-    expect(await runSession(settings({ kind: 'none' }, join(scratch, 'no/folder.png')), host)).toBe(74)
-    expect(host.stderr.text).toContain('--screenshot-on-exit: there is no such file')
+    expect(await runSession(settings({ kind: 'none' }, folder), host)).toBe(74)
+    expect(host.stderr.text).toContain(`--screenshot-on-exit: ${folder}: it is a directory`)
+  })
+
+  test.each([{ kind: 'none' } as const, { kind: 'png', path: join(scratch, 'no/a.png') } as const])(
+    'that has no folder is an error before anything runs: %o',
+    async (target) => {
+      const host = drawing([1])
+      const path = join(scratch, target.kind === 'none' ? 'no/a.png' : 'b.png')
+      await expect(runSession(settings(target, path), host)).rejects.toMatchObject({
+        code: 'ERR_INPUT',
+        message: expect.stringContaining(`there is no folder ${join(scratch, 'no')}`),
+      })
+      expect(host.created).toEqual([])
+    },
+  )
+
+  test('is the last one that is written', async () => {
+    const path = join(scratch, 'last.png')
+    expect(await runSession(settings({ kind: 'png', path }), drawing([1]))).toBe(0)
+    rmSync(path)
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    expect(existsSync(path)).toBe(false)
   })
 })
 
@@ -147,9 +171,12 @@ describe('--display', () => {
   ])('%s', (text, target) => expect(parseDisplay(text)).toEqual(target))
   test.each([
     ['vnc=localhost', 'names no port; write vnc=127.0.0.1:5900'],
+    // QEMU's first display after 5900.
+    ['vnc=:1', 'a port is expected, not a display number; write vnc=127.0.0.1:5901'],
+    ['vnc=[::1]:99', 'write vnc=[::1]:5999'],
     ['vnc=:70000', '70000 is not a port'],
-    ['vnc=:1,paswd=x', "has no 'paswd=x'; it has password, websocket, layout"],
-    ['vnc=:1,layout=xx', "keyboard layout 'xx': expected one of us, gb, de, fr"],
+    ['vnc=:5901,paswd=x', "has no 'paswd=x'; it has password, websocket, layout"],
+    ['vnc=:5901,layout=xx', "keyboard layout 'xx': expected one of us, gb, de, fr"],
   ])('%s is refused: %s', (text, why) => expect(() => parseDisplay(text)).toThrow(why))
   test.each(['gtk', 'png', 'png:', 'terminal:x', ''])("'%s' is refused with what to write instead", (text) => {
     expect(() => parseDisplay(text)).toThrow(/--display.*write/)
@@ -162,5 +189,23 @@ test.each([
   { screenshotOnExit: '' },
   { display: { kind: 'terminal' }, serial: [{ kind: 'stdio' }] },
 ] as const)('%o contradict each other', (flags) => {
-  expect(() => displaySettings(flags)).toThrow(expect.objectContaining({ code: 'ERR_USAGE' }))
+  expect(() => displaySettings(flags, 'std')).toThrow(expect.objectContaining({ code: 'ERR_USAGE' }))
+})
+
+test.each([{ display: { kind: 'png', path: 'a.png' } }, { screenshotOnExit: 'a.png' }] as const)(
+  '%o needs a graphics card',
+  (flags) => {
+    expect(() => displaySettings(flags, 'none')).toThrow('this machine has no graphics card; add --vga std')
+    expect(displaySettings({ ...flags, vga: 'std' }, 'none').display).toBeDefined()
+    expect(displaySettings(flags, 'std').display).toBeDefined()
+    expect(displaySettings({ display: { kind: 'none' } }, 'none')).toEqual({})
+  },
+)
+
+const DISK = { path: 'a.img', snapshot: false, readOnly: false } as const
+
+test('a kernel has none that is not asked for, and what boots from a disk has one', () => {
+  expect(usualVga({ kernel: 'k' }, [DISK])).toBe('none')
+  expect(usualVga({ firmware: 'f' }, [])).toBe('none')
+  expect(usualVga({}, [DISK])).toBe('std')
 })

@@ -55,11 +55,18 @@ export function parseDisplay(text: string): DisplayTarget {
   return { kind, path }
 }
 
-/** What a session shows; nothing without such an option. @throws CliError `ERR_USAGE` for options that contradict each other */
-export function displaySettings(flags: DisplayFlags): { readonly display?: DisplaySettings } {
+/**
+ * What a session shows; nothing without such an option.
+ *
+ * @param usual - the machine's card where `--vga` does not name one
+ * @throws CliError `ERR_USAGE` for options that contradict each other
+ */
+export function displaySettings(flags: DisplayFlags, usual: 'std' | 'none'): { readonly display?: DisplaySettings } {
   const { display = { kind: 'none' }, screenshotOnExit: screenshot } = flags
   if (flags.vga === 'none' && (display.kind !== 'none' || screenshot !== undefined))
     throw usage('--vga none leaves no picture for --display and --screenshot-on-exit')
+  if (flags.vga === undefined && usual === 'none' && (display.kind !== 'none' || screenshot !== undefined))
+    throw usage('--display and --screenshot-on-exit: this machine has no graphics card; add --vga std')
   if (screenshot === '') throw usage('--screenshot-on-exit names no file; write the name of a PNG file')
   if (display.kind === 'terminal' && flags.serial?.some(({ kind }) => kind === 'stdio') === true)
     throw usage('--display terminal has the terminal; give --serial none, file:FILE or another place')

@@ -1,4 +1,5 @@
-import { rename, writeFile } from 'node:fs/promises'
+import { rename, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { Screen, TerminalPicture } from '@retrap/display'
 import { CliError } from '../cli-error.ts'
 import { troubleWith } from '../files.ts'
@@ -38,7 +39,9 @@ export class SessionDisplay {
 
   /** Begins to show the picture; what a person needs to know is written to `say`. @throws CliError */
   async open(say: SessionOutput): Promise<void> {
-    const { target } = this.#settings
+    const { target, screenshot } = this.#settings
+    if (target.kind === 'png') await checkFolder('--display', target.path)
+    if (screenshot !== undefined) await checkFolder('--screenshot-on-exit', screenshot)
     if (target.kind === 'terminal') this.#openTerminal()
     if (target.kind === 'png') this.#openFile(target.path)
     await this.vnc?.open(say)
@@ -78,7 +81,7 @@ export class SessionDisplay {
       await writeFile(half, png)
       await rename(half, path)
     } catch (error) {
-      throw new CliError('ERR_INPUT', `${option}: ${troubleWith(error)}`)
+      throw new CliError('ERR_INPUT', `${option}: ${path}: ${troubleWith(error)}`)
     }
   }
 
@@ -95,6 +98,8 @@ export class SessionDisplay {
     this.screen.refresh()
     this.#stop?.()
     this.#stop = undefined
+    // What has just changed is written below.
+    clearTimeout(this.#timer)
     if (target.kind === 'terminal' && watched) this.#output.write(`${ESCAPE}0m${ESCAPE}?25h\r\n`)
     try {
       if (target.kind === 'png' && watched && this.screen.width > 0) await this.#writeFile('--display', target.path)
@@ -106,6 +111,13 @@ export class SessionDisplay {
       return error instanceof Error ? error.message : String(error)
     }
   }
+}
+
+/** What a long run has shown must not be lost at its end. @throws CliError `ERR_INPUT` if there is no folder for a file */
+async function checkFolder(option: string, path: string): Promise<void> {
+  const folder = dirname(path)
+  const found = await stat(folder).catch(() => undefined)
+  if (found?.isDirectory() !== true) throw new CliError('ERR_INPUT', `${option}: ${path}: there is no folder ${folder}`)
 }
 
 /** The size of the output's terminal, as far as it is one. */

@@ -25,6 +25,12 @@ export function parseVnc(text: string): VncTarget {
   if (digits === undefined && address !== '') {
     throw usage(`--display vnc=${address} names no port; write vnc=127.0.0.1:${VNC_PORT}`)
   }
+  if (digits !== undefined && isDisplayNumber(digits)) {
+    const port = VNC_PORT + Number(digits)
+    throw usage(
+      `--display vnc=${address}: a port is expected, not a display number; write vnc=${host || LOOPBACK}:${port}`,
+    )
+  }
   const properties = new Map<string, string>()
   for (const pair of pairs) {
     const at = pair.indexOf('=')
@@ -48,6 +54,12 @@ export function parseVnc(text: string): VncTarget {
     throw error
   }
   return target
+}
+
+/** QEMU and VNC's clients count displays from port 5900 on. */
+function isDisplayNumber(digits: string): boolean {
+  const number = Number(digits)
+  return number > 0 && number < 100
 }
 
 function portOf(text: string): number {

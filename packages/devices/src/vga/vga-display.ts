@@ -13,6 +13,8 @@ const PAGE = 4096
 /** Bit 5 of the attribute controller's index: without it the screen is black. */
 const PALETTE_REACHES_SCREEN = 0x20
 const SCREEN_OFF = 0x20
+/** Size of a picture that is black before a mode was set, of which the registers say nothing yet. */
+const FIRST_SIZE = { width: 640, height: 480 } as const
 const GRAPHICS = 1
 /** Frames for which a cursor, and characters, are shown and then not shown. */
 const CURSOR_FRAMES = 16
@@ -171,7 +173,7 @@ export class VgaDisplay implements DisplayClient {
       ? this.#writtenPages(dispi.start, dispi.height * dispi.stride)
       : this.#writtenPages(0, GRAPHICS_BYTES)
     if (!anew && (written === 0 || kind === 'blank')) return
-    const { width, height } = linear ? dispi : this.#graphics.size()
+    const { width, height } = linear ? dispi : kind === 'blank' ? this.#blankSize() : this.#graphics.size()
     const resized = picture.resize(width, height)
     if (anew) this.#setPictureMode()
     if (kind === 'blank') picture.blank()
@@ -180,6 +182,11 @@ export class VgaDisplay implements DisplayClient {
     else this.#drawBytes()
     this.#show(all || anew || resized)
     if (anew) display.setText?.(null)
+  }
+
+  /** Of the picture before: while software sets a mode, the registers do not agree with each other. */
+  #blankSize(): { readonly width: number; readonly height: number } {
+    return this.#picture.width > 0 ? this.#picture : FIRST_SIZE
   }
 
   /** Draws a mode of DISPI with 256 colours. */

@@ -259,6 +259,23 @@ test('input status tells where the beam is, by the time of the machine', () => {
   ])
 })
 
+test('a black picture has the size of the one before, whatever the registers say while a mode is set', () => {
+  const vga = vgaMachine()
+  const size = (): number[] => {
+    vga.screen.refresh()
+    return [vga.screen.width, vga.screen.height]
+  }
+  // QEMU shows as much before a mode is set.
+  expect(size()).toEqual([640, 480])
+  mode3(vga)
+  expect(size()).toEqual([720, 400])
+  vga.machine.in(0x3da)
+  vga.machine.out(0x3c0, 0)
+  indexed(vga, 0x3d4, { 0x11: 0, 1: 0, 0x12: 0 })
+  expect(size()).toEqual([720, 400])
+  expect(vga.screen.pixels.every((pixel) => pixel === 0)).toBe(true)
+})
+
 test('a restored card cannot be told from the one that was saved', () => {
   fc.assert(
     fc.property(fc.infiniteStream(fc.nat()), (stream) => {
