@@ -168,12 +168,15 @@ class Client {
       try {
         // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
         const response = await this.#request('GET', `bytes=${offset}-${last}`)
-        const tag = response.headers.get('etag') ?? response.headers.get('last-modified')
-        if (response.status === 200 || tag !== this.#tag) throw failed('it has changed on the server')
-        if (response.status === 416) throw failed(`it no longer has ${bytes} bytes`)
-        if (response.status !== 206) throw new Error(`the server answers with status ${response.status}`)
-        const range = response.headers.get('content-range')
-        if (range !== null && range !== `bytes ${offset}-${last}/${bytes}`) throw failed(`the server sends ${range}`)
+        const trouble = this.#troubleWith(response, `bytes ${offset}-${last}/${bytes}`)
+        if (trouble !== null) {
+          // Otherwise the connection stays busy with what nobody reads.
+          response.body
+            ?.getReader()
+            .cancel()
+            .catch(() => {})
+          throw trouble.isFinal ? failed(trouble.reason) : new Error(trouble.reason)
+        }
         // oxlint-disable-next-line no-await-in-loop
         const content = await readExactly(response, length)
         this.fetchedBytes += length
@@ -183,6 +186,17 @@ class Client {
         if (attempt >= this.#retries) throw failed(String(error), error)
       }
     }
+  }
+
+  /** Why an answer cannot be used; another attempt is of use unless it is final. An error's answer has tags of its own. */
+  #troubleWith({ status, headers }: HttpResponse, expected: string): { reason: string; isFinal: boolean } | null {
+    const final = (reason: string): { reason: string; isFinal: boolean } => ({ reason, isFinal: true })
+    const tag = headers.get('etag') ?? headers.get('last-modified')
+    if (status === 200 || (status === 206 && tag !== this.#tag)) return final('it has changed on the server')
+    if (status === 416) return final(`it does not have ${expected} any more`)
+    if (status !== 206) return { reason: `the server answers with status ${status}`, isFinal: false }
+    const range = headers.get('content-range')
+    return range === null || range === expected ? null : final(`the server sends ${range}`)
   }
 
   #request(method: string, range: string | null): Promise<HttpResponse> {

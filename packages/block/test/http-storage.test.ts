@@ -176,6 +176,32 @@ describe('a file on a web server', () => {
     expect(ranges).toHaveLength(4)
   })
 
+  test('is asked for again where something before the server fails, which knows nothing of the file', async () => {
+    const storage = await HttpStorage.open(url, OPTIONS)
+    let failures = 1
+    behaviour = (request, response, range) => {
+      if (failures-- > 0) response.writeHead(502, { 'last-modified': 'now' }).end('Bad Gateway')
+      else well(request, response, range)
+    }
+    await storage.read(0, new Uint8Array(512))
+    expect(ranges).toEqual(['bytes=0-0', 'bytes=0-4095', 'bytes=0-4095'])
+  })
+
+  test.each([200, 206, 500])('whose answer %d cannot be used keeps no connection busy', async (status) => {
+    let cancelled = 0
+    const body = {
+      getReader: () => ({ read: async () => ({ done: false, value: content }), cancel: async () => void cancelled++ }),
+    }
+    const first = { 'content-range': `bytes 0-0/${BYTES}`, etag: '"one"' }
+    const answers = [
+      { status: 206, headers: new Headers(first), body },
+      { status, headers: new Headers({ etag: '"two"' }), body },
+    ]
+    const storage = await HttpStorage.open(url, { ...OPTIONS, retries: 0, fetch: async () => answers.shift()! })
+    await expect(storage.read(0, new Uint8Array(512))).rejects.toThrow(medium)
+    expect(cancelled).toBe(2)
+  })
+
   test('that does not answer fails after its time', async () => {
     const storage = await HttpStorage.open(url, { ...OPTIONS, timeoutMs: 50, retries: 0 })
     behaviour = () => {}
