@@ -384,3 +384,17 @@ test('a card that was saved goes on elsewhere: buffers that it holds, filters, a
     { token: at[1], written: 30 },
   ])
 })
+
+test('a card that goes on where the cable is pulled tells its driver, once', async () => {
+  const one = new NetDriver()
+  await one.model.quiesce(1000)
+  const saved: unknown = structuredClone(one.model.save())
+  const two = new NetDriver()
+  two.network.linkUp = false
+  two.model.restore(saved)
+  two.model.resume()
+  expect([two.driver.config(6, 2), two.driver.isr()]).toEqual([0, 2])
+  await two.model.quiesce(1000)
+  two.model.resume()
+  expect(two.driver.isr()).toBe(0)
+})

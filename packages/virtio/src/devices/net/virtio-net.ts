@@ -257,7 +257,10 @@ export class VirtioNet implements VirtioDevice {
 
   /** Goes on with what the network has kept back. */
   resume(): void {
+    const before = this.config[STATUS]
     this.#showLink(this.#network.linkUp)
+    // The cable of another machine, or one that was pulled meanwhile.
+    if (this.config[STATUS] !== before) this.#host?.configChanged()
     this.#refilled()
   }
 
