@@ -382,7 +382,7 @@ class Session {
       }
       this.#watch.stop()
     }
-    await this.#display?.vnc?.close()
+    await this.#display?.close()
     for (const close of this.#closing.toReversed()) close()
     await Promise.all(this.#farEnds.flatMap((end) => (end === null ? [] : [end.close()])))
     return failed.length === 0 && this.#unseen === undefined

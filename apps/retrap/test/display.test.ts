@@ -113,6 +113,22 @@ test('--display terminal shows the picture, and gives the terminal back', async 
   expect(host.stdout.text.endsWith('\u001b[0m\u001b[?25h\r\n')).toBe(true)
 })
 
+test.each([{ kind: 'png', path: join(scratch, 'none.png') }, { kind: 'terminal' }] as const)(
+  'a machine that cannot be made leaves nobody who looks at its screen: %o',
+  async (target) => {
+    let screen: Screen | undefined
+    const host = Object.assign(drawing([1]), {
+      createMachine: async (options: { readonly screen?: Screen }) => {
+        screen = options.screen
+        throw new Error('no machine')
+      },
+    })
+    await expect(runSession(settings(target), host)).rejects.toThrow('no machine')
+    expect(screen?.visible).toBe(false)
+    expect(host.stdout.text.endsWith(target.kind === 'terminal' ? '\u001b[0m\u001b[?25h\r\n' : '')).toBe(true)
+  },
+)
+
 test('--display vnc has a server, whose clients have the keyboard of each machine, until the session ends', async () => {
   const typed: number[] = []
   const keyboards = new Set<unknown>()

@@ -96,11 +96,7 @@ export class SessionDisplay {
     clearTimeout(this.#timer)
     await this.#writing
     this.screen.refresh()
-    this.#stop?.()
-    this.#stop = undefined
-    // What has just changed is written below.
-    clearTimeout(this.#timer)
-    if (target.kind === 'terminal' && watched) this.#output.write(`${ESCAPE}0m${ESCAPE}?25h\r\n`)
+    this.#leave()
     try {
       if (target.kind === 'png' && watched && this.screen.width > 0) await this.#writeFile('--display', target.path)
       if (screenshot === undefined) return undefined
@@ -110,6 +106,22 @@ export class SessionDisplay {
     } catch (error) {
       return error instanceof Error ? error.message : String(error)
     }
+  }
+
+  /** Shows no more, also where no machine has come to its end. */
+  async close(): Promise<void> {
+    this.#leave()
+    await this.vnc?.close()
+  }
+
+  /** Looks at the screen no more, and gives the terminal back. */
+  #leave(): void {
+    // What has just changed is written at the end.
+    clearTimeout(this.#timer)
+    if (this.#stop === undefined) return
+    this.#stop()
+    this.#stop = undefined
+    if (this.#settings.target.kind === 'terminal') this.#output.write(`${ESCAPE}0m${ESCAPE}?25h\r\n`)
   }
 }
 
