@@ -7,6 +7,8 @@ export type MachineType = 'pc' | 'q35'
 interface Chipset {
   /** PCI device number of the ISA or LPC bridge, whose functions the board's other PCI parts are. */
   readonly isaBridgeDevice: number
+  /** The highest PCI device number that is not the board's. */
+  readonly lastSlot: number
   /** Interrupt links, which drive I/O APIC inputs from 16 on. */
   readonly links: number
   /** The link of a function's pin (1 to 4). */
@@ -19,9 +21,10 @@ interface Chipset {
 
 /** What the tables of each board say. The places are QEMU's, for which firmware is made. */
 export const CHIPSETS: Readonly<Record<MachineType, Chipset>> = {
-  pc: { isaBridgeDevice: 1, links: 4, linkOf: interruptLink, lowRamLimit: 0xc000_0000, ecam: undefined },
+  pc: { isaBridgeDevice: 1, lastSlot: 31, links: 4, linkOf: interruptLink, lowRamLimit: 0xc000_0000, ecam: undefined },
   q35: {
     isaBridgeDevice: 31,
+    lastSlot: 30,
     links: 8,
     linkOf: ichInterruptLink,
     lowRamLimit: 0xb000_0000,

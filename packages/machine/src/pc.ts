@@ -178,7 +178,7 @@ export class Pc {
     const firstSlot = xen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
     const cards = options.virtio ?? []
     const wanted = [...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot), ...cards.map(({ slot }) => slot)]
-    const slots = new PciSlots(firstSlot, wanted)
+    const slots = new PciSlots(firstSlot, wanted, CHIPSETS[machine].lastSlot)
     const virtio = placeVirtio({ drives: by('virtio'), devices: cards, slots, random })
     const nvme = placeNvme(by('nvme'), slots)
     const bootPaths = [...(cables?.bootPaths ?? []), ...virtio.bootPaths, ...nvme.bootPaths]

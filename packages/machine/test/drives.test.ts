@@ -224,3 +224,16 @@ describe.runIf(seabios !== undefined)('SeaBIOS starts', () => {
     expect(printed.at(-1)).toBe(letter)
   })
 })
+
+test.each([
+  { what: 'its number is asked for', count: 1, nvme: { slot: 31 } },
+  { what: 'all others are taken', count: 29, nvme: undefined },
+])("the last PCI device of a q35 is the board's own: $what", async ({ count, nvme }) => {
+  const drives = Array.from(
+    { length: count },
+    () => ({ medium: medium(new Uint8Array(512)), interface: 'nvme', nvme }) as const,
+  )
+  const made = createPc({ machine: 'q35', memoryBytes: 16 * MIB, firmware: new Uint8Array(64 << 10), drives })
+  const error = { name: 'MachineError', code: 'ERR_OPTION', message: 'nvme: PCI device number 31: expected 3 to 30' }
+  await expect(made).rejects.toThrow(expect.objectContaining(error))
+})
