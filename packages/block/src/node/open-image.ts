@@ -112,7 +112,8 @@ async function openBackingFile(path: string, backing: BackingName, chain: readon
 /** A name is relative to the folder of the image. @throws ImageError `ERR_BACKING` for what is not a file */
 export function resolveBacking(path: string, name: string): string {
   const file = name.startsWith('file:') ? name.slice(5) : name
-  if (/^[a-z0-9+.-]+:/i.test(file) && !file.startsWith('/')) {
+  // One letter is a drive of Windows.
+  if (/^[a-z0-9+.-]{2,}:/i.test(file) && !file.startsWith('/')) {
     throw new ImageError('ERR_BACKING', `${path}: the backing file is ${name}; only files are supported`)
   }
   return isAbsolute(file) ? file : join(dirname(path), file)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { createQcow2 } from '../../src/index.ts'
-import { FileStorage, openImage, openQcow2 } from '../../src/node/index.ts'
+import { FileStorage, openImage, openQcow2, resolveBacking } from '../../src/node/index.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-chains-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -90,6 +90,12 @@ describe('files below a qcow2 image', () => {
     const hidden = await undeclared('declared.qcow2')
     await expect(openImage(hidden, { format: 'qcow2' })).rejects.toThrow(backingError)
     expect(await firstByte(declared)).toBe(6)
+  })
+
+  test('may lie on a drive of Windows, whose letter is no protocol', () => {
+    for (const name of ['C:\\disks\\base.img', 'd:/disks/base.img']) {
+      expect(resolveBacking('top.qcow2', name)).toContain(name)
+    }
   })
 
   test('may not form a loop, also by another name', async () => {
