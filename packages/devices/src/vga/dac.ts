@@ -134,6 +134,7 @@ export class Dac {
 
 /** @throws DeviceError `ERR_STATE` */
 export function checkDacState({ colours, pending }: DacState): void {
-  if (colours instanceof Uint8Array && colours.length === 3 * COLOURS && pending.length === 3) return
+  if (colours instanceof Uint8Array && colours.length === 3 * COLOURS && Array.isArray(pending) && pending.length === 3)
+    return
   throw new DeviceError('ERR_STATE', 'vga: the saved colours are not 256 of three bytes')
 }

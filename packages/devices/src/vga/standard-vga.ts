@@ -305,6 +305,10 @@ export class StandardVga implements DeviceModel {
       DacState,
       DispiState,
     ]
+    for (const [name, part] of Object.entries({ registers, dac, dispi })) {
+      if (typeof part !== 'object' || part === null)
+        throw new DeviceError('ERR_STATE', `vga: saved state without ${name}`)
+    }
     this.#registers.check(registers)
     checkDacState(dac)
     checkDispiState(dispi)

@@ -343,6 +343,10 @@ test('mistakes of a caller are DeviceErrors', () => {
     { ...saved, registers: { ...(saved.registers as object), crtc: new Uint8Array(3) } },
     { ...saved, dac: { ...(saved.dac as object), colours: [] } },
     { ...saved, dispi: { index: 0, registers: [1] } },
+    { ...saved, registers: undefined },
+    { ...saved, dac: null },
+    { ...saved, dispi: 'on' },
+    { ...saved, dac: { ...(saved.dac as object), pending: undefined } },
   ]
   for (const state of bad) expect(() => vga.restore(state)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
 })
