@@ -28,6 +28,8 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   '-display': 'write --display vnc=127.0.0.1:5901, png:FILE or terminal',
   '-vga': 'write --vga std or none',
   '-vnc': 'write --display vnc=127.0.0.1:5901',
+  '-k': 'write --display vnc=127.0.0.1:5901,layout=de',
+  '-usb': 'there is no USB yet; keyboard and mouse are PS/2',
   '-curses': 'write --display terminal',
   '-drive': 'write retrap run --drive file=FILE,format=raw',
   '-blockdev': 'write retrap run --drive file=FILE,format=raw',
