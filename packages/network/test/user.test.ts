@@ -258,6 +258,17 @@ describe('UDP and ICMP', () => {
     expect(socket!.open).toBe(false)
   })
 
+  test('many peers of a forwarded port leave the sockets of the guest alone', async () => {
+    const guest = await TestGuest.create({ hostForwards: [{ protocol: 'udp', hostPort: 5353, guestPort: 53 }] })
+    guest.sendUdp(1000, 123, text('time?'), 0xc0000201)
+    const own = guest.host.udp.at(-1)!
+    for (let i = 0; i < 300; i++) guest.host.udp[0]!.receive({ address: '198.51.100.1', port: 1 + i }, text('x'))
+    own.receive({ address: '192.0.2.1', port: 123 }, text('now'))
+    guest.clock.advance(1)
+    expect(guest.datagrams.at(-1)).toMatchObject({ destinationPort: 1000, sourcePort: 123 })
+    expect(own.open).toBe(true)
+  })
+
   test('long datagrams pass in fragments, both ways', async () => {
     const guest = await TestGuest.create()
     const long = Uint8Array.from({ length: 20_000 }, (_, i) => i * 7)

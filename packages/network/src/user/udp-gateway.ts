@@ -8,6 +8,8 @@ import type { Link } from './link.ts'
 
 /** Sockets and forwarded peers at once; the one that was silent for longest makes room. */
 const MOST_ENTRIES = 256
+/** Forwarded peers among them: a sender with many addresses must not close the guest's own sockets. */
+const MOST_PEERS = 64
 /** RFC 4787 §4.3: five minutes. */
 const IDLE_MS = 300_000
 
@@ -113,7 +115,9 @@ export class UdpGateway {
   }
 
   #add(key: string, entry: Entry): Entry {
-    if (this.#entries.size === MOST_ENTRIES) {
+    const peers = entry.peer === null ? [] : [...this.#entries].filter(([, { peer }]) => peer !== null)
+    if (peers.length === MOST_PEERS) this.#remove(peers[0]![0])
+    else if (this.#entries.size === MOST_ENTRIES) {
       const [oldest] = this.#entries.keys()
       this.#remove(oldest!)
     }
