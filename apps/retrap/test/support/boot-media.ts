@@ -52,7 +52,11 @@ function putLinux(folder: string, { kernelPath, initrd }: DiskLinux): void {
  * @param scratch - an empty folder
  * @returns the image's path; undefined where there is no apt to fetch GRUB with
  */
-export async function makeGrubDisk(scratch: string, linux: DiskLinux): Promise<string | undefined> {
+export async function makeGrubDisk(
+  scratch: string,
+  linux: DiskLinux,
+  commandLine: string = COMMAND_LINE,
+): Promise<string | undefined> {
   const [grub] = (await debianMembers([{ package: 'grub-pc-bin', members: ['./usr/lib/grub/i386-pc/*'] }])) ?? []
   if (grub === undefined) return undefined
   const modules = join(grub, 'usr/lib/grub/i386-pc')
@@ -65,7 +69,7 @@ export async function makeGrubDisk(scratch: string, linux: DiskLinux): Promise<s
 terminal_input serial
 terminal_output serial
 echo 'GRUB starts Linux'
-linux /boot/vmlinuz ${COMMAND_LINE}
+linux /boot/vmlinuz ${commandLine}
 initrd /boot/initrd
 boot
 `,
@@ -104,7 +108,11 @@ function partitionTable(type: number, bytes: number): Buffer {
  * @param scratch - an empty folder
  * @returns the image's path; undefined where there is no apt to fetch GRUB with
  */
-export async function makeGrubEfiDisk(scratch: string, linux: DiskLinux): Promise<string | undefined> {
+export async function makeGrubEfiDisk(
+  scratch: string,
+  linux: DiskLinux,
+  commandLine: string = COMMAND_LINE,
+): Promise<string | undefined> {
   const members = ['./usr/lib/grub/x86_64-efi/*']
   const [grub] = (await debianMembers([{ package: 'grub-efi-amd64-bin', members }])) ?? []
   if (grub === undefined) return undefined
@@ -115,7 +123,7 @@ export async function makeGrubEfiDisk(scratch: string, linux: DiskLinux): Promis
     `serial --unit=0 --speed=115200
 terminal_output serial
 echo 'GRUB starts Linux'
-linux /vmlinuz ${COMMAND_LINE}
+linux /vmlinuz ${commandLine}
 initrd /initrd
 boot
 `,
