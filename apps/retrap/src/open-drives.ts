@@ -12,7 +12,7 @@ interface OpenFile {
   readonly identity: string
   readonly writes: boolean
   readonly image: BlockImage
-  /** Nobody asks a flash whether its last changes are in the file. */
+  /** Why the last changes of a flash are not in its file. A flash has no flush command that could report it. */
   failure?: unknown
 }
 

@@ -72,7 +72,7 @@ test('datagrams, there and back', async () => {
   const bound = await sockets.bindUdp({ address: HOME, port: 0 }, (from, bytes) => bound.send(from, bytes.toReversed()))
   await expect(sockets.bindUdp({ address: HOME, port: bound.port }, () => {})).rejects.toThrow(NetworkError)
   const socket = sockets.openUdp((_from, bytes) => void back.push(String.fromCharCode(...bytes)))
-  // Nobody is there, and nothing happens; then somebody is.
+  // The first datagram goes to a port where nothing listens, and is lost; the second one arrives.
   socket.send({ address: HOME, port: 1 }, Buffer.from('lost'))
   socket.send({ address: HOME, port: bound.port }, Buffer.from('abc'))
   await until(() => back.length > 0)

@@ -48,7 +48,7 @@ export class P2m {
   readonly format: 'ept' | 'lpae'
   /** What only maps of Arm guests have; null for others. */
   readonly stage2: Stage2 | null
-  /** Who logs writes: this view's alone, as listeners are. */
+  /** The logs of writes through this view. Other views of the same map have logs of their own. */
   readonly writeLogs: WriteLogs = new WriteLogs()
   readonly #core: MapCore
   readonly #onDemand: OnDemand
@@ -388,7 +388,7 @@ export class P2m {
 
   /**
    * As {@link P2m.translateWrite}, for RAM whose writes are logged and that is about to be written: it counts as written.
-   * Who keeps the translation for further writes drops it when `writeLogs.onWatched` says so.
+   * A caller may keep the translation for further writes until `writeLogs.onWatched` calls.
    *
    * @returns −1 for what cannot be written
    */

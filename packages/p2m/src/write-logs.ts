@@ -16,7 +16,7 @@ interface WriteLog {
 }
 
 /**
- * Who logs writes to RAM of a map, and of which guest frames. These are of type RAM_LOGDIRTY and stay so when they are
+ * The logs of writes to a map's RAM. The frames that a log covers are of type RAM_LOGDIRTY, and stay so when they are
  * written; `LogDirty` is such a log.
  */
 export class WriteLogs {

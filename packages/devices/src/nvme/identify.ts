@@ -22,7 +22,7 @@ export const WARNING_KELVIN = 343
 const CRITICAL_KELVIN = 373
 const MILLIWATTS_IN_HUNDREDTHS = 2500
 
-/** Who a drive says that it is. */
+/** The names that a drive gives itself. */
 export interface NvmeNames {
   /** At most 20 ASCII characters. */
   readonly serialNumber: string

@@ -34,7 +34,8 @@ export interface NvmeRequestState {
 
 /**
  * Requests of the medium that are under way at the same time. Each is answered at a virtual instant that is fixed when it is
- * made, or when the host has the answer, if that is later; so they are answered in any order.
+ * made, or when the host has the answer, if that is later. No two have the same instant, so that runs on deterministic time
+ * agree on the order; otherwise they are answered in any order.
  *
  * A request that is given up is cancelled, and its answer is dropped. As the host may be busy with it all the same, later
  * requests wait for its end: a write that was given up must not come after one that follows.
@@ -49,13 +50,25 @@ export class NvmeRequests {
   readonly #running = new Set<Promise<void>>()
   /** The end of what was given up. */
   #before: Promise<void> | null = null
+  /** The latest deadline that was given. */
+  readonly #last = new Instant()
+  readonly #mayMaster: () => boolean
   /** Ends the wait of deterministic time. */
   #release: (() => void)[] = []
   #paused = false
 
-  /** @param answer - called with the outcome of each request, in virtual time */
-  constructor(context: DeviceContext, medium: BlockBackend, answer: (job: NvmeJob, answer: NvmeAnswer) => void) {
+  /**
+   * @param mayMaster - whether the guest lets the function reach memory: nothing is answered meanwhile
+   * @param answer - called with the outcome of each request, in virtual time
+   */
+  constructor(
+    context: DeviceContext,
+    medium: BlockBackend,
+    mayMaster: () => boolean,
+    answer: (job: NvmeJob, answer: NvmeAnswer) => void,
+  ) {
     this.#medium = medium
+    this.#mayMaster = mayMaster
     this.#clock = context.clock
     this.#answer = answer
     this.#timer = context.timer((_, deadline) => this.#expired(deadline))
@@ -75,13 +88,10 @@ export class NvmeRequests {
   start(job: NvmeJob): void {
     const deadline = new Instant()
     this.#clock.read(deadline)
-    this.#begin({
-      job,
-      abort: new AbortController(),
-      deadline: deadline.add(LATENCY_NS),
-      answer: undefined,
-      due: false,
-    })
+    deadline.add(LATENCY_NS)
+    if (!this.#last.isBefore(deadline)) deadline.set(this.#last).add(1)
+    this.#last.set(deadline)
+    this.#begin({ job, abort: new AbortController(), deadline, answer: undefined, due: false })
   }
 
   #begin(request: Request): void {
@@ -116,17 +126,26 @@ export class NvmeRequests {
     for (const request of this.#open) if (!new Instant().set(deadline).isBefore(request.deadline)) request.due = true
     this.#finishDue()
     this.#arm()
-    if (!this.#open.some(({ due }) => due)) return
+    if (!this.#waitsForHost) return
     return new Promise((resolve) => this.#release.push(resolve))
   }
 
+  get #waitsForHost(): boolean {
+    return this.#open.some(({ due, answer }) => due && answer === undefined)
+  }
+
   #finishDue(): void {
-    if (this.#paused) return
-    const finished = this.#open.filter(({ due, answer }) => due && answer !== undefined)
-    if (finished.length === 0) return
-    this.#open = this.#open.filter((request) => !finished.includes(request))
-    for (const { job, answer } of finished) this.#answer(job, answer!)
-    if (!this.#open.some(({ due }) => due)) this.#releaseAll()
+    if (!this.#paused && this.#mayMaster()) {
+      const finished = this.#open.filter(({ due, answer }) => due && answer !== undefined)
+      this.#open = this.#open.filter((request) => !finished.includes(request))
+      for (const { job, answer } of finished) this.#answer(job, answer!)
+    }
+    if (!this.#waitsForHost) this.#releaseAll()
+  }
+
+  /** The guest lets the function reach memory again. */
+  goOn(): void {
+    this.#finishDue()
   }
 
   #releaseAll(): void {

@@ -60,6 +60,8 @@ const MOST_OPEN = 64
 /** Commands that are begun at a time; more are begun after the pause. */
 const BATCH = 64
 const PAUSE_NS = 10_000
+const COMMAND_REGISTER = 4
+const BUS_MASTER_ENABLE = 0x04
 
 /**
  * A controller of NVM Express with one namespace. Registers answer at once; commands take their time, and end in any order.
@@ -108,7 +110,8 @@ export class Nvme implements DeviceModel {
   /** Adds the PCI function. */
   attach(context: DeviceContext): void {
     this.#context = context
-    this.#requests = new NvmeRequests(context, this.#medium, (job, answer) => this.#answered(job, answer))
+    const mayMaster = (): boolean => this.#mayMaster
+    this.#requests = new NvmeRequests(context, this.#medium, mayMaster, (job, answer) => this.#answered(job, answer))
     this.#later = context.timer(() => this.#pump())
     this.#disabling = context.timer(() => this.#requests.ended().then(() => this.#disabled()))
     this.#admin = new NvmeAdmin({
@@ -147,7 +150,16 @@ export class Nvme implements DeviceModel {
           },
         },
       ],
+      onWrite: () => {
+        // Memory may be reached again, or message interrupts have taken the place of the pin.
+        this.#requests.goOn()
+        this.#pump()
+      },
     })
+  }
+
+  get #mayMaster(): boolean {
+    return (this.#pci.config[COMMAND_REGISTER]! & BUS_MASTER_ENABLE) !== 0
   }
 
   #configured(before: number, now: number): void {
@@ -155,8 +167,11 @@ export class Nvme implements DeviceModel {
     if ((before & ENABLE) !== 0 && !registers.isEnabled) this.#disable()
     else if (registers.isEnabled && (registers.status & READY) === 0) this.#enable()
     if ((now & SHUTDOWN_NOTICE) === 0 || (before & SHUTDOWN_NOTICE) !== 0) return
-    registers.status = (registers.status & ~SHUTDOWN_STATUS) | SHUTTING_DOWN
-    this.#requests.start(SHUTDOWN)
+    const isRunning = registers.isEnabled && (registers.status & READY) !== 0
+    // One flush at a time, however often the guest asks.
+    if (isRunning && (registers.status & SHUTDOWN_STATUS) === SHUTTING_DOWN) return
+    registers.status = (registers.status & ~SHUTDOWN_STATUS) | (isRunning ? SHUTTING_DOWN : SHUT_DOWN)
+    if (isRunning) this.#requests.start(SHUTDOWN)
   }
 
   #enable(): void {
@@ -204,6 +219,10 @@ export class Nvme implements DeviceModel {
 
   /** Begins commands, from each queue in turn. */
   #pump(): void {
+    if (!this.#mayMaster) {
+      this.#drivePin()
+      return
+    }
     let left = BATCH
     for (let goesOn = true; goesOn;) {
       goesOn = false
@@ -272,7 +291,7 @@ export class Nvme implements DeviceModel {
   /** Deletes queues whose commands have ended, reports events, and lets the guest see what has ended. */
   #settle(): void {
     const admin = this.#queues.submissions.get(ADMIN)
-    if (admin === undefined) return
+    if (admin === undefined || !this.#mayMaster) return
     for (const queue of this.#queues.submissions.values()) {
       if (queue.deletion === null || this.#requests.hasOf(queue.id)) continue
       this.#queues.submissions.delete(queue.id)

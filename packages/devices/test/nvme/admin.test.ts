@@ -123,6 +123,16 @@ test('a medium that changes is told to who asked for it, once', async () => {
   expect(fresh.completions(0)).toMatchObject([{ id: asked[1], result: 0x4_0002 }])
 })
 
+test('a change of the medium waits until the guest lets the controller reach memory', async () => {
+  await setFeatures(11, 0x100)
+  const event = nvme.submit(0, { opcode: 0x0c })
+  nvme.master(false)
+  medium.change(new Uint8Array(512))
+  expect(nvme.completions(0)).toEqual([])
+  nvme.master(true)
+  expect(nvme.completions(0)).toMatchObject([{ id: event, result: 0x4_0002 }])
+})
+
 test('four requests of events stay open, the fifth is refused', async () => {
   for (let i = 0; i < 4; i++) nvme.submit(0, { opcode: 0x0c })
   const fifth = await nvme.admin({ opcode: 0x0c })

@@ -80,6 +80,54 @@ describe('the controller', () => {
     expect(medium.bytes[3 * 512]).toBe(2)
   })
 
+  test('a shutdown flushes once, however often it is asked for while that lasts', async () => {
+    medium.hold = true
+    for (let i = 0; i < 100; i++) for (const notice of [0x4000, 0]) nvme.write(0x14, 0x0046_0001 | notice)
+    await nvme.pass()
+    expect(medium.log).toEqual(['flush 0+0'])
+    await medium.release()
+    expect(nvme.read(0x1c)).toBe(0x09)
+  })
+
+  test('a shutdown of a controller that is not enabled has nothing to do', () => {
+    const other = new NvmeMachine(medium)
+    other.write(0x14, 0x0046_4000)
+    expect(other.read(0x1c)).toBe(0x08)
+    expect(medium.log).toEqual([])
+  })
+
+  test('without the right to reach memory it does not, and goes on where it gets it back', async () => {
+    nvme.submit(1, { opcode: READ, words: blocks(0, 1) })
+    nvme.master(false)
+    const queued = nvme.submit(1, { opcode: READ, prp1: DATA + 4096, words: blocks(1, 1) })
+    const before = nvme.machine.ram.slice()
+    for (let i = 0; i < 3; i++) await nvme.pass()
+    expect(nvme.machine.ram).toEqual(before)
+    expect(medium.log).toEqual(['read 0+512'])
+    nvme.master(true)
+    await nvme.pass()
+    expect(nvme.completions(1)).toMatchObject([{ status: 0 }, { id: queued, status: 0 }])
+    expect(bytes(DATA, 512)).toEqual(medium.bytes.slice(0, 512))
+  })
+
+  test('on deterministic time, commands of one doorbell end in their order', async () => {
+    medium.hold = true
+    const ids = [0, 1, 2].map((i) => nvme.put(1, { opcode: READ, prp1: DATA + 4096 * i, words: blocks(i, 1) }))
+    nvme.ring(1)
+    // The host answers in another order; a machine on deterministic time waits at each instant.
+    nvme.machine.advance(20_000)
+    for (const index of [2, 1, 0]) {
+      medium.letGo(index)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    const found = nvme.completions(1)
+    for (let i = 0; i < 2; i++) {
+      nvme.machine.advance(1)
+      found.push(...nvme.completions(1))
+    }
+    expect(found.map(({ id }) => id)).toEqual(ids)
+  })
+
   test('a shutdown makes what was written durable', async () => {
     nvme.write(0x14, 0x0046_4001)
     expect(nvme.read(0x1c)).toBe(0x05)

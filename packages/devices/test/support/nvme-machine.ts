@@ -44,6 +44,14 @@ export class NvmeMachine {
     this.model = new Nvme({ medium, device: 4 })
     this.model.attach(this.machine.context())
     this.#bar = this.machine.functions.get(32)!.options.bars![0]!.handler!
+    this.master(true)
+  }
+
+  /** Lets the controller reach memory, or not. */
+  master(on: boolean): void {
+    const { config, options } = this.machine.functions.get(32)!
+    config[4] = on ? 6 : 2
+    options.onWrite?.(4, 2)
   }
 
   /** A controller with other options. */
@@ -139,7 +147,8 @@ export class NvmeMachine {
 
   /** One request of a medium takes its time. */
   async pass(): Promise<void> {
-    this.machine.advance(20_000)
+    // No two requests have the same instant.
+    this.machine.advance(20_100)
     await new Promise((resolve) => setImmediate(resolve))
   }
 

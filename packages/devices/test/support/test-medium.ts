@@ -48,6 +48,11 @@ export class TestMedium implements BlockBackend {
     await new Promise((resolve) => setImmediate(resolve))
   }
 
+  /** Lets one request that waits go on; there may be none. */
+  letGo(index: number): void {
+    this.#held.splice(index, 1)[0]?.()
+  }
+
   async #begin(what: string, offset: number, length: number): Promise<void> {
     this.log.push(`${what} ${offset}+${length}`)
     if (this.hold) await new Promise<void>((resolve) => this.#held.push(resolve))
