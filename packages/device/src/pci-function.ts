@@ -176,6 +176,8 @@ export interface PciFunction {
   readonly requester: number
   /** The 256 (or 4096) bytes of configuration space, little-endian. The device may change any of them; call `update` after changing command bits or BARs. */
   readonly config: Uint8Array
+  /** Whether the guest lets the function reach memory: its bus master bit. */
+  readonly mayMaster: boolean
   /** The INTx wire, or null without an interrupt pin. */
   readonly interrupt: InterruptLine | null
   /** MSI and MSI-X, or null where neither is declared. */

@@ -1,6 +1,5 @@
-import { type DeviceContext, DeviceError, type Timer } from '@retrap/device'
+import { type DeviceContext, DeviceError, LateAnswers, type Timer } from '@retrap/device'
 import type { RequestChain } from './chain.ts'
-import { LateAnswers } from './late-answers.ts'
 import { NO_VECTOR, type QueueOwner, type QueueState, RingQueue } from './queue.ts'
 import { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'
 import { RingMemory } from './ring/ring-memory.ts'
@@ -32,6 +31,12 @@ export interface CoreTransport {
   reset(): void
 }
 
+/** A request that the host works at. */
+interface LateChain {
+  readonly chain: RequestChain
+  readonly outcome: Promise<() => VirtioAnswer>
+}
+
 /** Saved form of a {@link VirtioCore}. */
 export interface CoreState {
   readonly device: string
@@ -60,7 +65,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   /** What the driver has accepted. */
   readonly features: FeatureSet = new FeatureSet()
   readonly #transport: CoreTransport
-  readonly #answers: LateAnswers
+  readonly #answers: LateAnswers<LateChain, () => VirtioAnswer>
   #status = 0
   /** The status before a reset, while requests of then are still under way. */
   #withheld = 0
@@ -79,11 +84,10 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     this.memory = new RingMemory(context.dma, () => transport.mayReachMemory())
     this.queues = device.queues.map(({ size = DEFAULT_SIZE }, i) => new RingQueue(this, i, size))
     this.offered = FeatureSet.of([...(device.features ?? []), ...ringFeatures(rings)])
-    this.#answers = new LateAnswers(
-      context,
-      (chain, answer) => this.#answer(chain, answer),
-      () => this.#drained(),
-    )
+    this.#answers = new LateAnswers(context, {
+      ask: ({ outcome }) => outcome,
+      answer: ({ chain }, outcome) => this.#answer(chain, outcome),
+    })
     this.#more = context.timer(() => this.poll())
     device.attach?.(this)
   }
@@ -161,11 +165,14 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     const ending = this.device.reset?.()
     if (ending !== undefined) this.#answers.hold(ending)
     this.#withheld = this.#answers.busy ? before : 0
+    if (this.#withheld !== 0) void this.#drain()
     this.#transport.reset()
   }
 
-  #drained(): void {
-    if (this.#withheld === 0) return
+  /** Waits for the end of what the host does for requests from before a reset. */
+  async #drain(): Promise<void> {
+    await this.#answers.ended()
+    if (this.#answers.busy || this.#withheld === 0) return
     this.#withheld = 0
     this.poll()
   }
@@ -236,7 +243,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
       const chain = queue.take() as RequestChain | null
       if (chain === null) break
       const answer = definition.handle(chain)
-      if (typeof answer === 'object') this.#answers.begin(chain, answer)
+      if (typeof answer === 'object') this.#answers.start({ chain, outcome: outcomeOf(answer) })
       else if (queue.use(chain, writtenOf(chain, answer))) used = true
       if (--left > 0) continue
       this.lookAgain()
@@ -245,8 +252,9 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     if (used) queue.publish()
   }
 
-  #answer(chain: RequestChain, answer: VirtioAnswer): void {
+  #answer(chain: RequestChain, outcome: () => VirtioAnswer): void {
     if (chain.cancelled) return
+    const answer = outcome()
     const allowed = this.memory.allowed
     const written = writtenOf(chain, answer)
     // A function that could not write is not kept, with all the host memory behind it: the request is made once more.
@@ -311,6 +319,16 @@ function ringFeatures({ packed = false, indirect = true, eventIndex = true }: Vi
   if (indirect) bits.push(VirtioFeature.indirect)
   if (eventIndex) bits.push(VirtioFeature.eventIndex)
   return bits
+}
+
+/** The failure of a chain that is cancelled meanwhile is nobody's: it is thrown where the answer is taken. */
+function outcomeOf(promise: Promise<VirtioAnswer>): Promise<() => VirtioAnswer> {
+  return promise.then(
+    (answer) => () => answer,
+    (error: unknown) => () => {
+      throw error
+    },
+  )
 }
 
 function writtenOf(chain: RequestChain, answer: VirtioAnswer): number {

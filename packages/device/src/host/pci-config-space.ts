@@ -191,6 +191,11 @@ export class PciConfigSpace implements PciFunction {
     return wordOf(this.config, COMMAND)
   }
 
+  /** See `PciFunction.mayMaster`. */
+  get mayMaster(): boolean {
+    return (this.#command() & COMMAND_BUS_MASTER) !== 0
+  }
+
   /** Re-reads command register, BARs and windows. */
   update(): void {
     this.#decoders.update(this.#command())
@@ -206,7 +211,7 @@ export class PciConfigSpace implements PciFunction {
   /** A function that may not be a bus master makes no memory writes, and a bridge that may not passes none on. */
   #mayWrite(): boolean {
     const { parent } = this.#host
-    return (this.#command() & COMMAND_BUS_MASTER) !== 0 && (parent === null || parent.#mayWrite())
+    return this.mayMaster && (parent === null || parent.#mayWrite())
   }
 
   #send(address: number, data: number): void {

@@ -37,7 +37,6 @@ const BAR_BYTES = 0x1000
 const PORT_AT = 0x100
 const PORT_BYTES = 0x80
 const COMMAND_REGISTER = 4
-const BUS_MASTER_ENABLE = 0x04
 
 // Generic host control (AHCI 1.3.1, 3.1).
 const CAP = 0x00
@@ -83,7 +82,7 @@ export class Ahci implements DeviceModel {
 
   /** Adds the PCI function. */
   attach(context: DeviceContext): void {
-    const mayMaster = (): boolean => ((this.#pci?.config[COMMAND_REGISTER] ?? 0) & BUS_MASTER_ENABLE) !== 0
+    const mayMaster = (): boolean => this.#pci?.mayMaster ?? false
     const handler: SynchronousRangeHandler = {
       read: (offset: number): number => this.#read(offset),
       write: (offset: number, _size: AccessSize, value: number): void => this.#write(offset, value),

@@ -35,7 +35,6 @@ const DRIVES = 2 * CHANNELS.length
 const BUS_MASTER_BAR = 4
 const BUS_MASTER_BYTES = 8
 const COMMAND_REGISTER = 4
-const BUS_MASTER_ENABLE = 0x04
 /** IDETIM of both channels with its decode bit set. */
 const IDETIM = 0x40
 const DECODED = 0x8000_8000
@@ -69,7 +68,7 @@ export class PiixIde implements DeviceModel {
 
   /** Claims the ports of both channels and adds the PCI function. */
   attach(context: DeviceContext): void {
-    const mayMaster = (): boolean => ((this.#pci?.config[COMMAND_REGISTER] ?? 0) & BUS_MASTER_ENABLE) !== 0
+    const mayMaster = (): boolean => this.#pci?.mayMaster ?? false
     this.#channels = CHANNELS.map(({ command, control, irq }, i) => {
       const drives = [this.#drives[2 * i] ?? null, this.#drives[2 * i + 1] ?? null] as const
       const channel = new IdeChannel({ context, drives, line: context.interruptLine(irq), mayMaster })

@@ -1,4 +1,11 @@
-import type { BlockBackend, BlockErrorCode, BlockProperties, Dma } from '@retrap/device'
+import {
+  type BlockBackend,
+  BlockError,
+  type BlockErrorCode,
+  type BlockProperties,
+  type CancelSignal,
+  type Dma,
+} from '@retrap/device'
 import type { NvmeCommand } from './command.ts'
 import { type DataPiece, findData, gather, PAGE_BYTES } from './data-pointer.ts'
 import { MDTS, NAMESPACE } from './identify.ts'
@@ -127,12 +134,20 @@ function manage(command: NvmeCommand, { bytes, blockBytes }: BlockProperties, dm
   return { command, kind: 'discard', ranges: wanted ? ranges : [], data: NONE, pieces: [], durable: false }
 }
 
-/**
- * Asks the medium.
- *
- * @returns whether what was compared is equal; true for all else
- */
-export async function perform(job: NvmeJob, medium: BlockBackend, signal: AbortSignal): Promise<boolean> {
+/** What the medium has answered: an error, or whether compared data is equal (true for all else). */
+export type NvmeAnswer = BlockErrorCode | boolean
+
+/** Asks the medium. Whatever it throws is a failure of the medium. */
+export async function perform(job: NvmeJob, medium: BlockBackend, signal: CancelSignal): Promise<NvmeAnswer> {
+  try {
+    return await request(job, medium, signal)
+  } catch (error) {
+    return error instanceof BlockError ? error.code : 'ERR_MEDIUM'
+  }
+}
+
+/** @returns whether what was compared is equal; true for all else */
+async function request(job: NvmeJob, medium: BlockBackend, signal: CancelSignal): Promise<boolean> {
   const { kind, ranges, data, durable } = job
   if (kind === 'flush') {
     await medium.flush({ signal })

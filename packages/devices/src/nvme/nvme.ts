@@ -3,9 +3,12 @@ import {
   type BlockBackend,
   type DeviceContext,
   type DeviceModel,
+  LateAnswers,
+  type LateRequest,
   type PciFunction,
   savedState,
   type Timer,
+  type Word64,
 } from '@retrap/device'
 import { LATER, NvmeAdmin, type NvmeAdminState } from './admin-commands.ts'
 import { NvmeCommand } from './command.ts'
@@ -23,13 +26,21 @@ import {
 import { scatter } from './data-pointer.ts'
 import { type FeatureResult, NvmeFeatures, type NvmeFeaturesState } from './features.ts'
 import { type NvmeNames, VENDOR_ID } from './identify.ts'
-import { failureOf, type NvmeJob, readCommand, SHUTDOWN } from './io-commands.ts'
+import { failureOf, type NvmeAnswer, type NvmeJob, perform, readCommand, SHUTDOWN } from './io-commands.ts'
 import { NvmeCounters } from './log-pages.ts'
-import { type NvmeAnswer, NvmeRequests, type NvmeRequestState } from './nvme-requests.ts'
 import { checkOptions, type NvmeOptions } from './nvme-options.ts'
 import { ADMIN, QueueSet, type QueueSetState } from './queue-set.ts'
 import type { SubmissionQueue } from './queues.ts'
 import { STATUS } from './status.ts'
+
+/** Saved form of a request of the medium. */
+interface RequestState {
+  /** Submission queue and entry; null: the controller's own. */
+  readonly command: { readonly queue: number; readonly bytes: readonly number[] } | null
+  /** Absent: the medium is to be asked again. */
+  readonly answer?: NvmeAnswer
+  readonly deadline: Word64
+}
 
 /** Saved form of an {@link Nvme}. */
 export interface NvmeState {
@@ -60,8 +71,6 @@ const MOST_OPEN = 64
 /** Commands that are begun at a time; more are begun after the pause. */
 const BATCH = 64
 const PAUSE_NS = 10_000
-const COMMAND_REGISTER = 4
-const BUS_MASTER_ENABLE = 0x04
 
 /**
  * A controller of NVM Express with one namespace. Registers answer at once; commands take their time, and end in any order.
@@ -87,13 +96,13 @@ export class Nvme implements DeviceModel {
   )
   #context!: DeviceContext
   #pci!: PciFunction
-  #requests!: NvmeRequests
+  #requests!: LateAnswers<NvmeJob, NvmeAnswer>
   #admin!: NvmeAdmin
   /** Begins commands that were left. */
   #later!: Timer
   /** The end of a reset of the controller. */
   #disabling!: Timer
-  #restored: NvmeRequestState[] = []
+  #restored: RequestState[] = []
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: NvmeOptions) {
@@ -110,8 +119,11 @@ export class Nvme implements DeviceModel {
   /** Adds the PCI function. */
   attach(context: DeviceContext): void {
     this.#context = context
-    const mayMaster = (): boolean => this.#mayMaster
-    this.#requests = new NvmeRequests(context, this.#medium, mayMaster, (job, answer) => this.#answered(job, answer))
+    this.#requests = new LateAnswers(context, {
+      ask: (job, signal) => perform(job, this.#medium, signal),
+      answer: (job, answer) => this.#answered(job, answer),
+      mayAnswer: () => this.#pci.mayMaster,
+    })
     this.#later = context.timer(() => this.#pump())
     this.#disabling = context.timer(() => this.#requests.ended().then(() => this.#disabled()))
     this.#admin = new NvmeAdmin({
@@ -152,14 +164,10 @@ export class Nvme implements DeviceModel {
       ],
       onWrite: () => {
         // Memory may be reached again, or message interrupts have taken the place of the pin.
-        this.#requests.goOn()
+        this.#requests.proceed()
         this.#pump()
       },
     })
-  }
-
-  get #mayMaster(): boolean {
-    return (this.#pci.config[COMMAND_REGISTER]! & BUS_MASTER_ENABLE) !== 0
   }
 
   #configured(before: number, now: number): void {
@@ -219,7 +227,7 @@ export class Nvme implements DeviceModel {
 
   /** Begins commands, from each queue in turn. */
   #pump(): void {
-    if (!this.#mayMaster) {
+    if (!this.#pci.mayMaster) {
       this.#drivePin()
       return
     }
@@ -291,9 +299,9 @@ export class Nvme implements DeviceModel {
   /** Deletes queues whose commands have ended, reports events, and lets the guest see what has ended. */
   #settle(): void {
     const admin = this.#queues.submissions.get(ADMIN)
-    if (admin === undefined || !this.#mayMaster) return
+    if (admin === undefined || !this.#pci.mayMaster) return
     for (const queue of this.#queues.submissions.values()) {
-      if (queue.deletion === null || this.#requests.hasOf(queue.id)) continue
+      if (queue.deletion === null || this.#requests.some(({ command }) => command?.queue === queue.id)) continue
       this.#queues.submissions.delete(queue.id)
       this.#complete(admin, queue.deletion.id, { status: STATUS.SUCCESS, result: 0 })
     }
@@ -331,9 +339,9 @@ export class Nvme implements DeviceModel {
 
   /** Answers again. */
   resume(): void {
-    const restored = this.#restored.splice(0).flatMap((state) => {
-      const job = this.#jobOf(state)
-      return job === null ? [] : [{ state, job }]
+    const restored = this.#restored.splice(0).flatMap(({ command, answer, deadline }) => {
+      const request = this.#jobOf(command)
+      return request === null ? [] : [{ request, answer, deadline }]
     })
     if (restored.length > 0) this.#requests.restore(restored)
     this.#requests.resume()
@@ -343,7 +351,7 @@ export class Nvme implements DeviceModel {
   }
 
   /** What a saved request asks for. @returns null where it ends at once */
-  #jobOf({ command }: NvmeRequestState): NvmeJob | null {
+  #jobOf(command: RequestState['command']): NvmeJob | null {
     if (command === null) return SHUTDOWN
     const read = new NvmeCommand(command.queue, Uint8Array.from(command.bytes))
     const job = readCommand(read, this.#medium.properties, this.#context.dma)
@@ -362,7 +370,7 @@ export class Nvme implements DeviceModel {
       features: this.#features.save(),
       admin: this.#admin.save(),
       counters: this.#counters.save(),
-      requests: [...this.#requests.save(), ...this.#restored],
+      requests: [...this.#requests.save().map(savedRequest), ...this.#restored],
     }
   }
 
@@ -375,6 +383,16 @@ export class Nvme implements DeviceModel {
     this.#features.restore(features as NvmeFeaturesState)
     this.#admin.restore(admin as NvmeAdminState)
     this.#counters.restore(counters)
-    this.#restored = [...(requests as readonly NvmeRequestState[])]
+    this.#restored = [...(requests as readonly RequestState[])]
+  }
+}
+
+function savedRequest({ request, answer, deadline }: LateRequest<NvmeJob, NvmeAnswer>): RequestState {
+  const { command, kind } = request
+  return {
+    command: command === null ? null : { queue: command.queue, bytes: [...command.bytes] },
+    // What was read is not part of the state: it is read again.
+    ...(answer !== undefined && !(kind === 'read' && answer === true) && { answer }),
+    deadline,
   }
 }

@@ -58,10 +58,12 @@ export class AhciMachine {
       add: (options: PciFunctionOptions) => {
         this.#options = options
         this.#bar = options.bars![0]!.handler
-        const { machine } = this
-        void machine
+        const { config } = this
         return {
-          config: this.config,
+          config,
+          get mayMaster() {
+            return (config[4]! & 4) !== 0
+          },
           interrupt: {
             set: (level: boolean) => void (this.level = level),
             pulse: () => {},

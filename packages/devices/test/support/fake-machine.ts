@@ -167,7 +167,16 @@ export class FakeMachine {
     this.functions.set(options.device * 8 + (options.function ?? 0), { options, config })
     // Device N has its interrupt pin at input 100 + N.
     const interrupt = options.interruptPin === undefined ? null : this.line(100 + options.device).holder()
-    return { device: options.device, config, interrupt, bar: () => null } as unknown as PciFunction
+    const fn = {
+      device: options.device,
+      config,
+      interrupt,
+      bar: () => null,
+      get mayMaster() {
+        return (config[4]! & 4) !== 0
+      },
+    }
+    return fn as unknown as PciFunction
   }
 
   /** A guest's write of one configuration byte of device `device`. */

@@ -65,7 +65,6 @@ const PCI_ACCESS_AT = 0xa4
 const PCI_ACCESS_DATA = PCI_ACCESS_AT + 16
 
 const COMMAND_REGISTER = 4
-const BUS_MASTER_ENABLE = 0x04
 const ISR_QUEUE = 1
 const ISR_CONFIG = 2
 
@@ -110,7 +109,7 @@ export class VirtioPci implements DeviceModel {
   /** Adds the PCI function. */
   attach(context: DeviceContext): void {
     const transport: CoreTransport = {
-      mayReachMemory: () => ((this.#pci?.config[COMMAND_REGISTER] ?? 0) & BUS_MASTER_ENABLE) !== 0,
+      mayReachMemory: () => this.#pci?.mayMaster ?? false,
       interruptQueue: (queue) => this.#interrupt(queue.vector, ISR_QUEUE),
       interruptConfig: () => this.#interrupt(core.configVector, ISR_CONFIG),
       reset: () => this.#setIsr(0),

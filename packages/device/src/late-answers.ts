@@ -1,0 +1,265 @@
+import type { CancelSignal, Word64 } from './access.ts'
+import type { DeviceContext } from './device-model.ts'
+import { Instant } from './instant.ts'
+import type { Timer } from './wires.ts'
+
+/** Virtual time that a request takes. On deterministic time the guest waits for a slower host without noticing. */
+const LATENCY_NS = 20_000
+
+/** Says how requests of a {@link LateAnswers} are made and answered. */
+export interface LateAnswersOptions<Request, Answer> {
+  /**
+   * Asks the host. A rejection is a failure of the model: a request that can fail has an answer that says so.
+   *
+   * @param signal - aborts when the request is cancelled
+   */
+  ask(request: Request, signal: CancelSignal): Answer | Promise<Answer>
+  /** Takes the answer, in virtual time. It may start further requests, and cancel. */
+  answer(request: Request, answer: Answer): void
+  /**
+   * Whether the guest may be answered now; `proceed` gives what was held back. Default: always.
+   *
+   * A PCI function passes its bus master bit: `PciFunction.mayMaster`.
+   */
+  mayAnswer?(): boolean
+}
+
+/** A request as plain data, for a saved state. */
+export interface LateRequest<Request, Answer> {
+  /** What was given to `start`. */
+  readonly request: Request
+  /** Absent: the host is to be asked again. */
+  readonly answer?: Answer | undefined
+  /** The virtual instant of the answer. */
+  readonly deadline: Readonly<Word64>
+}
+
+interface Late<Request, Answer> {
+  readonly request: Request
+  readonly deadline: Instant
+  readonly abort: AbortController
+  outcome: { readonly answer: Answer } | { readonly error: unknown } | null
+  /** Its virtual time is over. */
+  due: boolean
+  /** The machine waits for the host. */
+  wait: { readonly end: () => void; readonly fail: (error: unknown) => void } | null
+}
+
+/**
+ * Requests of the host whose answers come later.
+ *
+ * - An answer takes effect at a virtual instant that is fixed when the request is made, or when the host has it, if that is
+ *   later. On deterministic time the machine waits for the host there.
+ * - No two requests that are under way have the same instant, so that runs on deterministic time agree on the order.
+ *   Otherwise requests that are over time are answered as the host has them.
+ * - A request that is cancelled is not answered. As the host may be busy with it all the same, later requests wait for its
+ *   end: a write that was cancelled must not come after one that follows.
+ */
+export class LateAnswers<Request, Answer> {
+  readonly #options: LateAnswersOptions<Request, Answer>
+  readonly #clock: DeviceContext['clock']
+  readonly #timer: Timer
+  /** In the order of their deadlines. */
+  #open: Late<Request, Answer>[] = []
+  /** What the host is busy with, cancelled requests among it. */
+  readonly #running = new Set<Promise<void>>()
+  /** The end of what was cancelled. */
+  #before: Promise<void> | null = null
+  #paused = false
+
+  /** @param context - the model's: its clock, and one more timer */
+  constructor(context: DeviceContext, options: LateAnswersOptions<Request, Answer>) {
+    this.#options = options
+    this.#clock = context.clock
+    this.#timer = context.timer((_, deadline) => this.#expired(deadline))
+  }
+
+  /** Requests that have not been answered. */
+  get count(): number {
+    return this.#open.length
+  }
+
+  /** Whether the host is busy, with cancelled requests too. */
+  get busy(): boolean {
+    return this.#running.size > 0
+  }
+
+  /** Whether a request that has not been answered is such a one. */
+  some(test: (request: Request) => boolean): boolean {
+    return this.#open.some(({ request }) => test(request))
+  }
+
+  /**
+   * Makes a request.
+   *
+   * @param latencyNs - virtual time until its answer; default 20 µs
+   */
+  start(request: Request, latencyNs: number = LATENCY_NS): void {
+    const deadline = new Instant()
+    this.#clock.read(deadline)
+    this.#begin(request, deadline.add(latencyNs), null)
+  }
+
+  #begin(request: Request, deadline: Instant, outcome: Late<Request, Answer>['outcome']): void {
+    const late: Late<Request, Answer> = {
+      request,
+      deadline,
+      abort: new AbortController(),
+      outcome,
+      due: false,
+      wait: null,
+    }
+    this.#insert(late)
+    this.#arm()
+    if (outcome === null) this.hold(this.#ask(late))
+  }
+
+  /** Puts a request in its place. Behind an equal instant the next free one is its own. */
+  #insert(late: Late<Request, Answer>): void {
+    const open = this.#open
+    const { deadline } = late
+    let at = open.length
+    while (at > 0 && deadline.isBefore(open[at - 1]!.deadline)) at--
+    for (; at > 0 && at <= open.length && deadline.equals(open[at - 1]!.deadline); at++) {
+      deadline.add(1)
+      if (at < open.length && deadline.isBefore(open[at]!.deadline)) break
+    }
+    open.splice(at, 0, late)
+  }
+
+  async #ask(late: Late<Request, Answer>): Promise<void> {
+    const { request, abort } = late
+    if (this.#before !== null) await this.#before
+    if (abort.signal.aborted) return
+    try {
+      late.outcome = { answer: await this.#options.ask(request, abort.signal) }
+    } catch (error) {
+      late.outcome = { error }
+    }
+    this.#settled(late)
+  }
+
+  /** Counts a promise as work of the host until it settles. */
+  hold(promise: Promise<void>): void {
+    const end = (): void => void this.#running.delete(running)
+    const running = promise.then(end, end)
+    this.#running.add(running)
+  }
+
+  #settled(late: Late<Request, Answer>): void {
+    const { wait, abort } = late
+    if (wait === null || abort.signal.aborted) return
+    if (this.#mayAnswer) this.#give(late)
+    // The host has done its part: the machine does not wait for the guest.
+    else wait.end()
+    late.wait = null
+  }
+
+  get #mayAnswer(): boolean {
+    return !this.#paused && (this.#options.mayAnswer?.() ?? true)
+  }
+
+  #arm(): void {
+    const next = this.#open.find(({ due }) => !due)
+    if (next === undefined) this.#timer.cancel()
+    else this.#timer.armAfter(0, next.deadline)
+  }
+
+  #expired(now: Readonly<Word64>): void | Promise<void> {
+    const waits: Promise<void>[] = []
+    for (const late of this.#open) {
+      if (late.due) continue
+      if (late.deadline.since(now) > 0) break
+      late.due = true
+      if (late.outcome === null) waits.push(new Promise((end, fail) => (late.wait = { end, fail })))
+    }
+    this.proceed()
+    this.#arm()
+    if (waits.length > 0) return Promise.all(waits).then(() => {})
+  }
+
+  /** Gives the answers that `mayAnswer` has held back, if the guest may have them now. */
+  proceed(): void {
+    for (let i = 0; this.#mayAnswer && i < this.#open.length && this.#open[i]!.due;) {
+      if (this.#open[i]!.outcome === null) i++
+      else this.#give(this.#open[i]!)
+    }
+  }
+
+  #give(late: Late<Request, Answer>): void {
+    const { request, outcome, wait } = late
+    this.#open.splice(this.#open.indexOf(late), 1)
+    try {
+      if (outcome === null) throw new Error('a request is answered before the host has done it')
+      if ('error' in outcome) throw outcome.error
+      this.#options.answer(request, outcome.answer)
+      wait?.end()
+    } catch (error) {
+      if (wait === null) throw error
+      // The promise that the timer's callback returned tells the machine.
+      wait.fail(error)
+    }
+  }
+
+  /** Cancels all requests. */
+  cancel(): void {
+    const open = this.#open
+    this.#open = []
+    this.#timer.cancel()
+    for (const { abort, wait } of open) {
+      abort.abort()
+      wait?.end()
+    }
+    if (!this.busy) return
+    const before = this.ended().then(() => {
+      if (this.#before === before) this.#before = null
+    })
+    this.#before = before
+  }
+
+  /** Settles when the host has ended what it is busy with now. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#running)
+  }
+
+  /** Answers nothing from now on. @returns settles when the host is busy with nothing */
+  async pause(): Promise<void> {
+    this.#paused = true
+    // oxlint-disable-next-line no-await-in-loop -- the end of one lets the next one begin
+    while (this.busy) await this.ended()
+  }
+
+  /** Answers again, after `pause` or `restore`. */
+  resume(): void {
+    this.#paused = false
+    this.proceed()
+  }
+
+  /** Waits until the host is busy with nothing, and gives every answer, before its time if need be. */
+  async settle(): Promise<void> {
+    for (;;) {
+      // An answer may free what the host needs for later requests: they are given as they come, in order.
+      while (this.#open[0] !== undefined && this.#open[0].outcome !== null) this.#give(this.#open[0])
+      if (!this.busy) break
+      // oxlint-disable-next-line no-await-in-loop -- the end of one lets the next one begin
+      await Promise.race(this.#running)
+    }
+    this.#timer.cancel()
+  }
+
+  /** Returns the requests in the order of their instants. */
+  save(): readonly LateRequest<Request, Answer>[] {
+    return this.#open.map(({ request, outcome, deadline }) => ({
+      request,
+      ...(outcome !== null && 'answer' in outcome && { answer: outcome.answer }),
+      deadline: deadline.save(),
+    }))
+  }
+
+  /** Cancels what there is, and takes over requests of a saved state; those without an answer are asked for again. */
+  restore(requests: readonly LateRequest<Request, Answer>[]): void {
+    this.cancel()
+    for (const { request, answer, deadline } of requests)
+      this.#begin(request, new Instant().set(deadline), answer === undefined ? null : { answer })
+  }
+}
