@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Ahci } from '../src/index.ts'
+import { Ahci } from '../src/ahci/index.ts'
 import {
   AhciMachine,
   CI,

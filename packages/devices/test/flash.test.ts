@@ -1,6 +1,6 @@
 import { DeviceError } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { CfiFlash } from '../src/index.ts'
+import { CfiFlash } from '../src/flash/index.ts'
 import { FlashMachine } from './support/flash-machine.ts'
 import { TestMedium } from './support/test-medium.ts'
 

@@ -1,7 +1,4 @@
-import { type BlockBackend, DeviceError } from '@retrap/device'
-import { Ahci, type IdeDriveOptions, PiixIde } from '@retrap/devices'
-import { MachineError } from './errors.ts'
-import type { MachineType } from './machine-type.ts'
+import type { BlockBackend } from '@retrap/device'
 import type { PcVirtioPlace } from './virtio-place.ts'
 
 /** A virtio disk's place and queues. */
@@ -54,64 +51,14 @@ export interface PcBootOptions {
 /** A drive with its path in firmware's `bootorder` file. */
 export type BootPath = readonly [drive: PcDrive, path: string]
 
-/** IDE or SATA drives in their places. */
-export interface PlacedDrives {
-  readonly controller: PiixIde | Ahci
-  /** In the order of the places. */
-  readonly bootPaths: readonly BootPath[]
-}
-
-const PLACES: Readonly<Record<MachineType, number>> = { pc: 4, q35: 6 }
-/** The first CD drive of QEMU's boards. */
-const USUAL_CD_PLACE = 2
 const DEFAULT_ORDER = 'cad'
 
-/**
- * Puts drives on the cables of an IDE controller, or on the ports of a SATA controller.
- *
- * @throws MachineError `ERR_OPTION` for a place that is taken or not there, and for what no drive can be
- */
-export function placeDrives(drives: readonly PcDrive[], machine: MachineType = 'pc'): PlacedDrives {
-  const most = PLACES[machine]
-  const places: (PcDrive | null)[] = Array.from({ length: most }, () => null)
-  const put = (drive: PcDrive, at: number): void => {
-    if (!Number.isInteger(at) || at < 0 || at >= most || places[at] !== null) {
-      const why = places[at] ? 'two drives have it' : `expected 0 to ${most - 1}`
-      throw new MachineError('ERR_OPTION', `drives: index ${at}: ${why}`)
-    }
-    places[at] = drive
-  }
-  for (const drive of drives) if (drive.index !== undefined) put(drive, drive.index)
-  for (const drive of drives) {
-    if (drive.index !== undefined) continue
-    const free = drive.media === 'cdrom' && places[USUAL_CD_PLACE] === null ? USUAL_CD_PLACE : places.indexOf(null)
-    if (free < 0) throw new MachineError('ERR_OPTION', `${drives.length} drives: expected at most ${most}`)
-    put(drive, free)
-  }
-  try {
-    const options = { drives: places.map((drive) => (drive === null ? null : ideOptions(drive))) }
-    const controller = machine === 'q35' ? new Ahci(options) : new PiixIde(options)
-    const path = PATHS[machine]
-    return { controller, bootPaths: places.flatMap((drive, at) => (drive === null ? [] : [[drive, path(at)]])) }
-  } catch (error) {
-    if (error instanceof DeviceError) throw new MachineError('ERR_OPTION', `drives: ${error.message}`, { cause: error })
-    throw error
-  }
-}
-
-function ideOptions({ medium, media, serialNumber, model }: PcDrive): IdeDriveOptions {
-  return {
-    kind: media ?? 'disk',
-    medium,
-    ...(serialNumber !== undefined && { serialNumber }),
-    ...(model !== undefined && { model }),
-  }
-}
-
-/** Device paths of firmware, by place. */
-const PATHS: Readonly<Record<MachineType, (at: number) => string>> = {
-  pc: (at) => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`,
-  q35: (at) => `/pci@i0cf8/pci8086,2922@1f,2/drive@${at}/disk@0`,
+/** Drives that the guest reaches so, in order. */
+export function drivesOf(
+  drives: readonly PcDrive[] | undefined,
+  name: NonNullable<PcDrive['interface']>,
+): readonly PcDrive[] {
+  return (drives ?? []).filter((drive) => (drive.interface ?? 'ide') === name)
 }
 
 /**

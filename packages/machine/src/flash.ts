@@ -1,5 +1,4 @@
-import { type BlockBackend, DeviceError } from '@retrap/device'
-import { CfiFlash } from '@retrap/devices'
+import type { BlockBackend } from '@retrap/device'
 import { MachineError } from './errors.ts'
 
 /** A flash memory that firmware is in. */
@@ -12,7 +11,6 @@ export interface PcFlash {
 
 const MOST = 2
 const LARGEST_BYTES = 8 << 20
-const FOUR_GIB = 2 ** 32
 /** The alignment of large device memory in the machine's. */
 const ALIGNMENT = 2 << 20
 const LEGACY_BYTES = 128 << 10
@@ -39,26 +37,6 @@ export async function loadFlash(list: readonly PcFlash[]): Promise<Uint8Array[]>
       return contents
     }),
   )
-}
-
-/**
- * Makes the models: the first ends at 4 GiB, where processors start, and the next one lies below it.
- *
- * @param loaded - of {@link loadFlash}
- * @throws MachineError `ERR_OPTION`
- */
-export function placeFlash(list: readonly PcFlash[], loaded: readonly Uint8Array[]): CfiFlash[] {
-  let end = FOUR_GIB
-  return list.map(({ medium, readOnly = medium.properties.readOnly }, unit) => {
-    const contents = loaded[unit]!
-    end -= contents.length
-    try {
-      return new CfiFlash({ name: `flash-${unit}`, gpa: end, contents, ...(readOnly ? { readOnly } : { medium }) })
-    } catch (error) {
-      if (!(error instanceof DeviceError)) throw error
-      throw new MachineError('ERR_OPTION', error.message, { cause: error })
-    }
-  })
 }
 
 /** Machine memory that flash memories take at most. */

@@ -14,7 +14,7 @@ import type { StartBoardServer } from './remote-board.ts'
 import type { SamplingOptions } from './sampling.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
 import type { PcVapicOptions } from './vapic.ts'
-import type { PcVirtioDevice } from './virtio.ts'
+import type { PcVirtioDevice } from './virtio-device.ts'
 
 /** How a PC is made. */
 export interface PcOptions {

@@ -1,22 +1,23 @@
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
-import { type CfiFlash, type EcamPlacement, FIRST_LINK_GSI } from '@retrap/devices'
+import { type EcamPlacement, FIRST_LINK_GSI } from '@retrap/devices'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
 import type { DeviceFailure, EcamWindow } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
-import { plugXen, type XenGuest } from '@retrap/xen'
+import type { plugXen, XenGuest } from '@retrap/xen'
 import type { AcpiBoard } from './acpi/index.ts'
 import { describeBoard } from './board-description.ts'
 import { createBoard } from './board.ts'
 import type { BoardDescription, BoardHooks, BoardInput } from './board.ts'
 import { loadDirectly, mapResetVector, setDevices } from './direct-boot.ts'
-import { bootOrder, type PcDrive, placeDrives } from './drives.ts'
+import { loadDeviceKinds, type PlaceDevices, placeDevices } from './device-kinds.ts'
+import { bootOrder } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
-import { flashBelowOneMib, flashRoom, loadFlash, placeFlash } from './flash.ts'
+import { flashBelowOneMib, flashRoom, loadFlash } from './flash.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
 import { waking } from './input/relay.ts'
 import { belowOneMib, loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
@@ -31,11 +32,9 @@ import { RemoteBoard } from './remote-board.ts'
 import { Sampler } from './sampling.ts'
 import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
-import { createVga, hasVga, vgaBytes } from './vga.ts'
+import { hasVga, vgaBytes } from './vga.ts'
 import { createVapic, vapicRom } from './vapic.ts'
-import { placeNvme } from './nvme.ts'
 import { PciSlots } from './pci-slots.ts'
-import { placeVirtio } from './virtio.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
 
 const MIB = 1 << 20
@@ -49,6 +48,15 @@ const FIRST_FREE_SLOT = 3
 const XEN_FIRST_FREE_SLOT = 4
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
+
+/** What is loaded before a machine is composed. */
+interface PcParts {
+  readonly kinds: readonly PlaceDevices[]
+  /** Contents of the flash memories. */
+  readonly flash: readonly Uint8Array[]
+  /** Of `@retrap/xen`, where the guest sees Xen. */
+  readonly plugXen: typeof plugXen | undefined
+}
 
 /**
  * Assembles a PC: memory, vCPUs, interrupt controllers, board devices, ACPI tables, and what it starts.
@@ -88,14 +96,14 @@ export class Pc {
   #failure: DeviceFailure | undefined
   readonly #models: readonly DeviceModel[]
   #firmware: FirmwareArea | undefined
-  readonly #flash: readonly CfiFlash[]
+  readonly #settled: () => Promise<unknown>
   #running = false
   readonly #map: PcMemoryMap
   readonly #acpi: AcpiBoard
   readonly #lines: readonly SerialLine[]
   readonly #optionRoms: readonly OptionRom[]
 
-  constructor(options: PcOptions, flash: readonly Uint8Array[]) {
+  private constructor(options: PcOptions, parts: PcParts) {
     const cpus = options.cpus ?? 1
     const machine = options.machine ?? 'pc'
     const map = pcMemoryMap(options.memoryBytes, CHIPSETS[machine].lowRamLimit)
@@ -106,7 +114,7 @@ export class Pc {
       cpus * VCPU_OVERHEAD +
       codeCacheBytes +
       firmwareBytes +
-      flashRoom(flash) +
+      flashRoom(parts.flash) +
       vgaBytes(options) +
       (options.deviceMemoryBytes ?? 0) +
       options.memoryBytes / FRAME_RECORD_SHARE
@@ -140,7 +148,7 @@ export class Pc {
       },
     })
     if (options.sampling !== undefined) this.domain.watchTurns(new Sampler(this.domain, options.sampling))
-    this.xen = xen ? plugXen(this.domain, xenOptions(map, epoch, random)) : undefined
+    this.xen = parts.plugXen?.(this.domain, xenOptions(map, epoch, random))
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
     if (options.kernel !== undefined) mapResetVector(this.domain)
     const serialPorts = options.serialPorts ?? 1
@@ -170,29 +178,22 @@ export class Pc {
       bytes: checkOptionRom(rom),
     }))
     if (this.#optionRoms.length > 0) this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
-    const { drives = [] } = options
-    const by = (name: PcDrive['interface']): readonly PcDrive[] =>
-      drives.filter((drive) => (drive.interface ?? 'ide') === name)
-    const ide = by('ide')
-    const cables = ide.length === 0 && drives.length > 0 ? undefined : options.drives && placeDrives(ide, machine)
+    const { drives = [], virtio = [] } = options
     const firstSlot = xen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
-    const cards = options.virtio ?? []
-    const wanted = [...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot), ...cards.map(({ slot }) => slot)]
+    const wanted = [...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot), ...virtio.map(({ slot }) => slot)]
     const slots = new PciSlots(firstSlot, wanted, CHIPSETS[machine].lastSlot)
-    const virtio = placeVirtio({ drives: by('virtio'), devices: cards, slots, random })
-    const nvme = placeNvme(by('nvme'), slots)
-    const bootPaths = [...(cables?.bootPaths ?? []), ...virtio.bootPaths, ...nvme.bootPaths]
     this.screen = options.screen ?? new Screen()
-    const vga = createVga(options, this.screen)
+    const devices = placeDevices(parts.kinds, { options, slots, random, screen: this.screen, flash: parts.flash })
+    this.#settled = devices.settled
     const configuration = {
       map,
       cpus,
       board: acpi,
       consolePort: SERIAL_PORTS[0]?.iobase ?? 0,
       optionRoms: this.#optionRoms,
-      bootOrder: bootOrder(bootPaths, options.boot?.order),
+      bootOrder: bootOrder(devices.bootPaths, options.boot?.order),
       bootMenu: options.boot?.menu ?? false,
-      graphics: vga !== null,
+      graphics: hasVga(options),
     }
     const firmware = options.kernel === undefined
     this.#attachBoard(
@@ -201,11 +202,7 @@ export class Pc {
       !deterministic,
     )
     // In this thread wherever the board is: media are objects of the caller's.
-    if (cables !== undefined) this.domain.attach(cables.controller)
-    for (const model of [...virtio.models, ...nvme.models]) this.domain.attach(model)
-    this.#flash = placeFlash(options.flash ?? [], flash)
-    for (const model of this.#flash) this.domain.attach(model)
-    if (vga !== null) this.domain.attach(vga)
+    for (const model of devices.models) this.domain.attach(model)
     this.#models = options.devices ?? []
     for (const model of this.#models) this.domain.attach(model)
   }
@@ -226,8 +223,12 @@ export class Pc {
   /** @internal Use {@link createPc}. */
   static async create(options: PcOptions): Promise<Pc> {
     checkPcOptions(options)
-    const flash = await loadFlash(options.flash ?? [])
-    const pc = new Pc(options, flash)
+    const [flash, kinds, xen] = await Promise.all([
+      loadFlash(options.flash ?? []),
+      loadDeviceKinds(options),
+      options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
+    ])
+    const pc = new Pc(options, { kinds, flash, plugXen: xen?.plugXen })
     try {
       await pc.#prepare(options)
     } catch (error) {
@@ -346,7 +347,7 @@ export class Pc {
       const exit = await domain.run()
       await this.#flush()
       for (const model of this.#models) if (isBuffered(model)) model.flush()
-      await Promise.all(this.#flash.map((flash) => flash.settled()))
+      await this.#settled()
       return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(domain, exit)
     } finally {
       if (timer !== undefined) clearTimeout(timer)

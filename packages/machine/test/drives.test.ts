@@ -1,14 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { type BlockBackend, BlockError } from '@retrap/device'
+import { Screen } from '@retrap/display'
 import { debianMembers } from '@retrap/tooling/debian'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { al, Assembler, ax, dx, imm16 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { bootOrder, placeDrives } from '../src/drives.ts'
-import { placeNvme } from '../src/nvme.ts'
+import { loadDeviceKinds, type PlaceDevices, placeDevices } from '../src/device-kinds.ts'
+import { bootOrder } from '../src/drives.ts'
+import { place as placeAhci } from '../src/kinds/ahci.ts'
+import { place as placeIde } from '../src/kinds/ide.ts'
+import { place as placeNvme } from '../src/kinds/nvme.ts'
+import { place as placeVirtio } from '../src/kinds/virtio.ts'
 import { PciSlots } from '../src/pci-slots.ts'
-import { placeVirtio } from '../src/virtio.ts'
-import { createPc, type PcBootOptions, type PcDrive } from '../src/index.ts'
+import { createPc, type PcBootOptions, type PcDrive, type PcOptions } from '../src/index.ts'
 
 const MIB = 1 << 20
 const BLOCK = 2048
@@ -72,20 +76,38 @@ function disc(letter: string): BlockBackend {
   return medium(bytes)
 }
 
+test('a machine loads the kinds of device that it has, and no others', async () => {
+  const loaded = async (options: Omit<PcOptions, 'memoryBytes'>) =>
+    (await loadDeviceKinds({ memoryBytes: MIB, ...options })).length
+  const drive = { medium: disk('A') }
+  expect(await loaded({ kernel: new Uint8Array() })).toBe(0)
+  expect(await loaded({ drives: [], vga: 'none' })).toBe(1)
+  expect(await loaded({ drives: [{ ...drive, interface: 'nvme' }], vga: 'none' })).toBe(1)
+  expect(await loaded({ machine: 'q35', drives: [drive], virtio: [{ kind: 'rng' }] })).toBe(3)
+})
+
 describe('places', () => {
   const path = (at: number): string => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`
+  const make = (kind: PlaceDevices, drives: readonly PcDrive[], slots = new PciSlots(3)) =>
+    placeDevices([kind], {
+      options: { memoryBytes: MIB, drives },
+      slots,
+      random: () => 0,
+      screen: new Screen(),
+      flash: [],
+    })
   const order = (drives: readonly PcDrive[], boot?: PcBootOptions): readonly string[] =>
-    bootOrder(placeDrives(drives).bootPaths, boot?.order)
+    bootOrder(make(placeIde, drives).bootPaths, boot?.order)
   const a = { medium: disk('A') }
   const cd = { medium: null, media: 'cdrom' } as const
 
   test('a q35 has ports instead of cables', () => {
-    const { controller, bootPaths } = placeDrives([a, cd, { ...a, index: 5 }], 'q35')
-    expect(controller.name).toBe('ahci')
+    const { models, bootPaths } = make(placeAhci, [a, cd, { ...a, index: 5 }])
+    expect(models[0]?.name).toBe('ahci')
     expect(bootPaths.map(([, path]) => path)).toEqual(
       [0, 2, 5].map((at) => `/pci@i0cf8/pci8086,2922@1f,2/drive@${at}/disk@0`),
     )
-    expect(() => placeDrives([{ ...a, index: 6 }], 'q35')).toThrow('index 6: expected 0 to 5')
+    expect(() => make(placeAhci, [{ ...a, index: 6 }])).toThrow('index 6: expected 0 to 5')
   })
 
   test.each([
@@ -113,7 +135,13 @@ describe('places', () => {
         3,
         drives.map(({ virtio }) => virtio?.slot),
       )
-      return bootOrder(placeVirtio({ drives, devices: [], slots, random: () => 0 }).bootPaths)
+      return bootOrder(
+        make(
+          placeVirtio,
+          drives.map((drive) => ({ ...drive, interface: 'virtio' })),
+          slots,
+        ).bootPaths,
+      )
     }
     const disks = [a, { ...a, virtio: { slot: 4 } }, { ...a, bootIndex: 0 }]
     expect(place(disks)).toEqual([5, 3, 4].map((slot) => `/pci@i0cf8/scsi@${slot}/disk@0,0`))
@@ -130,11 +158,12 @@ describe('places', () => {
 
   test('NVMe drives have places on the PCI bus that no virtio disk names', () => {
     const slots = new PciSlots(3, [undefined, 4])
-    const { models, bootPaths } = placeNvme([a, { ...a, nvme: { slot: 10 } }, a], slots)
+    const nvme = { ...a, interface: 'nvme' } as const
+    const { models, bootPaths } = make(placeNvme, [nvme, { ...nvme, nvme: { slot: 10 } }, nvme], slots)
     expect(models.map(({ name }) => name)).toEqual(['nvme-3', 'nvme-10', 'nvme-5'])
     expect(bootOrder(bootPaths)).toEqual(['3', 'a', '5'].map((slot) => `/pci@i0cf8/pci1b36,10@${slot}/namespace@1,0`))
-    expect(() => placeNvme([cd], slots)).toThrow('an NVMe drive is a disk with a medium')
-    expect(() => placeNvme([{ ...a, nvme: { queues: 65 } }], slots)).toThrow('nvme-7: 65 queues')
+    expect(() => make(placeNvme, [{ ...nvme, medium: null }], slots)).toThrow('an NVMe drive is a disk with a medium')
+    expect(() => make(placeNvme, [{ ...nvme, nvme: { queues: 65 } }], slots)).toThrow('nvme-7: 65 queues')
   })
 
   test.each([

@@ -383,6 +383,6 @@ test.each([
   { options: { drives: [{ kind: 'cdrom', medium: null, model: 'x'.repeat(17) }] }, message: 'at most 16' },
   { options: { drives: [{ kind: 'cdrom', medium: null, serialNumber: 'ä' }] }, message: 'printable ASCII' },
 ] as const)('options are refused: $message', async ({ options, message }) => {
-  const { PiixIde } = await import('../../src/index.ts')
+  const { PiixIde } = await import('../../src/ide/index.ts')
   expect(() => new PiixIde(options)).toThrow(message)
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { IdeDriveOptions } from '../../src/index.ts'
+import type { IdeDriveOptions } from '../../src/ide/index.ts'
 import { DATA, IdeMachine } from '../support/ide-machine.ts'
 import { TestMedium } from '../support/test-medium.ts'
 

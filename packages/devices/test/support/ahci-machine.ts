@@ -1,5 +1,5 @@
 import type { DeviceContext, Dma, PciFunctionOptions, RangeHandler } from '@retrap/device'
-import { Ahci, type IdeDriveOptions } from '../../src/index.ts'
+import { Ahci, type IdeDriveOptions } from '../../src/ahci/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 
 /** Places of port 0's structures in guest memory; those of other ports follow in steps of 64 KiB. */

@@ -1,5 +1,5 @@
 import type { AccessSize, DeviceContext, MemoryMode, OwnedMemory, OwnedMemoryOptions, Region } from '@retrap/device'
-import { CfiFlash, type CfiFlashOptions } from '../../src/index.ts'
+import { CfiFlash, type CfiFlashOptions } from '../../src/flash/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 
 /** A machine with one flash: reads go to its memory or to its handler, as its mode says. */

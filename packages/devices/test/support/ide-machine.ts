@@ -1,5 +1,5 @@
 import type { AccessSize, RangeHandler } from '@retrap/device'
-import { type IdeDriveOptions, PiixIde } from '../../src/index.ts'
+import { type IdeDriveOptions, PiixIde } from '../../src/ide/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 
 export const BSY = 0x80

@@ -1,5 +1,5 @@
 import type { BlockBackend, RangeHandler } from '@retrap/device'
-import { Nvme, type NvmeOptions } from '../../src/index.ts'
+import { Nvme, type NvmeOptions } from '../../src/nvme/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 
 /** Where the driver keeps its queues and data: guest-physical addresses. */

@@ -1,5 +1,5 @@
 import { Screen } from '@retrap/display'
-import { StandardVga } from '../../src/index.ts'
+import { StandardVga } from '../../src/vga/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 import type { FakeMemory } from './fake-memory.ts'
 

@@ -1,7 +1,7 @@
 import { DeviceError } from '@retrap/device'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { StandardVga } from '../../src/index.ts'
+import { StandardVga } from '../../src/vga/index.ts'
 import { vgaCase } from '../support/vga-case.ts'
 import { vgaMachine, type VgaMachine } from '../support/vga-machine.ts'
 

@@ -1,0 +1,7 @@
+/**
+ * The SATA controller of a Q35.
+ *
+ * @packageDocumentation
+ */
+export type { IdeDriveOptions } from '../ata/create-drive.ts'
+export { Ahci, type AhciOptions, type AhciState } from './ahci.ts'

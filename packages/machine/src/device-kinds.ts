@@ -1,0 +1,93 @@
+import { DeviceError, type DeviceModel } from '@retrap/device'
+import type { Screen } from '@retrap/display'
+import { type BootPath, drivesOf } from './drives.ts'
+import { MachineError } from './errors.ts'
+import type { PcOptions } from './pc-options.ts'
+import type { PciSlots } from './pci-slots.ts'
+import { hasVga } from './vga.ts'
+
+/** The machine that devices are made for. */
+export interface PcSite {
+  readonly options: PcOptions
+  /** PCI device numbers of bus 0. */
+  readonly slots: PciSlots
+  /** Returns 32 random bits. */
+  readonly random: () => number
+  /** What a graphics card draws on. */
+  readonly screen: Screen
+  /** Contents of the flash memories. */
+  readonly flash: readonly Uint8Array[]
+}
+
+/** Models of devices, and what the machine must know of them. */
+export interface PlacedDevices {
+  /** In the order to attach them in. */
+  readonly models: readonly DeviceModel[]
+  /** Where firmware finds the drives among them. */
+  readonly bootPaths?: readonly BootPath[]
+  /** Settles when the media hold what the guest has written. */
+  readonly settled?: () => Promise<unknown>
+}
+
+/** Makes all devices of a kind. @throws DeviceError or MachineError for options that no device can have */
+export type PlaceDevices = (site: PcSite) => PlacedDevices
+
+/** A kind of device that a machine may do without. */
+interface DeviceKind {
+  /** Whether the options name one. */
+  wanted(options: PcOptions): boolean
+  /** Loads its module: bundlers make a chunk of its own of each `import()`. */
+  load(): Promise<{ readonly place: PlaceDevices }>
+}
+
+/** An empty list of drives asks for a controller as well. */
+const ofController = ({ drives }: PcOptions): boolean =>
+  drives !== undefined && (drives.length === 0 || drivesOf(drives, 'ide').length > 0)
+
+/** The kinds, in the order in which they take PCI device numbers and are attached. */
+const DEVICE_KINDS: readonly DeviceKind[] = [
+  {
+    wanted: (options) => options.machine !== 'q35' && ofController(options),
+    load: () => import('./kinds/ide.ts'),
+  },
+  {
+    wanted: (options) => options.machine === 'q35' && ofController(options),
+    load: () => import('./kinds/ahci.ts'),
+  },
+  {
+    wanted: ({ drives, virtio = [] }) => virtio.length > 0 || drivesOf(drives, 'virtio').length > 0,
+    load: () => import('./kinds/virtio.ts'),
+  },
+  { wanted: ({ drives }) => drivesOf(drives, 'nvme').length > 0, load: () => import('./kinds/nvme.ts') },
+  { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./kinds/flash.ts') },
+  { wanted: hasVga, load: () => import('./kinds/vga.ts') },
+]
+
+/** Loads the kinds of device that a machine has, and no others. */
+export function loadDeviceKinds(options: PcOptions): Promise<readonly PlaceDevices[]> {
+  return Promise.all(
+    DEVICE_KINDS.filter((kind) => kind.wanted(options)).map(async (kind) => {
+      const { place } = await kind.load()
+      return place
+    }),
+  )
+}
+
+/**
+ * Makes the devices of all kinds.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function placeDevices(kinds: readonly PlaceDevices[], site: PcSite): Required<PlacedDevices> {
+  try {
+    const placed = kinds.map((place) => place(site))
+    return {
+      models: placed.flatMap(({ models }) => models),
+      bootPaths: placed.flatMap(({ bootPaths = [] }) => bootPaths),
+      settled: () => Promise.all(placed.flatMap(({ settled }) => (settled === undefined ? [] : [settled()]))),
+    }
+  } catch (error) {
+    if (error instanceof DeviceError) throw new MachineError('ERR_OPTION', error.message, { cause: error })
+    throw error
+  }
+}

@@ -1,0 +1,19 @@
+import { StandardVga } from '@retrap/devices/vga'
+import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import { VGA_MEMORY_BYTES } from '../vga.ts'
+
+/** Where QEMU's `pc` has it; with Xen its platform device is there. */
+const DEVICE = 2
+const DEVICE_WITH_XEN = 3
+
+/** Makes the graphics card. */
+export function place({ options, screen }: Pick<PcSite, 'options' | 'screen'>): PlacedDevices {
+  const { vgaBios, hypervisor } = options
+  const vga = new StandardVga({
+    display: screen,
+    device: hypervisor === 'xen' ? DEVICE_WITH_XEN : DEVICE,
+    memoryBytes: VGA_MEMORY_BYTES,
+    ...(vgaBios !== undefined && { rom: vgaBios }),
+  })
+  return { models: [vga] }
+}
