@@ -13,7 +13,7 @@ import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
 import { readBytes } from './files.ts'
-import { checkImages, readImages, readOptionRoms, usualVga, type ImageFlags } from './images.ts'
+import { checkImages, readImages, usualVga, withOptionRoms, type ImageFlags } from './images.ts'
 import { jitDump } from './jit-dump.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
@@ -319,7 +319,7 @@ function settingsFor(
       ...(flags.vga !== undefined && { vga: flags.vga }),
     },
     ...listNetworks(flags),
-    images: async () => ({ ...(await images()), ...(await readOptionRoms(flags.optionRom)) }),
+    images: async () => withOptionRoms(await images(), flags.optionRom),
     devices: prepareDevices(flags.device ?? [], host),
     ...displaySettings(flags, card),
     serial: flags.serial ?? [{ kind: flags.display?.kind === 'terminal' ? 'none' : 'stdio' }],

@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { kernelRom, type OptionRom } from '@retrap/machine'
 import { fetchBiosFile } from './bios-files.ts'
 import type { DriveArgument } from './drives.ts'
 import { readInput } from './files.ts'
@@ -12,6 +13,7 @@ export interface ImageFlags {
   readonly module?: readonly ModuleArgument[]
   readonly append?: string
   readonly firmware?: string
+  readonly optionRom?: readonly string[]
   /** The graphics card; default one where disks are booted by firmware. */
   readonly vga?: 'std' | 'none'
 }
@@ -24,9 +26,8 @@ export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] 
   if (flags.kernel === undefined && flags.firmware === undefined && drives.length === 0) {
     throw usage('nothing to run; give a disk image, --kernel FILE or --firmware FILE')
   }
-  const flash = drives.some((drive) => drive.flash !== undefined)
-  if (flags.kernel !== undefined && (flags.firmware !== undefined || flash)) {
-    throw usage('--firmware cannot start a kernel yet; leave it out, and the kernel starts directly')
+  if (flags.kernel !== undefined && flags.firmware !== undefined && drives.some(({ bootIndex }) => bootIndex === 0)) {
+    throw usage('bootindex=0 is what firmware starts the kernel with; give the drive bootindex=1 or more')
   }
 }
 
@@ -48,6 +49,7 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
   const vga = flags.vga ?? usualVga(flags, drives)
   const vgaBios =
     vga === 'std' && flags.kernel === undefined && !flash ? await fetchBiosFile('vgabios-stdvga.bin') : undefined
+  const rom = kernel !== undefined && firmware !== undefined ? await readKernelRom(kernel, flags.optionRom) : []
   const modules = await Promise.all(
     (flags.module ?? []).map(async ({ path, commandLine }) => ({
       bytes: await readInput(`--module ${path}`, path),
@@ -60,19 +62,26 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
     ...(modules.length === 0 ? {} : { modules }),
     ...(firmware === undefined ? {} : { firmware }),
     ...(vgaBios === undefined ? {} : { vgaBios }),
+    ...(rom.length === 0 ? {} : { optionRoms: rom }),
     ...(flags.append === undefined ? {} : { commandLine: flags.append }),
   }
+}
+
+/** The ROM by which a BIOS starts the kernel, unless the user gives one of that name. UEFI reads the kernel by itself. */
+async function readKernelRom(kernel: Uint8Array, given: readonly string[] = []): Promise<readonly OptionRom[]> {
+  const name = kernelRom(kernel)
+  return given.some((path) => basename(path) === name) ? [] : [{ name, bytes: await fetchBiosFile(name) }]
 }
 
 async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
   return path === undefined ? undefined : readInput(`${option} ${path}`, path)
 }
 
-/** Adapters' firmware. @throws CliError `ERR_INPUT` */
-export async function readOptionRoms(paths: readonly string[] = []): Promise<Pick<MachineImages, 'optionRoms'>> {
-  if (paths.length === 0) return {}
+/** Adds adapters' firmware. @throws CliError `ERR_INPUT` */
+export async function withOptionRoms(images: MachineImages, paths: readonly string[] = []): Promise<MachineImages> {
+  if (paths.length === 0) return images
   const optionRoms = await Promise.all(
     paths.map(async (path) => ({ name: basename(path), bytes: await readInput(`--option-rom ${path}`, path) })),
   )
-  return { optionRoms }
+  return { ...images, optionRoms: [...(images.optionRoms ?? []), ...optionRoms] }
 }

@@ -10,8 +10,11 @@ const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 /** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
 async function createMachine(options: MachineOptions): Promise<Machine> {
   const pc = await createPc(options)
-  const modules = (options.modules ?? []).map(({ bytes }) => bytes)
-  for (const image of [options.kernel, options.initrd, ...modules, options.firmware]) {
+  const { kernel, initrd, firmware, flash, modules = [] } = options
+  // Firmware asks for the kernel while the machine runs.
+  const loaded =
+    firmware === undefined && flash === undefined ? [kernel, initrd, ...modules.map(({ bytes }) => bytes)] : []
+  for (const image of [...loaded, firmware]) {
     if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
   }
   return pc

@@ -103,7 +103,12 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--serial', 'com1'], code: 2, says: 'give stdio, tcp:PORT, unix:PATH, file:FILE, pty or none' },
     { args: ['--serial', 'stdio', '--serial', 'stdio'], code: 2, says: 'is connected to a serial port already' },
     { args: Array.from({ length: 5 }, () => ['--serial', 'none']).flat(), code: 2, says: 'a PC has 4 serial ports' },
-    { args: ['run', '--kernel', file, '--firmware', file], code: 2, says: 'leave it out, and the kernel starts' },
+    { args: ['run', '--kernel', file, '--firmware', file], code: 74, says: 'that firmware cannot start' },
+    {
+      args: ['run', '--kernel', file, '--firmware', file, '--drive', `file=${file},format=raw,bootindex=0`],
+      code: 2,
+      says: 'give the drive bootindex=1',
+    },
     { args: ['-m', '512'], code: 2, says: 'there is no -m; write --memory 512M' },
     { args: ['run', '-m', '512', '-kernel', file], code: 2, says: 'there is no -m; write --memory 512M' },
     { args: ['-smp', '4'], code: 2, says: 'there is no -smp; write --cpus 2' },

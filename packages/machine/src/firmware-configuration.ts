@@ -1,8 +1,8 @@
 import { FW_CFG_KEY, FwCfg } from '@retrap/devices'
 import { relocatableAcpi } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
-import type { GuestRange, PcMemoryMap } from './loaders/index.ts'
-import type { OptionRom } from './option-roms.ts'
+import type { FirmwareKernel, GuestRange, PcMemoryMap } from './loaders/index.ts'
+import { isKernelRom, type OptionRom } from './option-roms.ts'
 import { buildSmbios } from './smbios.ts'
 
 /** What firmware is told. */
@@ -23,6 +23,8 @@ export interface FirmwareConfiguration {
   readonly bootMenu: boolean
   /** Whether there is a graphics card. */
   readonly graphics: boolean
+  /** The items of a kernel that firmware is to start. */
+  readonly kernel?: FirmwareKernel['keys']
 }
 
 const NO_GRAPHICS_KEY = 0x04
@@ -50,6 +52,7 @@ export function firmwareConfiguration(configuration: FirmwareConfiguration): FwC
       [BOOT_MENU_KEY, { bytes: little(bootMenu ? 1 : 0, 2) }],
       [FW_CFG_KEY.cpus, { bytes: little(cpus, 2) }],
       [FW_CFG_KEY.maximumCpus, { bytes: little(cpus, 2) }],
+      ...(configuration.kernel ?? []).map(([key, bytes]) => [key, { bytes }] as const),
     ]),
     files: {
       // A text of lines that ends with a zero.
@@ -73,6 +76,10 @@ export function firmwareConfiguration(configuration: FirmwareConfiguration): FwC
 export function replaceAcpi(device: FwCfg, board: AcpiBoard): void {
   device.replaceFile('etc/acpi/tables', relocatableAcpi(board).tables)
 }
+
+/** Boot paths of the ROMs that start a kernel. Source: SeaBIOS, docs/Runtime_config.md, "bootorder". */
+export const kernelRomPaths = (roms: readonly OptionRom[]): string[] =>
+  roms.flatMap((rom, i) => (isKernelRom(rom) ? [`/rom@${romFile(i, rom.name)}`] : []))
 
 /** A name that fw_cfg takes: at most 55 characters of ASCII. */
 function romFile(index: number, name: string): string {

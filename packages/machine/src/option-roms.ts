@@ -2,6 +2,7 @@ import type { X86Domain } from '@retrap/hvm'
 import type { Vcpu } from '@retrap/x86-cpu'
 import { MachineError } from './errors.ts'
 import { LoaderError, hex } from './loaders/errors.ts'
+import type { KernelRom } from './loaders/index.ts'
 
 /** An adapter's firmware: what extends a PC's BIOS. */
 export interface OptionRom {
@@ -10,6 +11,11 @@ export interface OptionRom {
   /** The image, with its signature, size byte and checksum. */
   readonly bytes: Uint8Array
 }
+
+const KERNEL_ROMS: ReadonlySet<string> = new Set<KernelRom>(['linuxboot_dma.bin', 'multiboot_dma.bin', 'pvh.bin'])
+
+/** Whether firmware starts a kernel by this ROM. */
+export const isKernelRom = ({ name }: OptionRom): boolean => KERNEL_ROMS.has(name)
 
 const BLOCK = 512
 const FIRST = 0xc_0000

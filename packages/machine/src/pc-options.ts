@@ -7,7 +7,7 @@ import type { CpuModel, JitOptions } from '@retrap/x86-cpu'
 import type { PcBootOptions, PcDrive } from './drives.ts'
 import { MachineError } from './errors.ts'
 import type { PcFlash } from './flash.ts'
-import type { BootModule } from './loaders/index.ts'
+import type { BootModule, KernelImages } from './loaders/index.ts'
 import { CHIPSETS, type MachineType } from './machine-type.ts'
 import type { OptionRom } from './option-roms.ts'
 import type { StartBoardServer } from './remote-board.ts'
@@ -24,7 +24,10 @@ export interface PcOptions {
   readonly machine?: MachineType | undefined
   /** vCPUs, 1–128; default 1. */
   readonly cpus?: number | undefined
-  /** A Linux bzImage, a PVH ELF or a multiboot image. */
+  /**
+   * A Linux bzImage, a PVH ELF or a multiboot image. It starts by itself, or from `firmware` or `flash` where they are
+   * given: a BIOS needs the option ROM for it among `optionRoms`, by the name that `kernelRom` says.
+   */
   readonly kernel?: Uint8Array | undefined
   /** The kernel’s initial RAM disk, or the first module. */
   readonly initrd?: Uint8Array | undefined
@@ -32,7 +35,7 @@ export interface PcOptions {
   readonly modules?: readonly BootModule[] | undefined
   /** The kernel’s command line, passed as it is given; default empty. */
   readonly commandLine?: string | undefined
-  /** A flat firmware image that ends at 4 GiB, started at the reset vector instead of a kernel. */
+  /** A flat firmware image that ends at 4 GiB, started at the reset vector. */
   readonly firmware?: Uint8Array | undefined
   /**
    * Flash memories with firmware instead of an image of it, at most two, of 8 MiB together. The first ends at 4 GiB; the
@@ -275,13 +278,19 @@ export function checkPcOptions(options: PcOptions): void {
   if (options.firmware !== undefined && (options.flash?.length ?? 0) > 0) {
     throw new MachineError('ERR_OPTION', 'both a firmware image and flash were given: expected one')
   }
-  if (options.kernel !== undefined && firmware) {
-    throw new MachineError(
-      'ERR_OPTION',
-      'both a kernel and firmware were given: expected one; firmware starts no kernel',
-    )
+  if (options.kernel !== undefined && firmware && options.drives?.some(({ bootIndex }) => bootIndex === 0) === true) {
+    throw new MachineError('ERR_OPTION', 'drives: bootIndex 0: expected 1 or more; firmware starts the kernel first')
   }
 }
+
+/** The kernel and what belongs to it, where there is one. */
+export function kernelImages({ kernel, initrd, modules, commandLine }: PcOptions): KernelImages | undefined {
+  return kernel === undefined ? undefined : { kernel, initrd, modules, commandLine }
+}
+
+/** Whether a kernel starts without firmware. */
+export const startsDirectly = ({ kernel, firmware, flash }: PcOptions): boolean =>
+  kernel !== undefined && firmware === undefined && (flash?.length ?? 0) === 0
 
 /** @throws MachineError `ERR_OPTION` for a processor that cannot be, `ERR_CPUS` for several that could not start each other */
 function checkCpu(cpu: CpuModel | string, cpus: number): void {

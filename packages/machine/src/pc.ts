@@ -17,17 +17,18 @@ import { loadDeviceKinds, type PlaceDevices, placeDevices } from './device-kinds
 import { bootOrder } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
+import { kernelRomPaths } from './firmware-configuration.ts'
 import { flashBelowOneMib, flashRoom, loadFlash } from './flash.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
 import { waking } from './input/relay.ts'
-import { belowOneMib, loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
+import { belowOneMib, kernelForFirmware, loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
 import type { InitialState, PcMemoryMap } from './loaders/index.ts'
 import { CHIPSETS } from './machine-type.ts'
 import { machineExit, type MachineExit } from './machine-exit.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
-import { checkOptionRom } from './option-roms.ts'
+import { checkOptionRom, isKernelRom } from './option-roms.ts'
 import type { OptionRom } from './option-roms.ts'
-import { checkPcOptions, type PcOptions, type StopSignal } from './pc-options.ts'
+import { checkPcOptions, kernelImages, type PcOptions, startsDirectly, type StopSignal } from './pc-options.ts'
 import { RemoteBoard } from './remote-board.ts'
 import { Sampler } from './sampling.ts'
 import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
@@ -150,7 +151,7 @@ export class Pc {
     if (options.sampling !== undefined) this.domain.watchTurns(new Sampler(this.domain, options.sampling))
     this.xen = parts.plugXen?.(this.domain, xenOptions(map, epoch, random))
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
-    if (options.kernel !== undefined) mapResetVector(this.domain)
+    if (startsDirectly(options)) mapResetVector(this.domain)
     const serialPorts = options.serialPorts ?? 1
     this.#lines = SERIAL_PORTS.slice(0, serialPorts).map(
       (_port, index) =>
@@ -177,7 +178,8 @@ export class Pc {
       ...rom,
       bytes: checkOptionRom(rom),
     }))
-    if (this.#optionRoms.length > 0) this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
+    if (this.#optionRoms.some((rom) => !isKernelRom(rom)))
+      this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
     const { drives = [], virtio = [] } = options
     const firstSlot = xen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
     const wanted = [...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot), ...virtio.map(({ slot }) => slot)]
@@ -185,17 +187,21 @@ export class Pc {
     this.screen = options.screen ?? new Screen()
     const devices = placeDevices(parts.kinds, { options, slots, random, screen: this.screen, flash: parts.flash })
     this.#settled = devices.settled
+    const images = kernelImages(options)
+    const kernel = images === undefined || startsDirectly(options) ? undefined : kernelForFirmware(images, map)
+    for (const { gpa, bytes } of kernel?.loaded ?? []) this.domain.guestMemory.load(gpa, bytes)
     const configuration = {
       map,
       cpus,
       board: acpi,
       consolePort: SERIAL_PORTS[0]?.iobase ?? 0,
       optionRoms: this.#optionRoms,
-      bootOrder: bootOrder(devices.bootPaths, options.boot?.order),
+      bootOrder: [...kernelRomPaths(this.#optionRoms), ...bootOrder(devices.bootPaths, options.boot?.order)],
       bootMenu: options.boot?.menu ?? false,
       graphics: hasVga(options),
+      ...(kernel !== undefined && { kernel: kernel.keys }),
     }
-    const firmware = options.kernel === undefined
+    const firmware = !startsDirectly(options)
     this.#attachBoard(
       { machine, map, cpus, epochSeconds: epoch, firmware, configuration, serialPorts, xen },
       options.devicePlacement,
@@ -216,7 +222,7 @@ export class Pc {
       this.#ready.push(server.remote.ready)
     }
     await Promise.all(this.#ready)
-    if (options.kernel === undefined) return
+    if (!startsDirectly(options)) return
     await setDevices(domain, this.#acpi)
   }
 
@@ -307,15 +313,15 @@ export class Pc {
       this.#firmware = new FirmwareArea(domain, options.firmware, loaded.regions)
       state = loaded.state
     }
-    if (options.kernel !== undefined) {
-      const { kernel, initrd, modules, commandLine, memoryBytes } = options
-      const images = { kernel, initrd, modules, commandLine }
+    const images = kernelImages(options)
+    if (images !== undefined && startsDirectly(options)) {
+      const { memoryBytes } = options
       const optionRoms = this.#optionRoms
       state = await loadDirectly(domain, { map: this.#map, memoryBytes, board: this.#acpi, optionRoms, images })
     }
     for (const vcpu of this.domain.vcpus) {
       vcpu.cpu.reset(vcpu.id === 0)
-      if (options.kernel !== undefined) handOverMemoryTypes(vcpu.cpu, this.#acpi.ecam)
+      if (startsDirectly(options)) handOverMemoryTypes(vcpu.cpu, this.#acpi.ecam)
     }
     this.domain.vcpus[0]?.cpu.load(state)
   }

@@ -45,11 +45,13 @@ describe('an option of the wrong kind is refused, with its name, its value and w
     ['deviceMemoryBytes -1: expected a whole number from 0', { deviceMemoryBytes: -1 }],
     ["'4' CPUs: expected", { cpus: '4' }],
     ['flash an array of 1: expected an array of { medium', { flash: [new Uint8Array(4096)] }],
-    ['both a kernel and firmware were given', { flash: [flashOf(4096)] }],
+    [
+      'bootIndex 0: expected 1 or more',
+      { flash: [flashOf(4096)], drives: [{ medium: null, media: 'cdrom', bootIndex: 0 }] },
+    ],
     ['both a firmware image and flash', { kernel: undefined, firmware: new Uint8Array(4096), flash: [flashOf(4096)] }],
     ['flash: 3 of 12288 bytes together', { kernel: undefined, flash: [1, 2, 3].map(() => flashOf(4096)) }],
     ['contents of 512 bytes: expected whole blocks', { kernel: undefined, flash: [flashOf(512)] }],
-    ['both a kernel and firmware were given', { firmware: new Uint8Array(65_536) }],
   ])('%s', async (message, wrong) => {
     const making = createPc({ ...SMALL, ...(wrong as Partial<PcOptions>) })
     await expect(making).rejects.toBeInstanceOf(MachineError)

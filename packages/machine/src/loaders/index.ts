@@ -1,5 +1,12 @@
 export { writeBiosData } from './bios-data.ts'
 export { LoaderError, type LoaderErrorCode } from './errors.ts'
+export {
+  kernelForFirmware,
+  kernelRom,
+  type FirmwareKernel,
+  type KernelRom,
+  type LoadedPiece,
+} from './firmware-kernel.ts'
 export { belowOneMib, loadFirmware, type FirmwareRegion, type LoadedFirmware } from './firmware.ts'
 export { resetState, type GuestMemoryWriter, type InitialState, type SegmentState, type TableState } from './guest.ts'
 export { loadKernel, type KernelImages } from './kernel.ts'

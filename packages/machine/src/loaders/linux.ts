@@ -186,17 +186,12 @@ function loadRealMode(memory: GuestMemoryWriter, header: SetupHeader, images: Li
   const kernelEnd = ONE_MIB + header.initSize
   requireRam(memory, 'syssize', ONE_MIB, header.initSize)
   const initrdStart = initrd.length === 0 ? null : placeInitrd(memory, header, ONE_MIB, kernelEnd, initrd.length)
-  const setup = header.setup.slice()
-  const view = new DataView(setup.buffer)
-  setup[TYPE_OF_LOADER] = LOADER_UNKNOWN
-  setup[LOADFLAGS] = setup[LOADFLAGS]! | CAN_USE_HEAP
-  view.setUint16(HEAP_END_PTR, REAL_MODE_STACK - SETUP_BASE, true)
-  view.setUint32(CMD_LINE_PTR, BOOT_PARAMS + REAL_MODE_STACK, true)
-  if (initrdStart !== null) {
-    view.setUint32(RAMDISK_IMAGE, initrdStart, true)
-    view.setUint32(RAMDISK_SIZE, initrd.length, true)
-    memory.write(initrdStart, initrd)
-  }
+  const setup = prepareSetup(header, {
+    commandLineGpa: BOOT_PARAMS + REAL_MODE_STACK,
+    heapEnd: REAL_MODE_STACK,
+    initrd: { gpa: initrdStart ?? 0, bytes: initrd.length },
+  })
+  if (initrdStart !== null) memory.write(initrdStart, initrd)
   requireRam(memory, 'setup and command line', BOOT_PARAMS, REAL_MODE_STACK + commandLine.length)
   memory.write(BOOT_PARAMS, setup)
   memory.write(BOOT_PARAMS + REAL_MODE_STACK, commandLine)
@@ -205,7 +200,32 @@ function loadRealMode(memory: GuestMemoryWriter, header: SetupHeader, images: Li
   return { protocol: 'linux-16', state, kernelStart: ONE_MIB, kernelEnd, initrdStart }
 }
 
-interface SetupHeader {
+/** Where a kernel whose setup sectors run finds what belongs to it. */
+interface SetupPlaces {
+  readonly commandLineGpa: number
+  /** End of heap and stack, from the beginning of the setup sectors' segment. */
+  readonly heapEnd: number
+  /** No bytes: there is none. */
+  readonly initrd: { readonly gpa: number; readonly bytes: number }
+}
+
+/** A copy of the setup sectors, with the fields that a loader fills in. */
+export function prepareSetup(header: SetupHeader, { commandLineGpa, heapEnd, initrd }: SetupPlaces): Uint8Array {
+  const setup = header.setup.slice()
+  const view = new DataView(setup.buffer)
+  setup[TYPE_OF_LOADER] = LOADER_UNKNOWN
+  setup[LOADFLAGS] = setup[LOADFLAGS]! | CAN_USE_HEAP
+  view.setUint16(HEAP_END_PTR, heapEnd - SETUP_BASE, true)
+  view.setUint32(CMD_LINE_PTR, commandLineGpa, true)
+  if (initrd.bytes > 0) {
+    view.setUint32(RAMDISK_IMAGE, initrd.gpa, true)
+    view.setUint32(RAMDISK_SIZE, initrd.bytes, true)
+  }
+  return setup
+}
+
+/** What a loader needs of a bzImage's header. */
+export interface SetupHeader {
   /** The setup sectors. */
   readonly setup: Uint8Array
   /** There is no entry in protected mode. */
@@ -221,7 +241,8 @@ interface SetupHeader {
   readonly initrdAbove4G: boolean
 }
 
-function parseHeader(kernel: Uint8Array): SetupHeader {
+/** @throws LoaderError naming the field that cannot be booted */
+export function parseHeader(kernel: Uint8Array): SetupHeader {
   if (kernel.length < HEADER_BYTES)
     throw new LoaderError(
       'ERR_TRUNCATED',

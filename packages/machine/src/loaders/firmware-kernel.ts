@@ -1,0 +1,221 @@
+import { isElf } from './elf.ts'
+import { LoaderError, hex } from './errors.ts'
+import { commandLineBytes, pageDown, type GuestMemoryWriter } from './guest.ts'
+import type { KernelImages } from './kernel.ts'
+import { isLinux, parseHeader, prepareSetup } from './linux.ts'
+import type { PcMemoryMap } from './memory-map.ts'
+import { isMultiboot, loadMultiboot } from './multiboot.ts'
+import { hasPvhEntry, loadPvh } from './pvh.ts'
+
+/** The option ROMs of QEMU by which a BIOS starts a kernel that fw_cfg holds. */
+export type KernelRom = 'linuxboot_dma.bin' | 'multiboot_dma.bin' | 'pvh.bin'
+
+/** A kernel as fw_cfg hands it to firmware. */
+export interface FirmwareKernel {
+  /** The fw_cfg items, by key. */
+  readonly keys: readonly (readonly [key: number, bytes: Uint8Array])[]
+  /** What lies in RAM before firmware starts: the segments of a PVH kernel. */
+  readonly loaded: readonly LoadedPiece[]
+}
+
+/** Bytes in RAM. */
+export interface LoadedPiece {
+  /** Guest-physical address of the first byte. */
+  readonly gpa: number
+  /** The contents. */
+  readonly bytes: Uint8Array
+}
+
+/**
+ * Keys of the kernel's items.
+ *
+ * Source: QEMU, include/standard-headers/linux/qemu_fw_cfg.h; SeaBIOS, OVMF and qboot read the same.
+ */
+const KEY = {
+  kernelAddress: 0x07,
+  kernelSize: 0x08,
+  initrdAddress: 0x0a,
+  initrdSize: 0x0b,
+  kernelEntry: 0x10,
+  kernelData: 0x11,
+  initrdData: 0x12,
+  commandLineAddress: 0x13,
+  commandLineSize: 0x14,
+  commandLineData: 0x15,
+  setupAddress: 0x16,
+  setupSize: 0x17,
+  setupData: 0x18,
+} as const
+
+// Where the ROMs put a Linux kernel: the setup sectors, behind their stack the command line, and the rest.
+const SETUP = 0x1_0000
+const COMMAND_LINE = 0x2_0000
+const ONE_MIB = 0x10_0000
+/** Firmware keeps so much below the end of low RAM for tables and for itself. */
+const FIRMWARE_SHARE = 0x2_8000
+/** The ROM for multiboot writes the memory map here; the boot information follows. */
+const MULTIBOOT_MEMORY_MAP = 0x9000
+const MULTIBOOT_INFORMATION = 0x9500
+const INFORMATION_BYTES = 88
+const INFORMATION_MMAP_ADDRESS = 48
+/** Of an ELF file, so that firmware sees which kind of kernel it is. */
+const ELF_HEADER_BYTES = 8192
+const COMMAND_LINE_LIMIT = 4095
+
+/**
+ * The option ROM that starts a kernel from a BIOS.
+ *
+ * @throws LoaderError `ERR_FORMAT` for a file that is no kernel
+ */
+export function kernelRom(kernel: Uint8Array): KernelRom {
+  if (isLinux(kernel)) return 'linuxboot_dma.bin'
+  if (isMultiboot(kernel)) return 'multiboot_dma.bin'
+  if (isElf(kernel) && hasPvhEntry(kernel)) return 'pvh.bin'
+  throw new LoaderError(
+    'ERR_FORMAT',
+    'kernel',
+    `a file of ${kernel.length} bytes that firmware cannot start`,
+    'a Linux bzImage, an ELF file with a PVH note, or a multiboot image',
+  )
+}
+
+/**
+ * Makes of a kernel what firmware finds in fw_cfg.
+ *
+ * @throws LoaderError naming what cannot be booted
+ */
+export function kernelForFirmware(images: KernelImages, map: PcMemoryMap): FirmwareKernel {
+  switch (kernelRom(images.kernel)) {
+    case 'linuxboot_dma.bin':
+      return linuxItems(images, map)
+    case 'multiboot_dma.bin':
+      return multibootItems(images, map)
+    case 'pvh.bin':
+      return pvhItems(images, map)
+  }
+}
+
+/** Source: Linux, Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header". */
+function linuxItems({ kernel, initrd, commandLine, modules = [] }: KernelImages, map: PcMemoryMap): FirmwareKernel {
+  if (modules.length > 0) {
+    throw new LoaderError('ERR_FORMAT', 'modules', `${modules.length}`, 'none: Linux takes an initrd and nothing else')
+  }
+  const header = parseHeader(kernel)
+  const text = commandLineBytes(commandLine ?? '', header.cmdlineSize)
+  const disk = initrd ?? new Uint8Array(0)
+  const top = header.initrdAbove4G ? map.lowRamBytes : Math.min(map.lowRamBytes, header.initrdAddressMax + 1)
+  const start = placeInitrd(disk, Math.min(top, map.lowRamBytes - FIRMWARE_SHARE), ONE_MIB + header.payload.length)
+  const setup = prepareSetup(header, {
+    commandLineGpa: COMMAND_LINE,
+    heapEnd: COMMAND_LINE - SETUP,
+    initrd: { gpa: start, bytes: disk.length },
+  })
+  return {
+    keys: [
+      ...blob(KEY.kernelAddress, ONE_MIB, KEY.kernelSize, KEY.kernelData, header.payload),
+      ...blob(KEY.setupAddress, SETUP, KEY.setupSize, KEY.setupData, setup),
+      ...blob(KEY.commandLineAddress, COMMAND_LINE, KEY.commandLineSize, KEY.commandLineData, text),
+      ...(disk.length > 0 ? blob(KEY.initrdAddress, start, KEY.initrdSize, KEY.initrdData, disk) : []),
+    ],
+    loaded: [],
+  }
+}
+
+/** Kernel, modules and their texts are one piece; the boot information is where the initrd of a Linux kernel is. */
+function multibootItems(images: KernelImages, map: PcMemoryMap): FirmwareKernel {
+  const { kernel, initrd, commandLine } = images
+  const pieces = new Pieces(map)
+  const modules = [
+    ...(initrd === undefined || initrd.length === 0 ? [] : [{ bytes: initrd }]),
+    ...(images.modules ?? []),
+  ]
+  const { state } = loadMultiboot(pieces, { kernel, modules, commandLine })
+  const { gpa, bytes } = pieces.joined()
+  const at = state.registers.rbx - gpa
+  const information = bytes.slice(at, at + INFORMATION_BYTES)
+  new DataView(information.buffer).setUint32(INFORMATION_MMAP_ADDRESS, MULTIBOOT_MEMORY_MAP, true)
+  return {
+    keys: [
+      ...blob(KEY.kernelAddress, gpa, KEY.kernelSize, KEY.kernelData, bytes),
+      ...blob(KEY.initrdAddress, MULTIBOOT_INFORMATION, KEY.initrdSize, KEY.initrdData, information),
+      [KEY.kernelEntry, word(state.registers.rip)],
+    ],
+    loaded: [],
+  }
+}
+
+/** The ROM takes the kernel as it lies in RAM, and makes the structures that it starts with. */
+function pvhItems({ kernel, initrd, commandLine, modules = [] }: KernelImages, map: PcMemoryMap): FirmwareKernel {
+  if (modules.length > 0) {
+    const expected = 'none: firmware hands a PVH kernel an initrd and nothing else'
+    throw new LoaderError('ERR_FORMAT', 'modules', `${modules.length}`, expected)
+  }
+  const pieces = new Pieces(map)
+  const { state, kernelEnd } = loadPvh(pieces, { kernel })
+  const disk = initrd ?? new Uint8Array(0)
+  const start = placeInitrd(disk, map.lowRamBytes - FIRMWARE_SHARE, kernelEnd)
+  const text = commandLineBytes(commandLine ?? '', COMMAND_LINE_LIMIT)
+  return {
+    keys: [
+      [KEY.kernelEntry, word(state.registers.rip)],
+      ...blob(KEY.setupAddress, 0, KEY.setupSize, KEY.setupData, kernel.subarray(0, ELF_HEADER_BYTES)),
+      ...blob(KEY.commandLineAddress, COMMAND_LINE, KEY.commandLineSize, KEY.commandLineData, text),
+      ...(disk.length > 0 ? blob(KEY.initrdAddress, start, KEY.initrdSize, KEY.initrdData, disk) : []),
+    ],
+    // Behind the kernel are structures of ours, which the ROM makes itself.
+    loaded: pieces.list.filter(({ gpa }) => gpa < kernelEnd),
+  }
+}
+
+/** @returns the address of an initrd that ends at or below `top` */
+function placeInitrd(initrd: Uint8Array, top: number, kernelEnd: number): number {
+  const start = pageDown(top - initrd.length)
+  if (initrd.length > 0 && start < kernelEnd) {
+    const room = `at most ${Math.max(0, top - kernelEnd)} bytes below ${hex(top)}; give the machine more memory`
+    throw new LoaderError('ERR_NO_ROOM', 'initrd size', `${initrd.length} bytes`, room)
+  }
+  return start
+}
+
+const blob = (
+  addressKey: number,
+  gpa: number,
+  sizeKey: number,
+  dataKey: number,
+  bytes: Uint8Array,
+): FirmwareKernel['keys'] => [
+  [addressKey, word(gpa)],
+  [sizeKey, word(bytes.length)],
+  [dataKey, bytes],
+]
+
+function word(value: number): Uint8Array {
+  const bytes = new Uint8Array(4)
+  new DataView(bytes.buffer).setUint32(0, value, true)
+  return bytes
+}
+
+/** Takes what a loader writes, and keeps it. */
+class Pieces implements GuestMemoryWriter {
+  readonly ramBytes: number
+  readonly e820: PcMemoryMap['e820']
+  readonly list: LoadedPiece[] = []
+
+  constructor(map: PcMemoryMap) {
+    this.ramBytes = map.lowRamBytes + map.highRamBytes
+    this.e820 = map.e820
+  }
+
+  write(gpa: number, bytes: Uint8Array): void {
+    this.list.push({ gpa, bytes })
+  }
+
+  /** All of it as one piece, with zeroes between. */
+  joined(): LoadedPiece {
+    const gpa = Math.min(...this.list.map((piece) => piece.gpa))
+    const end = Math.max(...this.list.map((piece) => piece.gpa + piece.bytes.length))
+    const bytes = new Uint8Array(end - gpa)
+    for (const piece of this.list) bytes.set(piece.bytes, piece.gpa - gpa)
+    return { gpa, bytes }
+  }
+}
