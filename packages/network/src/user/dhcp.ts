@@ -128,7 +128,7 @@ export class DhcpServer {
 
   #answer(request: Uint8Array, type: number | null, address: Ipv4Address): DhcpAnswer {
     const { gateway } = this.#options
-    const fields = [...(type === null ? [] : [OPTION_TYPE, 1, type]), ...this.#fields(type)]
+    const fields = [...(type === null ? [] : [OPTION_TYPE, 1, type]), ...this.#fields(type, address)]
     const message = new Uint8Array(Math.max(LEAST_BYTES, FIXED_BYTES + fields.length + 1))
     message[0] = 2
     message[1] = 1
@@ -154,7 +154,8 @@ export class DhcpServer {
       : { message, address: to, mac: macNumber(request, 28) }
   }
 
-  #fields(type: number | null): number[] {
+  /** The options. Source: RFC 2131 §4.3.5: the answer to INFORM, which gives no address, has no lease time. */
+  #fields(type: number | null, address: Ipv4Address): number[] {
     const { subnet, gateway, dns, hostName, domainName, bootFile, serverName, isolated } = this.#options
     const server = option(OPTION_SERVER, bytesOf(gateway))
     if (type === NAK) return server
@@ -162,7 +163,7 @@ export class DhcpServer {
       value === undefined ? [] : option(code, ascii(value).slice(0, 255))
     return [
       ...server,
-      ...(type === null || type === INFORM ? [] : option(OPTION_LEASE_TIME, bytesOf(LEASE_SECONDS))),
+      ...(type === null || address === 0 ? [] : option(OPTION_LEASE_TIME, bytesOf(LEASE_SECONDS))),
       ...option(OPTION_SUBNET_MASK, bytesOf(subnet.mask)),
       ...(isolated ? [] : option(OPTION_ROUTER, bytesOf(gateway))),
       ...(isolated || dns === null ? [] : option(OPTION_DNS, bytesOf(dns))),
