@@ -139,7 +139,9 @@ describe('frames', () => {
     vi.advanceTimersByTime(10)
     card.dirty = Array.from({ length: 65 }, (_, i) => ({ x: i % 60, y: 2, width: 1, height: 1 }))
     vi.advanceTimersByTime(10)
-    expect(frames.slice(1).map(({ dirty }) => dirty.length)).toEqual([60, 1])
+    card.dirty = card.dirty.slice(1)
+    vi.advanceTimersByTime(10)
+    expect(frames.slice(1).map(({ dirty }) => dirty.length)).toEqual([60, 1, 64])
     expect(frames[2]?.dirty).toEqual([{ x: 0, y: 2, width: 60, height: 1 }])
   })
 
@@ -190,6 +192,8 @@ test('a PNG file is what its specification says', async () => {
 describe('misuse', () => {
   test('of a screen is a DisplayError', async () => {
     expect(() => new Screen({ intervalMs: 0 })).toThrow(DisplayError)
+    expect(() => new Screen({ intervalMs: 60_001 })).toThrow(DisplayError)
+    for (const intervalMs of [1e-3, 60_000]) expect(() => new Screen({ intervalMs })).not.toThrow()
     expect(() => new Screen({ intervalMs: Number.NaN })).toThrow('intervalMs NaN')
     await expect(new Screen().toPng()).rejects.toMatchObject({ code: 'ERR_OFF' })
   })
@@ -203,6 +207,17 @@ describe('misuse', () => {
         expect.objectContaining(bad),
       )
     }
+    for (const stride of [-1, 0.5, Number.NaN]) {
+      expect(() => screen.setMode({ width: 1, height: 1, stride, format: 'bgrx8888' })).toThrow(
+        expect.objectContaining(bad),
+      )
+    }
+    // A card may show one row everywhere.
+    screen.setMode({ width: 1, height: 16_384, stride: 0, format: 'bgrx8888' })
+    screen.draw(new Uint8Array(4).fill(9), [{ x: 0, y: 16_383, width: 1, height: 1 }])
+    expect([screen.pixels.length, screen.pixels.at(-1)]).toEqual([16_384, 0x0909_0909])
+    screen.setMode({ width: 16_384, height: 1, stride: 65_536, format: 'bgrx8888' })
+    expect(screen.width).toBe(16_384)
     screen.setMode({ width: 2, height: 2, stride: 10, format: 'bgrx8888' })
     expect(() => screen.draw(new Uint8Array(17), [])).toThrow(expect.objectContaining(bad))
     screen.draw(new Uint8Array(18), [{ x: 0, y: 0, width: 2, height: 2 }])
