@@ -59,6 +59,14 @@ const EXPRESSIONS_OF_TYPESCRIPT: ReadonlySet<string> = new Set([
   'TSSatisfiesExpression',
 ])
 
+/** Returns whether `shift` is `x >>> n`, and the other operand of `&` has none of the upper n bits. */
+function losesSign(shift: Node, and: Node): boolean {
+  if (shift.type !== 'BinaryExpression' || shift['operator'] !== '>>>') return false
+  const by = (shift['right'] as Node)['value']
+  const mask = ((and['left'] === shift ? and['right'] : and['left']) as Node)['value']
+  return typeof by === 'number' && by < 32 && typeof mask === 'number' && mask < 2 ** (32 - by)
+}
+
 /** All changes that can be made to a file. Texts of errors and types are left alone. */
 export function mutationsOf(source: string): Mutation[] {
   const found: Mutation[] = []
@@ -70,6 +78,8 @@ export function mutationsOf(source: string): Mutation[] {
     const replacement = OPERATORS[text]
     if (replacement !== undefined && start >= 0 && start < limit) add(start, start + text.length, replacement)
   }
+  /** Shifts whose copies of the sign are masked away: `>>` is the same as `>>>` there. */
+  const signless = new Set<Node>()
   const visit = (node: Node): void => {
     if (node.type.startsWith('TS') && !EXPRESSIONS_OF_TYPESCRIPT.has(node.type)) return
     if (node.type === 'ImportDeclaration' || node.type === 'ThrowStatement') return
@@ -80,7 +90,8 @@ export function mutationsOf(source: string): Mutation[] {
         const { left, right } = node as unknown as { readonly left: Node; readonly right: Node }
         // A shift by 0 is the same in both directions.
         const moves = right['value'] !== 0 || !['<<', '>>'].includes(String(node['operator']))
-        if (moves) operator(left.end, right.start, String(node['operator']))
+        if (node['operator'] === '&') for (const side of [left, right]) if (losesSign(side, node)) signless.add(side)
+        if (moves && !signless.has(node)) operator(left.end, right.start, String(node['operator']))
         break
       }
       case 'UpdateExpression':

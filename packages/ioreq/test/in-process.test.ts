@@ -97,6 +97,22 @@ test.each(['reset', 'resume'] as const)(
   },
 )
 
+test('there is something to settle while a promise of a model is open that no vCPU waits for', async () => {
+  const settles: (() => void)[] = []
+  const later = (): Promise<void> => new Promise((resolve) => settles.push(resolve))
+  const waits = defineDevice({ name: 'waits', stateless: true, resume: later as () => void })
+  const { host } = makeMachine({}, [waits])
+  expect(host.settle()).toBe(null)
+  host.resume()
+  let settled = false
+  const promise = host.settle()!.then(() => (settled = true))
+  await new Promise(setImmediate)
+  expect([settles.length, settled]).toEqual([1, false])
+  settles[0]!()
+  await promise
+  expect(host.settle()).toBe(null)
+})
+
 test('a model is taken out once: its ports read as ones; others cannot be', () => {
   const now = defineDevice({ name: 'now', ports: { base: 0x300, size: 4 }, read: () => 3 })
   const { dispatch, host } = makeBoth()

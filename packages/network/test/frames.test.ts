@@ -371,13 +371,13 @@ describe('UDP (RFC 768)', () => {
 
 describe('TCP (RFC 9293)', () => {
   const option = fc.oneof(
-    fc.constant([1]),
+    fc.constant<number[]>([1]),
     fc.nat(0xffff).map((mss) => [2, 4, mss >> 8, mss & 255]),
     fc.nat(20).map((shift) => [3, 3, shift]),
-    fc.constant([4, 2]),
-    fc.constant([8, 10, 1, 2, 3, 4, 5, 6, 7, 8]),
+    fc.constant<number[]>([4, 2]),
+    fc.constant<number[]>([8, 10, 1, 2, 3, 4, 5, 6, 7, 8]),
     // Of a length that is not theirs.
-    fc.constantFrom([2, 3, 9], [3, 4, 9, 9], [4, 3, 9], [2, 2], [3, 2]),
+    fc.constantFrom<number[]>([2, 3, 9], [3, 4, 9, 9], [4, 3, 9], [2, 2], [3, 2]),
   )
 
   test('a segment is read as it was laid out, with the options of a SYN', () => {

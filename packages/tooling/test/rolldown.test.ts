@@ -1,0 +1,50 @@
+/** What is bundled, and from where. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { bundleOptions, entryPoints } from '../src/rolldown.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-bundle-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+mkdirSync(join(folder, 'src/node'), { recursive: true })
+for (const name of ['index.ts', 'main.ts', 'device-worker.ts', 'node/device-process.ts', 'worker.ts']) {
+  writeFileSync(join(folder, 'src', name), '')
+}
+
+/** Writes a manifest. @returns the options of its bundle */
+function manifest(rest: object) {
+  writeFileSync(
+    join(folder, 'package.json'),
+    JSON.stringify({ exports: { '.': { default: './dist/index.js' } }, ...rest }),
+  )
+  return bundleOptions(folder)
+}
+
+test('entry points are exports, commands, and programs of Workers and processes', () => {
+  manifest({
+    exports: { '.': { types: './x', default: './dist/index.js' }, './package.json': './package.json' },
+    bin: { tool: './dist/main.js' },
+  })
+  expect(entryPoints(folder)).toEqual(['device-worker', 'index', 'main', 'node/device-process'])
+})
+
+test('other packages and Node’s modules stay imports, development dependencies become parts', () => {
+  const { external } = manifest({ devDependencies: { '@retrap/private': '1', tool: '1' } })
+  const outside = ['node:fs', 'ws', '@retrap/device', '@retrap/device/host', '@retrap/private-not', 'tools']
+  const inside = ['./near.ts', '../far.ts', '/abs/path.ts', '@retrap/private', '@retrap/private/sub', 'tool', 'tool/x']
+  expect(outside.map((id) => external(id))).toEqual(outside.map(() => true))
+  expect(inside.map((id) => external(id))).toEqual(inside.map(() => false))
+})
+
+test('the main entry stays in one piece where others use parts of it', () => {
+  const groups = manifest({}).output.codeSplitting.groups
+  expect(groups.length).toBe(1)
+  expect([groups[0]!.test(join(folder, 'src/index.ts')), groups[0]!.test(join(folder, 'src/main.ts'))]).toEqual([
+    true,
+    false,
+  ])
+  rmSync(join(folder, 'src/device-worker.ts'))
+  rmSync(join(folder, 'src/node/device-process.ts'))
+  expect(manifest({}).output.codeSplitting.groups).toEqual([])
+})
