@@ -307,14 +307,13 @@ describe('TFTP (RFC 1350, RFC 2347)', () => {
   const serve = (bytes: number) => {
     const server = new TftpServer(async (name) => (name === 'kernel' ? file(bytes) : null))
     const replies: Uint8Array[] = []
-    return {
-      async ask(message: Uint8Array, client = CLIENT): Promise<Uint8Array | undefined> {
-        const before = replies.length
-        server.receive(client, message, (reply) => replies.push(reply))
-        await settle()
-        return replies.length === before ? undefined : replies.at(-1)
-      },
+    const ask = async (message: Uint8Array, client = CLIENT): Promise<Uint8Array | undefined> => {
+      const before = replies.length
+      server.receive(client, message, (reply) => replies.push(reply))
+      await settle()
+      return replies.length === before ? undefined : replies.at(-1)
     }
+    return { ask }
   }
 
   test.each([
