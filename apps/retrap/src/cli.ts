@@ -9,12 +9,14 @@ import { deviceHelp, prepareDevices } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
 import { driveOptions, listDrives, type DriveFlags } from './drives.ts'
 import { addEsr } from './esr/command.ts'
-import { ExitCode } from './exit-codes.ts'
+import { EXIT_CODES_HELP, ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
 import { readBytes } from './files.ts'
 import { checkImages, readImages, usualVga, withOptionRoms, type ImageFlags } from './images.ts'
 import { jitDump } from './jit-dump.ts'
+import { imagesOf } from './machine-file/machine-file.ts'
+import { machineSchema } from './machine-file/schema.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
 import { addP2m, type MapImageFlags } from './p2m/command.ts'
@@ -73,7 +75,7 @@ interface MachineFlags extends DisplayFlags, NetworkFlags {
   readonly optionRom?: readonly string[]
 }
 
-type RunFlags = MachineFlags & ImageFlags & DriveFlags
+type RunFlags = MachineFlags & ImageFlags & DriveFlags & { readonly schema?: boolean }
 
 interface LinuxFlags extends MachineFlags {
   readonly package: string
@@ -89,22 +91,6 @@ const GUEST_PROMPT = /retrap> $/
 
 const DEBIAN_KERNEL = 'linux-image-cloud-amd64'
 const INSTALLER_MEMORY_BYTES = 1024 ** 3
-
-const EXIT_CODES = `
-Exit codes:
-  0     the guest powered off, or you left with Ctrl-A x
-  2     an option makes no sense
-  70    internal error, or a device that failed (registers and instruction on stderr)
-  74    a file or a download could not be used, or the output or an image not be written
-  86    triple fault (registers and instruction on stderr)
-  88    the guest told Xen that it has crashed, or one of its watchdogs has bitten
-  90    the guest's kernel panicked (linux --command)
-  124   --timeout passed
-  odd   the guest wrote v to isa-debug-exit: (v << 1) | 1
-  128+n ended by signal n: 129 SIGHUP, 130 SIGINT, 141 the reader of the output went away, 143 SIGTERM
-  any   a device model requested it (its low 8 bits); stderr says so, unless it is 0 or odd
-
-The terminal is the guest's serial console, or with --console xen the one that Xen gives it. Ctrl-A x leaves, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-C goes to the guest.`
 
 /**
  * Runs the command line.
@@ -133,7 +119,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     // Options after a command's name are the command's.
     .enablePositionalOptions()
     .helpCommand('help [command]', 'Show the help of a command')
-    .addHelpText('after', EXIT_CODES)
+    .addHelpText('after', EXIT_CODES_HELP)
   machineOptions(program, '64M')
     .allowExcessArguments()
     .action(async (flags: MachineFlags) => {
@@ -148,7 +134,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   const run = program
     .command('run')
     .description('Boot a disk or CD image, a kernel (Linux bzImage, PVH or multiboot ELF) or a firmware image')
-    .argument('[image...]', 'disk images, or discs with ISO 9660')
+    .argument('[image...]', 'disk images, discs with ISO 9660, or a machine.json with these options by name')
     .option('--kernel <file>', 'kernel to start')
     .option('--initrd <file>', "the kernel's initial RAM disk")
     .option(
@@ -157,11 +143,15 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       (text: string, before: readonly ModuleArgument[] | undefined) => [...(before ?? []), parseModule(text)],
     )
     .option('--append <text>', "the kernel's command line")
+    .option('--schema', 'print the JSON schema of machine.json, and run nothing')
     .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
     .addHelpText('after', `\n${deviceHelp()}`)
   romOptions(driveOptions(machineOptions(run, '512M')))
     .allowExcessArguments()
-    .action(async (files: readonly string[], flags: RunFlags) => {
+    .action(async (named: readonly string[]) => {
+      const files = imagesOf(named, run)
+      const flags = run.opts<RunFlags>()
+      if (flags.schema === true) return void host.stdout.write(`${JSON.stringify(machineSchema(run), null, 2)}\n`)
       const drives = connectDrives(listDrives(flags, files), flags.device)
       checkImages(flags, drives)
       const images = (): Promise<MachineImages> => readImages(flags, drives)

@@ -6,6 +6,7 @@ import { CliError } from './cli-error.ts'
 import { moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from './host.ts'
 import { Properties } from './device-properties.ts'
+import { didYouMean } from './nearest.ts'
 import { usage, type DeviceArgument } from './values.ts'
 import { isPciDevice, PCI_KINDS } from './pci-devices.ts'
 
@@ -67,7 +68,8 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
     const kind = Object.hasOwn(KINDS, argument.name) ? KINDS[argument.name] : undefined
     if (kind === undefined) {
       const names = Object.keys({ ...KINDS, ...PCI_KINDS })
-      throw usage(`--device '${argument.name}' is unknown; there are ${names.join(', ')}, and files`)
+      const nearest = didYouMean(argument.name, names)
+      throw usage(`--device '${argument.name}' is unknown; there are ${names.join(', ')}, and files${nearest}`)
     }
     const properties = new Properties(argument)
     properties.check(Object.keys(kind.properties))
@@ -85,6 +87,12 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
 /** Hands over what devices still hold back to write it in one go. */
 export function flushDevices(devices: readonly DeviceModel[]): void {
   for (const device of devices) if (device instanceof DebugConsole) device.flush()
+}
+
+/** The names of devices, and of their properties. */
+export function deviceProperties(): Readonly<Record<string, readonly string[]>> {
+  const kinds = Object.entries({ ...KINDS, ...PCI_KINDS })
+  return Object.fromEntries(kinds.map(([name, { properties }]) => [name, Object.keys(properties)]))
 }
 
 /** The devices and their properties, for `--help`. */

@@ -64,7 +64,10 @@ export function driveOptions(command: Command): Command {
     .option('--boot <order>', 'what to boot from: order=dc (c disks, d CDs), menu=on; or only the letters', parseBoot)
 }
 
-const DRIVE_KEYS = 'file, if, format, media, index, bus, unit, snapshot, readonly, bootindex, serial, id'
+/** The keys of `--drive`. */
+export const DRIVE_KEYS: readonly string[] = [
+  ...['file', 'if', 'format', 'media', 'index', 'bus', 'unit', 'snapshot', 'readonly', 'bootindex', 'serial', 'id'],
+]
 
 /** Reads `--drive`. A comma within a value is written twice, as in QEMU. */
 export function parseDrive(text: string): DriveArgument {
@@ -76,9 +79,8 @@ export function parseDrive(text: string): DriveArgument {
     if (given.has(key)) throw usage(`--drive ${text} gives '${key}' twice; a comma within a value is written as ,,`)
     given.set(key, pair.slice(at + 1))
   }
-  const known = DRIVE_KEYS.split(', ')
-  const unknown = [...given.keys()].find((key) => !known.includes(key))
-  if (unknown !== undefined) throw usage(`--drive has no '${unknown}'; it has ${DRIVE_KEYS}`)
+  const unknown = [...given.keys()].find((key) => !DRIVE_KEYS.includes(key))
+  if (unknown !== undefined) throw usage(`--drive has no '${unknown}'; it has ${DRIVE_KEYS.join(', ')}`)
   const oneOf = (key: string, values: readonly string[], otherwise: string): string => {
     const value = given.get(key) ?? otherwise
     if (!values.includes(value))

@@ -25,3 +25,20 @@ export const ExitCode = {
   /** The guest wrote `value` to isa-debug-exit. */
   debugExit: (value: number): number => ((value << 1) | 1) & 0xff,
 } as const
+
+/** What `--help` says of them. */
+export const EXIT_CODES_HELP = `
+Exit codes:
+  0     the guest powered off, or you left with Ctrl-A x
+  2     an option makes no sense
+  70    internal error, or a device that failed (registers and instruction on stderr)
+  74    a file or a download could not be used, or the output or an image not be written
+  86    triple fault (registers and instruction on stderr)
+  88    the guest told Xen that it has crashed, or one of its watchdogs has bitten
+  90    the guest's kernel panicked (linux --command)
+  124   --timeout passed
+  odd   the guest wrote v to isa-debug-exit: (v << 1) | 1
+  128+n ended by signal n: 129 SIGHUP, 130 SIGINT, 141 the reader of the output went away, 143 SIGTERM
+  any   a device model requested it (its low 8 bits); stderr says so, unless it is 0 or odd
+
+The terminal is the guest's serial console, or with --console xen the one that Xen gives it. Ctrl-A x leaves, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-C goes to the guest.`

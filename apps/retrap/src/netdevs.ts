@@ -42,7 +42,8 @@ export type NetdevArgument = {
   | { readonly kind: 'hubport'; readonly hub: number; readonly netdev?: string }
 )
 
-const KEYS: Readonly<Record<string, readonly string[]>> = {
+/** The keys of each kind of network, beside `id` and `pcap`. */
+export const NETDEV_KEYS: Readonly<Record<string, readonly string[]>> = {
   user: [
     ...['net', 'host', 'dns', 'dhcpstart', 'hostname', 'domainname', 'restrict', 'hostfwd', 'guestfwd'],
     ...['tftp', 'bootfile', 'tftp-server-name'],
@@ -51,7 +52,8 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   socket: ['listen', 'connect'],
   hubport: ['hubid', 'netdev'],
 }
-const REPEATABLE = ['hostfwd', 'guestfwd']
+/** Keys that may be given several times. */
+export const REPEATABLE_NETDEV_KEYS: readonly string[] = ['hostfwd', 'guestfwd']
 
 /** Reads `--netdev`, as QEMU has it. @throws CliError `ERR_USAGE` */
 export function parseNetdev(text: string): NetdevArgument {
@@ -61,9 +63,9 @@ export function parseNetdev(text: string): NetdevArgument {
 /** @param otherwise - the id of one that names none */
 export function readNetdev(option: string, text: string, otherwise: string | undefined): NetdevArgument {
   const [kind = '', ...pairs] = splitPairs(text)
-  const known = Object.hasOwn(KEYS, kind) ? KEYS[kind]! : undefined
+  const known = Object.hasOwn(NETDEV_KEYS, kind) ? NETDEV_KEYS[kind]! : undefined
   if (known === undefined) {
-    throw usage(`${option} '${kind}' is unknown; there are ${Object.keys(KEYS).join(', ')}`)
+    throw usage(`${option} '${kind}' is unknown; there are ${Object.keys(NETDEV_KEYS).join(', ')}`)
   }
   const given = new Values(option, kind, [...known, 'id', 'pcap'], pairs)
   const id = given.text('id') ?? otherwise
@@ -186,7 +188,7 @@ class Values {
       if (at < 1) throw usage(`${this.#what}: '${pair}' is not of the form key=value`)
       if (!known.includes(key)) throw usage(`${this.#what} has no '${key}'; it has ${known.join(', ')}`)
       const before = this.#given.get(key) ?? []
-      if (before.length > 0 && !REPEATABLE.includes(key)) throw usage(`${this.#what} gives '${key}' twice`)
+      if (before.length > 0 && !REPEATABLE_NETDEV_KEYS.includes(key)) throw usage(`${this.#what} gives '${key}' twice`)
       this.#given.set(key, [...before, pair.slice(at + 1)])
     }
   }

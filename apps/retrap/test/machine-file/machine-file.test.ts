@@ -1,0 +1,132 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Ajv } from 'ajv'
+import { afterAll, expect, test } from 'vitest'
+import { runCli } from '../../src/cli.ts'
+import { FakeHost } from '../support/fake-machine.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-machine-file-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+writeFileSync(join(folder, 'kernel'), 'image')
+writeFileSync(join(folder, 'disk, 1.img'), new Uint8Array(1 << 20))
+
+/** Runs a machine that a file describes. */
+async function runFile(content: unknown, ...args: readonly string[]) {
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  const path = join(folder, 'machine.json')
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content))
+  const code = await runCli(['run', path, ...args], host)
+  return { code, options: host.created[0], message: host.stderr.text.replace(`${folder}/`, '') }
+}
+
+async function readSchema() {
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  expect(await runCli(['run', '--schema'], host)).toBe(0)
+  return new Ajv({ allowUnionTypes: true }).compile(JSON.parse(host.stdout.text) as object)
+}
+const accepts = await readSchema()
+
+const kernel = new TextEncoder().encode('image')
+test.each([
+  {
+    what: 'options by their names, with files beside it',
+    file: { $schema: 'x', memory: '256M', cpus: 2, machine: 'q35', kernel: 'kernel', append: 'quiet', jit: true },
+    args: [],
+    options: { memoryBytes: 256 << 20, cpus: 2, machine: 'q35', kernel, commandLine: 'quiet', jit: true },
+  },
+  {
+    what: 'options that the command line overrides',
+    file: { memory: '256M', kernel: 'kernel', deterministic: true },
+    args: ['--memory', '1G'],
+    options: { memoryBytes: 1 << 30, clock: 'deterministic' },
+  },
+  {
+    what: 'options that the command line adds to',
+    file: { kernel: 'kernel', module: [{ file: 'kernel', text: 'one two' }, 'kernel'], serial: 'none' },
+    args: ['--module', `${folder}/kernel three`, '--serial', 'none'],
+    options: {
+      modules: ['one two', '', 'three'].map((commandLine) => ({ bytes: kernel, commandLine })),
+      serialPorts: 2,
+    },
+  },
+  {
+    what: 'drives, devices and networks as objects',
+    file: {
+      kernel: 'kernel',
+      drive: [
+        { file: 'disk, 1.img', if: 'none', id: 'd', format: 'raw', snapshot: true },
+        { file: 'disk, 1.img', media: 'disk', format: 'raw', readonly: true, index: 1 },
+      ],
+      device: [{ name: 'nvme', drive: 'd', serial: 'a,b' }, 'virtio-rng-pci', { name: 'virtio-net-pci', netdev: 'n' }],
+      netdev: { kind: 'user', id: 'n', hostfwd: ['tcp::0-:22', 'udp::0-:53'] },
+      boot: { order: 'dc', menu: true },
+    },
+    args: [],
+    options: {
+      drives: [
+        expect.objectContaining({ interface: 'nvme', serialNumber: 'a,b' }),
+        expect.objectContaining({ index: 1 }),
+      ],
+      virtio: [{ kind: 'rng' }, expect.objectContaining({ kind: 'net' })],
+      boot: { order: 'dc', menu: true },
+    },
+  },
+])('a machine file has $what', async ({ file, args, options }) => {
+  const found = await runFile(file, ...args)
+  expect(found.message).toBe('')
+  expect(found.options).toMatchObject(options)
+  expect(accepts(file), JSON.stringify(accepts.errors)).toBe(true)
+})
+
+test.each([
+  { file: { memroy: '1G' }, message: "memroy: there is no such option; did you mean 'memory'?", valid: false },
+  {
+    file: { machine: 'q53' },
+    message: "machine: 'q53' is unknown; there are pc, q35; did you mean 'q35'?",
+    valid: false,
+  },
+  { file: { memory: '1Q' }, message: "memory: --memory '1Q' is not a size", valid: true },
+  { file: { cpus: [1, 2] }, message: 'cpus: expected one value, not a list', valid: false },
+  { file: { deterministic: 'yes' }, message: 'deterministic: expected true or false', valid: false },
+  {
+    file: { drive: ['kernel', { flie: 'x' }] },
+    message: "drive[1].flie: there is no such option; did you mean 'file'?",
+    valid: false,
+  },
+  { file: { drive: { file: ['a'] } }, message: 'drive.file: expected a text', valid: false },
+  { file: { drive: { file: 'a', if: 'scsi' } }, message: 'drive: --drive: if=scsi is unknown', valid: true },
+  {
+    file: { device: { name: 'nvem', drive: 'd' } },
+    message: "device.name: 'nvem' is unknown; did you mean 'nvme'?",
+    valid: false,
+  },
+  {
+    file: { netdev: { kind: 'user', hostfw: 'x' } },
+    message: "netdev.hostfw: there is no such option; did you mean 'hostfwd'?",
+    valid: false,
+  },
+  { file: { netdev: { id: 'n' } }, message: "netdev: expected a 'kind': one of user", valid: false },
+  { file: { schema: true }, message: 'schema: there is no such option', valid: false },
+  { file: [], message: 'it has no object', valid: false },
+  { file: '{', message: 'it is not JSON', valid: false },
+])('$message', async ({ file, message, valid }) => {
+  const found = await runFile(file)
+  expect(found).toMatchObject({ code: 74, options: undefined })
+  expect(found.message).toContain(`retrap: machine.json: ${message}`)
+  expect(accepts(file)).toBe(valid)
+})
+
+test('two machine files, and one that is not there, are refused', async () => {
+  const { message } = await runFile({}, 'b.json')
+  expect(message).toContain('there are two machines')
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  expect(await runCli(['run', join(folder, 'absent.json')], host)).toBe(74)
+  expect(host.stderr.text).toContain('absent.json: there is no such file')
+})
+
+test('a device that is not there is answered with the nearest name', async () => {
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  expect(await runCli(['--device', 'virtio-net'], host)).toBe(2)
+  expect(host.stderr.text).toContain("did you mean 'virtio-net-pci'?")
+})
