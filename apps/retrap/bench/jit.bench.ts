@@ -10,30 +10,16 @@
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms, type ProgramTable } from '@retrap/tooling/programs'
-import { processTime } from '@retrap/tooling/processor-time'
-import { runProgram } from '../test/support/processes.ts'
 import { commandOf, type Guest, type PeerName, withGuest } from './jit/peers.ts'
 import { PROGRAMS, type Program } from './jit/programs.ts'
+import { checkResults, medians, type Run, runMarked } from './marked-guest.ts'
 
 /** What no test needs is fetched here. */
 const PEERS_AND_COMPILERS: ProgramTable = [
   { packages: ['gcc-i686-linux-gnu', 'libc6-dev-i386-cross'], programs: ['i686-linux-gnu-gcc'] },
   { packages: ['qemu-system-x86'], programs: ['qemu-system-x86_64', 'qemu-system-i386'] },
 ]
-const FIRST_LINE = 'Linux version'
 const DEADLINE_MS = 1_800_000
-
-/** Seconds of a program: the host's processor time, and what the guest's clock showed. */
-interface Times {
-  readonly processor: number
-  readonly guest: number
-}
-
-interface Run {
-  readonly times: ReadonlyMap<string, Times>
-  /** What the programs printed. */
-  readonly results: ReadonlyMap<string, string>
-}
 
 /** @param args - see the head of this file */
 export async function run(args: readonly string[]): Promise<void> {
@@ -104,64 +90,9 @@ async function compare(
   }
 }
 
-/** Boots an emulator, and reads its processor time at the marks. */
-async function measure(peer: PeerName, guest: Guest, options: readonly string[]): Promise<Run> {
-  const times = new Map<string, Times>()
-  const results = new Map<string, string>()
-  let seen = 0
-  let begun = NaN
-  let startOfKernel = NaN
+function measure(peer: PeerName, guest: Guest, options: readonly string[]): Promise<Run> {
   const [program, args] = commandOf(peer, guest, options)
-  const { code, stdout, stderr } = await runProgram(program, args, {
-    deadlineMs: DEADLINE_MS,
-    onOutput(output, pid) {
-      const processor = processTime(pid)
-      if (Number.isNaN(startOfKernel) && output.includes(FIRST_LINE)) startOfKernel = processor
-      for (const [mark, kind, name = '', seconds] of output
-        .slice(seen)
-        .matchAll(/^@(\w+)(?: (\S+))?(?: (\S+) \d+)?\r?\n/gm)) {
-        seen = output.indexOf(mark, seen) + mark.length
-        if (kind === 'begin') begun = processor
-        if (kind === 'ready') times.set('boot', { processor: processor - startOfKernel, guest: NaN })
-        if (kind !== 'end') continue
-        results.set(name, resultOf(output, name))
-        if (!name.startsWith('[')) times.set(name, { processor: processor - begun, guest: Number(seconds) })
-      }
-    },
-  })
-  if (!stdout.includes('\n@done')) throw new Error(`${peer} ended with ${code}:\n${stdout.slice(-2000)}${stderr}`)
-  return { times, results }
-}
-
-/** The lines between a program's marks, without what the kernel says in between. */
-function resultOf(output: string, name: string): string {
-  const between = output.slice(output.lastIndexOf(`@begin ${name}`), output.lastIndexOf(`@end ${name}`))
-  return between
-    .split(/\r?\n/)
-    .slice(1)
-    .filter((line) => line !== '' && !/^\[ *\d+\.\d+\]/.test(line))
-    .join('\n')
-}
-
-function checkResults(runs: ReadonlyMap<PeerName, readonly Run[]>): void {
-  const all = [...runs].flatMap(([peer, list]) => list.map(({ results }) => ({ peer, results })))
-  for (const { peer, results } of all) {
-    for (const [name, text] of results) {
-      const expected = all[0]?.results.get(name)
-      if (text !== expected) throw new Error(`${name} on ${peer} printed '${text}', on retrap '${expected}'`)
-    }
-  }
-}
-
-function medians(runs: readonly Run[]): ReadonlyMap<string, Times> {
-  const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN
-  const names = [...(runs[0]?.times.keys() ?? [])]
-  return new Map(
-    names.map((name) => {
-      const all = runs.map(({ times }) => times.get(name)).filter((time) => time !== undefined)
-      return [name, { processor: median(all.map((t) => t.processor)), guest: median(all.map((t) => t.guest)) }]
-    }),
-  )
+  return runMarked(program, args, DEADLINE_MS)
 }
 
 const geometricMean = (ratios: readonly number[]): string =>

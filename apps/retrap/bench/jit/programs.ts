@@ -97,8 +97,15 @@ function listLines({ name, args }: Program): readonly string[] {
   ]
 }
 
-async function compile(source: string, flags: readonly string[], width: Width, output: string): Promise<Uint8Array> {
-  const args = ['-O2', ...flags, '-static', '-o', output, join(SOURCES, `${source}.c`), '-lm']
+/** Builds one of the C files beside this one, or one of `folder`. */
+export async function compile(
+  source: string,
+  flags: readonly string[],
+  width: Width,
+  output: string,
+  folder = SOURCES,
+): Promise<Uint8Array> {
+  const args = ['-O2', ...flags, '-static', '-o', output, join(folder, `${source}.c`), '-lm']
   await promisify(execFile)(COMPILER[width], args)
   return readFile(output)
 }

@@ -43,7 +43,7 @@ const CLOUD = {
   members: ['./boot/*', './lib/modules/*'],
   dependency: 'linux-image-',
 }
-const FULL = {
+export const FULL_KERNEL: DebianMembers = {
   package: 'linux-image-amd64',
   members: [
     './boot/vmlinuz-*',
@@ -64,7 +64,7 @@ const FULL = {
 
 /** Debian's full kernel with the drivers of a `q35`. @returns undefined where there is no apt */
 export function sataLinux(): Promise<DiskLinux | undefined> {
-  return linuxWith(SATA_DRIVERS, AUTO, FULL)
+  return linuxWith(SATA_DRIVERS, AUTO, FULL_KERNEL)
 }
 
 /** @returns undefined where there is no apt to fetch Debian's packages with */
