@@ -13,6 +13,7 @@ import {
 } from './block-config.ts'
 import { VirtioBlockFeature } from './block-features.ts'
 import { ByteBudget } from './byte-budget.ts'
+import { SpareBuffers } from './spare-buffers.ts'
 
 /** Options of {@link VirtioBlock}. */
 export interface VirtioBlockOptions {
@@ -72,6 +73,7 @@ export class VirtioBlock implements VirtioDevice {
   readonly #serial: Uint8Array
   readonly #most: number
   readonly #budget = new ByteBudget(BUDGET_BYTES)
+  readonly #spare = new SpareBuffers()
   #host: VirtioHost | null = null
 
   /** @throws DeviceError `ERR_OPTION` */
@@ -188,20 +190,25 @@ export class VirtioBlock implements VirtioDevice {
     if (bytes > this.#most || !this.#has(offset, bytes)) return () => ended(chain, IO_ERROR)
     const { signal } = chain
     await this.#budget.take(bytes)
-    const give = (): void => this.#budget.give(bytes)
+    const data = this.#spare.take(bytes)
+    const give = (): void => {
+      this.#budget.give(bytes)
+      this.#spare.give(data)
+    }
     try {
-      const data = new Uint8Array(bytes)
       await this.#transfer(chain, data, (at, part) => this.#medium.read(offset + at, part, { signal }))
       // The data stays in host memory until the answer takes effect, or nobody waits for it.
       if (chain.cancelled) give()
       else signal.addEventListener('abort', give)
       return () => {
         signal.removeEventListener('abort', give)
+        const written = chain.writable.write(0, data) ? ended(chain, OK, bytes) : 0
         give()
-        return chain.writable.write(0, data) ? ended(chain, OK, bytes) : 0
+        return written
       }
     } catch {
-      give()
+      // A medium that was given a signal may have rejected early: the buffer is not used again.
+      this.#budget.give(bytes)
       return () => ended(chain, IO_ERROR)
     }
   }
@@ -213,15 +220,16 @@ export class VirtioBlock implements VirtioDevice {
     return this.#attempt(
       chain,
       async () => {
-        const data = chain.readable.slice(HEADER_BYTES, bytes)
+        const data = this.#spare.take(bytes)
         // Nothing is written, and the guest must not believe otherwise.
-        if (data === null) throw new BlockError('ERR_CANCELLED', 'the data is out of reach')
+        if (!chain.readable.read(HEADER_BYTES, data)) throw new BlockError('ERR_CANCELLED', 'the data is out of reach')
         const { signal } = chain
         const durable = this.#durable
         if (barrier) await this.#medium.flush({ signal })
         await this.#transfer(chain, data, (at, part) =>
           this.#medium.write(offset + at, part, { signal, durable: durable || barrier }),
         )
+        this.#spare.give(data)
       },
       bytes,
     )
