@@ -1,8 +1,9 @@
-import type { Stats } from 'node:fs'
+import { readSync, type Stats, writeSync } from 'node:fs'
 import { constants, type FileHandle, open, rm, stat } from 'node:fs/promises'
 import { BlockError, type BlockErrorCode } from '@retrap/device'
 import { type BlockStorage, ImageError } from '../index.ts'
 import { lockForReading, lockForWriting } from './file-lock.ts'
+import { InPlace, isLocal } from './in-place.ts'
 import type { FileLock } from './lock-file.ts'
 
 /** How a {@link FileStorage} is opened. */
@@ -17,14 +18,17 @@ export class FileStorage implements BlockStorage {
   readonly readOnly: boolean
   readonly #file: FileHandle
   readonly #lock: FileLock | null
+  /** Null: no request is made in place. */
+  readonly #inPlace: InPlace | null
   #bytes: number
   /** A flush has failed: what the host had not written by then may be lost, and a later flush would not say so. */
   #lost: BlockError | null = null
 
-  private constructor(file: FileHandle, bytes: number, lock: FileLock | null) {
+  private constructor(file: FileHandle, bytes: number, lock: FileLock | null, local: boolean) {
     this.#file = file
     this.#bytes = bytes
     this.#lock = lock
+    this.#inPlace = local ? new InPlace(() => performance.now()) : null
     this.readOnly = lock === null
   }
 
@@ -44,7 +48,7 @@ export class FileStorage implements BlockStorage {
       const state = await file.stat({ bigint: true })
       if (!state.isFile()) throw new ImageError('ERR_OPEN', `${path}: ${NOT_REGULAR}`)
       const lock = readOnly ? await lockForReading(path, state) : await lockForWriting(path, state)
-      return new FileStorage(file, Number(state.size), lock)
+      return new FileStorage(file, Number(state.size), lock, await isLocal(path))
     } catch (error) {
       await file.close()
       throw error
@@ -92,7 +96,7 @@ export class FileStorage implements BlockStorage {
   async read(offset: number, into: Uint8Array): Promise<void> {
     for (let done = 0; done < into.length;) {
       // oxlint-disable-next-line no-await-in-loop -- the rest of a short read
-      const { bytesRead } = await this.#try(this.#file.read(into, done, into.length - done, offset + done))
+      const bytesRead = await this.#move('read', into, done, offset + done)
       if (bytesRead === 0) throw new BlockError('ERR_MEDIUM', `the file ends before byte ${offset + into.length}`)
       done += bytesRead
     }
@@ -102,11 +106,32 @@ export class FileStorage implements BlockStorage {
   async write(offset: number, from: Uint8Array): Promise<void> {
     for (let done = 0; done < from.length;) {
       // oxlint-disable-next-line no-await-in-loop -- the rest of a short write
-      const { bytesWritten } = await this.#try(this.#file.write(from, done, from.length - done, offset + done))
+      const bytesWritten = await this.#move('write', from, done, offset + done)
       if (bytesWritten === 0) throw new BlockError('ERR_NO_SPACE', 'the file takes no more bytes')
       done += bytesWritten
     }
     this.#bytes = Math.max(this.#bytes, offset + from.length)
+  }
+
+  /** Reads or writes the rest of `bytes`, from `done` on. @returns how many bytes were moved */
+  #move(way: 'read' | 'write', bytes: Uint8Array, done: number, offset: number): number | Promise<number> {
+    const begun = this.#inPlace?.begin() ?? NaN
+    if (Number.isNaN(begun)) return this.#moveElsewhere(way, bytes, done, offset)
+    try {
+      const { fd } = this.#file
+      const length = bytes.length - done
+      return way === 'read' ? readSync(fd, bytes, done, length, offset) : writeSync(fd, bytes, done, length, offset)
+    } catch (error) {
+      throw failure(error)
+    } finally {
+      this.#inPlace?.end(begun)
+    }
+  }
+
+  async #moveElsewhere(way: 'read' | 'write', bytes: Uint8Array, done: number, offset: number): Promise<number> {
+    const length = bytes.length - done
+    if (way === 'read') return (await this.#try(this.#file.read(bytes, done, length, offset))).bytesRead
+    return (await this.#try(this.#file.write(bytes, done, length, offset))).bytesWritten
   }
 
   /** Makes all completed writes durable. Once this has failed, it always fails. */
@@ -133,7 +158,7 @@ export class FileStorage implements BlockStorage {
     try {
       return await request
     } catch (error) {
-      throw new BlockError(CODES[codeOf(error)] ?? 'ERR_MEDIUM', `the host's file: ${codeOf(error)}`, { cause: error })
+      throw failure(error)
     }
   }
 }
@@ -147,6 +172,9 @@ const CODES: Readonly<Record<string, BlockErrorCode>> = {
   EACCES: 'ERR_READ_ONLY',
   EPERM: 'ERR_READ_ONLY',
 }
+
+const failure = (error: unknown): BlockError =>
+  new BlockError(CODES[codeOf(error)] ?? 'ERR_MEDIUM', `the host's file: ${codeOf(error)}`, { cause: error })
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',

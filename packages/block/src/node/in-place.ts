@@ -1,0 +1,67 @@
+import { statfs } from 'node:fs/promises'
+
+/** File systems on disks and in memory of the host itself. Source: Linux man-pages, statfs(2), "f_type". */
+const LOCAL: ReadonlySet<number> = new Set([
+  0xef53, // ext2, ext3, ext4
+  0x5846_5342, // XFS
+  0x9123_683e, // Btrfs
+  0xf2f5_2010, // F2FS
+  0xca45_1a4e, // bcachefs
+  0x2fc1_2fc1, // ZFS
+  0x0102_1994, // tmpfs
+  0x8584_58f6, // ramfs
+  0x794c_7630, // overlayfs
+])
+
+/** Returns whether requests to a file end by themselves, however slow: a server of files may never answer. */
+export async function isLocal(path: string): Promise<boolean> {
+  // Numbers of file systems are Linux's.
+  if (process.platform !== 'linux') return false
+  const found = await statfs(path).catch(() => null)
+  return found !== null && LOCAL.has(found.type >>> 0)
+}
+
+/** A request that took longer has waited for a disk: the host's cache did not have it. */
+const QUICK_MS = 0.5
+/** Behind such a request, none is made in place for so many times as long as it took. */
+const REST = 16
+/** Host time that quick requests take in place at most, of each window. */
+const MOST_MS = 6
+const WINDOW_MS = 8
+
+/**
+ * Decides whether a request to the host is made in place: the thread waits for it.
+ *
+ * A request through another thread costs ten times as much as one that the host's cache answers. A disk that has to be waited
+ * for holds this thread for about a sixteenth of the time, and a guest with many quick requests leaves the event loop its turn.
+ */
+export class InPlace {
+  readonly #now: () => number
+  #restUntil = -Infinity
+  #windowEnd = -Infinity
+  #spent = 0
+
+  /** @param now - milliseconds */
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  /** When a request begins that is to be made in place; NaN if it is to be made elsewhere. */
+  begin(): number {
+    const now = this.#now()
+    if (now < this.#restUntil) return NaN
+    if (now >= this.#windowEnd) {
+      this.#windowEnd = now + WINDOW_MS
+      this.#spent = 0
+    }
+    return this.#spent < MOST_MS ? now : NaN
+  }
+
+  /** The request has ended. @param begun - what `begin` returned */
+  end(begun: number): void {
+    const now = this.#now()
+    const took = now - begun
+    this.#spent += took
+    if (took > QUICK_MS) this.#restUntil = now + REST * took
+  }
+}
