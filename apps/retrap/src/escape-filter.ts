@@ -5,12 +5,14 @@ export interface Typed {
   readonly forGuest: Uint8Array
   /** Ctrl-A x: the user wants to leave. Nothing after it counts. */
   readonly leave: boolean
+  /** Ctrl-A p: the user presses the power button. */
+  readonly power: boolean
   /** Ctrl-A h or Ctrl-A ?: the user wants to know the keys. */
   readonly help: boolean
 }
 
 /**
- * Takes the escape keys out of a stream of bytes: Ctrl-A x leaves, Ctrl-A Ctrl-A stands for one Ctrl-A,
+ * Takes the escape keys out of a stream of bytes: Ctrl-A x leaves, Ctrl-A p is the power button, Ctrl-A Ctrl-A stands for one Ctrl-A,
  * Ctrl-A h asks for help. Another key after Ctrl-A goes to the guest without it.
  * The state lives across calls, since a terminal may deliver the two keys apart.
  */
@@ -21,6 +23,7 @@ export class EscapeFilter {
     const forGuest = new Uint8Array(bytes.length)
     let length = 0
     let help = false
+    let power = false
     for (const byte of bytes) {
       if (!this.#escaped) {
         if (byte === CTRL_A) this.#escaped = true
@@ -28,10 +31,11 @@ export class EscapeFilter {
         continue
       }
       this.#escaped = false
-      if (byte === 0x78 || byte === 0x58) return { forGuest: forGuest.slice(0, length), leave: true, help }
+      if (byte === 0x78 || byte === 0x58) return { forGuest: forGuest.slice(0, length), leave: true, help, power }
       if (byte === 0x68 || byte === 0x3f) help = true
+      else if (byte === 0x70 || byte === 0x50) power = true
       else forGuest[length++] = byte
     }
-    return { forGuest: forGuest.slice(0, length), leave: false, help }
+    return { forGuest: forGuest.slice(0, length), leave: false, help, power }
   }
 }

@@ -59,6 +59,8 @@ export interface Machine {
   readonly xenConsole: MachineSerial
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
+  /** Presses the power button. @returns whether the guest has asked for its event */
+  powerButton(): Promise<boolean>
   /** Ends what runs beside the machine. */
   close?(): void
 }

@@ -28,6 +28,8 @@ export interface SerialInputOptions {
   readonly send: (bytes: Uint8Array) => boolean
   /** Ctrl-A x. */
   readonly onLeave: () => void
+  /** Ctrl-A p. */
+  readonly onPower: () => void
   /** Ctrl-A h. */
   readonly onHelp: () => void
   /** It {@link SerialInput.isFull | was full} and no longer is. */
@@ -71,8 +73,9 @@ export class SerialInput {
 
   /** Takes input of the user's. */
   typed(bytes: Uint8Array): void {
-    const { forGuest, leave, help } = this.#filter.push(bytes)
+    const { forGuest, leave, help, power } = this.#filter.push(bytes)
     if (help) this.#options.onHelp()
+    if (power) this.#options.onPower()
     if (forGuest.length > 0 && !(this.#options.interactive && this.#hasNoRoom())) this.#forward(forGuest)
     if (leave) this.#options.onLeave()
   }

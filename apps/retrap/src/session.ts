@@ -7,7 +7,7 @@ import type { DisplaySettings } from './display/display-option.ts'
 import { SessionDisplay } from './display/session-display.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
-import type { SessionHost } from './host.ts'
+import type { EndingSignal, SessionHost } from './host.ts'
 import type { Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
 import { OutputWatch } from './output-watch.ts'
 import { PanicWatch } from './panic-watch.ts'
@@ -57,7 +57,8 @@ export interface SessionProfile {
   write(): void
 }
 
-const KEYS = '\r\nCtrl-A x  leave\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+const KEYS =
+  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
 
 /** A machine, and the models of this process that it was given. */
 interface Made {
@@ -103,6 +104,10 @@ class Session {
   #watch: OutputWatch | undefined
   #machine: Machine | undefined
   #ending: Ending | undefined
+  /** The machine that runs. */
+  #running: Machine | undefined
+  /** SIGTERM has come. */
+  #terminated = false
   /** Pauses the machine for readers that stall. */
   #pause = new AbortController()
 
@@ -114,6 +119,7 @@ class Session {
       interactive: host.stdin.isTTY === true,
       send: (bytes) => this.#terminalOf(this.#machine)?.receive(bytes) ?? true,
       onLeave: () => this.#end({ code: ExitCode.PowerOff }, true),
+      onPower: () => void this.#pressPowerButton(),
       onHelp: () => host.stderr.write(KEYS),
       onRoom: () => host.stdin.resume(),
     })
@@ -151,13 +157,26 @@ class Session {
     if (hurry) this.#callLast()
   }
 
+  /** SIGTERM presses the power button of a guest that heeds it. Everything else, and the second SIGTERM, ends the run. */
+  async #signalled(signal: EndingSignal): Promise<void> {
+    const first = signal === 'SIGTERM' && !this.#terminated
+    this.#terminated = true
+    if (first && (await this.#pressPowerButton())) {
+      this.#host.stderr.write('retrap: SIGTERM presses the power button; another one ends the run\n')
+    } else this.#end({ code: ExitCode.signal(constants.signals[signal]) }, true)
+  }
+
+  async #pressPowerButton(): Promise<boolean> {
+    return (await this.#running?.powerButton()) ?? false
+  }
+
   /** Opens what the session stands on. @throws CliError if a serial port cannot be opened */
   async open(): Promise<void> {
     const { serial } = this.#settings
     const { stdout, stderr } = this.#host
     this.#backEnds = await BackEnds.open(this.#settings)
     this.#closing.push(
-      this.#host.onSignal((signal) => this.#end({ code: ExitCode.signal(constants.signals[signal]) }, true)),
+      this.#host.onSignal((signal) => void this.#signalled(signal)),
       this.#host.onUncaught((thrown) => this.#uncaught(thrown)),
     )
     const farEnds: (FarEnd | null)[] = []
@@ -293,8 +312,10 @@ class Session {
       this.#pause = new AbortController()
       const left = this.#millisecondsLeft()
       const signal = AbortSignal.any([this.#stop.signal, this.#pause.signal])
+      this.#running = machine
       // oxlint-disable-next-line no-await-in-loop -- one run after the other
       const exit = await machine.run({ signal, ...(left === Infinity ? {} : { timeoutMs: left }) })
+      this.#running = undefined
       if (exit.reason !== 'stopped' || this.#stop.signal.aborted) return exit
       // oxlint-disable-next-line no-await-in-loop
       await this.#watch?.drained(this.#stop.signal, this.#millisecondsLeft())

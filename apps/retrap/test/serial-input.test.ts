@@ -13,11 +13,12 @@ describe('the escape keys', () => {
     { typed: '\u0001\u0001', guest: '\u0001' },
     { typed: 'a\u0001xb', guest: 'a', leave: true },
     { typed: 'a\u0001hb', guest: 'ab', help: true },
+    { typed: 'a\u0001pb', guest: 'ab', power: true },
     { typed: '\u0001q', guest: 'q' },
     { typed: '\u0001', guest: '' },
-  ])('$typed', ({ typed, guest, leave = false, help = false }) => {
+  ])('$typed', ({ typed, guest, leave = false, help = false, power = false }) => {
     const result = new EscapeFilter().push(bytes(typed))
-    expect({ ...result, forGuest: text(result.forGuest) }).toEqual({ forGuest: guest, leave, help })
+    expect({ ...result, forGuest: text(result.forGuest) }).toEqual({ forGuest: guest, leave, help, power })
   })
 
   test('mean the same wherever the stream is cut', () => {
@@ -50,6 +51,7 @@ describe('the way to the guest', () => {
         return takes.all
       },
       onLeave: () => events.push('leave'),
+      onPower: () => events.push('power'),
       onHelp: () => events.push('help'),
       onRoom: () => events.push('room'),
     })

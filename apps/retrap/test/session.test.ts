@@ -206,6 +206,32 @@ describe('a reader that stalls', () => {
     expect(host.abandoned).toBe(true)
   })
 
+  test.each([
+    ['SIGTERM', (host: FakeHost) => host.signal?.('SIGTERM'), 1, 'another one ends the run'],
+    ['Ctrl-A p', (host: FakeHost) => type(host, '\u0001p'), 1, ''],
+  ])('%s presses the power button of a guest that heeds it', async (_what, act, pressed, says) => {
+    const host = new FakeHost(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      return { reason: 'power-off' }
+    })
+    host.heedsPowerButton = true
+    const run = runSession(SETTINGS, host)
+    setTimeout(() => act(host), 100)
+    expect(await run).toBe(0)
+    expect(host.pressed).toBe(pressed)
+    expect(host.stderr.text).toContain(says)
+  })
+
+  test('a second SIGTERM ends the run of a guest that heeds the power button and goes on', async () => {
+    const host = new FakeHost(forEver)
+    host.heedsPowerButton = true
+    const run = runSession(SETTINGS, host)
+    setTimeout(() => host.signal?.('SIGTERM'), 50)
+    setTimeout(() => host.signal?.('SIGTERM'), 150)
+    expect(await run).toBe(143)
+    expect(host.pressed).toBe(1)
+  })
+
   test('gets the last words of a guest that powers off', async () => {
     const host = new FakeHost(async () => ({ reason: 'power-off' }))
     host.stdout.writableLength = 100

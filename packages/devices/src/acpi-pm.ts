@@ -205,9 +205,16 @@ export class AcpiPm implements DeviceModel {
     placeRegion(this.#placed, base ?? 0, base !== null && base !== (this.#options.base ?? ACPI_PM.base))
   }
 
-  /** Presses the power button: an event that an OS in ACPI mode acts on. */
-  pressPowerButton(): void {
+  /** Presses the power button: an event that an OS in ACPI mode acts on. @returns whether one has asked for it */
+  pressPowerButton(): boolean {
     this.#status |= PWRBTN
+    this.#update()
+    return this.acpiMode && (this.#enable & PWRBTN) !== 0
+  }
+
+  /** Takes the alarm of the real-time clock. */
+  rtcAlarm(): void {
+    this.#status |= RTC
     this.#update()
   }
 

@@ -12,7 +12,7 @@ import {
 } from '@retrap/device'
 import { fillCmos, type CmosConfiguration } from './cmos-layout.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
-import { B_24H, isTime, REG_B, RtcTime } from './rtc-time.ts'
+import { B_24H, DAY_ALARM, DAY_ALARM_BITS, isTime, REG_B, RtcTime } from './rtc-time.ts'
 import { TickCounter } from './tick-counter.ts'
 import { RTC_RATE } from './tick-rate.ts'
 
@@ -21,7 +21,8 @@ const CMOS_BYTES = 128
 
 const REG_A = 10
 const REG_C = 12
-const REG_D = 13
+/** Its low bits are the day of the alarm. */
+const REG_D = DAY_ALARM
 
 const A_UIP = 0x80
 const A_DIVIDER = 0x70
@@ -51,6 +52,8 @@ export interface Mc146818Options extends CmosConfiguration {
   readonly epochSeconds: number
   /** ISA line; default 8. */
   readonly irq?: number
+  /** Told of each alarm whose interrupt is on: it is what wakes a machine. */
+  readonly onAlarm?: () => void
 }
 
 /** Saved form of an {@link Mc146818}. */
@@ -124,7 +127,6 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     fillCmos(this.#cmos, options)
     this.#cmos[REG_A] = A_DIVIDER_32768 | 6
     this.#cmos[REG_B] = B_24H
-    this.#cmos[REG_D] = D_VRT
     this.#seenSeconds = this.#baseSeconds
   }
 
@@ -243,7 +245,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
         return flags
       }
       case REG_D:
-        return D_VRT
+        return D_VRT | this.#cmos[REG_D]!
       default:
         return this.#cmos[index]!
     }
@@ -264,7 +266,9 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
       }
     } else if (index === REG_A || index === REG_B) {
       this.#writeControl(index, value, elapsed, wasRunning)
-    } else if (index !== REG_C && index !== REG_D) {
+    } else if (index === REG_D) {
+      this.#cmos[REG_D] = value & DAY_ALARM_BITS
+    } else if (index !== REG_C) {
       this.#cmos[index] = value
     }
     this.#update()
@@ -303,12 +307,18 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     const seconds = this.#seconds(this.#elapsed())
     if (seconds > this.#seenSeconds) {
       this.#flags |= C_UF
-      if (this.#time.alarmDistance(this.#seenSeconds) <= seconds - this.#seenSeconds) this.#flags |= C_AF
+      if (this.#time.alarmDistance(this.#seenSeconds) <= seconds - this.#seenSeconds) this.#alarm()
       this.#seenSeconds = seconds
     }
     const periods = this.#periods()
     if (periods > this.#seenPeriods) this.#flags |= C_PF
     this.#seenPeriods = periods
+  }
+
+  #alarm(): void {
+    const isNew = (this.#flags & C_AF) === 0
+    this.#flags |= C_AF
+    if (isNew && (this.#regB() & B_AIE) !== 0) this.#options.onAlarm?.()
   }
 
   #update(): void {

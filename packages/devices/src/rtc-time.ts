@@ -12,6 +12,11 @@ const MONTH = 8
 const YEAR = 9
 /** Register B: how the registers are coded, and interrupt enables. */
 export const REG_B = 11
+/** Day of the month of the alarm in its low bits, 0 for every day (Intel 82371AB, "Register D"). */
+export const DAY_ALARM = 13
+export const DAY_ALARM_BITS = 0x3f
+/** A day that some months lack comes within so many. */
+const DAYS_TO_SEARCH = 64
 /** CMOS byte that holds the century, as the FADT says. */
 export const CMOS_CENTURY = 0x32
 
@@ -81,6 +86,22 @@ export class RtcTime {
 
   /** Seconds from `seconds` to the next alarm, at least 1; Infinity if the alarm registers name no time. */
   alarmDistance(seconds: number): number {
+    const day = this.#decode(this.#cmos[DAY_ALARM]! & DAY_ALARM_BITS)
+    if (day === 0) return this.#timeDistance(seconds)
+    let from = seconds
+    for (let days = 0; days < DAYS_TO_SEARCH; days++) {
+      const at = from + this.#timeDistance(from)
+      if (at === Infinity) return at
+      civilFromSeconds(at, this.#civil)
+      if (this.#civil.day === day) return at - seconds
+      // The last second of this day: the search goes on with the next.
+      from = (Math.floor(at / SECONDS_PER_DAY) + 1) * SECONDS_PER_DAY - 1
+    }
+    return Infinity
+  }
+
+  /** {@link alarmDistance} on any day. */
+  #timeDistance(seconds: number): number {
     const [hours, minutes, secs] = [HOURS_ALARM, MINUTES_ALARM, SECONDS_ALARM].map((index) => {
       const raw = this.#cmos[index]!
       if ((raw & ALARM_ANY) === ALARM_ANY) return -1

@@ -122,3 +122,17 @@ describe('state', () => {
     expect(() => new AcpiPm({ base: 0x604 })).toThrow(/base 0x604: expected a multiple of 16/)
   })
 })
+
+test('an alarm of the RTC is RTC_STS, and an interrupt where RTC_EN is set', () => {
+  const pm = new AcpiPm({ smiCommand: false })
+  const machine = new FakeMachine(pm)
+  pm.rtcAlarm()
+  expect([machine.in(0x600, 2), machine.line(9).level]).toEqual([0x400, false])
+  machine.out(0x602, 0x400, 2)
+  expect(machine.line(9).level).toBe(true)
+  machine.out(0x600, 0x400, 2)
+  expect([machine.in(0x600, 2), machine.line(9).level]).toEqual([0, false])
+  expect(pm.pressPowerButton()).toBe(false)
+  machine.out(0x602, 0x100, 2)
+  expect(pm.pressPowerButton()).toBe(true)
+})

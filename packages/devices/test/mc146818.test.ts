@@ -312,3 +312,50 @@ describe('CMOS', () => {
     expect(() => clock(options)).toThrow(message)
   })
 })
+
+describe('the alarm of the RTC', () => {
+  test('is told of where its interrupt is on, on the day of the month that register D names', () => {
+    let alarms = 0
+    const { machine, get, set } = clock({ onAlarm: () => alarms++ })
+    // 06:00:00 on the 15th: the time is a second past.
+    for (const [register, value] of [
+      [1, 0],
+      [3, 0],
+      [5, 6],
+      [13, 0x15],
+      [11, 0x22],
+    ] as const)
+      set(register, value)
+    expect(get(13)).toBe(0x95)
+    const march15 = (Date.UTC(2024, 2, 15, 6) / 1000 - LEAP_EVE) * SECOND
+    machine.advance(march15 - SECOND)
+    expect([alarms, get(12) & 0x20]).toEqual([0, 0])
+    machine.advance(SECOND)
+    expect([alarms, get(12) & 0x20]).toEqual([1, 0x20])
+    // Without its interrupt it is a flag alone; without a day, every day has it.
+    set(11, 2)
+    set(13, 0)
+    machine.advance(86_400 * SECOND)
+    expect([alarms, get(12) & 0x20]).toEqual([1, 0x20])
+  })
+
+  test('on the 30th skips February, and never comes on the 32nd', () => {
+    let alarms = 0
+    const { machine, set } = clock({ onAlarm: () => alarms++ })
+    for (const [register, value] of [
+      [1, 0],
+      [3, 0],
+      [5, 0],
+      [13, 0x30],
+      [11, 0x22],
+    ] as const)
+      set(register, value)
+    machine.advance((Date.UTC(2024, 2, 30) / 1000 - LEAP_EVE - 1) * SECOND)
+    expect(alarms).toBe(0)
+    machine.advance(SECOND)
+    expect(alarms).toBe(1)
+    set(13, 0x32)
+    machine.advance(100 * 86_400 * SECOND)
+    expect(alarms).toBe(1)
+  })
+})

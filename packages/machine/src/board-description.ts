@@ -1,4 +1,4 @@
-import { ACPI_PM, CMOS_CENTURY, HPET_BASE, Hpet, RESET_CONTROL } from '@retrap/devices'
+import { ACPI_PM, CMOS_CENTURY, CMOS_DAY_ALARM, HPET_BASE, Hpet, RESET_CONTROL } from '@retrap/devices'
 import type { AcpiBoard } from './acpi/index.ts'
 import { PCI_HOLE_LAST, type PcMemoryMap } from './loaders/index.ts'
 import { CHIPSETS, type MachineType } from './machine-type.ts'
@@ -27,6 +27,7 @@ export function describeBoard(
     s5SleepType: ACPI_PM.s5SleepType,
     reset: { port: RESET_CONTROL.port, value: RESET_CONTROL.value },
     centuryIndex: CMOS_CENTURY,
+    dayAlarmIndex: CMOS_DAY_ALARM,
     hpet: { address: HPET_BASE, capabilities: new Hpet().capabilities, minimumTick: MINIMUM_HPET_TICK },
     pciMemory: { start: Math.max(lowRamLimit, map.lowRamBytes), end: PCI_HOLE_LAST },
     isaBridgeDevice,

@@ -72,6 +72,8 @@ export interface Board {
   /** Their far ends, in the same order. */
   readonly serialStreams: readonly SerialStream[]
   readonly isaBridge: InterruptInputs
+  /** @returns whether the guest has asked for the button's event */
+  readonly pressPowerButton: () => boolean
 }
 
 /** The wires of PCI functions' interrupt pins. */
@@ -84,7 +86,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   const { map, cpus, epochSeconds, configuration, serialPorts } = description
   const { lowRamBytes, highRamBytes } = map
   const pit = new I8254()
-  const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus })
+  const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus, onAlarm: () => pm.rtcAlarm() })
   const ports = SERIAL_PORTS.slice(0, serialPorts)
   const serialStreams = ports.map(
     (_port, index) =>
@@ -109,7 +111,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
     fwCfg,
   ]
   if (description.xen) models.push(new XenPlatform({ device: XEN_PLATFORM_DEVICE }))
-  return { models, uarts, serialStreams, isaBridge }
+  return { models, uarts, serialStreams, isaBridge, pressPowerButton: () => pm.pressPowerButton() }
 }
 
 /** What differs from board to board. */

@@ -92,6 +92,7 @@ export class Pc {
   readonly vapic: DomainVapic | undefined
   #receive: (port: number, bytes: Uint8Array) => void = () => undefined
   #flush: () => Promise<void> = async () => undefined
+  #pressPowerButton: () => boolean | Promise<boolean> = () => false
   /** Settle when the servers that live elsewhere have their models. */
   readonly #ready: Promise<void>[] = []
   #failure: DeviceFailure | undefined
@@ -288,13 +289,15 @@ export class Pc {
       this.#ready.push(remote.server.remote.ready)
       this.#receive = (port, bytes) => remote.receive(port, bytes)
       this.#flush = () => remote.flush()
+      this.#pressPowerButton = () => remote.pressPowerButton()
       return
     }
-    const { models, uarts, serialStreams, isaBridge } = createBoard(description, hooks, input)
+    const { models, uarts, serialStreams, isaBridge, pressPowerButton } = createBoard(description, hooks, input)
     domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
     domain.ownPciInterrupt = domain.pciInterrupt
     for (const model of models) domain.attach(model)
     this.#receive = (port, bytes) => serialStreams[port]?.receive(bytes)
+    this.#pressPowerButton = pressPowerButton
     this.#flush = async () => {
       for (const uart of uarts) uart.flush()
     }
@@ -360,6 +363,17 @@ export class Pc {
       options.signal?.removeEventListener('abort', stop)
       this.#running = false
     }
+  }
+
+  /**
+   * Presses the power button of the running machine: a system with ACPI powers off in good order.
+   *
+   * @returns whether the guest has asked for the button's event; where it has not, nothing will happen
+   */
+  async powerButton(): Promise<boolean> {
+    const listens = await this.#pressPowerButton()
+    this.domain.wake()
+    return listens
   }
 
   /** Returns counts since power-on. */

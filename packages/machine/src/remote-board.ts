@@ -39,6 +39,9 @@ const POINTERS = ['none', 'relative', 'absolute'] as const
 /** To the machine: an EcamPlacement or null, as JSON. */
 const ECAM = 11
 
+/** To the board: the power button is pressed. To the machine: whether the guest has asked for its event (u8). */
+const POWER_BUTTON = 12
+
 /** What the server of a board is started with; see `PcOptions.devicePlacement`. */
 export interface BoardServerOptions {
   /** Names the server. */
@@ -91,7 +94,10 @@ export function serveBoard(
       ...options,
       name: 'board',
       pciInterrupt: (device, pin) => board.isaBridge.interruptInput(device, pin),
-      onMessage: (bytes) => receive(board, input, pins, bytes),
+      onMessage: (bytes) => {
+        if (bytes[0] === POWER_BUTTON) post(POWER_BUTTON, Uint8Array.of(board.pressPowerButton() ? 1 : 0))
+        else receive(board, input, pins, bytes)
+      },
     },
   )
 }
@@ -140,6 +146,8 @@ function ledsOf(bits: number): Parameters<InputHooks['setLeds']>[0] {
 export class RemoteBoard {
   readonly server: DomainServer
   readonly #input: readonly [keyboard: RemoteInput, mouse: RemoteInput]
+  /** Wait for the board's answers. */
+  readonly #pressed: ((listens: boolean) => void)[] = []
 
   constructor(
     start: StartBoardServer,
@@ -159,6 +167,7 @@ export class RemoteBoard {
         else if (bytes[0] === LEDS) keyboard.setLeds?.(ledsOf(bytes[1]!))
         else if (bytes[0] === POINTER) mouse.setPointer?.(POINTERS[bytes[1]!]!)
         else if (bytes[0] === SHADOW) hooks.shadow(json(bytes) as ShadowRange)
+        else if (bytes[0] === POWER_BUTTON) this.#pressed.shift()?.(bytes[1] !== 0)
         else if (bytes[0] === ECAM) hooks.ecam(json(bytes) as EcamPlacement | null)
       },
     })
@@ -176,6 +185,14 @@ export class RemoteBoard {
 
   receive(port: number, bytes: Uint8Array): void {
     this.server.remote.post(message(RECEIVE, message(port, bytes)))
+  }
+
+  /** @returns whether the guest has asked for the button's event */
+  pressPowerButton(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#pressed.push(resolve)
+      this.#post(POWER_BUTTON)
+    })
   }
 
   /** The wire of an interrupt pin of a function that is not the board's. */

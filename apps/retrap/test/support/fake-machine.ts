@@ -59,6 +59,9 @@ export class FakeHost implements SessionHost {
   readonly embeddedGuest = (): Uint8Array => new TextEncoder().encode('embedded guest')
 
   uncaught: ((thrown: unknown) => void) | undefined
+  /** Whether the guest has asked for the power button's event, and how often it was pressed. */
+  heedsPowerButton = false
+  pressed = 0
   /** Whether the process ends although output waits. */
   abandoned = false
 
@@ -128,6 +131,10 @@ export class FakeHost implements SessionHost {
           return true
         },
         onDrain() {},
+      },
+      powerButton: async () => {
+        this.pressed++
+        return this.heedsPowerButton
       },
       run: async ({ signal, timeoutMs }) => {
         this.timeouts.push(timeoutMs)

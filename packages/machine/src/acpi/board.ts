@@ -40,6 +40,8 @@ export interface AcpiBoard {
   readonly s5SleepType: number
   /** Reset register: port and the value that resets. */
   readonly reset: { readonly port: number; readonly value: number }
+  /** CMOS byte that holds the day of the alarm; default none. */
+  readonly dayAlarmIndex?: number | undefined
   /** CMOS byte that holds the century. */
   readonly centuryIndex: number
   /** The HPET; absent: no HPET table. */

@@ -19,8 +19,6 @@ const FADT_WBINVD = 1 << 0
 const FADT_PROC_C1 = 1 << 2
 /** Set: sleep button is not a fixed feature, hence there is none. */
 const FADT_SLP_BUTTON = 1 << 5
-/** Set: the RTC wake status is not in fixed register space. */
-const FADT_FIX_RTC = 1 << 6
 const FADT_TMR_VAL_EXT = 1 << 8
 const FADT_RESET_REG_SUP = 1 << 10
 // IA-PC boot architecture flags.
@@ -144,10 +142,11 @@ export function fadt(board: AcpiBoard, facsAddress: number, dsdtAddress: number)
   // C2 and C3 latencies beyond their limits: those states do not exist.
   u16(96, 0xfff)
   u16(98, 0xfff)
+  u8(106, board.dayAlarmIndex ?? 0)
   u8(108, board.centuryIndex)
   const keyboard = board.keyboardController ? BOOT_8042 : 0
   u16(109, BOOT_LEGACY_DEVICES | keyboard | (board.graphics === true ? 0 : BOOT_NO_VGA))
-  u32(112, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP)
+  u32(112, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP)
   io(116, 8, 1, board.reset.port)
   u8(128, board.reset.value)
   // X_FIRMWARE_CTRL stays zero, because FIRMWARE_CTRL is in use.
