@@ -407,8 +407,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.#loop.exits
   }
 
-  /** Whether a vCPU that waits should let another run: one that is busy, or may have something to do now. */
-  get contended(): boolean {
-    return this.#loop.contended
+  /** Whether the vCPU that executes PAUSE is to end its turn. */
+  endsAtPause(): boolean {
+    return this.#loop.endsAtPause()
   }
 }

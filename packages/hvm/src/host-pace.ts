@@ -12,6 +12,10 @@ const QUICK_TURN_NS = 50_000
 const SHORTEST_TURN = 256
 /** Host time between two visits to the event loop. */
 const EVENT_LOOP_NS = 4_000_000
+/** Executions of PAUSE between two looks at the host's clock. */
+const SPINS = 16
+/** Host time between two visits to the event loop while a guest does nothing but spin. */
+const SPINNING_NS = 100_000
 /** A turn that takes longer than this is too long, and one that takes less than a quarter may be longer. */
 const LONG_TURN_NS = 8_000_000
 /** Instructions between two looks at the host's clock, which takes as long as a round may. */
@@ -28,6 +32,10 @@ export class HostPace {
   usedUp = false
   /** Instructions of a turn, as long as they do not take too long. */
   turn: number = TURN
+  /** A guest spins, and the event loop is to have its turn before it does so again. */
+  spins = false
+  /** Executions of PAUSE since the host's clock was looked at for their sake. */
+  #spins = 0
   /** When the event loop is to have its turn, on the host's clock. */
   #nextVisit = 0
   /** When the host's clock was looked at last. */
@@ -54,9 +62,23 @@ export class HostPace {
     else this.#adjust(now - this.#looked)
     this.#looked = now
     this.slept = false
+    this.spins = false
     this.usedUp = false
     this.unseen = 0
     return now >= this.#nextVisit
+  }
+
+  /**
+   * PAUSE has been executed. A guest that waits for a disk in a loop has it the sooner, the sooner the event loop does.
+   *
+   * @param clock - the host's, in nanoseconds
+   * @returns whether the vCPU's turn is to end for the event loop's
+   */
+  noteSpin(clock: { now(): number }): boolean {
+    if (++this.#spins < SPINS) return false
+    this.#spins = 0
+    this.spins ||= clock.now() >= this.#nextVisit - EVENT_LOOP_NS + SPINNING_NS
+    return this.spins
   }
 
   /** @param took - nanoseconds since the last look */

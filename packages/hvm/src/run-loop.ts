@@ -122,8 +122,13 @@ export class RunLoop {
     return this.#blockedExits === 0 ? this.#exits : { ...this.#exits, blocked: this.#blockedExits }
   }
 
-  /** Whether a vCPU that waits should let another run: one that is busy, or may have something to do now. */
-  get contended(): boolean {
+  /** Whether the vCPU that executes PAUSE is to end its turn: for another one, or for what only the event loop can bring. */
+  endsAtPause(): boolean {
+    return this.#isContended || (this.#rounds === null && this.#pace.noteSpin(this.#parts.clock))
+  }
+
+  /** Another vCPU is busy, or may have something to do now. */
+  get #isContended(): boolean {
     // On deterministic time this is a matter of the vCPUs alone: a guest may not notice what the host does, and when.
     if (this.#rounds !== null) {
       for (const vcpu of this.#parts.vcpus) if (vcpu !== this.current && !vcpu.dormant) return true
@@ -295,7 +300,7 @@ export class RunLoop {
     if (this.#exit !== null) return null
     // A vCPU that has just halted may have made time pass.
     if (ready > 0 || this.#woken || (busy > 0 && blocked === 0)) {
-      if (visit) return this.#sleep(0)
+      if (visit || pace.spins) return this.#sleep(0)
       // An answer that is a microtask away does not wait for the others' turns of the event loop.
       return blocked > 0 ? NOW : null
     }

@@ -101,3 +101,33 @@ test("the host's clock is looked at after so many instructions, and after sleep"
   pace.look(1)
   expect(pace.lookDue).toBe(false)
 })
+
+describe('a guest that spins', () => {
+  /** Looks at a clock, which stands still; returns how often the turn was to end within so many executions of PAUSE. */
+  function ends(pace: HostPace, now: number, executions: number): number {
+    let count = 0
+    for (let i = 0; i < executions; i++) if (pace.noteSpin({ now: () => now })) count++
+    return count
+  }
+
+  test('lets the event loop have its turn after 0.1 ms, and looks at the clock every 16 times', () => {
+    const pace = paceOf(1)
+    pace.slept = true
+    pace.look(MS)
+    expect(ends(pace, 1.0999 * MS, 160)).toBe(0)
+    expect(pace.spins).toBe(false)
+    expect(ends(pace, 1.1 * MS, 15)).toBe(0)
+    expect(ends(pace, 1.1 * MS, 1)).toBe(1)
+    expect(pace.spins).toBe(true)
+  })
+
+  test('goes on once the event loop has had it', () => {
+    const pace = paceOf(1)
+    expect(ends(pace, MS, 16)).toBe(1)
+    pace.slept = true
+    pace.look(2 * MS)
+    expect(pace.spins).toBe(false)
+    expect(ends(pace, 2.09 * MS, 16)).toBe(0)
+    expect(ends(pace, 2.1 * MS, 16)).toBe(1)
+  })
+})

@@ -109,6 +109,27 @@ test.each([
   expect(most).toBeLessThan(longest + 10)
 })
 
+test.each([
+  {
+    name: 'every 0.1 ms of the host\u2019s clock',
+    clock: (now: () => number) => new RealClock(now),
+    least: 90,
+    most: 110,
+  },
+  { name: 'no sooner than others on deterministic time', clock: () => new DeterministicClock(), least: 0, most: 10 },
+])('a guest that spins lets the event loop have its turn $name', async ({ clock, least, most }) => {
+  const spinning = (asm: Assembler): void => {
+    const loop = asm.label()
+    asm.mov(ecx, 16_000).bind(loop).pause().dec(ecx).jnz(loop)
+    off(asm)
+  }
+  let now = 0
+  const guest = new Guest(spinning, { clock: clock(() => (now += 10_000)) })
+  expect((await guest.run()).reason).toBe('debug-exit')
+  expect(guest.sleeper.sleeps).toBeGreaterThanOrEqual(least)
+  expect(guest.sleeper.sleeps).toBeLessThanOrEqual(most)
+})
+
 test('an answer does not wait for a vCPU that is busy all the time', async () => {
   const count = 300
   const guest = new Guest(reading(count), { vcpus: 2, devices: [answering] })

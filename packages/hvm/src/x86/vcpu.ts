@@ -346,9 +346,9 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.#domain.wake()
   }
 
-  /** PAUSE: ends the turn early where another vCPU has something to do. */
+  /** PAUSE: ends the turn early where another vCPU has something to do, and for the event loop. */
   pause(): void {
-    if (this.#domain.contended) this.cpu.notePause()
+    if (this.#domain.endsAtPause()) this.cpu.notePause()
   }
 
   // ---------------------------------------------------------------- events

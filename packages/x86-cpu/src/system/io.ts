@@ -1,13 +1,27 @@
 import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
 import { VECTOR_GP } from '../vectors.ts'
 import type { Form } from '../semantics/form.ts'
-import { ES, SEG_BASE, SEG_LIMIT, STATUS_DONE, S_DATA, S_GPR, TR } from '../state-layout.ts'
+import { OP_DEAD, R_OP } from '../record.ts'
+import {
+  ES,
+  SEG_BASE,
+  SEG_LIMIT,
+  STATUS_CONTINUE,
+  STATUS_DONE,
+  S_ATTENTION,
+  S_BUDGET,
+  S_DATA,
+  S_GPR,
+  S_LOGGED,
+  TR,
+} from '../state-layout.ts'
 import { ATTR_TYPE, RAX, RDI, RDX, RSI, SYSTEM_TSS } from './architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo, noteStringIo } from './io-state.ts'
 import { immediate, segmentOf, sizeOf, type Handler } from './operands.ts'
 import { iterated, lowPart, nothingToRepeat, repeatPort } from './strings.ts'
 import type { System } from './system.ts'
+import { S_PENDING_DEBUG, S_REPEATING } from './system-state.ts'
 
 /**
  * Whether the current program may use these ports: IOPL, or in its place the I/O permission bit map of the TSS.
@@ -68,8 +82,31 @@ function moved(s: System, form: Form, port: number, index: number, made: number)
   return status
 }
 
-// @isa: complete   6C 6D   INS   "SDM vol. 2A, INS/INSB/INSW/INSD"; one iteration a call, or a request for several
-const inputString: Handler = (s, record, form) => {
+/**
+ * INS and OUTS: makes iterations until one of them ends the instruction, or something comes between it and the next one: an
+ * event, a trap, the end of the slice, a logged pass, a write to the instruction itself.
+ */
+function repeatedly(iteration: Handler): Handler {
+  return (s, record, form) => {
+    let status = iteration(s, record, form)
+    while (status === STATUS_CONTINUE && mayGoOn(s, record)) {
+      s.set(S_REPEATING, 1)
+      status = iteration(s, record, form)
+      if (status === STATUS_DONE) s.set(S_REPEATING, 0)
+    }
+    return status
+  }
+}
+
+function mayGoOn(s: System, record: number): boolean {
+  if ((s.get(S_ATTENTION) | s.get(S_PENDING_DEBUG) | s.get(S_LOGGED)) !== 0) return false
+  // The dispatch loop has charged the instruction, and gives that back where it has not ended.
+  if ((s.get(S_BUDGET) | 0) < 0) return false
+  return (s.cpu.memory.u16[(record + R_OP) >>> 1]! & OP_DEAD) === 0
+}
+
+// @isa: complete   6C 6D   INS   "SDM vol. 2A, INS/INSB/INSW/INSD"; one iteration, or a request for several
+const inputElement: Handler = (s, record, form) => {
   const { size, addressSize } = form
   if (nothingToRepeat(s, form)) return STATUS_DONE
   const port = s.gpr(RDX) & 0xffff
@@ -88,7 +125,7 @@ const inputString: Handler = (s, record, form) => {
 }
 
 // @isa: complete   6E 6F   OUTS   "SDM vol. 2B, OUTS/OUTSB/OUTSW/OUTSD"; likewise
-const outputString: Handler = (s, record, form) => {
+const outputElement: Handler = (s, record, form) => {
   const { size, addressSize } = form
   if (nothingToRepeat(s, form)) return STATUS_DONE
   const port = s.gpr(RDX) & 0xffff
@@ -103,6 +140,9 @@ const outputString: Handler = (s, record, form) => {
   matchPortBreakpoints(s, port, size)
   return moved(s, form, port, RSI, 1)
 }
+
+const inputString = repeatedly(inputElement)
+const outputString = repeatedly(outputElement)
 
 export const ioHandlers: Readonly<Record<string, Handler>> = {
   IN: input,
