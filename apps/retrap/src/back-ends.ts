@@ -1,8 +1,10 @@
+import type { PacketBackend } from '@retrap/device'
 import type { DriveArgument } from './drives.ts'
 import type { MachineOptions } from './machine-contract.ts'
 import type { NetdevArgument } from './netdevs.ts'
 import { type FailedClose, OpenDrives } from './open-drives.ts'
 import { OpenNetworks } from './open-networks.ts'
+import { CardRoms, connectCards, type E1000Argument, type NetworkBoot } from './network-cards.ts'
 import { connectNetworks, type VirtioArgument } from './pci-devices.ts'
 
 /** What a session opens once, however often the guest resets its machine. */
@@ -13,6 +15,10 @@ export interface BackEndSettings {
   readonly networks?: readonly NetdevArgument[]
   /** Virtio devices beside the drives; their networks are named by id. */
   readonly virtio?: readonly VirtioArgument[]
+  /** Other network cards. */
+  readonly cards?: readonly E1000Argument[]
+  /** How machines boot; default without firmware. */
+  readonly networkBoot?: NetworkBoot
 }
 
 /** Images and networks of a session. A machine that replaces one that was reset goes on with the same ones. */
@@ -20,18 +26,33 @@ export class BackEnds {
   readonly #drives: OpenDrives | null
   readonly #networks: OpenNetworks
   readonly #virtio: readonly VirtioArgument[]
+  readonly #cards: readonly E1000Argument[]
+  readonly #roms: CardRoms
 
-  private constructor(drives: OpenDrives | null, networks: OpenNetworks, virtio: readonly VirtioArgument[]) {
+  private constructor(
+    drives: OpenDrives | null,
+    networks: OpenNetworks,
+    { virtio = [], cards = [] }: BackEndSettings,
+    roms: CardRoms,
+  ) {
     this.#drives = drives
     this.#networks = networks
     this.#virtio = virtio
+    this.#cards = cards
+    this.#roms = roms
   }
 
   /** @throws CliError `ERR_INPUT`, `ERR_USAGE`; ImageError; NetworkError */
-  static async open({ drives = [], networks = [], virtio = [] }: BackEndSettings): Promise<BackEnds> {
+  static async open(settings: BackEndSettings): Promise<BackEnds> {
+    const { drives = [], networks = [], virtio = [], cards = [], networkBoot } = settings
+    const all = [
+      ...virtio.flatMap((one) => (one.kind === 'net' ? [['virtio', one] as const] : [])),
+      ...cards.map((one) => ['e1000', one] as const),
+    ]
+    const roms = await CardRoms.open(all, networkBoot ?? { firmware: 'none', wanted: false })
     const images = drives.length > 0 ? await OpenDrives.open(drives) : null
     try {
-      return new BackEnds(images, await OpenNetworks.open(networks), virtio)
+      return new BackEnds(images, await OpenNetworks.open(networks), settings, roms)
     } catch (error) {
       await images?.close()
       throw error
@@ -39,14 +60,17 @@ export class BackEnds {
   }
 
   /** What a new machine is given. What an earlier one has left behind must not overtake what this one does. */
-  async forMachine(): Promise<Pick<MachineOptions, 'drives' | 'flash' | 'virtio'>> {
+  async forMachine(): Promise<Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards'>> {
     const { drives = [], flash = [] } = this.#drives ?? {}
     await this.#drives?.idle()
-    const virtio = connectNetworks(this.#virtio, (id) => this.#networks.plug(id))
+    const plug = (id: string): PacketBackend => this.#networks.plug(id)
+    const virtio = connectNetworks(this.#virtio, plug, this.#roms)
+    const networkCards = connectCards(this.#cards, plug, this.#roms)
     return {
       ...(drives.length > 0 && { drives }),
       ...(flash.length > 0 && { flash }),
       ...(virtio.length > 0 && { virtio }),
+      ...(networkCards.length > 0 && { networkCards }),
     }
   }
 

@@ -66,6 +66,7 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
   const makers = devices.flatMap((argument) => {
     if (namesModule(argument.name) || isPciDevice(argument)) return []
     const kind = Object.hasOwn(KINDS, argument.name) ? KINDS[argument.name] : undefined
+    if (argument.name === 'e1000e') throw usage('there is no e1000e; write --device e1000, or virtio-net-pci')
     if (kind === undefined) {
       const names = Object.keys({ ...KINDS, ...PCI_KINDS })
       const nearest = didYouMean(argument.name, names)

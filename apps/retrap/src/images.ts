@@ -1,8 +1,9 @@
 import { basename } from 'node:path'
-import { kernelRom, type OptionRom } from '@retrap/machine'
+import { kernelRom, type OptionRom, type PcBootOptions } from '@retrap/machine'
 import { fetchBiosFile } from './bios-files.ts'
 import type { DriveArgument } from './drives.ts'
 import { readInput } from './files.ts'
+import type { NetworkBoot } from './network-cards.ts'
 import type { MachineImages } from './session.ts'
 import { usage, type ModuleArgument } from './values.ts'
 
@@ -14,8 +15,14 @@ export interface ImageFlags {
   readonly append?: string
   readonly firmware?: string
   readonly optionRom?: readonly string[]
+  readonly boot?: PcBootOptions
   /** The graphics card; default one where disks are booted by firmware. */
   readonly vga?: 'std' | 'none'
+}
+
+/** Whether firmware is to boot from a network. */
+export function bootsFromNetwork({ boot, kernel }: ImageFlags): boolean {
+  return kernel === undefined && boot?.order?.includes('n') === true
 }
 
 /** Whether the options name something to run. */
@@ -23,8 +30,8 @@ export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] 
   if (flags.kernel === undefined && [flags.initrd, flags.append, flags.module].some((flag) => flag !== undefined)) {
     throw usage('--initrd, --module and --append belong to a kernel; give --kernel FILE too')
   }
-  if (flags.kernel === undefined && flags.firmware === undefined && drives.length === 0) {
-    throw usage('nothing to run; give a disk image, --kernel FILE or --firmware FILE')
+  if (flags.kernel === undefined && flags.firmware === undefined && drives.length === 0 && !bootsFromNetwork(flags)) {
+    throw usage('nothing to run; give a disk image, --kernel FILE or --firmware FILE, or --boot n')
   }
   if (flags.kernel !== undefined && flags.firmware !== undefined && drives.some(({ bootIndex }) => bootIndex === 0)) {
     throw usage('bootindex=0 is what firmware starts the kernel with; give the drive bootindex=1 or more')
@@ -32,14 +39,24 @@ export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] 
 }
 
 /** The graphics card of a machine for which none is named: one that firmware shows what it boots on. */
-export function usualVga({ kernel }: ImageFlags, drives: readonly DriveArgument[]): 'std' | 'none' {
-  return kernel === undefined && drives.length > 0 ? 'std' : 'none'
+export function usualVga(flags: ImageFlags, drives: readonly DriveArgument[]): 'std' | 'none' {
+  return flags.kernel === undefined && (drives.length > 0 || bootsFromNetwork(flags)) ? 'std' : 'none'
+}
+
+/** What boots network cards, if anything does. */
+export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[]): NetworkBoot {
+  const isOwn = flags.firmware !== undefined || drives.some((drive) => drive.flash !== undefined)
+  return {
+    firmware: isOwn ? 'own' : flags.kernel === undefined ? 'bios' : 'none',
+    wanted: bootsFromNetwork(flags),
+  }
 }
 
 /** Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here. */
 export async function readImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): Promise<MachineImages> {
   const flash = drives.some((drive) => drive.flash !== undefined)
-  const seaBios = flags.kernel === undefined && flags.firmware === undefined && drives.length > 0
+  const seaBios =
+    flags.kernel === undefined && flags.firmware === undefined && (drives.length > 0 || bootsFromNetwork(flags))
   const [kernel, initrd, firmware] = await Promise.all([
     readImage('--kernel', flags.kernel),
     readImage('--initrd', flags.initrd),

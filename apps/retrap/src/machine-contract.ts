@@ -19,6 +19,7 @@ export interface MachineOptions {
   readonly drives?: PcOptions['drives']
   readonly flash?: PcOptions['flash']
   readonly virtio?: PcOptions['virtio']
+  readonly networkCards?: PcOptions['networkCards']
   readonly boot?: PcOptions['boot']
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]

@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
 import { type NetdevArgument, parseNetdev, readNetdev } from './netdevs.ts'
 import { type DeviceArgument, splitPairs, usage } from './values.ts'
-import { virtioDevices, type VirtioArgument } from './pci-devices.ts'
+import type { E1000Argument } from './network-cards.ts'
+import { e1000Cards, virtioDevices, type VirtioArgument } from './pci-devices.ts'
 
 /** What the options below give. */
 export interface NetworkFlags {
@@ -20,7 +21,7 @@ export function networkOptions(command: Command): Command {
     )
     .option(
       '--nic <kind,key=value>',
-      'a virtio network card and its network in one: user,hostfwd=tcp::2222-:22; also mac=ADDRESS (repeatable)',
+      'a network card and its network in one: user,hostfwd=tcp::2222-:22; also model=virtio-net-pci|e1000, mac=ADDRESS (repeatable)',
       (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
     )
 }
@@ -29,11 +30,14 @@ export function networkOptions(command: Command): Command {
 export function listNetworks({ netdev = [], nic = [], device = [] }: NetworkFlags): {
   readonly networks: readonly NetdevArgument[]
   readonly virtio: readonly VirtioArgument[]
+  readonly cards: readonly E1000Argument[]
 } {
   const pairs = nic.filter((text) => text !== 'none').map((text, index) => readNic(text, `nic${index}`))
-  const virtio = virtioDevices([...device, ...pairs.map(({ card }) => card)])
+  const all = [...device, ...pairs.map(({ card }) => card)]
+  const virtio = virtioDevices(all)
+  const cards = e1000Cards(all)
   const networks = [...netdev, ...pairs.map(({ network }) => network)]
-  const places = virtio.flatMap((one) => (one.kind === 'net' ? [one.netdev] : []))
+  const places = [...virtio, ...cards].flatMap((one) => ('netdev' in one ? [one.netdev] : []))
   for (const one of networks) {
     if (one.kind === 'hubport' && one.netdev !== undefined) places.push(one.netdev, one.id)
   }
@@ -44,13 +48,13 @@ export function listNetworks({ netdev = [], nic = [], device = [] }: NetworkFlag
   }
   const lost = places.find((place) => !networks.some(({ id }) => id === place))
   if (lost !== undefined) throw usage(`there is no --netdev with id=${lost}; write --netdev user,id=${lost || 'n'}`)
-  return { networks, virtio }
+  return { networks, virtio, cards }
 }
 
 /** Splits `--nic` into a network and a card. */
 function readNic(text: string, id: string): { readonly network: NetdevArgument; readonly card: DeviceArgument } {
   const parts = splitPairs(text)
-  const isCards = (part: string): boolean => /^(mac|model|addr)=/.test(part)
+  const isCards = (part: string): boolean => /^(mac|model|addr|bootindex|romfile)=/.test(part)
   const properties = new Map<string, string>()
   for (const part of parts.filter(isCards)) {
     const at = part.indexOf('=')
@@ -58,9 +62,16 @@ function readNic(text: string, id: string): { readonly network: NetdevArgument; 
   }
   const model = properties.get('model') ?? 'virtio'
   properties.delete('model')
-  if (!/^virtio(-net-pci)?$/.test(model)) throw usage(`--nic: model=${model} is unknown; there is virtio-net-pci`)
+  const isVirtio = /^virtio(-net-pci)?$/.test(model)
+  if (!isVirtio && model !== 'e1000') {
+    const instead = model === 'e1000e' ? 'write model=e1000' : 'there are virtio-net-pci and e1000'
+    throw usage(`--nic: model=${model} is unknown; ${instead}`)
+  }
   // The text is split again: what a value has of commas is doubled again.
   const rest = parts.filter((part) => !isCards(part)).map((part) => part.replaceAll(',', ',,'))
   const network = readNetdev('--nic', rest.join(','), id)
-  return { network, card: { name: 'virtio-net-pci', properties: properties.set('netdev', network.id) } }
+  return {
+    network,
+    card: { name: isVirtio ? 'virtio-net-pci' : 'e1000', properties: properties.set('netdev', network.id) },
+  }
 }

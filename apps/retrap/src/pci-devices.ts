@@ -1,6 +1,7 @@
 import type { PacketBackend } from '@retrap/device'
 import type { PcVirtioDevice, PcVirtioPlace } from '@retrap/machine'
 import { Properties } from './device-properties.ts'
+import { CARD_PROPERTIES, type CardArgument, cardOf, type CardRoms, type E1000Argument } from './network-cards.ts'
 import { parseWhole, usage, type DeviceArgument } from './values.ts'
 
 /** How a device is described in `--help`. */
@@ -42,13 +43,10 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
       id: 'a name; it changes nothing',
     },
   },
-  'virtio-net-pci': {
-    summary: 'a network card',
-    properties: {
-      netdev: 'id of the network',
-      mac: 'its address (what the network prescribes, or 52:54:00:12:34:56)',
-      ...PLACE,
-    },
+  'virtio-net-pci': { summary: 'a network card', properties: { ...CARD_PROPERTIES, ...PLACE } },
+  e1000: {
+    summary: "a network card: Intel's 82540EM",
+    properties: { ...CARD_PROPERTIES, ...ADDRESS, id: 'a name; it changes nothing' },
   },
   'virtio-rng-pci': { summary: 'random bytes', properties: PLACE },
 }
@@ -96,28 +94,29 @@ export function placeOf(argument: DeviceArgument, properties: Properties): PcVir
 }
 
 /** A virtio device that the user asked for; a network is named by its id. */
-export type VirtioArgument = PcVirtioPlace &
-  ({ readonly kind: 'rng' } | { readonly kind: 'net'; readonly netdev: string; readonly macAddress?: Uint8Array })
+export type VirtioArgument = PcVirtioPlace & ({ readonly kind: 'rng' } | ({ readonly kind: 'net' } & CardArgument))
 
 /** The virtio devices among those that were asked for, without the disks. @throws CliError `ERR_USAGE` */
 export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly VirtioArgument[] {
-  const others = devices.filter((argument) => isPciDevice(argument) && !isDiskDevice(argument))
+  const others = devices.filter(({ name }) => VIRTIO.includes(name))
   return others.flatMap((argument): VirtioArgument[] => {
     const properties = checkedProperties(argument)
     const place = placeOf(argument, properties)
     if (argument.name === 'virtio-rng-pci') return [{ kind: 'rng', ...place }]
-    const netdev = argument.properties.get('netdev')
-    if (netdev === undefined) throw usage(`--device ${argument.name} names no network; write netdev=ID`)
-    const mac = argument.properties.get('mac')
-    return [{ kind: 'net', netdev, ...(mac !== undefined && { macAddress: parseMac(mac) }), ...place }]
+    return [{ kind: 'net', ...cardOf(argument, properties), ...place }]
   })
 }
 
-function parseMac(text: string): Uint8Array {
-  const bytes = text.split(/[:-]/).map((part) => (/^[0-9a-f]{1,2}$/i.test(part) ? Number(`0x${part}`) : NaN))
-  if (bytes.length !== 6 || bytes.includes(NaN))
-    throw usage(`--device virtio-net-pci: mac=${text} is not an address; write it as 52:54:00:12:34:56`)
-  return Uint8Array.from(bytes)
+const VIRTIO = ['virtio-net-pci', 'virtio-rng-pci']
+
+/** The network cards among them that are not virtio devices. @throws CliError `ERR_USAGE` */
+export function e1000Cards(devices: readonly DeviceArgument[] = []): readonly E1000Argument[] {
+  return devices
+    .filter(({ name }) => name === 'e1000')
+    .map((argument) => {
+      const slot = slotOf(argument)
+      return { ...cardOf(argument, checkedProperties(argument)), ...(slot !== undefined && { slot }) }
+    })
 }
 
 /**
@@ -128,10 +127,12 @@ function parseMac(text: string): Uint8Array {
 export function connectNetworks(
   devices: readonly VirtioArgument[],
   plug: (id: string) => PacketBackend,
+  roms: CardRoms,
 ): readonly PcVirtioDevice[] {
   return devices.map((device) => {
     if (device.kind !== 'net') return device
-    const { netdev, ...rest } = device
-    return { ...rest, network: plug(netdev) }
+    const { netdev, romFile: _, ...rest } = device
+    const rom = roms.of(device)
+    return { ...rest, network: plug(netdev), ...(rom !== undefined && { rom }) }
   })
 }

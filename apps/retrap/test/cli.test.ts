@@ -128,7 +128,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--cpu', 'host'], code: 2, says: "--cpu: no CPU model 'host': expected max, pentium, core2, opteron" },
     { args: ['run', '--cpu', 'core2,+avx2'], code: 2, says: '--cpu: core2,+avx2: avx2 needs xsave, avx' },
     { args: ['linux', '--cpu', 'max,+3dnow'], code: 2, says: "no CPU feature '3dnow'; --cpu help lists" },
-    { args: ['--device', 'e1000'], code: 2, says: 'there are isa-debug-exit, isa-debugcon' },
+    { args: ['--device', 'ne2k_pci'], code: 2, says: 'there are isa-debug-exit, isa-debugcon' },
     { args: ['--device', 'isa-debug-exit,port=1'], code: 2, says: 'it has iobase, iosize' },
     { args: ['--device', 'isa-debug-exit,iobase=0x10000'], code: 2, says: 'not a number from 0 to 0xfffe' },
     { args: ['--device', 'isa-debugcon,chardev=pipe'], code: 2, says: 'give stdio, stderr or file:FILE' },

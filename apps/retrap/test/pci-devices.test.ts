@@ -1,9 +1,11 @@
+import { fileURLToPath } from 'node:url'
 import type { PacketBackend } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { listDrives, parseDrive } from '../src/drives.ts'
 import { parseDevice } from '../src/values.ts'
+import { CardRoms, connectCards } from '../src/network-cards.ts'
 import { connectDrives } from '../src/disk-devices.ts'
-import { connectNetworks, virtioDevices } from '../src/pci-devices.ts'
+import { connectNetworks, e1000Cards, virtioDevices } from '../src/pci-devices.ts'
 
 const connect = (drives: readonly string[], devices: readonly string[]): readonly unknown[] =>
   connectDrives(listDrives({ drive: drives.map(parseDrive) }, []), devices.map(parseDevice))
@@ -46,10 +48,11 @@ describe('PCI devices of the command line', () => {
     ])
     const network = { id: 'n' } as unknown as PacketBackend
     const asked: string[] = []
-    const connected = connectNetworks(devices, (id) => {
+    const plug = (id: string): PacketBackend => {
       asked.push(id)
       return network
-    })
+    }
+    const connected = connectNetworks(devices, plug, new CardRoms())
     expect(connected).toEqual([
       { kind: 'net', network, macAddress: Uint8Array.of(0x52, 0x54, 0, 1, 2, 15) },
       { kind: 'rng' },
@@ -57,6 +60,32 @@ describe('PCI devices of the command line', () => {
     expect(asked).toEqual(['n'])
     expect(() => virtioDevices([parseDevice('virtio-net-pci')])).toThrow('names no network; write netdev=ID')
     expect(() => virtioDevices([parseDevice('virtio-net-pci,netdev=n,mac=1:2')])).toThrow('mac=1:2 is not an address')
+  })
+
+  test('--device e1000 takes a network, an address, a place and a boot program', async () => {
+    const [card] = e1000Cards([parseDevice('e1000,netdev=n,mac=52:54:0:1:2:f,addr=5,bootindex=2,romfile=')])
+    expect(card).toEqual({
+      netdev: 'n',
+      macAddress: Uint8Array.of(0x52, 0x54, 0, 1, 2, 15),
+      slot: 5,
+      bootIndex: 2,
+      romFile: '',
+    })
+    const network = {} as unknown as PacketBackend
+    const roms = await CardRoms.open([['e1000', card!]], { firmware: 'bios', wanted: true })
+    const { netdev: _, romFile: __, ...rest } = card!
+    expect(connectCards([card!], () => network, roms)).toEqual([{ model: 'e1000', network, ...rest }])
+    expect(() => e1000Cards([parseDevice('e1000,netdev=n,packed=on')])).toThrow("has no 'packed'")
+  })
+
+  test('the file of a boot program is read, and is in the card', async () => {
+    const [card] = e1000Cards([parseDevice(`e1000,netdev=n,romfile=${fileURLToPath(import.meta.url)}`)])
+    const roms = await CardRoms.open([['e1000', card!]], { firmware: 'none', wanted: false })
+    expect(roms.of(card!)?.length).toBeGreaterThan(100)
+    const [lost] = e1000Cards([parseDevice('e1000,netdev=n,romfile=/nowhere/rom')])
+    await expect(CardRoms.open([['e1000', lost!]], { firmware: 'none', wanted: false })).rejects.toThrow(
+      'romfile=/nowhere',
+    )
   })
 
   test.each([

@@ -59,6 +59,7 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
     load: () => import('./kinds/virtio.ts'),
   },
   { wanted: ({ drives }) => drivesOf(drives, 'nvme').length > 0, load: () => import('./kinds/nvme.ts') },
+  { wanted: ({ networkCards = [] }) => networkCards.length > 0, load: () => import('./kinds/e1000.ts') },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./kinds/flash.ts') },
   { wanted: hasVga, load: () => import('./kinds/vga.ts') },
 ]

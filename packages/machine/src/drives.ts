@@ -42,14 +42,22 @@ export interface PcDrive {
 
 /** What firmware boots from. */
 export interface PcBootOptions {
-  /** Kinds of device in the order to try them: `c` disks, `d` CD drives; `a` and `n` are taken, and stand for nothing yet. Default `cad`. */
+  /** Kinds of device in the order to try them: `c` disks, `d` CD drives, `n` network cards with a ROM; `a` is taken, and stands for nothing yet. Default `cad`. */
   readonly order?: string | undefined
   /** Whether firmware waits for Escape and offers its menu. Default false. */
   readonly menu?: boolean | undefined
 }
 
-/** A drive with its path in firmware's `bootorder` file. */
-export type BootPath = readonly [drive: PcDrive, path: string]
+/** A device that firmware can boot from. */
+export interface BootDevice {
+  readonly media?: 'disk' | 'cdrom' | 'network' | undefined
+  readonly bootIndex?: number | undefined
+}
+
+/** A device with its path in firmware's `bootorder` file. */
+export type BootPath = readonly [device: BootDevice, path: string]
+
+const LETTERS = { disk: 'c', cdrom: 'd', network: 'n' } as const
 
 const DEFAULT_ORDER = 'cad'
 
@@ -62,17 +70,17 @@ export function drivesOf(
 }
 
 /**
- * Paths of firmware's `bootorder` file: drives with a number, then those of each letter's kind, those of IDE first.
+ * Paths of firmware's `bootorder` file: devices with a number, then those of each letter's kind, drives of IDE first.
  *
  * Source: SeaBIOS, docs/Runtime_config.md, "bootorder".
  *
- * @param paths - of all drives, in the order of their places
+ * @param paths - of all devices, in the order of their places
  */
 export function bootOrder(paths: readonly BootPath[], order: string = DEFAULT_ORDER): string[] {
   const numbered = paths
     .filter(([{ bootIndex }]) => bootIndex !== undefined)
     .toSorted(([a], [b]) => a.bootIndex! - b.bootIndex!)
   const letters = [...order, ...DEFAULT_ORDER]
-  const others = letters.flatMap((letter) => paths.filter(([{ media }]) => (media === 'cdrom' ? 'd' : 'c') === letter))
+  const others = letters.flatMap((letter) => paths.filter(([{ media = 'disk' }]) => LETTERS[media] === letter))
   return [...new Set([...numbered, ...others].map(([, at]) => at))]
 }

@@ -14,6 +14,7 @@ import type { StartBoardServer } from './remote-board.ts'
 import type { SamplingOptions } from './sampling.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
 import type { PcVapicOptions } from './vapic.ts'
+import type { PcNetworkCard } from './network-card.ts'
 import type { PcVirtioDevice } from './virtio-device.ts'
 
 /** How a PC is made. */
@@ -49,6 +50,8 @@ export interface PcOptions {
   readonly drives?: readonly PcDrive[] | undefined
   /** Further virtio devices, each on the PCI bus. */
   readonly virtio?: readonly PcVirtioDevice[] | undefined
+  /** Network cards that are not virtio devices, each on the PCI bus. */
+  readonly networkCards?: readonly PcNetworkCard[] | undefined
   /** What firmware boots from. */
   readonly boot?: PcBootOptions | undefined
   /**
@@ -172,15 +175,21 @@ function isDrive(value: unknown): boolean {
   )
 }
 
+const isNetwork = (value: unknown): boolean => object(value) && typeof value['connect'] === 'function'
+
 function isVirtio(value: unknown): boolean {
   if (!object(value)) return false
   const { kind, network, device, ports } = value
   return (
     kind === 'rng' ||
     (kind === 'console' && Array.isArray(ports) && ports.every((port) => object(port) && object(port['stream']))) ||
-    (kind === 'net' && object(network) && typeof network['connect'] === 'function') ||
+    (kind === 'net' && isNetwork(network)) ||
     (kind === 'device' && object(device))
   )
+}
+
+function isNetworkCard(value: unknown): boolean {
+  return object(value) && value['model'] === 'e1000' && isNetwork(value['network'])
 }
 
 const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
@@ -202,6 +211,10 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   virtio: arrayOf(
     "{ kind: 'rng', 'console' with ports, 'net' with a network, or 'device' with a device, … }",
     isVirtio,
+  ),
+  networkCards: arrayOf(
+    "{ model: 'e1000', network: PacketBackend, macAddress?, rom?, bootIndex?, slot? }",
+    isNetworkCard,
   ),
   boot: {
     expected: "{ order?: letters of 'acdn', menu?: boolean }",

@@ -35,6 +35,7 @@ import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
 import { hasVga, vgaBytes } from './vga.ts'
 import { createVapic, vapicRom } from './vapic.ts'
+import { networkRomBytes } from './network-card.ts'
 import { PciSlots } from './pci-slots.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
 
@@ -118,6 +119,7 @@ export class Pc {
       firmwareBytes +
       flashRoom(parts.flash) +
       vgaBytes(options) +
+      networkRomBytes(options) +
       (options.deviceMemoryBytes ?? 0) +
       options.memoryBytes / FRAME_RECORD_SHARE
     this.memory = MachineMemory.create({
@@ -181,9 +183,12 @@ export class Pc {
     }))
     if (this.#optionRoms.some((rom) => !isKernelRom(rom)))
       this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
-    const { drives = [], virtio = [] } = options
+    const { drives = [], virtio = [], networkCards = [] } = options
     const firstSlot = xen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
-    const wanted = [...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot), ...virtio.map(({ slot }) => slot)]
+    const wanted = [
+      ...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot),
+      ...[...virtio, ...networkCards].map(({ slot }) => slot),
+    ]
     const slots = new PciSlots(firstSlot, wanted, CHIPSETS[machine].lastSlot)
     this.screen = options.screen ?? new Screen()
     const devices = placeDevices(parts.kinds, { options, slots, random, screen: this.screen, flash: parts.flash })

@@ -1,5 +1,5 @@
-import type { PacketBackend } from '@retrap/device'
 import type { VirtioConsolePort, VirtioDevice } from '@retrap/virtio'
+import type { PcNetworkPlace } from './network-card.ts'
 import type { PcVirtioPlace } from './virtio-place.ts'
 
 /** A virtio device of a PC, beside its disks. */
@@ -15,14 +15,10 @@ export type PcVirtioDevice = PcVirtioPlace &
         /** Its ports; the first is a console (`hvc0` of Linux) unless it says otherwise. */
         readonly ports: readonly VirtioConsolePort[]
       }
-    | {
+    | ({
         /** A network card. */
         readonly kind: 'net'
-        /** The network: one of `@retrap/network`, or a back end of yours. */
-        readonly network: PacketBackend
-        /** Its address, six bytes; default what the network prescribes, or 52:54:00:12:34:56 for the first card, 57 and so on. */
-        readonly macAddress?: Uint8Array | undefined
-      }
+      } & PcNetworkPlace)
     | {
         /** A device of your own. */
         readonly kind: 'device'

@@ -194,7 +194,8 @@ describe('networks and their cards', () => {
       ['--netdev', 'user,id=n', '--netdev', 'hubport,id=p,hubid=0,netdev=n', '--device', 'virtio-net-pci,netdev=n'],
       /used twice/,
     ],
-    [['--nic', 'user,model=e1000'], /model=e1000 is unknown/],
+    [['--nic', 'user,model=rtl8139'], /model=rtl8139 is unknown; there are virtio-net-pci and e1000/],
+    [['--nic', 'user,model=e1000e'], /model=e1000e is unknown; write model=e1000/],
     [['--nic', 'tap'], /'tap' is unknown/],
   ])('%j is refused', (args, message) => expect(() => list(...args)).toThrow(message))
 })

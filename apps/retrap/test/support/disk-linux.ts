@@ -62,6 +62,18 @@ export const FULL_KERNEL: DebianMembers = {
   dependency: 'linux-image-',
 }
 
+/** Debian's full kernel with drivers of network cards, floppies and sound. */
+export const ADAPTERS: DebianMembers = {
+  package: 'linux-image-amd64',
+  members: [
+    './boot/vmlinuz-*',
+    ...['drivers/net/ethernet/intel/e1000/*', 'net/packet/*', 'drivers/block/floppy.ko', 'sound/*'].map(
+      (path) => `./lib/modules/*/kernel/${path}`,
+    ),
+  ],
+  dependency: 'linux-image-',
+}
+
 /** Debian's full kernel with the drivers of a `q35`. @returns undefined where there is no apt */
 export function sataLinux(): Promise<DiskLinux | undefined> {
   return linuxWith(SATA_DRIVERS, AUTO, FULL_KERNEL)

@@ -1,4 +1,4 @@
-import { type DiskLinux, linuxWith } from './disk-linux.ts'
+import { ADAPTERS, type DiskLinux, linuxWith } from './disk-linux.ts'
 
 /**
  * The first process of `rdinit=/auto http=PORT sink=PORT name=NAME address=ADDRESS`: asks for an address, then uses the network in all the ways that
@@ -29,7 +29,7 @@ echo "ping $(ping -c 2 -s 4000 10.0.2.2 | grep received)"
 echo "name $(nslookup -type=a $name 2>&1 | grep -c "Address: $address")"
 echo "none $(nslookup -type=a missing.test 2>&1 | grep -c NXDOMAIN)"
 echo "get $(wget -q -O - http://10.0.2.2:$http/data | sha256sum)"
-dd if=/dev/urandom of=/tmp/up bs=1k count=3000 2>/dev/null
+dd if=/dev/urandom of=/tmp/up bs=1k count=5000 2>/dev/null
 echo "put $(sha256sum < /tmp/up)"
 nc 10.0.2.2 $sink < /tmp/up
 echo "refused $(nc -w 5 10.0.2.2 1 < /dev/null 2>&1 | grep -c refused)"
@@ -45,4 +45,9 @@ poweroff -f
 /** A Linux that uses its virtio network card. @returns undefined where there is no apt to fetch Debian's packages with */
 export function networkLinux(): Promise<DiskLinux | undefined> {
   return linuxWith(['virtio_pci', 'virtio_net'], AUTO)
+}
+
+/** The same with Intel's 82540EM, which the kernel for clouds has no driver of. */
+export function e1000Linux(): Promise<DiskLinux | undefined> {
+  return linuxWith(['e1000', 'af_packet'], AUTO, ADAPTERS)
 }

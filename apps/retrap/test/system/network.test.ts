@@ -12,10 +12,14 @@ import { nodeSockets, StreamNetwork } from '@retrap/network/node'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { runRetrap } from '../support/processes.ts'
-import { networkLinux } from '../support/network-linux.ts'
+import { e1000Linux, networkLinux } from '../support/network-linux.ts'
 
 const QEMU = 'qemu-system-x86_64'
 const linux = await networkLinux()
+const CARDS = [
+  { device: 'virtio-net-pci', system: linux },
+  { device: 'e1000', system: await e1000Linux() },
+]
 const hasQemu = spawnSync(QEMU, ['--version']).status === 0
 const folder = mkdtempSync(join(tmpdir(), 'retrap-network-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -87,13 +91,13 @@ const note = skipNote(linux !== undefined, 'there is no apt')
 const append = ({ ports: { http, sink } }: Host, name: string, address: string): string =>
   `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink} name=${name} address=${address}`
 
-test.skipIf(linux === undefined)(
-  `Linux uses a virtio card in the user network${note}`,
+test.skipIf(linux === undefined).each(CARDS)(
+  `Linux uses a $device in the user network${note}`,
   { timeout: 300_000 },
-  async () => {
+  async ({ device, system }) => {
     const host = await openHost()
     const initrd = join(folder, 'initrd')
-    writeFileSync(initrd, linux!.initrd)
+    writeFileSync(initrd, system!.initrd)
     const boot = randomBytes(70_000)
     writeFileSync(join(folder, 'boot.img'), boot)
     const capture = join(folder, 'n.pcap')
@@ -106,13 +110,13 @@ test.skipIf(linux === undefined)(
     try {
       const { stdout, stderr, code } = await runRetrap(
         [
-          ...['run', '--memory', '256M', '--kernel', linux!.kernelPath, '--initrd', initrd],
+          ...['run', '--memory', '256M', '--kernel', system!.kernelPath, '--initrd', initrd],
           ...['--append', append(host, 'localhost', '127.0.0.1')],
           ...[
             '--netdev',
             `user,id=n,hostname=guest,domainname=test,hostfwd=tcp::${port}-:7,tftp=${folder},pcap=${capture}`,
           ],
-          ...['--device', 'virtio-net-pci,netdev=n'],
+          ...['--device', `${device},netdev=n`],
         ],
         {
           deadlineMs: 280_000,

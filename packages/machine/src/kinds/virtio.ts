@@ -1,8 +1,9 @@
 import type { DeviceModel } from '@retrap/device'
 import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioPci, VirtioRng } from '@retrap/virtio'
 import type { PcSite, PlacedDevices } from '../device-kinds.ts'
-import { drivesOf, type PcDrive } from '../drives.ts'
+import { type BootPath, drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
+import { networkBootPath, usualMacAddress } from '../network-card.ts'
 import type { PcVirtioDevice } from '../virtio-device.ts'
 import type { PcVirtioPlace } from '../virtio-place.ts'
 
@@ -16,7 +17,7 @@ export function place({ options, slots, random }: Pick<PcSite, 'options' | 'slot
   const devices = options.virtio ?? []
   const places: readonly PcVirtioPlace[] = [...drives.map(({ virtio }) => virtio ?? {}), ...devices]
   const numbers = places.map(({ slot }) => slots.take('virtio', slot))
-  const pci = (index: number, device: VirtioDevice): DeviceModel => {
+  const pci = (index: number, device: VirtioDevice, rom?: Uint8Array): DeviceModel => {
     const { modern, legacy, packed, vectors } = places[index]!
     return new VirtioPci(device, {
       device: numbers[index]!,
@@ -24,20 +25,22 @@ export function place({ options, slots, random }: Pick<PcSite, 'options' | 'slot
       ...(legacy !== undefined && { legacy }),
       ...(packed !== undefined && { packed }),
       ...(vectors !== undefined && { vectors }),
+      ...(rom !== undefined && { rom }),
     })
   }
   const disks = drives.map((drive, i) => pci(i, disk(drive, `virtio-blk-${numbers[i]}`)))
   const others = devices.map((device, i) => {
     const index = drives.length + i
     const card = devices.slice(0, i).filter(({ kind }) => kind === 'net').length
-    return pci(index, makeDevice(device, numbers[index]!, card, random))
+    const rom = device.kind === 'net' ? device.rom : undefined
+    return pci(index, makeDevice(device, numbers[index]!, card, random), rom)
   })
   const bootPaths = drives.map((drive, i) => [drive, `/pci@i0cf8/scsi@${numbers[i]!.toString(16)}/disk@0,0`] as const)
-  return { models: [...disks, ...others], bootPaths }
+  const cardPaths = devices.flatMap((device, i): BootPath[] =>
+    device.kind === 'net' ? [[{ ...device, media: 'network' }, networkBootPath(numbers[drives.length + i]!)]] : [],
+  )
+  return { models: [...disks, ...others], bootPaths: [...bootPaths, ...cardPaths] }
 }
-
-/** The addresses that QEMU gives its cards. */
-const usualAddress = (card: number): Uint8Array => Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, (0x56 + card) & 0xff)
 
 /** @param card - the number of network cards before it */
 function makeDevice(given: PcVirtioDevice, slot: number, card: number, random: () => number): VirtioDevice {
@@ -47,7 +50,7 @@ function makeDevice(given: PcVirtioDevice, slot: number, card: number, random: (
     case 'console':
       return new VirtioConsole({ name: `virtio-console-${slot}`, ports: given.ports })
     case 'net': {
-      const { network, macAddress = network.macAddress ?? usualAddress(card) } = given
+      const { network, macAddress = network.macAddress ?? usualMacAddress(card) } = given
       return new VirtioNet({ name: `virtio-net-${slot}`, network, macAddress })
     }
     default:

@@ -13,6 +13,7 @@ import { checkDevice, type CoreState, type CoreTransport, VirtioCore } from '../
 import type { VirtioDevice, VirtioRingOptions } from '../virtio-device.ts'
 import { COMMON_BYTES, CommonConfiguration, type CommonConfigurationState } from './common-configuration.ts'
 import { hasLegacy, identityOf } from './identity.ts'
+import { romFor } from './rom.ts'
 import { LEGACY_BYTES, LegacyRegisters } from './legacy-registers.ts'
 
 /** Options of {@link VirtioPci}. */
@@ -27,7 +28,11 @@ export interface VirtioPciOptions extends VirtioRingOptions {
   readonly modern?: boolean
   /** MSI-X vectors, 0 for none. Default one for each queue, and one for changes of configuration. */
   readonly vectors?: number
+  /** A boot program in the expansion ROM, at most 1 MiB; default none. */
+  readonly rom?: Uint8Array
 }
+
+const MOST_ROM_BYTES = 2 ** 20
 
 /** Saved form of a {@link VirtioPci}. */
 export interface VirtioPciState {
@@ -98,6 +103,8 @@ export class VirtioPci implements DeviceModel {
     if (legacy && !hasLegacy(device.type)) throw bad(`device type ${device.type} has no legacy interface`)
     if (!Number.isInteger(vectors) || vectors < 0 || vectors > 2048)
       throw bad(`${vectors} MSI-X vectors: expected 0 to 2048`)
+    if ((options.rom?.length ?? 0) > MOST_ROM_BYTES)
+      throw bad(`a ROM of ${options.rom?.length} bytes: expected at most ${MOST_ROM_BYTES}`)
     this.name = device.name
     this.#device = device
     this.#options = options
@@ -122,13 +129,15 @@ export class VirtioPci implements DeviceModel {
       usesMsix: () => this.#pci?.messages?.mode === 'msix',
       takeIsr: () => this.#takeIsr(),
     })
+    const identity = identityOf(this.#device.type, this.#legacy)
     this.#pci = context.pci.add({
-      ...identityOf(this.#device.type, this.#legacy),
+      ...identity,
       device: this.#options.device,
       function: this.#options.function ?? 0,
       interruptPin: 1,
       bars: this.#bars(),
       capabilities: this.#modern ? this.#capabilities() : [],
+      ...(this.#options.rom !== undefined && { expansionRom: romFor(context, this.#options.rom, identity) }),
       ...(this.#vectors > 0 && { msix: { vectors: this.#vectors, table: { bar: MSIX_BAR } } }),
       onRead: (register: number, size: number): void => this.#beforeConfigRead(register, size),
       onWrite: (register: number, size: number): void => this.#configWritten(register, size),

@@ -1,0 +1,55 @@
+import { DeviceError, type PacketBackend, type Word64 } from '@retrap/device'
+
+/** Options of {@link E1000}. */
+export interface E1000Options {
+  /** The network. */
+  readonly network: PacketBackend
+  /** PCI device number on bus 0, 1 to 31. */
+  readonly device: number
+  /** Names the model; default `e1000`. */
+  readonly name?: string
+  /** Six bytes; default what the network prescribes, or 52:54:00:12:34:56. */
+  readonly macAddress?: Uint8Array
+  /** Its boot program in the expansion ROM, at most 1 MiB; default none. */
+  readonly rom?: Uint8Array
+}
+
+/** Saved form of an {@link E1000}. */
+export interface E1000State {
+  /** Layout of the state. */
+  readonly version: 1
+  /** Registers without a part of their own. */
+  readonly registers: readonly number[]
+  /** Offset register of the I/O window. */
+  readonly ioAddress: number
+  /** Serial EEPROM. */
+  readonly eeprom: unknown
+  /** Transceiver. */
+  readonly phy: unknown
+  /** When negotiation ends. */
+  readonly negotiated: Word64 | null
+  /** Counters. */
+  readonly statistics: readonly number[]
+  /** Interrupts. */
+  readonly interrupts: unknown
+  /** Packets on their way out. */
+  readonly transmitter: unknown
+  /** Packets on their way in. */
+  readonly receiver: unknown
+}
+
+const MOST_ROM_BYTES = 2 ** 20
+const USUAL_ADDRESS = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56]
+
+/** The card's address, after a look at all options. @throws DeviceError `ERR_OPTION` */
+export function checkedAddress({ network, device, name = 'e1000', macAddress, rom }: E1000Options): Uint8Array {
+  const bad = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
+  const address = macAddress ?? network.macAddress ?? Uint8Array.from(USUAL_ADDRESS)
+  if (address.length !== 6 || (address[0]! & 1) !== 0)
+    throw bad(`address ${[...address].join(':')}: expected six bytes, and not that of a group`)
+  if (!Number.isInteger(device) || device < 1 || device > 31)
+    throw bad(`PCI device ${device}: expected an integer from 1 to 31`)
+  if (rom !== undefined && rom.length > MOST_ROM_BYTES)
+    throw bad(`a ROM of ${rom.length} bytes: expected at most ${MOST_ROM_BYTES}`)
+  return address
+}

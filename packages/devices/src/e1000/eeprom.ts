@@ -1,0 +1,203 @@
+/*
+ * The serial EEPROM: 64 words, read and written bit by bit over EECD or word by word over EERD.
+ *
+ * Sources: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, §5, "EEPROM Interface", §13.4.3,
+ * "EEPROM/Flash Control & Data Register", §13.4.4, "EEPROM Read Register"; the data sheet of the 93C46, "Instruction Set".
+ */
+
+const WORDS = 64
+const ADDRESS_BITS = 6
+const CHECKSUM_WORD = 0x3f
+/** What all words come to. */
+const CHECKSUM = 0xbaba
+
+// EECD.
+const SK = 1 << 0
+const CS = 1 << 1
+const DI = 1 << 2
+const DO = 1 << 3
+const REQUEST = 1 << 6
+const GRANT = 1 << 7
+const PRESENT = 1 << 8
+/** Bits that hold what is written: clock, select, data in, flash write enable, request. */
+const KEPT = SK | CS | DI | 0x30 | REQUEST
+
+// EERD.
+const START = 1 << 0
+const DONE = 1 << 4
+
+// Instructions behind the start bit.
+const EXTENDED = 0
+const WRITE = 1
+const READ = 2
+const ERASE = 3
+// The upper two address bits of an extended instruction.
+const WRITE_DISABLE = 0
+const WRITE_ALL = 1
+const ERASE_ALL = 2
+
+/** Saved form of an {@link Eeprom}. */
+export interface EepromState {
+  readonly words: readonly number[]
+  readonly control: number
+  readonly readRegister: number
+  readonly shift: readonly number[]
+  readonly writable: boolean
+}
+
+/** Initial contents, with the address in them. */
+function contents(address: ArrayLike<number>): Uint16Array {
+  const words = new Uint16Array(WORDS)
+  for (let i = 0; i < 3; i++) words[i] = address[2 * i]! | (address[2 * i + 1]! << 8)
+  // Compatibility: a LAN on a board; then the version of the image.
+  words[0x03] = 0x0000
+  words[0x05] = 0x3000
+  // Initialization control 1: load the IDs from here. Then subsystem, vendor, device.
+  words[0x0a] = 0x4408
+  words[0x0b] = 0x001e
+  words[0x0c] = 0x8086
+  words[0x0d] = 0x100e
+  words[0x0e] = 0x8086
+  words[0x0f] = 0x3040
+  words[0x21] = 0x7863
+  const sum = words.reduce((total, word) => total + word, 0)
+  words[CHECKSUM_WORD] = CHECKSUM - sum
+  return words
+}
+
+/** A 93C46 in its organisation of 16 bits. */
+export class Eeprom {
+  readonly #initial: Uint16Array
+  readonly #words = new Uint16Array(WORDS)
+  #control = 0
+  #readRegister = 0
+  /** Bits of the instruction that were shifted in, and how many; a leading 1 is the start bit. */
+  #in = 0
+  #count = 0
+  /** Bits that are shifted out, the highest next; −1: none are. */
+  #out = -1
+  #outBits = 0
+  #data = 1
+  #writable = false
+
+  constructor(address: ArrayLike<number>) {
+    this.#initial = contents(address)
+    this.#words.set(this.#initial)
+  }
+
+  /** The address in it. */
+  get macAddress(): Uint8Array {
+    return Uint8Array.from({ length: 6 }, (_, i) => this.#words[i >> 1]! >>> (8 * (i & 1)))
+  }
+
+  get control(): number {
+    const granted = (this.#control & REQUEST) === 0 ? 0 : GRANT
+    return this.#control | granted | PRESENT | (this.#data === 0 ? 0 : DO)
+  }
+
+  set control(value: number) {
+    const before = this.#control
+    this.#control = value & KEPT
+    if ((value & CS) === 0) this.#deselect()
+    else if ((value & SK) !== 0 && (before & SK) === 0) this.#clock((value & DI) === 0 ? 0 : 1)
+  }
+
+  get readRegister(): number {
+    return this.#readRegister
+  }
+
+  set readRegister(value: number) {
+    if ((value & START) === 0) return
+    const word = this.#words[(value >>> 8) & (WORDS - 1)]!
+    this.#readRegister = ((word << 16) | (value & 0xff00) | DONE) >>> 0
+  }
+
+  #deselect(): void {
+    this.#in = 0
+    this.#count = 0
+    this.#out = -1
+    // Ready: a write ends at once.
+    this.#data = 1
+  }
+
+  /** A rising edge of the clock. */
+  #clock(bit: 0 | 1): void {
+    if (this.#out >= 0) {
+      this.#shiftOut()
+      return
+    }
+    if (this.#count === 0 && bit === 0) return
+    this.#in = (this.#in << 1) | bit
+    this.#count++
+    if (this.#count >= 3 + ADDRESS_BITS) this.#execute()
+  }
+
+  #shiftOut(): void {
+    if (this.#outBits === 0) {
+      // Reading goes on with the next word.
+      this.#out = (this.#out + 1) & (WORDS - 1)
+      this.#outBits = 16
+    }
+    this.#outBits--
+    this.#data = (this.#words[this.#out]! >>> this.#outBits) & 1
+  }
+
+  #execute(): void {
+    const dataBits = this.#count - 3 - ADDRESS_BITS
+    const instruction = this.#in >>> dataBits
+    const code = (instruction >>> ADDRESS_BITS) & 3
+    const address = instruction & (WORDS - 1)
+    const extended = address >>> (ADDRESS_BITS - 2)
+    const takesData = code === WRITE || (code === EXTENDED && extended === WRITE_ALL)
+    if (takesData && dataBits < 16) return
+    if (code === READ) {
+      this.#out = address
+      this.#outBits = 16
+      // A dummy bit comes first.
+      this.#data = 0
+      return
+    }
+    const value = code === WRITE || (code === EXTENDED && extended === WRITE_ALL) ? this.#in & 0xffff : 0xffff
+    if (code === WRITE || code === ERASE) this.#put(address, address + 1, value)
+    else if (extended === WRITE_ALL || extended === ERASE_ALL) this.#put(0, WORDS, value)
+    else this.#writable = extended !== WRITE_DISABLE
+    this.#count = 0
+    this.#in = 0
+  }
+
+  #put(from: number, to: number, value: number): void {
+    if (this.#writable) this.#words.fill(value, from, to)
+  }
+
+  /** A reset of the controller: what is being shifted is lost. */
+  reset(): void {
+    this.#control = 0
+    this.#readRegister = 0
+    this.#writable = false
+    this.#deselect()
+  }
+
+  /** The state at power-on, with the contents that it was made with. */
+  powerOn(): void {
+    this.#words.set(this.#initial)
+    this.reset()
+  }
+
+  save(): EepromState {
+    return {
+      words: [...this.#words],
+      control: this.#control,
+      readRegister: this.#readRegister,
+      shift: [this.#in, this.#count, this.#out, this.#outBits, this.#data],
+      writable: this.#writable,
+    }
+  }
+
+  restore({ words, control, readRegister, shift, writable }: EepromState): void {
+    this.#words.set(words.slice(0, WORDS))
+    this.#control = control
+    this.#readRegister = readRegister
+    ;[this.#in = 0, this.#count = 0, this.#out = -1, this.#outBits = 0, this.#data = 1] = shift
+    this.#writable = writable
+  }
+}

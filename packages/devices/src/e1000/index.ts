@@ -1,0 +1,8 @@
+/**
+ * A gigabit network card with Intel's 82540EM.
+ *
+ * @packageDocumentation
+ */
+
+export { E1000 } from './e1000.ts'
+export type { E1000Options, E1000State } from './e1000-options.ts'

@@ -1,0 +1,160 @@
+import type { DeviceContext, Timer, Word64 } from '@retrap/device'
+import { restoreDeadline, savedDeadline } from '../ps2/device.ts'
+
+/*
+ * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, §13.4.17 to §13.4.21, "Interrupt …
+ * Register", "Interrupt Throttling Register"; §13.4.30, "Receive Interrupt Delay Timer".
+ */
+
+const THROTTLE_UNIT_NS = 256
+const DELAY_UNIT_NS = 1024
+
+/** Saved form of {@link Interrupts}. */
+export interface InterruptsState {
+  readonly causes: number
+  readonly enabled: number
+  readonly asserted: boolean
+  readonly closedUntil: Word64 | null
+}
+
+/** Causes, their mask, and the time between two interrupts. */
+export class Interrupts {
+  readonly #pin: (level: boolean) => void
+  /** 256 ns units between two interrupts; 0: none. */
+  readonly #interval: () => number
+  /** Armed while the next interrupt has to wait. */
+  readonly #closed: Timer
+  #causes = 0
+  #enabled = 0
+  #asserted = false
+
+  constructor(context: DeviceContext, pin: (level: boolean) => void, interval: () => number) {
+    this.#pin = pin
+    this.#interval = interval
+    this.#closed = context.timer(() => this.#update())
+  }
+
+  get enabled(): number {
+    return this.#enabled
+  }
+
+  /** Reports causes. */
+  raise(causes: number): void {
+    this.#causes |= causes
+    this.#update()
+  }
+
+  /** ICR: a read clears it. */
+  take(): number {
+    const causes = this.#causes
+    this.#causes = 0
+    this.#update()
+    return causes
+  }
+
+  /** ICR: ones that are written clear their bits. */
+  clear(causes: number): void {
+    this.#causes &= ~causes
+    this.#update()
+  }
+
+  enable(causes: number): void {
+    this.#enabled |= causes
+    this.#update()
+  }
+
+  disable(causes: number): void {
+    this.#enabled &= ~causes
+    this.#update()
+  }
+
+  #update(): void {
+    const wanted = (this.#causes & this.#enabled) !== 0
+    if (wanted === this.#asserted) return
+    if (wanted) {
+      if (this.#closed.deadlineNs !== Infinity) return
+      const interval = this.#interval()
+      if (interval > 0) this.#closed.armAfter(interval * THROTTLE_UNIT_NS)
+    }
+    this.#asserted = wanted
+    this.#pin(wanted)
+  }
+
+  reset(): void {
+    this.#causes = 0
+    this.#enabled = 0
+    this.#closed.cancel()
+    this.#update()
+  }
+
+  save(): InterruptsState {
+    return {
+      causes: this.#causes,
+      enabled: this.#enabled,
+      asserted: this.#asserted,
+      closedUntil: savedDeadline(this.#closed),
+    }
+  }
+
+  restore({ causes, enabled, asserted, closedUntil }: InterruptsState): void {
+    this.#causes = causes
+    this.#enabled = enabled
+    this.#asserted = asserted
+    restoreDeadline(this.#closed, closedUntil)
+  }
+}
+
+/** Saved form of a {@link DelayedCause}. */
+export interface DelayedCauseState {
+  readonly packet: Word64 | null
+  readonly absolute: Word64 | null
+}
+
+/** A cause that is reported once nothing has followed for a while, or at the latest some time after its first reason. */
+export class DelayedCause {
+  readonly #packet: Timer
+  readonly #absolute: Timer
+  readonly #report: () => void
+
+  constructor(context: DeviceContext, report: () => void) {
+    this.#report = report
+    this.#packet = context.timer(() => this.now())
+    this.#absolute = context.timer(() => this.now())
+  }
+
+  /**
+   * A reason to report.
+   *
+   * @param delay - 1.024 µs units; 0: at once
+   * @param latest - the same from the first reason on; 0: no limit
+   */
+  start(delay: number, latest: number): void {
+    if (delay === 0) {
+      this.now()
+      return
+    }
+    this.#packet.armAfter(delay * DELAY_UNIT_NS)
+    if (latest > 0 && this.#absolute.deadlineNs === Infinity) this.#absolute.armAfter(latest * DELAY_UNIT_NS)
+  }
+
+  /** Reports at once. */
+  now(): void {
+    this.cancel()
+    this.#report()
+  }
+
+  /** Forgets its reasons. */
+  cancel(): void {
+    this.#packet.cancel()
+    this.#absolute.cancel()
+  }
+
+  save(): DelayedCauseState {
+    return { packet: savedDeadline(this.#packet), absolute: savedDeadline(this.#absolute) }
+  }
+
+  restore({ packet, absolute }: DelayedCauseState): void {
+    restoreDeadline(this.#packet, packet)
+    restoreDeadline(this.#absolute, absolute)
+  }
+}

@@ -1,0 +1,205 @@
+import type { DeviceContext } from '@retrap/device'
+import { carried, get16, putCheckSequence, sumOf } from './checksums.ts'
+import { DelayedCause, type DelayedCauseState } from './interrupts.ts'
+import { filterFrame, isTagged } from './receive-filter.ts'
+import { checkReceived } from './received-checksums.ts'
+import { CAUSE, REG, type RegisterFile } from './register-file.ts'
+import { STAT, type Statistics } from './statistics.ts'
+
+/*
+ * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, §3.2, "Packet Reception".
+ */
+
+// RCTL.
+const ENABLE = 1 << 1
+const LONG_PACKETS = 1 << 5
+const SIZE_EXTENSION = 1 << 25
+const STRIP_CHECK_SEQUENCE = 1 << 26
+// CTRL.
+const VLAN_MODE = 0x4000_0000
+
+const DESCRIPTOR_BYTES = 16
+// Status of a descriptor.
+const DONE = 0x01
+const END_OF_PACKET = 0x02
+const HAS_TAG = 0x08
+const PASSED_INEXACTLY = 0x80
+
+const ETHERNET_BYTES = 14
+/** Without a check sequence. */
+const LEAST_BYTES = 60
+const CHECK_BYTES = 4
+/** With the check sequence, and a tag. */
+const MOST_USUAL_BYTES = 1522
+const MOST_BYTES = 16_384
+
+/** Saved form of a {@link Receiver}. */
+export interface ReceiverState {
+  readonly starved: boolean
+  readonly waiting: DelayedCauseState
+}
+
+/** What the receiver reaches of its controller. */
+export interface ReceiverWires {
+  readonly context: DeviceContext
+  readonly registers: RegisterFile
+  readonly statistics: Statistics
+  /** Whether memory can be reached. */
+  readonly mayMaster: () => boolean
+  readonly raise: (causes: number) => void
+  /** Frames that were not taken may be offered again. */
+  ready(): void
+}
+
+/** Puts frames into the receive ring. */
+export class Receiver {
+  readonly #wires: ReceiverWires
+  readonly #waiting: DelayedCause
+  readonly #bytes = new Uint8Array(MOST_BYTES)
+  /** A frame was not taken, for want of room. */
+  #starved = false
+
+  constructor(wires: ReceiverWires) {
+    this.#wires = wires
+    this.#waiting = new DelayedCause(wires.context, () => wires.raise(CAUSE.RXT0))
+  }
+
+  get #entries(): number {
+    return this.#wires.registers.get(REG.RDLEN) / DESCRIPTOR_BYTES
+  }
+
+  /** Descriptors that the driver has given. A head or tail beyond the ring gives none. */
+  get #free(): number {
+    const { registers } = this.#wires
+    const [head, tail] = [registers.get(REG.RDH), registers.get(REG.RDT)]
+    const entries = this.#entries
+    return head < entries && tail < entries ? (tail - head + entries) % entries : 0
+  }
+
+  get #bufferBytes(): number {
+    const control = this.#wires.registers.get(REG.RCTL)
+    const bytes = 2048 >>> ((control >>> 16) & 3)
+    // The extended size of the first of them is reserved.
+    return (control & SIZE_EXTENSION) === 0 || bytes === 2048 ? bytes : bytes * 16
+  }
+
+  /** A frame of the network. @returns false: there is no room; the network keeps it */
+  receive(frame: Uint8Array): boolean {
+    const { registers, statistics, mayMaster, raise } = this.#wires
+    const control = registers.get(REG.RCTL)
+    if ((control & ENABLE) === 0 || frame.length < ETHERNET_BYTES || frame.length > MOST_BYTES - CHECK_BYTES)
+      return true
+    const bytes = Math.max(frame.length, LEAST_BYTES) + CHECK_BYTES
+    const isTooLong = bytes > MOST_USUAL_BYTES && (control & LONG_PACKETS) === 0
+    const passed = filterFrame(frame, registers)
+    if (isTooLong || passed === 'none') {
+      statistics.seen(bytes)
+      if (isTooLong && passed !== 'none') statistics.count(STAT.ROC)
+      return true
+    }
+    const total = this.#prepare(frame, control)
+    const needed = Math.ceil(total.length / this.#bufferBytes)
+    if (needed >= this.#entries) {
+      // The ring will never have room for it.
+      statistics.count(STAT.MPC)
+      raise(CAUSE.RXO)
+      return true
+    }
+    if (this.#free < needed || !mayMaster()) return this.refuse()
+    statistics.seen(bytes)
+    statistics.received(frame, bytes)
+    this.#store(total, passed === 'inexact' ? total.status | PASSED_INEXACTLY : total.status)
+    raise((this.#isBelowThreshold ? CAUSE.RXDMT0 : 0) | (bytes <= registers.get(REG.RSRPD) ? CAUSE.SRPD : 0))
+    this.#waiting.start(registers.get(REG.RDTR), registers.get(REG.RADV))
+    return true
+  }
+
+  /** Leaves a frame to the network until there is room. */
+  refuse(): false {
+    this.#starved = true
+    return false
+  }
+
+  get #isBelowThreshold(): boolean {
+    // A half, a quarter or an eighth.
+    const share = 2 << ((this.#wires.registers.get(REG.RCTL) >>> 8) & 3)
+    return this.#free * share <= this.#entries
+  }
+
+  /** Puts a frame as the driver will see it in front of `#bytes`. */
+  #prepare(frame: Uint8Array, control: number): { length: number; status: number; tag: number } {
+    const { registers } = this.#wires
+    const bytes = this.#bytes
+    const hasTag = (registers.get(REG.CTRL) & VLAN_MODE) !== 0 && isTagged(frame, registers)
+    let length = frame.length
+    if (hasTag) {
+      bytes.set(frame.subarray(0, 12))
+      bytes.set(frame.subarray(16), 12)
+      length -= 4
+    } else bytes.set(frame)
+    const padded = Math.max(length, LEAST_BYTES)
+    bytes.fill(0, length, padded)
+    const start = !hasTag && isTagged(frame, registers) ? 18 : ETHERNET_BYTES
+    const checked = checkReceived(bytes.subarray(0, padded), start, registers.get(REG.RXCSUM))
+    const result = { length: padded, status: checked | (hasTag ? HAS_TAG : 0), tag: hasTag ? get16(frame, 14) : 0 }
+    if ((control & STRIP_CHECK_SEQUENCE) !== 0) return result
+    putCheckSequence(bytes, padded)
+    return { ...result, length: padded + CHECK_BYTES }
+  }
+
+  /** @param status - the descriptor's status, and its errors from bit 8 on */
+  #store({ length, tag }: { length: number; tag: number }, status: number): void {
+    const { registers, context } = this.#wires
+    const bytes = this.#bytes
+    const bufferBytes = this.#bufferBytes
+    const sumStart = Math.min(registers.get(REG.RXCSUM) & 0xff, length)
+    const checksum = ~carried(sumOf(bytes, sumStart, length)) & 0xffff
+    const descriptor = new Uint8Array(DESCRIPTOR_BYTES)
+    const view = new DataView(descriptor.buffer)
+    let head = registers.get(REG.RDH)
+    for (let done = 0; done < length; done += bufferBytes) {
+      const part = bytes.subarray(done, Math.min(done + bufferBytes, length))
+      const at = registers.address(REG.RDBAL) + DESCRIPTOR_BYTES * head
+      // A descriptor or buffer that is not in memory swallows its part.
+      if (context.dma.read(at, descriptor)) {
+        const gpa = view.getUint32(4, true) * 0x1_0000_0000 + view.getUint32(0, true)
+        context.dma.write(gpa, part)
+        const isLast = done + part.length === length
+        view.setUint16(8, part.length, true)
+        view.setUint16(10, checksum, true)
+        view.setUint16(12, isLast ? status | DONE | END_OF_PACKET : DONE, true)
+        view.setUint16(14, tag, true)
+        context.dma.write(at + 8, descriptor.subarray(8))
+      }
+      head = (head + 1) % this.#entries
+    }
+    registers.set(REG.RDH, head)
+  }
+
+  /** The driver has given descriptors, or has switched the receiver on or off. */
+  refilled(): void {
+    if (!this.#starved) return
+    this.#starved = false
+    this.#wires.ready()
+  }
+
+  /** A write of RDTR with its bit 31: what waits is reported. */
+  flushDelay(): void {
+    this.#waiting.now()
+  }
+
+  /** Forgets what waits. The network may offer again what it has kept. */
+  reset(): void {
+    this.#waiting.cancel()
+    this.refilled()
+  }
+
+  save(): ReceiverState {
+    return { starved: this.#starved, waiting: this.#waiting.save() }
+  }
+
+  restore({ starved, waiting }: ReceiverState): void {
+    this.#starved = starved
+    this.#waiting.restore(waiting)
+  }
+}

@@ -1,0 +1,303 @@
+import type { DeviceContext, Timer, Word64 } from '@retrap/device'
+import { restoreDeadline, savedDeadline } from '../ps2/device.ts'
+import { DelayedCause, type DelayedCauseState } from './interrupts.ts'
+import { type OffloadContext, OutgoingPacket, type OutgoingPacketState } from './outgoing-packet.ts'
+import { CAUSE, REG, type RegisterFile } from './register-file.ts'
+import { STAT, type Statistics } from './statistics.ts'
+
+/*
+ * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, §3.3, "Packet Transmission", §3.4,
+ * "Transmit Descriptor Ring Structure".
+ */
+
+// TCTL.
+const ENABLE = 0x02
+const PAD_SHORT = 0x08
+// CTRL.
+const VLAN_MODE = 0x4000_0000
+
+const DESCRIPTOR_BYTES = 16
+// Commands of a descriptor.
+const END_OF_PACKET = 0x01
+const INSERT_CHECKSUM = 0x04
+const SEGMENTS = 0x04
+const REPORT = 0x08
+const EXTENDED = 0x20
+const INSERT_TAG = 0x40
+const DELAY = 0x80
+/** Kind of an extended descriptor: 0 a context, 1 data. */
+const DATA = 1
+const DONE = 0x01
+
+// Of a context's command.
+const IS_TCP = 0x01
+const IS_IPV4 = 0x02
+
+/** Largest packet that is not cut, and the largest that is. */
+const MOST_BYTES = 16_288
+const MOST_SEGMENTED_BYTES = 0x4_0000
+/** Descriptors and frames at a time; the rest follows after the pause. */
+const BATCH = 256
+const PAUSE_NS = 10_000
+
+const NO_CONTEXT: OffloadContext = {
+  ipStart: 0,
+  ipOffset: 0,
+  ipEnd: 0,
+  payloadStart: 0,
+  payloadOffset: 0,
+  payloadEnd: 0,
+  isTcp: false,
+  isIpv4: false,
+  headerBytes: 0,
+  segmentBytes: 0,
+}
+
+/** What the packet that is being put together will be. */
+interface Gathering {
+  readonly segments: boolean
+  readonly options: number
+  tag: number | null
+}
+
+/** Saved form of a {@link Transmitter}. */
+export interface TransmitterState {
+  readonly contexts: readonly OffloadContext[]
+  readonly gathering: Readonly<Gathering> | null
+  readonly bytes: Uint8Array
+  readonly lost: boolean
+  readonly packet: OutgoingPacketState | null
+  readonly later: Word64 | null
+  readonly written: DelayedCauseState
+}
+
+/** What the transmitter reaches of its controller. */
+export interface TransmitterWires {
+  readonly context: DeviceContext
+  readonly registers: RegisterFile
+  readonly statistics: Statistics
+  /** Whether memory can be reached. */
+  readonly mayMaster: () => boolean
+  readonly raise: (causes: number) => void
+  /** Sends a frame. @returns false: the network has no room, and says when it has */
+  send(frame: Uint8Array): boolean
+}
+
+/** Takes packets out of the transmit ring. */
+export class Transmitter {
+  readonly #wires: TransmitterWires
+  readonly #later: Timer
+  readonly #written: DelayedCause
+  readonly #descriptor = new Uint8Array(DESCRIPTOR_BYTES)
+  readonly #view = new DataView(this.#descriptor.buffer)
+  /** For packets that are not cut, and for those that are. */
+  #contexts: [OffloadContext, OffloadContext] = [NO_CONTEXT, NO_CONTEXT]
+  #gathering: Gathering | null = null
+  #bytes = new Uint8Array(2048)
+  #length = 0
+  /** The packet is too long, or part of it is not in memory. */
+  #lost = false
+  #packet: OutgoingPacket | null = null
+  #isPumping = false
+
+  constructor(wires: TransmitterWires) {
+    this.#wires = wires
+    this.#later = wires.context.timer(() => this.pump())
+    this.#written = new DelayedCause(wires.context, () => wires.raise(CAUSE.TXDW))
+  }
+
+  /** Whether it has a packet that it has taken out of the ring. */
+  get isBusy(): boolean {
+    return this.#packet !== null || this.#gathering !== null
+  }
+
+  /** Sends what there is. */
+  pump(): void {
+    const { registers, mayMaster } = this.#wires
+    // The network may answer while it is being sent to.
+    if (this.#isPumping || (registers.get(REG.TCTL) & ENABLE) === 0 || !mayMaster()) return
+    this.#isPumping = true
+    let left = BATCH
+    let took = false
+    while (this.#later.deadlineNs === Infinity) {
+      if (left-- === 0) this.#later.armAfter(PAUSE_NS)
+      else if (this.#packet !== null) {
+        if (!this.#sendFrame(this.#packet)) break
+      } else if (this.#hasDescriptor()) {
+        took = true
+        this.#takeDescriptor()
+      } else break
+    }
+    this.#isPumping = false
+    const isEmpty = registers.get(REG.TDH) === registers.get(REG.TDT)
+    if (took) this.#reportLevel(isEmpty)
+  }
+
+  get #entries(): number {
+    return this.#wires.registers.get(REG.TDLEN) / DESCRIPTOR_BYTES
+  }
+
+  /** A head or tail beyond the ring would never meet the other one. */
+  #hasDescriptor(): boolean {
+    const { registers } = this.#wires
+    const [head, tail] = [registers.get(REG.TDH), registers.get(REG.TDT)]
+    return head !== tail && head < this.#entries && tail < this.#entries
+  }
+
+  /** An empty ring, and one that has become nearly so. */
+  #reportLevel(isEmpty: boolean): void {
+    const { registers, raise } = this.#wires
+    const threshold = (registers.get(REG.TXDCTL) >>> 25) * 8
+    const used = (registers.get(REG.TDT) - registers.get(REG.TDH) + this.#entries) % this.#entries
+    raise((isEmpty ? CAUSE.TXQE : 0) | (threshold > 0 && used <= threshold ? CAUSE.TXD_LOW : 0))
+  }
+
+  #takeDescriptor(): void {
+    const { registers, context } = this.#wires
+    const head = registers.get(REG.TDH)
+    const at = registers.address(REG.TDBAL) + DESCRIPTOR_BYTES * head
+    if (!context.dma.read(at, this.#descriptor)) this.#descriptor.fill(0)
+    const command = this.#descriptor[11]!
+    const isExtended = (command & EXTENDED) !== 0
+    if (isExtended && this.#descriptor[10]! >>> 4 !== DATA) this.#takeContext(command)
+    else this.#takeData(command, isExtended)
+    registers.set(REG.TDH, (head + 1) % this.#entries)
+    if ((command & REPORT) === 0) return
+    context.dma.write(at + 12, Uint8Array.of(this.#descriptor[12]! | DONE))
+    const delay = (command & DELAY) === 0 ? 0 : registers.get(REG.TIDV)
+    this.#written.start(delay, registers.get(REG.TADV))
+  }
+
+  #takeContext(command: number): void {
+    const view = this.#view
+    const isForSegments = (command & SEGMENTS) !== 0
+    this.#contexts[isForSegments ? 1 : 0] = {
+      ipStart: view.getUint8(0),
+      ipOffset: view.getUint8(1),
+      ipEnd: view.getUint16(2, true),
+      payloadStart: view.getUint8(4),
+      payloadOffset: view.getUint8(5),
+      payloadEnd: view.getUint16(6, true),
+      isTcp: (command & IS_TCP) !== 0,
+      isIpv4: (command & IS_IPV4) !== 0,
+      headerBytes: view.getUint8(13),
+      segmentBytes: view.getUint16(14, true),
+    }
+  }
+
+  #takeData(command: number, isExtended: boolean): void {
+    const view = this.#view
+    const segments = isExtended && (command & SEGMENTS) !== 0
+    // A packet's first descriptor says what is done with it.
+    this.#gathering ??= { segments, options: isExtended ? view.getUint8(13) & 3 : 0, tag: null }
+    if ((command & INSERT_TAG) !== 0) this.#gathering.tag = view.getUint16(14, true)
+    const gpa = view.getUint32(4, true) * 0x1_0000_0000 + view.getUint32(0, true)
+    this.#append(gpa, isExtended ? view.getUint32(8, true) & 0xf_ffff : view.getUint16(8, true))
+    if ((command & END_OF_PACKET) === 0) return
+    const inserts = !isExtended && (command & INSERT_CHECKSUM) !== 0
+    this.#endPacket(inserts ? { start: view.getUint8(13), offset: view.getUint8(10) } : null)
+  }
+
+  #append(gpa: number, bytes: number): void {
+    const length = this.#length + bytes
+    if (length > (this.#gathering!.segments ? MOST_SEGMENTED_BYTES : MOST_BYTES)) this.#lost = true
+    if (this.#lost || bytes === 0) return
+    if (length > this.#bytes.length) {
+      const larger = new Uint8Array(2 ** Math.ceil(Math.log2(length)))
+      larger.set(this.#bytes)
+      this.#bytes = larger
+    }
+    if (this.#wires.context.dma.read(gpa, this.#bytes.subarray(this.#length, length))) this.#length = length
+    else this.#lost = true
+  }
+
+  /** @param legacy - the checksum that a legacy descriptor asks for: from `start` to the end */
+  #endPacket(legacy: { readonly start: number; readonly offset: number } | null): void {
+    const { registers, statistics } = this.#wires
+    const { segments, options, tag } = this.#gathering!
+    const bytes = this.#bytes.slice(0, this.#length)
+    const isLost = this.#lost
+    this.#forgetGathering()
+    const given = this.#contexts[segments ? 1 : 0]
+    if (segments) {
+      const isPossible = given.segmentBytes > 0 && given.headerBytes > 0 && given.headerBytes <= bytes.length
+      statistics.count(isPossible && !isLost ? STAT.TSCTC : STAT.TSCTFC)
+      if (!isPossible) return
+    }
+    // A packet that cannot be read is lost, as on a wire.
+    if (isLost) return
+    const hasTag = tag !== null && (registers.get(REG.CTRL) & VLAN_MODE) !== 0
+    this.#packet = new OutgoingPacket({
+      bytes,
+      request: {
+        ipChecksum: (options & 1) !== 0,
+        payloadChecksum: legacy !== null || (options & 2) !== 0,
+        context:
+          legacy === null
+            ? given
+            : { ...NO_CONTEXT, isTcp: true, payloadStart: legacy.start, payloadOffset: legacy.offset },
+        segments,
+        tag: hasTag ? [registers.get(REG.VET), tag] : null,
+        pads: (registers.get(REG.TCTL) & PAD_SHORT) !== 0,
+      },
+      sent: 0,
+      index: 0,
+    })
+  }
+
+  /** @returns false: the network has no room */
+  #sendFrame(packet: OutgoingPacket): boolean {
+    const { frame } = packet
+    if (frame === null) {
+      this.#packet = null
+      return true
+    }
+    if (!this.#wires.send(frame)) return false
+    packet.next()
+    return true
+  }
+
+  #forgetGathering(): void {
+    this.#gathering = null
+    this.#length = 0
+    this.#lost = false
+  }
+
+  /** A write of TIDV with its bit 31: what waits is reported. */
+  flushDelay(): void {
+    this.#written.now()
+  }
+
+  /** Loses packets in flight. */
+  reset(): void {
+    this.#forgetGathering()
+    this.#packet = null
+    this.#contexts = [NO_CONTEXT, NO_CONTEXT]
+    this.#later.cancel()
+    this.#written.cancel()
+  }
+
+  save(): TransmitterState {
+    return {
+      contexts: this.#contexts,
+      gathering: this.#gathering === null ? null : { ...this.#gathering },
+      bytes: this.#bytes.slice(0, this.#length),
+      lost: this.#lost,
+      packet: this.#packet?.save() ?? null,
+      later: savedDeadline(this.#later),
+      written: this.#written.save(),
+    }
+  }
+
+  restore({ contexts, gathering, bytes, lost, packet, later, written }: TransmitterState): void {
+    this.#contexts = [contexts[0] ?? NO_CONTEXT, contexts[1] ?? NO_CONTEXT]
+    this.#gathering = gathering === null ? null : { ...gathering }
+    this.#bytes = new Uint8Array(Math.max(2048, bytes.length))
+    this.#bytes.set(bytes)
+    this.#length = bytes.length
+    this.#lost = lost
+    this.#packet = packet === null ? null : new OutgoingPacket(packet)
+    restoreDeadline(this.#later, later)
+    this.#written.restore(written)
+  }
+}

@@ -1,0 +1,44 @@
+import type { PacketBackend } from '@retrap/device'
+
+/** What all network cards have. */
+export interface PcNetworkPlace {
+  /** The network: one of `@retrap/network`, or a back end of yours. */
+  readonly network: PacketBackend
+  /** Its address, six bytes; default what the network prescribes, or 52:54:00:12:34:56 for the first card, 57 and so on. */
+  readonly macAddress?: Uint8Array | undefined
+  /** A boot program for its expansion ROM, such as iPXE's, at most 1 MiB; default none. */
+  readonly rom?: Uint8Array | undefined
+  /** Firmware tries devices with such a number first, the lowest one before the others. */
+  readonly bootIndex?: number | undefined
+}
+
+/** A network card that is not a virtio device. */
+export interface PcNetworkCard extends PcNetworkPlace {
+  /** What it is: Intel's 82540EM. */
+  readonly model: 'e1000'
+  /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */
+  readonly slot?: number | undefined
+}
+
+interface CardsWithRoms {
+  readonly virtio?: readonly object[] | undefined
+  readonly networkCards?: readonly PcNetworkCard[] | undefined
+}
+
+/** Addresses as QEMU gives them to cards. @param card - the number of cards before it */
+export function usualMacAddress(card: number): Uint8Array {
+  return Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, (0x56 + card) & 0xff)
+}
+
+/** Machine memory that the ROMs of network cards take. */
+export function networkRomBytes({ virtio = [], networkCards = [] }: CardsWithRoms): number {
+  return [...networkCards, ...virtio].reduce(
+    (sum, card) => sum + ('rom' in card && card.rom instanceof Uint8Array ? Math.max(2 * card.rom.length, 4096) : 0),
+    0,
+  )
+}
+
+/** Where firmware finds a card of bus 0. */
+export function networkBootPath(slot: number): string {
+  return `/pci@i0cf8/ethernet@${slot.toString(16)}/ethernet-phy@0`
+}
