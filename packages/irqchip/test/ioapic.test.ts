@@ -219,6 +219,21 @@ describe('level-triggered inputs', () => {
     expect(apic.acknowledge()).toBe(0x40)
   })
 
+  test.each([
+    [0, 'fixed', true],
+    [1, 'lowest priority', true],
+    [2, 'SMI', false],
+    [4, 'NMI', false],
+    [5, 'INIT', false],
+    [7, 'ExtINT', false],
+  ])('the trigger mode of delivery mode %d, %s, counts: %s', (mode, _, counts) => {
+    const { fabric } = makeFabric()
+    const low = 0x40 | LEVEL | (mode << 8)
+    entry(fabric.ioApic, 10, low)
+    fabric.line(10).set(true)
+    expect(readAt(fabric.ioApic, 0x10 + 20)).toBe(low | (counts ? 0x4000 : 0))
+  })
+
   test('several holders of a line are ORed', () => {
     const { fabric, apic } = makeFabric()
     entry(fabric.ioApic, 16, 0x40 | LEVEL)

@@ -183,6 +183,19 @@ describe("a real device's frame", () => {
   })
 })
 
+test('a range of a real device may be mapped again as it is, and not moved', () => {
+  const run = memory.frames.allocate(9)
+  p2m.insertRange(0x400, run, 4, T.MMIO_DIRECT)
+  const again = (gfn: number, mfn: number, count: number): string =>
+    codeOf(() => p2m.insertRange(gfn, mfn, count, T.MMIO_DIRECT))
+  expect([again(0x400, run, 4), again(0x402, run + 2, 1), again(0x401, run + 1, 4)]).toEqual(['none', 'none', 'none'])
+  expect([again(0x400, run + 1, 1), again(0x401, run, 2), again(0x3ff, run, 2)]).toEqual([
+    'ERR_FOREIGN',
+    'ERR_FOREIGN',
+    'ERR_FOREIGN',
+  ])
+})
+
 describe('a broken frame', () => {
   test('leaves device models, stays in its place, and is never used again', () => {
     p2m.populate(0x200, 1)

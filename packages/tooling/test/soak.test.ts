@@ -24,6 +24,13 @@ describe('a soak', () => {
     expect(await draws(3, 5, (rng) => rng.below(2 ** 53))).toEqual(drawn)
   })
 
+  test('has seed 1 and 1000 steps unless it is told others', async () => {
+    const drawn: number[] = []
+    await runSoak({ name: 'draws', step: (rng) => void drawn.push(rng.u32()) })
+    expect(drawn).toEqual(await draws(1000, 1, (rng) => rng.u32()))
+    expect(await runSoak({ name: 'few', count: 3, step: () => {} })).toMatchObject({ steps: 3 })
+  })
+
   test('draws from the whole of a range of 53 bits, and from nothing else', async () => {
     const drawn = await draws(2000, 5, (rng) => rng.below(2 ** 53))
     expect(drawn.every((value) => Number.isSafeInteger(value) && value >= 0)).toBe(true)

@@ -166,7 +166,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       cpu: {
         memory: memory.memory,
         access: (lo: number, hi: number, flags: number) => this.#access(lo >>> 0, hi >>> 0, flags),
-        system: (number: number, record: number) => this.#system(number, record),
+        system: (number: number, record: number) => this.#system(number, record >>> 0),
         fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => this.#fetch.cross(record),
         hot: (record: number) => this.jit?.hot(record >>> 0, units) ?? record,
@@ -179,7 +179,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
         memory: memory.memory,
         access: (lo: number, hi: number, flags: number) => this.#access(lo >>> 0, hi >>> 0, flags),
         probe: (lo: number, hi: number, flags: number) => this.#probe(lo >>> 0, hi >>> 0, flags),
-        system: (number: number, record: number) => this.#system(number, record),
+        system: (number: number, record: number) => this.#system(number, record >>> 0),
       },
       executeSlots: (lo, hi) => this.#tlb.lookup(0, TLB_EXECUTE, lo, hi),
     })
@@ -369,7 +369,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
   /** Has the TLB hold the page of an address, unless it is a device's, or written and has code in it. */
   #fill(lo: number, hi: number, write: boolean): void {
     this.#locate(lo, hi, this.#scratch)
-    const frame = this.#scratch.ma & ~(PAGE_BYTES - 1)
+    const frame = (this.#scratch.ma & ~(PAGE_BYTES - 1)) >>> 0
     const set = { global: false, pageBytes: PAGE_BYTES, key: 0 }
     if (!this.#scratch.cacheable) return
     if (!write) this.#tlb.fill(0, TLB_READ, lo, hi, frame, set)

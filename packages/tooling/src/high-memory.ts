@@ -1,0 +1,29 @@
+/** What is used here of `MachineMemory`, which this package does not know. */
+interface MemoryOptions {
+  readonly bytes: number
+}
+interface Memory {
+  allocate(bytes: number, align: number, purpose: string): number
+}
+
+/** Machine addresses from here on have the sign of a 32-bit number. */
+const SIGN = 2 ** 31
+/** What a memory keeps for itself below what it hands out, at least. */
+const HEADER_BYTES = 64 << 10
+
+/**
+ * Has all memories of this test file hand out addresses above 2 GiB, where a shift with the sign, or a comparison of signed
+ * numbers, is wrong. What lies below is never touched, so the host gives no memory for it.
+ *
+ * @param memory - the class `MachineMemory`
+ */
+export function placeHigh<Options extends MemoryOptions>(memory: { create(options: Options): Memory }): void {
+  const create = memory.create.bind(memory)
+  memory.create = (options) => {
+    const made = create({ ...options, bytes: options.bytes + SIGN })
+    // The tables of a memory are larger where it is larger: the first address tells how far they go.
+    const first = made.allocate(HEADER_BYTES, HEADER_BYTES, 'unused')
+    made.allocate(SIGN - first, HEADER_BYTES, 'unused')
+    return made
+  }
+}
