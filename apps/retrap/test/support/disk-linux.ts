@@ -37,12 +37,13 @@ export interface DiskLinux {
 }
 
 /** The cloud kernel has no driver of AHCI. Of the other one, which is large, only drivers of disks and file systems are kept. */
-const SATA_DRIVERS = ['ahci', 'sd_mod', 'sr_mod', 'isofs', 'crc32c_generic', 'ext4'] as const
+export const SATA_DRIVERS = ['ahci', 'sd_mod', 'sr_mod', 'isofs', 'crc32c_generic', 'ext4'] as const
 const CLOUD = {
   package: 'linux-image-cloud-amd64',
   members: ['./boot/*', './lib/modules/*'],
   dependency: 'linux-image-',
 }
+/** Debian's full kernel, of which only drivers of disks, file systems and cards are kept. */
 export const FULL_KERNEL: DebianMembers = {
   package: 'linux-image-amd64',
   members: [

@@ -1,0 +1,108 @@
+import {
+  BlockError,
+  type BlockBackend,
+  type BlockErrorCode,
+  type BlockProperties,
+  type BlockRequest,
+} from '@retrap/device'
+
+/** How a {@link FaultyDisk} behaves. */
+export interface Faults {
+  /** Of 1,000 requests, those that fail. */
+  readonly failing: number
+  /** The code that writes fail with; all else fails with `ERR_MEDIUM`. */
+  readonly code: 'ERR_MEDIUM' | 'ERR_NO_SPACE'
+  /** Of 1,000 requests, those that take up to {@link lateMs}; the others take a millisecond at most. */
+  readonly late: number
+  readonly lateMs: number
+  /** Requests until the image is gone for a while, and how many fail then. */
+  readonly goneAfter: number
+  readonly goneFor: number
+}
+
+/** Nothing fails, and nothing is late. */
+export const CALM: Faults = { failing: 0, code: 'ERR_MEDIUM', late: 0, lateMs: 0, goneAfter: Infinity, goneFor: 0 }
+
+/**
+ * A disk in memory whose requests fail and are late. A write that fails may have written its first half. It knows what a cut
+ * of the power would leave: what was completed before the last flush began.
+ */
+export class FaultyDisk implements BlockBackend {
+  readonly properties: BlockProperties
+  /** What a flush has made durable. */
+  readonly durable: Uint8Array
+  faults: Faults = CALM
+  /** Requests, and those of them that failed. */
+  requests = 0
+  failed = 0
+  readonly #bytes: Uint8Array
+  #state: number
+
+  constructor(bytes: number, seed: number) {
+    this.#bytes = new Uint8Array(bytes)
+    this.durable = new Uint8Array(bytes)
+    this.#state = seed | 1
+    this.properties = {
+      bytes,
+      blockBytes: 512,
+      physicalBlockBytes: 4096,
+      maximumBytes: 1 << 20,
+      readOnly: false,
+      discards: false,
+    }
+  }
+
+  #draw(bound: number): number {
+    this.#state = (Math.imul(this.#state, 1_103_515_245) + 12_345) >>> 0
+    return (this.#state >>> 8) % bound
+  }
+
+  /** @returns the code that the request is to fail with, after its time */
+  async #wait(request: BlockRequest | undefined, code: BlockErrorCode = 'ERR_MEDIUM'): Promise<BlockErrorCode | null> {
+    const { failing, late, lateMs, goneAfter, goneFor } = this.faults
+    const number = ++this.requests
+    const ms = this.#draw(1000) < late ? this.#draw(lateMs) : this.#draw(2)
+    const fails = this.#draw(1000) < failing || (number > goneAfter && number <= goneAfter + goneFor)
+    await new Promise((resolve) => setTimeout(resolve, ms))
+    if (request?.signal?.aborted === true) return 'ERR_CANCELLED'
+    if (fails) this.failed++
+    return fails ? code : null
+  }
+
+  async read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
+    const code = await this.#wait(request)
+    // What a failing read has put there must not reach anybody as data.
+    if (code !== null) {
+      into.fill(0xee)
+      throw new BlockError(code, 'a fault of the test')
+    }
+    into.set(this.#bytes.subarray(offset, offset + into.length))
+  }
+
+  async write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void> {
+    const code = await this.#wait(request, this.faults.code)
+    if (code !== null) {
+      this.#bytes.set(from.subarray(0, (from.length >> 10) << 9), offset)
+      throw new BlockError(code, 'a fault of the test')
+    }
+    this.#bytes.set(from, offset)
+    if (request?.durable === true) this.durable.set(from, offset)
+  }
+
+  async flush(request?: BlockRequest): Promise<void> {
+    const completed = this.#bytes.slice()
+    const code = await this.#wait(request)
+    if (code !== null) throw new BlockError(code, 'a fault of the test')
+    this.durable.set(completed)
+  }
+
+  async discard(): Promise<void> {}
+
+  async writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    await this.write(offset, new Uint8Array(bytes), request)
+  }
+
+  onChange(): () => void {
+    return () => {}
+  }
+}
