@@ -8,7 +8,7 @@ import { createPc } from '@retrap/machine'
 import { UserNetwork } from '@retrap/network'
 import { nodeSockets } from '@retrap/network/node'
 import type { Soak } from '@retrap/tooling/soak'
-import { FULL_KERNEL, linuxWith, type DiskLinux } from '../support/disk-linux.ts'
+import { ADAPTERS, linuxWith, type DiskLinux } from '../support/disk-linux.ts'
 import { FaultyCable, type CableFaults } from '../support/faulty-cable.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
@@ -63,7 +63,7 @@ export const soak: Soak = {
   count: 10,
   async setup() {
     const common = await linuxWith(['virtio_pci', 'virtio_net'], AUTO)
-    const full = await linuxWith(['e1000'], AUTO, FULL_KERNEL)
+    const full = await linuxWith(['e1000'], AUTO, ADAPTERS)
     if (common === undefined || full === undefined) throw new Error('there is no apt to fetch Debian with')
     systems.virtio = common
     systems.e1000 = full

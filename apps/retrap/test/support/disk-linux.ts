@@ -43,7 +43,7 @@ const CLOUD = {
   members: ['./boot/*', './lib/modules/*'],
   dependency: 'linux-image-',
 }
-/** Debian's full kernel, of which only drivers of disks, file systems and cards are kept. */
+/** Debian's full kernel, of which only drivers of disks and file systems are kept. */
 export const FULL_KERNEL: DebianMembers = {
   package: 'linux-image-amd64',
   members: [
