@@ -2,9 +2,11 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Screen } from '@retrap/display'
 import { afterAll, describe, expect, test } from 'vitest'
 import { displaySettings, parseDisplay, type DisplayTarget } from '../src/display/display-option.ts'
+import { SessionDisplay } from '../src/display/session-display.ts'
 import { usualVga } from '../src/images.ts'
 import { runSession, type SessionSettings } from '../src/session.ts'
 import { FakeHost } from './support/fake-machine.ts'
@@ -89,6 +91,34 @@ describe('the last picture', () => {
     await new Promise((resolve) => setTimeout(resolve, 1200))
     expect(existsSync(path)).toBe(false)
   })
+})
+
+test('--display png:FILE writes one picture at a time, however slow the host is', { timeout: 20_000 }, async () => {
+  const errors: string[] = []
+  const display = new SessionDisplay(
+    { target: { kind: 'png', path: join(scratch, 'slow.png') } },
+    new FakeHost(async () => ({ reason: 'power-off' })).stdout,
+    (message) => errors.push(message),
+  )
+  const { screen } = display
+  const toPng = screen.toPng.bind(screen)
+  let [writes, atOnce, most] = [0, 0, 0]
+  screen.toPng = async () => {
+    writes++
+    most = Math.max(most, ++atOnce)
+    await sleep(1500)
+    atOnce--
+    return toPng()
+  }
+  let colour = 0
+  screen.connect({ refresh: () => draw(screen, 1), update: () => draw(screen, ++colour & 255) })
+  await display.open(process.stderr)
+  await expect.poll(() => writes, { timeout: 15_000 }).toBe(2)
+  await display.finish()
+  await display.close()
+  expect(most).toBe(1)
+  expect(errors).toEqual([])
+  expect(isPng(join(scratch, 'slow.png'))).toBe(true)
 })
 
 test('--display png:FILE keeps the picture in a file', async () => {

@@ -58,12 +58,23 @@ export class SessionDisplay {
   }
 
   #openFile(path: string): void {
-    const write = (): void => {
+    let changed = false
+    const write = async (): Promise<void> => {
+      changed = false
+      await this.#writeFile('--display', path).catch((error: unknown) => this.#fail(error))
       this.#timer = undefined
-      this.#writing = this.#writeFile('--display', path).catch((error: unknown) => this.#fail(error))
+      if (changed) wait()
+    }
+    // One write at a time: on a busy host one takes longer than the interval.
+    const wait = (): void => {
+      this.#timer ??= setTimeout(() => {
+        this.#writing = write()
+      }, FILE_INTERVAL_MS)
     }
     this.#stop = this.screen.watch(() => {
-      if (this.screen.width > 0) this.#timer ??= setTimeout(write, FILE_INTERVAL_MS)
+      if (this.screen.width === 0) return
+      changed = true
+      wait()
     })
   }
 
@@ -96,6 +107,7 @@ export class SessionDisplay {
     clearTimeout(this.#timer)
     await this.#writing
     this.screen.refresh()
+    // A write may have begun to wait for the next one.
     this.#leave()
     try {
       if (target.kind === 'png' && watched && this.screen.width > 0) await this.#writeFile('--display', target.path)
