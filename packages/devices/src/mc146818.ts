@@ -241,6 +241,8 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
         this.#advance()
         const flags = this.#flags | (this.#interrupting() ? C_IRQF : 0)
         this.#flags = 0
+        // The next period may have ended since: it needs an edge of its own.
+        this.#line?.set(false)
         this.#update()
         return flags
       }

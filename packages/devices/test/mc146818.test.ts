@@ -31,6 +31,19 @@ function clock(options: Partial<ConstructorParameters<typeof Mc146818>[0]> = {})
 const time = (get: (i: number) => number): string =>
   [0x32, 9, 8, 7, 6, 4, 2, 0].map((i) => get(i).toString(16).padStart(2, '0')).join(' ')
 
+test('a period that ends while register C is read has an edge of its own', () => {
+  const { machine, get, set } = clock()
+  const line = machine.line(8)
+  set(11, 0x42)
+  machine.time = SECOND
+  machine.timers.expire()
+  expect([line.level, line.edges]).toEqual([true, 1])
+  // A host that takes two periods of 1024 Hz from one look at its clock to the next.
+  machine.nsPerLook = 2e6
+  expect(get(12) & 0xc0).toBe(0xc0)
+  expect([line.level, line.edges]).toEqual([true, 2])
+})
+
 describe('calendar', () => {
   test('agrees with the host for any second of 8000 years', () => {
     const into: CivilTime = { year: 0, month: 0, day: 0, hour: 0, minute: 0, second: 0, weekday: 0 }

@@ -55,10 +55,13 @@ export class FakeMachine {
   readonly #clock: Clock = {
     now: () => this.exact.toNumber(),
     read: (into) => {
+      this.exact.add(this.nsPerLook)
       into.lo = this.exact.lo
       into.hi = this.exact.hi
     },
   }
+  /** Time that passes whenever a model looks at the clock, as on a busy host. */
+  nsPerLook = 0
   readonly timers: TimerQueue = new TimerQueue(this.#clock)
   ram = new Uint8Array(0x1_0000)
   readonly functions = new Map<number, { options: PciFunctionOptions; config: Uint8Array }>()
