@@ -46,16 +46,31 @@ function putLinux(folder: string, { kernelPath, initrd }: DiskLinux): void {
   writeFileSync(join(folder, 'initrd'), initrd)
 }
 
+/** A hypervisor that GRUB starts below Linux. */
+export interface XenFiles {
+  readonly path: string
+  readonly commandLine: string
+}
+
+const startLinux = (commandLine: string): string =>
+  `echo 'GRUB starts Linux'\nlinux /boot/vmlinuz ${commandLine}\ninitrd /boot/initrd`
+
+/** A first word that each of them takes for its name. */
+const startXen = (commandLine: string, ofXen: string): string =>
+  `echo 'GRUB starts Xen'\nmultiboot2 /boot/xen.gz xen ${ofXen}\nmodule2 /boot/vmlinuz linux ${commandLine}\nmodule2 /boot/initrd`
+
 /**
  * A disk with one partition, from which GRUB starts Linux.
  *
  * @param scratch - an empty folder
+ * @param xen - what is started instead, with Linux as its first domain
  * @returns the image's path; undefined where there is no apt to fetch GRUB with
  */
 export async function makeGrubDisk(
   scratch: string,
   linux: DiskLinux,
   commandLine: string = COMMAND_LINE,
+  xen?: XenFiles,
 ): Promise<string | undefined> {
   const [grub] = (await debianMembers([{ package: 'grub-pc-bin', members: ['./usr/lib/grub/i386-pc/*'] }])) ?? []
   if (grub === undefined) return undefined
@@ -68,19 +83,19 @@ export async function makeGrubDisk(
     `serial --unit=0 --speed=115200
 terminal_input serial
 terminal_output serial
-echo 'GRUB starts Linux'
-linux /boot/vmlinuz ${commandLine}
-initrd /boot/initrd
+${xen === undefined ? startLinux(commandLine) : startXen(commandLine, xen.commandLine)}
 boot
 `,
   )
+  if (xen !== undefined) copyFileSync(xen.path, join(root, 'boot/xen.gz'))
   writeFileSync(join(root, 'note.txt'), 'written by the host\n')
   const disk = join(scratch, 'grub.img')
   const bytes = 64 << 20
   makeExt4(disk, bytes, root, PARTITION_AT)
   const core = join(scratch, 'core.img')
   const prefix = '(hd0,msdos1)/boot/grub'
-  execFileSync('grub-mkimage', ['-O', 'i386-pc', '-d', modules, '-p', prefix, '-o', core, ...GRUB_MODULES])
+  const more = xen === undefined ? [] : ['multiboot2', 'gzio']
+  execFileSync('grub-mkimage', ['-O', 'i386-pc', '-d', modules, '-p', prefix, '-o', core, ...GRUB_MODULES, ...more])
   const boot = readFileSync(join(modules, 'boot.img'))
   const file = openSync(disk, 'r+')
   const sector = Buffer.concat([boot.subarray(0, BOOT_CODE_BYTES), partitionTable(LINUX_PARTITION, bytes)])

@@ -35,25 +35,35 @@ const FILES: Readonly<Record<string, string>> = {
 }
 const MESSAGE_BUS = 'messagebus:x:100:100::/nonexistent:/usr/sbin/nologin\n'
 
-/**
- * Puts a Debian 12 into a folder, as a root file system of which the root user can log in by the password `retrap`.
- *
- * @returns false where there is no apt to fetch it with
- */
-export async function makeDebianRoot(folder: string): Promise<boolean> {
-  if (!(await Apt.isAvailable())) return false
-  const { folder: archives } = await keep({
-    name: join('debian-12', `closure-${createHash('sha256').update(PACKAGES.join()).digest('hex').slice(0, 12)}`),
+/** Packages and all that they depend on, as archives in a folder. */
+export async function debianArchives(packages: readonly string[]): Promise<string> {
+  const { folder } = await keep({
+    name: join('debian-12', `closure-${createHash('sha256').update(packages.join()).digest('hex').slice(0, 12)}`),
     trustTimes: true,
     make: (files) =>
       withScratchFolder(cacheDirectory(), async (scratch) => {
         const apt = await Apt.open({ directory: join(scratch, 'apt'), withoutSecurity: true })
         mkdirSync(files, { recursive: true })
-        const paths = await apt.downloadClosure(PACKAGES)
+        const paths = await apt.downloadClosure(packages)
         await Promise.all(paths.map((path) => copyFile(path, join(files, basename(path)))))
         return { archives: paths.map((path) => basename(path)) }
       }),
   })
+  return folder
+}
+
+/** The archives of such a Debian's packages. */
+export const rootArchives = (more: readonly string[] = []): Promise<string> => debianArchives([...PACKAGES, ...more])
+
+/**
+ * Puts a Debian 12 into a folder, as a root file system of which the root user can log in by the password `retrap`.
+ *
+ * @param more - further packages
+ * @returns false where there is no apt to fetch it with
+ */
+export async function makeDebianRoot(folder: string, more: readonly string[] = []): Promise<boolean> {
+  if (!(await Apt.isAvailable())) return false
+  const archives = await rootArchives(more)
   // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
   for (const path of globSync(join(archives, '*.deb')).toSorted()) await unpackPackage(path, folder)
   for (const name of MERGED) {
@@ -100,8 +110,15 @@ exec switch_root /mnt /sbin/init
 /** How the kernel is told to start the process above. */
 export const ROOT_COMMAND_LINE = 'console=ttyS0 quiet rdinit=/auto'
 
-const DRIVERS = ['ata_piix', 'ahci', 'sd_mod', 'nvme', 'virtio_pci', 'virtio_blk', 'crc32c_generic', 'ext4']
-const FOLDERS = ['block', 'drivers/ata', 'drivers/scsi', 'drivers/block', 'drivers/nvme', 'drivers/virtio', 'fs/ext4']
+const DRIVERS = [
+  ...['ata_piix', 'ahci', 'sd_mod', 'nvme', 'virtio_pci', 'virtio_blk', 'crc32c_generic', 'ext4'],
+  ...['virtio_net', 'button', 'evdev'],
+]
+const FOLDERS = [
+  ...['block', 'drivers/ata', 'drivers/scsi', 'drivers/block', 'drivers/nvme', 'drivers/virtio', 'fs/ext4'],
+  ...['drivers/net/virtio_net.ko', 'drivers/net/net_failover.ko', 'net/core/failover.ko'],
+  ...['drivers/acpi/button.ko', 'drivers/input/evdev.ko'],
+]
 
 /** Debian's kernel with drivers for all our disks, and an initial RAM disk that starts the system on one of them. */
 export function rootLinux(): Promise<DiskLinux | undefined> {

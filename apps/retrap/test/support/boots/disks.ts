@@ -1,16 +1,14 @@
-// Boots a Debian 12 with GRUB, systemd and a root of type ext4 from each firmware and by each kind of disk, logs in,
-// writes a file, and powers off; the file system must be in order, and the file be there.
+// A Debian 12 with GRUB, systemd and a root of type ext4 boots from each firmware and by each kind of disk. A user logs
+// in, writes a file, and powers off; the file system must be in order, and the file be there.
 import { execFileSync } from 'node:child_process'
-import { constants, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, copyFileSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
-import type { Soak } from '@retrap/tooling/soak'
-import { makeExt4, makeGrubDisk, makeGrubEfiDisk } from '../support/boot-media.ts'
-import { makeDebianRoot, ROOT_COMMAND_LINE, rootLinux } from '../support/debian-root.ts'
-import { runRetrap } from '../support/processes.ts'
+import { makeExt4, makeGrubDisk, makeGrubEfiDisk } from '../boot-media.ts'
+import { makeDebianRoot, ROOT_COMMAND_LINE, rootLinux } from '../debian-root.ts'
+import { runRetrap } from '../processes.ts'
+import { type BootRow, DEADLINE_MS } from './row.ts'
 
-const DEADLINE_MS = 900_000
 const ROOT_BYTES = 512 << 20
 
 type Bus = 'built-in' | 'virtio' | 'nvme'
@@ -31,44 +29,45 @@ function drives(bus: Bus, disks: readonly string[]): readonly string[] {
   return disks.flatMap((file, i) => ['--drive', `file=${file},if=none,id=d${i}`, '--device', `nvme,drive=d${i}`])
 }
 
-let scratch = ''
-let root = ''
-let variables = ''
-let code = ''
-const loaders: Record<string, string> = {}
-const times: string[] = []
+/** What the rows have in common. */
+interface Media {
+  readonly root: string
+  readonly code: string
+  readonly variables: string
+  readonly loaders: Readonly<Record<'SeaBIOS' | 'OVMF', string>>
+}
 
-export const soak: Soak = {
-  name: 'boots',
-  count: ROWS.length,
-  async setup() {
-    scratch = mkdtempSync(join(tmpdir(), 'retrap-boots-'))
-    const linux = await rootLinux()
-    const folder = join(scratch, 'root')
-    mkdirSync(folder)
-    const [ovmf] = (await debianMembers([{ package: 'ovmf', members: ['./usr/share/OVMF/OVMF_*_4M.fd'] }])) ?? []
-    if (linux === undefined || ovmf === undefined || !(await makeDebianRoot(folder)))
-      throw new Error('there is no apt to fetch Debian with')
-    root = join(scratch, 'root.img')
-    makeExt4(root, ROOT_BYTES, folder)
-    variables = join(ovmf, 'usr/share/OVMF/OVMF_VARS_4M.fd')
-    code = join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.fd')
-    const bios = await makeGrubDisk(mkdtempSync(join(scratch, 'bios-')), linux, ROOT_COMMAND_LINE)
-    const efi = await makeGrubEfiDisk(mkdtempSync(join(scratch, 'efi-')), linux, ROOT_COMMAND_LINE)
-    loaders['SeaBIOS'] = bios ?? ''
-    loaders['OVMF'] = efi ?? ''
-  },
-  async step(rng, index) {
-    const { machine, firmware, bus } = ROWS[index % ROWS.length]!
-    const row = `${machine}, ${firmware}, ${bus}`
-    rng.note('row', row)
+let media: Promise<Media> | undefined
+
+async function makeMedia(shared: string): Promise<Media> {
+  const linux = await rootLinux()
+  const folder = join(shared, 'root')
+  mkdirSync(folder)
+  const [ovmf] = (await debianMembers([{ package: 'ovmf', members: ['./usr/share/OVMF/OVMF_*_4M.fd'] }])) ?? []
+  if (linux === undefined || ovmf === undefined || !(await makeDebianRoot(folder)))
+    throw new Error('there is no apt to fetch Debian with')
+  const root = join(shared, 'root.img')
+  makeExt4(root, ROOT_BYTES, folder)
+  const bios = await makeGrubDisk(mkdtempSync(join(shared, 'bios-')), linux, ROOT_COMMAND_LINE)
+  const efi = await makeGrubEfiDisk(mkdtempSync(join(shared, 'efi-')), linux, ROOT_COMMAND_LINE)
+  return {
+    root,
+    code: join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.fd'),
+    variables: join(ovmf, 'usr/share/OVMF/OVMF_VARS_4M.fd'),
+    loaders: { SeaBIOS: bios ?? '', OVMF: efi ?? '' },
+  }
+}
+
+export const DISK_ROWS: readonly BootRow[] = ROWS.map(({ machine, firmware, bus }) => ({
+  name: `Debian: ${machine}, ${firmware}, ${bus}`,
+  async run(scratch, shared) {
+    const { root, code, variables, loaders } = await (media ??= makeMedia(shared))
     const [disk, vars] = [join(scratch, 'disk.img'), join(scratch, 'vars.fd')]
     copyFileSync(root, disk, constants.COPYFILE_FICLONE)
     copyFileSync(variables, vars)
     const flash = firmware === 'OVMF' ? ['--firmware', code, '--firmware-vars', vars] : []
-    const start = performance.now()
     const { code: ended, stdout } = await runRetrap(
-      ['run', '--machine', machine, '--memory', '1G', ...flash, ...drives(bus, [loaders[firmware]!, disk])],
+      ['run', '--machine', machine, '--memory', '1G', ...flash, ...drives(bus, [loaders[firmware], disk])],
       {
         answers: [
           { to: 'login: ', type: 'root\n' },
@@ -82,7 +81,6 @@ export const soak: Soak = {
         deadlineMs: DEADLINE_MS,
       },
     )
-    times.push(`${row}: ${((performance.now() - start) / 1000).toFixed(0)} s`)
     if (ended !== 0) return `it ended with ${ended}:\n${stdout.slice(-3000)}`
     if (!stdout.includes('GRUB starts Linux')) return `GRUB said nothing:\n${stdout.slice(0, 2000)}`
     execFileSync('e2fsck', ['-fn', disk], { stdio: 'pipe' })
@@ -91,8 +89,4 @@ export const soak: Soak = {
     const written = readFileSync(out, 'utf8')
     if (written !== 'Linux 42\n') return `the file holds '${written}'`
   },
-  teardown() {
-    rmSync(scratch, { recursive: true, force: true })
-  },
-  summary: () => times.join('\n'),
-}
+}))
