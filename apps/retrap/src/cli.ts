@@ -7,7 +7,7 @@ import { runsInWorker, startBoardWorker } from './device-modules.ts'
 import { formatDeviceFailure, openTrace } from './device-reports.ts'
 import { deviceHelp, prepareDevices } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
-import { driveOptions, listDrives, type DriveFlags } from './drives.ts'
+import { driveOptions, listDrives, type DriveArgument, type DriveFlags } from './drives.ts'
 import { addEsr } from './esr/command.ts'
 import { EXIT_CODES_HELP, ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
@@ -40,6 +40,7 @@ import {
 } from './values.ts'
 import type { DeviceArgument, ModuleArgument, SerialTarget, TraceTarget } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
+import { usbController } from './usb-devices.ts'
 import { addWalk } from './walk/command.ts'
 
 /** The process around the command line. */
@@ -155,7 +156,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const drives = connectDrives(listDrives(flags, files), flags.device)
       checkImages(flags, drives)
       const images = (): Promise<MachineImages> => readImages(flags, drives)
-      const settings = settingsFor(flags, images, { kind: 'pass' }, host, usualVga(flags, drives))
+      const settings = settingsFor(flags, images, { kind: 'pass' }, host, usualVga(flags, drives), drives)
       const boot = flags.boot === undefined ? {} : { boot: flags.boot }
       const machine = { ...settings.machine, vga: flags.vga ?? usualVga(flags, drives), ...boot }
       await finish({ ...settings, machine, drives, networkBoot: networkBootOf(flags, drives) })
@@ -283,7 +284,9 @@ function settingsFor(
   input: InputPolicy,
   host: CliHost,
   card: 'std' | 'none' = 'none',
+  drives: readonly DriveArgument[] = [],
 ): SessionSettings {
+  const usb = usbController(flags.device, drives)
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
   return {
@@ -308,6 +311,7 @@ function settingsFor(
       ...(flags.trace && { trace: openTrace(flags.trace, host) }),
       ...(flags.vapic === true && { vapic: true }),
       ...(flags.vga !== undefined && { vga: flags.vga }),
+      ...(usb !== undefined && { usb }),
     },
     ...listNetworks(flags),
     images: async () => withOptionRoms(await images(), flags.optionRom),

@@ -25,7 +25,7 @@ export function connectDrives(
     const given = (key: string): boolean => argument.properties.has(key)
     used.set(drive, {
       ...drive,
-      ...(argument.name === 'nvme' ? nvmeOf(argument, properties) : virtioOf(argument, properties)),
+      ...interfaceOf(argument, properties),
       ...(given('bootindex') && { bootIndex: properties.whole('bootindex', 0, 0x7fff_ffff) }),
       ...(given('serial') && { serialNumber: properties.text('serial', '') }),
     })
@@ -34,6 +34,11 @@ export function connectDrives(
   if (lost !== undefined)
     throw usage(`--drive ${lost.id}: no device uses it; write --device virtio-blk-pci,drive=${lost.id}`)
   return drives.map((drive) => used.get(drive) ?? drive)
+}
+
+function interfaceOf(argument: DeviceArgument, properties: Properties): Partial<DriveArgument> {
+  if (argument.name === 'usb-storage') return { interface: 'usb' }
+  return argument.name === 'nvme' ? nvmeOf(argument, properties) : virtioOf(argument, properties)
 }
 
 function virtioOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'virtio'> {

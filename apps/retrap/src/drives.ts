@@ -18,7 +18,7 @@ export interface DriveArgument {
   /** It is no drive but a flash with firmware (0), or with the firmware's variables (1). */
   readonly flash?: 0 | 1
   /** Absent: a drive of the IDE controller. */
-  readonly interface?: 'virtio' | 'nvme'
+  readonly interface?: 'virtio' | 'nvme' | 'usb'
   /** How a virtio disk lies on the PCI bus. */
   readonly virtio?: PcVirtioDisk
   /** How an NVMe drive does. */

@@ -20,6 +20,7 @@ export interface MachineOptions {
   readonly flash?: PcOptions['flash']
   readonly virtio?: PcOptions['virtio']
   readonly networkCards?: PcOptions['networkCards']
+  readonly usb?: PcOptions['usb']
   readonly boot?: PcOptions['boot']
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]

@@ -20,7 +20,10 @@ const PLACE = {
   id: 'a name; it changes nothing',
 }
 
-/** Devices on the PCI bus of `--device`, with QEMU's names. */
+const NAMED = { id: 'a name; it changes nothing' }
+const PLUGGED = { bus: 'the controller; there is one', ...NAMED }
+
+/** Devices on the PCI bus of `--device`, and what is plugged into them, with QEMU's names. */
 export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   'virtio-blk-pci': {
     summary: 'a disk: the medium of a --drive if=none,id=NAME',
@@ -49,6 +52,27 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
     properties: { ...CARD_PROPERTIES, ...ADDRESS, id: 'a name; it changes nothing' },
   },
   'virtio-rng-pci': { summary: 'random bytes', properties: PLACE },
+  'qemu-xhci': {
+    summary: 'a USB controller, for USB 3 and 2',
+    properties: {
+      p2: 'sockets, for devices of any speed (4, or as many as there are devices)',
+      p3: 'the same',
+      ...ADDRESS,
+      ...NAMED,
+    },
+  },
+  'usb-kbd': { summary: 'a USB keyboard', properties: PLUGGED },
+  'usb-mouse': { summary: 'a USB mouse', properties: PLUGGED },
+  'usb-tablet': { summary: 'a USB pointer that says where it is', properties: PLUGGED },
+  'usb-storage': {
+    summary: 'a USB stick: the medium of a --drive if=none,id=NAME',
+    properties: {
+      drive: 'id of the drive',
+      serial: 'text that the guest can read, at most 20 characters',
+      bootindex: 'firmware tries disks with such a number first',
+      ...PLUGGED,
+    },
+  },
 }
 
 /** Whether a `--device` is one of those above. */

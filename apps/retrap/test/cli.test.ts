@@ -115,7 +115,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['-kernel', file], code: 2, says: 'there is no -kernel; write retrap run --kernel FILE' },
     { args: ['run', '-nographic'], code: 2, says: 'leave it out: the terminal is the serial console' },
     { args: ['run', '-k', 'de'], code: 2, says: 'there is no -k; write --display vnc=127.0.0.1:5901,layout=de' },
-    { args: ['run', '-usb', file], code: 2, says: 'there is no USB yet; keyboard and mouse are PS/2' },
+    { args: ['run', '-usb', file], code: 2, says: 'write --device qemu-xhci' },
     { args: ['run', '--disk', file], code: 2, says: 'there is no --disk; write retrap run --hda FILE' },
     { args: ['linux', '--hda=x'], code: 2, says: 'there is no --hda; write retrap run --hda FILE' },
     { args: ['-hda', file], code: 2, says: 'there is no -hda; write retrap run --hda FILE' },

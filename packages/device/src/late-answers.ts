@@ -68,7 +68,7 @@ export class LateAnswers<Request, Answer> {
   #paused = false
 
   /** @param context - the model's: its clock, and one more timer */
-  constructor(context: DeviceContext, options: LateAnswersOptions<Request, Answer>) {
+  constructor(context: Pick<DeviceContext, 'clock' | 'timer'>, options: LateAnswersOptions<Request, Answer>) {
     this.#options = options
     this.#clock = context.clock
     this.#timer = context.timer((_, deadline) => this.#expired(deadline))

@@ -1,6 +1,7 @@
 import { DeviceError, type DeviceModel } from '@retrap/device'
 import type { Screen } from '@retrap/display'
 import { type BootPath, drivesOf } from './drives.ts'
+import type { InputSwitch } from './input/input-switch.ts'
 import { MachineError } from './errors.ts'
 import type { PcOptions } from './pc-options.ts'
 import type { PciSlots } from './pci-slots.ts'
@@ -13,6 +14,10 @@ export interface PcSite {
   readonly slots: PciSlots
   /** Returns 32 random bits. */
   readonly random: () => number
+  /** Lets keyboards share the machine's. */
+  readonly keyboard: InputSwitch
+  /** Lets mice and tablets share the machine's. */
+  readonly mouse: InputSwitch
   /** What a graphics card draws on. */
   readonly screen: Screen
   /** Contents of the flash memories. */
@@ -60,6 +65,10 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
   },
   { wanted: ({ drives }) => drivesOf(drives, 'nvme').length > 0, load: () => import('./kinds/nvme.ts') },
   { wanted: ({ networkCards = [] }) => networkCards.length > 0, load: () => import('./kinds/e1000.ts') },
+  {
+    wanted: ({ drives, usb }) => usb !== undefined || drivesOf(drives, 'usb').length > 0,
+    load: () => import('./kinds/usb.ts'),
+  },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./kinds/flash.ts') },
   { wanted: hasVga, load: () => import('./kinds/vga.ts') },
 ]

@@ -21,8 +21,8 @@ export interface PcDrive {
   readonly medium: BlockBackend | null
   /** Default `disk`. */
   readonly media?: 'disk' | 'cdrom' | undefined
-  /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), or by a controller of its own. */
-  readonly interface?: 'ide' | 'virtio' | 'nvme' | undefined
+  /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), by a controller of its own, or as a stick of the USB controller. */
+  readonly interface?: 'ide' | 'virtio' | 'nvme' | 'usb' | undefined
   /** Its place on the PCI bus, and its queues, with `interface: 'virtio'`. */
   readonly virtio?: PcVirtioDisk | undefined
   /** The same with `interface: 'nvme'`. */

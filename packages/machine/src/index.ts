@@ -45,6 +45,7 @@ export type { PcBootOptions, PcDrive, PcNvmePlace, PcVirtioDisk } from './drives
 export type { PcFlash } from './flash.ts'
 export type { FirmwareConfiguration } from './firmware-configuration.ts'
 export type { OptionRom } from './option-roms.ts'
+export type { PcUsb, PcUsbDevice } from './usb.ts'
 export type { PcVapicOptions } from './vapic.ts'
 export type { PcNetworkCard, PcNetworkPlace } from './network-card.ts'
 export type { PcVirtioDevice } from './virtio-device.ts'

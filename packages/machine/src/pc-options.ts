@@ -13,6 +13,7 @@ import type { OptionRom } from './option-roms.ts'
 import type { StartBoardServer } from './remote-board.ts'
 import type { SamplingOptions } from './sampling.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
+import type { PcUsb } from './usb.ts'
 import type { PcVapicOptions } from './vapic.ts'
 import type { PcNetworkCard } from './network-card.ts'
 import type { PcVirtioDevice } from './virtio-device.ts'
@@ -52,6 +53,8 @@ export interface PcOptions {
   readonly virtio?: readonly PcVirtioDevice[] | undefined
   /** Network cards that are not virtio devices, each on the PCI bus. */
   readonly networkCards?: readonly PcNetworkCard[] | undefined
+  /** A USB controller (xHCI) with what is plugged into it, beside the drives of `interface: 'usb'`. */
+  readonly usb?: PcUsb | undefined
   /** What firmware boots from. */
   readonly boot?: PcBootOptions | undefined
   /**
@@ -168,7 +171,7 @@ function isDrive(value: unknown): boolean {
   return (
     (medium === null || isMedium(medium)) &&
     [undefined, 'disk', 'cdrom'].includes(media as undefined) &&
-    [undefined, 'ide', 'virtio', 'nvme'].includes(value['interface'] as undefined) &&
+    [undefined, 'ide', 'virtio', 'nvme', 'usb'].includes(value['interface'] as undefined) &&
     [virtio, nvme].every((place) => place === undefined || object(place)) &&
     (bootIndex === undefined || (Number.isInteger(bootIndex) && (bootIndex as number) >= 0)) &&
     [serialNumber, model].every((text) => text === undefined || typeof text === 'string')
@@ -192,6 +195,17 @@ function isNetworkCard(value: unknown): boolean {
   return object(value) && value['model'] === 'e1000' && isNetwork(value['network'])
 }
 
+function isUsb(value: unknown): boolean {
+  if (!object(value)) return false
+  const { devices = [] } = value
+  const kinds = ['keyboard', 'mouse', 'tablet', 'device']
+  return (
+    Array.isArray(devices) &&
+    devices.every((one) => object(one) && kinds.includes(String(one['kind']))) &&
+    devices.every((one) => one.kind !== 'device' || object(one.device))
+  )
+}
+
 const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   machine: oneOf(...Object.keys(CHIPSETS)),
   kernel: image,
@@ -208,6 +222,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     '{ medium: BlockBackend or null, media?, interface?, virtio?, nvme?, index?, bootIndex?, serialNumber?, model? }',
     isDrive,
   ),
+  usb: { expected: '{ slot?, ports?, devices?: [{ kind, … }] }', accepts: isUsb },
   virtio: arrayOf(
     "{ kind: 'rng', 'console' with ports, 'net' with a network, or 'device' with a device, … }",
     isVirtio,

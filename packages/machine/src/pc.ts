@@ -20,6 +20,7 @@ import { FirmwareArea } from './firmware-area.ts'
 import { kernelRomPaths } from './firmware-configuration.ts'
 import { flashBelowOneMib, flashRoom, loadFlash } from './flash.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
+import { InputSwitch } from './input/input-switch.ts'
 import { waking } from './input/relay.ts'
 import { belowOneMib, kernelForFirmware, loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
 import type { InitialState, PcMemoryMap } from './loaders/index.ts'
@@ -188,10 +189,17 @@ export class Pc {
     const wanted = [
       ...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot),
       ...[...virtio, ...networkCards].map(({ slot }) => slot),
+      options.usb?.slot,
     ]
     const slots = new PciSlots(firstSlot, wanted, CHIPSETS[machine].lastSlot)
     this.screen = options.screen ?? new Screen()
-    const devices = placeDevices(parts.kinds, { options, slots, random, screen: this.screen, flash: parts.flash })
+    const wake = (): void => this.domain.wake()
+    const keyboard = new InputSwitch(waking(this.keyboard, wake))
+    const mouse = new InputSwitch(waking(this.mouse, wake))
+    // The board's own come first.
+    const boardInput = { keyboard: keyboard.join(), mouse: mouse.join() }
+    const { screen } = this
+    const devices = placeDevices(parts.kinds, { options, slots, random, keyboard, mouse, screen, flash: parts.flash })
     this.#settled = devices.settled
     const images = kernelImages(options)
     const kernel = images === undefined || startsDirectly(options) ? undefined : kernelForFirmware(images, map)
@@ -211,6 +219,7 @@ export class Pc {
     this.#attachBoard(
       { machine, map, cpus, epochSeconds: epoch, firmware, configuration, serialPorts, xen },
       options.devicePlacement,
+      boardInput,
       !deterministic,
     )
     // In this thread wherever the board is: media are objects of the caller's.
@@ -268,7 +277,12 @@ export class Pc {
   }
 
   /** The board's models in this thread, or in one of their own. */
-  #attachBoard(description: BoardDescription, placement: PcOptions['devicePlacement'], realTime: boolean): void {
+  #attachBoard(
+    description: BoardDescription,
+    placement: PcOptions['devicePlacement'],
+    input: BoardInput,
+    realTime: boolean,
+  ): void {
     const { domain } = this
     const hooks: BoardHooks = {
       transmit: (port, bytes) => this.#lines[port]?.transmit(bytes),
@@ -276,8 +290,6 @@ export class Pc {
       shadow: (range) => this.#firmware?.shadow(range),
       ecam: (placement) => domain.dispatch.setEcam(ecamWindows(placement)),
     }
-    const wake = (): void => domain.wake()
-    const input: BoardInput = { keyboard: waking(this.keyboard, wake), mouse: waking(this.mouse, wake) }
     if (typeof placement === 'function') {
       const remote = new RemoteBoard(
         placement,

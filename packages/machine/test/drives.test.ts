@@ -1,15 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { type BlockBackend, BlockError } from '@retrap/device'
-import { Screen } from '@retrap/display'
+import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { debianMembers } from '@retrap/tooling/debian'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { al, Assembler, ax, dx, imm16 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { loadDeviceKinds, type PlaceDevices, placeDevices } from '../src/device-kinds.ts'
 import { bootOrder } from '../src/drives.ts'
+import { InputSwitch } from '../src/input/input-switch.ts'
 import { place as placeAhci } from '../src/kinds/ahci.ts'
 import { place as placeIde } from '../src/kinds/ide.ts'
 import { place as placeNvme } from '../src/kinds/nvme.ts'
+import { place as placeUsb } from '../src/kinds/usb.ts'
 import { place as placeVirtio } from '../src/kinds/virtio.ts'
 import { PciSlots } from '../src/pci-slots.ts'
 import { createPc, type PcBootOptions, type PcDrive, type PcOptions } from '../src/index.ts'
@@ -83,6 +85,8 @@ test('a machine loads the kinds of device that it has, and no others', async () 
   expect(await loaded({ kernel: new Uint8Array() })).toBe(0)
   expect(await loaded({ drives: [], vga: 'none' })).toBe(1)
   expect(await loaded({ drives: [{ ...drive, interface: 'nvme' }], vga: 'none' })).toBe(1)
+  expect(await loaded({ drives: [{ ...drive, interface: 'usb' }], vga: 'none' })).toBe(1)
+  expect(await loaded({ kernel: new Uint8Array(), usb: {} })).toBe(1)
   expect(await loaded({ machine: 'q35', drives: [drive], virtio: [{ kind: 'rng' }] })).toBe(3)
 })
 
@@ -94,6 +98,8 @@ describe('places', () => {
       slots,
       random: () => 0,
       screen: new Screen(),
+      keyboard: new InputSwitch(new Keyboard()),
+      mouse: new InputSwitch(new Mouse()),
       flash: [],
     })
   const order = (drives: readonly PcDrive[], boot?: PcBootOptions): readonly string[] =>
@@ -166,6 +172,21 @@ describe('places', () => {
     expect(() => make(placeNvme, [{ ...nvme, nvme: { queues: 65 } }], slots)).toThrow('nvme-7: 65 queues')
   })
 
+  test('USB drives are plugged into one controller', () => {
+    const stick = { ...a, interface: 'usb' } as const
+    const { models, bootPaths } = make(placeUsb, [stick, stick])
+    expect(models.map(({ name }) => name)).toEqual(['xhci-3'])
+    const path = (socket: number): string => `/pci@i0cf8/usb@3/storage@${socket}/channel@0/disk@0,0`
+    expect(bootPaths.map(([, where]) => where)).toEqual([path(1), path(2)])
+    expect(() => make(placeUsb, [{ ...stick, medium: null }])).toThrow('a USB drive is a disk with a medium')
+    expect(() =>
+      make(
+        placeUsb,
+        Array.from({ length: 16 }, () => stick),
+      ),
+    ).toThrow('ports 16: expected 1 to 15')
+  })
+
   test.each([
     { drives: [a, a, a, a, a], message: '5 drives: expected at most 4' },
     { drives: [{ ...a, index: 4 }], message: 'index 4: expected 0 to 3' },
@@ -217,6 +238,12 @@ describe.runIf(seabios !== undefined)('SeaBIOS starts', () => {
       ],
       boot: { order: 'dc' },
       letter: 'b',
+    },
+    { name: 'a USB stick', drives: [{ medium: a, interface: 'usb' }], letter: 'a' },
+    {
+      name: 'the USB stick with a number, before another and a disk of IDE',
+      drives: [{ medium: a }, { medium: b, interface: 'usb' }, { medium: disk('d'), interface: 'usb', bootIndex: 0 }],
+      letter: 'd',
     },
     { name: 'a virtio disk', drives: [{ medium: a, interface: 'virtio' }], letter: 'a' },
     {

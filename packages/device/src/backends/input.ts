@@ -29,6 +29,11 @@ export interface InputBackend {
   connect(client: InputClient): void
   /** Tells that the model has room again after `input` took fewer events than were offered. */
   ready(): void
+  /**
+   * Tells whether the guest uses the model. Where several share a back end, events go to the one that it has begun to use
+   * last; one that never tells stands behind the others.
+   */
+  setActive?(active: boolean): void
   /** Tells which pointer the guest drives, so that a window knows whether to capture the mouse. */
   setPointer?(kind: 'none' | 'relative' | 'absolute'): void
   /** Sets the keyboard's lamps. */

@@ -102,5 +102,6 @@ export function waking(backend: InputBackend, wake: () => void): InputBackend {
     ready: () => backend.ready(),
     setLeds: (leds) => backend.setLeds?.(leds),
     setPointer: (kind) => backend.setPointer?.(kind),
+    setActive: (active) => backend.setActive?.(active),
   }
 }

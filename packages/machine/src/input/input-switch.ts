@@ -1,0 +1,93 @@
+import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
+
+type Leds = Parameters<NonNullable<InputBackend['setLeds']>>[0]
+type PointerKind = Parameters<NonNullable<InputBackend['setPointer']>>[0]
+
+/** One model of several that share a back end. */
+interface Member {
+  client: InputClient | null
+  active: boolean
+  pointer: PointerKind
+  leds: Leds | null
+}
+
+const FIRST_BUTTON_KEY = 0x1_0000
+
+/**
+ * Lets several models share a keyboard or a mouse: the board's own, and those that are plugged in.
+ *
+ * Events go to the model that the guest has begun to use last, and otherwise to the board's. Keys that are down when that
+ * changes go up at the old one.
+ */
+export class InputSwitch implements InputClient {
+  readonly #backend: InputBackend
+  readonly #members: Member[] = []
+  /** In the order in which the guest has begun to use them; the board's is not among them. */
+  #active: Member[] = []
+  #target: Member | null = null
+  /** Keys that are down, and buttons behind them. */
+  readonly #held = new Set<number>()
+
+  constructor(backend: InputBackend) {
+    this.#backend = backend
+  }
+
+  /** A back end for one more model; the first is for the board's. */
+  join(): InputBackend {
+    const member: Member = { client: null, active: false, pointer: 'none', leds: null }
+    this.#members.push(member)
+    return {
+      connect: (client) => {
+        member.client = client
+        this.#choose()
+        if (this.#members[0] === member) this.#backend.connect(this)
+      },
+      ready: () => {
+        if (this.#target === member) this.#backend.ready()
+      },
+      setActive: (active) => {
+        this.#active = this.#active.filter((one) => one !== member)
+        if (active) this.#active.push(member)
+        this.#choose()
+      },
+      setPointer: (kind) => {
+        member.pointer = kind
+        if (this.#target === member) this.#backend.setPointer?.(kind)
+      },
+      setLeds: (leds) => {
+        member.leds = leds
+        if (this.#target === member) this.#backend.setLeds?.(leds)
+      },
+    }
+  }
+
+  #choose(): void {
+    const target = this.#active.at(-1) ?? this.#members[0] ?? null
+    if (target === this.#target) return
+    const releases = [...this.#held].map((held): InputEvent => {
+      const isButton = held >= FIRST_BUTTON_KEY
+      return isButton
+        ? { kind: 'button', button: held - FIRST_BUTTON_KEY, down: false }
+        : { kind: 'key', usage: held, down: false }
+    })
+    if (releases.length > 0) this.#target?.client?.input(releases)
+    this.#held.clear()
+    this.#target = target
+    if (target === null) return
+    this.#backend.setPointer?.(target.pointer)
+    if (target.leds !== null) this.#backend.setLeds?.(target.leds)
+    this.#backend.ready()
+  }
+
+  /** Takes events of the back end. */
+  input(events: readonly InputEvent[]): number {
+    const taken = this.#target?.client?.input(events) ?? 0
+    for (const event of events.slice(0, taken)) {
+      if (event.kind !== 'key' && event.kind !== 'button') continue
+      const held = event.kind === 'key' ? event.usage : FIRST_BUTTON_KEY + event.button
+      if (event.down) this.#held.add(held)
+      else this.#held.delete(held)
+    }
+    return taken
+  }
+}

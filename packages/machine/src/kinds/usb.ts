@@ -1,0 +1,44 @@
+import { type UsbDevice, UsbKeyboard, UsbPointer, UsbStorage, Xhci } from '@retrap/usb'
+import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import { drivesOf, type PcDrive } from '../drives.ts'
+import { MachineError } from '../errors.ts'
+import type { PcUsbDevice } from '../usb.ts'
+
+type UsbSite = Pick<PcSite, 'options' | 'slots' | 'keyboard' | 'mouse'>
+
+/**
+ * Makes the USB controller, with a stick for each drive of `interface: 'usb'`.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function place({ options, slots, keyboard, mouse }: UsbSite): PlacedDevices {
+  const { slot: wanted, ports, devices = [] } = options.usb ?? {}
+  const slot = slots.take('usb', wanted)
+  const drives = drivesOf(options.drives, 'usb')
+  const sticks = drives.map((drive, i) => makeStick(drive, `usb-storage-${i + 1}`))
+  const make = (device: PcUsbDevice, i: number): UsbDevice => {
+    const number = sticks.length + i + 1
+    if (device.kind === 'device') return device.device
+    if (device.kind === 'keyboard') return new UsbKeyboard({ input: keyboard.join(), name: `usb-kbd-${number}` })
+    return new UsbPointer({ kind: device.kind, input: mouse.join(), name: `usb-${device.kind}-${number}` })
+  }
+  const model = new Xhci({
+    device: slot,
+    name: `xhci-${slot}`,
+    ...(ports !== undefined && { ports }),
+    devices: [...sticks, ...devices.map(make)],
+  })
+  const path = (i: number): string => `/pci@i0cf8/usb@${slot.toString(16)}/storage@${i + 1}/channel@0/disk@0,0`
+  return { models: [model], bootPaths: drives.map((drive, i) => [drive, path(i)]) }
+}
+
+function makeStick({ medium, media, serialNumber, model }: PcDrive, name: string): UsbStorage {
+  if (medium === null || media === 'cdrom')
+    throw new MachineError('ERR_OPTION', `${name}: a USB drive is a disk with a medium; use a drive of IDE for CDs`)
+  return new UsbStorage({
+    medium,
+    name,
+    ...(serialNumber !== undefined && { serialNumber }),
+    ...(model !== undefined && { model }),
+  })
+}

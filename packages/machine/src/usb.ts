@@ -1,0 +1,24 @@
+import type { UsbDevice } from '@retrap/usb'
+
+/** A device that is plugged into a PC's USB controller. */
+export type PcUsbDevice =
+  | {
+      /** A keyboard, a mouse, or a tablet, which a window need not capture the mouse for. They are typed and moved as the machine's own, `pc.keyboard` and `pc.mouse`, once the guest uses them. */
+      readonly kind: 'keyboard' | 'mouse' | 'tablet'
+    }
+  | {
+      /** A device of your own. */
+      readonly kind: 'device'
+      /** What it is. */
+      readonly device: UsbDevice
+    }
+
+/** A PC's USB controller. */
+export interface PcUsb {
+  /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */
+  readonly slot?: number | undefined
+  /** Sockets, 1 to 15; default 4, or as many as there are devices. */
+  readonly ports?: number | undefined
+  /** What is plugged in, behind the drives. */
+  readonly devices?: readonly PcUsbDevice[] | undefined
+}

@@ -1,0 +1,171 @@
+import { Instant, type Timer, type Word64 } from '@retrap/device'
+import type { UsbInterfaceOptions, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
+
+/** Saved form of a {@link HidFunction}. */
+export interface HidFunctionState {
+  readonly protocol: number
+  readonly idle: number
+  readonly last: readonly number[]
+  readonly sent: Word64
+}
+
+/** The endpoint that reports go by. */
+export const REPORTS = 0x81
+const HID_CLASS = 3
+const HID_DESCRIPTOR = 0x21
+const REPORT_DESCRIPTOR = 0x22
+const GET_DESCRIPTOR = 6
+const REPORT_PROTOCOL = 1
+const IDLE_UNIT_NS = 4_000_000
+const INPUT_REPORT = 1
+const OUTPUT_REPORT = 2
+const NOTHING = new Uint8Array(0)
+
+/** Requests of the class, with bit 7 where data goes to the host. Source: HID 1.11, §7.2. */
+const REQUEST = {
+  GET_REPORT: 0x81,
+  GET_IDLE: 0x82,
+  GET_PROTOCOL: 0x83,
+  SET_REPORT: 0x09,
+  SET_IDLE: 0x0a,
+  SET_PROTOCOL: 0x0b,
+} as const
+
+/** What a human interface device says of itself. */
+export interface HidOptionsOfFunction {
+  /** The report descriptor. */
+  readonly reports: Uint8Array
+  /** 1 keyboard, 2 mouse: it has the boot protocol; 0: it has not. */
+  readonly boot: 0 | 1 | 2
+  /** The state now as a report, without taking anything. */
+  current(): Uint8Array
+  /** Takes the next report. @returns null where nothing has changed */
+  take(): Uint8Array | null
+  /** The host sets lamps and the like. */
+  output?(data: Uint8Array): void
+}
+
+/** The interface descriptors of a human interface device. */
+export function hidInterface(
+  { reports, boot }: Pick<HidOptionsOfFunction, 'reports' | 'boot'>,
+  packet: number,
+  intervalMs: number,
+): UsbInterfaceOptions {
+  return {
+    interfaceClass: HID_CLASS,
+    subclass: boot === 0 ? 0 : 1,
+    protocol: boot,
+    classDescriptors: hidDescriptor(reports),
+    endpoints: [{ address: REPORTS, type: 'interrupt', maximumPacketBytes: packet, interval: intervalMs }],
+  }
+}
+
+function hidDescriptor({ length }: Uint8Array): Uint8Array {
+  return Uint8Array.of(9, HID_DESCRIPTOR, 0x11, 0x01, 0, 1, REPORT_DESCRIPTOR, length & 0xff, length >>> 8)
+}
+
+/**
+ * What all human interface devices do: requests of their class, idle rates, reports.
+ *
+ * Source: USB Device Class Definition for Human Interface Devices 1.11.
+ */
+export class HidFunction {
+  readonly #options: HidOptionsOfFunction
+  #port: UsbPort | null = null
+  #timer: Timer | null = null
+  #protocol = REPORT_PROTOCOL
+  /** In units of 4 ms; 0: a report only where something has changed. */
+  #idle = 0
+  /** What was sent last, and when. */
+  #last: Uint8Array = NOTHING
+  readonly #sent = new Instant()
+
+  constructor(options: HidOptionsOfFunction) {
+    this.#options = options
+  }
+
+  /** Whether the host wants the reports of the boot protocol. */
+  get isBoot(): boolean {
+    return this.#protocol !== REPORT_PROTOCOL
+  }
+
+  attach(port: UsbPort): void {
+    this.#port = port
+    this.#timer = port.timer(() => this.changed())
+  }
+
+  /** There may be a report. */
+  changed(): void {
+    this.#port?.wake(REPORTS)
+  }
+
+  in(length: number): Uint8Array | UsbRefusal {
+    const report = this.#options.take() ?? this.#repeated()
+    if (report === null) return 'nak'
+    this.#last = report
+    this.#port?.clock.read(this.#sent)
+    return report.subarray(0, length)
+  }
+
+  /** With an idle rate the last report comes again and again. */
+  #repeated(): Uint8Array | null {
+    if (this.#idle === 0 || this.#port === null) return null
+    const now = new Instant()
+    this.#port.clock.read(now)
+    const next = new Instant().set(this.#sent).add(this.#idle * IDLE_UNIT_NS)
+    if (!now.isBefore(next)) return this.#last.length === 0 ? this.#options.current() : this.#last
+    this.#timer?.armAfter(0, next)
+    return null
+  }
+
+  control({ type, request, value }: UsbSetup, data: Uint8Array): Uint8Array | UsbRefusal {
+    if (type === 0x81 && request === GET_DESCRIPTOR) return this.#descriptor(value >>> 8)
+    if ((type & 0x7f) !== 0x21) return 'stall'
+    switch (request | (type & 0x80)) {
+      case REQUEST.GET_REPORT:
+        return value >>> 8 === INPUT_REPORT ? this.#options.current() : 'stall'
+      case REQUEST.GET_IDLE:
+        return Uint8Array.of(this.#idle)
+      case REQUEST.GET_PROTOCOL:
+        return this.#options.boot === 0 ? 'stall' : Uint8Array.of(this.#protocol)
+      case REQUEST.SET_REPORT:
+        if (value >>> 8 !== OUTPUT_REPORT || this.#options.output === undefined) return 'stall'
+        this.#options.output(data)
+        return NOTHING
+      case REQUEST.SET_IDLE:
+        this.#idle = value >>> 8
+        this.changed()
+        return NOTHING
+      case REQUEST.SET_PROTOCOL:
+        if (this.#options.boot === 0 || value > 1) return 'stall'
+        this.#protocol = value
+        return NOTHING
+      default:
+        return 'stall'
+    }
+  }
+
+  #descriptor(type: number): Uint8Array | UsbRefusal {
+    if (type === REPORT_DESCRIPTOR) return this.#options.reports
+    return type === HID_DESCRIPTOR ? hidDescriptor(this.#options.reports) : 'stall'
+  }
+
+  reset(): void {
+    this.#timer?.cancel()
+    this.#protocol = REPORT_PROTOCOL
+    this.#idle = 0
+    this.#last = NOTHING
+    this.#sent.set({ lo: 0, hi: 0 })
+  }
+
+  save(): HidFunctionState {
+    return { protocol: this.#protocol, idle: this.#idle, last: [...this.#last], sent: this.#sent.save() }
+  }
+
+  restore({ protocol, idle, last, sent }: HidFunctionState): void {
+    this.#protocol = protocol
+    this.#idle = idle
+    this.#last = Uint8Array.from(last)
+    this.#sent.set(sent)
+  }
+}

@@ -1,0 +1,170 @@
+import { type InputBackend, type InputClient, type InputEvent, savedState } from '@retrap/device'
+import type { HidOptions, UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
+import { HidFunction, type HidFunctionState, hidInterface } from './hid-function.ts'
+
+/** Saved form of a {@link UsbKeyboard}. */
+export interface UsbKeyboardState {
+  /** Layout of the state. */
+  readonly version: 1
+  /** Keys that are down, in the order in which they were pressed. */
+  readonly down: readonly number[]
+  /** Reports that the host has not taken. */
+  readonly reports: readonly (readonly number[])[]
+  /** The lamps. */
+  readonly leds: number
+  /** Protocol and idle rate. */
+  readonly hid: unknown
+}
+
+const REPORT_BYTES = 8
+const INTERVAL_MS = 8
+const FIRST_MODIFIER = 0xe0
+const LAST_MODIFIER = 0xe7
+/** Keys of a report beside the modifiers. */
+const MOST_KEYS = 6
+/** In place of each key where more are down. */
+const ROLL_OVER = 0x01
+/** So many reports may wait for the host. */
+const MOST_REPORTS = 32
+
+/**
+ * The boot keyboard's report descriptor, for usages up to 0xFF.
+ *
+ * Source: HID 1.11, appendix B.1, "Protocol 1 (Keyboard)".
+ */
+const REPORT_DESCRIPTOR = Uint8Array.of(
+  ...[0x05, 0x01, 0x09, 0x06, 0xa1, 0x01, 0x05, 0x07],
+  // Eight modifiers, and a byte that is reserved
+  ...[0x19, 0xe0, 0x29, 0xe7, 0x15, 0x00, 0x25, 0x01, 0x75, 0x01, 0x95, 0x08, 0x81, 0x02],
+  ...[0x95, 0x01, 0x75, 0x08, 0x81, 0x01],
+  // Five lamps, and three bits that are not used
+  ...[0x95, 0x05, 0x75, 0x01, 0x05, 0x08, 0x19, 0x01, 0x29, 0x05, 0x91, 0x02],
+  ...[0x95, 0x01, 0x75, 0x03, 0x91, 0x01],
+  // Six keys
+  ...[0x95, 0x06, 0x75, 0x08, 0x15, 0x00, 0x26, 0xff, 0x00, 0x05, 0x07, 0x19, 0x00, 0x2a, 0xff, 0x00, 0x81, 0x00],
+  0xc0,
+)
+
+/** A USB keyboard with the boot protocol, lamps and idle rates. */
+export class UsbKeyboard implements UsbDevice, InputClient {
+  /** Names the device in errors and snapshots. */
+  readonly name: string
+  /** What it says of itself. */
+  readonly description: UsbDescription
+  readonly #input: InputBackend
+  readonly #hid: HidFunction
+  #down: number[] = []
+  #reports: Uint8Array[] = []
+  #leds = 0
+  #configured = false
+
+  constructor({ input, name = 'usb-kbd', serialNumber }: HidOptions) {
+    this.name = name
+    this.#input = input
+    const options = { reports: REPORT_DESCRIPTOR, boot: 1 } as const
+    this.description = {
+      // As systems know virtual machines' keyboards and pointers
+      vendorId: 0x0627,
+      productId: 0x0001,
+      manufacturer: 'retrap',
+      product: 'USB Keyboard',
+      ...(serialNumber !== undefined && { serialNumber }),
+      remoteWakeup: true,
+      interfaces: [hidInterface(options, REPORT_BYTES, INTERVAL_MS)],
+    }
+    this.#hid = new HidFunction({
+      ...options,
+      current: () => this.#report(),
+      take: () => this.#take(),
+      output: ([leds = 0]) => this.#setLeds(leds),
+    })
+  }
+
+  /** Plugs it in. */
+  attach(port: UsbPort): void {
+    this.#hid.attach(port)
+    this.#input.connect(this)
+  }
+
+  /** Takes keys while the host uses the keyboard; one report each. */
+  input(events: readonly InputEvent[]): number {
+    if (!this.#configured) return 0
+    let taken = 0
+    for (const event of events) {
+      if (this.#reports.length >= MOST_REPORTS) break
+      taken++
+      if (event.kind === 'key') this.#press(event.usage, event.down)
+    }
+    if (this.#reports.length > 0) this.#hid.changed()
+    return taken
+  }
+
+  #press(usage: number, down: boolean): void {
+    if (!Number.isInteger(usage) || usage < 4 || usage > 0xff) return
+    if (this.#down.includes(usage) === down) return
+    this.#down = down ? [...this.#down, usage] : this.#down.filter((key) => key !== usage)
+    this.#reports.push(this.#report())
+  }
+
+  #report(): Uint8Array {
+    const isModifier = (key: number): boolean => key >= FIRST_MODIFIER && key <= LAST_MODIFIER
+    const modifiers = this.#down.filter(isModifier).reduce((bits, key) => bits | (1 << (key - FIRST_MODIFIER)), 0)
+    const keys = this.#down.filter((key) => !isModifier(key))
+    const report = new Uint8Array(REPORT_BYTES)
+    report[0] = modifiers
+    if (keys.length > MOST_KEYS) report.fill(ROLL_OVER, 2)
+    else report.set(keys, 2)
+    return report
+  }
+
+  #take(): Uint8Array | null {
+    const report = this.#reports.shift() ?? null
+    if (report !== null && this.#reports.length === 0) this.#input.ready()
+    return report
+  }
+
+  #setLeds(leds: number): void {
+    this.#leds = leds
+    this.#input.setLeds?.({ numLock: (leds & 1) !== 0, capsLock: (leds & 2) !== 0, scrollLock: (leds & 4) !== 0 })
+  }
+
+  /** Requests of the class. */
+  control(setup: UsbSetup, data: Uint8Array): Uint8Array | UsbRefusal {
+    return this.#hid.control(setup, data)
+  }
+
+  /** The next report. */
+  in(_address: number, length: number): Uint8Array | UsbRefusal {
+    return this.#hid.in(length)
+  }
+
+  /** Keys go to it from now on, or no longer. */
+  configured(configuration: number): void {
+    this.#configured = configuration !== 0
+    this.#input.setActive?.(this.#configured)
+    if (this.#configured) this.#input.ready()
+  }
+
+  /** Forgets keys that are down. */
+  reset(): void {
+    this.#hid.reset()
+    this.#down = []
+    this.#reports = []
+    if (this.#leds !== 0) this.#setLeds(0)
+  }
+
+  /** Returns the state as plain data. */
+  save(): UsbKeyboardState {
+    const reports = this.#reports.map((report) => [...report])
+    return { version: 1, down: [...this.#down], reports, leds: this.#leds, hid: this.#hid.save() }
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
+  restore(state: unknown): void {
+    const { down, reports, leds, hid } = savedState<UsbKeyboardState>(this.name, state, 1)
+    this.#hid.restore(hid as HidFunctionState)
+    this.#down = [...down]
+    this.#reports = reports.map((report) => Uint8Array.from(report))
+    this.#setLeds(leds)
+  }
+}

@@ -1,0 +1,125 @@
+import type { DeviceContext, InputBackend } from '@retrap/device'
+
+/** How fast a device signals; it decides which kind of port it is on. */
+export type UsbSpeed = 'low' | 'full' | 'high' | 'super'
+
+/** One endpoint of an interface. */
+export interface UsbEndpointOptions {
+  /** Number 1 to 15; bit 7 is set for IN, to the host. */
+  readonly address: number
+  /** How it moves data. */
+  readonly type: 'bulk' | 'interrupt'
+  /** Largest packet in bytes. */
+  readonly maximumPacketBytes: number
+  /** The descriptor's bInterval: milliseconds up to full speed, above it the exponent (1–16) of 125 µs; default 0. */
+  readonly interval?: number
+}
+
+/** One interface of a device. */
+export interface UsbInterfaceOptions {
+  /** Class code, such as 3 (HID) or 8 (mass storage). */
+  readonly interfaceClass: number
+  /** Subclass code; default 0. */
+  readonly subclass?: number
+  /** Protocol code; default 0. */
+  readonly protocol?: number
+  /** Descriptors of the class, between that of the interface and those of its endpoints. */
+  readonly classDescriptors?: Uint8Array
+  /** Its endpoints beside endpoint 0. */
+  readonly endpoints: readonly UsbEndpointOptions[]
+}
+
+/** What a device says of itself; its descriptors are made of it. Source: USB 3.2, §9.6, "Standard USB Descriptor Definitions". */
+export interface UsbDescription {
+  /** Vendor ID. */
+  readonly vendorId: number
+  /** Product ID. */
+  readonly productId: number
+  /** The device's release, in binary-coded decimal; default 0x0100. */
+  readonly release?: number
+  /** Manufacturer's name. */
+  readonly manufacturer?: string
+  /** Product's name. */
+  readonly product?: string
+  /** Serial number. */
+  readonly serialNumber?: string
+  /** Speed; default `full`. */
+  readonly speed?: UsbSpeed
+  /** Whether it can end a suspend of its port. Default false. */
+  readonly remoteWakeup?: boolean
+  /** Interfaces of its one configuration, numbered from 0. */
+  readonly interfaces: readonly UsbInterfaceOptions[]
+}
+
+/** The eight bytes that a control transfer begins with. Source: USB 2.0, §9.3, "USB Device Requests". */
+export interface UsbSetup {
+  /** bmRequestType: bit 7 is set where data goes to the host. */
+  readonly type: number
+  /** bRequest. */
+  readonly request: number
+  /** wValue. */
+  readonly value: number
+  /** wIndex. */
+  readonly index: number
+  /** wLength. */
+  readonly length: number
+}
+
+/** `nak`: not now; the host asks again after {@link UsbPort.wake}. `stall`: the endpoint halts, or the request is refused. */
+export type UsbRefusal = 'nak' | 'stall'
+
+/** What a device knows of where it is plugged in: the machine's clock and timers, and its host. */
+export interface UsbPort extends Pick<DeviceContext, 'clock' | 'timer'> {
+  /** Tells that an endpoint that answered `nak` can go on. Ends a suspend where the guest allows it. */
+  wake(address: number): void
+}
+
+/**
+ * A USB device, as a controller uses it.
+ *
+ * Standard requests are answered from its description. Handlers answer at once: what takes longer answers `nak`, and calls
+ * `wake` when it has something. A device may have one port at a time.
+ */
+export interface UsbDevice {
+  /** Names the device in errors and snapshots; unique on its controller. */
+  readonly name: string
+  /** What it says of itself. */
+  readonly description: UsbDescription
+  /** Plugs it in. Called once, before anything else. */
+  attach?(port: UsbPort): void
+  /**
+   * Answers requests of its class or vendor, and descriptors of its class.
+   *
+   * @param data - what the host has sent
+   * @returns data for the host, none for requests that send some
+   */
+  control?(setup: UsbSetup, data: Uint8Array): Uint8Array | UsbRefusal
+  /** Answers an IN transfer. @returns at most `length` bytes; fewer end the transfer short */
+  in?(address: number, length: number): Uint8Array | UsbRefusal
+  /** Takes an OUT transfer. */
+  out?(address: number, data: Uint8Array): 'ack' | UsbRefusal
+  /** The host has chosen configuration 1, or none (0). */
+  configured?(configuration: number): void
+  /** The host has cleared an endpoint's halt. */
+  resumedEndpoint?(address: number): void
+  /** The host has reset its port, or the machine is reset: it is as after power-on. */
+  reset?(): void
+  /** As in a `DeviceModel`. */
+  quiesce?(): void | Promise<void>
+  /** As in a `DeviceModel`. */
+  resume?(): void
+  /** As in a `DeviceModel`; what the standard requests have set is saved without it. */
+  save?(): unknown
+  /** As in a `DeviceModel`. */
+  restore?(state: unknown): void
+}
+
+/** Options of keyboards, mice and tablets. */
+export interface HidOptions {
+  /** Where its events come from. */
+  readonly input: InputBackend
+  /** Default what kind it is. */
+  readonly name?: string
+  /** Serial number that the guest can read. */
+  readonly serialNumber?: string
+}

@@ -1,0 +1,68 @@
+import { Instant, type Word64 } from '@retrap/device'
+import type { UsbSetup } from '../usb-device.ts'
+import { addressOf, ENDPOINT, type EndpointContext } from './contexts.ts'
+import { placeOf, type RingPlace } from './ring.ts'
+
+/** Where a control transfer has got to, after its Setup stage. */
+export interface ControlTransfer {
+  readonly setup: UsbSetup
+  /** What the host has sent, once it has. */
+  readonly data: readonly number[]
+  /** The device has answered with data. */
+  readonly answered: boolean
+}
+
+/** Saved form of an {@link Endpoint}. */
+export interface EndpointState {
+  readonly index: number
+  readonly kind: number
+  readonly interval: number
+  readonly state: number
+  readonly place: RingPlace
+  readonly control: ControlTransfer | null
+  readonly notBefore: Word64
+}
+
+/** An endpoint of a slot: a ring, and how far it has been worked off. */
+export class Endpoint {
+  readonly slot: number
+  readonly index: number
+  readonly kind: number
+  /** In units of 125 µs. */
+  readonly interval: number
+  /** See `ENDPOINT`. */
+  state: number = ENDPOINT.RUNNING
+  place: RingPlace
+  control: ControlTransfer | null = null
+  /** An interrupt endpoint is asked once in its interval. */
+  readonly notBefore: Instant = new Instant()
+
+  constructor(slot: number, index: number, kind: number, interval: number, place: RingPlace) {
+    this.slot = slot
+    this.index = index
+    this.kind = kind
+    this.interval = interval
+    this.place = place
+  }
+
+  static of(slot: number, index: number, { kind, interval, dequeueLo, dequeueHi }: EndpointContext): Endpoint {
+    return new Endpoint(slot, index, kind, interval, placeOf(dequeueLo, dequeueHi))
+  }
+
+  static from(slot: number, { index, kind, interval, state, place, control, notBefore }: EndpointState): Endpoint {
+    const endpoint = new Endpoint(slot, index, kind, interval, place)
+    endpoint.state = state
+    endpoint.control = control
+    endpoint.notBefore.set(notBefore)
+    return endpoint
+  }
+
+  get address(): number {
+    return addressOf(this.index)
+  }
+
+  save(): EndpointState {
+    const { index, kind, interval, state, place, control } = this
+    return { index, kind, interval, state, place, control, notBefore: this.notBefore.save() }
+  }
+}

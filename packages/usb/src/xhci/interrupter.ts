@@ -1,0 +1,299 @@
+import { type Clock, Instant, type Timer, type Word64 } from '@retrap/device'
+import type { GuestAccess } from './guest-access.ts'
+import { CODE, type EventWords, TRB, TRB_BYTES } from './trb.ts'
+
+/** Entries of the longest event ring segment table: 2 to the power of HCSPARAMS2's ERST Max. */
+export const MOST_SEGMENTS = 16
+const LEAST_TRBS = 16
+const MOST_TRBS = 4096
+
+const PENDING = 0x1
+const ENABLE = 0x2
+const BUSY = 0x8
+/** 1 ms. */
+const USUAL_MODERATION = 4000
+const MODERATION_UNIT_NS = 250
+
+interface Segment {
+  readonly base: number
+  readonly trbs: number
+}
+
+/** Saved form of an {@link Interrupter}. */
+export interface InterrupterState {
+  readonly registers: readonly number[]
+  readonly segments: readonly Segment[] | null
+  readonly at: readonly [segment: number, index: number, cycle: number]
+  readonly waiting: readonly EventWords[]
+  readonly flags: readonly [wanted: boolean, full: boolean]
+  readonly notBefore: Word64
+}
+
+/** What an interrupter reaches. */
+export interface InterrupterHost {
+  readonly memory: GuestAccess
+  readonly clock: Clock
+  timer(callback: () => void): Timer
+  /** It has become pending. */
+  raised(interrupter: Interrupter): void
+  /** The guest has enabled it, or has taken note. */
+  changed(interrupter: Interrupter): void
+  /** Its ring makes no sense. */
+  broken(): void
+  /** Its ring has room again. */
+  drained(): void
+}
+
+/** An event ring and its interrupt. Source: xHCI 1.2, §4.9.4, "Event Ring Management", and §4.17, "Interrupters". */
+export class Interrupter {
+  readonly index: number
+  readonly #host: InterrupterHost
+  readonly #moderated: Timer
+  #management = 0
+  #moderation = USUAL_MODERATION
+  #tableSize = 0
+  #table: [lo: number, hi: number] = [0, 0]
+  #dequeue: [lo: number, hi: number] = [0, 0]
+  /** Read from the table when the first event comes. */
+  #segments: readonly Segment[] | null = null
+  #segment = 0
+  #at = 0
+  #cycle = 1
+  /** Events that have no room. */
+  #waiting: EventWords[] = []
+  /** An event wants an interrupt. */
+  #wanted = false
+  /** The guest has been told that the ring is full. */
+  #full = false
+  readonly #notBefore = new Instant()
+
+  constructor(index: number, host: InterrupterHost) {
+    this.index = index
+    this.#host = host
+    this.#moderated = host.timer(() => this.#raise())
+  }
+
+  /** Whether events wait for room: nothing that makes more may go on. */
+  get isFull(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  /** Whether it asks for an interrupt. */
+  get isPending(): boolean {
+    return (this.#management & (PENDING | ENABLE)) === (PENDING | ENABLE)
+  }
+
+  /** A message has been sent in place of the pin. */
+  sent(): void {
+    this.#management &= ~PENDING
+  }
+
+  read(register: number): number {
+    switch (register) {
+      case 0x00:
+        return this.#management
+      case 0x04:
+        return this.#moderation
+      case 0x08:
+        return this.#tableSize
+      case 0x10:
+        return this.#table[0]
+      case 0x14:
+        return this.#table[1]
+      case 0x18:
+        return this.#dequeue[0]
+      case 0x1c:
+        return this.#dequeue[1]
+      default:
+        return 0
+    }
+  }
+
+  write(register: number, value: number): void {
+    switch (register) {
+      case 0x00:
+        this.#management = (this.#management & ~ENABLE & ~(value & PENDING)) | (value & ENABLE)
+        this.#host.changed(this)
+        break
+      case 0x04:
+        this.#moderation = value
+        break
+      case 0x08:
+        this.#tableSize = value & 0xffff
+        break
+      case 0x10:
+      case 0x14:
+        if (register === 0x10) this.#table[0] = (value & ~0x3f) >>> 0
+        else this.#table[1] = value
+        this.#restart()
+        break
+      case 0x18: {
+        const busy = this.#dequeue[0] & ~value & BUSY
+        this.#dequeue[0] = ((value & ~BUSY) | busy) >>> 0
+        this.#freed()
+        break
+      }
+      case 0x1c:
+        this.#dequeue[1] = value
+        this.#freed()
+        break
+    }
+  }
+
+  /** The ring begins anew. */
+  #restart(): void {
+    this.#segments = null
+    this.#segment = 0
+    this.#at = 0
+    this.#cycle = 1
+    this.#full = false
+  }
+
+  /** Puts an event on the ring, now or once there is room. */
+  post(event: EventWords, interrupts = true): void {
+    this.#waiting.push(event)
+    if (!this.#put()) {
+      this.#waiting = []
+      this.#host.broken()
+      return
+    }
+    if (!interrupts) return
+    this.#wanted = true
+    this.#raise()
+  }
+
+  #load(): readonly Segment[] | null {
+    if (this.#segments !== null) return this.#segments
+    const count = this.#tableSize
+    const view =
+      count === 0 || count > MOST_SEGMENTS
+        ? null
+        : this.#host.memory.view(this.#table[1] * 2 ** 32 + this.#table[0], count * 16)
+    if (view === null) return null
+    const segments = Array.from({ length: count }, (_, i) => ({
+      base: view.getUint32(16 * i + 4, true) * 2 ** 32 + ((view.getUint32(16 * i, true) & ~0x3f) >>> 0),
+      trbs: view.getUint16(16 * i + 8, true),
+    }))
+    if (segments.some(({ trbs }) => trbs < LEAST_TRBS || trbs > MOST_TRBS)) return null
+    this.#segments = segments
+    return segments
+  }
+
+  /** Free places on the ring: −1 where the guest's pointer is on none. */
+  #free(segments: readonly Segment[]): number {
+    const pointer = this.#dequeue[1] * 2 ** 32 + ((this.#dequeue[0] & ~0xf) >>> 0)
+    let total = 0
+    let guest = -1
+    let own = 0
+    segments.forEach(({ base, trbs }, i) => {
+      if (pointer >= base && pointer < base + trbs * TRB_BYTES) guest = total + (pointer - base) / TRB_BYTES
+      if (i === this.#segment) own = total + this.#at
+      total += trbs
+    })
+    return guest < 0 ? -1 : (guest - own - 1 + total) % total
+  }
+
+  /** @returns false where the ring makes no sense */
+  #put(): boolean {
+    while (this.#waiting.length > 0) {
+      const segments = this.#load()
+      const free = segments === null ? -1 : this.#free(segments)
+      if (segments === null || free < 0) return false
+      if (this.#full && free < 2) return true
+      this.#full = free < 2
+      if (free === 0) return true
+      const event: EventWords = this.#full
+        ? [0, 0, (CODE.EVENT_RING_FULL << 24) >>> 0, TRB.HOST_CONTROLLER << 10]
+        : this.#waiting.shift()!
+      if (!this.#write(segments, event) || this.#full) return true
+    }
+    return true
+  }
+
+  #write(segments: readonly Segment[], [lo, hi, status, control]: EventWords): boolean {
+    const { base, trbs } = segments[this.#segment]!
+    const address = base + this.#at * TRB_BYTES
+    if (!this.#host.memory.writeWords(address, [lo, hi, status, control | this.#cycle])) return false
+    this.#at++
+    if (this.#at < trbs) return true
+    this.#at = 0
+    this.#segment++
+    if (this.#segment < segments.length) return true
+    this.#segment = 0
+    this.#cycle ^= 1
+    return true
+  }
+
+  /** The guest has taken events, or has ended its handler. */
+  #freed(): void {
+    const hadWaiting = this.isFull
+    // Half of a new pointer may be on no ring: the other half follows.
+    if (hadWaiting) this.#put()
+    this.#raise()
+    if (hadWaiting && !this.isFull) this.#host.drained()
+  }
+
+  #raise(): void {
+    if (!this.#wanted || (this.#dequeue[0] & BUSY) !== 0 || this.#segments === null) return
+    const total = this.#segments.reduce((sum, { trbs }) => sum + trbs, 0)
+    if (this.#free(this.#segments) === total - 1) {
+      this.#wanted = false
+      return
+    }
+    const now = new Instant()
+    this.#host.clock.read(now)
+    if (now.isBefore(this.#notBefore)) {
+      this.#moderated.armAfter(0, this.#notBefore)
+      return
+    }
+    this.#notBefore.set(now).add((this.#moderation & 0xffff) * MODERATION_UNIT_NS)
+    this.#wanted = false
+    this.#management |= PENDING
+    this.#dequeue[0] = (this.#dequeue[0] | BUSY) >>> 0
+    this.#host.raised(this)
+  }
+
+  reset(): void {
+    this.#moderated.cancel()
+    this.#management = 0
+    this.#moderation = USUAL_MODERATION
+    this.#tableSize = 0
+    this.#table = [0, 0]
+    this.#dequeue = [0, 0]
+    this.#waiting = []
+    this.#wanted = false
+    this.#notBefore.set({ lo: 0, hi: 0 })
+    this.#restart()
+  }
+
+  /** Goes on after a state was restored. */
+  resume(): void {
+    this.#raise()
+  }
+
+  save(): InterrupterState {
+    return {
+      registers: [this.#management, this.#moderation, this.#tableSize, ...this.#table, ...this.#dequeue],
+      segments: this.#segments,
+      at: [this.#segment, this.#at, this.#cycle],
+      waiting: [...this.#waiting],
+      flags: [this.#wanted, this.#full],
+      notBefore: this.#notBefore.save(),
+    }
+  }
+
+  restore({ registers, segments, at, waiting, flags, notBefore }: InterrupterState): void {
+    this.reset()
+    const [management = 0, moderation = 0, tableSize = 0, tableLo = 0, tableHi = 0, lo = 0, hi = 0] = registers
+    this.#management = management
+    this.#moderation = moderation
+    this.#tableSize = tableSize
+    this.#table = [tableLo, tableHi]
+    this.#dequeue = [lo, hi]
+    this.#segments = segments
+    ;[this.#segment, this.#at, this.#cycle] = at
+    this.#waiting = [...waiting]
+    ;[this.#wanted, this.#full] = flags
+    this.#notBefore.set(notBefore)
+  }
+}

@@ -1,0 +1,191 @@
+/** USBCMD. Source: xHCI 1.2, §5.4.1. */
+const RUN = 0x1
+const RESET = 0x2
+const INTERRUPTS = 0x4
+const HOST_ERRORS = 0x8
+const SAVE = 0x100
+const RESTORE = 0x200
+const WRAP_EVENTS = 0x400
+const KEPT = RUN | INTERRUPTS | HOST_ERRORS | WRAP_EVENTS
+
+/** USBSTS. Source: xHCI 1.2, §5.4.2. */
+const HALTED = 0x1
+const HOST_ERROR = 0x4
+const EVENT = 0x8
+const PORT_CHANGE = 0x10
+const RESTORE_ERROR = 0x400
+const CONTROLLER_ERROR = 0x1000
+const CLEARED_BY_ONE = HOST_ERROR | EVENT | PORT_CHANGE | RESTORE_ERROR
+
+const PAGE_SIZE = 1
+
+/** What the registers do. */
+export interface OperationalHost {
+  /** The guest lets the controller run, or stops it. */
+  runs(on: boolean): void
+  /** The guest resets it. */
+  reset(): void
+  /** Interrupts were enabled or disabled. */
+  interruptsChanged(): void
+  /** The command ring's register. */
+  readCommandRing(high: boolean): number
+  writeCommandRing(high: boolean, value: number): void
+}
+
+/** The operational registers without the ports'. Source: xHCI 1.2, §5.4, "Host Controller Operational Registers". */
+export class OperationalRegisters {
+  readonly #host: OperationalHost
+  #command = 0
+  #status = HALTED
+  #notifications = 0
+  #contexts: [lo: number, hi: number] = [0, 0]
+  #configuration = 0
+  /** The guest has saved the state, and nothing has reset the controller since. */
+  #saved = false
+
+  constructor(host: OperationalHost) {
+    this.#host = host
+  }
+
+  get isRunning(): boolean {
+    return (this.#status & HALTED) === 0
+  }
+
+  get interrupts(): boolean {
+    return (this.#command & INTERRUPTS) !== 0
+  }
+
+  get wrapEvents(): boolean {
+    return (this.#command & WRAP_EVENTS) !== 0
+  }
+
+  /** Slots that the guest has enabled. */
+  get slots(): number {
+    return this.#configuration & 0xff
+  }
+
+  /** Guest-physical address of the device context base address array. */
+  get contexts(): number {
+    return this.#contexts[1] * 2 ** 32 + this.#contexts[0]
+  }
+
+  noteEvent(): void {
+    this.#status |= EVENT
+  }
+
+  notePortChange(): void {
+    this.#status |= PORT_CHANGE
+  }
+
+  /** What the guest named is not RAM. */
+  failHost(): void {
+    this.#stop(HOST_ERROR)
+  }
+
+  /** The guest's structures make no sense. */
+  failController(): void {
+    this.#stop(CONTROLLER_ERROR)
+  }
+
+  #stop(why: number): void {
+    this.#command &= ~RUN
+    this.#status |= HALTED | why
+    this.#host.runs(false)
+  }
+
+  read(offset: number): number {
+    switch (offset) {
+      case 0x00:
+        return this.#command
+      case 0x04:
+        return this.#status
+      case 0x08:
+        return PAGE_SIZE
+      case 0x14:
+        return this.#notifications
+      case 0x18:
+      case 0x1c:
+        return this.#host.readCommandRing(offset === 0x1c)
+      case 0x30:
+        return this.#contexts[0]
+      case 0x34:
+        return this.#contexts[1]
+      case 0x38:
+        return this.#configuration
+      default:
+        return 0
+    }
+  }
+
+  write(offset: number, value: number): void {
+    switch (offset) {
+      case 0x00:
+        this.#writeCommand(value)
+        break
+      case 0x04:
+        this.#status &= ~(value & CLEARED_BY_ONE)
+        break
+      case 0x14:
+        this.#notifications = value & 0xffff
+        break
+      case 0x18:
+      case 0x1c:
+        this.#host.writeCommandRing(offset === 0x1c, value)
+        break
+      case 0x30:
+        this.#contexts[0] = (value & ~0x3f) >>> 0
+        break
+      case 0x34:
+        this.#contexts[1] = value
+        break
+      case 0x38:
+        if (!this.isRunning) this.#configuration = value & 0x3ff
+        break
+    }
+  }
+
+  #writeCommand(value: number): void {
+    if ((value & RESET) !== 0) {
+      this.#host.reset()
+      return
+    }
+    const before = this.#command
+    this.#command = value & KEPT
+    // State is kept inside, as long as nothing resets the controller: a save ends at once.
+    if ((value & SAVE) !== 0 && !this.isRunning) this.#saved = true
+    if ((value & RESTORE) !== 0 && !this.isRunning && !this.#saved) this.#status |= RESTORE_ERROR
+    const isBroken = (this.#status & (HOST_ERROR | CONTROLLER_ERROR)) !== 0
+    if ((value & RUN) !== 0 && !this.isRunning && !isBroken) {
+      this.#status &= ~HALTED
+      this.#host.runs(true)
+    } else if ((value & RUN) === 0 && this.isRunning) {
+      this.#status |= HALTED
+      this.#host.runs(false)
+    }
+    if (((before ^ this.#command) & INTERRUPTS) !== 0) this.#host.interruptsChanged()
+  }
+
+  reset(): void {
+    this.#command = 0
+    this.#status = HALTED
+    this.#notifications = 0
+    this.#contexts = [0, 0]
+    this.#configuration = 0
+    this.#saved = false
+  }
+
+  save(): readonly number[] {
+    const saved = this.#saved ? 1 : 0
+    return [this.#command, this.#status, this.#notifications, ...this.#contexts, this.#configuration, saved]
+  }
+
+  restore(state: readonly number[]): void {
+    const [command = 0, status = HALTED, notifications = 0, lo = 0, hi = 0, configuration = 0, saved = 0] = state
+    this.#command = command
+    this.#status = status
+    this.#notifications = notifications
+    this.#contexts = [lo, hi]
+    this.#configuration = configuration
+    this.#saved = saved !== 0
+  }
+}

@@ -1,0 +1,182 @@
+import type { AttachedDevice } from '../attached-device.ts'
+
+/** Bits of PORTSC. Source: xHCI 1.2, §5.4.8, "Port Status and Control Register". */
+const CONNECTED = 0x1
+const ENABLED = 0x2
+const RESET = 0x10
+const POWER = 0x200
+const LINK_WRITE = 0x1_0000
+const CONNECT_CHANGE = 0x2_0000
+const WARM_RESET_CHANGE = 0x8_0000
+const RESET_CHANGE = 0x20_0000
+const LINK_CHANGE = 0x40_0000
+/** CSC, PEC, WRC, OCC, PRC, PLC, CEC. */
+const CHANGES = 0xfe_0000
+/** WCE, WDE, WOE. */
+const WAKE_ENABLES = 0x0e00_0000
+const WARM_RESET = 0x8000_0000
+
+/** Link states. */
+const U0 = 0
+const U3 = 3
+const DISABLED = 4
+const RX_DETECT = 5
+const POLLING = 7
+const RESUME = 15
+
+/** Port speed IDs, the default ones. Source: xHCI 1.2, table 7-13. */
+const SPEED_IDS = { full: 1, low: 2, high: 3, super: 4 } as const
+
+/** U1 and U2 timeouts. */
+const POWER_MANAGEMENT = 0x1_ffff
+
+/** Saved form of a {@link RootPort}. */
+export interface RootPortState {
+  readonly bits: number
+  readonly link: number
+  readonly power: number
+  readonly announced: boolean
+  readonly unannounced: boolean
+}
+
+/** A root hub port of USB 2 or USB 3. A reset of a port takes no time. */
+export class RootPort {
+  readonly number: number
+  readonly isSuper: boolean
+  device: AttachedDevice | null = null
+  /** Status without link state and speed. */
+  #bits = POWER
+  #link = RX_DETECT
+  #power = 0
+  /** An event has told of the change bits that are set. */
+  #announced = false
+  /** An event is to be sent. */
+  unannounced = false
+  readonly #changed: (port: RootPort) => void
+
+  /** @param changed - an event is to be sent, or the device's state has changed */
+  constructor(number: number, isSuper: boolean, changed: (port: RootPort) => void) {
+    this.number = number
+    this.isSuper = isSuper
+    this.#changed = changed
+  }
+
+  get isEnabled(): boolean {
+    return (this.#bits & ENABLED) !== 0
+  }
+
+  get isSuspended(): boolean {
+    return this.#link === U3
+  }
+
+  /** The speed ID of what is plugged in. */
+  get speed(): number {
+    return this.device === null ? 0 : SPEED_IDS[this.device.speed]
+  }
+
+  plug(device: AttachedDevice): void {
+    this.device = device
+    this.#connect()
+  }
+
+  #connect(): void {
+    this.#bits |= CONNECTED
+    // A SuperSpeed link trains by itself.
+    this.#link = this.isSuper ? U0 : POLLING
+    if (this.isSuper) this.#bits |= ENABLED
+    this.#change(CONNECT_CHANGE)
+  }
+
+  unplug(): void {
+    this.device = null
+    this.#bits &= ~(CONNECTED | ENABLED)
+    this.#link = RX_DETECT
+    this.#change(CONNECT_CHANGE)
+  }
+
+  #change(bits: number): void {
+    this.#bits |= bits
+    if (!this.#announced) this.unannounced = true
+    this.#announced = true
+    this.#changed(this)
+  }
+
+  /** The device ends a suspend. */
+  wake(): void {
+    if (this.#link !== U3 || this.device?.mayWake !== true) return
+    this.#link = RESUME
+    this.#change(LINK_CHANGE)
+  }
+
+  read(register: number): number {
+    if (register === 4) return this.#power
+    if (register !== 0) return 0
+    // Speed is known of an enabled port, and of a SuperSpeed one that has a device.
+    const speed = this.isEnabled ? this.speed : 0
+    return (this.#bits | (this.#link << 5) | (speed << 10)) >>> 0
+  }
+
+  write(register: number, value: number): void {
+    if (register === 4 && this.isSuper) this.#power = value & POWER_MANAGEMENT
+    if (register !== 0) return
+    this.#bits &= ~(value & CHANGES)
+    if ((this.#bits & CHANGES) === 0) this.#announced = false
+    this.#bits = (this.#bits & ~WAKE_ENABLES) | (value & WAKE_ENABLES)
+    const warm = this.isSuper && (value & WARM_RESET) !== 0
+    if ((value & RESET) !== 0 || warm) this.#reset(warm)
+    else if ((value & ENABLED) !== 0 && this.isEnabled) this.#disable()
+    else if ((value & LINK_WRITE) !== 0) this.#setLink((value >>> 5) & 0xf)
+  }
+
+  #reset(warm: boolean): void {
+    if (this.device === null) return
+    this.device.reset()
+    this.#bits |= ENABLED
+    this.#link = U0
+    this.#change(warm ? RESET_CHANGE | WARM_RESET_CHANGE : RESET_CHANGE)
+  }
+
+  #disable(): void {
+    this.#bits &= ~ENABLED
+    this.#link = this.isSuper ? DISABLED : POLLING
+    this.#changed(this)
+  }
+
+  /** Source: xHCI 1.2, §4.19.1.1.6 and §4.19.1.2.13, "U3". */
+  #setLink(link: number): void {
+    if (link === U3 && this.isEnabled && this.#link === U0) this.#link = U3
+    else if (link === RESUME && this.#link === U3 && !this.isSuper) this.#link = RESUME
+    else if (link === U0 && (this.#link === U3 || this.#link === RESUME)) {
+      this.#link = U0
+      this.#change(LINK_CHANGE)
+    } else if (link === DISABLED && this.isSuper) this.#disable()
+    else if (link === RX_DETECT && this.isSuper && this.#link === DISABLED) {
+      this.#link = RX_DETECT
+      if (this.device !== null) this.#connect()
+    }
+  }
+
+  /** A reset of the controller: what is plugged in is found anew. */
+  reset(): void {
+    this.#bits = POWER
+    this.#link = RX_DETECT
+    this.#power = 0
+    this.#announced = false
+    this.unannounced = false
+    this.device?.reset()
+    if (this.device !== null) this.#connect()
+  }
+
+  save(): RootPortState {
+    const { unannounced } = this
+    return { bits: this.#bits, link: this.#link, power: this.#power, announced: this.#announced, unannounced }
+  }
+
+  restore({ bits, link, power, announced, unannounced }: RootPortState): void {
+    this.#bits = bits
+    this.#link = link
+    this.#power = power
+    this.#announced = announced
+    this.unannounced = unannounced
+  }
+}

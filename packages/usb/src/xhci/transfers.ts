@@ -1,0 +1,156 @@
+import { type Clock, Instant } from '@retrap/device'
+import type { AttachedDevice } from '../attached-device.ts'
+import { CONTROL_INDEX, ENDPOINT, isInterrupt } from './contexts.ts'
+import type { Endpoint } from './endpoint.ts'
+import type { GuestAccess } from './guest-access.ts'
+import { fetchTrbs } from './ring.ts'
+import type { RootPort } from './root-port.ts'
+import type { Slots } from './slots.ts'
+import { CODE, type EventWords, FLAG, type Trb, TRB, typeOf } from './trb.ts'
+import { transfer } from './transfer.ts'
+import { eventsOf, type TransferEvent, transferEvent } from './transfer-events.ts'
+
+const MICROFRAME_NS = 125_000
+
+/** What transfers need of the controller. */
+export interface TransferHost {
+  readonly memory: GuestAccess
+  readonly clock: Clock
+  readonly slots: Slots
+  port(number: number): RootPort | undefined
+  /** Tells the guest by an interrupter. @param interrupts - false: without an interrupt */
+  post(interrupter: number, event: EventWords, interrupts: boolean): void
+}
+
+/** Works off transfer rings. Source: xHCI 1.2, §4.9, "TRB Ring Data Structure", and §4.10, "Transfer Ring Events". */
+export class Transfers {
+  readonly #host: TransferHost
+  /** Endpoints that may have something to do. */
+  readonly #ready = new Set<Endpoint>()
+  /** When the next interrupt endpoint may be asked. */
+  readonly #next = new Instant()
+  readonly #now = new Instant()
+
+  constructor(host: TransferHost) {
+    this.#host = host
+  }
+
+  /** A doorbell was rung. */
+  ring(slot: number, index: number): void {
+    const endpoint = this.#host.slots.get(slot)?.endpoints.get(index)
+    if (endpoint === undefined) return
+    if (endpoint.state === ENDPOINT.STOPPED) this.#host.slots.setState(endpoint, ENDPOINT.RUNNING)
+    if (endpoint.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
+  }
+
+  /** An endpoint that said "not now" may go on. */
+  wake(port: RootPort, index: number): void {
+    for (const slot of this.#host.slots.all()) {
+      if (slot.port !== port.number) continue
+      const endpoint = slot.endpoints.get(index)
+      if (endpoint?.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
+    }
+  }
+
+  /** A device has gone, or everything was restored: all rings of a port, or of all, are looked at again. */
+  wakeAll(port?: RootPort): void {
+    for (const slot of this.#host.slots.all())
+      if (port === undefined || slot.port === port.number)
+        for (const endpoint of slot.endpoints.values())
+          if (endpoint.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
+  }
+
+  /** Leaves an endpoint alone. @param tell - the guest hears of a transfer that was under way */
+  stop(endpoint: Endpoint, tell: boolean): void {
+    this.#ready.delete(endpoint)
+    if (!tell) return
+    const fetched = fetchTrbs(this.#host.memory, endpoint.place)
+    if (fetched.kind !== 'trbs') return
+    const trb = fetched.trbs.find((one) => typeOf(one) !== TRB.LINK)!
+    const isData = typeOf(trb) === TRB.NORMAL || typeOf(trb) === TRB.DATA_STAGE
+    this.#post(endpoint, transferEvent(endpoint, trb, CODE.STOPPED, isData ? trb.status & 0x1_ffff : 0))
+  }
+
+  clear(): void {
+    this.#ready.clear()
+  }
+
+  /** When to go on by itself. @returns null where there is nothing to wait for */
+  get next(): Instant | null {
+    return this.#next.isNever ? null : this.#next
+  }
+
+  /**
+   * Works off rings, each in turn.
+   *
+   * @param budget - TRBs to look at
+   * @returns how many were looked at
+   */
+  run(budget: number): number {
+    let used = 0
+    this.#next.clear()
+    this.#host.clock.read(this.#now)
+    for (let goesOn = true; goesOn && used < budget;) {
+      goesOn = false
+      for (const endpoint of this.#ready) {
+        if (used >= budget) break
+        if (isInterrupt(endpoint.kind) && this.#now.isBefore(endpoint.notBefore)) {
+          if (endpoint.notBefore.isBefore(this.#next)) this.#next.set(endpoint.notBefore)
+          continue
+        }
+        const count = this.#step(endpoint)
+        this.#ready.delete(endpoint)
+        if (count > 0) {
+          // Behind the others: each has its turn.
+          this.#ready.add(endpoint)
+          goesOn = true
+        }
+        used += Math.max(1, count)
+      }
+    }
+    return used
+  }
+
+  /** Carries out one transfer. @returns how many TRBs it has; 0: there is nothing to do for now */
+  #step(endpoint: Endpoint): number {
+    const { memory, slots } = this.#host
+    const port = this.#host.port(slots.get(endpoint.slot)?.port ?? 0)
+    if (endpoint.state !== ENDPOINT.RUNNING || port === undefined || port.isSuspended) return 0
+    const fetched = fetchTrbs(memory, endpoint.place)
+    if (fetched.kind === 'empty' || fetched.kind === 'unreachable') return 0
+    const { trbs } = fetched
+    if (fetched.kind === 'endless') {
+      this.#fail(endpoint, trbs, CODE.TRB_ERROR)
+      return 0
+    }
+    const outcome = this.#transfer(port, endpoint, trbs)
+    if (outcome === 'nak' || outcome === 'unreachable') return 0
+    if ('code' in outcome) {
+      this.#fail(endpoint, trbs, outcome.code)
+      return 0
+    }
+    endpoint.place = fetched.next
+    if (isInterrupt(endpoint.kind)) endpoint.notBefore.set(this.#now).add(endpoint.interval * MICROFRAME_NS)
+    for (const event of eventsOf(endpoint, trbs, outcome.moved)) this.#post(endpoint, event)
+    return trbs.length
+  }
+
+  #transfer(port: RootPort, endpoint: Endpoint, trbs: readonly Trb[]): ReturnType<typeof transfer> {
+    const device: AttachedDevice | null = port.isEnabled ? port.device : null
+    if (device === null) return { code: CODE.TRANSACTION_ERROR }
+    return transfer(this.#host.memory, endpoint, trbs, device)
+  }
+
+  /** Halts an endpoint: its driver hears of it whether it asked or not. */
+  #fail(endpoint: Endpoint, trbs: readonly Trb[], code: number): void {
+    const isRing = code === CODE.TRB_ERROR
+    const trb = trbs.find((one) => typeOf(one) !== TRB.LINK) ?? trbs[0]!
+    if (endpoint.index === CONTROL_INDEX) endpoint.control = null
+    this.#host.slots.setState(endpoint, isRing ? ENDPOINT.ERROR : ENDPOINT.HALTED)
+    this.#post(endpoint, transferEvent(endpoint, trb, code, trb.status & 0x1_ffff))
+  }
+
+  #post(endpoint: Endpoint, { trb, words }: TransferEvent): void {
+    this.#host.post(trb.status >>> 22, words, (trb.control & FLAG.BLOCK_INTERRUPT) === 0)
+  }
+}

@@ -1,0 +1,415 @@
+import {
+  type AccessSize,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  Instant,
+  type PciFunction,
+  savedState,
+  type Timer,
+  type Word64,
+} from '@retrap/device'
+import type { UsbDevice } from '../usb-device.ts'
+import { CommandRing } from './command-ring.ts'
+import { indexOf } from './contexts.ts'
+import { GuestAccess } from './guest-access.ts'
+import { Interrupter, type InterrupterState } from './interrupter.ts'
+import { capabilityRegister, ExtendedCapabilities, INTERRUPTERS, LAYOUT, MOST_SLOTS, registerAt } from './layout.ts'
+import { OperationalRegisters } from './operational-registers.ts'
+import { RootHub, type RootHubState } from './root-hub.ts'
+import { Slots, type SlotsState } from './slots.ts'
+import { Transfers } from './transfers.ts'
+import { CODE, type EventWords, TRB } from './trb.ts'
+
+/** Options of {@link Xhci}. */
+export interface XhciOptions {
+  /** PCI device of which it is function 0. */
+  readonly device: number
+  /** Name of the model, unique within a machine. Default `xhci`. */
+  readonly name?: string
+  /** Sockets, 1 to 15, each for a device of any speed; default 4, or as many as there are devices. */
+  readonly ports?: number
+  /** What is plugged in from the beginning, from the first socket on. */
+  readonly devices?: readonly UsbDevice[]
+}
+
+/** Saved form of an {@link Xhci}. */
+export interface XhciState {
+  /** Layout of the state. */
+  readonly version: 1
+  /** Operational registers. */
+  readonly registers: readonly number[]
+  /** Who owns it. */
+  readonly owners: number
+  /** Ports, and what is plugged in. */
+  readonly hub: unknown
+  /** Event rings. */
+  readonly interrupters: readonly unknown[]
+  /** The command ring. */
+  readonly commands: unknown
+  /** Device slots. */
+  readonly slots: unknown
+  /** Exact time at which the frame counter was 0. */
+  readonly frames: unknown
+}
+
+const BAR = 0
+/** Red Hat's, by which drivers know a virtual machine's controller. */
+const VENDOR_ID = 0x1b36
+const DEVICE_ID = 0x000d
+/** Serial bus, USB, xHCI. */
+const CLASS = 0x0c_0330
+const MOST_CONNECTORS = 15
+const USUAL_CONNECTORS = 4
+/** TRBs that are looked at in one go; more are after the pause. */
+const BATCH = 512
+const PAUSE_NS = 100_000
+const MICROFRAME_NS = 125_000
+/** The frame counter has 14 bits. */
+const FRAMES = 0x4000
+const WRAP_NS = FRAMES * MICROFRAME_NS
+
+/**
+ * An xHCI host controller with a root hub: USB 3 and 2 at once. Devices are plugged in when it is made, or later.
+ *
+ * Source: Intel, eXtensible Host Controller Interface for Universal Serial Bus, revision 1.2.
+ */
+export class Xhci implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string
+  /** Handlers answer at once. */
+  readonly synchronous: boolean = true
+  readonly #device: number
+  readonly #hub: RootHub
+  readonly #extended: ExtendedCapabilities
+  readonly #registers: OperationalRegisters
+  #context!: DeviceContext
+  #pci!: PciFunction
+  #interrupters: readonly Interrupter[] = []
+  #slots!: Slots
+  #commands!: CommandRing
+  #transfers!: Transfers
+  #later!: Timer
+  #wrap!: Timer
+  /** The frame counter's zero. */
+  readonly #frameZero = new Instant()
+  #pumping = false
+  #paused = false
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor({ device, name = 'xhci', ports, devices = [] }: XhciOptions) {
+    const connectors = ports ?? Math.max(USUAL_CONNECTORS, devices.length)
+    if (!Number.isInteger(device) || device < 0 || device > 31)
+      throw new DeviceError('ERR_OPTION', `${name}: device ${device}: expected 0 to 31`)
+    if (!Number.isInteger(connectors) || connectors < 1 || connectors > MOST_CONNECTORS)
+      throw new DeviceError('ERR_OPTION', `${name}: ports ${connectors}: expected 1 to ${MOST_CONNECTORS}`)
+    if (devices.length > connectors)
+      throw new DeviceError('ERR_OPTION', `${name}: ${devices.length} devices: expected at most ${connectors}`)
+    this.name = name
+    this.#device = device
+    this.#extended = new ExtendedCapabilities(connectors)
+    this.#hub = new RootHub(name, connectors, {
+      changed: (port) => {
+        if (port.unannounced) this.#registers.notePortChange()
+        this.#pump()
+      },
+      woken: (port, address) => {
+        this.#transfers.wake(port, indexOf(address))
+        this.#pump()
+      },
+    })
+    this.#registers = new OperationalRegisters({
+      runs: (on) => this.#runs(on),
+      reset: () => this.#reset(),
+      interruptsChanged: () => this.#driveAll(),
+      readCommandRing: (high) => this.#commands.read(high),
+      writeCommandRing: (high, value) => this.#commands.write(high, value),
+    })
+    for (const one of devices) this.#hub.plug(one)
+  }
+
+  /** Adds the PCI function. */
+  attach(context: DeviceContext): void {
+    this.#context = context
+    const { clock } = context
+    const memory = new GuestAccess(context.dma, () => this.#registers.failHost())
+    const port = (number: number): ReturnType<RootHub['port']> => this.#hub.port(number)
+    this.#later = context.timer(() => this.#pump())
+    this.#wrap = context.timer(() => this.#wrapped())
+    this.#interrupters = Array.from({ length: INTERRUPTERS }, (_, index) => {
+      return new Interrupter(index, {
+        memory,
+        clock,
+        timer: (callback) => context.timer(callback),
+        raised: (interrupter) => {
+          this.#registers.noteEvent()
+          this.#drive(interrupter)
+        },
+        changed: (interrupter) => this.#drive(interrupter),
+        broken: () => this.#registers.failController(),
+        drained: () => this.#pump(),
+      })
+    })
+    const slots = new Slots({ memory, interrupters: INTERRUPTERS, port, contexts: () => this.#registers.contexts })
+    this.#slots = slots
+    this.#transfers = new Transfers({
+      memory,
+      clock,
+      slots,
+      port,
+      post: (index, event, interrupts) => (this.#interrupters[index] ?? this.#interrupters[0]!).post(event, interrupts),
+    })
+    this.#commands = new CommandRing({
+      memory,
+      slots,
+      mostSlots: () => Math.min(MOST_SLOTS, this.#registers.slots),
+      post: (event) => this.#post(event),
+      stop: (endpoint, tell) => this.#transfers.stop(endpoint, tell),
+    })
+    this.#pci = context.pci.add({
+      device: this.#device,
+      vendorId: VENDOR_ID,
+      deviceId: DEVICE_ID,
+      revisionId: 1,
+      classCode: CLASS,
+      interruptPin: 1,
+      msix: { vectors: INTERRUPTERS, table: { bar: BAR, offset: LAYOUT.MSIX_TABLE } },
+      // Serial bus release 3.0; frame length adjustment: 60000 high-speed bit times.
+      writable: [[0x60, 0x0000_3f00, 0x0000_2030]],
+      bars: [
+        {
+          index: BAR,
+          kind: 'memory64',
+          bytes: LAYOUT.BAR_BYTES,
+          minimumAccess: 4,
+          handler: {
+            read: (offset: number): number => this.#read(offset),
+            write: (offset: number, _size: AccessSize, value: number): void => this.#write(offset, value),
+          },
+        },
+      ],
+      onWrite: () => {
+        // Memory may be reached again, or message interrupts have taken the place of the pin.
+        this.#driveAll()
+        this.#pump()
+      },
+    })
+    this.#hub.attach(context)
+  }
+
+  /** How many sockets there are. */
+  get sockets(): number {
+    return this.#hub.sockets
+  }
+
+  /**
+   * Plugs a device in. The guest hears of it if it listens.
+   *
+   * @returns the number of its socket, from 0
+   * @throws DeviceError `ERR_NO_SPACE` where all are taken, `ERR_EXISTS` for a name that is, `ERR_OPTION` for a wrong description
+   */
+  plug(device: UsbDevice): number {
+    return this.#hub.plug(device)
+  }
+
+  /** Pulls a device out. @throws DeviceError `ERR_NOT_FOUND` where it is not plugged in */
+  unplug(device: UsbDevice): void {
+    this.#transfers.wakeAll(this.#hub.unplug(device))
+    this.#pump()
+  }
+
+  #read(offset: number): number {
+    const place = registerAt(offset, this.#hub.ports.length)
+    switch (place.part) {
+      case 'capability':
+        return capabilityRegister(place.offset, this.#hub.sockets)
+      case 'operational':
+        return this.#registers.read(place.offset)
+      case 'extended':
+        return this.#extended.read(place.offset)
+      case 'port':
+        return this.#hub.ports[place.index]!.read(place.offset)
+      case 'interrupter':
+        return this.#interrupters[place.index]!.read(place.offset)
+      case 'frame':
+        return this.#frame()
+      default:
+        return 0
+    }
+  }
+
+  #write(offset: number, value: number): void {
+    const place = registerAt(offset, this.#hub.ports.length)
+    if (place.part === 'operational') {
+      this.#registers.write(place.offset, value)
+      this.#armWrap()
+    } else if (place.part === 'extended') this.#extended.write(place.offset, value)
+    else if (place.part === 'interrupter') this.#interrupters[place.index]!.write(place.offset, value)
+    else if (place.part === 'doorbell') this.#ring(place.index, value & 0xff)
+    else if (place.part === 'port') {
+      const port = this.#hub.ports[place.index]!
+      port.write(place.offset, value)
+      // A port that was resumed or disabled: its transfers go on, or fail.
+      this.#transfers.wakeAll(port)
+    } else return
+    this.#pump()
+  }
+
+  #ring(slot: number, target: number): void {
+    if (!this.#registers.isRunning) return
+    if (slot !== 0) this.#transfers.ring(slot, target)
+    else if (target === 0) this.#commands.start()
+  }
+
+  #runs(on: boolean): void {
+    if (on) {
+      this.#context.clock.read(this.#frameZero)
+      this.#transfers.wakeAll()
+      return
+    }
+    this.#commands.stop()
+    this.#later.cancel()
+    this.#wrap.cancel()
+  }
+
+  /** The number of the microframe; it stands while the controller does. */
+  #frame(): number {
+    if (!this.#registers.isRunning) return 0
+    const now = new Instant()
+    this.#context.clock.read(now)
+    return Math.floor(now.since(this.#frameZero) / MICROFRAME_NS) % FRAMES
+  }
+
+  /** A timer only where the guest wants to hear of the counter's wrap. */
+  #armWrap(): void {
+    if (!this.#registers.isRunning || !this.#registers.wrapEvents) {
+      this.#wrap.cancel()
+      return
+    }
+    const now = new Instant()
+    this.#context.clock.read(now)
+    const since = now.since(this.#frameZero)
+    const wraps = Math.floor(since / WRAP_NS) + 1
+    this.#wrap.armAfter(wraps * WRAP_NS, this.#frameZero)
+  }
+
+  #wrapped(): void {
+    if (this.#pci.mayMaster) this.#post([0, 0, CODE.SUCCESS << 24, TRB.FRAME_WRAP << 10])
+    this.#armWrap()
+  }
+
+  /** Events that belong to no transfer go to the first interrupter. */
+  #post(event: EventWords): void {
+    this.#interrupters[0]!.post(event)
+  }
+
+  /** Does what there is to do, up to a bound. */
+  #pump(): void {
+    if (this.#pumping || this.#paused || !this.#registers.isRunning || !this.#pci.mayMaster) return
+    this.#pumping = true
+    for (const port of this.#hub.ports) {
+      if (!port.unannounced || this.#isFull) continue
+      port.unannounced = false
+      this.#post([(port.number << 24) >>> 0, 0, CODE.SUCCESS << 24, TRB.PORT_STATUS_CHANGE << 10])
+    }
+    let left = BATCH
+    while (left > 0 && this.#registers.isRunning && !this.#isFull) {
+      const used = this.#commands.step()
+      left -= used
+      if (used === 0) break
+    }
+    // One transfer at a time: each may fill the event ring, or end the controller.
+    let next: Instant | null = null
+    while (left > 0 && this.#registers.isRunning && !this.#isFull) {
+      const used = this.#transfers.run(1)
+      next = this.#transfers.next
+      left -= used
+      if (used === 0) break
+    }
+    this.#pumping = false
+    if (!this.#registers.isRunning || this.#isFull) return
+    if (left <= 0) this.#later.armAfter(PAUSE_NS)
+    else if (next === null) this.#later.cancel()
+    else this.#later.armAfter(0, next)
+  }
+
+  get #isFull(): boolean {
+    return this.#interrupters.some((interrupter) => interrupter.isFull)
+  }
+
+  #driveAll(): void {
+    for (const interrupter of this.#interrupters) this.#drive(interrupter)
+  }
+
+  /** Sends an interrupter's interrupt: as a message, or by the pin while the guest has no messages on. */
+  #drive(interrupter: Interrupter): void {
+    const asks = this.#registers.interrupts && interrupter.isPending
+    if (asks && this.#pci.messages?.signal(interrupter.index) === true) interrupter.sent()
+    if (interrupter.index === 0) this.#pci.interrupt?.set(this.#registers.interrupts && interrupter.isPending)
+  }
+
+  /** A reset by the guest: the PCI function stays as it is. */
+  #reset(): void {
+    this.#registers.reset()
+    this.#later.cancel()
+    this.#wrap.cancel()
+    this.#transfers.clear()
+    this.#slots.clear()
+    this.#commands.reset()
+    for (const interrupter of this.#interrupters) interrupter.reset()
+    this.#hub.reset()
+    this.#driveAll()
+  }
+
+  /** Returns to the state at power-on. */
+  reset(): void {
+    this.#reset()
+    this.#extended.reset()
+  }
+
+  /** Waits for what devices are busy with. Nothing reaches the guest until `resume`. */
+  async quiesce(): Promise<void> {
+    this.#paused = true
+    await this.#hub.quiesce()
+  }
+
+  /** Goes on. */
+  resume(): void {
+    this.#paused = false
+    this.#hub.resume()
+    for (const interrupter of this.#interrupters) interrupter.resume()
+    this.#transfers.wakeAll()
+    this.#driveAll()
+    this.#pump()
+  }
+
+  /** Returns the state as plain data. What is plugged in must be the same where it is restored. */
+  save(): XhciState {
+    return {
+      version: 1,
+      registers: this.#registers.save(),
+      owners: this.#extended.save(),
+      hub: this.#hub.save(),
+      interrupters: this.#interrupters.map((one) => one.save()),
+      commands: this.#commands.save(),
+      slots: this.#slots.save(),
+      frames: this.#frameZero.save(),
+    }
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for one of another version, or of other devices. */
+  restore(given: unknown): void {
+    const state = savedState<XhciState>(this.name, given, 1)
+    const hub = state.hub as RootHubState
+    this.#hub.check(hub)
+    this.reset()
+    this.#registers.restore(state.registers)
+    this.#extended.restore(state.owners)
+    this.#interrupters.forEach((one, i) => one.restore(state.interrupters[i] as InterrupterState))
+    this.#commands.restore(state.commands)
+    this.#slots.restore(state.slots as SlotsState)
+    this.#hub.restore(hub)
+    this.#frameZero.set(state.frames as Word64)
+    this.#armWrap()
+  }
+}

@@ -1,0 +1,147 @@
+import { describe, expect, test } from 'vitest'
+import { UsbStorage } from '../src/index.ts'
+import { StorageGuest } from './support/storage-guest.ts'
+import { TestDisk } from './support/test-disk.ts'
+
+describe('mass storage (Bulk-Only Transport 1.0; SPC-4, SBC-3)', () => {
+  test('INQUIRY tells what it is; the rest of what the host asks for is zeros', async () => {
+    const guest = new StorageGuest(new TestDisk(1 << 20))
+    const { data, residue, status } = await guest.command([0x12, 0, 0, 0, 64], { toHost: 64 })
+    expect(Buffer.from(data.subarray(8, 36)).toString('latin1')).toBe('retrap  USB DISK        1.0 ')
+    expect([data.length, residue, status]).toEqual([64, 28, 0])
+  })
+
+  test.each([
+    { name: 'supported', page: 0, data: [0, 0, 0, 3, 0, 0x80, 0x83] },
+    { name: 'serial number', page: 0x80, data: [0, 0x80, 0, 6, ...Buffer.from('RT0001')] },
+  ])('the page of vital product data "$name"', async ({ page, data }) => {
+    const guest = new StorageGuest(new TestDisk(1 << 20))
+    expect([...(await guest.command([0x12, 1, page, 0, 64], { toHost: data.length })).data]).toEqual(data)
+  })
+
+  test('the first command hears of the power-on, REQUEST SENSE of what failed', async () => {
+    const guest = new StorageGuest(new TestDisk(1 << 20))
+    expect(await guest.command([0])).toMatchObject({ status: 1 })
+    expect(await guest.sense()).toBe(0x06_2900)
+    expect(await guest.command([0])).toMatchObject({ status: 0 })
+    expect(await guest.command([0x99])).toMatchObject({ status: 1 })
+    expect(await guest.sense()).toBe(0x05_2000)
+    expect(await guest.sense()).toBe(0)
+  })
+
+  test('capacities of both lengths', async () => {
+    const guest = await StorageGuest.ready(new TestDisk(1 << 20))
+    expect([...(await guest.command([0x25], { toHost: 8 })).data]).toEqual([0, 0, 7, 255, 0, 0, 2, 0])
+    const long = await guest.command([0x9e, 0x10, ...Array.from({ length: 11 }, () => 0), 32], { toHost: 32 })
+    expect([...long.data.subarray(0, 12)]).toEqual([0, 0, 0, 0, 0, 0, 7, 255, 0, 0, 2, 0])
+  })
+
+  test.each([
+    { name: 'READ (6)', read: [0x08, 0, 0, 3, 2], write: [0x0a, 0, 0, 3, 2] },
+    { name: 'READ (10)', read: [0x28, 0, 0, 0, 0, 3, 0, 0, 2], write: [0x2a, 0, 0, 0, 0, 3, 0, 0, 2] },
+    { name: 'READ (12)', read: [0xa8, 0, 0, 0, 0, 3, 0, 0, 0, 2], write: [0xaa, 0, 0, 0, 0, 3, 0, 0, 0, 2] },
+    {
+      name: 'READ (16)',
+      read: [0x88, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2],
+      write: [0x8a, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2],
+    },
+  ])('$name and its write', async ({ read, write }) => {
+    const disk = new TestDisk(1 << 16)
+    const guest = await StorageGuest.ready(disk)
+    const before = disk.bytes.slice(1536, 2560)
+    expect((await guest.command(read, { toHost: 1024 })).data).toEqual(before)
+    const after = Uint8Array.from({ length: 1024 }, (_, i) => i * 7)
+    expect(await guest.command(write, { out: after })).toMatchObject({ status: 0, residue: 0 })
+    expect(disk.bytes.slice(1536, 2560)).toEqual(after)
+  })
+
+  test('forced unit access and SYNCHRONIZE CACHE reach the medium', async () => {
+    const disk = new TestDisk(1 << 16)
+    const guest = await StorageGuest.ready(disk)
+    await guest.command([0x2a, 8, 0, 0, 0, 0, 0, 0, 1], { out: new Uint8Array(512) })
+    await guest.command([0x35])
+    expect(disk.log).toEqual(['write 0+512 durable', 'flush'])
+  })
+
+  test('data moves in pieces of several transfers', async () => {
+    const disk = new TestDisk(1 << 18)
+    const guest = await StorageGuest.ready(disk)
+    const read = await guest.command([0x28, 0, 0, 0, 0, 1, 0, 0, 200], { toHost: 102_400, pieces: 7 })
+    expect(read.data).toEqual(disk.bytes.slice(512, 512 + 102_400))
+    const out = Uint8Array.from({ length: 20 * 512 }, (_, i) => i * 3)
+    await guest.command([0x2a, 0, 0, 0, 0, 9, 0, 0, 20], { out, pieces: 4 })
+    expect(disk.bytes.slice(9 * 512, 29 * 512)).toEqual(out)
+  })
+
+  test.each([
+    { why: 'beyond the end', given: {}, bad: null, cdb: [0x28, 0, 0, 0, 0, 127, 0, 0, 2], sense: 0x05_2100 },
+    {
+      why: 'a bad sector',
+      given: {},
+      bad: 'ERR_MEDIUM' as const,
+      cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 2],
+      sense: 0x03_1100,
+    },
+    { why: 'no medium', given: { bytes: 0 }, bad: null, cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 2], sense: 0x02_3a00 },
+  ])('a read fails: $why', async ({ given, bad, cdb, sense }) => {
+    const disk = new TestDisk(1 << 16)
+    const guest = await StorageGuest.ready(disk)
+    disk.given = given
+    disk.bad = bad
+    const { data, status, residue } = await guest.command(cdb, { toHost: 1024 })
+    expect([status, residue]).toEqual([1, 1024])
+    expect(data).toEqual(new Uint8Array(1024))
+    expect(await guest.sense()).toBe(sense)
+  })
+
+  test.each([
+    { why: 'write protected', given: { readOnly: true }, bad: null, sense: 0x07_2700 },
+    { why: 'a full host disk', given: {}, bad: 'ERR_NO_SPACE' as const, sense: 0x07_2707 },
+    { why: 'a bad sector', given: {}, bad: 'ERR_MEDIUM' as const, sense: 0x03_0c00 },
+  ])('a write fails: $why', async ({ given, bad, sense }) => {
+    const disk = new TestDisk(1 << 16)
+    const guest = await StorageGuest.ready(disk)
+    disk.given = given
+    disk.bad = bad
+    const cdb = [0x2a, 0, 0, 0, 0, 0, 0, 0, 2]
+    expect(await guest.command(cdb, { out: new Uint8Array(1024) })).toMatchObject({ status: 1 })
+    expect(await guest.sense()).toBe(sense)
+  })
+
+  test('an exchanged medium is told', async () => {
+    const disk = new TestDisk(1 << 16)
+    const guest = await StorageGuest.ready(disk)
+    disk.change({})
+    expect(await guest.command([0])).toMatchObject({ status: 1 })
+    expect(await guest.sense()).toBe(0x06_2800)
+  })
+
+  test.each([
+    { what: 'less than the command wants', cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 2], options: { toHost: 512 } },
+    { what: 'data the other way', cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 1], options: { out: new Uint8Array(512) } },
+    { what: 'no data', cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 1], options: {} },
+  ])('a host that expects $what is told of a phase error', async ({ cdb, options }) => {
+    const guest = await StorageGuest.ready(new TestDisk(1 << 16))
+    expect(await guest.command(cdb, options)).toMatchObject({ status: 2 })
+    expect(await guest.command([0])).toMatchObject({ status: 0 })
+  })
+
+  test('what is no command stalls both ways until the host resets the device', async () => {
+    const guest = await StorageGuest.ready(new TestDisk(1 << 16))
+    expect(guest.sendRaw(new Uint8Array(30))).toBe(6)
+    guest.clearHalt()
+    expect(guest.sendRaw(new Uint8Array(31))).toBe(6)
+    guest.resetRecovery()
+    expect(await guest.command([0])).toMatchObject({ status: 0 })
+  })
+})
+
+test.each([
+  { options: { model: '' }, given: {}, message: "model ''" },
+  { options: { serialNumber: 'x'.repeat(21) }, given: {}, message: 'serialNumber' },
+  { options: {}, given: { blockBytes: 8192 }, message: 'blocks of 8192 bytes' },
+])('a stick is not made with $message', ({ options, given, message }) => {
+  const medium = new TestDisk(1 << 16)
+  medium.given = given
+  expect(() => new UsbStorage({ medium, ...options })).toThrow(message)
+})

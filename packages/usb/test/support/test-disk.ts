@@ -1,0 +1,88 @@
+import {
+  type BlockBackend,
+  BlockError,
+  type BlockErrorCode,
+  type BlockProperties,
+  type BlockRequest,
+} from '@retrap/device'
+
+/** A disk in memory whose answers a test can hold back, and which fails where the test says. */
+export class TestDisk implements BlockBackend {
+  readonly bytes: Uint8Array
+  given: Partial<BlockProperties> = {}
+  /** Requests wait until they are let go. */
+  hold = false
+  bad: BlockErrorCode | null = null
+  /** What was asked for: `write 0+512 durable`. */
+  readonly log: string[] = []
+  readonly signals: BlockRequest['signal'][] = []
+  #held: (() => void)[] = []
+  #changed: () => void = () => {}
+
+  constructor(bytes: number) {
+    this.bytes = Uint8Array.from({ length: bytes }, (_, i) => (i >> 9) + i * 13)
+  }
+
+  get properties(): BlockProperties {
+    return {
+      bytes: this.bytes.length,
+      blockBytes: 512,
+      physicalBlockBytes: 4096,
+      maximumBytes: 1 << 16,
+      readOnly: false,
+      discards: true,
+      ...this.given,
+    }
+  }
+
+  /** Lets one of those that wait go on, or all. */
+  release(index?: number): void {
+    const held = index === undefined ? this.#held.splice(0) : this.#held.splice(index, 1)
+    for (const go of held) go()
+  }
+
+  get held(): number {
+    return this.#held.length
+  }
+
+  /** Changes its properties. */
+  change(given: Partial<BlockProperties>): void {
+    this.given = given
+    this.#changed()
+  }
+
+  async #begin(what: string, request: BlockRequest | undefined): Promise<void> {
+    this.log.push(request?.durable === true ? `${what} durable` : what)
+    this.signals.push(request?.signal)
+    if (this.hold) await new Promise<void>((resolve) => this.#held.push(resolve))
+    if (this.bad !== null) throw new BlockError(this.bad, 'as the test says')
+  }
+
+  async read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
+    await this.#begin(`read ${offset}+${into.length}`, request)
+    into.set(this.bytes.subarray(offset, offset + into.length))
+  }
+
+  async write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void> {
+    await this.#begin(`write ${offset}+${from.length}`, request)
+    this.bytes.set(from, offset)
+  }
+
+  async flush(request?: BlockRequest): Promise<void> {
+    await this.#begin('flush', request)
+  }
+
+  async discard(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    await this.#begin(`discard ${offset}+${bytes}`, request)
+  }
+
+  async writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    await this.#begin(`zeroes ${offset}+${bytes}`, request)
+    this.bytes.fill(0, offset, offset + bytes)
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#changed = listener
+    return () => {}
+  }
+}
