@@ -1,4 +1,4 @@
-import { Alarm, type NetworkClock } from '../clock.ts'
+import { Alarm } from '../clock.ts'
 import {
   finishTcp,
   makeTcp,
@@ -9,42 +9,15 @@ import {
   TCP_FIN,
   TCP_RST,
   TCP_SYN,
-  type TcpEndpoints,
   type TcpSegment,
 } from '../frames/tcp.ts'
-import type { BufferBudget } from './buffer-budget.ts'
 import { ReceiveQueue } from './receive-queue.ts'
+import { OUR_SHIFT, ReceiveWindow } from './receive-window.ts'
 import { Sender } from './sender.ts'
-
-/** Why a connection is no more. */
-export type TcpEnd = 'finished' | 'reset' | 'refused' | 'timeout' | 'aborted'
-
-/** Hears of a connection. */
-export interface TcpClient {
-  /** The handshake is done. */
-  connected(): void
-  /** There is something to read, or the peer has said that nothing follows. */
-  readable(): void
-  /** There is room for more to write. */
-  writable(): void
-  /** The connection is no more; comes once, and nothing after it. */
-  closed(end: TcpEnd): void
-}
-
-/** What a connection needs. */
-export interface TcpOptions extends TcpEndpoints {
-  readonly clock: NetworkClock
-  readonly budget: BufferBudget
-  /** First sequence number. */
-  readonly initialSequence: number
-  readonly client: TcpClient
-  /** Takes a frame without its Ethernet header. */
-  transmit(frame: Uint8Array): void
-}
+import type { TcpEnd, TcpOptions } from './tcp-options.ts'
 
 type State = 'syn-sent' | 'syn-received' | 'open' | 'time-wait' | 'closed'
 
-const OUR_SHIFT = 4
 const DELAYED_ACK_MS = 40
 /** Twice the maximum segment lifetime, as Linux has it; RFC 9293 §3.4.2 would have minutes. */
 const TIME_WAIT_MS = 60_000
@@ -67,14 +40,12 @@ export class TcpConnection {
   readonly #options: TcpOptions
   readonly #sender: Sender
   readonly #queue: ReceiveQueue
+  readonly #window: ReceiveWindow
   readonly #delayedAck: Alarm
   readonly #timer: Alarm
   #state: State
   /** The peer's first sequence number. */
   #remoteInitial = 0
-  /** Position that the window reaches to, as told to the peer. */
-  #edge = 0
-  #ourShift = 0
   #peerShift = 0
   #sack = false
   /** Position of the peer's FIN; null: not seen yet. */
@@ -94,6 +65,7 @@ export class TcpConnection {
     const { clock, budget } = options
     this.#options = options
     this.#queue = new ReceiveQueue(budget)
+    this.#window = new ReceiveWindow(this.#queue)
     this.#sender = new Sender(clock, budget, {
       emit: (position, length, flags) => this.#emit(position, length, flags),
       gaveUp: () => {
@@ -105,7 +77,6 @@ export class TcpConnection {
     this.#timer = new Alarm(clock, () => this.#onTimer())
     this.#state = syn === undefined ? 'syn-sent' : 'syn-received'
     if (syn !== undefined) this.#takeSyn(syn)
-    else this.#ourShift = OUR_SHIFT
     this.#sender.open()
   }
 
@@ -139,7 +110,7 @@ export class TcpConnection {
   /** Reads bytes. @returns null: there are none now */
   read(most: number): Uint8Array | null {
     const bytes = this.#queue.read(most)
-    if (bytes !== null && this.#state === 'open') this.#updateWindow()
+    if (bytes !== null && this.#state === 'open' && !this.#finTaken && this.#window.isWorthTelling) this.#acknowledge()
     if (this.#state === 'time-wait' && this.#peerEndedFirst && this.atEnd) this.#timer.set(0)
     return bytes
   }
@@ -188,7 +159,7 @@ export class TcpConnection {
     const expected = this.#expected
     const start = this.#position(segment.sequence)
     const end = start + payload.length + ((flags & TCP_FIN) !== 0 ? 1 : 0)
-    const edge = Math.max(this.#edge, expected)
+    const edge = Math.max(this.#window.edge, expected)
     const length = end - start
     // RFC 9293 §3.10.7.4, table 6. The first byte of an empty window may be asked after.
     const fits = length === 0 ? start >= expected && start <= edge : start < edge && end > expected && edge > expected
@@ -292,11 +263,10 @@ export class TcpConnection {
 
   #takeSyn({ sequence, mss, windowShift, sackPermitted, window }: TcpSegment): void {
     this.#remoteInitial = sequence
-    this.#ourShift = windowShift === null ? 0 : OUR_SHIFT
     this.#peerShift = windowShift ?? 0
     this.#sack = sackPermitted
     this.#sender.configure(Math.min(OUR_MSS, Math.max(LEAST_MSS, mss ?? DEFAULT_MSS)), window, -1)
-    this.#edge = Math.min(this.#queue.capacity, 0xffff)
+    this.#window.begin(windowShift === null ? 0 : OUR_SHIFT)
   }
 
   /** Position that the peer is to send next, its FIN included. */
@@ -324,12 +294,11 @@ export class TcpConnection {
     const isSyn = position === -1 && (this.#state === 'syn-sent' || this.#state === 'syn-received')
     if (isSyn) {
       const isFirst = this.#state === 'syn-sent'
-      const options = synOptions(isFirst || this.#ourShift > 0 ? OUR_SHIFT : null, isFirst || this.#sack)
-      // The window of a SYN is not scaled.
+      const options = synOptions(isFirst || this.#window.isScaled ? OUR_SHIFT : null, isFirst || this.#sack)
       this.#send({
         sequence: this.#sequence(-1),
         flags: TCP_SYN | (isFirst ? 0 : TCP_ACK),
-        window: Math.min(this.#queue.capacity, 0xffff),
+        window: this.#window.initial,
         options,
       })
       return
@@ -373,7 +342,7 @@ export class TcpConnection {
     let window = segment.window ?? 0
     if ((flags & TCP_ACK) !== 0) {
       acknowledgment = this.#remoteSequence(this.#expected)
-      window = segment.window ?? this.#advertise()
+      window = segment.window ?? this.#window.advertise()
       this.#unacknowledged = 0
       this.#delayedAck.clear()
     }
@@ -381,22 +350,6 @@ export class TcpConnection {
     const frame = makeTcp(this.#options, header, length)
     if (length > 0) this.#sender.copy(position, length, frame.frame, frame.payloadAt)
     this.#options.transmit(finishTcp(frame, this.#options))
-  }
-
-  /** The window for a segment. It grows in steps that are worth a segment (RFC 9293 §3.8.6.2.2). */
-  #advertise(): number {
-    const { capacity, next, edge } = this.#queue
-    const most = next + 0xffff * 2 ** this.#ourShift
-    if (edge - this.#edge >= Math.min(capacity / 2, OUR_MSS)) this.#edge = Math.min(edge, most)
-    return Math.max(0, this.#edge - next) >>> this.#ourShift
-  }
-
-  /** Tells the peer of room that reading has made, if it waits for it. */
-  #updateWindow(): void {
-    if (this.#finTaken) return
-    const { capacity, edge, next } = this.#queue
-    const gain = edge - this.#edge
-    if (gain >= capacity / 2 || (this.#edge - next < OUR_MSS && gain >= OUR_MSS)) this.#acknowledge()
   }
 
   #keepAlive(): void {

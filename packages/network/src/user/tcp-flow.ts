@@ -1,7 +1,8 @@
 import type { Ipv4Packet } from '../frames/ipv4.ts'
 import type { TcpEndpoints, TcpSegment } from '../frames/tcp.ts'
 import type { TcpSocket, TcpSocketClient, TcpSocketEnd } from '../sockets.ts'
-import type { TcpClient, TcpConnection } from '../tcp/connection.ts'
+import type { TcpConnection } from '../tcp/connection.ts'
+import type { TcpClient } from '../tcp/tcp-options.ts'
 
 const CHUNK = 64 << 10
 

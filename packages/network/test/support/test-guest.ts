@@ -8,7 +8,8 @@ import { makeUdp, readUdp } from '../../src/frames/udp.ts'
 import { UserNetwork, type UserNetworkOptions } from '../../src/index.ts'
 import type { SocketAddress, Sockets, TcpSocket, TcpSocketClient, UdpReceiver } from '../../src/sockets.ts'
 import { BufferBudget } from '../../src/tcp/buffer-budget.ts'
-import { TcpConnection, type TcpEnd } from '../../src/tcp/connection.ts'
+import { TcpConnection } from '../../src/tcp/connection.ts'
+import type { TcpEnd } from '../../src/tcp/tcp-options.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 export const GUEST = 0x0a00020f

@@ -1,0 +1,53 @@
+import { OUR_MSS } from '../frames/tcp.ts'
+import type { ReceiveQueue } from './receive-queue.ts'
+
+/** By how much our windows are shifted, where the peer scales. Source: RFC 7323 §2.2. */
+export const OUR_SHIFT = 4
+const LARGEST_FIELD = 0xffff
+
+/** The window that the peer is told. It grows in steps that are worth a segment. Source: RFC 9293 §3.8.6.2.2. */
+export class ReceiveWindow {
+  readonly #queue: ReceiveQueue
+  /** Position that the window reaches to, as told to the peer. */
+  #edge = 0
+  #shift = OUR_SHIFT
+
+  constructor(queue: ReceiveQueue) {
+    this.#queue = queue
+  }
+
+  /** Position that the peer may send up to. */
+  get edge(): number {
+    return this.#edge
+  }
+
+  get isScaled(): boolean {
+    return this.#shift > 0
+  }
+
+  /** The window of a SYN, which is not scaled. */
+  get initial(): number {
+    return Math.min(this.#queue.capacity, LARGEST_FIELD)
+  }
+
+  /** The peer's SYN has come. */
+  begin(shift: number): void {
+    this.#shift = shift
+    this.#edge = this.initial
+  }
+
+  /** Moves the window on where that is worth it. @returns the field of a segment */
+  advertise(): number {
+    const { capacity, next, edge } = this.#queue
+    const most = next + LARGEST_FIELD * 2 ** this.#shift
+    if (edge - this.#edge >= Math.min(capacity / 2, OUR_MSS)) this.#edge = Math.min(edge, most)
+    return Math.max(0, this.#edge - next) >>> this.#shift
+  }
+
+  /** Whether the peer waits for the room that reading has made. */
+  get isWorthTelling(): boolean {
+    const { capacity, edge, next } = this.#queue
+    const gain = edge - this.#edge
+    return gain >= capacity / 2 || (this.#edge - next < OUR_MSS && gain >= OUR_MSS)
+  }
+}
