@@ -40,6 +40,13 @@ function start(): Parts {
 const range = (machine: AhciMachine, gpa: number, bytes: number): Uint8Array =>
   machine.machine.ram.slice(gpa, gpa + bytes)
 
+test('the controller says what it can (AHCI 1.3.1, 3.1)', () => {
+  const { machine } = start()
+  // S64A, SNCQ; SCLO, 3 Gbit/s, SAM, PMD, 32 slots, 6 ports.
+  expect(machine.read(0) >>> 0).toBe(0xc124_9f05)
+  expect([machine.read(0x0c), machine.read(0x10)]).toEqual([0x3f, 0x0001_0301])
+})
+
 describe('ports (AHCI 1.3.1, 3.3, "Port Registers")', () => {
   test('show what is at them: a disk, a packet device, nothing', () => {
     const { machine } = start()

@@ -145,6 +145,19 @@ describe('WebSockets', () => {
     await expect.poll(() => server.clients).toBe(0)
   })
 
+  test.each([
+    [1 << 20, false],
+    [(1 << 20) + 1, true],
+  ])('with a message of %d bytes: it is too large: %s', async (bytes, isTooLarge) => {
+    await listen({ webSocketPort: 0 })
+    const socket = new WebSocket(`ws://127.0.0.1:${listener!.webSocketPort}/`)
+    socket.on('message', () => {})
+    socket.on('open', () => socket.send(new Uint8Array(bytes)))
+    const code = await new Promise((resolve) => socket.once('close', resolve))
+    // RFC 6455 §7.4.1.
+    expect(code === 1009).toBe(isTooLarge)
+  })
+
   test('that nobody has opened yet do not keep the port, and other requests are answered', async () => {
     await listen({ webSocketPort: 0 })
     const url = `http://127.0.0.1:${listener!.webSocketPort}/`
