@@ -491,3 +491,14 @@ test.each([0xd_0000, 0xd_1800])('a ROM at %i is mapped writable by whole pages',
   const end = Math.ceil((gpa + rom.length) / 0x1000) * 0x1000
   expect(guest.romWritable).toEqual({ gpa: first, bytes: end - first })
 })
+
+test('requests that cannot be met are counted as refused: without a ROM, without one at its place, of another size', () => {
+  const { patcher } = new Guest(1)
+  const refused = [1, 2, 3, 8].map((size) => {
+    patcher.portWrite(0, size, 0)
+    return patcher.counts.refused
+  })
+  expect(refused).toEqual([1, 2, 3, 4])
+  patcher.portWrite(0, 4, 0)
+  expect(patcher.counts).toEqual({ reports: 0, patched: 0, polls: 1, refused: 4 })
+})
