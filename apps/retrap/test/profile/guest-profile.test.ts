@@ -1,0 +1,80 @@
+// Samples of a guest become stacks of names: by vCPU, mode, and callers, the innermost last.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { GuestSample } from '@retrap/machine'
+import { afterAll, expect, test } from 'vitest'
+import type { NamedMachine } from '../../src/profile/guest-names.ts'
+import { GuestProfile } from '../../src/profile/guest-profile.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-profile-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** A machine in whose memory there are no symbols. */
+const NAMELESS = { domain: { p2m: { leaves: () => [] } }, memory: { u8: new Uint8Array(0) } } as unknown as NamedMachine
+
+const sample = (fields: Partial<GuestSample> = {}): GuestSample => ({
+  ...{ vcpu: 0, ns: 1000, address: 0x10n, callers: [], cpl: 0, cr3: undefined },
+  ...fields,
+})
+
+/** The stacks of a profile's samples, from the root on. */
+function stacksOf(profile: GuestProfile): string[] {
+  const { nodes, samples } = profile.build()
+  const parents = new Map(nodes.flatMap(({ id, children }) => children.map((child) => [child, id] as const)))
+  return samples.map((leaf) => {
+    const names: string[] = []
+    for (let id: number | undefined = leaf; id !== undefined && id !== 1; id = parents.get(id)) {
+      names.push(nodes[id - 1]!.callFrame.functionName)
+    }
+    return names.toReversed().join(' > ')
+  })
+}
+
+test('each sample is its stack, time without a vCPU is idle, and kinds of processes are told apart', () => {
+  const path = join(folder, 'one.cpuprofile')
+  const profile = new GuestProfile(path, 1)
+  expect(readFileSync(path, 'utf8')).toBe('')
+  profile.onSample(sample({ callers: [0x20n, 0x30n] }))
+  profile.onIdle(5000)
+  profile.onSample(sample({ cpl: 2, address: 0xffff_8000_0000_0000n }))
+  profile.onSample(sample({ cpl: 3 }))
+  profile.resolve(NAMELESS, undefined)
+  profile.onSample(sample({ cpl: 3, cr3: 0x8000_0000_1234_5fffn }))
+  profile.onSample(sample({ callers: [0x20n, 0x30n] }))
+  profile.resolve(NAMELESS, undefined)
+  expect(stacksOf(profile)).toEqual([
+    'kernel > 0x30 > 0x20 > 0x10',
+    '(idle)',
+    'kernel > 0xffff800000000000',
+    'user > 0x10',
+    'user, CR3 0x8000000012345000 > 0x10',
+    'kernel > 0x30 > 0x20 > 0x10',
+  ])
+  profile.write()
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(profile.build())
+})
+
+test('several vCPUs are told apart', () => {
+  const profile = new GuestProfile(join(folder, 'two.cpuprofile'), 2)
+  for (const vcpu of [0, 1, 0]) profile.onSample(sample({ vcpu }))
+  profile.resolve(NAMELESS, undefined)
+  expect(stacksOf(profile)).toEqual(['vCPU 0 > kernel > 0x10', 'vCPU 1 > kernel > 0x10', 'vCPU 0 > kernel > 0x10'])
+})
+
+test('two million samples are kept', () => {
+  const profile = new GuestProfile(join(folder, 'long.cpuprofile'), 1)
+  for (let i = 1; i < 2_000_000; i++) profile.onIdle(1)
+  expect(profile.isFull).toBe(false)
+  profile.onSample(sample())
+  expect(profile.isFull).toBe(true)
+  profile.onSample(sample())
+  profile.onSample(sample({ address: 0x99n }))
+  profile.resolve(NAMELESS, undefined)
+  const { samples, nodes } = profile.build()
+  expect([samples.length, nodes.some(({ callFrame }) => callFrame.functionName === '0x99')]).toEqual([2_000_000, false])
+})
+
+test('a file that cannot be written is a mistake of the caller', () => {
+  expect(() => new GuestProfile(join(folder, 'no', 'folder'), 1)).toThrow(/cannot write the profile .*ENOENT/)
+})
