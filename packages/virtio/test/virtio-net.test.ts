@@ -166,6 +166,81 @@ describe('receiving (VIRTIO 1.2, §5.1.6.4)', () => {
   })
 })
 
+describe('TCP segments that come together', () => {
+  /** Segment number `index` of a connection, of `bytes` bytes, without checksum errors. */
+  const segment = (index: number, bytes = 500): Uint8Array => {
+    const frame = new Uint8Array(54 + bytes).fill(index + 1, 54)
+    const view = new DataView(frame.buffer)
+    frame.set(MAC)
+    view.setUint16(12, 0x0800)
+    frame.set([0x45, 0, (bytes + 40) >> 8, bytes + 40, 0, index, 0x40, 0, 64, 6, 0, 0, 10, 0, 2, 2, 10, 0, 2, 15], 14)
+    view.setUint16(24, 0xffff - ones(frame.subarray(14, 34)))
+    view.setUint32(38, index * 500)
+    frame.set([0x50, 0x10], 46)
+    view.setUint16(50, 0xffff - ones(frame.subarray(26), Uint8Array.of(0, 6, (bytes + 20) >> 8, bytes + 20)))
+    return frame
+  }
+  const GUEST = [...ALL, 1, 7]
+
+  test('are one packet for a driver that takes it', async () => {
+    const net = new NetDriver(GUEST)
+    const [at = 0] = net.give(1526, 1526)
+    for (let i = 0; i < 3; i++) expect(net.network.client!.receive(segment(i))).toBe(true)
+    expect(net.rings[0]!.reap()).toEqual([])
+    await turn()
+    expect(net.rings[0]!.reap().map(({ written }) => written)).toEqual([1526, 40])
+    // Its checksum is not complete; TCP over IPv4 in segments of 500 bytes.
+    expect([...net.machine.ram.subarray(at, at + 12)]).toEqual([1, 1, 54, 0, 0xf4, 1, 34, 0, 16, 0, 2, 0])
+    expect(net.machine.ram[at + 12 + 54]).toBe(1)
+    expect(net.machine.ram[at + 12 + 54 + 500]).toBe(2)
+  })
+
+  test('stay what they are for another driver', () => {
+    const net = new NetDriver()
+    net.give(600, 600)
+    for (let i = 0; i < 2; i++) net.network.client!.receive(segment(i))
+    expect(net.rings[0]!.reap().map(({ written }) => written)).toEqual([566, 566])
+  })
+
+  test('come before the frame that follows them, and wait for buffers', async () => {
+    const net = new NetDriver(GUEST)
+    net.network.client!.receive(segment(0))
+    expect(net.network.client!.receive(frameTo(MAC))).toBe(false)
+    await turn()
+    net.give(600)
+    expect(net.rings[0]!.reap().map(({ written }) => written)).toEqual([566])
+    expect(net.network.readies).toBe(1)
+    net.give(100)
+    expect(net.network.client!.receive(frameTo(MAC))).toBe(true)
+    expect(net.rings[0]!.reap().map(({ written }) => written)).toEqual([72])
+  })
+
+  test('that are more than all of the ring holds are lost, and the card goes on', async () => {
+    const net = new NetDriver(GUEST)
+    net.give(...Array.from({ length: 16 }, () => 40))
+    for (let i = 0; i < 2; i++) expect(net.network.client!.receive(segment(i))).toBe(true)
+    await turn()
+    expect(net.rings[0]!.reap()).toEqual([])
+    expect(net.network.client!.receive(frameTo(MAC))).toBe(true)
+    expect(net.rings[0]!.reap().map(({ written }) => written)).toEqual([40, 32])
+  })
+
+  test('are lost with a reset', async () => {
+    const net = new NetDriver(GUEST)
+    net.give(600)
+    net.network.client!.receive(segment(0))
+    net.driver.status = 0
+    await turn()
+    expect(net.rings[0]!.reap()).toEqual([])
+  })
+
+  test('need a driver that takes incomplete checksums', () => {
+    const network = new TestNetwork()
+    const machine = new VirtioMachine(new VirtioPci(new VirtioNet({ network }), { device: 3 }))
+    expect(new PciDriver(machine).negotiate([32, 5, 7])).toBe(false)
+  })
+})
+
 describe('filters (§5.1.6.5)', () => {
   const GROUP = [1, 0, 0x5e, 0, 0, 5]
   const OTHER = [0x52, 0, 0, 0, 0, 9]

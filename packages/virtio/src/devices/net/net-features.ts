@@ -2,8 +2,12 @@
 export const VirtioNetFeature = {
   /** The device completes checksums. */
   checksum: 0,
+  /** The driver takes packets whose checksums are not complete. */
+  guestChecksum: 1,
   mtu: 3,
   mac: 5,
+  /** The driver takes TCP segments over IPv4 that were joined. */
+  guestTso4: 7,
   /** The device cuts TCP segments over IPv4. */
   hostTso4: 11,
   /** The device cuts TCP segments over IPv6. */

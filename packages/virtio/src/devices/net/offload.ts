@@ -56,25 +56,26 @@ export function readPacketHeader(bytes: Uint8Array): PacketHeader {
 }
 
 /** Adds the 16-bit words of a range, the last byte padded with 0. The sum of 64 KiB fits 32 bits. */
-function sumOf(bytes: Uint8Array, from: number, to: number, before = 0): number {
+export function sumOf(bytes: Uint8Array, from: number, to: number, before = 0): number {
   let sum = before
   for (let i = from; i + 1 < to; i += 2) sum += (bytes[i]! << 8) | bytes[i + 1]!
   if ((to - from) % 2 === 1) sum += bytes[to - 1]! << 8
   return sum
 }
 
-function folded(sum: number): number {
+/** The checksum of such a sum. */
+export function folded(sum: number): number {
   let left = sum
   while (left > 0xffff) left = (left & 0xffff) + (left >>> 16)
   return ~left & 0xffff
 }
 
-function put16(bytes: Uint8Array, at: number, value: number): void {
+export function put16(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 8
   bytes[at + 1] = value
 }
 
-const get16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!
+export const get16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!
 
 /**
  * Makes the frames that a packet of the driver stands for.

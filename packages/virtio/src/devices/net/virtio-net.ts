@@ -6,6 +6,7 @@ import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virt
 import { VirtioNetFeature } from './net-features.ts'
 import { framesOf, PACKET_HEADER_BYTES, readPacketHeader } from './offload.ts'
 import { ReceiveFilter, type ReceiveFilterState } from './receive-filter.ts'
+import { SegmentJoiner } from './segment-joiner.ts'
 
 /** Options of {@link VirtioNet}. */
 export interface VirtioNetOptions {
@@ -23,6 +24,9 @@ export interface VirtioNetOptions {
 interface VirtioNetState {
   readonly filter: ReceiveFilterState
 }
+
+/** The next microtask. */
+const NOW = Promise.resolve()
 
 const NETWORK = 1
 const RECEIVE = 0
@@ -65,6 +69,7 @@ export class VirtioNet implements VirtioDevice {
   readonly #address: Uint8Array
   readonly #filter = new ReceiveFilter()
   #host: VirtioHost | null = null
+  readonly #joiner = new SegmentJoiner()
   /** Chains of the receive queue that were not enough for a frame, or too small. */
   #spare: VirtioChain[] = []
   /** The network has a frame for which there was no room. */
@@ -81,8 +86,8 @@ export class VirtioNet implements VirtioDevice {
     if (!(queueSize >= 4 && queueSize <= 1024 && Number.isInteger(Math.log2(queueSize))))
       throw bad(`queues of ${queueSize} entries: expected a power of two from 4 to 1024`)
     const { mac, status, checksum, hostTso4, hostTso6, mergeableBuffers, controlQueue } = VirtioNetFeature
-    const { controlReceive, controlMac, mtu } = VirtioNetFeature
-    const features: number[] = [mac, status, checksum, hostTso4, hostTso6, mergeableBuffers]
+    const { controlReceive, controlMac, mtu, guestChecksum, guestTso4 } = VirtioNetFeature
+    const features: number[] = [mac, status, checksum, hostTso4, hostTso6, mergeableBuffers, guestChecksum, guestTso4]
     features.push(controlQueue, controlReceive, controlMac)
     if (!USUAL_FRAMES.includes(network.maximumBytes)) features.push(mtu)
     this.name = name
@@ -118,7 +123,9 @@ export class VirtioNet implements VirtioDevice {
 
   /** Segments need checksums, and commands their queue. */
   accepts(features: FeatureSet): boolean {
-    const { checksum, hostTso4, hostTso6, controlQueue, controlReceive, controlMac } = VirtioNetFeature
+    const { checksum, hostTso4, hostTso6, guestChecksum, guestTso4 } = VirtioNetFeature
+    const { controlQueue, controlReceive, controlMac } = VirtioNetFeature
+    if (features.has(guestTso4) && !features.has(guestChecksum)) return false
     if ((features.has(hostTso4) || features.has(hostTso6)) && !features.has(checksum)) return false
     return !((features.has(controlReceive) || features.has(controlMac)) && !features.has(controlQueue))
   }
@@ -141,18 +148,43 @@ export class VirtioNet implements VirtioDevice {
   // ---- Receiving ----
 
   #receive(frame: Uint8Array): boolean {
-    const queue = this.#host?.queues[RECEIVE]
     // A card whose driver is not there loses what comes.
-    if (queue === undefined || this.#host?.running !== true || frame.length < ETHERNET_BYTES) return true
+    if (this.#host?.running !== true || frame.length < ETHERNET_BYTES) return true
     if (frame.length > MOST_BYTES || !this.#filter.accepts(frame, this.config)) return true
-    const headerBytes = this.#headerBytes
-    const total = headerBytes + frame.length
-    const mergeable = this.#host.hasFeature(VirtioNetFeature.mergeableBuffers)
+    const joiner = this.#joiner
+    if (joiner.join(frame)) return true
+    if (!this.#handOn()) return false
+    if (!this.#host.hasFeature(VirtioNetFeature.guestTso4) || !joiner.begin(frame)) {
+      const bytes = new Uint8Array(this.#headerBytes + frame.length)
+      bytes.set(frame, this.#headerBytes)
+      return this.#place(bytes)
+    }
+    // What has come to the network at the same time follows before that.
+    void NOW.then(() => this.#handOn())
+    return true
+  }
+
+  /** Hands the driver what was joined. @returns false where there is no room for it */
+  #handOn(): boolean {
+    const joiner = this.#joiner
+    if (!joiner.holds) return true
+    if (this.#host?.running === true && !this.#place(joiner.finish(this.#headerBytes))) return false
+    joiner.clear()
+    return true
+  }
+
+  /** Puts a packet behind its header into buffers. @returns false where there are too few */
+  #place(bytes: Uint8Array): boolean {
+    const host = this.#host!
+    const queue = host.queues[RECEIVE]!
+    const mergeable = host.hasFeature(VirtioNetFeature.mergeableBuffers)
     const chains = this.#spare
     let room = chains.reduce((sum, { writable }) => sum + writable.length, 0)
-    while (room < total && (mergeable || chains.length === 0)) {
+    while (room < bytes.length && (mergeable || chains.length === 0)) {
       const chain = queue.take()
       if (chain === null) {
+        // All of the ring is not enough: the packet is lost, its buffers are not.
+        if (chains.length >= queue.size) return true
         this.#starved = true
         return false
       }
@@ -160,17 +192,17 @@ export class VirtioNet implements VirtioDevice {
       room += chain.writable.length
     }
     // Without mergeable buffers a frame that the driver has no room for is lost; its buffer is not.
-    if (room < total || chains[0]!.writable.length < headerBytes) return true
-    this.#spare = []
-    this.#fill(queue, chains, frame, headerBytes)
+    if (room < bytes.length || chains[0]!.writable.length < this.#headerBytes) return true
+    let count = 0
+    for (room = 0; room < bytes.length; count++) room += chains[count]!.writable.length
+    this.#spare = chains.slice(count)
+    this.#fill(queue, chains.slice(0, count), bytes)
     return true
   }
 
-  #fill(queue: VirtioQueue, chains: readonly VirtioChain[], frame: Uint8Array, headerBytes: number): void {
-    const bytes = new Uint8Array(headerBytes + frame.length)
-    if (headerBytes > PACKET_HEADER_BYTES)
-      new DataView(bytes.buffer).setUint16(PACKET_HEADER_BYTES, chains.length, true)
-    bytes.set(frame, headerBytes)
+  #fill(queue: VirtioQueue, chains: readonly VirtioChain[], bytes: Uint8Array): void {
+    if (this.#headerBytes > PACKET_HEADER_BYTES)
+      new DataView(bytes.buffer, bytes.byteOffset).setUint16(PACKET_HEADER_BYTES, chains.length, true)
     let done = 0
     const written = chains.map(({ writable }) => {
       const part = bytes.subarray(done, done + writable.length)
@@ -184,7 +216,7 @@ export class VirtioNet implements VirtioDevice {
   #refilled(): void {
     if (!this.#starved) return
     this.#starved = false
-    this.#network.ready()
+    if (this.#handOn()) this.#network.ready()
   }
 
   // ---- Transmitting ----
@@ -248,6 +280,7 @@ export class VirtioNet implements VirtioDevice {
   /** Forgets filters and packets. What the network keeps back, it may offer again. */
   reset(): void {
     this.#spare = []
+    this.#joiner.clear()
     this.#sending = null
     this.#filter.reset()
     this.config.set(this.#address)
@@ -273,6 +306,7 @@ export class VirtioNet implements VirtioDevice {
   restore(state: unknown): void {
     this.#filter.restore((state as VirtioNetState).filter)
     this.#spare = []
+    this.#joiner.clear()
     this.#sending = null
     this.#tellNetwork()
   }
