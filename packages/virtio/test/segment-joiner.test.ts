@@ -137,6 +137,16 @@ describe('joined TCP segments (VIRTIO 1.2, §5.1.6.4)', () => {
     ])
   })
 
+  test('a segment follows a shorter one in a packet of its own', () => {
+    const short = segmentsOf(packetOf(1448 + 100), 1448, headers)
+    const [first, second] = short.map((frame) => resend(frame, TCP + 13, 0x10)) as [Uint8Array, Uint8Array]
+    const view = new DataView(second.buffer)
+    const third = second.slice()
+    new DataView(third.buffer).setUint32(TCP + 4, view.getUint32(TCP + 4) + 100)
+    const lengths = joined([first, second, resend(third, TCP + 13, 0x10)]).map(({ packet }) => packet.length)
+    expect(lengths).toEqual([headers + 1548, headers + 100])
+  })
+
   test('a packet has no more bytes than IPv4 can say', () => {
     const frames = segmentsOf(packetOf(44 * 1448), 1448, headers).map((frame) => resend(frame, TCP + 13, 0x10))
     const follow = resend(frames[0]!, TCP + 13, 0x10)
