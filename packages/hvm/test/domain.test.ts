@@ -403,6 +403,77 @@ describe('devices', () => {
     expect(guest.domain.exits['blocked']).toBeGreaterThanOrEqual(4)
   })
 
+  test.each([
+    { way: 'up', seen: [0, 4, 8].flatMap((at) => [`read ${at}`, `write ${0x100 + at}=${at + 7}`]) },
+    { way: 'down', seen: [8, 4, 0].flatMap((at) => [`read ${at}`, `write ${0x100 + at}=${at + 7}`]) },
+  ])(
+    'a repeated move within a device that answers at once reads and writes each element, $way',
+    async ({ way, seen }) => {
+      const found: string[] = []
+      const guest = new Guest(
+        (asm) => {
+          const first = way === 'down' ? 8 : 0
+          if (way === 'down') asm.std()
+          asm
+            .mov(esi, DEVICE + first)
+            .mov(edi, DEVICE + 0x100 + first)
+            .mov(ecx, 3)
+            .rep()
+            .movsd()
+          note(asm, 0)
+          off(asm, 5)
+        },
+        {
+          devices: [
+            defineDevice({
+              name: 'quick',
+              synchronous: true,
+              mmio: { base: DEVICE, size: 0x1000 },
+              read(offset) {
+                found.push(`read ${offset}`)
+                return offset + 7
+              },
+              write: (offset, _size, value) => void found.push(`write ${offset}=${value}`),
+            }),
+          ],
+        },
+      )
+      expect((await guest.run()).reason).toBe('debug-exit')
+      expect(found).toEqual(seen)
+      expect(guest.domain.vcpus[0]!.counts.mmioAccesses).toBe(6)
+    },
+  )
+
+  test('a repeated move within a device ends with the element that stops the machine', async () => {
+    let writes = 0
+    const guest = new Guest(
+      (asm) =>
+        asm
+          .mov(esi, DEVICE)
+          .mov(edi, DEVICE + 0x100)
+          .mov(ecx, 50)
+          .rep()
+          .movsd(),
+      {
+        devices: [
+          {
+            name: 'switch',
+            synchronous: true,
+            attach(context) {
+              const read = (): number => 0
+              const write = (): void => {
+                if (++writes === 3) context.requestPowerOff()
+              }
+              context.mapMmio(DEVICE, 0x1000, { read, write })
+            },
+          },
+        ],
+      },
+    )
+    expect((await guest.run()).reason).toBe('power-off')
+    expect(writes).toBe(3)
+  })
+
   test('while one vCPU waits for a device, the other goes on', async () => {
     let release: (value: number) => void = () => undefined
     const guest = new Guest(

@@ -194,6 +194,16 @@ export class IoDispatch {
     return this.#direct(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
   }
 
+  /**
+   * Whether one region's handler answers each access of `size` bytes among these bytes at once.
+   *
+   * @param gpa - of the first of the bytes
+   */
+  answersAtOnce(gpa: number, bytes: number, size: number): boolean {
+    const mmio = this.#mmio
+    return isDirectCall(mmio.find(gpa).directSizes, size) && gpa + bytes <= mmio.hitEnd
+  }
+
   /** {@link IoDispatch.mmioRead} for a vCPU that can wait: instead of `IO_LOG`, the request is sent as by `submitOne`. */
   mmioReadOrSend(vcpu: number, gpa: number, size: number): number {
     const mmio = this.#mmio

@@ -133,6 +133,12 @@ export interface CpuHost {
    * @returns STATUS_DONE or STATUS_RETRY
    */
   repeat?(request: RepeatRequest): number
+  /**
+   * Whether a device answers each access of `size` bytes among these `bytes` at once, as DEVICE_PLAIN, and none of them has
+   * to be logged. Several iterations that move data between two such places are made in one pass. Without it, they are made
+   * one by one.
+   */
+  answersAtOnce?(gpa: number, bytes: number, size: number): boolean
   /** MSRs that the CPU does not hold itself. STATUS_FAULT becomes #GP(0). */
   readMsr(index: number, into: Words): number
   /** Writes an MSR that the CPU does not hold itself; STATUS_FAULT becomes #GP(0). */

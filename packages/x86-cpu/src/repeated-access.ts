@@ -2,9 +2,10 @@ import { ACCESS_AC, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/pagin
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { SLOW_WRITE } from './access-flags.ts'
-import type { CpuHost, RepeatRequest } from './host.ts'
+import { DEVICE_PLAIN } from './host.ts'
+import type { CpuHost, RepeatRequest, Words } from './host.ts'
 import { highWord } from './plain-memory.ts'
-import { FLAG_AC, STATUS_DONE, STATUS_RETRY, S_CPL, S_CR0, S_EFLAGS, S_LOGGED } from './state-layout.ts'
+import { FLAG_AC, STATUS_DONE, STATUS_RETRY, S_ATTENTION, S_CPL, S_CR0, S_EFLAGS, S_LOGGED } from './state-layout.ts'
 import { CR0_AM } from './system/architecture.ts'
 import type { DataBreakpoints } from './system/breakpoints.ts'
 import { REPEAT_FILL, REPEAT_MOVE } from './system/cpu.ts'
@@ -26,6 +27,7 @@ export class RepeatedAccess {
   readonly #u32: Uint32Array
   readonly #first = newTranslation()
   readonly #second = newTranslation()
+  readonly #words: Words = { lo: 0, hi: 0 }
   readonly #request: RepeatRequest = {
     port: false,
     write: false,
@@ -76,6 +78,8 @@ export class RepeatedAccess {
     }
     status = this.#translation.translate(lo, hi, (write ? ACCESS_WRITE : ACCESS_READ) | rights, this.#first)
     if (status !== STATUS_DONE) return -status
+    if (!recorded && port === REPEAT_MOVE && this.#first.ma < 0 && this.#second.ma < 0)
+      return this.#between(size, count, down)
     let address = port
     let device = true
     let gpa = this.#first.gpa
@@ -109,5 +113,30 @@ export class RepeatedAccess {
     if (status === STATUS_RETRY) log.wait(index)
     else log.complete(index)
     return status === STATUS_DONE ? request.count : -status
+  }
+
+  /**
+   * Makes iterations that move data from one place of a device to another, as text that scrolls. Each is a read and a write
+   * that are answered at once: nothing is to be logged. An event that one of them causes comes before the next.
+   *
+   * @returns how many; 0: one of the places may make the processor wait
+   */
+  #between(size: number, count: number, down: boolean): number {
+    const host = this.#host
+    const [to, from] = [this.#first.gpa, this.#second.gpa]
+    const bytes = size * count
+    const below = down ? bytes - size : 0
+    if (host.answersAtOnce?.(from - below, bytes, size) !== true || !host.answersAtOnce(to - below, bytes, size))
+      return 0
+    const words = this.#words
+    const step = down ? -size : size
+    let made = 0
+    while (made < count) {
+      if (host.physicalRead(from + made * step, size, words, DEVICE_PLAIN) !== STATUS_DONE) break
+      host.physicalWrite(to + made * step, size, words.lo, words.hi, DEVICE_PLAIN)
+      made++
+      if (this.#u32[S_ATTENTION >>> 2] !== 0) break
+    }
+    return made
   }
 }

@@ -242,6 +242,13 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return status
   }
 
+  /** Whether a device answers accesses to these bytes at once, none of which anything else wants to see. */
+  answersAtOnce(gpa: number, bytes: number, size: number): boolean {
+    if (this.#request.inFlight || this.vapic?.watches(gpa) === true || this.apic.decodes(gpa)) return false
+    if (this.#domain.secondLevel.claimant(gpa) !== null) return false
+    return this.#dispatch.answersAtOnce(gpa, bytes, size)
+  }
+
   /** Guest-physical address that a linear one maps to now, for a supervisor; sets no A bits. −1: it is not mapped. */
   linearToPhysical(lo: number, hi: number): number {
     return this.#translation.linearToPhysical(lo, hi)
