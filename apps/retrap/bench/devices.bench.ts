@@ -1,14 +1,14 @@
 // Compares the devices of retrap with those of QEMU under TCG, each with the same Linux guest on one CPU: disks read and
 // written past the guest's page cache, in order and at random; a network card in the user network, both ways and there and
-// back.  Ratios are work a second of processor time, of all threads
-// of the emulator; the rate by the guest's own clock stands beside it. The emulators run in turn, and the median of their
-// runs counts. All must print the same results. More is better for retrap: the goal is 1, and the floor 0.5.
+// back. Then graphics, by `npm run -s bench -- vga`. Ratios are work a second of processor time, of all threads of the
+// emulator; the rate by the guest's own clock stands beside it. The emulators run in turn, and the median of their runs
+// counts. All must print the same results. More is better for retrap: the goal is 1, and the floor 0.5.
 //
 // npm run -s bench -- devices [--only NAME,...] [--count SCALE] [--warm-up REQUESTS] [--rounds N] [--retrap=OPTION...]
 //
-// Names: virtio-blk, ahci, nvme, ide, virtio-net; SCALE multiplies the work of each line. Random requests are measured
+// Names: virtio-blk, ahci, nvme, ide, virtio-net, vga; SCALE multiplies the work of each line. Random requests are measured
 // after so many others (120000), when the guest's kernel is compiled; `--warm-up 0` measures what a new machine does.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -75,6 +75,8 @@ export async function run(args: readonly string[]): Promise<void> {
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+  // A bench of its own, in the package whose machine it needs.
+  if (isWanted('vga')) spawnSync(process.execPath, [process.argv[1] ?? '', 'vga'], { stdio: 'inherit' })
 }
 
 async function compare(group: Group, workloads: readonly Workload[], settings: Settings): Promise<void> {

@@ -18,6 +18,10 @@ export interface Loop {
   readonly what: string
   /** Emits one access; ECX keeps its value, or leaves as 1 to end the loop. */
   readonly access: (asm: Assembler) => void
+  /** Emits what comes before the mark. */
+  readonly prepare?: (asm: Assembler) => void
+  /** How often the access is made, where that is another number. */
+  readonly count?: number
 }
 
 /** A firmware image: flat protected mode, then each loop several times, with a mark on COM1 before and after. */
@@ -29,10 +33,11 @@ export function buildImage(loops: readonly Loop[], accesses: number = ACCESSES, 
   // Each round executes the same code: what is compiled in the first one is there in the others.
   const again = asm.label('again')
   asm.mov(ebp, rounds).bind(again)
-  for (const [i, { access }] of loops.entries()) {
+  for (const [i, { access, prepare, count = accesses }] of loops.entries()) {
     const loop = asm.label(`loop ${i}`)
+    prepare?.(asm)
     say(97 + i)
-    asm.mov(ecx, accesses).bind(loop)
+    asm.mov(ecx, count).bind(loop)
     access(asm)
     asm.dec(ecx).jne(loop)
     say(65 + i)
