@@ -18,7 +18,7 @@ export interface DriveArgument {
   /** It is no drive but a flash with firmware (0), or with the firmware's variables (1). */
   readonly flash?: 0 | 1
   /** Absent: a drive of the IDE controller. */
-  readonly interface?: 'virtio' | 'nvme' | 'usb'
+  readonly interface?: 'virtio' | 'nvme' | 'usb' | 'floppy'
   /** How a virtio disk lies on the PCI bus. */
   readonly virtio?: PcVirtioDisk
   /** How an NVMe drive does. */
@@ -37,6 +37,8 @@ export interface DriveFlags {
   readonly hdc?: string
   readonly hdd?: string
   readonly cdrom?: string
+  readonly fda?: string
+  readonly fdb?: string
   readonly snapshot?: boolean
   readonly boot?: PcBootOptions
   readonly firmware?: string
@@ -48,7 +50,7 @@ export function driveOptions(command: Command): Command {
   return command
     .option(
       '--drive <file=FILE,key=value>',
-      'drive: if=ide|virtio|none, or if=pflash,unit=0|1 for a flash with firmware or its variables; format=raw|qcow2, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
+      'drive: if=ide|virtio|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables; format=raw|qcow2, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
       (text: string, before: readonly DriveArgument[] | undefined) => [...(before ?? []), parseDrive(text)],
     )
     .option(
@@ -60,8 +62,14 @@ export function driveOptions(command: Command): Command {
     .option('--hdc <file>', 'disk of the third IDE place')
     .option('--hdd <file>', 'disk of the fourth IDE place')
     .option('--cdrom <file>', 'disc in a CD drive, at the third IDE place')
+    .option('--fda <file>', 'disk in floppy drive A, of 1.44 MB or another size that floppies have; --fdb is drive B')
+    .option('--fdb <file>', 'disk in floppy drive B')
     .option('--snapshot', 'keep what the guest writes in memory; the files stay as they are')
-    .option('--boot <order>', 'what to boot from: order=dc (c disks, d CDs), menu=on; or only the letters', parseBoot)
+    .option(
+      '--boot <order>',
+      'what to boot from: order=dc (c disks, d CDs, a floppies, n the network), menu=on; or only the letters',
+      parseBoot,
+    )
 }
 
 /** The keys of `--drive`. */
@@ -96,7 +104,7 @@ export function parseDrive(text: string): DriveArgument {
       throw usage(`--drive: ${key}=${value} is not a number from 0 to ${most}`)
     return number
   }
-  const kind = oneOf('if', ['ide', 'virtio', 'none', 'pflash'], 'ide')
+  const kind = oneOf('if', ['ide', 'virtio', 'floppy', 'none', 'pflash'], 'ide')
   const flash = kind === 'pflash'
   const format = oneOf('format', ['raw', 'qcow2'], 'raw') as 'raw' | 'qcow2'
   const media = oneOf('media', ['disk', 'cdrom'], 'disk') as 'disk' | 'cdrom'
@@ -117,7 +125,7 @@ export function parseDrive(text: string): DriveArgument {
   if (kind !== 'ide' && media === 'cdrom') throw usage(`--drive ${text}: a CD drive is one of IDE; write if=ide`)
   if (kind === 'none' && id === undefined)
     throw usage(`--drive ${text} has no id for a --device; write id=NAME, and --device virtio-blk-pci,drive=NAME`)
-  const index = whole('index', 3) ?? place(whole('bus', 1), whole('unit', 1))
+  const index = whole('index', kind === 'floppy' ? 1 : 3) ?? place(whole('bus', 1), whole('unit', 1))
   const bootIndex = whole('bootindex', 0x7fff_ffff)
   const serialNumber = given.get('serial')
   return {
@@ -126,10 +134,10 @@ export function parseDrive(text: string): DriveArgument {
     ...(given.has('format') && { format }),
     snapshot,
     readOnly: media === 'cdrom' || readOnly,
-    ...(index !== undefined && kind === 'ide' && { index }),
+    ...(index !== undefined && (kind === 'ide' || kind === 'floppy') && { index }),
     ...(bootIndex !== undefined && { bootIndex }),
     ...(serialNumber !== undefined && { serialNumber }),
-    ...(kind === 'virtio' && { interface: kind }),
+    ...((kind === 'virtio' || kind === 'floppy') && { interface: kind }),
     ...(kind === 'none' && { forDevice: true }),
     ...(id !== undefined && { id }),
   }
@@ -176,12 +184,22 @@ export function listDrives(flags: DriveFlags, images: readonly string[]): readon
   const disks = [flags.hda, flags.hdb, flags.hdc, flags.hdd].flatMap((path, index) =>
     path === undefined ? [] : [{ ...plain, path, index, media: 'disk' as const }],
   )
+  const floppies = [flags.fda, flags.fdb].flatMap((path, index) =>
+    path === undefined ? [] : [{ ...plain, path, index, media: 'disk' as const, interface: 'floppy' as const }],
+  )
   const cds =
     flags.cdrom === undefined ? [] : [{ ...plain, path: flags.cdrom, media: 'cdrom' as const, readOnly: true }]
-  const empty = [flags.hda, flags.hdb, flags.hdc, flags.hdd, flags.cdrom, ...images].includes('')
+  const empty = [flags.hda, flags.hdb, flags.hdc, flags.hdd, flags.cdrom, flags.fda, flags.fdb, ...images].includes('')
   if (empty) throw usage('the name of a disk image is empty; give the name of a file')
   const named = images.map((path) => ({ ...plain, path }))
-  const all: DriveArgument[] = [...disks, ...cds, ...(flags.drive ?? []), ...named, ...firmwareFlash(flags)]
+  const all: DriveArgument[] = [
+    ...disks,
+    ...floppies,
+    ...cds,
+    ...(flags.drive ?? []),
+    ...named,
+    ...firmwareFlash(flags),
+  ]
   for (const unit of [0, 1]) {
     if (all.filter(({ flash }) => flash === unit).length < 2) continue
     throw usage(`two flash memories are unit ${unit}; give --firmware FILE --firmware-vars FILE, or --drive if=pflash`)

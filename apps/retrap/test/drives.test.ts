@@ -50,7 +50,7 @@ describe('--drive', () => {
   test.each([
     { text: 'a.img', message: "'a.img' is not of the form key=value" },
     { text: 'file=x,cache=none', message: "--drive has no 'cache'; it has file, if," },
-    { text: 'file=x,if=scsi', message: 'if=scsi is unknown; there are ide, virtio, none, pflash' },
+    { text: 'file=x,if=scsi', message: 'if=scsi is unknown; there are ide, virtio, floppy, none, pflash' },
     { text: 'file=x,if=none', message: 'has no id for a --device; write id=NAME' },
     { text: 'file=x,if=virtio,media=cdrom', message: 'a CD drive is one of IDE; write if=ide' },
     { text: 'file=x,format=vmdk', message: 'format=vmdk is unknown; there are raw, qcow2' },

@@ -62,6 +62,19 @@ describe('PCI devices of the command line', () => {
     expect(() => virtioDevices([parseDevice('virtio-net-pci,netdev=n,mac=1:2')])).toThrow('mac=1:2 is not an address')
   })
 
+  test('--fda, --fdb and --drive if=floppy are floppies', () => {
+    expect(listDrives({ fdb: 'b', fda: 'a' }, [])).toMatchObject([
+      { path: 'a', index: 0, interface: 'floppy', media: 'disk' },
+      { path: 'b', index: 1, interface: 'floppy' },
+    ])
+    expect(parseDrive('file=x,if=floppy,index=1,readonly=on')).toMatchObject({
+      index: 1,
+      interface: 'floppy',
+      readOnly: true,
+    })
+    expect(() => parseDrive('file=x,if=floppy,index=2')).toThrow('index=2 is not a number from 0 to 1')
+  })
+
   test('--device e1000 takes a network, an address, a place and a boot program', async () => {
     const [card] = e1000Cards([parseDevice('e1000,netdev=n,mac=52:54:0:1:2:f,addr=5,bootindex=2,romfile=')])
     expect(card).toEqual({

@@ -6,6 +6,8 @@ export interface CmosConfiguration {
   readonly highRamBytes: number
   /** Processors. */
   readonly cpus: number
+  /** Types of floppy drives A and B: 1 360 KB, 2 1.2 MB, 3 720 KB, 4 1.44 MB, 5 2.88 MB. Default none. */
+  readonly floppies?: readonly number[]
 }
 
 const KIB = 1024
@@ -13,6 +15,7 @@ const MIB = 1024 * KIB
 const BASE_MEMORY_KIB = 640
 /** Indices of fields, as PC firmware has kept them since the AT; those from 0x34 are QEMU's and Xen's. */
 const CMOS = {
+  floppies: 0x10,
   equipment: 0x14,
   baseMemoryKib: 0x15,
   extendedMemoryKib: 0x17,
@@ -23,18 +26,23 @@ const CMOS = {
   cpusMinusOne: 0x5f,
 } as const
 const EQUIPMENT_FPU = 0x02
+const EQUIPMENT_FLOPPY = 0x01
+const EQUIPMENT_FLOPPIES_SHIFT = 6
 const CHECKSUM_FIRST = 0x10
 const CHECKSUM_LAST = 0x2d
 
 /** Writes the memory and processor fields and the checksum that covers bytes 0x10–0x2D. */
 export function fillCmos(cmos: Uint8Array, configuration: CmosConfiguration): void {
-  const { lowRamBytes, highRamBytes, cpus } = configuration
+  const { lowRamBytes, highRamBytes, cpus, floppies = [] } = configuration
   const u16 = (index: number, value: number): void => {
     cmos[index] = value & 0xff
     cmos[index + 1] = (value >> 8) & 0xff
   }
   const extendedKib = Math.min(0xffff, Math.max(0, Math.floor((lowRamBytes - MIB) / KIB)))
-  cmos[CMOS.equipment] = EQUIPMENT_FPU
+  const [first = 0, second = 0] = floppies
+  cmos[CMOS.floppies] = (first << 4) | second
+  const equipped = floppies.length === 0 ? 0 : EQUIPMENT_FLOPPY | ((floppies.length - 1) << EQUIPMENT_FLOPPIES_SHIFT)
+  cmos[CMOS.equipment] = EQUIPMENT_FPU | equipped
   u16(CMOS.baseMemoryKib, Math.min(BASE_MEMORY_KIB, Math.floor(lowRamBytes / KIB)))
   u16(CMOS.extendedMemoryKib, extendedKib)
   u16(CMOS.extendedMemoryKibAlias, extendedKib)

@@ -273,6 +273,13 @@ describe('CMOS', () => {
     expect(at.map(get)).toEqual(reads)
   })
 
+  test('firmware is told of floppy drives', () => {
+    const { get } = clock({ floppies: [4, 5] })
+    expect([get(0x10), get(0x14)]).toEqual([0x45, 0x43])
+    expect([clock({ floppies: [4] }).get(0x10), clock({ floppies: [4] }).get(0x14)]).toEqual([0x40, 0x03])
+    expect([clock({}).get(0x10), clock({}).get(0x14)]).toEqual([0, 0x02])
+  })
+
   test('the checksum covers 0x10–0x2D', () => {
     const { get } = clock()
     let sum = 0

@@ -42,6 +42,8 @@ export interface BoardDescription {
   readonly firmware: boolean
   /** Number of serial ports. */
   readonly serialPorts: number
+  /** Types of its floppy drives, as CMOS has them. */
+  readonly floppies: readonly number[]
   /** Whether it has Xen's platform device. */
   readonly xen: boolean
 }
@@ -83,10 +85,10 @@ interface InterruptInputs {
 
 /** Makes the models of a board. */
 export function createBoard(description: BoardDescription, hooks: BoardHooks, input: BoardInput): Board {
-  const { map, cpus, epochSeconds, configuration, serialPorts } = description
+  const { map, cpus, floppies, epochSeconds, configuration, serialPorts } = description
   const { lowRamBytes, highRamBytes } = map
   const pit = new I8254()
-  const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus, onAlarm: () => pm.rtcAlarm() })
+  const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus, floppies, onAlarm: () => pm.rtcAlarm() })
   const ports = SERIAL_PORTS.slice(0, serialPorts)
   const serialStreams = ports.map(
     (_port, index) =>

@@ -30,6 +30,8 @@ export interface PlacedDevices {
   readonly models: readonly DeviceModel[]
   /** Where firmware finds the drives among them. */
   readonly bootPaths?: readonly BootPath[]
+  /** Types of floppy drives, as CMOS has them. */
+  readonly floppies?: readonly number[]
   /** Settles when the media hold what the guest has written. */
   readonly settled?: () => Promise<unknown>
 }
@@ -63,6 +65,7 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
     wanted: ({ drives, virtio = [] }) => virtio.length > 0 || drivesOf(drives, 'virtio').length > 0,
     load: () => import('./kinds/virtio.ts'),
   },
+  { wanted: ({ drives }) => drivesOf(drives, 'floppy').length > 0, load: () => import('./kinds/floppy.ts') },
   { wanted: ({ drives }) => drivesOf(drives, 'nvme').length > 0, load: () => import('./kinds/nvme.ts') },
   { wanted: ({ networkCards = [] }) => networkCards.length > 0, load: () => import('./kinds/e1000.ts') },
   {
@@ -94,6 +97,7 @@ export function placeDevices(kinds: readonly PlaceDevices[], site: PcSite): Requ
     return {
       models: placed.flatMap(({ models }) => models),
       bootPaths: placed.flatMap(({ bootPaths = [] }) => bootPaths),
+      floppies: placed.flatMap(({ floppies = [] }) => floppies),
       settled: () => Promise.all(placed.flatMap(({ settled }) => (settled === undefined ? [] : [settled()]))),
     }
   } catch (error) {

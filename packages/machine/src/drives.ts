@@ -21,15 +21,15 @@ export interface PcDrive {
   readonly medium: BlockBackend | null
   /** Default `disk`. */
   readonly media?: 'disk' | 'cdrom' | undefined
-  /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), by a controller of its own, or as a stick of the USB controller. */
-  readonly interface?: 'ide' | 'virtio' | 'nvme' | 'usb' | undefined
+  /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), by a controller of its own, as a stick of the USB controller, or as floppy drive A or B. */
+  readonly interface?: 'ide' | 'virtio' | 'nvme' | 'usb' | 'floppy' | undefined
   /** Its place on the PCI bus, and its queues, with `interface: 'virtio'`. */
   readonly virtio?: PcVirtioDisk | undefined
   /** The same with `interface: 'nvme'`. */
   readonly nvme?: PcNvmePlace | undefined
   /**
    * With IDE, its place: 0 and 1 on the primary cable, 2 and 3 on the secondary one; with SATA its port, 0 to 5. Default
-   * the first free one; of a CD drive 2, if free.
+   * the first free one; of a CD drive 2, if free. Of floppy drives 0 is A, and 1 B.
    */
   readonly index?: number | undefined
   /** Firmware tries drives with such a number first, the lowest one before the others. */
@@ -42,7 +42,7 @@ export interface PcDrive {
 
 /** What firmware boots from. */
 export interface PcBootOptions {
-  /** Kinds of device in the order to try them: `c` disks, `d` CD drives, `n` network cards with a ROM; `a` is taken, and stands for nothing yet. Default `cad`. */
+  /** Kinds of device in the order to try them: `a` floppies, `c` disks, `d` CD drives, `n` network cards with a ROM. Default `cad`. */
   readonly order?: string | undefined
   /** Whether firmware waits for Escape and offers its menu. Default false. */
   readonly menu?: boolean | undefined
@@ -50,14 +50,14 @@ export interface PcBootOptions {
 
 /** A device that firmware can boot from. */
 export interface BootDevice {
-  readonly media?: 'disk' | 'cdrom' | 'network' | undefined
+  readonly media?: 'disk' | 'cdrom' | 'floppy' | 'network' | undefined
   readonly bootIndex?: number | undefined
 }
 
 /** A device with its path in firmware's `bootorder` file. */
 export type BootPath = readonly [device: BootDevice, path: string]
 
-const LETTERS = { disk: 'c', cdrom: 'd', network: 'n' } as const
+const LETTERS = { floppy: 'a', disk: 'c', cdrom: 'd', network: 'n' } as const
 
 const DEFAULT_ORDER = 'cad'
 

@@ -171,7 +171,7 @@ function isDrive(value: unknown): boolean {
   return (
     (medium === null || isMedium(medium)) &&
     [undefined, 'disk', 'cdrom'].includes(media as undefined) &&
-    [undefined, 'ide', 'virtio', 'nvme', 'usb'].includes(value['interface'] as undefined) &&
+    [undefined, 'ide', 'virtio', 'nvme', 'usb', 'floppy'].includes(value['interface'] as undefined) &&
     [virtio, nvme].every((place) => place === undefined || object(place)) &&
     (bootIndex === undefined || (Number.isInteger(bootIndex) && (bootIndex as number) >= 0)) &&
     [serialNumber, model].every((text) => text === undefined || typeof text === 'string')

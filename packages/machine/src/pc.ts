@@ -217,7 +217,17 @@ export class Pc {
     }
     const firmware = !startsDirectly(options)
     this.#attachBoard(
-      { machine, map, cpus, epochSeconds: epoch, firmware, configuration, serialPorts, xen },
+      {
+        machine,
+        map,
+        cpus,
+        epochSeconds: epoch,
+        firmware,
+        configuration,
+        serialPorts,
+        floppies: devices.floppies,
+        xen,
+      },
       options.devicePlacement,
       boardInput,
       !deterministic,

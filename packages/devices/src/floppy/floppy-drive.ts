@@ -1,0 +1,69 @@
+import type { BlockBackend } from '@retrap/device'
+import { type FloppyFormat, floppyFormat, SECTOR_BYTES } from './formats.ts'
+
+/** Cylinders that a drive's head can reach. */
+const LAST_CYLINDER = 83
+
+/** Saved form of a {@link FloppyDrive}. */
+export interface FloppyDriveState {
+  readonly cylinder: number
+  readonly changed: boolean
+}
+
+/** A drive, with or without a disk. */
+export class FloppyDrive {
+  readonly #medium: BlockBackend | null
+  /** Where its head is. */
+  cylinder = 0
+  /** The disk was changed since the head last moved. */
+  changed = true
+
+  constructor(medium: BlockBackend | null) {
+    this.#medium = medium
+    medium?.onChange(() => (this.changed = true))
+  }
+
+  get medium(): BlockBackend | null {
+    return this.#medium
+  }
+
+  /** Null: there is no disk. */
+  get format(): FloppyFormat | null {
+    return this.#medium === null ? null : floppyFormat(this.#medium.properties.bytes)
+  }
+
+  get isProtected(): boolean {
+    return this.#medium?.properties.readOnly ?? false
+  }
+
+  /** Moves the head. @returns by how many cylinders */
+  seek(cylinder: number): number {
+    const to = Math.min(Math.max(cylinder, 0), LAST_CYLINDER)
+    const steps = Math.abs(to - this.cylinder)
+    if (steps > 0 && this.format !== null) this.changed = false
+    this.cylinder = to
+    return steps
+  }
+
+  /** Offset of a sector of the cylinder that the head is at. @returns −1: there is none such */
+  offset(head: number, sector: number): number {
+    const { format, cylinder } = this
+    if (format === null || cylinder >= format.cylinders || head >= format.heads) return -1
+    if (sector < 1 || sector > format.sectors) return -1
+    return ((cylinder * format.heads + head) * format.sectors + sector - 1) * SECTOR_BYTES
+  }
+
+  reset(): void {
+    this.cylinder = 0
+    this.changed = true
+  }
+
+  save(): FloppyDriveState {
+    return { cylinder: this.cylinder, changed: this.changed }
+  }
+
+  restore({ cylinder, changed }: FloppyDriveState): void {
+    this.cylinder = cylinder
+    this.changed = changed
+  }
+}

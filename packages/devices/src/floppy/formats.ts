@@ -1,0 +1,48 @@
+/** How a floppy disk is divided. Sectors have 512 bytes. */
+export interface FloppyFormat {
+  /** Cylinders of a side. */
+  readonly cylinders: number
+  /** Sides. */
+  readonly heads: number
+  /** Sectors of a track. */
+  readonly sectors: number
+  /** Values of the data rate register with which it is read: 0 500, 1 300, 2 250 kbit/s, 3 1 Mbit/s. */
+  readonly rates: readonly number[]
+  /** Type of the drive that it is made for, as CMOS byte 0x10 has it. */
+  readonly drive: number
+}
+
+export const SECTOR_BYTES = 512
+
+const row = (
+  cylinders: number,
+  heads: number,
+  sectors: number,
+  drive: number,
+  ...rates: readonly number[]
+): FloppyFormat => ({ cylinders, heads, sectors, drive, rates })
+
+/** Formats by their size: no two have the same. */
+const FORMATS: readonly FloppyFormat[] = [
+  row(80, 2, 18, 4, 0),
+  row(80, 2, 36, 5, 3),
+  row(80, 2, 15, 2, 0),
+  row(80, 2, 9, 3, 2),
+  row(80, 2, 21, 4, 0),
+  row(82, 2, 21, 4, 0),
+  row(40, 2, 9, 1, 1, 2),
+  row(40, 2, 8, 1, 1, 2),
+  row(40, 1, 9, 1, 1, 2),
+  row(40, 1, 8, 1, 1, 2),
+]
+
+/** The format of an image, by its size. @returns null for a size that no floppy has */
+export function floppyFormat(bytes: number): FloppyFormat | null {
+  const sectors = bytes / SECTOR_BYTES
+  return FORMATS.find((format) => format.cylinders * format.heads * format.sectors === sectors) ?? null
+}
+
+/** Sizes that a floppy image may have, for messages. */
+export const FLOPPY_SIZES: readonly number[] = FORMATS.map(
+  ({ cylinders, heads, sectors }) => (cylinders * heads * sectors) / 2,
+)

@@ -1,0 +1,68 @@
+import type { Transfer } from './commands.ts'
+import { SECTOR_BYTES } from './formats.ts'
+
+/** What a driver has set, and the command that is under way. */
+export interface FloppyRegisters {
+  output: number
+  tape: number
+  rate: number
+  /** Bytes of a command that have come. */
+  input: number[]
+  /** Bytes of a result that wait. */
+  result: number[]
+  transfer: Transfer | null
+  /** The sector, or the address fields of a track to format. */
+  buffer: Uint8Array
+  /** Bytes of it that were moved; −1: none can be moved now. */
+  at: number
+  /** Sectors that are left to format. */
+  format: { readonly offsets: number[]; readonly fill: number } | null
+  /** A drive is looking for a sector's address. */
+  looking: number
+  interrupt: boolean
+  /** Ends of seeks that were not asked for: status and drive. After a reset one for each drive. */
+  ends: (readonly [status: number, drive: number])[]
+  seeking: number
+  specify: [number, number]
+  configure: [number, number, number]
+  perpendicular: number
+  locked: boolean
+}
+
+/** Their values at power-on. */
+export const fresh = (): FloppyRegisters => ({
+  output: 0,
+  tape: 0,
+  rate: 2,
+  input: [],
+  result: [],
+  transfer: null,
+  buffer: new Uint8Array(SECTOR_BYTES),
+  at: -1,
+  format: null,
+  looking: -1,
+  interrupt: false,
+  ends: [],
+  seeking: 0,
+  specify: [0, 0],
+  configure: [0, 0, 0],
+  perpendicular: 0,
+  locked: false,
+})
+
+/** A copy of all that changes. */
+export function copyOf(registers: FloppyRegisters): FloppyRegisters {
+  const { transfer, format } = registers
+  return {
+    ...registers,
+    input: [...registers.input],
+    result: [...registers.result],
+    ends: [...registers.ends],
+    buffer: registers.buffer.slice(),
+    transfer: transfer === null ? null : { ...transfer },
+    format: format === null ? null : { ...format, offsets: [...format.offsets] },
+  }
+}
+
+/** Whether bytes are moved by DMA, as SPECIFY says. */
+export const usesDma = ({ specify }: FloppyRegisters): boolean => (specify[1] & 1) === 0
