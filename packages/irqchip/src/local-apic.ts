@@ -1,17 +1,16 @@
-import { checkRegion, checkState } from './arguments.ts'
-import { ApicArrivals } from './apic-arrivals.ts'
-import { ApicDelivery } from './apic-delivery.ts'
-import { ApicIdentity } from './apic-identity.ts'
-import { ApicBase } from './apic-base.ts'
-import { ApicEvents, DELIVERABLE } from './apic-events.ts'
-import { DFR, ERRORS, ESR, ICR, ICR2, LDR, LOCAL_APIC_STATE_BYTES, REGISTER_WORDS, SVR } from './apic-layout.ts'
+import { checkState } from './arguments.ts'
+import type { ApicArrivals } from './apic-arrivals.ts'
+import type { ApicDelivery } from './apic-delivery.ts'
+import type { ApicIdentity } from './apic-identity.ts'
+import type { ApicBase } from './apic-base.ts'
+import { type ApicEvents, DELIVERABLE } from './apic-events.ts'
+import { DFR, ERRORS, ESR, ICR, ICR2, LDR, REGISTER_WORDS, SVR } from './apic-layout.ts'
 import {
   APIC_LVT_CMCI,
   APIC_LVT_LINT0,
   APIC_LVT_LINT1,
   APIC_LVT_PMC,
   APIC_LVT_THERMAL,
-  APIC_LVT_TIMER,
   APIC_SVR,
   DM_EXTINT,
   DM_NMI,
@@ -20,17 +19,15 @@ import {
   EVENT_SMI,
   LVT_MASKED,
   SVR_ENABLE,
-  SVR_SUPPRESS_EOI,
 } from './apic-registers.ts'
-import { ApicTimerUnit, tscSinceZero } from './apic-timer.ts'
-import { ApicPage, STORED_REGISTERS } from './apic-page.ts'
-import { checkLocalApicOptions } from './local-apic-options.ts'
+import type { ApicTimerUnit } from './apic-timer.ts'
+import { type ApicPage, STORED_REGISTERS } from './apic-page.ts'
 import type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
+import { localApicParts } from './local-apic-parts.ts'
 import type { LocalApicState } from './local-apic-state.ts'
-import { LocalVectorTable } from './local-vector-table.ts'
-import { TaskPriority, type TaskPriorityRecord } from './task-priority.ts'
-import { ownRegion } from './time.ts'
-import { VectorRegisters } from './vector-registers.ts'
+import type { LocalVectorTable } from './local-vector-table.ts'
+import type { TaskPriority, TaskPriorityRecord } from './task-priority.ts'
+import type { VectorRegisters } from './vector-registers.ts'
 
 /**
  * The registers of a local APIC whose reads have no effect and return a word of its state: a hypervisor may read them by
@@ -73,57 +70,21 @@ export class LocalApic {
 
   /** @throws IrqchipError `ERR_INVALID` for an option of the wrong type or out of range */
   constructor(options: LocalApicOptions) {
-    checkLocalApicOptions(options)
-    const region = options.state ?? ownRegion(LOCAL_APIC_STATE_BYTES)
-    checkRegion(region, LOCAL_APIC_STATE_BYTES)
-    const words = new Int32Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 4)
-    const doubles = new Float64Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 8)
-    const { cpu, bus } = options
-    const base = new ApicBase(words, options.bootstrap, options.x2apic ?? true, options.physicalBits ?? 40)
-    const events = new ApicEvents(words)
-    const vectors = new VectorRegisters(words)
-    const priority = new TaskPriority(words)
-    const arrivals = new ApicArrivals({ cpu, words, base, bus, events, vectors })
-    const lvt = new LocalVectorTable(words, arrivals)
-    const timer = new ApicTimerUnit(words, doubles, {
-      clock: options.clock,
-      timerHz: options.timerHz ?? 1e9,
-      tscToNs: options.tscToNs?.bind(options) ?? tscSinceZero(options.tscHz ?? 1e9),
-      fire: () => lvt.deliver(APIC_LVT_TIMER),
-    })
-    const delivery = new ApicDelivery({ cpu, words, base, bus, events, vectors, priority, lvt })
-    const cmci = options.cmci ?? false
-    const directed = options.directedEoi ?? true
-    this.cpu = cpu
-    this.storedRegisters = { byteOffset: region.byteOffset, ...STORED_REGISTERS }
-    this.#words = words
-    this.#bus = bus
-    this.#base = base
-    this.#identity = new ApicIdentity(words, base, options.apicId ?? cpu)
-    this.#events = events
-    this.#vectors = vectors
-    this.#priority = priority
-    this.#timer = timer
-    this.#lvt = lvt
-    this.#delivery = delivery
-    this.#arrivals = arrivals
-    this.#page = new ApicPage({
-      cpu,
-      words,
-      base,
-      bus,
-      vectors,
-      priority,
-      timer,
-      lvt,
-      // Version 0x14: an integrated APIC. Bits 23:16: highest LVT entry.
-      version: 0x14 | ((cmci ? 6 : 5) << 16) | (directed ? 1 << 24 : 0),
-      cmci,
-      svrWritable: 0x1ff | (directed ? SVR_SUPPRESS_EOI : 0),
-      changed: () => delivery.changed(),
-      error: (bit) => arrivals.error(bit),
-      accept: (vector, level) => arrivals.accept(vector, level),
-    })
+    const parts = localApicParts(options)
+    this.cpu = options.cpu
+    this.storedRegisters = { byteOffset: parts.words.byteOffset, ...STORED_REGISTERS }
+    this.#words = parts.words
+    this.#bus = options.bus
+    this.#base = parts.base
+    this.#identity = parts.identity
+    this.#events = parts.events
+    this.#vectors = parts.vectors
+    this.#priority = parts.priority
+    this.#timer = parts.timer
+    this.#lvt = parts.lvt
+    this.#delivery = parts.delivery
+    this.#arrivals = parts.arrivals
+    this.#page = parts.page
     this.reset()
   }
 
