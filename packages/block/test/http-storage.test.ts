@@ -120,6 +120,18 @@ describe('a file on a web server', () => {
       message: 'it has changed on the server',
     },
     {
+      what: 'sends more than was asked for',
+      answer: (_request, response, range) =>
+        void response.writeHead(206, { etag: '"one"' }).end(content.subarray(range![0], range![1] + 2)),
+      message: 'the answer has more than',
+    },
+    {
+      what: 'sends less than was asked for',
+      answer: (_request, response, range) =>
+        void response.writeHead(206, { etag: '"one"' }).end(content.subarray(range![0], range![1])),
+      message: 'the answer ends after',
+    },
+    {
       what: 'sends another range',
       answer: (_request, response) =>
         void response
