@@ -1,17 +1,14 @@
 import { type ByteWriter, checkWriter } from './bytes.ts'
-import { checkFunction, checkIndex, checkList, checkText, entryOf, wrong } from './checks.ts'
+import { checkFunction, checkIndex, checkList, checkText, wrong } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
 import { FunctionBody } from './function-body.ts'
-import { ATOMIC_RMW, LOADS, STORES } from './opcodes.ts'
 import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opcodes.ts'
 import { checkLocal, Locals, makeLocal, type Local } from './local.ts'
-import { I32, I64, type I32Like } from './integers.ts'
+import { I32, type I32Like } from './integers.ts'
+import { emitStore, exchanged, loaded } from './memory-instructions.ts'
 import { checkCallee, checkOperands, checkSignature, valueTypeCode, type Callee, type Signature } from './signature.ts'
 import { checkValue, type Value } from './value.ts'
 import { valueFrom, type ValueOf } from './value-of.ts'
-
-/** An instruction's bytes, and log2 of the alignment that it requires: only atomic ones require any. */
-type Encoding = readonly [code: readonly number[], align?: number]
 
 /** A branch target inside the function being built. */
 export interface Label {
@@ -19,25 +16,7 @@ export interface Label {
   readonly depth: number
 }
 
-/** Stores of 32 bits and fewer, which need no more than those. */
-const NARROW_STORES: Readonly<Partial<Record<StoreOp, 'i32.store' | 'i32.store16' | 'i32.store8'>>> = {
-  'i64.store32': 'i32.store',
-  'i64.store16': 'i32.store16',
-  'i64.store8': 'i32.store8',
-}
-
 const BLOCK_VOID = 0x40
-
-/** The types before the dots in the names of instructions that access memory. */
-const PREFIXES: ReadonlyMap<string, ValueType> = new Map(
-  [LOADS, STORES, ATOMIC_RMW].flatMap((table) =>
-    Object.keys(table).map((op) => [op, op.slice(0, op.indexOf('.')) as ValueType]),
-  ),
-)
-
-function prefixOf<K extends LoadOp | StoreOp | AtomicRmwOp>(op: K): PrefixType<K> {
-  return PREFIXES.get(op) as PrefixType<K>
-}
 
 /**
  * Builds the body of one WebAssembly function: statements are methods here, expressions are {@link Value}s.
@@ -131,34 +110,12 @@ export class FunctionBuilder implements Callee {
 
   /** A load that happens where the value is used: only for a value used once, before any store that may alias. */
   loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
-    const [code, align]: Encoding = entryOf(LOADS, 'a load', op)
-    checkIndex('an offset', offset)
-    const base = I32.of(address)
-    const type = prefixOf(op)
-    return valueFrom(type, (out) => {
-      base.emit(out)
-      out.raw(code)
-      // Guest addresses are arbitrary: claim no alignment, except where atomics demand it.
-      out.leb(align ?? 0)
-      out.leb(offset)
-    })
+    return loaded(op, address, offset)
   }
 
   /** Stores a value in memory. */
   store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
-    const narrow = NARROW_STORES[op]
-    if (narrow !== undefined && value instanceof I64 && value.extended !== undefined && value.known === undefined) {
-      this.store(narrow, address, value.extended.low, offset)
-      return
-    }
-    const [code, align]: Encoding = entryOf(STORES, 'a store', op)
-    checkValue(value as Value, prefixOf(op))
-    checkIndex('an offset', offset)
-    I32.of(address).emit(this.#body.code)
-    ;(value as Value).emit(this.#body.code)
-    this.#body.code.raw(code)
-    this.#body.code.leb(align ?? 0)
-    this.#body.code.leb(offset)
+    emitStore(this.#body.code, op, address, value, offset)
   }
 
   /** An atomic read-modify-write; yields the old value. The address must be naturally aligned, or the code traps. */
@@ -168,20 +125,7 @@ export class FunctionBuilder implements Callee {
     operands: readonly ValueOf[PrefixType<K>][],
     offset = 0,
   ): ValueOf[PrefixType<K>] {
-    const [code, align] = entryOf(ATOMIC_RMW, 'an atomic instruction', op)
-    const type = prefixOf(op)
-    checkList('the operands', operands)
-    for (const operand of operands) checkValue(operand as Value, type)
-    checkIndex('an offset', offset)
-    const base = I32.of(address)
-    const value = valueFrom(type, (out) => {
-      base.emit(out)
-      for (const operand of operands) (operand as Value).emit(out)
-      out.raw(code)
-      out.leb(align)
-      out.leb(offset)
-    })
-    return this.let(value as Value) as unknown as ValueOf[PrefixType<K>]
+    return this.let(exchanged(op, address, operands, offset) as Value) as unknown as ValueOf[PrefixType<K>]
   }
 
   /** Copies `bytes` bytes; overlapping areas are handled as by memmove. */
