@@ -162,9 +162,11 @@ describe('kernels without firmware', () => {
       powerOff(asm)
       asm.bind(wrong).ud2()
     })
-    const { exit, text } = await run({ kernel })
+    const { exit, text, pc } = await run({ kernel })
     expect(exit).toEqual({ reason: 'power-off' })
     expect(text).toBe('hello, PVH\n')
+    // One vCPU unless more are asked for.
+    expect(pc.domain.vcpus.length).toBe(1)
   })
 
   test('memory types are as firmware leaves them: write-back, but for the VGA window and the hole below 4 GiB', async () => {
