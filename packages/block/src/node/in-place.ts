@@ -21,9 +21,11 @@ export async function isLocal(path: string): Promise<boolean> {
   return found !== null && LOCAL.has(found.type >>> 0)
 }
 
-/** A request that took longer has waited for a disk: the host's cache did not have it. */
+/** A request that took longer has waited for a disk, or this thread has waited for a processor. */
 const QUICK_MS = 0.5
-/** Behind such a request, none is made in place for so many times as long as it took. */
+/** Two such requests among so many are a disk's: the host's cache does not have what is asked for. */
+const NEAR = 16
+/** Then none is made in place for so many times as long as they took. */
 const REST = 16
 /** Host time that quick requests take in place at most, of each window. */
 const MOST_MS = 6
@@ -40,6 +42,9 @@ export class InPlace {
   #restUntil = -Infinity
   #windowEnd = -Infinity
   #spent = 0
+  /** How long the last slow request took, and how many came after it. */
+  #slow = 0
+  #sinceSlow = NEAR
 
   /** @param now - milliseconds */
   constructor(now: () => number) {
@@ -62,6 +67,10 @@ export class InPlace {
     const now = this.#now()
     const took = now - begun
     this.#spent += took
-    if (took > QUICK_MS) this.#restUntil = now + REST * took
+    this.#sinceSlow++
+    if (took <= QUICK_MS) return
+    if (this.#sinceSlow <= NEAR) this.#restUntil = now + REST * (this.#slow + took)
+    this.#slow = took
+    this.#sinceSlow = 0
   }
 }
