@@ -45,6 +45,7 @@ const BARRIER = 0x8000_0000
 const OK = 0
 const IO_ERROR = 1
 const UNSUPPORTED = 2
+const STATUS_BYTES = [OK, IO_ERROR, UNSUPPORTED].map((status) => Uint8Array.of(status))
 
 const HEADER_BYTES = 16
 const RANGE_BYTES = 16
@@ -74,6 +75,8 @@ export class VirtioBlock implements VirtioDevice {
   readonly #most: number
   readonly #budget = new ByteBudget(BUDGET_BYTES)
   readonly #spare = new SpareBuffers()
+  readonly #header = new Uint8Array(HEADER_BYTES)
+  readonly #headerView = new DataView(this.#header.buffer)
   #host: VirtioHost | null = null
 
   /** @throws DeviceError `ERR_OPTION` */
@@ -127,13 +130,12 @@ export class VirtioBlock implements VirtioDevice {
 
   #request(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer> {
     const { readable, writable } = chain
-    const header = readable.slice(0, HEADER_BYTES)
-    if (header === null || writable.length === 0) {
+    if (!readable.read(0, this.#header) || writable.length === 0) {
       // There is no place for a status, or no request.
       this.#host?.needsReset()
       return 0
     }
-    const view = new DataView(header.buffer)
+    const view = this.#headerView
     const offset = SECTOR * (view.getUint32(12, true) * 2 ** 32 + view.getUint32(8, true))
     const type = view.getUint32(0, true)
     const kind = (type & ~BARRIER) >>> 0
@@ -273,6 +275,6 @@ export class VirtioBlock implements VirtioDevice {
  */
 function ended({ writable }: VirtioChain, status: number, data = 0): number {
   const at = writable.length - 1
-  const wrote = writable.write(at, Uint8Array.of(status))
+  const wrote = writable.write(at, STATUS_BYTES[status]!)
   return wrote && data === at ? at + 1 : data
 }
