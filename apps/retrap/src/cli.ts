@@ -1,4 +1,3 @@
-import type { MachineType } from '@retrap/machine'
 import { readFileSync } from 'node:fs'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type Command, Option } from 'commander'
@@ -55,7 +54,7 @@ interface MachineFlags extends DisplayFlags, NetworkFlags {
   readonly memory: number
   readonly cpu?: string
   readonly cpus: number
-  readonly machine: MachineType
+  readonly machine: string
   readonly serial?: readonly SerialTarget[]
   readonly reboot?: boolean
   readonly jit?: 'on' | 'off'
@@ -209,8 +208,11 @@ function machineOptions(command: Command, memory: string): Command {
     )
     .option('--cpus <count>', 'virtual CPUs', parseCpus, 1)
     .addOption(
-      new Option('--machine <name>', 'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express)')
-        .choices(['pc', 'q35'])
+      new Option(
+        '--machine <name>',
+        'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express); with smm=on it has system-management mode',
+      )
+        .choices(['pc', 'q35', 'pc,smm=on', 'q35,smm=on', 'pc,smm=off', 'q35,smm=off'])
         .default('pc'),
     )
     .option(
@@ -288,12 +290,14 @@ function settingsFor(
 ): SessionSettings {
   const usb = usbController(flags.device, drives)
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
+  const [board, smm] = flags.machine.split(',')
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
   return {
     machine: {
       memoryBytes: flags.memory,
       cpus: flags.cpus,
-      ...(flags.machine !== 'pc' && { machine: flags.machine }),
+      ...(board === 'q35' && { machine: board }),
+      ...(smm === 'smm=on' && { smm: true }),
       ...(flags.cpu !== undefined && { cpu: flags.cpu }),
       ...jitSettings(flags, host),
       ...(profile !== undefined && { sampling: profile }),

@@ -17,6 +17,8 @@ export interface DriveArgument {
   readonly serialNumber?: string
   /** It is no drive but a flash with firmware (0), or with the firmware's variables (1). */
   readonly flash?: 0 | 1
+  /** A flash that only system-management mode writes. */
+  readonly secure?: boolean
   /** Absent: a drive of the IDE controller. */
   readonly interface?: 'virtio' | 'nvme' | 'usb' | 'floppy'
   /** How a virtio disk lies on the PCI bus. */
@@ -50,7 +52,7 @@ export function driveOptions(command: Command): Command {
   return command
     .option(
       '--drive <file=FILE,key=value>',
-      'drive: if=ide|virtio|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables; format=raw|qcow2, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
+      'drive: if=ide|virtio|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
       (text: string, before: readonly DriveArgument[] | undefined) => [...(before ?? []), parseDrive(text)],
     )
     .option(
@@ -74,7 +76,21 @@ export function driveOptions(command: Command): Command {
 
 /** The keys of `--drive`. */
 export const DRIVE_KEYS: readonly string[] = [
-  ...['file', 'if', 'format', 'media', 'index', 'bus', 'unit', 'snapshot', 'readonly', 'bootindex', 'serial', 'id'],
+  ...[
+    'file',
+    'if',
+    'format',
+    'media',
+    'index',
+    'bus',
+    'unit',
+    'snapshot',
+    'readonly',
+    'bootindex',
+    'serial',
+    'id',
+    'secure',
+  ],
 ]
 
 /** Reads `--drive`. A comma within a value is written twice, as in QEMU. */
@@ -119,8 +135,10 @@ export function parseDrive(text: string): DriveArgument {
   const readOnly = oneOf('readonly', ['on', 'off'], 'off') === 'on'
   if (flash) {
     const unit = whole('index', 1) ?? whole('unit', 1) ?? 0
-    return { ...parseFlash(text, path, unit, given), snapshot, readOnly }
+    const secure = oneOf('secure', ['on', 'off'], 'off') === 'on'
+    return { ...parseFlash(text, path, unit, given), snapshot, readOnly, ...(secure && { secure }) }
   }
+  if (given.has('secure')) throw usage(`--drive ${text}: secure is of a flash; write if=pflash`)
   const id = given.get('id')
   if (kind !== 'ide' && media === 'cdrom') throw usage(`--drive ${text}: a CD drive is one of IDE; write if=ide`)
   if (kind === 'none' && id === undefined)
@@ -143,7 +161,7 @@ export function parseDrive(text: string): DriveArgument {
   }
 }
 
-const FLASH_KEYS = 'file, if, format, index, unit, snapshot, readonly, id'
+const FLASH_KEYS = 'file, if, format, index, unit, snapshot, readonly, secure, id'
 
 /** The rest of `--drive if=pflash`. */
 function parseFlash(

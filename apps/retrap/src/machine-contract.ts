@@ -9,6 +9,7 @@ import type { ListedMap } from './p2m/listing.ts'
  */
 export interface MachineOptions {
   readonly memoryBytes: number
+  readonly smm?: boolean
   readonly cpu?: PcOptions['cpu']
   readonly cpus: number
   readonly kernel?: Uint8Array

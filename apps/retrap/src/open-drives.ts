@@ -45,7 +45,7 @@ export class OpenDrives {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
         const opened = await openDrive(drive, files)
         if (drive.flash === undefined) drives.push(opened)
-        else flash[drive.flash] = { medium: noting(files.at(-1)!) }
+        else flash[drive.flash] = { medium: noting(files.at(-1)!), ...(drive.secure === true && { secure: true }) }
       }
       return new OpenDrives(drives, flash, files)
     } catch (error) {

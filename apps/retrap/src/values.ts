@@ -38,7 +38,9 @@ export function parseMemory(text: string): number {
   const bytes = Number(match[1]) * unit
   if (bytes < MIN_MEMORY_BYTES) throw usage(`--memory ${text} is too little for any guest; give at least 2M`)
   if (bytes > MAX_MEMORY_BYTES) {
-    throw usage(`--memory ${text} is too much; a machine's memory lies in 4 GiB, so give at most 3584M`)
+    throw usage(
+      `--memory ${text} is too much; a machine lies in one 32-bit memory of WebAssembly (a 64-bit one would make every load about 10 % slower): give at most 3584M`,
+    )
   }
   if (bytes % 4096 !== 0) throw usage(`--memory ${text} is not a whole number of 4 KiB pages`)
   return bytes

@@ -80,6 +80,11 @@ export interface AcpiPmOptions {
    * block finds it at its PMBA as well as at `base`, which ACPI tables name.
    */
   readonly pciDevice?: number
+  /**
+   * Raises SMI#: the guest has written a command other than the two of ACPI. Absent: there is no system-management mode,
+   * and firmware finds it in use.
+   */
+  readonly onSmi?: () => void
   /** Whether `place` puts the block elsewhere, too. Default: whether it is on a bus. */
   readonly movable?: boolean
 }
@@ -174,7 +179,7 @@ export class AcpiPm implements DeviceModel {
         classCode: 0x06_8000,
         writable: [
           [PMBA, PMBA_MASK, 1],
-          [DEVACTB, 0xffff_ffff, APMC_EN],
+          [DEVACTB, 0xffff_ffff, this.#options.onSmi === undefined ? APMC_EN : 0],
           [PMREGMISC, PMIOSE],
           // SMBus host controller: a base that leads nowhere.
           [0x90, 0xfff0, 1],
@@ -291,7 +296,14 @@ export class AcpiPm implements DeviceModel {
     this.#smiCommand = value
     if (value === ACPI_PM.acpiEnable) this.#control |= SCI_EN
     else if (value === ACPI_PM.acpiDisable) this.#control &= ~SCI_EN
+    else if (this.#seesCommands()) this.#options.onSmi?.()
     this.#update()
+  }
+
+  /** Whether DEVACTB lets commands raise SMI#; on another chipset, `onSmi` knows. */
+  #seesCommands(): boolean {
+    const bits = this.#pci?.config[DEVACTB + 3]
+    return bits === undefined || (bits & (APMC_EN >>> 24)) !== 0
   }
 
   /** Takes the carry up to a tick. */

@@ -59,6 +59,10 @@ export interface FwCfgItem {
   readonly bytes: Uint8Array
   /** The guest may write it, through DMA. Default false. */
   readonly writable?: boolean
+  /** Called with the contents when the guest selects the item, before it reads them; it may change them. */
+  readonly onSelect?: (bytes: Uint8Array) => void
+  /** Called with the contents when the guest has written to the item. */
+  readonly onWrite?: (bytes: Uint8Array) => void
 }
 
 /** Options of {@link FwCfg}. */
@@ -213,6 +217,8 @@ export class FwCfg implements DeviceModel {
   #select(value: number): void {
     this.#key = value & KEY_MASK
     this.#offset = 0
+    const item = this.#items.get(this.#key)
+    item?.onSelect?.(item.bytes)
   }
 
   #readByte(): number {
@@ -277,6 +283,7 @@ export class FwCfg implements DeviceModel {
     const bytes = new Uint8Array(length)
     if (this.#context?.dma.read(address, bytes) !== true) return false
     item.bytes.set(bytes, this.#offset)
+    item.onWrite?.(item.bytes)
     this.#offset += length
     return true
   }
@@ -329,7 +336,7 @@ export class FwCfg implements DeviceModel {
 
 /** A guest's writes go to a copy. */
 const own = (item: FwCfgItem): FwCfgItem =>
-  item.writable === true ? { bytes: item.bytes.slice(), writable: true } : item
+  item.writable === true || item.onSelect !== undefined ? { ...item, bytes: item.bytes.slice() } : item
 
 const swap32 = (value: number): number =>
   (((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0

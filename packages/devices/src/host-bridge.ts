@@ -1,17 +1,21 @@
 import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/device'
 import { PamRegisters, type ShadowRange } from './pam.ts'
+import { SMRAM_INITIAL, SmramRegisters, type SmramSettings } from './smram.ts'
 
 const PAM_FIRST = 0x59
+const SMRAM = 0x72
 
 /** Options of {@link HostBridge}. */
 export interface HostBridgeOptions {
   /** Told how a range between 0xC0000 and 0xFFFFF is backed, whenever firmware changes its PAM attributes. */
   readonly onShadow?: (range: ShadowRange) => void
+  /** Told who sees which part of SMRAM, whenever that changes. Absent: there is no system-management mode. */
+  readonly onSmram?: (settings: SmramSettings) => void
 }
 
 /**
- * 82441FX (440FX) host bridge at 00:00.0: identity and the programmable
- * attribute map. The PAM registers start out zero (the bus answers below
+ * 82441FX (440FX) host bridge at 00:00.0: identity, the programmable
+ * attribute map and SMRAM. The PAM registers start out zero (the bus answers below
  * 1 MiB); a machine that boots without firmware has no use for them and
  * leaves out `onShadow`. State is the PCI function's, which the device host
  * saves.
@@ -22,10 +26,13 @@ export interface HostBridgeOptions {
 export class HostBridge implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'host-bridge'
+  readonly #options: HostBridgeOptions
   readonly #pam: PamRegisters
+  readonly #smram = new SmramRegisters()
   #bridge: PciFunction | null = null
 
   constructor(options: HostBridgeOptions = {}) {
+    this.#options = options
     this.#pam = new PamRegisters(PAM_FIRST, (register) => this.#bridge?.config[register] ?? 0, options.onShadow)
   }
 
@@ -49,21 +56,36 @@ export class HostBridge implements DeviceModel {
         [0x60, 0xffff_ffff],
         [0x64, 0xffff_ffff],
         [0x68, 0xffff_ffff],
-        [0x70, 0xffff_ffff],
         // SMRAM at 0x72 shares its dword with MTT.
+        [0x70, 0xffff_ffff, SMRAM_INITIAL << 16],
       ],
-      onWrite: (register: number, size: number): void => this.#pam.written(register, size),
+      onWrite: (register: number, size: number): void => {
+        this.#pam.written(register, size)
+        if (register <= SMRAM && register + size > SMRAM) this.#writeSmram()
+      },
     })
+  }
+
+  #writeSmram(): void {
+    const { config } = this.#bridge!
+    config[SMRAM] = this.#smram.write(config[SMRAM]!).control
+    this.#options.onSmram?.(this.#smram.settings(0))
+  }
+
+  #follow(): void {
+    this.#smram.restore(this.#bridge!.config[SMRAM]!)
+    this.#pam.report()
+    this.#options.onSmram?.(this.#smram.settings(0))
   }
 
   /** Reports how each range is backed, from the registers that the device host has put back. */
   reset(): void {
-    this.#pam.report()
+    this.#follow()
   }
 
   /** Reports how each range is backed, from the registers that the device host has restored. */
   restore(): void {
-    this.#pam.report()
+    this.#follow()
   }
 
   /** Nothing of its own: see {@link HostBridge}. */

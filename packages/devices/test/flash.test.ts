@@ -225,3 +225,18 @@ test('contents and media that do not fit are refused', () => {
     /expected 16384 bytes/,
   )
 })
+
+test('a flash that only system-management mode writes shows others its contents, whatever it is about to do', () => {
+  let trusted = false
+  const machine = new FlashMachine({ contents: contents(), isTrusted: () => trusted })
+  void machine.store(BLOCK, 0x40, 0x00)
+  expect([machine.mode, machine.load(BLOCK)]).toEqual(['memory', (BLOCK * 7) & 0xff])
+  trusted = true
+  void machine.store(1, 0x40, 0x00)
+  expect(machine.load(1)).toBe(READY)
+  trusted = false
+  expect(machine.load(3)).toBe(21)
+  void machine.store(3, 0x40, 0x00)
+  expect([machine.load(1), machine.load(3)]).toEqual([0, 21])
+  expect(machine.modified).toEqual(['1+1'])
+})

@@ -284,6 +284,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return result
   }
 
+  /** The number of the vCPU whose instruction is being executed in this thread, −1 for none. */
+  get executingVcpu(): number {
+    return this.#loop.current?.id ?? -1
+  }
+
   /** As {@link Domain.changeMemory}, but resolves as soon as the change is made, with a ticket to wait by. */
   requestMemoryChange<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
     return this.#memoryChanges.request(change)

@@ -13,13 +13,14 @@ import {
   Uart16550,
   XenPlatform,
 } from '@retrap/devices'
-import type { EcamPlacement, FwCfg, ShadowRange } from '@retrap/devices'
+import type { EcamPlacement, FwCfg, ShadowRange, SmramSettings } from '@retrap/devices'
 import type { DeviceModel, InputBackend, InterruptLine } from '@retrap/device'
 import { placeEcam } from './board-description.ts'
 import { firmwareConfiguration, replaceAcpi } from './firmware-configuration.ts'
 import type { FirmwareConfiguration } from './firmware-configuration.ts'
 import type { PcMemoryMap } from './loaders/index.ts'
 import { CHIPSETS, type MachineType } from './machine-type.ts'
+import { SmiFeatures } from './smi-features.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
 import { SerialStream } from './serial-stream.ts'
 
@@ -46,6 +47,8 @@ export interface BoardDescription {
   readonly floppies: readonly number[]
   /** Whether it has Xen's platform device. */
   readonly xen: boolean
+  /** Whether it has system-management mode; default false. */
+  readonly smm?: boolean
 }
 
 /** Where the board's models reach out of their device contexts. */
@@ -58,6 +61,10 @@ export interface BoardHooks {
   shadow(range: ShadowRange): void
   /** The guest has put PCI Express configuration space here; null: it is off. */
   ecam(placement: EcamPlacement | null): void
+  /** The guest has changed who sees which part of SMRAM. */
+  smram(settings: SmramSettings): void
+  /** Asserts SMI# of the processor that writes to the chipset, or of all. */
+  smi(broadcast: boolean): void
 }
 
 /** Where the board's input comes from. */
@@ -98,8 +105,10 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
       ),
   )
   const uarts = ports.map((port, index) => new Uart16550({ ...port, stream: serialStreams[index]! }))
-  const fwCfg = firmwareConfiguration(configuration)
-  const { bridges, isaBridge, pm } = createChipset(description, fwCfg, hooks)
+  const smiFeatures = new SmiFeatures()
+  const smiFiles = description.smm === true && description.machine === 'q35' ? smiFeatures.files : {}
+  const fwCfg = firmwareConfiguration(configuration, smiFiles)
+  const { bridges, isaBridge, pm } = createChipset(description, fwCfg, hooks, smiFeatures)
   const models: DeviceModel[] = [
     ...bridges,
     pit,
@@ -124,25 +133,33 @@ interface ChipsetModels {
 }
 
 function createChipset(
-  { machine, firmware, configuration }: BoardDescription,
+  { machine, firmware, configuration, smm = false }: BoardDescription,
   fwCfg: FwCfg,
   hooks: BoardHooks,
+  smiFeatures: SmiFeatures,
 ): ChipsetModels {
   const onShadow = (range: ShadowRange): void => hooks.shadow(range)
+  const onSmram = smm && { onSmram: (settings: SmramSettings) => hooks.smram(settings) }
   const { isaBridgeDevice, ecam } = CHIPSETS[machine]
   if (ecam === undefined) {
     const isaBridge = new IsaBridge({ device: isaBridgeDevice })
     // Firmware looks for it on the PCI bus; kernels find it by their tables.
-    const pm = new AcpiPm(firmware ? { pciDevice: isaBridgeDevice } : {})
-    return { bridges: [new HostBridge({ onShadow }), isaBridge], isaBridge, pm }
+    const pm = new AcpiPm({
+      ...(firmware && { pciDevice: isaBridgeDevice }),
+      ...(smm && { onSmi: () => hooks.smi(false) }),
+    })
+    return { bridges: [new HostBridge({ onShadow, ...onSmram }), isaBridge], isaBridge, pm }
   }
   const onEcam = (placement: EcamPlacement | null): void => {
     hooks.ecam(placement)
     // Firmware reads the tables after it has placed what they tell of.
     if (placement !== null) replaceAcpi(fwCfg, placeEcam(configuration.board, placement))
   }
-  const pm = new AcpiPm({ movable: true })
-  const isaBridge = new IchLpc({ onPmBase: (base) => pm.place(base) })
-  const mch = new MchHostBridge({ onShadow, onEcam, ...(!firmware && { ecamBase: ecam.base }) })
+  const onSmi = (): void => {
+    if (isaBridge.seesCommands) hooks.smi(smiFeatures.broadcast)
+  }
+  const pm = new AcpiPm({ movable: true, ...(smm && { onSmi }) })
+  const isaBridge = new IchLpc({ onPmBase: (base) => pm.place(base), smm })
+  const mch = new MchHostBridge({ onShadow, onEcam, ...onSmram, ...(!firmware && { ecamBase: ecam.base }) })
   return { bridges: [mch, isaBridge], isaBridge, pm }
 }

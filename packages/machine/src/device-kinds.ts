@@ -20,6 +20,8 @@ export interface PcSite {
   readonly mouse: InputSwitch
   /** What a graphics card draws on. */
   readonly screen: Screen
+  /** Whether the processor that makes the access at hand is in system-management mode. */
+  readonly inSystemManagement: () => boolean
   /** Contents of the flash memories. */
   readonly flash: readonly Uint8Array[]
 }

@@ -1,4 +1,4 @@
-import { FW_CFG_KEY, FwCfg } from '@retrap/devices'
+import { FW_CFG_KEY, FwCfg, type FwCfgItem } from '@retrap/devices'
 import { relocatableAcpi } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
 import type { FirmwareKernel, GuestRange, PcMemoryMap } from './loaders/index.ts'
@@ -39,9 +39,14 @@ const SLEEP_STATE = 0x80
  * The fw_cfg device by which SeaBIOS and its kin learn what board they are
  * on: RAM, processors, ACPI tables to place, and the console.
  *
+ * @param more - files of the chipset's
+ *
  * Source: QEMU, docs/specs/fw_cfg.rst; SeaBIOS, docs/Runtime_config.md.
  */
-export function firmwareConfiguration(configuration: FirmwareConfiguration): FwCfg {
+export function firmwareConfiguration(
+  configuration: FirmwareConfiguration,
+  more: Readonly<Record<string, FwCfgItem>> = {},
+): FwCfg {
   const { map, cpus, board, consolePort, optionRoms, bootOrder, bootMenu, graphics } = configuration
   const acpi = relocatableAcpi(board)
   const smbios = buildSmbios({ cpus, ram: ramRanges(map) })
@@ -64,6 +69,7 @@ export function firmwareConfiguration(configuration: FirmwareConfiguration): FwC
       'etc/smbios/smbios-tables': { bytes: smbios.tables },
       // S0 to S5: a machine that runs or is off.
       'etc/system-states': { bytes: Uint8Array.of(SLEEP_STATE, 0, 0, 0, 0, SLEEP_STATE | board.s5SleepType) },
+      ...more,
       'etc/sercon-port': { bytes: little(consolePort, 2) },
       'etc/table-loader': { bytes: acpi.script },
       // SeaBIOS deploys every file of this folder as an option ROM, in the order of their names.

@@ -7,6 +7,8 @@ export interface PcFlash {
   readonly medium: BlockBackend
   /** Default: whether the medium is. */
   readonly readOnly?: boolean | undefined
+  /** Only processors in system-management mode write to it; needs `smm`. Default false. */
+  readonly secure?: boolean | undefined
 }
 
 const MOST = 2

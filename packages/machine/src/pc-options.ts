@@ -24,6 +24,8 @@ export interface PcOptions {
   readonly memoryBytes: number
   /** The board: `pc` (default), an i440FX with a PIIX3, or `q35`, a Q35 with an ICH9 and PCI Express. */
   readonly machine?: MachineType | undefined
+  /** System-management mode with SMRAM and SMIs, which UEFI firmware with Secure Boot needs; not with boards in another thread. Default false. */
+  readonly smm?: boolean | undefined
   /** vCPUs, 1–128; default 1. */
   readonly cpus?: number | undefined
   /**
@@ -264,6 +266,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   onDeviceFailure: callback,
   trace: callback,
   sharedMemory: flag,
+  smm: flag,
   checkMappings: flag,
   profile: flag,
   sampling: {
@@ -306,9 +309,23 @@ export function checkPcOptions(options: PcOptions): void {
   if (options.firmware !== undefined && (options.flash?.length ?? 0) > 0) {
     throw new MachineError('ERR_OPTION', 'both a firmware image and flash were given: expected one')
   }
+  if (options.smm === true && (options.devicePlacement ?? 'inline') !== 'inline') {
+    throw new MachineError(
+      'ERR_OPTION',
+      "smm true: expected devicePlacement 'inline'; an SMI comes with its instruction",
+    )
+  }
+  if (options.smm !== true && options.flash?.some(({ secure }) => secure) === true) {
+    throw new MachineError('ERR_OPTION', 'flash: secure: expected smm true; nothing could write to the flash')
+  }
   if (options.kernel !== undefined && firmware && options.drives?.some(({ bootIndex }) => bootIndex === 0) === true) {
     throw new MachineError('ERR_OPTION', 'drives: bootIndex 0: expected 1 or more; firmware starts the kernel first')
   }
+}
+
+/** The processor: with system-management mode its state save area is the one that firmware for QEMU knows. */
+export function processorOf({ cpu = 'max', smm }: PcOptions): CpuModel | string {
+  return smm === true ? { ...(typeof cpu === 'string' ? cpuModel(cpu) : cpu), saveArea: 'amd' } : cpu
 }
 
 /** The kernel and what belongs to it, where there is one. */

@@ -18,7 +18,7 @@ import { bootOrder } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { kernelRomPaths } from './firmware-configuration.ts'
-import { flashBelowOneMib, flashRoom, loadFlash } from './flash.ts'
+import { flashBelowOneMib, loadFlash } from './flash.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
 import { InputSwitch } from './input/input-switch.ts'
 import { waking } from './input/relay.ts'
@@ -26,26 +26,28 @@ import { belowOneMib, kernelForFirmware, loadFirmware, pcMemoryMap, resetState }
 import type { InitialState, PcMemoryMap } from './loaders/index.ts'
 import { CHIPSETS } from './machine-type.ts'
 import { machineExit, type MachineExit } from './machine-exit.ts'
+import { machineMemoryBytes } from './memory-size.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
 import { checkOptionRom, isKernelRom } from './option-roms.ts'
 import type { OptionRom } from './option-roms.ts'
-import { checkPcOptions, kernelImages, type PcOptions, startsDirectly, type StopSignal } from './pc-options.ts'
+import {
+  checkPcOptions,
+  kernelImages,
+  type PcOptions,
+  processorOf,
+  startsDirectly,
+  type StopSignal,
+} from './pc-options.ts'
 import { RemoteBoard } from './remote-board.ts'
 import { Sampler } from './sampling.ts'
+import { inSystemManagement, plugSystemManagement } from './smram.ts'
 import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
-import { hasVga, vgaBytes } from './vga.ts'
+import { hasVga } from './vga.ts'
 import { createVapic, vapicRom } from './vapic.ts'
-import { networkRomBytes } from './network-card.ts'
 import { PciSlots } from './pci-slots.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
 
-const MIB = 1 << 20
-/** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
-const FIXED_OVERHEAD = 4 * MIB
-const VCPU_OVERHEAD = 3584 * 1024
-/** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
-const FRAME_RECORD_SHARE = 256
 /** Behind the bridges and the graphics card, and Xen's platform device. */
 const FIRST_FREE_SLOT = 3
 const XEN_FIRST_FREE_SLOT = 4
@@ -111,20 +113,8 @@ export class Pc {
     const cpus = options.cpus ?? 1
     const machine = options.machine ?? 'pc'
     const map = pcMemoryMap(options.memoryBytes, CHIPSETS[machine].lowRamLimit)
-    const firmwareBytes = options.firmware?.length ?? 0
-    const codeCacheBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
-    const overhead =
-      FIXED_OVERHEAD +
-      cpus * VCPU_OVERHEAD +
-      codeCacheBytes +
-      firmwareBytes +
-      flashRoom(parts.flash) +
-      vgaBytes(options) +
-      networkRomBytes(options) +
-      (options.deviceMemoryBytes ?? 0) +
-      options.memoryBytes / FRAME_RECORD_SHARE
     this.memory = MachineMemory.create({
-      bytes: roundToLargePage(options.memoryBytes) + overhead,
+      bytes: machineMemoryBytes(options, parts.flash),
       shared: options.sharedMemory ?? false,
     })
     const deterministic = options.clock === 'deterministic'
@@ -137,11 +127,11 @@ export class Pc {
       clock: deterministic ? new DeterministicClock() : new RealClock(hostClock),
       random,
       sleeper: new HostSleeper(),
-      codeCacheBytes,
+      codeCacheBytes: options.codeCacheBytes ?? CODE_CACHE_BYTES,
       profile: options.profile ?? false,
       ...(options.jit !== undefined && { jit: options.jit }),
       ...(xen && { ioApicPins: XEN_IOAPIC_PINS }),
-      ...(options.cpu !== undefined && { cpu: options.cpu }),
+      cpu: processorOf(options),
       ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
       ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
       ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
@@ -199,7 +189,16 @@ export class Pc {
     // The board's own come first.
     const boardInput = { keyboard: keyboard.join(), mouse: mouse.join() }
     const { screen } = this
-    const devices = placeDevices(parts.kinds, { options, slots, random, keyboard, mouse, screen, flash: parts.flash })
+    const devices = placeDevices(parts.kinds, {
+      options,
+      slots,
+      random,
+      keyboard,
+      mouse,
+      screen,
+      flash: parts.flash,
+      inSystemManagement: () => inSystemManagement(this.domain),
+    })
     this.#settled = devices.settled
     const images = kernelImages(options)
     const kernel = images === undefined || startsDirectly(options) ? undefined : kernelForFirmware(images, map)
@@ -216,6 +215,7 @@ export class Pc {
       ...(kernel !== undefined && { kernel: kernel.keys }),
     }
     const firmware = !startsDirectly(options)
+    const smm = options.smm === true
     this.#attachBoard(
       {
         machine,
@@ -227,6 +227,7 @@ export class Pc {
         serialPorts,
         floppies: devices.floppies,
         xen,
+        smm,
       },
       options.devicePlacement,
       boardInput,
@@ -299,6 +300,7 @@ export class Pc {
       taken: (port, count) => this.#lines[port]?.taken(count),
       shadow: (range) => this.#firmware?.shadow(range),
       ecam: (placement) => domain.dispatch.setEcam(ecamWindows(placement)),
+      ...(description.smm === true ? plugSystemManagement(domain, description.map.lowRamBytes) : NO_SMM),
     }
     if (typeof placement === 'function') {
       const remote = new RemoteBoard(
@@ -409,15 +411,12 @@ export class Pc {
   }
 }
 
+const NO_SMM: Pick<BoardHooks, 'smram' | 'smi'> = { smram: () => undefined, smi: () => undefined }
+
 const ecamWindows = (placement: EcamPlacement | null): EcamWindow[] =>
   placement === null ? [] : [{ base: placement.base, firstBus: 0, lastBus: placement.buses - 1 }]
 
 /** A model that keeps back what it has for the host: serial ports, the debug console. */
 function isBuffered(model: DeviceModel): model is DeviceModel & { flush(): void } {
   return 'flush' in model && typeof model.flush === 'function'
-}
-
-/** Guest RAM wants whole 2 MiB leaves. */
-function roundToLargePage(bytes: number): number {
-  return Math.ceil(bytes / (2 * MIB)) * 2 * MIB
 }

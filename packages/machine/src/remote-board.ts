@@ -80,6 +80,9 @@ export function serveBoard(
     transmit: (port, bytes) => post(TRANSMIT, message(port, bytes)),
     taken: (port, count) => post(TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
     shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
+    // A board in another thread has no system-management mode: an SMI comes right after the instruction that causes it.
+    smram: () => undefined,
+    smi: () => undefined,
     ecam: (placement) => post(ECAM, new TextEncoder().encode(JSON.stringify(placement))),
   }
   const board = createBoard(description, hooks, input)

@@ -101,6 +101,7 @@ describe('places', () => {
       keyboard: new InputSwitch(new Keyboard()),
       mouse: new InputSwitch(new Mouse()),
       flash: [],
+      inSystemManagement: () => false,
     })
   const order = (drives: readonly PcDrive[], boot?: PcBootOptions): readonly string[] =>
     bootOrder(make(placeIde, drives).bootPaths, boot?.order)

@@ -83,7 +83,8 @@ test.each([
   { file: { memroy: '1G' }, message: "memroy: there is no such option; did you mean 'memory'?", valid: false },
   {
     file: { machine: 'q53' },
-    message: "machine: 'q53' is unknown; there are pc, q35; did you mean 'q35'?",
+    message:
+      "machine: 'q53' is unknown; there are pc, q35, pc,smm=on, q35,smm=on, pc,smm=off, q35,smm=off; did you mean 'q35'?",
     valid: false,
   },
   { file: { memory: '1Q' }, message: "memory: --memory '1Q' is not a size", valid: true },

@@ -12,7 +12,11 @@ const [ovmf] =
   (await debianMembers([
     {
       package: 'ovmf',
-      members: ['./usr/share/OVMF/OVMF_CODE_4M.fd', './usr/share/OVMF/OVMF_VARS_4M.fd'],
+      members: [
+        './usr/share/OVMF/OVMF_CODE_4M.fd',
+        './usr/share/OVMF/OVMF_VARS_4M.fd',
+        './usr/share/OVMF/OVMF_CODE_4M.secboot.fd',
+      ],
     },
   ])) ?? []
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-uefi-'))
@@ -80,5 +84,29 @@ describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== un
       expect(third.code).toBe(0)
     },
     3 * DEADLINE_MS,
+  )
+
+  test(
+    'with Secure Boot starts in system-management mode, which alone writes its variables',
+    async () => {
+      const secure = join(ovmf!, 'usr/share/OVMF/OVMF_CODE_4M.secboot.fd')
+      const machine = [
+        ...['--machine', 'q35,smm=on', '--cpus', '2'],
+        ...['--drive', `if=pflash,unit=0,readonly=on,file=${secure}`],
+        ...['--drive', `if=pflash,unit=1,secure=on,file=${freshVariables('secure.fd')}`],
+      ]
+      const first = await runRetrap(['run', ...machine], {
+        answers: [PAUSE, { to: 'Shell> ', type: set(0x5a17) }, POWER_OFF],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(first.code).toBe(0)
+      const second = await runRetrap(['run', ...machine], {
+        answers: [PAUSE, show, POWER_OFF],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(kept(second.stdout)).toBe(0x5a17)
+      expect(second.code).toBe(0)
+    },
+    2 * DEADLINE_MS,
   )
 })

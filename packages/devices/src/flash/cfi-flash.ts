@@ -60,6 +60,11 @@ export interface CfiFlashOptions {
   readonly medium?: BlockBackend | undefined
   /** All its blocks are locked for good. Default false. */
   readonly readOnly?: boolean
+  /**
+   * Whether the access at hand may give commands. Where it may not, a write does nothing and a read gives the contents:
+   * a machine answers for processors in system-management mode alone. Default: always.
+   */
+  readonly isTrusted?: () => boolean
 }
 
 /** Saved form of a {@link CfiFlash}. The contents are saved as its memory. */
@@ -166,6 +171,7 @@ export class CfiFlash implements DeviceModel {
   }
 
   #read(offset: number): number {
+    if (this.#options.isTrusted?.() === false) return this.#bytes[offset]!
     if (this.#pending !== 'none') return this.#status
     switch (this.#mode) {
       case 'array':
@@ -197,6 +203,7 @@ export class CfiFlash implements DeviceModel {
   }
 
   #write(offset: number, value: number): void | Promise<void> {
+    if (this.#options.isTrusted?.() === false) return
     const pending = this.#pending
     switch (pending) {
       case 'none':

@@ -32,6 +32,10 @@ const PM_END = 0x80
 const SMI_EN = 0x30
 /** Writes to the SMI command port are seen. Firmware that finds it set leaves system-management mode alone. */
 const APMC_EN = 1 << 5
+const GBL_SMI_EN = 1 << 0
+const GEN_PMCON_1 = 0xa0
+/** In GEN_PMCON_1: GBL_SMI_EN, and this bit, stay as they are until a reset. */
+const SMI_LOCK = 1 << 4
 
 // Chipset configuration registers.
 const CHIPSET_BYTES = 0x4000
@@ -55,6 +59,8 @@ export function ichInterruptLink(device: number, pin: number): number {
 export interface IchLpcOptions {
   /** Told the first port of the power-management block; null: it is off. */
   readonly onPmBase?: (base: number | null) => void
+  /** Whether there is system-management mode; default false, and firmware finds it in use. */
+  readonly smm?: boolean
 }
 
 /** Saved form of an {@link IchLpc}. */
@@ -90,13 +96,24 @@ export class IchLpc implements DeviceModel {
     linkOf: (device, pin) => this.#linkOf(device, pin),
     route: (link) => this.#bridge?.config[link < 4 ? ROUTES_A + link : ROUTES_E + link - 4] ?? ROUTE_DISABLED,
   })
-  #smiEnable = APMC_EN
+  #smiEnable: number
+  #smiLocked = false
   #bridge: PciFunction | null = null
   #pm: Region | null = null
   #chipset: Region | null = null
 
   constructor(options: IchLpcOptions = {}) {
     this.#options = options
+    this.#smiEnable = this.#initialSmiEnable()
+  }
+
+  /** Whether writes to the SMI command port raise SMI#. */
+  get seesCommands(): boolean {
+    return (this.#smiEnable & APMC_EN) !== 0
+  }
+
+  #initialSmiEnable(): number {
+    return this.#options.smm === true ? 0 : APMC_EN
   }
 
   /** Adds the PCI function and takes the lines that links drive. */
@@ -108,7 +125,8 @@ export class IchLpc implements DeviceModel {
       {
         read: (offset: number): number => (offset === SMI_EN - PM_FIRST ? this.#smiEnable : 0),
         write: (offset: number, _size: AccessSize, value: number): void => {
-          if (offset === SMI_EN - PM_FIRST) this.#smiEnable = value
+          if (offset !== SMI_EN - PM_FIRST) return
+          this.#smiEnable = this.#smiLocked ? (value & ~GBL_SMI_EN) | (this.#smiEnable & GBL_SMI_EN) : value
         },
       },
       { minimumAccess: 4, disabled: true },
@@ -193,6 +211,8 @@ export class IchLpc implements DeviceModel {
   /** Follows PMBASE and RCBA with their enable bits. */
   #place(): void {
     const { config } = this.#bridge!
+    if (this.#smiLocked) config[GEN_PMCON_1]! |= SMI_LOCK
+    this.#smiLocked = (config[GEN_PMCON_1]! & SMI_LOCK) !== 0
     const view = new DataView(config.buffer, config.byteOffset)
     const pm = view.getUint16(PMBASE, true) & PMBASE_BITS
     const pmOn = (config[ACPI_CNTL]! & ACPI_EN) !== 0 && pm !== 0
@@ -204,7 +224,8 @@ export class IchLpc implements DeviceModel {
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    this.#smiEnable = APMC_EN
+    this.#smiEnable = this.#initialSmiEnable()
+    this.#smiLocked = false
     this.#interruptRoutes.fill(STRAIGHT)
     this.#links.reset()
     this.#place()
@@ -224,6 +245,7 @@ export class IchLpc implements DeviceModel {
   restore(state: unknown): void {
     const saved = savedState<IchLpcState>(this.name, state, 1)
     this.#smiEnable = saved.smiEnable
+    this.#smiLocked = false
     this.#interruptRoutes.set(saved.interruptRoutes)
     this.#links.restore(saved.wires)
     this.#place()

@@ -1,5 +1,6 @@
 import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/device'
 import { PamRegisters, type ShadowRange } from '../pam.ts'
+import { SmramRegisters, type SmramSettings } from '../smram.ts'
 
 const PCIEXBAR = 0x60
 const PCIEXBAR_BYTES = 8
@@ -7,6 +8,12 @@ const PCIEXBAR_ENABLE = 1
 const PCIEXBAR_BITS = 0xfc00_0007
 const PCIEXBAR_HIGH_BITS = 0x0000_000f
 const PAM_FIRST = 0x90
+const SMRAM = 0x9d
+const ESMRAMC = 0x9e
+/** MiB of the extended TSEG size, which a guest asks for with FFFFH (QEMU, docs/specs; the register is not Intel's). */
+const EXTENDED_TSEG = 0x50
+const EXTENDED_TSEG_QUERY = 0xffff
+const EXTENDED_TSEG_MIB = 16
 /** Buses that each value of the length field stands for; the fourth is reserved. */
 const BUSES = [256, 128, 64] as const
 const BUS_BYTES = 1 << 20
@@ -25,13 +32,15 @@ export interface MchHostBridgeOptions {
   readonly onShadow?: (range: ShadowRange) => void
   /** Told where PCI Express configuration space is, whenever that changes; null: it is off. */
   readonly onEcam?: (placement: EcamPlacement | null) => void
+  /** Told who sees which part of SMRAM, whenever that changes. Absent: there is no system-management mode. */
+  readonly onSmram?: (settings: SmramSettings) => void
   /** Where it is at power-on, a multiple of 256 MiB below 4 GiB: for machines without firmware. Default: it is off. */
   readonly ecamBase?: number
 }
 
 /**
  * Host bridge of the Q35 chipset (82Q35 MCH) at 00:00.0: identity, the programmable attribute map, and the place of PCI
- * Express configuration space. SMRAM and the registers of the memory controller are plain storage. State is the PCI
+ * Express configuration space, and SMRAM. The registers of the memory controller are plain storage. State is the PCI
  * function's, which the device host saves.
  *
  * Source: Intel 3 Series Express Chipset Family data sheet (316966), "DRAM Controller Registers (D0:F0)".
@@ -41,6 +50,7 @@ export class MchHostBridge implements DeviceModel {
   readonly name: string = 'host-bridge'
   readonly #options: MchHostBridgeOptions
   readonly #pam: PamRegisters
+  readonly #smram = new SmramRegisters()
   #bridge: PciFunction | null = null
 
   constructor(options: MchHostBridgeOptions = {}) {
@@ -67,6 +77,7 @@ export class MchHostBridge implements DeviceModel {
         [0x90, 0xffff_ffff],
         [0x94, 0xffff_ffff],
         // SMRAM and ESMRAMC with their reserved bits.
+        ...(this.#options.onSmram === undefined ? [] : ([[EXTENDED_TSEG, 0xffff]] as const)),
         [0x9c, 0x0087_7800, 0x0038_0200],
         // TOM, TOUUD, and the bases of stolen memory and of the top of low memory.
         [0xa0, 0xffff_ffff],
@@ -77,10 +88,39 @@ export class MchHostBridge implements DeviceModel {
       ],
       onWrite: (register: number, size: number): void => {
         this.#pam.written(register, size)
+        if (register + size > SMRAM && register <= ESMRAMC) this.#writeSmram()
+        if (register < EXTENDED_TSEG + 2 && register + size > EXTENDED_TSEG) this.#writeExtendedTseg()
         if (register + size > PCIEXBAR && register < PCIEXBAR + PCIEXBAR_BYTES) this.#reportEcam()
       },
     })
     if (ecamBase !== undefined) this.#reportEcam()
+  }
+
+  #writeSmram(): void {
+    const { config } = this.#bridge!
+    const { control, extended } = this.#smram.write(config[SMRAM]!, config[ESMRAMC]!)
+    config[SMRAM] = control
+    config[ESMRAMC] = extended
+    this.#reportSmram()
+  }
+
+  #writeExtendedTseg(): void {
+    const { config } = this.#bridge!
+    const view = new DataView(config.buffer, config.byteOffset)
+    if (this.#options.onSmram === undefined || view.getUint16(EXTENDED_TSEG, true) !== EXTENDED_TSEG_QUERY) return
+    view.setUint16(EXTENDED_TSEG, EXTENDED_TSEG_MIB, true)
+  }
+
+  #reportSmram(): void {
+    this.#options.onSmram?.(this.#smram.settings(EXTENDED_TSEG_MIB))
+  }
+
+  #follow(): void {
+    const { config } = this.#bridge!
+    this.#smram.restore(config[SMRAM]!, config[ESMRAMC]!)
+    this.#pam.report()
+    this.#reportSmram()
+    this.#reportEcam()
   }
 
   #reportEcam(): void {
@@ -99,14 +139,12 @@ export class MchHostBridge implements DeviceModel {
 
   /** Reports what follows from the registers that the device host has put back. */
   reset(): void {
-    this.#pam.report()
-    this.#reportEcam()
+    this.#follow()
   }
 
   /** Reports what follows from the registers that the device host has restored. */
   restore(): void {
-    this.#pam.report()
-    this.#reportEcam()
+    this.#follow()
   }
 
   /** Nothing of its own: see {@link MchHostBridge}. */

@@ -3,13 +3,23 @@ import type { PcSite, PlacedDevices } from '../device-kinds.ts'
 
 const FOUR_GIB = 2 ** 32
 
+type FlashSite = Pick<PcSite, 'options' | 'flash' | 'inSystemManagement'>
+
 /** Makes flash memories: the first ends at 4 GiB, where processors start, and the next one lies below it. */
-export function place({ options, flash }: Pick<PcSite, 'options' | 'flash'>): PlacedDevices {
+export function place({ options, flash, inSystemManagement }: FlashSite): PlacedDevices {
   let end = FOUR_GIB
-  const models = (options.flash ?? []).map(({ medium, readOnly = medium.properties.readOnly }, unit) => {
-    const contents = flash[unit]!
-    end -= contents.length
-    return new CfiFlash({ name: `flash-${unit}`, gpa: end, contents, ...(readOnly ? { readOnly } : { medium }) })
-  })
+  const models = (options.flash ?? []).map(
+    ({ medium, readOnly = medium.properties.readOnly, secure = false }, unit) => {
+      const contents = flash[unit]!
+      end -= contents.length
+      return new CfiFlash({
+        name: `flash-${unit}`,
+        gpa: end,
+        contents,
+        ...(readOnly ? { readOnly } : { medium }),
+        ...(secure && { isTrusted: inSystemManagement }),
+      })
+    },
+  )
   return { models, settled: () => Promise.all(models.map((model) => model.settled())) }
 }

@@ -16,6 +16,8 @@ export interface CpuModel {
   readonly brand: string
   /** Names of {@link CPU_FEATURES}, closed under what each needs. */
   readonly features: ReadonlySet<string>
+  /** State save area of system-management mode, where there is 64-bit mode: the maker's (default), or AMD's. */
+  readonly saveArea?: 'maker' | 'amd' | undefined
   /** Bits of guest-physical addresses, 32 to 52. */
   readonly physicalAddressBits: number
   /** Highest basic leaf of CPUID. */

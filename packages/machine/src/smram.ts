@@ -1,0 +1,126 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import type { SmramSettings } from '@retrap/devices'
+import type { SystemManagementMemory, X86Domain } from '@retrap/hvm'
+import { P2mEntry, P2mType } from '@retrap/p2m'
+import type { BoardHooks } from './board.ts'
+
+const LOW_BASE = 0xa_0000
+const HIGH_BASE = 0xfeda_0000
+const LOW_BYTES = 0x2_0000
+const LOW_PAGES = LOW_BYTES / PAGE_BYTES
+
+/** Machine memory that SMRAM takes, beside the guest's RAM. */
+export const SMRAM_BYTES: number = LOW_BYTES
+
+/**
+ * Gives a domain system-management mode.
+ *
+ * @returns what its chipset is to call
+ */
+export function plugSystemManagement(domain: X86Domain, lowRamEnd: number): Pick<BoardHooks, 'smram' | 'smi'> {
+  const smram = new Smram(domain, lowRamEnd)
+  return {
+    smram: (settings) => smram.apply(settings),
+    smi: (broadcast) => {
+      for (const vcpu of domain.vcpus) if (broadcast || vcpu.id === domain.executingVcpu) vcpu.smi()
+    },
+  }
+}
+
+/** Whether the processor that makes the access at hand is in system-management mode. */
+export const inSystemManagement = (domain: X86Domain): boolean =>
+  domain.vcpus[domain.executingVcpu]?.cpu.inSystemManagement === true
+
+/**
+ * SMRAM of a PC: 128 KiB of RAM behind the VGA window, and with a Q35 the top of low memory (TSEG). The chipset's
+ * registers say which of it is seen by processors in system-management mode alone, and which by everybody.
+ */
+class Smram implements SystemManagementMemory {
+  readonly #domain: X86Domain
+  /** End of RAM below 4 GiB, where TSEG ends. */
+  readonly #lowRamEnd: number
+  /** Frames of the RAM behind the VGA window. */
+  readonly #low: readonly number[]
+  #settings: SmramSettings = { low: false, high: false, open: false, tsegBytes: 0 }
+  /** Pages of the window that are mapped to it for everybody. */
+  readonly #opened = new Set<number>()
+  /** Frames of TSEG, which nobody else sees. */
+  #tseg: readonly number[] = []
+
+  constructor(domain: X86Domain, lowRamEnd: number) {
+    this.#domain = domain
+    this.#lowRamEnd = lowRamEnd
+    this.#low = Array.from({ length: LOW_PAGES }, () => {
+      const mfn = domain.memory.frames.allocate(0)
+      domain.frameCounts.adopt(mfn, 1)
+      domain.memory.write(mfn * PAGE_BYTES, new Uint8Array(PAGE_BYTES))
+      return mfn
+    })
+  }
+
+  /** Follows the chipset's registers. */
+  apply(settings: SmramSettings): void {
+    this.#settings = settings
+    this.#openWindow(settings.open)
+    this.#hide(settings.tsegBytes)
+    // All processors forget what they have seen.
+    this.#domain.systemManagementMemory = this
+  }
+
+  /** Machine address of what a processor in system-management mode alone sees; −1: it sees what everybody sees. */
+  machineAddress(gpa: number): number {
+    const { low, high } = this.#settings
+    const window = gpa - (high ? HIGH_BASE : LOW_BASE)
+    if ((low || high) && window >= 0 && window < LOW_BYTES) return this.#at(this.#low, window)
+    const inTseg = gpa - this.#lowRamEnd + this.#tseg.length * PAGE_BYTES
+    return inTseg >= 0 && gpa < this.#lowRamEnd ? this.#at(this.#tseg, inTseg) : -1
+  }
+
+  #at(frames: readonly number[], offset: number): number {
+    return frames[Math.floor(offset / PAGE_BYTES)]! * PAGE_BYTES + (offset % PAGE_BYTES)
+  }
+
+  /** The window shows the RAM behind it to everybody, or the graphics card. A page that the card has mapped stays its own. */
+  #openWindow(open: boolean): void {
+    const { p2m } = this.#domain
+    const first = LOW_BASE / PAGE_BYTES
+    if (open) {
+      for (const [page, mfn] of this.#low.entries()) {
+        if (p2m.translate(LOW_BASE + page * PAGE_BYTES) >= 0) continue
+        p2m.insert(first + page, mfn, 0, P2mType.RAM_RW)
+        this.#opened.add(page)
+      }
+      return
+    }
+    for (const page of this.#opened) {
+      const mfn = this.#low[page]!
+      const mapped = p2m.translate(LOW_BASE + page * PAGE_BYTES) === mfn * PAGE_BYTES
+      if (mapped) p2m.remove(first + page, mfn)
+    }
+    this.#opened.clear()
+  }
+
+  /** Takes the last bytes of low memory out of everybody's sight, or puts them back. */
+  #hide(bytes: number): void {
+    const pages = bytes / PAGE_BYTES
+    if (this.#tseg.length === pages) return
+    const { p2m, frameCounts } = this.#domain
+    const end = this.#lowRamEnd / PAGE_BYTES
+    for (const [page, mfn] of this.#tseg.entries()) {
+      p2m.insert(end - this.#tseg.length + page, mfn, 0, P2mType.RAM_RW)
+      frameCounts.drop(mfn, 1)
+    }
+    const entry = new P2mEntry()
+    const frames: number[] = []
+    for (let gfn = end - pages; gfn < end; gfn++) {
+      if (p2m.lookup(gfn, entry) !== P2mType.RAM_RW) break
+      frames.push(entry.mfn)
+    }
+    // Memory that the guest has given up is nobody's TSEG.
+    this.#tseg = frames.length === pages ? frames : []
+    for (const [page, mfn] of this.#tseg.entries()) {
+      frameCounts.tryTake(mfn, 1)
+      p2m.remove(end - pages + page, mfn)
+    }
+  }
+}
