@@ -59,6 +59,19 @@ describe('a file on a web server', () => {
     await storage.close()
   })
 
+  test('comes in pieces of 256 KiB, and is asked for three times, unless others are asked for', async () => {
+    const storage = await HttpStorage.open(url)
+    await storage.read(5, new Uint8Array(1))
+    await storage.read(300_000, new Uint8Array(1))
+    await storage.read(0, new Uint8Array(300_000))
+    expect(ranges).toEqual(['bytes=0-0', 'bytes=0-262143', 'bytes=262144-524287'])
+    behaviour = (_request, response) => void response.writeHead(503).end()
+    await expect(storage.read(BYTES - 10, new Uint8Array(1))).rejects.toThrow(medium)
+    // Two more attempts.
+    expect(ranges.length).toBe(6)
+    await storage.close()
+  })
+
   test('is a disk, with an overlay for what the guest writes', async () => {
     const image = new Overlay(new RawImage(await HttpStorage.open(url)))
     await image.write(512, new Uint8Array(512).fill(1))

@@ -176,6 +176,18 @@ test('over a WebSocket, each frame is a message; a lost connection is made anew'
   expect(sockets.length).toBe(2)
 })
 
+test('a WebSocket that is lost is made anew after two seconds unless another time is asked for', () => {
+  const clock = new VirtualClock()
+  const sockets: FakeSocket[] = []
+  const network = new WebSocketNetwork(() => sockets[sockets.push(new FakeSocket()) - 1]!, { clock })
+  sockets[0]!.tell('close')
+  clock.advance(1999)
+  expect(sockets.length).toBe(1)
+  clock.advance(1)
+  expect(sockets.length).toBe(2)
+  network.close()
+})
+
 test('a relay lets programs into a hub, and pages of the origins that were named', async () => {
   const hub = new Hub()
   const card = new TestCard(hub.port())
@@ -245,6 +257,12 @@ describe('a capture (pcap-savefile(5))', () => {
     expect(words(24 + 16 + 64, 4)).toEqual([1_700_000_000, 2002, 60, 60])
     expect(view.byteLength).toBe(24 + 16 + 64 + 16 + 60)
     expect(() => capturePackets(hub.port(), () => {}, { snapBytes: 0 })).toThrow(NetworkError)
+  })
+
+  test('keeps 65,535 bytes of a frame unless others are asked for', () => {
+    const pieces: Uint8Array[] = []
+    capturePackets(new Hub({ clock: new VirtualClock() }).port(), (bytes) => pieces.push(bytes))
+    expect(Buffer.from(pieces[0]!).readUInt32LE(16)).toBe(65_535)
   })
 
   test('goes to a file', async () => {
