@@ -19,13 +19,21 @@ const SECTOR = 512
 const PARTITION_AT = 1 << 20
 /** Bytes of the boot sector that are code. The partition table follows. */
 const BOOT_CODE_BYTES = 440
-const GRUB_MODULES = ['biosdisk', 'part_msdos', 'ext2', 'normal', 'linux', 'configfile', 'serial', 'terminal', 'echo']
+const COMMON_MODULES = ['part_msdos', 'normal', 'linux', 'configfile', 'serial', 'terminal', 'echo', 'read']
+const GRUB_MODULES = ['biosdisk', 'ext2', ...COMMON_MODULES]
 const LINUX_PARTITION = 0x83
 const EFI_PARTITION = 0xef
-const EFI_GRUB_MODULES = ['part_msdos', 'fat', 'normal', 'linux', 'configfile', 'serial', 'terminal', 'echo']
+const EFI_GRUB_MODULES = ['fat', ...COMMON_MODULES]
 
 /** What the kernel is started with by each loader. */
 const COMMAND_LINE = 'console=ttyS0 quiet'
+
+/** Commands of GRUB that read a line from the keyboard and tell it. */
+export const GRUB_READS_LINE = `terminal_input console
+echo 'TYPE A LINE'
+read line
+echo "typed: $line"
+`
 
 /** A file system of type ext4 that holds a folder, made without privileges. */
 export function makeExt4(path: string, bytes: number, folder: string, offset = 0): void {
@@ -64,6 +72,7 @@ const startXen = (commandLine: string, ofXen: string): string =>
  *
  * @param scratch - an empty folder
  * @param xen - what is started instead, with Linux as its first domain
+ * @param before - commands of GRUB before it does so
  * @returns the image's path; undefined where there is no apt to fetch GRUB with
  */
 export async function makeGrubDisk(
@@ -71,6 +80,7 @@ export async function makeGrubDisk(
   linux: DiskLinux,
   commandLine: string = COMMAND_LINE,
   xen?: XenFiles,
+  before = '',
 ): Promise<string | undefined> {
   const [grub] = (await debianMembers([{ package: 'grub-pc-bin', members: ['./usr/lib/grub/i386-pc/*'] }])) ?? []
   if (grub === undefined) return undefined
@@ -83,7 +93,7 @@ export async function makeGrubDisk(
     `serial --unit=0 --speed=115200
 terminal_input serial
 terminal_output serial
-${xen === undefined ? startLinux(commandLine) : startXen(commandLine, xen.commandLine)}
+${before}${xen === undefined ? startLinux(commandLine) : startXen(commandLine, xen.commandLine)}
 boot
 `,
   )
@@ -121,12 +131,14 @@ function partitionTable(type: number, bytes: number): Buffer {
  * A disk with an EFI system partition, from which GRUB starts Linux.
  *
  * @param scratch - an empty folder
+ * @param before - commands of GRUB before it does so
  * @returns the image's path; undefined where there is no apt to fetch GRUB with
  */
 export async function makeGrubEfiDisk(
   scratch: string,
   linux: DiskLinux,
   commandLine: string = COMMAND_LINE,
+  before = '',
 ): Promise<string | undefined> {
   const members = ['./usr/lib/grub/x86_64-efi/*']
   const [grub] = (await debianMembers([{ package: 'grub-efi-amd64-bin', members }])) ?? []
@@ -137,7 +149,7 @@ export async function makeGrubEfiDisk(
     join(root, 'grub.cfg'),
     `serial --unit=0 --speed=115200
 terminal_output serial
-echo 'GRUB starts Linux'
+${before}echo 'GRUB starts Linux'
 linux /vmlinuz ${commandLine}
 initrd /initrd
 boot

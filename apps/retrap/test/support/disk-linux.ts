@@ -75,6 +75,35 @@ export const ADAPTERS: DebianMembers = {
   dependency: 'linux-image-',
 }
 
+/** USB's drivers: a controller's, and those of keyboards, pointers and sticks. */
+const USB_DRIVERS = [
+  'xhci_pci',
+  'usbhid',
+  'hid_generic',
+  'evdev',
+  'usb_storage',
+  'sd_mod',
+  'crc32c_generic',
+  'ext4',
+  'vfat',
+  'nls_cp437',
+  'nls_ascii',
+] as const
+const WITH_USB = {
+  ...FULL_KERNEL,
+  members: [
+    ...FULL_KERNEL.members,
+    ...['drivers/usb/*', 'drivers/hid/*', 'drivers/input/*', 'fs/fat/*', 'fs/nls/*'].map(
+      (path) => `./lib/modules/*/kernel/${path}`,
+    ),
+  ],
+}
+
+/** Debian's full kernel with drivers of USB. @returns undefined where there is no apt */
+export function usbLinux(auto = ''): Promise<DiskLinux | undefined> {
+  return linuxWith(USB_DRIVERS, auto, WITH_USB)
+}
+
 /** Debian's full kernel with the drivers of a `q35`. @returns undefined where there is no apt */
 export function sataLinux(): Promise<DiskLinux | undefined> {
   return linuxWith(SATA_DRIVERS, AUTO, FULL_KERNEL)

@@ -1,0 +1,161 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { openImage } from '@retrap/block/node'
+import { Keyboard, Mouse } from '@retrap/display'
+import { createPc, type PcOptions } from '@retrap/machine'
+import { debianMembers } from '@retrap/tooling/debian'
+import { skipNote } from '@retrap/tooling/skip'
+import { UsbKeyboard, UsbPointer } from '@retrap/usb'
+import { afterAll, describe, expect, test } from 'vitest'
+import { GRUB_READS_LINE, makeGrubDisk, makeGrubEfiDisk } from '../support/boot-media.ts'
+import { usbLinux } from '../support/disk-linux.ts'
+import { TEST_JIT } from '../support/processes.ts'
+
+const DEADLINE_MS = 540_000
+const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage', 'mcopy']
+
+/** The first process: tells what is plugged in, what is typed and pointed at, and writes to the stick. */
+const AUTO = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+/drivers
+while ! [ -b /dev/sda1 ] || ! grep -q Tablet /proc/bus/input/devices; do sleep 0.1; done
+for d in /sys/bus/usb/devices/*-*; do [ -f $d/product ] && echo "usb: $(cat $d/product), $(cat $d/speed), $(echo $(cat $d/version))"; done
+exec 3</dev/tty1 4</dev/input/event$(grep -A4 Tablet /proc/bus/input/devices | sed -n 's/.*event\\([0-9]*\\).*/\\1/p')
+echo TYPE
+read -r line <&3
+echo "typed: $line"
+echo POINT
+dd bs=24 count=3 <&4 2>/dev/null | od -An -tx2 -w24
+mount /dev/sda1 /mnt
+[ -f /mnt/note.txt ] && cat /mnt/note.txt
+head -c 3000000 /dev/urandom > /mnt/new
+sync
+sha256sum /mnt/new
+umount /mnt
+echo 1 > /sys/bus/usb/devices/2-1/remove
+sleep 1
+dmesg | grep -iE 'usb|xhci|sd |scsi' | tail -n 40
+poweroff -f
+`
+
+const isThere = (program: string): boolean =>
+  (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
+const lacking = PROGRAMS.filter((program) => !isThere(program))
+const plain = lacking.length === 0 ? await usbLinux(AUTO) : undefined
+// Firmware reads it from the stick, piece by piece.
+const linux = plain === undefined ? undefined : { ...plain, initrd: gzipSync(plain.initrd) }
+const [seabios = '', ovmf = ''] =
+  (await debianMembers([
+    { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] },
+    { package: 'ovmf', members: ['./usr/share/OVMF/OVMF_CODE_4M.fd', './usr/share/OVMF/OVMF_VARS_4M.fd'] },
+  ])) ?? []
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-usb-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
+
+const COMMAND_LINE = 'console=ttyS0 quiet rdinit=/auto'
+
+/** Boots a stick, types by USB and nothing else, and follows the guest to its end. @returns what it has said */
+async function boot(image: string, options: Partial<PcOptions>): Promise<string> {
+  const stick = await openImage(image, { format: 'raw' })
+  // Of the USB devices alone: the machine's own keyboard and mouse are others.
+  const [keyboard, mouse] = [new Keyboard(), new Mouse()]
+  const pc = await createPc({
+    memoryBytes: 512 << 20,
+    jit: TEST_JIT,
+    drives: [{ medium: stick, interface: 'usb', serialNumber: 'STICK-1', bootIndex: 0 }],
+    usb: {
+      devices: [
+        { kind: 'device', device: new UsbKeyboard({ input: keyboard }) },
+        { kind: 'device', device: new UsbPointer({ kind: 'tablet', input: mouse }) },
+      ],
+    },
+    vga: 'std',
+    ...options,
+  })
+  let text = ''
+  let step = 0
+  const steps: readonly (readonly [to: string, act: () => void])[] = [
+    ['TYPE A LINE', () => void keyboard.type('by usb\n')],
+    ['TYPE\r\n', () => void keyboard.type('Hello, {World}! ~|\\ 42\n')],
+    ['POINT\r\n', () => void mouse.moveTo(0x1234, 0x4321)],
+  ]
+  pc.serial.onTransmit((bytes) => {
+    text += String.fromCharCode(...bytes)
+    const next = steps[step]
+    if (next === undefined || !text.includes(next[0])) return
+    step++
+    next[1]()
+  })
+  const exit = await pc.run({ timeoutMs: DEADLINE_MS - 20_000 })
+  pc.close()
+  await stick.close()
+  expect([exit.reason, step], text).toEqual(['power-off', steps.length])
+  return text
+}
+
+/** What both boots show. */
+function checkText(text: string): void {
+  expect(text).toContain('typed: by usb')
+  expect(text).toContain('usb: USB Storage, 5000, 3.00')
+  expect(text).toContain('usb: USB Keyboard, 12, 2.00')
+  expect(text).toContain('usb: USB Tablet, 12, 2.00')
+  expect(text).toContain('typed: Hello, {World}! ~|\\ 42\r\n')
+  // EV_ABS, ABS_X and ABS_Y with their values
+  expect(text).toMatch(/ 0003 0000 1234 0000\r\n.* 0003 0001 4321 0000\r\n/)
+  expect(text).not.toMatch(/(?:xhci|usb|sd ).*(?:timeout|error|fail|died|WARN)/i)
+}
+
+/** Whether the host reads on the stick what Linux has written. */
+function checkFile(text: string, read: (into: string) => void): void {
+  const out = join(scratch, 'new')
+  read(out)
+  const told = /([0-9a-f]{64}) {2}\/mnt\/new/.exec(text)?.[1]
+  expect(createHash('sha256').update(readFileSync(out)).digest('hex')).toBe(told)
+}
+
+describe.runIf(linux !== undefined)(`USB${note}`, () => {
+  test(
+    'SeaBIOS and GRUB start Linux from a stick and read a USB keyboard; Linux drives both, and a tablet',
+    async () => {
+      const folder = mkdtempSync(join(scratch, 'bios-'))
+      const image = (await makeGrubDisk(folder, linux!, COMMAND_LINE, undefined, GRUB_READS_LINE))!
+      const firmware = new Uint8Array(readFileSync(join(seabios, 'usr/share/seabios/bios-256k.bin')))
+      const text = await boot(image, { firmware })
+      checkText(text)
+      expect(text).toContain('written by the host')
+      execFileSync('e2fsck', ['-fn', `${image}?offset=1048576`], { stdio: 'pipe' })
+      checkFile(text, (into) =>
+        execFileSync('debugfs', ['-R', `dump /new ${into}`, `${image}?offset=1048576`], { stdio: 'pipe' }),
+      )
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'UEFI firmware and GRUB do the same on a q35',
+    async () => {
+      const folder = mkdtempSync(join(scratch, 'efi-'))
+      const image = (await makeGrubEfiDisk(folder, linux!, COMMAND_LINE, GRUB_READS_LINE))!
+      const vars = join(folder, 'vars.fd')
+      copyFileSync(join(ovmf, 'usr/share/OVMF/OVMF_VARS_4M.fd'), vars)
+      const code = await openImage(join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.fd'), { format: 'raw', readOnly: true })
+      const variables = await openImage(vars, { format: 'raw' })
+      const flash = [{ medium: code, readOnly: true }, { medium: variables }]
+      const text = await boot(image, { machine: 'q35', flash })
+      await code.close()
+      await variables.close()
+      checkText(text)
+      checkFile(text, (into) => execFileSync('mcopy', ['-i', `${image}@@${1 << 20}`, '::/new', into]))
+    },
+    DEADLINE_MS,
+  )
+})
