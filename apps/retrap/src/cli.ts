@@ -12,7 +12,15 @@ import { EXIT_CODES_HELP, ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
 import { readBytes } from './files.ts'
-import { checkImages, networkBootOf, readImages, usualVga, withOptionRoms, type ImageFlags } from './images.ts'
+import {
+  checkImages,
+  namingKernel,
+  networkBootOf,
+  readImages,
+  usualVga,
+  withOptionRoms,
+  type ImageFlags,
+} from './images.ts'
 import { jitDump } from './jit-dump.ts'
 import { imagesOf } from './machine-file/machine-file.ts'
 import { machineSchema } from './machine-file/schema.ts'
@@ -158,7 +166,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const settings = settingsFor(flags, images, { kind: 'pass' }, host, usualVga(flags, drives), drives)
       const boot = flags.boot === undefined ? {} : { boot: flags.boot }
       const machine = { ...settings.machine, vga: flags.vga ?? usualVga(flags, drives), ...boot }
-      await finish({ ...settings, machine, drives, networkBoot: networkBootOf(flags, drives) })
+      await namingKernel(flags, finish({ ...settings, machine, drives, networkBoot: networkBootOf(flags, drives) }))
     })
 
   const linux = program

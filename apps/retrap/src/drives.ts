@@ -1,4 +1,4 @@
-import type { PcBootOptions, PcNvmePlace, PcVirtioDisk } from '@retrap/machine'
+import type { MachineType, PcBootOptions, PcNvmePlace, PcVirtioDisk } from '@retrap/machine'
 import type { Command } from 'commander'
 import { parseWhole, splitPairs, usage } from './values.ts'
 
@@ -11,6 +11,8 @@ export interface DriveArgument {
   /** Absent: the file's content says which, and a raw file must not look like another format. */
   readonly format?: 'raw' | 'qcow2'
   readonly index?: number
+  /** The same as the board counts: a cable with two drives, or a port with one. */
+  readonly cable?: { readonly bus: number; readonly unit: number }
   readonly snapshot: boolean
   readonly readOnly: boolean
   readonly bootIndex?: number
@@ -42,6 +44,7 @@ export interface DriveFlags {
   readonly fda?: string
   readonly fdb?: string
   readonly snapshot?: boolean
+  readonly machine?: MachineType
   readonly boot?: PcBootOptions
   readonly firmware?: string
   readonly firmwareVars?: string
@@ -52,7 +55,7 @@ export function driveOptions(command: Command): Command {
   return command
     .option(
       '--drive <file=FILE,key=value>',
-      'drive: if=ide|virtio|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
+      'drive: if=ide|virtio|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 (0…5 on a q35) or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
       (text: string, before: readonly DriveArgument[] | undefined) => [...(before ?? []), parseDrive(text)],
     )
     .option(
@@ -143,7 +146,10 @@ export function parseDrive(text: string): DriveArgument {
   if (kind !== 'ide' && media === 'cdrom') throw usage(`--drive ${text}: a CD drive is one of IDE; write if=ide`)
   if (kind === 'none' && id === undefined)
     throw usage(`--drive ${text} has no id for a --device; write id=NAME, and --device virtio-blk-pci,drive=NAME`)
-  const index = whole('index', kind === 'floppy' ? 1 : 3) ?? place(whole('bus', 1), whole('unit', 1))
+  const [bus, unit] = [whole('bus', LAST_PLACE), whole('unit', 1)]
+  const floppy = kind === 'floppy'
+  const index = whole('index', floppy ? 1 : LAST_PLACE) ?? (floppy ? unit : undefined)
+  const cabled = kind === 'ide' && (bus !== undefined || unit !== undefined)
   const bootIndex = whole('bootindex', 0x7fff_ffff)
   const serialNumber = given.get('serial')
   return {
@@ -152,7 +158,8 @@ export function parseDrive(text: string): DriveArgument {
     ...(given.has('format') && { format }),
     snapshot,
     readOnly: media === 'cdrom' || readOnly,
-    ...(index !== undefined && (kind === 'ide' || kind === 'floppy') && { index }),
+    ...(index !== undefined && kind !== 'none' && { index }),
+    ...(cabled && { cable: { bus: bus ?? 0, unit: unit ?? 0 } }),
     ...(bootIndex !== undefined && { bootIndex }),
     ...(serialNumber !== undefined && { serialNumber }),
     ...((kind === 'virtio' || kind === 'floppy') && { interface: kind }),
@@ -177,8 +184,32 @@ function parseFlash(
   return { path, format: 'raw', flash: unit === 0 ? 0 : 1 }
 }
 
-const place = (bus: number | undefined, unit: number | undefined): number | undefined =>
-  bus === undefined && unit === undefined ? undefined : 2 * (bus ?? 0) + (unit ?? 0)
+/** The highest number of a place on any board. */
+const LAST_PLACE = 5
+
+/** Drives per bus: an IDE cable has two, a SATA port has one. */
+const UNITS = { pc: 2, q35: 1 } as const
+
+/** The place that `bus=` and `unit=` name. @throws CliError `ERR_USAGE` for a unit that the board's buses do not have */
+function placeOnBoard(drive: DriveArgument, machine: keyof typeof UNITS): DriveArgument {
+  const { cable, ...rest } = drive
+  if (cable === undefined) return drive
+  const units = UNITS[machine]
+  if (cable.unit >= units)
+    throw usage(`--drive unit=${cable.unit}: a port of a ${machine} has one drive; write bus=0…5, or index=0…5`)
+  return { ...rest, index: cable.bus * units + cable.unit }
+}
+
+/** Virtio disks in the order of their indices, where QEMU puts them; those without one last. The others stay in place. */
+function orderVirtio(drives: readonly DriveArgument[]): readonly DriveArgument[] {
+  const isVirtio = (drive: DriveArgument): boolean => drive.interface === 'virtio' && drive.forDevice !== true
+  const sorted = drives.filter(isVirtio).toSorted((a, b) => (a.index ?? Infinity) - (b.index ?? Infinity))
+  return drives.map((drive) => {
+    if (!isVirtio(drive)) return drive
+    const { index: _order, ...next } = sorted.shift()!
+    return next
+  })
+}
 
 /** Reads `--boot`: letters, or `order=…,menu=on`. */
 export function parseBoot(text: string): PcBootOptions {
@@ -225,7 +256,8 @@ export function listDrives(flags: DriveFlags, images: readonly string[]): readon
   if (all.some(({ flash }) => flash === 1) && !all.some(({ flash }) => flash === 0)) {
     throw usage("there are firmware's variables, but no firmware; give --firmware FILE, such as OVMF_CODE_4M.fd")
   }
-  return flags.snapshot === true ? all.map((drive) => ({ ...drive, snapshot: true })) : all
+  const placed = orderVirtio(all.map((drive) => placeOnBoard(drive, flags.machine ?? 'pc')))
+  return flags.snapshot === true ? placed.map((drive) => ({ ...drive, snapshot: true })) : placed
 }
 
 /** With variables, the firmware is in a flash that nobody writes. */

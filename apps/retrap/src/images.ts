@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { kernelRom, type OptionRom, type PcBootOptions } from '@retrap/machine'
 import { fetchBiosFile } from './bios-files.ts'
+import { CliError } from './cli-error.ts'
 import type { DriveArgument } from './drives.ts'
 import { readInput } from './files.ts'
 import type { NetworkBoot } from './network-cards.ts'
@@ -35,6 +36,16 @@ export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] 
   }
   if (flags.kernel !== undefined && flags.firmware !== undefined && drives.some(({ bootIndex }) => bootIndex === 0)) {
     throw usage('bootindex=0 is what firmware starts the kernel with; give the drive bootindex=1 or more')
+  }
+}
+
+/** Names the option and the file in the message of a kernel that is none. @throws CliError `ERR_INPUT` */
+export async function namingKernel({ kernel }: ImageFlags, run: Promise<void>): Promise<void> {
+  try {
+    await run
+  } catch (error) {
+    if (kernel === undefined || !(error instanceof Error) || error.name !== 'LoaderError') throw error
+    throw new CliError('ERR_INPUT', `--kernel ${kernel}: ${error.message}`)
   }
 }
 

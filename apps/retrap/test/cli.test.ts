@@ -67,6 +67,16 @@ describe('the machine', () => {
     expect(host.created[0]).toMatchObject(options)
   })
 
+  test('a kernel that is none is answered with the option and the file', async () => {
+    const error = Object.assign(new Error('it is nothing that can be loaded'), {
+      name: 'LoaderError',
+      code: 'ERR_FORMAT',
+    })
+    const host = Object.assign(powerOff(), { createMachine: () => Promise.reject(error) })
+    expect(await runCli(['run', '--kernel', file], host)).toBe(74)
+    expect(host.stderr.text).toContain(`retrap: --kernel ${file}: it is nothing that can be loaded`)
+  })
+
   test('without a command runs the embedded guest, which hears of the end of input', async () => {
     const host = new FakeHost(async ({ print, typed }) => {
       print('Hello\r\nretrap> ')

@@ -38,8 +38,8 @@ describe('--drive', () => {
     { text: 'file=a,format=raw', drive: { path: 'a', format: 'raw' } },
     { text: 'file=a,format=qcow2', drive: { path: 'a', format: 'qcow2' } },
     { text: 'media=cdrom', drive: { path: null, media: 'cdrom', readOnly: true } },
-    { text: 'file=x,bus=1,unit=1,readonly=on', drive: { index: 3, readOnly: true } },
-    { text: 'file=x,bus=1', drive: { index: 2 } },
+    { text: 'file=x,bus=1,unit=1,readonly=on', drive: { cable: { bus: 1, unit: 1 }, readOnly: true } },
+    { text: 'file=x,bus=1', drive: { cable: { bus: 1, unit: 0 } } },
     { text: 'file=x,bootindex=2,serial=ABC,id=d0', drive: { bootIndex: 2, serialNumber: 'ABC' } },
     { text: 'file=x,if=pflash,readonly=on', drive: { path: 'x', flash: 0, readOnly: true, format: 'raw' } },
     { text: 'if=pflash,unit=1,file=x,snapshot=on', drive: { flash: 1, readOnly: false, snapshot: true } },
@@ -54,7 +54,7 @@ describe('--drive', () => {
     { text: 'file=x,if=none', message: 'has no id for a --device; write id=NAME' },
     { text: 'file=x,if=virtio,media=cdrom', message: 'a CD drive is one of IDE; write if=ide' },
     { text: 'file=x,format=vmdk', message: 'format=vmdk is unknown; there are raw, qcow2' },
-    { text: 'file=x,index=4', message: 'index=4 is not a number from 0 to 3' },
+    { text: 'file=x,index=6', message: 'index=6 is not a number from 0 to 5' },
     { text: 'file=x,snapshot=yes', message: 'snapshot=yes is unknown; there are on, off' },
     { text: 'media=disk', message: 'names no file' },
     { text: 'file=', message: 'names no file' },
@@ -293,4 +293,23 @@ describe('drives that are opened', () => {
     await (await OpenDrives.open(listDrives({ drive: [reader, reader] }, []))).close()
     await (await OpenDrives.open(listDrives({ snapshot: true }, [path, link]))).close()
   })
+})
+
+test.each([
+  { machine: 'pc', texts: ['bus=1,unit=1', 'bus=1', 'unit=1'], places: [3, 2, 1] },
+  { machine: 'q35', texts: ['bus=5', 'unit=0', 'index=4'], places: [5, 0, 4] },
+] as const)('the buses of a $machine', ({ machine, texts, places }) => {
+  const drive = texts.map((text) => parseDrive(`file=x,${text}`))
+  expect(listDrives({ drive, machine }, []).map(({ index }) => index)).toEqual(places)
+})
+
+test('a SATA port has one drive', () => {
+  const drive = [parseDrive('file=x,bus=1,unit=1')]
+  expect(() => listDrives({ drive, machine: 'q35' }, [])).toThrow('unit=1: a port of a q35 has one drive')
+})
+
+test('virtio disks come in the order of their indices', () => {
+  const texts = ['file=a,if=virtio', 'file=b', 'file=c,if=virtio,index=1', 'file=d,if=virtio,index=0']
+  const drives = listDrives({ drive: texts.map(parseDrive) }, [])
+  expect(drives.map(({ path, index }) => [path, index])).toEqual(['d', 'b', 'c', 'a'].map((path) => [path, undefined]))
 })

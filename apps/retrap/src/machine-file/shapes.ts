@@ -72,5 +72,5 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
 
 /** Options whose value is the name of a file that is read. Relative names start from the machine file's folder. */
 export const PATH_OPTIONS: ReadonlySet<string> = new Set([
-  ...['kernel', 'initrd', 'firmware', 'firmware-vars', 'hda', 'hdb', 'hdc', 'hdd', 'cdrom', 'option-rom'],
+  ...['kernel', 'initrd', 'firmware', 'firmware-vars', 'hda', 'hdb', 'hdc', 'hdd', 'cdrom', 'option-rom', 'fda', 'fdb'],
 ])

@@ -51,7 +51,8 @@ export async function makeInstallerDisc(
 /** A folder that a network boot of the installer reads: PXELINUX, its menus, kernel and initial RAM disk. */
 export async function makeBootFolder(scratch: string, kind: InstallerKind): Promise<string> {
   const root = join(scratch, `tftp-${kind}`)
-  if (!existsSync(root)) cpSync(await installerFiles(kind), root, { recursive: true, dereference: true })
+  // Links would lead out of the folder, where nothing is for guests.
+  if (!existsSync(root)) execFileSync('cp', ['-rL', await installerFiles(kind), root])
   return root
 }
 
