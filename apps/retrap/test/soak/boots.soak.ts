@@ -1,4 +1,4 @@
-// Whole systems: installers, boot loaders, firmware's own programs, and Debian from all kinds of disk. Each
+// Whole systems: installers, boot loaders, firmware's own programs, Xen, and Debian from all kinds of disk. Each
 // step is a row; the summary says how long each has taken.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,8 +7,9 @@ import type { Soak } from '@retrap/tooling/soak'
 import { DISK_ROWS } from '../support/boots/disks.ts'
 import type { BootRow } from '../support/boots/row.ts'
 import { SCREEN_ROWS } from '../support/boots/screens.ts'
+import { XEN_ROW } from '../support/boots/xen.ts'
 
-const ROWS: readonly BootRow[] = [...DISK_ROWS, ...SCREEN_ROWS]
+const ROWS: readonly BootRow[] = [...DISK_ROWS, ...SCREEN_ROWS, XEN_ROW]
 
 let folder = ''
 const times: string[] = []
