@@ -6,9 +6,11 @@ import { type FailedClose, OpenDrives } from './open-drives.ts'
 import { OpenNetworks } from './open-networks.ts'
 import { CardRoms, connectCards, type E1000Argument, type NetworkBoot } from './network-cards.ts'
 import { connectNetworks, type VirtioArgument } from './pci-devices.ts'
+import type { SoundSettings } from './sound.ts'
+import { WavFile } from './wav-file.ts'
 
 /** What a session opens once, however often the guest resets its machine. */
-export interface BackEndSettings {
+export interface BackEndSettings extends Partial<SoundSettings> {
   /** Disks and CD drives; default none. */
   readonly drives?: readonly DriveArgument[]
   /** Networks; default none. */
@@ -28,11 +30,13 @@ export class BackEnds {
   readonly #virtio: readonly VirtioArgument[]
   readonly #cards: readonly E1000Argument[]
   readonly #roms: CardRoms
+  readonly #sound: SoundSettings['sound']
+  readonly #wav: WavFile | undefined
 
   private constructor(
     drives: OpenDrives | null,
     networks: OpenNetworks,
-    { virtio = [], cards = [] }: BackEndSettings,
+    { virtio = [], cards = [], sound = [], audioFile }: BackEndSettings,
     roms: CardRoms,
   ) {
     this.#drives = drives
@@ -40,6 +44,8 @@ export class BackEnds {
     this.#virtio = virtio
     this.#cards = cards
     this.#roms = roms
+    this.#sound = sound
+    this.#wav = audioFile === undefined ? undefined : new WavFile(audioFile)
   }
 
   /** @throws CliError `ERR_INPUT`, `ERR_USAGE`; ImageError; NetworkError */
@@ -51,31 +57,45 @@ export class BackEnds {
     ]
     const roms = await CardRoms.open(all, networkBoot ?? { firmware: 'none', wanted: false })
     const images = drives.length > 0 ? await OpenDrives.open(drives) : null
+    let opened: OpenNetworks | undefined
     try {
-      return new BackEnds(images, await OpenNetworks.open(networks), settings, roms)
+      opened = await OpenNetworks.open(networks)
+      return new BackEnds(images, opened, settings, roms)
     } catch (error) {
+      opened?.close()
       await images?.close()
       throw error
     }
   }
 
   /** What a new machine is given. What an earlier one has left behind must not overtake what this one does. */
-  async forMachine(): Promise<Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards'>> {
+  async forMachine(): Promise<Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards' | 'sound'>> {
     const { drives = [], flash = [] } = this.#drives ?? {}
     await this.#drives?.idle()
     const plug = (id: string): PacketBackend => this.#networks.plug(id)
     const virtio = connectNetworks(this.#virtio, plug, this.#roms)
     const networkCards = connectCards(this.#cards, plug, this.#roms)
+    const sound = this.#sound.map((device) => ({ ...device, audio: this.#wav }))
     return {
       ...(drives.length > 0 && { drives }),
       ...(flash.length > 0 && { flash }),
       ...(virtio.length > 0 && { virtio }),
       ...(networkCards.length > 0 && { networkCards }),
+      ...(sound.length > 0 && { sound }),
     }
   }
 
   /** Ends all connections, writes what is left, and closes every file. @returns the files for which this has failed */
   async close(): Promise<readonly FailedClose[]> {
-    return [...this.#networks.close(), ...((await this.#drives?.close()) ?? [])]
+    return [...this.#networks.close(), ...this.#closeSound(), ...((await this.#drives?.close()) ?? [])]
+  }
+
+  #closeSound(): readonly FailedClose[] {
+    try {
+      this.#wav?.close()
+      return []
+    } catch (error) {
+      return [{ path: this.#wav!.path, error }]
+    }
   }
 }

@@ -34,6 +34,7 @@ import { addImage } from './image/command.ts'
 import { listNetworks, type NetworkFlags, networkOptions } from './networks.ts'
 import { GuestProfile } from './profile/guest-profile.ts'
 import { parseCpu } from './cpu-option.ts'
+import { listSound, type SoundFlags, soundOptions } from './sound.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
 import {
   parseCpus,
@@ -58,7 +59,7 @@ export interface CliHost extends SessionHost {
 }
 
 /** Options that every machine takes. */
-interface MachineFlags extends DisplayFlags, NetworkFlags {
+interface MachineFlags extends DisplayFlags, NetworkFlags, SoundFlags {
   readonly memory: number
   readonly cpu?: string
   readonly cpus: number
@@ -203,7 +204,7 @@ function packageVersion(): string {
 }
 
 function machineOptions(command: Command, memory: string): Command {
-  return networkOptions(displayOptions(command))
+  return soundOptions(networkOptions(displayOptions(command)))
     .addOption(
       new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
         .argParser(parseMemory)
@@ -326,6 +327,7 @@ function settingsFor(
       ...(usb !== undefined && { usb }),
     },
     ...listNetworks(flags),
+    ...listSound(flags),
     images: async () => withOptionRoms(await images(), flags.optionRom),
     devices: prepareDevices(flags.device ?? [], host),
     ...displaySettings(flags, card),

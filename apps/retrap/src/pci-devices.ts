@@ -51,6 +51,10 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
     summary: "a network card: Intel's 82540EM",
     properties: { ...CARD_PROPERTIES, ...ADDRESS, id: 'a name; it changes nothing' },
   },
+  AC97: {
+    summary: "a sound device: an AC'97 codec; --audio wav:FILE writes what it plays",
+    properties: { ...ADDRESS, id: 'a name; it changes nothing' },
+  },
   'virtio-rng-pci': { summary: 'random bytes', properties: PLACE },
   'qemu-xhci': {
     summary: 'a USB controller, for USB 3 and 2',

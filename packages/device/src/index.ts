@@ -54,6 +54,7 @@ export {
   type BlockRequest,
   type DiskGeometry,
 } from './backends/block.ts'
+export type { AudioBackend, AudioFormat } from './backends/audio.ts'
 export type { PacketBackend, PacketClient } from './backends/packets.ts'
 export type {
   ByteStreamBackend,

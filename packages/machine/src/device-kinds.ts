@@ -74,6 +74,7 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
     wanted: ({ drives, usb }) => usb !== undefined || drivesOf(drives, 'usb').length > 0,
     load: () => import('./kinds/usb.ts'),
   },
+  { wanted: ({ sound = [] }) => sound.length > 0, load: () => import('./kinds/ac97.ts') },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./kinds/flash.ts') },
   { wanted: hasVga, load: () => import('./kinds/vga.ts') },
 ]

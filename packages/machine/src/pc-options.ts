@@ -16,6 +16,7 @@ import { SERIAL_PORTS } from './serial-port.ts'
 import type { PcUsb } from './usb.ts'
 import type { PcVapicOptions } from './vapic.ts'
 import type { PcNetworkCard } from './network-card.ts'
+import type { PcSoundDevice } from './sound-device.ts'
 import type { PcVirtioDevice } from './virtio-device.ts'
 
 /** How a PC is made. */
@@ -53,6 +54,8 @@ export interface PcOptions {
   readonly drives?: readonly PcDrive[] | undefined
   /** Further virtio devices, each on the PCI bus. */
   readonly virtio?: readonly PcVirtioDevice[] | undefined
+  /** Sound devices, each on the PCI bus. */
+  readonly sound?: readonly PcSoundDevice[] | undefined
   /** Network cards that are not virtio devices, each on the PCI bus. */
   readonly networkCards?: readonly PcNetworkCard[] | undefined
   /** A USB controller (xHCI) with what is plugged into it, beside the drives of `interface: 'usb'`. */
@@ -193,6 +196,12 @@ function isVirtio(value: unknown): boolean {
   )
 }
 
+function isSound(value: unknown): boolean {
+  if (!object(value) || value['model'] !== 'ac97') return false
+  const { audio } = value
+  return audio === undefined || (object(audio) && typeof audio['play'] === 'function')
+}
+
 function isNetworkCard(value: unknown): boolean {
   return object(value) && value['model'] === 'e1000' && isNetwork(value['network'])
 }
@@ -229,6 +238,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     "{ kind: 'rng', 'console' with ports, 'net' with a network, or 'device' with a device, … }",
     isVirtio,
   ),
+  sound: arrayOf("{ model: 'ac97', audio?: AudioBackend, slot? }", isSound),
   networkCards: arrayOf(
     "{ model: 'e1000', network: PacketBackend, macAddress?, rom?, bootIndex?, slot? }",
     isNetworkCard,

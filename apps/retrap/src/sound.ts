@@ -1,0 +1,36 @@
+import type { Command } from 'commander'
+import type { PcSoundDevice } from '@retrap/machine'
+import { checkedProperties, slotOf } from './pci-devices.ts'
+import { type DeviceArgument, usage } from './values.ts'
+import { parseAudio } from './wav-file.ts'
+
+/** What the options below give. */
+export interface SoundFlags {
+  readonly audio?: string
+  readonly device?: readonly DeviceArgument[]
+}
+
+/** Sound devices, and the file that takes what they play. */
+export interface SoundSettings {
+  readonly sound: readonly Omit<PcSoundDevice, 'audio'>[]
+  readonly audioFile?: string
+}
+
+/** Adds the option that names where sound goes. */
+export function soundOptions(command: Command): Command {
+  return command.option('--audio <wav:file>', 'write what a --device AC97 plays to a file', parseAudio)
+}
+
+/** @throws CliError `ERR_USAGE` */
+export function listSound({ audio, device = [] }: SoundFlags): SoundSettings {
+  const sound = device
+    .filter(({ name }) => name === 'AC97')
+    .map((argument) => {
+      checkedProperties(argument)
+      const slot = slotOf(argument)
+      return { model: 'ac97' as const, ...(slot !== undefined && { slot }) }
+    })
+  if (audio !== undefined && sound.length === 0)
+    throw usage(`--audio wav:${audio}: there is no sound device; write --device AC97`)
+  return { sound, ...(audio !== undefined && { audioFile: audio }) }
+}

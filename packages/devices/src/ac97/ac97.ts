@@ -1,0 +1,220 @@
+import {
+  type AudioBackend,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type PciFunction,
+  savedState,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
+import { BusMaster, type BusMasterState } from './bus-master.ts'
+import { Mixer } from './mixer.ts'
+
+/** Options of {@link Ac97}. */
+export interface Ac97Options {
+  /** What the guest plays; default nobody hears it. */
+  readonly audio?: AudioBackend
+  /** PCI device number on bus 0, 1 to 31. */
+  readonly device: number
+  /** Names the model; default `ac97`. */
+  readonly name?: string
+}
+
+/** Saved form of an {@link Ac97}. */
+export interface Ac97State {
+  /** Layout of the state. */
+  readonly version: 1
+  /** Global control, and whether the codec is being accessed. */
+  readonly registers: readonly number[]
+  /** The codec. */
+  readonly mixer: readonly number[]
+  /** Channels of PCM input, PCM output and microphone. */
+  readonly channels: readonly unknown[]
+}
+
+const MIXER_BYTES = 256
+const MASTER_BYTES = 64
+const CHANNEL_BYTES = 16
+const CHANNELS = 3
+const PCM_IN = 0
+const PCM_OUT = 1
+const MICROPHONE = 2
+const CONTROL = 0x2c
+const STATUS = 0x30
+const SEMAPHORE = 0x34
+/** Cold reset is off: bit 1. */
+const NOT_RESET = 0x02
+const WARM_RESET = 0x04
+const CODEC_READY = 0x100
+const STATUS_BITS = [0x20, 0x40, 0x80]
+
+/**
+ * The sound controller of an 82801AA (ICH), with an AC'97 codec of 16 bits and two channels. What is recorded is silence.
+ *
+ * Sources: Intel 82801AA data sheet (290655), "AC '97 Audio Controller Registers"; Audio Codec '97 Component
+ * Specification 2.1.
+ */
+export class Ac97 implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string
+  /** Handlers answer at once. */
+  readonly synchronous: boolean = true
+  readonly #device: number
+  readonly #audio: AudioBackend | undefined
+  readonly #mixer = new Mixer()
+  #context!: DeviceContext
+  #pci!: PciFunction
+  #masters: readonly BusMaster[] = []
+  #control = 0
+  #semaphore = 0
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor({ audio, device, name = 'ac97' }: Ac97Options) {
+    if (!Number.isInteger(device) || device < 1 || device > 31)
+      throw new DeviceError('ERR_OPTION', `${name}: PCI device ${device}: expected an integer from 1 to 31`)
+    this.name = name
+    this.#device = device
+    this.#audio = audio
+  }
+
+  /** Adds the PCI function. */
+  attach(context: DeviceContext): void {
+    this.#context = context
+    const mixer = this.#mixer
+    const master = (number: number): BusMaster =>
+      new BusMaster({
+        context,
+        channels: number === MICROPHONE ? 1 : 2,
+        rate: () => (number === PCM_OUT ? mixer.outputRate : mixer.inputRate),
+        mayMaster: () => this.#pci.mayMaster,
+        move: (gpa, samples) => (number === PCM_OUT ? this.#play(gpa, samples) : this.#record(gpa, samples)),
+        update: () => this.#update(),
+      })
+    this.#masters = [master(PCM_IN), master(PCM_OUT), master(MICROPHONE)]
+    this.#pci = context.pci.add({
+      device: this.#device,
+      vendorId: 0x8086,
+      deviceId: 0x2415,
+      revisionId: 1,
+      // Multimedia, audio.
+      classCode: 0x04_0100,
+      subsystemVendorId: 0x8086,
+      interruptPin: 1,
+      bars: [
+        { index: 0, kind: 'io', bytes: MIXER_BYTES, maximumAccess: 2, minimumAccess: 2, handler: this.#mixerPorts },
+        { index: 1, kind: 'io', bytes: MASTER_BYTES, handler: this.#masterPorts },
+      ],
+      onWrite: () => {
+        for (const each of this.#masters) each.sync()
+      },
+    })
+  }
+
+  readonly #mixerPorts: SynchronousRangeHandler = {
+    read: (offset) => {
+      this.#semaphore = 0
+      return offset < 0x80 ? this.#mixer.read(offset) : 0xffff
+    },
+    write: (offset, _size, value) => {
+      this.#semaphore = 0
+      // What was played before was played at the old rate and volume.
+      for (const each of this.#masters) each.sync()
+      if (offset < 0x80) this.#mixer.write(offset, value)
+    },
+  }
+
+  readonly #masterPorts: SynchronousRangeHandler = {
+    read: (offset, size) => {
+      let value = 0
+      for (let i = size - 1; i >= 0; i--) value = value * 256 + this.#readByte(offset + i)
+      return value
+    },
+    write: (offset, size, value) => {
+      for (let i = 0; i < size; i++) this.#writeByte(offset + i, (value >>> (8 * i)) & 0xff)
+    },
+  }
+
+  #readByte(offset: number): number {
+    const channel = Math.floor(offset / CHANNEL_BYTES)
+    if (channel < CHANNELS && offset < CONTROL) return this.#masters[channel]!.read(offset % CHANNEL_BYTES)
+    if (offset >= CONTROL && offset < CONTROL + 4) return (this.#control >>> (8 * (offset - CONTROL))) & 0xff
+    if (offset >= STATUS && offset < STATUS + 4) return (this.#status >>> (8 * (offset - STATUS))) & 0xff
+    if (offset !== SEMAPHORE) return 0
+    const before = this.#semaphore
+    this.#semaphore = 1
+    return before
+  }
+
+  #writeByte(offset: number, value: number): void {
+    const channel = Math.floor(offset / CHANNEL_BYTES)
+    if (channel < CHANNELS && offset < CONTROL) this.#masters[channel]!.write(offset % CHANNEL_BYTES, value)
+    else if (offset === CONTROL) this.#setControl(value)
+  }
+
+  /** A warm reset ends by itself; a cold one lasts until its bit is set. */
+  #setControl(value: number): void {
+    if ((value & NOT_RESET) === 0) this.#clear()
+    this.#control = value & 0x3f & ~WARM_RESET
+  }
+
+  get #status(): number {
+    const interrupts = STATUS_BITS.reduce((bits, bit, i) => bits | (this.#masters[i]!.interrupts ? bit : 0), 0)
+    return interrupts | ((this.#control & NOT_RESET) === 0 ? 0 : CODEC_READY)
+  }
+
+  #update(): void {
+    this.#pci.interrupt?.set(this.#masters.some(({ interrupts }) => interrupts))
+  }
+
+  #play(gpa: number, count: number): void {
+    const bytes = new Uint8Array(2 * count)
+    if (!this.#context.dma.read(gpa, bytes)) bytes.fill(0)
+    if (this.#audio === undefined) return
+    const view = new DataView(bytes.buffer)
+    const samples = Int16Array.from({ length: count }, (_, i) => view.getInt16(2 * i, true))
+    const gains = this.#mixer.gains
+    if (gains[0] !== 1 || gains[1] !== 1) {
+      for (let i = 0; i < count; i++) {
+        const value = Math.round(samples[i]! * gains[(i & 1) as 0 | 1])
+        samples[i] = Math.min(Math.max(value, -0x8000), 0x7fff)
+      }
+    }
+    this.#audio.play(samples, { rate: this.#mixer.outputRate, channels: 2 })
+  }
+
+  /** Nobody speaks. */
+  #record(gpa: number, count: number): void {
+    this.#context.dma.write(gpa, new Uint8Array(2 * count))
+  }
+
+  #clear(): void {
+    this.#mixer.reset()
+    for (const each of this.#masters) each.reset()
+    this.#semaphore = 0
+    this.#update()
+  }
+
+  /** Returns to the state at power-on. */
+  reset(): void {
+    this.#control = 0
+    this.#clear()
+  }
+
+  /** Returns the state as plain data. */
+  save(): Ac97State {
+    return {
+      version: 1,
+      registers: [this.#control, this.#semaphore],
+      mixer: this.#mixer.save(),
+      channels: this.#masters.map((each) => each.save()),
+    }
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
+  restore(state: unknown): void {
+    const { registers, mixer, channels } = savedState<Ac97State>(this.name, state, 1)
+    ;[this.#control = 0, this.#semaphore = 0] = registers
+    this.#mixer.restore(mixer)
+    channels.forEach((channel, i) => this.#masters[i]?.restore(channel as BusMasterState))
+  }
+}

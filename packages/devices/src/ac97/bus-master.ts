@@ -1,0 +1,256 @@
+import { type DeviceContext, Instant, type Timer, type Word64 } from '@retrap/device'
+import { restoreDeadline, savedDeadline } from '../ps2/device.ts'
+
+/*
+ * Source: Intel 82801AA (ICH) data sheet (290655), "AC '97 Audio Controller Registers", "Native Audio Bus Mastering
+ * Control Registers".
+ */
+
+// Registers of a channel.
+const BDBAR = 0x0
+const CIV = 0x4
+const LVI = 0x5
+const SR = 0x6
+const PICB = 0x8
+const PIV = 0xa
+const CR = 0xb
+
+// Status.
+const HALTED = 0x01
+const AT_LAST = 0x02
+const LAST_INTERRUPT = 0x04
+const BUFFER_INTERRUPT = 0x08
+const CLEARED_BY_ONE = 0x1c
+// Control.
+const RUN = 0x01
+const RESET = 0x02
+const LAST_ENABLE = 0x04
+const FIFO_ENABLE = 0x08
+const BUFFER_ENABLE = 0x10
+
+const ENTRY_BYTES = 8
+const INTERRUPT_ON_END = 0x8000_0000
+const SECOND_NS = 1e9
+/** Samples are moved at least so often: a driver that looks at the position has them moved up to there. */
+const SLICE_NS = 10e6
+/** Samples at a time. */
+const PIECE = 4096
+
+/** Saved form of a {@link BusMaster}. */
+export interface BusMasterState {
+  readonly registers: readonly number[]
+  readonly address: number
+  readonly flags: number
+  readonly since: Word64
+  readonly moved: number
+  readonly next: Word64 | null
+}
+
+/** What a channel reaches of its controller. */
+export interface BusMasterWires {
+  readonly context: DeviceContext
+  /** Samples of a frame. */
+  readonly channels: 1 | 2
+  /** Frames a second. */
+  readonly rate: () => number
+  readonly mayMaster: () => boolean
+  /** Moves samples: of memory to the loudspeakers, or of a microphone to memory. */
+  readonly move: (gpa: number, samples: number) => void
+  /** Interrupts may have changed. */
+  readonly update: () => void
+}
+
+/** A channel that moves samples by a ring of 32 descriptors, as time passes. */
+export class BusMaster {
+  readonly #wires: BusMasterWires
+  readonly #timer: Timer
+  readonly #now = new Instant()
+  /** From here on frames are counted. */
+  readonly #since = new Instant()
+  /** Frames that were moved since. */
+  #moved = 0
+  #base = 0
+  #current = 0
+  #last = 0
+  #status = HALTED
+  /** Samples that are left of the buffer. */
+  #left = 0
+  #prefetched = 0
+  #control = 0
+  #address = 0
+  #flags = 0
+
+  constructor(wires: BusMasterWires) {
+    this.#wires = wires
+    this.#timer = wires.context.timer(() => {
+      this.sync()
+      this.#arm()
+    })
+  }
+
+  /** Whether it asks for an interrupt. */
+  get interrupts(): boolean {
+    const byLast = (this.#status & LAST_INTERRUPT) !== 0 && (this.#control & LAST_ENABLE) !== 0
+    return byLast || ((this.#status & BUFFER_INTERRUPT) !== 0 && (this.#control & BUFFER_ENABLE) !== 0)
+  }
+
+  get #isRunning(): boolean {
+    return (this.#control & RUN) !== 0 && (this.#status & HALTED) === 0
+  }
+
+  /** One byte of a register. */
+  read(offset: number): number {
+    this.sync()
+    if (offset < CIV) return (this.#base >>> (8 * (offset - BDBAR))) & 0xff
+    if (offset === CIV) return this.#current
+    if (offset === LVI) return this.#last
+    if (offset === SR || offset === SR + 1) return offset === SR ? this.#status : 0
+    if (offset === PICB || offset === PICB + 1) return (this.#left >>> (8 * (offset - PICB))) & 0xff
+    if (offset === PIV) return this.#prefetched
+    return offset === CR ? this.#control : 0
+  }
+
+  write(offset: number, value: number): void {
+    this.sync()
+    if (offset < CIV) {
+      const shift = 8 * (offset - BDBAR)
+      this.#base = ((this.#base & ~(0xff << shift)) | (value << shift)) & ~7
+    } else if (offset === LVI) this.#setLast(value & 31)
+    else if (offset === SR) this.#status &= ~(value & CLEARED_BY_ONE)
+    else if (offset === CR) this.#setControl(value)
+    this.#arm()
+    this.#wires.update()
+  }
+
+  #setLast(value: number): void {
+    this.#last = value
+    // A channel that has stopped at its last buffer goes on.
+    if ((this.#control & RUN) !== 0 && (this.#status & AT_LAST) !== 0 && value !== this.#current) {
+      this.#step()
+      this.#begin()
+    }
+  }
+
+  #setControl(value: number): void {
+    if ((value & RESET) !== 0) {
+      if ((this.#control & RUN) === 0) this.reset()
+      return
+    }
+    const begins = (value & RUN) !== 0 && (this.#control & RUN) === 0
+    this.#control = value & (RUN | LAST_ENABLE | FIFO_ENABLE | BUFFER_ENABLE)
+    if (begins) {
+      if (this.#left === 0) this.#fetch()
+      this.#begin()
+    } else if ((value & RUN) === 0) this.#status |= HALTED
+  }
+
+  #begin(): void {
+    this.#wires.context.clock.read(this.#since)
+    this.#moved = 0
+    this.#status &= ~(HALTED | AT_LAST)
+  }
+
+  /** Takes the descriptor of the present buffer. */
+  #fetch(): void {
+    const entry = new DataView(new ArrayBuffer(ENTRY_BYTES))
+    const { dma } = this.#wires.context
+    if (!dma.read((this.#base >>> 0) + ENTRY_BYTES * this.#current, new Uint8Array(entry.buffer))) entry.setUint32(4, 0)
+    this.#address = entry.getUint32(0, true) & ~1
+    this.#flags = entry.getUint32(4, true)
+    this.#left = this.#flags & 0xffff
+    this.#prefetched = (this.#current + 1) & 31
+  }
+
+  #step(): void {
+    this.#current = this.#prefetched
+    this.#fetch()
+  }
+
+  /** Moves what time has brought. */
+  sync(): void {
+    if (!this.#isRunning || !this.#wires.mayMaster()) return
+    const { clock } = this.#wires.context
+    const { rate, channels, update } = this.#wires
+    clock.read(this.#now)
+    const frames = rate()
+    let due = Math.floor((this.#now.since(this.#since) * frames) / SECOND_NS) - this.#moved
+    // A ring has 32 buffers: after them it stands, however long the host was away.
+    for (let buffers = 0; this.#isRunning && (due > 0 || this.#left === 0) && buffers <= 32; buffers++) {
+      const samples = Math.min(due * channels, this.#left)
+      this.#moveSamples(samples)
+      const whole = Math.ceil(samples / channels)
+      due -= whole
+      this.#moved += whole
+      if (this.#left === 0) this.#endBuffer()
+    }
+    for (; this.#moved >= frames; this.#moved -= frames) this.#since.add(SECOND_NS)
+    update()
+  }
+
+  #moveSamples(samples: number): void {
+    for (let done = 0; done < samples; done += PIECE) {
+      const part = Math.min(PIECE, samples - done)
+      this.#wires.move(this.#address >>> 0, part)
+      this.#address += 2 * part
+    }
+    this.#left -= samples
+  }
+
+  #endBuffer(): void {
+    if ((this.#flags & INTERRUPT_ON_END) !== 0) this.#status |= BUFFER_INTERRUPT
+    if (this.#current === this.#last) this.#status |= LAST_INTERRUPT | AT_LAST | HALTED
+    else this.#step()
+  }
+
+  #arm(): void {
+    if (!this.#isRunning) {
+      this.#timer.cancel()
+      return
+    }
+    const { rate, channels } = this.#wires
+    // The end of the buffer, or a slice of time if that is sooner.
+    const end = Math.ceil(((this.#moved + Math.ceil(this.#left / channels)) * SECOND_NS) / rate())
+    this.#wires.context.clock.read(this.#now)
+    const wait = Math.min(Math.max(end - this.#now.since(this.#since), 1000), SLICE_NS)
+    this.#timer.armAfter(wait)
+  }
+
+  reset(): void {
+    this.restore({
+      registers: [0, 0, 0, HALTED, 0, 0, 0],
+      address: 0,
+      flags: 0,
+      since: new Instant(),
+      moved: 0,
+      next: null,
+    })
+  }
+
+  save(): BusMasterState {
+    const registers = [this.#base, this.#current, this.#last, this.#status, this.#left, this.#prefetched, this.#control]
+    return {
+      registers,
+      address: this.#address,
+      flags: this.#flags,
+      since: this.#since.save(),
+      moved: this.#moved,
+      next: savedDeadline(this.#timer),
+    }
+  }
+
+  restore({ registers, address, flags, since, moved, next }: BusMasterState): void {
+    const [base = 0, current = 0, last = 0, status = HALTED, left = 0, prefetched = 0, control = 0] = registers
+    this.#base = base
+    this.#current = current
+    this.#last = last
+    this.#status = status
+    this.#left = left
+    this.#prefetched = prefetched
+    this.#control = control
+    this.#address = address
+    this.#flags = flags
+    this.#since.set(since)
+    this.#moved = moved
+    restoreDeadline(this.#timer, next)
+  }
+}
