@@ -26,11 +26,17 @@ export type CdOutcome =
 
 /** Saved form of {@link CdCommands}. */
 export interface CdCommandsState {
+  /** Why the last command failed. */
   readonly sense: Sense
+  /** A unit attention that the host has not been told of. */
   readonly attention: Sense | null
+  /** An event of the medium that the host has not asked for. */
   readonly event: number
+  /** The tray is out. */
   readonly open: boolean
+  /** The host has locked the tray. */
   readonly locked: boolean
+  /** The disc is not the one that was there when the command began. */
   readonly exchanged: boolean
 }
 
@@ -94,6 +100,7 @@ export class CdCommands {
     return this.#sense
   }
 
+  /** Returns to the state after power-on. */
   powerOn(): void {
     this.#sense = SENSE.none
     this.#attention = SENSE.powerOn
@@ -243,6 +250,7 @@ export class CdCommands {
     return bytes === null ? BAD_FIELD : { kind: 'data', bytes, most: be16(packet, 7) }
   }
 
+  /** Returns its state as plain data. */
   save(): CdCommandsState {
     return {
       sense: this.#sense,
@@ -254,6 +262,7 @@ export class CdCommands {
     }
   }
 
+  /** Takes over what `save` returned. */
   restore(state: CdCommandsState): void {
     this.#sense = state.sense
     this.#attention = state.attention

@@ -1,7 +1,10 @@
 /** Why a packet command failed: sense key, additional sense code and its qualifier. */
 export interface Sense {
+  /** Sense key. */
   readonly key: number
+  /** Additional sense code. */
   readonly code: number
+  /** Its qualifier. */
   readonly qualifier: number
 }
 

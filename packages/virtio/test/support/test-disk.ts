@@ -17,7 +17,7 @@ export class TestDisk implements BlockBackend {
   readonly log: string[] = []
   readonly signals: BlockRequest['signal'][] = []
   #held: (() => void)[] = []
-  #changed: () => void = () => {}
+  readonly #listeners = new Set<() => void>()
 
   constructor(bytes: number) {
     this.bytes = Uint8Array.from({ length: bytes }, (_, i) => (i >> 9) + i * 13)
@@ -48,7 +48,7 @@ export class TestDisk implements BlockBackend {
   /** Changes its properties. */
   change(given: Partial<BlockProperties>): void {
     this.given = given
-    this.#changed()
+    for (const changed of this.#listeners) changed()
   }
 
   async #begin(what: string, request: BlockRequest | undefined): Promise<void> {
@@ -82,7 +82,7 @@ export class TestDisk implements BlockBackend {
   }
 
   onChange(listener: () => void): () => void {
-    this.#changed = listener
-    return () => {}
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
 }

@@ -1,0 +1,141 @@
+import { ShareError, type ShareAccess, type ShareFile, type ShareNode, type ShareStat } from './share.ts'
+
+/** Names that a driver may have for files at the same time. */
+const MOST_FIDS = 4096
+/** Files and directories that are held for them, with the directories above. */
+const MOST_NODES = 8192
+const MOST_NAME = 255
+
+/** A place in the share: a file with the directories above it, none of which is looked for by its path again. */
+export interface Place {
+  readonly node: ShareNode
+  /** Null: the root. */
+  parent: Place | null
+  name: string
+  readonly id: bigint
+  uses: number
+}
+
+/** What a driver calls by a number. */
+export interface Fid {
+  place: Place
+  /** Open file, if it is one. */
+  file: ShareFile | null
+  /** How it was opened; null: not yet. */
+  access: ShareAccess | null
+  /** The names of an open directory. */
+  names: readonly string[] | null
+}
+
+/** Saved form of a {@link Fid}. */
+export interface SavedFid {
+  readonly fid: number
+  readonly path: readonly string[]
+  readonly access: ShareAccess | null
+  readonly names: readonly string[] | null
+}
+
+/** The files that a driver has names for. */
+export class Fids {
+  readonly #fids = new Map<number, Fid>()
+  readonly #places = new Set<Place>()
+
+  /** @throws ShareError `EBADF` */
+  get(number: number): Fid {
+    const fid = this.#fids.get(number)
+    if (fid === undefined) throw new ShareError('EBADF', `there is no fid ${number}`)
+    return fid
+  }
+
+  /** @throws ShareError where the number is taken, or there are too many */
+  check(number: number): void {
+    if (this.#fids.has(number)) throw new ShareError('EINVAL', `fid ${number} is in use`)
+    if (this.#fids.size >= MOST_FIDS) throw new ShareError('ENFILE', 'there are too many fids')
+  }
+
+  set(number: number, place: Place): void {
+    this.#fids.set(number, { place, file: null, access: null, names: null })
+  }
+
+  /** A place of its own; whoever has it releases it. */
+  place(node: ShareNode, id: bigint, parent: Place | null, name: string): Place {
+    if (this.#places.size >= MOST_NODES) {
+      node.release()
+      throw new ShareError('ENFILE', 'there are too many files in use')
+    }
+    if (parent !== null) parent.uses++
+    const place = { node, parent, name, id, uses: 1 }
+    this.#places.add(place)
+    return place
+  }
+
+  release(place: Place): void {
+    for (let at: Place | null = place; at !== null && --at.uses === 0; at = at.parent) {
+      this.#places.delete(at)
+      at.node.release()
+    }
+  }
+
+  /** An entry of a directory; `..` is the directory above it, of the root the root. */
+  async step(from: Place, name: string): Promise<Place> {
+    if (name === '.' || name === '..') {
+      const to = name === '.' ? from : (from.parent ?? from)
+      to.uses++
+      return to
+    }
+    checkName(name)
+    const node = await from.node.child(name)
+    let stat: ShareStat
+    try {
+      stat = await node.stat()
+    } catch (error) {
+      node.release()
+      throw error
+    }
+    return this.place(node, stat.id, from, name)
+  }
+
+  /** An entry has been renamed: who has it finds it at its new place. */
+  renamed(from: Place, name: string, to: Place, newName: string): void {
+    for (const place of this.#places) {
+      if (place.parent?.id !== from.id || place.name !== name) continue
+      const before = place.parent
+      to.uses++
+      place.parent = to
+      place.name = newName
+      this.release(before)
+    }
+  }
+
+  async clunk(number: number): Promise<void> {
+    const { file, place } = this.get(number)
+    this.#fids.delete(number)
+    this.release(place)
+    await file?.close()
+  }
+
+  /** Gives everything back. */
+  async clear(): Promise<void> {
+    for (const number of [...this.#fids.keys()]) {
+      // oxlint-disable-next-line no-await-in-loop -- a failure leaves the others to be closed
+      await this.clunk(number).catch(() => {})
+    }
+  }
+
+  save(): readonly SavedFid[] {
+    return [...this.#fids].map(([fid, { place, access, names }]) => ({ fid, path: pathOf(place), access, names }))
+  }
+}
+
+function pathOf(place: Place): readonly string[] {
+  const names: string[] = []
+  for (let at = place; at.parent !== null; at = at.parent) names.unshift(at.name)
+  return names
+}
+
+/** @throws ShareError for what is no single name */
+export function checkName(name: string): void {
+  if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0'))
+    throw new ShareError('EINVAL', 'a name of a file is no path')
+  if (name.length > MOST_NAME) throw new ShareError('ENAMETOOLONG')
+}

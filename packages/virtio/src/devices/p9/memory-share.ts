@@ -1,0 +1,308 @@
+import {
+  type Share,
+  type ShareAccess,
+  type ShareChanges,
+  ShareError,
+  type ShareFile,
+  type ShareNode,
+  type ShareRoom,
+  type ShareStat,
+} from './share.ts'
+
+/** Options of {@link MemoryShare}. */
+export interface MemoryShareOptions {
+  /** The most that all files may take together; default 64 MiB. */
+  readonly mostBytes?: number
+}
+
+const KIND = 0o170_000
+const DIRECTORY = 0o040_000
+const REGULAR = 0o100_000
+const LINK = 0o120_000
+const BLOCK = 4096
+const MOST_ENTRIES = 100_000
+
+/** What a file, directory or link holds. */
+interface Inode {
+  readonly id: bigint
+  mode: number
+  uid: number
+  gid: number
+  links: number
+  /** Nodes that are in use. */
+  users: number
+  /** Content of a file; longer than its size. */
+  bytes: Uint8Array
+  size: number
+  readonly entries: Map<string, Inode> | null
+  readonly text: string
+  accessedNs: bigint
+  modifiedNs: bigint
+  changedNs: bigint
+}
+
+/**
+ * Files in memory, for a guest in a page or a test.
+ *
+ * `write` and `read` are the host's side: they see what the guest writes at once.
+ */
+export class MemoryShare implements Share {
+  readonly #mostBytes: number
+  #used = 0
+  #count = 0
+  #lastId = 0n
+  readonly #root: Inode
+
+  constructor({ mostBytes = 64 << 20 }: MemoryShareOptions = {}) {
+    this.#mostBytes = mostBytes
+    this.#root = this.create(DIRECTORY | 0o755)
+  }
+
+  /** The directory at the top. */
+  async root(): Promise<ShareNode> {
+    return new MemoryNode(this, this.#root)
+  }
+
+  /** Puts a file at a path such as `etc/motd`; directories are made. @throws ShareError where that cannot be */
+  write(path: string, content: Uint8Array | string): void {
+    const names = path.split('/').filter((name) => name !== '')
+    const last = names.pop()
+    if (last === undefined) throw new ShareError('EINVAL', `'${path}' names no file`)
+    let at = this.#root
+    for (const name of names) {
+      const next = entriesOf(at).get(name) ?? this.create(DIRECTORY | 0o755)
+      entriesOf(at).set(name, next)
+      at = next
+    }
+    const file = entriesOf(at).get(last) ?? this.create(REGULAR | 0o644)
+    if ((file.mode & KIND) !== REGULAR) throw new ShareError('EISDIR', `'${path}' is no file`)
+    const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content
+    this.resize(file, bytes.length)
+    file.bytes.set(bytes)
+    entriesOf(at).set(last, file)
+  }
+
+  /** Returns a copy of a file; null: there is none of that path. */
+  read(path: string): Uint8Array | null {
+    let at: Inode | undefined = this.#root
+    for (const name of path.split('/').filter((part) => part !== '')) at = at?.entries?.get(name)
+    return at === undefined || (at.mode & KIND) !== REGULAR ? null : at.bytes.slice(0, at.size)
+  }
+
+  /** @internal Makes what is in no directory yet. */
+  create(mode: number, text = ''): Inode {
+    if (this.#count >= MOST_ENTRIES) throw new ShareError('ENOSPC')
+    const now = BigInt(Date.now()) * 1_000_000n
+    const entries = (mode & KIND) === DIRECTORY ? new Map<string, Inode>() : null
+    const times = { accessedNs: now, modifiedNs: now, changedNs: now }
+    this.#count++
+    const id = ++this.#lastId
+    return {
+      id,
+      mode,
+      uid: 0,
+      gid: 0,
+      links: 1,
+      users: 0,
+      bytes: new Uint8Array(0),
+      size: text.length,
+      entries,
+      text,
+      ...times,
+    }
+  }
+
+  /** @internal Gives a file its size; what is new reads as zeroes. @throws ShareError `ENOSPC` */
+  resize(file: Inode, size: number): void {
+    if (size > file.bytes.length) {
+      const room = Math.max(size, Math.min(2 * file.bytes.length, file.bytes.length + (1 << 20)))
+      if (this.#used + room - file.bytes.length > this.#mostBytes) throw new ShareError('ENOSPC')
+      this.#used += room - file.bytes.length
+      const larger = new Uint8Array(room)
+      larger.set(file.bytes.subarray(0, file.size))
+      file.bytes = larger
+    } else if (size < file.size) file.bytes.fill(0, size, file.size)
+    file.size = size
+    touch(file)
+  }
+
+  /** @internal A file has lost a name, or a user. It takes room until it has neither. */
+  lost(file: Inode): void {
+    if (file.links > 0 || file.users > 0) return
+    this.#used -= file.bytes.length
+    this.#count--
+  }
+
+  /** @internal Tells the room that is left. */
+  room(): ShareRoom {
+    const blocks = Math.floor(this.#mostBytes / BLOCK)
+    const freeBlocks = Math.max(0, Math.floor((this.#mostBytes - this.#used) / BLOCK))
+    return { blockBytes: BLOCK, blocks, freeBlocks, files: MOST_ENTRIES, freeFiles: MOST_ENTRIES - this.#count }
+  }
+}
+
+function entriesOf({ entries }: Inode): Map<string, Inode> {
+  if (entries === null) throw new ShareError('ENOTDIR')
+  return entries
+}
+
+function touch(file: Inode): void {
+  file.modifiedNs = BigInt(Date.now()) * 1_000_000n
+  file.changedNs = file.modifiedNs
+}
+
+class MemoryNode implements ShareNode {
+  readonly #share: MemoryShare
+  readonly inode: Inode
+
+  constructor(share: MemoryShare, inode: Inode) {
+    this.#share = share
+    this.inode = inode
+    inode.users++
+  }
+
+  async stat(): Promise<ShareStat> {
+    const { id, mode, uid, gid, links, size, bytes, accessedNs, modifiedNs, changedNs } = this.inode
+    return { id, mode, uid, gid, links, size, allocated: bytes.length, accessedNs, modifiedNs, changedNs }
+  }
+
+  async change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): Promise<void> {
+    const { inode } = this
+    const time = (given: bigint | 'now'): bigint => (given === 'now' ? BigInt(Date.now()) * 1_000_000n : given)
+    if (size !== undefined) {
+      if ((inode.mode & KIND) !== REGULAR) throw new ShareError('EINVAL')
+      this.#share.resize(inode, size)
+    }
+    if (mode !== undefined) inode.mode = (inode.mode & KIND) | mode
+    if (uid !== undefined) inode.uid = uid
+    if (gid !== undefined) inode.gid = gid
+    if (accessedNs !== undefined) inode.accessedNs = time(accessedNs)
+    if (modifiedNs !== undefined) inode.modifiedNs = time(modifiedNs)
+  }
+
+  async room(): Promise<ShareRoom> {
+    return this.#share.room()
+  }
+
+  async open({ truncate }: ShareAccess): Promise<ShareFile> {
+    if ((this.inode.mode & KIND) !== REGULAR) throw new ShareError('EINVAL')
+    if (truncate) this.#share.resize(this.inode, 0)
+    return this.#file()
+  }
+
+  #file(): ShareFile {
+    const { inode } = this
+    const share = this.#share
+    return {
+      async read(offset, into) {
+        const part = inode.bytes.subarray(Math.min(offset, inode.size), Math.min(offset + into.length, inode.size))
+        into.set(part)
+        return part.length
+      },
+      async write(offset, from) {
+        if (offset + from.length > inode.size) share.resize(inode, offset + from.length)
+        inode.bytes.set(from, offset)
+        touch(inode)
+        return from.length
+      },
+      async sync() {},
+      async close() {},
+    }
+  }
+
+  async readLink(name: string): Promise<string> {
+    const { mode, text } = this.#entry(name)
+    if ((mode & KIND) !== LINK) throw new ShareError('EINVAL')
+    return text
+  }
+
+  #entry(name: string): Inode {
+    const found = entriesOf(this.inode).get(name)
+    if (found === undefined) throw new ShareError('ENOENT')
+    return found
+  }
+
+  async child(name: string): Promise<ShareNode> {
+    return new MemoryNode(this.#share, this.#entry(name))
+  }
+
+  async list(): Promise<readonly string[]> {
+    return [...entriesOf(this.inode).keys()]
+  }
+
+  #add(name: string, make: () => Inode): Inode {
+    const entries = entriesOf(this.inode)
+    if (entries.has(name)) throw new ShareError('EEXIST')
+    // A directory that was removed takes no entries.
+    if (this.inode.links === 0) throw new ShareError('ENOENT')
+    const inode = make()
+    entries.set(name, inode)
+    touch(this.inode)
+    return inode
+  }
+
+  async create(
+    name: string,
+    access: ShareAccess & { readonly exclusive: boolean; readonly mode: number },
+  ): Promise<{ readonly node: ShareNode; readonly file: ShareFile }> {
+    const found = entriesOf(this.inode).get(name)
+    if (found !== undefined && access.exclusive) throw new ShareError('EEXIST')
+    const inode = found ?? this.#add(name, () => this.#share.create(REGULAR | access.mode))
+    const node = new MemoryNode(this.#share, inode)
+    return { node, file: await node.open(access) }
+  }
+
+  async makeDirectory(name: string, mode: number): Promise<void> {
+    this.#add(name, () => this.#share.create(DIRECTORY | mode))
+  }
+
+  async makeLink(name: string, text: string): Promise<void> {
+    this.#add(name, () => this.#share.create(LINK | 0o777, text))
+  }
+
+  async addName(name: string, directory: ShareNode, otherName: string): Promise<void> {
+    if (!(directory instanceof MemoryNode)) throw new ShareError('EXDEV')
+    const found = directory.#entry(otherName)
+    if (found.entries !== null) throw new ShareError('EPERM')
+    this.#add(name, () => found)
+    found.links++
+  }
+
+  async remove(name: string, directory: boolean): Promise<void> {
+    const found = this.#entry(name)
+    if (directory !== (found.entries !== null)) throw new ShareError(directory ? 'ENOTDIR' : 'EISDIR')
+    if (found.entries !== null && found.entries.size > 0) throw new ShareError('ENOTEMPTY')
+    entriesOf(this.inode).delete(name)
+    found.links--
+    this.#share.lost(found)
+    touch(this.inode)
+  }
+
+  async rename(name: string, directory: ShareNode, newName: string): Promise<void> {
+    if (!(directory instanceof MemoryNode)) throw new ShareError('EXDEV')
+    const moved = this.#entry(name)
+    const target = entriesOf(directory.inode).get(newName)
+    if (target === moved) return
+    if (moved.entries !== null && holds(moved, directory.inode)) throw new ShareError('EINVAL')
+    if (directory.inode.links === 0) throw new ShareError('ENOENT')
+    if (target !== undefined) {
+      if (target.entries !== null && moved.entries === null) throw new ShareError('EISDIR')
+      await directory.remove(newName, moved.entries !== null)
+    }
+    entriesOf(this.inode).delete(name)
+    entriesOf(directory.inode).set(newName, moved)
+    touch(this.inode)
+    touch(directory.inode)
+  }
+
+  release(): void {
+    this.inode.users--
+    this.#share.lost(this.inode)
+  }
+}
+
+/** Whether a directory is another one, or lies in it. */
+function holds(directory: Inode, other: Inode): boolean {
+  if (directory === other) return true
+  return [...entriesOf(directory).values()].some((inode) => inode.entries !== null && holds(inode, other))
+}

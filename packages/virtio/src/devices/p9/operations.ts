@@ -1,0 +1,392 @@
+import { checkName, type Fid, type Fids, type Place } from './fids.ts'
+import { HEAD, type MessageReader, type MessageWriter, textBytes } from './messages.ts'
+import { type Share, type ShareAccess, type ShareChanges, ShareError, type ShareStat } from './share.ts'
+
+/** A connection of a driver with a share, as requests see it. */
+export interface P9Connection {
+  readonly share: Share
+  readonly readOnly: boolean
+  readonly fids: Fids
+  /** Bytes of a message. */
+  readonly messageBytes: number
+}
+
+/** Performs a request: reads its fields, writes those of its answer. */
+interface Operation {
+  /** It changes files: a share that is read only refuses it. */
+  readonly writes?: boolean
+  perform(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void>
+}
+
+const MOST_STEPS = 16
+/** Head and count of the answer to a read. */
+const READ_HEAD = HEAD + 4
+/** An entry of a directory without its name: qid, offset, type, length of the name. */
+const ENTRY_BYTES = 24
+const STATFS_MAGIC = 0x0102_1997
+
+/* Modes (Linux, `uapi/linux/stat.h`) and flags (9P2000.L numbers them as Linux does on x86). */
+const KIND = 0o170_000
+const DIRECTORY = 0o040_000
+const LINK = 0o120_000
+const REGULAR = 0o100_000
+const PERMISSIONS = 0o7777
+const WRITE_ONLY = 1
+const READ_WRITE = 2
+const EXCLUSIVE = 0o200
+const TRUNCATE = 0o1000
+const REMOVE_DIRECTORY = 0x200
+
+/* Valid bits of Tsetattr. */
+const SET_MODE = 1
+const SET_UID = 2
+const SET_GID = 4
+const SET_SIZE = 8
+const SET_ACCESSED = 0x10
+const SET_MODIFIED = 0x20
+const ACCESSED_GIVEN = 0x80
+const MODIFIED_GIVEN = 0x100
+/** Fields of Rgetattr that are answered: `P9_STATS_BASIC`. */
+const BASIC_FIELDS = 0x7ff
+const NANOSECONDS = 1_000_000_000n
+
+/** A file's kind and number. */
+function qid(writer: MessageWriter, { mode, id, modifiedNs }: ShareStat): MessageWriter {
+  const kind = mode & KIND
+  const type = kind === DIRECTORY ? 0x80 : kind === LINK ? 0x02 : 0
+  return writer
+    .u8(type)
+    .u32(Number(modifiedNs & 0xffff_ffffn))
+    .u64(id)
+}
+
+function accessOf(flags: number): ShareAccess {
+  const mode = flags & 3
+  return {
+    read: mode !== WRITE_ONLY,
+    write: mode === WRITE_ONLY || mode === READ_WRITE,
+    truncate: (flags & TRUNCATE) !== 0,
+  }
+}
+
+/** Data that fits into an answer. */
+const fitting = ({ messageBytes }: P9Connection, count: number): number => Math.min(count, messageBytes - READ_HEAD)
+
+async function attach(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const number = reader.u32()
+  session.fids.check(number)
+  const root = await session.share.root()
+  const stat = await root.stat()
+  session.fids.set(number, session.fids.place(root, stat.id, null, ''))
+  qid(writer, stat)
+}
+
+async function walk(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const { fids } = session
+  const [from, to, steps] = [reader.u32(), reader.u32(), reader.u16()]
+  if (steps > MOST_STEPS) throw new ShareError('EINVAL')
+  const names = Array.from({ length: steps }, () => reader.text())
+  const fid = fids.get(from)
+  if (from !== to) fids.check(to)
+  else if (fid.access !== null) throw new ShareError('EBUSY', 'the fid is open')
+  const found: ShareStat[] = []
+  let place: Place = fid.place
+  place.uses++
+  try {
+    for (const name of names) {
+      // oxlint-disable-next-line no-await-in-loop -- each step begins where the last one ended
+      const next = await fids.step(place, name)
+      fids.release(place)
+      place = next
+      // oxlint-disable-next-line no-await-in-loop
+      found.push(await place.node.stat())
+    }
+  } catch (error) {
+    fids.release(place)
+    // As far as it went: the new fid is not there then.
+    if (found.length === 0) throw error
+    writer.u16(found.length)
+    for (const stat of found) qid(writer, stat)
+    return
+  }
+  if (from === to) {
+    fids.release(fid.place)
+    fid.place = place
+  } else fids.set(to, place)
+  writer.u16(found.length)
+  for (const stat of found) qid(writer, stat)
+}
+
+async function open(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const fid = session.fids.get(reader.u32())
+  const access = accessOf(reader.u32())
+  if (fid.access !== null) throw new ShareError('EBUSY', 'the fid is open')
+  if ((access.write || access.truncate) && session.readOnly) throw new ShareError('EROFS')
+  const { node } = fid.place
+  const stat = await node.stat()
+  const kind = stat.mode & KIND
+  if (kind === DIRECTORY) {
+    if (access.write) throw new ShareError('EISDIR')
+    fid.names = await node.list()
+  } else if (kind === REGULAR) fid.file = await node.open(access)
+  // A device or pipe of the host's is not the guest's; a link is not followed.
+  else throw new ShareError(kind === LINK ? 'ELOOP' : 'EACCES')
+  fid.access = access
+  qid(writer, stat).u32(0)
+}
+
+async function create(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const { fids } = session
+  const number = reader.u32()
+  const fid = fids.get(number)
+  const name = reader.text()
+  const [flags, mode] = [reader.u32(), reader.u32()]
+  checkName(name)
+  if (fid.access !== null) throw new ShareError('EBUSY', 'the fid is open')
+  const access = accessOf(flags)
+  const exclusive = (flags & EXCLUSIVE) !== 0
+  const { node, file } = await fid.place.node.create(name, { ...access, exclusive, mode: mode & PERMISSIONS })
+  try {
+    const stat = await node.stat().catch((error: unknown) => {
+      node.release()
+      throw error
+    })
+    const directory = fid.place
+    fid.place = fids.place(node, stat.id, directory, name)
+    fids.release(directory)
+    fid.file = file
+    fid.access = access
+    qid(writer, stat).u32(0)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+/** Has an entry made in a directory, and tells what it is. */
+async function make(
+  session: P9Connection,
+  { number, name }: { readonly number: number; readonly name: string },
+  writer: MessageWriter,
+  act: (place: Place) => Promise<void>,
+): Promise<void> {
+  checkName(name)
+  const { place } = session.fids.get(number)
+  await act(place)
+  const made = await session.fids.step(place, name)
+  try {
+    qid(writer, await made.node.stat())
+  } finally {
+    session.fids.release(made)
+  }
+}
+
+async function read(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const fid = session.fids.get(reader.u32())
+  const offset = reader.offset()
+  const count = fitting(session, reader.u32())
+  if (fid.file === null || fid.access?.read !== true) throw new ShareError('EBADF')
+  const data = new Uint8Array(count)
+  const length = await fid.file.read(offset, data)
+  writer.u32(length).bytes(data.subarray(0, length))
+}
+
+async function write(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const fid = session.fids.get(reader.u32())
+  const offset = reader.offset()
+  const data = reader.bytes(reader.u32())
+  if (fid.file === null || fid.access?.write !== true) throw new ShareError('EBADF')
+  if (offset + data.length > Number.MAX_SAFE_INTEGER) throw new ShareError('EFBIG')
+  writer.u32(await fid.file.write(offset, data))
+}
+
+/** Entries of a directory. An offset is the number of the entry that follows, `.` and `..` first. */
+async function readDirectory(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const fid = session.fids.get(reader.u32())
+  const first = reader.offset()
+  const room = fitting(session, reader.u32())
+  if (fid.names === null) throw new ShareError('EBADF')
+  // What has changed since then is seen by who begins again.
+  if (first === 0) fid.names = await fid.place.node.list()
+  const names = ['.', '..', ...fid.names]
+  writer.u32(0)
+  const begin = writer.length
+  for (let at = first; at < names.length; at++) {
+    const name = names[at]!
+    const bytes = ENTRY_BYTES + textBytes(name)
+    if (writer.length - begin + bytes > room) {
+      if (writer.length === begin) throw new ShareError('EINVAL', 'there is no room for an entry')
+      break
+    }
+    // oxlint-disable-next-line no-await-in-loop -- as many as there is room for
+    const stat = await statOf(session, fid, name)
+    if (stat === null) continue
+    qid(writer, stat)
+      .u64(at + 1)
+      .u8((stat.mode & KIND) >> 12)
+      .text(name)
+  }
+  writer.count(HEAD, writer.length - begin)
+}
+
+/** @returns null for an entry that is gone */
+async function statOf(session: P9Connection, { place }: Fid, name: string): Promise<ShareStat | null> {
+  const found = await session.fids.step(place, name).catch(() => null)
+  if (found === null) return null
+  try {
+    return await found.node.stat().catch(() => null)
+  } finally {
+    session.fids.release(found)
+  }
+}
+
+async function getAttributes(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const stat = await session.fids.get(reader.u32()).place.node.stat()
+  qid(writer.u64(BASIC_FIELDS), stat)
+  writer.u32(stat.mode).u32(stat.uid).u32(stat.gid).u64(stat.links).u64(0).u64(stat.size)
+  writer.u64(4096).u64(Math.ceil(stat.allocated / 512))
+  for (const time of [stat.accessedNs, stat.modifiedNs, stat.changedNs, 0n])
+    writer.u64(time / NANOSECONDS).u64(time % NANOSECONDS)
+  // Generation and version of the data: neither is known.
+  writer.u64(0).u64(0)
+}
+
+async function setAttributes(session: P9Connection, reader: MessageReader): Promise<void> {
+  const { place } = session.fids.get(reader.u32())
+  const valid = reader.u32()
+  const [mode, uid, gid, size] = [reader.u32(), reader.u32(), reader.u32(), reader.u64()]
+  const time = (): bigint => reader.u64() * NANOSECONDS + reader.u64()
+  const [accessed, modified] = [time(), time()]
+  const changes: ShareChanges = {
+    ...((valid & SET_MODE) !== 0 && { mode: mode & PERMISSIONS }),
+    ...((valid & SET_UID) !== 0 && { uid }),
+    ...((valid & SET_GID) !== 0 && { gid }),
+    ...((valid & SET_SIZE) !== 0 && { size: sizeOf(size) }),
+    ...((valid & SET_ACCESSED) !== 0 && { accessedNs: (valid & ACCESSED_GIVEN) === 0 ? 'now' : accessed }),
+    ...((valid & SET_MODIFIED) !== 0 && { modifiedNs: (valid & MODIFIED_GIVEN) === 0 ? 'now' : modified }),
+  }
+  await place.node.change(changes)
+}
+
+function sizeOf(size: bigint): number {
+  if (size > BigInt(Number.MAX_SAFE_INTEGER)) throw new ShareError('EFBIG')
+  return Number(size)
+}
+
+async function statistics(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const room = await session.fids.get(reader.u32()).place.node.room()
+  writer.u32(STATFS_MAGIC).u32(room.blockBytes).u64(room.blocks).u64(room.freeBlocks).u64(room.freeBlocks)
+  writer.u64(room.files).u64(room.freeFiles).u64(0).u32(255)
+}
+
+async function rename(session: P9Connection, from: Place, name: string, to: Place, newName: string): Promise<void> {
+  checkName(name)
+  checkName(newName)
+  await from.node.rename(name, to.node, newName)
+  session.fids.renamed(from, name, to, newName)
+}
+
+async function renameFid(session: P9Connection, reader: MessageReader): Promise<void> {
+  const { place } = session.fids.get(reader.u32())
+  const to = session.fids.get(reader.u32()).place
+  if (place.parent === null) throw new ShareError('EBUSY', 'the root has no name')
+  await rename(session, place.parent, place.name, to, reader.text())
+}
+
+async function renameAt(session: P9Connection, reader: MessageReader): Promise<void> {
+  const from = session.fids.get(reader.u32()).place
+  const name = reader.text()
+  const to = session.fids.get(reader.u32()).place
+  await rename(session, from, name, to, reader.text())
+}
+
+async function unlinkAt(session: P9Connection, reader: MessageReader): Promise<void> {
+  const { place } = session.fids.get(reader.u32())
+  const name = reader.text()
+  checkName(name)
+  await place.node.remove(name, (reader.u32() & REMOVE_DIRECTORY) !== 0)
+}
+
+/** The fid is gone, whatever becomes of the file. */
+async function remove(session: P9Connection, reader: MessageReader): Promise<void> {
+  const number = reader.u32()
+  const { place } = session.fids.get(number)
+  try {
+    if (session.readOnly) throw new ShareError('EROFS')
+    if (place.parent === null) throw new ShareError('EBUSY', 'the root has no name')
+    const { mode } = await place.node.stat()
+    await place.parent.node.remove(place.name, (mode & KIND) === DIRECTORY)
+  } finally {
+    await session.fids.clunk(number)
+  }
+}
+
+async function link(session: P9Connection, reader: MessageReader): Promise<void> {
+  const directory = session.fids.get(reader.u32()).place
+  const { place } = session.fids.get(reader.u32())
+  const name = reader.text()
+  checkName(name)
+  if (place.parent === null) throw new ShareError('EPERM', 'the root has no name')
+  await directory.node.addName(name, place.parent.node, place.name)
+}
+
+/** Locks are the driver's own: no other machine has the share. */
+const granted = async (_session: P9Connection, _reader: MessageReader, writer: MessageWriter): Promise<void> => {
+  writer.u8(0)
+}
+
+async function getLock(_session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  reader.u32()
+  reader.u8()
+  const [start, length, process] = [reader.u64(), reader.u64(), reader.u32()]
+  const UNLOCKED = 2
+  writer.u8(UNLOCKED).u64(start).u64(length).u32(process).text(reader.text())
+}
+
+async function sync(session: P9Connection, reader: MessageReader): Promise<void> {
+  await session.fids.get(reader.u32()).file?.sync()
+}
+
+async function readLink(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const { parent, name } = session.fids.get(reader.u32()).place
+  if (parent === null) throw new ShareError('EINVAL', 'the root is no link')
+  writer.text(await parent.node.readLink(name))
+}
+
+async function makeLink(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const entry = { number: reader.u32(), name: reader.text() }
+  const text = reader.text()
+  await make(session, entry, writer, ({ node }) => node.makeLink(entry.name, text))
+}
+
+async function makeDirectory(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void> {
+  const entry = { number: reader.u32(), name: reader.text() }
+  const mode = reader.u32() & PERMISSIONS
+  await make(session, entry, writer, ({ node }) => node.makeDirectory(entry.name, mode))
+}
+
+/** Requests by number, without Tversion and Tflush. Source: diod, "9P2000.L Protocol"; Plan 9, section 5. */
+export const OPERATIONS: Readonly<Partial<Record<number, Operation>>> = {
+  8: { perform: statistics },
+  12: { perform: open },
+  14: { perform: create, writes: true },
+  16: { perform: makeLink, writes: true },
+  20: { perform: renameFid, writes: true },
+  22: { perform: readLink },
+  24: { perform: getAttributes },
+  26: { perform: setAttributes, writes: true },
+  40: { perform: readDirectory },
+  50: { perform: sync },
+  52: { perform: granted },
+  54: { perform: getLock },
+  70: { perform: link, writes: true },
+  72: { perform: makeDirectory, writes: true },
+  74: { perform: renameAt, writes: true },
+  76: { perform: unlinkAt, writes: true },
+  104: { perform: attach },
+  110: { perform: walk },
+  116: { perform: read },
+  118: { perform: write, writes: true },
+  120: { perform: (session, reader) => session.fids.clunk(reader.u32()) },
+  122: { perform: remove },
+}

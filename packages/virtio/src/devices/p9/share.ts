@@ -1,0 +1,172 @@
+/** What a guest may know of a file. */
+export interface ShareStat {
+  /** Tells the file from all others of the share, for as long as it is there. */
+  readonly id: bigint
+  /** Kind and permissions, as Linux numbers them (`S_IFREG | 0o644`). */
+  readonly mode: number
+  /** Owner. */
+  readonly uid: number
+  /** Group. */
+  readonly gid: number
+  /** Names that it has. */
+  readonly links: number
+  /** Bytes. */
+  readonly size: number
+  /** Bytes that the host has set aside for it. */
+  readonly allocated: number
+  /** Last access, nanoseconds from 1970. */
+  readonly accessedNs: bigint
+  /** Last change of its content. */
+  readonly modifiedNs: bigint
+  /** Last change of its content or attributes. */
+  readonly changedNs: bigint
+}
+
+/** How a file is opened. */
+export interface ShareAccess {
+  /** Its content is read. */
+  readonly read: boolean
+  /** Its content is written. */
+  readonly write: boolean
+  /** It becomes empty. */
+  readonly truncate: boolean
+}
+
+/** Attributes that are set; absent ones stay. */
+export interface ShareChanges {
+  /** Permissions. */
+  readonly mode?: number
+  /** Owner. */
+  readonly uid?: number
+  /** Group. */
+  readonly gid?: number
+  /** Bytes. */
+  readonly size?: number
+  /** Last access; `now`: the host's time. */
+  readonly accessedNs?: bigint | 'now'
+  /** Last change of its content. */
+  readonly modifiedNs?: bigint | 'now'
+}
+
+/** Room of a share, in blocks and names. */
+export interface ShareRoom {
+  /** Bytes of a block. */
+  readonly blockBytes: number
+  /** All blocks. */
+  readonly blocks: number
+  /** Blocks that may be used. */
+  readonly freeBlocks: number
+  /** All files that there can be. */
+  readonly files: number
+  /** Files that there can be beside those that there are. */
+  readonly freeFiles: number
+}
+
+/** An open file. */
+export interface ShareFile {
+  /** Reads from an offset. @returns how many bytes there were */
+  read(offset: number, into: Uint8Array): Promise<number>
+  /** Writes at an offset. @returns how many bytes were written */
+  write(offset: number, from: Uint8Array): Promise<number>
+  /** Makes what was written durable. */
+  sync(): Promise<void>
+  /** Ends its use. */
+  close(): Promise<void>
+}
+
+/**
+ * A file, directory or link of a share: the thing itself, whatever becomes of its name.
+ *
+ * Names are single: without `/`, and neither `.` nor `..`. What cannot be done rejects with a {@link ShareError}, or another
+ * error with such a `code`.
+ */
+export interface ShareNode {
+  /** Attributes now. */
+  stat(): Promise<ShareStat>
+  /** Sets attributes. */
+  change(changes: ShareChanges): Promise<void>
+  /** The room of the share. */
+  room(): Promise<ShareRoom>
+  /** Opens a file. */
+  open(access: ShareAccess): Promise<ShareFile>
+  /** What a symbolic link of a directory holds. Nobody follows it here. */
+  readLink(name: string): Promise<string>
+  /** An entry of a directory. A symbolic link is not followed. */
+  child(name: string): Promise<ShareNode>
+  /** The names in a directory, without `.` and `..`. */
+  list(): Promise<readonly string[]>
+  /** Makes a file, or opens the one that is there unless `exclusive`. */
+  create(
+    name: string,
+    access: ShareAccess & { readonly exclusive: boolean; readonly mode: number },
+  ): Promise<{ readonly node: ShareNode; readonly file: ShareFile }>
+  /** Makes a directory. */
+  makeDirectory(name: string, mode: number): Promise<void>
+  /** Makes a symbolic link; its text may be anything. */
+  makeLink(name: string, text: string): Promise<void>
+  /** Gives an entry of a directory of the same share one more name in this directory. */
+  addName(name: string, directory: ShareNode, otherName: string): Promise<void>
+  /** Takes an entry of a directory away. */
+  remove(name: string, directory: boolean): Promise<void>
+  /** Moves an entry to another directory of the share, or gives it another name. What has that name is replaced. */
+  rename(name: string, directory: ShareNode, newName: string): Promise<void>
+  /** Ends its use. */
+  release(): void
+}
+
+/** What a guest is given: a directory of the host, or files in memory. */
+export interface Share {
+  /** The directory at the top. */
+  root(): Promise<ShareNode>
+}
+
+/** Linux's numbers of errors (`asm-generic/errno.h`). */
+const ERRORS = {
+  EPERM: 1,
+  ENOENT: 2,
+  EIO: 5,
+  EBADF: 9,
+  EACCES: 13,
+  EBUSY: 16,
+  EEXIST: 17,
+  EXDEV: 18,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  ENFILE: 23,
+  EMFILE: 24,
+  ETXTBSY: 26,
+  EFBIG: 27,
+  ENOSPC: 28,
+  EROFS: 30,
+  EMLINK: 31,
+  ENAMETOOLONG: 36,
+  ENOTEMPTY: 39,
+  ELOOP: 40,
+  EPROTO: 71,
+  EOPNOTSUPP: 95,
+  ESTALE: 116,
+  EDQUOT: 122,
+} as const
+
+/** Codes of {@link ShareError}: names of Linux's errors. */
+export type ShareErrorCode = keyof typeof ERRORS
+
+/** Reports that a share could not do what it was asked. The guest gets the number of its code. */
+export class ShareError extends Error {
+  /** The class's name, for people. */
+  override readonly name: string = 'ShareError'
+  /** Says what went wrong. */
+  readonly code: ShareErrorCode
+
+  constructor(code: ShareErrorCode, message: string = code) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** The number that a guest is told for whatever was thrown. */
+export function errorNumber(error: unknown): number {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : ''
+  return Object.hasOwn(ERRORS, code) ? ERRORS[code as ShareErrorCode] : ERRORS.EIO
+}

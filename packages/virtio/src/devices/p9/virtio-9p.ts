@@ -1,0 +1,98 @@
+import { DeviceError } from '@retrap/device'
+import type { VirtioChain } from '../../chain.ts'
+import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
+import { HEAD } from './messages.ts'
+import { MOST_BYTES, P9Session, type P9SessionState } from './session.ts'
+import type { Share } from './share.ts'
+
+/** Options of {@link Virtio9p}. */
+export interface Virtio9pOptions {
+  /** The files. */
+  readonly share: Share
+  /** The name that a guest mounts it by; 1 to 255 bytes of UTF-8. */
+  readonly tag: string
+  /** Whether the guest may change nothing. Default false. */
+  readonly readOnly?: boolean
+  /** Names the device; default `virtio-9p`. */
+  readonly name?: string
+}
+
+const TRANSPORT_9P = 9
+const MOUNT_TAG = 0
+const QUEUE_ENTRIES = 128
+const MOST_TAG = 255
+
+/**
+ * Files of the host for a guest, by 9P2000.L: `mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt` of Linux.
+ *
+ * Sources: VIRTIO 1.2, §5 (device type 9); Linux, `uapi/linux/virtio_9p.h`.
+ */
+export class Virtio9p implements VirtioDevice {
+  /** Names the device. */
+  readonly name: string
+  /** Device type. */
+  readonly type: number = TRANSPORT_9P
+  /** One queue of requests. */
+  readonly queues: readonly VirtioQueueDefinition[] = [{ size: QUEUE_ENTRIES, handle: (chain) => this.#request(chain) }]
+  /** There is a tag. */
+  readonly features: readonly number[] = [MOUNT_TAG]
+  /** The tag, behind its length. */
+  readonly config: Uint8Array
+  readonly #session: P9Session
+  #host: VirtioHost | null = null
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor({ share, tag, readOnly = false, name = 'virtio-9p' }: Virtio9pOptions) {
+    const bytes = new TextEncoder().encode(tag)
+    if (bytes.length < 1 || bytes.length > MOST_TAG || bytes.includes(0))
+      throw new DeviceError('ERR_OPTION', `${name}: tag '${tag}': expected 1 to ${MOST_TAG} bytes`)
+    this.name = name
+    this.config = new Uint8Array(2 + bytes.length)
+    this.config[0] = bytes.length
+    this.config.set(bytes, 2)
+    this.#session = new P9Session(share, readOnly)
+  }
+
+  /** Takes its surroundings. */
+  attach(host: VirtioHost): void {
+    this.#host = host
+  }
+
+  #request(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer> {
+    const { readable } = chain
+    const head = readable.slice(0, HEAD)
+    const length = head === null ? 0 : new DataView(head.buffer).getUint32(0, true)
+    const message = length < HEAD || length > MOST_BYTES ? null : readable.slice(0, length)
+    if (message !== null) return this.#answer(chain, message)
+    // There is no tag that an answer could have.
+    this.#host?.needsReset()
+    return 0
+  }
+
+  async #answer(chain: VirtioChain, message: Uint8Array): Promise<VirtioAnswer> {
+    const answer = await this.#session.answer(message, () => !chain.cancelled)
+    // A driver that has no room for its answer has broken a rule.
+    return () => {
+      if (chain.writable.write(0, answer)) return answer.length
+      if (answer.length > chain.writable.length) this.#host?.needsReset()
+      return 0
+    }
+  }
+
+  // ---- Machine ----
+
+  /** Closes all files. @returns settles when the host has none in use any more */
+  reset(): Promise<void> {
+    return this.#session.reset()
+  }
+
+  /** Returns the names of the files that are in use, and how. */
+  save(): unknown {
+    return this.#session.save()
+  }
+
+  /** Takes over what `save` returned: opens the files again by their names. One that is not there fails when it is used. */
+  restore(state: unknown): void {
+    this.#session.restore(state as P9SessionState)
+  }
+}

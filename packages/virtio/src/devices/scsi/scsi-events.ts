@@ -1,0 +1,66 @@
+import type { VirtioQueue } from '../../queue.ts'
+import { EVENT_BYTES } from './scsi-config.ts'
+
+/* Events (VIRTIO 1.2, §5.6.6.3). */
+const TRANSPORT_RESET = 1
+const PARAMETER_CHANGE = 3
+const MISSED = 0x8000_0000
+const RESCAN = 1
+const REMOVED = 2
+const CAPACITY_CHANGED = 0x2a | (9 << 8)
+/** A driver that takes none loses those beyond, and is told so. */
+const MOST_EVENTS = 64
+
+/** What the driver hears of a target. */
+export type ScsiEvent = 'plugged' | 'unplugged' | 'changed'
+
+/** Saved form of {@link ScsiEvents}. */
+export interface ScsiEventsState {
+  readonly waiting: readonly (readonly [event: ScsiEvent, target: number])[]
+  readonly missed: boolean
+}
+
+/** Events that wait for buffers of the driver. */
+export class ScsiEvents {
+  #waiting: (readonly [event: ScsiEvent, target: number])[] = []
+  #missed = false
+
+  add(event: ScsiEvent, target: number): void {
+    if (this.#waiting.length < MOST_EVENTS) this.#waiting.push([event, target])
+    else this.#missed = true
+  }
+
+  deliver(queue: VirtioQueue): void {
+    while (this.#waiting.length > 0 || this.#missed) {
+      const chain = queue.take()
+      if (chain === null) return
+      const [event, target = 0] = this.#waiting.shift() ?? []
+      const bytes = new Uint8Array(EVENT_BYTES)
+      const view = new DataView(bytes.buffer)
+      const kind = event === undefined ? 0 : event === 'changed' ? PARAMETER_CHANGE : TRANSPORT_RESET
+      view.setUint32(0, (kind | (this.#missed ? MISSED : 0)) >>> 0, true)
+      if (event !== undefined) bytes.set(unitAddress(target), 4)
+      const reason = event === 'plugged' ? RESCAN : event === 'unplugged' ? REMOVED : event ? CAPACITY_CHANGED : 0
+      view.setUint32(12, reason, true)
+      this.#missed = false
+      chain.complete(chain.writable.write(0, bytes) ? EVENT_BYTES : 0)
+    }
+  }
+
+  reset(): void {
+    this.#waiting = []
+    this.#missed = false
+  }
+
+  save(): ScsiEventsState {
+    return { waiting: [...this.#waiting], missed: this.#missed }
+  }
+
+  restore({ waiting, missed }: ScsiEventsState): void {
+    this.#waiting = [...waiting]
+    this.#missed = missed
+  }
+}
+
+/** Eight bytes that name unit 0 of a target (§5.6.6.1). */
+const unitAddress = (target: number): Uint8Array => Uint8Array.of(1, target, 0x40, 0, 0, 0, 0, 0)

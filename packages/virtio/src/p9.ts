@@ -1,0 +1,18 @@
+/**
+ * Files of the host for a guest, by 9P: an entry point of its own, so that machines without them do not carry them.
+ *
+ * @packageDocumentation
+ */
+export { MemoryShare, type MemoryShareOptions } from './devices/p9/memory-share.ts'
+export {
+  type Share,
+  type ShareAccess,
+  type ShareChanges,
+  ShareError,
+  type ShareErrorCode,
+  type ShareFile,
+  type ShareNode,
+  type ShareRoom,
+  type ShareStat,
+} from './devices/p9/share.ts'
+export { Virtio9p, type Virtio9pOptions } from './devices/p9/virtio-9p.ts'

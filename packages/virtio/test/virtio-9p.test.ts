@@ -1,0 +1,360 @@
+import { describe, expect, test } from 'vitest'
+import { VirtioPci } from '../src/index.ts'
+import { MemoryShare, Virtio9p } from '../src/p9.ts'
+import { MessageReader, MessageWriter } from '../src/devices/p9/messages.ts'
+import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
+import { SplitDriver } from './support/ring-drivers.ts'
+import { turn, VirtioMachine } from './support/virtio-machine.ts'
+
+const PLACE = { size: 16, descriptors: 0x1000, driver: 0x2000, device: 0x3000, eventIndex: false }
+const REQUEST = 0x1_0000
+const ANSWER = 0x4_0000
+const ANSWER_BYTES = 0x2_0000
+const MESSAGE_BYTES = 0x1_0000
+const ROOT = 0
+
+const ENOENT = 2
+const EBADF = 9
+const EEXIST = 17
+const EINVAL = 22
+const EROFS = 30
+const ENOTEMPTY = 39
+const ENFILE = 23
+const ELOOP = 40
+const EPROTO = 71
+const UNKNOWN = 95
+
+/** A driver that mounts a share, and sends one request at a time. */
+class Driver {
+  readonly share = new MemoryShare()
+  readonly model: VirtioPci
+  readonly machine: VirtioMachine
+  readonly driver: PciDriver
+  ring!: SplitDriver
+
+  constructor(readOnly = false) {
+    this.model = new VirtioPci(new Virtio9p({ share: this.share, tag: 'host', readOnly }), { device: 3 })
+    this.machine = new VirtioMachine(this.model)
+    this.driver = new PciDriver(this.machine)
+    this.restart()
+  }
+
+  restart(): void {
+    this.machine.ram.fill(0, 0x1000, 0x4000)
+    expect(this.driver.negotiate([32, 0])).toBe(true)
+    this.driver.setQueue(0, PLACE)
+    this.driver.start()
+    this.ring = new SplitDriver(this.machine.view, PLACE)
+  }
+
+  async raw(message: Uint8Array): Promise<Uint8Array> {
+    this.machine.ram.set(message, REQUEST)
+    this.ring.add(
+      [
+        { gpa: REQUEST, length: message.length, write: false },
+        { gpa: ANSWER, length: ANSWER_BYTES, write: true },
+      ],
+      1,
+    )
+    this.ring.publish()
+    this.driver.notify(0)
+    for (let i = 0; i < 500; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await turn()
+      this.machine.advance(100_000)
+      const [done] = this.ring.reap()
+      if (done !== undefined) return this.machine.ram.slice(ANSWER, ANSWER + done.written)
+      if ((this.driver.status & NEEDS_RESET) !== 0) break
+    }
+    return new Uint8Array(0)
+  }
+
+  /** @returns the answer's fields, or the number of an error */
+  async ask(type: number, fields: (writer: MessageWriter) => unknown): Promise<MessageReader | number> {
+    const writer = new MessageWriter()
+    fields(writer)
+    const answer = await this.raw(writer.finish(type, 77))
+    const view = new DataView(answer.buffer)
+    expect([view.getUint32(0, true), view.getUint16(5, true)]).toEqual([answer.length, type === 100 ? 0xffff : 77])
+    const reader = new MessageReader(answer)
+    if (answer[4] === 7) return reader.u32()
+    expect(answer[4]).toBe(type + 1)
+    return reader
+  }
+
+  async reads(type: number, fields: (writer: MessageWriter) => unknown): Promise<MessageReader> {
+    const answer = await this.ask(type, fields)
+    if (typeof answer === 'number') throw new Error(`request ${type}: error ${answer}`)
+    return answer
+  }
+
+  async mount(): Promise<this> {
+    const version = await this.reads(100, (w) => w.u32(MESSAGE_BYTES).text('9P2000.L'))
+    expect([version.u32(), version.text()]).toEqual([MESSAGE_BYTES, '9P2000.L'])
+    await this.reads(104, (w) => w.u32(ROOT).u32(0xffff_ffff).text('root').text('').u32(0))
+    return this
+  }
+
+  walk(from: number, to: number, ...names: readonly string[]): Promise<MessageReader | number> {
+    return this.ask(110, (w) => {
+      w.u32(from).u32(to).u16(names.length)
+      for (const name of names) w.text(name)
+    })
+  }
+
+  open(fid: number, flags = 0): Promise<MessageReader | number> {
+    return this.ask(12, (w) => w.u32(fid).u32(flags))
+  }
+
+  create(fid: number, name: string, flags = 2): Promise<MessageReader | number> {
+    return this.ask(14, (w) => w.u32(fid).text(name).u32(flags).u32(0o644).u32(0))
+  }
+
+  async read(fid: number, offset: number, count: number): Promise<string | number> {
+    const answer = await this.ask(116, (w) => w.u32(fid).u64(offset).u32(count))
+    return typeof answer === 'number' ? answer : String.fromCharCode(...answer.bytes(answer.u32()))
+  }
+
+  write(fid: number, offset: number, text: string): Promise<MessageReader | number> {
+    return this.ask(118, (w) => w.u32(fid).u64(offset).u32(text.length).bytes(new TextEncoder().encode(text)))
+  }
+
+  clunk(fid: number): Promise<MessageReader | number> {
+    return this.ask(120, (w) => w.u32(fid))
+  }
+
+  async names(fid: number, room = 4096): Promise<readonly string[]> {
+    const names: string[] = []
+    for (let offset = 0n; ;) {
+      const at = offset
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const answer = await this.reads(40, (w) => w.u32(fid).u64(at).u32(room))
+      let left = answer.u32()
+      if (left === 0) return names
+      while (left > 0) {
+        answer.bytes(13)
+        offset = answer.u64()
+        answer.u8()
+        const name = answer.text()
+        names.push(name)
+        left -= 24 + name.length
+      }
+    }
+  }
+}
+
+const start = (readOnly = false): Promise<Driver> => new Driver(readOnly).mount()
+
+describe('a mounted share', () => {
+  test('has its tag in the configuration', () => {
+    const { driver } = new Driver()
+    expect([driver.config(0, 2), ...[2, 3, 4, 5].map((at) => driver.config(at, 1))]).toEqual([
+      4,
+      ...Buffer.from('host'),
+    ])
+  })
+
+  test('reads what the host has, and the host what the guest writes', async () => {
+    const p9 = await start()
+    p9.share.write('a/b/file', 'from the host')
+    expect(await p9.walk(ROOT, 1, 'a', 'b', 'file')).not.toBeTypeOf('number')
+    await p9.open(1, 2)
+    expect(await p9.read(1, 5, 100)).toBe('the host')
+    await p9.write(1, 9, 'guest, and more')
+    expect(Buffer.from(p9.share.read('a/b/file')!).toString()).toBe('from the guest, and more')
+    expect(await p9.clunk(1)).not.toBeTypeOf('number')
+    expect(await p9.read(1, 0, 1)).toBe(EBADF)
+  })
+
+  test('makes files, directories and links, and lists them', async () => {
+    const p9 = await start()
+    await p9.reads(72, (w) => w.u32(ROOT).text('dir').u32(0o755).u32(0))
+    await p9.walk(ROOT, 1, 'dir')
+    await p9.create(1, 'file')
+    await p9.write(1, 0, 'x')
+    await p9.walk(ROOT, 2, 'dir')
+    await p9.reads(16, (w) => w.u32(2).text('link').text('/etc/passwd').u32(0))
+    await p9.walk(2, 3, 'link')
+    expect((await p9.reads(22, (w) => w.u32(3))).text()).toBe('/etc/passwd')
+    // A link is never followed, neither opened nor walked through.
+    expect(await p9.open(3)).toBe(ELOOP)
+    expect(await p9.walk(2, 4, 'link', 'x')).not.toBeTypeOf('number')
+    expect(await p9.clunk(4)).toBe(EBADF)
+    await p9.reads(70, (w) => w.u32(2).u32(1).text('other'))
+    await p9.walk(2, 5)
+    await p9.open(5)
+    expect(await p9.names(5)).toEqual(['.', '..', 'file', 'link', 'other'])
+    // Room for one entry at a time.
+    expect(await p9.names(5, 30)).toEqual(['.', '..', 'file', 'link', 'other'])
+  })
+
+  test('keeps a file that has lost its name while it is open', async () => {
+    const p9 = await start()
+    await p9.walk(ROOT, 1)
+    await p9.create(1, 'file')
+    await p9.write(1, 0, 'still here')
+    await p9.reads(76, (w) => w.u32(ROOT).text('file').u32(0))
+    expect(await p9.walk(ROOT, 2, 'file')).toBe(ENOENT)
+    expect(await p9.read(1, 0, 100)).toBe('still here')
+    await p9.reads(50, (w) => w.u32(1).u32(0))
+  })
+
+  test('a renamed file has its new name for all who use it', async () => {
+    const p9 = await start()
+    p9.share.write('from/file', 'content')
+    p9.share.write('to/other', '')
+    await p9.walk(ROOT, 1, 'from')
+    await p9.walk(ROOT, 2, 'to')
+    await p9.walk(1, 3, 'file')
+    await p9.reads(74, (w) => w.u32(1).text('file').u32(2).text('new'))
+    expect(Buffer.from(p9.share.read('to/new')!).toString()).toBe('content')
+    // Remove takes it by its name.
+    await p9.reads(122, (w) => w.u32(3))
+    expect(p9.share.read('to/new')).toBeNull()
+  })
+
+  test('.. of the root is the root, and of others the directory that they were found in', async () => {
+    const p9 = await start()
+    p9.share.write('a/b', '')
+    p9.share.write('top', 'at the top')
+    await p9.walk(ROOT, 1, 'a', '..', '..', '..', 'top')
+    await p9.open(1)
+    expect(await p9.read(1, 0, 100)).toBe('at the top')
+  })
+
+  test('tells attributes, and sets them', async () => {
+    const p9 = await start()
+    p9.share.write('file', 'twelve bytes')
+    await p9.walk(ROOT, 1, 'file')
+    const fields = (w: MessageWriter): unknown =>
+      w
+        .u32(1)
+        .u32(1 | 8 | 0x20 | 0x100)
+        .u32(0o600)
+        .u32(0)
+        .u32(0)
+        .u64(6)
+        .u64(0)
+        .u64(0)
+        .u64(1000)
+        .u64(5)
+    await p9.reads(26, fields)
+    const got = await p9.reads(24, (w) => w.u32(1).u64(0x7ff))
+    expect(got.u64()).toBe(0x7ffn)
+    got.bytes(13)
+    expect([got.u32(), got.u32(), got.u32(), got.u64(), got.u64(), got.u64()]).toEqual([0o100600, 0, 0, 1n, 0n, 6n])
+    got.bytes(32)
+    expect([got.u64(), got.u64()]).toEqual([1000n, 5n])
+    const room = await p9.reads(8, (w) => w.u32(1))
+    expect([room.u32(), room.u32(), room.u64()]).toEqual([0x0102_1997, 4096, 16384n])
+  })
+
+  test.each([
+    { why: 'a name that is a path', act: (p9: Driver) => p9.walk(ROOT, 1, 'a/b'), error: EINVAL },
+    { why: 'an empty name', act: (p9: Driver) => p9.walk(ROOT, 1, ''), error: EINVAL },
+    { why: 'a file named ..', act: (p9: Driver) => p9.create(ROOT, '..'), error: EINVAL },
+    { why: 'what is there, exclusively', act: (p9: Driver) => p9.create(ROOT, 'file', 0o300), error: EEXIST },
+    {
+      why: 'removal of a full directory',
+      act: (p9: Driver) => p9.ask(76, (w) => w.u32(ROOT).text('dir').u32(0x200)),
+      error: ENOTEMPTY,
+    },
+    { why: 'a fid that is taken', act: (p9: Driver) => p9.walk(ROOT, ROOT + 0, 'nowhere'), error: ENOENT },
+    { why: 'a fid that is not there', act: (p9: Driver) => p9.open(99), error: EBADF },
+    { why: 'an unknown request', act: (p9: Driver) => p9.ask(98, () => {}), error: UNKNOWN },
+    { why: 'a message that ends early', act: (p9: Driver) => p9.ask(12, (w) => w.u32(ROOT)), error: EPROTO },
+    {
+      why: 'a directory moved into itself',
+      act: async (p9: Driver) => {
+        await p9.walk(ROOT, 1, 'dir')
+        return p9.ask(74, (w) => w.u32(ROOT).text('dir').u32(1).text('in'))
+      },
+      error: EINVAL,
+    },
+  ])('$why is refused', async ({ act, error }) => {
+    const p9 = await start()
+    p9.share.write('file', '')
+    p9.share.write('dir/entry', '')
+    expect(await act(p9)).toBe(error)
+  })
+
+  test('that is read only changes nothing', async () => {
+    const p9 = await start(true)
+    p9.share.write('file', 'as it is')
+    await p9.walk(ROOT, 1, 'file')
+    expect(await p9.open(1, 1)).toBe(EROFS)
+    expect(await p9.open(1, 0o1000)).toBe(EROFS)
+    expect(await p9.create(ROOT, 'new')).toBe(EROFS)
+    expect(await p9.ask(122, (w) => w.u32(1))).toBe(EROFS)
+    expect(await p9.ask(76, (w) => w.u32(ROOT).text('file').u32(0))).toBe(EROFS)
+    expect(Buffer.from(p9.share.read('file')!).toString()).toBe('as it is')
+  })
+
+  test('has so many fids, and no more', async () => {
+    const p9 = await start()
+    let error: unknown = 0
+    for (let fid = 1; (fid < 5000 && typeof error === 'object') || error === 0; fid++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      error = await p9.walk(ROOT, fid)
+    }
+    expect(error).toBe(ENFILE)
+  })
+})
+
+describe('a machine', () => {
+  test.each([
+    { why: 'shorter than its head', bytes: [6, 0, 0, 0, 100, 0] },
+    { why: 'longer than the chain', bytes: [99, 0, 0, 0, 100, 0, 0] },
+    { why: 'longer than any', bytes: [0, 0, 0, 0x80, 100, 0, 0] },
+  ])('a message that is $why stops the device', async ({ bytes }) => {
+    const p9 = await start()
+    expect((await p9.raw(Uint8Array.from(bytes))).length).toBe(0)
+    expect(p9.driver.status & NEEDS_RESET).toBe(NEEDS_RESET)
+    p9.driver.status = 0
+    for (let i = 0; i < 5; i++) {
+      // oxlint-disable-next-line no-await-in-loop
+      await turn()
+    }
+    expect(p9.driver.status).toBe(0)
+    p9.restart()
+    await p9.mount()
+  })
+
+  test('goes on elsewhere with the files that were in use', async () => {
+    const p9 = await start()
+    p9.share.write('dir/file', 'content')
+    await p9.walk(ROOT, 1, 'dir', 'file')
+    await p9.open(1)
+    await p9.walk(ROOT, 2, 'dir')
+    await p9.walk(2, 3, 'file')
+    await p9.model.quiesce(1000)
+    const other = await start()
+    other.share.write('dir/file', 'CONTENT')
+    other.model.restore(structuredClone(p9.model.save()))
+    other.machine.ram.set(p9.machine.ram)
+    other.ring = p9.ring
+    other.ring.move(other.machine.view)
+    other.model.resume()
+    expect(await other.read(1, 0, 100)).toBe('CONTENT')
+    await other.open(3)
+    expect(await other.read(3, 4, 100)).toBe('ENT')
+  })
+
+  test.each(['', 'x'.repeat(256)])('a tag of %j is refused', (tag) => {
+    expect(() => new Virtio9p({ share: new MemoryShare(), tag })).toThrow('expected 1 to 255 bytes')
+  })
+})
+
+test('files in memory take no more than they may, those without a name too', async () => {
+  const share = new MemoryShare({ mostBytes: 1 << 20 })
+  const root = await share.root()
+  const access = { read: true, write: true, truncate: false, exclusive: true, mode: 0o644 }
+  const { node, file } = await root.create('a', access)
+  await file.write(0, new Uint8Array(700_000))
+  await root.remove('a', false)
+  const other = await root.create('b', access)
+  await expect(other.file.write(0, new Uint8Array(700_000))).rejects.toThrow('ENOSPC')
+  node.release()
+  expect(await other.file.write(0, new Uint8Array(700_000))).toBe(700_000)
+  await expect(other.file.write(2 ** 40, new Uint8Array(1))).rejects.toThrow('ENOSPC')
+})
