@@ -6,6 +6,7 @@ import { type FailedClose, OpenDrives } from './open-drives.ts'
 import { OpenNetworks } from './open-networks.ts'
 import { CardRoms, connectCards, type E1000Argument, type NetworkBoot } from './network-cards.ts'
 import { connectNetworks, type VirtioArgument } from './pci-devices.ts'
+import { LocalShare } from './share/local-share.ts'
 import type { SoundSettings } from './sound.ts'
 import { WavFile } from './wav-file.ts'
 
@@ -15,7 +16,7 @@ export interface BackEndSettings extends Partial<SoundSettings> {
   readonly drives?: readonly DriveArgument[]
   /** Networks; default none. */
   readonly networks?: readonly NetdevArgument[]
-  /** Virtio devices beside the drives; their networks are named by id. */
+  /** Virtio devices beside the drives; networks are named by id, directories by path. */
   readonly virtio?: readonly VirtioArgument[]
   /** Other network cards. */
   readonly cards?: readonly E1000Argument[]
@@ -32,12 +33,14 @@ export class BackEnds {
   readonly #roms: CardRoms
   readonly #sound: SoundSettings['sound']
   readonly #wav: WavFile | undefined
+  readonly #shares: ReadonlyMap<string, LocalShare>
 
   private constructor(
     drives: OpenDrives | null,
     networks: OpenNetworks,
     { virtio = [], cards = [], sound = [], audioFile }: BackEndSettings,
     roms: CardRoms,
+    shares: ReadonlyMap<string, LocalShare>,
   ) {
     this.#drives = drives
     this.#networks = networks
@@ -46,6 +49,7 @@ export class BackEnds {
     this.#roms = roms
     this.#sound = sound
     this.#wav = audioFile === undefined ? undefined : new WavFile(audioFile)
+    this.#shares = shares
   }
 
   /** @throws CliError `ERR_INPUT`, `ERR_USAGE`; ImageError; NetworkError */
@@ -57,12 +61,17 @@ export class BackEnds {
     ]
     const roms = await CardRoms.open(all, networkBoot ?? { firmware: 'none', wanted: false })
     const images = drives.length > 0 ? await OpenDrives.open(drives) : null
+    const shares = new Map<string, LocalShare>()
     let opened: OpenNetworks | undefined
     try {
+      for (const one of virtio) {
+        if (one.kind === 'share' && !shares.has(one.path)) shares.set(one.path, new LocalShare(one.path))
+      }
       opened = await OpenNetworks.open(networks)
-      return new BackEnds(images, opened, settings, roms)
+      return new BackEnds(images, opened, settings, roms, shares)
     } catch (error) {
       opened?.close()
+      await Promise.all([...shares.values()].map((share) => share.close()))
       await images?.close()
       throw error
     }
@@ -73,7 +82,7 @@ export class BackEnds {
     const { drives = [], flash = [] } = this.#drives ?? {}
     await this.#drives?.idle()
     const plug = (id: string): PacketBackend => this.#networks.plug(id)
-    const virtio = connectNetworks(this.#virtio, plug, this.#roms)
+    const virtio = connectNetworks(this.#virtio, plug, this.#roms, (path) => this.#shares.get(path)!)
     const networkCards = connectCards(this.#cards, plug, this.#roms)
     const sound = this.#sound.map((device) => ({ ...device, audio: this.#wav }))
     return {
@@ -87,6 +96,7 @@ export class BackEnds {
 
   /** Ends all connections, writes what is left, and closes every file. @returns the files for which this has failed */
   async close(): Promise<readonly FailedClose[]> {
+    await Promise.all([...this.#shares.values()].map((share) => share.close()))
     return [...this.#networks.close(), ...this.#closeSound(), ...((await this.#drives?.close()) ?? [])]
   }
 

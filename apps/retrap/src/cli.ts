@@ -31,7 +31,9 @@ import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
 import { addImage } from './image/command.ts'
-import { listNetworks, type NetworkFlags, networkOptions } from './networks.ts'
+import { backEndsOf, type BackEndFlags } from './back-end-options.ts'
+import { networkOptions } from './networks.ts'
+import { shareOptions } from './share/share-options.ts'
 import { GuestProfile } from './profile/guest-profile.ts'
 import { parseCpu } from './cpu-option.ts'
 import { listSound, type SoundFlags, soundOptions } from './sound.ts'
@@ -59,7 +61,7 @@ export interface CliHost extends SessionHost {
 }
 
 /** Options that every machine takes. */
-interface MachineFlags extends DisplayFlags, NetworkFlags, SoundFlags {
+interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags {
   readonly memory: number
   readonly cpu?: string
   readonly cpus: number
@@ -204,7 +206,7 @@ function packageVersion(): string {
 }
 
 function machineOptions(command: Command, memory: string): Command {
-  return soundOptions(networkOptions(displayOptions(command)))
+  return shareOptions(soundOptions(networkOptions(displayOptions(command))))
     .addOption(
       new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
         .argParser(parseMemory)
@@ -326,7 +328,7 @@ function settingsFor(
       ...(flags.vga !== undefined && { vga: flags.vga }),
       ...(usb !== undefined && { usb }),
     },
-    ...listNetworks(flags),
+    ...backEndsOf(flags),
     ...listSound(flags),
     images: async () => withOptionRoms(await images(), flags.optionRom),
     devices: prepareDevices(flags.device ?? [], host),

@@ -37,8 +37,24 @@ export function connectDrives(
 }
 
 function interfaceOf(argument: DeviceArgument, properties: Properties): Partial<DriveArgument> {
-  if (argument.name === 'usb-storage') return { interface: 'usb' }
-  return argument.name === 'nvme' ? nvmeOf(argument, properties) : virtioOf(argument, properties)
+  switch (argument.name) {
+    case 'usb-storage':
+      return { interface: 'usb' }
+    case 'nvme':
+      return nvmeOf(argument, properties)
+    case 'scsi-hd':
+      return { ...scsiOf(argument, properties), media: 'disk' }
+    case 'scsi-cd':
+      return { ...scsiOf(argument, properties), media: 'cdrom', readOnly: true }
+    default:
+      return virtioOf(argument, properties)
+  }
+}
+
+function scsiOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'scsi'> {
+  properties.whole('lun', 0, 0)
+  const given = argument.properties.has('scsi-id')
+  return { interface: 'scsi', ...(given && { scsi: { target: properties.whole('scsi-id', 0, 255) } }) }
 }
 
 function virtioOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'virtio'> {

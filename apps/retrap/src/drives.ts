@@ -1,4 +1,4 @@
-import type { MachineType, PcBootOptions, PcNvmePlace, PcVirtioDisk } from '@retrap/machine'
+import type { MachineType, PcBootOptions, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from '@retrap/machine'
 import type { Command } from 'commander'
 import { parseWhole, splitPairs, usage } from './values.ts'
 
@@ -22,11 +22,13 @@ export interface DriveArgument {
   /** A flash that only system-management mode writes. */
   readonly secure?: boolean
   /** Absent: a drive of the IDE controller. */
-  readonly interface?: 'virtio' | 'nvme' | 'usb' | 'floppy'
+  readonly interface?: 'virtio' | 'nvme' | 'scsi' | 'usb' | 'floppy'
   /** How a virtio disk lies on the PCI bus. */
   readonly virtio?: PcVirtioDisk
   /** How an NVMe drive does. */
   readonly nvme?: PcNvmePlace
+  /** How a SCSI drive lies at its controller. */
+  readonly scsi?: PcScsiPlace
   /** Names the drive for a `--device` that uses it. */
   readonly id?: string
   /** It is there only for a `--device` (`if=none`). */
@@ -55,7 +57,7 @@ export function driveOptions(command: Command): Command {
   return command
     .option(
       '--drive <file=FILE,key=value>',
-      'drive: if=ide|virtio|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 (0…5 on a q35) or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
+      'drive: if=ide|virtio|scsi|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 (0…5 on a q35) or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
       (text: string, before: readonly DriveArgument[] | undefined) => [...(before ?? []), parseDrive(text)],
     )
     .option(
@@ -123,7 +125,7 @@ export function parseDrive(text: string): DriveArgument {
       throw usage(`--drive: ${key}=${value} is not a number from 0 to ${most}`)
     return number
   }
-  const kind = oneOf('if', ['ide', 'virtio', 'floppy', 'none', 'pflash'], 'ide')
+  const kind = oneOf('if', ['ide', 'virtio', 'scsi', 'floppy', 'none', 'pflash'], 'ide')
   const flash = kind === 'pflash'
   const format = oneOf('format', ['raw', 'qcow2'], 'raw') as 'raw' | 'qcow2'
   const media = oneOf('media', ['disk', 'cdrom'], 'disk') as 'disk' | 'cdrom'
@@ -143,7 +145,8 @@ export function parseDrive(text: string): DriveArgument {
   }
   if (given.has('secure')) throw usage(`--drive ${text}: secure is of a flash; write if=pflash`)
   const id = given.get('id')
-  if (kind !== 'ide' && media === 'cdrom') throw usage(`--drive ${text}: a CD drive is one of IDE; write if=ide`)
+  if ((kind === 'virtio' || kind === 'floppy') && media === 'cdrom')
+    throw usage(`--drive ${text}: a CD drive is one of IDE or SCSI; write if=ide or if=scsi`)
   if (kind === 'none' && id === undefined)
     throw usage(`--drive ${text} has no id for a --device; write id=NAME, and --device virtio-blk-pci,drive=NAME`)
   const [bus, unit] = [whole('bus', LAST_PLACE), whole('unit', 1)]
@@ -162,7 +165,8 @@ export function parseDrive(text: string): DriveArgument {
     ...(cabled && { cable: { bus: bus ?? 0, unit: unit ?? 0 } }),
     ...(bootIndex !== undefined && { bootIndex }),
     ...(serialNumber !== undefined && { serialNumber }),
-    ...((kind === 'virtio' || kind === 'floppy') && { interface: kind }),
+    ...((kind === 'virtio' || kind === 'scsi' || kind === 'floppy') && { interface: kind }),
+    ...(index !== undefined && kind === 'scsi' && { scsi: { target: index } }),
     ...(kind === 'none' && { forDevice: true }),
     ...(id !== undefined && { id }),
   }

@@ -52,6 +52,8 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   '-gdb': 'there is no debugger interface yet; --trace ioreq prints accesses to devices',
   '-s': 'there is no debugger interface yet; --trace ioreq prints accesses to devices',
   '-S': 'there is no debugger interface yet; --trace ioreq prints accesses to devices',
+  '-virtfs': 'write --virtfs local,path=DIR,mount_tag=TAG, or --share TAG=DIR',
+  '-fsdev': 'write --fsdev local,id=ID,path=DIR --device virtio-9p-pci,fsdev=ID,mount_tag=TAG',
   '-loadvm': 'there are no snapshots yet',
 }
 

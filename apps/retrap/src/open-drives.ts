@@ -98,7 +98,7 @@ function noting(file: OpenFile): BlockBackend {
 }
 
 async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDrive> {
-  const { path, index, bootIndex, serialNumber, virtio, nvme } = drive
+  const { path, index, bootIndex, serialNumber, virtio, nvme, scsi } = drive
   const rest = {
     ...(index !== undefined && { index }),
     ...(bootIndex !== undefined && { bootIndex }),
@@ -106,6 +106,7 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
     ...(drive.interface !== undefined && { interface: drive.interface }),
     ...(virtio !== undefined && { virtio }),
     ...(nvme !== undefined && { nvme }),
+    ...(scsi !== undefined && { scsi }),
   }
   if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }
   const file = await examineImage(path)

@@ -1,5 +1,6 @@
 import type { PacketBackend } from '@retrap/device'
 import type { PcVirtioDevice, PcVirtioPlace } from '@retrap/machine'
+import type { Share } from '@retrap/virtio/p9'
 import { Properties } from './device-properties.ts'
 import { CARD_PROPERTIES, type CardArgument, cardOf, type CardRoms, type E1000Argument } from './network-cards.ts'
 import { parseWhole, usage, type DeviceArgument } from './values.ts'
@@ -22,6 +23,15 @@ const PLACE = {
 
 const NAMED = { id: 'a name; it changes nothing' }
 const PLUGGED = { bus: 'the controller; there is one', ...NAMED }
+
+const SCSI_DRIVE = {
+  drive: 'id of the drive',
+  'scsi-id': 'target, 0 to 255 (the first free one)',
+  lun: '0: each target has one unit',
+  serial: 'text that the guest can read, at most 36 characters',
+  bootindex: 'firmware tries drives with such a number first',
+  ...PLUGGED,
+}
 
 /** Devices on the PCI bus of `--device`, and what is plugged into them, with QEMU's names. */
 export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
@@ -46,6 +56,12 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
       id: 'a name; it changes nothing',
     },
   },
+  'virtio-scsi-pci': {
+    summary: 'a SCSI controller for scsi-hd and scsi-cd; it is there without being named',
+    properties: { num_queues: 'queues of requests (1)', ...PLACE },
+  },
+  'scsi-hd': { summary: 'a SCSI disk: the medium of a --drive if=none,id=NAME', properties: SCSI_DRIVE },
+  'scsi-cd': { summary: 'a SCSI CD drive: the disc of a --drive if=none,media=cdrom,id=NAME', properties: SCSI_DRIVE },
   'virtio-net-pci': { summary: 'a network card', properties: { ...CARD_PROPERTIES, ...PLACE } },
   e1000: {
     summary: "a network card: Intel's 82540EM",
@@ -54,6 +70,10 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   AC97: {
     summary: "a sound device: an AC'97 codec; --audio wav:FILE writes what it plays",
     properties: { ...ADDRESS, id: 'a name; it changes nothing' },
+  },
+  'virtio-9p-pci': {
+    summary: 'a directory of the host for the guest: that of a --fsdev',
+    properties: { fsdev: 'id of the directory', mount_tag: 'the name that the guest mounts', ...PLACE },
   },
   'virtio-rng-pci': { summary: 'random bytes', properties: PLACE },
   'qemu-xhci': {
@@ -122,20 +142,30 @@ export function placeOf(argument: DeviceArgument, properties: Properties): PcVir
 }
 
 /** A virtio device that the user asked for; a network is named by its id. */
-export type VirtioArgument = PcVirtioPlace & ({ readonly kind: 'rng' } | ({ readonly kind: 'net' } & CardArgument))
+export type VirtioArgument = PcVirtioPlace &
+  (
+    | { readonly kind: 'rng' }
+    | { readonly kind: 'scsi'; readonly queues?: number }
+    | { readonly kind: 'share'; readonly path: string; readonly tag: string; readonly readOnly: boolean }
+    | ({ readonly kind: 'net' } & CardArgument)
+  )
 
-/** The virtio devices among those that were asked for, without the disks. @throws CliError `ERR_USAGE` */
+/** The virtio devices among those that were asked for, without disks and directories. @throws CliError `ERR_USAGE` */
 export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly VirtioArgument[] {
   const others = devices.filter(({ name }) => VIRTIO.includes(name))
   return others.flatMap((argument): VirtioArgument[] => {
     const properties = checkedProperties(argument)
     const place = placeOf(argument, properties)
     if (argument.name === 'virtio-rng-pci') return [{ kind: 'rng', ...place }]
+    if (argument.name === 'virtio-scsi-pci') {
+      const queues = argument.properties.has('num_queues')
+      return [{ kind: 'scsi', ...place, ...(queues && { queues: properties.whole('num_queues', 1, 64, 1) }) }]
+    }
     return [{ kind: 'net', ...cardOf(argument, properties), ...place }]
   })
 }
 
-const VIRTIO = ['virtio-net-pci', 'virtio-rng-pci']
+const VIRTIO = ['virtio-net-pci', 'virtio-rng-pci', 'virtio-scsi-pci']
 
 /** The network cards among them that are not virtio devices. @throws CliError `ERR_USAGE` */
 export function e1000Cards(devices: readonly DeviceArgument[] = []): readonly E1000Argument[] {
@@ -148,16 +178,22 @@ export function e1000Cards(devices: readonly DeviceArgument[] = []): readonly E1
 }
 
 /**
- * Gives each network card its network.
+ * Gives each network card its network, and each shared directory its files.
  *
  * @param plug - returns the network of an id, for a card of a new machine
+ * @param share - returns the files of a directory
  */
 export function connectNetworks(
   devices: readonly VirtioArgument[],
   plug: (id: string) => PacketBackend,
   roms: CardRoms,
+  share: (path: string) => Share,
 ): readonly PcVirtioDevice[] {
   return devices.map((device) => {
+    if (device.kind === 'share') {
+      const { path, ...rest } = device
+      return { ...rest, share: share(path) }
+    }
     if (device.kind !== 'net') return device
     const { netdev, romFile: _, ...rest } = device
     const rom = roms.of(device)

@@ -50,9 +50,9 @@ describe('--drive', () => {
   test.each([
     { text: 'a.img', message: "'a.img' is not of the form key=value" },
     { text: 'file=x,cache=none', message: "--drive has no 'cache'; it has file, if," },
-    { text: 'file=x,if=scsi', message: 'if=scsi is unknown; there are ide, virtio, floppy, none, pflash' },
+    { text: 'file=x,if=sd', message: 'if=sd is unknown; there are ide, virtio, scsi, floppy, none, pflash' },
     { text: 'file=x,if=none', message: 'has no id for a --device; write id=NAME' },
-    { text: 'file=x,if=virtio,media=cdrom', message: 'a CD drive is one of IDE; write if=ide' },
+    { text: 'file=x,if=virtio,media=cdrom', message: 'a CD drive is one of IDE or SCSI; write if=ide or if=scsi' },
     { text: 'file=x,format=vmdk', message: 'format=vmdk is unknown; there are raw, qcow2' },
     { text: 'file=x,index=6', message: 'index=6 is not a number from 0 to 5' },
     { text: 'file=x,snapshot=yes', message: 'snapshot=yes is unknown; there are on, off' },

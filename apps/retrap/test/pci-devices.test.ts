@@ -35,6 +35,20 @@ describe('PCI devices of the command line', () => {
     ])
   })
 
+  test('--device scsi-hd and scsi-cd take drives by their ids', () => {
+    const drives = ['file=x,if=none,id=d', 'if=none,media=cdrom,id=c', 'file=y,if=scsi,index=3']
+    const devices = ['virtio-scsi-pci,id=s', 'scsi-hd,drive=d,bus=s.0,scsi-id=7,lun=0,bootindex=1', 'scsi-cd,drive=c']
+    expect(connect(drives, devices)).toMatchObject([
+      { path: 'x', media: 'disk', interface: 'scsi', scsi: { target: 7 }, bootIndex: 1 },
+      { path: null, media: 'cdrom', interface: 'scsi' },
+      { path: 'y', interface: 'scsi', scsi: { target: 3 } },
+    ])
+    expect(virtioDevices([parseDevice('virtio-scsi-pci,num_queues=4,addr=6')])).toEqual([
+      { kind: 'scsi', queues: 4, slot: 6 },
+    ])
+    expect(() => connect(drives, ['scsi-hd,drive=d,lun=1'])).toThrow('lun=1 is not a number')
+  })
+
   test('--device virtio-rng-pci', () => {
     expect(virtioDevices([parseDevice('virtio-rng-pci,addr=5.0,disable-legacy=on,packed=on')])).toEqual([
       { kind: 'rng', slot: 5, legacy: false, packed: true },
@@ -52,7 +66,7 @@ describe('PCI devices of the command line', () => {
       asked.push(id)
       return network
     }
-    const connected = connectNetworks(devices, plug, new CardRoms())
+    const connected = connectNetworks(devices, plug, new CardRoms(), () => expect.unreachable())
     expect(connected).toEqual([
       { kind: 'net', network, macAddress: Uint8Array.of(0x52, 0x54, 0, 1, 2, 15) },
       { kind: 'rng' },

@@ -6,6 +6,7 @@ import { MachineError } from './errors.ts'
 import type { PcOptions } from './pc-options.ts'
 import type { PciSlots } from './pci-slots.ts'
 import { hasVga } from './vga.ts'
+import { PLAIN_VIRTIO, virtioOf } from './virtio-device.ts'
 
 /** The machine that devices are made for. */
 export interface PcSite {
@@ -64,7 +65,8 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
     load: () => import('./kinds/ahci.ts'),
   },
   {
-    wanted: ({ drives, virtio = [] }) => virtio.length > 0 || drivesOf(drives, 'virtio').length > 0,
+    wanted: ({ drives, virtio }) =>
+      virtioOf(virtio, ...PLAIN_VIRTIO).length > 0 || drivesOf(drives, 'virtio').length > 0,
     load: () => import('./kinds/virtio.ts'),
   },
   { wanted: ({ drives }) => drivesOf(drives, 'floppy').length > 0, load: () => import('./kinds/floppy.ts') },
@@ -75,6 +77,11 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
     load: () => import('./kinds/usb.ts'),
   },
   { wanted: ({ sound = [] }) => sound.length > 0, load: () => import('./kinds/ac97.ts') },
+  {
+    wanted: ({ drives, virtio }) => virtioOf(virtio, 'scsi').length > 0 || drivesOf(drives, 'scsi').length > 0,
+    load: () => import('./kinds/scsi.ts'),
+  },
+  { wanted: ({ virtio }) => virtioOf(virtio, 'share').length > 0, load: () => import('./kinds/share.ts') },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./kinds/flash.ts') },
   { wanted: hasVga, load: () => import('./kinds/vga.ts') },
 ]

@@ -15,18 +15,26 @@ export interface PcNvmePlace {
   readonly queues?: number | undefined
 }
 
+/** A drive's place at the SCSI controller. */
+export interface PcScsiPlace {
+  /** Target, 0 to 255; default the lowest free one. */
+  readonly target?: number | undefined
+}
+
 /** A disk, or a drive for CDs. */
 export interface PcDrive {
   /** What is in it: an image of `@retrap/block`, or a back end of yours. A CD drive may have none (null). */
   readonly medium: BlockBackend | null
   /** Default `disk`. */
   readonly media?: 'disk' | 'cdrom' | undefined
-  /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), by a controller of its own, as a stick of the USB controller, or as floppy drive A or B. */
-  readonly interface?: 'ide' | 'virtio' | 'nvme' | 'usb' | 'floppy' | undefined
+  /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), by a controller of its own, as a drive of the SCSI controller, as a stick of the USB controller, or as floppy drive A or B. */
+  readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb' | 'floppy' | undefined
   /** Its place on the PCI bus, and its queues, with `interface: 'virtio'`. */
   readonly virtio?: PcVirtioDisk | undefined
   /** The same with `interface: 'nvme'`. */
   readonly nvme?: PcNvmePlace | undefined
+  /** Its place with `interface: 'scsi'`; the controller is one for all of them. */
+  readonly scsi?: PcScsiPlace | undefined
   /**
    * With IDE, its place: 0 and 1 on the primary cable, 2 and 3 on the secondary one; with SATA its port, 0 to 5. Default
    * the first free one; of a CD drive 2, if free. Of floppy drives 0 is A, and 1 B.

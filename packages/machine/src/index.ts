@@ -41,7 +41,7 @@ export type {
   TableState,
 } from './loaders/index.ts'
 export type { BoardDescription } from './board.ts'
-export type { PcBootOptions, PcDrive, PcNvmePlace, PcVirtioDisk } from './drives.ts'
+export type { PcBootOptions, PcDrive, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from './drives.ts'
 export type { PcFlash } from './flash.ts'
 export type { FirmwareConfiguration } from './firmware-configuration.ts'
 export type { OptionRom } from './option-roms.ts'

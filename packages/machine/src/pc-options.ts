@@ -49,7 +49,7 @@ export interface PcOptions {
   readonly flash?: readonly PcFlash[] | undefined
   /**
    * Disks and CD drives: at most four of an IDE controller, or six of the SATA controller of a `q35`, which the machine
-   * has only for them; virtio disks and NVMe drives.
+   * has only for them; virtio disks, NVMe drives, and drives of a SCSI controller.
    */
   readonly drives?: readonly PcDrive[] | undefined
   /** Further virtio devices, each on the PCI bus. */
@@ -172,12 +172,12 @@ const isMedium = (value: unknown): boolean => object(value) && typeof value['rea
 
 function isDrive(value: unknown): boolean {
   if (!object(value)) return false
-  const { medium, media, bootIndex, serialNumber, model, virtio, nvme } = value
+  const { medium, media, bootIndex, serialNumber, model, virtio, nvme, scsi } = value
   return (
     (medium === null || isMedium(medium)) &&
     [undefined, 'disk', 'cdrom'].includes(media as undefined) &&
-    [undefined, 'ide', 'virtio', 'nvme', 'usb', 'floppy'].includes(value['interface'] as undefined) &&
-    [virtio, nvme].every((place) => place === undefined || object(place)) &&
+    [undefined, 'ide', 'virtio', 'nvme', 'scsi', 'usb', 'floppy'].includes(value['interface'] as undefined) &&
+    [virtio, nvme, scsi].every((place) => place === undefined || object(place)) &&
     (bootIndex === undefined || (Number.isInteger(bootIndex) && (bootIndex as number) >= 0)) &&
     [serialNumber, model].every((text) => text === undefined || typeof text === 'string')
   )
@@ -187,11 +187,13 @@ const isNetwork = (value: unknown): boolean => object(value) && typeof value['co
 
 function isVirtio(value: unknown): boolean {
   if (!object(value)) return false
-  const { kind, network, device, ports } = value
+  const { kind, network, device, ports, share, tag } = value
   return (
     kind === 'rng' ||
+    kind === 'scsi' ||
     (kind === 'console' && Array.isArray(ports) && ports.every((port) => object(port) && object(port['stream']))) ||
     (kind === 'net' && isNetwork(network)) ||
+    (kind === 'share' && object(share) && typeof share['root'] === 'function' && typeof tag === 'string') ||
     (kind === 'device' && object(device))
   )
 }
@@ -230,12 +232,12 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   ),
   commandLine: typed('string', 'text'),
   drives: arrayOf(
-    '{ medium: BlockBackend or null, media?, interface?, virtio?, nvme?, index?, bootIndex?, serialNumber?, model? }',
+    '{ medium: BlockBackend or null, media?, interface?, virtio?, nvme?, scsi?, index?, bootIndex?, serialNumber?, model? }',
     isDrive,
   ),
   usb: { expected: '{ slot?, ports?, devices?: [{ kind, … }] }', accepts: isUsb },
   virtio: arrayOf(
-    "{ kind: 'rng', 'console' with ports, 'net' with a network, or 'device' with a device, … }",
+    "{ kind: 'rng', 'scsi', 'console' with ports, 'net' with a network, 'share' with a share and a tag, or 'device' with a device, … }",
     isVirtio,
   ),
   sound: arrayOf("{ model: 'ac97', audio?: AudioBackend, slot? }", isSound),

@@ -1,4 +1,5 @@
 import type { VirtioConsolePort, VirtioDevice } from '@retrap/virtio'
+import type { Share } from '@retrap/virtio/p9'
 import type { PcNetworkPlace } from './network-card.ts'
 import type { PcVirtioPlace } from './virtio-place.ts'
 
@@ -20,9 +21,38 @@ export type PcVirtioDevice = PcVirtioPlace &
         readonly kind: 'net'
       } & PcNetworkPlace)
     | {
+        /** The controller of drives with `interface: 'scsi'`; it is there without being named. At most one. */
+        readonly kind: 'scsi'
+        /** Queues of requests, 1 to 64; default 1. */
+        readonly queues?: number | undefined
+      }
+    | {
+        /** Files of the host, by 9P2000.L: `mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt` of Linux. */
+        readonly kind: 'share'
+        /** The files: a `MemoryShare` of `@retrap/virtio/p9`, or a back end of yours. */
+        readonly share: Share
+        /** The name that the guest mounts it by. */
+        readonly tag: string
+        /** Whether the guest may change nothing. Default false. */
+        readonly readOnly?: boolean | undefined
+      }
+    | {
         /** A device of your own. */
         readonly kind: 'device'
         /** What it is. */
         readonly device: VirtioDevice
       }
   )
+
+/** Kinds whose classes are loaded together. */
+export const PLAIN_VIRTIO = ['rng', 'console', 'net', 'device'] as const
+
+/** Virtio devices of these kinds, in order. */
+export function virtioOf<Kind extends PcVirtioDevice['kind']>(
+  devices: readonly PcVirtioDevice[] | undefined,
+  ...kinds: readonly Kind[]
+): readonly Extract<PcVirtioDevice, { readonly kind: Kind }>[] {
+  return (devices ?? []).filter((device): device is Extract<PcVirtioDevice, { readonly kind: Kind }> =>
+    (kinds as readonly string[]).includes(device.kind),
+  )
+}

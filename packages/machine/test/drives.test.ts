@@ -12,6 +12,7 @@ import { place as placeAhci } from '../src/kinds/ahci.ts'
 import { place as placeIde } from '../src/kinds/ide.ts'
 import { place as placeNvme } from '../src/kinds/nvme.ts'
 import { place as placeUsb } from '../src/kinds/usb.ts'
+import { place as placeScsi } from '../src/kinds/scsi.ts'
 import { place as placeVirtio } from '../src/kinds/virtio.ts'
 import { PciSlots } from '../src/pci-slots.ts'
 import { createPc, type PcBootOptions, type PcDrive, type PcOptions } from '../src/index.ts'
@@ -88,6 +89,8 @@ test('a machine loads the kinds of device that it has, and no others', async () 
   expect(await loaded({ drives: [{ ...drive, interface: 'usb' }], vga: 'none' })).toBe(1)
   expect(await loaded({ kernel: new Uint8Array(), usb: {} })).toBe(1)
   expect(await loaded({ machine: 'q35', drives: [drive], virtio: [{ kind: 'rng' }] })).toBe(3)
+  expect(await loaded({ drives: [{ ...drive, interface: 'scsi' }], vga: 'none' })).toBe(1)
+  expect(await loaded({ virtio: [{ kind: 'scsi' }] })).toBe(1)
 })
 
 describe('places', () => {
@@ -115,6 +118,22 @@ describe('places', () => {
       [0, 2, 5].map((at) => `/pci@i0cf8/pci8086,2922@1f,2/drive@${at}/disk@0`),
     )
     expect(() => make(placeAhci, [{ ...a, index: 6 }])).toThrow('index 6: expected 0 to 5')
+  })
+
+  test('SCSI drives have one controller, and targets', () => {
+    const scsi = { ...a, interface: 'scsi' } as const
+    const drives = [scsi, { ...scsi, scsi: { target: 0 } }, { ...cd, interface: 'scsi' } as const]
+    const { models, bootPaths } = make(placeScsi, drives)
+    expect(models.map(({ name }) => name)).toEqual(['virtio-scsi-3'])
+    const at = '/pci@i0cf8/scsi@3/channel@0/disk@'
+    expect(bootPaths).toEqual([
+      [drives[1], `${at}0,0`],
+      [drives[0], `${at}1,0`],
+      [drives[2], `${at}2,0`],
+    ])
+    expect(() => make(placeScsi, [{ ...scsi, medium: null }])).toThrow('SCSI target 0: a disk has a medium')
+    expect(() => make(placeScsi, [{ ...scsi, scsi: { target: 256 } }])).toThrow('target 256: expected 0 to 255')
+    expect(() => make(placeScsi, [drives[1]!, drives[1]!])).toThrow('target 0: two drives have it')
   })
 
   test.each([

@@ -1,5 +1,6 @@
 import { deviceProperties } from '../devices.ts'
 import { DRIVE_KEYS } from '../drives.ts'
+import { FSDEV_KEYS, VIRTFS_KEYS } from '../share/share-options.ts'
 import { NETDEV_KEYS, REPEATABLE_NETDEV_KEYS } from '../netdevs.ts'
 
 /** How an object of a machine file becomes the text of an option: `HEAD,key=value,…`. */
@@ -60,6 +61,20 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
     heads: [...Object.keys(NETDEV_KEYS), 'none'],
     repeatable: REPEATABLE_NETDEV_KEYS,
     paths: ['tftp'],
+  },
+  virtfs: {
+    head: 'driver',
+    short: 'driver',
+    keys: (driver) => (driver === 'local' ? VIRTFS_KEYS : undefined),
+    heads: ['local'],
+    paths: ['path'],
+  },
+  fsdev: {
+    head: 'driver',
+    short: 'driver',
+    keys: (driver) => (driver === 'local' ? FSDEV_KEYS : undefined),
+    heads: ['local'],
+    paths: ['path'],
   },
   boot: { short: 'order', keys: () => ['order', 'menu'], paths: [] },
   module: {

@@ -96,7 +96,7 @@ test.each([
     valid: false,
   },
   { file: { drive: { file: ['a'] } }, message: 'drive.file: expected a text', valid: false },
-  { file: { drive: { file: 'a', if: 'scsi' } }, message: 'drive: --drive: if=scsi is unknown', valid: true },
+  { file: { drive: { file: 'a', if: 'sd' } }, message: 'drive: --drive: if=sd is unknown', valid: true },
   {
     file: { device: { name: 'nvem', drive: 'd' } },
     message: "device.name: 'nvem' is unknown; did you mean 'nvme'?",

@@ -111,7 +111,7 @@ exec switch_root /mnt /sbin/init
 export const ROOT_COMMAND_LINE = 'console=ttyS0 quiet rdinit=/auto'
 
 const DRIVERS = [
-  ...['ata_piix', 'ahci', 'sd_mod', 'nvme', 'virtio_pci', 'virtio_blk', 'crc32c_generic', 'ext4'],
+  ...['ata_piix', 'ahci', 'sd_mod', 'nvme', 'virtio_pci', 'virtio_blk', 'virtio_scsi', 'crc32c_generic', 'ext4'],
   ...['virtio_net', 'button', 'evdev'],
 ]
 const FOLDERS = [

@@ -1,11 +1,12 @@
 import type { DeviceModel } from '@retrap/device'
-import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioPci, VirtioRng } from '@retrap/virtio'
+import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioRng } from '@retrap/virtio'
 import type { PcSite, PlacedDevices } from '../device-kinds.ts'
 import { type BootPath, drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import { networkBootPath, usualMacAddress } from '../network-card.ts'
-import type { PcVirtioDevice } from '../virtio-device.ts'
+import { PLAIN_VIRTIO, type PcVirtioDevice, virtioOf } from '../virtio-device.ts'
 import type { PcVirtioPlace } from '../virtio-place.ts'
+import { virtioFunction } from './virtio-function.ts'
 
 /**
  * Makes virtio disks and other virtio devices, and gives each its place on the PCI bus.
@@ -14,20 +15,11 @@ import type { PcVirtioPlace } from '../virtio-place.ts'
  */
 export function place({ options, slots, random }: Pick<PcSite, 'options' | 'slots' | 'random'>): PlacedDevices {
   const drives = drivesOf(options.drives, 'virtio')
-  const devices = options.virtio ?? []
+  const devices = virtioOf(options.virtio, ...PLAIN_VIRTIO)
   const places: readonly PcVirtioPlace[] = [...drives.map(({ virtio }) => virtio ?? {}), ...devices]
   const numbers = places.map(({ slot }) => slots.take('virtio', slot))
-  const pci = (index: number, device: VirtioDevice, rom?: Uint8Array): DeviceModel => {
-    const { modern, legacy, packed, vectors } = places[index]!
-    return new VirtioPci(device, {
-      device: numbers[index]!,
-      ...(modern !== undefined && { modern }),
-      ...(legacy !== undefined && { legacy }),
-      ...(packed !== undefined && { packed }),
-      ...(vectors !== undefined && { vectors }),
-      ...(rom !== undefined && { rom }),
-    })
-  }
+  const pci = (index: number, device: VirtioDevice, rom?: Uint8Array): DeviceModel =>
+    virtioFunction(device, numbers[index]!, places[index]!, rom)
   const disks = drives.map((drive, i) => pci(i, disk(drive, `virtio-blk-${numbers[i]}`)))
   const others = devices.map((device, i) => {
     const index = drives.length + i
@@ -42,8 +34,10 @@ export function place({ options, slots, random }: Pick<PcSite, 'options' | 'slot
   return { models: [...disks, ...others], bootPaths: [...bootPaths, ...cardPaths] }
 }
 
+type PlainVirtio = Extract<PcVirtioDevice, { readonly kind: (typeof PLAIN_VIRTIO)[number] }>
+
 /** @param card - the number of network cards before it */
-function makeDevice(given: PcVirtioDevice, slot: number, card: number, random: () => number): VirtioDevice {
+function makeDevice(given: PlainVirtio, slot: number, card: number, random: () => number): VirtioDevice {
   switch (given.kind) {
     case 'rng':
       return new VirtioRng({ name: `virtio-rng-${slot}`, random })

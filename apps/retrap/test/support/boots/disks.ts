@@ -11,21 +11,23 @@ import { type BootRow, DEADLINE_MS } from './row.ts'
 
 const ROOT_BYTES = 512 << 20
 
-type Bus = 'built-in' | 'virtio' | 'nvme'
+type Bus = 'built-in' | 'virtio' | 'scsi' | 'nvme'
 const ROWS: readonly { readonly machine: 'pc' | 'q35'; readonly firmware: 'SeaBIOS' | 'OVMF'; readonly bus: Bus }[] = [
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'built-in' },
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'virtio' },
+  { machine: 'pc', firmware: 'SeaBIOS', bus: 'scsi' },
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'nvme' },
   { machine: 'q35', firmware: 'SeaBIOS', bus: 'built-in' },
   { machine: 'q35', firmware: 'OVMF', bus: 'built-in' },
   { machine: 'q35', firmware: 'OVMF', bus: 'virtio' },
+  { machine: 'q35', firmware: 'OVMF', bus: 'scsi' },
   { machine: 'q35', firmware: 'OVMF', bus: 'nvme' },
 ]
 
 /** Options that give a machine two disks. */
 function drives(bus: Bus, disks: readonly string[]): readonly string[] {
   if (bus === 'built-in') return disks.flatMap((file, i) => [i === 0 ? '--hda' : '--hdb', file])
-  if (bus === 'virtio') return disks.flatMap((file) => ['--drive', `file=${file},if=virtio`])
+  if (bus === 'virtio' || bus === 'scsi') return disks.flatMap((file) => ['--drive', `file=${file},if=${bus}`])
   return disks.flatMap((file, i) => ['--drive', `file=${file},if=none,id=d${i}`, '--device', `nvme,drive=d${i}`])
 }
 

@@ -1,0 +1,261 @@
+import {
+  chmod,
+  chown,
+  close,
+  constants,
+  fstat,
+  fsync,
+  link,
+  mkdir,
+  open,
+  openSync,
+  read,
+  readdir,
+  readlink,
+  rename,
+  rmdir,
+  statfs,
+  symlink,
+  truncate,
+  unlink,
+  utimes,
+  write,
+} from 'node:fs'
+import { promisify } from 'node:util'
+import {
+  type Share,
+  type ShareAccess,
+  type ShareChanges,
+  ShareError,
+  type ShareFile,
+  type ShareNode,
+  type ShareRoom,
+  type ShareStat,
+} from '@retrap/virtio/p9'
+import { CliError } from '../cli-error.ts'
+
+const calls = {
+  chmod: promisify(chmod),
+  chown: promisify(chown),
+  close: promisify(close),
+  fstat: (fd: number) => promisify(fstat)(fd, { bigint: true }),
+  fsync: promisify(fsync),
+  link: promisify(link),
+  mkdir: promisify(mkdir),
+  open: promisify(open),
+  read: promisify(read),
+  readdir: promisify(readdir),
+  readlink: promisify(readlink),
+  rename: promisify(rename),
+  rmdir: promisify(rmdir),
+  statfs: promisify(statfs),
+  symlink: promisify(symlink),
+  truncate: promisify(truncate),
+  unlink: promisify(unlink),
+  utimes: promisify(utimes),
+  write: promisify(write),
+}
+
+/** Linux, `uapi/asm-generic/fcntl.h`: the file itself, neither read nor written. Node's constants lack it. */
+const O_PATH = 0o10_000_000
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
+const S_IFMT = 0o170_000
+const S_IFREG = 0o100_000
+/** A guest's programs get no rights of a user of the host: the bits of set-user-ID and set-group-ID stay out. */
+const MODE_BITS = 0o1777
+
+/**
+ * A directory of the host for a guest. Nothing outside of it is ever read, written or named.
+ *
+ * Node has no `openat`. Each file is held by a descriptor of its own (`O_PATH`), and a name is always looked up as
+ * `/proc/self/fd/N/NAME`: Linux goes from that number straight to the directory, wherever it has been moved meanwhile, and the
+ * one name that follows is opened with `O_NOFOLLOW`. No path of more than one name is ever resolved, so that nobody can put
+ * a link into the middle of one.
+ */
+export class LocalShare implements Share {
+  readonly #root: number
+
+  /** @throws CliError `ERR_INPUT` where it is no directory, or the host is not Linux */
+  constructor(path: string) {
+    if (process.platform !== 'linux')
+      throw new CliError(
+        'ERR_INPUT',
+        `${path}: directories are shared on Linux only: elsewhere links would be followed`,
+      )
+    try {
+      this.#root = openSync(path, O_PATH | O_DIRECTORY)
+    } catch (error) {
+      throw new CliError('ERR_INPUT', `${path}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  async root(): Promise<ShareNode> {
+    return new LocalNode(await calls.open(`/proc/self/fd/${this.#root}`, O_PATH | O_DIRECTORY))
+  }
+
+  /** Gives the directory back. */
+  close(): Promise<void> {
+    return calls.close(this.#root)
+  }
+}
+
+class LocalNode implements ShareNode {
+  /** Descriptor of the file itself. */
+  readonly fd: number
+
+  constructor(fd: number) {
+    this.fd = fd
+  }
+
+  /** The file itself, as a path. */
+  get #self(): string {
+    return `/proc/self/fd/${this.fd}`
+  }
+
+  /** An entry, as a path. */
+  #entry(name: string): string {
+    // The server checks it, too; here the share's edge depends on it.
+    if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) throw new ShareError('EINVAL')
+    return `${this.#self}/${name}`
+  }
+
+  async stat(): Promise<ShareStat> {
+    const stat = await calls.fstat(this.fd)
+    return {
+      // Files of other file systems below the directory have numbers of their own.
+      id: (stat.dev << 48n) ^ stat.ino,
+      mode: Number(stat.mode),
+      uid: Number(stat.uid),
+      gid: Number(stat.gid),
+      links: Number(stat.nlink),
+      size: Number(stat.size),
+      allocated: Number(stat.blocks) * 512,
+      accessedNs: stat.atimeNs,
+      modifiedNs: stat.mtimeNs,
+      changedNs: stat.ctimeNs,
+    }
+  }
+
+  async change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): Promise<void> {
+    const stat = await calls.fstat(this.fd)
+    if (size !== undefined) {
+      if ((Number(stat.mode) & S_IFMT) !== S_IFREG) throw new ShareError('EINVAL')
+      await calls.truncate(this.#self, size)
+    }
+    if (mode !== undefined) await calls.chmod(this.#self, mode & MODE_BITS)
+    if (uid !== undefined || gid !== undefined) {
+      // Files belong to whoever runs the machine: others' may be asked for in vain, as with QEMU's security_model=none.
+      await calls.chown(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid)).catch((error: unknown) => {
+        if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) throw error
+      })
+    }
+    if (accessedNs === undefined && modifiedNs === undefined) return
+    const seconds = (given: bigint | 'now' | undefined, otherwise: bigint): number =>
+      given === 'now' ? Date.now() / 1000 : Number(given ?? otherwise) / 1e9
+    await calls.utimes(this.#self, seconds(accessedNs, stat.atimeNs), seconds(modifiedNs, stat.mtimeNs))
+  }
+
+  async room(): Promise<ShareRoom> {
+    const { bsize, blocks, bavail, files, ffree } = await calls.statfs(this.#self)
+    return { blockBytes: bsize, blocks, freeBlocks: bavail, files, freeFiles: ffree }
+  }
+
+  async open({ read: reads, write: writes, truncate: empties }: ShareAccess): Promise<ShareFile> {
+    // What the descriptor names is known: a device or a pipe would do more than be opened.
+    if ((Number((await calls.fstat(this.fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+    return new LocalFile(await calls.open(this.#self, accessMode(reads, writes) | (empties ? O_TRUNC : 0)))
+  }
+
+  readLink(name: string): Promise<string> {
+    return calls.readlink(this.#entry(name))
+  }
+
+  async child(name: string): Promise<ShareNode> {
+    return new LocalNode(await calls.open(this.#entry(name), O_PATH | O_NOFOLLOW))
+  }
+
+  list(): Promise<readonly string[]> {
+    return calls.readdir(this.#self)
+  }
+
+  async create(
+    name: string,
+    {
+      read: reads,
+      write: writes,
+      truncate: empties,
+      exclusive,
+      mode,
+    }: ShareAccess & {
+      readonly exclusive: boolean
+      readonly mode: number
+    },
+  ): Promise<{ readonly node: ShareNode; readonly file: ShareFile }> {
+    // O_NONBLOCK: a pipe that is there already must not keep us.
+    const flags = accessMode(reads, writes) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (exclusive ? O_EXCL : 0)
+    const fd = await calls.open(this.#entry(name), flags, mode & MODE_BITS)
+    const file = new LocalFile(fd)
+    try {
+      if ((Number((await calls.fstat(fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+      if (empties) await calls.truncate(`/proc/self/fd/${fd}`, 0)
+      const node = await calls.open(`/proc/self/fd/${fd}`, O_PATH)
+      return { node: new LocalNode(node), file }
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  async makeDirectory(name: string, mode: number): Promise<void> {
+    await calls.mkdir(this.#entry(name), mode & MODE_BITS)
+  }
+
+  makeLink(name: string, text: string): Promise<void> {
+    return calls.symlink(text, this.#entry(name))
+  }
+
+  addName(name: string, directory: ShareNode, otherName: string): Promise<void> {
+    if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
+    // `link` does not follow a link that it is given.
+    return calls.link(directory.#entry(otherName), this.#entry(name))
+  }
+
+  remove(name: string, directory: boolean): Promise<void> {
+    return directory ? calls.rmdir(this.#entry(name)) : calls.unlink(this.#entry(name))
+  }
+
+  rename(name: string, directory: ShareNode, newName: string): Promise<void> {
+    if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
+    return calls.rename(this.#entry(name), directory.#entry(newName))
+  }
+
+  release(): void {
+    close(this.fd)
+  }
+}
+
+const accessMode = (reads: boolean, writes: boolean): number => (writes ? (reads ? O_RDWR : O_WRONLY) : O_RDONLY)
+
+class LocalFile implements ShareFile {
+  readonly #fd: number
+
+  constructor(fd: number) {
+    this.#fd = fd
+  }
+
+  async read(offset: number, into: Uint8Array): Promise<number> {
+    return (await calls.read(this.#fd, into, 0, into.length, offset)).bytesRead
+  }
+
+  async write(offset: number, from: Uint8Array): Promise<number> {
+    return (await calls.write(this.#fd, from, 0, from.length, offset)).bytesWritten
+  }
+
+  sync(): Promise<void> {
+    return calls.fsync(this.#fd)
+  }
+
+  close(): Promise<void> {
+    return calls.close(this.#fd)
+  }
+}

@@ -1,0 +1,192 @@
+import { execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { ShareNode } from '@retrap/virtio/p9'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { LocalShare } from '../../src/share/local-share.ts'
+
+const RACE_MS = 1500
+const ACCESS = { read: true, write: true, truncate: false } as const
+const NEW = { ...ACCESS, exclusive: true, mode: 0o644 } as const
+
+/** Swaps a directory by a link to a place outside, and back, as fast as it can. */
+const SWAPPER = `
+const { renameSync, symlinkSync, unlinkSync } = require('node:fs')
+const { parentPort, workerData: { directory, outside } } = require('node:worker_threads')
+let going = true
+parentPort.on('message', () => (going = false))
+let swaps = 0
+function turn() {
+  for (let i = 0; i < 50; i++, swaps++) {
+    renameSync(directory, directory + '.away')
+    symlinkSync(outside, directory)
+    unlinkSync(directory)
+    renameSync(directory + '.away', directory)
+  }
+  if (going) setImmediate(turn)
+  else parentPort.postMessage(swaps), parentPort.close()
+}
+turn()
+`
+
+let scratch = ''
+let inside = ''
+let outside = ''
+let share: LocalShare
+let root: ShareNode
+
+beforeEach(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'retrap-share-'))
+  inside = join(scratch, 'inside')
+  outside = join(scratch, 'outside')
+  mkdirSync(inside)
+  mkdirSync(outside)
+  share = new LocalShare(inside)
+  root = await share.root()
+})
+afterEach(async () => {
+  root.release()
+  await share.close()
+  rmSync(scratch, { recursive: true })
+})
+
+async function contentOf(node: ShareNode): Promise<string> {
+  const file = await node.open({ ...ACCESS, write: false })
+  const bytes = new Uint8Array(100)
+  const length = await file.read(0, bytes)
+  await file.close()
+  return Buffer.from(bytes.subarray(0, length)).toString()
+}
+
+describe.runIf(process.platform === 'linux')('a directory of the host', () => {
+  test('is read and written, and has what the host has', async () => {
+    mkdirSync(join(inside, 'dir'))
+    writeFileSync(join(inside, 'dir/file'), 'from the host')
+    const dir = await root.child('dir')
+    const file = await dir.child('file')
+    expect(await contentOf(file)).toBe('from the host')
+    expect((await file.stat()).size).toBe(13)
+    const made = await dir.create('new', NEW)
+    expect(await made.file.write(0, Buffer.from('from the guest'))).toBe(14)
+    await made.file.sync()
+    await made.file.close()
+    await dir.rename('new', root, 'moved')
+    expect(readFileSync(join(inside, 'moved'), 'utf8')).toBe('from the guest')
+    // The node is the file, whatever its name is.
+    expect(await contentOf(made.node)).toBe('from the guest')
+    await made.node.change({ size: 4, mode: 0o6755, modifiedNs: 5_000_000_000n })
+    expect(readFileSync(join(inside, 'moved'), 'utf8')).toBe('from')
+    expect([statSync(join(inside, 'moved')).mtimeMs, lstatSync(join(inside, 'moved')).mode & 0o7777]).toEqual([
+      5000, 0o755,
+    ])
+    await root.addName('again', root, 'moved')
+    await root.remove('moved', false)
+    await root.makeDirectory('empty', 0o755)
+    await root.remove('empty', true)
+    expect(await root.list()).toEqual(['again', 'dir'])
+    await expect(root.remove('dir', true)).rejects.toMatchObject({ code: 'ENOTEMPTY' })
+    for (const node of [dir, file, made.node]) node.release()
+  })
+
+  test('has links that are read, and never followed', async () => {
+    writeFileSync(join(outside, 'secret'), 'secret')
+    symlinkSync(outside, join(inside, 'link'))
+    symlinkSync(join(outside, 'secret'), join(inside, 'file-link'))
+    const link = await root.child('link')
+    expect((await link.stat()).mode & 0o170_000).toBe(0o120_000)
+    expect(await root.readLink('link')).toBe(outside)
+    await expect(link.child('secret')).rejects.toMatchObject({ code: 'ENOTDIR' })
+    await expect(link.list()).rejects.toThrow()
+    await expect(link.create('new', NEW)).rejects.toThrow()
+    await expect(link.makeDirectory('new', 0o755)).rejects.toThrow()
+    await expect(link.rename('secret', root, 'mine')).rejects.toThrow()
+    const file = await root.child('file-link')
+    await expect(file.open(ACCESS)).rejects.toThrow()
+    await expect(file.change({ size: 0 })).rejects.toThrow()
+    await expect(root.create('file-link', { ...NEW, exclusive: false })).rejects.toMatchObject({ code: 'ELOOP' })
+    await root.addName('second', root, 'file-link')
+    expect(readlinkSync(join(inside, 'second'))).toBe(join(outside, 'secret'))
+    await root.makeLink('made', '/etc/passwd')
+    expect(readlinkSync(join(inside, 'made'))).toBe('/etc/passwd')
+    link.release()
+    file.release()
+    expect([readdirSync(outside), readFileSync(join(outside, 'secret'), 'utf8')]).toEqual([['secret'], 'secret'])
+  })
+
+  test('opens no pipes or devices, and does not wait for them', async () => {
+    execFileSync('mkfifo', [join(inside, 'pipe')])
+    const pipe = await root.child('pipe')
+    await expect(pipe.open(ACCESS)).rejects.toMatchObject({ code: 'EACCES' })
+    await expect(pipe.change({ size: 0 })).rejects.toMatchObject({ code: 'EINVAL' })
+    await expect(root.create('pipe', { ...NEW, exclusive: false })).rejects.toMatchObject({ code: 'EACCES' })
+    pipe.release()
+  })
+
+  test.each(['', '.', '..', 'a/b', '/', '../outside', 'a\0b'])('the name %j is none', async (name) => {
+    await expect((async () => root.child(name))()).rejects.toMatchObject({ code: 'EINVAL' })
+    await expect((async () => root.create(name, NEW))()).rejects.toMatchObject({ code: 'EINVAL' })
+    await expect((async () => root.remove(name, false))()).rejects.toMatchObject({ code: 'EINVAL' })
+  })
+
+  test('keeps a guest inside while a thread swaps a directory by a link to the outside', async () => {
+    mkdirSync(join(inside, 'dir'))
+    writeFileSync(join(inside, 'dir/file'), 'inside')
+    writeFileSync(join(outside, 'file'), 'secret')
+    const worker = new Worker(SWAPPER, { eval: true, workerData: { directory: join(inside, 'dir'), outside } })
+    const found = { read: 0, refused: 0, made: 0 }
+    const end = performance.now() + RACE_MS
+    const wrong: string[] = []
+    for (let i = 0; performance.now() < end; i++) {
+      /* oxlint-disable no-await-in-loop -- one walk after the other */
+      const dir = await root.child('dir').catch(() => null)
+      if (dir === null) continue
+      const file = await dir.child('file').catch(() => null)
+      if (file === null) found.refused++
+      else {
+        const text = await contentOf(file)
+        if (text === 'inside') found.read++
+        else wrong.push(text)
+        file.release()
+      }
+      const made = await dir.create(`new-${i}`, NEW).catch(() => null)
+      if (made !== null) {
+        found.made++
+        await made.file.close()
+        made.node.release()
+        await dir.remove(`new-${i}`, false).catch(() => {})
+      }
+      dir.release()
+      /* oxlint-enable no-await-in-loop */
+    }
+    worker.postMessage('end')
+    const swaps = await new Promise<number>((resolve) => worker.once('message', resolve))
+    await worker.terminate()
+    expect(wrong).toEqual([])
+    expect(readdirSync(outside)).toEqual(['file'])
+    expect(existsSync(join(inside, 'dir/file'))).toBe(true)
+    // It was a race: directories and links were met.
+    expect([swaps > 100, found.read > 0, found.made > 0]).toEqual([true, true, true])
+  })
+
+  test('that is not there, or no directory, is refused', () => {
+    expect(() => new LocalShare(join(scratch, 'nowhere'))).toThrow('ENOENT')
+    writeFileSync(join(scratch, 'file'), '')
+    chmodSync(join(scratch, 'file'), 0o600)
+    expect(() => new LocalShare(join(scratch, 'file'))).toThrow('ENOTDIR')
+  })
+})

@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test } from 'vitest'
+import { linuxWith } from '../support/disk-linux.ts'
+import { runRetrap } from '../support/processes.ts'
+
+const DEADLINE_MS = 600_000
+
+/** The first process: what a user would do, one line of its output each. */
+const AUTO = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /ro
+/drivers
+mount -t 9p -o trans=virtio,version=9p2000.L work /mnt || echo NO MOUNT
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 fixed /ro || echo NO MOUNT
+cd /mnt
+cat note.txt
+ls many | wc -l
+ls -l many | grep -c 'rw'
+echo from the guest > new
+head -c 3000000 /dev/urandom > large
+fsync large
+sha256sum large
+mkdir -p deep/er
+mv new deep/er/moved
+ln -s /etc/passwd link
+ln deep/er/moved hard
+readlink link
+cat secret-link secret-dir/secret 2>&1 | grep -c -i 'no such'
+chmod 600 hard
+exec 3<note.txt
+rm note.txt
+cat <&3
+exec 3<&-
+rm -r many
+touch -d '2001-02-03 04:05:06' hard
+df -k /mnt | tail -1 | wc -w
+echo no > /ro/new 2>/dev/null || echo read-only
+cat /ro/note
+cd /
+umount /mnt /ro && echo UNMOUNTED
+dmesg | grep -iE '9p|virtio.*(fail|error)'
+poweroff -f
+`
+
+/** The cloud kernel has no 9P. */
+const FULL = {
+  package: 'linux-image-amd64',
+  members: [
+    './boot/vmlinuz-*',
+    ...['drivers/virtio/*', 'net/9p/*', 'fs/9p/*', 'fs/netfs/*', 'fs/fscache/*'].map(
+      (path) => `./lib/modules/*/kernel/${path}`,
+    ),
+  ],
+  dependency: 'linux-image-',
+}
+const linux = await linuxWith(['virtio_pci', '9pnet_virtio', '9p'], AUTO, FULL)
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-9p-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is no apt')}`, () => {
+  test(
+    'Linux mounts two directories of the host and works in them',
+    async () => {
+      const [work, fixed] = [join(scratch, 'work'), join(scratch, 'fixed')]
+      for (const folder of [work, fixed, join(work, 'many'), join(scratch, 'outside')]) mkdirSync(folder)
+      writeFileSync(join(work, 'note.txt'), 'written by the host\n')
+      writeFileSync(join(fixed, 'note'), 'it stays\n')
+      writeFileSync(join(scratch, 'outside/secret'), 'SECRET\n')
+      symlinkSync(join(scratch, 'outside/secret'), join(work, 'secret-link'))
+      symlinkSync(join(scratch, 'outside'), join(work, 'secret-dir'))
+      for (let i = 0; i < 2000; i++) writeFileSync(join(work, `many/file-${i}`), '')
+      const initrd = join(scratch, 'initrd')
+      writeFileSync(initrd, linux!.initrd)
+      const shares = ['--share', `work=${work}`, '--virtfs', `local,path=${fixed},mount_tag=fixed,readonly=on`]
+      const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd]
+      const { code, stdout } = await runRetrap(
+        ['run', ...kernel, '--append', 'console=ttyS0 rdinit=/auto', ...shares, '--no-reboot'],
+        { deadlineMs: DEADLINE_MS },
+      )
+      const lines = stdout.split(/\r?\n/)
+      expect(stdout).toContain('UNMOUNTED')
+      expect(stdout).not.toMatch(/NO MOUNT|SECRET|9p.*(?:error|fail)/i)
+      for (const line of ['written by the host', '2000', '/etc/passwd', 'read-only', 'it stays'])
+        expect(lines).toContain(line)
+      expect(lines.filter((line) => line === 'written by the host')).toHaveLength(2)
+      expect(lines.filter((line) => line === '2000')).toHaveLength(2)
+      const told = /([0-9a-f]{64}) {2}large/.exec(stdout)?.[1]
+      expect(
+        createHash('sha256')
+          .update(readFileSync(join(work, 'large')))
+          .digest('hex'),
+      ).toBe(told)
+      expect(readFileSync(join(work, 'deep/er/moved'), 'utf8')).toBe('from the guest\n')
+      const hard = lstatSync(join(work, 'hard'))
+      expect([hard.nlink, hard.mode & 0o777, hard.mtime.toISOString()]).toEqual([2, 0o600, '2001-02-03T04:05:06.000Z'])
+      expect(readlinkSync(join(work, 'link'))).toBe('/etc/passwd')
+      expect([existsSync(join(work, 'note.txt')), existsSync(join(work, 'many')), readdirSync(fixed)]).toEqual([
+        false,
+        false,
+        ['note'],
+      ])
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+})

@@ -1,0 +1,71 @@
+import { CdCommands } from '@retrap/devices/ide'
+import { ScsiDisk, type ScsiUnit, VirtioScsi } from '@retrap/virtio/scsi'
+import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import { drivesOf, type PcDrive } from '../drives.ts'
+import { MachineError } from '../errors.ts'
+import { virtioOf } from '../virtio-device.ts'
+import { virtioFunction } from './virtio-function.ts'
+
+const MOST_TARGETS = 256
+const CD_BLOCK_BYTES = 2048
+const CD_MODEL = 'CD-ROM'
+
+/**
+ * Makes the SCSI controller with the drives of `interface: 'scsi'`.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
+  const controllers = virtioOf(options.virtio, 'scsi')
+  if (controllers.length > 1)
+    throw new MachineError('ERR_OPTION', `virtio: ${controllers.length} SCSI controllers: expected at most one`)
+  const controller: Partial<(typeof controllers)[number]> = controllers[0] ?? {}
+  const { queues } = controller
+  const drives = placeTargets(drivesOf(options.drives, 'scsi'))
+  const slot = slots.take('scsi', controller.slot)
+  const device = new VirtioScsi({
+    name: `virtio-scsi-${slot}`,
+    targets: new Map([...drives].map(([target, drive]) => [target, unitOf(drive, target)])),
+    ...(queues !== undefined && { queues }),
+  })
+  const at = `/pci@i0cf8/scsi@${slot.toString(16)}/channel@0/disk@`
+  return {
+    models: [virtioFunction(device, slot, controller)],
+    bootPaths: [...drives].map(([target, drive]) => [drive, `${at}${target.toString(16)},0`] as const),
+  }
+}
+
+function placeTargets(drives: readonly PcDrive[]): ReadonlyMap<number, PcDrive> {
+  const places = new Map<number, PcDrive>()
+  for (const drive of drives) {
+    const target = drive.scsi?.target
+    if (target === undefined) continue
+    if (!Number.isInteger(target) || target < 0 || target >= MOST_TARGETS || places.has(target)) {
+      const why = places.has(target) ? 'two drives have it' : `expected 0 to ${MOST_TARGETS - 1}`
+      throw new MachineError('ERR_OPTION', `drives: SCSI target ${target}: ${why}`)
+    }
+    places.set(target, drive)
+  }
+  let free = 0
+  for (const drive of drives) {
+    if (drive.scsi?.target !== undefined) continue
+    while (places.has(free)) free++
+    if (free >= MOST_TARGETS)
+      throw new MachineError('ERR_OPTION', `${drives.length} SCSI drives: expected at most ${MOST_TARGETS}`)
+    places.set(free, drive)
+  }
+  return new Map([...places].toSorted(([a], [b]) => a - b))
+}
+
+function unitOf({ medium, media, serialNumber, model }: PcDrive, target: number): ScsiUnit {
+  if (media === 'cdrom')
+    return { commands: new CdCommands(medium, model ?? CD_MODEL), medium, blockBytes: CD_BLOCK_BYTES }
+  if (medium === null)
+    throw new MachineError('ERR_OPTION', `SCSI target ${target}: a disk has a medium; only a CD drive may have none`)
+  const commands = new ScsiDisk({
+    medium,
+    ...(serialNumber !== undefined && { serialNumber }),
+    ...(model !== undefined && { model }),
+  })
+  return { commands, medium, blockBytes: medium.properties.blockBytes }
+}

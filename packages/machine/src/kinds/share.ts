@@ -1,0 +1,19 @@
+import { Virtio9p } from '@retrap/virtio/p9'
+import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import { virtioOf } from '../virtio-device.ts'
+import { virtioFunction } from './virtio-function.ts'
+
+/**
+ * Makes a device for each share.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
+  return {
+    models: virtioOf(options.virtio, 'share').map((given) => {
+      const { share, tag, readOnly = false } = given
+      const slot = slots.take('share', given.slot)
+      return virtioFunction(new Virtio9p({ name: `virtio-9p-${slot}`, share, tag, readOnly }), slot, given)
+    }),
+  }
+}

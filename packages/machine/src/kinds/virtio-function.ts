@@ -1,0 +1,15 @@
+import { type VirtioDevice, VirtioPci } from '@retrap/virtio'
+import type { PcVirtioPlace } from '../virtio-place.ts'
+
+/** Puts a virtio device on the PCI bus, with an option ROM if it has one. */
+export function virtioFunction(device: VirtioDevice, slot: number, place: PcVirtioPlace, rom?: Uint8Array): VirtioPci {
+  const { modern, legacy, packed, vectors } = place
+  return new VirtioPci(device, {
+    device: slot,
+    ...(modern !== undefined && { modern }),
+    ...(legacy !== undefined && { legacy }),
+    ...(packed !== undefined && { packed }),
+    ...(vectors !== undefined && { vectors }),
+    ...(rom !== undefined && { rom }),
+  })
+}
