@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander'
 import { newProgram, runProgram } from './command-line.ts'
 import { runsInWorker, startBoardWorker } from './device-modules.ts'
 import { formatDeviceFailure, openTrace } from './device-reports.ts'
-import { deviceHelp, prepareDevices } from './devices.ts'
+import { deviceHelp, deviceOption, prepareDevices } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
 import { driveOptions, listDrives, type DriveArgument, type DriveFlags } from './drives.ts'
 import { addEsr } from './esr/command.ts'
@@ -38,16 +38,7 @@ import { GuestProfile } from './profile/guest-profile.ts'
 import { parseCpu } from './cpu-option.ts'
 import { listSound, type SoundFlags, soundOptions } from './sound.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
-import {
-  parseCpus,
-  parseDevice,
-  parseMemory,
-  parseModule,
-  parseSerial,
-  parseSeconds,
-  parseTrace,
-  usage,
-} from './values.ts'
+import { parseCpus, parseMemory, parseModule, parseSerial, parseSeconds, parseTrace, usage } from './values.ts'
 import type { DeviceArgument, ModuleArgument, SerialTarget, TraceTarget } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
 import { usbController } from './usb-devices.ts'
@@ -241,8 +232,8 @@ function machineOptions(command: Command, memory: string): Command {
     )
     .option(
       '--device <name,key=value>',
-      'add a device, or a module with devices of your own (repeatable)',
-      (text: string, before: readonly DeviceArgument[] | undefined) => [...(before ?? []), parseDevice(text)],
+      'add a device, or a module with devices of your own; help, or NAME,help, lists what there is (repeatable)',
+      deviceOption((text) => command.configureOutput().writeOut?.(text)),
     )
     .addOption(
       new Option('--devices <how>', "where the board's devices run: at once, each access in a later turn, in a Worker")

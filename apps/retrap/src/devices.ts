@@ -1,5 +1,6 @@
 import type { DeviceModel } from '@retrap/device'
 import { DebugConsole, DebugExit } from '@retrap/devices'
+import { CommanderError } from 'commander'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
@@ -7,7 +8,7 @@ import { moduleTypesLine, namesModule, prepareModule } from './device-modules.ts
 import type { SessionOutput } from './host.ts'
 import { Properties } from './device-properties.ts'
 import { didYouMean } from './nearest.ts'
-import { usage, type DeviceArgument } from './values.ts'
+import { parseDevice, usage, type DeviceArgument } from './values.ts'
 import { isPciDevice, PCI_KINDS } from './pci-devices.ts'
 
 /** Where a device's text may go. */
@@ -96,12 +97,31 @@ export function deviceProperties(): Readonly<Record<string, readonly string[]>> 
   return Object.fromEntries(kinds.map(([name, { properties }]) => [name, Object.keys(properties)]))
 }
 
-/** The devices and their properties, for `--help`. */
-export function deviceHelp(): string {
-  const lines = Object.entries({ ...KINDS, ...PCI_KINDS }).flatMap(([name, { summary, properties }]) => [
+/** A parser of `--device`: `help` prints all devices, and `NAME,help` one of them. */
+export function deviceOption(
+  print: (text: string) => void,
+): (text: string, before: readonly DeviceArgument[] | undefined) => readonly DeviceArgument[] {
+  return (text, before = []) => {
+    const [name, wants] = text === 'help' ? [undefined, true] : [text.slice(0, -5), text.endsWith(',help')]
+    const kinds = { ...KINDS, ...PCI_KINDS }
+    if (!wants || (name !== undefined && !Object.hasOwn(kinds, name))) return [...before, parseDevice(text)]
+    print(`${name === undefined ? deviceHelp() : kindLines(name, kinds[name]!).join('\n')}\n`)
+    throw new CommanderError(0, 'retrap.deviceHelp', '')
+  }
+}
+
+type DescribedKind = Pick<DeviceKind, 'summary' | 'properties'>
+
+function kindLines(name: string, { summary, properties }: DescribedKind): readonly string[] {
+  return [
     `  ${name.padEnd(18)}${summary}`,
     ...Object.entries(properties).map(([key, meaning]) => `    ${key.padEnd(16)}${meaning}`),
-  ])
+  ]
+}
+
+/** The devices and their properties, for `--help`. */
+export function deviceHelp(): string {
+  const lines = Object.entries({ ...KINDS, ...PCI_KINDS }).flatMap(([name, kind]) => kindLines(name, kind))
   return [
     'Devices:',
     ...lines,

@@ -175,6 +175,8 @@ test.each([
   [['run', '--help'], 'isa-debug-exit'],
   [['linux', '--help'], '--cpu <model>'],
   [['run', '--cpu', 'help'], '  core2    Intel Core 2 Duo'],
+  [['run', '--device', 'help'], '  usb-kbd'],
+  [['run', '--device', 'qemu-xhci,help'], '  qemu-xhci         a USB controller'],
   [['--cpu', 'help'], 'avx2 (avx)'],
   [['linux', '--help'], 'linux-image-cloud-amd64'],
   [['p2m', '--help'], 'Types are Xen'],
