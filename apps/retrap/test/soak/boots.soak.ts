@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Soak } from '@retrap/tooling/soak'
 import { DISK_ROWS } from '../support/boots/disks.ts'
+import { NETWORK_ROW } from '../support/boots/network.ts'
 import type { BootRow } from '../support/boots/row.ts'
 import { SCREEN_ROWS } from '../support/boots/screens.ts'
 import { XEN_ROW } from '../support/boots/xen.ts'
 
-const ROWS: readonly BootRow[] = [...DISK_ROWS, ...SCREEN_ROWS, XEN_ROW]
+const ROWS: readonly BootRow[] = [...DISK_ROWS, ...SCREEN_ROWS, XEN_ROW, NETWORK_ROW]
 
 let folder = ''
 const times: string[] = []
