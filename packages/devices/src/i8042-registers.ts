@@ -34,6 +34,8 @@ export const WRITE_OUTPUT_PORT = 0xd1
 export const WRITE_KEYBOARD_BUFFER = 0xd2
 export const WRITE_AUX_BUFFER = 0xd3
 export const WRITE_AUX = 0xd4
+export const DISABLE_A20 = 0xdd
+export const ENABLE_A20 = 0xdf
 export const READ_TEST_INPUTS = 0xe0
 export const PULSE_FIRST = 0xf0
 

@@ -47,6 +47,8 @@ export interface I8042Options {
    * they are lost and the guest is told so, as with a real keyboard.
    */
   readonly whenFull?: 'wait' | 'overrun'
+  /** Told whether address line 20 works, whenever the guest sets it here. */
+  readonly onA20?: (works: boolean) => void
 }
 
 /** What a state of version 1 lacks. */

@@ -45,6 +45,8 @@ import {
   INTERFACE_GOOD,
   INPUT_PORT,
   OUTPUT_NOT_RESET,
+  DISABLE_A20,
+  ENABLE_A20,
   OUTPUT_A20,
   OUTPUT_IDLE_LINES,
   OUTPUT_KEYBOARD_IRQ,
@@ -73,7 +75,7 @@ const BREAK_PREFIX = 0xf0
  *
  * A device's byte takes 880 µs on its cable, and the next one starts when the guest has read it. A port with nothing plugged
  * in passes its self-test, and bytes sent to it time out. Pulling the reset line, by command 0xFE or output port bit 0,
- * resets the machine. A20 is kept and reads back, but the address line is never held low.
+ * resets the machine. Output port bit 1, and commands 0xDD and 0xDF, drive address line 20.
  *
  * Source: IBM Personal System/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary Device Controller".
  */
@@ -90,13 +92,15 @@ export class I8042 implements DeviceModel {
   #breakPrefix = false
   /** Command that waits for its byte at port 0x60. */
   #pending = NO_COMMAND
+  readonly #onA20: ((works: boolean) => void) | undefined
   #outputPort = OUTPUT_NOT_RESET | OUTPUT_A20
   #context: DeviceContext | null = null
   #keyboardLine: InterruptLine | null = null
   #auxLine: InterruptLine | null = null
   #arrival: Timer | null = null
 
-  constructor({ keyboard, mouse, whenFull = 'wait' }: I8042Options = {}) {
+  constructor({ keyboard, mouse, whenFull = 'wait', onA20 }: I8042Options = {}) {
+    this.#onA20 = onA20
     this.#keyboard = keyboard === undefined ? null : new Ps2Keyboard({ backend: keyboard, whenFull })
     this.#mouse = mouse === undefined ? null : new Ps2Mouse(mouse)
     this.#ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
@@ -216,6 +220,12 @@ export class I8042 implements DeviceModel {
       case READ_OUTPUT_PORT:
         this.#answer(this.#outputPort | OUTPUT_IDLE_LINES | this.#outputInterrupts())
         break
+      case DISABLE_A20:
+        this.#setOutputPort(this.#outputPort & ~OUTPUT_A20)
+        break
+      case ENABLE_A20:
+        this.#setOutputPort(this.#outputPort | OUTPUT_A20)
+        break
       case READ_TEST_INPUTS:
         // Clock and data lines of an idle keyboard and mouse are high.
         this.#answer(0x03)
@@ -224,6 +234,11 @@ export class I8042 implements DeviceModel {
         // Unknown commands are ignored, as the ROM of the controller does.
         break
     }
+  }
+
+  #setOutputPort(value: number): void {
+    this.#outputPort = value & (OUTPUT_NOT_RESET | OUTPUT_A20)
+    this.#onA20?.((value & OUTPUT_A20) !== 0)
   }
 
   #writeData(value: number): void {
@@ -237,7 +252,7 @@ export class I8042 implements DeviceModel {
     }
     switch (command) {
       case WRITE_OUTPUT_PORT:
-        this.#outputPort = value & (OUTPUT_NOT_RESET | OUTPUT_A20)
+        this.#setOutputPort(value)
         if ((value & OUTPUT_NOT_RESET) === 0) this.#context?.requestReset()
         break
       case WRITE_KEYBOARD_BUFFER:
@@ -325,7 +340,7 @@ export class I8042 implements DeviceModel {
     this.#held = null
     this.#breakPrefix = false
     this.#pending = NO_COMMAND
-    this.#outputPort = OUTPUT_NOT_RESET | OUTPUT_A20
+    this.#setOutputPort(OUTPUT_NOT_RESET | OUTPUT_A20)
     this.#update()
   }
 

@@ -36,8 +36,9 @@ export interface ResetControlState {
  * The reset control register at port 0xCF9 and system control port A at 0x92.
  *
  * A reset is asked for when RST_CPU, or the fast reset bit of port 0x92, goes
- * from 0 to 1; hard, soft and fast reset all reset the whole machine. The A20
- * bit is kept and reads back, but address line 20 is never held low.
+ * from 0 to 1; hard, soft and fast reset all reset the whole machine. A write to
+ * port 0x92 drives address line 20, as the keyboard controller does: the later
+ * write counts.
  *
  * Source: Intel 82371SB (PIIX3) data sheet, "Reset Control Register" and
  * "Port 92 Register".
@@ -45,8 +46,14 @@ export interface ResetControlState {
 export class ResetControl implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'reset-control'
+  readonly #onA20: ((works: boolean) => void) | undefined
   #control = 0
   #systemControl = A20_GATE
+
+  /** @param options - `onA20`: told whether address line 20 works, at each write to port 0x92 */
+  constructor(options: { readonly onA20?: (works: boolean) => void } = {}) {
+    this.#onA20 = options.onA20
+  }
 
   /** Claims ports 0xCF9 and 0x92. */
   attach(context: DeviceContext): void {
@@ -63,6 +70,7 @@ export class ResetControl implements DeviceModel {
       write: (_offset: number, _size: AccessSize, value: number): void => {
         const rises = (value & ~this.#systemControl & FAST_RESET) !== 0
         this.#systemControl = value & (FAST_RESET | A20_GATE)
+        this.#onA20?.((value & A20_GATE) !== 0)
         if (rises) context.requestReset()
       },
     }
@@ -75,6 +83,7 @@ export class ResetControl implements DeviceModel {
   reset(): void {
     this.#control = 0
     this.#systemControl = A20_GATE
+    this.#onA20?.(true)
   }
 
   /** Returns the state as plain data. */

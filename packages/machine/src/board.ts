@@ -61,6 +61,8 @@ export interface BoardHooks {
   shadow(range: ShadowRange): void
   /** The guest has put PCI Express configuration space here; null: it is off. */
   ecam(placement: EcamPlacement | null): void
+  /** Address line 20 works, or is held low. */
+  a20(works: boolean): void
   /** The guest has changed who sees which part of SMRAM. */
   smram(settings: SmramSettings): void
   /** Asserts SMI# of the processor that writes to the chipset, or of all. */
@@ -109,6 +111,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   const smiFiles = description.smm === true && description.machine === 'q35' ? smiFeatures.files : {}
   const fwCfg = firmwareConfiguration(configuration, smiFiles)
   const { bridges, isaBridge, pm } = createChipset(description, fwCfg, hooks, smiFeatures)
+  const onA20 = (works: boolean): void => hooks.a20(works)
   const models: DeviceModel[] = [
     ...bridges,
     pit,
@@ -116,8 +119,8 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
     new Hpet({ legacySources: [pit, rtc] }),
     pm,
     ...uarts,
-    new I8042(input),
-    new ResetControl(),
+    new I8042({ ...input, onA20 }),
+    new ResetControl({ onA20 }),
     new PostCodePort(),
     fwCfg,
   ]

@@ -299,6 +299,7 @@ export class Pc {
       transmit: (port, bytes) => this.#lines[port]?.transmit(bytes),
       taken: (port, count) => this.#lines[port]?.taken(count),
       shadow: (range) => this.#firmware?.shadow(range),
+      a20: (works) => (domain.a20 = works),
       ecam: (placement) => domain.dispatch.setEcam(ecamWindows(placement)),
       ...(description.smm === true ? plugSystemManagement(domain, description.map.lowRamBytes) : NO_SMM),
     }

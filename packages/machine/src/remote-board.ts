@@ -42,6 +42,9 @@ const ECAM = 11
 /** To the board: the power button is pressed. To the machine: whether the guest has asked for its event (u8). */
 const POWER_BUTTON = 12
 
+/** To the machine: whether address line 20 works (u8). */
+const A20 = 13
+
 /** What the server of a board is started with; see `PcOptions.devicePlacement`. */
 export interface BoardServerOptions {
   /** Names the server. */
@@ -80,6 +83,7 @@ export function serveBoard(
     transmit: (port, bytes) => post(TRANSMIT, message(port, bytes)),
     taken: (port, count) => post(TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
     shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
+    a20: (works) => post(A20, Uint8Array.of(works ? 1 : 0)),
     // A board in another thread has no system-management mode: an SMI comes right after the instruction that causes it.
     smram: () => undefined,
     smi: () => undefined,
@@ -170,6 +174,7 @@ export class RemoteBoard {
         else if (bytes[0] === LEDS) keyboard.setLeds?.(ledsOf(bytes[1]!))
         else if (bytes[0] === POINTER) mouse.setPointer?.(POINTERS[bytes[1]!]!)
         else if (bytes[0] === SHADOW) hooks.shadow(json(bytes) as ShadowRange)
+        else if (bytes[0] === A20) hooks.a20(bytes[1] !== 0)
         else if (bytes[0] === POWER_BUTTON) this.#pressed.shift()?.(bytes[1] !== 0)
         else if (bytes[0] === ECAM) hooks.ecam(json(bytes) as EcamPlacement | null)
       },

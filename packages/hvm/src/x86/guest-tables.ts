@@ -4,6 +4,11 @@ import { SECOND_LEVEL_FAULT, type TableReader, type TableStatus } from '@retrap/
 import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from '../second-level.ts'
 import type { SystemManagementMemory } from './system-management.ts'
 
+const ONE_MIB = 0x10_0000
+
+/** A physical address with line 20 low. */
+export const withoutA20 = (gpa: number): number => (Math.floor(gpa / ONE_MIB) % 2 === 1 ? gpa - ONE_MIB : gpa)
+
 /** The guest's page tables, read through the p2m. */
 export class GuestTables implements TableReader {
   readonly #memory: MachineMemory
@@ -12,6 +17,8 @@ export class GuestTables implements TableReader {
   readonly #vcpu: number
   /** Memory that is seen in place of what the guest's map has; null for none. */
   managed: SystemManagementMemory | null = null
+  /** Whether address line 20 is held low. */
+  a20Masked = false
 
   /**
    * @param faults - asked where the map does not have a table; default it is absent
@@ -25,7 +32,8 @@ export class GuestTables implements TableReader {
   }
 
   /** Reads a 32-bit entry. @returns false where there is no memory */
-  read32(gpa: number, into: Uint32Array): TableStatus {
+  read32(address: number, into: Uint32Array): TableStatus {
+    const gpa = this.#onBus(address)
     let ma = this.#find(gpa)
     if (ma < 0) {
       if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
@@ -37,7 +45,8 @@ export class GuestTables implements TableReader {
   }
 
   /** Reads a 64-bit entry as two words. @returns false where there is no memory */
-  read64(gpa: number, into: Uint32Array): TableStatus {
+  read64(address: number, into: Uint32Array): TableStatus {
+    const gpa = this.#onBus(address)
     let ma = this.#find(gpa)
     if (ma < 0) {
       if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
@@ -50,7 +59,7 @@ export class GuestTables implements TableReader {
 
   /** Replaces a 32-bit entry if it is as expected. @returns false if it is not */
   compareExchange32(gpa: number, expect: number, value: number): TableStatus {
-    const ma = this.#writable(gpa)
+    const ma = this.#writable(this.#onBus(gpa))
     // A table in ROM loses the update.
     if (ma < 0) return ma === TABLE_WAIT ? SECOND_LEVEL_FAULT : true
     return this.#memory.compareExchange32(ma, expect, value) && this.#changed(ma)
@@ -58,9 +67,13 @@ export class GuestTables implements TableReader {
 
   /** Replaces a 64-bit entry if it is as expected. @returns false if it is not */
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableStatus {
-    const ma = this.#writable(gpa)
+    const ma = this.#writable(this.#onBus(gpa))
     if (ma < 0) return ma === TABLE_WAIT ? SECOND_LEVEL_FAULT : true
     return this.#memory.compareExchangeEntry(ma, expectLo, expectHi, lo, hi) && this.#changed(ma)
+  }
+
+  #onBus(gpa: number): number {
+    return this.a20Masked ? withoutA20(gpa) : gpa
   }
 
   #find(gpa: number): number {

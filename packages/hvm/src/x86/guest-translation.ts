@@ -21,7 +21,7 @@ import { KEY_USER, STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } fro
 import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import { SecondLevel } from '../second-level.ts'
-import { GuestTables } from './guest-tables.ts'
+import { GuestTables, withoutA20 } from './guest-tables.ts'
 import type { SystemManagementMemory } from './system-management.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
@@ -42,6 +42,7 @@ export class GuestTranslation {
   readonly #peekTables: GuestTables
   readonly #loggedTables: LoggedTables
   #managed: SystemManagementMemory | null = null
+  #a20Masked = false
 
   /**
    * @param processor - what the walker needs to know of it
@@ -70,6 +71,13 @@ export class GuestTranslation {
   set managed(memory: SystemManagementMemory | null) {
     this.#managed = memory
     this.#tables.managed = memory
+  }
+
+  /** Whether address line 20 is held low: of what the processor puts on its bus, page walks included. */
+  set a20Masked(masked: boolean) {
+    this.#a20Masked = masked
+    this.#tables.a20Masked = masked
+    this.#peekTables.a20Masked = masked
   }
 
   /** Takes control registers and PDPTEs from the processor. */
@@ -107,7 +115,8 @@ export class GuestTranslation {
   }
 
   /** Finds what is behind a guest-physical address; as `CpuHost.translatePhysical` of `@retrap/x86-cpu`. */
-  locate(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
+  locate(address: number, access: number, into: Translation, log: AccessLog | null): number {
+    const gpa = this.#a20Masked ? withoutA20(address) : address
     into.gpa = gpa
     into.cacheable = true
     if (this.#apic.decodes(gpa)) {
@@ -186,7 +195,8 @@ export class GuestTranslation {
     const bytes: number[] = []
     for (let i = 0; i < length; i++) {
       const at = BigInt.asUintN(64, linear + BigInt(i))
-      const gpa = this.#probe(Number(at & 0xffff_ffffn), Number(at >> 32n), ACCESS_FETCH)
+      const address = this.#probe(Number(at & 0xffff_ffffn), Number(at >> 32n), ACCESS_FETCH)
+      const gpa = address >= 0 && this.#a20Masked ? withoutA20(address) : address
       const managed = gpa < 0 ? -1 : (this.#managed?.machineAddress(gpa) ?? -1)
       const ma = gpa < 0 || managed >= 0 ? managed : this.#domain.p2m.translate(gpa)
       if (ma < 0) break

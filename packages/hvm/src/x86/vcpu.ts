@@ -391,6 +391,13 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.cpu.mapChanged()
   }
 
+  /** Has address line 20 work, or holds it low. */
+  setA20(works: boolean): void {
+    this.#translation.a20Masked = !works
+    this.controlChanged()
+    this.mapChanged()
+  }
+
   /** Forgets its translations for writing some machine frames. */
   watchWrites(frames: Uint32Array, count: number): void {
     this.cpu.watchWrites(frames, count)
