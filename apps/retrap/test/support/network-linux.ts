@@ -37,6 +37,8 @@ echo "udp $(tftp -g -r hello -l - 10.0.2.2 $sink 2>&1)"
 echo "tftp $(tftp -g -r boot.img -l - 10.0.2.2 2>/dev/null | sha256sum)"
 echo READY
 nc -l -p 7 -e /bin/cat
+# What it has written may still be in the socket.
+sleep 2
 echo "echoed"
 echo DONE
 poweroff -f
