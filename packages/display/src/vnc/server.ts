@@ -17,7 +17,7 @@ export interface VncServerOptions {
   readonly name?: string
   /** What clients must know: 1 to 8 characters of Latin-1. Default none: everybody may connect. */
   readonly password?: string
-  /** Clients at a time; default 8. */
+  /** Clients at a time, those that are not let in yet included; default 8. */
   readonly maximumClients?: number
   /** Makes a zlib stream for a client, for the encoding ZRLE. Default none: pixels are sent as they are. */
   readonly createCompressor?: () => Compressor
@@ -70,10 +70,15 @@ export class VncServer {
     return this.#options.password !== undefined
   }
 
-  /** Begins with a client; one too many is sent away. */
+  /**
+   * Begins with a client. Where there are too many, the oldest of those that are not let in yet makes room, so that
+   * strangers who say nothing keep nobody out. Where all are let in, the new one is sent away.
+   */
   connect(transport: VncTransport): VncConnection {
-    const { screen, keyboard, mouse, name = 'retrap', password, maximumClients, createCompressor } = this.#options
-    if (this.#sessions.size >= (maximumClients ?? MOST_CLIENTS)) {
+    const { screen, keyboard, mouse, name = 'retrap', password, createCompressor } = this.#options
+    const { maximumClients = MOST_CLIENTS } = this.#options
+    if (this.#sessions.size >= maximumClients) this.#oldestStranger()?.close()
+    if (this.#sessions.size >= maximumClients) {
       transport.close()
       return { receive: () => {}, close: () => {} }
     }
@@ -82,6 +87,12 @@ export class VncServer {
     const session = new VncSession(settings, transport, () => this.#sessions.delete(session))
     this.#sessions.add(session)
     return session
+  }
+
+  /** The sessions are in the order in which they began. */
+  #oldestStranger(): VncSession | undefined {
+    for (const session of this.#sessions) if (!session.isLetIn) return session
+    return undefined
   }
 
   /** Ends all connections. */

@@ -34,6 +34,7 @@ export class VncSession {
   #arrived = 0
   #unwatch: (() => void) | null = null
   #timer: unknown
+  #isLetIn = false
   #closed = false
 
   constructor(settings: SessionSettings, transport: VncTransport, onClose: () => void) {
@@ -45,6 +46,11 @@ export class VncSession {
     this.#reads = this.#protocol()
     this.#timer = setTimeout(() => this.close(), HANDSHAKE_MS)
     this.#advance(new Uint8Array(0))
+  }
+
+  /** Whether the client has said all that it must, its password included. */
+  get isLetIn(): boolean {
+    return this.#isLetIn
   }
 
   /** Takes bytes of the client. */
@@ -89,6 +95,7 @@ export class VncSession {
   *#protocol(): Generator<number, void, Uint8Array> {
     if (!(yield* handshake(this.#settings, (bytes) => this.#send(bytes)))) return
     clearTimeout(this.#timer)
+    this.#isLetIn = true
     // First of all: a card whose picture nobody has looked at has told no size yet.
     this.#unwatch = this.#settings.screen.watch((frame: ScreenFrame) => this.#sender.changed(frame))
     const { width, height } = this.#sender.begin()

@@ -197,12 +197,32 @@ describe('who may connect (RFC 6143, section 7.2.2)', () => {
     expect(client.height).toBe(4)
   })
 
-  test('there is a limit to their number', () => {
+  test('there is a limit to their number', async () => {
     const desk = new Desk(4, 4, { maximumClients: 2 })
-    const clients = [1, 2, 3].map(() => new VncClient(desk.server))
-    expect(clients.map(({ closed }) => closed)).toEqual([false, false, true])
+    const clients = [1, 2].map(() => new VncClient(desk.server))
+    await Promise.all(clients.map((client) => client.begin()))
+    expect(new VncClient(desk.server).closed).toBe(true)
+    expect(clients.map(({ closed }) => closed)).toEqual([false, false])
     clients[0]!.connection.close()
     expect(new VncClient(desk.server).closed).toBe(false)
+  })
+
+  test('strangers who say nothing keep nobody out', async () => {
+    const desk = new Desk(4, 4, { password: 'Secret' })
+    const inside = new VncClient(desk.server)
+    await respond(inside, 'Secret')
+    expect(await inside.number(4)).toBe(0)
+    inside.send(1)
+    await inside.readInit()
+    const strangers = Array.from({ length: 8 }, () => new VncClient(desk.server))
+    const owner = new VncClient(desk.server)
+    await respond(owner, 'Secret')
+    expect(await owner.number(4)).toBe(0)
+    owner.send(1)
+    await owner.readInit()
+    // The two that were there for longest made room; who is inside stays.
+    expect(strangers.map(({ closed }) => closed)).toEqual([true, true, ...Array.from({ length: 6 }, () => false)])
+    expect([inside.closed, owner.closed, desk.server.clients]).toEqual([false, false, 8])
   })
 
   test('a password that cannot be is refused', () => {
