@@ -1,7 +1,9 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { VirtioPci } from '../src/index.ts'
 import { MemoryShare, Virtio9p } from '../src/p9.ts'
 import { MessageReader, MessageWriter } from '../src/devices/p9/messages.ts'
+import { hostileMessages } from './support/hostile-messages.ts'
 import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
 import { SplitDriver } from './support/ring-drivers.ts'
 import { turn, VirtioMachine } from './support/virtio-machine.ts'
@@ -357,4 +359,14 @@ test('files in memory take no more than they may, those without a name too', asy
   node.release()
   expect(await other.file.write(0, new Uint8Array(700_000))).toBe(700_000)
   await expect(other.file.write(2 ** 40, new Uint8Array(1))).rejects.toThrow('ENOSPC')
+})
+
+test('whatever a driver says: it has an answer that it has room for, and nothing stays in use', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.infiniteStream(fc.nat()), async (stream) => {
+      const choose = (bound: number): number => (stream.next().value as number) % bound
+      expect(await hostileMessages(choose, 80)).toBe(undefined)
+    }),
+    { numRuns: 100 },
+  )
 })

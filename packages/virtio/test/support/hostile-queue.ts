@@ -1,4 +1,6 @@
-import { VirtioBlock, VirtioPci, VirtioRng } from '../../src/index.ts'
+import { VirtioBlock, type VirtioDevice, VirtioPci, VirtioRng } from '../../src/index.ts'
+import { MemoryShare, Virtio9p } from '../../src/p9.ts'
+import { ScsiDisk, VirtioScsi } from '../../src/scsi.ts'
 import { PciDriver } from './pci-driver.ts'
 import type { Choose } from './random-queue.ts'
 import { SplitDriver } from './ring-drivers.ts'
@@ -8,13 +10,28 @@ import { turn, VirtioMachine } from './virtio-machine.ts'
 const RAM = 0x1_0000
 const PLACE = { size: 16, descriptors: 0x1000, driver: 0x2000, device: 0x3000, eventIndex: false }
 
+function anyDevice(choose: Choose, medium: TestDisk): VirtioDevice {
+  switch (choose(4)) {
+    case 0:
+      return new VirtioBlock({ medium, queues: 2, queueSize: 16 })
+    case 1: {
+      const unit = { commands: new ScsiDisk({ medium }), medium, blockBytes: 512 }
+      return new VirtioScsi({ targets: new Map([[0, unit]]), queueSize: 16 })
+    }
+    case 2: {
+      const share = new MemoryShare({ mostBytes: 1 << 16 })
+      share.write('file', 'content')
+      return new Virtio9p({ share, tag: 'host' })
+    }
+    default:
+      return new VirtioRng({ random: () => 7 })
+  }
+}
+
 /** A guest that writes anything anywhere. @returns a line that says what is wrong, or undefined */
 export async function hostileCase(choose: Choose, steps: number): Promise<string | undefined> {
   const disk = new TestDisk(64 * 512)
-  const block = choose(2) === 0
-  const device = block
-    ? new VirtioBlock({ medium: disk, queues: 2, queueSize: 16 })
-    : new VirtioRng({ random: () => 7 })
+  const device = anyDevice(choose, disk)
   const packed = choose(2) === 1
   const machine = new VirtioMachine(new VirtioPci(device, { device: 3, packed }), RAM)
   machine.mappings = choose(2) === 1
@@ -80,7 +97,7 @@ export async function hostileCase(choose: Choose, steps: number): Promise<string
       await turn()
     }
     if (driver.status !== 0) return 'the status is not 0 after a reset'
-    if (block) return await reads(machine, driver)
+    if (device instanceof VirtioBlock) return await reads(machine, driver)
   } catch (error) {
     return error instanceof Error ? error.stack : String(error)
   }
