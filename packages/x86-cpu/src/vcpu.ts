@@ -120,14 +120,14 @@ export class Vcpu {
     const handlers = new HandlerPath(system, quickPort, (record, sizeAndFlags) =>
       interpreter.address(state, record, sizeAndFlags),
     )
-    const runHandler = (fn: number, record: number): number => this.#system(handlers, fn, record)
+    const runHandler = (fn: number, record: number): number => this.#system(handlers, fn, record >>> 0)
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         memory: memory.memory,
         access: memoryAccess.generatedAccess,
         system: runHandler,
         fetch: (lo: number, hi: number) => fetch.code.fetch(lo >>> 0, hi >>> 0),
-        cross: (record: number) => fetch.code.cross(record),
+        cross: (record: number) => fetch.code.cross(record >>> 0),
         hot: (record: number) => engine.jit?.hot(record >>> 0, units) ?? record,
       },
     })
