@@ -105,6 +105,16 @@ test('samples are played as time passes, each buffer with its interrupt, and it 
   expect(sound.played).toEqual([...values(1440), ...values(96)])
 })
 
+test.each([4000, 44_100])('a rate of %i that is set while it plays counts from then on', (rate) => {
+  const sound = new Sound()
+  sound.start(24_000, 60_000)
+  sound.machine.advance(500e6)
+  expect(sound.played.length).toBe(24_000)
+  void sound.mixer.write(0x2c, 2, rate)
+  sound.machine.advance(100e6)
+  expect(sound.get(OUT + 8, 2)).toBe(60_000 - 24_000 - (2 * rate) / 10)
+})
+
 test.each([
   { master: 0x8000, pcm: 0x0808, left: 0, right: 0 },
   { master: 0x0000, pcm: 0x8808, left: 0, right: 0 },

@@ -119,7 +119,11 @@ export class Ac97 implements DeviceModel {
       this.#semaphore = 0
       // What was played before was played at the old rate and volume.
       for (const each of this.#masters) each.sync()
-      if (offset < 0x80) this.#mixer.write(offset, value)
+      if (offset >= 0x80) return
+      const { outputRate, inputRate } = this.#mixer
+      this.#mixer.write(offset, value)
+      if (this.#mixer.outputRate !== outputRate || this.#mixer.inputRate !== inputRate)
+        for (const each of this.#masters) each.recount()
     },
   }
 

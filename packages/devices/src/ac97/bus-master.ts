@@ -145,9 +145,14 @@ export class BusMaster {
   }
 
   #begin(): void {
+    this.recount()
+    this.#status &= ~(HALTED | AT_LAST)
+  }
+
+  /** Counts frames from now on, as at a new rate. */
+  recount(): void {
     this.#wires.context.clock.read(this.#since)
     this.#moved = 0
-    this.#status &= ~(HALTED | AT_LAST)
   }
 
   /** Takes the descriptor of the present buffer. */
