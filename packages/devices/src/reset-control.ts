@@ -30,6 +30,16 @@ export interface ResetControlState {
   readonly control: number
   /** Register at port 0x92. */
   readonly systemControl: number
+  /** Whether address line 20 works; absent: as register 0x92 says. */
+  readonly a20?: boolean
+}
+
+/** Options of {@link ResetControl}. */
+export interface ResetControlOptions {
+  /** Told whether address line 20 works, at each write to port 0x92, at resets and after a restore. */
+  readonly onA20?: (works: boolean) => void
+  /** Whether it works, which the keyboard controller may have changed since. Default: as port 0x92 says. */
+  readonly a20?: () => boolean
 }
 
 /**
@@ -38,7 +48,7 @@ export interface ResetControlState {
  * A reset is asked for when RST_CPU, or the fast reset bit of port 0x92, goes
  * from 0 to 1; hard, soft and fast reset all reset the whole machine. A write to
  * port 0x92 drives address line 20, as the keyboard controller does: the later
- * write counts.
+ * write counts. The line is saved here.
  *
  * Source: Intel 82371SB (PIIX3) data sheet, "Reset Control Register" and
  * "Port 92 Register".
@@ -46,13 +56,12 @@ export interface ResetControlState {
 export class ResetControl implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'reset-control'
-  readonly #onA20: ((works: boolean) => void) | undefined
+  readonly #options: ResetControlOptions
   #control = 0
   #systemControl = A20_GATE
 
-  /** @param options - `onA20`: told whether address line 20 works, at each write to port 0x92 */
-  constructor(options: { readonly onA20?: (works: boolean) => void } = {}) {
-    this.#onA20 = options.onA20
+  constructor(options: ResetControlOptions = {}) {
+    this.#options = options
   }
 
   /** Claims ports 0xCF9 and 0x92. */
@@ -70,7 +79,7 @@ export class ResetControl implements DeviceModel {
       write: (_offset: number, _size: AccessSize, value: number): void => {
         const rises = (value & ~this.#systemControl & FAST_RESET) !== 0
         this.#systemControl = value & (FAST_RESET | A20_GATE)
-        this.#onA20?.((value & A20_GATE) !== 0)
+        this.#options.onA20?.((value & A20_GATE) !== 0)
         if (rises) context.requestReset()
       },
     }
@@ -83,12 +92,13 @@ export class ResetControl implements DeviceModel {
   reset(): void {
     this.#control = 0
     this.#systemControl = A20_GATE
-    this.#onA20?.(true)
+    this.#options.onA20?.(true)
   }
 
   /** Returns the state as plain data. */
   save(): ResetControlState {
-    return { version: 1, control: this.#control, systemControl: this.#systemControl }
+    const a20 = this.#options.a20?.()
+    return { version: 1, control: this.#control, systemControl: this.#systemControl, ...(a20 !== undefined && { a20 }) }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
@@ -96,5 +106,6 @@ export class ResetControl implements DeviceModel {
     const saved = savedState<ResetControlState>(this.name, state, 1)
     this.#control = saved.control
     this.#systemControl = saved.systemControl
+    this.#options.onA20?.(saved.a20 ?? (saved.systemControl & A20_GATE) !== 0)
   }
 }

@@ -111,7 +111,11 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   const smiFiles = description.smm === true && description.machine === 'q35' ? smiFeatures.files : {}
   const fwCfg = firmwareConfiguration(configuration, smiFiles)
   const { bridges, isaBridge, pm } = createChipset(description, fwCfg, hooks, smiFeatures)
-  const onA20 = (works: boolean): void => hooks.a20(works)
+  let a20 = true
+  const onA20 = (works: boolean): void => {
+    a20 = works
+    hooks.a20(works)
+  }
   const models: DeviceModel[] = [
     ...bridges,
     pit,
@@ -120,7 +124,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
     pm,
     ...uarts,
     new I8042({ ...input, onA20 }),
-    new ResetControl({ onA20 }),
+    new ResetControl({ onA20, a20: () => a20 }),
     new PostCodePort(),
     fwCfg,
   ]

@@ -107,3 +107,18 @@ describe.each([{ jit: false }, { jit: { threshold: 1 } }])('with jit $jit', ({ j
     expect(await run({ kernel, jit })).toEqual([0x55, 0x66])
   })
 })
+
+test.each([true, false])('the line is saved and restored as what set it last has it: %s', async (works) => {
+  const kernel = multibootKernel((asm) => {
+    port92(asm, !works)
+    command(asm, works).db(0xeb, 0xfe)
+  })
+  const [one, other] = [await createPc({ ...SMALL, kernel }), await createPc({ ...SMALL, kernel })]
+  await one.run({ timeoutMs: 100 })
+  expect(one.domain.a20).toBe(works)
+  other.domain.a20 = !works
+  await other.domain.restoreDevices(await one.domain.saveDevices(1000))
+  expect(other.domain.a20).toBe(works)
+  one.close()
+  other.close()
+})
