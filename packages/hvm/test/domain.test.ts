@@ -1,4 +1,4 @@
-import { defineDevice } from '@retrap/device'
+import { defineDevice, type Region } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
 import { ACCESS_WRITE } from '@retrap/paging'
 import {
@@ -472,6 +472,49 @@ describe('devices', () => {
     )
     expect((await guest.run()).reason).toBe('power-off')
     expect(writes).toBe(3)
+  })
+
+  test('a repeated move within a device loses no write where an element has put a slow device in its way', async () => {
+    const found: string[] = []
+    let quick: Region | undefined
+    const guest = new Guest(
+      (asm) => {
+        asm
+          .mov(esi, DEVICE)
+          .mov(edi, DEVICE + 0x800)
+          .mov(ecx, 4)
+          .rep()
+          .movsd()
+        off(asm, 5)
+      },
+      {
+        devices: [
+          {
+            name: 'quick',
+            synchronous: true,
+            attach(context) {
+              context.mapMmio(DEVICE, 0x800, { read: (offset) => offset, write: () => undefined })
+              const write = (offset: number): void => {
+                found.push(`quick ${offset}`)
+                if (offset === 4) quick!.disable()
+              }
+              quick = context.mapMmio(DEVICE + 0x800, 0x100, { read: () => 0, write }, { priority: 1 })
+            },
+          },
+          defineDevice({
+            name: 'slow',
+            mmio: { base: DEVICE + 0x800, size: 0x100 },
+            read: () => 0,
+            async write(offset, _size, value) {
+              await Promise.resolve()
+              found.push(`slow ${offset}=${value}`)
+            },
+          }),
+        ],
+      },
+    )
+    expect((await guest.run()).reason).toBe('debug-exit')
+    expect(found).toEqual(['quick 0', 'quick 4', 'slow 8=8', 'slow 12=12'])
   })
 
   test('while one vCPU waits for a device, the other goes on', async () => {

@@ -133,7 +133,8 @@ export class RepeatedAccess {
     let made = 0
     while (made < count) {
       if (host.physicalRead(from + made * step, size, words, DEVICE_PLAIN) !== STATUS_DONE) break
-      host.physicalWrite(to + made * step, size, words.lo, words.hi, DEVICE_PLAIN)
+      // An element before may have had the chipset put something else there.
+      if (host.physicalWrite(to + made * step, size, words.lo, words.hi, DEVICE_PLAIN) !== STATUS_DONE) break
       made++
       if (this.#u32[S_ATTENTION >>> 2] !== 0) break
     }
