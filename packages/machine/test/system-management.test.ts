@@ -42,10 +42,12 @@ async function run(
   machine: 'pc' | 'q35',
   handlers: readonly Uint8Array[],
   program: (asm: Assembler) => void,
+  memoryBytes = MEMORY,
 ): Promise<readonly number[]> {
   const seen: number[] = []
   const pc = await createPc({
     ...SMALL,
+    memoryBytes,
     machine,
     kernel: multibootKernel((asm) => {
       if (machine === 'q35') {
@@ -133,6 +135,21 @@ test('TSEG of a q35 is RAM that only system-management mode sees, and RAM of the
     show(asm, TSEG)
   })
   expect(seen).toEqual([0xff, 0x44, 0x55, 0xff, 0x77])
+})
+
+test('a TSEG larger than low memory is none', async () => {
+  const seen = await run(
+    'q35',
+    [],
+    (asm) => {
+      asm.mov(byte(4 * MIB - 1), 0x55)
+      configure(asm, 0x9d, G_SMRAME, 1)
+      configure(asm, 0x9e, 5, 1)
+      show(asm, 4 * MIB - 1)
+    },
+    4 * MIB,
+  )
+  expect(seen).toEqual([0x55])
 })
 
 test('the command port of a q35 raises no SMI while APMC_EN is clear; SMI_LOCK keeps GBL_SMI_EN', async () => {

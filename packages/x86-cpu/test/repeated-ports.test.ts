@@ -94,3 +94,15 @@ test('REP INS over its own prefix goes on with the instruction that it has made 
   // NOP in place of the prefix, then one INSB without it.
   expect([device.accesses, pc.register('rcx'), pc.register('rdi')]).toEqual([2, 99n, BigInt(at + 2)])
 })
+
+test.each(rows)('$name is trapped after each iteration while single-stepping', ({ code }) => {
+  const { pc, device } = machine((asm) => code(asm))
+  pc.vector(VECTOR_DB, HANDLER)
+  // Stands at the string instruction, behind three MOVs of 5 bytes.
+  pc.cpu.load({
+    ...initialState('long'),
+    registers: { rip: CODE + 15, rsp: STACK, rflags: 0x302, rdx: PORT, rdi: RAM, rsi: RAM, rcx: 100 },
+  })
+  expect(pc.run().reason).toBe('hlt')
+  expect([device.accesses, pc.register('rcx'), pc.rip]).toEqual([1, 99n, HANDLER + 1])
+})
