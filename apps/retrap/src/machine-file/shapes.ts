@@ -24,7 +24,7 @@ export interface Shape {
 /** Of a module with devices. */
 const MODULE_KEYS = ['transport']
 const OF_NETWORK = ['id', 'pcap']
-const OF_CARD = ['mac', 'model', 'addr']
+const OF_CARD = ['mac', 'model', 'addr', 'bootindex', 'romfile']
 
 const own = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
   Object.hasOwn(table, key) ? table[key] : undefined
@@ -44,7 +44,7 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
     short: 'name',
     keys: (name) => own(devices, name) ?? (/[./\\]/.test(name) ? MODULE_KEYS : undefined),
     heads: Object.keys(devices),
-    paths: [],
+    paths: ['romfile'],
   },
   netdev: {
     head: 'kind',
@@ -60,7 +60,7 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
     keys: (kind) => (kind === 'none' ? [] : networkKeys(kind)?.concat(OF_CARD)),
     heads: [...Object.keys(NETDEV_KEYS), 'none'],
     repeatable: REPEATABLE_NETDEV_KEYS,
-    paths: ['tftp'],
+    paths: ['tftp', 'romfile'],
   },
   virtfs: {
     head: 'driver',

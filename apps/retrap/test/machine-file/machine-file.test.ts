@@ -9,6 +9,8 @@ import { FakeHost } from '../support/fake-machine.ts'
 const folder = mkdtempSync(join(tmpdir(), 'retrap-machine-file-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 writeFileSync(join(folder, 'kernel'), 'image')
+const rom = Uint8Array.of(0x55, 0xaa, 1, ...new Uint8Array(509))
+writeFileSync(join(folder, 'rom'), rom)
 writeFileSync(join(folder, 'disk, 1.img'), new Uint8Array(1 << 20))
 
 /** Runs a machine that a file describes. */
@@ -70,6 +72,20 @@ test.each([
       ],
       virtio: [{ kind: 'rng' }, expect.objectContaining({ kind: 'net' })],
       boot: { order: 'dc', menu: true },
+    },
+  },
+  {
+    what: 'boot programs of network cards beside it',
+    file: {
+      memory: '256M',
+      netdev: { kind: 'user', id: 'n' },
+      device: { name: 'e1000', netdev: 'n', bootindex: 1, romfile: 'rom' },
+      nic: { kind: 'user', model: 'virtio', bootindex: 2, romfile: 'rom' },
+    },
+    args: ['--kernel', join(folder, 'kernel')],
+    options: {
+      networkCards: [expect.objectContaining({ rom, bootIndex: 1 })],
+      virtio: [expect.objectContaining({ rom, bootIndex: 2 })],
     },
   },
 ])('a machine file has $what', async ({ file, args, options }) => {
