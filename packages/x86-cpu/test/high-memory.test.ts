@@ -5,4 +5,3 @@ import { placeHigh } from '@retrap/tooling/high-memory'
 placeHigh(MachineMemory)
 await import('./kernel-entry.test.ts')
 await import('./repeated-ports.test.ts')
-await import('./device-effects.test.ts')
