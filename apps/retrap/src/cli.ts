@@ -10,7 +10,7 @@ import { driveOptions, listDrives, type DriveArgument, type DriveFlags } from '.
 import { addEsr } from './esr/command.ts'
 import { EXIT_CODES_HELP, ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
-import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
+import { displayOptions, displaySettings, type DisplayFlags, withRamfb } from './display/display-option.ts'
 import { readBytes } from './files.ts'
 import {
   checkImages,
@@ -130,7 +130,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
         throw usage(`there is no command '${unknown}'; there are run, linux, image, disasm, walk, esr and p2m`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
-      await finish(settingsFor(flags, images, input, host))
+      await finish(settingsFor(withRamfb(flags), images, input, host))
     })
 
   const run = program
@@ -152,7 +152,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .allowExcessArguments()
     .action(async (named: readonly string[]) => {
       const files = imagesOf(named, run)
-      const flags = run.opts<RunFlags>()
+      const flags = withRamfb(run.opts<RunFlags>())
       if (flags.schema === true) return void host.stdout.write(`${JSON.stringify(machineSchema(run), null, 2)}\n`)
       const drives = connectDrives(listDrives(flags, files), flags.device)
       checkImages(flags, drives)
@@ -181,7 +181,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     // With less the installer starts in a mode that is short of nearly everything.
     const least = flags.installer !== undefined && linux.getOptionValueSource('memory') === 'default'
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
-    await finish(settingsFor({ ...flags, memory }, images, input, host))
+    await finish(settingsFor({ ...withRamfb(flags), memory }, images, input, host))
   })
   addImage(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)

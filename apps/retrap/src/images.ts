@@ -18,7 +18,7 @@ export interface ImageFlags {
   readonly optionRom?: readonly string[]
   readonly boot?: PcBootOptions
   /** The graphics card; default one where disks are booted by firmware. */
-  readonly vga?: 'std' | 'none'
+  readonly vga?: 'std' | 'ramfb' | 'none'
 }
 
 /** Whether firmware is to boot from a network. */

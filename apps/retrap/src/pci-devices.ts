@@ -71,6 +71,10 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
     summary: "a sound device: an AC'97 codec; --audio wav:FILE writes what it plays",
     properties: { ...ADDRESS, id: 'a name; it changes nothing' },
   },
+  ramfb: {
+    summary: 'a picture in guest RAM, for firmware that has no driver of a graphics card',
+    properties: NAMED,
+  },
   'virtio-9p-pci': {
     summary: 'a directory of the host for the guest: that of a --fsdev',
     properties: { fsdev: 'id of the directory', mount_tag: 'the name that the guest mounts', ...PLACE },

@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Screen } from '@retrap/display'
 import { afterAll, describe, expect, test } from 'vitest'
-import { displaySettings, parseDisplay, type DisplayTarget } from '../src/display/display-option.ts'
+import { displaySettings, parseDisplay, type DisplayTarget, withRamfb } from '../src/display/display-option.ts'
 import { SessionDisplay } from '../src/display/session-display.ts'
 import { usualVga } from '../src/images.ts'
+import { parseDevice } from '../src/values.ts'
 import { runSession, type SessionSettings } from '../src/session.ts'
 import { FakeHost } from './support/fake-machine.ts'
 
@@ -247,6 +248,17 @@ test.each([{ display: { kind: 'png', path: 'a.png' } }, { screenshotOnExit: 'a.p
     expect(displaySettings({ display: { kind: 'none' } }, 'none')).toEqual({})
   },
 )
+
+test('--device ramfb takes the place of the card', () => {
+  const device = [parseDevice('ramfb,id=fb')]
+  expect(withRamfb({ device }).vga).toBe('ramfb')
+  expect(withRamfb({ device, vga: 'none' }).vga).toBe('ramfb')
+  expect(withRamfb({ vga: 'std', device: [] }).vga).toBe('std')
+  expect(displaySettings(withRamfb({ screenshotOnExit: 'a.png', device }), 'none').display).toBeDefined()
+  expect(() => withRamfb({ device, vga: 'std' })).toThrow('a machine has one picture')
+  expect(() => withRamfb({ device: [...device, ...device] })).toThrow('a machine has one picture')
+  expect(() => withRamfb({ device: [parseDevice('ramfb,size=1')] })).toThrow("has no 'size'")
+})
 
 const DISK = { path: 'a.img', snapshot: false, readOnly: false } as const
 

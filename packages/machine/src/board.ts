@@ -13,7 +13,7 @@ import {
   Uart16550,
   XenPlatform,
 } from '@retrap/devices'
-import type { EcamPlacement, FwCfg, ShadowRange, SmramSettings } from '@retrap/devices'
+import type { EcamPlacement, FwCfg, FwCfgItem, ShadowRange, SmramSettings } from '@retrap/devices'
 import type { DeviceModel, InputBackend, InterruptLine } from '@retrap/device'
 import { placeEcam } from './board-description.ts'
 import { firmwareConfiguration, replaceAcpi } from './firmware-configuration.ts'
@@ -26,6 +26,9 @@ import { SerialStream } from './serial-stream.ts'
 
 /** PCI device number of Xen's platform device, as in machines of its own. */
 const XEN_PLATFORM_DEVICE = 2
+
+/** Of `etc/ramfb`: an address of 64 bits and five words. */
+const RAMFB_BYTES = 28
 
 /** A PC's board as plain data, so that it can be built in another thread than the machine's. */
 export interface BoardDescription {
@@ -49,6 +52,8 @@ export interface BoardDescription {
   readonly xen: boolean
   /** Whether it has system-management mode; default false. */
   readonly smm?: boolean
+  /** Whether the guest may say where in RAM its picture is; default false. */
+  readonly ramfb?: boolean
 }
 
 /** Where the board's models reach out of their device contexts. */
@@ -67,6 +72,8 @@ export interface BoardHooks {
   smram(settings: SmramSettings): void
   /** Asserts SMI# of the processor that writes to the chipset, or of all. */
   smi(broadcast: boolean): void
+  /** The guest has written to `etc/ramfb`. */
+  ramfb(configuration: Uint8Array): void
 }
 
 /** Where the board's input comes from. */
@@ -109,7 +116,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   const uarts = ports.map((port, index) => new Uart16550({ ...port, stream: serialStreams[index]! }))
   const smiFeatures = new SmiFeatures()
   const smiFiles = description.smm === true && description.machine === 'q35' ? smiFeatures.files : {}
-  const fwCfg = firmwareConfiguration(configuration, smiFiles)
+  const fwCfg = firmwareConfiguration(configuration, { ...smiFiles, ...(description.ramfb && ramfbFile(hooks)) })
   const { bridges, isaBridge, pm } = createChipset(description, fwCfg, hooks, smiFeatures)
   let a20 = true
   const onA20 = (works: boolean): void => {
@@ -131,6 +138,10 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   if (description.xen) models.push(new XenPlatform({ device: XEN_PLATFORM_DEVICE }))
   return { models, uarts, serialStreams, isaBridge, pressPowerButton: () => pm.pressPowerButton() }
 }
+
+const ramfbFile = (hooks: BoardHooks): Record<string, FwCfgItem> => ({
+  'etc/ramfb': { bytes: new Uint8Array(RAMFB_BYTES), writable: true, onWrite: (bytes) => hooks.ramfb(bytes) },
+})
 
 /** What differs from board to board. */
 interface ChipsetModels {

@@ -5,7 +5,7 @@ import type { InputSwitch } from './input/input-switch.ts'
 import { MachineError } from './errors.ts'
 import type { PcOptions } from './pc-options.ts'
 import type { PciSlots } from './pci-slots.ts'
-import { hasVga } from './vga.ts'
+import { hasRamfb, hasVga } from './vga.ts'
 import { PLAIN_VIRTIO, virtioOf } from './virtio-device.ts'
 
 /** The machine that devices are made for. */
@@ -37,6 +37,8 @@ export interface PlacedDevices {
   readonly floppies?: readonly number[]
   /** Settles when the media hold what the guest has written. */
   readonly settled?: () => Promise<unknown>
+  /** Takes what the guest writes to fw_cfg's `etc/ramfb`. */
+  readonly onRamfb?: (configuration: Uint8Array) => void
 }
 
 /** Makes all devices of a kind. @throws DeviceError or MachineError for options that no device can have */
@@ -84,6 +86,7 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
   { wanted: ({ virtio }) => virtioOf(virtio, 'share').length > 0, load: () => import('./kinds/share.ts') },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./kinds/flash.ts') },
   { wanted: hasVga, load: () => import('./kinds/vga.ts') },
+  { wanted: hasRamfb, load: () => import('./kinds/ramfb.ts') },
 ]
 
 /** Loads the kinds of device that a machine has, and no others. */
@@ -109,6 +112,7 @@ export function placeDevices(kinds: readonly PlaceDevices[], site: PcSite): Requ
       bootPaths: placed.flatMap(({ bootPaths = [] }) => bootPaths),
       floppies: placed.flatMap(({ floppies = [] }) => floppies),
       settled: () => Promise.all(placed.flatMap(({ settled }) => (settled === undefined ? [] : [settled()]))),
+      onRamfb: (configuration) => placed.forEach(({ onRamfb }) => onRamfb?.(configuration)),
     }
   } catch (error) {
     if (error instanceof DeviceError) throw new MachineError('ERR_OPTION', error.message, { cause: error })

@@ -63,10 +63,11 @@ export interface PcOptions {
   /** What firmware boots from. */
   readonly boot?: PcBootOptions | undefined
   /**
-   * The graphics card: `std`, which QEMU has by that name, or `none`. Default `std` where firmware boots from `drives`, as
+   * The graphics card: `std`, which QEMU has by that name; `ramfb`, a picture in guest RAM, where firmware says by fw_cfg
+   * (OVMF can); or `none`. Default `std` where firmware boots from `drives`, as
    * boot loaders have menus there; otherwise `none`: a kernel would move its console to it.
    */
-  readonly vga?: 'std' | 'none' | undefined
+  readonly vga?: 'std' | 'ramfb' | 'none' | undefined
   /** Video BIOS of the graphics card, such as SeaVGABIOS; without it only what knows the card by itself has a picture. */
   readonly vgaBios?: Uint8Array | undefined
   /** What the graphics card's picture is shown on; default a screen of its own, `pc.screen`. */
@@ -252,7 +253,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
       (value['order'] === undefined || (typeof value['order'] === 'string' && /^[acdn]+$/.test(value['order']))) &&
       ['undefined', 'boolean'].includes(typeof value['menu']),
   },
-  vga: oneOf('std', 'none'),
+  vga: oneOf('std', 'ramfb', 'none'),
   vgaBios: image,
   screen: { expected: 'a Screen of @retrap/display', accepts: (value) => value instanceof Screen },
   vapic: {

@@ -43,7 +43,7 @@ import { Sampler } from './sampling.ts'
 import { inSystemManagement, plugSystemManagement } from './smram.ts'
 import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
-import { hasVga } from './vga.ts'
+import { hasRamfb, hasVga } from './vga.ts'
 import { createVapic, vapicRom } from './vapic.ts'
 import { PciSlots } from './pci-slots.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
@@ -103,6 +103,7 @@ export class Pc {
   readonly #models: readonly DeviceModel[]
   #firmware: FirmwareArea | undefined
   readonly #settled: () => Promise<unknown>
+  readonly #onRamfb: (configuration: Uint8Array) => void
   #running = false
   readonly #map: PcMemoryMap
   readonly #acpi: AcpiBoard
@@ -200,6 +201,7 @@ export class Pc {
       inSystemManagement: () => inSystemManagement(this.domain),
     })
     this.#settled = devices.settled
+    this.#onRamfb = devices.onRamfb
     const images = kernelImages(options)
     const kernel = images === undefined || startsDirectly(options) ? undefined : kernelForFirmware(images, map)
     for (const { gpa, bytes } of kernel?.loaded ?? []) this.domain.guestMemory.load(gpa, bytes)
@@ -211,7 +213,7 @@ export class Pc {
       optionRoms: this.#optionRoms,
       bootOrder: [...kernelRomPaths(this.#optionRoms), ...bootOrder(devices.bootPaths, options.boot?.order)],
       bootMenu: options.boot?.menu ?? false,
-      graphics: hasVga(options),
+      graphics: hasVga(options) || hasRamfb(options),
       ...(kernel !== undefined && { kernel: kernel.keys }),
     }
     const firmware = !startsDirectly(options)
@@ -228,6 +230,7 @@ export class Pc {
         floppies: devices.floppies,
         xen,
         smm,
+        ramfb: hasRamfb(options),
       },
       options.devicePlacement,
       boardInput,
@@ -300,6 +303,7 @@ export class Pc {
       taken: (port, count) => this.#lines[port]?.taken(count),
       shadow: (range) => this.#firmware?.shadow(range),
       a20: (works) => (domain.a20 = works),
+      ramfb: this.#onRamfb,
       ecam: (placement) => domain.dispatch.setEcam(ecamWindows(placement)),
       ...(description.smm === true ? plugSystemManagement(domain, description.map.lowRamBytes) : NO_SMM),
     }

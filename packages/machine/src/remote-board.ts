@@ -45,6 +45,9 @@ const POWER_BUTTON = 12
 /** To the machine: whether address line 20 works (u8). */
 const A20 = 13
 
+/** To the machine: what the guest has written to `etc/ramfb`. */
+const RAMFB = 14
+
 /** What the server of a board is started with; see `PcOptions.devicePlacement`. */
 export interface BoardServerOptions {
   /** Names the server. */
@@ -87,6 +90,7 @@ export function serveBoard(
     // A board in another thread has no system-management mode: an SMI comes right after the instruction that causes it.
     smram: () => undefined,
     smi: () => undefined,
+    ramfb: (configuration) => post(RAMFB, configuration),
     ecam: (placement) => post(ECAM, new TextEncoder().encode(JSON.stringify(placement))),
   }
   const board = createBoard(description, hooks, input)
@@ -175,6 +179,7 @@ export class RemoteBoard {
         else if (bytes[0] === POINTER) mouse.setPointer?.(POINTERS[bytes[1]!]!)
         else if (bytes[0] === SHADOW) hooks.shadow(json(bytes) as ShadowRange)
         else if (bytes[0] === A20) hooks.a20(bytes[1] !== 0)
+        else if (bytes[0] === RAMFB) hooks.ramfb(bytes.slice(1))
         else if (bytes[0] === POWER_BUTTON) this.#pressed.shift()?.(bytes[1] !== 0)
         else if (bytes[0] === ECAM) hooks.ecam(json(bytes) as EcamPlacement | null)
       },

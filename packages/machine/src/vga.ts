@@ -6,10 +6,15 @@ const ROM_BYTES = 2 ** 16
 /** A frame buffer is aligned to large pages. */
 const ALIGNMENT = 2 ** 21
 
-/** Whether a machine has a graphics card. */
-export function hasVga({ vga, kernel, drives }: PcOptions): boolean {
-  return (vga ?? (kernel === undefined && drives !== undefined ? 'std' : 'none')) === 'std'
+function graphicsOf({ vga, kernel, drives }: PcOptions): NonNullable<PcOptions['vga']> {
+  return vga ?? (kernel === undefined && drives !== undefined ? 'std' : 'none')
 }
+
+/** Whether a machine has a graphics card. */
+export const hasVga = (options: PcOptions): boolean => graphicsOf(options) === 'std'
+
+/** Whether its picture is in guest RAM, where the guest says. */
+export const hasRamfb = (options: PcOptions): boolean => graphicsOf(options) === 'ramfb'
 
 /** Machine memory that the graphics card takes. */
 export function vgaBytes(options: PcOptions): number {

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
-import { type SerialTarget, usage } from '../values.ts'
+import { type DeviceArgument, type SerialTarget, usage } from '../values.ts'
+import { checkedProperties } from '../pci-devices.ts'
 import { parseVnc, type VncTarget } from './vnc-target.ts'
 
 /** Where the graphics card's picture goes. */
@@ -18,7 +19,7 @@ export interface DisplaySettings {
 
 /** Options of the graphics card and its picture. */
 export interface DisplayFlags {
-  readonly vga?: 'std' | 'none'
+  readonly vga?: 'std' | 'ramfb' | 'none'
   readonly display?: DisplayTarget
   readonly screenshotOnExit?: string
   readonly serial?: readonly SerialTarget[]
@@ -53,6 +54,18 @@ export function parseDisplay(text: string): DisplayTarget {
   if (kind !== 'png') throw usage(`--display '${text}' is unknown; ${EXPECTED}`)
   if (path === '') throw usage(`--display ${text} names no file; write png:FILE`)
   return { kind, path }
+}
+
+/** A `--device ramfb` is the graphics card. @throws CliError `ERR_USAGE` beside another one */
+export function withRamfb<Flags extends Pick<DisplayFlags, 'vga'> & { readonly device?: readonly DeviceArgument[] }>(
+  flags: Flags,
+): Flags & Pick<DisplayFlags, 'vga'> {
+  const devices = flags.device?.filter(({ name }) => name === 'ramfb') ?? []
+  if (devices.length === 0) return flags
+  if (devices.length > 1 || flags.vga === 'std')
+    throw usage('a machine has one picture; write --device ramfb once and leave --vga std out')
+  devices.forEach(checkedProperties)
+  return { ...flags, vga: 'ramfb' }
 }
 
 /**

@@ -35,7 +35,7 @@ function readPpm(bytes: Buffer): Picture | null {
 }
 
 /** Reads a PNG file as our encoder makes them: truecolour, one chunk of data, each row as the difference to the one above. */
-function readPng(bytes: Buffer): Picture {
+export function readPng(bytes: Buffer): Picture {
   const [width, height] = [bytes.readUInt32BE(16), bytes.readUInt32BE(20)]
   const at = bytes.indexOf('IDAT', 0, 'latin1')
   const rows = inflateSync(bytes.subarray(at + 4, at + 4 + bytes.readUInt32BE(at - 4)))

@@ -1,10 +1,11 @@
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { runRetrap } from '../support/processes.ts'
+import { readPng } from '../support/screens.ts'
 
 const DEADLINE_MS = 240_000
 
@@ -74,7 +75,9 @@ describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== un
       expect(second.code).toBe(null)
       expect(kept(second.stdout)).toBe(0x5a17)
 
-      const third = await runRetrap(['run', '--machine', 'q35', ...flash], {
+      const screen = join(scratch, 'screen.png')
+      const picture = ['--device', 'ramfb', '--screenshot-on-exit', screen]
+      const third = await runRetrap(['run', '--machine', 'q35', ...flash, ...picture], {
         answers: [PAUSE, show, { to: 'Shell> ', type: 'pci\r' }, POWER_OFF],
         deadlineMs: DEADLINE_MS,
       })
@@ -82,6 +85,12 @@ describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== un
       expect(kept(third.stdout)).toBeLessThan(values[40]!)
       expect(third.stdout).toContain('Vendor 8086 Device 29C0')
       expect(third.code).toBe(0)
+      // The text of the shell on black.
+      const { width, height, rgb } = readPng(readFileSync(screen))
+      expect([width, height]).toEqual([800, 600])
+      const lit = rgb.filter((value) => value > 0x80).length / rgb.length
+      expect(lit).toBeGreaterThan(0.001)
+      expect(lit).toBeLessThan(0.3)
     },
     3 * DEADLINE_MS,
   )

@@ -1,0 +1,8 @@
+import { Ramfb } from '@retrap/devices/ramfb'
+import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+
+/** Makes the picture in guest RAM. */
+export function place({ screen }: Pick<PcSite, 'screen'>): PlacedDevices {
+  const ramfb = new Ramfb({ display: screen })
+  return { models: [ramfb], onRamfb: (configuration) => ramfb.configure(configuration) }
+}
