@@ -61,8 +61,10 @@ export interface FwCfgItem {
   readonly writable?: boolean
   /** Called with the contents when the guest selects the item, before it reads them; it may change them. */
   readonly onSelect?: (bytes: Uint8Array) => void
-  /** Called with the contents when the guest has written to the item. */
+  /** Called with the contents when the guest has written to the item, and when they have been restored; it may change them. */
   readonly onWrite?: (bytes: Uint8Array) => void
+  /** Called with the contents when the machine is reset; it may change them. Default: they stay. */
+  readonly onReset?: (bytes: Uint8Array) => void
 }
 
 /** Options of {@link FwCfg}. */
@@ -101,7 +103,7 @@ export interface FwCfgState {
   readonly transfer: FwCfgTransfer | null
   /** Time at which it goes on: nanoseconds of the machine's clock, 64 bits. */
   readonly nextSliceAt: Word64 | null
-  /** Items that a guest may write, by key, with their contents. */
+  /** Items that a guest may change, by key, with their contents. */
   readonly written: readonly (readonly [key: number, bytes: readonly number[]])[]
 }
 
@@ -288,8 +290,9 @@ export class FwCfg implements DeviceModel {
     return true
   }
 
-  /** Selects the signature again. What the guest has written into items stays. */
+  /** Selects the signature again. What the guest has written into items stays, where they have no `onReset`. */
   reset(): void {
+    for (const { bytes, onReset } of this.#items.values()) onReset?.(bytes)
     this.#key = 0
     this.#offset = 0
     this.#dmaHigh = 0
@@ -299,7 +302,7 @@ export class FwCfg implements DeviceModel {
 
   /** Returns the state as plain data. */
   save(): FwCfgState {
-    const written = [...this.#items].filter(([, item]) => item.writable === true)
+    const written = [...this.#items].filter(([, item]) => mayChange(item))
     const nextSliceAt = new Instant()
     const armed = this.#transfer !== null && this.#timer?.readDeadline(nextSliceAt) === true
     return {
@@ -316,6 +319,7 @@ export class FwCfg implements DeviceModel {
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<FwCfgState>(this.name, state, 2)
+    for (const { bytes, onReset } of this.#items.values()) onReset?.(bytes)
     for (const [key, bytes] of saved.written) {
       const item = this.#items.get(key)
       if (item === undefined || item.bytes.length !== bytes.length)
@@ -324,6 +328,7 @@ export class FwCfg implements DeviceModel {
           `fw-cfg: saved item ${key} of ${bytes.length} bytes: expected ${item?.bytes.length ?? 'none'}`,
         )
       item.bytes.set(bytes)
+      item.onWrite?.(item.bytes)
     }
     this.#key = saved.key
     this.#offset = saved.offset
@@ -334,9 +339,10 @@ export class FwCfg implements DeviceModel {
   }
 }
 
+const mayChange = ({ writable, onSelect }: FwCfgItem): boolean => writable === true || onSelect !== undefined
+
 /** A guest's writes go to a copy. */
-const own = (item: FwCfgItem): FwCfgItem =>
-  item.writable === true || item.onSelect !== undefined ? { ...item, bytes: item.bytes.slice() } : item
+const own = (item: FwCfgItem): FwCfgItem => (mayChange(item) ? { ...item, bytes: item.bytes.slice() } : item)
 
 const swap32 = (value: number): number =>
   (((value & 0xff) << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0

@@ -7,34 +7,49 @@ const SUPPORTED = BROADCAST
 
 /**
  * What firmware and chipset agree on about SMIs: firmware writes what it wants, and selects `features-ok`, which then holds 1
- * if all of that is supported. From then on it is settled.
+ * if all of that is supported. From then on it is settled, until the machine is reset.
  *
  * Source: QEMU, docs/specs, "etc/smi" items of fw_cfg; OVMF reads and writes them.
  */
 export class SmiFeatures {
-  #broadcast = false
   #requested: Uint8Array = new Uint8Array(FEATURES_BYTES)
+  #settled = false
 
   /** Whether an SMI of the command port reaches all processors. */
   get broadcast(): boolean {
-    return this.#broadcast
+    return this.#settled && (this.#requested[0]! & BROADCAST) !== 0
   }
 
-  /** Items of fw_cfg. */
+  /** Items of fw_cfg. A restored machine has those that are requested first. */
   readonly files: Readonly<Record<string, FwCfgItem>> = {
-    'etc/smi/features-ok': { bytes: Uint8Array.of(0), onSelect: (bytes) => this.#settle(bytes) },
     'etc/smi/requested-features': {
       bytes: new Uint8Array(FEATURES_BYTES),
       writable: true,
-      onWrite: (bytes) => (this.#requested = bytes.slice()),
+      onWrite: (bytes) => {
+        // What is settled stays.
+        if (this.#settled) bytes.set(this.#requested)
+        else this.#requested = bytes.slice()
+      },
+      onReset: (bytes) => {
+        this.#requested = bytes.fill(0).slice()
+      },
+    },
+    'etc/smi/features-ok': {
+      bytes: Uint8Array.of(0),
+      onSelect: (bytes) => this.#settle(bytes),
+      onWrite: ([ok]) => (this.#settled = ok !== 0),
+      onReset: (bytes) => {
+        bytes[0] = 0
+        this.#settled = false
+      },
     },
     'etc/smi/supported-features': { bytes: Uint8Array.of(SUPPORTED, 0, 0, 0, 0, 0, 0, 0) },
   }
 
   #settle(ok: Uint8Array): void {
     const [low = 0, ...rest] = this.#requested
-    if (ok[0] !== 0 || (low & ~SUPPORTED) !== 0 || rest.some((byte) => byte !== 0)) return
+    if (this.#settled || (low & ~SUPPORTED) !== 0 || rest.some((byte) => byte !== 0)) return
     ok[0] = 1
-    this.#broadcast = (low & BROADCAST) !== 0
+    this.#settled = true
   }
 }
