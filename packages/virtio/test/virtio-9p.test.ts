@@ -215,6 +215,46 @@ describe('a mounted share', () => {
     expect(p9.share.read('to/new')).toBeNull()
   })
 
+  test('a name that the host has given to another entry puts no directory below itself', async () => {
+    const p9 = await start()
+    p9.share.write('a/x/file', '')
+    await p9.walk(ROOT, 1, 'a')
+    await p9.walk(1, 2, 'x')
+    const root = await p9.share.root()
+    const a = await root.child('a')
+    await a.rename('x', root, 'y')
+    await a.makeDirectory('x', 0o755)
+    await p9.reads(74, (w) => w.u32(1).text('x').u32(2).text('z'))
+    await p9.model.quiesce(1000)
+    const other = await start()
+    other.model.restore(structuredClone(p9.model.save()))
+    expect(await (await root.child('y')).list()).toEqual(['file', 'z'])
+  })
+
+  test('names that are no UTF-8 are refused, and others keep every byte', async () => {
+    const p9 = await start()
+    const make = (...name: readonly number[]): Promise<MessageReader | number> =>
+      p9.ask(72, (w) => w.u32(ROOT).u16(name.length).bytes(Uint8Array.from(name)).u32(0o755).u32(0))
+    expect(await make(0x61, 0xff)).toBe(EINVAL)
+    expect(await make(0xef, 0xbb, 0xbf, 0x61)).not.toBeTypeOf('number')
+    expect(await make(0x61)).not.toBeTypeOf('number')
+  })
+
+  test('names of open directories take no more of the host than they may', async () => {
+    const p9 = await start()
+    for (let i = 0; i < 50_000; i++) p9.share.write(`${i}`, '')
+    const opened: unknown[] = []
+    for (let fid = 1; fid <= 12; fid++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await p9.walk(ROOT, fid)
+      // oxlint-disable-next-line no-await-in-loop
+      opened.push(await p9.open(fid))
+    }
+    expect(opened.map((answer) => answer === ENFILE)).toEqual([...Array.from({ length: 10 }, () => false), true, true])
+    await p9.clunk(1)
+    expect(await p9.open(11)).not.toBeTypeOf('number')
+  })
+
   test('.. of the root is the root, and of others the directory that they were found in', async () => {
     const p9 = await start()
     p9.share.write('a/b', '')
@@ -369,4 +409,13 @@ test('whatever a driver says: it has an answer that it has room for, and nothing
     }),
     { numRuns: 100 },
   )
+})
+
+test('texts of links take room, which is given back', async () => {
+  const share = new MemoryShare({ mostBytes: 100 })
+  const root = await share.root()
+  await root.makeLink('a', 'x'.repeat(60))
+  await expect(root.makeLink('b', 'x'.repeat(60))).rejects.toThrow('ENOSPC')
+  await root.remove('a', false)
+  await root.makeLink('b', 'x'.repeat(60))
 })

@@ -5,6 +5,8 @@ const MOST_FIDS = 4096
 /** Files and directories that are held for them, with the directories above. */
 const MOST_NODES = 8192
 const MOST_NAME = 255
+/** Names of open directories, all together. One directory may have more. */
+const MOST_LISTED = 1 << 19
 
 /** A place in the share: a file with the directories above it, none of which is looked for by its path again. */
 export interface Place {
@@ -39,6 +41,7 @@ export interface SavedFid {
 export class Fids {
   readonly #fids = new Map<number, Fid>()
   readonly #places = new Set<Place>()
+  #listed = 0
 
   /** @throws ShareError `EBADF` */
   get(number: number): Fid {
@@ -55,6 +58,15 @@ export class Fids {
 
   set(number: number, place: Place): void {
     this.#fids.set(number, { place, file: null, access: null, names: null })
+  }
+
+  /** Keeps the names of an open directory. @throws ShareError where there are too many with those of others */
+  list(fid: Fid, names: readonly string[]): void {
+    const others = this.#listed - (fid.names?.length ?? 0)
+    if (others > 0 && others + names.length > MOST_LISTED)
+      throw new ShareError('ENFILE', 'too many names of directories are in use')
+    this.#listed = others + names.length
+    fid.names = names
   }
 
   /** A place of its own; whoever has it releases it. */
@@ -99,6 +111,8 @@ export class Fids {
   renamed(from: Place, name: string, to: Place, newName: string): void {
     for (const place of this.#places) {
       if (place.parent?.id !== from.id || place.name !== name) continue
+      // The host has put another entry there meanwhile: no place lies below itself.
+      if (isWithin(to, place)) continue
       const before = place.parent
       to.uses++
       place.parent = to
@@ -108,8 +122,9 @@ export class Fids {
   }
 
   async clunk(number: number): Promise<void> {
-    const { file, place } = this.get(number)
+    const { file, place, names } = this.get(number)
     this.#fids.delete(number)
+    this.#listed -= names?.length ?? 0
     this.release(place)
     await file?.close()
   }
@@ -125,6 +140,11 @@ export class Fids {
   save(): readonly SavedFid[] {
     return [...this.#fids].map(([fid, { place, access, names }]) => ({ fid, path: pathOf(place), access, names }))
   }
+}
+
+function isWithin(place: Place, directory: Place): boolean {
+  for (let at: Place | null = place; at !== null; at = at.parent) if (at === directory) return true
+  return false
 }
 
 function pathOf(place: Place): readonly string[] {

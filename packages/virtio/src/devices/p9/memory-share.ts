@@ -91,11 +91,12 @@ export class MemoryShare implements Share {
 
   /** @internal Makes what is in no directory yet. */
   create(mode: number, text = ''): Inode {
-    if (this.#count >= MOST_ENTRIES) throw new ShareError('ENOSPC')
+    if (this.#count >= MOST_ENTRIES || this.#used + text.length > this.#mostBytes) throw new ShareError('ENOSPC')
     const now = BigInt(Date.now()) * 1_000_000n
     const entries = (mode & KIND) === DIRECTORY ? new Map<string, Inode>() : null
     const times = { accessedNs: now, modifiedNs: now, changedNs: now }
     this.#count++
+    this.#used += text.length
     const id = ++this.#lastId
     return {
       id,
@@ -129,7 +130,7 @@ export class MemoryShare implements Share {
   /** @internal A file has lost a name, or a user. It takes room until it has neither. */
   lost(file: Inode): void {
     if (file.links > 0 || file.users > 0) return
-    this.#used -= file.bytes.length
+    this.#used -= file.bytes.length + file.text.length
     this.#count--
   }
 

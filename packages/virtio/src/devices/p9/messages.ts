@@ -3,7 +3,8 @@ import { ShareError } from './share.ts'
 /** Bytes of a message's head: size, type, tag. */
 export const HEAD = 7
 
-const decoder = new TextDecoder()
+/** Names that differ stay different: none loses a byte, and what is no UTF-8 is refused. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const encoder = new TextEncoder()
 
 /** Reads the fields of a message, little-endian. A message that is too short is an error of its sender's. */
@@ -52,8 +53,14 @@ export class MessageReader {
     return this.#bytes.subarray(at, at + length)
   }
 
+  /** @throws ShareError `EINVAL` for what is no UTF-8 */
   text(): string {
-    return decoder.decode(this.bytes(this.u16()))
+    const bytes = this.bytes(this.u16())
+    try {
+      return decoder.decode(bytes)
+    } catch {
+      throw new ShareError('EINVAL', 'a name is no UTF-8')
+    }
   }
 }
 

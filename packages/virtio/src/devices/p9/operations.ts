@@ -127,7 +127,7 @@ async function open(session: P9Connection, reader: MessageReader, writer: Messag
   const kind = stat.mode & KIND
   if (kind === DIRECTORY) {
     if (access.write) throw new ShareError('EISDIR')
-    fid.names = await node.list()
+    session.fids.list(fid, await node.list())
   } else if (kind === REGULAR) fid.file = await node.open(access)
   // A device or pipe of the host's is not the guest's; a link is not followed.
   else throw new ShareError(kind === LINK ? 'ELOOP' : 'EACCES')
@@ -207,7 +207,7 @@ async function readDirectory(session: P9Connection, reader: MessageReader, write
   const room = fitting(session, reader.u32())
   if (fid.names === null) throw new ShareError('EBADF')
   // What has changed since then is seen by who begins again.
-  if (first === 0) fid.names = await fid.place.node.list()
+  if (first === 0) session.fids.list(fid, await fid.place.node.list())
   const names = ['.', '..', ...fid.names]
   writer.u32(0)
   const begin = writer.length

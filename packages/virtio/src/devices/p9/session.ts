@@ -112,7 +112,7 @@ export class P9Session implements P9Connection {
     }
     this.fids.set(number, place)
     const fid: Fid = this.fids.get(number)
-    fid.names = names
+    if (names !== null) this.fids.list(fid, names)
     if (access !== null && names === null) fid.file = await place.node.open({ ...access, truncate: false })
     fid.access = access
   }
