@@ -66,6 +66,25 @@ describe('commands (xHCI 1.2, §4.6, "Command Interface")', () => {
     expect(driver.addEndpoint(slot, BULK_IN, kind)).toMatchObject({ code: 17 })
   })
 
+  test.each([
+    { what: 'dropped', words: [0x6000, 0, 0, trbType(12) | (1 << 24)] },
+    { what: 'deconfigured', words: [0, 0, 0, trbType(12) | 0x200 | (1 << 24)] },
+  ] satisfies readonly { what: string; words: Words }[])(
+    'an endpoint that is $what while it runs moves nothing more',
+    ({ words }) => {
+      const { driver, device, slot } = started()
+      device.answers.push(bytes(8), bytes(8))
+      driver.put(32 * slot + INTERRUPT_IN, [DATA, 0, 8, NORMAL | IOC], [DATA + 8, 0, 8, NORMAL | IOC])
+      driver.doorbell(slot, INTERRUPT_IN)
+      driver.machine.ram.fill(0, 0x6000, 0x6420)
+      driver.input(0, 1 << INTERRUPT_IN, 1)
+      expect(driver.command(...words)).toMatchObject({ code: 1 })
+      driver.machine.advance(10e6)
+      expect(driver.events()).toEqual([])
+      expect(driver.machine.view.getUint32(DATA + 8, true)).toBe(0)
+    },
+  )
+
   test('a port without a device is a transaction error, and one that there is not a parameter error', () => {
     const driver = new XhciDriver([])
     driver.start()
@@ -295,6 +314,23 @@ describe('transfers (xHCI 1.2, §4.10, "Transfer Ring Events", and §4.11, "TRBs
     driver.put(ringOf(slot, BULK_IN), [DATA, 0, 8, NORMAL | IOC])
     driver.doorbell(slot, BULK_IN)
     expect(driver.events()).toMatchObject([{ code: 1, endpoint: BULK_IN }])
+  })
+
+  test('transfers whose end is not there yet are not all read at once', () => {
+    const { driver, slot } = started()
+    const { machine } = driver
+    for (let at = 0x4_0000; at < 0x4_fa00; at += 16) machine.view.setUint32(at + 12, trbType(1) | CHAIN | 1, true)
+    const endpoints = [BULK_IN, BULK_OUT, INTERRUPT_IN]
+    for (const index of endpoints) {
+      driver.put(ringOf(slot, index), [0x4_0000, 0, 0, trbType(6) | CHAIN])
+      driver.doorbell(slot, index)
+    }
+    const before = machine.reads
+    // A write to the port has all its rings looked at.
+    driver.writePort(5, 0x200)
+    expect(machine.reads - before).toBeLessThan(5000)
+    machine.advance(1e6)
+    expect(machine.reads - before).toBeGreaterThan(12_000)
   })
 
   test('data that is no memory is a host system error', () => {

@@ -12,12 +12,17 @@ export interface RingPlace {
 /** TRBs of one transfer, those of links included: enough for 16 MiB in pages. */
 const MOST_TRBS = 4096
 
-/** What is next on a ring: nothing; what is not RAM; more TRBs than are taken at once; or some, and where to go on. */
-export type Fetched =
+/**
+ * What is next on a ring: nothing; what is not RAM; more TRBs than are taken at once; or some, and where to go on.
+ *
+ * `looked` is how many TRBs were read to know that.
+ */
+export type Fetched = { readonly looked: number } & (
   | { readonly kind: 'empty' }
   | { readonly kind: 'unreachable' }
   | { readonly kind: 'endless'; readonly trbs: readonly Trb[] }
   | { readonly kind: 'trbs'; readonly trbs: readonly Trb[]; readonly next: RingPlace }
+)
 
 /** A place from the two words that commands and contexts have. */
 export function placeOf(lo: number, hi: number): RingPlace {
@@ -34,7 +39,7 @@ export function fetchTrbs(memory: GuestAccess, from: RingPlace): Fetched {
   let { address, cycle } = from
   while (trbs.length < MOST_TRBS) {
     const view = memory.view(address, TRB_BYTES)
-    if (view === null) return { kind: 'unreachable' }
+    if (view === null) return { kind: 'unreachable', looked: trbs.length + 1 }
     const trb: Trb = {
       address,
       lo: view.getUint32(0, true),
@@ -42,7 +47,7 @@ export function fetchTrbs(memory: GuestAccess, from: RingPlace): Fetched {
       status: view.getUint32(8, true),
       control: view.getUint32(12, true),
     }
-    if ((trb.control & FLAG.CYCLE) !== cycle) return { kind: 'empty' }
+    if ((trb.control & FLAG.CYCLE) !== cycle) return { kind: 'empty', looked: trbs.length + 1 }
     trbs.push(trb)
     if (typeOf(trb) === TRB.LINK) {
       address = pointerOf(trb) - (trb.lo & 0xf)
@@ -50,7 +55,7 @@ export function fetchTrbs(memory: GuestAccess, from: RingPlace): Fetched {
       continue
     }
     address += TRB_BYTES
-    if ((trb.control & FLAG.CHAIN) === 0) return { kind: 'trbs', trbs, next: { address, cycle } }
+    if ((trb.control & FLAG.CHAIN) === 0) return { kind: 'trbs', looked: trbs.length, trbs, next: { address, cycle } }
   }
-  return { kind: 'endless', trbs }
+  return { kind: 'endless', looked: trbs.length, trbs }
 }

@@ -30,6 +30,8 @@ export class Transfers {
   /** When the next interrupt endpoint may be asked. */
   readonly #next = new Instant()
   readonly #now = new Instant()
+  /** TRBs that the last step has looked at. */
+  #looked = 1
 
   constructor(host: TransferHost) {
     this.#host = host
@@ -98,41 +100,46 @@ export class Transfers {
           if (endpoint.notBefore.isBefore(this.#next)) this.#next.set(endpoint.notBefore)
           continue
         }
-        const count = this.#step(endpoint)
+        const goes = this.#step(endpoint)
         this.#ready.delete(endpoint)
-        if (count > 0) {
+        if (goes) {
           // Behind the others: each has its turn.
           this.#ready.add(endpoint)
           goesOn = true
         }
-        used += Math.max(1, count)
+        used += this.#looked
       }
     }
     return used
   }
 
-  /** Carries out one transfer. @returns how many TRBs it has; 0: there is nothing to do for now */
-  #step(endpoint: Endpoint): number {
+  /** Carries out one transfer. @returns false: there is nothing to do for now */
+  #step(endpoint: Endpoint): boolean {
     const { memory, slots } = this.#host
-    const port = this.#host.port(slots.get(endpoint.slot)?.port ?? 0)
-    if (endpoint.state !== ENDPOINT.RUNNING || port === undefined || port.isSuspended) return 0
+    const slot = slots.get(endpoint.slot)
+    const port = this.#host.port(slot?.port ?? 0)
+    this.#looked = 1
+    // The guest may have taken the endpoint away, or put another in its place, without stopping it.
+    if (slot?.endpoints.get(endpoint.index) !== endpoint) return false
+    if (endpoint.state !== ENDPOINT.RUNNING || port === undefined || port.isSuspended) return false
     const fetched = fetchTrbs(memory, endpoint.place)
-    if (fetched.kind === 'empty' || fetched.kind === 'unreachable') return 0
+    this.#looked = fetched.looked
+    if (fetched.kind === 'empty' || fetched.kind === 'unreachable') return false
     const { trbs } = fetched
     if (fetched.kind === 'endless') {
       this.#fail(endpoint, trbs, CODE.TRB_ERROR)
-      return 0
+      return false
     }
     const outcome = this.#transfer(port, endpoint, trbs)
-    if (outcome === 'nak' || outcome === 'unreachable') return 0
+    if (outcome === 'nak' || outcome === 'unreachable') return false
     if ('code' in outcome) {
       this.#fail(endpoint, trbs, outcome.code)
-      return 0
+      return false
     }
     endpoint.place = fetched.next
     if (isInterrupt(endpoint.kind)) endpoint.notBefore.set(this.#now).add(endpoint.interval * MICROFRAME_NS)
     for (const event of eventsOf(endpoint, trbs, outcome.moved)) this.#post(endpoint, event)
-    return trbs.length
+    return true
   }
 
   #transfer(port: RootPort, endpoint: Endpoint, trbs: readonly Trb[]): ReturnType<typeof transfer> {
