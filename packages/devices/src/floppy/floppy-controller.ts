@@ -321,7 +321,9 @@ export class FloppyController implements DeviceModel {
     const registers = this.#registers
     registers.seeking &= ~(1 << number)
     const status = this.#drives[number] === null ? ABNORMAL | EQUIPMENT_CHECK : 0
-    registers.ends.push([status | SEEK_END | number, number])
+    // A drive has one end that waits: a guest that asks for none does not fill the host.
+    const waits = registers.ends.findIndex(([, drive]) => drive === number)
+    registers.ends.splice(waits < 0 ? registers.ends.length : waits, 1, [status | SEEK_END | number, number])
     this.#setInterrupt(true)
   }
 

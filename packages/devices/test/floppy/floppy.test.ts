@@ -60,6 +60,17 @@ describe('floppy controller (290166)', () => {
     expect(card.command(8)[0]).toBe(0x71)
   })
 
+  test('a drive has one end of a seek that waits, however many there were', async () => {
+    const { card } = started()
+    for (let i = 0; i < 50; i++) {
+      card.command(0x0f, 0, i)
+      card.machine.advance(50e6)
+    }
+    card.command(0x0f, 1, 0)
+    await card.pass()
+    expect([card.command(8), card.command(8)[0], card.command(8)]).toEqual([[0x20, 49], 0x71, [0x80]])
+  })
+
   test('the line of a changed disk is there until the head moves', async () => {
     const { card, machine } = started()
     expect(machine.in(0x3f7)).toBe(0x80)
