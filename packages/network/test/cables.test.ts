@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -274,5 +274,28 @@ describe('a capture (pcap-savefile(5))', () => {
     network.send(testFrame(60, 0))
     expect(readFileSync(path).length).toBe(24 + 1000 * (16 + 1514))
     expect(() => captureToFile(new Hub().port(), join(folder, 'no', 'folder'))).toThrow(NetworkError)
+  })
+
+  test.each([
+    { given: 'nothing', hex: '' },
+    { given: 'microseconds', hex: 'd4c3b2a1 0200' },
+    { given: 'microseconds of a big-endian host', hex: 'a1b2c3d4 0002' },
+    { given: 'nanoseconds', hex: '4d3cb2a1 0200' },
+    { given: 'nanoseconds of a big-endian host', hex: 'a1b23c4d 0002' },
+    { given: 'pcapng', hex: '0a0d0d0a 1c00' },
+  ])('is written over one with $given', ({ hex }) => {
+    const path = join(folder, 'again.pcap')
+    writeFileSync(path, Buffer.from(hex.replace(' ', ''), 'hex'))
+    captureToFile(new Hub().port(), path).close()
+    expect(readFileSync(path).length).toBe(24)
+  })
+
+  test.each(['QFI\u00fb and a disk', 'a1b', '#!/bin/sh'])('is not written over %j', (content) => {
+    const path = join(folder, 'disk.img')
+    writeFileSync(path, content, 'latin1')
+    expect(() => captureToFile(new Hub().port(), path)).toThrow(
+      `${path}: it is there and is no capture; it is not overwritten`,
+    )
+    expect(readFileSync(path, 'latin1')).toBe(content)
   })
 })

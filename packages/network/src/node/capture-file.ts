@@ -1,9 +1,11 @@
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import type { PacketBackend } from '@retrap/device'
 import { capturePackets, type CaptureOptions, NetworkError } from '../index.ts'
 
 /** Frames of one turn of the event loop are written together, or when so much has come. */
 const MOST_HELD = 1 << 20
+/** What captures begin with. Sources: pcap-savefile(5); draft-ietf-opsawg-pcapng, "Section Header Block". */
+const CAPTURES: ReadonlySet<string> = new Set(['d4c3b2a1', 'a1b2c3d4', '4d3cb2a1', 'a1b23c4d', '0a0d0d0a'])
 
 /** A capture into a file. */
 export interface CaptureFile {
@@ -13,10 +15,16 @@ export interface CaptureFile {
   close(): void
 }
 
-/** Writes what passes between a card and its network to a file. @throws NetworkError `ERR_OPEN`, `ERR_OPTION` */
+/**
+ * Writes what passes between a card and its network to a file. An earlier capture is written anew, as by tcpdump and by
+ * QEMU; any other file is left as it is, for its name may be a mistake.
+ *
+ * @throws NetworkError `ERR_OPEN`, `ERR_OPTION`
+ */
 export function captureToFile(network: PacketBackend, path: string, options: CaptureOptions = {}): CaptureFile {
   let file: number
   try {
+    if (!isFree(path)) throw new Error('it is there and is no capture; it is not overwritten')
     file = openSync(path, 'w')
   } catch (error) {
     throw failure(path, error)
@@ -55,6 +63,20 @@ export function captureToFile(network: PacketBackend, path: string, options: Cap
       if (trouble !== undefined) throw failure(path, trouble)
     },
   }
+}
+
+/** Whether there is nothing at a path that a capture would destroy. A FIFO, such as Wireshark's, has nothing. */
+function isFree(path: string): boolean {
+  const state = statSync(path, { throwIfNoEntry: false })
+  if (state === undefined || !state.isFile() || state.size === 0) return true
+  const head = Buffer.alloc(4)
+  const file = openSync(path, 'r')
+  try {
+    readSync(file, head)
+  } finally {
+    closeSync(file)
+  }
+  return CAPTURES.has(head.toString('hex'))
 }
 
 const failure = (path: string, error: unknown): NetworkError =>
