@@ -137,7 +137,7 @@ class Client {
   async size(): Promise<number> {
     const refuse = (reason: string, cause?: unknown): ImageError =>
       new ImageError('ERR_OPEN', `${this.#url}: ${reason}`, { cause })
-    const response = await this.#request('GET', 'bytes=0-0').catch((error: unknown) => {
+    const response = await this.#requestAgain('GET', 'bytes=0-0').catch((error: unknown) => {
       throw refuse(`the request failed: ${String(error)}`, error)
     })
     await response.body?.getReader().cancel()
@@ -155,7 +155,7 @@ class Client {
   }
 
   async #lengthByHead(): Promise<string | null> {
-    const response = await this.#request('HEAD', null).catch(() => null)
+    const response = await this.#requestAgain('HEAD', null).catch(() => null)
     return response?.status === 200 ? response.headers.get('content-length') : null
   }
 
@@ -199,11 +199,29 @@ class Client {
     return range === null || range === expected ? null : final(`the server sends ${range}`)
   }
 
+  /** Makes a request again where it has failed, or where the server is busy or in trouble. */
+  async #requestAgain(method: string, range: string | null): Promise<HttpResponse> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
+        const response = await this.#request(method, range)
+        if (!mayPass(response.status) || attempt >= this.#retries) return response
+        // oxlint-disable-next-line no-await-in-loop
+        await response.body?.getReader().cancel()
+      } catch (error) {
+        if (attempt >= this.#retries) throw error
+      }
+    }
+  }
+
   #request(method: string, range: string | null): Promise<HttpResponse> {
     const headers = { ...this.#headers, ...(range !== null && { range }) }
     return this.#fetch(this.#url, { method, headers, signal: AbortSignal.timeout(this.#timeoutMs) })
   }
 }
+
+/** Statuses that another attempt may not have. Source: RFC 9110, section 15.5.9 and 15.6; RFC 6585, section 4. */
+const mayPass = (status: number): boolean => status === 408 || status === 429 || status >= 500
 
 /** Reads the content of an answer, which must have this length. A longer one is not taken. */
 async function readExactly(response: HttpResponse, length: number): Promise<Uint8Array> {

@@ -212,6 +212,42 @@ describe('a file on a web server', () => {
     expect(ranges).toEqual(['bytes=0-0', 'bytes=0-4095', 'bytes=0-4095'])
   })
 
+  test.each([
+    { what: 'no answer', status: 0 },
+    { what: 'a time that is up', status: 408 },
+    { what: 'too many requests', status: 429 },
+    { what: 'trouble of the server', status: 503 },
+  ])('is opened again after $what, as often as told', async ({ status }) => {
+    let failures = 2
+    behaviour = (request, response, range) => {
+      if (failures-- <= 0) well(request, response, range)
+      else if (status === 0) response.destroy()
+      else response.writeHead(status).end('x')
+    }
+    expect((await HttpStorage.open(url, { ...OPTIONS, retries: 2 })).bytes).toBe(BYTES)
+    expect(ranges).toEqual(['bytes=0-0', 'bytes=0-0', 'bytes=0-0'])
+    failures = 2
+    await expect(HttpStorage.open(url, OPTIONS)).rejects.toThrow(`${url}: the `)
+    expect(ranges).toHaveLength(5)
+  })
+
+  test('is not asked for again where the server has no such file', async () => {
+    behaviour = (_request, response) => void response.writeHead(404).end()
+    await expect(HttpStorage.open(url, { ...OPTIONS, retries: 2 })).rejects.toThrow('status 404')
+    expect(ranges).toHaveLength(1)
+  })
+
+  test('whose size a HEAD tells is asked for that again', async () => {
+    let failures = 1
+    behaviour = (request, response, range) => {
+      if (request.method !== 'HEAD') response.writeHead(206).end(content.subarray(range![0], range![1] + 1))
+      else if (failures-- > 0) response.destroy()
+      else response.writeHead(200, { 'content-length': BYTES }).end()
+    }
+    expect((await HttpStorage.open(url, OPTIONS)).bytes).toBe(BYTES)
+    expect(ranges).toEqual(['bytes=0-0', 'HEAD', 'HEAD'])
+  })
+
   test.each([200, 206, 500])('whose answer %d cannot be used keeps no connection busy', async (status) => {
     let cancelled = 0
     const body = {
