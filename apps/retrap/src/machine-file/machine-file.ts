@@ -126,9 +126,14 @@ class MachineFile {
     const choices = option.argChoices
     if (choices !== undefined && !choices.includes(text))
       throw this.wrong(place, `'${text}' is unknown; there are ${choices.join(', ')}${didYouMean(text, choices)}`)
-    if (option.parseArg === undefined) return text
+    const { parseArg } = option
+    return parseArg === undefined ? text : this.#placed(place, () => parseArg.call(option, text, before as never))
+  }
+
+  /** Puts the place in front of what a parser of options has to say. */
+  #placed<T>(place: string, parse: () => T): T {
     try {
-      return option.parseArg(text, before as never) as unknown
+      return parse()
     } catch (error) {
       if (error instanceof CliError) throw this.wrong(place, error.message)
       throw error
@@ -138,10 +143,16 @@ class MachineFile {
   /** What the command line would have as the value. */
   #text(key: string, place: string, value: unknown): string {
     const shape = Object.hasOwn(SHAPES, key) ? SHAPES[key] : undefined
-    if (shape !== undefined) return this.#shaped(shape, place, isScalar(value) ? { [shape.short]: value } : value)
+    if (shape !== undefined)
+      return this.#shaped(shape, place, isScalar(value) ? this.#short(shape, place, textOf(value)) : value)
     if (!isScalar(value)) throw this.wrong(place, 'expected a text or a number')
     const text = textOf(value)
     return PATH_OPTIONS.has(key) ? this.#resolve(text) : text
+  }
+
+  /** What a text stands for that is given instead of an object. */
+  #short({ short, split }: Shape, place: string, text: string): Values {
+    return split === undefined ? { [short]: text } : this.#placed(place, () => split(text))
   }
 
   #shaped(shape: Shape, place: string, value: unknown): string {

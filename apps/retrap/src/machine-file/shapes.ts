@@ -1,6 +1,6 @@
 import { deviceProperties } from '../devices.ts'
 import { DRIVE_KEYS } from '../drives.ts'
-import { FSDEV_KEYS, VIRTFS_KEYS } from '../share/share-options.ts'
+import { FSDEV_KEYS, parseShare, VIRTFS_KEYS } from '../share/share-options.ts'
 import { NETDEV_KEYS, REPEATABLE_NETDEV_KEYS } from '../netdevs.ts'
 
 /** How an object of a machine file becomes the text of an option: `HEAD,key=value,…`. */
@@ -17,6 +17,8 @@ export interface Shape {
   readonly repeatable?: readonly string[]
   /** Keys that name files. */
   readonly paths: readonly string[]
+  /** Takes a text apart that stands for more than one key. @throws CliError */
+  readonly split?: (text: string) => Readonly<Record<string, string | boolean>>
   /** Joins head and pairs; default with commas. */
   readonly text?: (values: Readonly<Record<string, string>>) => string
 }
@@ -61,6 +63,17 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
     heads: [...Object.keys(NETDEV_KEYS), 'none'],
     repeatable: REPEATABLE_NETDEV_KEYS,
     paths: ['tftp', 'romfile'],
+  },
+  share: {
+    short: 'path',
+    keys: () => ['tag', 'path', 'readonly'],
+    paths: ['path'],
+    split: (text) => {
+      const { tag, path, readOnly } = parseShare(text)
+      return { tag, path, readonly: readOnly }
+    },
+    text: ({ tag = '', path = '', readonly = 'off' }) =>
+      `${tag.replaceAll(',', ',,')}=${path.replaceAll(',', ',,')},readonly=${readonly}`,
   },
   virtfs: {
     head: 'driver',

@@ -43,7 +43,7 @@ export function shareOptions(command: Command): Command {
       (text: string) => {
         // Both are one list.
         const before = command.getOptionValue('share') as readonly ShareArgument[] | undefined
-        command.setOptionValue('share', [...(before ?? []), parseVirtfs(text)])
+        command.setOptionValueWithSource('share', [...(before ?? []), parseVirtfs(text)], 'cli')
       },
     )
     .option(

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Ajv } from 'ajv'
@@ -11,6 +11,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 writeFileSync(join(folder, 'kernel'), 'image')
 const rom = Uint8Array.of(0x55, 0xaa, 1, ...new Uint8Array(509))
 writeFileSync(join(folder, 'rom'), rom)
+mkdirSync(join(folder, 'shared, 1'))
 writeFileSync(join(folder, 'disk, 1.img'), new Uint8Array(1 << 20))
 
 /** Runs a machine that a file describes. */
@@ -88,6 +89,23 @@ test.each([
       virtio: [expect.objectContaining({ rom, bootIndex: 2 })],
     },
   },
+  {
+    what: 'directories, which begin at its own',
+    file: {
+      kernel: 'kernel',
+      virtfs: { driver: 'local', path: '.', mount_tag: 'v' },
+      share: ['a=shared,, 1', { tag: 'b', path: './shared, 1', readonly: true }],
+    },
+    args: ['--share', `c=${folder}`],
+    options: {
+      virtio: [
+        expect.objectContaining({ kind: 'share', tag: 'a', readOnly: false }),
+        expect.objectContaining({ kind: 'share', tag: 'b', readOnly: true }),
+        expect.objectContaining({ kind: 'share', tag: 'c' }),
+        expect.objectContaining({ kind: 'share', tag: 'v' }),
+      ],
+    },
+  },
 ])('a machine file has $what', async ({ file, args, options }) => {
   const found = await runFile(file, ...args)
   expect(found.message).toBe('')
@@ -124,6 +142,8 @@ test.each([
     valid: false,
   },
   { file: { netdev: { id: 'n' } }, message: "netdev: expected a 'kind': one of user", valid: false },
+  { file: { share: 'x' }, message: 'share: --share x: write TAG=DIR, such as work=./src', valid: true },
+  { file: { share: { tag: 'x' } }, message: 'share: --share x=,readonly=off: write TAG=DIR', valid: true },
   { file: { schema: true }, message: 'schema: there is no such option', valid: false },
   { file: [], message: 'it has no object', valid: false },
   { file: '{', message: 'it is not JSON', valid: false },
