@@ -4,12 +4,15 @@ import type { BlockBackend } from '@retrap/device'
 import type { PcDrive, PcFlash } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import type { DriveArgument } from './drives.ts'
+import { chainOf } from './image/layers.ts'
 import { examineImage, notRaw, type ImageFile } from './image-file.ts'
 
 /** An open image, and the file that it is in. */
 interface OpenFile {
   readonly path: string
   readonly identity: string
+  /** The files below it, which it reads. */
+  readonly below: readonly string[]
   readonly writes: boolean
   readonly image: BlockImage
   /** Why the last changes of a flash are not in its file. A flash has no flush command that could report it. */
@@ -114,7 +117,11 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
   const format = drive.format === undefined ? formatOf(path, file) : { format: drive.format }
   const readOnly = drive.readOnly || media === 'cdrom'
   const writes = !readOnly && !drive.snapshot
-  refuseTwice(path, writes, file, files)
+  const { identity } = file
+  // What is wrong with the files below is told where they are opened.
+  const chain = format.format === 'qcow2' ? await chainOf(path, 'qcow2').catch(() => []) : []
+  const below = chain.slice(1).map((one) => one.identity)
+  refuseTwice({ path, identity, below, writes }, files)
   const image = await openImage(path, {
     ...format,
     snapshot: drive.snapshot && !readOnly,
@@ -122,7 +129,7 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
   }).catch((error: unknown) => {
     throw writes ? explainUnwritable(path, error) : error
   })
-  files.push({ path, identity: file.identity, writes, image })
+  files.push({ path, identity, below, writes, image })
   return { medium: image, media, ...rest }
 }
 
@@ -145,12 +152,22 @@ function mediaOf(path: string, { hasIso, kernel }: ImageFile): 'disk' | 'cdrom' 
   throw new CliError('ERR_INPUT', `${path}: it is ${kernel}, not a disk image; give --kernel ${path}, or --hda ${path}`)
 }
 
-/** Two drives that read one file are no trouble; one that writes it is. @throws CliError `ERR_INPUT` */
-function refuseTwice(path: string, writes: boolean, { identity }: ImageFile, files: readonly OpenFile[]): void {
-  const other = files.find((file) => file.identity === identity && (file.writes || writes))
-  if (other === undefined) return
-  const name = other.path === path ? 'it is named twice' : `it is the same file as ${other.path}`
-  throw new CliError('ERR_INPUT', `${path}: ${name}; give it once, or give --snapshot`)
+/**
+ * Two drives that read one file are no trouble; one that writes it is, also where the other one has it below its own file.
+ *
+ * @throws CliError `ERR_INPUT`
+ */
+function refuseTwice(file: Omit<OpenFile, 'image'>, files: readonly OpenFile[]): void {
+  const { path, identity, below, writes } = file
+  const refuse = (what: string): CliError => new CliError('ERR_INPUT', `${path}: ${what}, or give --snapshot`)
+  for (const other of files) {
+    if (other.identity === identity && (other.writes || writes))
+      throw refuse(`it is ${other.path === path ? 'named twice' : `the same file as ${other.path}`}; give it once`)
+    if (writes && other.below.includes(identity))
+      throw refuse(`it is below ${other.path}, and must not change; give only one of them`)
+    if (other.writes && below.includes(other.identity))
+      throw refuse(`${other.path} is below it, and must not change; give only one of them`)
+  }
 }
 
 /** Names the options that only read a file. The file has been read before, so that it is writing that is refused. */

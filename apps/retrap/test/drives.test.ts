@@ -19,6 +19,15 @@ function file(name: string, bytes: Uint8Array): string {
   return path
 }
 
+/** A qcow2 image of 64 KiB over another file. */
+async function overlay(name: string, backing: { readonly name: string; readonly format: string }): Promise<string> {
+  const path = join(folder, name)
+  const storage = await FileStorage.create(path)
+  await createQcow2(storage, { bytes: 65_536, backing })
+  await storage.close()
+  return path
+}
+
 /** An image with the signature of ISO 9660. */
 function iso(): Uint8Array {
   const bytes = new Uint8Array(40 * 2048)
@@ -292,6 +301,22 @@ describe('drives that are opened', () => {
     await expect(OpenDrives.open(listDrives({}, [path, link]))).rejects.toThrow(`it is the same file as ${path}`)
     await (await OpenDrives.open(listDrives({ drive: [reader, reader] }, []))).close()
     await (await OpenDrives.open(listDrives({ snapshot: true }, [path, link]))).close()
+  })
+
+  test('a file that another drive has below its own is not written', async () => {
+    const base = file('base.img', new Uint8Array(65_536))
+    const middle = await overlay('middle.qcow2', { name: 'base.img', format: 'raw' })
+    const top = await overlay('top.qcow2', { name: middle, format: 'qcow2' })
+    const open = async (drives: DriveFlags['drive'], ...images: readonly string[]) =>
+      (await OpenDrives.open(listDrives({ drive: drives ?? [] }, images))).close()
+    const reader = parseDrive(`file=${base},format=raw,readonly=on`)
+    const snapshot = parseDrive(`file=${base},format=raw,snapshot=on`)
+    const below = `is below ${top}, and must not change; give only one of them, or give --snapshot`
+    await expect(open([], top, base)).rejects.toThrow(`${base}: it ${below}`)
+    await expect(open([], top, middle)).rejects.toThrow(`${middle}: it ${below}`)
+    await expect(open([], base, top)).rejects.toThrow(`${top}: ${base} is below it, and must not change`)
+    // Several overlays of one base, and readers of the base, are no trouble.
+    expect(await open([reader, snapshot], top, await overlay('b.qcow2', { name: base, format: 'raw' }))).toEqual([])
   })
 })
 

@@ -24,31 +24,35 @@ export interface LayerExtent {
 
 interface ChainFile {
   readonly path: string
+  /** The same for every name of one file. */
+  readonly identity: string
   readonly format: ImageFormat
   /** The format is only what the content says, and may be what a guest has written: it must not name further files. */
   readonly isGuess: boolean
 }
+
+type NamedFile = Omit<ChainFile, 'identity'>
 
 /** The files of an image in the order of its chain, the image first. @throws CliError, ImageError */
 export async function chainOf(path: string, format: ImageFormat | undefined): Promise<readonly ChainFile[]> {
   const chain: ChainFile[] = []
   const seen = new Set<string>()
   const source = await sourceOptions(path, format)
-  let next: ChainFile | null = { path, format: source.format, isGuess: source.backing === 'refuse' }
+  let next: NamedFile | null = { path, format: source.format, isGuess: source.backing === 'refuse' }
   while (next !== null) {
     // oxlint-disable-next-line no-await-in-loop -- a file names the next one
     const state = await stat(next.path, { bigint: true }).catch(() => undefined)
     const identity = state === undefined ? next.path : `${state.dev}:${state.ino}`
     if (seen.has(identity)) throw new CliError('ERR_INPUT', `${path}: the backing files form a loop`)
     seen.add(identity)
-    chain.push(next)
+    chain.push({ ...next, identity })
     // oxlint-disable-next-line no-await-in-loop
     next = next.format === 'raw' ? null : await below(next)
   }
   return chain
 }
 
-async function below({ path, isGuess }: ChainFile): Promise<ChainFile | null> {
+async function below({ path, isGuess }: NamedFile): Promise<NamedFile | null> {
   const storage = await FileStorage.open(path, { readOnly: true })
   try {
     const { backing } = await readQcow2Info(storage)
