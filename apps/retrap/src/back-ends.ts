@@ -81,6 +81,7 @@ export class BackEnds {
   async forMachine(): Promise<Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards' | 'sound'>> {
     const { drives = [], flash = [] } = this.#drives ?? {}
     await this.#drives?.idle()
+    await Promise.all([...this.#shares.values()].map((share) => share.renew()))
     const plug = (id: string): PacketBackend => this.#networks.plug(id)
     const virtio = connectNetworks(this.#virtio, plug, this.#roms, (path) => this.#shares.get(path)!)
     const networkCards = connectCards(this.#cards, plug, this.#roms)

@@ -34,7 +34,7 @@ import {
 } from '@retrap/virtio/p9'
 import { CliError } from '../cli-error.ts'
 
-const calls = {
+const HOST = {
   chmod: promisify(chmod),
   chown: promisify(chown),
   close: promisify(close),
@@ -56,6 +56,55 @@ const calls = {
   write: promisify(write),
 }
 
+type HostCalls = typeof HOST
+
+/** What one machine does with a directory: it ends with the machine, whatever its guest has left open. */
+class Use {
+  readonly calls: HostCalls
+  readonly #open = new Set<number>()
+  readonly #running = new Set<Promise<unknown>>()
+  #over = false
+
+  constructor() {
+    const guarded = Object.entries(HOST).map(([name, call]) => {
+      const act = call as (...given: readonly unknown[]) => Promise<unknown>
+      return [name, (...given: readonly unknown[]) => this.#run(() => act(...given))] as const
+    })
+    const { open: openGuarded, ...others } = Object.fromEntries(guarded) as unknown as HostCalls
+    this.calls = {
+      ...others,
+      open: ((...given: Parameters<typeof openGuarded>) =>
+        this.#run(async () => {
+          const fd = await HOST.open(...given)
+          this.#open.add(fd)
+          return fd
+        })) as typeof openGuarded,
+      // A number that is not ours any more may be another file's by now.
+      close: (async (fd: number) => {
+        if (this.#open.delete(fd)) await HOST.close(fd)
+      }) as HostCalls['close'],
+    }
+  }
+
+  async #run<T>(act: () => Promise<T>): Promise<T> {
+    if (this.#over) throw new ShareError('ESTALE')
+    const running = act()
+    this.#running.add(running)
+    try {
+      return await running
+    } finally {
+      this.#running.delete(running)
+    }
+  }
+
+  /** Lets what is under way end, begins nothing more, and closes all that is open. */
+  async end(): Promise<void> {
+    this.#over = true
+    await Promise.allSettled(this.#running)
+    await Promise.all([...this.#open].map((fd) => this.calls.close(fd)))
+  }
+}
+
 /** Linux, `uapi/asm-generic/fcntl.h`: the file itself, neither read nor written. Node's constants lack it. */
 const O_PATH = 0o10_000_000
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
@@ -74,6 +123,7 @@ const MODE_BITS = 0o1777
  */
 export class LocalShare implements Share {
   readonly #root: number
+  #use = new Use()
 
   /** @throws CliError `ERR_INPUT` where it is no directory, or the host is not Linux */
   constructor(path: string) {
@@ -90,20 +140,31 @@ export class LocalShare implements Share {
   }
 
   async root(): Promise<ShareNode> {
-    return new LocalNode(await calls.open(`/proc/self/fd/${this.#root}`, O_PATH | O_DIRECTORY))
+    const { calls } = this.#use
+    return new LocalNode(calls, await calls.open(`/proc/self/fd/${this.#root}`, O_PATH | O_DIRECTORY))
+  }
+
+  /** Ends what an earlier machine does with it: its requests, and the files that its guest has left open. */
+  async renew(): Promise<void> {
+    const before = this.#use
+    this.#use = new Use()
+    await before.end()
   }
 
   /** Gives the directory back. */
-  close(): Promise<void> {
-    return calls.close(this.#root)
+  async close(): Promise<void> {
+    await this.#use.end()
+    await HOST.close(this.#root)
   }
 }
 
 class LocalNode implements ShareNode {
   /** Descriptor of the file itself. */
   readonly fd: number
+  readonly #calls: HostCalls
 
-  constructor(fd: number) {
+  constructor(calls: HostCalls, fd: number) {
+    this.#calls = calls
     this.fd = fd
   }
 
@@ -120,7 +181,7 @@ class LocalNode implements ShareNode {
   }
 
   async stat(): Promise<ShareStat> {
-    const stat = await calls.fstat(this.fd)
+    const stat = await this.#calls.fstat(this.fd)
     return {
       // Files of other file systems below the directory have numbers of their own.
       id: (stat.dev << 48n) ^ stat.ino,
@@ -137,45 +198,48 @@ class LocalNode implements ShareNode {
   }
 
   async change({ mode, uid, gid, size, accessedNs, modifiedNs }: ShareChanges): Promise<void> {
-    const stat = await calls.fstat(this.fd)
+    const stat = await this.#calls.fstat(this.fd)
     if (size !== undefined) {
       if ((Number(stat.mode) & S_IFMT) !== S_IFREG) throw new ShareError('EINVAL')
-      await calls.truncate(this.#self, size)
+      await this.#calls.truncate(this.#self, size)
     }
-    if (mode !== undefined) await calls.chmod(this.#self, mode & MODE_BITS)
+    if (mode !== undefined) await this.#calls.chmod(this.#self, mode & MODE_BITS)
     if (uid !== undefined || gid !== undefined) {
       // Files belong to whoever runs the machine: others' may be asked for in vain, as with QEMU's security_model=none.
-      await calls.chown(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid)).catch((error: unknown) => {
+      await this.#calls.chown(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid)).catch((error: unknown) => {
         if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) throw error
       })
     }
     if (accessedNs === undefined && modifiedNs === undefined) return
     const seconds = (given: bigint | 'now' | undefined, otherwise: bigint): number =>
       given === 'now' ? Date.now() / 1000 : Number(given ?? otherwise) / 1e9
-    await calls.utimes(this.#self, seconds(accessedNs, stat.atimeNs), seconds(modifiedNs, stat.mtimeNs))
+    await this.#calls.utimes(this.#self, seconds(accessedNs, stat.atimeNs), seconds(modifiedNs, stat.mtimeNs))
   }
 
   async room(): Promise<ShareRoom> {
-    const { bsize, blocks, bavail, files, ffree } = await calls.statfs(this.#self)
+    const { bsize, blocks, bavail, files, ffree } = await this.#calls.statfs(this.#self)
     return { blockBytes: bsize, blocks, freeBlocks: bavail, files, freeFiles: ffree }
   }
 
   async open({ read: reads, write: writes, truncate: empties }: ShareAccess): Promise<ShareFile> {
     // What the descriptor names is known: a device or a pipe would do more than be opened.
-    if ((Number((await calls.fstat(this.fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
-    return new LocalFile(await calls.open(this.#self, accessMode(reads, writes) | (empties ? O_TRUNC : 0)))
+    if ((Number((await this.#calls.fstat(this.fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+    return new LocalFile(
+      this.#calls,
+      await this.#calls.open(this.#self, accessMode(reads, writes) | (empties ? O_TRUNC : 0)),
+    )
   }
 
   readLink(name: string): Promise<string> {
-    return calls.readlink(this.#entry(name))
+    return this.#calls.readlink(this.#entry(name))
   }
 
   async child(name: string): Promise<ShareNode> {
-    return new LocalNode(await calls.open(this.#entry(name), O_PATH | O_NOFOLLOW))
+    return new LocalNode(this.#calls, await this.#calls.open(this.#entry(name), O_PATH | O_NOFOLLOW))
   }
 
   list(): Promise<readonly string[]> {
-    return calls.readdir(this.#self)
+    return this.#calls.readdir(this.#self)
   }
 
   async create(
@@ -193,13 +257,13 @@ class LocalNode implements ShareNode {
   ): Promise<{ readonly node: ShareNode; readonly file: ShareFile }> {
     // O_NONBLOCK: a pipe that is there already must not keep us.
     const flags = accessMode(reads, writes) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (exclusive ? O_EXCL : 0)
-    const fd = await calls.open(this.#entry(name), flags, mode & MODE_BITS)
-    const file = new LocalFile(fd)
+    const fd = await this.#calls.open(this.#entry(name), flags, mode & MODE_BITS)
+    const file = new LocalFile(this.#calls, fd)
     try {
-      if ((Number((await calls.fstat(fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
-      if (empties) await calls.truncate(`/proc/self/fd/${fd}`, 0)
-      const node = await calls.open(`/proc/self/fd/${fd}`, O_PATH)
-      return { node: new LocalNode(node), file }
+      if ((Number((await this.#calls.fstat(fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
+      if (empties) await this.#calls.truncate(`/proc/self/fd/${fd}`, 0)
+      const node = await this.#calls.open(`/proc/self/fd/${fd}`, O_PATH)
+      return { node: new LocalNode(this.#calls, node), file }
     } catch (error) {
       await file.close()
       throw error
@@ -207,30 +271,30 @@ class LocalNode implements ShareNode {
   }
 
   async makeDirectory(name: string, mode: number): Promise<void> {
-    await calls.mkdir(this.#entry(name), mode & MODE_BITS)
+    await this.#calls.mkdir(this.#entry(name), mode & MODE_BITS)
   }
 
   makeLink(name: string, text: string): Promise<void> {
-    return calls.symlink(text, this.#entry(name))
+    return this.#calls.symlink(text, this.#entry(name))
   }
 
   addName(name: string, directory: ShareNode, otherName: string): Promise<void> {
     if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
     // `link` does not follow a link that it is given.
-    return calls.link(directory.#entry(otherName), this.#entry(name))
+    return this.#calls.link(directory.#entry(otherName), this.#entry(name))
   }
 
   remove(name: string, directory: boolean): Promise<void> {
-    return directory ? calls.rmdir(this.#entry(name)) : calls.unlink(this.#entry(name))
+    return directory ? this.#calls.rmdir(this.#entry(name)) : this.#calls.unlink(this.#entry(name))
   }
 
   rename(name: string, directory: ShareNode, newName: string): Promise<void> {
     if (!(directory instanceof LocalNode)) throw new ShareError('EXDEV')
-    return calls.rename(this.#entry(name), directory.#entry(newName))
+    return this.#calls.rename(this.#entry(name), directory.#entry(newName))
   }
 
   release(): void {
-    close(this.fd)
+    this.#calls.close(this.fd).catch(() => {})
   }
 }
 
@@ -238,24 +302,26 @@ const accessMode = (reads: boolean, writes: boolean): number => (writes ? (reads
 
 class LocalFile implements ShareFile {
   readonly #fd: number
+  readonly #calls: HostCalls
 
-  constructor(fd: number) {
+  constructor(calls: HostCalls, fd: number) {
+    this.#calls = calls
     this.#fd = fd
   }
 
   async read(offset: number, into: Uint8Array): Promise<number> {
-    return (await calls.read(this.#fd, into, 0, into.length, offset)).bytesRead
+    return (await this.#calls.read(this.#fd, into, 0, into.length, offset)).bytesRead
   }
 
   async write(offset: number, from: Uint8Array): Promise<number> {
-    return (await calls.write(this.#fd, from, 0, from.length, offset)).bytesWritten
+    return (await this.#calls.write(this.#fd, from, 0, from.length, offset)).bytesWritten
   }
 
   sync(): Promise<void> {
-    return calls.fsync(this.#fd)
+    return this.#calls.fsync(this.#fd)
   }
 
   close(): Promise<void> {
-    return calls.close(this.#fd)
+    return this.#calls.close(this.#fd)
   }
 }

@@ -18,6 +18,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { ShareNode } from '@retrap/virtio/p9'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { BackEnds } from '../../src/back-ends.ts'
 import { LocalShare } from '../../src/share/local-share.ts'
 
 const RACE_MS = 1500
@@ -101,6 +102,38 @@ describe.runIf(process.platform === 'linux')('a directory of the host', () => {
     expect(await root.list()).toEqual(['again', 'dir'])
     await expect(root.remove('dir', true)).rejects.toMatchObject({ code: 'ENOTEMPTY' })
     for (const node of [dir, file, made.node]) node.release()
+  })
+
+  test('a machine that has ended leaves nothing open, and reaches nothing more', async () => {
+    const held = (): number => readdirSync('/proc/self/fd').length
+    const before = held()
+    writeFileSync(join(inside, 'file'), 'content')
+    const old = await root.child('file')
+    const file = await old.open(ACCESS)
+    const others = await Promise.all(Array.from({ length: 50 }, () => root.child('file')))
+    const opening = root.child('file').catch(() => null)
+    await share.renew()
+    await opening
+    expect([others.length, held() <= before]).toEqual([50, true])
+    const now = await share.root()
+    const again = await now.child('file')
+    // Its numbers may be other files' by now.
+    await file.close()
+    for (const node of [old, ...others]) node.release()
+    await expect(file.write(0, Buffer.from('late'))).rejects.toMatchObject({ code: 'ESTALE' })
+    await expect(old.stat()).rejects.toMatchObject({ code: 'ESTALE' })
+    expect(await contentOf(again)).toBe('content')
+    for (const node of [now, again]) node.release()
+  })
+
+  test('a machine after a reset begins with nothing open', async () => {
+    const backEnds = await BackEnds.open({ virtio: [{ kind: 'share', tag: 'work', path: inside, readOnly: false }] })
+    const first = (await backEnds.forMachine()).virtio![0]!
+    if (first.kind !== 'share') throw new Error(`a device ${first.kind}`)
+    const node = await first.share.root()
+    await backEnds.forMachine()
+    await expect(node.stat()).rejects.toMatchObject({ code: 'ESTALE' })
+    expect(await backEnds.close()).toEqual([])
   })
 
   test('has links that are read, and never followed', async () => {
