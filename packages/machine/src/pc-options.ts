@@ -184,16 +184,18 @@ function isDrive(value: unknown): boolean {
   )
 }
 
-const isNetwork = (value: unknown): boolean => object(value) && typeof value['connect'] === 'function'
+/** What all network cards have. */
+const isOnNetwork = ({ network, rom }: Readonly<Record<string, unknown>>): boolean =>
+  object(network) && typeof network['connect'] === 'function' && (rom === undefined || rom instanceof Uint8Array)
 
 function isVirtio(value: unknown): boolean {
   if (!object(value)) return false
-  const { kind, network, device, ports, share, tag } = value
+  const { kind, device, ports, share, tag } = value
   return (
     kind === 'rng' ||
     kind === 'scsi' ||
     (kind === 'console' && Array.isArray(ports) && ports.every((port) => object(port) && object(port['stream']))) ||
-    (kind === 'net' && isNetwork(network)) ||
+    (kind === 'net' && isOnNetwork(value)) ||
     (kind === 'share' && object(share) && typeof share['root'] === 'function' && typeof tag === 'string') ||
     (kind === 'device' && object(device))
   )
@@ -206,7 +208,7 @@ function isSound(value: unknown): boolean {
 }
 
 function isNetworkCard(value: unknown): boolean {
-  return object(value) && value['model'] === 'e1000' && isNetwork(value['network'])
+  return object(value) && value['model'] === 'e1000' && isOnNetwork(value)
 }
 
 function isUsb(value: unknown): boolean {

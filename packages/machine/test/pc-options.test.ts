@@ -43,6 +43,14 @@ describe('an option of the wrong kind is refused, with its name, its value and w
     ["keyboard 'de': expected a Keyboard of @retrap/display", { keyboard: 'de' }],
     ['mouse an object: expected a Mouse of @retrap/display', { mouse: {} }],
     ['deviceMemoryBytes -1: expected a whole number from 0', { deviceMemoryBytes: -1 }],
+    [
+      "networkCards an array of 1: expected an array of { model: 'e1000'",
+      { networkCards: [{ model: 'e1000', network: { connect() {} }, rom: 'pxe.rom' }] },
+    ],
+    [
+      'virtio an array of 1: expected an array of',
+      { virtio: [{ kind: 'net', network: { connect() {} }, rom: 'pxe.rom' }] },
+    ],
     ["'4' CPUs: expected", { cpus: '4' }],
     ['flash an array of 1: expected an array of { medium', { flash: [new Uint8Array(4096)] }],
     [
