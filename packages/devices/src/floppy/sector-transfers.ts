@@ -1,4 +1,4 @@
-import { BlockError, type CancelSignal, type DeviceContext, LateAnswers, type LateRequest } from '@retrap/device'
+import { type CancelSignal, type DeviceContext, LateAnswers, type LateRequest } from '@retrap/device'
 import { nextSector, type Transfer, type TransferKind, transferOf } from './commands.ts'
 import type { FloppyDrive } from './floppy-drive.ts'
 import { SECTOR_BYTES } from './formats.ts'
@@ -92,15 +92,15 @@ export class SectorTransfers {
     this.requests.start({ kind, drive: this.#wires.registers().transfer!.drive, offset, bytes }, SECTOR_NS)
   }
 
+  /** Asks the medium. Whatever it throws is a failure of the medium. */
   async #ask({ kind, drive, offset, bytes }: SectorRequest, signal: CancelSignal): Promise<boolean> {
     const medium = this.#wires.drives[drive]?.medium
     try {
       if (kind === 'read') await medium?.read(offset, bytes, { signal })
       else await medium?.write(offset, bytes, { signal })
       return true
-    } catch (error) {
-      if (error instanceof BlockError) return false
-      throw error
+    } catch {
+      return false
     }
   }
 

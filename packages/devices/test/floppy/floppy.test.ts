@@ -60,6 +60,13 @@ describe('floppy controller (290166)', () => {
     expect(card.command(8)[0]).toBe(0x71)
   })
 
+  test('whatever a medium throws is a failure of the medium', async () => {
+    const { card, medium } = started()
+    medium.read = () => Promise.reject(new Error('the server is gone'))
+    card.channel(0x46, 512)
+    expect(await card.transfer(0xe6, 0, 0, 0, 1, 2, 18, 27, 255)).toEqual([0x40, 0x20, 0x20, 0, 0, 1, 2])
+  })
+
   test('a drive has one end of a seek that waits, however many there were', async () => {
     const { card } = started()
     for (let i = 0; i < 50; i++) {
