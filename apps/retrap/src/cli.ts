@@ -27,6 +27,7 @@ import { machineSchema } from './machine-file/schema.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
 import { addP2m, type MapImageFlags } from './p2m/command.ts'
+import { rootPorts } from './pci-devices.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
@@ -292,6 +293,7 @@ function settingsFor(
 ): SessionSettings {
   const usb = usbController(flags.device, drives)
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
+  const ports = rootPorts(flags.device)
   const [board, smm] = flags.machine.split(',')
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
   return {
@@ -318,6 +320,7 @@ function settingsFor(
       ...(flags.vapic === true && { vapic: true }),
       ...(flags.vga !== undefined && { vga: flags.vga }),
       ...(usb !== undefined && { usb }),
+      ...(ports.length > 0 && { rootPorts: ports }),
     },
     ...backEndsOf(flags),
     ...listSound(flags),

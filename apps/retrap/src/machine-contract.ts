@@ -20,6 +20,7 @@ export interface MachineOptions {
   readonly drives?: PcOptions['drives']
   readonly flash?: PcOptions['flash']
   readonly virtio?: PcOptions['virtio']
+  readonly rootPorts?: PcOptions['rootPorts']
   readonly sound?: PcOptions['sound']
   readonly networkCards?: PcOptions['networkCards']
   readonly usb?: PcOptions['usb']

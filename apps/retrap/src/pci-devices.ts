@@ -1,5 +1,5 @@
 import type { PacketBackend } from '@retrap/device'
-import type { PcVirtioDevice, PcVirtioPlace } from '@retrap/machine'
+import type { PcRootPort, PcVirtioDevice, PcVirtioPlace } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import { Properties } from './device-properties.ts'
 import { CARD_PROPERTIES, type CardArgument, cardOf, type CardRoms, type E1000Argument } from './network-cards.ts'
@@ -13,6 +13,7 @@ interface PciKind {
 
 const ADDRESS = { addr: 'PCI device number, such as 4 or 0x4 (the first free one)' }
 const PLACE = {
+  bus: 'id of a pcie-root-port that it is behind (pcie.0, the root)',
   ...ADDRESS,
   'disable-modern': 'on: only the interface of legacy drivers (off)',
   'disable-legacy': 'on: only the interface of version 1.0 and later (off)',
@@ -79,6 +80,16 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
     summary: 'a directory of the host for the guest: that of a --fsdev',
     properties: { fsdev: 'id of the directory', mount_tag: 'the name that the guest mounts', ...PLACE },
   },
+  'pcie-root-port': {
+    summary: 'a port of PCI Express with room for one virtio device: its bus=ID; for --machine q35',
+    properties: {
+      id: 'what bus= of the device names',
+      ...ADDRESS,
+      chassis: 'a number; it changes nothing',
+      slot: 'a number; it changes nothing',
+      port: 'a number; it changes nothing',
+    },
+  },
   'virtio-rng-pci': { summary: 'random bytes', properties: PLACE },
   'qemu-xhci': {
     summary: 'a USB controller, for USB 3 and 2',
@@ -132,11 +143,16 @@ export function slotOf(argument: DeviceArgument): number | undefined {
 
 /** Where and how a virtio device lies on the PCI bus. @throws CliError `ERR_USAGE` */
 export function placeOf(argument: DeviceArgument, properties: Properties): PcVirtioPlace {
-  const slot = slotOf(argument)
+  const bus = argument.properties.get('bus') ?? 'pcie.0'
+  const behind = bus !== 'pcie.0' && bus !== 'pci.0'
+  const number = slotOf(argument)
+  // Behind a port it can be 0 only.
+  const slot = behind && number === 0 ? undefined : number
   const [noModern, noLegacy] = [properties.flag('disable-modern'), properties.flag('disable-legacy')]
   if (noModern === true && noLegacy === true)
     throw usage(`--device ${argument.name}: disable-modern and disable-legacy are both on; leave one of them out`)
   return {
+    ...(behind && { port: bus }),
     ...(slot !== undefined && { slot }),
     ...(noModern === true && { modern: false }),
     ...(noLegacy === true && { legacy: false }),
@@ -170,6 +186,19 @@ export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly
 }
 
 const VIRTIO = ['virtio-net-pci', 'virtio-rng-pci', 'virtio-scsi-pci']
+
+/** The root ports among them. @throws CliError `ERR_USAGE` */
+export function rootPorts(devices: readonly DeviceArgument[] = []): readonly PcRootPort[] {
+  return devices
+    .filter(({ name }) => name === 'pcie-root-port')
+    .map((argument) => {
+      checkedProperties(argument)
+      const slot = slotOf(argument)
+      const id = argument.properties.get('id')
+      if (id === undefined) throw usage('--device pcie-root-port has no id; write --device pcie-root-port,id=NAME')
+      return { id, ...(slot !== undefined && { slot }) }
+    })
+}
 
 /** The network cards among them that are not virtio devices. @throws CliError `ERR_USAGE` */
 export function e1000Cards(devices: readonly DeviceArgument[] = []): readonly E1000Argument[] {

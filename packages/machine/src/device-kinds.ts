@@ -58,6 +58,7 @@ const ofController = ({ drives }: PcOptions): boolean =>
 
 /** The kinds, in the order in which they take PCI device numbers and are attached. */
 const DEVICE_KINDS: readonly DeviceKind[] = [
+  { wanted: ({ rootPorts = [] }) => rootPorts.length > 0, load: () => import('./kinds/root-ports.ts') },
   {
     wanted: (options) => options.machine !== 'q35' && ofController(options),
     load: () => import('./kinds/ide.ts'),

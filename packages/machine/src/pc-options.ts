@@ -16,6 +16,7 @@ import { SERIAL_PORTS } from './serial-port.ts'
 import type { PcUsb } from './usb.ts'
 import type { PcVapicOptions } from './vapic.ts'
 import type { PcNetworkCard } from './network-card.ts'
+import type { PcRootPort } from './root-port.ts'
 import type { PcSoundDevice } from './sound-device.ts'
 import type { PcVirtioDevice } from './virtio-device.ts'
 
@@ -54,6 +55,8 @@ export interface PcOptions {
   readonly drives?: readonly PcDrive[] | undefined
   /** Further virtio devices, each on the PCI bus. */
   readonly virtio?: readonly PcVirtioDevice[] | undefined
+  /** Root ports of PCI Express, with machine `q35`; a virtio device is behind one by `port`. Nothing is plugged while it runs. */
+  readonly rootPorts?: readonly PcRootPort[] | undefined
   /** Sound devices, each on the PCI bus. */
   readonly sound?: readonly PcSoundDevice[] | undefined
   /** Network cards that are not virtio devices, each on the PCI bus. */
@@ -243,6 +246,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     "{ kind: 'rng', 'scsi', 'console' with ports, 'net' with a network, 'share' with a share and a tag, or 'device' with a device, … }",
     isVirtio,
   ),
+  rootPorts: arrayOf('{ id, slot? }', (value) => object(value) && typeof value['id'] === 'string'),
   sound: arrayOf("{ model: 'ac97', audio?: AudioBackend, slot? }", isSound),
   networkCards: arrayOf(
     "{ model: 'e1000', network: PacketBackend, macAddress?, rom?, bootIndex?, slot? }",

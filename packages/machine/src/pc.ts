@@ -175,11 +175,11 @@ export class Pc {
     }))
     if (this.#optionRoms.some((rom) => !isKernelRom(rom)))
       this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
-    const { drives = [], virtio = [], networkCards = [], sound = [] } = options
+    const { drives = [], virtio = [], networkCards = [], sound = [], rootPorts = [] } = options
     const firstSlot = xen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
     const wanted = [
       ...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot),
-      ...[...virtio, ...networkCards, ...sound].map(({ slot }) => slot),
+      ...[...virtio, ...networkCards, ...sound, ...rootPorts].map(({ slot }) => slot),
       options.usb?.slot,
     ]
     const slots = new PciSlots(firstSlot, wanted, CHIPSETS[machine].lastSlot)

@@ -2,11 +2,26 @@ import { MachineError } from './errors.ts'
 
 const HIGHEST = 31
 
+/** Where a device is, and how it is named by that. */
+export interface PciPlace {
+  /** Number on its bus. */
+  readonly device: number
+  /** The bus of a root port; undefined: bus 0. */
+  readonly bus: string | undefined
+  /** Tells it from all others in names of models. */
+  readonly label: string
+  /** Firmware's path of it. @param node - what firmware calls devices of its class */
+  path(node: string): string
+}
+
 /** Hands out PCI device numbers of bus 0. */
 export class PciSlots {
   readonly #first: number
   readonly #last: number
   readonly #taken = new Set<number>()
+  /** Numbers of root ports, by id. */
+  readonly #ports = new Map<string, number>()
+  readonly #occupied = new Set<string>()
   readonly #wanted: ReadonlySet<number | undefined>
 
   /**
@@ -35,5 +50,48 @@ export class PciSlots {
     }
     this.#taken.add(slot)
     return slot
+  }
+
+  /**
+   * Takes the device number of a root port.
+   *
+   * @throws MachineError `ERR_OPTION` as of `take`, and for an id that is none or taken
+   */
+  addPort(id: string, wanted?: number): number {
+    if (!/^[A-Za-z][\w.-]*$/.test(id) || this.#ports.has(id)) {
+      const why = this.#ports.has(id) ? 'two root ports have it' : 'expected a letter, and letters, digits, _, . and -'
+      throw new MachineError('ERR_OPTION', `rootPorts: id '${id}': ${why}`)
+    }
+    const slot = this.take(id, wanted)
+    this.#ports.set(id, slot)
+    return slot
+  }
+
+  /**
+   * Takes a place on bus 0, or behind a root port.
+   *
+   * @throws MachineError `ERR_OPTION`
+   */
+  place(
+    what: string,
+    { slot, port }: { readonly slot?: number | undefined; readonly port?: string | undefined },
+  ): PciPlace {
+    if (port === undefined) {
+      const device = this.take(what, slot)
+      return { device, bus: undefined, label: `${device}`, path: (node) => `/pci@i0cf8/${node}@${device.toString(16)}` }
+    }
+    const above = this.#ports.get(port)
+    if (above === undefined || this.#occupied.has(port) || slot !== undefined) {
+      const why =
+        above === undefined
+          ? `there is none of that id${this.#ports.size > 0 ? `, but ${[...this.#ports.keys()].join(', ')}` : ''}`
+          : slot === undefined
+            ? 'it has a device already, and room for one'
+            : `a device behind it has number 0: leave slot ${slot} out`
+      throw new MachineError('ERR_OPTION', `${what}: root port '${port}': ${why}`)
+    }
+    this.#occupied.add(port)
+    const bridge = `/pci@i0cf8/pci-bridge@${above.toString(16)}`
+    return { device: 0, bus: port, label: port, path: (node) => `${bridge}/${node}@0` }
   }
 }

@@ -22,15 +22,15 @@ export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): Pl
   const controller: Partial<(typeof controllers)[number]> = controllers[0] ?? {}
   const { queues } = controller
   const drives = placeTargets(drivesOf(options.drives, 'scsi'))
-  const slot = slots.take('scsi', controller.slot)
+  const place = slots.place('scsi', controller)
   const device = new VirtioScsi({
-    name: `virtio-scsi-${slot}`,
+    name: `virtio-scsi-${place.label}`,
     targets: new Map([...drives].map(([target, drive]) => [target, unitOf(drive, target)])),
     ...(queues !== undefined && { queues }),
   })
-  const at = `/pci@i0cf8/scsi@${slot.toString(16)}/channel@0/disk@`
+  const at = `${place.path('scsi')}/channel@0/disk@`
   return {
-    models: [virtioFunction(device, slot, controller)],
+    models: [virtioFunction(device, place, controller)],
     bootPaths: [...drives].map(([target, drive]) => [drive, `${at}${target.toString(16)},0`] as const),
   }
 }

@@ -12,8 +12,8 @@ export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): Pl
   return {
     models: virtioOf(options.virtio, 'share').map((given) => {
       const { share, tag, readOnly = false } = given
-      const slot = slots.take('share', given.slot)
-      return virtioFunction(new Virtio9p({ name: `virtio-9p-${slot}`, share, tag, readOnly }), slot, given)
+      const at = slots.place('share', given)
+      return virtioFunction(new Virtio9p({ name: `virtio-9p-${at.label}`, share, tag, readOnly }), at, given)
     }),
   }
 }

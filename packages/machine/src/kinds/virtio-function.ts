@@ -1,11 +1,18 @@
 import { type VirtioDevice, VirtioPci } from '@retrap/virtio'
+import type { PciPlace } from '../pci-slots.ts'
 import type { PcVirtioPlace } from '../virtio-place.ts'
 
 /** Puts a virtio device on the PCI bus, with an option ROM if it has one. */
-export function virtioFunction(device: VirtioDevice, slot: number, place: PcVirtioPlace, rom?: Uint8Array): VirtioPci {
+export function virtioFunction(
+  device: VirtioDevice,
+  { device: number, bus }: PciPlace,
+  place: PcVirtioPlace,
+  rom?: Uint8Array,
+): VirtioPci {
   const { modern, legacy, packed, vectors } = place
   return new VirtioPci(device, {
-    device: slot,
+    device: number,
+    ...(bus !== undefined && { bus }),
     ...(modern !== undefined && { modern }),
     ...(legacy !== undefined && { legacy }),
     ...(packed !== undefined && { packed }),

@@ -3,7 +3,7 @@ import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioRng } f
 import type { PcSite, PlacedDevices } from '../device-kinds.ts'
 import { type BootPath, drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
-import { networkBootPath, usualMacAddress } from '../network-card.ts'
+import { usualMacAddress } from '../network-card.ts'
 import { PLAIN_VIRTIO, type PcVirtioDevice, virtioOf } from '../virtio-device.ts'
 import type { PcVirtioPlace } from '../virtio-place.ts'
 import { virtioFunction } from './virtio-function.ts'
@@ -17,19 +17,21 @@ export function place({ options, slots, random }: Pick<PcSite, 'options' | 'slot
   const drives = drivesOf(options.drives, 'virtio')
   const devices = virtioOf(options.virtio, ...PLAIN_VIRTIO)
   const places: readonly PcVirtioPlace[] = [...drives.map(({ virtio }) => virtio ?? {}), ...devices]
-  const numbers = places.map(({ slot }) => slots.take('virtio', slot))
+  const placed = places.map((wanted) => slots.place('virtio', wanted))
   const pci = (index: number, device: VirtioDevice, rom?: Uint8Array): DeviceModel =>
-    virtioFunction(device, numbers[index]!, places[index]!, rom)
-  const disks = drives.map((drive, i) => pci(i, disk(drive, `virtio-blk-${numbers[i]}`)))
+    virtioFunction(device, placed[index]!, places[index]!, rom)
+  const disks = drives.map((drive, i) => pci(i, disk(drive, `virtio-blk-${placed[i]!.label}`)))
   const others = devices.map((device, i) => {
     const index = drives.length + i
     const card = devices.slice(0, i).filter(({ kind }) => kind === 'net').length
     const rom = device.kind === 'net' ? device.rom : undefined
-    return pci(index, makeDevice(device, numbers[index]!, card, random), rom)
+    return pci(index, makeDevice(device, placed[index]!.label, card, random), rom)
   })
-  const bootPaths = drives.map((drive, i) => [drive, `/pci@i0cf8/scsi@${numbers[i]!.toString(16)}/disk@0,0`] as const)
+  const bootPaths = drives.map((drive, i) => [drive, `${placed[i]!.path('scsi')}/disk@0,0`] as const)
   const cardPaths = devices.flatMap((device, i): BootPath[] =>
-    device.kind === 'net' ? [[{ ...device, media: 'network' }, networkBootPath(numbers[drives.length + i]!)]] : [],
+    device.kind === 'net'
+      ? [[{ ...device, media: 'network' }, `${placed[drives.length + i]!.path('ethernet')}/ethernet-phy@0`]]
+      : [],
   )
   return { models: [...disks, ...others], bootPaths: [...bootPaths, ...cardPaths] }
 }
@@ -37,7 +39,7 @@ export function place({ options, slots, random }: Pick<PcSite, 'options' | 'slot
 type PlainVirtio = Extract<PcVirtioDevice, { readonly kind: (typeof PLAIN_VIRTIO)[number] }>
 
 /** @param card - the number of network cards before it */
-function makeDevice(given: PlainVirtio, slot: number, card: number, random: () => number): VirtioDevice {
+function makeDevice(given: PlainVirtio, slot: string, card: number, random: () => number): VirtioDevice {
   switch (given.kind) {
     case 'rng':
       return new VirtioRng({ name: `virtio-rng-${slot}`, random })

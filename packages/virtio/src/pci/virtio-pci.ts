@@ -18,7 +18,9 @@ import { LEGACY_BYTES, LegacyRegisters } from './legacy-registers.ts'
 
 /** Options of {@link VirtioPci}. */
 export interface VirtioPciOptions extends VirtioRingOptions {
-  /** PCI device number on bus 0. */
+  /** The bus: a bridge's `busName`; default bus 0. */
+  readonly bus?: string
+  /** PCI device number on its bus. */
   readonly device: number
   /** PCI function number; default 0. */
   readonly function?: number
@@ -132,6 +134,7 @@ export class VirtioPci implements DeviceModel {
     const identity = identityOf(this.#device.type, this.#legacy)
     this.#pci = context.pci.add({
       ...identity,
+      bus: this.#options.bus ?? 0,
       device: this.#options.device,
       function: this.#options.function ?? 0,
       interruptPin: 1,

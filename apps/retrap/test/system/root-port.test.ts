@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, expect, test } from 'vitest'
+import { linuxWith } from '../support/disk-linux.ts'
+import { runRetrap } from '../support/processes.ts'
+
+/** The first process of `rdinit=/auto`. */
+const AUTO = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+/drivers
+cd /sys/bus/pci/devices
+for i in *; do echo "$i $(cat $i/vendor)"; done
+echo "$(head -c 32 /dev/hwrng | wc -c) random bytes"
+grep virtio /proc/interrupts
+poweroff -f
+`
+
+const linux = await linuxWith(['virtio_pci', 'virtio_rng'], AUTO)
+const folder = mkdtempSync(join(tmpdir(), 'retrap-root-port-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const note = skipNote(linux !== undefined, 'there is no apt')
+const PORTS = ['--machine', 'q35', '--device', 'pcie-root-port,id=rp1,addr=4', '--device', 'pcie-root-port,id=rp2']
+
+test.skipIf(linux === undefined)(
+  `Linux finds a device behind a root port, which reaches memory and interrupts by it${note}`,
+  { timeout: 120_000 },
+  async () => {
+    const initrd = join(folder, 'initrd')
+    writeFileSync(initrd, linux!.initrd)
+    const { stdout, stderr, code } = await runRetrap(
+      [
+        ...['run', '--memory', '256M', '--kernel', linux!.kernelPath, '--initrd', initrd, ...PORTS],
+        ...['--append', 'console=ttyS0 quiet rdinit=/auto', '--device', 'virtio-rng-pci,bus=rp1'],
+      ],
+      { deadlineMs: 110_000 },
+    )
+    expect(code, stdout + stderr).toBe(0)
+    // The empty port at 3 got the first bus.
+    expect(stdout).toContain('0000:00:03.0 0x1b36')
+    expect(stdout).toContain('0000:00:04.0 0x1b36')
+    expect(stdout).toContain('0000:02:00.0 0x1af4')
+    expect(stdout).toContain('32 random bytes')
+    expect(stdout).toMatch(/PCI-MSI.*virtio0-/)
+  },
+)
+
+/** Sends a text to COM1 and resets the machine. */
+function bootSector(text: string): Uint8Array {
+  const sector = new Uint8Array(512)
+  const send = [...text].flatMap((character) => [0xb0, character.charCodeAt(0), 0xee])
+  sector.set([0xba, 0xf8, 0x03, ...send, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4])
+  sector.set([0x55, 0xaa], 510)
+  return sector
+}
+
+test.skipIf(linux === undefined)(
+  `SeaBIOS boots from a disk behind a root port${note}`,
+  { timeout: 120_000 },
+  async () => {
+    const disk = (name: string): string => {
+      const path = join(folder, name)
+      writeFileSync(path, Buffer.concat([bootSector(`BOOTED ${name}\n`), new Uint8Array(1 << 20)]))
+      return `if=none,format=raw,id=${name},file=${path}`
+    }
+    const { stdout } = await runRetrap(
+      [
+        ...['run', ...PORTS, '--vga', 'none', '--no-reboot', '--drive', disk('root'), '--drive', disk('below')],
+        ...['--device', 'virtio-blk-pci,drive=root,bootindex=2'],
+        ...['--device', 'virtio-blk-pci,drive=below,bus=rp1,bootindex=1'],
+      ],
+      { deadlineMs: 110_000 },
+    )
+    expect(stdout).toContain('BOOTED below')
+    expect(stdout).not.toContain('BOOTED root')
+  },
+)

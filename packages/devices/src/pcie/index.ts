@@ -1,0 +1,7 @@
+/**
+ * PCI Express ports.
+ *
+ * @packageDocumentation
+ */
+
+export { PcieRootPort, type PcieRootPortOptions, type PcieRootPortState } from './root-port.ts'

@@ -1,0 +1,17 @@
+import { PcieRootPort } from '@retrap/devices/pcie'
+import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import { MachineError } from '../errors.ts'
+
+/** Makes the root ports. @throws MachineError `ERR_OPTION` */
+export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
+  const { machine, rootPorts = [], drives = [], virtio = [] } = options
+  if (machine !== 'q35')
+    throw new MachineError('ERR_OPTION', `rootPorts: a '${machine ?? 'pc'}' has none: expected machine 'q35'`)
+  const used = new Set([...drives.map((drive) => drive.virtio?.port), ...virtio.map(({ port }) => port)])
+  return {
+    models: rootPorts.map(({ id, slot }) => {
+      const device = slots.addPort(id, slot)
+      return new PcieRootPort({ name: `pcie-root-port-${id}`, device, busName: id, occupied: used.has(id) })
+    }),
+  }
+}

@@ -1,0 +1,7 @@
+/** A root port of PCI Express. */
+export interface PcRootPort {
+  /** Names it for the device behind it: a letter, and letters, digits, `_`, `.` and `-`. */
+  readonly id: string
+  /** PCI device number, 3 to 30; default the lowest free one. */
+  readonly slot?: number | undefined
+}
