@@ -97,8 +97,10 @@ const compared = SCREENS.map(({ name, media, leastMs, settleMs, width, masks = [
   },
 }))
 
-// oxlint-disable-next-line no-control-regex -- what a terminal is told
-const withoutEscapes = (text: string): string => text.replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, '\n')
+/** What a terminal is shown. Colours change within a word; other sequences move on. */
+const withoutEscapes = (text: string): string =>
+  // oxlint-disable-next-line no-control-regex -- what a terminal is told
+  text.replaceAll(/\u001b\[[0-9;]*m/g, '').replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, '\n')
 
 const MEMTEST: BootRow = {
   name: 'Memtest86+ on its screen',
