@@ -120,6 +120,8 @@ function checkTag(option: string, tag: string): string {
 
 /** The directories that the options share. @throws CliError `ERR_USAGE` */
 export function listShares({ share = [], fsdev = [], device = [] }: ShareFlags): readonly ShareArgument[] {
+  const same = fsdev.find(({ id }, i) => fsdev.findIndex((one) => one.id === id) < i)
+  if (same !== undefined) throw usage(`two --fsdev have the id '${same.id}'; give each its own`)
   const used = new Set<string>()
   const devices = device.filter(({ name }) => name === 'virtio-9p-pci')
   const named = devices.map((argument): ShareArgument => {

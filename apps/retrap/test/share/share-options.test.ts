@@ -32,6 +32,10 @@ describe('directories of the command line', () => {
     { act: () => parseVirtfs('local,mount_tag=t'), message: 'names no directory' },
     { act: () => parseVirtfs('local,path=/x,mount_tag=t,security_model=mapped'), message: 'security_model=mapped' },
     { act: () => parseFsdev('local,path=/x'), message: 'has no id' },
+    {
+      act: () => listShares({ fsdev: [parseFsdev('local,id=f,path=/x'), parseFsdev('local,id=f,path=/y')] }),
+      message: "have the id 'f'",
+    },
     { act: () => listShares({ share: [parseShare('t=/x'), parseShare('t=/y')] }), message: "have the tag 't'" },
   ])('$message', ({ act, message }) => {
     expect(act).toThrow(message)
