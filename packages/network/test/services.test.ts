@@ -4,6 +4,7 @@ import { DhcpServer, type DhcpOptions } from '../src/user/dhcp.ts'
 import { DnsForwarder } from '../src/user/dns.ts'
 import { TftpServer } from '../src/user/tftp.ts'
 import { HostNetwork } from './support/test-guest.ts'
+import { VirtualClock } from './support/virtual-clock.ts'
 
 const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(/\s/g, ''), 'hex'))
 const text = (value: string): number[] => [...new TextEncoder().encode(value)]
@@ -305,7 +306,8 @@ describe('TFTP (RFC 1350, RFC 2347)', () => {
   const file = (bytes: number): Uint8Array => Uint8Array.from({ length: bytes }, (_, i) => i * 3 + (i >> 8))
 
   const serve = (bytes: number) => {
-    const server = new TftpServer(async (name) => (name === 'kernel' ? file(bytes) : null))
+    const clock = new VirtualClock()
+    const server = new TftpServer(async (name) => (name === 'kernel' ? file(bytes) : null), clock)
     const replies: Uint8Array[] = []
     const ask = async (message: Uint8Array, client = CLIENT): Promise<Uint8Array | undefined> => {
       const before = replies.length
@@ -313,7 +315,7 @@ describe('TFTP (RFC 1350, RFC 2347)', () => {
       await settle()
       return replies.length === before ? undefined : replies.at(-1)
     }
-    return { ask }
+    return { ask, clock, server }
   }
 
   test.each([
@@ -396,5 +398,43 @@ describe('TFTP (RFC 1350, RFC 2347)', () => {
     for (let port = 0; port < 17; port++) await ask(request('kernel', 'octet'), client(port))
     expect(await ask(acknowledge(1), client(0))).toBe(undefined)
     expect((await ask(acknowledge(1), client(1)))![3]).toBe(2)
+  })
+
+  test('of 16 transfers, that which was silent for longest makes room', async () => {
+    const { ask } = serve(2000)
+    const client = (port: number) => ({ address: 1, port }) as never
+    for (let port = 0; port < 16; port++) await ask(request('kernel', 'octet'), client(port))
+    expect((await ask(acknowledge(1), client(0)))![3]).toBe(2)
+    // Who asks again has the place of before.
+    await ask(request('kernel', 'octet'), client(1))
+    await ask(request('kernel', 'octet'), client(16))
+    expect(await ask(acknowledge(1), client(2))).toBe(undefined)
+    expect((await ask(acknowledge(2), client(0)))![3]).toBe(3)
+    expect((await ask(acknowledge(1), client(1)))![3]).toBe(2)
+  })
+
+  test('a client that is silent for a minute has gone', async () => {
+    const { ask, clock } = serve(2000)
+    const other = { address: 1, port: 3 } as never
+    await ask(request('kernel', 'octet'))
+    await ask(request('kernel', 'octet'), other)
+    clock.advance(59_000)
+    expect((await ask(acknowledge(1)))![3]).toBe(2)
+    clock.advance(59_000)
+    expect(await ask(acknowledge(1), other)).toBe(undefined)
+    expect((await ask(acknowledge(2)))![3]).toBe(3)
+    clock.advance(61_000)
+    expect(await ask(acknowledge(3))).toBe(undefined)
+    expect(clock.timers).toBe(0)
+  })
+
+  test('a server that is closed sends nothing, and keeps no timer', async () => {
+    const { ask, clock, server } = serve(2000)
+    await ask(request('kernel', 'octet'))
+    const late = ask(request('kernel', 'octet'), { address: 1, port: 3 } as never)
+    server.close()
+    expect(await late).toBe(undefined)
+    expect(await ask(acknowledge(1))).toBe(undefined)
+    expect(clock.timers).toBe(0)
   })
 })

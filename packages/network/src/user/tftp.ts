@@ -1,3 +1,4 @@
+import { Alarm, type NetworkClock } from '../clock.ts'
 import { get16, put16 } from '../frames/bytes.ts'
 import type { UdpEnd } from './udp-gateway.ts'
 
@@ -18,6 +19,12 @@ const MOST_TRANSFERS = 16
 /** Files that are read at once: each is in memory as a whole. More requests are dropped, and a client asks again. */
 const MOST_READS = 4
 
+/**
+ * A client that has said nothing for so long has gone, and its file with it. RFC 1350 leaves the time open; clients ask again
+ * after seconds.
+ */
+const IDLE_MS = 60_000
+
 /** Reads a file that guests may load. @returns null: there is none of that name */
 export type ReadBootFile = (name: string) => Promise<Uint8Array | null>
 
@@ -26,17 +33,31 @@ interface Transfer {
   readonly blockBytes: number
   /** Number of the block that was sent last; 0: the options were. */
   block: number
+  usedMs: number
 }
 
 /** Lets guests load files. Source: RFC 1350; RFC 2347; RFC 2348 (`blksize`); RFC 2349 (`tsize`). */
 export class TftpServer {
   readonly #read: ReadBootFile
+  readonly #clock: NetworkClock
+  readonly #sweep: Alarm
+  /** In the order of use. */
   readonly #transfers = new Map<string, Transfer>()
   /** Clients whose files are being read. */
   readonly #reading = new Set<string>()
+  #closed = false
 
-  constructor(read: ReadBootFile) {
+  constructor(read: ReadBootFile, clock: NetworkClock) {
     this.#read = read
+    this.#clock = clock
+    this.#sweep = new Alarm(clock, () => this.#expire())
+  }
+
+  /** Ends all transfers. */
+  close(): void {
+    this.#closed = true
+    this.#transfers.clear()
+    this.#sweep.close()
   }
 
   /** Takes a message of a client. @param reply - sends one back */
@@ -60,6 +81,7 @@ export class TftpServer {
     this.#reading.add(key)
     const bytes = await this.#read(name).catch(() => null)
     this.#reading.delete(key)
+    if (this.#closed) return
     if (bytes === null) {
       reply(errorMessage(NOT_FOUND, `${name}: there is no such file`))
       return
@@ -72,24 +94,45 @@ export class TftpServer {
       ...(options.has('blksize') ? ['blksize', String(blockBytes)] : []),
       ...(options.has('tsize') ? ['tsize', String(bytes.length)] : []),
     ]
-    const [oldest] = this.#transfers.keys()
     this.#transfers.delete(key)
+    const [oldest] = this.#transfers.keys()
     if (this.#transfers.size === MOST_TRANSFERS) this.#transfers.delete(oldest!)
-    const transfer = { bytes, blockBytes, block: 0 }
-    this.#transfers.set(key, transfer)
+    const transfer = { bytes, blockBytes, block: 0, usedMs: 0 }
+    this.#use(key, transfer)
+    if (!this.#sweep.isSet) this.#sweep.set(IDLE_MS)
     if (answers.length > 0) reply(withTexts(OPTIONS, null, answers))
     else this.#send(transfer, reply)
   }
 
   #acknowledged(key: string, number: number, reply: (message: Uint8Array) => void): void {
     const transfer = this.#transfers.get(key)
+    if (transfer === undefined) return
+    this.#use(key, transfer)
     // An acknowledgment of an earlier block: the block was sent twice (RFC 1123 §4.2.3.1).
-    if (transfer === undefined || number !== (transfer.block & 0xffff)) return
+    if (number !== (transfer.block & 0xffff)) return
     if (transfer.block > 0 && transfer.block * transfer.blockBytes > transfer.bytes.length) {
       this.#transfers.delete(key)
       return
     }
     this.#send(transfer, reply)
+  }
+
+  /** Notes that a client is still there. */
+  #use(key: string, transfer: Transfer): void {
+    transfer.usedMs = this.#clock.now()
+    this.#transfers.delete(key)
+    this.#transfers.set(key, transfer)
+  }
+
+  #expire(): void {
+    for (const [key, { usedMs }] of this.#transfers) {
+      const left = usedMs + IDLE_MS - this.#clock.now()
+      if (left > 0) {
+        this.#sweep.set(left)
+        return
+      }
+      this.#transfers.delete(key)
+    }
   }
 
   #send(transfer: Transfer, reply: (message: Uint8Array) => void): void {

@@ -72,7 +72,7 @@ export class UserNetwork implements PacketBackend {
     const texts = { hostName, domainName, bootFile, serverName }
     this.#dhcp = new DhcpServer({ subnet, gateway, dns, firstAddress: firstGuest, isolated: this.#restrict, ...texts })
     this.#dns = new DnsForwarder(sockets)
-    this.#tftp = options.bootFiles === undefined ? null : new TftpServer(options.bootFiles)
+    this.#tftp = options.bootFiles === undefined ? null : new TftpServer(options.bootFiles, clock)
     this.#tcp = new TcpGateway({
       clock,
       random: options.random ?? Math.random,
@@ -130,6 +130,7 @@ export class UserNetwork implements PacketBackend {
     this.#closed = true
     this.#tcp.close()
     this.#udp.close()
+    this.#tftp?.close()
     for (const listener of this.#listeners) listener.close()
     this.#queue.clear()
   }
