@@ -82,6 +82,10 @@ export interface Sockets {
   bindUdp(at: SocketAddress, receive: UdpReceiver): Promise<UdpSocket & OpenSocket>
   /** The IPv4 addresses of a name; null: there is no such name. Rejects where the host cannot tell. */
   lookup(name: string): Promise<readonly string[] | null>
-  /** Asks a name server of the host's; the message and the answer are those of DNS. Absent: only addresses are known. */
-  query?(message: Uint8Array): Promise<Uint8Array>
+  /**
+   * Asks a name server of the host's; the message and the answer are those of DNS. Absent: only addresses are known.
+   *
+   * @param overTcp - asks by TCP, where a long answer is not cut
+   */
+  query?(message: Uint8Array, overTcp: boolean): Promise<Uint8Array>
 }

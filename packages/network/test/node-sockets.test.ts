@@ -1,3 +1,4 @@
+import { getServers, setServers } from 'node:dns'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { expect, test } from 'vitest'
@@ -85,4 +86,36 @@ test('datagrams, there and back', async () => {
 
 test('names', async () => {
   expect(await sockets.lookup('localhost')).toContain(HOME)
+})
+
+test('a name server is asked by UDP, and by TCP, the second one where the first does not answer', async () => {
+  const server = createServer((socket) => {
+    socket
+      .on('error', () => {})
+      .on('data', (bytes) => {
+        // The question, backwards, in two pieces.
+        const answer = Buffer.from([...bytes.subarray(0, 2), ...bytes.subarray(2).toReversed()])
+        socket.write(answer.subarray(0, 1))
+        setTimeout(() => socket.write(Buffer.concat([answer.subarray(1), Buffer.from('more')])), 5)
+      })
+  }).listen(0, HOME)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const bound = await sockets.bindUdp({ address: HOME, port }, (from, bytes) =>
+    bound.send(from, Uint8Array.of(bytes[0]!, bytes[1]!, 9)),
+  )
+  const before = getServers()
+  setServers([`${HOME}:1`, `${HOME}:${port}`])
+  try {
+    const message = Uint8Array.from({ length: 300 }, (_, i) => i)
+    expect([...(await sockets.query!(message, true))]).toEqual([...message.toReversed()])
+    setServers([`${HOME}:${port}`])
+    expect([...(await sockets.query!(message, false))]).toEqual([0, 1, 9])
+    setServers([`${HOME}:1`])
+    await expect(sockets.query!(message, true)).rejects.toThrow('no name server answers')
+  } finally {
+    setServers(before)
+    bound.close()
+    server.close()
+  }
 })

@@ -65,6 +65,76 @@ describe('DNS (RFC 1035)', () => {
   })
 })
 
+describe('DNS over TCP (RFC 7766)', () => {
+  const framed = (message: Uint8Array): Uint8Array =>
+    Uint8Array.of(message.length >> 8, message.length & 255, ...message)
+  const turn = async (guest: TestGuest): Promise<void> => {
+    for (let i = 0; i < 4; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- a question after the other
+      await new Promise((resolve) => setTimeout(resolve, 0))
+      guest.clock.advance(500)
+    }
+  }
+
+  test('answers questions in their order, in pieces or together, and ends with the guest', async () => {
+    const guest = await TestGuest.create()
+    const end = guest.tcp(1000, 53, DNS)
+    guest.clock.advance(10)
+    expect([end.connected, guest.host.tcp.length]).toEqual([true, 0])
+    const [first, second] = ['guest.test', 'missing.test'].map((name) => framed(question(name, 1)))
+    end.connection.write(first!.subarray(0, 1))
+    await turn(guest)
+    end.connection.write(first!.subarray(1, 20))
+    await turn(guest)
+    expect(end.received).toEqual([])
+    end.connection.write(Uint8Array.of(...first!.subarray(20), ...second!, ...second!))
+    await turn(guest)
+    const lengths = [first!.length + 32, second!.length, second!.length]
+    expect(end.received.length).toBe(lengths[0]! + lengths[1]! + lengths[2]!)
+    // Its length, its name, one question and two answers; then two that have no such name.
+    expect(end.received.slice(0, 10)).toEqual([0, lengths[0]! - 2, 0x12, 0x34, 0x81, 0x80, 0, 1, 0, 2])
+    expect(end.received.slice(lengths[0], lengths[0]! + 6)).toEqual([0, lengths[1]! - 2, 0x12, 0x34, 0x81, 0x83])
+    expect(end.connection.atEnd).toBe(false)
+    end.connection.end()
+    guest.clock.advance(100_000)
+    expect([end.ended, guest.network.openConnections.tcp]).toEqual(['finished', 0])
+  })
+
+  test('a guest that asks and does not read keeps one answer of ours, and has all of them later', async () => {
+    const guest = await TestGuest.create()
+    const asked: number[] = []
+    const query = async (message: Uint8Array, overTcp: boolean): Promise<Uint8Array> => {
+      asked.push(Number(overTcp))
+      return Uint8Array.from({ length: 60_000 }, (_, i) => (i < 12 ? message[i]! : i))
+    }
+    Object.assign(guest.host, { query })
+    const end = guest.tcp(1000, 53, DNS)
+    end.reads = false
+    guest.clock.advance(10)
+    for (let i = 0; i < 40; i++) end.connection.write(framed(question('a.test', 16)))
+    end.connection.end()
+    for (let i = 0; i < 20; i++) await turn(guest)
+    expect(asked.length).toBeLessThan(15)
+    end.reads = true
+    end.drain()
+    for (let i = 0; i < 60; i++) await turn(guest)
+    expect([asked.length, new Set(asked), end.received.length]).toEqual([40, new Set([1]), 40 * 60_002])
+    expect([end.received[1], end.received[60_001], end.received[60_003]]).toEqual([0x60, 59_999 & 255, 0x60])
+    guest.clock.advance(100_000)
+    expect([end.ended, guest.network.openConnections.tcp]).toEqual(['finished', 0])
+  })
+
+  test('what is no question breaks its connection off', async () => {
+    const guest = await TestGuest.create()
+    const end = guest.tcp(1000, 53, DNS)
+    guest.clock.advance(10)
+    end.connection.write(Uint8Array.of(0, 3, 1, 2, 3))
+    guest.clock.advance(100)
+    expect([end.ended, guest.network.openConnections.tcp]).toEqual(['reset', 0])
+    guest.network.close()
+  })
+})
+
 describe('TCP', () => {
   test('streams pass both ways, and so do their ends', async () => {
     const guest = await TestGuest.create()

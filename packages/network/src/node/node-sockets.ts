@@ -1,5 +1,5 @@
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
-import { getServers, lookup } from 'node:dns'
+import dns, { lookup } from 'node:dns'
 import { connect, createServer, isIP, isIPv6, type Socket } from 'node:net'
 import {
   NetworkError,
@@ -133,8 +133,10 @@ function lookUp(name: string): Promise<readonly string[] | null> {
 }
 
 /** Asks the host's name servers, the second one if the first is silent. */
-async function query(message: Uint8Array): Promise<Uint8Array> {
-  for (const server of getServers().slice(0, 2)) {
+async function query(message: Uint8Array, overTcp: boolean): Promise<Uint8Array> {
+  const ask = overTcp ? askByTcp : askByUdp
+  // A name of its own would stay with the servers from before `setServers`.
+  for (const server of dns.getServers().slice(0, 2)) {
     const [, address = server, digits] =
       /^\[?([^\]]+?)\]?(?::(\d+))?$/.exec(isIP(server) ? `[${server}]` : server) ?? []
     // oxlint-disable-next-line no-await-in-loop -- one after the other
@@ -144,7 +146,7 @@ async function query(message: Uint8Array): Promise<Uint8Array> {
   throw new NetworkError('ERR_OPEN', 'no name server answers')
 }
 
-function ask(message: Uint8Array, server: SocketAddress): Promise<Uint8Array> {
+function askByUdp(message: Uint8Array, server: SocketAddress): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4')
     const finish = (answer: Uint8Array | Error): void => {
@@ -160,6 +162,29 @@ function ask(message: Uint8Array, server: SocketAddress): Promise<Uint8Array> {
       if (isAnswer) finish(bytes)
     })
     socket.send(message, server.port, server.address)
+  })
+}
+
+/** The length and the message go in one piece (RFC 7766 §8). */
+function askByTcp(message: Uint8Array, { address, port }: SocketAddress): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: address, port })
+    let received = Buffer.alloc(0)
+    const finish = (answer: Uint8Array | Error): void => {
+      clearTimeout(timer)
+      socket.destroy()
+      if (answer instanceof Error) reject(answer)
+      else resolve(answer)
+    }
+    const timer = setTimeout(() => finish(new Error('no answer')), QUERY_TIMEOUT_MS)
+    socket.once('error', finish)
+    socket.once('close', () => finish(new Error('no answer')))
+    socket.on('data', (bytes) => {
+      received = Buffer.concat([received, bytes])
+      const end = received.length < 2 ? Infinity : 2 + received.readUInt16BE(0)
+      if (received.length >= end) finish(received.subarray(2, end))
+    })
+    socket.write(Buffer.concat([Uint8Array.of(message.length >> 8, message.length & 0xff), message]))
   })
 }
 

@@ -40,19 +40,28 @@ export class DnsForwarder {
     this.#sockets = sockets
   }
 
-  /** Takes a question. @param reply - called once with the answer, or never */
-  receive(message: Uint8Array, reply: (answer: Uint8Array) => void): void {
-    if (message.length < HEADER || (get16(message, 2) & FLAG_RESPONSE) !== 0 || this.#pending === MOST_PENDING) return
+  /**
+   * Takes a question.
+   *
+   * @param reply - called once with the answer, later
+   * @param overTcp - where an answer may be long
+   * @returns false: it is none, or there are too many, and no answer comes
+   */
+  receive(message: Uint8Array, reply: (answer: Uint8Array) => void, overTcp = false): boolean {
+    if (message.length < HEADER || (get16(message, 2) & FLAG_RESPONSE) !== 0 || this.#pending === MOST_PENDING) {
+      return false
+    }
     this.#pending++
-    void this.#answer(message)
+    void this.#answer(message, overTcp)
       .catch(() => makeAnswer(message, readQuestion(message), SERVER_FAILURE, []))
       .then((answer) => {
         this.#pending--
         reply(answer)
       })
+    return true
   }
 
-  async #answer(message: Uint8Array): Promise<Uint8Array> {
+  async #answer(message: Uint8Array, overTcp: boolean): Promise<Uint8Array> {
     const question = readQuestion(message)
     const opcode = (get16(message, 2) >>> 11) & 15
     const asksAddress =
@@ -60,7 +69,7 @@ export class DnsForwarder {
     if (opcode !== 0 || question === null) return makeAnswer(message, question, NOT_IMPLEMENTED, [])
     if (!asksAddress) {
       if (this.#sockets.query === undefined) return makeAnswer(message, question, NOT_IMPLEMENTED, [])
-      return this.#sockets.query(message)
+      return this.#sockets.query(message, overTcp)
     }
     const addresses = await this.#sockets.lookup(question.name)
     if (addresses === null) return makeAnswer(message, question, NO_SUCH_NAME, [])

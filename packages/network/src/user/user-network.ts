@@ -11,6 +11,7 @@ import { makeUdp, readUdp, type UdpDatagram } from '../frames/udp.ts'
 import type { OpenSocket, Sockets, TcpSocketClient, UdpSocket } from '../sockets.ts'
 import { DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpServer } from './dhcp.ts'
 import { DNS_PORT, DnsForwarder } from './dns.ts'
+import { DnsStream } from './dns-stream.ts'
 import { Link } from './link.ts'
 import {
   checkPort,
@@ -36,6 +37,7 @@ export class UserNetwork implements PacketBackend {
   readonly linkUp: boolean = true
   /** A header and 1500 bytes. */
   readonly maximumBytes: number = MAXIMUM_FRAME
+  readonly #clock: NetworkClock
   readonly #addresses: UserAddresses
   readonly #restrict: boolean
   readonly #sockets: Sockets
@@ -55,6 +57,7 @@ export class UserNetwork implements PacketBackend {
     const clock: NetworkClock = options.clock ?? HOST_CLOCK
     const { sockets } = options
     const { subnet, gateway, dns, firstGuest } = addresses
+    this.#clock = clock
     this.#addresses = addresses
     this.#sockets = sockets
     this.#restrict = options.restrict ?? false
@@ -221,7 +224,11 @@ export class UserNetwork implements PacketBackend {
     const service = this.#services.get(`${address}:${port}`)
     if (service !== undefined) return { kind: 'service', connect: (client) => service.connect(client) }
     if (this.#restrict) return { kind: 'prohibited' }
-    const { subnet, gateway } = this.#addresses
+    const { subnet, gateway, dns } = this.#addresses
+    if (address === dns && port === DNS_PORT) {
+      const soon = (callback: () => void): void => this.#clock.soon(callback)
+      return { kind: 'service', connect: (client) => new DnsStream(this.#dns, client, soon) }
+    }
     if (address === gateway) return { kind: 'host', to: { address: '127.0.0.1', port } }
     // This network, the host's own addresses of 127.0.0.0/8, and those that stand for no host.
     const isNowhere = isWithin(address, subnet) || address >>> 24 === 127 || address >>> 24 === 0
