@@ -35,6 +35,12 @@ export interface SessionInput {
 export interface SessionOutput {
   /** Bytes that were written and that the reader has not taken. */
   readonly writableLength?: number
+  /** Characters of a row, and rows, of what is a terminal. */
+  readonly columns?: number
+  readonly rows?: number
   write(data: Uint8Array | string): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
+  /** Tells of a terminal's new size. */
+  on(event: 'resize', listener: () => void): unknown
+  off?(event: 'resize', listener: () => void): unknown
 }

@@ -139,9 +139,37 @@ test('--display png:FILE keeps the picture in a file', async () => {
 test('--display terminal shows the picture, and gives the terminal back', async () => {
   const host = drawing([0])
   expect(await runSession(settings({ kind: 'terminal' }), host)).toBe(0)
-  expect(host.stdout.text.startsWith('\u001b[2J')).toBe(true)
+  expect(host.stdout.text.startsWith('\u001b[0m\u001b[2J')).toBe(true)
   expect(host.stdout.text).toContain('▀')
   expect(host.stdout.text.endsWith('\u001b[0m\u001b[?25h\r\n')).toBe(true)
+})
+
+test('--display terminal is drawn anew at the size that its terminal has got', async () => {
+  const host = new FakeHost(async () => {
+    const { screen } = host.created.at(-1)!
+    const { stdout } = host
+    screen!.connect({ refresh: () => draw(screen!, 1), update: () => {} })
+    const rowsOf = (text: string): number => text.split('▀\u001b[0m\u001b[K').length - 1
+    const sizes = [
+      { columns: 10, rows: 4 },
+      { columns: 20_000, rows: 20_000 },
+      { columns: 0, rows: 0 },
+    ]
+    const rows = sizes.map((size) => {
+      Object.assign(stdout, size)
+      stdout.text = ''
+      stdout.emit('resize')
+      expect(stdout.text.startsWith('\u001b[0m\u001b[2J')).toBe(true)
+      return rowsOf(stdout.text)
+    })
+    expect(rows[0]).toBeGreaterThan(0)
+    expect(rows[0]).toBeLessThanOrEqual(4)
+    expect(rows[1]).toBeGreaterThan(25)
+    expect(rows[2]).toBeLessThanOrEqual(25)
+    return { reason: 'power-off' }
+  })
+  expect(await runSession(settings({ kind: 'terminal' }), host)).toBe(0)
+  expect(host.stdout.listenerCount('resize')).toBe(0)
 })
 
 test.each([{ kind: 'png', path: join(scratch, 'none.png') }, { kind: 'terminal' }] as const)(

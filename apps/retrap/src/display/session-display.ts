@@ -1,6 +1,6 @@
 import { rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { Screen, TerminalPicture } from '@retrap/display'
+import { Screen, TerminalPicture, type TerminalSize } from '@retrap/display'
 import { CliError } from '../cli-error.ts'
 import { troubleWith } from '../files.ts'
 import type { SessionOutput } from '../host.ts'
@@ -8,7 +8,9 @@ import type { DisplaySettings } from './display-option.ts'
 import { SessionVnc } from './vnc-target.ts'
 
 const ESCAPE = '\u001b['
-const USUAL = { columns: 80, rows: 25 }
+const USUAL: TerminalSize = { columns: 80, rows: 25 }
+/** A picture has no more of either; what a larger terminal has beside it stays empty. */
+const MOST_CHARACTERS = 1000
 /** A terminal is no faster. */
 const TERMINAL_INTERVAL_MS = 100
 /** A file is written no more often. */
@@ -48,13 +50,26 @@ export class SessionDisplay {
   }
 
   #openTerminal(): void {
-    const { columns, rows } = { ...USUAL, ...sizeOf(this.#output) }
-    const picture = new TerminalPicture(this.screen, { columns, rows })
-    this.#output.write(`${ESCAPE}2J`)
-    this.#stop = this.screen.watch(() => {
+    const output = this.#output
+    const begin = (): TerminalPicture => {
+      output.write(`${ESCAPE}0m${ESCAPE}2J`)
+      return new TerminalPicture(this.screen, sizeOf(output))
+    }
+    let picture = begin()
+    const draw = (): void => {
       const text = picture.update()
-      if (text !== '') this.#output.write(text)
-    })
+      if (text !== '') output.write(text)
+    }
+    const resized = (): void => {
+      picture = begin()
+      draw()
+    }
+    const unwatch = this.screen.watch(draw)
+    output.on('resize', resized)
+    this.#stop = () => {
+      unwatch()
+      output.off?.('resize', resized)
+    }
   }
 
   #openFile(path: string): void {
@@ -145,7 +160,7 @@ async function checkFolder(option: string, path: string): Promise<void> {
 }
 
 /** The size of the output's terminal, as far as it is one. */
-function sizeOf(output: SessionOutput): { readonly columns?: number; readonly rows?: number } {
-  const { columns, rows } = output as { readonly columns?: unknown; readonly rows?: unknown }
-  return typeof columns === 'number' && typeof rows === 'number' && columns > 0 && rows > 0 ? { columns, rows } : {}
+function sizeOf({ columns = 0, rows = 0 }: SessionOutput): TerminalSize {
+  if (columns < 1 || rows < 1) return USUAL
+  return { columns: Math.min(columns, MOST_CHARACTERS), rows: Math.min(rows, MOST_CHARACTERS) }
 }
