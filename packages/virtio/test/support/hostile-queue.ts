@@ -38,7 +38,9 @@ export async function hostileCase(choose: Choose, steps: number): Promise<string
   const driver = new PciDriver(machine)
   const setUp = (): void => {
     driver.negotiate([32, 28, 29, ...(packed ? [34] : [])])
-    driver.setQueue(0, { ...PLACE, size: 2 ** choose(5) })
+    // All in the same place; a SCSI controller's commands are in the third.
+    const size = 2 ** choose(5)
+    for (let index = 0; index < 3; index++) driver.setQueue(index, { ...PLACE, size })
     driver.start()
   }
   setUp()
