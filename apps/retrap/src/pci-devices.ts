@@ -25,6 +25,13 @@ const PLACE = {
 const NAMED = { id: 'a name; it changes nothing' }
 const PLUGGED = { bus: 'the controller; there is one', ...NAMED }
 
+const VIRTIO_INPUT = { serial: 'text that the guest can read, at most 128 bytes', ...PLACE }
+const INPUT_KINDS: Readonly<Record<string, 'keyboard' | 'mouse' | 'tablet'>> = {
+  'virtio-keyboard-pci': 'keyboard',
+  'virtio-mouse-pci': 'mouse',
+  'virtio-tablet-pci': 'tablet',
+}
+
 const SCSI_DRIVE = {
   drive: 'id of the drive',
   'scsi-id': 'target, 0 to 255 (the first free one)',
@@ -90,6 +97,9 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
       port: 'a number; it changes nothing',
     },
   },
+  'virtio-keyboard-pci': { summary: 'a keyboard', properties: VIRTIO_INPUT },
+  'virtio-mouse-pci': { summary: 'a mouse', properties: VIRTIO_INPUT },
+  'virtio-tablet-pci': { summary: 'a pointer that says where it is', properties: VIRTIO_INPUT },
   'virtio-rng-pci': { summary: 'random bytes', properties: PLACE },
   'qemu-xhci': {
     summary: 'a USB controller, for USB 3 and 2',
@@ -167,6 +177,7 @@ export type VirtioArgument = PcVirtioPlace &
     | { readonly kind: 'rng' }
     | { readonly kind: 'scsi'; readonly queues?: number }
     | { readonly kind: 'share'; readonly path: string; readonly tag: string; readonly readOnly: boolean }
+    | { readonly kind: 'keyboard' | 'mouse' | 'tablet'; readonly serialNumber?: string }
     | ({ readonly kind: 'net' } & CardArgument)
   )
 
@@ -181,11 +192,16 @@ export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly
       const queues = argument.properties.has('num_queues')
       return [{ kind: 'scsi', ...place, ...(queues && { queues: properties.whole('num_queues', 1, 64, 1) }) }]
     }
+    const input = INPUT_KINDS[argument.name]
+    if (input !== undefined) {
+      const serialNumber = argument.properties.get('serial')
+      return [{ kind: input, ...place, ...(serialNumber !== undefined && { serialNumber }) }]
+    }
     return [{ kind: 'net', ...cardOf(argument, properties), ...place }]
   })
 }
 
-const VIRTIO = ['virtio-net-pci', 'virtio-rng-pci', 'virtio-scsi-pci']
+const VIRTIO = ['virtio-net-pci', 'virtio-rng-pci', 'virtio-scsi-pci', ...Object.keys(INPUT_KINDS)]
 
 /** The root ports among them. @throws CliError `ERR_USAGE` */
 export function rootPorts(devices: readonly DeviceArgument[] = []): readonly PcRootPort[] {

@@ -55,6 +55,15 @@ describe('PCI devices of the command line', () => {
     ])
   })
 
+  test('--device virtio-keyboard-pci, virtio-mouse-pci and virtio-tablet-pci', () => {
+    const devices = ['virtio-keyboard-pci,addr=5', 'virtio-mouse-pci,serial=S', 'virtio-tablet-pci,packed=on']
+    expect(virtioDevices(devices.map(parseDevice))).toEqual([
+      { kind: 'keyboard', slot: 5 },
+      { kind: 'mouse', serialNumber: 'S' },
+      { kind: 'tablet', packed: true },
+    ])
+  })
+
   test('--device virtio-net-pci takes a network by its id', () => {
     const devices = virtioDevices([
       parseDevice('virtio-net-pci,netdev=n,mac=52:54:0:1:2:f'),

@@ -6,7 +6,7 @@ import { MachineError } from './errors.ts'
 import type { PcOptions } from './pc-options.ts'
 import type { PciSlots } from './pci-slots.ts'
 import { hasRamfb, hasVga } from './vga.ts'
-import { PLAIN_VIRTIO, virtioOf } from './virtio-device.ts'
+import { PLAIN_VIRTIO, VIRTIO_INPUT, virtioOf } from './virtio-device.ts'
 
 /** The machine that devices are made for. */
 export interface PcSite {
@@ -85,6 +85,7 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
     load: () => import('./kinds/scsi.ts'),
   },
   { wanted: ({ virtio }) => virtioOf(virtio, 'share').length > 0, load: () => import('./kinds/share.ts') },
+  { wanted: ({ virtio }) => virtioOf(virtio, ...VIRTIO_INPUT).length > 0, load: () => import('./kinds/input.ts') },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./kinds/flash.ts') },
   { wanted: hasVga, load: () => import('./kinds/vga.ts') },
   { wanted: hasRamfb, load: () => import('./kinds/ramfb.ts') },

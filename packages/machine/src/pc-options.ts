@@ -18,7 +18,7 @@ import type { PcVapicOptions } from './vapic.ts'
 import type { PcNetworkCard } from './network-card.ts'
 import type { PcRootPort } from './root-port.ts'
 import type { PcSoundDevice } from './sound-device.ts'
-import type { PcVirtioDevice } from './virtio-device.ts'
+import { type PcVirtioDevice, VIRTIO_INPUT } from './virtio-device.ts'
 
 /** How a PC is made. */
 export interface PcOptions {
@@ -197,6 +197,7 @@ function isVirtio(value: unknown): boolean {
   return (
     kind === 'rng' ||
     kind === 'scsi' ||
+    (VIRTIO_INPUT as readonly unknown[]).includes(kind) ||
     (kind === 'console' && Array.isArray(ports) && ports.every((port) => object(port) && object(port['stream']))) ||
     (kind === 'net' && isOnNetwork(value)) ||
     (kind === 'share' && object(share) && typeof share['root'] === 'function' && typeof tag === 'string') ||
@@ -243,7 +244,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   ),
   usb: { expected: '{ slot?, ports?, devices?: [{ kind, … }] }', accepts: isUsb },
   virtio: arrayOf(
-    "{ kind: 'rng', 'scsi', 'console' with ports, 'net' with a network, 'share' with a share and a tag, or 'device' with a device, … }",
+    "{ kind: 'rng', 'scsi', 'keyboard', 'mouse', 'tablet', 'console' with ports, 'net' with a network, 'share' with a share and a tag, or 'device' with a device, … }",
     isVirtio,
   ),
   rootPorts: arrayOf('{ id, slot? }', (value) => object(value) && typeof value['id'] === 'string'),

@@ -37,6 +37,12 @@ export type PcVirtioDevice = PcVirtioPlace &
         readonly readOnly?: boolean | undefined
       }
     | {
+        /** An input device. It is typed and moved as the machine's own, `pc.keyboard` and `pc.mouse`, once the guest uses it. */
+        readonly kind: 'keyboard' | 'mouse' | 'tablet'
+        /** Text that the guest can read, at most 128 bytes of UTF-8. Default none. */
+        readonly serialNumber?: string | undefined
+      }
+    | {
         /** A device of your own. */
         readonly kind: 'device'
         /** What it is. */
@@ -46,6 +52,9 @@ export type PcVirtioDevice = PcVirtioPlace &
 
 /** Kinds whose classes are loaded together. */
 export const PLAIN_VIRTIO = ['rng', 'console', 'net', 'device'] as const
+
+/** Kinds of input devices. */
+export const VIRTIO_INPUT = ['keyboard', 'mouse', 'tablet'] as const
 
 /** Virtio devices of these kinds, in order. */
 export function virtioOf<Kind extends PcVirtioDevice['kind']>(

@@ -1,0 +1,104 @@
+import { KEY_CODES } from './key-codes.ts'
+
+/** What an input device is. */
+export type InputKind = 'keyboard' | 'mouse' | 'tablet'
+
+/* Types and codes of events (Linux, `uapi/linux/input-event-codes.h`). */
+export const EV = { SYN: 0, KEY: 1, REL: 2, ABS: 3, LED: 0x11, REP: 0x14 } as const
+export const REL = { X: 0, Y: 1, HORIZONTAL_WHEEL: 6, WHEEL: 8 } as const
+export const ABS = { X: 0, Y: 1 } as const
+export const LED = { NUM_LOCK: 0, CAPS_LOCK: 1, SCROLL_LOCK: 2 } as const
+/** Button 1; the others follow. */
+export const FIRST_BUTTON = 0x110
+export const MOST_BUTTONS = 5
+/** Largest place of a tablet. */
+export const MOST_PLACE = 0x7fff
+
+/* Questions (VIRTIO 1.2, §5.8.4). */
+const ID_NAME = 1
+const ID_SERIAL = 2
+const ID_DEVICES = 3
+const PROPERTY_BITS = 0x10
+const EVENT_BITS = 0x11
+const ABSOLUTE_INFORMATION = 0x12
+
+/** select, subsel, size, five bytes that are reserved, and what is told. */
+const CONFIG_BYTES = 136
+const SIZE = 2
+const ANSWER = 8
+const MOST_TEXT = CONFIG_BYTES - ANSWER
+
+const BUS_VIRTUAL = 6
+const VENDOR = 0x0627
+const PRODUCTS = { keyboard: 1, mouse: 2, tablet: 3 } as const
+const NAMES = { keyboard: 'Keyboard', mouse: 'Mouse', tablet: 'Tablet' } as const
+/** Its place is shown by a pointer on the screen. */
+const PROPERTY_POINTER = 0
+
+const NOTHING = new Uint8Array(0)
+const BUTTONS = Array.from({ length: MOST_BUTTONS }, (_, i) => FIRST_BUTTON + i)
+const WHEELS = [REL.HORIZONTAL_WHEEL, REL.WHEEL]
+
+/** Codes of the events that a kind of device sends or takes, by type. Repeats are the guest's own. */
+const CODES: Readonly<Record<InputKind, Readonly<Record<number, readonly number[]>>>> = {
+  keyboard: {
+    [EV.KEY]: [...KEY_CODES].filter((code) => code !== 0),
+    [EV.LED]: [LED.NUM_LOCK, LED.CAPS_LOCK, LED.SCROLL_LOCK],
+    [EV.REP]: [0, 1],
+  },
+  mouse: { [EV.KEY]: BUTTONS, [EV.REL]: [REL.X, REL.Y, ...WHEELS] },
+  tablet: { [EV.KEY]: BUTTONS, [EV.REL]: WHEELS, [EV.ABS]: [ABS.X, ABS.Y] },
+}
+
+function bitmap(codes: readonly number[] = []): Uint8Array {
+  if (codes.length === 0) return NOTHING
+  const bits = new Uint8Array((Math.max(...codes) >> 3) + 1)
+  for (const code of codes) bits[code >> 3]! |= 1 << (code & 7)
+  return bits
+}
+
+/** The answers of a device's configuration space. */
+export class InputConfig {
+  readonly bytes: Uint8Array = new Uint8Array(CONFIG_BYTES)
+  readonly #kind: InputKind
+  readonly #serial: Uint8Array
+
+  constructor(kind: InputKind, serialNumber: string) {
+    this.#kind = kind
+    this.#serial = new TextEncoder().encode(serialNumber).subarray(0, MOST_TEXT)
+  }
+
+  /** The driver asks; it writes no more than the first two bytes. */
+  write(offset: number, from: Uint8Array): void {
+    const { bytes } = this
+    from.forEach((byte, i) => {
+      if (offset + i < SIZE) bytes[offset + i] = byte
+    })
+    const answer = this.#answer(bytes[0]!, bytes[1]!)
+    bytes.fill(0, SIZE)
+    bytes[SIZE] = answer.length
+    bytes.set(answer, ANSWER)
+  }
+
+  #answer(select: number, which: number): Uint8Array {
+    const kind = this.#kind
+    if (select === EVENT_BITS) return bitmap(CODES[kind][which])
+    if (select === ABSOLUTE_INFORMATION) {
+      const has = kind === 'tablet' && (which === ABS.X || which === ABS.Y)
+      return has ? new Uint8Array(Uint32Array.of(0, MOST_PLACE, 0, 0, 0).buffer) : NOTHING
+    }
+    if (which !== 0) return NOTHING
+    switch (select) {
+      case ID_NAME:
+        return new TextEncoder().encode(`retrap Virtio ${NAMES[kind]}`)
+      case ID_SERIAL:
+        return this.#serial
+      case ID_DEVICES:
+        return new Uint8Array(Uint16Array.of(BUS_VIRTUAL, VENDOR, PRODUCTS[kind], 1).buffer)
+      case PROPERTY_BITS:
+        return kind === 'keyboard' ? NOTHING : bitmap([PROPERTY_POINTER])
+      default:
+        return NOTHING
+    }
+  }
+}

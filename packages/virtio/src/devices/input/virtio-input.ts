@@ -1,0 +1,276 @@
+import { DeviceError, type InputBackend, type InputClient, type InputEvent } from '@retrap/device'
+import type { VirtioChain } from '../../chain.ts'
+import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
+import {
+  ABS,
+  EV,
+  FIRST_BUTTON,
+  InputConfig,
+  type InputKind,
+  LED,
+  MOST_BUTTONS,
+  MOST_PLACE,
+  REL,
+} from './input-config.ts'
+import { KEY_CODES } from './key-codes.ts'
+
+/** Options of {@link VirtioInput}. */
+export interface VirtioInputOptions {
+  /** Which it is. A tablet says where it is, so that a window need not capture the mouse for it. */
+  readonly kind: 'keyboard' | 'mouse' | 'tablet'
+  /** Where keys or motion come from, and lamps go to. */
+  readonly input: InputBackend
+  /** Text that the guest can read, at most 128 bytes of UTF-8. Default none. */
+  readonly serialNumber?: string
+  /** Names the device; default `virtio-` and the kind. */
+  readonly name?: string
+}
+
+/** One event for the driver. */
+type Event = readonly [type: number, code: number, value: number]
+
+interface VirtioInputState {
+  readonly waiting: readonly Event[]
+  readonly down: readonly number[]
+  readonly leds: number
+}
+
+const INPUT = 18
+const EVENTS = 0
+const QUEUE_ENTRIES = 64
+const EVENT_BYTES = 8
+/** So many events may wait for buffers of the driver, and those of one more of the back end's. */
+const MOST_WAITING = 64
+/** So many events of one chain are looked at. */
+const MOST_STATUS = 64
+const MOST_SERIAL = 128
+const SYN_REPORT: Event = [EV.SYN, 0, 0]
+
+/**
+ * A keyboard, a mouse or a tablet.
+ *
+ * Source: VIRTIO 1.2, §5.8, "Input Device".
+ */
+export class VirtioInput implements VirtioDevice, InputClient {
+  /** Names the device. */
+  readonly name: string
+  /** Device type. */
+  readonly type: number = INPUT
+  /** Events for the driver, and lamps of it. */
+  readonly queues: readonly VirtioQueueDefinition[] = [
+    { size: QUEUE_ENTRIES, notify: () => this.#refilled() },
+    { size: QUEUE_ENTRIES, handle: (chain) => this.#status(chain) },
+  ]
+  /** What the driver asks, and the answer. */
+  readonly config: Uint8Array
+  readonly #kind: InputKind
+  readonly #input: InputBackend
+  readonly #config: InputConfig
+  #host: VirtioHost | null = null
+  #waiting: Event[] = []
+  /** Codes of keys and buttons that are down. */
+  readonly #down = new Set<number>()
+  #leds = 0
+  #quiet = false
+  #refused = false
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor({ kind, input, serialNumber = '', name = `virtio-${kind}` }: VirtioInputOptions) {
+    if (new TextEncoder().encode(serialNumber).length > MOST_SERIAL)
+      throw new DeviceError('ERR_OPTION', `${name}: a serial number: expected at most ${MOST_SERIAL} bytes`)
+    this.name = name
+    this.#kind = kind
+    this.#input = input
+    this.#config = new InputConfig(kind, serialNumber)
+    this.config = this.#config.bytes
+  }
+
+  /** Connects the back end. */
+  attach(host: VirtioHost): void {
+    this.#host = host
+    this.#input.connect(this)
+  }
+
+  /** The driver asks something else. */
+  configWritten(offset: number, bytes: Uint8Array): void {
+    this.#config.write(offset, bytes)
+  }
+
+  /** Events go to it from now on. */
+  start(): void {
+    this.#tellActive(true)
+    this.#offerRoom()
+  }
+
+  #tellActive(active: boolean): void {
+    this.#input.setActive?.(active)
+    if (this.#kind === 'keyboard') return
+    this.#input.setPointer?.(!active ? 'none' : this.#kind === 'tablet' ? 'absolute' : 'relative')
+  }
+
+  // ---- Events ----
+
+  /** Takes events while the driver uses the device. */
+  input(events: readonly InputEvent[]): number {
+    let taken = 0
+    if (this.#host?.running === true && !this.#quiet)
+      for (const event of events) {
+        if (this.#waiting.length >= MOST_WAITING) break
+        taken++
+        this.#note(event)
+      }
+    this.#refused ||= taken < events.length
+    this.#deliver()
+    return taken
+  }
+
+  #note(event: InputEvent): void {
+    const found = (this.#kind === 'keyboard' ? this.#ofKey(event) : this.#ofPointer(event)).filter(
+      // Only places may be 0.
+      ([type, , value]) => type !== EV.REL || value !== 0,
+    )
+    if (found.length > 0) this.#waiting.push(...found, SYN_REPORT)
+  }
+
+  #ofKey(event: InputEvent): readonly Event[] {
+    return event.kind === 'key' ? this.#press(KEY_CODES[event.usage] ?? 0, event.down) : []
+  }
+
+  #ofPointer(event: InputEvent): readonly Event[] {
+    const whole = (value: number): number => Math.round(value) | 0
+    const place = (value: number): number => Math.max(0, Math.min(MOST_PLACE, Math.round(value) || 0))
+    switch (event.kind) {
+      case 'button': {
+        const has = Number.isInteger(event.button) && event.button >= 1 && event.button <= MOST_BUTTONS
+        return has ? this.#press(FIRST_BUTTON + event.button - 1, event.down) : []
+      }
+      case 'wheel':
+        return [
+          [EV.REL, REL.WHEEL, whole(event.vertical)],
+          [EV.REL, REL.HORIZONTAL_WHEEL, whole(event.horizontal)],
+        ]
+      case 'relative':
+        if (this.#kind !== 'mouse') return []
+        return [
+          [EV.REL, REL.X, whole(event.dx)],
+          [EV.REL, REL.Y, whole(event.dy)],
+        ]
+      case 'absolute':
+        if (this.#kind !== 'tablet') return []
+        return [
+          [EV.ABS, ABS.X, place(event.x)],
+          [EV.ABS, ABS.Y, place(event.y)],
+        ]
+      default:
+        return []
+    }
+  }
+
+  /** A key cannot go down twice; a back end that reports a host's repeats changes nothing. */
+  #press(code: number, down: boolean): readonly Event[] {
+    if (code === 0 || this.#down.has(code) === down) return []
+    if (down) this.#down.add(code)
+    else this.#down.delete(code)
+    return [[EV.KEY, code, down ? 1 : 0]]
+  }
+
+  #refilled(): void {
+    this.#deliver()
+    this.#offerRoom()
+  }
+
+  #deliver(): void {
+    const queue = this.#host?.queues[EVENTS]
+    if (queue === undefined || this.#quiet) return
+    const chains: VirtioChain[] = []
+    const written: number[] = []
+    const bytes = new Uint8Array(EVENT_BYTES)
+    const view = new DataView(bytes.buffer)
+    while (chains.length < this.#waiting.length) {
+      const chain = queue.take()
+      if (chain === null) break
+      const [type, code, value] = this.#waiting[chains.length]!
+      view.setUint16(0, type, true)
+      view.setUint16(2, code, true)
+      view.setInt32(4, value, true)
+      chains.push(chain)
+      written.push(chain.writable.write(0, bytes) ? EVENT_BYTES : 0)
+    }
+    this.#waiting.splice(0, chains.length)
+    if (chains.length > 0) queue.completeTogether(chains, written)
+  }
+
+  #offerRoom(): void {
+    if (!this.#refused || this.#quiet || this.#waiting.length >= MOST_WAITING) return
+    this.#refused = false
+    this.#input.ready()
+  }
+
+  // ---- Lamps ----
+
+  #status({ readable }: VirtioChain): number {
+    const bytes = readable.slice(0, Math.min(readable.length, EVENT_BYTES * MOST_STATUS))
+    const before = this.#leds
+    if (bytes !== null && this.#kind === 'keyboard') {
+      const view = new DataView(bytes.buffer)
+      for (let at = 0; at + EVENT_BYTES <= bytes.length; at += EVENT_BYTES) {
+        const [type, code] = [view.getUint16(at, true), view.getUint16(at + 2, true)]
+        if (type !== EV.LED || code > LED.SCROLL_LOCK) continue
+        const isLit = view.getUint32(at + 4, true) !== 0
+        this.#leds = isLit ? this.#leds | (1 << code) : this.#leds & ~(1 << code)
+      }
+    }
+    if (this.#leds !== before) this.#showLeds()
+    return 0
+  }
+
+  #showLeds(): void {
+    const isLit = (code: number): boolean => (this.#leds & (1 << code)) !== 0
+    this.#input.setLeds?.({
+      numLock: isLit(LED.NUM_LOCK),
+      capsLock: isLit(LED.CAPS_LOCK),
+      scrollLock: isLit(LED.SCROLL_LOCK),
+    })
+  }
+
+  // ---- Machine ----
+
+  /** Forgets keys that are down, and events that wait. */
+  reset(): void {
+    this.#waiting = []
+    this.#down.clear()
+    this.config.fill(0)
+    if (this.#leds !== 0) {
+      this.#leds = 0
+      this.#showLeds()
+    }
+    this.#tellActive(false)
+  }
+
+  /** Takes no events until `resume`. */
+  quiesce(): void {
+    this.#quiet = true
+  }
+
+  /** Goes on with what waits. */
+  resume(): void {
+    this.#quiet = false
+    this.#refilled()
+  }
+
+  /** Returns keys that are down, events that wait, and lamps. */
+  save(): unknown {
+    return { waiting: [...this.#waiting], down: [...this.#down], leds: this.#leds } satisfies VirtioInputState
+  }
+
+  /** Takes over what `save` returned. */
+  restore(state: unknown): void {
+    const { waiting, down, leds } = state as VirtioInputState
+    this.#waiting = [...waiting]
+    this.#down.clear()
+    for (const code of down) this.#down.add(code)
+    this.#leds = leds
+    if (this.#kind === 'keyboard') this.#showLeds()
+    this.#tellActive(this.#host?.running === true)
+  }
+}
