@@ -97,7 +97,7 @@ export function deviceProperties(): Readonly<Record<string, readonly string[]>> 
   return Object.fromEntries(kinds.map(([name, { properties }]) => [name, Object.keys(properties)]))
 }
 
-/** A parser of `--device`: `help` prints all devices, and `NAME,help` one of them. */
+/** A parser of `--device`: `help` prints the devices, and `NAME,help` one of them with its properties. */
 export function deviceOption(
   print: (text: string) => void,
 ): (text: string, before: readonly DeviceArgument[] | undefined) => readonly DeviceArgument[] {
@@ -105,28 +105,33 @@ export function deviceOption(
     const [name, wants] = text === 'help' ? [undefined, true] : [text.slice(0, -5), text.endsWith(',help')]
     const kinds = { ...KINDS, ...PCI_KINDS }
     if (!wants || (name !== undefined && !Object.hasOwn(kinds, name))) return [...before, parseDevice(text)]
-    print(`${name === undefined ? deviceHelp() : kindLines(name, kinds[name]!).join('\n')}\n`)
+    print(`${name === undefined ? deviceHelp() : kindHelp(name, kinds[name]!)}\n`)
     throw new CommanderError(0, 'retrap.deviceHelp', '')
   }
 }
 
 type DescribedKind = Pick<DeviceKind, 'summary' | 'properties'>
 
-function kindLines(name: string, { summary, properties }: DescribedKind): readonly string[] {
-  return [
-    `  ${name.padEnd(18)}${summary}`,
-    ...Object.entries(properties).map(([key, meaning]) => `    ${key.padEnd(16)}${meaning}`),
-  ]
+/** A list of names in a column, and what they mean. */
+function columns(rows: readonly (readonly [name: string, meaning: string])[], indent: string): readonly string[] {
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2
+  return rows.map(([name, meaning]) => `${indent}${name.padEnd(width)}${meaning}`)
 }
 
-/** The devices and their properties, for `--help`. */
+function kindHelp(name: string, { summary, properties }: DescribedKind): string {
+  return [`${name}: ${summary}`, ...columns(Object.entries(properties), '  ')].join('\n')
+}
+
+/** The devices, for `--help`. */
 export function deviceHelp(): string {
-  const lines = Object.entries({ ...KINDS, ...PCI_KINDS }).flatMap(([name, kind]) => kindLines(name, kind))
+  const kinds = Object.entries({ ...KINDS, ...PCI_KINDS }).map(([name, { summary }]) => [name, summary] as const)
   return [
-    'Devices:',
-    ...lines,
-    '  FILE            a module that exports device models of your own (defineDevice of @retrap/device)',
-    '    transport     where they run: inline, worker or process (inline)',
+    'Devices, whose properties --device NAME,help prints:',
+    ...columns(
+      [...kinds, ['FILE', 'a module that exports device models of your own (defineDevice of @retrap/device);']],
+      '  ',
+    ),
+    '    transport= says where they run: inline (default), worker or process',
     `  To check the types of FILE in an editor, put this into a tsconfig.json beside it: ${moduleTypesLine()}`,
   ].join('\n')
 }
