@@ -109,12 +109,16 @@ describe.each([{ jit: false }, { jit: { threshold: 1 } }])('with jit $jit', ({ j
 })
 
 test.each([true, false])('the line is saved and restored as what set it last has it: %s', async (works) => {
-  const kernel = multibootKernel((asm) => {
+  const firmware = firmwareImage((asm) => {
+    // A far jump below 1 MiB: at the top of 4 GiB, line 20 is high.
+    asm.db(0xea, 5, 0, 0, 0xf0)
     port92(asm, !works)
-    command(asm, works).db(0xeb, 0xfe)
+    command(asm, works)
+    leave(asm)
   })
-  const [one, other] = [await createPc({ ...SMALL, kernel }), await createPc({ ...SMALL, kernel })]
-  await one.run({ timeoutMs: 100 })
+  const create = () => createPc({ ...SMALL, firmware, devices: [new DebugExit({ iobase: 0x501 })] })
+  const [one, other] = [await create(), await create()]
+  expect(await one.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
   expect(one.domain.a20).toBe(works)
   other.domain.a20 = !works
   await other.domain.restoreDevices(await one.domain.saveDevices(1000))
