@@ -231,11 +231,10 @@ export class SecondLevelFaults {
   /** A server that has gone claims nothing any more. */
   #claimingServer(): IoreqServer | null {
     const claim = this.#claim
-    const id = claim === null ? -1 : claim.server
-    if (claim === null || id < 0) return null
-    const server = this.#options.dispatch.server(id)
+    if (claim === null || claim.server < 0) return null
+    const server = this.#options.dispatch.server(claim.server)
     if (server !== null && server.enabled) return server
-    claim.end(id)
+    claim.end(claim.server)
     return null
   }
 

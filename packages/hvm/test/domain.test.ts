@@ -475,6 +475,7 @@ describe('devices', () => {
   })
 
   test('a repeated move within a device loses no write where an element has put a slow device in its way', async () => {
+    const reads: number[] = []
     const found: string[] = []
     let quick: Region | undefined
     const guest = new Guest(
@@ -493,7 +494,11 @@ describe('devices', () => {
             name: 'quick',
             synchronous: true,
             attach(context) {
-              context.mapMmio(DEVICE, 0x800, { read: (offset) => offset, write: () => undefined })
+              const read = (offset: number): number => {
+                reads.push(offset)
+                return offset
+              }
+              context.mapMmio(DEVICE, 0x800, { read, write: () => undefined })
               const write = (offset: number): void => {
                 found.push(`quick ${offset}`)
                 if (offset === 4) quick!.disable()
@@ -515,6 +520,7 @@ describe('devices', () => {
     )
     expect((await guest.run()).reason).toBe('debug-exit')
     expect(found).toEqual(['quick 0', 'quick 4', 'slow 8=8', 'slow 12=12'])
+    expect(reads).toEqual([0, 4, 8, 12])
   })
 
   test('while one vCPU waits for a device, the other goes on', async () => {

@@ -132,8 +132,10 @@ export class RepeatedAccess {
     const step = down ? -size : size
     let made = 0
     while (made < count) {
+      // An element before may have had the chipset put something else there. What has been read must be written: a device
+      // is not asked twice.
+      if (made > 0 && !host.answersAtOnce(to + made * step, size, size)) break
       if (host.physicalRead(from + made * step, size, words, DEVICE_PLAIN) !== STATUS_DONE) break
-      // An element before may have had the chipset put something else there.
       if (host.physicalWrite(to + made * step, size, words.lo, words.hi, DEVICE_PLAIN) !== STATUS_DONE) break
       made++
       if (this.#u32[S_ATTENTION >>> 2] !== 0) break
