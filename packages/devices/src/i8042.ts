@@ -62,7 +62,8 @@ import {
   type I8042State,
   type Source,
 } from './i8042-state.ts'
-import { BYTE_NS, restoreDeadline, savedDeadline } from './ps2/device.ts'
+import { BYTE_NS } from './ps2/device.ts'
+import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 import { Ps2Keyboard } from './ps2/keyboard.ts'
 import { Ps2Mouse } from './ps2/mouse.ts'
 import { translate } from './ps2/scan-codes.ts'

@@ -405,7 +405,7 @@ describe('TFTP (RFC 1350, RFC 2347)', () => {
     const client = (port: number) => ({ address: 1, port }) as never
     for (let port = 0; port < 16; port++) await ask(request('kernel', 'octet'), client(port))
     expect((await ask(acknowledge(1), client(0)))![3]).toBe(2)
-    // Who asks again has the place of before.
+    // A client that asks again keeps its place.
     await ask(request('kernel', 'octet'), client(1))
     await ask(request('kernel', 'octet'), client(16))
     expect(await ask(acknowledge(1), client(2))).toBe(undefined)

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import { createPc } from '@retrap/machine'
 import { skipNote } from '@retrap/tooling/skip'
@@ -10,17 +10,15 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubDisk, makeIsolinuxCd, makeIso } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
+import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
 
 const DEADLINE_MS = 300_000
-const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage']
 
 /** Firmware and boot loaders move each word by an access of its own: a turn of the event loop for each takes too long. */
 const INLINE = ['--devices', 'inline'] as const
 
-const isThere = (program: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
-const lacking = PROGRAMS.filter((program) => !isThere(program))
+const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage')
 const linux = lacking.length === 0 ? await diskLinux() : undefined
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-disks-'))
 afterAll(() => rmSync(scratch, { recursive: true }))

@@ -1,20 +1,18 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { makeGrubDisk } from '../support/boot-media.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
+import { lackingPrograms } from '../support/programs.ts'
 
 const DEADLINE_MS = 300_000
-const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage']
 
-const isThere = (program: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
-const lacking = PROGRAMS.filter((program) => !isThere(program))
+const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage')
 const linux = lacking.length === 0 ? await linuxWith(['nvme'], '') : undefined
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-nvme-'))
 afterAll(() => rmSync(scratch, { recursive: true }))

@@ -1,20 +1,18 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubEfiDisk, makeIso } from '../support/boot-media.ts'
 import { sataLinux } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
+import { lackingPrograms } from '../support/programs.ts'
 
 const DEADLINE_MS = 300_000
-const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage', 'mformat', 'mmd', 'mcopy']
-const isThere = (program: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
-const lacking = PROGRAMS.filter((program) => !isThere(program))
+const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'xorriso', 'grub-mkimage', 'mformat', 'mmd', 'mcopy')
 const linux = lacking.length === 0 ? await sataLinux() : undefined
 const OVMF = ['OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'].map((name) => `./usr/share/OVMF/${name}`)
 const [ovmf = ''] = (linux && (await debianMembers([{ package: 'ovmf', members: OVMF }]))) ?? []

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { openImage } from '@retrap/block/node'
 import { Keyboard, Mouse } from '@retrap/display'
@@ -14,9 +14,9 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { GRUB_READS_LINE, makeGrubDisk, makeGrubEfiDisk } from '../support/boot-media.ts'
 import { usbLinux } from '../support/disk-linux.ts'
 import { TEST_JIT } from '../support/processes.ts'
+import { lackingPrograms } from '../support/programs.ts'
 
 const DEADLINE_MS = 540_000
-const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage', 'mcopy']
 
 /** The first process: tells what is plugged in, what is typed and pointed at, and writes to the stick. */
 const AUTO = `#!/bin/busybox sh
@@ -46,9 +46,7 @@ dmesg | grep -iE 'usb|xhci|sd |scsi' | tail -n 40
 poweroff -f
 `
 
-const isThere = (program: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
-const lacking = PROGRAMS.filter((program) => !isThere(program))
+const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage', 'mcopy')
 const plain = lacking.length === 0 ? await usbLinux(AUTO) : undefined
 // Firmware reads it from the stick, piece by piece.
 const linux = plain === undefined ? undefined : { ...plain, initrd: gzipSync(plain.initrd) }

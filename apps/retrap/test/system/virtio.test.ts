@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import { createPc, type PcVirtioPlace } from '@retrap/machine'
@@ -11,10 +11,10 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubDisk } from '../support/boot-media.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
+import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
 
 const DEADLINE_MS = 300_000
-const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage']
 
 const DRIVERS = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console']
 
@@ -49,9 +49,7 @@ echo DONE
 poweroff -f
 `
 
-const isThere = (program: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((path) => statSync(join(path, program), { throwIfNoEntry: false }))
-const lacking = PROGRAMS.filter((program) => !isThere(program))
+const lacking = lackingPrograms('mke2fs', 'debugfs', 'e2fsck', 'grub-mkimage')
 const linux = lacking.length === 0 ? await linuxWith(DRIVERS, AUTO) : undefined
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-virtio-'))
 afterAll(() => rmSync(scratch, { recursive: true }))

@@ -186,7 +186,7 @@ export class Ac97 implements DeviceModel {
     this.#audio.play(samples, { rate: this.#mixer.outputRate, channels: 2 })
   }
 
-  /** Nobody speaks. */
+  /** Records silence: there is no microphone. */
   #record(gpa: number, count: number): void {
     this.#context.dma.write(gpa, new Uint8Array(2 * count))
   }

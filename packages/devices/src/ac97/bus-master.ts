@@ -1,5 +1,5 @@
 import { type DeviceContext, Instant, type Timer, type Word64 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../ps2/device.ts'
+import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 
 /*
  * Source: Intel 82801AA (ICH) data sheet (290655), "AC '97 Audio Controller Registers", "Native Audio Bus Mastering

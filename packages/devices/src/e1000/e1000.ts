@@ -8,7 +8,7 @@ import {
   type SynchronousRangeHandler,
   type Timer,
 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../ps2/device.ts'
+import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { checkedAddress, type E1000Options, type E1000State } from './e1000-options.ts'
 import { Eeprom, type EepromState } from './eeprom.ts'
 import { Interrupts, type InterruptsState } from './interrupts.ts'

@@ -1,5 +1,5 @@
 import type { DeviceContext, Timer, Word64 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../ps2/device.ts'
+import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 
 /*
  * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, §13.4.17 to §13.4.21, "Interrupt …

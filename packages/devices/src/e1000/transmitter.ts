@@ -1,5 +1,5 @@
 import type { DeviceContext, Timer, Word64 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../ps2/device.ts'
+import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { DelayedCause, type DelayedCauseState } from './interrupts.ts'
 import { type OffloadContext, OutgoingPacket, type OutgoingPacketState } from './outgoing-packet.ts'
 import { CAUSE, REG, type RegisterFile } from './register-file.ts'

@@ -9,7 +9,7 @@ import {
   type Timer,
   type Word64,
 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../ps2/device.ts'
+import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { commandOf, type FloppyCommand } from './commands.ts'
 import { FloppyDrive, type FloppyDriveState } from './floppy-drive.ts'
 import { FLOPPY_SIZES, floppyFormat, SECTOR_BYTES } from './formats.ts'

@@ -1,4 +1,4 @@
-import { type DeviceContext, Instant, type Timer, type Word64 } from '@retrap/device'
+import type { DeviceContext } from '@retrap/device'
 
 /** A keyboard or mouse at the end of the controller's cable. */
 export interface Ps2Device {
@@ -23,15 +23,3 @@ export const SELF_TEST_NS = 5e6
 export const ACKNOWLEDGE = 0xfa
 export const RESEND = 0xfe
 export const SELF_TEST_DONE = 0xaa
-
-/** The deadline of a timer for a saved state; null: it is not armed. */
-export function savedDeadline(timer: Timer | null): Word64 | null {
-  const at = new Instant()
-  return timer?.readDeadline(at) === true ? at.save() : null
-}
-
-/** Arms a timer for a saved deadline. */
-export function restoreDeadline(timer: Timer | null, deadline: Readonly<Word64> | null): void {
-  if (deadline === null) timer?.cancel()
-  else timer?.armAfter(0, deadline)
-}

@@ -1,14 +1,7 @@
 import type { DeviceContext, InputBackend, InputClient, InputEvent, Timer, Word64 } from '@retrap/device'
 import { ByteRing } from './byte-ring.ts'
-import {
-  ACKNOWLEDGE,
-  type Ps2Device,
-  RESEND,
-  restoreDeadline,
-  savedDeadline,
-  SELF_TEST_DONE,
-  SELF_TEST_NS,
-} from './device.ts'
+import { ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
+import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { type KeyContext, keySequence, LONGEST_SEQUENCE, repeatSequence, USAGE } from './key-sequences.ts'
 import type { Ps2KeyboardState } from './keyboard-state.ts'
 import { KEY_BREAKS, KEY_REPEATS, KEY_REPEATS_AND_BREAKS, SET_3, SET_3_DEFAULTS } from './scan-codes.ts'

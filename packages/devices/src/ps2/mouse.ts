@@ -1,14 +1,7 @@
 import type { DeviceContext, InputBackend, InputClient, InputEvent, Timer, Word64 } from '@retrap/device'
 import { ByteRing } from './byte-ring.ts'
-import {
-  ACKNOWLEDGE,
-  type Ps2Device,
-  RESEND,
-  restoreDeadline,
-  savedDeadline,
-  SELF_TEST_DONE,
-  SELF_TEST_NS,
-} from './device.ts'
+import { ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
+import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { MouseMotion, type MouseMotionState } from './mouse-motion.ts'
 
 const SCALE_1_1 = 0xe6

@@ -76,7 +76,7 @@ export function capabilityRegister(offset: number, connectors: number): number {
 /** Supported protocols and legacy support. Source: xHCI 1.2, §7.1, "USB Legacy Support Capability", and §7.2. */
 export class ExtendedCapabilities {
   readonly #connectors: number
-  /** Who owns the controller: bit 16 firmware, bit 24 the system. No System Management Interrupt comes of a change. */
+  /** Bits 16 and 24 of USBLEGSUP: firmware owns the controller, the system does. A change raises no SMI. */
   #owners = 0
 
   constructor(connectors: number) {

@@ -39,7 +39,7 @@ export interface XhciState {
   readonly version: 1
   /** Operational registers. */
   readonly registers: readonly number[]
-  /** Who owns it. */
+  /** Whether firmware or the system owns the controller: bits 16 and 24 of USBLEGSUP. */
   readonly owners: number
   /** Ports, and what is plugged in. */
   readonly hub: unknown

@@ -8,7 +8,7 @@ const MOST_BYTES = 1 << 20
 const TYPES = [8, 12, 14, 16, 20, 22, 24, 26, 40, 50, 52, 54, 70, 72, 74, 76, 100, 104, 108, 110, 116, 118, 120, 122]
 const NAMES = ['a', 'b', 'c', 'dir', '.', '..', '', 'a/b', '/', 'x'.repeat(300), 'ä', '\0', 'a\0b', '../..']
 
-/** What of a share is in use. */
+/** How many nodes and files of a share are in use. */
 interface Uses {
   nodes: number
   files: number
