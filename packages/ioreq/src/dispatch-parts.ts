@@ -1,3 +1,4 @@
+import { AskedServer } from './asked-server.ts'
 import { ConfigSpace } from './config-space.ts'
 import type { IoDispatchOptions } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
@@ -17,16 +18,16 @@ export interface DispatchParts {
   readonly pending: PendingRequests
   readonly failures: FailureHandler
   readonly submission: Submission
+  readonly asked: AskedServer
 }
 
 /**
  * Makes the parts of a dispatcher, and connects them.
  *
  * @param answer - where answers are left
- * @param changed - called when the look-ups have been made anew
  * @throws IoreqError `ERR_INVALID`
  */
-export function dispatchParts(options: IoDispatchOptions, answer: Answer, changed: () => void): DispatchParts {
+export function dispatchParts(options: IoDispatchOptions, answer: Answer): DispatchParts {
   const { vcpus, invalidations } = options
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > IOREQ_SLOTS) {
     throw new IoreqError('ERR_INVALID', `${vcpus} vCPUs: expected 1–${IOREQ_SLOTS}, the slots of a request page`)
@@ -46,10 +47,14 @@ export function dispatchParts(options: IoDispatchOptions, answer: Answer, change
     servers: () => parties.present(),
   })
   const traced = trace !== undefined
-  const registration = new Registration({ vcpus, pages: options, space, pending, invalidations, traced, changed })
-  const { parties } = registration
+  const registration = new Registration({
+    ...{ vcpus, pages: options, space, pending, invalidations, traced },
+    changed: () => asked.forget(),
+  })
+  const { parties, mmio } = registration
+  const asked = new AskedServer(mmio)
   const { guestMemory } = options
   const immediate = new ImmediateAccess({ parties, space, failures, answer, guestMemory, trace })
   const submission = new Submission({ parties, space, immediate, pending, failures, answer, trace })
-  return { registration, space, immediate, pending, failures, submission }
+  return { registration, space, immediate, pending, failures, submission, asked }
 }

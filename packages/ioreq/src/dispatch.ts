@@ -1,3 +1,4 @@
+import type { AskedServer } from './asked-server.ts'
 import type { ConfigAddress } from './config-address.ts'
 import type { ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
@@ -7,14 +8,7 @@ import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
 import { dispatchParts } from './dispatch-parts.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
-import {
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  XEN_DMOP_IO_RANGE_MEMORY,
-  XEN_DMOP_IO_RANGE_PORT,
-} from './layout.ts'
+import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, XEN_DMOP_IO_RANGE_MEMORY } from './layout.ts'
 import { PORT_REGION, type MmioLookup, type ServedRegion } from './lookup.ts'
 import type { PendingRequests } from './pending.ts'
 import { badRead, checkedVoid, cut, isOneCall } from '@retrap/device/host'
@@ -58,19 +52,10 @@ export class IoDispatch {
   readonly #failures: FailureHandler
   /** An access that is not one call of one handler. */
   readonly #one: IoRequest = createIoRequest()
-  /** The last access that `#asynchronous` has found a server for, and which. */
-  #askedServer: IoreqServer | null = null
-  /** The region of it, where the server is of this process and one call of its handler answers; and where in it. */
-  #askedRegion: ClaimedRegion | null = null
-  #askedOffset = 0
-  #askedType = 0
-  #askedAddress = 0
-  #askedSize = 0
+  readonly #asked: AskedServer
 
   constructor(options: IoDispatchOptions) {
-    const { registration, space, immediate, pending, failures, submission } = dispatchParts(options, this, () => {
-      this.#askedServer = null
-    })
+    const { registration, space, immediate, pending, failures, submission, asked } = dispatchParts(options, this)
     this.#registration = registration
     this.#space = space
     const { ports, mmio } = registration
@@ -83,6 +68,7 @@ export class IoDispatch {
     this.#immediate = immediate
     this.#pending = pending
     this.#submission = submission
+    this.#asked = asked
   }
 
   // ---- registration ----
@@ -128,8 +114,7 @@ export class IoDispatch {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
     if (isDirectCall(entry, size)) return this.#readDirectly(region, IOREQ_TYPE_PIO, port, size)
-    if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_PIO, port, size) !== null)
-      return IO_LOG
+    if (this.#asked.find(region, IOREQ_TYPE_PIO, port, size) !== null) return IO_LOG
     return this.#direct(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
   }
 
@@ -174,8 +159,7 @@ export class IoDispatch {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
     if (isDirectCall(entry, size)) return this.#writePort(region, port, size, value)
-    if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_PIO, port, size) !== null)
-      return IO_LOG
+    if (this.#asked.find(region, IOREQ_TYPE_PIO, port, size) !== null) return IO_LOG
     return this.#direct(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
   }
 
@@ -189,8 +173,7 @@ export class IoDispatch {
     if (isDirectCall(region.directSizes, size) && gpa + size <= this.#mmio.hitEnd) {
       return this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
     }
-    if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_COPY, gpa, size) !== null)
-      return IO_LOG
+    if (this.#asked.find(region, IOREQ_TYPE_COPY, gpa, size) !== null) return IO_LOG
     return this.#direct(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
   }
 
@@ -236,8 +219,7 @@ export class IoDispatch {
     if (isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd) {
       return this.#writeMemory(region, gpa, size, lo)
     }
-    if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_COPY, gpa, size) !== null)
-      return IO_LOG
+    if (this.#asked.find(region, IOREQ_TYPE_COPY, gpa, size) !== null) return IO_LOG
     return this.#direct(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
   }
 
@@ -307,11 +289,11 @@ export class IoDispatch {
     request.dataLo = lo >>> 0
     request.dataHi = hi >>> 0
     // The direct call that came before has found it.
-    const known = address === this.#askedAddress && size === this.#askedSize && type === this.#askedType
-    const server = known ? this.#askedServer : null
+    const asked = this.#asked
+    const server = asked.of(type, address, size)
     if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
       this.count = 1
-      return this.#pending.sendPrepared(vcpu, wait, server, this.#askedRegion, this.#askedOffset)
+      return this.#pending.sendPrepared(vcpu, wait, server, asked.region, asked.offset)
     }
     return this.submit(vcpu, request)
   }
@@ -339,7 +321,7 @@ export class IoDispatch {
       return this.#pending.send(vcpu, claimant, request)
     }
     if (count === 1 && !request.dataIsPointer) {
-      const server = this.#asynchronous(type, address, size)
+      const server = this.#asked.find(this.#regionAt(type, address), type, address, size)
       if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
         return this.#pending.send(vcpu, server, request)
       }
@@ -379,29 +361,10 @@ export class IoDispatch {
     return this.#pending.holder(vcpu)
   }
 
-  /**
-   * The server that alone answers an access and may take its time, found by a look-up; null for any other access, and
-   * where it takes more to find out.
-   */
-  #asynchronous(type: number, address: number, size: number): IoreqServer | null {
-    const port = type === IOREQ_TYPE_PIO
-    const region = port ? this.#portRegions[this.#portMap[address]! & PORT_REGION]! : this.#mmio.find(address)
-    const { server } = region
-    if (server === null || region.direct) return null
-    if (port ? !this.#claimsPorts(server, address, size) : address + size > this.#mmio.hitEnd) return null
-    this.#askedServer = server
-    this.#askedOffset = address - region.base
-    this.#askedRegion = server.local !== null && isOneCall(region, this.#askedOffset, size) ? region : null
-    this.#askedType = type
-    this.#askedAddress = address
-    this.#askedSize = size
-    return server
-  }
-
-  #claimsPorts(server: IoreqServer, address: number, size: number): boolean {
-    // Nobody of higher precedence claims even the first port, so it is the server if it claims them all.
-    const last = address + size - 1
-    return server.ranges[XEN_DMOP_IO_RANGE_PORT].contains(address, last)
+  #regionAt(type: number, address: number): ServedRegion {
+    return type === IOREQ_TYPE_PIO
+      ? this.#portRegions[this.#portMap[address]! & PORT_REGION]!
+      : this.#mmio.find(address)
   }
 
   /** The direct call for one element. */
