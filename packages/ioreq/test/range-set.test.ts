@@ -15,6 +15,13 @@ describe('ranges of an ioreq server (dm_op map/unmap_io_range)', () => {
   test.each([
     ['start above end', 5, 4, 'ERR_INVALID'],
     ['a negative start', -1, 4, 'ERR_INVALID'],
+    ['a start that is no number', NaN, 4, 'ERR_INVALID'],
+    ['an end that is no number', 4, NaN, 'ERR_INVALID'],
+    ['a start between two addresses', 0.5, 4, 'ERR_INVALID'],
+    ['an end between two addresses', 4, 4.5, 'ERR_INVALID'],
+    ['an end that is not exact', 0x40, 2 ** 53, 'ERR_INVALID'],
+    ['the last address that is exact', 2 ** 53 - 1, 2 ** 53 - 1, 'ok'],
+    ['the first address', 0, 0, 'ok'],
     ['overlap below', 0x0, 0x10, 'ERR_EXISTS'],
     ['overlap above', 0x1f, 0x30, 'ERR_EXISTS'],
     ['inside', 0x14, 0x15, 'ERR_EXISTS'],

@@ -136,6 +136,25 @@ describe('page walks of a logged instruction', () => {
     },
   )
 
+  test.each([0x1000, 0xffff_fff8, 0xf_ffff_ffff_f000])(
+    'what a walk found at %i is recorded there, with its size, also where there is no memory',
+    (gpa) => {
+      for (const present of [true, false]) {
+        const { log, memory, tables } = machine()
+        if (present) [gpa, gpa + 8].forEach((each) => memory.memory.set(each, 0x2007))
+        const into = new Uint32Array(2)
+        log.beginWalk()
+        expect([tables.read64(gpa, into), tables.read32(gpa + 8, into)]).toEqual([present, present])
+        const at = [0, 1].map((i) => [log.kind(i), log.addressHi(i) * 2 ** 32 + log.addressLo(i), log.size(i)])
+        expect(at).toEqual([
+          [AccessKind.WALK_READ, gpa, 8],
+          [AccessKind.WALK_READ, gpa + 8, 4],
+        ])
+        expect([0, 1].map((i) => log.walkFoundNothing(i))).toEqual([!present, !present])
+      }
+    },
+  )
+
   test('an endless race on an entry takes no further room', () => {
     const { log, memory, tables } = machine()
     const into = new Uint32Array(2)

@@ -1,6 +1,8 @@
 import { BlockError } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { checkQcow2, createQcow2, Qcow2Image } from '../../src/index.ts'
+import { readHeader } from '../../src/qcow2/header.ts'
+import { openMetadata } from '../../src/qcow2/open-metadata.ts'
 import { LoggingStorage } from '../support/logging-storage.ts'
 
 const BYTES = 1 << 20
@@ -124,6 +126,65 @@ describe('a host that fails', () => {
       expect(content.every((byte) => byte === 3)).toBe(true)
       expect(await checkQcow2(storage)).toMatchObject({ corruptions: 0, leaks: 0 })
     }
+  })
+})
+
+/** Counts the tables that are read, as requests of one cluster at some offsets. */
+class CountingStorage extends LoggingStorage {
+  readonly counted = new Set<number>()
+  reads = 0
+
+  override async read(offset: number, into: Uint8Array): Promise<void> {
+    if (this.counted.has(offset)) this.reads++
+    await super.read(offset, into)
+  }
+}
+
+/** Offsets in a table of a qcow2 image, whose place and entries its header has at `field` and `entries`. */
+function tableAt(content: Uint8Array, field: number, count: number): number[] {
+  const view = new DataView(content.buffer, content.byteOffset)
+  const offset = Number(view.getBigUint64(field))
+  return Array.from({ length: count }, (_, i) => Number(view.getBigUint64(offset + i * 8) & 0xff_ffff_ffff_fe00n))
+}
+
+describe('of the memory for tables', () => {
+  // 64 tables of 512 bytes: 48 L2 tables, each of 64 clusters, and 16 refcount blocks, each of 256.
+  const options = { cacheBytes: 64 * 512 }
+  const CLUSTER = 512
+  const filled = async (clusters: number): Promise<CountingStorage> => {
+    const storage = new CountingStorage()
+    await createQcow2(storage, { bytes: 4 << 20, clusterBytes: CLUSTER })
+    const image = await Qcow2Image.open(storage)
+    await image.write(0, new Uint8Array(clusters * CLUSTER).fill(1))
+    await image.close()
+    return storage
+  }
+
+  test.each([false, true])('three quarters are for L2 tables (read-only: %s)', async (readOnly) => {
+    const storage = await filled(49 * 64)
+    for (const offset of tableAt(storage.content, 40, 49)) storage.counted.add(offset)
+    Object.defineProperty(storage, 'readOnly', { value: readOnly })
+    const image = await Qcow2Image.open(storage, options)
+    const readsOf = async (tables: number): Promise<number> => {
+      storage.reads = 0
+      for (let i = 0; i < tables; i++) await image.read(i * 64 * CLUSTER, new Uint8Array(CLUSTER))
+      return storage.reads
+    }
+    expect([await readsOf(48), await readsOf(48), await readsOf(49), await readsOf(49)]).toEqual([48, 0, 1, 49])
+    await image.close()
+  })
+
+  test('a quarter is for refcount blocks', async () => {
+    const storage = await filled(18 * 256)
+    for (const offset of tableAt(storage.content, 48, 17)) storage.counted.add(offset)
+    const header = await readHeader(storage)
+    const { refcounts } = await openMetadata(storage, header, { ...options, snapshot: null })
+    const readsOf = async (blocks: number): Promise<number> => {
+      storage.reads = 0
+      for (let i = 0; i < blocks; i++) expect(await refcounts.get(i * 256 * CLUSTER)).toBe(1)
+      return storage.reads
+    }
+    expect([await readsOf(16), await readsOf(16), await readsOf(17), await readsOf(17)]).toEqual([16, 0, 1, 17])
   })
 })
 

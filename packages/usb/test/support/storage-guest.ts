@@ -33,9 +33,9 @@ export class StorageGuest {
   readonly #slot: number
   #tag = 0
 
-  constructor(medium: TestDisk, options: Partial<UsbStorageOptions> = {}, from?: StorageGuest) {
+  constructor(medium: TestDisk, options: Partial<UsbStorageOptions> = {}, from?: StorageGuest, high = 0) {
     this.stick = new UsbStorage({ medium, ...options })
-    this.driver = new XhciDriver([this.stick])
+    this.driver = new XhciDriver([this.stick], {}, high)
     if (from !== undefined) {
       this.driver.adopt(from.driver)
       this.driver.machine.ram.set(from.driver.machine.ram)
@@ -55,9 +55,9 @@ export class StorageGuest {
     this.driver.addEndpoint(this.#slot, OUT, 2)
   }
 
-  /** A guest that has heard of the power-on. */
-  static async ready(medium: TestDisk): Promise<StorageGuest> {
-    const guest = new StorageGuest(medium)
+  /** A guest that has heard of the power-on. @param high - upper word of all addresses of RAM */
+  static async ready(medium: TestDisk, high = 0): Promise<StorageGuest> {
+    const guest = new StorageGuest(medium, {}, undefined, high)
     await guest.command([0])
     await guest.sense()
     return guest
@@ -70,6 +70,7 @@ export class StorageGuest {
 
   /** Begins a command without waiting for anything. */
   begin(cdb: readonly number[], { toHost = 0, out, pieces = 1 }: CommandData = {}): void {
+    const { high } = this.driver
     const { ram, view } = this.driver.machine
     const length = out?.length ?? toHost
     ram.fill(0, COMMAND_AT, COMMAND_AT + 31)
@@ -79,7 +80,7 @@ export class StorageGuest {
     ram[COMMAND_AT + 12] = toHost > 0 ? 0x80 : 0
     ram[COMMAND_AT + 14] = 16
     ram.set(cdb, COMMAND_AT + 15)
-    this.#put(OUT, [COMMAND_AT, 0, 31, NORMAL])
+    this.#put(OUT, [COMMAND_AT, high, 31, NORMAL])
     if (out !== undefined) ram.set(out, DATA)
     const piece = Math.ceil(length / pieces / 512) * 512
     for (let at = 0; at < length; at += piece) {
@@ -87,12 +88,12 @@ export class StorageGuest {
       // Each transfer in two pieces of memory
       const half = part >> 1
       const trbs = [
-        [DATA + at, 0, half, NORMAL | CHAIN],
-        [DATA + at + half, 0, part - half, NORMAL],
+        [DATA + at, high, half, NORMAL | CHAIN],
+        [DATA + at + half, high, part - half, NORMAL],
       ] as const
       this.#put(toHost > 0 ? IN : OUT, ...trbs)
     }
-    this.#put(IN, [STATUS_AT, 0, 13, NORMAL | IOC])
+    this.#put(IN, [STATUS_AT, high, 13, NORMAL | IOC])
   }
 
   /** The status of a command that has been begun. */
@@ -124,7 +125,7 @@ export class StorageGuest {
   /** Sends something to the stick. @returns the completion code */
   sendRaw(bytes: Uint8Array): number {
     this.driver.machine.ram.set(bytes, COMMAND_AT)
-    this.#put(OUT, [COMMAND_AT, 0, bytes.length, NORMAL | IOC])
+    this.#put(OUT, [COMMAND_AT, this.driver.high, bytes.length, NORMAL | IOC])
     const [event] = this.driver.events() as [Event]
     return event.code
   }
@@ -135,7 +136,7 @@ export class StorageGuest {
     this.driver.command(0, 0, 0, trbType(14) | ofOut)
     this.driver.control(this.#slot, { type: 2, request: 1, value: 0, index: 2, length: 0 })
     const ring = this.driver.ring(this.#slot, OUT)
-    this.driver.command(ring | 1, 0, 0, trbType(16) | ofOut)
+    this.driver.command(ring | 1, this.driver.high, 0, trbType(16) | ofOut)
   }
 
   resetRecovery(): void {

@@ -30,10 +30,13 @@ export class UsbMachine {
   readonly messages: number[] = []
   fn!: PciConfigSpace
   #bar!: RangeHandler
+  readonly #base: number
   /** Copies of guest memory that were made. */
   reads = 0
 
-  constructor(model: DeviceModel, bytes = 1 << 20) {
+  /** @param base - guest-physical address of the RAM */
+  constructor(model: DeviceModel, bytes = 1 << 20, base = 0) {
+    this.#base = base
     this.ram = new Uint8Array(bytes)
     this.view = new DataView(this.ram.buffer)
     model.attach(this.#context())
@@ -47,19 +50,20 @@ export class UsbMachine {
   }
 
   #context(): DeviceContext {
-    const holds = (gpa: number, length: number): boolean => gpa >= 0 && gpa + length <= this.ram.length
+    const base = this.#base
+    const holds = (gpa: number, length: number): boolean => gpa >= base && gpa - base + length <= this.ram.length
     const wire = { set: (level: boolean): void => void (this.level = level), pulse: unused }
     return {
       dma: {
         read: (gpa: number, into: Uint8Array) => {
           this.reads++
           if (!holds(gpa, into.length)) return false
-          into.set(this.ram.subarray(gpa, gpa + into.length))
+          into.set(this.ram.subarray(gpa - base, gpa - base + into.length))
           return true
         },
         write: (gpa: number, from: Uint8Array) => {
           if (!holds(gpa, from.length)) return false
-          this.ram.set(from, gpa)
+          this.ram.set(from, gpa - base)
           return true
         },
       },

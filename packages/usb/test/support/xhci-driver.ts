@@ -1,7 +1,7 @@
 import { type UsbDevice, type UsbSetup, Xhci, type XhciOptions } from '../../src/index.ts'
 import { turn, UsbMachine } from './usb-machine.ts'
 
-/** Where the driver keeps its structures: guest-physical addresses. */
+/** Where the driver keeps its structures, from the beginning of RAM. */
 const CONTEXTS = 0x1000
 const COMMANDS = 0x2000
 const SEGMENTS = 0x3000
@@ -52,10 +52,13 @@ export class XhciDriver {
   readonly #rings = new Map<number, ProducerRing>()
   #eventAt = 0
   #eventCycle = 1
+  /** Upper word of all addresses of RAM. */
+  readonly high: number
 
-  constructor(devices: readonly UsbDevice[] = [], options: Partial<XhciOptions> = {}) {
+  constructor(devices: readonly UsbDevice[] = [], options: Partial<XhciOptions> = {}, high = 0) {
     this.model = new Xhci({ device: 4, devices, ...options })
-    this.machine = new UsbMachine(this.model)
+    this.machine = new UsbMachine(this.model, 1 << 20, high * 2 ** 32)
+    this.high = high
   }
 
   /** Goes on as the driver of another machine whose memory this one has. */
@@ -75,17 +78,18 @@ export class XhciDriver {
     this.#eventCycle = 1
     machine.write(COMMAND + 0x38, 8)
     machine.write(COMMAND + 0x30, CONTEXTS)
-    machine.write(COMMAND + 0x34, 0)
+    machine.write(COMMAND + 0x34, this.high)
     machine.write(COMMAND + 0x18, COMMANDS | 1)
-    machine.write(COMMAND + 0x1c, 0)
+    machine.write(COMMAND + 0x1c, this.high)
     this.#makeRing(0, COMMANDS)
     machine.view.setUint32(SEGMENTS, EVENTS, true)
+    machine.view.setUint32(SEGMENTS + 4, this.high, true)
     machine.view.setUint32(SEGMENTS + 8, EVENT_TRBS, true)
     machine.write(RUNTIME + 0x28, 1)
     machine.write(RUNTIME + 0x38, EVENTS)
-    machine.write(RUNTIME + 0x3c, 0)
+    machine.write(RUNTIME + 0x3c, this.high)
     machine.write(RUNTIME + 0x30, SEGMENTS)
-    machine.write(RUNTIME + 0x34, 0)
+    machine.write(RUNTIME + 0x34, this.high)
     machine.write(RUNTIME + 0x24, 0)
     machine.write(RUNTIME + 0x20, 2)
     machine.write(COMMAND, 5)
@@ -110,7 +114,7 @@ export class XhciDriver {
     this.machine.write(0x440 + 16 * (number - 1), value)
   }
 
-  /** Puts TRBs on a ring; the first is given away last. @returns their addresses */
+  /** Puts TRBs on a ring; the first is given away last. @returns their places in RAM */
   put(id: number, ...trbs: readonly Words[]): number[] {
     const ring = this.#rings.get(id)!
     const { view } = this.machine
@@ -121,7 +125,7 @@ export class XhciDriver {
       if (++ring.at < RING_TRBS - 1) return place
       const link = ring.base + 16 * ring.at
       view.setUint32(link, ring.base, true)
-      view.setUint32(link + 4, 0, true)
+      view.setUint32(link + 4, this.high, true)
       // It belongs to the same transfer if that goes on.
       view.setUint32(link + 12, trbType(6) | 2 | (control & CHAIN) | ring.cycle, true)
       ring.at = 0
@@ -145,13 +149,16 @@ export class XhciDriver {
       const control = view.getUint32(at + 12, true)
       if ((control & 1) !== this.#eventCycle) break
       const status = view.getUint32(at + 8, true)
+      const type = (control >>> 10) & 0x3f
+      // A change of a port has no address.
+      const high = view.getUint32(at + 4, true) - (type === 34 ? 0 : this.high)
       found.push({
-        type: (control >>> 10) & 0x3f,
+        type,
         code: status >>> 24,
         length: status & 0xff_ffff,
         slot: control >>> 24,
         endpoint: (control >>> 16) & 0x1f,
-        pointer: Number(view.getBigUint64(at, true)),
+        pointer: high * 2 ** 32 + view.getUint32(at, true),
         flags: control & 0x3fe,
       })
       if (++this.#eventAt < EVENT_TRBS) continue
@@ -193,11 +200,12 @@ export class XhciDriver {
     this.writePort(port, 0x210)
     const { slot } = this.command(0, 0, 0, trbType(9))
     this.machine.view.setUint32(CONTEXTS + 8 * slot, OUTPUT + 0x400 * slot, true)
+    this.machine.view.setUint32(CONTEXTS + 8 * slot + 4, this.high, true)
     this.machine.ram.fill(0, INPUT, INPUT + 0x420)
     this.input(0, 0, 3)
     this.input(1, (1 << 27) | (speed << 20), port << 16)
-    this.input(2, 0, (64 << 16) | (4 << 3) | 6, this.ring(slot, 1) | 1)
-    const { code } = this.command(INPUT, 0, 0, trbType(11) | (slot << 24))
+    this.input(2, 0, (64 << 16) | (4 << 3) | 6, this.ring(slot, 1) | 1, this.high)
+    const { code } = this.command(INPUT, this.high, 0, trbType(11) | (slot << 24))
     if (code !== 1) throw new Error(`Address Device: ${code}`)
     return slot
   }
@@ -207,8 +215,8 @@ export class XhciDriver {
     this.machine.ram.fill(0, INPUT, INPUT + 0x420)
     this.input(0, 0, (1 << index) | 1)
     this.input(1, index << 27)
-    this.input(index + 1, interval << 16, (64 << 16) | (kind << 3) | 6, this.ring(slot, index) | 1)
-    return this.command(INPUT, 0, 0, trbType(12) | (slot << 24))
+    this.input(index + 1, interval << 16, (64 << 16) | (kind << 3) | 6, this.ring(slot, index) | 1, this.high)
+    return this.command(INPUT, this.high, 0, trbType(12) | (slot << 24))
   }
 
   /** Makes a control transfer. @returns its events, and what came */
@@ -224,7 +232,7 @@ export class XhciDriver {
         trbType(2) | 0x40 | (toHost ? 3 << 16 : 2 << 16),
       ],
     ]
-    if (length > 0) stages.push([DATA, 0, length, trbType(3) | ISP | (toHost ? 1 << 16 : 0)])
+    if (length > 0) stages.push([DATA, this.high, length, trbType(3) | ISP | (toHost ? 1 << 16 : 0)])
     stages.push([0, 0, 0, trbType(4) | IOC | (toHost && length > 0 ? 0 : 1 << 16)])
     this.put(32 * slot + 1, ...stages)
     this.doorbell(slot, 1)
