@@ -7,6 +7,25 @@ import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder } from 
 
 type Vcpu = ReturnType<typeof flatVcpu>
 
+test('AArch32 registers are in X registers (Arm ARM, "Mapping of the general-purpose registers between the states")', () => {
+  const usr = Array.from({ length: 15 }, (_, i) => i)
+  const withLast = (sp: number, lr: number): number[] => [...usr.slice(0, 13), sp, lr]
+  const expected: Readonly<Record<string, readonly number[]>> = {
+    usr,
+    fiq: [0, 1, 2, 3, 4, 5, 6, 7, 24, 25, 26, 27, 28, 29, 30],
+    irq: withLast(17, 16),
+    svc: withLast(19, 18),
+    abt: withLast(21, 20),
+    hyp: withLast(15, 14),
+    und: withLast(23, 22),
+    sys: usr,
+  }
+  const modes = { usr: 0, fiq: 1, irq: 2, svc: 3, abt: 7, hyp: 10, und: 11, sys: 15 }
+  for (const [name, mode] of Object.entries(modes)) {
+    expect([name, usr.map((number) => aarch32Register(mode, number))]).toEqual([name, expected[name]])
+  }
+})
+
 let world: FlatWorld
 let code: DataView
 

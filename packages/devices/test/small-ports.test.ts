@@ -19,7 +19,16 @@ describe('isa-debug-exit', () => {
     expect(machine.in(0xf4)).toBe(0)
   })
 
+  test.each([0, 0xfffe])('can be at port %i', (iobase) => {
+    const machine = new FakeMachine(new DebugExit({ iobase }))
+    machine.out(iobase, 3, 1)
+    expect(machine.requests).toEqual(['exit 7'])
+  })
+
   test.each([
+    { options: { iobase: 0xffff }, message: /iobase 65535: expected an integer from 0 to 65534/ },
+    { options: { iobase: -1 }, message: /iobase -1: expected an integer from 0 to 65534/ },
+    { options: { iobase: 0.5 }, message: /iobase 0.5: expected an integer from 0 to 65534/ },
     { options: { iobase: 0x1_0000 }, message: /iobase 65536: expected an integer from 0 to 65534/ },
     { options: { iosize: 3 as 2 }, message: /iosize 3: expected 1, 2 or 4/ },
   ])('$options is refused', ({ options, message }) => {

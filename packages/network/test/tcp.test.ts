@@ -98,6 +98,24 @@ describe('a connection (RFC 9293)', () => {
     expect(pair.log.length).toBe(before + 1)
   })
 
+  test('an acknowledgment of what was not sent: a reset while a SYN is answered, an acknowledgment later', () => {
+    const pair = new TcpPair(new End(new Uint8Array(0), false), new End(new Uint8Array(0), false))
+    // The third segment of the handshake is late.
+    pair.fate = (segment, fromLeft) => (fromLeft && (segment.flags & TCP_SYN) === 0 ? [50] : [1])
+    pair.run(10)
+    const last = pair.log.findLast(({ fromLeft }) => fromLeft)!.segment
+    const wrong = { ...last, acknowledgment: (last.acknowledgment + 5) >>> 0 }
+    const answers = (): unknown[] => {
+      const before = pair.log.length
+      pair.right.connection.receive(wrong)
+      return pair.log.slice(before).map(({ segment: { flags, sequence } }) => [flags, sequence])
+    }
+    expect(pair.right.connected).toBe(false)
+    expect(answers()).toEqual([[TCP_RST, wrong.acknowledgment]])
+    pair.run(2000)
+    expect([pair.right.connected, answers()]).toEqual([true, [[TCP_ACK, last.acknowledgment]]])
+  })
+
   test('nobody there: SYN is sent again, further and further apart, then given up', () => {
     const pair = new TcpPair(new End(new Uint8Array(0)), new End(new Uint8Array(0)))
     pair.fate = () => []

@@ -166,6 +166,27 @@ describe('TCP', () => {
     expect(guest.host.tcp[0]!.to).toEqual({ address: '127.0.0.1', port: 8080 })
   })
 
+  test.each([
+    { to: '0.0.0.1', reaches: false },
+    { to: '0.255.255.255', reaches: false },
+    { to: '1.0.0.0', reaches: true },
+    { to: '10.0.1.255', reaches: true },
+    { to: '10.0.2.0', reaches: false },
+    { to: '10.0.2.200', reaches: false },
+    { to: '10.0.3.0', reaches: true },
+    { to: '126.255.255.255', reaches: true },
+    { to: '127.0.0.1', reaches: false },
+    { to: '127.255.255.255', reaches: false },
+    { to: '128.0.0.0', reaches: true },
+    { to: '223.255.255.255', reaches: true },
+  ])('a connection to $to leads there: $reaches', async ({ to, reaches }) => {
+    const guest = await TestGuest.create()
+    const end = guest.tcp(1000, 80, address(to))
+    guest.clock.advance(10)
+    expect(guest.host.tcp.map((each) => each.to)).toEqual(reaches ? [{ address: to, port: 80 }] : [])
+    expect(end.ended).toBe(reaches ? null : 'refused')
+  })
+
   test('a host that refuses: a reset; one that is not there: ICMP', async () => {
     const guest = await TestGuest.create()
     const refused = guest.tcp(1000, 80)

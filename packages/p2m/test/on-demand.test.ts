@@ -138,6 +138,20 @@ describe('populate-on-demand', () => {
     expect(entryAt(p2m, 0x3ff).order).toBe(9)
   })
 
+  test('takes nothing of a leaf of zeros where it is asked for a part', () => {
+    p2m.onDemand.mark(0x200, 0x200)
+    p2m.onDemand.setCache(0x200)
+    p2m.onDemand.populate(0x200)
+    const parts = [
+      [0x200, 0x1ff],
+      [0x201, 0x1ff],
+      [0x3ff, 0x200],
+    ] as const
+    expect(parts.map(([gfn, count]) => p2m.onDemand.reclaim(gfn, count))).toEqual([0, 0, 0])
+    expect([p2m.onDemand.cached, entryAt(p2m, 0x200).order]).toEqual([0, 9])
+    expect([p2m.onDemand.reclaim(0x200, 0x200), p2m.onDemand.cached]).toEqual([0x200, 0x200])
+  })
+
   test('leaves frames that device models hold, and those that they wrote before they let go', () => {
     p2m.onDemand.mark(0x200, 4)
     p2m.onDemand.setCache(3)

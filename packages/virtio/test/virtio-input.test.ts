@@ -151,7 +151,57 @@ describe('configuration', () => {
   })
 })
 
+/** Codes of Linux's keys (`uapi/linux/input-event-codes.h`): letters and figures as they are printed, others by name. */
+const LINUX_KEYS =
+  'esc 1 1 2 2 3 3 4 4 5 5 6 6 7 7 8 8 9 9 10 0 11 minus 12 equal 13 backspace 14 tab 15 q 16 w 17 e 18 r 19 t 20 y 21 ' +
+  'u 22 i 23 o 24 p 25 leftbrace 26 rightbrace 27 enter 28 leftctrl 29 a 30 s 31 d 32 f 33 g 34 h 35 j 36 k 37 l 38 ' +
+  'semicolon 39 apostrophe 40 grave 41 leftshift 42 backslash 43 z 44 x 45 c 46 v 47 b 48 n 49 m 50 comma 51 dot 52 ' +
+  'slash 53 rightshift 54 kpasterisk 55 leftalt 56 space 57 capslock 58 f1 59 f2 60 f3 61 f4 62 f5 63 f6 64 f7 65 f8 66 ' +
+  'f9 67 f10 68 numlock 69 scrolllock 70 kp7 71 kp8 72 kp9 73 kpminus 74 kp4 75 kp5 76 kp6 77 kpplus 78 kp1 79 kp2 80 ' +
+  'kp3 81 kp0 82 kpdot 83 102nd 86 f11 87 f12 88 ro 89 henkan 92 katakanahiragana 93 muhenkan 94 kpenter 96 ' +
+  'rightctrl 97 kpslash 98 sysrq 99 rightalt 100 home 102 up 103 pageup 104 left 105 right 106 end 107 down 108 ' +
+  'pagedown 109 insert 110 delete 111 mute 113 volumedown 114 volumeup 115 power 116 kpequal 117 pause 119 kpcomma 121 ' +
+  'hangeul 122 hanja 123 yen 124 leftmeta 125 rightmeta 126 compose 127 f13 183 f14 184 f15 185 f16 186 f17 187 f18 188 ' +
+  'f19 189 f20 190 f21 191 f22 192 f23 193 f24 194'
+/** Usages of the keyboard page from a first one on (USB HID Usage Tables, "Keyboard/Keypad Page"). */
+const USAGES: readonly (readonly [number, string])[] = [
+  [0x04, 'a b c d e f g h i j k l m n o p q r s t u v w x y z 1 2 3 4 5 6 7 8 9 0 enter esc backspace tab space minus'],
+  [0x2e, 'equal leftbrace rightbrace backslash backslash semicolon apostrophe grave comma dot slash capslock'],
+  [0x3a, 'f1 f2 f3 f4 f5 f6 f7 f8 f9 f10 f11 f12 sysrq scrolllock pause insert home pageup delete end pagedown'],
+  [
+    0x4f,
+    'right left down up numlock kpslash kpasterisk kpminus kpplus kpenter kp1 kp2 kp3 kp4 kp5 kp6 kp7 kp8 kp9 kp0',
+  ],
+  [0x63, 'kpdot 102nd compose power kpequal f13 f14 f15 f16 f17 f18 f19 f20 f21 f22 f23 f24'],
+  [0x7f, 'mute volumeup volumedown'],
+  [0x85, 'kpcomma'],
+  [0x87, 'ro katakanahiragana yen henkan muhenkan'],
+  [0x90, 'hangeul hanja'],
+  [0xe0, 'leftctrl leftshift leftalt leftmeta rightctrl rightshift rightalt rightmeta'],
+]
+
 describe('events', () => {
+  test('each key has its code of Linux', () => {
+    const words = LINUX_KEYS.split(' ')
+    const codes = new Map(words.flatMap((name, i) => (i % 2 === 0 ? [[name, Number(words[i + 1])] as const] : [])))
+    const guest = new Guest('keyboard').start()
+    const expected = new Map(
+      USAGES.flatMap(([first, names]) => names.split(' ').map((name, i) => [first + i, codes.get(name)!] as const)),
+    )
+    const found = new Map<number, number>()
+    guest.offer(4)
+    for (let usage = 0; usage < 0x101; usage++) {
+      guest.backend.client.input([{ kind: 'key', usage, down: true }])
+      guest.backend.client.input([{ kind: 'key', usage, down: false }])
+      const [down, , up] = guest.events()
+      if (down === undefined) continue
+      guest.offer(4)
+      expect([down[0], down[2], up]).toEqual([1, 1, [1, down[1], 0]])
+      found.set(usage, down[1]!)
+    }
+    expect(found).toEqual(expected)
+  })
+
   test('keys go down and up once; one that it does not have is nothing', () => {
     const guest = new Guest('keyboard').start()
     guest.offer(16)

@@ -161,7 +161,11 @@ describe('commands (VIRTIO 1.2, 5.6.6.1; SPC-4; SBC-3)', () => {
     const short = await scsi.run([0x25], { room: 8 })
     expect([...short.data.subarray(0, 8)]).toEqual([0, 0, 0, 63, 0, 0, 2, 0])
     const long = await scsi.run([0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32], { room: 32 })
-    expect([...long.data.subarray(0, 15)]).toEqual([0, 0, 0, 0, 0, 0, 0, 63, 0, 0, 2, 0, 0, 3, 0x80])
+    const zeros = Array.from({ length: 17 }, () => 0)
+    expect([...long.data.subarray(0, 32)]).toEqual([0, 0, 0, 0, 0, 0, 0, 63, 0, 0, 2, 0, 0, 3, 0x80, ...zeros])
+    // A longer buffer gets no more.
+    const room = await scsi.run([0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64], { room: 64 })
+    expect(room).toMatchObject({ status: 0, residual: 32 })
   })
 
   test.each([

@@ -177,6 +177,9 @@ describe.each(LAYOUTS)('event_channel_op of $mode-bit guests (public/event_chann
     ['a physical interrupt', OP.bindPirq, [1, 0], E.INVAL],
     ['a vCPU for nobody’s port', OP.bindVcpu, [9, 0], E.INVAL],
     ['no vCPU for a port', OP.bindVcpu, [1, 7], E.NOENT],
+    ['the vCPU behind the last for a port', OP.bindVcpu, [1, 1], E.NOENT],
+    ['the vCPU behind the last for an IPI', OP.bindIpi, [1], E.NOENT],
+    ['the vCPU behind the last for a virtual interrupt', OP.bindVirq, [1, 1], E.NOENT],
     ['another domain reset', OP.reset, [0], E.PERM],
     ['a priority', OP.setPriority, [1, 1], E.NOSYS],
     ['an operation that there is not', 99, [0], E.NOSYS],
@@ -326,6 +329,19 @@ describe.each(LAYOUTS)('vcpu_op of $mode-bit guests (public/vcpu.h)', ({ mode, p
     expect(await guest.op(OP.send, port)).toBe(0)
     guest.events.updateTime()
     expect(guest.memory.read(mfn * 0x1000, 0x1000)).toEqual(before)
+  })
+
+  test('a clock page’s version grows by 2 with each update', async () => {
+    const guest = new EventGuest(mode)
+    guest.events.updateTime()
+    // struct vcpu_time_info in the first vcpu_info of the shared page (public/xen.h).
+    const at = guest.page + 32
+    const first = guest.read32(at)
+    const versions = [1, 2, 3, 4, 5].map(() => {
+      guest.events.updateTime()
+      return guest.read32(at)
+    })
+    expect([first % 2, ...versions]).toEqual([0, 2, 4, 6, 8, 10].map((grown, i) => (i === 0 ? 0 : first + grown)))
   })
 
   test('a vcpu_info’s frame is free after a reset', async () => {

@@ -400,6 +400,13 @@ describe.each(MODES)('the physical map, %s caller', (mode) => {
       size: 0x20,
       is: mode === '64' ? EINVAL : -75,
     },
+    // Of 32-bit callers: the last frame number is 2^32 - 1, and none of these has RAM.
+    ...[
+      { index: 0xffff_ffef, gfn: ROOM, is: EINVAL },
+      { index: 0xffff_fff0, gfn: ROOM, is: mode === '64' ? EINVAL : -75 },
+      { index: 0x1_0000, gfn: 0xffff_ffef, is: EINVAL },
+      { index: 0x1_0000, gfn: 0xffff_fff0, is: mode === '64' ? EINVAL : -75 },
+    ].map((each) => ({ ...each, given: `16 frames, ${each.index} to ${each.gfn}`, space: 3, size: 0x10 })),
   ])('$given', async ({ space, index, gfn, is, domid, size }) => {
     const guest = new XenTestGuest(mode)
     const free = guest.spareFrames

@@ -147,6 +147,20 @@ function tableAt(content: Uint8Array, field: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => Number(view.getBigUint64(offset + i * 8) & 0xff_ffff_ffff_fe00n))
 }
 
+test('a new image is written in the sectors alone that are not zero', async () => {
+  const storage = new LoggingStorage()
+  storage.isLogging = true
+  await createQcow2(storage, { bytes: 1 << 30, clusterBytes: 65_536 })
+  // The refcount table, its block, the last sector, and the header when all else is there.
+  const writes = storage.log.flatMap((entry) => (entry === null ? [] : [[entry.offset, entry.bytes.length]]))
+  expect(writes).toEqual([
+    [2 * 65_536, 512],
+    [65_536, 512],
+    [storage.bytes - 512, 512],
+    [0, 512],
+  ])
+})
+
 describe('of the memory for tables', () => {
   // 64 tables of 512 bytes: 48 L2 tables, each of 64 clusters, and 16 refcount blocks, each of 256.
   const options = { cacheBytes: 64 * 512 }

@@ -160,6 +160,16 @@ describe('commands (MMC-5, SPC-3)', () => {
     const bytes = await ask(ide, [0x5a, 0, 0x2a, 0, 0, 0, 0, 0, 128])
     expect([bytes[8], bytes[9], bytes.length]).toEqual([0x2a, 18, 28])
     expect((bytes[0]! << 8) | bytes[1]!).toBe(bytes.length - 2)
+    // All pages, and of the same which bits may be changed: none (MMC-5, "Mode Parameters").
+    const recovery = [1, 6, 0, 5, 0, 0, 0, 0]
+    const capabilities = [0x2a, 18, 0x0b, 0, 0x70, 0, 0x29, 0, 2, 0xc2, 0, 2, 2, 0, 2, 0xc2, 0, 0, 0, 0]
+    expect([...(await ask(ide, [0x5a, 0, 0x3f, 0, 0, 0, 0, 0, 128])).subarray(8)]).toEqual([
+      ...recovery,
+      ...capabilities,
+    ])
+    const zeros = (count: number): number[] => Array.from({ length: count }, () => 0)
+    const fixed = [1, 6, ...zeros(6), 0x2a, 18, ...zeros(18)]
+    expect([...(await ask(ide, [0x5a, 0, 0x7f, 0, 0, 0, 0, 0, 128])).subarray(8)]).toEqual(fixed)
     await ask(ide, [0x5a, 0, 0x0e, 0, 0, 0, 0, 0, 128])
     expect(await sense(ide)).toEqual([5, 0x24, 0])
     await ask(ide, [0x5a, 0, 0xea, 0, 0, 0, 0, 0, 128])

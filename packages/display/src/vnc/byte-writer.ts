@@ -34,6 +34,7 @@ export class ByteWriter {
     return this
   }
 
+  /** @param value - its low 32 bits; encodings are signed */
   u32(value: number): this {
     const at = this.#grow(4)
     this.#view.setUint32(at, value)

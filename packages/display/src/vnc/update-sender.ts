@@ -158,41 +158,22 @@ export class UpdateSender {
     }
     if (this.#tellKeys) {
       this.#tellKeys = false
-      return this.#send(
-        this.#header(1)
-          .u16(0)
-          .u16(0)
-          .u16(0)
-          .u16(0)
-          .u32(rfb.QEMU_EXTENDED_KEYS >>> 0),
-      )
+      return this.#send(this.#header(1).u16(0).u16(0).u16(0).u16(0).u32(rfb.QEMU_EXTENDED_KEYS))
     }
     const movements = this.#encodings.has(rfb.QEMU_POINTER_MOTION) && this.#mouse.pointer === 'relative'
     if (movements === this.tellsMovements) return null
     this.tellsMovements = movements
     const place = movements ? 0 : 1
     const out = this.#header(1).u16(place).u16(0).u16(this.width).u16(this.height)
-    return this.#send(out.u32(rfb.QEMU_POINTER_MOTION >>> 0))
+    return this.#send(out.u32(rfb.QEMU_POINTER_MOTION))
   }
 
   #sendSize(reason: number, status: number): Promise<void> {
     const { width, height } = this
     if (!this.#encodings.has(rfb.EXTENDED_DESKTOP_SIZE)) {
-      return this.#send(
-        this.#header(1)
-          .u16(0)
-          .u16(0)
-          .u16(width)
-          .u16(height)
-          .u32(rfb.DESKTOP_SIZE >>> 0),
-      )
+      return this.#send(this.#header(1).u16(0).u16(0).u16(width).u16(height).u32(rfb.DESKTOP_SIZE))
     }
-    const out = this.#header(1)
-      .u16(reason)
-      .u16(status)
-      .u16(width)
-      .u16(height)
-      .u32(rfb.EXTENDED_DESKTOP_SIZE >>> 0)
+    const out = this.#header(1).u16(reason).u16(status).u16(width).u16(height).u32(rfb.EXTENDED_DESKTOP_SIZE)
     // One screen, which is all of it.
     out.u8(1).u8(0).u16(0).u32(0).u16(0).u16(0).u16(width).u16(height).u32(0)
     return this.#send(out)
