@@ -32,14 +32,16 @@ export interface SerialInputOptions {
   readonly onPower: () => void
   /** Ctrl-A h. */
   readonly onHelp: () => void
+  /** Ctrl-A d, where what is typed goes to a keyboard. */
+  readonly onRestart?: () => void
   /** It {@link SerialInput.isFull | was full} and no longer is. */
   readonly onRoom: () => void
 }
 
-/** The way from the user's input to the guest's serial port. */
+/** The way from the user's input to the guest's serial port, or to its keyboard. */
 export class SerialInput {
   readonly #options: SerialInputOptions
-  readonly #filter = new EscapeFilter()
+  readonly #filter: EscapeFilter
   readonly #feeder: PromptFeeder | undefined
   /** Typed before there was a shell, or not yet a whole line of a pipe. */
   #pending: number[] = []
@@ -49,6 +51,7 @@ export class SerialInput {
 
   constructor(options: SerialInputOptions) {
     this.#options = options
+    this.#filter = new EscapeFilter(options.onRestart !== undefined)
     const { policy } = options
     if (policy.kind === 'shell' || policy.kind === 'script') {
       this.#feeder = new PromptFeeder(policy.prompt, (bytes) => this.#feed(bytes))
@@ -73,10 +76,11 @@ export class SerialInput {
 
   /** Takes input of the user's. */
   typed(bytes: Uint8Array): void {
-    const { forGuest, leave, help, power } = this.#filter.push(bytes)
+    const { forGuest, leave, help, power, restart } = this.#filter.push(bytes)
     if (help) this.#options.onHelp()
     if (power) this.#options.onPower()
     if (forGuest.length > 0 && !(this.#options.interactive && this.#hasNoRoom())) this.#forward(forGuest)
+    if (restart) this.#options.onRestart?.()
     if (leave) this.#options.onLeave()
   }
 

@@ -9,6 +9,7 @@ import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
 import type { EndingSignal, SessionHost } from './host.ts'
 import type { Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
+import { openInput } from './open-input.ts'
 import { OutputWatch } from './output-watch.ts'
 import { PanicWatch } from './panic-watch.ts'
 import { openFarEnd, type FarEnd } from './serial/far-end.ts'
@@ -59,6 +60,7 @@ export interface SessionProfile {
 
 const KEYS =
   '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+const KEYBOARD_KEYS = 'Ctrl-A d  press Ctrl-Alt-Delete\r\n'
 
 /** A machine, and the models of this process that it was given. */
 interface Made {
@@ -114,21 +116,24 @@ class Session {
   constructor(settings: SessionSettings, host: SessionHost) {
     this.#settings = settings
     this.#host = host
-    this.#input = new SerialInput({
-      policy: this.#usesStdio() ? settings.input : { kind: 'pass' },
-      interactive: host.stdin.isTTY === true,
-      send: (bytes) => this.#terminalOf(this.#machine)?.receive(bytes) ?? true,
-      onLeave: () => this.#end({ code: ExitCode.PowerOff }, true),
-      onPower: () => void this.#pressPowerButton(),
-      onHelp: () => host.stderr.write(KEYS),
-      onRoom: () => host.stdin.resume(),
-    })
     const { display } = settings
     if (display !== undefined) {
       this.#display = new SessionDisplay(display, host.stdout, (message) =>
         this.#end({ code: ExitCode.Input, message }, true),
       )
     }
+    const screen = this.#display?.terminal
+    this.#input = new SerialInput({
+      policy: this.#usesStdio() ? settings.input : { kind: 'pass' },
+      interactive: host.stdin.isTTY === true,
+      send: (bytes) =>
+        screen?.typed(bytes, () => this.#input.drained()) ?? this.#terminalOf(this.#machine)?.receive(bytes) ?? true,
+      onLeave: () => this.#end({ code: ExitCode.PowerOff }, true),
+      onPower: () => void this.#pressPowerButton(),
+      onHelp: () => (screen === undefined ? host.stderr.write(KEYS) : screen.cover(`${KEYS}${KEYBOARD_KEYS}`)),
+      onRoom: () => host.stdin.resume(),
+      ...(screen !== undefined && { onRestart: () => screen.restart() }),
+    })
     this.#panic = new PanicWatch((reason) =>
       this.#end({ code: ExitCode.GuestPanic, message: `the guest's kernel has panicked: ${reason}` }, false),
     )
@@ -218,7 +223,8 @@ class Session {
     const { noReboot, profile } = this.#settings
     const host = this.#host
     let made = await this.#make()
-    if (made !== null && this.#usesStdio()) this.#closing.push(openInput(host, this.#input))
+    if (made !== null && (this.#usesStdio() || this.#display?.terminal !== undefined))
+      this.#closing.push(openInput(host, this.#input))
     let resets = 0
     let exit: MachineExit
     for (;;) {
@@ -291,14 +297,15 @@ class Session {
     const settings = this.#settings
     const { models, servers } = await settings.devices()
     const serialPorts = Math.max(1, settings.serial.length)
-    const vnc = this.#display?.vnc
+    const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
     const machine = await this.#host.createMachine({
       ...settings.machine,
       ...(await settings.images()),
       ...(serialPorts > 1 && { serialPorts }),
       ...(await this.#backEnds?.forMachine()),
       ...(this.#display !== undefined && { screen: this.#display.screen }),
-      ...(vnc !== undefined && { keyboard: vnc.keyboard, mouse: vnc.mouse }),
+      ...(keyboard !== undefined && { keyboard }),
+      ...(mouse !== undefined && { mouse }),
       devices: models,
       deviceServers: servers,
     })
@@ -412,23 +419,3 @@ class Session {
 
 /** How long output waits for its reader when the user has ended the run. */
 const LAST_CALL_MS = 150
-
-/** Connects the terminal, in raw mode so that the guest gets every key. */
-function openInput(host: SessionHost, input: SerialInput): () => void {
-  const { stdin } = host
-  const terminal = stdin.isTTY === true
-  if (terminal) stdin.setRawMode?.(true)
-  stdin.on('data', (bytes) => {
-    input.typed(bytes)
-    if (input.isFull) stdin.pause()
-  })
-  stdin.on('end', () => input.ended())
-  stdin.resume()
-  return () => {
-    stdin.removeAllListeners()
-    stdin.pause()
-    // An open pipe must not keep a finished process alive.
-    stdin.unref?.()
-    if (terminal) stdin.setRawMode?.(false)
-  }
-}

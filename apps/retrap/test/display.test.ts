@@ -172,6 +172,72 @@ test('--display terminal is drawn anew at the size that its terminal has got', a
   expect(host.stdout.listenerCount('resize')).toBe(0)
 })
 
+test('keys of the terminal that shows the picture are those of the guest, but for Ctrl-A and what follows', async () => {
+  let noted = ''
+  const host = new FakeHost(async () => {
+    const { keyboard, screen } = host.created.at(-1)!
+    const { stdin, stdout, stderr } = host
+    keyboard!.connect({
+      input(events) {
+        for (const event of events) if (event.kind === 'key' && event.down) noted += `${event.usage.toString(16)} `
+        return events.length
+      },
+    })
+    screen!.connect({ refresh: () => draw(screen!, 1), update: () => {} })
+    const type = (text: string): string => {
+      noted = ''
+      stdout.text = ''
+      stdin.emit('data', Buffer.from(text))
+      return noted.trim()
+    }
+    expect(stdin.rawModes).toEqual([true])
+    expect(type('aB\x03\x1b[A\x1b[1;3Q')).toBe('4 e1 5 e0 6 52 e2 3b')
+    expect(type('\x01\x01')).toBe('e0 4')
+    expect(type('\x01d')).toBe('e0 e2 4c')
+    // What Ctrl-A h shows hides the picture until a key is pressed, which goes nowhere else.
+    expect([type('\x01h'), stderr.text]).toEqual(['', ''])
+    expect(stdout.text).toMatch(/Ctrl-A x {2}leave[^]*Ctrl-A d {2}press Ctrl-Alt-Delete/)
+    screen!.refresh()
+    expect(type('a')).toBe('')
+    expect([stdout.text.startsWith('\u001b[0m\u001b[2J'), stdout.text.includes('▀')]).toEqual([true, true])
+    expect(type('a')).toBe('4')
+    host.heedsPowerButton = true
+    type('\x01p')
+    expect(host.pressed).toBe(1)
+    type('\x01x')
+    return new Promise(() => {})
+  })
+  host.stdin.isTTY = true
+  expect(await runSession(settings({ kind: 'terminal' }), host)).toBe(0)
+  expect(host.stdin.rawModes).toEqual([true, false])
+})
+
+test('what a pipe brings is typed on the keyboard, and waits where the guest takes nothing', async () => {
+  const german = { kind: 'terminal', layout: 'de' } as const
+  const host = new FakeHost(async () => {
+    const { keyboard } = host.created.at(-1)!
+    let [paused, room] = [0, 0]
+    let keys = ''
+    host.stdin.pause = () => void paused++
+    host.stdin.resume = () => void paused--
+    keyboard!.connect({
+      input(events) {
+        const taken = events.slice(0, room)
+        for (const event of taken) if (event.kind === 'key' && event.down) keys += `${event.usage.toString(16)} `
+        return taken.length
+      },
+    })
+    host.stdin.emit('data', Buffer.from('z'.repeat(600)))
+    expect(paused).toBe(1)
+    room = Infinity
+    keyboard!.ready()
+    await expect.poll(() => paused).toBe(0)
+    expect(keys).toBe('1c '.repeat(600))
+    return { reason: 'power-off' }
+  })
+  expect(await runSession(settings(german), host)).toBe(0)
+})
+
 test.each([{ kind: 'png', path: join(scratch, 'none.png') }, { kind: 'terminal' }] as const)(
   'a machine that cannot be made leaves nobody who looks at its screen: %o',
   async (target) => {
@@ -234,6 +300,7 @@ describe('--display', () => {
   test.each([
     ['none', { kind: 'none' }],
     ['terminal', { kind: 'terminal' }],
+    ['terminal,layout=de', { kind: 'terminal', layout: 'de' }],
     ['png:a.png', { kind: 'png', path: 'a.png' }],
     ['png:c:/a.png', { kind: 'png', path: 'c:/a.png' }],
     ['vnc', { kind: 'vnc', host: '127.0.0.1', port: 5900 }],
@@ -251,6 +318,7 @@ describe('--display', () => {
     ['vnc=[::1]:99', 'write vnc=[::1]:5999'],
     ['vnc=:70000', '70000 is not a port'],
     ['vnc=:5901,paswd=x', "has no 'paswd=x'; it has password, websocket, layout"],
+    ['terminal,layout=xx', "--display terminal: keyboard layout 'xx': expected one of us, gb, de, fr"],
     ['vnc=:5901,layout=xx', "keyboard layout 'xx': expected one of us, gb, de, fr"],
   ])('%s is refused: %s', (text, why) => expect(() => parseDisplay(text)).toThrow(why))
   test.each(['gtk', 'png', 'png:', 'terminal:x', ''])("'%s' is refused with what to write instead", (text) => {

@@ -18,7 +18,14 @@ describe('the escape keys', () => {
     { typed: '\u0001', guest: '' },
   ])('$typed', ({ typed, guest, leave = false, help = false, power = false }) => {
     const result = new EscapeFilter().push(bytes(typed))
-    expect({ ...result, forGuest: text(result.forGuest) }).toEqual({ forGuest: guest, leave, help, power })
+    const expected = { forGuest: guest, leave, help, power, restart: false }
+    expect({ ...result, forGuest: text(result.forGuest) }).toEqual(expected)
+  })
+
+  test('Ctrl-A d restarts a guest with a keyboard, and is a d for one with a serial line', () => {
+    const [keyboard, line] = [new EscapeFilter(true), new EscapeFilter()].map((filter) => filter.push(bytes('\u0001d')))
+    expect([keyboard!.restart, text(keyboard!.forGuest)]).toEqual([true, ''])
+    expect([line!.restart, text(line!.forGuest)]).toEqual([false, 'd'])
   })
 
   test('mean the same wherever the stream is cut', () => {

@@ -1,13 +1,14 @@
 import { type Command, Option } from 'commander'
+import type { KeyboardLayoutName } from '@retrap/display'
 import { type DeviceArgument, type SerialTarget, usage } from '../values.ts'
 import { checkedProperties } from '../pci-devices.ts'
-import { parseVnc, type VncTarget } from './vnc-target.ts'
+import { checkedLayout, parseVnc, type VncTarget } from './vnc-target.ts'
 
 /** Where the graphics card's picture goes. */
 export type DisplayTarget =
   | { readonly kind: 'none' }
   | { readonly kind: 'png'; readonly path: string }
-  | { readonly kind: 'terminal' }
+  | { readonly kind: 'terminal'; readonly layout?: KeyboardLayoutName }
   | VncTarget
 
 /** What a session shows of its machines' graphics card. */
@@ -25,7 +26,8 @@ export interface DisplayFlags {
   readonly serial?: readonly SerialTarget[]
 }
 
-const EXPECTED = 'write none, png:FILE, terminal or vnc=HOST:PORT'
+const EXPECTED = 'write none, png:FILE, terminal, terminal,layout=de or vnc=HOST:PORT'
+const TERMINAL_LAYOUT = 'terminal,layout='
 
 /** Adds the options to a command that runs a machine. */
 export function displayOptions(command: Command): Command {
@@ -38,7 +40,7 @@ export function displayOptions(command: Command): Command {
     )
     .option(
       '--display <where>',
-      "where the graphics card's picture goes: none, png:FILE (written anew as it changes), terminal, or vnc=HOST:PORT[,password=TEXT][,websocket=PORT][,layout=us|gb|de|fr] (default: none)",
+      "where the graphics card's picture goes: none, png:FILE (written anew as it changes), terminal[,layout=us|gb|de|fr] (whose keys are the guest's; Ctrl-A h lists those that are not), or vnc=HOST:PORT[,password=TEXT][,websocket=PORT][,layout=us|gb|de|fr] (default: none)",
       parseDisplay,
     )
     .option('--screenshot-on-exit <file>', "write the graphics card's last picture, as PNG")
@@ -47,6 +49,9 @@ export function displayOptions(command: Command): Command {
 /** Reads a `--display` argument. @throws CliError `ERR_USAGE` */
 export function parseDisplay(text: string): DisplayTarget {
   if (text === 'none' || text === 'terminal') return { kind: text }
+  if (text.startsWith(TERMINAL_LAYOUT)) {
+    return { kind: 'terminal', layout: checkedLayout('--display terminal', text.slice(TERMINAL_LAYOUT.length)) }
+  }
   if (text === 'vnc') return parseVnc('')
   if (text.startsWith('vnc=')) return parseVnc(text.slice(4))
   const [kind, ...rest] = text.split(':')

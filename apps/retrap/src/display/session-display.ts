@@ -1,16 +1,13 @@
 import { rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { Screen, TerminalPicture, type TerminalSize } from '@retrap/display'
+import { Screen } from '@retrap/display'
 import { CliError } from '../cli-error.ts'
 import { troubleWith } from '../files.ts'
 import type { SessionOutput } from '../host.ts'
 import type { DisplaySettings } from './display-option.ts'
+import { TerminalDisplay } from './terminal-display.ts'
 import { SessionVnc } from './vnc-target.ts'
 
-const ESCAPE = '\u001b['
-const USUAL: TerminalSize = { columns: 80, rows: 25 }
-/** A picture has no more of either; what a larger terminal has beside it stays empty. */
-const MOST_CHARACTERS = 1000
 /** A terminal is no faster. */
 const TERMINAL_INTERVAL_MS = 100
 /** A file is written no more often. */
@@ -21,8 +18,9 @@ export class SessionDisplay {
   readonly screen: Screen
   /** The server that shows it, with the keyboard and mouse of its clients. */
   readonly vnc: SessionVnc | undefined
+  /** The terminal that shows it, whose keys are the guest's. */
+  readonly terminal: TerminalDisplay | undefined
   readonly #settings: DisplaySettings
-  readonly #output: SessionOutput
   readonly #onError: (message: string) => void
   #stop: (() => void) | undefined
   /** The file that is being written. */
@@ -32,11 +30,11 @@ export class SessionDisplay {
   /** @param onError - told once why the picture cannot be written */
   constructor(settings: DisplaySettings, output: SessionOutput, onError: (message: string) => void) {
     this.#settings = settings
-    this.#output = output
     this.#onError = onError
     const { target } = settings
     this.screen = new Screen(target.kind === 'vnc' ? {} : { intervalMs: TERMINAL_INTERVAL_MS })
     this.vnc = target.kind === 'vnc' ? new SessionVnc(target, this.screen) : undefined
+    this.terminal = target.kind === 'terminal' ? new TerminalDisplay(this.screen, output, target.layout) : undefined
   }
 
   /** Begins to show the picture; what a person needs to know is written to `say`. @throws CliError */
@@ -44,32 +42,9 @@ export class SessionDisplay {
     const { target, screenshot } = this.#settings
     if (target.kind === 'png') await checkFolder('--display', target.path)
     if (screenshot !== undefined) await checkFolder('--screenshot-on-exit', screenshot)
-    if (target.kind === 'terminal') this.#openTerminal()
+    this.terminal?.open()
     if (target.kind === 'png') this.#openFile(target.path)
     await this.vnc?.open(say)
-  }
-
-  #openTerminal(): void {
-    const output = this.#output
-    const begin = (): TerminalPicture => {
-      output.write(`${ESCAPE}0m${ESCAPE}2J`)
-      return new TerminalPicture(this.screen, sizeOf(output))
-    }
-    let picture = begin()
-    const draw = (): void => {
-      const text = picture.update()
-      if (text !== '') output.write(text)
-    }
-    const resized = (): void => {
-      picture = begin()
-      draw()
-    }
-    const unwatch = this.screen.watch(draw)
-    output.on('resize', resized)
-    this.#stop = () => {
-      unwatch()
-      output.off?.('resize', resized)
-    }
   }
 
   #openFile(path: string): void {
@@ -145,10 +120,9 @@ export class SessionDisplay {
   #leave(): void {
     // What has just changed is written at the end.
     clearTimeout(this.#timer)
-    if (this.#stop === undefined) return
-    this.#stop()
+    this.#stop?.()
     this.#stop = undefined
-    if (this.#settings.target.kind === 'terminal') this.#output.write(`${ESCAPE}0m${ESCAPE}?25h\r\n`)
+    this.terminal?.close()
   }
 }
 
@@ -157,10 +131,4 @@ async function checkFolder(option: string, path: string): Promise<void> {
   const folder = dirname(path)
   const found = await stat(folder).catch(() => undefined)
   if (found?.isDirectory() !== true) throw new CliError('ERR_INPUT', `${option}: ${path}: there is no folder ${folder}`)
-}
-
-/** The size of the output's terminal, as far as it is one. */
-function sizeOf({ columns = 0, rows = 0 }: SessionOutput): TerminalSize {
-  if (columns < 1 || rows < 1) return USUAL
-  return { columns: Math.min(columns, MOST_CHARACTERS), rows: Math.min(rows, MOST_CHARACTERS) }
 }

@@ -38,22 +38,25 @@ export function parseVnc(text: string): VncTarget {
     if (!PROPERTIES.includes(key)) throw usage(`--display vnc has no '${pair}'; it has ${PROPERTIES.join(', ')}`)
     properties.set(key, pair.slice(at + 1))
   }
-  const target = {
+  const layout = properties.get('layout')
+  return {
     kind: 'vnc' as const,
     host: host === '' ? LOOPBACK : host.replace(/^\[(.*)\]$/, '$1'),
     port: portOf(digits ?? `${VNC_PORT}`),
     ...given('password', properties.get('password')),
     ...given('webSocketPort', properties.has('websocket') ? portOf(properties.get('websocket')!) : undefined),
-    ...given('layout', properties.get('layout') as KeyboardLayoutName | undefined),
+    ...given('layout', layout === undefined ? undefined : checkedLayout('--display vnc', layout)),
   }
+}
+
+/** A layout of this name. @throws CliError `ERR_USAGE` where there is none */
+export function checkedLayout(option: string, name: string): KeyboardLayoutName {
   try {
-    // What cannot be is found before anything else begins.
-    new Keyboard(given('layout', target.layout))
+    return new Keyboard({ layout: name as KeyboardLayoutName }).layout.name
   } catch (error) {
-    if (error instanceof DisplayError) throw usage(`--display vnc: ${error.message}`)
+    if (error instanceof DisplayError) throw usage(`${option}: ${error.message}`)
     throw error
   }
-  return target
 }
 
 /** QEMU and VNC's clients count displays from port 5900 on. */

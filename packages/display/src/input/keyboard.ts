@@ -91,6 +91,11 @@ export class Keyboard implements InputBackend {
     return this.#queue.send([keyEvent(usage, down)])
   }
 
+  /** Presses and releases keys after one another, as one text. */
+  sendAll(keys: readonly { readonly usage: number; readonly down: boolean }[]): Promise<boolean> {
+    return this.#queue.send(keys.map(({ usage, down }) => keyEvent(usage, down)))
+  }
+
   /** Drops keys that wait. */
   clear(): void {
     this.#queue.clear()

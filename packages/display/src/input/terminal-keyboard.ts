@@ -1,0 +1,102 @@
+import type { Keyboard } from './keyboard.ts'
+import { keyUsage } from './keys.ts'
+import { readTerminalKey, type TerminalKey } from './terminal-keys.ts'
+
+/** Options of {@link TerminalKeyboard}. */
+export interface TerminalKeyboardOptions {
+  /** Host milliseconds after which an ESC that nothing follows is the key Escape. Default 50. */
+  readonly escapeMs?: number
+}
+
+/** A key goes down or up. */
+interface KeyChange {
+  readonly usage: number
+  readonly down: boolean
+}
+
+/** A guest that takes nothing keeps no more than these events, and what one call of `receive` brings. */
+const MOST_WAITING = 1024
+const ESCAPE_MS = 50
+/** No key's sequence has more characters. */
+const LONGEST_KEY = 64
+const SHIFT = keyUsage('ShiftLeft')
+const ALT_GR = keyUsage('AltRight')
+
+/**
+ * A terminal's keys as those of a {@link Keyboard}: what a terminal in raw mode sends is pressed and released on it.
+ *
+ * Characters are typed as the keyboard's layout has them, with Control and Alt where the terminal says so; sequences of
+ * arrows, function keys and the keypad become these keys. Characters that the layout does not have are passed over.
+ */
+export class TerminalKeyboard {
+  readonly #keyboard: Keyboard
+  readonly #escapeMs: number
+  readonly #decoder = new TextDecoder()
+  /** The beginning of a sequence. */
+  #begun = ''
+  #timer: unknown
+  /** Settles when the guest has taken what it was sent. */
+  #taken: Promise<unknown> = Promise.resolve()
+
+  constructor(keyboard: Keyboard, { escapeMs = ESCAPE_MS }: TerminalKeyboardOptions = {}) {
+    this.#keyboard = keyboard
+    this.#escapeMs = escapeMs
+  }
+
+  /**
+   * Takes what the terminal sends, in UTF-8, cut anywhere.
+   *
+   * @returns false where so many keys wait for the guest that the sender should hold back until `drained` settles
+   */
+  receive(bytes: Uint8Array): boolean {
+    clearTimeout(this.#timer)
+    this.#begun += this.#decoder.decode(bytes, { stream: true })
+    this.#read(false)
+    if (this.#begun !== '') this.#timer = setTimeout(() => this.#read(true), this.#escapeMs)
+    return this.#keyboard.waiting <= MOST_WAITING
+  }
+
+  /** Settles when the guest has taken what was received so far, or it was dropped. */
+  async drained(): Promise<void> {
+    await this.#taken
+  }
+
+  /** Ends the wait for the rest of a sequence. */
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#begun = ''
+  }
+
+  #read(whole: boolean): void {
+    const events: KeyChange[] = []
+    let at = 0
+    while (at < this.#begun.length) {
+      const { pressed, length } = readTerminalKey(this.#begun.slice(at, at + LONGEST_KEY), whole)
+      if (length === 0) break
+      at += length
+      if (pressed !== undefined) events.push(...this.#changes(pressed))
+    }
+    this.#begun = this.#begun.slice(at)
+    if (events.length > 0) this.#taken = this.#keyboard.sendAll(events)
+  }
+
+  /** What goes down and up for one key. */
+  #changes({ key, held }: TerminalKey): readonly KeyChange[] {
+    const plain = { shift: false, altGr: false }
+    const strokes =
+      'name' in key ? [{ usage: keyUsage(key.name), ...plain }] : this.#keyboard.layout.strokesOf(key.character)
+    if (strokes === undefined) return []
+    const modifiers = held.map(keyUsage)
+    const middle = strokes.flatMap(({ usage, shift, altGr }) => {
+      const more = [...(shift ? [SHIFT] : []), ...(altGr ? [ALT_GR] : [])]
+      return around([...more.filter((other) => !modifiers.includes(other)), usage], [])
+    })
+    return around(modifiers, middle)
+  }
+}
+
+/** Keys that go down before something and come up after it. */
+function around(usages: readonly number[], middle: readonly KeyChange[]): readonly KeyChange[] {
+  const change = (down: boolean) => (usage: number) => ({ usage, down })
+  return [...usages.map(change(true)), ...middle, ...usages.toReversed().map(change(false))]
+}
