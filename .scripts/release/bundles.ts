@@ -29,6 +29,7 @@ const BUDGETS: readonly Budget[] = [
   { name: 'emit', imports: 'ModuleBuilder', from: '@retrap/wasm-emitter', limit: 10_500 },
   { name: 'device', imports: 'defineDevice', from: '@retrap/device', limit: 2_000 },
   { name: 'arm', imports: 'ArmEmulator', from: '@retrap/arm-mmio', limit: 35_000 },
+  { name: 'scsi', imports: 'performScsi, ScsiDisk', from: '@retrap/scsi', limit: 4_000 },
   { name: 'user-network', imports: 'UserNetwork', from: '@retrap/network', limit: 14_000 },
   { name: 'cpu', imports: 'Vcpu, X86Engine', from: '@retrap/x86-cpu', limit: 216_000 },
   { name: 'pc', imports: 'createPc', from: '@retrap/machine', limit: 410_000 },

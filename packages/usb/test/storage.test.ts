@@ -7,12 +7,12 @@ describe('mass storage (Bulk-Only Transport 1.0; SPC-4, SBC-3)', () => {
   test('INQUIRY tells what it is; the rest of what the host asks for is zeros', async () => {
     const guest = new StorageGuest(new TestDisk(1 << 20))
     const { data, residue, status } = await guest.command([0x12, 0, 0, 0, 64], { toHost: 64 })
-    expect(Buffer.from(data.subarray(8, 36)).toString('latin1')).toBe('retrap  USB DISK        1.0 ')
+    expect(Buffer.from(data.subarray(8, 36)).toString('latin1')).toBe('RETRAP  USB DISK        1.0 ')
     expect([data.length, residue, status]).toEqual([64, 28, 0])
   })
 
   test.each([
-    { name: 'supported', page: 0, data: [0, 0, 0, 3, 0, 0x80, 0x83] },
+    { name: 'supported', page: 0, data: [0, 0, 0, 6, 0, 0x80, 0x83, 0xb0, 0xb1, 0xb2] },
     { name: 'serial number', page: 0x80, data: [0, 0x80, 0, 6, ...Buffer.from('RT0001')] },
   ])('the page of vital product data "$name"', async ({ page, data }) => {
     const guest = new StorageGuest(new TestDisk(1 << 20))
@@ -106,6 +106,29 @@ describe('mass storage (Bulk-Only Transport 1.0; SPC-4, SBC-3)', () => {
     const cdb = [0x2a, 0, 0, 0, 0, 0, 0, 0, 2]
     expect(await guest.command(cdb, { out: new Uint8Array(1024) })).toMatchObject({ status: 1 })
     expect(await guest.sense()).toBe(sense)
+  })
+
+  test('data that comes in pieces of no whole block is written all the same', async () => {
+    const disk = new TestDisk(1 << 16)
+    const guest = await StorageGuest.ready(disk)
+    const out = Uint8Array.from({ length: 3 * 512 }, (_, i) => i * 11)
+    const written = await guest.command([0x2a, 0, 0, 0, 0, 9, 0, 0, 3], { out, pieceBytes: 200 })
+    expect(written).toMatchObject({ status: 0, residue: 0 })
+    expect(disk.bytes.slice(9 * 512, 12 * 512)).toEqual(out)
+    expect(disk.log).toEqual(['write 4608+512', 'write 5120+512', 'write 5632+512'])
+  })
+
+  test.each([
+    { name: 'UNMAP', cdb: [0x42, 0, 0, 0, 0, 0, 0, 0, 24], list: true, log: 'discard 1024+1536' },
+    { name: 'WRITE SAME', cdb: [0x93, 8, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 2], list: false, log: 'zeroes 2048+1024' },
+  ])('$name takes its parameters, however they come', async ({ cdb, list, log }) => {
+    const disk = new TestDisk(1 << 16)
+    const guest = await StorageGuest.ready(disk)
+    const out = new Uint8Array(list ? 24 : 512)
+    if (list) out.set([0, 22, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3])
+    expect(await guest.command(cdb, { out, pieceBytes: 10 })).toMatchObject({ status: 0, residue: 0 })
+    expect(disk.log).toEqual([log])
+    expect(await guest.command(cdb, { out: out.subarray(0, 8) })).toMatchObject({ status: 2 })
   })
 
   test('an exchanged medium is told', async () => {

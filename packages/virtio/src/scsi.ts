@@ -1,8 +1,6 @@
 /**
- * A SCSI controller and disks: an entry point of its own, so that machines without them do not carry them.
+ * A SCSI controller: an entry point of its own, so that machines without one do not carry it.
  *
  * @packageDocumentation
  */
-export { ScsiDisk, type ScsiDiskOptions } from './devices/scsi/scsi-disk.ts'
-export type { ScsiCommands, ScsiOutcome, ScsiRange, ScsiSense, ScsiUnit } from './devices/scsi/scsi-unit.ts'
 export { VirtioScsi, type VirtioScsiOptions } from './devices/scsi/virtio-scsi.ts'

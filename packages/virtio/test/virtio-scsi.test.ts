@@ -1,6 +1,7 @@
+import { ScsiDisk, type ScsiUnit } from '@retrap/scsi'
 import { describe, expect, test } from 'vitest'
 import { VirtioPci } from '../src/index.ts'
-import { ScsiDisk, type ScsiUnit, VirtioScsi } from '../src/scsi.ts'
+import { VirtioScsi } from '../src/scsi.ts'
 import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
 import { type RingPlace, SplitDriver } from './support/ring-drivers.ts'
 import { TestDisk } from './support/test-disk.ts'
@@ -25,11 +26,7 @@ const UNIT_0 = [1, 0, 0x40, 0, 0, 0, 0, 0]
 const unitOf = (target: number): number[] => UNIT_0.with(1, target)
 const text = (bytes: Uint8Array): string => String.fromCharCode(...bytes)
 
-const diskUnit = (medium: TestDisk): ScsiUnit => ({
-  commands: new ScsiDisk({ medium, serialNumber: 'S-1' }),
-  medium,
-  blockBytes: 512,
-})
+const diskUnit = (medium: TestDisk): ScsiUnit => new ScsiDisk({ medium, serialNumber: 'S-1' })
 
 /** A driver of the controller: one command at a time, or several. */
 class ScsiDriver {

@@ -68,6 +68,8 @@ describe.runIf(linux !== undefined)(`SCSI${note}`, () => {
       expect(stdout).toContain('GRUB starts Linux')
       for (const row of ['0:0:0:0 CD-ROM', '0:0:2:0 DISK', '0:0:4:0 DISK']) expect(stdout).toContain(row)
       for (const text of ['on the disc on the d', 'discarded-42']) expect(stdout).toContain(text)
+      // By MODE SENSE(6)
+      expect(stdout).toMatch(/\[sr0\] scsi3-mmc drive: 4x\/4x.* tray/)
       expect(stdout).not.toMatch(/(?:sd[ab]|sr0|scsi).*(?:timeout|i\/o error|failed|abort|invalid)/i)
       const told = /([0-9a-f]{64}) {2}\/mnt\/new/.exec(stdout)?.[1]
       execFileSync('e2fsck', ['-fn', `${image}?offset=1048576`], { stdio: 'pipe' })

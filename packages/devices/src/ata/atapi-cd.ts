@@ -1,8 +1,15 @@
 import { type BlockBackend, type BlockErrorCode, savedState } from '@retrap/device'
-import { CD_BLOCK_BYTES, CdCommands, type CdCommandsState } from './cd-commands.ts'
+import {
+  CD_BLOCK_BYTES,
+  HeldSense,
+  type HeldSenseState,
+  ScsiCd,
+  type ScsiCdState,
+  type ScsiSense,
+  senseOf,
+} from '@retrap/scsi'
 import { BUFFER_BYTES, type AtaDrive, type DriveStep, ended, step } from './drive.ts'
 import { hasTransferMode, identifyCd } from './identify.ts'
-import { SENSE, type Sense } from './sense.ts'
 import { ABRT, DRDY, ERR, Taskfile, type TaskfileState } from './taskfile.ts'
 
 /** How a CD drive names itself. */
@@ -38,10 +45,11 @@ interface Moving {
 
 /** Saved form of an {@link AtapiCd}. */
 interface AtapiCdState {
-  readonly version: 1
+  readonly version: 2
   readonly registers: TaskfileState
   readonly buffer: Uint8Array
-  readonly commands: CdCommandsState
+  readonly unit: ScsiCdState
+  readonly sense: HeldSenseState
   readonly phase: Phase
   readonly moving: Moving
   readonly dma: boolean
@@ -64,7 +72,8 @@ export class AtapiCd implements AtaDrive {
   readonly medium: BlockBackend | null
   readonly packet: boolean = true
   readonly #options: AtapiCdOptions
-  readonly #commands: CdCommands
+  readonly #unit: ScsiCd
+  readonly #sense: HeldSense
   #buffer = new Uint8Array(BUFFER_BYTES)
   #phase: Phase = 'none'
   #moving = NOTHING
@@ -76,7 +85,8 @@ export class AtapiCd implements AtaDrive {
   constructor(options: AtapiCdOptions) {
     this.#options = options
     this.medium = options.medium
-    this.#commands = new CdCommands(options.medium, options.model)
+    this.#unit = new ScsiCd(options)
+    this.#sense = new HeldSense(this.#unit)
     this.powerOn()
   }
 
@@ -90,7 +100,8 @@ export class AtapiCd implements AtaDrive {
 
   powerOn(): void {
     this.#transferMode = 0x22
-    this.#commands.powerOn()
+    this.#unit.powerOn()
+    this.#sense.reset()
     this.reset()
   }
 
@@ -170,7 +181,7 @@ export class AtapiCd implements AtaDrive {
   #execute(packet: Uint8Array): DriveStep {
     this.#phase = 'data'
     this.#moving = NOTHING
-    const outcome = this.#commands.execute(packet)
+    const outcome = this.#sense.execute(packet)
     switch (outcome.kind) {
       case 'good':
         return this.#good()
@@ -185,6 +196,8 @@ export class AtapiCd implements AtaDrive {
       case 'blocks':
         this.#moving = { ...NOTHING, block: outcome.first, left: outcome.count }
         return this.#nextPart()
+      default:
+        throw new Error(`a command of a CD drive led to '${outcome.kind}'`)
     }
   }
 
@@ -209,11 +222,9 @@ export class AtapiCd implements AtaDrive {
 
   answered(error: BlockErrorCode | null): DriveStep {
     // What has come, or failed to, may be of another disc than the blocks before.
-    const exchanged = this.#commands.takeExchange()
+    const exchanged = this.#unit.takeExchange()
     if (exchanged !== null) return this.#fail(exchanged)
-    if (error === null) return this.#nextPart()
-    if (error === 'ERR_NO_MEDIUM') return this.#fail(SENSE.noMedium)
-    return this.#fail(error === 'ERR_RANGE' ? SENSE.outOfRange : SENSE.unreadable)
+    return error === null ? this.#nextPart() : this.#fail(senseOf(error, true))
   }
 
   #good(): DriveStep {
@@ -221,9 +232,9 @@ export class AtapiCd implements AtaDrive {
     return ended(true)
   }
 
-  #fail(sense: Sense): DriveStep {
+  #fail(sense: ScsiSense): DriveStep {
     this.#end()
-    this.#commands.fail(sense)
+    this.#sense.fail(sense)
     this.registers.status = DRDY | ERR
     this.registers.error = (sense.key << 4) | ABRT
     return ended(true)
@@ -237,10 +248,11 @@ export class AtapiCd implements AtaDrive {
 
   save(): AtapiCdState {
     return {
-      version: 1,
+      version: 2,
       registers: this.registers.save(),
       buffer: this.#buffer.slice(),
-      commands: this.#commands.save(),
+      unit: this.#unit.save(),
+      sense: this.#sense.save(),
       phase: this.#phase,
       moving: this.#moving,
       dma: this.#dma,
@@ -250,11 +262,12 @@ export class AtapiCd implements AtaDrive {
   }
 
   restore(state: unknown): void {
-    const saved = savedState<AtapiCdState>('atapi-cd', state, 1)
+    const saved = savedState<AtapiCdState>('atapi-cd', state, 2)
     this.registers.restore(saved.registers)
     this.renewBuffer()
     this.#buffer.set(saved.buffer)
-    this.#commands.restore(saved.commands)
+    this.#unit.restore(saved.unit)
+    this.#sense.restore(saved.sense)
     this.#phase = saved.phase
     this.#moving = saved.moving
     this.#dma = saved.dma

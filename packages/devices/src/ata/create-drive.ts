@@ -1,7 +1,7 @@
 import { type BlockBackend, DeviceError } from '@retrap/device'
+import { CD_BLOCK_BYTES } from '@retrap/scsi'
 import { AtaDisk } from './ata-disk.ts'
 import { AtapiCd } from './atapi-cd.ts'
-import { CD_BLOCK_BYTES } from './cd-commands.ts'
 import type { AtaDrive } from './drive.ts'
 
 /** A drive on the cable. */

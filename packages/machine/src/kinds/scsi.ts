@@ -1,5 +1,5 @@
-import { CdCommands } from '@retrap/devices/ide'
-import { ScsiDisk, type ScsiUnit, VirtioScsi } from '@retrap/virtio/scsi'
+import { ScsiCd, ScsiDisk, type ScsiUnit } from '@retrap/scsi'
+import { VirtioScsi } from '@retrap/virtio/scsi'
 import type { PcSite, PlacedDevices } from '../device-kinds.ts'
 import { drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
@@ -7,8 +7,6 @@ import { virtioOf } from '../virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
 
 const MOST_TARGETS = 256
-const CD_BLOCK_BYTES = 2048
-const CD_MODEL = 'CD-ROM'
 
 /**
  * Makes the SCSI controller with the drives of `interface: 'scsi'`.
@@ -58,14 +56,9 @@ function placeTargets(drives: readonly PcDrive[]): ReadonlyMap<number, PcDrive> 
 }
 
 function unitOf({ medium, media, serialNumber, model }: PcDrive, target: number): ScsiUnit {
-  if (media === 'cdrom')
-    return { commands: new CdCommands(medium, model ?? CD_MODEL), medium, blockBytes: CD_BLOCK_BYTES }
+  const named = model !== undefined && { model }
+  if (media === 'cdrom') return new ScsiCd({ medium, ...named })
   if (medium === null)
     throw new MachineError('ERR_OPTION', `SCSI target ${target}: a disk has a medium; only a CD drive may have none`)
-  const commands = new ScsiDisk({
-    medium,
-    ...(serialNumber !== undefined && { serialNumber }),
-    ...(model !== undefined && { model }),
-  })
-  return { commands, medium, blockBytes: medium.properties.blockBytes }
+  return new ScsiDisk({ medium, ...named, ...(serialNumber !== undefined && { serialNumber }) })
 }

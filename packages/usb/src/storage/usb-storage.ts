@@ -1,15 +1,22 @@
 import {
   type BlockBackend,
-  BlockError,
-  type BlockErrorCode,
   type CancelSignal,
   DeviceError,
   LateAnswers,
   type LateRequest,
   savedState,
 } from '@retrap/device'
+import {
+  HeldSense,
+  type HeldSenseState,
+  performScsi,
+  ScsiDisk,
+  type ScsiDiskState,
+  type ScsiOutcome,
+  type ScsiSense,
+  type ScsiWork,
+} from '@retrap/scsi'
 import type { UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
-import { ScsiDisk, type ScsiDiskState } from './scsi-disk.ts'
 
 /** Options of {@link UsbStorage}. */
 export interface UsbStorageOptions {
@@ -26,23 +33,33 @@ export interface UsbStorageOptions {
 /** Saved form of a {@link UsbStorage}. */
 export interface UsbStorageState {
   /** Layout of the state. */
-  readonly version: 1
+  readonly version: 2
   /** Where the transfer of commands, data and status has got to. */
   readonly transfer: unknown
-  /** Data that the host has not taken. */
+  /** Data that the host or the medium has not taken. */
   readonly ready: Uint8Array
-  /** Sense data. */
+  /** The disk's own state. */
   readonly disk: unknown
+  /** Why the last command failed. */
+  readonly sense: unknown
   /** The request that the medium has not answered. */
   readonly requests: readonly unknown[]
 }
 
 /** A request of the medium. */
-type MediumRequest =
-  | { readonly kind: 'read'; readonly offset: number; readonly bytes: number }
-  | { readonly kind: 'write'; readonly offset: number; readonly data: Uint8Array; readonly durable: boolean }
-  | { readonly kind: 'flush' }
-type MediumAnswer = BlockErrorCode | Uint8Array | 'done'
+interface MediumRequest {
+  readonly work: ScsiWork
+  /** What is written; nothing of other requests. */
+  readonly data: Uint8Array
+}
+
+/** How it ended. */
+interface MediumAnswer {
+  /** Why it failed; null: it is done. */
+  readonly sense: ScsiSense | null
+  /** What was read. */
+  readonly data: Uint8Array
+}
 
 /** Of one command. Source: USB Mass Storage Class, Bulk-Only Transport 1.0, §5.3, "Data Transfer Conditions". */
 interface Transfer {
@@ -52,8 +69,10 @@ interface Transfer {
   readonly left: number
   /** Bytes that the command moves, of those that are left. */
   readonly own: number
-  /** Where on the medium the next bytes are; null: they are in `ready`, or nowhere. */
-  readonly offset: number | null
+  /** The command, while it waits for its parameters. */
+  readonly command: Uint8Array | null
+  /** The next block of the medium; null: the bytes are in `ready`, or nowhere. */
+  readonly block: number | null
   readonly durable: boolean
   readonly residue: number
   /** 0 good, 1 failed, 2 the host and the device do not agree. */
@@ -63,6 +82,8 @@ interface Transfer {
 const OUT = 0x02
 const IN = 0x81
 const COMMAND_BYTES = 31
+/** Where a command begins. */
+const COMMAND_AT = 15
 const COMMAND_SIGNATURE = 0x4342_5355
 const STATUS_SIGNATURE = 0x5342_5355
 const TO_HOST = 0x80
@@ -70,13 +91,15 @@ const GET_MAX_LUN = 0xfe
 const RESET = 0xff
 const FAILED = 1
 const PHASE_ERROR = 2
+const LARGEST_TRANSFER = 0xffff_ffff
 const NOTHING = new Uint8Array(0)
 const IDLE: Transfer = {
   phase: 'command',
   tag: 0,
   left: 0,
   own: 0,
-  offset: null,
+  command: null,
+  block: null,
   durable: false,
   residue: 0,
   status: 0,
@@ -96,10 +119,11 @@ export class UsbStorage implements UsbDevice {
   readonly description: UsbDescription
   readonly #medium: BlockBackend
   readonly #disk: ScsiDisk
+  readonly #sense: HeldSense
   #requests!: LateAnswers<MediumRequest, MediumAnswer>
   #port!: UsbPort
   #transfer: Transfer = IDLE
-  /** Data that the host can have. */
+  /** Data that the host can have, or that is not enough yet: less than a block of a write, or a part of parameters. */
   #ready: Uint8Array = NOTHING
 
   /** @throws DeviceError `ERR_OPTION` */
@@ -114,7 +138,15 @@ export class UsbStorage implements UsbDevice {
       throw new DeviceError('ERR_OPTION', `${name}: serialNumber '${serial}': expected 1 to 20 ASCII characters`)
     this.name = name
     this.#medium = medium
-    this.#disk = new ScsiDisk(medium, { product: model, serialNumber: serial })
+    // One command at a time, and as much data as its length can say.
+    this.#disk = new ScsiDisk({
+      medium,
+      model,
+      serialNumber: serial,
+      commandQueue: false,
+      maximumBytes: LARGEST_TRANSFER,
+    })
+    this.#sense = new HeldSense(this.#disk)
     this.description = {
       vendorId: 0x46f4,
       productId: 0x0001,
@@ -142,9 +174,8 @@ export class UsbStorage implements UsbDevice {
     this.#port = port
     this.#requests = new LateAnswers<MediumRequest, MediumAnswer>(port, {
       ask: (request, signal) => this.#ask(request, signal),
-      answer: (request, answer) => this.#answered(request, answer),
+      answer: ({ work }, answer) => this.#answered(work, answer),
     })
-    this.#medium.onChange(() => this.#disk.mediumChanged())
   }
 
   /** Requests of the class. */
@@ -180,56 +211,80 @@ export class UsbStorage implements UsbDevice {
     const tag = view.getUint32(4, true)
     const left = view.getUint32(8, true)
     const toHost = (bytes[12]! & TO_HOST) !== 0
-    const task = this.#disk.interpret(bytes.subarray(15))
     const phase = left === 0 ? 'status' : toHost ? 'in' : 'out'
-    const plain: Transfer = { ...IDLE, phase, tag, left, residue: left }
+    const command = bytes.slice(COMMAND_AT)
+    const parameters = this.#disk.parameterBytes(command)
     this.#ready = NOTHING
-    switch (task.kind) {
-      case 'check':
-        this.#transfer = { ...plain, status: FAILED }
+    this.#transfer = { ...IDLE, phase, tag, left, residue: left }
+    if (parameters === 0) this.#execute(command, NOTHING)
+    else if (phase !== 'out' || parameters > left) this.#transfer = { ...this.#transfer, status: PHASE_ERROR }
+    else this.#transfer = { ...this.#transfer, own: parameters, residue: left - parameters, command }
+    return 'ack'
+  }
+
+  #execute(command: Uint8Array, parameters: Uint8Array): void {
+    const outcome = this.#sense.execute(command, parameters)
+    const transfer = this.#transfer
+    switch (outcome.kind) {
+      case 'good':
         break
-      case 'data': {
-        // Commands say how much they want as well, and hosts ask for as much.
-        const wanted = task.data.subarray(0, left)
-        const agree = phase === 'in' || task.data.length === 0
-        this.#ready = agree ? wanted : NOTHING
-        const own = this.#ready.length
-        this.#transfer = { ...plain, own, residue: left - own, status: agree ? 0 : PHASE_ERROR }
+      case 'failed':
+        this.#transfer = { ...transfer, status: FAILED }
         break
-      }
-      case 'read':
-      case 'write': {
-        const agree = phase === (task.kind === 'read' ? 'in' : 'out') && task.bytes <= left
-        const own = agree ? task.bytes : 0
-        const { offset, durable } = task
-        this.#transfer = { ...plain, own, offset, durable, residue: left - own, status: agree ? 0 : PHASE_ERROR }
+      case 'blocks':
+      case 'write':
+      case 'data':
+        this.#transfer = { ...transfer, ...this.#moves(outcome) }
         break
-      }
       default:
-        this.#transfer = plain
-        if (task.kind === 'flush') this.#requests.start({ kind: 'flush' })
+        this.#requests.start({ work: outcome, data: NOTHING })
+    }
+  }
+
+  /** How a command moves data, if the host expects it that way. */
+  #moves(outcome: Extract<ScsiOutcome, { readonly kind: 'blocks' | 'write' | 'data' }>): Partial<Transfer> {
+    const { phase, left } = this.#transfer
+    if (outcome.kind === 'data') {
+      const bytes = outcome.bytes.subarray(0, Math.min(outcome.most, left))
+      if (phase !== 'in' && outcome.bytes.length > 0 && outcome.most > 0) return { status: PHASE_ERROR }
+      this.#ready = bytes
+      return { own: bytes.length, residue: left - bytes.length }
+    }
+    const { kind, first, count } = outcome
+    const own = count * this.#disk.blockBytes
+    if (phase !== (kind === 'blocks' ? 'in' : 'out') || own > left) return { status: PHASE_ERROR }
+    return { own, block: first, durable: kind === 'write' && outcome.durable, residue: left - own }
+  }
+
+  /** Data of the command; what it does not want is dropped. */
+  #take(bytes: Uint8Array): 'ack' | UsbRefusal {
+    const { left, own, command } = this.#transfer
+    if (bytes.length > left) return this.#break()
+    const wanted = bytes.subarray(0, own)
+    const rest = left - bytes.length
+    const phase = rest === 0 ? 'status' : 'out'
+    this.#ready = joined(this.#ready, wanted)
+    this.#transfer = { ...this.#transfer, phase, left: rest, own: own - wanted.length }
+    if (command === null) this.#write()
+    else if (own === wanted.length) {
+      const parameters = this.#ready
+      this.#ready = NOTHING
+      this.#transfer = { ...this.#transfer, command: null }
+      this.#execute(command, parameters)
     }
     return 'ack'
   }
 
-  /** Data for the medium; what the command does not want is dropped. */
-  #take(bytes: Uint8Array): 'ack' | UsbRefusal {
-    const { left, own, offset, durable } = this.#transfer
-    if (bytes.length > left) return this.#break()
-    const wanted = Math.min(bytes.length, own)
-    const { blockBytes } = this.#medium.properties
-    if (wanted % blockBytes !== 0) return this.#break()
-    const rest = left - bytes.length
-    this.#transfer = {
-      ...this.#transfer,
-      phase: rest === 0 ? 'status' : 'out',
-      left: rest,
-      own: own - wanted,
-      offset: offset === null ? null : offset + wanted,
-    }
-    if (wanted > 0 && offset !== null)
-      this.#requests.start({ kind: 'write', offset, data: bytes.slice(0, wanted), durable })
-    return 'ack'
+  /** Writes the whole blocks that have come. */
+  #write(): void {
+    const { block, durable } = this.#transfer
+    const { blockBytes } = this.#disk
+    const count = Math.floor(this.#ready.length / blockBytes)
+    if (count === 0 || block === null) return
+    const data = this.#ready.slice(0, count * blockBytes)
+    this.#ready = this.#ready.slice(data.length)
+    this.#transfer = { ...this.#transfer, block: block + count }
+    this.#requests.start({ work: { kind: 'write', first: block, count, durable }, data })
   }
 
   /** Data, or the status of a command. */
@@ -241,13 +296,12 @@ export class UsbStorage implements UsbDevice {
   }
 
   #give(length: number): Uint8Array | UsbRefusal {
-    const { left, own, offset } = this.#transfer
+    const { left, own, block } = this.#transfer
     const bytes = Math.min(length, left)
     const wanted = Math.min(bytes, own)
-    if (this.#ready.length < wanted && offset !== null) {
-      const { blockBytes } = this.#medium.properties
-      const lacking = Math.ceil((wanted - this.#ready.length) / blockBytes) * blockBytes
-      this.#requests.start({ kind: 'read', offset, bytes: lacking })
+    if (this.#ready.length < wanted && block !== null) {
+      const count = Math.ceil((wanted - this.#ready.length) / this.#disk.blockBytes)
+      this.#requests.start({ work: { kind: 'blocks', first: block, count }, data: NOTHING })
       return 'nak'
     }
     const out = new Uint8Array(bytes)
@@ -270,46 +324,23 @@ export class UsbStorage implements UsbDevice {
     return new Uint8Array(view.buffer)
   }
 
-  async #ask(request: MediumRequest, signal: CancelSignal): Promise<MediumAnswer> {
-    try {
-      return await this.#perform(request, signal)
-    } catch (error) {
-      return error instanceof BlockError ? error.code : 'ERR_MEDIUM'
-    }
+  async #ask({ work, data }: MediumRequest, signal: CancelSignal): Promise<MediumAnswer> {
+    const { blockBytes } = this.#disk
+    const moved = work.kind === 'blocks' ? new Uint8Array(work.count * blockBytes) : data
+    const sense = await performScsi(work, { medium: this.#medium, blockBytes, data: moved }, signal)
+    return { sense, data: sense === null && work.kind === 'blocks' ? moved : NOTHING }
   }
 
-  async #perform(request: MediumRequest, signal: CancelSignal): Promise<MediumAnswer> {
-    const { maximumBytes } = this.#medium.properties
-    if (request.kind === 'flush') {
-      await this.#medium.flush({ signal })
-      return 'done'
-    }
-    const bytes = request.kind === 'read' ? new Uint8Array(request.bytes) : request.data
-    for (let at = 0; at < bytes.length; at += maximumBytes) {
-      const part = bytes.subarray(at, at + maximumBytes)
-      const offset = request.offset + at
-      // oxlint-disable-next-line no-await-in-loop -- one after the other, as a stick does
-      if (request.kind === 'read') await this.#medium.read(offset, part, { signal })
-      // oxlint-disable-next-line no-await-in-loop
-      else await this.#medium.write(offset, part, { signal, durable: request.durable })
-    }
-    return request.kind === 'read' ? bytes : 'done'
-  }
-
-  #answered(request: MediumRequest, answer: MediumAnswer): void {
-    if (typeof answer !== 'string') {
-      const joined = new Uint8Array(this.#ready.length + answer.length)
-      joined.set(this.#ready)
-      joined.set(answer, this.#ready.length)
-      this.#ready = joined
-      const { offset } = this.#transfer
-      this.#transfer = { ...this.#transfer, offset: offset! + answer.length }
-    } else if (answer !== 'done') {
-      this.#disk.failMedium(answer, request.kind !== 'read')
+  #answered(work: ScsiWork, { sense, data }: MediumAnswer): void {
+    if (sense !== null) {
+      this.#sense.fail(sense)
       const { own, residue } = this.#transfer
       // The rest of the data moves, and means nothing.
       this.#ready = NOTHING
-      this.#transfer = { ...this.#transfer, own: 0, offset: null, residue: residue + own, status: FAILED }
+      this.#transfer = { ...this.#transfer, own: 0, block: null, residue: residue + own, status: FAILED }
+    } else if (work.kind === 'blocks') {
+      this.#ready = joined(this.#ready, data)
+      this.#transfer = { ...this.#transfer, block: work.first + work.count }
     }
     this.#port.wake(IN)
     this.#port.wake(OUT)
@@ -320,7 +351,8 @@ export class UsbStorage implements UsbDevice {
     this.#requests.cancel()
     this.#transfer = IDLE
     this.#ready = NOTHING
-    this.#disk.reset()
+    this.#disk.powerOn()
+    this.#sense.reset()
   }
 
   /** Waits for the medium. */
@@ -336,20 +368,30 @@ export class UsbStorage implements UsbDevice {
   /** Returns the state as plain data. The medium is not part of it. */
   save(): UsbStorageState {
     return {
-      version: 1,
+      version: 2,
       transfer: this.#transfer,
       ready: this.#ready.slice(),
       disk: this.#disk.save(),
+      sense: this.#sense.save(),
       requests: this.#requests.save(),
     }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const { transfer, ready, disk, requests } = savedState<UsbStorageState>(this.name, state, 1)
+    const { transfer, ready, disk, sense, requests } = savedState<UsbStorageState>(this.name, state, 2)
     this.#transfer = transfer as Transfer
     this.#ready = ready.slice()
     this.#disk.restore(disk as ScsiDiskState)
+    this.#sense.restore(sense as HeldSenseState)
     this.#requests.restore(requests as readonly LateRequest<MediumRequest, MediumAnswer>[])
   }
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  if (first.length === 0) return second.slice()
+  const both = new Uint8Array(first.length + second.length)
+  both.set(first)
+  both.set(second, first.length)
+  return both
 }

@@ -17,6 +17,8 @@ export interface CommandData {
   readonly out?: Uint8Array
   /** Transfers of the data, all but the last of whole blocks. */
   readonly pieces?: number
+  /** Bytes of one transfer, which need not be whole blocks. */
+  readonly pieceBytes?: number
 }
 
 /** What came of a command. */
@@ -69,7 +71,7 @@ export class StorageGuest {
   }
 
   /** Begins a command without waiting for anything. */
-  begin(cdb: readonly number[], { toHost = 0, out, pieces = 1 }: CommandData = {}): void {
+  begin(cdb: readonly number[], { toHost = 0, out, pieces = 1, pieceBytes }: CommandData = {}): void {
     const { high } = this.driver
     const { ram, view } = this.driver.machine
     const length = out?.length ?? toHost
@@ -82,7 +84,7 @@ export class StorageGuest {
     ram.set(cdb, COMMAND_AT + 15)
     this.#put(OUT, [COMMAND_AT, high, 31, NORMAL])
     if (out !== undefined) ram.set(out, DATA)
-    const piece = Math.ceil(length / pieces / 512) * 512
+    const piece = pieceBytes ?? Math.ceil(length / pieces / 512) * 512
     for (let at = 0; at < length; at += piece) {
       const part = Math.min(piece, length - at)
       // Each transfer in two pieces of memory

@@ -1,6 +1,7 @@
+import { ScsiDisk } from '@retrap/scsi'
 import { VirtioBlock, type VirtioDevice, VirtioPci, VirtioRng } from '../../src/index.ts'
 import { MemoryShare, Virtio9p } from '../../src/p9.ts'
-import { ScsiDisk, VirtioScsi } from '../../src/scsi.ts'
+import { VirtioScsi } from '../../src/scsi.ts'
 import { PciDriver } from './pci-driver.ts'
 import type { Choose } from './random-queue.ts'
 import { SplitDriver } from './ring-drivers.ts'
@@ -14,10 +15,8 @@ function anyDevice(choose: Choose, medium: TestDisk): VirtioDevice {
   switch (choose(4)) {
     case 0:
       return new VirtioBlock({ medium, queues: 2, queueSize: 16 })
-    case 1: {
-      const unit = { commands: new ScsiDisk({ medium }), medium, blockBytes: 512 }
-      return new VirtioScsi({ targets: new Map([[0, unit]]), queueSize: 16 })
-    }
+    case 1:
+      return new VirtioScsi({ targets: new Map([[0, new ScsiDisk({ medium })]]), queueSize: 16 })
     case 2: {
       const share = new MemoryShare({ mostBytes: 1 << 16 })
       share.write('file', 'content')

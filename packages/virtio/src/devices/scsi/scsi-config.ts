@@ -1,4 +1,4 @@
-import { MOST_BYTES } from './disk-payloads.ts'
+import { MOST_TRANSFER_BYTES } from '@retrap/scsi'
 
 const SECTOR = 512
 const SENSE_SIZE_AT = 20
@@ -20,7 +20,7 @@ export class ScsiConfig {
     view.setUint32(0, queues, true)
     // Pieces of data: a chain is at most as long as the queue, and has two more.
     view.setUint32(4, queueSize - 2, true)
-    view.setUint32(8, MOST_BYTES / SECTOR, true)
+    view.setUint32(8, MOST_TRANSFER_BYTES / SECTOR, true)
     // Commands of a unit.
     view.setUint32(12, queueSize, true)
     view.setUint32(16, EVENT_BYTES, true)

@@ -1,6 +1,6 @@
+import { type ScsiSense, senseData } from '@retrap/scsi'
 import type { VirtioChain } from '../../chain.ts'
 import type { VirtioAnswer } from '../../virtio-device.ts'
-import { be16, be32, SENSE, type ScsiSense, senseData } from './scsi-unit.ts'
 
 export const REQUEST_HEADER = 19
 export const RESPONSE_HEADER = 12
@@ -22,19 +22,9 @@ export interface Address {
 
 /** Reads an address: byte 0 is 1, byte 1 the target, then a unit of one level: 14 bits, with 1 in the upper two or 0. */
 export function addressOf(bytes: Uint8Array): Address {
-  const unit = be16(bytes, 2)
-  const known = bytes[0] === 1 && unit < 0x8000 && be32(bytes, 4) === 0
+  const unit = (bytes[2]! << 8) | bytes[3]!
+  const known = bytes[0] === 1 && unit < 0x8000 && le32(bytes, 4) === 0
   return { target: bytes[0] === 1 ? bytes[1]! : -1, unit: known ? unit & 0x3fff : -1 }
-}
-
-/** REPORT LUNS: unit 0 (SPC-4, "REPORT LUNS"). */
-export function reportUnits(command: Uint8Array, room: number): [ScsiSense | null, Uint8Array?] {
-  const most = be32(command, 6)
-  // Well known units alone: there are none.
-  if (command[2]! > 2) return [SENSE.badField]
-  const list = new Uint8Array(command[2] === 1 ? 8 : 16)
-  list[3] = list.length - 8
-  return [null, list.subarray(0, Math.min(most, room))]
 }
 
 /** The answer to a command: header, sense data, data. */

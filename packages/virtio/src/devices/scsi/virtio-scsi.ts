@@ -1,22 +1,21 @@
 import { DeviceError } from '@retrap/device'
+import {
+  absentUnit,
+  MOST_TRANSFER_BYTES,
+  performScsi,
+  reportUnits,
+  SENSE,
+  type ScsiOutcome,
+  type ScsiSense,
+  type ScsiUnit,
+  type ScsiWork,
+} from '@retrap/scsi'
 import type { VirtioChain } from '../../chain.ts'
 import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { ByteBudget } from '../block/byte-budget.ts'
-import { MOST_BYTES, noInquiry } from './disk-payloads.ts'
 import { MOST_TARGETS, ScsiConfig } from './scsi-config.ts'
 import { ScsiEvents, type ScsiEventsState } from './scsi-events.ts'
-import {
-  type Address,
-  addressOf,
-  answerOf,
-  idOf,
-  le32,
-  reportUnits,
-  REQUEST_HEADER,
-  RESPONSE_HEADER,
-} from './scsi-frames.ts'
-import { be16, SENSE, type ScsiSense, type ScsiUnit } from './scsi-unit.ts'
-import { type ScsiWork, work } from './scsi-work.ts'
+import { type Address, addressOf, answerOf, idOf, le32, REQUEST_HEADER, RESPONSE_HEADER } from './scsi-frames.ts'
 
 /** Options of {@link VirtioScsi}. */
 export interface VirtioScsiOptions {
@@ -198,13 +197,10 @@ export class VirtioScsi implements VirtioDevice {
     const unit = this.#targets.get(target)
     if (unit === undefined) return end(BAD_TARGET, null)
     const room = writable.length - answerBytes
-    if (command[0] === REPORT_LUNS) return end(OK, ...reportUnits(command, room))
-    if (number !== 0) {
-      if (number < 0 || command[0] !== INQUIRY) return end(OK, SENSE.noUnit)
-      return end(OK, null, noInquiry().subarray(0, Math.min(be16(command, 3), room)))
-    }
-    const given = readable.length - at
-    const outcome = unit.commands.execute(command, (bytes) => (bytes <= given ? readable.slice(at, bytes) : null))
+    let outcome: ScsiOutcome
+    if (command[0] === REPORT_LUNS) outcome = reportUnits(command)
+    else if (number === 0) outcome = executeWith(unit, command, { readable, at })
+    else outcome = executeAbsent(command, number)
     switch (outcome.kind) {
       case 'good':
         return end(OK, null)
@@ -245,7 +241,7 @@ export class VirtioScsi implements VirtioDevice {
     const reads = outcome.kind === 'blocks'
     const carries = reads || outcome.kind === 'write'
     const bytes = carries ? outcome.count * blockBytes : 0
-    if (bytes > MOST_BYTES) return end(OK, SENSE.badField)
+    if (bytes > MOST_TRANSFER_BYTES) return end(OK, SENSE.badField)
     // The driver's buffer is too small: nothing is moved.
     if (bytes > (reads ? room : chain.readable.length - at)) return end(OVERRUN, null)
     let ended = (): void => {}
@@ -259,7 +255,7 @@ export class VirtioScsi implements VirtioDevice {
     try {
       const data = reads ? new Uint8Array(bytes) : chain.readable.slice(at, bytes)
       if (data === null || abort.signal.aborted) return end(task.response || ABORTED, null)
-      const sense = await work(outcome, { medium, blockBytes, data }, abort.signal)
+      const sense = await performScsi(outcome, { medium, blockBytes, data }, abort.signal)
       if (task.response !== OK) return end(task.response, null)
       if (!reads || sense !== null || chain.cancelled) return end(OK, sense)
       kept = true
@@ -320,7 +316,7 @@ export class VirtioScsi implements VirtioDevice {
       case NEXUS_RESET:
       case UNIT_RESET:
         await this.#end(here, RESET)
-        found.commands.powerOn()
+        found.powerOn()
         return FUNCTION_COMPLETE
       case QUERY_TASK:
       case QUERY_TASK_SET:
@@ -346,7 +342,7 @@ export class VirtioScsi implements VirtioDevice {
   reset(): void {
     this.#config.reset()
     this.#events.reset()
-    for (const { commands } of this.#targets.values()) commands.powerOn()
+    for (const unit of this.#targets.values()) unit.powerOn()
   }
 
   /** Tells what the driver had no room for. */
@@ -357,7 +353,7 @@ export class VirtioScsi implements VirtioDevice {
 
   /** Returns the state of the units, and events that wait. */
   save(): unknown {
-    const units = [...this.#targets].map(([target, { commands }]) => [target, commands.save()] as const)
+    const units = [...this.#targets].map(([target, unit]) => [target, unit.save()] as const)
     return { units, events: this.#events.save() } satisfies VirtioScsiState
   }
 
@@ -368,9 +364,26 @@ export class VirtioScsi implements VirtioDevice {
     const found = units.map(([target]) => target).join(', ')
     if (found !== expected)
       throw new DeviceError('ERR_STATE', `${this.name}: the saved state has targets ${found}: expected ${expected}`)
-    for (const [target, unit] of units) this.#targets.get(target)!.commands.restore(unit as never)
+    for (const [target, unit] of units) this.#targets.get(target)!.restore(unit as never)
     this.#events.restore(events)
   }
 }
 
 const isTarget = (target: number): boolean => Number.isInteger(target) && target >= 0 && target < MOST_TARGETS
+
+/** Executes a command of a unit that is there, with its parameters if the driver has sent them all. */
+function executeWith(
+  unit: ScsiUnit,
+  command: Uint8Array,
+  { readable, at }: { readonly readable: VirtioChain['readable']; readonly at: number },
+): ScsiOutcome {
+  const wanted = unit.parameterBytes(command)
+  const parameters = wanted > 0 && wanted <= readable.length - at ? readable.slice(at, wanted) : null
+  return unit.execute(command, parameters ?? undefined)
+}
+
+/** Executes a command of a unit that is not there. @param number - −1: the address is in no form that is known */
+function executeAbsent(command: Uint8Array, number: number): ScsiOutcome {
+  if (number < 0 || command[0] !== INQUIRY) return { kind: 'failed', sense: SENSE.noUnit }
+  return { kind: 'data', bytes: absentUnit(), most: (command[3]! << 8) | command[4]! }
+}

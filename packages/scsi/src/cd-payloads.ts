@@ -1,6 +1,10 @@
+import { bytes16, bytes32, text } from './fields.ts'
+
 // What a CD drive answers with. Numbers are big-endian; lengths in headers do not count themselves.
 
-const CD_BLOCK_BYTES = 2048
+/** Bytes of a block of a data disc. */
+export const CD_BLOCK_BYTES = 2048
+
 const PROFILE_CD_ROM = 0x0008
 const PROFILE_DVD_ROM = 0x0010
 /** Blocks of the largest CD: 99 minutes at 75 a second. */
@@ -10,18 +14,12 @@ const LEAD_OUT = 0xaa
 /** The program area begins two seconds after the first address. */
 const MSF_OFFSET = 150
 
-const be16 = (value: number): readonly number[] => [(value >> 8) & 0xff, value & 0xff]
-const be32 = (value: number): readonly number[] => [...be16(Math.floor(value / 0x1_0000)), ...be16(value & 0xffff)]
-
 /** A block's address as the host asked for it: a number, or minutes, seconds and frames. */
 function address(block: number, msf: boolean): readonly number[] {
-  if (!msf) return be32(block)
+  if (!msf) return bytes32(block)
   const frames = block + MSF_OFFSET
   return [0, Math.min(255, Math.floor(frames / (60 * 75))), Math.floor(frames / 75) % 60, frames % 75]
 }
-
-const text = (value: string, bytes: number): readonly number[] =>
-  [...value.slice(0, bytes).padEnd(bytes)].map((c) => c.charCodeAt(0) & 0x7f)
 
 /** INQUIRY (SPC-3, "Standard INQUIRY data"; 0x21 in byte 3: a packet device's format). */
 export function inquiry(model: string): Uint8Array {
@@ -29,7 +27,8 @@ export function inquiry(model: string): Uint8Array {
 }
 
 /** READ CAPACITY. */
-export const capacity = (blocks: number): Uint8Array => Uint8Array.of(...be32(blocks - 1), ...be32(CD_BLOCK_BYTES))
+export const capacity = (blocks: number): Uint8Array =>
+  Uint8Array.of(...bytes32(blocks - 1), ...bytes32(CD_BLOCK_BYTES))
 
 /**
  * READ TOC of a disc with one session of one data track (MMC-5, "READ TOC/PMA/ATIP").
@@ -41,12 +40,12 @@ export function tableOfContents(blocks: number, first: number, msf: boolean): Ui
   if (first > 1 && first !== LEAD_OUT) return null
   const track = first <= 1 ? [0, DATA_TRACK, 1, 0, ...address(0, msf)] : []
   const entries = [...track, 0, DATA_TRACK, LEAD_OUT, 0, ...address(blocks, msf)]
-  return Uint8Array.of(...be16(entries.length + 2), 1, 1, ...entries)
+  return Uint8Array.of(...bytes16(entries.length + 2), 1, 1, ...entries)
 }
 
 /** READ TOC, format 1: where the last session begins. */
 export function sessions(msf: boolean): Uint8Array {
-  return Uint8Array.of(...be16(10), 1, 1, 0, DATA_TRACK, 1, 0, ...address(0, msf))
+  return Uint8Array.of(...bytes16(10), 1, 1, 0, DATA_TRACK, 1, 0, ...address(0, msf))
 }
 
 /** READ SUB-CHANNEL: no audio is being played. */
@@ -55,7 +54,7 @@ export const subChannel = (): Uint8Array => Uint8Array.of(0, 0x15, 0, 0)
 /** READ DISC INFORMATION: a complete disc of one session. */
 export function discInformation(): Uint8Array {
   const bytes = new Uint8Array(34)
-  bytes.set([...be16(32), 0x0e, 1, 1, 1, 1, 0x20])
+  bytes.set([...bytes16(32), 0x0e, 1, 1, 1, 1, 0x20])
   // Last possible lead-in and lead-out: not known.
   bytes.fill(0xff, 16, 24)
   return bytes
@@ -68,28 +67,14 @@ const ERROR_RECOVERY = [0x01, 6, 0, 5, 0, 0, 0, 0]
 /** CD capabilities (MMC-2): reads CD-R, CD-RW, DVD-ROM; tray, lock, eject; 4x in kilobytes a second. */
 const capabilities = (locked: boolean): readonly number[] => [
   ...[0x2a, 18, 0x0b, 0, 0x70, 0, 0x29 | (locked ? 2 : 0), 0],
-  ...[...be16(706), ...be16(2), ...be16(512), ...be16(706), 0, 0, 0, 0],
+  ...[...bytes16(706), ...bytes16(2), ...bytes16(512), ...bytes16(706), 0, 0, 0, 0],
 ]
 
-/**
- * MODE SENSE(10).
- *
- * @param page - 0x3F: all
- * @param changeable - asks which bits may be changed: none
- * @returns null for a page that is not there
- */
-export function modePages(
-  page: number,
-  state: { present: boolean; locked: boolean },
-  changeable: boolean,
-): Uint8Array | null {
-  const all = [ERROR_RECOVERY, capabilities(state.locked)]
-  const wanted = page === 0x3f ? all : all.filter(([code]) => code === page)
-  if (wanted.length === 0) return null
-  const bytes = wanted.flatMap((given) => given.map((value, i) => (changeable && i >= 2 ? 0 : value)))
-  // Medium type: a data disc of 120 mm, or none.
-  return Uint8Array.of(...be16(bytes.length + 6), state.present ? 0x01 : 0x70, 0, 0, 0, 0, 0, ...bytes)
-}
+/** Mode pages: error recovery, capabilities. */
+export const cdPages = (locked: boolean): readonly (readonly number[])[] => [ERROR_RECOVERY, capabilities(locked)]
+
+/** Medium type of MODE SENSE: a data disc of 120 mm, or none. */
+export const mediumType = (present: boolean): number => (present ? 0x01 : 0x70)
 
 /**
  * GET CONFIGURATION (MMC-5, "Features").
@@ -103,14 +88,14 @@ export function configuration(blocks: number, first: number, type: number): Uint
   const feature = (code: number, current: boolean, ...data: readonly number[]) => ({
     code,
     current,
-    bytes: [...be16(code), 0x00 | (current ? 1 : 0), data.length, ...data],
+    bytes: [...bytes16(code), 0x00 | (current ? 1 : 0), data.length, ...data],
   })
-  const profileRow = (code: number): readonly number[] => [...be16(code), code === profile ? 1 : 0, 0]
+  const profileRow = (code: number): readonly number[] => [...bytes16(code), code === profile ? 1 : 0, 0]
   const features = [
     feature(0x0000, true, ...profileRow(PROFILE_DVD_ROM), ...profileRow(PROFILE_CD_ROM)),
-    feature(0x0001, true, ...be32(2), 0, 0, 0, 0), // core: ATAPI
+    feature(0x0001, true, ...bytes32(2), 0, 0, 0, 0), // core: ATAPI
     feature(0x0003, true, 0x29, 0, 0, 0), // removable medium: tray, eject, lock
-    feature(0x0010, present, ...be32(CD_BLOCK_BYTES), ...be16(1), 0, 0), // random readable
+    feature(0x0010, present, ...bytes32(CD_BLOCK_BYTES), ...bytes16(1), 0, 0), // random readable
     feature(0x001e, present && !isDvd, 0, 0, 0, 0), // CD read
     feature(0x001f, present && isDvd), // DVD read
   ]
@@ -118,7 +103,7 @@ export function configuration(blocks: number, first: number, type: number): Uint
     type === 2 ? code === first : code >= first && (type === 0 || current),
   )
   const bytes = wanted.flatMap((one) => one.bytes)
-  return Uint8Array.of(...be32(bytes.length + 4), 0, 0, ...be16(profile), ...bytes)
+  return Uint8Array.of(...bytes32(bytes.length + 4), 0, 0, ...bytes16(profile), ...bytes)
 }
 
 /** What GET EVENT STATUS NOTIFICATION tells of the medium. */

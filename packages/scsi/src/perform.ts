@@ -1,0 +1,79 @@
+import { type BlockBackend, BlockError, type BlockErrorCode, type CancelSignal } from '@retrap/device'
+import type { ScsiWork } from './scsi-unit.ts'
+import { SENSE, type ScsiSense } from './sense.ts'
+
+/** The medium of some work, and the data that moves. */
+export interface ScsiTransfer {
+  /** The medium. */
+  readonly medium: BlockBackend
+  /** Bytes of the unit's blocks. */
+  readonly blockBytes: number
+  /** What is written, or where to put what is read. */
+  readonly data: Uint8Array
+}
+
+/** Ranges that carry no data are taken in larger parts, yet not as a whole: a request given up ends between two. */
+const LARGEST_RANGE = 2 ** 28
+
+/**
+ * Has a medium do what a command asks for.
+ *
+ * @returns why it failed; null: it is done
+ */
+export async function performScsi(
+  work: ScsiWork,
+  transfer: ScsiTransfer,
+  signal: CancelSignal,
+): Promise<ScsiSense | null> {
+  try {
+    if (work.kind === 'flush') await transfer.medium.flush({ signal })
+    else await request(work, transfer, signal)
+    return null
+  } catch (error) {
+    return senseOf(error instanceof BlockError ? error.code : 'ERR_MEDIUM', work.kind === 'blocks')
+  }
+}
+
+async function request(
+  work: Exclude<ScsiWork, { readonly kind: 'flush' }>,
+  { medium, blockBytes, data }: ScsiTransfer,
+  signal: CancelSignal,
+): Promise<void> {
+  const { maximumBytes, blockBytes: unit } = medium.properties
+  const carries = work.kind === 'blocks' || work.kind === 'write'
+  const largest = carries ? maximumBytes : Math.max(LARGEST_RANGE, maximumBytes)
+  const most = Math.max(1, Math.floor(largest / unit)) * unit
+  for (const { first, count } of carries ? [work] : work.ranges) {
+    const offset = first * blockBytes
+    const bytes = count * blockBytes
+    for (let at = 0; at < bytes; at += most) {
+      if (signal.aborted) throw new BlockError('ERR_CANCELLED', 'the command was aborted')
+      const length = Math.min(most, bytes - at)
+      const part = data.subarray(at, at + length)
+      /* oxlint-disable no-await-in-loop -- one after the other: each has the largest size that the medium takes */
+      if (work.kind === 'blocks') await medium.read(offset + at, part, { signal })
+      else if (work.kind === 'write') await medium.write(offset + at, part, { signal, durable: work.durable })
+      else if (work.kind === 'zeroes') await medium.writeZeroes(offset + at, length, { signal })
+      else await medium.discard(offset + at, length, { signal })
+      /* oxlint-enable no-await-in-loop */
+    }
+  }
+}
+
+/** Returns the sense data for a failure of the medium. */
+export function senseOf(code: BlockErrorCode, isRead: boolean): ScsiSense {
+  switch (code) {
+    case 'ERR_RANGE':
+      return SENSE.outOfRange
+    case 'ERR_READ_ONLY':
+      return SENSE.readOnly
+    case 'ERR_NO_SPACE':
+      return SENSE.noSpace
+    case 'ERR_NO_MEDIUM':
+      return SENSE.noMedium
+    case 'ERR_CANCELLED':
+      return SENSE.aborted
+    default:
+      return isRead ? SENSE.unreadable : SENSE.writeError
+  }
+}

@@ -1,0 +1,315 @@
+import { type BlockBackend, DeviceError } from '@retrap/device'
+import {
+  capacity10,
+  capacity16,
+  DISK_PAGES,
+  formatCapacities,
+  inquiry,
+  MOST_RANGE_BLOCKS,
+  MOST_RANGES,
+  MOST_TRANSFER_BYTES,
+  productData,
+} from './disk-payloads.ts'
+import { be16, be32, be64, wholeCommand } from './fields.ts'
+import { MODE_SENSE_10, MODE_SENSE_6, modeSense } from './mode-sense.ts'
+import { BAD_FIELD, dataOf, failed, GOOD, reportUnits, type ScsiOutcome, type ScsiUnit } from './scsi-unit.ts'
+import { SENSE, type ScsiSense, senseData } from './sense.ts'
+
+export { MOST_TRANSFER_BYTES } from './disk-payloads.ts'
+
+/** Options of {@link ScsiDisk}. */
+export interface ScsiDiskOptions {
+  /** The disk. */
+  readonly medium: BlockBackend
+  /** At most 36 ASCII characters; default the medium's own. */
+  readonly serialNumber?: string
+  /** At most 16 ASCII characters; default `DISK`. */
+  readonly model?: string
+  /** Whether the host may have several commands under way; default true. */
+  readonly commandQueue?: boolean
+  /** Data of one command that reads or writes, in bytes below 2^32; default `MOST_TRANSFER_BYTES`. */
+  readonly maximumBytes?: number
+}
+
+/** Saved form of a {@link ScsiDisk}. */
+export interface ScsiDiskState {
+  /** A unit attention that the host has not been told of. */
+  readonly attention: ScsiSense | null
+}
+
+const NOTHING = new Uint8Array(0)
+const FORCE_UNIT_ACCESS = 0x08
+const MOST_SERIAL = 36
+
+const TEST_UNIT_READY = 0x00
+const REQUEST_SENSE = 0x03
+const READ_6 = 0x08
+const WRITE_6 = 0x0a
+const INQUIRY = 0x12
+const MODE_SELECT_6 = 0x15
+const START_STOP_UNIT = 0x1b
+const PREVENT_REMOVAL = 0x1e
+const READ_FORMAT_CAPACITIES = 0x23
+const READ_CAPACITY_10 = 0x25
+const READ_10 = 0x28
+const WRITE_10 = 0x2a
+const VERIFY_10 = 0x2f
+const SYNCHRONIZE_CACHE_10 = 0x35
+const WRITE_SAME_10 = 0x41
+const UNMAP = 0x42
+const MODE_SELECT_10 = 0x55
+const READ_16 = 0x88
+const WRITE_16 = 0x8a
+const VERIFY_16 = 0x8f
+const SYNCHRONIZE_CACHE_16 = 0x91
+const WRITE_SAME_16 = 0x93
+const SERVICE_ACTION_IN = 0x9e
+const REPORT_LUNS = 0xa0
+const READ_12 = 0xa8
+const WRITE_12 = 0xaa
+
+/** Service action of READ CAPACITY(16). */
+const READ_CAPACITY_16 = 0x10
+/** RDPROTECT, WRPROTECT or VRPROTECT in byte 1: how protection information is checked. There is none. */
+const PROTECT = 0xe0
+/** BYTCHK of VERIFY: the host sends data to compare with. */
+const COMPARE = 0x06
+/** In WRITE SAME: ANCHOR, and two obsolete bits that have addresses written into the data. */
+const UNKNOWN_SAME = 0x16
+const MAY_UNMAP = 0x08
+const NO_DATA = 0x01
+const ANCHOR = 0x01
+const RANGE_LIST = 8
+const RANGE_BYTES = 16
+
+/** These are answered while a unit attention waits, and leave it. REQUEST SENSE reports it. */
+const BEFORE_ATTENTION: ReadonlySet<number> = new Set([REQUEST_SENSE, INQUIRY, REPORT_LUNS])
+
+/**
+ * A disk, as BIOSes, boot loaders and kernels use it.
+ *
+ * Sources: SPC-4 (T10/BSR INCITS 513), SBC-3 (T10/BSR INCITS 514).
+ */
+export class ScsiDisk implements ScsiUnit {
+  /** What is in it. */
+  readonly medium: BlockBackend
+  readonly #serial: string
+  readonly #model: string
+  readonly #queue: boolean
+  readonly #maximumBytes: number
+  #attention: ScsiSense | null = SENSE.powerOn
+  /** Bytes of the medium when it changed last. */
+  #bytes: number
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor({
+    medium,
+    serialNumber,
+    model = 'DISK',
+    commandQueue = true,
+    maximumBytes = MOST_TRANSFER_BYTES,
+  }: ScsiDiskOptions) {
+    const serial = serialNumber ?? medium.properties.serialNumber ?? '0'
+    if (!/^[\x20-\x7e]*$/.test(serial) || (serialNumber?.length ?? 0) > MOST_SERIAL)
+      throw new DeviceError('ERR_OPTION', `serial number '${serial}': expected at most ${MOST_SERIAL} ASCII characters`)
+    if (!(maximumBytes >= medium.properties.blockBytes && maximumBytes < 2 ** 32))
+      throw new DeviceError('ERR_OPTION', `maximumBytes ${maximumBytes}: expected at least a block, below 4 GiB`)
+    this.medium = medium
+    this.#serial = serial.slice(0, MOST_SERIAL)
+    this.#model = model
+    this.#queue = commandQueue
+    this.#maximumBytes = maximumBytes
+    this.#bytes = medium.properties.bytes
+    medium.onChange(() => this.#changed())
+  }
+
+  /** Bytes of a block. */
+  get blockBytes(): number {
+    return this.medium.properties.blockBytes
+  }
+
+  get #blocks(): number {
+    return Math.floor(this.medium.properties.bytes / this.blockBytes)
+  }
+
+  get #mostBlocks(): number {
+    return Math.floor(this.#maximumBytes / this.blockBytes)
+  }
+
+  #changed(): void {
+    const { bytes } = this.medium.properties
+    const resized = bytes !== this.#bytes && bytes > 0 && this.#bytes > 0
+    this.#bytes = bytes
+    this.#attention = resized ? SENSE.capacityChanged : SENSE.mediumChanged
+  }
+
+  /** Returns how much data a command takes besides what it writes. */
+  parameterBytes(given: Uint8Array): number {
+    const command = wholeCommand(given)
+    switch (command[0]) {
+      case UNMAP:
+        return be16(command, 7)
+      case WRITE_SAME_10:
+        return this.blockBytes
+      case WRITE_SAME_16:
+        return (command[1]! & NO_DATA) === 0 ? this.blockBytes : 0
+      default:
+        return 0
+    }
+  }
+
+  /** Executes a command. */
+  execute(given: Uint8Array, parameters: Uint8Array = NOTHING): ScsiOutcome {
+    const command = wholeCommand(given)
+    const opcode = command[0]!
+    const attention = this.#attention
+    if (attention !== null && !BEFORE_ATTENTION.has(opcode)) {
+      this.#attention = null
+      return failed(attention)
+    }
+    switch (opcode) {
+      case REQUEST_SENSE:
+        this.#attention = null
+        return dataOf(senseData(attention ?? SENSE.none), command[4]!)
+      case INQUIRY:
+        return this.#inquiry(command)
+      case REPORT_LUNS:
+        return reportUnits(command)
+      case MODE_SELECT_6:
+      case MODE_SELECT_10:
+        return BAD_FIELD
+      case MODE_SENSE_6:
+      case MODE_SENSE_10:
+        // Write protection; forced unit access is known.
+        return modeSense(command, DISK_PAGES, {
+          mediumType: 0,
+          flags: (this.medium.properties.readOnly ? 0x80 : 0) | 0x10,
+        })
+      case START_STOP_UNIT:
+      case PREVENT_REMOVAL:
+        return GOOD
+      default:
+        return this.#blocks === 0 ? failed(SENSE.noMedium) : this.#ofMedium(command, parameters)
+    }
+  }
+
+  #inquiry(command: Uint8Array): ScsiOutcome {
+    const most = be16(command, 3)
+    const code = command[2]!
+    if ((command[1]! & 1) === 0) return code === 0 ? dataOf(inquiry(this.#model, this.#queue), most) : BAD_FIELD
+    const { properties } = this.medium
+    const bytes = productData(code, { serial: this.#serial, most: this.#mostBlocks, properties })
+    return bytes === null ? BAD_FIELD : dataOf(bytes, most)
+  }
+
+  #ofMedium(command: Uint8Array, parameters: Uint8Array): ScsiOutcome {
+    const { properties } = this.medium
+    const blocks = this.#blocks
+    switch (command[0]!) {
+      case TEST_UNIT_READY:
+        return GOOD
+      case READ_CAPACITY_10:
+        return dataOf(capacity10(blocks, properties.blockBytes), 8)
+      case READ_FORMAT_CAPACITIES:
+        return dataOf(formatCapacities(blocks, properties.blockBytes), be16(command, 7))
+      case SERVICE_ACTION_IN:
+        if ((command[1]! & 0x1f) !== READ_CAPACITY_16) return BAD_FIELD
+        return dataOf(capacity16(blocks, properties), be32(command, 10))
+      case READ_6:
+      case WRITE_6: {
+        const first = ((command[1]! & 0x1f) << 16) | be16(command, 2)
+        return this.#transfer(command, first, command[4]! || 256, 0)
+      }
+      case READ_10:
+      case WRITE_10:
+        return this.#transfer(command, be32(command, 2), be16(command, 7))
+      case READ_12:
+      case WRITE_12:
+        return this.#transfer(command, be32(command, 2), be32(command, 6))
+      case READ_16:
+      case WRITE_16:
+        return this.#transfer(command, be64(command, 2), be32(command, 10))
+      case VERIFY_10:
+        return this.#verify(command, be32(command, 2), be16(command, 7))
+      case VERIFY_16:
+        return this.#verify(command, be64(command, 2), be32(command, 10))
+      case SYNCHRONIZE_CACHE_10:
+      case SYNCHRONIZE_CACHE_16:
+        return { kind: 'flush' }
+      case WRITE_SAME_10:
+        return this.#writeSame(command, be32(command, 2), be16(command, 7), parameters)
+      case WRITE_SAME_16:
+        return this.#writeSame(command, be64(command, 2), be32(command, 10), parameters)
+      case UNMAP:
+        return this.#unmap(command, parameters)
+      default:
+        return failed(SENSE.unknownCommand)
+    }
+  }
+
+  /** Without a comparison, the medium is taken to be good. */
+  #verify(command: Uint8Array, first: number, count: number): ScsiOutcome {
+    if ((command[1]! & (PROTECT | COMPARE)) !== 0) return BAD_FIELD
+    return first + count > this.#blocks ? failed(SENSE.outOfRange) : GOOD
+  }
+
+  /** @param flags - byte 1, where it has flags */
+  #transfer(command: Uint8Array, first: number, count: number, flags = command[1]!): ScsiOutcome {
+    const writes = (command[0]! & 0x1f) === WRITE_6
+    if ((flags & PROTECT) !== 0) return BAD_FIELD
+    if (first + count > this.#blocks) return failed(SENSE.outOfRange)
+    if (count > this.#mostBlocks) return BAD_FIELD
+    if (writes && this.medium.properties.readOnly) return failed(SENSE.readOnly)
+    if (count === 0) return GOOD
+    if (!writes) return { kind: 'blocks', first, count }
+    return { kind: 'write', first, count, durable: (flags & FORCE_UNIT_ACCESS) !== 0 }
+  }
+
+  /** The one block of its data is all zeroes, or the blocks may be unmapped: no other data is taken. */
+  #writeSame(command: Uint8Array, first: number, count: number, block: Uint8Array): ScsiOutcome {
+    const { readOnly, discards } = this.medium.properties
+    const flags = command[1]!
+    if (count === 0 || count > MOST_RANGE_BLOCKS || (flags & (PROTECT | UNKNOWN_SAME)) !== 0) return BAD_FIELD
+    if (first + count > this.#blocks) return failed(SENSE.outOfRange)
+    if (readOnly) return failed(SENSE.readOnly)
+    if ((flags & MAY_UNMAP) !== 0 && !discards) return BAD_FIELD
+    if (block.length < this.parameterBytes(command) || block.some((byte) => byte !== 0)) return BAD_FIELD
+    // Unmapped blocks need not read as zeroes, and here they must: the medium decides how.
+    return { kind: 'zeroes', ranges: [{ first, count }] }
+  }
+
+  #unmap(command: Uint8Array, list: Uint8Array): ScsiOutcome {
+    const { readOnly, discards } = this.medium.properties
+    const length = be16(command, 7)
+    if (!discards || (command[1]! & ANCHOR) !== 0) return BAD_FIELD
+    if (length === 0) return GOOD
+    if (length < RANGE_LIST || list.length < length) return failed(SENSE.badParameter)
+    if (readOnly) return failed(SENSE.readOnly)
+    const bytes = Math.min(be16(list, 2), length - RANGE_LIST)
+    if (bytes > RANGE_BYTES * MOST_RANGES) return failed(SENSE.badParameter)
+    const ranges: { first: number; count: number }[] = []
+    let total = 0
+    for (let at = RANGE_LIST; at + RANGE_BYTES <= RANGE_LIST + bytes; at += RANGE_BYTES) {
+      const range = { first: be64(list, at), count: be32(list, at + 8) }
+      if (range.first + range.count > this.#blocks) return failed(SENSE.outOfRange)
+      if (range.count > 0) ranges.push(range)
+      total += range.count
+    }
+    return total > MOST_RANGE_BLOCKS ? failed(SENSE.badParameter) : { kind: 'discard', ranges }
+  }
+
+  /** The next command reports that the unit has been reset. */
+  powerOn(): void {
+    this.#attention = SENSE.powerOn
+  }
+
+  /** Returns its state as plain data. The medium is not part of it. */
+  save(): ScsiDiskState {
+    return { attention: this.#attention }
+  }
+
+  /** Takes over what `save` returned. */
+  restore({ attention }: ScsiDiskState): void {
+    this.#attention = attention
+  }
+}

@@ -1,0 +1,73 @@
+import type { BlockBackend } from '@retrap/device'
+import { be32 } from './fields.ts'
+import { SENSE, type ScsiSense } from './sense.ts'
+
+/** A run of blocks. */
+export interface ScsiRange {
+  /** The first one. */
+  readonly first: number
+  /** How many. */
+  readonly count: number
+}
+
+/** Work of the medium: `performScsi` does it. */
+export type ScsiWork =
+  /** Blocks that are read. */
+  | ({ readonly kind: 'blocks' } & ScsiRange)
+  /** Blocks that are written with the data of the command. */
+  | ({ readonly kind: 'write'; readonly durable: boolean } & ScsiRange)
+  /** All that was written becomes durable. */
+  | { readonly kind: 'flush' }
+  /** Blocks whose content is not needed, or becomes zeroes. */
+  | { readonly kind: 'discard' | 'zeroes'; readonly ranges: readonly ScsiRange[] }
+
+/** What a command leads to: nothing more, a reason why not, bytes for the host, or work of the medium. */
+export type ScsiOutcome =
+  | { readonly kind: 'good' }
+  | { readonly kind: 'failed'; readonly sense: ScsiSense }
+  /** Of the bytes the host has asked for `most`. */
+  | { readonly kind: 'data'; readonly bytes: Uint8Array; readonly most: number }
+  | ScsiWork
+
+/** A logical unit: it reads commands, and its transport moves their data. `ScsiDisk` and `ScsiCd` are units. */
+export interface ScsiUnit {
+  /** What is in it; null: there is never a medium. */
+  readonly medium: BlockBackend | null
+  /** Bytes of a block: 2048 of a CD. */
+  readonly blockBytes: number
+  /** Returns how much data a command takes besides what it writes, such as the list of ranges of UNMAP. */
+  parameterBytes(command: Uint8Array): number
+  /**
+   * Executes a command.
+   *
+   * @param parameters - the data that `parameterBytes` asks for; fewer bytes when the host has sent fewer
+   */
+  execute(command: Uint8Array, parameters?: Uint8Array): ScsiOutcome
+  /** Returns to the state after power-on, or after a reset of the unit. */
+  powerOn(): void
+  /** Returns its state as plain data. */
+  save(): unknown
+  /** Takes over what `save` returned. */
+  restore(state: never): void
+}
+
+export const GOOD: ScsiOutcome = { kind: 'good' }
+export const failed = (sense: ScsiSense): ScsiOutcome => ({ kind: 'failed', sense })
+export const BAD_FIELD: ScsiOutcome = failed(SENSE.badField)
+export const dataOf = (bytes: Uint8Array, most: number): ScsiOutcome => ({ kind: 'data', bytes, most })
+
+const REPORT_WELL_KNOWN = 1
+const REPORT_ALL = 2
+
+/** REPORT LUNS of a target whose one unit is number 0 (SPC-4, "REPORT LUNS"). */
+export function reportUnits(command: Uint8Array): ScsiOutcome {
+  const select = command[2]!
+  if (select > REPORT_ALL) return BAD_FIELD
+  // There are no well-known units.
+  const list = new Uint8Array(select === REPORT_WELL_KNOWN ? 8 : 16)
+  list[3] = list.length - 8
+  return dataOf(list, be32(command, 6))
+}
+
+/** INQUIRY of a unit that is not there: no device type (SPC-4, "Standard INQUIRY data"). */
+export const absentUnit = (): Uint8Array => Uint8Array.of(0x7f, 0, 0x06, 0x12, 31, ...new Uint8Array(31))

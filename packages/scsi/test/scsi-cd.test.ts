@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest'
+import { HeldSense, ScsiCd, ScsiDisk, SENSE, senseOf } from '../src/index.ts'
+import { Medium } from './support/medium.ts'
+
+/** A drive that has told of its power-on. */
+function drive(): ScsiCd {
+  const made = new ScsiCd({ medium: new Medium(400 * 2048, { blockBytes: 2048 }) })
+  made.execute(Uint8Array.of(0))
+  return made
+}
+
+test('MODE SENSE(6) and (10) have the same pages behind headers of their own (SPC-4, "Mode parameter header")', () => {
+  const short = drive().execute(Uint8Array.of(0x1a, 0, 0x3f, 0, 255))
+  const long = drive().execute(Uint8Array.of(0x5a, 0, 0x3f, 0, 0, 0, 0, 0, 255))
+  if (short.kind !== 'data' || long.kind !== 'data') throw new Error('no data')
+  expect([...short.bytes.subarray(0, 4)]).toEqual([short.bytes.length - 1, 1, 0, 0])
+  expect([...long.bytes.subarray(0, 8)]).toEqual([0, long.bytes.length - 2, 1, 0, 0, 0, 0, 0])
+  expect(short.bytes.subarray(4)).toEqual(long.bytes.subarray(8))
+  expect([...short.bytes.subarray(12, 14)]).toEqual([0x2a, 18])
+  expect([short.most, long.most]).toEqual([255, 255])
+})
+
+test('the capabilities that can be changed are none, and none are saved', () => {
+  const changeable = drive().execute(Uint8Array.of(0x1a, 0, 0x6a, 0, 255))
+  if (changeable.kind !== 'data') throw new Error('no data')
+  expect([...changeable.bytes.subarray(4)]).toEqual([0x2a, 18, ...Array.from({ length: 18 }, () => 0)])
+  expect(drive().execute(Uint8Array.of(0x1a, 0, 0xea, 0, 255))).toEqual({ kind: 'failed', sense: SENSE.noSavedPages })
+})
+
+test('a disc is not made of blocks that do not divide 2048 bytes', () => {
+  expect(() => new ScsiCd({ medium: new Medium(4096, { blockBytes: 4096 }) })).toThrow('blocks of 4096 bytes')
+})
+
+test('held sense data are told once, and only until the next command', () => {
+  const held = new HeldSense(drive())
+  const sense = (): readonly number[] => {
+    const outcome = held.execute(Uint8Array.of(3, 0, 0, 0, 18))
+    return outcome.kind === 'data' ? [2, 12, 13].map((at) => outcome.bytes[at]!) : []
+  }
+  held.execute(Uint8Array.of(0xff))
+  expect([sense(), sense()]).toEqual([
+    [5, 0x20, 0],
+    [0, 0, 0],
+  ])
+  held.execute(Uint8Array.of(0xff))
+  held.execute(Uint8Array.of(0))
+  expect(sense()).toEqual([0, 0, 0])
+  held.fail(senseOf('ERR_MEDIUM', true))
+  const other = new HeldSense(new ScsiDisk({ medium: new Medium(512) }))
+  other.restore(structuredClone(held.save()))
+  expect(other.execute(Uint8Array.of(3, 0, 0, 0, 18))).toEqual(held.execute(Uint8Array.of(3, 0, 0, 0, 18)))
+})
