@@ -81,10 +81,10 @@ export interface AcpiPmOptions {
    */
   readonly pciDevice?: number
   /**
-   * Raises SMI#: the guest has written a command other than the two of ACPI. Absent: there is no system-management mode,
-   * and firmware finds it in use.
+   * Raises SMI#: the guest has written a command; `acpi` says whether it is one of ACPI's two. Absent: there is no
+   * system-management mode, and firmware finds it in use.
    */
-  readonly onSmi?: () => void
+  readonly onSmi?: (acpi: boolean) => void
   /** Whether `place` puts the block elsewhere, too. Default: whether it is on a bus. */
   readonly movable?: boolean
 }
@@ -296,7 +296,8 @@ export class AcpiPm implements DeviceModel {
     this.#smiCommand = value
     if (value === ACPI_PM.acpiEnable) this.#control |= SCI_EN
     else if (value === ACPI_PM.acpiDisable) this.#control &= ~SCI_EN
-    else if (this.#seesCommands()) this.#options.onSmi?.()
+    const acpi = value === ACPI_PM.acpiEnable || value === ACPI_PM.acpiDisable
+    if (this.#seesCommands()) this.#options.onSmi?.(acpi)
     this.#update()
   }
 

@@ -6,6 +6,8 @@ export interface SmramSettings {
   readonly high: boolean
   /** Everybody sees it at 0xA0000. */
   readonly open: boolean
+  /** Everybody sees it at 0xFEDA0000. */
+  readonly openHigh: boolean
   /** The last bytes of RAM below 4 GiB that only processors in system-management mode see; 0 for none. */
   readonly tsegBytes: number
 }
@@ -63,12 +65,14 @@ export class SmramRegisters {
   /** @param extendedMib - MiB of the extended TSEG size */
   settings(extendedMib: number): SmramSettings {
     const on = (this.#control & G_SMRAME) !== 0
-    const high = on && (this.#extended & H_SMRAME) !== 0
+    const moved = (this.#extended & H_SMRAME) !== 0
+    const open = (this.#control & D_OPEN) !== 0
     const size = TSEG_MIB[(this.#extended >> TSEG_SIZE_SHIFT) & 3] ?? extendedMib
     return {
-      low: on && !high,
-      high,
-      open: (this.#control & D_OPEN) !== 0,
+      low: on && !moved,
+      high: on && moved,
+      open: open && !moved,
+      openHigh: open && moved,
       tsegBytes: on && (this.#extended & T_EN) !== 0 ? size * MIB : 0,
     }
   }

@@ -164,7 +164,7 @@ function createChipset(
     // Firmware looks for it on the PCI bus; kernels find it by their tables.
     const pm = new AcpiPm({
       ...(firmware && { pciDevice: isaBridgeDevice }),
-      ...(smm && { onSmi: () => hooks.smi(false) }),
+      ...(smm && { onSmi: (acpi: boolean) => !acpi && hooks.smi(false) }),
     })
     return { bridges: [new HostBridge({ onShadow, ...onSmram }), isaBridge], isaBridge, pm }
   }

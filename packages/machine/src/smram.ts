@@ -41,9 +41,9 @@ class Smram implements SystemManagementMemory {
   readonly #lowRamEnd: number
   /** Frames of the RAM behind the VGA window. */
   readonly #low: readonly number[]
-  #settings: SmramSettings = { low: false, high: false, open: false, tsegBytes: 0 }
-  /** Pages of the window that are mapped to it for everybody. */
-  readonly #opened = new Set<number>()
+  #settings: SmramSettings = { low: false, high: false, open: false, openHigh: false, tsegBytes: 0 }
+  /** Pages that are mapped to it for everybody: first those of the window, then those above 1 MiB. */
+  readonly #opened: readonly Set<number>[] = [new Set(), new Set()]
   /** Frames of TSEG, which nobody else sees. */
   #tseg: readonly number[] = []
 
@@ -61,7 +61,8 @@ class Smram implements SystemManagementMemory {
   /** Follows the chipset's registers. */
   apply(settings: SmramSettings): void {
     this.#settings = settings
-    this.#openWindow(settings.open)
+    this.#show(settings.open, LOW_BASE, this.#opened[0]!)
+    this.#show(settings.openHigh, HIGH_BASE, this.#opened[1]!)
     this.#hide(settings.tsegBytes)
     // All processors forget what they have seen.
     this.#domain.systemManagementMemory = this
@@ -80,24 +81,27 @@ class Smram implements SystemManagementMemory {
     return frames[Math.floor(offset / PAGE_BYTES)]! * PAGE_BYTES + (offset % PAGE_BYTES)
   }
 
-  /** The window shows the RAM behind it to everybody, or the graphics card. A page that the card has mapped stays its own. */
-  #openWindow(open: boolean): void {
+  /**
+   * Everybody sees the RAM behind the window, or what is there otherwise: the graphics card. A page that the card has
+   * mapped stays its own.
+   */
+  #show(open: boolean, base: number, opened: Set<number>): void {
     const { p2m } = this.#domain
-    const first = LOW_BASE / PAGE_BYTES
+    const first = base / PAGE_BYTES
     if (open) {
       for (const [page, mfn] of this.#low.entries()) {
-        if (p2m.translate(LOW_BASE + page * PAGE_BYTES) >= 0) continue
+        if (p2m.translate(base + page * PAGE_BYTES) >= 0) continue
         p2m.insert(first + page, mfn, 0, P2mType.RAM_RW)
-        this.#opened.add(page)
+        opened.add(page)
       }
       return
     }
-    for (const page of this.#opened) {
+    for (const page of opened) {
       const mfn = this.#low[page]!
-      const mapped = p2m.translate(LOW_BASE + page * PAGE_BYTES) === mfn * PAGE_BYTES
+      const mapped = p2m.translate(base + page * PAGE_BYTES) === mfn * PAGE_BYTES
       if (mapped) p2m.remove(first + page, mfn)
     }
-    this.#opened.clear()
+    opened.clear()
   }
 
   /** Takes the last bytes of low memory out of everybody's sight, or puts them back. */

@@ -64,6 +64,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly #request: VcpuRequest
   readonly #events: VcpuEvents
   readonly #entry = new P2mEntry()
+  /** Whether address line 20 is held low, outside system-management mode. */
+  #a20Masked = false
   /** Reports accesses to the task priority register, where there is a TPR patcher. */
   vapic: TprWatch | null = null
   /** Counts for statistics. */
@@ -108,8 +110,14 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Translates the guest-physical address of an access of the processor itself. */
   translatePhysical(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
     // The delivery of an SMI comes here first.
-    this.#translation.managed = this.#managedMemory()
+    this.#seeMode()
     return this.#translation.locate(gpa, access, into, log)
+  }
+
+  /** SMRAM is seen in system-management mode, and line 20 works there: a handler may lie in an odd MiB. */
+  #seeMode(): void {
+    this.#translation.managed = this.#managedMemory()
+    this.#translation.a20Masked = this.#a20Masked && !this.cpu.inSystemManagement
   }
 
   /** System-management memory, where the processor sees it now. */
@@ -339,7 +347,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Takes changed control registers over for walks. */
   controlChanged(): void {
-    this.#translation.managed = this.#managedMemory()
+    this.#seeMode()
     this.#translation.configure(this.cpu.registers)
   }
 
@@ -393,7 +401,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Has address line 20 work, or holds it low. */
   setA20(works: boolean): void {
-    this.#translation.a20Masked = !works
+    this.#a20Masked = !works
     this.controlChanged()
     this.mapChanged()
   }
