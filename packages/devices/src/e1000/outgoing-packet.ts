@@ -1,4 +1,5 @@
-import { carried, get16, put16, sumOf } from './checksums.ts'
+import { checksumOf, foldSum, sumWords } from '@retrap/device'
+import { get16, put16 } from './frame-bytes.ts'
 
 /*
  * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, §3.5, "TCP Segmentation", §3.6,
@@ -115,7 +116,7 @@ export class OutgoingPacket {
     } else if (!isTcp && within(payloadStart, 8)) put16(frame, payloadStart + 4, payloadBytes)
     // The driver's sum of the pseudo-header is without a length: each segment has its own.
     if (this.#request.payloadChecksum && within(payloadOffset, 2))
-      put16(frame, payloadOffset, carried(get16(frame, payloadOffset) + Math.max(payloadBytes, 0)))
+      put16(frame, payloadOffset, foldSum(get16(frame, payloadOffset) + Math.max(payloadBytes, 0)))
   }
 
   #insertChecksums(frame: Uint8Array): void {
@@ -135,7 +136,7 @@ export class OutgoingPacket {
 function insertChecksum(frame: Uint8Array, start: number, at: number, end: number, neverZero: boolean): void {
   const behind = end === 0 ? frame.length : Math.min(end + 1, frame.length)
   if (at + 2 > frame.length || start >= behind) return
-  const checksum = ~carried(sumOf(frame, start, behind)) & 0xffff
+  const checksum = checksumOf(sumWords(frame, start, behind))
   put16(frame, at, checksum === 0 && neverZero ? 0xffff : checksum)
 }
 

@@ -1,4 +1,4 @@
-import { get16 } from './checksums.ts'
+import { get16 } from './frame-bytes.ts'
 import { REG, type RegisterFile } from './register-file.ts'
 
 /*

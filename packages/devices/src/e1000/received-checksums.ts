@@ -1,4 +1,5 @@
-import { carried, get16, sumOf } from './checksums.ts'
+import { checksumOf, sumWords } from '@retrap/device'
+import { get16 } from './frame-bytes.ts'
 
 /*
  * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, §3.2.9, "Receive Packet Checksum
@@ -39,7 +40,7 @@ function checkIpv4(frame: Uint8Array, start: number, control: number): number {
   if (headerBytes < 20 || total < headerBytes || start + total > frame.length) return IGNORE
   let found = 0
   if ((control & IP_OFFLOAD) !== 0) {
-    const isRight = carried(sumOf(frame, start, start + headerBytes)) === 0xffff
+    const isRight = checksumOf(sumWords(frame, start, start + headerBytes)) === 0
     found |= IP_CHECKED | (isRight ? 0 : IP_WRONG << 8)
   }
   // A fragment's payload is not whole.
@@ -61,7 +62,7 @@ function checkPayload(
   const field = protocol === TCP ? 16 : 6
   if ((protocol !== TCP && protocol !== UDP) || bytes < field + 2 || start + bytes > frame.length) return 0
   if (protocol === UDP && get16(frame, start + field) === 0) return 0
-  const pseudo = sumOf(frame, addresses, addresses + addressBytes, protocol + bytes)
-  const isRight = carried(sumOf(frame, start, start + bytes, pseudo)) === 0xffff
+  const pseudo = sumWords(frame, addresses, addresses + addressBytes, protocol + bytes)
+  const isRight = checksumOf(sumWords(frame, start, start + bytes, pseudo)) === 0
   return PAYLOAD_CHECKED | (isRight ? 0 : PAYLOAD_WRONG << 8)
 }

@@ -1,5 +1,5 @@
-import type { DeviceContext } from '@retrap/device'
-import { carried, get16, putCheckSequence, sumOf } from './checksums.ts'
+import { checksumOf, type DeviceContext, sumWords } from '@retrap/device'
+import { get16, putCheckSequence } from './frame-bytes.ts'
 import { DelayedCause, type DelayedCauseState } from './interrupts.ts'
 import { filterFrame, isTagged } from './receive-filter.ts'
 import { checkReceived } from './received-checksums.ts'
@@ -153,7 +153,7 @@ export class Receiver {
     const bytes = this.#bytes
     const bufferBytes = this.#bufferBytes
     const sumStart = Math.min(registers.get(REG.RXCSUM) & 0xff, length)
-    const checksum = ~carried(sumOf(bytes, sumStart, length)) & 0xffff
+    const checksum = checksumOf(sumWords(bytes, sumStart, length))
     const descriptor = new Uint8Array(DESCRIPTOR_BYTES)
     const view = new DataView(descriptor.buffer)
     let head = registers.get(REG.RDH)

@@ -1,5 +1,5 @@
+import { checksumOf, sumWords } from '@retrap/device'
 import { put16 } from './bytes.ts'
-import { addSum, fold } from './checksum.ts'
 import { type Ipv4Packet, PROTOCOL_ICMP } from './ipv4.ts'
 
 const ICMP_HEADER = 8
@@ -15,7 +15,7 @@ export const UNREACHABLE_PROHIBITED = 13
 /** The answer to an echo request. @returns null for other messages, and for a wrong checksum */
 export function echoReply({ payload: bytes }: Ipv4Packet): Uint8Array | null {
   if (bytes.length < ICMP_HEADER || bytes[0] !== ECHO || bytes[1] !== 0) return null
-  if (fold(addSum(bytes, 0, bytes.length)) !== 0) return null
+  if (checksumOf(sumWords(bytes, 0, bytes.length)) !== 0) return null
   const reply = bytes.slice()
   reply[0] = ECHO_REPLY
   return withChecksum(reply)
@@ -39,6 +39,6 @@ export function makeUnreachable({ header, payload }: Ipv4Packet, code: number): 
 
 function withChecksum(message: Uint8Array): Uint8Array {
   put16(message, 2, 0)
-  put16(message, 2, fold(addSum(message, 0, message.length)))
+  put16(message, 2, checksumOf(sumWords(message, 0, message.length)))
   return message
 }

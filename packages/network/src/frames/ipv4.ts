@@ -1,6 +1,6 @@
+import { checksumOf, sumWords } from '@retrap/device'
 import type { Ipv4Address } from '../addresses.ts'
 import { get16, get32, put16, put32 } from './bytes.ts'
-import { addSum, fold } from './checksum.ts'
 import { ETHERNET_HEADER, MAXIMUM_FRAME } from './ethernet.ts'
 
 export const IPV4_HEADER = 20
@@ -39,7 +39,7 @@ export function readIpv4Packet(frame: Uint8Array): Ipv4Packet | null {
   if (first >>> 4 !== 4 || headerBytes < IPV4_HEADER || totalBytes < headerBytes) return null
   // Short frames are padded: the rest is none of the packet's.
   if (at + totalBytes > frame.length) return null
-  if (fold(addSum(frame, at, at + headerBytes)) !== 0) return null
+  if (checksumOf(sumWords(frame, at, at + headerBytes)) !== 0) return null
   const flags = get16(frame, at + 6)
   const offset = (flags & 0x1fff) * 8
   const payload = frame.subarray(at + headerBytes, at + totalBytes)
@@ -81,7 +81,7 @@ export function putIpv4(
   put16(frame, at + 10, 0)
   put32(frame, at + 12, source)
   put32(frame, at + 16, destination)
-  put16(frame, at + 10, fold(addSum(frame, at, at + IPV4_HEADER)))
+  put16(frame, at + 10, checksumOf(sumWords(frame, at, at + IPV4_HEADER)))
 }
 
 /** Lays a payload out in frames, without Ethernet headers: one frame, or a fragment a frame. */

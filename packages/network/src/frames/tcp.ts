@@ -1,6 +1,7 @@
+import { checksumOf, sumWords } from '@retrap/device'
 import type { Ipv4Address } from '../addresses.ts'
 import { get16, get32, put16, put32 } from './bytes.ts'
-import { addSum, fold, pseudoHeaderSum } from './checksum.ts'
+import { pseudoHeaderSum } from './pseudo-header.ts'
 import { IPV4_HEADER, IPV4_PAYLOAD, type Ipv4Packet, MTU, PROTOCOL_TCP, putIpv4 } from './ipv4.ts'
 
 const TCP_HEADER = 20
@@ -42,7 +43,7 @@ export function readTcp({ payload: bytes, source, destination }: Ipv4Packet): Tc
   const header = (bytes[12]! >>> 4) * 4
   if (header < TCP_HEADER || header > bytes.length) return null
   const sum = pseudoHeaderSum(source, destination, PROTOCOL_TCP, bytes.length)
-  if (fold(addSum(bytes, 0, bytes.length, sum)) !== 0) return null
+  if (checksumOf(sumWords(bytes, 0, bytes.length, sum)) !== 0) return null
   return {
     sourcePort: get16(bytes, 0),
     destinationPort: get16(bytes, 2),
@@ -128,7 +129,7 @@ export function makeTcp(
 export function finishTcp({ frame }: TcpFrame, { localAddress, remoteAddress }: TcpEndpoints): Uint8Array {
   const at = IPV4_PAYLOAD
   const sum = pseudoHeaderSum(localAddress, remoteAddress, PROTOCOL_TCP, frame.length - at)
-  put16(frame, at + 16, fold(addSum(frame, at, frame.length, sum)))
+  put16(frame, at + 16, checksumOf(sumWords(frame, at, frame.length, sum)))
   putIpv4(frame, { source: localAddress, destination: remoteAddress, protocol: PROTOCOL_TCP })
   return frame
 }

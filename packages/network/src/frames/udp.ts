@@ -1,5 +1,6 @@
+import { checksumOf, sumWords } from '@retrap/device'
 import { get16, put16 } from './bytes.ts'
-import { addSum, fold, pseudoHeaderSum } from './checksum.ts'
+import { pseudoHeaderSum } from './pseudo-header.ts'
 import { type Ipv4Packet, PROTOCOL_UDP } from './ipv4.ts'
 import type { Ipv4Address } from '../addresses.ts'
 
@@ -21,7 +22,7 @@ export function readUdp({ payload: bytes, source, destination }: Ipv4Packet): Ud
   if (length < UDP_HEADER || length > bytes.length) return null
   // A checksum of 0: the sender has made none.
   const sum = pseudoHeaderSum(source, destination, PROTOCOL_UDP, length)
-  if (get16(bytes, 6) !== 0 && fold(addSum(bytes, 0, length, sum)) !== 0) return null
+  if (get16(bytes, 6) !== 0 && checksumOf(sumWords(bytes, 0, length, sum)) !== 0) return null
   return {
     sourcePort: get16(bytes, 0),
     destinationPort: get16(bytes, 2),
@@ -41,6 +42,6 @@ export function makeUdp(
   put16(bytes, 4, bytes.length)
   bytes.set(payload, UDP_HEADER)
   const sum = pseudoHeaderSum(source, destination, PROTOCOL_UDP, bytes.length)
-  put16(bytes, 6, fold(addSum(bytes, 0, bytes.length, sum)) || 0xffff)
+  put16(bytes, 6, checksumOf(sumWords(bytes, 0, bytes.length, sum)) || 0xffff)
   return bytes
 }

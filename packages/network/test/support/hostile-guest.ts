@@ -1,7 +1,8 @@
+import { checksumOf, sumWords } from '@retrap/device'
 import { BROADCAST_IPV4 } from '../../src/addresses.ts'
 import { ETHERNET_HEADER } from '../../src/frames/ethernet.ts'
-import { addSum, fold, pseudoHeaderSum } from '../../src/frames/checksum.ts'
 import { put16, put32 } from '../../src/frames/bytes.ts'
+import { pseudoHeaderSum } from '../../src/frames/pseudo-header.ts'
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, putIpv4 } from '../../src/frames/ipv4.ts'
 import { makeUdp } from '../../src/frames/udp.ts'
 import { dhcpMessage, GATEWAY, GUEST, GUEST_MAC, TestGuest } from './test-guest.ts'
@@ -142,7 +143,7 @@ function repair(frame: Uint8Array): void {
   const end = at + Math.min(frame.length - at, (frame[at + 2]! << 8) | frame[at + 3]!)
   if (header < 20 || at + header > end) return
   put16(frame, at + 10, 0)
-  put16(frame, at + 10, fold(addSum(frame, at, at + header)))
+  put16(frame, at + 10, checksumOf(sumWords(frame, at, at + header)))
   const [source, destination] = [26, 30].map((place) => new DataView(frame.buffer).getUint32(place))
   const protocol = frame[at + 9]!
   const place = protocol === PROTOCOL_TCP ? 16 : protocol === PROTOCOL_ICMP ? 2 : 6
@@ -150,5 +151,5 @@ function repair(frame: Uint8Array): void {
   if (from + place + 2 > end) return
   put16(frame, from + place, 0)
   const pseudo = protocol === PROTOCOL_ICMP ? 0 : pseudoHeaderSum(source!, destination!, protocol, end - from)
-  put16(frame, from + place, fold(addSum(frame, from, end, pseudo)))
+  put16(frame, from + place, checksumOf(sumWords(frame, from, end, pseudo)))
 }

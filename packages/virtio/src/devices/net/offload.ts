@@ -1,3 +1,5 @@
+import { checksumOf, sumWords } from '@retrap/device'
+
 /*
  * What a network card does for its driver: it completes checksums, and cuts long TCP segments.
  *
@@ -55,21 +57,6 @@ export function readPacketHeader(bytes: Uint8Array): PacketHeader {
   }
 }
 
-/** Adds the 16-bit words of a range, the last byte padded with 0. The sum of 64 KiB fits 32 bits. */
-export function sumOf(bytes: Uint8Array, from: number, to: number, before = 0): number {
-  let sum = before
-  for (let i = from; i + 1 < to; i += 2) sum += (bytes[i]! << 8) | bytes[i + 1]!
-  if ((to - from) % 2 === 1) sum += bytes[to - 1]! << 8
-  return sum
-}
-
-/** The checksum of such a sum. */
-export function folded(sum: number): number {
-  let left = sum
-  while (left > 0xffff) left = (left & 0xffff) + (left >>> 16)
-  return ~left & 0xffff
-}
-
 export function put16(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 8
   bytes[at + 1] = value
@@ -90,7 +77,7 @@ export function framesOf(frame: Uint8Array, header: PacketHeader): Uint8Array[] 
   const at = checksumStart + checksumOffset
   if (at + 2 > frame.length) return null
   // The field holds the sum of the pseudo-header. A checksum of 0 would say that there is none.
-  put16(frame, at, folded(sumOf(frame, checksumStart, frame.length)) || 0xffff)
+  put16(frame, at, checksumOf(sumWords(frame, checksumStart, frame.length)) || 0xffff)
   return [frame]
 }
 
@@ -119,8 +106,8 @@ function segments(frame: Uint8Array, header: PacketHeader): Uint8Array[] | null 
     else finishIpv4(part, ip, tcp, index)
     put16(part, tcp + TCP_CHECKSUM, 0)
     const addresses = v6 ? ip + IPV6_SOURCE : ip + IPV4_SOURCE
-    const pseudo = sumOf(part, addresses, addresses + (v6 ? 32 : 8), TCP_PROTOCOL + part.length - tcp)
-    put16(part, tcp + TCP_CHECKSUM, folded(sumOf(part, tcp, part.length, pseudo)))
+    const pseudo = sumWords(part, addresses, addresses + (v6 ? 32 : 8), TCP_PROTOCOL + part.length - tcp)
+    put16(part, tcp + TCP_CHECKSUM, checksumOf(sumWords(part, tcp, part.length, pseudo)))
     found.push(part)
   }
   return found
@@ -131,5 +118,5 @@ function finishIpv4(frame: Uint8Array, ip: number, end: number, index: number): 
   put16(frame, ip + 2, frame.length - ip)
   put16(frame, ip + 4, (get16(frame, ip + 4) + index) & 0xffff)
   put16(frame, ip + IPV4_CHECKSUM, 0)
-  put16(frame, ip + IPV4_CHECKSUM, folded(sumOf(frame, ip, end)))
+  put16(frame, ip + IPV4_CHECKSUM, checksumOf(sumWords(frame, ip, end)))
 }

@@ -1,4 +1,5 @@
-import { folded, get16, PACKET_HEADER_BYTES, put16, sumOf } from './offload.ts'
+import { checksumOf, foldSum, sumWords } from '@retrap/device'
+import { get16, PACKET_HEADER_BYTES, put16 } from './offload.ts'
 
 /*
  * Joins TCP segments that follow each other into one packet, which the driver takes in one go.
@@ -116,10 +117,10 @@ export class SegmentJoiner {
       view.setUint16(8, TCP_CHECKSUM, true)
       put16(packet, IP + 2, this.#length - IP)
       put16(packet, IP + 10, 0)
-      put16(packet, IP + 10, folded(sumOf(packet, IP, TCP)))
+      put16(packet, IP + 10, checksumOf(sumWords(packet, IP, TCP)))
       // The driver's checksum field has the sum of the pseudo-header, as for a packet that it sends.
-      const pseudo = sumOf(packet, IP + 12, TCP, TCP_PROTOCOL + this.#length - TCP)
-      put16(packet, TCP + TCP_CHECKSUM, ~folded(pseudo))
+      const pseudo = sumWords(packet, IP + 12, TCP, TCP_PROTOCOL + this.#length - TCP)
+      put16(packet, TCP + TCP_CHECKSUM, foldSum(pseudo))
     }
     return this.#bytes.subarray(at, ROOM + this.#length)
   }
@@ -141,7 +142,7 @@ function headersOf(frame: Uint8Array): number {
   const isWhole = (frame[IP + 6]! & ~DONT_FRAGMENT) === 0 && frame[IP + 7] === 0
   if (!isWhole || frame[IP + 9] !== TCP_PROTOCOL || (frame[TCP + TCP_FLAGS]! & ~PSH) !== ACK) return 0
   if (headers < TCP + TCP_BYTES || headers >= end || end > frame.length) return 0
-  if (folded(sumOf(frame, IP, TCP)) !== 0) return 0
-  const pseudo = sumOf(frame, IP + 12, TCP, TCP_PROTOCOL + end - TCP)
-  return folded(sumOf(frame, TCP, end, pseudo)) === 0 ? headers : 0
+  if (checksumOf(sumWords(frame, IP, TCP)) !== 0) return 0
+  const pseudo = sumWords(frame, IP + 12, TCP, TCP_PROTOCOL + end - TCP)
+  return checksumOf(sumWords(frame, TCP, end, pseudo)) === 0 ? headers : 0
 }

@@ -1,21 +1,6 @@
-/** Sources: RFC 1071, "Computing the Internet Checksum"; IEEE 802.3-2018, §3.2.9, "Frame Check Sequence field". */
+/** Source: IEEE 802.3-2018, §3.2.9, "Frame Check Sequence field". */
 
 const CRC_POLYNOMIAL = 0xedb8_8320
-
-/** Adds the 16-bit words of a range, the last byte padded with 0. The sum of 256 KiB is exact. */
-export function sumOf(bytes: Uint8Array, from: number, to: number, before = 0): number {
-  let sum = before
-  for (let i = from; i + 1 < to; i += 2) sum += (bytes[i]! << 8) | bytes[i + 1]!
-  if ((to - from) % 2 === 1) sum += bytes[to - 1]! << 8
-  return sum
-}
-
-/** A sum in 16 bits. */
-export function carried(sum: number): number {
-  let left = sum
-  while (left > 0xffff) left = (left % 0x1_0000) + Math.floor(left / 0x1_0000)
-  return left
-}
 
 export const get16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!
 
