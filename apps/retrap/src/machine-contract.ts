@@ -34,6 +34,7 @@ export interface MachineOptions {
   readonly devicePlacement?: PcOptions['devicePlacement']
   readonly devicePolicy?: PcOptions['devicePolicy']
   readonly deviceDeadlineMs?: number
+  readonly onSleep?: PcOptions['onSleep']
   readonly onDeviceFailure?: PcOptions['onDeviceFailure']
   readonly sharedMemory?: boolean
   readonly checkMappings?: boolean

@@ -59,8 +59,10 @@ export interface SessionProfile {
 }
 
 const KEYS =
-  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
 const KEYBOARD_KEYS = 'Ctrl-A d  press Ctrl-Alt-Delete\r\n'
+const ASLEEP = 'retrap: the guest sleeps; its alarm, a key or Ctrl-A p wakes it\r\n'
+const AWAKE = 'retrap: the guest wakes\r\n'
 
 /** A machine, and the models of this process that it was given. */
 interface Made {
@@ -308,6 +310,7 @@ class Session {
       ...(mouse !== undefined && { mouse }),
       devices: models,
       deviceServers: servers,
+      onSleep: (asleep) => this.#host.stderr.write(asleep ? ASLEEP : AWAKE),
     })
     this.#connect(machine)
     return { machine, models }

@@ -35,6 +35,8 @@ export const ACPI_PM = {
   acpiEnable: 0xf1,
   /** Value for the SMI command port that turns ACPI mode off. */
   acpiDisable: 0xf0,
+  /** SLP_TYP of S3. */
+  s3SleepType: 1,
   /** SLP_TYP of S5. */
   s5SleepType: 0,
 } as const
@@ -49,6 +51,8 @@ const RTC = 1 << 10
 const WAK_STS = 1 << 15
 const STATUS_BITS = TMR | BM_STS | GBL | PWRBTN | SLPBTN | RTC | WAK_STS
 const ENABLE_BITS = TMR | GBL | PWRBTN | SLPBTN | RTC
+/** The half of the event registers that the standby supply keeps. */
+const STANDBY_BITS = 0xff00
 // PM1 control (4.8.3.2, "PM1 Control Grouping").
 const SCI_EN = 1 << 0
 const BM_RLD = 1 << 1
@@ -85,6 +89,13 @@ export interface AcpiPmOptions {
    * system-management mode, and firmware finds it in use.
    */
   readonly onSmi?: (acpi: boolean) => void
+  /**
+   * The guest asks to sleep (S3). The machine is to stop its processors and to reset its devices, this one among them.
+   * Absent: there is no S3.
+   */
+  readonly onSleep?: () => void
+  /** The machine is to wake: it had fallen asleep, and been reset. */
+  readonly onWake?: () => void
   /** Whether `place` puts the block elsewhere, too. Default: whether it is on a bus. */
   readonly movable?: boolean
 }
@@ -107,16 +118,23 @@ export interface AcpiPmState {
   readonly smiCommand: number
   /** The value of the port that follows the SMI command port. */
   readonly smiStatus: number
+  /** The machine sleeps; or the guest has asked for it, and the machine has not been reset yet. Absent: neither. */
+  readonly sleep?: 'falling' | 'asleep'
 }
 
 /**
  * ACPI fixed hardware: the PM1a event and control blocks, the 32-bit
  * power-management timer and the SMI command port's two values. Entering S5
- * asks the machine for power-off; other sleep types do nothing, because the
- * tables declare none.
+ * asks the machine for power-off, and S3 asks it to sleep; other sleep types do
+ * nothing, because the tables declare none.
  *
- * Source: ACPI Specification 6.5, section 4.8, "ACPI Register Model"; Intel
- * 82371AB data sheet (290562), "Power Management PCI Configuration Registers".
+ * The reset that belongs to S3 leaves the upper halves of the event registers and the sleep type, which are on the standby supply,
+ * and SCI_EN, which firmware would restore. The power button, `wake`, and an alarm of the clock whose RTC_EN is set wake
+ * the machine, with WAK_STS.
+ *
+ * Source: ACPI Specification 6.5, section 4.8, "ACPI Register Model", and 16.1.3, "System S3 State"; Intel
+ * 82371AB data sheet (290562), "Power Management PCI Configuration Registers"; Intel ICH9 data sheet (316972), power
+ * wells of PM1_STS, PM1_EN and PM1_CNT.
  */
 export class AcpiPm implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
@@ -134,6 +152,7 @@ export class AcpiPm implements DeviceModel {
   #carries = 0
   #smiCommand = 0
   #smiStatus = 0
+  #sleep: AcpiPmState['sleep'] = undefined
   #context: DeviceContext | null = null
   #line: InterruptLine | null = null
   #timer: Timer | null = null
@@ -210,11 +229,22 @@ export class AcpiPm implements DeviceModel {
     placeRegion(this.#placed, base ?? 0, base !== null && base !== (this.#options.base ?? ACPI_PM.base))
   }
 
-  /** Presses the power button: an event that an OS in ACPI mode acts on. @returns whether one has asked for it */
+  /** Presses the power button: an event that an OS in ACPI mode acts on, or that wakes. @returns whether one has asked for it */
   pressPowerButton(): boolean {
+    const listens = this.isAsleep || (this.acpiMode && (this.#enable & PWRBTN) !== 0)
     this.#status |= PWRBTN
     this.#update()
-    return this.acpiMode && (this.#enable & PWRBTN) !== 0
+    return listens
+  }
+
+  /** Wakes a machine that sleeps, as a key does. The guest is told that it was the power button, as QEMU does. */
+  wake(): void {
+    if (this.isAsleep) this.pressPowerButton()
+  }
+
+  /** Whether the machine sleeps, or is about to: resets leave what the standby supply feeds. */
+  get isAsleep(): boolean {
+    return this.#sleep !== undefined
   }
 
   /** Takes the alarm of the real-time clock. */
@@ -278,14 +308,22 @@ export class AcpiPm implements DeviceModel {
         // SCI_EN is the firmware's; GBL_RLS and SLP_EN always read as zero.
         const writable = BM_RLD | SLP_TYP
         this.#control = (this.#control & (kept | ~writable)) | (bits & writable)
-        if ((bits & SLP_EN) !== 0 && (this.#control & SLP_TYP) >> SLP_TYP_SHIFT === ACPI_PM.s5SleepType)
-          this.#context?.requestPowerOff()
+        if ((bits & SLP_EN) !== 0) this.#enterSleep((this.#control & SLP_TYP) >> SLP_TYP_SHIFT)
         break
       }
       default:
         break
     }
     if (last) this.#update()
+  }
+
+  #enterSleep(type: number): void {
+    const { onSleep } = this.#options
+    if (type === ACPI_PM.s5SleepType) this.#context?.requestPowerOff()
+    else if (type === ACPI_PM.s3SleepType && onSleep !== undefined) {
+      this.#sleep = 'falling'
+      onSleep()
+    }
   }
 
   #writeSmi(offset: number, value: number): void {
@@ -316,6 +354,12 @@ export class AcpiPm implements DeviceModel {
 
   #update(): void {
     this.#advance(this.#ticks())
+    // The button needs no enable bit.
+    if (this.#sleep === 'asleep' && (this.#status & ((this.#enable & RTC) | PWRBTN)) !== 0) {
+      this.#sleep = undefined
+      this.#status |= WAK_STS
+      this.#options.onWake?.()
+    }
     this.#line?.set((this.#control & SCI_EN) !== 0 && (this.#status & this.#enable) !== 0)
     const timer = this.#timer
     if (timer === null) return
@@ -324,12 +368,14 @@ export class AcpiPm implements DeviceModel {
     else timer.cancel()
   }
 
-  /** Returns the registers to their state at power-on. */
+  /** Returns the registers to their state at power-on; of a machine that falls asleep, those that lose their power. */
   reset(): void {
     this.#carries = Math.floor(this.#ticks() / CARRY_TICKS)
-    this.#status = 0
-    this.#enable = 0
-    this.#control = this.#resetControl()
+    const kept = this.isAsleep ? STANDBY_BITS : 0
+    this.#status &= kept
+    this.#enable &= kept
+    this.#control = this.isAsleep ? this.#control & (SLP_TYP | SCI_EN) : this.#resetControl()
+    if (this.isAsleep) this.#sleep = 'asleep'
     this.#smiCommand = 0
     this.#smiStatus = 0
     this.#follow()
@@ -348,6 +394,7 @@ export class AcpiPm implements DeviceModel {
       carries: this.#carries,
       smiCommand: this.#smiCommand,
       smiStatus: this.#smiStatus,
+      ...(this.#sleep !== undefined && { sleep: this.#sleep }),
     }
   }
 
@@ -361,6 +408,7 @@ export class AcpiPm implements DeviceModel {
     this.#carries = saved.carries
     this.#smiCommand = saved.smiCommand
     this.#smiStatus = saved.smiStatus
+    this.#sleep = saved.sleep
     this.#follow()
     this.#update()
   }

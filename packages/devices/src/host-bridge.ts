@@ -9,6 +9,11 @@ const SMRAM = 0x72
 export interface HostBridgeOptions {
   /** Told how a range between 0xC0000 and 0xFFFFF is backed, whenever firmware changes its PAM attributes. */
   readonly onShadow?: (range: ShadowRange) => void
+  /**
+   * Whether the machine sleeps (S3): a reset then leaves the PAM registers, as QEMU does. Firmware that wakes is found where
+   * it has copied itself to.
+   */
+  readonly isAsleep?: () => boolean
   /** Told who sees which part of SMRAM, whenever that changes. Absent: there is no system-management mode. */
   readonly onSmram?: (settings: SmramSettings) => void
 }
@@ -80,6 +85,7 @@ export class HostBridge implements DeviceModel {
 
   /** Reports how each range is backed, from the registers that the device host has put back. */
   reset(): void {
+    if (this.#options.isAsleep?.() === true) this.#pam.keep(this.#bridge!.config)
     this.#follow()
   }
 

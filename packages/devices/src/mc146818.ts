@@ -21,6 +21,10 @@ const CMOS_BYTES = 128
 
 const REG_A = 10
 const REG_C = 12
+/** Tells firmware why the machine has been reset. */
+const REG_SHUTDOWN = 15
+/** What QEMU leaves there for a machine that wakes from S3, and SeaBIOS and OVMF look for. */
+const SHUTDOWN_S3 = 0xfe
 /** Its low bits are the day of the alarm. */
 const REG_D = DAY_ALARM
 
@@ -54,6 +58,8 @@ export interface Mc146818Options extends CmosConfiguration {
   readonly irq?: number
   /** Told of each alarm whose interrupt is on: it is what wakes a machine. */
   readonly onAlarm?: () => void
+  /** Whether the machine sleeps (S3): a reset then leaves the alarm's interrupt on, and tells firmware of it. */
+  readonly isAsleep?: () => boolean
 }
 
 /** Saved form of an {@link Mc146818}. */
@@ -346,10 +352,12 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     else timer.armAfter(next, this.#base)
   }
 
-  /** The reset pin: interrupts off. Time, alarm and RAM live on the battery. */
+  /** The reset pin: interrupts off. Time, alarm and RAM live on the battery, and AIE while the machine sleeps. */
   reset(): void {
     this.#advance()
-    this.#cmos[REG_B] = this.#regB() & ~(B_PIE | B_AIE | B_UIE)
+    const asleep = this.#options.isAsleep?.() === true
+    this.#cmos[REG_B] = this.#regB() & ~(B_PIE | B_UIE | (asleep ? 0 : B_AIE))
+    if (asleep) this.#cmos[REG_SHUTDOWN] = SHUTDOWN_S3
     this.#flags = 0
     this.#index = 0
     this.#nmi = false

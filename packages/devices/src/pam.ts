@@ -30,6 +30,7 @@ export class PamRegisters {
   readonly #first: number
   readonly #value: (register: number) => number
   readonly #onShadow: ((range: ShadowRange) => void) | undefined
+  readonly #last = new Uint8Array(COUNT)
 
   /**
    * @param first - place of PAM0 in configuration space
@@ -52,9 +53,15 @@ export class PamRegisters {
     this.written(this.#first, COUNT)
   }
 
+  /** Puts back into configuration space what was there before a reset. */
+  keep(config: Uint8Array): void {
+    config.set(this.#last, this.#first)
+  }
+
   #apply(register: number): void {
     const value = this.#value(register)
     const index = register - this.#first
+    this.#last[index] = value
     if (index === 0) {
       this.#tell(BIOS_BASE, BIOS_BYTES, value >> 4)
       return

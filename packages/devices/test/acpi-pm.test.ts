@@ -96,6 +96,64 @@ describe('sleep', () => {
   })
 })
 
+describe('S3 (ACPI 6.5, 16.1.3, "System S3 State")', () => {
+  /** Has set the status bits and enabled what it is to. */
+  const asleep = (enable: number): { pm: AcpiPm; machine: FakeMachine; told: string[] } => {
+    const told: string[] = []
+    const { pm, machine } = board({ onSleep: () => told.push('sleep'), onWake: () => told.push('wake') })
+    machine.out(0xb2, 0xf1)
+    machine.out(ENABLE, enable, 2)
+    machine.out(CONTROL, 0x2400, 2)
+    pm.reset()
+    return { pm, machine, told }
+  }
+
+  test('asks the machine to sleep, and keeps through the reset what the standby supply feeds', () => {
+    const { pm, machine, told } = asleep(0x0521)
+    expect([told, pm.isAsleep]).toEqual([['sleep'], true])
+    expect([machine.in(STATUS, 2), machine.in(ENABLE, 2), machine.in(CONTROL, 2)]).toEqual([0, 0x0500, 0x0401])
+  })
+
+  test.each([
+    { given: 'the power button', enable: 0, wake: (pm: AcpiPm) => pm.pressPowerButton(), status: 0x8100 },
+    { given: 'a key', enable: 0, wake: (pm: AcpiPm) => pm.wake(), status: 0x8100 },
+    { given: 'an alarm with RTC_EN', enable: 0x0400, wake: (pm: AcpiPm) => pm.rtcAlarm(), status: 0x8400 },
+  ])('$given wakes', ({ enable, wake, status }) => {
+    const { pm, machine, told } = asleep(enable)
+    wake(pm)
+    expect([told, pm.isAsleep, machine.in(STATUS, 2)]).toEqual([['sleep', 'wake'], false, status])
+    // The next reset is an ordinary one.
+    pm.reset()
+    expect([machine.in(STATUS, 2), machine.in(ENABLE, 2), machine.in(CONTROL, 2)]).toEqual([0, 0, 0])
+  })
+
+  test('an alarm without RTC_EN does not wake, nor a key a machine that is awake', () => {
+    const { pm, told } = asleep(0)
+    pm.rtcAlarm()
+    expect([told, pm.isAsleep]).toEqual([['sleep'], true])
+    const awake = board({ onSleep: () => undefined })
+    awake.pm.wake()
+    expect(awake.machine.in(STATUS, 2)).toBe(0)
+  })
+
+  test('what comes before the reset wakes after it', () => {
+    const told: string[] = []
+    const { pm, machine } = board({ onSleep: () => told.push('sleep'), onWake: () => told.push('wake') })
+    machine.out(CONTROL, 0x2400, 2)
+    expect(pm.pressPowerButton()).toBe(true)
+    expect(told).toEqual(['sleep'])
+    pm.reset()
+    expect([told, machine.in(STATUS, 2)]).toEqual([['sleep', 'wake'], 0x8100])
+  })
+
+  test('is part of the state', () => {
+    const { pm } = asleep(0x0400)
+    const other = board({ onSleep: () => undefined })
+    other.pm.restore(JSON.parse(JSON.stringify(pm.save())))
+    expect(other.pm.isAsleep).toBe(true)
+  })
+})
+
 describe('state', () => {
   test('goes on in another machine', () => {
     const { pm, machine } = board()

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { HostBridge } from '../src/host-bridge.ts'
+import { MchHostBridge } from '../src/q35/mch-host-bridge.ts'
 import type { ShadowRange } from '../src/pam.ts'
 import { IsaBridge } from '../src/isa-bridge.ts'
 import { FakeMachine } from './support/fake-machine.ts'
@@ -32,6 +33,27 @@ describe('host bridge', () => {
     expect(ranges).toHaveLength(13)
     expect(ranges.every((r) => !r.readRam && !r.writeRam)).toBe(true)
   })
+})
+
+test.each([
+  { name: 'of a 440FX', make: (options: object) => new HostBridge(options), register: 0x59 },
+  { name: 'of a Q35', make: (options: object) => new MchHostBridge(options), register: 0x90 },
+])('a host bridge $name whose machine sleeps keeps its PAM registers through the reset', ({ make, register }) => {
+  const ranges: ShadowRange[] = []
+  let asleep = true
+  const bridge = make({ onShadow: (range: ShadowRange) => ranges.push(range), isAsleep: () => asleep })
+  const machine = new FakeMachine(bridge)
+  machine.writeConfig(0, register, 0x30)
+  const { config } = machine.functions.get(0)!
+  const reset = (): ShadowRange | undefined => {
+    ranges.length = 0
+    config.fill(0, register, register + 7)
+    bridge.reset()
+    return ranges.find(({ gpa }) => gpa === 0xf0000)
+  }
+  expect([reset()?.readRam, config[register]]).toEqual([true, 0x30])
+  asleep = false
+  expect([reset()?.readRam, config[register]]).toEqual([false, 0])
 })
 
 describe('PCI interrupt routing (82371SB, "PIRQx Route Control Registers")', () => {

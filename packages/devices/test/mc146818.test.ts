@@ -233,6 +233,18 @@ describe('interrupts', () => {
     expect(get(12) & 0xa0).toBe(0xa0)
   })
 
+  test('the reset of a machine that sleeps leaves the alarm on, and says to firmware what it was', () => {
+    let asleep = true
+    const { rtc, get, set } = clock({ isAsleep: () => asleep })
+    set(11, 0x72)
+    rtc.reset()
+    expect([get(11), get(15)]).toEqual([0x22, 0xfe])
+    set(15, 0)
+    asleep = false
+    rtc.reset()
+    expect([get(11), get(15)]).toEqual([0x02, 0])
+  })
+
   test('an alarm for a time that there is not never comes', () => {
     const { machine, set } = clock()
     set(1, 0x75)

@@ -10,6 +10,10 @@ export type DomainExit =
   | { readonly reason: 'power-off' }
   | { readonly reason: 'reset' }
   | { readonly reason: 'debug-exit'; readonly code: number }
+  /** The guest asked to sleep: its machine resets the domain and sets {@link Domain.asleep}. */
+  | { readonly reason: 'sleep' }
+  /** A domain that slept is to wake. */
+  | { readonly reason: 'wake' }
   /** A vCPU shut down for good: on x86, a triple fault. */
   | { readonly reason: 'vcpu-shutdown'; readonly vcpu: number }
   | { readonly reason: 'stopped' }

@@ -383,10 +383,19 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return sum
   }
 
-  /** Runs until the guest or its owner ends it. After `stopped` it can be run on. */
+  /** Whether no vCPU executes while it runs, as in S3. Its timers and device models go on. */
+  get asleep(): boolean {
+    return this.#loop.asleep
+  }
+
+  set asleep(asleep: boolean) {
+    this.#loop.asleep = asleep
+  }
+
+  /** Runs until the guest or its owner ends it. After `stopped`, `sleep` and `wake` it can be run on. */
   async run(): Promise<DomainExit> {
     const exit = await this.#loop.run()
-    if (exit.reason === 'stopped') this.#loop.clear()
+    if (exit.reason === 'stopped' || exit.reason === 'sleep' || exit.reason === 'wake') this.#loop.clear()
     // A party that waits for acknowledgements need not wait until the domain runs again.
     if (this.invalidations.awaited) this.#sendIdle()
     return exit

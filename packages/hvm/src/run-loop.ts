@@ -16,6 +16,9 @@ const ROUND_COST = 256
 /** Host time that devices have to answer what is under way when one of them stops the machine. */
 const STOP_DEADLINE_MS = 1000
 
+/** Exits that a device asks for. */
+const ENDS_AT_A_DEVICE: ReadonlySet<DomainExit['reason']> = new Set(['power-off', 'reset', 'debug-exit', 'sleep'])
+
 /** The next microtask. */
 const NOW = Promise.resolve()
 
@@ -52,6 +55,8 @@ export class RunLoop {
   readonly #wait: DeterministicWait
   /** `run` is under way. */
   running = false
+  /** No vCPU executes. Timers, models and the waits for them go on. */
+  asleep = false
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
   paravirtual: Pick<Paravirtual, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
   /** Told of each turn; null: nobody looks. */
@@ -105,7 +110,7 @@ export class RunLoop {
       sleep: (ms) => this.#sleep(ms),
       flagged: (id) => invalidations.flagged(id),
       mayGoOn: (vcpu) => this.#instructions.mayGoOn(vcpu),
-      mayRun: (vcpu) => this.paravirtual?.mayRun(vcpu.id) !== false && !vcpu.dormant,
+      mayRun: (vcpu) => !this.asleep && this.paravirtual?.mayRun(vcpu.id) !== false && !vcpu.dormant,
       execute: (vcpu, budget) => this.execute(vcpu, budget),
       interrupted: (vcpu) => this.#interrupted || this.#exit !== null || invalidations.flagged(vcpu.id),
       handle: (vcpu, exit) => {
@@ -194,7 +199,7 @@ export class RunLoop {
     this.#go()
     try {
       const exit = await this.#ended.promise
-      if (exit.reason === 'power-off' || exit.reason === 'reset' || exit.reason === 'debug-exit') {
+      if (ENDS_AT_A_DEVICE.has(exit.reason)) {
         // A device that stops the machine has yet to answer the instruction that made it do so: that one retires first,
         // however far the device is, and so does what else is under way.
         await this.finish(STOP_DEADLINE_MS, false)
@@ -277,7 +282,7 @@ export class RunLoop {
         continue
       }
       if (paravirtual?.mayRun(vcpu.id) === false) continue
-      if (vcpu.dormant) continue
+      if (vcpu.dormant || this.asleep) continue
       const before = vcpu.cpu.retired
       paravirtual?.beforeTurn(vcpu.id)
       const exit = this.execute(vcpu, turn)

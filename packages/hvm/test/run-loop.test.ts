@@ -242,6 +242,22 @@ describe('a device that stops the machine', () => {
   })
 })
 
+test.each(clocks)(
+  'a domain that sleeps executes nothing on $name, while its timers and models go on',
+  async ({ make }) => {
+    const guest = new Guest(off, { clock: make() })
+    const { domain } = guest
+    const timer = domain.timers.create(() => domain.stop({ reason: 'wake' }))
+    timer.armAfter(20_000_000)
+    domain.asleep = true
+    expect(await guest.run()).toEqual({ reason: 'wake' })
+    expect([guest.boot.retired, domain.clock.now()]).toEqual([0, expect.any(Number)])
+    expect(domain.clock.now()).toBeGreaterThanOrEqual(20_000_000)
+    domain.asleep = false
+    expect((await guest.run()).reason).toBe('debug-exit')
+  },
+)
+
 test('a model that fails crashes its domain; after a reset the others answer', async () => {
   const failing = defineDevice({
     name: 'failing',

@@ -14,6 +14,7 @@ export function describeBoard(
   serialPorts: number,
   machine: MachineType,
   graphics: boolean,
+  sleeps: boolean,
 ): AcpiBoard {
   const { isaBridgeDevice, lowRamLimit, ecam } = CHIPSETS[machine]
   const board: AcpiBoard = {
@@ -24,6 +25,7 @@ export function describeBoard(
     pmBase: ACPI_PM.base,
     sciIrq: ACPI_PM.sciIrq,
     smiCommand: { port: ACPI_PM.smiCommandPort, enable: ACPI_PM.acpiEnable, disable: ACPI_PM.acpiDisable },
+    ...(sleeps && { s3SleepType: ACPI_PM.s3SleepType }),
     s5SleepType: ACPI_PM.s5SleepType,
     reset: { port: RESET_CONTROL.port, value: RESET_CONTROL.value },
     centuryIndex: CMOS_CENTURY,

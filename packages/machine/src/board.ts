@@ -72,6 +72,10 @@ export interface BoardHooks {
   smram(settings: SmramSettings): void
   /** Asserts SMI# of the processor that writes to the chipset, or of all. */
   smi(broadcast: boolean): void
+  /** The guest asks to sleep in S3. */
+  sleep(): void
+  /** The machine, which sleeps, is to wake. */
+  wake(): void
   /** The guest has written to `etc/ramfb`. */
   ramfb(configuration: Uint8Array): void
 }
@@ -92,6 +96,8 @@ export interface Board {
   readonly isaBridge: InterruptInputs
   /** @returns whether the guest has asked for the button's event */
   readonly pressPowerButton: () => boolean
+  /** Wakes a machine that sleeps, as a key does. */
+  readonly wake: () => void
 }
 
 /** The wires of PCI functions' interrupt pins. */
@@ -104,7 +110,15 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   const { map, cpus, floppies, epochSeconds, configuration, serialPorts } = description
   const { lowRamBytes, highRamBytes } = map
   const pit = new I8254()
-  const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus, floppies, onAlarm: () => pm.rtcAlarm() })
+  const rtc = new Mc146818({
+    epochSeconds,
+    lowRamBytes,
+    highRamBytes,
+    cpus,
+    floppies,
+    onAlarm: () => pm.rtcAlarm(),
+    isAsleep: () => pm.isAsleep,
+  })
   const ports = SERIAL_PORTS.slice(0, serialPorts)
   const serialStreams = ports.map(
     (_port, index) =>
@@ -136,7 +150,14 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
     fwCfg,
   ]
   if (description.xen) models.push(new XenPlatform({ device: XEN_PLATFORM_DEVICE }))
-  return { models, uarts, serialStreams, isaBridge, pressPowerButton: () => pm.pressPowerButton() }
+  return {
+    models,
+    uarts,
+    serialStreams,
+    isaBridge,
+    pressPowerButton: () => pm.pressPowerButton(),
+    wake: () => pm.wake(),
+  }
 }
 
 const ramfbFile = (hooks: BoardHooks): Record<string, FwCfgItem> => ({
@@ -151,22 +172,26 @@ interface ChipsetModels {
 }
 
 function createChipset(
-  { machine, firmware, configuration, smm = false }: BoardDescription,
+  { machine, firmware, configuration, smm = false, xen }: BoardDescription,
   fwCfg: FwCfg,
   hooks: BoardHooks,
   smiFeatures: SmiFeatures,
 ): ChipsetModels {
   const onShadow = (range: ShadowRange): void => hooks.shadow(range)
+  const isAsleep = (): boolean => pm.isAsleep
+  const sleep = !xen && { onSleep: () => hooks.sleep(), onWake: () => hooks.wake() }
   const onSmram = smm && { onSmram: (settings: SmramSettings) => hooks.smram(settings) }
   const { isaBridgeDevice, ecam } = CHIPSETS[machine]
+  let pm: AcpiPm
   if (ecam === undefined) {
     const isaBridge = new IsaBridge({ device: isaBridgeDevice })
     // Firmware looks for it on the PCI bus; kernels find it by their tables.
-    const pm = new AcpiPm({
+    pm = new AcpiPm({
+      ...sleep,
       ...(firmware && { pciDevice: isaBridgeDevice }),
       ...(smm && { onSmi: (acpi: boolean) => !acpi && hooks.smi(false) }),
     })
-    return { bridges: [new HostBridge({ onShadow, ...onSmram }), isaBridge], isaBridge, pm }
+    return { bridges: [new HostBridge({ onShadow, isAsleep, ...onSmram }), isaBridge], isaBridge, pm }
   }
   const onEcam = (placement: EcamPlacement | null): void => {
     hooks.ecam(placement)
@@ -176,8 +201,8 @@ function createChipset(
   const onSmi = (): void => {
     if (isaBridge.seesCommands) hooks.smi(smiFeatures.broadcast)
   }
-  const pm = new AcpiPm({ movable: true, ...(smm && { onSmi }) })
+  pm = new AcpiPm({ movable: true, ...sleep, ...(smm && { onSmi }) })
   const isaBridge = new IchLpc({ onPmBase: (base) => pm.place(base), smm })
-  const mch = new MchHostBridge({ onShadow, onEcam, ...onSmram, ...(!firmware && { ecamBase: ecam.base }) })
+  const mch = new MchHostBridge({ onShadow, isAsleep, onEcam, ...onSmram, ...(!firmware && { ecamBase: ecam.base }) })
   return { bridges: [mch, isaBridge], isaBridge, pm }
 }

@@ -3,10 +3,13 @@ import type { X86Domain } from '@retrap/hvm'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import { buildAcpiTables, type AcpiBoard } from './acpi/index.ts'
 import { BIOS_SEGMENT_END, writeBiosServices } from './bios-services.ts'
-import { loadKernel, writeBiosData } from './loaders/index.ts'
+import { loadKernel, realModeState, writeBiosData } from './loaders/index.ts'
 import type { GuestMemoryWriter, InitialState, KernelImages, PcMemoryMap } from './loaders/index.ts'
 import { initialiseOptionRoms, type OptionRom } from './option-roms.ts'
 
+/** Firmware_Waking_Vector of the FACS. */
+const FACS_WAKING_VECTOR = 12
+const REAL_MODE_END = 0x10_0000
 const LAST_GFN = 0xf_ffff
 
 /** A kernel that starts without firmware, and the machine that it starts on. */
@@ -92,6 +95,25 @@ export async function loadDirectly(domain: X86Domain, boot: DirectBoot): Promise
   // What firmware leaves behind: the boot processor's LINT0 takes the i8259's interrupts.
   domain.vcpus[0]?.apic.enterVirtualWireMode()
   return state
+}
+
+/**
+ * Does what firmware does when a machine wakes from S3, up to the point where it jumps to the OS.
+ *
+ * @returns the first processor's registers there; null: the OS has left no address
+ *
+ * Source: ACPI Specification 6.5, 5.2.10, "Firmware ACPI Control Structure", and 16.3.2, "BIOS Initialization of Memory".
+ */
+export async function resumeDirectly(domain: X86Domain, board: AcpiBoard): Promise<InitialState | null> {
+  await setDevices(domain, board)
+  domain.vcpus[0]?.apic.enterVirtualWireMode()
+  const facs = buildAcpiTables(board).addresses['FACS'] ?? 0
+  const vector = new Uint32Array(1)
+  domain.guestMemory.read(facs + FACS_WAKING_VECTOR, new Uint8Array(vector.buffer))
+  const gpa = vector[0]!
+  if (gpa === 0 || gpa >= REAL_MODE_END) return null
+  const state = realModeState(gpa >>> 4, 0, 0)
+  return { ...state, registers: { ...state.registers, rip: gpa & 15 } }
 }
 
 /**

@@ -67,8 +67,7 @@ export function firmwareConfiguration(
       'etc/e820': { bytes: ramMap(map) },
       'etc/smbios/smbios-anchor': { bytes: smbios.anchor },
       'etc/smbios/smbios-tables': { bytes: smbios.tables },
-      // S0 to S5: a machine that runs or is off.
-      'etc/system-states': { bytes: Uint8Array.of(SLEEP_STATE, 0, 0, 0, 0, SLEEP_STATE | board.s5SleepType) },
+      'etc/system-states': { bytes: sleepStates(board) },
       ...more,
       'etc/sercon-port': { bytes: little(consolePort, 2) },
       'etc/table-loader': { bytes: acpi.script },
@@ -97,6 +96,12 @@ function ramRanges(map: PcMemoryMap): GuestRange[] {
   const ranges = [{ gpa: 0, bytes: map.lowRamBytes }]
   if (map.highRamBytes > 0) ranges.push({ gpa: FOUR_GIB, bytes: map.highRamBytes })
   return ranges
+}
+
+/** S0 to S5: a machine that runs, perhaps sleeps with its RAM powered, or is off. */
+function sleepStates({ s3SleepType, s5SleepType }: AcpiBoard): Uint8Array {
+  const s3 = s3SleepType === undefined ? 0 : SLEEP_STATE | s3SleepType
+  return Uint8Array.of(SLEEP_STATE, 0, 0, s3, 0, SLEEP_STATE | s5SleepType)
 }
 
 function ramMap(map: PcMemoryMap): Uint8Array {

@@ -1,5 +1,6 @@
-import type { X86Domain, DomainExit } from '@retrap/hvm'
+import type { X86Domain } from '@retrap/hvm'
 import { describeThrown } from '@retrap/device/host'
+import type { FinalExit } from './sleep.ts'
 import { describeCrash, type CrashDetail } from './crash.ts'
 
 /** Why {@link Pc.run} ended. */
@@ -22,7 +23,7 @@ export interface MachineExit {
 }
 
 /** Why a machine ended, for people, from why its domain did. */
-export function machineExit(domain: X86Domain, exit: DomainExit): MachineExit {
+export function machineExit(domain: X86Domain, exit: FinalExit): MachineExit {
   switch (exit.reason) {
     case 'debug-exit':
       return { reason: 'debug-exit', code: exit.code }

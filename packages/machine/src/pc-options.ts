@@ -109,6 +109,8 @@ export interface PcOptions {
    * real clock, 30 seconds on the deterministic one, where the whole machine waits meanwhile.
    */
   readonly deviceDeadlineMs?: number | undefined
+  /** Told that the guest sleeps (S3), and that it has been woken. */
+  readonly onSleep?: ((asleep: boolean) => void) | undefined
   /** Told of device models that fail. */
   readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
   /**

@@ -1,18 +1,15 @@
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
-import { type EcamPlacement, FIRST_LINK_GSI } from '@retrap/devices'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
-import type { DeviceFailure, EcamWindow } from '@retrap/ioreq'
+import type { DeviceFailure } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import type { plugXen, XenGuest } from '@retrap/xen'
 import type { AcpiBoard } from './acpi/index.ts'
 import { describeBoard } from './board-description.ts'
-import { createBoard } from './board.ts'
-import type { BoardDescription, BoardHooks, BoardInput } from './board.ts'
-import { loadDirectly, mapResetVector, setDevices } from './direct-boot.ts'
+import { loadDirectly, mapResetVector, resumeDirectly, setDevices } from './direct-boot.ts'
 import { loadDeviceKinds, type PlaceDevices, placeDevices } from './device-kinds.ts'
 import { bootOrder } from './drives.ts'
 import { MachineError } from './errors.ts'
@@ -38,9 +35,10 @@ import {
   startsDirectly,
   type StopSignal,
 } from './pc-options.ts'
-import { RemoteBoard } from './remote-board.ts'
+import { type PlacedBoard, placeBoard } from './placed-board.ts'
 import { Sampler } from './sampling.ts'
-import { inSystemManagement, plugSystemManagement } from './smram.ts'
+import { inSystemManagement } from './smram.ts'
+import { Sleep } from './sleep.ts'
 import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
 import { hasRamfb, hasVga } from './vga.ts'
@@ -72,6 +70,9 @@ export async function createPc(options: PcOptions): Promise<Pc> {
   return Pc.create(options)
 }
 
+/** What a PC does. */
+export type PcState = 'running' | 'asleep' | 'stopped'
+
 /** A PC. Made by {@link createPc}. */
 export class Pc {
   /** The machine’s inside: vCPUs, memory map, devices. */
@@ -94,16 +95,14 @@ export class Pc {
   readonly screen: Screen
   /** The TPR patcher, where there is one. */
   readonly vapic: DomainVapic | undefined
-  #receive: (port: number, bytes: Uint8Array) => void = () => undefined
-  #flush: () => Promise<void> = async () => undefined
-  #pressPowerButton: () => boolean | Promise<boolean> = () => false
+  readonly #board: PlacedBoard
+  readonly #sleep: Sleep
   /** Settle when the servers that live elsewhere have their models. */
   readonly #ready: Promise<void>[] = []
   #failure: DeviceFailure | undefined
   readonly #models: readonly DeviceModel[]
   #firmware: FirmwareArea | undefined
   readonly #settled: () => Promise<unknown>
-  readonly #onRamfb: (configuration: Uint8Array) => void
   #running = false
   readonly #map: PcMemoryMap
   readonly #acpi: AcpiBoard
@@ -148,10 +147,14 @@ export class Pc {
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
     if (startsDirectly(options)) mapResetVector(this.domain)
     const serialPorts = options.serialPorts ?? 1
+    this.#sleep = new Sleep(this.domain, {
+      resume: () => this.#resume(options),
+      changed: (asleep) => options.onSleep?.(asleep),
+    })
     this.#lines = SERIAL_PORTS.slice(0, serialPorts).map(
       (_port, index) =>
         new SerialLine((bytes) => {
-          this.#receive(index, bytes)
+          this.#board.receive(index, bytes)
           this.domain.wake()
         }),
     )
@@ -164,6 +167,7 @@ export class Pc {
       serialPorts,
       machine,
       hasVga(options),
+      !xen,
     )
     this.#map = map
     this.#acpi = acpi
@@ -185,7 +189,7 @@ export class Pc {
     const slots = new PciSlots(firstSlot, wanted, CHIPSETS[machine].lastSlot)
     this.screen = options.screen ?? new Screen()
     const wake = (): void => this.domain.wake()
-    const keyboard = new InputSwitch(waking(this.keyboard, wake))
+    const keyboard = new InputSwitch(waking(this.keyboard, wake, () => this.domain.asleep && this.#board.wake()))
     const mouse = new InputSwitch(waking(this.mouse, wake))
     // The board's own come first.
     const boardInput = { keyboard: keyboard.join(), mouse: mouse.join() }
@@ -201,7 +205,6 @@ export class Pc {
       inSystemManagement: () => inSystemManagement(this.domain),
     })
     this.#settled = devices.settled
-    this.#onRamfb = devices.onRamfb
     const images = kernelImages(options)
     const kernel = images === undefined || startsDirectly(options) ? undefined : kernelForFirmware(images, map)
     for (const { gpa, bytes } of kernel?.loaded ?? []) this.domain.guestMemory.load(gpa, bytes)
@@ -218,7 +221,8 @@ export class Pc {
     }
     const firmware = !startsDirectly(options)
     const smm = options.smm === true
-    this.#attachBoard(
+    this.#board = placeBoard(
+      this.domain,
       {
         machine,
         map,
@@ -234,8 +238,16 @@ export class Pc {
       },
       options.devicePlacement,
       boardInput,
-      !deterministic,
+      {
+        transmit: (port, bytes) => this.#lines[port]?.transmit(bytes),
+        taken: (port, count) => this.#lines[port]?.taken(count),
+        shadow: (range) => this.#firmware?.shadow(range),
+        ramfb: devices.onRamfb,
+        sleep: () => this.#sleep.begin(),
+        wake: () => this.#sleep.end(),
+      },
     )
+    this.#ready.push(this.#board.ready)
     // In this thread wherever the board is: media are objects of the caller's.
     for (const model of devices.models) this.domain.attach(model)
     this.#models = options.devices ?? []
@@ -290,53 +302,6 @@ export class Pc {
     this.domain.close()
   }
 
-  /** The board's models in this thread, or in one of their own. */
-  #attachBoard(
-    description: BoardDescription,
-    placement: PcOptions['devicePlacement'],
-    input: BoardInput,
-    realTime: boolean,
-  ): void {
-    const { domain } = this
-    const hooks: BoardHooks = {
-      transmit: (port, bytes) => this.#lines[port]?.transmit(bytes),
-      taken: (port, count) => this.#lines[port]?.taken(count),
-      shadow: (range) => this.#firmware?.shadow(range),
-      a20: (works) => (domain.a20 = works),
-      ramfb: this.#onRamfb,
-      ecam: (placement) => domain.dispatch.setEcam(ecamWindows(placement)),
-      ...(description.smm === true ? plugSystemManagement(domain, description.map.lowRamBytes) : NO_SMM),
-    }
-    if (typeof placement === 'function') {
-      const remote = new RemoteBoard(
-        placement,
-        domain.dispatch,
-        domain.platform,
-        { board: description, realTime },
-        hooks,
-        input,
-      )
-      const { linkOf } = CHIPSETS[description.machine]
-      domain.pciInterrupt = (device, pin) => remote.interruptInput(device, pin)
-      domain.ownPciInterrupt = (device, pin) => domain.interrupts.line(FIRST_LINK_GSI + linkOf(device, pin))
-      domain.addServer(remote.server)
-      this.#ready.push(remote.server.remote.ready)
-      this.#receive = (port, bytes) => remote.receive(port, bytes)
-      this.#flush = () => remote.flush()
-      this.#pressPowerButton = () => remote.pressPowerButton()
-      return
-    }
-    const { models, uarts, serialStreams, isaBridge, pressPowerButton } = createBoard(description, hooks, input)
-    domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
-    domain.ownPciInterrupt = domain.pciInterrupt
-    for (const model of models) domain.attach(model)
-    this.#receive = (port, bytes) => serialStreams[port]?.receive(bytes)
-    this.#pressPowerButton = pressPowerButton
-    this.#flush = async () => {
-      for (const uart of uarts) uart.flush()
-    }
-  }
-
   /** Loads what runs first, and sets the processors to it. */
   async #start(options: PcOptions, flash: readonly Uint8Array[]): Promise<void> {
     const { domain } = this
@@ -363,6 +328,25 @@ export class Pc {
     this.domain.vcpus[0]?.cpu.load(state)
   }
 
+  /** Does what firmware does first after sleep, or has firmware do it. @returns whether the guest goes on */
+  async #resume(options: PcOptions): Promise<boolean> {
+    const { domain } = this
+    const direct = startsDirectly(options)
+    const state = direct
+      ? await resumeDirectly(domain, this.#acpi)
+      : resetState(domain.engine.processor.model.signature)
+    if (state === null) return false
+    if (direct) for (const vcpu of domain.vcpus) handOverMemoryTypes(vcpu.cpu, this.#acpi.ecam)
+    domain.vcpus[0]?.cpu.load(state)
+    return true
+  }
+
+  /** Whether it runs, sleeps in S3 until its alarm, the power button or a key wakes it, or is stopped. */
+  get state(): PcState {
+    if (this.domain.asleep) return 'asleep'
+    return this.#running ? 'running' : 'stopped'
+  }
+
   /**
    * Runs until the guest or the caller ends it.
    *
@@ -387,8 +371,8 @@ export class Pc {
     options.signal?.addEventListener('abort', stop)
     if (options.signal?.aborted === true) stop()
     try {
-      const exit = await domain.run()
-      await this.#flush()
+      const exit = await this.#sleep.run()
+      await this.#board.flush()
       for (const model of this.#models) if (isBuffered(model)) model.flush()
       await this.#settled()
       return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(domain, exit)
@@ -400,12 +384,12 @@ export class Pc {
   }
 
   /**
-   * Presses the power button of the running machine: a system with ACPI powers off in good order.
+   * Presses the power button of the running machine: a system with ACPI powers off in good order, one that sleeps wakes.
    *
    * @returns whether the guest has asked for the button's event; where it has not, nothing will happen
    */
   async powerButton(): Promise<boolean> {
-    const listens = await this.#pressPowerButton()
+    const listens = await this.#board.pressPowerButton()
     this.domain.wake()
     return listens
   }
@@ -415,11 +399,6 @@ export class Pc {
     return measurePc(this)
   }
 }
-
-const NO_SMM: Pick<BoardHooks, 'smram' | 'smi'> = { smram: () => undefined, smi: () => undefined }
-
-const ecamWindows = (placement: EcamPlacement | null): EcamWindow[] =>
-  placement === null ? [] : [{ base: placement.base, firstBus: 0, lastBus: placement.buses - 1 }]
 
 /** A model that keeps back what it has for the host: serial ports, the debug console. */
 function isBuffered(model: DeviceModel): model is DeviceModel & { flush(): void } {

@@ -48,6 +48,12 @@ const A20 = 13
 /** To the machine: what the guest has written to `etc/ramfb`. */
 const RAMFB = 14
 
+/** To the machine: the guest asks to sleep in S3. */
+const SLEEP = 15
+
+/** To the board: a key is pressed, which wakes. To the machine, which sleeps: it is to wake. */
+const WAKE = 16
+
 /** What the server of a board is started with; see `PcOptions.devicePlacement`. */
 export interface BoardServerOptions {
   /** Names the server. */
@@ -90,6 +96,8 @@ export function serveBoard(
     // A board in another thread has no system-management mode: an SMI comes right after the instruction that causes it.
     smram: () => undefined,
     smi: () => undefined,
+    sleep: () => post(SLEEP, NOTHING),
+    wake: () => post(WAKE, NOTHING),
     ramfb: (configuration) => post(RAMFB, configuration),
     ecam: (placement) => post(ECAM, new TextEncoder().encode(JSON.stringify(placement))),
   }
@@ -120,6 +128,8 @@ function message(kind: number, bytes: Uint8Array): Uint8Array {
   return out
 }
 
+const NOTHING = new Uint8Array(0)
+
 const json = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes.slice(1)))
 
 function inputHooks(device: number, post: (kind: number, bytes: Uint8Array) => void): InputHooks {
@@ -140,7 +150,8 @@ function receive(board: Board, input: Relays, pins: Map<number, InterruptLine>, 
     const events = JSON.parse(new TextDecoder().decode(bytes.slice(2))) as InputEvent[]
     const relay = device === KEYBOARD ? input.keyboard : input.mouse
     relay.receive(events)
-  } else if (kind === FLUSH) for (const uart of board.uarts) uart.flush()
+  } else if (kind === WAKE) board.wake()
+  else if (kind === FLUSH) for (const uart of board.uarts) uart.flush()
   else if (kind === PIN) {
     const number = device * 4 + pin - 1
     const line = pins.get(number) ?? board.isaBridge.interruptInput(device, pin)
@@ -179,6 +190,8 @@ export class RemoteBoard {
         else if (bytes[0] === POINTER) mouse.setPointer?.(POINTERS[bytes[1]!]!)
         else if (bytes[0] === SHADOW) hooks.shadow(json(bytes) as ShadowRange)
         else if (bytes[0] === A20) hooks.a20(bytes[1] !== 0)
+        else if (bytes[0] === SLEEP) hooks.sleep()
+        else if (bytes[0] === WAKE) hooks.wake()
         else if (bytes[0] === RAMFB) hooks.ramfb(bytes.slice(1))
         else if (bytes[0] === POWER_BUTTON) this.#pressed.shift()?.(bytes[1] !== 0)
         else if (bytes[0] === ECAM) hooks.ecam(json(bytes) as EcamPlacement | null)
@@ -206,6 +219,11 @@ export class RemoteBoard {
       this.#pressed.push(resolve)
       this.#post(POWER_BUTTON)
     })
+  }
+
+  /** Wakes a machine that sleeps, as a key does. */
+  wake(): void {
+    this.#post(WAKE)
   }
 
   /** The wire of an interrupt pin of a function that is not the board's. */

@@ -21,6 +21,8 @@ export interface ProcessOptions {
   readonly answers?: readonly { readonly to: string; readonly type: string }[]
   /** Told of each piece of output: all that the program has printed so far, and its process id. */
   readonly onOutput?: (output: string, pid: number) => void
+  /** Told of what it prints on stderr, likewise. */
+  readonly onError?: (output: string, pid: number) => void
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>
   /** After this it is killed, and the promise rejects. */
@@ -75,7 +77,10 @@ export function runProgram(file: string, args: readonly string[], options: Proce
       answers.shift()
     }
   })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+    options.onError?.(stderr, child.pid ?? 0)
+  })
   // A program that ends before it has read its input is no failure of ours.
   child.stdin.on('error', () => {})
   if (options.answers === undefined) child.stdin.end(options.input ?? '')

@@ -30,6 +30,11 @@ export interface EcamPlacement {
 export interface MchHostBridgeOptions {
   /** Told how a range between 0xC0000 and 0xFFFFF is backed, whenever firmware changes its PAM attributes. */
   readonly onShadow?: (range: ShadowRange) => void
+  /**
+   * Whether the machine sleeps (S3): a reset then leaves the PAM registers, as QEMU does. Firmware that wakes is found where
+   * it has copied itself to.
+   */
+  readonly isAsleep?: () => boolean
   /** Told where PCI Express configuration space is, whenever that changes; null: it is off. */
   readonly onEcam?: (placement: EcamPlacement | null) => void
   /** Told who sees which part of SMRAM, whenever that changes. Absent: there is no system-management mode. */
@@ -139,6 +144,7 @@ export class MchHostBridge implements DeviceModel {
 
   /** Reports what follows from the registers that the device host has put back. */
   reset(): void {
+    if (this.#options.isAsleep?.() === true) this.#pam.keep(this.#bridge!.config)
     this.#follow()
   }
 

@@ -36,6 +36,8 @@ export interface AcpiBoard {
   readonly sciIrq: number
   /** Port through which ACPI mode is switched on and off; absent: always on. */
   readonly smiCommand?: { readonly port: number; readonly enable: number; readonly disable: number } | undefined
+  /** SLP_TYP value that means S3; absent: there is no S3. */
+  readonly s3SleepType?: number | undefined
   /** SLP_TYP value that means S5. */
   readonly s5SleepType: number
   /** Reset register: port and the value that resets. */

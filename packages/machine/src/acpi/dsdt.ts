@@ -6,7 +6,7 @@ import type { AcpiBoard } from './board.ts'
 import * as resource from './resources.ts'
 
 /**
- * The definition block of a PC: sleep state S5, processors, the PCI root with
+ * The definition block of a PC: sleep states S3 and S5, processors, the PCI root with
  * its windows and interrupt routing, and the ISA devices behind it.
  *
  * Sources: ACPI Specification 6.5, chapters 6 (configuration) and 7.4 (sleep
@@ -35,14 +35,16 @@ export function dsdtBody(board: AcpiBoard): Aml {
     // PICM: 0 while the OS uses the 8259 pair, 1 once it has announced the I/O APIC.
     aml.name('\\PICM', aml.integer(0)),
     aml.method('\\_PIC', 1, false, aml.store(aml.arg(0), aml.path('\\PICM'))),
-    aml.name(
-      '\\_S5',
-      aml.pkg(aml.integer(board.s5SleepType), aml.integer(board.s5SleepType), aml.integer(0), aml.integer(0)),
-    ),
+    ...(board.s3SleepType === undefined ? [] : [sleepState('\\_S3', board.s3SleepType)]),
+    sleepState('\\_S5', board.s5SleepType),
     aml.scope('\\_SB', ...board.apicIds.map((_, uid) => processor(uid)), pciRoot(board)),
     ...(isaBridge === undefined ? [] : [pciLinks(linksOf(board))]),
   )
 }
+
+/** A sleep state's object: values for PM1a's and PM1b's SLP_TYP, and two reserved ones. */
+const sleepState = (name: string, type: number): Aml =>
+  aml.name(name, aml.pkg(aml.integer(type), aml.integer(type), aml.integer(0), aml.integer(0)))
 
 /** Letters of the board's interrupt links. */
 const linksOf = ({ machine = 'pc' }: AcpiBoard): string[] => LETTERS.slice(0, CHIPSETS[machine].links)

@@ -8,7 +8,14 @@ export {
   type LoadedPiece,
 } from './firmware-kernel.ts'
 export { belowOneMib, loadFirmware, type FirmwareRegion, type LoadedFirmware } from './firmware.ts'
-export { resetState, type GuestMemoryWriter, type InitialState, type SegmentState, type TableState } from './guest.ts'
+export {
+  realModeState,
+  resetState,
+  type GuestMemoryWriter,
+  type InitialState,
+  type SegmentState,
+  type TableState,
+} from './guest.ts'
 export { loadKernel, type KernelImages } from './kernel.ts'
 export { loadLinux, type LinuxImages, type LoadedKernel } from './linux.ts'
 export {

@@ -1,0 +1,68 @@
+import type { DomainExit, X86Domain } from '@retrap/hvm'
+
+/** Why a domain stopped for its owner to see. */
+export type FinalExit = Exclude<DomainExit, { readonly reason: 'sleep' | 'wake' }>
+
+/** What a PC lends its {@link Sleep}. */
+export interface SleepHooks {
+  /** Does what firmware does first when the machine wakes. @returns false: nothing is there to go on */
+  resume(): Promise<boolean>
+  /** The guest sleeps, or has been woken. */
+  changed(asleep: boolean): void
+}
+
+/**
+ * Takes a domain through S3: its processors and devices are reset in place, its RAM stays, and nothing but timers and
+ * models goes on until the power management wakes it. What is left of the devices is the models' to know.
+ */
+export class Sleep {
+  readonly #domain: X86Domain
+  readonly #hooks: SleepHooks
+  /** The power management has woken the machine before that was asleep. */
+  #woken = false
+
+  constructor(domain: X86Domain, hooks: SleepHooks) {
+    this.#domain = domain
+    this.#hooks = hooks
+  }
+
+  /** The guest has asked to sleep: an instruction that does so is under way. */
+  begin(): void {
+    this.#woken = false
+    this.#domain.stop({ reason: 'sleep' })
+  }
+
+  /** The power management wakes the machine. */
+  end(): void {
+    this.#woken = true
+    if (this.#domain.asleep) this.#domain.stop({ reason: 'wake' })
+  }
+
+  /** Runs the domain, through all that it sleeps, until something else ends that. */
+  async run(): Promise<FinalExit> {
+    const domain = this.#domain
+    for (;;) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      if (this.#woken && domain.asleep && !(await this.#wakeUp())) return { reason: 'reset' }
+      // oxlint-disable-next-line no-await-in-loop
+      const exit = await domain.run()
+      if (exit.reason === 'sleep') this.#fallAsleep()
+      else if (exit.reason !== 'wake') return exit
+    }
+  }
+
+  #fallAsleep(): void {
+    this.#domain.reset()
+    this.#domain.asleep = true
+    this.#hooks.changed(true)
+  }
+
+  async #wakeUp(): Promise<boolean> {
+    const domain = this.#domain
+    this.#woken = false
+    const goesOn = await this.#hooks.resume()
+    domain.asleep = false
+    this.#hooks.changed(false)
+    return goesOn
+  }
+}
