@@ -6,9 +6,9 @@
  *
  * Source: Arm ARM (DDI 0487), "Memory Copy and Memory Set instructions".
  */
-import type { LoadStore } from './load-store.ts'
+import type { LoadStore } from '@retrap/arm-decoder'
 import { readX, RegisterValue, writeX } from './registers.ts'
-import { extract } from './row.ts'
+import { extract } from '@retrap/arm-decoder'
 import { type ArmVcpu, PSTATE_C } from './vcpu.ts'
 
 const PSTATE_N = 2 ** 31

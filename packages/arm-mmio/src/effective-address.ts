@@ -3,7 +3,7 @@
  *
  * Source: Arm ARM (DDI 0487), "Load/store addressing modes"; part F, "Memory access instructions".
  */
-import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER } from './load-store.ts'
+import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER } from '@retrap/arm-decoder'
 import { pcValue, readR, readX, RegisterValue } from './registers.ts'
 import { type ArmVcpu, PSTATE_C } from './vcpu.ts'
 

@@ -10,7 +10,7 @@ import { Execution } from './execution.ts'
 import { InstructionFetch } from './fetch.ts'
 import { explains } from './explain.ts'
 import { injectAlignmentFault, injectExternalAbort, injectStage1Fault, injectTableAbort } from './inject.ts'
-import { LoadStore } from './load-store.ts'
+import { LoadStore } from '@retrap/arm-decoder'
 import { retire } from './retire.ts'
 import { type DeviceOrder, LOCKS } from './serialise.ts'
 import {

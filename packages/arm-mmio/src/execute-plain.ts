@@ -2,7 +2,7 @@
 import type { ArmAbort } from './abort.ts'
 import { Row, Step } from './access-path.ts'
 import type { ExecutionPass } from './execution-pass.ts'
-import { InstructionSet, type LoadStore } from './load-store.ts'
+import { InstructionSet, type LoadStore } from '@retrap/arm-decoder'
 import { pcValue, readX, writeX } from './registers.ts'
 import { branchTo, retire, retireTo, returnTo, savedState } from './retire.ts'
 import { gatherStore, getWord, loadedPc, putValue, scatterLoad } from './transfer.ts'

@@ -8,7 +8,7 @@ import { returnFromException, saveState, stackAddress } from './execute-mode.ts'
 import { load, store, tableBranch, zero, transfer64, tagsAndMaintenance } from './execute-plain.ts'
 import { ExecutionPass, type ExecutionParts } from './execution-pass.ts'
 import type { Extent } from './explain.ts'
-import type { LoadStore } from './load-store.ts'
+import type { LoadStore } from '@retrap/arm-decoder'
 import { readX } from './registers.ts'
 import { isUser } from './vcpu.ts'
 

@@ -6,7 +6,7 @@
  * erratum 766422 has a wrong one.
  */
 import type { ArmAbort } from './abort.ts'
-import type { LoadStore } from './load-store.ts'
+import type { LoadStore } from '@retrap/arm-decoder'
 import { ESR_CM, ESR_ISV, ESR_SAS_SHIFT, ESR_WNR } from './syndrome.ts'
 import { type ArmVcpu, isAArch32 } from './vcpu.ts'
 

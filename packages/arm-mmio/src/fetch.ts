@@ -8,9 +8,9 @@
 import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_OK, ArmWalkResult, walkArm } from '@retrap/paging'
 import { AccessKind, type AccessLog, AccessState } from '@retrap/replay'
 import { type AccessPath, Step } from './access-path.ts'
-import { decodeA32, decodeThumb, isWideThumb } from './decode-a32.ts'
-import { decodeA64 } from './decode-a64.ts'
-import type { LoadStore } from './load-store.ts'
+import { decodeLoadStoreA32, decodeLoadStoreThumb, isWideThumb } from '@retrap/arm-decoder'
+import { decodeLoadStoreA64 } from '@retrap/arm-decoder'
+import type { LoadStore } from '@retrap/arm-decoder'
 import { type ArmVcpu, isAArch32, isUser, PSTATE_T } from './vcpu.ts'
 import { type ArmWorld, Region } from './world.ts'
 
@@ -46,7 +46,7 @@ export class InstructionFetch {
     const first = this.#read(lo, thumb ? 2 : 4)
     if (first < 0) return Step.RETRY
     if (!thumb) {
-      const decode = isAArch32(this.#vcpu) ? decodeA32 : decodeA64
+      const decode = isAArch32(this.#vcpu) ? decodeLoadStoreA32 : decodeLoadStoreA64
       return decode(first, insn) ? Step.DONE : Step.ABORT
     }
     let second = 0
@@ -54,7 +54,7 @@ export class InstructionFetch {
       second = this.#read((lo + 2) >>> 0, 2)
       if (second < 0) return Step.RETRY
     }
-    return decodeThumb(first, second, insn) ? Step.DONE : Step.ABORT
+    return decodeLoadStoreThumb(first, second, insn) ? Step.DONE : Step.ABORT
   }
 
   /** Reads an instruction word or halfword; -1 if there is none. Instructions are little-endian. */

@@ -5,16 +5,11 @@
  * @packageDocumentation
  */
 export { faultIpa, hpfarValid, type ArmAbort } from './abort.ts'
-export { a32Forms, decodeA32, decodeThumb, isWideThumb, t16Forms, t32Forms } from './decode-a32.ts'
-export { a64Forms, decodeA64 } from './decode-a64.ts'
 export { describeSyndrome, type DescribedField, type DescribedSyndrome } from './describe.ts'
 export { ArmEmulator, Outcome, type SavedAbort, type UnhandledReason } from './emulator.ts'
 export type { ArmEmulatorOptions } from './emulator-options.ts'
 export { ArmMmioError, type ArmMmioErrorCode } from './errors.ts'
-export { formatLoadStore } from './format.ts'
 export { kvmMmio, type MmioExit, type MmioHandler } from './kvm-exit.ts'
-export { Addressing, Extend, InstructionSet, LoadStore, NO_REGISTER } from './load-store.ts'
-export type { Field, Form } from './row.ts'
 export { DeviceOrder, deviceOrderBytes } from './serialise.ts'
 export {
   decodeAbortSyndrome,

@@ -1,5 +1,5 @@
 /** General-purpose and SIMD&FP registers as an instruction names them. */
-import { InstructionSet, type LoadStore } from './load-store.ts'
+import { InstructionSet, type LoadStore } from '@retrap/arm-decoder'
 import { aarch32Register, type ArmVcpu, MODE_USR } from './vcpu.ts'
 
 /** Words of a register, as they were read. */

@@ -2,7 +2,7 @@
 import { type ArmAbort, faultIpa } from './abort.ts'
 import { type AccessPath, Step } from './access-path.ts'
 import { accessTag } from '@retrap/replay'
-import { InstructionSet } from './load-store.ts'
+import { InstructionSet } from '@retrap/arm-decoder'
 import { readR, writeR, writeX } from './registers.ts'
 import { retire } from './retire.ts'
 import { ESR_IL, ESR_ISV, ESR_SAS_SHIFT, ESR_SF, ESR_SRT_SHIFT, ESR_SSE, ESR_WNR } from './syndrome.ts'

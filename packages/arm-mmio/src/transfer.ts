@@ -1,5 +1,5 @@
 /** Moves data between registers and the bytes of an instruction's elements. */
-import { InstructionSet, type LoadStore } from './load-store.ts'
+import { InstructionSet, type LoadStore } from '@retrap/arm-decoder'
 import { readR, readX, RegisterValue, vectorOffset, writeR, writeX } from './registers.ts'
 import type { ArmVcpu } from './vcpu.ts'
 

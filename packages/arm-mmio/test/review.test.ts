@@ -1,6 +1,7 @@
 /** What a hostile reading of the sources found, each against the manual. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import { type ArmAbort, ArmEmulator, decodeThumb, DeviceOrder, LoadStore, Outcome } from '../src/index.ts'
+import { decodeLoadStoreThumb, LoadStore } from '@retrap/arm-decoder'
+import { type ArmAbort, ArmEmulator, DeviceOrder, Outcome } from '../src/index.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder, TABLE_BASE } from './support/flat-world.ts'
 
 type Vcpu = ReturnType<typeof flatVcpu>
@@ -200,6 +201,6 @@ describe('syndromes', () => {
 })
 
 test('LDRSH of PC without writeback is a hint in T32', () => {
-  expect(decodeThumb(0xf930, 0xfc34, new LoadStore())).toBe(false)
-  expect(decodeThumb(0xf930, 0x1c34, new LoadStore())).toBe(true)
+  expect(decodeLoadStoreThumb(0xf930, 0xfc34, new LoadStore())).toBe(false)
+  expect(decodeLoadStoreThumb(0xf930, 0x1c34, new LoadStore())).toBe(true)
 })

@@ -3,7 +3,7 @@ import { AccessKind, type AccessLog } from '@retrap/replay'
 import { describe, expect, test } from 'vitest'
 import { ArmEmulator, createArmVcpu, DeviceAnswer, Outcome, Region } from '../src/index.ts'
 import { copyRange, type CopyStep } from '../src/copy.ts'
-import type { LoadStore } from '../src/load-store.ts'
+import type { LoadStore } from '@retrap/arm-decoder'
 import { abortAt, CODE_BASE, FlatWorld, flatVcpu, soleOrder, TABLE_BASE } from './support/flat-world.ts'
 
 const GIGABYTE = 0x4000_0000

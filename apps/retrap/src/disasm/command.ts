@@ -11,6 +11,7 @@ Examples:
   retrap disasm /bin/true
   retrap disasm vmlinux --start 0xffffffff81000000 --stop 0xffffffff81000100 --syntax att
   retrap disasm boot.img --mode 16 --address 0x7c00
+  retrap disasm Image --arch arm64 --raw --stop 0x1000
   objcopy -O binary -j .text main.o /dev/stdout | retrap disasm -
 
 A file that is neither ELF nor PE is plain code. Colour needs a terminal, and no NO_COLOR in the environment.`
@@ -25,8 +26,11 @@ export function addDisasm(
 ): void {
   program
     .command('disasm')
-    .description('Disassemble a file: ELF, PE or plain x86 machine code')
+    .description('Disassemble a file: ELF, PE or plain machine code of x86 or arm64')
     .argument('<file>', 'what to disassemble; - reads the standard input')
+    .addOption(
+      new Option('--arch <name>', 'whose code it is (default: what the file says, else x86)').choices(['x86', 'arm64']),
+    )
     .addOption(
       new Option('--mode <bits>', 'size of the code segment (default: what the file says, else 64)').choices([
         '16',
@@ -34,7 +38,7 @@ export function addDisasm(
         '64',
       ]),
     )
-    .addOption(new Option('--syntax <name>', 'how to write it').choices(SYNTAXES).default(DEFAULT_FLAGS.syntax))
+    .addOption(new Option('--syntax <name>', 'how to write x86 code').choices(SYNTAXES).default(DEFAULT_FLAGS.syntax))
     .option('--raw', 'take ELF and PE files as plain code too')
     .option('--address <address>', 'address of the first byte of plain code (default: 0)', parseAddress('--address'))
     .option('--start <address>', 'start here', parseAddress('--start'))

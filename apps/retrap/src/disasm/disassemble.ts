@@ -3,15 +3,17 @@ import { CliError } from '../cli-error.ts'
 import { readInput } from '../files.ts'
 import { type ListingOutput, printText } from '../print-lines.ts'
 import { usage } from '../values.ts'
+import type { listA64Section } from './arm64-listing.ts'
 import { isElf, readElf } from './elf.ts'
 import { KnownLines } from './known-lines.ts'
 import { cut, listSection, type ListingOptions, type Syntax } from './listing.ts'
 import { peHeader, readPe } from './pe.ts'
 import { ListingProgress, type ProgressTerminal } from './progress.ts'
-import type { Mode, Program } from './program.ts'
+import type { Architecture, Mode, Program } from './program.ts'
 
 /** What a listing is asked for. */
 export interface DisasmFlags {
+  readonly arch?: Architecture
   readonly mode?: '16' | '32' | '64'
   readonly syntax: Syntax
   readonly raw?: boolean
@@ -45,6 +47,7 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
   if (flags.start !== undefined && flags.stop !== undefined && flags.stop <= flags.start) {
     throw usage(`--stop ${hex(flags.stop)} is not after --start ${hex(flags.start)}`)
   }
+  if (flags.arch === 'arm64' && flags.mode !== undefined) throw usage('--mode is for x86 code; A64 has one')
   const loaded = load(path === '-' ? await readAll(host.input()) : await readInput(path, path), path, flags)
   const parts = cutAll(loaded, path, flags)
   const total = parts.reduce((sum, { bytes }) => sum + bytes.length, 0)
@@ -54,8 +57,11 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
       ? new ListingProgress(terminal, path, total, () => performance.now())
       : undefined
   const colour = wantsColour(flags.color, output, environment)
+  const program: Program = { ...loaded, architecture: flags.arch ?? loaded.architecture, sections: parts }
+  // Its tables are for those alone who need them.
+  const listA64 = program.architecture === 'arm64' ? (await import('./arm64-listing.ts')).listA64Section : undefined
   try {
-    await printText(listing({ ...loaded, sections: parts }, path, flags, colour, progress), output)
+    await printText(listing(program, path, flags, colour, progress, listA64), output)
   } finally {
     progress?.end()
   }
@@ -107,7 +113,7 @@ function load(bytes: Uint8Array, path: string, flags: DisasmFlags): Program {
   if (address + BigInt(bytes.length) > 1n << 64n) {
     throw usage(`--address ${hex(address)} leaves no room for the ${bytes.length} bytes of ${path} below 2^64`)
   }
-  return { format: 'raw', mode: 64, sections: [{ name: 'code', address, bytes, symbols: [] }] }
+  return { format: 'raw', architecture: 'x86', mode: 64, sections: [{ name: 'code', address, bytes, symbols: [] }] }
 }
 
 /** What is between --start and --stop. */
@@ -124,10 +130,12 @@ function* listing(
   flags: DisasmFlags,
   colour: boolean,
   progress: ListingProgress | undefined,
+  listA64: typeof listA64Section | undefined,
 ): Generator<string | Uint8Array, void> {
   const { stop } = flags
   const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
-  yield `${path}: ${program.format === 'raw' ? 'plain code' : program.format}, ${mode}-bit\n`
+  const format = program.format === 'raw' ? 'plain code' : program.format
+  yield `${path}: ${format}, ${listA64 === undefined ? `${mode}-bit` : 'arm64'}\n`
   const known = new KnownLines(mode)
   let before = 0
   for (const section of program.sections) {
@@ -138,7 +146,7 @@ function* listing(
       onProgress: (bytes) => progress?.report(start + bytes),
     }
     yield '\n'
-    yield* listSection(section, options, known)
+    yield* listA64 === undefined ? listSection(section, options, known) : listA64(section, options)
     before += section.bytes.length
   }
 }

@@ -1,4 +1,7 @@
-/** Code and symbols of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements. */
+/**
+ * Code and symbols of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements; "ELF for the Arm
+ * 64-bit Architecture".
+ */
 import { CliError } from '../cli-error.ts'
 import type { ElfHeader } from './elf-header.ts'
 import { importedSymbols } from './elf-imports.ts'
@@ -7,6 +10,7 @@ import { FileReader, type Mode, type Program, type Section, type Symbol } from '
 const EM_386 = 3
 const EM_IAMCU = 6
 const EM_X86_64 = 62
+const EM_AARCH64 = 183
 const ET_REL = 1
 const SHT_NULL = 0
 const SHT_PROGBITS = 1
@@ -37,24 +41,33 @@ export function readElf(bytes: Uint8Array): Program {
   const file = new FileReader(bytes, 'ELF')
   const is64 = file.u8(4) === 2
   const machine = file.u16(18)
-  if (file.u8(5) !== 1 || ![EM_386, EM_IAMCU, EM_X86_64].includes(machine)) {
-    throw new CliError('ERR_INPUT', `this ELF file is for another processor (machine ${machine}), not for x86`)
+  if (file.u8(5) !== 1 || ![EM_386, EM_IAMCU, EM_X86_64, EM_AARCH64].includes(machine)) {
+    throw new CliError('ERR_INPUT', `this ELF file is for another processor (machine ${machine}), not for x86 or arm64`)
   }
-  const mode: Mode = machine === EM_X86_64 ? 64 : 32
+  const isArm = machine === EM_AARCH64
+  const mode: Mode = machine === EM_X86_64 || isArm ? 64 : 32
   const headers = sectionHeaders(file, is64)
   const isRelocatable = file.u16(16) === ET_REL
   const all = headers
     .filter(({ type }) => type === SHT_SYMTAB || type === SHT_DYNSYM)
     .flatMap((header) => readSymbols(file, is64, header, headers))
+    // `$x` and `$d` say what is code and what is data, and name nothing.
+    .filter(({ name }) => !isArm || !/^\$[xd](?:\.|$)/.test(name))
   // In a file that is not linked each section starts at 0, so names of other sections would be wrong.
   const own = isRelocatable ? Map.groupBy(all, ({ section }) => section) : undefined
-  const linked = isRelocatable ? [] : [...all, ...importedSymbols(file, is64, machine === EM_X86_64, headers)]
+  const imported = isRelocatable || isArm ? [] : importedSymbols(file, is64, machine === EM_X86_64, headers)
+  const linked = isRelocatable ? [] : [...all, ...imported]
   const sections = headers.flatMap(({ name, type, flags, address, offset, size }, index): Section[] => {
     if (type !== SHT_PROGBITS || (flags & SHF_EXECINSTR) === 0n || size === 0) return []
     const symbols = own === undefined ? linked : (own.get(index) ?? [])
     return [{ name, address, bytes: file.slice(offset, size), symbols }]
   })
-  return { format: 'ELF', mode, sections: sections.length > 0 ? sections : segments(file, is64) }
+  return {
+    format: 'ELF',
+    architecture: isArm ? 'arm64' : 'x86',
+    mode,
+    sections: sections.length > 0 ? sections : segments(file, is64),
+  }
 }
 
 function sectionHeaders(file: FileReader, is64: boolean): readonly ElfHeader[] {

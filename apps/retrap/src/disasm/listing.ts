@@ -223,7 +223,8 @@ class LineOptions implements FormatOptions {
 
 type Paint = (kind: TokenKind | 'label' | 'dim', text: string) => string
 
-function painter(colour: boolean): Paint {
+/** What colours text, or leaves it as it is. */
+export function painter(colour: boolean): Paint {
   if (!colour) return (_, text) => text
   return (kind, text) => {
     const code = COLOURS[kind]

@@ -4,6 +4,7 @@ import { FileReader, type Program, type Section, type Symbol } from './program.t
 
 const MACHINE_I386 = 0x14c
 const MACHINE_AMD64 = 0x8664
+const MACHINE_ARM64 = 0xaa64
 const MAGIC_PE32_PLUS = 0x20b
 const SCN_MEM_EXECUTE = 0x2000_0000
 
@@ -31,10 +32,10 @@ export function peHeader(bytes: Uint8Array): number | undefined {
 export function readPe(bytes: Uint8Array, at: number): Program {
   const file = new FileReader(bytes, 'PE')
   const machine = file.u16(at + 4)
-  if (machine !== MACHINE_I386 && machine !== MACHINE_AMD64) {
+  if (![MACHINE_I386, MACHINE_AMD64, MACHINE_ARM64].includes(machine)) {
     throw new CliError(
       'ERR_INPUT',
-      `this PE file is for another processor (machine 0x${machine.toString(16)}), not for x86`,
+      `this PE file is for another processor (machine 0x${machine.toString(16)}), not for x86 or arm64`,
     )
   }
   const optional = at + 24
@@ -50,7 +51,12 @@ export function readPe(bytes: Uint8Array, at: number): Program {
       bytes: file.slice(offset, size),
       symbols,
     }))
-  return { format: 'PE', mode: machine === MACHINE_AMD64 ? 64 : 32, sections }
+  return {
+    format: 'PE',
+    architecture: machine === MACHINE_ARM64 ? 'arm64' : 'x86',
+    mode: machine === MACHINE_I386 ? 32 : 64,
+    sections,
+  }
 }
 
 function readRanges(file: FileReader, at: number): Range[] {

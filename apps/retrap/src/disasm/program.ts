@@ -3,6 +3,9 @@ import { CliError } from '../cli-error.ts'
 
 export type Mode = 16 | 32 | 64
 
+/** Whose code it is. */
+export type Architecture = 'x86' | 'arm64'
+
 /** A stretch of code. */
 export interface Section {
   readonly name: string
@@ -24,6 +27,8 @@ export interface Symbol {
 
 export interface Program {
   readonly format: 'ELF' | 'PE' | 'raw'
+  readonly architecture: Architecture
+  /** Of x86 code; 64 for A64. */
   readonly mode: Mode
   /** In the order of the file. */
   readonly sections: readonly Section[]

@@ -163,6 +163,67 @@ main:
   })
 })
 
+describe('of A64 code', () => {
+  // helper: ret; main: bl helper; adr x0, data; b.ne main; UDF's neighbour, which is none
+  const words = [0xd65f03c0, 0x97ffffff, 0x10000060, 0x54ffffc1, 0x00010000]
+  const bytes = new Uint8Array([...new Uint8Array(Uint32Array.from(words).buffer), 0xaa, 0xbb])
+  const names = [
+    { name: '$x', value: 0x401000, size: 0, info: 0x00 },
+    { name: 'helper', value: 0x401000, size: 4, info: FUNCTION },
+    { name: 'main', value: 0x401004, size: 16, info: FUNCTION },
+  ]
+  const elf = elfFile(64, [...bytes], names).with(18, 183)
+
+  test('an ELF file has its addresses and names', async () => {
+    const { code: exit, stdout, stderr } = await disasm(elf)
+    expect(stderr).toBe('')
+    expect(exit).toBe(0)
+    expect(stdout).toBe(`ELF, arm64
+
+.text:
+
+helper:
+401000  d65f03c0  ret
+
+main:
+401004  97ffffff  bl      helper  // 0x401000
+401008  10000060  adr     x0, 0x401014
+40100c  54ffffc1  b.ne    main  // 0x401004
+401010  00010000  .inst   0x00010000
+401014            .byte   0xaa, 0xbb
+`)
+  })
+
+  test('plain code has the address that it is given', async () => {
+    const { stdout } = await disasm(
+      bytes,
+      '--arch',
+      'arm64',
+      '--address',
+      '0x8000',
+      '--start',
+      '0x8004',
+      '--stop',
+      '0x800c',
+    )
+    expect(stdout).toBe(`plain code, arm64
+
+code:
+8004  97ffffff  bl      0x8000
+8008  10000060  adr     x0, 0x8014
+`)
+  })
+
+  test('colour and PE', async () => {
+    const arm = peFile([...bytes.subarray(0, 4)], 'f')
+      .with(0x44, 0x64)
+      .with(0x45, 0xaa)
+    const { stdout } = await disasm(arm, '--color', 'always')
+    expect(stdout).toContain('PE, arm64')
+    expect(stdout).toContain('d65f03c0  \u001B[1mret\u001B[0m\n')
+  })
+})
+
 describe('a mistake gets one line that says what to do', () => {
   const elf = elfFile(64, code, symbols)
   test.each([
@@ -171,6 +232,8 @@ describe('a mistake gets one line that says what to do', () => {
     { bytes: elf, args: ['--start', 'main'], exit: 2, says: 'write it as 0x401000 or 4198400' },
     { bytes: elf, args: ['--stop', '0x10000000000000000'], exit: 2, says: 'is not an address' },
     { bytes: elf, args: ['--mode', '8'], exit: 2, says: 'Allowed choices are 16, 32, 64' },
+    { bytes: elf, args: ['--arch', 'arm64', '--mode', '32'], exit: 2, says: '--mode is for x86 code' },
+    { bytes: elf, args: ['--arch', 'mips'], exit: 2, says: 'Allowed choices are x86, arm64' },
     { bytes: elf, args: ['--syntax', 'masm'], exit: 2, says: 'Allowed choices are intel, att, nasm' },
     { bytes: elf, args: ['--stop', '0x1000'], exit: 74, says: '.text from 0x401000 to 0x40100f' },
     { bytes: elf.subarray(0, 300), args: [], exit: 74, says: '--raw takes it as plain code' },

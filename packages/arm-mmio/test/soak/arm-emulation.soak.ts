@@ -4,7 +4,7 @@
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { compareWithQemu, machineOf } from '../support/compare-emulation.ts'
-import type { SetName } from '../support/disassembly.ts'
+import type { SetName } from '../support/sets.ts'
 import { notCompared } from '../support/emulation-cases.ts'
 import { hasMachine } from '../support/native.ts'
 

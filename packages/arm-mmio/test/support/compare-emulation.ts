@@ -1,6 +1,6 @@
 /** What our emulation makes of random instructions, against qemu-user. */
 import { Outcome } from '../../src/index.ts'
-import type { SetName } from './disassembly.ts'
+import type { SetName } from './sets.ts'
 import { emulate, type EmulationCase, emulationCases, lengthOf } from './emulation-cases.ts'
 import { CODE_BASE } from './flat-world.ts'
 import { AARCH64, ARM, type NativeCase, runNative } from './native.ts'

@@ -1,21 +1,19 @@
 /** Random instructions with registers and memory such that they access the window, and what ours makes of them. */
 import {
-  a32Forms,
-  a64Forms,
-  ArmEmulator,
-  decodeA32,
-  decodeA64,
-  decodeThumb,
-  DeviceOrder,
+  loadStoreFormsA32,
+  loadStoreFormsA64,
+  decodeLoadStoreA32,
+  decodeLoadStoreA64,
+  decodeLoadStoreThumb,
   type Form,
   formatLoadStore,
   LoadStore,
-  Outcome,
-  t16Forms,
-  t32Forms,
-} from '../../src/index.ts'
+  loadStoreFormsT16,
+  loadStoreFormsT32,
+} from '@retrap/arm-decoder'
+import { ArmEmulator, DeviceOrder, Outcome } from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
-import type { SetName } from './disassembly.ts'
+import type { SetName } from './sets.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, type SeenAccess, snapshot } from './flat-world.ts'
 import { WINDOW } from './native.ts'
 
@@ -44,12 +42,17 @@ export interface EmulationCase {
 const insn: LoadStore = new LoadStore()
 const effective: EffectiveAddress = new EffectiveAddress()
 
-const FORMS: Readonly<Record<SetName, readonly Form[]>> = { a64: a64Forms, a32: a32Forms, t32: t32Forms, t16: t16Forms }
+const FORMS: Readonly<Record<SetName, readonly Form[]>> = {
+  a64: loadStoreFormsA64,
+  a32: loadStoreFormsA32,
+  t32: loadStoreFormsT32,
+  t16: loadStoreFormsT16,
+}
 
 const decode = (set: SetName, word: number): boolean => {
-  if (set === 'a64') return decodeA64(word, insn)
-  if (set === 'a32') return decodeA32(word, insn)
-  return set === 't32' ? decodeThumb(word >>> 16, word & 0xffff, insn) : decodeThumb(word, 0, insn)
+  if (set === 'a64') return decodeLoadStoreA64(word, insn)
+  if (set === 'a32') return decodeLoadStoreA32(word, insn)
+  return set === 't32' ? decodeLoadStoreThumb(word >>> 16, word & 0xffff, insn) : decodeLoadStoreThumb(word, 0, insn)
 }
 
 /** What qemu-user cannot be given this way, each with the reason and what stands in for it. */

@@ -6,7 +6,8 @@
  * processor would have trapped in it with the same abort, and with the effects it has.
  */
 import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_OK, ArmPagingContext, ArmWalkResult, walkArm } from '@retrap/paging'
-import { type ArmAbort, ArmEmulator, decodeA64, DeviceOrder, LoadStore, Outcome } from '../../src/index.ts'
+import { decodeLoadStoreA64, LoadStore } from '@retrap/arm-decoder'
+import { type ArmAbort, ArmEmulator, DeviceOrder, Outcome } from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, snapshot, TABLE_BASE } from './flat-world.ts'
 
@@ -101,7 +102,7 @@ function trap(world: RacingWorld, vcpu: ReturnType<typeof flatVcpu>): { abort: A
     if (walkArm(context, world.tables, pc, 0, ARM_FETCH | ARM_UNPRIVILEGED, result) !== ARM_WALK_OK) return undefined
     const word = view64(world).getUint32(result.ipa, true)
     const insn = new LoadStore()
-    if (!decodeA64(word, insn)) return undefined
+    if (!decodeLoadStoreA64(word, insn)) return undefined
     const address = new EffectiveAddress()
     effectiveAddress(vcpu, insn, address)
     const write = /^store$|^atomic$/.test(insn.form.operation)

@@ -1,21 +1,16 @@
 /** Random instructions, states, syndromes and devices: whatever the guest does, the package keeps its promises. */
 import {
-  a32Forms,
-  a64Forms,
-  type ArmAbort,
-  ArmEmulator,
-  decodeA32,
-  decodeA64,
-  decodeThumb,
-  DeviceAnswer,
-  DeviceOrder,
-  deviceOrderBytes,
+  loadStoreFormsA32,
+  loadStoreFormsA64,
+  decodeLoadStoreA32,
+  decodeLoadStoreA64,
+  decodeLoadStoreThumb,
   type Form,
   LoadStore,
-  Outcome,
-  t16Forms,
-  t32Forms,
-} from '../../src/index.ts'
+  loadStoreFormsT16,
+  loadStoreFormsT32,
+} from '@retrap/arm-decoder'
+import { type ArmAbort, ArmEmulator, DeviceAnswer, DeviceOrder, deviceOrderBytes, Outcome } from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
 import { aarch32Register } from '../../src/vcpu.ts'
 import { CODE_BASE, DEVICE_BASE, DEVICE_BYTES, FlatWorld, flatVcpu, snapshot } from './flat-world.ts'
@@ -55,10 +50,10 @@ const insn: LoadStore = new LoadStore()
 const effective: EffectiveAddress = new EffectiveAddress()
 
 const SETS = [
-  { forms: a64Forms, aarch32: false, thumb: false },
-  { forms: a32Forms, aarch32: true, thumb: false },
-  { forms: t32Forms, aarch32: true, thumb: true },
-  { forms: t16Forms, aarch32: true, thumb: true },
+  { forms: loadStoreFormsA64, aarch32: false, thumb: false },
+  { forms: loadStoreFormsA32, aarch32: true, thumb: false },
+  { forms: loadStoreFormsT32, aarch32: true, thumb: true },
+  { forms: loadStoreFormsT16, aarch32: true, thumb: true },
 ] as const
 
 const MODES32 = [0, 1, 2, 3, 7, 11, 15]
@@ -104,9 +99,9 @@ function place(word: number, aarch32: boolean, thumb: boolean, narrow: boolean):
     code.setUint16(CODE_BASE, word >>> 16, true)
     code.setUint16(CODE_BASE + 2, word & 0xffff, true)
   }
-  if (!aarch32) return decodeA64(word, insn)
-  if (!thumb) return decodeA32(word, insn)
-  return decodeThumb(narrow ? word : word >>> 16, narrow ? 0 : word & 0xffff, insn)
+  if (!aarch32) return decodeLoadStoreA64(word, insn)
+  if (!thumb) return decodeLoadStoreA32(word, insn)
+  return decodeLoadStoreThumb(narrow ? word : word >>> 16, narrow ? 0 : word & 0xffff, insn)
 }
 
 function randomAbort(draw: Draw, address: number, addressHi: number, aarch32: boolean): ArmAbort {

@@ -1,6 +1,6 @@
 /** Texts that a disassembler writes in more than one way; `soak` compares the others with LLVM's. */
 import { expect, test } from 'vitest'
-import { decodeA64, formatLoadStore, LoadStore } from '../src/index.ts'
+import { decodeLoadStoreA64, formatLoadStore, LoadStore } from '../src/index.ts'
 
 test.each([
   [0x1800_0000, 'ldr w0, .+0'],
@@ -11,6 +11,6 @@ test.each([
   [0x5880_0003, 'ldr x3, .-1048576'],
 ])('a literal load %i is %s', (word, text) => {
   const insn = new LoadStore()
-  decodeA64(word, insn)
+  decodeLoadStoreA64(word, insn)
   expect(formatLoadStore(insn)).toBe(text)
 })

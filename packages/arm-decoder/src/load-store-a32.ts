@@ -16,25 +16,25 @@ const lead = (rows: readonly Row[], bits: string): Row[] =>
   }))
 
 /** The A32 table, one form a row. */
-export const a32Forms: readonly Form[] = /*#__PURE__*/ compile([
+export const loadStoreFormsA32: readonly Form[] = /*#__PURE__*/ compile([
   ...parseRows(a32Rows),
   ...parseRows(coprocessorRows),
   ...lead(parseRows(structureRows), '11110100'),
 ])
 
 /** The table of Thumb instructions of two halfwords, one form a row. */
-export const t32Forms: readonly Form[] = /*#__PURE__*/ compile([
+export const loadStoreFormsT32: readonly Form[] = /*#__PURE__*/ compile([
   ...parseRows(t32Rows),
   ...lead(parseRows(coprocessorRows), '1110'),
   ...lead(parseRows(structureRows), '11111001'),
 ])
 
 /** The table of Thumb instructions of one halfword, one form a row. */
-export const t16Forms: readonly Form[] = /*#__PURE__*/ compile(parseRows(t16Rows))
+export const loadStoreFormsT16: readonly Form[] = /*#__PURE__*/ compile(parseRows(t16Rows))
 
-const a32Matcher = /*#__PURE__*/ new Matcher(a32Forms, 20, 8)
-const t32Matcher = /*#__PURE__*/ new Matcher(t32Forms, 20, 9)
-const t16Matcher = /*#__PURE__*/ new Matcher(t16Forms, 8, 8)
+const a32Matcher = /*#__PURE__*/ new Matcher(loadStoreFormsA32)
+const t32Matcher = /*#__PURE__*/ new Matcher(loadStoreFormsT32)
+const t16Matcher = /*#__PURE__*/ new Matcher(loadStoreFormsT16)
 
 const PC = 15
 const SP = 13
@@ -336,7 +336,7 @@ function decodeLane(form: Form, l: number, insn: LoadStore): void {
  * @param insn - filled in if it accesses memory
  * @returns whether it does
  */
-export function decodeA32(word: number, insn: LoadStore): boolean {
+export function decodeLoadStoreA32(word: number, insn: LoadStore): boolean {
   const form = a32Matcher.find(word, allocated)
   if (form === undefined) return false
   fill(InstructionSet.A32, form, word, insn)
@@ -360,7 +360,7 @@ export function isWideThumb(first: number): boolean {
  * @param insn - filled in if it accesses memory
  * @returns whether it does
  */
-export function decodeThumb(first: number, second: number, insn: LoadStore): boolean {
+export function decodeLoadStoreThumb(first: number, second: number, insn: LoadStore): boolean {
   const wide = isWideThumb(first)
   const word = wide ? ((first << 16) | second) >>> 0 : first
   const form = (wide ? t32Matcher : t16Matcher).find(word, allocated)

@@ -1,6 +1,6 @@
 /** Text of loads and stores. */
-import { formatA32 } from './format-a32.ts'
-import { formatA64 } from './format-a64.ts'
+import { formatLoadStoreA32 } from './format-load-store-a32.ts'
+import { formatLoadStoreA64 } from './format-load-store-a64.ts'
 import { InstructionSet, type LoadStore } from './load-store.ts'
 
 /**
@@ -10,5 +10,5 @@ import { InstructionSet, type LoadStore } from './load-store.ts'
  * @param insn - after a successful decode
  */
 export function formatLoadStore(insn: LoadStore): string {
-  return insn.set === InstructionSet.A64 ? formatA64(insn) : formatA32(insn)
+  return insn.set === InstructionSet.A64 ? formatLoadStoreA64(insn) : formatLoadStoreA32(insn)
 }

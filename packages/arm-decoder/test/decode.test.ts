@@ -1,15 +1,15 @@
 import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
-import { a32Forms, a64Forms, type Form, t16Forms, t32Forms } from '../src/index.ts'
+import { loadStoreFormsA32, loadStoreFormsA64, type Form, loadStoreFormsT16, loadStoreFormsT32 } from '../src/index.ts'
 import { unexplained } from './support/compare-text.ts'
 import { differences, usedDifferences } from './support/differences.ts'
 import { hasDisassemblers, lastForm, ours, type SetName } from './support/disassembly.ts'
 import { words } from './support/rng.ts'
 
 const SETS: readonly (readonly [SetName, readonly Form[]])[] = [
-  ['a64', a64Forms],
-  ['a32', a32Forms],
-  ['t32', t32Forms],
+  ['a64', loadStoreFormsA64],
+  ['a32', loadStoreFormsA32],
+  ['t32', loadStoreFormsT32],
 ]
 
 /** Random encodings of every form, and random words where loads and stores are. */
@@ -100,7 +100,7 @@ describe.skipIf(!hasDisassemblers)(
 )
 
 describe('the tables', () => {
-  test.each([...SETS, ['t16', t16Forms] as const])('every row of %s can be reached', (set, forms) => {
+  test.each([...SETS, ['t16', loadStoreFormsT16] as const])('every row of %s can be reached', (set, forms) => {
     const next = words(3)
     const unreached = forms.filter((form) => {
       for (let tries = 0; tries < 2000; tries++) {
@@ -117,7 +117,7 @@ describe('the tables', () => {
       ' ',
     ),
   )
-  test.each([...SETS, ['t16', t16Forms] as const])('every row of %s has an operation', (_set, forms) => {
+  test.each([...SETS, ['t16', loadStoreFormsT16] as const])('every row of %s has an operation', (_set, forms) => {
     expect(forms.filter(({ operation }) => !OPERATIONS.has(operation))).toEqual([])
   })
 })

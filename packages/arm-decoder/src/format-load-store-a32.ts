@@ -96,7 +96,7 @@ function operand(insn: LoadStore, placeholder: string): string {
 }
 
 /** Text of a decoded A32 or Thumb instruction. */
-export function formatA32(insn: LoadStore): string {
+export function formatLoadStoreA32(insn: LoadStore): string {
   const { form } = insn
   const bits = insn.form.registers !== 0 ? `.${insn.elementSize * 8}` : ''
   const size = form.operands.startsWith('<Ht>') ? '.16' : ''

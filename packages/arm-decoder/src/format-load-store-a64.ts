@@ -150,7 +150,7 @@ function a64Address(insn: LoadStore): string {
 }
 
 /** Text of a decoded A64 instruction. */
-export function formatA64(insn: LoadStore): string {
+export function formatLoadStoreA64(insn: LoadStore): string {
   const { operands } = insn.form
   const mnemonic = a64Mnemonic(insn)
   if (operands === '') return mnemonic

@@ -3,7 +3,14 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { decodeA32, decodeA64, decodeThumb, formatLoadStore, isWideThumb, LoadStore } from '../../src/index.ts'
+import {
+  decodeLoadStoreA32,
+  decodeLoadStoreA64,
+  decodeLoadStoreThumb,
+  formatLoadStore,
+  isWideThumb,
+  LoadStore,
+} from '../../src/index.ts'
 
 /** An instruction set, and how long its words are. */
 export type SetName = 'a64' | 'a32' | 't32' | 't16'
@@ -19,9 +26,12 @@ export const PREFIX: Readonly<Record<SetName, string>> = {
 /** Whether a program can be run. */
 export const hasProgram = (name: string): boolean => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0
 
+/** LLVM's disassembler. */
+export const LLVM_OBJDUMP = 'llvm-objdump-22'
+
 /** Whether the two disassemblers are there. */
 export const hasDisassemblers: boolean =
-  hasProgram('llvm-objdump-22') && ['aarch64-linux-gnu-objdump', 'arm-linux-gnueabihf-objdump'].every(hasProgram)
+  hasProgram(LLVM_OBJDUMP) && ['aarch64-linux-gnu-objdump', 'arm-linux-gnueabihf-objdump'].every(hasProgram)
 
 /** What makes LLVM know all of a set. */
 export const LLVM_OPTIONS: Readonly<Record<SetName, readonly string[]>> = {
@@ -48,7 +58,7 @@ export function disassemble(set: SetName, words: readonly number[], tool: 'llvm'
     execFileSync(`${PREFIX[set]}-as`, ['-o', object, assembly])
     const [program, options] =
       tool === 'llvm'
-        ? ['llvm-objdump-22', ['--no-print-imm-hex', ...LLVM_OPTIONS[set]]]
+        ? [LLVM_OBJDUMP, ['--no-print-imm-hex', ...LLVM_OPTIONS[set]]]
         : [`${PREFIX[set]}-objdump`, [] as string[]]
     const listing = execFileSync(program, ['-d', '--no-show-raw-insn', ...options, object], {
       encoding: 'utf8',
@@ -97,12 +107,12 @@ export function ours(set: SetName, word: number, offset: number): string {
   if (set === 't32' && !isWideThumb(word >>> 16)) return ''
   const found =
     set === 'a64'
-      ? decodeA64(word, insn)
+      ? decodeLoadStoreA64(word, insn)
       : set === 'a32'
-        ? decodeA32(word, insn)
+        ? decodeLoadStoreA32(word, insn)
         : set === 't32'
-          ? decodeThumb(word >>> 16, word & 0xffff, insn)
-          : decodeThumb(word, 0, insn)
+          ? decodeLoadStoreThumb(word >>> 16, word & 0xffff, insn)
+          : decodeLoadStoreThumb(word, 0, insn)
   if (!found) return ''
   const text = formatLoadStore(insn)
   // Labels are absolute in listings.

@@ -32,7 +32,7 @@ export type Extend = (typeof Extend)[keyof typeof Extend]
 export const NO_REGISTER = -1
 
 /**
- * A decoded load or store. Filled in by `decodeA64` and its like; a caller keeps one and uses it again.
+ * A decoded load or store. Filled in by `decodeLoadStoreA64` and its like; a caller keeps one and uses it again.
  *
  * Register numbers are architectural. In A64, 31 is the zero register in `rt`, `rt2`, `rs`, `rm` and the stack pointer in
  * `rn`. SIMD&FP registers are counted in `registerSize` units: D0…D31, or Q0…

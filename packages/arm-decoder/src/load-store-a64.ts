@@ -2,7 +2,7 @@
 import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER } from './load-store.ts'
 import { Matcher } from './matcher.ts'
 import { compileRow, expandChoices, extract, type Form, parseRows, type Row } from './row.ts'
-import { a64Rows, a64Transfers } from './table/a64.ts'
+import { a64Rows, a64Transfers } from './table/a64-loads.ts'
 
 /** Puts each of the transfers in the place of `*`. */
 function expandTransfers(row: Row): Row[] {
@@ -26,18 +26,17 @@ function expandTransfers(row: Row): Row[] {
 }
 
 /** The A64 table, one form a row. */
-export const a64Forms: readonly Form[] = /*#__PURE__*/ parseRows(a64Rows)
+export const loadStoreFormsA64: readonly Form[] = /*#__PURE__*/ parseRows(a64Rows)
   .flatMap(expandTransfers)
   .flatMap(expandChoices)
   .map(compileRow)
 
-// Bits 31:21 have what tells most rows apart.
-const matcher = /*#__PURE__*/ new Matcher(a64Forms, 21, 11)
+const matcher = /*#__PURE__*/ new Matcher(loadStoreFormsA64)
 
 const even = (register: number): boolean => (register & 1) === 0
 
 /** Whether the encoding is allocated: what bit patterns alone cannot say. */
-function allocated(form: Form, word: number): boolean {
+export function allocatedLoadStoreA64(form: Form, word: number): boolean {
   const { attributes, operation, fields } = form
   if (attributes.has('couple') || operation === 'load-64b' || operation === 'store-64b') {
     const t = extract(fields.get('t'), word)
@@ -92,8 +91,8 @@ function registerSize(form: Form, elementSize: number): number {
  *
  * Source: Arm ARM (DDI 0487), "Loads and Stores".
  */
-export function decodeA64(word: number, insn: LoadStore): boolean {
-  const form = matcher.find(word, allocated)
+export function decodeLoadStoreA64(word: number, insn: LoadStore): boolean {
+  const form = matcher.find(word, allocatedLoadStoreA64)
   if (form === undefined) return false
   const { attributes, fields } = form
   insn.set = InstructionSet.A64
