@@ -1,5 +1,5 @@
 import { readFile, realpath } from 'node:fs/promises'
-import { join, sep } from 'node:path'
+import { join, resolve, sep } from 'node:path'
 import type { PacketBackend } from '@retrap/device'
 import { Hub, UserNetwork, type UserNetworkOptions } from '@retrap/network'
 import { captureToFile, nodeSockets, StreamNetwork } from '@retrap/network/node'
@@ -23,6 +23,8 @@ export class OpenNetworks {
     const closing: Closing[] = []
     const networks = new Map<string, PacketBackend>()
     const hubs = new Map<number, Hub>()
+    /** Files that captures go to, and whose they are. */
+    const captures = new Map<string, string>()
     const attached: { readonly hub: Hub; readonly id: string; readonly by: string }[] = []
     try {
       for (const netdev of list) {
@@ -30,6 +32,13 @@ export class OpenNetworks {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
         let network = await openNetwork(netdev, hubs, closing)
         if (netdev.capture !== undefined) {
+          const place = resolve(netdev.capture)
+          const other = captures.get(place)
+          if (other !== undefined)
+            throw usage(
+              `--netdev id=${netdev.id}: pcap=${netdev.capture} is that of id=${other}; give each a file of its own`,
+            )
+          captures.set(place, netdev.id)
           const capture = captureToFile(network, netdev.capture)
           closing.push({ path: netdev.capture, close: () => capture.close() })
           network = capture.network

@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { describeThrown, type MachineExit } from '@retrap/machine'
 import { BackEnds, type BackEndSettings } from './back-ends.ts'
 import { formatCrash } from './crash-report.ts'
@@ -174,7 +174,9 @@ class Session {
   }
 
   async #pressPowerButton(): Promise<boolean> {
-    return (await this.#running?.powerButton()) ?? false
+    const answer = this.#running?.powerButton() ?? false
+    // A board in a Worker may hang, or its Worker: then nothing answers.
+    return Promise.race([answer, sleep(BUTTON_MS, false, { ref: false })])
   }
 
   /** Opens what the session stands on. @throws CliError if a serial port cannot be opened */
@@ -422,3 +424,5 @@ class Session {
 
 /** How long output waits for its reader when the user has ended the run. */
 const LAST_CALL_MS = 150
+/** A machine that has not taken the power button by then does not heed it. */
+const BUTTON_MS = 2000

@@ -222,6 +222,15 @@ describe('a reader that stalls', () => {
     expect(host.stderr.text).toContain(says)
   })
 
+  test('SIGTERM ends the run of a machine whose board hangs', async () => {
+    const host = new FakeHost(forEver)
+    host.answersPowerButton = false
+    const run = runSession(SETTINGS, host)
+    setTimeout(() => host.signal?.('SIGTERM'), 50)
+    expect(await run).toBe(143)
+    expect(host.pressed).toBe(1)
+  })
+
   test('a second SIGTERM ends the run of a guest that heeds the power button and goes on', async () => {
     const host = new FakeHost(forEver)
     host.heedsPowerButton = true

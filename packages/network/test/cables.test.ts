@@ -274,6 +274,10 @@ describe('a capture (pcap-savefile(5))', () => {
     network.send(testFrame(60, 0))
     expect(readFileSync(path).length).toBe(24 + 1000 * (16 + 1514))
     expect(() => captureToFile(new Hub().port(), join(folder, 'no', 'folder'))).toThrow(NetworkError)
+    // Options that cannot be leave the capture as it is.
+    const before = readFileSync(path)
+    expect(() => captureToFile(new Hub().port(), path, { snapBytes: 0 })).toThrow('snapBytes 0')
+    expect(readFileSync(path)).toEqual(before)
   })
 
   test.each([

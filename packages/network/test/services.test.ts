@@ -315,7 +315,7 @@ describe('TFTP (RFC 1350, RFC 2347)', () => {
       await settle()
       return replies.length === before ? undefined : replies.at(-1)
     }
-    return { ask, clock, server }
+    return { ask, clock, replies, server }
   }
 
   test.each([
@@ -425,6 +425,35 @@ describe('TFTP (RFC 1350, RFC 2347)', () => {
     expect((await ask(acknowledge(2)))![3]).toBe(3)
     clock.advance(61_000)
     expect(await ask(acknowledge(3))).toBe(undefined)
+    expect(clock.timers).toBe(0)
+  })
+
+  test('what nothing has followed for a second is sent again, then after two, four and more', async () => {
+    const { ask, clock, replies } = serve(600)
+    await ask(request('kernel', 'octet', 'blksize', '512'))
+    const numbers = (): number[][] => replies.splice(0).map((reply) => [...reply.subarray(0, 4)])
+    numbers()
+    clock.advance(999)
+    expect(numbers()).toEqual([])
+    clock.advance(1)
+    expect(numbers()).toEqual([[0, 6, 98, 108]])
+    await ask(acknowledge(0))
+    expect(numbers()).toEqual([[0, 3, 0, 1]])
+    const times: number[] = []
+    for (let ms = 100; ms <= 10_000; ms += 100) {
+      clock.advance(100)
+      if (replies.length > 0) times.push(ms)
+      expect(numbers().every((number) => number.join(' ') === '0 3 0 1')).toBe(true)
+    }
+    expect(times).toEqual([1000, 3000, 7000])
+    // An acknowledgment that comes twice does not send a block twice.
+    await ask(acknowledge(0))
+    expect(numbers()).toEqual([])
+    await ask(acknowledge(1))
+    expect(numbers()).toEqual([[0, 3, 0, 2]])
+    await ask(acknowledge(2))
+    clock.advance(60_000)
+    expect(numbers()).toEqual([])
     expect(clock.timers).toBe(0)
   })
 

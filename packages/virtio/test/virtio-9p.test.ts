@@ -49,6 +49,9 @@ class Driver {
     this.ring = new SplitDriver(this.machine.view, PLACE)
   }
 
+  /** Takes the device's right to reach memory away for the next request, until the host has done it. */
+  loseRight = false
+
   async raw(message: Uint8Array): Promise<Uint8Array> {
     this.machine.ram.set(message, REQUEST)
     this.ring.add(
@@ -60,6 +63,15 @@ class Driver {
     )
     this.ring.publish()
     this.driver.notify(0)
+    if (this.loseRight) {
+      this.loseRight = false
+      this.machine.fn!.configWrite(4, 2, 3)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      for (let i = 0; i < 20; i++, this.machine.advance(100_000)) await turn()
+      expect(this.ring.reap()).toEqual([])
+      this.machine.fn!.configWrite(4, 2, 7)
+      this.driver.notify(0)
+    }
     for (let i = 0; i < 500; i++) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await turn()
@@ -148,6 +160,14 @@ class Driver {
 const start = (readOnly = false): Promise<Driver> => new Driver(readOnly).mount()
 
 describe('a mounted share', () => {
+  test('a request whose answer could not be written is not made once more', async () => {
+    const driver = await start()
+    driver.loseRight = true
+    const made = await driver.ask(72, (w) => w.u32(ROOT).text('once').u32(0o755).u32(0))
+    expect(typeof made).toBe('object')
+    expect(await driver.ask(72, (w) => w.u32(ROOT).text('once').u32(0o755).u32(0))).toBe(EEXIST)
+  })
+
   test('has its tag in the configuration', () => {
     const { driver } = new Driver()
     expect([driver.config(0, 2), ...[2, 3, 4, 5].map((at) => driver.config(at, 1))]).toEqual([

@@ -257,9 +257,10 @@ class LocalNode implements ShareNode {
   ): Promise<{ readonly node: ShareNode; readonly file: ShareFile }> {
     // O_NONBLOCK: a pipe that is there already must not keep us.
     const flags = accessMode(reads, writes) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (exclusive ? O_EXCL : 0)
-    const fd = await this.#calls.open(this.#entry(name), flags, mode & MODE_BITS)
+    const { fd, isNew } = await this.#openOrCreate(this.#entry(name), flags, mode & MODE_BITS)
     const file = new LocalFile(this.#calls, fd)
     try {
+      if (isNew) await this.#giveMode(fd, mode)
       if ((Number((await this.#calls.fstat(fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
       if (empties) await this.#calls.truncate(`/proc/self/fd/${fd}`, 0)
       const node = await this.#calls.open(`/proc/self/fd/${fd}`, O_PATH)
@@ -270,8 +271,35 @@ class LocalNode implements ShareNode {
     }
   }
 
+  async #openOrCreate(
+    path: string,
+    flags: number,
+    mode: number,
+  ): Promise<{ readonly fd: number; readonly isNew: boolean }> {
+    try {
+      return { fd: await this.#calls.open(path, flags | O_EXCL, mode), isNew: true }
+    } catch (error) {
+      if ((flags & O_EXCL) !== 0 || !(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+      return { fd: await this.#calls.open(path, flags, mode), isNew: false }
+    }
+  }
+
+  /** The guest's kernel has taken its program's mask off already: the host's takes nothing more. */
+  async #giveMode(fd: number, mode: number): Promise<void> {
+    const now = Number((await this.#calls.fstat(fd)).mode)
+    // A directory may have its parent's set-group-ID bit.
+    if ((now & MODE_BITS) !== (mode & MODE_BITS))
+      await this.#calls.chmod(`/proc/self/fd/${fd}`, (now & ~S_IFMT & ~MODE_BITS) | (mode & MODE_BITS))
+  }
+
   async makeDirectory(name: string, mode: number): Promise<void> {
     await this.#calls.mkdir(this.#entry(name), mode & MODE_BITS)
+    const fd = await this.#calls.open(this.#entry(name), O_PATH | O_NOFOLLOW | O_DIRECTORY)
+    try {
+      await this.#giveMode(fd, mode)
+    } finally {
+      await this.#calls.close(fd)
+    }
   }
 
   makeLink(name: string, text: string): Promise<void> {

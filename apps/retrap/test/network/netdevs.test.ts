@@ -119,6 +119,14 @@ test('an id that is given twice, or is not there', async () => {
   await expect(open('hubport,id=a,hubid=0,netdev=z')).rejects.toThrow(/no --netdev with id=z/)
 })
 
+test('two captures in one file', async () => {
+  const path = join(folder, 'one.pcap')
+  const open = OpenNetworks.open(
+    [`hubport,id=a,hubid=0,pcap=${path}`, `hubport,id=b,hubid=0,pcap=${folder}/./one.pcap`].map(parseNetdev),
+  )
+  await expect(open).rejects.toThrow('is that of id=a; give each a file of its own')
+})
+
 test("what the host or the network does not allow is the user's to mend", async () => {
   const explained = async (text: string) =>
     explainError(await OpenNetworks.open([parseNetdev(text)]).catch((error: unknown) => error))

@@ -104,6 +104,27 @@ describe.runIf(process.platform === 'linux')('a directory of the host', () => {
     for (const node of [dir, file, made.node]) node.release()
   })
 
+  test("new files and directories have the mode that the guest gives, whatever the host's mask is", async () => {
+    const modeOf = (name: string): number => lstatSync(join(inside, name)).mode & 0o7777
+    const made = await root.create('file', { ...NEW, mode: 0o666 })
+    await root.makeDirectory('dir', 0o1777)
+    expect([modeOf('file'), modeOf('dir')]).toEqual([0o666, 0o1777])
+    // One that is there already keeps its own.
+    chmodSync(join(inside, 'file'), 0o640)
+    const again = await root.create('file', { ...NEW, exclusive: false, mode: 0o666 })
+    expect(modeOf('file')).toBe(0o640)
+    // The bit that hands a group on is the host's.
+    chmodSync(join(inside, 'dir'), 0o2755)
+    const dir = await root.child('dir')
+    await dir.makeDirectory('below', 0o777)
+    expect(modeOf('dir/below')).toBe(0o2777)
+    for (const { node, file } of [made, again]) {
+      await file.close()
+      node.release()
+    }
+    dir.release()
+  })
+
   test('a machine that has ended leaves nothing open, and reaches nothing more', async () => {
     const held = (): number => readdirSync('/proc/self/fd').length
     const before = held()

@@ -61,6 +61,8 @@ export class FakeHost implements SessionHost {
   uncaught: ((thrown: unknown) => void) | undefined
   /** Whether the guest has asked for the power button's event, and how often it was pressed. */
   heedsPowerButton = false
+  /** Whether what the button is wired to answers at all. */
+  answersPowerButton = true
   pressed = 0
   /** Whether the process ends although output waits. */
   abandoned = false
@@ -134,7 +136,7 @@ export class FakeHost implements SessionHost {
       },
       powerButton: async () => {
         this.pressed++
-        return this.heedsPowerButton
+        return this.answersPowerButton ? this.heedsPowerButton : new Promise<boolean>(() => {})
       },
       run: async ({ signal, timeoutMs }) => {
         this.timeouts.push(timeoutMs)

@@ -22,13 +22,7 @@ export interface CaptureFile {
  * @throws NetworkError `ERR_OPEN`, `ERR_OPTION`
  */
 export function captureToFile(network: PacketBackend, path: string, options: CaptureOptions = {}): CaptureFile {
-  let file: number
-  try {
-    if (!isFree(path)) throw new Error('it is there and is no capture; it is not overwritten')
-    file = openSync(path, 'w')
-  } catch (error) {
-    throw failure(path, error)
-  }
+  let file = -1
   let held: Uint8Array[] = []
   let heldBytes = 0
   let trouble: unknown
@@ -38,7 +32,7 @@ export function captureToFile(network: PacketBackend, path: string, options: Cap
     held = []
     heldBytes = 0
     // A host disk that is full ends the capture, and not the machine.
-    if (!open || trouble !== undefined || pieces.length === 0) return
+    if (!open || file < 0 || trouble !== undefined || pieces.length === 0) return
     try {
       const bytes = Buffer.concat(pieces)
       for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at)
@@ -53,8 +47,16 @@ export function captureToFile(network: PacketBackend, path: string, options: Cap
     heldBytes += bytes.length
     if (heldBytes >= MOST_HELD) flush()
   }
+  // The options are looked at before an earlier capture is lost. What the file begins with is written later.
+  const captured = capturePackets(network, write, options)
+  try {
+    if (!isFree(path)) throw new Error('it is there and is no capture; it is not overwritten')
+    file = openSync(path, 'w')
+  } catch (error) {
+    throw failure(path, error)
+  }
   return {
-    network: capturePackets(network, write, options),
+    network: captured,
     close() {
       if (!open) return
       flush()

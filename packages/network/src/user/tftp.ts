@@ -25,6 +25,9 @@ const MOST_READS = 4
  */
 const IDLE_MS = 60_000
 
+/** A message that nothing has followed for so long is sent again; then after twice the time, and so on. */
+const FIRST_WAIT_MS = 1000
+
 /** Reads a file that guests may load. @returns null: there is none of that name */
 export type ReadBootFile = (name: string) => Promise<Uint8Array | null>
 
@@ -34,13 +37,19 @@ interface Transfer {
   /** Number of the block that was sent last; 0: the options were. */
   block: number
   usedMs: number
+  /** Sends what was sent last once more. */
+  again: () => void
+  /** When to do so, and how long it waits. */
+  againMs: number
+  waitMs: number
 }
 
 /** Lets guests load files. Source: RFC 1350; RFC 2347; RFC 2348 (`blksize`); RFC 2349 (`tsize`). */
 export class TftpServer {
   readonly #read: ReadBootFile
   readonly #clock: NetworkClock
-  readonly #sweep: Alarm
+  /** Set while there are transfers. */
+  readonly #watch: Alarm
   /** In the order of use. */
   readonly #transfers = new Map<string, Transfer>()
   /** Clients whose files are being read. */
@@ -50,14 +59,14 @@ export class TftpServer {
   constructor(read: ReadBootFile, clock: NetworkClock) {
     this.#read = read
     this.#clock = clock
-    this.#sweep = new Alarm(clock, () => this.#expire())
+    this.#watch = new Alarm(clock, () => this.#look())
   }
 
   /** Ends all transfers. */
   close(): void {
     this.#closed = true
     this.#transfers.clear()
-    this.#sweep.close()
+    this.#watch.close()
   }
 
   /** Takes a message of a client. @param reply - sends one back */
@@ -97,24 +106,24 @@ export class TftpServer {
     this.#transfers.delete(key)
     const [oldest] = this.#transfers.keys()
     if (this.#transfers.size === MOST_TRANSFERS) this.#transfers.delete(oldest!)
-    const transfer = { bytes, blockBytes, block: 0, usedMs: 0 }
+    const transfer: Transfer = { bytes, blockBytes, block: 0, usedMs: 0, again: () => {}, againMs: 0, waitMs: 0 }
     this.#use(key, transfer)
-    if (!this.#sweep.isSet) this.#sweep.set(IDLE_MS)
-    if (answers.length > 0) reply(withTexts(OPTIONS, null, answers))
-    else this.#send(transfer, reply)
+    if (answers.length > 0) this.#send(transfer, withTexts(OPTIONS, null, answers), reply)
+    else this.#sendBlock(transfer, reply)
   }
 
   #acknowledged(key: string, number: number, reply: (message: Uint8Array) => void): void {
     const transfer = this.#transfers.get(key)
     if (transfer === undefined) return
     this.#use(key, transfer)
-    // An acknowledgment of an earlier block: the block was sent twice (RFC 1123 §4.2.3.1).
+    // An acknowledgment of an earlier block: the block was sent twice. It is no reason to send the next one twice, too; that
+    // is sent again when its time has come (RFC 1123 §4.2.3.1).
     if (number !== (transfer.block & 0xffff)) return
     if (transfer.block > 0 && transfer.block * transfer.blockBytes > transfer.bytes.length) {
       this.#transfers.delete(key)
       return
     }
-    this.#send(transfer, reply)
+    this.#sendBlock(transfer, reply)
   }
 
   /** Notes that a client is still there. */
@@ -124,18 +133,27 @@ export class TftpServer {
     this.#transfers.set(key, transfer)
   }
 
-  #expire(): void {
-    for (const [key, { usedMs }] of this.#transfers) {
-      const left = usedMs + IDLE_MS - this.#clock.now()
-      if (left > 0) {
-        this.#sweep.set(left)
-        return
+  /** Forgets clients that have gone, and sends again what others may have lost. */
+  #look(): void {
+    const now = this.#clock.now()
+    for (const [key, transfer] of this.#transfers) {
+      if (transfer.usedMs + IDLE_MS <= now) this.#transfers.delete(key)
+      else if (transfer.againMs <= now) {
+        transfer.waitMs *= 2
+        transfer.againMs = now + transfer.waitMs
+        transfer.again()
       }
-      this.#transfers.delete(key)
     }
+    this.#setWatch()
   }
 
-  #send(transfer: Transfer, reply: (message: Uint8Array) => void): void {
+  #setWatch(): void {
+    let next = Infinity
+    for (const { usedMs, againMs } of this.#transfers.values()) next = Math.min(next, usedMs + IDLE_MS, againMs)
+    if (next !== Infinity) this.#watch.set(next - this.#clock.now())
+  }
+
+  #sendBlock(transfer: Transfer, reply: (message: Uint8Array) => void): void {
     const { bytes, blockBytes } = transfer
     const from = transfer.block * blockBytes
     transfer.block++
@@ -144,6 +162,14 @@ export class TftpServer {
     put16(message, 0, DATA)
     put16(message, 2, transfer.block & 0xffff)
     message.set(part, 4)
+    this.#send(transfer, message, reply)
+  }
+
+  #send(transfer: Transfer, message: Uint8Array, reply: (message: Uint8Array) => void): void {
+    transfer.again = () => reply(message)
+    transfer.waitMs = FIRST_WAIT_MS
+    transfer.againMs = this.#clock.now() + FIRST_WAIT_MS
+    this.#setWatch()
     reply(message)
   }
 }

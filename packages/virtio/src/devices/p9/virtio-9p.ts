@@ -40,6 +40,8 @@ export class Virtio9p implements VirtioDevice {
   readonly config: Uint8Array
   readonly #session: P9Session
   #host: VirtioHost | null = null
+  /** Answers that could not be written, as the driver had taken the device's right to memory away. */
+  readonly #unwritten = new WeakMap<VirtioChain, Uint8Array>()
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ share, tag, readOnly = false, name = 'virtio-9p' }: Virtio9pOptions) {
@@ -59,6 +61,9 @@ export class Virtio9p implements VirtioDevice {
   }
 
   #request(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer> {
+    // What was done once is not done again: a second `mkdir` would fail.
+    const given = this.#unwritten.get(chain)
+    if (given !== undefined) return Promise.resolve(() => this.#write(chain, given))
     const { readable } = chain
     const head = readable.slice(0, HEAD)
     const length = head === null ? 0 : new DataView(head.buffer).getUint32(0, true)
@@ -71,12 +76,15 @@ export class Virtio9p implements VirtioDevice {
 
   async #answer(chain: VirtioChain, message: Uint8Array): Promise<VirtioAnswer> {
     const answer = await this.#session.answer(message, () => !chain.cancelled)
+    return () => this.#write(chain, answer)
+  }
+
+  #write(chain: VirtioChain, answer: Uint8Array): number {
+    if (chain.writable.write(0, answer)) return answer.length
     // A driver that has no room for its answer has broken a rule.
-    return () => {
-      if (chain.writable.write(0, answer)) return answer.length
-      if (answer.length > chain.writable.length) this.#host?.needsReset()
-      return 0
-    }
+    if (answer.length > chain.writable.length) this.#host?.needsReset()
+    else this.#unwritten.set(chain, answer)
+    return 0
   }
 
   // ---- Machine ----
