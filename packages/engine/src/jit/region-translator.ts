@@ -53,14 +53,21 @@ export class RegionTranslator<Form> {
     const { f, state, layout } = this.#frame
     const first = this.#region.blocks[0]!.instructions[0]!
     this.#frame.begin()
-    this.#semantics.checkAssumptions((condition) =>
-      f.structuredIf(condition, () => {
-        f.store('i32.store', state, this.#frame.firstRecordOf(first), layout.record)
+    const conditions: I32[] = []
+    this.#semantics.checkAssumptions((condition) => conditions.push(condition))
+    if (conditions.length > 0) {
+      f.structuredBlock((goesOn) => {
+        // One exit for all of them: an entry that is left out of hardly ever takes few of the processor's cache lines.
+        f.structuredBlock((differs) => {
+          for (const condition of conditions) f.brIf(condition, differs)
+          f.br(goesOn)
+        })
+        f.store('i32.store', state, this.#frame.followRef(I32.of(this.#frame.firstRecordRef(first))), layout.record)
         f.store('i32.store', state, this.#frame.slotsOf(first.page), layout.slots)
         this.#exits.countEntry()
         f.return(UNIT_RESUME)
-      }),
-    )
+      })
+    }
     f.store('i32.store8', this.#frame.unitRecord, I32.of(1), UNIT_ENTERED)
     this.#frame.load()
     this.#semantics.load()
@@ -123,7 +130,7 @@ export class RegionTranslator<Form> {
       why: 'target',
       outcome: UNIT_JUMP,
       insn,
-      record: this.#frame.recordOf(insn),
+      record: this.#frame.recordRef(insn),
       retired: pending,
       target,
     })
@@ -136,7 +143,7 @@ export class RegionTranslator<Form> {
       why: 'guard',
       outcome: UNIT_RESUME,
       insn,
-      record: this.#frame.firstRecordOf(insn),
+      record: this.#frame.firstRecordRef(insn),
       retired: this.#frame.pending,
     })
   }
@@ -149,7 +156,7 @@ export class RegionTranslator<Form> {
     for (const [i, insn] of instructions.entries()) {
       if (insn.flow === 'leave') {
         // The interpreter checks the second page of an instruction in two pages.
-        const record = frame.firstRecordOf(insn)
+        const record = frame.firstRecordRef(insn)
         this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: frame.pending })
         return
       }
@@ -176,7 +183,7 @@ export class RegionTranslator<Form> {
           why: 'target',
           outcome: UNIT_RESUME,
           insn,
-          record: frame.nextRecordOf(insn),
+          record: frame.nextRecordRef(insn),
           retired: frame.pending,
         })
     }
@@ -194,7 +201,7 @@ export class RegionTranslator<Form> {
   #emitInPlace(insn: RegionInstruction<Form>, exits: InstructionExits): void {
     this.#semantics.emit(insn, exits)
     // An access that was made by a call may have written this region's code.
-    if (exits.onMiss === 'call') this.#checks.givenUp(insn, this.#frame.nextRecordOf(insn), this.#frame.pending + 1)
+    if (exits.onMiss === 'call') this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), this.#frame.pending + 1)
   }
 
   #exitsOf(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): InstructionExits {
@@ -202,16 +209,16 @@ export class RegionTranslator<Form> {
     const action = this.#parts.onMiss(firstRecord(insn))
     const onMiss = action === 'call' && insn.flow !== 'next' ? 'leave' : action
     const interpret = (outcome: number, why: ExitReason): void =>
-      this.#exits.leave({ why, outcome, insn, record: frame.firstRecordOf(insn), retired: frame.pending })
+      this.#exits.leave({ why, outcome, insn, record: frame.firstRecordRef(insn), retired: frame.pending })
     return {
       onMiss,
       pageBase: () => frame.linear(insn.page.delta),
       interpret: () => interpret(UNIT_RESUME, 'rare'),
       miss: () => (onMiss === 'leave' ? interpret(UNIT_RESUME, 'device') : interpret(UNIT_SLOW, 'miss')),
       fail: (status) => this.#exits.fail(status, insn, frame.pending),
-      leaveIfGivenUp: () => this.#checks.givenUp(insn, frame.firstRecordOf(insn), frame.pending),
+      leaveIfGivenUp: () => this.#checks.givenUp(insn, frame.firstRecordRef(insn), frame.pending),
       retire: () => {
-        const [record, retired] = [frame.nextRecordOf(insn), frame.pending + 1]
+        const [record, retired] = [frame.nextRecordRef(insn), frame.pending + 1]
         this.#exits.leave({ why: 'guard', outcome: UNIT_RESUME, insn, record, retired })
       },
       branch: () => this.#takeBranch(insn, block, number, undefined),
@@ -263,7 +270,7 @@ export class RegionTranslator<Form> {
       why: 'computed',
       outcome,
       insn,
-      record: this.#frame.recordOf(insn),
+      record: this.#frame.recordRef(insn),
       retired: this.#frame.pending,
       target: linear,
     })

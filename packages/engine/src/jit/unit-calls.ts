@@ -26,7 +26,7 @@ export class UnitCalls<Form> {
     const status = this.#call(insn)
     f.structuredIf(status, () => this.#exits.fail(status, insn, pending))
     // What it has written may have been this region's code.
-    this.#checks.givenUp(insn, this.#frame.nextRecordOf(insn), pending + 1)
+    this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), pending + 1)
   }
 
   /** Emits a call of the interpreter's function of a form that charges the budget for each of its iterations. */
@@ -39,12 +39,12 @@ export class UnitCalls<Form> {
     f.set(budget, f.loadExpression('i32.load', state, layout.budget).add(charged))
     f.structuredIf(status, () => {
       f.structuredIf(status.eq(STATUS_HANDLER), () => {
-        const record = this.#frame.firstRecordOf(insn)
+        const record = this.#frame.firstRecordRef(insn)
         this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: pending })
       })
       this.#exits.fail(status, insn, pending)
     })
-    this.#checks.givenUp(insn, this.#frame.nextRecordOf(insn), charged)
+    this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), charged)
   }
 
   /** Emits a call of the interpreter's function of a form that sets the program counter, and exits for where that is. */
@@ -54,7 +54,7 @@ export class UnitCalls<Form> {
     this.#frame.reloadTlb()
     f.structuredIf(status.eq(STATUS_JUMP), () => this.#follow(insn))
     f.structuredIf(status.eq(STATUS_HANDLER), () => {
-      const record = this.#frame.firstRecordOf(insn)
+      const record = this.#frame.firstRecordRef(insn)
       this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: pending })
     })
     this.#exits.fail(status, insn, pending)
@@ -82,7 +82,7 @@ export class UnitCalls<Form> {
       f.structuredIf(status.eq(STATUS_EXIT), () => this.#exits.fail(status, insn, charged))
       this.#exits.fail(status, insn, pending)
     })
-    this.#checks.givenUp(insn, this.#frame.nextRecordOf(insn), charged)
+    this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), charged)
   }
 
   /** Calls the function of a form. @returns its status */
@@ -101,7 +101,7 @@ export class UnitCalls<Form> {
   #follow(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
     const target: I64 = f.let(this.#frame.linearProgramCounter())
-    const record = this.#frame.recordOf(insn)
+    const record = this.#frame.recordRef(insn)
     this.#exits.leave({ why: 'target', outcome: UNIT_JUMP, insn, record, retired: pending + 1, target })
   }
 }

@@ -7,7 +7,7 @@ import { UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
 import { exitNumber } from './exit-reasons.ts'
 import type { RegionInstruction, RegionPage } from './region.ts'
 import type { UnitExits } from './unit-exits.ts'
-import type { UnitFrame } from './unit-frame.ts'
+import type { RecordRef, UnitFrame } from './unit-frame.ts'
 
 /** Checks within a unit that the interpreter makes between instructions, each with its exit. */
 export class UnitChecks<Form> {
@@ -35,7 +35,7 @@ export class UnitChecks<Form> {
         why,
         outcome: UNIT_JUMP,
         insn,
-        record: this.#frame.recordOf(insn),
+        record: this.#frame.recordRef(insn),
         retired: pending,
         target: linear,
       })
@@ -51,7 +51,7 @@ export class UnitChecks<Form> {
         why: 'mapping',
         outcome: UNIT_JUMP,
         insn,
-        record: this.#frame.recordOf(insn),
+        record: this.#frame.recordRef(insn),
         retired: pending,
         target: linear,
       })
@@ -62,13 +62,13 @@ export class UnitChecks<Form> {
   crossing(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
     f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES), () => {
-      const record = this.#frame.firstRecordOf(insn)
+      const record = this.#frame.firstRecordRef(insn)
       this.#exits.leave({ why: 'mapping', outcome: UNIT_RESUME, insn, record, retired: pending })
     })
   }
 
   /** Emits an exit to a record where a write has ended the unit. */
-  givenUp(insn: RegionInstruction<Form>, record: I32, retired: number): void {
+  givenUp(insn: RegionInstruction<Form>, record: RecordRef, retired: number): void {
     const { f, unitRecord } = this.#frame
     const op = f.loadExpression('i32.load16_u', unitRecord, R_OP)
     f.structuredIf(op.ne(OP_UNIT), () => {

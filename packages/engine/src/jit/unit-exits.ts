@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { I32, select } from '@retrap/wasm-emitter'
 import type { I64, Label, Local } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE } from '../dispatch-parts.ts'
@@ -18,7 +19,7 @@ import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED } from '../unit-outcome.ts'
 import { exitCounter, exitNumber } from './exit-reasons.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { RegionInstruction } from './region.ts'
-import type { UnitFrame } from './unit-frame.ts'
+import type { RecordRef, UnitFrame } from './unit-frame.ts'
 
 /** Bits of an exit's detail: instructions to charge; above them the page's number, the reason, and the outcome. */
 const EXIT_RETIRED = 0xffff
@@ -36,8 +37,8 @@ export interface UnitExit<Form> {
   readonly outcome: I32 | number
   /** The instruction in whose code it is. */
   readonly insn: RegionInstruction<Form>
-  /** Machine address of the record that the interpreter goes on with, or that has ended. */
-  readonly record: I32
+  /** The record that the interpreter goes on with, or that has ended. */
+  readonly record: RecordRef
   /** Instructions since the budget was charged. */
   readonly retired: number
   /** Linear address that control goes to. */
@@ -47,6 +48,7 @@ export interface UnitExit<Form> {
 /** The exits of a unit: all lead to one epilogue, which stores the state and goes on with another unit where there is one. */
 export class UnitExits<Form> {
   readonly #frame: UnitFrame<Form>
+  /** A {@link RecordRef}. */
   readonly #record: Local<'i32'>
   /** Instructions to charge, number of the page, and outcome: see {@link EXIT_PAGE_SHIFT}. */
   readonly #detail: Local<'i32'>
@@ -77,7 +79,7 @@ export class UnitExits<Form> {
     const { f, region, semantics } = this.#frame
     this.count++
     semantics.settle()
-    f.set(this.#record, record)
+    f.set(this.#record, I32.of(record))
     const page = region.pages.indexOf(insn.page)
     const reason = typeof why === 'string' ? I32.of(exitNumber(why)) : why
     const known = I32.of(code).shl(EXIT_OUTCOME_SHIFT).or(reason.shl(EXIT_REASON_SHIFT))
@@ -89,7 +91,7 @@ export class UnitExits<Form> {
   /** Emits an exit for an instruction that a call has ended with a status other than done; nothing has changed. */
   fail(status: I32, insn: RegionInstruction<Form>, retired: number): void {
     const why = select(status.eq(STATUS_FAULT), I32.of(exitNumber('fault')), I32.of(exitNumber('handler')))
-    this.leave({ why, outcome: status.add(UNIT_FAILED), insn, record: this.#frame.recordOf(insn), retired })
+    this.leave({ why, outcome: status.add(UNIT_FAILED), insn, record: this.#frame.recordRef(insn), retired })
   }
 
   /** Emits a count of an entry where the state is not as the unit assumes. */
@@ -101,6 +103,18 @@ export class UnitExits<Form> {
 
   /** Emits a note of where a computed branch leads out of the unit to. @returns the outcome */
   noteMiss(insn: RegionInstruction<Form>, linear: I64): I32 {
+    if (insn.flow !== 'return') return this.#noteTarget(insn, linear)
+    // Of returns, only targets in their own page are made part of a unit: most lead farther, and that is to cost little.
+    const { f } = this.#frame
+    const outcome = f.local('i32')
+    f.set(outcome, I32.of(UNIT_JUMP))
+    f.structuredIf(linear.sub(this.#frame.linear(insn.page.delta)).ltU(PAGE_BYTES), () =>
+      f.set(outcome, this.#noteTarget(insn, linear)),
+    )
+    return outcome.get
+  }
+
+  #noteTarget(insn: RegionInstruction<Form>, linear: I64): I32 {
     const { f, budget, parts, unitRecord } = this.#frame
     const { countersAt } = parts
     const record = f.let(this.#frame.recordOf(insn))
@@ -119,11 +133,13 @@ export class UnitExits<Form> {
     const { f, state, layout, budget, region, semantics, parts } = this.#frame
     semantics.store()
     const detail = this.#detail.get
-    f.store('i32.store', state, budget.get.sub(detail.and(EXIT_RETIRED)), layout.budget)
-    f.store('i32.store', state, this.#record.get, layout.record)
-    f.store('i64.store', state, this.#target.get, layout.unitTarget)
+    const left = f.let(budget.get.sub(detail.and(EXIT_RETIRED)))
+    f.store('i32.store', state, left, layout.budget)
     const outcome = f.let(detail.shrU(EXIT_OUTCOME_SHIFT))
-    this.#chain(outcome)
+    this.#chain(outcome, left)
+    // Another unit needs none of the rest.
+    f.store('i32.store', state, this.#frame.followRef(this.#record.get), layout.record)
+    f.store('i64.store', state, this.#target.get, layout.unitTarget)
     // It may not be the one that the dispatch loop has called.
     f.store('i32.store', I32.of(parts.countersAt + LEFT_UNIT_AT), this.#frame.unitRecord)
     this.#countExit(detail)
@@ -146,10 +162,9 @@ export class UnitExits<Form> {
   }
 
   /** Goes on with the unit at the target of a jump, where there is one and the turn goes on, as the dispatch loop would. */
-  #chain(outcome: I32): void {
+  #chain(outcome: I32, left: I32): void {
     const { f, state, layout, tlb, parts } = this.#frame
-    const budget = f.loadExpression('i32.load', state, layout.budget)
-    const pauses = budget.leS(0).or(f.loadExpression('i32.load', state, layout.attention))
+    const pauses = left.leS(0).or(f.loadExpression('i32.load', state, layout.attention))
     f.structuredBlock((none) => {
       f.brIf(outcome.ne(UNIT_JUMP).or(pauses), none)
       const target = this.#target.get

@@ -7,6 +7,14 @@ import type { MissAction } from './memory-sites.ts'
 import type { RegionFunction } from './region-function.ts'
 import type { Region, RegionInstruction, RegionPage } from './region.ts'
 
+/**
+ * A record of a unit, as a constant from which its address is found where that is needed: the offset of the word with an
+ * instruction's record, and in its low bits how many records farther on it lies, plus one.
+ */
+export type RecordRef = number & { readonly unit: 'record' }
+/** What a {@link RecordRef} grows by from word to word: the bytes of a word. */
+const REF_WORD = 4
+
 /** What a unit is generated with. */
 export interface UnitParts<Form> extends UnitDescription<Form> {
   readonly instructionSet: CompiledInstructionSet<Form>
@@ -95,24 +103,43 @@ export class UnitFrame<Form> {
   }
 
   /** Returns the machine address of an instruction's record. */
-  recordOf({ at }: RegionInstruction<Form>): I32 {
+  recordOf(insn: RegionInstruction<Form>): I32 {
+    return this.#word(this.#recordWord(insn))
+  }
+
+  #recordWord({ at }: RegionInstruction<Form>): number {
     let word = this.#recordWords.get(at)
     if (word === undefined) {
       word = this.region.pages.length + this.#recordWords.size
       this.#recordWords.set(at, word)
     }
-    return this.#word(word)
+    return word
   }
 
-  /** Returns the machine address of the record that the interpreter begins an instruction with. */
-  firstRecordOf(insn: RegionInstruction<Form>): I32 {
-    const record = this.recordOf(insn)
-    return insn.crosses === 0 ? record : record.sub(RECORD_BYTES)
+  /** Returns a reference to an instruction's record. */
+  recordRef(insn: RegionInstruction<Form>): RecordRef {
+    return this.#ref(insn, 0)
   }
 
-  /** Returns the machine address of the record after an instruction's. */
-  nextRecordOf(insn: RegionInstruction<Form>): I32 {
-    return this.recordOf(insn).add(RECORD_BYTES)
+  /** Returns a reference to the record that the interpreter begins an instruction with. */
+  firstRecordRef(insn: RegionInstruction<Form>): RecordRef {
+    return this.#ref(insn, insn.crosses === 0 ? 0 : -1)
+  }
+
+  /** Returns a reference to the record after an instruction's. */
+  nextRecordRef(insn: RegionInstruction<Form>): RecordRef {
+    return this.#ref(insn, 1)
+  }
+
+  #ref(insn: RegionInstruction<Form>, distance: -1 | 0 | 1): RecordRef {
+    return (REF_WORD * this.#recordWord(insn) + distance + 1) as RecordRef
+  }
+
+  /** Returns the machine address of the record that a {@link RecordRef} refers to. */
+  followRef(ref: I32): I32 {
+    const record = this.f.loadExpression('i32.load', this.#words.get.add(ref.and(-REF_WORD)))
+    const distance = ref.and(REF_WORD - 1).sub(1)
+    return record.add(distance.mul(RECORD_BYTES))
   }
 
   #word(number: number): I32 {

@@ -16,7 +16,7 @@
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
   (func (;4;) (export "unit") (type 1)
-    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i32 i32 i64 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i32 i32 i64 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32)
     local.get 1
     i32.load offset=24 align=1
     local.set 41
@@ -77,8 +77,7 @@
         i64.const 4089
         i64.ge_u
         if
-          local.get 41
-          i32.load offset=4 align=1
+          i32.const 5
           local.set 44
           i32.const (an address)
           local.set 45
@@ -145,8 +144,7 @@
           local.set 39
           local.get 58
           local.set 40
-          local.get 41
-          i32.load offset=8 align=1
+          i32.const 9
           local.set 44
           i32.const (an address)
           local.set 45
@@ -221,8 +219,7 @@
             local.get 60
             i64.extend_i32_s
             local.set 40
-            local.get 41
-            i32.load offset=12 align=1
+            i32.const 13
             local.set 44
             i32.const (an address)
             i32.const 2
@@ -309,8 +306,7 @@
         local.get 61
         i64.extend_i32_s
         local.set 40
-        local.get 41
-        i32.load offset=16 align=1
+        i32.const 17
         local.set 44
         i32.const (an address)
         local.set 45
@@ -335,29 +331,24 @@
     local.get 0
     local.get 40
     i64.store offset=144 align=1
-    local.get 0
     local.get 42
     local.get 45
     i32.const 65535
     i32.and
     i32.sub
+    local.set 60
+    local.get 0
+    local.get 60
     i32.store offset=188 align=1
-    local.get 0
-    local.get 44
-    i32.store offset=184 align=1
-    local.get 0
-    local.get 46
-    i64.store offset=904 align=1
     local.get 45
     i32.const 24
     i32.shr_u
-    local.set 60
+    local.set 48
     block
-      local.get 60
+      local.get 48
       i32.const 1
       i32.ne
-      local.get 0
-      i32.load offset=188 align=1
+      local.get 60
       i32.const 0
       i32.le_s
       local.get 0
@@ -377,16 +368,16 @@
       i32.const (an address)
       i32.and
       i32.add
-      local.set 48
-      local.get 48
+      local.set 50
+      local.get 50
       i64.load offset=524288 align=1
       local.get 52
       i64.ne
       br_if 0
-      local.get 48
-      i32.load offset=524296 align=1
-      local.set 50
       local.get 50
+      i32.load offset=524296 align=1
+      local.set 63
+      local.get 63
       local.get 46
       i32.wrap_i64
       i32.const 4095
@@ -395,28 +386,47 @@
       i32.shl
       i32.add
       i32.load align=1
-      local.set 63
-      local.get 63
+      local.set 64
+      local.get 64
       i32.load16_u align=1
       i32.const 7
       i32.ne
-      local.get 63
+      local.get 64
       i32.eqz
       i32.or
       br_if 0
       local.get 0
-      local.get 50
+      local.get 63
       i32.store offset=200 align=1
       local.get 0
       local.get 52
       i64.store offset=176 align=1
       local.get 0
-      local.get 63
+      local.get 64
       local.get 2
-      local.get 63
+      local.get 64
       i32.load16_u offset=4 align=1
       return_call_indirect (type 1)
     end
+    local.get 0
+    local.get 41
+    local.get 44
+    i32.const -4
+    i32.and
+    i32.add
+    i32.load align=1
+    local.get 44
+    i32.const 3
+    i32.and
+    i32.const 1
+    i32.sub
+    i32.const 32
+    i32.mul
+    i32.add
+    i32.store offset=184 align=1
+    local.get 0
+    local.get 46
+    i64.store offset=904 align=1
     i32.const (an address)
     local.get 1
     i32.store align=1
@@ -429,9 +439,9 @@
     i32.mul
     i32.const (an address)
     i32.add
-    local.set 64
-    local.get 64
-    local.get 64
+    local.set 65
+    local.get 65
+    local.get 65
     i64.load align=1
     i64.const 1
     i64.add
@@ -441,8 +451,8 @@
     i32.shr_u
     i32.const 15
     i32.and
-    local.set 65
-    local.get 65
+    local.set 66
+    local.get 66
     i32.const 0
     i32.eq
     if
@@ -454,5 +464,5 @@
       local.get 43
       i64.store offset=176 align=1
     end
-    local.get 60
+    local.get 48
     return))
