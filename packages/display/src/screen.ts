@@ -1,4 +1,5 @@
 import {
+  type CursorImage,
   DeviceError,
   type DisplayBackend,
   type DisplayClient,
@@ -21,12 +22,13 @@ export interface ScreenOptions {
 export interface ScreenFrame {
   /** The size is another one, or this is the watcher's first frame: all pixels are to be read. */
   readonly resized: boolean
-  /** Where pixels have changed; they may overlap. */
+  /** Where pixels have changed; they may overlap. Empty where only the cursor has. */
   readonly dirty: readonly DisplayRectangle[]
 }
 
 const DEFAULT_INTERVAL_MS = 33
 const LARGEST_SIDE = 16_384
+const LARGEST_CURSOR = 512
 /** More rectangles than these are one around all of them. */
 const MOST_RECTANGLES = 64
 
@@ -43,6 +45,8 @@ export class Screen implements DisplayBackend {
   #text: DisplayText | null = null
   #watchers: readonly ((frame: ScreenFrame) => void)[] = []
   #timer: unknown = null
+  #cursor: CursorImage | null = null
+  #cursorChanged = false
   #resized = false
   #dirty: DisplayRectangle[] = []
 
@@ -82,6 +86,11 @@ export class Screen implements DisplayBackend {
       [...cells.subarray(row * columns, (row + 1) * columns)].map(characterOf).join('').trimEnd(),
     )
     return lines.join('\n').trimEnd()
+  }
+
+  /** The hardware cursor, in blue, green, red and opacity; null: the card has none, or hides it. It is no part of the pixels. */
+  get cursor(): CursorImage | null {
+    return this.#cursor
   }
 
   /** Has the card report its picture as it is now. A card in this thread has reported when this returns. */
@@ -137,6 +146,8 @@ export class Screen implements DisplayBackend {
   /** The card's: see `DisplayBackend`. */
   connect(client: DisplayClient): void {
     this.#client = client
+    // A machine that starts anew has told no cursor yet.
+    this.setCursor(null)
     if (this.visible) client.refresh()
   }
 
@@ -179,6 +190,14 @@ export class Screen implements DisplayBackend {
     this.#text = text === null ? null : { ...text, cells: text.cells.slice(), palette: text.palette.slice() }
   }
 
+  /** The card's: see `DisplayBackend`. @throws DeviceError `ERR_INVALID` */
+  setCursor(image: CursorImage | null): void {
+    if (image !== null) checkCursor(image)
+    if (image === null && this.#cursor === null) return
+    this.#cursor = image === null ? null : { ...image, pixels: image.pixels.slice() }
+    this.#cursorChanged = true
+  }
+
   #schedule(): void {
     this.#timer = setTimeout(() => {
       this.#schedule()
@@ -188,12 +207,28 @@ export class Screen implements DisplayBackend {
   }
 
   #deliver(): void {
-    if (!this.#resized && this.#dirty.length === 0) return
+    if (!this.#resized && !this.#cursorChanged && this.#dirty.length === 0) return
     const frame: ScreenFrame = { resized: this.#resized, dirty: this.#dirty }
     this.#resized = false
+    this.#cursorChanged = false
     this.#dirty = []
     for (const watcher of this.#watchers) watcher(frame)
   }
+}
+
+function checkCursor({ width, height, hotX, hotY, pixels }: CursorImage): void {
+  const isWithin = (value: number, least: number, most: number): boolean =>
+    Number.isInteger(value) && value >= least && value <= most
+  const fits =
+    isWithin(width, 1, LARGEST_CURSOR) &&
+    isWithin(height, 1, LARGEST_CURSOR) &&
+    isWithin(hotX, 0, width - 1) &&
+    isWithin(hotY, 0, height - 1)
+  if (fits && pixels.length === 4 * width * height) return
+  throw new DeviceError(
+    'ERR_INVALID',
+    `a cursor of ${width}×${height} at ${hotX}, ${hotY} with ${pixels.length} bytes: expected sides from 1 to ${LARGEST_CURSOR}, a place within it, and 4 bytes a pixel`,
+  )
 }
 
 function checkMode({ width, height, stride, format }: DisplayMode): void {

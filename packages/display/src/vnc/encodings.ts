@@ -134,7 +134,8 @@ export class RectangleEncoder {
   }
 }
 
-function pixelAt({ width, height, pixels }: Picture, x: number, y: number): number {
+/** A pixel of a picture; black beyond it. */
+export function pixelAt({ width, height, pixels }: Picture, x: number, y: number): number {
   return x < width && y < height ? pixels[y * width + x]! : 0
 }
 

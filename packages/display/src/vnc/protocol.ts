@@ -1,7 +1,7 @@
 /*
  * Numbers of the RFB protocol.
  *
- * Source: RFC 6143, "The Remote Framebuffer Protocol"; the community's rfbproto for what has no RFC: extended desktop size,
+ * Source: RFC 6143, "The Remote Framebuffer Protocol"; the community's rfbproto for what has no RFC: Tight, extended desktop size,
  * QEMU's extended key event and pointer motion change.
  */
 export const VERSION = 'RFB 003.008\n'
@@ -26,9 +26,11 @@ export const UPDATE = 0
 export const SET_COLOUR_MAP = 1
 
 export const RAW = 0
+export const TIGHT = 7
 export const ZRLE = 16
 /** Pseudo-encodings, as the 32 bits that a client sends. */
 export const DESKTOP_SIZE = -223
+export const CURSOR = -239
 export const EXTENDED_DESKTOP_SIZE = -308
 export const QEMU_POINTER_MOTION = -257
 export const QEMU_EXTENDED_KEYS = -258

@@ -19,7 +19,7 @@ export interface VncServerOptions {
   readonly password?: string
   /** Clients at a time, those that are not let in yet included; default 8. */
   readonly maximumClients?: number
-  /** Makes a zlib stream for a client, for the encoding ZRLE. Default none: pixels are sent as they are. */
+  /** Makes a zlib stream of a client, for the encodings Tight and ZRLE. Default none: pixels are sent as they are. */
   readonly createCompressor?: () => Compressor
 }
 

@@ -161,7 +161,9 @@ export class VncSession {
 
 const UNDERSTOOD: ReadonlySet<number> = new Set([
   rfb.RAW,
+  rfb.TIGHT,
   rfb.ZRLE,
+  rfb.CURSOR,
   rfb.DESKTOP_SIZE,
   rfb.EXTENDED_DESKTOP_SIZE,
   rfb.QEMU_EXTENDED_KEYS,

@@ -1,12 +1,14 @@
-import type { DisplayRectangle } from '@retrap/device'
+import type { CursorImage, DisplayRectangle } from '@retrap/device'
 import type { Mouse } from '../input/mouse.ts'
 import { clip } from '../pixels.ts'
 import type { Screen, ScreenFrame } from '../screen.ts'
 import { ByteWriter } from './byte-writer.ts'
+import { DOT, writeCursor } from './cursor.ts'
 import { Damage } from './damage.ts'
 import { type Picture, RectangleEncoder } from './encodings.ts'
 import { MAP_ENTRIES, mapEntry, type PixelLayout, SERVER_LAYOUT, writeLayout } from './pixel-format.ts'
 import * as rfb from './protocol.ts'
+import { compactLength, LEAST_COMPRESSED, TightEncoder } from './tight.ts'
 
 /** One client's connection, as a server writes to it. */
 export interface VncTransport {
@@ -27,15 +29,22 @@ export interface Compressor {
 /** Size of the picture while the display is off and was never on. */
 const FIRST_SIZE = { width: 640, height: 480 } as const
 
+/** Pixels of a row of one rectangle of Tight, which has room for 2048. */
+const TIGHT_COLUMN = 256
+
 /** Tells one client what it asks for: at most one update is on its way, and what changes meanwhile is joined. */
 export class UpdateSender {
   readonly #screen: Screen
   readonly #mouse: Mouse
   readonly #transport: VncTransport
-  readonly #compressor: Compressor | undefined
+  readonly #createCompressor: (() => Compressor) | undefined
+  /** Streams that have begun: ZRLE's, and those of Tight by their numbers. */
+  readonly #compressors = new Map<number | 'zrle', Compressor>()
   readonly #fail: () => void
   readonly #damage = new Damage()
+  #layout = SERVER_LAYOUT
   #encoder = new RectangleEncoder(SERVER_LAYOUT)
+  #tight = new TightEncoder(SERVER_LAYOUT)
   #encodings: ReadonlySet<number> = new Set()
   #requested: DisplayRectangle | null = null
   #sending = false
@@ -46,6 +55,8 @@ export class UpdateSender {
   /** The colour map is due: it goes in front of pixels, so that a client that reads nothing is not sent one after the other. */
   #tellColours = false
   #refused = false
+  /** The cursor that the client has; null: none that it was told. */
+  #cursor: CursorImage | null = null
   /** The picture's size, as the client knows it. */
   width: number = FIRST_SIZE.width
   height: number = FIRST_SIZE.height
@@ -64,7 +75,7 @@ export class UpdateSender {
     this.#screen = settings.screen
     this.#mouse = settings.mouse
     this.#transport = transport
-    this.#compressor = settings.createCompressor?.()
+    this.#createCompressor = settings.createCompressor
     this.#fail = fail
   }
 
@@ -83,7 +94,9 @@ export class UpdateSender {
   }
 
   setLayout(layout: PixelLayout): void {
+    this.#layout = layout
     this.#encoder = new RectangleEncoder(layout)
+    this.#tight = new TightEncoder(layout)
     this.#tellColours = !layout.trueColour
   }
 
@@ -92,6 +105,7 @@ export class UpdateSender {
     const isNew = (encoding: number): boolean => encodings.has(encoding) && !before.has(encoding)
     if (isNew(rfb.EXTENDED_DESKTOP_SIZE)) this.#tellSize = true
     if (isNew(rfb.QEMU_EXTENDED_KEYS)) this.#tellKeys = true
+    if (isNew(rfb.CURSOR)) this.#cursor = null
     this.#encodings = encodings
     if (!encodings.has(rfb.QEMU_POINTER_MOTION)) this.tellsMovements = false
   }
@@ -120,7 +134,7 @@ export class UpdateSender {
 
   close(): void {
     this.#closed = true
-    this.#compressor?.close()
+    for (const compressor of this.#compressors.values()) compressor.close()
   }
 
   #pump(): void {
@@ -160,6 +174,12 @@ export class UpdateSender {
       this.#tellKeys = false
       return this.#send(this.#header(1).u16(0).u16(0).u16(0).u16(0).u32(rfb.QEMU_EXTENDED_KEYS))
     }
+    const cursor = this.#screen.cursor ?? DOT
+    if (this.#encodings.has(rfb.CURSOR) && cursor !== this.#cursor) {
+      this.#cursor = cursor
+      const out = this.#header(1).u16(cursor.hotX).u16(cursor.hotY).u16(cursor.width).u16(cursor.height)
+      return this.#send(writeCursor(out.u32(rfb.CURSOR >>> 0), cursor, this.#layout))
+    }
     const movements = this.#encodings.has(rfb.QEMU_POINTER_MOTION) && this.#mouse.pointer === 'relative'
     if (movements === this.tellsMovements) return null
     this.tellsMovements = movements
@@ -192,11 +212,21 @@ export class UpdateSender {
     return areas.length === 0 ? null : this.#sendPixels(areas)
   }
 
-  async #sendPixels(areas: readonly DisplayRectangle[]): Promise<void> {
+  /** How the client likes pixels best, of what can be. */
+  #encoding(): number {
+    for (const encoding of this.#encodings) {
+      if (encoding === rfb.RAW) break
+      if ((encoding === rfb.TIGHT || encoding === rfb.ZRLE) && this.#createCompressor !== undefined) return encoding
+    }
+    return rfb.RAW
+  }
+
+  async #sendPixels(wanted: readonly DisplayRectangle[]): Promise<void> {
     const { width, height, pixels } = this.#screen
     const picture: Picture = { width, height, pixels }
-    const encoder = this.#encoder
-    const compressor = this.#encodings.has(rfb.ZRLE) ? this.#compressor : undefined
+    const encoding = this.#encoding()
+    const write = this.#writer(encoding, picture)
+    const areas = encoding === rfb.TIGHT ? wanted.flatMap(columns) : wanted
     if (this.#tellColours) {
       this.#tellColours = false
       await this.#send(colourMap())
@@ -205,21 +235,56 @@ export class UpdateSender {
     for (const area of areas) {
       if (this.#closed) return
       const out = new ByteWriter(16 + 4 * area.width * area.height)
-      out.u16(area.x).u16(area.y).u16(area.width).u16(area.height)
-      if (compressor === undefined) {
-        out.u32(rfb.RAW)
-        encoder.raw(out, picture, area)
-      } else {
-        const tiles = new ByteWriter(1024)
-        encoder.zrle(tiles, picture, area)
-        // oxlint-disable-next-line no-await-in-loop -- one stream, in order
-        const bytes = await compressor.compress(tiles.take())
-        out.u32(rfb.ZRLE).u32(bytes.length).bytes(bytes)
-      }
+      out.u16(area.x).u16(area.y).u16(area.width).u16(area.height).u32(encoding)
+      // oxlint-disable-next-line no-await-in-loop -- one stream, in order
+      await write(out, area)
       // oxlint-disable-next-line no-await-in-loop -- the client takes one rectangle after the other
       await this.#send(out)
     }
   }
+
+  /** Writes a rectangle by an encoding, in the format that the client has asked for before. */
+  #writer(encoding: number, picture: Picture): (out: ByteWriter, area: DisplayRectangle) => Promise<void> {
+    const encoder = this.#encoder
+    const tight = this.#tight
+    if (encoding === rfb.TIGHT) {
+      return async (out, area) => {
+        const { head, data, stream } = tight.encode(picture, area)
+        out.bytes(head)
+        if (data.length < LEAST_COMPRESSED) return void out.bytes(data)
+        const bytes = await this.#compress(stream, data)
+        compactLength(out, bytes.length).bytes(bytes)
+      }
+    }
+    if (encoding === rfb.ZRLE) {
+      return async (out, area) => {
+        const tiles = new ByteWriter(1024)
+        encoder.zrle(tiles, picture, area)
+        const bytes = await this.#compress('zrle', tiles.take())
+        out.u32(bytes.length).bytes(bytes)
+      }
+    }
+    return (out, area) => Promise.resolve(encoder.raw(out, picture, area))
+  }
+
+  #compress(stream: number | 'zrle', bytes: Uint8Array): Promise<Uint8Array> {
+    let compressor = this.#compressors.get(stream)
+    if (compressor === undefined) {
+      compressor = this.#createCompressor!()
+      this.#compressors.set(stream, compressor)
+    }
+    return compressor.compress(bytes)
+  }
+}
+
+/** Parts of a rectangle, of which many have few colours. */
+function columns({ x, y, width, height }: DisplayRectangle): DisplayRectangle[] {
+  return Array.from({ length: Math.ceil(width / TIGHT_COLUMN) }, (_, i) => ({
+    x: x + i * TIGHT_COLUMN,
+    y,
+    width: Math.min(TIGHT_COLUMN, width - i * TIGHT_COLUMN),
+    height,
+  }))
 }
 
 function colourMap(): ByteWriter {

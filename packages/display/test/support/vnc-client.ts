@@ -28,6 +28,13 @@ export class VncClient implements VncTransport {
   #resume: () => void = () => {}
   #stream: number[] = []
   #inflated = 0
+  /** The four zlib streams of Tight, and how much of each was read. */
+  readonly #tightStreams = Array.from({ length: 4 }, () => ({ bytes: [] as number[], inflated: 0 }))
+  /** Encodings of rectangles with pixels that have come, and the widest of these. */
+  readonly encodings = new Set<number>()
+  widest = 0
+  /** Kinds of rectangles of Tight that have come. */
+  readonly tightKinds = new Set<string>()
   bytesPerPixel = 4
   compactBytes = 3
 
@@ -133,11 +140,19 @@ export class VncClient implements VncTransport {
       await this.number(2),
     ]
     const encoding = (await this.number(4)) | 0
+    if (encoding >= 0) {
+      this.encodings.add(encoding)
+      this.widest = Math.max(this.widest, width)
+    }
     let pixels: readonly number[] = []
     let extra = new Uint8Array(0)
     if (encoding === 0) pixels = this.#little(await this.read(width * height * this.bytesPerPixel), this.bytesPerPixel)
     else if (encoding === 16) pixels = this.#zrle(await this.read(await this.number(4)), width, height)
-    else if (encoding === -308) {
+    else if (encoding === 7) pixels = await this.#tight(width, height)
+    else if (encoding === -239) {
+      pixels = this.#little(await this.read(width * height * this.bytesPerPixel), this.bytesPerPixel)
+      extra = Uint8Array.from(await this.read(Math.ceil(width / 8) * height))
+    } else if (encoding === -308) {
       const screens = await this.number(1)
       extra = Uint8Array.from(await this.read(3 + 16 * screens))
     }
@@ -148,6 +163,63 @@ export class VncClient implements VncTransport {
     return Array.from({ length: bytes.length / size }, (_, i) =>
       bytes.slice(i * size, (i + 1) * size).reduceRight((value, byte) => value * 256 + byte, 0),
     )
+  }
+
+  /** Pixels of 24 bits as red, green, blue; others as they are. */
+  #tightPixels(bytes: readonly number[]): number[] {
+    if (this.bytesPerPixel !== 4) return this.#little(bytes, this.bytesPerPixel)
+    return Array.from({ length: bytes.length / 3 }, (_, i) =>
+      bytes.slice(3 * i, 3 * i + 3).reduce((value, byte) => value * 256 + byte, 0),
+    )
+  }
+
+  /** rfbproto, "Tight Encoding". */
+  async #tight(width: number, height: number): Promise<number[]> {
+    const size = this.bytesPerPixel === 4 ? 3 : this.bytesPerPixel
+    const control = await this.number(1)
+    for (const [i, stream] of this.#tightStreams.entries()) {
+      if ((control >> i) & 1) Object.assign(stream, { bytes: [], inflated: 0 })
+    }
+    if (control >> 4 === 8) {
+      this.tightKinds.add('fill')
+      const [pixel = 0] = this.#tightPixels(await this.read(size))
+      return Array.from({ length: width * height }, () => pixel)
+    }
+    if (control >> 7 === 1) throw new Error(`control ${control}: JPEG was not asked for`)
+    const filter = control & 0x40 ? await this.number(1) : 0
+    const stream = this.#tightStreams[(control >> 4) & 3]!
+    if (filter === 0) {
+      this.tightKinds.add('copy')
+      return this.#tightPixels(await this.#tightData(stream, width * height * size))
+    }
+    if (filter !== 1) throw new Error(`filter ${filter}`)
+    const colours = (await this.number(1)) + 1
+    const palette = this.#tightPixels(await this.read(colours * size))
+    this.tightKinds.add(colours === 2 ? 'two colours' : 'palette')
+    if (colours !== 2) return (await this.#tightData(stream, width * height)).map((index) => palette[index]!)
+    const row = Math.ceil(width / 8)
+    const bits = await this.#tightData(stream, row * height)
+    return Array.from({ length: width * height }, (_, i) => {
+      const [x, y] = [i % width, Math.floor(i / width)]
+      return palette[(bits[y * row + (x >> 3)]! >> (7 - (x & 7))) & 1]!
+    })
+  }
+
+  async #tightData(stream: { bytes: number[]; inflated: number }, length: number): Promise<number[]> {
+    if (length < 12) return await this.read(length)
+    let compressed = 0
+    for (let i = 0; i < 3; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- byte by byte
+      const byte = await this.number(1)
+      compressed += (i === 2 ? byte : byte & 0x7f) << (7 * i)
+      if (i === 2 || byte < 0x80) break
+    }
+    stream.bytes.push(...(await this.read(compressed)))
+    const all = inflateSync(Uint8Array.from(stream.bytes), { finishFlush: constants.Z_SYNC_FLUSH })
+    const data = [...all.subarray(stream.inflated)]
+    stream.inflated = all.length
+    if (data.length !== length) throw new Error(`${data.length} bytes instead of ${length}`)
+    return data
   }
 
   /** RFC 6143, section 7.7.6; the zlib stream is inflated from its beginning each time. */

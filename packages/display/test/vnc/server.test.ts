@@ -7,6 +7,8 @@ import { zlibCompressor } from '../../src/node/compressor.ts'
 import { VncClient } from '../support/vnc-client.ts'
 
 const ZRLE = 16
+const TIGHT = 7
+const CURSOR = -239
 
 /** A screen that a test draws on, and a server of it. */
 class Desk {
@@ -74,12 +76,14 @@ const pictures: readonly (readonly [name: string, colour: (x: number, y: number)
   ['sixteen colours', (x, y) => 0x11_1111 * ((x ^ y) & 15)],
   ['a hundred colours in runs', (x, y) => ((x >> 4) + 10 * (y >> 3)) * 0x01_0203],
   ['many colours in long runs', (x, y) => noise(x >> 5, y)],
+  ['two hundred colours', (x, y) => 0x01_0203 * ((x + 3 * y) % 200)],
   ['noise', noise],
 ]
 
 describe.each([
   { encoding: 'raw', encodings: [0] },
-  { encoding: 'ZRLE', encodings: [ZRLE, 0] },
+  { encoding: 'ZRLE', encodings: [ZRLE, TIGHT, 0] },
+  { encoding: 'Tight', encodings: [TIGHT, ZRLE, 0] },
 ])('the picture of a client with $encoding is the screen', ({ encodings }) => {
   // 150 × 70: tiles of 64 do not fit.
   test.each(pictures)('%s', async (_name, colour) => {
@@ -91,11 +95,89 @@ describe.each([
     const picture = new Uint32Array(150 * 70)
     client.request(false)
     await desk.follow(client, picture)
+    expect([...client.encodings]).toEqual([encodings[0]])
     // Then a part of it changes.
     desk.fill(60, 30, 20, 11, noise)
     client.request(true)
     await desk.follow(client, picture)
     client.connection.close()
+  })
+})
+
+test('Tight has a kind of rectangle for each kind of picture, and no rectangle of more than 2048 columns', async () => {
+  const [width, height] = [4500, 3]
+  const desk = new Desk(width, height)
+  const colour = (x: number, y: number): number => {
+    if (x < 1000) return 0xff_0000
+    if (x < 2000) return (x >> 2) & 1
+    return x < 3000 ? (x * 77) & 0xf0 : noise(x, y)
+  }
+  desk.fill(0, 0, width, height, colour)
+  const client = new VncClient(desk.server)
+  await client.begin([TIGHT])
+  client.request(false)
+  await desk.follow(client, new Uint32Array(width * height))
+  expect([...client.tightKinds].toSorted()).toEqual(['copy', 'fill', 'palette', 'two colours'])
+  expect(client.widest).toBeLessThanOrEqual(2048)
+  // Data of fewer than 12 bytes is not compressed.
+  desk.fill(10, 0, 3, 1, (x) => x)
+  desk.screen.refresh()
+  client.request(false, 10, 0, 3, 1)
+  const [small] = await client.update()
+  expect(small).toMatchObject({ x: 10, width: 3, pixels: [10, 11, 12] })
+})
+
+describe('the cursor (RFC 6143, section 7.8.1)', () => {
+  const begun = async (desk: Desk, encodings: readonly number[]): Promise<VncClient> => {
+    const client = new VncClient(desk.server)
+    await client.begin(encodings)
+    client.request(true, 0, 0, 1, 1)
+    return client
+  }
+
+  test('of a card that has none is a dot, so that the pointer is seen', async () => {
+    const client = await begun(new Desk(8, 8), [CURSOR])
+    const [rectangle] = await client.update()
+    expect(rectangle).toMatchObject({ encoding: CURSOR, x: 2, y: 2, width: 5, height: 5 })
+    const [white, black] = [0xff_ffff, 0]
+    expect(rectangle!.pixels.slice(5, 10)).toEqual([white, black, black, black, white])
+    expect([...rectangle!.extra]).toEqual([0xf8, 0xf8, 0xf8, 0xf8, 0xf8])
+    // Then come pixels.
+    client.request(true)
+    expect((await client.update())[0]!.encoding).toBe(0)
+  })
+
+  test('of the card is shown as it is, and in the format of the client', async () => {
+    const desk = new Desk(8, 8)
+    const opaque = [0x10, 0x20, 0x30, 255]
+    const pixels = Uint8Array.from([...opaque, 0, 0, 0, 0, ...Array.from({ length: 8 }, () => opaque).flat()])
+    desk.screen.setCursor({ width: 10, height: 1, hotX: 9, hotY: 0, pixels })
+    const client = await begun(desk, [CURSOR])
+    const [rectangle] = await client.update()
+    expect(rectangle).toMatchObject({ encoding: CURSOR, x: 9, y: 0, width: 10, height: 1 })
+    expect(rectangle!.pixels[0]).toBe(0x30_2010)
+    expect([...rectangle!.extra]).toEqual([0b1011_1111, 0b1100_0000])
+    client.request(true)
+    await client.update()
+    // One that changes is told, although no pixel has changed, and one that is hidden is the dot again.
+    client.request(true)
+    desk.screen.setCursor(null)
+    expect((await client.update())[0]).toMatchObject({ encoding: CURSOR, width: 5 })
+    client.connection.close()
+  })
+
+  test('is not told to a client that draws none', async () => {
+    const client = await begun(new Desk(8, 8), [])
+    expect((await client.update())[0]!.encoding).toBe(0)
+  })
+
+  test.each([
+    { width: 0, height: 1, hotX: 0, hotY: 0, pixels: new Uint8Array(0) },
+    { width: 1, height: 1, hotX: 1, hotY: 0, pixels: new Uint8Array(4) },
+    { width: 2, height: 1, hotX: 0, hotY: 0, pixels: new Uint8Array(4) },
+    { width: 513, height: 1, hotX: 0, hotY: 0, pixels: new Uint8Array(4 * 513) },
+  ])('that makes no sense is refused: %o', (image) => {
+    expect(() => new Screen().setCursor(image)).toThrow(expect.objectContaining({ code: 'ERR_INVALID' }))
   })
 })
 
@@ -119,7 +201,7 @@ describe('pixel formats', () => {
   ])('$what', async ({ format, bytes, pixel }) => {
     const desk = new Desk(3, 2)
     desk.fill(0, 0, 3, 2, () => 0xff_8282)
-    for (const encodings of [[0], [ZRLE]]) {
+    for (const encodings of [[0], [ZRLE], [TIGHT]]) {
       const client = new VncClient(desk.server)
       await client.begin(encodings)
       setFormat(client, ...format)
@@ -129,6 +211,11 @@ describe('pixel formats', () => {
       const [rectangle] = await client.update()
       // ZRLE leaves the byte out that has no colour in it.
       const expected = encodings[0] === ZRLE && format[2] === 1 ? pixel / 256 : pixel
+      if (encodings[0] === TIGHT) {
+        // Pixels of three bytes are red, green, blue in all formats.
+        expect(rectangle!.pixels).toEqual(Array.from({ length: 6 }, () => (bytes === 4 ? 0xff_8282 : pixel)))
+        continue
+      }
       expect(rectangle!.pixels).toEqual(Array.from({ length: 6 }, () => expected))
     }
   })
