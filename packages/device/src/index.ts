@@ -17,6 +17,7 @@ export type {
 } from './access.ts'
 export type { DeviceContext, DeviceModel } from './device-model.ts'
 export { LateAnswers, type LateAnswersOptions, type LateRequest } from './late-answers.ts'
+export { SpareBuffers } from './spare-buffers.ts'
 export { Instant } from './instant.ts'
 export type { Clock, InterruptLine, Timer, TimerCallback } from './wires.ts'
 export type { MemoryMode, MemoryWindowOptions, OwnedMemory, OwnedMemoryOptions } from './memory.ts'

@@ -5,13 +5,15 @@ import type { Timer } from './wires.ts'
 
 /** Virtual time that a request takes. On deterministic time the guest waits for a slower host without noticing. */
 const LATENCY_NS = 20_000
+/** Requests that share a signal. */
+const REQUESTS_A_SIGNAL = 64
 
 /** Says how requests of a {@link LateAnswers} are made and answered. */
 export interface LateAnswersOptions<Request, Answer> {
   /**
    * Asks the host. A rejection is a failure of the model: a request that can fail has an answer that says so.
    *
-   * @param signal - aborts when the request is cancelled
+   * @param signal - aborts when the request is cancelled. Several requests share it: it may abort after this one's end
    */
   ask(request: Request, signal: CancelSignal): Answer | Promise<Answer>
   /** Takes the answer, in virtual time. It may start further requests, and cancel. */
@@ -38,6 +40,7 @@ interface Late<Request, Answer> {
   readonly request: Request
   readonly deadline: Instant
   readonly abort: AbortController
+  cancelled: boolean
   outcome: { readonly answer: Answer } | { readonly error: unknown } | null
   /** Its virtual time is over. */
   due: boolean
@@ -66,6 +69,9 @@ export class LateAnswers<Request, Answer> {
   /** The end of what was cancelled. */
   #before: Promise<void> | null = null
   #paused = false
+  /** A controller costs as much as a small request: several requests have the same one, for they are cancelled together. */
+  #abort = new AbortController()
+  #begun = 0
 
   /** @param context - the model's: its clock, and one more timer */
   constructor(context: Pick<DeviceContext, 'clock' | 'timer'>, options: LateAnswersOptions<Request, Answer>) {
@@ -101,10 +107,12 @@ export class LateAnswers<Request, Answer> {
   }
 
   #begin(request: Request, deadline: Instant, outcome: Late<Request, Answer>['outcome']): void {
+    if (++this.#begun % REQUESTS_A_SIGNAL === 0) this.#abort = new AbortController()
     const late: Late<Request, Answer> = {
       request,
       deadline,
-      abort: new AbortController(),
+      abort: this.#abort,
+      cancelled: false,
       outcome,
       due: false,
       wait: null,
@@ -130,7 +138,7 @@ export class LateAnswers<Request, Answer> {
   async #ask(late: Late<Request, Answer>): Promise<void> {
     const { request, abort } = late
     if (this.#before !== null) await this.#before
-    if (abort.signal.aborted) return
+    if (late.cancelled) return
     try {
       late.outcome = { answer: await this.#options.ask(request, abort.signal) }
     } catch (error) {
@@ -147,8 +155,8 @@ export class LateAnswers<Request, Answer> {
   }
 
   #settled(late: Late<Request, Answer>): void {
-    const { wait, abort } = late
-    if (wait === null || abort.signal.aborted) return
+    const { wait, cancelled } = late
+    if (wait === null || cancelled) return
     if (this.#mayAnswer) this.#give(late)
     // The host has done its part: the machine does not wait for the guest.
     else wait.end()
@@ -206,10 +214,12 @@ export class LateAnswers<Request, Answer> {
     const open = this.#open
     this.#open = []
     this.#timer.cancel()
-    for (const { abort, wait } of open) {
-      abort.abort()
-      wait?.end()
+    for (const late of open) {
+      late.cancelled = true
+      late.abort.abort()
+      late.wait?.end()
     }
+    if (this.#abort.signal.aborted) this.#abort = new AbortController()
     if (!this.busy) return
     const before = this.ended().then(() => {
       if (this.#before === before) this.#before = null

@@ -8,7 +8,18 @@ const ENTRY_BYTES = 8
 /** A piece of guest memory that a command's data goes to or comes from. */
 export interface DataPiece {
   readonly address: number
-  readonly length: number
+  length: number
+}
+
+/** A page of a list, while it is read. */
+const LIST = new Uint8Array(PAGE_BYTES)
+const LIST_WORDS = new DataView(LIST.buffer)
+
+/** Adds guest memory behind what there is: to the last piece, where it follows that one. */
+function add(into: DataPiece[], address: number, length: number): void {
+  const last = into.at(-1)
+  if (last !== undefined && last.address + last.length === address) last.length += length
+  else into.push({ address, length })
 }
 
 /**
@@ -26,7 +37,7 @@ export function findData(dma: Dma, prp1: number, prp2: number, bytes: number, in
   const left = bytes - first
   if (left === 0) return STATUS.SUCCESS
   if (left <= PAGE_BYTES) {
-    into.push({ address: prp2, length: left })
+    add(into, prp2, left)
     return prp2 % PAGE_BYTES === 0 ? STATUS.SUCCESS : STATUS.INVALID_PRP_OFFSET
   }
   return followList(dma, prp2, left, into)
@@ -40,21 +51,22 @@ function followList(dma: Dma, list: number, bytes: number, into: DataPiece[]): n
     const room = (PAGE_BYTES - (at % PAGE_BYTES)) / ENTRY_BYTES
     // Where the list goes on, the last entry of its page says where.
     const here = pages > room ? room - 1 : pages
-    const entries = new Uint8Array((pages > room ? room : pages) * ENTRY_BYTES)
+    const entries = LIST.subarray(0, Math.min(pages, room) * ENTRY_BYTES)
     if (!dma.read(at, entries)) return STATUS.DATA_TRANSFER_ERROR
-    const view = new DataView(entries.buffer)
-    const entry = (i: number): number => view.getUint32(8 * i, true) + view.getUint32(8 * i + 4, true) * 2 ** 32
     for (let i = 0; i < here; i++) {
-      const address = entry(i)
+      const address = listEntry(i)
       if (address % PAGE_BYTES !== 0) return STATUS.INVALID_PRP_OFFSET
       const length = Math.min(left, PAGE_BYTES)
-      into.push({ address, length })
+      add(into, address, length)
       left -= length
     }
-    if (left > 0) at = entry(here)
+    if (left > 0) at = listEntry(here)
   }
   return STATUS.SUCCESS
 }
+
+const listEntry = (i: number): number =>
+  LIST_WORDS.getUint32(ENTRY_BYTES * i, true) + LIST_WORDS.getUint32(ENTRY_BYTES * i + 4, true) * 2 ** 32
 
 /** Copies a command's data out of guest memory. @returns false where a piece is not RAM */
 export function gather(dma: Dma, pieces: readonly DataPiece[], into: Uint8Array): boolean {

@@ -5,6 +5,7 @@ import {
   type BlockProperties,
   type CancelSignal,
   type Dma,
+  type SpareBuffers,
 } from '@retrap/device'
 import type { NvmeCommand } from './command.ts'
 import { type DataPiece, findData, gather, PAGE_BYTES } from './data-pointer.ts'
@@ -57,9 +58,15 @@ export const SHUTDOWN: NvmeJob = { command: null, kind: 'flush', ranges: [], dat
  *
  * Source: NVM Express 1.4, §6, "NVM Command Set".
  *
+ * @param spare - lends the buffer for its data
  * @returns what to ask of the medium, or the status that the command ends with
  */
-export function readCommand(command: NvmeCommand, properties: BlockProperties, dma: Dma): NvmeJob | number {
+export function readCommand(
+  command: NvmeCommand,
+  properties: BlockProperties,
+  dma: Dma,
+  spare: SpareBuffers,
+): NvmeJob | number {
   const { opcode, namespace } = command
   if (namespace !== NAMESPACE && !(opcode === FLUSH && namespace === ALL_NAMESPACES))
     return STATUS.INVALID_NAMESPACE | DO_NOT_RETRY
@@ -71,11 +78,11 @@ export function readCommand(command: NvmeCommand, properties: BlockProperties, d
     case FLUSH:
       return { ...SHUTDOWN, command }
     case READ:
-      return transfer(command, 'read', properties, dma)
+      return transfer(command, 'read', properties, dma, spare)
     case WRITE:
-      return transfer(command, 'write', properties, dma)
+      return transfer(command, 'write', properties, dma, spare)
     case COMPARE:
-      return transfer(command, 'compare', properties, dma)
+      return transfer(command, 'compare', properties, dma, spare)
     case WRITE_ZEROES: {
       const range = rangeOf(command, properties)
       if (range === null) return STATUS.LBA_OUT_OF_RANGE | DO_NOT_RETRY
@@ -102,6 +109,7 @@ function transfer(
   kind: 'read' | 'write' | 'compare',
   properties: BlockProperties,
   dma: Dma,
+  spare: SpareBuffers,
 ): NvmeJob | number {
   const range = rangeOf(command, properties)
   if (range === null) return STATUS.LBA_OUT_OF_RANGE | DO_NOT_RETRY
@@ -109,7 +117,7 @@ function transfer(
   const pieces: DataPiece[] = []
   const status = findData(dma, command.prp1, command.prp2, range.bytes, pieces)
   if (status !== STATUS.SUCCESS) return status | DO_NOT_RETRY
-  const data = new Uint8Array(range.bytes)
+  const data = spare.take(range.bytes)
   if (kind !== 'read' && !gather(dma, pieces, data)) return STATUS.DATA_TRANSFER_ERROR
   return { command, kind, ranges: [range], data, pieces, durable: isDurable(command) }
 }

@@ -7,6 +7,7 @@ import {
   type LateRequest,
   type PciFunction,
   savedState,
+  SpareBuffers,
   type Timer,
   type Word64,
 } from '@retrap/device'
@@ -90,6 +91,7 @@ export class Nvme implements DeviceModel {
   readonly #queues: QueueSet
   readonly #features: NvmeFeatures
   readonly #counters = new NvmeCounters()
+  readonly #spare = new SpareBuffers()
   readonly #registers = new ControllerRegisters(
     () => this.#drivePin(),
     (before, now) => this.#configured(before, now),
@@ -260,7 +262,7 @@ export class Nvme implements DeviceModel {
   }
 
   #start(queue: SubmissionQueue, command: NvmeCommand): void {
-    const job = readCommand(command, this.#medium.properties, this.#context.dma)
+    const job = readCommand(command, this.#medium.properties, this.#context.dma, this.#spare)
     if (typeof job === 'number') this.#complete(queue, command.id, { status: job, result: 0 })
     else this.#requests.start(this.#features.hasWriteCache ? job : { ...job, durable: true })
   }
@@ -268,18 +270,21 @@ export class Nvme implements DeviceModel {
   /** The medium has answered. */
   #answered(job: NvmeJob, answer: NvmeAnswer): void {
     const { command } = job
+    // After a failure the medium may still have a view of it.
+    const isDone = typeof answer !== 'string'
     if (command === null) this.#registers.status = (this.#registers.status & ~SHUTDOWN_STATUS) | SHUT_DOWN
     else {
       const queue = this.#queues.submissions.get(command.queue)
       if (queue !== undefined) this.#complete(queue, command.id, { status: this.#statusOf(job, answer), result: 0 })
     }
+    if (isDone && job.data.length > 0) this.#spare.give(job.data)
     this.#pump()
   }
 
   #statusOf({ kind, data, pieces, ranges }: NvmeJob, answer: NvmeAnswer): number {
     if (typeof answer === 'string') return failureOf(kind, answer)
     if (!answer) return STATUS.COMPARE_FAILURE
-    const bytes = ranges.reduce((sum, range) => sum + range.bytes, 0)
+    const bytes = ranges[0]?.bytes ?? 0
     if (kind === 'read') {
       this.#counters.reads++
       this.#counters.readBytes += bytes
@@ -354,7 +359,7 @@ export class Nvme implements DeviceModel {
   #jobOf(command: RequestState['command']): NvmeJob | null {
     if (command === null) return SHUTDOWN
     const read = new NvmeCommand(command.queue, Uint8Array.from(command.bytes))
-    const job = readCommand(read, this.#medium.properties, this.#context.dma)
+    const job = readCommand(read, this.#medium.properties, this.#context.dma, this.#spare)
     if (typeof job !== 'number') return this.#features.hasWriteCache ? job : { ...job, durable: true }
     const queue = this.#queues.submissions.get(command.queue)
     if (queue !== undefined) this.#complete(queue, read.id, { status: job, result: 0 })

@@ -52,7 +52,11 @@ export class CompletionQueue {
   #head = 0
   #tail = 0
   #phase = true
-  #waiting: number[][] = []
+  #waiting: (readonly number[])[] = []
+  readonly #entry = new Uint8Array(COMPLETION_BYTES)
+  readonly #words = new DataView(this.#entry.buffer)
+  readonly #first = this.#entry.subarray(0, 12)
+  readonly #last = this.#entry.subarray(12)
 
   constructor({ id, base, size }: QueueShape, vector: number, interrupts: boolean) {
     this.id = id
@@ -83,7 +87,7 @@ export class CompletionQueue {
 
   /** Puts an entry in, or keeps it until there is room. @param words - its four, without the phase bit */
   put(words: readonly number[]): void {
-    this.#waiting.push([...words])
+    this.#waiting.push(words)
   }
 
   /** Writes what has room. @returns whether anything was written */
@@ -91,15 +95,14 @@ export class CompletionQueue {
     let written = false
     while (this.#waiting.length > 0 && (this.#tail + 1) % this.size !== this.#head) {
       const [result = 0, reserved = 0, source = 0, status = 0] = this.#waiting.shift()!
-      const entry = new Uint8Array(COMPLETION_BYTES)
-      const view = new DataView(entry.buffer)
-      ;[result, reserved, source, status | (this.#phase ? 0x1_0000 : 0)].forEach((word, i) =>
-        view.setUint32(4 * i, word, true),
-      )
+      this.#words.setUint32(0, result, true)
+      this.#words.setUint32(4, reserved, true)
+      this.#words.setUint32(8, source, true)
+      this.#words.setUint32(12, status | (this.#phase ? 0x1_0000 : 0), true)
       const at = this.#base + this.#tail * COMPLETION_BYTES
       // The phase bit is what the guest waits for: the rest is there before it. A queue that is not in RAM loses entries.
-      dma.write(at, entry.subarray(0, 12))
-      dma.write(at + 12, entry.subarray(12))
+      dma.write(at, this.#first)
+      dma.write(at + 12, this.#last)
       this.#tail = (this.#tail + 1) % this.size
       if (this.#tail === 0) this.#phase = !this.#phase
       written = true

@@ -1,4 +1,4 @@
-import { type BlockBackend, BlockError, DeviceError } from '@retrap/device'
+import { type BlockBackend, BlockError, DeviceError, SpareBuffers } from '@retrap/device'
 import type { VirtioChain } from '../../chain.ts'
 import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import {
@@ -13,7 +13,6 @@ import {
 } from './block-config.ts'
 import { VirtioBlockFeature } from './block-features.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { SpareBuffers } from './spare-buffers.ts'
 
 /** Options of {@link VirtioBlock}. */
 export interface VirtioBlockOptions {
