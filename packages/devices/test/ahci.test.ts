@@ -7,6 +7,7 @@ import {
   DATA,
   FRAMES,
   IS,
+  LIST,
   SACT,
   SCTL,
   SERR,
@@ -232,6 +233,112 @@ describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
     const page = range(machine, DATA, SECTOR)
     expect([page[0], page[2], page[3], page[4]]).toEqual([2, 0x51, 0x40, 11])
     expect(page.reduce((sum, byte) => sum + byte, 0) & 0xff).toBe(0)
+  })
+
+  test('are with the medium at the same time, and end as it has them', async () => {
+    const { machine, disk } = start()
+    disk.hold = true
+    queue(machine, [
+      [0, 10],
+      [3, 11],
+    ])
+    expect(disk.held).toBe(2)
+    await machine.pass()
+    disk.letGo(1)
+    await machine.pass()
+    expect(machine.port(SACT)).toBe(1)
+    expect(range(machine, DATA + 0x3000, SECTOR)).toEqual(disk.bytes.slice(11 * SECTOR, 12 * SECTOR))
+    // A command that is not queued comes after all that are.
+    machine.prepare(5, { opcode: 0xec, parts: [[DATA + 0x5000, SECTOR]] })
+    machine.issue(5)
+    await machine.pass()
+    expect([machine.port(SACT), machine.port(CI)]).toEqual([1, 1 << 5])
+    await disk.release()
+    await machine.pass()
+    expect([machine.port(SACT), machine.port(CI)]).toEqual([0, 0])
+  })
+
+  test('one that fails and then does not is told as done, and so are those that came with it', async () => {
+    const { machine, disk } = start()
+    disk.bad = { at: 11 * SECTOR, code: 'ERR_MEDIUM' }
+    disk.hold = true
+    queue(machine, [
+      [1, 10],
+      [2, 11],
+      [3, 12],
+    ])
+    await disk.release()
+    disk.bad = null
+    await machine.pass()
+    expect([machine.port(SACT), machine.port(TFD)]).toEqual([0, 0x50])
+    for (const slot of [1, 2, 3]) {
+      const lba = 9 + slot
+      expect(range(machine, DATA + 0x1000 * slot, SECTOR)).toEqual(disk.bytes.slice(lba * SECTOR, (lba + 1) * SECTOR))
+    }
+  })
+
+  test('writes are durable where the command or the drive’s cache says so', async () => {
+    const { machine, disk } = start()
+    const write = async (device: number): Promise<string | undefined> => {
+      machine.prepare(0, {
+        opcode: 0x61,
+        lba: 5,
+        feature: 2,
+        device,
+        parts: [
+          [DATA, 600],
+          [DATA + 0x800, 600],
+        ],
+      })
+      machine.setPort(SACT, 1)
+      machine.setPort(CI, 1)
+      await machine.pass()
+      expect(machine.port(SACT)).toBe(0)
+      return disk.log.at(-1)
+    }
+    machine.machine.ram.fill(7, DATA, DATA + 600)
+    machine.machine.ram.fill(8, DATA + 0x800, DATA + 0x800 + 600)
+    expect(await write(0x40)).toBe('write 2560+1024')
+    expect([...disk.bytes.slice(2560 + 599, 2560 + 601), disk.bytes[2560 + 1023]]).toEqual([7, 8, 8])
+    expect(await write(0xc0)).toBe('durable write 2560+1024')
+    await machine.execute({ opcode: 0xef, feature: 0x82 })
+    expect(await write(0x40)).toBe('durable write 2560+1024')
+    // The header says how much was moved.
+    expect(new DataView(machine.machine.ram.buffer).getUint32(LIST + 4, true)).toBe(1024)
+  })
+
+  test('one with too little room for its data is executed as any other', async () => {
+    const { machine } = start()
+    machine.prepare(2, { opcode: 0x60, lba: 0, feature: 2, count: 2 << 3, parts: [[DATA, SECTOR]] })
+    machine.setPort(SACT, 4)
+    machine.setPort(CI, 4)
+    await machine.pass()
+    expect([machine.port(SACT), machine.port(IS) & (1 << 24)]).toEqual([0, 1 << 24])
+  })
+
+  test('under way go on in another machine, from a saved state', async () => {
+    const { machine, disk } = start()
+    queue(machine, [
+      [0, 10],
+      [3, 11],
+    ])
+    machine.prepare(4, { opcode: 0x61, lba: 20, feature: 1, count: 4 << 3, parts: [[DATA + 0x4000, SECTOR]] })
+    machine.machine.ram.fill(9, DATA + 0x4000, DATA + 0x4000 + SECTOR)
+    machine.setPort(SACT, 1 << 4)
+    machine.setPort(CI, 1 << 4)
+    await machine.model.quiesce()
+    const other = start()
+    other.disk.bytes.set(disk.bytes)
+    other.machine.machine.ram.set(machine.machine.ram)
+    other.machine.machine.time = machine.machine.time
+    other.machine.model.restore(structuredClone(machine.model.save()))
+    expect(other.machine.port(SACT)).toBe(0b11001)
+    other.machine.model.resume()
+    await other.machine.pass()
+    expect(other.machine.port(SACT)).toBe(0)
+    expect(range(other.machine, DATA + 0x3000, SECTOR)).toEqual(disk.bytes.slice(11 * SECTOR, 12 * SECTOR))
+    // The write was done before, and its end alone was still to be told.
+    expect(other.disk.log).toEqual([])
   })
 
   test('one outside of a queue is aborted', async () => {

@@ -1,8 +1,8 @@
-import type { BlockErrorCode, DeviceContext, Dma } from '@retrap/device'
+import type { BlockErrorCode, Dma } from '@retrap/device'
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
-import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
-import { ABRT, BSY, DRDY, DRQ, ERR } from '../ata/taskfile.ts'
-import { DataTable, type DataTableState } from './data-table.ts'
+import { MediumRequests } from '../ata/medium-requests.ts'
+import { ABRT, BSY, DRDY, DRQ, DSC, ERR } from '../ata/taskfile.ts'
+import { DataTable } from './data-table.ts'
 import {
   DEVICE_BITS_AT,
   deviceBitsFrame,
@@ -32,7 +32,9 @@ import {
   TFES,
   TWO_32,
 } from './port-registers.ts'
+import type { CommandListParts, CommandListState, Running } from './command-list-state.ts'
 import { asksForQueuedError, queuedAsPlain, queuedErrorLog, READ_LOG_DMA_EXT, READ_LOG_EXT } from './queued-commands.ts'
+import { type QueuedTransfer, QueuedTransfers } from './queued-transfers.ts'
 
 // Command header.
 const HEADER_BYTES = 32
@@ -48,45 +50,9 @@ const SRST = 0x04
 const FRAME_IS_COMMAND = 0x80
 const PORT_MULTIPLIER = 0x0f
 
-/** A command that the drive executes. */
-interface Running {
-  readonly slot: number
-  /** It is of a queue: its end is told by Set Device Bits. */
-  readonly queued: boolean
-  /** Guest-physical address of its header. */
-  readonly header: number
-  /** Guest-physical address of its table. */
-  readonly table: number
-  /** Its first transfer is of the packet. */
-  readonly packet: boolean
-}
-
-/** Saved form of a {@link CommandList}. */
-export interface CommandListState {
-  readonly running: Running | null
-  readonly step: DriveStep
-  readonly table: DataTableState
-  readonly requests: MediumRequestsState | null
-  readonly resetting: boolean
-  /** Slots of queued commands that the drive has accepted, in order. */
-  readonly queue: readonly number[]
-  /** What the log says of the queued command that has failed. */
-  readonly errorLog: Uint8Array | null
-}
-
-/** What the commands of a port need of it. */
-export interface CommandListParts {
-  readonly context: DeviceContext
-  readonly drive: AtaDrive | null
-  readonly registers: PortRegisters
-  /** Whether the function may read and write memory: its bus master bit. */
-  readonly mayMaster: () => boolean
-  /** Has the drive tell what it is, after a reset by software. */
-  readonly greet: () => void
-}
-
 /**
- * The commands of a port. A drive executes one at a time, those of its queue in the order in which they were issued.
+ * The commands of a port. Queued commands are given to the medium together. All others are executed one at a time, and so is
+ * a queued one that has failed, or that is not as drivers make them: the drive then finds out what to tell the host.
  *
  * Source: Serial ATA AHCI 1.3.1, chapters 4.2.2, 4.2.3 and 5.3.
  */
@@ -97,12 +63,24 @@ export class CommandList {
   readonly #mayMaster: () => boolean
   readonly #greet: () => void
   readonly #requests: MediumRequests
+  /** Null: the drive has no queue. */
+  readonly #transfers: QueuedTransfers | null
   readonly #data: DataTable
   #running: Running | null = null
   #step: DriveStep = ended(false)
   /** The host holds the drive in a reset by software. */
   #resetting = false
+  /** Slots of queued commands that the drive has accepted, in order. */
   #queue: number[] = []
+  /** A queued command that is to be executed by itself, before others are begun; −1: there is none. */
+  #alone = -1
+  /** It has failed: those that were begun with it are active until it is known why, and are then begun again. */
+  #failed = false
+  readonly #header = new DataView(new ArrayBuffer(HEADER_BYTES))
+  readonly #headerBytes = new Uint8Array(this.#header.buffer)
+  readonly #frame = new Uint8Array(FRAME_BYTES)
+  readonly #count = new DataView(new ArrayBuffer(4))
+  readonly #countBytes = new Uint8Array(this.#count.buffer)
   /** What the log says of the queued command that has failed. */
   #errorLog: Uint8Array | null = null
 
@@ -114,6 +92,15 @@ export class CommandList {
     this.#greet = greet
     this.#requests = new MediumRequests(context, (error) => this.#answered(error))
     this.#data = new DataTable(context.dma)
+    this.#transfers =
+      drive === null || drive.packet || drive.medium === null
+        ? null
+        : new QueuedTransfers({
+            context,
+            medium: drive.medium,
+            mayMaster,
+            answered: (transfer, error) => this.#transferred(transfer, error),
+          })
   }
 
   /** Whether the drive executes a command that is not of a queue. */
@@ -125,11 +112,21 @@ export class CommandList {
   stop(): void {
     if (this.#running !== null && !this.#running.queued)
       this.#registers.set(TFD, (this.#registers.get(TFD) & ~0xff) | BSY)
-    this.#requests.cancel()
+    this.#cancel()
     this.#running = null
     this.#queue = []
     this.#step = ended(false)
     this.#registers.halted = false
+  }
+
+  /** Gives up what the medium has. A later command of either kind waits until the host has ended it. */
+  #cancel(): void {
+    this.#alone = -1
+    this.#failed = false
+    if (this.#transfers === null) return this.#requests.cancel()
+    const [requests, transfers] = [this.#requests.pending, this.#transfers.pending]
+    this.#requests.cancel(transfers)
+    this.#transfers.cancel(requests)
   }
 
   /** The drive has been reset. */
@@ -141,6 +138,7 @@ export class CommandList {
   /** Goes on, where the host lets it. */
   resume(): void {
     if (!this.#mayMaster()) return
+    this.#transfers?.proceed()
     if (this.#running !== null) {
       if (this.#step.kind === 'idle') this.#finish()
       else this.#moveData()
@@ -157,8 +155,10 @@ export class CommandList {
   /** The next slot behind the last one; those of the queue come first. */
   #nextSlot(): number {
     this.#acceptQueued()
-    const [queued] = this.#queue
-    if (queued !== undefined) return queued
+    const transfers = this.#transfers?.count ?? 0
+    if (this.#alone >= 0) return transfers === 0 ? this.#alone : -1
+    for (const slot of this.#queue) if (transfers === 0 || !this.#transfers!.has(slot)) return slot
+    if (transfers > 0) return -1
     const issued = this.#registers.get(CI)
     const last = (this.#registers.get(CMD) >> CCS_SHIFT) & 0x1f
     for (let i = 1; i <= 32; i++) {
@@ -183,19 +183,25 @@ export class CommandList {
   #issue(slot: number): void {
     const dma = this.#dma
     const header = this.#registers.get(CLBU) * TWO_32 + this.#registers.get(CLB) + slot * HEADER_BYTES
-    const words = new DataView(new ArrayBuffer(HEADER_BYTES))
+    const words = this.#header
     this.#registers.set(CMD, (this.#registers.get(CMD) & ~(0x1f << CCS_SHIFT)) | (slot << CCS_SHIFT))
-    if (!dma.read(header, new Uint8Array(words.buffer))) return this.#registers.halt(HBFS)
+    if (!dma.read(header, this.#headerBytes)) return this.#registers.halt(HBFS)
     const flags = words.getUint32(0, true)
     const table = words.getUint32(12, true) * TWO_32 + ((words.getUint32(8, true) & ~0x7f) >>> 0)
-    const frame = new Uint8Array(FRAME_BYTES)
+    const frame = this.#frame
     if (!dma.read(table, frame)) return this.#registers.halt(HBFS)
     if (frame[0] !== REGISTER_TO_DEVICE) return this.#registers.halt(IFS)
     // There is no port multiplier behind which another drive could be.
     if ((frame[1]! & PORT_MULTIPLIER) !== 0) return this.#done(slot)
     if ((frame[1]! & FRAME_IS_COMMAND) === 0) return this.#deviceControl(slot, frame, flags)
-    this.#data.begin(table + DATA_TABLE_AT, flags >>> 16)
     const queued = this.#queue.includes(slot)
+    if (queued && this.#alone !== slot && this.#transfers !== null && (flags & PACKET) === 0) {
+      const place = { slot, header, table: table + DATA_TABLE_AT, entries: flags >>> 16 }
+      if (this.#transfers.begin(place, frame, this.#drive!.writesThrough === true)) return
+      this.#alone = slot
+      if (this.#transfers.count > 0) return
+    }
+    this.#data.begin(table + DATA_TABLE_AT, flags >>> 16)
     this.#running = { slot, queued, header, table, packet: (flags & PACKET) !== 0 }
     this.#begin(frame, queued)
   }
@@ -248,8 +254,38 @@ export class CommandList {
     this.#done(slot)
   }
 
-  #done(slot: number): void {
+  #leaveQueue(slot: number): void {
     this.#queue = this.#queue.filter((other) => other !== slot)
+    if (this.#alone !== slot) return
+    this.#alone = -1
+    this.#failed = false
+  }
+
+  /** The medium has done a queued command, or not. */
+  #transferred(transfer: QueuedTransfer, error: BlockErrorCode | null): void {
+    if (this.#registers.halted) return
+    if (error !== null && !this.#failed) {
+      this.#alone = transfer.slot
+      this.#failed = true
+    } else if (!this.#failed) this.#endTransfer(transfer)
+    // The rest of the queue goes on, or the command that is to be executed by itself.
+    this.resume()
+  }
+
+  #endTransfer(transfer: QueuedTransfer): void {
+    const { slot, header, write, data } = transfer
+    const { registers } = this.#drive!
+    this.#count.setUint32(0, data.length, true)
+    if (!write && !this.#transfers!.deliver(transfer)) return this.#fatal(HBFS)
+    if (!this.#dma.write(header + PRDBC_AT, this.#countBytes)) return this.#fatal(HBFS)
+    registers.status = DRDY | DSC
+    registers.error = 0
+    this.#registers.set(TFD, registers.status)
+    this.#endQueued(slot, false)
+  }
+
+  #done(slot: number): void {
+    this.#leaveQueue(slot)
     this.#registers.set(CI, this.#registers.get(CI) & ~(1 << slot))
   }
 
@@ -299,6 +335,7 @@ export class CommandList {
 
   /** The controller cannot go on with the command. */
   #fatal(bits: number): void {
+    this.#cancel()
     this.#running = null
     this.#step = ended(false)
     this.#drive!.reset()
@@ -315,9 +352,8 @@ export class CommandList {
     const { registers } = this.#drive!
     const failed = (registers.status & ERR) !== 0
     const { slot, queued, header } = running
-    const count = new Uint8Array(4)
-    new DataView(count.buffer).setUint32(0, this.#data.moved, true)
-    if (!this.#dma.write(header + PRDBC_AT, count)) return this.#fatal(HBFS)
+    this.#count.setUint32(0, this.#data.moved, true)
+    if (!this.#dma.write(header + PRDBC_AT, this.#countBytes)) return this.#fatal(HBFS)
     this.#running = null
     this.#registers.set(TFD, registers.status | (registers.error << 8))
     if (queued) this.#endQueued(slot, failed)
@@ -332,7 +368,8 @@ export class CommandList {
   }
 
   #endQueued(slot: number, failed: boolean): void {
-    this.#queue = failed ? [] : this.#queue.filter((other) => other !== slot)
+    this.#leaveQueue(slot)
+    if (failed) this.#queue = []
     if (failed) this.#errorLog = queuedErrorLog(this.#drive!.registers, slot)
     else this.#registers.set(SACT, this.#registers.get(SACT) & ~(1 << slot))
     this.#registers.receive(DEVICE_BITS_AT, deviceBitsFrame(this.#drive!.registers, failed ? 0 : 1 << slot))
@@ -341,12 +378,13 @@ export class CommandList {
 
   // ---- Machine ----
 
-  pause(): Promise<void> {
-    return this.#requests.pause()
+  async pause(): Promise<void> {
+    await Promise.all([this.#requests.pause(), this.#transfers?.pause()])
   }
 
   unpause(): void {
     this.#requests.resume()
+    this.#transfers?.resume()
   }
 
   save(): CommandListState {
@@ -357,18 +395,24 @@ export class CommandList {
       requests: this.#requests.save(),
       resetting: this.#resetting,
       queue: [...this.#queue],
+      transfers: this.#transfers?.save() ?? [],
+      alone: this.#alone,
+      failed: this.#failed,
       errorLog: this.#errorLog,
     }
   }
 
   /** Takes what `save` returned, of a drive that has been restored. */
   restore(state: CommandListState): void {
-    this.#requests.cancel()
+    this.#cancel()
     this.#running = state.running
     this.#step = state.step
     this.#data.restore(state.table)
     this.#resetting = state.resetting
     this.#queue = [...state.queue]
+    this.#alone = state.alone ?? -1
+    this.#failed = state.failed ?? false
+    this.#transfers?.restore(state.transfers ?? [])
     this.#errorLog = state.errorLog
     this.#requests.restore(state.requests, this.#drive, state.step)
   }

@@ -30,6 +30,24 @@ export function queuedAsPlain(opcode: number, registers: Taskfile): number | nul
   return durable ? WRITE_DMA_FUA_EXT : WRITE_DMA_EXT
 }
 
+/** Whether a frame has a queued command. */
+export const isQueued = ([, , opcode]: Uint8Array): boolean =>
+  opcode === READ_FPDMA_QUEUED || opcode === WRITE_FPDMA_QUEUED
+
+/** Reads what a queued command asks for. @param frame - a register frame to the device */
+export function queuedFlags(frame: Uint8Array): { write: boolean; durable: boolean; lba: number; sectors: number } {
+  const low = frame[4]! | (frame[5]! << 8) | (frame[6]! << 16)
+  const high = frame[8]! | (frame[9]! << 8) | (frame[10]! << 16)
+  const count = frame[3]! | (frame[11]! << 8)
+  return {
+    write: frame[2] === WRITE_FPDMA_QUEUED,
+    durable: (frame[7]! & FUA) !== 0,
+    lba: high * 2 ** 24 + low,
+    // 0 stands for the largest count.
+    sectors: count === 0 ? 0x1_0000 : count,
+  }
+}
+
 /** Whether READ LOG EXT asks for the page of queued commands that have failed. */
 export const asksForQueuedError = ({ low, mid, count }: Taskfile): boolean =>
   low === ERROR_LOG && mid === 0 && count === 1

@@ -76,6 +76,10 @@ export class AtaDisk implements AtaDrive {
     this.#buffer = new Uint8Array(BUFFER_BYTES)
   }
 
+  get writesThrough(): boolean {
+    return !this.#writeCache
+  }
+
   get #sectors(): number {
     return Math.floor(this.medium.properties.bytes / SECTOR)
   }
@@ -295,7 +299,7 @@ export class AtaDisk implements AtaDrive {
       return ended(!told)
     }
     if (transfer.direction === 'in') return this.#sliceDone(transfer.by === 'dma')
-    return step('write', { end, offset: lba * SECTOR, durable: transfer.durable || !this.#writeCache })
+    return step('write', { end, offset: lba * SECTOR, durable: transfer.durable || this.writesThrough })
   }
 
   answered(error: BlockErrorCode | null): DriveStep {

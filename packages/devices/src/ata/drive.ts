@@ -48,6 +48,8 @@ export interface AtaDrive {
   readonly medium: BlockBackend | null
   /** Whether it is a packet device, which takes DEVICE RESET while it is busy. */
   readonly packet: boolean
+  /** Whether every write is to be durable before it is answered; absent: no. */
+  readonly writesThrough?: boolean
   /** Returns to the state after power-on. */
   powerOn(): void
   /** Ends the command, with the signature in the registers. */

@@ -42,12 +42,18 @@ export class MediumRequests {
     this.#late.start({ drive, step })
   }
 
-  /** Gives the request up. */
-  cancel(): void {
-    if (this.#late.count === 0) return
+  /** Gives the request up. @param before - what else the host does: later requests wait for it too */
+  cancel(before: Promise<void> | null = null): void {
+    if (before !== null) this.#late.hold(before)
+    else if (this.#late.count === 0) return
     // The host may be at the buffer for longer than the drive waits.
     if (this.#late.busy) this.#drive?.renewBuffer()
     this.#late.cancel()
+  }
+
+  /** Settles when the host has ended what it is busy with now; null: it is not. */
+  get pending(): Promise<void> | null {
+    return this.#late.busy ? this.#late.ended() : null
   }
 
   /** Answers nothing from now on. @returns settles when the host is busy with nothing */

@@ -1,0 +1,213 @@
+import {
+  type BlockBackend,
+  BlockError,
+  type BlockErrorCode,
+  type CancelSignal,
+  type DeviceContext,
+  type Dma,
+  LateAnswers,
+  SpareBuffers,
+  type Word64,
+} from '@retrap/device'
+import { isQueued, queuedFlags } from './queued-commands.ts'
+
+const SECTOR = 512
+/** A larger command is executed by itself, a part after the other: 32 of these are what a guest can have in host memory. */
+const MOST_BYTES = 2 << 20
+const ENTRY_BYTES = 16
+const COUNT_BITS = 0x3f_ffff
+const TWO_32 = 2 ** 32
+/** Entries are read so many at a time. */
+const ENTRIES = 64
+
+/** A queued command, whose data is moved at once. */
+export interface QueuedTransfer {
+  readonly slot: number
+  /** Guest-physical address of its header. */
+  readonly header: number
+  readonly write: boolean
+  /** A write is to be durable before it is answered. */
+  readonly durable: boolean
+  /** Where, in bytes of the medium. */
+  readonly offset: number
+  /** Guest-physical address and bytes of each part of the data, in turn. */
+  readonly pieces: readonly number[]
+  readonly data: Uint8Array
+}
+
+/** How a request ended; null: it was done. */
+type Result = BlockErrorCode | null
+
+/** Saved form of one of {@link QueuedTransfers}. */
+export interface QueuedTransferState {
+  readonly transfer: QueuedTransfer
+  readonly result?: Result
+  readonly deadline: Word64
+}
+
+/** Where a command of a slot is in guest memory. */
+export interface QueuedPlace {
+  readonly slot: number
+  readonly header: number
+  /** Guest-physical address of the table that says where the data is. */
+  readonly table: number
+  readonly entries: number
+}
+
+/** What {@link QueuedTransfers} need. */
+export interface QueuedTransfersParts {
+  readonly context: DeviceContext
+  readonly medium: BlockBackend
+  readonly mayMaster: () => boolean
+  /** Takes the end of a command, in virtual time. */
+  readonly answered: (transfer: QueuedTransfer, error: Result) => void
+}
+
+/**
+ * Queued commands that the medium has at the same time: they end in any order.
+ *
+ * Source: Serial ATA 3.0, "Native Command Queuing".
+ */
+export class QueuedTransfers {
+  readonly #dma: Dma
+  readonly #medium: BlockBackend
+  readonly #late: LateAnswers<QueuedTransfer, Result>
+  readonly #spare = new SpareBuffers()
+  readonly #list = new Uint8Array(ENTRIES * ENTRY_BYTES)
+  readonly #words = new DataView(this.#list.buffer)
+
+  constructor({ context, medium, mayMaster, answered }: QueuedTransfersParts) {
+    this.#dma = context.dma
+    this.#medium = medium
+    this.#late = new LateAnswers(context, {
+      ask: (transfer, signal) => perform(medium, transfer, signal),
+      answer: (transfer, error) => {
+        answered(transfer, error)
+        // After a failure the medium may still have a view of it.
+        if (error === null) this.#spare.give(transfer.data)
+      },
+      mayAnswer: mayMaster,
+    })
+  }
+
+  /** Commands under way. */
+  get count(): number {
+    return this.#late.count
+  }
+
+  /** Whether the command of a slot is under way. */
+  has(slot: number): boolean {
+    return this.#late.some((transfer) => transfer.slot === slot)
+  }
+
+  /**
+   * Begins a command.
+   *
+   * @param frame - the frame that it came in
+   * @param writesThrough - every write is to be durable
+   * @returns false where it is to be executed by itself: it is not queued, it cannot succeed, or its table is unusual
+   */
+  begin({ slot, header, table, entries }: QueuedPlace, frame: Uint8Array, writesThrough: boolean): boolean {
+    if (!isQueued(frame)) return false
+    const { write, durable, lba, sectors } = queuedFlags(frame)
+    const { bytes: end, readOnly } = this.#medium.properties
+    const bytes = sectors * SECTOR
+    if (bytes > MOST_BYTES || lba + sectors > Math.floor(end / SECTOR) || (write && readOnly)) return false
+    const pieces = this.#findData(table, entries, bytes)
+    if (pieces === null) return false
+    const data = this.#spare.take(bytes)
+    if (write && !this.#move(pieces, data, false)) return false
+    this.#late.start({ slot, header, write, durable: durable || writesThrough, offset: lba * SECTOR, pieces, data })
+    return true
+  }
+
+  /** Finds where the data is. @returns null where there is too little room, or an entry asks for an interrupt */
+  #findData(table: number, entries: number, bytes: number): number[] | null {
+    const pieces: number[] = []
+    let left = bytes
+    for (let i = 0; i < entries && left > 0; i++) {
+      const at = i % ENTRIES
+      if (at === 0) {
+        const some = this.#list.subarray(0, Math.min(ENTRIES, entries - i) * ENTRY_BYTES)
+        if (!this.#dma.read(table + i * ENTRY_BYTES, some)) return null
+      }
+      const control = this.#words.getUint32(at * ENTRY_BYTES + 12, true)
+      if (control >>> 31 !== 0) return null
+      const low = (this.#words.getUint32(at * ENTRY_BYTES, true) & ~1) >>> 0
+      // Counts are even: bit 0 of the field is set.
+      const length = Math.min(left, ((control & COUNT_BITS) | 1) + 1)
+      pieces.push(this.#words.getUint32(at * ENTRY_BYTES + 4, true) * TWO_32 + low, length)
+      left -= length
+    }
+    return left === 0 ? pieces : null
+  }
+
+  /** Puts what was read into guest memory. @returns false where some byte is not RAM */
+  deliver({ pieces, data }: QueuedTransfer): boolean {
+    return this.#move(pieces, data, true)
+  }
+
+  #move(pieces: readonly number[], data: Uint8Array, toMemory: boolean): boolean {
+    let done = 0
+    for (let i = 0; i < pieces.length; i += 2) {
+      const part = data.subarray(done, done + pieces[i + 1]!)
+      if (!(toMemory ? this.#dma.write(pieces[i]!, part) : this.#dma.read(pieces[i]!, part))) return false
+      done += part.length
+    }
+    return true
+  }
+
+  /** Gives answers that have waited for the right to write memory. */
+  proceed(): void {
+    this.#late.proceed()
+  }
+
+  /** Gives all up. @param before - what the host does: later commands wait for it too */
+  cancel(before: Promise<void> | null): void {
+    if (before !== null) this.#late.hold(before)
+    this.#late.cancel()
+  }
+
+  /** Settles when the host has ended what it is busy with now; null: it is not. */
+  get pending(): Promise<void> | null {
+    return this.#late.busy ? this.#late.ended() : null
+  }
+
+  pause(): Promise<void> {
+    return this.#late.pause()
+  }
+
+  resume(): void {
+    this.#late.resume()
+  }
+
+  save(): QueuedTransferState[] {
+    return this.#late.save().map(({ request, answer, deadline }) => ({
+      transfer: { ...request, data: request.data.slice() },
+      ...(answer !== undefined && { result: answer }),
+      deadline,
+    }))
+  }
+
+  restore(state: readonly QueuedTransferState[]): void {
+    this.#late.restore(state.map(({ transfer, result, deadline }) => ({ request: transfer, answer: result, deadline })))
+  }
+}
+
+/** Asks the medium. Whatever it throws is a failure of the medium. */
+async function perform(medium: BlockBackend, transfer: QueuedTransfer, signal: CancelSignal): Promise<Result> {
+  const { data, offset, write, durable } = transfer
+  const { blockBytes, maximumBytes } = medium.properties
+  const most = Math.max(1, Math.floor(maximumBytes / blockBytes)) * blockBytes
+  try {
+    for (let at = 0; at < data.length; at += most) {
+      if (signal.aborted) return 'ERR_CANCELLED'
+      const part = data.length <= most ? data : data.subarray(at, at + most)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other: each has the largest size that the medium takes
+      await (write ? medium.write(offset + at, part, { signal, durable }) : medium.read(offset + at, part, { signal }))
+    }
+    return null
+  } catch (error) {
+    return error instanceof BlockError ? error.code : 'ERR_MEDIUM'
+  }
+}
