@@ -6,8 +6,9 @@
 //
 // npm run -s bench -- devices [--only NAME,...] [--count SCALE] [--warm-up REQUESTS] [--rounds N] [--retrap=OPTION...]
 //
-// Names: virtio-blk, ahci, nvme, ide, virtio-net, vga; SCALE multiplies the work of each line. Random requests are measured
-// after so many others (120000), when the guest's kernel is compiled; `--warm-up 0` measures what a new machine does.
+// Names: virtio-blk, ahci, nvme, ide, virtio-net, e1000, vga; SCALE multiplies the work of each line. Lines are measured after
+// other requests of their kind, when the guest's kernel is compiled: 120000 random reads, and fewer where one moves more.
+// `--warm-up 0` measures what a new machine does.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

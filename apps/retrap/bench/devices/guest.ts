@@ -73,6 +73,13 @@ export const NETWORKS: readonly Group[] = [
     retrap: ['--netdev', 'user,id=n', '--device', 'virtio-net-pci,netdev=n'],
     qemu: ['-netdev', 'user,id=n', '-device', 'virtio-net-pci,netdev=n,romfile='],
   },
+  {
+    name: 'e1000',
+    drivers: ['e1000'],
+    needsFullKernel: true,
+    retrap: ['--netdev', 'user,id=n', '--device', 'e1000,netdev=n'],
+    qemu: ['-netdev', 'user,id=n', '-device', 'e1000,netdev=n,romfile='],
+  },
 ]
 
 const SEQUENTIAL_BYTES = 128 << 10
@@ -84,8 +91,9 @@ const BLOCK_BYTES = 4096
  * @param warmUp - requests before the random ones are measured
  */
 export function diskWorkloads(scale: number, warmUp: number): readonly Workload[] {
-  const sequential = (name: string, way: string, count: number): Workload => ({
+  const sequential = (name: string, way: string, count: number, before: number): Workload => ({
     name,
+    ...(before > 0 && { warmUp: [way, 0, SEQUENTIAL_BYTES, before, 8] }),
     args: [way, 0, SEQUENTIAL_BYTES, count, 8],
     amount: (count * SEQUENTIAL_BYTES) / 1e6,
     unit: 'MB',
@@ -98,8 +106,8 @@ export function diskWorkloads(scale: number, warmUp: number): readonly Workload[
     unit: 'IOPS',
   })
   return [
-    sequential('read', 'read', 8000 * scale),
-    sequential('write', 'write', 4000 * scale),
+    sequential('read', 'read', 8000 * scale, warmUp >> 2),
+    sequential('write', 'write', 4000 * scale, warmUp >> 3),
     random('random-read', 'read', 20_000 * scale, 16, warmUp),
     // Most of the guest's code is that of reads.
     random('random-write', 'write', 20_000 * scale, 16, warmUp >> 1),
