@@ -78,7 +78,9 @@ export class BackEnds {
   }
 
   /** What a new machine is given. What an earlier one has left behind must not overtake what this one does. */
-  async forMachine(): Promise<Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards' | 'sound'>> {
+  async forMachine(): Promise<
+    Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards' | 'sound' | 'speaker'>
+  > {
     const { drives = [], flash = [] } = this.#drives ?? {}
     await this.#drives?.idle()
     await Promise.all([...this.#shares.values()].map((share) => share.renew()))
@@ -92,6 +94,7 @@ export class BackEnds {
       ...(virtio.length > 0 && { virtio }),
       ...(networkCards.length > 0 && { networkCards }),
       ...(sound.length > 0 && { sound }),
+      ...(this.#wav !== undefined && { speaker: this.#wav }),
     }
   }
 

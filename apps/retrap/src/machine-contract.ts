@@ -22,6 +22,7 @@ export interface MachineOptions {
   readonly virtio?: PcOptions['virtio']
   readonly rootPorts?: PcOptions['rootPorts']
   readonly sound?: PcOptions['sound']
+  readonly speaker?: PcOptions['speaker']
   readonly networkCards?: PcOptions['networkCards']
   readonly usb?: PcOptions['usb']
   readonly boot?: PcOptions['boot']

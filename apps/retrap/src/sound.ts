@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { PcSoundDevice } from '@retrap/machine'
 import { checkedProperties, slotOf } from './pci-devices.ts'
-import { type DeviceArgument, usage } from './values.ts'
+import type { DeviceArgument } from './values.ts'
 import { parseAudio } from './wav-file.ts'
 
 /** What the options below give. */
@@ -18,7 +18,7 @@ export interface SoundSettings {
 
 /** Adds the option that names where sound goes. */
 export function soundOptions(command: Command): Command {
-  return command.option('--audio <wav:file>', 'write what a --device AC97 plays to a file', parseAudio)
+  return command.option('--audio <wav:file>', 'write what the PC speaker and --device AC97 play to a file', parseAudio)
 }
 
 /** @throws CliError `ERR_USAGE` */
@@ -30,7 +30,5 @@ export function listSound({ audio, device = [] }: SoundFlags): SoundSettings {
       const slot = slotOf(argument)
       return { model: 'ac97' as const, ...(slot !== undefined && { slot }) }
     })
-  if (audio !== undefined && sound.length === 0)
-    throw usage(`--audio wav:${audio}: there is no sound device; write --device AC97`)
   return { sound, ...(audio !== undefined && { audioFile: audio }) }
 }

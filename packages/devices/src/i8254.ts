@@ -1,5 +1,6 @@
 import {
   type AccessSize,
+  type AudioBackend,
   type DeviceContext,
   type DeviceModel,
   type InterruptLine,
@@ -11,6 +12,7 @@ import {
 import { I8254Channel } from './i8254-channel.ts'
 import type { I8254ChannelState } from './i8254-state.ts'
 import { LateEdges, type LateEdgesState } from './late-edges.ts'
+import { PcSpeaker } from './pc-speaker.ts'
 import { TickCounter } from './tick-counter.ts'
 import { PIT_RATE } from './tick-rate.ts'
 
@@ -38,6 +40,8 @@ export interface I8254Options {
   readonly irq?: number
   /** Told the state of the PC speaker's input when the guest changes it. */
   readonly onSpeaker?: (gate: boolean, data: boolean) => void
+  /** Gets what the PC speaker plays, as {@link SPEAKER_FORMAT}; while it is silent, nothing. Default nobody hears it. */
+  readonly speaker?: AudioBackend
 }
 
 /** Saved form of an {@link I8254}. */
@@ -69,7 +73,7 @@ export interface LegacyInterruptSource {
  * control port B at 0x61, which gates counter 2 and shows its output.
  *
  * Counter 0 drives an interrupt line, counter 1 was the DRAM refresh and is
- * unconnected, counter 2 makes the speaker's tone. Edges of counter 0 that
+ * unconnected, counter 2 makes the speaker's tone (`PcSpeaker`). Edges of counter 0 that
  * the machine was too late for follow one by one (`LateEdges`).
  *
  * Source: Intel 8254 data sheet (231164); Intel 82371SB (PIIX3) data sheet,
@@ -93,9 +97,12 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
   #suppressed = false
   #line: InterruptLine | null = null
   #timer: Timer | null = null
+  readonly #speaker: PcSpeaker | null
+  #speakerTimer: Timer | null = null
 
   constructor(options: I8254Options = {}) {
     this.#options = options
+    this.#speaker = options.speaker === undefined ? null : new PcSpeaker(this.#channels[2], options.speaker)
   }
 
   /** Claims ports 0x40 to 0x43 and 0x61, and takes the line of counter 0. */
@@ -103,6 +110,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     this.#ticks.attach(context.clock)
     this.#line = context.interruptLine(this.#options.irq ?? 0)
     this.#timer = context.timer(() => this.#update())
+    if (this.#speaker !== null) this.#speakerTimer = context.timer(() => this.#playOn())
     const counters: SynchronousRangeHandler = {
       read: (offset: number): number => (offset === 3 ? 0xff : this.#readCounter(offset as 0 | 1 | 2)),
       write: (offset: number, _size: AccessSize, value: number): void =>
@@ -122,11 +130,32 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     this.#update()
   }
 
+  /** The tick of this moment, up to which the speaker has played. */
   #now(): number {
-    return this.#ticks.now()
+    const tick = this.#ticks.now()
+    this.#speaker?.advance(tick)
+    return tick
+  }
+
+  /** The speaker plays what there is; while it sounds, again after a slice of time. */
+  #playOn(): void {
+    const tick = this.#now()
+    const timer = this.#speakerTimer
+    if (timer === null || this.#speaker === null) return
+    if (this.#speaker.sounds) this.#ticks.arm(timer, tick + PcSpeaker.SLICE_TICKS)
+    else timer.cancel()
+  }
+
+  /** Counter 2, its gate or the speaker's bit has changed. */
+  #speakerChanged(): void {
+    if (this.#speaker === null) return
+    this.#speaker.changed((this.#control61 & SPEAKER_DATA) !== 0)
+    this.#playOn()
   }
 
   #originMoved(ticks: number): void {
+    this.#speaker?.advance(ticks)
+    this.#speaker?.moveOrigin(ticks)
     for (const channel of this.#channels) channel.moveOrigin(ticks)
     this.#late.shift(ticks)
   }
@@ -138,6 +167,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
   #writeCounter(index: 0 | 1 | 2, value: number): void {
     this.#channels[index].writeCount(this.#now(), value)
     if (index === 0) this.#update()
+    else if (index === 2) this.#speakerChanged()
   }
 
   #writeControl(value: number): void {
@@ -158,6 +188,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
       return
     }
     channel.writeControl(tick, value & 0x3f)
+    if (select === 2) this.#speakerChanged()
     if (select !== 0) return
     this.#late.forget()
     this.#update()
@@ -173,8 +204,10 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
 
   #writeSystemControl(value: number): void {
     const changed = (this.#control61 ^ value) & (GATE2 | SPEAKER_DATA)
+    const tick = this.#now()
     this.#control61 = value & WRITABLE_61
-    this.#channels[2].setGate(this.#now(), (value & GATE2) !== 0)
+    this.#channels[2].setGate(tick, (value & GATE2) !== 0)
+    if (changed !== 0) this.#speakerChanged()
     if (changed !== 0) this.#options.onSpeaker?.((value & GATE2) !== 0, (value & SPEAKER_DATA) !== 0)
   }
 
@@ -219,6 +252,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     this.#control61 = 0
     this.#suppressed = false
     this.#late.forget()
+    this.#speaker?.restart(this.#ticks.now(), false)
     this.#update()
   }
 
@@ -248,6 +282,8 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     this.#suppressed = saved.suppressed
     this.#late.restore(saved.late)
     this.#drive(saved.line)
+    this.#speaker?.restart(this.#ticks.now(), (saved.control61 & SPEAKER_DATA) !== 0)
+    this.#playOn()
     this.#update()
   }
 }

@@ -54,6 +54,8 @@ export interface BoardDescription {
   readonly smm?: boolean
   /** Whether the guest may say where in RAM its picture is; default false. */
   readonly ramfb?: boolean
+  /** Whether somebody hears the PC speaker; default false. */
+  readonly speaker?: boolean
 }
 
 /** Where the board's models reach out of their device contexts. */
@@ -78,6 +80,8 @@ export interface BoardHooks {
   wake(): void
   /** The guest has written to `etc/ramfb`. */
   ramfb(configuration: Uint8Array): void
+  /** The PC speaker plays. The samples are valid until the call returns. */
+  speaker(samples: Int16Array): void
 }
 
 /** Where the board's input comes from. */
@@ -109,7 +113,7 @@ interface InterruptInputs {
 export function createBoard(description: BoardDescription, hooks: BoardHooks, input: BoardInput): Board {
   const { map, cpus, floppies, epochSeconds, configuration, serialPorts } = description
   const { lowRamBytes, highRamBytes } = map
-  const pit = new I8254()
+  const pit = new I8254(description.speaker === true ? { speaker: { play: (samples) => hooks.speaker(samples) } } : {})
   const rtc = new Mc146818({
     epochSeconds,
     lowRamBytes,

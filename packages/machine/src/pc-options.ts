@@ -1,4 +1,4 @@
-import type { DeviceModel } from '@retrap/device'
+import type { AudioBackend, DeviceModel } from '@retrap/device'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import type { DomainServer } from '@retrap/hvm'
 import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
@@ -59,6 +59,8 @@ export interface PcOptions {
   readonly rootPorts?: readonly PcRootPort[] | undefined
   /** Sound devices, each on the PCI bus. */
   readonly sound?: readonly PcSoundDevice[] | undefined
+  /** Gets what the PC speaker plays; default nobody hears it. */
+  readonly speaker?: AudioBackend | undefined
   /** Network cards that are not virtio devices, each on the PCI bus. */
   readonly networkCards?: readonly PcNetworkCard[] | undefined
   /** A USB controller (xHCI) with what is plugged into it, beside the drives of `interface: 'usb'`. */

@@ -1,5 +1,6 @@
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
+import { SPEAKER_FORMAT } from '@retrap/devices'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
@@ -235,6 +236,7 @@ export class Pc {
         xen,
         smm,
         ramfb: hasRamfb(options),
+        speaker: options.speaker !== undefined,
       },
       options.devicePlacement,
       boardInput,
@@ -243,6 +245,7 @@ export class Pc {
         taken: (port, count) => this.#lines[port]?.taken(count),
         shadow: (range) => this.#firmware?.shadow(range),
         ramfb: devices.onRamfb,
+        speaker: (samples) => options.speaker?.play(samples, SPEAKER_FORMAT),
         sleep: () => this.#sleep.begin(),
         wake: () => this.#sleep.end(),
       },

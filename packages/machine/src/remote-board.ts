@@ -54,6 +54,9 @@ const SLEEP = 15
 /** To the board: a key is pressed, which wakes. To the machine, which sleeps: it is to wake. */
 const WAKE = 16
 
+/** To the machine: samples of the PC speaker, 16 bits each. */
+const SPEAKER = 17
+
 /** What the server of a board is started with; see `PcOptions.devicePlacement`. */
 export interface BoardServerOptions {
   /** Names the server. */
@@ -96,6 +99,7 @@ export function serveBoard(
     // A board in another thread has no system-management mode: an SMI comes right after the instruction that causes it.
     smram: () => undefined,
     smi: () => undefined,
+    speaker: (samples) => post(SPEAKER, new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength)),
     sleep: () => post(SLEEP, NOTHING),
     wake: () => post(WAKE, NOTHING),
     ramfb: (configuration) => post(RAMFB, configuration),
@@ -192,6 +196,7 @@ export class RemoteBoard {
         else if (bytes[0] === A20) hooks.a20(bytes[1] !== 0)
         else if (bytes[0] === SLEEP) hooks.sleep()
         else if (bytes[0] === WAKE) hooks.wake()
+        else if (bytes[0] === SPEAKER) hooks.speaker(new Int16Array(bytes.slice(1).buffer))
         else if (bytes[0] === RAMFB) hooks.ramfb(bytes.slice(1))
         else if (bytes[0] === POWER_BUTTON) this.#pressed.shift()?.(bytes[1] !== 0)
         else if (bytes[0] === ECAM) hooks.ecam(json(bytes) as EcamPlacement | null)

@@ -99,6 +99,11 @@ const WITH_USB = {
   ],
 }
 
+/** Debian's full kernel with the driver of the PC speaker. @returns undefined where there is no apt */
+export function speakerLinux(auto: string): Promise<DiskLinux | undefined> {
+  return linuxWith(['pcspkr', 'evdev'], auto, WITH_USB)
+}
+
 /** Debian's full kernel with drivers of USB. @returns undefined where there is no apt */
 export function usbLinux(auto = ''): Promise<DiskLinux | undefined> {
   return linuxWith(USB_DRIVERS, auto, WITH_USB)
