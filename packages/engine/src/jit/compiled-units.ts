@@ -187,9 +187,11 @@ export class CompiledUnits<Form> {
   /** Gives up code without units, then cold units, until there is room for more. @returns false where all are in use */
   makeRoom(time: number): boolean {
     const { codeBytes, cache, statistics } = this.#parts
+    // While there is room, too: once there is none, it is known which units have been idle.
+    this.#units.age(time)
     while (this.#codes.bytes >= codeBytes || this.#codes.isFull()) {
       if (this.#codes.dropOldest()) continue
-      const unit = this.#units.evict(time)
+      const unit = this.#units.evict()
       if (unit === undefined) return false
       cache.removeUnit(unit.record)
       this.#codes.release(unit.code, false)

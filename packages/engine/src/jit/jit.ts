@@ -29,11 +29,8 @@ import type { LinearPage, LiveUnit, Place, UnitRunner } from './unit.ts'
 
 /** A place that is no region is looked at again after so many times more. */
 const LATER = 1 << 24
-/** What is returned in place of a record: the place is no region, or there is no room for its code. */
+/** What is returned in place of a record: the place is no region. */
 const NOTHING = 0
-const NO_ROOM = -1
-/** A place for whose code there was no room is looked at again after so many times the threshold. */
-const NO_ROOM_FACTOR = 64
 /** Code caches that are full again within so many milliseconds of execution hold too little for code to be compiled soon. */
 const QUICK_FLUSH = 1000
 /** For each of them, the threshold is twice as high, up to 2 to this power. */
@@ -193,8 +190,7 @@ export class Jit<Form> {
     const op = u16[(record + R_OP) >>> 1] as number
     const place = op === OP_CROSS || op === OP_UNIT ? undefined : this.#place(record, runner)
     const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
-    if (next === NO_ROOM) u32[counter] = Math.min(LATER, this.#options.threshold * NO_ROOM_FACTOR)
-    if (next === NOTHING || next === NO_ROOM) return record
+    if (next === NOTHING) return record
     // It asks again, or another place has the same counter.
     u32[counter] = this.#interval
     return next
@@ -209,7 +205,7 @@ export class Jit<Form> {
     return page && { lo, hi, page, offset: u16[(record + R_OFFSET) >>> 1] as number }
   }
 
-  /** The record by which a place is to be executed; {@link NOTHING} or {@link NO_ROOM} where there is none. */
+  /** The record by which a place is to be executed; {@link NOTHING} where it is not worth another look soon. */
   #enter(place: Place, record: number, runner: UnitRunner): number {
     const { u32 } = this.#memory
     const { page, offset } = place
@@ -227,13 +223,13 @@ export class Jit<Form> {
     const mayBeEarly = !this.#backOff.knows(page.frame)
     if (!this.#credit.grants(record, mayBeEarly, now(), this.#statistics.own.milliseconds)) return record
     if (this.#backOff.isToWait(page.frame)) return record
-    // Where all compiled code is in use, more is not worth what is given up for it.
-    if (!this.#units.makeRoom(now() - this.#statistics.own.milliseconds)) return NO_ROOM
+    // Where all compiled code is in use, more is not worth what is given up for it. Soon some of it may not be.
+    if (!this.#units.makeRoom(now() - this.#statistics.own.milliseconds)) return record
     const region = this.#find(place, runner)
     if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING
     const unit = this.#units.compile(region, place, record, runner)
     if (unit !== 0) this.#watchBranches(unit)
-    return unit === 0 ? NO_ROOM : unit
+    return unit === 0 ? record : unit
   }
 
   /** All records are gone after a flush of the code cache, those of units too. */

@@ -4,7 +4,7 @@ import { UNIT_ENTERED } from './unit.ts'
 import type { LiveUnit } from './unit.ts'
 
 /** Milliseconds of execution at least in which a unit must not have been entered to be given up. */
-const LOOK_INTERVAL = 1000
+const LOOK_INTERVAL = 250
 
 /** The units that processors enter. */
 export class Units {
@@ -34,32 +34,33 @@ export class Units {
   }
 
   /**
-   * Removes the unit that has not been entered for longest, if one has not been for a whole interval.
+   * Finds the units that have been entered since the last time, if that is long ago.
    *
    * @param time - milliseconds of execution, without those that compiling has taken
-   * @returns the unit; undefined where all are in use
    */
-  evict(time: number): LiveUnit | undefined {
-    if (time - this.#lookedAt >= LOOK_INTERVAL) {
-      this.#lookedAt = time
-      this.#look()
-    }
-    if (!this.#hasIdle) return undefined
-    let coldest: LiveUnit | undefined
-    for (const unit of this.#units.values()) if (unit.idle > (coldest?.idle ?? 0)) coldest = unit
-    if (coldest !== undefined) this.#units.delete(coldest.record)
-    else this.#hasIdle = false
-    return coldest
-  }
-
-  /** Finds the units that have been entered since the last time. */
-  #look(): void {
+  age(time: number): void {
+    if (time - this.#lookedAt < LOOK_INTERVAL) return
+    this.#lookedAt = time
     const { u8 } = this.#memory
     this.#hasIdle = true
     for (const unit of this.#units.values()) {
       unit.idle = u8[unit.record + UNIT_ENTERED] === 0 ? unit.idle + 1 : 0
       u8[unit.record + UNIT_ENTERED] = 0
     }
+  }
+
+  /**
+   * Removes the unit that has not been entered for longest, if one has not been for a whole interval.
+   *
+   * @returns the unit; undefined where all are in use
+   */
+  evict(): LiveUnit | undefined {
+    if (!this.#hasIdle) return undefined
+    let coldest: LiveUnit | undefined
+    for (const unit of this.#units.values()) if (unit.idle > (coldest?.idle ?? 0)) coldest = unit
+    if (coldest !== undefined) this.#units.delete(coldest.record)
+    else this.#hasIdle = false
+    return coldest
   }
 
   /** Removes units whose code has been written. @returns them */

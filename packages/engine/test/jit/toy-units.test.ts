@@ -304,6 +304,18 @@ describe('code beyond the budget', () => {
     expect(liveBytes).toBeLessThan(6000)
   })
 
+  test('is compiled soon after other code has become cold', () => {
+    // Every look at the clock is later than the one before by more than code may be idle.
+    let time = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => (time += 1000))
+    const loops = [1, 2].flatMap((i) => [set(0, 3000), `loop ${i}`, ...loopEnd(0, `loop ${i}`)])
+    const jit = { threshold: 100, fewestInstructions: 1, codeBytes: 1 }
+    const { counts } = run([set(7, 1), ...loops, HALT], { jit }).jit!
+    // The second loop finds that the first one has just been executed, and asks again in time.
+    expect(counts).toMatchObject({ units: 2, evictions: 1, live: 1 })
+    expect(counts.executed).toBeGreaterThan(10_000)
+  })
+
   test('is executed again after a flush of the code cache, without being compiled again', () => {
     const options = { budget: 500 }
     const whole = run(lines, options).jit!.counts

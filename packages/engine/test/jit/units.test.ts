@@ -52,19 +52,23 @@ function unitsOf(count: number): { units: Units; all: LiveUnit[]; enter: (i: num
 
 test('the unit that has not been entered for longest goes first', () => {
   const { units, all, enter } = unitsOf(3)
+  const evict = (time: number): LiveUnit | undefined => {
+    units.age(time)
+    return units.evict()
+  }
   for (const i of [0, 1, 2]) enter(i)
   // All have been entered.
-  expect(units.evict(2000)).toBeUndefined()
+  expect(evict(2000)).toBeUndefined()
   enter(0)
   enter(2)
-  expect(units.evict(2998)).toBeUndefined()
-  expect(units.evict(3000)).toBe(all[1])
+  expect(evict(2248)).toBeUndefined()
+  expect(evict(2250)).toBe(all[1])
   enter(0)
-  expect(units.evict(4000)).toBe(all[2])
+  expect(evict(2500)).toBe(all[2])
   // 0 has been entered.
-  expect(units.evict(4000)).toBeUndefined()
-  expect(units.evict(5000)).toBe(all[0])
-  expect(units.evict(6000)).toBeUndefined()
+  expect(evict(2500)).toBeUndefined()
+  expect(evict(2750)).toBe(all[0])
+  expect(evict(3000)).toBeUndefined()
   expect(units.count).toBe(0)
 })
 
