@@ -1,7 +1,7 @@
+import { TestDisk } from '@retrap/device-test'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ScsiCd, ScsiDisk, type ScsiUnit } from '../src/index.ts'
-import { Medium } from './support/medium.ts'
 
 const RUNS = 3000
 const bytes = fc.uint8Array({ maxLength: 32 })
@@ -31,9 +31,9 @@ const list = fc.tuple(fc.integer({ min: 0, max: 6 }), fc.integer({ min: 0, max: 
 })
 
 test.each([
-  { name: 'a disk', make: (): ScsiUnit => new ScsiDisk({ medium: new Medium(4 * 512) }) },
-  { name: 'a disk without a medium', make: (): ScsiUnit => new ScsiDisk({ medium: new Medium(0) }) },
-  { name: 'a CD drive', make: (): ScsiUnit => new ScsiCd({ medium: new Medium(4 * 2048) }) },
+  { name: 'a disk', make: (): ScsiUnit => new ScsiDisk({ medium: new TestDisk(4 * 512) }) },
+  { name: 'a disk without a medium', make: (): ScsiUnit => new ScsiDisk({ medium: new TestDisk(0) }) },
+  { name: 'a CD drive', make: (): ScsiUnit => new ScsiCd({ medium: new TestDisk(4 * 2048) }) },
   { name: 'a CD drive without a disc', make: (): ScsiUnit => new ScsiCd({ medium: null }) },
 ])('any command of $name has an outcome, within the medium', ({ make }) => {
   const unit = make()

@@ -1,10 +1,10 @@
+import { TestDisk } from '@retrap/device-test'
 import { expect, test } from 'vitest'
 import { HeldSense, ScsiCd, ScsiDisk, SENSE, senseOf } from '../src/index.ts'
-import { Medium } from './support/medium.ts'
 
 /** A drive that has told of its power-on. */
 function drive(): ScsiCd {
-  const made = new ScsiCd({ medium: new Medium(400 * 2048, { blockBytes: 2048 }) })
+  const made = new ScsiCd({ medium: new TestDisk(400 * 2048, { blockBytes: 2048 }) })
   made.execute(Uint8Array.of(0))
   return made
 }
@@ -28,7 +28,7 @@ test('the capabilities that can be changed are none, and none are saved', () => 
 })
 
 test('a disc is not made of blocks that do not divide 2048 bytes', () => {
-  expect(() => new ScsiCd({ medium: new Medium(4096, { blockBytes: 4096 }) })).toThrow('blocks of 4096 bytes')
+  expect(() => new ScsiCd({ medium: new TestDisk(4096, { blockBytes: 4096 }) })).toThrow('blocks of 4096 bytes')
 })
 
 test('held sense data are told once, and only until the next command', () => {
@@ -46,7 +46,7 @@ test('held sense data are told once, and only until the next command', () => {
   held.execute(Uint8Array.of(0))
   expect(sense()).toEqual([0, 0, 0])
   held.fail(senseOf('ERR_MEDIUM', true))
-  const other = new HeldSense(new ScsiDisk({ medium: new Medium(512) }))
+  const other = new HeldSense(new ScsiDisk({ medium: new TestDisk(512) }))
   other.restore(structuredClone(held.save()))
   expect(other.execute(Uint8Array.of(3, 0, 0, 0, 18))).toEqual(held.execute(Uint8Array.of(3, 0, 0, 0, 18)))
 })

@@ -1,6 +1,6 @@
+import { TestDisk } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { MOST_TRANSFER_BYTES, ScsiDisk, type ScsiDiskOptions, SENSE } from '../src/index.ts'
-import { Medium } from './support/medium.ts'
 
 const BLOCKS = 0x80_0000
 const LIMIT = 0x40_0000
@@ -9,7 +9,10 @@ const be64 = (value: number): number[] => [...be32(Math.floor(value / 2 ** 32)),
 const zeroes = (bytes: number): number[] => Array.from({ length: bytes }, () => 0)
 
 /** A disk that has told of its power-on. */
-function disk(medium: Medium = new Medium(BLOCKS * 512), options: Partial<ScsiDiskOptions> = {}): ScsiDisk {
+function disk(
+  medium: TestDisk = new TestDisk(512, { bytes: BLOCKS * 512 }),
+  options: Partial<ScsiDiskOptions> = {},
+): ScsiDisk {
   const made = new ScsiDisk({ medium, ...options })
   made.execute(Uint8Array.of(0))
   return made
@@ -91,7 +94,7 @@ test.each([
   { what: 'the same size', given: {}, sense: SENSE.mediumChanged },
   { what: 'no medium', given: { bytes: 0 }, sense: SENSE.mediumChanged },
 ])('a change to $what is told once', ({ given, sense }) => {
-  const medium = new Medium(4096)
+  const medium = new TestDisk(4096)
   const unit = disk(medium)
   medium.change(given)
   expect(run(unit, [0x12, 0, 0, 0, 36])).toMatchObject({ kind: 'data' })
@@ -110,7 +113,7 @@ test.each([
 })
 
 test('a state of its own is saved', () => {
-  const medium = new Medium(4096)
+  const medium = new TestDisk(4096)
   const unit = disk(medium)
   medium.change({ bytes: 8192 })
   const other = disk()
@@ -124,5 +127,5 @@ test.each([
   { options: { maximumBytes: 2 ** 32 }, message: 'maximumBytes 4294967296' },
   { options: { maximumBytes: 511 }, message: 'maximumBytes 511' },
 ])('a disk is not made with $options', ({ options, message }) => {
-  expect(() => new ScsiDisk({ medium: new Medium(512), ...options })).toThrow(message)
+  expect(() => new ScsiDisk({ medium: new TestDisk(512), ...options })).toThrow(message)
 })

@@ -1,6 +1,6 @@
+import { TestDisk } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { StorageGuest } from './support/storage-guest.ts'
-import { TestDisk } from './support/test-disk.ts'
 
 const OUT = 4
 

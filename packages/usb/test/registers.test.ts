@@ -248,11 +248,11 @@ describe('lying guests', () => {
   test('nothing is touched without the bus master bit', () => {
     const driver = new XhciDriver()
     driver.start()
-    driver.machine.fn.configWrite(4, 2, 2)
+    driver.machine.fn!.configWrite(4, 2, 2)
     driver.put(0, [0, 0, 0, 23 << 10])
     driver.doorbell(0, 0)
     expect(driver.events(false)).toEqual([])
-    driver.machine.fn.configWrite(4, 2, 6)
+    driver.machine.fn!.configWrite(4, 2, 6)
     expect(driver.events()).toMatchObject([{ type: 33, code: 1 }])
   })
 })

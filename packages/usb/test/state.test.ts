@@ -1,9 +1,8 @@
+import { TestDisk, turn } from '@retrap/device-test'
 import { expect, test } from 'vitest'
 import { StorageGuest } from './support/storage-guest.ts'
 import { TestDevice } from './support/test-device.ts'
-import { TestDisk } from './support/test-disk.ts'
 import { DATA, IOC, trbType, XhciDriver } from './support/xhci-driver.ts'
-import { turn } from './support/usb-machine.ts'
 
 /** Another machine with the same memory and medium, which goes on from what the first one saves. */
 async function moved(one: StorageGuest, medium: TestDisk): Promise<StorageGuest> {

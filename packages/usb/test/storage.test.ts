@@ -1,7 +1,7 @@
+import { TestDisk } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { UsbStorage } from '../src/index.ts'
 import { StorageGuest } from './support/storage-guest.ts'
-import { TestDisk } from './support/test-disk.ts'
 
 describe('mass storage (Bulk-Only Transport 1.0; SPC-4, SBC-3)', () => {
   test('INQUIRY tells what it is; the rest of what the host asks for is zeros', async () => {

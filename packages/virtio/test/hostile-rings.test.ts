@@ -1,8 +1,9 @@
+import { turn } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { VirtioPci } from '../src/index.ts'
 import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
 import { hostileCase } from './support/hostile-queue.ts'
-import { turn, VirtioMachine } from './support/virtio-machine.ts'
+import { VirtioMachine } from './support/virtio-machine.ts'
 import fc from 'fast-check'
 
 const SIZE = 8

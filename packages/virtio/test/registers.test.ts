@@ -1,8 +1,9 @@
+import { turn } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { type VirtioDevice, VirtioMmio, VirtioPci, type VirtioPciOptions, type VirtioQueue } from '../src/index.ts'
 import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
 import { PackedDriver, type RingPlace, SplitDriver } from './support/ring-drivers.ts'
-import { turn, VirtioMachine } from './support/virtio-machine.ts'
+import { VirtioMachine } from './support/virtio-machine.ts'
 
 const PLACE: RingPlace = { size: 8, descriptors: 0x1000, driver: 0x2000, device: 0x3000, eventIndex: false }
 const EVENTS: RingPlace = { ...PLACE, eventIndex: true }

@@ -1,3 +1,4 @@
+import { turn } from '@retrap/device-test'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { VirtioPci } from '../src/index.ts'
@@ -6,7 +7,7 @@ import { MessageReader, MessageWriter } from '../src/devices/p9/messages.ts'
 import { hostileMessages } from './support/hostile-messages.ts'
 import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
 import { SplitDriver } from './support/ring-drivers.ts'
-import { turn, VirtioMachine } from './support/virtio-machine.ts'
+import { VirtioMachine } from './support/virtio-machine.ts'
 
 const PLACE = { size: 16, descriptors: 0x1000, driver: 0x2000, device: 0x3000, eventIndex: false }
 const REQUEST = 0x1_0000

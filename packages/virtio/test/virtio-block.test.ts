@@ -1,9 +1,9 @@
+import { TestDisk, turn } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { VirtioBlock, type VirtioBlockOptions, VirtioPci } from '../src/index.ts'
 import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
 import { SplitDriver } from './support/ring-drivers.ts'
-import { TestDisk } from './support/test-disk.ts'
-import { turn, VirtioMachine } from './support/virtio-machine.ts'
+import { VirtioMachine } from './support/virtio-machine.ts'
 
 const PLACE = { size: 16, descriptors: 0x1000, driver: 0x2000, device: 0x3000, eventIndex: false }
 const HEADER = 0x5000

@@ -1,9 +1,10 @@
+import { turn } from '@retrap/device-test'
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { VirtioConsole, type VirtioConsoleOptions, VirtioPci } from '../src/index.ts'
 import { PciDriver } from './support/pci-driver.ts'
 import { SplitDriver } from './support/ring-drivers.ts'
-import { turn, VirtioMachine } from './support/virtio-machine.ts'
+import { VirtioMachine } from './support/virtio-machine.ts'
 
 const MULTIPORT = 1
 

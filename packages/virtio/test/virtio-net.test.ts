@@ -1,9 +1,9 @@
-import type { PacketBackend, PacketClient } from '@retrap/device'
+import { NETWORK_MAC, TestNetwork, turn } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { VirtioNet, VirtioPci } from '../src/index.ts'
 import { PciDriver } from './support/pci-driver.ts'
 import { SplitDriver } from './support/ring-drivers.ts'
-import { turn, VirtioMachine } from './support/virtio-machine.ts'
+import { VirtioMachine } from './support/virtio-machine.ts'
 
 const place = (
   queue: number,
@@ -18,33 +18,6 @@ const TSO6 = 12
 const MERGEABLE = 15
 const CONTROL = 17
 const ALL = [5, 16, CHECKSUM, TSO4, TSO6, MERGEABLE, CONTROL, 18, 23]
-const MAC = [0x52, 0x54, 0, 1, 2, 3]
-
-class TestNetwork implements PacketBackend {
-  client: PacketClient | null = null
-  linkUp = true
-  maximumBytes = 1514
-  readonly macAddress = Uint8Array.from(MAC)
-  readonly sent: Uint8Array[] = []
-  room = Infinity
-  readies = 0
-  told: unknown
-  connect(client: PacketClient): void {
-    this.client = client
-  }
-  send(frame: Uint8Array): boolean {
-    if (this.room === 0) return false
-    this.room--
-    this.sent.push(frame.slice())
-    return true
-  }
-  ready(): void {
-    this.readies++
-  }
-  filter(addresses: unknown): void {
-    this.told = addresses
-  }
-}
 
 /** A driver with three queues. */
 class NetDriver {
@@ -127,7 +100,7 @@ describe('receiving (VIRTIO 1.2, §5.1.6.4)', () => {
   test('a frame goes into a buffer behind a header that says how many buffers', () => {
     const net = new NetDriver()
     const [at] = net.give(1526)
-    const frame = frameTo(MAC)
+    const frame = frameTo(NETWORK_MAC)
     expect(net.network.client!.receive(frame)).toBe(true)
     expect(net.rings[0]!.reap()).toEqual([{ token: at, written: 72 }])
     expect([...net.machine.ram.subarray(at!, at! + 12)]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0])
@@ -138,7 +111,7 @@ describe('receiving (VIRTIO 1.2, §5.1.6.4)', () => {
   test('a frame is spread over mergeable buffers, and the driver sees all or none', () => {
     const net = new NetDriver()
     const at = net.give(40, 30)
-    const frame = frameTo(MAC, 100)
+    const frame = frameTo(NETWORK_MAC, 100)
     expect(net.network.client!.receive(frame)).toBe(false)
     expect(net.rings[0]!.reap()).toEqual([])
     at.push(...net.give(64))
@@ -153,16 +126,16 @@ describe('receiving (VIRTIO 1.2, §5.1.6.4)', () => {
   test('without mergeable buffers a frame that does not fit is lost, and its buffer is not', () => {
     const net = new NetDriver([5])
     net.give(64, 200)
-    expect(net.network.client!.receive(frameTo(MAC, 100))).toBe(true)
+    expect(net.network.client!.receive(frameTo(NETWORK_MAC, 100))).toBe(true)
     expect(net.rings[0]!.reap()).toEqual([])
-    expect(net.network.client!.receive(frameTo(MAC, 52))).toBe(true)
+    expect(net.network.client!.receive(frameTo(NETWORK_MAC, 52))).toBe(true)
     expect(net.rings[0]!.reap().map(({ written }) => written)).toEqual([64])
   })
 
   test('before the driver is there frames are lost', () => {
     const network = new TestNetwork()
     void new VirtioMachine(new VirtioPci(new VirtioNet({ network }), { device: 3 }))
-    expect(network.client!.receive(frameTo(MAC))).toBe(true)
+    expect(network.client!.receive(frameTo(NETWORK_MAC))).toBe(true)
   })
 })
 
@@ -171,7 +144,7 @@ describe('TCP segments that come together', () => {
   const segment = (index: number, bytes = 500): Uint8Array => {
     const frame = new Uint8Array(54 + bytes).fill(index + 1, 54)
     const view = new DataView(frame.buffer)
-    frame.set(MAC)
+    frame.set(NETWORK_MAC)
     view.setUint16(12, 0x0800)
     frame.set([0x45, 0, (bytes + 40) >> 8, bytes + 40, 0, index, 0x40, 0, 64, 6, 0, 0, 10, 0, 2, 2, 10, 0, 2, 15], 14)
     view.setUint16(24, 0xffff - ones(frame.subarray(14, 34)))
@@ -205,13 +178,13 @@ describe('TCP segments that come together', () => {
   test('come before the frame that follows them, and wait for buffers', async () => {
     const net = new NetDriver(GUEST)
     net.network.client!.receive(segment(0))
-    expect(net.network.client!.receive(frameTo(MAC))).toBe(false)
+    expect(net.network.client!.receive(frameTo(NETWORK_MAC))).toBe(false)
     await turn()
     net.give(600)
     expect(net.rings[0]!.reap().map(({ written }) => written)).toEqual([566])
     expect(net.network.readies).toBe(1)
     net.give(100)
-    expect(net.network.client!.receive(frameTo(MAC))).toBe(true)
+    expect(net.network.client!.receive(frameTo(NETWORK_MAC))).toBe(true)
     expect(net.rings[0]!.reap().map(({ written }) => written)).toEqual([72])
   })
 
@@ -221,7 +194,7 @@ describe('TCP segments that come together', () => {
     for (let i = 0; i < 2; i++) expect(net.network.client!.receive(segment(i))).toBe(true)
     await turn()
     expect(net.rings[0]!.reap()).toEqual([])
-    expect(net.network.client!.receive(frameTo(MAC))).toBe(true)
+    expect(net.network.client!.receive(frameTo(NETWORK_MAC))).toBe(true)
     expect(net.rings[0]!.reap().map(({ written }) => written)).toEqual([40, 32])
   })
 
@@ -254,7 +227,7 @@ describe('filters (§5.1.6.5)', () => {
     const net = new NetDriver()
     expect(takes(net, OTHER)).toBe(true)
     expect(net.command(0, 0, 0)).toBe(0)
-    expect([MAC, OTHER, GROUP, [255, 255, 255, 255, 255, 255]].map((to) => takes(net, to))).toEqual([
+    expect([NETWORK_MAC, OTHER, GROUP, [255, 255, 255, 255, 255, 255]].map((to) => takes(net, to))).toEqual([
       true,
       false,
       false,
@@ -264,14 +237,14 @@ describe('filters (§5.1.6.5)', () => {
     expect([OTHER, GROUP].map((to) => takes(net, to))).toEqual([true, true])
     expect(net.network.told).toEqual({
       promiscuous: true,
-      unicast: Uint8Array.from(MAC),
+      unicast: Uint8Array.from(NETWORK_MAC),
       multicast: [Uint8Array.from(GROUP)],
     })
     expect(net.command(1, 0, 0, 0, 0, 0, 0, 0, 0, 0)).toBe(0)
     expect(net.command(0, 1, 1)).toBe(0)
     expect([OTHER, GROUP].map((to) => takes(net, to))).toEqual([false, true])
     expect(net.command(1, 1, ...OTHER)).toBe(0)
-    expect([OTHER, MAC].map((to) => takes(net, to))).toEqual([true, false])
+    expect([OTHER, NETWORK_MAC].map((to) => takes(net, to))).toEqual([true, false])
     expect(net.driver.config(0, 1)).toBe(OTHER[0])
   })
 
@@ -309,7 +282,7 @@ describe('transmitting (§5.1.6.2)', () => {
 
   test.each([60, 61])('a checksum is completed over %i bytes', (bytes) => {
     const net = new NetDriver()
-    const frame = frameTo(MAC, bytes)
+    const frame = frameTo(NETWORK_MAC, bytes)
     // The field has the sum of the pseudo-header.
     const pseudo = Uint8Array.of(10, 0, 2, 15, 10, 0, 2, 2, 0, 17, 0, bytes - 34)
     frame.set([ones(pseudo) >> 8, ones(pseudo) & 255], 40)
@@ -370,7 +343,7 @@ describe('transmitting (§5.1.6.2)', () => {
     { name: 'TCP beyond the end', header: [1, 1, 0, 0, 0, 2, 0xff, 0xff, 16, 0] },
   ])('a packet that contradicts its header is lost: $name', ({ header, bytes = 60 }) => {
     const net = new NetDriver()
-    const frame = frameTo(MAC, bytes)
+    const frame = frameTo(NETWORK_MAC, bytes)
     frame[14] = 0x45
     // A TCP header without options, wherever it is.
     frame[50] = 0x50
@@ -394,7 +367,7 @@ describe('features and configuration', () => {
 
   test('a packet with headers of 30 KB, which each of its segments would have, is lost', () => {
     const net = new NetDriver()
-    const frame = frameTo(MAC, 60_000)
+    const frame = frameTo(NETWORK_MAC, 60_000)
     frame[14] = 0x60
     const tcp = 30_000
     frame[tcp + 12] = 0x50
@@ -436,7 +409,7 @@ test('a card that was saved goes on elsewhere: buffers that it holds, filters, a
   const one = new NetDriver()
   one.command(0, 0, 0)
   const at = one.give(40, 30)
-  one.network.client!.receive(frameTo(MAC, 100))
+  one.network.client!.receive(frameTo(NETWORK_MAC, 100))
   one.network.room = 0
   one.send([], frameTo([9], 77))
   await one.model.quiesce(1000)
@@ -453,7 +426,7 @@ test('a card that was saved goes on elsewhere: buffers that it holds, filters, a
   expect(two.network.sent).toEqual([frameTo([9], 77)])
   two.network.client!.receive(frameTo([0x52, 0, 0, 0, 0, 9]))
   expect(two.rings[0]!.reap()).toEqual([])
-  two.network.client!.receive(frameTo(MAC, 58))
+  two.network.client!.receive(frameTo(NETWORK_MAC, 58))
   expect(two.rings[0]!.reap()).toEqual([
     { token: at[0], written: 40 },
     { token: at[1], written: 30 },

@@ -1,11 +1,11 @@
+import { TestDisk, turn } from '@retrap/device-test'
 import { ScsiDisk, type ScsiUnit } from '@retrap/scsi'
 import { describe, expect, test } from 'vitest'
 import { VirtioPci } from '../src/index.ts'
 import { VirtioScsi } from '../src/scsi.ts'
 import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
 import { type RingPlace, SplitDriver } from './support/ring-drivers.ts'
-import { TestDisk } from './support/test-disk.ts'
-import { turn, VirtioMachine } from './support/virtio-machine.ts'
+import { VirtioMachine } from './support/virtio-machine.ts'
 
 const place = (at: number): RingPlace => ({
   size: 16,

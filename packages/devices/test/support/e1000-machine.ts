@@ -1,4 +1,5 @@
-import type { PacketBackend, PacketClient, RangeHandler } from '@retrap/device'
+import type { RangeHandler } from '@retrap/device'
+import { NETWORK_MAC, TestNetwork } from '@retrap/device-test'
 import { E1000, type E1000Options } from '../../src/e1000/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 
@@ -8,35 +9,8 @@ export const RECEIVE_RING = 0x2000
 export const BUFFERS = 0x1_0000
 export const ENTRIES = 16
 
-export const MAC = [0x52, 0x54, 0, 1, 2, 3]
+export const MAC: readonly number[] = NETWORK_MAC
 const DEVICE = 4
-
-/** A network that keeps what it is sent, with as much room as a test gives it. */
-export class TestNetwork implements PacketBackend {
-  client: PacketClient | null = null
-  linkUp = true
-  maximumBytes = 1514
-  readonly macAddress = Uint8Array.from(MAC)
-  readonly sent: Uint8Array[] = []
-  room = Infinity
-  readies = 0
-  told: unknown
-  connect(client: PacketClient): void {
-    this.client = client
-  }
-  send(frame: Uint8Array): boolean {
-    if (this.room === 0) return false
-    this.room--
-    this.sent.push(frame.slice())
-    return true
-  }
-  ready(): void {
-    this.readies++
-  }
-  filter(addresses: unknown): void {
-    this.told = addresses
-  }
-}
 
 /** A data descriptor of the extended form. */
 export interface DataDescriptor {

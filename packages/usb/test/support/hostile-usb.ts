@@ -1,6 +1,5 @@
+import { TestDisk, turn } from '@retrap/device-test'
 import { UsbKeyboard, UsbPointer, UsbStorage } from '../../src/index.ts'
-import { TestDisk } from './test-disk.ts'
-import { turn } from './usb-machine.ts'
 import { DATA, XhciDriver } from './xhci-driver.ts'
 
 const INPUT = { connect: () => {}, ready: () => {} }

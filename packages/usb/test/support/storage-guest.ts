@@ -1,6 +1,6 @@
+import type { TestDisk } from '@retrap/device-test'
 import type { UsbStorageOptions } from '../../src/index.ts'
 import { UsbStorage } from '../../src/index.ts'
-import type { TestDisk } from './test-disk.ts'
 import { CHAIN, DATA, type Event, IOC, trbType, type Words, XhciDriver } from './xhci-driver.ts'
 
 const OUT = 4

@@ -1,5 +1,6 @@
+import { turn } from '@retrap/device-test'
 import { type UsbDevice, type UsbSetup, Xhci, type XhciOptions } from '../../src/index.ts'
-import { turn, UsbMachine } from './usb-machine.ts'
+import { UsbMachine } from './usb-machine.ts'
 
 /** Where the driver keeps its structures, from the beginning of RAM. */
 const CONTEXTS = 0x1000

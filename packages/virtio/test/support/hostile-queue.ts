@@ -1,3 +1,4 @@
+import { TestDisk, turn } from '@retrap/device-test'
 import { ScsiDisk } from '@retrap/scsi'
 import { VirtioBlock, type VirtioDevice, VirtioPci, VirtioRng } from '../../src/index.ts'
 import { MemoryShare, Virtio9p } from '../../src/p9.ts'
@@ -5,8 +6,7 @@ import { VirtioScsi } from '../../src/scsi.ts'
 import { PciDriver } from './pci-driver.ts'
 import type { Choose } from './random-queue.ts'
 import { SplitDriver } from './ring-drivers.ts'
-import { TestDisk } from './test-disk.ts'
-import { turn, VirtioMachine } from './virtio-machine.ts'
+import { VirtioMachine } from './virtio-machine.ts'
 
 const RAM = 0x1_0000
 const PLACE = { size: 16, descriptors: 0x1000, driver: 0x2000, device: 0x3000, eventIndex: false }

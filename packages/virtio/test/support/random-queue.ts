@@ -1,8 +1,9 @@
+import { turn } from '@retrap/device-test'
 import type { VirtioDevice } from '../../src/index.ts'
 import { VirtioPci, type VirtioPciState } from '../../src/index.ts'
 import { PciDriver } from './pci-driver.ts'
 import { PackedDriver, type Piece, type RingDriver, type RingPlace, SplitDriver } from './ring-drivers.ts'
-import { turn, VirtioMachine } from './virtio-machine.ts'
+import { VirtioMachine } from './virtio-machine.ts'
 
 export type Choose = (bound: number) => number
 

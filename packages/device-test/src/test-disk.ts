@@ -9,7 +9,8 @@ import {
 /** A disk in memory whose answers a test can hold back, and which fails where the test says. */
 export class TestDisk implements BlockBackend {
   readonly bytes: Uint8Array
-  given: Partial<BlockProperties> = {}
+  /** Properties that differ from the usual ones. */
+  given: Partial<BlockProperties>
   /** Requests wait until they are let go. */
   hold = false
   bad: BlockErrorCode | null = null
@@ -19,7 +20,8 @@ export class TestDisk implements BlockBackend {
   #held: (() => void)[] = []
   readonly #listeners = new Set<() => void>()
 
-  constructor(bytes: number) {
+  constructor(bytes: number, given: Partial<BlockProperties> = {}) {
+    this.given = given
     this.bytes = Uint8Array.from({ length: bytes }, (_, i) => (i >> 9) + i * 13)
   }
 
