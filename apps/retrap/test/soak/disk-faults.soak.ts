@@ -1,11 +1,11 @@
-// Linux's drivers under load, on disks whose requests fail and are late: by IDE, SATA, virtio and NVMe. Three processes of
+// Linux's drivers under load, on disks whose requests fail and are late: by IDE, SATA, virtio, SCSI, NVMe and USB. Three processes of
 // the guest write and read a disk past its caches. What a write with a flush has reported as done is durable, a read
 // gives what was written or an error, errors reach the guest as such, and once the faults end everything works again.
 import { readFileSync } from 'node:fs'
 import { createPc, type PcDrive } from '@retrap/machine'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { writeCpio } from '../../src/linux/cpio.ts'
-import { FULL_KERNEL, linuxWith, SATA_DRIVERS, type DiskLinux } from '../support/disk-linux.ts'
+import { FULL_KERNEL, linuxWith, SATA_DRIVERS, usbLinux, type DiskLinux } from '../support/disk-linux.ts'
 import { CALM, FaultyDisk, type Faults } from '../support/faulty-disk.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
@@ -70,6 +70,8 @@ const CONTROLLERS: readonly {
   { name: 'NVMe', disk: 'nvme0n1', machine: 'pc', interface: 'nvme' },
   { name: 'IDE', disk: 'sda', machine: 'pc', interface: 'ide' },
   { name: 'SATA', disk: 'sda', machine: 'q35', interface: 'ide' },
+  { name: 'SCSI', disk: 'sda', machine: 'pc', interface: 'scsi' },
+  { name: 'USB', disk: 'sda', machine: 'pc', interface: 'usb' },
 ]
 
 /** What one process of the guest does. */
@@ -135,20 +137,23 @@ class Observer {
 }
 
 let common: DiskLinux | undefined
-let sata: DiskLinux | undefined
+/** With the drivers that the common kernel lacks. */
+const others: Record<string, DiskLinux | undefined> = {}
 const totals = { written: 0, read: 0, bad: 0, failed: 0, requests: 0 }
 
 export const soak: Soak = {
   name: 'disk-faults',
   count: 3 * CONTROLLERS.length,
   async setup() {
-    common = await linuxWith(['ata_piix', 'sd_mod', 'virtio_pci', 'virtio_blk', 'nvme'], AUTO)
-    sata = await linuxWith(SATA_DRIVERS, AUTO, FULL_KERNEL)
-    if (common === undefined || sata === undefined) throw new Error('there is no apt to fetch Debian with')
+    common = await linuxWith(['ata_piix', 'sd_mod', 'virtio_pci', 'virtio_blk', 'virtio_scsi', 'nvme'], AUTO)
+    others['SATA'] = await linuxWith(SATA_DRIVERS, AUTO, FULL_KERNEL)
+    others['USB'] = await usbLinux(AUTO)
+    if (common === undefined || others['SATA'] === undefined || others['USB'] === undefined)
+      throw new Error('there is no apt to fetch Debian with')
   },
   async step(rng, index) {
     const { name, disk, machine, interface: kind } = CONTROLLERS[index % CONTROLLERS.length]!
-    const linux = machine === 'q35' ? sata! : common!
+    const linux = others[name] ?? common!
     const faults: Faults = {
       failing: rng.pick([0, 20, 60, 120]),
       code: rng.pick(['ERR_MEDIUM', 'ERR_NO_SPACE']),
