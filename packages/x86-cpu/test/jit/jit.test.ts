@@ -244,6 +244,22 @@ test('a computed jump finds the places that it often leads to within its unit', 
   expect(compiled.engine.jitCounts?.units).toBeLessThan(9)
 })
 
+test.each([
+  { where: 'in its page finds it within its unit', distance: 0x40, hasFurther: true },
+  { where: 'in another page leaves its unit as it is', distance: 0x1000, hasFurther: false },
+])('a return to a place $where', ({ distance, hasFurther }) => {
+  const { compiled } = both((asm) => {
+    const [loop, place, back] = [asm.label('loop'), asm.label('place'), asm.label('back')]
+    asm.mov(ecx, 20_000).xor(eax, eax).lea(rsi, ptr(place)).bind(loop)
+    asm.push(rsi).add(eax, ecx).ret()
+    asm.bind(back).hlt()
+    asm.align(distance).bind(place).add(eax, 1).dec(ecx).jne(loop).jmp(back)
+  })
+  // The loop and the place; further units are the loop with the place.
+  if (hasFurther) expect(compiled.engine.jitCounts?.units).toBeGreaterThan(2)
+  else expect(compiled.engine.jitCounts?.units).toBe(2)
+})
+
 test.each(['protected', 'real'] as const)('an operand in FS or SS, %s mode', (mode) => {
   both(
     (asm) => {
