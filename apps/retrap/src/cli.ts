@@ -10,7 +10,7 @@ import { driveOptions, listDrives, type DriveArgument, type DriveFlags } from '.
 import { addEsr } from './esr/command.ts'
 import { EXIT_CODES_HELP, ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
-import { displayOptions, displaySettings, type DisplayFlags, withRamfb } from './display/display-option.ts'
+import { displayOptions, displaySettings, type DisplayFlags, withCardDevice } from './display/display-option.ts'
 import { readBytes } from './files.ts'
 import {
   checkImages,
@@ -131,7 +131,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
         throw usage(`there is no command '${unknown}'; there are run, linux, image, disasm, walk, esr and p2m`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
-      await finish(settingsFor(withRamfb(flags), images, input, host))
+      await finish(settingsFor(withCardDevice(flags), images, input, host))
     })
 
   const run = program
@@ -153,7 +153,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .allowExcessArguments()
     .action(async (named: readonly string[]) => {
       const files = imagesOf(named, run)
-      const flags = withRamfb(run.opts<RunFlags>())
+      const flags = withCardDevice(run.opts<RunFlags>())
       if (flags.schema === true) return void host.stdout.write(`${JSON.stringify(machineSchema(run), null, 2)}\n`)
       const drives = connectDrives(listDrives(flags, files), flags.device)
       checkImages(flags, drives)
@@ -182,7 +182,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     // With less the installer starts in a mode that is short of nearly everything.
     const least = flags.installer !== undefined && linux.getOptionValueSource('memory') === 'default'
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
-    await finish(settingsFor({ ...withRamfb(flags), memory }, images, input, host))
+    await finish(settingsFor({ ...withCardDevice(flags), memory }, images, input, host))
   })
   addImage(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)
@@ -319,6 +319,7 @@ function settingsFor(
       ...(flags.trace && { trace: openTrace(flags.trace, host) }),
       ...(flags.vapic === true && { vapic: true }),
       ...(flags.vga !== undefined && { vga: flags.vga }),
+      ...(flags.preferredMode !== undefined && { preferredMode: flags.preferredMode }),
       ...(usb !== undefined && { usb }),
       ...(ports.length > 0 && { rootPorts: ports }),
     },

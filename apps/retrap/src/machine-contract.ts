@@ -45,6 +45,7 @@ export interface MachineOptions {
   readonly vapic?: boolean
   readonly vga?: PcOptions['vga']
   readonly vgaBios?: Uint8Array
+  readonly preferredMode?: PcOptions['preferredMode']
   readonly screen?: PcOptions['screen']
   readonly keyboard?: PcOptions['keyboard']
   readonly mouse?: PcOptions['mouse']

@@ -79,6 +79,15 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
     summary: "a sound device: an AC'97 codec; --audio wav:FILE writes what it plays",
     properties: { ...ADDRESS, id: 'a name; it changes nothing' },
   },
+  VGA: {
+    summary: "the graphics card of --vga std, QEMU's, with its monitor",
+    properties: {
+      xres: 'pixels of a row of the mode that the monitor prefers, 320 to 2560 (1280)',
+      yres: 'rows of it, 200 to 1600 (800)',
+      edid: 'off: the monitor says nothing (on)',
+      ...NAMED,
+    },
+  },
   ramfb: {
     summary: 'a picture in guest RAM, for firmware that has no driver of a graphics card',
     properties: NAMED,

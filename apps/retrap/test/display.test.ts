@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Screen } from '@retrap/display'
 import { afterAll, describe, expect, test } from 'vitest'
-import { displaySettings, parseDisplay, type DisplayTarget, withRamfb } from '../src/display/display-option.ts'
+import { displaySettings, parseDisplay, type DisplayTarget, withCardDevice } from '../src/display/display-option.ts'
 import { SessionDisplay } from '../src/display/session-display.ts'
 import { usualVga } from '../src/images.ts'
 import { parseDevice } from '../src/values.ts'
@@ -347,13 +347,24 @@ test.each([{ display: { kind: 'png', path: 'a.png' } }, { screenshotOnExit: 'a.p
 
 test('--device ramfb takes the place of the card', () => {
   const device = [parseDevice('ramfb,id=fb')]
-  expect(withRamfb({ device }).vga).toBe('ramfb')
-  expect(withRamfb({ device, vga: 'none' }).vga).toBe('ramfb')
-  expect(withRamfb({ vga: 'std', device: [] }).vga).toBe('std')
-  expect(displaySettings(withRamfb({ screenshotOnExit: 'a.png', device }), 'none').display).toBeDefined()
-  expect(() => withRamfb({ device, vga: 'std' })).toThrow('a machine has one picture')
-  expect(() => withRamfb({ device: [...device, ...device] })).toThrow('a machine has one picture')
-  expect(() => withRamfb({ device: [parseDevice('ramfb,size=1')] })).toThrow("has no 'size'")
+  expect(withCardDevice({ device }).vga).toBe('ramfb')
+  expect(withCardDevice({ device, vga: 'none' }).vga).toBe('ramfb')
+  expect(withCardDevice({ vga: 'std', device: [] }).vga).toBe('std')
+  expect(displaySettings(withCardDevice({ screenshotOnExit: 'a.png', device }), 'none').display).toBeDefined()
+  expect(() => withCardDevice({ device, vga: 'std' })).toThrow('a machine has one picture')
+  expect(() => withCardDevice({ device: [...device, ...device] })).toThrow('a machine has one picture')
+  expect(() => withCardDevice({ device: [parseDevice('ramfb,size=1')] })).toThrow("has no 'size'")
+})
+
+test('--device VGA is the card, with what its monitor prefers', () => {
+  const card = (text: string) => withCardDevice({ device: [parseDevice(text)] })
+  expect(card('VGA')).toMatchObject({ vga: 'std', preferredMode: { width: 1280, height: 800 } })
+  expect(card('VGA,xres=1024,yres=768')).toMatchObject({ preferredMode: { width: 1024, height: 768 } })
+  expect(card('VGA,edid=off').preferredMode).toBeNull()
+  expect(() => card('VGA,xres=100')).toThrow('--device VGA: xres=100 is not a number from 320 to')
+  expect(() => card('VGA,vgamem_mb=16')).toThrow("--device VGA has no 'vgamem_mb'; it has xres, yres, edid, id")
+  expect(() => withCardDevice({ device: [parseDevice('VGA'), parseDevice('ramfb')] })).toThrow('one picture')
+  expect(displaySettings({ ...card('VGA'), screenshotOnExit: 'a.png' }, 'none').display).toBeDefined()
 })
 
 const DISK = { path: 'a.img', snapshot: false, readOnly: false } as const

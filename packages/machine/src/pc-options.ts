@@ -75,6 +75,11 @@ export interface PcOptions {
   readonly vga?: 'std' | 'ramfb' | 'none' | undefined
   /** Video BIOS of the graphics card, such as SeaVGABIOS; without it only what knows the card by itself has a picture. */
   readonly vgaBios?: Uint8Array | undefined
+  /**
+   * The mode that the graphics card's monitor says it prefers, by EDID: drivers and firmware choose it. From 320 by 200 to
+   * 2560 by 1600; null: the monitor says nothing. Default 1280 by 800, as QEMU's.
+   */
+  readonly preferredMode?: { readonly width: number; readonly height: number } | null | undefined
   /** What the graphics card's picture is shown on; default a screen of its own, `pc.screen`. */
   readonly screen?: Screen | undefined
   /**
@@ -265,6 +270,11 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
       ['undefined', 'boolean'].includes(typeof value['menu']),
   },
   vga: oneOf('std', 'ramfb', 'none'),
+  preferredMode: {
+    expected: '{ width, height }, or null',
+    accepts: (value) =>
+      value === null || (object(value) && [value['width'], value['height']].every((side) => Number.isInteger(side))),
+  },
   vgaBios: image,
   screen: { expected: 'a Screen of @retrap/display', accepts: (value) => value instanceof Screen },
   vapic: {

@@ -18,9 +18,17 @@ export interface DisplaySettings {
   readonly screenshot?: string
 }
 
+/** What the monitor of a `--device VGA` prefers. */
+interface PreferredMode {
+  readonly width: number
+  readonly height: number
+}
+
 /** Options of the graphics card and its picture. */
 export interface DisplayFlags {
   readonly vga?: 'std' | 'ramfb' | 'none'
+  /** Of a `--device VGA`. */
+  readonly preferredMode?: PreferredMode | null
   readonly display?: DisplayTarget
   readonly screenshotOnExit?: string
   readonly serial?: readonly SerialTarget[]
@@ -61,16 +69,21 @@ export function parseDisplay(text: string): DisplayTarget {
   return { kind, path }
 }
 
-/** A `--device ramfb` is the graphics card. @throws CliError `ERR_USAGE` beside another one */
-export function withRamfb<Flags extends Pick<DisplayFlags, 'vga'> & { readonly device?: readonly DeviceArgument[] }>(
-  flags: Flags,
-): Flags & Pick<DisplayFlags, 'vga'> {
-  const devices = flags.device?.filter(({ name }) => name === 'ramfb') ?? []
-  if (devices.length === 0) return flags
-  if (devices.length > 1 || flags.vga === 'std')
-    throw usage('a machine has one picture; write --device ramfb once and leave --vga std out')
-  devices.forEach(checkedProperties)
-  return { ...flags, vga: 'ramfb' }
+/** A `--device VGA` or `ramfb` is the graphics card. @throws CliError `ERR_USAGE` beside another one */
+export function withCardDevice<
+  Flags extends Pick<DisplayFlags, 'vga'> & { readonly device?: readonly DeviceArgument[] },
+>(flags: Flags): Flags & Pick<DisplayFlags, 'vga' | 'preferredMode'> {
+  const [device, another] = flags.device?.filter(({ name }) => name === 'ramfb' || name === 'VGA') ?? []
+  if (device === undefined) return flags
+  if (another !== undefined || flags.vga === 'std')
+    throw usage(`a machine has one picture; write --device ${device.name} once and leave --vga std out`)
+  const properties = checkedProperties(device)
+  if (device.name === 'ramfb') return { ...flags, vga: 'ramfb' }
+  const preferredMode = {
+    width: properties.whole('xres', 1280, 2560, 320),
+    height: properties.whole('yres', 800, 1600, 200),
+  }
+  return { ...flags, vga: 'std', preferredMode: properties.flag('edid') === false ? null : preferredMode }
 }
 
 /**

@@ -3,4 +3,5 @@
  *
  * @packageDocumentation
  */
+export type { PreferredMode } from './edid.ts'
 export { StandardVga, type StandardVgaOptions, type StandardVgaState } from './standard-vga.ts'

@@ -12,6 +12,7 @@ import {
 import { inputStatus } from './crtc-timing.ts'
 import { checkDacState, Dac, type DacState } from './dac.ts'
 import { checkDispiState, DISPI, Dispi, type DispiState } from './dispi.ts'
+import { edidOf, type PreferredMode } from './edid.ts'
 import { Planes, WINDOW_BYTES } from './planes.ts'
 import { VgaRegisters, type VgaRegistersState } from './registers.ts'
 import { VgaDisplay } from './vga-display.ts'
@@ -26,6 +27,8 @@ export interface StandardVgaOptions {
   readonly rom?: Uint8Array
   /** Bytes of the frame buffer: a power of two from 1 MiB to 256 MiB; default 16 MiB. */
   readonly memoryBytes?: number
+  /** The mode that its monitor says it prefers, up to 2560 by 1600; null: the monitor says nothing. Default 1280 by 800. */
+  readonly preferredMode?: PreferredMode | null
 }
 
 /** Saved form of a {@link StandardVga}. The frame buffer is saved with the machine. */
@@ -48,6 +51,7 @@ const DIRECT_BYTES = 0x1_0000
 /** Accesses after which memory that could be mapped is: software changes registers between few. */
 const ACCESSES_BEFORE_MAPPING = 64
 const ROM_BYTES = 0x1_0000
+const DEFAULT_MODE: PreferredMode = { width: 1280, height: 800 }
 const REGISTERS_BYTES = 4096
 const REGISTERS_VGA = 0x400
 const REGISTERS_VGA_END = 0x420
@@ -61,7 +65,7 @@ const DISPI_PORTS = 0x1ce
 /**
  * The “standard VGA” of QEMU and Bochs, PCI 1234:1111: a VGA with modes up to 2560 by 1600 and 32 bits in a linear frame buffer.
  *
- * BAR 0 is the frame buffer, BAR 2 has the registers; VGA's ports and the window at 0xA0000 are there too.
+ * BAR 0 is the frame buffer, BAR 2 has the monitor's EDID and the registers; VGA's ports and the window at 0xA0000 are there too.
  *
  * Sources: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem"; Bochs, "VBE DISPI interface";
  * QEMU, docs/specs/standard-vga.rst.
@@ -75,6 +79,7 @@ export class StandardVga implements DeviceModel {
   readonly #registers = new VgaRegisters()
   readonly #dac = new Dac()
   readonly #dispi: Dispi
+  readonly #edid: Uint8Array
   #planes!: Planes
   #memory!: OwnedMemory
   #display: VgaDisplay | null = null
@@ -86,7 +91,7 @@ export class StandardVga implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: StandardVgaOptions = {}) {
-    const { device = 2, memoryBytes = 16 * MIB, rom } = options
+    const { device = 2, memoryBytes = 16 * MIB, rom, preferredMode = DEFAULT_MODE } = options
     if (!Number.isInteger(device) || device < 1 || device > 31)
       throw new DeviceError('ERR_OPTION', `vga: PCI device ${device}: expected an integer from 1 to 31`)
     if (!Number.isInteger(Math.log2(memoryBytes)) || memoryBytes < MIB || memoryBytes > 256 * MIB) {
@@ -95,6 +100,8 @@ export class StandardVga implements DeviceModel {
     }
     if (rom !== undefined && rom.length > ROM_BYTES)
       throw new DeviceError('ERR_OPTION', `vga: a ROM of ${rom.length} bytes: expected at most ${ROM_BYTES}`)
+    if (preferredMode !== null) checkMode(preferredMode)
+    this.#edid = preferredMode === null ? new Uint8Array(0) : edidOf(preferredMode)
     this.#options = { ...options, device, memoryBytes }
     this.#dispi = new Dispi(memoryBytes, (bytes) => this.#planes.clear(bytes))
   }
@@ -218,6 +225,7 @@ export class StandardVga implements DeviceModel {
     const ports = this.#ports(0x3c0)
     return {
       read: (offset, size) => {
+        if (offset < this.#edid.length) return readBytes(this.#edid, offset, size)
         if (offset >= REGISTERS_VGA && offset < REGISTERS_VGA_END) return ports.read(offset - REGISTERS_VGA, size)
         if (offset >= REGISTERS_DISPI && offset < REGISTERS_DISPI_END)
           return size === 2 && offset % 2 === 0 ? this.#dispi.read((offset - REGISTERS_DISPI) >> 1) : 0
@@ -319,4 +327,20 @@ export class StandardVga implements DeviceModel {
     this.#planes.latch = saved.latch | 0
     this.#configure()
   }
+}
+
+/** @throws DeviceError `ERR_OPTION` for a mode that the card does not have */
+function checkMode({ width, height }: PreferredMode): void {
+  const isWithin = (side: number, least: number, most: number): boolean =>
+    Number.isInteger(side) && side >= least && side <= most
+  if (isWithin(width, 320, 2560) && isWithin(height, 200, 1600)) return
+  const expected = 'from 320 by 200 to 2560 by 1600'
+  throw new DeviceError('ERR_OPTION', `vga: a preferred mode of ${width} by ${height}: expected one ${expected}`)
+}
+
+/** Reads a little-endian number; 0 beyond the end. */
+function readBytes(bytes: Uint8Array, at: number, size: number): number {
+  let value = 0
+  for (let i = 0; i < size; i++) value |= (bytes[at + i] ?? 0) << (8 * i)
+  return value >>> 0
 }

@@ -8,12 +8,13 @@ const DEVICE_WITH_XEN = 3
 
 /** Makes the graphics card. */
 export function place({ options, screen }: Pick<PcSite, 'options' | 'screen'>): PlacedDevices {
-  const { vgaBios, hypervisor } = options
+  const { vgaBios, hypervisor, preferredMode } = options
   const vga = new StandardVga({
     display: screen,
     device: hypervisor === 'xen' ? DEVICE_WITH_XEN : DEVICE,
     memoryBytes: VGA_MEMORY_BYTES,
     ...(vgaBios !== undefined && { rom: vgaBios }),
+    ...(preferredMode !== undefined && { preferredMode }),
   })
   return { models: [vga] }
 }

@@ -9,8 +9,7 @@ import { type BootRow, DEADLINE_MS } from './row.ts'
 
 /** The share of pixels that must agree. */
 const LEAST = 0.99
-/** Our card has no EDID, by which a driver would choose another mode. */
-const QEMU_VGA = ['-machine', 'pc', '-vga', 'none', '-device', 'VGA,edid=off', '-m', '1024']
+const QEMU_VGA = ['-machine', 'pc', '-vga', 'none', '-device', 'VGA', '-m', '1024']
 
 /** A system, and the options that boot it in each machine. */
 interface Screen {
@@ -66,14 +65,14 @@ const SCREENS: readonly Screen[] = [
     media: async (scratch) => disc(await makeInstallerDisc(scratch, 'text', 'installer')),
     leastMs: 40_000,
     settleMs: 15_000,
-    width: 1024,
+    width: 1280,
   },
   {
     name: 'Debian installer, GTK, choice of a language',
     media: async (scratch) => disc(await makeInstallerDisc(scratch, 'gtk', 'installer')),
     leastMs: 60_000,
     settleMs: 25_000,
-    width: 1024,
+    width: 1280,
   },
 ]
 
