@@ -71,7 +71,7 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
     if (kind === undefined) {
       const names = Object.keys({ ...KINDS, ...PCI_KINDS })
       const nearest = didYouMean(argument.name, names)
-      throw usage(`--device '${argument.name}' is unknown; there are ${names.join(', ')}, and files${nearest}`)
+      throw usage(`--device '${argument.name}' is unknown; --device help lists what there is${nearest}`)
     }
     const properties = new Properties(argument)
     properties.check(Object.keys(kind.properties))

@@ -315,6 +315,7 @@ describe('--display', () => {
     ['vnc=localhost', 'names no port; write vnc=127.0.0.1:5900'],
     // QEMU's first display after 5900.
     ['vnc=:1', 'a port is expected, not a display number; write vnc=127.0.0.1:5901'],
+    ['vnc=:0', 'write vnc=127.0.0.1:5900'],
     ['vnc=[::1]:99', 'write vnc=[::1]:5999'],
     ['vnc=:70000', '70000 is not a port'],
     ['vnc=:5901,paswd=x', "has no 'paswd=x'; it has password, websocket, layout"],

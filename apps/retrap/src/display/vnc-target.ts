@@ -25,7 +25,8 @@ export function parseVnc(text: string): VncTarget {
   if (digits === undefined && address !== '') {
     throw usage(`--display vnc=${address} names no port; write vnc=127.0.0.1:${VNC_PORT}`)
   }
-  if (digits !== undefined && isDisplayNumber(digits)) {
+  // A port of 0 is any that is free; a display of 0 has no host.
+  if (digits !== undefined && (address === ':0' || isDisplayNumber(digits))) {
     const port = VNC_PORT + Number(digits)
     throw usage(
       `--display vnc=${address}: a port is expected, not a display number; write vnc=${host || LOOPBACK}:${port}`,
