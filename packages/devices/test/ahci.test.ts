@@ -341,6 +341,31 @@ describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
     expect(other.disk.log).toEqual([])
   })
 
+  test('that came with one that has failed are begun again in another machine too', async () => {
+    const { machine, disk } = start()
+    disk.bad = { at: 10 * SECTOR, code: 'ERR_MEDIUM' }
+    disk.hold = true
+    queue(machine, [
+      [1, 10],
+      [2, 11],
+    ])
+    disk.letGo(0)
+    await machine.pass()
+    const quiet = machine.model.quiesce()
+    await disk.release()
+    await quiet
+    const other = start()
+    other.machine.machine.ram.set(machine.machine.ram)
+    other.machine.machine.time = machine.machine.time
+    other.machine.model.restore(structuredClone(machine.model.save()))
+    other.machine.model.resume()
+    await other.machine.pass()
+    expect([other.machine.port(SACT), other.machine.port(TFD)]).toEqual([0, 0x50])
+    expect(range(other.machine, DATA + 0x2000, SECTOR)).toEqual(disk.bytes.slice(11 * SECTOR, 12 * SECTOR))
+    // The failed command is read by itself, and then the other one once more.
+    expect(other.disk.log).toEqual(['read 5120+512', 'read 5632+512'])
+  })
+
   test('one outside of a queue is aborted', async () => {
     const { machine } = start()
     await machine.execute({ opcode: 0x60, lba: 0, feature: 1, parts: [[DATA, SECTOR]] })
