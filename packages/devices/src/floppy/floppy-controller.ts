@@ -190,8 +190,8 @@ export class FloppyController implements DeviceModel {
 
   /** What a reset of the controller ends; what was specified stays, if it is locked or not touched by a reset. */
   #clear(): void {
-    const { output, tape, rate, specify, configure, locked } = this.#registers
-    const kept = { output, tape, rate, specify, locked, configure: locked ? configure : fresh().configure }
+    const { output, tape, rate, specify, configure, locked, end } = this.#registers
+    const kept = { output, tape, rate, specify, locked, end, configure: locked ? configure : fresh().configure }
     this.#sectors.requests.cancel()
     for (const timer of this.#timers) timer.cancel()
     this.#registers = { ...fresh(), ...kept }
@@ -296,11 +296,11 @@ export class FloppyController implements DeviceModel {
   }
 
   #dump(): number[] {
-    const { specify, configure, perpendicular, locked, transfer } = this.#registers
+    const { specify, configure, perpendicular, locked, end } = this.#registers
     const cylinders = this.#drives.map((drive) => drive?.cylinder ?? 0)
     const [, control, precompensation] = configure
     const lock = (locked ? 0x80 : 0) | (perpendicular & 0x7f)
-    return [...cylinders, ...specify, transfer?.end ?? 0, lock, control, precompensation]
+    return [...cylinders, ...specify, end, lock, control, precompensation]
   }
 
   #senseDrive(select: number): number {

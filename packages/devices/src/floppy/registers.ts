@@ -11,6 +11,8 @@ export interface FloppyRegisters {
   /** Bytes of a result that wait. */
   result: number[]
   transfer: Transfer | null
+  /** SC/EOT: the last sector of a track, or sectors of one, as the last transfer said. */
+  end: number
   /** The sector, or the address fields of a track to format. */
   buffer: Uint8Array
   /** Bytes of it that were moved; −1: none can be moved now. */
@@ -37,6 +39,7 @@ export const fresh = (): FloppyRegisters => ({
   input: [],
   result: [],
   transfer: null,
+  end: 0,
   buffer: new Uint8Array(SECTOR_BYTES),
   at: -1,
   format: null,
@@ -45,7 +48,8 @@ export const fresh = (): FloppyRegisters => ({
   ends: [],
   seeking: 0,
   specify: [0, 0],
-  configure: [0, 0, 0],
+  // "EFIFO defaults to 1": the FIFO is off.
+  configure: [0, 0x20, 0],
   perpendicular: 0,
   locked: false,
 })
@@ -55,6 +59,8 @@ export function copyOf(registers: FloppyRegisters): FloppyRegisters {
   const { transfer, format } = registers
   return {
     ...registers,
+    // A state of an earlier version says nothing of it.
+    end: registers.end ?? 0,
     input: [...registers.input],
     result: [...registers.result],
     ends: [...registers.ends],

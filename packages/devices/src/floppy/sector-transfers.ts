@@ -64,6 +64,7 @@ export class SectorTransfers {
     const transfer = transferOf(kind, input)
     const drive = this.#wires.drives[transfer.drive] ?? null
     registers.transfer = transfer
+    registers.end = transfer.end
     if (kind === 'format') transfer.cylinder = drive?.cylinder ?? 0
     const writes = kind === 'write' || kind === 'format'
     if (drive === null || !this.#wires.fits(transfer.drive)) this.#fail(ST1_NO_MARK)

@@ -36,6 +36,7 @@ describe('floppy controller (290166)', () => {
     expect(card.command(0x10)).toEqual([0x90])
     expect(card.command(0x18)).toEqual([0x80])
     expect([card.command(0x94), card.command(0x14)]).toEqual([[0x10], [0]])
+    expect(card.command(0x0e).slice(8)).toEqual([0x20, 0])
     card.command(0x13, 0, 0x57, 0x11)
     expect(card.command(0x0e)).toEqual([0, 0, 0, 0, 0xdf, 0x02, 0, 0, 0x57, 0x11])
   })
