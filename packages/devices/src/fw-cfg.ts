@@ -3,12 +3,12 @@ import {
   type DeviceContext,
   DeviceError,
   type DeviceModel,
-  Instant,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
   type Word64,
 } from '@retrap/device'
+import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 
 const PORT_SELECTOR = 0x510
 const PORT_DMA = 0x514
@@ -303,15 +303,13 @@ export class FwCfg implements DeviceModel {
   /** Returns the state as plain data. */
   save(): FwCfgState {
     const written = [...this.#items].filter(([, item]) => mayChange(item))
-    const nextSliceAt = new Instant()
-    const armed = this.#transfer !== null && this.#timer?.readDeadline(nextSliceAt) === true
     return {
       version: 2,
       key: this.#key,
       offset: this.#offset,
       dmaHigh: this.#dmaHigh,
       transfer: this.#transfer,
-      nextSliceAt: armed ? nextSliceAt.save() : null,
+      nextSliceAt: this.#transfer === null ? null : savedDeadline(this.#timer),
       written: written.map(([key, item]) => [key, [...item.bytes]] as const),
     }
   }
@@ -334,8 +332,7 @@ export class FwCfg implements DeviceModel {
     this.#offset = saved.offset
     this.#dmaHigh = saved.dmaHigh
     this.#transfer = saved.transfer
-    if (saved.nextSliceAt === null) this.#timer?.cancel()
-    else this.#timer?.armAfter(0, saved.nextSliceAt)
+    restoreDeadline(this.#timer, saved.nextSliceAt)
   }
 }
 

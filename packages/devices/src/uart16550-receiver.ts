@@ -1,5 +1,6 @@
-import { Instant, type DeviceContext, type Timer } from '@retrap/device'
+import type { DeviceContext, Timer } from '@retrap/device'
 import { ByteQueue } from './byte-queue.ts'
+import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 import { LSR_BI, LSR_DR, LSR_ERRORS, LSR_FE, LSR_FIFO_ERROR, LSR_OE, LSR_PE } from './uart16550-registers.ts'
 import type { Uart16550State } from './uart16550-state.ts'
 
@@ -183,14 +184,12 @@ export class Receiver {
   }
 
   save(): Pick<Uart16550State, 'fifos' | 'trigger' | 'lsr' | 'timeoutPending' | 'timeoutAt' | 'received' | 'waiting'> {
-    const timeoutAt = new Instant()
-    const armed = this.#timer?.readDeadline(timeoutAt) === true
     return {
       fifos: this.fifos,
       trigger: this.#trigger,
       lsr: this.#errors,
       timeoutPending: this.#timeoutPending,
-      timeoutAt: armed ? timeoutAt.save() : null,
+      timeoutAt: savedDeadline(this.#timer),
       received: this.#received.toArray(),
       waiting: this.#waiting.toArray(),
     }
@@ -202,7 +201,6 @@ export class Receiver {
     this.#timeoutPending = saved.timeoutPending
     this.#received.fill(saved.received)
     this.#waiting.fill(saved.waiting)
-    if (saved.timeoutAt === null) this.#timer?.cancel()
-    else this.#timer?.armAfter(0, saved.timeoutAt)
+    restoreDeadline(this.#timer, saved.timeoutAt)
   }
 }
