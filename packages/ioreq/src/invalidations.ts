@@ -5,6 +5,7 @@ import type { InvalidationNotice } from './invalidation.ts'
 import { IOREQ_TYPE_INVALIDATE, IOREQ_WRITE, STATE_IOREQ_NONE } from './layout.ts'
 import { createIoRequest, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
+import { wrongFreeSlot } from './slot-states.ts'
 import { IO_DONE, IO_RETRY } from './status.ts'
 import type { IoTraceEvent } from './trace.ts'
 import type { Wait } from './wait.ts'
@@ -32,8 +33,6 @@ export interface InvalidationsOptions {
   /** All that there are, enabled or not. */
   servers(): readonly IoreqServer[]
   trace(event: IoTraceEvent, vcpu: number, server: IoreqServer, request: IoRequest): void
-  /** What is wrong with a slot that is about to take a request; null, with a right slot, if nothing is. */
-  wrongFreeSlot(server: IoreqServer, vcpu: number): string | null
   /** The vCPU waits from now on. */
   started(wait: Wait): void
   /** A slot has been looked at, or may have changed. */
@@ -115,7 +114,7 @@ export class Invalidations {
   #publish(server: IoreqServer, vcpu: number, wait: Wait): void {
     const options = this.#options
     server.invalidating[vcpu] = SENT
-    const wrong = options.wrongFreeSlot(server, vcpu)
+    const wrong = wrongFreeSlot(server, vcpu)
     if (wrong !== null) {
       options.failures.failOutside(server, server.name, 'invalidate', new IoreqError('ERR_DEVICE', wrong))
       this.notWaitedFor(server, vcpu, wait)

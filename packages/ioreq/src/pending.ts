@@ -3,13 +3,14 @@ import { Deadlines } from './deadlines.ts'
 import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { Invalidations } from './invalidations.ts'
-import { IOREQ_READ, STATE_IOREQ_INPROCESS, STATE_IOREQ_NONE, STATE_IOREQ_READY, STATE_IORESP_READY } from './layout.ts'
+import { IOREQ_READ, STATE_IOREQ_NONE, STATE_IOREQ_READY, STATE_IORESP_READY } from './layout.ts'
 import { cut } from '@retrap/device/host'
 import { LostServers } from './lost-servers.ts'
 import type { Answer, PendingOptions } from './pending-options.ts'
 import type { ClaimedRegion } from './region.ts'
 import { copyIoRequest, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
+import { isWithServer, wrongFreeSlot } from './slot-states.ts'
 import { IO_DONE, IO_RETRY, IO_UNHANDLED } from './status.ts'
 import type { IoTraceEvent } from './trace.ts'
 import { deviceOf, isOpen, isTaken, Wait } from './wait.ts'
@@ -45,7 +46,6 @@ export class PendingRequests {
       servers: () => options.servers(),
       trace: (event, vcpu, server, request) =>
         this.#trace(event, vcpu, server, request, request.dataLo, request.dataHi),
-      wrongFreeSlot: (server, vcpu) => this.#wrongFreeSlot(server, vcpu),
       started: (wait) => this.#deadlines.start(wait),
       answered: (server, vcpu) => this.answered(server, vcpu, false),
       serverFailed,
@@ -155,7 +155,7 @@ export class PendingRequests {
       wait.region = null
       return IO_RETRY
     }
-    const wrong = server.local === null ? this.#wrongFreeSlot(server, vcpu) : null
+    const wrong = server.local === null ? wrongFreeSlot(server, vcpu) : null
     if (wrong !== null) {
       wait.server = null
       return this.#fail(wait, server, wrong)
@@ -168,21 +168,10 @@ export class PendingRequests {
     }
     if (this.#options.answersLater && server.local === null && wait.ended === IO_RETRY) {
       // A transport with patience has it by now, and tells nobody again.
-      const { state } = server.slot(vcpu)
-      wait.completed = state !== STATE_IOREQ_READY && state !== STATE_IOREQ_INPROCESS
+      wait.completed = !isWithServer(server.slot(vcpu).state)
       return IO_RETRY
     }
     return this.#outcome(vcpu, wait)
-  }
-
-  /** What is wrong with a slot that is about to take a request; null, with a right slot, if nothing is. */
-  #wrongFreeSlot(server: IoreqServer, vcpu: number): string | null {
-    const slot = server.slot(vcpu)
-    const { state, eventPort } = slot
-    if (state === STATE_IOREQ_NONE && eventPort === vcpu + 1) return null
-    slot.state = STATE_IOREQ_NONE
-    slot.eventPort = vcpu + 1
-    return `the free slot was in state ${state} with event port ${eventPort}`
   }
 
   #publish(vcpu: number, wait: Wait, server: IoreqServer): void {
@@ -304,10 +293,7 @@ export class PendingRequests {
       return
     }
     const slot = server.slot(vcpu)
-    const open =
-      server.local === null
-        ? slot.state === STATE_IOREQ_READY || slot.state === STATE_IOREQ_INPROCESS
-        : !wait.returned && !ended
+    const open = server.local === null ? isWithServer(slot.state) : !wait.returned && !ended
     if (open) {
       this.#drain(server, vcpu, wait, deviceOf(server, request))
       server.transport.cancel?.(vcpu)
@@ -326,15 +312,11 @@ export class PendingRequests {
   answered(server: IoreqServer, vcpu: number, mayRun: boolean): void {
     const wait = this.#wait(vcpu)
     if (server.draining[vcpu] !== 0) {
-      const { state } = server.slot(vcpu)
-      if (state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS) return
-      this.#drained(server, vcpu, wait)
+      if (!isWithServer(server.slot(vcpu).state)) this.#drained(server, vcpu, wait)
       return
     }
     if (this.#invalidations.inSlot(server, vcpu)) {
-      const { state } = server.slot(vcpu)
-      if (state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS) return
-      this.#invalidations.acknowledgedInSlot(server, vcpu, wait)
+      if (!isWithServer(server.slot(vcpu).state)) this.#invalidations.acknowledgedInSlot(server, vcpu, wait)
       return
     }
     if (wait.server !== server) {

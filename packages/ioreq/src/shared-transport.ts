@@ -2,7 +2,7 @@ import type { Clock, Word64 } from '@retrap/device'
 import type { DevicePlatform } from './platform.ts'
 import type { IoDispatch } from './dispatch.ts'
 import { Doorbell } from './doorbell.ts'
-import { STATE_IOREQ_INPROCESS, STATE_IOREQ_READY } from './layout.ts'
+import { isWithServer } from './slot-states.ts'
 import { RemoteServer, type RemoteServerOptions } from './remote-server.ts'
 import { createSharedDeviceMemory, SharedEnd, type SharedDeviceMemory } from './shared-memory.ts'
 
@@ -96,7 +96,7 @@ export class SharedTransport {
       const { state } = slot
       this.#receive()
       if (this.#closed) return
-      if (state !== STATE_IOREQ_READY && state !== STATE_IOREQ_INPROCESS) {
+      if (!isWithServer(state)) {
         this.#outstanding[vcpu] = 0
         return
       }
@@ -129,7 +129,7 @@ export class SharedTransport {
     for (let vcpu = 0; vcpu < this.#outstanding.length && !this.#closed; vcpu++) {
       if (this.#outstanding[vcpu] === 0) continue
       const { state } = server.slot(vcpu)
-      if (state !== STATE_IOREQ_READY && state !== STATE_IOREQ_INPROCESS) {
+      if (!isWithServer(state)) {
         this.#outstanding[vcpu] = 0
         any = true
         // What it has sent before its answer comes before it.
