@@ -49,6 +49,7 @@ import {
   S_RECORD,
   S_SHADOW,
 } from './state-layout.ts'
+import { Sampling } from './sampling.ts'
 import { needsStepping } from './system/debug.ts'
 import { RESET_INIT, resetState } from './system/reset.ts'
 import type { System } from './system/system.ts'
@@ -70,13 +71,6 @@ import {
 
 /** Logged passes in one run after which the host has its turn. */
 const MOST_PASSES = 1024
-
-/**
- * Instructions before a sample that are executed one by one. Generated code stops at backward branches and page changes
- * alone: without these steps, straight code between two of them would never be seen. Of longer straight code the end is
- * seen less often than it is executed.
- */
-const SAMPLE_APPROACH = 128
 
 /** Status in place of an instruction's own: an instruction breakpoint's event, which is latched, is delivered instead. */
 const STATUS_EVENT = 254
@@ -102,6 +96,8 @@ export class Executor {
   readonly #numericError: NumericError
   readonly #counts: ExecutionCounts
   readonly #turn: Turn
+  /** Samples of what is executed; see {@link Vcpu.sampleAfter}. */
+  readonly sampling: Sampling
   readonly #passes: InstructionPasses
   readonly #delivery: EventDelivery
   /** Each instruction is executed alone, and a turn may end after any: see {@link step}. */
@@ -112,9 +108,6 @@ export class Executor {
   paused = false
   /** What broke in a handler, after STATUS_ERROR. */
   error: unknown = undefined
-  /** Called at a {@link Turn.cost}; null: no sample is asked for. */
-  #sample: (() => void) | null = null
-  #sampleAt = 0
   /** INIT starts at the reset vector; other processors wait for a start-up IPI. */
   bootstrap = true
 
@@ -136,6 +129,7 @@ export class Executor {
     this.#numericError = parts.numericError
     this.#counts = core.counts
     this.#turn = core.turn
+    this.sampling = new Sampling(core.turn)
     this.#passes = new InstructionPasses(parts)
     this.#delivery = new EventDelivery(core, parts.interpreter, this.#passes)
   }
@@ -163,22 +157,6 @@ export class Executor {
     } finally {
       this.#stepwise = false
     }
-  }
-
-  /** Calls `sample` once when the cost has grown; see {@link Vcpu.sampleAfter}. */
-  sampleAfter(cost: number, sample: () => void): void {
-    this.#sampleAt = this.#turn.cost + cost
-    this.#sample = sample
-  }
-
-  /** Takes the sample if it is due. @returns whether instructions are executed one by one on the way to it */
-  #nearsSample(): boolean {
-    const left = this.#sampleAt - this.#turn.cost
-    if (left > 0) return left <= SAMPLE_APPROACH
-    const sample = this.#sample
-    this.#sample = null
-    sample?.()
-    return false
   }
 
   /** Runs for a turn; see {@link Vcpu.run}. */
@@ -240,7 +218,7 @@ export class Executor {
       if (this.paused) return EXIT_PAUSE
       if (this.#isTurnOver()) return EXIT_BUDGET
       if (this.#passes.count >= MOST_PASSES || this.#counts.systemCalls >= this.callLimit) return EXIT_YIELD
-      const nearsSample = this.#sample !== null && this.#nearsSample()
+      const nearsSample = this.sampling.asked && this.sampling.nears()
       const status = this.#stepwise || nearsSample || this.#mustStep() ? this.#step() : this.#slice(0)
       const exit = this.#finish(status)
       if (exit !== undefined) return exit
@@ -342,10 +320,7 @@ export class Executor {
     const turn = this.#turn
     pass.leaveShadow(turn.retired)
     pass.begin()
-    const slice =
-      this.#sample === null
-        ? turn.allowSlice()
-        : turn.allowSlice(Math.max(1, this.#sampleAt - turn.cost - SAMPLE_APPROACH))
+    const slice = this.sampling.asked ? turn.allowSlice(this.sampling.slice) : turn.allowSlice()
     this.#outside.settleAttention()
     const status = this.#interpreter.run(this.#state, record)
     turn.settle(slice)

@@ -330,7 +330,7 @@ export class Vcpu {
    * @param sample - may read the processor's state, and changes nothing
    */
   sampleAfter(cost: number, sample: () => void): void {
-    this.#executor.sampleAfter(cost, sample)
+    this.#executor.sampling.after(cost, sample)
   }
 
   /** An instruction, or the delivery of an event, is in the middle. */
