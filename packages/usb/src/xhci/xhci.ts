@@ -3,7 +3,7 @@ import {
   type DeviceContext,
   DeviceError,
   type DeviceModel,
-  Instant,
+  type Instant,
   type PciFunction,
   savedState,
   type Timer,
@@ -12,6 +12,7 @@ import {
 import type { UsbDevice } from '../usb-device.ts'
 import { CommandRing } from './command-ring.ts'
 import { indexOf } from './contexts.ts'
+import { FrameCounter } from './frame-counter.ts'
 import { GuestAccess } from './guest-access.ts'
 import { Interrupter, type InterrupterState } from './interrupter.ts'
 import { capabilityRegister, ExtendedCapabilities, INTERRUPTERS, LAYOUT, MOST_SLOTS, registerAt } from './layout.ts'
@@ -64,10 +65,6 @@ const USUAL_CONNECTORS = 4
 /** TRBs that are looked at in one go; more are after the pause. */
 const BATCH = 512
 const PAUSE_NS = 100_000
-const MICROFRAME_NS = 125_000
-/** The frame counter has 14 bits. */
-const FRAMES = 0x4000
-const WRAP_NS = FRAMES * MICROFRAME_NS
 
 /**
  * An xHCI host controller with a root hub: USB 3 and 2 at once. Devices are plugged in when it is made, or later.
@@ -83,16 +80,13 @@ export class Xhci implements DeviceModel {
   readonly #hub: RootHub
   readonly #extended: ExtendedCapabilities
   readonly #registers: OperationalRegisters
-  #context!: DeviceContext
   #pci!: PciFunction
   #interrupters: readonly Interrupter[] = []
   #slots!: Slots
   #commands!: CommandRing
   #transfers!: Transfers
   #later!: Timer
-  #wrap!: Timer
-  /** The frame counter's zero. */
-  readonly #frameZero = new Instant()
+  #frames!: FrameCounter
   #pumping = false
   #paused = false
 
@@ -130,12 +124,11 @@ export class Xhci implements DeviceModel {
 
   /** Adds the PCI function. */
   attach(context: DeviceContext): void {
-    this.#context = context
     const { clock } = context
     const memory = new GuestAccess(context.dma, () => this.#registers.failHost())
     const port = (number: number): ReturnType<RootHub['port']> => this.#hub.port(number)
     this.#later = context.timer(() => this.#pump())
-    this.#wrap = context.timer(() => this.#wrapped())
+    this.#frames = new FrameCounter(context, () => this.#wrapped())
     this.#interrupters = Array.from({ length: INTERRUPTERS }, (_, index) => {
       return new Interrupter(index, {
         memory,
@@ -232,7 +225,8 @@ export class Xhci implements DeviceModel {
       case 'interrupter':
         return this.#interrupters[place.index]!.read(place.offset)
       case 'frame':
-        return this.#frame()
+        // It stands while the controller does.
+        return this.#registers.isRunning ? this.#frames.value : 0
       default:
         return 0
     }
@@ -263,34 +257,19 @@ export class Xhci implements DeviceModel {
 
   #runs(on: boolean): void {
     if (on) {
-      this.#context.clock.read(this.#frameZero)
+      this.#frames.start()
       this.#transfers.wakeAll()
       return
     }
     this.#commands.stop()
     this.#later.cancel()
-    this.#wrap.cancel()
-  }
-
-  /** The number of the microframe; it stands while the controller does. */
-  #frame(): number {
-    if (!this.#registers.isRunning) return 0
-    const now = new Instant()
-    this.#context.clock.read(now)
-    return Math.floor(now.since(this.#frameZero) / MICROFRAME_NS) % FRAMES
+    this.#frames.disarm()
   }
 
   /** A timer only where the guest wants to hear of the counter's wrap. */
   #armWrap(): void {
-    if (!this.#registers.isRunning || !this.#registers.wrapEvents) {
-      this.#wrap.cancel()
-      return
-    }
-    const now = new Instant()
-    this.#context.clock.read(now)
-    const since = now.since(this.#frameZero)
-    const wraps = Math.floor(since / WRAP_NS) + 1
-    this.#wrap.armAfter(wraps * WRAP_NS, this.#frameZero)
+    if (this.#registers.isRunning && this.#registers.wrapEvents) this.#frames.arm()
+    else this.#frames.disarm()
   }
 
   #wrapped(): void {
@@ -352,7 +331,7 @@ export class Xhci implements DeviceModel {
   #reset(): void {
     this.#registers.reset()
     this.#later.cancel()
-    this.#wrap.cancel()
+    this.#frames.disarm()
     this.#transfers.clear()
     this.#slots.clear()
     this.#commands.reset()
@@ -393,7 +372,7 @@ export class Xhci implements DeviceModel {
       interrupters: this.#interrupters.map((one) => one.save()),
       commands: this.#commands.save(),
       slots: this.#slots.save(),
-      frames: this.#frameZero.save(),
+      frames: this.#frames.save(),
     }
   }
 
@@ -409,7 +388,7 @@ export class Xhci implements DeviceModel {
     this.#commands.restore(state.commands)
     this.#slots.restore(state.slots as SlotsState)
     this.#hub.restore(hub)
-    this.#frameZero.set(state.frames as Word64)
+    this.#frames.restore(state.frames as Word64)
     this.#armWrap()
   }
 }
