@@ -133,6 +133,27 @@ describe('code for what is known never appears', () => {
     expect(instructionsOf(bytes)).toEqual([...code, 'return'])
   })
 
+  const low = ['local.get 0', 'i32.wrap_i64']
+  const wide = ['i32.wrap_i64']
+  test.each([
+    { expression: 'x + 5', build: (v: I64) => v.add(5n), code: [...low, 'i32.const 5', 'i32.add'] },
+    { expression: 'x - 5', build: (v: I64) => v.sub(5n), code: [...low, 'i32.const 5', 'i32.sub'] },
+    { expression: 'x * 5', build: (v: I64) => v.mul(5n), code: [...low, 'i32.const 5', 'i32.mul'] },
+    { expression: 'x & 5', build: (v: I64) => v.and(5n), code: [...low, 'i32.const 5', 'i32.and'] },
+    { expression: 'x | 5', build: (v: I64) => v.or(5n), code: [...low, 'i32.const 5', 'i32.or'] },
+    { expression: 'x ^ 5', build: (v: I64) => v.xor(5n), code: [...low, 'i32.const 5', 'i32.xor'] },
+    { expression: 'x << 31', build: (v: I64) => v.shl(31n), code: [...low, 'i32.const 31', 'i32.shl'] },
+    { expression: 'x << 65', build: (v: I64) => v.shl(65n), code: [...low, 'i32.const 1', 'i32.shl'] },
+    {
+      expression: 'x << 32',
+      build: (v: I64) => v.shl(32n),
+      code: ['local.get 0', 'i64.const 32', 'i64.shl', ...wide],
+    },
+  ])('nor code for the upper half of $expression, where only the lower half is used', ({ build, code }) => {
+    const bytes = moduleOf({ params: ['i64'], result: 'i32' }, (f) => f.return(build(f.param(0, 'i64').get).toI32()))
+    expect(instructionsOf(bytes)).toEqual([...code, 'return'])
+  })
+
   test('a division by a known zero still traps, at run time', () => {
     const divide = runner<number>({ params: [], result: 'i32' }, (f) => f.return(I32.of(1).divU(0)))
     expect(divide).toThrow(WebAssembly.RuntimeError)
