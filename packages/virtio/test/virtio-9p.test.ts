@@ -1,6 +1,6 @@
 import { turn } from '@retrap/device-test'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { VirtioPci } from '../src/index.ts'
 import { MemoryShare, Virtio9p } from '../src/p9.ts'
 import { MessageReader, MessageWriter } from '../src/devices/p9/messages.ts'
@@ -310,6 +310,34 @@ describe('a mounted share', () => {
     expect([got.u64(), got.u64()]).toEqual([1000n, 5n])
     const room = await p9.reads(8, (w) => w.u32(1))
     expect([room.u32(), room.u32(), room.u64()]).toEqual([0x0102_1997, 4096, 16384n])
+  })
+
+  test('sets those attributes alone that a request names, whichever they are', async () => {
+    const p9 = await start()
+    const changes: unknown[] = []
+    const root = await p9.share.root()
+    vi.spyOn(Object.getPrototypeOf(root) as { change(changes: unknown): Promise<void> }, 'change').mockImplementation(
+      async (given) => void changes.push(given),
+    )
+    const times = (w: MessageWriter): unknown => w.u64(7).u64(8).u64(9).u64(10)
+    for (let valid = 0; valid < 0x200; valid++) {
+      // oxlint-disable-next-line no-await-in-loop -- one request at a time
+      await p9.reads(26, (w) => times(w.u32(ROOT).u32(valid).u32(0o107777).u32(1001).u32(1002).u64(12)))
+      const has = (bit: number): boolean => (valid & bit) !== 0
+      // Bits as in Linux's `P9_ATTR_*`.
+      expect([valid, changes.pop()]).toEqual([
+        valid,
+        {
+          ...(has(1) && { mode: 0o7777 }),
+          ...(has(2) && { uid: 1001 }),
+          ...(has(4) && { gid: 1002 }),
+          ...(has(8) && { size: 12 }),
+          ...(has(0x10) && { accessedNs: has(0x80) ? 7_000_000_008n : 'now' }),
+          ...(has(0x20) && { modifiedNs: has(0x100) ? 9_000_000_010n : 'now' }),
+        },
+      ])
+    }
+    vi.restoreAllMocks()
   })
 
   test.each([
