@@ -1,8 +1,8 @@
 /** What a caller may give at most and at least, and what is just beyond. */
+import { TestDisk } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { UsbStorage, Xhci } from '../src/index.ts'
 import { TestDevice } from './support/test-device.ts'
-import { TestDisk } from './support/test-disk.ts'
 
 /** A controller with a device whose description differs. */
 const plugged = (change: object): Xhci => {

@@ -1,9 +1,9 @@
 /** What a caller may give at most and at least, and what is just beyond. */
+import { TestDisk } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioPci } from '../src/index.ts'
 import { MemoryShare, Virtio9p } from '../src/p9.ts'
 import { VirtioScsi } from '../src/scsi.ts'
-import { TestDisk } from './support/test-disk.ts'
 
 const medium = new TestDisk(1 << 16)
 const network = { connect: () => {}, send: () => true, ready: () => {} } as never
