@@ -346,7 +346,7 @@ export function checkPcOptions(options: PcOptions): void {
   if (options.smm === true && (options.devicePlacement ?? 'inline') !== 'inline') {
     throw new MachineError(
       'ERR_OPTION',
-      "smm true: expected devicePlacement 'inline'; an SMI comes with its instruction",
+      "smm true: expected devicePlacement 'inline', as an SMI comes with its instruction; leave one of them out",
     )
   }
   if (options.smm !== true && options.flash?.some(({ secure }) => secure) === true) {

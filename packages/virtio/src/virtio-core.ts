@@ -267,7 +267,8 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   async quiesce(deadlineMs: number): Promise<void> {
     this.#paused = true
     await this.#answers.settle()
-    await this.device.quiesce?.(deadlineMs)
+    // The machine may have given up by now, and gone on: nothing would tell the device to resume.
+    if (this.#paused) await this.device.quiesce?.(deadlineMs)
   }
 
   resume(): void {
