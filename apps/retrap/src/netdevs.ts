@@ -40,6 +40,13 @@ export type NetdevArgument = {
       readonly reconnectMs?: number
     }
   | { readonly kind: 'hubport'; readonly hub: number; readonly netdev?: string }
+  | { readonly kind: 'websocket'; readonly url: string; readonly reconnectMs?: number }
+  | {
+      readonly kind: 'relay'
+      readonly address: { readonly host: string; readonly port: number }
+      /** Web pages that may connect. */
+      readonly origins: readonly string[]
+    }
 )
 
 /** The keys of each kind of network, beside `id` and `pcap`. */
@@ -51,9 +58,10 @@ export const NETDEV_KEYS: Readonly<Record<string, readonly string[]>> = {
   stream: ['server', 'addr.type', 'addr.host', 'addr.port', 'addr.path', 'reconnect', 'reconnect-ms'],
   socket: ['listen', 'connect'],
   hubport: ['hubid', 'netdev'],
+  websocket: ['url', 'listen', 'origin', 'reconnect-ms'],
 }
 /** Keys that may be given several times. */
-export const REPEATABLE_NETDEV_KEYS: readonly string[] = ['hostfwd', 'guestfwd']
+export const REPEATABLE_NETDEV_KEYS: readonly string[] = ['hostfwd', 'guestfwd', 'origin']
 
 /** Reads `--netdev`, as QEMU has it. @throws CliError `ERR_USAGE` */
 export function parseNetdev(text: string): NetdevArgument {
@@ -81,6 +89,7 @@ export function readNetdev(option: string, text: string, otherwise: string | und
       throw usage(`${option} ${text}: nothing passes a place with netdev=; give pcap= to --netdev id=${netdev}`)
     return { ...common, kind, hub, ...(netdev !== undefined && { netdev }) }
   }
+  if (kind === 'websocket') return { ...common, ...readWebSocket(given) }
   return { ...common, ...(kind === 'stream' ? readStream(given) : readSocket(given)) }
 }
 
@@ -167,12 +176,38 @@ function readStream(given: Values) {
 
 function readSocket(given: Values) {
   const [listen, connect] = [given.text('listen'), given.text('connect')]
-  const [, host = '', port] = /^(.*):(\d+)$/.exec(listen ?? connect ?? '') ?? []
-  if ((listen === undefined) === (connect === undefined) || port === undefined || Number(port) > 0xffff) {
+  const address = parseHostAndPort(listen ?? connect)
+  if ((listen === undefined) === (connect === undefined) || address === undefined) {
     throw usage('a socket has listen=HOST:PORT or connect=HOST:PORT; other kinds are streams')
   }
-  const address = { host: host === '' ? '127.0.0.1' : host, port: Number(port) }
   return { kind: 'stream' as const, listens: listen !== undefined, address }
+}
+
+/** QEMU has no such kind: a message of the WebSocket is a frame, as relays for emulators in web pages have it. */
+function readWebSocket(given: Values) {
+  const [url, listen, origins] = [given.text('url'), given.text('listen'), given.all('origin')]
+  const reconnectMs = given.whole('reconnect-ms', 86_400_000)
+  if ((url === undefined) === (listen === undefined)) {
+    throw usage('a websocket has url=ws://HOST:PORT/PATH of a relay, or listen=HOST:PORT to be one')
+  }
+  if (url !== undefined) {
+    if (!/^wss?:$/.test(URL.parse(url)?.protocol ?? '')) throw usage(`url=${url} is neither ws:// nor wss://`)
+    if (origins.length > 0) throw usage('origin= names pages that may connect; give it with listen=HOST:PORT')
+    return { kind: 'websocket' as const, url, ...(reconnectMs !== undefined && reconnectMs > 0 && { reconnectMs }) }
+  }
+  if (reconnectMs !== undefined) throw usage('a websocket with listen= does not reconnect; leave one of them out')
+  const address = parseHostAndPort(listen)
+  if (address === undefined) throw usage(`listen=${listen} is no HOST:PORT`)
+  const wrong = origins.find((origin) => URL.parse(origin)?.origin !== origin)
+  if (wrong !== undefined)
+    throw usage(`origin=${wrong} is not the start of a page's address, such as https://example.org`)
+  return { kind: 'relay' as const, address, origins }
+}
+
+function parseHostAndPort(text = ''): { readonly host: string; readonly port: number } | undefined {
+  const [, host = '', port] = /^(.*):(\d+)$/.exec(text) ?? []
+  if (port === undefined || Number(port) > 0xffff) return undefined
+  return { host: host === '' ? '127.0.0.1' : host, port: Number(port) }
 }
 
 /** The keys of one option. */

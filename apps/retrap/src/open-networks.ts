@@ -1,8 +1,8 @@
 import { readFile, realpath } from 'node:fs/promises'
 import { join, resolve, sep } from 'node:path'
 import type { PacketBackend } from '@retrap/device'
-import { Hub, UserNetwork, type UserNetworkOptions } from '@retrap/network'
-import { captureToFile, nodeSockets, StreamNetwork } from '@retrap/network/node'
+import { Hub, UserNetwork, type UserNetworkOptions, WebSocketNetwork } from '@retrap/network'
+import { captureToFile, listenWebSocket, nodeSockets, StreamNetwork } from '@retrap/network/node'
 import type { NetdevArgument } from './netdevs.ts'
 import type { FailedClose } from './open-drives.ts'
 import { NetworkOutlet } from './network-outlet.ts'
@@ -112,6 +112,18 @@ async function openNetwork(netdev: NetdevArgument, hubs: Map<number, Hub>, closi
       : await StreamNetwork.connect(address, reconnectMs === undefined ? {} : { reconnectMs })
     closing.push({ path: '', close: () => cable.close() })
     return cable
+  }
+  if (netdev.kind === 'websocket') {
+    const { url, reconnectMs } = netdev
+    const cable = new WebSocketNetwork(() => new WebSocket(url), { reconnectMs })
+    closing.push({ path: '', close: () => cable.close() })
+    return cable
+  }
+  if (netdev.kind === 'relay') {
+    const hub = new Hub()
+    const relay = await listenWebSocket(hub, { ...netdev.address, origins: netdev.origins })
+    closing.push({ path: '', close: () => relay.close() })
+    return hub.port()
   }
   const network = await UserNetwork.open(userOptions(netdev))
   closing.push({ path: '', close: () => network.close() })

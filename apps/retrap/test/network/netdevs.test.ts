@@ -54,6 +54,12 @@ describe('--netdev (QEMU, "Invocation", Network options)', () => {
     ['socket,id=n,listen=:9', { kind: 'stream', listens: true, address: { host: '127.0.0.1', port: 9 } }],
     ['socket,id=n,connect=10.0.0.1:9', { kind: 'stream', listens: false, address: { host: '10.0.0.1', port: 9 } }],
     ['hubport,id=n,hubid=3,netdev=m', { kind: 'hubport', hub: 3, netdev: 'm' }],
+    ['websocket,id=n,url=wss://a.test/?b=c', { kind: 'websocket', url: 'wss://a.test/?b=c' }],
+    ['websocket,id=n,url=ws://a.test,reconnect-ms=5', { kind: 'websocket', reconnectMs: 5 }],
+    [
+      'websocket,id=n,listen=:9,origin=https://a.test,origin=http://b.test:8000',
+      { kind: 'relay', address: { host: '127.0.0.1', port: 9 }, origins: ['https://a.test', 'http://b.test:8000'] },
+    ],
   ])('%s', (text, expected) => expect(parseNetdev(text)).toMatchObject(expected))
 
   test.each([
@@ -75,6 +81,14 @@ describe('--netdev (QEMU, "Invocation", Network options)', () => {
     ['socket,id=n', /listen=HOST:PORT/],
     ['socket,id=n,listen=:9,connect=:9', /listen=HOST:PORT/],
     ['hubport,id=n', /no hubid/],
+    ['websocket,id=n', /url=ws:.* or listen=/],
+    ['websocket,id=n,url=ws://a.test,listen=:9', /url=ws:.* or listen=/],
+    ['websocket,id=n,url=https://a.test', /neither ws:\/\//],
+    ['websocket,id=n,url=a.test', /neither ws:\/\//],
+    ['websocket,id=n,url=ws://a.test,origin=https://a.test', /give it with listen/],
+    ['websocket,id=n,listen=:9,origin=https://a.test/', /not the start of a page's address/],
+    ['websocket,id=n,listen=:9,reconnect-ms=5', /does not reconnect/],
+    ['websocket,id=n,listen=:65536', /no HOST:PORT/],
     ['hubport,id=n,hubid=0,netdev=m,pcap=/a', /give pcap= to --netdev id=m/],
   ])('%s is refused', (text, message) => {
     expect(() => parseNetdev(text)).toThrow(CliError)
@@ -111,6 +125,27 @@ test('machines of a hub, a network attached to it, and a capture of one', async 
   expect(() => networks.plug('c')).toThrow(CliError)
   networks.close()
   expect(readFileSync(path).length).toBe(24 + 2 * 76)
+})
+
+test('a relay of frames by WebSocket, and one of its ends', async () => {
+  const free = createServer()
+  await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve))
+  const { port } = free.address() as AddressInfo
+  await new Promise<void>((resolve) => void free.close(() => resolve()))
+  const networks = await OpenNetworks.open(
+    [`websocket,id=a,listen=:${port},origin=https://good.test`, `websocket,id=b,url=ws://127.0.0.1:${port}`].map(
+      parseNetdev,
+    ),
+  )
+  const [a, b] = ['a', 'b'].map((id) => networks.plug(id))
+  const cards = [a, b].map((network) => plugIn(network!))
+  await expect.poll(() => b!.linkUp).toBe(true)
+  b!.send(frame(1))
+  await expect.poll(() => cards).toEqual([[1], []])
+  a!.send(frame(2))
+  await expect.poll(() => cards).toEqual([[1], [2]])
+  networks.close()
+  await expect.poll(() => b!.linkUp).toBe(false)
 })
 
 test('an id that is given twice, or is not there', async () => {

@@ -57,7 +57,7 @@ function pvhKernel(): Uint8Array {
 const linux = await linuxWith([], AUTO)
 const [seabios = '', ovmf = '', data = ''] =
   (await debianMembers([
-    { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] },
+    { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin', './usr/share/seabios/bios-microvm.bin'] },
     { package: 'ovmf', members: ['./usr/share/OVMF/OVMF_CODE_4M.fd', './usr/share/OVMF/OVMF_VARS_4M.fd'] },
     { package: 'qemu-system-data', members: ['./usr/share/qemu/qboot.rom'] },
   ])) ?? []
@@ -117,6 +117,16 @@ describe.runIf(there)(`a kernel together with firmware${skipNote(there, 'there i
     async () => {
       const { code, stdout, stderr } = await run('--firmware', join(data, 'usr/share/qemu/qboot.rom'))
       expect(stderr).toBe('')
+      expect(stdout).toContain('told=by-fw_cfg')
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+  test(
+    "microvm's firmware, a SeaBIOS, starts Linux",
+    async () => {
+      const { code, stdout } = await run('--firmware', join(seabios, 'usr/share/seabios/bios-microvm.bin'))
+      expect(stdout).toContain('Booting from ROM')
       expect(stdout).toContain('told=by-fw_cfg')
       expect(code).toBe(0)
     },
