@@ -1,3 +1,4 @@
+import { didYouMean } from './nearest.ts'
 import { parseWhole, usage, type DeviceArgument } from './values.ts'
 
 /** Reads the properties of one device, with their defaults. */
@@ -36,7 +37,8 @@ export class Properties {
   check(known: readonly string[]): void {
     const { name, properties } = this.#argument
     for (const key of properties.keys()) {
-      if (!known.includes(key)) throw usage(`--device ${name} has no '${key}'; it has ${known.join(', ')}`)
+      if (!known.includes(key))
+        throw usage(`--device ${name} has no '${key}'; it has ${known.join(', ')}${didYouMean(key, known)}`)
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { MachineType, PcBootOptions, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from '@retrap/machine'
 import type { Command } from 'commander'
+import { didYouMean } from './nearest.ts'
 import { parseWhole, splitPairs, usage } from './values.ts'
 
 /** A drive that the user asked for. */
@@ -109,12 +110,13 @@ export function parseDrive(text: string): DriveArgument {
     given.set(key, pair.slice(at + 1))
   }
   const unknown = [...given.keys()].find((key) => !DRIVE_KEYS.includes(key))
-  if (unknown !== undefined) throw usage(`--drive has no '${unknown}'; it has ${DRIVE_KEYS.join(', ')}`)
+  if (unknown !== undefined)
+    throw usage(`--drive has no '${unknown}'; it has ${DRIVE_KEYS.join(', ')}${didYouMean(unknown, DRIVE_KEYS)}`)
   const oneOf = (key: string, values: readonly string[], otherwise: string): string => {
     const value = given.get(key) ?? otherwise
     if (!values.includes(value))
       throw usage(
-        `--drive: ${key}=${value} is unknown; there ${values.length === 1 ? 'is' : 'are'} ${values.join(', ')}`,
+        `--drive: ${key}=${value} is unknown; there ${values.length === 1 ? 'is' : 'are'} ${values.join(', ')}${didYouMean(value, values)}`,
       )
     return value
   }

@@ -1,4 +1,5 @@
 import type { HostForward } from '@retrap/network'
+import { didYouMean } from './nearest.ts'
 import { parseWhole, splitPairs, usage } from './values.ts'
 
 /** Where another machine's end of a cable is. */
@@ -73,7 +74,8 @@ export function readNetdev(option: string, text: string, otherwise: string | und
   const [kind = '', ...pairs] = splitPairs(text)
   const known = Object.hasOwn(NETDEV_KEYS, kind) ? NETDEV_KEYS[kind]! : undefined
   if (known === undefined) {
-    throw usage(`${option} '${kind}' is unknown; there are ${Object.keys(NETDEV_KEYS).join(', ')}`)
+    const kinds = Object.keys(NETDEV_KEYS)
+    throw usage(`${option} '${kind}' is unknown; there are ${kinds.join(', ')}${didYouMean(kind, kinds)}`)
   }
   const given = new Values(option, kind, [...known, 'id', 'pcap'], pairs)
   const id = given.text('id') ?? otherwise
@@ -221,7 +223,8 @@ class Values {
       const at = pair.indexOf('=')
       const key = at < 0 ? pair : pair.slice(0, at)
       if (at < 1) throw usage(`${this.#what}: '${pair}' is not of the form key=value`)
-      if (!known.includes(key)) throw usage(`${this.#what} has no '${key}'; it has ${known.join(', ')}`)
+      if (!known.includes(key))
+        throw usage(`${this.#what} has no '${key}'; it has ${known.join(', ')}${didYouMean(key, known)}`)
       const before = this.#given.get(key) ?? []
       if (before.length > 0 && !REPEATABLE_NETDEV_KEYS.includes(key)) throw usage(`${this.#what} gives '${key}' twice`)
       this.#given.set(key, [...before, pair.slice(at + 1)])

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { didYouMean } from './nearest.ts'
 import { type NetdevArgument, parseNetdev, readNetdev } from './netdevs.ts'
 import { type DeviceArgument, splitPairs, usage } from './values.ts'
 import type { E1000Argument } from './network-cards.ts'
@@ -64,7 +65,10 @@ function readNic(text: string, id: string): { readonly network: NetdevArgument; 
   properties.delete('model')
   const isVirtio = /^virtio(-net-pci)?$/.test(model)
   if (!isVirtio && model !== 'e1000') {
-    const instead = model === 'e1000e' ? 'write model=e1000' : 'there are virtio-net-pci and e1000'
+    const instead =
+      model === 'e1000e'
+        ? 'write model=e1000'
+        : `there are virtio-net-pci and e1000${didYouMean(model, ['virtio-net-pci', 'e1000'])}`
     throw usage(`--nic: model=${model} is unknown; ${instead}`)
   }
   // The text is split again: what a value has of commas is doubled again.

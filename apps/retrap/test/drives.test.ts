@@ -58,6 +58,8 @@ describe('--drive', () => {
 
   test.each([
     { text: 'a.img', message: "'a.img' is not of the form key=value" },
+    { text: 'file=x,fromat=raw', message: "secure; did you mean 'format'?" },
+    { text: 'file=x,if=virtoi', message: "pflash; did you mean 'virtio'?" },
     { text: 'file=x,cache=none', message: "--drive has no 'cache'; it has file, if," },
     { text: 'file=x,if=sd', message: 'if=sd is unknown; there are ide, virtio, scsi, floppy, none, pflash' },
     { text: 'file=x,if=none', message: 'has no id for a --device; write id=NAME' },

@@ -97,6 +97,7 @@ describe('-o', () => {
     })
   })
   test.each([
+    { text: 'cluster_sise=4k', format: 'qcow2', message: "did you mean 'cluster_size'?" },
     { text: 'cluster=4k', format: 'qcow2', message: "-o has no 'cluster'; it has cluster_size" },
     { text: 'compat=1.0', format: 'qcow2', message: 'compat=1.0 is unknown' },
     { text: 'refcount_bits=3', format: 'qcow2', message: 'refcount_bits=3: there are 1, 2, 4, 8, 16, 32, 64' },

@@ -133,6 +133,7 @@ describe('PCI devices of the command line', () => {
       devices: ['virtio-blk-pci,drive=d', 'virtio-blk-pci,drive=d'],
       message: 'belongs to another device',
     },
+    { drives: [], devices: ['virtio-blk-pci,drive=d,seriel=x'], message: "did you mean 'serial'?" },
     { drives: [], devices: ['virtio-blk-pci,drive=d,colour=red'], message: "has no 'colour'" },
     { drives: ['file=x,if=none,id=d'], devices: ['virtio-blk-pci,drive=d,addr=20'], message: 'addr=20 is not' },
     { drives: ['file=x,if=none,id=d'], devices: ['virtio-blk-pci,drive=d,packed=yes'], message: 'is not on or off' },

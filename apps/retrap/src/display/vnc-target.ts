@@ -2,6 +2,7 @@ import { Keyboard, Mouse, type KeyboardLayoutName, type Screen, VncServer, Displ
 import { listenVnc, type VncListener, zlibCompressor } from '@retrap/display/node'
 import { CliError } from '../cli-error.ts'
 import type { SessionOutput } from '../host.ts'
+import { didYouMean } from '../nearest.ts'
 import { parseWhole, splitPairs, usage } from '../values.ts'
 
 /** A VNC server as `--display` asks for it. */
@@ -36,7 +37,8 @@ export function parseVnc(text: string): VncTarget {
   for (const pair of pairs) {
     const at = pair.indexOf('=')
     const key = pair.slice(0, Math.max(at, 0))
-    if (!PROPERTIES.includes(key)) throw usage(`--display vnc has no '${pair}'; it has ${PROPERTIES.join(', ')}`)
+    if (!PROPERTIES.includes(key))
+      throw usage(`--display vnc has no '${pair}'; it has ${PROPERTIES.join(', ')}${didYouMean(key, PROPERTIES)}`)
     properties.set(key, pair.slice(at + 1))
   }
   const layout = properties.get('layout')

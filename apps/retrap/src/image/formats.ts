@@ -1,5 +1,6 @@
 import { type ImageFormat, type OpenImageOptions, probeFormat } from '@retrap/block/node'
 import { CliError } from '../cli-error.ts'
+import { didYouMean } from '../nearest.ts'
 import { splitPairs, usage } from '../values.ts'
 
 export const FORMATS = 'raw or qcow2'
@@ -62,7 +63,7 @@ export interface CreateOptions {
   readonly backingFormat?: ImageFormat
 }
 
-const KEYS = 'cluster_size, compat, refcount_bits, lazy_refcounts, size, backing_file, backing_fmt'
+const KEYS = ['cluster_size', 'compat', 'refcount_bits', 'lazy_refcounts', 'size', 'backing_file', 'backing_fmt']
 const REFCOUNT_BITS = [1, 2, 4, 8, 16, 32, 64]
 const VERSIONS: Readonly<Record<string, 2 | 3>> = { '0.10': 2, v2: 2, '1.1': 3, v3: 3 }
 
@@ -104,7 +105,7 @@ export function parseOptions(text: string | undefined, format: ImageFormat): Cre
         options.backingFormat = parseFormat(value)
         break
       default:
-        throw usage(`-o has no '${key}'; it has ${KEYS}`)
+        throw usage(`-o has no '${key}'; it has ${KEYS.join(', ')}${didYouMean(key, KEYS)}`)
     }
   }
   return options

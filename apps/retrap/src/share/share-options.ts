@@ -1,5 +1,6 @@
 import type { PcVirtioPlace } from '@retrap/machine'
 import type { Command } from 'commander'
+import { didYouMean } from '../nearest.ts'
 import { checkedProperties, placeOf } from '../pci-devices.ts'
 import { type DeviceArgument, splitPairs, usage } from '../values.ts'
 
@@ -99,7 +100,8 @@ function pairs(option: string, parts: readonly string[], keys: readonly string[]
   for (const part of parts) {
     const at = part.indexOf('=')
     const key = part.slice(0, Math.max(at, 0))
-    if (!keys.includes(key)) throw usage(`${option} has no '${key || part}'; it has ${keys.join(', ')}`)
+    if (!keys.includes(key))
+      throw usage(`${option} has no '${key || part}'; it has ${keys.join(', ')}${didYouMean(key, keys)}`)
     given.set(key, part.slice(at + 1))
   }
   return given

@@ -64,6 +64,8 @@ describe('--netdev (QEMU, "Invocation", Network options)', () => {
 
   test.each([
     ['tap,id=n', /'tap' is unknown/],
+    ['usr,id=n', /'usr' is unknown; .*; did you mean 'user'\?/],
+    ['user,id=n,hostfw=x', /has no 'hostfw'; .*; did you mean 'hostfwd'\?/],
     ['user', /has no id/],
     ['user,id=n,host', /not of the form/],
     ['user,id=n,hub=1', /has no 'hub'/],

@@ -25,6 +25,7 @@ describe('directories of the command line', () => {
   test.each([
     { act: () => parseShare('/only/a/path'), message: 'write TAG=DIR' },
     { act: () => parseShare('t='), message: 'write TAG=DIR' },
+    { act: () => parseShare('t=/x,readolny=on'), message: "did you mean 'readonly'?" },
     { act: () => parseShare('t=/x,colour=red'), message: "--share has no 'colour'" },
     { act: () => parseShare('t=/x,readonly=yes'), message: 'readonly=yes is not on or off' },
     { act: () => parseShare(`${'t'.repeat(32)}=/x`), message: 'has not 1 to 31 bytes' },
