@@ -8,6 +8,8 @@ import { SymbolTable } from './symbols.ts'
 /** Characters of a piece of the listing. */
 const PIECE = 1 << 16
 const MNEMONIC_WIDTH = 8
+/** Words whose lines are kept. */
+const MOST_KNOWN = 1 << 16
 
 /**
  * The text of one section of A64 code. A label stands before each place with a name. Words that are no instruction are
@@ -25,8 +27,12 @@ export function* listA64Section(
   const end = stop === undefined || stop > last ? bytes.length : Number(stop - base)
   const digits = Math.max(4, (base + BigInt(end)).toString(16).length)
   let label = table.indexFrom(0)
+  // Most words lead nowhere and come again: they have the same text at every address.
+  const known = new Map<number, string>()
+  let leads = false
   let named: bigint | undefined
   const symbols = (address: bigint): string | undefined => {
+    leads = true
     const name = table.resolve(address)
     if (name !== undefined) named = address
     return name
@@ -44,13 +50,19 @@ export function* listA64Section(
       piece += `  ${' '.repeat(8)}  ${paint('mnemonic', '.byte'.padEnd(MNEMONIC_WIDTH))}${left.join(', ')}\n`
     } else {
       const word = view.getUint32(at, true)
-      const digitsOfWord = word.toString(16).padStart(8, '0')
-      named = undefined
-      const text = formatA64(word, { address, symbols }) ?? `.inst 0x${digitsOfWord}`
-      const blank = text.indexOf(' ')
-      const mnemonic = blank < 0 ? text : text.slice(0, blank).padEnd(MNEMONIC_WIDTH - 1)
-      piece += `  ${digitsOfWord}  ${paint('mnemonic', mnemonic)}${blank < 0 ? '' : text.slice(blank)}`
-      piece += named === undefined ? '\n' : `${paint('dim', `  // 0x${hexOf(named)}`)}\n`
+      let line = known.get(word)
+      if (line === undefined) {
+        const digitsOfWord = word.toString(16).padStart(8, '0')
+        leads = false
+        named = undefined
+        const text = formatA64(word, { address, symbols }) ?? `.inst 0x${digitsOfWord}`
+        const blank = text.indexOf(' ')
+        const mnemonic = blank < 0 ? text : text.slice(0, blank).padEnd(MNEMONIC_WIDTH - 1)
+        line = `  ${digitsOfWord}  ${paint('mnemonic', mnemonic)}${blank < 0 ? '' : text.slice(blank)}`
+        line += named === undefined ? '\n' : `${paint('dim', `  // 0x${hexOf(named)}`)}\n`
+        if (!leads && known.size < MOST_KNOWN) known.set(word, line)
+      }
+      piece += line
     }
     at = next
     if (piece.length < PIECE) continue

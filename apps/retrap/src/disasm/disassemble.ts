@@ -47,8 +47,11 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
   if (flags.start !== undefined && flags.stop !== undefined && flags.stop <= flags.start) {
     throw usage(`--stop ${hex(flags.stop)} is not after --start ${hex(flags.start)}`)
   }
-  if (flags.arch === 'arm64' && flags.mode !== undefined) throw usage('--mode is for x86 code; A64 has one')
   const loaded = load(path === '-' ? await readAll(host.input()) : await readInput(path, path), path, flags)
+  const architecture = flags.arch ?? loaded.architecture
+  if (architecture === 'arm64' && flags.mode !== undefined) throw usage('--mode is for x86 code; A64 has one')
+  if (architecture === 'arm64' && flags.syntax !== DEFAULT_FLAGS.syntax)
+    throw usage(`--syntax ${flags.syntax} is for x86 code; A64 has one`)
   const parts = cutAll(loaded, path, flags)
   const total = parts.reduce((sum, { bytes }) => sum + bytes.length, 0)
   // A listing on the terminal shows by itself how it goes on.
@@ -57,7 +60,7 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
       ? new ListingProgress(terminal, path, total, () => performance.now())
       : undefined
   const colour = wantsColour(flags.color, output, environment)
-  const program: Program = { ...loaded, architecture: flags.arch ?? loaded.architecture, sections: parts }
+  const program: Program = { ...loaded, architecture, sections: parts }
   // Its tables are for those alone who need them.
   const listA64 = program.architecture === 'arm64' ? (await import('./arm64-listing.ts')).listA64Section : undefined
   try {

@@ -287,9 +287,11 @@ class LocalNode implements ShareNode {
   /** The guest's kernel has taken its program's mask off already: the host's takes nothing more. */
   async #giveMode(fd: number, mode: number): Promise<void> {
     const now = Number((await this.#calls.fstat(fd)).mode)
+    if ((now & MODE_BITS) === (mode & MODE_BITS)) return
     // A directory may have its parent's set-group-ID bit.
-    if ((now & MODE_BITS) !== (mode & MODE_BITS))
-      await this.#calls.chmod(`/proc/self/fd/${fd}`, (now & ~S_IFMT & ~MODE_BITS) | (mode & MODE_BITS))
+    const given = (now & ~S_IFMT & ~MODE_BITS) | (mode & MODE_BITS)
+    // A file system without modes (FAT) refuses: what was made keeps the mode that is there.
+    await this.#calls.chmod(`/proc/self/fd/${fd}`, given).catch(() => {})
   }
 
   async makeDirectory(name: string, mode: number): Promise<void> {

@@ -214,6 +214,20 @@ code:
 `)
   })
 
+  test('a word that comes again has its own target', async () => {
+    // nop, bl .+4, each twice
+    const again = Uint32Array.from([0xd503201f, 0x94000001, 0xd503201f, 0x94000001])
+    const { stdout } = await disasm(new Uint8Array(again.buffer), '--arch', 'arm64')
+    expect(stdout).toBe(`plain code, arm64
+
+code:
+0000  d503201f  nop
+0004  94000001  bl      0x8
+0008  d503201f  nop
+000c  94000001  bl      0x10
+`)
+  })
+
   test('colour and PE', async () => {
     const arm = peFile([...bytes.subarray(0, 4)], 'f')
       .with(0x44, 0x64)
@@ -226,6 +240,7 @@ code:
 
 describe('a mistake gets one line that says what to do', () => {
   const elf = elfFile(64, code, symbols)
+  const arm = elf.with(18, 183)
   test.each([
     { bytes: elf, args: ['--address', '0'], exit: 2, says: '--raw ignores them' },
     { bytes: elf, args: ['--start', '5', '--stop', '5'], exit: 2, says: '--stop 0x5 is not after --start 0x5' },
@@ -233,6 +248,8 @@ describe('a mistake gets one line that says what to do', () => {
     { bytes: elf, args: ['--stop', '0x10000000000000000'], exit: 2, says: 'is not an address' },
     { bytes: elf, args: ['--mode', '8'], exit: 2, says: 'Allowed choices are 16, 32, 64' },
     { bytes: elf, args: ['--arch', 'arm64', '--mode', '32'], exit: 2, says: '--mode is for x86 code' },
+    { bytes: arm, args: ['--mode', '32'], exit: 2, says: '--mode is for x86 code' },
+    { bytes: arm, args: ['--syntax', 'att'], exit: 2, says: '--syntax att is for x86 code' },
     { bytes: elf, args: ['--arch', 'mips'], exit: 2, says: 'Allowed choices are x86, arm64' },
     { bytes: elf, args: ['--syntax', 'masm'], exit: 2, says: 'Allowed choices are intel, att, nasm' },
     { bytes: elf, args: ['--stop', '0x1000'], exit: 74, says: '.text from 0x401000 to 0x40100f' },

@@ -1,0 +1,35 @@
+import { lstatSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test, vi } from 'vitest'
+import { LocalShare } from '../../src/share/local-share.ts'
+
+// As a file system without modes, such as FAT, answers.
+vi.mock(import('node:fs'), async (original) => {
+  const real = await original()
+  const chmod = (_path: unknown, _mode: unknown, done: (error: Error) => void): void =>
+    done(Object.assign(new Error('EPERM: operation not permitted, chmod'), { code: 'EPERM' }))
+  return { ...real, chmod: chmod as unknown as typeof real.chmod }
+})
+
+test.runIf(process.platform === 'linux')('files are made where the host keeps no modes', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-no-modes-'))
+  const mask = process.umask(0o077)
+  try {
+    const share = new LocalShare(folder)
+    const root = await share.root()
+    const { node, file } = await root.create('file', {
+      ...{ read: true, write: true, truncate: false },
+      ...{ exclusive: true, mode: 0o666 },
+    })
+    await root.makeDirectory('dir', 0o777)
+    expect(['file', 'dir'].map((name) => lstatSync(join(folder, name)).mode & 0o777)).toEqual([0o600, 0o700])
+    await file.close()
+    node.release()
+    root.release()
+    await share.close()
+  } finally {
+    process.umask(mask)
+    rmSync(folder, { recursive: true })
+  }
+})
