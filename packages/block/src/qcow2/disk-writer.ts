@@ -78,8 +78,12 @@ export class DiskWriter {
     return bytes
   }
 
-  /** An entry of a damaged image may name a table as data. */
+  /** An entry of a damaged image may name a table as data, or what no file has. */
   #refuseTables(host: number, bytes: number): void {
+    // The format has place for 2^56 bytes, no file for half of that.
+    if (host + bytes > Number.MAX_SAFE_INTEGER) {
+      throw new BlockError('ERR_MEDIUM', `the qcow2 image is damaged: data lies at ${host}`)
+    }
     const first = host - (host % this.#clusterBytes)
     for (let at = first; at < host + bytes; at += this.#clusterBytes) {
       if (this.#metadata.isTable(at)) {

@@ -1,4 +1,8 @@
+import { BlockError } from '@retrap/device'
 import type { BlockStorage } from '../../src/index.ts'
+
+/** No test needs a larger file; a damaged image may ask for one. */
+const MAX_BYTES = 2 ** 31
 
 /** A write to a storage, or null for a flush. */
 export type Logged = { readonly offset: number; readonly bytes: Uint8Array } | null
@@ -38,6 +42,8 @@ export class LoggingStorage implements BlockStorage {
   /** Writes without a note in the log. */
   apply(offset: number, from: Uint8Array): void {
     const end = offset + from.length
+    if (!Number.isSafeInteger(end)) throw new RangeError(`a write at ${offset}, which is no place in a file`)
+    if (end > MAX_BYTES) throw new BlockError('ERR_NO_SPACE', 'the disk of the test is full')
     if (end > this.#content.length) {
       const grown = new Uint8Array(Math.max(end, this.#content.length * 2))
       grown.set(this.#content)

@@ -112,7 +112,8 @@ export class Planes {
     const word = layout === CHAIN_4 ? address >>> 2 : layout === ODD_EVEN ? address >>> 1 : address
     if (word >= this.#words.length) return NOTHING
     const latch = this.#words[word]!
-    this.latch = latch
+    // As under QEMU: what is chained may be read as plain memory too, which no latch is told of.
+    if (layout !== CHAIN_4) this.latch = latch
     if (this.#compares) {
       const differences = (latch ^ this.#compareValue) & this.#compareMask
       return ~(differences | (differences >>> 8) | (differences >>> 16) | (differences >>> 24)) & 0xff

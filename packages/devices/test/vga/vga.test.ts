@@ -302,7 +302,7 @@ test('a restored card cannot be told from the one that was saved', () => {
       expect(two.screen.pixels).toEqual(one.screen.pixels)
       expect(two.vga.save()).toEqual(one.vga.save())
     }),
-    { numRuns: 10 },
+    { numRuns: 60 },
   )
 })
 
