@@ -13,7 +13,7 @@ const INTERRUPT = 0x04
 const DRIVE_BITS = 0x60
 
 const ENTRY_BYTES = 8
-const BOUNDARY = 0x1_0000
+const LONGEST = 0x1_0000
 
 /** Saved form of a {@link BusMaster}. */
 export interface BusMasterState {
@@ -34,7 +34,8 @@ export interface BusMasterState {
  * One channel's bus master: moves a drive's data between its buffer and guest memory, as a table of the guest's says. Bytes
  * are moved only inside `move`, and only while the guest has it started.
  *
- * An entry that crosses a boundary of 64 KiB, which the guest must not make, ends the transfer with the error bit.
+ * An entry must not cross a boundary of 64 KiB. One that does goes on behind it, as in QEMU: EDK II's driver, which OVMF
+ * boots by, makes such entries.
  *
  * Source: Programming Interface for Bus Master IDE Controller 1.0; Intel 82371SB data sheet (290550), "Bus Master IDE".
  */
@@ -124,7 +125,7 @@ export class BusMaster {
     this.#status = (this.#status & ~ACTIVE) | ERROR
   }
 
-  /** Takes the next entry of the table. @returns false: it is not in RAM, or none that may be */
+  /** Takes the next entry of the table. @returns false: it is not in RAM, or reaches beyond 4 GiB */
   #load(): boolean {
     const entry = this.#entry
     if (!this.#dma.read(this.#next, this.#entryBytes)) return false
@@ -132,9 +133,9 @@ export class BusMaster {
     const control = entry.getUint32(4, true)
     this.#address = (entry.getUint32(0, true) & ~1) >>> 0
     // 0 stands for 64 KiB.
-    this.#left = control & 0xfffe || BOUNDARY
+    this.#left = control & 0xfffe || LONGEST
     this.#last = control >>> 31 !== 0
-    return (this.#address % BOUNDARY) + this.#left <= BOUNDARY
+    return this.#address + this.#left <= 2 ** 32
   }
 
   reset(): void {

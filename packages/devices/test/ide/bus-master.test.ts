@@ -69,8 +69,7 @@ describe('bus master (Programming Interface for Bus Master IDE Controller 1.0)',
   })
 
   test.each([
-    { name: 'crosses 64 KiB', entry: [DATA + 0xff00, 0x200] },
-    { name: 'of 64 KiB is not aligned to it', entry: [DATA + 2, 0] },
+    { name: 'reaches beyond 4 GiB', entry: [0xffff_ff00, 0x200] },
     { name: 'is not RAM', entry: [0x4000_0000, 0x200] },
   ] as const)('an entry that $name sets the error bit, and nothing is moved', async ({ entry }) => {
     const { ide } = disk()
@@ -80,6 +79,21 @@ describe('bus master (Programming Interface for Bus Master IDE Controller 1.0)',
     for (let i = 0; i < 5; i++) await ide.pass()
     expect([ide.readBusMaster(2), ide.line.level]).toEqual([2, false])
     expect(ide.machine.ram.subarray(DATA).every((byte) => byte === 0)).toBe(true)
+  })
+
+  test.each([
+    { name: 'crosses 64 KiB', at: DATA + 0xff00, count: 0x200 },
+    { name: 'of 64 KiB is not aligned to it', at: DATA + 2, count: 0 },
+  ])('an entry that $name is moved whole: the driver of EDK II makes such', async ({ at, count }) => {
+    const { ide, medium } = disk()
+    ide.prds([at, count])
+    ide.command28(0xc8, 3, (count || 0x1_0000) / 512)
+    ide.writeBusMaster(0, 9)
+    await ide.ready()
+    expect([ide.readBusMaster(2), ide.line.level]).toEqual([4, true])
+    const expected = new Uint8Array(count || 0x1_0000)
+    await medium.read(3 * 512, expected)
+    expect(ide.machine.ram.slice(at, at + expected.length)).toEqual(expected)
   })
 
   test('a table that is not RAM, and a wrong direction, set the error bit', async () => {
