@@ -1,6 +1,6 @@
 import type { Properties } from './device-properties.ts'
 import type { DriveArgument } from './drives.ts'
-import { checkedProperties, isDiskDevice, placeOf, slotOf } from './pci-devices.ts'
+import { checkedProperties, isDiskDevice, placeOf, virtioPlaceOf } from './pci-devices.ts'
 import { usage, type DeviceArgument } from './values.ts'
 
 /**
@@ -62,19 +62,18 @@ function virtioOf(argument: DeviceArgument, properties: Properties): Pick<DriveA
   return {
     interface: 'virtio',
     virtio: {
-      ...placeOf(argument, properties),
+      ...virtioPlaceOf(argument, properties),
       ...(queues && { queues: properties.whole('num-queues', 1, 64, 1) }),
     },
   }
 }
 
 function nvmeOf(argument: DeviceArgument, properties: Properties): Pick<DriveArgument, 'interface' | 'nvme'> {
-  const slot = slotOf(argument)
   const queues = argument.properties.has('max_ioqpairs')
   return {
     interface: 'nvme',
     nvme: {
-      ...(slot !== undefined && { slot }),
+      ...placeOf(argument),
       ...(queues && { queues: properties.whole('max_ioqpairs', 8, 64, 1) }),
     },
   }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { DebianError, fetchMembers } from '@retrap/debian'
 import type { PacketBackend } from '@retrap/device'
-import type { PcNetworkCard } from '@retrap/machine'
+import type { PcNetworkCard, PcPciPlace } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import type { Properties } from './device-properties.ts'
 import { showFetchProgress } from './fetch-progress.ts'
@@ -26,7 +26,7 @@ export interface CardArgument {
 }
 
 /** A card that is not a virtio device. */
-export type E1000Argument = CardArgument & { readonly slot?: number }
+export type E1000Argument = CardArgument & PcPciPlace
 
 /** What the properties of a network card say. @throws CliError `ERR_USAGE` */
 export function cardOf(argument: DeviceArgument, properties: Properties): CardArgument {

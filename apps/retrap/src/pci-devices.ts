@@ -1,5 +1,5 @@
 import type { PacketBackend } from '@retrap/device'
-import type { PcRootPort, PcVirtioDevice, PcVirtioPlace } from '@retrap/machine'
+import type { PcPciPlace, PcRootPort, PcVirtioDevice, PcVirtioPlace } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import { Properties } from './device-properties.ts'
 import { CARD_PROPERTIES, type CardArgument, cardOf, type CardRoms, type E1000Argument } from './network-cards.ts'
@@ -15,6 +15,9 @@ const ADDRESS = { addr: 'PCI device number, such as 4 or 0x4 (the first free one
 const PLACE = {
   bus: 'id of a pcie-root-port that it is behind (pcie.0, the root)',
   ...ADDRESS,
+}
+const VIRTIO_PLACE = {
+  ...PLACE,
   'disable-modern': 'on: only the interface of legacy drivers (off)',
   'disable-legacy': 'on: only the interface of version 1.0 and later (off)',
   packed: 'on: queues may be packed rings (off)',
@@ -25,7 +28,7 @@ const PLACE = {
 const NAMED = { id: 'a name; it changes nothing' }
 const PLUGGED = { bus: 'the controller; there is one', ...NAMED }
 
-const VIRTIO_INPUT = { serial: 'text that the guest can read, at most 128 bytes', ...PLACE }
+const VIRTIO_INPUT = { serial: 'text that the guest can read, at most 128 bytes', ...VIRTIO_PLACE }
 const INPUT_KINDS: Readonly<Record<string, 'keyboard' | 'mouse' | 'tablet'>> = {
   'virtio-keyboard-pci': 'keyboard',
   'virtio-mouse-pci': 'mouse',
@@ -50,7 +53,7 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
       serial: 'text that the guest can read, at most 20 characters',
       bootindex: 'firmware tries disks with such a number first',
       'num-queues': 'queues of requests (1)',
-      ...PLACE,
+      ...VIRTIO_PLACE,
     },
   },
   nvme: {
@@ -60,24 +63,24 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
       serial: 'text that the guest can read, at most 20 characters',
       bootindex: 'firmware tries disks with such a number first',
       max_ioqpairs: 'pairs of I/O queues (8)',
-      ...ADDRESS,
+      ...PLACE,
       id: 'a name; it changes nothing',
     },
   },
   'virtio-scsi-pci': {
     summary: 'a SCSI controller for scsi-hd and scsi-cd; it is there without being named',
-    properties: { num_queues: 'queues of requests (1)', ...PLACE },
+    properties: { num_queues: 'queues of requests (1)', ...VIRTIO_PLACE },
   },
   'scsi-hd': { summary: 'a SCSI disk: the medium of a --drive if=none,id=NAME', properties: SCSI_DRIVE },
   'scsi-cd': { summary: 'a SCSI CD drive: the disc of a --drive if=none,media=cdrom,id=NAME', properties: SCSI_DRIVE },
-  'virtio-net-pci': { summary: 'a network card', properties: { ...CARD_PROPERTIES, ...PLACE } },
+  'virtio-net-pci': { summary: 'a network card', properties: { ...CARD_PROPERTIES, ...VIRTIO_PLACE } },
   e1000: {
     summary: "a network card: Intel's 82540EM",
-    properties: { ...CARD_PROPERTIES, ...ADDRESS, id: 'a name; it changes nothing' },
+    properties: { ...CARD_PROPERTIES, ...PLACE, id: 'a name; it changes nothing' },
   },
   AC97: {
     summary: "a sound device: an AC'97 codec; --audio wav:FILE writes what it plays",
-    properties: { ...ADDRESS, id: 'a name; it changes nothing' },
+    properties: { ...PLACE, id: 'a name; it changes nothing' },
   },
   VGA: {
     summary: "the graphics card of --vga std, QEMU's, with its monitor",
@@ -94,10 +97,10 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   },
   'virtio-9p-pci': {
     summary: 'a directory of the host for the guest: that of a --fsdev',
-    properties: { fsdev: 'id of the directory', mount_tag: 'the name that the guest mounts', ...PLACE },
+    properties: { fsdev: 'id of the directory', mount_tag: 'the name that the guest mounts', ...VIRTIO_PLACE },
   },
   'pcie-root-port': {
-    summary: 'a port of PCI Express with room for one virtio device: its bus=ID; for --machine q35',
+    summary: 'a port of PCI Express with room for one device: its bus=ID; for --machine q35',
     properties: {
       id: 'what bus= of the device names',
       ...ADDRESS,
@@ -109,13 +112,13 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   'virtio-keyboard-pci': { summary: 'a keyboard', properties: VIRTIO_INPUT },
   'virtio-mouse-pci': { summary: 'a mouse', properties: VIRTIO_INPUT },
   'virtio-tablet-pci': { summary: 'a pointer that says where it is', properties: VIRTIO_INPUT },
-  'virtio-rng-pci': { summary: 'random bytes', properties: PLACE },
+  'virtio-rng-pci': { summary: 'random bytes', properties: VIRTIO_PLACE },
   'qemu-xhci': {
     summary: 'a USB controller, for USB 3 and 2',
     properties: {
       p2: 'sockets, for devices of any speed (4, or as many as there are devices)',
       p3: 'the same',
-      ...ADDRESS,
+      ...PLACE,
       ...NAMED,
     },
   },
@@ -151,7 +154,7 @@ export function checkedProperties(argument: DeviceArgument): Properties {
 }
 
 /** The PCI device number that a device is given, if it is. @throws CliError `ERR_USAGE` */
-export function slotOf(argument: DeviceArgument): number | undefined {
+function slotOf(argument: DeviceArgument): number | undefined {
   const addr = argument.properties.get('addr')
   // QEMU reads it as hexadecimal, with a function behind a point.
   const slot = addr === undefined ? undefined : parseWhole(`0x${addr.replace(/^0x/i, '').replace(/\.0$/, '')}`)
@@ -160,19 +163,23 @@ export function slotOf(argument: DeviceArgument): number | undefined {
   return slot
 }
 
-/** Where and how a virtio device lies on the PCI bus. @throws CliError `ERR_USAGE` */
-export function placeOf(argument: DeviceArgument, properties: Properties): PcVirtioPlace {
+/** Where a device lies on the PCI bus. @throws CliError `ERR_USAGE` */
+export function placeOf(argument: DeviceArgument): PcPciPlace {
   const bus = argument.properties.get('bus') ?? 'pcie.0'
   const behind = bus !== 'pcie.0' && bus !== 'pci.0'
   const number = slotOf(argument)
   // Behind a port it can be 0 only.
   const slot = behind && number === 0 ? undefined : number
+  return { ...(behind && { port: bus }), ...(slot !== undefined && { slot }) }
+}
+
+/** Where and how a virtio device lies on the PCI bus. @throws CliError `ERR_USAGE` */
+export function virtioPlaceOf(argument: DeviceArgument, properties: Properties): PcVirtioPlace {
   const [noModern, noLegacy] = [properties.flag('disable-modern'), properties.flag('disable-legacy')]
   if (noModern === true && noLegacy === true)
     throw usage(`--device ${argument.name}: disable-modern and disable-legacy are both on; leave one of them out`)
   return {
-    ...(behind && { port: bus }),
-    ...(slot !== undefined && { slot }),
+    ...placeOf(argument),
     ...(noModern === true && { modern: false }),
     ...(noLegacy === true && { legacy: false }),
     ...(properties.flag('packed') === true && { packed: true }),
@@ -195,7 +202,7 @@ export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly
   const others = devices.filter(({ name }) => VIRTIO.includes(name))
   return others.flatMap((argument): VirtioArgument[] => {
     const properties = checkedProperties(argument)
-    const place = placeOf(argument, properties)
+    const place = virtioPlaceOf(argument, properties)
     if (argument.name === 'virtio-rng-pci') return [{ kind: 'rng', ...place }]
     if (argument.name === 'virtio-scsi-pci') {
       const queues = argument.properties.has('num_queues')
@@ -229,10 +236,7 @@ export function rootPorts(devices: readonly DeviceArgument[] = []): readonly PcR
 export function e1000Cards(devices: readonly DeviceArgument[] = []): readonly E1000Argument[] {
   return devices
     .filter(({ name }) => name === 'e1000')
-    .map((argument) => {
-      const slot = slotOf(argument)
-      return { ...cardOf(argument, checkedProperties(argument)), ...(slot !== undefined && { slot }) }
-    })
+    .map((argument) => ({ ...cardOf(argument, checkedProperties(argument)), ...placeOf(argument) }))
 }
 
 /**

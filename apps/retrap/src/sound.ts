@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { PcSoundDevice } from '@retrap/machine'
-import { checkedProperties, slotOf } from './pci-devices.ts'
+import { checkedProperties, placeOf } from './pci-devices.ts'
 import type { DeviceArgument } from './values.ts'
 import { parseAudio } from './wav-file.ts'
 
@@ -27,8 +27,7 @@ export function listSound({ audio, device = [] }: SoundFlags): SoundSettings {
     .filter(({ name }) => name === 'AC97')
     .map((argument) => {
       checkedProperties(argument)
-      const slot = slotOf(argument)
-      return { model: 'ac97' as const, ...(slot !== undefined && { slot }) }
+      return { model: 'ac97' as const, ...placeOf(argument) }
     })
   return { sound, ...(audio !== undefined && { audioFile: audio }) }
 }

@@ -1,6 +1,6 @@
 import type { PcOptions } from '@retrap/machine'
 import type { DriveArgument } from './drives.ts'
-import { checkedProperties, slotOf } from './pci-devices.ts'
+import { checkedProperties, placeOf } from './pci-devices.ts'
 import { usage, type DeviceArgument } from './values.ts'
 
 type PcUsb = NonNullable<PcOptions['usb']>
@@ -35,7 +35,6 @@ export function usbController(
     return undefined
   }
   const properties = checkedProperties(controller)
-  const slot = slotOf(controller)
   const given = ['p2', 'p3'].filter((key) => controller.properties.has(key))
   const ports = Math.max(...given.map((key) => properties.whole(key, 4, 15, 1)))
   const sticks = drives.filter((drive) => drive.interface === 'usb').length
@@ -43,7 +42,7 @@ export function usbController(
   const most = given.length > 0 ? ports : 15
   if (count > most) throw usage(`--device ${CONTROLLER}: ${count} devices are plugged in; it has ${most} ports`)
   return {
-    ...(slot !== undefined && { slot }),
+    ...placeOf(controller),
     ...(given.length > 0 && { ports }),
     devices: plugged.map(({ name }) => ({ kind: KINDS[name]! })),
   }

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
-import { rootPorts, virtioDevices } from '../src/pci-devices.ts'
+import { connectDrives } from '../src/disk-devices.ts'
+import { e1000Cards, rootPorts, virtioDevices } from '../src/pci-devices.ts'
+import { listSound } from '../src/sound.ts'
+import { usbController } from '../src/usb-devices.ts'
 import { parseDevice } from '../src/values.ts'
 
 test('--device pcie-root-port has an id, which bus= of a virtio device names', () => {
@@ -10,4 +13,13 @@ test('--device pcie-root-port has an id, which bus= of a virtio device names', (
   expect(place('bus=a,addr=0')).toEqual({ kind: 'rng', port: 'a' })
   expect(place('bus=a,addr=4')).toEqual({ kind: 'rng', port: 'a', slot: 4 })
   expect(place('bus=pcie.0,addr=4')).toEqual({ kind: 'rng', slot: 4 })
+})
+
+test('bus= of other devices names it as well', () => {
+  const parse = (text: string): [ReturnType<typeof parseDevice>] => [parseDevice(`${text},bus=a,addr=0`)]
+  const drive = { id: 'd', file: 'disk', forDevice: true } as unknown as Parameters<typeof connectDrives>[0][number]
+  expect(connectDrives([drive], parse('nvme,drive=d'))[0]!.nvme).toEqual({ port: 'a' })
+  expect(e1000Cards(parse('e1000,netdev=n'))).toEqual([{ netdev: 'n', port: 'a' }])
+  expect(usbController(parse('qemu-xhci'))).toEqual({ port: 'a', devices: [] })
+  expect(listSound({ device: parse('AC97') }).sound).toEqual([{ model: 'ac97', port: 'a' }])
 })

@@ -1,4 +1,5 @@
 import type { BlockBackend } from '@retrap/device'
+import type { PcPciPlace } from './pci-place.ts'
 import type { PcVirtioPlace } from './virtio-place.ts'
 
 /** A virtio disk's place and queues. */
@@ -8,9 +9,7 @@ export interface PcVirtioDisk extends PcVirtioPlace {
 }
 
 /** How an NVMe drive lies on the PCI bus. */
-export interface PcNvmePlace {
-  /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */
-  readonly slot?: number | undefined
+export interface PcNvmePlace extends PcPciPlace {
   /** Pairs of I/O queues, 1 to 64; default 8. */
   readonly queues?: number | undefined
 }

@@ -1,4 +1,5 @@
 import type { PacketBackend } from '@retrap/device'
+import type { PcPciPlace } from './pci-place.ts'
 
 /** What all network cards have. */
 export interface PcNetworkPlace {
@@ -13,11 +14,9 @@ export interface PcNetworkPlace {
 }
 
 /** A network card that is not a virtio device. */
-export interface PcNetworkCard extends PcNetworkPlace {
+export interface PcNetworkCard extends PcNetworkPlace, PcPciPlace {
   /** What it is: Intel's 82540EM. */
   readonly model: 'e1000'
-  /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */
-  readonly slot?: number | undefined
 }
 
 interface CardsWithRoms {
@@ -36,9 +35,4 @@ export function networkRomBytes({ virtio = [], networkCards = [] }: CardsWithRom
     (sum, card) => sum + ('rom' in card && card.rom instanceof Uint8Array ? Math.max(2 * card.rom.length, 4096) : 0),
     0,
   )
-}
-
-/** Where firmware finds a card of bus 0. */
-export function networkBootPath(slot: number): string {
-  return `/pci@i0cf8/ethernet@${slot.toString(16)}/ethernet-phy@0`
 }

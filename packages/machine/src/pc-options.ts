@@ -55,7 +55,7 @@ export interface PcOptions {
   readonly drives?: readonly PcDrive[] | undefined
   /** Further virtio devices, each on the PCI bus. */
   readonly virtio?: readonly PcVirtioDevice[] | undefined
-  /** Root ports of PCI Express, with machine `q35`; a virtio device is behind one by `port`. Nothing is plugged while it runs. */
+  /** Root ports of PCI Express, with machine `q35`; a device on the PCI bus is behind one by `port`. Nothing is plugged while it runs. */
   readonly rootPorts?: readonly PcRootPort[] | undefined
   /** Sound devices, each on the PCI bus. */
   readonly sound?: readonly PcSoundDevice[] | undefined
@@ -251,15 +251,15 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     '{ medium: BlockBackend or null, media?, interface?, virtio?, nvme?, scsi?, index?, bootIndex?, serialNumber?, model? }',
     isDrive,
   ),
-  usb: { expected: '{ slot?, ports?, devices?: [{ kind, … }] }', accepts: isUsb },
+  usb: { expected: '{ slot?, port?, ports?, devices?: [{ kind, … }] }', accepts: isUsb },
   virtio: arrayOf(
     "{ kind: 'rng', 'scsi', 'keyboard', 'mouse', 'tablet', 'console' with ports, 'net' with a network, 'share' with a share and a tag, or 'device' with a device, … }",
     isVirtio,
   ),
   rootPorts: arrayOf('{ id, slot? }', (value) => object(value) && typeof value['id'] === 'string'),
-  sound: arrayOf("{ model: 'ac97', audio?: AudioBackend, slot? }", isSound),
+  sound: arrayOf("{ model: 'ac97', audio?: AudioBackend, slot?, port? }", isSound),
   networkCards: arrayOf(
-    "{ model: 'e1000', network: PacketBackend, macAddress?, rom?, bootIndex?, slot? }",
+    "{ model: 'e1000', network: PacketBackend, macAddress?, rom?, bootIndex?, slot?, port? }",
     isNetworkCard,
   ),
   boot: {

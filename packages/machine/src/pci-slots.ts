@@ -1,4 +1,5 @@
 import { MachineError } from './errors.ts'
+import type { PcPciPlace } from './pci-place.ts'
 
 const HIGHEST = 31
 
@@ -8,6 +9,8 @@ export interface PciPlace {
   readonly device: number
   /** The bus of a root port; undefined: bus 0. */
   readonly bus: string | undefined
+  /** Its device number on bus 0, or that of the port. */
+  readonly root: number
   /** Tells it from all others in names of models. */
   readonly label: string
   /** Firmware's path of it. @param node - what firmware calls devices of its class */
@@ -72,13 +75,11 @@ export class PciSlots {
    *
    * @throws MachineError `ERR_OPTION`
    */
-  place(
-    what: string,
-    { slot, port }: { readonly slot?: number | undefined; readonly port?: string | undefined },
-  ): PciPlace {
+  place(what: string, { slot, port }: PcPciPlace): PciPlace {
     if (port === undefined) {
       const device = this.take(what, slot)
-      return { device, bus: undefined, label: `${device}`, path: (node) => `/pci@i0cf8/${node}@${device.toString(16)}` }
+      const path = (node: string): string => `/pci@i0cf8/${node}@${device.toString(16)}`
+      return { device, bus: undefined, root: device, label: `${device}`, path }
     }
     const above = this.#ports.get(port)
     if (above === undefined || this.#occupied.has(port) || slot !== undefined) {
@@ -92,6 +93,6 @@ export class PciSlots {
     }
     this.#occupied.add(port)
     const bridge = `/pci@i0cf8/pci-bridge@${above.toString(16)}`
-    return { device: 0, bus: port, label: port, path: (node) => `${bridge}/${node}@0` }
+    return { device: 0, bus: port, root: above, label: port, path: (node) => `${bridge}/${node}@0` }
   }
 }

@@ -1,4 +1,5 @@
 import type { UsbDevice } from '@retrap/usb'
+import type { PcPciPlace } from './pci-place.ts'
 
 /** A device that is plugged into a PC's USB controller. */
 export type PcUsbDevice =
@@ -14,9 +15,7 @@ export type PcUsbDevice =
     }
 
 /** A PC's USB controller. */
-export interface PcUsb {
-  /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */
-  readonly slot?: number | undefined
+export interface PcUsb extends PcPciPlace {
   /** Sockets, 1 to 15; default 4, or as many as there are devices. */
   readonly ports?: number | undefined
   /** What is plugged in, behind the drives. */

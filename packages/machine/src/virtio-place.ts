@@ -1,9 +1,7 @@
+import type { PcPciPlace } from './pci-place.ts'
+
 /** How a virtio device lies on the PCI bus. */
-export interface PcVirtioPlace {
-  /** The `id` of a root port (`rootPorts`) that it is behind, in place of a number of its own; default none. */
-  readonly port?: string | undefined
-  /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */
-  readonly slot?: number | undefined
+export interface PcVirtioPlace extends PcPciPlace {
   /** Whether drivers of version 1.0 and later find their interface. Default true. */
   readonly modern?: boolean | undefined
   /** Whether legacy drivers find theirs. Default: where the device type has one. */

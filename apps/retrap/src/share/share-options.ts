@@ -1,7 +1,7 @@
 import type { PcVirtioPlace } from '@retrap/machine'
 import type { Command } from 'commander'
 import { didYouMean } from '../nearest.ts'
-import { checkedProperties, placeOf } from '../pci-devices.ts'
+import { checkedProperties, virtioPlaceOf } from '../pci-devices.ts'
 import { type DeviceArgument, splitPairs, usage } from '../values.ts'
 
 /** A directory that the user shares with the guest. */
@@ -134,7 +134,7 @@ export function listShares({ share = [], fsdev = [], device = [] }: ShareFlags):
       throw usage(`--device virtio-9p-pci: there is no fsdev '${id}'; write --fsdev local,id=${id || 'NAME'},path=DIR`)
     used.add(id)
     const tag = checkTag('--device virtio-9p-pci', properties.text('mount_tag', ''))
-    return { kind: 'share', tag, path: found.path, readOnly: found.readOnly, ...placeOf(argument, properties) }
+    return { kind: 'share', tag, path: found.path, readOnly: found.readOnly, ...virtioPlaceOf(argument, properties) }
   })
   const lost = fsdev.find(({ id }) => !used.has(id))
   if (lost !== undefined)

@@ -75,6 +75,18 @@ export const ADAPTERS: DebianMembers = {
   dependency: 'linux-image-',
 }
 
+/** Debian's full kernel with drivers of one device of each kind that may be behind a root port. */
+export const BEHIND_PORTS: DebianMembers = {
+  ...FULL_KERNEL,
+  members: [
+    ...FULL_KERNEL.members,
+    ...['drivers/net/ethernet/intel/e1000/*', 'drivers/nvme/*', 'drivers/virtio/*', 'drivers/char/*'].map(
+      (path) => `./lib/modules/*/kernel/${path}`,
+    ),
+    './lib/modules/*/kernel/drivers/usb/*',
+  ],
+}
+
 /** USB's drivers: a controller's, and those of keyboards, pointers and sticks. */
 const USB_DRIVERS = [
   'xhci_pci',

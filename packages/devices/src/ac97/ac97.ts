@@ -14,7 +14,9 @@ import { Mixer } from './mixer.ts'
 export interface Ac97Options {
   /** What the guest plays; default nobody hears it. */
   readonly audio?: AudioBackend
-  /** PCI device number on bus 0, 1 to 31. */
+  /** The bus: a bridge's `busName`; default bus 0. */
+  readonly bus?: string
+  /** PCI device number on its bus, 1 to 31 on bus 0, and 0 to 31 on others. */
   readonly device: number
   /** Names the model; default `ac97`. */
   readonly name?: string
@@ -59,6 +61,7 @@ export class Ac97 implements DeviceModel {
   readonly name: string
   /** Handlers answer at once. */
   readonly synchronous: boolean = true
+  readonly #bus: string | undefined
   readonly #device: number
   readonly #audio: AudioBackend | undefined
   readonly #mixer = new Mixer()
@@ -69,10 +72,12 @@ export class Ac97 implements DeviceModel {
   #semaphore = 0
 
   /** @throws DeviceError `ERR_OPTION` */
-  constructor({ audio, device, name = 'ac97' }: Ac97Options) {
-    if (!Number.isInteger(device) || device < 1 || device > 31)
-      throw new DeviceError('ERR_OPTION', `${name}: PCI device ${device}: expected an integer from 1 to 31`)
+  constructor({ audio, bus, device, name = 'ac97' }: Ac97Options) {
+    const first = bus === undefined ? 1 : 0
+    if (!Number.isInteger(device) || device < first || device > 31)
+      throw new DeviceError('ERR_OPTION', `${name}: PCI device ${device}: expected an integer from ${first} to 31`)
     this.name = name
+    this.#bus = bus
     this.#device = device
     this.#audio = audio
   }
@@ -92,6 +97,7 @@ export class Ac97 implements DeviceModel {
       })
     this.#masters = [master(PCM_IN), master(PCM_OUT), master(MICROPHONE)]
     this.#pci = context.pci.add({
+      bus: this.#bus ?? 0,
       device: this.#device,
       vendorId: 0x8086,
       deviceId: 0x2415,

@@ -4,7 +4,9 @@ import { DeviceError, type PacketBackend, type Word64 } from '@retrap/device'
 export interface E1000Options {
   /** The network. */
   readonly network: PacketBackend
-  /** PCI device number on bus 0, 1 to 31. */
+  /** The bus: a bridge's `busName`; default bus 0. */
+  readonly bus?: string
+  /** PCI device number on its bus, 1 to 31 on bus 0, and 0 to 31 on others. */
   readonly device: number
   /** Names the model; default `e1000`. */
   readonly name?: string
@@ -42,13 +44,14 @@ const MOST_ROM_BYTES = 2 ** 20
 const USUAL_ADDRESS = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56]
 
 /** The card's address, after a look at all options. @throws DeviceError `ERR_OPTION` */
-export function checkedAddress({ network, device, name = 'e1000', macAddress, rom }: E1000Options): Uint8Array {
+export function checkedAddress({ network, bus, device, name = 'e1000', macAddress, rom }: E1000Options): Uint8Array {
   const bad = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
   const address = macAddress ?? network.macAddress ?? Uint8Array.from(USUAL_ADDRESS)
   if (address.length !== 6 || (address[0]! & 1) !== 0)
     throw bad(`address ${[...address].join(':')}: expected six bytes, and not that of a group`)
-  if (!Number.isInteger(device) || device < 1 || device > 31)
-    throw bad(`PCI device ${device}: expected an integer from 1 to 31`)
+  const first = bus === undefined ? 1 : 0
+  if (!Number.isInteger(device) || device < first || device > 31)
+    throw bad(`PCI device ${device}: expected an integer from ${first} to 31`)
   if (rom !== undefined && rom.length > MOST_ROM_BYTES)
     throw bad(`a ROM of ${rom.length} bytes: expected at most ${MOST_ROM_BYTES}`)
   return address

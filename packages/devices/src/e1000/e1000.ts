@@ -56,6 +56,7 @@ export class E1000 implements DeviceModel {
   /** Handlers answer at once. */
   readonly synchronous: boolean = true
   readonly #network: PacketBackend
+  readonly #bus: string | undefined
   readonly #device: number
   readonly #rom: Uint8Array | undefined
   readonly #registers = new RegisterFile()
@@ -77,10 +78,11 @@ export class E1000 implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: E1000Options) {
-    const { network, device, name = 'e1000', rom } = options
+    const { network, bus, device, name = 'e1000', rom } = options
     const address = checkedAddress(options)
     this.name = name
     this.#network = network
+    this.#bus = bus
     this.#device = device
     this.#rom = rom
     this.#eeprom = new Eeprom(address)
@@ -106,6 +108,7 @@ export class E1000 implements DeviceModel {
     this.#transmitter = new Transmitter({ ...wires, send: (frame) => this.#send(frame) })
     this.#receiver = new Receiver({ ...wires, ready: () => this.#network.ready() })
     this.#pci = context.pci.add({
+      bus: this.#bus ?? 0,
       device: this.#device,
       vendorId: VENDOR_ID,
       deviceId: DEVICE_ID,

@@ -7,6 +7,8 @@ export interface NvmeOptions {
   readonly medium: BlockBackend
   /** Name of the model, unique within a machine. Default `nvme`. */
   readonly name?: string
+  /** The bus: a bridge's `busName`; default bus 0. */
+  readonly bus?: string
   /** PCI device of which it is function 0. */
   readonly device: number
   /** At most 40 ASCII characters; default `RETRAP NVME`. */
@@ -22,6 +24,7 @@ const MOST_QUEUES = 64
 /** What a controller is made of. */
 export interface CheckedNvmeOptions {
   readonly name: string
+  readonly bus: string | undefined
   readonly device: number
   readonly medium: BlockBackend
   readonly queues: number
@@ -30,7 +33,7 @@ export interface CheckedNvmeOptions {
 
 /** Checks options and fills in what they leave out. @throws DeviceError `ERR_OPTION` */
 export function checkOptions(options: NvmeOptions): CheckedNvmeOptions {
-  const { name = 'nvme', device, medium, model = 'RETRAP NVME', queues = 8 } = options
+  const { name = 'nvme', bus, device, medium, model = 'RETRAP NVME', queues = 8 } = options
   const wrong = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
   if (!Number.isInteger(device) || device < 0 || device > 31)
     throw wrong(`PCI device ${device}: expected an integer from 0 to 31`)
@@ -45,5 +48,5 @@ export function checkOptions(options: NvmeOptions): CheckedNvmeOptions {
   }
   checkText('model', model, 40)
   checkText('serial number', serialNumber, 20)
-  return { name, device, medium, queues, names: { model, serialNumber } }
+  return { name, bus, device, medium, queues, names: { model, serialNumber } }
 }

@@ -83,6 +83,7 @@ export class Nvme implements DeviceModel {
   readonly name: string
   /** Handlers answer at once. */
   readonly synchronous: boolean = true
+  readonly #bus: string | undefined
   readonly #device: number
   readonly #medium: BlockBackend
   readonly #names: NvmeNames
@@ -108,8 +109,9 @@ export class Nvme implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: NvmeOptions) {
-    const { name, device, medium, queues, names } = checkOptions(options)
+    const { name, bus, device, medium, queues, names } = checkOptions(options)
     this.name = name
+    this.#bus = bus
     this.#device = device
     this.#medium = medium
     this.#names = names
@@ -141,6 +143,7 @@ export class Nvme implements DeviceModel {
       this.#settle()
     })
     this.#pci = context.pci.add({
+      bus: this.#bus ?? 0,
       device: this.#device,
       vendorId: VENDOR_ID,
       deviceId: DEVICE_ID,

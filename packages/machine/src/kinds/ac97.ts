@@ -4,9 +4,14 @@ import type { PcSite, PlacedDevices } from '../device-kinds.ts'
 /** Makes the sound devices. @throws DeviceError or MachineError `ERR_OPTION` */
 export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
   return {
-    models: (options.sound ?? []).map(({ slot, audio }) => {
-      const device = slots.take('ac97', slot)
-      return new Ac97({ name: `ac97-${device}`, device, ...(audio !== undefined && { audio }) })
+    models: (options.sound ?? []).map(({ audio, ...wanted }) => {
+      const { device, bus, label } = slots.place('ac97', wanted)
+      return new Ac97({
+        name: `ac97-${label}`,
+        device,
+        ...(bus !== undefined && { bus }),
+        ...(audio !== undefined && { audio }),
+      })
     }),
   }
 }

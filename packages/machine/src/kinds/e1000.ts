@@ -1,6 +1,6 @@
 import { E1000 } from '@retrap/devices/e1000'
 import type { PcSite, PlacedDevices } from '../device-kinds.ts'
-import { networkBootPath, usualMacAddress } from '../network-card.ts'
+import { usualMacAddress } from '../network-card.ts'
 
 /**
  * Makes the network cards of `networkCards`.
@@ -9,13 +9,20 @@ import { networkBootPath, usualMacAddress } from '../network-card.ts'
  */
 export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
   const before = (options.virtio ?? []).filter(({ kind }) => kind === 'net').length
-  const placed = (options.networkCards ?? []).map((card) => ({ card, slot: slots.take('e1000', card.slot) }))
+  const placed = (options.networkCards ?? []).map((card) => ({ card, at: slots.place('e1000', card) }))
   return {
-    models: placed.map(({ card: { network, macAddress, rom }, slot }, i) => {
+    models: placed.map(({ card: { network, macAddress, rom }, at: { device, bus, label } }, i) => {
       const address = macAddress ?? network.macAddress ?? usualMacAddress(before + i)
-      const name = `e1000-${slot}`
-      return new E1000({ name, device: slot, network, macAddress: address, ...(rom !== undefined && { rom }) })
+      const name = `e1000-${label}`
+      return new E1000({
+        name,
+        device,
+        network,
+        macAddress: address,
+        ...(bus !== undefined && { bus }),
+        ...(rom !== undefined && { rom }),
+      })
     }),
-    bootPaths: placed.map(({ card, slot }) => [{ ...card, media: 'network' }, networkBootPath(slot)]),
+    bootPaths: placed.map(({ card, at }) => [{ ...card, media: 'network' }, `${at.path('ethernet')}/ethernet-phy@0`]),
   }
 }

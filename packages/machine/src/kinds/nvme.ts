@@ -2,6 +2,7 @@ import { Nvme } from '@retrap/devices/nvme'
 import type { PcSite, PlacedDevices } from '../device-kinds.ts'
 import { drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
+import type { PciPlace } from '../pci-slots.ts'
 
 /**
  * Makes a controller for each drive of `interface: 'nvme'`.
@@ -10,23 +11,24 @@ import { MachineError } from '../errors.ts'
  */
 export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
   const drives = drivesOf(options.drives, 'nvme')
-  const placed = drives.map((drive) => ({ drive, slot: slots.take('nvme', drive.nvme?.slot) }))
+  const placed = drives.map((drive) => ({ drive, at: slots.place('nvme', drive.nvme ?? {}) }))
   return {
-    models: placed.map(({ drive, slot }) => makeDrive(drive, slot)),
-    bootPaths: placed.map(({ drive, slot }) => [drive, `/pci@i0cf8/pci1b36,10@${slot.toString(16)}/namespace@1,0`]),
+    models: placed.map(({ drive, at }) => makeDrive(drive, at)),
+    bootPaths: placed.map(({ drive, at }) => [drive, `${at.path('pci1b36,10')}/namespace@1,0`]),
   }
 }
 
-function makeDrive({ medium, media, serialNumber, model, nvme }: PcDrive, slot: number): Nvme {
-  const name = `nvme-${slot}`
+function makeDrive({ medium, media, serialNumber, model, nvme }: PcDrive, at: PciPlace): Nvme {
+  const name = `nvme-${at.label}`
   if (medium === null || media === 'cdrom')
     throw new MachineError('ERR_OPTION', `${name}: an NVMe drive is a disk with a medium; use a drive of IDE for CDs`)
   return new Nvme({
     name,
     medium,
-    device: slot,
+    device: at.device,
+    ...(at.bus !== undefined && { bus: at.bus }),
     ...(nvme?.queues !== undefined && { queues: nvme.queues }),
-    serialNumber: serialNumber ?? `RT${String(slot).padStart(4, '0')}`,
+    serialNumber: serialNumber ?? `RT${String(at.root).padStart(4, '0')}`,
     ...(model !== undefined && { model }),
   })
 }

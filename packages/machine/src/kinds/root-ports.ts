@@ -4,10 +4,13 @@ import { MachineError } from '../errors.ts'
 
 /** Makes the root ports. @throws MachineError `ERR_OPTION` */
 export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
-  const { machine, rootPorts = [], drives = [], virtio = [] } = options
+  const { machine, rootPorts = [], drives = [], virtio = [], networkCards = [], sound = [], usb = {} } = options
   if (machine !== 'q35')
     throw new MachineError('ERR_OPTION', `rootPorts: a '${machine ?? 'pc'}' has none: expected machine 'q35'`)
-  const used = new Set([...drives.map((drive) => drive.virtio?.port), ...virtio.map(({ port }) => port)])
+  const used = new Set([
+    ...drives.map((drive) => drive.virtio?.port ?? drive.nvme?.port),
+    ...[...virtio, ...networkCards, ...sound, usb].map(({ port }) => port),
+  ])
   return {
     models: rootPorts.map(({ id, slot }) => {
       const device = slots.addPort(id, slot)

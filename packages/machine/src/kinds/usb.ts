@@ -12,8 +12,8 @@ type UsbSite = Pick<PcSite, 'options' | 'slots' | 'keyboard' | 'mouse'>
  * @throws MachineError `ERR_OPTION`
  */
 export function place({ options, slots, keyboard, mouse }: UsbSite): PlacedDevices {
-  const { slot: wanted, ports, devices = [] } = options.usb ?? {}
-  const slot = slots.take('usb', wanted)
+  const { ports, devices = [] } = options.usb ?? {}
+  const at = slots.place('usb', options.usb ?? {})
   const drives = drivesOf(options.drives, 'usb')
   const sticks = drives.map((drive, i) => makeStick(drive, `usb-storage-${i + 1}`))
   const make = (device: PcUsbDevice, i: number): UsbDevice => {
@@ -23,12 +23,13 @@ export function place({ options, slots, keyboard, mouse }: UsbSite): PlacedDevic
     return new UsbPointer({ kind: device.kind, input: mouse.join(), name: `usb-${device.kind}-${number}` })
   }
   const model = new Xhci({
-    device: slot,
-    name: `xhci-${slot}`,
+    device: at.device,
+    name: `xhci-${at.label}`,
+    ...(at.bus !== undefined && { bus: at.bus }),
     ...(ports !== undefined && { ports }),
     devices: [...sticks, ...devices.map(make)],
   })
-  const path = (i: number): string => `/pci@i0cf8/usb@${slot.toString(16)}/storage@${i + 1}/channel@0/disk@0,0`
+  const path = (i: number): string => `${at.path('usb')}/storage@${i + 1}/channel@0/disk@0,0`
   return { models: [model], bootPaths: drives.map((drive, i) => [drive, path(i)]) }
 }
 

@@ -24,6 +24,8 @@ import { CODE, type EventWords, TRB } from './trb.ts'
 
 /** Options of {@link Xhci}. */
 export interface XhciOptions {
+  /** The bus: a bridge's `busName`; default bus 0. */
+  readonly bus?: string
   /** PCI device of which it is function 0. */
   readonly device: number
   /** Name of the model, unique within a machine. Default `xhci`. */
@@ -76,6 +78,7 @@ export class Xhci implements DeviceModel {
   readonly name: string
   /** Handlers answer at once. */
   readonly synchronous: boolean = true
+  readonly #bus: string | undefined
   readonly #device: number
   readonly #hub: RootHub
   readonly #extended: ExtendedCapabilities
@@ -91,7 +94,7 @@ export class Xhci implements DeviceModel {
   #paused = false
 
   /** @throws DeviceError `ERR_OPTION` */
-  constructor({ device, name = 'xhci', ports, devices = [] }: XhciOptions) {
+  constructor({ bus, device, name = 'xhci', ports, devices = [] }: XhciOptions) {
     const connectors = ports ?? Math.max(USUAL_CONNECTORS, devices.length)
     if (!Number.isInteger(device) || device < 0 || device > 31)
       throw new DeviceError('ERR_OPTION', `${name}: device ${device}: expected 0 to 31`)
@@ -100,6 +103,7 @@ export class Xhci implements DeviceModel {
     if (devices.length > connectors)
       throw new DeviceError('ERR_OPTION', `${name}: ${devices.length} devices: expected at most ${connectors}`)
     this.name = name
+    this.#bus = bus
     this.#device = device
     this.#extended = new ExtendedCapabilities(connectors)
     this.#hub = new RootHub(name, connectors, {
@@ -160,6 +164,7 @@ export class Xhci implements DeviceModel {
       stop: (endpoint, tell) => this.#transfers.stop(endpoint, tell),
     })
     this.#pci = context.pci.add({
+      bus: this.#bus ?? 0,
       device: this.#device,
       vendorId: VENDOR_ID,
       deviceId: DEVICE_ID,
