@@ -90,6 +90,9 @@ async function compare(group: Group, workloads: readonly Workload[], settings: S
         await writeFile(image, contents)
         // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
         const result = await runMarked(...commands[peer], DEADLINE_MS)
+        const [failed] = result.failed
+        if (failed !== undefined)
+          throw new Error(`${group.name}: ${failed} failed: ${result.results.get(failed) ?? ''}`)
         runs.set(peer, [...(runs.get(peer) ?? []), result])
       }
     }

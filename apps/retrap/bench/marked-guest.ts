@@ -15,12 +15,15 @@ export interface Run {
   readonly times: ReadonlyMap<string, Times>
   /** What the programs printed. */
   readonly results: ReadonlyMap<string, string>
+  /** Programs that ended with another status than 0. */
+  readonly failed: readonly string[]
 }
 
 /** Runs an emulator until it ends, and reads its processor time at the marks of its guest's first process, jit/init.c. */
 export async function runMarked(program: string, args: readonly string[], deadlineMs: number): Promise<Run> {
   const times = new Map<string, Times>()
   const results = new Map<string, string>()
+  const failed: string[] = []
   let seen = 0
   let begun = NaN
   let startOfKernel = NaN
@@ -29,20 +32,21 @@ export async function runMarked(program: string, args: readonly string[], deadli
     onOutput(output, pid) {
       const processor = processTime(pid)
       if (Number.isNaN(startOfKernel) && output.includes(FIRST_LINE)) startOfKernel = processor
-      for (const [mark, kind, name = '', seconds] of output
+      for (const [mark, kind, name = '', seconds, status] of output
         .slice(seen)
-        .matchAll(/^@(\w+)(?: (\S+))?(?: (\S+) \d+)?\r?\n/gm)) {
+        .matchAll(/^@(\w+)(?: (\S+))?(?: (\S+) (\d+))?\r?\n/gm)) {
         seen = output.indexOf(mark, seen) + mark.length
         if (kind === 'begin') begun = processor
         if (kind === 'ready') times.set('boot', { processor: processor - startOfKernel, guest: NaN })
         if (kind !== 'end') continue
         results.set(name, resultOf(output, name))
+        if (status !== '0') failed.push(name)
         if (!name.startsWith('[')) times.set(name, { processor: processor - begun, guest: Number(seconds) })
       }
     },
   })
   if (!stdout.includes('\n@done')) throw new Error(`${program} ended with ${code}:\n${stdout.slice(-2000)}${stderr}`)
-  return { times, results }
+  return { times, results, failed }
 }
 
 /** The lines between a program's marks, without what the kernel says in between. */

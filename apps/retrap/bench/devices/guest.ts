@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writeCpio } from '../../src/linux/cpio.ts'
-import { FULL_KERNEL, linuxWith } from '../../test/support/disk-linux.ts'
+import { ADAPTERS, FULL_KERNEL, linuxWith } from '../../test/support/disk-linux.ts'
 import { compile } from '../jit/programs.ts'
 
 /** A line of the bench. */
@@ -23,8 +23,8 @@ export interface Workload {
 export interface Group {
   readonly name: string
   readonly drivers: readonly string[]
-  /** Whether Debian's kernel for clouds has no such driver. */
-  readonly needsFullKernel?: boolean
+  /** The kernel and its drivers, where Debian's kernel for clouds has no such driver. */
+  readonly kernel?: typeof FULL_KERNEL
   /** The drive's name in the guest; none for a network card. */
   readonly drive?: string
   readonly retrap: readonly string[]
@@ -45,7 +45,7 @@ export const DISKS: readonly Group[] = [
   {
     name: 'ahci',
     drivers: ['ahci', 'sd_mod'],
-    needsFullKernel: true,
+    kernel: FULL_KERNEL,
     drive: '/dev/sda',
     retrap: ['--machine', 'q35', '--drive', `file=${IMAGE},format=raw`],
     qemu: ['-machine', 'q35', '-drive', `file=${IMAGE},format=raw,if=none,id=d`, '-device', 'ide-hd,drive=d,bus=ide.0'],
@@ -76,7 +76,7 @@ export const NETWORKS: readonly Group[] = [
   {
     name: 'e1000',
     drivers: ['e1000'],
-    needsFullKernel: true,
+    kernel: ADAPTERS,
     retrap: ['--netdev', 'user,id=n', '--device', 'e1000,netdev=n'],
     qemu: ['-netdev', 'user,id=n', '-device', 'e1000,netdev=n,romfile='],
   },
@@ -185,7 +185,7 @@ export async function withGuest<T>(
 ): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'retrap-devices-'))
   try {
-    const linux = await linuxWith(group.drivers, '', group.needsFullKernel === true ? FULL_KERNEL : undefined)
+    const linux = await linuxWith(group.drivers, '', group.kernel)
     if (linux === undefined) throw new Error('without apt there is no kernel for the guest')
     const program = group.drive === undefined ? 'net' : 'disk'
     const build = (source: string, from: string): Promise<Uint8Array> =>
