@@ -1,6 +1,8 @@
 import { didYouMean } from './nearest.ts'
 import { parseWhole, usage, type DeviceArgument } from './values.ts'
 
+const MOST_DECIMAL = 9999
+
 /** Reads the properties of one device, with their defaults. */
 export class Properties {
   readonly #argument: DeviceArgument
@@ -18,9 +20,10 @@ export class Properties {
     if (text === undefined) return otherwise
     const value = parseWhole(text)
     if (value === undefined || value < least || value > most) {
-      throw usage(
-        `--device ${this.#argument.name}: ${key}=${text} is not a number from ${least} to 0x${most.toString(16)}`,
-      )
+      // Ports and large numbers are known in hexadecimal, sizes and counts in decimal.
+      const shown = (limit: number): string => (most > MOST_DECIMAL ? `0x${limit.toString(16)}` : String(limit))
+      const range = least === 0 ? `0 to ${shown(most)}` : `${shown(least)} to ${shown(most)}`
+      throw usage(`--device ${this.#argument.name}: ${key}=${text} is not a number from ${range}`)
     }
     return value
   }

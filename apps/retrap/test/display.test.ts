@@ -362,7 +362,7 @@ test('--device VGA is the card, with what its monitor prefers', () => {
   expect(card('VGA')).toMatchObject({ vga: 'std', preferredMode: { width: 1280, height: 800 } })
   expect(card('VGA,xres=1024,yres=768')).toMatchObject({ preferredMode: { width: 1024, height: 768 } })
   expect(card('VGA,edid=off').preferredMode).toBeNull()
-  expect(() => card('VGA,xres=100')).toThrow('--device VGA: xres=100 is not a number from 320 to')
+  expect(() => card('VGA,xres=100')).toThrow('--device VGA: xres=100 is not a number from 320 to 2560')
   expect(() => card('VGA,vgamem_mb=16')).toThrow("--device VGA has no 'vgamem_mb'; it has xres, yres, edid, id")
   expect(() => withCardDevice({ device: [parseDevice('VGA'), parseDevice('ramfb')] })).toThrow('one picture')
   expect(displaySettings({ ...card('VGA'), screenshotOnExit: 'a.png' }, 'none').display).toBeDefined()

@@ -37,12 +37,17 @@ export interface Program {
 const decoder = new TextDecoder()
 /** Arguments of a call are on the stack. */
 const MAX_PLAIN = 1000
+/** Names may share their bytes, but not so often that they take this many times the file's. */
+const MOST_SHARED = 16
+const LEAST_TEXT_BYTES = 1 << 20
 
 /** Fields of a file's headers. Whatever lies outside the file is a mistake of the file. */
 export class FileReader {
   readonly bytes: Uint8Array
   readonly #view: DataView
   readonly #format: string
+  /** Bytes of all texts so far. */
+  #textBytes = 0
 
   constructor(bytes: Uint8Array, format: string) {
     this.bytes = bytes
@@ -82,6 +87,9 @@ export class FileReader {
     const last = Math.min(this.bytes.length, at + limit)
     const zero = this.bytes.subarray(at, last).indexOf(0)
     const bytes = this.bytes.subarray(at, zero < 0 ? last : at + zero)
+    this.#textBytes += bytes.length
+    if (this.#textBytes > Math.max(LEAST_TEXT_BYTES, MOST_SHARED * this.bytes.length))
+      throw this.damaged('its names lie upon one another')
     // Nearly all names are short and plain, and a decoder takes ten times as long for those.
     if (bytes.length < MAX_PLAIN && bytes.every((byte) => byte >= 0x20 && byte < 0x7f)) {
       return String.fromCharCode(...bytes)

@@ -241,6 +241,11 @@ code:
 describe('a mistake gets one line that says what to do', () => {
   const elf = elfFile(64, code, symbols)
   const arm = elf.with(18, 183)
+  // Each of many symbols has nearly all of one long name.
+  const first = { name: 'n'.repeat(10_000), value: 0x401000, size: 1, info: FUNCTION }
+  const shared = elfFile(64, code, [first, ...Array.from({ length: 600 }, () => ({ ...first, name: '' }))])
+  const names = new DataView(shared.buffer)
+  for (let i = 0; i < 600; i++) names.setUint32(0x100 + code.length + 24 * i, 1 + i, true)
   test.each([
     { bytes: elf, args: ['--address', '0'], exit: 2, says: '--raw ignores them' },
     { bytes: elf, args: ['--start', '5', '--stop', '5'], exit: 2, says: '--stop 0x5 is not after --start 0x5' },
@@ -254,6 +259,7 @@ describe('a mistake gets one line that says what to do', () => {
     { bytes: elf, args: ['--syntax', 'masm'], exit: 2, says: 'Allowed choices are intel, att, nasm' },
     { bytes: elf, args: ['--stop', '0x1000'], exit: 74, says: '.text from 0x401000 to 0x40100f' },
     { bytes: elf.subarray(0, 300), args: [], exit: 74, says: '--raw takes it as plain code' },
+    { bytes: shared, args: [], exit: 74, says: 'its names lie upon one another; --raw' },
     { bytes: elf.with(18, 40), args: [], exit: 74, says: 'for another processor (machine 40)' },
     { bytes: peFile([0xc3], 'f').with(0x44, 0x63), args: [], exit: 74, says: 'for another processor' },
     { bytes: new Uint8Array(), args: [], exit: 74, says: 'there is no code in it' },
