@@ -21,9 +21,13 @@ export class SpareBuffers {
     return spare.subarray(0, length)
   }
 
-  /** Takes a buffer back. The caller has no other view of it, and nor has the medium. */
+  /**
+   * Takes a buffer back. The caller has no other view of it, and nor has the medium. One of another size than those that
+   * `take` lends is not kept.
+   */
   give(buffer: Uint8Array): void {
     const whole = new Uint8Array(buffer.buffer)
+    if (whole.length !== 2 ** sizeLog(whole.length)) return
     if (this.#bytes + whole.length > MOST_SPARE) return
     this.#bytes += whole.length
     const spare = (this.#spare[sizeLog(whole.length)] ??= [])

@@ -27,3 +27,9 @@ test('no more than 4 MiB are kept', () => {
   const lent = Array.from({ length: 6 }, () => spare.take(1 << 20).buffer)
   expect(lent.filter((buffer) => buffers.some((each) => each.buffer === buffer)).length).toBe(4)
 })
+
+test('one that was not lent is not kept where its size fits none', () => {
+  const spare = new SpareBuffers()
+  spare.give(new Uint8Array(1536))
+  expect(spare.take(2048).length).toBe(2048)
+})

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { AhciPortState } from '../src/ahci/ahci-port.ts'
 import { Ahci } from '../src/ahci/index.ts'
 import {
   AhciMachine,
@@ -316,6 +317,30 @@ describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
     expect([machine.port(SACT), machine.port(IS) & (1 << 24)]).toEqual([0, 1 << 24])
   })
 
+  test('one with a very long table is executed by itself', async () => {
+    const { machine, disk } = start()
+    disk.hold = true
+    // Two bytes at a time: 9 sectors are in more than 2048 parts.
+    const table = 0x4_0000
+    machine.prepare(0, { opcode: 0x60, lba: 10, feature: 9 })
+    const { ram } = machine.machine
+    const view = new DataView(ram.buffer)
+    ram.copyWithin(table, view.getUint32(LIST + 8, true), view.getUint32(LIST + 8, true) + 0x80)
+    view.setUint32(LIST + 8, table, true)
+    view.setUint32(LIST, 5 | (2304 << 16), true)
+    for (let i = 0; i < 2304; i++) {
+      view.setUint32(table + 0x80 + 16 * i, DATA + 2 * i, true)
+      view.setUint32(table + 0x80 + 16 * i + 12, 1, true)
+    }
+    machine.setPort(SACT, 1)
+    machine.setPort(CI, 1)
+    expect((machine.model.save().ports[0] as AhciPortState).commands.running).not.toBeNull()
+    await disk.release()
+    await machine.pass()
+    expect(machine.port(SACT)).toBe(0)
+    expect(range(machine, DATA, 9 * SECTOR)).toEqual(disk.bytes.slice(10 * SECTOR, 19 * SECTOR))
+  })
+
   test('under way go on in another machine, from a saved state', async () => {
     const { machine, disk } = start()
     queue(machine, [
@@ -339,6 +364,31 @@ describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
     expect(range(other.machine, DATA + 0x3000, SECTOR)).toEqual(disk.bytes.slice(11 * SECTOR, 12 * SECTOR))
     // The write was done before, and its end alone was still to be told.
     expect(other.disk.log).toEqual([])
+  })
+
+  test('of a saved state lend later ones no buffer: neither is the state changed, nor is a later one too short', async () => {
+    const { machine, disk } = start()
+    machine.prepare(0, { opcode: 0x60, lba: 10, feature: 3, parts: [[DATA, 3 * SECTOR]] })
+    machine.setPort(SACT, 1)
+    machine.setPort(CI, 1)
+    await machine.model.quiesce()
+    const state = machine.model.save()
+    const before = structuredClone(state)
+    const other = start()
+    other.machine.machine.ram.set(machine.machine.ram)
+    other.machine.machine.time = machine.machine.time
+    other.machine.model.restore(state)
+    other.machine.model.resume()
+    await other.machine.pass()
+    expect(range(other.machine, DATA, 3 * SECTOR)).toEqual(disk.bytes.slice(10 * SECTOR, 13 * SECTOR))
+    other.machine.machine.ram.fill(9, DATA, DATA + 4 * SECTOR)
+    other.machine.prepare(0, { opcode: 0x61, lba: 20, feature: 4, parts: [[DATA, 4 * SECTOR]] })
+    other.machine.setPort(SACT, 1)
+    other.machine.setPort(CI, 1)
+    await other.machine.pass()
+    expect(other.machine.port(SACT)).toBe(0)
+    expect(other.disk.log.at(-1)).toBe(`write ${20 * SECTOR}+${4 * SECTOR}`)
+    expect(state).toEqual(before)
   })
 
   test('that came with one that has failed are begun again in another machine too', async () => {

@@ -19,6 +19,8 @@ const COUNT_BITS = 0x3f_ffff
 const TWO_32 = 2 ** 32
 /** Entries are read so many at a time. */
 const ENTRIES = 64
+/** A longer table is unusual: all commands of a queue are begun at once, and reading it takes the host's time. */
+const MOST_ENTRIES = 2048
 
 /** A queued command, whose data is moved at once. */
 export interface QueuedTransfer {
@@ -125,7 +127,7 @@ export class QueuedTransfers {
   #findData(table: number, entries: number, bytes: number): number[] | null {
     const pieces: number[] = []
     let left = bytes
-    for (let i = 0; i < entries && left > 0; i++) {
+    for (let i = 0; i < Math.min(entries, MOST_ENTRIES) && left > 0; i++) {
       const at = i % ENTRIES
       if (at === 0) {
         const some = this.#list.subarray(0, Math.min(ENTRIES, entries - i) * ENTRY_BYTES)
@@ -190,7 +192,15 @@ export class QueuedTransfers {
   }
 
   restore(state: readonly QueuedTransferState[]): void {
-    this.#late.restore(state.map(({ transfer, result, deadline }) => ({ request: transfer, answer: result, deadline })))
+    // Its buffers are lent again later: they are not the state's.
+    const own = (transfer: QueuedTransfer): QueuedTransfer => {
+      const data = this.#spare.take(transfer.data.length)
+      data.set(transfer.data)
+      return { ...transfer, data }
+    }
+    this.#late.restore(
+      state.map(({ transfer, result, deadline }) => ({ request: own(transfer), answer: result, deadline })),
+    )
   }
 }
 
