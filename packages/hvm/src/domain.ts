@@ -258,7 +258,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     }
   }
 
-  /** Ends `run` with this exit, the first one given. */
+  /** Ends `run` with this exit, the first one given; `sleep` and `wake` give way to all others. */
   stop(exit: DomainExit): void {
     this.#loop.stop(exit)
   }

@@ -19,6 +19,9 @@ const STOP_DEADLINE_MS = 1000
 /** Exits that a device asks for. */
 const ENDS_AT_A_DEVICE: ReadonlySet<DomainExit['reason']> = new Set(['power-off', 'reset', 'debug-exit', 'sleep'])
 
+/** The machine goes on by itself after these. */
+const passes = ({ reason }: DomainExit): boolean => reason === 'sleep' || reason === 'wake'
+
 /** The next microtask. */
 const NOW = Promise.resolve()
 
@@ -171,9 +174,9 @@ export class RunLoop {
     this.#go()
   }
 
-  /** Ends `run` with this exit, the first one given. */
+  /** Ends `run` with this exit, the first one given; one after which the machine goes on by itself gives way. */
   stop(exit: DomainExit): void {
-    this.#exit ??= exit
+    if (this.#exit === null || (passes(this.#exit) && !passes(exit))) this.#exit = exit
     for (const vcpu of this.#parts.vcpus) vcpu.cpu.stop()
     this.#settling.stop()
     this.wake()
@@ -204,7 +207,7 @@ export class RunLoop {
         // however far the device is, and so does what else is under way.
         await this.finish(STOP_DEADLINE_MS, false)
       }
-      return exit
+      return this.#exit ?? exit
     } finally {
       this.#ended = null
       this.running = false

@@ -20,6 +20,8 @@ export class Sleep {
   readonly #hooks: SleepHooks
   /** The power management has woken the machine before that was asleep. */
   #woken = false
+  /** The guest has asked to sleep, and the domain has not been reset since. */
+  #falling = false
 
   constructor(domain: X86Domain, hooks: SleepHooks) {
     this.#domain = domain
@@ -29,6 +31,7 @@ export class Sleep {
   /** The guest has asked to sleep: an instruction that does so is under way. */
   begin(): void {
     this.#woken = false
+    this.#falling = true
     this.#domain.stop({ reason: 'sleep' })
   }
 
@@ -46,12 +49,14 @@ export class Sleep {
       if (this.#woken && domain.asleep && !(await this.#wakeUp())) return { reason: 'reset' }
       // oxlint-disable-next-line no-await-in-loop
       const exit = await domain.run()
-      if (exit.reason === 'sleep') this.#fallAsleep()
-      else if (exit.reason !== 'wake') return exit
+      // Whoever stops it in that moment finds it asleep: the guest does not expect to go on.
+      if (this.#falling && (exit.reason === 'sleep' || exit.reason === 'stopped')) this.#fallAsleep()
+      if (exit.reason !== 'sleep' && exit.reason !== 'wake') return exit
     }
   }
 
   #fallAsleep(): void {
+    this.#falling = false
     this.#domain.reset()
     this.#domain.asleep = true
     this.#hooks.changed(true)

@@ -124,6 +124,35 @@ describe.each(['inline', 'deferred'] as const)('S3 of a machine without firmware
     expect(text()).toBe('SW')
   })
 
+  test.each(['before', 'after'])(
+    'a stop right %s the guest asks to sleep is not lost, nor is the sleep',
+    async (when) => {
+      const { pc, text } = await sleeping(sleeper(), { devicePlacement }, leaveVector)
+      const { domain } = pc
+      const stop = domain.stop.bind(domain)
+      domain.stop = (exit) => {
+        if (exit.reason === 'sleep' && when === 'before') stop({ reason: 'stopped' })
+        stop(exit)
+        if (exit.reason === 'sleep' && when === 'after') stop({ reason: 'stopped' })
+      }
+      expect(await pc.run(DEADLINE)).toEqual({ reason: 'stopped' })
+      expect([pc.state, text()]).toEqual(['asleep', 'S'])
+      expect(await pc.powerButton()).toBe(true)
+      expect(await pc.run(DEADLINE)).toEqual({ reason: 'power-off' })
+      expect(text()).toBe('SW')
+    },
+  )
+
+  test('a stop is not lost when the machine has been woken while it did not run', async () => {
+    const { pc, text } = await sleeping(sleeper(), { devicePlacement }, leaveVector)
+    expect(await pc.run({ timeoutMs: 200 })).toEqual({ reason: 'timeout' })
+    expect(await pc.powerButton()).toBe(true)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    expect(await pc.run({ signal: AbortSignal.abort() })).toEqual({ reason: 'stopped' })
+    expect(await pc.run(DEADLINE)).toEqual({ reason: 'power-off' })
+    expect(text()).toBe('SW')
+  })
+
   test('a guest that has left no address starts anew: the machine is reset', async () => {
     const { pc } = await sleeping(sleeper(), { devicePlacement }, (machine) => void machine.powerButton())
     expect(await pc.run(DEADLINE)).toEqual({ reason: 'reset' })
