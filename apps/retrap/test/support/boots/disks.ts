@@ -1,5 +1,5 @@
 // A Debian 12 with GRUB, systemd and a root of type ext4 boots from each firmware and by each kind of disk. A user logs
-// in, writes a file, and powers off; the file system must be in order, and the file be there.
+// in, writes a file, and presses the power button; the file system must be in order, and the file be there.
 import { execFileSync } from 'node:child_process'
 import { constants, copyFileSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,6 +10,8 @@ import { runRetrap } from '../processes.ts'
 import { type BootRow, DEADLINE_MS } from './row.ts'
 
 const ROOT_BYTES = 512 << 20
+/** Ctrl-A p. */
+const POWER_BUTTON = '\u0001p'
 
 type Bus = 'built-in' | 'virtio' | 'scsi' | 'nvme'
 const ROWS: readonly { readonly machine: 'pc' | 'q35'; readonly firmware: 'SeaBIOS' | 'OVMF'; readonly bus: Bus }[] = [
@@ -17,6 +19,7 @@ const ROWS: readonly { readonly machine: 'pc' | 'q35'; readonly firmware: 'SeaBI
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'virtio' },
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'scsi' },
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'nvme' },
+  { machine: 'pc', firmware: 'OVMF', bus: 'built-in' },
   { machine: 'q35', firmware: 'SeaBIOS', bus: 'built-in' },
   { machine: 'q35', firmware: 'OVMF', bus: 'built-in' },
   { machine: 'q35', firmware: 'OVMF', bus: 'virtio' },
@@ -78,7 +81,8 @@ export const DISK_ROWS: readonly BootRow[] = ROWS.map(({ machine, firmware, bus 
             to: '# ',
             type: 'echo $(uname -s) $((6 * 7)) > /root/written; systemctl is-system-running --wait; echo state-$((6 * 7))\n',
           },
-          { to: 'state-42', type: 'systemctl --failed --no-pager; systemctl poweroff\n' },
+          { to: 'state-42', type: 'systemctl --failed --no-pager; echo button-$((6 * 7))\n' },
+          { to: 'button-42', type: POWER_BUTTON },
         ],
         deadlineMs: DEADLINE_MS,
       },
