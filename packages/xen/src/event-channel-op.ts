@@ -15,7 +15,8 @@ const PORT = new Layout({ port: 'u32' })
 const STATUS = new Layout({ domain: 'u16', port: 'u32', status: 'u32', vcpu: 'u32', first: 'u32', second: 'u32' })
 const BIND_VCPU = new Layout({ port: 'u32', vcpu: 'u32' })
 const RESET = new Layout({ domain: 'u16' })
-const INIT_CONTROL = new Layout({ gfn: 'u64', offset: 'u32', vcpu: 'u32', linkBits: 'u8' })
+// The header pads it to 8 bytes by name, for 32-bit callers too.
+const INIT_CONTROL = new Layout({ gfn: 'u64', offset: 'u32', vcpu: 'u32', linkBits: 'u8', padding: 'u32' })
 const EXPAND_ARRAY = new Layout({ gfn: 'u64' })
 const SET_PRIORITY = new Layout({ port: 'u32', priority: 'u32' })
 

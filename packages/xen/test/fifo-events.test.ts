@@ -1,7 +1,7 @@
 /** Event channels of the FIFO kind, with a guest's side written from public/event_channel.h, "FIFO ABI". */
 import { P2mType } from '@retrap/p2m'
 import { describe, expect, test } from 'vitest'
-import { ARGUMENTS, type CallerMode, XenTestGuest } from './support/xen-guest.ts'
+import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
 
 const EVENT_CHANNEL_OP = 32
 const SCHED_OP = 29
@@ -167,6 +167,16 @@ describe.each<CallerMode>(['64', '32'])('FIFO event channels of a %s-bit guest',
     for (const op of [OP.initControl, OP.expandArray, OP.setPriority]) {
       expect(await guest.call(EVENT_CHANNEL_OP, op, 0x7000_0000)).toBe(E.FAULT)
     }
+  })
+
+  test.each([
+    { bytes: 20, result: E.FAULT },
+    { bytes: 24, result: 0 },
+  ])('struct evtchn_init_control has 24 bytes for every caller: $bytes are there', async ({ bytes, result }) => {
+    const guest = new FifoGuest(mode)
+    const at = RAM_BYTES - bytes
+    guest.write32(at, BLOCKS, 0, 0, 0, 0)
+    expect(await guest.call(EVENT_CHANNEL_OP, OP.initControl, at)).toBe(result)
   })
 
   test('expand_array takes 128 pages of RAM', async () => {
