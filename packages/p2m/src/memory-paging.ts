@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { hex, P2mError } from './errors.ts'
-import { HANDED_OVER, TAKE_REFERENCES, type MapCore } from './map-core.ts'
+import { HANDED_OVER, type MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { INVALID_MFN, P2mType } from './types.ts'
 
@@ -96,7 +96,7 @@ export function memoryPaging(core: MapCore): MemoryPaging {
         if (mfn !== INVALID_MFN) throw new P2mError('ERR_BUSY', `guest frame ${hex(gfn)} has its contents`, { gfn })
         const frame = core.takeFrame()
         core.memory.write(frame * PAGE_BYTES, contents)
-        core.put(gfn, 0, frame, P2mType.RAM_PAGING_IN, access, core.counts === null ? TAKE_REFERENCES : HANDED_OVER)
+        core.put(gfn, 0, frame, P2mType.RAM_PAGING_IN, access, HANDED_OVER)
       }),
 
     resume: (gfn) =>

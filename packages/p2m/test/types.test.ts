@@ -226,6 +226,22 @@ describe('paging', () => {
     expect([released.length, counts.count(entryAt(p2m, 0x210).mfn)]).toEqual([1, 1])
   })
 
+  test.each([
+    { order: [0x210, 0x300], what: 'in order' },
+    { order: [0x300, 0x210], what: 'the other way round' },
+  ])('frames come back where others have been, and their neighbours stay known: $what', ({ order }) => {
+    p2m.populate(0x200, 0x200)
+    for (const gfn of order) p2m.paging.nominate(gfn)
+    // No frame is free but those that are evicted.
+    while (memory.frames.tryAllocate(0) >= 0);
+    for (const gfn of [0x210, 0x300]) p2m.paging.evict(gfn)
+    for (const gfn of order) p2m.paging.prepare(gfn, contents)
+    for (const gfn of order) p2m.paging.resume(gfn)
+    const gfns = Array.from({ length: 0x200 }, (_, i) => 0x200 + i)
+    expect(gfns.map((gfn) => p2m.guestFrame(entryAt(p2m, gfn).mfn))).toEqual(gfns)
+    expect(p2m.frames).toBe(0x200)
+  })
+
   test('a frame that is asked for before it is evicted is resumed, and not evicted', () => {
     p2m.populate(0x200, 1)
     const { mfn } = entryAt(p2m, 0x200)
