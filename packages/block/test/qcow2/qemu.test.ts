@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { checkQcow2, createQcow2, type Qcow2CreateOptions } from '../../src/index.ts'
+import { checkQcow2, createQcow2, type Qcow2CreateOptions, readQcow2Info } from '../../src/index.ts'
 import { FileStorage, openImage, openQcow2 } from '../../src/node/index.ts'
 import { hasQemuImg, qemuCheck, qemuImg, qemuIo } from '../support/qemu-img.ts'
 
@@ -180,6 +180,27 @@ describe.runIf(hasQemuImg)(`with QEMU${note}`, () => {
     await image.close()
     expect(qemuCheck(path)).toEqual({ corruptions: 0, leaks: 0 })
     expect(contentOf(path).subarray(0, MIB).equals(Buffer.alloc(MIB, 1))).toBe(true)
+  })
+
+  test.each([
+    { option: 'lazy_refcounts=on', bits: 0 },
+    { option: 'lazy_refcounts=off', bits: 0 },
+    { option: 'lazy_refcounts=off', bits: 2 },
+    { option: 'compat=0.10', bits: 1 },
+  ])('counts may be kept in memory as QEMU says: $option, compatible features $bits', async ({ option, bits }) => {
+    const path = newPath()
+    qemuImg('create', '-q', '-f', 'qcow2', '-o', option, path, '4M')
+    // The features of version 3; version 2 has no such field.
+    const image = readFileSync(path)
+    image[87]! |= bits
+    writeFileSync(path, image)
+    const said = JSON.parse(qemuImg('info', '--output=json', path)) as {
+      'format-specific': { data: { 'lazy-refcounts'?: boolean } }
+    }
+    const storage = await FileStorage.open(path)
+    const { hasLazyRefcounts } = await readQcow2Info(storage)
+    await storage.close()
+    expect(hasLazyRefcounts).toBe(said['format-specific'].data['lazy-refcounts'] ?? false)
   })
 
   test('bits of what a writer has to keep up to date are cleared', async () => {
