@@ -1,5 +1,6 @@
 import { TestDisk } from '@retrap/device-test'
 import { expect, test } from 'vitest'
+import { configuration } from '../src/cd-payloads.ts'
 import { HeldSense, ScsiCd, ScsiDisk, SENSE, senseOf } from '../src/index.ts'
 
 /** A drive that has told of its power-on. */
@@ -25,6 +26,24 @@ test('the capabilities that can be changed are none, and none are saved', () => 
   if (changeable.kind !== 'data') throw new Error('no data')
   expect([...changeable.bytes.subarray(4)]).toEqual([0x2a, 18, ...Array.from({ length: 18 }, () => 0)])
   expect(drive().execute(Uint8Array.of(0x1a, 0, 0xea, 0, 255))).toEqual({ kind: 'failed', sense: SENSE.noSavedPages })
+})
+
+test('the page of error recovery: one of 6 bytes, which tells of 5 tries (MMC-5, "Read/Write Error Recovery mode page")', () => {
+  const page = drive().execute(Uint8Array.of(0x1a, 0, 0x01, 0, 255))
+  if (page.kind !== 'data') throw new Error('no data')
+  expect([...page.bytes.subarray(4)]).toEqual([0x01, 6, 0, 5, 0, 0, 0, 0])
+})
+
+test.each([
+  { disc: 'no disc', blocks: 0, profile: 0, current: [0, 0] },
+  { disc: 'the largest CD', blocks: 445_500, profile: 8, current: [0, 1] },
+  { disc: 'a disc of one block more', blocks: 445_501, profile: 0x10, current: [1, 0] },
+])('the profile of $disc (MMC-5, "Profile List Feature")', ({ blocks, profile, current }) => {
+  const [dvd, cd] = current as [number, number]
+  expect([...configuration(blocks, 0, 2)]).toEqual([
+    ...[0, 0, 0, 16, 0, 0, 0, profile],
+    ...[0, 0, 1, 8, 0, 0x10, dvd, 0, 0, 8, cd, 0],
+  ])
 })
 
 test('a disc is not made of blocks that do not divide 2048 bytes', () => {

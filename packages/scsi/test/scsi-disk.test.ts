@@ -55,6 +55,16 @@ describe('protection information, which no disk here has (SBC-3, "Protection inf
   })
 })
 
+test.each([
+  { name: 'VERIFY(10)', command: (first: number, count: number) => [0x2f, 0, ...be32(first), 0, 0, count] },
+  { name: 'VERIFY(16)', command: (first: number, count: number) => [0x8f, 0, ...be64(first), ...be32(count)] },
+])('$name reaches to the last block, and not past it', ({ command }) => {
+  for (const count of [1, 4]) {
+    expect(run(disk(), command(BLOCKS - count, count))).toEqual({ kind: 'good' })
+    expect(run(disk(), command(BLOCKS - count + 1, count))).toEqual(failed(SENSE.outOfRange))
+  }
+})
+
 describe('limits that the disk tells (SBC-3, "Block Limits VPD page")', () => {
   test.each([
     { what: 'the most', count: LIMIT, outcome: { kind: 'zeroes', ranges: [{ first: 0, count: LIMIT }] } },

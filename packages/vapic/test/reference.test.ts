@@ -183,6 +183,7 @@ describe('test cases that the reference implies', () => {
       state: realTpr === 0 ? VapicState.STANDBY : VapicState.ACTIVE,
       real_tpr_addr: realTpr,
     })
+    expect(guest.patcher.counts.refused).toBe(realTpr === 0 ? 1 : 0)
   })
 
   test.each([
