@@ -122,12 +122,13 @@ export class Pc {
     const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
     const random = deterministic ? fixedRandom(0x7265_7472) : hostRandom()
     const xen = options.hypervisor === 'xen'
+    const sleeper = new HostSleeper()
     this.domain = new X86Domain({
       memory: this.memory,
       vcpus: cpus,
       clock: deterministic ? new DeterministicClock() : new RealClock(hostClock),
       random,
-      sleeper: new HostSleeper(),
+      sleeper,
       codeCacheBytes: options.codeCacheBytes ?? CODE_CACHE_BYTES,
       profile: options.profile ?? false,
       ...(options.jit !== undefined && { jit: options.jit }),
@@ -151,6 +152,7 @@ export class Pc {
     this.#sleep = new Sleep(this.domain, {
       resume: () => this.#resume(options),
       changed: (asleep) => options.onSleep?.(asleep),
+      turn: () => sleeper.sleep(0),
     })
     this.#lines = SERIAL_PORTS.slice(0, serialPorts).map(
       (_port, index) =>

@@ -9,6 +9,8 @@ export interface SleepHooks {
   resume(): Promise<boolean>
   /** The guest sleeps, or has been woken. */
   changed(asleep: boolean): void
+  /** Gives the event loop its turn. */
+  turn(): Promise<void>
 }
 
 /**
@@ -52,6 +54,9 @@ export class Sleep {
       // Whoever stops it in that moment finds it asleep: the guest does not expect to go on.
       if (this.#falling && (exit.reason === 'sleep' || exit.reason === 'stopped')) this.#fallAsleep()
       if (exit.reason !== 'sleep' && exit.reason !== 'wake') return exit
+      // A guest that is woken at once, and sleeps again, does not hold the host.
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#hooks.turn()
     }
   }
 

@@ -40,13 +40,13 @@ function setAlarm(asm: Assembler): void {
     asm.mov(al, imm8(register)).out(imm8(0x70), al).mov(al, imm8(value)).out(imm8(0x71), al)
 }
 
-/** Sends another mark and powers off, in real mode. */
-function waker(): Uint8Array {
+/** Sends another mark and powers off, or sleeps again, in real mode. */
+function waker(sleepType: number = ACPI_PM.s5SleepType): Uint8Array {
   const asm = new Assembler({ bits: 16, address: 0 })
   asm.mov(dx, imm16(COM1)).mov(al, 0x57).out(dx, al)
   asm
     .mov(dx, imm16(CONTROL))
-    .mov(ax, imm16(0x2000 | (ACPI_PM.s5SleepType << 10)))
+    .mov(ax, imm16(0x2000 | (sleepType << 10)))
     .out(dx, ax)
   const loop = asm.here()
   asm.hlt().jmp(loop)
@@ -113,6 +113,18 @@ describe.each(['inline', 'deferred'] as const)('S3 of a machine without firmware
     const { pc, text } = await sleeping(sleeper(RTC_EN, setAlarm), { devicePlacement, clock }, leaveVector)
     expect(await pc.run(DEADLINE)).toEqual({ reason: 'power-off' })
     expect(text()).toBe('SW')
+  })
+
+  test('a guest that sleeps again whenever it is woken, which is at once, does not hold the host', async () => {
+    let sleeps = 0
+    const { pc } = await sleeping(sleeper(RTC_EN, setAlarm), { devicePlacement, clock: 'deterministic' }, (machine) => {
+      // The alarm's status stays set.
+      if (sleeps++ === 0) leaveVector(machine)
+      machine.domain.guestMemory.load(WAKING, waker(ACPI_PM.s3SleepType))
+      if (sleeps > 20_000) throw new Error('the event loop has had no turn')
+    })
+    expect(await pc.run({ timeoutMs: 300 })).toEqual({ reason: 'timeout' })
+    expect(sleeps).toBeGreaterThan(1)
   })
 
   test('a key wakes it', async () => {
