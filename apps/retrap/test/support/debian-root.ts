@@ -112,12 +112,12 @@ export const ROOT_COMMAND_LINE = 'console=ttyS0 quiet rdinit=/auto'
 
 const DRIVERS = [
   ...['ata_piix', 'ahci', 'sd_mod', 'nvme', 'virtio_pci', 'virtio_blk', 'virtio_scsi', 'crc32c_generic', 'ext4'],
-  ...['virtio_net', 'button', 'evdev'],
+  ...['xhci_pci', 'usb_storage', 'virtio_net', 'button', 'evdev'],
 ]
 const FOLDERS = [
   ...['block', 'drivers/ata', 'drivers/scsi', 'drivers/block', 'drivers/nvme', 'drivers/virtio', 'fs/ext4'],
   ...['drivers/net/virtio_net.ko', 'drivers/net/net_failover.ko', 'net/core/failover.ko'],
-  ...['drivers/acpi/button.ko', 'drivers/input/evdev.ko'],
+  ...['drivers/acpi/button.ko', 'drivers/input/evdev.ko', 'drivers/usb'],
 ]
 
 /** Debian's kernel with drivers for all our disks, and an initial RAM disk that starts the system on one of them. */

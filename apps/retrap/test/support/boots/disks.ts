@@ -13,12 +13,13 @@ const ROOT_BYTES = 512 << 20
 /** Ctrl-A p. */
 const POWER_BUTTON = '\u0001p'
 
-type Bus = 'built-in' | 'virtio' | 'scsi' | 'nvme'
+type Bus = 'built-in' | 'virtio' | 'scsi' | 'nvme' | 'usb'
 const ROWS: readonly { readonly machine: 'pc' | 'q35'; readonly firmware: 'SeaBIOS' | 'OVMF'; readonly bus: Bus }[] = [
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'built-in' },
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'virtio' },
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'scsi' },
   { machine: 'pc', firmware: 'SeaBIOS', bus: 'nvme' },
+  { machine: 'pc', firmware: 'SeaBIOS', bus: 'usb' },
   { machine: 'pc', firmware: 'OVMF', bus: 'built-in' },
   { machine: 'q35', firmware: 'SeaBIOS', bus: 'built-in' },
   { machine: 'q35', firmware: 'OVMF', bus: 'built-in' },
@@ -31,7 +32,14 @@ const ROWS: readonly { readonly machine: 'pc' | 'q35'; readonly firmware: 'SeaBI
 function drives(bus: Bus, disks: readonly string[]): readonly string[] {
   if (bus === 'built-in') return disks.flatMap((file, i) => [i === 0 ? '--hda' : '--hdb', file])
   if (bus === 'virtio' || bus === 'scsi') return disks.flatMap((file) => ['--drive', `file=${file},if=${bus}`])
-  return disks.flatMap((file, i) => ['--drive', `file=${file},if=none,id=d${i}`, '--device', `nvme,drive=d${i}`])
+  const device = bus === 'usb' ? 'usb-storage' : bus
+  const each = disks.flatMap((file, i) => [
+    '--drive',
+    `file=${file},if=none,id=d${i}`,
+    '--device',
+    `${device},drive=d${i}`,
+  ])
+  return bus === 'usb' ? ['--device', 'qemu-xhci', ...each] : each
 }
 
 /** What the rows have in common. */
