@@ -5,7 +5,8 @@ import type { NetdevArgument } from './netdevs.ts'
 import { type FailedClose, OpenDrives } from './open-drives.ts'
 import { OpenNetworks } from './open-networks.ts'
 import { CardRoms, connectCards, type E1000Argument, type NetworkBoot } from './network-cards.ts'
-import { connectNetworks, type VirtioArgument } from './pci-devices.ts'
+import { connectVirtio, type VirtioArgument } from './pci-devices.ts'
+import type { Chardevs } from './serial/chardevs.ts'
 import { LocalShare } from './share/local-share.ts'
 import type { SoundSettings } from './sound.ts'
 import { WavFile } from './wav-file.ts'
@@ -16,7 +17,7 @@ export interface BackEndSettings extends Partial<SoundSettings> {
   readonly drives?: readonly DriveArgument[]
   /** Networks; default none. */
   readonly networks?: readonly NetdevArgument[]
-  /** Virtio devices beside the drives; networks are named by id, directories by path. */
+  /** Virtio devices beside the drives; networks and chardevs are named by id, directories by path. */
   readonly virtio?: readonly VirtioArgument[]
   /** Other network cards. */
   readonly cards?: readonly E1000Argument[]
@@ -34,6 +35,7 @@ export class BackEnds {
   readonly #sound: SoundSettings['sound']
   readonly #wav: WavFile | undefined
   readonly #shares: ReadonlyMap<string, LocalShare>
+  readonly #chardevs: Chardevs
 
   private constructor(
     drives: OpenDrives | null,
@@ -41,6 +43,7 @@ export class BackEnds {
     { virtio = [], cards = [], sound = [], audioFile }: BackEndSettings,
     roms: CardRoms,
     shares: ReadonlyMap<string, LocalShare>,
+    chardevs: Chardevs,
   ) {
     this.#drives = drives
     this.#networks = networks
@@ -50,10 +53,14 @@ export class BackEnds {
     this.#sound = sound
     this.#wav = audioFile === undefined ? undefined : new WavFile(audioFile)
     this.#shares = shares
+    this.#chardevs = chardevs
   }
 
-  /** @throws CliError `ERR_INPUT`, `ERR_USAGE`; ImageError; NetworkError */
-  static async open(settings: BackEndSettings): Promise<BackEnds> {
+  /**
+   * @param chardevs - open ones; their opener closes them
+   * @throws CliError `ERR_INPUT`, `ERR_USAGE`; ImageError; NetworkError
+   */
+  static async open(settings: BackEndSettings, chardevs: Chardevs): Promise<BackEnds> {
     const { drives = [], networks = [], virtio = [], cards = [], networkBoot } = settings
     const all = [
       ...virtio.flatMap((one) => (one.kind === 'net' ? [['virtio', one] as const] : [])),
@@ -68,7 +75,7 @@ export class BackEnds {
         if (one.kind === 'share' && !shares.has(one.path)) shares.set(one.path, new LocalShare(one.path))
       }
       opened = await OpenNetworks.open(networks)
-      return new BackEnds(images, opened, settings, roms, shares)
+      return new BackEnds(images, opened, settings, roms, shares, chardevs)
     } catch (error) {
       opened?.close()
       await Promise.all([...shares.values()].map((share) => share.close()))
@@ -85,7 +92,12 @@ export class BackEnds {
     await this.#drives?.idle()
     await Promise.all([...this.#shares.values()].map((share) => share.renew()))
     const plug = (id: string): PacketBackend => this.#networks.plug(id)
-    const virtio = connectNetworks(this.#virtio, plug, this.#roms, (path) => this.#shares.get(path)!)
+    const virtio = connectVirtio(this.#virtio, {
+      plug,
+      roms: this.#roms,
+      share: (path) => this.#shares.get(path)!,
+      stream: (id) => this.#chardevs.plug(id),
+    })
     const networkCards = connectCards(this.#cards, plug, this.#roms)
     const sound = this.#sound.map((device) => ({ ...device, audio: this.#wav }))
     return {

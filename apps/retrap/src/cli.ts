@@ -34,13 +34,14 @@ import type { SessionHost } from './host.ts'
 import { addImage } from './image/command.ts'
 import { backEndsOf, type BackEndFlags } from './back-end-options.ts'
 import { networkOptions } from './networks.ts'
+import { serialOptions, serialTargets } from './serial/serial-options.ts'
 import { shareOptions } from './share/share-options.ts'
 import { GuestProfile } from './profile/guest-profile.ts'
 import { parseCpu } from './cpu-option.ts'
 import { listSound, type SoundFlags, soundOptions } from './sound.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
-import { parseCpus, parseMemory, parseModule, parseSerial, parseSeconds, parseTrace, usage } from './values.ts'
-import type { DeviceArgument, ModuleArgument, SerialTarget, TraceTarget } from './values.ts'
+import { parseCpus, parseMemory, parseModule, parseSeconds, parseTrace, usage } from './values.ts'
+import type { DeviceArgument, ModuleArgument, TraceTarget } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
 import { usbController } from './usb-devices.ts'
 import { addWalk } from './walk/command.ts'
@@ -58,7 +59,6 @@ interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags {
   readonly cpu?: string
   readonly cpus: number
   readonly machine: string
-  readonly serial?: readonly SerialTarget[]
   readonly reboot?: boolean
   readonly jit?: 'on' | 'off'
   readonly jitDump?: string
@@ -198,7 +198,7 @@ function packageVersion(): string {
 }
 
 function machineOptions(command: Command, memory: string): Command {
-  return shareOptions(soundOptions(networkOptions(displayOptions(command))))
+  return serialOptions(shareOptions(soundOptions(networkOptions(displayOptions(command)))))
     .addOption(
       new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
         .argParser(parseMemory)
@@ -217,11 +217,6 @@ function machineOptions(command: Command, memory: string): Command {
       )
         .choices(['pc', 'q35', 'pc,smm=on', 'q35,smm=on', 'pc,smm=off', 'q35,smm=off'])
         .default('pc'),
-    )
-    .option(
-      '--serial <where>',
-      'where the first serial port leads, then the next (repeatable, up to 4): stdio, tcp:[HOST:]PORT or unix:PATH to listen on, file:FILE, pty (needs socat) or none (default: stdio)',
-      addSerial,
     )
     .addOption(
       new Option('--hypervisor <name>', 'what the guest sees itself run on').choices(['none', 'xen']).default('none'),
@@ -328,7 +323,7 @@ function settingsFor(
     images: async () => withOptionRoms(await images(), flags.optionRom),
     devices: prepareDevices(flags.device ?? [], host),
     ...displaySettings(flags, card),
-    serial: flags.serial ?? [{ kind: flags.display?.kind === 'terminal' ? 'none' : 'stdio' }],
+    serial: serialTargets(flags),
     ...(flags.reboot === false && { noReboot: true }),
     console: flags.console ?? 'serial',
     input,
@@ -342,17 +337,6 @@ function jitSettings(flags: MachineFlags, host: CliHost): Pick<SessionSettings['
   if (flags.jitDump === undefined) return flags.jit === 'on' ? { jit: true } : {}
   if (flags.jit !== 'on') throw usage('--jit-dump needs --jit on')
   return { jit: { onCode: jitDump(flags.jitDump, (message) => void host.stderr.write(`retrap: ${message}\n`)) } }
-}
-
-const MOST_SERIAL_PORTS = 4
-
-function addSerial(text: string, before: readonly SerialTarget[] = []): readonly SerialTarget[] {
-  const target = parseSerial(text)
-  if (before.length === MOST_SERIAL_PORTS) throw usage(`--serial ${text}: a PC has ${MOST_SERIAL_PORTS} serial ports`)
-  if (target.kind === 'stdio' && before.some(({ kind }) => kind === 'stdio')) {
-    throw usage('--serial stdio: the terminal is connected to a serial port already')
-  }
-  return [...before, target]
 }
 
 /** What `retrap p2m` loads. */

@@ -91,10 +91,12 @@ export function flushDevices(devices: readonly DeviceModel[]): void {
   for (const device of devices) if (device instanceof DebugConsole) device.flush()
 }
 
-/** The names of devices, and of their properties. */
+/** The names of devices, and of their properties in a machine file, where `name` is the device. */
 export function deviceProperties(): Readonly<Record<string, readonly string[]>> {
   const kinds = Object.entries({ ...KINDS, ...PCI_KINDS })
-  return Object.fromEntries(kinds.map(([name, { properties }]) => [name, Object.keys(properties)]))
+  return Object.fromEntries(
+    kinds.map(([name, { properties }]) => [name, Object.keys(properties).filter((key) => key !== 'name')]),
+  )
 }
 
 /** A parser of `--device`: `help` prints the devices, and `NAME,help` one of them with its properties. */

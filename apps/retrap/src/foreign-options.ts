@@ -10,6 +10,7 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   '-nographic': 'leave it out: the terminal is the serial console',
   '-serial': 'write --serial stdio, tcp:4444, unix:PATH, file:FILE, pty or none',
   '-device': 'write --device NAME,key=value; retrap run --help names the devices',
+  '-chardev': 'write --chardev stdio,id=c, or socket, file, pty or null, for --device virtconsole,chardev=c',
   '-debugcon': 'write --device isa-debugcon,chardev=stdio',
   '-option-rom': 'write retrap run --option-rom FILE',
   '-no-reboot': 'write --no-reboot',

@@ -1,4 +1,4 @@
-import type { PacketBackend } from '@retrap/device'
+import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import type { PcPciPlace, PcRootPort, PcVirtioDevice, PcVirtioPlace } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import { Properties } from './device-properties.ts'
@@ -33,6 +33,14 @@ const INPUT_KINDS: Readonly<Record<string, 'keyboard' | 'mouse' | 'tablet'>> = {
   'virtio-keyboard-pci': 'keyboard',
   'virtio-mouse-pci': 'mouse',
   'virtio-tablet-pci': 'tablet',
+}
+
+const SERIAL_PORT = {
+  chardev: 'id of the chardev',
+  name: 'the name that the guest finds it by, at most 64 characters (none)',
+  portname: 'the same; in a machine file name is the device',
+  bus: 'ID.0 of a virtio-serial-pci (the first one)',
+  ...NAMED,
 }
 
 const SCSI_DRIVE = {
@@ -98,6 +106,18 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   'virtio-9p-pci': {
     summary: 'a directory of the host for the guest: that of a --fsdev',
     properties: { fsdev: 'id of the directory', mount_tag: 'the name that the guest mounts', ...VIRTIO_PLACE },
+  },
+  'virtio-serial-pci': {
+    summary: 'a controller for virtconsole and virtserialport',
+    properties: { ...VIRTIO_PLACE, id: 'a name, for bus=NAME.0 of its ports' },
+  },
+  virtconsole: {
+    summary: 'a console (hvc0 of Linux) that leads to a --chardev',
+    properties: SERIAL_PORT,
+  },
+  virtserialport: {
+    summary: 'a port (/dev/virtio-ports/NAME of Linux) that leads to a --chardev',
+    properties: SERIAL_PORT,
   },
   'pcie-root-port': {
     summary: 'a port of PCI Express with room for one device: its bus=ID; for --machine q35',
@@ -187,17 +207,25 @@ export function virtioPlaceOf(argument: DeviceArgument, properties: Properties):
   }
 }
 
-/** A virtio device that the user asked for; a network is named by its id. */
+/** A console, or a port for bytes, by the id of its `--chardev`. */
+interface ConsolePortArgument {
+  readonly chardev: string
+  readonly console: boolean
+  readonly name?: string
+}
+
+/** A virtio device that the user asked for; networks and chardevs are named by their ids. */
 export type VirtioArgument = PcVirtioPlace &
   (
     | { readonly kind: 'rng' }
     | { readonly kind: 'scsi'; readonly queues?: number }
     | { readonly kind: 'share'; readonly path: string; readonly tag: string; readonly readOnly: boolean }
+    | { readonly kind: 'console'; readonly ports: readonly ConsolePortArgument[] }
     | { readonly kind: 'keyboard' | 'mouse' | 'tablet'; readonly serialNumber?: string }
     | ({ readonly kind: 'net' } & CardArgument)
   )
 
-/** The virtio devices among those that were asked for, without disks and directories. @throws CliError `ERR_USAGE` */
+/** The virtio devices among those that were asked for, without disks, directories and consoles. @throws CliError `ERR_USAGE` */
 export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly VirtioArgument[] {
   const others = devices.filter(({ name }) => VIRTIO.includes(name))
   return others.flatMap((argument): VirtioArgument[] => {
@@ -239,23 +267,30 @@ export function e1000Cards(devices: readonly DeviceArgument[] = []): readonly E1
     .map((argument) => ({ ...cardOf(argument, checkedProperties(argument)), ...placeOf(argument) }))
 }
 
-/**
- * Gives each network card its network, and each shared directory its files.
- *
- * @param plug - returns the network of an id, for a card of a new machine
- * @param share - returns the files of a directory
- */
-export function connectNetworks(
+/** Where a new machine's devices find what they are connected to. */
+interface Connections {
+  /** Returns the network of an id, for a card. */
+  readonly plug: (id: string) => PacketBackend
+  /** Returns the boot program of a card. */
+  readonly roms: CardRoms
+  /** Returns the files of a directory. */
+  readonly share: (path: string) => Share
+  /** Returns the stream of a chardev's id. */
+  readonly stream: (id: string) => ByteStreamBackend
+}
+
+/** Gives each network card its network, each shared directory its files, and each console its streams. */
+export function connectVirtio(
   devices: readonly VirtioArgument[],
-  plug: (id: string) => PacketBackend,
-  roms: CardRoms,
-  share: (path: string) => Share,
+  { plug, roms, share, stream }: Connections,
 ): readonly PcVirtioDevice[] {
   return devices.map((device) => {
     if (device.kind === 'share') {
       const { path, ...rest } = device
       return { ...rest, share: share(path) }
     }
+    if (device.kind === 'console')
+      return { ...device, ports: device.ports.map(({ chardev, ...port }) => ({ ...port, stream: stream(chardev) })) }
     if (device.kind !== 'net') return device
     const { netdev, romFile: _, ...rest } = device
     const rom = roms.of(device)

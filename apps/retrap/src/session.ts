@@ -12,7 +12,10 @@ import type { Machine, MachineOptions, MachineSerial } from './machine-contract.
 import { openInput } from './open-input.ts'
 import { OutputWatch } from './output-watch.ts'
 import { PanicWatch } from './panic-watch.ts'
-import { openFarEnd, type FarEnd } from './serial/far-end.ts'
+import { Chardevs } from './serial/chardevs.ts'
+import type { FarEnd } from './serial/far-end.ts'
+import type { ChardevArgument } from './serial/serial-options.ts'
+import { SerialWires } from './serial/serial-wires.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
 import { CRASHES, deviceExitLine, exitCodeOf, type Ending } from './session-end.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
@@ -33,8 +36,10 @@ export interface SessionSettings extends BackEndSettings {
   /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
-  /** Where each serial port leads; at most one of them is `stdio`. */
+  /** Where each serial port leads; at most one of them and of the chardevs is `stdio`. */
   readonly serial: readonly SerialTarget[]
+  /** Where ports of consoles lead. */
+  readonly chardevs?: readonly ChardevArgument[]
   /** Where the graphics card's picture goes; default nowhere. */
   readonly display?: DisplaySettings
   /** Which of the guest's consoles gets what is typed. Both are printed. */
@@ -100,7 +105,10 @@ class Session {
   readonly #closing: (() => void)[] = []
   readonly #input: SerialInput
   readonly #panic: PanicWatch
-  #farEnds: readonly (FarEnd | null)[] = []
+  readonly #wires = new SerialWires()
+  readonly #chardevs = new Chardevs()
+  /** Takes what is typed where a chardev has the terminal. */
+  #toChardev: ((bytes: Uint8Array) => boolean) | undefined
   #backEnds: BackEnds | undefined
   readonly #display: SessionDisplay | undefined
   /** Why the last picture is not in its file. */
@@ -129,7 +137,10 @@ class Session {
       policy: this.#usesStdio() ? settings.input : { kind: 'pass' },
       interactive: host.stdin.isTTY === true,
       send: (bytes) =>
-        screen?.typed(bytes, () => this.#input.drained()) ?? this.#terminalOf(this.#machine)?.receive(bytes) ?? true,
+        screen?.typed(bytes, () => this.#input.drained()) ??
+        this.#toChardev?.(bytes) ??
+        this.#terminalOf(this.#machine)?.receive(bytes) ??
+        true,
       onLeave: () => this.#end({ code: ExitCode.PowerOff }, true),
       onPower: () => void this.#pressPowerButton(),
       onHelp: () => (screen === undefined ? host.stderr.write(KEYS) : screen.cover(`${KEYS}${KEYBOARD_KEYS}`)),
@@ -142,7 +153,8 @@ class Session {
   }
 
   #usesStdio(): boolean {
-    return this.#settings.serial.some(({ kind }) => kind === 'stdio')
+    const { serial, chardevs = [] } = this.#settings
+    return [...serial, ...chardevs.map(({ target }) => target)].some(({ kind }) => kind === 'stdio')
   }
 
   /** Where what is typed goes. */
@@ -181,32 +193,33 @@ class Session {
 
   /** Opens what the session stands on. @throws CliError if a serial port cannot be opened */
   async open(): Promise<void> {
-    const { serial } = this.#settings
+    const { serial, chardevs = [] } = this.#settings
     const { stdout, stderr } = this.#host
-    this.#backEnds = await BackEnds.open(this.#settings)
+    const failed = (message: string): void => this.#end({ code: ExitCode.Input, message }, true)
+    await this.#chardevs.open(chardevs, this.#terminalEnd(), stderr, failed)
+    this.#backEnds = await BackEnds.open(this.#settings, this.#chardevs)
     this.#closing.push(
       this.#host.onSignal((signal) => void this.#signalled(signal)),
       this.#host.onUncaught((thrown) => this.#uncaught(thrown)),
     )
-    const farEnds: (FarEnd | null)[] = []
-    this.#farEnds = farEnds
-    for (const [i, target] of serial.entries()) {
-      const name = `serial port ${i + 1}`
-      // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
-      const end = target.kind === 'stdio' ? null : await openFarEnd(target, name, stderr)
-      farEnds.push(end)
-      end?.onReceive((bytes) => this.#machine?.serialPorts[i]?.receive(bytes) ?? true)
-      const where = target.kind === 'file' ? target.path : name
-      end?.onError((error) =>
-        this.#end({ code: ExitCode.Input, message: `cannot write ${where}: ${error.message}` }, true),
-      )
-    }
+    await this.#wires.open(serial, stderr, failed)
     stdout.on('error', (error) => this.#unwritable(error))
     // There is nowhere left to say so.
     stderr.on('error', () => {})
-    const outputs = [stdout, stderr, ...farEnds.filter((end) => end !== null)]
+    const outputs = [stdout, stderr, ...this.#wires.outputs, ...this.#chardevs.outputs]
     await this.#display?.open(stderr)
     this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
+  }
+
+  /** The terminal as a chardev's far end. */
+  #terminalEnd(): FarEnd {
+    return {
+      write: (bytes) => this.#print(bytes),
+      onReceive: (listener) => (this.#toChardev = listener),
+      resume: () => this.#input.drained(),
+      onError() {},
+      close: () => Promise.resolve(),
+    }
   }
 
   /** The reader of stdout has gone, or stdout cannot be written. */
@@ -343,23 +356,18 @@ class Session {
   }
 
   #connect(machine: Machine): void {
-    const { input, serial } = this.#settings
-    const print = (bytes: Uint8Array): void => {
-      this.#host.stdout.write(bytes)
-      this.#input.transmitted(bytes)
-      if (input.kind === 'script') this.#panic.transmitted(bytes)
-    }
-    for (const [i] of serial.entries()) {
-      const end = this.#farEnds[i]
-      const port = machine.serialPorts[i]
-      port?.onTransmit(end === null || end === undefined ? print : (bytes) => end.write(bytes))
-      if (end !== null && end !== undefined) port?.onDrain(() => end.resume())
-      // Of an earlier machine's guest nothing waits any more.
-      end?.resume()
-    }
-    machine.xenConsole.onTransmit(this.#usesStdio() ? print : (bytes) => this.#farEnds[0]?.write(bytes))
+    const print = (bytes: Uint8Array): void => this.#print(bytes)
+    this.#wires.connect(machine, print)
+    machine.xenConsole.onTransmit(this.#usesStdio() ? print : (bytes) => this.#wires.writeFirst(bytes))
     this.#terminalOf(machine)?.onDrain(() => this.#input.drained())
     this.#input.drained()
+  }
+
+  /** What the guest sends to the terminal. */
+  #print(bytes: Uint8Array): void {
+    this.#host.stdout.write(bytes)
+    this.#input.transmitted(bytes)
+    if (this.#settings.input.kind === 'script') this.#panic.transmitted(bytes)
   }
 
   #reportKeptViews(machine: Machine): void {
@@ -417,7 +425,8 @@ class Session {
     }
     await this.#display?.close()
     for (const close of this.#closing.toReversed()) close()
-    await Promise.all(this.#farEnds.flatMap((end) => (end === null ? [] : [end.close()])))
+    await this.#chardevs.close()
+    await this.#wires.close()
     return failed.length === 0 && this.#unseen === undefined
   }
 }

@@ -5,7 +5,7 @@ import { listDrives, parseDrive } from '../src/drives.ts'
 import { parseDevice } from '../src/values.ts'
 import { CardRoms, connectCards } from '../src/network-cards.ts'
 import { connectDrives } from '../src/disk-devices.ts'
-import { connectNetworks, e1000Cards, virtioDevices } from '../src/pci-devices.ts'
+import { connectVirtio, e1000Cards, virtioDevices } from '../src/pci-devices.ts'
 
 const connect = (drives: readonly string[], devices: readonly string[]): readonly unknown[] =>
   connectDrives(listDrives({ drive: drives.map(parseDrive) }, []), devices.map(parseDevice))
@@ -75,7 +75,12 @@ describe('PCI devices of the command line', () => {
       asked.push(id)
       return network
     }
-    const connected = connectNetworks(devices, plug, new CardRoms(), () => expect.unreachable())
+    const connected = connectVirtio(devices, {
+      plug,
+      roms: new CardRoms(),
+      share: () => expect.unreachable(),
+      stream: () => expect.unreachable(),
+    })
     expect(connected).toEqual([
       { kind: 'net', network, macAddress: Uint8Array.of(0x52, 0x54, 0, 1, 2, 15) },
       { kind: 'rng' },

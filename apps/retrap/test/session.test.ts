@@ -165,6 +165,33 @@ describe('the terminal', () => {
     expect(host.stdout.text).toBe('')
   })
 
+  test('is the console of a chardev, which gets what is typed', async () => {
+    const heard: string[] = []
+    const chardevs = [{ id: 'c', target: { kind: 'stdio' } }] as const
+    const virtio = [{ kind: 'console', ports: [{ chardev: 'c', console: true }] }] as const
+    const host: FakeHost = new FakeHost(async () => {
+      const [device] = host.created[0]?.virtio ?? []
+      if (device?.kind !== 'console') return expect.unreachable()
+      const { stream } = device.ports[0]!
+      const typed = new Promise<void>((resolve) =>
+        stream.connect?.({
+          receive(bytes) {
+            heard.push(new TextDecoder().decode(bytes))
+            resolve()
+            return bytes.length
+          },
+          drained() {},
+        }),
+      )
+      stream.send(new TextEncoder().encode('to the console\n'))
+      setImmediate(() => type(host, 'keys'))
+      await typed
+      return { reason: 'power-off' }
+    })
+    expect(await runSession({ ...SETTINGS, serial: [{ kind: 'none' }], chardevs, virtio }, host)).toBe(0)
+    expect([host.stdout.text, heard]).toEqual(['to the console\n', ['keys']])
+  })
+
   test('file that cannot be written is an error that names it', async () => {
     const serial = [{ kind: 'file', path: '/nonexistent/log' }] as const
     await expect(runSession({ ...SETTINGS, serial }, new FakeHost(forEver))).rejects.toThrow(

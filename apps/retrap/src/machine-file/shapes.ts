@@ -1,6 +1,7 @@
 import { deviceProperties } from '../devices.ts'
 import { DRIVE_KEYS } from '../drives.ts'
 import { FSDEV_KEYS, parseShare, VIRTFS_KEYS } from '../share/share-options.ts'
+import { CHARDEV_KEYS } from '../serial/serial-options.ts'
 import { NETDEV_KEYS, REPEATABLE_NETDEV_KEYS } from '../netdevs.ts'
 
 /** How an object of a machine file becomes the text of an option: `HEAD,key=value,…`. */
@@ -47,6 +48,16 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
     keys: (name) => own(devices, name) ?? (/[./\\]/.test(name) ? MODULE_KEYS : undefined),
     heads: Object.keys(devices),
     paths: ['romfile'],
+  },
+  chardev: {
+    head: 'kind',
+    short: 'kind',
+    keys: (kind) => {
+      const keys = own(CHARDEV_KEYS, kind)
+      return keys && ['id', ...keys]
+    },
+    heads: Object.keys(CHARDEV_KEYS),
+    paths: ['path'],
   },
   netdev: {
     head: 'kind',

@@ -6,7 +6,7 @@ import type { SessionOutput } from '../host.ts'
 import type { WatchedOutput } from '../output-watch.ts'
 import type { SerialTarget } from '../values.ts'
 
-/** What a serial port's wire leads to. */
+/** What a serial port's wire leads to, or a port of a console. */
 export interface FarEnd extends WatchedOutput {
   /** Takes what the guest has sent. */
   write(bytes: Uint8Array): void
@@ -44,6 +44,23 @@ export async function openFarEnd(
     case 'pty':
       return openPty(name, say)
   }
+}
+
+/**
+ * Opens a far end as {@link openFarEnd} does.
+ *
+ * @param failed - told why it cannot be written any more
+ */
+export async function openReported(
+  target: Exclude<SerialTarget, { readonly kind: 'stdio' }>,
+  name: string,
+  say: SessionOutput,
+  failed: (message: string) => void,
+): Promise<FarEnd> {
+  const end = await openFarEnd(target, name, say)
+  const where = target.kind === 'file' ? target.path : name
+  end.onError((error) => failed(`cannot write ${where}: ${error.message}`))
+  return end
 }
 
 /** Opens a file for writing. @throws CliError `ERR_INPUT` with why it cannot be */

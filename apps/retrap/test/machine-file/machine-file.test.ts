@@ -90,6 +90,33 @@ test.each([
     },
   },
   {
+    what: 'consoles and ports, and the files that they lead to',
+    file: {
+      kernel: 'kernel',
+      serial: 'none',
+      chardev: [
+        { kind: 'file', id: 'a', path: 'a.log' },
+        { kind: 'null', id: 'b' },
+      ],
+      device: [
+        'virtio-serial-pci',
+        { name: 'virtserialport', chardev: 'a', portname: 'org.a' },
+        { name: 'virtconsole', chardev: 'b' },
+      ],
+    },
+    args: [],
+    options: {
+      virtio: [
+        expect.objectContaining({
+          ports: [
+            expect.objectContaining({ console: true }),
+            expect.objectContaining({ console: false, name: 'org.a' }),
+          ],
+        }),
+      ],
+    },
+  },
+  {
     what: 'directories, which begin at its own',
     file: {
       kernel: 'kernel',

@@ -19,6 +19,7 @@ import { Worker } from 'node:worker_threads'
 import type { ShareNode } from '@retrap/virtio/p9'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BackEnds } from '../../src/back-ends.ts'
+import { Chardevs } from '../../src/serial/chardevs.ts'
 import { LocalShare } from '../../src/share/local-share.ts'
 
 const RACE_MS = 1500
@@ -148,7 +149,10 @@ describe.runIf(process.platform === 'linux')('a directory of the host', () => {
   })
 
   test('a machine after a reset begins with nothing open', async () => {
-    const backEnds = await BackEnds.open({ virtio: [{ kind: 'share', tag: 'work', path: inside, readOnly: false }] })
+    const backEnds = await BackEnds.open(
+      { virtio: [{ kind: 'share', tag: 'work', path: inside, readOnly: false }] },
+      new Chardevs(),
+    )
     const first = (await backEnds.forMachine()).virtio![0]!
     if (first.kind !== 'share') throw new Error(`a device ${first.kind}`)
     const node = await first.share.root()

@@ -1,0 +1,120 @@
+import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
+import type { SessionOutput } from '../host.ts'
+import type { WatchedOutput } from '../output-watch.ts'
+import { type FarEnd, openReported } from './far-end.ts'
+import type { ChardevArgument } from './serial-options.ts'
+
+/** So many bytes may wait for the guest before whoever sends them does, and half of that when it goes on. */
+const WAITING_BYTES = 16_384
+
+/** What `--chardev` names, open once for a session. Each machine that starts gets a stream of its own to it. */
+export class Chardevs {
+  readonly #ends = new Map<string, FarEnd>()
+  readonly #streams = new Map<string, ChardevStream>()
+
+  /**
+   * Opens all of them.
+   *
+   * @param terminal - what a `stdio` leads to
+   * @param say - gets what a person needs to know of them
+   * @param failed - told why one cannot be written any more
+   * @throws CliError `ERR_INPUT`
+   */
+  async open(
+    chardevs: readonly ChardevArgument[],
+    terminal: FarEnd,
+    say: SessionOutput,
+    failed: (message: string) => void,
+  ): Promise<void> {
+    for (const { id, target } of chardevs) {
+      const name = `chardev ${id}`
+      // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
+      const end = target.kind === 'stdio' ? terminal : await openReported(target, name, say, failed)
+      this.#ends.set(id, end)
+      // What comes before there is a machine waits for it.
+      this.#streams.set(id, new ChardevStream(end))
+      end.onReceive((bytes) => this.#streams.get(id)!.receive(bytes))
+    }
+  }
+
+  /** What the guest's bytes go to. */
+  get outputs(): readonly WatchedOutput[] {
+    return [...this.#ends.values()]
+  }
+
+  /** The stream of an id, for a device of a new machine; what an earlier machine has not taken is lost. */
+  plug(id: string): ByteStreamBackend {
+    const first = this.#streams.get(id)!
+    if (!first.isConnected) return first
+    const end = this.#ends.get(id)!
+    const stream = new ChardevStream(end)
+    this.#streams.set(id, stream)
+    end.resume()
+    return stream
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#ends.values()].map((end) => end.close()))
+  }
+}
+
+/** A machine's stream to a far end: keeps bytes until the guest has room for them. */
+class ChardevStream implements ByteStreamBackend {
+  readonly #end: FarEnd
+  #client: ByteStreamClient | null = null
+  readonly #queue: Uint8Array[] = []
+  #waiting = 0
+  #full = false
+  #offering = false
+
+  constructor(end: FarEnd) {
+    this.#end = end
+  }
+
+  /** Whether a machine's device has it. */
+  get isConnected(): boolean {
+    return this.#client !== null
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#end.write(bytes)
+  }
+
+  connect(client: ByteStreamClient): void {
+    this.#client = client
+    // What has come before, so that the device knows of it.
+    this.ready()
+  }
+
+  /** Queues bytes for the guest. @returns false where no more should come before the far end's `resume` */
+  receive(bytes: Uint8Array): boolean {
+    this.#queue.push(bytes)
+    this.#waiting += bytes.length
+    this.#offer()
+    this.#full = this.#waiting >= WAITING_BYTES
+    return !this.#full
+  }
+
+  ready(): void {
+    this.#offer()
+    if (!this.#full || this.#waiting > WAITING_BYTES / 2) return
+    this.#full = false
+    this.#end.resume()
+  }
+
+  #offer(): void {
+    // A device that moves bytes on at once says within `receive` that it has room again.
+    if (this.#offering || this.#client === null) return
+    this.#offering = true
+    for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
+      const taken = this.#client.receive(first)
+      this.#waiting -= taken
+      if (taken < first.length) {
+        this.#queue[0] = first.subarray(taken)
+        break
+      }
+      this.#queue.shift()
+    }
+    this.#offering = false
+  }
+}

@@ -1,0 +1,59 @@
+import type { SessionOutput } from '../host.ts'
+import type { Machine } from '../machine-contract.ts'
+import type { WatchedOutput } from '../output-watch.ts'
+import type { SerialTarget } from '../values.ts'
+import { type FarEnd, openReported } from './far-end.ts'
+
+/** What the serial ports of a session's machines lead to, beside the terminal. */
+export class SerialWires {
+  /** Null: the port leads to the terminal. */
+  readonly #ends: (FarEnd | null)[] = []
+  #machine: Machine | undefined
+
+  /**
+   * Opens all of them.
+   *
+   * @param say - gets what a person needs to know of them
+   * @param failed - told why one cannot be written any more
+   * @throws CliError `ERR_INPUT`
+   */
+  async open(serial: readonly SerialTarget[], say: SessionOutput, failed: (message: string) => void): Promise<void> {
+    for (const [i, target] of serial.entries()) {
+      const name = `serial port ${i + 1}`
+      // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
+      const end = target.kind === 'stdio' ? null : await openReported(target, name, say, failed)
+      this.#ends.push(end)
+      end?.onReceive((bytes) => this.#machine?.serialPorts[i]?.receive(bytes) ?? true)
+    }
+  }
+
+  /** What the guest's bytes go to. */
+  get outputs(): readonly WatchedOutput[] {
+    return this.#ends.filter((end) => end !== null)
+  }
+
+  /**
+   * Connects a new machine.
+   *
+   * @param print - takes what goes to the terminal
+   */
+  connect(machine: Machine, print: (bytes: Uint8Array) => void): void {
+    this.#machine = machine
+    for (const [i, end] of this.#ends.entries()) {
+      const port = machine.serialPorts[i]
+      port?.onTransmit(end === null ? print : (bytes) => end.write(bytes))
+      if (end !== null) port?.onDrain(() => end.resume())
+      // Of an earlier machine's guest nothing waits any more.
+      end?.resume()
+    }
+  }
+
+  /** Takes what goes to the first port's far end. */
+  writeFirst(bytes: Uint8Array): void {
+    this.#ends[0]?.write(bytes)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#ends.flatMap((end) => (end === null ? [] : [end.close()])))
+  }
+}
