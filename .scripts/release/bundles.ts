@@ -28,7 +28,7 @@ const BUDGETS: readonly Budget[] = [
   { name: 'memory', imports: 'MachineMemory', from: '@retrap/memory', limit: 5_000 },
   { name: 'emit', imports: 'ModuleBuilder', from: '@retrap/wasm-emitter', limit: 10_500 },
   { name: 'device', imports: 'defineDevice', from: '@retrap/device', limit: 2_000 },
-  { name: 'a64-text', imports: 'formatA64', from: '@retrap/arm-decoder', limit: 26_000 },
+  { name: 'a64-text', imports: 'formatA64', from: '@retrap/arm-decoder', limit: 33_000 },
   { name: 'arm', imports: 'ArmEmulator', from: '@retrap/arm-mmio', limit: 35_000 },
   { name: 'scsi', imports: 'performScsi, ScsiDisk', from: '@retrap/scsi', limit: 4_000 },
   { name: 'user-network', imports: 'UserNetwork', from: '@retrap/network', limit: 14_000 },
