@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { ExitCode } from './exit-codes.ts'
 import { explainError } from './explain-error.ts'
 import { replacementOf } from './foreign-options.ts'
+import { didYouMean } from './nearest.ts'
 
 /** Where a program writes, as far as it matters here. */
 interface Outputs {
@@ -26,7 +27,10 @@ function describeMistake(text: string): string {
   const [, option = ''] = /^error: unknown option '([^'=]+)/.exec(text) ?? []
   const instead = replacementOf(option)
   if (instead !== undefined) return `retrap: there is no ${option}; ${instead}\n`
-  return text.replace(/^error: /, 'retrap: ').replace('\n(', ' (')
+  const line = text.replace(/^error: /, 'retrap: ').replace('\n(', ' (')
+  const [, given, choices] = /argument '([^']*)' is invalid\. Allowed choices are (.*)\.\n$/.exec(line) ?? []
+  if (given === undefined || choices === undefined) return line
+  return `${line.trimEnd().slice(0, -1)}${didYouMean(given, choices.split(', '))}\n`
 }
 
 /**

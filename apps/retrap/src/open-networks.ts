@@ -1,5 +1,6 @@
+import { realpathSync } from 'node:fs'
 import { readFile, realpath } from 'node:fs/promises'
-import { join, resolve, sep } from 'node:path'
+import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { PacketBackend } from '@retrap/device'
 import { Hub, UserNetwork, type UserNetworkOptions, WebSocketNetwork } from '@retrap/network'
 import { captureToFile, listenWebSocket, nodeSockets, StreamNetwork } from '@retrap/network/node'
@@ -32,7 +33,7 @@ export class OpenNetworks {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
         let network = await openNetwork(netdev, hubs, closing)
         if (netdev.capture !== undefined) {
-          const place = resolve(netdev.capture)
+          const place = placeOf(netdev.capture)
           const other = captures.get(place)
           if (other !== undefined)
             throw usage(
@@ -73,6 +74,16 @@ export class OpenNetworks {
   /** Breaks off all connections, and closes captures. @returns the captures for which this has failed */
   close(): readonly FailedClose[] {
     return closeAll(this.#closing)
+  }
+}
+
+/** The same for every name of a place in a folder, by whatever links the folder is named. */
+function placeOf(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path))
+  } catch {
+    // There is no such folder: opening the file says so.
+    return resolve(path)
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -301,5 +301,26 @@ describe('a capture (pcap-savefile(5))', () => {
       `${path}: it is there and is no capture; it is not overwritten`,
     )
     expect(readFileSync(path, 'latin1')).toBe(content)
+  })
+
+  test.each([
+    { given: 'another capture', content: 'd4c3b2a1', says: /is a symbolic link to .*target\.pcap; give the name/ },
+    { given: 'an empty file', content: '', says: /is a symbolic link to .*target\.pcap; give the name/ },
+    { given: 'nothing', content: null, says: 'is a symbolic link to a file that is not there; give the name' },
+  ])('does not go through a link to $given', ({ content, says }) => {
+    const [target, link] = [join(folder, 'target.pcap'), join(folder, 'link.pcap')]
+    rmSync(target, { force: true })
+    rmSync(link, { force: true })
+    if (content !== null) writeFileSync(target, Buffer.from(content, 'hex'))
+    symlinkSync(target, link)
+    expect(() => captureToFile(new Hub().port(), link)).toThrow(says)
+    if (content === null) expect(existsSync(target)).toBe(false)
+    else expect(readFileSync(target, 'hex')).toBe(content)
+  })
+
+  test('goes through a link to what is no file', () => {
+    const link = join(folder, 'null.pcap')
+    symlinkSync('/dev/null', link)
+    captureToFile(new Hub().port(), link).close()
   })
 })

@@ -8,6 +8,8 @@ import { type FarEnd, openReported } from './far-end.ts'
 export class SerialWires {
   /** Null: the port leads to the terminal. */
   readonly #ends: (FarEnd | null)[] = []
+  /** What has come for each port before there is a machine. */
+  readonly #early: Uint8Array[][] = []
   #machine: Machine | undefined
 
   /**
@@ -23,8 +25,16 @@ export class SerialWires {
       // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
       const end = target.kind === 'stdio' ? null : await openReported(target, name, say, failed)
       this.#ends.push(end)
-      end?.onReceive((bytes) => this.#machine?.serialPorts[i]?.receive(bytes) ?? true)
+      this.#early.push([])
+      end?.onReceive((bytes) => this.#receive(i, bytes))
     }
+  }
+
+  /** Takes bytes for a port. @returns false where no more should come yet */
+  #receive(i: number, bytes: Uint8Array): boolean {
+    if (this.#machine !== undefined) return this.#machine.serialPorts[i]?.receive(bytes) ?? true
+    this.#early[i]!.push(bytes)
+    return false
   }
 
   /** What the guest's bytes go to. */
@@ -42,9 +52,12 @@ export class SerialWires {
     for (const [i, end] of this.#ends.entries()) {
       const port = machine.serialPorts[i]
       port?.onTransmit(end === null ? print : (bytes) => end.write(bytes))
-      if (end !== null) port?.onDrain(() => end.resume())
+      if (end === null) continue
+      port?.onDrain(() => end.resume())
+      let hasRoom = true
+      for (const bytes of this.#early[i]!.splice(0)) hasRoom = port?.receive(bytes) ?? true
       // Of an earlier machine's guest nothing waits any more.
-      end?.resume()
+      if (hasRoom) end.resume()
     }
   }
 

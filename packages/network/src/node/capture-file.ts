@@ -1,4 +1,15 @@
-import { closeSync, openSync, readSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import type { PacketBackend } from '@retrap/device'
 import { capturePackets, type CaptureOptions, NetworkError } from '../index.ts'
 
@@ -17,7 +28,7 @@ export interface CaptureFile {
 
 /**
  * Writes what passes between a card and its network to a file. An earlier capture is written anew, as by tcpdump and by
- * QEMU; any other file is left as it is, for its name may be a mistake.
+ * QEMU; any other file is left as it is, for its name may be a mistake, and so is a file behind a symbolic link.
  *
  * @throws NetworkError `ERR_OPEN`, `ERR_OPTION`
  */
@@ -50,8 +61,7 @@ export function captureToFile(network: PacketBackend, path: string, options: Cap
   // The options are looked at before an earlier capture is lost. What the file begins with is written later.
   const captured = capturePackets(network, write, options)
   try {
-    if (!isFree(path)) throw new Error('it is there and is no capture; it is not overwritten')
-    file = openSync(path, 'w')
+    file = openCapture(path)
   } catch (error) {
     throw failure(path, error)
   }
@@ -67,17 +77,40 @@ export function captureToFile(network: PacketBackend, path: string, options: Cap
   }
 }
 
-/** Whether there is nothing at a path that a capture would destroy. A FIFO, such as Wireshark's, has nothing. */
-function isFree(path: string): boolean {
-  const state = statSync(path, { throwIfNoEntry: false })
-  if (state === undefined || !state.isFile() || state.size === 0) return true
-  const head = Buffer.alloc(4)
-  const file = openSync(path, 'r')
-  try {
-    readSync(file, head)
-  } finally {
+/**
+ * Opens the file of a capture, where that destroys nothing but an earlier capture. A link to a file is refused, for the
+ * capture would be somewhere else than its name says. A FIFO such as Wireshark's, or /dev/stdout on a pipe, has nothing to
+ * destroy.
+ */
+function openCapture(path: string): number {
+  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true
+  const target = statSync(path, { throwIfNoEntry: false })
+  if (target !== undefined && !target.isFile()) {
+    const file = openSync(path, constants.O_WRONLY)
+    if (!fstatSync(file).isFile()) return file
     closeSync(file)
   }
+  if (isLink) {
+    const where = target === undefined ? 'a file that is not there' : realpathSync(path)
+    throw new Error(`it is a symbolic link to ${where}; give the name of the file itself`)
+  }
+  // What is looked at is what is written, whatever becomes of the name meanwhile. Windows has no such flag.
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0), 0o666)
+  try {
+    if (!isFree(file)) throw new Error('it is there and is no capture; it is not overwritten')
+    ftruncateSync(file)
+    return file
+  } catch (error) {
+    closeSync(file)
+    throw error
+  }
+}
+
+/** Whether a file is empty or a capture. */
+function isFree(file: number): boolean {
+  if (fstatSync(file).size === 0) return true
+  const head = Buffer.alloc(4)
+  readSync(file, head, 0, head.length, 0)
   return CAPTURES.has(head.toString('hex'))
 }
 
