@@ -28,7 +28,7 @@ const DEALLOCATE = 0x04
 const RANGE_BYTES = 16
 
 /** A part of the medium, in bytes. */
-interface MediumRange {
+export interface MediumRange {
   readonly offset: number
   readonly bytes: number
 }

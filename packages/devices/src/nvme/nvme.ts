@@ -12,7 +12,7 @@ import {
   type Word64,
 } from '@retrap/device'
 import { LATER, NvmeAdmin, type NvmeAdminState } from './admin-commands.ts'
-import { NvmeCommand } from './command.ts'
+import type { NvmeCommand } from './command.ts'
 import {
   ControllerRegisters,
   DOORBELLS,
@@ -28,6 +28,7 @@ import { scatter } from './data-pointer.ts'
 import { type FeatureResult, NvmeFeatures, type NvmeFeaturesState } from './features.ts'
 import { type NvmeNames, VENDOR_ID } from './identify.ts'
 import { failureOf, type NvmeAnswer, type NvmeJob, perform, readCommand, SHUTDOWN } from './io-commands.ts'
+import { type NvmeJobState, restoredJob, savedJob } from './job-state.ts'
 import { NvmeCounters } from './log-pages.ts'
 import { checkOptions, type NvmeOptions } from './nvme-options.ts'
 import { ADMIN, QueueSet, type QueueSetState } from './queue-set.ts'
@@ -36,8 +37,7 @@ import { STATUS } from './status.ts'
 
 /** Saved form of a request of the medium. */
 interface RequestState {
-  /** Submission queue and entry; null: the controller's own. */
-  readonly command: { readonly queue: number; readonly bytes: readonly number[] } | null
+  readonly job: NvmeJobState
   /** Absent: the medium is to be asked again. */
   readonly answer?: NvmeAnswer
   readonly deadline: Word64
@@ -46,7 +46,7 @@ interface RequestState {
 /** Saved form of an {@link Nvme}. */
 export interface NvmeState {
   /** Layout of the state. */
-  readonly version: 1
+  readonly version: 2
   /** INTMS, CC, CSTS, AQA, and the two halves of ASQ and of ACQ. */
   readonly registers: readonly number[]
   /** All queues. */
@@ -105,7 +105,8 @@ export class Nvme implements DeviceModel {
   #later!: Timer
   /** The end of a reset of the controller. */
   #disabling!: Timer
-  #restored: RequestState[] = []
+  /** A snapshot is being made: nothing reaches the guest. */
+  #isPaused = false
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: NvmeOptions) {
@@ -210,7 +211,6 @@ export class Nvme implements DeviceModel {
     this.#queues.clear()
     this.#features.reset()
     this.#admin.reset()
-    this.#restored = []
     this.#registers.masked = 0
     this.#drivePin()
   }
@@ -232,6 +232,7 @@ export class Nvme implements DeviceModel {
 
   /** Begins commands, from each queue in turn. */
   #pump(): void {
+    if (this.#isPaused) return
     if (!this.#pci.mayMaster) {
       this.#drivePin()
       return
@@ -307,7 +308,7 @@ export class Nvme implements DeviceModel {
   /** Deletes queues whose commands have ended, reports events, and lets the guest see what has ended. */
   #settle(): void {
     const admin = this.#queues.submissions.get(ADMIN)
-    if (admin === undefined || !this.#pci.mayMaster) return
+    if (admin === undefined || this.#isPaused || !this.#pci.mayMaster) return
     for (const queue of this.#queues.submissions.values()) {
       if (queue.deletion === null || this.#requests.some(({ command }) => command?.queue === queue.id)) continue
       this.#queues.submissions.delete(queue.id)
@@ -342,65 +343,51 @@ export class Nvme implements DeviceModel {
 
   /** Waits for what the medium is busy with. Nothing is answered to the guest until `resume`. */
   async quiesce(): Promise<void> {
+    this.#isPaused = true
     await this.#requests.pause()
   }
 
   /** Answers again. */
   resume(): void {
-    const restored = this.#restored.splice(0).flatMap(({ command, answer, deadline }) => {
-      const request = this.#jobOf(command)
-      return request === null ? [] : [{ request, answer, deadline }]
-    })
-    if (restored.length > 0) this.#requests.restore(restored)
+    this.#isPaused = false
     this.#requests.resume()
     if ((this.#registers.status & READY) === 0) return
     if (!this.#registers.isEnabled) this.#disabling.armAfter(PAUSE_NS)
     else this.#pump()
   }
 
-  /** What a saved request asks for. @returns null where it ends at once */
-  #jobOf(command: RequestState['command']): NvmeJob | null {
-    if (command === null) return SHUTDOWN
-    const read = new NvmeCommand(command.queue, Uint8Array.from(command.bytes))
-    const job = readCommand(read, this.#medium.properties, this.#context.dma, this.#spare)
-    if (typeof job !== 'number') return this.#features.hasWriteCache ? job : { ...job, durable: true }
-    const queue = this.#queues.submissions.get(command.queue)
-    if (queue !== undefined) this.#complete(queue, read.id, { status: job, result: 0 })
-    return null
-  }
-
   /** Returns the state as plain data. The medium is not part of it. */
   save(): NvmeState {
     return {
-      version: 1,
+      version: 2,
       registers: this.#registers.save(),
       queues: this.#queues.save(),
       features: this.#features.save(),
       admin: this.#admin.save(),
       counters: this.#counters.save(),
-      requests: [...this.#requests.save().map(savedRequest), ...this.#restored],
+      requests: this.#requests.save().map(savedRequest),
     }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const { registers, queues, features, admin, counters, requests } = savedState<NvmeState>(this.name, state, 1)
+    const { registers, queues, features, admin, counters, requests } = savedState<NvmeState>(this.name, state, 2)
     this.reset()
     this.#registers.restore(registers)
     this.#queues.restore(queues as QueueSetState)
     this.#features.restore(features as NvmeFeaturesState)
     this.#admin.restore(admin as NvmeAdminState)
     this.#counters.restore(counters)
-    this.#restored = [...(requests as readonly RequestState[])]
+    this.#requests.restore(
+      (requests as readonly RequestState[]).map(({ job, answer, deadline }) => ({
+        request: restoredJob(job, this.#spare),
+        answer,
+        deadline,
+      })),
+    )
   }
 }
 
 function savedRequest({ request, answer, deadline }: LateRequest<NvmeJob, NvmeAnswer>): RequestState {
-  const { command, kind } = request
-  return {
-    command: command === null ? null : { queue: command.queue, bytes: [...command.bytes] },
-    // What was read is not part of the state: it is read again.
-    ...(answer !== undefined && !(kind === 'read' && answer === true) && { answer }),
-    deadline,
-  }
+  return { job: savedJob(request, answer), ...(answer !== undefined && { answer }), deadline }
 }

@@ -1,4 +1,4 @@
-import type { BlockBackend, RangeHandler } from '@retrap/device'
+import type { BlockBackend, Dma, RangeHandler } from '@retrap/device'
 import { Nvme, type NvmeOptions } from '../../src/nvme/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 
@@ -39,10 +39,11 @@ export class NvmeMachine {
   readonly #heads = [0, 0]
   #id = 0
 
-  constructor(medium: BlockBackend) {
+  constructor(medium: BlockBackend, watch: (dma: Dma) => Dma = (dma) => dma) {
     this.machine.grow(0x20_0000)
     this.model = new Nvme({ medium, device: 4 })
-    this.model.attach(this.machine.context())
+    const context = this.machine.context()
+    this.model.attach({ ...context, dma: { ...context.dma, ...watch(context.dma) } })
     this.#bar = this.machine.functions.get(32)!.options.bars![0]!.handler!
     this.master(true)
   }
