@@ -53,6 +53,9 @@ export {
   type BlockErrorCode,
   type BlockProperties,
   type BlockRequest,
+  type BlockTray,
+  type BlockTrayClient,
+  type BlockTrayState,
   type DiskGeometry,
 } from './backends/block.ts'
 export type { AudioBackend, AudioFormat } from './backends/audio.ts'

@@ -22,7 +22,9 @@ export interface PcScsiPlace {
 
 /** A disk, or a drive for CDs. */
 export interface PcDrive {
-  /** What is in it: an image of `@retrap/block`, or a back end of yours. A CD drive may have none (null). */
+  /** Names a CD or floppy drive for `pc.drive`. Default `cd0`, `cd1` and so on in the order of the drives; floppy drive A is `floppy0`, B is `floppy1`. */
+  readonly id?: string | undefined
+  /** What is in it: an image of `@retrap/block`, or a back end of yours. A CD or floppy drive may have none (null). */
   readonly medium: BlockBackend | null
   /** Default `disk`. */
   readonly media?: 'disk' | 'cdrom' | undefined

@@ -5,6 +5,7 @@ export type MachineErrorCode =
   | 'ERR_NOTHING_TO_RUN'
   | 'ERR_OPTION'
   | 'ERR_STATE'
+  | 'ERR_LOCKED'
   | 'ERR_DEVICES'
   | 'ERR_OPTION_ROM'
 

@@ -42,6 +42,8 @@ export type {
 } from './loaders/index.ts'
 export type { BoardDescription } from './board.ts'
 export type { PcBootOptions, PcDrive, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from './drives.ts'
+export { isRemovable } from './removable-drive.ts'
+export type { PcEjectOptions, PcRemovableDrive } from './removable-drive.ts'
 export type { PcFlash } from './flash.ts'
 export type { FirmwareConfiguration } from './firmware-configuration.ts'
 export type { OptionRom } from './option-roms.ts'

@@ -37,6 +37,7 @@ import {
   type StopSignal,
 } from './pc-options.ts'
 import { type PlacedBoard, placeBoard } from './placed-board.ts'
+import { type PcRemovableDrive, withTrays } from './removable-drive.ts'
 import { Sampler } from './sampling.ts'
 import { inSystemManagement } from './smram.ts'
 import { Sleep } from './sleep.ts'
@@ -94,6 +95,8 @@ export class Pc {
   readonly xen: XenGuest | undefined
   /** The graphics card's picture; it stays off in a machine without one. */
   readonly screen: Screen
+  /** Drives whose medium can be exchanged: CD and floppy drives, in the order of the options. */
+  readonly removableDrives: readonly PcRemovableDrive[]
   /** The TPR patcher, where there is one. */
   readonly vapic: DomainVapic | undefined
   readonly #board: PlacedBoard
@@ -110,7 +113,10 @@ export class Pc {
   readonly #lines: readonly SerialLine[]
   readonly #optionRoms: readonly OptionRom[]
 
-  private constructor(options: PcOptions, parts: PcParts) {
+  private constructor(given: PcOptions, parts: PcParts) {
+    const { drives: withMedia, removable } = withTrays(given.drives ?? [], () => this.domain.wake())
+    const options = { ...given, ...(given.drives !== undefined && { drives: withMedia }) }
+    this.removableDrives = removable
     const cpus = options.cpus ?? 1
     const machine = options.machine ?? 'pc'
     const map = pcMemoryMap(options.memoryBytes, CHIPSETS[machine].lowRamLimit)
@@ -397,6 +403,19 @@ export class Pc {
     const listens = await this.#board.pressPowerButton()
     this.domain.wake()
     return listens
+  }
+
+  /**
+   * A CD or floppy drive, whose medium can be exchanged.
+   *
+   * @param id - as in the options, or the usual one: `cd0`, `cd1`, `floppy0`, `floppy1`
+   * @throws MachineError `ERR_OPTION` where there is none of that name
+   */
+  drive(id: string): PcRemovableDrive {
+    const found = this.removableDrives.find((drive) => drive.id === id)
+    if (found !== undefined) return found
+    const there = this.removableDrives.map((drive) => drive.id).join(', ') || 'none'
+    throw new MachineError('ERR_OPTION', `drive '${id}': drives with a medium to exchange are: ${there}`)
   }
 
   /** Returns counts since power-on. */

@@ -198,7 +198,9 @@ describe('places', () => {
     expect(models.map(({ name }) => name)).toEqual(['xhci-3'])
     const path = (socket: number): string => `/pci@i0cf8/usb@3/storage@${socket}/channel@0/disk@0,0`
     expect(bootPaths.map(([, where]) => where)).toEqual([path(1), path(2)])
-    expect(() => make(placeUsb, [{ ...stick, medium: null }])).toThrow('a USB drive is a disk with a medium')
+    expect(() => make(placeUsb, [{ ...stick, medium: null }])).toThrow(
+      'a disk has a medium; only a CD drive may have none',
+    )
     expect(() =>
       make(
         placeUsb,

@@ -107,7 +107,7 @@ export function configuration(blocks: number, first: number, type: number): Uint
 }
 
 /** What GET EVENT STATUS NOTIFICATION tells of the medium. */
-export const MEDIUM_EVENT = { none: 0, newMedium: 2, removal: 3 } as const
+export const MEDIUM_EVENT = { none: 0, ejectRequest: 1, newMedium: 2, removal: 3 } as const
 
 /**
  * GET EVENT STATUS NOTIFICATION.

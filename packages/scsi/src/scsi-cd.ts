@@ -1,4 +1,4 @@
-import { type BlockBackend, DeviceError } from '@retrap/device'
+import { type BlockBackend, type BlockProperties, DeviceError } from '@retrap/device'
 import {
   capacity,
   CD_BLOCK_BYTES,
@@ -71,23 +71,38 @@ export class ScsiCd implements ScsiUnit {
   #locked = false
   /** The disc is not the one that was there when the command began. */
   #exchanged = false
+  #exchanges = 0
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ medium, model = 'CD-ROM' }: ScsiCdOptions) {
-    const { blockBytes } = medium?.properties ?? { blockBytes: CD_BLOCK_BYTES }
-    if (CD_BLOCK_BYTES % blockBytes !== 0)
-      throw new DeviceError('ERR_OPTION', `a disc with blocks of ${blockBytes} bytes: expected a divisor of 2048`)
+    const wrong = medium === null ? null : refuses(medium.properties)
+    if (wrong !== null) throw new DeviceError('ERR_OPTION', wrong)
     this.medium = medium
     this.#model = model
     medium?.onChange(() => this.#changed())
+    medium?.tray?.connect({ refuses, ejectRequested: () => (this.#event = MEDIUM_EVENT.ejectRequest) })
   }
 
   #changed(): void {
     this.#open = false
     this.#exchanged = true
+    this.#exchanges++
     const present = this.blocks > 0
+    // A disc is taken out of an open tray.
+    this.#moveTray(!present, this.#locked)
     this.#attention = present ? SENSE.mediumChanged : this.#attention
     this.#event = present ? MEDIUM_EVENT.newMedium : MEDIUM_EVENT.removal
+  }
+
+  #moveTray(open: boolean, locked: boolean): void {
+    this.#open = open
+    this.#locked = locked
+    this.medium?.tray?.moved({ open, locked })
+  }
+
+  /** How often the disc has been exchanged or taken out. */
+  get exchanges(): number {
+    return this.#exchanges
   }
 
   /** Blocks of the medium; 0: there is none. */
@@ -100,13 +115,16 @@ export class ScsiCd implements ScsiUnit {
   powerOn(): void {
     this.#attention = SENSE.powerOn
     this.#event = MEDIUM_EVENT.none
-    this.#open = false
-    this.#locked = false
+    this.#moveTray(false, false)
   }
 
   /** Why the command cannot read on: the disc has been exchanged or taken out since it began. Null: it can. */
   takeExchange(): ScsiSense | null {
-    if (!this.#exchanged) return null
+    return this.#exchanged ? this.senseOfExchange() : null
+  }
+
+  /** What a command fails with during which the disc was exchanged or taken out. */
+  senseOfExchange(): ScsiSense {
     if (this.blocks === 0) return SENSE.noMedium
     // The host is told by this command.
     this.#attention = null
@@ -139,7 +157,7 @@ export class ScsiCd implements ScsiUnit {
       case 0x1b: // START STOP UNIT
         return this.#startStop(packet[4]!)
       case 0x1e: // PREVENT ALLOW MEDIUM REMOVAL
-        this.#locked = (packet[4]! & 1) !== 0
+        this.#moveTray(this.#open, (packet[4]! & 1) !== 0)
         return GOOD
       case GET_CONFIGURATION: {
         const type = packet[1]! & 3
@@ -216,7 +234,7 @@ export class ScsiCd implements ScsiUnit {
     const start = (what & 1) !== 0
     if (!load || start !== this.#open) return GOOD
     if (!start && this.#locked) return failed(SENSE.removalPrevented)
-    this.#open = !start
+    this.#moveTray(!start, this.#locked)
     this.#event = MEDIUM_EVENT.removal
     if (start && this.blocks > 0) this.#changed()
     return GOOD
@@ -245,10 +263,13 @@ export class ScsiCd implements ScsiUnit {
   restore(state: ScsiCdState): void {
     this.#attention = state.attention
     this.#event = state.event
-    this.#open = state.open
-    this.#locked = state.locked
+    this.#moveTray(state.open, state.locked)
     this.#exchanged = state.exchanged
   }
 }
+
+/** Why no drive takes such a disc; null: it can be one. */
+const refuses = ({ blockBytes }: BlockProperties): string | null =>
+  CD_BLOCK_BYTES % blockBytes === 0 ? null : `a disc with blocks of ${blockBytes} bytes: expected a divisor of 2048`
 
 const MEDIUM_COMMANDS: ReadonlySet<number> = new Set([0x00, 0x25, 0x28, 0x2b, 0x42, 0x43, 0x51, 0xa8, 0xbe])

@@ -35,6 +35,13 @@ export interface ScsiUnit {
   readonly medium: BlockBackend | null
   /** Bytes of a block: 2048 of a CD. */
   readonly blockBytes: number
+  /**
+   * How often the medium has been exchanged or taken out: a command that sees two numbers may have data of two media, and
+   * fails. Absent: it stays.
+   */
+  readonly exchanges?: number
+  /** What such a command fails with. */
+  senseOfExchange?(): ScsiSense
   /** Returns how much data a command takes besides what it writes, such as the list of ranges of UNMAP. */
   parameterBytes(command: Uint8Array): number
   /**

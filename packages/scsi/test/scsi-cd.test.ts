@@ -1,5 +1,6 @@
 import { TestDisk } from '@retrap/device-test'
-import { expect, test } from 'vitest'
+import type { BlockTrayClient, BlockTrayState } from '@retrap/device'
+import { describe, expect, test } from 'vitest'
 import { configuration } from '../src/cd-payloads.ts'
 import { HeldSense, ScsiCd, ScsiDisk, SENSE, senseOf } from '../src/index.ts'
 
@@ -48,6 +49,73 @@ test.each([
 
 test('a disc is not made of blocks that do not divide 2048 bytes', () => {
   expect(() => new ScsiCd({ medium: new TestDisk(4096, { blockBytes: 4096 }) })).toThrow('blocks of 4096 bytes')
+})
+
+describe('the tray (MMC-5, "PREVENT ALLOW MEDIUM REMOVAL", "START STOP UNIT", "GET EVENT STATUS NOTIFICATION")', () => {
+  const LOCK = Uint8Array.of(0x1e, 0, 0, 0, 1)
+  const EJECT = Uint8Array.of(0x1b, 0, 0, 0, 2)
+  const LOAD = Uint8Array.of(0x1b, 0, 0, 0, 3)
+
+  /** A disc, and what its user hears of the tray. */
+  function withTray() {
+    let client: BlockTrayClient | undefined
+    const heard: BlockTrayState[] = []
+    const disc = Object.assign(new TestDisk(400 * 2048, { blockBytes: 2048 }), {
+      tray: {
+        connect: (given: BlockTrayClient) => void (client = given),
+        moved: (state: BlockTrayState) => void heard.push(state),
+      },
+    })
+    const unit = new ScsiCd({ medium: disc })
+    unit.execute(Uint8Array.of(0))
+    const event = (): readonly number[] => {
+      const outcome = unit.execute(Uint8Array.of(0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8))
+      return outcome.kind === 'data' ? [...outcome.bytes.subarray(4, 6)] : []
+    }
+    return { unit, disc, client: client!, last: () => heard.at(-1), event }
+  }
+
+  test('what the guest does with it is told, also after a restore', () => {
+    const { unit, last } = withTray()
+    unit.execute(LOCK)
+    expect(last()).toEqual({ open: false, locked: true })
+    const other = withTray()
+    other.unit.restore(structuredClone(unit.save()))
+    expect(other.last()).toEqual({ open: false, locked: true })
+    unit.execute(Uint8Array.of(0x1e, 0, 0, 0, 0))
+    unit.execute(EJECT)
+    expect(last()).toEqual({ open: true, locked: false })
+    unit.execute(LOAD)
+    expect(last()).toEqual({ open: false, locked: false })
+    unit.execute(LOCK)
+    unit.powerOn()
+    expect(last()).toEqual({ open: false, locked: false })
+  })
+
+  test('a disc is taken out of an open tray, and the next one closes it', () => {
+    const { unit, disc, last, event } = withTray()
+    disc.change({ bytes: 0 })
+    expect([last()?.open, event(), event()]).toEqual([true, [3, 1], [0, 1]])
+    disc.change({ bytes: 4096 })
+    expect([last()?.open, event()]).toEqual([false, [2, 2]])
+    expect(unit.execute(Uint8Array.of(0))).toEqual({ kind: 'failed', sense: SENSE.mediumChanged })
+  })
+
+  test('a user who wants a locked disc is an event, once', () => {
+    const { unit, client, event } = withTray()
+    unit.execute(LOCK)
+    client.ejectRequested()
+    expect([event(), event()]).toEqual([
+      [1, 2],
+      [0, 2],
+    ])
+  })
+
+  test('a disc that no drive takes is refused', () => {
+    const { client, disc } = withTray()
+    expect(client.refuses({ ...disc.properties, blockBytes: 4096 })).toContain('blocks of 4096 bytes')
+    expect(client.refuses({ ...disc.properties, blockBytes: 512 })).toBeNull()
+  })
 })
 
 test('held sense data are told once, and only until the next command', () => {

@@ -8,7 +8,7 @@ const OUT = 4
 describe.each([1, 0x8000, 0xf_ffff])('all structures of the controller from %s Ã— 4 GiB on', (high) => {
   test('a stick is found, and its blocks are read and written', async () => {
     const disk = new TestDisk(1 << 16)
-    const guest = await StorageGuest.ready(disk, high)
+    const guest = await StorageGuest.ready(disk, { high })
     const block = Uint8Array.from({ length: 512 }, (_, i) => i * 3)
     // Rings of commands, transfers and events begin anew several times.
     for (let i = 1; i <= 40; i++) {
@@ -20,7 +20,7 @@ describe.each([1, 0x8000, 0xf_ffff])('all structures of the controller from %s Ã
   })
 
   test('an endpoint that has halted goes on at a ring that the driver gives', async () => {
-    const guest = await StorageGuest.ready(new TestDisk(1 << 16), high)
+    const guest = await StorageGuest.ready(new TestDisk(1 << 16), { high })
     const { driver } = guest
     // No command block: the stick halts both endpoints.
     expect(guest.sendRaw(new Uint8Array(7))).toBe(6)

@@ -141,6 +141,38 @@ describe('mass storage (Bulk-Only Transport 1.0; SPC-4, SBC-3)', () => {
     expect(await guest.sense()).toBe(0x06_2800)
   })
 
+  test('a CD drive says that it is one, and reads blocks of 2048 bytes', async () => {
+    const disc = new TestDisk(32 * 2048, { blockBytes: 2048, readOnly: true })
+    const guest = await StorageGuest.ready(disc, { kind: 'cdrom' })
+    const { data } = await guest.command([0x12, 0, 0, 0, 36], { toHost: 36 })
+    expect([...data.subarray(0, 2), Buffer.from(data.subarray(8)).toString('latin1')]).toEqual([
+      5,
+      0x80,
+      'RETRAP  USB CD-ROM      1.0 ',
+    ])
+    expect([...(await guest.command([0x25], { toHost: 8 })).data]).toEqual([0, 0, 0, 31, 0, 0, 8, 0])
+    const read = await guest.command([0x28, 0, 0, 0, 0, 3, 0, 0, 2], { toHost: 4096 })
+    expect(read).toMatchObject({ status: 0, residue: 0, data: disc.bytes.slice(3 * 2048, 5 * 2048) })
+    disc.change({ bytes: 0 })
+    expect(await guest.command([0])).toMatchObject({ status: 1 })
+    expect(await guest.sense()).toBe(0x02_3a00)
+  })
+
+  test('a disc that is exchanged during a read: the data is of the first one, and the command fails', async () => {
+    const disc = new TestDisk(32 * 2048, { blockBytes: 2048, readOnly: true })
+    const guest = await StorageGuest.ready(disc, { kind: 'cdrom' })
+    const read = disc.read.bind(disc)
+    let left = 2
+    disc.read = async (offset, into) => {
+      if (left-- === 0) disc.change({ bytes: 16 * 2048 })
+      await read(offset, into)
+    }
+    const outcome = await guest.command([0x28, 0, 0, 0, 0, 0, 0, 0, 4], { toHost: 8192, pieces: 4 })
+    expect(outcome).toMatchObject({ status: 1, residue: 8192 - 4096 })
+    expect(outcome.data).toEqual(Uint8Array.from({ length: 8192 }, (_, i) => (i < 4096 ? disc.bytes[i]! : 0)))
+    expect(await guest.sense()).toBe(0x06_2800)
+  })
+
   test.each([
     { what: 'less than the command wants', cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 2], options: { toHost: 512 } },
     { what: 'data the other way', cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 1], options: { out: new Uint8Array(512) } },

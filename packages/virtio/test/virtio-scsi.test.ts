@@ -1,5 +1,5 @@
 import { TestDisk, turn } from '@retrap/device-test'
-import { ScsiDisk, type ScsiUnit } from '@retrap/scsi'
+import { ScsiCd, ScsiDisk, type ScsiUnit } from '@retrap/scsi'
 import { describe, expect, test } from 'vitest'
 import { VirtioPci } from '../src/index.ts'
 import { VirtioScsi } from '../src/scsi.ts'
@@ -349,6 +349,50 @@ describe('events (VIRTIO 1.2, 5.6.6.3)', () => {
     await unplugged
     await scsi.settle()
     expect(scsi.answer(slot).response).toBe(3)
+  })
+})
+
+describe('a disc that is exchanged', () => {
+  /** A CD drive at target 1, whose disc is read block by block, with its unit attention taken. */
+  async function withDisc() {
+    const scsi = await start()
+    const disc = new TestDisk(16 * 2048, { blockBytes: 2048, maximumBytes: 2048 })
+    scsi.device.plug(1, new ScsiCd({ medium: disc }))
+    expect((await scsi.run([0], { unit: unitOf(1) })).sense).toEqual([6, 0x29, 0])
+    return { scsi, disc }
+  }
+  const read = (first: number, count: number): number[] => [0x28, 0, 0, 0, 0, first, 0, 0, count]
+
+  test.each([
+    { what: 'by another', bytes: 16 * 2048, sense: [6, 0x28, 0] },
+    { what: 'by none', bytes: 0, sense: [2, 0x3a, 0] },
+  ])('$what during a read of several requests fails it: no data of two discs', async ({ bytes, sense }) => {
+    const { scsi, disc } = await withDisc()
+    disc.hold = true
+    const slot = scsi.command(read(0, 3), { unit: unitOf(1), room: 3 * 2048 })
+    await scsi.settle()
+    disc.release()
+    await scsi.settle()
+    disc.bytes.fill(0xcd)
+    disc.change({ bytes })
+    // One that begins after it is of the new disc alone, and does not hide that the first is of two.
+    disc.hold = false
+    if (bytes > 0) scsi.command([0], { unit: unitOf(1) })
+    disc.release()
+    await scsi.settle()
+    expect(scsi.answer(slot)).toMatchObject({ status: 2, sense })
+    expect(scsi.rings[2]!.reap()).toHaveLength(bytes > 0 ? 2 : 1)
+  })
+
+  test('is told by an event with its own reason', async () => {
+    const { scsi, disc } = await withDisc()
+    scsi.rings[1]!.add([{ gpa: EVENTS, length: 16, write: true }], 1)
+    scsi.rings[1]!.add([{ gpa: EVENTS + 0x100, length: 16, write: true }], 2)
+    scsi.rings[1]!.publish()
+    scsi.driver.notify(1)
+    disc.change({})
+    const { ram } = scsi.machine
+    expect([...ram.subarray(EVENTS + 0x100, EVENTS + 0x110)]).toEqual([3, 0, 0, 0, ...unitOf(1), 0x28, 0, 0, 0])
   })
 })
 

@@ -60,6 +60,32 @@ export interface BlockBackend {
   writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void>
   /** Calls back when the medium was resized, exchanged or removed (then `bytes` is 0). Returns how to stop it. */
   onChange(listener: () => void): () => void
+  /** The way in and out, of a medium that can be exchanged. Absent: it stays. */
+  readonly tray?: BlockTray
+}
+
+/** What the guest has done with a drive's tray. */
+export interface BlockTrayState {
+  /** The tray is out. */
+  readonly open: boolean
+  /** The guest has locked the tray: only force opens it. */
+  readonly locked: boolean
+}
+
+/** A drive's model, as the user who exchanges its medium reaches it. */
+export interface BlockTrayClient {
+  /** Tells the guest that the user wants a medium that is locked. The guest may unlock and eject it. */
+  ejectRequested(): void
+  /** Returns why the drive cannot take such a medium; null: it can. */
+  refuses(properties: BlockProperties): string | null
+}
+
+/** What a drive's model and the user who exchanges its medium tell each other, beside `onChange`. */
+export interface BlockTray {
+  /** Names the drive's model. */
+  connect(client: BlockTrayClient): void
+  /** Tells what the guest has done with the tray. */
+  moved(state: BlockTrayState): void
 }
 
 /**

@@ -59,6 +59,9 @@ const SEEK_END = 0x20
 const EQUIPMENT_CHECK = 0x10
 const POLLED = 0xc0
 
+/** Whether a drive whose disk can be exchanged is empty. */
+const hasNone = ({ tray, properties }: BlockBackend): boolean => tray !== undefined && properties.bytes === 0
+
 /**
  * The floppy controller of a PC, with up to two drives.
  *
@@ -81,7 +84,7 @@ export class FloppyController implements DeviceModel {
   constructor({ drives, dma }: FloppyControllerOptions) {
     if (drives.length > 2) throw new DeviceError('ERR_OPTION', `floppy: ${drives.length} drives: expected at most 2`)
     for (const medium of drives) {
-      if (medium === null || floppyFormat(medium.properties.bytes) !== null) continue
+      if (medium === null || hasNone(medium) || floppyFormat(medium.properties.bytes) !== null) continue
       const sizes = FLOPPY_SIZES.toSorted((a, b) => a - b).join(', ')
       const { bytes } = medium.properties
       throw new DeviceError('ERR_OPTION', `floppy: an image of ${bytes} bytes: expected one of ${sizes} KiB`)

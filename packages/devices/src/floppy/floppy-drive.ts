@@ -1,5 +1,5 @@
 import type { BlockBackend } from '@retrap/device'
-import { type FloppyFormat, floppyFormat, SECTOR_BYTES } from './formats.ts'
+import { floppyDriveType, type FloppyFormat, floppyFormat, refusesFloppy, SECTOR_BYTES } from './formats.ts'
 
 /** Cylinders that a drive's head can reach. */
 const LAST_CYLINDER = 83
@@ -8,6 +8,7 @@ const LAST_CYLINDER = 83
 export interface FloppyDriveState {
   readonly cylinder: number
   readonly changed: boolean
+  readonly exchanged?: boolean
 }
 
 /** A drive, with or without a disk. */
@@ -17,10 +18,18 @@ export class FloppyDrive {
   cylinder = 0
   /** The disk was changed since the head last moved. */
   changed = true
+  /** The disk is not the one that was there when the command began. */
+  exchanged = false
 
   constructor(medium: BlockBackend | null) {
     this.#medium = medium
-    medium?.onChange(() => (this.changed = true))
+    const type = floppyDriveType(medium?.properties.bytes ?? 0)
+    medium?.onChange(() => {
+      this.changed = true
+      this.exchanged = true
+    })
+    // There is no lock.
+    medium?.tray?.connect({ refuses: ({ bytes }) => refusesFloppy(type, bytes), ejectRequested() {} })
   }
 
   get medium(): BlockBackend | null {
@@ -56,14 +65,16 @@ export class FloppyDrive {
   reset(): void {
     this.cylinder = 0
     this.changed = true
+    this.exchanged = false
   }
 
   save(): FloppyDriveState {
-    return { cylinder: this.cylinder, changed: this.changed }
+    return { cylinder: this.cylinder, changed: this.changed, exchanged: this.exchanged }
   }
 
-  restore({ cylinder, changed }: FloppyDriveState): void {
+  restore({ cylinder, changed, exchanged = false }: FloppyDriveState): void {
     this.cylinder = cylinder
     this.changed = changed
+    this.exchanged = exchanged
   }
 }

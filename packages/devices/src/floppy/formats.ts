@@ -42,7 +42,27 @@ export function floppyFormat(bytes: number): FloppyFormat | null {
   return FORMATS.find((format) => format.cylinders * format.heads * format.sectors === sectors) ?? null
 }
 
+/** Type of a drive that was made without a disk: 1.44 MB. */
+const USUAL_TYPE = 4
+
+/** Type of the drive that is made for a disk of such a size, as CMOS byte 0x10 has it; of 0 bytes, for none yet. */
+export function floppyDriveType(bytes: number): number {
+  return floppyFormat(bytes)?.drive ?? USUAL_TYPE
+}
+
+/** Disks that each type of drive reads, by the type of drive that they are made for. */
+const READABLE: Readonly<Record<number, readonly number[]>> = { 1: [1], 2: [1, 2], 3: [3], 4: [3, 4], 5: [3, 4, 5] }
+
+/** Why a drive of a type cannot read a disk of a size; null: it can. */
+export function refusesFloppy(type: number, bytes: number): string | null {
+  const format = floppyFormat(bytes)
+  if (format !== null && READABLE[type]?.includes(format.drive) === true) return null
+  const fits = FORMATS.filter(({ drive }) => READABLE[type]?.includes(drive)).map(kibOf)
+  const what = `an image of ${bytes} bytes in a drive for ${kibOf(FORMATS.find(({ drive }) => drive === type)!)} KiB`
+  return `${what}: expected one of ${fits.toSorted((a, b) => a - b).join(', ')} KiB`
+}
+
+const kibOf = ({ cylinders, heads, sectors }: FloppyFormat): number => (cylinders * heads * sectors) / 2
+
 /** Sizes that a floppy image may have, for messages. */
-export const FLOPPY_SIZES: readonly number[] = FORMATS.map(
-  ({ cylinders, heads, sectors }) => (cylinders * heads * sectors) / 2,
-)
+export const FLOPPY_SIZES: readonly number[] = FORMATS.map(kibOf)

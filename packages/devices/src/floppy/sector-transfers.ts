@@ -65,6 +65,7 @@ export class SectorTransfers {
     const drive = this.#wires.drives[transfer.drive] ?? null
     registers.transfer = transfer
     registers.end = transfer.end
+    if (drive !== null) drive.exchanged = false
     if (kind === 'format') transfer.cylinder = drive?.cylinder ?? 0
     const writes = kind === 'write' || kind === 'format'
     if (drive === null || !this.#wires.fits(transfer.drive)) this.#fail(ST1_NO_MARK)
@@ -90,7 +91,15 @@ export class SectorTransfers {
   }
 
   #start(kind: SectorRequest['kind'], offset: number, bytes: Uint8Array): void {
-    this.requests.start({ kind, drive: this.#wires.registers().transfer!.drive, offset, bytes }, SECTOR_NS)
+    const { drive } = this.#wires.registers().transfer!
+    // The rest of the command is not for another disk.
+    if (this.#isExchanged(drive)) this.#fail(ST1_NO_MARK)
+    else this.requests.start({ kind, drive, offset, bytes }, SECTOR_NS)
+  }
+
+  /** Whether the disk has been exchanged since the command began: a head that reads finds no sector any more. */
+  #isExchanged(drive: number): boolean {
+    return this.#wires.drives[drive]?.exchanged === true
   }
 
   /** Asks the medium. Whatever it throws is a failure of the medium. */
@@ -109,7 +118,8 @@ export class SectorTransfers {
     const registers = this.#wires.registers()
     const { transfer, format } = registers
     if (transfer === null) return
-    if (!done) this.#fail(ST1_DATA, ST2_DATA)
+    if (this.#isExchanged(transfer.drive)) this.#fail(ST1_NO_MARK)
+    else if (!done) this.#fail(ST1_DATA, ST2_DATA)
     else if (format !== null) this.#formatNext()
     else if (kind === 'write' || transfer.kind === 'verify') this.sectorDone()
     else {

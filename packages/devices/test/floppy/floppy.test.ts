@@ -1,3 +1,4 @@
+import type { BlockTrayClient } from '@retrap/device'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DATA, FloppyMachine } from '../support/floppy-machine.ts'
@@ -88,6 +89,53 @@ describe('floppy controller (290166)', () => {
     expect(machine.in(0x3f7)).toBe(0)
     machine.out(0x3f2, 0x0c)
     expect(machine.in(0x3f7)).toBe(0)
+  })
+
+  test('a disk that is exchanged during a read: nothing of two disks is read', async () => {
+    const { card, medium } = started()
+    await card.seek(3)
+    card.channel(0x46, 4 * 512)
+    medium.hold = true
+    card.command(0xe6, 0, 3, 0, 5, 2, 18, 27, 255)
+    await card.pass(1e6)
+    medium.change(new Uint8Array(HD).fill(7))
+    await medium.release()
+    await card.pass()
+    expect(card.result()).toEqual([0x40, 1, 0, 3, 0, 5, 2])
+    expect(medium.log).toHaveLength(1)
+    // The next command is of the new one alone.
+    card.channel(0x46, 512)
+    expect((await card.transfer(0xe6, 0, 3, 0, 5, 2, 18, 27, 255)).slice(0, 3)).toEqual([0, 0, 0])
+    expect(card.machine.ram.slice(DATA, DATA + 512)).toEqual(new Uint8Array(512).fill(7))
+  })
+
+  test('a disk that is exchanged during a write: the rest does not reach the new one', async () => {
+    const { card, medium } = started()
+    await card.seek(3)
+    card.channel(0x4a, 4 * 512)
+    medium.hold = true
+    card.command(0xc5, 0, 3, 0, 5, 2, 18, 27, 255)
+    await card.pass(1e6)
+    medium.change(new Uint8Array(HD).fill(7))
+    medium.hold = false
+    await medium.release()
+    await card.pass()
+    expect(card.result()).toEqual([0x40, 1, 0, 3, 0, 5, 2])
+    expect(medium.log).toEqual([`write ${at(3, 0, 5)}+512`])
+  })
+
+  test.each([
+    { made: HD, takes: [720, 1440, 1680], not: [2880, 1200, 360, 1000] },
+    { made: 2880 * KIB, takes: [720, 1440, 2880], not: [1200] },
+    { made: 1200 * KIB, takes: [360, 1200], not: [1440] },
+    { made: 0, takes: [720, 1440], not: [2880] },
+  ])('a drive that was made for $made bytes takes disks of $takes KiB', ({ made, takes, not }) => {
+    let client: BlockTrayClient | undefined
+    const tray = { connect: (given: BlockTrayClient) => void (client = given), moved() {} }
+    const medium = Object.assign(new TestMedium(0, made), { tray })
+    new FloppyMachine([medium])
+    const refused = (kib: number): boolean => client!.refuses({ ...medium.properties, bytes: kib * KIB }) !== null
+    expect([takes.filter(refused), not.filter((kib) => !refused(kib))]).toEqual([[], []])
   })
 
   test('sectors are read until the count of the channel ends, over both heads', async () => {

@@ -1,5 +1,5 @@
 import type { BlockBackend } from '@retrap/device'
-import { FloppyController, floppyFormat, I8237 } from '@retrap/devices/floppy'
+import { FloppyController, floppyDriveType, I8237 } from '@retrap/devices/floppy'
 import type { PcSite, PlacedDevices } from '../device-kinds.ts'
 import { drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
@@ -8,8 +8,6 @@ import { startsDirectly } from '../pc-options.ts'
 
 const CHANNEL = 2
 const MOST = 2
-/** A drive without a disk: 1.44 MB. */
-const USUAL_TYPE = 4
 
 /**
  * Makes the floppy controller with its drives, and the DMA controllers that move its bytes.
@@ -24,7 +22,7 @@ export function place({ options }: Pick<PcSite, 'options'>): PlacedDevices {
   const isa = CHIPSETS[options.machine ?? 'pc'].isaBridgeDevice.toString(16)
   return {
     models: [dma, controller],
-    floppies: media.map((medium) => (medium && floppyFormat(medium.properties.bytes)?.drive) ?? USUAL_TYPE),
+    floppies: media.map((medium) => floppyDriveType(medium?.properties.bytes ?? 0)),
     bootPaths: places.flatMap((drive, at) =>
       drive === null ? [] : [[{ ...drive, media: 'floppy' }, `/pci@i0cf8/isa@${isa}/fdc@03f0/floppy@${at}`]],
     ),

@@ -34,11 +34,12 @@ export function place({ options, slots, keyboard, mouse }: UsbSite): PlacedDevic
 }
 
 function makeStick({ medium, media, serialNumber, model }: PcDrive, name: string): UsbStorage {
-  if (medium === null || media === 'cdrom')
-    throw new MachineError('ERR_OPTION', `${name}: a USB drive is a disk with a medium; use a drive of IDE for CDs`)
+  if (medium === null)
+    throw new MachineError('ERR_OPTION', `${name}: a disk has a medium; only a CD drive may have none`)
   return new UsbStorage({
     medium,
     name,
+    kind: media ?? 'disk',
     ...(serialNumber !== undefined && { serialNumber }),
     ...(model !== undefined && { model }),
   })

@@ -10,21 +10,24 @@ import {
   HeldSense,
   type HeldSenseState,
   performScsi,
+  ScsiCd,
   ScsiDisk,
-  type ScsiDiskState,
   type ScsiOutcome,
   type ScsiSense,
+  type ScsiUnit,
   type ScsiWork,
 } from '@retrap/scsi'
 import type { UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '../usb-device.ts'
 
 /** Options of {@link UsbStorage}. */
 export interface UsbStorageOptions {
-  /** What is in it, in blocks of 512 to 4096 bytes. */
+  /** What is in it, in blocks of 512 to 4096 bytes, of a CD drive at most 2048. */
   readonly medium: BlockBackend
+  /** A stick or disk, or a drive for CDs and DVDs. Default `disk`. */
+  readonly kind?: 'disk' | 'cdrom'
   /** Default `usb-storage`. */
   readonly name?: string
-  /** At most 16 ASCII characters; default `USB DISK`. */
+  /** At most 16 ASCII characters; default `USB DISK`, of a CD drive `USB CD-ROM`. */
   readonly model?: string
   /** At most 20 ASCII characters; the medium's own goes before it. Default `RT0001`. */
   readonly serialNumber?: string
@@ -38,7 +41,7 @@ export interface UsbStorageState {
   readonly transfer: unknown
   /** Data that the host or the medium has not taken. */
   readonly ready: Uint8Array
-  /** The disk's own state. */
+  /** The disk's own state, or the CD drive's. */
   readonly disk: unknown
   /** Why the last command failed. */
   readonly sense: unknown
@@ -106,7 +109,7 @@ const IDLE: Transfer = {
 }
 
 /**
- * A USB mass storage device: a stick, or a disk in a case.
+ * A USB mass storage device: a stick, a disk in a case, or a CD drive.
  *
  * Where a command has less data for the host than the host asks for, zeros fill it up, and the status says how many.
  *
@@ -118,7 +121,9 @@ export class UsbStorage implements UsbDevice {
   /** What it says of itself. */
   readonly description: UsbDescription
   readonly #medium: BlockBackend
-  readonly #disk: ScsiDisk
+  readonly #unit: ScsiUnit
+  /** It is a CD drive. */
+  readonly #cd: ScsiCd | null
   readonly #sense: HeldSense
   #requests!: LateAnswers<MediumRequest, MediumAnswer>
   #port!: UsbPort
@@ -127,9 +132,10 @@ export class UsbStorage implements UsbDevice {
   #ready: Uint8Array = NOTHING
 
   /** @throws DeviceError `ERR_OPTION` */
-  constructor({ medium, name = 'usb-storage', model = 'USB DISK', serialNumber = 'RT0001' }: UsbStorageOptions) {
+  constructor({ medium, kind = 'disk', name = 'usb-storage', ...named }: UsbStorageOptions) {
+    const { model = kind === 'disk' ? 'USB DISK' : 'USB CD-ROM', serialNumber = 'RT0001' } = named
     const { blockBytes } = medium.properties
-    if (![512, 1024, 2048, 4096].includes(blockBytes))
+    if (kind === 'disk' && ![512, 1024, 2048, 4096].includes(blockBytes))
       throw new DeviceError('ERR_OPTION', `${name}: blocks of ${blockBytes} bytes: expected 512 to 4096`)
     const serial = medium.properties.serialNumber ?? serialNumber
     if (!/^[ -~]{1,16}$/.test(model))
@@ -139,14 +145,10 @@ export class UsbStorage implements UsbDevice {
     this.name = name
     this.#medium = medium
     // One command at a time, and as much data as its length can say.
-    this.#disk = new ScsiDisk({
-      medium,
-      model,
-      serialNumber: serial,
-      commandQueue: false,
-      maximumBytes: LARGEST_TRANSFER,
-    })
-    this.#sense = new HeldSense(this.#disk)
+    const disk = { medium, model, serialNumber: serial, commandQueue: false, maximumBytes: LARGEST_TRANSFER }
+    this.#cd = kind === 'cdrom' ? new ScsiCd({ medium, model }) : null
+    this.#unit = this.#cd ?? new ScsiDisk(disk)
+    this.#sense = new HeldSense(this.#unit)
     this.description = {
       vendorId: 0x46f4,
       productId: 0x0001,
@@ -213,7 +215,7 @@ export class UsbStorage implements UsbDevice {
     const toHost = (bytes[12]! & TO_HOST) !== 0
     const phase = left === 0 ? 'status' : toHost ? 'in' : 'out'
     const command = bytes.slice(COMMAND_AT)
-    const parameters = this.#disk.parameterBytes(command)
+    const parameters = this.#unit.parameterBytes(command)
     this.#ready = NOTHING
     this.#transfer = { ...IDLE, phase, tag, left, residue: left }
     if (parameters === 0) this.#execute(command, NOTHING)
@@ -251,7 +253,7 @@ export class UsbStorage implements UsbDevice {
       return { own: bytes.length, residue: left - bytes.length }
     }
     const { kind, first, count } = outcome
-    const own = count * this.#disk.blockBytes
+    const own = count * this.#unit.blockBytes
     if (phase !== (kind === 'blocks' ? 'in' : 'out') || own > left) return { status: PHASE_ERROR }
     return { own, block: first, durable: kind === 'write' && outcome.durable, residue: left - own }
   }
@@ -278,7 +280,7 @@ export class UsbStorage implements UsbDevice {
   /** Writes the whole blocks that have come. */
   #write(): void {
     const { block, durable } = this.#transfer
-    const { blockBytes } = this.#disk
+    const { blockBytes } = this.#unit
     const count = Math.floor(this.#ready.length / blockBytes)
     if (count === 0 || block === null) return
     const data = this.#ready.slice(0, count * blockBytes)
@@ -300,7 +302,7 @@ export class UsbStorage implements UsbDevice {
     const bytes = Math.min(length, left)
     const wanted = Math.min(bytes, own)
     if (this.#ready.length < wanted && block !== null) {
-      const count = Math.ceil((wanted - this.#ready.length) / this.#disk.blockBytes)
+      const count = Math.ceil((wanted - this.#ready.length) / this.#unit.blockBytes)
       this.#requests.start({ work: { kind: 'blocks', first: block, count }, data: NOTHING })
       return 'nak'
     }
@@ -325,13 +327,15 @@ export class UsbStorage implements UsbDevice {
   }
 
   async #ask({ work, data }: MediumRequest, signal: CancelSignal): Promise<MediumAnswer> {
-    const { blockBytes } = this.#disk
+    const { blockBytes } = this.#unit
     const moved = work.kind === 'blocks' ? new Uint8Array(work.count * blockBytes) : data
     const sense = await performScsi(work, { medium: this.#medium, blockBytes, data: moved }, signal)
     return { sense, data: sense === null && work.kind === 'blocks' ? moved : NOTHING }
   }
 
-  #answered(work: ScsiWork, { sense, data }: MediumAnswer): void {
+  #answered(work: ScsiWork, { sense: failure, data }: MediumAnswer): void {
+    // What has come, or failed to, may be of another disc than the blocks before.
+    const sense = this.#cd?.takeExchange() ?? failure
     if (sense !== null) {
       this.#sense.fail(sense)
       const { own, residue } = this.#transfer
@@ -351,7 +355,7 @@ export class UsbStorage implements UsbDevice {
     this.#requests.cancel()
     this.#transfer = IDLE
     this.#ready = NOTHING
-    this.#disk.powerOn()
+    this.#unit.powerOn()
     this.#sense.reset()
   }
 
@@ -371,7 +375,7 @@ export class UsbStorage implements UsbDevice {
       version: 2,
       transfer: this.#transfer,
       ready: this.#ready.slice(),
-      disk: this.#disk.save(),
+      disk: this.#unit.save(),
       sense: this.#sense.save(),
       requests: this.#requests.save(),
     }
@@ -382,7 +386,7 @@ export class UsbStorage implements UsbDevice {
     const { transfer, ready, disk, sense, requests } = savedState<UsbStorageState>(this.name, state, 2)
     this.#transfer = transfer as Transfer
     this.#ready = ready.slice()
-    this.#disk.restore(disk as ScsiDiskState)
+    this.#unit.restore(disk as never)
     this.#sense.restore(sense as HeldSenseState)
     this.#requests.restore(requests as readonly LateRequest<MediumRequest, MediumAnswer>[])
   }

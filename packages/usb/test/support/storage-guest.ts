@@ -58,8 +58,11 @@ export class StorageGuest {
   }
 
   /** A guest that has heard of the power-on. @param high - upper word of all addresses of RAM */
-  static async ready(medium: TestDisk, high = 0): Promise<StorageGuest> {
-    const guest = new StorageGuest(medium, {}, undefined, high)
+  static async ready(
+    medium: TestDisk,
+    { high = 0, ...options }: Partial<UsbStorageOptions> & { readonly high?: number } = {},
+  ): Promise<StorageGuest> {
+    const guest = new StorageGuest(medium, options, undefined, high)
     await guest.command([0])
     await guest.sense()
     return guest

@@ -8,11 +8,19 @@ const MISSED = 0x8000_0000
 const RESCAN = 1
 const REMOVED = 2
 const CAPACITY_CHANGED = 0x2a | (9 << 8)
+const MEDIUM_MAY_HAVE_CHANGED = 0x28
 /** A driver that takes none loses those beyond, and is told so. */
 const MOST_EVENTS = 64
 
 /** What the driver hears of a target. */
-export type ScsiEvent = 'plugged' | 'unplugged' | 'changed'
+export type ScsiEvent = 'plugged' | 'unplugged' | 'changed' | 'exchanged'
+
+const EVENTS: Readonly<Record<ScsiEvent, readonly [kind: number, reason: number]>> = {
+  plugged: [TRANSPORT_RESET, RESCAN],
+  unplugged: [TRANSPORT_RESET, REMOVED],
+  changed: [PARAMETER_CHANGE, CAPACITY_CHANGED],
+  exchanged: [PARAMETER_CHANGE, MEDIUM_MAY_HAVE_CHANGED],
+}
 
 /** Saved form of {@link ScsiEvents}. */
 export interface ScsiEventsState {
@@ -37,10 +45,9 @@ export class ScsiEvents {
       const [event, target = 0] = this.#waiting.shift() ?? []
       const bytes = new Uint8Array(EVENT_BYTES)
       const view = new DataView(bytes.buffer)
-      const kind = event === undefined ? 0 : event === 'changed' ? PARAMETER_CHANGE : TRANSPORT_RESET
+      const [kind, reason] = event === undefined ? [0, 0] : EVENTS[event]
       view.setUint32(0, (kind | (this.#missed ? MISSED : 0)) >>> 0, true)
       if (event !== undefined) bytes.set(unitAddress(target), 4)
-      const reason = event === 'plugged' ? RESCAN : event === 'unplugged' ? REMOVED : event ? CAPACITY_CHANGED : 0
       view.setUint32(12, reason, true)
       this.#missed = false
       chain.complete(chain.writable.write(0, bytes) ? EVENT_BYTES : 0)

@@ -14,7 +14,7 @@ import type { VirtioChain } from '../../chain.ts'
 import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { ByteBudget } from '../block/byte-budget.ts'
 import { MOST_TARGETS, ScsiConfig } from './scsi-config.ts'
-import { ScsiEvents, type ScsiEventsState } from './scsi-events.ts'
+import { type ScsiEvent, ScsiEvents, type ScsiEventsState } from './scsi-events.ts'
 import { type Address, addressOf, answerOf, idOf, le32, REQUEST_HEADER, RESPONSE_HEADER } from './scsi-frames.ts'
 
 /** Options of {@link VirtioScsi}. */
@@ -129,17 +129,17 @@ export class VirtioScsi implements VirtioDevice {
   /** Hears of changes of the media from now on. */
   attach(host: VirtioHost): void {
     this.#host = host
-    for (const [target, { medium }] of this.#targets) this.#watch(target, medium)
+    for (const [target, unit] of this.#targets) this.#watch(target, unit)
   }
 
-  #watch(target: number, medium: ScsiUnit['medium']): void {
-    medium?.onChange(() => {
-      if (this.#targets.get(target)?.medium === medium && this.#host?.hasFeature(CHANGE) === true)
-        this.#tell('changed', target)
+  #watch(target: number, unit: ScsiUnit): void {
+    unit.medium?.onChange(() => {
+      if (this.#targets.get(target) === unit && this.#host?.hasFeature(CHANGE) === true)
+        this.#tell(unit.exchanges === undefined ? 'changed' : 'exchanged', target)
     })
   }
 
-  #tell(event: 'plugged' | 'unplugged' | 'changed', target: number): void {
+  #tell(event: ScsiEvent, target: number): void {
     this.#events.add(event, target)
     const queue = this.#host?.queues[EVENT_QUEUE]
     if (queue !== undefined) this.#events.deliver(queue)
@@ -157,7 +157,7 @@ export class VirtioScsi implements VirtioDevice {
         `${this.name}: target ${target}: expected a free one, 0 to ${MOST_TARGETS - 1}`,
       )
     this.#targets.set(target, unit)
-    this.#watch(target, unit.medium)
+    this.#watch(target, unit)
     if (this.#host?.hasFeature(HOTPLUG) === true) this.#tell('plugged', target)
   }
 
@@ -246,6 +246,7 @@ export class VirtioScsi implements VirtioDevice {
     if (bytes > (reads ? room : chain.readable.length - at)) return end(OVERRUN, null)
     let ended = (): void => {}
     const abort = new AbortController()
+    const { exchanges } = unit
     const task: Task = { target, id, abort, response: OK, ended: new Promise((resolve) => (ended = resolve)) }
     this.#tasks.add(task)
     const cancel = (): void => abort.abort()
@@ -257,6 +258,8 @@ export class VirtioScsi implements VirtioDevice {
       if (data === null || abort.signal.aborted) return end(task.response || ABORTED, null)
       const sense = await performScsi(outcome, { medium, blockBytes, data }, abort.signal)
       if (task.response !== OK) return end(task.response, null)
+      // Parts of it may be of one disc, and parts of another.
+      if (unit.exchanges !== exchanges) return end(OK, unit.senseOfExchange?.() ?? SENSE.mediumChanged)
       if (!reads || sense !== null || chain.cancelled) return end(OK, sense)
       kept = true
       return this.#later(chain, bytes, end(OK, null, data))
