@@ -1,12 +1,14 @@
 /** Text of A64 instructions, in the assembler's syntax of the Arm ARM, lower case. */
 import { findA64, findA64Alias } from './a64.ts'
+import { formatLoadStoreA64 } from './format-load-store-a64.ts'
 import { a64Operand, type Place } from './format-operands.ts'
-import { formatLoadStore } from './format-load-store.ts'
 import { LoadStore } from './load-store.ts'
-import { decodeLoadStoreA64, loadStoreFormsA64 } from './load-store-a64.ts'
+import { fillLoadStoreA64, isLoadStoreA64 } from './load-store-a64.ts'
 import type { Form } from './row.ts'
+import { Templates } from './templates.ts'
 
 const access: LoadStore = /*#__PURE__*/ new LoadStore()
+const templates = /*#__PURE__*/ new Templates(a64Operand)
 
 /** Rows whose words are known to be instructions, and no more. */
 const isNamed = ({ operation }: Form): boolean => operation !== 'scalable' && operation !== 'other'
@@ -32,26 +34,18 @@ export function formatA64(word: number, options: FormatA64Options = {}): string 
   const form = findA64(word)
   if (form === undefined || !isNamed(form)) return undefined
   const { address = 0n, symbols } = options
-  const place: Place = {
-    address,
-    target(any) {
-      const at = BigInt.asUintN(64, any)
-      return symbols?.(at) ?? `0x${at.toString(16)}`
-    },
+  const target = (any: bigint): string => {
+    const at = BigInt.asUintN(64, any)
+    return symbols?.(at) ?? `0x${at.toString(16)}`
   }
-  if (form.index >= loadStoreFormsA64.length) return text(findA64Alias(word) ?? form, word, place)
-  decodeLoadStoreA64(word, access)
-  return formatLoadStore(access).replace(/\.([-+]\d+)$/, (_match, distance: string) =>
-    place.target(address + BigInt(distance)),
-  )
-}
-
-/** A row's mnemonic and operands with their placeholders put in. */
-function text(form: Form, word: number, place: Place): string {
-  const put = (_match: string, name: string): string => a64Operand(form, name, word, place)
-  const mnemonic = form.mnemonic.toLowerCase().replaceAll(/<([^>]*)>/g, put)
-  // `<#8<<z>` has a bracket inside.
-  const operands = form.operands.replaceAll(/<((?:[^<>]|<<)*)>/g, put)
-  // SYS and HINT: the operand is all, `nop`. CLREX and ISB: there may be none.
-  return mnemonic === '.' ? operands : `${mnemonic} ${operands}`.trimEnd()
+  if (isLoadStoreA64(form)) {
+    fillLoadStoreA64(form, word, access)
+    return formatLoadStoreA64(access, (offset) => target(address + BigInt(offset)))
+  }
+  const named = findA64Alias(word) ?? form
+  const place: Place = { address, target }
+  let text = ''
+  for (const part of templates.of(named)) text += typeof part === 'string' ? part : part(named, word, place)
+  // CLREX and ISB: there may be no operand.
+  return text.trimEnd()
 }

@@ -1,7 +1,7 @@
 /** Decodes A32, T32 and T16 loads and stores. */
-import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER } from './load-store.ts'
+import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER, registerOf } from './load-store.ts'
 import { Matcher } from './matcher.ts'
-import { compileRow, expandChoices, extract, type Form, parseRows, type Row } from './row.ts'
+import { compileRow, expandChoices, fieldOf, type Form, parseRows, type Row } from './row.ts'
 import { a32Rows, coprocessorRows, structureRows } from './table/a32.ts'
 import { t16Rows } from './table/t16.ts'
 import { t32Rows } from './table/t32.ts'
@@ -40,21 +40,19 @@ const PC = 15
 const SP = 13
 const LR = 14
 
-const get = (form: Form, letter: string, word: number): number => extract(form.fields.get(letter), word)
-
 /** Pre- and post-indexed. What would load PC without it is a hint. */
 const writesBack = (form: Form, word: number): boolean =>
-  form.fields.has('P') && (get(form, 'P', word) === 0 || get(form, 'W', word) !== 0)
+  form.fields.has('P') && (fieldOf(form, 'P', word) === 0 || fieldOf(form, 'W', word) !== 0)
 
 /** Whether the encoding is allocated: what bit patterns alone cannot say. */
 function allocated(form: Form, word: number): boolean {
   const { attributes, fields } = form
-  if (fields.has('c') && get(form, 'c', word) === 15) return false
-  if (attributes.has('base') && get(form, 'n', word) === PC) return false
-  if (attributes.has('notpc') && get(form, 't', word) === PC && !writesBack(form, word)) return false
-  if (attributes.has('couple') && (get(form, 't', word) & 1) !== 0) return false
-  if (attributes.has('couple') && get(form, 't', word) === LR) return false
-  if (fields.has('j') && !attributes.has('link') && !attributes.has('return') && get(form, 'j', word) === 0)
+  if (fields.has('c') && fieldOf(form, 'c', word) === 15) return false
+  if (attributes.has('base') && fieldOf(form, 'n', word) === PC) return false
+  if (attributes.has('notpc') && fieldOf(form, 't', word) === PC && !writesBack(form, word)) return false
+  if (attributes.has('couple') && (fieldOf(form, 't', word) & 1) !== 0) return false
+  if (attributes.has('couple') && fieldOf(form, 't', word) === LR) return false
+  if (fields.has('j') && !attributes.has('link') && !attributes.has('return') && fieldOf(form, 'j', word) === 0)
     return false
   if (attributes.has('vectors') && !vectorsExist(form, word)) return false
   if (fields.has('P') && !indexingExists(form, word)) return false
@@ -62,9 +60,9 @@ function allocated(form: Form, word: number): boolean {
 }
 
 function indexingExists(form: Form, word: number): boolean {
-  const p = get(form, 'P', word)
-  const u = get(form, 'U', word)
-  const w = get(form, 'W', word)
+  const p = fieldOf(form, 'P', word)
+  const u = fieldOf(form, 'U', word)
+  const w = fieldOf(form, 'W', word)
   // T32: neither index nor writeback is another instruction.
   if (form.attributes.has('base') || form.attributes.has('pair')) return p !== 0 || w !== 0
   if (form.attributes.has('couple') && p === 0 && w !== 0) return false
@@ -74,8 +72,8 @@ function indexingExists(form: Form, word: number): boolean {
 
 /** VLDM and VSTM transfer at least one register, and none beyond the last; at most 16 doubles. */
 function vectorsExist(form: Form, word: number): boolean {
-  const count = get(form, 'i', word)
-  const t = get(form, 't', word)
+  const count = fieldOf(form, 'i', word)
+  const t = fieldOf(form, 't', word)
   if (form.size === 4) return count !== 0 && singleRegister(t) + count <= 32
   return count !== 0 && count <= 16 && t + count <= 32
 }
@@ -84,9 +82,9 @@ function vectorsExist(form: Form, word: number): boolean {
 function structureAllocated(form: Form, word: number): boolean {
   const { attributes, registers, fields } = form
   if (!structureRegistersExist(form, word)) return false
-  if (fields.has('l')) return laneAllocated(form, get(form, 'l', word))
-  const z = get(form, 'z', word)
-  const a = get(form, 'a', word)
+  if (fields.has('l')) return laneAllocated(form, fieldOf(form, 'l', word))
+  const z = fieldOf(form, 'z', word)
+  const a = fieldOf(form, 'a', word)
   if (attributes.has('replicate')) {
     switch (registers) {
       case 1:
@@ -108,13 +106,13 @@ function structureAllocated(form: Form, word: number): boolean {
 /** The last register of a structure is at most D31. */
 function structureRegistersExist(form: Form, word: number): boolean {
   const { attributes, registers } = form
-  const t = get(form, 't', word)
+  const t = fieldOf(form, 't', word)
   if (attributes.has('doubled')) return t + 4 <= 32
-  if (attributes.has('replicate') && registers === 1) return t + get(form, 'w', word) < 32
+  if (attributes.has('replicate') && registers === 1) return t + fieldOf(form, 'w', word) < 32
   const spaced =
     attributes.has('spaced') ||
-    (attributes.has('replicate') && get(form, 'w', word) !== 0) ||
-    (attributes.has('lane') && laneSpaced(form, get(form, 'l', word)))
+    (attributes.has('replicate') && fieldOf(form, 'w', word) !== 0) ||
+    (attributes.has('lane') && laneSpaced(form, fieldOf(form, 'l', word)))
   return t + (registers - 1) * (spaced ? 2 : 1) < 32
 }
 
@@ -137,11 +135,6 @@ function laneAllocated(form: Form, l: number): boolean {
   }
 }
 
-const register = (form: Form, letter: string, word: number): number => {
-  const field = form.fields.get(letter)
-  return field === undefined ? NO_REGISTER : extract(field, word)
-}
-
 /** What the three sets have in common. */
 function fill(set: InstructionSet, form: Form, word: number, insn: LoadStore): void {
   const { attributes, fields } = form
@@ -149,12 +142,12 @@ function fill(set: InstructionSet, form: Form, word: number, insn: LoadStore): v
   insn.form = form
   insn.word = word >>> 0
   insn.length = set === InstructionSet.T16 ? 2 : 4
-  insn.condition = fields.has('c') ? get(form, 'c', word) : 14
-  insn.rt = register(form, 't', word)
-  insn.rt2 = register(form, 'u', word)
-  insn.rs = register(form, 's', word)
-  insn.rn = register(form, 'n', word)
-  insn.rm = register(form, 'm', word)
+  insn.condition = fields.has('c') ? fieldOf(form, 'c', word) : 14
+  insn.rt = registerOf(form, 't', word)
+  insn.rt2 = registerOf(form, 'u', word)
+  insn.rs = registerOf(form, 's', word)
+  insn.rn = registerOf(form, 'n', word)
+  insn.rm = registerOf(form, 'm', word)
   insn.list = 0
   insn.lane = -1
   insn.start = 0
@@ -168,8 +161,8 @@ function fill(set: InstructionSet, form: Form, word: number, insn: LoadStore): v
   insn.vector = false
   insn.extend = Extend.LSL
   insn.shift = 0
-  insn.subtract = attributes.has('minus') || (fields.has('U') && get(form, 'U', word) === 0)
-  insn.offset = get(form, 'i', word) * form.immediateScale
+  insn.subtract = attributes.has('minus') || (fields.has('U') && fieldOf(form, 'U', word) === 0)
+  insn.offset = fieldOf(form, 'i', word) * form.immediateScale
   if (insn.subtract) insn.offset = -insn.offset
   insn.addressing = indexing(form, word)
   if (attributes.has('stack')) insn.rn = SP
@@ -201,19 +194,19 @@ const singleRegister = (number: number): number => ((number & 15) << 1) | (numbe
 function indexing(form: Form, word: number): Addressing {
   const { attributes, fields } = form
   if (attributes.has('post')) return Addressing.POST_INDEX
-  const w = get(form, 'W', word)
-  if (fields.has('P') && get(form, 'P', word) === 0) return Addressing.POST_INDEX
+  const w = fieldOf(form, 'W', word)
+  if (fields.has('P') && fieldOf(form, 'P', word) === 0) return Addressing.POST_INDEX
   return w !== 0 ? Addressing.PRE_INDEX : Addressing.OFFSET
 }
 
 function decodeShift(set: InstructionSet, form: Form, word: number, insn: LoadStore): void {
-  const amount = get(form, 'i', word)
+  const amount = fieldOf(form, 'i', word)
   insn.offset = 0
   if (set === InstructionSet.T32) {
     insn.shift = amount
     return
   }
-  insn.extend = get(form, 'k', word) as Extend
+  insn.extend = fieldOf(form, 'k', word) as Extend
   insn.shift = amount
   if (amount === 0 && insn.extend === Extend.ROR) insn.extend = Extend.RRX
   else if (amount === 0 && insn.extend !== Extend.LSL) insn.shift = 32
@@ -228,7 +221,7 @@ function countBits(list: number): number {
 /** P and U of the increment and decrement modes. */
 function multipleMode(form: Form, word: number): { before: boolean; up: boolean } {
   const { attributes, fields, mnemonic } = form
-  if (fields.has('P')) return { before: get(form, 'P', word) !== 0, up: get(form, 'U', word) !== 0 }
+  if (fields.has('P')) return { before: fieldOf(form, 'P', word) !== 0, up: fieldOf(form, 'U', word) !== 0 }
   const down = attributes.has('down') || mnemonic === 'PUSH' || mnemonic.includes('DB')
   return { before: down, up: !down }
 }
@@ -244,7 +237,7 @@ function blockTransfer(form: Form, word: number, bytes: number, writeback: boole
 
 function decodeMultiple(form: Form, word: number, insn: LoadStore): void {
   const { attributes, fields } = form
-  insn.list = get(form, 'j', word)
+  insn.list = fieldOf(form, 'j', word)
   // SP is not in a T32 list.
   if (attributes.has('base')) insn.list = (insn.list & 0x1fff) | ((insn.list & ~0x1fff) << 1)
   if (attributes.has('return')) insn.list |= 1 << PC
@@ -253,13 +246,13 @@ function decodeMultiple(form: Form, word: number, insn: LoadStore): void {
   const load = form.operation === 'load'
   // T16's LDM writes the base back unless it loads it.
   const writeback = fields.has('W')
-    ? get(form, 'W', word) !== 0
+    ? fieldOf(form, 'W', word) !== 0
     : attributes.has('stack') || (attributes.has('up') && !(load && (insn.list & (1 << insn.rn)) !== 0))
   blockTransfer(form, word, insn.elements * 4, writeback, insn)
 }
 
 function decodeVectors(form: Form, word: number, insn: LoadStore): void {
-  const count = get(form, 'i', word)
+  const count = fieldOf(form, 'i', word)
   insn.vector = true
   insn.registerSize = form.size
   insn.elements = count
@@ -271,16 +264,16 @@ function decodeVectors(form: Form, word: number, insn: LoadStore): void {
   insn.offset = down ? -bytes : bytes
   insn.start = down ? -bytes : 0
   insn.subtract = down
-  insn.addressing = down || get(form, 'W', word) !== 0 ? Addressing.PRE_INDEX : Addressing.OFFSET
+  insn.addressing = down || fieldOf(form, 'W', word) !== 0 ? Addressing.PRE_INDEX : Addressing.OFFSET
 }
 
 function decodeReturnState(form: Form, word: number, insn: LoadStore): void {
   insn.elements = 2
   if (form.operation === 'save') {
     insn.rn = SP
-    insn.list = get(form, 'i', word)
+    insn.list = fieldOf(form, 'i', word)
   }
-  blockTransfer(form, word, 8, get(form, 'W', word) !== 0, insn)
+  blockTransfer(form, word, 8, fieldOf(form, 'W', word) !== 0, insn)
 }
 
 function decodeStructure(form: Form, word: number, insn: LoadStore): void {
@@ -290,13 +283,13 @@ function decodeStructure(form: Form, word: number, insn: LoadStore): void {
   insn.list = registers
   insn.step = attributes.has('spaced') ? 2 : 1
   insn.alignment = 1
-  if (fields.has('l')) decodeLane(form, get(form, 'l', word), insn)
+  if (fields.has('l')) decodeLane(form, fieldOf(form, 'l', word), insn)
   else {
-    const z = get(form, 'z', word)
-    const a = get(form, 'a', word)
+    const z = fieldOf(form, 'z', word)
+    const a = fieldOf(form, 'a', word)
     insn.elementSize = 1 << z
     if (attributes.has('replicate')) {
-      const wide = get(form, 'w', word) !== 0
+      const wide = fieldOf(form, 'w', word) !== 0
       // A size of 11 is VLD4 of words with a stricter alignment.
       if (z === 3) insn.elementSize = 4
       if (registers === 1) insn.list = wide ? 2 : 1

@@ -1,7 +1,7 @@
 /** Decodes A64 loads and stores. */
-import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER } from './load-store.ts'
+import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER, registerOf } from './load-store.ts'
 import { Matcher } from './matcher.ts'
-import { compileRow, expandChoices, extract, type Form, parseRows, type Row } from './row.ts'
+import { compileRow, expandChoices, extract, fieldOf, type Form, parseRows, type Row } from './row.ts'
 import { a64Rows, a64Transfers } from './table/a64-loads.ts'
 
 /** Puts each of the transfers in the place of `*`. */
@@ -33,45 +33,43 @@ export const loadStoreFormsA64: readonly Form[] = /*#__PURE__*/ parseRows(a64Row
 
 const matcher = /*#__PURE__*/ new Matcher(loadStoreFormsA64)
 
+/** Whether a row of `a64Forms` is one of these. */
+export const isLoadStoreA64 = (form: Form): boolean => loadStoreFormsA64[form.index] === form
+
 const even = (register: number): boolean => (register & 1) === 0
 
 /** Whether the encoding is allocated: what bit patterns alone cannot say. */
 export function allocatedLoadStoreA64(form: Form, word: number): boolean {
   const { attributes, operation, fields } = form
   if (attributes.has('couple') || operation === 'load-64b' || operation === 'store-64b') {
-    const t = extract(fields.get('t'), word)
+    const t = fieldOf(form, 't', word)
     // ST64BV's Xs is any register.
-    if (!even(t) || (attributes.has('couple') && !even(extract(fields.get('s'), word)))) return false
+    if (!even(t) || (attributes.has('couple') && !even(fieldOf(form, 's', word)))) return false
     if (!attributes.has('couple') && t > 22) return false
   }
   if (attributes.has('structure') && fields.has('z')) {
     // One doubleword a register leaves nothing to interleave.
-    if (extract(fields.get('z'), word) === 3 && extract(fields.get('Q'), word) === 0) return false
+    if (fieldOf(form, 'z', word) === 3 && fieldOf(form, 'Q', word) === 0) return false
   }
-  if (fields.has('e') && (extract(fields.get('e'), word) & 2) === 0) return false
-  if (fields.has('w') && extract(fields.get('w'), word) === 0) return false
+  if (fields.has('e') && (fieldOf(form, 'e', word) & 2) === 0) return false
+  if (fields.has('w') && fieldOf(form, 'w', word) === 0) return false
   if (fields.has('p')) {
-    if (extract(fields.get('p'), word) === 3) return false
+    if (fieldOf(form, 'p', word) === 3) return false
     return operation === 'other' || copyRegistersFit(form, word)
   }
   if (attributes.has('pair') && operation === 'atomic') {
-    return extract(fields.get('t'), word) !== 31 && extract(fields.get('u'), word) !== 31
+    return fieldOf(form, 't', word) !== 31 && fieldOf(form, 'u', word) !== 31
   }
   return true
 }
 
 /** Memory copies need registers that differ, and addresses that are no zero register. */
 function copyRegistersFit(form: Form, word: number): boolean {
-  const t = extract(form.fields.get('t'), word)
-  const s = extract(form.fields.get('s'), word)
-  const n = extract(form.fields.get('n'), word)
+  const t = fieldOf(form, 't', word)
+  const s = fieldOf(form, 's', word)
+  const n = fieldOf(form, 'n', word)
   if (t === s || t === n || s === n || t === 31) return false
   return form.operation === 'fill' || s !== 31
-}
-
-const registerOf = (form: Form, letter: string, word: number): number => {
-  const field = form.fields.get(letter)
-  return field === undefined ? NO_REGISTER : extract(field, word)
 }
 
 /** Bytes of the register that the first `<?t>` names. */
@@ -94,6 +92,12 @@ function registerSize(form: Form, elementSize: number): number {
 export function decodeLoadStoreA64(word: number, insn: LoadStore): boolean {
   const form = matcher.find(word, allocatedLoadStoreA64)
   if (form === undefined) return false
+  fillLoadStoreA64(form, word, insn)
+  return true
+}
+
+/** Takes an encoding of a row apart. */
+export function fillLoadStoreA64(form: Form, word: number, insn: LoadStore): void {
   const { attributes, fields } = form
   insn.set = InstructionSet.A64
   insn.form = form
@@ -111,10 +115,10 @@ export function decodeLoadStoreA64(word: number, insn: LoadStore): boolean {
   insn.start = 0
   insn.step = 1
   insn.alignment = 1
-  insn.acquire = attributes.has('acquire') || extract(fields.get('a'), word) !== 0
-  insn.release = attributes.has('release') || extract(fields.get('r'), word) !== 0
+  insn.acquire = attributes.has('acquire') || fieldOf(form, 'a', word) !== 0
+  insn.release = attributes.has('release') || fieldOf(form, 'r', word) !== 0
   let { size } = form
-  if (size === 0 && fields.has('z')) size = 1 << extract(fields.get('z'), word)
+  if (size === 0 && fields.has('z')) size = 1 << fieldOf(form, 'z', word)
   insn.elementSize = size
   insn.elements = 1
   insn.registerSize = registerSize(form, size)
@@ -147,7 +151,6 @@ export function decodeLoadStoreA64(word: number, insn: LoadStore): boolean {
   }
   if (form.registers !== 0) decodeStructure(form, word, insn)
   else insn.vector = /<[BHSDQ]t>/.test(form.operands)
-  return true
 }
 
 /** The offset that the immediate stands for, in bytes. */
@@ -162,9 +165,9 @@ function immediate(form: Form, word: number): number {
 const EXTENDS = [Extend.UXTW, Extend.LSL, Extend.SXTW, Extend.SXTX] as const
 
 function decodeExtend(form: Form, word: number, insn: LoadStore): void {
-  const option = extract(form.fields.get('e'), word)
+  const option = fieldOf(form, 'e', word)
   insn.extend = EXTENDS[((option >> 1) & 2) | (option & 1)]!
-  insn.shift = extract(form.fields.get('S'), word) === 0 ? 0 : Math.log2(insn.elementSize || 8)
+  insn.shift = fieldOf(form, 'S', word) === 0 ? 0 : Math.log2(insn.elementSize || 8)
 }
 
 function decodeStructure(form: Form, word: number, insn: LoadStore): void {
@@ -172,9 +175,9 @@ function decodeStructure(form: Form, word: number, insn: LoadStore): void {
   insn.vector = true
   insn.list = registers
   const lane = fields.get('l')
-  insn.registerSize = lane === undefined && extract(fields.get('Q'), word) === 0 ? 8 : 16
+  insn.registerSize = lane === undefined && fieldOf(form, 'Q', word) === 0 ? 8 : 16
   if (lane !== undefined) insn.lane = extract(lane, word)
-  else if (form.attributes.has('lane')) insn.lane = extract(fields.get('Q'), word)
+  else if (form.attributes.has('lane')) insn.lane = fieldOf(form, 'Q', word)
   if (insn.lane >= 0 || form.attributes.has('replicate')) {
     insn.elements = registers
   } else insn.elements = (registers * insn.registerSize) / insn.elementSize

@@ -1,5 +1,5 @@
 /** What a decoded load or store is. */
-import type { Form } from './row.ts'
+import { extract, type Form } from './row.ts'
 
 /** Instruction sets. T16 and T32 are the two lengths of Thumb. */
 export const InstructionSet = { A64: 0, A32: 1, T16: 2, T32: 3 } as const
@@ -136,4 +136,10 @@ const NO_FORM: Form = {
   immediateScale: 0,
   by: 0,
   registers: 0,
+}
+
+/** The number of the register that a letter names, or `NO_REGISTER`. */
+export function registerOf(form: Form, letter: string, word: number): number {
+  const field = form.fields.get(letter)
+  return field === undefined ? NO_REGISTER : extract(field, word)
 }

@@ -3,21 +3,43 @@
  *
  * A row has the columns encoding, mnemonic, operands, attributes, two or more spaces apart; `#` starts a comment line.
  *
- * Encoding, most significant bit first: `0` and `1` are fixed, `-` is anything, a letter is a field, which may be in
- * several pieces. Fields: `t` `u` registers that are transferred, `n` base, `m` index, `s` status or source, `c`
- * condition, `i` immediate, `j` list of registers, `z` size, `Q` `l` vector size and lane, `v` SIMD&FP, `o` `p` options,
- * `e` `S` extend and shift, `a` `r` acquire and release, `w` addressing mode of a pair, `k` kind of shift, `U` add.
- * `P`, `W`, `U`: the bits that A32 and T32 call so.
+ * **Encoding**, most significant bit first: `0` and `1` are fixed, `-` is anything, a letter is a field, which may be in
+ * several pieces. Fields of loads and stores: `t` `u` registers that are transferred, `n` base, `m` index, `s` status or
+ * source, `c` condition, `i` immediate, `j` list of registers, `z` size, `Q` `l` vector size and lane, `v` SIMD&FP, `o` `p`
+ * options, `e` `S` extend and shift, `a` `r` acquire and release, `w` addressing mode of a pair, `k` kind of shift; `P`, `W`,
+ * `U` are the bits that A32 and T32 call so. The other tables say at their heads which letters they use.
  * `L` and `N` are choices: a row stands for one row for each value, `(x|y)` picks by `L`, `(w|x|y|z)` by `N`.
  *
- * Mnemonic: as the manual writes it. `<AR>` stands for the letters of acquire and release, `<S>` for that of the size,
- * `<PME>` and `<options>` for those of memory copies.
+ * **Mnemonic**: as the manual writes it. `<AR>` stands for the letters of acquire and release, `<S>` for that of the size,
+ * `<PME>` and `<options>` for those of memory copies, `<cond>` for a condition, `<2>` for the 2 of the upper half (Q is 1). `.`
+ * is none: the operand is all.
  *
- * Operands: text with placeholders: a register class and a field (`<Wt>`), or one of `format.ts`.
+ * **Operands**: text with placeholders; `.` is none.
+ * - `<Wt>` is a register: its class, then its field. `W` `X` general-purpose, `R` W or X as field `f` (loads and stores: the
+ *   size) says; 31 is the zero register, but in `<XSn>` the stack pointer. `B` `H` `S` `D` `Q` scalars of SIMD&FP; `F` S, D or
+ *   H by `y`; `Y` B, H, S or D by `z`, and `Y+` the next larger one. `<Wt1>` is the register after `<Wt>`.
+ * - `<Vd.T>` is a vector and its arrangement: `T` by `z` and `Q`; `P` half as many elements, twice as wide; `W` the same in a
+ *   whole register; `F` of floating point, by `x` and `Q`; `8b/16b` by `Q`; others as they stand. `<Vm.h[hl]>` is one lane, whose
+ *   number is field `h` and then `l`. `<list2>` is two vectors from `n` on.
+ * - `<#i>` is the immediate of field `i`: `<#±i>` signed, `<#i*16>` multiplied, `<#j+1>` added to, `<#64-s>` subtracted from 64,
+ *   `<#8<<z>` 8 shifted by `z`. Loads and stores: as the attribute `imm` says, and `<,#i>` is left out where it is 0.
+ * - `<q>` is the number of field `q`, without `#`.
+ * - Other words are named in `format-operands.ts`, those of loads and stores in `format-load-store-a64.ts` and
+ *   `format-load-store-a32.ts`.
  *
- * Attributes: the operation, with bytes per element (or the operation of an atomic) after a dot; `imm=s*4` signed immediate, `u` unsigned, times 4 or
- * `size`; `pre`, `post` writeback; `pair` two registers `t` and `u`; `couple` two consecutive ones; the rest is named in
- * `Attribute`; and the architectural feature in capitals (`FEAT_` left off).
+ * **Attributes**: first the operation, in one word; loads and stores: with bytes of an element (or the operation of an atomic)
+ * after a dot. An attribute in capitals is the architectural feature (`FEAT_` left off).
+ *
+ * Loads and stores: `imm=s*4` signed immediate, `u` unsigned, times 4 or `size`; `by` a fixed offset, `bytes` of an element;
+ * `pre`, `post` writeback; `literal`; `extended`, `shifted` index; `pair` two registers `t` and `u`, `couple` two consecutive
+ * ones, `multiple` a list, `vectors` consecutive SIMD&FP registers; `structure.2`, `sequence.2`, `replicate.2` SIMD structures
+ * of two registers, of one `lane`, `spaced` or `doubled`; `sx` sign-extended; `acquire`, `release`; `unprivileged`; `pac`
+ * authenticated; `tag` with tags, `block` of the size that DCZID_EL0 says. A32 and Thumb: `stack` by SP, `up` and `down`,
+ * `link` LR or PC too, `return` to the state of SPSR, `user` registers, `minus` subtracted, `base` not PC, `notpc` PC is a
+ * hint.
+ *
+ * All other rows of A64: `flags` are set, and conditions, all of which an encoding meets. `z!=3`, `s<5` compare a field with a number, `zQ=6`
+ * two fields, one after the other; `n=m` compares two fields. The others are named in `conditions.ts`.
  */
 
 /** A field of an encoding: its pieces, the most significant first. */
@@ -36,11 +58,11 @@ export interface Form {
   readonly mnemonic: string
   /** The operand column: text with placeholders. */
   readonly operands: string
-  /** What it does, in one word. */
+  /** What it does, in one word: the first attribute. */
   readonly operation: string
   /** Bytes of one access; 0 where fields decide. */
   readonly size: number
-  /** Words of the attribute column: see `row.ts`. */
+  /** Words of the attribute column. */
   readonly attributes: ReadonlySet<string>
   /** `FEAT_` name, or `''` for the base architecture. */
   readonly feature: string
@@ -50,7 +72,7 @@ export interface Form {
   readonly value: number
   /** The fields of the encoding, by their letter. */
   readonly fields: ReadonlyMap<string, Field>
-  /** Immediate: signed, and by what it is multiplied (0 = no immediate). */
+  /** The immediate is signed. */
   readonly immediateSigned: boolean
   /** What the immediate is multiplied by; 0 = no immediate. */
   readonly immediateScale: number
@@ -175,4 +197,14 @@ export function extract(field: Field | undefined, word: number): number {
     }
   }
   return value
+}
+
+/** The value of the field that a letter names; 0 where a form has none of that letter. */
+export const fieldOf = (form: Form, letter: string, word: number): number => extract(form.fields.get(letter), word)
+
+/** The values of several fields, one after another, the most significant first. */
+export function fieldsOf(form: Form, letters: string, word: number): number {
+  let bits = 0
+  for (const letter of letters) bits = (bits << form.fields.get(letter)!.width) | fieldOf(form, letter, word)
+  return bits
 }

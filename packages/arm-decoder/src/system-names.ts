@@ -1,4 +1,4 @@
-/** Names of system registers, system instructions, hints and barriers. */
+/** Names of system registers, system instructions, hints, barriers and fields of PSTATE. */
 import { systemInstructionRows } from './table/system-instructions.ts'
 import { systemRegisterRows } from './table/system-registers.ts'
 
@@ -105,4 +105,24 @@ export function barrierName(crm: number): string | undefined {
       crm
     ] || undefined
   )
+}
+
+/** By op1:op2; of several fields by CRm<3:1>, whose lowest bit is the value then. */
+const PSTATE_FIELDS: Readonly<Record<number, string | readonly (string | undefined)[]>> = {
+  0o03: 'uao',
+  0o04: 'pan',
+  0o05: 'spsel',
+  0o10: ['allint', 'pm'],
+  0o31: 'ssbs',
+  0o32: 'dit',
+  0o33: [undefined, 'svcrsm', 'svcrza', 'svcrsmza'],
+  0o34: 'tco',
+  0o36: 'daifset',
+  0o37: 'daifclr',
+}
+
+/** The field of PSTATE that MSR sets to an immediate; `undefined` where there is none. */
+export function pstateName(op1: number, op2: number, crm: number): string | undefined {
+  const name = PSTATE_FIELDS[(op1 << 3) | op2]
+  return typeof name === 'object' ? name[crm >> 1] : name
 }

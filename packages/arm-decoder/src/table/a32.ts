@@ -18,19 +18,19 @@ cccc 011 PU 1 W L nnnn tttt iiiii kk 0 mmmm     (STR|LDR)B    <Rt>, <address>  (
 cccc 000 0U 1 1 L nnnn tttt iiii 1011 iiii      (STR|LDR)HT   <Rt>, <address>  (store|load).2 imm=u post unprivileged
 cccc 000 0U 1 1 1 nnnn tttt iiii 1101 iiii      LDRSBT        <Rt>, <address>  load.1 sx imm=u post unprivileged
 cccc 000 0U 1 1 1 nnnn tttt iiii 1111 iiii      LDRSHT        <Rt>, <address>  load.2 sx imm=u post unprivileged
-cccc 000 0U 0 1 L nnnn tttt 0000 1011 mmmm      (STR|LDR)HT   <Rt>, <address>  (store|load).2 index post unprivileged
-cccc 000 0U 0 1 1 nnnn tttt 0000 1101 mmmm      LDRSBT        <Rt>, <address>  load.1 sx index post unprivileged
-cccc 000 0U 0 1 1 nnnn tttt 0000 1111 mmmm      LDRSHT        <Rt>, <address>  load.2 sx index post unprivileged
+cccc 000 0U 0 1 L nnnn tttt 0000 1011 mmmm      (STR|LDR)HT   <Rt>, <address>  (store|load).2 post unprivileged
+cccc 000 0U 0 1 1 nnnn tttt 0000 1101 mmmm      LDRSBT        <Rt>, <address>  load.1 sx post unprivileged
+cccc 000 0U 0 1 1 nnnn tttt 0000 1111 mmmm      LDRSHT        <Rt>, <address>  load.2 sx post unprivileged
 cccc 000 PU 1 W L nnnn tttt iiii 1011 iiii      (STR|LDR)H    <Rt>, <address>  (store|load).2 imm=u
 cccc 000 PU 1 W 1 nnnn tttt iiii 1101 iiii      LDRSB         <Rt>, <address>  load.1 sx imm=u
 cccc 000 PU 1 W 1 nnnn tttt iiii 1111 iiii      LDRSH         <Rt>, <address>  load.2 sx imm=u
 cccc 000 PU 1 W 0 nnnn tttt iiii 1101 iiii      LDRD          <Rt>, <Rt1>, <address>  load.4 couple imm=u
 cccc 000 PU 1 W 0 nnnn tttt iiii 1111 iiii      STRD          <Rt>, <Rt1>, <address>  store.4 couple imm=u
-cccc 000 PU 0 W L nnnn tttt 0000 1011 mmmm      (STR|LDR)H    <Rt>, <address>  (store|load).2 index
-cccc 000 PU 0 W 1 nnnn tttt 0000 1101 mmmm      LDRSB         <Rt>, <address>  load.1 sx index
-cccc 000 PU 0 W 1 nnnn tttt 0000 1111 mmmm      LDRSH         <Rt>, <address>  load.2 sx index
-cccc 000 PU 0 W 0 nnnn tttt 0000 1101 mmmm      LDRD          <Rt>, <Rt1>, <address>  load.4 couple index
-cccc 000 PU 0 W 0 nnnn tttt 0000 1111 mmmm      STRD          <Rt>, <Rt1>, <address>  store.4 couple index
+cccc 000 PU 0 W L nnnn tttt 0000 1011 mmmm      (STR|LDR)H    <Rt>, <address>  (store|load).2
+cccc 000 PU 0 W 1 nnnn tttt 0000 1101 mmmm      LDRSB         <Rt>, <address>  load.1 sx
+cccc 000 PU 0 W 1 nnnn tttt 0000 1111 mmmm      LDRSH         <Rt>, <address>  load.2 sx
+cccc 000 PU 0 W 0 nnnn tttt 0000 1101 mmmm      LDRD          <Rt>, <Rt1>, <address>  load.4 couple
+cccc 000 PU 0 W 0 nnnn tttt 0000 1111 mmmm      STRD          <Rt>, <Rt1>, <address>  store.4 couple
 
 # Exclusives, acquire and release
 cccc 0001 1000 nnnn ssss 1111 1001 tttt         STREX    <Rs>, <Rt>, [<Rn>]         store-exclusive.4
@@ -78,9 +78,9 @@ cccc 100 PU 1 W 1 nnnn 1jjjjjjjjjjjjjjj         LDM<mode>        <Rn><!>, <regis
 
 /** Rows that T32 has too, under 1110 for the condition. */
 export const coprocessorRows: string = `
-cccc 1101 U t 0 L nnnn tttt 1001 iiiiiiii       (VSTR|VLDR)   <Ht>, <address>             (store|load).2 imm=u*2 offset FP16
-cccc 1101 U t 0 L nnnn tttt 1010 iiiiiiii       (VSTR|VLDR)   <St>, <address>             (store|load).4 imm=u*4 offset
-cccc 1101 U t 0 L nnnn tttt 1011 iiiiiiii       (VSTR|VLDR)   <Dt>, <address>             (store|load).8 imm=u*4 offset
+cccc 1101 U t 0 L nnnn tttt 1001 iiiiiiii       (VSTR|VLDR)   <Ht>, <address>             (store|load).2 imm=u*2 FP16
+cccc 1101 U t 0 L nnnn tttt 1010 iiiiiiii       (VSTR|VLDR)   <St>, <address>             (store|load).4 imm=u*4
+cccc 1101 U t 0 L nnnn tttt 1011 iiiiiiii       (VSTR|VLDR)   <Dt>, <address>             (store|load).8 imm=u*4
 cccc 110 01 t W L nnnn tttt 1010 iiiiiiii       (VSTM|VLDM)IA  <Rn><!>, <vectors>          (store|load).4 vectors
 cccc 110 10 t 1 L nnnn tttt 1010 iiiiiiii       (VSTM|VLDM)DB  <Rn><!>, <vectors>          (store|load).4 vectors
 cccc 110 01 t W L nnnn tttt 1011 iiiiiii 0      (VSTM|VLDM)IA  <Rn><!>, <vectors>          (store|load).8 vectors

@@ -127,12 +127,12 @@ f 1110101 11L jjjjjj 0 iiiiiiiii ttttt        (CBEQ|CBNE)                <Rt>, <
 # System
 11010101000000110001 0000 00L ttttt          (WFET|WFIT)  <Xt>                    wait WFxT
 11010101000000110010 yyyy www 11111          .            <hint>                  hint
-11010101000000110011 yyyy 010 11111          CLREX        <clrex>                 clear-exclusive
+11010101000000110011 yyyy 010 11111          CLREX        <crm>                   clear-exclusive
 11010101000000110011 0000 100 11111          SSBB         .                       barrier
 11010101000000110011 0100 100 11111          PSSBB        .                       barrier
 11010101000000110011 yyyy 100 11111          DSB          <barrier>               barrier
 11010101000000110011 yyyy 101 11111          DMB          <barrier>               barrier
-11010101000000110011 yyyy 110 11111          ISB          <isb>                   barrier
+11010101000000110011 yyyy 110 11111          ISB          <crm>                   barrier
 11010101000000110011 ii10 001 11111          DSB          <nxs>                   barrier XS
 11010101000000110011 0000 111 11111          SB           .                       barrier SB
 1101010100000 000 0100 ---- 000 11111        CFINV        .                       flags FlagM
@@ -150,8 +150,8 @@ f 1110101 11L jjjjjj 0 iiiiiiiii ttttt        (CBEQ|CBNE)                <Rt>, <
 `
 
 /**
- * Other names by which people know them, where a condition holds: the first that matches is written. The attributes are
- * conditions (`format-a64.ts`).
+ * Other names by which people know instructions, where a condition holds: the first row that matches is written. The
+ * attributes are conditions alone.
  */
 export const a64IntegerAliases: string = `
 f 00 100010 0 000000000000 nnnnn ddddd       MOV   <RSd>, <RSn>         n=31
