@@ -1,16 +1,16 @@
 /** Hexadecimal digits for a listing, which has more of them than of anything else. `toString(16)` takes several times as long. */
 
 /** A page of addresses, within which the last three digits alone change. */
-export const PAGE_SHIFT = 12
-export const PAGE_DIGITS = 3
-export const PAGE_MASK = 0xfff
+const PAGE_SHIFT = 12
+const PAGE_DIGITS = 3
+const PAGE_MASK = 0xfff
 
 const offsets: readonly string[] = Array.from({ length: PAGE_MASK + 1 }, (_, offset) =>
   offset.toString(16).padStart(PAGE_DIGITS, '0'),
 )
 
 /** Three digits. */
-export function pageOffset(offset: number): string {
+function pageOffset(offset: number): string {
   return offsets[offset]!
 }
 
@@ -24,4 +24,46 @@ export function hexOf(address: bigint): string {
   let text = ''
   for (; rest >= PAGE_BYTES; rest = Math.floor(rest / PAGE_BYTES)) text = pageOffset(rest % PAGE_BYTES) + text
   return rest.toString(16) + text
+}
+
+/** Eight digits. */
+export function hexOfWord(word: number): string {
+  return pageOffset(word >>> 20) + pageOffset((word >>> 8) & PAGE_MASK) + pageOffset(word & 0xff).slice(1)
+}
+
+/** The addresses at the beginnings of a listing's lines: all have the same number of digits. */
+export class AddressColumn {
+  readonly #base: bigint
+  readonly #digits: number
+  readonly #inFirstPage: number
+  #page: number
+  #pageText: string
+
+  /**
+   * @param base - the address of offset 0
+   * @param last - no address has more digits
+   */
+  constructor(base: bigint, last: bigint) {
+    this.#base = base
+    this.#digits = Math.max(4, last.toString(16).length)
+    this.#inFirstPage = Number(base & BigInt(PAGE_MASK))
+    this.#page = -1
+    this.#pageText = ''
+  }
+
+  /** All digits but the last three of an offset's address: those of its page. */
+  page(at: number): string {
+    const page = (this.#inFirstPage + at) >>> PAGE_SHIFT
+    if (page !== this.#page) {
+      this.#page = page
+      const first = (this.#base + BigInt(at)) >> BigInt(PAGE_SHIFT)
+      this.#pageText = first.toString(16).padStart(this.#digits - PAGE_DIGITS, '0')
+    }
+    return this.#pageText
+  }
+
+  /** The last three digits. */
+  offset(at: number): string {
+    return pageOffset((this.#inFirstPage + at) & PAGE_MASK)
+  }
 }

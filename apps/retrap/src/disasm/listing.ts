@@ -16,7 +16,7 @@ import {
   tokensIntel,
   tokensNasm,
 } from '@retrap/x86-decoder'
-import { hexOf, PAGE_DIGITS, PAGE_MASK, PAGE_SHIFT, pageOffset } from './hex.ts'
+import { AddressColumn, hexOf } from './hex.ts'
 import { type Formatted, KnownLines, MARK } from './known-lines.ts'
 import type { Mode, Section } from './program.ts'
 import { SymbolTable } from './symbols.ts'
@@ -96,23 +96,21 @@ export function* listSection(
   const format = options.colour ? colouring(syntax, paint) : FORMATTERS[syntax]
   const comment = (text: string): string => paint('dim', `  ${COMMENT_SIGNS[syntax]} ${text}`)
   const last = base + BigInt(bytes.length)
-  const digits = Math.max(4, (stop === undefined || stop > last ? last : stop).toString(16).length)
-  const end = stop === undefined || stop > last ? bytes.length : Number(stop - base)
-  const inFirstPage = Number(base & BigInt(PAGE_MASK))
+  const end = stop === undefined || stop > last ? last : stop
+  const endAt = Number(end - base)
+  const addresses = new AddressColumn(base, end)
   const insn = new Instruction()
   // Colour is for a person, who reads less of it.
   const isPlain = !options.colour
   let label = symbols.indexFrom(0)
   let labelAt = symbols.at(label)
-  let page = -1
-  let pageText = ''
   known.enter(base, symbols)
   const commentSign = `  ${COMMENT_SIGNS[syntax]} 0x`
   const formatted = () => style.formatted(insn, format as Formatter<string>)
   const out = new TextBuffer()
   out.reserve(PIECE_BYTES + LINE_BYTES)
   out.write(`${paint('dim', `${section.name}:`)}\n`)
-  for (let at = 0; at < end;) {
+  for (let at = 0; at < endAt;) {
     const status = decodeInto(bytes, at, bytes.length, mode, insn)
     const next = status === DECODED ? at + insn.length : status === INVALID ? at + 1 : bytes.length
     if (at >= labelAt) {
@@ -120,14 +118,10 @@ export function* listSection(
       // A symbol within an instruction has no line.
       while (labelAt < next) labelAt = symbols.at(++label)
     }
-    if ((inFirstPage + at) >>> PAGE_SHIFT !== page) {
-      page = (inFirstPage + at) >>> PAGE_SHIFT
-      pageText = ((base + BigInt(at)) >> BigInt(PAGE_SHIFT)).toString(16).padStart(digits - PAGE_DIGITS, '0')
-    }
     if (isPlain) {
-      out.write(pageText)
-      out.write(pageOffset((inFirstPage + at) & PAGE_MASK))
-    } else out.write(paint('dim', pageText + pageOffset((inFirstPage + at) & PAGE_MASK)))
+      out.write(addresses.page(at))
+      out.write(addresses.offset(at))
+    } else out.write(paint('dim', addresses.page(at) + addresses.offset(at)))
     if (!isPlain || status !== DECODED || !known.write(out, bytes, at, insn, BYTES_WIDTH, commentSign)) {
       const from = out.length
       out.write('  ')
