@@ -1,14 +1,14 @@
 // The embedded guest on an independent machine: QEMU's. What it prints there is what it must print on ours.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildGuestImage } from '../src/guest/index.ts'
 
 const QEMU = 'qemu-system-x86_64'
-const hasQemu = spawnSync(QEMU, ['--version']).status === 0
+const hasQemu = hasProgram(QEMU)
 const CTRL_D = '\x04'
 
 describe('the embedded guest, as an image', () => {

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { newProgram, runProgram } from '../src/command-line.ts'
 import { addImage } from '../src/image/command.ts'
@@ -43,7 +43,7 @@ async function done(...args: string[]): Promise<string> {
   return ran.out
 }
 
-const hasQemuImg = spawnSync('qemu-img', ['--version']).status === 0
+const hasQemuImg = hasProgram('qemu-img')
 const note = skipNote(hasQemuImg, 'there is no qemu-img')
 
 function qemuImg(...args: string[]): string {

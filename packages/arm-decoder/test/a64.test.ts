@@ -1,10 +1,10 @@
+import { words } from '@retrap/tooling/random'
 import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { a64Aliases } from '../src/a64.ts'
 import { a64Forms, findA64, formatA64, loadStoreFormsA64 } from '../src/index.ts'
 import { a64Difference, a64Differences, usedA64Differences } from './support/a64-text.ts'
 import { disassemble, hasDisassemblers } from './support/disassembly.ts'
-import { words } from './support/rng.ts'
 
 /** What is wrong with our text of these words. */
 function wrong(list: readonly number[]): string[] {

@@ -1,10 +1,10 @@
+import { words } from '@retrap/tooling/random'
 import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { loadStoreFormsA32, loadStoreFormsA64, type Form, loadStoreFormsT16, loadStoreFormsT32 } from '../src/index.ts'
 import { unexplained } from './support/compare-text.ts'
 import { differences, usedDifferences } from './support/differences.ts'
 import { hasDisassemblers, lastForm, ours, type SetName } from './support/disassembly.ts'
-import { words } from './support/rng.ts'
 
 const SETS: readonly (readonly [SetName, readonly Form[]])[] = [
   ['a64', loadStoreFormsA64],

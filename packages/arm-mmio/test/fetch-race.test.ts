@@ -1,5 +1,5 @@
+import { words } from '@retrap/tooling/random'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { words } from './support/rng.ts'
 
 const { mutation } = vi.hoisted(() => ({ mutation: { skipsTheCheck: false } }))
 

@@ -1,6 +1,6 @@
+import { words } from '@retrap/tooling/random'
 import { expect, test } from 'vitest'
 import { hostileCase } from './support/hostile.ts'
-import { words } from './support/rng.ts'
 
 test('60,000 random aborts: nothing throws, locks and logs are given back, RETRY leaves everything as it was', () => {
   const seen = new Map<string, number>()

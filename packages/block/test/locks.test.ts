@@ -1,9 +1,9 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, linkSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openImage, type OpenImageOptions } from '../src/node/index.ts'
 import { lockByFile, writerByFile } from '../src/node/lock-file.ts'
@@ -78,7 +78,7 @@ const tryOpen = (path: string, options: OpenImageOptions = {}): Promise<string> 
   )
 
 const qemu = 'qemu-system-x86_64'
-const hasQemu = spawnSync(qemu, ['--version']).status === 0 && existsSync('/proc/locks')
+const hasQemu = hasProgram(qemu) && existsSync('/proc/locks')
 test.runIf(hasQemu)(
   `a file that QEMU has open for writing is refused${skipNote(hasQemu, 'there is no QEMU')}`,
   async () => {
@@ -94,7 +94,7 @@ test.runIf(hasQemu)(
   },
 )
 
-const hasFlock = spawnSync('flock', ['--version']).status === 0 && existsSync('/proc/locks')
+const hasFlock = hasProgram('flock') && existsSync('/proc/locks')
 test.runIf(hasFlock).each([
   { kind: '--exclusive', reader: locked },
   { kind: '--shared', reader: null },

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import {
   al,
   Assembler,
@@ -27,7 +27,7 @@ import { expect, test } from 'vitest'
 import { activateLongMode, endFirmware, enterFlat, FIRMWARE_BASE, FIRMWARE_BYTES, type LongMode } from '../src/index.ts'
 
 const QEMU = 'qemu-system-x86_64'
-const hasQemu = spawnSync(QEMU, ['--version']).status === 0
+const hasQemu = hasProgram(QEMU)
 const skipped = skipNote(hasQemu, 'qemu-system-x86_64 is not installed')
 
 const RESULTS = 0xe9

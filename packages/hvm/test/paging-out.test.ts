@@ -1,6 +1,7 @@
 /** A guest all of whose RAM is paged out again and again, against the same guest whose RAM is left alone. */
 import { defineDevice } from '@retrap/device'
 import { P2mType, P2mEntry } from '@retrap/p2m'
+import { numbers } from '@retrap/tooling/random'
 import {
   type Assembler,
   al,
@@ -18,7 +19,6 @@ import {
   imm32,
 } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
-import { numbers } from './support/random.ts'
 import { CODE, EXIT_PORT, GDT, Guest, IDT } from './support/guest.ts'
 
 const TABLES = 0x2_0000

@@ -2,12 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { DebugConsole } from '@retrap/devices'
 import type { KeyName } from '@retrap/display'
 import { debianMembers } from '@retrap/tooling/debian'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { al, type Assembler, imm8 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { createPc } from '../src/index.ts'
@@ -17,9 +17,7 @@ const DEADLINE_MS = 120_000
 const SMALL = { memoryBytes: 32 << 20, codeCacheBytes: 4 << 20, jit: TEST_JIT } as const
 const FOLDER = './usr/share/seabios/'
 const seabios = await debianMembers([{ package: 'seabios', members: [`${FOLDER}bios-256k.bin`] }])
-const hasQemu = (process.env['PATH'] ?? '')
-  .split(delimiter)
-  .some((path) => existsSync(join(path, 'qemu-system-x86_64')))
+const hasQemu = hasProgram('qemu-system-x86_64')
 
 /** Firmware that enables the keyboard, as BIOSes do, and writes what it sends to port 0xE9; first of all `!`. */
 function listener(asm: Assembler): void {

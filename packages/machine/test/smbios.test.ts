@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
-import { skipNote } from '@retrap/tooling/skip'
+import { join } from 'node:path'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { buildSmbios } from '../src/smbios.ts'
 
@@ -10,9 +10,7 @@ const MIB = 1 << 20
 const GIB = 1 << 30
 const TABLES_AT = 0x20
 
-const hasDmidecode = (process.env['PATH'] ?? '')
-  .split(delimiter)
-  .some((path) => statSync(join(path, 'dmidecode'), { throwIfNoEntry: false }))
+const hasDmidecode = hasProgram('dmidecode')
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-smbios-'))
 afterAll(() => rmSync(scratch, { recursive: true }))
 

@@ -1,11 +1,10 @@
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DebugConsole, DebugExit } from '@retrap/devices'
 import { Screen } from '@retrap/display'
 import { debianMembers } from '@retrap/tooling/debian'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { type Assembler, al, ax, byte, ds, dx, imm16 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
@@ -20,7 +19,7 @@ const seabios = await debianMembers([
 const note = skipNote(seabios !== undefined, 'there is no apt to fetch SeaBIOS with')
 const path = (name: string): string => `${seabios?.[0] ?? ''}/${FOLDER}${name}`
 const file = (name: string): Uint8Array => new Uint8Array(readFileSync(path(name)))
-const QEMU = spawnSync('qemu-system-x86_64', ['--version']).status === 0
+const QEMU = hasProgram('qemu-system-x86_64')
 const CURSOR_ROWS = 16
 const VGA = 2
 const SMALL = { memoryBytes: 32 << 20, codeCacheBytes: 4 << 20, jit: TEST_JIT } as const

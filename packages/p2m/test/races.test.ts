@@ -1,9 +1,10 @@
 import { Worker } from 'node:worker_threads'
 import { MachineMemory } from '@retrap/memory'
+import { numbers } from '@retrap/tooling/random'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { P2m, P2mEntry, P2mType } from '../src/index.ts'
 import type { RaceReport, RaceTask } from './support/race-worker.ts'
-import { BEGUN, change, fill, FRAMES, randomFrom, statesOf, STOP } from './support/races.ts'
+import { BEGUN, change, fill, FRAMES, statesOf, STOP } from './support/races.ts'
 
 const RACE_MS = 1500
 
@@ -52,7 +53,7 @@ async function race(threads: readonly Promise<RaceReport>[], meanwhile: () => vo
 
 test('readers in a Worker see each frame as it was or as it is, whatever a writer does: no torn entry, no table that is gone', async () => {
   fill(p2m)
-  const random = randomFrom(0x5eed)
+  const random = numbers(0x5eed)
   let changes = 0
   const [report] = await race([start('read', 7)], () => {
     change(p2m, random)
@@ -66,7 +67,7 @@ test('readers in a Worker see each frame as it was or as it is, whatever a write
 test('writers in two Workers exclude each other, and a reader sees only what they wrote', async () => {
   fill(p2m)
   const entry = new P2mEntry()
-  const random = randomFrom(0xcafe)
+  const random = numbers(0xcafe)
   const reports = await race([start('change', 11), start('change', 13)], () => {
     const gfn = random(FRAMES)
     const type = p2m.lookup(gfn, entry)

@@ -1,8 +1,9 @@
 import { Worker } from 'node:worker_threads'
 import { MachineMemory } from '@retrap/memory'
+import { numbers } from '@retrap/tooling/random'
 import { expect, test } from 'vitest'
 import { ArmP2mType, P2m } from '../src/index.ts'
-import { BEGUN, randomFrom, STOP } from './support/races.ts'
+import { BEGUN, STOP } from './support/races.ts'
 import type { Stage2RaceReport, Stage2RaceTask } from './support/stage2-race-worker.ts'
 
 const FRAMES = 0x400
@@ -30,7 +31,7 @@ test('a thread whose hardware walks stage-2 tables finds the old frame or the ne
     worker.once('message', resolve)
     worker.once('error', reject)
   })
-  const random = randomFrom(0xbeef)
+  const random = numbers(0xbeef)
   const i32 = memory.i32.subarray(words / 4, words / 4 + 16)
   let changes = 0
   for (let end = Infinity; performance.now() < end;) {

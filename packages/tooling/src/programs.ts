@@ -6,6 +6,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { basename, delimiter, join } from 'node:path'
 import { Apt, cacheDirectory, keep, unpackPackage, withScratchFolder } from '@retrap/debian'
+import { hasProgram } from './skip.ts'
 
 /** For each set of packages, the programs that they have. */
 export type ProgramTable = readonly {
@@ -62,7 +63,7 @@ export interface ProvideOptions {
 export async function provideDebianPrograms(options: ProvideOptions = {}): Promise<void> {
   if (process.platform !== 'linux') return
   const { table = PROGRAMS, root = cacheDirectory() } = options
-  const missing = table.filter(({ programs }) => !programs.every(isOnPath))
+  const missing = table.filter(({ programs }) => !programs.every(hasProgram))
   if (missing.length === 0) return
   const needsNoApt = await Promise.all(missing.map((row) => provide(row, root, undefined).catch(() => false)))
   const unkept = missing.filter((_row, i) => needsNoApt[i] !== true)
@@ -93,9 +94,6 @@ export async function provideDebianPrograms(options: ProvideOptions = {}): Promi
 function report(programs: readonly string[], error: unknown): void {
   console.error(`tests that need ${programs.join(', ')} skip: ${error instanceof Error ? error.message : error}`)
 }
-
-const isOnPath = (program: string): boolean =>
-  (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)))
 
 /**
  * Puts one row's programs on PATH, from the cache or fetched.

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import {
   al,
@@ -38,7 +38,7 @@ import {
 import type { Label, Program } from '../src/index.ts'
 
 const QEMU = 'qemu-system-x86_64'
-const hasQemu = spawnSync(QEMU, ['--version']).status === 0
+const hasQemu = hasProgram(QEMU)
 
 const SERIAL = 0x3f8
 /** QEMU's isa-debug-exit: it ends with twice the value written here, plus one. */

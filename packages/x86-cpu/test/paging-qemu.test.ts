@@ -1,23 +1,11 @@
+import { choices } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
-import { type Choices, compare, keyCase, pagingCase } from './paging-differential/differences.ts'
+import { compare, keyCase, pagingCase } from './paging-differential/differences.ts'
 import type { Levels } from './paging-differential/program.ts'
 import { hasQemu } from './system/differential/run.ts'
 
 const available = hasQemu()
 if (!available) console.warn('SKIPPED: comparing page faults with QEMU needs qemu-system-x86_64')
-
-/** A small generator, so that the cases are the same every time. */
-function choices(seed: number): Choices {
-  let state = seed
-  const below = (bound: number): number => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * bound)
-  }
-  return {
-    pick: <T>(list: readonly T[]) => list[below(list.length)] as T,
-    chance: (n, d) => below(d) < n,
-  }
-}
 
 /** Random tables, rights and control registers, ending as they do on QEMU: `npm run -s soak -- page-faults` for more. */
 describe.skipIf(!available)('page faults, and A and D bits, as on QEMU', () => {

@@ -2,10 +2,10 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProgram } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { type DecodedInstruction, decode, decodeInto, formatIntel, Instruction, PREFIX_REX2 } from '../src/index.ts'
 import { bytesOf, hexOf } from './support/bytes.ts'
-import { hasProgram } from './support/disassembler.ts'
 
 test('prints a record as it prints a decoded instruction', () => {
   const insn = new Instruction()

@@ -4,10 +4,10 @@
  * Random instructions have superfluous prefixes and numbers that are wider than need be, so the bytes are often others:
  * then what they mean must be equal.
  */
+import { hasProgram } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { decode, type DecodedInstruction, formatAtt, formatIntel, formatNasm } from '../src/index.ts'
 import { hexOf } from './support/bytes.ts'
-import { hasProgram } from './support/disassembler.ts'
 import { assemble, assemblers, meaning, type Mode, randomInstructions, SLOT } from './support/reassemble.ts'
 
 type Syntax = keyof typeof assemblers

@@ -1,9 +1,10 @@
 /** Agreement with the text of `objdump -d`, operands and all, on the code of Debian's programs. */
 import { execFileSync } from 'node:child_process'
+import { hasProgram } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { decode, formatAtt } from '../src/index.ts'
 import { bytesOf } from './support/bytes.ts'
-import { debianFiles, hasProgram, textRange } from './support/disassembler.ts'
+import { debianFiles, textRange } from './support/disassembler.ts'
 
 const WINDOW_BYTES = 60_000
 const WINDOWS = 3

@@ -1,5 +1,5 @@
+import { numbers } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
-import { numbers } from './support/random.ts'
 import { RandomCaller } from './support/random-hypercalls.ts'
 import type { CallerMode } from './support/xen-guest.ts'
 

@@ -1,5 +1,5 @@
+import { numbers } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
-import { numbers } from './support/random.ts'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
 
 const MEMORY_OP = 12

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { hasProgram } from '@retrap/tooling/skip'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { runProgram, runRetrap } from './processes.ts'
@@ -52,7 +53,7 @@ exec /bin/busybox poweroff -f
 `
 
 /** Returns whether this host can build the guest's program; needs apt too. */
-export const hasCompiler = (): boolean => spawnSync('gcc', ['--version']).status === 0
+export const hasCompiler = (): boolean => hasProgram('gcc')
 
 /** A guest that balloons, and the checks of its output. Throws an AssertionError where a check fails. */
 export class BalloonGuest {

@@ -1,9 +1,9 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { al, Assembler, ax, bx, byte, cx, ds, dx, es } from '@retrap/x86-assembler'
 import { afterAll, expect, test } from 'vitest'
 import { floppyLinux } from '../support/floppy-linux.ts'
@@ -69,7 +69,7 @@ function bootSector(): Uint8Array {
   return asm.assemble().bytes
 }
 
-const hasTools = spawnSync('mformat', ['--version']).status === 0 && linux !== undefined
+const hasTools = hasProgram('mformat') && linux !== undefined
 const toolsNote = skipNote(hasTools, 'there is no mtools or no apt')
 test.skipIf(!hasTools)(
   `SeaBIOS boots a floppy that mtools has made, and writes it${toolsNote}`,

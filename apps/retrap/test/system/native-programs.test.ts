@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { writeCpio } from '../../src/linux/cpio.ts'
@@ -12,7 +13,7 @@ import { runRetrap } from '../support/processes.ts'
 const DEADLINE_MS = 240_000
 const MARK = '== '
 
-const canCompare = process.arch === 'x64' && (await Apt.isAvailable()) && spawnSync('gcc', ['--version']).status === 0
+const canCompare = process.arch === 'x64' && (await Apt.isAvailable()) && hasProgram('gcc')
 if (!canCompare) console.warn('SKIPPED: comparing programs with the host needs an x86-64 with gcc and apt')
 
 interface Program {

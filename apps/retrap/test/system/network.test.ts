@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createSocket } from 'node:dgram'
@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Hub, UserNetwork } from '@retrap/network'
 import { nodeSockets, StreamNetwork } from '@retrap/network/node'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { runRetrap } from '../support/processes.ts'
 import { e1000Linux, networkLinux } from '../support/network-linux.ts'
@@ -20,7 +20,7 @@ const CARDS = [
   { device: 'virtio-net-pci', system: linux },
   { device: 'e1000', system: await e1000Linux() },
 ]
-const hasQemu = spawnSync(QEMU, ['--version']).status === 0
+const hasQemu = hasProgram(QEMU)
 const folder = mkdtempSync(join(tmpdir(), 'retrap-network-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 

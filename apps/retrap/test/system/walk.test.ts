@@ -1,8 +1,9 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { fetchLinux } from '../../src/linux/debian.ts'
@@ -10,7 +11,7 @@ import { buildInitramfs } from '../../src/linux/initramfs.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const QEMU = 'qemu-system-x86_64'
-const hasQemu = spawnSync(QEMU, ['--version']).status === 0
+const hasQemu = hasProgram(QEMU)
 const hasApt = await Apt.isAvailable()
 if (!hasQemu || !hasApt) console.warn('SKIPPED: comparing walks with QEMU needs apt and qemu-system-x86_64')
 

@@ -2,10 +2,10 @@
  * Random words of A64, A32 and T32, 100,000 a step: none makes the decoder or the formatter throw, and of a part LLVM says
  * the same, up to the closed list in support/differences.ts. 300 steps are 10 million words of each set.
  */
+import { words } from '@retrap/tooling/random'
 import type { Soak } from '@retrap/tooling/soak'
 import { unexplained } from '../support/compare-text.ts'
 import { hasDisassemblers, ours, type SetName } from '../support/disassembly.ts'
-import { words } from '../support/rng.ts'
 
 const SETS: readonly SetName[] = ['a64', 'a32', 't32']
 const WORDS = 100_000

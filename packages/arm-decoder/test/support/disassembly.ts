@@ -1,19 +1,21 @@
 /** What other disassemblers make of words, many at a time. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProgram } from '@retrap/tooling/skip'
 import {
   decodeLoadStoreA32,
   decodeLoadStoreA64,
   decodeLoadStoreThumb,
   formatLoadStore,
+  type InstructionSet,
   isWideThumb,
   LoadStore,
 } from '../../src/index.ts'
 
 /** An instruction set, and how long its words are. */
-export type SetName = 'a64' | 'a32' | 't32' | 't16'
+export type SetName = Lowercase<keyof typeof InstructionSet>
 
 /** Of GNU's programs. */
 export const PREFIX: Readonly<Record<SetName, string>> = {
@@ -22,9 +24,6 @@ export const PREFIX: Readonly<Record<SetName, string>> = {
   t32: 'arm-linux-gnueabihf',
   t16: 'arm-linux-gnueabihf',
 }
-
-/** Whether a program can be run. */
-export const hasProgram = (name: string): boolean => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0
 
 /** LLVM's disassembler. */
 export const LLVM_OBJDUMP = 'llvm-objdump-22'

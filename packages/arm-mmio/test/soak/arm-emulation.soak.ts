@@ -4,8 +4,7 @@
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { compareWithQemu, machineOf } from '../support/compare-emulation.ts'
-import type { SetName } from '../support/sets.ts'
-import { notCompared } from '../support/emulation-cases.ts'
+import { notCompared, type SetName } from '../support/emulation-cases.ts'
 import { hasMachine } from '../support/native.ts'
 
 const SETS: readonly SetName[] = ['a64', 'a32', 't32', 't16']

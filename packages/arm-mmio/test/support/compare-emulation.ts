@@ -1,10 +1,9 @@
 /** What our emulation makes of random instructions, against qemu-user. */
+import { words } from '@retrap/tooling/random'
 import { Outcome } from '../../src/index.ts'
-import type { SetName } from './sets.ts'
-import { emulate, type EmulationCase, emulationCases, lengthOf } from './emulation-cases.ts'
+import { emulate, type EmulationCase, emulationCases, lengthOf, type SetName } from './emulation-cases.ts'
 import { CODE_BASE } from './flat-world.ts'
 import { AARCH64, ARM, type NativeCase, runNative } from './native.ts'
-import { words } from './rng.ts'
 
 /** The machine that runs a set. */
 export const machineOf = (set: SetName): typeof ARM => (set === 'a64' ? AARCH64 : ARM)

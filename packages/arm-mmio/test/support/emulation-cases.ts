@@ -7,15 +7,18 @@ import {
   decodeLoadStoreThumb,
   type Form,
   formatLoadStore,
+  type InstructionSet,
   LoadStore,
   loadStoreFormsT16,
   loadStoreFormsT32,
 } from '@retrap/arm-decoder'
 import { ArmEmulator, DeviceOrder, Outcome } from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
-import type { SetName } from './sets.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, type SeenAccess, snapshot } from './flat-world.ts'
 import { WINDOW } from './native.ts'
+
+/** An instruction set whose instructions are compared. */
+export type SetName = Lowercase<keyof typeof InstructionSet>
 
 /** First byte of the window: it lies across the middle of the device's two pages. */
 export const WINDOW_BASE: number = DEVICE_BASE + 4096 - WINDOW / 2

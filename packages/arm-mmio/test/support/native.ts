@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { hasProgram } from './sets.ts'
+import { hasProgram } from '@retrap/tooling/skip'
 
 const folder = fileURLToPath(new URL('../native/', import.meta.url))
 const FLAGS = ['-O1', '-nostdlib', '-static', '-ffreestanding', '-fno-builtin', '-fno-stack-protector']

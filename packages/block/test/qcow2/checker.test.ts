@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { numbers } from '@retrap/tooling/random'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { checkQcow2, repairQcow2 } from '../../src/index.ts'
@@ -13,15 +14,6 @@ const folder = mkdtempSync(join(tmpdir(), 'retrap-checker-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 const path = join(folder, 'image.qcow2')
 
-/** The same numbers in each run. */
-function generator(seed: number): (bound: number) => number {
-  let state = seed
-  return (bound) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * bound)
-  }
-}
-
 /** What both say of an image. */
 async function compare(bytes: Uint8Array): Promise<{ readonly ours: string; readonly theirs: string }> {
   writeFileSync(path, bytes)
@@ -33,7 +25,7 @@ async function compare(bytes: Uint8Array): Promise<{ readonly ours: string; read
 
 describe.runIf(hasQemuImg)(`the checker agrees with qemu-img${skipNote(hasQemuImg, 'there is no qemu-img')}`, () => {
   test('on images whose tables were changed', async () => {
-    const below = generator(7)
+    const below = numbers(7)
     const samples = [await sampleImage(), await sampleImage({ version: 2 }), await sampleImage({ refcountBits: 2 })]
     const said: Record<string, number> = {}
     for (let round = 0; round < 120; round++) {
@@ -61,8 +53,8 @@ describe.runIf(hasQemuImg)(`the checker agrees with qemu-img${skipNote(hasQemuIm
   })
 
   test('on images after kills, of which none is damaged', async () => {
-    const below = generator(11)
-    const run = await recordRun({ sectors: 40, steps: 25, hasBacking: false, clusterBytes: 512 }, below)
+    const below = numbers(11)
+    const run = await recordRun({ sectors: 40, steps: 40, hasBacking: false, clusterBytes: 512 }, below)
     let seen = 0
     const wrong = await replayKills(run, below, { exhaustive: 2, samples: 3 }, (content) => {
       if (seen++ % 8 !== 0) return
@@ -74,7 +66,7 @@ describe.runIf(hasQemuImg)(`the checker agrees with qemu-img${skipNote(hasQemuIm
   })
 
   test('repairs what QEMU then finds whole', async () => {
-    const below = generator(13)
+    const below = numbers(13)
     const sample = await sampleImage({ refcountBits: 64 })
     const block = 2 * 4096
     for (let round = 0; round < 10; round++) {
@@ -97,7 +89,7 @@ describe.runIf(hasQemuImg)(`the checker agrees with qemu-img${skipNote(hasQemuIm
     const start = new Uint8Array(readFileSync(path))
     const options: CrashOptions = { sectors, steps: 20, hasBacking: false, start }
     for (let seed = 1; seed <= 3; seed++) {
-      const below = generator(seed)
+      const below = numbers(seed)
       const run = await recordRun(options, below)
       expect([seed, await replayKills(run, below, { exhaustive: 4, samples: 4 })]).toEqual([seed, null])
     }

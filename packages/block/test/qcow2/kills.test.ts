@@ -1,14 +1,6 @@
+import { numbers } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
 import { type CrashOptions, filledImage, recordRun, replayKills } from '../support/crash.ts'
-
-/** The same numbers in each run. */
-function generator(seed: number): (bound: number) => number {
-  let state = seed
-  return (bound) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * bound)
-  }
-}
 
 const SMALL = { sectors: 24, hasBacking: false, clusterBytes: 512 } as const
 
@@ -22,7 +14,7 @@ describe('a kill at any moment leaves an image that is whole and holds what a fl
     { name: 'large clusters', ...SMALL, sectors: 64, steps: 30, clusterBytes: 4096 },
   ])('$name', async (options) => {
     for (let seed = 1; seed <= 5; seed++) {
-      const below = generator(seed)
+      const below = numbers(seed)
       const run = await recordRun(options, below)
       const limits = { exhaustive: options.steps < 10 ? 11 : 4, samples: 4 }
       expect([seed, await replayKills(run, below, limits)]).toEqual([seed, null])
@@ -31,7 +23,7 @@ describe('a kill at any moment leaves an image that is whole and holds what a fl
 
   test('the table of counts grows', async () => {
     const options = { ...SMALL, sectors: 4400, steps: 3, refcountBits: 64 }
-    const below = generator(3)
+    const below = numbers(3)
     const start = await filledImage(options, 3900)
     const run = await recordRun({ ...options, start, opening: { at: 3900, count: 200 } }, below)
     const moves = run.log.filter((entry) => entry?.offset === 48 && entry.bytes.length === 12)

@@ -1,4 +1,5 @@
 import { BlockError } from '@retrap/device'
+import { numbers } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
 import { checkQcow2, createQcow2, Qcow2Image } from '../../src/index.ts'
 import { readHeader } from '../../src/qcow2/header.ts'
@@ -43,14 +44,6 @@ class UnreliableStorage extends LoggingStorage {
   }
 }
 
-function generator(seed: number): (bound: number) => number {
-  let state = seed
-  return (bound) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * bound)
-  }
-}
-
 async function newImage(
   below: (bound: number) => number,
   clusterBytes: number,
@@ -63,7 +56,7 @@ async function newImage(
 describe('requests at the same time', () => {
   test.each([512, 4096, 65_536])('are all kept, in clusters of %d bytes', async (clusterBytes) => {
     for (let seed = 1; seed <= 4; seed++) {
-      const below = generator(seed)
+      const below = numbers(seed)
       const [storage, image] = await newImage(below, clusterBytes)
       const sectors = 256
       const model = new Uint8Array(sectors)
@@ -100,7 +93,7 @@ describe('requests at the same time', () => {
 describe('a host that fails', () => {
   test('ends requests with an error; the next ones work, and the image is whole', async () => {
     for (let failAfter = 0; failAfter < 60; failAfter++) {
-      const below = generator(failAfter + 1)
+      const below = numbers(failAfter + 1)
       const [storage, image] = await newImage(below, 512)
       await image.write(0, new Uint8Array(8192).fill(1))
       await image.flush()

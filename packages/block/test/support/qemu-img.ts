@@ -1,7 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process'
+import { hasProgram } from '@retrap/tooling/skip'
 
 /** Whether Debian's qemu-utils are there. */
-export const hasQemuImg: boolean = spawnSync('qemu-img', ['--version']).status === 0
+export const hasQemuImg: boolean = hasProgram('qemu-img')
 
 /** Runs qemu-img. @returns what it prints @throws with what it prints */
 export function qemuImg(...args: string[]): string {

@@ -1,28 +1,17 @@
-import { spawnSync } from 'node:child_process'
-import { skipNote } from '@retrap/tooling/skip'
+import { numbers } from '@retrap/tooling/random'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { DATA, FloppyMachine } from '../support/floppy-machine.ts'
 import { QemuFloppy } from '../support/qemu-floppy.ts'
 import { TestMedium } from '../support/test-medium.ts'
 
 const COMMANDS = Number(process.env['COMMANDS'] ?? 200)
-const available = spawnSync('qemu-system-x86_64', ['--version']).status === 0
+const available = hasProgram('qemu-system-x86_64')
 const note = skipNote(available, 'there is no qemu-system-x86_64')
 const BYTES = 1440 * 1024
 const MOST_BYTES = 18 * 512
 const STATUS = 0x3f4
 const POLLS = 400
-
-/** A sequence of numbers that is the same every time (xorshift). */
-function numbers(seed: number): (bound: number) => number {
-  let state = seed
-  return (bound) => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) % bound
-  }
-}
 
 /** What a driver does with a controller, here or in QEMU. */
 interface Port {

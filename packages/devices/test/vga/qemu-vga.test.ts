@@ -1,24 +1,13 @@
-import { spawnSync } from 'node:child_process'
-import { skipNote } from '@retrap/tooling/skip'
+import { numbers } from '@retrap/tooling/random'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { QemuVga } from '../support/qemu-vga.ts'
 import { compareVga } from '../support/vga-compare.ts'
 import { vgaMachine } from '../support/vga-machine.ts'
 
 const CASES = Number(process.env['CASES'] ?? 60)
-const available = spawnSync('qemu-system-x86_64', ['--version']).status === 0
+const available = hasProgram('qemu-system-x86_64')
 const note = skipNote(available, 'there is no qemu-system-x86_64')
-
-/** A sequence of numbers that is the same every time (xorshift). */
-function numbers(seed: number): (bound: number) => number {
-  let state = seed
-  return (bound) => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) % bound
-  }
-}
 
 describe.runIf(available)(`a VGA and QEMU's${note}`, () => {
   test('read back the same bytes and show the same picture, whatever a guest does', async () => {

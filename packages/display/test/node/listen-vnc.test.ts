@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { DisplayRectangle } from '@retrap/device'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { Keyboard, Mouse, Screen, VncServer, type VncServerOptions } from '../../src/index.ts'
@@ -13,7 +13,7 @@ import { listenVnc, type VncListener, type VncListenOptions, zlibCompressor } fr
 import { readPng } from '../support/read-png.ts'
 
 const ZRLE = 16
-const hasCapture = (process.env['PATH'] ?? '').split(delimiter).some((path) => existsSync(join(path, 'gvnccapture')))
+const hasCapture = hasProgram('gvnccapture')
 
 /** A screen with a picture of many colours. */
 function picture(width: number, height: number): Screen {

@@ -7,7 +7,7 @@ import type { BlockBackend } from '@retrap/device'
 import { DebugConsole, DebugExit } from '@retrap/devices'
 import { debianMembers } from '@retrap/tooling/debian'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { skipNote } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { ah, al, Assembler, ax, ds, dx, es, imm16, si, sp, ss } from '@retrap/x86-assembler'
 import { createPc, type PcOptions } from '../../src/index.ts'
 
@@ -16,7 +16,7 @@ const MIB = 1 << 20
 export const PROGRAM = 0x8000
 const SECTORS = 48
 const seabios = await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])
-const hasQemu = spawnSync('qemu-system-x86_64', ['--version']).status === 0
+const hasQemu = hasProgram('qemu-system-x86_64')
 
 /** Whether there is what the comparison needs, and what to say where there is not. */
 export const CAN_COMPARE: boolean = seabios !== undefined && hasQemu

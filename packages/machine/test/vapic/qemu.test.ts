@@ -2,11 +2,12 @@
  * QEMU's own patcher (its device "kvmvapic", which works without KVM too) with the same guest: it patches the same
  * instructions into the same calls, and its guest goes on here, by its migration stream.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProgram } from '@retrap/tooling/skip'
 import { decodeSaved, encodeSaved, SAVED_BYTES, VapicState } from '@retrap/vapic'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { everyForm } from './forms.ts'
@@ -15,7 +16,7 @@ import { stockRom } from './stock.ts'
 import { machineFor, readLog, runKernel, stormKernel } from './storm.ts'
 
 const QEMU = 'qemu-system-x86_64'
-const available = spawnSync(QEMU, ['--version']).status === 0 && stockRom !== undefined
+const available = hasProgram(QEMU) && stockRom !== undefined
 if (!available) console.warn(`SKIPPED: comparing with QEMU's patcher needs ${QEMU} and qemu-system-data`)
 
 /** Without the device that QEMU does not have, and without reads into ESP: QEMU patches those into calls of address 0. */

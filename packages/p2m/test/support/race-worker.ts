@@ -1,8 +1,9 @@
 // A thread of races.test.ts: reads or changes a map that others change meanwhile.
 import { parentPort, workerData } from 'node:worker_threads'
 import { MachineMemory } from '@retrap/memory'
+import { numbers } from '@retrap/tooling/random'
 import { INVALID_MFN, P2m, P2mEntry, P2mType } from '../../src/index.ts'
-import { BEGUN, change, FRAMES, randomFrom, statesOf, STOP } from './races.ts'
+import { BEGUN, change, FRAMES, statesOf, STOP } from './races.ts'
 
 /** What a thread is given. */
 export interface RaceTask {
@@ -26,7 +27,7 @@ export interface RaceReport {
 const task = workerData as RaceTask
 const memory = MachineMemory.attach(task.memory)
 const p2m = P2m.attach(memory, task.p2m)
-const random = randomFrom(task.seed)
+const random = numbers(task.seed)
 const words = memory.i32.subarray(task.words / 4, task.words / 4 + 16)
 const wrong: string[] = []
 const own = new Map<number, number>()

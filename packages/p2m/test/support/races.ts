@@ -30,17 +30,6 @@ export function statesOf(gfn: number): readonly State[] {
   }
 }
 
-/** A generator of its own for each thread: xorshift32. */
-export function randomFrom(seed: number): (bound: number) => number {
-  let state = seed
-  return (bound) => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) % bound
-  }
-}
-
 /** Everything in its first state, in leaves of 2 MiB. */
 export function fill(p2m: P2m): void {
   for (let gfn = 0; gfn < FRAMES; gfn += 512) p2m.insert(gfn, 0x1000 + gfn, 9, P2mType.RAM_RW)

@@ -1,8 +1,9 @@
 // The reader of stage2-races.test.ts: as a vCPU whose hardware walks tables that another thread changes.
 import { parentPort, workerData } from 'node:worker_threads'
 import { MachineMemory } from '@retrap/memory'
+import { numbers } from '@retrap/tooling/random'
 import { P2m } from '../../src/index.ts'
-import { BEGUN, randomFrom, STOP } from './races.ts'
+import { BEGUN, STOP } from './races.ts'
 
 /** What the thread is given. */
 export interface Stage2RaceTask {
@@ -26,7 +27,7 @@ const { memory: shared, p2m: ma, words: at, frames, first, second } = workerData
 const memory = MachineMemory.attach(shared)
 const p2m = P2m.attach(memory, ma)
 const words = memory.i32.subarray(at / 4, at / 4 + 16)
-const random = randomFrom(0x5eed)
+const random = numbers(0x5eed)
 const wrong: string[] = []
 let done = 0
 let faults = 0

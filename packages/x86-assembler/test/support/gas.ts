@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProgram } from '@retrap/tooling/skip'
 import { formatOperand } from '../../src/index.ts'
 import type { Memory, Operand } from '../../src/index.ts'
 
@@ -11,7 +12,7 @@ const OBJCOPY = 'objcopy'
 
 /** True where the tools are installed. */
 export function hasGas(): boolean {
-  return spawnSync(AS, ['--version']).status === 0 && spawnSync(OBJCOPY, ['--version']).status === 0
+  return hasProgram(AS) && hasProgram(OBJCOPY)
 }
 
 const SLOT = 32

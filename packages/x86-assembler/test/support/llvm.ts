@@ -1,5 +1,6 @@
 // LLVM's assembler, which knows what is newer than GNU as 2.40: Intel-syntax lines in, the bytes of each out.
 import { spawnSync } from 'node:child_process'
+import { hasProgram } from '@retrap/tooling/skip'
 
 const PROGRAM = 'llvm-mc-22'
 
@@ -21,7 +22,7 @@ const FEATURES = [
 
 /** True where it is installed. */
 export function hasLlvm(): boolean {
-  return spawnSync(PROGRAM, ['--version']).status === 0
+  return hasProgram(PROGRAM)
 }
 
 /** Assembles every line on its own. Each answer is the bytes, or the message with which the line was refused. */

@@ -1,12 +1,7 @@
 import { PFEC_P, PFEC_RSVD, PFEC_W } from '@retrap/paging'
+import type { Choices } from '@retrap/tooling/random'
 import { outputHere, outputOnQemu } from '../system/differential/run.ts'
 import { entryFor, image, type Levels, linearOf, OPERATIONS, type PagingCase, records } from './program.ts'
-
-/** The choices that cases are drawn with; `@retrap/tooling/soak`'s generator has them. */
-export interface Choices {
-  pick<T>(choices: readonly T[]): T
-  chance(numerator: number, denominator: number): boolean
-}
 
 const PAGE_FAULT = 14
 const FLAG_AC = 0x4_0000

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProgram } from '@retrap/tooling/skip'
 
 /** One instruction with the state before it; see host.c for who uses what. */
 export const CASE_BYTES = 768
@@ -29,8 +30,7 @@ export interface HostProcessor {
 }
 
 export function openHost(): HostProcessor | undefined {
-  if (process.arch !== 'x64' || process.platform !== 'linux' || spawnSync('gcc', ['--version']).status !== 0)
-    return undefined
+  if (process.arch !== 'x64' || process.platform !== 'linux' || !hasProgram('gcc')) return undefined
   const folder = mkdtempSync(join(tmpdir(), 'retrap-simd-'))
   const program = join(folder, 'host')
   execFileSync('gcc', ['-O1', '-o', program, join(import.meta.dirname, 'host.c')])

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { numbers } from '@retrap/tooling/random'
 import { qword, rcx, rax, rdx } from '@retrap/x86-assembler'
 import { afterAll, describe, expect, test } from 'vitest'
 import { S_CR4, S_XCR0 } from '../../src/state-layout.ts'
@@ -36,14 +37,6 @@ interface StateCase {
   readonly components: number
   readonly before: Uint8Array
   readonly area: Uint8Array
-}
-
-function random(seed: number): (bound: number) => number {
-  let state = seed
-  return (bound) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * bound)
-  }
 }
 
 /** Bytes of x87, SSE and AVX state, of which some are in their initial configuration. */
@@ -153,7 +146,7 @@ function maskOf(area: Uint8Array): number {
 
 describe.skipIf(missing !== undefined)('XSAVEC, and XRSTOR of the compacted form, as on the host', () => {
   test('random states, components and headers', { timeout: 60_000 }, () => {
-    const below = random(20_261_121)
+    const below = numbers(20_261_121)
     const cases = Array.from({ length: 3000 }, () => stateCase(below))
     const theirs = onHost(cases)
     // The x87 error pointers are the vendor's matter.

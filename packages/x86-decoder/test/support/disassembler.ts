@@ -10,10 +10,6 @@ export function textRange(file: string): { address: number; size: number } {
   return { address: parseInt(match[2] as string, 16), size: parseInt(match[1] as string, 16) }
 }
 
-/** Whether a program can be run. */
-export const hasProgram = (name: string): boolean =>
-  (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(`${folder}/${name}`))
-
 /** Programs and libraries of an ordinary Debian, of which a test takes those that are there. */
 export const debianFiles = [
   '/bin/bash',

@@ -1,9 +1,10 @@
 /** What LLVM's disassembler makes of instructions, many at a time. */
 import { spawnSync } from 'node:child_process'
+import { hasProgram } from '@retrap/tooling/skip'
 import { decode, formatIntel } from '../../src/index.ts'
 import { hexOf } from './bytes.ts'
 
-const PROGRAM = ['llvm-mc-22', 'llvm-mc'].find((name) => spawnSync(name, ['--version']).status === 0)
+const PROGRAM = ['llvm-mc-22', 'llvm-mc'].find((name) => hasProgram(name))
 
 /** Whether there is an LLVM that knows APX. */
 export const hasLlvm: boolean = PROGRAM === 'llvm-mc-22'

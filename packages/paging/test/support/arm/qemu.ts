@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { hasProgram } from '@retrap/tooling/skip'
 import { ARM_FETCH, ARM_PAN, ARM_UNPRIVILEGED, ARM_WRITE } from '../../../src/index.ts'
 import type { ArmCase } from './cases.ts'
 
@@ -15,10 +16,8 @@ const LINK = '-Wl,-Ttext=0x40100000 -Wl,-z,noexecstack -Wl,--build-id=none -Wl,-
 const MACHINE =
   '-M virt,virtualization=on,gic-version=3 -cpu max -m 512M -display none -serial none -monitor none -semihosting-config enable=on,target=native'
 
-const runs = (program: string): boolean => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0
-
 /** Whether compiler and machine are there. */
-export const hasQemu: boolean = runs(COMPILER) && runs(QEMU)
+export const hasQemu: boolean = hasProgram(COMPILER) && hasProgram(QEMU)
 
 /** What became of one access. */
 export interface Answer {

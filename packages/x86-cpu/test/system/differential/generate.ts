@@ -1,14 +1,9 @@
+import type { Choices } from '@retrap/tooling/random'
 import { descriptor, gate } from '../bench.ts'
 import * as at from './layout.ts'
 import type { SegmentationCase } from './layout.ts'
 import { operations32 } from './program32.ts'
 import { operations64 } from './program64.ts'
-
-/** The choices that cases are drawn with; `@retrap/tooling/soak`'s generator has them. */
-export interface Choices {
-  pick<T>(choices: readonly T[]): T
-  chance(numerator: number, denominator: number): boolean
-}
 
 /*
  * Cases are of the kind that QEMU 7 to 9 get right. Left out, because QEMU departs from the manual there:

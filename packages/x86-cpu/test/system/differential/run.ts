@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProgram } from '@retrap/tooling/skip'
 import { BareCpu, type BareOptions } from '../../support/bare-cpu.ts'
 import * as at from './layout.ts'
 import type { Record, SegmentationCase } from './layout.ts'
@@ -13,7 +14,7 @@ const FLAGS_IGNORED = 0x0019_0000
 
 /** Whether there is a QEMU to compare with. */
 export function hasQemu(): boolean {
-  return spawnSync('qemu-system-x86_64', ['--version']).status === 0
+  return hasProgram('qemu-system-x86_64')
 }
 
 function image(cases: readonly SegmentationCase[], long: boolean): Uint8Array {

@@ -1,0 +1,43 @@
+/** Numbers that look random and are the same in each run. */
+
+/**
+ * Returns a small generator of 32-bit numbers, the same for the same seed.
+ *
+ * @param seed - 32 bits; neighbouring seeds give unrelated numbers
+ */
+export function words(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    // A Weyl sequence, whose numbers are mixed as MurmurHash3 does at its end.
+    state = (state + 0x9e37_79b9) >>> 0
+    let mixed = state
+    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85eb_ca6b)
+    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35)
+    return (mixed ^ (mixed >>> 16)) >>> 0
+  }
+}
+
+/**
+ * Returns a generator of whole numbers from 0 to less than a bound, the same for the same seed and bounds.
+ *
+ * @param seed - 32 bits
+ */
+export function numbers(seed: number): (bound: number) => number {
+  const next = words(seed)
+  return (bound) => Math.floor((next() / 2 ** 32) * bound)
+}
+
+/** Choices that cases are drawn with; the `Rng` of soaks has them too. */
+export interface Choices {
+  pick<T>(choices: readonly T[]): T
+  chance(numerator: number, denominator: number): boolean
+}
+
+/** Returns choices that are the same for the same seed of 32 bits. */
+export function choices(seed: number): Choices {
+  const below = numbers(seed)
+  return {
+    pick: <T>(list: readonly T[]) => list[below(list.length)] as T,
+    chance: (numerator, denominator) => below(denominator) < numerator,
+  }
+}
