@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export { a64Forms, findA64 } from './a64.ts'
+export { bitmask } from './conditions.ts'
 export { formatA64, type FormatA64Options } from './format-a64.ts'
 export { formatLoadStore } from './format-load-store.ts'
 export {

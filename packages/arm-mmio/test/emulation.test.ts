@@ -1,7 +1,7 @@
 import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { compareWithQemu, machineOf } from './support/compare-emulation.ts'
-import { hasMachine } from './support/native.ts'
+import { hasMachine } from '@retrap/tooling/arm-native'
 
 const SEED = 20_261_120
 const PER_FORM = 25

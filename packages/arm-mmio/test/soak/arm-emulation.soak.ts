@@ -5,7 +5,7 @@
 import type { Soak } from '@retrap/tooling/soak'
 import { compareWithQemu, machineOf } from '../support/compare-emulation.ts'
 import { notCompared, type SetName } from '../support/emulation-cases.ts'
-import { hasMachine } from '../support/native.ts'
+import { hasMachine } from '@retrap/tooling/arm-native'
 
 const SETS: readonly SetName[] = ['a64', 'a32', 't32', 't16']
 const PER_FORM = 10

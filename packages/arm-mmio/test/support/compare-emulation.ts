@@ -3,7 +3,7 @@ import { words } from '@retrap/tooling/random'
 import { Outcome } from '../../src/index.ts'
 import { emulate, type EmulationCase, emulationCases, lengthOf, type SetName } from './emulation-cases.ts'
 import { CODE_BASE } from './flat-world.ts'
-import { AARCH64, ARM, type NativeCase, runNative } from './native.ts'
+import { AARCH64, ARM, type NativeCase, runNative } from '@retrap/tooling/arm-native'
 
 /** The machine that runs a set. */
 export const machineOf = (set: SetName): typeof ARM => (set === 'a64' ? AARCH64 : ARM)

@@ -15,7 +15,7 @@ import {
 import { ArmEmulator, DeviceOrder, Outcome } from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, type SeenAccess, snapshot } from './flat-world.ts'
-import { WINDOW } from './native.ts'
+import { WINDOW } from '@retrap/tooling/arm-native'
 
 /** An instruction set whose instructions are compared. */
 export type SetName = Lowercase<keyof typeof InstructionSet>

@@ -31,6 +31,9 @@ execute:
         ld1 {v20.2d-v23.2d}, [x1], #64
         ld1 {v24.2d-v27.2d}, [x1], #64
         ld1 {v28.2d-v31.2d}, [x1], #64
+        ldp x0, x2, [x1]
+        msr fpcr, x0
+        msr fpsr, x2
         ldp x0, x1, [x30]
         ldp x2, x3, [x30, #16]
         ldp x4, x5, [x30, #32]
@@ -84,6 +87,10 @@ finish: msr tpidr_el0, x30
         st1 {v20.2d-v23.2d}, [x1], #64
         st1 {v24.2d-v27.2d}, [x1], #64
         st1 {v28.2d-v31.2d}, [x1], #64
+        mrs x0, fpcr
+        mrs x2, fpsr
+        stp x0, x2, [x1]
+        msr fpcr, xzr
         adrp x0, host_sp
         ldr x0, [x0, :lo12:host_sp]
         mov sp, x0
@@ -98,4 +105,4 @@ finish: msr tpidr_el0, x30
         .balign 16
 host_sp: .skip 16
         .balign 16
-current: .skip 33*8 + 64*8
+current: .skip 33*8 + 64*8 + 16

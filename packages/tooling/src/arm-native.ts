@@ -1,10 +1,10 @@
-/** Runs instructions under qemu-user, by the harnesses in `test/native`. */
+/** Runs Arm instructions under qemu-user, by the harnesses in `native`. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { hasProgram } from '@retrap/tooling/skip'
+import { hasProgram } from './skip.ts'
 
 const folder = fileURLToPath(new URL('../native/', import.meta.url))
 const FLAGS = ['-O1', '-nostdlib', '-static', '-ffreestanding', '-fno-builtin', '-fno-stack-protector']
@@ -25,7 +25,7 @@ export const AARCH64: NativeMachine = {
   flags: [],
   assembly: 'harness-aarch64.s',
   emulator: 'qemu-aarch64',
-  stateBytes: 33 * 8 + 512,
+  stateBytes: 33 * 8 + 512 + 16,
 }
 
 export const ARM: NativeMachine = {

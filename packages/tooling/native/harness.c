@@ -12,6 +12,8 @@ struct state {
   uint64_t sp;
   uint64_t nzcv;
   uint64_t v[64];
+  uint64_t fpcr;
+  uint64_t fpsr;
 };
 #define SYS_READ 63
 #define SYS_WRITE 64

@@ -1,0 +1,150 @@
+import {
+  CodeFetch,
+  STATUS_CONTINUE,
+  STATUS_ERROR,
+  STATUS_EXIT,
+  STATUS_FAULT,
+  STATUS_LEAVE,
+  Tlb,
+  Turn,
+  tlbBytes,
+} from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import { ArmCodeSpace } from './code-space.ts'
+import type { ArmEngine } from './engine.ts'
+import type { ArmExit } from './exit.ts'
+import type { ArmHost } from './host.ts'
+import { MemoryAccess } from './memory-access.ts'
+import { ArmRegisters } from './registers.ts'
+import {
+  STATE_LAYOUT,
+  S_EXCLUSIVE_BYTES,
+  S_FAULT_ADDRESS,
+  S_FAULT_SYNDROME,
+  S_SLOW_ACCESSES,
+  S_TLB,
+  S_TLB_SETS,
+} from './state-layout.ts'
+import { SystemInstructions } from './system-instructions.ts'
+
+const BUDGET: ArmExit = { reason: 'budget' }
+
+/**
+ * One processor: A64 code of EL0, as an operating system or an emulator of its calls runs it. Exceptions come to whoever
+ * runs it.
+ *
+ * It knows nothing of devices: it asks its {@link ArmHost} where addresses lead.
+ */
+export class ArmCpu {
+  /** Machine memory. */
+  readonly memory: MachineMemory
+  /** The engine that it runs on. */
+  readonly engine: ArmEngine
+  /** Machine address of the state. */
+  readonly state: number
+  /** Registers by name. */
+  readonly registers: ArmRegisters
+  readonly #u32: Uint32Array
+  readonly #u64: BigUint64Array
+  readonly #tlb: Tlb
+  readonly #turn: Turn
+  readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
+  readonly #interpret: (state: number, record: number) => number
+  #error: unknown
+
+  /** @throws MemoryError if machine memory has no room for the state */
+  constructor(engine: ArmEngine, host: ArmHost) {
+    const { memory, codeCache } = engine
+    this.memory = memory
+    this.engine = engine
+    const state = memory.allocate(S_TLB_SETS + tlbBytes(1), 64, 'Arm processor')
+    this.state = state
+    this.#u32 = memory.u32.subarray(state >>> 2)
+    this.#u64 = memory.u64.subarray(state >>> 3)
+    const tlb = new Tlb(memory, state + S_TLB_SETS, 1)
+    this.#tlb = tlb
+    codeCache.addClient({
+      flushExecute: () => tlb.flushExecute(),
+      dropWritable: (frameMa) => tlb.dropWritable(frameMa),
+    })
+    this.registers = new ArmRegisters(memory, state)
+    this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
+    this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, new ArmCodeSpace(this.#u32, host))
+    this.#u32[S_TLB >>> 2] = tlb.setAddress(0)
+    this.registers.nzcv = 0
+    const accesses = new MemoryAccess(memory, tlb, host, state)
+    const system = new SystemInstructions(memory, state, this.registers)
+    const instance = new WebAssembly.Instance(engine.module, {
+      cpu: {
+        memory: memory.memory,
+        access: (lo: number, hi: number, flags: number) =>
+          this.#guarded(() => accesses.access(lo >>> 0, hi >>> 0, flags)),
+        system: (_number: number, record: number) => this.#guarded(() => system.execute(record >>> 0)),
+        fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
+        cross: (record: number) => this.#fetch.cross(record >>> 0),
+        hot: (record: number) => record,
+      },
+    })
+    this.#interpret = instance.exports['run'] as (state: number, record: number) => number
+  }
+
+  /** Instructions retired since the processor was made. */
+  get retired(): number {
+    return this.#turn.retired
+  }
+
+  /** Accesses that generated code could not finish by itself: TLB misses, and those in two pages. */
+  get slowAccesses(): number {
+    return this.#u32[S_SLOW_ACCESSES >>> 2]!
+  }
+
+  /** Drops what is known of translations: the host's have changed. */
+  flushTlb(): void {
+    this.#tlb.flush(true)
+  }
+
+  /**
+   * Runs until about `budget` instructions have retired, or something else ends the run.
+   *
+   * A turn ends at the first place after that where control goes back or to another page. Other processors may run between
+   * two turns, so each turn begins with the exclusive monitor open: a store-exclusive of the turn before fails once.
+   */
+  run(budget: number): ArmExit {
+    const turn = this.#turn
+    this.#u32[S_EXCLUSIVE_BYTES >>> 2] = 0
+    turn.begin(budget)
+    for (;;) {
+      if (turn.mayEnd && turn.remaining <= 0) return BUDGET
+      const slice = turn.allowSlice()
+      const status = this.#interpret(this.state, 0)
+      turn.settle(slice)
+      turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
+      if (status === STATUS_FAULT || status === STATUS_EXIT) {
+        turn.mayEnd = true
+        const syndrome = this.#u32[S_FAULT_SYNDROME >>> 2]!
+        if (syndrome !== 0) return this.#exception(syndrome)
+      } else if (status !== STATUS_LEAVE && status !== STATUS_CONTINUE) {
+        const error = status === STATUS_ERROR ? (this.#error ?? this.#fetch.error) : new Error(`status ${status}`)
+        this.#error = undefined
+        return { reason: 'error', error }
+      }
+    }
+  }
+
+  #exception(syndrome: number): ArmExit {
+    const address = this.#u64[S_FAULT_ADDRESS >>> 3]!
+    this.#u32[S_FAULT_SYNDROME >>> 2] = 0
+    this.#u64[S_FAULT_ADDRESS >>> 3] = 0n
+    return { reason: 'exception', syndrome, address }
+  }
+
+  /** Nothing is thrown across generated code. */
+  #guarded(call: () => number): number {
+    try {
+      return call()
+    } catch (error) {
+      this.#error = error
+      return STATUS_ERROR
+    }
+  }
+}

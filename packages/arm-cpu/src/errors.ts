@@ -1,0 +1,15 @@
+/** What an {@link ArmCpuError} says has gone wrong. */
+export type ArmCpuErrorCode = 'ERR_RAM'
+
+/** A caller's mistake. */
+export class ArmCpuError extends Error {
+  /** `ArmCpuError`. */
+  override readonly name = 'ArmCpuError'
+  /** What kind of mistake. */
+  readonly code: ArmCpuErrorCode
+
+  constructor(code: ArmCpuErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}

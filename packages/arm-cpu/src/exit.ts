@@ -1,0 +1,17 @@
+/** Why a processor has returned. */
+export type ArmExit =
+  /** The budget is used up. */
+  | { readonly reason: 'budget' }
+  /**
+   * An exception for whoever runs the processor. The program counter is where it would return to: behind SVC, HVC and SMC,
+   * else at the instruction, which has changed nothing.
+   */
+  | {
+      readonly reason: 'exception'
+      /** ESR_ELx: its class is in bits 31 to 26. */
+      readonly syndrome: number
+      /** FAR_ELx of aborts and of a program counter that is not aligned. */
+      readonly address: bigint
+    }
+  /** Something in the emulator or its host has thrown. */
+  | { readonly reason: 'error'; readonly error: unknown }

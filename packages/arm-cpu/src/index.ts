@@ -1,0 +1,13 @@
+/**
+ * An Arm processor: generated code over a software TLB, run until an exit.
+ *
+ * @packageDocumentation
+ */
+export { ArmCpu } from './cpu.ts'
+export { ArmCpuError, type ArmCpuErrorCode } from './errors.ts'
+export { ArmEngine, CODE_CACHE_BYTES } from './engine.ts'
+export type { ArmExit } from './exit.ts'
+export { FlatHost } from './flat-host.ts'
+export { TRANSLATE_FETCH, TRANSLATE_READ, TRANSLATE_WRITE, type ArmHost, type ArmTranslation } from './host.ts'
+export { ArmRegisters } from './registers.ts'
+export { exceptionClassOf } from './syndrome.ts'

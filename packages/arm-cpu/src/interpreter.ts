@@ -1,0 +1,87 @@
+import { generateInterpreter, importDispatch, importMachineMemory } from '@retrap/engine'
+import type {
+  DispatchCounters,
+  DispatchLabels,
+  DispatchLoop,
+  FormCall,
+  I32Callee,
+  InlineForms,
+  InterpreterCode,
+  InterpreterForms,
+  InterpreterMemory,
+} from '@retrap/engine'
+import { ModuleBuilder } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import { FlagLocals } from './flags.ts'
+import { FunctionContext, InlineContext } from './form-context.ts'
+import type { FormSource } from './semantics.ts'
+import { armForms } from './forms.ts'
+import { isHotForm } from './hot-forms.ts'
+import { STATE_LAYOUT } from './state-layout.ts'
+
+/** The hot forms in the dispatch loop, with the flags in locals. */
+class ArmInlineForms implements InlineForms<FormSource> {
+  readonly #f: FunctionBuilder
+  readonly #loop: DispatchLoop
+  readonly #access: I32Callee
+  readonly #flags: FlagLocals
+  readonly #state: I32
+
+  constructor(f: FunctionBuilder, loop: DispatchLoop, access: I32Callee) {
+    this.#f = f
+    this.#loop = loop
+    this.#access = access
+    this.#flags = new FlagLocals(f)
+    this.#state = f.param(0, 'i32').get
+  }
+
+  emit({ form, semantics }: FormSource, labels: DispatchLabels): void {
+    semantics.emit(new InlineContext(this.#f, form, this.#access, this.#flags, this.#loop, labels), form)
+  }
+
+  spill(): void {
+    this.#flags.store(this.#state)
+  }
+
+  reload(): void {
+    this.#flags.load(this.#state)
+  }
+}
+
+/** A64's forms, as the engine generates an interpreter from them. */
+class ArmForms implements InterpreterForms<FormSource> {
+  readonly forms: Iterable<FormSource>
+  readonly hot: ReadonlySet<string>
+  readonly #access: I32Callee
+
+  constructor(forms: Iterable<FormSource>, hot: ReadonlySet<string>, access: I32Callee) {
+    this.forms = forms
+    this.hot = hot
+    this.#access = access
+  }
+
+  keyOf({ form }: FormSource): string {
+    return form.key
+  }
+
+  emitFunction(f: FunctionBuilder, { form, semantics }: FormSource): FormCall {
+    const context = new FunctionContext(f, form, this.#access)
+    semantics.emit(context, form)
+    return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
+  }
+
+  inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<FormSource> {
+    return new ArmInlineForms(f, loop, this.#access)
+  }
+}
+
+/** Generates the interpreter of A64. */
+export function generateArmInterpreter(options: InterpreterMemory & DispatchCounters): InterpreterCode<FormSource> {
+  const module = new ModuleBuilder()
+  importMachineMemory(module, options)
+  const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
+  const imports = importDispatch(module)
+  const forms = [...armForms().values()].flat()
+  const hot = new Set(forms.filter(({ form }) => isHotForm(form)).map(({ form }) => form.key))
+  return generateInterpreter(module, imports, STATE_LAYOUT, new ArmForms(forms, hot, access), options)
+}

@@ -1,0 +1,84 @@
+import { STATUS_DONE, STATUS_FAULT, TLB_READ, TLB_WRITE } from '@retrap/engine'
+import type { Tlb } from '@retrap/engine'
+import { PAGE_BYTES } from '@retrap/memory'
+import type { MachineMemory } from '@retrap/memory'
+import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_MODIFY, ACCESS_WRITE } from './access-flags.ts'
+import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE } from './host.ts'
+import type { ArmHost } from './host.ts'
+import { S_DATA, S_FAULT_ADDRESS, S_FAULT_SYNDROME } from './state-layout.ts'
+import { dataAbort, FSC_ALIGNMENT } from './syndrome.ts'
+
+/** Accesses that generated code does not finish by itself: TLB misses, those in two pages, and writes to decoded code. */
+export class MemoryAccess {
+  readonly #memory: MachineMemory
+  readonly #tlb: Tlb
+  readonly #host: ArmHost
+  readonly #u32: Uint32Array
+  readonly #data: Uint8Array
+  readonly #first = newTranslation()
+  readonly #second = newTranslation()
+
+  /** @param state - machine address of the processor's state */
+  constructor(memory: MachineMemory, tlb: Tlb, host: ArmHost, state: number) {
+    this.#memory = memory
+    this.#tlb = tlb
+    this.#host = host
+    this.#u32 = memory.u32.subarray(state >>> 2)
+    this.#data = memory.u8.subarray(state + S_DATA, state + S_DATA + 64)
+  }
+
+  /**
+   * The import of generated code: makes an access with the bytes at `S_DATA`.
+   *
+   * @param flags - bytes and `ACCESS_*`
+   * @returns a status; STATUS_FAULT with the abort in the state
+   */
+  access(lo: number, hi: number, flags: number): number {
+    const bytes = flags & 0xff
+    const write = (flags & ACCESS_WRITE) !== 0
+    const isModified = write || (flags & ACCESS_MODIFY) !== 0
+    const element = 1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)
+    if ((flags & ACCESS_ALIGNED) !== 0 && (lo & (element - 1)) !== 0) {
+      return this.#abort(lo, hi, FSC_ALIGNMENT, isModified)
+    }
+    const kind = isModified ? TRANSLATE_WRITE : TRANSLATE_READ
+    const first = this.#first
+    if (!this.#host.translate(lo, hi, kind, first)) return this.#abort(lo, hi, first.faultStatus, isModified)
+    const inFirst = Math.min(bytes, PAGE_BYTES - (lo & (PAGE_BYTES - 1)))
+    const second = this.#second
+    if (inFirst < bytes) {
+      const next = (lo + inFirst) >>> 0
+      const nextHi = next === 0 ? (hi + 1) >>> 0 : hi
+      if (!this.#host.translate(next, nextHi, kind, second)) {
+        return this.#abort(next, nextHi, second.faultStatus, isModified)
+      }
+    }
+    if (write) {
+      this.#memory.write(first.ma, this.#data.subarray(0, inFirst))
+      if (inFirst < bytes) this.#memory.write(second.ma, this.#data.subarray(inFirst, bytes))
+    } else {
+      this.#data.set(this.#memory.u8.subarray(first.ma, first.ma + inFirst))
+      if (inFirst < bytes) this.#data.set(this.#memory.u8.subarray(second.ma, second.ma + bytes - inFirst), inFirst)
+    }
+    this.#fill(lo, hi, isModified)
+    return STATUS_DONE
+  }
+
+  /** Has the TLB know the page of an access, unless it is written and holds decoded code. */
+  #fill(lo: number, hi: number, write: boolean): void {
+    const { cacheable, writable, ma } = this.#first
+    if (!cacheable) return
+    const page = (ma & ~(PAGE_BYTES - 1)) >>> 0
+    if (!write) this.#tlb.fill(0, TLB_READ, lo, hi, page, this.#first)
+    else if (writable && this.#memory.codeBits[page >>> 12] === 0) {
+      this.#tlb.fill(0, TLB_WRITE, lo, hi, page, this.#first)
+    }
+  }
+
+  #abort(lo: number, hi: number, faultStatus: number, write: boolean): number {
+    this.#u32[S_FAULT_SYNDROME >>> 2] = dataAbort(faultStatus, write)
+    this.#u32[S_FAULT_ADDRESS >>> 2] = lo
+    this.#u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
+    return STATUS_FAULT
+  }
+}

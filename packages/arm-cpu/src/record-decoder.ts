@@ -1,0 +1,142 @@
+import { findA64 } from '@retrap/arm-decoder'
+import type { Form as Row } from '@retrap/arm-decoder'
+import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from '@retrap/engine'
+import type { FormCode, RecordDecoder } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import { fieldOf } from './form.ts'
+import { selectorsOf } from './semantics.ts'
+import type { Semantics } from './semantics.ts'
+import { armForms } from './forms.ts'
+import { R_A, R_D, R_IMMEDIATE, R_M, R_N, R_SMALL, R_WORD } from './record.ts'
+import { S_SINK, S_SP, S_V, S_X, S_ZERO } from './state-layout.ts'
+import { semanticsOf } from './semantics/index.ts'
+
+/** A register of an encoding: its letter, the field of the record, where registers of its file lie. */
+interface Operand {
+  readonly letter: string
+  readonly field: number
+  readonly at: (register: number) => number
+}
+
+const general = (register: number): number => (register === 31 ? S_ZERO : S_X + 8 * register)
+const generalTarget = (register: number): number => (register === 31 ? S_SINK : S_X + 8 * register)
+const generalOrStack = (register: number): number => (register === 31 ? S_SP : S_X + 8 * register)
+const vector = (register: number): number => S_V + 16 * register
+
+/** Fields of records by the letters of encodings. */
+const FIELDS: Readonly<Record<string, number>> = { d: R_D, t: R_D, n: R_N, m: R_M, s: R_M, a: R_A, u: R_A }
+
+/** How to execute the instructions of one row. */
+interface Decoding {
+  readonly semantics: Semantics
+  readonly operands: readonly Operand[]
+  readonly selectors: readonly string[]
+  /** By the selectors' values and the variant. */
+  readonly codes: readonly FormCode[]
+  readonly variants: number
+}
+
+/** Whether a row writes the register of a letter, so that register 31 is written to nowhere. */
+const isWritten = (letter: string, { mnemonic, operation }: Row): boolean =>
+  letter === 'd' || ((letter === 't' || letter === 'u') && operation.startsWith('load') && mnemonic !== 'PRFM')
+
+/** The registers that an encoding names, from the text of its operands. */
+function operandsOf(row: Row): Operand[] {
+  const operands: Operand[] = []
+  const inMemory = row.operands.indexOf('[')
+  for (const [text, name = '', letter = ''] of row.operands.matchAll(/<([A-Z]+)([dnmastu])[^>]*>/g)) {
+    if (!row.fields.has(letter) || operands.some((each) => each.letter === letter)) continue
+    const isBase = letter === 'n' && inMemory >= 0 && row.operands.indexOf(text) > inMemory
+    const at =
+      /^(?:[WXR]S)$/.test(name) || isBase
+        ? generalOrStack
+        : /^[WXR]$/.test(name)
+          ? isWritten(letter, row)
+            ? generalTarget
+            : general
+          : vector
+    operands.push({ letter, field: FIELDS[letter]!, at })
+  }
+  // An index or an extended operand is written by its own rules; a list names its first register by none.
+  if (row.fields.has('m') && !operands.some(({ letter }) => letter === 'm')) {
+    operands.push({ letter: 'm', field: R_M, at: general })
+  }
+  if (row.operands.includes('<address>')) operands.push({ letter: 'n', field: R_N, at: generalOrStack })
+  if (row.registers !== 0) operands.push({ letter: 't', field: R_D, at: vector })
+  return operands
+}
+
+/** Decodes A64 instructions into records. One object serves all processors of a machine. */
+export class ArmRecordDecoder implements RecordDecoder {
+  readonly modes = 1
+  readonly longestBytes = 4
+  readonly extentBytes = 4
+  endsRun = false
+  readonly #memory: MachineMemory
+  readonly #codes: ReadonlyMap<string, FormCode>
+  readonly #decodings: (Decoding | null | undefined)[] = []
+
+  /** @param codes - how each form is executed, by its key */
+  constructor(memory: MachineMemory, codes: ReadonlyMap<string, FormCode>) {
+    this.#memory = memory
+    this.#codes = codes
+  }
+
+  decode(bytes: Uint8Array, start: number, end: number, _mode: number, record: number, offset: number): number {
+    if (start + 4 > end) return 0
+    const { u8, u16, u32 } = this.#memory
+    const word =
+      (bytes[start]! | (bytes[start + 1]! << 8) | (bytes[start + 2]! << 16) | (bytes[start + 3]! << 24)) >>> 0
+    u32.fill(0, record >>> 2, (record + RECORD_BYTES) >>> 2)
+    u16[(record + R_OFFSET) >>> 1] = offset
+    u8[record + R_LENGTH] = 4
+    u32[(record + R_WORD) >>> 2] = word
+    const row = findA64(word)
+    const decoding = row === undefined ? null : this.#decodingOf(row)
+    this.endsRun = decoding === null || decoding.semantics.ends === true
+    if (row === undefined || decoding === null) {
+      u16[(record + R_OP) >>> 1] = OP_SYSTEM
+      u16[(record + R_FUNCTION) >>> 1] = 0
+      return 4
+    }
+    const { semantics } = decoding
+    for (const { letter, field, at } of decoding.operands) {
+      u16[(record + field) >>> 1] = at(fieldOf(row, letter, word))
+    }
+    u8[record + R_SMALL] = semantics.small?.(row, word) ?? 0
+    let immediate = semantics.immediate?.(row, word) ?? 0n
+    let index = 0
+    for (const letter of decoding.selectors) {
+      index = (index << row.fields.get(letter)!.width) | fieldOf(row, letter, word)
+    }
+    index *= decoding.variants
+    if (semantics.branches === true) {
+      const target = Number(immediate) + offset
+      const inPage = target >= 0 && target < 0x1000
+      index += inPage ? (target > offset ? 0 : 1) : 2
+      immediate = BigInt(inPage ? target << 2 : target)
+    } else if (semantics.usesStack === true && fieldOf(row, 'n', word) === 31) index++
+    const { op, fn } = decoding.codes[index]!
+    u16[(record + R_OP) >>> 1] = op
+    u16[(record + R_FUNCTION) >>> 1] = fn
+    u32[(record + R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, immediate))
+    u32[(record + R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, immediate >> 32n))
+    return 4
+  }
+
+  #decodingOf(row: Row): Decoding | null {
+    const known = this.#decodings[row.index]
+    if (known !== undefined) return known
+    const semantics = semanticsOf(row)
+    let decoding: Decoding | null = null
+    if (semantics !== undefined) {
+      const selectors = selectorsOf(row, semantics)
+      const forms = armForms().get(row.index)!
+      const codes = forms.map(({ form: { key } }) => this.#codes.get(key)!)
+      const variants = semantics.branches === true ? 3 : semantics.usesStack === true ? 2 : 1
+      decoding = { semantics, operands: operandsOf(row), selectors, codes, variants }
+    }
+    this.#decodings[row.index] = decoding
+    return decoding
+  }
+}

@@ -1,0 +1,16 @@
+/** Fields of a record that are this instruction set's own; see `RECORD_BYTES` of the engine. */
+
+/** A number below 256 that the form knows the meaning of: a shift's amount, a bit's number, a lane. */
+export const R_SMALL = 7
+/** State offsets of registers, 16 bits each: the destination or transferred register, */
+export const R_D = 8
+/** the first operand or base, */
+export const R_N = 10
+/** the second operand or index, */
+export const R_M = 12
+/** the third operand, second transferred register or status. */
+export const R_A = 14
+/** The instruction, 32 bits. */
+export const R_WORD = 16
+/** Immediate: a value, or a branch's target relative to the page (in the page: times 4). 64 bits. */
+export const R_IMMEDIATE = 24

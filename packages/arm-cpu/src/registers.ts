@@ -1,0 +1,116 @@
+import type { MachineMemory } from '@retrap/memory'
+import {
+  S_FLAG_C,
+  S_FLAG_N,
+  S_FLAG_V,
+  S_FLAG_Z,
+  S_FPCR,
+  S_FPSR,
+  S_PC,
+  S_SP,
+  S_TPIDRRO_EL0,
+  S_TPIDR_EL0,
+  S_V,
+  S_X,
+} from './state-layout.ts'
+
+const count = (value: number, limit: number): number => {
+  if (!Number.isInteger(value) || value < 0 || value >= limit) throw new RangeError(`there is no register ${value}`)
+  return value
+}
+
+/** The registers of a processor by name, for people and tests: not while it runs. */
+export class ArmRegisters {
+  readonly #u32: Uint32Array
+  readonly #u64: BigUint64Array
+
+  /** @param state - machine address of the processor's state */
+  constructor(memory: MachineMemory, state: number) {
+    this.#u32 = memory.u32.subarray(state >>> 2)
+    this.#u64 = memory.u64.subarray(state >>> 3)
+  }
+
+  /** X0 to X30. @throws RangeError for another number */
+  x(number: number): bigint {
+    return this.#u64[(S_X >>> 3) + count(number, 31)]!
+  }
+
+  /** Sets X0 to X30. @throws RangeError for another number */
+  setX(number: number, value: bigint): void {
+    this.#u64[(S_X >>> 3) + count(number, 31)] = value
+  }
+
+  /** V0 to V31, 128 bits. @throws RangeError for another number */
+  v(number: number): bigint {
+    const at = (S_V >>> 3) + 2 * count(number, 32)
+    return this.#u64[at]! | (this.#u64[at + 1]! << 64n)
+  }
+
+  /** Sets V0 to V31. @throws RangeError for another number */
+  setV(number: number, value: bigint): void {
+    const at = (S_V >>> 3) + 2 * count(number, 32)
+    this.#u64[at] = value
+    this.#u64[at + 1] = value >> 64n
+  }
+
+  /** The stack pointer in use. */
+  get sp(): bigint {
+    return this.#u64[S_SP >>> 3]!
+  }
+  set sp(value: bigint) {
+    this.#u64[S_SP >>> 3] = value
+  }
+
+  /** Address of the next instruction. */
+  get pc(): bigint {
+    return this.#u64[S_PC >>> 3]!
+  }
+  set pc(value: bigint) {
+    this.#u64[S_PC >>> 3] = value
+  }
+
+  /** PSTATE's N, Z, C and V, in bits 31 to 28. */
+  get nzcv(): number {
+    const n = this.#u64[S_FLAG_N >>> 3]! >> 63n === 1n ? 8 : 0
+    const z = this.#u64[S_FLAG_Z >>> 3] === 0n ? 4 : 0
+    return ((n | z | (this.#u32[S_FLAG_C >>> 2]! << 1) | this.#u32[S_FLAG_V >>> 2]!) << 28) >>> 0
+  }
+  set nzcv(value: number) {
+    this.#u64[S_FLAG_N >>> 3] = BigInt(value >>> 31) << 63n
+    this.#u64[S_FLAG_Z >>> 3] = (value & 0x4000_0000) === 0 ? 1n : 0n
+    this.#u32[S_FLAG_C >>> 2] = (value >>> 29) & 1
+    this.#u32[S_FLAG_V >>> 2] = (value >>> 28) & 1
+  }
+
+  /** Floating-point control register. */
+  get fpcr(): number {
+    return this.#u32[S_FPCR >>> 2]!
+  }
+  set fpcr(value: number) {
+    this.#u32[S_FPCR >>> 2] = value
+  }
+
+  /** Floating-point status register. */
+  get fpsr(): number {
+    return this.#u32[S_FPSR >>> 2]!
+  }
+  set fpsr(value: number) {
+    this.#u32[S_FPSR >>> 2] = value
+  }
+
+  /** TPIDR_EL0. */
+  get tpidr(): bigint {
+    return this.#u64[S_TPIDR_EL0 >>> 3]!
+  }
+  set tpidr(value: bigint) {
+    this.#u64[S_TPIDR_EL0 >>> 3] = value
+  }
+
+  /** TPIDRRO_EL0. */
+  get tpidrro(): bigint {
+    return this.#u64[S_TPIDRRO_EL0 >>> 3]!
+  }
+  set tpidrro(value: bigint) {
+    this.#u64[S_TPIDRRO_EL0 >>> 3] = value
+  }
+}

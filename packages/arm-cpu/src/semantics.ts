@@ -1,0 +1,62 @@
+import type { Form as Row } from '@retrap/arm-decoder'
+import type { ArmContext } from './context.ts'
+import type { ArmForm, Target } from './form.ts'
+
+/** What instructions of a family do. */
+export interface Semantics {
+  /** Letters of the fields that the code depends on; those that a row does not have count for nothing. */
+  readonly selectors: string
+  /** Field `n` is a base register, which may be the stack pointer. */
+  readonly usesStack?: boolean
+  /** It is a branch with a fixed target: one form for each {@link Target}. */
+  readonly branches?: boolean
+  /** What goes to `R_IMMEDIATE`; of branches the target, relative to the instruction. */
+  readonly immediate?: (row: Row, word: number) => bigint
+  /** What goes to `R_SMALL`. */
+  readonly small?: (row: Row, word: number) => number
+  /** Control does not go on with the next instruction. */
+  readonly ends?: boolean
+  /** Generates the code of a form. */
+  readonly emit: (c: ArmContext, form: ArmForm) => void
+}
+
+/** A form, and what it does. */
+export interface FormSource {
+  readonly form: ArmForm
+  readonly semantics: Semantics
+}
+
+const TARGETS: readonly Target[] = ['forward', 'back', 'far']
+
+/** The letters of a row's fields that its code depends on. */
+export function selectorsOf(row: Row, { selectors }: Semantics): string[] {
+  return [...selectors].filter((letter) => row.fields.has(letter))
+}
+
+/**
+ * All forms of one row: for each value of the selectors' fields, which count up with the last letter's fastest, one, or one
+ * for each target or each kind of base.
+ */
+export function formsOf(row: Row, semantics: Semantics): FormSource[] {
+  const letters = selectorsOf(row, semantics)
+  const width = letters.reduce((sum, letter) => sum + row.fields.get(letter)!.width, 0)
+  const forms: FormSource[] = []
+  const variants: readonly Pick<ArmForm, 'target' | 'onStack'>[] =
+    semantics.branches === true
+      ? TARGETS.map((target) => ({ target, onStack: false }))
+      : [false, ...(semantics.usesStack === true ? [true] : [])].map((onStack) => ({ target: undefined, onStack }))
+  for (let index = 0; index < 1 << width; index++) {
+    const values = new Map<string, number>()
+    let rest = index
+    for (const letter of letters.toReversed()) {
+      const bits = row.fields.get(letter)!.width
+      values.set(letter, rest & ((1 << bits) - 1))
+      rest >>>= bits
+    }
+    for (const [i, variant] of variants.entries()) {
+      const key = `${row.mnemonic}.${row.index}.${index}.${i}`
+      forms.push({ form: { row, values, ...variant, key }, semantics })
+    }
+  }
+  return forms
+}

@@ -1,0 +1,203 @@
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { Form as Row } from '@retrap/arm-decoder'
+import type { ArmContext } from '../context.ts'
+import { flagsOfBits } from '../flags.ts'
+import type { Flags } from '../flags.ts'
+import { fieldOf, valueOf } from '../form.ts'
+import type { ArmForm } from '../form.ts'
+import type { Semantics } from '../semantics.ts'
+import { extended, shifted } from './shifted.ts'
+import { isWide, signed, truncated } from './widths.ts'
+
+/** Additions and subtractions, with and without flags, and comparisons under a condition. */
+
+/** The flags of `a + b + carry`, whose low bits are `result`. */
+export function flagsOfSum(a: I64, b: I64, result: I64, wide: boolean): Flags {
+  // The carry out is the majority of both top bits and the result's, inverted.
+  const carry = a.and(b).or(a.or(b).and(result.xor(-1)))
+  const overflow = a.xor(result).and(b.xor(result))
+  const top = wide ? 63 : 31
+  const bit = (value: I64): I32 => value.shrU(top).toI32().and(1)
+  const n = signed(result, wide)
+  return { n, z: n, c: bit(carry), v: bit(overflow) }
+}
+
+/** The flags of `a − b`, which is `result`. */
+export function flagsOfDifference(a: I64, b: I64, result: I64, wide: boolean): Flags {
+  const overflow = a.xor(b).and(a.xor(result))
+  const n = signed(result, wide)
+  return {
+    n,
+    z: n,
+    c: a.geU(b),
+    v: overflow
+      .shrU(wide ? 63 : 31)
+      .toI32()
+      .and(1),
+  }
+}
+
+/** ADD, SUB, ADDS and SUBS of the first operand and `b`. */
+function add(c: ArmContext, form: ArmForm, b: I64): void {
+  const wide = isWide(form)
+  const { mnemonic } = form.row
+  const a = c.n(wide)
+  const right = c.let(b)
+  const subtracts = mnemonic.startsWith('SUB')
+  const result = c.let(truncated(subtracts ? a.sub(right) : a.add(right), wide))
+  if (mnemonic.endsWith('S')) {
+    c.setFlags(subtracts ? flagsOfDifference(a, right, result, wide) : flagsOfSum(a, right, result, wide))
+  }
+  c.setD(result, wide)
+}
+
+/** The operand of 12 bits, which may be shifted by 12. */
+const immediate12 = (row: Row, word: number): bigint =>
+  BigInt(fieldOf(row, 'i', word)) << (fieldOf(row, 'h', word) === 1 ? 12n : 0n)
+
+const addImmediate: Semantics = {
+  selectors: 'f',
+  immediate: immediate12,
+  emit: (c, form) => add(c, form, c.immediate),
+}
+
+/** Shifted by the amount in the record; the selector `plain` of {@link Semantics} tells that there is none. */
+const addShifted: Semantics = {
+  selectors: 'fk',
+  small: (row, word) => fieldOf(row, 's', word),
+  emit(c, form) {
+    const wide = isWide(form)
+    add(c, form, shifted(c.m(wide), valueOf(form, 'k'), c.small.toI64U(), wide))
+  },
+}
+
+const addExtended: Semantics = {
+  selectors: 'fe',
+  small: (row, word) => fieldOf(row, 's', word),
+  emit(c, form) {
+    const wide = isWide(form)
+    add(c, form, truncated(extended(c.m(true), valueOf(form, 'e')).shl(c.small.toI64U()), wide))
+  },
+}
+
+const addCarry: Semantics = {
+  selectors: 'f',
+  emit(c, form) {
+    const wide = isWide(form)
+    const { mnemonic } = form.row
+    const a = c.n(wide)
+    const b = c.let(mnemonic.startsWith('SBC') ? truncated(c.m(wide).xor(-1), wide) : c.m(wide))
+    const result = c.let(truncated(a.add(b).add(c.flags.c.toI64U()), wide))
+    if (mnemonic.endsWith('S')) c.setFlags(flagsOfSum(a, b, result, wide))
+    c.setD(result, wide)
+  },
+}
+
+/** Flags of a comparison where a condition holds, else the four bits of the instruction. */
+const compareConditional: Semantics = {
+  selectors: 'fc',
+  immediate: (row, word) => BigInt(fieldOf(row, 'i', word)),
+  small: (row, word) => fieldOf(row, 'v', word),
+  emit(c, form) {
+    const wide = isWide(form)
+    const a = c.n(wide)
+    const b = form.row.fields.has('m') ? c.m(wide) : c.immediate
+    const negative = form.row.mnemonic === 'CCMN'
+    const result = c.let(truncated(negative ? a.add(b) : a.sub(b), wide))
+    const compared = negative ? flagsOfSum(a, b, result, wide) : flagsOfDifference(a, b, result, wide)
+    const otherwise = flagsOfBits(c.small)
+    const holds = c.let(c.holds(valueOf(form, 'c')))
+    c.setFlags({
+      n: select(holds, compared.n, otherwise.n),
+      z: select(holds, compared.z, otherwise.z),
+      c: select(holds, compared.c, otherwise.c),
+      v: select(holds, compared.v, otherwise.v),
+    })
+  },
+}
+
+const selectOne: Semantics = {
+  selectors: 'fc',
+  emit(c, form) {
+    const wide = isWide(form)
+    const other = c.m(wide)
+    const changed: Readonly<Record<string, () => I64>> = {
+      CSEL: () => other,
+      CSINC: () => other.add(1),
+      CSINV: () => other.xor(-1),
+      CSNEG: () => I64.of(0).sub(other),
+    }
+    c.setD(select(c.holds(valueOf(form, 'c')), c.n(wide), changed[form.row.mnemonic]!()), wide)
+  },
+}
+
+/** RMIF, SETF8, SETF16, CFINV, AXFLAG and XAFLAG. */
+const flagInstruction: Semantics = {
+  selectors: '',
+  immediate: (row, word) => BigInt(fieldOf(row, 'i', word)),
+  small: (row, word) => fieldOf(row, 'v', word),
+  emit(c, form) {
+    const { n, z, c: carry, v } = c.flags
+    switch (form.row.mnemonic) {
+      case 'RMIF': {
+        const bits = c.let(c.n(true).rotl(I64.of(64).sub(c.immediate)).toI32())
+        const given = flagsOfBits(bits)
+        const has = (bit: number): I32 => c.small.and(bit)
+        c.setFlags({
+          n: select(has(8), given.n, n),
+          z: select(has(4), given.z, z),
+          c: select(has(2), given.c, carry),
+          v: select(has(1), given.v, v),
+        })
+        break
+      }
+      case 'SETF8':
+      case 'SETF16': {
+        const top = form.row.mnemonic === 'SETF8' ? 8 : 16
+        const value = c.n(false)
+        const result = value.shl(64 - top)
+        const next = value.shrU(top).xor(value.shrU(top - 1))
+        c.setFlags({ n: result, z: result, c: carry, v: next.toI32().and(1) })
+        break
+      }
+      case 'CFINV':
+        c.setFlags({ n, z, c: carry.xor(1), v })
+        break
+      case 'AXFLAG': {
+        // Z is set where Z or V was; C where C was and V was not.
+        const zero = select(v, I64.of(0), z)
+        c.setFlags({ n: I64.of(1), z: zero, c: carry.and(v.eqz()), v: I32.of(0) })
+        break
+      }
+      default: {
+        const isZero = c.let(z.eqz())
+        const isCarry = c.let(carry)
+        c.setFlags({
+          n: isCarry.or(isZero).eqz().toI64U().shl(63),
+          z: isZero.and(isCarry).eqz().toI64U(),
+          c: isCarry.or(isZero),
+          v: isCarry.eqz().and(isZero),
+        })
+      }
+    }
+  },
+}
+
+/** The family's semantics of a row. */
+export function arithmetic(row: Row): Semantics | undefined {
+  switch (row.operation) {
+    case 'add':
+      if (row.fields.has('i')) return addImmediate
+      return row.fields.has('e') ? addExtended : addShifted
+    case 'add-carry':
+      return addCarry
+    case 'compare-conditional':
+      return compareConditional
+    case 'select':
+      return selectOne
+    case 'flags':
+      return flagInstruction
+    default:
+      return undefined
+  }
+}

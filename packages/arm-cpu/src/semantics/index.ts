@@ -1,0 +1,57 @@
+import type { Form as Row } from '@retrap/arm-decoder'
+import type { Semantics } from '../semantics.ts'
+import { arithmetic } from './arithmetic.ts'
+import { control } from './control.ts'
+import { loadStore } from './load-store.ts'
+import { logic } from './logic.ts'
+import { multiplication } from './multiply.ts'
+
+/** Each finds the semantics of the rows of its family. */
+const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
+  arithmetic,
+  logic,
+  multiplication,
+  control,
+  loadStore,
+]
+
+/**
+ * The features of the architecture that the processor has, as the ID registers say, by the names that the manual gives them
+ * after `FEAT_`.
+ */
+const FEATURES: ReadonlySet<string> = new Set([
+  '',
+  'AES',
+  'CRC32',
+  'DotProd',
+  'DPB',
+  'FCMA',
+  'FHM',
+  'FlagM',
+  'FlagM2',
+  'FP16',
+  'FRINTTS',
+  'JSCVT',
+  'LOR',
+  'LRCPC',
+  'LRCPC2',
+  'LSE',
+  'PAuth',
+  'PMULL',
+  'RDM',
+  'SB',
+  'SHA1',
+  'SHA256',
+  'SHA3',
+  'SHA512',
+])
+
+/** What a row's instructions do in generated code; undefined where TypeScript executes them, or they are not there. */
+export function semanticsOf(row: Row): Semantics | undefined {
+  if (!FEATURES.has(row.feature)) return undefined
+  for (const family of FAMILIES) {
+    const semantics = family(row)
+    if (semantics !== undefined) return semantics
+  }
+  return undefined
+}

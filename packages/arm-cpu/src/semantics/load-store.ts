@@ -1,0 +1,145 @@
+import { decodeLoadStoreA64, LoadStore } from '@retrap/arm-decoder'
+import type { Form as Row } from '@retrap/arm-decoder'
+import type { I32, I64, V128 } from '@retrap/wasm-emitter'
+import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_UNPRIVILEGED } from '../access-flags.ts'
+import type { ArmContext } from '../context.ts'
+import { valueOf } from '../form.ts'
+import type { ArmForm } from '../form.ts'
+import type { Semantics } from '../semantics.ts'
+import { R_A, R_D, R_N } from '../record.ts'
+import { extended } from './shifted.ts'
+
+/** Loads and stores of one and two registers. */
+
+const scratch = /*#__PURE__*/ new LoadStore()
+
+/** The decoded instruction; valid until the next one is decoded. */
+function decoded(word: number): LoadStore {
+  decodeLoadStoreA64(word, scratch)
+  return scratch
+}
+
+/** The address of an access, and what is to become of the base. */
+interface Address {
+  readonly address: I64
+  readonly writeBack: I64 | undefined
+}
+
+function addressOf(c: ArmContext, form: ArmForm): Address {
+  const { attributes, fields } = form.row
+  if (attributes.has('literal')) return { address: c.let(c.address().add(c.immediate)), writeBack: undefined }
+  const base = c.n(true)
+  if (form.onStack) c.checkStackPointer(base)
+  if (attributes.has('extended')) {
+    // Options 2, 3, 6 and 7: UXTW, LSL, SXTW, SXTX.
+    const index = extended(c.m(true), valueOf(form, 'e'))
+    return {
+      address: c.let(base.add(valueOf(form, 'S') === 0 ? index : index.shl(c.small.toI64U()))),
+      writeBack: undefined,
+    }
+  }
+  const addressing = fields.has('w') ? valueOf(form, 'w') : attributes.has('pre') ? 3 : attributes.has('post') ? 1 : 2
+  if (form.row.immediateScale === 0) return { address: base, writeBack: undefined }
+  const moved = c.let(base.add(c.immediate))
+  return { address: addressing === 1 ? base : moved, writeBack: addressing === 2 ? undefined : moved }
+}
+
+/** The flags of an access for the host. */
+function kindOf(row: Row): number {
+  const element = Math.log2(row.size) << ACCESS_ELEMENT_SHIFT
+  return (
+    element |
+    (row.attributes.has('unprivileged') ? ACCESS_UNPRIVILEGED : 0) |
+    (row.attributes.has('acquire') || row.attributes.has('release') ? ACCESS_ALIGNED : 0)
+  )
+}
+
+/** Which register file the transferred register is of: the letter before `t>`. */
+function registerLetter(row: Row): string {
+  return row.operands.charAt(row.operands.indexOf('t>') - 1)
+}
+
+const LOADS = { 1: 'i64.load8_u', 2: 'i64.load16_u', 4: 'i64.load32_u', 8: 'i64.load' } as const
+const SIGNED_LOADS = { 1: 'i64.load8_s', 2: 'i64.load16_s', 4: 'i64.load32_s', 8: 'i64.load' } as const
+const STORES = { 1: 'i64.store8', 2: 'i64.store16', 4: 'i64.store32', 8: 'i64.store' } as const
+
+/** Bytes of an element that a general-purpose register holds. */
+export type ElementSize = keyof typeof LOADS
+
+const isVector = (row: Row): boolean => /^[BHSDQ]$/.test(registerLetter(row))
+
+/** A vector whose low bytes are loaded, and whose others are zero. */
+function loadedVector(c: ArmContext, host: I32, size: number, offset: number): V128 {
+  if (size === 16) return c.f.load('v128.load', host, offset)
+  return c.zeroExtended(c.f.load(LOADS[size as ElementSize], host, offset))
+}
+
+function load(c: ArmContext, form: ArmForm): void {
+  const { row } = form
+  const { size } = row
+  const { address, writeBack } = addressOf(c, form)
+  const count = row.attributes.has('pair') ? 2 : 1
+  const registers = [R_D, R_A].slice(0, count)
+  c.load(address, size * count, kindOf(row), (host) => {
+    if (isVector(row)) {
+      const values = registers.map((_, i) => loadedVector(c, host, size, i * size))
+      for (const [i, register] of registers.entries()) c.writeVector(register, values[i]!)
+    } else {
+      const isSigned = row.attributes.has('sx')
+      const wide = registerLetter(row) === 'X'
+      const op = (isSigned ? SIGNED_LOADS : LOADS)[size as ElementSize]
+      const values = registers.map((_, i) => c.f.load(op, host, i * size))
+      for (const [i, register] of registers.entries()) c.write(register, values[i]!, wide)
+    }
+  })
+  if (writeBack !== undefined) c.write(R_N, writeBack, true)
+}
+
+function store(c: ArmContext, form: ArmForm): void {
+  const { row } = form
+  const { size } = row
+  const { address, writeBack } = addressOf(c, form)
+  const registers = row.attributes.has('pair') ? [R_D, R_A] : [R_D]
+  c.store(address, size * registers.length, kindOf(row), (host) => {
+    for (const [i, register] of registers.entries()) {
+      if (!isVector(row)) c.f.store(STORES[size as ElementSize], host, c.read(register, true), i * size)
+      else if (size === 16) c.f.store('v128.store', host, c.readVector(register), i * size)
+      else c.f.store(STORES[size as ElementSize], host, c.readVectorLow(register), i * size)
+    }
+  })
+  if (writeBack !== undefined) c.write(R_N, writeBack, true)
+}
+
+const immediate = (row: Row, word: number): bigint => (row.immediateScale === 0 ? 0n : BigInt(decoded(word).offset))
+
+const shift = (row: Row, word: number): number => (row.attributes.has('extended') ? decoded(word).shift : 0)
+
+const transfer = (emit: Semantics['emit']): Semantics => ({
+  selectors: 'weS',
+  immediate,
+  small: shift,
+  usesStack: true,
+  emit,
+})
+
+const loads = transfer(load)
+const stores = transfer(store)
+
+const nothing: Semantics = { selectors: '', emit: () => undefined }
+
+/** The family's semantics of a row. */
+export function loadStore(row: Row): Semantics | undefined {
+  if (row.attributes.has('structure') || row.attributes.has('replicate') || row.attributes.has('sequence'))
+    return undefined
+  if (row.attributes.has('pac')) return undefined
+  switch (row.operation) {
+    case 'load':
+      return row.size === 0 ? undefined : loads
+    case 'store':
+      return row.size === 0 ? undefined : stores
+    case 'prefetch':
+      return nothing
+    default:
+      return undefined
+  }
+}

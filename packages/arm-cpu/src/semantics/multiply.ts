@@ -1,0 +1,121 @@
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { Form as Row } from '@retrap/arm-decoder'
+import type { ArmContext } from '../context.ts'
+import { signedField } from '../form.ts'
+import type { Semantics } from '../semantics.ts'
+import { isWide, signed } from './widths.ts'
+
+/** Multiplication, division, the greater and the smaller of two, checksums. */
+
+/** The upper half of a product of 128 bits. */
+export function multiplyHigh(c: ArmContext, a: I64, b: I64, isSigned: boolean): I64 {
+  const low = (value: I64): I64 => value.and(0xffff_ffffn)
+  const high = (value: I64): I64 => (isSigned ? value.shrS(32) : value.shrU(32))
+  const [aLow, aHigh, bLow, bHigh] = [c.let(low(a)), c.let(high(a)), c.let(low(b)), c.let(high(b))]
+  const middle = c.let(aHigh.mul(bLow).add(aLow.mul(bLow).shrU(32)))
+  const other = c.let(aLow.mul(bHigh).add(low(middle)))
+  return aHigh.mul(bHigh).add(high(middle)).add(high(other))
+}
+
+const multiply: Semantics = {
+  selectors: 'f',
+  emit(c, form) {
+    const { mnemonic } = form.row
+    const wide = isWide(form)
+    if (mnemonic.endsWith('H')) {
+      c.setD(multiplyHigh(c, c.n(true), c.m(true), mnemonic === 'SMULH'), true)
+      return
+    }
+    const extendsOperands = mnemonic.endsWith('L')
+    const operand = (value: I64): I64 => (mnemonic.startsWith('S') ? value.extend32S() : value)
+    const product = extendsOperands ? operand(c.n(false)).mul(operand(c.m(false))) : c.n(wide).mul(c.m(wide))
+    c.setD(mnemonic.includes('SUB') ? c.a(wide).sub(product) : c.a(wide).add(product), wide)
+  },
+}
+
+/** Division by zero gives zero, and the smallest number divided by −1 itself: there are no exceptions. */
+const divide: Semantics = {
+  selectors: 'f',
+  emit(c, form) {
+    const wide = isWide(form)
+    const { f } = c
+    const isSigned = form.row.mnemonic === 'SDIV'
+    const [a, b] = [c.n(wide), c.m(wide)]
+    const divisor = c.let(isSigned ? signed(b, wide) : b)
+    const quotient = f.local('i64')
+    f.set(quotient, I64.of(0))
+    f.if(divisor.ne(0), () => {
+      if (!isSigned) f.set(quotient, a.divU(divisor))
+      else {
+        // Wasm traps where the quotient does not fit.
+        f.if(
+          divisor.eq(-1),
+          () => f.set(quotient, I64.of(0).sub(signed(a, wide))),
+          () => f.set(quotient, signed(a, wide).divS(divisor)),
+        )
+      }
+    })
+    c.setD(quotient.get, wide)
+  },
+}
+
+const maximum: Semantics = {
+  selectors: 'f',
+  immediate: (row, word) =>
+    BigInt(row.mnemonic.startsWith('S') ? signedField(row, 'i', word) : signedField(row, 'i', word) & 0xff),
+  emit(c, form) {
+    const wide = isWide(form)
+    const { mnemonic } = form.row
+    const isSigned = mnemonic.startsWith('S')
+    const operand = (value: I64): I64 => (isSigned ? signed(value, wide) : value)
+    const a = c.let(operand(c.n(wide)))
+    const b = c.let(form.row.fields.has('m') ? operand(c.m(wide)) : c.immediate)
+    const less = isSigned ? a.ltS(b) : a.ltU(b)
+    c.setD(mnemonic.endsWith('MAX') ? select(less, b, a) : select(less, a, b), wide)
+  },
+}
+
+/** The polynomials of CRC32 and CRC32C, their bits reversed. */
+const CRC32 = 0xedb8_8320
+const CRC32C = 0x82f6_3b78
+
+const crc: Semantics = {
+  selectors: '',
+  emit(c, form) {
+    const { f } = c
+    const { mnemonic } = form.row
+    const bytes = { B: 1, H: 2, W: 4, X: 8 }[mnemonic.at(-1)!]!
+    const polynomial = I32.of((mnemonic.length === 7 ? CRC32C : CRC32) | 0)
+    const value = c.m(bytes === 8)
+    const sum = f.local('i32')
+    const bits = f.local('i32')
+    f.set(sum, c.n(false).toI32())
+    for (const word of bytes === 8 ? [value.toI32(), value.shrU(32).toI32()] : [value.toI32()]) {
+      const width = Math.min(8 * bytes, 32)
+      f.set(sum, sum.get.xor(width === 32 ? word : word.and((1 << width) - 1)))
+      f.set(bits, I32.of(width))
+      f.loop((again) => {
+        f.set(sum, sum.get.shrU(1).xor(I32.of(0).sub(sum.get.and(1)).and(polynomial)))
+        f.set(bits, bits.get.sub(1))
+        f.brIf(bits.get, again)
+      })
+    }
+    c.setD(sum.get.toI64U(), false)
+  },
+}
+
+/** The family's semantics of a row. */
+export function multiplication(row: Row): Semantics | undefined {
+  switch (row.operation) {
+    case 'multiply':
+      return multiply
+    case 'divide':
+      return divide
+    case 'maximum':
+      return maximum
+    case 'crc':
+      return crc
+    default:
+      return undefined
+  }
+}

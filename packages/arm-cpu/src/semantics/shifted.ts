@@ -1,0 +1,40 @@
+import { I64 } from '@retrap/wasm-emitter'
+
+/** LSL, LSR, ASR and ROR, as encodings number them, by an amount that is less than the width. */
+export function shifted(value: I64, kind: number, amount: I64, wide: boolean): I64 {
+  switch (kind) {
+    case 0:
+      return wide ? value.shl(amount) : value.toI32().shl(amount.toI32()).toI64U()
+    case 1:
+      return value.shrU(amount)
+    case 2:
+      return wide ? value.shrS(amount) : value.toI32().shrS(amount.toI32()).toI64U()
+    default:
+      return wide ? rotatedRight(value, amount) : value.toI32().rotr(amount.toI32()).toI64U()
+  }
+}
+
+/** Rotates 64 bits right. */
+export function rotatedRight(value: I64, amount: I64): I64 {
+  return value.rotl(I64.of(0).sub(amount))
+}
+
+/** UXTB, UXTH, UXTW, UXTX, SXTB, SXTH, SXTW, SXTX, as encodings number them. */
+export function extended(value: I64, option: number): I64 {
+  switch (option) {
+    case 0:
+      return value.and(0xff)
+    case 1:
+      return value.and(0xffff)
+    case 2:
+      return value.toI32().toI64U()
+    case 4:
+      return value.extend8S()
+    case 5:
+      return value.extend16S()
+    case 6:
+      return value.extend32S()
+    default:
+      return value
+  }
+}

@@ -1,0 +1,78 @@
+import type { StateLayout } from '@retrap/engine'
+
+/** The state of a processor in machine memory: byte offsets. Names are the manual's. */
+
+/** X0 to X30, 64 bits each. */
+export const S_X = 0
+/** The stack pointer of the current exception level and SPSel, where encodings that mean it would have register 31. */
+export const S_SP = 248
+/** What encodings of the zero register read: always 0. */
+export const S_ZERO = 256
+/** What writes to the zero register go to. */
+export const S_SINK = 264
+/** Address of the next instruction. */
+export const S_PC = 272
+/** Linear address of the code page that is being executed. */
+export const S_PAGE_BASE = 280
+/** PSTATE.N is the sign of these 64 bits. */
+export const S_FLAG_N = 288
+/** PSTATE.Z is set where these 64 bits are zero. */
+export const S_FLAG_Z = 296
+/** PSTATE.C, 0 or 1, 32 bits. */
+export const S_FLAG_C = 304
+/** PSTATE.V, 0 or 1, 32 bits. */
+export const S_FLAG_V = 308
+/** The fields of the engine: `StateLayout`. */
+export const S_UNIT_TARGET = 312
+export const S_SLOTS = 320
+export const S_RECORD = 324
+export const S_BUDGET = 328
+export const S_ITERATIONS = 332
+export const S_ATTENTION = 336
+export const S_ALONE = 340
+export const S_TLB = 344
+export const S_FETCH_STATUS = 348
+/** Mode of the code. 32 bits. */
+export const S_MODE = 352
+/** Bits of the stack pointer that must be clear where it is a base register: 15, or 0 if SCTLR_ELx.SA does not ask for it. 32 bits. */
+export const S_SP_ALIGNMENT = 356
+/** Floating-point control register. 32 bits. */
+export const S_FPCR = 360
+/** Floating-point status register. 32 bits. */
+export const S_FPSR = 364
+/** Exception that an instruction has raised: ESR_ELx with its class, IL and ISS; 0: none. 32 bits. */
+export const S_FAULT_SYNDROME = 368
+/** FAR_ELx of that exception. 64 bits. */
+export const S_FAULT_ADDRESS = 376
+/** The exclusive monitor: 0, or the bytes that are marked. 32 bits. */
+export const S_EXCLUSIVE_BYTES = 384
+/** TPIDR_EL0 and TPIDRRO_EL0. 64 bits. */
+export const S_TPIDR_EL0 = 400
+export const S_TPIDRRO_EL0 = 408
+/** Accesses that generated code could not finish, a count. 32 bits. */
+export const S_SLOW_ACCESSES = 416
+/** The record that the dispatch loop writes for itself. */
+export const S_ENTRY = 432
+/** Data of an access that generated code leaves to the host, 64 bytes. */
+export const S_DATA = 576
+/** V0 to V31, 128 bits each. */
+export const S_V = 640
+/** Bytes before the sets of the TLB. */
+export const S_TLB_SETS = 1152
+
+/** The engine's view of the state. */
+export const STATE_LAYOUT: StateLayout = {
+  programCounter: S_PC,
+  mode: S_MODE,
+  pageBase: S_PAGE_BASE,
+  slots: S_SLOTS,
+  record: S_RECORD,
+  entry: S_ENTRY,
+  budget: S_BUDGET,
+  iterations: S_ITERATIONS,
+  attention: S_ATTENTION,
+  alone: S_ALONE,
+  tlb: S_TLB,
+  unitTarget: S_UNIT_TARGET,
+  fetchStatus: S_FETCH_STATUS,
+}

@@ -1,0 +1,43 @@
+/**
+ * Exception syndromes: ESR_ELx.
+ *
+ * Source: Arm ARM (DDI 0487) D24.2.40 "ESR_EL1".
+ */
+
+/** Instruction length: 32 bits. */
+const IL = 1 << 25
+
+const syndrome = (exceptionClass: number, iss: number): number => ((exceptionClass << 26) | IL | iss) >>> 0
+
+/** The class of a syndrome. */
+export const exceptionClassOf = (esr: number): number => esr >>> 26
+
+/** Exception classes. */
+export const EC_UNKNOWN = 0
+export const EC_SVC64 = 0x15
+export const EC_INSTRUCTION_ABORT = 0x20
+export const EC_PC_ALIGNMENT = 0x22
+export const EC_DATA_ABORT = 0x24
+export const EC_SP_ALIGNMENT = 0x26
+export const EC_BRK64 = 0x3c
+
+/** An instruction that is not allocated, or not allowed here. */
+export const UNDEFINED: number = syndrome(EC_UNKNOWN, 0)
+/** A branch to an address that is no multiple of 4. */
+export const PC_ALIGNMENT_FAULT: number = syndrome(EC_PC_ALIGNMENT, 0)
+/** A base that is a stack pointer and no multiple of 16. */
+export const SP_ALIGNMENT_FAULT: number = syndrome(EC_SP_ALIGNMENT, 0)
+
+/** A call by SVC, HVC or SMC, or BRK: with the number in the instruction. */
+export const callSyndrome = (exceptionClass: number, number: number): number => syndrome(exceptionClass, number)
+
+/** Fault status codes of aborts, of level 0 where they have one. */
+export const FSC_TRANSLATION = 0x04
+export const FSC_ALIGNMENT = 0x21
+
+/** An abort of a data access from a lower or the same exception level. */
+export const dataAbort = (status: number, write: boolean): number =>
+  syndrome(EC_DATA_ABORT, status | (write ? 1 << 6 : 0))
+
+/** An abort of an instruction fetch. */
+export const instructionAbort = (status: number): number => syndrome(EC_INSTRUCTION_ABORT, status)

@@ -1,0 +1,284 @@
+/** Random instructions of every form on random state, here and under qemu-aarch64. */
+import { a64Forms, findA64, formatA64 } from '@retrap/arm-decoder'
+import type { Form as Row } from '@retrap/arm-decoder'
+import { MachineMemory } from '@retrap/memory'
+import { AARCH64, runNative, WINDOW } from '@retrap/tooling/arm-native'
+import type { NativeCase } from '@retrap/tooling/arm-native'
+import { ArmCpu, ArmEngine, FlatHost } from '../../src/index.ts'
+import { semanticsOf } from '../../src/semantics/index.ts'
+
+/** Where the harness has the code of the first case, each with this many bytes and an instruction of its own before. */
+const CODE = 0x200_0000
+const CODE_STRIDE = 24
+/** Where the harness has two pages of data; the window lies around their border. */
+const DATA = 0x1000_0000
+const WINDOW_START = DATA + 4096 - WINDOW / 2
+
+/** Offsets in a state of the harness. */
+const SP = 31 * 8
+const NZCV = 32 * 8
+const V = 33 * 8
+const FPCR = V + 512
+const FPSR = FPCR + 8
+
+/** A source of random numbers. */
+export type Random = () => number
+
+/** The rows that a comparison is about: those that are executed, but for control that leaves the case. */
+export const comparedRows = (): Row[] =>
+  a64Forms().filter(
+    (row) => semanticsOf(row) !== undefined && row.operation !== 'branch-register' && !row.attributes.has('literal'),
+  )
+
+/** Numbers near which things change. */
+const EDGES = [0n, 1n, 2n, 0x7fn, 0x80n, 0xffn, 0x7fffn, 0x8000n, 0x7fff_ffffn, 0x8000_0000n, 0xffff_ffffn]
+const WIDE_EDGES = [0x7fff_ffff_ffff_ffffn, 0x8000_0000_0000_0000n, 0xffff_ffff_ffff_ffffn, 0x1_0000_0000n]
+
+function value(random: Random): bigint {
+  const wide = (BigInt(random()) << 32n) | BigInt(random())
+  switch (random() & 7) {
+    case 0:
+      return EDGES[random() % EDGES.length]!
+    case 1:
+      return WIDE_EDGES[random() % WIDE_EDGES.length]!
+    case 2:
+      return BigInt.asUintN(64, -EDGES[random() % EDGES.length]!)
+    case 3:
+      return BigInt(random() & 0xff)
+    default:
+      return wide
+  }
+}
+
+/** A word of a row, its other bits random; undefined where the encoding is another's or none. */
+function wordOf(row: Row, random: Random): number | undefined {
+  // Other bits that such a row leaves open should be zero.
+  if (row.fields.size === 0) return row.value
+  for (let tries = 0; tries < 64; tries++) {
+    const word = ((random() & ~row.mask) | row.value) >>> 0
+    if (findA64(word)?.index === row.index && suits(row, word)) return word
+  }
+  return undefined
+}
+
+const field = (row: Row, letter: string, word: number): number => {
+  let result = 0
+  for (const piece of row.fields.get(letter)?.pieces ?? []) {
+    const width = piece >> 8
+    result = (result << width) | ((word >>> (piece & 255)) & ((1 << width) - 1))
+  }
+  return result
+}
+
+/** Leaves out what the manual calls unpredictable, and branches that would leave the case. */
+function suits(row: Row, word: number): boolean {
+  const { attributes, fields } = row
+  if (row.operation.startsWith('branch')) return true
+  const [t, u, n, s] = ['t', 'u', 'n', 's'].map((letter) => (fields.has(letter) ? field(row, letter, word) : -1))
+  const addressing = fields.has('w') ? field(row, 'w', word) !== 2 : attributes.has('pre') || attributes.has('post')
+  if (addressing && n !== 31 && (n === t || n === u)) return false
+  if (row.operation.startsWith('load') && t === u && u !== -1) return false
+  if (n === 31 && isAligned(row) && row.immediateScale !== 0) return false
+  if (attributes.has('extended') && field(row, 'm', word) === n) return false
+  return !(row.operation === 'store-exclusive' && s !== 31 && (s === t || s === n || s === u))
+}
+
+/** A case: its instruction, and how it reads. */
+interface Case extends NativeCase {
+  readonly text: string
+}
+
+/** Makes the target of a branch the end of the case: the word after the next one. */
+function withinCase(row: Row, word: number): number {
+  const offsets = row.fields.get('i')
+  if (!row.operation.startsWith('branch') || offsets === undefined) return word
+  const [piece] = offsets.pieces
+  const mask = (2 ** (piece! >> 8) - 1) * 2 ** (piece! & 255)
+  return ((word & ~mask) | (2 << (piece! & 255))) >>> 0
+}
+
+/** ADD X0, X0, #1: what a branch leaves out. */
+const MARK = 0x9100_0400
+const NOP = 0xd503_201f
+
+function caseOf(row: Row, random: Random): Case | undefined {
+  const drawn = wordOf(row, random)
+  if (drawn === undefined) return undefined
+  const word = withinCase(row, drawn)
+  const state = new Uint8Array(AARCH64.stateBytes)
+  const view = new DataView(state.buffer)
+  for (let i = 0; i < 31; i++) view.setBigUint64(8 * i, value(random), true)
+  view.setBigUint64(SP, BigInt(DATA + 4096), true)
+  view.setBigUint64(NZCV, BigInt(random() & 0xf000_0000) & 0xf000_0000n, true)
+  for (let at = V; at < FPCR; at += 8) view.setBigUint64(at, value(random), true)
+  const window = new Uint8Array(WINDOW)
+  for (let i = 0; i < WINDOW; i++) window[i] = random()
+  placeBase(row, word, view, random)
+  const text = formatA64(word, { address: 0n }) ?? '?'
+  return { thumb: false, code: [word, row.operation.startsWith('branch') ? MARK : NOP], state, window, text }
+}
+
+/** Its address must be aligned. */
+const isAligned = ({ attributes, operation }: Row): boolean =>
+  attributes.has('acquire') || attributes.has('release') || /exclusive|atomic|swap/.test(operation)
+
+/** Has the address of an access lie in the window. */
+function placeBase(row: Row, word: number, state: DataView, random: Random): void {
+  if (!/\[<Xn>|<address>/.test(row.operands)) return
+  const n = field(row, 'n', word)
+  const aligned = isAligned(row)
+  const middle = DATA + 4096 + (random() % 64) - 32
+  let base = BigInt(aligned ? middle & ~15 : middle)
+  if (row.attributes.has('extended')) {
+    const m = field(row, 'm', word)
+    if (m !== 31) state.setBigUint64(8 * m, BigInt(random() & 15), true)
+  }
+  base -= offsetOf(row, word)
+  state.setBigUint64(n === 31 ? SP : 8 * n, n === 31 ? base & ~15n : base, true)
+}
+
+function offsetOf(row: Row, word: number): bigint {
+  if (row.immediateScale === 0) return 0n
+  if (row.attributes.has('post') || (row.fields.has('w') && field(row, 'w', word) === 1)) return 0n
+  const width = row.fields.get('i')!.width
+  let offset = field(row, 'i', word)
+  if (row.immediateSigned && offset >= 1 << (width - 1)) offset -= 1 << width
+  return BigInt(offset * row.immediateScale)
+}
+
+/** Executes cases on one processor of ours, one after another. */
+class Ours {
+  readonly #host: FlatHost
+  readonly #cpu: ArmCpu
+
+  constructor(cases: number) {
+    const memory = MachineMemory.create({ bytes: 64 << 20 })
+    const host = new Windows(memory, (cases * CODE_STRIDE + 0x1fff) & ~0xfff)
+    this.#host = host
+    this.#cpu = new ArmCpu(new ArmEngine(memory), host)
+  }
+
+  run(
+    { code, state, window }: Case,
+    index: number,
+  ): { readonly state: Uint8Array; readonly window: Uint8Array; readonly end: string } {
+    const cpu = this.#cpu
+    const words = new Uint8Array(16)
+    const view = new DataView(words.buffer)
+    view.setUint32(0, code[0], true)
+    view.setUint32(4, code[1], true)
+    // BRK #0
+    view.setUint32(8, 0xd420_0000, true)
+    const start = CODE + index * CODE_STRIDE + 4
+    this.#host.load(start, words)
+    this.#host.load(WINDOW_START, window)
+    const { registers } = cpu
+    const from = new DataView(state.buffer)
+    for (let i = 0; i < 31; i++) registers.setX(i, from.getBigUint64(8 * i, true))
+    registers.sp = from.getBigUint64(SP, true)
+    registers.nzcv = Number(from.getBigUint64(NZCV, true))
+    for (let i = 0; i < 32; i++) {
+      registers.setV(i, from.getBigUint64(V + 16 * i, true) | (from.getBigUint64(V + 16 * i + 8, true) << 64n))
+    }
+    registers.fpcr = Number(from.getBigUint64(FPCR, true))
+    registers.fpsr = Number(from.getBigUint64(FPSR, true))
+    registers.pc = BigInt(start)
+    const exit = cpu.run(100)
+    const after = new Uint8Array(state.length)
+    const to = new DataView(after.buffer)
+    for (let i = 0; i < 31; i++) to.setBigUint64(8 * i, registers.x(i), true)
+    to.setBigUint64(SP, registers.sp, true)
+    to.setBigUint64(NZCV, BigInt(registers.nzcv), true)
+    for (let i = 0; i < 32; i++) {
+      to.setBigUint64(V + 16 * i, registers.v(i) & 0xffff_ffff_ffff_ffffn, true)
+      to.setBigUint64(V + 16 * i + 8, registers.v(i) >> 64n, true)
+    }
+    to.setBigUint64(FPCR, BigInt(registers.fpcr), true)
+    to.setBigUint64(FPSR, BigInt(registers.fpsr), true)
+    if (exit.reason === 'error') throw exit.error
+    const end =
+      exit.reason === 'exception' ? `${exit.syndrome.toString(16)} at ${Number(registers.pc) - start}` : exit.reason
+    const at = this.#host.ramAddress(WINDOW_START)
+    return { state: after, window: cpu.memory.read(at, WINDOW), end }
+  }
+}
+
+/** RAM at the addresses that cases use: their code, and the harness's data. */
+class Windows extends FlatHost {
+  readonly #data: number
+
+  constructor(memory: MachineMemory, codeBytes: number) {
+    super(memory, CODE, codeBytes)
+    this.#data = memory.allocate(0x4000, 4096, 'data')
+  }
+
+  override ramAddress(address: number): number {
+    return address >= DATA && address < DATA + 0x4000 ? this.#data + address - DATA : super.ramAddress(address)
+  }
+}
+
+/** The exit of a case that has come to its end. */
+const ENDED = 'f2000000 at 8'
+
+/** A case whose results differ. */
+export interface Difference {
+  readonly text: string
+  readonly word: string
+  readonly what: string
+}
+
+const hex = (number: bigint): string => number.toString(16)
+
+function differencesOf(
+  before: Case,
+  ours: { state: Uint8Array; window: Uint8Array; end: string },
+  theirs: { state: Uint8Array; window: Uint8Array },
+): string[] {
+  const found: string[] = []
+  if (ours.end !== ENDED) found.push(`ended by ${ours.end}`)
+  const [a, b, old] = [ours.state, theirs.state, before.state].map(
+    (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+  )
+  for (let at = 0; at < ours.state.length; at += 8) {
+    const [x, y] = [a!.getBigUint64(at, true), b!.getBigUint64(at, true)]
+    if (x !== y) found.push(`${nameOf(at)}: ${hex(x)}, not ${hex(y)} (was ${hex(old!.getBigUint64(at, true))})`)
+  }
+  for (let at = 0; at < WINDOW; at++) {
+    if (ours.window[at] !== theirs.window[at]) {
+      found.push(`memory ${hex(BigInt(WINDOW_START + at))}: ${ours.window[at]}, not ${theirs.window[at]}`)
+      break
+    }
+  }
+  return found
+}
+
+function nameOf(at: number): string {
+  if (at < SP) return `x${at / 8}`
+  if (at < V) return at === SP ? 'sp' : 'nzcv'
+  if (at < FPCR) return `v${Math.floor((at - V) / 16)}.d[${((at - V) / 8) % 2}]`
+  return at === FPCR ? 'fpcr' : 'fpsr'
+}
+
+/** Compares `count` cases of each row. */
+export function compareInstructions(
+  rows: readonly Row[],
+  count: number,
+  random: Random,
+): { cases: number; differences: Difference[] } {
+  const cases: Case[] = []
+  for (const row of rows) {
+    for (let i = 0; i < count; i++) {
+      const made = caseOf(row, random)
+      if (made !== undefined) cases.push(made)
+    }
+  }
+  const theirs = runNative(AARCH64, cases)
+  const ours = new Ours(cases.length)
+  const differences: Difference[] = []
+  for (const [i, each] of cases.entries()) {
+    const what = differencesOf(each, ours.run(each, i), theirs[i]!)
+    if (what.length > 0)
+      differences.push({ text: each.text, word: (each.code[0] >>> 0).toString(16), what: what.join('; ') })
+  }
+  return { cases: cases.length, differences }
+}
