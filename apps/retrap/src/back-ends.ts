@@ -84,6 +84,11 @@ export class BackEnds {
     }
   }
 
+  /** Images; null: there are none. */
+  get images(): OpenDrives | null {
+    return this.#drives
+  }
+
   /** What a new machine is given. What an earlier one has left behind must not overtake what this one does. */
   async forMachine(): Promise<
     Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards' | 'sound' | 'speaker'>

@@ -5,7 +5,7 @@ import { parseWhole, splitPairs, usage } from './values.ts'
 
 /** A drive that the user asked for. */
 export interface DriveArgument {
-  /** The image file; null: a CD drive without a disc. */
+  /** The image file, or its URL; null: a CD or floppy drive without a disc. */
   readonly path: string | null
   /** Absent: the file's content says which. */
   readonly media?: 'disk' | 'cdrom'
@@ -58,7 +58,7 @@ export function driveOptions(command: Command): Command {
   return command
     .option(
       '--drive <file=FILE,key=value>',
-      'drive: if=ide|virtio|scsi|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 (0…5 on a q35) or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
+      'drive: file=FILE or file=URL (read-only, unless snapshot=on), if=ide|virtio|scsi|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 (0…5 on a q35) or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
       (text: string, before: readonly DriveArgument[] | undefined) => [...(before ?? []), parseDrive(text)],
     )
     .option(
@@ -132,7 +132,7 @@ export function parseDrive(text: string): DriveArgument {
   const format = oneOf('format', ['raw', 'qcow2'], 'raw') as 'raw' | 'qcow2'
   const media = oneOf('media', ['disk', 'cdrom'], 'disk') as 'disk' | 'cdrom'
   const path = given.get('file') ?? null
-  if (path === '' || (path === null && media === 'disk')) {
+  if (path === '' || (path === null && media === 'disk' && kind !== 'floppy')) {
     throw usage(`--drive ${text} names no file; write file=FILE`)
   }
   if (given.has('index') && (given.has('bus') || given.has('unit'))) {

@@ -1,3 +1,5 @@
+import { PromptLine } from './prompt-line.ts'
+
 const CTRL_A = 0x01
 
 /** What the user typed, split into what the guest gets and what we are told. */
@@ -11,16 +13,23 @@ export interface Typed {
   readonly help: boolean
   /** Ctrl-A d: the user presses Ctrl-Alt-Delete, where the guest has a keyboard here. */
   readonly restart: boolean
+  /** Ctrl-A c: the user wants to type a command. */
+  readonly prompt: boolean
+  /** What to show of a command that is being typed. */
+  readonly echo: Uint8Array
+  /** Commands that are whole. Null: one that the user has given up. */
+  readonly commands: readonly (string | null)[]
 }
 
 /**
  * Takes the escape keys out of a stream of bytes: Ctrl-A x leaves, Ctrl-A p is the power button, Ctrl-A Ctrl-A stands for one Ctrl-A,
- * Ctrl-A h asks for help, and Ctrl-A d stands for Ctrl-Alt-Delete. Another key after Ctrl-A goes to the guest without it.
+ * Ctrl-A h asks for help, Ctrl-A c begins a line with a command, and Ctrl-A d stands for Ctrl-Alt-Delete. Another key after Ctrl-A goes to the guest without it.
  * The state lives across calls, since a terminal may deliver the two keys apart.
  */
 export class EscapeFilter {
   readonly #keyboard: boolean
   #escaped = false
+  #line: PromptLine | null = null
 
   /** @param keyboard - what is typed goes to a keyboard, which has keys that a terminal cannot send */
   constructor(keyboard = false) {
@@ -34,22 +43,42 @@ export class EscapeFilter {
     let leave = false
     let power = false
     let restart = false
+    let prompt = false
+    const echo: number[] = []
+    const commands: (string | null)[] = []
     for (const byte of bytes) {
+      if (this.#line !== null && byte !== CTRL_A && !this.#escaped) {
+        const typed = this.#line.push(byte)
+        echo.push(...typed.echo)
+        if (typed.line === undefined) continue
+        this.#line = null
+        commands.push(typed.line)
+        continue
+      }
       if (!this.#escaped) {
         if (byte === CTRL_A) this.#escaped = true
         else forGuest[length++] = byte
         continue
       }
       this.#escaped = false
+      if (this.#line !== null) {
+        // Another escape key gives the line up.
+        this.#line = null
+        commands.push(null)
+      }
       if (byte === 0x78 || byte === 0x58) {
         leave = true
         break
       }
       if (byte === 0x68 || byte === 0x3f) help = true
-      else if (byte === 0x70 || byte === 0x50) power = true
+      else if (byte === 0x63 || byte === 0x43) {
+        this.#line = new PromptLine()
+        prompt = true
+      } else if (byte === 0x70 || byte === 0x50) power = true
       else if (this.#keyboard && (byte === 0x64 || byte === 0x44)) restart = true
       else forGuest[length++] = byte
     }
-    return { forGuest: forGuest.slice(0, length), leave, help, power, restart }
+    const line = { prompt, echo: Uint8Array.from(echo), commands }
+    return { forGuest: forGuest.slice(0, length), leave, help, power, restart, ...line }
   }
 }

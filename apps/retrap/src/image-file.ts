@@ -1,4 +1,7 @@
 import { open, stat, type FileHandle } from 'node:fs/promises'
+import { ImageError } from '@retrap/block'
+import { isUrl, openStorage } from '@retrap/block/node'
+import { BlockError } from '@retrap/device'
 import { CliError } from './cli-error.ts'
 import { troubleWith } from './files.ts'
 
@@ -32,6 +35,7 @@ const ISO_MAGIC = 'CD001'
 
 /** Looks at a file that the user named as an image. @throws CliError `ERR_INPUT` */
 export async function examineImage(path: string): Promise<ImageFile> {
+  if (isUrl(path)) return examineUrl(path)
   const refuse = (reason: string): CliError => new CliError('ERR_INPUT', `${path}: ${reason}`)
   let file: FileHandle | undefined
   try {
@@ -41,16 +45,43 @@ export async function examineImage(path: string): Promise<ImageFile> {
     if (!state.isFile()) throw refuse('it is not a regular file')
     if (state.size === 0n) throw refuse('it is empty; make an image with a size: truncate -s 1G IMAGE')
     file = await open(path)
-    const head = await text(file, 0, HEAD_BYTES)
-    const named = (table: typeof FORMATS): string | null =>
-      table.find(([, at, signature]) => head.startsWith(signature, at))?.[0] ?? null
-    const hasIso = (await text(file, ISO_AT, ISO_MAGIC.length)) === ISO_MAGIC
-    return { identity: `${state.dev}:${state.ino}`, hasIso, format: named(FORMATS), kernel: named(KERNELS) }
+    const [head, descriptor] = [await text(file, 0, HEAD_BYTES), await text(file, ISO_AT, ISO_MAGIC.length)]
+    return { identity: `${state.dev}:${state.ino}`, ...recognise(head, descriptor) }
   } catch (error) {
     throw error instanceof CliError ? error : refuse(troubleWith(error))
   } finally {
     await file?.close()
   }
+}
+
+/** Looks at a file on a web server. @throws CliError `ERR_INPUT`; ImageError */
+async function examineUrl(url: string): Promise<ImageFile> {
+  const storage = await openStorage(url)
+  const read = async (at: number, bytes: number): Promise<string> => {
+    const into = Buffer.alloc(Math.max(0, Math.min(bytes, storage.bytes - at)))
+    await storage.read(at, into)
+    return into.toString('latin1')
+  }
+  try {
+    if (storage.bytes === 0) throw new ImageError('ERR_OPEN', `${url}: it is empty`)
+    return { identity: url, ...recognise(await read(0, HEAD_BYTES), await read(ISO_AT, ISO_MAGIC.length)) }
+  } catch (error) {
+    // A server that fails says so by the name of the file.
+    throw error instanceof BlockError ? new CliError('ERR_INPUT', error.message) : error
+  } finally {
+    await storage.close()
+  }
+}
+
+function recognise(head: string, descriptor: string): Omit<ImageFile, 'identity'> {
+  const named = (table: typeof FORMATS): string | null =>
+    table.find(([, at, signature]) => head.startsWith(signature, at))?.[0] ?? null
+  return { hasIso: descriptor === ISO_MAGIC, format: named(FORMATS), kernel: named(KERNELS) }
+}
+
+/** Whether the name of a file says that it is a qcow2 image. A URL may have more behind it. */
+export function isNamedQcow2(name: string): boolean {
+  return /\.qcow2?$/i.test(isUrl(name) && URL.canParse(name) ? new URL(name).pathname : name)
 }
 
 /** What to do with an image that is neither raw nor qcow2. */

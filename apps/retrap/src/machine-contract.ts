@@ -1,5 +1,5 @@
 import type { DeviceModel } from '@retrap/device'
-import type { MachineExit, PcOptions, PcStatistics, StartDeviceServer } from '@retrap/machine'
+import type { MachineExit, PcOptions, PcRemovableDrive, PcStatistics, StartDeviceServer } from '@retrap/machine'
 import type { P2mStatistics } from '@retrap/p2m'
 import type { ListedMap } from './p2m/listing.ts'
 
@@ -65,6 +65,8 @@ export interface Machine {
   readonly serialPorts: readonly MachineSerial[]
   /** The console that Xen gives its guests; what a machine without one has stays silent. */
   readonly xenConsole: MachineSerial
+  /** CD and floppy drives, in the order of the options. */
+  readonly removableDrives?: readonly PcRemovableDrive[]
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
   /** Presses the power button. @returns whether the guest has asked for its event */

@@ -1,11 +1,11 @@
 import { ImageError, type BlockImage } from '@retrap/block'
-import { openImage, type OpenImageOptions } from '@retrap/block/node'
+import { isUrl, openImage, type OpenImageOptions } from '@retrap/block/node'
 import type { BlockBackend } from '@retrap/device'
-import type { PcDrive, PcFlash } from '@retrap/machine'
+import { describeThrown, isRemovable, type PcDrive, type PcFlash, type PcRemovableDrive } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import type { DriveArgument } from './drives.ts'
 import { chainOf } from './image/layers.ts'
-import { examineImage, notRaw, type ImageFile } from './image-file.ts'
+import { examineImage, isNamedQcow2, notRaw, type ImageFile } from './image-file.ts'
 
 /** An open image, and the file that it is in. */
 interface OpenFile {
@@ -19,6 +19,12 @@ interface OpenFile {
   failure?: unknown
 }
 
+/** A drive as the user asked for it, and with what is in it now. */
+interface HeldDrive {
+  readonly argument: DriveArgument
+  opened: PcDrive
+}
+
 /** An image whose last writes are not in its file. */
 export interface FailedClose {
   readonly path: string
@@ -27,27 +33,37 @@ export interface FailedClose {
 
 /** The images of a session. A machine that replaces one that was reset goes on with the same ones. */
 export class OpenDrives {
-  readonly drives: readonly PcDrive[]
+  readonly #drives: HeldDrive[]
   /** In the order of their units. */
   readonly flash: readonly PcFlash[]
-  readonly #files: readonly OpenFile[]
+  readonly #files: OpenFile[]
 
-  private constructor(drives: readonly PcDrive[], flash: readonly PcFlash[], files: readonly OpenFile[]) {
-    this.drives = drives
+  private constructor(drives: HeldDrive[], flash: readonly PcFlash[], files: OpenFile[]) {
+    this.#drives = drives
     this.flash = flash
     this.#files = files
+  }
+
+  /** Each with what is in it now. */
+  get drives(): readonly PcDrive[] {
+    return this.#drives.map(({ opened }) => opened)
+  }
+
+  /** The file of an image. */
+  nameOf(image: BlockBackend): string | undefined {
+    return this.#files.find((file) => file.image === image)?.path
   }
 
   /** @throws CliError `ERR_INPUT`; ImageError */
   static async open(list: readonly DriveArgument[]): Promise<OpenDrives> {
     const files: OpenFile[] = []
-    const drives: PcDrive[] = []
+    const drives: HeldDrive[] = []
     const flash: PcFlash[] = []
     try {
       for (const drive of list) {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
         const opened = await openDrive(drive, files)
-        if (drive.flash === undefined) drives.push(opened)
+        if (drive.flash === undefined) drives.push({ argument: drive, opened })
         else flash[drive.flash] = { medium: noting(files.at(-1)!), ...(drive.secure === true && { secure: true }) }
       }
       return new OpenDrives(drives, flash, files)
@@ -55,6 +71,59 @@ export class OpenDrives {
       await closeAll(files)
       throw error
     }
+  }
+
+  /**
+   * Puts another image in a drive of the machine that runs, and closes the one before.
+   *
+   * @param at - the drive's place among those whose medium can be exchanged
+   * @throws CliError `ERR_INPUT`; ImageError; MachineError `ERR_LOCKED`
+   */
+  async change(
+    drive: PcRemovableDrive,
+    at: number,
+    given: { readonly path: string; readonly format?: 'raw' | 'qcow2'; readonly force: boolean },
+  ): Promise<void> {
+    const { argument } = this.#removable(at)
+    const { format: _format, ...rest } = argument
+    const { path, format, force } = given
+    const media = drive.kind === 'cdrom' ? 'cdrom' : 'disk'
+    const wanted = { ...rest, path, media, ...(format !== undefined && { format }) } as const
+    const opened = await openDrive(wanted, this.#files)
+    try {
+      await drive.insert(opened.medium!, { force })
+    } catch (error) {
+      await this.#closeFile(opened.medium)
+      throw error
+    }
+    await this.#replace(at, opened.medium)
+  }
+
+  /** Takes the image out of a drive of the machine that runs, and closes it. @throws MachineError `ERR_LOCKED` */
+  async eject(drive: PcRemovableDrive, at: number, force: boolean): Promise<void> {
+    await drive.eject({ force })
+    await this.#replace(at, null)
+  }
+
+  #removable(at: number): HeldDrive {
+    return this.#drives.filter(({ opened }) => isRemovable(opened))[at]!
+  }
+
+  async #replace(at: number, medium: BlockBackend | null): Promise<void> {
+    const drive = this.#removable(at)
+    const before = drive.opened.medium
+    drive.opened = { ...drive.opened, medium }
+    await this.#closeFile(before)
+  }
+
+  /** Closes an image that no drive has any more. @throws CliError `ERR_INPUT` where its last writes are not in the file */
+  async #closeFile(image: BlockBackend | null): Promise<void> {
+    const at = this.#files.findIndex((file) => file.image === image)
+    if (at < 0) return
+    const [failed] = await closeAll(this.#files.splice(at, 1))
+    if (failed === undefined) return
+    const what = `not all that the guest wrote is in it: ${describeThrown(failed.error)}`
+    throw new CliError('ERR_INPUT', `${failed.path}: ${what}`)
   }
 
   /** Waits for requests that a machine has left behind. */
@@ -110,13 +179,17 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
     ...(virtio !== undefined && { virtio }),
     ...(nvme !== undefined && { nvme }),
     ...(scsi !== undefined && { scsi }),
+    ...(drive.id !== undefined && { id: drive.id }),
   }
   if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }
   const file = await examineImage(path)
   const media = drive.media ?? (drive.flash === undefined ? mediaOf(path, file) : 'disk')
   const format = drive.format === undefined ? formatOf(path, file) : { format: drive.format }
-  const readOnly = drive.readOnly || media === 'cdrom'
-  const writes = !readOnly && !drive.snapshot
+  const fixed = drive.readOnly || media === 'cdrom'
+  const snapshot = drive.snapshot && !fixed
+  // A web server's file cannot be written.
+  const readOnly = fixed || (isUrl(path) && !snapshot)
+  const writes = !readOnly && !snapshot
   const { identity } = file
   // What is wrong with the files below is told where they are opened.
   const chain = format.format === 'qcow2' ? await chainOf(path, 'qcow2').catch(() => []) : []
@@ -124,7 +197,7 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
   refuseTwice({ path, identity, below, writes }, files)
   const image = await openImage(path, {
     ...format,
-    snapshot: drive.snapshot && !readOnly,
+    snapshot,
     readOnly,
   }).catch((error: unknown) => {
     throw writes ? explainUnwritable(path, error) : error
@@ -142,7 +215,7 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
 function formatOf(path: string, { format }: ImageFile): Pick<OpenImageOptions, 'format' | 'backing'> {
   if (format === null) return { format: 'raw' }
   if (format !== 'qcow2') throw new CliError('ERR_INPUT', `${path}: ${notRaw(format)}`)
-  return { format: 'qcow2', backing: /\.qcow2?$/i.test(path) ? 'open' : 'refuse' }
+  return { format: 'qcow2', backing: isNamedQcow2(path) ? 'open' : 'refuse' }
 }
 
 /** What a file named without more is: a CD if it has that file system. @throws CliError `ERR_INPUT` for a kernel */

@@ -34,6 +34,12 @@ export interface SerialInputOptions {
   readonly onHelp: () => void
   /** Ctrl-A d, where what is typed goes to a keyboard. */
   readonly onRestart?: () => void
+  /** Ctrl-A c: a command is about to be typed. */
+  readonly onPrompt?: () => void
+  /** Shows what is typed of it. */
+  readonly onEcho?: (bytes: Uint8Array) => void
+  /** It is whole; null: it was given up. */
+  readonly onCommand?: (line: string | null) => void
   /** It {@link SerialInput.isFull | was full} and no longer is. */
   readonly onRoom: () => void
 }
@@ -76,7 +82,10 @@ export class SerialInput {
 
   /** Takes input of the user's. */
   typed(bytes: Uint8Array): void {
-    const { forGuest, leave, help, power, restart } = this.#filter.push(bytes)
+    const { forGuest, leave, help, power, restart, prompt, echo, commands } = this.#filter.push(bytes)
+    if (prompt) this.#options.onPrompt?.()
+    if (echo.length > 0) this.#options.onEcho?.(echo)
+    for (const line of commands) this.#options.onCommand?.(line)
     if (help) this.#options.onHelp()
     if (power) this.#options.onPower()
     if (forGuest.length > 0 && !(this.#options.interactive && this.#hasNoRoom())) this.#forward(forGuest)

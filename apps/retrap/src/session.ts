@@ -9,6 +9,7 @@ import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
 import type { EndingSignal, SessionHost } from './host.ts'
 import type { Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
+import { runMediaCommand } from './media-commands.ts'
 import { openInput } from './open-input.ts'
 import { OutputWatch } from './output-watch.ts'
 import { PanicWatch } from './panic-watch.ts'
@@ -64,7 +65,8 @@ export interface SessionProfile {
 }
 
 const KEYS =
-  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A c  type a command that changes discs, such as change cd0 FILE, or help\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+const PROMPT = '(retrap) '
 const KEYBOARD_KEYS = 'Ctrl-A d  press Ctrl-Alt-Delete\r\n'
 const ASLEEP = 'retrap: the guest sleeps; its alarm, a key or Ctrl-A p wakes it\r\n'
 const AWAKE = 'retrap: the guest wakes\r\n'
@@ -144,6 +146,9 @@ class Session {
       onLeave: () => this.#end({ code: ExitCode.PowerOff }, true),
       onPower: () => void this.#pressPowerButton(),
       onHelp: () => (screen === undefined ? host.stderr.write(KEYS) : screen.cover(`${KEYS}${KEYBOARD_KEYS}`)),
+      onPrompt: () => (screen === undefined ? host.stderr.write(`\r\n${PROMPT}`) : screen.ask(PROMPT)),
+      onEcho: (bytes) => (screen === undefined ? host.stderr : host.stdout).write(bytes),
+      onCommand: (line) => void this.#command(line),
       onRoom: () => host.stdin.resume(),
       ...(screen !== undefined && { onRestart: () => screen.restart() }),
     })
@@ -183,6 +188,16 @@ class Session {
     if (first && (await this.#pressPowerButton())) {
       this.#host.stderr.write('retrap: SIGTERM presses the power button; another one ends the run\n')
     } else this.#end({ code: ExitCode.signal(constants.signals[signal]) }, true)
+  }
+
+  /** Does what the user has typed after Ctrl-A c. @param line - null: nothing */
+  async #command(line: string | null): Promise<void> {
+    const drives = this.#running?.removableDrives
+    const said = line === null ? '' : await runMediaCommand(line, { drives, images: this.#backEnds?.images ?? null })
+    const text = said.replaceAll('\n', '\r\n')
+    const screen = this.#display?.terminal
+    if (screen === undefined) this.#host.stderr.write(text)
+    else screen.cover(text)
   }
 
   async #pressPowerButton(): Promise<boolean> {

@@ -18,14 +18,37 @@ describe('the escape keys', () => {
     { typed: '\u0001', guest: '' },
   ])('$typed', ({ typed, guest, leave = false, help = false, power = false }) => {
     const result = new EscapeFilter().push(bytes(typed))
-    const expected = { forGuest: guest, leave, help, power, restart: false }
-    expect({ ...result, forGuest: text(result.forGuest) }).toEqual(expected)
+    const expected = { forGuest: guest, leave, help, power, restart: false, prompt: false, echo: '', commands: [] }
+    expect({ ...result, forGuest: text(result.forGuest), echo: text(result.echo) }).toEqual(expected)
   })
 
   test('Ctrl-A d restarts a guest with a keyboard, and is a d for one with a serial line', () => {
     const [keyboard, line] = [new EscapeFilter(true), new EscapeFilter()].map((filter) => filter.push(bytes('\u0001d')))
     expect([keyboard!.restart, text(keyboard!.forGuest)]).toEqual([true, ''])
     expect([line!.restart, text(line!.forGuest)]).toEqual([false, 'd'])
+  })
+
+  test.each([
+    { typed: 'eject cd0\r', echo: 'eject cd0\r\n', commands: ['eject cd0'], guest: '' },
+    { typed: 'ejt\u007fect\nls', echo: 'ejt\b \bect\r\n', commands: ['eject'], guest: 'ls' },
+    { typed: 'é\u007f\u007f\u007fa\r', echo: 'é\b \ba\r\n', commands: ['a'], guest: '' },
+    { typed: '\u0007\tx\r', echo: 'x\r\n', commands: ['x'], guest: '' },
+    { typed: 'eject\u0003ls', echo: 'eject\r\n', commands: [null], guest: 'ls' },
+    { typed: 'eject\u0001\u0001', echo: 'eject', commands: [null], guest: '\u0001' },
+  ])('Ctrl-A c takes a line that the guest does not get: $typed', ({ typed, echo, commands, guest }) => {
+    const result = new EscapeFilter().push(bytes(`\u0001c${typed}`))
+    expect({ ...result, forGuest: text(result.forGuest), echo: text(result.echo) }).toMatchObject({
+      ...{ prompt: true, echo, commands, forGuest: guest },
+    })
+  })
+
+  test('a line of a command has an end', () => {
+    const { commands } = new EscapeFilter().push(bytes(`\u0001c${'x'.repeat(10_000)}\r`))
+    expect(commands[0]).toHaveLength(4096)
+  })
+
+  test('Ctrl-A x leaves while a command is typed', () => {
+    expect(new EscapeFilter().push(bytes('\u0001ceject\u0001x')).leave).toBe(true)
   })
 
   test('mean the same wherever the stream is cut', () => {

@@ -138,7 +138,7 @@ class Client {
     const refuse = (reason: string, cause?: unknown): ImageError =>
       new ImageError('ERR_OPEN', `${this.#url}: ${reason}`, { cause })
     const response = await this.#requestAgain('GET', 'bytes=0-0').catch((error: unknown) => {
-      throw refuse(`the request failed: ${String(error)}`, error)
+      throw refuse(`the request failed: ${reasonOf(error)}`, error)
     })
     await response.body?.getReader().cancel()
     if (response.status === 200) throw refuse('the server does not answer requests for a range')
@@ -218,6 +218,13 @@ class Client {
     const headers = { ...this.#headers, ...(range !== null && { range }) }
     return this.#fetch(this.#url, { method, headers, signal: AbortSignal.timeout(this.#timeoutMs) })
   }
+}
+
+/** Of a failed `fetch` the cause says more. */
+function reasonOf(error: unknown): string {
+  const { cause } = error instanceof Error ? error : {}
+  if (!(cause instanceof Error)) return String(error)
+  return cause.message || ('code' in cause ? String(cause.code) : String(error))
 }
 
 /** Statuses that another attempt may not have. Source: RFC 9110, section 15.5.9 and 15.6; RFC 6585, section 4. */

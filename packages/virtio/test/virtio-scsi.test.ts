@@ -392,7 +392,9 @@ describe('a disc that is exchanged', () => {
     scsi.driver.notify(1)
     disc.change({})
     const { ram } = scsi.machine
-    expect([...ram.subarray(EVENTS + 0x100, EVENTS + 0x110)]).toEqual([3, 0, 0, 0, ...unitOf(1), 0x28, 0, 0, 0])
+    expect([...ram.subarray(EVENTS + 0x100, EVENTS + 0x110)]).toEqual([
+      3, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0x28, 0, 0, 0,
+    ])
   })
 })
 

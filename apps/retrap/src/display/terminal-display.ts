@@ -62,9 +62,15 @@ export class TerminalDisplay {
 
   /** Shows a text in place of the picture until a key is pressed. */
   cover(text: string): void {
+    this.ask('')
+    this.#output.write(`${text}\r\nAny key goes back to the machine.\r\n${ESCAPE}?25h`)
+  }
+
+  /** Shows a question in place of the picture; what is typed for an answer comes behind it. */
+  ask(text: string): void {
     this.#covered = true
     this.#clear()
-    this.#output.write(`${text}\r\nAny key goes back to the machine.\r\n${ESCAPE}?25h`)
+    this.#output.write(`${text}${ESCAPE}?25h`)
   }
 
   #clear(): void {

@@ -1,5 +1,5 @@
 import { checkQcow2, type Qcow2Check, repairQcow2 } from '@retrap/block'
-import { FileStorage, type ImageFormat } from '@retrap/block/node'
+import { FileStorage, type ImageFormat, openStorage } from '@retrap/block/node'
 import { sourceOptions } from './formats.ts'
 
 export interface CheckFlags {
@@ -23,7 +23,7 @@ export async function check(path: string, flags: CheckFlags, print: (text: strin
     say('This image format does not support checks\n')
     return NOTHING_TO_CHECK
   }
-  const storage = await FileStorage.open(path, { readOnly: flags.repair === undefined })
+  const storage = await (flags.repair === undefined ? openStorage(path, { readOnly: true }) : FileStorage.open(path))
   try {
     const before = await checkQcow2(storage)
     const after = flags.repair === undefined ? before : await repairQcow2(storage, flags.repair)

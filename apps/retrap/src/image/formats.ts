@@ -1,5 +1,6 @@
 import { type ImageFormat, type OpenImageOptions, probeFormat } from '@retrap/block/node'
 import { CliError } from '../cli-error.ts'
+import { isNamedQcow2 } from '../image-file.ts'
 import { didYouMean } from '../nearest.ts'
 import { splitPairs, usage } from '../values.ts'
 
@@ -24,7 +25,7 @@ export async function sourceOptions(
   if (format !== undefined) return { format }
   const found = await probeFormat(path)
   if (found === 'raw') return { format: found }
-  if (found === 'qcow2') return { format: found, backing: /\.qcow2?$/i.test(path) ? 'open' : 'refuse' }
+  if (found === 'qcow2') return { format: found, backing: isNamedQcow2(path) ? 'open' : 'refuse' }
   throw new CliError('ERR_INPUT', `${path}: ${found} images cannot be used; convert with: qemu-img convert -O qcow2`)
 }
 

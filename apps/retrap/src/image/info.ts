@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { type Qcow2Info, type Qcow2Snapshot, readQcow2Info } from '@retrap/block'
-import { FileStorage, type ImageFormat, resolveBacking } from '@retrap/block/node'
+import { isUrl, type ImageFormat, openStorage, resolveBacking } from '@retrap/block/node'
 import { formatSize, sourceOptions } from './formats.ts'
 import { chainOf } from './layers.ts'
 
@@ -28,15 +28,16 @@ interface Described {
   readonly path: string
   readonly format: ImageFormat
   readonly bytes: number
-  readonly fileBytes: number
+  /** Null: a web server does not say. */
+  readonly fileBytes: number | null
   readonly qcow2: Qcow2Info | null
 }
 
 async function describe({ path, format }: { path: string; format: ImageFormat }): Promise<Described> {
-  const storage = await FileStorage.open(path, { readOnly: true })
+  const storage = await openStorage(path, { readOnly: true })
   try {
     // Blocks are counted in units of 512 bytes.
-    const fileBytes = (await stat(path)).blocks * 512
+    const fileBytes = isUrl(path) ? null : (await stat(path)).blocks * 512
     const qcow2 = format === 'qcow2' ? await readQcow2Info(storage) : null
     return { path, format, fileBytes, qcow2, bytes: qcow2?.bytes ?? Math.ceil(storage.bytes / 512) * 512 }
   } finally {
@@ -46,7 +47,12 @@ async function describe({ path, format }: { path: string; format: ImageFormat })
 
 /** With the names of qemu-img. */
 function asObject({ path, format, bytes, fileBytes, qcow2 }: Described): object {
-  const common = { filename: path, format, 'virtual-size': bytes, 'actual-size': fileBytes }
+  const common = {
+    filename: path,
+    format,
+    'virtual-size': bytes,
+    ...(fileBytes !== null && { 'actual-size': fileBytes }),
+  }
   if (qcow2 === null) return { ...common, 'dirty-flag': false }
   const { backing, snapshots } = qcow2
   return {
@@ -85,7 +91,7 @@ function asText({ path, format, bytes, fileBytes, qcow2 }: Described): string {
     `image: ${path}`,
     `file format: ${format}`,
     `virtual size: ${formatSize(bytes)} (${bytes} bytes)`,
-    `disk size: ${formatSize(fileBytes)}`,
+    `disk size: ${fileBytes === null ? 'unavailable' : formatSize(fileBytes)}`,
   ]
   if (qcow2 === null) return `${lines.join('\n')}\n`
   lines.push(`cluster_size: ${qcow2.clusterBytes}`)

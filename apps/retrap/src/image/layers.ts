@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { readQcow2Info, type BlockImage, type ImageExtent, type Qcow2Image } from '@retrap/block'
-import { FileStorage, type ImageFormat, openImage, openQcow2, probeFormat, resolveBacking } from '@retrap/block/node'
+import { type ImageFormat, openImage, openQcow2, openStorage, probeFormat, resolveBacking } from '@retrap/block/node'
 import { CliError } from '../cli-error.ts'
 import { sourceOptions } from './formats.ts'
 
@@ -53,7 +53,7 @@ export async function chainOf(path: string, format: ImageFormat | undefined): Pr
 }
 
 async function below({ path, isGuess }: NamedFile): Promise<NamedFile | null> {
-  const storage = await FileStorage.open(path, { readOnly: true })
+  const storage = await openStorage(path, { readOnly: true })
   try {
     const { backing } = await readQcow2Info(storage)
     if (backing === null) return null

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join } from 'node:path'
 import {
   type BackingName,
   type BlockImage,
+  type BlockStorage,
   ImageError,
   Overlay,
   Qcow2Image,
@@ -11,7 +12,7 @@ import {
   type RawImageOptions,
 } from '../index.ts'
 import { NODE_CODEC } from './codec.ts'
-import { FileStorage } from './file-storage.ts'
+import { isUrl, openStorage, resolveUrl } from './open-storage.ts'
 import { type ImageFormat, probeFormat } from './probe.ts'
 
 /** How {@link openImage} opens a file. */
@@ -36,7 +37,8 @@ export interface OpenImageOptions extends RawImageOptions {
 const LONGEST_CHAIN = 64
 
 /**
- * Opens an image file, and the files below it read-only.
+ * Opens an image file, and the files below it read-only. An image of a web server (`http://…`, `https://…`) cannot be written:
+ * with `snapshot`, writes go to memory.
  *
  * @throws ImageError
  */
@@ -62,7 +64,7 @@ async function openInChain(path: string, options: ChainOptions, above: readonly 
   if (format !== 'raw') throw new ImageError('ERR_OPTION', `format ${String(format)}: expected raw or qcow2`)
   if (internalSnapshot !== undefined) throw new ImageError('ERR_OPTION', 'a raw image has no internal snapshots')
   await refuseLoop(path, above)
-  const storage = await FileStorage.open(path, { readOnly: raw.readOnly === true })
+  const storage = await openStorage(path, { readOnly: raw.readOnly === true })
   return orClose(path, storage, async () => new RawImage(storage, raw))
 }
 
@@ -75,7 +77,7 @@ async function openQcow2InChain(
   if (blockBytes !== 512) throw new ImageError('ERR_OPTION', `blockBytes ${blockBytes}: a qcow2 image has 512`)
   const chain = [...above, await refuseLoop(path, above)]
   const isRead = rest.readOnly === true || internalSnapshot !== undefined
-  const storage = await FileStorage.open(path, { readOnly: isRead })
+  const storage = await openStorage(path, { readOnly: isRead })
   const openBacking = async (backing: BackingName): Promise<BlockImage> => {
     if (policy === 'ignore') return NOTHING
     if (policy === 'open') return openBackingFile(path, backing, chain)
@@ -109,12 +111,21 @@ async function openBackingFile(path: string, backing: BackingName, chain: readon
   }
 }
 
-/** A name is relative to the folder of the image. @throws ImageError `ERR_BACKING` for what is not a file */
+/**
+ * A name is relative to the folder of the image, or a URL. An image of a web server names files of that server alone.
+ *
+ * @throws ImageError `ERR_BACKING` for what is neither
+ */
 export function resolveBacking(path: string, name: string): string {
+  if (isUrl(path)) return resolveUrl(path, name)
+  if (isUrl(name)) return name
   const file = name.startsWith('file:') ? name.slice(5) : name
   // One letter is a drive of Windows.
   if (/^[a-z0-9+.-]{2,}:/i.test(file) && !file.startsWith('/')) {
-    throw new ImageError('ERR_BACKING', `${path}: the backing file is ${name}; only files are supported`)
+    throw new ImageError(
+      'ERR_BACKING',
+      `${path}: the backing file is ${name}; only files and URLs of http and https are supported`,
+    )
   }
   return isAbsolute(file) ? file : join(dirname(path), file)
 }
@@ -129,7 +140,7 @@ async function refuseLoop(path: string, above: readonly string[]): Promise<strin
 }
 
 /** Opens an image over a storage. What is thrown names the file. */
-async function orClose<T>(path: string, storage: FileStorage, open: () => Promise<T>): Promise<T> {
+async function orClose<T>(path: string, storage: BlockStorage, open: () => Promise<T>): Promise<T> {
   try {
     return await open()
   } catch (error) {

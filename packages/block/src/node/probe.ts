@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises'
 import { ImageError, isQcow2 } from '../index.ts'
+import { isUrl, openStorage } from './open-storage.ts'
 
 /** Formats of images. */
 export type ImageFormat = 'raw' | 'qcow2'
@@ -19,17 +20,32 @@ const OTHERS: readonly (readonly [name: string, at: number, signature: string])[
  * @throws ImageError `ERR_OPEN`
  */
 export async function probeFormat(path: string): Promise<ImageFormat | 'vmdk' | 'vhdx' | 'vdi'> {
+  const head = await (isUrl(path) ? remoteHead(path) : localHead(path))
+  if (isQcow2(head)) return 'qcow2'
+  const text = head.toString('latin1')
+  const found = OTHERS.find(([, at, signature]) => text.startsWith(signature, at))
+  return (found?.[0] as 'vmdk' | 'vhdx' | 'vdi' | undefined) ?? 'raw'
+}
+
+const HEAD_BYTES = 0x44
+
+async function localHead(path: string): Promise<Buffer> {
   const file = await open(path, 'r').catch((error: unknown) => {
     throw new ImageError('ERR_OPEN', `${path}: it cannot be read: ${String(error)}`, { cause: error })
   })
   try {
-    const head = Buffer.alloc(0x44)
+    const head = Buffer.alloc(HEAD_BYTES)
     await file.read(head, 0, head.length, 0)
-    if (isQcow2(head)) return 'qcow2'
-    const text = head.toString('latin1')
-    const found = OTHERS.find(([, at, signature]) => text.startsWith(signature, at))
-    return (found?.[0] as 'vmdk' | 'vhdx' | 'vdi' | undefined) ?? 'raw'
+    return head
   } finally {
     await file.close()
   }
+}
+
+async function remoteHead(url: string): Promise<Buffer> {
+  const storage = await openStorage(url)
+  const head = Buffer.alloc(Math.min(HEAD_BYTES, storage.bytes))
+  await storage.read(0, head)
+  await storage.close()
+  return head
 }

@@ -111,8 +111,8 @@ describe('files below a qcow2 image', () => {
   test('are refused where they are absent, no files, of other formats, or too many', async () => {
     for (const [name, format, message] of [
       ['absent.raw', 'raw', 'there is no such file'],
-      ['nbd://host/disk', 'raw', 'only files are supported'],
-      ['json:{"driver":"raw"}', 'raw', 'only files are supported'],
+      ['nbd://host/disk', 'raw', 'only files and URLs of http and https are supported'],
+      ['json:{"driver":"raw"}', 'raw', 'only files and URLs of http and https are supported'],
       [raw(0), 'vmdk', 'its format is vmdk'],
     ] as const) {
       const path = await make('refused.qcow2', { name, format })

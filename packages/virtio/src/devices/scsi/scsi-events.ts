@@ -69,5 +69,8 @@ export class ScsiEvents {
   }
 }
 
-/** Eight bytes that name unit 0 of a target (§5.6.6.1). */
-const unitAddress = (target: number): Uint8Array => Uint8Array.of(1, target, 0x40, 0, 0, 0, 0, 0)
+/**
+ * Eight bytes that name unit 0 of a target (§5.6.6.1). Of the two forms of a unit's number this is that of REPORT LUNS: Linux
+ * knows a unit in events by no other.
+ */
+const unitAddress = (target: number): Uint8Array => Uint8Array.of(1, target, 0, 0, 0, 0, 0, 0)

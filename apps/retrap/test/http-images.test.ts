@@ -1,0 +1,91 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { debianMembers } from '@retrap/tooling/debian'
+import { skipNote } from '@retrap/tooling/skip'
+import { al, Assembler, ax, dx, imm16 } from '@retrap/x86-assembler'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { serveFolder } from './support/file-server.ts'
+import { runRetrap } from './support/processes.ts'
+
+const DEADLINE_MS = 120_000
+const folder = mkdtempSync(join(tmpdir(), 'retrap-http-'))
+let served: Awaited<ReturnType<typeof serveFolder>>
+
+/** A boot sector that sends a letter to the serial port and switches the machine off. */
+function bootSector(letter: string): Buffer {
+  const asm = new Assembler({ bits: 16, address: 0x7c00 })
+  asm.mov(dx, imm16(0x3f8)).mov(al, letter.charCodeAt(0)).out(dx, al)
+  asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax).hlt()
+  const sector = Buffer.alloc(512)
+  sector.set(asm.assemble().bytes)
+  sector.set([0x55, 0xaa], 510)
+  return sector
+}
+
+const retrap = (...args: readonly string[]) => runRetrap(args, { deadlineMs: DEADLINE_MS })
+
+beforeAll(async () => {
+  served = await serveFolder(folder)
+  const disk = Buffer.alloc(1 << 20)
+  disk.set(bootSector('H'))
+  writeFileSync(join(folder, 'disk.img'), disk)
+  const backing = ['-b', `${served.url}/disk.img`, '-F', 'raw']
+  const made = await Promise.all([
+    retrap('image', 'create', '-f', 'qcow2', ...backing, join(folder, 'over.qcow2')),
+    retrap('image', 'convert', '-O', 'qcow2', `${served.url}/disk.img`, join(folder, 'disk.qcow2')),
+  ])
+  expect(made.map(({ code, stderr }) => [code, stderr])).toEqual([
+    [0, ''],
+    [0, ''],
+  ])
+}, DEADLINE_MS)
+afterAll(() => {
+  served.close()
+  rmSync(folder, { recursive: true })
+})
+
+test('image info tells of a URL what qemu-img tells', async () => {
+  const { stdout, code } = await retrap('image', 'info', `${served.url}/disk.qcow2`)
+  expect(stdout).toContain(`image: ${served.url}/disk.qcow2\nfile format: qcow2\nvirtual size: 1 MiB (1048576 bytes)\n`)
+  expect(stdout).toContain('disk size: unavailable\n')
+  expect(code).toBe(0)
+  const chain = await retrap('image', 'info', '--backing-chain', '--output', 'json', `${served.url}/over.qcow2?x=1`)
+  const [above, below] = JSON.parse(chain.stdout) as Record<string, unknown>[]
+  expect([above?.['backing-filename'], below?.['filename'], below?.['format']]).toEqual([
+    `${served.url}/disk.img`,
+    `${served.url}/disk.img`,
+    'raw',
+  ])
+  expect(above).not.toHaveProperty('actual-size')
+  expect((await retrap('image', 'check', `${served.url}/disk.qcow2`)).stdout).toContain('No errors were found')
+})
+
+test.each([
+  { args: ['image', 'info', '/none.img'], says: '/none.img: the server answers with status 404' },
+  { args: ['run', '/none.img'], says: '/none.img: the server answers with status 404' },
+  { args: ['run', '--cdrom', '/disk.qcow2', '--hda', '/none'], says: '/none: the server answers with status 404' },
+])('$args: a clear error', async ({ args, says }) => {
+  const { code, stderr } = await retrap(...args.map((arg) => (arg.startsWith('/') ? `${served.url}${arg}` : arg)))
+  expect(stderr).toBe(`retrap: ${served.url}${says}\n`)
+  expect(code).toBe(74)
+})
+
+const seaBios = await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])
+describe.runIf(seaBios !== undefined)(`SeaBIOS boots${skipNote(seaBios !== undefined, 'there is no apt')}`, () => {
+  test.each([
+    { what: 'a raw image of a web server', args: (url: string) => [`${url}/disk.img`] },
+    { what: 'a qcow2 image there, with writes in memory', args: (url: string) => ['--snapshot', `${url}/disk.qcow2`] },
+    {
+      what: 'one by --drive',
+      args: (url: string) => ['--drive', `file=${url}/disk.qcow2,format=qcow2,if=virtio,snapshot=on`],
+    },
+    { what: 'an image of this host with a URL below it', args: () => [join(folder, 'over.qcow2')] },
+    { what: 'one there with a file there below it', args: (url: string) => [`${url}/over.qcow2`] },
+  ])('$what', async ({ args }) => {
+    const before = readFileSync(join(folder, 'disk.img'))
+    const { code, stdout, stderr } = await retrap('run', ...args(served.url), '--vga', 'none')
+    expect([stdout.at(-1), code, stderr]).toEqual(['H', 0, ''])
+    expect(readFileSync(join(folder, 'disk.img'))).toEqual(before)
+  })
+})

@@ -1,0 +1,91 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createPc } from '@retrap/machine'
+import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { type DriveArgument, parseDrive } from '../src/drives.ts'
+import { runMediaCommand } from '../src/media-commands.ts'
+import { OpenDrives } from '../src/open-drives.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-media-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const file = (name: string): string => join(folder, name)
+
+beforeEach(() => {
+  writeFileSync(file('one.iso'), Buffer.alloc(4096, 1))
+  writeFileSync(file('two.iso'), Buffer.alloc(8192, 2))
+  writeFileSync(file('with blanks.img'), Buffer.alloc(1440 << 10, 3))
+  writeFileSync(file('odd.img'), Buffer.alloc(1000 << 10))
+})
+
+/** A machine that does not run, with these drives. */
+async function machine(...drives: readonly string[]) {
+  const images = await OpenDrives.open(drives.map((text): DriveArgument => parseDrive(text)))
+  const pc = await createPc({ memoryBytes: 1 << 21, firmware: new Uint8Array(65_536), drives: images.drives })
+  onTestFinished(async () => {
+    pc.close()
+    await images.close()
+  })
+  const run = (line: string): Promise<string> => runMediaCommand(line, { drives: pc.removableDrives, images })
+  return { pc, images, run }
+}
+
+test('discs and floppies are listed, changed and ejected, and their files closed', async () => {
+  const { pc, images, run } = await machine(
+    `file=${file('odd.img')}`,
+    `file=${file('one.iso')},media=cdrom,id=disc`,
+    'media=cdrom',
+    'if=floppy',
+  )
+  expect(await run('info block')).toBe(
+    `disc: ${file('one.iso')} (CD drive)\ncd1: nothing (CD drive)\nfloppy0: nothing (floppy drive)\n`,
+  )
+  expect(await run(`change disc ${file('two.iso')}`)).toBe(`disc: ${file('two.iso')}\n`)
+  expect(await run(`change floppy0 "${file('with blanks.img')}"`)).toBe(`floppy0: ${file('with blanks.img')}\n`)
+  expect(images.drives.map(({ medium }) => medium?.properties.bytes)).toEqual([1_024_000, 8192, undefined, 1_474_560])
+  // What the guest writes is in the file once it is out.
+  await pc.drive('floppy0').medium!.write(512, new Uint8Array(512).fill(9))
+  expect(await run('eject floppy0')).toBe('floppy0: empty\n')
+  expect(readFileSync(file('with blanks.img'))[600]).toBe(9)
+  expect(await run('eject floppy0')).toBe('floppy0: nothing is in it\n')
+  expect(await run(`change cd1 ${file('one.iso')} raw`)).toBe(`cd1: ${file('one.iso')}\n`)
+  expect(await run('info block')).toBe(
+    `disc: ${file('two.iso')} (CD drive)\ncd1: ${file('one.iso')} (CD drive)\nfloppy0: nothing (floppy drive)\n`,
+  )
+  // A file that nobody has open can be had for writing again.
+  expect(await run(`change floppy0 "${file('with blanks.img')}"`)).toContain('floppy0: ')
+})
+
+test.each([
+  { line: 'eject', says: 'retrap: write eject [-f] DRIVE' },
+  { line: 'eject cd0 x', says: 'write eject' },
+  { line: 'change cd0', says: 'retrap: write change [-f] DRIVE FILE [FORMAT]' },
+  { line: 'change cd0 x vmdk', says: "no format 'vmdk'; there are raw and qcow2" },
+  { line: 'eject cd1', says: "no drive 'cd1'; there are: cd0, floppy0; did you mean 'cd0'?" },
+  { line: 'change cd0 /nowhere.iso', says: '/nowhere.iso: there is no such file' },
+  { line: 'ejct cd0', says: "no command 'ejct'; there are info, change, eject, help; did you mean 'eject'?" },
+  { line: 'help', says: 'eject [-f] DRIVE   ' },
+  { line: '', says: '' },
+])("'$line'", async ({ line, says }) => {
+  const { run } = await machine(`file=${file('one.iso')},media=cdrom`, 'if=floppy')
+  const said = await run(line)
+  expect(said).toContain(says)
+  expect(said.startsWith('retrap: ')).toBe(!['help', ''].includes(line))
+})
+
+test('an image that the drive cannot take is closed, and the one before stays', async () => {
+  const { pc, images, run } = await machine('if=floppy', `file=${file('one.iso')},media=cdrom`)
+  expect(await run(`change floppy0 ${file('odd.img')}`)).toContain('floppy0: an image of 1024000 bytes')
+  expect([pc.drive('floppy0').medium, images.drives[0]?.medium]).toEqual([null, null])
+  expect(await run(`change cd0 ${file('odd.img')} qcow2`)).toContain('odd.img')
+  expect(await run('info block')).toContain(`cd0: ${file('one.iso')} `)
+  // It is not locked.
+  const again = await OpenDrives.open([parseDrive(`file=${file('odd.img')}`)])
+  await again.close()
+})
+
+test('without a machine that runs there is nothing to change', async () => {
+  const site = { drives: undefined, images: null }
+  expect(await runMediaCommand('info block', site)).toBe('retrap: no machine runs\n')
+  expect(await runMediaCommand('eject cd0', site)).toBe('retrap: no machine with drives runs\n')
+})

@@ -1,0 +1,133 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createQcow2 } from '../src/index.ts'
+import { FileStorage, isUrl, openImage, openStorage, probeFormat, resolveBacking } from '../src/node/index.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-http-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const BYTES = 1 << 20
+const raw = Buffer.alloc(BYTES, 'on the server ')
+
+/** What the server has, by path. */
+const files = new Map<string, Uint8Array>([['/raw.img', raw]])
+let logins: (string | undefined)[] = []
+const server = createServer((request, response) => {
+  const content = files.get(decodeURIComponent(request.url ?? ''))
+  logins.push(request.headers.authorization)
+  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
+  if (content === undefined) return void response.writeHead(404).end()
+  const [from, to] = [Number(first), Math.min(Number(last), content.length - 1)]
+  response.writeHead(206, { 'content-range': `bytes ${from}-${to}/${content.length}`, etag: '"1"' })
+  response.end(content.subarray(from, to + 1))
+})
+let root = ''
+beforeAll(async () => {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  root = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+})
+afterAll(() => {
+  server.closeAllConnections()
+  server.close()
+})
+
+/** A qcow2 image without data of its own. */
+async function overlay(name: string, format = 'raw'): Promise<Uint8Array> {
+  const path = join(folder, 'made.qcow2')
+  const storage = await FileStorage.create(path)
+  await createQcow2(storage, { bytes: BYTES, backing: { name, format } })
+  await storage.close()
+  return readFileSync(path)
+}
+
+async function firstBytes(image: { read(at: number, into: Uint8Array): Promise<void> }): Promise<string> {
+  const into = Buffer.alloc(512)
+  await image.read(0, into)
+  return into.toString('latin1', 0, 14)
+}
+
+describe('an image that is named by its URL', () => {
+  test('is read, and takes writes into memory', async () => {
+    const image = await openImage(`${root}/raw.img`)
+    expect([image.properties.bytes, image.properties.readOnly]).toEqual([BYTES, true])
+    expect(await firstBytes(image)).toBe('on the server ')
+    await expect(image.write(0, new Uint8Array(512))).rejects.toMatchObject({ code: 'ERR_READ_ONLY' })
+    await image.close()
+    const changed = await openImage(`${root}/raw.img`, { snapshot: true })
+    await changed.write(0, Buffer.alloc(512, 'changed in ram'))
+    expect([await firstBytes(changed), changed.properties.readOnly]).toEqual(['changed in ram', false])
+    await changed.close()
+  })
+
+  test('names files of its server alone as those below it', async () => {
+    files.set('/sub/above.qcow2', await overlay('../raw.img'))
+    files.set('/odd#name?.img', raw)
+    files.set('/odd.qcow2', await overlay('odd#name?.img'))
+    for (const name of ['sub/above.qcow2', 'odd.qcow2']) {
+      // oxlint-disable-next-line no-await-in-loop
+      const image = await openImage(`${root}/${name}`, { format: 'qcow2', snapshot: true })
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await firstBytes(image)).toBe('on the server ')
+      // oxlint-disable-next-line no-await-in-loop
+      await image.close()
+    }
+    // This name is one of the server, wherever such a file lies here.
+    writeFileSync(join(folder, 'secret'), Buffer.alloc(BYTES, 'secret'))
+    files.set('/steal.qcow2', await overlay(join(folder, 'secret')))
+    await expect(openImage(`${root}/steal.qcow2`, { format: 'qcow2' })).rejects.toThrow('status 404')
+    for (const name of [`file:${join(folder, 'secret')}`, `file://${folder}/secret`, 'http://127.0.0.1:1/raw.img']) {
+      // oxlint-disable-next-line no-await-in-loop
+      files.set('/steal.qcow2', await overlay(name))
+      // oxlint-disable-next-line no-await-in-loop
+      await expect(openImage(`${root}/steal.qcow2`, { format: 'qcow2' })).rejects.toMatchObject({
+        code: 'ERR_BACKING',
+        message: expect.stringContaining('may name files there only'),
+      })
+    }
+  })
+
+  test('is below an image of this host', async () => {
+    const path = join(folder, 'local.qcow2')
+    writeFileSync(path, await overlay(`${root}/raw.img`))
+    const image = await openImage(path, { format: 'qcow2' })
+    expect(await firstBytes(image)).toBe('on the server ')
+    await image.write(0, Buffer.alloc(512, 'changed a file'))
+    expect(await firstBytes(image)).toBe('changed a file')
+    await image.close()
+    expect(resolveBacking(path, `${root}/x`)).toBe(`${root}/x`)
+    expect(() => resolveBacking(path, 'ftp://host/x')).toThrow('only files and URLs of http and https')
+  })
+
+  test('has a format', async () => {
+    files.set('/small.qcow2', await overlay('raw.img'))
+    files.set('/short', Buffer.from('x'))
+    expect(
+      await Promise.all(['raw.img', 'small.qcow2', 'short'].map((name) => probeFormat(`${root}/${name}`))),
+    ).toEqual(['raw', 'qcow2', 'raw'])
+  })
+
+  test('is asked for with a name and a password, which nobody else sees', async () => {
+    logins = []
+    const url = root.replace('http://', 'http://me:p%40ss@')
+    const storage = await openStorage(`${url}/raw.img`)
+    await storage.read(0, new Uint8Array(1))
+    expect(new Set(logins)).toEqual(new Set([`Basic ${Buffer.from('me:p@ss').toString('base64')}`]))
+    await expect(openStorage(`${url}/none.img`)).rejects.toSatisfy((error) => !String(error).includes('p%40ss'))
+  })
+
+  test.each([
+    { url: () => `${root}/none.img`, says: '/none.img: the server answers with status 404' },
+    { url: () => 'http://127.0.0.1:1/x', says: 'http://127.0.0.1:1/x: the request failed: ' },
+    { url: () => 'http://', says: 'http://: it is not a URL' },
+  ])('that cannot be had says why: $says', async ({ url, says }) => {
+    await expect(openImage(url())).rejects.toMatchObject({ code: 'ERR_OPEN', message: expect.stringContaining(says) })
+  })
+
+  test.each(['https://host/x', 'HTTP://host'])('%s is one', (name) => expect(isUrl(name)).toBe(true))
+  test.each(['http:x', './http://x', 'C:/x'])('%s is a file', (name) => expect(isUrl(name)).toBe(false))
+})
