@@ -61,10 +61,34 @@ export class RawImage implements BlockImage {
   /** Fills `into`. */
   read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
     return this.#requests.run(this.properties, { offset, bytes: into.length }, request, async () => {
-      const held = Math.max(0, Math.min(into.length, this.#storage.bytes - offset))
-      into.fill(0, held)
-      if (held > 0) await this.#storage.read(offset, into.subarray(0, held))
+      const held = this.#held(offset, into)
+      if (held.length > 0) await this.#storage.read(offset, held)
     })
+  }
+
+  /** Fills what lies behind the storage's end. @returns the part before it */
+  #held(offset: number, into: Uint8Array): Uint8Array {
+    const bytes = Math.max(0, Math.min(into.length, this.#storage.bytes - offset))
+    if (bytes === into.length) return into
+    into.fill(0, bytes)
+    return into.subarray(0, bytes)
+  }
+
+  /** See `BlockBackend.readInPlace`. */
+  readInPlace(offset: number, into: Uint8Array): boolean {
+    this.#requests.check(this.properties, offset, into.length)
+    return this.#storage.readInPlace?.(offset, this.#held(offset, into)) ?? false
+  }
+
+  /** See `BlockBackend.writeInPlace`. */
+  writeInPlace(offset: number, from: Uint8Array): boolean {
+    this.#requests.check(this.properties, offset, from.length)
+    this.#checkWritable()
+    return this.#storage.writeInPlace?.(offset, from) ?? false
+  }
+
+  #checkWritable(): void {
+    if (this.properties.readOnly) throw new BlockError('ERR_READ_ONLY', 'the image cannot be written')
   }
 
   /** Writes `from`. */
@@ -99,7 +123,7 @@ export class RawImage implements BlockImage {
     body: () => Promise<void>,
   ): Promise<void> {
     return this.#requests.run(this.properties, range, request, async () => {
-      if (this.properties.readOnly) throw new BlockError('ERR_READ_ONLY', 'the image cannot be written')
+      this.#checkWritable()
       await body()
       if (request?.durable === true) await this.#storage.flush()
     })

@@ -18,14 +18,8 @@ export class Requests {
     request: BlockRequest | undefined,
     body: () => Promise<void>,
   ): Promise<void> {
-    if (this.#closed) throw new BlockError('ERR_NO_MEDIUM', 'the image is closed')
+    this.check(properties, offset, bytes)
     if (request?.signal?.aborted === true) throw new BlockError('ERR_CANCELLED', 'the request was cancelled')
-    const unit = properties.blockBytes
-    const fits = Number.isSafeInteger(offset) && offset >= 0 && bytes >= 0 && offset + bytes <= properties.bytes
-    if (!fits || offset % unit !== 0 || bytes % unit !== 0) {
-      const expected = `multiples of ${unit} within ${properties.bytes} bytes`
-      throw new BlockError('ERR_RANGE', `${bytes} bytes at ${offset}: expected ${expected}`)
-    }
     this.#running++
     try {
       await body()
@@ -33,6 +27,16 @@ export class Requests {
       this.#running--
       if (this.#running === 0) for (const resolve of this.#waiting.splice(0)) resolve()
     }
+  }
+
+  /** Refuses a request that makes no sense. @throws BlockError `ERR_RANGE`, `ERR_NO_MEDIUM` after `close` */
+  check(properties: BlockProperties, offset: number, bytes: number): void {
+    if (this.#closed) throw new BlockError('ERR_NO_MEDIUM', 'the image is closed')
+    const unit = properties.blockBytes
+    const fits = Number.isSafeInteger(offset) && offset >= 0 && bytes >= 0 && offset + bytes <= properties.bytes
+    if (fits && offset % unit === 0 && bytes % unit === 0) return
+    const expected = `multiples of ${unit} within ${properties.bytes} bytes`
+    throw new BlockError('ERR_RANGE', `${bytes} bytes at ${offset}: expected ${expected}`)
   }
 
   /** Settles when no request is under way. */

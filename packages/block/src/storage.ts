@@ -11,6 +11,10 @@ export interface BlockStorage {
   read(offset: number, into: Uint8Array): Promise<void>
   /** Writes all of `from`. @throws BlockError `ERR_NO_SPACE`, `ERR_READ_ONLY`, `ERR_MEDIUM` */
   write(offset: number, from: Uint8Array): Promise<void>
+  /** Fills `into` before it returns, where that takes no wait. @returns false where it was not done. @throws as `read` */
+  readInPlace?(offset: number, into: Uint8Array): boolean
+  /** Writes all of `from` before it returns, where that takes no wait. Otherwise as `readInPlace`. @throws as `write` */
+  writeInPlace?(offset: number, from: Uint8Array): boolean
   /** Makes all completed writes durable. @throws BlockError `ERR_MEDIUM`, `ERR_NO_SPACE` */
   flush(): Promise<void>
   /** Gives the storage up, with its lock. */

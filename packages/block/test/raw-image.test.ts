@@ -169,3 +169,71 @@ describe('a lock of the kernel', () => {
     expect(ofWriter(lock)).toBe(writer)
   })
 })
+
+describe('requests in place', () => {
+  /** Does at once what others wait for, as long as it may. */
+  class QuickStorage extends NotingStorage {
+    mayWait = false
+    readInPlace(offset: number, into: Uint8Array): boolean {
+      if (this.mayWait) return false
+      void this.read(offset, into)
+      return true
+    }
+    writeInPlace(offset: number, from: Uint8Array): boolean {
+      if (this.mayWait) return false
+      void this.write(offset, from)
+      return true
+    }
+  }
+
+  test('reach the storage, and what lies behind its end reads as zeros', () => {
+    const quick = new QuickStorage(new Uint8Array(700).fill(5))
+    const image = new RawImage(quick)
+    const into = new Uint8Array(1024).fill(9)
+    expect(image.readInPlace(0, into)).toBe(true)
+    expect(into).toEqual(new Uint8Array(1024).fill(5, 0, 700))
+    expect(image.writeInPlace(0, new Uint8Array(512))).toBe(true)
+    expect(quick.calls).toEqual(['read 0+700', 'write 0+512'])
+  })
+
+  test('are not made where the storage would wait, or cannot', () => {
+    const quick = new QuickStorage(new Uint8Array(512))
+    quick.mayWait = true
+    for (const one of [quick, storage(512)]) {
+      const image = new RawImage(one)
+      expect(image.readInPlace(0, new Uint8Array(512))).toBe(false)
+      expect(image.writeInPlace(0, new Uint8Array(512))).toBe(false)
+      expect(one.calls).toEqual([])
+    }
+  })
+
+  test('are refused as others are', async () => {
+    const quick = new QuickStorage(new Uint8Array(512))
+    const image = new RawImage(quick)
+    const readOnly = new RawImage(quick, { readOnly: true })
+    const sector = new Uint8Array(512)
+    expect(() => image.readInPlace(512, sector)).toThrow(expect.objectContaining({ code: 'ERR_RANGE' }))
+    expect(() => image.writeInPlace(1, sector)).toThrow(expect.objectContaining({ code: 'ERR_RANGE' }))
+    expect(() => readOnly.writeInPlace(0, sector)).toThrow(expect.objectContaining({ code: 'ERR_READ_ONLY' }))
+    await image.close()
+    expect(() => image.readInPlace(0, sector)).toThrow(expect.objectContaining({ code: 'ERR_NO_MEDIUM' }))
+    expect(quick.calls).toEqual(['flush', 'close'])
+  })
+
+  test('of a file move its bytes', async () => {
+    writeFileSync(path, new Uint8Array(1024).fill(3))
+    const file = await FileStorage.open(path)
+    try {
+      const into = new Uint8Array(512)
+      // A file system that may have to be waited for has none.
+      if (!file.readInPlace(512, into)) return
+      expect(into).toEqual(new Uint8Array(512).fill(3))
+      expect(file.writeInPlace(1024, new Uint8Array(512).fill(4))).toBe(true)
+      expect(file.bytes).toBe(1536)
+      expect([...readFileSync(path).subarray(1023, 1026)]).toEqual([3, 4, 4])
+      expect(() => file.readInPlace(1536, into)).toThrow(expect.objectContaining({ code: 'ERR_MEDIUM' }))
+    } finally {
+      await file.close()
+    }
+  })
+})

@@ -16,14 +16,15 @@ export class PciMachine {
   readonly ram: Uint8Array
   readonly view: DataView
   readonly now: Instant = new Instant()
-  readonly #clock: Clock = {
+  readonly clock: Clock & { realTime: boolean } = {
+    realTime: false,
     now: () => this.now.toNumber(),
     read: (into) => {
       into.lo = this.now.lo
       into.hi = this.now.hi
     },
   }
-  readonly timers: TimerQueue = new TimerQueue(this.#clock)
+  readonly timers: TimerQueue = new TimerQueue(this.clock)
   /** Promises of timers' callbacks. */
   readonly waits: Promise<unknown>[] = []
   level = false
@@ -96,7 +97,7 @@ export class PciMachine {
         map: unused,
         mapForWriting: map,
       },
-      clock: this.#clock,
+      clock: this.clock,
       timer: (callback) =>
         this.timers.create((deadlineNs, deadline) => {
           const wait = callback(deadlineNs, deadline)

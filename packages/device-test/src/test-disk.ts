@@ -14,6 +14,8 @@ export class TestDisk implements BlockBackend {
   /** Requests wait until they are let go. */
   hold = false
   bad: BlockErrorCode | null = null
+  /** Data is moved without a wait, where a model asks for that. */
+  inPlace = false
   /** What was asked for: `write 0+512 durable`. */
   readonly log: string[] = []
   readonly signals: BlockRequest['signal'][] = []
@@ -58,6 +60,25 @@ export class TestDisk implements BlockBackend {
     this.signals.push(request?.signal)
     if (this.hold) await new Promise<void>((resolve) => this.#held.push(resolve))
     if (this.bad !== null) throw new BlockError(this.bad, 'as the test says')
+  }
+
+  #beginInPlace(what: string): boolean {
+    if (!this.inPlace) return false
+    this.log.push(`${what} in place`)
+    if (this.bad !== null) throw new BlockError(this.bad, 'as the test says')
+    return true
+  }
+
+  readInPlace(offset: number, into: Uint8Array): boolean {
+    if (!this.#beginInPlace(`read ${offset}+${into.length}`)) return false
+    into.set(this.bytes.subarray(offset, offset + into.length))
+    return true
+  }
+
+  writeInPlace(offset: number, from: Uint8Array): boolean {
+    if (!this.#beginInPlace(`write ${offset}+${from.length}`)) return false
+    this.bytes.set(from, offset)
+    return true
   }
 
   async read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {

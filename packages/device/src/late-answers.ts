@@ -90,6 +90,14 @@ export class LateAnswers<Request, Answer> {
     return this.#running.size > 0
   }
 
+  /**
+   * Whether a request may be answered without coming here: time is the host's, the guest may be answered, and the host is
+   * not busy with cancelled requests.
+   */
+  get mayAnswerAtOnce(): boolean {
+    return this.#clock.realTime === true && this.#before === null && this.#mayAnswer
+  }
+
   /** Whether a request that has not been answered is such a one. */
   some(test: (request: Request) => boolean): boolean {
     return this.#open.some(({ request }) => test(request))

@@ -11,6 +11,11 @@ export interface InterruptLine {
 /** The machine's virtual time. */
 export interface Clock {
   /**
+   * Whether time passes by the host's clock, so that no two runs agree: an answer that is there may be given at once.
+   * Default false.
+   */
+  readonly realTime?: boolean
+  /**
    * Nanoseconds from power-on as a number: exact for 104 days (2^53), then rounded. Never goes back.
    *
    * A guest on deterministic time can sleep for years at once. A model that counts reads the exact time with `read`.

@@ -18,6 +18,8 @@ export interface DomainClock extends Clock {
 export class RealClock implements DomainClock {
   /** Its time passes by itself. */
   readonly deterministic = false
+  /** It is the host's time. */
+  readonly realTime = true
   readonly #host: HostClock
   readonly #origin: number
 

@@ -13,6 +13,7 @@ describe('virtual time', () => {
     clock.skipTo()
     expect(clock.now()).toBe(1234)
     expect(clock.deterministic).toBe(false)
+    expect(clock.realTime).toBe(true)
   })
 
   test('deterministic time passes with instructions, and skips ahead but never back', () => {

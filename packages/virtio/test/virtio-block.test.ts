@@ -322,3 +322,65 @@ test('an answer that came while the device could not reach memory: the request i
   expect(await block.done()).toEqual({ status: 0, written: 513 })
   expect(block.machine.ram.slice(DATA, DATA + 512)).toEqual(block.disk.bytes.slice(3 * 512, 4 * 512))
 })
+
+describe('data that the medium moves without a wait', () => {
+  const atOnce = (bits?: readonly number[]): BlockDriver => {
+    const block = new BlockDriver({}, bits)
+    block.machine.clock.realTime = true
+    block.disk.inPlace = true
+    return block
+  }
+  const answer = ({ ring, machine }: BlockDriver): readonly (number | undefined)[] => [
+    ...ring.reap().map(({ written }) => written),
+    machine.ram[STATUS],
+  ]
+
+  test('a request is answered when the driver has told of it', () => {
+    const block = atOnce()
+    const { disk, machine } = block
+    block.send(0, 3, 1024)
+    expect(answer(block)).toEqual([1025, 0])
+    expect(machine.ram.slice(DATA, DATA + 1024)).toEqual(disk.bytes.slice(3 * 512, 5 * 512))
+    block.send(1, 5, new Uint8Array(512).fill(9))
+    expect(answer(block)).toEqual([1, 0])
+    expect(disk.bytes.slice(5 * 512, 6 * 512)).toEqual(new Uint8Array(512).fill(9))
+    expect(disk.log).toEqual(['read 1536+1024 in place', 'write 2560+512 in place'])
+  })
+
+  test('a failure is answered too', () => {
+    const block = atOnce()
+    block.disk.bad = 'ERR_MEDIUM'
+    block.send(0, 0, 512)
+    expect(answer(block)).toEqual([0, 1])
+    block.send(1, 0, new Uint8Array(512))
+    expect(answer(block)).toEqual([1, 1])
+  })
+
+  test.each([
+    { name: 'on time that is not the host’s', realTime: false, log: ['read 0+512', 'write 0+512'] },
+    { name: 'where the medium would wait', inPlace: false, log: ['read 0+512', 'write 0+512'] },
+    { name: 'of a write without a flush after it', bits: [], log: ['read 0+512 in place', 'write 0+512 durable'] },
+  ])('it is not moved so $name', async ({ realTime = true, inPlace = true, bits, log }) => {
+    const block = atOnce(bits)
+    block.machine.clock.realTime = realTime
+    block.disk.inPlace = inPlace
+    expect(await block.request(0, 0, 512)).toEqual({ status: 0, written: 513 })
+    expect(await block.request(1, 0, new Uint8Array(512))).toEqual({ status: 0, written: 1 })
+    expect(block.disk.log).toEqual(log)
+  })
+
+  test('a request of more than the medium takes at a time, or beyond its end, is not moved so', async () => {
+    const block = atOnce()
+    block.disk.given = { maximumBytes: 512 }
+    expect((await block.request(0, 0, 1024)).status).toBe(0)
+    expect((await block.request(0, 64, 512)).status).toBe(1)
+    expect(block.disk.log).toEqual(['read 0+512', 'read 512+512'])
+  })
+
+  test('a read-only disk is not written', async () => {
+    const block = atOnce()
+    block.disk.given = { readOnly: true }
+    expect((await block.request(1, 0, new Uint8Array(512))).status).toBe(1)
+    expect(block.disk.log).toEqual([])
+  })
+})

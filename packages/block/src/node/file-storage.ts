@@ -97,7 +97,7 @@ export class FileStorage implements BlockStorage {
     for (let done = 0; done < into.length;) {
       // oxlint-disable-next-line no-await-in-loop -- the rest of a short read
       const bytesRead = await this.#move('read', into, done, offset + done)
-      if (bytesRead === 0) throw new BlockError('ERR_MEDIUM', `the file ends before byte ${offset + into.length}`)
+      if (bytesRead === 0) throw endsBefore(offset + into.length)
       done += bytesRead
     }
   }
@@ -107,16 +107,45 @@ export class FileStorage implements BlockStorage {
     for (let done = 0; done < from.length;) {
       // oxlint-disable-next-line no-await-in-loop -- the rest of a short write
       const bytesWritten = await this.#move('write', from, done, offset + done)
-      if (bytesWritten === 0) throw new BlockError('ERR_NO_SPACE', 'the file takes no more bytes')
+      if (bytesWritten === 0) throw noRoom()
       done += bytesWritten
     }
     this.#bytes = Math.max(this.#bytes, offset + from.length)
   }
 
+  /** Fills `into` before it returns, while that is quick. @returns false where it was not done */
+  readInPlace(offset: number, into: Uint8Array): boolean {
+    for (let done = 0; done < into.length;) {
+      const bytesRead = this.#moveInPlace('read', into, done, offset + done)
+      if (bytesRead < 0) return false
+      if (bytesRead === 0) throw endsBefore(offset + into.length)
+      done += bytesRead
+    }
+    return true
+  }
+
+  /** Writes `from` before it returns, while that is quick. @returns false where it was not done, or not all of it */
+  writeInPlace(offset: number, from: Uint8Array): boolean {
+    for (let done = 0; done < from.length;) {
+      const bytesWritten = this.#moveInPlace('write', from, done, offset + done)
+      if (bytesWritten < 0) return false
+      if (bytesWritten === 0) throw noRoom()
+      done += bytesWritten
+      this.#bytes = Math.max(this.#bytes, offset + done)
+    }
+    return true
+  }
+
   /** Reads or writes the rest of `bytes`, from `done` on. @returns how many bytes were moved */
   #move(way: 'read' | 'write', bytes: Uint8Array, done: number, offset: number): number | Promise<number> {
+    const moved = this.#moveInPlace(way, bytes, done, offset)
+    return moved < 0 ? this.#moveElsewhere(way, bytes, done, offset) : moved
+  }
+
+  /** @returns −1 where another thread is to do it */
+  #moveInPlace(way: 'read' | 'write', bytes: Uint8Array, done: number, offset: number): number {
     const begun = this.#inPlace?.begin() ?? NaN
-    if (Number.isNaN(begun)) return this.#moveElsewhere(way, bytes, done, offset)
+    if (Number.isNaN(begun)) return -1
     try {
       const { fd } = this.#file
       const length = bytes.length - done
@@ -175,6 +204,10 @@ const CODES: Readonly<Record<string, BlockErrorCode>> = {
 
 const failure = (error: unknown): BlockError =>
   new BlockError(CODES[codeOf(error)] ?? 'ERR_MEDIUM', `the host's file: ${codeOf(error)}`, { cause: error })
+
+const endsBefore = (byte: number): BlockError => new BlockError('ERR_MEDIUM', `the file ends before byte ${byte}`)
+
+const noRoom = (): BlockError => new BlockError('ERR_NO_SPACE', 'the file takes no more bytes')
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',

@@ -52,6 +52,15 @@ export interface BlockBackend {
   read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void>
   /** Writes `from`, whose bytes the caller leaves alone until the promise settles. */
   write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void>
+  /**
+   * Fills `into` before it returns, where that takes no wait: for models that may answer the guest at once.
+   *
+   * @returns false where it was not done: `read` is to be called
+   * @throws BlockError
+   */
+  readInPlace?(offset: number, into: Uint8Array): boolean
+  /** Writes `from` before it returns, where that takes no wait. Not durable. Otherwise as `readInPlace`. */
+  writeInPlace?(offset: number, from: Uint8Array): boolean
   /** Makes all completed writes durable. */
   flush(request?: BlockRequest): Promise<void>
   /** Tells that the content of a range is not needed; it reads as anything afterwards. */

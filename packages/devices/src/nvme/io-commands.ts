@@ -150,7 +150,24 @@ export async function perform(job: NvmeJob, medium: BlockBackend, signal: Cancel
   try {
     return await request(job, medium, signal)
   } catch (error) {
-    return error instanceof BlockError ? error.code : 'ERR_MEDIUM'
+    return codeOf(error)
+  }
+}
+
+const codeOf = (error: unknown): BlockErrorCode => (error instanceof BlockError ? error.code : 'ERR_MEDIUM')
+
+/** Moves data that the medium moves without a wait. @returns undefined where it is to be asked by {@link perform} */
+export function performInPlace({ kind, ranges, data, durable }: NvmeJob, medium: BlockBackend): NvmeAnswer | undefined {
+  const [range] = ranges
+  if (range === undefined || range.bytes > medium.properties.maximumBytes) return undefined
+  try {
+    const isDone =
+      kind === 'read'
+        ? medium.readInPlace?.(range.offset, data)
+        : kind === 'write' && !durable && medium.writeInPlace?.(range.offset, data)
+    return isDone === true ? true : undefined
+  } catch (error) {
+    return codeOf(error)
   }
 }
 

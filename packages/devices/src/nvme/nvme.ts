@@ -27,7 +27,15 @@ import {
 import { scatter } from './data-pointer.ts'
 import { type FeatureResult, NvmeFeatures, type NvmeFeaturesState } from './features.ts'
 import { type NvmeNames, VENDOR_ID } from './identify.ts'
-import { failureOf, type NvmeAnswer, type NvmeJob, perform, readCommand, SHUTDOWN } from './io-commands.ts'
+import {
+  failureOf,
+  type NvmeAnswer,
+  type NvmeJob,
+  perform,
+  performInPlace,
+  readCommand,
+  SHUTDOWN,
+} from './io-commands.ts'
 import { type NvmeJobState, restoredJob, savedJob } from './job-state.ts'
 import { NvmeCounters } from './log-pages.ts'
 import { checkOptions, type NvmeOptions } from './nvme-options.ts'
@@ -266,13 +274,21 @@ export class Nvme implements DeviceModel {
   }
 
   #start(queue: SubmissionQueue, command: NvmeCommand): void {
-    const job = readCommand(command, this.#medium.properties, this.#context.dma, this.#spare)
-    if (typeof job === 'number') this.#complete(queue, command.id, { status: job, result: 0 })
-    else this.#requests.start(this.#features.hasWriteCache ? job : { ...job, durable: true })
+    const read = readCommand(command, this.#medium.properties, this.#context.dma, this.#spare)
+    if (typeof read === 'number') return this.#complete(queue, command.id, { status: read, result: 0 })
+    const job = this.#features.hasWriteCache ? read : { ...read, durable: true }
+    const answer = this.#requests.mayAnswerAtOnce ? performInPlace(job, this.#medium) : undefined
+    if (answer === undefined) this.#requests.start(job)
+    else this.#end(job, answer)
   }
 
   /** The medium has answered. */
   #answered(job: NvmeJob, answer: NvmeAnswer): void {
+    this.#end(job, answer)
+    this.#pump()
+  }
+
+  #end(job: NvmeJob, answer: NvmeAnswer): void {
     const { command } = job
     // After a failure the medium may still have a view of it.
     const isDone = typeof answer !== 'string'
@@ -282,7 +298,6 @@ export class Nvme implements DeviceModel {
       if (queue !== undefined) this.#complete(queue, command.id, { status: this.#statusOf(job, answer), result: 0 })
     }
     if (isDone && job.data.length > 0) this.#spare.give(job.data)
-    this.#pump()
   }
 
   #statusOf({ kind, data, pieces, ranges }: NvmeJob, answer: NvmeAnswer): number {

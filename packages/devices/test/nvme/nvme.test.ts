@@ -1,3 +1,4 @@
+import { TestDisk } from '@retrap/device-test'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { DATA, LISTS, NvmeMachine } from '../support/nvme-machine.ts'
 import { TestMedium } from '../support/test-medium.ts'
@@ -345,5 +346,72 @@ describe('queues', () => {
   test('the largest queues can be made', async () => {
     expect((await nvme.admin({ opcode: 5, words: [0x3ff_0008, 0x8_0003] })).status).toBe(0)
     expect((await nvme.admin({ opcode: 1, words: [0x3ff_0008, 0x8_0001] })).status).toBe(0)
+  })
+})
+
+describe('data that the medium moves without a wait', () => {
+  let disk: TestDisk
+  beforeEach(async () => {
+    disk = new TestDisk(128 * 512)
+    disk.inPlace = true
+    nvme = new NvmeMachine(disk)
+    nvme.machine.clock.realTime = true
+    await nvme.start()
+  })
+
+  test('commands end when the doorbell has been rung', () => {
+    nvme.machine.ram.fill(7, DATA + 4096, DATA + 4096 + 512)
+    nvme.put(1, { opcode: READ, words: blocks(2, 2) })
+    nvme.submit(1, { opcode: WRITE, prp1: DATA + 4096, words: blocks(9, 1) })
+    expect(nvme.completions(1)).toMatchObject([{ status: 0 }, { status: 0 }])
+    expect(bytes(DATA, 1024)).toEqual(disk.bytes.slice(1024, 2048))
+    expect(disk.bytes.slice(9 * 512, 10 * 512)).toEqual(new Uint8Array(512).fill(7))
+    expect(disk.log).toEqual(['read 1024+1024 in place', 'write 4608+512 in place'])
+  })
+
+  test('a failure ends them too', () => {
+    disk.bad = 'ERR_MEDIUM'
+    nvme.submit(1, { opcode: READ, words: blocks(0, 1) })
+    nvme.submit(1, { opcode: WRITE, words: blocks(0, 1) })
+    expect(nvme.completions(1)).toMatchObject([{ status: 0x281 }, { status: 0x280 }])
+  })
+
+  test.each([
+    { name: 'on time that is not the host’s', realTime: false, log: ['read 0+512', 'write 0+512'] },
+    { name: 'where the medium would wait', inPlace: false, log: ['read 0+512', 'write 0+512'] },
+    { name: 'of more than it takes at a time', count: 256, log: ['read 0+65536', 'read 65536+65536'] },
+  ])('it is not moved so $name', async ({ realTime = true, inPlace = true, count, log }) => {
+    nvme.machine.clock.realTime = realTime
+    disk.inPlace = inPlace
+    if (count !== undefined) {
+      disk.given = { bytes: 1 << 20 }
+      for (let i = 1; i < 32; i++) nvme.view.setBigUint64(LISTS + 8 * (i - 1), BigInt(DATA + 4096 * i), true)
+      expect(await nvme.io({ opcode: READ, prp2: LISTS, words: blocks(0, count) })).toMatchObject({ status: 0 })
+    } else {
+      expect(await nvme.io({ opcode: READ, words: blocks(0, 1) })).toMatchObject({ status: 0 })
+      expect(await nvme.io({ opcode: WRITE, words: blocks(0, 1) })).toMatchObject({ status: 0 })
+    }
+    expect(disk.log).toEqual(log)
+  })
+
+  test('a write with forced unit access waits until it is durable', async () => {
+    expect(await nvme.io({ opcode: WRITE, words: [0, 0, 0x4000_0000] })).toMatchObject({ status: 0 })
+    expect(disk.log).toEqual(['write 0+512 durable'])
+  })
+
+  test('a write does not overtake one that was given up', async () => {
+    disk.inPlace = false
+    disk.hold = true
+    nvme.submit(1, { opcode: WRITE, words: blocks(3, 1) })
+    nvme.model.reset()
+    disk.inPlace = true
+    await nvme.start()
+    nvme.submit(1, { opcode: WRITE, words: blocks(3, 1) })
+    await nvme.pass()
+    expect(nvme.completions(1)).toEqual([])
+    disk.hold = false
+    disk.release()
+    for (let i = 0; i < 3; i++) await nvme.pass()
+    expect(nvme.completions(1)).toMatchObject([{ status: 0 }])
   })
 })

@@ -52,7 +52,8 @@ export class FakeLine {
 export class FakeMachine {
   readonly exact: Instant
   readonly #powerOn: Instant
-  readonly #clock: Clock = {
+  readonly clock: Clock & { realTime: boolean } = {
+    realTime: false,
     now: () => this.exact.toNumber(),
     read: (into) => {
       this.exact.add(this.nsPerLook)
@@ -62,7 +63,7 @@ export class FakeMachine {
   }
   /** Time that passes whenever a model looks at the clock, as on a busy host. */
   nsPerLook = 0
-  readonly timers: TimerQueue = new TimerQueue(this.#clock)
+  readonly timers: TimerQueue = new TimerQueue(this.clock)
   ram = new Uint8Array(0x1_0000)
   readonly functions = new Map<number, { options: PciFunctionOptions; config: Uint8Array }>()
   readonly memories = new Map<string, FakeMemory>()
@@ -154,7 +155,7 @@ export class FakeMachine {
         map: unused,
         mapForWriting: unused,
       },
-      clock: this.#clock,
+      clock: this.clock,
       timer: (callback) => this.timers.create((deadlineNs, deadline) => void callback(deadlineNs, deadline)),
       pci: { add: (options) => this.addFunction(options) },
       requestPowerOff: () => this.requests.push('power-off'),
