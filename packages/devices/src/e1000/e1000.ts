@@ -145,6 +145,8 @@ export class E1000 implements DeviceModel {
         if (!this.#isPaused) this.#transmitter.pump()
       },
       linkChanged: (up) => {
+        // After a snapshot it looks for itself.
+        if (this.#isPaused) return
         if (up) this.#negotiate()
         else this.#linkChanged(false)
       },
@@ -334,8 +336,8 @@ export class E1000 implements DeviceModel {
     this.#isPaused = false
     // The cable of another machine, or one that was pulled meanwhile.
     const isNegotiating = this.#negotiated.deadlineNs !== Infinity
-    if (this.#phy.linkUp && !this.#network.linkUp) this.#linkChanged(false)
-    else if (!this.#phy.linkUp && this.#network.linkUp && !isNegotiating) this.#negotiate()
+    if (!this.#network.linkUp) this.#linkChanged(false)
+    else if (!this.#phy.linkUp && !isNegotiating) this.#negotiate()
     this.#receiver.refilled()
     this.#transmitter.pump()
   }

@@ -65,6 +65,32 @@ test('a machine whose cable is not plugged in loses the link of the saved one', 
   expect(other.read(0xc0) & 4).toBe(4)
 })
 
+test('a cable that is pulled while the link is negotiated stays pulled in another machine', () => {
+  const card = new E1000Machine()
+  card.start()
+  card.network.client!.linkChanged(true)
+  const state = card.model.save()
+  const other = new E1000Machine()
+  other.network.linkUp = false
+  other.model.restore(state)
+  other.model.resume()
+  other.machine.advance(1e9)
+  expect(other.read(8) & 2).toBe(0)
+})
+
+test('a cable that is pulled during a snapshot is reported after it', () => {
+  const card = new E1000Machine()
+  card.start()
+  card.write(0xd0, 0x04)
+  card.read(0xc0)
+  card.model.quiesce()
+  card.network.linkUp = false
+  card.network.client!.linkChanged(false)
+  expect(card.pin).toBe(false)
+  card.model.resume()
+  expect([card.pin, card.read(8) & 2]).toEqual([true, 0])
+})
+
 test('a state of another version is refused', () => {
   const { model } = new E1000Machine()
   expect(() => model.restore({ version: 9 })).toThrow('expected 1')

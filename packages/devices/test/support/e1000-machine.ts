@@ -1,4 +1,4 @@
-import type { RangeHandler } from '@retrap/device'
+import type { Dma, RangeHandler } from '@retrap/device'
 import { NETWORK_MAC, TestNetwork } from '@retrap/device-test'
 import { E1000, type E1000Options } from '../../src/e1000/index.ts'
 import { FakeMachine } from './fake-machine.ts'
@@ -31,10 +31,11 @@ export class E1000Machine {
   readonly #memory: RangeHandler
   readonly io: RangeHandler
 
-  constructor(options: Partial<E1000Options> = {}) {
+  constructor(options: Partial<E1000Options> = {}, watch: (dma: Dma) => Dma = (dma) => dma) {
     this.machine.grow(0x20_0000)
     this.model = new E1000({ network: this.network, device: DEVICE, ...options })
-    this.model.attach(this.machine.context())
+    const context = this.machine.context()
+    this.model.attach({ ...context, dma: { ...context.dma, ...watch(context.dma) } })
     const { bars } = this.machine.functions.get(8 * DEVICE)!.options
     this.#memory = bars![0]!.handler!
     this.io = bars![1]!.handler!
