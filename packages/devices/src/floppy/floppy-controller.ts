@@ -179,6 +179,8 @@ export class FloppyController implements DeviceModel {
     if ((value & NOT_RESET) === 0) this.#clear()
     else if ((before & NOT_RESET) === 0) this.#restart()
     this.#drive()
+    // A request for the bus that the gate has held back.
+    this.#sectors.move()
   }
 
   #setInterrupt(on: boolean): void {

@@ -62,6 +62,17 @@ describe('floppy controller (290166)', () => {
     expect(card.command(8)[0]).toBe(0x71)
   })
 
+  test('the gate of its outputs holds a transfer back until it is opened', async () => {
+    const { card, medium, machine } = started()
+    card.channel(0x46, 512)
+    machine.out(0x3f2, 0x14)
+    expect(await card.transfer(0x46, 0, 0, 0, 3, 2, 18, 27, 255)).toEqual([])
+    expect(machine.ram[DATA]).toBe(0)
+    machine.out(0x3f2, 0x1c)
+    expect(machine.ram.slice(DATA, DATA + 512)).toEqual(medium.bytes.slice(at(0, 0, 3), at(0, 0, 4)))
+    expect([card.irq, card.result()[0]]).toEqual([true, 0])
+  })
+
   test('whatever a medium throws is a failure of the medium', async () => {
     const { card, medium } = started()
     medium.read = () => Promise.reject(new Error('the server is gone'))

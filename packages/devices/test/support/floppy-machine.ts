@@ -1,4 +1,4 @@
-import type { BlockBackend } from '@retrap/device'
+import type { BlockBackend, Dma } from '@retrap/device'
 import { FloppyController, I8237 } from '../../src/floppy/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 
@@ -11,10 +11,11 @@ export class FloppyMachine {
   readonly dma = new I8237({ cascades: true })
   readonly model: FloppyController
 
-  constructor(drives: readonly (BlockBackend | null)[]) {
+  constructor(drives: readonly (BlockBackend | null)[], watch: (dma: Dma) => Dma = (dma) => dma) {
     this.machine.grow(0x10_0000)
     this.model = new FloppyController({ drives, dma: this.dma.channel(2) })
-    this.dma.attach(this.machine.context())
+    const context = this.machine.context()
+    this.dma.attach({ ...context, dma: { ...context.dma, ...watch(context.dma) } })
     this.model.attach(this.machine.context())
   }
 

@@ -150,7 +150,7 @@ export class RandomE1000 {
 
   /** Does one thing that a driver, or the network, may do. */
   act(choose: Choose): void {
-    const { card, network } = this
+    const { network } = this
     const before = network.sent.length
     this.#calls = 0
     this.#act(choose)
