@@ -124,7 +124,7 @@ const isAligned = ({ attributes, operation }: Row): boolean =>
 
 /** Has the address of an access lie in the window. */
 function placeBase(row: Row, word: number, state: DataView, random: Random): void {
-  if (!/\[<Xn>|<address>/.test(row.operands)) return
+  if (!/\[<XS?n>|<address>/.test(row.operands)) return
   const n = field(row, 'n', word)
   const aligned = isAligned(row)
   const middle = DATA + 4096 + (random() % 64) - 32
