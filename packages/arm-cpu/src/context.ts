@@ -2,7 +2,14 @@ import { R_OFFSET, STATUS_FAULT, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from '@re
 import type { I32Callee } from '@retrap/engine'
 import { extractLane, I32, V128, replaceLane } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I64, Local, Value } from '@retrap/wasm-emitter'
-import { ACCESS_WRITE } from './access-flags.ts'
+import {
+  ACCESS_ALIGNED,
+  ACCESS_BLOCK,
+  ACCESS_DONE,
+  ACCESS_ELEMENT_SHIFT,
+  ACCESS_MODIFY,
+  ACCESS_WRITE,
+} from './access-flags.ts'
 import { conditionHolds } from './flags.ts'
 import type { FlagStore, Flags } from './flags.ts'
 import type { ArmForm, Target } from './form.ts'
@@ -205,7 +212,10 @@ export abstract class ArmContext {
   load(address: I64, bytes: number, kind: number, use: (host: I32) => void): void {
     const { f } = this
     const host = f.local('i32')
-    this.#find(address, bytes, TLB_READ, host, () => this.#leaveToHost(address, bytes | kind, host))
+    this.#find(address, bytes | kind, TLB_READ, host, () => {
+      this.#leaveToHost(address, bytes | kind)
+      f.set(host, this.state.add(S_DATA))
+    })
     use(host.get)
   }
 
@@ -219,32 +229,64 @@ export abstract class ArmContext {
     const host = f.local('i32')
     const slow = f.local('i32')
     f.set(slow, I32.of(0))
-    this.#find(address, bytes, TLB_WRITE, host, () => {
+    this.#find(address, bytes | kind, TLB_WRITE, host, () => {
       f.set(slow, I32.of(1))
       f.set(host, this.state.add(S_DATA))
     })
     put(host.get)
-    f.if(slow.get, () => this.#leaveToHost(address, bytes | kind | ACCESS_WRITE, host))
+    f.if(slow.get, () => this.#leaveToHost(address, bytes | kind | ACCESS_WRITE))
+  }
+
+  /**
+   * Reads and writes memory in place: calls `use` with the machine address of the bytes, where atomic instructions may be
+   * used. Nothing may have changed before.
+   *
+   * @param bytes - 1 to 16, of which the address must be a multiple
+   * @param kind - `ACCESS_*`; with `ACCESS_WRITE` aborts are those of a store
+   */
+  modify(address: I64, bytes: number, kind: number, use: (host: I32) => void): void {
+    const { f } = this
+    const host = f.local('i32')
+    const slow = f.local('i32')
+    f.set(slow, I32.of(0))
+    this.#find(address, bytes | kind, TLB_WRITE, host, () => {
+      f.set(slow, I32.of(1))
+      this.#leaveToHost(address, bytes | kind | ACCESS_MODIFY)
+      f.set(host, f.loadExpression('i32.load', this.state, S_DATA))
+    })
+    use(host.get)
+    f.if(slow.get, () => this.#leaveToHost(host.get.toI64U(), bytes | ACCESS_DONE))
   }
 
   /** Sets `host` to the machine address of a linear address; emits `otherwise` where the TLB does not know it. */
-  #find(address: I64, bytes: number, table: number, host: Local<'i32'>, otherwise: () => void): void {
+  #find(address: I64, flags: number, table: number, host: Local<'i32'>, otherwise: () => void): void {
     const { f } = this
-    const entry = f.let(this.#tlb.add(address.shrU(8).toI32().and(TLB_INDEX_MASK)))
-    const distance = f.let(address.sub(f.loadExpression('i64.load', entry, table)))
+    const bytes = flags & 0xff
+    const isBlock = (flags & ACCESS_BLOCK) !== 0
+    const start = isBlock ? f.let(address.and(-bytes)) : address
+    const entry = f.let(this.#tlb.add(start.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const distance = f.let(start.sub(f.loadExpression('i64.load', entry, table)))
+    const isKnown = distance.ltU(PAGE_END - bytes)
+    const alignment = (flags & ACCESS_ALIGNED) === 0 ? 1 : 1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)
     f.if(
-      distance.ltU(PAGE_END - bytes),
+      alignment === 1
+        ? isKnown
+        : isKnown.and(
+            address
+              .toI32()
+              .and(alignment - 1)
+              .eqz(),
+          ),
       () => f.set(host, f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())),
       otherwise,
     )
   }
 
-  #leaveToHost(address: I64, flags: number, host: Local<'i32'>): void {
+  #leaveToHost(address: I64, flags: number): void {
     const { f } = this
     const count = f.loadExpression('i32.load', this.state, S_SLOW_ACCESSES).add(1)
     f.store('i32.store', this.state, count, S_SLOW_ACCESSES)
     const status = f.call(this.#access, address.toI32(), address.shrU(32).toI32(), I32.of(flags))
     f.if(status, () => this.fail(status))
-    f.set(host, this.state.add(S_DATA))
   }
 }

@@ -2,11 +2,19 @@ import { STATUS_DONE, STATUS_FAULT, TLB_READ, TLB_WRITE } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
-import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_MODIFY, ACCESS_WRITE } from './access-flags.ts'
+import {
+  ACCESS_ALIGNED,
+  ACCESS_BLOCK,
+  ACCESS_CACHE,
+  ACCESS_DONE,
+  ACCESS_ELEMENT_SHIFT,
+  ACCESS_MODIFY,
+  ACCESS_WRITE,
+} from './access-flags.ts'
 import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE } from './host.ts'
 import type { ArmHost } from './host.ts'
 import { S_DATA, S_FAULT_ADDRESS, S_FAULT_SYNDROME } from './state-layout.ts'
-import { dataAbort, FSC_ALIGNMENT } from './syndrome.ts'
+import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_UNSUPPORTED } from './syndrome.ts'
 
 /** Accesses that generated code does not finish by itself: TLB misses, those in two pages, and writes to decoded code. */
 export class MemoryAccess {
@@ -36,21 +44,27 @@ export class MemoryAccess {
   access(lo: number, hi: number, flags: number): number {
     const bytes = flags & 0xff
     const write = (flags & ACCESS_WRITE) !== 0
-    const isModified = write || (flags & ACCESS_MODIFY) !== 0
-    const element = 1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)
-    if ((flags & ACCESS_ALIGNED) !== 0 && (lo & (element - 1)) !== 0) {
-      return this.#abort(lo, hi, FSC_ALIGNMENT, isModified)
+    if ((flags & ACCESS_DONE) !== 0) {
+      this.#memory.noteWrite(lo, bytes)
+      return STATUS_DONE
     }
-    const kind = isModified ? TRANSLATE_WRITE : TRANSLATE_READ
+    const element = 1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)
+    if ((flags & ACCESS_ALIGNED) !== 0 && (lo & (element - 1)) !== 0) return this.#abort(lo, hi, FSC_ALIGNMENT, write)
+    if ((flags & ACCESS_MODIFY) !== 0) return this.#modify(lo, hi, write)
+    const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
     const first = this.#first
-    if (!this.#host.translate(lo, hi, kind, first)) return this.#abort(lo, hi, first.faultStatus, isModified)
-    const inFirst = Math.min(bytes, PAGE_BYTES - (lo & (PAGE_BYTES - 1)))
+    const start = (flags & ACCESS_BLOCK) === 0 ? lo : (lo & -bytes) >>> 0
+    if (!this.#host.translate(start, hi, kind, first)) {
+      if ((flags & ACCESS_CACHE) === 0) return this.#abort(lo, hi, first.faultStatus, write)
+      return this.#raise(lo, hi, cacheAbort(first.faultStatus))
+    }
+    const inFirst = Math.min(bytes, PAGE_BYTES - (start & (PAGE_BYTES - 1)))
     const second = this.#second
     if (inFirst < bytes) {
-      const next = (lo + inFirst) >>> 0
+      const next = (start + inFirst) >>> 0
       const nextHi = next === 0 ? (hi + 1) >>> 0 : hi
       if (!this.#host.translate(next, nextHi, kind, second)) {
-        return this.#abort(next, nextHi, second.faultStatus, isModified)
+        return this.#abort(next, nextHi, second.faultStatus, write)
       }
     }
     if (write) {
@@ -60,7 +74,23 @@ export class MemoryAccess {
       this.#data.set(this.#memory.u8.subarray(first.ma, first.ma + inFirst))
       if (inFirst < bytes) this.#data.set(this.#memory.u8.subarray(second.ma, second.ma + bytes - inFirst), inFirst)
     }
-    this.#fill(lo, hi, isModified)
+    this.#fill(lo, hi, write)
+    return STATUS_DONE
+  }
+
+  /**
+   * Finds the place of an access that is made in place: its machine address goes to `S_DATA`. What cannot be read either has
+   * faulted as a read, unless it is only written.
+   */
+  #modify(lo: number, hi: number, write: boolean): number {
+    const first = this.#first
+    if (!write && !this.#host.translate(lo, hi, TRANSLATE_READ, first)) {
+      return this.#abort(lo, hi, first.faultStatus, false)
+    }
+    if (!this.#host.translate(lo, hi, TRANSLATE_WRITE, first)) return this.#abort(lo, hi, first.faultStatus, true)
+    if (first.ma < 0) return this.#abort(lo, hi, FSC_UNSUPPORTED, write)
+    this.#fill(lo, hi, true)
+    this.#u32[S_DATA >>> 2] = first.ma
     return STATUS_DONE
   }
 
@@ -76,7 +106,11 @@ export class MemoryAccess {
   }
 
   #abort(lo: number, hi: number, faultStatus: number, write: boolean): number {
-    this.#u32[S_FAULT_SYNDROME >>> 2] = dataAbort(faultStatus, write)
+    return this.#raise(lo, hi, dataAbort(faultStatus, write))
+  }
+
+  #raise(lo: number, hi: number, syndrome: number): number {
+    this.#u32[S_FAULT_SYNDROME >>> 2] = syndrome
     this.#u32[S_FAULT_ADDRESS >>> 2] = lo
     this.#u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
     return STATUS_FAULT

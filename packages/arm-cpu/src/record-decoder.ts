@@ -7,7 +7,7 @@ import { fieldOf } from './form.ts'
 import { selectorsOf } from './semantics.ts'
 import type { Semantics } from './semantics.ts'
 import { armForms } from './forms.ts'
-import { R_A, R_D, R_IMMEDIATE, R_M, R_N, R_SMALL, R_WORD } from './record.ts'
+import { R_A, R_D, R_IMMEDIATE, R_M, R_MORE, R_N, R_SMALL, R_WORD } from './record.ts'
 import { S_SINK, S_SP, S_V, S_X, S_ZERO } from './state-layout.ts'
 import { semanticsOf } from './semantics/index.ts'
 
@@ -37,8 +37,10 @@ interface Decoding {
 }
 
 /** Whether a row writes the register of a letter, so that register 31 is written to nowhere. */
-const isWritten = (letter: string, { mnemonic, operation }: Row): boolean =>
-  letter === 'd' || ((letter === 't' || letter === 'u') && operation.startsWith('load') && mnemonic !== 'PRFM')
+const isWritten = (letter: string, { operation }: Row): boolean =>
+  letter === 'd' ||
+  (letter === 's' && operation === 'store-exclusive') ||
+  ((letter === 't' || letter === 'u') && (operation.startsWith('load') || operation === 'atomic'))
 
 /** The registers that an encoding names, from the text of its operands. */
 function operandsOf(row: Row): Operand[] {
@@ -63,6 +65,27 @@ function operandsOf(row: Row): Operand[] {
   }
   if (row.operands.includes('<address>')) operands.push({ letter: 'n', field: R_N, at: generalOrStack })
   if (row.registers !== 0) operands.push({ letter: 't', field: R_D, at: vector })
+  return [...operands, ...moreOperandsOf(row)]
+}
+
+/** Registers that an encoding means without a field of their own, and second places of those that are read and written. */
+function moreOperandsOf({ operation, attributes, registers }: Row): Operand[] {
+  const operands: Operand[] = []
+  const next =
+    (at: (register: number) => number, distance: number) =>
+    (register: number): number =>
+      at((register + distance) & 31)
+  for (let i = 1; i < registers; i++) {
+    operands.push({ letter: 't', field: R_MORE + 2 * (i - 1), at: next(vector, i) })
+  }
+  if (operation === 'compare-and-swap') operands.push({ letter: 's', field: R_A, at: generalTarget })
+  if (attributes.has('couple')) {
+    operands.push(
+      { letter: 's', field: R_MORE, at: next(general, 1) },
+      { letter: 's', field: R_MORE + 2, at: next(generalTarget, 1) },
+      { letter: 't', field: R_MORE + 4, at: next(general, 1) },
+    )
+  }
   return operands
 }
 
@@ -100,9 +123,6 @@ export class ArmRecordDecoder implements RecordDecoder {
       return 4
     }
     const { semantics } = decoding
-    for (const { letter, field, at } of decoding.operands) {
-      u16[(record + field) >>> 1] = at(fieldOf(row, letter, word))
-    }
     u8[record + R_SMALL] = semantics.small?.(row, word) ?? 0
     let immediate = semantics.immediate?.(row, word) ?? 0n
     let index = 0
@@ -121,6 +141,10 @@ export class ArmRecordDecoder implements RecordDecoder {
     u16[(record + R_FUNCTION) >>> 1] = fn
     u32[(record + R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, immediate))
     u32[(record + R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, immediate >> 32n))
+    // After the immediate: some lie in its place.
+    for (const { letter, field, at } of decoding.operands) {
+      u16[(record + field) >>> 1] = at(fieldOf(row, letter, word))
+    }
     return 4
   }
 

@@ -12,5 +12,7 @@ export const R_M = 12
 export const R_A = 14
 /** The instruction, 32 bits. */
 export const R_WORD = 16
+/** State offsets of up to four more registers, of instructions without an immediate. */
+export const R_MORE = 24
 /** Immediate: a value, or a branch's target relative to the page (in the page: times 4). 64 bits. */
 export const R_IMMEDIATE = 24

@@ -46,6 +46,8 @@ export const S_FAULT_SYNDROME = 368
 export const S_FAULT_ADDRESS = 376
 /** The exclusive monitor: 0, or the bytes that are marked. 32 bits. */
 export const S_EXCLUSIVE_BYTES = 384
+/** Their address, 64 bits. */
+export const S_EXCLUSIVE_ADDRESS = 392
 /** TPIDR_EL0 and TPIDRRO_EL0. 64 bits. */
 export const S_TPIDR_EL0 = 400
 export const S_TPIDRRO_EL0 = 408
@@ -53,6 +55,8 @@ export const S_TPIDRRO_EL0 = 408
 export const S_SLOW_ACCESSES = 416
 /** The record that the dispatch loop writes for itself. */
 export const S_ENTRY = 432
+/** What the load-exclusive has seen in them, 128 bits. */
+export const S_EXCLUSIVE_VALUE = 480
 /** Data of an access that generated code leaves to the host, 64 bytes. */
 export const S_DATA = 576
 /** V0 to V31, 128 bits each. */

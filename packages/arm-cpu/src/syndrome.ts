@@ -34,10 +34,15 @@ export const callSyndrome = (exceptionClass: number, number: number): number => 
 /** Fault status codes of aborts, of level 0 where they have one. */
 export const FSC_TRANSLATION = 0x04
 export const FSC_ALIGNMENT = 0x21
+/** An exclusive or atomic access to what does not know it. */
+export const FSC_UNSUPPORTED = 0x35
 
 /** An abort of a data access from a lower or the same exception level. */
 export const dataAbort = (status: number, write: boolean): number =>
   syndrome(EC_DATA_ABORT, status | (write ? 1 << 6 : 0))
+
+/** A data abort of cache maintenance by address: always as of a write. */
+export const cacheAbort = (status: number): number => syndrome(EC_DATA_ABORT, status | (1 << 8) | (1 << 6))
 
 /** An abort of an instruction fetch. */
 export const instructionAbort = (status: number): number => syndrome(EC_INSTRUCTION_ABORT, status)

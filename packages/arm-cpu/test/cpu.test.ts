@@ -1,27 +1,8 @@
-import { MachineMemory } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { ArmCpu, ArmEngine, exceptionClassOf, FlatHost } from '../src/index.ts'
+import { exceptionClassOf } from '../src/index.ts'
+import { CODE, exception, machine, SVC } from './support/machine.ts'
 
-const CODE = 0x1000
 const BRK = 0xd420_0000
-const SVC = 0xd400_0001
-
-/** A processor with a program at {@link CODE} and 64 KiB of RAM. */
-function machine(...program: number[]): { cpu: ArmCpu; host: FlatHost } {
-  const memory = MachineMemory.create({ bytes: 32 << 20 })
-  const host = new FlatHost(memory, 0, 0x1_0000)
-  const cpu = new ArmCpu(new ArmEngine(memory), host)
-  host.load(CODE, new Uint8Array(Uint32Array.from(program).buffer))
-  cpu.registers.pc = BigInt(CODE)
-  cpu.registers.sp = 0x8000n
-  return { cpu, host }
-}
-
-const exception = (cpu: ArmCpu, budget = 1000): { syndrome: number; address: bigint } => {
-  const exit = cpu.run(budget)
-  if (exit.reason !== 'exception') throw new Error(`it ended by ${exit.reason}`)
-  return exit
-}
 
 describe('exceptions', () => {
   test('SVC leaves with the program counter behind it, its number in the syndrome', () => {

@@ -1,7 +1,9 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { Semantics } from '../semantics.ts'
 import { arithmetic } from './arithmetic.ts'
+import { atomics } from './atomics.ts'
 import { control } from './control.ts'
+import { exclusives } from './exclusives.ts'
 import { loadStore } from './load-store.ts'
 import { logic } from './logic.ts'
 import { multiplication } from './multiply.ts'
@@ -13,6 +15,8 @@ const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
   multiplication,
   control,
   loadStore,
+  exclusives,
+  atomics,
 ]
 
 /**

@@ -7,6 +7,8 @@ import { valueOf } from '../form.ts'
 import type { ArmForm } from '../form.ts'
 import type { Semantics } from '../semantics.ts'
 import { R_A, R_D, R_N } from '../record.ts'
+import { ATOMIC_LOADS, ATOMIC_STORES, baseOf, LOADS, SIGNED_LOADS, signedElement, STORES } from './memory-operands.ts'
+import type { ElementSize } from './memory-operands.ts'
 import { extended } from './shifted.ts'
 
 /** Loads and stores of one and two registers. */
@@ -28,8 +30,7 @@ interface Address {
 function addressOf(c: ArmContext, form: ArmForm): Address {
   const { attributes, fields } = form.row
   if (attributes.has('literal')) return { address: c.let(c.address().add(c.immediate)), writeBack: undefined }
-  const base = c.n(true)
-  if (form.onStack) c.checkStackPointer(base)
+  const base = baseOf(c, form)
   if (attributes.has('extended')) {
     // Options 2, 3, 6 and 7: UXTW, LSL, SXTW, SXTX.
     const index = extended(c.m(true), valueOf(form, 'e'))
@@ -59,13 +60,6 @@ function registerLetter(row: Row): string {
   return row.operands.charAt(row.operands.indexOf('t>') - 1)
 }
 
-const LOADS = { 1: 'i64.load8_u', 2: 'i64.load16_u', 4: 'i64.load32_u', 8: 'i64.load' } as const
-const SIGNED_LOADS = { 1: 'i64.load8_s', 2: 'i64.load16_s', 4: 'i64.load32_s', 8: 'i64.load' } as const
-const STORES = { 1: 'i64.store8', 2: 'i64.store16', 4: 'i64.store32', 8: 'i64.store' } as const
-
-/** Bytes of an element that a general-purpose register holds. */
-export type ElementSize = keyof typeof LOADS
-
 const isVector = (row: Row): boolean => /^[BHSDQ]$/.test(registerLetter(row))
 
 /** A vector whose low bytes are loaded, and whose others are zero. */
@@ -87,8 +81,12 @@ function load(c: ArmContext, form: ArmForm): void {
     } else {
       const isSigned = row.attributes.has('sx')
       const wide = registerLetter(row) === 'X'
-      const op = (isSigned ? SIGNED_LOADS : LOADS)[size as ElementSize]
-      const values = registers.map((_, i) => c.f.load(op, host, i * size))
+      const values = registers.map((_, i) => {
+        const element = size as ElementSize
+        if (!row.attributes.has('acquire')) return c.f.load((isSigned ? SIGNED_LOADS : LOADS)[element], host, i * size)
+        const value = c.f.load(ATOMIC_LOADS[element], host, i * size)
+        return isSigned ? signedElement(value, element) : value
+      })
       for (const [i, register] of registers.entries()) c.write(register, values[i]!, wide)
     }
   })
@@ -102,7 +100,8 @@ function store(c: ArmContext, form: ArmForm): void {
   const registers = row.attributes.has('pair') ? [R_D, R_A] : [R_D]
   c.store(address, size * registers.length, kindOf(row), (host) => {
     for (const [i, register] of registers.entries()) {
-      if (!isVector(row)) c.f.store(STORES[size as ElementSize], host, c.read(register, true), i * size)
+      const ops = row.attributes.has('release') ? ATOMIC_STORES : STORES
+      if (!isVector(row)) c.f.store(ops[size as ElementSize], host, c.read(register, true), i * size)
       else if (size === 16) c.f.store('v128.store', host, c.readVector(register), i * size)
       else c.f.store(STORES[size as ElementSize], host, c.readVectorLow(register), i * size)
     }

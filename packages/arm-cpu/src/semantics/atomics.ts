@@ -1,0 +1,131 @@
+import type { Form as Row } from '@retrap/arm-decoder'
+import { select } from '@retrap/wasm-emitter'
+import type { AtomicRmwOp, I32, I64 } from '@retrap/wasm-emitter'
+import type { ArmContext } from '../context.ts'
+import { valueOf } from '../form.ts'
+import type { ArmForm } from '../form.ts'
+import type { Semantics } from '../semantics.ts'
+import { R_A, R_M, R_MORE } from '../record.ts'
+import { alignedKind, ATOMIC_LOADS, baseOf, maskOf, signedElement } from './memory-operands.ts'
+import type { ElementSize } from './memory-operands.ts'
+
+/** Atomic operations of the Large System Extensions, on memory in place. Other processors see each as one access. */
+
+/** What is done to memory by one instruction of WebAssembly, and to the source before. */
+interface Direct {
+  readonly op: 'add' | 'and' | 'or' | 'xor' | 'xchg'
+  readonly source?: (source: I64) => I64
+}
+
+const DIRECT: Readonly<Record<string, Direct>> = {
+  add: { op: 'add' },
+  clear: { op: 'and', source: (source) => source.xor(-1) },
+  eor: { op: 'xor' },
+  set: { op: 'or' },
+  swap: { op: 'xchg' },
+}
+
+const WIDTHS = { 1: 'rmw8', 2: 'rmw16', 4: 'rmw32', 8: 'rmw' } as const
+
+/** The name of an atomic instruction for elements of so many bytes. */
+function atomicOp<Name extends Direct['op'] | 'cmpxchg'>(name: Name, size: ElementSize): AtomicRmwOp & `i64.${string}` {
+  return `i64.atomic.${WIDTHS[size]}.${name}${size === 8 ? '' : '_u'}` as AtomicRmwOp & `i64.${string}`
+}
+
+/** Compares and swaps; the expected value has no bits beyond the element. @returns the old value */
+export function compareExchange(c: ArmContext, host: I32, size: ElementSize, expected: I64, value: I64): I64 {
+  return c.f.atomic(atomicOp('cmpxchg', size), host, [expected, value])
+}
+
+/** Maximum and minimum: another processor's write in between makes it start over. */
+function extreme(c: ArmContext, host: I32, size: ElementSize, kind: string, source: I64): I64 {
+  const { f } = c
+  const isSigned = kind.startsWith('s')
+  const comparable = (value: I64): I64 => (isSigned ? signedElement(value, size) : value.and(maskOf(size)))
+  const operand = c.let(comparable(source))
+  const old = f.local('i64')
+  f.set(old, f.loadExpression(ATOMIC_LOADS[size], host))
+  f.loop((again) => {
+    const value = comparable(old.get)
+    const isLess = isSigned ? value.ltS(operand) : value.ltU(operand)
+    const isKept = kind.endsWith('min') ? isLess : isLess.eqz()
+    const found = compareExchange(c, host, size, old.get, select(isKept, old.get, operand))
+    const isOther = c.let(found.ne(old.get))
+    f.set(old, found)
+    f.brIf(isOther, again)
+  })
+  return old.get
+}
+
+const sizeOf = (form: ArmForm): ElementSize => (form.row.size || 1 << valueOf(form, 'z')) as ElementSize
+
+const OPERATIONS = ['add', 'clear', 'eor', 'set', 'smax', 'smin', 'umax', 'umin', 'swap']
+
+const atomic: Semantics = {
+  selectors: 'z',
+  usesStack: true,
+  emit(c, form) {
+    const size = sizeOf(form)
+    const operation = OPERATIONS.find((name) => form.row.attributes.has(name))!
+    const direct = DIRECT[operation]
+    c.modify(baseOf(c, form), size, alignedKind(size), (host) => {
+      const source = c.m(true)
+      const old =
+        direct === undefined
+          ? extreme(c, host, size, operation, source)
+          : c.f.atomic(atomicOp(direct.op, size), host, [direct.source?.(source) ?? source])
+      c.setD(old, size === 8)
+    })
+  },
+}
+
+const compareAndSwap: Semantics = {
+  selectors: 'z',
+  usesStack: true,
+  emit(c, form) {
+    const size = sizeOf(form)
+    c.modify(baseOf(c, form), size, alignedKind(size), (host) => {
+      c.write(R_A, compareExchange(c, host, size, c.m(true).and(maskOf(size)), c.d(true)), size === 8)
+    })
+  },
+}
+
+/** The second registers of CASP's pairs: what is compared, where the old value goes, and the new value. */
+const R_COMPARED = R_MORE
+const R_OLD: number = R_MORE + 2
+const R_NEW: number = R_MORE + 4
+
+/** WebAssembly has no atomic access of 16 bytes: one of them is indivisible only among processors of one thread. */
+const compareAndSwapPair: Semantics = {
+  selectors: '',
+  usesStack: true,
+  emit(c, form) {
+    const { f } = c
+    const size = form.row.size as 4 | 8
+    c.modify(baseOf(c, form), 2 * size, alignedKind(2 * size), (host) => {
+      if (size === 4) {
+        const both = (low: number, high: number): I64 => c.read(low, false).or(c.read(high, true).shl(32))
+        const old = compareExchange(c, host, 8, both(R_M, R_COMPARED), c.d(false).or(c.read(R_NEW, true).shl(32)))
+        c.write(R_A, old, false)
+        c.write(R_OLD, old.shrU(32), false)
+        return
+      }
+      const old = [f.load('i64.load', host), f.load('i64.load', host, 8)] as const
+      const isEqual = old[0].eq(c.m(true)).and(old[1].eq(c.read(R_COMPARED, true)))
+      f.if(isEqual, () => {
+        f.store('i64.store', host, c.d(true))
+        f.store('i64.store', host, c.read(R_NEW, true), 8)
+      })
+      c.write(R_A, old[0], true)
+      c.write(R_OLD, old[1], true)
+    })
+  },
+}
+
+/** The family's semantics of a row. */
+export function atomics(row: Row): Semantics | undefined {
+  if (row.attributes.has('unprivileged') || row.attributes.has('pair')) return undefined
+  if (row.operation === 'atomic') return atomic
+  if (row.operation !== 'compare-and-swap') return undefined
+  return row.attributes.has('couple') ? compareAndSwapPair : compareAndSwap
+}

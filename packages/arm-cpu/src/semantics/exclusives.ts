@@ -1,0 +1,114 @@
+import type { Form as Row } from '@retrap/arm-decoder'
+import { I32 } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
+import { ACCESS_WRITE } from '../access-flags.ts'
+import type { ArmContext } from '../context.ts'
+import type { Semantics } from '../semantics.ts'
+import { R_A, R_D, R_M } from '../record.ts'
+import { S_EXCLUSIVE_ADDRESS, S_EXCLUSIVE_BYTES, S_EXCLUSIVE_VALUE } from '../state-layout.ts'
+import { compareExchange } from './atomics.ts'
+import { alignedKind, ATOMIC_LOADS, baseOf } from './memory-operands.ts'
+import type { ElementSize } from './memory-operands.ts'
+
+/**
+ * Load-exclusive and store-exclusive.
+ *
+ * The monitor knows the address, the bytes and the value that the load has seen. The store is a compare-and-swap with that
+ * value, so that whatever has changed the bytes meanwhile makes it fail.
+ */
+
+/** Bytes of a register, and how many are transferred. */
+const shapeOf = ({ size, attributes }: Row): readonly [size: ElementSize, count: number] => [
+  size as ElementSize,
+  attributes.has('pair') ? 2 : 1,
+]
+
+/** Both halves of a pair of 32-bit registers are one access. */
+const isJoined = (size: number, count: number): boolean => size === 4 && count === 2
+
+const loadExclusive: Semantics = {
+  selectors: '',
+  usesStack: true,
+  emit(c, form) {
+    const { f, state } = c
+    const [size, count] = shapeOf(form.row)
+    const bytes = size * count
+    const base = baseOf(c, form)
+    c.load(base, bytes, alignedKind(bytes), (host) => {
+      const element = isJoined(size, count) ? 8 : size
+      const values = Array.from({ length: bytes / element }, (_, i) => f.load(ATOMIC_LOADS[element], host, i * element))
+      f.store('i32.store', state, I32.of(bytes), S_EXCLUSIVE_BYTES)
+      f.store('i64.store', state, base, S_EXCLUSIVE_ADDRESS)
+      for (const [i, value] of values.entries()) f.store('i64.store', state, value, S_EXCLUSIVE_VALUE + 8 * i)
+      const second = isJoined(size, count) ? values[0]!.shrU(32) : values[1]
+      c.write(R_D, values[0]!, size === 8)
+      if (second !== undefined) c.write(R_A, second, size === 8)
+    })
+  },
+}
+
+/** Writes the registers where memory still holds what the monitor knows. @returns whether it did */
+function exchange(c: ArmContext, host: I32, size: ElementSize, count: number): I32 {
+  const { f, state } = c
+  const expected = (i: number): I64 => f.loadExpression('i64.load', state, S_EXCLUSIVE_VALUE + 8 * i)
+  const first = c.d(true)
+  if (count === 1) return compareExchange(c, host, size, expected(0), first).eq(expected(0))
+  const second = c.read(R_A, true)
+  if (isJoined(size, count)) {
+    const both = c.d(false).or(second.shl(32))
+    return compareExchange(c, host, 8, expected(0), both).eq(expected(0))
+  }
+  // WebAssembly has no atomic access of 16 bytes: this one is indivisible only among processors of one thread.
+  const [low, high] = [f.loadExpression('i64.load', host), f.loadExpression('i64.load', host, 8)]
+  const isSame = c.let(low.eq(expected(0)).and(high.eq(expected(1))))
+  f.if(isSame, () => {
+    f.store('i64.store', host, first)
+    f.store('i64.store', host, second, 8)
+  })
+  return isSame
+}
+
+const storeExclusive: Semantics = {
+  selectors: '',
+  usesStack: true,
+  emit(c, form) {
+    const { f, state } = c
+    const [size, count] = shapeOf(form.row)
+    const bytes = size * count
+    const base = baseOf(c, form)
+    // Whether a store that will fail is checked for aborts is for the implementation to say: it is.
+    c.modify(base, bytes, alignedKind(bytes) | ACCESS_WRITE, (host) => {
+      const isMarked = f
+        .loadExpression('i32.load', state, S_EXCLUSIVE_BYTES)
+        .eq(bytes)
+        .and(f.loadExpression('i64.load', state, S_EXCLUSIVE_ADDRESS).eq(base))
+      const done = f.ifElse(
+        'i32',
+        isMarked,
+        () => exchange(c, host, size, count),
+        () => I32.of(0),
+      )
+      f.store('i32.store', state, I32.of(0), S_EXCLUSIVE_BYTES)
+      c.write(R_M, done.eqz().toI64U(), false)
+    })
+  },
+}
+
+const clearExclusive: Semantics = {
+  selectors: '',
+  emit: (c) => c.f.store('i32.store', c.state, I32.of(0), S_EXCLUSIVE_BYTES),
+}
+
+/** The family's semantics of a row. */
+export function exclusives(row: Row): Semantics | undefined {
+  switch (row.operation) {
+    case 'load-exclusive':
+      return loadExclusive
+    case 'store-exclusive':
+      return storeExclusive
+    case 'clear-exclusive':
+      return clearExclusive
+    default:
+      return undefined
+  }
+}
