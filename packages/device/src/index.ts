@@ -44,6 +44,8 @@ export type {
   PciFunction,
   PciFunctionOptions,
   PciFunctionState,
+  PciSlot,
+  PciSlotEvents,
   PciMessages,
   PciRomOptions,
 } from './pci-function.ts'

@@ -81,6 +81,8 @@ export interface PciCapability {
   readonly body: Uint8Array
   /** Which bits of `body` the guest may write; default none. */
   readonly writable?: Uint8Array
+  /** Which bits of `body` a write of 1 clears (RW1C); default none. */
+  readonly clearable?: Uint8Array
   /** Version of an extended capability; makes it one (registers from 0x100 on). */
   readonly extendedVersion?: number
   /** Place in configuration space, a multiple of 4; default the next free one. */
@@ -99,6 +101,41 @@ export interface PciBridgeOptions {
   readonly ioWindow?: 'none' | 16 | 32
   /** Prefetchable window: absent, or of 32-bit or 64-bit addresses. Default `64`. */
   readonly prefetchableWindow?: 'none' | 32 | 64
+  /** Makes the bus below a slot whose device may come and go; its functions are disconnected at first. */
+  readonly slot?: PciSlotEvents
+}
+
+/** Hears what becomes of the device in a slot. */
+export interface PciSlotEvents {
+  /**
+   * A device is in the slot now.
+   *
+   * @param hot - it has come while the machine runs, and the guest is to be told
+   */
+  inserted(hot: boolean): void
+  /** The guest is to be asked for the device; see `PciSlot.release`. */
+  requested(): void
+  /** The device has left the slot. It was disconnected before that. */
+  removed(): void
+}
+
+/** The slot below a port. */
+export interface PciSlot {
+  /** Whether there is a device in it. */
+  readonly occupied: boolean
+  /** Whether the device is reachable, and reaches the machine. */
+  readonly connected: boolean
+  /** Connects the device, which is in its state at power-on. */
+  connect(): void
+  /**
+   * Takes the device's power: configuration and BARs answer no more, it is reset, and reaches neither memory nor
+   * interrupts.
+   *
+   * @returns settles when no work of its models is in flight: no byte of theirs reaches guest memory any more
+   */
+  disconnect(): Promise<void>
+  /** The guest has given the device up: it leaves the slot, which `removed` tells. */
+  release(): void
 }
 
 /** A function's identity, BARs, capabilities and hooks. Source: PCI Local Bus Specification 3.0, ch. 6. */
@@ -143,7 +180,10 @@ export interface PciFunctionOptions {
   readonly writable?: readonly (readonly [register: number, mask: number, initial?: number])[]
   /** Called before the guest reads configuration bytes `register` … `register + size − 1`: the function may set them. */
   onRead?(register: number, size: number): void
-  /** Called after the guest has written configuration bytes `register` … `register + size − 1`. */
+  /**
+   * Called after the guest has written configuration bytes `register` … `register + size − 1`; also for the command
+   * register when a bridge above begins or ceases to let the function reach memory.
+   */
   onWrite?(register: number, size: number): void
 }
 
@@ -176,8 +216,10 @@ export interface PciFunction {
   readonly requester: number
   /** The 256 (or 4096) bytes of configuration space, little-endian. The device may change any of them; call `update` after changing command bits or BARs. */
   readonly config: Uint8Array
-  /** Whether the guest lets the function reach memory: its bus master bit. */
+  /** Whether the guest lets the function reach memory: its bus master bit, and those of the bridges above. */
   readonly mayMaster: boolean
+  /** The slot below a bridge that has one, or null. */
+  readonly slot: PciSlot | null
   /** The INTx wire, or null without an interrupt pin. */
   readonly interrupt: InterruptLine | null
   /** MSI and MSI-X, or null where neither is declared. */
@@ -204,6 +246,8 @@ export interface PciFunctionState {
   readonly config: readonly number[]
   /** The level at which the function drives its INTx pin. */
   readonly interruptLevel: boolean
+  /** Present with a slot: whether its device is connected. */
+  readonly slot?: { readonly connected: boolean }
   /** Present with MSI. */
   readonly msi?: { readonly pending: number }
   /** Present with MSI-X. `table`: four words a vector; `pending`: the vectors that wait. */

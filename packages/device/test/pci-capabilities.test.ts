@@ -151,7 +151,7 @@ test('the lists are those that software walks, with their bodies and what may be
     1 + 1 + 3 + 2 + (1 + 1 + 1) + (2 + 1),
   )
   const mask = new Uint8Array(4096)
-  placed.writableTo(mask)
+  placed.writableTo(mask, new Uint8Array(mask.length))
   const writable = new Uint8Array(4096)
   writable.fill(0xf1, 0x42, 0x4c)
   writable.fill(0xf3, 0x4e, 0x50)

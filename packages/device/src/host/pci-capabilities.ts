@@ -15,6 +15,7 @@ interface Placed {
   readonly at: number
   readonly body: Uint8Array
   readonly writable: Uint8Array
+  readonly clearable: Uint8Array
   /** −1 for one in the first 256 bytes. */
   readonly version: number
 }
@@ -53,7 +54,11 @@ export class PciCapabilities {
     id: number,
     body: Uint8Array,
     writable: Uint8Array | undefined,
-    place: { at?: number | undefined; version?: number | undefined } = {},
+    place: {
+      readonly at?: number | undefined
+      readonly version?: number | undefined
+      readonly clearable?: Uint8Array | undefined
+    } = {},
   ): number {
     const extended = place.version !== undefined
     const bytes = (extended ? 4 : 2) + body.length
@@ -71,7 +76,9 @@ export class PciCapabilities {
         throw new DeviceError('ERR_EXISTS', `${this.#name}: register ${hex(4 * i)} of capability ${hex(id)} is taken`)
       this.#taken[i] = 1
     }
-    this.#placed.push({ id, at, body, writable: writable ?? new Uint8Array(body.length), version: place.version ?? -1 })
+    const none = new Uint8Array(body.length)
+    const { clearable = none, version = -1 } = place
+    this.#placed.push({ id, at, body, writable: writable ?? none, clearable, version })
     return at
   }
 
@@ -115,8 +122,12 @@ export class PciCapabilities {
     })
   }
 
-  /** Sets the bits that the guest may write. */
-  writableTo(mask: Uint8Array): void {
-    for (const { at, writable, version } of this.#placed) mask.set(writable, at + (version < 0 ? 2 : 4))
+  /** Sets the bits that the guest may write, and those that a write of 1 clears. */
+  writableTo(mask: Uint8Array, cleared: Uint8Array): void {
+    for (const { at, writable, clearable, version } of this.#placed) {
+      const from = at + (version < 0 ? 2 : 4)
+      mask.set(writable, from)
+      cleared.set(clearable, from)
+    }
   }
 }

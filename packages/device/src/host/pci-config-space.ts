@@ -1,6 +1,6 @@
 import type { Region } from '../access.ts'
 import { DeviceError, hex } from '../errors.ts'
-import type { PciFunction, PciFunctionOptions, PciFunctionState, PciMessages } from '../pci-function.ts'
+import type { PciFunction, PciFunctionOptions, PciFunctionState, PciMessages, PciSlot } from '../pci-function.ts'
 import type { InterruptLine } from '../wires.ts'
 import { putLong, putWord, wordOf } from './config-bytes.ts'
 import { PciBridge, type WindowKind } from './pci-bridge.ts'
@@ -36,8 +36,16 @@ export interface PciFunctionHost {
   signalMsi(address: number, data: number, requester: number): void
   /** The bridge above, or null on a root bus. */
   readonly parent: PciConfigSpace | null
-  /** Bus numbers or windows of a bridge have changed. */
+  /** Bus numbers, windows or the bus master bit of a bridge have changed. */
   bridgeChanged?(bridge: PciConfigSpace): void
+  /** The slot below it. */
+  readonly slot?: FunctionSlot | undefined
+}
+
+/** A slot whose connection is part of its port's saved state. */
+export interface FunctionSlot extends PciSlot {
+  /** See `PciSlot.connected`; set directly by a saved state. */
+  connected: boolean
 }
 
 /**
@@ -63,10 +71,14 @@ export class PciConfigSpace implements PciFunction {
   readonly #host: PciFunctionHost
   readonly #rootBus: number
   readonly #writable: Uint8Array
+  /** Bits that a write of 1 clears. */
+  readonly #clearable: Uint8Array
   readonly #capabilities: PciCapabilities
   readonly #messages: FunctionMessages
   readonly #decoders: PciDecoders
   #level = false
+  /** What `mayMaster` was when the model was last told. */
+  #mastered = false
 
   /** @throws DeviceError `ERR_INVALID`, `ERR_EXISTS`, `ERR_NO_SPACE` */
   constructor(options: PciFunctionOptions, host: PciFunctionHost) {
@@ -75,6 +87,7 @@ export class PciConfigSpace implements PciFunction {
     const bytes = options.extendedConfig === true ? 4096 : 256
     this.config = new Uint8Array(bytes)
     this.#writable = new Uint8Array(bytes)
+    this.#clearable = new Uint8Array(bytes)
     this.#rootBus = typeof options.bus === 'number' ? options.bus : 0
     this.device = options.device
     this.function = options.function ?? 0
@@ -92,8 +105,8 @@ export class PciConfigSpace implements PciFunction {
       this.#send(address, data),
     )
     this.messages = options.msi === undefined && options.msix === undefined ? null : this.#messages
-    for (const { id, body, writable, extendedVersion: version, at } of options.capabilities ?? []) {
-      this.#capabilities.add(id, body, writable, { at, version })
+    for (const { id, body, writable, clearable, extendedVersion: version, at } of options.capabilities ?? []) {
+      this.#capabilities.add(id, body, writable, { at, version, clearable })
     }
     this.bridge = options.bridge === undefined ? null : new PciBridge(this.config, options.bridge)
     this.#decoders = new PciDecoders({
@@ -123,6 +136,16 @@ export class PciConfigSpace implements PciFunction {
     return (this.bus << 8) | (this.device << 3) | this.function
   }
 
+  /** See `PciFunction.slot`. */
+  get slot(): PciSlot | null {
+    return this.#host.slot ?? null
+  }
+
+  /** Whether anything passes to the bus below it. */
+  get #connects(): boolean {
+    return this.#host.slot?.connected ?? true
+  }
+
   /** Whether configuration cycles for its bus reach it: every bridge above passes them on. */
   get reachable(): boolean {
     const { parent } = this.#host
@@ -130,6 +153,7 @@ export class PciConfigSpace implements PciFunction {
   }
 
   #passes(bus: number): boolean {
+    if (!this.#connects) return false
     const { secondary, subordinate } = this.bridge as PciBridge
     if (secondary === 0 || bus < secondary || bus > subordinate) return false
     const { parent } = this.#host
@@ -145,7 +169,7 @@ export class PciConfigSpace implements PciFunction {
     mask[0x0d] = 0xff
     this.bridge?.writableTo(mask)
     this.#decoders.writableTo(mask)
-    this.#capabilities.writableTo(mask)
+    this.#capabilities.writableTo(mask, this.#clearable)
     for (const [register, bits] of this.#options.writable ?? []) {
       if (register % 4 !== 0 || register < 0 || register >= mask.length) {
         throw new DeviceError(
@@ -193,29 +217,34 @@ export class PciConfigSpace implements PciFunction {
 
   /** See `PciFunction.mayMaster`. */
   get mayMaster(): boolean {
-    return (this.#command() & COMMAND_BUS_MASTER) !== 0
+    const { parent } = this.#host
+    return (this.#command() & COMMAND_BUS_MASTER) !== 0 && (parent === null || (parent.#connects && parent.mayMaster))
   }
 
   /** Re-reads command register, BARs and windows. */
   update(): void {
     this.#decoders.update(this.#command())
     this.#driveWire()
+    this.#mastered = this.mayMaster
+  }
+
+  /** A bridge above has changed. */
+  aboveChanged(): void {
+    const before = this.#mastered
+    this.update()
+    if (this.#mastered !== before) this.#options.onWrite?.(COMMAND, 2)
   }
 
   #forwarded(window: WindowKind, base: number, bytes: number): boolean {
     const { parent } = this.#host
     if (parent === null) return true
-    return (parent.bridge as PciBridge).forwards(window, base, bytes) && parent.#forwarded(window, base, bytes)
+    if (!parent.#connects || !(parent.bridge as PciBridge).forwards(window, base, bytes)) return false
+    return parent.#forwarded(window, base, bytes)
   }
 
-  /** A function that may not be a bus master makes no memory writes, and a bridge that may not passes none on. */
-  #mayWrite(): boolean {
-    const { parent } = this.#host
-    return this.mayMaster && (parent === null || parent.#mayWrite())
-  }
-
+  /** A message is a memory write: a function that may not be a bus master makes none. */
   #send(address: number, data: number): void {
-    if (this.#mayWrite()) this.#host.signalMsi(address, data, this.requester)
+    if (this.mayMaster) this.#host.signalMsi(address, data, this.requester)
   }
 
   #drive(level: boolean): void {
@@ -242,7 +271,8 @@ export class PciConfigSpace implements PciFunction {
       const at = register + i
       if (at >= this.config.length) break
       const mask = this.#writable[at]!
-      this.config[at] = (this.config[at]! & ~mask) | ((value >>> (8 * i)) & mask)
+      const written = value >>> (8 * i)
+      this.config[at] = ((this.config[at]! & ~mask) | (written & mask)) & ~(written & this.#clearable[at]!)
     }
     if (register < 0x40) this.update()
     this.#messages.update()
@@ -266,6 +296,7 @@ export class PciConfigSpace implements PciFunction {
       version: 2,
       config: Array.from(this.config),
       interruptLevel: this.#level,
+      ...(this.#host.slot && { slot: { connected: this.#host.slot.connected } }),
       ...this.#messages.save(),
     }
   }
@@ -281,6 +312,7 @@ export class PciConfigSpace implements PciFunction {
     this.#messages.restore(state)
     this.config.set(state.config)
     this.#level = state.interruptLevel
+    if (this.#host.slot !== undefined) this.#host.slot.connected = state.slot?.connected ?? false
     this.update()
     if (this.bridge !== null) this.#host.bridgeChanged?.(this)
   }

@@ -1,9 +1,10 @@
 import type { Region } from '../access.ts'
 import { DeviceError } from '../errors.ts'
-import type { PciFunctionOptions, PciFunctionState } from '../pci-function.ts'
+import type { PciFunctionOptions, PciFunctionState, PciSlotEvents } from '../pci-function.ts'
 import type { InterruptLine } from '../wires.ts'
 import { PciConfigSpace } from './pci-config-space.ts'
 import type { BarRegion } from './pci-decoders.ts'
+import { TreeSlot } from './pci-slot.ts'
 
 /** What the functions of a server need of the machine. */
 export interface PciTreeHost {
@@ -15,6 +16,10 @@ export interface PciTreeHost {
   signalMsi(address: number, data: number, requester: number): void
   /** Functions have come, gone, or got other bus numbers. */
   changed(): void
+  /** Resets models, as their buses are. @returns settles when no work of theirs is in flight */
+  rest?(owners: readonly string[]): Promise<void>
+  /** The guest has given up what is in the slot below a port. */
+  release?(busName: string): void
 }
 
 interface Entry {
@@ -25,6 +30,8 @@ interface Entry {
   readonly parent: Entry | null
   /** The bus below, or undefined. */
   readonly busName: string | undefined
+  /** The bus below is a slot. */
+  readonly slot: TreeSlot | undefined
 }
 
 /**
@@ -60,16 +67,69 @@ export class PciTree {
       throw new DeviceError('ERR_EXISTS', `${owner}: there is a PCI bus ${bridge.busName} already`)
     }
     const pin = options.interruptPin ?? 0
+    const slot = bridge?.slot && this.#makeSlot(bridge.busName, bridge.slot)
     const fn = new PciConfigSpace(options, {
       mapBar: (bar) => this.#host.mapBar(owner, bar),
       wire: pin === 0 ? null : this.#wire(parent, device, pin),
       signalMsi: (address, data, requester) => this.#host.signalMsi(address, data, requester),
       parent: parent?.fn ?? null,
       bridgeChanged: (changed) => this.#bridgeChanged(changed),
+      slot,
     })
-    this.#entries.set(key, { owner, key, fn, parent, busName: bridge?.busName })
+    this.#entries.set(key, { owner, key, fn, parent, busName: bridge?.busName, slot })
     this.#renumber()
     return fn
+  }
+
+  #makeSlot(busName: string, events: PciSlotEvents): TreeSlot {
+    return new TreeSlot(events, {
+      occupied: () => this.ownersBelow(busName).length > 0,
+      connected: () => {
+        this.#tellBelow(busName)
+        this.#renumber()
+      },
+      disconnected: () => {
+        for (const { fn } of this.#below(busName)) fn.reset()
+        this.#renumber()
+        return this.#host.rest?.(this.ownersBelow(busName)) ?? Promise.resolve()
+      },
+      release: () => this.#host.release?.(busName),
+    })
+  }
+
+  /** Functions on a bus, and on the buses below it. */
+  #below(busName: string): Entry[] {
+    const found: Entry[] = []
+    for (const entry of this.#entries.values()) {
+      for (let { parent } = entry; parent !== null; parent = parent.parent)
+        if (parent.busName === busName) found.push(entry)
+    }
+    return found
+  }
+
+  /** Names of the models that have functions on a bus, or below it. */
+  ownersBelow(busName: string): string[] {
+    return [...new Set(this.#below(busName).map(({ owner }) => owner))]
+  }
+
+  /** The slot that is the bus of this name, or undefined. */
+  slot(busName: string): TreeSlot | undefined {
+    return this.#find(busName)?.slot
+  }
+
+  /**
+   * Tells ports that a model with functions in their slots is complete.
+   *
+   * @param hot - the machine runs, and the guest is to be told
+   * @returns whether there is such a port
+   */
+  arrived(owner: string, hot: boolean): boolean {
+    const slots = new Set<TreeSlot>()
+    for (const entry of this.#entries.values()) {
+      if (entry.owner === owner && entry.parent?.slot !== undefined) slots.add(entry.parent.slot)
+    }
+    for (const { events } of slots) events.inserted(hot)
+    return slots.size > 0
   }
 
   #find(busName: string): Entry | undefined {
@@ -94,16 +154,18 @@ export class PciTree {
 
   #bridgeChanged(bridge: PciConfigSpace): void {
     if (this.#restoring) return
-    for (const { fn, parent } of this.#entries.values()) {
-      if (parent?.fn !== bridge) continue
+    const busName = [...this.#entries.values()].find(({ fn }) => fn === bridge)?.busName
+    if (busName === undefined) return
+    if (bridge.bridge?.resets === true) {
       // A bridge below tells its own.
-      if (bridge.bridge?.resets === true) fn.reset()
-      else {
-        fn.update()
-        if (fn.bridge !== null) this.#bridgeChanged(fn)
-      }
-    }
+      for (const { fn, parent } of this.#entries.values()) if (parent?.fn === bridge) fn.reset()
+      void this.#host.rest?.(this.ownersBelow(busName))
+    } else this.#tellBelow(busName)
     this.#renumber()
+  }
+
+  #tellBelow(busName: string): void {
+    for (const { fn } of this.#below(busName)) fn.aboveChanged()
   }
 
   #renumber(): void {

@@ -1,5 +1,5 @@
 /** A tree of PCI functions without a machine around it. */
-import { PciTree, type BarRegion } from '../../src/host/index.ts'
+import { PciTree, type BarRegion, type PciTreeHost } from '../../src/host/index.ts'
 import type { PciFunction, PciFunctionOptions, RangeHandler, Region } from '../../src/index.ts'
 
 export interface FakeRegion extends Region {
@@ -11,7 +11,7 @@ export function tree() {
   const messages: [address: number, data: number, requester: number][] = []
   const regions: FakeRegion[] = []
   const lines: string[] = []
-  const made: PciTree = new PciTree({
+  const host: PciTreeHost = {
     mapBar(_device, bar) {
       const region = {
         kind: bar.kind,
@@ -33,10 +33,11 @@ export function tree() {
     }),
     signalMsi: (address, data, requester) => void messages.push([address, data, requester]),
     changed: () => {},
-  })
+  }
+  const made = new PciTree(host)
   const add = (options: Partial<PciFunctionOptions>): PciFunction =>
     made.add('card', { device: 3, vendorId: 0x1234, deviceId: 0x5678, classCode: 0x02_0000, ...options })
-  return { tree: made, add, messages, regions, lines }
+  return { tree: made, host, add, messages, regions, lines }
 }
 
 /** Requester ID of the card. */
