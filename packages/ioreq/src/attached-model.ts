@@ -148,6 +148,13 @@ export class AttachedModel {
     return this.#map({ kind, base: 0, length: bytes, handler: handler ?? DEAD_HANDLER, options })
   }
 
+  /** Takes the model out with all that it claims: nothing answers there any more. */
+  remove(): void {
+    this.detached = true
+    this.undo()
+    for (const ended of this.forgetting) ended()
+  }
+
   /** Undoes an attachment that has failed. */
   undo(): void {
     const { table, tree } = this.#surroundings

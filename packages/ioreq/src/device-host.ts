@@ -3,6 +3,7 @@ import type { DevicePlatform } from './platform.ts'
 import { DeviceError, type DeviceModel } from '@retrap/device'
 import { IoreqError } from './errors.ts'
 import type { IoDispatch } from './dispatch.ts'
+import type { UnplugOptions } from './hot-plug.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import type { ClaimedRegion } from './region.ts'
@@ -63,6 +64,21 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
    */
   attach(model: DeviceModel): void {
     this.#set.attach(model)
+  }
+
+  /** See `DeviceSet.plug`. */
+  plug(model: DeviceModel): void {
+    this.#set.plug(model)
+  }
+
+  /** See `DeviceSet.unplug`. */
+  unplug(busName: string, options?: UnplugOptions): Promise<boolean> {
+    return this.#set.unplug(busName, options)
+  }
+
+  /** See `DeviceSet.isOccupied`. */
+  isOccupied(busName: string): boolean {
+    return this.#set.isOccupied(busName)
   }
 
   /** The models, in the order in which they were attached. */

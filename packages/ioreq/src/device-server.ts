@@ -1,4 +1,4 @@
-import type { DeviceModel, InvalidatedFrames, Word64 } from '@retrap/device'
+import { DeviceError, type DeviceModel, type InvalidatedFrames, type Word64 } from '@retrap/device'
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceLink, DeviceServerOptions } from './device-server-options.ts'
 import { DeviceSet, type DeviceHostState, type DeviceSetOwner } from './device-set.ts'
@@ -20,6 +20,7 @@ export class DeviceServer implements DeviceSetOwner {
   readonly #options: DeviceServerOptions
   readonly #set: DeviceSet
   readonly #platform: LinkedPlatform
+  readonly #offered = new Map<string, () => DeviceModel>()
   readonly #hello = Promise.withResolvers<void>()
   /** vCPUs of the domain; 0 before the hypervisor has said so. */
   vcpus = 0
@@ -44,6 +45,15 @@ export class DeviceServer implements DeviceSetOwner {
    */
   attach(model: DeviceModel): void {
     this.#set.attach(model)
+  }
+
+  /**
+   * Offers a device that may be plugged in while the machine runs, as often as its slot is empty.
+   *
+   * @param device - the name that `RemoteServer.plug` is given
+   */
+  offer(device: string, make: () => DeviceModel): void {
+    this.#offered.set(device, make)
   }
 
   /** Says that all models are there: the guest finds them from now on. */
@@ -145,6 +155,15 @@ export class DeviceServer implements DeviceSetOwner {
         return this.#set.resume()
       case 'dmaDone':
         return this.#platform.reply(frame)
+      case 'plug':
+        this.setTime(frame.now)
+        return this.#reply(frame.call, () => this.#plug(frame.device))
+      case 'unplug':
+        this.setTime(frame.now)
+        return this.#reply(frame.call, async () => {
+          const { bus, force, deadline: deadlineMs } = frame
+          return (await this.#set.unplug(bus, { force, deadlineMs })) ? 'out' : 'late'
+        })
       case 'detach':
         this.#set.detach(frame.device)
         return
@@ -160,6 +179,16 @@ export class DeviceServer implements DeviceSetOwner {
       default:
         throw new IoreqError('ERR_PROTOCOL', `a hypervisor sent a ${frame.kind} frame`)
     }
+  }
+
+  #plug(device: string): string {
+    const make = this.#offered.get(device)
+    if (make === undefined) {
+      const names = [...this.#offered.keys()].join(', ')
+      throw new DeviceError('ERR_NOT_FOUND', `no device '${device}' is offered: expected one of: ${names || 'none'}`)
+    }
+    this.#set.plug(make())
+    return ''
   }
 
   #guard(what: string, action: () => void): void {

@@ -2,6 +2,7 @@ import { DeviceError, type DeviceModel, type InvalidatedFrames, type PciFunction
 import { isPromise, PciTree } from '@retrap/device/host'
 import { AttachedModel, type ModelSurroundings } from './attached-model.ts'
 import { ModelMemory } from './device-memory.ts'
+import { HotPlug, type UnplugOptions } from './hot-plug.ts'
 import { ModelNotices } from './model-notices.ts'
 import { ModelRequests } from './model-requests.ts'
 import { checkTimeLimit, restoreModels, saveModels, withDeadline } from './model-state.ts'
@@ -48,6 +49,7 @@ export class DeviceSet {
   readonly #requests: ModelRequests
   readonly #surroundings: ModelSurroundings
   readonly #attached = new Map<string, AttachedModel>()
+  readonly #hotPlug: HotPlug
 
   constructor(platform: DevicePlatform, owner: DeviceSetOwner) {
     this.#owner = owner
@@ -57,6 +59,8 @@ export class DeviceSet {
       wire: (device, pin) => platform.pciInterrupt?.(device, pin) ?? null,
       signalMsi: (address, data, requester) => platform.signalMsi(address, data, requester),
       changed: () => owner.functionsChanged(this.#tree.requesters()),
+      rest: (owners) => this.#hotPlug.rest(owners),
+      release: (busName) => void this.#hotPlug.remove(busName),
     })
     const dma = new ModelMemory(platform, 'requests')
     const failed = (device: string, what: string, error: unknown): void => owner.failed(device, what, error)
@@ -77,6 +81,13 @@ export class DeviceSet {
       failed,
       timeOffset: (seconds) => this.#notify('time offset', (model) => model.timeOffset?.(seconds)),
     })
+    this.#hotPlug = new HotPlug({
+      tree: this.#tree,
+      notices: this.#notices,
+      requests: this.#requests,
+      attached: this.#attached,
+      failed,
+    })
   }
 
   // ---- models ----
@@ -88,6 +99,35 @@ export class DeviceSet {
    *   another's; the model then claims nothing
    */
   attach(model: DeviceModel): void {
+    this.#attach(model, false)
+  }
+
+  /**
+   * Puts a model into a slot below a port, whose guest is told.
+   *
+   * @throws DeviceError as `attach`, and `ERR_INVALID` for one without a PCI function in a slot
+   */
+  plug(model: DeviceModel): void {
+    this.#attach(model, true)
+  }
+
+  /**
+   * Takes out what is in a slot, when the guest has given it up.
+   *
+   * @param busName - the slot's
+   * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
+   * @throws DeviceError `ERR_NOT_FOUND` where there is no such slot, or nothing in it; `ERR_INVALID` for a bad deadline
+   */
+  unplug(busName: string, options?: UnplugOptions): Promise<boolean> {
+    return this.#hotPlug.unplug(busName, options)
+  }
+
+  /** Whether there is a device in the slot of this name. */
+  isOccupied(busName: string): boolean {
+    return this.#tree.slot(busName)?.occupied ?? false
+  }
+
+  #attach(model: DeviceModel, hot: boolean): void {
     checkModel(model)
     if (this.#attached.has(model.name)) {
       throw new DeviceError('ERR_EXISTS', `a device model named ${model.name} is attached already`)
@@ -96,6 +136,8 @@ export class DeviceSet {
     this.#attached.set(model.name, attached)
     try {
       model.attach(attached.context())
+      if (!this.#tree.arrived(model.name, hot) && hot)
+        throw new DeviceError('ERR_INVALID', `${model.name}: expected a PCI function in a slot below a port`)
     } catch (error) {
       this.#attached.delete(model.name)
       attached.undo()

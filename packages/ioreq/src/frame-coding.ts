@@ -25,6 +25,8 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   quiesce: [14, ['call', 'u32'], ['deadline', 'f64']],
   resume: [15, ['now', 'u64']],
   message: [16, ['now', 'u64'], ['bytes', 'bytes']],
+  plug: [17, ['call', 'u32'], ['now', 'u64'], ['device', 'text']],
+  unplug: [18, ['call', 'u32'], ['now', 'u64'], ['bus', 'text'], ['force', 'flag'], ['deadline', 'f64']],
   ready: [32, ['name', 'text']],
   claim: [33, ['type', 'u32'], ['ranges', 'ranges'], ['buffered', 'ranges']],
   answer: [34, ['vcpu', 'u32'], ['sequence', 'u32'], ['lo', 'u32'], ['hi', 'u32']],

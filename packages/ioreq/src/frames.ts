@@ -45,6 +45,17 @@ export type CommandFrame =
   | { readonly kind: 'resume'; readonly now: Word64 }
   | { readonly kind: 'dmaDone'; readonly call: number; readonly ok: boolean; readonly bytes: Uint8Array }
   | { readonly kind: 'detach'; readonly device: string }
+  /** Has a device that the server can make be plugged in; a `called` frame follows. */
+  | { readonly kind: 'plug'; readonly call: number; readonly now: Word64; readonly device: string }
+  /** Takes out what is in a slot: a `called` frame with `out`, or `late` when so many host milliseconds have passed. */
+  | {
+      readonly kind: 'unplug'
+      readonly call: number
+      readonly now: Word64
+      readonly bus: string
+      readonly force: boolean
+      readonly deadline: number
+    }
   /** Asks for a `called` frame when nothing of guest memory is mapped, and nothing that was begun before is under way. */
   | { readonly kind: 'drop'; readonly call: number }
   /**
@@ -172,7 +183,7 @@ export interface MessageFrame {
 export type Frame = CommandFrame | EventFrame | MessageFrame
 
 /** Version of the frames, in `hello`. */
-export const FRAME_VERSION = 3
+export const FRAME_VERSION = 4
 /** `vcpu` of a `fault` outside of any request. */
 export const NO_VCPU = 0xffff_ffff
 /** The longest frame: what is longer is refused before it is read. DMA is cut into pieces. */

@@ -1,5 +1,6 @@
 export { IoreqError, type IoreqErrorCode } from './errors.ts'
 export { DeviceHost, type DeviceHostOptions } from './device-host.ts'
+export type { UnplugOptions } from './hot-plug.ts'
 export { DeviceSet, type DeviceHostState, type DeviceSetOwner } from './device-set.ts'
 export type { DevicePlatform, MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from './platform.ts'
 export { IoDispatch } from './dispatch.ts'

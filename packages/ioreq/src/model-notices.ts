@@ -107,6 +107,15 @@ export class ModelNotices {
     open.start()
   }
 
+  /** Has one model drop all that it has mapped. @param done - called when it holds no mapping, and no transfer is in flight */
+  dropMappingsOf(model: NoticedModel, done: () => void): void {
+    const open = new Countdown(done)
+    for (const [write, { device }] of this.#buffered) if (device === model.model.name) open.promise(write)
+    drop(model.memory, null, open)
+    this.#tell(model, null, open)
+    open.start()
+  }
+
   /** Tells a model what to forget. It has until its promise is settled, or until it is taken out. */
   #tell({ model, forgetting }: NoticedModel, frames: readonly InvalidatedFrames[] | null, open: Countdown): void {
     const failed = (error: unknown): void => this.#failed(model.name, 'invalidate', error)

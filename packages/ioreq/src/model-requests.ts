@@ -223,6 +223,19 @@ export class ModelRequests {
     return false
   }
 
+  /** Answers what waits for a model that is reset or gone, with ones: its late responses are dropped. */
+  endAccessesTo(device: string): void {
+    for (const [vcpu, service] of this.#services.entries()) {
+      if (service?.waitsFor(device) !== true) continue
+      const { access } = service
+      // Its late response finds no access in progress.
+      this.#services[vcpu] = new Service(vcpu, this.#options.owner)
+      service.giveUp()
+      access?.cancel()
+      this.#options.owner.answer(vcpu, 0xffff_ffff, 0, false)
+    }
+  }
+
   /** Gives all requests up: their handlers are told, and late responses are dropped. */
   abandon(): void {
     for (const service of this.#services.splice(0)) {

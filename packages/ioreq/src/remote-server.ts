@@ -9,6 +9,7 @@ import type { PageLocation } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
 import { checkTimeLimit, withDeadline } from './model-state.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
+import type { UnplugOptions } from './hot-plug.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
 import type { IoreqServer, IoreqTransport } from './server.ts'
@@ -202,6 +203,31 @@ export class RemoteServer implements IoreqTransport {
    */
   async restore(state: DeviceHostState): Promise<void> {
     await this.#call((call) => ({ kind: 'restore', call, state: stateToText(state) }))
+  }
+
+  /**
+   * Plugs in a device that the server offers: see `DeviceServer.offer`.
+   *
+   * @throws IoreqError `ERR_DEVICE` where there is none of that name, or it cannot be plugged in
+   */
+  async plug(device: string): Promise<void> {
+    this.#busy()
+    await this.#call((call) => ({ kind: 'plug', call, now: this.now(), device }))
+  }
+
+  /**
+   * Takes out what is in a slot of the server's, when the guest has given it up.
+   *
+   * @param busName - the slot's
+   * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
+   * @throws IoreqError `ERR_DEVICE` where there is no such slot, or nothing in it
+   * @throws DeviceError `ERR_INVALID` for a deadline that is negative or no number
+   */
+  async unplug(busName: string, { force = false, deadlineMs = Infinity }: UnplugOptions = {}): Promise<boolean> {
+    checkTimeLimit(deadlineMs)
+    this.#busy()
+    const frame = { kind: 'unplug', now: this.now(), bus: busName, force, deadline: deadlineMs } as const
+    return (await this.#call((call) => ({ ...frame, call }))) === 'out'
   }
 
   #call(frame: (call: number) => Frame): Promise<string> {

@@ -64,6 +64,7 @@ export class Service {
   begin(): PendingAccess {
     const access = this.#spare ?? new PendingAccess(this.vcpu)
     this.access = access
+    this.#region = null
     return access
   }
 
@@ -71,6 +72,11 @@ export class Service {
     const { access } = this
     this.access = null
     this.#spare = access !== null && access.unused ? access : null
+  }
+
+  /** Whether it waits for a call of this model's. */
+  waitsFor(device: string): boolean {
+    return this.access !== null && this.#region?.device === device
   }
 
   /** Ends it: what the promise of an access still says goes nowhere. */

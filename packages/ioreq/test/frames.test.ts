@@ -65,12 +65,14 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: kind('memoryDirty'), call: u32, memory: u32, offset: f64, length: f64 }),
   fc.record({ kind: kind('memoryLog'), memory: u32, on: fc.boolean() }),
   fc.record({ kind: kind('freeMemory'), memory: u32 }),
+  fc.record({ kind: kind('plug'), call: u32, now: u64, device: text }),
+  fc.record({ kind: kind('unplug'), call: u32, now: u64, bus: text, force: fc.boolean(), deadline: f64 }),
   fc.record({ kind: kind('called'), call: u32, error: text, result: text }),
 )
 /** The first byte of each kind's frame. Both sides of a socket may be of different releases with one `FRAME_VERSION`. */
 const CODES: Readonly<Record<Frame['kind'], number>> = {
   ...{ hello: 1, request: 2, buffered: 3, cancel: 4, timer: 5, reset: 6, settle: 7, save: 8, restore: 9, dmaDone: 10 },
-  ...{ detach: 11, invalidate: 12, drop: 13, quiesce: 14, resume: 15, message: 16 },
+  ...{ detach: 11, invalidate: 12, drop: 13, quiesce: 14, resume: 15, message: 16, plug: 17, unplug: 18 },
   ...{ ready: 32, claim: 33, answer: 34, fault: 35, openLine: 36, openPin: 37, setLine: 38, pulseLine: 39, msi: 40 },
   ...{ armTimer: 41, dmaRead: 42, dmaWrite: 43, powerOff: 44, resetMachine: 45, exit: 46, called: 47, wantFrames: 48 },
   ...{ modified: 49, ownMemory: 50, placeMemory: 51, removePlacement: 52, memoryMode: 53, memoryModified: 54 },

@@ -87,6 +87,8 @@ const COMMANDS: Readonly<Record<CommandFrame['kind'], Shape>> = {
   resume: { now: 'time' },
   dmaDone: { call: 'number', ok: 'flag', bytes: 'bytes' },
   detach: { device: 'text' },
+  plug: { call: 'number', now: 'time', device: 'text' },
+  unplug: { call: 'number', now: 'time', bus: 'text', force: 'flag', deadline: 'number' },
   drop: { call: 'number' },
   invalidate: { vcpu: 'vcpu', all: 'flag', gone: 'ranges', readOnly: 'ranges' },
 }

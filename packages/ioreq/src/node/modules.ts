@@ -76,9 +76,17 @@ async function within(deadlineMs: number, url: string): Promise<unknown> {
   }
 }
 
-/** Attaches the models of modules to a server. */
+/**
+ * Attaches the models of modules to a server, and offers what they export as `pluggable`: functions that make devices to
+ * be plugged in while the machine runs, by name.
+ */
 export async function attachModules(server: DeviceServer, urls: readonly string[]): Promise<void> {
   for (const model of await importModels(urls)) server.attach(model)
+  for (const url of urls) {
+    // oxlint-disable-next-line no-await-in-loop -- it is there already
+    const { pluggable = {} } = (await import(url)) as { readonly pluggable?: Record<string, () => DeviceModel> }
+    for (const [name, make] of Object.entries(pluggable)) server.offer(name, make)
+  }
 }
 
 function isModel(value: unknown): value is DeviceModel {

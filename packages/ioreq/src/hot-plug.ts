@@ -1,0 +1,106 @@
+import { DeviceError } from '@retrap/device'
+import { isPromise, LONGEST_HOST_TIMER_MS, type PciTree } from '@retrap/device/host'
+import type { AttachedModel } from './attached-model.ts'
+import type { ModelNotices, ReportFailure } from './model-notices.ts'
+import type { ModelRequests } from './model-requests.ts'
+import { checkTimeLimit } from './model-state.ts'
+
+/** How a device is taken out of its slot. */
+export interface UnplugOptions {
+  /** Takes it out at once, without asking the guest. Default false. */
+  readonly force?: boolean | undefined
+  /** Milliseconds of host time that the guest, and requests in flight, may take; default for ever. */
+  readonly deadlineMs?: number | undefined
+}
+
+/** What {@link HotPlug} needs of the set of models. */
+export interface HotPlugParts {
+  readonly tree: PciTree
+  readonly notices: ModelNotices
+  readonly requests: ModelRequests
+  /** By name. */
+  readonly attached: Map<string, AttachedModel>
+  readonly failed: ReportFailure
+}
+
+/** Takes devices out of the slots below PCI Express ports, when the guest has given them up. */
+export class HotPlug {
+  readonly #parts: HotPlugParts
+  /** By bus: ends when its slot is empty. */
+  readonly #removals = new Map<string, PromiseWithResolvers<void>>()
+  /** Buses whose devices are leaving now. */
+  readonly #leaving = new Set<string>()
+
+  constructor(parts: HotPlugParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Takes out what is in a slot.
+   *
+   * @param busName - the port's
+   * @returns whether it is out: false when the deadline has passed. The request stays with the guest then
+   * @throws DeviceError `ERR_NOT_FOUND` where there is no such slot, or nothing in it; `ERR_INVALID` for a deadline that
+   * is negative or no number
+   */
+  async unplug(busName: string, { force = false, deadlineMs = Infinity }: UnplugOptions = {}): Promise<boolean> {
+    checkTimeLimit(deadlineMs)
+    const slot = this.#parts.tree.slot(busName)
+    if (slot?.occupied !== true) {
+      const why = slot === undefined ? 'there is no slot of this name' : 'the slot is empty'
+      throw new DeviceError('ERR_NOT_FOUND', `PCI bus ${busName}: ${why}: expected the busName of a port with a device`)
+    }
+    const removal = this.#removals.get(busName) ?? Promise.withResolvers<void>()
+    this.#removals.set(busName, removal)
+    if (force) void this.remove(busName)
+    else if (!this.#leaving.has(busName)) slot.events.requested()
+    const late = Promise.withResolvers<boolean>()
+    const timer = deadlineMs > LONGEST_HOST_TIMER_MS ? undefined : setTimeout(() => late.resolve(false), deadlineMs)
+    const out = await Promise.race([removal.promise.then(() => true), late.promise])
+    clearTimeout(timer)
+    return out
+  }
+
+  /** Takes the models in a slot out, after their work in flight has ended. */
+  async remove(busName: string): Promise<void> {
+    const { tree, attached } = this.#parts
+    const slot = tree.slot(busName)
+    if (slot === undefined || this.#leaving.has(busName)) return
+    this.#leaving.add(busName)
+    await slot.disconnect()
+    for (const owner of tree.ownersBelow(busName)) {
+      attached.get(owner)?.remove()
+      attached.delete(owner)
+    }
+    this.#leaving.delete(busName)
+    slot.events.removed()
+    this.#removals.get(busName)?.resolve()
+    this.#removals.delete(busName)
+  }
+
+  /**
+   * Resets models, and waits until nothing that they began is in flight: requests to their back ends, and mappings of
+   * guest memory.
+   */
+  async rest(owners: readonly string[]): Promise<void> {
+    await Promise.all(owners.map((owner) => this.#restOne(owner)))
+  }
+
+  async #restOne(owner: string): Promise<void> {
+    const { attached, failed, notices, requests } = this.#parts
+    const found = attached.get(owner)
+    if (found === undefined || found.detached) return
+    const { model } = found
+    requests.endAccessesTo(owner)
+    try {
+      // At once: what it has in flight is dropped from here on.
+      model.reset?.()
+      const quiet: unknown = model.quiesce?.(Infinity)
+      if (isPromise(quiet)) await quiet
+    } catch (error) {
+      failed(owner, 'reset', error)
+    }
+    await new Promise<void>((resolve) => notices.dropMappingsOf(found, resolve))
+    if (!found.detached) model.resume?.()
+  }
+}

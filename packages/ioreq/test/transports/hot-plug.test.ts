@@ -1,0 +1,178 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import {
+  createIoRequest,
+  IO_RETRY,
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+  type UnplugOptions,
+} from '../../src/index.ts'
+import { startDeviceProcess, startDeviceWorker } from '../../src/node/index.ts'
+import { makeMachine } from '../machine.ts'
+import {
+  CARD_BAR,
+  CARD_IDENTITY,
+  EVENT,
+  FINISH,
+  IDENTITY,
+  LATE,
+  pluggable,
+  port,
+  PORT_DEVICE,
+  POWER,
+  TARGET,
+} from './hot-plug-models.ts'
+
+const MODULE = new URL('./hot-plug-models.ts', import.meta.url).href
+const CARD = 1 << 8
+const PORT = PORT_DEVICE << 3
+const NOBODY = 0xffff_ffff
+const TARGET_GPA = 0x100
+
+/** Whoever plugs. */
+interface Plugger {
+  plug(name: string): void | Promise<void>
+  unplug(busName: string, options?: UnplugOptions): Promise<boolean>
+}
+
+type Machine = ReturnType<typeof makeMachine>
+
+interface Far {
+  readonly plugger: Plugger
+  stop(): void | Promise<void>
+}
+
+const KINDS: readonly (readonly [name: string, start: (machine: Machine) => Promise<Far>])[] = [
+  [
+    'in process',
+    async ({ host }) => {
+      host.attach(port)
+      const plugger: Plugger = {
+        plug: (name) => {
+          const make = pluggable[name]
+          if (make === undefined) throw new Error(`no device '${name}' is offered`)
+          host.plug(make())
+        },
+        unplug: (busName, options) => host.unplug(busName, options),
+      }
+      return { plugger, stop: () => {} }
+    },
+  ],
+  [
+    'Worker',
+    async ({ dispatch, platform }) => {
+      const transport = startDeviceWorker(dispatch, platform, { name: 'far', modules: [MODULE], realTime: false })
+      const watched = transport.watch()
+      await transport.remote.ready
+      const stop = async (): Promise<void> => {
+        transport.close()
+        await watched
+      }
+      return { plugger: transport.remote, stop }
+    },
+  ],
+  [
+    'process',
+    async ({ dispatch, platform }) => {
+      const started = startDeviceProcess(dispatch, platform, { name: 'far', modules: [MODULE], realTime: false })
+      const process = await started
+      await process.remote.ready
+      return { plugger: process.remote, stop: () => process.close() }
+    },
+  ],
+]
+
+describe.each(KINDS)('a card in a slot, %s', { timeout: 60_000 }, (_name, start) => {
+  let far: Far
+  afterEach(() => far.stop())
+
+  const boot = async () => {
+    const machine = makeMachine()
+    far = await start(machine)
+    const { dispatch, ram } = machine
+    const access = async (fields: object, vcpu = 0): Promise<number> => {
+      let status = dispatch.submit(vcpu, { ...createIoRequest(), count: 1, size: 4, ...fields })
+      while (status === IO_RETRY) {
+        // oxlint-disable-next-line no-await-in-loop -- until the answer has come
+        await new Promise((resolve) => void setTimeout(resolve, 1))
+        status = dispatch.takeResponse(vcpu)
+      }
+      return dispatch.lo >>> 0
+    }
+    const config = async (requester: number, register: number, dataLo?: number): Promise<number> => {
+      dispatch.portWrite(0xcf8, 4, 0x8000_0000 + requester * 256 + register)
+      const direction = dataLo === undefined ? IOREQ_READ : IOREQ_WRITE
+      return access({ type: IOREQ_TYPE_PIO, addressLo: 0xcfc, direction, dataLo: dataLo ?? 0 })
+    }
+    const mmio = (offset: number, dataLo?: number, vcpu = 0): Promise<number> => {
+      const direction = dataLo === undefined ? IOREQ_READ : IOREQ_WRITE
+      const addressLo = CARD_BAR + offset
+      return access({ type: IOREQ_TYPE_COPY, addressLo, direction, dataLo: dataLo ?? 0 }, vcpu)
+    }
+    /** As a driver brings a port and the card up. */
+    const bringUp = async (): Promise<void> => {
+      await config(PORT, 4, 7)
+      await config(PORT, 0x18, 0x0001_0100)
+      await config(PORT, 0x20, 0xe000_e000)
+      await config(PORT, POWER, 1)
+      await config(CARD, 0x10, CARD_BAR)
+      await config(CARD, 4, 7)
+    }
+    const event = (): Promise<number> => config(PORT, EVENT)
+    return { ...machine, ram, config, mmio, bringUp, event }
+  }
+
+  test('comes, is reached, is given up while its work ends late, and comes again', async () => {
+    const { config, mmio, bringUp, event, ram } = await boot()
+    const { plugger } = far
+    await plugger.plug('card')
+    expect([await event(), await config(CARD, 0)]).toEqual([1, NOBODY])
+    await bringUp()
+    expect([await config(CARD, 0), await mmio(IDENTITY)]).toEqual([0x0002_1234, CARD_IDENTITY])
+    await mmio(TARGET, TARGET_GPA)
+    expect(await plugger.unplug('slot', { deadlineMs: 20 })).toBe(false)
+    expect(await event()).toBe(2)
+    let out = false
+    const leaving = plugger.unplug('slot').then((is) => (out = is))
+    await config(PORT, POWER, 0)
+    expect([await config(CARD, 0), await mmio(IDENTITY)]).toEqual([NOBODY, NOBODY])
+    await new Promise((resolve) => void setTimeout(resolve, 20))
+    expect([out, await event()]).toEqual([false, 2])
+    await config(PORT, FINISH, 1)
+    expect(await leaving).toBe(true)
+    expect([await event(), ram[TARGET_GPA]]).toEqual([3, 0])
+    await plugger.plug('card')
+    await bringUp()
+    expect(await mmio(IDENTITY)).toBe(CARD_IDENTITY)
+    await mmio(TARGET, TARGET_GPA)
+    await config(PORT, FINISH, 1)
+    await expect.poll(() => ram[TARGET_GPA]).toBe(0xff)
+  })
+
+  test('is pulled while a vCPU waits for it, and another works', async () => {
+    const { config, mmio, bringUp, event, ram } = await boot()
+    const { plugger } = far
+    await plugger.plug('card')
+    await bringUp()
+    await mmio(TARGET, TARGET_GPA)
+    const late = mmio(LATE, undefined, 1)
+    const pulled = plugger.unplug('slot', { force: true })
+    expect(await late).toBe(NOBODY)
+    expect([await config(CARD, 0), await event()]).toEqual([NOBODY, 1])
+    await config(PORT, FINISH, 1)
+    expect(await pulled).toBe(true)
+    expect([await event(), ram[TARGET_GPA]]).toEqual([3, 0])
+  })
+
+  test('is refused where it cannot be', async () => {
+    await boot()
+    const { plugger } = far
+    await expect(async () => plugger.plug('nothing')).rejects.toThrow("no device 'nothing' is offered")
+    await expect(plugger.unplug('slot')).rejects.toThrow('the slot is empty')
+    await expect(plugger.unplug('nowhere')).rejects.toThrow('there is no slot of this name')
+    await expect(async () => plugger.unplug('slot', { deadlineMs: -1 })).rejects.toThrow('deadline')
+    await plugger.plug('card')
+    await expect(async () => plugger.plug('card')).rejects.toThrow('attached already')
+  })
+})
