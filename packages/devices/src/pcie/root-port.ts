@@ -6,12 +6,22 @@ import {
   type PciFunctionState,
   savedState,
 } from '@retrap/device'
+import {
+  HOT_PLUG_CAPABILITIES,
+  HotPlugSlot,
+  type HotPlugSlotState,
+  SLOT_CONTROL,
+  SLOT_CONTROL_WRITABLE,
+  SLOT_STATUS_CLEARABLE,
+} from './hot-plug-slot.ts'
 
 /** Red Hat's, as QEMU's generic root port has it. */
 const VENDOR = 0x1b36
 const DEVICE = 0x000c
 const CLASS_PCI_BRIDGE = 0x06_0400
 
+const COMMAND = 0x04
+const COMMAND_BUS_MASTER = 1 << 2
 const EXPRESS_CAPABILITY = 0x10
 /** From byte 2 of the capability on. */
 const BODY_BYTES = 0x3a
@@ -21,8 +31,6 @@ const ROLE_BASED_ERRORS = 1 << 15
 /** 2.5 GT/s by one lane. */
 const LINK = 1 | (1 << 4)
 const REPORTS_ACTIVE = 1 << 20
-const LINK_ACTIVE = 1 << 13
-const PRESENT = 1 << 6
 const LAST_PORT = 255
 
 /** Options of {@link PcieRootPort}. */
@@ -35,36 +43,47 @@ export interface PcieRootPortOptions {
   readonly busName: string
   /** Number of the port and of its slot, 0 to 255; no two ports have the same. Default: the PCI device number. */
   readonly port?: number
-  /** Whether there is a device in its slot. Default false. */
-  readonly occupied?: boolean
+  /** Whether a device may come and go while the machine runs. Default true. */
+  readonly hotPlug?: boolean
 }
 
 /** Saved form of a {@link PcieRootPort}. */
 export interface PcieRootPortState {
   /** Layout of the state. */
-  readonly version: 1
+  readonly version: 2
   /** Configuration space. */
   readonly pci: PciFunctionState
+  /** The slot, beside its registers. */
+  readonly slot: {
+    /** The guest has been asked for the device in it. */
+    readonly requested: boolean
+  }
 }
 
 /**
- * A root port of PCI Express: a bridge with a bus for one device, which is there from power-on to power-off.
+ * A root port of PCI Express: a bridge with a slot for one device. A host plugs devices in and asks the guest for them;
+ * the guest takes and gives power.
  *
- * Source: PCI Express Base Specification 3.0, §7.8, "PCI Express Capability Structure".
+ * Source: PCI Express Base Specification 3.0, §7.8, "PCI Express Capability Structure", and §6.7, "PCI Express Hot-Plug
+ * Support".
  */
 export class PcieRootPort implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   readonly #options: PcieRootPortOptions
+  readonly #slot: HotPlugSlot
   #pci: PciFunction | null = null
+  /** Where the capability of PCI Express is. */
+  #at = 0
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: PcieRootPortOptions) {
-    const { name = 'pcie-root-port', port = options.device } = options
+    const { name = 'pcie-root-port', port = options.device, hotPlug = true } = options
     if (!Number.isInteger(port) || port < 0 || port > LAST_PORT)
       throw new DeviceError('ERR_OPTION', `${name}: port ${port}: expected 0 to ${LAST_PORT}`)
     this.name = name
     this.#options = options
+    this.#slot = new HotPlugSlot(name, hotPlug)
   }
 
   /** Adds the bridge. */
@@ -77,42 +96,75 @@ export class PcieRootPort implements DeviceModel {
       classCode: CLASS_PCI_BRIDGE,
       interruptPin: 1,
       extendedConfig: true,
-      bridge: { busName },
+      bridge: { busName, slot: this.#slot },
       msi: { vectors: 1 },
       capabilities: [{ id: EXPRESS_CAPABILITY, ...this.#express() }],
+      onWrite: (register, size) => {
+        const control = this.#at + SLOT_CONTROL
+        this.#slot.written(register < control + 2 && register + size > control)
+      },
     })
+    this.#passOn(this.#pci)
+    this.#at = this.#pci.capability(EXPRESS_CAPABILITY)
+    this.#slot.attach(context, this.#pci, this.#at)
   }
 
-  #express(): { readonly body: Uint8Array; readonly writable: Uint8Array } {
-    const { device, port = device, occupied = false } = this.#options
-    const [body, writable] = [new Uint8Array(BODY_BYTES), new Uint8Array(BODY_BYTES)]
-    const [value, mask] = [new DataView(body.buffer), new DataView(writable.buffer)]
+  #express(): { readonly body: Uint8Array; readonly writable: Uint8Array; readonly clearable: Uint8Array } {
+    const { device, port = device, hotPlug = true } = this.#options
+    const registers = (): DataView<ArrayBuffer> => new DataView(new ArrayBuffer(BODY_BYTES))
+    const [value, mask, cleared] = [registers(), registers(), registers()]
     // Offsets are those of the capability, whose first two bytes are not in its body.
     value.setUint16(0x02 - 2, EXPRESS, true)
     value.setUint32(0x04 - 2, ROLE_BASED_ERRORS, true)
     mask.setUint16(0x08 - 2, 0x000f, true)
     value.setUint32(0x0c - 2, LINK | REPORTS_ACTIVE | (port << 24), true)
     mask.setUint16(0x10 - 2, 0x00c3, true)
-    value.setUint16(0x12 - 2, LINK | (occupied ? LINK_ACTIVE : 0), true)
-    value.setUint32(0x14 - 2, port << 19, true)
-    value.setUint16(0x1a - 2, occupied ? PRESENT : 0, true)
+    value.setUint16(0x12 - 2, LINK, true)
+    value.setUint32(0x14 - 2, (port << 19) | (hotPlug ? HOT_PLUG_CAPABILITIES : 0), true)
+    mask.setUint16(0x18 - 2, hotPlug ? SLOT_CONTROL_WRITABLE : 0, true)
+    cleared.setUint16(0x1a - 2, hotPlug ? SLOT_STATUS_CLEARABLE : 0, true)
     mask.setUint16(0x1c - 2, 0x000f, true)
-    return { body, writable }
+    const bytes = ({ buffer }: DataView<ArrayBuffer>): Uint8Array => new Uint8Array(buffer)
+    return { body: bytes(value), writable: bytes(mask), clearable: bytes(cleared) }
   }
 
-  /** Configuration space as at power-on. */
+  /** Configuration space and slot as at power-on. A device that the guest was asked for leaves. */
   reset(): void {
-    this.#pci?.reset()
+    if (this.#pci === null) return
+    this.#pci.reset()
+    this.#passOn(this.#pci)
+    this.#slot.reset()
+  }
+
+  /**
+   * Has the port pass on what devices below it do on the bus. The specification begins with 0 (§7.5.1.1), for firmware to
+   * set it; SeaBIOS sets the bit of the device alone, as QEMU passes everything on.
+   */
+  #passOn(pci: PciFunction): void {
+    pci.config[COMMAND]! |= COMMAND_BUS_MASTER
+    pci.update()
+  }
+
+  /** Lets a command of the slot complete. */
+  async quiesce(): Promise<void> {
+    await this.#slot.quiesce()
+  }
+
+  /** Goes on. */
+  resume(): void {
+    this.#slot.resume()
   }
 
   /** Returns the state as plain data. @throws DeviceError `ERR_STATE` before it is attached */
   save(): PcieRootPortState {
     if (this.#pci === null) throw new DeviceError('ERR_STATE', `${this.name} is not attached`)
-    return { version: 1, pci: this.#pci.save() }
+    return { version: 2, pci: this.#pci.save(), slot: this.#slot.save() }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    this.#pci?.restore(savedState<PcieRootPortState>(this.name, state, 1).pci)
+    const { pci, slot } = savedState<PcieRootPortState>(this.name, state, 2)
+    this.#pci?.restore(pci)
+    this.#slot.restore(slot satisfies HotPlugSlotState)
   }
 }

@@ -1,0 +1,265 @@
+import {
+  type DeviceContext,
+  DeviceError,
+  type PciFunction,
+  type PciSlot,
+  type PciSlotEvents,
+  type Timer,
+} from '@retrap/device'
+
+/* Registers, from the beginning of the capability. */
+/** Link status. */
+const LINK_STATUS = 0x12
+/** Slot control. */
+export const SLOT_CONTROL = 0x18
+const SLOT_STATUS = 0x1a
+
+const LINK_ACTIVE = 1 << 13
+
+/* Slot capabilities. */
+const HAS_ATTENTION_BUTTON = 1 << 0
+const HAS_POWER_CONTROLLER = 1 << 1
+const HAS_ATTENTION_INDICATOR = 1 << 3
+const HAS_POWER_INDICATOR = 1 << 4
+const MAY_SURPRISE = 1 << 5
+const HOT_PLUGS = 1 << 6
+/** What a slot with hot plug can do: as QEMU's, without its electromechanical interlock. */
+export const HOT_PLUG_CAPABILITIES: number =
+  HAS_ATTENTION_BUTTON | HAS_POWER_CONTROLLER | HAS_ATTENTION_INDICATOR | HAS_POWER_INDICATOR | MAY_SURPRISE | HOT_PLUGS
+
+/* Slot control. The enable bits of events but the last are where slot status has the events. */
+const INTERRUPT_ENABLE = 1 << 5
+const ATTENTION_OFF = 3 << 6
+const POWER_INDICATOR = 3 << 8
+const POWER_INDICATOR_ON = 1 << 8
+const POWER_INDICATOR_BLINKS = 2 << 8
+const POWER_INDICATOR_OFF = 3 << 8
+const POWER_OFF = 1 << 10
+const LINK_CHANGED_ENABLE = 1 << 12
+
+/* Slot status. */
+const BUTTON_PRESSED = 1 << 0
+const PRESENCE_CHANGED = 1 << 3
+const COMMAND_COMPLETED = 1 << 4
+const PRESENT = 1 << 6
+const LINK_CHANGED = 1 << 8
+const EVENTS = BUTTON_PRESSED | PRESENCE_CHANGED | COMMAND_COMPLETED
+
+/** What the guest may write of slot control. */
+export const SLOT_CONTROL_WRITABLE: number =
+  EVENTS | INTERRUPT_ENABLE | ATTENTION_OFF | POWER_INDICATOR | POWER_OFF | LINK_CHANGED_ENABLE
+/** What the guest clears of slot status by writing 1. */
+export const SLOT_STATUS_CLEARABLE: number = EVENTS | LINK_CHANGED
+
+/** Until the command that takes a device's power completes, if nothing is in flight. */
+const POWER_OFF_NS = 1000
+
+/** Saved form of a {@link HotPlugSlot}, beside its registers. */
+export interface HotPlugSlotState {
+  /** The guest has been asked for the device. */
+  readonly requested: boolean
+}
+
+/**
+ * The slot of a port: who comes and goes is told to the guest by its registers and an interrupt, and the guest takes and
+ * gives power.
+ *
+ * A device that comes is announced by presence and by the attention button, which Linux waits for. One that is asked for
+ * is announced by the button alone, and leaves when the guest has taken its power and put the power indicator out. Without
+ * such a request it stays.
+ *
+ * Source: PCI Express Base Specification 3.0, §6.7, "PCI Express Hot-Plug Support", and §7.8.9 to §7.8.11.
+ */
+export class HotPlugSlot implements PciSlotEvents {
+  readonly #name: string
+  readonly #hotPlugs: boolean
+  #pci!: PciFunction
+  #slot!: PciSlot
+  #registers!: DataView
+  /** Completes the command that took the device's power. */
+  #completion!: Timer
+  /** What the guest has last written to slot control. */
+  #control = 0
+  #requested = false
+  /** Ends when no work of the device without power is in flight. */
+  #ending: Promise<void> | null = null
+  #interrupts = false
+
+  constructor(name: string, hotPlugs: boolean) {
+    this.#name = name
+    this.#hotPlugs = hotPlugs
+  }
+
+  /** @param at - where the capability is */
+  attach(context: Pick<DeviceContext, 'timer'>, pci: PciFunction, at: number): void {
+    const { buffer, byteOffset } = pci.config
+    this.#pci = pci
+    this.#slot = pci.slot!
+    this.#registers = new DataView(buffer, byteOffset + at)
+    this.#completion = context.timer(() => this.#ending?.then(() => this.#ended()))
+    this.reset()
+  }
+
+  get #status(): number {
+    return this.#registers.getUint16(SLOT_STATUS, true)
+  }
+
+  set #status(bits: number) {
+    this.#registers.setUint16(SLOT_STATUS, bits, true)
+  }
+
+  /** State at power-on: a device has power. */
+  reset(): void {
+    const { occupied } = this.#slot
+    // Whoever was asked for the device is not there any more.
+    const leaves = this.#requested && occupied
+    this.#completion.cancel()
+    this.#requested = false
+    this.#ending = null
+    this.#interrupts = false
+    const hasPower = occupied && !leaves
+    const control = ATTENTION_OFF | (hasPower ? POWER_INDICATOR_ON : POWER_INDICATOR_OFF | POWER_OFF)
+    this.#control = this.#hotPlugs ? control : 0
+    this.#registers.setUint16(SLOT_CONTROL, this.#control, true)
+    if (hasPower) this.#slot.connect()
+    this.#setLink(hasPower)
+    this.#status = occupied ? PRESENT : 0
+    this.#pci.interrupt?.set(false)
+    if (leaves) this.#slot.release()
+  }
+
+  // ---- The device ----
+
+  inserted(hot: boolean): void {
+    if (!hot) return this.reset()
+    if (!this.#hotPlugs)
+      throw new DeviceError('ERR_PERMISSION', `${this.#name}: nothing is plugged here while the machine runs`)
+    this.#status |= PRESENT | PRESENCE_CHANGED | BUTTON_PRESSED
+    if (!this.#isOff) this.#powerOn()
+    this.#follow()
+  }
+
+  requested(): void {
+    if (!this.#hotPlugs)
+      throw new DeviceError('ERR_PERMISSION', `${this.#name}: nothing is unplugged here while the machine runs`)
+    const before = this.#requested
+    this.#requested = true
+    if (this.#isOff) return this.#giveUp()
+    // While it blinks the guest waits whether the button is pressed again, which would withdraw the request.
+    if (before && (this.#control & POWER_INDICATOR) === POWER_INDICATOR_BLINKS) return
+    this.#status |= BUTTON_PRESSED
+    this.#follow()
+  }
+
+  removed(): void {
+    this.#requested = false
+    this.#setLink(false)
+    this.#status = (this.#status & ~PRESENT) | PRESENCE_CHANGED
+    this.#follow()
+  }
+
+  // ---- Registers ----
+
+  get #isOff(): boolean {
+    return (this.#control & POWER_OFF) !== 0
+  }
+
+  #setLink(isUp: boolean): void {
+    const before = this.#registers.getUint16(LINK_STATUS, true)
+    const now = isUp ? before | LINK_ACTIVE : before & ~LINK_ACTIVE
+    if (now === before) return
+    this.#registers.setUint16(LINK_STATUS, now, true)
+    this.#status |= LINK_CHANGED
+  }
+
+  #powerOn(): void {
+    this.#slot.connect()
+    this.#setLink(true)
+  }
+
+  /**
+   * The guest has written configuration space.
+   *
+   * @param isCommand - slot control was among it
+   */
+  written(isCommand: boolean): void {
+    if (!this.#hotPlugs) return
+    if (isCommand) this.#command()
+    this.#follow()
+  }
+
+  /** Any write to slot control is a command (§6.7.3.2, "Command Completed Events"). */
+  #command(): void {
+    const wasOff = this.#isOff
+    this.#control = this.#registers.getUint16(SLOT_CONTROL, true)
+    if (this.#isOff && !wasOff && this.#slot.occupied) {
+      this.#setLink(false)
+      this.#ending = this.#slot.disconnect()
+      this.#completion.armAfter(POWER_OFF_NS)
+    } else if (wasOff && !this.#isOff && this.#slot.occupied && this.#ending === null) this.#powerOn()
+    // Later, where the guest does not wait for the end of the command before.
+    if (this.#ending !== null) return
+    this.#status |= COMMAND_COMPLETED
+    this.#giveUp()
+  }
+
+  /** The device without power is at rest: the guest may be told. */
+  #ended(): void {
+    if (this.#ending === null) return
+    this.#ending = null
+    this.#completion.cancel()
+    if (!this.#isOff && this.#slot.occupied) this.#powerOn()
+    this.#status |= COMMAND_COMPLETED
+    this.#follow()
+    this.#giveUp()
+  }
+
+  /** Lets a device go whose power the guest has taken: with its indicator off, removal is permitted (§6.7.1.1.2). */
+  #giveUp(): void {
+    const permitted = this.#isOff && this.#ending === null && (this.#control & POWER_INDICATOR) === POWER_INDICATOR_OFF
+    if (permitted && this.#requested && this.#slot.occupied) this.#slot.release()
+  }
+
+  get #isPending(): boolean {
+    const status = this.#status
+    if ((this.#control & INTERRUPT_ENABLE) === 0) return false
+    const linkChanged = (this.#control & LINK_CHANGED_ENABLE) !== 0 && (status & LINK_CHANGED) !== 0
+    return linkChanged || (this.#control & status & EVENTS) !== 0
+  }
+
+  /** A message goes out when the first of several events comes, the pin stays up for all (§6.7.3.4). */
+  #follow(): void {
+    const before = this.#interrupts
+    const { interrupt, messages } = this.#pci
+    this.#interrupts = this.#isPending
+    const byMessage = messages !== null && messages.mode !== 'none'
+    interrupt?.set(this.#interrupts && !byMessage)
+    if (byMessage && this.#interrupts && !before) messages.signal(0)
+  }
+
+  // ---- State ----
+
+  /** Lets a command that is under way complete. */
+  async quiesce(): Promise<void> {
+    await this.#ending
+    this.#ended()
+  }
+
+  /** Lets a device go that had been given up. */
+  resume(): void {
+    this.#giveUp()
+  }
+
+  save(): HotPlugSlotState {
+    return { requested: this.#requested }
+  }
+
+  /** To be called when the registers are restored. */
+  restore({ requested }: HotPlugSlotState): void {
+    this.#completion.cancel()
+    this.#ending = null
+    this.#requested = requested
+    this.#control = this.#registers.getUint16(SLOT_CONTROL, true)
+    this.#interrupts = this.#isPending
+  }
+}
