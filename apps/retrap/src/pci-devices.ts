@@ -124,6 +124,7 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
     properties: {
       id: 'what bus= of the device names',
       ...ADDRESS,
+      hotplug: 'off: what is in it stays while the machine runs (on)',
       chassis: 'a number; it changes nothing',
       slot: 'a number; it changes nothing',
       port: 'a number; it changes nothing',
@@ -252,11 +253,11 @@ export function rootPorts(devices: readonly DeviceArgument[] = []): readonly PcR
   return devices
     .filter(({ name }) => name === 'pcie-root-port')
     .map((argument) => {
-      checkedProperties(argument)
+      const hotPlug = checkedProperties(argument).flag('hotplug')
       const slot = slotOf(argument)
       const id = argument.properties.get('id')
       if (id === undefined) throw usage('--device pcie-root-port has no id; write --device pcie-root-port,id=NAME')
-      return { id, ...(slot !== undefined && { slot }) }
+      return { id, ...(slot !== undefined && { slot }), ...(hotPlug !== undefined && { hotPlug }) }
     })
 }
 

@@ -8,6 +8,11 @@ import { parseDevice } from '../src/values.ts'
 test('--device pcie-root-port has an id, which bus= of a virtio device names', () => {
   const devices = ['pcie-root-port,id=a,addr=1c,chassis=1', 'pcie-root-port,id=b'].map(parseDevice)
   expect(rootPorts(devices)).toEqual([{ id: 'a', slot: 0x1c }, { id: 'b' }])
+  const fixed = rootPorts(['id=a,hotplug=off', 'id=b,hotplug=on'].map((text) => parseDevice(`pcie-root-port,${text}`)))
+  expect(fixed).toEqual([
+    { id: 'a', hotPlug: false },
+    { id: 'b', hotPlug: true },
+  ])
   expect(() => rootPorts([parseDevice('pcie-root-port')])).toThrow('pcie-root-port has no id')
   const place = (text: string): unknown => virtioDevices([parseDevice(`virtio-rng-pci,${text}`)])[0]
   expect(place('bus=a,addr=0')).toEqual({ kind: 'rng', port: 'a' })

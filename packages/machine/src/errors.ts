@@ -8,6 +8,7 @@ export type MachineErrorCode =
   | 'ERR_LOCKED'
   | 'ERR_DEVICES'
   | 'ERR_OPTION_ROM'
+  | 'ERR_UNPLUG'
 
 /** A machine that cannot be made or used as asked. */
 export class MachineError extends Error {

@@ -55,7 +55,7 @@ export interface PcOptions {
   readonly drives?: readonly PcDrive[] | undefined
   /** Further virtio devices, each on the PCI bus. */
   readonly virtio?: readonly PcVirtioDevice[] | undefined
-  /** Root ports of PCI Express, with machine `q35`; a device on the PCI bus is behind one by `port`. Nothing is plugged while it runs. */
+  /** Root ports of PCI Express, with machine `q35`; a device on the PCI bus is behind one by `port`, and `pc.plug` plugs one in while the machine runs. */
   readonly rootPorts?: readonly PcRootPort[] | undefined
   /** Sound devices, each on the PCI bus. */
   readonly sound?: readonly PcSoundDevice[] | undefined
@@ -325,12 +325,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
  */
 export function checkPcOptions(options: PcOptions): void {
   if (!object(options)) throw new MachineError('ERR_OPTION', `options ${show(options)}: expected an object`)
-  for (const [name, rule] of Object.entries(RULES)) {
-    const value: unknown = options[name as keyof PcOptions]
-    if (value !== undefined && !rule.accepts(value)) {
-      throw new MachineError('ERR_OPTION', `${name} ${show(value)}: expected ${rule.expected}`)
-    }
-  }
+  checkOptionValues(options)
   const cpus = options.cpus ?? 1
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > 128) {
     throw new MachineError('ERR_CPUS', `${show(cpus)} CPUs: expected 1–128`)
@@ -354,6 +349,16 @@ export function checkPcOptions(options: PcOptions): void {
   }
   if (options.kernel !== undefined && firmware && options.drives?.some(({ bootIndex }) => bootIndex === 0) === true) {
     throw new MachineError('ERR_OPTION', 'drives: bootIndex 0: expected 1 or more; firmware starts the kernel first')
+  }
+}
+
+/** Checks each option by itself. @throws MachineError `ERR_OPTION` */
+export function checkOptionValues(options: PcOptions): void {
+  for (const [name, rule] of Object.entries(RULES)) {
+    const value: unknown = options[name as keyof PcOptions]
+    if (value !== undefined && !rule.accepts(value)) {
+      throw new MachineError('ERR_OPTION', `${name} ${show(value)}: expected ${rule.expected}`)
+    }
   }
 }
 

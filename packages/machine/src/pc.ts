@@ -2,22 +2,22 @@ import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
 import { SPEAKER_FORMAT } from '@retrap/devices'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
-import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
+import { X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
-import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import type { plugXen, XenGuest } from '@retrap/xen'
 import type { AcpiBoard } from './acpi/index.ts'
 import { describeBoard } from './board-description.ts'
 import { loadDirectly, mapResetVector, resumeDirectly, setDevices } from './direct-boot.ts'
-import { loadDeviceKinds, type PlaceDevices, placeDevices } from './device-kinds.ts'
+import { loadDeviceKinds, type PcSite, type PlaceDevices, placeDevices } from './device-kinds.ts'
 import { bootOrder } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { kernelRomPaths } from './firmware-configuration.ts'
 import { flashBelowOneMib, loadFlash } from './flash.ts'
-import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
+import { HotPlug, type PcPluggable, type PcUnplugOptions } from './hot-plug.ts'
+import { HostSleeper, fixedRandom, hostRandom } from './host.ts'
 import { InputSwitch } from './input/input-switch.ts'
 import { waking } from './input/relay.ts'
 import { belowOneMib, kernelForFirmware, loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
@@ -28,14 +28,8 @@ import { machineMemoryBytes } from './memory-size.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
 import { checkOptionRom, isKernelRom } from './option-roms.ts'
 import type { OptionRom } from './option-roms.ts'
-import {
-  checkPcOptions,
-  kernelImages,
-  type PcOptions,
-  processorOf,
-  startsDirectly,
-  type StopSignal,
-} from './pc-options.ts'
+import { pcDomainOptions } from './pc-domain.ts'
+import { checkPcOptions, kernelImages, type PcOptions, startsDirectly, type StopSignal } from './pc-options.ts'
 import { type PlacedBoard, placeBoard } from './placed-board.ts'
 import { type PcRemovableDrive, withTrays } from './removable-drive.ts'
 import { Sampler } from './sampling.ts'
@@ -45,8 +39,8 @@ import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
 import { hasRamfb, hasVga } from './vga.ts'
 import { createVapic, vapicRom } from './vapic.ts'
-import { PciSlots } from './pci-slots.ts'
-import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
+import { PciSlots, wantedSlots } from './pci-slots.ts'
+import { xenConsole, xenOptions } from './xen.ts'
 
 /** Behind the bridges and the graphics card, and Xen's platform device. */
 const FIRST_FREE_SLOT = 3
@@ -112,6 +106,7 @@ export class Pc {
   readonly #acpi: AcpiBoard
   readonly #lines: readonly SerialLine[]
   readonly #optionRoms: readonly OptionRom[]
+  readonly #hotPlug: HotPlug
 
   private constructor(given: PcOptions, parts: PcParts) {
     const { drives: withMedia, removable } = withTrays(given.drives ?? [], () => this.domain.wake())
@@ -130,21 +125,7 @@ export class Pc {
     const xen = options.hypervisor === 'xen'
     const sleeper = new HostSleeper()
     this.domain = new X86Domain({
-      memory: this.memory,
-      vcpus: cpus,
-      clock: deterministic ? new DeterministicClock() : new RealClock(hostClock),
-      random,
-      sleeper,
-      codeCacheBytes: options.codeCacheBytes ?? CODE_CACHE_BYTES,
-      profile: options.profile ?? false,
-      ...(options.jit !== undefined && { jit: options.jit }),
-      ...(xen && { ioApicPins: XEN_IOAPIC_PINS }),
-      cpu: processorOf(options),
-      ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
-      ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
-      ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
-      checkMappings: options.checkMappings ?? false,
-      ...(options.trace && { trace: options.trace }),
+      ...pcDomainOptions(options, { memory: this.memory, random, sleeper }),
       onFailure: (failure) => {
         this.#failure ??= failure
         options.onDeviceFailure?.(failure)
@@ -188,14 +169,8 @@ export class Pc {
     }))
     if (this.#optionRoms.some((rom) => !isKernelRom(rom)))
       this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
-    const { drives = [], virtio = [], networkCards = [], sound = [], rootPorts = [] } = options
     const firstSlot = xen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT
-    const wanted = [
-      ...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot),
-      ...[...virtio, ...networkCards, ...sound, ...rootPorts].map(({ slot }) => slot),
-      options.usb?.slot,
-    ]
-    const slots = new PciSlots(firstSlot, wanted, CHIPSETS[machine].lastSlot)
+    const slots = new PciSlots(firstSlot, wantedSlots(options), CHIPSETS[machine].lastSlot)
     this.screen = options.screen ?? new Screen()
     const wake = (): void => this.domain.wake()
     const keyboard = new InputSwitch(waking(this.keyboard, wake, () => this.domain.asleep && this.#board.wake()))
@@ -203,7 +178,7 @@ export class Pc {
     // The board's own come first.
     const boardInput = { keyboard: keyboard.join(), mouse: mouse.join() }
     const { screen } = this
-    const devices = placeDevices(parts.kinds, {
+    const site: PcSite = {
       options,
       slots,
       random,
@@ -212,7 +187,9 @@ export class Pc {
       screen,
       flash: parts.flash,
       inSystemManagement: () => inSystemManagement(this.domain),
-    })
+    }
+    this.#hotPlug = new HotPlug(this.domain, site)
+    const devices = placeDevices(parts.kinds, site)
     this.#settled = devices.settled
     const images = kernelImages(options)
     const kernel = images === undefined || startsDirectly(options) ? undefined : kernelForFirmware(images, map)
@@ -416,6 +393,28 @@ export class Pc {
     if (found !== undefined) return found
     const there = this.removableDrives.map((drive) => drive.id).join(', ') || 'none'
     throw new MachineError('ERR_OPTION', `drive '${id}': drives with a medium to exchange are: ${there}`)
+  }
+
+  /**
+   * Plugs a device into a root port while the machine runs: `pc.plug({ drive: { …, nvme: { port: 'rp1' } } })`. The guest
+   * is told, and brings it up in its own time.
+   *
+   * @throws MachineError `ERR_OPTION` for a device without a free port, or one that cannot be made
+   */
+  async plug(device: PcPluggable): Promise<void> {
+    await this.#hotPlug.plug(device)
+  }
+
+  /**
+   * Asks the guest for the device behind a root port, and waits until it has given it up; with `force` takes it. No byte
+   * of the device's reaches guest memory after that.
+   *
+   * @param port - the `id` of the root port
+   * @throws MachineError `ERR_UNPLUG` for a guest that does not give it up in time: it may still do so; `ERR_OPTION` for a
+   * port that has no device
+   */
+  async unplug(port: string, options?: PcUnplugOptions): Promise<void> {
+    await this.#hotPlug.unplug(port, options)
   }
 
   /** Returns counts since power-on. */

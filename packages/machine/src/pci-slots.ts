@@ -1,4 +1,5 @@
 import { MachineError } from './errors.ts'
+import type { PcOptions } from './pc-options.ts'
 import type { PcPciPlace } from './pci-place.ts'
 
 const HIGHEST = 31
@@ -15,6 +16,16 @@ export interface PciPlace {
   readonly label: string
   /** Firmware's path of it. @param node - what firmware calls devices of its class */
   path(node: string): string
+}
+
+/** Device numbers of bus 0 that options ask for. */
+export function wantedSlots(options: PcOptions): readonly (number | undefined)[] {
+  const { drives = [], virtio = [], networkCards = [], sound = [], rootPorts = [], usb } = options
+  return [
+    ...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot),
+    ...[...virtio, ...networkCards, ...sound, ...rootPorts].map(({ slot }) => slot),
+    usb?.slot,
+  ]
 }
 
 /** Hands out PCI device numbers of bus 0. */
@@ -68,6 +79,11 @@ export class PciSlots {
     const slot = this.take(id, wanted)
     this.#ports.set(id, slot)
     return slot
+  }
+
+  /** Frees the place behind a root port: its device has been unplugged. */
+  leave(port: string): void {
+    this.#occupied.delete(port)
   }
 
   /**

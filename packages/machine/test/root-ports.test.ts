@@ -33,7 +33,7 @@ test('a device behind a root port is reached by the bus number that the guest gi
     return at
   }
   const [used, empty] = [express(5), express(3)]
-  expect([config(0, 5, used + 0x18), config(0, 3, empty + 0x18)]).toEqual(['400000', '0'])
+  expect([config(0, 5, used + 0x18), config(0, 3, empty + 0x18)]).toEqual(['4001c0', '7c0'])
   expect([config(0, 5, used + 0x10), config(0, 3, empty + 0x10)]).toEqual(['20110000', '110000'])
   pc.close()
 })

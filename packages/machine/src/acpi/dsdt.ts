@@ -20,8 +20,8 @@ const ECAM_BUS_BYTES = 1 << 20
 const LETTERS = [...'ABCDEFGH']
 /** The method `_OSC` of a PCI Express root. */
 const OSC_UUID = '33DB4D5B-1FF7-401C-9657-7441C03DD766'
-/** What an OS may take over: power management events, error reporting, capability structures. Not hot-plug. */
-const OSC_CONTROL = 0x1c
+/** What an OS may take over: hot plug, power management events, error reporting, capability structures. */
+const OSC_CONTROL = 0x1d
 const OSC_UNKNOWN_UUID = 0x04
 const OSC_UNKNOWN_REVISION = 0x08
 /** ISA lines that a PCI link may be routed to. */

@@ -4,17 +4,13 @@ import { MachineError } from '../errors.ts'
 
 /** Makes the root ports. @throws MachineError `ERR_OPTION` */
 export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
-  const { machine, rootPorts = [], drives = [], virtio = [], networkCards = [], sound = [], usb = {} } = options
+  const { machine, rootPorts = [] } = options
   if (machine !== 'q35')
     throw new MachineError('ERR_OPTION', `rootPorts: a '${machine ?? 'pc'}' has none: expected machine 'q35'`)
-  const used = new Set([
-    ...drives.map((drive) => drive.virtio?.port ?? drive.nvme?.port),
-    ...[...virtio, ...networkCards, ...sound, usb].map(({ port }) => port),
-  ])
   return {
-    models: rootPorts.map(({ id, slot }) => {
+    models: rootPorts.map(({ id, slot, hotPlug = true }) => {
       const device = slots.addPort(id, slot)
-      return new PcieRootPort({ name: `pcie-root-port-${id}`, device, busName: id, occupied: used.has(id) })
+      return new PcieRootPort({ name: `pcie-root-port-${id}`, device, busName: id, hotPlug })
     }),
   }
 }

@@ -1,0 +1,156 @@
+import type { BlockBackend, PacketBackend } from '@retrap/device'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { afterEach, describe, expect, test } from 'vitest'
+import { createPc, type Pc, type PcOptions, type PcPluggable } from '../src/index.ts'
+import { firmwareImage } from './support/kernels.ts'
+
+const firmware = firmwareImage((asm) => void asm.hlt())
+const SMALL = {
+  memoryBytes: 32 << 20,
+  codeCacheBytes: 4 << 20,
+  jit: TEST_JIT,
+  firmware,
+  machine: 'q35',
+  vga: 'none',
+} as const
+const NOBODY = 0xffff_ffff
+const NVME = 0x0010_1b36
+const E1000 = 0x100e_8086
+const SLOT_CONTROL = 0x18
+/** Enables events, and takes power; the indicator is out. */
+const TAKES_POWER = 0x07f1
+const GIVES_POWER = 0x01f1
+
+let pc: Pc
+afterEach(() => pc.close())
+
+const properties = { bytes: 1 << 20, blockBytes: 512, physicalBlockBytes: 512, maximumBytes: 1 << 16 }
+const medium = { properties, onChange() {}, read() {}, write() {}, flush() {} } as unknown as BlockBackend
+const network = (): PacketBackend => ({ linkUp: true, maximumBytes: 1514, connect() {} }) as unknown as PacketBackend
+const disk: PcPluggable = { drive: { medium, interface: 'nvme', nvme: { port: 'rp' } } }
+
+/** The guest's accesses to configuration space. */
+function config(requester: number, register: number, value?: number, size = 4): number {
+  const { dispatch } = pc.domain
+  dispatch.portWrite(0xcf8, 4, 0x8000_0000 + requester * 256 + (register & ~3))
+  if (value !== undefined) dispatch.portWrite(0xcfc + (register & 3), size, value)
+  dispatch.portRead(0xcfc + (register & 3), size)
+  return dispatch.lo >>> 0
+}
+
+const PORT = 3 << 3
+const CARD = 1 << 8
+
+function express(): number {
+  let at = config(PORT, 0x34, undefined, 1)
+  while (config(PORT, at, undefined, 1) !== 0x10) at = config(PORT, at + 1, undefined, 1)
+  return at
+}
+
+/** What a driver of the port does: gives or takes power, when the machine's other work has been done. */
+async function power(control: number): Promise<void> {
+  config(PORT, express() + SLOT_CONTROL, control, 2)
+  await pc.domain.saveDevices(1000)
+}
+
+async function start(options: Partial<PcOptions> = {}): Promise<void> {
+  pc = await createPc({ ...SMALL, rootPorts: [{ id: 'rp' }], ...options })
+  config(PORT, 0x18, 0x0001_0100)
+}
+
+test('a drive is plugged in, given up, and another device takes its place', async () => {
+  await start()
+  await pc.plug(disk)
+  expect(config(CARD, 0)).toBe(NOBODY)
+  await power(GIVES_POWER)
+  expect(config(CARD, 0)).toBe(NVME)
+  const leaving = pc.unplug('rp')
+  await power(TAKES_POWER)
+  await leaving
+  expect([config(CARD, 0), pc.domain.devices.model('nvme-rp')]).toEqual([NOBODY, undefined])
+  await pc.plug({ networkCard: { model: 'e1000', network: network(), port: 'rp' } })
+  await power(GIVES_POWER)
+  expect(config(CARD, 0)).toBe(E1000)
+  await pc.unplug('rp', { force: true })
+  expect(config(CARD, 0)).toBe(NOBODY)
+})
+
+test('a device that was there at power-on is unplugged as well, and one may come for it', async () => {
+  await start({ virtio: [{ kind: 'rng', port: 'rp' }] })
+  expect(config(CARD, 0)).toBe(0x1005_1af4)
+  await pc.unplug('rp', { force: true })
+  await pc.plug(disk)
+  await power(GIVES_POWER)
+  expect(config(CARD, 0)).toBe(NVME)
+})
+
+test('a guest that does not answer is an error, and may answer later', async () => {
+  await start()
+  await pc.plug(disk)
+  await power(GIVES_POWER)
+  await expect(pc.unplug('rp', { deadlineMs: 20 })).rejects.toMatchObject({
+    code: 'ERR_UNPLUG',
+    message: "root port 'rp': the guest has not given it up after 20 ms: wait longer, or use force",
+  })
+  await power(TAKES_POWER)
+  await pc.domain.saveDevices(1000)
+  await expect(pc.unplug('rp')).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  await pc.plug(disk)
+})
+
+test('the state of a machine says whether a device has power', async () => {
+  await start()
+  await pc.plug(disk)
+  const absent = await pc.domain.saveDevices(1000)
+  await power(GIVES_POWER)
+  const present = await pc.domain.saveDevices(1000)
+  pc.close()
+  // Whoever restores it makes the machine with the device.
+  await start({ drives: [{ medium, interface: 'nvme', nvme: { port: 'rp' } }] })
+  await pc.domain.restoreDevices(absent)
+  expect(config(CARD, 0)).toBe(NOBODY)
+  await pc.domain.restoreDevices(present)
+  expect(config(CARD, 0)).toBe(NVME)
+  pc.close()
+  await start()
+  await expect(pc.domain.restoreDevices(present)).rejects.toThrow('nvme-rp')
+})
+
+test('no two cards have one address', async () => {
+  const ids = ['rp', 'rp2', 'rp3']
+  const net = { kind: 'net', network: network() } as const
+  await start({ rootPorts: ids.map((id) => ({ id })), virtio: [{ ...net, slot: 9 }] })
+  await pc.plug({ virtio: { ...net, port: 'rp' } })
+  await pc.plug({ networkCard: { model: 'e1000', network: network(), port: 'rp2' } })
+  await pc.plug({ virtio: { ...net, port: 'rp3' } })
+  const { local } = await pc.domain.saveDevices(1000)
+  const lastByte = (name: string): number | undefined =>
+    (local.devices[name] as { readonly core: { readonly config: Uint8Array } }).core.config[5]
+  expect(['virtio-net-9', 'virtio-net-rp', 'virtio-net-rp3'].map(lastByte)).toEqual([0x56, 0x57, 0x59])
+})
+
+describe('a device that cannot be plugged in is refused', () => {
+  const card = { model: 'e1000', network: network() } as const
+  test.each<[string, PcPluggable]>([
+    ['no port: expected the id of a root port', { networkCard: card }],
+    ["root port 'x': there is none of that id, but rp, used, cold", { networkCard: { ...card, port: 'x' } }],
+    ["root port 'used': it has a device already", { networkCard: { ...card, port: 'used' } }],
+    ['nothing is plugged here while the machine runs', { networkCard: { ...card, port: 'cold' } }],
+    ["a drive of interface 'ide': expected 'virtio' or 'nvme'", { drive: { medium } }],
+    ['0 devices: expected one of drive, virtio', {} as PcPluggable],
+    ['drives an array of 1: expected an array of', { drive: { interface: 'nvme', nvme: { port: 'rp' } } } as never],
+    ['an NVMe drive is a disk with a medium', { drive: { medium: null, interface: 'nvme', nvme: { port: 'rp' } } }],
+  ])('%s', async (why, device) => {
+    await start({
+      rootPorts: [{ id: 'rp' }, { id: 'used' }, { id: 'cold', hotPlug: false }],
+      virtio: [{ kind: 'rng', port: 'used' }],
+    })
+    await expect(pc.plug(device)).rejects.toMatchObject({
+      name: 'MachineError',
+      code: 'ERR_OPTION',
+      message: expect.stringContaining(why),
+    })
+    // What was refused leaves nothing behind.
+    await pc.plug(disk)
+  })
+})
