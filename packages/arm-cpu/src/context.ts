@@ -10,6 +10,8 @@ import {
   ACCESS_MODIFY,
   ACCESS_WRITE,
 } from './access-flags.ts'
+import { LOADS, STORES } from './elements.ts'
+import type { ElementSize } from './elements.ts'
 import { conditionHolds } from './flags.ts'
 import type { FlagStore, Flags } from './flags.ts'
 import type { ArmForm, Target } from './form.ts'
@@ -111,6 +113,20 @@ export abstract class ArmContext {
   /** A vector of a value in its low 64 bits, and zeros. */
   zeroExtended(low: I64): V128 {
     return replaceLane('i64x2.replace_lane', V128.of([]), 0, low)
+  }
+
+  /** An element of a vector register, whose lane is in the four low bits of the small number. */
+  readLane(field: number, size: ElementSize): I64 {
+    return this.f.load(LOADS[size], this.#laneAt(field, size))
+  }
+
+  /** Writes an element, and nothing else of its register. */
+  writeLane(field: number, size: ElementSize, value: I64): void {
+    this.f.store(STORES[size], this.#laneAt(field, size), value)
+  }
+
+  #laneAt(field: number, size: ElementSize): I32 {
+    return this.registerAt(field).add(this.small.and(15).mul(size))
   }
 
   d(wide: boolean): I64 {

@@ -53,6 +53,8 @@ export const S_TPIDR_EL0 = 400
 export const S_TPIDRRO_EL0 = 408
 /** Accesses that generated code could not finish, a count. 32 bits. */
 export const S_SLOW_ACCESSES = 416
+/** What barriers access, to no end. 32 bits. */
+export const S_BARRIER = 420
 /** The record that the dispatch loop writes for itself. */
 export const S_ENTRY = 432
 /** What the load-exclusive has seen in them, 128 bits. */

@@ -63,8 +63,6 @@ export class SystemInstructions {
       case 'exception':
         return this.#exception(row.mnemonic, field('i'))
       case 'hint':
-      case 'barrier':
-      case 'cache':
         return STATUS_DONE
       case 'system-register':
         return this.#systemRegister(row.mnemonic === 'MRS', word & 31, (word >>> 5) & 0xffff)

@@ -2,12 +2,13 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { select } from '@retrap/wasm-emitter'
 import type { AtomicRmwOp, I32, I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
+import { ATOMIC_LOADS, maskOf, signedElement } from '../elements.ts'
+import type { ElementSize } from '../elements.ts'
 import { valueOf } from '../form.ts'
 import type { ArmForm } from '../form.ts'
 import type { Semantics } from '../semantics.ts'
 import { R_A, R_M, R_MORE } from '../record.ts'
-import { alignedKind, ATOMIC_LOADS, baseOf, maskOf, signedElement } from './memory-operands.ts'
-import type { ElementSize } from './memory-operands.ts'
+import { alignedKind, baseOf } from './memory-operands.ts'
 
 /** Atomic operations of the Large System Extensions, on memory in place. Other processors see each as one access. */
 

@@ -6,7 +6,9 @@ import { control } from './control.ts'
 import { exclusives } from './exclusives.ts'
 import { loadStore } from './load-store.ts'
 import { logic } from './logic.ts'
+import { blocks } from './blocks.ts'
 import { multiplication } from './multiply.ts'
+import { structures } from './structures.ts'
 
 /** Each finds the semantics of the rows of its family. */
 const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
@@ -14,7 +16,9 @@ const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
   logic,
   multiplication,
   control,
+  structures,
   loadStore,
+  blocks,
   exclusives,
   atomics,
 ]

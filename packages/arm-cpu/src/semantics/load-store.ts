@@ -3,12 +3,13 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import type { I32, I64, V128 } from '@retrap/wasm-emitter'
 import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_UNPRIVILEGED } from '../access-flags.ts'
 import type { ArmContext } from '../context.ts'
+import { ATOMIC_LOADS, ATOMIC_STORES, LOADS, SIGNED_LOADS, signedElement, STORES } from '../elements.ts'
+import type { ElementSize } from '../elements.ts'
 import { valueOf } from '../form.ts'
 import type { ArmForm } from '../form.ts'
 import type { Semantics } from '../semantics.ts'
 import { R_A, R_D, R_N } from '../record.ts'
-import { ATOMIC_LOADS, ATOMIC_STORES, baseOf, LOADS, SIGNED_LOADS, signedElement, STORES } from './memory-operands.ts'
-import type { ElementSize } from './memory-operands.ts'
+import { baseOf } from './memory-operands.ts'
 import { extended } from './shifted.ts'
 
 /** Loads and stores of one and two registers. */
@@ -124,20 +125,14 @@ const transfer = (emit: Semantics['emit']): Semantics => ({
 const loads = transfer(load)
 const stores = transfer(store)
 
-const nothing: Semantics = { selectors: '', emit: () => undefined }
-
 /** The family's semantics of a row. */
 export function loadStore(row: Row): Semantics | undefined {
-  if (row.attributes.has('structure') || row.attributes.has('replicate') || row.attributes.has('sequence'))
-    return undefined
   if (row.attributes.has('pac')) return undefined
   switch (row.operation) {
     case 'load':
       return row.size === 0 ? undefined : loads
     case 'store':
       return row.size === 0 ? undefined : stores
-    case 'prefetch':
-      return nothing
     default:
       return undefined
   }

@@ -1,0 +1,54 @@
+import type { Form as Row } from '@retrap/arm-decoder'
+import { I32, V128 } from '@retrap/wasm-emitter'
+import { ACCESS_BLOCK, ACCESS_CACHE, ACCESS_ELEMENT_SHIFT } from '../access-flags.ts'
+import type { Semantics } from '../semantics.ts'
+import { S_BARRIER } from '../state-layout.ts'
+
+/** Instructions about caches and order: there is no cache, so that little is left of them. */
+
+const nothing: Semantics = { selectors: '', emit: () => undefined }
+
+/** Bytes that DC ZVA clears: `DCZID_EL0` says so too. */
+const BLOCK_BYTES = 64
+
+const zeroBlock: Semantics = {
+  selectors: '',
+  emit(c) {
+    const kind = ACCESS_BLOCK | (Math.log2(BLOCK_BYTES) << ACCESS_ELEMENT_SHIFT)
+    c.store(c.d(true), BLOCK_BYTES, kind, (host) => {
+      for (let at = 0; at < BLOCK_BYTES; at += 16) c.f.store('v128.store', host, V128.of([]), at)
+    })
+  },
+}
+
+/** Cache maintenance by address faults as a load does. */
+const maintenance: Semantics = {
+  selectors: '',
+  emit: (c) => c.load(c.d(true), 1, ACCESS_CACHE, () => undefined),
+}
+
+/** Whether EL0 may execute a system instruction: its op1 is 3. */
+const isUnprivileged = (row: Row): boolean => ((row.value >>> 16) & 7) === 3
+
+/** An atomic access of WebAssembly orders all others of its thread. */
+const barrier: Semantics = {
+  selectors: '',
+  emit: (c) => void c.f.atomic('i32.atomic.rmw.or', c.state, [I32.of(0)], S_BARRIER),
+}
+
+/** The family's semantics of a row. */
+export function blocks(row: Row): Semantics | undefined {
+  const { operation, attributes, mnemonic } = row
+  switch (operation) {
+    case 'zero':
+      return attributes.has('block') && !attributes.has('tag') ? zeroBlock : undefined
+    case 'cache':
+      return isUnprivileged(row) ? maintenance : undefined
+    case 'barrier':
+      return mnemonic === 'DMB' || mnemonic === 'DSB' ? barrier : nothing
+    case 'prefetch':
+      return nothing
+    default:
+      return undefined
+  }
+}

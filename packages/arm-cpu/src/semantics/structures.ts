@@ -1,0 +1,168 @@
+import type { Form as Row } from '@retrap/arm-decoder'
+import { extractLane, numeric } from '@retrap/wasm-emitter'
+import type { I32, I64, V128 } from '@retrap/wasm-emitter'
+import { ACCESS_ELEMENT_SHIFT } from '../access-flags.ts'
+import type { ArmContext } from '../context.ts'
+import { fieldOf, valueOf } from '../form.ts'
+import type { ArmForm } from '../form.ts'
+import type { Semantics } from '../semantics.ts'
+import { R_D, R_MORE, R_N } from '../record.ts'
+import { LOADS, STORES } from '../elements.ts'
+import type { ElementSize } from '../elements.ts'
+import { baseOf } from './memory-operands.ts'
+
+/** LD1 to LD4 and ST1 to ST4: SIMD structures in memory, whose elements go to one register each. */
+
+/** What a form transfers. */
+interface Shape {
+  /** Bytes of an element. */
+  readonly size: ElementSize
+  /** Registers. */
+  readonly registers: number
+  /** Bytes of a register: 8 or 16. */
+  readonly width: number
+  /** Bytes in memory. */
+  readonly bytes: number
+}
+
+const isWhole = ({ attributes, fields }: Row): boolean => !attributes.has('replicate') && !fields.has('l')
+
+function shapeOf(row: Row, field: (letter: string) => number): Shape {
+  const size = (row.size || 1 << field('z')) as ElementSize
+  const width = field('Q') === 1 ? 16 : 8
+  const { registers } = row
+  return { size, registers, width, bytes: registers * (isWhole(row) ? width : size) }
+}
+
+/** The field of the record that names a register of the list. */
+const registerOf = (i: number): number => (i === 0 ? R_D : R_MORE + 2 * (i - 1))
+
+/** Where the byte of a vector comes from: which of the sources, and which of its bytes. */
+type Pick = (byte: number) => readonly [source: number, byte: number]
+
+/** A vector whose bytes are picked from several. */
+function picked(sources: readonly V128[], pick: Pick): V128 {
+  const bytes = Array.from({ length: 16 }, (_, i) => pick(i))
+  const used = [...new Set(bytes.map(([source]) => source))]
+  let result = sources[used[0]!]!
+  for (const [round, source] of used.entries()) {
+    if (round === 0 && used.length > 1) continue
+    const lanes = bytes.map(([from, byte], i) => {
+      if (from === source) return 16 + byte
+      // What is there already: from the first source, or put into its place in a round before.
+      return round === 1 && from === used[0] ? byte : i
+    })
+    result = result.shuffle(sources[source]!, lanes)
+  }
+  return result
+}
+
+/** The first bytes of a vector, and zeros. */
+const low = (c: ArmContext, vector: V128, width: number): V128 =>
+  width === 16 ? vector : c.zeroExtended(extractLane('i64x2.extract_lane', vector, 0))
+
+/** The vectors that memory holds; of an odd number of halves the last has zeros above. */
+function loaded(c: ArmContext, host: I32, bytes: number): V128[] {
+  return Array.from({ length: Math.ceil(bytes / 16) }, (_, i) =>
+    bytes - 16 * i < 16
+      ? c.let(c.zeroExtended(c.f.load('i64.load', host, 16 * i)))
+      : c.f.load('v128.load', host, 16 * i),
+  )
+}
+
+function loadWhole(c: ArmContext, host: I32, { size, registers, width, bytes }: Shape, isSequence: boolean): void {
+  const vectors = loaded(c, host, bytes)
+  for (let r = 0; r < registers; r++) {
+    const pick: Pick = (byte) => {
+      const inRegister = byte % width
+      const element = Math.floor(inRegister / size)
+      const at = isSequence ? r * width + inRegister : (element * registers + r) * size + (inRegister % size)
+      return [Math.floor(at / 16), at % 16]
+    }
+    c.writeVector(registerOf(r), low(c, picked(vectors, pick), width))
+  }
+}
+
+function storeWhole(c: ArmContext, host: I32, { size, registers, width, bytes }: Shape, isSequence: boolean): void {
+  const sources = Array.from({ length: registers }, (_, r) => c.readVector(registerOf(r)))
+  for (let start = 0; start < bytes; start += 16) {
+    const pick: Pick = (byte) => {
+      const at = (start + byte) % bytes
+      if (isSequence) return [Math.floor(at / width), at % width]
+      const element = Math.floor(at / size / registers)
+      return [Math.floor(at / size) % registers, element * size + (at % size)]
+    }
+    const vector = picked(sources, pick)
+    if (bytes - start >= 16) c.f.store('v128.store', host, vector, start)
+    else c.f.store('i64.store', host, extractLane('i64x2.extract_lane', vector, 0), start)
+  }
+}
+
+/** A vector all of whose elements are one. */
+function splat(value: I64, size: ElementSize): V128 {
+  if (size === 8) return numeric('i64x2.splat', value)
+  return numeric(size === 1 ? 'i8x16.splat' : size === 2 ? 'i16x8.splat' : 'i32x4.splat', value.toI32())
+}
+
+/** In the small number, beside the lane: the bytes of the access are added to the base. */
+const ADDS_BYTES = 0x80
+
+/** Adds the bytes of the access, or an index register, to the base. Index register 31 is the former, and reads as zero. */
+function moveBase(c: ArmContext, form: ArmForm, base: I64, bytes: number): void {
+  if (!form.row.attributes.has('post')) return
+  const added = c.small.shrU(7).mul(bytes).toI64U()
+  c.write(R_N, base.add(c.m(true)).add(added), true)
+}
+
+const kindOf = (size: number): number => Math.log2(size) << ACCESS_ELEMENT_SHIFT
+
+const load: Semantics['emit'] = (c, form) => {
+  const { row } = form
+  const shape = shapeOf(row, (letter) => valueOf(form, letter))
+  const { size, registers, width, bytes } = shape
+  const base = baseOf(c, form)
+  c.load(base, bytes, kindOf(size), (host) => {
+    if (isWhole(row)) {
+      loadWhole(c, host, shape, row.attributes.has('sequence'))
+      return
+    }
+    const elements = Array.from({ length: registers }, (_, i) => c.f.load(LOADS[size], host, i * size))
+    for (const [i, element] of elements.entries()) {
+      if (row.attributes.has('replicate')) c.writeVector(registerOf(i), low(c, splat(element, size), width))
+      else c.writeLane(registerOf(i), size, element)
+    }
+  })
+  moveBase(c, form, base, bytes)
+}
+
+const store: Semantics['emit'] = (c, form) => {
+  const { row } = form
+  const shape = shapeOf(row, (letter) => valueOf(form, letter))
+  const { size, registers, bytes } = shape
+  const base = baseOf(c, form)
+  c.store(base, bytes, kindOf(size), (host) => {
+    if (isWhole(row)) storeWhole(c, host, shape, row.attributes.has('sequence'))
+    else {
+      for (let i = 0; i < registers; i++) {
+        c.f.store(STORES[size], host, c.readLane(registerOf(i), size), i * size)
+      }
+    }
+  })
+  moveBase(c, form, base, bytes)
+}
+
+const structure = (emit: Semantics['emit']): Semantics => ({
+  selectors: 'zQ',
+  usesStack: true,
+  small: (row, word) => (fieldOf(row, 'm', word) === 31 ? ADDS_BYTES : 0) | fieldOf(row, 'l', word),
+  emit,
+})
+
+const loads = structure(load)
+const stores = structure(store)
+
+/** The family's semantics of a row. */
+export function structures(row: Row): Semantics | undefined {
+  if (row.registers === 0) return undefined
+  return row.operation === 'load' ? loads : stores
+}
