@@ -51,7 +51,7 @@ export class Sleep {
       if (this.#woken && domain.asleep && !(await this.#wakeUp())) return { reason: 'reset' }
       // oxlint-disable-next-line no-await-in-loop
       const exit = await domain.run()
-      // Whoever stops it in that moment finds it asleep: the guest does not expect to go on.
+      // A stop that arrives meanwhile finds the machine asleep: the guest expects no further instruction.
       if (this.#falling && (exit.reason === 'sleep' || exit.reason === 'stopped')) this.#fallAsleep()
       if (exit.reason !== 'sleep' && exit.reason !== 'wake') return exit
       // A guest that is woken at once, and sleeps again, does not hold the host.

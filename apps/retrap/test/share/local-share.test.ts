@@ -110,7 +110,7 @@ describe.runIf(process.platform === 'linux')('a directory of the host', () => {
     const made = await root.create('file', { ...NEW, mode: 0o666 })
     await root.makeDirectory('dir', 0o1777)
     expect([modeOf('file'), modeOf('dir')]).toEqual([0o666, 0o1777])
-    // One that is there already keeps its own.
+    // A file that exists already keeps its mode.
     chmodSync(join(inside, 'file'), 0o640)
     const again = await root.create('file', { ...NEW, exclusive: false, mode: 0o666 })
     expect(modeOf('file')).toBe(0o640)

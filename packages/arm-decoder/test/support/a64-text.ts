@@ -44,7 +44,7 @@ export const a64Differences: readonly A64Difference[] = [
   },
 ]
 
-/** Those that explained something. */
+/** The rows of `a64Differences` that have explained a difference so far. */
 export const usedA64Differences = new Set<A64Difference>()
 
 /** What is wrong with our text, in a sentence; `undefined` where nothing is. */

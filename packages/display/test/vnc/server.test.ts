@@ -159,7 +159,7 @@ describe('the cursor (RFC 6143, section 7.8.1)', () => {
     expect([...rectangle!.extra]).toEqual([0b1011_1111, 0b1100_0000])
     client.request(true)
     await client.update()
-    // One that changes is told, although no pixel has changed, and one that is hidden is the dot again.
+    // A changed cursor is sent although no pixel has changed. In place of a hidden cursor the dot is sent again.
     client.request(true)
     desk.screen.setCursor(null)
     expect((await client.update())[0]).toMatchObject({ encoding: CURSOR, width: 5 })
