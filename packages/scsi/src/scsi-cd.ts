@@ -17,7 +17,8 @@ import {
 import { be16, be24, be32, wholeCommand } from './fields.ts'
 import { MODE_SENSE_10, MODE_SENSE_6, modeSense } from './mode-sense.ts'
 import { BAD_FIELD, dataOf, failed, GOOD, type ScsiOutcome, type ScsiUnit } from './scsi-unit.ts'
-import { SENSE, type ScsiSense, senseData } from './sense.ts'
+import { SENSE, type ScsiSense } from './sense.ts'
+import { UnitAttention } from './unit-attention.ts'
 
 export { CD_BLOCK_BYTES } from './cd-payloads.ts'
 
@@ -47,7 +48,7 @@ const REQUEST_SENSE = 0x03
 const INQUIRY = 0x12
 const GET_CONFIGURATION = 0x46
 const GET_EVENT_STATUS = 0x4a
-/** These are answered while a unit attention waits, and leave it. REQUEST SENSE reports it. */
+/** Executed while a unit attention waits. */
 const BEFORE_ATTENTION: ReadonlySet<number> = new Set([REQUEST_SENSE, INQUIRY, GET_CONFIGURATION, GET_EVENT_STATUS])
 
 /**
@@ -61,8 +62,7 @@ export class ScsiCd implements ScsiUnit {
   /** Bytes of a block. */
   readonly blockBytes: number = CD_BLOCK_BYTES
   readonly #model: string
-  /** A unit attention that the host has not been told of. */
-  #attention: ScsiSense | null = SENSE.powerOn
+  readonly #attention = new UnitAttention(BEFORE_ATTENTION)
   /** An event of the medium that the host has not asked for. */
   #event: number = MEDIUM_EVENT.none
   /** The tray is out. */
@@ -90,7 +90,7 @@ export class ScsiCd implements ScsiUnit {
     const present = this.blocks > 0
     // A disc is taken out of an open tray.
     this.#moveTray(!present, this.#locked)
-    this.#attention = present ? SENSE.mediumChanged : this.#attention
+    if (present) this.#attention.sense = SENSE.mediumChanged
     this.#event = present ? MEDIUM_EVENT.newMedium : MEDIUM_EVENT.removal
   }
 
@@ -113,7 +113,7 @@ export class ScsiCd implements ScsiUnit {
 
   /** Returns to the state after power-on. */
   powerOn(): void {
-    this.#attention = SENSE.powerOn
+    this.#attention.sense = SENSE.powerOn
     this.#event = MEDIUM_EVENT.none
     this.#moveTray(false, false)
   }
@@ -127,7 +127,7 @@ export class ScsiCd implements ScsiUnit {
   senseOfExchange(): ScsiSense {
     if (this.blocks === 0) return SENSE.noMedium
     // The host is told by this command.
-    this.#attention = null
+    this.#attention.sense = null
     return SENSE.mediumChanged
   }
 
@@ -141,15 +141,11 @@ export class ScsiCd implements ScsiUnit {
     this.#exchanged = false
     const packet = wholeCommand(given)
     const opcode = packet[0]!
-    const attention = this.#attention
-    if (attention !== null && !BEFORE_ATTENTION.has(opcode)) {
-      this.#attention = null
-      return failed(attention)
-    }
+    const refused = this.#attention.refuse(opcode)
+    if (refused !== null) return refused
     switch (opcode) {
       case REQUEST_SENSE:
-        this.#attention = null
-        return dataOf(senseData(attention ?? SENSE.none), packet[4]!)
+        return this.#attention.report(packet)
       case INQUIRY:
         // No vital product data.
         if ((packet[1]! & 1) !== 0 || packet[2] !== 0) return BAD_FIELD
@@ -251,7 +247,7 @@ export class ScsiCd implements ScsiUnit {
   /** Returns its state as plain data. */
   save(): ScsiCdState {
     return {
-      attention: this.#attention,
+      attention: this.#attention.sense,
       event: this.#event,
       open: this.#open,
       locked: this.#locked,
@@ -261,7 +257,7 @@ export class ScsiCd implements ScsiUnit {
 
   /** Takes over what `save` returned. */
   restore(state: ScsiCdState): void {
-    this.#attention = state.attention
+    this.#attention.sense = state.attention
     this.#event = state.event
     this.#moveTray(state.open, state.locked)
     this.#exchanged = state.exchanged

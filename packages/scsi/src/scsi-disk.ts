@@ -13,7 +13,8 @@ import {
 import { be16, be32, be64, wholeCommand } from './fields.ts'
 import { MODE_SENSE_10, MODE_SENSE_6, modeSense } from './mode-sense.ts'
 import { BAD_FIELD, dataOf, failed, GOOD, reportUnits, type ScsiOutcome, type ScsiUnit } from './scsi-unit.ts'
-import { SENSE, type ScsiSense, senseData } from './sense.ts'
+import { SENSE, type ScsiSense } from './sense.ts'
+import { UnitAttention } from './unit-attention.ts'
 
 export { MOST_TRANSFER_BYTES } from './disk-payloads.ts'
 
@@ -82,7 +83,7 @@ const ANCHOR = 0x01
 const RANGE_LIST = 8
 const RANGE_BYTES = 16
 
-/** These are answered while a unit attention waits, and leave it. REQUEST SENSE reports it. */
+/** Executed while a unit attention waits. */
 const BEFORE_ATTENTION: ReadonlySet<number> = new Set([REQUEST_SENSE, INQUIRY, REPORT_LUNS])
 
 /**
@@ -97,7 +98,7 @@ export class ScsiDisk implements ScsiUnit {
   readonly #model: string
   readonly #queue: boolean
   readonly #maximumBytes: number
-  #attention: ScsiSense | null = SENSE.powerOn
+  readonly #attention = new UnitAttention(BEFORE_ATTENTION)
   /** Bytes of the medium when it changed last. */
   #bytes: number
 
@@ -140,7 +141,7 @@ export class ScsiDisk implements ScsiUnit {
     const { bytes } = this.medium.properties
     const resized = bytes !== this.#bytes && bytes > 0 && this.#bytes > 0
     this.#bytes = bytes
-    this.#attention = resized ? SENSE.capacityChanged : SENSE.mediumChanged
+    this.#attention.sense = resized ? SENSE.capacityChanged : SENSE.mediumChanged
   }
 
   /** Returns how much data a command takes besides what it writes. */
@@ -162,15 +163,11 @@ export class ScsiDisk implements ScsiUnit {
   execute(given: Uint8Array, parameters: Uint8Array = NOTHING): ScsiOutcome {
     const command = wholeCommand(given)
     const opcode = command[0]!
-    const attention = this.#attention
-    if (attention !== null && !BEFORE_ATTENTION.has(opcode)) {
-      this.#attention = null
-      return failed(attention)
-    }
+    const refused = this.#attention.refuse(opcode)
+    if (refused !== null) return refused
     switch (opcode) {
       case REQUEST_SENSE:
-        this.#attention = null
-        return dataOf(senseData(attention ?? SENSE.none), command[4]!)
+        return this.#attention.report(command)
       case INQUIRY:
         return this.#inquiry(command)
       case REPORT_LUNS:
@@ -300,16 +297,16 @@ export class ScsiDisk implements ScsiUnit {
 
   /** The next command reports that the unit has been reset. */
   powerOn(): void {
-    this.#attention = SENSE.powerOn
+    this.#attention.sense = SENSE.powerOn
   }
 
   /** Returns its state as plain data. The medium is not part of it. */
   save(): ScsiDiskState {
-    return { attention: this.#attention }
+    return { attention: this.#attention.sense }
   }
 
   /** Takes over what `save` returned. */
   restore({ attention }: ScsiDiskState): void {
-    this.#attention = attention
+    this.#attention.sense = attention
   }
 }
