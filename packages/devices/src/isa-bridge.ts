@@ -1,11 +1,5 @@
-import {
-  type DeviceContext,
-  DeviceError,
-  type DeviceModel,
-  type InterruptLine,
-  type PciFunction,
-  savedState,
-} from '@retrap/device'
+import { type DeviceContext, type DeviceModel, type InterruptLine, type PciFunction, savedState } from '@retrap/device'
+import { checkDeviceNumber } from './pci-device-number.ts'
 import { PciLinks } from './pci-links.ts'
 
 const PIRQ_ROUTE_FIRST = 0x60
@@ -63,8 +57,7 @@ export class IsaBridge implements DeviceModel {
 
   constructor(options: IsaBridgeOptions = {}) {
     this.#device = options.device ?? 1
-    if (!Number.isInteger(this.#device) || this.#device < 1 || this.#device > 31)
-      throw new DeviceError('ERR_OPTION', `isa-bridge: PCI device ${this.#device}: expected an integer from 1 to 31`)
+    checkDeviceNumber('isa-bridge', this.#device)
   }
 
   /** Adds the PCI function and takes the lines that links drive. */

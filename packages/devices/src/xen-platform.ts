@@ -1,12 +1,12 @@
 import {
   type AccessSize,
   type DeviceContext,
-  DeviceError,
   type DeviceModel,
   type PciFunction,
   savedState,
   type SynchronousRangeHandler,
 } from '@retrap/device'
+import { checkDeviceNumber } from './pci-device-number.ts'
 
 /* Fixed ports (Xen's docs/misc/hvm-emulated-unplug.txt): offsets from 0x10. */
 const FIXED_PORTS = 0x10
@@ -79,8 +79,7 @@ export class XenPlatform implements DeviceModel {
 
   constructor(options: XenPlatformOptions = {}) {
     this.#device = options.device ?? 2
-    if (!Number.isInteger(this.#device) || this.#device < 1 || this.#device > 31)
-      throw new DeviceError('ERR_OPTION', `xen-platform: PCI device ${this.#device}: expected an integer from 1 to 31`)
+    checkDeviceNumber('xen-platform', this.#device)
     this.#onUnplug = options.onUnplug ?? ((): void => {})
     this.#onLog = options.onLog ?? ((): void => {})
   }

@@ -1,7 +1,6 @@
 import {
   type AudioBackend,
   type DeviceContext,
-  DeviceError,
   type DeviceModel,
   type PciFunction,
   savedState,
@@ -9,6 +8,7 @@ import {
 } from '@retrap/device'
 import { BusMaster, type BusMasterState } from './bus-master.ts'
 import { Mixer } from './mixer.ts'
+import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link Ac97}. */
 export interface Ac97Options {
@@ -73,9 +73,7 @@ export class Ac97 implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ audio, bus, device, name = 'ac97' }: Ac97Options) {
-    const first = bus === undefined ? 1 : 0
-    if (!Number.isInteger(device) || device < first || device > 31)
-      throw new DeviceError('ERR_OPTION', `${name}: PCI device ${device}: expected an integer from ${first} to 31`)
+    checkDeviceNumber(name, device, bus)
     this.name = name
     this.#bus = bus
     this.#device = device

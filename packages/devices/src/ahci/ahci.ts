@@ -10,6 +10,7 @@ import {
 import { createDrive, type IdeDriveOptions } from '../ata/create-drive.ts'
 import type { AtaDrive } from '../ata/drive.ts'
 import { AhciPort, type AhciPortState } from './ahci-port.ts'
+import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link Ahci}. */
 export interface AhciOptions {
@@ -72,8 +73,7 @@ export class Ahci implements DeviceModel {
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: AhciOptions = {}) {
     const { device = 31, drives = [] } = options
-    if (!Number.isInteger(device) || device < 1 || device > 31)
-      throw new DeviceError('ERR_OPTION', `ahci: PCI device ${device}: expected an integer from 1 to 31`)
+    checkDeviceNumber('ahci', device)
     if (drives.length > PORTS)
       throw new DeviceError('ERR_OPTION', `ahci: ${drives.length} drives: expected at most ${PORTS}`)
     this.#device = device

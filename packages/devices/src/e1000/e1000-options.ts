@@ -1,4 +1,5 @@
 import { DeviceError, type PacketBackend, type Word64 } from '@retrap/device'
+import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link E1000}. */
 export interface E1000Options {
@@ -49,9 +50,7 @@ export function checkedAddress({ network, bus, device, name = 'e1000', macAddres
   const address = macAddress ?? network.macAddress ?? Uint8Array.from(USUAL_ADDRESS)
   if (address.length !== 6 || (address[0]! & 1) !== 0)
     throw bad(`address ${[...address].join(':')}: expected six bytes, and not that of a group`)
-  const first = bus === undefined ? 1 : 0
-  if (!Number.isInteger(device) || device < first || device > 31)
-    throw bad(`PCI device ${device}: expected an integer from ${first} to 31`)
+  checkDeviceNumber(name, device, bus)
   if (rom !== undefined && rom.length > MOST_ROM_BYTES)
     throw bad(`a ROM of ${rom.length} bytes: expected at most ${MOST_ROM_BYTES}`)
   return address

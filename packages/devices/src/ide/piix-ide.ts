@@ -10,6 +10,7 @@ import {
 import { createDrive, type IdeDriveOptions } from '../ata/create-drive.ts'
 import type { AtaDrive } from '../ata/drive.ts'
 import { DATA_REGISTER, IdeChannel, type IdeChannelState } from './ide-channel.ts'
+import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link PiixIde}. */
 export interface PiixIdeOptions {
@@ -58,8 +59,7 @@ export class PiixIde implements DeviceModel {
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: PiixIdeOptions = {}) {
     const { device = 1, drives = [] } = options
-    if (!Number.isInteger(device) || device < 1 || device > 31)
-      throw new DeviceError('ERR_OPTION', `ide: PCI device ${device}: expected an integer from 1 to 31`)
+    checkDeviceNumber('ide', device)
     if (drives.length > DRIVES)
       throw new DeviceError('ERR_OPTION', `ide: ${drives.length} drives: expected at most ${DRIVES}`)
     this.#device = device

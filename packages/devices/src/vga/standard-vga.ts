@@ -13,6 +13,7 @@ import { inputStatus } from './crtc-timing.ts'
 import { checkDacState, Dac, type DacState } from './dac.ts'
 import { checkDispiState, DISPI, Dispi, type DispiState } from './dispi.ts'
 import { edidOf, type PreferredMode } from './edid.ts'
+import { checkDeviceNumber } from '../pci-device-number.ts'
 import { Planes, WINDOW_BYTES } from './planes.ts'
 import { VgaRegisters, type VgaRegistersState } from './registers.ts'
 import { VgaDisplay } from './vga-display.ts'
@@ -92,8 +93,7 @@ export class StandardVga implements DeviceModel {
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: StandardVgaOptions = {}) {
     const { device = 2, memoryBytes = 16 * MIB, rom, preferredMode = DEFAULT_MODE } = options
-    if (!Number.isInteger(device) || device < 1 || device > 31)
-      throw new DeviceError('ERR_OPTION', `vga: PCI device ${device}: expected an integer from 1 to 31`)
+    checkDeviceNumber('vga', device)
     if (!Number.isInteger(Math.log2(memoryBytes)) || memoryBytes < MIB || memoryBytes > 256 * MIB) {
       const expected = 'a power of two from 1 MiB to 256 MiB'
       throw new DeviceError('ERR_OPTION', `vga: ${memoryBytes} bytes of memory: expected ${expected}`)
