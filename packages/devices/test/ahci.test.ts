@@ -39,6 +39,26 @@ function start(): Parts {
   return { machine, disk, cd }
 }
 
+/** Another machine that takes over memory, time and a saved state, and goes on with `resume`. */
+function restored(machine: AhciMachine, state = structuredClone(machine.model.save())): Parts {
+  const other = start()
+  other.machine.machine.ram.set(machine.machine.ram)
+  other.machine.machine.time = machine.machine.time
+  other.machine.model.restore(state)
+  return other
+}
+
+/** Another machine that has gone on after requests of this one, which its disk holds up until now. */
+async function moved({ machine, disk }: Parts): Promise<Parts> {
+  const quiet = machine.model.quiesce()
+  await disk.release()
+  await quiet
+  const other = restored(machine)
+  other.machine.model.resume()
+  await other.machine.pass()
+  return other
+}
+
 const range = (machine: AhciMachine, gpa: number, bytes: number): Uint8Array =>
   machine.machine.ram.slice(gpa, gpa + bytes)
 
@@ -374,10 +394,7 @@ describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
     await machine.model.quiesce()
     const state = machine.model.save()
     const before = structuredClone(state)
-    const other = start()
-    other.machine.machine.ram.set(machine.machine.ram)
-    other.machine.machine.time = machine.machine.time
-    other.machine.model.restore(state)
+    const other = restored(machine, state)
     other.machine.model.resume()
     await other.machine.pass()
     expect(range(other.machine, DATA, 3 * SECTOR)).toEqual(disk.bytes.slice(10 * SECTOR, 13 * SECTOR))
@@ -392,7 +409,8 @@ describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
   })
 
   test('that came with one that has failed are begun again in another machine too', async () => {
-    const { machine, disk } = start()
+    const parts = start()
+    const { machine, disk } = parts
     disk.bad = { at: 10 * SECTOR, code: 'ERR_MEDIUM' }
     disk.hold = true
     queue(machine, [
@@ -401,15 +419,7 @@ describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
     ])
     disk.letGo(0)
     await machine.pass()
-    const quiet = machine.model.quiesce()
-    await disk.release()
-    await quiet
-    const other = start()
-    other.machine.machine.ram.set(machine.machine.ram)
-    other.machine.machine.time = machine.machine.time
-    other.machine.model.restore(structuredClone(machine.model.save()))
-    other.machine.model.resume()
-    await other.machine.pass()
+    const other = await moved(parts)
     expect([other.machine.port(SACT), other.machine.port(TFD)]).toEqual([0, 0x50])
     expect(range(other.machine, DATA + 0x2000, SECTOR)).toEqual(disk.bytes.slice(11 * SECTOR, 12 * SECTOR))
     // The failed command is read by itself, and then the other one once more.
@@ -449,18 +459,11 @@ describe('a request that is under way', () => {
   })
 
   test('goes on in another machine, from a saved state', async () => {
-    const { machine, disk } = start()
+    const parts = start()
+    const { machine, disk } = parts
     disk.hold = true
     await machine.execute({ opcode: 0x25, lba: 1, count: 1, parts: [[DATA, SECTOR]] })
-    const quiet = machine.model.quiesce()
-    await disk.release()
-    await quiet
-    const other = start()
-    other.machine.machine.ram.set(machine.machine.ram)
-    other.machine.machine.time = machine.machine.time
-    other.machine.model.restore(structuredClone(machine.model.save()))
-    other.machine.model.resume()
-    await other.machine.pass()
+    const other = await moved(parts)
     expect(range(other.machine, DATA, SECTOR)).toEqual(disk.bytes.slice(SECTOR, 2 * SECTOR))
     expect([other.machine.port(CI), other.machine.level]).toEqual([0, true])
     expect(() => new Ahci({ drives: [] }).restore(machine.model.save())).toThrow(/ahci: the saved state has 6 ports/)

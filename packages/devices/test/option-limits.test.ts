@@ -1,5 +1,5 @@
 /** What a caller may give at most and at least, and what is just beyond. */
-import { describe, expect, test } from 'vitest'
+import { type Limits, testLimits } from '@retrap/tooling/limits'
 import { Ac97 } from '../src/ac97/index.ts'
 import { Ahci } from '../src/ahci/index.ts'
 import { E1000 } from '../src/e1000/index.ts'
@@ -13,14 +13,6 @@ import { TestMedium } from './support/test-medium.ts'
 const medium = new TestMedium(1 << 20)
 const network = { connect: () => {}, send: () => true, ready: () => {} }
 const PCI_DEVICES = { good: [1, 31], bad: [0, 32, -1, 1.5, NaN] }
-
-/** An option, values that it takes, and values that it refuses. */
-interface Limits {
-  readonly what: string
-  readonly make: (value: number) => unknown
-  readonly good: readonly number[]
-  readonly bad: readonly number[]
-}
 
 const LIMITS: readonly Limits[] = [
   { what: 'isa-bridge: device', make: (device) => new devices.IsaBridge({ device }), ...PCI_DEVICES },
@@ -76,10 +68,4 @@ const LIMITS: readonly Limits[] = [
   },
 ]
 
-describe('options', () => {
-  test.each(LIMITS)('$what', ({ make, good, bad }) => {
-    for (const value of good) expect(() => make(value), `${value}`).not.toThrow()
-    for (const value of bad)
-      expect(() => make(value), `${value}`).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }))
-  })
-})
+testLimits(LIMITS)

@@ -1,14 +1,6 @@
 /** What a caller may give at most and at least, and what is just beyond. */
-import { describe, expect, test } from 'vitest'
+import { type Limits, testLimits } from '@retrap/tooling/limits'
 import { Screen, TerminalPicture } from '../src/index.ts'
-
-/** An option, values that it takes, and values that it refuses. */
-interface Limits {
-  readonly what: string
-  readonly make: (value: number) => unknown
-  readonly good: readonly number[]
-  readonly bad: readonly number[]
-}
 
 const LIMITS: readonly Limits[] = [
   {
@@ -31,10 +23,4 @@ const LIMITS: readonly Limits[] = [
   },
 ]
 
-describe('options', () => {
-  test.each(LIMITS)('$what', ({ make, good, bad }) => {
-    for (const value of good) expect(() => make(value), `${value}`).not.toThrow()
-    for (const value of bad)
-      expect(() => make(value), `${value}`).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }))
-  })
-})
+testLimits(LIMITS)

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { type BlockBackend, BlockError } from '@retrap/device'
+import type { BlockBackend } from '@retrap/device'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { debianMembers } from '@retrap/tooling/debian'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { al, Assembler, ax, dx, imm16 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { loadDeviceKinds, type PlaceDevices, placeDevices } from '../src/device-kinds.ts'
 import { bootOrder } from '../src/drives.ts'
@@ -16,50 +15,10 @@ import { place as placeScsi } from '../src/kinds/scsi.ts'
 import { place as placeVirtio } from '../src/kinds/virtio.ts'
 import { PciSlots } from '../src/pci-slots.ts'
 import { createPc, type PcBootOptions, type PcDrive, type PcOptions } from '../src/index.ts'
+import { bootDisk, bootSector, medium } from './support/media.ts'
 
 const MIB = 1 << 20
 const BLOCK = 2048
-
-/** A medium of these bytes, which is only read. */
-function medium(bytes: Uint8Array): BlockBackend {
-  const refused = (): Promise<never> => Promise.reject(new BlockError('ERR_READ_ONLY', 'a test reads it'))
-  return {
-    properties: {
-      bytes: bytes.length,
-      blockBytes: 512,
-      physicalBlockBytes: 512,
-      maximumBytes: MIB,
-      readOnly: true,
-      discards: false,
-    },
-    read: async (offset, into) => {
-      into.set(bytes.subarray(offset, offset + into.length))
-    },
-    write: refused,
-    flush: async () => {},
-    discard: refused,
-    writeZeroes: refused,
-    onChange: () => () => {},
-  }
-}
-
-/** A boot sector that sends a letter to the serial port and switches the machine off. */
-function bootSector(letter: string): Uint8Array {
-  const asm = new Assembler({ bits: 16, address: 0x7c00 })
-  asm.mov(dx, imm16(0x3f8)).mov(al, letter.charCodeAt(0)).out(dx, al)
-  asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax).hlt()
-  const sector = new Uint8Array(512)
-  sector.set(asm.assemble().bytes)
-  sector.set([0x55, 0xaa], 510)
-  return sector
-}
-
-/** A disk of 1 MiB that begins with this. */
-function disk(letter: string): BlockBackend {
-  const bytes = new Uint8Array(MIB)
-  bytes.set(bootSector(letter))
-  return medium(bytes)
-}
 
 /** A CD with a boot catalog (El Torito 1.0): a volume descriptor, a boot record, their end, the catalog, the boot image. */
 function disc(letter: string): BlockBackend {
@@ -82,7 +41,7 @@ function disc(letter: string): BlockBackend {
 test('a machine loads the kinds of device that it has, and no others', async () => {
   const loaded = async (options: Omit<PcOptions, 'memoryBytes'>) =>
     (await loadDeviceKinds({ memoryBytes: MIB, ...options })).length
-  const drive = { medium: disk('A') }
+  const drive = { medium: bootDisk('A') }
   expect(await loaded({ kernel: new Uint8Array() })).toBe(0)
   expect(await loaded({ drives: [], vga: 'none' })).toBe(1)
   expect(await loaded({ drives: [{ ...drive, interface: 'nvme' }], vga: 'none' })).toBe(1)
@@ -108,7 +67,7 @@ describe('places', () => {
     })
   const order = (drives: readonly PcDrive[], boot?: PcBootOptions): readonly string[] =>
     bootOrder(make(placeIde, drives).bootPaths, boot?.order)
-  const a = { medium: disk('A') }
+  const a = { medium: bootDisk('A') }
   const cd = { medium: null, media: 'cdrom' } as const
 
   test('a q35 has ports instead of cables', () => {
@@ -238,7 +197,7 @@ if (seabios === undefined) test.skip('SeaBIOS starts drives (skipped: there is n
 
 describe.runIf(seabios !== undefined)('SeaBIOS starts', () => {
   const firmware = new Uint8Array(readFileSync(`${seabios?.[0] ?? ''}/usr/share/seabios/bios-256k.bin`))
-  const [a, b, c] = [disk('a'), disk('b'), disc('c')] as const
+  const [a, b, c] = [bootDisk('a'), bootDisk('b'), disc('c')] as const
 
   test.each([
     { name: 'the first disk', drives: [{ medium: a }, { medium: b }], letter: 'a' },
@@ -264,7 +223,11 @@ describe.runIf(seabios !== undefined)('SeaBIOS starts', () => {
     { name: 'a USB stick', drives: [{ medium: a, interface: 'usb' }], letter: 'a' },
     {
       name: 'the USB stick with a number, before another and a disk of IDE',
-      drives: [{ medium: a }, { medium: b, interface: 'usb' }, { medium: disk('d'), interface: 'usb', bootIndex: 0 }],
+      drives: [
+        { medium: a },
+        { medium: b, interface: 'usb' },
+        { medium: bootDisk('d'), interface: 'usb', bootIndex: 0 },
+      ],
       letter: 'd',
     },
     { name: 'a virtio disk', drives: [{ medium: a, interface: 'virtio' }], letter: 'a' },
@@ -283,7 +246,7 @@ describe.runIf(seabios !== undefined)('SeaBIOS starts', () => {
       drives: [
         { medium: a },
         { medium: b, interface: 'virtio' },
-        { medium: disk('d'), interface: 'virtio', virtio: { slot: 0x1a }, bootIndex: 0 },
+        { medium: bootDisk('d'), interface: 'virtio', virtio: { slot: 0x1a }, bootIndex: 0 },
       ],
       letter: 'd',
     },

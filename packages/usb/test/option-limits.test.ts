@@ -1,6 +1,6 @@
 /** What a caller may give at most and at least, and what is just beyond. */
 import { TestDisk } from '@retrap/device-test'
-import { describe, expect, test } from 'vitest'
+import { type Limits, testLimits } from '@retrap/tooling/limits'
 import { UsbStorage, Xhci } from '../src/index.ts'
 import { TestDevice } from './support/test-device.ts'
 
@@ -12,14 +12,6 @@ const plugged = (change: object): Xhci => {
   return new Xhci({ device: 1, devices: [device] })
 }
 const medium = new TestDisk(1 << 16)
-
-/** An option, values that it takes, and values that it refuses. */
-interface Limits {
-  readonly what: string
-  readonly make: (value: number) => unknown
-  readonly good: readonly number[]
-  readonly bad: readonly number[]
-}
 
 const interfaces = (count: number): readonly object[] =>
   Array.from({ length: count }, () => ({ interfaceClass: 255, endpoints: [] }))
@@ -60,10 +52,4 @@ const LIMITS: readonly Limits[] = [
   },
 ]
 
-describe('options', () => {
-  test.each(LIMITS)('$what', ({ make, good, bad }) => {
-    for (const value of good) expect(() => make(value), `${value}`).not.toThrow()
-    for (const value of bad)
-      expect(() => make(value), `${value}`).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }))
-  })
-})
+testLimits(LIMITS)

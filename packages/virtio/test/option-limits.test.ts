@@ -1,6 +1,6 @@
 /** What a caller may give at most and at least, and what is just beyond. */
 import { TestDisk } from '@retrap/device-test'
-import { describe, expect, test } from 'vitest'
+import { type Limits, testLimits } from '@retrap/tooling/limits'
 import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioPci } from '../src/index.ts'
 import { MemoryShare, Virtio9p } from '../src/p9.ts'
 import { VirtioScsi } from '../src/scsi.ts'
@@ -11,14 +11,6 @@ const device = (more: object): VirtioDevice =>
   ({ name: 'own', type: 42, config: new Uint8Array(4), queues: [{ handle: () => {} }], ...more }) as never
 const QUEUE_SIZES = { good: [4, 1024], bad: [0, 2, 3, 1000, 2048, NaN] }
 const QUEUES = { good: [1, 64], bad: [0, 65, 1.5] }
-
-/** An option, values that it takes, and values that it refuses. */
-interface Limits {
-  readonly what: string
-  readonly make: (value: number) => unknown
-  readonly good: readonly number[]
-  readonly bad: readonly number[]
-}
 
 const LIMITS: readonly Limits[] = [
   { what: 'blk: queueSize', make: (queueSize) => new VirtioBlock({ medium, queueSize }), ...QUEUE_SIZES },
@@ -82,10 +74,4 @@ const LIMITS: readonly Limits[] = [
   },
 ]
 
-describe('options', () => {
-  test.each(LIMITS)('$what', ({ make, good, bad }) => {
-    for (const value of good) expect(() => make(value), `${value}`).not.toThrow()
-    for (const value of bad)
-      expect(() => make(value), `${value}`).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }))
-  })
-})
+testLimits(LIMITS)

@@ -2,8 +2,8 @@
 import { findChromium, startChromium } from '@retrap/tooling/chromium'
 import type { Chromium, ChromiumPage } from '@retrap/tooling/chromium'
 import { expect, test } from 'vitest'
-import { CpuProfileBuilder, IDLE } from '../../src/profile/cpu-profile.ts'
 import type { CpuProfile } from '../../src/profile/cpu-profile.ts'
+import { sampleProfile } from '../support/sample-profile.ts'
 
 const chromium = await findChromium()
 if (chromium === undefined)
@@ -61,20 +61,9 @@ async function open(browser: Chromium, profile: CpuProfile): Promise<string> {
 }
 
 test.skipIf(chromium === undefined)('DevTools show functions with their times', { timeout: 180_000 }, async () => {
-  const builder = new CpuProfileBuilder()
-  const kernel = builder.child(1, 'kernel', '')
-  const main = builder.child(kernel, 'start_kernel', 'kernel')
-  const leaf = builder.child(main, 'memset_erms', 'kernel')
-  const ms = 1_000_000
-  for (let i = 0; i < 100; i++) {
-    builder.add(main, 2 * ms)
-    builder.add(leaf, 1 * ms)
-    builder.add(leaf, 0.5 * ms)
-  }
-  builder.add(builder.child(1, IDLE, ''), 50 * ms)
   const browser = await startChromium(chromium as string)
   try {
-    const text = await open(browser, builder.build())
+    const text = await open(browser, sampleProfile())
     expect(text).toContain('|Full range (400.00 ms)|')
     // Self and total time of each function.
     expect(text).toMatch(/\|200\.0 ms\|[\d.]+ %\|350\.0 ms\|[\d.]+ %\|start_kernel\|/)

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { findChromium } from '@retrap/tooling/chromium'
 import { expect, test } from 'vitest'
-import { CpuProfileBuilder, IDLE } from '../../src/profile/cpu-profile.ts'
-import type { CpuProfile } from '../../src/profile/cpu-profile.ts'
+import { type CpuProfile, IDLE } from '../../src/profile/cpu-profile.ts'
+import { sampleProfile } from '../support/sample-profile.ts'
 
 const run = promisify(execFile)
 const chromium = await findChromium()
@@ -44,18 +44,7 @@ async function open(profile: CpuProfile): Promise<string> {
 }
 
 test.skipIf(chromium === undefined)('speedscope shows functions with their times', { timeout: 120_000 }, async () => {
-  const builder = new CpuProfileBuilder()
-  const kernel = builder.child(1, 'kernel', '')
-  const main = builder.child(kernel, 'start_kernel', 'kernel')
-  const leaf = builder.child(main, 'memset_erms', 'kernel')
-  const ms = 1_000_000
-  for (let i = 0; i < 100; i++) {
-    builder.add(main, 2 * ms)
-    builder.add(leaf, 1 * ms)
-    builder.add(leaf, 0.5 * ms)
-  }
-  builder.add(builder.child(1, IDLE, ''), 50 * ms)
-  const text = await open(builder.build())
+  const text = await open(sampleProfile())
   expect(text).toContain('|guest.cpuprofile|')
   // Total and self time of each function; time in which nothing runs is left out.
   expect(text).toContain('|350.00ms (100%)|200.00ms (57%)|start_kernel|')

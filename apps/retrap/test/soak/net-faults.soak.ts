@@ -10,19 +10,14 @@ import { nodeSockets } from '@retrap/network/node'
 import type { Soak } from '@retrap/tooling/soak'
 import { ADAPTERS, linuxWith, type DiskLinux } from '../support/disk-linux.ts'
 import { FaultyCable, type CableFaults } from '../support/faulty-cable.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const DEADLINE_MS = 240_000
 const BYTES = 600_000
 
 /** The first process of `rdinit=/auto whole=PORT torn=PORT sink=PORT`. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /tmp
+const AUTO = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
 /drivers
 ip link set lo up
 ip link set eth0 up

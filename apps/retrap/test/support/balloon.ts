@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { hasProgram } from '@retrap/tooling/skip'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { fetchLinux } from '../../src/linux/debian.ts'
+import { FIRST_PROCESS } from './first-process.ts'
 import { runProgram, runRetrap } from './processes.ts'
 
 const DEVICE = fileURLToPath(new URL('../system/devices/dma-loop.ts', import.meta.url))
@@ -31,13 +32,7 @@ const HOST = [
   'echo "full: $(current) of $full"',
 ]
 
-const script = (asking: readonly string[]): string => `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-echo 0 > /proc/sys/vm/compact_unevictable_allowed
+const script = (asking: readonly string[]): string => `${FIRST_PROCESS}echo 0 > /proc/sys/vm/compact_unevictable_allowed
 xen=/sys/devices/system/xen_memory/xen_memory0
 current() { cat $xen/info/current_kb; }
 await() { n=0; while ! [ $(current) $1 ] && [ $n -lt 400 ]; do sleep 0.1; n=$((n + 1)); done; }

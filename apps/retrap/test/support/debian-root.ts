@@ -4,6 +4,7 @@ import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Apt, keep, unpackPackage, withScratchFolder, cacheDirectory } from '@retrap/debian'
 import { type DiskLinux, linuxWith } from './disk-linux.ts'
+import { FIRST_PROCESS } from './first-process.ts'
 
 /** A small Debian with systemd: what every system has, which no package depends on, and what a boot needs. */
 const PACKAGES = [
@@ -86,13 +87,7 @@ export async function makeDebianRoot(folder: string, more: readonly string[] = [
 }
 
 /** The first process: takes the first disk that is a whole file system with an init as the root. */
-const INIT = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const INIT = `${FIRST_PROCESS}/drivers
 for turn in 1 2 3 4 5 6 7 8 9; do
   for disk in /dev/vd[ab] /dev/sd[ab] /dev/nvme[01]n1; do
     mount -t ext4 $disk /mnt 2>/dev/null || continue

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { debianMembers, type DebianMembers } from '@retrap/tooling/debian'
 import { buildInitramfs } from '../../src/linux/initramfs.ts'
 import { writeCpio } from '../../src/linux/cpio.ts'
+import { FIRST_PROCESS } from './first-process.ts'
 import { addModule, moduleFiles } from './kernel-modules.ts'
 
 /** Drivers of the PIIX, of disks and CDs, and the CD's file system; ext4 is part of the kernel. */
@@ -12,13 +13,7 @@ const DRIVERS = ['ata_piix', 'sd_mod', 'sr_mod', 'isofs', 'vfat', 'nls_cp437', '
  * The first process of `rdinit=/auto`: reads a disk with ext4 and a CD, writes to the disk, and powers off. Its input is
  * nothing, so that runs on deterministic time agree.
  */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const AUTO = `${FIRST_PROCESS}/drivers
 mount /dev/sda /mnt
 mount -o ro /dev/sr0 /cd
 cat /mnt/note.txt /cd/note.txt

@@ -1,12 +1,8 @@
 import { ADAPTERS, type DiskLinux, linuxWith } from './disk-linux.ts'
+import { FIRST_PROCESS } from './first-process.ts'
 
 /** The first process of `rdinit=/auto`: reads floppy A, and writes to it. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const AUTO = `${FIRST_PROCESS}/drivers
 mount -t tmpfs tmpfs /tmp
 dd if=/dev/fd0 of=/tmp/part bs=512 skip=100 count=300 2>/dev/null
 echo "read $(sha256sum < /tmp/part)"

@@ -1,16 +1,11 @@
 import { ADAPTERS, type DiskLinux, linuxWith } from './disk-linux.ts'
+import { FIRST_PROCESS } from './first-process.ts'
 
 /**
  * The first process of `rdinit=/auto http=PORT sink=PORT name=NAME address=ADDRESS`: asks for an address, then uses the network in all the ways that
  * a test looks at. Each line that it prints begins with a word that says which one it is about.
  */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /tmp
+const AUTO = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
 /drivers
 cat > /dhcp <<'EOF'
 #!/bin/sh

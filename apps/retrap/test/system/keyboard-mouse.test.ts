@@ -6,6 +6,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { buildInitramfs } from '../../src/linux/initramfs.ts'
+import { type Answer, converse } from '../support/answers.ts'
 import { addModule, moduleFiles } from '../support/kernel-modules.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
@@ -68,9 +69,7 @@ describe.runIf(folders !== undefined)(`keyboard and mouse${skipNote(folders !== 
         commandLine: 'console=ttyS0 rdinit=/auto',
         jit: TEST_JIT,
       })
-      let text = ''
-      let step = 0
-      const steps: readonly (readonly [to: string, act: () => void])[] = [
+      const answers: readonly Answer[] = [
         ['TYPE\r\n', () => void pc.keyboard.type('Hello, {World}! ~|\\ 42\n')],
         [
           'MOVE\r\n',
@@ -84,16 +83,11 @@ describe.runIf(folders !== undefined)(`keyboard and mouse${skipNote(folders !== 
         [' 09 00 00\r\n', () => void pc.mouse.up('left')],
         [' 08 00 00\r\n', () => void pc.mouse.move(-7, 0)],
       ]
-      pc.serial.onTransmit((bytes) => {
-        text += String.fromCharCode(...bytes)
-        const next = steps[step]
-        if (next === undefined || !text.includes(next[0])) return
-        step++
-        next[1]()
-      })
+      const conversation = converse(pc, answers)
       const exit = await pc.run({ timeoutMs: DEADLINE_MS - 20_000 })
       pc.close()
-      expect([exit.reason, step]).toEqual(['power-off', steps.length])
+      const { text, given } = conversation
+      expect([exit.reason, given], text).toEqual(['power-off', answers.length])
       expect(text).toContain('Name="AT Translated Set 2 keyboard"')
       expect(text).toContain('Name="ImExPS/2 Generic Explorer Mouse"')
       expect(text).not.toMatch(/i8042.*(fail|error|timeout|No PS.2)|Spurious|Unknown key|lost sync/i)

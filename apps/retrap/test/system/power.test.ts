@@ -4,18 +4,13 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000
 
 /** Powers off when the button is pressed; busybox's acpid reads it from the input device. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const AUTO = `${FIRST_PROCESS}/drivers
 mkdir -p /etc/acpi/PWRF
 printf '#!/bin/sh\\necho the button was pressed\\npoweroff -f\\n' > /etc/acpi/PWRF/00000080
 chmod +x /etc/acpi/PWRF/00000080

@@ -4,15 +4,11 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 /** The first process of `rdinit=/auto`. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const AUTO = `${FIRST_PROCESS}/drivers
 sleep 2
 cd /sys/bus/pci/devices
 for i in *; do echo "$i $(cat $i/vendor)"; done

@@ -5,19 +5,14 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 150_000
 const DISK_BYTES = 1 << 20
 
 /** Sleeps for as many seconds as `alarm=` says, or without an alarm. The disk is read anew afterwards, and written to. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /tmp
+const AUTO = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
 /drivers
 disk=/dev/$(ls /sys/block | grep '[sv]da')
 echo kept in RAM > /tmp/note

@@ -11,21 +11,17 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { UsbKeyboard, UsbPointer } from '@retrap/usb'
 import { afterAll, describe, expect, test } from 'vitest'
+import { type Answer, converse } from '../support/answers.ts'
 import { GRUB_READS_LINE, makeGrubDisk, makeGrubEfiDisk } from '../support/boot-media.ts'
 import { usbLinux } from '../support/disk-linux.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 
 const DEADLINE_MS = 540_000
 
 /** The first process: tells what is plugged in, what is typed and pointed at, and writes to the stick. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const AUTO = `${FIRST_PROCESS}/drivers
 while ! [ -b /dev/sda1 ] || ! grep -q Tablet /proc/bus/input/devices; do sleep 0.1; done
 for d in /sys/bus/usb/devices/*-*; do [ -f $d/product ] && echo "usb: $(cat $d/product), $(cat $d/speed), $(echo $(cat $d/version))"; done
 exec 3</dev/tty1 4</dev/input/event$(grep -A4 Tablet /proc/bus/input/devices | sed -n 's/.*event\\([0-9]*\\).*/\\1/p')
@@ -79,24 +75,17 @@ async function boot(image: string, options: Partial<PcOptions>): Promise<string>
     vga: 'std',
     ...options,
   })
-  let text = ''
-  let step = 0
-  const steps: readonly (readonly [to: string, act: () => void])[] = [
+  const answers: readonly Answer[] = [
     ['TYPE A LINE', () => void keyboard.type('by usb\n')],
     ['TYPE\r\n', () => void keyboard.type('Hello, {World}! ~|\\ 42\n')],
     ['POINT\r\n', () => void mouse.moveTo(0x1234, 0x4321)],
   ]
-  pc.serial.onTransmit((bytes) => {
-    text += String.fromCharCode(...bytes)
-    const next = steps[step]
-    if (next === undefined || !text.includes(next[0])) return
-    step++
-    next[1]()
-  })
+  const conversation = converse(pc, answers)
   const exit = await pc.run({ timeoutMs: DEADLINE_MS - 20_000 })
   pc.close()
   await stick.close()
-  expect([exit.reason, step], text).toEqual(['power-off', steps.length])
+  const { text, given } = conversation
+  expect([exit.reason, given], text).toEqual(['power-off', answers.length])
   return text
 }
 

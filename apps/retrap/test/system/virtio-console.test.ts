@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 300_000
@@ -13,13 +14,7 @@ const TO_GUEST = 300_001
 const FROM_GUEST = 400_003
 
 /** The first process of `rdinit=/auto`. It names ports as udev's rules do, which are not there. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const AUTO = `${FIRST_PROCESS}/drivers
 mkdir -p /dev/virtio-ports
 for port in /sys/class/virtio-ports/*; do
   name=$(cat $port/name)

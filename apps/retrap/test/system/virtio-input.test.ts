@@ -4,19 +4,15 @@ import { createPc } from '@retrap/machine'
 import { skipNote } from '@retrap/tooling/skip'
 import { VirtioInput } from '@retrap/virtio/input'
 import { describe, expect, test } from 'vitest'
+import { type Answer, converse } from '../support/answers.ts'
 import { linuxWith } from '../support/disk-linux.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const DEADLINE_MS = 300_000
 
 /** The first process: says when it reads each device, and shows its first events. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const AUTO = `${FIRST_PROCESS}/drivers
 while ! grep -q 'Virtio Tablet' /proc/bus/input/devices; do sleep 0.1; done
 cat /sys/class/input/event*/device/uniq
 show() {
@@ -53,24 +49,16 @@ describe.runIf(linux !== undefined)(`virtio input${skipNote(linux !== undefined,
         mouse,
         virtio: [{ kind: 'keyboard', serialNumber: 'K-1' }, { kind: 'mouse' }, { kind: 'device', device: tablet }],
       })
-      let text = ''
-      let step = 0
-      const steps: readonly (readonly [to: string, act: () => void])[] = [
+      const answers: readonly Answer[] = [
         ['READ Keyboard\r\n', () => void keyboard.press('KeyA')],
         ['READ Mouse\r\n', () => void mouse.move(5, -7)],
         ['READ Tablet\r\n', () => void hand.moveTo(0x1234, 0x4321)],
       ]
-      pc.serial.onTransmit((bytes) => {
-        text += String.fromCharCode(...bytes)
-        const next = steps[step]
-        if (next === undefined || !text.includes(next[0])) return
-        step++
-        next[1]()
-      })
+      const conversation = converse(pc, answers)
       const exit = await pc.run({ timeoutMs: DEADLINE_MS - 20_000 })
       pc.close()
-      expect(exit.reason, text).toBe('power-off')
-      expect(step).toBe(steps.length)
+      const { text, given } = conversation
+      expect([exit.reason, given], text).toEqual(['power-off', answers.length])
       expect(text).toContain('K-1')
       // Type, code and value of each event; a report ends what happened together.
       const report = ' 0000 0000 0000 0000'

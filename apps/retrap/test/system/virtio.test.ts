@@ -10,6 +10,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubDisk } from '../support/boot-media.ts'
 import { linuxWith } from '../support/disk-linux.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
@@ -19,13 +20,7 @@ const DEADLINE_MS = 300_000
 const DRIVERS = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console']
 
 /** The first process of `rdinit=/auto`. Its input is nothing, so that runs on deterministic time agree. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-/drivers
+const AUTO = `${FIRST_PROCESS}/drivers
 cat /sys/bus/virtio/devices/virtio0/features
 echo
 head -c 32 /dev/hwrng | wc -c

@@ -3,13 +3,13 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { BlockBackend } from '@retrap/device'
 import { DebugConsole, DebugExit } from '@retrap/devices'
 import { debianMembers } from '@retrap/tooling/debian'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { ah, al, Assembler, ax, ds, dx, es, imm16, si, sp, ss } from '@retrap/x86-assembler'
 import { createPc, type PcOptions } from '../../src/index.ts'
+import { medium } from './media.ts'
 
 const MIB = 1 << 20
 /** Where the program is loaded to, by its boot sector. */
@@ -95,25 +95,5 @@ export function runOnQemu(image: Uint8Array, machine: string, more: readonly str
     return [...readFileSync(output)]
   } finally {
     rmSync(folder, { recursive: true })
-  }
-}
-
-function medium(bytes: Uint8Array): BlockBackend {
-  const none = async (): Promise<void> => {}
-  return {
-    properties: {
-      bytes: bytes.length,
-      blockBytes: 512,
-      physicalBlockBytes: 512,
-      maximumBytes: MIB,
-      readOnly: false,
-      discards: false,
-    },
-    read: async (offset, into) => into.set(bytes.subarray(offset, offset + into.length)),
-    write: none,
-    flush: none,
-    discard: none,
-    writeZeroes: none,
-    onChange: () => () => {},
   }
 }
