@@ -31,7 +31,7 @@ export class EscapeFilter {
   #escaped = false
   #line: PromptLine | null = null
 
-  /** @param keyboard - what is typed goes to a keyboard, which has keys that a terminal cannot send */
+  /** @param keyboard - input goes to a guest's keyboard, which has keys that a terminal cannot send */
   constructor(keyboard = false) {
     this.#keyboard = keyboard
   }

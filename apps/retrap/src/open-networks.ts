@@ -24,7 +24,7 @@ export class OpenNetworks {
     const closing: Closing[] = []
     const networks = new Map<string, PacketBackend>()
     const hubs = new Map<number, Hub>()
-    /** Files that captures go to, and whose they are. */
+    /** The network of each capture file. */
     const captures = new Map<string, string>()
     const attached: { readonly hub: Hub; readonly id: string; readonly by: string }[] = []
     try {

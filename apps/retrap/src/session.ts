@@ -448,5 +448,5 @@ class Session {
 
 /** How long output waits for its reader when the user has ended the run. */
 const LAST_CALL_MS = 150
-/** A machine that has not taken the power button by then does not heed it. */
+/** Milliseconds in which a machine answers the power button; without an answer the button counts as ignored. */
 const BUTTON_MS = 2000

@@ -69,7 +69,7 @@ export class LateAnswers<Request, Answer> {
   /** The end of what was cancelled. */
   #before: Promise<void> | null = null
   #paused = false
-  /** A controller costs as much as a small request: several requests have the same one, for they are cancelled together. */
+  /** A controller costs as much as a small request. Requests are cancelled together, so that several share one. */
   #abort = new AbortController()
   #begun = 0
 

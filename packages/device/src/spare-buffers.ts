@@ -22,8 +22,8 @@ export class SpareBuffers {
   }
 
   /**
-   * Takes a buffer back. The caller has no other view of it, and nor has the medium. One of another size than those that
-   * `take` lends is not kept.
+   * Takes a buffer back. The caller has no other view of it, and nor has the medium. A buffer of
+   * another size than those that `take` lends is dropped.
    */
   give(buffer: Uint8Array): void {
     const whole = new Uint8Array(buffer.buffer)

@@ -6,19 +6,19 @@ import { PIT_RATE } from './tick-rate.ts'
 const RATE = 48_000
 const TICKS_PER_SECOND = (PIT_RATE.ticks * 1e9) / PIT_RATE.nanoseconds
 const TICKS_PER_SAMPLE = TICKS_PER_SECOND / RATE
-/** How the samples of a PC speaker follow one another. */
+/** Format of a PC speaker's samples. */
 export const SPEAKER_FORMAT: AudioFormat = { rate: RATE, channels: 1 }
-/** A faster square wave cannot be heard, nor be in the samples: the cone stands. */
+/** Ticks of the shortest period that is played: samples cannot hold a faster square wave. */
 const SHORTEST_PERIOD = 2 * TICKS_PER_SAMPLE
-/** Of the swing from no current to full current, in units of a sample. */
+/** Difference between samples without current and with full current. */
 const SWING = 0x4000
 /** The cone goes back by itself: a high-pass filter of about 19 Hz at this rate. */
 const RETURN = 0.9975
-/** So long after the last change nothing is left to hear. */
+/** Ticks from the last change until nothing is heard. */
 const TAIL_TICKS = Math.floor(TICKS_PER_SECOND / 10)
-/** Of what a host was late for, so much is played: work stays bounded. */
+/** Ticks that are played when the host is late. Earlier sound is dropped, so that work stays bounded. */
 const MOST_TICKS = Math.floor(TICKS_PER_SECOND)
-/** Samples at a time. */
+/** Samples that are handed on at a time. */
 const PIECE = 1024
 
 /**
@@ -87,7 +87,7 @@ export class PcSpeaker {
     if (before !== data || (data && this.#moves())) this.#tail = TAIL_TICKS
   }
 
-  /** What was under way is no more: the ticks begin anew. */
+  /** Drops sound under way: the ticks begin anew. */
   restart(tick: number, data: boolean): void {
     this.#data = data
     this.#at = tick
@@ -135,7 +135,7 @@ export class PcSpeaker {
     this.#count = 0
   }
 
-  /** Nothing is heard any more. */
+  /** Forgets the part of a sample and the filter's state: nothing is heard any more. */
   #settle(): void {
     this.#passed = 0
     this.#flowed = 0

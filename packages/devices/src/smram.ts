@@ -4,9 +4,9 @@ export interface SmramSettings {
   readonly low: boolean
   /** They see it at 0xFEDA0000 instead. */
   readonly high: boolean
-  /** Everybody sees it at 0xA0000. */
+  /** All code sees it at 0xA0000. */
   readonly open: boolean
-  /** Everybody sees it at 0xFEDA0000. */
+  /** All code sees it at 0xFEDA0000. */
   readonly openHigh: boolean
   /** The last bytes of RAM below 4 GiB that only processors in system-management mode see; 0 for none. */
   readonly tsegBytes: number

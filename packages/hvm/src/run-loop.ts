@@ -19,7 +19,7 @@ const STOP_DEADLINE_MS = 1000
 /** Exits that a device asks for. */
 const ENDS_AT_A_DEVICE: ReadonlySet<DomainExit['reason']> = new Set(['power-off', 'reset', 'debug-exit', 'sleep'])
 
-/** The machine goes on by itself after these. */
+/** Whether the machine goes on by itself after an exit. */
 const passes = ({ reason }: DomainExit): boolean => reason === 'sleep' || reason === 'wake'
 
 /** The next microtask. */
@@ -174,7 +174,7 @@ export class RunLoop {
     this.#go()
   }
 
-  /** Ends `run` with this exit, the first one given; one after which the machine goes on by itself gives way. */
+  /** Ends `run` with the first exit given. An exit after which the machine goes on by itself gives way to any other. */
   stop(exit: DomainExit): void {
     if (this.#exit === null || (passes(this.#exit) && !passes(exit))) this.#exit = exit
     for (const vcpu of this.#parts.vcpus) vcpu.cpu.stop()

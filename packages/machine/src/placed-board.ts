@@ -22,7 +22,7 @@ export interface PlacedBoard {
   readonly ready: Promise<void>
 }
 
-/** What {@link placeBoard} knows how to do by itself. */
+/** The hooks that {@link placeBoard} supplies. */
 type OwnHooks = 'a20' | 'ecam' | 'smram' | 'smi'
 
 /** Makes a board's models part of a domain, in this thread or in one of their own. */

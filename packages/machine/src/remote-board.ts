@@ -51,7 +51,7 @@ const RAMFB = 14
 /** To the machine: the guest asks to sleep in S3. */
 const SLEEP = 15
 
-/** To the board: a key is pressed, which wakes. To the machine, which sleeps: it is to wake. */
+/** To the board: a key is pressed, which wakes the guest. To the machine, which sleeps: wake up. */
 const WAKE = 16
 
 /** To the machine: samples of the PC speaker, 16 bits each. */

@@ -1,11 +1,11 @@
 import type { DomainExit, X86Domain } from '@retrap/hvm'
 
-/** Why a domain stopped for its owner to see. */
+/** The exits that a domain's owner sees. */
 export type FinalExit = Exclude<DomainExit, { readonly reason: 'sleep' | 'wake' }>
 
 /** What a PC lends its {@link Sleep}. */
 export interface SleepHooks {
-  /** Does what firmware does first when the machine wakes. @returns false: nothing is there to go on */
+  /** Does what firmware does first when the machine wakes. @returns false: the guest has left no place to go on */
   resume(): Promise<boolean>
   /** The guest sleeps, or has been woken. */
   changed(asleep: boolean): void
@@ -15,12 +15,12 @@ export interface SleepHooks {
 
 /**
  * Takes a domain through S3: its processors and devices are reset in place, its RAM stays, and nothing but timers and
- * models goes on until the power management wakes it. What is left of the devices is the models' to know.
+ * models goes on until the power management wakes it. Each device model knows which of its state survives.
  */
 export class Sleep {
   readonly #domain: X86Domain
   readonly #hooks: SleepHooks
-  /** The power management has woken the machine before that was asleep. */
+  /** The power management wakes the machine, which may not be asleep yet. */
   #woken = false
   /** The guest has asked to sleep, and the domain has not been reset since. */
   #falling = false
@@ -43,7 +43,7 @@ export class Sleep {
     if (this.#domain.asleep) this.#domain.stop({ reason: 'wake' })
   }
 
-  /** Runs the domain, through all that it sleeps, until something else ends that. */
+  /** Runs the domain, through sleep as well, until it exits for another reason. */
   async run(): Promise<FinalExit> {
     const domain = this.#domain
     for (;;) {

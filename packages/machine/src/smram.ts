@@ -42,7 +42,7 @@ class Smram implements SystemManagementMemory {
   /** Frames of the RAM behind the VGA window. */
   readonly #low: readonly number[]
   #settings: SmramSettings = { low: false, high: false, open: false, openHigh: false, tsegBytes: 0 }
-  /** Pages that are mapped to it for everybody: first those of the window, then those above 1 MiB. */
+  /** Pages that map it for all code: those of the window, then those above 1 MiB. */
   readonly #opened: readonly Set<number>[] = [new Set(), new Set()]
   /** Frames of TSEG, which nobody else sees. */
   #tseg: readonly number[] = []
@@ -82,8 +82,8 @@ class Smram implements SystemManagementMemory {
   }
 
   /**
-   * Everybody sees the RAM behind the window, or what is there otherwise: the graphics card. A page that the card has
-   * mapped stays its own.
+   * Shows the RAM behind the window to all code, or the graphics card that is there otherwise. A page that the card has
+   * mapped stays the card's.
    */
   #show(open: boolean, base: number, opened: Set<number>): void {
     const { p2m } = this.#domain

@@ -12,7 +12,7 @@ export interface ScsiTransfer {
   readonly data: Uint8Array
 }
 
-/** Ranges that carry no data are taken in larger parts, yet not as a whole: a request given up ends between two. */
+/** Bytes of one request that carries no data. Ranges are cut to this size: a cancelled command ends between two requests. */
 const LARGEST_RANGE = 2 ** 28
 
 /**

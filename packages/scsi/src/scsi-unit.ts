@@ -31,7 +31,7 @@ export type ScsiOutcome =
 
 /** A logical unit: it reads commands, and its transport moves their data. `ScsiDisk` and `ScsiCd` are units. */
 export interface ScsiUnit {
-  /** What is in it; null: there is never a medium. */
+  /** The medium; null: there is never one. */
   readonly medium: BlockBackend | null
   /** Bytes of a block: 2048 of a CD. */
   readonly blockBytes: number

@@ -132,7 +132,7 @@ export class RepeatedAccess {
     const step = down ? -size : size
     let made = 0
     while (made < count) {
-      // An element before may have had the chipset put something else there. What has been read must be written: a device
+      // An earlier element may have had the chipset map something else there. An element that was read must be written: a device
       // is not asked twice.
       if (made > 0 && !host.answersAtOnce(to + made * step, size, size)) break
       if (host.physicalRead(from + made * step, size, words, DEVICE_PLAIN) !== STATUS_DONE) break

@@ -2,12 +2,12 @@ import type { Turn } from '@retrap/engine'
 
 /**
  * Instructions before a sample that are executed one by one. Generated code stops at backward branches and page changes
- * alone: without these steps, straight code between two of them would never be seen. Of longer straight code the end is
- * seen less often than it is executed.
+ * alone: without these steps, straight code between two of them would never be seen. The end of longer
+ * straight code is sampled less often than it is executed.
  */
 const SAMPLE_APPROACH = 128
 
-/** Calls back at a cost of a turn, with the vCPU at the instruction that it executes then. */
+/** Takes samples: calls back when a turn has cost so much, with the vCPU at its current instruction. */
 export class Sampling {
   readonly #turn: Turn
   /** Null: no sample is asked for. */

@@ -61,7 +61,7 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
       : undefined
   const colour = wantsColour(flags.color, output, environment)
   const program: Program = { ...loaded, architecture, sections: parts }
-  // Its tables are for those alone who need them.
+  // The tables of A64 are large: x86 code does without them.
   const listA64 = program.architecture === 'arm64' ? (await import('./arm64-listing.ts')).listA64Section : undefined
   try {
     await printText(listing(program, path, flags, colour, progress, listA64), output)

@@ -217,7 +217,7 @@ class LineOptions implements FormatOptions {
 
 type Paint = (kind: TokenKind | 'label' | 'dim', text: string) => string
 
-/** What colours text, or leaves it as it is. */
+/** Returns a function that colours text, or leaves it as it is. */
 export function painter(colour: boolean): Paint {
   if (!colour) return (_, text) => text
   return (kind, text) => {

@@ -3,7 +3,7 @@ import { CliError } from '../cli-error.ts'
 
 export type Mode = 16 | 32 | 64
 
-/** Whose code it is. */
+/** The processor that the code is for. */
 export type Architecture = 'x86' | 'arm64'
 
 /** A stretch of code. */
@@ -37,7 +37,7 @@ export interface Program {
 const decoder = new TextDecoder()
 /** Arguments of a call are on the stack. */
 const MAX_PLAIN = 1000
-/** Names may share their bytes, but not so often that they take this many times the file's. */
+/** Names may share bytes of the file, but together have at most this many times its bytes. */
 const MOST_SHARED = 16
 const LEAST_TEXT_BYTES = 1 << 20
 

@@ -4,7 +4,7 @@ import type { SessionOutput } from '../host.ts'
 
 const ESCAPE = '\u001b['
 const USUAL: TerminalSize = { columns: 80, rows: 25 }
-/** A picture has no more of either; what a larger terminal has beside it stays empty. */
+/** Columns or rows of a picture. The rest of a larger terminal stays empty. */
 const MOST_CHARACTERS = 1000
 
 /** The terminal as a session's screen and keyboard. */

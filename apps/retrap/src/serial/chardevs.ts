@@ -4,10 +4,10 @@ import type { WatchedOutput } from '../output-watch.ts'
 import { type FarEnd, openReported } from './far-end.ts'
 import type { ChardevArgument } from './serial-options.ts'
 
-/** So many bytes may wait for the guest before whoever sends them does, and half of that when it goes on. */
+/** Bytes that may wait for the guest. The sender pauses at this many, and resumes at half of them. */
 const WAITING_BYTES = 16_384
 
-/** What `--chardev` names, open once for a session. Each machine that starts gets a stream of its own to it. */
+/** The far ends of `--chardev`, open once for a session. Each machine that starts gets a stream of its own to each. */
 export class Chardevs {
   readonly #ends = new Map<string, FarEnd>()
   readonly #streams = new Map<string, ChardevStream>()
@@ -31,7 +31,7 @@ export class Chardevs {
       // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
       const end = target.kind === 'stdio' ? terminal : await openReported(target, name, say, failed)
       this.#ends.set(id, end)
-      // What comes before there is a machine waits for it.
+      // Bytes that arrive before there is a machine wait for it.
       this.#streams.set(id, new ChardevStream(end))
       end.onReceive((bytes) => this.#streams.get(id)!.receive(bytes))
     }
@@ -82,7 +82,7 @@ class ChardevStream implements ByteStreamBackend {
 
   connect(client: ByteStreamClient): void {
     this.#client = client
-    // What has come before, so that the device knows of it.
+    // Offers the device the bytes that have arrived before.
     this.ready()
   }
 

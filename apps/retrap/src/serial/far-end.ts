@@ -6,7 +6,7 @@ import type { SessionOutput } from '../host.ts'
 import type { WatchedOutput } from '../output-watch.ts'
 import type { SerialTarget } from '../values.ts'
 
-/** What a serial port's wire leads to, or a port of a console. */
+/** The far end of a serial port's wire, or of a console's port. */
 export interface FarEnd extends WatchedOutput {
   /** Takes what the guest has sent. */
   write(bytes: Uint8Array): void

@@ -56,7 +56,7 @@ export class SerialWires {
       port?.onDrain(() => end.resume())
       let hasRoom = true
       for (const bytes of this.#early[i]!.splice(0)) hasRoom = port?.receive(bytes) ?? true
-      // Of an earlier machine's guest nothing waits any more.
+      // Nothing waits for an earlier machine's guest any more.
       if (hasRoom) end.resume()
     }
   }

@@ -284,7 +284,7 @@ class LocalNode implements ShareNode {
     }
   }
 
-  /** The guest's kernel has taken its program's mask off already: the host's takes nothing more. */
+  /** Gives a new file the guest's mode: the guest's kernel has applied its program's mask, and the host's is not to apply too. */
   async #giveMode(fd: number, mode: number): Promise<void> {
     const now = Number((await this.#calls.fstat(fd)).mode)
     if ((now & MODE_BITS) === (mode & MODE_BITS)) return

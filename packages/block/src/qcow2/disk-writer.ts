@@ -78,9 +78,9 @@ export class DiskWriter {
     return bytes
   }
 
-  /** An entry of a damaged image may name a table as data, or what no file has. */
+  /** Refuses an entry of a damaged image that names a table as data, or a place beyond every file. */
   #refuseTables(host: number, bytes: number): void {
-    // The format has place for 2^56 bytes, no file for half of that.
+    // The format can name 2^56 bytes; no file has half of that.
     if (host + bytes > Number.MAX_SAFE_INTEGER) {
       throw new BlockError('ERR_MEDIUM', `the qcow2 image is damaged: data lies at ${host}`)
     }

@@ -31,7 +31,7 @@ export interface CommandListState {
   readonly transfers?: readonly QueuedTransferState[]
   /** A queued command that is to be executed by itself; −1 or absent: there is none. */
   readonly alone?: number
-  /** It has failed among others. */
+  /** The command `alone` has failed while others were under way. */
   readonly failed?: boolean
   /** What the log says of the queued command that has failed. */
   readonly errorLog: Uint8Array | null

@@ -74,7 +74,7 @@ export class CommandList {
   #queue: number[] = []
   /** A queued command that is to be executed by itself, before others are begun; −1: there is none. */
   #alone = -1
-  /** It has failed: those that were begun with it are active until it is known why, and are then begun again. */
+  /** The command `#alone` has failed. Commands that were begun with it stay active until the reason is known, and are begun again then. */
   #failed = false
   readonly #header = new DataView(new ArrayBuffer(HEADER_BYTES))
   readonly #headerBytes = new Uint8Array(this.#header.buffer)
@@ -261,7 +261,7 @@ export class CommandList {
     this.#failed = false
   }
 
-  /** The medium has done a queued command, or not. */
+  /** The medium has completed a queued command, or failed to. */
   #transferred(transfer: QueuedTransfer, error: BlockErrorCode | null): void {
     if (this.#registers.halted) return
     if (error !== null && !this.#failed) {

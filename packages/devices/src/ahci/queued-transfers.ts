@@ -12,14 +12,14 @@ import {
 import { isQueued, queuedFlags } from './queued-commands.ts'
 
 const SECTOR = 512
-/** A larger command is executed by itself, a part after the other: 32 of these are what a guest can have in host memory. */
+/** Bytes of a command; a larger one is executed alone, in parts. 32 commands bound the host memory that a guest occupies. */
 const MOST_BYTES = 2 << 20
 const ENTRY_BYTES = 16
 const COUNT_BITS = 0x3f_ffff
 const TWO_32 = 2 ** 32
-/** Entries are read so many at a time. */
+/** Entries of a data table that are read at a time. */
 const ENTRIES = 64
-/** A longer table is unusual: all commands of a queue are begun at once, and reading it takes the host's time. */
+/** Entries of a data table. A command with a longer one is executed alone: reading it takes the host's time. */
 const MOST_ENTRIES = 2048
 
 /** A queued command, whose data is moved at once. */
@@ -164,7 +164,7 @@ export class QueuedTransfers {
     this.#late.proceed()
   }
 
-  /** Gives all up. @param before - what the host does: later commands wait for it too */
+  /** Cancels all commands. @param before - what the host does: later commands wait for it too */
   cancel(before: Promise<void> | null): void {
     if (before !== null) this.#late.hold(before)
     this.#late.cancel()
@@ -175,14 +175,17 @@ export class QueuedTransfers {
     return this.#late.busy ? this.#late.ended() : null
   }
 
+  /** Answers nothing from now on. @returns settles when the host is busy with nothing */
   pause(): Promise<void> {
     return this.#late.pause()
   }
 
+  /** Goes on. */
   resume(): void {
     this.#late.resume()
   }
 
+  /** Returns the commands under way as plain data. */
   save(): QueuedTransferState[] {
     return this.#late.save().map(({ request, answer, deadline }) => ({
       transfer: { ...request, data: request.data.slice() },
@@ -191,8 +194,9 @@ export class QueuedTransfers {
     }))
   }
 
+  /** Takes over what `save` returned. */
   restore(state: readonly QueuedTransferState[]): void {
-    // Its buffers are lent again later: they are not the state's.
+    // Buffers are used again later: the state keeps its own.
     const own = (transfer: QueuedTransfer): QueuedTransfer => {
       const data = this.#spare.take(transfer.data.length)
       data.set(transfer.data)

@@ -34,8 +34,8 @@ export interface BusMasterState {
  * One channel's bus master: moves a drive's data between its buffer and guest memory, as a table of the guest's says. Bytes
  * are moved only inside `move`, and only while the guest has it started.
  *
- * An entry must not cross a boundary of 64 KiB. One that does goes on behind it, as in QEMU: EDK II's driver, which OVMF
- * boots by, makes such entries.
+ * An entry must not cross a boundary of 64 KiB. An entry that does continues behind it, as in QEMU: EDK II's driver,
+ * with which OVMF boots, makes such entries.
  *
  * Source: Programming Interface for Bus Master IDE Controller 1.0; Intel 82371SB data sheet (290550), "Bus Master IDE".
  */

@@ -15,7 +15,7 @@ export interface DataPiece {
 const LIST = new Uint8Array(PAGE_BYTES)
 const LIST_WORDS = new DataView(LIST.buffer)
 
-/** Adds guest memory behind what there is: to the last piece, where it follows that one. */
+/** Appends guest memory; memory that follows the last piece joins it. */
 function add(into: DataPiece[], address: number, length: number): void {
   const last = into.at(-1)
   if (last !== undefined && last.address + last.length === address) last.length += length

@@ -112,7 +112,7 @@ export class Planes {
     const word = layout === CHAIN_4 ? address >>> 2 : layout === ODD_EVEN ? address >>> 1 : address
     if (word >= this.#words.length) return NOTHING
     const latch = this.#words[word]!
-    // As under QEMU: what is chained may be read as plain memory too, which no latch is told of.
+    // As under QEMU: chained memory may also be read as plain memory, and such reads load no latch.
     if (layout !== CHAIN_4) this.latch = latch
     if (this.#compares) {
       const differences = (latch ^ this.#compareValue) & this.#compareMask

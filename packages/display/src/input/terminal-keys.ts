@@ -16,7 +16,7 @@ export interface TerminalInput {
 }
 
 const ESCAPE = '\x1b'
-/** A longer sequence is none. */
+/** UTF-16 units of the longest sequence, without its ESC. */
 const LONGEST = 32
 
 /** CSI sequences by their last letter (ECMA-48, and xterm, "PC-Style Function Keys"). */
@@ -51,8 +51,9 @@ const BY_NUMBER: readonly string[] = [
   ...['F1', 'F2', 'F3', 'F4', 'F5', '-', 'F6', 'F7', 'F8', 'F9', 'F10', '-', 'F11', 'F12'],
   ...['F13', 'F14', '-', 'F15', 'F16', '-', 'F17', 'F18', 'F19', 'F20'],
 ]
-/** Modifiers by their bit in a sequence's second number less one. */
+/** Bits of modifiers by the end of one of rxvt's sequences. */
 const RXVT_MODIFIERS: Readonly<Record<string, number>> = { $: 1, '^': 4, '@': 5 }
+/** Modifiers by their bit in the second number of a sequence, less one. */
 const MODIFIERS: readonly KeyName[] = ['ShiftLeft', 'AltLeft', 'ControlLeft', 'MetaLeft']
 const SHIFT = 1
 const ALT = 2

@@ -13,7 +13,7 @@ export interface TightRectangle {
   readonly stream: number
 }
 
-/** Shorter data is sent as it is, without a length. */
+/** Bytes from which on data is compressed; shorter data is sent as it is, without a length. */
 export const LEAST_COMPRESSED = 12
 
 const FILL = 0x80

@@ -29,7 +29,7 @@ export interface Compressor {
 /** Size of the picture while the display is off and was never on. */
 const FIRST_SIZE = { width: 640, height: 480 } as const
 
-/** Pixels of a row of one rectangle of Tight, which has room for 2048. */
+/** Width of a rectangle in Tight, in pixels; the encoding allows 2048. */
 const TIGHT_COLUMN = 256
 
 /** Tells one client what it asks for: at most one update is on its way, and what changes meanwhile is joined. */
@@ -212,7 +212,7 @@ export class UpdateSender {
     return areas.length === 0 ? null : this.#sendPixels(areas)
   }
 
-  /** How the client likes pixels best, of what can be. */
+  /** The first encoding of pixels in the client's list that can be used here. */
   #encoding(): number {
     for (const encoding of this.#encodings) {
       if (encoding === rfb.RAW) break
@@ -277,7 +277,7 @@ export class UpdateSender {
   }
 }
 
-/** Parts of a rectangle, of which many have few colours. */
+/** Cuts a rectangle into columns: small parts often have few colours. */
 function columns({ x, y, width, height }: DisplayRectangle): DisplayRectangle[] {
   return Array.from({ length: Math.ceil(width / TIGHT_COLUMN) }, (_, i) => ({
     x: x + i * TIGHT_COLUMN,

@@ -29,7 +29,7 @@ import type { LinearPage, LiveUnit, Place, UnitRunner } from './unit.ts'
 
 /** A place that is no region is looked at again after so many times more. */
 const LATER = 1 << 24
-/** What is returned in place of a record: the place is no region. */
+/** Returned in place of a record where the place is no region. */
 const NOTHING = 0
 /** Code caches that are full again within so many milliseconds of execution hold too little for code to be compiled soon. */
 const QUICK_FLUSH = 1000
@@ -223,7 +223,7 @@ export class Jit<Form> {
     const mayBeEarly = !this.#backOff.knows(page.frame)
     if (!this.#credit.grants(record, mayBeEarly, now(), this.#statistics.own.milliseconds)) return record
     if (this.#backOff.isToWait(page.frame)) return record
-    // Where all compiled code is in use, more is not worth what is given up for it. Soon some of it may not be.
+    // Where all compiled code is in use, a new unit is not worth an old one. Some of them may be idle soon.
     if (!this.#units.makeRoom(now() - this.#statistics.own.milliseconds)) return record
     const region = this.#find(place, runner)
     if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING

@@ -57,7 +57,7 @@ export class RegionTranslator<Form> {
     this.#semantics.checkAssumptions((condition) => conditions.push(condition))
     if (conditions.length > 0) {
       f.structuredBlock((goesOn) => {
-        // One exit for all of them: an entry that is left out of hardly ever takes few of the processor's cache lines.
+        // One exit for all conditions: it is hardly ever taken, and so costs few of the processor's cache lines.
         f.structuredBlock((differs) => {
           for (const condition of conditions) f.brIf(condition, differs)
           f.br(goesOn)

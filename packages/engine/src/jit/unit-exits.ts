@@ -104,7 +104,7 @@ export class UnitExits<Form> {
   /** Emits a note of where a computed branch leads out of the unit to. @returns the outcome */
   noteMiss(insn: RegionInstruction<Form>, linear: I64): I32 {
     if (insn.flow !== 'return') return this.#noteTarget(insn, linear)
-    // Of returns, only targets in their own page are made part of a unit: most lead farther, and that is to cost little.
+    // A return's target becomes part of a unit only on the return's own page: most returns lead farther, and stay cheap.
     const { f } = this.#frame
     const outcome = f.local('i32')
     f.set(outcome, I32.of(UNIT_JUMP))
@@ -137,7 +137,7 @@ export class UnitExits<Form> {
     f.store('i32.store', state, left, layout.budget)
     const outcome = f.let(detail.shrU(EXIT_OUTCOME_SHIFT))
     this.#chain(outcome, left)
-    // Another unit needs none of the rest.
+    // Only the interpreter needs what follows.
     f.store('i32.store', state, this.#frame.followRef(this.#record.get), layout.record)
     f.store('i64.store', state, this.#target.get, layout.unitTarget)
     // It may not be the one that the dispatch loop has called.

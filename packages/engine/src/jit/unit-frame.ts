@@ -8,11 +8,11 @@ import type { RegionFunction } from './region-function.ts'
 import type { Region, RegionInstruction, RegionPage } from './region.ts'
 
 /**
- * A record of a unit, as a constant from which its address is found where that is needed: the offset of the word with an
- * instruction's record, and in its low bits how many records farther on it lies, plus one.
+ * Refers to a record of a unit by a constant, from which `followRef` finds its address: the offset of the word that holds
+ * an instruction's record. The low bits say how many records after that one it lies, plus one.
  */
 export type RecordRef = number & { readonly unit: 'record' }
-/** What a {@link RecordRef} grows by from word to word: the bytes of a word. */
+/** Distance of the references of neighbouring words: the bytes of a word. */
 const REF_WORD = 4
 
 /** What a unit is generated with. */

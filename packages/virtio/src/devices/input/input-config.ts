@@ -11,7 +11,7 @@ export const LED = { NUM_LOCK: 0, CAPS_LOCK: 1, SCROLL_LOCK: 2 } as const
 /** Button 1; the others follow. */
 export const FIRST_BUTTON = 0x110
 export const MOST_BUTTONS = 5
-/** Largest place of a tablet. */
+/** Largest coordinate of a tablet. */
 export const MOST_PLACE = 0x7fff
 
 /* Questions (VIRTIO 1.2, §5.8.4). */
@@ -32,7 +32,7 @@ const BUS_VIRTUAL = 6
 const VENDOR = 0x0627
 const PRODUCTS = { keyboard: 1, mouse: 2, tablet: 3 } as const
 const NAMES = { keyboard: 'Keyboard', mouse: 'Mouse', tablet: 'Tablet' } as const
-/** Its place is shown by a pointer on the screen. */
+/** INPUT_PROP_POINTER: a pointer on the screen shows the position. */
 const PROPERTY_POINTER = 0
 
 const NOTHING = new Uint8Array(0)

@@ -16,9 +16,9 @@ import { KEY_CODES } from './key-codes.ts'
 
 /** Options of {@link VirtioInput}. */
 export interface VirtioInputOptions {
-  /** Which it is. A tablet says where it is, so that a window need not capture the mouse for it. */
+  /** The kind of device. A tablet reports absolute positions, so that a window need not capture the mouse. */
   readonly kind: 'keyboard' | 'mouse' | 'tablet'
-  /** Where keys or motion come from, and lamps go to. */
+  /** The source of keys or motion; it also shows the keyboard's lamps. */
   readonly input: InputBackend
   /** Text that the guest can read, at most 128 bytes of UTF-8. Default none. */
   readonly serialNumber?: string
@@ -39,9 +39,9 @@ const INPUT = 18
 const EVENTS = 0
 const QUEUE_ENTRIES = 64
 const EVENT_BYTES = 8
-/** So many events may wait for buffers of the driver, and those of one more of the back end's. */
+/** Events that may wait for the driver's buffers. The back end's last event may add a few more. */
 const MOST_WAITING = 64
-/** So many events of one chain are looked at. */
+/** Events that are read from one chain. */
 const MOST_STATUS = 64
 const MOST_SERIAL = 128
 const SYN_REPORT: Event = [EV.SYN, 0, 0]
@@ -56,12 +56,12 @@ export class VirtioInput implements VirtioDevice, InputClient {
   readonly name: string
   /** Device type. */
   readonly type: number = INPUT
-  /** Events for the driver, and lamps of it. */
+  /** The event queue and the status queue. */
   readonly queues: readonly VirtioQueueDefinition[] = [
     { size: QUEUE_ENTRIES, notify: () => this.#refilled() },
     { size: QUEUE_ENTRIES, handle: (chain) => this.#status(chain) },
   ]
-  /** What the driver asks, and the answer. */
+  /** The driver's question, and the answer to it. */
   readonly config: Uint8Array
   readonly #kind: InputKind
   readonly #input: InputBackend
@@ -91,12 +91,12 @@ export class VirtioInput implements VirtioDevice, InputClient {
     this.#input.connect(this)
   }
 
-  /** The driver asks something else. */
+  /** Answers another question of the driver. */
   configWritten(offset: number, bytes: Uint8Array): void {
     this.#config.write(offset, bytes)
   }
 
-  /** Events go to it from now on. */
+  /** Asks the back end for events: the driver is ready. */
   start(): void {
     this.#tellActive(true)
     this.#offerRoom()
@@ -126,7 +126,7 @@ export class VirtioInput implements VirtioDevice, InputClient {
 
   #note(event: InputEvent): void {
     const found = (this.#kind === 'keyboard' ? this.#ofKey(event) : this.#ofPointer(event)).filter(
-      // Only places may be 0.
+      // A motion of 0 is no event; a position of 0 is one.
       ([type, , value]) => type !== EV.REL || value !== 0,
     )
     if (found.length > 0) this.#waiting.push(...found, SYN_REPORT)

@@ -61,7 +61,7 @@ export class Virtio9p implements VirtioDevice {
   }
 
   #request(chain: VirtioChain): VirtioAnswer | Promise<VirtioAnswer> {
-    // What was done once is not done again: a second `mkdir` would fail.
+    // A request is performed once: a second `mkdir` would fail.
     const given = this.#unwritten.get(chain)
     if (given !== undefined) return Promise.resolve(() => this.#write(chain, given))
     const { readable } = chain
