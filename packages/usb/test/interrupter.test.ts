@@ -22,6 +22,7 @@ function interrupter() {
     memory: new GuestAccess(dma, () => expect.unreachable()),
     clock: { read: (into: Instant) => into.set({ lo: 0, hi: 0 }) } as never,
     timer: () => ({ armAfter() {}, cancel() {} }) as never,
+    mayWrite: () => true,
     raised() {},
     changed() {},
     broken: () => expect.unreachable(),

@@ -27,6 +27,8 @@ export class CommandRing {
   #pointer: [lo: number, hi: number] = [0, 0]
   #place: RingPlace | null = null
   #running = false
+  /** Where the guest has stopped it, until the event ring has room to say so. */
+  #stopped: number | null = null
 
   constructor(host: CommandHost) {
     this.#host = host
@@ -46,8 +48,7 @@ export class CommandRing {
       // The pointer is fixed while it runs. No command is ever under way between two accesses.
       if (!high && (value & (STOP | ABORT)) !== 0) {
         this.#running = false
-        const { address } = this.#place!
-        this.#host.post(completion(address, CODE.RING_STOPPED, 0))
+        this.#stopped = this.#place!.address
       }
       return
     }
@@ -69,6 +70,11 @@ export class CommandRing {
 
   /** Carries out one command. @returns how many TRBs were looked at; 0: there is no command */
   step(): number {
+    if (this.#stopped !== null) {
+      this.#host.post(completion(this.#stopped, CODE.RING_STOPPED, 0))
+      this.#stopped = null
+      return 1
+    }
     if (!this.#running || this.#place === null) return 0
     const fetched = fetchTrbs(this.#host.memory, this.#place)
     if (fetched.kind === 'empty' || fetched.kind === 'unreachable') return 0
@@ -147,21 +153,25 @@ export class CommandRing {
     this.#pointer = [0, 0]
     this.#place = null
     this.#running = false
+    this.#stopped = null
   }
 
   save(): unknown {
-    return { pointer: this.#pointer, place: this.#place, running: this.#running }
+    return { pointer: this.#pointer, place: this.#place, running: this.#running, stopped: this.#stopped }
   }
 
   restore(state: unknown): void {
-    const { pointer, place, running } = state as {
+    const { pointer, place, running, stopped } = state as {
       pointer: [number, number]
       place: RingPlace | null
       running: boolean
+      /** Absent in states of earlier versions. */
+      stopped?: number | null
     }
     this.#pointer = [...pointer]
     this.#place = place
     this.#running = running
+    this.#stopped = stopped ?? null
   }
 }
 

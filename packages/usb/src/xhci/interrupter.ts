@@ -34,6 +34,8 @@ export interface InterrupterHost {
   readonly memory: GuestAccess
   readonly clock: Clock
   timer(callback: () => void): Timer
+  /** Whether the controller runs, and memory can be reached. */
+  mayWrite(): boolean
   /** It has become pending. */
   raised(interrupter: Interrupter): void
   /** The guest has enabled it, or has taken note. */
@@ -224,11 +226,16 @@ export class Interrupter {
     return true
   }
 
+  /** Puts events that wait on the ring, if they may be now. */
+  proceed(): void {
+    // Half of a new pointer may be on no ring: the other half follows.
+    if (this.isFull && this.#host.mayWrite()) this.#put()
+  }
+
   /** The guest has taken events, or has ended its handler. */
   #freed(): void {
     const hadWaiting = this.isFull
-    // Half of a new pointer may be on no ring: the other half follows.
-    if (hadWaiting) this.#put()
+    this.proceed()
     this.#raise()
     if (hadWaiting && !this.isFull) this.#host.drained()
   }

@@ -138,6 +138,7 @@ export class Xhci implements DeviceModel {
         memory,
         clock,
         timer: (callback) => context.timer(callback),
+        mayWrite: () => this.#registers.isRunning && this.#pci.mayMaster,
         raised: (interrupter) => {
           this.#registers.noteEvent()
           this.#drive(interrupter)
@@ -278,7 +279,8 @@ export class Xhci implements DeviceModel {
   }
 
   #wrapped(): void {
-    if (this.#pci.mayMaster) this.#post([0, 0, CODE.SUCCESS << 24, TRB.FRAME_WRAP << 10])
+    // A ring that is full loses it: a guest that takes no events does not fill the host.
+    if (this.#pci.mayMaster && !this.#isFull) this.#post([0, 0, CODE.SUCCESS << 24, TRB.FRAME_WRAP << 10])
     this.#armWrap()
   }
 
@@ -291,6 +293,7 @@ export class Xhci implements DeviceModel {
   #pump(): void {
     if (this.#pumping || this.#paused || !this.#registers.isRunning || !this.#pci.mayMaster) return
     this.#pumping = true
+    for (const interrupter of this.#interrupters) interrupter.proceed()
     for (const port of this.#hub.ports) {
       if (!port.unannounced || this.#isFull) continue
       port.unannounced = false
@@ -362,6 +365,8 @@ export class Xhci implements DeviceModel {
     this.#paused = false
     this.#hub.resume()
     for (const interrupter of this.#interrupters) interrupter.resume()
+    // In an order that does not depend on which endpoint had its turn before the snapshot.
+    this.#transfers.clear()
     this.#transfers.wakeAll()
     this.#driveAll()
     this.#pump()

@@ -1,11 +1,12 @@
 import type { Soak } from '@retrap/tooling/soak'
-import { hostileCase } from '../support/hostile-usb.ts'
+import { hostileCase, sameUsb } from '../support/hostile-usb.ts'
 
-/** Guests that write anything into registers, rings and contexts, with saves and resets on the way. */
+/** Guests that write anything into registers, rings and contexts, over a stick that answers late or fails, with saves and resets. */
 export const soak: Soak = {
   name: 'usb',
-  count: 2000,
+  count: 1000,
   async step(rng) {
-    return (await hostileCase((bound) => rng.below(bound), 50 + rng.below(400))) ?? undefined
+    const choose = (bound: number): number => rng.below(bound)
+    return (await hostileCase(choose, 50 + rng.below(400))) ?? (await sameUsb(choose, rng.below(100))) ?? undefined
   },
 }
