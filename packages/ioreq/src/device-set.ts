@@ -60,7 +60,7 @@ export class DeviceSet {
       signalMsi: (address, data, requester) => platform.signalMsi(address, data, requester),
       changed: () => owner.functionsChanged(this.#tree.requesters()),
       rest: (owners) => this.#hotPlug.rest(owners),
-      release: (busName) => void this.#hotPlug.remove(busName),
+      release: (busName) => this.#hotPlug.remove(busName),
     })
     const dma = new ModelMemory(platform, 'requests')
     const failed = (device: string, what: string, error: unknown): void => owner.failed(device, what, error)
@@ -315,6 +315,8 @@ export class DeviceSet {
         withDeadline(model.name, 'quiesce', deadlineMs, async () => await model.quiesce?.(deadlineMs)),
       ),
     )
+    // A port may just have let its device go.
+    await withDeadline('hot plug', 'the end of a device', deadlineMs, () => this.#hotPlug.settled())
   }
 
   /** Tells every model that the machine goes on. */

@@ -1,5 +1,5 @@
 import { DeviceError } from '@retrap/device'
-import { isPromise, LONGEST_HOST_TIMER_MS, type PciTree } from '@retrap/device/host'
+import { isPromise, LONGEST_HOST_TIMER_MS, type PciTree, type TreeSlot } from '@retrap/device/host'
 import type { AttachedModel } from './attached-model.ts'
 import type { ModelNotices, ReportFailure } from './model-notices.ts'
 import type { ModelRequests } from './model-requests.ts'
@@ -28,8 +28,8 @@ export class HotPlug {
   readonly #parts: HotPlugParts
   /** By bus: ends when its slot is empty. */
   readonly #removals = new Map<string, PromiseWithResolvers<void>>()
-  /** Buses whose devices are leaving now. */
-  readonly #leaving = new Set<string>()
+  /** By bus: devices that are leaving now. */
+  readonly #leaving = new Map<string, Promise<void>>()
 
   constructor(parts: HotPlugParts) {
     this.#parts = parts
@@ -52,7 +52,7 @@ export class HotPlug {
     }
     const removal = this.#removals.get(busName) ?? Promise.withResolvers<void>()
     this.#removals.set(busName, removal)
-    if (force) void this.remove(busName)
+    if (force) this.remove(busName)
     else if (!this.#leaving.has(busName)) slot.events.requested()
     const late = Promise.withResolvers<boolean>()
     const timer = deadlineMs > LONGEST_HOST_TIMER_MS ? undefined : setTimeout(() => late.resolve(false), deadlineMs)
@@ -62,11 +62,18 @@ export class HotPlug {
   }
 
   /** Takes the models in a slot out, after their work in flight has ended. */
-  async remove(busName: string): Promise<void> {
+  remove(busName: string): void {
+    const slot = this.#parts.tree.slot(busName)
+    if (slot !== undefined && !this.#leaving.has(busName)) this.#leaving.set(busName, this.#leave(busName, slot))
+  }
+
+  /** Settles when no device is leaving. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#leaving.values())
+  }
+
+  async #leave(busName: string, slot: TreeSlot): Promise<void> {
     const { tree, attached } = this.#parts
-    const slot = tree.slot(busName)
-    if (slot === undefined || this.#leaving.has(busName)) return
-    this.#leaving.add(busName)
     await slot.disconnect()
     for (const owner of tree.ownersBelow(busName)) {
       attached.get(owner)?.remove()

@@ -116,6 +116,19 @@ test('the state of a machine says whether a device has power', async () => {
   await expect(pc.domain.restoreDevices(present)).rejects.toThrow('nvme-rp')
 })
 
+test('a state that is saved while a device leaves is without it, and can be restored', async () => {
+  await start()
+  await pc.plug(disk)
+  await power(GIVES_POWER)
+  const leaving = pc.unplug('rp')
+  config(PORT, express() + SLOT_CONTROL, TAKES_POWER, 2)
+  const state = await pc.domain.saveDevices(1000)
+  await leaving
+  expect([...Object.keys(state.local.devices), ...Object.keys(state.local.functions)].join()).not.toMatch(/nvme|rp:/)
+  await pc.domain.restoreDevices(state)
+  expect(config(CARD, 0)).toBe(NOBODY)
+})
+
 test('no two cards have one address', async () => {
   const ids = ['rp', 'rp2', 'rp3']
   const net = { kind: 'net', network: network() } as const

@@ -176,3 +176,20 @@ describe.each(KINDS)('a card in a slot, %s', { timeout: 60_000 }, (_name, start)
     await expect(async () => plugger.plug('card')).rejects.toThrow('attached already')
   })
 })
+
+test('models are at rest only when a card that leaves is out', async () => {
+  const { host } = makeMachine()
+  // Its rest takes a while each time.
+  const quiesce = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 10))
+  const card = { ...pluggable['card']!(), quiesce }
+  host.attach(port)
+  host.plug(card)
+  const pulled = host.unplug('slot', { force: true })
+  await new Promise((resolve) => void setTimeout(resolve, 5))
+  // Ends before the card's, which has begun to leave.
+  Object.assign(card, { quiesce: () => {} })
+  await host.quiesce(1000)
+  const { functions } = await host.save()
+  expect(Object.keys(functions)).toEqual([`0:${PORT_DEVICE}.0`])
+  expect(await pulled).toBe(true)
+})
