@@ -61,6 +61,12 @@ test('what is in a slot answers, decodes and sends while it is connected', () =>
   expect(made.messages).toHaveLength(1)
   void made.port.slot!.disconnect()
   expect([made.card.read(0), made.regions[0]!.enabled, fn.mayMaster]).toEqual([-1, false, false])
+  // What a model does to its registers meanwhile changes nothing.
+  fn.config.set([6, 0], COMMAND)
+  fn.config.set([0, 0, 0x10, 0xe0], 0x10)
+  fn.update()
+  expect([made.regions[0]!.enabled, fn.mayMaster]).toEqual([false, false])
+  fn.reset()
   // It was reset with that.
   made.port.slot!.connect()
   expect([made.card.read(COMMAND, 2), made.card.read(0x10)]).toEqual([0, 0])

@@ -1,3 +1,4 @@
+import type { DeviceModel } from '@retrap/device'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
   createIoRequest,
@@ -192,4 +193,27 @@ test('models are at rest only when a card that leaves is out', async () => {
   const { functions } = await host.save()
   expect(Object.keys(functions)).toEqual([`0:${PORT_DEVICE}.0`])
   expect(await pulled).toBe(true)
+})
+
+test('a card is out when it has been reset, and its last transfer has ended', async () => {
+  const transfer = Promise.withResolvers<boolean>()
+  const dma = { read: () => true, write: () => true, writeAsync: () => transfer.promise }
+  const { host } = makeMachine({}, [], {}, { dma })
+  let resets = 0
+  const card: DeviceModel = {
+    name: 'card',
+    stateless: true,
+    attach(context) {
+      context.pci.add({ bus: 'slot', device: 0, vendorId: 1, deviceId: 2, classCode: 0x02_0000 })
+      void context.dma.writeAsync(TARGET_GPA, Uint8Array.of(1))
+    },
+    reset: () => void resets++,
+  }
+  host.attach(port)
+  host.plug(card)
+  expect(await host.unplug('slot', { force: true, deadlineMs: 20 })).toBe(false)
+  expect([resets, host.isOccupied('slot')]).toEqual([1, true])
+  transfer.resolve(true)
+  expect(await host.unplug('slot')).toBe(true)
+  expect([host.isOccupied('slot'), host.model('card')]).toEqual([false, undefined])
 })
