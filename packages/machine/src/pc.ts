@@ -16,7 +16,7 @@ import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { kernelRomPaths } from './firmware-configuration.ts'
 import { flashBelowOneMib, loadFlash } from './flash.ts'
-import { HotPlug, type PcPluggable, type PcUnplugOptions } from './hot-plug.ts'
+import type { HotPlug, PcPluggable, PcUnplugOptions } from './hot-plug.ts'
 import { HostSleeper, fixedRandom, hostRandom } from './host.ts'
 import { InputSwitch } from './input/input-switch.ts'
 import { waking } from './input/relay.ts'
@@ -106,7 +106,9 @@ export class Pc {
   readonly #acpi: AcpiBoard
   readonly #lines: readonly SerialLine[]
   readonly #optionRoms: readonly OptionRom[]
-  readonly #hotPlug: HotPlug
+  readonly #site: PcSite
+  /** Loaded when a device is plugged in or out. */
+  #hotPlug: Promise<HotPlug> | undefined
 
   private constructor(given: PcOptions, parts: PcParts) {
     const { drives: withMedia, removable } = withTrays(given.drives ?? [], () => this.domain.wake())
@@ -188,7 +190,7 @@ export class Pc {
       flash: parts.flash,
       inSystemManagement: () => inSystemManagement(this.domain),
     }
-    this.#hotPlug = new HotPlug(this.domain, site)
+    this.#site = site
     const devices = placeDevices(parts.kinds, site)
     this.#settled = devices.settled
     const images = kernelImages(options)
@@ -402,7 +404,8 @@ export class Pc {
    * @throws MachineError `ERR_OPTION` for a device without a free port, or one that cannot be made
    */
   async plug(device: PcPluggable): Promise<void> {
-    await this.#hotPlug.plug(device)
+    const hotPlug = await this.#loadHotPlug()
+    await hotPlug.plug(device)
   }
 
   /**
@@ -414,7 +417,12 @@ export class Pc {
    * port that has no device
    */
   async unplug(port: string, options?: PcUnplugOptions): Promise<void> {
-    await this.#hotPlug.unplug(port, options)
+    const hotPlug = await this.#loadHotPlug()
+    await hotPlug.unplug(port, options)
+  }
+
+  #loadHotPlug(): Promise<HotPlug> {
+    return (this.#hotPlug ??= import('./hot-plug.ts').then((module) => new module.HotPlug(this.domain, this.#site)))
   }
 
   /** Returns counts since power-on. */
