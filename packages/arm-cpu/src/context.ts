@@ -15,6 +15,7 @@ import type { ElementSize } from './elements.ts'
 import { conditionHolds } from './flags.ts'
 import type { FlagStore, Flags } from './flags.ts'
 import type { ArmForm, Target } from './form.ts'
+import type { ArmLibrary } from './library.ts'
 import { SP_ALIGNMENT_FAULT } from './syndrome.ts'
 import { R_A, R_D, R_IMMEDIATE, R_M, R_N, R_SMALL, R_WORD } from './record.ts'
 import { S_DATA, S_FAULT_SYNDROME, S_PAGE_BASE, S_SLOW_ACCESSES, S_SP_ALIGNMENT, S_X } from './state-layout.ts'
@@ -31,6 +32,7 @@ export interface ContextParts {
   readonly tlb: I32
   /** `(address low, high, ACCESS_*) → status`. */
   readonly access: I32Callee
+  readonly library: ArmLibrary
 }
 
 /**
@@ -43,6 +45,8 @@ export abstract class ArmContext {
   readonly form: ArmForm
   readonly state: I32
   readonly record: I32
+  /** Functions that instructions share. */
+  readonly library: ArmLibrary
   readonly #tlb: I32
   readonly #access: I32Callee
   /** Control may go elsewhere than to the next instruction. */
@@ -57,6 +61,7 @@ export abstract class ArmContext {
     this.record = parts.record
     this.#tlb = parts.tlb
     this.#access = parts.access
+    this.library = parts.library
   }
 
   protected abstract readonly flagStore: FlagStore

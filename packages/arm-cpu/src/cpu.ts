@@ -71,7 +71,7 @@ export class ArmCpu {
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
     this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, new ArmCodeSpace(this.#u32, host))
     this.#u32[S_TLB >>> 2] = tlb.setAddress(0)
-    this.registers.nzcv = 0
+    this.registers.reset()
     const accesses = new MemoryAccess(memory, tlb, host, state)
     const system = new SystemInstructions(memory, state, this.registers)
     const instance = new WebAssembly.Instance(engine.module, {

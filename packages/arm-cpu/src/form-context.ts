@@ -5,15 +5,16 @@ import { ArmContext } from './context.ts'
 import { flagsInState } from './flags.ts'
 import type { FlagLocals, FlagStore } from './flags.ts'
 import type { ArmForm, Target } from './form.ts'
+import type { ArmLibrary } from './library.ts'
 import { S_PC } from './state-layout.ts'
 
 /** A form as a function `(state, record, tlb) → status`. */
 export class FunctionContext extends ArmContext {
   protected readonly flagStore: FlagStore
 
-  constructor(f: FunctionBuilder, form: ArmForm, access: I32Callee) {
+  constructor(f: FunctionBuilder, form: ArmForm, access: I32Callee, library: ArmLibrary) {
     const [state, record, tlb] = [f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i32').get]
-    super({ f, form, state, record, tlb, access })
+    super({ f, form, state, record, tlb, access, library })
     this.flagStore = flagsInState(f, state)
   }
 
@@ -41,12 +42,13 @@ export class InlineContext extends ArmContext {
     f: FunctionBuilder,
     form: ArmForm,
     access: I32Callee,
+    library: ArmLibrary,
     flags: FlagLocals,
     loop: DispatchLoop,
     labels: DispatchLabels,
   ) {
     const { record, tlb } = loop.locals
-    super({ f, form, state: f.param(0, 'i32').get, record: record.get, tlb: tlb.get, access })
+    super({ f, form, state: f.param(0, 'i32').get, record: record.get, tlb: tlb.get, access, library })
     this.flagStore = flags
     this.#loop = loop
     this.#labels = labels

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export type { KeyName } from './pointer-keys.ts'
 export { ArmCpu } from './cpu.ts'
 export { ArmCpuError, type ArmCpuErrorCode } from './errors.ts'
 export { ArmEngine, CODE_CACHE_BYTES } from './engine.ts'

@@ -17,6 +17,7 @@ import { FunctionContext, InlineContext } from './form-context.ts'
 import type { FormSource } from './semantics.ts'
 import { armForms } from './forms.ts'
 import { isHotForm } from './hot-forms.ts'
+import { ArmLibrary } from './library.ts'
 import { STATE_LAYOUT } from './state-layout.ts'
 
 /** The hot forms in the dispatch loop, with the flags in locals. */
@@ -24,19 +25,22 @@ class ArmInlineForms implements InlineForms<FormSource> {
   readonly #f: FunctionBuilder
   readonly #loop: DispatchLoop
   readonly #access: I32Callee
+  readonly #library: ArmLibrary
   readonly #flags: FlagLocals
   readonly #state: I32
 
-  constructor(f: FunctionBuilder, loop: DispatchLoop, access: I32Callee) {
+  constructor(f: FunctionBuilder, loop: DispatchLoop, access: I32Callee, library: ArmLibrary) {
     this.#f = f
     this.#loop = loop
     this.#access = access
+    this.#library = library
     this.#flags = new FlagLocals(f)
     this.#state = f.param(0, 'i32').get
   }
 
   emit({ form, semantics }: FormSource, labels: DispatchLabels): void {
-    semantics.emit(new InlineContext(this.#f, form, this.#access, this.#flags, this.#loop, labels), form)
+    const context = new InlineContext(this.#f, form, this.#access, this.#library, this.#flags, this.#loop, labels)
+    semantics.emit(context, form)
   }
 
   spill(): void {
@@ -53,11 +57,13 @@ class ArmForms implements InterpreterForms<FormSource> {
   readonly forms: Iterable<FormSource>
   readonly hot: ReadonlySet<string>
   readonly #access: I32Callee
+  readonly #library: ArmLibrary
 
-  constructor(forms: Iterable<FormSource>, hot: ReadonlySet<string>, access: I32Callee) {
+  constructor(forms: Iterable<FormSource>, hot: ReadonlySet<string>, access: I32Callee, library: ArmLibrary) {
     this.forms = forms
     this.hot = hot
     this.#access = access
+    this.#library = library
   }
 
   keyOf({ form }: FormSource): string {
@@ -65,13 +71,13 @@ class ArmForms implements InterpreterForms<FormSource> {
   }
 
   emitFunction(f: FunctionBuilder, { form, semantics }: FormSource): FormCall {
-    const context = new FunctionContext(f, form, this.#access)
+    const context = new FunctionContext(f, form, this.#access, this.#library)
     semantics.emit(context, form)
     return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
   }
 
   inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<FormSource> {
-    return new ArmInlineForms(f, loop, this.#access)
+    return new ArmInlineForms(f, loop, this.#access, this.#library)
   }
 }
 
@@ -83,5 +89,11 @@ export function generateArmInterpreter(options: InterpreterMemory & DispatchCoun
   const imports = importDispatch(module)
   const forms = [...armForms().values()].flat()
   const hot = new Set(forms.filter(({ form }) => isHotForm(form)).map(({ form }) => form.key))
-  return generateInterpreter(module, imports, STATE_LAYOUT, new ArmForms(forms, hot, access), options)
+  return generateInterpreter(
+    module,
+    imports,
+    STATE_LAYOUT,
+    new ArmForms(forms, hot, access, new ArmLibrary(module)),
+    options,
+  )
 }

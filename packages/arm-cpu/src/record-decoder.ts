@@ -15,7 +15,7 @@ import { semanticsOf } from './semantics/index.ts'
 interface Operand {
   readonly letter: string
   readonly field: number
-  readonly at: (register: number) => number
+  readonly at: (register: number, word: number) => number
 }
 
 const general = (register: number): number => (register === 31 ? S_ZERO : S_X + 8 * register)
@@ -68,8 +68,18 @@ function operandsOf(row: Row): Operand[] {
   return [...operands, ...moreOperandsOf(row)]
 }
 
+/**
+ * A hint's pointer and its modifier: X17 and X16 where CRm is 1, else X30 and the stack pointer.
+ *
+ * Source: Arm ARM (DDI 0487) C6.2, "PACIA, PACIA1716, PACIASP, PACIAZ, PACIZA".
+ */
+const HINT_OPERANDS: readonly Operand[] = [
+  { letter: 'y', field: R_D, at: (crm) => general(crm === 1 ? 17 : 30) },
+  { letter: 'y', field: R_M, at: (crm) => (crm === 1 ? general(16) : S_SP) },
+]
+
 /** Registers that an encoding means without a field of their own, and second places of those that are read and written. */
-function moreOperandsOf({ operation, attributes, registers }: Row): Operand[] {
+function moreOperandsOf({ mnemonic, operation, attributes, registers }: Row): Operand[] {
   const operands: Operand[] = []
   const next =
     (at: (register: number) => number, distance: number) =>
@@ -79,6 +89,10 @@ function moreOperandsOf({ operation, attributes, registers }: Row): Operand[] {
     operands.push({ letter: 't', field: R_MORE + 2 * (i - 1), at: next(vector, i) })
   }
   if (operation === 'compare-and-swap') operands.push({ letter: 's', field: R_A, at: generalTarget })
+  if (operation === 'hint') operands.push(...HINT_OPERANDS)
+  if (mnemonic === 'RETAA' || mnemonic === 'RETAB') {
+    operands.push({ letter: 'n', field: R_N, at: () => general(30) }, { letter: 'm', field: R_M, at: () => S_SP })
+  }
   if (attributes.has('couple')) {
     operands.push(
       { letter: 's', field: R_MORE, at: next(general, 1) },
@@ -143,7 +157,7 @@ export class ArmRecordDecoder implements RecordDecoder {
     u32[(record + R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, immediate >> 32n))
     // After the immediate: some lie in its place.
     for (const { letter, field, at } of decoding.operands) {
-      u16[(record + field) >>> 1] = at(fieldOf(row, letter, word))
+      u16[(record + field) >>> 1] = at(fieldOf(row, letter, word), word)
     }
     return 4
   }

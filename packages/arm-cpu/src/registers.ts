@@ -1,12 +1,18 @@
 import type { MachineMemory } from '@retrap/memory'
+import { KEYS } from './pointer-keys.ts'
+import type { KeyName } from './pointer-keys.ts'
 import {
+  POINTER_TAGGED,
   S_FLAG_C,
   S_FLAG_N,
   S_FLAG_V,
   S_FLAG_Z,
   S_FPCR,
   S_FPSR,
+  S_KEYS,
+  S_KEYS_ENABLED,
   S_PC,
+  S_POINTERS,
   S_SP,
   S_TPIDRRO_EL0,
   S_TPIDR_EL0,
@@ -19,6 +25,15 @@ const count = (value: number, limit: number): number => {
   return value
 }
 
+function keyIndex(name: KeyName): number {
+  const index = KEYS.indexOf(name)
+  if (index < 0) throw new RangeError(`there is no key ${name}`)
+  return (S_KEYS >>> 3) + 2 * index
+}
+
+/** As Linux has it: addresses of 48 bits; the upper byte is a tag in the lower range. */
+const POINTERS = 0x3000 | (3 << POINTER_TAGGED) | 48
+
 /** The registers of a processor by name, for people and tests: not while it runs. */
 export class ArmRegisters {
   readonly #u32: Uint32Array
@@ -28,6 +43,13 @@ export class ArmRegisters {
   constructor(memory: MachineMemory, state: number) {
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#u64 = memory.u64.subarray(state >>> 3)
+  }
+
+  /** @internal What the state holds before anything has run. */
+  reset(): void {
+    this.nzcv = 0
+    this.enabledKeys = 0xf
+    this.#u32[S_POINTERS >>> 2] = POINTERS
   }
 
   /** X0 to X30. @throws RangeError for another number */
@@ -80,6 +102,27 @@ export class ArmRegisters {
     this.#u64[S_FLAG_Z >>> 3] = (value & 0x4000_0000) === 0 ? 1n : 0n
     this.#u32[S_FLAG_C >>> 2] = (value >>> 29) & 1
     this.#u32[S_FLAG_V >>> 2] = (value >>> 28) & 1
+  }
+
+  /** A key of pointer authentication, 128 bits: the high half is that of the register `AP*KeyHi_EL1`. */
+  key(name: KeyName): bigint {
+    const at = keyIndex(name)
+    return this.#u64[at]! | (this.#u64[at + 1]! << 64n)
+  }
+
+  /** Sets a key of pointer authentication. */
+  setKey(name: KeyName, value: bigint): void {
+    const at = keyIndex(name)
+    this.#u64[at] = value
+    this.#u64[at + 1] = value >> 64n
+  }
+
+  /** Which keys are in use: bits 0 to 3 for IA, IB, DA and DB. Instructions of the others do nothing. */
+  get enabledKeys(): number {
+    return this.#u32[S_KEYS_ENABLED >>> 2]!
+  }
+  set enabledKeys(value: number) {
+    this.#u32[S_KEYS_ENABLED >>> 2] = value
   }
 
   /** Floating-point control register. */

@@ -48,17 +48,28 @@ export const S_FAULT_ADDRESS = 376
 export const S_EXCLUSIVE_BYTES = 384
 /** Their address, 64 bits. */
 export const S_EXCLUSIVE_ADDRESS = 392
+/** Bit n: the nth of `KEYS` is enabled (SCTLR_ELx.EnIA and so on). 32 bits. */
+export const S_KEYS_ENABLED = 388
 /** TPIDR_EL0 and TPIDRRO_EL0. 64 bits. */
 export const S_TPIDR_EL0 = 400
 export const S_TPIDRRO_EL0 = 408
 /** Accesses that generated code could not finish, a count. 32 bits. */
 export const S_SLOW_ACCESSES = 416
+/**
+ * What pointers are made of: bits of an address in bits 5:0, and `POINTER_TAGGED`; the same of the upper range in bits 15:8.
+ * 32 bits.
+ */
+export const S_POINTERS = 424
+/** Bit of S_POINTERS: the upper byte of pointers to data is a tag; the next bit: of pointers to code. */
+export const POINTER_TAGGED = 6
 /** What barriers access, to no end. 32 bits. */
 export const S_BARRIER = 420
 /** The record that the dispatch loop writes for itself. */
 export const S_ENTRY = 432
 /** What the load-exclusive has seen in them, 128 bits. */
 export const S_EXCLUSIVE_VALUE = 480
+/** Keys of pointer authentication, 128 bits each, as `KEYS` orders them. */
+export const S_KEYS = 496
 /** Data of an access that generated code leaves to the host, 64 bytes. */
 export const S_DATA = 576
 /** V0 to V31, 128 bits each. */

@@ -62,8 +62,6 @@ export class SystemInstructions {
     switch (row.operation) {
       case 'exception':
         return this.#exception(row.mnemonic, field('i'))
-      case 'hint':
-        return STATUS_DONE
       case 'system-register':
         return this.#systemRegister(row.mnemonic === 'MRS', word & 31, (word >>> 5) & 0xffff)
       default:

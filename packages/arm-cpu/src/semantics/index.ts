@@ -8,6 +8,7 @@ import { loadStore } from './load-store.ts'
 import { logic } from './logic.ts'
 import { blocks } from './blocks.ts'
 import { multiplication } from './multiply.ts'
+import { pointerAuthentication } from './pointer-authentication.ts'
 import { structures } from './structures.ts'
 
 /** Each finds the semantics of the rows of its family. */
@@ -21,6 +22,7 @@ const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
   blocks,
   exclusives,
   atomics,
+  pointerAuthentication,
 ]
 
 /**

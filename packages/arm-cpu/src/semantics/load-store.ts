@@ -1,15 +1,18 @@
 import { decodeLoadStoreA64, LoadStore } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
-import type { I32, I64, V128 } from '@retrap/wasm-emitter'
+import { I64 } from '@retrap/wasm-emitter'
+import type { I32, V128 } from '@retrap/wasm-emitter'
 import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_UNPRIVILEGED } from '../access-flags.ts'
 import type { ArmContext } from '../context.ts'
 import { ATOMIC_LOADS, ATOMIC_STORES, LOADS, SIGNED_LOADS, signedElement, STORES } from '../elements.ts'
 import type { ElementSize } from '../elements.ts'
 import { valueOf } from '../form.ts'
 import type { ArmForm } from '../form.ts'
+import type { KeyName } from '../pointer-keys.ts'
 import type { Semantics } from '../semantics.ts'
 import { R_A, R_D, R_N } from '../record.ts'
 import { baseOf } from './memory-operands.ts'
+import { authenticatedIfEnabled } from './pointer-authentication.ts'
 import { extended } from './shifted.ts'
 
 /** Loads and stores of one and two registers. */
@@ -28,10 +31,14 @@ interface Address {
   readonly writeBack: I64 | undefined
 }
 
+/** The key of LDRAA or LDRAB. */
+const keyOf = ({ mnemonic }: Row): KeyName => (mnemonic.endsWith('A') ? 'DA' : 'DB')
+
 function addressOf(c: ArmContext, form: ArmForm): Address {
   const { attributes, fields } = form.row
   if (attributes.has('literal')) return { address: c.let(c.address().add(c.immediate)), writeBack: undefined }
-  const base = baseOf(c, form)
+  const given = baseOf(c, form)
+  const base = attributes.has('pac') ? authenticatedIfEnabled(c, given, I64.of(0), keyOf(form.row)) : given
   if (attributes.has('extended')) {
     // Options 2, 3, 6 and 7: UXTW, LSL, SXTW, SXTX.
     const index = extended(c.m(true), valueOf(form, 'e'))
@@ -127,7 +134,6 @@ const stores = transfer(store)
 
 /** The family's semantics of a row. */
 export function loadStore(row: Row): Semantics | undefined {
-  if (row.attributes.has('pac')) return undefined
   switch (row.operation) {
     case 'load':
       return row.size === 0 ? undefined : loads

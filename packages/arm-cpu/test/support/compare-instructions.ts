@@ -25,15 +25,18 @@ const FPSR = FPCR + 8
 export type Random = () => number
 
 /**
- * Operations that have tests of their own: control that leaves the case, and caches, whose lines have another size under
- * qemu-user.
+ * Operations that have tests of their own: control that leaves the case; caches, whose lines have another size under
+ * qemu-user; and what depends on keys, which are random there.
  */
-const APART = new Set(['branch-register', 'cache', 'zero'])
+const APART = new Set(['branch-register', 'cache', 'zero', 'pointer-authentication'])
 
 /** The rows that a comparison is about. */
 export const comparedRows = (): Row[] =>
   a64Forms().filter(
-    (row) => semanticsOf(row) !== undefined && !APART.has(row.operation) && !row.attributes.has('literal'),
+    (row) =>
+      semanticsOf(row) !== undefined &&
+      (!APART.has(row.operation) || row.mnemonic.startsWith('XPAC')) &&
+      !['literal', 'pac'].some((attribute) => row.attributes.has(attribute)),
   )
 
 /** Numbers near which things change. */
@@ -80,6 +83,8 @@ const field = (row: Row, letter: string, word: number): number => {
 function suits(row: Row, word: number): boolean {
   const { attributes, fields } = row
   if (row.operation.startsWith('branch')) return true
+  // Hints that sign or authenticate: CRm is 1 or 3.
+  if (row.operation === 'hint') return (field(row, 'y', word) & ~2) !== 1
   const [t, u, n, s] = ['t', 'u', 'n', 's'].map((letter) => (fields.has(letter) ? field(row, letter, word) : -1))
   const addressing = fields.has('w') ? field(row, 'w', word) !== 2 : attributes.has('pre') || attributes.has('post')
   if (addressing && n !== 31 && (n === t || n === u)) return false

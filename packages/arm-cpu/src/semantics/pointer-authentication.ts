@@ -1,0 +1,210 @@
+import type { Form as Row } from '@retrap/arm-decoder'
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import type { ArmContext } from '../context.ts'
+import { valueOf } from '../form.ts'
+import { KEYS } from '../pointer-keys.ts'
+import type { KeyName } from '../pointer-keys.ts'
+import { R_M, R_N } from '../record.ts'
+import type { Semantics } from '../semantics.ts'
+import { POINTER_TAGGED, S_KEYS, S_KEYS_ENABLED, S_POINTERS } from '../state-layout.ts'
+import { buildQarma5 } from './qarma.ts'
+
+/**
+ * Pointer authentication.
+ *
+ * Source: Arm ARM (DDI 0487), shared pseudocode "AddPAC", "Auth" and "Strip". FEAT_PAuth alone: a pointer that fails is
+ * marked, and faults where it is used.
+ */
+
+/** QARMA5 as a function of the module: data, modifier, and the place of the key. */
+function cipher(c: ArmContext, data: I64, modifier: I64, key: KeyName): I64 {
+  const callee = c.library.function('qarma5', ['i64', 'i64', 'i32'], 'i64', (f, value, tweak, place) =>
+    buildQarma5(f, value, tweak, f.load('i64.load', place, 8), f.load('i64.load', place)),
+  )
+  return c.f.call(callee, data, modifier, c.state.add(S_KEYS + 16 * KEYS.indexOf(key)))
+}
+
+/** How a pointer is made up. */
+interface Pointer {
+  /** Bits of the address. */
+  readonly address: I64
+  /** Bits that hold the code. */
+  readonly code: I64
+  /** The upper byte is a tag: 0 or 1. */
+  readonly tagged: I32
+}
+
+const bit55 = (pointer: I64): I32 => pointer.shrU(55).toI32().and(1)
+
+/**
+ * The layout of a pointer.
+ *
+ * @param upper - 1: it is one of the upper range, whose addresses may have another size
+ */
+function layoutOf(f: FunctionBuilder, state: I32, pointer: I64, data: boolean, upper: I32): Pointer {
+  const described = (half: I32): I32 => f.loadExpression('i32.load', state, S_POINTERS).shrU(half.shl(3))
+  const tagged = f.let(
+    described(bit55(pointer))
+      .shrU(data ? POINTER_TAGGED : POINTER_TAGGED + 1)
+      .and(1),
+  )
+  const address = f.let(I64.of(1).shl(described(upper).and(0x3f).toI64U()).sub(1))
+  const beyond = select(tagged, I64.of(0x007f_ffff_ffff_ffffn), I64.of(0xff7f_ffff_ffff_ffffn))
+  return { address, code: f.let(beyond.and(address.xor(-1))), tagged }
+}
+
+/** The pointer without a code: bits of the code and bit 55 are all one. */
+function plain(pointer: I64, { address, tagged }: Pointer, one: I32): I64 {
+  const upper = select(tagged, I64.of(0x00ff_ffff_ffff_ffffn), I64.of(-1)).and(address.xor(-1))
+  return select(one, pointer.or(upper), pointer.and(upper.xor(-1)))
+}
+
+/** Bit 55, of a range where tags are in use; otherwise bit 63. */
+function rangeOf(f: FunctionBuilder, state: I32, pointer: I64, data: boolean): I32 {
+  const tagBits = data ? 0x0101 << POINTER_TAGGED : 0x0101 << (POINTER_TAGGED + 1)
+  const anyTagged = f.loadExpression('i32.load', state, S_POINTERS).and(tagBits)
+  return f.let(select(anyTagged, pointer.shrU(55), pointer.shrU(63)).toI32().and(1))
+}
+
+/** A pointer with its authentication code. */
+function signed(c: ArmContext, pointer: I64, modifier: I64, key: KeyName): I64 {
+  const { f, state } = c
+  const data = key.startsWith('D')
+  const one = rangeOf(f, state, pointer, data)
+  const layout = layoutOf(f, state, pointer, data, one)
+  const code = c.let(cipher(c, plain(pointer, layout, one), modifier, key))
+  // An extension that was none spoils the code: its topmost bit but one is inverted.
+  const extension = c.let(layout.code.or(1n << 55n))
+  const present = c.let(pointer.and(extension))
+  const isSound = present.eqz().or(present.eq(extension))
+  const spoiled = code.xor(select(layout.tagged, I64.of(1n << 54n), I64.of(1n << 62n)))
+  const inserted = select(isSound, code, spoiled).and(layout.code)
+  const kept = pointer.and(layout.code.or(1n << 55n).xor(-1))
+  return kept.or(inserted).or(one.toI64U().shl(55))
+}
+
+/** A pointer whose code has been found right, or that is marked as not. */
+function authenticated(c: ArmContext, pointer: I64, modifier: I64, key: KeyName): I64 {
+  const { f, state } = c
+  const upper = f.let(bit55(pointer))
+  const layout = layoutOf(f, state, pointer, key.startsWith('D'), upper)
+  const original = c.let(plain(pointer, layout, upper))
+  const code = cipher(c, original, modifier, key)
+  const isRight = code.xor(pointer).and(layout.code).eqz()
+  // Two bits below the tag, or below bit 63: 01 for an A key, 10 for a B key.
+  const shift = c.let(select(layout.tagged, I32.of(53), I32.of(61)).toI64U())
+  const marked = original.and(I64.of(3).shl(shift).xor(-1)).or(I64.of(key.endsWith('A') ? 1 : 2).shl(shift))
+  return select(isRight, original, marked)
+}
+
+function stripped(c: ArmContext, pointer: I64, data: boolean): I64 {
+  const upper = c.let(bit55(pointer))
+  return plain(pointer, layoutOf(c.f, c.state, pointer, data, upper), upper)
+}
+
+/** Whether SCTLR_ELx enables a key. */
+const isEnabled = ({ f, state }: ArmContext, key: KeyName): I32 =>
+  f.loadExpression('i32.load', state, S_KEYS_ENABLED).and(1 << KEYS.indexOf(key))
+
+/** The pointer authenticated, if the key is enabled. */
+export function authenticatedIfEnabled(c: ArmContext, pointer: I64, modifier: I64, key: KeyName): I64 {
+  return c.f.ifElse(
+    'i64',
+    isEnabled(c, key),
+    () => authenticated(c, pointer, modifier, key),
+    () => pointer,
+  )
+}
+
+/** What an instruction does to a pointer: signs it or authenticates it, with which key and modifier. */
+interface PointerOperation {
+  readonly signs: boolean
+  readonly key: KeyName
+  readonly modifier: 'zero' | 'register'
+}
+
+/** Signs or authenticates the register of `R_D`, if the key is enabled; the modifier is in another. */
+function operate(c: ArmContext, { signs, key, modifier }: PointerOperation, register: number): void {
+  c.f.if(isEnabled(c, key), () => {
+    const tweak = modifier === 'zero' ? I64.of(0) : c.read(register, true)
+    c.setD((signs ? signed : authenticated)(c, c.d(true), tweak, key), true)
+  })
+}
+
+/** The operation of a hint, by CRm:op2: PACIA1716 is 8, PACIAZ is 24, PACIASP is 25; bit 1 is key B, bit 2 authenticates. */
+function operationOfHint(number: number): PointerOperation | undefined {
+  const group = number >> 3
+  const isOdd = (number & 1) === 1
+  if (group !== 3 && (group !== 1 || isOdd)) return undefined
+  return {
+    signs: (number & 4) === 0,
+    key: (number & 2) === 0 ? 'IA' : 'IB',
+    modifier: group === 3 && !isOdd ? 'zero' : 'register',
+  }
+}
+
+const XPACLRI = 7
+
+/** All hints; those that are not about pointers do nothing. */
+const hint: Semantics = {
+  selectors: 'yw',
+  emit(c, form) {
+    const number = (valueOf(form, 'y') << 3) | valueOf(form, 'w')
+    const operation = operationOfHint(number)
+    if (operation !== undefined) operate(c, operation, R_M)
+    else if (number === XPACLRI) c.setD(stripped(c, c.d(true), false), true)
+  },
+}
+
+/** PACIA to AUTDZB: `PAC` or `AUT`, the key, and `Z` in the middle where the modifier is zero. */
+const direct: Semantics = {
+  selectors: '',
+  emit(c, form) {
+    const [, kind, first, zero, last] = /^(PAC|AUT)([ID])(Z?)([AB])$/.exec(form.row.mnemonic)!
+    operate(
+      c,
+      { signs: kind === 'PAC', key: `${first}${last}` as KeyName, modifier: zero === 'Z' ? 'zero' : 'register' },
+      R_N,
+    )
+  },
+}
+
+const generic: Semantics = {
+  selectors: '',
+  emit: (c) => c.setD(cipher(c, c.n(true), c.m(true), 'GA').and(I64.of(-1).shl(32)), true),
+}
+
+const strip: Semantics = {
+  selectors: '',
+  emit: (c, form) => c.setD(stripped(c, c.d(true), form.row.mnemonic === 'XPACD'), true),
+}
+
+/** Branches to a register that is authenticated. */
+const branch: Semantics = {
+  selectors: '',
+  ends: true,
+  emit(c, form) {
+    const { mnemonic } = form.row
+    const zero = mnemonic.endsWith('Z')
+    const key = (zero ? mnemonic.slice(0, -1) : mnemonic).endsWith('A') ? 'IA' : 'IB'
+    const target = c.let(authenticatedIfEnabled(c, c.n(true), zero ? I64.of(0) : c.m(true), key))
+    if (mnemonic.startsWith('BL')) c.writeLink(c.next())
+    c.jump(target)
+  },
+}
+
+/** The family's semantics of a row. */
+export function pointerAuthentication(row: Row): Semantics | undefined {
+  switch (row.operation) {
+    case 'hint':
+      return hint
+    case 'pointer-authentication':
+      if (row.mnemonic === 'PACGA') return generic
+      return row.mnemonic.startsWith('XPAC') ? strip : direct
+    case 'branch-register':
+      return row.feature === 'PAuth' ? branch : undefined
+    default:
+      return undefined
+  }
+}
