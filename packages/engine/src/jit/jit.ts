@@ -37,7 +37,7 @@ const QUICK_FLUSH = 1000
 const MOST_FLUSH_DOUBLINGS = 8
 /** Fraction of the threshold after which a computed branch that leads out of its unit is looked at. */
 const MISS_FRACTION = 20
-const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 3, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES }
+const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 1, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES }
 /** Instructions of a unit up to which it is made part of others that lead to it. */
 const LARGEST_COPIED = 80
 

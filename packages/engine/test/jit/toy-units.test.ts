@@ -84,6 +84,22 @@ describe('a unit', () => {
   })
 })
 
+test('a single instruction between units is a unit of its own', () => {
+  const lengths: number[] = []
+  const onCode = ({ instructions }: CompiledCode): void => void lengths.push(instructions.length)
+  const lines: Line[] = [
+    ...([set(7, 1), set(0, 2000), 'again', { op: 'call', to: 'long' }, ...loopEnd(0, 'again'), HALT, 'long'] as Line[]),
+    // More than a unit has, so that none leads to the end of it.
+    ...many(250, { op: 'nop' }),
+    { op: 'jmp', to: 'return' },
+    ...many(PAGE_BYTES, { op: 'nop' }),
+    'return',
+    { op: 'jr', rs: 6 },
+  ]
+  run(lines, { jit: { threshold: 100, onCode } })
+  expect(lengths).toContain(1)
+})
+
 describe('a threshold beyond 10,000', () => {
   /** Runs three loops of 30,000 rounds each. @returns how many were compiled, where that takes so long */
   const compiled = (milliseconds: number): number => {
