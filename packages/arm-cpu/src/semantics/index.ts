@@ -1,5 +1,6 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { Semantics } from '../semantics.ts'
+import { aes } from './aes.ts'
 import { arithmetic } from './arithmetic.ts'
 import { atomics } from './atomics.ts'
 import { control } from './control.ts'
@@ -9,6 +10,7 @@ import { logic } from './logic.ts'
 import { blocks } from './blocks.ts'
 import { multiplication } from './multiply.ts'
 import { pointerAuthentication } from './pointer-authentication.ts'
+import { sha } from './sha.ts'
 import { structures } from './structures.ts'
 
 /** Each finds the semantics of the rows of its family. */
@@ -23,6 +25,8 @@ const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
   exclusives,
   atomics,
   pointerAuthentication,
+  aes,
+  sha,
 ]
 
 /**
