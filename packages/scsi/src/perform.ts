@@ -12,6 +12,8 @@ export interface ScsiTransfer {
   readonly data: Uint8Array
 }
 
+/** Bytes of one write of the same block over and over. */
+const LARGEST_SAME = 2 ** 20
 /** Bytes of one request that carries no data. Ranges are cut to this size: a cancelled command ends between two requests. */
 const LARGEST_RANGE = 2 ** 28
 
@@ -27,6 +29,7 @@ export async function performScsi(
 ): Promise<ScsiSense | null> {
   try {
     if (work.kind === 'flush') await transfer.medium.flush({ signal })
+    else if (work.kind === 'same') await writeSame(work, transfer, signal)
     else await request(work, transfer, signal)
     return null
   } catch (error) {
@@ -34,8 +37,24 @@ export async function performScsi(
   }
 }
 
+async function writeSame(
+  { first, count, block }: Extract<ScsiWork, { readonly kind: 'same' }>,
+  { medium, blockBytes }: ScsiTransfer,
+  signal: CancelSignal,
+): Promise<void> {
+  const most = Math.max(1, Math.floor(Math.min(medium.properties.maximumBytes, LARGEST_SAME) / blockBytes))
+  const blocks = new Uint8Array(Math.min(most, count) * blockBytes)
+  for (let at = 0; at < blocks.length; at += blockBytes) blocks.set(block, at)
+  for (let done = 0; done < count; done += most) {
+    if (signal.aborted) throw new BlockError('ERR_CANCELLED', 'the command was aborted')
+    const part = blocks.subarray(0, Math.min(most, count - done) * blockBytes)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other, as below
+    await medium.write((first + done) * blockBytes, part, { signal })
+  }
+}
+
 async function request(
-  work: Exclude<ScsiWork, { readonly kind: 'flush' }>,
+  work: Exclude<ScsiWork, { readonly kind: 'flush' | 'same' }>,
   { medium, blockBytes, data }: ScsiTransfer,
   signal: CancelSignal,
 ): Promise<void> {

@@ -262,7 +262,7 @@ export class ScsiDisk implements ScsiUnit {
     return { kind: 'write', first, count, durable: (flags & FORCE_UNIT_ACCESS) !== 0 }
   }
 
-  /** The one block of its data is all zeroes, or the blocks may be unmapped: no other data is taken. */
+  /** Zeroes are left to the medium, which may unmap them; other data is written. */
   #writeSame(command: Uint8Array, first: number, count: number, block: Uint8Array): ScsiOutcome {
     const { readOnly, discards } = this.medium.properties
     const flags = command[1]!
@@ -270,7 +270,8 @@ export class ScsiDisk implements ScsiUnit {
     if (first + count > this.#blocks) return failed(SENSE.outOfRange)
     if (readOnly) return failed(SENSE.readOnly)
     if ((flags & MAY_UNMAP) !== 0 && !discards) return BAD_FIELD
-    if (block.length < this.parameterBytes(command) || block.some((byte) => byte !== 0)) return BAD_FIELD
+    if (block.length < this.parameterBytes(command)) return BAD_FIELD
+    if (block.some((byte) => byte !== 0)) return { kind: 'same', first, count, block: block.slice(0, this.blockBytes) }
     // Unmapped blocks need not read as zeroes, and here they must: the medium decides how.
     return { kind: 'zeroes', ranges: [{ first, count }] }
   }

@@ -16,6 +16,8 @@ export type ScsiWork =
   | ({ readonly kind: 'blocks' } & ScsiRange)
   /** Blocks that are written with the data of the command. */
   | ({ readonly kind: 'write'; readonly durable: boolean } & ScsiRange)
+  /** Blocks that are written, each with the same data. */
+  | ({ readonly kind: 'same'; readonly block: Uint8Array } & ScsiRange)
   /** All that was written becomes durable. */
   | { readonly kind: 'flush' }
   /** Blocks whose content is not needed, or becomes zeroes. */

@@ -65,6 +65,16 @@ test.each([
   }
 })
 
+test.each([
+  { what: 'zeroes', fill: 0, outcome: { kind: 'zeroes', ranges: [{ first: 8, count: 3 }] } },
+  { what: 'other data', fill: 7, outcome: { kind: 'same', first: 8, count: 3, block: new Uint8Array(512).fill(7) } },
+])('WRITE SAME of $what (SBC-3, "WRITE SAME (10) command")', ({ fill, outcome }) => {
+  const block = zeroes(512).fill(fill)
+  expect(run(disk(), [0x41, 0, ...be32(8), 0, 0, 3], block)).toEqual(outcome)
+  expect(run(disk(), [0x93, 0, ...be64(8), ...be32(3)], block)).toEqual(outcome)
+  expect(run(disk(), [0x93, 0, ...be64(8), ...be32(3)], block.slice(1))).toEqual(failed(SENSE.badField))
+})
+
 describe('limits that the disk tells (SBC-3, "Block Limits VPD page")', () => {
   test.each([
     { what: 'the most', count: LIMIT, outcome: { kind: 'zeroes', ranges: [{ first: 0, count: LIMIT }] } },

@@ -123,10 +123,11 @@ describe('mass storage (Bulk-Only Transport 1.0; SPC-4, SBC-3)', () => {
   test.each([
     { name: 'UNMAP', cdb: [0x42, 0, 0, 0, 0, 0, 0, 0, 24], list: true, log: 'discard 1024+1536' },
     { name: 'WRITE SAME', cdb: [0x93, 8, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 2], list: false, log: 'zeroes 2048+1024' },
-  ])('$name takes its parameters, however they come', async ({ cdb, list, log }) => {
+    { name: 'WRITE SAME of data', cdb: [0x41, 0, 0, 0, 0, 4, 0, 0, 2], list: false, log: 'write 2048+1024', fill: 3 },
+  ])('$name takes its parameters, however they come', async ({ cdb, list, log, fill = 0 }) => {
     const disk = new TestDisk(1 << 16)
     const guest = await StorageGuest.ready(disk)
-    const out = new Uint8Array(list ? 24 : 512)
+    const out = new Uint8Array(list ? 24 : 512).fill(fill)
     if (list) out.set([0, 22, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 3])
     expect(await guest.command(cdb, { out, pieceBytes: 10 })).toMatchObject({ status: 0, residue: 0 })
     expect(disk.log).toEqual([log])

@@ -201,13 +201,23 @@ describe('commands (VIRTIO 1.2, 5.6.6.1; SPC-4; SBC-3)', () => {
     expect(scsi.disk.log).toEqual(['flush', 'zeroes 2048+1024', 'discard 4096+1536'])
   })
 
+  test('a block is written over and over, in parts that the medium takes', async () => {
+    const scsi = await start()
+    const out = Uint8Array.from({ length: 512 }, (_, i) => i * 5 + 1)
+    scsi.disk.given = { maximumBytes: 1024 }
+    expect(await scsi.run([0x41, 0, 0, 0, 0, 4, 0, 0, 5], { out })).toMatchObject({ status: 0, sense: null })
+    expect(scsi.disk.log).toEqual(['write 2048+1024', 'write 3072+1024', 'write 4096+512'])
+    for (let block = 4; block < 9; block++)
+      expect(scsi.disk.bytes.subarray(512 * block, 512 * block + 512)).toEqual(out)
+  })
+
   test.each([
     { why: 'a block behind the end', cdb: [0x28, 0, 0, 0, 0, 63, 0, 0, 2], sense: [5, 0x21, 0] },
     { why: 'an unknown command', cdb: [0xc1], sense: [5, 0x20, 0] },
     { why: 'more than a command may move', cdb: [0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], sense: [5, 0x21, 0] },
     { why: 'an unknown page', cdb: [0x12, 1, 0xb9, 0, 255], sense: [5, 0x24, 0] },
     { why: 'saved mode pages', cdb: [0x1a, 0, 0xff, 0, 255], sense: [5, 0x39, 0] },
-    { why: 'data that is not zeroes', cdb: [0x41, 0, 0, 0, 0, 0, 0, 0, 1], sense: [5, 0x24, 0] },
+    { why: 'a comparison with data', cdb: [0x2f, 2, 0, 0, 0, 0, 0, 0, 1], sense: [5, 0x24, 0] },
   ])('$why is refused', async ({ cdb, sense }) => {
     const scsi = await start()
     expect(await scsi.run(cdb, { room: 512, out: new Uint8Array(512).fill(1) })).toMatchObject({ status: 2, sense })

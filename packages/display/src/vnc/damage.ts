@@ -3,6 +3,8 @@ import { around, clip } from '../pixels.ts'
 
 /** More rectangles than these become one around all of them. */
 const MOST_RECTANGLES = 64
+/** An update's header counts its rectangles in 16 bits, of which the last value has a meaning of its own. */
+const MOST_OF_UPDATE = 0xfffe
 /** Rows of one rectangle of an update: bounds what is encoded, and sent, at once. */
 const BAND_ROWS = 64
 
@@ -43,6 +45,25 @@ export class Damage {
     this.#bound()
     return taken.flatMap(bands)
   }
+}
+
+/**
+ * The rectangles of one update, in parts of `columnPixels` pixels a row. More than its header counts become those around all
+ * of them.
+ */
+export function partsOf(areas: readonly DisplayRectangle[], columnPixels: number): readonly DisplayRectangle[] {
+  const parts = areas.flatMap((area) => columns(area, columnPixels))
+  return parts.length <= MOST_OF_UPDATE ? parts : bands(around(areas)).flatMap((area) => columns(area, columnPixels))
+}
+
+function columns({ x, y, width, height }: DisplayRectangle, pixels: number): DisplayRectangle[] {
+  if (width <= pixels) return [{ x, y, width, height }]
+  return Array.from({ length: Math.ceil(width / pixels) }, (_, i) => ({
+    x: x + i * pixels,
+    y,
+    width: Math.min(pixels, width - i * pixels),
+    height,
+  }))
 }
 
 function contains(outer: DisplayRectangle, inner: DisplayRectangle): boolean {

@@ -4,7 +4,7 @@ import { clip } from '../pixels.ts'
 import type { Screen, ScreenFrame } from '../screen.ts'
 import { ByteWriter } from './byte-writer.ts'
 import { DOT, writeCursor } from './cursor.ts'
-import { Damage } from './damage.ts'
+import { Damage, partsOf } from './damage.ts'
 import { type Picture, RectangleEncoder } from './encodings.ts'
 import { MAP_ENTRIES, mapEntry, type PixelLayout, SERVER_LAYOUT, writeLayout } from './pixel-format.ts'
 import * as rfb from './protocol.ts'
@@ -29,7 +29,7 @@ export interface Compressor {
 /** Size of the picture while the display is off and was never on. */
 const FIRST_SIZE = { width: 640, height: 480 } as const
 
-/** Width of a rectangle in Tight, in pixels; the encoding allows 2048. */
+/** Width of a rectangle in Tight, in pixels; the encoding allows 2048. Small parts often have few colours. */
 const TIGHT_COLUMN = 256
 
 /** Tells one client what it asks for: at most one update is on its way, and what changes meanwhile is joined. */
@@ -226,7 +226,7 @@ export class UpdateSender {
     const picture: Picture = { width, height, pixels }
     const encoding = this.#encoding()
     const write = this.#writer(encoding, picture)
-    const areas = encoding === rfb.TIGHT ? wanted.flatMap(columns) : wanted
+    const areas = partsOf(wanted, encoding === rfb.TIGHT ? TIGHT_COLUMN : Infinity)
     if (this.#tellColours) {
       this.#tellColours = false
       await this.#send(colourMap())
@@ -275,16 +275,6 @@ export class UpdateSender {
     }
     return compressor.compress(bytes)
   }
-}
-
-/** Cuts a rectangle into columns: small parts often have few colours. */
-function columns({ x, y, width, height }: DisplayRectangle): DisplayRectangle[] {
-  return Array.from({ length: Math.ceil(width / TIGHT_COLUMN) }, (_, i) => ({
-    x: x + i * TIGHT_COLUMN,
-    y,
-    width: Math.min(TIGHT_COLUMN, width - i * TIGHT_COLUMN),
-    height,
-  }))
 }
 
 function colourMap(): ByteWriter {

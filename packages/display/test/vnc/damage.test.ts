@@ -1,7 +1,7 @@
 import type { DisplayRectangle } from '@retrap/device'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Damage } from '../../src/vnc/damage.ts'
+import { Damage, partsOf } from '../../src/vnc/damage.ts'
 
 test('a client that asks for single pixels does not make ever more rectangles', () => {
   const damage = new Damage()
@@ -84,4 +84,17 @@ test('64 rectangles are kept, more become one; one within another is none', () =
   one.add({ x: 5, y: 5, width: 2, height: 2 })
   one.add({ x: 4, y: 4, width: 4, height: 4 })
   expect(one.take(all)).toEqual([{ x: 4, y: 4, width: 4, height: 4 }])
+})
+
+test('an update has no more rectangles than its header counts, and they cover all that was wanted', () => {
+  const damage = new Damage()
+  for (let i = 0; i < 64; i++) damage.add({ x: i, y: 63 - i, width: 12_000, height: 12_000 })
+  const wanted = damage.take({ x: 0, y: 0, width: 16_384, height: 16_384 })
+  const parts = partsOf(wanted, 256)
+  expect(wanted.length * 47).toBeGreaterThan(0xffff)
+  expect(parts.length).toBeLessThan(0xffff)
+  const area = parts.reduce((sum, { width, height }) => sum + width * height, 0)
+  expect(area).toBe(12_063 * 12_063)
+  expect(partsOf(wanted.slice(0, 2), 256)).toHaveLength(2 * 47)
+  expect(partsOf(wanted.slice(0, 2), Infinity)).toEqual(wanted.slice(0, 2))
 })
