@@ -28,6 +28,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['llvm'], programs: ['llvm-mc', 'llvm-objdump'] },
   { packages: ['llvm-22'], programs: ['llvm-mc-22', 'llvm-objdump-22'] },
   { packages: ['qemu-system-x86'], programs: ['qemu-system-x86_64'] },
+  { packages: ['passt'], programs: ['passt'] },
   { packages: ['gvncviewer'], programs: ['gvnccapture'] },
   { packages: ['qemu-utils'], programs: ['qemu-img', 'qemu-io'] },
   // Its boards have network cards, whose ROMs the package only recommends.

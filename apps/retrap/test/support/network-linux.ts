@@ -39,6 +39,47 @@ echo DONE
 poweroff -f
 `
 
+/**
+ * The first process of `rdinit=/auto http=PORT sink=PORT`: asks another program's network for an address, and moves data both
+ * ways and by a connection from outside.
+ */
+const CABLE = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+/drivers
+cat > /dhcp <<'EOF'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+echo "lease $ip $router"
+ip addr add $ip/$mask dev $interface
+ip route add default via $router
+EOF
+chmod +x /dhcp
+ip link set lo up
+ip link set eth0 up
+udhcpc -i eth0 -n -q -s /dhcp -t 20 -T 1 > /tmp/lease 2>&1
+grep lease /tmp/lease
+router=$(sed -n 's/^lease [^ ]* //p' /tmp/lease)
+echo "get $(wget -q -O - http://$router:$http/data | sha256sum)"
+dd if=/dev/urandom of=/tmp/up bs=1k count=5000 2>/dev/null
+echo "put $(sha256sum < /tmp/up)"
+nc $router $sink < /tmp/up
+echo READY
+nc -l -p 7 -e /bin/cat
+sleep 2
+echo DONE
+poweroff -f
+`
+
+/** A Linux for a cable to another program. @returns undefined where there is no apt to fetch Debian's packages with */
+export function cableLinux(): Promise<DiskLinux | undefined> {
+  return linuxWith(['virtio_pci', 'virtio_net'], CABLE)
+}
+
 /** A Linux that uses its virtio network card. @returns undefined where there is no apt to fetch Debian's packages with */
 export function networkLinux(): Promise<DiskLinux | undefined> {
   return linuxWith(['virtio_pci', 'virtio_net'], AUTO)

@@ -1,0 +1,95 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { randomBytes } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { echoThrough, openHost, sha256 } from '../support/network-host.ts'
+import { cableLinux } from '../support/network-linux.ts'
+import { runRetrap } from '../support/processes.ts'
+
+const QEMU = 'qemu-system-x86_64'
+const folder = mkdtempSync(join(tmpdir(), 'retrap-cable-'))
+// Passt makes its socket as the user nobody, where it is started by root.
+chmodSync(folder, 0o777)
+afterAll(() => rmSync(folder, { recursive: true }))
+const linux = await cableLinux()
+
+/** A port of the host that nobody has. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** Programs at the other end of the cable, which have a network of their own, and a port of the host that leads to the guest. */
+const ENDS = [
+  {
+    program: QEMU,
+    is: spawnSync(QEMU, ['--version']).status === 0,
+    args: (path: string, port: number) => [
+      ...['-machine', 'none', '-nodefaults', '-display', 'none'],
+      ...['-netdev', `stream,id=cable,server=on,addr.type=unix,addr.path=${path}`],
+      ...['-netdev', `user,id=user,hostfwd=tcp:127.0.0.1:${port}-:7`],
+      ...['-netdev', 'hubport,id=a,hubid=0,netdev=cable', '-netdev', 'hubport,id=b,hubid=0,netdev=user'],
+    ],
+    lease: /^lease 10\.0\.2\.15 10\.0\.2\.2/m,
+  },
+  {
+    program: 'passt',
+    is: spawnSync('passt', ['--version']).status === 0,
+    args: (path: string, port: number) => [
+      ...['--foreground', '--quiet', '--socket', path, '--tcp-ports', `127.0.0.1/${port}:7`],
+      ...['--address', '10.0.3.15', '--netmask', '24', '--gateway', '10.0.3.2'],
+    ],
+    lease: /^lease 10\.0\.3\.15 10\.0\.3\.2/m,
+  },
+]
+
+describe.each(ENDS)('--netdev stream to $program', ({ program, is, args, lease }) => {
+  const runs = is && linux !== undefined
+  const note = skipNote(runs, `there is no ${is ? 'apt' : program}`)
+  test.skipIf(!runs)(`Linux gets an address, and moves data both ways${note}`, { timeout: 150_000 }, async () => {
+    const host = await openHost()
+    const [path, port] = [join(folder, program), await freePort()]
+    const other = spawn(program, args(path, port), { stdio: ['ignore', 'pipe', 'pipe'] })
+    let said = ''
+    for (const output of [other.stdout, other.stderr]) output.on('data', (bytes: Buffer) => (said += String(bytes)))
+    const sent = randomBytes(2_000_000)
+    let echoed: Buffer[] | undefined
+    const initrd = join(folder, 'initrd')
+    writeFileSync(initrd, linux!.initrd)
+    const { http, sink } = host.ports
+    try {
+      await vi.waitFor(() => expect(existsSync(path), said).toBe(true), 10_000)
+      const { stdout, stderr, code } = await runRetrap(
+        [
+          ...['run', '--memory', '256M', '--kernel', linux!.kernelPath, '--initrd', initrd],
+          ...['--append', `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink}`],
+          ...['--netdev', `stream,id=n,addr.type=unix,addr.path=${path}`, '--device', 'virtio-net-pci,netdev=n'],
+        ],
+        {
+          deadlineMs: 140_000,
+          onOutput: (output) => {
+            if (output.includes('READY')) echoed ??= echoThrough(port, sent)
+          },
+        },
+      )
+      const text = stdout + stderr + said
+      const line = (word: string): string => new RegExp(`^${word} (.*?)\\s*$`, 'm').exec(stdout)?.[1] ?? ''
+      expect.soft(stdout, text).toMatch(lease)
+      expect.soft(line('get'), text).toContain(sha256(host.data))
+      expect.soft(line('put')).toContain(sha256(Buffer.concat(host.taken)))
+      expect.soft(sha256(Buffer.concat(echoed ?? []))).toBe(sha256(sent))
+      expect(code).toBe(0)
+    } finally {
+      other.kill('SIGKILL')
+      host.close()
+    }
+  })
+})
