@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type Command, Option } from 'commander'
 import { newProgram, runProgram } from './command-line.ts'
-import { runsInWorker, startBoardWorker } from './device-modules.ts'
+import { runsInWorker, startBoardWorker, startControllerWorker } from './device-modules.ts'
 import { formatDeviceFailure, openTrace } from './device-reports.ts'
 import { deviceHelp, deviceOption, prepareDevices } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
@@ -67,6 +67,7 @@ interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags {
   readonly console?: 'serial' | 'xen'
   readonly device?: readonly DeviceArgument[]
   readonly devices?: 'inline' | 'async' | 'worker'
+  readonly controllers?: 'inline' | 'worker'
   readonly deviceFailure?: 'crash' | 'detach'
   readonly deviceDeadline?: number
   readonly checkMappings?: boolean
@@ -237,6 +238,11 @@ function machineOptions(command: Command, memory: string): Command {
         .default('inline'),
     )
     .addOption(
+      new Option('--controllers <how>', 'where controllers of disks and network cards run: here, or in a Worker')
+        .choices(['inline', 'worker'])
+        .default('inline'),
+    )
+    .addOption(
       new Option('--device-failure <policy>', 'a device that breaks its contract ends the machine, or is taken out')
         .choices(['crash', 'detach'])
         .default('crash'),
@@ -304,6 +310,7 @@ function settingsFor(
       ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
       ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),
       ...(flags.devices === 'worker' && { devicePlacement: startBoardWorker }),
+      ...(flags.controllers === 'worker' && { controllerPlacement: startControllerWorker }),
       ...(flags.deviceFailure === 'detach' && {
         devicePolicy: flags.deviceFailure,
         onDeviceFailure: (failure: DeviceFailure) => void host.stderr.write(formatDeviceFailure(failure)),

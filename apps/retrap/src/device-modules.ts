@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { DeviceModel } from '@retrap/device'
 import { importModels, startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
-import type { StartBoardServer, StartDeviceServer } from '@retrap/machine'
+import type { StartBoardServer, StartControllerServer, StartDeviceServer } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import { usage, type DeviceArgument } from './values.ts'
 
@@ -91,6 +91,17 @@ export const startBoardWorker: StartBoardServer = (dispatch, platform, { name, r
     modules: [],
     program: program('board-worker'),
     data: board,
+  })
+
+/** Runs controllers of disks and networks in a Worker. */
+export const startControllerWorker: StartControllerServer = (dispatch, platform, options) =>
+  startDeviceWorker(dispatch, platform, {
+    name: options.name,
+    realTime: options.realTime,
+    onMessage: options.onMessage,
+    modules: [],
+    program: program('controllers-worker'),
+    data: { controllers: options.controllers, guest: platform.sharedMemory },
   })
 
 /** A program beside this module, which runs as source or built as it does. */

@@ -33,6 +33,7 @@ export interface MachineOptions {
   readonly sampling?: PcOptions['sampling']
   readonly hypervisor?: PcOptions['hypervisor']
   readonly devicePlacement?: PcOptions['devicePlacement']
+  readonly controllerPlacement?: PcOptions['controllerPlacement']
   readonly devicePolicy?: PcOptions['devicePolicy']
   readonly deviceDeadlineMs?: number
   readonly onSleep?: PcOptions['onSleep']

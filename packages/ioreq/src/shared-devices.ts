@@ -21,6 +21,8 @@ export interface SharedDevicesOptions extends DeviceServerOptions {
 const IDLE_SLICES = 3
 /** A Worker that is kept busy looks at its event loop this often. */
 const BUSY_MS = 8
+/** Turns of the microtask queue after a message: as many as promises follow one another in a model. */
+const MESSAGE_TURNS = 16
 /** How often it looks whether that time has come. */
 const ROUNDS_A_LOOK = 16
 
@@ -71,6 +73,8 @@ class SharedDevices {
   /** Frames that arrived while a model waited for its memory; they are handled after it. */
   #later: Frame[] = []
   #waiting: ((frame: Extract<Frame, { kind: 'dmaDone' }>) => void) | null = null
+  /** A message has come, on which a model's promise may go on. */
+  #heard = false
   /** Requests taken and not answered, by vCPU. */
   #taken = new Uint8Array(128)
 
@@ -118,6 +122,7 @@ class SharedDevices {
   #handle(frame: Frame): void {
     // The guest's buffered writes from before these frames come first.
     if (frame.kind === 'drop' || frame.kind === 'settle' || frame.kind === 'save') this.#serveRing()
+    if (frame.kind === 'message') this.#heard = true
     this.server.receive(frame)
   }
 
@@ -197,6 +202,7 @@ class SharedDevices {
           this.server.yieldTime()
           await Promise.resolve()
         }
+        if (this.#heard) await this.#goOn()
       } else if (this.#blockMs > 0 && idle < IDLE_SLICES && !this.#open()) {
         if (!this.#end.ownBell.waitSync(seen, this.#blockMs)) idle++
       } else {
@@ -213,6 +219,13 @@ class SharedDevices {
       await eventLoop()
       turn = performance.now()
     }
+  }
+
+  /** Lets promises of models go on that have waited for a message: there is no need to wait for the event loop's turn. */
+  async #goOn(): Promise<void> {
+    this.#heard = false
+    // oxlint-disable-next-line no-await-in-loop -- each lets one more link of a chain of promises go on
+    for (let turns = 0; turns < MESSAGE_TURNS; turns++) await Promise.resolve()
   }
 
   /** Whether a model has yet to answer: its promise needs the event loop. */

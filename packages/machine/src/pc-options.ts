@@ -10,6 +10,7 @@ import type { PcFlash } from './flash.ts'
 import type { BootModule, KernelImages } from './loaders/index.ts'
 import { CHIPSETS, type MachineType } from './machine-type.ts'
 import type { OptionRom } from './option-roms.ts'
+import type { StartControllerServer } from './elsewhere/start.ts'
 import type { StartBoardServer } from './remote-board.ts'
 import type { SamplingOptions } from './sampling.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
@@ -105,6 +106,12 @@ export interface PcOptions {
    * in this thread either way.
    */
   readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
+  /**
+   * Where controllers of disks (IDE, SATA, virtio, NVMe, SCSI) and network cards run: in this thread (default), or in one of
+   * their own, which this starts, with `serveControllers` in it. Media and networks stay here. The machine's memory is shared
+   * then. Not with deterministic time, Xen or root ports.
+   */
+  readonly controllerPlacement?: StartControllerServer | undefined
   /** Room for memory that device models own, such as a frame buffer, in bytes; default 0, which leaves about 4 MiB. */
   readonly deviceMemoryBytes?: number | undefined
   /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
@@ -290,6 +297,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     expected: "'inline', 'deferred' or a function that starts a server",
     accepts: (value) => value === 'inline' || value === 'deferred' || typeof value === 'function',
   },
+  controllerPlacement: callback,
   deviceMemoryBytes: wholeFrom(0, 2 ** 32),
   deviceServers: arrayOf('functions that start a server', (value) => typeof value === 'function'),
   devicePolicy: oneOf('crash', 'detach'),

@@ -12,6 +12,8 @@ import { describeBoard } from './board-description.ts'
 import { loadDirectly, mapResetVector, resumeDirectly, setDevices } from './direct-boot.ts'
 import { loadDeviceKinds, type PcSite, type PlaceDevices, placeDevices } from './device-kinds.ts'
 import { bootOrder } from './drives.ts'
+import type { startControllers } from './elsewhere/controllers.ts'
+import { type MovedControllers, splitControllers } from './elsewhere/split.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { kernelRomPaths } from './firmware-configuration.ts'
@@ -50,7 +52,12 @@ const DETERMINISTIC_EPOCH = 1_767_225_600
 
 /** What is loaded before a machine is composed. */
 interface PcParts {
+  /** Of the devices in this thread. */
   readonly kinds: readonly PlaceDevices[]
+  /** Of the controllers in a thread of their own. */
+  readonly moved: readonly PlaceDevices[]
+  /** What starts them. */
+  readonly elsewhere: typeof startControllers | undefined
   /** Contents of the flash memories. */
   readonly flash: readonly Uint8Array[]
   /** Of `@retrap/xen`, where the guest sees Xen. */
@@ -119,7 +126,7 @@ export class Pc {
     const map = pcMemoryMap(options.memoryBytes, CHIPSETS[machine].lowRamLimit)
     this.memory = MachineMemory.create({
       bytes: machineMemoryBytes(options, parts.flash),
-      shared: options.sharedMemory ?? false,
+      shared: options.sharedMemory === true || options.controllerPlacement !== undefined,
     })
     const deterministic = options.clock === 'deterministic'
     const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
@@ -180,8 +187,9 @@ export class Pc {
     // The board's own come first.
     const boardInput = { keyboard: keyboard.join(), mouse: mouse.join() }
     const { screen } = this
+    const { moved, local } = divide(options)
     const site: PcSite = {
-      options,
+      options: local,
       slots,
       random,
       keyboard,
@@ -191,8 +199,15 @@ export class Pc {
       inSystemManagement: () => inSystemManagement(this.domain),
     }
     this.#site = site
+    const elsewhere =
+      moved && parts.elsewhere?.(options.controllerPlacement!, this.domain, { moved, kinds: parts.moved, site })
+    if (elsewhere) {
+      this.domain.addServer(elsewhere.server)
+      this.#ready.push(elsewhere.server.remote.ready)
+    }
     const devices = placeDevices(parts.kinds, site)
     this.#settled = devices.settled
+    const bootPaths = [...(elsewhere?.bootPaths ?? []), ...devices.bootPaths]
     const images = kernelImages(options)
     const kernel = images === undefined || startsDirectly(options) ? undefined : kernelForFirmware(images, map)
     for (const { gpa, bytes } of kernel?.loaded ?? []) this.domain.guestMemory.load(gpa, bytes)
@@ -202,7 +217,7 @@ export class Pc {
       board: acpi,
       consolePort: SERIAL_PORTS[0]?.iobase ?? 0,
       optionRoms: this.#optionRoms,
-      bootOrder: [...kernelRomPaths(this.#optionRoms), ...bootOrder(devices.bootPaths, options.boot?.order)],
+      bootOrder: [...kernelRomPaths(this.#optionRoms), ...bootOrder(bootPaths, options.boot?.order)],
       bootMenu: options.boot?.menu ?? false,
       graphics: hasVga(options) || hasRamfb(options),
       ...(kernel !== undefined && { kernel: kernel.keys }),
@@ -260,12 +275,16 @@ export class Pc {
   /** @internal Use {@link createPc}. */
   static async create(options: PcOptions): Promise<Pc> {
     checkPcOptions(options)
-    const [flash, kinds, xen] = await Promise.all([
+    const { moved, local } = divide(options)
+    const [flash, kinds, movedKinds, elsewhere, xen] = await Promise.all([
       loadFlash(options.flash ?? []),
-      loadDeviceKinds(options),
+      loadDeviceKinds(local),
+      moved && loadDeviceKinds(moved),
+      moved && import('./elsewhere/controllers.ts'),
       options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
     ])
-    const pc = new Pc(options, { kinds, flash, plugXen: xen?.plugXen })
+    const parts = { kinds, flash, plugXen: xen?.plugXen }
+    const pc = new Pc(options, { ...parts, moved: movedKinds ?? [], elsewhere: elsewhere?.startControllers })
     try {
       await pc.#prepare(options)
     } catch (error) {
@@ -429,6 +448,11 @@ export class Pc {
   statistics(): PcStatistics {
     return measurePc(this)
   }
+}
+
+/** What is in a thread of its own, and what in this one. @throws MachineError `ERR_OPTION` */
+function divide(options: PcOptions): { readonly moved?: MovedControllers; readonly local: PcOptions } {
+  return options.controllerPlacement === undefined ? { local: options } : splitControllers(options)
 }
 
 /** A model that keeps back what it has for the host: serial ports, the debug console. */

@@ -37,6 +37,7 @@ export class PciSlots {
   readonly #ports = new Map<string, number>()
   readonly #occupied = new Set<string>()
   readonly #wanted: ReadonlySet<number | undefined>
+  readonly #placed: PciPlace[] = []
 
   /**
    * @param first - the lowest one that is not the board's
@@ -91,7 +92,18 @@ export class PciSlots {
    *
    * @throws MachineError `ERR_OPTION`
    */
-  place(what: string, { slot, port }: PcPciPlace): PciPlace {
+  place(what: string, wanted: PcPciPlace): PciPlace {
+    const place = this.#find(what, wanted)
+    this.#placed.push(place)
+    return place
+  }
+
+  /** All places that it has found, in order. */
+  get placed(): readonly PciPlace[] {
+    return this.#placed
+  }
+
+  #find(what: string, { slot, port }: PcPciPlace): PciPlace {
     if (port === undefined) {
       const device = this.take(what, slot)
       const path = (node: string): string => `/pci@i0cf8/${node}@${device.toString(16)}`

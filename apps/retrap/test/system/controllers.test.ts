@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test } from 'vitest'
+import { linuxWith } from '../support/disk-linux.ts'
+import { openHost, sha256 } from '../support/network-host.ts'
+import { runRetrap } from '../support/processes.ts'
+
+const DEADLINE_MS = 240_000
+const DISK_BYTES = 4 << 20
+
+/** The first process: reads and writes disks of several controllers, and moves data by the network. */
+const AUTO = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+/drivers
+for d in sda vda sr0 nvme0n1 sdb; do echo "$d $(sha256sum < /dev/$d)"; done
+for d in vda nvme0n1 sdb; do dd if=/dev/sda of=/dev/$d bs=64k conv=fsync 2>/dev/null; done
+dd if=/dev/urandom of=/dev/sda bs=64k count=16 conv=fsync 2>/dev/null
+echo 3 > /proc/sys/vm/drop_caches
+for d in sda vda nvme0n1 sdb; do echo "new-$d $(sha256sum < /dev/$d)"; done
+ip link set lo up
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+echo "get $(wget -q -O - http://10.0.2.2:$http/data | sha256sum)"
+dd if=/dev/urandom of=/tmp/up bs=1k count=3000 2>/dev/null
+echo "put $(sha256sum < /tmp/up)"
+nc 10.0.2.2 $sink < /tmp/up
+echo DONE
+poweroff -f
+`
+
+const DRIVERS = ['ata_piix', 'sd_mod', 'sr_mod', 'virtio_pci', 'virtio_blk', 'virtio_scsi', 'virtio_net', 'nvme']
+const linux = await linuxWith(DRIVERS, AUTO)
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-controllers-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+const note = skipNote(linux !== undefined, 'there is no apt')
+
+describe.runIf(linux !== undefined)(`controllers in a Worker${note}`, () => {
+  test.each([[['--controllers', 'worker']], [['--controllers', 'worker', '--devices', 'worker']]])(
+    'Linux uses IDE, virtio, SCSI and NVMe disks and a network card: %s',
+    { timeout: DEADLINE_MS },
+    async (placement) => {
+      const host = await openHost()
+      const names = ['ide', 'virtio', 'disc', 'nvme', 'scsi']
+      const contents = new Map(names.map((name) => [name, randomBytes(DISK_BYTES)]))
+      const path = (name: string): string => join(scratch, `${name}.img`)
+      for (const [name, content] of contents) writeFileSync(path(name), content)
+      const initrd = join(scratch, 'initrd')
+      writeFileSync(initrd, linux!.initrd)
+      const { http, sink } = host.ports
+      try {
+        const { code, stdout, stderr } = await runRetrap(
+          [
+            ...['run', '--kernel', linux!.kernelPath, '--initrd', initrd, ...placement],
+            ...['--append', `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink}`],
+            ...['--drive', `file=${path('ide')},format=raw`, '--drive', `file=${path('virtio')},format=raw,if=virtio`],
+            ...['--drive', `file=${path('disc')},format=raw,media=cdrom`],
+            ...['--drive', `file=${path('nvme')},format=raw,if=none,id=n`, '--device', 'nvme,drive=n'],
+            ...['--drive', `file=${path('scsi')},format=raw,if=scsi`],
+            ...['--netdev', 'user,id=u', '--device', 'virtio-net-pci,netdev=u'],
+          ],
+          { deadlineMs: DEADLINE_MS - 10_000 },
+        )
+        const text = stdout + stderr
+        const line = (word: string): string => new RegExp(`^${word} (.*?)\\s*$`, 'm').exec(stdout)?.[1] ?? ''
+        const devices = { ide: 'sda', virtio: 'vda', disc: 'sr0', nvme: 'nvme0n1', scsi: 'sdb' }
+        for (const [name, device] of Object.entries(devices)) {
+          expect.soft(line(device), `${name}: ${text}`).toContain(sha256(contents.get(name)!))
+          if (name === 'disc') continue
+          const now = readFileSync(path(name))
+          expect.soft(line(`new-${device}`), name).toContain(sha256(now))
+          if (name !== 'ide') expect.soft(sha256(now), name).toBe(sha256(contents.get('ide')!))
+        }
+        expect.soft(line('get')).toContain(sha256(host.data))
+        expect.soft(line('put')).toContain(sha256(Buffer.concat(host.taken)))
+        expect.soft(text).not.toMatch(/timeout|i\/o error|lost interrupt/i)
+        expect(code).toBe(0)
+      } finally {
+        host.close()
+      }
+    },
+  )
+})

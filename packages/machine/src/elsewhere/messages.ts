@@ -1,0 +1,93 @@
+/*
+ * What controllers in another thread and the media and networks of the machine's thread tell each other: messages of a head and
+ * bytes.
+ */
+
+/** Kinds of message. */
+export const MESSAGE = {
+  // To the machine: requests of a medium, each with a number.
+  read: 1,
+  write: 2,
+  flush: 3,
+  discard: 4,
+  zeroes: 5,
+  /** The request of this number is given up. */
+  cancel: 6,
+  /** What the guest has done with a tray, in the flags. */
+  tray: 7,
+  /** A frame of a card. */
+  send: 8,
+  /** A card has taken so many frames. */
+  taken: 9,
+  /** The frames that a card wants, as JSON. */
+  filter: 10,
+  // To the controllers.
+  /** The end of a request: an error in the flags, or what was read. */
+  answer: 16,
+  /** Properties of a medium, as JSON: they have changed. */
+  changed: 17,
+  /** The user wants a medium that the guest has locked. */
+  ejectRequested: 18,
+  /** A frame of a network. */
+  receive: 19,
+  /** A network has taken so many frames. */
+  sent: 20,
+  /** Whether a cable is plugged in, in the flags. */
+  link: 21,
+} as const
+
+/** One message. */
+export interface Message {
+  readonly kind: number
+  readonly flags: number
+  /** Which medium or network it is about. */
+  readonly which: number
+  /** The number of a request. */
+  readonly id: number
+  readonly offset: number
+  readonly length: number
+  readonly bytes: Uint8Array
+}
+
+const HEAD = 24
+const NOTHING = new Uint8Array(0)
+
+/** Writes a message. */
+export function encodeMessage(
+  kind: number,
+  { flags = 0, which = 0, id = 0, offset = 0, length = 0, bytes = NOTHING }: Partial<Message>,
+): Uint8Array {
+  const out = new Uint8Array(HEAD + bytes.length)
+  const view = new DataView(out.buffer)
+  view.setUint8(0, kind)
+  view.setUint8(1, flags)
+  view.setUint16(2, which)
+  view.setUint32(4, id)
+  view.setFloat64(8, offset)
+  view.setFloat64(16, length)
+  out.set(bytes, HEAD)
+  return out
+}
+
+/** Reads a message. */
+export function decodeMessage(from: Uint8Array): Message {
+  const view = new DataView(from.buffer, from.byteOffset, from.byteLength)
+  return {
+    kind: view.getUint8(0),
+    flags: view.getUint8(1),
+    which: view.getUint16(2),
+    id: view.getUint32(4),
+    offset: view.getFloat64(8),
+    length: view.getFloat64(16),
+    bytes: from.subarray(HEAD),
+  }
+}
+
+/** A value as a message's bytes. */
+export const toJson = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+
+/** A message's bytes as a value. */
+export const fromJson = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes.slice()))
+
+/** Tells the other thread. */
+export type Post = (kind: number, message: Partial<Message>) => void

@@ -1,0 +1,80 @@
+import { type BlockBackend, BlockError, type BlockTrayState } from '@retrap/device'
+import { BLOCK_ERRORS, DURABLE, LOCKED, OPEN } from './far-medium.ts'
+import { MESSAGE, type Message, type Post, toJson } from './messages.ts'
+
+/** CDs have blocks of this size, and a drive takes media whose blocks divide it. */
+const CD_BLOCK_BYTES = 2048
+
+/** A medium of this thread, used by a model of another one. */
+export class NearMedium {
+  readonly #medium: BlockBackend
+  readonly #which: number
+  readonly #post: Post
+  readonly #running = new Map<number, AbortController>()
+
+  /** @param which - its number, in messages */
+  constructor(medium: BlockBackend, which: number, post: Post) {
+    this.#medium = medium
+    this.#which = which
+    this.#post = post
+    medium.onChange(() => post(MESSAGE.changed, { which, bytes: toJson(medium.properties) }))
+    // The model answers too late to ask it; a drive for CDs takes what all of them do.
+    medium.tray?.connect({
+      ejectRequested: () => post(MESSAGE.ejectRequested, { which }),
+      refuses: ({ blockBytes }) =>
+        CD_BLOCK_BYTES % blockBytes === 0
+          ? null
+          : `a disc with blocks of ${blockBytes} bytes: expected a divisor of 2048`,
+    })
+  }
+
+  /** Takes what the model says. */
+  receive(message: Message): void {
+    const { kind, id, flags } = message
+    if (kind === MESSAGE.cancel) this.#running.get(id)?.abort()
+    else if (kind === MESSAGE.tray) {
+      const state: BlockTrayState = { open: (flags & OPEN) !== 0, locked: (flags & LOCKED) !== 0 }
+      this.#medium.tray?.moved(state)
+    } else void this.#answer(message)
+  }
+
+  async #answer(message: Message): Promise<void> {
+    const { id } = message
+    const abort = new AbortController()
+    this.#running.set(id, abort)
+    let answer: Partial<Message>
+    try {
+      answer = { bytes: await this.#perform(message, abort.signal) }
+    } catch (error) {
+      const code = error instanceof BlockError ? error.code : 'ERR_MEDIUM'
+      answer = { flags: 1 + BLOCK_ERRORS.indexOf(code) }
+    }
+    this.#running.delete(id)
+    this.#post(MESSAGE.answer, { ...answer, which: this.#which, id })
+  }
+
+  async #perform({ kind, flags, offset, length, bytes }: Message, signal: AbortSignal): Promise<Uint8Array> {
+    const medium = this.#medium
+    switch (kind) {
+      case MESSAGE.read: {
+        const into = new Uint8Array(length)
+        if (medium.readInPlace?.(offset, into) !== true) await medium.read(offset, into, { signal })
+        return into
+      }
+      case MESSAGE.write:
+        // The message's bytes are those of a stream, which goes on.
+        await medium.write(offset, bytes.slice(), { signal, durable: (flags & DURABLE) !== 0 })
+        break
+      case MESSAGE.flush:
+        await medium.flush({ signal })
+        break
+      case MESSAGE.discard:
+        await medium.discard(offset, length, { signal })
+        break
+      case MESSAGE.zeroes:
+        await medium.writeZeroes(offset, length, { signal })
+        break
+    }
+    return new Uint8Array(0)
+  }
+}

@@ -1,0 +1,70 @@
+import type { PcDrive } from '../drives.ts'
+import { MachineError } from '../errors.ts'
+import type { PcNetworkCard } from '../network-card.ts'
+import type { PcOptions } from '../pc-options.ts'
+import { hasVga } from '../vga.ts'
+import { type PcVirtioDevice, virtioOf } from '../virtio-device.ts'
+
+/** Interfaces of drives whose controllers may be in a thread of their own. */
+const MOVED: ReadonlySet<PcDrive['interface']> = new Set([undefined, 'ide', 'virtio', 'nvme', 'scsi'] as const)
+
+/** A virtio device of one kind. */
+type Virtio<Kind extends PcVirtioDevice['kind']> = Extract<PcVirtioDevice, { readonly kind: Kind }>
+
+/** The controllers of a machine that are in a thread of their own. */
+export interface MovedControllers {
+  readonly machine: PcOptions['machine']
+  readonly memoryBytes: number
+  readonly clock: PcOptions['clock']
+  readonly vga: 'none'
+  /** Absent: there is no controller of IDE either. */
+  readonly drives?: readonly PcDrive[]
+  readonly virtio: readonly (Virtio<'net'> | Virtio<'scsi'>)[]
+  readonly networkCards: readonly PcNetworkCard[]
+}
+
+/**
+ * Divides what a machine has into controllers for a thread of their own, and what stays.
+ *
+ * @throws MachineError `ERR_OPTION` for a machine whose controllers stay in its thread
+ */
+export function splitControllers(options: PcOptions): { readonly moved: MovedControllers; readonly local: PcOptions } {
+  const { machine, memoryBytes, drives = [], virtio = [], networkCards = [], clock } = options
+  const moves = (drive: PcDrive): boolean => MOVED.has(drive.interface)
+  const stay = virtio.filter(({ kind }) => kind !== 'net' && kind !== 'scsi')
+  const moved = {
+    machine,
+    memoryBytes,
+    clock,
+    vga: 'none' as const,
+    ...((options.drives?.length === 0 || drives.some(moves)) && { drives: drives.filter(moves) }),
+    virtio: virtioOf(virtio, 'net', 'scsi'),
+    networkCards,
+  }
+  refuse(options, moved)
+  const localDrives = drives.filter((drive) => !moves(drive))
+  const { drives: _drives, ...rest } = options
+  // Whether there is one by itself depends on the drives that are there.
+  const vga = hasVga(options) ? 'std' : (options.vga ?? 'none')
+  // An empty list would ask for a controller without drives.
+  const local = { ...rest, vga, virtio: stay, networkCards: [], ...(localDrives.length > 0 && { drives: localDrives }) }
+  return { moved, local }
+}
+
+function refuse({ clock, hypervisor, machine }: PcOptions, moved: MovedControllers): void {
+  const bad = (why: string): MachineError => new MachineError('ERR_OPTION', `controllerPlacement: ${why}`)
+  if (clock === 'deterministic')
+    throw bad('a machine whose clock is deterministic waits for its disks in its own thread; leave it out')
+  if (hypervisor === 'xen')
+    throw bad('a guest of Xen unplugs disks, which have to be in the machine’s thread; leave it out')
+  const places = [
+    ...(moved.drives ?? []).map(({ virtio, nvme }) => virtio ?? nvme ?? {}),
+    ...moved.virtio,
+    ...moved.networkCards,
+  ]
+  const behind = places.find((place) => 'port' in place && place.port !== undefined)
+  if (machine === 'q35' && behind !== undefined)
+    throw bad(
+      `a device behind root port '${String('port' in behind && behind.port)}' has to be in the machine’s thread`,
+    )
+}

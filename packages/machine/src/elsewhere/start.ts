@@ -1,0 +1,34 @@
+import type { BlockProperties } from '@retrap/device'
+import type { DomainServer } from '@retrap/hvm'
+import type { DevicePlatform, IoDispatch } from '@retrap/ioreq'
+
+/** What a Worker must know to make the controllers of a machine: plain data, to be posted. */
+export interface ControllerDescription {
+  /** The controllers, without media and networks. */
+  readonly controllers: unknown
+  /** What each drive's medium says of itself; null: there is none. */
+  readonly media: readonly ({ readonly properties: BlockProperties; readonly hasTray: boolean } | null)[]
+  /** The same of networks. */
+  readonly networks: readonly unknown[]
+  /** Where they are on the PCI bus, in the order in which they ask. */
+  readonly places: readonly { readonly device: number; readonly root: number; readonly label: string }[]
+}
+
+/** What the server of a machine's controllers is started with; see `PcOptions.controllerPlacement`. */
+export interface ControllerServerOptions {
+  /** Names the server. */
+  readonly name: string
+  /** Whether the machine's clock runs on by itself. */
+  readonly realTime: boolean
+  /** What to give to `serveControllers` in the other thread. */
+  readonly controllers: ControllerDescription
+  /** Receives what controllers say to media and networks; hand it the bytes that the server posts. */
+  readonly onMessage: (bytes: Uint8Array) => void
+}
+
+/** Starts the thread that controllers run in, and makes a server of the domain of it. */
+export type StartControllerServer = (
+  dispatch: IoDispatch,
+  platform: DevicePlatform,
+  options: ControllerServerOptions,
+) => DomainServer
