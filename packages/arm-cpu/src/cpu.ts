@@ -73,7 +73,7 @@ export class ArmCpu {
     this.#u32[S_TLB >>> 2] = tlb.setAddress(0)
     this.registers.reset()
     const accesses = new MemoryAccess(memory, tlb, host, state)
-    const system = new SystemInstructions(memory, state, this.registers)
+    const system = new SystemInstructions(memory, state, this.registers, host.counter)
     const instance = new WebAssembly.Instance(engine.module, {
       cpu: {
         memory: memory.memory,

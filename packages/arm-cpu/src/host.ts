@@ -25,8 +25,18 @@ export const TRANSLATE_WRITE = 1
 /** A fetch of an instruction. */
 export const TRANSLATE_FETCH = 2
 
+/** The virtual counter of the generic timer, which programs read the time from. */
+export interface ArmCounter {
+  /** Ticks in a second: CNTFRQ_EL0. */
+  readonly frequency: number
+  /** Ticks until now: CNTVCT_EL0. */
+  count(): bigint
+}
+
 /** The world around a processor. */
 export interface ArmHost {
+  /** The counter; the registers of a processor without one are undefined. */
+  readonly counter?: ArmCounter
   /**
    * Translates the address of one byte.
    *

@@ -13,6 +13,7 @@ import {
   S_KEYS_ENABLED,
   S_PC,
   S_POINTERS,
+  S_PSTATE,
   S_SP,
   S_TPIDRRO_EL0,
   S_TPIDR_EL0,
@@ -24,6 +25,10 @@ const count = (value: number, limit: number): number => {
   if (!Number.isInteger(value) || value < 0 || value >= limit) throw new RangeError(`there is no register ${value}`)
   return value
 }
+
+/** Bits of `ArmRegisters.pstate`. */
+export const PSTATE_DIT: number = 1 << 24
+export const PSTATE_SSBS: number = 1 << 12
 
 function keyIndex(name: KeyName): number {
   const index = KEYS.indexOf(name)
@@ -102,6 +107,14 @@ export class ArmRegisters {
     this.#u64[S_FLAG_Z >>> 3] = (value & 0x4000_0000) === 0 ? 1n : 0n
     this.#u32[S_FLAG_C >>> 2] = (value >>> 29) & 1
     this.#u32[S_FLAG_V >>> 2] = (value >>> 28) & 1
+  }
+
+  /** PSTATE's DIT in bit 24 and SSBS in bit 12. They are kept, no more: what time an instruction takes is up to the host. */
+  get pstate(): number {
+    return this.#u32[S_PSTATE >>> 2]!
+  }
+  set pstate(value: number) {
+    this.#u32[S_PSTATE >>> 2] = value & (PSTATE_DIT | PSTATE_SSBS)
   }
 
   /** A key of pointer authentication, 128 bits: the high half is that of the register `AP*KeyHi_EL1`. */

@@ -64,6 +64,8 @@ export const S_POINTERS = 424
 export const POINTER_TAGGED = 6
 /** What barriers access, to no end. 32 bits. */
 export const S_BARRIER = 420
+/** PSTATE.DIT and PSTATE.SSBS, where SPSR_ELx has them. 32 bits. */
+export const S_PSTATE = 428
 /** The record that the dispatch loop writes for itself. */
 export const S_ENTRY = 432
 /** What the load-exclusive has seen in them, 128 bits. */

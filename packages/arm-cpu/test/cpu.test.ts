@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { exceptionClassOf } from '../src/index.ts'
-import { CODE, exception, machine, SVC } from './support/machine.ts'
+import { CODE, exception, machine, machineWith, SVC } from './support/machine.ts'
 
 const BRK = 0xd420_0000
 
@@ -113,6 +113,45 @@ describe('system registers of EL0', () => {
     const { registers } = cpu
     expect([1, 2, 3].map((i) => registers.x(i))).toEqual([0xf000_0000n, 0x07c8_0000n, 0xffff_ffff_ffff_ffffn])
     expect(registers.nzcv).toBe(0xf000_0000)
+  })
+
+  test('DIT and SSBS are read and written, also by immediates', () => {
+    // msr dit, #1; mrs x0, dit; msr ssbs, x2; mrs x1, ssbs; msr dit, #0; mrs x3, dit; svc #0
+    const { cpu } = machine(0xd503_415f, 0xd53b_42a0, 0xd51b_42c2, 0xd53b_42c1, 0xd503_405f, 0xd53b_42a3, SVC)
+    cpu.registers.setX(2, 0xffff_ffff_ffff_ffffn)
+    cpu.registers.setX(3, 9n)
+    exception(cpu)
+    expect([0, 1, 3].map((i) => cpu.registers.x(i))).toEqual([1n << 24n, 1n << 12n, 0n])
+    expect(cpu.registers.pstate).toBe(1 << 12)
+  })
+
+  test('a field of PSTATE of EL1 is undefined', () => {
+    // msr pan, #1
+    const { cpu } = machine(0xd500_419f)
+    expect(exception(cpu).syndrome).toBe(0x0200_0000)
+  })
+
+  test("the counter is the host's", () => {
+    // mrs x0, cntfrq_el0; mrs x1, cntvct_el0; mrs x2, cntvct_el0; svc #0
+    let now = 40n
+    const { cpu } = machineWith(
+      { frequency: 62_500_000, count: () => now++ },
+      0xd53b_e000,
+      0xd53b_e041,
+      0xd53b_e042,
+      SVC,
+    )
+    exception(cpu)
+    expect([0, 1, 2].map((i) => cpu.registers.x(i))).toEqual([62_500_000n, 40n, 41n])
+  })
+
+  test.each([
+    ['CNTVCT_EL0 without a counter', 0xd53b_e041],
+    ['RNDR, which is not there', 0xd53b_2400],
+    ['a write to CNTFRQ_EL0', 0xd51b_e000],
+  ])('%s is undefined', (_name, word) => {
+    const { cpu } = machine(word)
+    expect(exception(cpu).syndrome).toBe(0x0200_0000)
   })
 
   test('a register of EL1 is undefined', () => {

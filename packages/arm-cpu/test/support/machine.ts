@@ -1,7 +1,7 @@
 /** A processor with little memory, for tests of single instructions. */
 import { MachineMemory } from '@retrap/memory'
 import { ArmCpu, ArmEngine, FlatHost } from '../../src/index.ts'
-import type { ArmTranslation } from '../../src/index.ts'
+import type { ArmCounter, ArmTranslation } from '../../src/index.ts'
 import { TRANSLATE_WRITE } from '../../src/host.ts'
 
 /** Where programs begin. */
@@ -13,6 +13,7 @@ export const SVC = 0xd400_0001
 class TestHost extends FlatHost {
   /** Number of the page. */
   readOnly = -1
+  counter?: ArmCounter
 
   override translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
     const found = super.translate(lo, hi, access, into)
@@ -26,8 +27,14 @@ class TestHost extends FlatHost {
 
 /** A processor with a program at {@link CODE} and 64 KiB of RAM. */
 export function machine(...program: number[]): { cpu: ArmCpu; host: TestHost } {
+  return machineWith(undefined, ...program)
+}
+
+/** The same with a counter. */
+export function machineWith(counter: ArmCounter | undefined, ...program: number[]): { cpu: ArmCpu; host: TestHost } {
   const memory = MachineMemory.create({ bytes: 32 << 20 })
   const host = new TestHost(memory, 0, 0x1_0000)
+  if (counter !== undefined) host.counter = counter
   const cpu = new ArmCpu(new ArmEngine(memory), host)
   host.load(CODE, new Uint8Array(Uint32Array.from(program).buffer))
   cpu.registers.pc = BigInt(CODE)
