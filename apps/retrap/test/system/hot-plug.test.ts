@@ -34,6 +34,7 @@ wait
 come nvme0n1
 echo "PULL"
 gone nvme0n1
+come vdb
 echo "ASK vda"
 gone vda
 ls /sys/bus/pci/devices
@@ -104,6 +105,7 @@ test.skipIf(linux === undefined)(
       rootPorts: [{ id: 'rp1' }, { id: 'rp2' }],
       drives: [{ medium: new Disk('COLD....'), interface: 'virtio', virtio: { port: 'rp2' } }],
     })
+    const another = { medium: new Disk('THIRD...'), interface: 'virtio', virtio: { port: 'rp1' } } as const
     let text = ''
     const done: string[] = []
     let unplugged = Promise.resolve()
@@ -119,13 +121,17 @@ test.skipIf(linux === undefined)(
     first.onHeld = () => {
       void act('unplugged', () => (unplugged = pc.unplug('rp1')))
       // After the guest has begun to give the drive up.
-      setTimeout(() => first.held!.resolve(), 7000)
+      setTimeout(() => {
+        done.push('answered')
+        first.held!.resolve()
+      }, 7000)
     }
     const steps: readonly (readonly [to: string, name: string, action: () => Promise<void>])[] = [
       ['WAIT nvme0n1', 'plugged', () => plug(pc, first)],
       // The driver gives it up before the port takes its power.
       ['GONE nvme0n1', 'plugged again', () => unplugged.then(() => plug(pc, new Disk('SECOND..')))],
       ['PULL', 'pulled', () => pc.unplug('rp1', { force: true })],
+      ['WAIT vdb', 'plugged another', () => pc.plug({ drive: another })],
       ['ASK vda', 'unplugged cold', () => pc.unplug('rp2')],
     ]
     let step = 0
@@ -138,8 +144,10 @@ test.skipIf(linux === undefined)(
     })
     const exit = await pc.run({ timeoutMs: DEADLINE_MS - 20_000 })
     pc.close()
-    console.log(text)
     expect(exit.reason, `${done.join('; ')}\n${text}`).toBe('power-off')
-    expect(done).toEqual(['plugged', 'unplugged', 'plugged again', 'pulled', 'unplugged cold'])
+    expect(done.join()).toBe('plugged,answered,unplugged,plugged again,pulled,plugged another,unplugged cold')
+    for (const name of ['COLD....', 'FIRST...', 'SECOND..', 'THIRD...']) expect(text).toContain(`READ ${name}`)
+    // Power of slots 3 and 4.
+    expect(text).toContain('\r\n1\r\n0\r\n')
   },
 )

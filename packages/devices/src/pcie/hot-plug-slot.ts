@@ -53,18 +53,23 @@ export const SLOT_STATUS_CLEARABLE: number = EVENTS | LINK_CHANGED
 
 /** Until the command that takes a device's power completes, if nothing is in flight. */
 const POWER_OFF_NS = 1000
+/** From an indicator that goes out to the button's press for a device that came before that. */
+const ANNOUNCE_NS = 1e9
 
 /** Saved form of a {@link HotPlugSlot}, beside its registers. */
 export interface HotPlugSlotState {
   /** The guest has been asked for the device. */
   readonly requested: boolean
+  /** The guest has not been told by the button of the device that is there. */
+  readonly unannounced: boolean
 }
 
 /**
  * The slot of a port: who comes and goes is told to the guest by its registers and an interrupt, and the guest takes and
  * gives power.
  *
- * A device that comes is announced by presence and by the attention button, which Linux waits for. One that is asked for
+ * A device that comes is announced by presence and by the attention button, which Linux waits for, once the power indicator
+ * is out. One that is asked for
  * is announced by the button alone, and leaves when the guest has taken its power and put the power indicator out. Without
  * such a request it stays.
  *
@@ -78,9 +83,13 @@ export class HotPlugSlot implements PciSlotEvents {
   #registers!: DataView
   /** Completes the command that took the device's power. */
   #completion!: Timer
+  /** Presses the button for a device that came too soon. */
+  #announcement!: Timer
   /** What the guest has last written to slot control. */
   #control = 0
   #requested = false
+  /** A device has come for which the button is still to be pressed. */
+  #unannounced = false
   /** Ends when no work of the device without power is in flight. */
   #ending: Promise<void> | null = null
   #interrupts = false
@@ -97,6 +106,7 @@ export class HotPlugSlot implements PciSlotEvents {
     this.#slot = pci.slot!
     this.#registers = new DataView(buffer, byteOffset + at)
     this.#completion = context.timer(() => this.#ending?.then(() => this.#ended()))
+    this.#announcement = context.timer(() => this.#announce())
     this.reset()
   }
 
@@ -114,7 +124,9 @@ export class HotPlugSlot implements PciSlotEvents {
     // Whoever was asked for the device is not there any more.
     const leaves = this.#requested && occupied
     this.#completion.cancel()
+    this.#announcement.cancel()
     this.#requested = false
+    this.#unannounced = false
     this.#ending = null
     this.#interrupts = false
     const hasPower = occupied && !leaves
@@ -134,8 +146,21 @@ export class HotPlugSlot implements PciSlotEvents {
     if (!hot) return this.reset()
     if (!this.#hotPlugs)
       throw new DeviceError('ERR_PERMISSION', `${this.#name}: nothing is plugged here while the machine runs`)
-    this.#status |= PRESENT | PRESENCE_CHANGED | BUTTON_PRESSED
+    this.#status |= PRESENT | PRESENCE_CHANGED
     if (!this.#isOff) this.#powerOn()
+    else if (this.#isPermitted) this.#status |= BUTTON_PRESSED
+    else this.#unannounced = true
+    this.#follow()
+  }
+
+  /**
+   * Presses the button for a device that came while the guest was still busy with the one before, as people do who wait for
+   * the indicator. Linux may have found it by itself then, and would take a press for a request.
+   */
+  #announce(): void {
+    if (!this.#unannounced) return
+    this.#unannounced = false
+    this.#status |= BUTTON_PRESSED
     this.#follow()
   }
 
@@ -153,6 +178,7 @@ export class HotPlugSlot implements PciSlotEvents {
 
   removed(): void {
     this.#requested = false
+    this.#unannounced = false
     this.#setLink(false)
     this.#status = (this.#status & ~PRESENT) | PRESENCE_CHANGED
     this.#follow()
@@ -192,6 +218,8 @@ export class HotPlugSlot implements PciSlotEvents {
   #command(): void {
     const wasOff = this.#isOff
     this.#control = this.#registers.getUint16(SLOT_CONTROL, true)
+    if (!this.#isOff) this.#unannounced = false
+    if (this.#unannounced && this.#isPermitted) this.#announcement.armAfter(ANNOUNCE_NS)
     if (this.#isOff && !wasOff && this.#slot.occupied) {
       this.#setLink(false)
       this.#ending = this.#slot.disconnect()
@@ -216,8 +244,13 @@ export class HotPlugSlot implements PciSlotEvents {
 
   /** Lets a device go whose power the guest has taken: with its indicator off, removal is permitted (§6.7.1.1.2). */
   #giveUp(): void {
-    const permitted = this.#isOff && this.#ending === null && (this.#control & POWER_INDICATOR) === POWER_INDICATOR_OFF
+    const permitted = this.#ending === null && this.#isPermitted
     if (permitted && this.#requested && this.#slot.occupied) this.#slot.release()
+  }
+
+  /** Whether a device may come and go: without power, and with the indicator out. */
+  get #isPermitted(): boolean {
+    return this.#isOff && (this.#control & POWER_INDICATOR) === POWER_INDICATOR_OFF
   }
 
   get #isPending(): boolean {
@@ -245,18 +278,21 @@ export class HotPlugSlot implements PciSlotEvents {
     this.#ended()
   }
 
-  /** Lets a device go that had been given up. */
+  /** Lets a device go that had been given up, and tells of one that came. */
   resume(): void {
     this.#giveUp()
+    if (this.#unannounced && this.#isPermitted) this.#announcement.armAfter(ANNOUNCE_NS)
   }
 
   save(): HotPlugSlotState {
-    return { requested: this.#requested }
+    return { requested: this.#requested, unannounced: this.#unannounced }
   }
 
   /** To be called when the registers are restored. */
-  restore({ requested }: HotPlugSlotState): void {
+  restore({ requested, unannounced }: HotPlugSlotState): void {
     this.#completion.cancel()
+    this.#announcement.cancel()
+    this.#unannounced = unannounced
     this.#ending = null
     this.#requested = requested
     this.#control = this.#registers.getUint16(SLOT_CONTROL, true)

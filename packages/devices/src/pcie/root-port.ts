@@ -57,6 +57,8 @@ export interface PcieRootPortState {
   readonly slot: {
     /** The guest has been asked for the device in it. */
     readonly requested: boolean
+    /** The guest has not been told by the attention button of the device that is there. */
+    readonly unannounced: boolean
   }
 }
 

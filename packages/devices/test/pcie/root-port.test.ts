@@ -90,7 +90,33 @@ describe('a card that comes (§6.7.1)', () => {
     machine.setRegister(SLOT_CONTROL, INDICATOR_ON)
     machine.takeStatus()
     machine.insert(true)
-    expect([machine.found, machine.takeStatus()]).toEqual([CARD, PRESENT | PRESENCE | BUTTON | LINK])
+    expect([machine.found, machine.takeStatus()]).toEqual([CARD, PRESENT | PRESENCE | LINK])
+  })
+
+  test('too soon for the guest is announced by the button a second after the indicator is out', async () => {
+    const machine = new PortMachine()
+    machine.setRegister(SLOT_CONTROL, INDICATOR_ON | OFF)
+    machine.takeStatus()
+    machine.insert(true)
+    expect(machine.takeStatus()).toBe(PRESENT | PRESENCE)
+    machine.setRegister(SLOT_CONTROL, INDICATOR_OFF | OFF)
+    await machine.pass()
+    expect(machine.takeStatus()).toBe(PRESENT | COMMAND)
+    await machine.pass(1e9)
+    expect(machine.takeStatus()).toBe(PRESENT | BUTTON)
+    await machine.pass(1e9)
+    expect(machine.takeStatus()).toBe(PRESENT)
+  })
+
+  test('too soon is not announced by the button where the guest gives it power by itself', async () => {
+    const machine = new PortMachine()
+    machine.setRegister(SLOT_CONTROL, INDICATOR_ON | OFF)
+    machine.insert(true)
+    machine.setRegister(SLOT_CONTROL, INDICATOR_OFF | OFF)
+    machine.setRegister(SLOT_CONTROL, INDICATOR_ON)
+    machine.takeStatus()
+    await machine.pass(2e9)
+    expect(machine.takeStatus()).toBe(PRESENT)
   })
 
   test('is refused by a port without hot plug', () => {
@@ -197,7 +223,7 @@ describe('interrupts (§6.7.3.4, "Software Notification of Hot-Plug Events")', (
     },
   ])('the pin is up for $what while it is enabled and not cleared', ({ enable, cause }) => {
     const machine = new PortMachine()
-    machine.setRegister(SLOT_CONTROL, OFF | enable | INTERRUPT)
+    machine.setRegister(SLOT_CONTROL, INDICATOR_OFF | OFF | enable | INTERRUPT)
     machine.takeStatus()
     expect(machine.level).toBe(false)
     cause(machine)
@@ -212,7 +238,7 @@ describe('interrupts (§6.7.3.4, "Software Notification of Hot-Plug Events")', (
   test('a message goes out for the first of several events', () => {
     const machine = new PortMachine()
     machine.enableMessages()
-    machine.setRegister(SLOT_CONTROL, OFF | BUTTON | PRESENCE | COMMAND | INTERRUPT)
+    machine.setRegister(SLOT_CONTROL, INDICATOR_OFF | OFF | BUTTON | PRESENCE | COMMAND | INTERRUPT)
     expect([machine.messages, machine.level]).toEqual([[0x41], false])
     machine.insert(true)
     expect(machine.messages).toEqual([0x41])
@@ -275,6 +301,17 @@ describe('state', () => {
     expect(second.log).toEqual(['release slot'])
     // Saved between that and the removal.
     expect(copyTo(second, true).log).toEqual(['release slot'])
+  })
+
+  test('a card that came too soon is announced after restore', async () => {
+    const first = new PortMachine()
+    first.setRegister(SLOT_CONTROL, INDICATOR_ON | OFF)
+    first.insert(true)
+    first.setRegister(SLOT_CONTROL, INDICATOR_OFF | OFF)
+    first.takeStatus()
+    const second = copyTo(first, true)
+    await second.pass(1e9)
+    expect(second.takeStatus()).toBe(PRESENT | BUTTON)
   })
 
   test('a card with power is reached after restore', () => {

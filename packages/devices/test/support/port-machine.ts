@@ -110,8 +110,8 @@ export class PortMachine {
   }
 
   /** Lets time pass, and promises go on. */
-  async pass(): Promise<void> {
-    this.#now.add(1e6)
+  async pass(ns = 1e6): Promise<void> {
+    this.#now.add(ns)
     this.#timers.expire()
     await new Promise((resolve) => setImmediate(resolve))
   }
