@@ -106,14 +106,31 @@ export class RawImage implements BlockImage {
     return this.#change({ offset, bytes }, request, async () => {})
   }
 
-  /** Makes a range read as zeros. */
+  /** Makes a range read as zeros. What does so already is not written: the holes of a sparse file stay. */
   writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
     return this.#change({ offset, bytes }, request, async () => {
+      const found = new Uint8Array(Math.min(ZEROES.length, bytes))
       for (let at = 0; at < bytes; at += ZEROES.length) {
+        const length = Math.min(ZEROES.length, bytes - at)
         // oxlint-disable-next-line no-await-in-loop -- a host file gets one piece after the other
-        await this.#storage.write(offset + at, ZEROES.subarray(0, Math.min(ZEROES.length, bytes - at)))
+        if (await this.#isZero(offset + at, found.subarray(0, length))) continue
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        await this.#storage.write(offset + at, ZEROES.subarray(0, length))
       }
     })
+  }
+
+  /** @param into - where to read the bytes to; its length is a multiple of 512 */
+  async #isZero(offset: number, into: Uint8Array): Promise<boolean> {
+    // What lies behind the end is to be made.
+    if (offset + into.length > this.#storage.bytes) return false
+    try {
+      await this.#storage.read(offset, into)
+    } catch {
+      // The write says whether anything is wrong.
+      return false
+    }
+    return new Uint32Array(into.buffer, into.byteOffset, into.length / 4).every((word) => word === 0)
   }
 
   /** A request that changes the image. */

@@ -1,5 +1,5 @@
 /** What an image says of itself, and what it asks of its storage. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BlockError } from '@retrap/device'
@@ -87,10 +87,29 @@ describe('an image asks its storage', () => {
   })
 
   test('to write zeros in pieces of 64 KiB', async () => {
-    const made = storage(0x3_0000)
+    const made = new NotingStorage(new Uint8Array(0x3_0000).fill(1))
     const image = new RawImage(made)
     await image.writeZeroes(512, 0x2_0200)
-    expect(made.calls).toEqual(['write 512+65536', 'write 66048+65536', 'write 131584+512'])
+    const writes = (): string[] => made.calls.splice(0).filter((call) => call.startsWith('write'))
+    expect(writes()).toEqual(['write 512+65536', 'write 66048+65536', 'write 131584+512'])
+    // What is zero already is left alone, and with it the holes of a file.
+    await image.write(0x1_0400, new Uint8Array(512).fill(1))
+    made.calls.length = 0
+    await image.writeZeroes(512, 0x2_0000)
+    expect(writes()).toEqual(['write 66048+65536'])
+    made.read = () => Promise.reject(new Error('a bad sector'))
+    await image.writeZeroes(512, 512)
+    expect(writes()).toEqual(['write 512+512'])
+  })
+
+  test('for zeros in a sparse file: its holes stay', async () => {
+    writeFileSync(path, new Uint8Array(4096).fill(1))
+    truncateSync(path, 8 << 20)
+    const image = new RawImage(await FileStorage.open(path))
+    await image.writeZeroes(0, 8 << 20)
+    await image.close()
+    expect(statSync(path).blocks * 512).toBeLessThanOrEqual(128 << 10)
+    expect(readFileSync(path).every((byte) => byte === 0)).toBe(true)
   })
 
   test('for the pieces of an overlay: what was not written, in one read', async () => {
