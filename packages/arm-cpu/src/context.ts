@@ -18,10 +18,39 @@ import type { ArmForm, Target } from './form.ts'
 import type { ArmLibrary } from './library.ts'
 import { SP_ALIGNMENT_FAULT } from './syndrome.ts'
 import { R_A, R_D, R_IMMEDIATE, R_M, R_N, R_SMALL, R_WORD } from './record.ts'
-import { S_DATA, S_FAULT_SYNDROME, S_PAGE_BASE, S_SLOW_ACCESSES, S_SP_ALIGNMENT, S_X } from './state-layout.ts'
+import {
+  S_DATA,
+  S_FAULT_SYNDROME,
+  S_FPSR,
+  S_PAGE_BASE,
+  S_SLOW_ACCESSES,
+  S_SP_ALIGNMENT,
+  S_V,
+  S_X,
+} from './state-layout.ts'
 
 /** Bytes of a page, and one: an access of `n` bytes lies in it at distances below this less `n`. */
-const PAGE_END = 0x1001
+export const PAGE_END = 0x1001
+
+const ELEMENT_LOADS: Readonly<Record<number, 'i64.load8_u' | 'i64.load16_u' | 'i64.load32_u' | 'i64.load'>> = {
+  1: 'i64.load8_u',
+  2: 'i64.load16_u',
+  4: 'i64.load32_u',
+  8: 'i64.load',
+}
+const ELEMENT_STORES: Readonly<Record<number, 'i64.store8' | 'i64.store16' | 'i64.store32' | 'i64.store'>> = {
+  1: 'i64.store8',
+  2: 'i64.store16',
+  4: 'i64.store32',
+  8: 'i64.store',
+}
+
+/** The bits of an address that must be clear and may not be, of an access that has to be aligned. */
+export function misalignment(address: I64, flags: number): I32 | undefined {
+  if ((flags & ACCESS_ALIGNED) === 0) return undefined
+  const bytes = 1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)
+  return bytes === 1 ? undefined : address.toI32().and(bytes - 1)
+}
 
 /** What every context is made of. */
 export interface ContextParts {
@@ -72,6 +101,12 @@ export abstract class ArmContext {
   /** Branches to a linear address. */
   protected abstract jumpTo(target: I64): void
 
+  /** Ends the instruction with an exception; nothing has changed. */
+  raise(syndrome: number): void {
+    this.f.store('i32.store', this.state, I32.of(syndrome | 0), S_FAULT_SYNDROME)
+    this.fail(I32.of(STATUS_FAULT))
+  }
+
   /** Evaluates now, once. */
   let<V extends Value>(value: V): V {
     return this.f.let(value)
@@ -108,6 +143,29 @@ export abstract class ArmContext {
   /** Writes a whole vector register. */
   writeVector(field: number, value: V128): void {
     this.f.store('v128.store', this.registerAt(field), value)
+  }
+
+  /** An element of a vector register, zero-extended, by a number that the record has. @param bytes - 1, 2, 4 or 8 */
+  readElement(field: number, index: I32, bytes: number): I64 {
+    return this.f.load(ELEMENT_LOADS[bytes]!, this.registerAt(field).add(index.mul(bytes)))
+  }
+
+  /** Writes an element of a vector register, by a number that the record has. */
+  writeElement(field: number, index: I32, bytes: number, value: I64): void {
+    this.f.store(ELEMENT_STORES[bytes]!, this.registerAt(field).add(index.mul(bytes)), value)
+  }
+
+  /** The vector register some numbers after the one that a field names; after the last comes the first. */
+  readVectorAfter(field: number, distance: number): V128 {
+    const offset = this.f.loadExpression('i32.load16_u', this.record, field).sub(S_V)
+    return this.f.load('v128.load', this.state.add(offset.add(16 * distance).and(0x1ff)), S_V)
+  }
+
+  /** Sets FPSR.QC where a condition (0 or 1) holds. */
+  setSaturated(condition: I32): void {
+    const { f, state } = this
+    const before = f.loadExpression('i32.load', state, S_FPSR)
+    f.store('i32.store', state, before.or(condition.shl(27)), S_FPSR)
   }
 
   /** The low 64 bits of a vector register. */
@@ -216,10 +274,8 @@ export abstract class ArmContext {
   /** Raises the exception for a base that is a stack pointer and not aligned, where SCTLR_ELx asks for it. */
   checkStackPointer(base: I64): void {
     const { f, state } = this
-    f.if(base.toI32().and(f.loadExpression('i32.load', state, S_SP_ALIGNMENT)), () => {
-      f.store('i32.store', state, I32.of(SP_ALIGNMENT_FAULT), S_FAULT_SYNDROME)
-      this.fail(I32.of(STATUS_FAULT))
-    })
+    const unaligned = base.toI32().and(f.loadExpression('i32.load', state, S_SP_ALIGNMENT))
+    f.if(unaligned, () => this.raise(SP_ALIGNMENT_FAULT))
   }
 
   // ---------------------------------------------------------------- memory
@@ -282,25 +338,22 @@ export abstract class ArmContext {
   /** Sets `host` to the machine address of a linear address; emits `otherwise` where the TLB does not know it. */
   #find(address: I64, flags: number, table: number, host: Local<'i32'>, otherwise: () => void): void {
     const { f } = this
-    const bytes = flags & 0xff
-    const isBlock = (flags & ACCESS_BLOCK) !== 0
-    const start = isBlock ? f.let(address.and(-bytes)) : address
-    const entry = f.let(this.#tlb.add(start.shrU(8).toI32().and(TLB_INDEX_MASK)))
-    const distance = f.let(start.sub(f.loadExpression('i64.load', entry, table)))
-    const isKnown = distance.ltU(PAGE_END - bytes)
-    const alignment = (flags & ACCESS_ALIGNED) === 0 ? 1 : 1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)
+    const { entry, distance } = this.lookUp(address, flags, table)
+    const isKnown = distance.ltU(PAGE_END - (flags & 0xff))
+    const misaligned = misalignment(address, flags)
     f.if(
-      alignment === 1
-        ? isKnown
-        : isKnown.and(
-            address
-              .toI32()
-              .and(alignment - 1)
-              .eqz(),
-          ),
+      misaligned === undefined ? isKnown : isKnown.and(misaligned.eqz()),
       () => f.set(host, f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())),
       otherwise,
     )
+  }
+
+  /** The TLB's entry for an access, and the distance of its first byte from the page that the entry is of. */
+  protected lookUp(address: I64, flags: number, table: number): { readonly entry: I32; readonly distance: I64 } {
+    const { f } = this
+    const start = (flags & ACCESS_BLOCK) === 0 ? address : f.let(address.and(-(flags & 0xff)))
+    const entry = f.let(this.#tlb.add(start.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    return { entry, distance: f.let(start.sub(f.loadExpression('i64.load', entry, table))) }
   }
 
   #leaveToHost(address: I64, flags: number): void {

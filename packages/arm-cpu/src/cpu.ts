@@ -5,10 +5,13 @@ import {
   STATUS_EXIT,
   STATUS_FAULT,
   STATUS_LEAVE,
+  TLB_EXECUTE,
   Tlb,
   Turn,
+  UnitTable,
   tlbBytes,
 } from '@retrap/engine'
+import type { FunctionTable } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { ArmCodeSpace } from './code-space.ts'
 import type { ArmEngine } from './engine.ts'
@@ -74,17 +77,28 @@ export class ArmCpu {
     this.registers.reset()
     const accesses = new MemoryAccess(memory, tlb, host, state)
     const system = new SystemInstructions(memory, state, this.registers, host.counter)
+    const imports = {
+      memory: memory.memory,
+      access: (lo: number, hi: number, flags: number) =>
+        this.#guarded(() => accesses.access(lo >>> 0, hi >>> 0, flags)),
+      probe: (lo: number, hi: number, flags: number) => this.#guarded(() => accesses.probe(lo >>> 0, hi >>> 0, flags)),
+      system: (_number: number, record: number) => this.#guarded(() => system.execute(record >>> 0)),
+    }
     const instance = new WebAssembly.Instance(engine.module, {
       cpu: {
-        memory: memory.memory,
-        access: (lo: number, hi: number, flags: number) =>
-          this.#guarded(() => accesses.access(lo >>> 0, hi >>> 0, flags)),
-        system: (_number: number, record: number) => this.#guarded(() => system.execute(record >>> 0)),
+        ...imports,
         fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => this.#fetch.cross(record >>> 0),
-        hot: (record: number) => record,
+        hot: (record: number) => engine.jit?.hot(record >>> 0, units) ?? record,
       },
     })
+    const units = new UnitTable({
+      state,
+      table: instance.exports['table'] as FunctionTable,
+      imports,
+      executeSlots: (lo, hi) => tlb.lookup(0, TLB_EXECUTE, lo, hi),
+    })
+    engine.jit?.addRunner(units)
     this.#interpret = instance.exports['run'] as (state: number, record: number) => number
   }
 
@@ -110,6 +124,16 @@ export class ArmCpu {
    * two turns, so each turn begins with the exclusive monitor open: a store-exclusive of the turn before fails once.
    */
   run(budget: number): ArmExit {
+    const { jit } = this.engine
+    if (jit === undefined) return this.#run(budget)
+    const { retired } = this.#turn
+    jit.beginTurn()
+    const exit = this.#run(budget)
+    jit.endTurn(this.#turn.retired - retired)
+    return exit
+  }
+
+  #run(budget: number): ArmExit {
     const turn = this.#turn
     this.#u32[S_EXCLUSIVE_BYTES >>> 2] = 0
     turn.begin(budget)

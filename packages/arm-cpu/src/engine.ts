@@ -1,8 +1,10 @@
-import { CodeCache } from '@retrap/engine'
+import { CodeCache, HOT_COUNTER_BYTES, Jit } from '@retrap/engine'
+import type { JitOptions } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { InterpreterCode } from '@retrap/engine'
 import type { FormSource } from './semantics.ts'
 import { generateArmInterpreter } from './interpreter.ts'
+import { ArmCompiled } from './jit/arm-compiled.ts'
 import { ArmRecordDecoder } from './record-decoder.ts'
 
 /** Bytes of decoded instructions that an engine keeps by default: 16 MiB. */
@@ -16,10 +18,10 @@ interface Compiled {
 
 const compiled = new Map<string, Compiled>()
 
-/** The interpreter for a kind of memory, generated once. */
-function interpreterFor(memory: MachineMemory): Compiled {
-  const options = { shared: memory.shared, maximumPages: memory.byteLength >>> 16 }
-  const key = memory.shared ? `shared ${options.maximumPages}` : 'own'
+/** The interpreter for a kind of memory, generated once. @param hotAt - machine address of the counters of hot code */
+function interpreterFor(memory: MachineMemory, hotAt: number | undefined): Compiled {
+  const options = { shared: memory.shared, maximumPages: memory.byteLength >>> 16, hotAt }
+  const key = [memory.shared ? options.maximumPages : 'own', hotAt].join(' ')
   let known = compiled.get(key)
   if (known === undefined) {
     const code = generateArmInterpreter(options)
@@ -29,24 +31,38 @@ function interpreterFor(memory: MachineMemory): Compiled {
   return known
 }
 
-/** What the processors of a machine share: the interpreter, and the instructions that have been decoded. */
+/** How an {@link ArmEngine} is made. */
+export interface ArmEngineOptions {
+  /** Bytes of decoded instructions that are kept; beyond them all are dropped. Default {@link CODE_CACHE_BYTES}. */
+  readonly codeCacheBytes?: number
+  /** How hot code is compiled; absent, all is interpreted. */
+  readonly jit?: JitOptions
+}
+
+/** What the processors of a machine share: the interpreter, decoded instructions, and compiled code. */
 export class ArmEngine {
   /** Machine memory. */
   readonly memory: MachineMemory
   /** Decoded instructions. */
   readonly codeCache: CodeCache
+  /** Compiles hot code, and counts what it has done; undefined where all is interpreted. */
+  readonly jit: Pick<Jit<unknown>, 'addRunner' | 'beginTurn' | 'counts' | 'endTurn' | 'hot'> | undefined
   /** @internal The interpreter. */
   readonly module: WebAssembly.Module
 
   /**
-   * @param codeCacheBytes - of decoded instructions; beyond them all are dropped
-   * @throws EngineError `ERR_ARENA_SIZE` for too few bytes
-   * @throws MemoryError if machine memory has no room for them
+   * @throws EngineError `ERR_ARENA_SIZE` for a code cache that is too small
+   * @throws MemoryError if machine memory has no room
    */
-  constructor(memory: MachineMemory, codeCacheBytes: number = CODE_CACHE_BYTES) {
-    const { code, module } = interpreterFor(memory)
+  constructor(memory: MachineMemory, { codeCacheBytes = CODE_CACHE_BYTES, jit }: ArmEngineOptions = {}) {
+    const countersAt = jit === undefined ? undefined : memory.allocate(HOT_COUNTER_BYTES, 8, 'counters of hot code')
+    const { code, module } = interpreterFor(memory, countersAt)
     this.memory = memory
     this.module = module
-    this.codeCache = new CodeCache(memory, new ArmRecordDecoder(memory, code.codes), codeCacheBytes)
+    const cache = new CodeCache(memory, new ArmRecordDecoder(memory, code.codes), codeCacheBytes)
+    this.codeCache = cache
+    if (jit !== undefined && countersAt !== undefined) {
+      this.jit = new Jit<FormSource>({ memory, cache, code, countersAt, instructionSet: new ArmCompiled(memory) }, jit)
+    }
   }
 }

@@ -6,7 +6,7 @@
 export type { KeyName } from './pointer-keys.ts'
 export { ArmCpu } from './cpu.ts'
 export { ArmCpuError, type ArmCpuErrorCode } from './errors.ts'
-export { ArmEngine, CODE_CACHE_BYTES } from './engine.ts'
+export { ArmEngine, CODE_CACHE_BYTES, type ArmEngineOptions } from './engine.ts'
 export type { ArmExit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'
 export type { ArmCounter } from './host.ts'

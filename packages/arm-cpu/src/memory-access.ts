@@ -94,6 +94,18 @@ export class MemoryAccess {
     return STATUS_DONE
   }
 
+  /**
+   * The import of compiled code: looks for the page of an access, which is not made.
+   *
+   * @returns whether it is not there, as a status
+   */
+  probe(lo: number, hi: number, flags: number): number {
+    const write = (flags & (ACCESS_WRITE | ACCESS_MODIFY)) !== 0
+    if (!this.#host.translate(lo, hi, write ? TRANSLATE_WRITE : TRANSLATE_READ, this.#first)) return STATUS_FAULT
+    this.#fill(lo, hi, write)
+    return STATUS_DONE
+  }
+
   /** Has the TLB know the page of an access, unless it is written and holds decoded code. */
   #fill(lo: number, hi: number, write: boolean): void {
     const { cacheable, writable, ma } = this.#first

@@ -7,7 +7,7 @@ import { fieldOf } from './form.ts'
 import { selectorsOf } from './semantics.ts'
 import type { Semantics } from './semantics.ts'
 import { armForms } from './forms.ts'
-import { R_A, R_D, R_IMMEDIATE, R_M, R_MORE, R_N, R_SMALL, R_WORD } from './record.ts'
+import { HOST_EXECUTED, HOST_UNDEFINED, R_A, R_D, R_IMMEDIATE, R_M, R_MORE, R_N, R_SMALL, R_WORD } from './record.ts'
 import { S_SINK, S_SP, S_V, S_X, S_ZERO } from './state-layout.ts'
 import { semanticsOf } from './semantics/index.ts'
 
@@ -22,6 +22,12 @@ const general = (register: number): number => (register === 31 ? S_ZERO : S_X + 
 const generalTarget = (register: number): number => (register === 31 ? S_SINK : S_X + 8 * register)
 const generalOrStack = (register: number): number => (register === 31 ? S_SP : S_X + 8 * register)
 const vector = (register: number): number => S_V + 16 * register
+
+/** Where registers lie, by what stands before the letter of their number in the text of operands; the others are general. */
+const FILES: ReadonlyMap<string, Operand['at']> = new Map([
+  ...['WS', 'XS', 'RS'].map((name) => [name, generalOrStack] as const),
+  ...['V', 'Y', 'F', 'B', 'H', 'S', 'D', 'Q'].map((name) => [name, vector] as const),
+])
 
 /** Fields of records by the letters of encodings. */
 const FIELDS: Readonly<Record<string, number>> = { d: R_D, t: R_D, n: R_N, m: R_M, s: R_M, a: R_A, u: R_A }
@@ -45,18 +51,9 @@ const isWritten = (letter: string, { operation }: Row): boolean =>
 /** The registers that an encoding names, from the text of its operands. */
 function operandsOf(row: Row): Operand[] {
   const operands: Operand[] = []
-  const inMemory = row.operands.indexOf('[')
-  for (const [text, name = '', letter = ''] of row.operands.matchAll(/<([A-Z]+)([dnmastu])[^>]*>/g)) {
+  for (const [, name = '', letter = ''] of row.operands.matchAll(/<([A-Z]+)\+?([dnmastu])[^>]*>/g)) {
     if (!row.fields.has(letter) || operands.some((each) => each.letter === letter)) continue
-    const isBase = letter === 'n' && inMemory >= 0 && row.operands.indexOf(text) > inMemory
-    const at =
-      /^(?:[WXR]S)$/.test(name) || isBase
-        ? generalOrStack
-        : /^[WXR]$/.test(name)
-          ? isWritten(letter, row)
-            ? generalTarget
-            : general
-          : vector
+    const at = FILES.get(name) ?? (isWritten(letter, row) ? generalTarget : general)
     operands.push({ letter, field: FIELDS[letter]!, at })
   }
   // An index or an extended operand is written by its own rules; a list names its first register by none.
@@ -64,6 +61,7 @@ function operandsOf(row: Row): Operand[] {
     operands.push({ letter: 'm', field: R_M, at: general })
   }
   if (row.operands.includes('<address>')) operands.push({ letter: 'n', field: R_N, at: generalOrStack })
+  if (row.operation === 'table') operands.push({ letter: 'n', field: R_N, at: vector })
   if (row.registers !== 0) operands.push({ letter: 't', field: R_D, at: vector })
   return [...operands, ...moreOperandsOf(row)]
 }
@@ -133,7 +131,7 @@ export class ArmRecordDecoder implements RecordDecoder {
     this.endsRun = decoding === null || decoding.semantics.ends === true
     if (row === undefined || decoding === null) {
       u16[(record + R_OP) >>> 1] = OP_SYSTEM
-      u16[(record + R_FUNCTION) >>> 1] = 0
+      u16[(record + R_FUNCTION) >>> 1] = row === undefined ? HOST_UNDEFINED : HOST_EXECUTED
       return 4
     }
     const { semantics } = decoding
@@ -170,7 +168,8 @@ export class ArmRecordDecoder implements RecordDecoder {
     if (semantics !== undefined) {
       const selectors = selectorsOf(row, semantics)
       const forms = armForms().get(row.index)!
-      const codes = forms.map(({ form: { key } }) => this.#codes.get(key)!)
+      const codes: FormCode[] = []
+      for (const { index, form } of forms) codes[index] = this.#codes.get(form.key)!
       const variants = semantics.branches === true ? 3 : semantics.usesStack === true ? 2 : 1
       decoding = { semantics, operands: operandsOf(row), selectors, codes, variants }
     }

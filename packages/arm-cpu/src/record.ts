@@ -16,3 +16,8 @@ export const R_WORD = 16
 export const R_MORE = 24
 /** Immediate: a value, or a branch's target relative to the page (in the page: times 4). 64 bits. */
 export const R_IMMEDIATE = 24
+
+/** `R_FUNCTION` of an instruction that TypeScript executes, or for which it raises an exception. */
+export const HOST_EXECUTED = 0
+/** `R_FUNCTION` of what is no instruction. */
+export const HOST_UNDEFINED = 1

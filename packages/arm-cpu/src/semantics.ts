@@ -1,3 +1,4 @@
+import { findA64 } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from './context.ts'
 import type { ArmForm, Target } from './form.ts'
@@ -22,6 +23,8 @@ export interface Semantics {
 
 /** A form, and what it does. */
 export interface FormSource {
+  /** Its place among the forms of its row, which the values of the selectors give. */
+  readonly index: number
   readonly form: ArmForm
   readonly semantics: Semantics
 }
@@ -31,6 +34,28 @@ const TARGETS: readonly Target[] = ['forward', 'back', 'far']
 /** The letters of a row's fields that its code depends on. */
 export function selectorsOf(row: Row, { selectors }: Semantics): string[] {
   return [...selectors].filter((letter) => row.fields.has(letter))
+}
+
+/** Bits for the fields that are no selectors: some encodings are not allocated where two of these are equal, or zero. */
+const FILLINGS: readonly number[] = [
+  0, 0x0001_0860, 0x0002_1483, 0xffff_ffff, 0x5555_5555, 0xaaaa_aaaa, 0x1357_9bdf, 0x8421_0840,
+]
+
+/** Whether some instruction of a row has such values of its fields. */
+function isAllocated(row: Row, values: ReadonlyMap<string, number>): boolean {
+  let mask = row.mask
+  let bits = row.value
+  for (const [letter, value] of values) {
+    let rest = value
+    for (const piece of row.fields.get(letter)!.pieces.toReversed()) {
+      const [shift, width] = [piece & 255, piece >> 8]
+      const ones = 2 ** width - 1
+      mask |= ones << shift
+      bits |= (rest & ones) << shift
+      rest >>>= width
+    }
+  }
+  return FILLINGS.some((filling) => findA64(((filling & ~mask) | bits) >>> 0)?.index === row.index)
 }
 
 /**
@@ -53,9 +78,10 @@ export function formsOf(row: Row, semantics: Semantics): FormSource[] {
       values.set(letter, rest & ((1 << bits) - 1))
       rest >>>= bits
     }
+    if (!isAllocated(row, values)) continue
     for (const [i, variant] of variants.entries()) {
       const key = `${row.mnemonic}.${row.index}.${index}.${i}`
-      forms.push({ form: { row, values, ...variant, key }, semantics })
+      forms.push({ index: index * variants.length + i, form: { row, values, ...variant, key }, semantics })
     }
   }
   return forms

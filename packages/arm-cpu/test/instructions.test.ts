@@ -15,6 +15,16 @@ test.skipIf(!there)(
   () => {
     const { cases, differences } = compareInstructions(comparedRows(), CASES, words(SEED))
     expect(differences).toEqual([])
-    expect(cases).toBeGreaterThan(CASES * 250)
+    expect(cases).toBeGreaterThan(CASES * 600)
+  },
+)
+
+test.skipIf(!there)(
+  `compiled code does it too${skipNote(there, 'no cross compiler or no qemu-user')}`,
+  { timeout: 120_000 },
+  () => {
+    const { cases, differences, compiled } = compareInstructions(comparedRows(), 1, words(SEED), true)
+    expect(differences).toEqual([])
+    expect(compiled).toBeGreaterThan(2 * cases)
   },
 )

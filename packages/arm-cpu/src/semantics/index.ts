@@ -5,6 +5,7 @@ import { arithmetic } from './arithmetic.ts'
 import { atomics } from './atomics.ts'
 import { control } from './control.ts'
 import { exclusives } from './exclusives.ts'
+import { floatMoves } from './float-moves.ts'
 import { loadStore } from './load-store.ts'
 import { logic } from './logic.ts'
 import { blocks } from './blocks.ts'
@@ -12,6 +13,7 @@ import { multiplication } from './multiply.ts'
 import { pointerAuthentication } from './pointer-authentication.ts'
 import { sha } from './sha.ts'
 import { structures } from './structures.ts'
+import { vectorInteger } from './vector/index.ts'
 
 /** Each finds the semantics of the rows of its family. */
 const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
@@ -27,6 +29,8 @@ const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
   pointerAuthentication,
   aes,
   sha,
+  floatMoves,
+  vectorInteger,
 ]
 
 /**

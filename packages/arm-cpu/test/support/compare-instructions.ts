@@ -135,7 +135,7 @@ const isAligned = ({ attributes, operation }: Row): boolean =>
 
 /** Has the address of an access lie in the window. */
 function placeBase(row: Row, word: number, state: DataView, random: Random): void {
-  if (!/\[<XS?n>|<address>/.test(row.operands)) return
+  if (!/\[<XSn>|<address>/.test(row.operands)) return
   const n = field(row, 'n', word)
   const aligned = isAligned(row)
   const middle = DATA + 4096 + (random() % 64) - 32
@@ -157,31 +157,49 @@ function offsetOf(row: Row, word: number): bigint {
   return BigInt(offset * row.immediateScale)
 }
 
+/** What a case has come to. */
+interface Outcome {
+  readonly state: Uint8Array
+  readonly window: Uint8Array
+  /** How it ended. */
+  readonly end: string
+}
+
 /** Executes cases on one processor of ours, one after another. */
 class Ours {
   readonly #host: FlatHost
   readonly #cpu: ArmCpu
 
-  constructor(cases: number) {
+  /** How often each case is executed: compiled code from the third time on. */
+  readonly #times: number
+
+  constructor(cases: number, compiles: boolean) {
+    this.#times = compiles ? 3 : 1
     const memory = MachineMemory.create({ bytes: 64 << 20 })
     const host = new Windows(memory, (cases * CODE_STRIDE + 0x1fff) & ~0xfff)
     this.#host = host
-    this.#cpu = new ArmCpu(new ArmEngine(memory), host)
+    this.#cpu = new ArmCpu(
+      new ArmEngine(memory, compiles ? { jit: { threshold: 1, fewestInstructions: 1 } } : {}),
+      host,
+    )
   }
 
-  run(
-    { code, state, window }: Case,
-    index: number,
-  ): { readonly state: Uint8Array; readonly window: Uint8Array; readonly end: string } {
+  /** Instructions that compiled code has executed. */
+  get compiledInstructions(): number {
+    return this.#cpu.engine.jit?.counts.executed ?? 0
+  }
+
+  run(each: Case, index: number): Outcome {
+    // A branch leads to the code, so that it is counted: B .+4. Behind it is BRK #0.
+    const words = Uint32Array.of(0x1400_0001, ...each.code, 0xd420_0000)
+    const start = CODE + index * CODE_STRIDE
+    this.#host.load(start, new Uint8Array(words.buffer))
+    for (let i = 1; i < this.#times; i++) this.#execute(each, start)
+    return this.#execute(each, start)
+  }
+
+  #execute({ state, window }: Case, start: number): Outcome {
     const cpu = this.#cpu
-    const words = new Uint8Array(16)
-    const view = new DataView(words.buffer)
-    view.setUint32(0, code[0], true)
-    view.setUint32(4, code[1], true)
-    // BRK #0
-    view.setUint32(8, 0xd420_0000, true)
-    const start = CODE + index * CODE_STRIDE + 4
-    this.#host.load(start, words)
     this.#host.load(WINDOW_START, window)
     const { registers } = cpu
     const from = new DataView(state.buffer)
@@ -229,7 +247,7 @@ class Windows extends FlatHost {
 }
 
 /** The exit of a case that has come to its end. */
-const ENDED = 'f2000000 at 8'
+const ENDED = 'f2000000 at 12'
 
 /** A case whose results differ. */
 export interface Difference {
@@ -275,7 +293,8 @@ export function compareInstructions(
   rows: readonly Row[],
   count: number,
   random: Random,
-): { cases: number; differences: Difference[] } {
+  compiles = false,
+): { cases: number; differences: Difference[]; compiled: number } {
   const cases: Case[] = []
   for (const row of rows) {
     for (let i = 0; i < count; i++) {
@@ -284,12 +303,12 @@ export function compareInstructions(
     }
   }
   const theirs = runNative(AARCH64, cases)
-  const ours = new Ours(cases.length)
+  const ours = new Ours(cases.length, compiles)
   const differences: Difference[] = []
   for (const [i, each] of cases.entries()) {
     const what = differencesOf(each, ours.run(each, i), theirs[i]!)
     if (what.length > 0)
       differences.push({ text: each.text, word: (each.code[0] >>> 0).toString(16), what: what.join('; ') })
   }
-  return { cases: cases.length, differences }
+  return { cases: cases.length, differences, compiled: ours.compiledInstructions }
 }

@@ -1,0 +1,54 @@
+import type { CompiledInstructionSet, DecodedInstruction, Flow, InstructionFlow, StateLayout } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import type { ModuleBuilder } from '@retrap/wasm-emitter'
+import { HOST_EXECUTED, R_IMMEDIATE, R_N } from '../record.ts'
+import type { FormSource } from '../semantics.ts'
+import { STATE_LAYOUT, S_X } from '../state-layout.ts'
+import { ArmUnit } from './arm-unit.ts'
+
+const FLOWS: ReadonlyMap<string, Flow> = new Map<string, Flow>([
+  ['B', 'jump'],
+  ['BL', 'call'],
+  ['BR', 'indirect'],
+  ['BLR', 'indirect'],
+  ['RET', 'indirect'],
+])
+
+/** Bytes of a form's function from which units call it: mostly operations on many elements. */
+const LARGE = 400
+
+/** A64, as the engine compiles hot code of it. */
+export class ArmCompiled implements CompiledInstructionSet<FormSource> {
+  readonly layout: StateLayout = STATE_LAYOUT
+  readonly #memory: MachineMemory
+
+  constructor(memory: MachineMemory) {
+    this.#memory = memory
+  }
+
+  isWide(): boolean {
+    return true
+  }
+
+  flowOf({ form: { form, semantics }, record }: DecodedInstruction<FormSource>): InstructionFlow {
+    const { target, row } = form
+    if (target === undefined) {
+      const isReturn = row.mnemonic === 'RET' && this.#memory.u16[(record + R_N) >>> 1] === S_X + 8 * 30
+      return { flow: isReturn ? 'return' : (FLOWS.get(row.mnemonic) ?? (semantics.ends === true ? 'leave' : 'next')) }
+    }
+    const immediate = Number(BigInt.asIntN(64, this.#memory.u64[(record + R_IMMEDIATE) >>> 3]!))
+    return { flow: FLOWS.get(row.mnemonic) ?? 'branch', target: target === 'far' ? immediate : immediate >> 2 }
+  }
+
+  isCalled(_source: FormSource, bytes: number): boolean {
+    return bytes > LARGE
+  }
+
+  isHostCalled(fn: number): boolean {
+    return fn === HOST_EXECUTED
+  }
+
+  beginUnit(module: ModuleBuilder): ArmUnit {
+    return new ArmUnit(module, this.#memory)
+  }
+}

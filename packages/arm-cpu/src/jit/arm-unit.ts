@@ -1,0 +1,103 @@
+import { FORM_SIGNATURE } from '@retrap/engine'
+import type { I32Callee, InstructionExits, RegionInstruction, UnitSemantics } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import { I32 } from '@retrap/wasm-emitter'
+import type { ModuleBuilder } from '@retrap/wasm-emitter'
+import { ArmLibrary } from '../library.ts'
+import { R_A, R_D, R_M, R_MORE, R_N } from '../record.ts'
+import type { FormSource } from '../semantics.ts'
+import { RecordFunction } from './record-function.ts'
+import { UnitContext } from './unit-context.ts'
+import { REGISTERS, UnitRegisters } from './unit-registers.ts'
+
+const FIELDS: readonly number[] = [R_D, R_N, R_M, R_A]
+/** The second registers of CASP's pairs. */
+const MORE_FIELDS: readonly number[] = [R_MORE, R_MORE + 2, R_MORE + 4]
+
+/** The instruction set's part of a unit: general-purpose registers and flags in locals, vector registers in the state. */
+export class ArmUnit implements UnitSemantics<FormSource> {
+  readonly f: RecordFunction
+  readonly #access: I32Callee
+  readonly #library: ArmLibrary
+  readonly #probe: I32Callee
+  readonly #memory: MachineMemory
+  readonly #state: I32
+  readonly #tlb: I32
+  readonly #registers: UnitRegisters
+
+  /** @param module - with its memory and its table */
+  constructor(module: ModuleBuilder, memory: MachineMemory) {
+    const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
+    this.#access = module.importFunction('cpu', 'access', signature)
+    this.#probe = module.importFunction('cpu', 'probe', signature)
+    const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RecordFunction })
+    this.f = f as unknown as RecordFunction
+    this.#library = new ArmLibrary(module)
+    this.#memory = memory
+    this.#state = f.param(0, 'i32').get
+    this.#tlb = f.param(2, 'i32').get
+    this.#registers = new UnitRegisters(this.f, memory, this.#state)
+  }
+
+  // ---------------------------------------------------------------- entry and exit: nothing is assumed
+
+  checkAssumptions(): void {}
+
+  assumptions(): () => boolean {
+    return () => true
+  }
+
+  load(): void {
+    this.#registers.load()
+  }
+
+  store(): void {
+    this.#registers.store()
+  }
+
+  // ---------------------------------------------------------------- control flow: the locals are always settled
+
+  settle(): void {}
+  beginLoop(): void {}
+  meet(): void {}
+  merge(): void {}
+
+  aside(build: () => void): void {
+    build()
+  }
+
+  // ---------------------------------------------------------------- instructions
+
+  emit({ form: source, record }: RegionInstruction<FormSource>, exits: InstructionExits): void {
+    const { form, semantics } = source!
+    this.f.setRecord(this.#memory, record)
+    const parts = {
+      f: this.f,
+      form,
+      state: this.#state,
+      record: I32.of(record),
+      tlb: this.#tlb,
+      access: this.#access,
+      library: this.#library,
+    }
+    const context = new UnitContext(parts, this.#registers, this.#probe, record, exits)
+    semantics.emit(context, form)
+    if (context.usesFlags) this.#registers.noteFlags()
+  }
+
+  spill(insn: RegionInstruction<FormSource>): void {
+    this.#registers.spill(this.#registersOf(insn))
+  }
+
+  reload(insn: RegionInstruction<FormSource>): void {
+    this.#registers.reload(this.#registersOf(insn))
+  }
+
+  /** The registers that the function of an instruction's form uses; all of what the host executes. */
+  #registersOf({ form, record }: RegionInstruction<FormSource>): number[] {
+    if (form === undefined) return Array.from({ length: REGISTERS }, (_, i) => i)
+    const fields = form.form.row.attributes.has('couple') ? [...FIELDS, ...MORE_FIELDS] : FIELDS
+    const named = fields.map((field) => this.#registers.numberOf(record, field))
+    return [...new Set(named)].filter((register) => register < REGISTERS)
+  }
+}

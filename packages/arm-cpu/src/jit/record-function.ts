@@ -1,0 +1,42 @@
+import { RECORD_BYTES, RegionFunction } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import { I32, I64 } from '@retrap/wasm-emitter'
+import type { I32Like, LoadOp, PrefixType, ValueOf } from '@retrap/wasm-emitter'
+
+/** A unit's function, in which the fields of the current instruction's record are constants. */
+export class RecordFunction extends RegionFunction {
+  #memory: MachineMemory | undefined
+  #record = 0
+
+  /** Sets the record whose fields are constants from now on. */
+  setRecord(memory: MachineMemory, record: number): void {
+    this.#memory = memory
+    this.#record = record
+  }
+
+  override loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
+    const { known } = I32.of(address)
+    const at = known === undefined ? -1 : known + offset
+    const isField = this.#memory !== undefined && at >= this.#record && at < this.#record + RECORD_BYTES
+    return isField
+      ? (constant(this.#memory!, op, at) as ValueOf[PrefixType<K>])
+      : super.loadExpression(op, address, offset)
+  }
+}
+
+function constant({ u8, u16, u32, u64 }: MachineMemory, op: LoadOp, at: number): I32 | I64 {
+  switch (op) {
+    case 'i64.load':
+      return I64.of(BigInt.asIntN(64, u64[at >>> 3]!))
+    case 'i64.load16_u':
+      return I64.of(u16[at >>> 1]!)
+    case 'i32.load':
+      return I32.of(u32[at >>> 2]! | 0)
+    case 'i32.load16_u':
+      return I32.of(u16[at >>> 1]!)
+    case 'i32.load8_u':
+      return I32.of(u8[at]!)
+    default:
+      throw new TypeError(`a record is not read by ${op}`)
+  }
+}

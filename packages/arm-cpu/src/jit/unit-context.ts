@@ -1,0 +1,103 @@
+import { TLB_READ, TLB_WRITE } from '@retrap/engine'
+import type { I32Callee, InstructionExits } from '@retrap/engine'
+import { I32 } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
+import { ACCESS_MODIFY, ACCESS_WRITE } from '../access-flags.ts'
+import { ArmContext, misalignment, PAGE_END } from '../context.ts'
+import type { ContextParts } from '../context.ts'
+import type { FlagStore } from '../flags.ts'
+import type { UnitRegisters } from './unit-registers.ts'
+
+/** An instruction in a unit: general-purpose registers and flags in locals, the fields of its record constants. */
+export class UnitContext extends ArmContext {
+  readonly #registers: UnitRegisters
+  readonly #exits: InstructionExits
+  readonly #record: number
+  readonly #probe: I32Callee
+
+  constructor(
+    parts: ContextParts,
+    registers: UnitRegisters,
+    probe: I32Callee,
+    record: number,
+    exits: InstructionExits,
+  ) {
+    super(parts)
+    this.#registers = registers
+    this.#exits = exits
+    this.#record = record
+    this.#probe = probe
+  }
+
+  protected get flagStore(): FlagStore {
+    return this.#registers.flags
+  }
+
+  override read(field: number, wide: boolean): I64 {
+    const value = this.#registers.read(this.#registers.numberOf(this.#record, field))
+    return this.let(wide ? value : value.toI32().toI64U())
+  }
+
+  override write(field: number, value: I64, wide: boolean): void {
+    this.#registers.write(this.#registers.numberOf(this.#record, field), wide ? value : value.toI32().toI64U())
+  }
+
+  override writeLink(value: I64): void {
+    this.#registers.write(30, value)
+  }
+
+  override linear(offset: I64): I64 {
+    return this.#exits.pageBase().add(offset)
+  }
+
+  /** The interpreter raises it. */
+  override raise(): void {
+    this.#exits.interpret()
+  }
+
+  fail(): void {
+    this.#exits.interpret()
+  }
+
+  protected branchTo(): void {
+    this.#exits.branch()
+  }
+
+  protected jumpTo(target: I64): void {
+    this.#exits.jump(target)
+  }
+
+  override load(address: I64, bytes: number, kind: number, use: (host: I32) => void): void {
+    use(this.#reach(address, bytes | kind, TLB_READ))
+  }
+
+  override store(address: I64, bytes: number, kind: number, put: (host: I32) => void): void {
+    put(this.#reach(address, bytes | kind | ACCESS_WRITE, TLB_WRITE))
+  }
+
+  override modify(address: I64, bytes: number, kind: number, use: (host: I32) => void): void {
+    use(this.#reach(address, bytes | kind | ACCESS_MODIFY, TLB_WRITE))
+  }
+
+  /** The machine address of an access; where the TLB does not have its page, the instruction is left. */
+  #reach(address: I64, flags: number, table: number): I32 {
+    const { f } = this
+    const misaligned = misalignment(address, flags)
+    if (misaligned !== undefined) f.if(misaligned, () => this.#exits.interpret())
+    const isOutside = (distance: I64): I32 => distance.geU(PAGE_END - (flags & 0xff))
+    const found = this.lookUp(address, flags, table)
+    const distance = f.local('i64')
+    f.set(distance, found.distance)
+    f.if(isOutside(distance.get), () => {
+      if (this.#exits.onMiss === 'call') this.#exits.interpret()
+      else if (this.#exits.onMiss === 'fill') {
+        const status = f.call(this.#probe, address.toI32(), address.shrU(32).toI32(), I32.of(flags))
+        f.if(status, () => this.#exits.miss())
+        this.#exits.leaveIfGivenUp()
+        f.set(distance, this.lookUp(address, flags, table).distance)
+        f.if(isOutside(distance.get), () => this.#exits.miss())
+      } else this.#exits.miss()
+    })
+    return f.let(f.loadExpression('i32.load', found.entry, table + 8).add(distance.get.toI32()))
+  }
+}

@@ -1,0 +1,90 @@
+import type { MachineMemory } from '@retrap/memory'
+import { I64 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32, Local } from '@retrap/wasm-emitter'
+import { FlagLocals } from '../flags.ts'
+import { S_SINK, S_X, S_ZERO } from '../state-layout.ts'
+
+/** X0 to X30, and the stack pointer behind them. */
+export const REGISTERS = 32
+const ZERO: number = (S_ZERO - S_X) >>> 3
+const SINK: number = (S_SINK - S_X) >>> 3
+
+/** A unit's general-purpose registers and flags, in locals: loaded where it is entered if it uses them at all. */
+export class UnitRegisters {
+  readonly flags: FlagLocals
+  readonly #f: FunctionBuilder
+  readonly #memory: MachineMemory
+  readonly #state: I32
+  readonly #locals: readonly Local<'i64'>[]
+  readonly #used = new Set<number>()
+  readonly #written = new Set<number>()
+  #usesFlags = false
+
+  constructor(f: FunctionBuilder, memory: MachineMemory, state: I32) {
+    this.#f = f
+    this.#memory = memory
+    this.#state = state
+    this.flags = new FlagLocals(f)
+    this.#locals = Array.from({ length: REGISTERS }, () => f.local('i64'))
+  }
+
+  /** The number of the register that a field of a record names; {@link REGISTERS} or more if it is none of these. */
+  numberOf(record: number, field: number): number {
+    return (this.#memory.u16[(record + field) >>> 1]! - S_X) >>> 3
+  }
+
+  read(register: number): I64 {
+    if (register === ZERO) return I64.of(0)
+    this.#used.add(register)
+    return this.#locals[register]!.get
+  }
+
+  write(register: number, value: I64): void {
+    if (register === SINK) return
+    this.#used.add(register)
+    this.#written.add(register)
+    this.#f.set(this.#locals[register]!, value)
+  }
+
+  /** Some instruction reads or writes the flags. */
+  noteFlags(): void {
+    this.#usesFlags = true
+  }
+
+  /** Emits loads of all that is used. */
+  load(): void {
+    this.#load(this.#used)
+  }
+
+  /** Emits stores of all that is written. */
+  store(): void {
+    this.#store(this.#written)
+  }
+
+  /** Emits stores of some registers and of the flags, before a call of a function that may use them. */
+  spill(registers: readonly number[]): void {
+    for (const register of registers) {
+      this.#used.add(register)
+      this.#written.add(register)
+    }
+    this.#usesFlags = true
+    this.#store(registers)
+  }
+
+  /** Emits loads of what such a function may have written. */
+  reload(registers: readonly number[]): void {
+    this.#load(registers)
+  }
+
+  #load(registers: Iterable<number>): void {
+    for (const i of registers) {
+      this.#f.set(this.#locals[i]!, this.#f.loadExpression('i64.load', this.#state, S_X + 8 * i))
+    }
+    if (this.#usesFlags) this.flags.load(this.#state)
+  }
+
+  #store(registers: Iterable<number>): void {
+    for (const i of registers) this.#f.store('i64.store', this.#state, this.#locals[i]!.get, S_X + 8 * i)
+    if (this.#usesFlags) this.flags.store(this.#state)
+  }
+}

@@ -1,0 +1,141 @@
+import { I32, numeric } from '@retrap/wasm-emitter'
+import type { I64, V128 } from '@retrap/wasm-emitter'
+import type { Form as Row } from '@retrap/arm-decoder'
+import type { ArmContext } from '../../context.ts'
+import { fieldOf, valueOf } from '../../form.ts'
+import type { ArmForm } from '../../form.ts'
+import { R_D, R_M, R_N } from '../../record.ts'
+import type { Semantics } from '../../semantics.ts'
+import { extendedFrom, lowHalf, wholeVector, zeros } from './lanes.ts'
+import { shapeOf } from './shape.ts'
+
+/** Elements that are copied and put into other places. */
+
+function write(c: ArmContext, form: ArmForm, vector: V128): void {
+  const { bits, count } = shapeOf(form, 'd')
+  c.writeVector(R_D, bits * count === 64 ? lowHalf(vector) : vector)
+}
+
+/** The bytes of elements, whose numbers count on through the second register. */
+const bytesOf = (elements: readonly number[], bytes: number, registerBytes: number): number[] =>
+  elements.flatMap((number) => {
+    const at = number * bytes
+    // The second register's bytes begin at 16, also where registers have 8.
+    const from = at < registerBytes ? at : at - registerBytes + 16
+    return Array.from({ length: bytes }, (_, i) => from + i)
+  })
+
+/** Which elements of two registers of `count` elements the result has. */
+const ORDERS: Readonly<Record<string, (i: number, count: number) => number>> = {
+  ZIP1: (i, count) => (i >> 1) + (i & 1) * count,
+  ZIP2: (i, count) => (i >> 1) + (i & 1) * count + count / 2,
+  UZP1: (i) => 2 * i,
+  UZP2: (i) => 2 * i + 1,
+  TRN1: (i, count) => (i & ~1) + (i & 1) * count,
+  TRN2: (i, count) => (i | 1) + (i & 1) * count,
+}
+
+const permute: Semantics = {
+  selectors: 'zQi',
+  emit(c, form) {
+    const { row } = form
+    const { bits, count } = shapeOf(form, 'd')
+    const start = valueOf(form, 'i')
+    const order = ORDERS[row.mnemonic] ?? ((i: number): number => i + start)
+    const elements = Array.from({ length: count }, (_, i) => order(i, count))
+    const lanes = bytesOf(elements, bits / 8, (bits / 8) * count)
+    write(c, form, c.readVector(R_N).shuffle(c.readVector(R_M), lanes))
+  },
+}
+
+/** REV16, REV32 and REV64: elements in the opposite order within groups. */
+const reverse: Semantics = {
+  selectors: 'zQ',
+  emit(c, form) {
+    const { bits } = shapeOf(form, 'd')
+    const group = Number(form.row.mnemonic.slice(3)) / bits
+    const elements = Array.from({ length: 128 / bits }, (_, i) => i - (i % group) + (group - 1 - (i % group)))
+    const n = c.readVector(R_N)
+    write(c, form, n.shuffle(n, bytesOf(elements, bits / 8, 16)))
+  },
+}
+
+/** The lanes that a copy names, four bits each: `i`, then `j`. */
+const lanesOf = (row: Row, word: number): number => fieldOf(row, 'i', word) | (fieldOf(row, 'j', word) << 4)
+
+/** Bits of the element that an operand names as `Vn.b[i]`. */
+const namedBits = (row: Row, letter: string): number =>
+  ({ b: 8, h: 16, s: 32, d: 64 })[new RegExp(`<V${letter}\\.(.)\\[`).exec(row.operands)![1]!]!
+
+const splat = (value: I64, bits: number): V128 => wholeVector('splat', bits, bits === 64 ? value : value.toI32())
+
+const duplicate: Semantics = {
+  selectors: 'Q',
+  small: lanesOf,
+  emit(c, form) {
+    const { bits, scalar } = shapeOf(form, 'd')
+    const value = form.row.operands.includes('[') ? c.readElement(R_N, c.small, bits / 8) : c.n(true)
+    if (scalar) c.writeVector(R_D, c.zeroExtended(value))
+    else write(c, form, splat(value, bits))
+  },
+}
+
+const insert: Semantics = {
+  selectors: '',
+  small: lanesOf,
+  emit(c, { row }) {
+    const bytes = namedBits(row, 'd') / 8
+    const value = row.operands.includes('<Vn') ? c.readElement(R_N, c.small.shrU(4), bytes) : c.n(true)
+    c.writeElement(R_D, c.small.and(15), bytes, value)
+  },
+}
+
+const moveOut: Semantics = {
+  selectors: 'f',
+  small: lanesOf,
+  emit(c, form) {
+    const { row } = form
+    const bits = namedBits(row, 'n')
+    const wide = row.fields.has('f') ? valueOf(form, 'f') === 1 : row.operands.startsWith('<X')
+    c.setD(extendedFrom(c.readElement(R_N, c.small, bits / 8), bits, row.mnemonic === 'SMOV'), wide)
+  },
+}
+
+/** TBL and TBX: bytes of up to four registers, by the numbers in the last one. */
+const table: Semantics = {
+  selectors: 'Q',
+  emit(c, form) {
+    const { f } = c
+    const registers = Number(/<list(\d)>/.exec(form.row.operands)![1])
+    const numbers = c.readVector(R_M)
+    const result = f.local('v128')
+    f.set(result, zeros())
+    for (let i = 0; i < registers; i++) {
+      // Numbers beyond 15 select nothing.
+      const own = numeric('i8x16.sub', numbers, numeric('i8x16.splat', I32.of(16 * i)))
+      f.set(result, numeric('v128.or', result.get, numeric('i8x16.swizzle', c.readVectorAfter(R_N, i), own)))
+    }
+    if (form.row.mnemonic === 'TBX') {
+      const inside = numeric('i8x16.lt_u', numbers, numeric('i8x16.splat', I32.of(16 * registers)))
+      f.set(result, numeric('v128.bitselect', result.get, c.readVector(R_D), inside))
+    }
+    write(c, form, result.get)
+  },
+}
+
+/** The family's semantics of a row. */
+export function permutation(row: Row): Semantics | undefined {
+  switch (row.operation) {
+    case 'permute':
+      return permute
+    case 'table':
+      return table
+    case 'copy':
+      if (row.mnemonic === 'DUP') return duplicate
+      return row.mnemonic === 'INS' ? insert : moveOut
+    case 'vector':
+      return row.mnemonic.startsWith('REV') ? reverse : undefined
+    default:
+      return undefined
+  }
+}

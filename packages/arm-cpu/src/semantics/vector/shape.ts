@@ -1,0 +1,51 @@
+import { valueOf } from '../../form.ts'
+import type { ArmForm } from '../../form.ts'
+
+/** How the operands of vector instructions are made up: from the texts of the decoder's table. */
+
+/** The elements of an operand. */
+export interface Shape {
+  /** Bits of an element: 8 to 128. */
+  readonly bits: number
+  /** How many elements; 1 of a scalar. */
+  readonly count: number
+  /** It is one element of a register, not all of it. */
+  readonly scalar: boolean
+}
+
+/** Bits by the letter of an element or a scalar register. */
+const LETTERS: Readonly<Record<string, number>> = { b: 8, h: 16, s: 32, d: 64, q: 128 }
+
+/**
+ * The shape of an operand.
+ *
+ * @param letter - the field that has its number: `d`, `n`, `m`
+ */
+export function shapeOf(form: ArmForm, letter: string): Shape {
+  const [, file = '', more = '', arrangement = ''] =
+    new RegExp(`<([VYDSHBQ])(\\+?)${letter}(?:\\.([^>[]*))?`).exec(form.row.operands) ?? []
+  const size = 8 << valueOf(form, 'z')
+  if (file !== 'V') {
+    const bits = file === 'Y' ? size << more.length : LETTERS[file.toLowerCase()]!
+    return { bits, count: 1, scalar: true }
+  }
+  const bits = arrangementBits(arrangement, size, 32 << valueOf(form, 'x'))
+  const [named] = /^\d+(?=[bhsdq]$)/.exec(arrangement) ?? []
+  if (named !== undefined) return { bits, count: Number(named), scalar: false }
+  // The wider operand takes a whole register, whatever `Q` is.
+  const registerBits = arrangement === 'W' || valueOf(form, 'Q') === 1 ? 128 : 64
+  return { bits, count: registerBits / bits, scalar: false }
+}
+
+function arrangementBits(arrangement: string, size: number, precision: number): number {
+  if (arrangement === 'F') return precision
+  if (arrangement === 'T') return size
+  if (arrangement === 'W' || arrangement === 'P') return 2 * size
+  return LETTERS[arrangement.at(-1)!]!
+}
+
+/** The mnemonic, without the `2` of those that work on upper halves. */
+export const nameOf = ({ row }: ArmForm): string => row.mnemonic.replace('<2>', '')
+
+/** Whether an instruction takes its narrow operand from the upper half, or writes its result there. */
+export const isUpper = (form: ArmForm): boolean => form.row.mnemonic.endsWith('<2>') && valueOf(form, 'Q') === 1
