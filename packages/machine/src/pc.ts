@@ -12,7 +12,7 @@ import { describeBoard } from './board-description.ts'
 import { loadDirectly, mapResetVector, resumeDirectly, setDevices } from './direct-boot.ts'
 import { loadDeviceKinds, type PcSite, type PlaceDevices, placeDevices } from './device-kinds.ts'
 import { bootOrder } from './drives.ts'
-import type { startControllers } from './elsewhere/controllers.ts'
+import type { startControllers } from './elsewhere/start-controllers.ts'
 import { type MovedControllers, splitControllers } from './elsewhere/split.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
@@ -280,7 +280,7 @@ export class Pc {
       loadFlash(options.flash ?? []),
       loadDeviceKinds(local),
       moved && loadDeviceKinds(moved),
-      moved && import('./elsewhere/controllers.ts'),
+      moved && import('./elsewhere/start-controllers.ts'),
       options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
     ])
     const parts = { kinds, flash, plugXen: xen?.plugXen }
