@@ -1,5 +1,5 @@
 /** Who is to blame, and who is not, where something takes longer than the deadline. Policy `detach`. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { defineDevice, type DeviceModel } from '@retrap/device'
 import { createIoRequest, IO_DONE, IO_RETRY, IOREQ_TYPE_COPY, type IoRequest } from '../src/index.ts'
 import { makeMachine } from './machine.ts'
@@ -126,4 +126,25 @@ test('nor is it the acknowledgement of a notice that has waited behind its reque
   forget()
   await turns()
   expect(dispatch.pending(1)).toBe(false)
+})
+
+test('a cancelled request whose answer has come does not shorten the time of the next one', async () => {
+  const { model, answer } = tardy()
+  const { dispatch, failures } = machineOf(model, sound)
+  const began = performance.now()
+  expect(dispatch.submit(1, read(0x1000))).toBe(IO_RETRY)
+  dispatch.cancel(1)
+  answer(13)
+  await turns()
+  expect(dispatch.expireDeadlines(began)).toBe(Infinity)
+  // Half of the first one's time later.
+  const later = vi.spyOn(performance, 'now').mockReturnValue(began + 500_000)
+  expect(dispatch.submit(1, read(0x1000))).toBe(IO_RETRY)
+  dispatch.cancel(1)
+  later.mockRestore()
+  expect(dispatch.expireDeadlines(began + 1_000_500)).toBeGreaterThan(499_000)
+  expect(failures).toEqual([])
+  answer(7)
+  await turns()
+  expect(dispatch.expireDeadlines(began + 1_000_500)).toBe(Infinity)
 })

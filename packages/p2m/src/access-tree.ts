@@ -37,7 +37,6 @@ export class AccessTree {
   /** @throws P2mError `ERR_NO_MEMORY`; nothing has changed then */
   set(gfn: number, access: number): void {
     if (!this.used) {
-      if (access === 7) return
       const root = this.#memory.frames.tryAllocate(0)
       if (root < 0) throw noTable(this.#memory)
       this.#control.setWord(ControlWord.ACCESS_ROOT, root * PAGE_BYTES)

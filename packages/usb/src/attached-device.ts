@@ -158,7 +158,10 @@ export class AttachedDevice {
 
   #hasEndpoint(address: number): boolean {
     if ((address & 0x7f) === 0) return true
-    return this.device.description.interfaces.some(({ endpoints }) => endpoints.some((one) => one.address === address))
+    return (
+      this.#configuration !== 0 &&
+      this.device.description.interfaces.some(({ endpoints }) => endpoints.some((one) => one.address === address))
+    )
   }
 
   #status(recipient: number, index: number): Uint8Array | UsbRefusal {

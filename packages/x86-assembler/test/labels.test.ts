@@ -288,9 +288,24 @@ describe('sections', () => {
     },
     { what: 'go back', build: (asm) => asm.fill(32).org(16).assemble(), code: 'ERR_LAYOUT' },
     { what: 'move', build: (asm) => asm.section('text', { address: 16 }), code: 'ERR_LAYOUT' },
+    { what: 'load somewhere', build: (asm) => asm.section('text', { load: 16 }), code: 'ERR_LAYOUT' },
+    { what: 'load nowhere', build: (asm) => asm.section('text', { load: 'none' }), code: 'ERR_LAYOUT' },
+    { what: 'have another alignment', build: (asm) => asm.section('text', { align: 32 }), code: 'ERR_LAYOUT' },
     { what: 'are several', build: (asm) => asm.hlt().section('b').hlt().assemble().bytes, code: 'ERR_LAYOUT' },
   ])('that $what are refused', ({ build, code }) => {
     expect(codeOf(() => build(new Assembler()))).toBe(code)
+  })
+
+  test.each([
+    { what: 'nothing', options: {} },
+    { what: 'the same address', options: { address: 0x100 } },
+    { what: 'the same place in the image', options: { load: 0x40 } },
+    { what: 'the same alignment', options: { align: 8 } },
+    { what: 'all that it has', options: { address: 0x100n, load: 0x40n, align: 8 } },
+  ])('go on where somebody asks for $what', ({ options }) => {
+    const asm = new Assembler()
+    asm.section('data', { address: 0x100, load: 0x40, align: 8 }).db(1).section('text').hlt().section('data', options)
+    expect(hexOf(asm.db(2).assemble().flatten().subarray(0x40))).toBe('01 02')
   })
 
   test('pad with zeros, any byte, or no-operations', () => {

@@ -98,6 +98,15 @@ async function withSnapshots(count: number, entry: (bytes: Uint8Array, l1: numbe
   return storage
 }
 
+/** Writes a snapshot's entry that is as long as `withSnapshots` has room for. */
+function fillEntry(entry: Uint8Array, l1: number, entries: number): void {
+  set32(entry, 4, l1)
+  set32(entry, 8, entries)
+  set32(entry, 36, entry.length - 40)
+  // The size of the disk then.
+  set32(entry, 52, BYTES)
+}
+
 test('names of snapshots do not reach a terminal as commands', async () => {
   const storage = await withSnapshots(1, (entry, l1) => {
     set32(entry, 4, l1)
@@ -110,14 +119,46 @@ test('names of snapshots do not reach a terminal as commands', async () => {
 })
 
 test('a table of snapshots takes no more memory than QEMU lets it', async () => {
-  const storage = await withSnapshots(258, (entry, l1) => {
-    set32(entry, 4, l1)
-    set32(entry, 8, 1)
-    set32(entry, 36, entry.length - 40)
-    // The size of the disk then.
-    set32(entry, 52, BYTES)
-  })
+  const storage = await withSnapshots(258, (entry, l1) => fillEntry(entry, l1, 1))
   await expect(readQcow2Info(storage)).rejects.toThrow('the place of snapshot 257')
+})
+
+describe('a snapshot that makes no sense is refused', () => {
+  test.each([
+    { what: 'an entry of more than 256 KiB', at: 12, value: 1, message: 'the entry of snapshot 0' },
+    { what: 'a disk of 2^63 bytes', at: 48, value: 0x8000_0000, message: 'the size of snapshot 0' },
+    { what: 'a disk for which the table is too short', at: 52, value: 1 << 22, message: 'the L1 table of snapshot 0' },
+    { what: 'no table', at: 8, value: 0, message: 'the L1 table of snapshot 0' },
+    { what: 'a table off its boundary', at: 4, value: 0x800, message: 'the L1 table of snapshot 0' },
+    { what: 'a table behind the end', at: 0, value: 1, message: 'the L1 table of snapshot 0' },
+    { what: 'a table that goes past the end', at: 8, value: 0x40_0000, message: 'the L1 table of snapshot 0' },
+  ])('$what', async ({ at, value, message }) => {
+    const storage = await withSnapshots(2, (entry, l1) => {
+      fillEntry(entry, l1, 1)
+      set32(entry, at, value)
+    })
+    const error = expect.objectContaining({ name: 'ImageError', code: 'ERR_FORMAT' })
+    await expect(readQcow2Info(storage)).rejects.toThrow(error)
+    await expect(readQcow2Info(storage)).rejects.toThrow(message)
+  })
+
+  test('and so is one that goes past the end of the file', async () => {
+    const { content } = await withSnapshots(2, (entry, l1) => fillEntry(entry, l1, 1))
+    expect((await readQcow2Info(new LoggingStorage(content))).snapshots).toHaveLength(2)
+    const short = readQcow2Info(new LoggingStorage(content.slice(0, -1)))
+    await expect(short).rejects.toThrow('the entry of snapshot 1')
+  })
+})
+
+test.each([
+  { count: 2, larger: false },
+  { count: 3, larger: true },
+])('$count L1 tables of snapshots, each half as large as the file: too large $larger', async ({ count, larger }) => {
+  const fileBytes = (await sample()).length + count * (256 << 10)
+  const storage = await withSnapshots(count, (entry) => fillEntry(entry, 0, fileBytes / 8 / 2))
+  const check = checkQcow2(storage)
+  if (larger) await expect(check).rejects.toThrow('the L1 tables of snapshots are larger than the file')
+  else expect((await check).corruptions).toBeGreaterThan(0)
 })
 
 test('mutated images give errors of ours, or content; never anything else', async () => {

@@ -85,6 +85,35 @@ describe('EEPROM and transceiver (317453, §5, §13.4.3, §13.4.6)', () => {
     expect([shiftOut(card, 16), shiftOut(card, 16), shiftOut(card, 16)]).toEqual([0x5452, 0x0100, 0x0302])
   })
 
+  test('an instruction that is not selected to its end is forgotten', () => {
+    const card = new E1000Machine()
+    select(card)
+    shiftIn(card, 0b110_0001, 7)
+    // The next one begins with its own start bit, and is read from word 0 on.
+    select(card)
+    shiftIn(card, 0b110_000000, 9)
+    expect(shiftOut(card, 16)).toBe(0x5452)
+    // What is read ends as well; the output is high then: ready.
+    shiftOut(card, 5)
+    select(card)
+    expect(card.read(0x10) & 8).toBe(8)
+    shiftIn(card, 0b110_000001, 9)
+    expect(shiftOut(card, 16)).toBe(0x0100)
+  })
+
+  test('the clock does nothing while it is not selected', () => {
+    const card = new E1000Machine()
+    for (let i = 8; i >= 0; i--) {
+      const data = ((0b110_000001 >>> i) & 1) << 2
+      card.write(0x10, 0x40 | data)
+      card.write(0x10, 0x41 | data)
+    }
+    expect(card.read(0x10) & 8).toBe(8)
+    select(card)
+    shiftIn(card, 0b110_000010, 9)
+    expect(shiftOut(card, 16)).toBe(0x0302)
+  })
+
   test('a word is written only after writing was allowed', () => {
     const card = new E1000Machine()
     const write = (): void => {

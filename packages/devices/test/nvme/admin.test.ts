@@ -42,6 +42,25 @@ test('the controller and its namespace tell who they are', async () => {
   expect(nvme.machine.ram.slice(DATA, DATA + 16)).toEqual(Uint8Array.from([1, 8, 0, 0, ...identity, 0, 0, 0, 0]))
 })
 
+test('every digit of its names differs between serial numbers', async () => {
+  const found: string[] = []
+  for (let i = 0; i < 12; i++) {
+    medium.given = { serialNumber: `${i}-SERIAL` }
+    nvme = new NvmeMachine(medium)
+    // oxlint-disable-next-line no-await-in-loop -- one controller after the other
+    await nvme.start()
+    // oxlint-disable-next-line no-await-in-loop
+    await identify(1)
+    const uuid = text(768, 68).slice(-36)
+    // oxlint-disable-next-line no-await-in-loop
+    await identify(0)
+    found.push(`${uuid} ${Buffer.from(nvme.machine.ram.slice(DATA + 120, DATA + 128)).toString('hex')}`)
+  }
+  const constant = Array.from(found[0]!, (digit, i) => (found.every((name) => name[i] === digit) ? digit : '*'))
+  // The version of the UUID.
+  expect(constant.join('')).toBe('********-****-8***-****-************ ****************')
+})
+
 test.each([
   { name: 'namespaces above 0', kind: 2, namespace: 0, status: 0, first: 1 },
   { name: 'namespaces above 1', kind: 2, namespace: 1, status: 0, first: 0 },

@@ -45,6 +45,8 @@ export class AhciMachine {
   readonly signals: string[] = []
   messageMode: 'none' | 'msi' = 'none'
   level = false
+  /** Upper words of the addresses of all structures and data. */
+  high = 0
   readonly config = new Uint8Array(256)
   #options: PciFunctionOptions | undefined
   #bar: RangeHandler | undefined
@@ -101,7 +103,9 @@ export class AhciMachine {
   start(port = 0): void {
     const base = port << 16
     this.setPort(0x00, base + LIST, port)
+    this.setPort(0x04, this.high, port)
     this.setPort(0x08, base + FRAMES, port)
+    this.setPort(0x0c, this.high, port)
     this.setPort(SERR, 0xffff_ffff, port)
     this.setPort(IS, 0xffff_ffff, port)
     this.setPort(IE, 0x7dc0_007f, port)
@@ -121,7 +125,7 @@ export class AhciMachine {
     view.setUint32(base + LIST + 32 * slot, 5 | (packet ? 1 << 5 : 0) | (parts.length << 16), true)
     view.setUint32(base + LIST + 32 * slot + 4, 0, true)
     view.setUint32(base + LIST + 32 * slot + 8, table, true)
-    view.setUint32(base + LIST + 32 * slot + 12, 0, true)
+    view.setUint32(base + LIST + 32 * slot + 12, this.high, true)
     const bytes = [0, 8, 16].map((shift) => (lba >>> shift) & 0xff)
     const high = [Math.floor(lba / 2 ** 24) & 0xff, 0, 0]
     const flags = control === undefined ? 0x80 : 0
@@ -130,7 +134,7 @@ export class AhciMachine {
     if (packet) ram.set(packet, table + 0x40)
     parts.forEach(([gpa, length], i) => {
       view.setUint32(table + 0x80 + 16 * i, gpa, true)
-      view.setUint32(table + 0x84 + 16 * i, 0, true)
+      view.setUint32(table + 0x84 + 16 * i, this.high, true)
       view.setUint32(table + 0x8c + 16 * i, length - 1, true)
     })
   }

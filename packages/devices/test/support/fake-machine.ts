@@ -12,7 +12,7 @@ import {
   type RegionOptions,
   type Word64,
 } from '@retrap/device'
-import { TimerQueue } from '@retrap/device/host'
+import { checkRegion, TimerQueue } from '@retrap/device/host'
 import { FakeMemory } from './fake-memory.ts'
 
 interface Claim {
@@ -113,6 +113,7 @@ export class FakeMachine {
     const claim =
       (list: Claim[]) =>
       (base: number, length: number, handler: RangeHandler, options: RegionOptions = {}): Region => {
+        checkRegion('a model', handler, options)
         list.push({ base, length, handler, options })
         return { base, length } as Region
       }
@@ -168,6 +169,7 @@ export class FakeMachine {
     const config = new Uint8Array(256)
     for (const [register, , initial] of options.writable ?? [])
       new DataView(config.buffer).setUint32(register, initial ?? 0, true)
+    for (const bar of options.bars ?? []) if (bar.handler !== undefined) checkRegion('a model', bar.handler, bar)
     this.functions.set(options.device * 8 + (options.function ?? 0), { options, config })
     // Device N has its interrupt pin at input 100 + N.
     const interrupt = options.interruptPin === undefined ? null : this.line(100 + options.device).holder()

@@ -234,6 +234,24 @@ describe('DISPI', () => {
     expect(vga.memory.logged).toBe(false)
   })
 
+  test('writes through the legacy window are told page by page', () => {
+    const vga = vgaMachine()
+    vga.memory.logWrites(true)
+    vga.machine.out(0x3c2, 0x67)
+    indexed(vga, 0x3c4, { 2: 15, 4: 6 })
+    indexed(vga, 0x3ce, { 5: 0, 6: 5, 8: 0xff })
+    const dirty = new Uint32Array(2)
+    // A byte of the window is one of each plane: 1024 of them are a page.
+    for (const page of [0, 1, 5, 31, 32, 40, 63]) {
+      vga.machine.store(0xa_0000 + 1024 * page + 1023, 1, 1)
+      vga.vga.quiesce()
+      expect(vga.memory.takeDirty(0, 64 * 4096, dirty)).toBe(1)
+      expect([...dirty]).toEqual([page < 32 ? (1 << page) >>> 0 : 0, page < 32 ? 0 : (1 << (page - 32)) >>> 0])
+    }
+    vga.vga.quiesce()
+    expect(vga.memory.takeDirty(0, 64 * 4096, dirty)).toBe(0)
+  })
+
   test('its registers, and those of VGA, are in BAR 2 too', () => {
     const vga = vgaMachine()
     const bar = vga.machine.functions.get(16)?.options.bars?.find(({ index }) => index === 2)?.handler
