@@ -18,21 +18,25 @@ export interface Running {
   readonly packet: boolean
 }
 
+/** Saved form of `CommandSlots`. */
+export interface CommandSlotsState {
+  /** Slots of queued commands that the drive has accepted, in order. */
+  readonly queue: readonly number[]
+  /** A queued command that is to be executed by itself; −1 or absent: there is none. */
+  readonly alone?: number
+  /** The command `alone` has failed while others were under way. */
+  readonly failed?: boolean
+}
+
 /** Saved form of a {@link CommandList}. */
-export interface CommandListState {
+export interface CommandListState extends CommandSlotsState {
   readonly running: Running | null
   readonly step: DriveStep
   readonly table: DataTableState
   readonly requests: MediumRequestsState | null
   readonly resetting: boolean
-  /** Slots of queued commands that the drive has accepted, in order. */
-  readonly queue: readonly number[]
   /** Queued commands that the medium has at the same time. */
   readonly transfers?: readonly QueuedTransferState[]
-  /** A queued command that is to be executed by itself; −1 or absent: there is none. */
-  readonly alone?: number
-  /** The command `alone` has failed while others were under way. */
-  readonly failed?: boolean
   /** What the log says of the queued command that has failed. */
   readonly errorLog: Uint8Array | null
 }

@@ -2,6 +2,7 @@ import type { BlockErrorCode, Dma } from '@retrap/device'
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests } from '../ata/medium-requests.ts'
 import { ABRT, BSY, DRDY, DRQ, DSC, ERR } from '../ata/taskfile.ts'
+import { CommandSlots } from './command-slots.ts'
 import { DataTable } from './data-table.ts'
 import {
   DEVICE_BITS_AT,
@@ -15,7 +16,6 @@ import {
 } from './frames.ts'
 import {
   CCS_SHIFT,
-  CI,
   CLB,
   CLBU,
   CMD,
@@ -66,16 +66,11 @@ export class CommandList {
   /** Null: the drive has no queue. */
   readonly #transfers: QueuedTransfers | null
   readonly #data: DataTable
+  readonly #slots: CommandSlots
   #running: Running | null = null
   #step: DriveStep = ended(false)
   /** The host holds the drive in a reset by software. */
   #resetting = false
-  /** Slots of queued commands that the drive has accepted, in order. */
-  #queue: number[] = []
-  /** A queued command that is to be executed by itself, before others are begun; −1: there is none. */
-  #alone = -1
-  /** The command `#alone` has failed. Commands that were begun with it stay active until the reason is known, and are begun again then. */
-  #failed = false
   readonly #header = new DataView(new ArrayBuffer(HEADER_BYTES))
   readonly #headerBytes = new Uint8Array(this.#header.buffer)
   readonly #frame = new Uint8Array(FRAME_BYTES)
@@ -101,6 +96,7 @@ export class CommandList {
             mayMaster,
             answered: (transfer, error) => this.#transferred(transfer, error),
           })
+    this.#slots = new CommandSlots(registers, this.#transfers)
   }
 
   /** Whether the drive executes a command that is not of a queue. */
@@ -114,15 +110,14 @@ export class CommandList {
       this.#registers.set(TFD, (this.#registers.get(TFD) & ~0xff) | BSY)
     this.#cancel()
     this.#running = null
-    this.#queue = []
+    this.#slots.forgetQueued()
     this.#step = ended(false)
     this.#registers.halted = false
   }
 
   /** Gives up what the medium has. A later command of either kind waits until the host has ended it. */
   #cancel(): void {
-    this.#alone = -1
-    this.#failed = false
+    this.#slots.beginTogether()
     if (this.#transfers === null) return this.#requests.cancel()
     const [requests, transfers] = [this.#requests.pending, this.#transfers.pending]
     this.#requests.cancel(transfers)
@@ -146,37 +141,9 @@ export class CommandList {
     }
     while (this.#running === null && this.#registers.started && !this.#registers.halted && this.#drive !== null) {
       if ((this.#registers.get(TFD) & BSY) !== 0 && !this.#resetting) return
-      const slot = this.#nextSlot()
+      const slot = this.#slots.next()
       if (slot < 0) return
       this.#issue(slot)
-    }
-  }
-
-  /** The next slot behind the last one; those of the queue come first. */
-  #nextSlot(): number {
-    this.#acceptQueued()
-    const transfers = this.#transfers?.count ?? 0
-    if (this.#alone >= 0) return transfers === 0 ? this.#alone : -1
-    for (const slot of this.#queue) if (transfers === 0 || !this.#transfers!.has(slot)) return slot
-    if (transfers > 0) return -1
-    const issued = this.#registers.get(CI)
-    const last = (this.#registers.get(CMD) >> CCS_SHIFT) & 0x1f
-    for (let i = 1; i <= 32; i++) {
-      const slot = (last + i) & 31
-      if (((issued >>> slot) & 1) !== 0) return slot
-    }
-    return -1
-  }
-
-  /** A drive takes all queued commands at once, and clears their bits in CI. */
-  #acceptQueued(): void {
-    let waiting = this.#registers.get(CI) & this.#registers.get(SACT)
-    while (waiting !== 0 && !this.#registers.halted) {
-      const slot = 31 - Math.clz32(waiting & -waiting)
-      waiting &= waiting - 1
-      if (this.#queue.includes(slot)) continue
-      this.#queue.push(slot)
-      this.#registers.set(CI, this.#registers.get(CI) & ~(1 << slot))
     }
   }
 
@@ -192,13 +159,13 @@ export class CommandList {
     if (!dma.read(table, frame)) return this.#registers.halt(HBFS)
     if (frame[0] !== REGISTER_TO_DEVICE) return this.#registers.halt(IFS)
     // There is no port multiplier behind which another drive could be.
-    if ((frame[1]! & PORT_MULTIPLIER) !== 0) return this.#done(slot)
+    if ((frame[1]! & PORT_MULTIPLIER) !== 0) return this.#slots.done(slot)
     if ((frame[1]! & FRAME_IS_COMMAND) === 0) return this.#deviceControl(slot, frame, flags)
-    const queued = this.#queue.includes(slot)
-    if (queued && this.#alone !== slot && this.#transfers !== null && (flags & PACKET) === 0) {
+    const queued = this.#slots.isQueued(slot)
+    if (queued && !this.#slots.isAlone(slot) && this.#transfers !== null && (flags & PACKET) === 0) {
       const place = { slot, header, table: table + DATA_TABLE_AT, entries: flags >>> 16 }
       if (this.#transfers.begin(place, frame, this.#drive!.writesThrough === true)) return
-      this.#alone = slot
+      this.#slots.setAside(slot)
       if (this.#transfers.count > 0) return
     }
     this.#data.begin(table + DATA_TABLE_AT, flags >>> 16)
@@ -251,23 +218,15 @@ export class CommandList {
       this.#greet()
     }
     if ((flags & CLEAR_BUSY) !== 0 && reset) this.#registers.set(TFD, this.#registers.get(TFD) & ~BSY)
-    this.#done(slot)
-  }
-
-  #leaveQueue(slot: number): void {
-    this.#queue = this.#queue.filter((other) => other !== slot)
-    if (this.#alone !== slot) return
-    this.#alone = -1
-    this.#failed = false
+    this.#slots.done(slot)
   }
 
   /** The medium has completed a queued command, or failed to. */
   #transferred(transfer: QueuedTransfer, error: BlockErrorCode | null): void {
     if (this.#registers.halted) return
-    if (error !== null && !this.#failed) {
-      this.#alone = transfer.slot
-      this.#failed = true
-    } else if (!this.#failed) this.#endTransfer(transfer)
+    const { hasFailed } = this.#slots
+    if (error !== null && !hasFailed) this.#slots.fail(transfer.slot)
+    else if (!hasFailed) this.#endTransfer(transfer)
     // The rest of the queue goes on, or the command that is to be executed by itself.
     this.resume()
   }
@@ -282,11 +241,6 @@ export class CommandList {
     registers.error = 0
     this.#registers.set(TFD, registers.status)
     this.#endQueued(slot, false)
-  }
-
-  #done(slot: number): void {
-    this.#leaveQueue(slot)
-    this.#registers.set(CI, this.#registers.get(CI) & ~(1 << slot))
   }
 
   // ---- Steps of a command ----
@@ -358,7 +312,7 @@ export class CommandList {
     this.#registers.set(TFD, registers.status | (registers.error << 8))
     if (queued) this.#endQueued(slot, failed)
     else {
-      if (!failed) this.#done(slot)
+      if (!failed) this.#slots.done(slot)
       if (interrupt) {
         this.#registers.receive(REGISTER_AT, registerFrame(registers, true))
         this.#registers.raise(DHRS)
@@ -368,8 +322,8 @@ export class CommandList {
   }
 
   #endQueued(slot: number, failed: boolean): void {
-    this.#leaveQueue(slot)
-    if (failed) this.#queue = []
+    this.#slots.leave(slot)
+    if (failed) this.#slots.forgetQueued()
     if (failed) this.#errorLog = queuedErrorLog(this.#drive!.registers, slot)
     else this.#registers.set(SACT, this.#registers.get(SACT) & ~(1 << slot))
     this.#registers.receive(DEVICE_BITS_AT, deviceBitsFrame(this.#drive!.registers, failed ? 0 : 1 << slot))
@@ -394,10 +348,8 @@ export class CommandList {
       table: this.#data.save(),
       requests: this.#requests.save(),
       resetting: this.#resetting,
-      queue: [...this.#queue],
+      ...this.#slots.save(),
       transfers: this.#transfers?.save() ?? [],
-      alone: this.#alone,
-      failed: this.#failed,
       errorLog: this.#errorLog,
     }
   }
@@ -409,9 +361,7 @@ export class CommandList {
     this.#step = state.step
     this.#data.restore(state.table)
     this.#resetting = state.resetting
-    this.#queue = [...state.queue]
-    this.#alone = state.alone ?? -1
-    this.#failed = state.failed ?? false
+    this.#slots.restore(state)
     this.#transfers?.restore(state.transfers ?? [])
     this.#errorLog = state.errorLog
     this.#requests.restore(state.requests, this.#drive, state.step)

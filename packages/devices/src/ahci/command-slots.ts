@@ -1,0 +1,120 @@
+import type { CommandSlotsState } from './command-list-state.ts'
+import { CCS_SHIFT, CI, CMD, type PortRegisters, SACT } from './port-registers.ts'
+
+/** Queued commands that the medium has. */
+interface Begun {
+  readonly count: number
+  has(slot: number): boolean
+}
+
+/**
+ * Which of a port's commands comes next.
+ *
+ * Source: Serial ATA AHCI 1.3.1, §5.3, "HBA Port State Machine".
+ */
+export class CommandSlots {
+  readonly #registers: PortRegisters
+  readonly #begun: Begun | null
+  /** Slots of queued commands that the drive has accepted, in order. */
+  #queue: number[] = []
+  /** A queued command that is to be executed by itself, before others are begun; −1: there is none. */
+  #alone = -1
+  /**
+   * The command `#alone` has failed. Commands that were begun with it stay active until the reason is known, and are begun
+   * again then.
+   */
+  #failed = false
+
+  /** @param begun - null: the drive has no queue */
+  constructor(registers: PortRegisters, begun: Begun | null) {
+    this.#registers = registers
+    this.#begun = begun
+  }
+
+  /** Whether a queued command has failed, and it is not known yet why. */
+  get hasFailed(): boolean {
+    return this.#failed
+  }
+
+  /** Returns the next slot behind the last one; those of the queue come first. −1: nothing can be begun now. */
+  next(): number {
+    this.#acceptQueued()
+    const begun = this.#begun?.count ?? 0
+    if (this.#alone >= 0) return begun === 0 ? this.#alone : -1
+    for (const slot of this.#queue) if (begun === 0 || !this.#begun!.has(slot)) return slot
+    if (begun > 0) return -1
+    const issued = this.#registers.get(CI)
+    const last = (this.#registers.get(CMD) >> CCS_SHIFT) & 0x1f
+    for (let i = 1; i <= 32; i++) {
+      const slot = (last + i) & 31
+      if (((issued >>> slot) & 1) !== 0) return slot
+    }
+    return -1
+  }
+
+  /** A drive takes all queued commands at once, and clears their bits in CI. */
+  #acceptQueued(): void {
+    let waiting = this.#registers.get(CI) & this.#registers.get(SACT)
+    while (waiting !== 0 && !this.#registers.halted) {
+      const slot = 31 - Math.clz32(waiting & -waiting)
+      waiting &= waiting - 1
+      if (this.#queue.includes(slot)) continue
+      this.#queue.push(slot)
+      this.#registers.set(CI, this.#registers.get(CI) & ~(1 << slot))
+    }
+  }
+
+  /** Whether the drive has accepted the command of a slot into its queue. */
+  isQueued(slot: number): boolean {
+    return this.#queue.includes(slot)
+  }
+
+  /** Whether a queued command is to be executed by itself. */
+  isAlone(slot: number): boolean {
+    return this.#alone === slot
+  }
+
+  /** Has a queued command be executed by itself, when what was begun before it has ended. */
+  setAside(slot: number): void {
+    this.#alone = slot
+  }
+
+  /** A queued command has failed among others: it is executed again by itself, to learn why. */
+  fail(slot: number): void {
+    this.#alone = slot
+    this.#failed = true
+  }
+
+  /** No command is executed by itself any more. */
+  beginTogether(): void {
+    this.#alone = -1
+    this.#failed = false
+  }
+
+  /** A command has ended: it is no longer of the queue. */
+  leave(slot: number): void {
+    this.#queue = this.#queue.filter((other) => other !== slot)
+    if (this.#alone === slot) this.beginTogether()
+  }
+
+  /** A command has ended, and its slot is free. */
+  done(slot: number): void {
+    this.leave(slot)
+    this.#registers.set(CI, this.#registers.get(CI) & ~(1 << slot))
+  }
+
+  /** The drive has given up its queue. */
+  forgetQueued(): void {
+    this.#queue = []
+  }
+
+  save(): CommandSlotsState {
+    return { queue: [...this.#queue], alone: this.#alone, failed: this.#failed }
+  }
+
+  restore({ queue, alone = -1, failed = false }: CommandSlotsState): void {
+    this.#queue = [...queue]
+    this.#alone = alone
+    this.#failed = failed
+  }
+}
