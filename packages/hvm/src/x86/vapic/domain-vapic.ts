@@ -1,13 +1,11 @@
 /** The TPR patcher of a domain. */
-import { type PollMethod, type SavedVapic, type VapicHost, VapicPatcher, type VapicRegisters } from '@retrap/vapic'
-import { P2M_WRITE, P2mType } from '@retrap/p2m'
+import { type PollMethod, type SavedVapic, VapicPatcher } from '@retrap/vapic'
 import { HvmError } from '../../errors.ts'
 import type { X86Domain } from '../domain.ts'
 import type { X86Vcpu } from '../vcpu.ts'
 import { GuestRecord } from './record.ts'
+import { DomainVapicHost } from './vapic-host.ts'
 import { VcpuVapic, type VcpuVapicState } from './vcpu-vapic.ts'
-
-const PAGE = 0x1000
 
 /** How a domain's TPR patcher is set up. */
 export interface DomainVapicOptions {
@@ -56,15 +54,23 @@ export class DomainVapic {
   /** Finds instructions, and rewrites them. */
   readonly patcher: VapicPatcher
   readonly #domain: X86Domain
-  readonly #options: DomainVapicOptions
   readonly #vcpus: readonly VcpuVapic[]
   readonly #records = new Map<number, GuestRecord>()
 
   constructor(domain: X86Domain, options: DomainVapicOptions = {}) {
     this.#domain = domain
-    this.#options = options
-    this.patcher = new VapicPatcher(this.#host())
-    const { behind = false, apicPage = -1 } = options
+    const { poll = 'vmcall', behind = false, apicPage = -1, mapRomWritable, unmapRom } = options
+    const host = new DomainVapicHost(domain, {
+      poll,
+      mapRomWritable: (gpa, bytes) => mapRomWritable?.(gpa, bytes),
+      unmapRom: () => unmapRom?.(),
+      registers: (vcpu) => (this.#vcpus[vcpu] as VcpuVapic).registers(),
+      report: (enabled) => {
+        for (const watch of this.#vcpus) watch.reporting = enabled
+      },
+      useRecord: (vcpu, gpa) => this.#useRecord(vcpu, gpa),
+    })
+    this.patcher = new VapicPatcher(host)
     this.#vcpus = domain.vcpus.map((vcpu) => {
       const watch = new VcpuVapic(vcpu, this.patcher, { behind, apicPage })
       vcpu.vapic = watch
@@ -116,53 +122,6 @@ export class DomainVapic {
     return this.#domain.vcpus[id] as X86Vcpu
   }
 
-  #registers(id: number): VapicRegisters {
-    return (this.#vcpus[id] as VcpuVapic).registers()
-  }
-
-  #host(): VapicHost {
-    const { p2m, dirtyLogs, guestMemory, memory } = this.#domain
-    const writable = (gpa: number, bytes: number): boolean => {
-      for (let at = gpa - (gpa % PAGE); at < gpa + bytes; at += PAGE) if (dirtyLogs.writable(at) < 0) return false
-      return true
-    }
-    const translate = (vcpu: number, address: number): number | undefined => {
-      const gpa = this.#vcpu(vcpu).linearToPhysical(address, 0)
-      return gpa < 0 ? undefined : gpa
-    }
-    return {
-      vcpuCount: this.#domain.vcpus.length,
-      pollMethod: this.#options.poll ?? 'vmcall',
-      registers: (vcpu) => this.#registers(vcpu),
-      translate,
-      readLinear: (vcpu, address, into) =>
-        eachPage(vcpu, address, into, translate, (gpa, part) => guestMemory.read(gpa, part)),
-      writeLinear: (vcpu, address, from) =>
-        eachPage(vcpu, address, from, translate, (gpa, part) => writable(gpa, part.length)) &&
-        eachPage(vcpu, address, from, translate, (gpa, part) => guestMemory.write(gpa, part)),
-      readPhysical: (gpa, into) => guestMemory.read(gpa, into),
-      writePhysical: (gpa, from) => writable(gpa, from.length) && guestMemory.write(gpa, from),
-      mapRomWritable: (gpa, bytes) => this.#options.mapRomWritable?.(gpa, bytes),
-      unmapRom: () => this.#options.unmapRom?.(),
-      reportTprAccesses: (enabled) => {
-        for (const watch of this.#vcpus) watch.reporting = enabled
-      },
-      stopAll: () => undefined,
-      resumeAll: () => undefined,
-      dropCode: (gpa, bytes) => {
-        for (let at = gpa; at < gpa + bytes;) {
-          const length = Math.min(gpa + bytes - at, PAGE - (at % PAGE))
-          const ma = p2m.translate(at)
-          if (ma >= 0) memory.noteWrite(ma, length)
-          at += length
-        }
-      },
-      useRecord: (vcpu, gpa) => this.#useRecord(vcpu, gpa),
-      findWords: (first, last) => this.#findWords(first, last),
-      pollInterrupts: (vcpu) => this.#vcpu(vcpu).updateEvents(),
-    }
-  }
-
   #useRecord(id: number, gpa: number | undefined): void {
     const { apic } = this.#vcpu(id)
     if (gpa === undefined) {
@@ -174,36 +133,4 @@ export class DomainVapic {
     this.#records.set(id, record)
     apic.useRecord(record)
   }
-
-  *#findWords(low: number, high: number): Iterable<{ gpa: number; value: number }> {
-    const { p2m, memory } = this.#domain
-    const { u32 } = memory
-    for (const { gfn, mfn, order, rights, type } of p2m.leaves()) {
-      if ((rights & P2M_WRITE) === 0 && type !== P2mType.RAM_LOGDIRTY) continue
-      const first = (mfn * PAGE) >>> 2
-      const words = (PAGE << order) >>> 2
-      for (let i = 0; i < words; i++) {
-        const value = u32[first + i] as number
-        if (value >= low && value <= high) yield { gpa: gfn * PAGE + 4 * i, value }
-      }
-    }
-  }
-}
-
-/** Applies something to each page's part of a range of linear addresses. @returns false where one is not mapped, or refuses */
-function eachPage(
-  vcpu: number,
-  address: number,
-  bytes: Uint8Array,
-  translate: (vcpu: number, address: number) => number | undefined,
-  apply: (gpa: number, part: Uint8Array) => boolean,
-): boolean {
-  for (let done = 0; done < bytes.length;) {
-    const at = (address + done) >>> 0
-    const length = Math.min(bytes.length - done, PAGE - (at % PAGE))
-    const gpa = translate(vcpu, at)
-    if (gpa === undefined || !apply(gpa, bytes.subarray(done, done + length))) return false
-    done += length
-  }
-  return true
 }
