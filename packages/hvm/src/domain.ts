@@ -2,11 +2,11 @@ import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost, IO_RETRY, IoDispatch } from '@retrap/ioreq'
 import type { DeviceModel } from '@retrap/device'
 import type { DevicePlatform, IoRequest } from '@retrap/ioreq'
-import { guestMapOf, MapCache } from '@retrap/mapcache'
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
 import type { Architecture } from './architecture.ts'
 import type { DomainClock } from './clock.ts'
+import { platformOf } from './domain-platform.ts'
 import { restoreDevices, saveDevices, type DeviceParties, type DevicesState } from './device-state.ts'
 import { DirtyLogs } from './dirty-logs.ts'
 import type { DomainExit, DomainOptions, DomainServer } from './domain-options.ts'
@@ -16,12 +16,12 @@ import { SecondLevelFaults } from './second-level.ts'
 import { GuestMemory } from './guest-memory.ts'
 import { OwnedMemories } from './owned-memories.ts'
 import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
+import { ModelMappings } from './model-mappings.ts'
 import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import { RunLoop } from './run-loop.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
 import type { CpuExit, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
-import type { GuestMemoryHandles } from './worker-memory.ts'
 
 /** Host time that a device model may take where all of the machine waits for it. */
 const VIRTUAL_DEADLINE_MS = 30_000
@@ -63,8 +63,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
   readonly #memoryChanges: MemoryChanges
-  /** The models' mappings, where they are checked. */
-  readonly #checked: { readonly device: string; readonly cache: MapCache }[] = []
+  readonly #mappings: ModelMappings
   readonly #loop: RunLoop
   #paravirtual: Paravirtual | null = null
 
@@ -131,8 +130,13 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       freePage: ({ byteOffset }) => options.memory.frames.free(byteOffset / PAGE_BYTES),
     })
     const frames = new FrameHolds(this.frameCounts)
-    const checked = options.checkMappings ?? false
-    const map = guestMapOf(this.secondLevel, (gfn, count) => this.dirtyLogs.mark(gfn, count))
+    this.#mappings = new ModelMappings({
+      memory: options.memory,
+      secondLevel: this.secondLevel,
+      logs: this.dirtyLogs,
+      frames,
+      checked: options.checkMappings ?? false,
+    })
     this.invalidations = new Invalidations({
       p2m: this.p2m,
       dispatch: this.dispatch,
@@ -162,29 +166,21 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       deviceDeadlineMs,
       memoryChanges: this.#memoryChanges,
     })
-    this.platform = {
+    this.platform = platformOf({
       clock: this.clock,
-      timer: (callback) => this.timers.create(callback),
-      timerArmed: () => this.wake(),
-      dma: this.guestMemory,
-      openMemory: (device) => {
-        const cache = new MapCache({ memory: options.memory, map, references: frames, development: checked })
-        if (checked) this.#checked.push({ device, cache })
-        return cache
-      },
-      ownMemory: (device, memory) => this.ownedMemories.open(device, memory),
-      ...(options.memory.shared && { sharedMemory: this.#handles() }),
-      modifiedMemory: (gfn, count) => this.dirtyLogs.modified(gfn, count),
-      interruptLine: (irq) => this.architecture.interruptLine(irq),
-      pciInterrupt: (device, pin) => this.architecture.pciInterrupt(device, pin),
-      signalMsi: (address, data, requester) => {
-        if (this.#paravirtual?.takesMessage(address, data) === true) return
-        this.architecture.signalMsi(address, data, requester)
-      },
-      powerOff: () => this.stop({ reason: 'power-off' }),
-      reset: () => this.stop({ reason: 'reset' }),
-      exit: (code) => this.stop({ reason: 'debug-exit', code }),
-    }
+      timers: this.timers,
+      memory: options.memory,
+      p2m: this.p2m,
+      frameCounts: this.frameCounts,
+      guestMemory: this.guestMemory,
+      mappings: this.#mappings,
+      ownedMemories: this.ownedMemories,
+      dirtyLogs: this.dirtyLogs,
+      architecture: () => this.architecture,
+      paravirtual: () => this.#paravirtual,
+      stop: (exit) => this.stop(exit),
+      wake: () => this.wake(),
+    })
     this.devices = new DeviceHost(this.dispatch, this.platform, {
       ...(options.deferDevices && { defer: options.deferDevices }),
     })
@@ -196,10 +192,6 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       if (lost !== 0 || !kept) for (const vcpu of vcpus) vcpu.mapChanged()
       if (this.secondLevel.changed(gfn, count)) this.wake()
     })
-  }
-
-  #handles(): GuestMemoryHandles {
-    return { memory: this.memory.memory, p2m: this.p2m.ma, frameCounts: this.frameCounts.ma }
   }
 
   /** By number; the first is the bootstrap processor. */
@@ -299,7 +291,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * last 64 released pieces.
    */
   keptViews(): { readonly device: string; readonly gpa: number; readonly length: number }[] {
-    return this.#checked.flatMap(({ device, cache }) => cache.keptViews().map((view) => ({ device, ...view })))
+    return this.#mappings.keptViews()
   }
 
   /** RAM has left the guest: who goes on, goes on through `resume`. */
