@@ -1,6 +1,7 @@
 import type { ByteWriter } from './bytes.ts'
 import { wrong } from './checks.ts'
 import { COMPARE_64, FOLD_32, FOLD_64, type Comparison } from './folding.ts'
+import { compareLow } from './low-comparisons.ts'
 import type { NumericOp } from './opcodes.ts'
 import { apply, checkEmit, Value, type Emit } from './value.ts'
 
@@ -205,28 +206,6 @@ export class I32 extends Value<'i32'> {
   }
 }
 
-/** The comparison of 32 bits that tells what one of 64 bits asks, for sign extensions. */
-const OF_SIGNED: Readonly<Record<Comparison, (a: I32, b: I32) => I32>> = {
-  eq: (a, b) => a.eq(b),
-  ne: (a, b) => a.ne(b),
-  lt_s: (a, b) => a.ltS(b),
-  lt_u: (a, b) => a.ltU(b),
-  gt_s: (a, b) => a.gtS(b),
-  gt_u: (a, b) => a.gtU(b),
-  le_s: (a, b) => a.leS(b),
-  le_u: (a, b) => a.leU(b),
-  ge_s: (a, b) => a.geS(b),
-  ge_u: (a, b) => a.geU(b),
-}
-/** The same for zero extensions, none of which is negative. */
-const OF_UNSIGNED: typeof OF_SIGNED = {
-  ...OF_SIGNED,
-  lt_s: OF_SIGNED.lt_u,
-  gt_s: OF_SIGNED.gt_u,
-  le_s: OF_SIGNED.le_u,
-  ge_s: OF_SIGNED.ge_u,
-}
-
 const SIGNED = 1
 const UNSIGNED = 2
 
@@ -316,7 +295,7 @@ export class I64 extends Value<'i64'> {
     const [a, b] = [this.extended, right.extended]
     const extension = (a?.extension ?? 0) & (b?.extension ?? 0)
     if (a === undefined || b === undefined || extension === 0) return new I32(apply(`i64.${comparison}`, this, right))
-    return ((extension & SIGNED) === 0 ? OF_UNSIGNED : OF_SIGNED)[comparison](a.low, b.low)
+    return compareLow(comparison, (extension & SIGNED) !== 0, a.low, b.low)
   }
 
   /** Adds, modulo 2^64. */

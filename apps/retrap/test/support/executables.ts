@@ -23,6 +23,8 @@ export interface ElfSymbol {
   readonly size: number
   /** Binding << 4 | type. */
   readonly info: number
+  /** Index of its section; default that of `.text`. */
+  readonly section?: number
 }
 
 const TEXT_AT = 0x100
@@ -45,9 +47,9 @@ export function elfFile(bits: 32 | 64, code: readonly number[], symbols: readonl
   file.pad(TEXT_AT)
   file.bytes.push(...code)
   let nameAt = 1
-  for (const { name, value, size, info } of symbols) {
-    if (bits === 64) file.fields([4, nameAt], [1, info], [1, 0], [2, 1], [8, value], [8, size])
-    else file.fields([4, nameAt], [4, value], [4, size], [1, info], [1, 0], [2, 1])
+  for (const { name, value, size, info, section = 1 } of symbols) {
+    if (bits === 64) file.fields([4, nameAt], [1, info], [1, 0], [2, section], [8, value], [8, size])
+    else file.fields([4, nameAt], [4, value], [4, size], [1, info], [1, 0], [2, section])
     nameAt += text(name).length + 1
   }
   file.bytes.push(...text(names), ...text(sectionNames))

@@ -1,0 +1,42 @@
+import type { Comparison } from './folding.ts'
+
+/** A 32-bit value, by its comparisons. */
+export interface Ordered<Value> {
+  eq(other: Value): Value
+  ne(other: Value): Value
+  ltS(other: Value): Value
+  ltU(other: Value): Value
+  gtS(other: Value): Value
+  gtU(other: Value): Value
+  leS(other: Value): Value
+  leU(other: Value): Value
+  geS(other: Value): Value
+  geU(other: Value): Value
+}
+
+/** The comparison of 32 bits that tells what one of 64 bits asks, for sign extensions. */
+const OF_SIGNED = {
+  eq: 'eq',
+  ne: 'ne',
+  lt_s: 'ltS',
+  lt_u: 'ltU',
+  gt_s: 'gtS',
+  gt_u: 'gtU',
+  le_s: 'leS',
+  le_u: 'leU',
+  ge_s: 'geS',
+  ge_u: 'geU',
+} as const satisfies Record<Comparison, keyof Ordered<unknown>>
+
+/** The same for zero extensions, none of which is negative. */
+const OF_UNSIGNED = { ...OF_SIGNED, lt_s: 'ltU', gt_s: 'gtU', le_s: 'leU', ge_s: 'geU' } as const
+
+/** Compares 64-bit integers by the low halves of which both are sign extensions, or else both zero extensions. */
+export function compareLow<Value extends Ordered<Value>>(
+  comparison: Comparison,
+  areSigned: boolean,
+  a: Value,
+  b: Value,
+): Value {
+  return a[(areSigned ? OF_SIGNED : OF_UNSIGNED)[comparison]](b)
+}
