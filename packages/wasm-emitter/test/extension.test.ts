@@ -147,3 +147,25 @@ test.each(Object.keys(COMPARE))('%s of two expressions', (name) => {
     { numRuns: 150 },
   )
 })
+
+const EXTENSIONS: Readonly<Record<string, { build: (a: I64) => I64; mean: (a: bigint) => bigint }>> = {
+  zero: UNARY['wrapU']!,
+  sign: UNARY['wrapS']!,
+  none: { build: (a) => a, mean: (a) => a },
+}
+const KINDS = Object.keys(EXTENSIONS).flatMap((left) => Object.keys(EXTENSIONS).map((right) => ({ left, right })))
+
+test.each(KINDS)('all comparisons of $left with $right extensions, at the ends of their ranges', ({ left, right }) => {
+  const [first, second] = [EXTENSIONS[left]!, EXTENSIONS[right]!]
+  for (const [name, comparison] of Object.entries(COMPARE)) {
+    const run = runner<number>({ params: ['i64', 'i64'], result: 'i32' }, (f) =>
+      f.return(comparison.build(first.build(f.param(0, 'i64').get), second.build(f.param(1, 'i64').get))),
+    )
+    for (const a of EDGES.map(signed)) {
+      for (const b of EDGES.map(signed)) {
+        const expected = Number(comparison.mean(first.mean(a), second.mean(b)))
+        expect([name, a, b, run(a, b)]).toEqual([name, a, b, expected])
+      }
+    }
+  }
+})
