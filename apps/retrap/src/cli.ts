@@ -1,50 +1,27 @@
 import { readFileSync } from 'node:fs'
-import type { DeviceFailure } from '@retrap/ioreq'
 import { type Command, Option } from 'commander'
 import { newProgram, runProgram } from './command-line.ts'
-import { runsInWorker, startBoardWorker, startControllerWorker } from './device-modules.ts'
-import { formatDeviceFailure, openTrace } from './device-reports.ts'
-import { deviceHelp, deviceOption, prepareDevices } from './devices.ts'
+import { deviceHelp } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
-import { driveOptions, listDrives, type DriveArgument, type DriveFlags } from './drives.ts'
+import { driveOptions, listDrives, type DriveFlags } from './drives.ts'
 import { addEsr } from './esr/command.ts'
 import { EXIT_CODES_HELP, ExitCode } from './exit-codes.ts'
-import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
-import { displayOptions, displaySettings, type DisplayFlags, withCardDevice } from './display/display-option.ts'
-import { readBytes } from './files.ts'
-import {
-  checkImages,
-  namingKernel,
-  networkBootOf,
-  readImages,
-  usualVga,
-  withOptionRoms,
-  type ImageFlags,
-} from './images.ts'
-import { jitDump } from './jit-dump.ts'
+import { withCardDevice } from './display/display-option.ts'
+import { checkImages, namingKernel, networkBootOf, readImages, usualVga, type ImageFlags } from './images.ts'
 import { imagesOf } from './machine-file/machine-file.ts'
 import { machineSchema } from './machine-file/schema.ts'
-import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
-import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
 import { addP2m, type MapImageFlags } from './p2m/command.ts'
-import { rootPorts } from './pci-devices.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
 import { addImage } from './image/command.ts'
-import { backEndsOf, type BackEndFlags } from './back-end-options.ts'
-import { networkOptions } from './networks.ts'
-import { serialOptions, serialTargets } from './serial/serial-options.ts'
-import { shareOptions } from './share/share-options.ts'
-import { GuestProfile } from './profile/guest-profile.ts'
-import { parseCpu } from './cpu-option.ts'
-import { listSound, type SoundFlags, soundOptions } from './sound.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
-import { parseCpus, parseMemory, parseModule, parseSeconds, parseTrace, usage } from './values.ts'
-import type { DeviceArgument, ModuleArgument, TraceTarget } from './values.ts'
+import { parseModule, usage } from './values.ts'
+import type { ModuleArgument } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
-import { usbController } from './usb-devices.ts'
 import { addWalk } from './walk/command.ts'
+import { DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
+import { machineOptions, romOptions, settingsFor, type MachineFlags } from './machine-options.ts'
 
 /** The process around the command line. */
 export interface CliHost extends SessionHost {
@@ -53,47 +30,13 @@ export interface CliHost extends SessionHost {
   embeddedGuest(): Uint8Array | Promise<Uint8Array>
 }
 
-/** Options that every machine takes. */
-interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags {
-  readonly memory: number
-  readonly cpu?: string
-  readonly cpus: number
-  readonly machine: string
-  readonly reboot?: boolean
-  readonly jit?: 'on' | 'off'
-  readonly jitDump?: string
-  readonly profile?: string
-  readonly hypervisor?: 'none' | 'xen'
-  readonly console?: 'serial' | 'xen'
-  readonly device?: readonly DeviceArgument[]
-  readonly devices?: 'inline' | 'async' | 'worker'
-  readonly controllers?: 'inline' | 'worker'
-  readonly deviceFailure?: 'crash' | 'detach'
-  readonly deviceDeadline?: number
-  readonly checkMappings?: boolean
-  readonly trace?: TraceTarget
-  readonly timeout?: number
-  readonly stats?: 'json' | 'text'
-  readonly deterministic?: boolean
-  readonly vapic?: boolean
-  readonly optionRom?: readonly string[]
-}
-
 type RunFlags = MachineFlags & ImageFlags & DriveFlags & { readonly schema?: boolean }
 
-interface LinuxFlags extends MachineFlags {
-  readonly package: string
-  readonly installer?: InstallerArchitecture
-  readonly append?: string
-  readonly command?: string
-  readonly refresh?: boolean
-  readonly mirror?: string
-}
+interface LinuxFlags extends MachineFlags, DebianFlags {}
 
 /** What the embedded guest prints when it waits for a command (guest/shell.ts). */
 const GUEST_PROMPT = /retrap> $/
 
-const DEBIAN_KERNEL = 'linux-image-cloud-amd64'
 const INSTALLER_MEMORY_BYTES = 1024 ** 3
 
 /**
@@ -198,154 +141,6 @@ function packageVersion(): string {
   return (description as { version: string }).version
 }
 
-function machineOptions(command: Command, memory: string): Command {
-  return serialOptions(shareOptions(soundOptions(networkOptions(displayOptions(command)))))
-    .addOption(
-      new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
-        .argParser(parseMemory)
-        .default(parseMemory(memory), memory),
-    )
-    .option(
-      '--cpu <model>',
-      'processor: a model, and features to add or remove, such as core2,-sse4_1; --cpu help lists them (default: max)',
-      parseCpu((text) => command.configureOutput().writeOut?.(text)),
-    )
-    .option('--cpus <count>', 'virtual CPUs', parseCpus, 1)
-    .addOption(
-      new Option(
-        '--machine <name>',
-        'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express); with smm=on it has system-management mode',
-      )
-        .choices(['pc', 'q35', 'pc,smm=on', 'q35,smm=on', 'pc,smm=off', 'q35,smm=off'])
-        .default('pc'),
-    )
-    .addOption(
-      new Option('--hypervisor <name>', 'what the guest sees itself run on').choices(['none', 'xen']).default('none'),
-    )
-    .addOption(
-      new Option('--console <which>', 'where keys go: the serial port, or the console that Xen gives its guests')
-        .choices(['serial', 'xen'])
-        .default('serial'),
-    )
-    .option(
-      '--device <name,key=value>',
-      'add a device, or a module with devices of your own; help, or NAME,help, lists what there is (repeatable)',
-      deviceOption((text) => command.configureOutput().writeOut?.(text)),
-    )
-    .addOption(
-      new Option('--devices <how>', "where the board's devices run: at once, each access in a later turn, in a Worker")
-        .choices(['inline', 'async', 'worker'])
-        .default('inline'),
-    )
-    .addOption(
-      new Option('--controllers <how>', 'where controllers of disks and network cards run: here, or in a Worker')
-        .choices(['inline', 'worker'])
-        .default('inline'),
-    )
-    .addOption(
-      new Option('--device-failure <policy>', 'a device that breaks its contract ends the machine, or is taken out')
-        .choices(['crash', 'detach'])
-        .default('crash'),
-    )
-    .option(
-      '--device-deadline <seconds>',
-      'a device that answers later than this has failed (default: none; 30 with --deterministic)',
-      parseSeconds('--device-deadline', '5 or 0.5'),
-    )
-    .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
-    .option('--trace <what>', 'print every access to a device: ioreq, or ioreq:FILE', parseTrace)
-    .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
-    .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
-    .addOption(
-      new Option('--stats <form>', 'print what the run cost, and what compiled code did, to stderr').choices([
-        'json',
-        'text',
-      ]),
-    )
-    .addOption(
-      new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('on'),
-    )
-    .option('--jit-dump <folder>', 'write the WebAssembly of compiled code, and the guest code it is made of, as text')
-    .option(
-      '--profile <file>',
-      "write where the guest spends its time, a sample each ms, as a .cpuprofile for Chrome's DevTools or speedscope",
-    )
-    .option('--deterministic', 'derive time from instructions, so that runs agree')
-    .allowExcessArguments(false)
-}
-
-function romOptions(command: Command): Command {
-  return command
-    .option('--vapic', 'patch the task-priority accesses of 32-bit guests into calls of an option ROM')
-    .option(
-      '--option-rom <file>',
-      "adapter's firmware, initialised as a BIOS would (repeatable); kvmvapic.bin patches as --vapic does",
-      (path: string, before: readonly string[] | undefined) => [...(before ?? []), path],
-    )
-}
-
-function settingsFor(
-  flags: MachineFlags,
-  images: SessionSettings['images'],
-  input: InputPolicy,
-  host: CliHost,
-  card: 'std' | 'none' = 'none',
-  drives: readonly DriveArgument[] = [],
-): SessionSettings {
-  const usb = usbController(flags.device, drives)
-  if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
-  const ports = rootPorts(flags.device)
-  const [board, smm] = flags.machine.split(',')
-  const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
-  return {
-    machine: {
-      memoryBytes: flags.memory,
-      cpus: flags.cpus,
-      ...(board === 'q35' && { machine: board }),
-      ...(smm === 'smm=on' && { smm: true }),
-      ...(flags.cpu !== undefined && { cpu: flags.cpu }),
-      ...jitSettings(flags, host),
-      ...(profile !== undefined && { sampling: profile }),
-      clock: flags.deterministic === true ? 'deterministic' : 'real',
-      ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
-      ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),
-      ...(flags.devices === 'worker' && { devicePlacement: startBoardWorker }),
-      ...(flags.controllers === 'worker' && { controllerPlacement: startControllerWorker }),
-      ...(flags.deviceFailure === 'detach' && {
-        devicePolicy: flags.deviceFailure,
-        onDeviceFailure: (failure: DeviceFailure) => void host.stderr.write(formatDeviceFailure(failure)),
-      }),
-      ...(flags.deviceDeadline !== undefined && { deviceDeadlineMs: flags.deviceDeadline }),
-      ...(flags.device?.some(runsInWorker) === true && { sharedMemory: true }),
-      ...(flags.checkMappings === true && { checkMappings: true }),
-      ...(flags.trace && { trace: openTrace(flags.trace, host) }),
-      ...(flags.vapic === true && { vapic: true }),
-      ...(flags.vga !== undefined && { vga: flags.vga }),
-      ...(flags.preferredMode !== undefined && { preferredMode: flags.preferredMode }),
-      ...(usb !== undefined && { usb }),
-      ...(ports.length > 0 && { rootPorts: ports }),
-    },
-    ...backEndsOf(flags),
-    ...listSound(flags),
-    images: async () => withOptionRoms(await images(), flags.optionRom),
-    devices: prepareDevices(flags.device ?? [], host),
-    ...displaySettings(flags, card),
-    serial: serialTargets(flags),
-    ...(flags.reboot === false && { noReboot: true }),
-    console: flags.console ?? 'serial',
-    input,
-    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
-    ...(profile !== undefined && { profile }),
-    ...(flags.stats === undefined ? {} : { stats: flags.stats }),
-  }
-}
-
-function jitSettings(flags: MachineFlags, host: CliHost): Pick<SessionSettings['machine'], 'jit'> {
-  if (flags.jitDump === undefined) return flags.jit === 'on' ? { jit: true } : {}
-  if (flags.jit !== 'on') throw usage('--jit-dump needs --jit on')
-  return { jit: { onCode: jitDump(flags.jitDump, (message) => void host.stderr.write(`retrap: ${message}\n`)) } }
-}
-
 /** What `retrap p2m` loads. */
 async function mapImages(flags: MapImageFlags, host: CliHost): Promise<MachineImages> {
   if (flags.debian === true) {
@@ -356,46 +151,4 @@ async function mapImages(flags: MapImageFlags, host: CliHost): Promise<MachineIm
   if (named.every((flag) => flag === undefined)) return { firmware: await host.embeddedGuest() }
   checkImages(flags)
   return readImages(flags)
-}
-
-async function linuxImages(
-  flags: Omit<LinuxFlags, Exclude<keyof MachineFlags, 'console'>>,
-): Promise<Pick<SessionSettings, 'images' | 'input'>> {
-  const shown = showFetchProgress()
-  const options: DebianOptions = {
-    refresh: flags.refresh === true,
-    onProgress: shown.onProgress,
-    ...(flags.mirror === undefined ? {} : { mirror: flags.mirror }),
-  }
-  const console = flags.console === 'xen' ? 'hvc0' : 'ttyS0'
-  const commandLine = [`console=${console}`, flags.append].filter((part) => part !== undefined).join(' ')
-  if (flags.installer !== undefined) {
-    const files = await showing(shown, fetchInstaller(flags.installer, options))
-    const images = async (): Promise<MachineImages> => {
-      const [kernel, initrd] = await Promise.all([readBytes(files.kernelPath), readBytes(files.initrdPath)])
-      return { kernel, initrd, commandLine }
-    }
-    return { images, input: { kind: 'pass' } }
-  }
-  const files = await showing(shown, fetchLinux(flags.package, options))
-  const images = async (): Promise<MachineImages> => {
-    const [kernel, busybox] = await Promise.all([readBytes(files.kernelPath), readBytes(files.busyboxPath)])
-    return { kernel, initrd: buildInitramfs(busybox), commandLine }
-  }
-  const input: InputPolicy =
-    flags.command === undefined
-      ? { kind: 'shell', prompt: SHELL_PROMPT }
-      : { kind: 'script', prompt: SHELL_PROMPT, lines: [flags.command, 'poweroff -f'] }
-  return { images, input }
-}
-
-async function showing<T>(shown: FetchProgress, fetch: Promise<T>): Promise<T> {
-  try {
-    const result = await fetch
-    shown.stop('done')
-    return result
-  } catch (error) {
-    shown.stop('failed')
-    throw error
-  }
 }

@@ -1,0 +1,62 @@
+import { readBytes } from '../files.ts'
+import { showFetchProgress, type FetchProgress } from '../fetch-progress.ts'
+import type { InputPolicy } from '../serial-input.ts'
+import type { MachineImages, SessionSettings } from '../session.ts'
+import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './debian.ts'
+import { buildInitramfs, SHELL_PROMPT } from './initramfs.ts'
+
+/** The kernel that is booted where no other is named. */
+export const DEBIAN_KERNEL = 'linux-image-cloud-amd64'
+
+/** What of Debian is started. */
+export interface DebianFlags {
+  readonly package: string
+  readonly installer?: InstallerArchitecture
+  readonly append?: string
+  readonly command?: string
+  readonly refresh?: boolean
+  readonly mirror?: string
+}
+
+/** Fetches what is not there yet. @returns the images, and what is typed */
+export async function linuxImages(
+  flags: DebianFlags & { readonly console?: 'serial' | 'xen' },
+): Promise<Pick<SessionSettings, 'images' | 'input'>> {
+  const shown = showFetchProgress()
+  const options: DebianOptions = {
+    refresh: flags.refresh === true,
+    onProgress: shown.onProgress,
+    ...(flags.mirror === undefined ? {} : { mirror: flags.mirror }),
+  }
+  const console = flags.console === 'xen' ? 'hvc0' : 'ttyS0'
+  const commandLine = [`console=${console}`, flags.append].filter((part) => part !== undefined).join(' ')
+  if (flags.installer !== undefined) {
+    const files = await showing(shown, fetchInstaller(flags.installer, options))
+    const images = async (): Promise<MachineImages> => {
+      const [kernel, initrd] = await Promise.all([readBytes(files.kernelPath), readBytes(files.initrdPath)])
+      return { kernel, initrd, commandLine }
+    }
+    return { images, input: { kind: 'pass' } }
+  }
+  const files = await showing(shown, fetchLinux(flags.package, options))
+  const images = async (): Promise<MachineImages> => {
+    const [kernel, busybox] = await Promise.all([readBytes(files.kernelPath), readBytes(files.busyboxPath)])
+    return { kernel, initrd: buildInitramfs(busybox), commandLine }
+  }
+  const input: InputPolicy =
+    flags.command === undefined
+      ? { kind: 'shell', prompt: SHELL_PROMPT }
+      : { kind: 'script', prompt: SHELL_PROMPT, lines: [flags.command, 'poweroff -f'] }
+  return { images, input }
+}
+
+async function showing<T>(shown: FetchProgress, fetch: Promise<T>): Promise<T> {
+  try {
+    const result = await fetch
+    shown.stop('done')
+    return result
+  } catch (error) {
+    shown.stop('failed')
+    throw error
+  }
+}

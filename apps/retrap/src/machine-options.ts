@@ -1,0 +1,200 @@
+import type { DeviceFailure } from '@retrap/ioreq'
+import { type Command, Option } from 'commander'
+import { backEndsOf, type BackEndFlags } from './back-end-options.ts'
+import { parseCpu } from './cpu-option.ts'
+import { runsInWorker, startBoardWorker, startControllerWorker } from './device-modules.ts'
+import { formatDeviceFailure, openTrace } from './device-reports.ts'
+import { deviceOption, prepareDevices } from './devices.ts'
+import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
+import type { DriveArgument } from './drives.ts'
+import type { SessionHost } from './host.ts'
+import { withOptionRoms } from './images.ts'
+import { jitDump } from './jit-dump.ts'
+import { networkOptions } from './networks.ts'
+import { rootPorts } from './pci-devices.ts'
+import { GuestProfile } from './profile/guest-profile.ts'
+import type { InputPolicy } from './serial-input.ts'
+import { serialOptions, serialTargets } from './serial/serial-options.ts'
+import type { SessionSettings } from './session.ts'
+import { shareOptions } from './share/share-options.ts'
+import { listSound, type SoundFlags, soundOptions } from './sound.ts'
+import { usbController } from './usb-devices.ts'
+import { parseCpus, parseMemory, parseSeconds, parseTrace, usage } from './values.ts'
+import type { DeviceArgument, TraceTarget } from './values.ts'
+
+/** Options that every machine takes. */
+export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags {
+  readonly memory: number
+  readonly cpu?: string
+  readonly cpus: number
+  readonly machine: string
+  readonly reboot?: boolean
+  readonly jit?: 'on' | 'off'
+  readonly jitDump?: string
+  readonly profile?: string
+  readonly hypervisor?: 'none' | 'xen'
+  readonly console?: 'serial' | 'xen'
+  readonly device?: readonly DeviceArgument[]
+  readonly devices?: 'inline' | 'async' | 'worker'
+  readonly controllers?: 'inline' | 'worker'
+  readonly deviceFailure?: 'crash' | 'detach'
+  readonly deviceDeadline?: number
+  readonly checkMappings?: boolean
+  readonly trace?: TraceTarget
+  readonly timeout?: number
+  readonly stats?: 'json' | 'text'
+  readonly deterministic?: boolean
+  readonly vapic?: boolean
+  readonly optionRom?: readonly string[]
+}
+
+/** Gives a command the options that every machine takes. @param memory - default of `--memory` */
+export function machineOptions(command: Command, memory: string): Command {
+  return serialOptions(shareOptions(soundOptions(networkOptions(displayOptions(command)))))
+    .addOption(
+      new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
+        .argParser(parseMemory)
+        .default(parseMemory(memory), memory),
+    )
+    .option(
+      '--cpu <model>',
+      'processor: a model, and features to add or remove, such as core2,-sse4_1; --cpu help lists them (default: max)',
+      parseCpu((text) => command.configureOutput().writeOut?.(text)),
+    )
+    .option('--cpus <count>', 'virtual CPUs', parseCpus, 1)
+    .addOption(
+      new Option(
+        '--machine <name>',
+        'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express); with smm=on it has system-management mode',
+      )
+        .choices(['pc', 'q35', 'pc,smm=on', 'q35,smm=on', 'pc,smm=off', 'q35,smm=off'])
+        .default('pc'),
+    )
+    .addOption(
+      new Option('--hypervisor <name>', 'what the guest sees itself run on').choices(['none', 'xen']).default('none'),
+    )
+    .addOption(
+      new Option('--console <which>', 'where keys go: the serial port, or the console that Xen gives its guests')
+        .choices(['serial', 'xen'])
+        .default('serial'),
+    )
+    .option(
+      '--device <name,key=value>',
+      'add a device, or a module with devices of your own; help, or NAME,help, lists what there is (repeatable)',
+      deviceOption((text) => command.configureOutput().writeOut?.(text)),
+    )
+    .addOption(
+      new Option('--devices <how>', "where the board's devices run: at once, each access in a later turn, in a Worker")
+        .choices(['inline', 'async', 'worker'])
+        .default('inline'),
+    )
+    .addOption(
+      new Option('--controllers <how>', 'where controllers of disks and network cards run: here, or in a Worker')
+        .choices(['inline', 'worker'])
+        .default('inline'),
+    )
+    .addOption(
+      new Option('--device-failure <policy>', 'a device that breaks its contract ends the machine, or is taken out')
+        .choices(['crash', 'detach'])
+        .default('crash'),
+    )
+    .option(
+      '--device-deadline <seconds>',
+      'a device that answers later than this has failed (default: none; 30 with --deterministic)',
+      parseSeconds('--device-deadline', '5 or 0.5'),
+    )
+    .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
+    .option('--trace <what>', 'print every access to a device: ioreq, or ioreq:FILE', parseTrace)
+    .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
+    .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
+    .addOption(
+      new Option('--stats <form>', 'print what the run cost, and what compiled code did, to stderr').choices([
+        'json',
+        'text',
+      ]),
+    )
+    .addOption(
+      new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('on'),
+    )
+    .option('--jit-dump <folder>', 'write the WebAssembly of compiled code, and the guest code it is made of, as text')
+    .option(
+      '--profile <file>',
+      "write where the guest spends its time, a sample each ms, as a .cpuprofile for Chrome's DevTools or speedscope",
+    )
+    .option('--deterministic', 'derive time from instructions, so that runs agree')
+    .allowExcessArguments(false)
+}
+
+/** Gives a command the options of adapters' firmware. */
+export function romOptions(command: Command): Command {
+  return command
+    .option('--vapic', 'patch the task-priority accesses of 32-bit guests into calls of an option ROM')
+    .option(
+      '--option-rom <file>',
+      "adapter's firmware, initialised as a BIOS would (repeatable); kvmvapic.bin patches as --vapic does",
+      (path: string, before: readonly string[] | undefined) => [...(before ?? []), path],
+    )
+}
+
+/** The session that a command's options ask for. */
+export function settingsFor(
+  flags: MachineFlags,
+  images: SessionSettings['images'],
+  input: InputPolicy,
+  host: SessionHost,
+  card: 'std' | 'none' = 'none',
+  drives: readonly DriveArgument[] = [],
+): SessionSettings {
+  const usb = usbController(flags.device, drives)
+  if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
+  const ports = rootPorts(flags.device)
+  const [board, smm] = flags.machine.split(',')
+  const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
+  return {
+    machine: {
+      memoryBytes: flags.memory,
+      cpus: flags.cpus,
+      ...(board === 'q35' && { machine: board }),
+      ...(smm === 'smm=on' && { smm: true }),
+      ...(flags.cpu !== undefined && { cpu: flags.cpu }),
+      ...jitSettings(flags, host),
+      ...(profile !== undefined && { sampling: profile }),
+      clock: flags.deterministic === true ? 'deterministic' : 'real',
+      ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
+      ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),
+      ...(flags.devices === 'worker' && { devicePlacement: startBoardWorker }),
+      ...(flags.controllers === 'worker' && { controllerPlacement: startControllerWorker }),
+      ...(flags.deviceFailure === 'detach' && {
+        devicePolicy: flags.deviceFailure,
+        onDeviceFailure: (failure: DeviceFailure) => void host.stderr.write(formatDeviceFailure(failure)),
+      }),
+      ...(flags.deviceDeadline !== undefined && { deviceDeadlineMs: flags.deviceDeadline }),
+      ...(flags.device?.some(runsInWorker) === true && { sharedMemory: true }),
+      ...(flags.checkMappings === true && { checkMappings: true }),
+      ...(flags.trace && { trace: openTrace(flags.trace, host) }),
+      ...(flags.vapic === true && { vapic: true }),
+      ...(flags.vga !== undefined && { vga: flags.vga }),
+      ...(flags.preferredMode !== undefined && { preferredMode: flags.preferredMode }),
+      ...(usb !== undefined && { usb }),
+      ...(ports.length > 0 && { rootPorts: ports }),
+    },
+    ...backEndsOf(flags),
+    ...listSound(flags),
+    images: async () => withOptionRoms(await images(), flags.optionRom),
+    devices: prepareDevices(flags.device ?? [], host),
+    ...displaySettings(flags, card),
+    serial: serialTargets(flags),
+    ...(flags.reboot === false && { noReboot: true }),
+    console: flags.console ?? 'serial',
+    input,
+    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...(profile !== undefined && { profile }),
+    ...(flags.stats === undefined ? {} : { stats: flags.stats }),
+  }
+}
+
+function jitSettings(flags: MachineFlags, host: SessionHost): Pick<SessionSettings['machine'], 'jit'> {
+  if (flags.jitDump === undefined) return flags.jit === 'on' ? { jit: true } : {}
+  if (flags.jit !== 'on') throw usage('--jit-dump needs --jit on')
+  return { jit: { onCode: jitDump(flags.jitDump, (message) => void host.stderr.write(`retrap: ${message}\n`)) } }
+}
