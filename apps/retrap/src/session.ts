@@ -2,25 +2,19 @@ import { constants } from 'node:os'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { describeThrown, type MachineExit } from '@retrap/machine'
 import { BackEnds, type BackEndSettings } from './back-ends.ts'
-import { formatCrash } from './crash-report.ts'
 import type { DisplaySettings } from './display/display-option.ts'
 import { SessionDisplay } from './display/session-display.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
 import type { EndingSignal, SessionHost } from './host.ts'
-import type { Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
+import type { Machine, MachineOptions } from './machine-contract.ts'
 import { runMediaCommand } from './media-commands.ts'
-import { openInput } from './open-input.ts'
 import { OutputWatch } from './output-watch.ts'
-import { PanicWatch } from './panic-watch.ts'
 import { Chardevs } from './serial/chardevs.ts'
-import type { FarEnd } from './serial/far-end.ts'
-import type { ChardevArgument } from './serial/serial-options.ts'
 import { SerialWires } from './serial/serial-wires.ts'
-import { SerialInput, type InputPolicy } from './serial-input.ts'
-import { CRASHES, deviceExitLine, exitCodeOf, type Ending } from './session-end.ts'
+import { exitCodeOf, linesOfEnd, type Ending } from './session-end.ts'
+import { SessionTerminal, type TerminalSettings } from './session-terminal.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
-import type { SerialTarget } from './values.ts'
 
 /** What the system under a machine is. */
 export type MachineImages = Pick<
@@ -29,7 +23,7 @@ export type MachineImages = Pick<
 >
 
 /** One machine to run, and how it meets the outside. */
-export interface SessionSettings extends BackEndSettings {
+export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly machine: Omit<
     MachineOptions,
     'devices' | 'deviceServers' | 'serialPorts' | 'drives' | 'flash' | keyof MachineImages
@@ -37,15 +31,8 @@ export interface SessionSettings extends BackEndSettings {
   /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
-  /** Where each serial port leads; at most one of them and of the chardevs is `stdio`. */
-  readonly serial: readonly SerialTarget[]
-  /** Where ports of consoles lead. */
-  readonly chardevs?: readonly ChardevArgument[]
   /** Where the graphics card's picture goes; default nowhere. */
   readonly display?: DisplaySettings
-  /** Which of the guest's consoles gets what is typed. Both are printed. */
-  readonly console: 'serial' | 'xen'
-  readonly input: InputPolicy
   readonly timeoutMs?: number
   readonly stats?: 'json' | 'text'
   /** The profile that the machine's samples go to. */
@@ -64,10 +51,6 @@ export interface SessionProfile {
   write(): void
 }
 
-const KEYS =
-  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A c  type a command that changes discs, such as change cd0 FILE, or help\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
-const PROMPT = '(retrap) '
-const KEYBOARD_KEYS = 'Ctrl-A d  press Ctrl-Alt-Delete\r\n'
 const ASLEEP = 'retrap: the guest sleeps; its alarm, a key or Ctrl-A p wakes it\r\n'
 const AWAKE = 'retrap: the guest wakes\r\n'
 
@@ -105,12 +88,9 @@ class Session {
   /** The user has ended the run: output that waits for its reader waits no longer. */
   readonly #lastCall = new AbortController()
   readonly #closing: (() => void)[] = []
-  readonly #input: SerialInput
-  readonly #panic: PanicWatch
+  readonly #terminal: SessionTerminal
   readonly #wires = new SerialWires()
   readonly #chardevs = new Chardevs()
-  /** Takes what is typed where a chardev has the terminal. */
-  #toChardev: ((bytes: Uint8Array) => boolean) | undefined
   #backEnds: BackEnds | undefined
   readonly #display: SessionDisplay | undefined
   /** Why the last picture is not in its file. */
@@ -134,39 +114,13 @@ class Session {
         this.#end({ code: ExitCode.Input, message }, true),
       )
     }
-    const screen = this.#display?.terminal
-    this.#input = new SerialInput({
-      policy: this.#usesStdio() ? settings.input : { kind: 'pass' },
-      interactive: host.stdin.isTTY === true,
-      send: (bytes) =>
-        screen?.typed(bytes, () => this.#input.drained()) ??
-        this.#toChardev?.(bytes) ??
-        this.#terminalOf(this.#machine)?.receive(bytes) ??
-        true,
-      onLeave: () => this.#end({ code: ExitCode.PowerOff }, true),
-      onPower: () => void this.#pressPowerButton(),
-      onHelp: () => (screen === undefined ? host.stderr.write(KEYS) : screen.cover(`${KEYS}${KEYBOARD_KEYS}`)),
-      onPrompt: () => (screen === undefined ? host.stderr.write(`\r\n${PROMPT}`) : screen.ask(PROMPT)),
-      onEcho: (bytes) => (screen === undefined ? host.stderr : host.stdout).write(bytes),
-      onCommand: (line) => void this.#command(line),
-      onRoom: () => host.stdin.resume(),
-      ...(screen !== undefined && { onRestart: () => screen.restart() }),
+    this.#terminal = new SessionTerminal(settings, host, this.#display?.terminal, {
+      left: () => this.#end({ code: ExitCode.PowerOff }, true),
+      power: () => void this.#pressPowerButton(),
+      command: (line) => void this.#command(line),
+      panicked: (reason) =>
+        this.#end({ code: ExitCode.GuestPanic, message: `the guest's kernel has panicked: ${reason}` }, false),
     })
-    this.#panic = new PanicWatch((reason) =>
-      this.#end({ code: ExitCode.GuestPanic, message: `the guest's kernel has panicked: ${reason}` }, false),
-    )
-  }
-
-  #usesStdio(): boolean {
-    const { serial, chardevs = [] } = this.#settings
-    return [...serial, ...chardevs.map(({ target }) => target)].some(({ kind }) => kind === 'stdio')
-  }
-
-  /** Where what is typed goes. */
-  #terminalOf(machine: Machine | undefined): MachineSerial | undefined {
-    if (this.#settings.console === 'xen') return machine?.xenConsole
-    const port = this.#settings.serial.findIndex(({ kind }) => kind === 'stdio')
-    return machine?.serialPorts[port]
   }
 
   /** Gives readers a moment for what is left. */
@@ -194,10 +148,7 @@ class Session {
   async #command(line: string | null): Promise<void> {
     const drives = this.#running?.removableDrives
     const said = line === null ? '' : await runMediaCommand(line, { drives, images: this.#backEnds?.images ?? null })
-    const text = said.replaceAll('\n', '\r\n')
-    const screen = this.#display?.terminal
-    if (screen === undefined) this.#host.stderr.write(text)
-    else screen.cover(text)
+    this.#terminal.answer(said)
   }
 
   async #pressPowerButton(): Promise<boolean> {
@@ -211,7 +162,7 @@ class Session {
     const { serial, chardevs = [] } = this.#settings
     const { stdout, stderr } = this.#host
     const failed = (message: string): void => this.#end({ code: ExitCode.Input, message }, true)
-    await this.#chardevs.open(chardevs, this.#terminalEnd(), stderr, failed)
+    await this.#chardevs.open(chardevs, this.#terminal.farEnd(), stderr, failed)
     this.#backEnds = await BackEnds.open(this.#settings, this.#chardevs)
     this.#closing.push(
       this.#host.onSignal((signal) => void this.#signalled(signal)),
@@ -224,17 +175,6 @@ class Session {
     const outputs = [stdout, stderr, ...this.#wires.outputs, ...this.#chardevs.outputs]
     await this.#display?.open(stderr)
     this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
-  }
-
-  /** The terminal as a chardev's far end. */
-  #terminalEnd(): FarEnd {
-    return {
-      write: (bytes) => this.#print(bytes),
-      onReceive: (listener) => (this.#toChardev = listener),
-      resume: () => this.#input.drained(),
-      onError() {},
-      close: () => Promise.resolve(),
-    }
   }
 
   /** The reader of stdout has gone, or stdout cannot be written. */
@@ -255,8 +195,7 @@ class Session {
     const { noReboot, profile } = this.#settings
     const host = this.#host
     let made = await this.#make()
-    if (made !== null && (this.#usesStdio() || this.#display?.terminal !== undefined))
-      this.#closing.push(openInput(host, this.#input))
+    if (made !== null) this.#closing.push(this.#terminal.open())
     let resets = 0
     let exit: MachineExit
     for (;;) {
@@ -371,18 +310,10 @@ class Session {
   }
 
   #connect(machine: Machine): void {
-    const print = (bytes: Uint8Array): void => this.#print(bytes)
+    const print = (bytes: Uint8Array): void => this.#terminal.print(bytes)
     this.#wires.connect(machine, print)
-    machine.xenConsole.onTransmit(this.#usesStdio() ? print : (bytes) => this.#wires.writeFirst(bytes))
-    this.#terminalOf(machine)?.onDrain(() => this.#input.drained())
-    this.#input.drained()
-  }
-
-  /** What the guest sends to the terminal. */
-  #print(bytes: Uint8Array): void {
-    this.#host.stdout.write(bytes)
-    this.#input.transmitted(bytes)
-    if (this.#settings.input.kind === 'script') this.#panic.transmitted(bytes)
+    machine.xenConsole.onTransmit(this.#terminal.isConsole ? print : (bytes) => this.#wires.writeFirst(bytes))
+    this.#terminal.connect(machine)
   }
 
   #reportKeptViews(machine: Machine): void {
@@ -395,18 +326,11 @@ class Session {
   /** Says on stderr why the run has ended, where that is not plain. @returns the exit code */
   #report(exit: MachineExit, resets: number): number {
     const { stderr, disassemble } = this.#host
+    const { timeoutMs, stats, machine } = this.#settings
     const ending = exit.reason === 'stopped' ? this.#ending : undefined
     const exitCode = ending?.code ?? exitCodeOf(exit)
-    if (ending?.message !== undefined) stderr.write(`retrap: ${ending.message}\n`)
-    const title = CRASHES[exit.reason]
-    if (title !== undefined) stderr.write(formatCrash(title, exit.detail, disassemble))
-    const requested = exit.reason === 'debug-exit' ? (exit.code ?? 0) : 0
-    if (requested !== 0 && requested % 2 === 0) stderr.write(deviceExitLine(requested, exitCode))
-    const { timeoutMs, stats, machine } = this.#settings
-    if (exit.reason === 'timeout') {
-      this.#callLast()
-      stderr.write(`retrap: ended by --timeout after ${(timeoutMs ?? 0) / 1000} s\n`)
-    }
+    if (exit.reason === 'timeout') this.#callLast()
+    for (const line of linesOfEnd(exit, ending, { timeoutMs, disassemble })) stderr.write(line)
     if (stats !== undefined && this.#machine !== undefined) {
       const stopwatch = this.#stopwatch
       const guestBytes = machine.memoryBytes
@@ -427,8 +351,7 @@ class Session {
     for (const { path, error } of failed) {
       this.#host.stderr.write(`retrap: not all that the guest wrote is in ${path}: ${describeThrown(error)}\n`)
     }
-    this.#input.stop()
-    this.#panic.stop()
+    this.#terminal.stop()
     if (this.#watch !== undefined) {
       const { stdout, stderr } = this.#host
       const left = await this.#watch.empty([stdout, stderr], this.#lastCall.signal)
