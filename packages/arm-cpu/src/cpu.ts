@@ -84,7 +84,7 @@ export class ArmCpu {
       probe: (lo: number, hi: number, flags: number) => this.#guarded(() => accesses.probe(lo >>> 0, hi >>> 0, flags)),
       system: (_number: number, record: number) => this.#guarded(() => system.execute(record >>> 0)),
     }
-    const instance = new WebAssembly.Instance(engine.module, {
+    const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         ...imports,
         fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),

@@ -47,8 +47,8 @@ export class ArmEngine {
   readonly codeCache: CodeCache
   /** Compiles hot code, and counts what it has done; undefined where all is interpreted. */
   readonly jit: Pick<Jit<unknown>, 'addRunner' | 'beginTurn' | 'counts' | 'endTurn' | 'hot'> | undefined
-  /** @internal The interpreter. */
-  readonly module: WebAssembly.Module
+  /** @internal The interpreter: a `WebAssembly.Module`, a name that not every TypeScript setting knows. */
+  readonly module: object
 
   /**
    * @throws EngineError `ERR_ARENA_SIZE` for a code cache that is too small
