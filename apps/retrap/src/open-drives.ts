@@ -23,6 +23,8 @@ interface OpenFile {
 interface HeldDrive {
   readonly argument: DriveArgument
   opened: PcDrive
+  /** The end of its last exchange: it has one at a time. */
+  exchanged?: Promise<void>
 }
 
 /** An image whose last writes are not in its file. */
@@ -74,12 +76,20 @@ export class OpenDrives {
   }
 
   /**
-   * Puts another image in a drive of the machine that runs, and closes the one before.
+   * Puts another image in a drive of the machine that runs, and closes the one before. Exchanges of a drive wait for each other.
    *
    * @param at - the drive's place among those whose medium can be exchanged
    * @throws CliError `ERR_INPUT`; ImageError; MachineError `ERR_LOCKED`
    */
-  async change(
+  change(
+    drive: PcRemovableDrive,
+    at: number,
+    given: { readonly path: string; readonly format?: 'raw' | 'qcow2'; readonly force: boolean },
+  ): Promise<void> {
+    return this.#inTurn(at, () => this.#change(drive, at, given))
+  }
+
+  async #change(
     drive: PcRemovableDrive,
     at: number,
     given: { readonly path: string; readonly format?: 'raw' | 'qcow2'; readonly force: boolean },
@@ -100,9 +110,18 @@ export class OpenDrives {
   }
 
   /** Takes the image out of a drive of the machine that runs, and closes it. @throws MachineError `ERR_LOCKED` */
-  async eject(drive: PcRemovableDrive, at: number, force: boolean): Promise<void> {
-    await drive.eject({ force })
-    await this.#replace(at, null)
+  eject(drive: PcRemovableDrive, at: number, force: boolean): Promise<void> {
+    return this.#inTurn(at, async () => {
+      await drive.eject({ force })
+      await this.#replace(at, null)
+    })
+  }
+
+  #inTurn(at: number, exchange: () => Promise<void>): Promise<void> {
+    const held = this.#removable(at)
+    const done = (held.exchanged ?? Promise.resolve()).then(exchange)
+    held.exchanged = done.catch(() => {})
+    return done
   }
 
   #removable(at: number): HeldDrive {

@@ -1,7 +1,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createPc } from '@retrap/machine'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BlockBackend } from '@retrap/device'
+import { createPc, type PcRemovableDrive } from '@retrap/machine'
 import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { type DriveArgument, parseDrive } from '../src/drives.ts'
 import { runMediaCommand } from '../src/media-commands.ts'
@@ -82,6 +84,31 @@ test('an image that the drive cannot take is closed, and the one before stays', 
   // It is not locked.
   const again = await OpenDrives.open([parseDrive(`file=${file('odd.img')}`)])
   await again.close()
+})
+
+test('a command waits for the one before, and no image that is in a drive is closed', async () => {
+  const { pc, images, run } = await machine(`file=${file('one.iso')},media=cdrom`)
+  const drive = pc.drive('cd0') as PcRemovableDrive & BlockBackend
+  const first = drive.medium!
+  const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  const read = first.read.bind(first)
+  // A disc that answers late: its exchange lasts as long.
+  first.read = async (...request) => {
+    await held
+    return read(...request)
+  }
+  const reading = expect(drive.read(0, new Uint8Array(512))).rejects.toMatchObject({ code: 'ERR_NO_MEDIUM' })
+  const said = [run(`change cd0 ${file('two.iso')}`), run(`change cd0 "${file('with blanks.img')}"`)]
+  await expect.poll(() => drive.medium).not.toBe(first)
+  await sleep(100)
+  release()
+  await reading
+  expect(await Promise.all(said)).toEqual([`cd0: ${file('two.iso')}\n`, `cd0: ${file('with blanks.img')}\n`])
+  expect(await run('info block')).toBe(`cd0: ${file('with blanks.img')} (CD drive)\n`)
+  expect(images.drives[0]?.medium).toBe(drive.medium)
+  const into = new Uint8Array(512)
+  await drive.medium!.read(0, into)
+  expect(into[0]).toBe(3)
 })
 
 test('without a machine that runs there is nothing to change', async () => {

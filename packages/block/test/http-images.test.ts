@@ -111,6 +111,13 @@ describe('an image that is named by its URL', () => {
     ).toEqual(['raw', 'qcow2', 'raw'])
   })
 
+  test('may have a password with a bare percent sign', async () => {
+    logins = []
+    const storage = await openStorage(`${root.replace('//', '//me:100%@')}/raw.img`)
+    await storage.close()
+    expect(new Set(logins)).toEqual(new Set([`Basic ${Buffer.from('me:100%').toString('base64')}`]))
+  })
+
   test('is asked for with a name and a password, which nobody else sees', async () => {
     logins = []
     const url = root.replace('http://', 'http://me:p%40ss@')

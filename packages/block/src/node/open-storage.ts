@@ -25,8 +25,17 @@ export async function openStorage(name: string, options: FileStorageOptions = {}
 
 /** Source: RFC 7617, "The 'Basic' HTTP Authentication Scheme". */
 function login(name: string, password: string): NonNullable<HttpStorageOptions['headers']> {
-  const text = `${decodeURIComponent(name)}:${decodeURIComponent(password)}`
+  const text = `${decoded(name)}:${decoded(password)}`
   return { authorization: `Basic ${Buffer.from(text).toString('base64')}` }
+}
+
+/** A `%` that is no escape stands for itself: URLs may have one. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
 }
 
 /**
