@@ -312,7 +312,12 @@ export class DeviceSet {
     checkTimeLimit(deadlineMs)
     await Promise.all(
       this.#present().map((model) =>
-        withDeadline(model.name, 'quiesce', deadlineMs, async () => await model.quiesce?.(deadlineMs)),
+        withDeadline(model.name, 'quiesce', deadlineMs, async () => {
+          // It resumes at the end of that.
+          const rest = this.#hotPlug.resting(model.name)
+          if (rest !== undefined) await rest
+          await model.quiesce?.(deadlineMs)
+        }),
       ),
     )
     // A port may just have let its device go.

@@ -1,4 +1,4 @@
-import { DeviceError } from '@retrap/device'
+import { DeviceError, type DeviceModel } from '@retrap/device'
 import { isPromise, LONGEST_HOST_TIMER_MS, type PciTree, type TreeSlot } from '@retrap/device/host'
 import type { AttachedModel } from './attached-model.ts'
 import type { ModelNotices, ReportFailure } from './model-notices.ts'
@@ -23,6 +23,13 @@ export interface HotPlugParts {
   readonly failed: ReportFailure
 }
 
+/** The wait for what a model has in flight. */
+interface Rest {
+  /** It was reset since. */
+  again: boolean
+  ends: Promise<void>
+}
+
 /** Takes devices out of the slots below PCI Express ports, when the guest has given them up. */
 export class HotPlug {
   readonly #parts: HotPlugParts
@@ -30,6 +37,8 @@ export class HotPlug {
   readonly #removals = new Map<string, PromiseWithResolvers<void>>()
   /** By bus: devices that are leaving now. */
   readonly #leaving = new Map<string, Promise<void>>()
+  /** By model: those that were reset, and have work in flight. A guest may reset them as often as it likes. */
+  readonly #resting = new Map<string, Rest>()
 
   constructor(parts: HotPlugParts) {
     this.#parts = parts
@@ -89,25 +98,59 @@ export class HotPlug {
    * Resets models, and waits until nothing that they began is in flight: requests to their back ends, and mappings of
    * guest memory.
    */
-  async rest(owners: readonly string[]): Promise<void> {
-    await Promise.all(owners.map((owner) => this.#restOne(owner)))
+  rest(owners: readonly string[]): Promise<void> {
+    const [end = Promise.resolve(), ...others] = owners.map((owner) => this.#restOne(owner))
+    // A slot has one: its wait is no new promise each time.
+    return others.length === 0 ? end : Promise.all([end, ...others]).then(() => {})
   }
 
-  async #restOne(owner: string): Promise<void> {
-    const { attached, failed, notices, requests } = this.#parts
+  #restOne(owner: string): Promise<void> {
+    const { attached, failed, requests } = this.#parts
     const found = attached.get(owner)
-    if (found === undefined || found.detached) return
-    const { model } = found
+    if (found === undefined || found.detached) return Promise.resolve()
     requests.endAccessesTo(owner)
     try {
       // At once: what it has in flight is dropped from here on.
-      model.reset?.()
-      const quiet: unknown = model.quiesce?.(Infinity)
-      if (isPromise(quiet)) await quiet
+      found.model.reset?.()
     } catch (error) {
       failed(owner, 'reset', error)
     }
-    await new Promise<void>((resolve) => notices.dropMappingsOf(found, resolve))
-    if (!found.detached) model.resume?.()
+    const under = this.#resting.get(owner)
+    if (under !== undefined) {
+      // It may have begun something since.
+      under.again = true
+      return under.ends
+    }
+    const rest: Rest = { again: true, ends: Promise.resolve() }
+    this.#resting.set(owner, rest)
+    rest.ends = this.#endOf(rest, found)
+    return rest.ends
+  }
+
+  /** Settles when a model that was reset has nothing in flight; undefined where it has not been reset, or is at rest again. */
+  resting(owner: string): Promise<void> | undefined {
+    return this.#resting.get(owner)?.ends
+  }
+
+  async #endOf(rest: Rest, found: AttachedModel): Promise<void> {
+    const { model } = found
+    while (rest.again) {
+      rest.again = false
+      // oxlint-disable-next-line no-await-in-loop -- once more for what was reset meanwhile
+      await this.#tell(model, 'reset', () => model.quiesce?.(Infinity))
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await new Promise<void>((resolve) => this.#parts.notices.dropMappingsOf(found, resolve))
+    }
+    this.#resting.delete(model.name)
+    if (!found.detached) await this.#tell(model, 'resume', () => model.resume?.())
+  }
+
+  async #tell(model: DeviceModel, what: string, call: () => unknown): Promise<void> {
+    try {
+      const end = call()
+      if (isPromise(end)) await end
+    } catch (error) {
+      this.#parts.failed(model.name, what, error)
+    }
   }
 }

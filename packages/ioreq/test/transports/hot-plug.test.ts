@@ -195,6 +195,67 @@ test('models are at rest only when a card that leaves is out', async () => {
   expect(await pulled).toBe(true)
 })
 
+/** Sets the secondary bus reset of the port, and clears it. */
+function resetBus({ host }: Machine): void {
+  host.configWrite(PORT, 0x3e, 2, 0x40)
+  host.configWrite(PORT, 0x3e, 2, 0)
+}
+
+test('a snapshot waits for the end of a reset of the bus, and nothing resumes during it', async () => {
+  const machine = makeMachine()
+  const { host } = machine
+  const log: string[] = []
+  const first = Promise.withResolvers<void>()
+  let end: Promise<void> | undefined = first.promise
+  const card: DeviceModel = {
+    ...pluggable['card']!(),
+    quiesce: () => {
+      log.push('quiesce')
+      return end
+    },
+    resume: () => void log.push('resume'),
+  }
+  host.attach(port)
+  host.plug(card)
+  resetBus(machine)
+  expect(log).toEqual(['quiesce'])
+  end = undefined
+  await expect(host.quiesce(10)).rejects.toThrow('card')
+  const atRest = host.quiesce(1000)
+  first.resolve()
+  await atRest
+  expect(log.at(-1)).toBe('quiesce')
+  const before = log.length
+  await new Promise((resolve) => void setTimeout(resolve, 20))
+  expect(log.slice(before)).toEqual([])
+})
+
+test('a guest that resets a bus again and again has few waits for a card that hangs', async () => {
+  const machine = makeMachine()
+  const { host, failures } = machine
+  const hung = Promise.withResolvers<void>()
+  const counts = { resets: 0, waits: 0, resumes: 0 }
+  const card: DeviceModel = {
+    ...pluggable['card']!(),
+    reset: () => void counts.resets++,
+    quiesce: () => {
+      counts.waits++
+      return hung.promise
+    },
+    resume: () => {
+      counts.resumes++
+      throw new Error('it does not wake')
+    },
+  }
+  host.attach(port)
+  host.plug(card)
+  for (let i = 0; i < 1000; i++) resetBus(machine)
+  expect(counts).toEqual({ resets: 1000, waits: 1, resumes: 0 })
+  hung.resolve()
+  await expect.poll(() => counts).toEqual({ resets: 1000, waits: 2, resumes: 1 })
+  expect(failures.map(({ device }) => device)).toEqual(['card'])
+})
+
 test('a card is out when it has been reset, and its last transfer has ended', async () => {
   const transfer = Promise.withResolvers<boolean>()
   const dma = { read: () => true, write: () => true, writeAsync: () => transfer.promise }
