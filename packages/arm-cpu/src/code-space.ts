@@ -1,19 +1,22 @@
 import { STATUS_DONE, STATUS_FAULT } from '@retrap/engine'
 import type { CodeSpace } from '@retrap/engine'
-import { newTranslation, TRANSLATE_FETCH } from './host.ts'
+import type { MachineMemory } from '@retrap/memory'
+import { newTranslation, translate, TRANSLATE_FETCH } from './host.ts'
 import type { ArmHost, ArmTranslation } from './host.ts'
 import { S_FAULT_ADDRESS, S_FAULT_SYNDROME } from './state-layout.ts'
-import { instructionAbort, PC_ALIGNMENT_FAULT } from './syndrome.ts'
+import { FSC_EXTERNAL, instructionAbort, PC_ALIGNMENT_FAULT } from './syndrome.ts'
 
 /** Where a processor's instructions may lie, and the translation of fetches. */
 export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   readonly executeSet = 0
   readonly secondPageSet = 0
+  readonly #memory: MachineMemory
   readonly #u32: Uint32Array
   readonly #host: ArmHost
 
   /** @param u32 - the state area */
-  constructor(u32: Uint32Array, host: ArmHost) {
+  constructor(memory: MachineMemory, u32: Uint32Array, host: ArmHost) {
+    this.#memory = memory
     this.#u32 = u32
     this.#host = host
   }
@@ -23,8 +26,10 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   }
 
   translate(lo: number, hi: number, into: ArmTranslation): number {
-    if (this.#host.translate(lo, hi, TRANSLATE_FETCH, into)) return STATUS_DONE
-    return this.#raise(lo, hi, instructionAbort(into.faultStatus))
+    if (!translate(this.#host, this.#memory, lo, hi, TRANSLATE_FETCH, into)) {
+      return this.#raise(lo, hi, instructionAbort(into.faultStatus))
+    }
+    return into.ma >= 0 ? STATUS_DONE : this.#raise(lo, hi, instructionAbort(FSC_EXTERNAL))
   }
 
   newTranslation(): ArmTranslation {

@@ -14,6 +14,7 @@ import {
 import type { FunctionTable } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { ArmCodeSpace } from './code-space.ts'
+import { ArmCpuError } from './errors.ts'
 import type { ArmEngine } from './engine.ts'
 import type { ArmExit } from './exit.ts'
 import type { ArmHost } from './host.ts'
@@ -72,7 +73,7 @@ export class ArmCpu {
     })
     this.registers = new ArmRegisters(memory, state)
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
-    this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, new ArmCodeSpace(this.#u32, host))
+    this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, new ArmCodeSpace(memory, this.#u32, host))
     this.#u32[S_TLB >>> 2] = tlb.setAddress(0)
     this.registers.reset()
     const accesses = new MemoryAccess(memory, tlb, host, state)
@@ -81,7 +82,14 @@ export class ArmCpu {
       memory: memory.memory,
       access: (lo: number, hi: number, flags: number) =>
         this.#guarded(() => accesses.access(lo >>> 0, hi >>> 0, flags)),
-      probe: (lo: number, hi: number, flags: number) => this.#guarded(() => accesses.probe(lo >>> 0, hi >>> 0, flags)),
+      probe(lo: number, hi: number, flags: number): number {
+        try {
+          return accesses.probe(lo >>> 0, hi >>> 0, flags)
+        } catch {
+          // The interpreter, which makes the access next, gets the same.
+          return STATUS_FAULT
+        }
+      },
       system: (_number: number, record: number) => this.#guarded(() => system.execute(record >>> 0)),
     }
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
@@ -121,9 +129,16 @@ export class ArmCpu {
    * Runs until about `budget` instructions have retired, or something else ends the run.
    *
    * A turn ends at the first place after that where control goes back or to another page. Other processors may run between
-   * two turns, so each turn begins with the exclusive monitor open: a store-exclusive of the turn before fails once.
+   * two turns, so each turn begins with the exclusive monitor open: a store-exclusive fails whose load-exclusive was in the
+   * turn before.
+   *
+   * @param budget - a whole number, or Infinity
+   * @throws ArmCpuError `ERR_BUDGET` for anything else
    */
   run(budget: number): ArmExit {
+    if (!Number.isInteger(budget) && budget !== Infinity) {
+      throw new ArmCpuError('ERR_BUDGET', `budget of ${String(budget)}: expected a whole number`)
+    }
     const { jit } = this.engine
     if (jit === undefined) return this.#run(budget)
     const { retired } = this.#turn

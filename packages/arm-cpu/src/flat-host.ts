@@ -15,13 +15,13 @@ export class FlatHost implements ArmHost {
 
   /**
    * @param start - address of the first byte of RAM: a multiple of 4096 below 2^32
-   * @param bytes - of RAM, a multiple of 4096
+   * @param bytes - of RAM, a multiple of 4096, not 0
    * @throws ArmCpuError `ERR_RAM` if these make no sense
    * @throws MemoryError if machine memory has no room for it
    */
   constructor(memory: MachineMemory, start: number, bytes: number) {
     const fits = (value: number): boolean => Number.isInteger(value) && value >= 0 && value % 4096 === 0
-    if (!fits(start) || !fits(bytes) || start + bytes > 2 ** 32) {
+    if (!fits(start) || !fits(bytes) || bytes === 0 || start + bytes > 2 ** 32) {
       throw new ArmCpuError('ERR_RAM', `RAM of ${bytes} bytes at ${start}: expected whole pages below 2^32`)
     }
     this.memory = memory

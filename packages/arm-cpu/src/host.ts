@@ -1,8 +1,14 @@
 import type { CodeTranslation } from '@retrap/engine'
+import { PAGE_BYTES } from '@retrap/memory'
+import type { MachineMemory } from '@retrap/memory'
+import { ArmCpuError } from './errors.ts'
 
 /** What {@link ArmHost.translate} fills in. */
 export interface ArmTranslation extends CodeTranslation {
-  /** Machine address of the byte where plain memory holds it, else −1. */
+  /**
+   * Machine address of the byte where plain memory holds it, at the same distance from the beginning of a page. Else −1: the
+   * access ends with an external abort.
+   */
   ma: number
   /** May be written. */
   writable: boolean
@@ -52,4 +58,24 @@ export interface ArmHost {
 /** Makes the result of a translation, for its owner to reuse. */
 export function newTranslation(): ArmTranslation {
   return { ma: -1, writable: false, cacheable: false, global: false, pageBytes: 4096, key: 0, faultStatus: 0 }
+}
+
+/**
+ * Asks the host for a translation.
+ *
+ * @throws ArmCpuError `ERR_TRANSLATION` if it says something that would lead out of machine memory, or to another byte
+ */
+export function translate(
+  host: ArmHost,
+  memory: MachineMemory,
+  lo: number,
+  hi: number,
+  access: number,
+  into: ArmTranslation,
+): boolean {
+  if (!host.translate(lo, hi, access, into)) return false
+  const { ma } = into
+  const isSound = Number.isInteger(ma) && ma < memory.byteLength && ((ma ^ lo) & (PAGE_BYTES - 1)) === 0
+  if (isSound || ma < 0) return true
+  throw new ArmCpuError('ERR_TRANSLATION', `machine address ${ma} for a virtual address whose low word is ${lo}`)
 }

@@ -11,10 +11,10 @@ import {
   ACCESS_MODIFY,
   ACCESS_WRITE,
 } from './access-flags.ts'
-import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE } from './host.ts'
-import type { ArmHost } from './host.ts'
+import { newTranslation, translate, TRANSLATE_READ, TRANSLATE_WRITE } from './host.ts'
+import type { ArmHost, ArmTranslation } from './host.ts'
 import { S_DATA, S_FAULT_ADDRESS, S_FAULT_SYNDROME } from './state-layout.ts'
-import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_UNSUPPORTED } from './syndrome.ts'
+import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_EXTERNAL, FSC_UNSUPPORTED } from './syndrome.ts'
 
 /** Accesses that generated code does not finish by itself: TLB misses, those in two pages, and writes to decoded code. */
 export class MemoryAccess {
@@ -54,18 +54,20 @@ export class MemoryAccess {
     const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
     const first = this.#first
     const start = (flags & ACCESS_BLOCK) === 0 ? lo : (lo & -bytes) >>> 0
-    if (!this.#host.translate(start, hi, kind, first)) {
+    if (!this.#translate(start, hi, kind, first)) {
       if ((flags & ACCESS_CACHE) === 0) return this.#abort(lo, hi, first.faultStatus, write)
       return this.#raise(lo, hi, cacheAbort(first.faultStatus))
     }
+    if (first.ma < 0) return (flags & ACCESS_CACHE) === 0 ? this.#abort(lo, hi, FSC_EXTERNAL, write) : STATUS_DONE
     const inFirst = Math.min(bytes, PAGE_BYTES - (start & (PAGE_BYTES - 1)))
     const second = this.#second
     if (inFirst < bytes) {
       const next = (start + inFirst) >>> 0
       const nextHi = next === 0 ? (hi + 1) >>> 0 : hi
-      if (!this.#host.translate(next, nextHi, kind, second)) {
+      if (!this.#translate(next, nextHi, kind, second)) {
         return this.#abort(next, nextHi, second.faultStatus, write)
       }
+      if (second.ma < 0) return this.#abort(next, nextHi, FSC_EXTERNAL, write)
     }
     if (write) {
       this.#memory.write(first.ma, this.#data.subarray(0, inFirst))
@@ -84,10 +86,10 @@ export class MemoryAccess {
    */
   #modify(lo: number, hi: number, write: boolean): number {
     const first = this.#first
-    if (!write && !this.#host.translate(lo, hi, TRANSLATE_READ, first)) {
+    if (!write && !this.#translate(lo, hi, TRANSLATE_READ, first)) {
       return this.#abort(lo, hi, first.faultStatus, false)
     }
-    if (!this.#host.translate(lo, hi, TRANSLATE_WRITE, first)) return this.#abort(lo, hi, first.faultStatus, true)
+    if (!this.#translate(lo, hi, TRANSLATE_WRITE, first)) return this.#abort(lo, hi, first.faultStatus, true)
     if (first.ma < 0) return this.#abort(lo, hi, FSC_UNSUPPORTED, write)
     this.#fill(lo, hi, true)
     this.#u32[S_DATA >>> 2] = first.ma
@@ -101,9 +103,14 @@ export class MemoryAccess {
    */
   probe(lo: number, hi: number, flags: number): number {
     const write = (flags & (ACCESS_WRITE | ACCESS_MODIFY)) !== 0
-    if (!this.#host.translate(lo, hi, write ? TRANSLATE_WRITE : TRANSLATE_READ, this.#first)) return STATUS_FAULT
+    const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
+    if (!this.#translate(lo, hi, kind, this.#first) || this.#first.ma < 0) return STATUS_FAULT
     this.#fill(lo, hi, write)
     return STATUS_DONE
+  }
+
+  #translate(lo: number, hi: number, kind: number, into: ArmTranslation): boolean {
+    return translate(this.#host, this.#memory, lo, hi, kind, into)
   }
 
   /** Has the TLB know the page of an access, unless it is written and holds decoded code. */

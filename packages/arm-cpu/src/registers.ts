@@ -15,6 +15,7 @@ import {
   S_POINTERS,
   S_PSTATE,
   S_SP,
+  S_SP_ALIGNMENT,
   S_TPIDRRO_EL0,
   S_TPIDR_EL0,
   S_V,
@@ -36,6 +37,9 @@ function keyIndex(name: KeyName): number {
   return (S_KEYS >>> 3) + 2 * index
 }
 
+/** As Linux has it: a stack pointer that is a base is a multiple of 16. */
+const SP_ALIGNMENT = 15
+
 /** As Linux has it: addresses of 48 bits; the upper byte is a tag in the lower range. */
 const POINTERS = 0x3000 | (3 << POINTER_TAGGED) | 48
 
@@ -55,6 +59,7 @@ export class ArmRegisters {
     this.nzcv = 0
     this.enabledKeys = 0xf
     this.#u32[S_POINTERS >>> 2] = POINTERS
+    this.#u32[S_SP_ALIGNMENT >>> 2] = SP_ALIGNMENT
   }
 
   /** X0 to X30. @throws RangeError for another number */

@@ -7,6 +7,7 @@ import { S_SINK, S_X, S_ZERO } from '../state-layout.ts'
 /** X0 to X30, and the stack pointer behind them. */
 export const REGISTERS = 32
 const ZERO: number = (S_ZERO - S_X) >>> 3
+/** What register 31 is as a destination, also of instructions that read their destination. */
 const SINK: number = (S_SINK - S_X) >>> 3
 
 /** A unit's general-purpose registers and flags, in locals: loaded where it is entered if it uses them at all. */
@@ -34,7 +35,7 @@ export class UnitRegisters {
   }
 
   read(register: number): I64 {
-    if (register === ZERO) return I64.of(0)
+    if (register === ZERO || register === SINK) return I64.of(0)
     this.#used.add(register)
     return this.#locals[register]!.get
   }
