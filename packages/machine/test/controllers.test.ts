@@ -108,6 +108,21 @@ describe('a medium of another thread', () => {
     expect([drive.isOpen, far.properties.bytes]).toEqual([true, 8192])
     expect(media(new TestDisc(1, 512)).far.tray).toBeUndefined()
   })
+
+  test('answers nothing from a medium that the model has not heard of', async () => {
+    const drive = new RemovableDrive({ id: 'cd0', kind: 'cdrom', medium: new TestDisc(1, 4096, 2048) }, () => {})
+    const { far, deliver } = media(drive)
+    const into = new Uint8Array(2048)
+    const early = far.read(0, into)
+    early.catch(() => {})
+    await drive.insert(new TestDisc(2, 4096, 2048))
+    await deliver()
+    await expect(early).rejects.toMatchObject({ code: 'ERR_NO_MEDIUM' })
+    const late = far.read(0, into)
+    await deliver()
+    await late
+    expect(into[0]).toBe(2)
+  })
 })
 
 describe('a network of another thread', () => {

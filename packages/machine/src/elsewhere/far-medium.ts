@@ -18,8 +18,12 @@ export const BLOCK_ERRORS: readonly BlockErrorCode[] = [
   'ERR_NO_MEDIUM',
   'ERR_CANCELLED',
 ]
-/** A write that is to be durable. */
+/** A write that is to be durable. The other flags of a request count changes of the medium that the model has heard of. */
 export const DURABLE = 1
+
+/** The flags of a request, made after so many changes. */
+export const requestFlags = (changes: number, durable: boolean): number =>
+  ((changes << 1) & 0xff) | (durable ? DURABLE : 0)
 /** What the guest has done with a tray. */
 export const OPEN = 1
 export const LOCKED = 2
@@ -43,6 +47,8 @@ export class FarMedium implements BlockBackend {
   readonly #pending = new Map<number, Pending>()
   #client: BlockTrayClient | null = null
   #nextId = 0
+  /** How often the medium has changed. */
+  #changes = 0
 
   /** @param which - its number, in messages */
   constructor(which: number, properties: BlockProperties, hasTray: boolean, post: Post) {
@@ -60,6 +66,7 @@ export class FarMedium implements BlockBackend {
   receive({ kind, id, flags, bytes }: Message): void {
     if (kind === MESSAGE.ejectRequested) this.#client?.ejectRequested()
     else if (kind === MESSAGE.changed) {
+      this.#changes++
       this.properties = limited(fromJson(bytes) as BlockProperties)
       for (const listener of this.#listeners) listener()
     } else this.#answered(id, flags, bytes)
@@ -84,7 +91,8 @@ export class FarMedium implements BlockBackend {
     this.#nextId = (id + 1) >>> 0
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#pending.set(id, { into, resolve, reject })
-    this.#post(kind, { ...message, which: this.#which, id })
+    const flags = requestFlags(this.#changes, request?.durable === true)
+    this.#post(kind, { ...message, which: this.#which, id, flags })
     const signal = request?.signal
     if (signal === undefined) return promise
     const cancel = (): void => this.#post(MESSAGE.cancel, { which: this.#which, id })
@@ -98,8 +106,7 @@ export class FarMedium implements BlockBackend {
   }
 
   write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void> {
-    const flags = request?.durable === true ? DURABLE : 0
-    return this.#ask(MESSAGE.write, { offset, length: from.length, bytes: from, flags }, request)
+    return this.#ask(MESSAGE.write, { offset, length: from.length, bytes: from }, request)
   }
 
   flush(request?: BlockRequest): Promise<void> {

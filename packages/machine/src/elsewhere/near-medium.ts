@@ -1,5 +1,5 @@
 import { type BlockBackend, BlockError, type BlockTrayState } from '@retrap/device'
-import { BLOCK_ERRORS, DURABLE, LOCKED, OPEN } from './far-medium.ts'
+import { BLOCK_ERRORS, DURABLE, LOCKED, OPEN, requestFlags } from './far-medium.ts'
 import { MESSAGE, type Message, type Post, toJson } from './messages.ts'
 
 /** CDs have blocks of this size, and a drive takes media whose blocks divide it. */
@@ -11,13 +11,18 @@ export class NearMedium {
   readonly #which: number
   readonly #post: Post
   readonly #running = new Map<number, AbortController>()
+  /** How often the medium has changed. */
+  #changes = 0
 
   /** @param which - its number, in messages */
   constructor(medium: BlockBackend, which: number, post: Post) {
     this.#medium = medium
     this.#which = which
     this.#post = post
-    medium.onChange(() => post(MESSAGE.changed, { which, bytes: toJson(medium.properties) }))
+    medium.onChange(() => {
+      this.#changes++
+      post(MESSAGE.changed, { which, bytes: toJson(medium.properties) })
+    })
     // The model answers too late to ask it; a drive for CDs takes what all of them do.
     medium.tray?.connect({
       ejectRequested: () => post(MESSAGE.ejectRequested, { which }),
@@ -55,6 +60,10 @@ export class NearMedium {
 
   async #perform({ kind, flags, offset, length, bytes }: Message, signal: AbortSignal): Promise<Uint8Array> {
     const medium = this.#medium
+    const isDurable = (flags & DURABLE) !== 0
+    // Made of the medium before, by a model that has not heard of this one.
+    if (medium.tray !== undefined && flags !== requestFlags(this.#changes, isDurable))
+      throw new BlockError('ERR_NO_MEDIUM', 'the medium was taken out')
     switch (kind) {
       case MESSAGE.read: {
         const into = new Uint8Array(length)
@@ -63,7 +72,7 @@ export class NearMedium {
       }
       case MESSAGE.write:
         // The message's bytes are those of a stream, which goes on.
-        await medium.write(offset, bytes.slice(), { signal, durable: (flags & DURABLE) !== 0 })
+        await medium.write(offset, bytes.slice(), { signal, durable: isDurable })
         break
       case MESSAGE.flush:
         await medium.flush({ signal })
