@@ -6,13 +6,18 @@ import type { Random } from './compare-instructions.ts'
 
 const CODE = 0x1000
 const DATA = 0x8fc0n
+const RAM_BYTES = 0x1_0000
 const MOST_TURNS = 10_000
 const EC_SVC64 = 0x15
 
 /** A processor before a program: its registers are random, X28 points to data. */
-function machine(program: readonly number[], registers: readonly bigint[], compiles: boolean): ArmCpu {
+function machine(
+  program: readonly number[],
+  registers: readonly bigint[],
+  compiles: boolean,
+): { cpu: ArmCpu; ram: () => Uint8Array } {
   const memory = MachineMemory.create({ bytes: 16 << 20 })
-  const host = new FlatHost(memory, 0, 0x1_0000)
+  const host = new FlatHost(memory, 0, RAM_BYTES)
   const options = { codeCacheBytes: 1 << 20, ...(compiles ? { jit: { threshold: 2, fewestInstructions: 1 } } : {}) }
   const cpu = new ArmCpu(new ArmEngine(memory, options), host)
   host.load(CODE, new Uint8Array(Uint32Array.from(program).buffer))
@@ -21,7 +26,7 @@ function machine(program: readonly number[], registers: readonly bigint[], compi
   cpu.registers.setX(28, DATA)
   cpu.registers.pc = BigInt(CODE)
   cpu.registers.sp = 0x8000n
-  return cpu
+  return { cpu, ram: () => memory.read(host.ramAddress(0), RAM_BYTES) }
 }
 
 /** All that a program can see, and where the turn ended. */
@@ -48,7 +53,8 @@ export function compareExecutions(program: readonly number[], random: Random): C
     const words = Array.from({ length: 4 }, () => BigInt(random()))
     return words.reduce((value, word) => (value << 32n) | word)
   })
-  const [interpreted, compiled] = [machine(program, registers, false), machine(program, registers, true)]
+  const [plain, fast] = [machine(program, registers, false), machine(program, registers, true)]
+  const [interpreted, compiled] = [plain.cpu, fast.cpu]
   const end = (difference: string | undefined): Comparison => {
     const { executed, failures } = compiled.engine.jit!.counts
     const problem = difference ?? (failures === 0 ? undefined : `${failures} units could not be compiled`)
@@ -68,6 +74,7 @@ export function compareExecutions(program: readonly number[], random: Random): C
       )
     }
     if (exit.reason === 'exception') {
+      if (Buffer.compare(plain.ram(), fast.ram()) !== 0) return end('memory differs')
       return end(exceptionClassOf(exit.syndrome) === EC_SVC64 ? undefined : `it ended by ${theirs.split('\n')[0]}`)
     }
   }
