@@ -6,7 +6,7 @@ import type { Flags } from '../flags.ts'
 import { fieldOf, valueOf } from '../form.ts'
 import type { ArmForm } from '../form.ts'
 import type { Semantics } from '../semantics.ts'
-import { extended, shifted } from './shifted.ts'
+import { extended, withShiftedRegister } from './shifted.ts'
 import { isWide, signed, truncated } from './widths.ts'
 
 /** Additions and subtractions, with and without flags, and comparisons under a condition. */
@@ -61,15 +61,7 @@ const addImmediate: Semantics = {
   emit: (c, form) => add(c, form, c.immediate),
 }
 
-/** Shifted by the amount in the record; the selector `plain` of {@link Semantics} tells that there is none. */
-const addShifted: Semantics = {
-  selectors: 'fk',
-  small: (row, word) => fieldOf(row, 's', word),
-  emit(c, form) {
-    const wide = isWide(form)
-    add(c, form, shifted(c.m(wide), valueOf(form, 'k'), c.small.toI64U(), wide))
-  },
-}
+const addShifted = /*#__PURE__*/ withShiftedRegister(add)
 
 const addExtended: Semantics = {
   selectors: 'fe',

@@ -3,10 +3,10 @@ import { bitmask } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
 import { flagsOfResult } from '../flags.ts'
-import { fieldOf, valueOf } from '../form.ts'
+import { fieldOf } from '../form.ts'
 import type { ArmForm } from '../form.ts'
 import type { Semantics } from '../semantics.ts'
-import { shifted } from './shifted.ts'
+import { shifted, withShiftedRegister } from './shifted.ts'
 import { bitsOf, isWide, signed, truncated } from './widths.ts'
 
 /** Bitwise operations, shifts, bit fields, and counts of bits. */
@@ -50,14 +50,7 @@ const logicalImmediate: Semantics = {
   emit: (c, form) => combine(c, form, c.immediate),
 }
 
-const logicalShifted: Semantics = {
-  selectors: 'fk',
-  small: (row, word) => fieldOf(row, 's', word),
-  emit(c, form) {
-    const wide = isWide(form)
-    combine(c, form, shifted(c.m(wide), valueOf(form, 'k'), c.small.toI64U(), wide))
-  },
-}
+const logicalShifted = /*#__PURE__*/ withShiftedRegister(combine)
 
 const moveWide: Semantics = {
   selectors: 'f',

@@ -1,4 +1,9 @@
 import { I64 } from '@retrap/wasm-emitter'
+import type { ArmContext } from '../context.ts'
+import { fieldOf, valueOf } from '../form.ts'
+import type { ArmForm } from '../form.ts'
+import type { Semantics } from '../semantics.ts'
+import { isWide } from './widths.ts'
 
 /** LSL, LSR, ASR and ROR, as encodings number them, by an amount that is less than the width. */
 export function shifted(value: I64, kind: number, amount: I64, wide: boolean): I64 {
@@ -38,3 +43,13 @@ export function extended(value: I64, option: number): I64 {
       return value
   }
 }
+
+/** An instruction whose second operand is a register, shifted by an amount that the instruction has. */
+export const withShiftedRegister = (operate: (c: ArmContext, form: ArmForm, operand: I64) => void): Semantics => ({
+  selectors: 'fk',
+  small: (row, word) => fieldOf(row, 's', word),
+  emit(c, form) {
+    const wide = isWide(form)
+    operate(c, form, shifted(c.m(wide), valueOf(form, 'k'), c.small.toI64U(), wide))
+  },
+})
