@@ -76,6 +76,11 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     return this.#set.unplug(busName, options)
   }
 
+  /** Ends the waits of `unplug`, as if their deadlines had passed: the guest will not answer any more. */
+  giveUpUnplugs(): void {
+    this.#set.giveUpUnplugs()
+  }
+
   /** See `DeviceSet.isOccupied`. */
   isOccupied(busName: string): boolean {
     return this.#set.isOccupied(busName)

@@ -122,6 +122,11 @@ export class DeviceSet {
     return this.#hotPlug.unplug(busName, options)
   }
 
+  /** Ends the waits of `unplug`, as if their deadlines had passed. */
+  giveUpUnplugs(): void {
+    this.#hotPlug.giveUp()
+  }
+
   /** Whether there is a device in the slot of this name. */
   isOccupied(busName: string): boolean {
     return this.#tree.slot(busName)?.occupied ?? false

@@ -37,6 +37,8 @@ export class HotPlug {
   readonly #removals = new Map<string, PromiseWithResolvers<void>>()
   /** By bus: devices that are leaving now. */
   readonly #leaving = new Map<string, Promise<void>>()
+  /** What those who wait for an empty slot do when nobody is to wait any more. */
+  readonly #waits = new Set<() => void>()
   /** By model: those that were reset, and have work in flight. A guest may reset them as often as it likes. */
   readonly #resting = new Map<string, Rest>()
 
@@ -64,10 +66,18 @@ export class HotPlug {
     if (force) this.remove(busName)
     else if (!this.#leaving.has(busName)) slot.events.requested()
     const late = Promise.withResolvers<boolean>()
-    const timer = deadlineMs > LONGEST_HOST_TIMER_MS ? undefined : setTimeout(() => late.resolve(false), deadlineMs)
+    const giveUp = (): void => late.resolve(false)
+    this.#waits.add(giveUp)
+    const timer = deadlineMs > LONGEST_HOST_TIMER_MS ? undefined : setTimeout(giveUp, deadlineMs)
     const out = await Promise.race([removal.promise.then(() => true), late.promise])
     clearTimeout(timer)
+    this.#waits.delete(giveUp)
     return out
+  }
+
+  /** Ends the waits of `unplug`, as if their deadlines had passed. */
+  giveUp(): void {
+    for (const giveUp of this.#waits) giveUp()
   }
 
   /** Takes the models in a slot out, after their work in flight has ended. */

@@ -47,11 +47,14 @@ const KINDS = ['drive', 'virtio', 'networkCard', 'sound', 'usb'] as const
 export class HotPlug {
   readonly #domain: X86Domain
   readonly #site: PcSite
+  readonly #isOver: () => boolean
   /** Network cards that the machine has had. */
   #cards: number
 
-  constructor(domain: X86Domain, site: PcSite) {
+  /** @param isOver - whether the machine has ended, or was closed */
+  constructor(domain: X86Domain, site: PcSite, isOver: () => boolean) {
     this.#domain = domain
+    this.#isOver = isOver
     this.#site = site
     const { virtio = [], networkCards = [] } = site.options
     this.#cards = networkCards.length + virtio.filter(({ kind }) => kind === 'net').length
@@ -77,6 +80,7 @@ export class HotPlug {
 
   /** See `Pc.unplug`. */
   async unplug(port: string, { force = false, deadlineMs = DEADLINE_MS }: PcUnplugOptions = {}): Promise<void> {
+    this.#checkRuns(port)
     let out: boolean
     try {
       const unplugged = this.#domain.devices.unplug(port, { force, deadlineMs })
@@ -86,11 +90,18 @@ export class HotPlug {
       throw asMachineError(error)
     }
     if (out) return
+    this.#checkRuns(port)
     const why = force ? 'requests of it are still in flight' : 'the guest has not given it up'
     throw new MachineError(
       'ERR_UNPLUG',
       `root port '${port}': ${why} after ${deadlineMs} ms: wait longer${force ? '' : ', or use force'}`,
     )
+  }
+
+  #checkRuns(port: string): void {
+    if (!this.#isOver()) return
+    const what = 'the machine has ended, or was closed: its guest will not give a device up any more'
+    throw new MachineError('ERR_STATE', `root port '${port}': ${what}`)
   }
 
   /** The options of a machine that has this device alone. */

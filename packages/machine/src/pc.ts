@@ -114,6 +114,8 @@ export class Pc {
   readonly #lines: readonly SerialLine[]
   readonly #optionRoms: readonly OptionRom[]
   readonly #site: PcSite
+  /** Closed, or ended by its guest: nothing runs it again. */
+  #over = false
   /** Loaded when a device is plugged in or out. */
   #hotPlug: Promise<HotPlug> | undefined
 
@@ -308,7 +310,14 @@ export class Pc {
 
   /** Ends what runs beside the machine: threads and processes of device models. */
   close(): void {
+    this.#end()
     this.domain.close()
+  }
+
+  /** Nobody waits for the guest any more. */
+  #end(): void {
+    this.#over = true
+    this.domain.devices.giveUpUnplugs()
   }
 
   /** Loads what runs first, and sets the processors to it. */
@@ -381,6 +390,7 @@ export class Pc {
     if (options.signal?.aborted === true) stop()
     try {
       const exit = await this.#sleep.run()
+      if (exit.reason !== 'stopped') this.#end()
       await this.#board.flush()
       for (const model of this.#models) if (isBuffered(model)) model.flush()
       await this.#settled()
@@ -433,7 +443,7 @@ export class Pc {
    *
    * @param port - the `id` of the root port
    * @throws MachineError `ERR_UNPLUG` for a guest that does not give it up in time: it may still do so; `ERR_OPTION` for a
-   * port that has no device
+   * port that has no device; `ERR_STATE` at once when the machine ends or is closed
    */
   async unplug(port: string, options?: PcUnplugOptions): Promise<void> {
     const hotPlug = await this.#loadHotPlug()
@@ -441,7 +451,9 @@ export class Pc {
   }
 
   #loadHotPlug(): Promise<HotPlug> {
-    return (this.#hotPlug ??= import('./hot-plug.ts').then((module) => new module.HotPlug(this.domain, this.#site)))
+    return (this.#hotPlug ??= import('./hot-plug.ts').then(
+      (module) => new module.HotPlug(this.domain, this.#site, () => this.#over),
+    ))
   }
 
   /** Returns counts since power-on. */

@@ -98,6 +98,20 @@ test('a guest that does not answer is an error, and may answer later', async () 
   await pc.plug(disk)
 })
 
+test.each(['is closed', 'resets itself'])('nobody waits for the guest of a machine that %s', async (how) => {
+  await start({ firmware: firmwareImage((asm) => void asm.db(0xb0, 0xfe, 0xe6, 0x64, 0xf4)) })
+  await pc.plug(disk)
+  await power(GIVES_POWER)
+  const ended = { name: 'MachineError', code: 'ERR_STATE', message: expect.stringContaining("root port 'rp'") }
+  const leaving = expect(pc.unplug('rp')).rejects.toMatchObject(ended)
+  // The guest has been asked.
+  await pc.domain.saveDevices(1000)
+  if (how === 'is closed') pc.close()
+  else expect(await pc.run()).toMatchObject({ reason: 'reset' })
+  await leaving
+  await expect(pc.unplug('rp')).rejects.toMatchObject(ended)
+})
+
 test('the state of a machine says whether a device has power', async () => {
   await start()
   await pc.plug(disk)
