@@ -5,7 +5,7 @@ import type { BlockStorage } from './storage.ts'
 
 /** The answer to a request, as far as it matters here. */
 export interface HttpResponse {
-  /** Status code. */
+  /** Status code. A page sees 0 for a redirect that is not followed. */
   readonly status: number
   /** Header fields. */
   readonly headers: {
@@ -27,7 +27,13 @@ export interface HttpResponse {
 /** Makes a request, as `fetch` does. */
 export type HttpFetch = (
   url: string,
-  init: { readonly method: string; readonly headers: Record<string, string>; readonly signal: AbortSignal },
+  init: {
+    readonly method: string
+    readonly headers: Record<string, string>
+    readonly signal: AbortSignal
+    /** Absent: redirects are followed. */
+    readonly redirect?: 'manual'
+  },
 ) => Promise<HttpResponse>
 
 /** How an {@link HttpStorage} reads. */
@@ -42,6 +48,8 @@ export interface HttpStorageOptions {
   readonly timeoutMs?: number
   /** How often a request that has failed is made again; default 2. */
   readonly retries?: number
+  /** The server may redirect requests to itself only: no request goes to another origin. Default false. */
+  readonly sameOrigin?: boolean
   /** What makes requests; `fetch` unless given. */
   readonly fetch?: HttpFetch
 }
@@ -80,7 +88,7 @@ export class HttpStorage implements BlockStorage {
   /**
    * Asks a server for a file.
    *
-   * @throws ImageError `ERR_OPEN` where it cannot be read by ranges; `ERR_OPTION`
+   * @throws ImageError `ERR_OPEN` where it cannot be read by ranges; `ERR_BACKING` for a redirect that `sameOrigin` refuses; `ERR_OPTION`
    */
   static async open(url: string, options: HttpStorageOptions = {}): Promise<HttpStorage> {
     const client = new Client(url, options)
@@ -119,6 +127,7 @@ class Client {
   readonly #headers: Readonly<Record<string, string>>
   readonly #timeoutMs: number
   readonly #retries: number
+  readonly #sameOrigin: boolean
   /** What the server calls this state of the file. */
   #tag: string | null = null
 
@@ -130,15 +139,16 @@ class Client {
     this.#fetch = (...request) => fetch(...request)
     this.#headers = options.headers ?? {}
     this.#timeoutMs = option('timeoutMs', options.timeoutMs ?? 30_000, 1)
+    this.#sameOrigin = options.sameOrigin ?? false
     this.#retries = option('retries', options.retries ?? 2, 0)
   }
 
-  /** @throws ImageError `ERR_OPEN` */
+  /** @throws ImageError `ERR_OPEN`, `ERR_BACKING` */
   async size(): Promise<number> {
     const refuse = (reason: string, cause?: unknown): ImageError =>
       new ImageError('ERR_OPEN', `${this.#url}: ${reason}`, { cause })
     const response = await this.#requestAgain('GET', 'bytes=0-0').catch((error: unknown) => {
-      throw refuse(`the request failed: ${reasonOf(error)}`, error)
+      throw error instanceof ImageError ? error : refuse(`the request failed: ${reasonOf(error)}`, error)
     })
     await response.body?.getReader().cancel()
     if (response.status === 200) throw refuse('the server does not answer requests for a range')
@@ -183,6 +193,7 @@ class Client {
         return content
       } catch (error) {
         if (error instanceof BlockError) throw error
+        if (error instanceof ImageError) throw new BlockError('ERR_MEDIUM', error.message, { cause: error })
         if (attempt >= this.#retries) throw failed(String(error), error)
       }
     }
@@ -209,16 +220,55 @@ class Client {
         // oxlint-disable-next-line no-await-in-loop
         await response.body?.getReader().cancel()
       } catch (error) {
-        if (attempt >= this.#retries) throw error
+        if (error instanceof ImageError || attempt >= this.#retries) throw error
       }
     }
   }
 
   #request(method: string, range: string | null): Promise<HttpResponse> {
     const headers = { ...this.#headers, ...(range !== null && { range }) }
-    return this.#fetch(this.#url, { method, headers, signal: AbortSignal.timeout(this.#timeoutMs) })
+    const init = { method, headers, signal: AbortSignal.timeout(this.#timeoutMs) }
+    return this.#sameOrigin ? this.#requestAtOrigin(init) : this.#fetch(this.#url, init)
+  }
+
+  /** @throws ImageError `ERR_BACKING` where the server sends this host elsewhere */
+  async #requestAtOrigin(init: Parameters<HttpFetch>[1]): Promise<HttpResponse> {
+    const refuse = (reason: string): ImageError => new ImageError('ERR_BACKING', `${this.#url}: ${reason}`)
+    let url = this.#url
+    for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+      // oxlint-disable-next-line no-await-in-loop -- an answer names the next URL
+      const response = await this.#fetch(url, { ...init, redirect: 'manual' })
+      if (!REDIRECTS.includes(response.status)) return response
+      // oxlint-disable-next-line no-await-in-loop
+      await response.body?.getReader().cancel()
+      const to = response.headers.get('location')
+      if (to === null || !URL.canParse(to, url)) throw refuse('the server redirects it, and does not say where to')
+      const next = new URL(to, url)
+      if (next.origin !== new URL(this.#url).origin)
+        throw refuse(`the server redirects it to ${next.origin}; an image of a web server may name files there only`)
+      next.username = ''
+      next.password = ''
+      url = next.href
+    }
+    throw refuse('the server redirects it too often')
   }
 }
+
+/** Browsers, Workers and Node all have it. */
+const { URL } = globalThis as unknown as {
+  readonly URL: {
+    new (
+      url: string,
+      base?: string,
+    ): { readonly origin: string; readonly href: string; username: string; password: string }
+    canParse(url: string, base?: string): boolean
+  }
+}
+
+/** As many as `fetch` follows. Source: the Fetch standard, section 4.4, "HTTP-redirect fetch". */
+const MOST_REDIRECTS = 20
+/** Source: the Fetch standard, section 2.2.3, "Statuses". A page sees 0, and not where to. */
+const REDIRECTS = [0, 301, 302, 303, 307, 308]
 
 /** Of a failed `fetch` the cause says more. */
 function reasonOf(error: unknown): string {

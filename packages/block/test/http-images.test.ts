@@ -6,7 +6,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createQcow2 } from '../src/index.ts'
-import { FileStorage, isUrl, openImage, openStorage, probeFormat, resolveBacking } from '../src/node/index.ts'
+import {
+  FileStorage,
+  isUrl,
+  openImage,
+  openStorage,
+  probeFormat,
+  resolveBacking,
+  shownName,
+} from '../src/node/index.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-http-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -15,8 +23,12 @@ const raw = Buffer.alloc(BYTES, 'on the server ')
 
 /** What the server has, by path. */
 const files = new Map<string, Uint8Array>([['/raw.img', raw]])
+/** Where it sends those who ask, by path. */
+const redirects = new Map<string, string>()
 let logins: (string | undefined)[] = []
 const server = createServer((request, response) => {
+  const location = redirects.get(request.url ?? '')
+  if (location !== undefined) return void response.writeHead(302, { location }).end()
   const content = files.get(decodeURIComponent(request.url ?? ''))
   logins.push(request.headers.authorization)
   const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
@@ -91,6 +103,44 @@ describe('an image that is named by its URL', () => {
     }
   })
 
+  test('may be redirected, but what it names below itself only to its server', async () => {
+    let visits = 0
+    const elsewhere = createServer((_request, response) => {
+      visits++
+      response.writeHead(206, { 'content-range': `bytes 0-0/${BYTES}` }).end('s')
+    })
+    elsewhere.listen(0, '127.0.0.1')
+    await once(elsewhere, 'listening')
+    const secret = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/secret`
+    try {
+      redirects.set('/moved.img', '/raw.img')
+      redirects.set('/away.img', secret)
+      redirects.set('/loop.img', '/loop.img')
+      await (await openStorage(`${root}/away.img`)).close()
+      expect(visits).toBe(1)
+      files.set('/above.qcow2', await overlay('moved.img'))
+      const image = await openImage(`${root}/above.qcow2`, { format: 'qcow2' })
+      expect(await firstBytes(image)).toBe('on the server ')
+      await image.close()
+      const refused = async (below: string, message: string): Promise<void> => {
+        files.set('/above.qcow2', await overlay(below))
+        const opened = openImage(`${root}/above.qcow2`, { format: 'qcow2' })
+        await expect(opened).rejects.toMatchObject({ code: 'ERR_BACKING', message: expect.stringContaining(message) })
+        await expect(probeFormat(`${root}/${below}`, { sameOrigin: true })).rejects.toThrow(message)
+      }
+      await refused('away.img', 'may name files there only')
+      await refused('loop.img', 'too often')
+      // One that is sent elsewhere while it is in use.
+      const storage = await openStorage(`${root}/moved.img`, { sameOrigin: true })
+      redirects.set('/moved.img', secret)
+      await expect(storage.read(0, new Uint8Array(512))).rejects.toMatchObject({ code: 'ERR_MEDIUM' })
+      expect(visits).toBe(1)
+    } finally {
+      elsewhere.closeAllConnections()
+      elsewhere.close()
+    }
+  })
+
   test('is below an image of this host', async () => {
     const path = join(folder, 'local.qcow2')
     writeFileSync(path, await overlay(`${root}/raw.img`))
@@ -125,6 +175,19 @@ describe('an image that is named by its URL', () => {
     await storage.read(0, new Uint8Array(1))
     expect(new Set(logins)).toEqual(new Set([`Basic ${Buffer.from('me:p@ss').toString('base64')}`]))
     await expect(openStorage(`${url}/none.img`)).rejects.toSatisfy((error) => !String(error).includes('p%40ss'))
+    await expect(openImage(`${url}/raw.img`, { format: 'qcow2' })).rejects.toMatchObject({
+      message: expect.stringMatching(/^http:\/\/127[^@]*$/),
+    })
+    files.set('/below.qcow2', await overlay('none.img'))
+    await expect(openImage(`${url}/below.qcow2`, { format: 'qcow2' })).rejects.toMatchObject({
+      code: 'ERR_BACKING',
+      message: expect.not.stringContaining('p%40ss'),
+    })
+    expect(['http://me:secret@host:x/y', 'http://me@host/y', 'a@b'].map(shownName)).toEqual([
+      'http://host:x/y',
+      'http://host/y',
+      'a@b',
+    ])
   })
 
   test.each([

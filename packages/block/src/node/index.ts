@@ -6,5 +6,5 @@
 export { FileStorage, type FileStorageOptions } from './file-storage.ts'
 export { NODE_CODEC } from './codec.ts'
 export { openImage, type OpenImageOptions, openQcow2, resolveBacking } from './open-image.ts'
-export { isUrl, openStorage } from './open-storage.ts'
+export { isUrl, openStorage, type OpenStorageOptions, shownName } from './open-storage.ts'
 export { type ImageFormat, probeFormat } from './probe.ts'

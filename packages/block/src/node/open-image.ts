@@ -12,7 +12,7 @@ import {
   type RawImageOptions,
 } from '../index.ts'
 import { NODE_CODEC } from './codec.ts'
-import { isUrl, openStorage, resolveUrl } from './open-storage.ts'
+import { isUrl, openStorage, resolveUrl, shownName } from './open-storage.ts'
 import { type ImageFormat, probeFormat } from './probe.ts'
 
 /** How {@link openImage} opens a file. */
@@ -31,6 +31,8 @@ export interface OpenImageOptions extends RawImageOptions {
    * tells; or ignore it, so that what the image does not hold reads as zeros.
    */
   readonly backing?: 'open' | 'refuse' | 'ignore'
+  /** A web server may redirect requests for the file to itself only, as for the files below an image there. Default false. */
+  readonly sameOrigin?: boolean
 }
 
 /** A chain of backing files is no longer. */
@@ -59,12 +61,12 @@ export function openQcow2(
 type ChainOptions = Omit<OpenImageOptions, 'snapshot'>
 
 async function openInChain(path: string, options: ChainOptions, above: readonly string[]): Promise<BlockImage> {
-  const { format = 'raw', internalSnapshot, backing: _backing, ...raw } = options
+  const { format = 'raw', internalSnapshot, backing: _backing, sameOrigin = false, ...raw } = options
   if (format === 'qcow2') return openQcow2InChain(path, options, above)
   if (format !== 'raw') throw new ImageError('ERR_OPTION', `format ${String(format)}: expected raw or qcow2`)
   if (internalSnapshot !== undefined) throw new ImageError('ERR_OPTION', 'a raw image has no internal snapshots')
   await refuseLoop(path, above)
-  const storage = await openStorage(path, { readOnly: raw.readOnly === true })
+  const storage = await openStorage(path, { readOnly: raw.readOnly === true, sameOrigin })
   return orClose(path, storage, async () => new RawImage(storage, raw))
 }
 
@@ -73,16 +75,19 @@ async function openQcow2InChain(
   options: Omit<ChainOptions, 'format'>,
   above: readonly string[],
 ): Promise<Qcow2Image> {
-  const { blockBytes = 512, backing: policy = 'open', internalSnapshot, ...rest } = options
+  const { blockBytes = 512, backing: policy = 'open', internalSnapshot, sameOrigin = false, ...rest } = options
   if (blockBytes !== 512) throw new ImageError('ERR_OPTION', `blockBytes ${blockBytes}: a qcow2 image has 512`)
   const chain = [...above, await refuseLoop(path, above)]
   const isRead = rest.readOnly === true || internalSnapshot !== undefined
-  const storage = await openStorage(path, { readOnly: isRead })
+  const storage = await openStorage(path, { readOnly: isRead, sameOrigin })
   const openBacking = async (backing: BackingName): Promise<BlockImage> => {
     if (policy === 'ignore') return NOTHING
     if (policy === 'open') return openBackingFile(path, backing, chain)
-    const reason = `it is qcow2 by its content, and needs ${backing.name}`
-    throw new ImageError('ERR_BACKING', `${path}: ${reason}; say format=qcow2 if nobody has used it as a raw disk`)
+    const reason = `it is qcow2 by its content, and needs ${shownName(backing.name)}`
+    throw new ImageError(
+      'ERR_BACKING',
+      `${shownName(path)}: ${reason}; say format=qcow2 if nobody has used it as a raw disk`,
+    )
   }
   return orClose(path, storage, () =>
     Qcow2Image.open(storage, {
@@ -97,17 +102,21 @@ async function openQcow2InChain(
 /** Opens the file that an image names as the one below it. */
 async function openBackingFile(path: string, backing: BackingName, chain: readonly string[]): Promise<BlockImage> {
   const below = resolveBacking(path, backing.name)
+  // A server must not send this host elsewhere by a redirect, either.
+  const sameOrigin = isUrl(path)
   try {
-    const format = backing.format ?? (await probeFormat(below))
+    const format = backing.format ?? (await probeFormat(below, { sameOrigin }))
     if (format !== 'raw' && format !== 'qcow2') {
       throw new ImageError('ERR_BACKING', `its format is ${format}; raw and qcow2 are supported`)
     }
     // A guest may have written what is below as a raw disk.
     const policy = backing.format === null ? 'refuse' : 'open'
-    return await openInChain(below, { format, readOnly: true, backing: policy }, chain)
+    return await openInChain(below, { format, readOnly: true, backing: policy, sameOrigin }, chain)
   } catch (error) {
     if (!(error instanceof Error)) throw error
-    throw new ImageError('ERR_BACKING', `${path}: the backing file ${below}: ${error.message}`, { cause: error })
+    throw new ImageError('ERR_BACKING', `${shownName(path)}: the backing file ${shownName(below)}: ${error.message}`, {
+      cause: error,
+    })
   }
 }
 
@@ -124,7 +133,7 @@ export function resolveBacking(path: string, name: string): string {
   if (/^[a-z0-9+.-]{2,}:/i.test(file) && !file.startsWith('/')) {
     throw new ImageError(
       'ERR_BACKING',
-      `${path}: the backing file is ${name}; only files and URLs of http and https are supported`,
+      `${shownName(path)}: the backing file is ${name}; only files and URLs of http and https are supported`,
     )
   }
   return isAbsolute(file) ? file : join(dirname(path), file)
@@ -141,13 +150,14 @@ async function refuseLoop(path: string, above: readonly string[]): Promise<strin
 
 /** Opens an image over a storage. What is thrown names the file. */
 async function orClose<T>(path: string, storage: BlockStorage, open: () => Promise<T>): Promise<T> {
+  const name = shownName(path)
   try {
     return await open()
   } catch (error) {
     await storage.close()
-    if (!(error instanceof ImageError || error instanceof BlockError) || error.message.startsWith(path)) throw error
+    if (!(error instanceof ImageError || error instanceof BlockError) || error.message.startsWith(name)) throw error
     const code = error instanceof ImageError ? error.code : 'ERR_OPEN'
-    throw new ImageError(code, `${path}: ${error.message}`, { cause: error })
+    throw new ImageError(code, `${name}: ${error.message}`, { cause: error })
   }
 }
 

@@ -6,21 +6,39 @@ export function isUrl(name: string): boolean {
   return /^https?:\/\//i.test(name)
 }
 
-/**
- * Opens a file of this host, or one on a web server, which is read by ranges and cannot be written. A URL may have a user's name
- * and password.
- *
- * @throws ImageError `ERR_OPEN`, `ERR_LOCKED`
- */
-export async function openStorage(name: string, options: FileStorageOptions = {}): Promise<BlockStorage> {
-  if (!isUrl(name)) return FileStorage.open(name, options)
-  if (!URL.canParse(name)) throw new ImageError('ERR_OPEN', `${name}: it is not a URL`)
+/** A file's name as messages have it: of a URL, without the user's name and password. */
+export function shownName(name: string): string {
+  if (!isUrl(name)) return name
+  // What is no URL may have a password, too.
+  if (!URL.canParse(name)) return name.replace(/^(https?:\/\/)[^/?#]*@/i, '$1')
   const url = new URL(name)
-  const { username, password } = url
+  if (url.username === '' && url.password === '') return name
   url.username = ''
   url.password = ''
+  return url.href
+}
+
+/** How {@link openStorage} opens a file. */
+export interface OpenStorageOptions extends FileStorageOptions {
+  /** A web server may redirect requests to itself only. Give it for a file that an image on a server names. Default false. */
+  readonly sameOrigin?: boolean
+}
+
+/**
+ * Opens a file of this host, or one on a web server, which is read by ranges and cannot be written. A URL may have a user's name
+ * and password, and the server may redirect requests elsewhere, unless `sameOrigin` says no.
+ *
+ * @throws ImageError `ERR_OPEN`, `ERR_LOCKED`; `ERR_BACKING` for a redirect that `sameOrigin` refuses
+ */
+export async function openStorage(name: string, options: OpenStorageOptions = {}): Promise<BlockStorage> {
+  if (!isUrl(name)) return FileStorage.open(name, options)
+  if (!URL.canParse(name)) throw new ImageError('ERR_OPEN', `${shownName(name)}: it is not a URL`)
+  const { username, password } = new URL(name)
   // Requests have no such part, and those who read messages need not see it.
-  return HttpStorage.open(url.href, username === '' && password === '' ? {} : { headers: login(username, password) })
+  return HttpStorage.open(new URL(shownName(name)).href, {
+    ...(options.sameOrigin === true && { sameOrigin: true }),
+    ...((username !== '' || password !== '') && { headers: login(username, password) }),
+  })
 }
 
 /** Source: RFC 7617, "The 'Basic' HTTP Authentication Scheme". */
@@ -50,6 +68,6 @@ export function resolveUrl(url: string, name: string): string {
   if (below?.origin === new URL(url).origin) return below.href
   throw new ImageError(
     'ERR_BACKING',
-    `${url}: the backing file is ${name}; an image of a web server may name files there only`,
+    `${shownName(url)}: the backing file is ${shownName(name)}; an image of a web server may name files there only`,
   )
 }

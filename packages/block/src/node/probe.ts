@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 import { ImageError, isQcow2 } from '../index.ts'
-import { isUrl, openStorage } from './open-storage.ts'
+import { isUrl, openStorage, type OpenStorageOptions } from './open-storage.ts'
 
 /** Formats of images. */
 export type ImageFormat = 'raw' | 'qcow2'
@@ -17,10 +17,13 @@ const OTHERS: readonly (readonly [name: string, at: number, signature: string])[
  * that no guest has written as raw.
  *
  * @returns also `vmdk`, `vhdx` and `vdi`, which cannot be opened
- * @throws ImageError `ERR_OPEN`
+ * @throws ImageError `ERR_OPEN`; `ERR_BACKING` for a redirect that `sameOrigin` refuses
  */
-export async function probeFormat(path: string): Promise<ImageFormat | 'vmdk' | 'vhdx' | 'vdi'> {
-  const head = await (isUrl(path) ? remoteHead(path) : localHead(path))
+export async function probeFormat(
+  path: string,
+  options: Pick<OpenStorageOptions, 'sameOrigin'> = {},
+): Promise<ImageFormat | 'vmdk' | 'vhdx' | 'vdi'> {
+  const head = await (isUrl(path) ? remoteHead(path, options) : localHead(path))
   if (isQcow2(head)) return 'qcow2'
   const text = head.toString('latin1')
   const found = OTHERS.find(([, at, signature]) => text.startsWith(signature, at))
@@ -42,8 +45,8 @@ async function localHead(path: string): Promise<Buffer> {
   }
 }
 
-async function remoteHead(url: string): Promise<Buffer> {
-  const storage = await openStorage(url)
+async function remoteHead(url: string, options: OpenStorageOptions): Promise<Buffer> {
+  const storage = await openStorage(url, options)
   const head = Buffer.alloc(Math.min(HEAD_BYTES, storage.bytes))
   await storage.read(0, head)
   await storage.close()
