@@ -1,6 +1,6 @@
 import { open, stat, type FileHandle } from 'node:fs/promises'
 import { ImageError } from '@retrap/block'
-import { isUrl, openStorage } from '@retrap/block/node'
+import { isUrl, openStorage, shownName } from '@retrap/block/node'
 import { BlockError } from '@retrap/device'
 import { CliError } from './cli-error.ts'
 import { troubleWith } from './files.ts'
@@ -63,7 +63,7 @@ async function examineUrl(url: string): Promise<ImageFile> {
     return into.toString('latin1')
   }
   try {
-    if (storage.bytes === 0) throw new ImageError('ERR_OPEN', `${url}: it is empty`)
+    if (storage.bytes === 0) throw new ImageError('ERR_OPEN', `${shownName(url)}: it is empty`)
     return { identity: url, ...recognise(await read(0, HEAD_BYTES), await read(ISO_AT, ISO_MAGIC.length)) }
   } catch (error) {
     // A server that fails says so by the name of the file.

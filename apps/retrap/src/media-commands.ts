@@ -1,3 +1,4 @@
+import { shownName } from '@retrap/block/node'
 import { describeThrown, type PcRemovableDrive } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import { explainError } from './explain-error.ts'
@@ -80,5 +81,5 @@ async function exchange(name: 'change' | 'eject', given: readonly string[], site
     return `${id}: empty\n`
   }
   await images.change(drive, at, { path, force, ...(format !== undefined && { format }) })
-  return `${id}: ${path}\n`
+  return `${id}: ${shownName(path)}\n`
 }

@@ -1,5 +1,5 @@
 import { ImageError, type BlockImage } from '@retrap/block'
-import { isUrl, openImage, type OpenImageOptions } from '@retrap/block/node'
+import { isUrl, openImage, type OpenImageOptions, shownName } from '@retrap/block/node'
 import type { BlockBackend } from '@retrap/device'
 import { describeThrown, isRemovable, type PcDrive, type PcFlash, type PcRemovableDrive } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
@@ -9,6 +9,7 @@ import { examineImage, isNamedQcow2, notRaw, type ImageFile } from './image-file
 
 /** An open image, and the file that it is in. */
 interface OpenFile {
+  /** As messages have it. */
   readonly path: string
   readonly identity: string
   /** The files below it, which it reads. */
@@ -51,7 +52,7 @@ export class OpenDrives {
     return this.#drives.map(({ opened }) => opened)
   }
 
-  /** The file of an image. */
+  /** The file of an image, as messages have it. */
   nameOf(image: BlockBackend): string | undefined {
     return this.#files.find((file) => file.image === image)?.path
   }
@@ -213,7 +214,8 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
   // What is wrong with the files below is told where they are opened.
   const chain = format.format === 'qcow2' ? await chainOf(path, 'qcow2').catch(() => []) : []
   const below = chain.slice(1).map((one) => one.identity)
-  refuseTwice({ path, identity, below, writes }, files)
+  const name = shownName(path)
+  refuseTwice({ path: name, identity, below, writes }, files)
   const image = await openImage(path, {
     ...format,
     snapshot,
@@ -221,7 +223,7 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
   }).catch((error: unknown) => {
     throw writes ? explainUnwritable(path, error) : error
   })
-  files.push({ path, identity, below, writes, image })
+  files.push({ path: name, identity, below, writes, image })
   return { medium: image, media, ...rest }
 }
 
@@ -233,7 +235,7 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
  */
 function formatOf(path: string, { format }: ImageFile): Pick<OpenImageOptions, 'format' | 'backing'> {
   if (format === null) return { format: 'raw' }
-  if (format !== 'qcow2') throw new CliError('ERR_INPUT', `${path}: ${notRaw(format)}`)
+  if (format !== 'qcow2') throw new CliError('ERR_INPUT', `${shownName(path)}: ${notRaw(format)}`)
   return { format: 'qcow2', backing: isNamedQcow2(path) ? 'open' : 'refuse' }
 }
 
@@ -241,7 +243,8 @@ function formatOf(path: string, { format }: ImageFile): Pick<OpenImageOptions, '
 function mediaOf(path: string, { hasIso, kernel }: ImageFile): 'disk' | 'cdrom' {
   if (hasIso) return 'cdrom'
   if (kernel === null) return 'disk'
-  throw new CliError('ERR_INPUT', `${path}: it is ${kernel}, not a disk image; give --kernel ${path}, or --hda ${path}`)
+  const name = shownName(path)
+  throw new CliError('ERR_INPUT', `${name}: it is ${kernel}, not a disk image; give --kernel ${name}, or --hda ${name}`)
 }
 
 /**

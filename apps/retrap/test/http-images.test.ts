@@ -45,6 +45,17 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
+test("image info does not show a URL's password", async () => {
+  const url = served.url.replace('//', '//me:secret@')
+  const [text, json] = await Promise.all([
+    retrap('image', 'info', `${url}/over.qcow2`),
+    retrap('image', 'info', '--backing-chain', '--output', 'json', `${url}/over.qcow2`),
+  ])
+  expect(text.stdout).toContain(`image: ${served.url}/over.qcow2\n`)
+  expect(json.stdout).toContain(`"filename": "${served.url}/over.qcow2"`)
+  expect(text.stdout + text.stderr + json.stdout + json.stderr).not.toContain('secret')
+})
+
 test('image info tells of a URL what qemu-img tells', async () => {
   const { stdout, code } = await retrap('image', 'info', `${served.url}/disk.qcow2`)
   expect(stdout).toContain(`image: ${served.url}/disk.qcow2\nfile format: qcow2\nvirtual size: 1 MiB (1048576 bytes)\n`)

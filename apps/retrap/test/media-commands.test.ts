@@ -8,6 +8,7 @@ import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { type DriveArgument, parseDrive } from '../src/drives.ts'
 import { runMediaCommand } from '../src/media-commands.ts'
 import { OpenDrives } from '../src/open-drives.ts'
+import { serveFolder } from './support/file-server.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-media-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -73,6 +74,22 @@ test.each([
   const said = await run(line)
   expect(said).toContain(says)
   expect(said.startsWith('retrap: ')).toBe(!['help', ''].includes(line))
+})
+
+test("a URL's password is not shown", async () => {
+  writeFileSync(file('kernel'), Buffer.concat([Buffer.from('\x7fELF'), Buffer.alloc(2048)]))
+  writeFileSync(file('disk.vmdk'), Buffer.concat([Buffer.from('KDMV'), Buffer.alloc(2048)]))
+  const served = await serveFolder(folder)
+  onTestFinished(() => served.close())
+  const url = served.url.replace('//', '//me:secret@')
+  const { run } = await machine(`file=${url}/one.iso,media=cdrom`)
+  expect(await run('info block')).toBe(`cd0: ${served.url}/one.iso (CD drive)\n`)
+  expect(await run(`change cd0 ${url}/two.iso`)).toBe(`cd0: ${served.url}/two.iso\n`)
+  expect(await run(`change cd0 ${url}/disk.vmdk`)).toContain(`retrap: ${served.url}/disk.vmdk: VMDK images cannot`)
+  expect(await run(`change cd0 ${url}/one.iso qcow2`)).toContain(`retrap: ${served.url}/one.iso: `)
+  const said = await OpenDrives.open([{ path: `${url}/kernel`, snapshot: false, readOnly: true }]).catch(String)
+  expect(said).toContain(`${served.url}/kernel: it is an ELF file`)
+  expect(said).not.toContain('secret')
 })
 
 test('an image that the drive cannot take is closed, and the one before stays', async () => {

@@ -1,5 +1,5 @@
 import { checkQcow2, type Qcow2Check, repairQcow2 } from '@retrap/block'
-import { FileStorage, type ImageFormat, openStorage } from '@retrap/block/node'
+import { FileStorage, type ImageFormat, openStorage, shownName } from '@retrap/block/node'
 import { sourceOptions } from './formats.ts'
 
 export interface CheckFlags {
@@ -38,7 +38,7 @@ export async function check(path: string, flags: CheckFlags, print: (text: strin
 function asJson(path: string, before: Qcow2Check, after: Qcow2Check): string {
   const nonzero = (name: string, value: number): object => (value > 0 ? { [name]: value } : {})
   const described = {
-    filename: path,
+    filename: shownName(path),
     format: 'qcow2',
     'check-errors': 0,
     'image-end-offset': after.endOffset,

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { type BlockStorage, createQcow2 } from '@retrap/block'
-import { FileStorage, type ImageFormat, openImage, resolveBacking } from '@retrap/block/node'
+import { FileStorage, type ImageFormat, openImage, resolveBacking, shownName } from '@retrap/block/node'
 import { usage } from '../values.ts'
 import { type CreateOptions, parseOptions, parseSize } from './formats.ts'
 
@@ -31,7 +31,7 @@ export async function create(
   const bytes = Math.ceil(wanted / SECTOR) * SECTOR
   await createImage(path, flags.format, { ...options, bytes }, backing)
   if (flags.quiet === true) return
-  const about = backing === undefined ? '' : ` backing_file=${backing.name} backing_fmt=${backing.format}`
+  const about = backing === undefined ? '' : ` backing_file=${shownName(backing.name)} backing_fmt=${backing.format}`
   print(`Formatting '${path}', fmt=${flags.format} size=${bytes}${about}\n`)
 }
 
@@ -49,7 +49,7 @@ function backingOf(flags: CreateFlags, options: CreateOptions): Backing | undefi
   }
   if (flags.format === 'raw') throw usage('a raw image has no file below; give -f qcow2')
   // What is below may hold what a guest has written: its content must not say what it is.
-  if (format === undefined) throw usage(`-b ${name}: give its format too, with -F raw or -F qcow2`)
+  if (format === undefined) throw usage(`-b ${shownName(name)}: give its format too, with -F raw or -F qcow2`)
   return { name, format }
 }
 

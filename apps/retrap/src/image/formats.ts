@@ -1,4 +1,4 @@
-import { type ImageFormat, type OpenImageOptions, probeFormat } from '@retrap/block/node'
+import { type ImageFormat, type OpenImageOptions, probeFormat, shownName } from '@retrap/block/node'
 import { CliError } from '../cli-error.ts'
 import { isNamedQcow2 } from '../image-file.ts'
 import { didYouMean } from '../nearest.ts'
@@ -26,7 +26,10 @@ export async function sourceOptions(
   const found = await probeFormat(path)
   if (found === 'raw') return { format: found }
   if (found === 'qcow2') return { format: found, backing: isNamedQcow2(path) ? 'open' : 'refuse' }
-  throw new CliError('ERR_INPUT', `${path}: ${found} images cannot be used; convert with: qemu-img convert -O qcow2`)
+  throw new CliError(
+    'ERR_INPUT',
+    `${shownName(path)}: ${found} images cannot be used; convert with: qemu-img convert -O qcow2`,
+  )
 }
 
 const KIB = 1024

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { type Qcow2Info, type Qcow2Snapshot, readQcow2Info } from '@retrap/block'
-import { isUrl, type ImageFormat, openStorage, resolveBacking } from '@retrap/block/node'
+import { isUrl, type ImageFormat, openStorage, resolveBacking, shownName } from '@retrap/block/node'
 import { formatSize, sourceOptions } from './formats.ts'
 import { chainOf } from './layers.ts'
 
@@ -15,7 +15,7 @@ export async function info(path: string, flags: InfoFlags, print: (text: string)
   const files =
     flags.backingChain === true
       ? await chainOf(path, flags.format)
-      : [{ path, format: (await sourceOptions(path, flags.format)).format }]
+      : [{ path, format: (await sourceOptions(path, flags.format)).format, sameOrigin: false }]
   const described = await Promise.all(files.map(describe))
   if (flags.output === 'human') print(described.map(asText).join('\n'))
   else {
@@ -33,8 +33,10 @@ interface Described {
   readonly qcow2: Qcow2Info | null
 }
 
-async function describe({ path, format }: { path: string; format: ImageFormat }): Promise<Described> {
-  const storage = await openStorage(path, { readOnly: true })
+type NamedFile = { readonly path: string; readonly format: ImageFormat; readonly sameOrigin: boolean }
+
+async function describe({ path, format, sameOrigin }: NamedFile): Promise<Described> {
+  const storage = await openStorage(path, { readOnly: true, sameOrigin })
   try {
     // Blocks are counted in units of 512 bytes.
     const fileBytes = isUrl(path) ? null : (await stat(path)).blocks * 512
@@ -48,7 +50,7 @@ async function describe({ path, format }: { path: string; format: ImageFormat })
 /** With the names of qemu-img. */
 function asObject({ path, format, bytes, fileBytes, qcow2 }: Described): object {
   const common = {
-    filename: path,
+    filename: shownName(path),
     format,
     'virtual-size': bytes,
     ...(fileBytes !== null && { 'actual-size': fileBytes }),
@@ -60,8 +62,8 @@ function asObject({ path, format, bytes, fileBytes, qcow2 }: Described): object 
     'cluster-size': qcow2.clusterBytes,
     'dirty-flag': qcow2.isDirty,
     ...(backing !== null && {
-      'backing-filename': backing.name,
-      'full-backing-filename': resolveBacking(path, backing.name),
+      'backing-filename': shownName(backing.name),
+      'full-backing-filename': shownName(resolveBacking(path, backing.name)),
       ...(backing.format !== null && { 'backing-filename-format': backing.format }),
     }),
     ...(snapshots.length > 0 && { snapshots: snapshots.map(snapshotObject) }),
@@ -88,7 +90,7 @@ const snapshotObject = ({ id, name, takenMs, stateBytes }: Qcow2Snapshot): objec
 
 function asText({ path, format, bytes, fileBytes, qcow2 }: Described): string {
   const lines = [
-    `image: ${path}`,
+    `image: ${shownName(path)}`,
     `file format: ${format}`,
     `virtual size: ${formatSize(bytes)} (${bytes} bytes)`,
     `disk size: ${fileBytes === null ? 'unavailable' : formatSize(fileBytes)}`,
@@ -97,7 +99,7 @@ function asText({ path, format, bytes, fileBytes, qcow2 }: Described): string {
   lines.push(`cluster_size: ${qcow2.clusterBytes}`)
   if (qcow2.isDirty) lines.push('cleanly shut down: no')
   if (qcow2.backing !== null) {
-    lines.push(`backing file: ${qcow2.backing.name}`)
+    lines.push(`backing file: ${shownName(qcow2.backing.name)}`)
     if (qcow2.backing.format !== null) lines.push(`backing file format: ${qcow2.backing.format}`)
   }
   if (qcow2.snapshots.length > 0) {

@@ -1,6 +1,15 @@
 import { stat } from 'node:fs/promises'
 import { readQcow2Info, type BlockImage, type ImageExtent, type Qcow2Image } from '@retrap/block'
-import { type ImageFormat, openImage, openQcow2, openStorage, probeFormat, resolveBacking } from '@retrap/block/node'
+import {
+  type ImageFormat,
+  openImage,
+  openQcow2,
+  openStorage,
+  isUrl,
+  probeFormat,
+  resolveBacking,
+  shownName,
+} from '@retrap/block/node'
 import { CliError } from '../cli-error.ts'
 import { sourceOptions } from './formats.ts'
 
@@ -29,6 +38,8 @@ interface ChainFile {
   readonly format: ImageFormat
   /** The format is only what the content says, and may be what a guest has written: it must not name further files. */
   readonly isGuess: boolean
+  /** A web server names it, and may redirect to itself only. */
+  readonly sameOrigin: boolean
 }
 
 type NamedFile = Omit<ChainFile, 'identity'>
@@ -38,12 +49,12 @@ export async function chainOf(path: string, format: ImageFormat | undefined): Pr
   const chain: ChainFile[] = []
   const seen = new Set<string>()
   const source = await sourceOptions(path, format)
-  let next: NamedFile | null = { path, format: source.format, isGuess: source.backing === 'refuse' }
+  let next: NamedFile | null = { path, format: source.format, isGuess: source.backing === 'refuse', sameOrigin: false }
   while (next !== null) {
     // oxlint-disable-next-line no-await-in-loop -- a file names the next one
     const state = await stat(next.path, { bigint: true }).catch(() => undefined)
     const identity = state === undefined ? next.path : `${state.dev}:${state.ino}`
-    if (seen.has(identity)) throw new CliError('ERR_INPUT', `${path}: the backing files form a loop`)
+    if (seen.has(identity)) throw new CliError('ERR_INPUT', `${shownName(path)}: the backing files form a loop`)
     seen.add(identity)
     chain.push({ ...next, identity })
     // oxlint-disable-next-line no-await-in-loop
@@ -52,17 +63,22 @@ export async function chainOf(path: string, format: ImageFormat | undefined): Pr
   return chain
 }
 
-async function below({ path, isGuess }: NamedFile): Promise<NamedFile | null> {
-  const storage = await openStorage(path, { readOnly: true })
+async function below({ path, isGuess, sameOrigin }: NamedFile): Promise<NamedFile | null> {
+  const storage = await openStorage(path, { readOnly: true, sameOrigin })
   try {
     const { backing } = await readQcow2Info(storage)
     if (backing === null) return null
     if (isGuess)
-      throw new CliError('ERR_INPUT', `${path}: it is qcow2 by its content, and needs ${backing.name}; give -f qcow2`)
+      throw new CliError(
+        'ERR_INPUT',
+        `${shownName(path)}: it is qcow2 by its content, and needs ${shownName(backing.name)}; give -f qcow2`,
+      )
     const file = resolveBacking(path, backing.name)
-    const format = backing.format ?? (await probeFormat(file))
-    if (format === 'raw' || format === 'qcow2') return { path: file, format, isGuess: backing.format === null }
-    throw new CliError('ERR_INPUT', `${file}: ${format} images cannot be used`)
+    const isServers = isUrl(path)
+    const format = backing.format ?? (await probeFormat(file, { sameOrigin: isServers }))
+    if (format === 'raw' || format === 'qcow2')
+      return { path: file, format, isGuess: backing.format === null, sameOrigin: isServers }
+    throw new CliError('ERR_INPUT', `${shownName(file)}: ${format} images cannot be used`)
   } finally {
     await storage.close()
   }
@@ -78,7 +94,7 @@ export async function openLayers(
   try {
     for (const file of await chainOf(path, format)) {
       const snapshot = internalSnapshot !== undefined && layers.length === 0 ? { internalSnapshot } : {}
-      const options = { readOnly: true, backing: 'ignore', ...snapshot } as const
+      const options = { readOnly: true, backing: 'ignore', sameOrigin: file.sameOrigin, ...snapshot } as const
       // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
       const qcow2 = file.format === 'qcow2' ? await openQcow2(file.path, options) : null
       // oxlint-disable-next-line no-await-in-loop

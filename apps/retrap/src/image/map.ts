@@ -1,4 +1,4 @@
-import type { ImageFormat } from '@retrap/block/node'
+import { type ImageFormat, shownName } from '@retrap/block/node'
 import { closeLayers, extentsOf, type LayerExtent, openLayers } from './layers.ts'
 
 export interface MapFlags {
@@ -23,7 +23,7 @@ export async function map(path: string, flags: MapFlags, print: (text: string) =
     for await (const { start, bytes, depth, kind, fileOffset } of merged(extentsOf(layers))) {
       if (kind !== 'data' || fileOffset === undefined) continue
       const columns = [start, bytes, fileOffset].map((value) => hex(value).padEnd(16))
-      print(`${columns.join('')}${layers[depth]!.path}\n`)
+      print(`${columns.join('')}${shownName(layers[depth]!.path)}\n`)
     }
   } finally {
     await closeLayers(layers)
