@@ -89,6 +89,15 @@ describe('a medium of another thread', () => {
     expect(signals).toEqual([true])
   })
 
+  test('may have no limit for a request, also after a change', async () => {
+    const disc = new TestDisc(7, 1 << 20)
+    disc.properties = { ...disc.properties, maximumBytes: Infinity }
+    const { far, deliver } = media(disc)
+    disc.resize(1 << 21)
+    await deliver()
+    expect([far.properties.bytes, far.properties.maximumBytes]).toEqual([1 << 21, 32 << 10])
+  })
+
   test('has a tray, if it can be exchanged', async () => {
     const drive = new RemovableDrive({ id: 'cd0', kind: 'cdrom', medium: new TestDisc(1, 4096, 2048) }, () => {})
     const { far, deliver } = media(drive)

@@ -50,6 +50,8 @@ export interface Message {
 }
 
 const HEAD = 24
+/** Stands for an infinite number in JSON. */
+const INFINITE = 'Infinity'
 const NOTHING = new Uint8Array(0)
 
 /** Writes a message. */
@@ -83,11 +85,13 @@ export function decodeMessage(from: Uint8Array): Message {
   }
 }
 
-/** A value as a message's bytes. */
-export const toJson = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+/** A value as a message's bytes. JSON would make null of an infinite number. */
+export const toJson = (value: unknown): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(value, (_key, one) => (one === Infinity ? INFINITE : one)))
 
 /** A message's bytes as a value. */
-export const fromJson = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes.slice()))
+export const fromJson = (bytes: Uint8Array): unknown =>
+  JSON.parse(new TextDecoder().decode(bytes.slice()), (_key, one) => (one === INFINITE ? Infinity : one))
 
 /** Tells the other thread. */
 export type Post = (kind: number, message: Partial<Message>) => void
