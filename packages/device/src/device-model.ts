@@ -74,6 +74,11 @@ export interface DeviceModel {
   readonly stateless?: boolean
   /** Claims ranges, lines, memory and functions. Called once. */
   attach(context: DeviceContext): void
+  /**
+   * The model has left the machine for good, or `attach` failed: it takes its listeners back from back ends, which may
+   * outlive it. Called once; nothing else is called after it, but the ends of work in flight may still come.
+   */
+  removed?(): void
   /** Takes note that the guest's wall clock was moved by so many seconds (a TIMEOFFSET request). */
   timeOffset?(seconds: number): void
   /**

@@ -84,6 +84,26 @@ test('a device that was there at power-on is unplugged as well, and one may come
   expect(config(CARD, 0)).toBe(NVME)
 })
 
+test.each(['nvme', 'virtio'] as const)('a medium keeps no listener of a device that is out, %s', async (how) => {
+  const listeners = new Set<() => void>()
+  const watched = {
+    ...medium,
+    onChange(listener: () => void) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+  }
+  await start()
+  for (let i = 0; i < 3; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await pc.plug({ drive: { medium: watched, interface: how, [how]: { port: 'rp' } } })
+    expect(listeners.size).toBe(1)
+    // oxlint-disable-next-line no-await-in-loop
+    await pc.unplug('rp', { force: true })
+    expect(listeners.size).toBe(0)
+  }
+})
+
 test('a guest that does not answer is an error, and may answer later', async () => {
   await start()
   await pc.plug(disk)

@@ -75,6 +75,8 @@ export interface VirtioDevice {
   accepts?(features: FeatureSet): boolean
   /** Takes note of its surroundings; called once. */
   attach?(host: VirtioHost): void
+  /** As `DeviceModel.removed`. */
+  removed?(): void
   /** The driver has set DRIVER_OK. */
   start?(): void
   /** The driver, or the machine, resets the device. A promise settles when nothing that was under way goes on. */

@@ -339,6 +339,30 @@ describe('events (VIRTIO 1.2, 5.6.6.3)', () => {
     expect(() => scsi.device.plug(0, diskUnit(scsi.disk))).toThrow('target 0: expected a free one')
   })
 
+  test('are heard of no more from the medium of a target that is gone, or when the controller is out', async () => {
+    const scsi = await start()
+    let listeners = 0
+    class Counting extends TestDisk {
+      override onChange(listener: () => void): () => void {
+        const stop = super.onChange(listener)
+        listeners++
+        return () => {
+          stop()
+          listeners--
+        }
+      }
+    }
+    const [gone, kept] = [diskUnit(new Counting(512)), diskUnit(new Counting(512))]
+    const before = listeners
+    scsi.device.plug(5, gone)
+    scsi.device.plug(6, kept)
+    expect(listeners).toBe(before + 2)
+    await scsi.device.unplug(5)
+    expect(listeners).toBe(before + 1)
+    scsi.device.removed()
+    expect(listeners).toBe(before)
+  })
+
   test('that a driver takes none of are lost, and it is told', async () => {
     const scsi = await start()
     for (let i = 0; i < 100; i++) scsi.disk.change({ bytes: 512 })

@@ -94,6 +94,7 @@ export class Nvme implements DeviceModel {
   readonly #bus: string | undefined
   readonly #device: number
   readonly #medium: BlockBackend
+  #unwatch: (() => void) | undefined
   readonly #names: NvmeNames
   /** Pairs of I/O queues. */
   readonly #most: number
@@ -147,7 +148,7 @@ export class Nvme implements DeviceModel {
       names: this.#names,
       properties: () => this.#medium.properties,
     })
-    this.#medium.onChange(() => {
+    this.#unwatch = this.#medium.onChange(() => {
       this.#admin.mediumChanged()
       this.#settle()
     })
@@ -182,6 +183,11 @@ export class Nvme implements DeviceModel {
         this.#pump()
       },
     })
+  }
+
+  /** Hears of no further changes of the medium. */
+  removed(): void {
+    this.#unwatch?.()
   }
 
   #configured(before: number, now: number): void {

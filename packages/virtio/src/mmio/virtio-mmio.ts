@@ -96,6 +96,11 @@ export class VirtioMmio implements DeviceModel {
     })
   }
 
+  /** The model is out of the machine. */
+  removed(): void {
+    this.#device.removed?.()
+  }
+
   #setIsr(isr: number): void {
     this.#isr = isr
     this.#line?.set(isr !== 0)

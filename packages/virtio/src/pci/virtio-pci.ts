@@ -147,6 +147,11 @@ export class VirtioPci implements DeviceModel {
     })
   }
 
+  /** The model is out of the machine. */
+  removed(): void {
+    this.#device.removed?.()
+  }
+
   // ---- Layout ----
 
   #bars(): PciBarOptions[] {

@@ -70,6 +70,7 @@ export class VirtioBlock implements VirtioDevice {
   /** Size, limits and topology. */
   readonly config: Uint8Array
   readonly #medium: BlockBackend
+  #unwatch: (() => void) | undefined
   readonly #serial: Uint8Array
   readonly #most: number
   readonly #budget = new ByteBudget(BUDGET_BYTES)
@@ -100,10 +101,15 @@ export class VirtioBlock implements VirtioDevice {
     }))
   }
 
+  /** Hears of no further changes. */
+  removed(): void {
+    this.#unwatch?.()
+  }
+
   /** Hears of changes of the medium from now on. */
   attach(host: VirtioHost): void {
     this.#host = host
-    this.#medium.onChange(() => {
+    this.#unwatch = this.#medium.onChange(() => {
       putCapacity(this.config, this.#medium.properties)
       host.configChanged()
     })

@@ -99,6 +99,8 @@ export class VirtioScsi implements VirtioDevice {
   readonly config: Uint8Array
   readonly #config: ScsiConfig
   readonly #targets: Map<number, ScsiUnit>
+  /** By target: takes the listener back from its medium. */
+  readonly #watches = new Map<number, () => void>()
   readonly #events = new ScsiEvents()
   readonly #budget = new ByteBudget(BUDGET_BYTES)
   readonly #tasks = new Set<Task>()
@@ -132,11 +134,23 @@ export class VirtioScsi implements VirtioDevice {
     for (const [target, unit] of this.#targets) this.#watch(target, unit)
   }
 
+  /** Hears of no further changes. */
+  removed(): void {
+    for (const target of this.#targets.keys()) this.#unwatch(target)
+  }
+
   #watch(target: number, unit: ScsiUnit): void {
-    unit.medium?.onChange(() => {
-      if (this.#targets.get(target) === unit && this.#host?.hasFeature(CHANGE) === true)
+    this.#unwatch(target)
+    const unwatch = unit.medium?.onChange(() => {
+      if (this.#host?.hasFeature(CHANGE) === true)
         this.#tell(unit.exchanges === undefined ? 'changed' : 'exchanged', target)
     })
+    if (unwatch !== undefined) this.#watches.set(target, unwatch)
+  }
+
+  #unwatch(target: number): void {
+    this.#watches.get(target)?.()
+    this.#watches.delete(target)
   }
 
   #tell(event: ScsiEvent, target: number): void {
@@ -164,6 +178,7 @@ export class VirtioScsi implements VirtioDevice {
   /** Takes a target's unit away. Its commands end as aborted. @returns settles when its medium is not used any more */
   async unplug(target: number): Promise<void> {
     if (!this.#targets.delete(target)) return
+    this.#unwatch(target)
     if (this.#host?.hasFeature(HOTPLUG) === true) this.#tell('unplugged', target)
     await this.#end((task) => task.target === target, BAD_TARGET)
   }
