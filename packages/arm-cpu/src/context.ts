@@ -32,19 +32,6 @@ import {
 /** Bytes of a page, and one: an access of `n` bytes lies in it at distances below this less `n`. */
 export const PAGE_END = 0x1001
 
-const ELEMENT_LOADS: Readonly<Record<number, 'i64.load8_u' | 'i64.load16_u' | 'i64.load32_u' | 'i64.load'>> = {
-  1: 'i64.load8_u',
-  2: 'i64.load16_u',
-  4: 'i64.load32_u',
-  8: 'i64.load',
-}
-const ELEMENT_STORES: Readonly<Record<number, 'i64.store8' | 'i64.store16' | 'i64.store32' | 'i64.store'>> = {
-  1: 'i64.store8',
-  2: 'i64.store16',
-  4: 'i64.store32',
-  8: 'i64.store',
-}
-
 /** The bits of an address that must be clear and may not be, of an access that has to be aligned. */
 export function misalignment(address: I64, flags: number): I32 | undefined {
   if ((flags & ACCESS_ALIGNED) === 0) return undefined
@@ -145,14 +132,14 @@ export abstract class ArmContext {
     this.f.store('v128.store', this.registerAt(field), value)
   }
 
-  /** An element of a vector register, zero-extended, by a number that the record has. @param bytes - 1, 2, 4 or 8 */
-  readElement(field: number, index: I32, bytes: number): I64 {
-    return this.f.load(ELEMENT_LOADS[bytes]!, this.registerAt(field).add(index.mul(bytes)))
+  /** An element of a vector register, zero-extended, by a number that the record has. */
+  readElement(field: number, index: I32, size: ElementSize): I64 {
+    return this.f.load(LOADS[size], this.registerAt(field).add(index.mul(size)))
   }
 
-  /** Writes an element of a vector register, by a number that the record has. */
-  writeElement(field: number, index: I32, bytes: number, value: I64): void {
-    this.f.store(ELEMENT_STORES[bytes]!, this.registerAt(field).add(index.mul(bytes)), value)
+  /** Writes an element, and nothing else of its register. */
+  writeElement(field: number, index: I32, size: ElementSize, value: I64): void {
+    this.f.store(STORES[size], this.registerAt(field).add(index.mul(size)), value)
   }
 
   /** The vector register some numbers after the one that a field names; after the last comes the first. */
@@ -176,20 +163,6 @@ export abstract class ArmContext {
   /** A vector of a value in its low 64 bits, and zeros. */
   zeroExtended(low: I64): V128 {
     return replaceLane('i64x2.replace_lane', V128.of([]), 0, low)
-  }
-
-  /** An element of a vector register, whose lane is in the four low bits of the small number. */
-  readLane(field: number, size: ElementSize): I64 {
-    return this.f.load(LOADS[size], this.#laneAt(field, size))
-  }
-
-  /** Writes an element, and nothing else of its register. */
-  writeLane(field: number, size: ElementSize, value: I64): void {
-    this.f.store(STORES[size], this.#laneAt(field, size), value)
-  }
-
-  #laneAt(field: number, size: ElementSize): I32 {
-    return this.registerAt(field).add(this.small.and(15).mul(size))
   }
 
   d(wide: boolean): I64 {
@@ -221,6 +194,11 @@ export abstract class ArmContext {
   /** The small number of the record. */
   get small(): I32 {
     return this.f.load('i32.load8_u', this.record, R_SMALL)
+  }
+
+  /** The number of a lane, in the four low bits of the small number. */
+  get lane(): I32 {
+    return this.small.and(15)
   }
 
   /** The instruction. */

@@ -80,8 +80,7 @@ export class ArmCpu {
     const system = new SystemInstructions(memory, state, this.registers, host.counter)
     const imports = {
       memory: memory.memory,
-      access: (lo: number, hi: number, flags: number) =>
-        this.#guarded(() => accesses.access(lo >>> 0, hi >>> 0, flags)),
+      access: this.#guarded((lo, hi, flags) => accesses.access(lo, hi, flags)),
       probe(lo: number, hi: number, flags: number): number {
         try {
           return accesses.probe(lo >>> 0, hi >>> 0, flags)
@@ -90,7 +89,7 @@ export class ArmCpu {
           return STATUS_FAULT
         }
       },
-      system: (_number: number, record: number) => this.#guarded(() => system.execute(record >>> 0)),
+      system: this.#guarded((_number, record) => system.execute(record)),
     }
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
@@ -177,13 +176,15 @@ export class ArmCpu {
     return { reason: 'exception', syndrome, address }
   }
 
-  /** Nothing is thrown across generated code. */
-  #guarded(call: () => number): number {
-    try {
-      return call()
-    } catch (error) {
-      this.#error = error
-      return STATUS_ERROR
+  /** An import of generated code, across which nothing is thrown. Its arguments come signed. */
+  #guarded(call: (a: number, b: number, c: number) => number): (a: number, b: number, c: number) => number {
+    return (a, b, c) => {
+      try {
+        return call(a >>> 0, b >>> 0, c)
+      } catch (error) {
+        this.#error = error
+        return STATUS_ERROR
+      }
     }
   }
 }

@@ -28,6 +28,9 @@ export const ATOMIC_STORES = {
 /** Bytes of an element that a general-purpose register holds. */
 export type ElementSize = keyof typeof LOADS
 
+/** The size of an element of 8, 16, 32 or 64 bits. */
+export const sizeOfBits = (bits: number): ElementSize => (bits / 8) as ElementSize
+
 /** The bits of an element. */
 export const maskOf = (size: ElementSize): bigint => (1n << BigInt(8 * size)) - 1n
 

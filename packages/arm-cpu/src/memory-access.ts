@@ -22,7 +22,8 @@ export class MemoryAccess {
   readonly #tlb: Tlb
   readonly #host: ArmHost
   readonly #u32: Uint32Array
-  readonly #data: Uint8Array
+  /** Machine address of `S_DATA`. */
+  readonly #data: number
   readonly #first = newTranslation()
   readonly #second = newTranslation()
 
@@ -32,7 +33,7 @@ export class MemoryAccess {
     this.#tlb = tlb
     this.#host = host
     this.#u32 = memory.u32.subarray(state >>> 2)
-    this.#data = memory.u8.subarray(state + S_DATA, state + S_DATA + 64)
+    this.#data = state + S_DATA
   }
 
   /**
@@ -69,15 +70,20 @@ export class MemoryAccess {
       }
       if (second.ma < 0) return this.#abort(next, nextHi, FSC_EXTERNAL, write)
     }
-    if (write) {
-      this.#memory.write(first.ma, this.#data.subarray(0, inFirst))
-      if (inFirst < bytes) this.#memory.write(second.ma, this.#data.subarray(inFirst, bytes))
-    } else {
-      this.#data.set(this.#memory.u8.subarray(first.ma, first.ma + inFirst))
-      if (inFirst < bytes) this.#data.set(this.#memory.u8.subarray(second.ma, second.ma + bytes - inFirst), inFirst)
-    }
+    this.#move(first.ma, this.#data, inFirst, write)
+    if (inFirst < bytes) this.#move(second.ma, this.#data + inFirst, bytes - inFirst, write)
     this.#fill(lo, hi, write)
     return STATUS_DONE
+  }
+
+  /** Moves bytes between memory and the state. */
+  #move(ma: number, data: number, bytes: number, write: boolean): void {
+    const { u8 } = this.#memory
+    if (!write) u8.copyWithin(data, ma, ma + bytes)
+    else {
+      u8.copyWithin(ma, data, data + bytes)
+      this.#memory.noteWrite(ma, bytes)
+    }
   }
 
   /**

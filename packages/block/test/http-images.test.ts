@@ -130,7 +130,7 @@ describe('an image that is named by its URL', () => {
       }
       await refused('away.img', 'may name files there only')
       await refused('loop.img', 'too often')
-      // One that is sent elsewhere while it is in use.
+      // The server redirects an image that is in use.
       const storage = await openStorage(`${root}/moved.img`, { sameOrigin: true })
       redirects.set('/moved.img', secret)
       await expect(storage.read(0, new Uint8Array(512))).rejects.toMatchObject({ code: 'ERR_MEDIUM' })

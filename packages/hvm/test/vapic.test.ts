@@ -91,7 +91,7 @@ describe('guest memory as the patcher reaches it', () => {
     const { guestMemory, p2m } = guest.domain
     const values = [0x7654_3000, 0x7654_3010, 0x7654_300f, 0x7654_2fff, 0x7654_3011]
     values.forEach((value, i) => guestMemory.load(0x7_0000 + 8 * i, new Uint8Array(Uint32Array.of(value).buffer)))
-    // One that is not aligned, one in a page whose writes are logged, one in ROM.
+    // Three more words: not aligned, in a page whose writes are logged, in ROM.
     guestMemory.load(0x7_0101, new Uint8Array(Uint32Array.of(0x7654_3001).buffer))
     guestMemory.load(0x7_1ffc, new Uint8Array(Uint32Array.of(0x7654_3002).buffer))
     guestMemory.load(0x7_2000, new Uint8Array(Uint32Array.of(0x7654_3003).buffer))

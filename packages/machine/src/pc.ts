@@ -314,7 +314,7 @@ export class Pc {
     this.domain.close()
   }
 
-  /** Nobody waits for the guest any more. */
+  /** The machine does not run again: ends what waits for an answer of its guest. */
   #end(): void {
     this.#over = true
     this.domain.devices.giveUpUnplugs()

@@ -139,7 +139,7 @@ test('the state of a machine says whether a device has power', async () => {
   await power(GIVES_POWER)
   const present = await pc.domain.saveDevices(1000)
   pc.close()
-  // Whoever restores it makes the machine with the device.
+  // A machine that restores the states is made with the device.
   await start({ drives: [{ medium, interface: 'nvme', nvme: { port: 'rp' } }] })
   await pc.domain.restoreDevices(absent)
   expect(config(CARD, 0)).toBe(NOBODY)

@@ -409,7 +409,7 @@ describe('a disc that is exchanged', () => {
     await scsi.settle()
     disc.bytes.fill(0xcd)
     disc.change({ bytes })
-    // One that begins after it is of the new disc alone, and does not hide that the first is of two.
+    // A second read, after the exchange, has bytes of the new disc alone; the first one fails all the same.
     disc.hold = false
     if (bytes > 0) scsi.command([0], { unit: unitOf(1) })
     disc.release()

@@ -8,7 +8,7 @@ import { buildInitramfs, SHELL_PROMPT } from './initramfs.ts'
 /** The kernel that is booted where no other is named. */
 export const DEBIAN_KERNEL = 'linux-image-cloud-amd64'
 
-/** What of Debian is started. */
+/** The kernel or the installer of Debian to start, by options of the command line. */
 export interface DebianFlags {
   readonly package: string
   readonly installer?: InstallerArchitecture

@@ -129,7 +129,7 @@ const load: Semantics['emit'] = (c, form) => {
     const elements = Array.from({ length: registers }, (_, i) => c.f.load(LOADS[size], host, i * size))
     for (const [i, element] of elements.entries()) {
       if (row.attributes.has('replicate')) c.writeVector(registerOf(i), low(c, splat(element, size), width))
-      else c.writeLane(registerOf(i), size, element)
+      else c.writeElement(registerOf(i), c.lane, size, element)
     }
   })
   moveBase(c, form, base, bytes)
@@ -144,7 +144,7 @@ const store: Semantics['emit'] = (c, form) => {
     if (isWhole(row)) storeWhole(c, host, shape, row.attributes.has('sequence'))
     else {
       for (let i = 0; i < registers; i++) {
-        c.f.store(STORES[size], host, c.readLane(registerOf(i), size), i * size)
+        c.f.store(STORES[size], host, c.readElement(registerOf(i), c.lane, size), i * size)
       }
     }
   })

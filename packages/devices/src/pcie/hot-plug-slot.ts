@@ -121,7 +121,7 @@ export class HotPlugSlot implements PciSlotEvents {
   /** State at power-on: a device has power. */
   reset(): void {
     const { occupied } = this.#slot
-    // Whoever was asked for the device is not there any more.
+    // The guest that was asked for the device is gone: the device leaves.
     const leaves = this.#requested && occupied
     this.#completion.cancel()
     this.#announcement.cancel()

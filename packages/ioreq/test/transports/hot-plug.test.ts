@@ -31,7 +31,7 @@ const PORT = PORT_DEVICE << 3
 const NOBODY = 0xffff_ffff
 const TARGET_GPA = 0x100
 
-/** Whoever plugs. */
+/** What plugs devices in and out: a server in the same thread, in a Worker or in a process. */
 interface Plugger {
   plug(name: string): void | Promise<void>
   unplug(busName: string, options?: UnplugOptions): Promise<boolean>

@@ -2,6 +2,7 @@ import { I64, select } from '@retrap/wasm-emitter'
 import type { V128 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../../context.ts'
+import { sizeOfBits } from '../../elements.ts'
 import { fieldOf } from '../../form.ts'
 import type { ArmForm } from '../../form.ts'
 import { R_D, R_M, R_N } from '../../record.ts'
@@ -85,7 +86,7 @@ const laneNumber = (row: Row, word: number): number => {
 /** The one element of an instruction that names it; undefined of the others. */
 function oneElement(c: ArmContext, form: ArmForm, bits: number, isSigned: boolean): I64 | undefined {
   if (!form.row.operands.includes('[hl]')) return undefined
-  const value = c.readElement(R_M, c.small, bits / 8)
+  const value = c.readElement(R_M, c.small, sizeOfBits(bits))
   return c.let(isSigned ? value.shl(64 - bits).shrS(64 - bits) : value)
 }
 

@@ -2,6 +2,7 @@ import { I32, numeric } from '@retrap/wasm-emitter'
 import type { I64, V128 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../../context.ts'
+import { sizeOfBits } from '../../elements.ts'
 import { fieldOf, valueOf } from '../../form.ts'
 import type { ArmForm } from '../../form.ts'
 import { R_D, R_M, R_N } from '../../record.ts'
@@ -74,7 +75,7 @@ const duplicate: Semantics = {
   small: lanesOf,
   emit(c, form) {
     const { bits, scalar } = shapeOf(form, 'd')
-    const value = form.row.operands.includes('[') ? c.readElement(R_N, c.small, bits / 8) : c.n(true)
+    const value = form.row.operands.includes('[') ? c.readElement(R_N, c.small, sizeOfBits(bits)) : c.n(true)
     if (scalar) c.writeVector(R_D, c.zeroExtended(value))
     else write(c, form, splat(value, bits))
   },
@@ -84,9 +85,9 @@ const insert: Semantics = {
   selectors: '',
   small: lanesOf,
   emit(c, { row }) {
-    const bytes = namedBits(row, 'd') / 8
-    const value = row.operands.includes('<Vn') ? c.readElement(R_N, c.small.shrU(4), bytes) : c.n(true)
-    c.writeElement(R_D, c.small.and(15), bytes, value)
+    const size = sizeOfBits(namedBits(row, 'd'))
+    const value = row.operands.includes('<Vn') ? c.readElement(R_N, c.small.shrU(4), size) : c.n(true)
+    c.writeElement(R_D, c.lane, size, value)
   },
 }
 
@@ -97,7 +98,7 @@ const moveOut: Semantics = {
     const { row } = form
     const bits = namedBits(row, 'n')
     const wide = row.fields.has('f') ? valueOf(form, 'f') === 1 : row.operands.startsWith('<X')
-    c.setD(extendedFrom(c.readElement(R_N, c.small, bits / 8), bits, row.mnemonic === 'SMOV'), wide)
+    c.setD(extendedFrom(c.readElement(R_N, c.small, sizeOfBits(bits)), bits, row.mnemonic === 'SMOV'), wide)
   },
 }
 
