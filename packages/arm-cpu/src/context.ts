@@ -8,6 +8,7 @@ import {
   ACCESS_DONE,
   ACCESS_ELEMENT_SHIFT,
   ACCESS_MODIFY,
+  ACCESS_UNPRIVILEGED,
   ACCESS_WRITE,
 } from './access-flags.ts'
 import { LOADS, STORES } from './elements.ts'
@@ -25,6 +26,7 @@ import {
   S_PAGE_BASE,
   S_SLOW_ACCESSES,
   S_SP_ALIGNMENT,
+  S_TLB_UNPRIVILEGED,
   S_V,
   S_X,
 } from './state-layout.ts'
@@ -330,7 +332,11 @@ export abstract class ArmContext {
   protected lookUp(address: I64, flags: number, table: number): { readonly entry: I32; readonly distance: I64 } {
     const { f } = this
     const start = (flags & ACCESS_BLOCK) === 0 ? address : f.let(address.and(-(flags & 0xff)))
-    const entry = f.let(this.#tlb.add(start.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const set =
+      (flags & ACCESS_UNPRIVILEGED) === 0
+        ? this.#tlb
+        : this.f.loadExpression('i32.load', this.state, S_TLB_UNPRIVILEGED)
+    const entry = f.let(set.add(start.shrU(8).toI32().and(TLB_INDEX_MASK)))
     return { entry, distance: f.let(start.sub(f.loadExpression('i64.load', entry, table))) }
   }
 

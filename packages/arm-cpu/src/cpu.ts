@@ -24,12 +24,14 @@ import {
   STATE_LAYOUT,
   S_EXCLUSIVE_BYTES,
   S_FAULT_ADDRESS,
+  S_FAULT_HPFAR,
+  S_FAULT_STAGE,
   S_FAULT_SYNDROME,
   S_SLOW_ACCESSES,
-  S_TLB,
   S_TLB_SETS,
 } from './state-layout.ts'
 import { SystemInstructions } from './system-instructions.ts'
+import { TLB_SETS, Translation } from './translation.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
 
@@ -61,22 +63,23 @@ export class ArmCpu {
     const { memory, codeCache } = engine
     this.memory = memory
     this.engine = engine
-    const state = memory.allocate(S_TLB_SETS + tlbBytes(1), 64, 'Arm processor')
+    const state = memory.allocate(S_TLB_SETS + tlbBytes(TLB_SETS), 64, 'Arm processor')
     this.state = state
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#u64 = memory.u64.subarray(state >>> 3)
-    const tlb = new Tlb(memory, state + S_TLB_SETS, 1)
+    const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS)
     this.#tlb = tlb
+    const translation = new Translation(memory, tlb, host, state)
+    translation.setMode(0, false, false, false)
     codeCache.addClient({
       flushExecute: () => tlb.flushExecute(),
       dropWritable: (frameMa) => tlb.dropWritable(frameMa),
     })
     this.registers = new ArmRegisters(memory, state)
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
-    this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, new ArmCodeSpace(memory, this.#u32, host))
-    this.#u32[S_TLB >>> 2] = tlb.setAddress(0)
+    this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, new ArmCodeSpace(this.#u32, translation))
     this.registers.reset()
-    const accesses = new MemoryAccess(memory, tlb, host, state)
+    const accesses = new MemoryAccess(memory, tlb, translation, state)
     const system = new SystemInstructions(memory, state, this.registers, host.counter)
     const imports = {
       memory: memory.memory,
@@ -103,7 +106,7 @@ export class ArmCpu {
       state,
       table: instance.exports['table'] as FunctionTable,
       imports,
-      executeSlots: (lo, hi) => tlb.lookup(0, TLB_EXECUTE, lo, hi),
+      executeSlots: (lo, hi) => tlb.lookup(translation.executeSet, TLB_EXECUTE, lo, hi),
     })
     engine.jit?.addRunner(units)
     this.#interpret = instance.exports['run'] as (state: number, record: number) => number
@@ -173,7 +176,9 @@ export class ArmCpu {
     const address = this.#u64[S_FAULT_ADDRESS >>> 3]!
     this.#u32[S_FAULT_SYNDROME >>> 2] = 0
     this.#u64[S_FAULT_ADDRESS >>> 3] = 0n
-    return { reason: 'exception', syndrome, address }
+    if (this.#u32[S_FAULT_STAGE >>> 2] !== 2) return { reason: 'exception', syndrome, address }
+    this.#u32[S_FAULT_STAGE >>> 2] = 0
+    return { reason: 'exception', syndrome, address, hpfar: this.#u64[S_FAULT_HPFAR >>> 3]! }
   }
 
   /** An import of generated code, across which nothing is thrown. Its arguments come signed. */

@@ -12,6 +12,8 @@ export type ArmExit =
       readonly syndrome: number
       /** FAR_ELx of aborts and of a program counter that is not aligned. */
       readonly address: bigint
+      /** HPFAR_EL2 of an abort that stage 2 has raised. */
+      readonly hpfar?: bigint
     }
   /** Something in the emulator or its host has thrown. */
   | { readonly reason: 'error'; readonly error: unknown }

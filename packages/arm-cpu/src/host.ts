@@ -20,16 +20,30 @@ export interface ArmTranslation extends CodeTranslation {
   pageBytes: number
   /** Of the engine's TLB; 0. */
   key: number
+  /** The memory is of a Device type: accesses must be aligned. Told of a fault of stage 2, too. */
+  device: boolean
+  /** Memory attributes of stage 1, as MAIR_EL1 has them, for PAR_EL1. */
+  attributes: number
+  /** Intermediate physical address of the byte, where stage 1 has one; with `tableWalk` of a table's entry. */
+  ipa: number
   /** Why there is no translation: a fault status code of an abort's syndrome. */
   faultStatus: number
+  /** The fault is one of stage 2: it is taken to EL2. */
+  stage2: boolean
+  /** It was met by a walk of stage 1, at one of its tables. */
+  tableWalk: boolean
 }
 
-/** Kind of an access that is translated: a read. */
+/** Bits that say what an access is that is translated; the same as `ARM_*` of `@retrap/paging`. None: a read. */
 export const TRANSLATE_READ = 0
 /** A write. */
 export const TRANSLATE_WRITE = 1
 /** A fetch of an instruction. */
 export const TRANSLATE_FETCH = 2
+/** With the rights of EL0. */
+export const TRANSLATE_UNPRIVILEGED = 4
+/** With PSTATE.PAN set: EL1 may not access what EL0 may. */
+export const TRANSLATE_PAN = 8
 
 /** The virtual counter of the generic timer, which programs read the time from. */
 export interface ArmCounter {
@@ -49,7 +63,7 @@ export interface ArmHost {
    * @param lo - low word of the virtual address, unsigned
    * @param hi - high word
    * @param access - `TRANSLATE_*`
-   * @param into - filled in
+   * @param into - filled in; what a host does not know of, it leaves alone
    * @returns whether there is a translation; else `faultStatus` says why not
    */
   translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean
@@ -57,7 +71,20 @@ export interface ArmHost {
 
 /** Makes the result of a translation, for its owner to reuse. */
 export function newTranslation(): ArmTranslation {
-  return { ma: -1, writable: false, cacheable: false, global: false, pageBytes: 4096, key: 0, faultStatus: 0 }
+  return {
+    ma: -1,
+    writable: false,
+    cacheable: false,
+    global: false,
+    pageBytes: 4096,
+    key: 0,
+    device: false,
+    attributes: 0xff,
+    ipa: 0,
+    faultStatus: 0,
+    stage2: false,
+    tableWalk: false,
+  }
 }
 
 /**

@@ -10,6 +10,14 @@ export { ArmEngine, CODE_CACHE_BYTES, type ArmEngineOptions } from './engine.ts'
 export type { ArmExit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'
 export type { ArmCounter } from './host.ts'
-export { TRANSLATE_FETCH, TRANSLATE_READ, TRANSLATE_WRITE, type ArmHost, type ArmTranslation } from './host.ts'
+export {
+  TRANSLATE_FETCH,
+  TRANSLATE_PAN,
+  TRANSLATE_READ,
+  TRANSLATE_UNPRIVILEGED,
+  TRANSLATE_WRITE,
+  type ArmHost,
+  type ArmTranslation,
+} from './host.ts'
 export { ArmRegisters } from './registers.ts'
 export { exceptionClassOf } from './syndrome.ts'

@@ -11,16 +11,17 @@ import {
   ACCESS_MODIFY,
   ACCESS_WRITE,
 } from './access-flags.ts'
-import { newTranslation, translate, TRANSLATE_READ, TRANSLATE_WRITE } from './host.ts'
-import type { ArmHost, ArmTranslation } from './host.ts'
-import { S_DATA, S_FAULT_ADDRESS, S_FAULT_SYNDROME } from './state-layout.ts'
+import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE } from './host.ts'
+import type { ArmTranslation } from './host.ts'
+import { S_DATA } from './state-layout.ts'
 import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_EXTERNAL, FSC_UNSUPPORTED } from './syndrome.ts'
+import type { Translation } from './translation.ts'
 
 /** Accesses that generated code does not finish by itself: TLB misses, those in two pages, and writes to decoded code. */
 export class MemoryAccess {
   readonly #memory: MachineMemory
   readonly #tlb: Tlb
-  readonly #host: ArmHost
+  readonly #translation: Translation
   readonly #u32: Uint32Array
   /** Machine address of `S_DATA`. */
   readonly #data: number
@@ -28,10 +29,10 @@ export class MemoryAccess {
   readonly #second = newTranslation()
 
   /** @param state - machine address of the processor's state */
-  constructor(memory: MachineMemory, tlb: Tlb, host: ArmHost, state: number) {
+  constructor(memory: MachineMemory, tlb: Tlb, translation: Translation, state: number) {
     this.#memory = memory
     this.#tlb = tlb
-    this.#host = host
+    this.#translation = translation
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#data = state + S_DATA
   }
@@ -49,31 +50,45 @@ export class MemoryAccess {
       this.#memory.noteWrite(lo, bytes)
       return STATUS_DONE
     }
-    const element = 1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)
-    if ((flags & ACCESS_ALIGNED) !== 0 && (lo & (element - 1)) !== 0) return this.#abort(lo, hi, FSC_ALIGNMENT, write)
-    if ((flags & ACCESS_MODIFY) !== 0) return this.#modify(lo, hi, write)
+    const misaligned = (lo & ((1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)) - 1)) !== 0
+    const mustBeAligned = (flags & ACCESS_ALIGNED) !== 0 || this.#translation.strict
+    if (misaligned && mustBeAligned && (flags & ACCESS_BLOCK) === 0) return this.#abort(lo, hi, FSC_ALIGNMENT, write)
+    if ((flags & ACCESS_MODIFY) !== 0) return this.#modify(lo, hi, flags)
     const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
     const first = this.#first
     const start = (flags & ACCESS_BLOCK) === 0 ? lo : (lo & -bytes) >>> 0
-    if (!this.#translate(start, hi, kind, first)) {
-      if ((flags & ACCESS_CACHE) === 0) return this.#abort(lo, hi, first.faultStatus, write)
-      return this.#raise(lo, hi, cacheAbort(first.faultStatus))
+    if (!this.#translation.data(start, hi, flags, kind, first)) {
+      if ((flags & ACCESS_CACHE) !== 0)
+        return this.#translation.raiseAbort(lo, hi, cacheAbort(first.faultStatus), first)
+      // Stage 1 has found what memory it is before stage 2 is asked.
+      if (first.stage2 && !first.tableWalk && this.#isForbidden(first, misaligned, flags)) {
+        return this.#abort(lo, hi, FSC_ALIGNMENT, write)
+      }
+      return this.#translation.raiseAbort(lo, hi, dataAbort(first.faultStatus, write), first)
     }
-    if (first.ma < 0) return (flags & ACCESS_CACHE) === 0 ? this.#abort(lo, hi, FSC_EXTERNAL, write) : STATUS_DONE
+    if ((flags & ACCESS_CACHE) !== 0) return STATUS_DONE
+    if (this.#isForbidden(first, misaligned, flags)) return this.#abort(lo, hi, FSC_ALIGNMENT, write)
+    if (first.ma < 0) return this.#abort(lo, hi, FSC_EXTERNAL, write)
     const inFirst = Math.min(bytes, PAGE_BYTES - (start & (PAGE_BYTES - 1)))
     const second = this.#second
     if (inFirst < bytes) {
       const next = (start + inFirst) >>> 0
       const nextHi = next === 0 ? (hi + 1) >>> 0 : hi
-      if (!this.#translate(next, nextHi, kind, second)) {
-        return this.#abort(next, nextHi, second.faultStatus, write)
+      if (!this.#translation.data(next, nextHi, flags, kind, second)) {
+        return this.#translation.raiseAbort(next, nextHi, dataAbort(second.faultStatus, write), second)
       }
+      if (this.#isForbidden(second, misaligned, flags)) return this.#abort(next, nextHi, FSC_ALIGNMENT, write)
       if (second.ma < 0) return this.#abort(next, nextHi, FSC_EXTERNAL, write)
     }
     this.#move(first.ma, this.#data, inFirst, write)
     if (inFirst < bytes) this.#move(second.ma, this.#data + inFirst, bytes - inFirst, write)
-    this.#fill(lo, hi, write)
+    this.#fill(lo, hi, flags, write)
     return STATUS_DONE
+  }
+
+  /** Whether an access to Device memory may not be made: one that is not aligned, and DC ZVA. */
+  #isForbidden({ device }: ArmTranslation, misaligned: boolean, flags: number): boolean {
+    return device && (misaligned || (flags & ACCESS_BLOCK) !== 0)
   }
 
   /** Moves bytes between memory and the state. */
@@ -90,14 +105,18 @@ export class MemoryAccess {
    * Finds the place of an access that is made in place: its machine address goes to `S_DATA`. What cannot be read either has
    * faulted as a read, unless it is only written.
    */
-  #modify(lo: number, hi: number, write: boolean): number {
+  #modify(lo: number, hi: number, flags: number): number {
     const first = this.#first
-    if (!write && !this.#translate(lo, hi, TRANSLATE_READ, first)) {
-      return this.#abort(lo, hi, first.faultStatus, false)
+    const translation = this.#translation
+    const write = (flags & ACCESS_WRITE) !== 0
+    if (!write && !translation.data(lo, hi, flags, TRANSLATE_READ, first)) {
+      return translation.raiseAbort(lo, hi, dataAbort(first.faultStatus, false), first)
     }
-    if (!this.#translate(lo, hi, TRANSLATE_WRITE, first)) return this.#abort(lo, hi, first.faultStatus, true)
+    if (!translation.data(lo, hi, flags, TRANSLATE_WRITE, first)) {
+      return translation.raiseAbort(lo, hi, dataAbort(first.faultStatus, true), first)
+    }
     if (first.ma < 0) return this.#abort(lo, hi, FSC_UNSUPPORTED, write)
-    this.#fill(lo, hi, true)
+    this.#fill(lo, hi, flags, true)
     this.#u32[S_DATA >>> 2] = first.ma
     return STATUS_DONE
   }
@@ -110,34 +129,26 @@ export class MemoryAccess {
   probe(lo: number, hi: number, flags: number): number {
     const write = (flags & (ACCESS_WRITE | ACCESS_MODIFY)) !== 0
     const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
-    if (!this.#translate(lo, hi, kind, this.#first) || this.#first.ma < 0) return STATUS_FAULT
-    this.#fill(lo, hi, write)
+    const first = this.#first
+    if (!this.#translation.data(lo, hi, flags, kind, first) || first.ma < 0) return STATUS_FAULT
+    this.#fill(lo, hi, flags, write)
     return STATUS_DONE
   }
 
-  #translate(lo: number, hi: number, kind: number, into: ArmTranslation): boolean {
-    return translate(this.#host, this.#memory, lo, hi, kind, into)
-  }
-
-  /** Has the TLB know the page of an access, unless it is written and holds decoded code. */
-  #fill(lo: number, hi: number, write: boolean): void {
-    const { cacheable, writable, ma } = this.#first
-    if (!cacheable) return
+  /** Has the TLB know the page of an access, unless it is written and holds decoded code. Accesses to Device memory are checked each time. */
+  #fill(lo: number, hi: number, flags: number, write: boolean): void {
+    const { cacheable, device, writable, ma } = this.#first
+    if (!cacheable || device) return
+    const set = this.#translation.dataSet(flags)
+    if (set === this.#tlb.missSet) return
     const page = (ma & ~(PAGE_BYTES - 1)) >>> 0
-    if (!write) this.#tlb.fill(0, TLB_READ, lo, hi, page, this.#first)
+    if (!write) this.#tlb.fill(set, TLB_READ, lo, hi, page, this.#first)
     else if (writable && this.#memory.codeBits[page >>> 12] === 0) {
-      this.#tlb.fill(0, TLB_WRITE, lo, hi, page, this.#first)
+      this.#tlb.fill(set, TLB_WRITE, lo, hi, page, this.#first)
     }
   }
 
   #abort(lo: number, hi: number, faultStatus: number, write: boolean): number {
-    return this.#raise(lo, hi, dataAbort(faultStatus, write))
-  }
-
-  #raise(lo: number, hi: number, syndrome: number): number {
-    this.#u32[S_FAULT_SYNDROME >>> 2] = syndrome
-    this.#u32[S_FAULT_ADDRESS >>> 2] = lo
-    this.#u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
-    return STATUS_FAULT
+    return this.#translation.raise(lo, hi, dataAbort(faultStatus, write))
   }
 }

@@ -76,8 +76,14 @@ export const S_KEYS = 496
 export const S_DATA = 576
 /** V0 to V31, 128 bits each. */
 export const S_V = 640
+/** The TLB's set for accesses with the rights of EL0 (LDTR, STTR). 32 bits. */
+export const S_TLB_UNPRIVILEGED = 1152
+/** The stage of the fault that S_FAULT_SYNDROME tells of: 2 where it is taken to EL2, with HPFAR_EL2; else 0. 32 bits. */
+export const S_FAULT_STAGE = 1156
+/** HPFAR_EL2 of a fault of stage 2. 64 bits. */
+export const S_FAULT_HPFAR = 1160
 /** Bytes before the sets of the TLB. */
-export const S_TLB_SETS = 1152
+export const S_TLB_SETS = 1168
 
 /** The engine's view of the state. */
 export const STATE_LAYOUT: StateLayout = {

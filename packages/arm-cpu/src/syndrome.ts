@@ -39,6 +39,9 @@ export const FSC_ALIGNMENT = 0x21
 /** An exclusive or atomic access to what does not know it. */
 export const FSC_UNSUPPORTED = 0x35
 
+/** ISS of an abort: the fault of stage 2 is of an access that a walk of stage 1 has made. */
+export const ISS_S1PTW: number = 1 << 7
+
 /** An abort of a data access from a lower or the same exception level. */
 export const dataAbort = (status: number, write: boolean): number =>
   syndrome(EC_DATA_ABORT, status | (write ? 1 << 6 : 0))

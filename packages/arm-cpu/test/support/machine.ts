@@ -21,7 +21,7 @@ class TestHost extends FlatHost {
     into.writable = false
     // A permission fault of level 3.
     into.faultStatus = 0xf
-    return found && access !== TRANSLATE_WRITE
+    return found && (access & TRANSLATE_WRITE) === 0
   }
 }
 
