@@ -57,13 +57,21 @@ export type { PcSoundDevice } from './sound-device.ts'
 export type { PcVirtioDevice } from './virtio-device.ts'
 export type { PcVirtioPlace } from './virtio-place.ts'
 export { serveControllers } from './elsewhere/serve-controllers.ts'
-export type { ControllerDescription, ControllerServerOptions, StartControllerServer } from './elsewhere/start.ts'
+export type {
+  BoardServerOptions,
+  ControllerDescription,
+  ControllerServerOptions,
+  PartServerOptions,
+  StartBoardServer,
+  StartControllerServer,
+  StartPartServer,
+} from './elsewhere/start.ts'
 export { serveBoard } from './remote-board.ts'
-export type { BoardServerOptions, StartBoardServer } from './remote-board.ts'
 export type { MachineType } from './machine-type.ts'
 export type { MachineExit } from './machine-exit.ts'
-export { Pc, createPc, type PcState } from './pc.ts'
-export type { PcOptions, StartDeviceServer, StopSignal } from './pc-options.ts'
+export type { MachineRunOptions, PcState, StopSignal } from './machine-life.ts'
+export { Pc, createPc } from './pc.ts'
+export type { PcOptions, StartDeviceServer } from './pc-options.ts'
 export type { GuestSample, SamplingOptions } from './sampling.ts'
 export type { SerialPort } from './serial-port.ts'
 export type { PcStatistics } from './statistics.ts'

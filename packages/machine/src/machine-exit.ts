@@ -1,7 +1,6 @@
-import type { X86Domain } from '@retrap/hvm'
 import { describeThrown } from '@retrap/device/host'
 import type { FinalExit } from './sleep.ts'
-import { describeCrash, type CrashDetail } from './crash.ts'
+import type { CrashDetail } from './crash.ts'
 
 /** Why {@link Pc.run} ended. */
 export interface MachineExit {
@@ -22,15 +21,22 @@ export interface MachineExit {
   readonly detail?: CrashDetail
 }
 
-/** Why a machine ended, for people, from why its domain did. */
-export function machineExit(domain: X86Domain, exit: FinalExit): MachineExit {
+/** Describes a crash of a vCPU: its registers and its current instruction. */
+export type DescribeCrash = (vcpu: number, message: string) => CrashDetail
+
+/**
+ * Says for people why a machine ended, from why its domain did.
+ *
+ * @param describe - knows the processor's registers
+ */
+export function machineExit(exit: FinalExit, describe: DescribeCrash): MachineExit {
   switch (exit.reason) {
     case 'debug-exit':
       return { reason: 'debug-exit', code: exit.code }
     case 'vcpu-shutdown':
       return {
         reason: 'triple-fault',
-        detail: describeCrash(domain, exit.vcpu, `vCPU ${exit.vcpu} shut down after a triple fault`),
+        detail: describe(exit.vcpu, `vCPU ${exit.vcpu} shut down after a triple fault`),
       }
     case 'guest-shutdown': {
       if (exit.code === 'suspend') return { reason: 'suspend' }
@@ -38,11 +44,11 @@ export function machineExit(domain: X86Domain, exit: FinalExit): MachineExit {
       if (exit.code === 'soft-reset') return { reason: 'reset' }
       const what =
         exit.code === 'watchdog' ? 'a watchdog of the guest has bitten' : 'the guest says that it has crashed'
-      return { reason: 'guest-crash', detail: describeCrash(domain, exit.vcpu, what) }
+      return { reason: 'guest-crash', detail: describe(exit.vcpu, what) }
     }
     case 'internal-error': {
       const text = describeThrown(exit.error, true)
-      return { reason: 'internal-error', detail: describeCrash(domain, exit.vcpu, text) }
+      return { reason: 'internal-error', detail: describe(exit.vcpu, text) }
     }
     case 'device-failure': {
       const { serverName, device, request, cause } = exit.failure
@@ -54,7 +60,7 @@ export function machineExit(domain: X86Domain, exit: FinalExit): MachineExit {
     case 'memory-failure': {
       const { vcpu, gfn, cause } = exit.failure
       const text = `guest frame 0x${gfn.toString(16)} cannot be accessed: ${cause}`
-      return { reason: 'internal-error', detail: describeCrash(domain, vcpu, text) }
+      return { reason: 'internal-error', detail: describe(vcpu, text) }
     }
     default:
       return { reason: exit.reason }

@@ -5,6 +5,7 @@ import type { InputBackend, InputEvent, InterruptLine } from '@retrap/device'
 import type { DevicePlatform, DeviceServer, IoDispatch, SharedDeviceMemory } from '@retrap/ioreq'
 import { createBoard } from './board.ts'
 import type { Board, BoardDescription, BoardHooks, BoardInput } from './board.ts'
+import type { BoardServerOptions, StartBoardServer } from './elsewhere/start.ts'
 import { type InputHooks, InputRelay, RemoteInput } from './input/relay.ts'
 
 /*
@@ -56,25 +57,6 @@ const WAKE = 16
 
 /** To the machine: samples of the PC speaker, 16 bits each. */
 const SPEAKER = 17
-
-/** What the server of a board is started with; see `PcOptions.devicePlacement`. */
-export interface BoardServerOptions {
-  /** Names the server. */
-  readonly name: string
-  /** Whether the machine's clock runs on by itself. */
-  readonly realTime: boolean
-  /** What to give to {@link serveBoard} in the other thread. */
-  readonly board: BoardDescription
-  /** Receives what the board says beside its requests; hand it the bytes that the server posts. */
-  readonly onMessage: (bytes: Uint8Array) => void
-}
-
-/** Starts the thread that a board's models run in, and makes a server of the domain of it. */
-export type StartBoardServer = (
-  dispatch: IoDispatch,
-  platform: DevicePlatform,
-  options: BoardServerOptions,
-) => DomainServer
 
 /**
  * The program of a thread in which a board's models run, until the machine ends them.

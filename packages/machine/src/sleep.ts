@@ -1,9 +1,12 @@
-import type { DomainExit, X86Domain } from '@retrap/hvm'
+import type { Domain, DomainExit } from '@retrap/hvm'
 
 /** The exits that a domain's owner sees. */
 export type FinalExit = Exclude<DomainExit, { readonly reason: 'sleep' | 'wake' }>
 
-/** What a PC lends its {@link Sleep}. */
+/** A domain as {@link Sleep} sees it, of any processor. */
+type SleepingDomain = Pick<Domain, 'asleep' | 'reset' | 'run' | 'stop'>
+
+/** What a machine lends its {@link Sleep}. */
 export interface SleepHooks {
   /** Does what firmware does first when the machine wakes. @returns false: the guest has left no place to go on */
   resume(): Promise<boolean>
@@ -18,14 +21,14 @@ export interface SleepHooks {
  * models goes on until the power management wakes it. Each device model knows which of its state survives.
  */
 export class Sleep {
-  readonly #domain: X86Domain
+  readonly #domain: SleepingDomain
   readonly #hooks: SleepHooks
   /** The power management wakes the machine, which may not be asleep yet. */
   #woken = false
   /** The guest has asked to sleep, and the domain has not been reset since. */
   #falling = false
 
-  constructor(domain: X86Domain, hooks: SleepHooks) {
+  constructor(domain: SleepingDomain, hooks: SleepHooks) {
     this.#domain = domain
     this.#hooks = hooks
   }

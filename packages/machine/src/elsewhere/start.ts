@@ -1,6 +1,7 @@
 import type { BlockProperties } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
 import type { DevicePlatform, IoDispatch } from '@retrap/ioreq'
+import type { BoardDescription } from '../board.ts'
 
 /** What a Worker must know to make the controllers of a machine: plain data, to be posted. */
 export interface ControllerDescription {
@@ -14,21 +15,37 @@ export interface ControllerDescription {
   readonly places: readonly { readonly device: number; readonly root: number; readonly label: string }[]
 }
 
-/** What the server of a machine's controllers is started with; see `PcOptions.controllerPlacement`. */
-export interface ControllerServerOptions {
+/** What the server of a part of a machine is started with, whose models run in another thread. */
+export interface PartServerOptions {
   /** Names the server. */
   readonly name: string
   /** Whether the machine's clock runs on by itself. */
   readonly realTime: boolean
-  /** What to give to `serveControllers` in the other thread. */
-  readonly controllers: ControllerDescription
-  /** Receives what controllers say to media and networks; hand it the bytes that the server posts. */
+  /** Receives what the models say beside their requests; hand it the bytes that the server posts. */
   readonly onMessage: (bytes: Uint8Array) => void
 }
 
-/** Starts the thread that controllers run in, and makes a server of the domain of it. */
-export type StartControllerServer = (
+/** Starts the thread that a part's models run in, and makes a server of the domain of it. */
+export type StartPartServer<Options extends PartServerOptions> = (
   dispatch: IoDispatch,
   platform: DevicePlatform,
-  options: ControllerServerOptions,
+  options: Options,
 ) => DomainServer
+
+/** What the server of a board is started with; see `PcOptions.devicePlacement`. */
+export interface BoardServerOptions extends PartServerOptions {
+  /** What to give to `serveBoard` in the other thread. */
+  readonly board: BoardDescription
+}
+
+/** Starts the thread that a board's models run in, and makes a server of the domain of it. */
+export type StartBoardServer = StartPartServer<BoardServerOptions>
+
+/** What the server of a machine's controllers is started with; see `PcOptions.controllerPlacement`. */
+export interface ControllerServerOptions extends PartServerOptions {
+  /** What to give to `serveControllers` in the other thread. */
+  readonly controllers: ControllerDescription
+}
+
+/** Starts the thread that controllers run in, and makes a server of the domain of it. */
+export type StartControllerServer = StartPartServer<ControllerServerOptions>

@@ -1,0 +1,147 @@
+import type { DeviceModel } from '@retrap/device'
+import { describeThrown } from '@retrap/device/host'
+import type { Domain } from '@retrap/hvm'
+import type { DeviceFailure } from '@retrap/ioreq'
+import { MachineError } from './errors.ts'
+import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
+import type { StartDeviceServer } from './pc-options.ts'
+import type { FinalExit } from './sleep.ts'
+
+/** The activity of a machine. */
+export type PcState = 'running' | 'asleep' | 'stopped'
+
+/** The part of an `AbortSignal` that is used. */
+export interface StopSignal {
+  /** Whether the signal has been given. */
+  readonly aborted: boolean
+  /** Calls `listener` when the signal is given. */
+  addEventListener(type: 'abort', listener: () => void): void
+  /** Takes a listener back. */
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+/** Limits of one run of a machine. */
+export interface MachineRunOptions {
+  /** Stops the machine. */
+  readonly signal?: StopSignal | undefined
+  /** Host time after which the machine is stopped. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** A domain as {@link MachineLife} sees it, of any processor. */
+type LivingDomain = Pick<
+  Domain,
+  'addServer' | 'asleep' | 'clock' | 'close' | 'devices' | 'dispatch' | 'platform' | 'stop'
+>
+
+/** What a machine lends its {@link MachineLife}. */
+export interface LifeHooks {
+  /** Models of the caller. */
+  readonly models: readonly DeviceModel[]
+  /** Runs the domain until it exits, through sleep where the machine can sleep. */
+  run(): Promise<FinalExit>
+  /** Waits until board and media have handed over what they hold back. */
+  settle(): Promise<unknown>
+  /** Describes a crash of a vCPU. */
+  readonly describe: DescribeCrash
+}
+
+/** The life of a machine of any board: servers of models start, it runs, is stopped, ends and is closed. */
+export class MachineLife {
+  readonly #domain: LivingDomain
+  readonly #hooks: LifeHooks
+  /** Settle when the servers that live elsewhere have their models. */
+  readonly #ready: Promise<void>[] = []
+  #failure: DeviceFailure | undefined
+  #running = false
+  #over = false
+
+  constructor(domain: LivingDomain, hooks: LifeHooks) {
+    this.#domain = domain
+    this.#hooks = hooks
+  }
+
+  /** The machine's activity. */
+  get state(): PcState {
+    if (this.#domain.asleep) return 'asleep'
+    return this.#running ? 'running' : 'stopped'
+  }
+
+  /** Whether the machine was closed, or ended by its guest: nothing runs it again. */
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  /** Notes a failure of a device model, which may be why the machine cannot start. */
+  failed(failure: DeviceFailure): void {
+    this.#failure ??= failure
+  }
+
+  /** Has {@link MachineLife.startServers} wait for models. */
+  waitFor(ready: Promise<void>): void {
+    this.#ready.push(ready)
+  }
+
+  /** Starts further servers, and waits until all servers have their models. */
+  async startServers(starts: readonly StartDeviceServer[]): Promise<void> {
+    const { dispatch, platform, clock } = this.#domain
+    for (const start of starts) {
+      // oxlint-disable-next-line no-await-in-loop -- models are attached in the order of the options
+      const server = await start(dispatch, platform, !clock.deterministic)
+      this.#domain.addServer(server)
+      this.waitFor(server.remote.ready)
+    }
+    await Promise.all(this.#ready)
+  }
+
+  /** The error of a machine whose servers or devices threw this while it was made. */
+  notStarted(thrown: unknown): MachineError {
+    const why = describeThrown(this.#failure?.cause ?? thrown)
+    return new MachineError('ERR_DEVICES', `the device models cannot be started: ${why}`, { cause: thrown })
+  }
+
+  /** Runs until the guest or the caller ends it. @throws MachineError `ERR_STATE` if it runs already */
+  async run({ signal, timeoutMs }: MachineRunOptions): Promise<MachineExit> {
+    if (this.#running) throw new MachineError('ERR_STATE', 'the machine runs already')
+    this.#running = true
+    let timedOut = false
+    const stop = (): void => this.#domain.stop({ reason: 'stopped' })
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            timedOut = true
+            stop()
+          }, timeoutMs)
+    signal?.addEventListener('abort', stop)
+    if (signal?.aborted === true) stop()
+    try {
+      const exit = await this.#hooks.run()
+      if (exit.reason !== 'stopped') this.#end()
+      for (const model of this.#hooks.models) if (isBuffered(model)) model.flush()
+      await this.#hooks.settle()
+      return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(exit, this.#hooks.describe)
+    } finally {
+      if (timer !== undefined) clearTimeout(timer)
+      signal?.removeEventListener('abort', stop)
+      this.#running = false
+    }
+  }
+
+  /** Ends what runs beside the machine: threads and processes of device models. */
+  close(): void {
+    this.#end()
+    this.#domain.close()
+  }
+
+  /** The machine does not run again: ends what waits for an answer of its guest. */
+  #end(): void {
+    this.#over = true
+    this.#domain.devices.giveUpUnplugs()
+  }
+}
+
+/** A model that keeps back what it has for the host: serial ports, the debug console. */
+function isBuffered(model: DeviceModel): model is DeviceModel & { flush(): void } {
+  return 'flush' in model && typeof model.flush === 'function'
+}

@@ -1,0 +1,73 @@
+import type { X86Domain } from '@retrap/hvm'
+import type { plugXen } from '@retrap/xen'
+import { loadDeviceKinds, type PcSite, type PlacedDevices, type PlaceDevices, placeDevices } from './device-kinds.ts'
+import type { startControllers } from './elsewhere/start-controllers.ts'
+import { type MovedControllers, splitControllers } from './elsewhere/split.ts'
+import { loadFlash } from './flash.ts'
+import type { PcOptions } from './pc-options.ts'
+
+/** The parts of a PC that are loaded before it is composed. */
+export interface PcParts {
+  /** Kinds of the devices in this thread. */
+  readonly kinds: readonly PlaceDevices[]
+  /** Kinds of the controllers in a thread of their own. */
+  readonly moved: readonly PlaceDevices[]
+  /** Starts those controllers. */
+  readonly elsewhere: typeof startControllers | undefined
+  /** Contents of the flash memories. */
+  readonly flash: readonly Uint8Array[]
+  /** Plugs Xen in, where the guest sees Xen. */
+  readonly plugXen: typeof plugXen | undefined
+}
+
+/** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
+export async function loadPcParts(options: PcOptions): Promise<PcParts> {
+  const { moved, local } = divide(options)
+  const [flash, kinds, movedKinds, elsewhere, xen] = await Promise.all([
+    loadFlash(options.flash ?? []),
+    loadDeviceKinds(local),
+    moved && loadDeviceKinds(moved),
+    moved && import('./elsewhere/start-controllers.ts'),
+    options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
+  ])
+  return { kinds, flash, plugXen: xen?.plugXen, moved: movedKinds ?? [], elsewhere: elsewhere?.startControllers }
+}
+
+/** The devices of a PC that has been composed. */
+interface PcDevices extends Required<PlacedDevices> {
+  /** The place of devices in this thread, for those that are plugged in later. */
+  readonly site: PcSite
+  /** Settle when models of controllers elsewhere are there. */
+  readonly ready: readonly Promise<void>[]
+}
+
+/**
+ * Makes all devices. Controllers in a thread of their own become part of the domain; the models of this thread are not
+ * attached yet, since the board comes first.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function placePcDevices(
+  domain: X86Domain,
+  options: PcOptions,
+  parts: PcParts,
+  place: Omit<PcSite, 'options' | 'flash'>,
+): PcDevices {
+  const { moved, local } = divide(options)
+  const site: PcSite = { ...place, options: local, flash: parts.flash }
+  const elsewhere =
+    moved && parts.elsewhere?.(options.controllerPlacement!, domain, { moved, kinds: parts.moved, site })
+  if (elsewhere) domain.addServer(elsewhere.server)
+  const devices = placeDevices(parts.kinds, site)
+  return {
+    ...devices,
+    bootPaths: [...(elsewhere?.bootPaths ?? []), ...devices.bootPaths],
+    site,
+    ready: elsewhere ? [elsewhere.server.remote.ready] : [],
+  }
+}
+
+/** Controllers for a thread of their own, and what stays in this one. @throws MachineError `ERR_OPTION` */
+function divide(options: PcOptions): { readonly moved?: MovedControllers; readonly local: PcOptions } {
+  return options.controllerPlacement === undefined ? { local: options } : splitControllers(options)
+}
