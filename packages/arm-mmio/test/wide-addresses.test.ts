@@ -55,6 +55,41 @@ describe('a pair of registers is loaded from both sides of 4 GiB', () => {
   })
 })
 
+describe('an abort of a later byte', () => {
+  // The register count times the size of each: ldp x0, x1, [x2]; ldp q0, q1, [x2]; ld1 {v0.16b-v3.16b}, [x2].
+  test.each([
+    ['ldp of X registers', 0xa940_0440, 16],
+    ['ldp of Q registers', 0xad40_0440, 32],
+    ['ld1 of four registers', 0x4c40_2040, 64],
+  ])('%s is explained to its last byte, and not beyond', (_, word, bytes) => {
+    const outcome = (at: number): Outcome => {
+      const world = new WideWorld()
+      new DataView(world.ram.buffer).setUint32(CODE_BASE, word, true)
+      const vcpu = flatVcpu(false)
+      vcpu.x.set([GIGABYTE - 2048, 0], 4)
+      // A permission fault has no HPFAR that would tell.
+      const abort = { ...abortAt(GIGABYTE - 2048 + at, false), esr: ((0x24 << 26) | (1 << 25) | 0x0f) >>> 0 }
+      return new ArmEmulator(vcpu, world, soleOrder()).handle(abort)
+    }
+    expect([0, bytes - 1, bytes, -1].map(outcome)).toEqual([Outcome.DONE, Outcome.DONE, Outcome.RETRY, Outcome.RETRY])
+  })
+
+  test('beyond 4 GiB is looked up there', () => {
+    // The page on the other side, which is the first one of the first gigabyte, is a device's too.
+    const world = new (class extends WideWorld {
+      override region(ipaLo: number, ipaHi: number): Region {
+        return ipaHi === 0 && ipaLo < 4096 ? Region.DEVICE : super.region(ipaLo, ipaHi)
+      }
+    })()
+    new DataView(world.ram.buffer).setUint32(CODE_BASE, 0xa940_0440, true)
+    const vcpu = flatVcpu(false)
+    vcpu.x.set([0xffff_fff8, 0], 4)
+    const abort = { ...abortAt(0, false), farHi: 1, hpfarLo: 0 }
+    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(Outcome.DONE)
+    expect(world.reads).toEqual(['true 3ffffff8+8', 'true 0+8'])
+  })
+})
+
 describe('what is left of a copy (DDI 0487, "Memory Copy and Memory Set instructions")', () => {
   const [TARGET, SOURCE, LEFT] = [0xffff_0001_0000_0010n, 0x2_ffff_fff0n, 0x30n]
   test.each([

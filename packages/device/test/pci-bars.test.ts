@@ -75,6 +75,25 @@ describe('a BAR', () => {
     ])
   })
 
+  test('is left alone by writes of registers that do not move it', () => {
+    const { tree: made, add, regions } = tree()
+    add({ bars: [{ index: 0, kind: 'memory', bytes: 0x1000, handler: ones }] })
+    const { write } = config(made)
+    write(0x10, 0xe000_0000)
+    write(COMMAND, 2, 2)
+    const [region] = regions as [FakeRegion]
+    const seen: string[] = []
+    for (const name of ['enable', 'disable', 'move'] as const) Object.assign(region, { [name]: () => seen.push(name) })
+    // The bus master bit, I/O decoding, the address that it has, and another BAR.
+    write(COMMAND, 6, 2)
+    write(COMMAND, 7, 2)
+    write(0x10, 0xe000_0000)
+    write(0x14, 0xd000_0000)
+    expect(seen).toEqual([])
+    write(0x10, 0xe100_0000)
+    expect(seen).toEqual(['disable'])
+  })
+
   test('of 64 bits leaves the registers around it to others', () => {
     expect(() => tree().add({ bars: [small(1), wide(2), small(4), small(5)] })).not.toThrow()
   })

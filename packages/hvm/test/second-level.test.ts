@@ -542,6 +542,18 @@ describe('access masks', () => {
     expect([guest.read32(RESULT), entry.access, seen]).toEqual([10, becomes, told])
   })
 
+  test('a write to ROM is discarded whatever they say: they forbid what the type allows', async () => {
+    const { guest, p2m } = guestOf(addTwice)
+    p2m.setType(GFN, 1, P2mType.RAM_RO)
+    p2m.setAccess(GFN, 1, P2mAccess.R)
+    const seen: AccessViolation[] = []
+    guest.domain.secondLevel.onAccessViolation = (violation) => seen.push(violation)
+    expect(await guest.run()).toEqual(DONE)
+    const entry = new P2mEntry()
+    p2m.lookup(GFN, entry)
+    expect([guest.read32(RESULT), seen, entry.access]).toEqual([0, [], P2mAccess.R])
+  })
+
   test('execution is told apart', async () => {
     const { guest, p2m } = guestOf((asm) => asm.mov(eax, imm32(GPA)).jmp(eax))
     guest.domain.guestMemory.load(GPA, Uint8Array.of(0xb0, 0, 0xe6, EXIT_PORT))

@@ -173,7 +173,7 @@ export class FrameAllocator {
     let start = Math.ceil(this.#u32[HEADER_WORD + H_LOWEST_FREE]! / align) * align
     while (start + count <= this.#frames) {
       const used = this.#lastUsed(start, count)
-      if (used < 0) return start
+      if (used < start) return start
       start = Math.ceil((used + 1) / align) * align
     }
     return -1
@@ -191,10 +191,11 @@ export class FrameAllocator {
     return -1
   }
 
-  /** The last frame in use within a run, or −1. */
+  /** The last frame in use within a run, or the one before the run. */
   #lastUsed(start: number, count: number): number {
-    for (let frame = start + count - 1; frame >= start; frame--) if (this.isAllocated(frame)) return frame
-    return -1
+    let frame = start + count - 1
+    while (frame >= start && !this.isAllocated(frame)) frame--
+    return frame
   }
 
   #take(mfn: number, count: number): void {

@@ -306,8 +306,13 @@ describe('a mounted share', () => {
     expect(got.u64()).toBe(0x7ffn)
     got.bytes(13)
     expect([got.u32(), got.u32(), got.u32(), got.u64(), got.u64(), got.u64()]).toEqual([0o100600, 0, 0, 1n, 0n, 6n])
-    got.bytes(32)
+    // st_blksize, st_blocks of 512 bytes, the time of access.
+    expect([got.u64(), got.u64()]).toEqual([4096n, 1n])
+    got.bytes(16)
     expect([got.u64(), got.u64()]).toEqual([1000n, 5n])
+    // The time of creation, the generation and the version of the data are not known (diod, "9P2000.L": they are reserved).
+    got.bytes(16)
+    expect([got.u64(), got.u64(), got.u64(), got.u64()]).toEqual([0n, 0n, 0n, 0n])
     const room = await p9.reads(8, (w) => w.u32(1))
     expect([room.u32(), room.u32(), room.u64()]).toEqual([0x0102_1997, 4096, 16384n])
   })

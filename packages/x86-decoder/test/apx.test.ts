@@ -139,6 +139,20 @@ test.each([
   expect(registers.map(({ name, access }) => `${name}=${access}`).join(' ')).toBe(expected)
 })
 
+// Intel APX specification, CFCMOVcc: what is not wanted is neither read from memory nor written to it.
+test.each([
+  { text: 'cfcmove ecx, dword ptr [rax]', bytes: '62 f4 7c 08 44 08', expected: 'w cr' },
+  { text: 'cfcmove dword ptr [rcx], eax', bytes: '62 f4 7c 0c 44 01', expected: 'cw r' },
+  { text: 'cfcmove ecx, edx, dword ptr [rax]', bytes: '62 f4 74 1c 44 10', expected: 'w r cr' },
+  { text: 'add ecx, edx, dword ptr [rax]', bytes: '62 f4 74 18 03 10', expected: 'w r r' },
+])('$text has the operand accesses $expected', ({ text: printed, bytes, expected }) => {
+  const decoded = decode(bytesOf(bytes))
+  expect([text(bytes), codes[decoded.instruction.code]!.operands.map(({ access }) => access).join(' ')]).toEqual([
+    printed,
+    expected,
+  ])
+})
+
 /** Each form of APX with a register and with memory, with and without NF, with low registers and with high ones. */
 function samples(): DecodedInstruction[] {
   const found: DecodedInstruction[] = []

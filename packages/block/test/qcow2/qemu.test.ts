@@ -145,6 +145,29 @@ describe.runIf(hasQemuImg).each(QEMU_KINDS)(`an image that QEMU has made: %s${no
 })
 
 describe.runIf(hasQemuImg)(`with QEMU${note}`, () => {
+  test('clusters beyond 4 GiB of the file are allocated, read and written', async () => {
+    const path = newPath()
+    // The clusters of the whole disk have their places in the file, which has holes there.
+    qemuImg('create', '-q', '-f', 'qcow2', '-o', 'preallocation=metadata,cluster_size=2M', path, '9G')
+    const at = 8.75 * 1024 * MIB
+    const image = await openQcow2(path)
+    await image.discard(at, 4 * MIB)
+    await image.write(at + 512, Buffer.alloc(3 * MIB, 0x5a))
+    await image.writeCompressed(at - 8 * MIB, Buffer.alloc(2 * MIB, 0x3c))
+    await image.close()
+    expect(qemuCheck(path).corruptions).toBe(0)
+    qemuIo(path, `read -P 0 ${at} 512`, `read -P 0x5a ${at + 512} 3M`, `read -P 0 ${at + 3 * MIB + 512} 500k`)
+    qemuIo(path, `read -P 0x3c ${at - 8 * MIB} 2M`)
+    const again = await openQcow2(path)
+    const all = Buffer.alloc(4 * MIB)
+    await again.read(at, all)
+    expect(all.equals(Buffer.concat([Buffer.alloc(512), Buffer.alloc(3 * MIB, 0x5a), Buffer.alloc(MIB - 512)]))).toBe(
+      true,
+    )
+    await again.close()
+    rmSync(path)
+  })
+
   test('an internal snapshot is read here, and survives writes', async () => {
     const path = newPath()
     qemuImg('create', '-q', '-f', 'qcow2', path, '4M')

@@ -31,6 +31,14 @@ test('others of the unit that have missed a few times change with it, and those 
   expect([SITE, BESIDE, RARE].map((record) => sites.actionOf(record))).toEqual(['fill', 'fill', 'count'])
 })
 
+test('a few times are a quarter', () => {
+  const sites = new MemorySites(64_000)
+  for (let counts = 0; counts < 250; counts++) sites.count(BESIDE)
+  for (let counts = 0; counts < 249; counts++) sites.count(RARE)
+  sites.change([BESIDE, RARE])
+  expect([BESIDE, RARE].map((record) => sites.actionOf(record))).toEqual(['fill', 'count'])
+})
+
 test('all is forgotten with the code', () => {
   const sites = new MemorySites(1024)
   missesUntilChange(sites, SITE)

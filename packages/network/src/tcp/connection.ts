@@ -80,13 +80,6 @@ export class TcpConnection {
     this.#sender.open()
   }
 
-  /** Bytes that can be written now. */
-  get room(): number {
-    return this.#state === 'open' || this.#state === 'syn-sent' || this.#state === 'syn-received'
-      ? this.#sender.room
-      : 0
-  }
-
   /** The peer has ended its stream, and all of it was read. */
   get atEnd(): boolean {
     return this.#finTaken && this.#queue.readable === 0
