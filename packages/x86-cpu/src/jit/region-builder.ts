@@ -13,7 +13,8 @@ import type {
   ValueOf,
 } from '@retrap/wasm-emitter'
 import { RECORD_BYTES } from '../record.ts'
-import { ORDINARY_64, isRoundingSettled } from '../semantics/mxcsr-bits.ts'
+import { ORDINARY_64 } from '@retrap/soft-float'
+import { isRoundingSettled } from '../semantics/mxcsr-bits.ts'
 import { S_GPR, S_MXCSR, S_ZERO } from '../state-layout.ts'
 import { FoundPlaces } from './found-places.ts'
 import type { FoundPlace } from './found-places.ts'

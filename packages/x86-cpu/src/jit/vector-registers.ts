@@ -1,7 +1,7 @@
 import { F32, F64, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32, I64, LoadOp, Local, StoreOp, V128, Value } from '@retrap/wasm-emitter'
 import { S_XMM } from '../state-layout.ts'
-import { isDenormal } from '../semantics/sse-float-quick.ts'
+import { isDenormal } from '@retrap/soft-float'
 import { denormalBits } from '../semantics/sse-float-packed.ts'
 import type { Constants } from '../semantics/sse-float-packed.ts'
 import { NORMAL_LOW, NORMAL_LOWER, NORMAL_SINGLE_SHIFT, NORMAL_UPPER } from './normal-demand.ts'

@@ -2,7 +2,7 @@ import { I32, V128, numeric } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
 import { IOTA, binary, immediateByte, unary, zeroVector } from './sse-integer-operands.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
+import type { SharedFunction } from '@retrap/soft-float'
 import type { Semantics, SemanticsTable } from './table.ts'
 
 /**

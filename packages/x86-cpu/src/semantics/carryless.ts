@@ -4,7 +4,7 @@ import { INVERSES, lookUp } from './aes.ts'
 import type { Context } from './context.ts'
 import { dynamicHalf } from './sse-float-move.ts'
 import { IOTA, binary, immediateByte, zeroVector } from './sse-integer-operands.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
+import type { SharedFunction } from '@retrap/soft-float'
 import type { SemanticsTable } from './table.ts'
 
 /**

@@ -16,7 +16,8 @@ import {
 } from '../state-layout.ts'
 import { FlagContext } from './flag-context.ts'
 import { loadOp, storeOp, zeroExtend } from './integer.ts'
-import { ORDINARY_64, isRoundingSettled } from './mxcsr-bits.ts'
+import { ORDINARY_64 } from '@retrap/soft-float'
+import { isRoundingSettled } from './mxcsr-bits.ts'
 
 /** Whether a memory operand of a vector's size must be aligned, #GP(0) otherwise: VEX did away with the rule for all but aligned moves. */
 export type Alignment = 'never' | 'legacy' | 'always'

@@ -4,24 +4,19 @@ import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
 import { VECTOR_MF } from '../vectors.ts'
 import type { Context } from './context.ts'
 import { isPrecisionSettled } from './mxcsr-bits.ts'
-import { F_TEMPORARY } from './softfloat-layout.ts'
+import { bitsOf, floatTest, isFiniteNormal, isOrdinary, isPlain, isZero, plainMask, vector } from '@retrap/soft-float'
+import type { Float } from '@retrap/soft-float'
+import { F_TEMPORARY } from './float-scratch.ts'
 import {
   allLanesSet,
   and,
-  bitsOf,
   callSlow,
-  floatTest,
-  isOrdinary,
-  isPlain,
-  isZero,
-  plainMask,
+  floatResult,
   readScalar,
   scalarResult,
-  floatResult,
-  vector,
   vectorResult,
 } from './sse-float-operands.ts'
-import type { Float } from './sse-float-operands.ts'
+import { quickScalar, readFloat, writeFloat } from './sse-float-quick.ts'
 import {
   convertSlow,
   fromIntegerSlow,
@@ -31,7 +26,6 @@ import {
   packedIntegerSlow,
 } from './sse-float-slow.ts'
 import type { Bits } from './vector-elements.ts'
-import { isFiniteNormal, quickScalar, readFloat, writeFloat } from './sse-float-quick.ts'
 import { joinLow } from './sse-integer-operands.ts'
 import type { SemanticsTable } from './table.ts'
 

@@ -1,26 +1,10 @@
 import type { F32, F64, I64 } from '@retrap/wasm-emitter'
 import { I32, V128, extractLane, numeric } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { SLOT_A, SLOT_B } from './softfloat-layout.ts'
-import { SLOT_C, multiplyAdd } from './softfloat-fma.ts'
-import { finish } from './softfloat-round.ts'
-import { unpack } from './softfloat-unpack.ts'
-import {
-  allLanesSet,
-  and,
-  bitsOf,
-  callSlow,
-  floatResult,
-  or,
-  ordinaryMask,
-  plainMask,
-  splat,
-  vector,
-  vectorResult,
-  zeroMask,
-} from './sse-float-operands.ts'
-import type { Float } from './sse-float-operands.ts'
+import { bitsOf, finish, hostMultiplyAdd32, hostMultiplyAdd64, multiplyAdd, unpack, vector } from '@retrap/soft-float'
+import type { Float, SharedFunction } from '@retrap/soft-float'
+import { SLOT_A, SLOT_B, SLOT_C } from './float-scratch.ts'
+import { allLanesSet, and, callSlow, floatResult, or, vectorResult } from './sse-float-operands.ts'
 import { isZeroPositive, quickScalar, readFloat, writeFloat } from './sse-float-quick.ts'
 import { inexactBits, quickPacked, readFloats } from './sse-float-packed.ts'
 import type { FloatOperand } from './sse-float-quick.ts'
@@ -76,94 +60,6 @@ function signs(bits: Bits, negated: (i: number) => boolean): V128 {
 
 function xor(a: V128, b: V128): V128 {
   return numeric('v128.xor', a, b)
-}
-
-/** Error of x + y, where s is the rounded sum: Knuth's TwoSum. */
-function sumError(c: SumContext, x: V128, y: V128, s: V128): V128 {
-  const d = c.let(vector(64, 'sub', s, x))
-  return vector(64, 'add', vector(64, 'sub', x, vector(64, 'sub', s, d)), vector(64, 'sub', y, d))
-}
-
-interface SumContext {
-  let(value: V128): V128
-}
-
-/** `s` rounded to odd, where the exact value is s + error: if it is not exact, that neighbour whose last bit is set. */
-function toOdd(c: SumContext, s: V128, error: V128): V128 {
-  const one = V128.of([1, 0, 0, 0, 0, 0, 0, 0, 1])
-  const isEven = numeric('i64x2.eq', and(s, one), V128.of([]))
-  const inexact = vector(64, 'ne', error, V128.of([]))
-  // Away from zero where the error has the sum's sign.
-  const step = c.let(or(numeric('i64x2.shr_s', xor(s, error), I32.of(63)), one))
-  return numeric('i64x2.add', s, and(step, and(isEven, inexact)))
-}
-
-/** (a, b, c of 32 bits) → a · b + c; NaN in elements that need the long way. */
-function fast32(c: Context): SharedFunction<'v128'> {
-  return c.shared('fma.fast32', ['v128', 'v128', 'v128'], 'v128', (f) => {
-    const operands = vectorParameters(f, 0, 3)
-    const half = (upper: boolean): readonly [result: V128, zero: V128] => {
-      const [x, y, z] = operands.map((v) => {
-        const moved = upper ? v.shuffle(v, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]) : v
-        return f.let(numeric('f64x2.promote_low_f32x4', moved))
-      }) as [V128, V128, V128]
-      // Exact: 48 bits.
-      const product = f.let(vector(64, 'mul', x, y))
-      const sum = f.let(vector(64, 'add', product, z))
-      const odd = toOdd(f, sum, f.let(sumError(f, product, z, sum)))
-      return [f.let(numeric('f32x4.demote_f64x2_zero', odd)), f.let(vector(64, 'eq', sum, V128.of([])))]
-    }
-    const [[low, lowZero], [high, highZero]] = [half(false), half(true)]
-    const join = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]
-    const result = f.let(low.shuffle(high, join))
-    // One bit pattern in both halves of a 64-bit mask: taking every other word narrows it.
-    const zero = lowZero.shuffle(highZero, [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27])
-    const fine = and(operands.map((v) => plainMask(32, v)).reduce(and), or(ordinaryMask(32, result), zero))
-    f.return(or(result, numeric('v128.not', fine)))
-  })
-}
-
-/** Magnitudes between which nothing in the computation can overflow or lose bits to underflow. */
-const FACTOR_RANGE = 2 ** 400
-const ADDEND_RANGE = 2 ** 800
-/** Splits 53 bits into 26 and 27 (Veltkamp). */
-const SPLITTER = 2 ** 27 + 1
-
-function withinOrZero(x: V128, range: number): V128 {
-  const magnitude = vector(64, 'abs', x)
-  return or(
-    and(vector(64, 'ge', magnitude, splat(64, 1 / range)), vector(64, 'le', magnitude, splat(64, range))),
-    zeroMask(64, x),
-  )
-}
-
-/** (a, b, c of 64 bits) → a · b + c; NaN in elements that need the long way. */
-function fast64(c: Context): SharedFunction<'v128'> {
-  return c.shared('fma.fast64', ['v128', 'v128', 'v128'], 'v128', (f) => {
-    const [x, y, z] = vectorParameters(f, 0, 3) as [V128, V128, V128]
-    const split = (v: V128): readonly [high: V128, low: V128] => {
-      const scaled = f.let(vector(64, 'mul', v, splat(64, SPLITTER)))
-      const high = f.let(vector(64, 'sub', scaled, vector(64, 'sub', scaled, v)))
-      return [high, f.let(vector(64, 'sub', v, high))]
-    }
-    // Dekker's product: x · y = high + low.
-    const [[xh, xl], [yh, yl]] = [split(x), split(y)]
-    const high = f.let(vector(64, 'mul', x, y))
-    const rest = vector(64, 'sub', vector(64, 'mul', xh, yh), high)
-    const cross = vector(64, 'add', vector(64, 'add', rest, vector(64, 'mul', xh, yl)), vector(64, 'mul', xl, yh))
-    const low = f.let(vector(64, 'add', cross, vector(64, 'mul', xl, yl)))
-    const inner = f.let(vector(64, 'add', z, low))
-    const innerError = f.let(sumError(f, z, low, inner))
-    const outer = f.let(vector(64, 'add', high, inner))
-    const outerError = f.let(sumError(f, high, inner, outer))
-    const errors = f.let(vector(64, 'add', innerError, outerError))
-    const odd = toOdd(f, errors, f.let(sumError(f, innerError, outerError, errors)))
-    const sum = f.let(vector(64, 'add', outer, odd))
-    // The sign of an exact zero is that of the plain sum.
-    const result = f.let(numeric('v128.bitselect', vector(64, 'add', high, z), sum, zeroMask(64, sum)))
-    const fine = and(and(withinOrZero(x, FACTOR_RANGE), withinOrZero(y, FACTOR_RANGE)), withinOrZero(z, ADDEND_RANGE))
-    f.return(or(result, numeric('v128.not', fine)))
-  })
 }
 
 /** (state, a, b, c, signs of product and addend in bits 0 and 1) → one element. */
@@ -267,7 +163,12 @@ function packed(name: string, operation: Operation, order: readonly [number, num
         return
       }
       const results = signed.map(([x, z], lane) =>
-        c.f.call(bits === 64 ? fast64(c) : fast32(c), x as V128, b.lanes[lane] as V128, z as V128),
+        c.f.call(
+          bits === 64 ? hostMultiplyAdd64(c) : hostMultiplyAdd32(c),
+          x as V128,
+          b.lanes[lane] as V128,
+          z as V128,
+        ),
       )
       const fast = c.settled().and(
         allLanesSet(
@@ -312,7 +213,7 @@ function scalar(operation: Operation, order: readonly [number, number, number], 
         quickScalar(c, bits, { operands: [a, b, addend], compute: first(fused), isExact, slow, above: 0 })
         return
       }
-      const result = c.f.call(bits === 64 ? fast64(c) : fast32(c), x, y, z)
+      const result = c.f.call(bits === 64 ? hostMultiplyAdd64(c) : hostMultiplyAdd32(c), x, y, z)
       const fast = c.settled().and(allLanesSet(bits, [vector(bits, 'eq', result, result)]))
       writeFloat(
         c,

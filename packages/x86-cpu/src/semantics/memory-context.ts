@@ -13,6 +13,7 @@ import type {
   ValueOf,
   ValueType,
 } from '@retrap/wasm-emitter'
+import type { FloatRules } from '@retrap/soft-float'
 import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
 import { R_ADDRESS } from '../record.ts'
 import {
@@ -23,10 +24,12 @@ import {
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
   S_LOGGED,
+  S_SCRATCH,
 } from '../state-layout.ts'
 import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
 import { VECTOR_GP } from '../vectors.ts'
 import { flatOffset, isFlat32 } from './addressing.ts'
+import { FLOAT_RULES } from './float-scratch.ts'
 import type { Form } from './form.ts'
 import { loadOp, storeOp } from './integer.ts'
 import type { Library } from './library.ts'
@@ -45,6 +48,9 @@ export abstract class MemoryContext {
   readonly state: I32
   readonly record: I32
   protected readonly tlb: I32
+  /** Where floating point in software keeps its operands, and how it is done: see `FloatModule`. */
+  readonly floatScratch: number = S_SCRATCH
+  readonly floatRules: FloatRules = FLOAT_RULES
   /** Set by the family: SLOW_DIRECT or 0, or'ed into every access. */
   accessFlags = 0
   /** Control goes elsewhere than to the next instruction. */

@@ -28,9 +28,3 @@ export function isPrecisionSettled(f: FunctionBuilder, state: I32): I32 {
     .and(MXCSR_PE | MXCSR_PM)
     .eq(MXCSR_PE | MXCSR_PM)
 }
-
-/**
- * The bits that are not all 0 in the exponent of a double number, plus 1, if the number is neither zero, denormal, one of
- * the smallest normal numbers, an infinity, nor a NaN.
- */
-export const ORDINARY_64 = 0x7fc

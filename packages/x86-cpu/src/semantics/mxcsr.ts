@@ -5,18 +5,9 @@ import { CR4_OSXMMEXCPT } from '../system/architecture.ts'
 import { VECTOR_UD, VECTOR_XM } from '../vectors.ts'
 import type { Context } from './context.ts'
 import { MXCSR_DAZ, MXCSR_FTZ, MXCSR_MASKS_SHIFT, MXCSR_RC_SHIFT } from './mxcsr-bits.ts'
-import {
-  FC_DAZ,
-  FC_FTZ,
-  FC_ROUNDING_SHIFT,
-  FE_DENORMAL,
-  FE_INVALID,
-  FE_ZERO_DIVIDE,
-  F_CONTROL,
-  F_FLAGS,
-  F_TEMPORARY,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
+import { FC_DAZ, FC_FTZ, FC_ROUNDING_SHIFT, FE_DENORMAL, FE_INVALID, FE_ZERO_DIVIDE } from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { F_CONTROL, F_FLAGS, F_TEMPORARY } from './float-scratch.ts'
 
 /**
  * MXCSR around an operation by software: its masks and rounding before, the exceptions that it raised after.

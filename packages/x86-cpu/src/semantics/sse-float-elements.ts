@@ -1,22 +1,29 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
-import { add, divide, multiply, squareRoot } from './softfloat-arithmetic.ts'
-import { EQUAL, GREATER, LESS, UNORDERED, compare, convert, toInteger, toIntegral } from './softfloat-convert.ts'
 import {
+  add,
+  compare,
+  convert,
+  divide,
+  EQUAL,
   FC_DAZ,
   FE_PRECISION,
-  F_CONTROL,
-  F_FLAGS,
+  finish,
+  GREATER,
+  LESS,
+  multiply,
   N_DENORMAL,
   ROUND_ZERO,
-  SLOT_A,
-  SLOT_B,
-  roundingMode,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { finish } from './softfloat-round.ts'
-import { unpack, unpackInteger } from './softfloat-unpack.ts'
+  squareRoot,
+  toInteger,
+  toIntegral,
+  UNORDERED,
+  unpack,
+  unpackInteger,
+} from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { F_CONTROL, F_FLAGS, roundingMode, SLOT_A, SLOT_B } from './float-scratch.ts'
 import type { Bits } from './vector-elements.ts'
 
 /** One element of each SSE operation by software: exact in results, flags and exceptions. */

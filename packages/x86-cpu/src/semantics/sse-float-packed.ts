@@ -1,11 +1,12 @@
 import { I32, V128, numeric } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { and, or } from './sse-float-operands.ts'
 import type { Context } from './context.ts'
 import { isRoundingSettled } from './mxcsr-bits.ts'
-import { F_TEMPORARY } from './softfloat-layout.ts'
-import { allSet, and, or, ordinaryMask, plainMask, vector } from './sse-float-operands.ts'
-import { SHAPES, isZeroPositive } from './sse-float-quick.ts'
-import type { Operation } from './sse-float-quick.ts'
+import { allSet, ordinaryMask, plainMask, SHAPES, vector } from '@retrap/soft-float'
+import type { Operation } from '@retrap/soft-float'
+import { F_TEMPORARY } from './float-scratch.ts'
+import { isZeroPositive } from './sse-float-quick.ts'
 import type { Bits } from './vector-elements.ts'
 
 // Vectors of the numbers that `sse-float-quick.ts` is about, by the same three cases.

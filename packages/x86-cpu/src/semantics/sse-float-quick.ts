@@ -2,10 +2,10 @@ import { F32, F64 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32, Local } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../state-layout.ts'
 import type { Context } from './context.ts'
-import { F_TEMPORARY, ROUND_DOWN } from './softfloat-layout.ts'
-import { MXCSR_RC_SHIFT, ORDINARY_64 } from './mxcsr-bits.ts'
-import { SMALLEST_NORMAL, bitsOf, float, floatTest, isPlain, isZero } from './sse-float-operands.ts'
-import type { Float } from './sse-float-operands.ts'
+import { exponentOf, float, floatTest, isDenormal, ordinaryBits, ROUND_DOWN, SMALLEST_NORMAL } from '@retrap/soft-float'
+import type { Float } from '@retrap/soft-float'
+import { F_TEMPORARY } from './float-scratch.ts'
+import { MXCSR_RC_SHIFT } from './mxcsr-bits.ts'
 import type { Bits } from './vector-elements.ts'
 
 /**
@@ -23,8 +23,6 @@ import type { Bits } from './vector-elements.ts'
  * - Else software computes it.
  */
 
-export type Operation = 'add' | 'sub' | 'mul' | 'div' | 'sqrt'
-
 /** A scalar operand. */
 export interface FloatOperand {
   readonly value: Float
@@ -32,36 +30,6 @@ export interface FloatOperand {
   readonly isNormal: boolean
   /** Its number. */
   readonly number: number
-}
-
-/** Where the exponent lies, and masks of tests on it. */
-interface Shape {
-  readonly fractionBits: number
-  readonly exponent: number
-  /** Exponents plus 1 that are not 0 under this mask are neither the two smallest, nor the third, nor the largest. */
-  readonly ordinary: number
-  /** The number of low bits that are zero in both factors of a product that is exact. */
-  readonly lowHalf: number
-}
-
-/** The formats of the two widths. */
-export const SHAPES: Readonly<Record<Bits, Shape>> = {
-  32: { fractionBits: 23, exponent: 0xff, ordinary: 0xfc, lowHalf: 12 },
-  64: { fractionBits: 52, exponent: 0x7ff, ordinary: ORDINARY_64, lowHalf: 27 },
-}
-
-/** Exponent, and the sign above it. */
-function exponentOf(bits: Bits, x: Float): I32 {
-  const { fractionBits } = SHAPES[bits]
-  return bits === 64 ? (x as F64).asI64().shrU(fractionBits).toI32() : (x as unknown as F32).asI32().shrU(fractionBits)
-}
-
-/** 1 if it is denormal: twice its magnitude, less 1, is below the smallest normal number's, where that of zero is not. */
-export function isDenormal(bits: Bits, x: Float): I32 {
-  const limit = 2n ** BigInt(SHAPES[bits].fractionBits + 1) - 1n
-  return bits === 64
-    ? (x as F64).asI64().shl(1).sub(1).ltU(limit)
-    : (x as unknown as F32).asI32().shl(1).sub(1).ltU(Number(limit))
 }
 
 /**
@@ -73,20 +41,6 @@ function isDenormalLater(bits: Bits, x: Float): I32 {
   const constant = (value: number): Float => (bits === 64 ? F64.of(value) : F32.of(value)) as Float
   const isBetween = floatTest(bits, 'lt', x, constant(limit)).and(floatTest(bits, 'gt', x, constant(-limit)))
   return isBetween.and(floatTest(bits, 'ne', x, constant(0)))
-}
-
-/** 1 if it is neither denormal nor zero, nor an infinity, nor a NaN. */
-export function isFiniteNormal(bits: Bits, x: Float): I32 {
-  const { exponent } = SHAPES[bits]
-  return exponentOf(bits, x)
-    .add(1)
-    .and(exponent & ~1)
-    .ne(0)
-}
-
-/** Not 0 of {@link isFiniteNormal} numbers but the smallest. */
-function ordinaryBits(bits: Bits, x: Float): I32 {
-  return exponentOf(bits, x).add(1).and(SHAPES[bits].ordinary)
 }
 
 /** {@link ordinaryBits} where MXCSR is settled, else 0. */
@@ -165,54 +119,4 @@ export function isZeroPositive(f: FunctionBuilder): I32 {
     .loadExpression('i32.load', f.param(0, 'i32').get, S_MXCSR)
     .and(3 << MXCSR_RC_SHIFT)
     .ne(ROUND_DOWN << MXCSR_RC_SHIFT)
-}
-
-function lowHalvesAreZero(bits: Bits, a: Float, b: Float): I32 {
-  const { lowHalf } = SHAPES[bits]
-  const low = bitsOf(bits, a)
-    .or(bitsOf(bits, b))
-    .and(2n ** BigInt(lowHalf) - 1n)
-  return low.eqz()
-}
-
-/**
- * 1 if `r`, what the host computed of `x` and `y`, which are not denormal, is exact, and is no denormal number.
- *
- * A sum is exact if both operands come back from it: then the error that Knuth's TwoSum computes is zero.
- */
-export function isExactResult(f: FunctionBuilder, operation: Operation, bits: Bits, r: Float, x: Float, y: Float): I32 {
-  const same = (a: Float, b: Float): I32 => floatTest(bits, 'eq', a, b)
-  const ordinary = ordinaryBits(bits, r).ne(0)
-  switch (operation) {
-    case 'add':
-    case 'sub': {
-      const [back, other] =
-        operation === 'add'
-          ? [float(bits, 'sub', r, x), float(bits, 'sub', r, y)]
-          : [float(bits, 'sub', x, r), float(bits, 'add', r, y)]
-      const zero = isZero(bits, r).and(isZeroPositive(f))
-      return same(back, y)
-        .and(same(other, x))
-        .and(isZero(bits, r).or(isDenormal(bits, r)).eqz().or(zero))
-    }
-    case 'mul':
-      return ordinary.and(lowHalvesAreZero(bits, x, y)).or(isZero(bits, r).and(isZero(bits, x).or(isZero(bits, y))))
-    case 'div':
-      return ordinary
-        .and(lowHalvesAreZero(bits, r, y))
-        .and(same(float(bits, 'mul', r, y), x))
-        .or(isZero(bits, r).and(isZero(bits, x)))
-    case 'sqrt':
-      return ordinary
-        .and(lowHalvesAreZero(bits, r, r))
-        .and(same(float(bits, 'mul', r, r), x))
-        .or(isZero(bits, x))
-  }
-}
-
-/** The same of operands of which nothing is known: software looks at this first. */
-export function isExactAnyway(f: FunctionBuilder, operation: Operation, bits: Bits, r: Float, x: Float, y: Float): I32 {
-  return isPlain(bits, x)
-    .and(isPlain(bits, y))
-    .and(isExactResult(f, operation, bits, r, x, y))
 }

@@ -2,9 +2,11 @@ import { I32, I64, extractLane, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, V128 } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
 import { commit, guarded } from './mxcsr.ts'
-import { compare } from './softfloat-convert.ts'
-import { F_FLAGS, F_TEMPORARY, SLOT_A, SLOT_B } from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
+import { bitsOf, compare, float, isExactAnyway, vector } from '@retrap/soft-float'
+import type { Float, SharedFunction } from '@retrap/soft-float'
+import { F_FLAGS, F_TEMPORARY, SLOT_A, SLOT_B } from './float-scratch.ts'
+import { isZeroPositive } from './sse-float-quick.ts'
+import { allLanesSet } from './sse-float-operands.ts'
 import {
   binaryElement,
   compareElement,
@@ -16,9 +18,6 @@ import {
   unpackInto,
 } from './sse-float-elements.ts'
 import type { BinaryOperation } from './sse-float-elements.ts'
-import { allLanesSet, bitsOf, float, vector } from './sse-float-operands.ts'
-import type { Float } from './sse-float-operands.ts'
-import { isExactAnyway } from './sse-float-quick.ts'
 import { constantsOf, fineMask, inexactBits, inexactMixed, oddElements } from './sse-float-packed.ts'
 import { eachElement, element, packed, vectorParameters, vectorTypes } from './vector-elements.ts'
 import type { Bits } from './vector-elements.ts'
@@ -67,7 +66,7 @@ export function binarySlow(c: Context, operation: BinaryOperation, bits: Bits): 
     const [a, b] = [f.let(bitsOf(bits, x)), f.let(bitsOf(bits, y))]
     if (operation !== 'min' && operation !== 'max') {
       const r = f.let(float(bits, operation, x, y))
-      exactScalar(f, bits, r, isExactAnyway(f, operation, bits, r, x, y))
+      exactScalar(f, bits, r, isExactAnyway(isZeroPositive(f), operation, bits, r, x, y))
     }
     guarded(c, f, state, () => f.call(binaryElement(c, operation, bits), state, a, b))
   })
@@ -115,7 +114,7 @@ export function squareRootSlow(c: Context, bits: Bits): Slow {
     const [state, x] = [f.param(0, 'i32').get, floatParameter(f, 1, bits)]
     const a = f.let(bitsOf(bits, x))
     const r = f.let(float(bits, 'sqrt', x))
-    exactScalar(f, bits, r, isExactAnyway(f, 'sqrt', bits, r, x, x))
+    exactScalar(f, bits, r, isExactAnyway(isZeroPositive(f), 'sqrt', bits, r, x, x))
     guarded(c, f, state, () => f.call(squareRootElement(c, bits), state, a))
   })
 }

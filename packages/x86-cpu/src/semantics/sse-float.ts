@@ -3,29 +3,32 @@ import type { F64, V128 } from '@retrap/wasm-emitter'
 
 import type { Context } from './context.ts'
 import {
-  allLanesSet,
-  and,
   asFloat,
   bitsOf,
-  callSlow,
   float,
   floatTest,
+  isExactResult,
   isPlain,
   ofBits,
-  or,
-  floatResult,
   plainMask,
+  vector,
+} from '@retrap/soft-float'
+import type { Float } from '@retrap/soft-float'
+import {
+  allLanesSet,
+  and,
+  callSlow,
+  floatResult,
+  or,
   readScalar,
   scalarResult,
-  vector,
   vectorResult,
   writeScalar,
 } from './sse-float-operands.ts'
-import type { Float } from './sse-float-operands.ts'
+import { areComparable, isZeroPositive, quickScalar, readFloat, writeFloat } from './sse-float-quick.ts'
 import { roundingOfMxcsr, sseApproximations, sseDotProduct } from './sse-float-compound.ts'
 import { sseConversions } from './convert-sse.ts'
 import { isPrecisionSettled } from './mxcsr-bits.ts'
-import { areComparable, isExactResult, quickScalar, readFloat, writeFloat } from './sse-float-quick.ts'
 import { inexactBits, inexactMixed, oddElements, quickPacked, readFloats } from './sse-float-packed.ts'
 import type { VectorOperand } from './sse-float-packed.ts'
 import { sseFloatMoves } from './sse-float-move.ts'
@@ -61,7 +64,7 @@ function scalarArithmetic(operation: Arithmetic, bits: Bits): (c: Context) => vo
     quickScalar(c, bits, {
       operands: [x, y],
       compute: float(bits, operation, x.value, y.value),
-      isExact: (result) => isExactResult(c.f, operation, bits, result, x.value, y.value),
+      isExact: (result) => isExactResult(isZeroPositive(c.f), operation, bits, result, x.value, y.value),
       slow: () => callSlow(c, binarySlow(c, operation, bits), x.value, y.value),
     })
   }
@@ -140,7 +143,7 @@ function scalarSquareRoot(bits: Bits): (c: Context) => void {
     quickScalar(c, bits, {
       operands: [x],
       compute: float(bits, 'sqrt', x.value),
-      isExact: (result) => isExactResult(c.f, 'sqrt', bits, result, x.value, x.value),
+      isExact: (result) => isExactResult(isZeroPositive(c.f), 'sqrt', bits, result, x.value, x.value),
       slow: () => callSlow(c, squareRootSlow(c, bits), x.value),
     })
   }

@@ -2,12 +2,22 @@ import { I32, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_PF, FLAG_ZF, S_FCW, S_FSW } from '../state-layout.ts'
 import type { Context } from './context.ts'
-import { add, divide, multiply, squareRoot } from './softfloat-arithmetic.ts'
-import { UNORDERED, compare, toIntegral } from './softfloat-convert.ts'
-import { CLASS_ZERO, F_TEMPORARY, SLOT_A, SLOT_B, SLOT_R, Slot, roundingMode } from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { finish80 } from './softfloat-round.ts'
-import { unpack, unpackInteger } from './softfloat-unpack.ts'
+import {
+  add,
+  CLASS_ZERO,
+  compare,
+  divide,
+  finish80,
+  multiply,
+  Slot,
+  squareRoot,
+  toIntegral,
+  UNORDERED,
+  unpack,
+  unpackInteger,
+} from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { F_TEMPORARY, roundingMode, SLOT_A, SLOT_B, SLOT_R } from './float-scratch.ts'
 import {
   FSW_C0,
   FSW_C2,
@@ -87,7 +97,7 @@ function operate(c: Context, operation: Operation): SharedFunction {
       isMissing(f, state, i).or(isMissing(f, state, j)),
       () => {
         raiseStackUnderflow(f, state)
-        new Slot(f, state, SLOT_R).setIndefinite()
+        new Slot(f, state, SLOT_R).setDefaultNan(1)
       },
       () => {
         f.call(loadOperand(c), state, state.add(SLOT_A), i)
@@ -262,7 +272,7 @@ export function unary(
       isEmpty(f, state, 0),
       () => {
         raiseStackUnderflow(f, state)
-        new Slot(f, state, SLOT_R).setIndefinite()
+        new Slot(f, state, SLOT_R).setDefaultNan(1)
       },
       () => {
         f.call(loadStack(c), state, state.add(SLOT_A), I32.of(0))

@@ -1,20 +1,18 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
-import { setNormalised } from './softfloat-arithmetic.ts'
-import { Fixed, fractionOf, naturalLogOfTwo } from './softfloat-fixed.ts'
-import type { Fraction } from './softfloat-fixed.ts'
 import {
   CLASS_FINITE,
   CLASS_INFINITY,
   FE_PRECISION,
-  SLOT_A,
-  SLOT_R,
+  propagateNanUnary,
+  setNormalised,
   Slot,
   TOP_BIT,
-  raiseFlags,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { propagateNanUnary } from './softfloat-unpack.ts'
+} from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { raiseFlags, SLOT_A, SLOT_R } from './float-scratch.ts'
+import { Fixed, fractionOf, naturalLogOfTwo } from './x87-fraction.ts'
+import type { Fraction } from './x87-fraction.ts'
 import type { SemanticsTable } from './table.ts'
 import { unary } from './x87-arithmetic.ts'
 

@@ -1,7 +1,7 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_ZF } from '../state-layout.ts'
-import { FE_PRECISION, normalise } from './softfloat-layout.ts'
+import { FE_PRECISION, normalise } from '@retrap/soft-float'
 
 /**
  * Extended numbers that are normal or zero.

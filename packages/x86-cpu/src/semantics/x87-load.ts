@@ -1,11 +1,9 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import { S_FPR } from '../state-layout.ts'
 import type { Context } from './context.ts'
-import { convert } from './softfloat-convert.ts'
-import { F_WORD, INDEFINITE, ROUND_NEAREST, ROUND_UP, SLOT_A, SLOT_R, Slot, roundingMode } from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { finish80 } from './softfloat-round.ts'
-import { unpack, unpackInteger } from './softfloat-unpack.ts'
+import { convert, finish80, ROUND_NEAREST, ROUND_UP, Slot, unpack, unpackInteger } from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { F_WORD, INDEFINITE, roundingMode, SLOT_A, SLOT_R } from './float-scratch.ts'
 import {
   INDEFINITE_WORD,
   begin,

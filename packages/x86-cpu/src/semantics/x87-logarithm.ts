@@ -1,10 +1,8 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, Local } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
-import { add, setNormalised } from './softfloat-arithmetic.ts'
-import { Fixed, fractionOf, naturalLogOfTwo, ratio } from './softfloat-fixed.ts'
-import type { Fraction } from './softfloat-fixed.ts'
 import {
+  add,
   CLASS_FINITE,
   CLASS_INFINITY,
   CLASS_QNAN,
@@ -12,16 +10,15 @@ import {
   FE_INVALID,
   FE_PRECISION,
   FE_ZERO_DIVIDE,
-  F_TEMPORARY,
-  SLOT_A,
-  SLOT_B,
-  SLOT_R,
+  propagateNan,
+  setNormalised,
   Slot,
   TOP_BIT,
-  raiseFlags,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { propagateNan } from './softfloat-unpack.ts'
+} from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { F_TEMPORARY, raiseFlags, SLOT_A, SLOT_B, SLOT_R } from './float-scratch.ts'
+import { Fixed, fractionOf, naturalLogOfTwo, ratio } from './x87-fraction.ts'
+import type { Fraction } from './x87-fraction.ts'
 import type { SemanticsTable } from './table.ts'
 import { onTopTwoThenPop } from './x87-top-two.ts'
 
@@ -217,7 +214,7 @@ function operands(f: FunctionBuilder, state: I32): Operands {
 
 function invalid(f: FunctionBuilder, state: I32, r: Slot): void {
   raiseFlags(f, state, FE_INVALID)
-  r.setIndefinite()
+  r.setDefaultNan(1)
   f.return()
 }
 

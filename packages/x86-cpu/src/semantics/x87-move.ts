@@ -2,7 +2,8 @@ import { I32, I64, select } from '@retrap/wasm-emitter'
 import { S_FPR, S_FSW } from '../state-layout.ts'
 import { CC_B, CC_BE, CC_E, CC_P } from './condition-codes.ts'
 import type { Context } from './context.ts'
-import { F_FLAGS, INDEFINITE, SLOT_A, Slot } from './softfloat-layout.ts'
+import { Slot } from '@retrap/soft-float'
+import { F_FLAGS, INDEFINITE, SLOT_A } from './float-scratch.ts'
 import {
   FSW_C0,
   FSW_C1,

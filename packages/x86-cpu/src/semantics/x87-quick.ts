@@ -2,8 +2,8 @@ import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32Like } from '@retrap/wasm-emitter'
 import { S_FCW, S_FPR, S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
 import type { Context } from './context.ts'
-import { FE_PRECISION } from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
+import { FE_PRECISION } from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
 import {
   BIAS,
   LARGEST_EXPONENT,

@@ -2,7 +2,6 @@ import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { S_FSW } from '../state-layout.ts'
 import type { Context } from './context.ts'
-import { setNormalised } from './softfloat-arithmetic.ts'
 import {
   CLASS_FINITE,
   CLASS_INFINITY,
@@ -12,17 +11,15 @@ import {
   FE_ROUNDED_UP,
   FE_STACK,
   FE_ZERO_DIVIDE,
-  F_EXTRA,
-  F_WORD,
-  SLOT_A,
-  SLOT_B,
-  SLOT_R,
+  finish80,
+  propagateNan,
+  propagateNanUnary,
+  setNormalised,
   Slot,
-  raiseFlags,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { finish80 } from './softfloat-round.ts'
-import { propagateNan, propagateNanUnary, unpackInteger } from './softfloat-unpack.ts'
+  unpackInteger,
+} from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { F_EXTRA, F_WORD, raiseFlags, SLOT_A, SLOT_B, SLOT_R } from './float-scratch.ts'
 import type { SemanticsTable } from './table.ts'
 import {
   FSW_C0,
@@ -52,7 +49,7 @@ function onTopTwo(c: Context, name: string, compute: (f: FunctionBuilder, state:
       isEmpty(f, state, 0).or(isEmpty(f, state, 1)),
       () => {
         raiseStackUnderflow(f, state)
-        new Slot(f, state, SLOT_R).setIndefinite()
+        new Slot(f, state, SLOT_R).setDefaultNan(1)
         f.store('i32.store', state, I32.of(NO_QUOTIENT), F_EXTRA)
       },
       () => {
@@ -77,7 +74,7 @@ function slots(f: FunctionBuilder, state: I32): Slots {
 
 function invalid(f: FunctionBuilder, state: I32, r: Slot): void {
   raiseFlags(f, state, FE_INVALID)
-  r.setIndefinite()
+  r.setDefaultNan(1)
   f.return()
 }
 
@@ -149,7 +146,7 @@ function extract(c: Context): void {
           state,
           select(underflow, I32.of(FE_INVALID | FE_STACK), I32.of(FE_INVALID | FE_STACK | FE_ROUNDED_UP)),
         )
-        r.setIndefinite()
+        r.setDefaultNan(1)
         f.set(exponent, pack())
         f.set(exponentWord, word())
       },

@@ -22,20 +22,9 @@ import {
 } from '../state-layout.ts'
 import { VECTOR_MF } from '../vectors.ts'
 import type { Context } from './context.ts'
-import {
-  FC_X87,
-  FE_DENORMAL,
-  FE_INVALID,
-  FE_ROUNDED_UP,
-  FE_STACK,
-  FE_ZERO_DIVIDE,
-  F_CONTROL,
-  F_FLAGS,
-  F_WORD,
-  INDEFINITE,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { unpack80 } from './softfloat-unpack.ts'
+import { FC_X87, FE_DENORMAL, FE_INVALID, FE_ROUNDED_UP, FE_STACK, FE_ZERO_DIVIDE, unpack80 } from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { F_CONTROL, F_FLAGS, F_WORD, INDEFINITE } from './float-scratch.ts'
 
 /**
  * The x87 register stack, and what surrounds every instruction: pending exceptions, the status word, the pointers to the

@@ -2,8 +2,8 @@ import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { S_FPR } from '../state-layout.ts'
 import type { Context } from './context.ts'
-import { convert, toInteger } from './softfloat-convert.ts'
 import {
+  convert,
   FE_DENORMAL,
   FE_INVALID,
   FE_OVERFLOW,
@@ -11,16 +11,14 @@ import {
   FE_ROUNDED_UP,
   FE_UNDERFLOW,
   FE_ZERO_DIVIDE,
-  F_FLAGS,
-  F_WORD,
+  finish,
   N_DENORMAL,
   ROUND_ZERO,
-  SLOT_A,
   Slot,
-  roundingMode,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { finish } from './softfloat-round.ts'
+  toInteger,
+} from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { F_FLAGS, F_WORD, roundingMode, SLOT_A } from './float-scratch.ts'
 import {
   begin,
   commit,

@@ -1,8 +1,8 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
-import { SLOT_A, SLOT_B, SLOT_R, Slot } from './softfloat-layout.ts'
-import { finish80 } from './softfloat-round.ts'
+import { finish80, Slot } from '@retrap/soft-float'
+import { SLOT_A, SLOT_B, SLOT_R } from './float-scratch.ts'
 import {
   begin,
   enterX87,
@@ -25,7 +25,7 @@ export function onTopTwoThenPop(c: Context, name: string, compute: (f: FunctionB
       isEmpty(f, state, 0).or(isEmpty(f, state, 1)),
       () => {
         raiseStackUnderflow(f, state)
-        new Slot(f, state, SLOT_R).setIndefinite()
+        new Slot(f, state, SLOT_R).setDefaultNan(1)
       },
       () => {
         f.call(loadStack(c), state, state.add(SLOT_A), I32.of(1))

@@ -2,26 +2,22 @@ import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { S_FSW } from '../state-layout.ts'
 import type { Context } from './context.ts'
-import { Fixed, ratio } from './softfloat-fixed.ts'
-import type { Fraction } from './softfloat-fixed.ts'
-import { setNormalised } from './softfloat-arithmetic.ts'
 import {
   CLASS_INFINITY,
   CLASS_ZERO,
   FE_INVALID,
   FE_ROUNDED_UP,
   FE_STACK,
-  F_TEMPORARY,
-  F_WORD,
-  SLOT_A,
-  SLOT_R,
+  finish80,
+  propagateNanUnary,
+  setNormalised,
   Slot,
   TOP_BIT,
-  raiseFlags,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { finish80 } from './softfloat-round.ts'
-import { propagateNanUnary } from './softfloat-unpack.ts'
+} from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
+import { F_TEMPORARY, F_WORD, raiseFlags, SLOT_A, SLOT_R } from './float-scratch.ts'
+import { Fixed, ratio } from './x87-fraction.ts'
+import type { Fraction } from './x87-fraction.ts'
 import type { SemanticsTable } from './table.ts'
 import {
   FSW_C1,
@@ -293,7 +289,7 @@ function trigonometric(c: Context, what: Trigonometric): SharedFunction<'i32'> {
     f.block((ready) => {
       f.if(fault.get, () => {
         raiseFlags(f, state, fault.get)
-        r.setIndefinite()
+        r.setDefaultNan(1)
         nan()
         f.br(ready)
       })
@@ -305,7 +301,7 @@ function trigonometric(c: Context, what: Trigonometric): SharedFunction<'i32'> {
       const kind = a.class
       f.if(kind.eq(CLASS_INFINITY), () => {
         raiseFlags(f, state, FE_INVALID)
-        r.setIndefinite()
+        r.setDefaultNan(1)
         nan()
         f.br(ready)
       })

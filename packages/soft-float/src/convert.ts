@@ -1,5 +1,4 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { Context } from './context.ts'
 import {
   CLASS_FINITE,
   CLASS_QNAN,
@@ -12,14 +11,14 @@ import {
   SLOT_A,
   SLOT_B,
   SLOT_R,
-  Slot,
+  slotAt,
   raiseFlags,
   shiftRightSticky,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { setNormalised } from './softfloat-arithmetic.ts'
-import { roundsUp } from './softfloat-round.ts'
-import { propagateNanUnary } from './softfloat-unpack.ts'
+} from './scratch.ts'
+import type { FloatModule, SharedFunction } from './float-module.ts'
+import { setNormalised } from './arithmetic.ts'
+import { roundsUp } from './round.ts'
+import { propagateNanUnary } from './unpack.ts'
 
 /**
  * Comparison and conversion of unpacked numbers.
@@ -28,25 +27,28 @@ import { propagateNanUnary } from './softfloat-unpack.ts'
  * COMISD, CVTSD2SI, FIST, FRNDINT.
  */
 
-// What `compare` returns: the flags that COMISS and FCOMI set. Shifted left by 8 they are C0, C2 and C3.
+// These are the flags that COMISS and FCOMI set. Shifted left by 8 they are C0, C2 and C3.
 export const LESS = 0x01
+/** What {@link compare} returns of equal numbers. */
 export const EQUAL = 0x40
+/** What {@link compare} returns where the first is greater. */
 export const GREATER = 0
+/** What {@link compare} returns where one is a NaN. */
 export const UNORDERED = 0x45
 
 /** (state, 1 where a quiet NaN is no exception) → A compared with B. */
-export function compare(c: Context): SharedFunction<'i32'> {
+export function compare(c: FloatModule): SharedFunction<'i32'> {
   return c.shared('float.compare', ['i32', 'i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const a = new Slot(f, state, SLOT_A)
-    const b = new Slot(f, state, SLOT_B)
+    const a = slotAt(c, f, state, SLOT_A)
+    const b = slotAt(c, f, state, SLOT_B)
     const [classA, classB] = [a.class, b.class]
     f.if(classA.geU(CLASS_QNAN).or(classB.geU(CLASS_QNAN)), () => {
       const signals = f.param(1, 'i32').get.eqz().or(classA.geU(CLASS_SNAN)).or(classB.geU(CLASS_SNAN))
-      f.if(signals, () => raiseFlags(f, state, FE_INVALID))
+      f.if(signals, () => raiseFlags(c, f, state, FE_INVALID))
       f.return(UNORDERED)
     })
-    f.if(a.denormal.or(b.denormal), () => raiseFlags(f, state, FE_DENORMAL))
+    f.if(a.denormal.or(b.denormal), () => raiseFlags(c, f, state, FE_DENORMAL))
     const signA = a.sign
     // Zeros are equal whatever their signs.
     f.if(classA.or(classB).eqz(), () => f.return(EQUAL))
@@ -70,19 +72,19 @@ export function compare(c: Context): SharedFunction<'i32'> {
 }
 
 /** (state, bits: 16, 32 or 64; rounding mode) → A as a signed integer, sign-extended. A denormal operand is not reported. */
-export function toInteger(c: Context): SharedFunction<'i64'> {
+export function toInteger(c: FloatModule): SharedFunction<'i64'> {
   return c.shared('float.toInteger', ['i32', 'i32', 'i32'], 'i64', (f) => {
     const state = f.param(0, 'i32').get
     const bits = f.param(1, 'i32').get
     const mode = f.param(2, 'i32').get
-    const a = new Slot(f, state, SLOT_A)
+    const a = slotAt(c, f, state, SLOT_A)
     const kind = a.class
     const limit = f.let(I64.of(1).shl(bits.sub(1).toI64U()))
     f.if(kind.eq(CLASS_ZERO), () => f.return(I64.of(0)))
     const sign = a.sign
     const exponent = a.exponent
     const indefinite = (): void => {
-      raiseFlags(f, state, FE_INVALID)
+      raiseFlags(c, f, state, FE_INVALID)
       f.return(I64.of(0).sub(limit))
     }
     f.if(kind.ne(CLASS_FINITE).or(exponent.gtS(63)), indefinite)
@@ -90,18 +92,20 @@ export function toInteger(c: Context): SharedFunction<'i64'> {
     const up = f.let(roundsUp(f, mode, sign, high.toI32().and(1), low))
     const magnitude = f.let(high.add(up.toI64U()))
     f.if(magnitude.gtU(limit.sub(sign.eqz().toI64U())), indefinite)
-    f.if(low.ne(0), () => raiseFlags(f, state, select(up, I32.of(FE_PRECISION | FE_ROUNDED_UP), I32.of(FE_PRECISION))))
+    f.if(low.ne(0), () =>
+      raiseFlags(c, f, state, select(up, I32.of(FE_PRECISION | FE_ROUNDED_UP), I32.of(FE_PRECISION))),
+    )
     f.return(select(sign, I64.of(0).sub(magnitude), magnitude))
   })
 }
 
 /** (state, rounding mode): R = A rounded to an integer, of the same format. */
-export function toIntegral(c: Context): SharedFunction {
+export function toIntegral(c: FloatModule): SharedFunction {
   return c.shared('float.toIntegral', ['i32', 'i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     const mode = f.param(1, 'i32').get
-    const a = new Slot(f, state, SLOT_A)
-    const r = new Slot(f, state, SLOT_R)
+    const a = slotAt(c, f, state, SLOT_A)
+    const r = slotAt(c, f, state, SLOT_R)
     f.if(propagateNanUnary(c, f, state), () => f.return())
     const exponent = a.exponent
     f.if(a.class.ne(CLASS_FINITE).or(exponent.geS(63)), () => {
@@ -112,7 +116,9 @@ export function toIntegral(c: Context): SharedFunction {
     const { high, low } = shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
     const up = f.let(roundsUp(f, mode, sign, high.toI32().and(1), low))
     const magnitude = f.let(high.add(up.toI64U()))
-    f.if(low.ne(0), () => raiseFlags(f, state, select(up, I32.of(FE_PRECISION | FE_ROUNDED_UP), I32.of(FE_PRECISION))))
+    f.if(low.ne(0), () =>
+      raiseFlags(c, f, state, select(up, I32.of(FE_PRECISION | FE_ROUNDED_UP), I32.of(FE_PRECISION))),
+    )
     f.if(magnitude.eqz(), () => {
       r.setZero(sign)
       f.return()
@@ -122,10 +128,10 @@ export function toIntegral(c: Context): SharedFunction {
 }
 
 /** (state): R = A, for a change of format: a signalling NaN becomes quiet. */
-export function convert(c: Context): SharedFunction {
+export function convert(c: FloatModule): SharedFunction {
   return c.shared('float.convert', ['i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
     f.if(propagateNanUnary(c, f, state), () => f.return())
-    new Slot(f, state, SLOT_R).copy(new Slot(f, state, SLOT_A))
+    slotAt(c, f, state, SLOT_R).copy(slotAt(c, f, state, SLOT_A))
   })
 }

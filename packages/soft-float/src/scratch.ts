@@ -1,32 +1,37 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32Like, Local, ValueType } from '@retrap/wasm-emitter'
-import { S_SCRATCH } from '../state-layout.ts'
+import type { FunctionBuilder, I32Like, Local } from '@retrap/wasm-emitter'
+import type { FloatModule } from './float-module.ts'
 
 /**
- * Where the software floating-point functions keep their operands: unpacked numbers in the vCPU's scratch area, which
- * belongs to one instruction at a time. The first 16 bytes are left to `divideWide`.
+ * Where the functions keep their operands: unpacked numbers in a scratch area, which belongs to one operation at a time.
+ * Offsets are from its beginning. Its first 16 bytes are left to `divideWide`.
  */
 
+/** Where the scratch area is: see {@link FloatModule}. */
+export type FloatArea = Pick<FloatModule, 'floatScratch'>
+
+/** Bytes of the scratch area. */
+export const SCRATCH_BYTES = 0x100
+
 /** What the operation has raised so far: `FE_*`. 32 bits. */
-export const F_FLAGS: number = S_SCRATCH + 0x10
+export const F_FLAGS = 0x10
 /** Rounding and masks, in the layout `FC_*`. 32 bits. */
-export const F_CONTROL: number = S_SCRATCH + 0x14
+export const F_CONTROL = 0x14
 /** Sign and exponent of a double-extended result, whose significand is the function's result. 32 bits. */
-export const F_WORD: number = S_SCRATCH + 0x18
+export const F_WORD = 0x18
 /** Quotient bits of a partial remainder, and the like. 32 bits. */
-export const F_EXTRA: number = S_SCRATCH + 0x1c
+export const F_EXTRA = 0x1c
 
 /** Operands and result, unpacked: see `N_*`. */
-export const SLOT_A: number = S_SCRATCH + 0x20
-export const SLOT_B: number = S_SCRATCH + 0x40
-export const SLOT_R: number = S_SCRATCH + 0x60
-/** Free for whoever needs more: two vectors, or two numbers. */
-export const F_TEMPORARY: number = S_SCRATCH + 0x80
-
-/** A function that {@link Context.shared} made. */
-export type SharedFunction<R extends ValueType | undefined = undefined> = FunctionBuilder & {
-  readonly signature: { readonly result: R }
-}
+export const SLOT_A = 0x20
+/** The second operand. */
+export const SLOT_B = 0x40
+/** The result. */
+export const SLOT_R = 0x60
+/** Free for the caller: two vectors, or two numbers. */
+export const F_TEMPORARY = 0x80
+/** The addend of a fused multiply-add. */
+export const SLOT_C = 0xc0
 
 /** Significand, 64 bits, the integer bit at bit 63. A NaN's payload lies as in the double-extended format. */
 export const N_SIGNIFICAND = 0
@@ -41,49 +46,70 @@ export const N_CLASS = 24
 /** 1 where the operand was denormal, else 0. 32 bits. */
 export const N_DENORMAL = 28
 
+/** A zero. */
 export const CLASS_ZERO = 0
+/** Any other finite number, its significand normalised. */
 export const CLASS_FINITE = 1
+/** An infinity. */
 export const CLASS_INFINITY = 2
+/** A quiet NaN. */
 export const CLASS_QNAN = 3
+/** A signalling NaN. */
 export const CLASS_SNAN = 4
 /** A double-extended encoding that no processor since the 80387 produces: any use of it is invalid. */
 export const CLASS_UNSUPPORTED = 5
 
-// Exceptions, at their positions in MXCSR and the x87 status word.
+// Exceptions.
+/** Invalid operation. */
 export const FE_INVALID = 0x01
+/** Denormal operand: see `FloatRules.denormalOperand`. */
 export const FE_DENORMAL = 0x02
+/** Division of a finite number by zero. */
 export const FE_ZERO_DIVIDE = 0x04
+/** Overflow. */
 export const FE_OVERFLOW = 0x08
+/** Underflow. */
 export const FE_UNDERFLOW = 0x10
+/** Inexact result. */
 export const FE_PRECISION = 0x20
-/** Stack fault, as in the x87 status word. */
+/** Stack fault of an x87 unit. */
 export const FE_STACK = 0x40
-/** Rounded away from zero: C1 of the x87 status word. */
+/** Rounded away from zero. */
 export const FE_ROUNDED_UP = 0x200
 
-// F_CONTROL: the x87 control word's layout, with what only MXCSR has above it.
-/** Exception masks are bits 5:0, precision control bits 9:8, rounding control bits 11:10. */
+/** F_CONTROL: masks of exceptions are bits 5:0, as `FE_*`; rounding control is bits 11:10. */
 export const FC_ROUNDING_SHIFT = 10
+/** To nearest, ties to even. */
 export const ROUND_NEAREST = 0
+/** Towards minus infinity. */
 export const ROUND_DOWN = 1
+/** Towards plus infinity. */
 export const ROUND_UP = 2
+/** Towards zero. */
 export const ROUND_ZERO = 3
 /** Denormal operands are zeros. */
 export const FC_DAZ = 0x1000
 /** Tiny results are zeros, where underflow is masked. */
 export const FC_FTZ = 0x2000
-/** x87 rules: which NaN survives, and what an unmasked overflow delivers. */
+/** x87 rules: a quiet NaN survives a signalling one, else the larger significand, else the positive one. */
 export const FC_X87 = 0x4000
+/** Whatever NaN survives is replaced by the default one. */
+export const FC_DEFAULT_NAN = 0x8000
 
-/** The default NaN's significand ("real indefinite"); its sign is set. */
-export const INDEFINITE = 0xc000_0000_0000_0000n
+/** The significand of the NaN that an invalid operation gives. */
+export const DEFAULT_NAN = 0xc000_0000_0000_0000n
+/** The integer bit of a significand. */
 export const TOP_BIT = 0x8000_0000_0000_0000n
+/** The bit of a NaN's significand that is set where it is quiet. */
 export const QUIET_BIT = 0x4000_0000_0000_0000n
 
 /** An unpacked number in the state. */
 export class Slot {
+  /** The function that uses it. */
   readonly f: FunctionBuilder
+  /** A local: the address that the offset counts from. */
   readonly base: I32
+  /** Offset of the number. */
   readonly offset: number
 
   /** `base` is a local: the state, or (offset 0) the slot itself. */
@@ -93,36 +119,42 @@ export class Slot {
     this.offset = offset
   }
 
+  /** Significand, the integer bit at bit 63. */
   get significand(): I64 {
     return this.f.load('i64.load', this.base, this.offset + N_SIGNIFICAND)
   }
   set significand(value: I64) {
     this.f.store('i64.store', this.base, value, this.offset + N_SIGNIFICAND)
   }
+  /** The 64 bits below the significand. */
   get low(): I64 {
     return this.f.load('i64.load', this.base, this.offset + N_LOW)
   }
   set low(value: I64) {
     this.f.store('i64.store', this.base, value, this.offset + N_LOW)
   }
+  /** Exponent: the value is significand · 2^(exponent − 63). */
   get exponent(): I32 {
     return this.f.load('i32.load', this.base, this.offset + N_EXPONENT)
   }
   set exponent(value: I32) {
     this.f.store('i32.store', this.base, value, this.offset + N_EXPONENT)
   }
+  /** 0 or 1. */
   get sign(): I32 {
     return this.f.load('i32.load', this.base, this.offset + N_SIGN)
   }
   set sign(value: I32) {
     this.f.store('i32.store', this.base, value, this.offset + N_SIGN)
   }
+  /** `CLASS_*`. */
   get class(): I32 {
     return this.f.load('i32.load', this.base, this.offset + N_CLASS)
   }
   set class(value: I32Like) {
     this.f.store('i32.store', this.base, I32.of(value), this.offset + N_CLASS)
   }
+  /** 1 where the operand was denormal, and that is reported. */
   get denormal(): I32 {
     return this.f.load('i32.load', this.base, this.offset + N_DENORMAL)
   }
@@ -149,31 +181,51 @@ export class Slot {
     this.low = l
   }
 
+  /** Becomes a zero. */
   setZero(sign: I32): void {
     this.sign = sign
     this.class = CLASS_ZERO
   }
 
+  /** Becomes an infinity. */
   setInfinity(sign: I32): void {
     this.sign = sign
     this.class = CLASS_INFINITY
   }
 
-  setIndefinite(): void {
-    this.sign = I32.of(1)
-    this.significand = I64.of(INDEFINITE)
+  /** Becomes the NaN that an invalid operation gives. */
+  setDefaultNan(sign: 0 | 1): void {
+    this.sign = I32.of(sign)
+    this.significand = I64.of(DEFAULT_NAN)
     this.class = CLASS_QNAN
   }
 }
 
-/** Adds to what has been raised. */
-export function raiseFlags(f: FunctionBuilder, state: I32, flags: I32Like): void {
-  f.store('i32.store', state, f.loadExpression('i32.load', state, F_FLAGS).or(flags), F_FLAGS)
+/** One of the numbers in the scratch area: `SLOT_*`. */
+export function slotAt({ floatScratch }: FloatArea, f: FunctionBuilder, state: I32, slot: number): Slot {
+  return new Slot(f, state, floatScratch + slot)
 }
 
-/** Rounding control: `ROUND_*`. */
-export function roundingMode(f: FunctionBuilder, state: I32): I32 {
-  return f.let(f.loadExpression('i32.load', state, F_CONTROL).shrU(FC_ROUNDING_SHIFT).and(3))
+/** Adds to what has been raised. */
+export function raiseFlags({ floatScratch }: FloatArea, f: FunctionBuilder, state: I32, flags: I32Like): void {
+  const before = f.loadExpression('i32.load', state, floatScratch + F_FLAGS)
+  f.store('i32.store', state, before.or(flags), floatScratch + F_FLAGS)
+}
+
+/** Rounding and masks: `FC_*`. */
+export function controlWord({ floatScratch }: FloatArea, f: FunctionBuilder, state: I32): I32 {
+  return f.loadExpression('i32.load', state, floatScratch + F_CONTROL)
+}
+
+/** Takes back what has been raised. */
+export function lowerFlags({ floatScratch }: FloatArea, f: FunctionBuilder, state: I32, flags: number): void {
+  const before = f.loadExpression('i32.load', state, floatScratch + F_FLAGS)
+  f.store('i32.store', state, before.and(~flags), floatScratch + F_FLAGS)
+}
+
+/** Rounding control: `ROUND_NEAREST`, `ROUND_DOWN`, `ROUND_UP` or `ROUND_ZERO`. */
+export function roundingMode(area: FloatArea, f: FunctionBuilder, state: I32): I32 {
+  return f.let(controlWord(area, f, state).shrU(FC_ROUNDING_SHIFT).and(3))
 }
 
 /** `high:low` shifted right by `count` (0 or more), with every bit lost collected in the lowest bit. */
@@ -224,8 +276,11 @@ export function shiftRightSticky(
 
 /** Locals with high:low · 2^exponent. */
 export interface WideLocals {
+  /** Exponent. */
   readonly exponent: Local<'i32'>
+  /** The upper 64 bits. */
   readonly high: Local<'i64'>
+  /** The lower 64 bits. */
   readonly low: Local<'i64'>
 }
 

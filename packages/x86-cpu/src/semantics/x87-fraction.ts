@@ -2,8 +2,8 @@ import { I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
 import { S_SCRATCH } from '../state-layout.ts'
 import type { Context } from './context.ts'
-import { divideWide, multiplyHigh } from './multiply.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
+import { divideWide, multiplyHigh } from '@retrap/soft-float'
+import type { SharedFunction } from '@retrap/soft-float'
 
 /**
  * Fractions of 128 bits, for functions that are computed as series: 0 ≤ value < 1, the binary point before bit 127. Errors

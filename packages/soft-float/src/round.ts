@@ -1,6 +1,5 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import type { Context } from './context.ts'
 import {
   CLASS_INFINITY,
   CLASS_QNAN,
@@ -10,20 +9,20 @@ import {
   FE_PRECISION,
   FE_ROUNDED_UP,
   FE_UNDERFLOW,
-  F_CONTROL,
-  F_FLAGS,
+  controlWord,
   F_WORD,
   ROUND_DOWN,
   ROUND_NEAREST,
   ROUND_UP,
   SLOT_R,
-  Slot,
+  slotAt,
   TOP_BIT,
+  lowerFlags,
   raiseFlags,
   roundingMode,
   shiftRightSticky,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
+} from './scratch.ts'
+import type { FloatModule, SharedFunction } from './float-module.ts'
 
 /**
  * Rounding: from the unpacked result R to an encoding.
@@ -57,13 +56,14 @@ interface Target {
   packNan(sign: I32, significand: I64): void
   packInfinity(sign: I32): void
   readonly extended: boolean
-  /** Whether tiny results become zeros where MXCSR says so. */
+  /** Whether tiny results become zeros where F_CONTROL says so. */
   readonly flushes: boolean
 }
 
-function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
-  const r = new Slot(f, state, SLOT_R)
+function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Target): void {
+  const r = slotAt(c, f, state, SLOT_R)
   const { minimumExponent, maximumExponent, extended, flushes } = target
+  const { tininess, flushedIsInexact } = c.floatRules
   const precision = target.precision
   const kind = r.class
   const sign = r.sign
@@ -74,39 +74,35 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
   const exponent = f.local('i32')
   f.set(exponent, r.exponent)
   const [high, low] = [r.significand, r.low]
-  const control = f.load('i32.load', state, F_CONTROL)
-  const mode = roundingMode(f, state)
+  const control = f.let(controlWord(c, f, state))
+  const mode = roundingMode(c, f, state)
   const masked = f.let(control.and(FE_UNDERFLOW).ne(0))
   const cut = f.let(I32.of(64).sub(precision))
   const shift = f.local('i32')
   const tiny = f.local('i32')
   f.set(shift, cut)
   f.set(tiny, I32.of(0))
+  /** With an unlimited exponent range it may round up to the smallest normal number: then it is not tiny. */
+  const lookAfterRounding = (): void => {
+    const { high: q, low: rest } = shiftRightSticky(f, high, low, cut)
+    const ones = I64.of(-1n).shrU(cut.toI64U())
+    const isRoundedUp = q.eq(ones).and(roundsUp(f, mode, sign, I32.of(1), rest))
+    f.set(tiny, isRoundedUp.eqz())
+  }
   f.if(exponent.get.ltS(minimumExponent), () => {
     f.set(tiny, I32.of(1))
-    // With an unlimited exponent range it may round up to the smallest normal number: then it is not tiny.
-    f.if(exponent.get.eq(minimumExponent - 1), () => {
-      const { high: q, low: rest } = shiftRightSticky(f, high, low, cut)
-      const ones = I64.of(-1n).shrU(cut.toI64U())
-      f.set(
-        tiny,
-        q
-          .eq(ones)
-          .and(roundsUp(f, mode, sign, I32.of(1), rest))
-          .eqz(),
-      )
-    })
+    if (tininess === 'after-rounding') f.if(exponent.get.eq(minimumExponent - 1), lookAfterRounding)
     const denormalise = (): void => f.set(shift, shift.get.add(I32.of(minimumExponent).sub(exponent.get)))
     f.if(
       tiny.get.and(masked.eqz()),
       () => {
-        raiseFlags(f, state, FE_UNDERFLOW)
-        // Rounded as if the exponent had no limit. The x87 unit delivers that with the exponent moved into range, SSE nothing.
+        raiseFlags(c, f, state, FE_UNDERFLOW)
+        // Rounded as if the exponent had no limit. An x87 unit delivers that with the exponent moved into range, others nothing.
         f.set(exponent, extended ? exponent.get.add(WRAP) : I32.of(0))
         // FSCALE can go farther down: to zero, however that is rounded.
         if (!extended) return
         f.if(exponent.get.ltS(minimumExponent), () => {
-          raiseFlags(f, state, FE_PRECISION)
+          raiseFlags(c, f, state, FE_PRECISION)
           target.pack(sign, I32.of(0), I64.of(0))
         })
       },
@@ -114,7 +110,7 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
     )
     if (flushes) {
       f.if(tiny.get.and(masked).and(control.and(FC_FTZ).ne(0)), () => {
-        raiseFlags(f, state, FE_UNDERFLOW | FE_PRECISION)
+        raiseFlags(c, f, state, flushedIsInexact ? FE_UNDERFLOW | FE_PRECISION : FE_UNDERFLOW)
         target.pack(sign, I32.of(0), I64.of(0))
       })
     }
@@ -125,8 +121,8 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
   const q = f.local('i64')
   f.set(q, cutOff.add(up.toI64U()))
   f.if(rest.ne(0), () => {
-    raiseFlags(f, state, select(tiny.get.and(masked), I32.of(FE_UNDERFLOW | FE_PRECISION), I32.of(FE_PRECISION)))
-    f.if(up, () => raiseFlags(f, state, FE_ROUNDED_UP))
+    raiseFlags(c, f, state, select(tiny.get.and(masked), I32.of(FE_UNDERFLOW | FE_PRECISION), I32.of(FE_PRECISION)))
+    f.if(up, () => raiseFlags(c, f, state, FE_ROUNDED_UP))
   })
   f.if(normal.eqz(), () => target.pack(sign, I32.of(0), q.get))
   // A carry out of the top leaves zeros below.
@@ -143,17 +139,17 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
     f.if(
       control.and(FE_OVERFLOW).or(beyond),
       () => {
-        raiseFlags(f, state, FE_OVERFLOW | FE_PRECISION)
+        raiseFlags(c, f, state, FE_OVERFLOW | FE_PRECISION)
         const infinite = mode.eq(ROUND_NEAREST).or(mode.eq(ROUND_UP).and(sign.eqz())).or(mode.eq(ROUND_DOWN).and(sign))
         f.if(infinite.or(beyond), () => {
-          raiseFlags(f, state, FE_ROUNDED_UP)
+          raiseFlags(c, f, state, FE_ROUNDED_UP)
           target.packInfinity(sign)
         })
-        f.store('i32.store', state, f.loadExpression('i32.load', state, F_FLAGS).and(~FE_ROUNDED_UP), F_FLAGS)
+        lowerFlags(c, f, state, FE_ROUNDED_UP)
         target.pack(sign, I32.of(2 * maximumExponent), top.shl(1).sub(1))
       },
       () => {
-        raiseFlags(f, state, FE_OVERFLOW)
+        raiseFlags(c, f, state, FE_OVERFLOW)
         if (extended) f.set(exponent, exponent.get.sub(WRAP))
         else target.packInfinity(sign)
       },
@@ -163,20 +159,19 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
 }
 
 /** (state) → R rounded to half, single or double precision. */
-export function finish(c: Context, bits: 16 | 32 | 64): SharedFunction<'i64'> {
+export function finish(c: FloatModule, bits: 16 | 32 | 64): SharedFunction<'i64'> {
   return c.shared(`float.finish${bits}`, ['i32'], 'i64', (f) => {
     const fractionBits = { 16: 10, 32: 23, 64: 52 }[bits]
     const maximumExponent = { 16: 15, 32: 127, 64: 1023 }[bits]
     const signAt = (sign: I32): I64 => sign.toI64U().shl(bits - 1)
     const mask = (1n << BigInt(fractionBits)) - 1n
     const infinity = BigInt(2 * maximumExponent + 1) << BigInt(fractionBits)
-    emitFinish(f, f.param(0, 'i32').get, {
+    emitFinish(c, f, f.param(0, 'i32').get, {
       minimumExponent: 1 - maximumExponent,
       maximumExponent,
       precision: I32.of(fractionBits + 1),
       extended: false,
-      // VCVTPS2PH takes no notice of it.
-      flushes: bits !== 16,
+      flushes: bits !== 16 || c.floatRules.flushesHalf,
       pack: (sign, biased, significand) => {
         // A denormal that was rounded up to 2^fractionBits carries into the exponent by itself.
         const low = biased.known === 0 ? significand : significand.and(mask)
@@ -198,12 +193,13 @@ export function finish(c: Context, bits: 16 | 32 | 64): SharedFunction<'i64'> {
  * (state, significant bits: 24, 53 or 64) → significand of R rounded to the double-extended format; sign and exponent are
  * in F_WORD. Precision control shortens the significand and leaves the exponent's range.
  */
-export function finish80(c: Context): SharedFunction<'i64'> {
+export function finish80(c: FloatModule): SharedFunction<'i64'> {
   return c.shared('float.finish80', ['i32', 'i32'], 'i64', (f) => {
     const state = f.param(0, 'i32').get
     const precision = f.param(1, 'i32').get
-    const word = (sign: I32, exponent: I32): void => f.store('i32.store', state, sign.shl(15).or(exponent), F_WORD)
-    emitFinish(f, state, {
+    const word = (sign: I32, exponent: I32): void =>
+      f.store('i32.store', state, sign.shl(15).or(exponent), c.floatScratch + F_WORD)
+    emitFinish(c, f, state, {
       minimumExponent: -16382,
       maximumExponent: 16383,
       precision,

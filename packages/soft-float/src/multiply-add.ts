@@ -1,8 +1,8 @@
-import type { I32 } from '@retrap/wasm-emitter'
-import { I64, select } from '@retrap/wasm-emitter'
-import type { Context } from './context.ts'
-import { multiplyHigh } from './multiply.ts'
-import { setNormalised } from './softfloat-arithmetic.ts'
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import { finishNan } from './unpack.ts'
+import { multiplyHigh } from './wide.ts'
+import { setNormalised } from './arithmetic.ts'
+import type { Slot } from './scratch.ts'
 import {
   CLASS_INFINITY,
   CLASS_QNAN,
@@ -10,22 +10,18 @@ import {
   CLASS_ZERO,
   FE_DENORMAL,
   FE_INVALID,
-  F_TEMPORARY,
-  QUIET_BIT,
+  SLOT_C,
   ROUND_DOWN,
   SLOT_A,
   SLOT_B,
   SLOT_R,
-  Slot,
+  slotAt,
   TOP_BIT,
   raiseFlags,
   roundingMode,
   shiftRightSticky,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-
-/** The third operand: the addend. */
-export const SLOT_C: number = F_TEMPORARY + 0x40
+} from './scratch.ts'
+import type { FloatModule, SharedFunction } from './float-module.ts'
 
 /**
  * (state, sign of the product, sign of the addend): R = ±(A · B) ± C, exact but for a sticky bit: rounded once, by whoever
@@ -33,10 +29,10 @@ export const SLOT_C: number = F_TEMPORARY + 0x40
  *
  * Source: Intel SDM vol. 1, "Fused-Multiply-ADD (FMA) Numeric Behavior".
  */
-export function multiplyAdd(c: Context): SharedFunction {
+export function multiplyAdd(c: FloatModule): SharedFunction {
   return c.shared('float.multiplyAdd', ['i32', 'i32', 'i32'], undefined, (f) => {
     const state = f.param(0, 'i32').get
-    const [a, b, addend, r] = [SLOT_A, SLOT_B, SLOT_C, SLOT_R].map((slot) => new Slot(f, state, slot)) as [
+    const [a, b, addend, r] = [SLOT_A, SLOT_B, SLOT_C, SLOT_R].map((slot) => slotAt(c, f, state, slot)) as [
       Slot,
       Slot,
       Slot,
@@ -44,27 +40,30 @@ export function multiplyAdd(c: Context): SharedFunction {
     ]
     const [classA, classB, classC] = [a.class, b.class, addend.class]
     const invalid = (): void => {
-      raiseFlags(f, state, FE_INVALID)
-      r.setIndefinite()
+      raiseFlags(c, f, state, FE_INVALID)
+      r.setDefaultNan(c.floatRules.defaultNanSign)
       f.return()
     }
     const either = (kind: number): I32 => classA.eq(kind).or(classB.eq(kind))
     const isNan = (kind: I32): I32 => kind.geU(CLASS_QNAN)
+    const { addendFirst, invalidProductFirst, survivingNan } = c.floatRules
+    if (invalidProductFirst) f.if(either(CLASS_INFINITY).and(either(CLASS_ZERO)).and(classC.eq(CLASS_QNAN)), invalid)
     f.if(isNan(classA).or(isNan(classB)).or(isNan(classC)), () => {
-      f.if(either(CLASS_SNAN).or(classC.eq(CLASS_SNAN)), () => raiseFlags(f, state, FE_INVALID))
-      // The first of them survives, in the order of the operation.
-      f.if(
-        isNan(classA),
-        () => r.copy(a),
-        () =>
-          f.if(
-            isNan(classB),
-            () => r.copy(b),
-            () => r.copy(addend),
-          ),
-      )
-      r.significand = r.significand.or(QUIET_BIT)
-      r.class = CLASS_QNAN
+      f.if(either(CLASS_SNAN).or(classC.eq(CLASS_SNAN)), () => raiseFlags(c, f, state, FE_INVALID))
+      const order = addendFirst ? [addend, a, b] : [a, b, addend]
+      const classes = addendFirst ? [classC, classA, classB] : [classA, classB, classC]
+      const found = f.local('i32')
+      f.set(found, I32.of(0))
+      const kinds = survivingNan === 'first' ? [CLASS_QNAN] : [CLASS_SNAN, CLASS_QNAN]
+      for (const least of kinds) {
+        for (const [i, slot] of order.entries()) {
+          f.if(found.get.eqz().and(classes[i]!.geU(least)), () => {
+            r.copy(slot)
+            f.set(found, I32.of(1))
+          })
+        }
+      }
+      finishNan(c, f, state, r)
       f.return()
     })
     const sign = f.let(a.sign.xor(b.sign).xor(f.param(1, 'i32').get))
@@ -73,7 +72,7 @@ export function multiplyAdd(c: Context): SharedFunction {
     const infinite = f.let(either(CLASS_INFINITY))
     f.if(infinite.and(zeroProduct.or(classC.eq(CLASS_INFINITY).and(sign.ne(signC)))), invalid)
     // Denormal operands are looked for after that.
-    f.if(a.denormal.or(b.denormal).or(addend.denormal), () => raiseFlags(f, state, FE_DENORMAL))
+    f.if(a.denormal.or(b.denormal).or(addend.denormal), () => raiseFlags(c, f, state, FE_DENORMAL))
     f.if(infinite, () => {
       r.setInfinity(sign)
       f.return()
@@ -82,7 +81,7 @@ export function multiplyAdd(c: Context): SharedFunction {
       r.setInfinity(signC)
       f.return()
     })
-    const zeroSign = (): I32 => roundingMode(f, state).eq(ROUND_DOWN)
+    const zeroSign = (): I32 => roundingMode(c, f, state).eq(ROUND_DOWN)
     f.if(zeroProduct, () => {
       f.if(
         classC.eq(CLASS_ZERO),

@@ -1,6 +1,5 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import type { Context } from './context.ts'
 import {
   CLASS_FINITE,
   CLASS_INFINITY,
@@ -9,19 +8,21 @@ import {
   CLASS_UNSUPPORTED,
   CLASS_ZERO,
   FC_DAZ,
+  FC_DEFAULT_NAN,
   FC_X87,
   FE_DENORMAL,
   FE_INVALID,
-  F_CONTROL,
+  controlWord,
   QUIET_BIT,
   SLOT_A,
   SLOT_B,
   SLOT_R,
   Slot,
+  slotAt,
   TOP_BIT,
   raiseFlags,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
+} from './scratch.ts'
+import type { FloatModule, SharedFunction } from './float-module.ts'
 
 /**
  * From encodings to unpacked numbers, and what NaN operands do.
@@ -30,8 +31,8 @@ import type { SharedFunction } from './softfloat-layout.ts'
  * Extended-Precision Floating-Point Encodings and Pseudo-Denormals".
  */
 
-/** (state, slot address, bits): a half-, single- or double-precision number. Half precision knows no denormal operands. */
-export function unpack(c: Context, bits: 16 | 32 | 64): SharedFunction {
+/** (state, slot address, bits): a half-, single- or double-precision number. A denormal one of half precision is not reported. */
+export function unpack(c: FloatModule, bits: 16 | 32 | 64): SharedFunction {
   const fractionBits = { 16: 10, 32: 23, 64: 52 }[bits]
   const maximum = { 16: 0x1f, 32: 0xff, 64: 0x7ff }[bits]
   const bias = maximum >> 1
@@ -53,15 +54,18 @@ export function unpack(c: Context, bits: 16 | 32 | 64): SharedFunction {
       slot.class = select(fraction.eqz(), I32.of(CLASS_INFINITY), select(quiet, I32.of(CLASS_QNAN), I32.of(CLASS_SNAN)))
     })
     f.if(exponent.eqz(), () => {
-      const daz = bits === 16 ? I32.of(0) : f.loadExpression('i32.load', state, F_CONTROL).and(FC_DAZ)
+      const { denormalOperand, flushesHalf } = c.floatRules
+      const daz = bits === 16 && !flushesHalf ? I32.of(0) : controlWord(c, f, state).and(FC_DAZ)
       f.if(
         fraction.eqz().or(daz),
         () => {
           slot.class = CLASS_ZERO
+          if (denormalOperand === 'raises-when-flushed' && bits !== 16)
+            f.if(fraction.ne(0), () => raiseFlags(c, f, state, FE_DENORMAL))
         },
         () => {
           unpackDenormal(f, slot, fraction, 64 - bias - fractionBits)
-          if (bits === 16) slot.denormal = I32.of(0)
+          if (bits === 16 || denormalOperand !== 'raises') slot.denormal = I32.of(0)
         },
       )
     })
@@ -78,7 +82,7 @@ function unpackDenormal(f: FunctionBuilder, slot: Slot, fraction: I64, exponent:
 }
 
 /** (state, slot address, significand, sign and exponent): a double-extended number. */
-export function unpack80(c: Context): SharedFunction {
+export function unpack80(c: FloatModule): SharedFunction {
   return c.shared('float.unpack80', ['i32', 'i32', 'i64', 'i32'], undefined, (f) => {
     const slot = new Slot(f, f.param(1, 'i32').get, 0)
     const significand = f.param(2, 'i64').get
@@ -113,7 +117,7 @@ export function unpack80(c: Context): SharedFunction {
 }
 
 /** (state, slot address, integer): a signed 64-bit integer. */
-export function unpackInteger(c: Context): SharedFunction {
+export function unpackInteger(c: FloatModule): SharedFunction {
   return c.shared('float.unpackInteger', ['i32', 'i32', 'i64'], undefined, (f) => {
     const slot = new Slot(f, f.param(1, 'i32').get, 0)
     const value = f.param(2, 'i64').get
@@ -141,50 +145,54 @@ export function unpackInteger(c: Context): SharedFunction {
  * (state) → 1 if the result of an operation on A and B is a NaN because an operand is one; it is then in R. Raises the
  * denormal-operand exception otherwise: NaN operands take precedence over it.
  */
-export function propagateNan(c: Context): SharedFunction<'i32'> {
+export function propagateNan(c: FloatModule): SharedFunction<'i32'> {
   return c.shared('float.propagateNan', ['i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const a = new Slot(f, state, SLOT_A)
-    const b = new Slot(f, state, SLOT_B)
-    const r = new Slot(f, state, SLOT_R)
+    const a = slotAt(c, f, state, SLOT_A)
+    const b = slotAt(c, f, state, SLOT_B)
+    const r = slotAt(c, f, state, SLOT_R)
     const [classA, classB] = [a.class, b.class]
     f.if(classA.ltU(CLASS_QNAN).and(classB.ltU(CLASS_QNAN)), () => {
-      f.if(a.denormal.or(b.denormal), () => raiseFlags(f, state, FE_DENORMAL))
+      f.if(a.denormal.or(b.denormal), () => raiseFlags(c, f, state, FE_DENORMAL))
       f.return(0)
     })
     f.if(classA.eq(CLASS_UNSUPPORTED).or(classB.eq(CLASS_UNSUPPORTED)), () => {
-      raiseFlags(f, state, FE_INVALID)
-      r.setIndefinite()
+      raiseFlags(c, f, state, FE_INVALID)
+      r.setDefaultNan(c.floatRules.defaultNanSign)
       f.return(1)
     })
-    f.if(classA.eq(CLASS_SNAN).or(classB.eq(CLASS_SNAN)), () => raiseFlags(f, state, FE_INVALID))
+    f.if(classA.eq(CLASS_SNAN).or(classB.eq(CLASS_SNAN)), () => raiseFlags(c, f, state, FE_INVALID))
     const takeA = f.local('i32')
-    f.set(takeA, classA.geU(CLASS_QNAN))
+    if (c.floatRules.survivingNan === 'first') f.set(takeA, classA.geU(CLASS_QNAN))
+    else f.set(takeA, classA.eq(CLASS_SNAN).or(classA.eq(CLASS_QNAN).and(classB.ne(CLASS_SNAN))))
     // The x87 unit prefers a quiet NaN to a signalling one, else the larger significand, else the positive one.
-    f.if(
-      f.loadExpression('i32.load', state, F_CONTROL).and(FC_X87).ne(0).and(takeA.get).and(classB.geU(CLASS_QNAN)),
-      () => {
-        f.set(takeA, classA.eq(CLASS_QNAN))
-        f.if(classA.eq(classB), () => {
-          const [sa, sb] = [a.significand, b.significand]
-          f.set(takeA, select(sa.eq(sb), a.sign.eqz(), sa.gtU(sb)))
-        })
-      },
-    )
+    f.if(controlWord(c, f, state).and(FC_X87).ne(0).and(takeA.get).and(classB.geU(CLASS_QNAN)), () => {
+      f.set(takeA, classA.eq(CLASS_QNAN))
+      f.if(classA.eq(classB), () => {
+        const [sa, sb] = [a.significand, b.significand]
+        f.set(takeA, select(sa.eq(sb), a.sign.eqz(), sa.gtU(sb)))
+      })
+    })
     f.if(
       takeA.get,
       () => r.copy(a),
       () => r.copy(b),
     )
-    r.significand = r.significand.or(QUIET_BIT)
-    r.class = CLASS_QNAN
+    finishNan(c, f, state, r)
     f.return(1)
   })
 }
 
+/** Makes the NaN that has survived quiet, or the default one. */
+export function finishNan(c: FloatModule, f: FunctionBuilder, state: I32, r: Slot): void {
+  r.significand = r.significand.or(QUIET_BIT)
+  r.class = CLASS_QNAN
+  f.if(controlWord(c, f, state).and(FC_DEFAULT_NAN), () => r.setDefaultNan(c.floatRules.defaultNanSign))
+}
+
 /** {@link propagateNan} for an operation on A alone. */
-export function propagateNanUnary(c: Context, f: FunctionBuilder, state: I32): I32 {
-  new Slot(f, state, SLOT_B).class = CLASS_ZERO
-  new Slot(f, state, SLOT_B).denormal = I32.of(0)
+export function propagateNanUnary(c: FloatModule, f: FunctionBuilder, state: I32): I32 {
+  slotAt(c, f, state, SLOT_B).class = CLASS_ZERO
+  slotAt(c, f, state, SLOT_B).denormal = I32.of(0)
   return f.call(propagateNan(c), state)
 }

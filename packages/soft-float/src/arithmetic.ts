@@ -1,8 +1,7 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import { S_SCRATCH } from '../state-layout.ts'
-import type { Context } from './context.ts'
-import { divideWide, multiplyHigh } from './multiply.ts'
+import { divideWide, multiplyHigh } from './wide.ts'
+import type { Slot } from './scratch.ts'
 import {
   CLASS_FINITE,
   CLASS_INFINITY,
@@ -13,15 +12,15 @@ import {
   SLOT_A,
   SLOT_B,
   SLOT_R,
-  Slot,
+  slotAt,
   TOP_BIT,
   normalise,
   raiseFlags,
   roundingMode,
   shiftRightSticky,
-} from './softfloat-layout.ts'
-import type { SharedFunction } from './softfloat-layout.ts'
-import { propagateNan, propagateNanUnary } from './softfloat-unpack.ts'
+} from './scratch.ts'
+import type { FloatModule, SharedFunction } from './float-module.ts'
+import { propagateNan, propagateNanUnary } from './unpack.ts'
 
 /**
  * Arithmetic on unpacked numbers: A and B in, R out, exact but for a sticky bit; rounding is a step of its own.
@@ -37,29 +36,29 @@ interface Operands {
   readonly r: Slot
 }
 
-function operands(f: FunctionBuilder): Operands {
+function operands(c: FloatModule, f: FunctionBuilder): Operands {
   const state = f.param(0, 'i32').get
-  return { state, a: new Slot(f, state, SLOT_A), b: new Slot(f, state, SLOT_B), r: new Slot(f, state, SLOT_R) }
+  return { state, a: slotAt(c, f, state, SLOT_A), b: slotAt(c, f, state, SLOT_B), r: slotAt(c, f, state, SLOT_R) }
 }
 
-function invalid(f: FunctionBuilder, { state, r }: Operands): void {
-  raiseFlags(f, state, FE_INVALID)
-  r.setIndefinite()
+function invalid(c: FloatModule, f: FunctionBuilder, { state, r }: Operands): void {
+  raiseFlags(c, f, state, FE_INVALID)
+  r.setDefaultNan(c.floatRules.defaultNanSign)
   f.return()
 }
 
 /** (state, 1 to subtract): R = A ± B. */
-export function add(c: Context): SharedFunction {
+export function add(c: FloatModule): SharedFunction {
   return c.shared('float.add', ['i32', 'i32'], undefined, (f) => {
-    const o = operands(f)
+    const o = operands(c, f)
     const { state, a, b, r } = o
     f.if(f.call(propagateNan(c), state), () => f.return())
     const signA = a.sign
     const signB = f.let(b.sign.xor(f.param(1, 'i32').get))
     const [classA, classB] = [a.class, b.class]
-    const zeroSign = (): I32 => roundingMode(f, state).eq(ROUND_DOWN)
+    const zeroSign = (): I32 => roundingMode(c, f, state).eq(ROUND_DOWN)
     f.if(classA.eq(CLASS_INFINITY), () => {
-      f.if(classB.eq(CLASS_INFINITY).and(signA.ne(signB)), () => invalid(f, o))
+      f.if(classB.eq(CLASS_INFINITY).and(signA.ne(signB)), () => invalid(c, f, o))
       r.setInfinity(signA)
       f.return()
     })
@@ -119,9 +118,9 @@ export function add(c: Context): SharedFunction {
 }
 
 /** (state, sign, exponent, high, low): R = high:low · 2^(exponent − 127), which is not zero. */
-export function setNormalised(c: Context): SharedFunction {
+export function setNormalised(c: FloatModule): SharedFunction {
   return c.shared('float.setNormalised', ['i32', 'i32', 'i32', 'i64', 'i64'], undefined, (f) => {
-    const r = new Slot(f, f.param(0, 'i32').get, SLOT_R)
+    const r = slotAt(c, f, f.param(0, 'i32').get, SLOT_R)
     const sign = f.param(1, 'i32').get
     const exponent = f.param(2, 'i32')
     const high = f.param(3, 'i64')
@@ -132,16 +131,16 @@ export function setNormalised(c: Context): SharedFunction {
 }
 
 /** (state): R = A · B. */
-export function multiply(c: Context): SharedFunction {
+export function multiply(c: FloatModule): SharedFunction {
   return c.shared('float.multiply', ['i32'], undefined, (f) => {
-    const o = operands(f)
+    const o = operands(c, f)
     const { state, a, b, r } = o
     f.if(f.call(propagateNan(c), state), () => f.return())
     const sign = f.let(a.sign.xor(b.sign))
     const [classA, classB] = [a.class, b.class]
     const zero = f.let(classA.eq(CLASS_ZERO).or(classB.eq(CLASS_ZERO)))
     f.if(classA.eq(CLASS_INFINITY).or(classB.eq(CLASS_INFINITY)), () => {
-      f.if(zero, () => invalid(f, o))
+      f.if(zero, () => invalid(c, f, o))
       r.setInfinity(sign)
       f.return()
     })
@@ -162,20 +161,20 @@ export function multiply(c: Context): SharedFunction {
 }
 
 /** (state): R = A / B. */
-export function divide(c: Context): SharedFunction {
+export function divide(c: FloatModule): SharedFunction {
   return c.shared('float.divide', ['i32'], undefined, (f) => {
-    const o = operands(f)
+    const o = operands(c, f)
     const { state, a, b, r } = o
     const sign = f.let(a.sign.xor(b.sign))
     const [classA, classB] = [a.class, b.class]
     // A denormal dividend is not reported then.
     f.if(classA.eq(CLASS_FINITE).and(classB.eq(CLASS_ZERO)), () => {
-      raiseFlags(f, state, FE_ZERO_DIVIDE)
+      raiseFlags(c, f, state, FE_ZERO_DIVIDE)
       r.setInfinity(sign)
       f.return()
     })
     f.if(f.call(propagateNan(c), state), () => f.return())
-    f.if(classA.eq(classB).and(classA.ne(CLASS_FINITE)), () => invalid(f, o))
+    f.if(classA.eq(classB).and(classA.ne(CLASS_FINITE)), () => invalid(c, f, o))
     f.if(classA.eq(CLASS_INFINITY), () => {
       r.setInfinity(sign)
       f.return()
@@ -191,7 +190,7 @@ export function divide(c: Context): SharedFunction {
     const high = select(less, x, x.shrU(1))
     const low = select(less, I64.of(0), x.shl(63))
     const quotient = f.call(divideWide(c), state, high, low, y)
-    const rest = f.load('i64.load', state, S_SCRATCH)
+    const rest = f.load('i64.load', state, c.floatScratch)
     // Where the rest lies with respect to half the divisor: all that rounding asks for.
     const twice = f.let(rest.shl(1))
     const above = rest.ltS(0).or(twice.gtU(y))
@@ -201,13 +200,13 @@ export function divide(c: Context): SharedFunction {
 }
 
 /** (state): R = √A. */
-export function squareRoot(c: Context): SharedFunction {
+export function squareRoot(c: FloatModule): SharedFunction {
   return c.shared('float.squareRoot', ['i32'], undefined, (f) => {
-    const o = operands(f)
+    const o = operands(c, f)
     const { state, a, r } = o
     const kind = a.class
     // Of a negative denormal operand only the sign is reported.
-    f.if(kind.eq(CLASS_FINITE).or(kind.eq(CLASS_INFINITY)).and(a.sign), () => invalid(f, o))
+    f.if(kind.eq(CLASS_FINITE).or(kind.eq(CLASS_INFINITY)).and(a.sign), () => invalid(c, f, o))
     f.if(propagateNanUnary(c, f, state), () => f.return())
     f.if(kind.ne(CLASS_FINITE), () => {
       r.copy(a)

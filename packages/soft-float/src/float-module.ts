@@ -1,0 +1,48 @@
+import type { FunctionBuilder, ValueType } from '@retrap/wasm-emitter'
+
+/** A function that {@link FloatModule.shared} has made. */
+export type SharedFunction<R extends ValueType | undefined = undefined> = FunctionBuilder & {
+  readonly signature: { readonly result: R }
+}
+
+/** What the architectures do differently where the standard leaves it to them. */
+export interface FloatRules {
+  /** Sign of the NaN that an invalid operation gives: 0 or 1. */
+  readonly defaultNanSign: 0 | 1
+  /** Of several NaN operands the first one survives; or the first signalling one, if there is any. */
+  readonly survivingNan: 'first' | 'first-signalling'
+  /** Among the NaN operands of a fused multiply-add the addend is the first one, else the last. */
+  readonly addendFirst: boolean
+  /** Infinity times zero is invalid although the addend is a quiet NaN. */
+  readonly invalidProductFirst: boolean
+  /** A result is tiny if it is below the smallest normal number before it is rounded, or only if it is after that. */
+  readonly tininess: 'before-rounding' | 'after-rounding'
+  /** A denormal operand raises `FE_DENORMAL` where it counts, or where it is taken for zero instead. */
+  readonly denormalOperand: 'raises' | 'raises-when-flushed'
+  /** A tiny result that is replaced by zero is inexact too. */
+  readonly flushedIsInexact: boolean
+  /** `FC_DAZ` and `FC_FTZ` hold for half precision too. */
+  readonly flushesHalf: boolean
+}
+
+/** The module that the functions are generated into. Each function is made when the first code asks for it. */
+export interface FloatModule {
+  /**
+   * Offset of the scratch area, `SCRATCH_BYTES` long and aligned to 16 bytes, from the address that functions take as their
+   * first argument.
+   */
+  readonly floatScratch: number
+  /** What the architecture does. */
+  readonly floatRules: FloatRules
+  /**
+   * A function of the module.
+   *
+   * @param build - generates its body, the first time that a function of this name is asked for
+   */
+  shared<R extends ValueType | undefined>(
+    name: string,
+    params: readonly ValueType[],
+    result: R,
+    build: (f: FunctionBuilder) => void,
+  ): SharedFunction<R>
+}

@@ -1,0 +1,100 @@
+import { I32, V128, numeric } from '@retrap/wasm-emitter'
+import type { FloatModule, SharedFunction } from './float-module.ts'
+import { and, or, ordinaryMask, plainMask, splat, vector, zeroMask } from './host-numbers.ts'
+
+/**
+ * Fused multiply-add in the host's floating point, which has no such instruction: error-free transformations. What a sum or
+ * a product loses by rounding is itself a number of the format, computable without error, and the two parts are added with
+ * the result rounded to odd first, which makes the last rounding the only one that counts.
+ *
+ * Source: S. Boldo, G. Melquiond, "Emulation of FMA and Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd",
+ * IEEE Transactions on Computers 57 (2008).
+ */
+
+/** Error of x + y, where s is the rounded sum: Knuth's TwoSum. */
+function sumError(c: SumContext, x: V128, y: V128, s: V128): V128 {
+  const d = c.let(vector(64, 'sub', s, x))
+  return vector(64, 'add', vector(64, 'sub', x, vector(64, 'sub', s, d)), vector(64, 'sub', y, d))
+}
+
+interface SumContext {
+  let(value: V128): V128
+}
+
+/** `s` rounded to odd, where the exact value is s + error: if it is not exact, that neighbour whose last bit is set. */
+function toOdd(c: SumContext, s: V128, error: V128): V128 {
+  const one = V128.of([1, 0, 0, 0, 0, 0, 0, 0, 1])
+  const isEven = numeric('i64x2.eq', and(s, one), V128.of([]))
+  const inexact = vector(64, 'ne', error, V128.of([]))
+  // Away from zero where the error has the sum's sign.
+  const step = c.let(or(numeric('i64x2.shr_s', numeric('v128.xor', s, error), I32.of(63)), one))
+  return numeric('i64x2.add', s, and(step, and(isEven, inexact)))
+}
+
+/** (a, b, c of 32 bits) → a · b + c; NaN in elements that need the long way. */
+export function hostMultiplyAdd32(c: FloatModule): SharedFunction<'v128'> {
+  return c.shared('fma.fast32', ['v128', 'v128', 'v128'], 'v128', (f) => {
+    const operands = [0, 1, 2].map((i) => f.param(i, 'v128').get)
+    const half = (upper: boolean): readonly [result: V128, zero: V128] => {
+      const [x, y, z] = operands.map((v) => {
+        const moved = upper ? v.shuffle(v, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]) : v
+        return f.let(numeric('f64x2.promote_low_f32x4', moved))
+      }) as [V128, V128, V128]
+      // Exact: 48 bits.
+      const product = f.let(vector(64, 'mul', x, y))
+      const sum = f.let(vector(64, 'add', product, z))
+      const odd = toOdd(f, sum, f.let(sumError(f, product, z, sum)))
+      return [f.let(numeric('f32x4.demote_f64x2_zero', odd)), f.let(vector(64, 'eq', sum, V128.of([])))]
+    }
+    const [[low, lowZero], [high, highZero]] = [half(false), half(true)]
+    const join = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]
+    const result = f.let(low.shuffle(high, join))
+    // One bit pattern in both halves of a 64-bit mask: taking every other word narrows it.
+    const zero = lowZero.shuffle(highZero, [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27])
+    const fine = and(operands.map((v) => plainMask(32, v)).reduce(and), or(ordinaryMask(32, result), zero))
+    f.return(or(result, numeric('v128.not', fine)))
+  })
+}
+
+/** Magnitudes between which nothing in the computation can overflow or lose bits to underflow. */
+const FACTOR_RANGE = 2 ** 400
+const ADDEND_RANGE = 2 ** 800
+/** Splits 53 bits into 26 and 27 (Veltkamp). */
+const SPLITTER = 2 ** 27 + 1
+
+function withinOrZero(x: V128, range: number): V128 {
+  const magnitude = vector(64, 'abs', x)
+  return or(
+    and(vector(64, 'ge', magnitude, splat(64, 1 / range)), vector(64, 'le', magnitude, splat(64, range))),
+    zeroMask(64, x),
+  )
+}
+
+/** (a, b, c of 64 bits) → a · b + c; NaN in elements that need the long way. */
+export function hostMultiplyAdd64(c: FloatModule): SharedFunction<'v128'> {
+  return c.shared('fma.fast64', ['v128', 'v128', 'v128'], 'v128', (f) => {
+    const [x, y, z] = [0, 1, 2].map((i) => f.param(i, 'v128').get) as [V128, V128, V128]
+    const split = (v: V128): readonly [high: V128, low: V128] => {
+      const scaled = f.let(vector(64, 'mul', v, splat(64, SPLITTER)))
+      const high = f.let(vector(64, 'sub', scaled, vector(64, 'sub', scaled, v)))
+      return [high, f.let(vector(64, 'sub', v, high))]
+    }
+    // Dekker's product: x · y = high + low.
+    const [[xh, xl], [yh, yl]] = [split(x), split(y)]
+    const high = f.let(vector(64, 'mul', x, y))
+    const rest = vector(64, 'sub', vector(64, 'mul', xh, yh), high)
+    const cross = vector(64, 'add', vector(64, 'add', rest, vector(64, 'mul', xh, yl)), vector(64, 'mul', xl, yh))
+    const low = f.let(vector(64, 'add', cross, vector(64, 'mul', xl, yl)))
+    const inner = f.let(vector(64, 'add', z, low))
+    const innerError = f.let(sumError(f, z, low, inner))
+    const outer = f.let(vector(64, 'add', high, inner))
+    const outerError = f.let(sumError(f, high, inner, outer))
+    const errors = f.let(vector(64, 'add', innerError, outerError))
+    const odd = toOdd(f, errors, f.let(sumError(f, innerError, outerError, errors)))
+    const sum = f.let(vector(64, 'add', outer, odd))
+    // The sign of an exact zero is that of the plain sum.
+    const result = f.let(numeric('v128.bitselect', vector(64, 'add', high, z), sum, zeroMask(64, sum)))
+    const fine = and(and(withinOrZero(x, FACTOR_RANGE), withinOrZero(y, FACTOR_RANGE)), withinOrZero(z, ADDEND_RANGE))
+    f.return(or(result, numeric('v128.not', fine)))
+  })
+}

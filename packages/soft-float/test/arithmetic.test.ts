@@ -1,0 +1,129 @@
+import { words } from '@retrap/tooling/random'
+import { describe, expect, test } from 'vitest'
+import {
+  FC_DAZ,
+  FC_DEFAULT_NAN,
+  FC_FTZ,
+  FC_ROUNDING_SHIFT,
+  FE_DENORMAL,
+  FE_INVALID,
+  FE_OVERFLOW,
+  FE_PRECISION,
+  FE_UNDERFLOW,
+  FE_ZERO_DIVIDE,
+  ROUND_DOWN,
+  ROUND_UP,
+  ROUND_ZERO,
+} from '../src/index.ts'
+import { calculator, RULES } from './support/calculator.ts'
+import type { Name } from './support/calculator.ts'
+
+const view = new DataView(new ArrayBuffer(8))
+
+function numberOf(bits: bigint, width: 32 | 64): number {
+  if (width === 64) view.setBigUint64(0, bits)
+  else view.setUint32(0, Number(bits))
+  return width === 64 ? view.getFloat64(0) : view.getFloat32(0)
+}
+
+function bitsOf(value: number, width: 32 | 64): bigint {
+  if (width === 64) view.setFloat64(0, value)
+  else view.setFloat32(0, value)
+  return width === 64 ? view.getBigUint64(0) : BigInt(view.getUint32(0))
+}
+
+/** JavaScript's numbers are doubles, rounded to nearest. Of these operations a double is enough to round to single again. */
+const HOST: Partial<Record<Name, (a: number, b: number) => number>> = {
+  add: (a, b) => a + b,
+  subtract: (a, b) => a - b,
+  multiply: (a, b) => a * b,
+  divide: (a, b) => a / b,
+  squareRoot: (a) => Math.sqrt(a),
+}
+
+describe('results that are rounded to nearest are those of the host', () => {
+  test.each([32, 64] as const)('in %i bits', (width) => {
+    const random = words(20_261_122)
+    const calculate = calculator(width)
+    const [exponentBits, bias] = width === 64 ? [52n, 1023n] : [23n, 127n]
+    const operand = (): bigint => {
+      const bits = (BigInt(random()) << 32n) | BigInt(random())
+      if (random() % 4 === 0) return BigInt.asUintN(width, bits)
+      // Near 1, so that sums cancel and products do not overflow.
+      const exponent = (bias - 8n + BigInt(random() % 16)) << exponentBits
+      return (bits & ((1n << exponentBits) - 1n)) | exponent | (BigInt(random() & 1) << BigInt(width - 1))
+    }
+    for (let i = 0; i < 4000; i++) {
+      const [a, b] = [operand(), operand()]
+      for (const [name, host] of Object.entries(HOST)) {
+        const expected = host(numberOf(a, width), numberOf(b, width))
+        const { bits } = calculate(name as Name, 0, a, b)
+        const given = `${name} ${a.toString(16)} ${b.toString(16)}`
+        if (Number.isNaN(expected)) expect(numberOf(bits, width), given).toBeNaN()
+        else expect(bits.toString(16), given).toBe(bitsOf(expected, width).toString(16))
+      }
+    }
+  })
+})
+
+const rounding = (mode: number): number => mode << FC_ROUNDING_SHIFT
+const [ONE, THREE, TINY, SMALLEST, LARGEST] = [0x3f80_0000n, 0x4040_0000n, 1n, 0x0080_0000n, 0x7f7f_ffffn]
+const [INFINITY, QUIET, SIGNALLING, DEFAULT] = [0x7f80_0000n, 0xffc1_2345n, 0x7f81_2345n, 0x7fc0_0000n]
+
+describe('single precision, its other modes and exceptions (IEEE 754-2008, 4.3 and 7)', () => {
+  const calculate = calculator(32)
+  test.each<[string, Name, number, bigint[], bigint, number]>([
+    ['1/3 downwards', 'divide', rounding(ROUND_DOWN), [ONE, THREE], 0x3eaa_aaaan, FE_PRECISION],
+    ['1/3 upwards', 'divide', rounding(ROUND_UP), [ONE, THREE], 0x3eaa_aaabn, FE_PRECISION],
+    [
+      'the largest, doubled, towards zero',
+      'add',
+      rounding(ROUND_ZERO),
+      [LARGEST, LARGEST],
+      LARGEST,
+      FE_OVERFLOW | FE_PRECISION,
+    ],
+    ['the largest, doubled', 'add', 0, [LARGEST, LARGEST], INFINITY, FE_OVERFLOW | FE_PRECISION],
+    ['1/0', 'divide', 0, [ONE, 0n], INFINITY, FE_ZERO_DIVIDE],
+    ['infinity less infinity', 'subtract', 0, [INFINITY, INFINITY], DEFAULT, FE_INVALID],
+    ['a third of the smallest', 'divide', 0, [SMALLEST, THREE], 0x002a_aaabn, FE_UNDERFLOW | FE_PRECISION],
+    ['an exact denormal result', 'subtract', 0, [SMALLEST, TINY], 0x007f_ffffn, 0],
+    ['a tiny result that is flushed', 'divide', FC_FTZ, [SMALLEST, THREE], 0n, FE_UNDERFLOW],
+    ['a denormal operand that is flushed', 'add', FC_DAZ, [TINY, ONE], ONE, FE_DENORMAL],
+    ['the first signalling NaN', 'add', 0, [QUIET, SIGNALLING], 0x7fc1_2345n, FE_INVALID],
+    ['a quiet NaN', 'add', 0, [ONE, QUIET], QUIET, 0],
+    ['a NaN that becomes the default one', 'add', FC_DEFAULT_NAN, [ONE, QUIET], DEFAULT, 0],
+    ['the addend among NaNs', 'multiplyAdd', 0, [QUIET, ONE, QUIET ^ 1n], QUIET ^ 1n, 0],
+    ['infinity times zero plus a NaN', 'multiplyAdd', 0, [INFINITY, 0n, QUIET], DEFAULT, FE_INVALID],
+    [
+      'a product that cancels but for its rounding',
+      'multiplyAdd',
+      0,
+      [0x3f80_0001n, 0x3f80_0001n, 0xbf80_0002n],
+      0x2880_0000n,
+      0,
+    ],
+  ])('%s', (_, name, control, operands, bits, raised) => {
+    expect(calculate(name, control, ...operands)).toEqual({ bits, raised })
+  })
+})
+
+describe('tininess', () => {
+  // 1 - 2^-53 times the smallest normal number: rounded, it is that number again.
+  const below = [bitsOf((1 - 2 ** -53) * 2 ** -126, 64)]
+  test.each([
+    ['before-rounding', FE_UNDERFLOW | FE_PRECISION],
+    ['after-rounding', FE_PRECISION],
+  ] as const)('found %s', (tininess, raised) => {
+    const calculate = calculator(32, { ...RULES, tininess })
+    expect(calculate('convert', 0, ...below)).toEqual({ bits: SMALLEST, raised })
+  })
+})
+
+test('half precision is rounded once, from a double', () => {
+  const calculate = calculator(16)
+  expect(calculate('convert', 0, bitsOf(1 / 3, 64)).bits).toBe(0x3555n)
+  expect(calculate('convert', 0, bitsOf(65_520, 64))).toEqual({ bits: 0x7c00n, raised: FE_OVERFLOW | FE_PRECISION })
+  expect(calculate('convert', 0, bitsOf(65_519.99, 64)).bits).toBe(0x7bffn)
+  expect(calculate('add', FC_DAZ, 1n, 0x3c00n)).toEqual({ bits: 0x3c00n, raised: 0 })
+})
