@@ -1,5 +1,5 @@
 import type { VirtualCpu } from './virtual-cpu.ts'
-import { LogDirty, P2M_WRITE, P2mEntry, P2mType, rightsOfAccess, type P2m } from '@retrap/p2m'
+import { LogDirty, P2M_WRITE, P2mEntry, rightsOfAccess, type P2m } from '@retrap/p2m'
 
 const FRAME = 0x1000
 
@@ -92,7 +92,7 @@ export class DirtyLogs {
     const ma = this.#p2m.translateWrite(gpa)
     if (ma >= 0) return ma
     const entry = this.#entry
-    const isLogged = this.#p2m.lookup(Math.floor(gpa / FRAME), entry) === P2mType.RAM_LOGDIRTY
+    const isLogged = this.#p2m.lookup(Math.floor(gpa / FRAME), entry) === this.#p2m.types.logged
     return isLogged && (rightsOfAccess(entry.access) & P2M_WRITE) !== 0 ? this.#p2m.translate(gpa) : -1
   }
 

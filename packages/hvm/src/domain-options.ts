@@ -1,6 +1,6 @@
 import type { DeviceFailure, FailurePolicy, IoTraceRecord, RemoteServer } from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
-import type { FrameCounts } from '@retrap/p2m'
+import type { FrameCounts, Stage2Options } from '@retrap/p2m'
 import type { DomainClock } from './clock.ts'
 import type { MemoryFailure } from './second-level.ts'
 import type { Sleeper } from './sleeper.ts'
@@ -29,6 +29,8 @@ export interface DomainOptions {
   readonly memory: MachineMemory
   /** One for all domains in this memory; default its own. */
   readonly frameCounts?: FrameCounts
+  /** An Arm guest's map, as `P2m.create` takes it. Default that of an x86 guest. */
+  readonly stage2?: Stage2Options
   /** vCPUs, 1–128. */
   readonly vcpus: number
   /** Real or deterministic time. */

@@ -75,7 +75,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.clock = options.clock
     this.#sleeper = options.sleeper
     this.frameCounts = options.frameCounts ?? FrameCounts.create(options.memory)
-    this.p2m = P2m.create(options.memory, { counts: this.frameCounts })
+    const { stage2 } = options
+    this.p2m = P2m.create(options.memory, { counts: this.frameCounts, ...(stage2 !== undefined && { stage2 }) })
     this.dirtyLogs = new DirtyLogs(this.p2m)
     this.ownedMemories = new OwnedMemories({
       memory: options.memory,

@@ -7,7 +7,7 @@ import {
   type IoreqServer,
 } from '@retrap/ioreq'
 import type { FrameReferences } from '@retrap/mapcache'
-import { P2mEntry, P2mType, type P2m } from '@retrap/p2m'
+import { P2mEntry, type P2m } from '@retrap/p2m'
 import { HvmError } from './errors.ts'
 
 /** As {@link Invalidations.actor}: not a vCPU's own hypercall or fault, but a toolstack or a device model. */
@@ -21,7 +21,7 @@ const ROUNDS = 8
 /** The parts of a domain that {@link Invalidations} works on. */
 export interface InvalidationOptions {
   /** The guest's map, whose changes raise epochs. */
-  readonly p2m: Pick<P2m, 'onRelease' | 'onChange' | 'lookup'>
+  readonly p2m: Pick<P2m, 'onRelease' | 'onChange' | 'lookup' | 'types'>
   /** Sends the notices. */
   readonly dispatch: Pick<IoDispatch, 'invalidate' | 'pending'>
   /** vCPUs of the domain. */
@@ -126,7 +126,7 @@ export class Invalidations implements InvalidationListener {
       p2m.onRelease((gfn, mfn, order) => this.raise(gfn, mfn, 2 ** order, false)),
       p2m.onChange((gfn, count) => {
         // Device models write any other RAM, and say so where that is logged. What was there before may have been no RAM.
-        if (p2m.lookup(gfn, entry) === P2mType.RAM_RO) this.raise(gfn, entry.mfn, count, true)
+        if (p2m.lookup(gfn, entry) === p2m.types.rom) this.raise(gfn, entry.mfn, count, true)
       }),
     ]
   }

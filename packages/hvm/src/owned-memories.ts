@@ -1,7 +1,7 @@
 import { DeviceError, type MemoryMode } from '@retrap/device'
 import type { MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from '@retrap/ioreq'
 import { MemoryError, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
-import { P2mAccess, P2mEntry, P2mError, P2mType, type FrameCounts, type LogDirty, type P2m } from '@retrap/p2m'
+import { P2mAccess, P2mEntry, P2mError, type FrameCounts, type LogDirty, type P2m } from '@retrap/p2m'
 import type { DirtyLogs } from './dirty-logs.ts'
 
 /** From this size on a memory is aligned so that large leaves can map it. */
@@ -142,7 +142,8 @@ class DomainMemory implements PlatformMemory {
     this.#name = memory.name
     this.#bytes = memory.bytes
     this.#onFree = onFree
-    this.#type = memory.kind === 'rom' ? P2mType.RAM_RO : P2mType.RAM_RW
+    const { ram, rom } = options.p2m.types
+    this.#type = memory.kind === 'rom' ? rom : ram
     this.#toTrap = memory.kind === 'rom' && memory.trapsWrites
     this.#mode = memory.mode ?? 'memory'
     this.executable = memory.executable ?? false
@@ -234,7 +235,7 @@ class DomainMemory implements PlatformMemory {
     for (let at = gfn; at < gfn + count;) {
       const type = p2m.lookup(at, entry)
       const length = Math.min(2 ** entry.order - (at % 2 ** entry.order), gfn + count - at)
-      if (type === P2mType.MMIO_DM) {
+      if (type === p2m.types.hole) {
         const last = holes.at(-1)
         if (last !== undefined && last[0] + last[1] === at) last[1] += length
         else holes.push([at, length])
@@ -320,7 +321,7 @@ class DomainMemory implements PlatformMemory {
   }
 
   #startLog(run: Run): void {
-    run.log = this.#type === P2mType.RAM_RW ? this.#options.logs.start(run.gfn, run.count) : null
+    run.log = this.#type === this.#options.p2m.types.ram ? this.#options.logs.start(run.gfn, run.count) : null
   }
 
   #stopLog(run: Run): void {

@@ -7,7 +7,6 @@ import {
   P2mEntry,
   P2mError,
   P2mType,
-  rightsOf,
   rightsOfAccess,
   type P2m,
   type WriteClaim,
@@ -115,8 +114,13 @@ export class SecondLevelFaults {
     this.#claim = options.p2m.format === 'ept' ? options.p2m.writeClaim : null
     this.#waiting = new Float64Array(options.vcpus).fill(-1)
     const page: Resolver = (vcpu, gfn) => this.#page(vcpu, gfn)
+    const rom: Resolver = (vcpu, gfn, wanted) => this.#rom(vcpu, gfn, wanted)
+    if (options.p2m.format === 'lpae') {
+      this.#byType = { [options.p2m.types.rom]: rom }
+      return
+    }
     this.#byType = {
-      [P2mType.RAM_RO]: (vcpu, gfn, wanted) => this.#rom(vcpu, gfn, wanted),
+      [P2mType.RAM_RO]: rom,
       [P2mType.POPULATE_ON_DEMAND]: (vcpu, gfn) => this.#populate(vcpu, gfn),
       [P2mType.RAM_PAGING_OUT]: page,
       [P2mType.RAM_PAGED]: page,
@@ -190,7 +194,7 @@ export class SecondLevelFaults {
     const ma = this.#p2m.translateWrite(gpa)
     if (ma >= 0) return ma
     const type = this.#p2m.lookup(Math.floor(gpa / FRAME), this.#entry)
-    if (type === P2mType.RAM_RW && this.#entry.access === P2mAccess.R_PW) return this.#p2m.translate(gpa)
+    if (type === this.#p2m.types.ram && this.#entry.access === P2mAccess.R_PW) return this.#p2m.translate(gpa)
     const outcome = this.fault(vcpu, gpa, P2M_WRITE)
     if (outcome === SecondLevel.WAIT) return TABLE_WAIT
     if (outcome === SecondLevel.RESOLVED) return this.resolvedWrite(gpa)
@@ -200,8 +204,9 @@ export class SecondLevelFaults {
   /** As `P2m.lookup`, after all that can be done at once: for device models that are going to read and write. */
   lookup(gfn: number, into: P2mEntry): number {
     const type = this.#p2m.lookup(gfn, into)
-    const wanted = type === P2mType.RAM_SHARED ? P2M_WRITE : P2M_READ
-    if (type === P2mType.MMIO_DM || (into.rights & wanted) !== 0) return type
+    const isShared = this.#p2m.format === 'ept' && type === P2mType.RAM_SHARED
+    const wanted = isShared ? P2M_WRITE : P2M_READ
+    if (type === this.#p2m.types.hole || (into.rights & wanted) !== 0) return type
     const outcome = this.fault(OUTSIDE, gfn * FRAME, wanted)
     return outcome === SecondLevel.RESOLVED ? this.#p2m.lookup(gfn, into) : type
   }
@@ -213,8 +218,8 @@ export class SecondLevelFaults {
   readsRam(gpa: number): boolean {
     const gfn = Math.floor(gpa / FRAME)
     const type = this.#p2m.lookup(gfn, this.#entry)
-    if (type === P2mType.IOREQ_SERVER) return this.claimant(gpa) !== null
-    return type === P2mType.RAM_RO && this.#options.owned?.trapsWrites(gfn) === true
+    if (this.#claim !== null && type === P2mType.IOREQ_SERVER) return this.claimant(gpa) !== null
+    return type === this.#p2m.types.rom && this.#options.owned?.trapsWrites(gfn) === true
   }
 
   /** The server that has claimed writes to an address; null if there is none, and it is RAM or a device. */
@@ -249,7 +254,8 @@ export class SecondLevelFaults {
     const gfn = Math.floor(gpa / FRAME)
     const entry = this.#entry
     const type = this.#p2m.lookup(gfn, entry)
-    if (type === P2mType.MMIO_DM || type === P2mType.INVALID) return SecondLevel.DEVICE
+    const { hole, nothing } = this.#p2m.types
+    if (type === hole || type === nothing) return SecondLevel.DEVICE
     const { invalidations } = this.#options
     // Frames that are taken from the map to go on, zeros for instance, count as this vCPU's doing.
     const before = invalidations.enter(vcpu)
@@ -267,7 +273,7 @@ export class SecondLevelFaults {
 
   #resolve(vcpu: number, gfn: number, type: number, wanted: number): number {
     const { access } = this.#entry
-    const given = rightsOf(type) | (type === P2mType.RAM_LOGDIRTY ? P2M_WRITE : 0)
+    const given = this.#p2m.rightsOf(type) | (type === this.#p2m.types.logged ? P2M_WRITE : 0)
     if (this.#allows(wanted)) return SecondLevel.RESOLVED
     if ((given & wanted) !== 0 && (rightsOfAccess(access) & wanted) === 0) {
       const forbidden = wanted === P2M_EXECUTE && this.#options.owned?.forbidsExecution(gfn) === true
@@ -336,7 +342,7 @@ export class SecondLevelFaults {
   /** Whether the frame that was looked up can be accessed so. Logged RAM is written as any, and has no right to it in the tables. */
   #allows(wanted: number): boolean {
     const { rights, type, access } = this.#entry
-    return ((type === P2mType.RAM_LOGDIRTY ? rights | (rightsOfAccess(access) & P2M_WRITE) : rights) & wanted) !== 0
+    return ((type === this.#p2m.types.logged ? rights | (rightsOfAccess(access) & P2M_WRITE) : rights) & wanted) !== 0
   }
 
   #wait(vcpu: number, gfn: number): number {

@@ -27,6 +27,7 @@ export {
   P2mType,
   rightsOf,
 } from './types.ts'
+export type { CommonTypes } from './types.ts'
 export type { Stage2, Stage2Registers } from './stage2.ts'
 export type { WriteClaim } from './write-claim.ts'
 export { WriteLogs, type WatchListener } from './write-logs.ts'

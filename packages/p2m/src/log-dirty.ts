@@ -3,7 +3,6 @@ import { checkP2m, checkRange } from './checks.ts'
 import { P2mError } from './errors.ts'
 import { P2mEntry } from './radix-table.ts'
 import type { P2m } from './p2m.ts'
-import { isRam, P2mType } from './types.ts'
 
 /**
  * Log-dirty mode for a range of guest frames: a bit for each that has been written since it was last asked, for
@@ -34,7 +33,7 @@ export class LogDirty {
    * Begins to log. Nothing is dirty at first.
    *
    * @param bits - where the bits are to be, such as in machine memory; default memory of its own
-   * @throws P2mError `ERR_TYPE` for a map of an Arm guest; `ERR_RANGE` for a range that is none, or for which `bits` are too few; `ERR_NO_MEMORY` where a leaf
+   * @throws P2mError `ERR_RANGE` for a range that is none, or for which `bits` are too few; `ERR_NO_MEMORY` where a leaf
    * that is only partly in the range cannot be broken up: nothing is logged then
    */
   constructor(p2m: P2m, gfn: number, count: number, bits?: Uint32Array) {
@@ -48,17 +47,16 @@ export class LogDirty {
         { gfn, count },
       )
     }
-    if (p2m.format !== 'ept') throw new P2mError('ERR_TYPE', 'a map of an Arm guest has no logged RAM')
     this.p2m = p2m
     this.gfn = gfn
     this.count = count
     this.#bits = bits ?? new Uint32Array(Math.ceil(count / 32))
     this.#bits.fill(0)
     try {
-      this.#retype(gfn, count, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)
+      this.#retype(gfn, count, p2m.types.ram, p2m.types.logged)
     } catch (error) {
       // Leaves at the edges that could not be broken up have not changed; what lies between goes back whole.
-      this.#retype(gfn, count, P2mType.RAM_LOGDIRTY, P2mType.RAM_RW)
+      this.#retype(gfn, count, p2m.types.logged, p2m.types.ram)
       throw error
     }
     const stopChanges = p2m.onChange((first, frames) => {
@@ -83,7 +81,7 @@ export class LogDirty {
       // A bit says the same however often it is set, and device models write the same frames again and again.
       if (this.isDirty(at)) continue
       const type = this.p2m.lookup(at, entry)
-      if (isRam(type) && type !== P2mType.RAM_RO) this.#set(at, 1)
+      if (this.p2m.isRam(type) && type !== this.p2m.types.rom) this.#set(at, 1)
     }
   }
 
@@ -148,7 +146,7 @@ export class LogDirty {
       const set = at < this.count && ((taken[at >>> 5]! >>> (at & 31)) & 1) !== 0
       if (set && from < 0) from = at
       if (set || from < 0) continue
-      this.#retype(this.gfn + from, at - from, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)
+      this.#retype(this.gfn + from, at - from, this.p2m.types.ram, this.p2m.types.logged)
       from = -1
     }
   }
@@ -158,7 +156,7 @@ export class LogDirty {
     if (!this.#running) return
     this.#running = false
     this.#unsubscribe()
-    this.#retype(this.gfn, this.count, P2mType.RAM_LOGDIRTY, P2mType.RAM_RW)
+    this.#retype(this.gfn, this.count, this.p2m.types.logged, this.p2m.types.ram)
     this.p2m.coalesce(this.gfn, this.count)
   }
 

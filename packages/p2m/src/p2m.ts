@@ -26,7 +26,8 @@ import {
   unlock,
 } from './range-changes.ts'
 import { countLeaves, leavesOf, restoreMap, saveMap, type P2mLeaf, type P2mState, type P2mStatistics } from './saved.ts'
-import { P2M_EXECUTE, P2M_WRITE, P2mType } from './types.ts'
+import { KIND_RAM, P2M_EXECUTE, P2M_WRITE } from './types.ts'
+import type { CommonTypes } from './types.ts'
 import { IoreqServerClaim, type WriteClaim } from './write-claim.ts'
 import { WriteLogs } from './write-logs.ts'
 
@@ -92,6 +93,21 @@ export class P2m {
     this.stage2 = format.name === 'lpae' ? new Stage2Map(this.#core, vmid, ipaBits, shape.roots) : null
   }
 
+  /** The types that maps of all architectures have, as this one numbers them. */
+  get types(): CommonTypes {
+    return this.#core.format.types
+  }
+
+  /** Whether a type is RAM of the guest's own, with a frame or, paged out, without. */
+  isRam(type: number): boolean {
+    return (this.#core.kindsOf(type) & KIND_RAM) !== 0
+  }
+
+  /** Rights that a type gives: `P2M_READ` and so on. IOREQ_SERVER loses the one to write while its writes are claimed. */
+  rightsOf(type: number): number {
+    return this.#core.format.types.rights[type] ?? 0
+  }
+
   /** Frames that are populated when they are accessed. @throws P2mError `ERR_TYPE` for an Arm guest, as all x86 types do */
   get onDemand(): PopulateOnDemand {
     this.#needX86()
@@ -121,7 +137,7 @@ export class P2m {
 
   /** Machine frames that are the guest's: those in the map that are not others', and those set aside for populate-on-demand. */
   get frames(): number {
-    return this.#core.ownFrames + this.onDemand.cached
+    return this.#core.ownFrames + (this.format === 'ept' ? this.#onDemand.cached : 0)
   }
 
   /** Changes with every change that any view has made: who sees the same number twice has seen one map. */
@@ -383,7 +399,7 @@ export class P2m {
    */
   dirtied(gfn: number, count: number = 1): void {
     this.writeLogs.mark(gfn, count)
-    if (this.format === 'ept') unlock(this.#core, gfn, count, this.writeLogs)
+    unlock(this.#core, gfn, count, this.writeLogs)
   }
 
   /**
@@ -395,7 +411,7 @@ export class P2m {
   translateLogged(gpa: number): number {
     const gfn = Math.floor(gpa / PAGE_BYTES)
     const entry = this.#scratch
-    if (this.#core.lookup(gfn, entry) !== P2mType.RAM_LOGDIRTY || this.format !== 'ept') return this.translateWrite(gpa)
+    if (this.#core.lookup(gfn, entry) !== this.types.logged) return this.translateWrite(gpa)
     if ((rightsOfAccess(entry.access) & P2M_WRITE) === 0) return -1
     if (this.writeLogs.mark(gfn, 1)) return entry.mfn * PAGE_BYTES + (gpa % PAGE_BYTES)
     unlock(this.#core, gfn, 1, this.writeLogs)

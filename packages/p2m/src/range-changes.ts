@@ -170,17 +170,17 @@ export function setType(core: MapCore, gfn: number, count: number, type: number,
  * told no.
  */
 export function unlock(core: MapCore, gfn: number, count: number, logs: WriteLogs): void {
-  const { RAM_RW, RAM_LOGDIRTY } = P2mType
-  if (core.control.frames(RAM_LOGDIRTY) === 0) return
+  const { ram, logged } = core.format.types
+  if (core.control.frames(logged) === 0) return
   for (let at = gfn; at < gfn + count; at++) {
     if (logs.covers(at)) continue
     const { type, order } = lookUp(core, at)
-    if (type !== RAM_LOGDIRTY) continue
+    if (type !== logged) continue
     try {
-      setType(core, at, 1, RAM_RW, RAM_LOGDIRTY)
+      setType(core, at, 1, ram, logged)
     } catch (error) {
       if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
-      setType(core, at - (at % 2 ** order), 2 ** order, RAM_RW, RAM_LOGDIRTY)
+      setType(core, at - (at % 2 ** order), 2 ** order, ram, logged)
     }
   }
 }

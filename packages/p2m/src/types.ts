@@ -45,7 +45,7 @@ export type P2mType = (typeof P2mType)[keyof typeof P2mType]
 /**
  * Types of guest frames of Arm guests. They stand in leaves' bits 58:55; a frame that no leaf covers is INVALID.
  *
- * The numbers are those of Xen's p2m types.
+ * The numbers up to 11 are those of Xen's p2m types.
  */
 export const ArmP2mType = {
   /** Nothing, or a device model's. */
@@ -66,6 +66,8 @@ export const ArmP2mType = {
   /** A granted frame where the guest's devices see it, which are behind no IOMMU. */
   IOMMU_MAP_RW: 10,
   IOMMU_MAP_RO: 11,
+  /** RAM whose first write is to be noticed. Not Xen's, which has no logs of Arm guests. */
+  RAM_LOGDIRTY: 12,
 } as const
 
 /** One of the `ArmP2mType` numbers. */
@@ -98,16 +100,26 @@ export const KIND_DEVICE = 128
 /** Device models may map and hold the frame; they are told when that ends. */
 export const KIND_REACHABLE = 256
 
+/** The types that maps of all architectures have: their numbers. */
+export interface CommonTypes {
+  /** Ordinary RAM. */
+  readonly ram: number
+  /** ROM: writes are discarded. */
+  readonly rom: number
+  /** RAM whose first write is to be noticed. */
+  readonly logged: number
+  /** A device model answers: the type of what no leaf covers. */
+  readonly hole: number
+  /** Nothing, and no device either. Of an Arm guest a hole. */
+  readonly nothing: number
+}
+
 /** What the types of an architecture are: by type number. */
-export interface TypeTable {
+export interface TypeTable extends CommonTypes {
   /** `KIND_` bits. */
   readonly kinds: readonly number[]
   /** `P2M_` bits. */
   readonly rights: readonly number[]
-  /** The type of what no leaf covers. */
-  readonly hole: number
-  /** The type of ordinary RAM. */
-  readonly ram: number
 }
 
 const OWN_RAM = KIND_RAM | KIND_OWN | KIND_FRAME
@@ -134,8 +146,11 @@ export const X86_TYPES: TypeTable = {
     OWN_RAM | KIND_REACHABLE,
   ],
   rights: [7, 0, 5, 5, 0, 7, 0, 3, 1, 0, 0, 0, 5, 0, 3, 7],
-  hole: P2mType.MMIO_DM,
   ram: P2mType.RAM_RW,
+  rom: P2mType.RAM_RO,
+  logged: P2mType.RAM_LOGDIRTY,
+  hole: P2mType.MMIO_DM,
+  nothing: P2mType.INVALID,
 }
 
 const DEVICE = KIND_DEVICE | KIND_FRAME | KIND_LARGE
@@ -156,10 +171,14 @@ export const ARM_TYPES: TypeTable = {
     FOREIGN,
     FOREIGN,
     FOREIGN,
+    PLAIN,
   ],
-  rights: [0, 7, 5, 3, 3, 3, 3, 1, 3, 1, 3, 1],
-  hole: ArmP2mType.INVALID,
+  rights: [0, 7, 5, 3, 3, 3, 3, 1, 3, 1, 3, 1, 5],
   ram: ArmP2mType.RAM_RW,
+  rom: ArmP2mType.RAM_RO,
+  logged: ArmP2mType.RAM_LOGDIRTY,
+  hole: ArmP2mType.INVALID,
+  nothing: ArmP2mType.INVALID,
 }
 
 /** Rights that an x86 type gives. IOREQ_SERVER loses the one to write while its writes are claimed. */

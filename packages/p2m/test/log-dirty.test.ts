@@ -1,17 +1,12 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { LogDirty, P2m, P2mAccess, P2mEntry, P2mError, P2mType } from '../src/index.ts'
+import type { P2mOptions } from '../src/index.ts'
+import { ArmP2mType, LogDirty, P2m, P2mAccess, P2mEntry, P2mError, P2mType } from '../src/index.ts'
 
-const { RAM_RW, RAM_RO, RAM_LOGDIRTY, INVALID } = P2mType
+let options: P2mOptions
 let memory: MachineMemory
 let p2m: P2m
-
-beforeEach(() => {
-  memory = MachineMemory.create({ bytes: 16 << 20 })
-  p2m = P2m.create(memory)
-  listen(p2m)
-})
 
 function typeAt(gfn: number): number {
   return p2m.lookup(gfn, new P2mEntry())
@@ -54,7 +49,17 @@ function taken(log: LogDirty): number[] {
   return frames.map((i) => log.gfn + i)
 }
 
-describe('log-dirty mode', () => {
+describe.each([
+  ['EPT', {}, P2mType, P2mType.MMIO_DM],
+  ['LPAE', { stage2: {} }, ArmP2mType, ArmP2mType.INVALID],
+] as const)('log-dirty mode, %s', (_name, given, { RAM_RW, RAM_RO, RAM_LOGDIRTY, INVALID }, hole) => {
+  beforeEach(() => {
+    options = given
+    memory = MachineMemory.create({ bytes: 16 << 20 })
+    p2m = P2m.create(memory, options)
+    listen(p2m)
+  })
+
   test('notices the first write to each frame, and again after each take', () => {
     p2m.populate(0x200, 0x200)
     const log = new LogDirty(p2m, 0x200, 0x200)
@@ -95,7 +100,7 @@ describe('log-dirty mode', () => {
     const log = new LogDirty(p2m, 0x200, 6)
     log.mark(0x1f0, 0x100)
     expect(taken(log)).toEqual([0x200, 0x204, 0x205])
-    expect([0x200, 0x201, 0x202, 0x203, 0x206].map(typeAt)).toEqual([RAM_LOGDIRTY, RAM_RO, 4, INVALID, RAM_RW])
+    expect([0x200, 0x201, 0x202, 0x203, 0x206].map(typeAt)).toEqual([RAM_LOGDIRTY, RAM_RO, hole, INVALID, RAM_RW])
     expect([log.isDirty(0x1ff), log.isDirty(0x206)]).toEqual([false, false])
   })
 
@@ -222,7 +227,7 @@ describe('log-dirty mode', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
         const free = memory.frames.freeFrames
-        const map = P2m.create(memory)
+        const map = P2m.create(memory, options)
         p2m = map
         listen(map)
         map.populate(0x200, 0x240)
