@@ -12,6 +12,10 @@ import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 
 const PORT_SELECTOR = 0x510
 const PORT_DMA = 0x514
+// Memory-mapped registers: data, selector, DMA.
+const MMIO_SELECTOR = 0x08
+const MMIO_DMA = 0x10
+const MMIO_BYTES = 0x18
 /** Keys that every instance has. */
 export const FW_CFG_KEY = {
   /** The text "QEMU". */
@@ -73,6 +77,8 @@ export interface FwCfgOptions {
   readonly files?: Readonly<Record<string, FwCfgItem>>
   /** Items by number, 0x02 to 0x18 or 0x8000 and up. */
   readonly keys?: ReadonlyMap<number, FwCfgItem>
+  /** Guest-physical address of 24 bytes of registers, for boards without ports; default the ports of a PC. */
+  readonly mmio?: number
 }
 
 /** A DMA read that is under way. */
@@ -109,8 +115,8 @@ export interface FwCfgState {
 
 /**
  * QEMU's firmware configuration device, by which SeaBIOS and OVMF learn of
- * the machine: selector and data at ports 0x510 and 0x511, DMA at 0x514. A DMA
- * read of up to 64 KiB is done at once; a longer one goes on in slices while
+ * the machine: selector and data at ports 0x510 and 0x511, DMA at 0x514, or
+ * data, selector and DMA in memory. A DMA read of up to 64 KiB is done at once; a longer one goes on in slices while
  * the guest runs, and a command that is given meanwhile fails.
  *
  * Source: QEMU, docs/specs/fw_cfg.rst, "QEMU Firmware Configuration
@@ -122,6 +128,7 @@ export class FwCfg implements DeviceModel {
   readonly #items = new Map<number, FwCfgItem>()
   /** Names of the files, in the order of their keys. */
   readonly #names: readonly string[]
+  readonly #mmio: number | undefined
   #key = 0
   #offset = 0
   #dmaHigh = 0
@@ -132,6 +139,7 @@ export class FwCfg implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` for a name or key that cannot be had */
   constructor(options: FwCfgOptions = {}) {
+    this.#mmio = options.mmio
     this.#items.set(FW_CFG_KEY.signature, { bytes: Uint8Array.of(0x51, 0x45, 0x4d, 0x55) })
     this.#items.set(FW_CFG_KEY.id, { bytes: Uint8Array.of(ID_TRADITIONAL | ID_DMA, 0, 0, 0) })
     for (const [key, item] of options.keys ?? []) {
@@ -185,10 +193,15 @@ export class FwCfg implements DeviceModel {
     this.#items.set(key, { bytes })
   }
 
-  /** Claims selector, data and DMA ports. */
+  /** Claims selector, data and DMA: ports, or the registers in memory. */
   attach(context: DeviceContext): void {
     this.#context = context
     this.#timer = context.timer(() => this.#moveSlice())
+    if (this.#mmio === undefined) this.#mapPorts(context)
+    else context.mapMmio(this.#mmio, MMIO_BYTES, this.#registers(), { maximumAccess: 8 })
+  }
+
+  #mapPorts(context: DeviceContext): void {
     const ports: SynchronousRangeHandler = {
       read: (offset: number, size: AccessSize): number => {
         // The selector is write-only; the data port is a byte wide.
@@ -200,20 +213,48 @@ export class FwCfg implements DeviceModel {
       },
     }
     const dma: SynchronousRangeHandler = {
-      read: (offset: number, size: AccessSize): number => {
-        let value = 0
-        for (let i = 0; i < size; i++) value += (DMA_SIGNATURE[offset + i] ?? 0) * 2 ** (8 * i)
-        return value
-      },
+      read: readSignature,
       write: (offset: number, size: AccessSize, value: number): void => {
-        if (size !== 4) return
-        // The register is big-endian: its high half comes first, and the low half starts the transfer.
-        if (offset === 0) this.#dmaHigh = swap32(value)
-        else if (offset === 4) this.#command(this.#dmaHigh * TWO32 + swap32(value))
+        if (size === 4) this.#writeDma(offset, value)
       },
     }
     context.mapPorts(PORT_SELECTOR, 2, ports, { maximumAccess: 2 })
     context.mapPorts(PORT_DMA, 8, dma)
+  }
+
+  /** The registers in memory. They are big-endian; reads of data give the item's bytes in their order. */
+  #registers(): SynchronousRangeHandler {
+    return {
+      read: (offset: number, size: AccessSize): number => {
+        if (offset >= MMIO_DMA) return readSignature(offset - MMIO_DMA, size)
+        return offset < MMIO_SELECTOR ? this.#readBytes(size) : 0
+      },
+      write: (offset: number, size: AccessSize, value: number): void => {
+        if (offset === MMIO_SELECTOR && size === 2) this.#select((value >> 8) | ((value & 0xff) << 8))
+        else if (offset >= MMIO_DMA && size === 4) this.#writeDma(offset - MMIO_DMA, value)
+      },
+      read64: (offset: number, into: Word64): void => {
+        into.lo = offset >= MMIO_DMA ? readSignature(0, 4) : offset < MMIO_SELECTOR ? this.#readBytes(4) : 0
+        into.hi = offset >= MMIO_DMA ? readSignature(4, 4) : offset < MMIO_SELECTOR ? this.#readBytes(4) : 0
+      },
+      write64: (offset: number, lo: number, hi: number): void => {
+        if (offset !== MMIO_DMA) return
+        this.#writeDma(0, lo)
+        this.#writeDma(4, hi)
+      },
+    }
+  }
+
+  /** The register is big-endian: its high half comes first, and the low half starts the transfer. */
+  #writeDma(offset: number, value: number): void {
+    if (offset === 0) this.#dmaHigh = swap32(value)
+    else if (offset === 4) this.#command(this.#dmaHigh * TWO32 + swap32(value))
+  }
+
+  #readBytes(size: number): number {
+    let value = 0
+    for (let i = 0; i < size; i++) value += this.#readByte() * 2 ** (8 * i)
+    return value
   }
 
   #select(value: number): void {
@@ -334,6 +375,13 @@ export class FwCfg implements DeviceModel {
     this.#transfer = saved.transfer
     restoreDeadline(this.#timer, saved.nextSliceAt)
   }
+}
+
+/** Reads the DMA register, which tells that it is there. */
+function readSignature(offset: number, size: number): number {
+  let value = 0
+  for (let i = 0; i < size; i++) value += (DMA_SIGNATURE[offset + i] ?? 0) * 2 ** (8 * i)
+  return value
 }
 
 const mayChange = ({ writable, onSelect }: FwCfgItem): boolean => writable === true || onSelect !== undefined

@@ -151,3 +151,52 @@ test('reset selects item 0 again', () => {
   config.reset()
   expect(machine.in(0x511)).toBe(0x51)
 })
+
+describe('registers in memory (QEMU, fw_cfg.rst, "Register Locations")', () => {
+  const MMIO = 0x0902_0000
+  const mapped = (): { config: FwCfg; machine: FakeMachine } => {
+    const config = new FwCfg({ ...options, mmio: MMIO })
+    return { config, machine: new FakeMachine(config) }
+  }
+
+  test('the selector is big-endian, data comes in the order of its bytes', () => {
+    const { machine } = mapped()
+    machine.store(MMIO + 8, 0x2000, 2)
+    expect([machine.load(MMIO, 2), machine.load(MMIO + 5, 1), machine.load(MMIO, 1)]).toEqual([0x6e6f, 0x65, 0])
+    machine.store(MMIO + 8, 0x0000, 2)
+    expect(machine.load64(MMIO)).toBe(0x554d_4551n)
+    expect(machine.load(MMIO + 8, 2)).toBe(0)
+  })
+
+  test('a selector of another size does nothing', () => {
+    const { machine } = mapped()
+    machine.store(MMIO + 8, 0x2000, 2)
+    machine.store(MMIO + 8, 0, 4)
+    machine.store(MMIO + 8, 0, 1)
+    machine.store64(MMIO + 8, 0n)
+    expect(machine.load(MMIO, 1)).toBe(0x6f)
+  })
+
+  test.each([
+    {
+      given: 'two words',
+      start: (machine: FakeMachine) => [0, 0x0001_0000].forEach((half, i) => machine.store(MMIO + 16 + 4 * i, half)),
+    },
+    { given: '64 bits', start: (machine: FakeMachine) => machine.store64(MMIO + 16, 0x0001_0000_0000_0000n) },
+  ])('DMA is started by $given', ({ start }) => {
+    const { machine } = mapped()
+    const view = new DataView(machine.ram.buffer)
+    view.setUint32(0x100, 0x0020_000a)
+    view.setUint32(0x104, 3)
+    view.setUint32(0x10c, 0x200)
+    start(machine)
+    expect(view.getUint32(0x100)).toBe(0)
+    expect(String.fromCharCode(...machine.ram.subarray(0x200, 0x203))).toBe('one')
+  })
+
+  test('the DMA register says that it is there, whole and in parts', () => {
+    const { machine } = mapped()
+    expect(machine.load64(MMIO + 16)).toBe(0x4746_4320_554d_4551n)
+    expect([machine.load(MMIO + 20, 4), machine.load(MMIO + 17, 1)]).toEqual([0x4746_4320, 0x45])
+  })
+})

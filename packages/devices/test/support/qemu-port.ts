@@ -4,34 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Lines } from './lines.ts'
 
 const BIOS_BYTES = 0x1_0000
 const EXPRESS = 0x10
-
-/** Sends lines, and hears one of an answer for each. */
-class Lines {
-  readonly #write: (line: string) => void
-  readonly #isAnswer: (line: string) => boolean
-  readonly #waiting: ((line: string) => void)[] = []
-  #rest = ''
-
-  constructor(write: (line: string) => void, isAnswer: (line: string) => boolean) {
-    this.#write = write
-    this.#isAnswer = isAnswer
-  }
-
-  take(bytes: Buffer): void {
-    const lines = (this.#rest + bytes.toString('latin1')).split('\n')
-    this.#rest = lines.pop() ?? ''
-    for (const line of lines) if (this.#isAnswer(line)) this.#waiting.shift()?.(line)
-  }
-
-  ask(line: string): Promise<string> {
-    const answer = new Promise<string>((resolve) => this.#waiting.push(resolve))
-    this.#write(`${line}\n`)
-    return answer
-  }
-}
 
 /** A q35 of QEMU's with a root port at device 3, whose processor does nothing: a test makes the accesses. */
 export class QemuPort {

@@ -1,0 +1,9 @@
+/**
+ * Devices of boards with Arm processors: PrimeCell UART, clock and GPIO.
+ *
+ * @packageDocumentation
+ */
+export { Pl011, type Pl011Options } from './pl011.ts'
+export type { Pl011State } from './pl011-state.ts'
+export { Pl031, type Pl031Options, type Pl031State } from './pl031.ts'
+export { Pl061, type Pl061Options, type Pl061State } from './pl061.ts'

@@ -1,0 +1,179 @@
+import type { DeviceContext, Timer } from '@retrap/device'
+import { ByteQueue } from '../byte-queue.ts'
+import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
+import { DR_BE, DR_ERRORS_SHIFT, DR_OE, INT_BE, INT_OE, INT_RT, INT_RX } from './pl011-registers.ts'
+import type { Pl011State } from './pl011-state.ts'
+
+/** Characters that a FIFO holds. */
+export const FIFO_CHARACTERS = 16
+/** Characters of a stream that wait outside the FIFO before the stream has to. */
+const MAX_WAITING = 256
+/** Eighths of the FIFO, by IFLS; higher values are reserved and count as the last. */
+const EIGHTHS = [1, 2, 4, 6, 7] as const
+const RSR_OE = DR_OE >> DR_ERRORS_SHIFT
+
+/** Characters at which a FIFO interrupts. @param select - three bits of IFLS */
+export const triggerLevel = (select: number): number =>
+  (FIFO_CHARACTERS * EIGHTHS[Math.min(select, EIGHTHS.length - 1)]!) / 8
+
+/** What a {@link Pl011Receiver} needs of its UART. */
+export interface Pl011ReceiverPorts {
+  /** Whether the receiver listens to the line. */
+  listens(): boolean
+  /** Whether the FIFOs are on. */
+  fifos(): boolean
+  /** Characters at which the receiver interrupts. */
+  trigger(): number
+  /** How long 32 bits take. */
+  timeoutNs(): number
+  /** Raises raw interrupts. */
+  raise(interrupts: number): void
+  /** Takes raw interrupts back. */
+  lower(interrupts: number): void
+  /** The stream may offer more characters: it was refused some before. */
+  ready(): void
+}
+
+/** Receiver of a PL011: its FIFO, the errors of its characters, and what waits on the line. */
+export class Pl011Receiver {
+  readonly #ports: Pl011ReceiverPorts
+  /** The receive FIFO; one deep while FIFOs are off. */
+  readonly #received = new ByteQueue()
+  /** Characters that the host has sent and the FIFO has no room for yet. */
+  readonly #waiting = new ByteQueue()
+  /** The stream was offered less room than it wanted. */
+  #short = false
+  /** A character was lost, and the next one tells of it. */
+  #overrun = false
+  #timer: Timer | null = null
+  /** Receive status register: errors of the character that was read last, and the overrun. */
+  status = 0
+
+  constructor(ports: Pl011ReceiverPorts) {
+    this.#ports = ports
+  }
+
+  attach(context: DeviceContext): void {
+    this.#timer = context.timer(() => {
+      if (!this.empty) this.#ports.raise(INT_RT)
+    })
+  }
+
+  /** Nothing is there to be read. */
+  get empty(): boolean {
+    return this.#received.length === 0
+  }
+
+  /** There is no room for another character. */
+  get full(): boolean {
+    return this.#received.length >= this.#capacity()
+  }
+
+  /** Characters that wait outside the FIFO. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
+  /** Queues a character that comes over the line. */
+  push(character: number): void {
+    this.#waiting.push(character)
+  }
+
+  /** Takes as many bytes of a stream as there is room for. @returns how many */
+  offer(bytes: Uint8Array): number {
+    const taken = Math.min(bytes.length, Math.max(0, MAX_WAITING - this.#waiting.length))
+    this.#short = taken < bytes.length
+    for (const byte of bytes.subarray(0, taken)) this.#waiting.push(byte)
+    return taken
+  }
+
+  /** Moves characters from the line to the FIFO while there is room. */
+  refill(): void {
+    while (this.#ports.listens() && this.#waiting.length > 0 && !this.full) this.#accept(this.#waiting.shift())
+    if (!this.#short || this.#waiting.length > 0) return
+    this.#short = false
+    this.#ports.ready()
+  }
+
+  /** Takes a character of the transmitter. A full FIFO keeps what it holds. */
+  loopBack(character: number): void {
+    if (!this.full) {
+      this.#accept(character)
+      return
+    }
+    this.#overrun = true
+    this.status |= RSR_OE
+    this.#ports.raise(INT_OE)
+  }
+
+  /** Reads the oldest character with its errors; 0 if there is none. */
+  read(): number {
+    const character = Math.max(0, this.#received.shift())
+    // The overrun stays until the guest clears it; the other bits are those of the character that is read.
+    this.status = (this.status & RSR_OE) | (character >> DR_ERRORS_SHIFT)
+    if (this.#received.length < this.#ports.trigger()) this.#ports.lower(INT_RX)
+    if (this.empty) this.#stopTimeout()
+    this.refill()
+    return character
+  }
+
+  /** The guest has taken the timeout back without reading: it comes again while there is something to read. */
+  timeoutCleared(): void {
+    if (!this.empty) this.#startTimeout()
+  }
+
+  /** The trigger level has changed. */
+  triggerChanged(): void {
+    if (this.#received.length >= this.#ports.trigger()) this.#ports.raise(INT_RX)
+    else this.#ports.lower(INT_RX)
+  }
+
+  /** Empties the FIFO. */
+  clear(): void {
+    this.#received.clear()
+    this.#overrun = false
+    this.#ports.lower(INT_RX)
+    this.#stopTimeout()
+  }
+
+  #capacity(): number {
+    return this.#ports.fifos() ? FIFO_CHARACTERS : 1
+  }
+
+  #accept(character: number): void {
+    const marked = this.#overrun ? character | DR_OE : character
+    this.#overrun = false
+    this.#received.push(marked)
+    if ((character & DR_BE) !== 0) this.#ports.raise(INT_BE)
+    if (this.#received.length >= this.#ports.trigger()) this.#ports.raise(INT_RX)
+    this.#startTimeout()
+  }
+
+  /** "No more data is received during a 32-bit period": the count begins again with each arrival. */
+  #startTimeout(): void {
+    this.#timer?.armAfter(this.#ports.timeoutNs())
+  }
+
+  #stopTimeout(): void {
+    this.#timer?.cancel()
+    this.#ports.lower(INT_RT)
+  }
+
+  save(): Pick<Pl011State, 'rsr' | 'overrun' | 'received' | 'waiting' | 'timeoutAt'> {
+    return {
+      rsr: this.status,
+      overrun: this.#overrun,
+      received: this.#received.toArray(),
+      waiting: this.#waiting.toArray(),
+      timeoutAt: savedDeadline(this.#timer),
+    }
+  }
+
+  restore(saved: Pl011State): void {
+    this.status = saved.rsr
+    this.#overrun = saved.overrun
+    this.#received.fill(saved.received)
+    this.#waiting.fill(saved.waiting)
+    restoreDeadline(this.#timer, saved.timeoutAt)
+  }
+}

@@ -1,0 +1,67 @@
+// Registers of the PL011 and their bits.
+// Source: Arm DDI 0183F, "PrimeCell UART (PL011) Technical Reference Manual", chapter 3, "Programmers Model".
+
+// Offsets.
+export const DR = 0x00
+export const RSR_ECR = 0x04
+export const FR = 0x18
+export const ILPR = 0x20
+export const IBRD = 0x24
+export const FBRD = 0x28
+export const LCR_H = 0x2c
+export const CR = 0x30
+export const IFLS = 0x34
+export const IMSC = 0x38
+export const RIS = 0x3c
+export const MIS = 0x40
+export const ICR = 0x44
+export const DMACR = 0x48
+
+/** Part 0x011 of Arm (0x41), revision 1: FIFOs of 16 characters. */
+export const PL011_ID = 0x0014_1011
+
+/** Errors of a character in DR; RSR has them eight bits lower. */
+export const DR_BE = 0x400
+export const DR_OE = 0x800
+export const DR_ERRORS_SHIFT = 8
+
+export const FR_CTS = 0x001
+export const FR_DSR = 0x002
+export const FR_DCD = 0x004
+export const FR_BUSY = 0x008
+export const FR_RXFE = 0x010
+export const FR_TXFF = 0x020
+export const FR_RXFF = 0x040
+export const FR_TXFE = 0x080
+export const FR_RI = 0x100
+
+export const LCR_BRK = 0x01
+export const LCR_FEN = 0x10
+export const LCR_WLEN_SHIFT = 5
+
+export const CR_UARTEN = 0x0001
+export const CR_LBE = 0x0080
+export const CR_RXE = 0x0200
+export const CR_DTR = 0x0400
+export const CR_RTS = 0x0800
+export const CR_OUT1 = 0x1000
+export const CR_OUT2 = 0x2000
+export const CR_CTSEN = 0x8000
+/** Bits 6:3 are reserved. */
+export const CR_WRITABLE = 0xff87
+/** Transmitter and receiver are on, the UART is not. */
+export const CR_RESET = 0x0300
+
+/** Both FIFOs interrupt when they are half full. */
+export const IFLS_RESET = 0x12
+
+export const INT_RI = 0x001
+export const INT_CTS = 0x002
+export const INT_DCD = 0x004
+export const INT_DSR = 0x008
+export const INT_RX = 0x010
+export const INT_TX = 0x020
+export const INT_RT = 0x040
+export const INT_BE = 0x200
+export const INT_OE = 0x400
+export const INT_ALL = 0x7ff

@@ -1,0 +1,379 @@
+import {
+  type ByteStreamBackend,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type InterruptLine,
+  type ModemInputs,
+  savedState,
+} from '@retrap/device'
+import { ByteBatch } from '../byte-batch.ts'
+import { ByteQueue } from '../byte-queue.ts'
+import { MODEM_READY, modemFlags, modemInputs, modemInterrupts } from './pl011-modem.ts'
+import { FIFO_CHARACTERS, Pl011Receiver, triggerLevel } from './pl011-receiver.ts'
+import * as R from './pl011-registers.ts'
+import type { Pl011State } from './pl011-state.ts'
+import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
+
+const DEFAULT_CLOCK_HZ = 24_000_000
+/** Bits after which characters below the trigger level interrupt. */
+const TIMEOUT_BITS = 32
+
+/** Options of {@link Pl011}. */
+export interface Pl011Options {
+  /** Names the port in errors and snapshots; default `pl011` and the address. */
+  readonly name?: string
+  /** Guest-physical address of its 4 KiB of registers. */
+  readonly base: number
+  /** Interrupt line, as `DeviceContext.interruptLine` counts them. */
+  readonly irq: number
+  /** UARTCLK in hertz, which the baud rate is divided from; default 24 MHz. */
+  readonly clockHz?: number
+  /** The other end of the line; default nothing is connected. */
+  readonly stream?: ByteStreamBackend
+}
+
+/**
+ * PL011 UART with FIFOs of 16 characters (revision r1p4).
+ *
+ * Characters cross the line in no time: each write to the transmitter raises its interrupt at once unless the host pauses
+ * it, and bytes that the host has for the guest wait outside the receive FIFO until there is room. The divisor matters only
+ * to the receive timeout. The combined interrupt UARTINTR is connected.
+ *
+ * The transmitter works before the guest has enabled the UART, as it does where firmware has run: kernels write their first
+ * messages without touching the control register. Characters for a receiver that is off wait on the line. IrDA (SIR) is
+ * absent; its bits are kept. There is no DMA: the bits of UARTDMACR are kept.
+ *
+ * Source: Arm DDI 0183F, "PrimeCell UART (PL011) Technical Reference Manual".
+ */
+export class Pl011 implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string
+  readonly #options: Pl011Options
+  readonly #batch: ByteBatch
+  readonly #receiver: Pl011Receiver
+  /** The transmit FIFO, in use while the host pauses. */
+  readonly #sending = new ByteQueue()
+  #ilpr = 0
+  #ibrd = 0
+  #fbrd = 0
+  #lcrH = 0
+  #cr = R.CR_RESET
+  #ifls = R.IFLS_RESET
+  #imsc = 0
+  #ris = 0
+  #dmacr = 0
+  /** Lines of the far end as bits of the flag register. */
+  #modem = MODEM_READY
+  #paused = false
+  #line: InterruptLine | null = null
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor(options: Pl011Options) {
+    const { clockHz = DEFAULT_CLOCK_HZ } = options
+    if (!(clockHz > 0 && clockHz < Infinity))
+      throw new DeviceError('ERR_OPTION', `pl011: clockHz ${clockHz}: expected a positive number`)
+    this.#options = options
+    this.name = options.name ?? `pl011-${options.base.toString(16)}`
+    this.#batch = new ByteBatch((bytes) => {
+      // The stream has these, and takes no more for now: the guest's FIFO fills, and its driver waits.
+      if (this.#options.stream?.send(bytes) === false) this.#paused = true
+    })
+    this.#receiver = new Pl011Receiver({
+      listens: () => (this.#cr & (R.CR_UARTEN | R.CR_RXE | R.CR_LBE)) === (R.CR_UARTEN | R.CR_RXE),
+      fifos: () => this.#hasFifos(),
+      trigger: () => (this.#hasFifos() ? triggerLevel((this.#ifls >> 3) & 7) : 1),
+      timeoutNs: () => this.#timeoutNs(),
+      raise: (interrupts) => this.#setRaw(this.#ris | interrupts),
+      lower: (interrupts) => this.#setRaw(this.#ris & ~interrupts),
+      ready: () => this.#options.stream?.ready?.(),
+    })
+    this.#options.stream?.connect?.({
+      receive: (bytes) => this.#offer(bytes),
+      drained: () => this.#resumeTransmit(),
+      breakReceived: () => this.#push(R.DR_BE),
+      modemChanged: (inputs) => this.#setModemLines(inputs),
+    })
+  }
+
+  /** Claims the registers and takes the interrupt line. */
+  attach(context: DeviceContext): void {
+    this.#line = context.interruptLine(this.#options.irq)
+    this.#receiver.attach(context)
+    this.#batch.attach(context)
+    const registers = primeCell(R.PL011_ID, {
+      read: (offset) => this.#read(offset),
+      write: (offset, value) => this.#write(offset, value),
+    })
+    context.mapMmio(this.#options.base, PRIME_CELL_BYTES, registers)
+  }
+
+  /** Takes as many bytes of the stream as there is room for; it is told when there is more. */
+  #offer(bytes: Uint8Array): number {
+    const taken = this.#receiver.offer(bytes)
+    this.#receiver.refill()
+    return taken
+  }
+
+  #push(character: number): void {
+    this.#receiver.push(character)
+    this.#receiver.refill()
+  }
+
+  #setModemLines(inputs: ModemInputs): void {
+    const before = this.#inputs()
+    this.#modem = modemFlags(inputs)
+    this.#modemChanged(before)
+  }
+
+  #modemChanged(before: number): void {
+    this.#setRaw(this.#ris | modemInterrupts(before, this.#inputs()))
+    if (!this.#holdsBack()) this.#drain()
+  }
+
+  #inputs(): number {
+    return modemInputs(this.#cr, this.#modem)
+  }
+
+  #hasFifos(): boolean {
+    return (this.#lcrH & R.LCR_FEN) !== 0
+  }
+
+  /** Whether characters stay in the transmit FIFO: the host has no room, or the far end asks for silence. */
+  #holdsBack(): boolean {
+    return this.#paused || ((this.#cr & R.CR_CTSEN) !== 0 && (this.#inputs() & R.FR_CTS) === 0)
+  }
+
+  #resumeTransmit(): void {
+    this.#paused = false
+    if (!this.#holdsBack()) this.#drain()
+  }
+
+  #drain(): void {
+    if (this.#sending.length === 0) return
+    for (let byte = this.#sending.shift(); byte >= 0; byte = this.#sending.shift()) this.#batch.push(byte)
+    this.#setRaw(this.#ris | R.INT_TX)
+  }
+
+  /** Hands over what would be lost with the machine. */
+  quiesce(): void {
+    this.#batch.flush()
+  }
+
+  /** Hands the host what the guest has sent so far, without waiting for more. */
+  flush(): void {
+    this.#batch.flush()
+  }
+
+  #read(offset: number): number {
+    switch (offset) {
+      case R.DR:
+        return this.#receiver.read()
+      case R.RSR_ECR:
+        return this.#receiver.status
+      case R.FR:
+        return this.#flags()
+      case R.ILPR:
+        return this.#ilpr
+      case R.IBRD:
+        return this.#ibrd
+      case R.FBRD:
+        return this.#fbrd
+      case R.LCR_H:
+        return this.#lcrH
+      case R.CR:
+        return this.#cr
+      case R.IFLS:
+        return this.#ifls
+      case R.IMSC:
+        return this.#imsc
+      case R.RIS:
+        return this.#ris
+      case R.MIS:
+        return this.#ris & this.#imsc
+      case R.DMACR:
+        return this.#dmacr
+      default:
+        return 0
+    }
+  }
+
+  #write(offset: number, value: number): void {
+    switch (offset) {
+      case R.DR:
+        this.#send(value & 0xff)
+        break
+      case R.RSR_ECR:
+        this.#receiver.status = 0
+        break
+      case R.ILPR:
+        this.#ilpr = value & 0xff
+        break
+      case R.IBRD:
+        this.#ibrd = value & 0xffff
+        break
+      case R.FBRD:
+        this.#fbrd = value & 0x3f
+        break
+      case R.LCR_H:
+        this.#writeLineControl(value & 0xff)
+        break
+      case R.CR:
+        this.#writeControl(value & R.CR_WRITABLE)
+        break
+      case R.IFLS:
+        this.#ifls = value & 0x3f
+        this.#receiver.triggerChanged()
+        break
+      case R.IMSC:
+        this.#imsc = value & R.INT_ALL
+        this.#update()
+        break
+      case R.ICR:
+        this.#setRaw(this.#ris & ~value)
+        if ((value & R.INT_RT) !== 0) this.#receiver.timeoutCleared()
+        break
+      case R.DMACR:
+        this.#dmacr = value & 7
+        break
+      // The rest is read-only, or not there.
+    }
+  }
+
+  #flags(): number {
+    const sending = this.#sending.length
+    return (
+      this.#inputs() |
+      (sending === 0 ? R.FR_TXFE : R.FR_BUSY) |
+      (sending >= this.#transmitRoom() ? R.FR_TXFF : 0) |
+      (this.#receiver.empty ? R.FR_RXFE : 0) |
+      (this.#receiver.full ? R.FR_RXFF : 0)
+    )
+  }
+
+  #transmitRoom(): number {
+    return this.#hasFifos() ? FIFO_CHARACTERS : 1
+  }
+
+  #send(byte: number): void {
+    // Word lengths under eight bits never put the upper bits on the line.
+    const character = byte & (0xff >> (3 - ((this.#lcrH >> R.LCR_WLEN_SHIFT) & 3)))
+    if ((this.#cr & R.CR_LBE) !== 0) {
+      if ((this.#cr & (R.CR_UARTEN | R.CR_RXE)) === (R.CR_UARTEN | R.CR_RXE)) this.#receiver.loopBack(character)
+    } else if (this.#holdsBack()) {
+      // A character more than fits is lost; a driver that looks at TXFF sends none.
+      if (this.#sending.length < this.#transmitRoom()) this.#sending.push(character)
+      const level = this.#hasFifos() ? triggerLevel(this.#ifls & 7) : 0
+      if (this.#sending.length > level) this.#setRaw(this.#ris & ~R.INT_TX)
+      return
+    } else this.#batch.push(character)
+    // The character has left: the FIFO is down at its trigger level again.
+    this.#setRaw(this.#ris | R.INT_TX)
+  }
+
+  #writeLineControl(value: number): void {
+    const changed = this.#lcrH ^ value
+    this.#lcrH = value
+    if ((changed & R.LCR_FEN) !== 0) {
+      // FIFOs and holding registers do not share their contents.
+      if (this.#sending.length > 0) this.#setRaw(this.#ris | R.INT_TX)
+      this.#sending.clear()
+      this.#receiver.clear()
+      this.#receiver.refill()
+    }
+    if ((changed & R.LCR_BRK) === 0) return
+    const active = (value & R.LCR_BRK) !== 0
+    if ((this.#cr & R.CR_LBE) === 0) this.#options.stream?.setBreak?.(active)
+    else if (active) this.#receiver.loopBack(R.DR_BE)
+  }
+
+  #writeControl(value: number): void {
+    const before = this.#inputs()
+    const changed = this.#cr ^ value
+    this.#cr = value
+    if ((changed & (R.CR_DTR | R.CR_RTS | R.CR_LBE)) !== 0) this.#driveModem()
+    this.#modemChanged(before)
+    this.#receiver.refill()
+  }
+
+  /** In loopback the outputs do not leave the chip: the far end sees them inactive. */
+  #driveModem(): void {
+    const out = (this.#cr & R.CR_LBE) === 0 ? this.#cr : 0
+    this.#options.stream?.setModem?.({
+      dataTerminalReady: (out & R.CR_DTR) !== 0,
+      requestToSend: (out & R.CR_RTS) !== 0,
+    })
+  }
+
+  #timeoutNs(): number {
+    const { clockHz = DEFAULT_CLOCK_HZ } = this.#options
+    // The UART does not work with a divisor below 1 (§3.3.6, "Fractional Baud Rate Register").
+    const divisor = Math.max(1, this.#ibrd + this.#fbrd / 64)
+    return Math.ceil((TIMEOUT_BITS * 16 * divisor * 1e9) / clockHz)
+  }
+
+  #setRaw(ris: number): void {
+    this.#ris = ris
+    this.#update()
+  }
+
+  #update(): void {
+    this.#line?.set((this.#ris & this.#imsc) !== 0)
+  }
+
+  /** Returns the registers to their state at power-on. */
+  reset(): void {
+    this.flush()
+    this.#ilpr = 0
+    this.#ibrd = 0
+    this.#fbrd = 0
+    this.#lcrH = 0
+    this.#cr = R.CR_RESET
+    this.#ifls = R.IFLS_RESET
+    this.#imsc = 0
+    this.#dmacr = 0
+    this.#sending.clear()
+    this.#receiver.clear()
+    this.#receiver.status = 0
+    this.#setRaw(0)
+  }
+
+  /** Returns the state as plain data. */
+  save(): Pl011State {
+    this.flush()
+    return {
+      version: 1,
+      ...this.#receiver.save(),
+      ilpr: this.#ilpr,
+      ibrd: this.#ibrd,
+      fbrd: this.#fbrd,
+      lcrH: this.#lcrH,
+      cr: this.#cr,
+      ifls: this.#ifls,
+      imsc: this.#imsc,
+      ris: this.#ris,
+      dmacr: this.#dmacr,
+      modem: this.#modem,
+      paused: this.#paused,
+      sending: this.#sending.toArray(),
+    }
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
+  restore(state: unknown): void {
+    const saved = savedState<Pl011State>(this.name, state, 1)
+    this.#ilpr = saved.ilpr
+    this.#ibrd = saved.ibrd
+    this.#fbrd = saved.fbrd
+    this.#lcrH = saved.lcrH
+    this.#cr = saved.cr
+    this.#ifls = saved.ifls
+    this.#imsc = saved.imsc
+    this.#dmacr = saved.dmacr
+    this.#modem = saved.modem
+    this.#paused = saved.paused
+    this.#sending.fill(saved.sending)
+    this.#receiver.restore(saved)
+    this.#setRaw(saved.ris)
+  }
+}

@@ -1,0 +1,236 @@
+import {
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  Instant,
+  type InterruptLine,
+  savedState,
+  type Timer,
+  type Word64,
+} from '@retrap/device'
+import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
+
+// Registers.
+const DR = 0x00
+const MR = 0x04
+const LR = 0x08
+const CR = 0x0c
+const IMSC = 0x10
+const RIS = 0x14
+const MIS = 0x18
+const ICR = 0x1c
+
+/** Part 0x031 of Arm (0x41), revision 1. */
+const PL031_ID = 0x0014_1031
+const SECOND_NS = 1_000_000_000
+/** The base moves on by so many seconds (12 days), so that nanoseconds since then are exact. */
+const STEP_SECONDS = 2 ** 20
+const TWO32 = 2 ** 32
+
+/** Options of {@link Pl031}. */
+export interface Pl031Options {
+  /** Guest-physical address of its 4 KiB of registers. */
+  readonly base: number
+  /** Interrupt line, as `DeviceContext.interruptLine` counts them. */
+  readonly irq: number
+  /** Wall-clock time at power-on in seconds from 1970-01-01, UTC. */
+  readonly epochSeconds: number
+}
+
+/** Saved form of a {@link Pl031}. */
+export interface Pl031State {
+  /** Layout of the state. */
+  readonly version: 1
+  /** What the counter showed at `base`. */
+  readonly baseSeconds: number
+  /** Time at which that second began: nanoseconds of the machine's clock, 64 bits. It may lie before power-on. */
+  readonly base: Word64
+  /** Match register. */
+  readonly mr: number
+  /** Load register. */
+  readonly lr: number
+  /** Interrupt mask: 1 lets it through. */
+  readonly imsc: number
+  /** Raw interrupt. */
+  readonly ris: number
+}
+
+/**
+ * PL031 real-time clock: a counter of seconds since 1970, with an alarm.
+ *
+ * The counter runs from power-on, as that of a board whose clock has been set; RTCCR always reads as 1. Time runs from the
+ * machine's clock.
+ *
+ * Source: Arm DDI 0224C, "PrimeCell Real Time Clock (PL031) Technical Reference Manual".
+ */
+export class Pl031 implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
+  readonly name: string = 'pl031'
+  readonly #options: Pl031Options
+  /** What the counter showed at `base`, the beginning of that second. Both move on together. */
+  #baseSeconds: number
+  readonly #base = new Instant()
+  readonly #now = new Instant()
+  #mr = 0
+  #lr = 0
+  #imsc = 0
+  #ris = 0
+  /** The timer's deadline is that of the alarm, not one on the way there. */
+  #isDue = false
+  #context: DeviceContext | null = null
+  #line: InterruptLine | null = null
+  #timer: Timer | null = null
+
+  /** @throws DeviceError `ERR_OPTION` */
+  constructor(options: Pl031Options) {
+    if (!Number.isFinite(options.epochSeconds))
+      throw new DeviceError('ERR_OPTION', `pl031: epochSeconds ${options.epochSeconds}: expected a finite number`)
+    this.#options = options
+    this.#baseSeconds = Math.floor(options.epochSeconds) >>> 0
+  }
+
+  /** Claims the registers and takes the interrupt line. */
+  attach(context: DeviceContext): void {
+    const { base, irq, epochSeconds } = this.#options
+    this.#context = context
+    this.#line = context.interruptLine(irq)
+    this.#timer = context.timer(() => this.#expired())
+    context.clock.read(this.#base)
+    this.#base.add(-Math.floor((epochSeconds - Math.floor(epochSeconds)) * SECOND_NS))
+    const registers = primeCell(PL031_ID, {
+      read: (offset) => this.#read(offset),
+      write: (offset, value) => this.#write(offset, value),
+    })
+    context.mapMmio(base, PRIME_CELL_BYTES, registers)
+    this.#armAlarm()
+  }
+
+  /** Seconds since `base`, which moves on where they are many. */
+  #elapsed(): number {
+    this.#context!.clock.read(this.#now)
+    while (this.#now.since(this.#base) >= STEP_SECONDS * SECOND_NS) {
+      this.#base.add(STEP_SECONDS * SECOND_NS)
+      this.#baseSeconds = (this.#baseSeconds + STEP_SECONDS) % TWO32
+    }
+    return Math.floor(this.#now.since(this.#base) / SECOND_NS)
+  }
+
+  #counter(): number {
+    const elapsed = this.#elapsed()
+    // The base may have moved on with that look.
+    return (this.#baseSeconds + elapsed) % TWO32
+  }
+
+  /** The alarm is due at the beginning of the second that the match register names, which may be this one. */
+  #armAlarm(): void {
+    if (this.#mr === this.#counter()) this.#setRaw(1)
+    this.#armNext()
+  }
+
+  /** Arms the timer for the next time that the counter will match. A far alarm is come to in steps, which are exact. */
+  #armNext(): void {
+    const elapsed = this.#elapsed()
+    const left = (this.#mr - this.#baseSeconds - elapsed) >>> 0 || TWO32
+    this.#isDue = left <= STEP_SECONDS
+    this.#timer?.armAfter((elapsed + Math.min(left, STEP_SECONDS)) * SECOND_NS, this.#base)
+  }
+
+  #expired(): void {
+    if (this.#isDue) this.#setRaw(1)
+    this.#armNext()
+  }
+
+  #read(offset: number): number {
+    switch (offset) {
+      case DR:
+        return this.#counter()
+      case MR:
+        return this.#mr
+      case LR:
+        return this.#lr
+      case CR:
+        return 1
+      case IMSC:
+        return this.#imsc
+      case RIS:
+        return this.#ris
+      case MIS:
+        return this.#ris & this.#imsc
+      default:
+        return 0
+    }
+  }
+
+  #write(offset: number, value: number): void {
+    switch (offset) {
+      case MR:
+        this.#mr = value
+        this.#armAlarm()
+        break
+      case LR:
+        this.#lr = value
+        // The second that is under way is not cut short: the counter's clock runs on.
+        this.#baseSeconds = (value - this.#elapsed()) >>> 0
+        this.#armAlarm()
+        break
+      case IMSC:
+        this.#imsc = value & 1
+        this.#update()
+        break
+      case ICR:
+        if ((value & 1) !== 0) this.#setRaw(0)
+        break
+      // DR is read-only; the counter cannot be stopped.
+    }
+  }
+
+  #setRaw(ris: number): void {
+    this.#ris = ris
+    this.#update()
+  }
+
+  #update(): void {
+    this.#line?.set((this.#ris & this.#imsc) !== 0)
+  }
+
+  /** Moves the clock by so many seconds. */
+  timeOffset(seconds: number): void {
+    this.#baseSeconds = (this.#baseSeconds + Math.trunc(seconds)) >>> 0
+    this.#armAlarm()
+  }
+
+  /** Returns the registers to their state at power-on; the counter runs on. */
+  reset(): void {
+    this.#mr = 0
+    this.#lr = 0
+    this.#imsc = 0
+    this.#setRaw(0)
+    this.#armAlarm()
+  }
+
+  /** Returns the state as plain data. */
+  save(): Pl031State {
+    this.#elapsed()
+    return {
+      version: 1,
+      baseSeconds: this.#baseSeconds,
+      base: this.#base.save(),
+      mr: this.#mr,
+      lr: this.#lr,
+      imsc: this.#imsc,
+      ris: this.#ris,
+    }
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
+  restore(state: unknown): void {
+    const saved = savedState<Pl031State>(this.name, state, 1)
+    this.#baseSeconds = saved.baseSeconds
+    this.#base.set(saved.base)
+    this.#mr = saved.mr
+    this.#lr = saved.lr
+    this.#imsc = saved.imsc
+    this.#armAlarm()
+    this.#setRaw(saved.ris)
+  }
+}
