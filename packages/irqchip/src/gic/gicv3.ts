@@ -1,0 +1,254 @@
+import type { Word64 } from '@retrap/device'
+import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from '../arguments.ts'
+import { IrqchipError } from '../errors.ts'
+import { ownRegion, type StateRegion } from '../time.ts'
+import { Arbiter, type Forwarding } from './arbiter.ts'
+import { CpuInterface } from './cpu-interface.ts'
+import { DistributorFrame, RedistributorFrames } from './frames.ts'
+import { InterruptTable } from './interrupt-table.ts'
+import {
+  DISTRIBUTOR_CONTROL,
+  GROUP_ENABLES,
+  LATCHED,
+  ROUTES,
+  SIGNALS,
+  SIGNAL_FIQ,
+  SIGNAL_IRQ,
+  stateBytes,
+  WAKER,
+} from './layout.ts'
+import { GICD_CTLR_GROUPS, GICR_BYTES, WAKER_CHILDREN_ASLEEP, WAKER_PROCESSOR_SLEEP } from './registers.ts'
+import { restoreTable, saveTable, type InterruptTableState } from './saved-table.ts'
+
+/** SPIs that a GIC can have at most. */
+export const MOST_SPIS = 988
+const MOST_CPUS = 64
+/** Targets that an SGI's list can name in one cluster. */
+const CLUSTER = 16
+
+/** Registers that are mapped into memory. Offsets count from the first one; a word is unsigned. */
+export interface GicFrame {
+  /** Reads 1, 2 or 4 bytes; 0 where there is no such register. */
+  read(offset: number, size: number): number
+  /** Writes 1, 2 or 4 bytes. */
+  write(offset: number, size: number, value: number): void
+  /** Reads 8 bytes. */
+  read64(offset: number, into: Word64): void
+  /** Writes 8 bytes. */
+  write64(offset: number, lo: number, hi: number): void
+}
+
+/** Options of a {@link GicV3}. */
+export interface GicV3Options {
+  /** vCPUs, 1–64. */
+  readonly cpus: number
+  /** Shared interrupts, 32–988. Default 256. */
+  readonly spis?: number
+  /** Affinity of each vCPU: Aff3 to Aff0, a byte each. Default clusters of 16: `index >> 4 << 8 | index & 15`. */
+  readonly affinities?: readonly number[]
+  /** IRQ or FIQ of a vCPU has changed: `irqPending` and `fiqPending` say to what. */
+  signal(cpu: number): void
+  /** `gicV3StateBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
+  readonly state?: StateRegion
+}
+
+/** Holds the saved state of a {@link GicV3}. */
+export interface GicV3State extends InterruptTableState {
+  /** Version of this shape. */
+  readonly version: 1
+}
+
+/** Counts the bytes of machine memory that the state of a {@link GicV3} takes. */
+export function gicV3StateBytes(cpus: number): number {
+  checkInteger('cpus', cpus, 1, MOST_CPUS)
+  return stateBytes(cpus)
+}
+
+/** The affinity of a vCPU in clusters of 16. */
+export function defaultAffinity(cpu: number): number {
+  return ((cpu >> 4) << 8) | (cpu & 15)
+}
+
+/**
+ * A GICv3: distributor, redistributors, and the system registers of the CPU interfaces at EL1.
+ *
+ * One security state (GICD_CTLR.DS = 1), affinity routing only, 32 levels of priority. Group 0 is signalled as FIQ, group 1
+ * as IRQ. An SPI for any processor goes to one that takes its group: the search begins at the INTID modulo the number of
+ * vCPUs, so that an interrupt stays where it was, and different ones are spread.
+ *
+ * Source: Arm IHI 0069 (issue H).
+ */
+export class GicV3 {
+  /** The distributor's registers: 64 KiB. */
+  readonly distributor: GicFrame
+  /** The redistributors' registers: 128 KiB for each vCPU. */
+  readonly redistributors: GicFrame
+  /** vCPUs. */
+  readonly cpus: number
+  readonly #table: InterruptTable
+  readonly #arbiter: Arbiter
+  readonly #interface: CpuInterface
+  readonly #affinities: readonly number[]
+  readonly #cpuOf = new Map<number, number>()
+
+  /** @throws IrqchipError `ERR_INVALID` for a wrong argument; a list of SGI targets names only Aff0 from 0 to 15 */
+  constructor(options: GicV3Options) {
+    checkObject('options', options)
+    const { cpus, spis = 256 } = options
+    const bytes = gicV3StateBytes(cpus)
+    checkInteger('spis', spis, 32, MOST_SPIS)
+    checkMethod(options, 'signal')
+    if (options.affinities !== undefined) checkObject('affinities', options.affinities)
+    const state = options.state ?? ownRegion(bytes)
+    checkRegion(state, bytes)
+    this.cpus = cpus
+    this.#affinities = Array.from({ length: cpus }, (_, cpu) => {
+      const affinity = options.affinities === undefined ? defaultAffinity(cpu) : options.affinities[cpu]
+      checkInteger(`affinity of vCPU ${cpu}`, affinity, 0, 0xffff_ffff)
+      if ((affinity! & 0xff) >= CLUSTER || this.#cpuOf.has(affinity! | 0)) {
+        const what = `affinity of vCPU ${cpu} is 0x${affinity!.toString(16)}`
+        throw new IrqchipError('ERR_INVALID', `${what}: expected one of its own, with Aff0 from 0 to 15`)
+      }
+      this.#cpuOf.set(affinity! | 0, cpu)
+      return affinity! | 0
+    })
+    this.#table = new InterruptTable(state, cpus, spis)
+    const forwarding: Forwarding = {
+      forwardedGroups: (cpu) => this.#forwardedGroups(cpu),
+      isRoutedTo: (intid, cpu) => this.#targetOf(intid) === cpu,
+      offerOthers: () => undefined,
+      acknowledged: () => undefined,
+    }
+    this.#arbiter = new Arbiter(this.#table, forwarding, (cpu) => options.signal(cpu))
+    this.#interface = new CpuInterface(
+      this.#table,
+      this.#arbiter,
+      (cpu, group, lo, hi) => this.#sendSgi(cpu, group, lo, hi),
+      () => this.#arbiter.updateAll(),
+    )
+    this.distributor = new DistributorFrame(this.#table, () => this.#arbiter.updateAll())
+    this.redistributors = new RedistributorFrames(
+      this.#table,
+      this.#affinities,
+      (cpu) => this.#arbiter.update(cpu),
+      () => this.#arbiter.updateAll(),
+    )
+    this.reset()
+  }
+
+  /** Bytes of the redistributors' registers. */
+  get redistributorBytes(): number {
+    return GICR_BYTES * this.cpus
+  }
+
+  /** Whether a vCPU's IRQ is asserted. */
+  irqPending(cpu: number): boolean {
+    return (this.#table.words[this.#table.block(cpu) + SIGNALS]! & SIGNAL_IRQ) !== 0
+  }
+
+  /** Whether a vCPU's FIQ is asserted. */
+  fiqPending(cpu: number): boolean {
+    return (this.#table.words[this.#table.block(cpu) + SIGNALS]! & SIGNAL_FIQ) !== 0
+  }
+
+  /**
+   * Drives the input of a shared interrupt.
+   *
+   * @param intid - 32 and up
+   * @throws IrqchipError `ERR_INVALID` where there is none
+   */
+  setLine(intid: number, level: boolean): void {
+    checkInteger('INTID of an SPI', intid, 32, this.#table.end - 1)
+    if (!this.#table.drive(0, intid, level)) return
+    const target = this.#targetOf(intid)
+    if (target >= 0) this.#arbiter.update(target)
+  }
+
+  /**
+   * Drives the input of a private interrupt of a vCPU.
+   *
+   * @param intid - 16–31
+   * @throws IrqchipError `ERR_INVALID` for another one, or another vCPU
+   */
+  setPpi(cpu: number, intid: number, level: boolean): void {
+    checkInteger('INTID of a PPI', intid, 16, 31)
+    checkInteger('vCPU', cpu, 0, this.cpus - 1)
+    if (this.#table.drive(cpu, intid, level)) this.#arbiter.update(cpu)
+  }
+
+  /**
+   * Reads a system register of a vCPU.
+   *
+   * @param encoding - op0:op1:CRn:CRm:op2, 16 bits, as MRS has it
+   * @returns false where it is UNDEFINED: then `into` means nothing
+   */
+  readSystemRegister(cpu: number, encoding: number, into: Word64): boolean {
+    return this.#interface.read(cpu, encoding, into)
+  }
+
+  /** Writes a system register of a vCPU. @returns false where it is UNDEFINED */
+  writeSystemRegister(cpu: number, encoding: number, lo: number, hi: number): boolean {
+    return this.#interface.write(cpu, encoding, lo, hi)
+  }
+
+  /** Nothing is forwarded to a processor that sleeps. */
+  #forwardedGroups(cpu: number): number {
+    const { words } = this.#table
+    const sleeps = (words[this.#table.block(cpu) + WAKER]! & WAKER_PROCESSOR_SLEEP) !== 0
+    return sleeps ? 0 : words[DISTRIBUTOR_CONTROL]! & GICD_CTLR_GROUPS
+  }
+
+  /** The vCPU that a shared interrupt goes to; −1 where its route names none. */
+  #targetOf(intid: number): number {
+    const table = this.#table
+    if (!table.isForAny(intid)) return this.#cpuOf.get(table.words[ROUTES + intid]!) ?? -1
+    const group = table.groupOf(0, intid)
+    for (let i = 0; i < this.cpus; i++) {
+      const cpu = (intid + i) % this.cpus
+      const takes = (table.words[table.block(cpu) + GROUP_ENABLES]! >>> group) & 1
+      if (takes !== 0 && ((this.#forwardedGroups(cpu) >>> group) & 1) !== 0) return cpu
+    }
+    return -1
+  }
+
+  /** ICC_SGI*R: an interrupt for a list of processors, or for all others. It must be of the register's group there. */
+  #sendSgi(sender: number, group: number, lo: number, hi: number): void {
+    const intid = (lo >>> 24) & 15
+    const others = (hi & 0x100) !== 0
+    const cluster = ((hi & 0xff_0000) << 8) | ((hi & 0xff) << 16) | ((lo >>> 8) & 0xff00)
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      const affinity = this.#affinities[cpu]!
+      const named = others ? cpu !== sender : (affinity & ~0xff) === cluster && ((lo >>> (affinity & 0xff)) & 1) !== 0
+      if (!named || this.#table.groupOf(cpu, intid) !== group) continue
+      this.#table.setBit(LATCHED, cpu, intid, true)
+      this.#arbiter.update(cpu)
+    }
+  }
+
+  /** Power-on state. Inputs keep the levels that their drivers give them; IRQ and FIQ are low. */
+  reset(): void {
+    const { words } = this.#table
+    this.#table.reset()
+    this.#arbiter.reset()
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      words[this.#table.block(cpu) + WAKER] = WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP
+    }
+    this.#arbiter.updateAll()
+  }
+
+  /** Returns the state by name. */
+  save(): GicV3State {
+    return { version: 1, ...saveTable(this.#table) }
+  }
+
+  /**
+   * Takes a saved state. The levels of the inputs come with it.
+   *
+   * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
+   */
+  restore(state: GicV3State): void {
+    checkState('GICv3 state', state, this.save())
+    restoreTable(this.#table, state)
+    this.#arbiter.updateAll()
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Interrupt controllers and timers of Arm machines.
+ *
+ * @packageDocumentation
+ */
+export {
+  defaultAffinity,
+  GicV3,
+  gicV3StateBytes,
+  MOST_SPIS,
+  type GicFrame,
+  type GicV3Options,
+  type GicV3State,
+} from './gicv3.ts'
+export type { GicCpuState, InterruptTableState } from './saved-table.ts'
+export {
+  ICC_AP0R0_EL1,
+  ICC_AP1R0_EL1,
+  ICC_ASGI1R_EL1,
+  ICC_BPR0_EL1,
+  ICC_BPR1_EL1,
+  ICC_CTLR_EL1,
+  ICC_DIR_EL1,
+  ICC_EOIR0_EL1,
+  ICC_EOIR1_EL1,
+  ICC_HPPIR0_EL1,
+  ICC_HPPIR1_EL1,
+  ICC_IAR0_EL1,
+  ICC_IAR1_EL1,
+  ICC_IGRPEN0_EL1,
+  ICC_IGRPEN1_EL1,
+  ICC_PMR_EL1,
+  ICC_RPR_EL1,
+  ICC_SGI0R_EL1,
+  ICC_SGI1R_EL1,
+  ICC_SRE_EL1,
+} from './registers.ts'
+export { IrqchipError, type IrqchipErrorCode } from '../errors.ts'
+export type { ApicClock, ApicTimer, StateRegion } from '../time.ts'

@@ -1,0 +1,246 @@
+import type { StateRegion } from '../time.ts'
+import {
+  ACTIVE,
+  ANY_CPU,
+  CPU_BLOCKS,
+  CPU_BLOCK_WORDS,
+  EDGE,
+  ENABLED,
+  GROUP,
+  LATCHED,
+  LINES,
+  PRIVATE_PRIORITIES,
+  SHARED_BANKS,
+  SHARED_PRIORITIES,
+  SIGNALS,
+  stateBytes,
+} from './layout.ts'
+import { GICD_ICFGR, GICD_IGROUPR, GICD_IPRIORITYR } from './registers.ts'
+
+/** A GIC implements five bits of priority, the upper ones: 32 levels. */
+export const PRIORITY_BITS = 0xf8
+
+/** The registers with a bit for each interrupt, in the order of their offsets. */
+const BIT_REGISTERS = [GROUP, ENABLED, ENABLED, LATCHED, LATCHED, ACTIVE, ACTIVE] as const
+/** Interrupt fields by offset: what the registers of the distributor and of a redistributor show in the same way. */
+const END_OF_BITS = 0x400
+const END_OF_PRIORITIES = 0x800
+const END_OF_CONFIGURATION = 0xd00
+/** SGIs are edge-triggered for good. */
+const SGIS = 0xffff
+
+/**
+ * The state of all interrupts, and the registers that show it.
+ *
+ * SGIs and PPIs (INTID 0–31) are private to a processor, SPIs (from 32 on) are shared.
+ *
+ * Source: Arm IHI 0069, "The Distributor and Redistributors"; 12.9 and 12.11.
+ */
+export class InterruptTable {
+  readonly words: Int32Array
+  readonly #bytes: Uint8Array
+  /** Processors. */
+  readonly cpus: number
+  /** The first INTID that is neither a PPI nor an SPI. */
+  readonly end: number
+  /** Words of a bank that have interrupts. */
+  readonly bankWords: number
+
+  /** @param state - `stateBytes(cpus)` of machine memory */
+  constructor(state: StateRegion, cpus: number, spis: number) {
+    this.words = new Int32Array(state.buffer, state.byteOffset, stateBytes(cpus) / 4)
+    this.#bytes = new Uint8Array(state.buffer, state.byteOffset, stateBytes(cpus))
+    this.cpus = cpus
+    this.end = 32 + spis
+    this.bankWords = Math.ceil(this.end / 32)
+  }
+
+  /** Power-on state: everything off, level-sensitive but for SGIs. Inputs keep their levels; IRQ and FIQ are to be driven. */
+  reset(): void {
+    const { words } = this
+    const shared = SHARED_BANKS + 32 * LINES
+    words.fill(0, 0, shared)
+    words.fill(0, shared + 32, CPU_BLOCKS)
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      const block = this.block(cpu)
+      const lines = words[block + LINES]!
+      const signals = words[block + SIGNALS]!
+      words.fill(0, block, block + CPU_BLOCK_WORDS)
+      words[block + LINES] = lines
+      words[block + SIGNALS] = signals
+      words[block + EDGE] = SGIS
+    }
+  }
+
+  /** The first word of a processor's block. */
+  block(cpu: number): number {
+    return CPU_BLOCKS + cpu * CPU_BLOCK_WORDS
+  }
+
+  /** The word of a bank with interrupts 32n to 32n+31. @param cpu - whose, for n = 0 */
+  wordOf(bank: number, cpu: number, n: number): number {
+    return n === 0 ? CPU_BLOCKS + cpu * CPU_BLOCK_WORDS + bank : SHARED_BANKS + 32 * bank + n
+  }
+
+  /** Interrupts 32n to 32n+31 that there are, as bits. */
+  implemented(n: number): number {
+    const count = this.end - 32 * n
+    return count >= 32 ? -1 : count <= 0 ? 0 : (1 << count) - 1
+  }
+
+  /** Interrupts that are pending, whether latched or by their input's level. */
+  pending(cpu: number, n: number): number {
+    const { words } = this
+    const level = words[this.wordOf(LINES, cpu, n)]! & ~words[this.wordOf(EDGE, cpu, n)]!
+    return words[this.wordOf(LATCHED, cpu, n)]! | level
+  }
+
+  /** Interrupts that are pending, enabled and not active. */
+  candidates(cpu: number, n: number): number {
+    const { words } = this
+    return this.pending(cpu, n) & words[this.wordOf(ENABLED, cpu, n)]! & ~words[this.wordOf(ACTIVE, cpu, n)]!
+  }
+
+  /** A bit of an interrupt. */
+  bit(bank: number, cpu: number, intid: number): boolean {
+    return ((this.words[this.wordOf(bank, cpu, intid >> 5)]! >>> (intid & 31)) & 1) !== 0
+  }
+
+  setBit(bank: number, cpu: number, intid: number, value: boolean): void {
+    const index = this.wordOf(bank, cpu, intid >> 5)
+    if (value) this.words[index]! |= 1 << (intid & 31)
+    else this.words[index]! &= ~(1 << (intid & 31))
+  }
+
+  /** The group of an interrupt, 0 or 1. */
+  groupOf(cpu: number, intid: number): number {
+    return (this.words[this.wordOf(GROUP, cpu, intid >> 5)]! >>> (intid & 31)) & 1
+  }
+
+  /** The priority of an interrupt. */
+  priorityOf(cpu: number, intid: number): number {
+    return this.#bytes[this.#priorityByte(cpu, intid)]!
+  }
+
+  #priorityByte(cpu: number, intid: number): number {
+    return intid < 32 ? 4 * (this.block(cpu) + PRIVATE_PRIORITIES) + intid : 4 * SHARED_PRIORITIES + intid
+  }
+
+  setPriority(cpu: number, intid: number, priority: number): void {
+    this.#bytes[this.#priorityByte(cpu, intid)] = priority & PRIORITY_BITS
+  }
+
+  /** Whether an interrupt may go to any one of the processors. */
+  isForAny(intid: number): boolean {
+    return this.bit(ANY_CPU, 0, intid)
+  }
+
+  /** Drives the input of an interrupt. @returns whether that may change what is pending */
+  drive(cpu: number, intid: number, level: boolean): boolean {
+    if (this.bit(LINES, cpu, intid) === level) return false
+    this.setBit(LINES, cpu, intid, level)
+    if (this.bit(EDGE, cpu, intid)) {
+      if (!level) return false
+      this.setBit(LATCHED, cpu, intid, true)
+    }
+    return true
+  }
+
+  /** Makes an interrupt active: it is no longer latched. */
+  activate(cpu: number, intid: number): void {
+    this.setBit(ACTIVE, cpu, intid, true)
+    this.setBit(LATCHED, cpu, intid, false)
+  }
+
+  /**
+   * Reads a register at an offset from 0x80 to 0xcff: groups, enables, pending and active bits, priorities, triggers.
+   * Those of interrupts that are not there read 0.
+   *
+   * @param first - the first word of banks that the frame shows
+   * @param end - the first one that it does not show
+   */
+  read(offset: number, size: number, cpu: number, first: number, end: number): number {
+    if (offset >= GICD_IPRIORITYR && offset < END_OF_PRIORITIES) {
+      if (size !== 1 && !isWord(offset, size)) return 0
+      let value = 0
+      for (let i = size - 1; i >= 0; i--) {
+        const intid = offset - GICD_IPRIORITYR + i
+        value = value * 256 + (this.#isShown(intid, first, end) ? this.priorityOf(cpu, intid) : 0)
+      }
+      return value
+    }
+    if (!isWord(offset, size)) return 0
+    if (offset >= GICD_ICFGR && offset < END_OF_CONFIGURATION) {
+      const n = (offset - GICD_ICFGR) >> 3
+      return n >= first && n < end ? spread(this.words[this.wordOf(EDGE, cpu, n)]! >>> (4 * (offset & 4))) : 0
+    }
+    if (offset < GICD_IGROUPR || offset >= END_OF_BITS) return 0
+    const n = (offset & 0x7c) >> 2
+    if (n < first || n >= end) return 0
+    const bank = BIT_REGISTERS[(offset >> 7) - 1]!
+    const value = bank === LATCHED ? this.pending(cpu, n) : this.words[this.wordOf(bank, cpu, n)]!
+    return value >>> 0
+  }
+
+  /** Writes such a register. @returns whether there is one */
+  write(offset: number, size: number, value: number, cpu: number, first: number, end: number): boolean {
+    const { words } = this
+    if (offset >= GICD_IPRIORITYR && offset < END_OF_PRIORITIES) {
+      if (size !== 1 && !isWord(offset, size)) return false
+      for (let i = 0; i < size; i++) {
+        const intid = offset - GICD_IPRIORITYR + i
+        if (this.#isShown(intid, first, end)) this.setPriority(cpu, intid, value >>> (8 * i))
+      }
+      return true
+    }
+    if (!isWord(offset, size)) return false
+    if (offset >= GICD_ICFGR && offset < END_OF_CONFIGURATION) {
+      const n = (offset - GICD_ICFGR) >> 3
+      if (n < first || n >= end) return false
+      const shift = 4 * (offset & 4)
+      const fixed = n === 0 ? SGIS : 0
+      const index = this.wordOf(EDGE, cpu, n)
+      const edges = (words[index]! & ~(0xffff << shift)) | (gather(value) << shift)
+      words[index] = (edges & ~fixed & this.implemented(n)) | fixed
+      return true
+    }
+    if (offset < GICD_IGROUPR || offset >= END_OF_BITS) return false
+    const n = (offset & 0x7c) >> 2
+    if (n < first || n >= end) return false
+    const kind = (offset >> 7) - 1
+    const index = this.wordOf(BIT_REGISTERS[kind]!, cpu, n)
+    const bits = value & this.implemented(n)
+    if (kind === 0) words[index] = bits
+    else if ((kind & 1) !== 0) words[index]! |= bits
+    else words[index]! &= ~bits
+    return true
+  }
+
+  #isShown(intid: number, first: number, end: number): boolean {
+    return intid >= 32 * first && intid < 32 * end && intid < this.end
+  }
+}
+
+/** Whether an access is that of an aligned word. */
+export function isWord(offset: number, size: number): boolean {
+  return size === 4 && (offset & 3) === 0
+}
+
+/** Puts 16 bits at the odd bits of a word: GICD_ICFGR says “edge” there. */
+function spread(bits: number): number {
+  let value = bits & 0xffff
+  value = (value | (value << 8)) & 0x00ff_00ff
+  value = (value | (value << 4)) & 0x0f0f_0f0f
+  value = (value | (value << 2)) & 0x3333_3333
+  value = (value | (value << 1)) & 0x5555_5555
+  return (value << 1) >>> 0
+}
+
+/** Takes the odd bits of a word. */
+function gather(word: number): number {
+  let value = (word >>> 1) & 0x5555_5555
+  value = (value | (value >>> 1)) & 0x3333_3333
+  value = (value | (value >>> 2)) & 0x0f0f_0f0f
+  value = (value | (value >>> 4)) & 0x00ff_00ff
+  return (value | (value >>> 8)) & 0xffff
+}

@@ -1,0 +1,151 @@
+import type { InterruptTable } from './interrupt-table.ts'
+import {
+  ACTIVE,
+  ACTIVE_PRIORITIES_0,
+  ACTIVE_PRIORITIES_1,
+  ANY_CPU,
+  BINARY_POINT_0,
+  BINARY_POINT_1,
+  DISTRIBUTOR_CONTROL,
+  EDGE,
+  ENABLED,
+  GROUP,
+  GROUP_ENABLES,
+  INTERFACE_CONTROL,
+  LATCHED,
+  LINES,
+  PRIORITY_MASK,
+  REDISTRIBUTOR_CONTROL,
+  ROUTES,
+  WAKER,
+} from './layout.ts'
+
+/** Holds the saved state of a processor's private interrupts, and of its interface. Words have a bit for each interrupt. */
+export interface GicCpuState {
+  /** Interrupts of group 1. */
+  readonly group1: number
+  /** Enabled interrupts. */
+  readonly enabled: number
+  /** Interrupts that an edge or a write has made pending. */
+  readonly latched: number
+  /** Active interrupts. */
+  readonly active: number
+  /** Levels of the inputs. */
+  readonly lines: number
+  /** Edge-triggered interrupts. */
+  readonly edge: number
+  /** Priorities of INTID 0 to 31. */
+  readonly priorities: readonly number[]
+  /** Priority mask. */
+  readonly priorityMask: number
+  /** Binary point of group 0. */
+  readonly binaryPoint0: number
+  /** Binary point of group 1. */
+  readonly binaryPoint1: number
+  /** Control register of the interface. */
+  readonly control: number
+  /** Groups that the interface takes: bit 0, bit 1. */
+  readonly groups: number
+  /** Active priorities of group 0. */
+  readonly activePriorities0: number
+  /** Active priorities of group 1. */
+  readonly activePriorities1: number
+  /** GICR_WAKER; 0 in a GICv2. */
+  readonly waker: number
+  /** GICR_CTLR; 0 in a GICv2. */
+  readonly redistributorControl: number
+}
+
+/** Holds the saved state of a GIC's interrupts. Arrays of words begin with INTID 32, which is bit 0 of the first word. */
+export interface InterruptTableState {
+  /** Enabled groups of GICD_CTLR. */
+  readonly control: number
+  /** Interrupts of group 1. */
+  readonly group1: readonly number[]
+  /** Enabled interrupts. */
+  readonly enabled: readonly number[]
+  /** Interrupts that an edge or a write has made pending. */
+  readonly latched: readonly number[]
+  /** Active interrupts. */
+  readonly active: readonly number[]
+  /** Levels of the inputs. */
+  readonly lines: readonly number[]
+  /** Edge-triggered interrupts. */
+  readonly edge: readonly number[]
+  /** Interrupts for any processor. */
+  readonly anyCpu: readonly number[]
+  /** Priorities, from INTID 32 on. */
+  readonly priorities: readonly number[]
+  /** Affinities that the interrupts go to, from INTID 32 on; in a GICv2 masks of processors. */
+  readonly routes: readonly number[]
+  /** Private interrupts and interface of each processor. */
+  readonly cpus: readonly GicCpuState[]
+}
+
+const SHARED = [
+  ['group1', GROUP],
+  ['enabled', ENABLED],
+  ['latched', LATCHED],
+  ['active', ACTIVE],
+  ['lines', LINES],
+  ['edge', EDGE],
+  ['anyCpu', ANY_CPU],
+] as const
+
+const PRIVATE = [
+  ['group1', GROUP],
+  ['enabled', ENABLED],
+  ['latched', LATCHED],
+  ['active', ACTIVE],
+  ['lines', LINES],
+  ['edge', EDGE],
+  ['priorityMask', PRIORITY_MASK],
+  ['binaryPoint0', BINARY_POINT_0],
+  ['binaryPoint1', BINARY_POINT_1],
+  ['control', INTERFACE_CONTROL],
+  ['groups', GROUP_ENABLES],
+  ['activePriorities0', ACTIVE_PRIORITIES_0],
+  ['activePriorities1', ACTIVE_PRIORITIES_1],
+  ['waker', WAKER],
+  ['redistributorControl', REDISTRIBUTOR_CONTROL],
+] as const
+
+/** Returns the state of all interrupts by name. */
+export function saveTable(table: InterruptTable): InterruptTableState {
+  const { words, end, bankWords } = table
+  const bank = (index: number): number[] =>
+    Array.from({ length: bankWords - 1 }, (_, i) => words[table.wordOf(index, 0, i + 1)]! >>> 0)
+  const shared = Object.fromEntries(SHARED.map(([name, index]) => [name, bank(index)]))
+  return {
+    control: words[DISTRIBUTOR_CONTROL]!,
+    ...(shared as Record<(typeof SHARED)[number][0], number[]>),
+    priorities: Array.from({ length: end - 32 }, (_, i) => table.priorityOf(0, 32 + i)),
+    routes: Array.from({ length: end - 32 }, (_, i) => words[ROUTES + 32 + i]! >>> 0),
+    cpus: Array.from({ length: table.cpus }, (_, cpu) => saveCpu(table, cpu)),
+  }
+}
+
+function saveCpu(table: InterruptTable, cpu: number): GicCpuState {
+  const block = table.block(cpu)
+  const fields = Object.fromEntries(PRIVATE.map(([name, index]) => [name, table.words[block + index]! >>> 0]))
+  return {
+    ...(fields as Record<(typeof PRIVATE)[number][0], number>),
+    priorities: Array.from({ length: 32 }, (_, intid) => table.priorityOf(cpu, intid)),
+  }
+}
+
+/** Takes a saved state, whose shape was checked. */
+export function restoreTable(table: InterruptTable, state: InterruptTableState): void {
+  const { words } = table
+  words[DISTRIBUTOR_CONTROL] = state.control
+  for (const [name, index] of SHARED) {
+    state[name].forEach((word, i) => (words[table.wordOf(index, 0, i + 1)] = word & table.implemented(i + 1)))
+  }
+  state.priorities.forEach((priority, i) => table.setPriority(0, 32 + i, priority))
+  state.routes.forEach((route, i) => (words[ROUTES + 32 + i] = route))
+  state.cpus.forEach((each, cpu) => {
+    const block = table.block(cpu)
+    for (const [name, index] of PRIVATE) words[block + index] = each[name]
+    each.priorities.forEach((priority, intid) => table.setPriority(cpu, intid, priority))
+  })
+}

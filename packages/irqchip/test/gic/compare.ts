@@ -1,0 +1,19 @@
+import { describe, type Board, type Operation } from './operations.ts'
+
+/** Performs operations on two boards from power-on. Returns the first difference, for a person, and what led to it. */
+export async function difference(
+  ours: Board,
+  theirs: Board,
+  operations: readonly Operation[],
+  isKnown: (each: Operation, ours: bigint | string, theirs: bigint | string) => boolean,
+): Promise<{ readonly text: string; readonly before: readonly string[] } | void> {
+  await theirs.reset()
+  await ours.reset()
+  const wanted = await theirs.perform(operations)
+  const found = await ours.perform(operations)
+  const at = operations.findIndex((each, i) => found[i] !== wanted[i] && !isKnown(each, found[i]!, wanted[i]!))
+  if (at < 0) return
+  const text = (value: bigint | string): string => (typeof value === 'string' ? value : `0x${value.toString(16)}`)
+  const before = operations.slice(0, at + 1).map((each, i) => `${describe(each)} -> ${text(wanted[i]!)}`)
+  return { text: `${describe(operations[at]!)} gives ${text(found[at]!)}, QEMU's ${text(wanted[at]!)}`, before }
+}

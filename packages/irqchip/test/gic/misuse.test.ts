@@ -1,0 +1,45 @@
+import { misuses } from '@retrap/tooling/misuse'
+import { describe, expect, test } from 'vitest'
+import { GicV3, gicV3StateBytes, IrqchipError } from '../../src/gic/index.ts'
+
+const signal = (): void => undefined
+const gic = new GicV3({ cpus: 2, signal })
+const state = gic.save()
+const region = { buffer: new ArrayBuffer(gicV3StateBytes(2)), byteOffset: 0 }
+
+describe('a value of the wrong kind throws an IrqchipError', () => {
+  test.each<[string, (...args: never[]) => unknown, unknown[]]>([
+    ['new GicV3', (options: never) => new GicV3(options), [{ cpus: 2, signal }]],
+    ['cpus', (cpus: never) => new GicV3({ cpus, signal }), [1]],
+    ['spis', (spis: never) => new GicV3({ cpus: 1, spis, signal }), [32]],
+    ['signal', (each: never) => new GicV3({ cpus: 1, signal: each }), [signal]],
+    ['affinities', (affinities: never) => new GicV3({ cpus: 1, affinities, signal }), [[0]]],
+    ['state', (each: never) => new GicV3({ cpus: 2, signal, state: each }), [region]],
+    ['gicV3StateBytes', gicV3StateBytes as never, [1]],
+    ['restore', (each: never) => gic.restore(each), [state]],
+    ['setLine', (intid: never) => gic.setLine(intid, true), [32]],
+    ['setPpi', (intid: never) => gic.setPpi(0, intid, true), [16]],
+    ['vCPU of setPpi', (cpu: never) => gic.setPpi(cpu, 16, true), [0]],
+  ])('%s', (_name, call, args) => {
+    expect(misuses(call, args, IrqchipError)).toEqual([])
+  })
+})
+
+test.each([
+  ['more vCPUs than 64', () => new GicV3({ cpus: 65, signal }), /cpus is 65.*from 1 to 64/],
+  ['more SPIs than 988', () => new GicV3({ cpus: 1, spis: 989, signal }), /spis is 989.*from 32 to 988/],
+  [
+    'an affinity twice',
+    () => new GicV3({ cpus: 2, affinities: [1, 1], signal }),
+    /vCPU 1 is 0x1: expected one of its own/,
+  ],
+  [
+    'an Aff0 that no list of targets has',
+    () => new GicV3({ cpus: 1, affinities: [16], signal }),
+    /with Aff0 from 0 to 15/,
+  ],
+  ['a state of fewer processors', () => gic.restore({ ...state, cpus: [] }), /has 0 elements: expected 2/],
+  ['a state of another version', () => gic.restore({ ...state, version: 2 as never }), /version 2: expected 1/],
+])('%s throws', (_name, call, message) => {
+  expect(call).toThrow(message)
+})
