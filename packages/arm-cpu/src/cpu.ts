@@ -19,8 +19,14 @@ import type { ArmEngine } from './engine.ts'
 import type { ArmExit } from './exit.ts'
 import type { ArmHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
-import { ArmRegisters } from './registers.ts'
+import { PSTATE_IL } from './pstate.ts'
+import { makeRegisters } from './registers.ts'
+import type { ArmRegisters } from './registers.ts'
 import {
+  EVENT_FIQ,
+  EVENT_IRQ,
+  EVENT_SERROR,
+  EVENT_STOP,
   STATE_LAYOUT,
   S_EXCLUSIVE_BYTES,
   S_FAULT_ADDRESS,
@@ -30,14 +36,16 @@ import {
   S_SLOW_ACCESSES,
   S_TLB_SETS,
 } from './state-layout.ts'
-import { SystemInstructions } from './system-instructions.ts'
+import { Exceptions } from './system/exceptions.ts'
+import { SystemInstructions } from './system/instructions.ts'
+import { SystemState } from './system/system-state.ts'
 import { TLB_SETS, Translation } from './translation.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
 
 /**
- * One processor: A64 code of EL0, as an operating system or an emulator of its calls runs it. Exceptions come to whoever
- * runs it.
+ * One processor: A64 code of EL0 and EL1. Exceptions that are EL2's come to whoever runs it: all of EL0's at first, since
+ * HCR_EL2.TGE is set; after `registers.reset()` those that EL2 has for itself.
  *
  * It knows nothing of devices: it asks its {@link ArmHost} where addresses lead.
  */
@@ -56,6 +64,8 @@ export class ArmCpu {
   readonly #turn: Turn
   readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
   readonly #interpret: (state: number, record: number) => number
+  readonly #system: SystemState
+  readonly #exceptions: Exceptions
   #error: unknown
 
   /** @throws MemoryError if machine memory has no room for the state */
@@ -70,17 +80,18 @@ export class ArmCpu {
     const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS)
     this.#tlb = tlb
     const translation = new Translation(memory, tlb, host, state)
-    translation.setMode(0, false, false, false)
     codeCache.addClient({
       flushExecute: () => tlb.flushExecute(),
       dropWritable: (frameMa) => tlb.dropWritable(frameMa),
     })
-    this.registers = new ArmRegisters(memory, state)
+    const system = new SystemState(this.#u32, translation, tlb)
+    this.#system = system
+    this.#exceptions = new Exceptions(system)
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
     this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, new ArmCodeSpace(this.#u32, translation))
-    this.registers.reset()
+    this.registers = makeRegisters(memory, state, system)
     const accesses = new MemoryAccess(memory, tlb, translation, state)
-    const system = new SystemInstructions(memory, state, this.registers, host.counter)
+    const instructions = new SystemInstructions(memory, system, this.#exceptions, host)
     const imports = {
       memory: memory.memory,
       access: this.#guarded((lo, hi, flags) => accesses.access(lo, hi, flags)),
@@ -92,7 +103,7 @@ export class ArmCpu {
           return STATUS_FAULT
         }
       },
-      system: this.#guarded((_number, record) => system.execute(record)),
+      system: this.#guarded((number, record) => instructions.execute(number, record)),
     }
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
@@ -115,6 +126,41 @@ export class ArmCpu {
   /** Instructions retired since the processor was made. */
   get retired(): number {
     return this.#turn.retired
+  }
+
+  /** What all that was executed has cost, in instructions: an exception that EL1 takes is 64. */
+  get cost(): number {
+    return this.#turn.cost
+  }
+
+  /** Whether an instruction is in the middle: none ever is. */
+  get busy(): boolean {
+    return false
+  }
+
+  /** Goes on with the instruction that is in the middle: there is none. */
+  settle(): undefined {
+    return undefined
+  }
+
+  /** Has `run` return at the end of the present instruction, or soon after. */
+  stop(): void {
+    this.#system.setEvent(EVENT_STOP, true)
+  }
+
+  /** Sets the level of the interrupt to EL1: the virtual one, as HCR_EL2.VI signals it. */
+  setIrq(level: boolean): void {
+    this.#system.setEvent(EVENT_IRQ, level)
+  }
+
+  /** Sets the level of the fast interrupt to EL1, as HCR_EL2.VF signals it. */
+  setFiq(level: boolean): void {
+    this.#system.setEvent(EVENT_FIQ, level)
+  }
+
+  /** Has an SError pending for EL1, as HCR_EL2.VSE signals it: until it is taken, with VSESR_EL2 as its syndrome. */
+  setSerror(level: boolean): void {
+    this.#system.setEvent(EVENT_SERROR, level)
   }
 
   /** Accesses that generated code could not finish by itself: TLB misses, and those in two pages. */
@@ -152,18 +198,20 @@ export class ArmCpu {
 
   #run(budget: number): ArmExit {
     const turn = this.#turn
+    const system = this.#system
     this.#u32[S_EXCLUSIVE_BYTES >>> 2] = 0
     turn.begin(budget)
     for (;;) {
-      if (turn.mayEnd && turn.remaining <= 0) return BUDGET
+      const exit = this.#between()
+      if (exit !== undefined) return exit
+      system.settleAttention()
       const slice = turn.allowSlice()
       const status = this.#interpret(this.state, 0)
       turn.settle(slice)
       turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
       if (status === STATUS_FAULT || status === STATUS_EXIT) {
         turn.mayEnd = true
-        const syndrome = this.#u32[S_FAULT_SYNDROME >>> 2]!
-        if (syndrome !== 0) return this.#exception(syndrome)
+        if (this.#u32[S_FAULT_SYNDROME >>> 2] !== 0 && !this.#take()) return this.#exception()
       } else if (status !== STATUS_LEAVE && status !== STATUS_CONTINUE) {
         const error = status === STATUS_ERROR ? (this.#error ?? this.#fetch.error) : new Error(`status ${status}`)
         this.#error = undefined
@@ -172,12 +220,41 @@ export class ArmCpu {
     }
   }
 
-  #exception(syndrome: number): ArmExit {
+  /** What comes between two instructions. @returns why the run ends, if it does */
+  #between(): ArmExit | undefined {
+    const turn = this.#turn
+    const system = this.#system
+    for (;;) {
+      if (system.takeStop()) return BUDGET
+      const event = system.dueInterrupt
+      if (event !== 0) {
+        this.#exceptions.interrupt(event)
+        turn.addEvent()
+        continue
+      }
+      if (turn.mayEnd && turn.remaining <= 0) return BUDGET
+      if ((system.pstate & PSTATE_IL) === 0) return undefined
+      this.#exceptions.illegalState()
+      if (!this.#take()) return this.#exception()
+    }
+  }
+
+  /** Takes the exception that an instruction has raised, unless it is EL2's. @returns whether it was taken */
+  #take(): boolean {
+    if (!this.#exceptions.take()) return false
+    this.#turn.addEvent()
+    return true
+  }
+
+  #exception(): ArmExit {
+    const u32 = this.#u32
+    const syndrome = u32[S_FAULT_SYNDROME >>> 2]!
     const address = this.#u64[S_FAULT_ADDRESS >>> 3]!
-    this.#u32[S_FAULT_SYNDROME >>> 2] = 0
+    const stage = u32[S_FAULT_STAGE >>> 2]!
+    u32[S_FAULT_SYNDROME >>> 2] = 0
+    u32[S_FAULT_STAGE >>> 2] = 0
     this.#u64[S_FAULT_ADDRESS >>> 3] = 0n
-    if (this.#u32[S_FAULT_STAGE >>> 2] !== 2) return { reason: 'exception', syndrome, address }
-    this.#u32[S_FAULT_STAGE >>> 2] = 0
+    if (stage !== 2) return { reason: 'exception', syndrome, address }
     return { reason: 'exception', syndrome, address, hpfar: this.#u64[S_FAULT_HPFAR >>> 3]! }
   }
 

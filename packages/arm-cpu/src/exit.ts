@@ -3,14 +3,14 @@ export type ArmExit =
   /** The budget is used up. */
   | { readonly reason: 'budget' }
   /**
-   * An exception for whoever runs the processor. The program counter is where it would return to: behind SVC, HVC and SMC,
-   * else at the instruction, which has changed nothing.
+   * An exception that is EL2's, for whoever runs the processor. The program counter is where it would return to: behind SVC
+   * and HVC, else at the instruction, which has changed nothing.
    */
   | {
       readonly reason: 'exception'
-      /** ESR_ELx: its class is in bits 31 to 26. */
+      /** ESR_EL2: its class is in bits 31 to 26. */
       readonly syndrome: number
-      /** FAR_ELx of aborts and of a program counter that is not aligned. */
+      /** FAR_EL2 of aborts and of a program counter that is not aligned. */
       readonly address: bigint
       /** HPFAR_EL2 of an abort that stage 2 has raised. */
       readonly hpfar?: bigint

@@ -53,10 +53,39 @@ export interface ArmCounter {
   count(): bigint
 }
 
+/** A 64-bit value as two words. */
+export interface SystemValue {
+  /** Low word, unsigned. */
+  lo: number
+  /** High word, unsigned. */
+  hi: number
+}
+
+/** What the host makes of an access to a system register: it is done; */
+export const SYSTEM_DONE = 0
+/** there is no such register, or not this way: the instruction is undefined; */
+export const SYSTEM_UNDEFINED = 1
+/** the access is trapped to EL2. */
+export const SYSTEM_TRAP = 2
+
 /** The world around a processor. */
 export interface ArmHost {
   /** The counter; the registers of a processor without one are undefined. */
   readonly counter?: ArmCounter
+  /**
+   * Reads a system register that the processor does not have: of an interrupt controller, of timers. Those of EL0 have op1 3.
+   *
+   * @param encoding - op0, op1, CRn, CRm and op2 in one number of 16 bits
+   * @param into - filled in
+   * @returns `SYSTEM_*`
+   */
+  readSystem?(encoding: number, into: SystemValue): number
+  /**
+   * Writes one. It is told of CNTKCTL_EL1 too, which the processor has.
+   *
+   * @returns `SYSTEM_*`
+   */
+  writeSystem?(encoding: number, lo: number, hi: number): number
   /**
    * Translates the address of one byte.
    *

@@ -19,5 +19,7 @@ export {
   type ArmHost,
   type ArmTranslation,
 } from './host.ts'
-export { ArmRegisters } from './registers.ts'
+export { SYSTEM_DONE, SYSTEM_TRAP, SYSTEM_UNDEFINED, type SystemValue } from './host.ts'
+export { SYSTEM_REGISTERS, type SystemRegisterName } from './system/places.ts'
+export type { ArmRegisters } from './registers.ts'
 export { exceptionClassOf } from './syndrome.ts'

@@ -7,8 +7,20 @@ import { fieldOf } from './form.ts'
 import { selectorsOf } from './semantics.ts'
 import type { Semantics } from './semantics.ts'
 import { armForms } from './forms.ts'
-import { HOST_EXECUTED, HOST_UNDEFINED, R_A, R_D, R_IMMEDIATE, R_M, R_MORE, R_N, R_SMALL, R_WORD } from './record.ts'
-import { S_SINK, S_SP, S_V, S_X, S_ZERO } from './state-layout.ts'
+import {
+  HOST_EXECUTED,
+  HOST_FP,
+  HOST_UNDEFINED,
+  R_A,
+  R_D,
+  R_IMMEDIATE,
+  R_M,
+  R_MORE,
+  R_N,
+  R_SMALL,
+  R_WORD,
+} from './record.ts'
+import { MODE_NO_FP, S_SINK, S_SP, S_V, S_X, S_ZERO } from './state-layout.ts'
 import { semanticsOf } from './semantics/index.ts'
 
 /** A register of an encoding: its letter, the field of the record, where registers of its file lie. */
@@ -101,9 +113,12 @@ function moreOperandsOf({ mnemonic, operation, attributes, registers }: Row): Op
   return operands
 }
 
+/** Whether it is one of SIMD and floating point, loads and stores of their registers included: op0 is x1x0 or x111, and bit 26. */
+const isFp = (word: number): boolean => (word & 0x0c00_0000) === 0x0c00_0000
+
 /** Decodes A64 instructions into records. One object serves all processors of a machine. */
 export class ArmRecordDecoder implements RecordDecoder {
-  readonly modes = 1
+  readonly modes = 2
   readonly longestBytes = 4
   readonly extentBytes = 4
   endsRun = false
@@ -117,7 +132,7 @@ export class ArmRecordDecoder implements RecordDecoder {
     this.#codes = codes
   }
 
-  decode(bytes: Uint8Array, start: number, end: number, _mode: number, record: number, offset: number): number {
+  decode(bytes: Uint8Array, start: number, end: number, mode: number, record: number, offset: number): number {
     if (start + 4 > end) return 0
     const { u8, u16, u32 } = this.#memory
     const word =
@@ -127,11 +142,12 @@ export class ArmRecordDecoder implements RecordDecoder {
     u8[record + R_LENGTH] = 4
     u32[(record + R_WORD) >>> 2] = word
     const row = findA64(word)
-    const decoding = row === undefined ? null : this.#decodingOf(row)
+    const trapsFp = (mode & MODE_NO_FP) !== 0 && isFp(word)
+    const decoding = row === undefined || trapsFp ? null : this.#decodingOf(row)
     this.endsRun = decoding === null || decoding.semantics.ends === true
     if (row === undefined || decoding === null) {
       u16[(record + R_OP) >>> 1] = OP_SYSTEM
-      u16[(record + R_FUNCTION) >>> 1] = row === undefined ? HOST_UNDEFINED : HOST_EXECUTED
+      u16[(record + R_FUNCTION) >>> 1] = row === undefined ? HOST_UNDEFINED : trapsFp ? HOST_FP : HOST_EXECUTED
       return 4
     }
     const { semantics } = decoding

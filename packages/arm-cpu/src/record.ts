@@ -21,3 +21,5 @@ export const R_IMMEDIATE = 24
 export const HOST_EXECUTED = 0
 /** `R_FUNCTION` of what is no instruction. */
 export const HOST_UNDEFINED = 1
+/** `R_FUNCTION` of an instruction of SIMD or floating point where those are trapped. */
+export const HOST_FP = 2

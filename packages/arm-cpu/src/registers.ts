@@ -1,35 +1,25 @@
 import type { MachineMemory } from '@retrap/memory'
 import { KEYS } from './pointer-keys.ts'
 import type { KeyName } from './pointer-keys.ts'
+import { PSTATE_BTYPE, PSTATE_DAIF, PSTATE_EL1, PSTATE_FIELDS, PSTATE_SP } from './pstate.ts'
+import { S_FPCR, S_FPSR, S_KEYS, S_KEYS_ENABLED, S_PC, S_SP, S_V, S_X } from './state-layout.ts'
+import { HCR_API, HCR_APK, HCR_RW, HCR_TGE, SCTLR_KEYS } from './system/controls.ts'
 import {
-  POINTER_TAGGED,
-  S_FLAG_C,
-  S_FLAG_N,
-  S_FLAG_V,
-  S_FLAG_Z,
-  S_FPCR,
-  S_FPSR,
-  S_KEYS,
-  S_KEYS_ENABLED,
-  S_PC,
-  S_POINTERS,
-  S_PSTATE,
-  S_SP,
-  S_SP_ALIGNMENT,
+  placeOf,
+  SYSTEM_REGISTERS,
+  S_SCTLR_EL1,
+  S_SP_EL0,
+  S_SP_EL1,
   S_TPIDRRO_EL0,
   S_TPIDR_EL0,
-  S_V,
-  S_X,
-} from './state-layout.ts'
+} from './system/places.ts'
+import type { SystemRegisterName } from './system/places.ts'
+import type { SystemState } from './system/system-state.ts'
 
 const count = (value: number, limit: number): number => {
   if (!Number.isInteger(value) || value < 0 || value >= limit) throw new RangeError(`there is no register ${value}`)
   return value
 }
-
-/** Bits of `ArmRegisters.pstate`. */
-export const PSTATE_DIT: number = 1 << 24
-export const PSTATE_SSBS: number = 1 << 12
 
 function keyIndex(name: KeyName): number {
   const index = KEYS.indexOf(name)
@@ -37,29 +27,64 @@ function keyIndex(name: KeyName): number {
   return (S_KEYS >>> 3) + 2 * index
 }
 
-/** As Linux has it: a stack pointer that is a base is a multiple of 16. */
-const SP_ALIGNMENT = 15
+/** What system registers hold while the host serves EL0: as Linux sets them for its programs. */
+const HOSTED: readonly (readonly [name: SystemRegisterName, value: bigint])[] = [
+  ['hcr_el2', BigInt(HCR_TGE) | BigInt(HCR_RW >>> 0) | (BigInt(HCR_API | HCR_APK) << 32n)],
+  // Keys, cache maintenance and DC ZVA are enabled; the stack pointer is aligned.
+  ['sctlr_el1', 0xfcd5_f91dn],
+  ['cpacr_el1', 3n << 20n],
+  // Addresses of 48 bits; the upper byte is a tag in the lower range.
+  ['tcr_el1', 16n | (16n << 16n) | (1n << 37n)],
+  ['cntkctl_el1', 3n],
+  ['cnthctl_el2', 3n],
+  ['vpidr_el2', 0x000f_0520n],
+  ['vmpidr_el2', 0x8000_0000n],
+  ['oslsr_el1', 8n],
+]
 
-/** As Linux has it: addresses of 48 bits; the upper byte is a tag in the lower range. */
-const POINTERS = 0x3000 | (3 << POINTER_TAGGED) | 48
+/** What a reset to EL1 sets; the other registers of EL1 and EL0 are 0. */
+const RESET: readonly (readonly [name: SystemRegisterName, value: bigint])[] = [
+  ['sctlr_el1', 0x30d0_0800n],
+  ['oslsr_el1', 0xan],
+]
+
+let make: (memory: MachineMemory, state: number, system: SystemState) => ArmRegisters
 
 /** The registers of a processor by name, for people and tests: not while it runs. */
 export class ArmRegisters {
   readonly #u32: Uint32Array
   readonly #u64: BigUint64Array
+  readonly #system: SystemState
 
-  /** @param state - machine address of the processor's state */
-  constructor(memory: MachineMemory, state: number) {
-    this.#u32 = memory.u32.subarray(state >>> 2)
-    this.#u64 = memory.u64.subarray(state >>> 3)
+  static {
+    make = (memory, state, system) => new ArmRegisters(memory, state, system)
   }
 
-  /** @internal What the state holds before anything has run. */
-  reset(): void {
+  private constructor(memory: MachineMemory, state: number, system: SystemState) {
+    this.#u32 = memory.u32.subarray(state >>> 2)
+    this.#u64 = memory.u64.subarray(state >>> 3)
+    this.#system = system
+    for (const [name, value] of HOSTED) this.#u64[placeOf(name) >>> 3] = value
     this.nzcv = 0
-    this.enabledKeys = 0xf
-    this.#u32[S_POINTERS >>> 2] = POINTERS
-    this.#u32[S_SP_ALIGNMENT >>> 2] = SP_ALIGNMENT
+    system.controlsChanged()
+  }
+
+  /**
+   * Resets the processor to EL1, with its interrupts masked and the MMU off. The registers of EL2 stay as they are, but for
+   * HCR_EL2.TGE.
+   */
+  reset(): void {
+    const u64 = this.#u64
+    for (const name of SYSTEM_REGISTERS) if (!name.endsWith('_el2')) u64[placeOf(name) >>> 3] = 0n
+    for (const [name, value] of RESET) u64[placeOf(name) >>> 3] = value
+    for (let i = 0; i < 31; i++) this.setX(i, 0n)
+    this.sp = 0n
+    this.pc = 0n
+    this.nzcv = 0
+    this.fpcr = 0
+    this.fpsr = 0
+    this.set('hcr_el2', this.get('hcr_el2') & ~BigInt(HCR_TGE))
+    this.pstate = PSTATE_EL1 | PSTATE_SP | PSTATE_DAIF
   }
 
   /** X0 to X30. @throws RangeError for another number */
@@ -85,6 +110,26 @@ export class ArmRegisters {
     this.#u64[at + 1] = value >> 64n
   }
 
+  /** A system register. */
+  get(name: SystemRegisterName): bigint {
+    return this.#u64[this.#placeOf(name) >>> 3]!
+  }
+
+  /** Sets a system register: all of its bits, as they are given. */
+  set(name: SystemRegisterName, value: bigint): void {
+    this.#u64[this.#placeOf(name) >>> 3] = value
+    this.#system.controlWritten(-1)
+    this.#system.settleAttention()
+  }
+
+  /** @throws RangeError for a name that is none */
+  #placeOf(name: SystemRegisterName): number {
+    const place = placeOf(name)
+    if (place < 0) throw new RangeError(`there is no system register ${name}`)
+    if (place !== S_SP_EL0 && place !== S_SP_EL1) return place
+    return this.#system.placeOfStack(place === S_SP_EL1 ? 1 : 0)
+  }
+
   /** The stack pointer in use. */
   get sp(): bigint {
     return this.#u64[S_SP >>> 3]!
@@ -103,23 +148,27 @@ export class ArmRegisters {
 
   /** PSTATE's N, Z, C and V, in bits 31 to 28. */
   get nzcv(): number {
-    const n = this.#u64[S_FLAG_N >>> 3]! >> 63n === 1n ? 8 : 0
-    const z = this.#u64[S_FLAG_Z >>> 3] === 0n ? 4 : 0
-    return ((n | z | (this.#u32[S_FLAG_C >>> 2]! << 1) | this.#u32[S_FLAG_V >>> 2]!) << 28) >>> 0
+    return this.#system.flags
   }
   set nzcv(value: number) {
-    this.#u64[S_FLAG_N >>> 3] = BigInt(value >>> 31) << 63n
-    this.#u64[S_FLAG_Z >>> 3] = (value & 0x4000_0000) === 0 ? 1n : 0n
-    this.#u32[S_FLAG_C >>> 2] = (value >>> 29) & 1
-    this.#u32[S_FLAG_V >>> 2] = (value >>> 28) & 1
+    this.#system.flags = value
   }
 
-  /** PSTATE's DIT in bit 24 and SSBS in bit 12. They are kept, no more: what time an instruction takes is up to the host. */
+  /**
+   * PSTATE where SPSR_EL1 has its fields, without N, Z, C and V: the exception level in bits 3 and 2, SPSel in bit 0, the
+   * masks in bits 9 to 6, and so on. DIT and SSBS are kept, no more: what time an instruction takes is up to the host.
+   *
+   * @throws RangeError if an exception level but 0 and 1 is set, or EL0 with a stack pointer of its own
+   */
   get pstate(): number {
-    return this.#u32[S_PSTATE >>> 2]!
+    return this.#system.pstate
   }
   set pstate(value: number) {
-    this.#u32[S_PSTATE >>> 2] = value & (PSTATE_DIT | PSTATE_SSBS)
+    if ((value & 0x1e & ~PSTATE_EL1) !== 0 || (value & 0x1f) === PSTATE_SP) {
+      throw new RangeError(`PSTATE of ${value}: expected EL0 or EL1`)
+    }
+    this.#system.setPstate(value & (PSTATE_FIELDS & ~PSTATE_BTYPE))
+    this.#system.settleAttention()
   }
 
   /** A key of pointer authentication, 128 bits: the high half is that of the register `AP*KeyHi_EL1`. */
@@ -140,7 +189,12 @@ export class ArmRegisters {
     return this.#u32[S_KEYS_ENABLED >>> 2]!
   }
   set enabledKeys(value: number) {
-    this.#u32[S_KEYS_ENABLED >>> 2] = value
+    let control = this.#u32[S_SCTLR_EL1 >>> 2]!
+    for (const [i, bit] of SCTLR_KEYS.entries()) {
+      control = ((value >>> i) & 1) === 0 ? control & ~(1 << bit) : control | (1 << bit)
+    }
+    this.#u32[S_SCTLR_EL1 >>> 2] = control
+    this.#system.controlsChanged()
   }
 
   /** Floating-point control register. */
@@ -174,4 +228,9 @@ export class ArmRegisters {
   set tpidrro(value: bigint) {
     this.#u64[S_TPIDRRO_EL0 >>> 3] = value
   }
+}
+
+/** Makes the registers of a processor, as they are while its host serves EL0. @param state - machine address of the state */
+export function makeRegisters(memory: MachineMemory, state: number, system: SystemState): ArmRegisters {
+  return make(memory, state, system)
 }

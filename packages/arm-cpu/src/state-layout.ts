@@ -32,7 +32,7 @@ export const S_ATTENTION = 336
 export const S_ALONE = 340
 export const S_TLB = 344
 export const S_FETCH_STATUS = 348
-/** Mode of the code. 32 bits. */
+/** Mode of the code: `MODE_*`. 32 bits. */
 export const S_MODE = 352
 /** Bits of the stack pointer that must be clear where it is a base register: 15, or 0 if SCTLR_ELx.SA does not ask for it. 32 bits. */
 export const S_SP_ALIGNMENT = 356
@@ -50,9 +50,8 @@ export const S_EXCLUSIVE_BYTES = 384
 export const S_EXCLUSIVE_ADDRESS = 392
 /** Bit n: the nth of `KEYS` is enabled (SCTLR_ELx.EnIA and so on). 32 bits. */
 export const S_KEYS_ENABLED = 388
-/** TPIDR_EL0 and TPIDRRO_EL0. 64 bits. */
-export const S_TPIDR_EL0 = 400
-export const S_TPIDRRO_EL0 = 408
+/** What others want of the processor: `EVENT_*`. 32 bits. */
+export const S_EVENTS = 400
 /** Accesses that generated code could not finish, a count. 32 bits. */
 export const S_SLOW_ACCESSES = 416
 /**
@@ -64,7 +63,7 @@ export const S_POINTERS = 424
 export const POINTER_TAGGED = 6
 /** What barriers access, to no end. 32 bits. */
 export const S_BARRIER = 420
-/** PSTATE.DIT and PSTATE.SSBS, where SPSR_ELx has them. 32 bits. */
+/** PSTATE without its condition flags, as SPSR_EL1 has it: `PSTATE_*`. 32 bits. */
 export const S_PSTATE = 428
 /** The record that the dispatch loop writes for itself. */
 export const S_ENTRY = 432
@@ -78,12 +77,29 @@ export const S_DATA = 576
 export const S_V = 640
 /** The TLB's set for accesses with the rights of EL0 (LDTR, STTR). 32 bits. */
 export const S_TLB_UNPRIVILEGED = 1152
-/** The stage of the fault that S_FAULT_SYNDROME tells of: 2 where it is taken to EL2, with HPFAR_EL2; else 0. 32 bits. */
+/**
+ * The stage of the fault that S_FAULT_SYNDROME tells of: 2 where it is taken to EL2, with HPFAR_EL2; 1 of what is taken to
+ * EL2 without; else 0. 32 bits.
+ */
 export const S_FAULT_STAGE = 1156
 /** HPFAR_EL2 of a fault of stage 2. 64 bits. */
 export const S_FAULT_HPFAR = 1160
+/** The system registers of `SYSTEM_REGISTERS`, 64 bits each. */
+export const S_SYSTEM = 1168
 /** Bytes before the sets of the TLB. */
-export const S_TLB_SETS = 1168
+export const S_TLB_SETS = 4096
+
+/** Bit of S_MODE: instructions of SIMD and floating point are trapped. */
+export const MODE_NO_FP = 1
+
+/**
+ * Bits of S_EVENTS: a fast interrupt, an interrupt, and an SError are signalled, in the order of their masks in PSTATE; the
+ * owner wants the run to end.
+ */
+export const EVENT_FIQ = 1
+export const EVENT_IRQ = 2
+export const EVENT_SERROR = 4
+export const EVENT_STOP = 8
 
 /** The engine's view of the state. */
 export const STATE_LAYOUT: StateLayout = {

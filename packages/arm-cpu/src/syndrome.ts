@@ -14,11 +14,19 @@ export const exceptionClassOf = (esr: number): number => esr >>> 26
 
 /** Exception classes. */
 export const EC_UNKNOWN = 0
+export const EC_FP = 0x07
+export const EC_ILLEGAL_STATE = 0x0e
 export const EC_SVC64 = 0x15
+export const EC_HVC64 = 0x16
+export const EC_SMC64 = 0x17
+export const EC_SYSTEM_REGISTER = 0x18
 export const EC_INSTRUCTION_ABORT = 0x20
 export const EC_PC_ALIGNMENT = 0x22
 export const EC_DATA_ABORT = 0x24
 export const EC_SP_ALIGNMENT = 0x26
+export const EC_SERROR = 0x2f
+export const EC_BREAKPOINT = 0x30
+export const EC_WATCHPOINT = 0x34
 export const EC_BRK64 = 0x3c
 
 /** An instruction that is not allocated, or not allowed here. */
@@ -27,6 +35,31 @@ export const UNDEFINED: number = syndrome(EC_UNKNOWN, 0)
 export const PC_ALIGNMENT_FAULT: number = syndrome(EC_PC_ALIGNMENT, 0)
 /** A base that is a stack pointer and no multiple of 16. */
 export const SP_ALIGNMENT_FAULT: number = syndrome(EC_SP_ALIGNMENT, 0)
+
+/** PSTATE.IL is set. */
+export const ILLEGAL_STATE: number = syndrome(EC_ILLEGAL_STATE, 0)
+/** An SError; what it was is added to it. */
+export const SERROR: number = syndrome(EC_SERROR, 0)
+/** SIMD or floating point that is trapped; the condition code of AArch64 is valid and always holds. */
+export const FP_TRAP: number = syndrome(EC_FP, (1 << 24) | (14 << 20))
+
+/**
+ * MSR, MRS, or a system instruction that is trapped.
+ *
+ * @param encoding - op0, op1, CRn, CRm and op2 in one number, as `encodingOf` has them
+ * @param general - number of the general-purpose register
+ */
+export const systemTrap = (encoding: number, general: number, reads: boolean): number =>
+  syndrome(
+    EC_SYSTEM_REGISTER,
+    ((encoding >>> 14) << 20) |
+      ((encoding & 7) << 17) |
+      (((encoding >>> 11) & 7) << 14) |
+      (((encoding >>> 7) & 15) << 10) |
+      (general << 5) |
+      (((encoding >>> 3) & 15) << 1) |
+      (reads ? 1 : 0),
+  )
 
 /** A call by SVC, HVC or SMC, or BRK: with the number in the instruction. */
 export const callSyndrome = (exceptionClass: number, number: number): number => syndrome(exceptionClass, number)

@@ -69,6 +69,19 @@ export class Translation {
     this.#u32[S_TLB_UNPRIVILEGED >>> 2] = this.#tlb.setAddress(this.#unprivilegedSet)
   }
 
+  /** A register that translation depends on has been written. */
+  registersChanged(): void {
+    this.#tlb.flush(true)
+  }
+
+  /** TLBI. */
+  invalidate(): void {
+    this.#tlb.flush(true)
+  }
+
+  /** AT. */
+  translateAddress(): void {}
+
   /** TLB set of a data access. @param flags - `ACCESS_*` */
   dataSet(flags: number): number {
     return (flags & ACCESS_UNPRIVILEGED) === 0 ? this.#dataSet : this.#unprivilegedSet

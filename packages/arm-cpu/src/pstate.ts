@@ -1,0 +1,55 @@
+/**
+ * PSTATE, its fields where SPSR_EL1 has them.
+ *
+ * Source: Arm ARM (DDI 0487) C5.2, "SPSR_EL1, Saved Program Status Register (EL1)".
+ */
+
+/** The stack pointer in use is that of the exception level. */
+export const PSTATE_SP = 1
+/** Exception level: 1. Level 0 has no bit. */
+export const PSTATE_EL1: number = 1 << 2
+/** Both bits of the exception level. */
+export const PSTATE_EL: number = 3 << 2
+/** AArch32. */
+export const PSTATE_NRW: number = 1 << 4
+/** Fast interrupts are masked. */
+export const PSTATE_F: number = 1 << 6
+/** Interrupts are masked. */
+export const PSTATE_I: number = 1 << 7
+/** SErrors are masked. */
+export const PSTATE_A: number = 1 << 8
+/** Debug exceptions are masked. */
+export const PSTATE_D: number = 1 << 9
+/** All four masks. */
+export const PSTATE_DAIF: number = PSTATE_D | PSTATE_A | PSTATE_I | PSTATE_F
+/** Kind of the branch that led here. */
+export const PSTATE_BTYPE: number = 3 << 10
+/** Speculative store bypassing is safe. */
+export const PSTATE_SSBS: number = 1 << 12
+/** Illegal execution state. */
+export const PSTATE_IL: number = 1 << 20
+/** Software step. */
+export const PSTATE_SS: number = 1 << 21
+/** Privileged access never. */
+export const PSTATE_PAN: number = 1 << 22
+/** User access override. */
+export const PSTATE_UAO: number = 1 << 23
+/** Data-independent timing. */
+export const PSTATE_DIT: number = 1 << 24
+
+/** All fields of AArch64 that the processor has, without the condition flags. */
+export const PSTATE_FIELDS: number =
+  PSTATE_SP |
+  PSTATE_EL1 |
+  PSTATE_DAIF |
+  PSTATE_BTYPE |
+  PSTATE_SSBS |
+  PSTATE_IL |
+  PSTATE_SS |
+  PSTATE_PAN |
+  PSTATE_UAO |
+  PSTATE_DIT
+
+/** Whether the stack pointer in use is SP_EL1. */
+export const usesOwnStack = (pstate: number): boolean =>
+  (pstate & (PSTATE_NRW | PSTATE_EL | PSTATE_SP)) === (PSTATE_EL1 | PSTATE_SP)

@@ -1,0 +1,45 @@
+/** Bits of the registers that control the processor. Those of upper words are of the word, not of the register. */
+
+/** Every access is aligned to its element. */
+export const SCTLR_A: number = 1 << 1
+/** EL1's stack pointer is a multiple of 16 where it is a base. */
+export const SCTLR_SA: number = 1 << 3
+/** The same of EL0. */
+export const SCTLR_SA0: number = 1 << 4
+/** Bits of the keys of pointer authentication, as `KEYS` orders them. */
+export const SCTLR_KEYS: readonly number[] = [31, 30, 27, 13]
+/** PSTATE.PAN stays as it is on an exception to EL1. */
+export const SCTLR_SPAN: number = 1 << 23
+/** DC ZVA of EL0 is not trapped. */
+export const SCTLR_DZE: number = 1 << 14
+/** PSTATE.SSBS after an exception to EL1; upper word. */
+export const SCTLR_DSSBS: number = 1 << 12
+
+/** HCR_EL2: general exceptions of EL0 go to EL2. */
+export const HCR_TGE: number = 1 << 27
+/** HVC is undefined. */
+export const HCR_HCD: number = 1 << 29
+/** SMC is trapped. */
+export const HCR_TSC: number = 1 << 19
+/** Maintenance is trapped: of caches by set and way, by address, to the point of unification; of translations. */
+export const HCR_TSW: number = 1 << 22
+export const HCR_TPCP: number = 1 << 23
+export const HCR_TPU: number = 1 << 24
+export const HCR_TTLB: number = 1 << 25
+/** What is the implementation's own is trapped. */
+export const HCR_TIDCP: number = 1 << 20
+/** EL1 is AArch64. */
+export const HCR_RW: number = 1 << 31
+/** Upper word: external aborts go to EL2. */
+export const HCR_TEA: number = 1 << 5
+/** Upper word: keys, and instructions that use them, are not trapped. */
+export const HCR_APK: number = 1 << 8
+export const HCR_API: number = 1 << 9
+
+/** CPTR_EL2: SIMD and floating point are trapped. */
+export const CPTR_TFP: number = 1 << 10
+/** CPACR_EL1: what is not trapped; 1 EL1's, 3 EL0's too. */
+export const CPACR_FPEN_SHIFT = 20
+
+/** MDCR_EL2: debug exceptions go to EL2. */
+export const MDCR_TDE: number = 1 << 8

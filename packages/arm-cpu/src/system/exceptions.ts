@@ -1,0 +1,191 @@
+import { STATUS_EXIT, STATUS_FAULT } from '@retrap/engine'
+import {
+  PSTATE_BTYPE,
+  PSTATE_DAIF,
+  PSTATE_DIT,
+  PSTATE_EL,
+  PSTATE_EL1,
+  PSTATE_IL,
+  PSTATE_NRW,
+  PSTATE_PAN,
+  PSTATE_SP,
+  PSTATE_SSBS,
+  PSTATE_UAO,
+} from '../pstate.ts'
+import {
+  EVENT_FIQ,
+  EVENT_SERROR,
+  S_EXCLUSIVE_BYTES,
+  S_FAULT_ADDRESS,
+  S_FAULT_STAGE,
+  S_FAULT_SYNDROME,
+  S_PC,
+} from '../state-layout.ts'
+import {
+  EC_BREAKPOINT,
+  EC_BRK64,
+  EC_DATA_ABORT,
+  EC_INSTRUCTION_ABORT,
+  EC_PC_ALIGNMENT,
+  EC_WATCHPOINT,
+  exceptionClassOf,
+  FSC_EXTERNAL,
+  ILLEGAL_STATE,
+  SERROR,
+  UNDEFINED,
+} from '../syndrome.ts'
+import { HCR_TEA, HCR_TGE, MDCR_TDE, SCTLR_DSSBS, SCTLR_SPAN } from './controls.ts'
+import {
+  S_ELR_EL1,
+  S_ESR_EL1,
+  S_FAR_EL1,
+  S_HCR_EL2,
+  S_MDCR_EL2,
+  S_SCTLR_EL1,
+  S_SPSR_EL1,
+  S_VBAR_EL1,
+  S_VSESR_EL2,
+} from './places.ts'
+import type { SystemState } from './system-state.ts'
+
+/** Offsets of the vectors, by the kind of exception. */
+const VECTOR_SYNCHRONOUS = 0
+const VECTOR_IRQ = 0x80
+const VECTOR_FIQ = 0x100
+const VECTOR_SERROR = 0x180
+/** And by where it comes from: the same level with its own stack; EL0 in AArch64, and in AArch32. */
+const FROM_OWN_STACK = 0x200
+const FROM_EL0 = 0x400
+const FROM_AARCH32 = 0x600
+
+/** Fields of PSTATE that an exception return restores if it is legal. */
+const RETURNED = PSTATE_EL | PSTATE_SP | PSTATE_BTYPE | PSTATE_SSBS | PSTATE_IL | PSTATE_UAO | PSTATE_DIT
+/** And those that it restores always. */
+const ALWAYS_RETURNED = PSTATE_PAN | PSTATE_DAIF
+
+/** Classes whose lowest bit says that the exception comes from the level that it is taken to. */
+const HAS_LEVEL: ReadonlySet<number> = new Set([EC_INSTRUCTION_ABORT, EC_DATA_ABORT, 0x30, 0x32, EC_WATCHPOINT])
+/** Classes that set FAR_EL1. */
+const HAS_ADDRESS: ReadonlySet<number> = new Set([EC_INSTRUCTION_ABORT, EC_DATA_ABORT, EC_PC_ALIGNMENT, EC_WATCHPOINT])
+
+/**
+ * Exceptions: raised by instructions, taken to EL1, left to EL2, and returned from.
+ *
+ * Source: Arm ARM (DDI 0487), shared pseudocode "AArch64.TakeException", "AArch64.ExceptionReturn".
+ */
+export class Exceptions {
+  readonly #state: SystemState
+
+  constructor(state: SystemState) {
+    this.#state = state
+  }
+
+  /** Has the current instruction raise an exception. @returns a status */
+  raise(syndrome: number): number {
+    const s = this.#state
+    s.setWord(S_FAULT_SYNDROME, syndrome)
+    s.setWord(S_FAULT_STAGE, 0)
+    s.setWord(S_FAULT_ADDRESS, 0)
+    s.setWord(S_FAULT_ADDRESS + 4, 0)
+    return STATUS_FAULT
+  }
+
+  /** The same for one that is EL2's. */
+  raiseToEl2(syndrome: number): number {
+    this.raise(syndrome)
+    this.#state.setWord(S_FAULT_STAGE, 1)
+    return STATUS_FAULT
+  }
+
+  /** Takes the exception that the state has, unless it is EL2's. @returns whether it was taken */
+  take(): boolean {
+    const s = this.#state
+    const syndrome = s.word(S_FAULT_SYNDROME)
+    if (this.#isForEl2(syndrome)) return false
+    const exceptionClass = exceptionClassOf(syndrome)
+    if (HAS_ADDRESS.has(exceptionClass)) s.copy(S_FAULT_ADDRESS, S_FAR_EL1)
+    const isSame = s.level === 1 && HAS_LEVEL.has(exceptionClass)
+    s.setWord(S_ESR_EL1, isSame ? (syndrome | (1 << 26)) >>> 0 : syndrome)
+    s.setWord(S_ESR_EL1 + 4, 0)
+    s.setWord(S_FAULT_SYNDROME, 0)
+    this.#enter(VECTOR_SYNCHRONOUS)
+    return true
+  }
+
+  #isForEl2(syndrome: number): boolean {
+    const s = this.#state
+    if (s.word(S_FAULT_STAGE) !== 0 || (s.level === 0 && (s.word(S_HCR_EL2) & HCR_TGE) !== 0)) return true
+    const exceptionClass = exceptionClassOf(syndrome)
+    if (exceptionClass >= EC_BREAKPOINT && exceptionClass <= EC_BRK64) return (s.word(S_MDCR_EL2) & MDCR_TDE) !== 0
+    if (exceptionClass !== EC_INSTRUCTION_ABORT && exceptionClass !== EC_DATA_ABORT) return false
+    // External aborts, of the access or of a walk for it.
+    const isExternal = (syndrome & 0x3f) === FSC_EXTERNAL || (syndrome & 0x3c) === (FSC_EXTERNAL | 4)
+    return isExternal && (s.word(S_HCR_EL2 + 4) & HCR_TEA) !== 0
+  }
+
+  /** Takes an interrupt to EL1. @param event - `EVENT_*` */
+  interrupt(event: number): void {
+    const s = this.#state
+    if (event === EVENT_SERROR) {
+      s.setWord(S_ESR_EL1, (SERROR | (s.word(S_VSESR_EL2) & 0x01ff_ffff)) >>> 0)
+      s.setWord(S_ESR_EL1 + 4, 0)
+      s.setEvent(EVENT_SERROR, false)
+    }
+    this.#enter(event === EVENT_SERROR ? VECTOR_SERROR : event === EVENT_FIQ ? VECTOR_FIQ : VECTOR_IRQ)
+  }
+
+  /** PSTATE.IL is set, and an instruction is to be executed: it ends with an exception of that. */
+  illegalState(): void {
+    this.raise(ILLEGAL_STATE)
+  }
+
+  #enter(vector: number): void {
+    const s = this.#state
+    const { pstate } = s
+    const control = s.word(S_SCTLR_EL1)
+    s.setWord(S_SPSR_EL1, (pstate | s.flags) >>> 0)
+    s.setWord(S_SPSR_EL1 + 4, 0)
+    s.copy(S_PC, S_ELR_EL1)
+    const isLower = (pstate & PSTATE_EL) === 0
+    const from = isLower
+      ? (pstate & PSTATE_NRW) === 0
+        ? FROM_EL0
+        : FROM_AARCH32
+      : (pstate & PSTATE_SP) === 0
+        ? 0
+        : FROM_OWN_STACK
+    s.copy(S_VBAR_EL1, S_PC)
+    s.setWord(S_PC, (s.word(S_VBAR_EL1) | from | vector) >>> 0)
+    let next = (pstate & (PSTATE_DIT | PSTATE_PAN)) | PSTATE_EL1 | PSTATE_SP | PSTATE_DAIF
+    if ((control & SCTLR_SPAN) === 0) next |= PSTATE_PAN
+    if ((s.word(S_SCTLR_EL1 + 4) & SCTLR_DSSBS) !== 0) next |= PSTATE_SSBS
+    s.setPstate(next)
+  }
+
+  /** ERET. @returns a status */
+  return(): number {
+    const s = this.#state
+    if (s.level === 0) return this.raise(UNDEFINED)
+    const saved = s.word(S_SPSR_EL1)
+    const { pstate } = s
+    const always = saved & ALWAYS_RETURNED
+    s.copy(S_ELR_EL1, S_PC)
+    s.setWord(S_EXCLUSIVE_BYTES, 0)
+    s.flags = saved
+    s.setPstate(this.#isLegal(saved) ? (saved & RETURNED) | always : (pstate & ~ALWAYS_RETURNED) | PSTATE_IL | always)
+    return STATUS_EXIT
+  }
+
+  #isLegal(saved: number): boolean {
+    if ((saved & PSTATE_NRW) !== 0) return false
+    switch (saved & (PSTATE_EL | 3)) {
+      case 0:
+        return true
+      case PSTATE_EL1:
+      case PSTATE_EL1 | PSTATE_SP:
+        return (this.#state.word(S_HCR_EL2) & HCR_TGE) === 0
+      default:
+        return false
+    }
+  }
+}

@@ -1,0 +1,176 @@
+import { extract, findA64 } from '@retrap/arm-decoder'
+import type { Form as Row } from '@retrap/arm-decoder'
+import { STATUS_DONE, STATUS_EXIT, STATUS_JUMP } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import type { ArmHost } from '../host.ts'
+import { PSTATE_DAIF, PSTATE_DIT, PSTATE_IL, PSTATE_PAN, PSTATE_SP, PSTATE_SSBS, PSTATE_UAO } from '../pstate.ts'
+import { HOST_FP, R_WORD } from '../record.ts'
+import { S_PC, S_X } from '../state-layout.ts'
+import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
+import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB } from './controls.ts'
+import type { Exceptions } from './exceptions.ts'
+import { S_HCR_EL2, S_SCTLR_EL1 } from './places.ts'
+import { encodingOf } from './register-table.ts'
+import { SystemRegisters } from './system-registers.ts'
+import type { SystemState } from './system-state.ts'
+
+/** Fields of PSTATE that MSR sets to an immediate, by op1 and op2. */
+const PSTATE_IMMEDIATES: ReadonlyMap<number, number> = new Map([
+  [0o03, PSTATE_UAO],
+  [0o04, PSTATE_PAN],
+  [0o05, PSTATE_SP],
+  [0o31, PSTATE_SSBS],
+  [0o32, PSTATE_DIT],
+])
+const DAIF_SET = 0o36
+const DAIF_CLEAR = 0o37
+/** SCTLR_EL1: DAIF of EL0 is not trapped. */
+const SCTLR_UMA = 1 << 9
+
+/** An instruction of maintenance that is EL1's: what it is about, and the bit of HCR_EL2 that has it trapped. */
+interface Maintenance {
+  readonly operation: 'cache' | 'tlb' | 'translate'
+  readonly trap: number
+}
+
+/** By `encodingOf`. There is no cache. */
+const MAINTENANCE: ReadonlyMap<number, Maintenance> = new Map(maintenance())
+
+function* maintenance(): Iterable<[number, Maintenance]> {
+  const cache = (m: number, op2: number, trap: number): [number, Maintenance] => [
+    encodingOf(1, 0, 7, m, op2),
+    { operation: 'cache', trap },
+  ]
+  // IC IALLUIS, IC IALLU, DC IVAC; DC ISW, CSW, CISW.
+  yield* [cache(1, 0, HCR_TPU), cache(5, 0, HCR_TPU), cache(6, 1, HCR_TPCP)]
+  for (const m of [6, 10, 14]) yield cache(m, 2, HCR_TSW)
+  for (const [m, last] of [
+    [8, 3],
+    [9, 1],
+  ] as const) {
+    for (let op2 = 0; op2 <= last; op2++) yield [encodingOf(1, 0, 7, m, op2), { operation: 'translate', trap: 0 }]
+  }
+  for (const m of [3, 7]) {
+    for (const op2 of [0, 1, 2, 3, 5, 7]) yield [encodingOf(1, 0, 8, m, op2), { operation: 'tlb', trap: HCR_TTLB }]
+  }
+}
+
+/** Executes the instructions that generated code does not, and raises exceptions for those that are not there. */
+export class SystemInstructions {
+  readonly #memory: MachineMemory
+  readonly #state: SystemState
+  readonly #exceptions: Exceptions
+  readonly #registers: SystemRegisters
+
+  constructor(memory: MachineMemory, state: SystemState, exceptions: Exceptions, host: ArmHost) {
+    this.#memory = memory
+    this.#state = state
+    this.#exceptions = exceptions
+    this.#registers = new SystemRegisters(state, exceptions, host)
+  }
+
+  /** The import of generated code: executes the instruction of a record. @param number - `HOST_*` @returns a status */
+  execute(number: number, record: number): number {
+    if (number === HOST_FP) return this.#registers.trapFp()
+    const word = this.#memory.u32[(record + R_WORD) >>> 2]!
+    const row = findA64(word)
+    if (row === undefined) return this.#exceptions.raise(UNDEFINED)
+    this.#state.hasMoved = false
+    const status = this.#execute(row, word)
+    return status === STATUS_DONE ? this.#retire() : status
+  }
+
+  #execute(row: Row, word: number): number {
+    const field = (letter: string): number => extract(row.fields.get(letter), word)
+    switch (row.operation) {
+      case 'exception':
+        return this.#call(row.mnemonic, field('i'))
+      case 'exception-return':
+        return row.mnemonic === 'ERET' ? this.#exceptions.return() : this.#exceptions.raise(UNDEFINED)
+      case 'pstate':
+        return this.#setField((field('o') << 3) | field('w'), field('y'))
+      case 'system-register':
+        return this.#registers.access(((word >>> 5) & 0x7fff) | 0x8000, word & 31, row.mnemonic === 'MRS')
+      case 'system':
+      case 'cache':
+        return this.#maintain((word >>> 5) & 0x7fff, word & 31)
+      default:
+        return this.#exceptions.raise(UNDEFINED)
+    }
+  }
+
+  /** An instruction has retired that may have changed the rights of accesses, or what interrupts are admitted. */
+  #retire(): number {
+    const s = this.#state
+    const ends = s.isUrgent || (s.pstate & PSTATE_IL) !== 0
+    if (!ends && !s.hasMoved) return STATUS_DONE
+    this.#advance()
+    return ends ? STATUS_EXIT : STATUS_JUMP
+  }
+
+  /** Moves the program counter to the next instruction. */
+  #advance(): void {
+    const s = this.#state
+    const next = s.word(S_PC) + 4
+    s.setWord(S_PC, next >>> 0)
+    if (next > 0xffff_ffff) s.setWord(S_PC + 4, (s.word(S_PC + 4) + 1) >>> 0)
+  }
+
+  /** Maintenance of caches and of translations, and AT: those of EL1. @param encoding - as `encodingOf` has it */
+  #maintain(encoding: number, general: number): number {
+    const s = this.#state
+    const kind = MAINTENANCE.get(encoding)
+    if (kind === undefined || s.level === 0) return this.#exceptions.raise(UNDEFINED)
+    if ((s.word(S_HCR_EL2) & kind.trap) !== 0) return this.#exceptions.raiseToEl2(systemTrap(encoding, general, false))
+    const lo = general === 31 ? 0 : s.word(S_X + 8 * general)
+    const hi = general === 31 ? 0 : s.word(S_X + 8 * general + 4)
+    if (kind.operation === 'tlb') s.translation.invalidate(encoding, lo, hi)
+    else if (kind.operation === 'translate') s.translation.translateAddress(encoding, lo, hi)
+    return STATUS_DONE
+  }
+
+  /** SVC, HVC, SMC, BRK, HLT, DCPS. */
+  #call(mnemonic: string, number: number): number {
+    const s = this.#state
+    const exceptions = this.#exceptions
+    const control = s.word(S_HCR_EL2)
+    switch (mnemonic) {
+      case 'SVC':
+        this.#advance()
+        exceptions.raise(callSyndrome(EC_SVC64, number))
+        return STATUS_EXIT
+      case 'HVC':
+        if (s.level === 0 || (control & HCR_HCD) !== 0) return exceptions.raise(UNDEFINED)
+        this.#advance()
+        exceptions.raiseToEl2(callSyndrome(EC_HVC64, number))
+        return STATUS_EXIT
+      case 'SMC':
+        // There is no EL3. An SMC that EL2 traps has not retired.
+        if (s.level === 0 || (control & HCR_TSC) === 0) return exceptions.raise(UNDEFINED)
+        return exceptions.raiseToEl2(callSyndrome(EC_SMC64, number))
+      case 'BRK':
+        return exceptions.raise(callSyndrome(EC_BRK64, number))
+      default:
+        return exceptions.raise(UNDEFINED)
+    }
+  }
+
+  /** MSR of an immediate. */
+  #setField(field: number, immediate: number): number {
+    const s = this.#state
+    if (field === DAIF_SET || field === DAIF_CLEAR) {
+      if (s.level === 0 && (s.word(S_SCTLR_EL1) & SCTLR_UMA) === 0) {
+        const encoding = encodingOf(0, 3, 4, immediate, field & 7)
+        return this.#exceptions.raise(systemTrap(encoding, 31, false))
+      }
+      const masks = (immediate << 6) & PSTATE_DAIF
+      s.setPstate(field === DAIF_SET ? s.pstate | masks : s.pstate & ~masks)
+      return STATUS_DONE
+    }
+    const bit = PSTATE_IMMEDIATES.get(field)
+    // Fields of op1 0 are not for EL0.
+    if (bit === undefined || (s.level === 0 && field < 8)) return this.#exceptions.raise(UNDEFINED)
+    s.setPstate((immediate & 1) === 0 ? s.pstate & ~bit : s.pstate | bit)
+    return STATUS_DONE
+  }
+}

@@ -1,0 +1,142 @@
+import { STATUS_DONE } from '@retrap/engine'
+import { SYSTEM_DONE, SYSTEM_TRAP } from '../host.ts'
+import type { ArmHost, SystemValue } from '../host.ts'
+import { S_X } from '../state-layout.ts'
+import { FP_TRAP, systemTrap, UNDEFINED } from '../syndrome.ts'
+import { HCR_TIDCP } from './controls.ts'
+import { CounterRegisters } from './counter-registers.ts'
+import type { Exceptions } from './exceptions.ts'
+import { S_HCR_EL2 } from './places.ts'
+import { encodingOf, MAY_READ_EL0, MAY_READ_EL1, systemRegisters } from './register-table.ts'
+import type { SystemRegister } from './register-table.ts'
+import type { RegisterTrap } from './register-traps.ts'
+import type { SystemState } from './system-state.ts'
+
+const REGISTERS = systemRegisters()
+const FPCR = encodingOf(3, 3, 4, 4, 0)
+const FPSR = encodingOf(3, 3, 4, 4, 1)
+const CNTKCTL = encodingOf(3, 0, 14, 1, 0)
+
+/** Whether a number is one of the ID registers, whose reads by EL0 are trapped rather than undefined: FEAT_IDST. */
+function isIdRegister(encoding: number): boolean {
+  const op1 = (encoding >>> 11) & 7
+  // CRn is 0, and CRm below 8.
+  return encoding >>> 14 === 3 && (encoding & 0x7c0) === 0 && (op1 === 0 || op1 === 1 || op1 === 3)
+}
+
+/** MSR and MRS: of the table's registers, and of those that the host has. */
+export class SystemRegisters {
+  readonly #state: SystemState
+  readonly #exceptions: Exceptions
+  readonly #host: ArmHost
+  readonly #counter: CounterRegisters
+  readonly #value: SystemValue = { lo: 0, hi: 0 }
+
+  constructor(state: SystemState, exceptions: Exceptions, host: ArmHost) {
+    this.#state = state
+    this.#exceptions = exceptions
+    this.#host = host
+    this.#counter = new CounterRegisters(state, host)
+  }
+
+  /**
+   * Executes MRS or MSR.
+   *
+   * @param encoding - as `encodingOf` has it
+   * @param general - number of the general-purpose register
+   * @returns a status
+   */
+  access(encoding: number, general: number, reads: boolean): number {
+    const s = this.#state
+    const value = this.#value
+    if (!reads) {
+      value.lo = general === 31 ? 0 : s.word(S_X + 8 * general)
+      value.hi = general === 31 ? 0 : s.word(S_X + 8 * general + 4)
+    }
+    const register = REGISTERS.get(encoding)
+    if (register === undefined) return this.#accessHost(encoding, general, reads)
+    const may = (s.level === 0 ? MAY_READ_EL0 : MAY_READ_EL1) << (reads ? 0 : 1)
+    if ((register.access & may) === 0) return this.#refuse(encoding, general, reads)
+    for (const trap of register.traps) {
+      if (this.#isTrapped(trap, reads)) return this.#trap(trap.toEl1 ? 1 : 2, encoding, general, reads)
+    }
+    if ((encoding === FPCR || encoding === FPSR) && s.trapsFp) return this.trapFp()
+    const { special } = register
+    if (!reads) {
+      if (special === undefined) this.#write(register, encoding, value)
+      else if (special.write?.(s, value) !== true) return this.#exceptions.raise(UNDEFINED)
+      return STATUS_DONE
+    }
+    if (special === undefined) this.#read(register, value)
+    else if (!special.read(s, value)) return this.#exceptions.raise(UNDEFINED)
+    this.#give(general, value)
+    return STATUS_DONE
+  }
+
+  /** An instruction of SIMD or floating point, or an access to one of their registers, is trapped. @returns a status */
+  trapFp(): number {
+    const s = this.#state
+    if (!s.trapsFpToEl1) return this.#exceptions.raiseToEl2(FP_TRAP)
+    // EL2, where it stands for EL1, is told no more than that the instruction is not there.
+    return this.#exceptions.raise(s.level === 0 && s.isHosted ? UNDEFINED : FP_TRAP)
+  }
+
+  #read({ place, constantLo, constantHi }: SystemRegister, value: SystemValue): void {
+    value.lo = place < 0 ? constantLo : this.#state.word(place)
+    value.hi = place < 0 ? constantHi : this.#state.word(place + 4)
+  }
+
+  #write({ place, keptLo, keptHi, fixed, isControl }: SystemRegister, encoding: number, { lo, hi }: SystemValue): void {
+    const s = this.#state
+    if (place < 0) return
+    s.setWord(place, ((lo & keptLo) | fixed) >>> 0)
+    s.setWord(place + 4, hi & keptHi)
+    if (isControl) s.controlWritten(encoding)
+    // The host has the event stream.
+    if (encoding === CNTKCTL) this.#host.writeSystem?.(encoding, lo & keptLo, 0)
+  }
+
+  #give(general: number, { lo, hi }: SystemValue): void {
+    if (general === 31) return
+    this.#state.setWord(S_X + 8 * general, lo)
+    this.#state.setWord(S_X + 8 * general + 4, hi)
+  }
+
+  #isTrapped({ place, bits, whenSet, reads, writes, toEl1 }: RegisterTrap, isRead: boolean): boolean {
+    const s = this.#state
+    if (!(isRead ? reads : writes) || (toEl1 && s.level !== 0)) return false
+    return ((s.word(place) & bits) !== 0) === whenSet
+  }
+
+  #trap(level: number, encoding: number, general: number, reads: boolean): number {
+    const syndrome = systemTrap(encoding, general, reads)
+    return level === 1 ? this.#exceptions.raise(syndrome) : this.#exceptions.raiseToEl2(syndrome)
+  }
+
+  /** A register that is not there, or not for this level. */
+  #refuse(encoding: number, general: number, reads: boolean): number {
+    if (reads && this.#state.level === 0 && isIdRegister(encoding)) return this.#trap(1, encoding, general, reads)
+    return this.#exceptions.raise(UNDEFINED)
+  }
+
+  #accessHost(encoding: number, general: number, reads: boolean): number {
+    const s = this.#state
+    const operand = (encoding >>> 7) & 15
+    if (encoding >>> 14 === 3 && (operand === 11 || operand === 15) && (s.word(S_HCR_EL2) & HCR_TIDCP) !== 0) {
+      return this.#trap(2, encoding, general, reads)
+    }
+    // Registers of EL2 and EL3 are not there, and those of EL1 not for EL0.
+    const op1 = (encoding >>> 11) & 7
+    if (op1 > 3 || (s.level === 0 && op1 !== 3)) return this.#refuse(encoding, general, reads)
+    const level = this.#counter.trapOf(encoding)
+    if (level !== 0) return this.#trap(level, encoding, general, reads)
+    const value = this.#value
+    const outcome = reads
+      ? this.#counter.read(encoding, value)
+      : (this.#host.writeSystem?.(encoding, value.lo, value.hi) ?? -1)
+    if (outcome === SYSTEM_TRAP) return this.#trap(2, encoding, general, reads)
+    if (outcome !== SYSTEM_DONE) return this.#refuse(encoding, general, reads)
+    if (reads) this.#give(general, value)
+    return STATUS_DONE
+  }
+}

@@ -1,0 +1,217 @@
+import type { Tlb } from '@retrap/engine'
+import { PSTATE_EL, PSTATE_NRW, PSTATE_PAN, PSTATE_UAO, usesOwnStack } from '../pstate.ts'
+import {
+  EVENT_FIQ,
+  EVENT_IRQ,
+  EVENT_SERROR,
+  EVENT_STOP,
+  MODE_NO_FP,
+  POINTER_TAGGED,
+  S_ATTENTION,
+  S_EVENTS,
+  S_FLAG_C,
+  S_FLAG_N,
+  S_FLAG_V,
+  S_FLAG_Z,
+  S_KEYS_ENABLED,
+  S_MODE,
+  S_POINTERS,
+  S_PSTATE,
+  S_SP,
+  S_SP_ALIGNMENT,
+} from '../state-layout.ts'
+import { CPACR_FPEN_SHIFT, CPTR_TFP, HCR_TGE, SCTLR_A, SCTLR_KEYS, SCTLR_SA, SCTLR_SA0 } from './controls.ts'
+import { S_CPACR_EL1, S_CPTR_EL2, S_HCR_EL2, S_SCTLR_EL1, S_SP_EL0, S_SP_EL1, S_TCR_EL1 } from './places.ts'
+
+/** The translation of addresses, as the system state tells it of changes. */
+export interface SystemTranslation {
+  /** Takes the rights of accesses from now on. @param strict - SCTLR_EL1.A */
+  setMode(el: number, pan: boolean, uao: boolean, strict: boolean): void
+  /** A register that translation depends on has been written. @param encoding - −1: any may have been */
+  registersChanged(encoding: number): void
+  /** TLBI: by its encoding, with the register's value. */
+  invalidate(encoding: number, lo: number, hi: number): void
+  /** AT: by its encoding; writes PAR_EL1. */
+  translateAddress(encoding: number, lo: number, hi: number): void
+}
+
+/** Fields of PSTATE by which accesses have other rights. */
+const RIGHTS = PSTATE_EL | PSTATE_NRW | PSTATE_PAN | PSTATE_UAO
+
+const INTERRUPTS = EVENT_FIQ | EVENT_IRQ | EVENT_SERROR
+
+/** Smallest and largest T0SZ and T1SZ: larger ones are with FEAT_TTST. */
+const LEAST_SIZE = 16
+const MOST_SIZE = 39
+
+/** PSTATE and what follows from it and from the control registers: the state's derived fields, and rights of accesses. */
+export class SystemState {
+  readonly u32: Uint32Array
+  /** The rights of accesses, or the mode of code, may have changed since this was last cleared. */
+  hasMoved = false
+  readonly translation: SystemTranslation
+  readonly #tlb: Pick<Tlb, 'flushExecute'>
+
+  /** @param u32 - the state area */
+  constructor(u32: Uint32Array, translation: SystemTranslation, tlb: Pick<Tlb, 'flushExecute'>) {
+    this.u32 = u32
+    this.translation = translation
+    this.#tlb = tlb
+  }
+
+  /** A 32-bit field of the state. */
+  word(offset: number): number {
+    return this.u32[offset >>> 2] as number
+  }
+
+  setWord(offset: number, value: number): void {
+    this.u32[offset >>> 2] = value
+  }
+
+  /** Copies a 64-bit field of the state. */
+  copy(from: number, to: number): void {
+    this.u32[to >>> 2] = this.u32[from >>> 2] as number
+    this.u32[(to >>> 2) + 1] = this.u32[(from >>> 2) + 1] as number
+  }
+
+  // ---------------------------------------------------------------- PSTATE
+
+  /** PSTATE without its condition flags. */
+  get pstate(): number {
+    return this.word(S_PSTATE)
+  }
+
+  /** The exception level, 0 or 1. */
+  get level(): number {
+    return (this.word(S_PSTATE) & PSTATE_EL) >>> 2
+  }
+
+  setPstate(value: number): void {
+    const before = this.word(S_PSTATE)
+    this.setWord(S_PSTATE, value)
+    const own = usesOwnStack(before)
+    if (usesOwnStack(value) !== own) {
+      this.copy(S_SP, own ? S_SP_EL1 : S_SP_EL0)
+      this.copy(own ? S_SP_EL0 : S_SP_EL1, S_SP)
+    }
+    if (((before ^ value) & RIGHTS) !== 0) this.#modeChanged()
+  }
+
+  /** Where the state has the stack pointer of a level. */
+  placeOfStack(el: number): number {
+    return usesOwnStack(this.pstate) === (el === 1) ? S_SP : el === 1 ? S_SP_EL1 : S_SP_EL0
+  }
+
+  /** N, Z, C and V, in bits 31 to 28. */
+  get flags(): number {
+    const u32 = this.u32
+    const n = u32[(S_FLAG_N >>> 2) + 1]! & 0x8000_0000
+    const z = (u32[S_FLAG_Z >>> 2]! | u32[(S_FLAG_Z >>> 2) + 1]!) === 0 ? 0x4000_0000 : 0
+    return (n | z | (this.word(S_FLAG_C) << 29) | (this.word(S_FLAG_V) << 28)) >>> 0
+  }
+  set flags(value: number) {
+    const u32 = this.u32
+    u32[S_FLAG_N >>> 2] = 0
+    u32[(S_FLAG_N >>> 2) + 1] = value & 0x8000_0000
+    u32[S_FLAG_Z >>> 2] = (value & 0x4000_0000) === 0 ? 1 : 0
+    u32[(S_FLAG_Z >>> 2) + 1] = 0
+    this.setWord(S_FLAG_C, (value >>> 29) & 1)
+    this.setWord(S_FLAG_V, (value >>> 28) & 1)
+  }
+
+  // ---------------------------------------------------------------- what follows from control registers
+
+  /** A register has been written that translation or fields of the state depend on. */
+  controlWritten(encoding: number): void {
+    this.controlsChanged()
+    this.translation.registersChanged(encoding)
+  }
+
+  /** Derives the fields that follow from control registers. */
+  controlsChanged(): void {
+    const control = this.word(S_SCTLR_EL1)
+    let keys = 0
+    for (const [i, bit] of SCTLR_KEYS.entries()) keys |= ((control >>> bit) & 1) << i
+    this.setWord(S_KEYS_ENABLED, keys)
+    this.setWord(S_POINTERS, this.#pointers(0) | (this.#pointers(1) << 8))
+    this.#modeChanged()
+  }
+
+  /** What pointers of a range are made of; see `S_POINTERS`. */
+  #pointers(upper: number): number {
+    const lo = this.word(S_TCR_EL1)
+    const hi = this.word(S_TCR_EL1 + 4)
+    const size = Math.min(Math.max((lo >>> (16 * upper)) & 0x3f, LEAST_SIZE), MOST_SIZE)
+    const tagged = (hi >>> (5 + upper)) & 1
+    const data = tagged << POINTER_TAGGED
+    const code = (tagged & ~((hi >>> (19 + upper)) & 1)) << (POINTER_TAGGED + 1)
+    return data | code | (64 - size)
+  }
+
+  /** Whether instructions of SIMD and floating point are trapped: to EL2, or to EL1. */
+  get trapsFp(): boolean {
+    if ((this.word(S_CPTR_EL2) & CPTR_TFP) !== 0) return true
+    return this.trapsFpToEl1
+  }
+
+  /** Whether CPACR_EL1 has them trapped. */
+  get trapsFpToEl1(): boolean {
+    const enabled = (this.word(S_CPACR_EL1) >>> CPACR_FPEN_SHIFT) & 3
+    return (enabled & 1) === 0 || (enabled === 1 && this.level === 0)
+  }
+
+  #modeChanged(): void {
+    const control = this.word(S_SCTLR_EL1)
+    const { level, pstate } = this
+    const isChecked = (control & (level === 0 ? SCTLR_SA0 : SCTLR_SA)) !== 0
+    this.setWord(S_SP_ALIGNMENT, isChecked ? 15 : 0)
+    const mode = this.trapsFp ? MODE_NO_FP : 0
+    if (mode !== this.word(S_MODE)) {
+      this.setWord(S_MODE, mode)
+      this.#tlb.flushExecute()
+    }
+    this.translation.setMode(level, (pstate & PSTATE_PAN) !== 0, (pstate & PSTATE_UAO) !== 0, (control & SCTLR_A) !== 0)
+    this.hasMoved = true
+  }
+
+  // ---------------------------------------------------------------- what comes from outside
+
+  /** Sets or clears `EVENT_*`. */
+  setEvent(event: number, level: boolean): void {
+    const events = this.word(S_EVENTS)
+    this.setWord(S_EVENTS, level ? events | event : events & ~event)
+    if (level && this.isUrgent) this.setWord(S_ATTENTION, 1)
+  }
+
+  /** The interrupt that can be taken now: `EVENT_IRQ`, `EVENT_FIQ` or `EVENT_SERROR`; 0 for none. */
+  get dueInterrupt(): number {
+    const events = this.word(S_EVENTS)
+    if (events === 0 || (this.word(S_HCR_EL2) & HCR_TGE) !== 0) return 0
+    // The masks are in the order of the events, six bits further up.
+    const due = events & INTERRUPTS & ~(this.pstate >>> 6)
+    return due & EVENT_SERROR || due & EVENT_FIQ || due & EVENT_IRQ
+  }
+
+  /** The owner wants the run to end: once. */
+  takeStop(): boolean {
+    const events = this.word(S_EVENTS)
+    if ((events & EVENT_STOP) === 0) return false
+    this.setWord(S_EVENTS, events & ~EVENT_STOP)
+    return true
+  }
+
+  /** Something waits that comes before the next instruction. */
+  get isUrgent(): boolean {
+    return (this.word(S_EVENTS) & EVENT_STOP) !== 0 || this.dueInterrupt !== 0
+  }
+
+  /** Has generated code look for attention only where something can be done about it. */
+  settleAttention(): void {
+    this.setWord(S_ATTENTION, this.isUrgent ? 1 : 0)
+  }
+
+  /** Whether EL0 and what it raises is the host's: HCR_EL2.TGE. */
+  get isHosted(): boolean {
+    return (this.word(S_HCR_EL2) & HCR_TGE) !== 0
+  }
+}
