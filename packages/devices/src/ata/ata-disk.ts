@@ -266,7 +266,8 @@ export class AtaDisk implements AtaDrive {
 
   #read(): DriveStep {
     const { lba, good, asked } = this.#moving!
-    return step('read', { start: good * SECTOR, end: (good + asked) * SECTOR, offset: (lba + good) * SECTOR })
+    const byDma = this.#transfer.by === 'dma'
+    return step('read', { start: good * SECTOR, end: (good + asked) * SECTOR, offset: (lba + good) * SECTOR, byDma })
   }
 
   /** The next part that the host moves: all of the buffer by DMA, a sector or several otherwise. */
@@ -299,7 +300,8 @@ export class AtaDisk implements AtaDrive {
       return ended(!told)
     }
     if (transfer.direction === 'in') return this.#sliceDone(transfer.by === 'dma')
-    return step('write', { end, offset: lba * SECTOR, durable: transfer.durable || this.writesThrough })
+    const durable = transfer.durable || this.writesThrough
+    return step('write', { end, offset: lba * SECTOR, durable, byDma: transfer.by === 'dma' })
   }
 
   answered(error: BlockErrorCode | null): DriveStep {

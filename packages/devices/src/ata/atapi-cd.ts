@@ -217,7 +217,7 @@ export class AtapiCd implements AtaDrive {
     if (left === 0) return this.#good()
     const count = Math.min(left, SLICE_BLOCKS)
     this.#moving = { block: block + count, left: left - count, inBuffer: count * CD_BLOCK_BYTES, at: 0 }
-    return step('read', { end: count * CD_BLOCK_BYTES, offset: block * CD_BLOCK_BYTES })
+    return step('read', { end: count * CD_BLOCK_BYTES, offset: block * CD_BLOCK_BYTES, byDma: this.#dma })
   }
 
   answered(error: BlockErrorCode | null): DriveStep {

@@ -23,9 +23,11 @@ export interface DriveStep {
   readonly interrupt: boolean
   /** A write is to be durable before it is answered. */
   readonly durable: boolean
+  /** The host moves the data of this `read` or `write` by DMA: it does not wait for the drive between two registers. */
+  readonly byDma: boolean
 }
 
-const PLAIN = { start: 0, end: 0, offset: 0, interrupt: false, durable: false } as const
+const PLAIN = { start: 0, end: 0, offset: 0, interrupt: false, durable: false, byDma: false } as const
 
 /** The end of a command. */
 export const ended = (interrupt: boolean): DriveStep => ({ ...PLAIN, kind: 'idle', interrupt })

@@ -42,6 +42,24 @@ export class MediumRequests {
     this.#late.start({ drive, step })
   }
 
+  /**
+   * Makes a request before it returns, where the medium takes no wait and the guest may be answered at once.
+   *
+   * @returns undefined where it is to be begun by `start`
+   */
+  performInPlace({ medium, buffer }: AtaDrive, { kind, start, end, offset, durable }: DriveStep): Result | undefined {
+    if (medium === null || durable || !this.#late.mayAnswerAtOnce) return undefined
+    if (end - start > medium.properties.maximumBytes) return undefined
+    const bytes = buffer.subarray(start, end)
+    try {
+      const isDone =
+        kind === 'read' ? medium.readInPlace?.(offset, bytes) : kind === 'write' && medium.writeInPlace?.(offset, bytes)
+      return isDone === true ? null : undefined
+    } catch (error) {
+      return codeOf(error)
+    }
+  }
+
   /** Gives the request up. @param before - what else the host does: later requests wait for it too */
   cancel(before: Promise<void> | null = null): void {
     if (before !== null) this.#late.hold(before)
@@ -88,9 +106,11 @@ async function perform({ drive, step }: DriveRequest, signal: CancelSignal): Pro
     await request(drive.medium, drive.buffer.subarray(step.start, step.end), step, signal)
     return null
   } catch (error) {
-    return error instanceof BlockError ? error.code : 'ERR_MEDIUM'
+    return codeOf(error)
   }
 }
+
+const codeOf = (error: unknown): BlockErrorCode => (error instanceof BlockError ? error.code : 'ERR_MEDIUM')
 
 async function request(
   medium: BlockBackend | null,

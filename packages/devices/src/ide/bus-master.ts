@@ -14,6 +14,8 @@ const DRIVE_BITS = 0x60
 
 const ENTRY_BYTES = 8
 const LONGEST = 0x1_0000
+/** Entries that are read at a time: as many as a drive's buffer has pages, and one more where it begins within a page. */
+const MOST_ENTRIES = 17
 
 /** Saved form of a {@link BusMaster}. */
 export interface BusMasterState {
@@ -49,8 +51,12 @@ export class BusMaster {
   #address = 0
   #left = 0
   #last = false
-  readonly #entryBytes = new Uint8Array(ENTRY_BYTES)
-  readonly #entry = new DataView(this.#entryBytes.buffer)
+  readonly #entries = new Uint8Array(MOST_ENTRIES * ENTRY_BYTES)
+  readonly #entryView = new DataView(this.#entries.buffer)
+  /** Offset in {@link BusMaster.#entries} of the next entry. */
+  #entryAt = 0
+  /** Offset behind the entries that were read; equal to the next one's, there are none. */
+  #entriesEnd = 0
 
   /** @param started - called when the guest starts it */
   constructor(dma: Dma, started: () => void) {
@@ -102,6 +108,8 @@ export class BusMaster {
    */
   move(bytes: Uint8Array, toMemory: boolean): number {
     let done = 0
+    // What the guest has written since is seen.
+    this.#entryAt = this.#entriesEnd
     while (done < bytes.length && (this.#status & ACTIVE) !== 0) {
       if (((this.#command & TO_MEMORY) !== 0) !== toMemory || (this.#left === 0 && !this.#load())) {
         this.#fail()
@@ -127,15 +135,25 @@ export class BusMaster {
 
   /** Takes the next entry of the table. @returns false: it is not in RAM, or reaches beyond 4 GiB */
   #load(): boolean {
-    const entry = this.#entry
-    if (!this.#dma.read(this.#next, this.#entryBytes)) return false
+    if (this.#entryAt === this.#entriesEnd && !this.#readEntries(MOST_ENTRIES) && !this.#readEntries(1)) return false
+    const at = this.#entryAt
+    this.#entryAt += ENTRY_BYTES
     this.#next = (this.#next + ENTRY_BYTES) % 2 ** 32
-    const control = entry.getUint32(4, true)
-    this.#address = (entry.getUint32(0, true) & ~1) >>> 0
+    const control = this.#entryView.getUint32(at + 4, true)
+    this.#address = (this.#entryView.getUint32(at, true) & ~1) >>> 0
     // 0 stands for 64 KiB.
     this.#left = control & 0xfffe || LONGEST
     this.#last = control >>> 31 !== 0
     return this.#address + this.#left <= 2 ** 32
+  }
+
+  /** Reads entries of the table. @returns false: some are not in RAM below 4 GiB */
+  #readEntries(count: number): boolean {
+    const bytes = count * ENTRY_BYTES
+    if (this.#next + bytes > 2 ** 32 || !this.#dma.read(this.#next, this.#entries.subarray(0, bytes))) return false
+    this.#entryAt = 0
+    this.#entriesEnd = bytes
+    return true
   }
 
   reset(): void {

@@ -267,7 +267,13 @@ export class IdeChannel {
 
   // ---- Steps of a command ----
 
-  #perform(step: DriveStep): void {
+  /** Performs a step, and those behind it that take no wait: a command has up to a thousand of them. */
+  #perform(first: DriveStep): void {
+    for (let step: DriveStep | null = first; step !== null;) step = this.#begin(step)
+  }
+
+  /** Begins a step. @returns the next one, where this one takes no wait */
+  #begin(step: DriveStep): DriveStep | null {
     this.#step = step
     this.#position = step.start
     switch (step.kind) {
@@ -275,24 +281,37 @@ export class IdeChannel {
       case 'pio-in':
       case 'pio-out':
         if (step.interrupt) this.#interrupt()
-        break
+        return null
       case 'dma-in':
       case 'dma-out':
-        this.moveByDma()
-        break
+        return this.#move()
       default:
-        this.#requests.start(this.#drives[this.#active]!, step)
+        return this.#request(step)
     }
+  }
+
+  /** Asks the medium. By PIO a drive is busy for a while after each command, as drivers may expect. */
+  #request(step: DriveStep): DriveStep | null {
+    const drive = this.#drives[this.#active]!
+    const result = step.byDma ? this.#requests.performInPlace(drive, step) : undefined
+    if (result !== undefined) return drive.answered(result)
+    this.#requests.start(drive, step)
+    return null
   }
 
   /** Moves what there is to be moved, where the guest has started the bus master and lets the function write memory. */
   moveByDma(): void {
+    const next = this.#move()
+    if (next !== null) this.#perform(next)
+  }
+
+  #move(): DriveStep | null {
     const { kind, end } = this.#step
-    if ((kind !== 'dma-in' && kind !== 'dma-out') || !this.#mayMaster()) return
+    if ((kind !== 'dma-in' && kind !== 'dma-out') || !this.#mayMaster()) return null
     const drive = this.#drives[this.#active]!
     const bytes = drive.buffer.subarray(this.#position, end)
     this.#position += this.busMaster.move(bytes, kind === 'dma-in')
-    if (this.#position === end) this.#perform(drive.moved())
+    return this.#position === end ? drive.moved() : null
   }
 
   #answered(error: BlockErrorCode | null): void {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { BSY, DATA, IdeMachine, READY, SRST } from '../support/ide-machine.ts'
+import { BSY, DATA, ERR, IdeMachine, READY, SRST } from '../support/ide-machine.ts'
+import { TestDisk } from '@retrap/device-test'
 import { TestMedium } from '../support/test-medium.ts'
 
 const disk = (): { ide: IdeMachine; medium: TestMedium } => {
@@ -39,6 +40,35 @@ describe('bus master (Programming Interface for Bus Master IDE Controller 1.0)',
     expect(await ide.ready()).toBe(READY)
     expect(medium.bytes.slice(1024, 1024 + 0x1_0400)).toEqual(ide.machine.ram.slice(DATA, DATA + 0x1_0400))
     expect(medium.log[0]).toBe(line.replace('66560', '65536'))
+  })
+
+  test('a table that ends where RAM does, and one that the guest writes on while it is used', async () => {
+    const { ide, medium } = disk()
+    const end = ide.machine.ram.length
+    const view = new DataView(ide.machine.ram.buffer)
+    view.setUint32(end - 16, DATA, true)
+    view.setUint32(end - 12, 512, true)
+    ide.writeBusMaster(4, end - 16, 4)
+    ide.command28(0xc8, 3, 2)
+    ide.writeBusMaster(0, 9)
+    view.setUint32(end - 8, DATA + 0x1000, true)
+    view.setUint32(end - 4, 0x8000_0000 + 512, true)
+    expect(await ide.ready()).toBe(READY)
+    expect(ide.machine.ram.slice(DATA, DATA + 512)).toEqual(medium.bytes.slice(3 * 512, 4 * 512))
+    expect(ide.machine.ram.slice(DATA + 0x1000, DATA + 0x1200)).toEqual(medium.bytes.slice(4 * 512, 5 * 512))
+  })
+
+  test('a table is read anew for each part of the drive’s buffer', async () => {
+    const { ide, medium } = disk()
+    ide.prds([DATA, 0], [0x4000_0000, 512])
+    ide.command28(0xc8, 0, 129)
+    ide.writeBusMaster(0, 9)
+    await ide.pass()
+    // The first part has been moved, and the second one has not been read.
+    expect(ide.alternateStatus & BSY).toBe(BSY)
+    ide.prds([DATA, 0], [DATA + 0x1_0000, 512])
+    expect(await ide.ready()).toBe(READY)
+    expect(ide.machine.ram.slice(DATA + 0x1_0000, DATA + 0x1_0200)).toEqual(medium.bytes.slice(128 * 512, 129 * 512))
   })
 
   test('it may be started before the command', async () => {
@@ -222,5 +252,82 @@ describe('an end with a request in flight', () => {
     expect([CLEAN(ide), ide.line.level]).toEqual([true, false])
     ide.model.resume()
     expect([CLEAN(ide), ide.line.level, ide.readBusMaster(2)]).toEqual([false, true, 4])
+  })
+})
+
+describe('data that the medium moves without a wait', () => {
+  const ready = (): { ide: IdeMachine; medium: TestDisk } => {
+    const medium = new TestDisk(4096 * 512)
+    medium.inPlace = true
+    const ide = new IdeMachine([{ kind: 'disk', medium }])
+    ide.machine.clock.realTime = true
+    return { ide, medium }
+  }
+
+  test('READ DMA and WRITE DMA end when the bus master is started', () => {
+    const { ide, medium } = ready()
+    ide.prds([DATA, 0], [DATA + 0x1_0000, 0x400])
+    ide.command28(0xc8, 64, 130)
+    expect(ide.alternateStatus & BSY).toBe(BSY)
+    ide.writeBusMaster(0, 9)
+    expect([ide.alternateStatus, ide.readBusMaster(2), ide.line.edges]).toEqual([READY, 4, 1])
+    expect(ide.machine.ram.slice(DATA, DATA + 0x1_0400)).toEqual(medium.bytes.slice(64 * 512, 194 * 512))
+    ide.in(7)
+    ide.writeBusMaster(0, 0)
+    ide.command28(0xca, 2, 130)
+    ide.writeBusMaster(0, 1)
+    expect([ide.alternateStatus, ide.line.edges]).toEqual([READY, 2])
+    expect(medium.bytes.slice(1024, 1024 + 0x1_0400)).toEqual(ide.machine.ram.slice(DATA, DATA + 0x1_0400))
+    expect(medium.log).toEqual([
+      'read 32768+65536 in place',
+      'read 98304+1024 in place',
+      'write 1024+65536 in place',
+      'write 66560+1024 in place',
+    ])
+  })
+
+  test('the most sectors that a command has are moved', () => {
+    const { ide, medium } = ready()
+    medium.given = { bytes: 0x1_0000 * 512 }
+    ide.prds(...Array.from({ length: 512 }, (_, i) => [DATA, 0, i === 511] as const))
+    ide.command48(0x25, 0, 0)
+    ide.writeBusMaster(0, 9)
+    expect([ide.alternateStatus, ide.readBusMaster(2), ide.line.edges]).toEqual([READY, 4, 1])
+    expect([medium.log.length, medium.log.at(-1)]).toEqual([512, `read ${511 * 0x1_0000}+65536 in place`])
+  })
+
+  test('a failure ends the command', () => {
+    const { ide, medium } = ready()
+    medium.bad = 'ERR_MEDIUM'
+    ide.prds([DATA, 512])
+    ide.command28(0xc8, 3, 1)
+    expect([ide.alternateStatus & (BSY | ERR), ide.in(1), ide.line.edges]).toEqual([ERR, 0x40, 1])
+  })
+
+  test.each([
+    { name: 'on time that is not the host’s', realTime: false },
+    { name: 'where the medium would wait', inPlace: false },
+    { name: 'of more than it takes at a time', maximumBytes: 512 },
+    { name: 'by PIO', opcode: 0x20 },
+  ])('it is not moved so $name', async ({ realTime = true, inPlace = true, maximumBytes = 4096, opcode = 0xc8 }) => {
+    const { ide, medium } = ready()
+    ide.machine.clock.realTime = realTime
+    medium.inPlace = inPlace
+    medium.given = { maximumBytes }
+    ide.prds([DATA, 1024])
+    ide.command28(opcode, 3, 2)
+    ide.writeBusMaster(0, 9)
+    expect(ide.alternateStatus & BSY).toBe(BSY)
+    expect(medium.log.filter((line) => line.endsWith('in place'))).toEqual([])
+    expect(medium.log.length).toBeGreaterThan(0)
+  })
+
+  test('a write with forced unit access waits until it is durable', async () => {
+    const { ide, medium } = ready()
+    ide.prds([DATA, 1024])
+    ide.command48(0x3d, 3, 2)
+    ide.writeBusMaster(0, 1)
+    expect(ide.alternateStatus & BSY).toBe(BSY)
+    expect(medium.log).toEqual(['write 1536+1024 durable'])
   })
 })
