@@ -35,5 +35,24 @@ export {
   ICC_SGI1R_EL1,
   ICC_SRE_EL1,
 } from './registers.ts'
+export {
+  CNTFRQ_EL0,
+  CNTKCTL_EL1,
+  CNTP_CTL_EL0,
+  CNTP_CVAL_EL0,
+  CNTP_TVAL_EL0,
+  CNTPCT_EL0,
+  CNTV_CTL_EL0,
+  CNTV_CVAL_EL0,
+  CNTV_TVAL_EL0,
+  CNTVCT_EL0,
+  GenericTimers,
+  genericTimersStateBytes,
+  PHYSICAL_TIMER_PPI,
+  VIRTUAL_TIMER_PPI,
+  type GenericTimersOptions,
+  type GenericTimersState,
+  type GenericTimerState,
+} from './generic-timer.ts'
 export { IrqchipError, type IrqchipErrorCode } from '../errors.ts'
 export type { ApicClock, ApicTimer, StateRegion } from '../time.ts'

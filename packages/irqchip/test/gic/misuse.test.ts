@@ -1,10 +1,13 @@
 import { misuses } from '@retrap/tooling/misuse'
 import { describe, expect, test } from 'vitest'
-import { GicV3, gicV3StateBytes, IrqchipError } from '../../src/gic/index.ts'
+import { GenericTimers, GicV3, gicV3StateBytes, IrqchipError } from '../../src/gic/index.ts'
+import { TimerQueue } from '../timer-queue.ts'
 
 const signal = (): void => undefined
 const gic = new GicV3({ cpus: 2, signal })
 const state = gic.save()
+const clock = new TimerQueue()
+const timers = new GenericTimers({ cpus: 1, clock, line: signal })
 const region = { buffer: new ArrayBuffer(gicV3StateBytes(2)), byteOffset: 0 }
 
 describe('a value of the wrong kind throws an IrqchipError', () => {
@@ -20,6 +23,13 @@ describe('a value of the wrong kind throws an IrqchipError', () => {
     ['setLine', (intid: never) => gic.setLine(intid, true), [32]],
     ['setPpi', (intid: never) => gic.setPpi(0, intid, true), [16]],
     ['vCPU of setPpi', (cpu: never) => gic.setPpi(cpu, 16, true), [0]],
+    ['new GenericTimers', (options: never) => new GenericTimers(options), [{ cpus: 1, clock, line: signal }]],
+    ['hz', (hz: never) => new GenericTimers({ cpus: 1, clock, line: signal, hz }), [1e6]],
+    ['line', (line: never) => new GenericTimers({ cpus: 1, clock, line }), [signal]],
+    ['event', (event: never) => new GenericTimers({ cpus: 1, clock, line: signal, event }), [signal]],
+    ['setVirtualOffset', (cpu: never) => timers.setVirtualOffset(cpu, 0, 0), [0]],
+    ['waitForEvent', (cpu: never) => timers.waitForEvent(cpu, false), [0]],
+    ['restore of timers', (each: never) => timers.restore(each), [timers.save()]],
   ])('%s', (_name, call, args) => {
     expect(misuses(call, args, IrqchipError)).toEqual([])
   })

@@ -1,5 +1,5 @@
 /** What a processor, or a device's wire, does to a GIC; and our own board, which performs it. */
-import type { GicV3 } from '../../src/gic/index.ts'
+import type { GenericTimers, GicV3 } from '../../src/gic/index.ts'
 
 /** A load or store, an MRS or MSR, a change of an input (`cpu` counts for INTIDs below 32). */
 export type Operation =
@@ -45,19 +45,24 @@ export function describe(each: Operation): string {
   return `CPU ${each.cpu} ${name}${value}`
 }
 
-/** Our GIC, on a board like QEMU's. */
+/** Our GIC, and perhaps timers, on a board like QEMU's. */
 export class OurGicV3 implements Board {
   readonly #make: () => GicV3
+  readonly #makeTimers: ((gic: GicV3) => GenericTimers) | undefined
   gic: GicV3
+  #timers: GenericTimers | undefined
 
   /** @param make - makes a GIC in its power-on state */
-  constructor(make: () => GicV3) {
+  constructor(make: () => GicV3, makeTimers?: (gic: GicV3) => GenericTimers) {
     this.#make = make
+    this.#makeTimers = makeTimers
     this.gic = make()
+    this.#timers = makeTimers?.(this.gic)
   }
 
   reset(): void {
     this.gic = this.#make()
+    this.#timers = this.#makeTimers?.(this.gic)
   }
 
   perform(operations: readonly Operation[]): (bigint | string)[] {
@@ -78,9 +83,15 @@ export class OurGicV3 implements Board {
       if (each.encoding === ISR_EL1) {
         return BigInt((gic.irqPending(each.cpu) ? ISR_IRQ : 0) | (gic.fiqPending(each.cpu) ? ISR_FIQ : 0))
       }
-      const done = each.write
-        ? gic.writeSystemRegister(each.cpu, each.encoding, lo, hi)
-        : gic.readSystemRegister(each.cpu, each.encoding, into)
+      const { cpu, encoding } = each
+      const isTimer = each.write
+        ? this.#timers?.writeSystemRegister(cpu, encoding, lo, hi)
+        : this.#timers?.readSystemRegister(cpu, encoding, into)
+      const done =
+        isTimer === true ||
+        (each.write
+          ? gic.writeSystemRegister(each.cpu, each.encoding, lo, hi)
+          : gic.readSystemRegister(each.cpu, each.encoding, into))
       if (!done) return 'UNDEFINED'
     } else {
       const inRedistributors = each.address >= REDISTRIBUTORS

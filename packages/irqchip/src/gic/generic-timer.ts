@@ -1,0 +1,437 @@
+import { Instant, type Word64 } from '@retrap/device'
+import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from '../arguments.ts'
+import { ownRegion, type ApicClock, type ApicTimer, type StateRegion } from '../time.ts'
+import { Counter } from './counter.ts'
+
+/** INTID of the virtual timer's private interrupt, as boards have it: Arm BSA, "PPI assignments". */
+export const VIRTUAL_TIMER_PPI = 27
+/** INTID of the physical timer's private interrupt. */
+export const PHYSICAL_TIMER_PPI = 30
+
+const register = (op1: number, crm: number, op2: number): number =>
+  (3 << 14) | (op1 << 11) | (14 << 7) | (crm << 3) | op2
+
+/** Frequency of the counter. */
+export const CNTFRQ_EL0: number = register(3, 0, 0)
+/** Physical count. */
+export const CNTPCT_EL0: number = register(3, 0, 1)
+/** Virtual count. */
+export const CNTVCT_EL0: number = register(3, 0, 2)
+/** Controls what EL0 may access, and the event stream. */
+export const CNTKCTL_EL1: number = register(0, 1, 0)
+/** Physical timer: ticks that are left. */
+export const CNTP_TVAL_EL0: number = register(3, 2, 0)
+/** Physical timer: control. */
+export const CNTP_CTL_EL0: number = register(3, 2, 1)
+/** Physical timer: count that it waits for. */
+export const CNTP_CVAL_EL0: number = register(3, 2, 2)
+/** Virtual timer: ticks that are left. */
+export const CNTV_TVAL_EL0: number = register(3, 3, 0)
+/** Virtual timer: control. */
+export const CNTV_CTL_EL0: number = register(3, 3, 1)
+/** Virtual timer: count that it waits for. */
+export const CNTV_CVAL_EL0: number = register(3, 3, 2)
+
+const ENABLE = 1
+const IMASK = 2
+const ISTATUS = 4
+
+/* CNTKCTL_EL1. */
+const EL0PCTEN = 1
+const EL0VCTEN = 2
+const EVNTEN = 4
+const EVNTDIR = 8
+const EL0VTEN = 1 << 8
+const EL0PTEN = 1 << 9
+/** With EVNTI, bits 7:4, the number of a bit of the virtual count. */
+const KERNEL_CONTROL_BITS = EL0PCTEN | EL0VCTEN | EVNTEN | EVNTDIR | 0xf0 | EL0VTEN | EL0PTEN
+
+/* State words of a vCPU: the virtual timer's three, the physical timer's three, then these. */
+const TIMER_WORDS = 3
+const CONTROL = 0
+const COMPARE_LO = 1
+const COMPARE_HI = 2
+const VIRTUAL = 0
+const PHYSICAL = TIMER_WORDS
+const KERNEL_CONTROL = 6
+const OFFSET_LO = 7
+const OFFSET_HI = 8
+/** Levels of the interrupts: bit 0 virtual, bit 1 physical; `UNKNOWN_LEVELS` until they are driven. */
+const LEVELS = 9
+/** 1 while the vCPU waits for an event. */
+const WAITS = 10
+const CPU_WORDS = 12
+const UNKNOWN_LEVELS = 4
+
+/** Options of {@link GenericTimers}. */
+export interface GenericTimersOptions {
+  /** vCPUs, 1–64. */
+  readonly cpus: number
+  /** The machine's clock. */
+  readonly clock: ApicClock
+  /** Drives the private interrupt of a timer: `VIRTUAL_TIMER_PPI` or `PHYSICAL_TIMER_PPI`. `GicV3.setPpi` is such. */
+  line(cpu: number, intid: number, level: boolean): void
+  /** The event stream of a vCPU that waits for an event has one. Default: nobody waits. */
+  event?(cpu: number): void
+  /** Frequency of the counter, 1 MHz to 1 GHz. Default 62.5 MHz. */
+  readonly hz?: number
+  /** `genericTimersStateBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
+  readonly state?: StateRegion
+}
+
+/** Holds the saved state of one timer. */
+export interface GenericTimerState {
+  /** Control register: ENABLE and IMASK. */
+  readonly control: number
+  /** Count that it waits for, low word. */
+  readonly compareLo: number
+  /** Count that it waits for, high word. */
+  readonly compareHi: number
+}
+
+/** Holds the saved state of {@link GenericTimers}. */
+export interface GenericTimersState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** State of each vCPU. */
+  readonly cpus: readonly {
+    /** Virtual timer. */
+    readonly virtual: GenericTimerState
+    /** Physical timer. */
+    readonly physical: GenericTimerState
+    /** CNTKCTL_EL1. */
+    readonly kernelControl: number
+    /** CNTVOFF_EL2, low word. */
+    readonly offsetLo: number
+    /** CNTVOFF_EL2, high word. */
+    readonly offsetHi: number
+    /** Whether the vCPU waits for an event. */
+    readonly waits: boolean
+  }[]
+}
+
+/** Counts the bytes of machine memory that the state of {@link GenericTimers} takes. */
+export function genericTimersStateBytes(cpus: number): number {
+  checkInteger('cpus', cpus, 1, 64)
+  return 4 * CPU_WORDS * cpus
+}
+
+/**
+ * The generic timers of all vCPUs at EL1: one counter, and for each vCPU a virtual and a physical timer.
+ *
+ * The counter is the machine's clock. Each vCPU has at most one deadline there: the next change of an interrupt, or the
+ * next event while it waits for one. The machine may be late with it: registers are exact all the same.
+ *
+ * Source: Arm ARM DDI 0487, D12 "The Generic Timer in AArch64 state".
+ */
+export class GenericTimers {
+  /** vCPUs. */
+  readonly cpus: number
+  /** Frequency of the counter. */
+  readonly hz: number
+  readonly #words: Int32Array
+  readonly #clock: ApicClock
+  readonly #counter: Counter
+  readonly #line: (cpu: number, intid: number, level: boolean) => void
+  readonly #event: (cpu: number) => void
+  readonly #timers: readonly ApicTimer[]
+  readonly #now = new Instant()
+  readonly #deadline = new Instant()
+  readonly #at = new Instant()
+  readonly #count: Word64 = { lo: 0, hi: 0 }
+  readonly #target: Word64 = { lo: 0, hi: 0 }
+
+  /** @throws IrqchipError `ERR_INVALID` for a wrong argument */
+  constructor(options: GenericTimersOptions) {
+    checkObject('options', options)
+    const { cpus, clock, hz = 62_500_000 } = options
+    const bytes = genericTimersStateBytes(cpus)
+    checkObject('clock', clock)
+    checkMethod(clock, 'read')
+    checkMethod(clock, 'timer')
+    checkMethod(options, 'line')
+    checkMethod(options, 'event', 'optional')
+    checkInteger('hz', hz, 1e6, 1e9)
+    const state = options.state ?? ownRegion(bytes)
+    checkRegion(state, bytes)
+    this.cpus = cpus
+    this.hz = hz
+    this.#words = new Int32Array(state.buffer, state.byteOffset, bytes / 4)
+    this.#clock = clock
+    this.#counter = new Counter(hz)
+    this.#line = (cpu, intid, level) => options.line(cpu, intid, level)
+    this.#event = (cpu) => options.event?.(cpu)
+    this.#timers = Array.from({ length: cpus }, (_, cpu) => clock.timer(() => this.#expired(cpu)))
+  }
+
+  /**
+   * Reads a system register of a vCPU.
+   *
+   * @param encoding - op0:op1:CRn:CRm:op2, 16 bits, as MRS has it
+   * @returns false where it is none of a timer's
+   */
+  readSystemRegister(cpu: number, encoding: number, into: Word64): boolean {
+    const words = this.#words
+    const block = CPU_WORDS * cpu
+    into.hi = 0
+    switch (encoding) {
+      case CNTFRQ_EL0:
+        into.lo = this.hz
+        return true
+      case CNTPCT_EL0:
+        this.#readCount(block, PHYSICAL, into)
+        return true
+      case CNTVCT_EL0:
+        this.#readCount(block, VIRTUAL, into)
+        return true
+      case CNTKCTL_EL1:
+        into.lo = words[block + KERNEL_CONTROL]!
+        return true
+      case CNTV_CTL_EL0:
+      case CNTP_CTL_EL0: {
+        const timer = timerOf(encoding)
+        const control = words[block + timer + CONTROL]!
+        const met = (control & ENABLE) !== 0 && this.#isMet(block, timer)
+        into.lo = control | (met ? ISTATUS : 0)
+        return true
+      }
+      case CNTV_CVAL_EL0:
+      case CNTP_CVAL_EL0:
+        into.lo = words[block + timerOf(encoding) + COMPARE_LO]! >>> 0
+        into.hi = words[block + timerOf(encoding) + COMPARE_HI]! >>> 0
+        return true
+      case CNTV_TVAL_EL0:
+      case CNTP_TVAL_EL0: {
+        const timer = timerOf(encoding)
+        this.#readCount(block, timer, this.#count)
+        into.lo = (words[block + timer + COMPARE_LO]! - this.#count.lo) >>> 0
+        return true
+      }
+      default:
+        return false
+    }
+  }
+
+  /** Writes a system register of a vCPU. @returns false where it is none of a timer's, or is read-only */
+  writeSystemRegister(cpu: number, encoding: number, lo: number, hi: number): boolean {
+    const words = this.#words
+    const block = CPU_WORDS * cpu
+    switch (encoding) {
+      case CNTKCTL_EL1:
+        words[block + KERNEL_CONTROL] = lo & KERNEL_CONTROL_BITS
+        break
+      case CNTV_CTL_EL0:
+      case CNTP_CTL_EL0:
+        words[block + timerOf(encoding) + CONTROL] = lo & (ENABLE | IMASK)
+        break
+      case CNTV_CVAL_EL0:
+      case CNTP_CVAL_EL0:
+        words[block + timerOf(encoding) + COMPARE_LO] = lo
+        words[block + timerOf(encoding) + COMPARE_HI] = hi
+        break
+      case CNTV_TVAL_EL0:
+      case CNTP_TVAL_EL0: {
+        const timer = timerOf(encoding)
+        const count = this.#count
+        this.#readCount(block, timer, count)
+        // The value is signed: the compare value may lie in the past.
+        const sum = count.lo + (lo >>> 0)
+        words[block + timer + COMPARE_LO] = sum
+        words[block + timer + COMPARE_HI] = count.hi + (lo >> 31) + (sum > 0xffff_ffff ? 1 : 0)
+        break
+      }
+      default:
+        return false
+    }
+    this.#update(cpu)
+    return true
+  }
+
+  /** Whether CNTKCTL_EL1 lets EL0 access a register of a timer; what is UNDEFINED at EL1 is none. */
+  allowsEl0(cpu: number, encoding: number): boolean {
+    const control = this.#words[CPU_WORDS * cpu + KERNEL_CONTROL]!
+    switch (encoding) {
+      case CNTFRQ_EL0:
+        return (control & (EL0PCTEN | EL0VCTEN)) !== 0
+      case CNTPCT_EL0:
+        return (control & EL0PCTEN) !== 0
+      case CNTVCT_EL0:
+        return (control & EL0VCTEN) !== 0
+      case CNTV_CTL_EL0:
+      case CNTV_CVAL_EL0:
+      case CNTV_TVAL_EL0:
+        return (control & EL0VTEN) !== 0
+      case CNTP_CTL_EL0:
+      case CNTP_CVAL_EL0:
+      case CNTP_TVAL_EL0:
+        return (control & EL0PTEN) !== 0
+      default:
+        return false
+    }
+  }
+
+  /** Sets a vCPU's CNTVOFF_EL2: the virtual count is the physical one less this. */
+  setVirtualOffset(cpu: number, lo: number, hi: number): void {
+    checkInteger('vCPU', cpu, 0, this.cpus - 1)
+    this.#words[CPU_WORDS * cpu + OFFSET_LO] = lo
+    this.#words[CPU_WORDS * cpu + OFFSET_HI] = hi
+    this.#update(cpu)
+  }
+
+  /** A vCPU begins, or ceases, to wait for an event: `event` is called once, at the next one of its stream. */
+  waitForEvent(cpu: number, waits: boolean): void {
+    checkInteger('vCPU', cpu, 0, this.cpus - 1)
+    this.#words[CPU_WORDS * cpu + WAITS] = waits ? 1 : 0
+    this.#update(cpu)
+  }
+
+  /** Reads a timer's count. */
+  #readCount(block: number, timer: number, into: Word64): void {
+    this.#clock.read(this.#now)
+    this.#counter.countAt(this.#now, into)
+    if (timer === PHYSICAL) return
+    subtract(into, this.#words[block + OFFSET_LO]! >>> 0, this.#words[block + OFFSET_HI]! >>> 0)
+  }
+
+  /** Whether a timer's count has reached what it waits for. Both are unsigned. */
+  #isMet(block: number, timer: number): boolean {
+    const count = this.#count
+    this.#readCount(block, timer, count)
+    const hi = this.#words[block + timer + COMPARE_HI]! >>> 0
+    return count.hi > hi || (count.hi === hi && count.lo >= this.#words[block + timer + COMPARE_LO]! >>> 0)
+  }
+
+  /** Drives the interrupts of a vCPU, and arms its deadline. */
+  #update(cpu: number): void {
+    const words = this.#words
+    const block = CPU_WORDS * cpu
+    this.#deadline.clear()
+    const levels = this.#look(block, VIRTUAL, 1) | this.#look(block, PHYSICAL, 2)
+    if (words[block + WAITS] !== 0 && (words[block + KERNEL_CONTROL]! & EVNTEN) !== 0) this.#nextEvent(block)
+    if (this.#deadline.isNever) this.#timers[cpu]!.cancel()
+    else this.#timers[cpu]!.armAfter(0, this.#deadline)
+    const changed = words[block + LEVELS] === UNKNOWN_LEVELS ? 3 : levels ^ words[block + LEVELS]!
+    words[block + LEVELS] = levels
+    if ((changed & 1) !== 0) this.#line(cpu, VIRTUAL_TIMER_PPI, (levels & 1) !== 0)
+    if ((changed & 2) !== 0) this.#line(cpu, PHYSICAL_TIMER_PPI, (levels & 2) !== 0)
+  }
+
+  /** Returns `bit` if a timer interrupts; otherwise makes the time at which it will the deadline, if that is earlier. */
+  #look(block: number, timer: number, bit: number): number {
+    if ((this.#words[block + timer + CONTROL]! & (ENABLE | IMASK)) !== ENABLE) return 0
+    if (this.#isMet(block, timer)) return bit
+    const target = this.#target
+    target.lo = this.#words[block + timer + COMPARE_LO]! >>> 0
+    target.hi = this.#words[block + timer + COMPARE_HI]! >>> 0
+    subtract(target, this.#count.lo, this.#count.hi)
+    this.#deadlineAfter(target)
+    return 0
+  }
+
+  /** The next time that the chosen bit of the virtual count rises, or falls, is the deadline, if it is earlier. */
+  #nextEvent(block: number): void {
+    const control = this.#words[block + KERNEL_CONTROL]!
+    const period = 2 << ((control >> 4) & 15)
+    const edge = (control & EVNTDIR) !== 0 ? 0 : period / 2
+    this.#readCount(block, VIRTUAL, this.#count)
+    const target = this.#target
+    target.lo = ((edge - this.#count.lo - 1) & (period - 1)) + 1
+    target.hi = 0
+    this.#deadlineAfter(target)
+  }
+
+  /** Considers the time at which so many more ticks have been counted. */
+  #deadlineAfter(ticks: Word64): void {
+    const at = this.#at
+    this.#counter.countAt(this.#now, at)
+    const lo = at.lo + ticks.lo
+    const hi = at.hi + ticks.hi + (lo > 0xffff_ffff ? 1 : 0)
+    // The machine's clock ends before the count wraps.
+    if (hi > 0xffff_ffff) return
+    at.lo = lo >>> 0
+    at.hi = hi
+    this.#counter.timeOf(at)
+    if (at.isBefore(this.#deadline)) this.#deadline.set(at)
+  }
+
+  #expired(cpu: number): void {
+    const block = CPU_WORDS * cpu
+    // A deadline of a timer ends the wait too: its interrupt does so anyway.
+    const waited = this.#words[block + WAITS] !== 0 && (this.#words[block + KERNEL_CONTROL]! & EVNTEN) !== 0
+    this.#words[block + WAITS] = 0
+    this.#update(cpu)
+    if (waited) this.#event(cpu)
+  }
+
+  /** Power-on state: timers off. The virtual offsets, which are the hypervisor's, stay. */
+  reset(): void {
+    for (let cpu = 0; cpu < this.cpus; cpu++) {
+      const block = CPU_WORDS * cpu
+      this.#words.fill(0, block, block + OFFSET_LO)
+      this.#words[block + WAITS] = 0
+      this.#update(cpu)
+    }
+  }
+
+  /** Returns the state by name. */
+  save(): GenericTimersState {
+    const words = this.#words
+    const timer = (at: number): GenericTimerState => ({
+      control: words[at + CONTROL]!,
+      compareLo: words[at + COMPARE_LO]! >>> 0,
+      compareHi: words[at + COMPARE_HI]! >>> 0,
+    })
+    return {
+      version: 1,
+      cpus: Array.from({ length: this.cpus }, (_, cpu) => {
+        const block = CPU_WORDS * cpu
+        return {
+          virtual: timer(block + VIRTUAL),
+          physical: timer(block + PHYSICAL),
+          kernelControl: words[block + KERNEL_CONTROL]!,
+          offsetLo: words[block + OFFSET_LO]! >>> 0,
+          offsetHi: words[block + OFFSET_HI]! >>> 0,
+          waits: words[block + WAITS] !== 0,
+        }
+      }),
+    }
+  }
+
+  /**
+   * Takes a saved state, and drives the interrupts.
+   *
+   * @throws IrqchipError `ERR_STATE` for another version, shape or number of vCPUs; then nothing has changed
+   */
+  restore(state: GenericTimersState): void {
+    checkState('timers state', state, this.save())
+    state.cpus.forEach((each, cpu) => {
+      const block = CPU_WORDS * cpu
+      for (const [at, timer] of [
+        [VIRTUAL, each.virtual],
+        [PHYSICAL, each.physical],
+      ] as const) {
+        this.#words[block + at + CONTROL] = timer.control & (ENABLE | IMASK)
+        this.#words[block + at + COMPARE_LO] = timer.compareLo
+        this.#words[block + at + COMPARE_HI] = timer.compareHi
+      }
+      this.#words[block + KERNEL_CONTROL] = each.kernelControl & KERNEL_CONTROL_BITS
+      this.#words[block + OFFSET_LO] = each.offsetLo
+      this.#words[block + OFFSET_HI] = each.offsetHi
+      this.#words[block + WAITS] = each.waits ? 1 : 0
+      this.#words[block + LEVELS] = UNKNOWN_LEVELS
+      this.#update(cpu)
+    })
+  }
+}
+
+/** First word of the timer that a register belongs to. */
+function timerOf(encoding: number): number {
+  return ((encoding >> 3) & 15) === 2 ? PHYSICAL : VIRTUAL
+}
+
+/** Subtracts a 64-bit number, modulo 2^64. */
+function subtract(from: Word64, lo: number, hi: number): void {
+  const borrow = from.lo < lo ? 1 : 0
+  from.lo = (from.lo - lo) >>> 0
+  from.hi = (from.hi - hi - borrow) >>> 0
+}
