@@ -1,4 +1,4 @@
-import { R_OFFSET, STATUS_FAULT, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from '@retrap/engine'
+import { R_OFFSET, STATUS_FAULT, STATUS_HANDLER, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from '@retrap/engine'
 import type { I32Callee } from '@retrap/engine'
 import { extractLane, I32, V128, replaceLane } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I64, Local, Value } from '@retrap/wasm-emitter'
@@ -94,6 +94,12 @@ export abstract class ArmContext {
   raise(syndrome: number): void {
     this.f.store('i32.store', this.state, I32.of(syndrome | 0), S_FAULT_SYNDROME)
     this.fail(I32.of(STATUS_FAULT))
+  }
+
+  /** Leaves the instruction to TypeScript; nothing has changed. */
+  useHandler(): void {
+    this.jumps = true
+    this.fail(I32.of(STATUS_HANDLER))
   }
 
   /** Evaluates now, once. */

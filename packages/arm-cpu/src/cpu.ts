@@ -25,6 +25,7 @@ import type { ArmRegisters } from './registers.ts'
 import {
   EVENT_FIQ,
   EVENT_IRQ,
+  EVENT_REGISTER,
   EVENT_SERROR,
   EVENT_STOP,
   STATE_LAYOUT,
@@ -35,6 +36,9 @@ import {
   S_FAULT_SYNDROME,
   S_SLOW_ACCESSES,
   S_TLB_SETS,
+  S_WAITING,
+  WAIT_EVENT,
+  WAIT_INTERRUPT,
 } from './state-layout.ts'
 import { Exceptions } from './system/exceptions.ts'
 import { SystemInstructions } from './system/instructions.ts'
@@ -42,6 +46,9 @@ import { SystemState } from './system/system-state.ts'
 import { TLB_SETS, Translation } from './translation.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
+const PAUSE: ArmExit = { reason: 'pause' }
+const WAIT_FOR_INTERRUPT: ArmExit = { reason: 'wait', until: 'interrupt' }
+const WAIT_FOR_EVENT: ArmExit = { reason: 'wait', until: 'event' }
 
 /**
  * One processor: A64 code of EL0 and EL1. Exceptions that are EL2's come to whoever runs it: all of EL0's at first, since
@@ -163,6 +170,16 @@ export class ArmCpu {
     this.#system.setEvent(EVENT_SERROR, level)
   }
 
+  /** Sets the event register, as SEV of another processor or the event stream does: WFE goes on. */
+  signalEvent(): void {
+    this.#system.setEvent(EVENT_REGISTER, true)
+  }
+
+  /** `run` would come back at once: WFI or WFE goes on waiting. */
+  get dormant(): boolean {
+    return this.#system.isDormant
+  }
+
   /** Accesses that generated code could not finish by itself: TLB misses, and those in two pages. */
   get slowAccesses(): number {
     return this.#u32[S_SLOW_ACCESSES >>> 2]!
@@ -199,7 +216,7 @@ export class ArmCpu {
   #run(budget: number): ArmExit {
     const turn = this.#turn
     const system = this.#system
-    this.#u32[S_EXCLUSIVE_BYTES >>> 2] = 0
+    this.#openMonitor()
     turn.begin(budget)
     for (;;) {
       const exit = this.#between()
@@ -220,12 +237,20 @@ export class ArmCpu {
     }
   }
 
+  /** Another processor may have written what the exclusive monitor has marked: it opens, which is an event. */
+  #openMonitor(): void {
+    if (this.#u32[S_EXCLUSIVE_BYTES >>> 2] === 0) return
+    this.#u32[S_EXCLUSIVE_BYTES >>> 2] = 0
+    this.#system.setEvent(EVENT_REGISTER, true)
+  }
+
   /** What comes between two instructions. @returns why the run ends, if it does */
   #between(): ArmExit | undefined {
     const turn = this.#turn
     const system = this.#system
     for (;;) {
       if (system.takeStop()) return BUDGET
+      if (system.waits()) return this.#wait()
       const event = system.dueInterrupt
       if (event !== 0) {
         this.#exceptions.interrupt(event)
@@ -236,6 +261,17 @@ export class ArmCpu {
       if ((system.pstate & PSTATE_IL) === 0) return undefined
       this.#exceptions.illegalState()
       if (!this.#take()) return this.#exception()
+    }
+  }
+
+  #wait(): ArmExit {
+    switch (this.#u32[S_WAITING >>> 2]) {
+      case WAIT_INTERRUPT:
+        return WAIT_FOR_INTERRUPT
+      case WAIT_EVENT:
+        return WAIT_FOR_EVENT
+      default:
+        return PAUSE
     }
   }
 

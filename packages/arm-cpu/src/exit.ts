@@ -15,5 +15,12 @@ export type ArmExit =
       /** HPFAR_EL2 of an abort that stage 2 has raised. */
       readonly hpfar?: bigint
     }
+  /**
+   * WFI (`interrupt`) or WFE (`event`) waits: for an interrupt, or for an event too. `run` comes back at once as long as there
+   * is none.
+   */
+  | { readonly reason: 'wait'; readonly until: 'interrupt' | 'event' }
+  /** WFE waits for another processor to write what an exclusive access has marked: others should run. */
+  | { readonly reason: 'pause' }
   /** Something in the emulator or its host has thrown. */
   | { readonly reason: 'error'; readonly error: unknown }

@@ -86,6 +86,8 @@ export interface ArmHost {
    * @returns `SYSTEM_*`
    */
   writeSystem?(encoding: number, lo: number, hi: number): number
+  /** SEV: the other processors are to see an event, `ArmCpu.signalEvent`. */
+  eventSent?(): void
   /**
    * Translates the address of one byte.
    *

@@ -52,6 +52,10 @@ export const S_EXCLUSIVE_ADDRESS = 392
 export const S_KEYS_ENABLED = 388
 /** What others want of the processor: `EVENT_*`. 32 bits. */
 export const S_EVENTS = 400
+/** 0; or what is waited for, `WAIT_*`. 32 bits. */
+export const S_WAITING = 404
+/** Instructions that are trapped: `TRAP_*`. 32 bits. */
+export const S_TRAPS = 408
 /** Accesses that generated code could not finish, a count. 32 bits. */
 export const S_SLOW_ACCESSES = 416
 /**
@@ -100,6 +104,19 @@ export const EVENT_FIQ = 1
 export const EVENT_IRQ = 2
 export const EVENT_SERROR = 4
 export const EVENT_STOP = 8
+/** Bit of S_EVENTS: the event register. */
+export const EVENT_REGISTER = 16
+
+/** Values of S_WAITING: WFI waits for an interrupt, masked or not; WFE for an event, or an interrupt that can be taken. */
+export const WAIT_INTERRUPT = 1
+export const WAIT_EVENT = 2
+/** WFE waits for a store of somebody else to what the exclusive monitor has marked. */
+export const WAIT_MONITOR = 3
+
+/** Bits of S_TRAPS: DC ZVA; cache maintenance by address, to the points of coherency and of unification. */
+export const TRAP_ZERO = 1
+export const TRAP_COHERENCY = 2
+export const TRAP_UNIFICATION = 4
 
 /** The engine's view of the state. */
 export const STATE_LAYOUT: StateLayout = {

@@ -14,6 +14,7 @@ export const exceptionClassOf = (esr: number): number => esr >>> 26
 
 /** Exception classes. */
 export const EC_UNKNOWN = 0
+export const EC_WAIT = 0x01
 export const EC_FP = 0x07
 export const EC_ILLEGAL_STATE = 0x0e
 export const EC_SVC64 = 0x15
@@ -42,6 +43,8 @@ export const ILLEGAL_STATE: number = syndrome(EC_ILLEGAL_STATE, 0)
 export const SERROR: number = syndrome(EC_SERROR, 0)
 /** SIMD or floating point that is trapped; the condition code of AArch64 is valid and always holds. */
 export const FP_TRAP: number = syndrome(EC_FP, (1 << 24) | (14 << 20))
+/** WFI or WFE that is trapped. */
+export const waitTrap = (isEvent: boolean): number => syndrome(EC_WAIT, (1 << 24) | (14 << 20) | (isEvent ? 1 : 0))
 
 /**
  * MSR, MRS, or a system instruction that is trapped.

@@ -1,8 +1,9 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, V128 } from '@retrap/wasm-emitter'
 import { ACCESS_BLOCK, ACCESS_CACHE, ACCESS_ELEMENT_SHIFT } from '../access-flags.ts'
+import type { ArmContext } from '../context.ts'
 import type { Semantics } from '../semantics.ts'
-import { S_BARRIER } from '../state-layout.ts'
+import { S_BARRIER, S_TRAPS, TRAP_COHERENCY, TRAP_UNIFICATION, TRAP_ZERO } from '../state-layout.ts'
 
 /** Instructions about caches and order: there is no cache, so that little is left of them. */
 
@@ -11,9 +12,15 @@ const nothing: Semantics = { selectors: '', emit: () => undefined }
 /** Bytes that DC ZVA clears: `DCZID_EL0` says so too. */
 const BLOCK_BYTES = 64
 
+/** Leaves the instruction to TypeScript where it is trapped. @param trap - `TRAP_*` */
+function leaveIfTrapped(c: ArmContext, trap: number): void {
+  c.f.if(c.f.loadExpression('i32.load', c.state, S_TRAPS).and(trap), () => c.useHandler())
+}
+
 const zeroBlock: Semantics = {
   selectors: '',
   emit(c) {
+    leaveIfTrapped(c, TRAP_ZERO)
     const kind = ACCESS_BLOCK | (Math.log2(BLOCK_BYTES) << ACCESS_ELEMENT_SHIFT)
     c.store(c.d(true), BLOCK_BYTES, kind, (host) => {
       for (let at = 0; at < BLOCK_BYTES; at += 16) c.f.store('v128.store', host, V128.of([]), at)
@@ -24,7 +31,10 @@ const zeroBlock: Semantics = {
 /** Cache maintenance by address faults as a load does. */
 const maintenance: Semantics = {
   selectors: '',
-  emit: (c) => c.load(c.d(true), 1, ACCESS_CACHE, () => undefined),
+  emit(c, { row }) {
+    leaveIfTrapped(c, /^[CI]VAU/.test(row.operands) ? TRAP_UNIFICATION : TRAP_COHERENCY)
+    c.load(c.d(true), 1, ACCESS_CACHE, () => undefined)
+  },
 }
 
 /** Whether EL0 may execute a system instruction: its op1 is 3. */

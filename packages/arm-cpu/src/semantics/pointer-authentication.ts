@@ -145,14 +145,17 @@ function operationOfHint(number: number): PointerOperation | undefined {
 }
 
 const XPACLRI = 7
+/** WFE, WFI, SEV, SEVL and ESB are TypeScript's. */
+const HANDLED: ReadonlySet<number> = new Set([2, 3, 4, 5, 16])
 
-/** All hints; those that are not about pointers do nothing. */
+/** All hints; the others do nothing. */
 const hint: Semantics = {
   selectors: 'yw',
   emit(c, form) {
     const number = (valueOf(form, 'y') << 3) | valueOf(form, 'w')
     const operation = operationOfHint(number)
     if (operation !== undefined) operate(c, operation, R_M)
+    else if (HANDLED.has(number)) c.useHandler()
     else if (number === XPACLRI) c.setD(stripped(c, c.d(true), false), true)
   },
 }

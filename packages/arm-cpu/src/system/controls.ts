@@ -10,6 +10,11 @@ export const SCTLR_SA0: number = 1 << 4
 export const SCTLR_KEYS: readonly number[] = [31, 30, 27, 13]
 /** PSTATE.PAN stays as it is on an exception to EL1. */
 export const SCTLR_SPAN: number = 1 << 23
+/** WFI and WFE of EL0 are not trapped. */
+export const SCTLR_NTWI: number = 1 << 16
+export const SCTLR_NTWE: number = 1 << 18
+/** Cache maintenance of EL0 is not trapped. */
+export const SCTLR_UCI: number = 1 << 26
 /** DC ZVA of EL0 is not trapped. */
 export const SCTLR_DZE: number = 1 << 14
 /** PSTATE.SSBS after an exception to EL1; upper word. */
@@ -19,6 +24,11 @@ export const SCTLR_DSSBS: number = 1 << 12
 export const HCR_TGE: number = 1 << 27
 /** HVC is undefined. */
 export const HCR_HCD: number = 1 << 29
+/** WFI and WFE are trapped. */
+export const HCR_TWI: number = 1 << 13
+export const HCR_TWE: number = 1 << 14
+/** DC ZVA is trapped. */
+export const HCR_TDZ: number = 1 << 28
 /** SMC is trapped. */
 export const HCR_TSC: number = 1 << 19
 /** Maintenance is trapped: of caches by set and way, by address, to the point of unification; of translations. */

@@ -5,14 +5,15 @@ import type { MachineMemory } from '@retrap/memory'
 import type { ArmHost } from '../host.ts'
 import { PSTATE_DAIF, PSTATE_DIT, PSTATE_IL, PSTATE_PAN, PSTATE_SP, PSTATE_SSBS, PSTATE_UAO } from '../pstate.ts'
 import { HOST_FP, R_WORD } from '../record.ts'
-import { S_PC, S_X } from '../state-layout.ts'
+import { S_PC, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
 import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
-import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB } from './controls.ts'
+import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from './controls.ts'
 import type { Exceptions } from './exceptions.ts'
 import { S_HCR_EL2, S_SCTLR_EL1 } from './places.ts'
 import { encodingOf } from './register-table.ts'
 import { SystemRegisters } from './system-registers.ts'
 import type { SystemState } from './system-state.ts'
+import { Waits } from './waits.ts'
 
 /** Fields of PSTATE that MSR sets to an immediate, by op1 and op2. */
 const PSTATE_IMMEDIATES: ReadonlyMap<number, number> = new Map([
@@ -24,6 +25,8 @@ const PSTATE_IMMEDIATES: ReadonlyMap<number, number> = new Map([
 ])
 const DAIF_SET = 0o36
 const DAIF_CLEAR = 0o37
+/** DC ZVA. */
+const ZERO: number = encodingOf(1, 3, 7, 4, 1)
 /** SCTLR_EL1: DAIF of EL0 is not trapped. */
 const SCTLR_UMA = 1 << 9
 
@@ -61,12 +64,14 @@ export class SystemInstructions {
   readonly #state: SystemState
   readonly #exceptions: Exceptions
   readonly #registers: SystemRegisters
+  readonly #waits: Waits
 
   constructor(memory: MachineMemory, state: SystemState, exceptions: Exceptions, host: ArmHost) {
     this.#memory = memory
     this.#state = state
     this.#exceptions = exceptions
     this.#registers = new SystemRegisters(state, exceptions, host)
+    this.#waits = new Waits(state, exceptions, host)
   }
 
   /** The import of generated code: executes the instruction of a record. @param number - `HOST_*` @returns a status */
@@ -91,6 +96,9 @@ export class SystemInstructions {
         return this.#setField((field('o') << 3) | field('w'), field('y'))
       case 'system-register':
         return this.#registers.access(((word >>> 5) & 0x7fff) | 0x8000, word & 31, row.mnemonic === 'MRS')
+      case 'hint':
+        return this.#waits.execute((field('y') << 3) | field('w'))
+      case 'zero':
       case 'system':
       case 'cache':
         return this.#maintain((word >>> 5) & 0x7fff, word & 31)
@@ -102,7 +110,7 @@ export class SystemInstructions {
   /** An instruction has retired that may have changed the rights of accesses, or what interrupts are admitted. */
   #retire(): number {
     const s = this.#state
-    const ends = s.isUrgent || (s.pstate & PSTATE_IL) !== 0
+    const ends = s.isUrgent || (s.pstate & PSTATE_IL) !== 0 || s.word(S_WAITING) !== 0
     if (!ends && !s.hasMoved) return STATUS_DONE
     this.#advance()
     return ends ? STATUS_EXIT : STATUS_JUMP
@@ -119,6 +127,13 @@ export class SystemInstructions {
   /** Maintenance of caches and of translations, and AT: those of EL1. @param encoding - as `encodingOf` has it */
   #maintain(encoding: number, general: number): number {
     const s = this.#state
+    // Those of EL0 come here only where they are trapped: by EL1, unless that does not concern them.
+    if (((encoding >>> 11) & 7) === 3 && s.word(S_TRAPS) !== 0) {
+      const syndrome = systemTrap(encoding, general, false)
+      const admitted = encoding === ZERO ? SCTLR_DZE : SCTLR_UCI
+      const isEl1 = s.level === 0 && (s.word(S_SCTLR_EL1) & admitted) === 0
+      return isEl1 ? this.#exceptions.raise(syndrome) : this.#exceptions.raiseToEl2(syndrome)
+    }
     const kind = MAINTENANCE.get(encoding)
     if (kind === undefined || s.level === 0) return this.#exceptions.raise(UNDEFINED)
     if ((s.word(S_HCR_EL2) & kind.trap) !== 0) return this.#exceptions.raiseToEl2(systemTrap(encoding, general, false))

@@ -3,6 +3,7 @@ import { PSTATE_EL, PSTATE_NRW, PSTATE_PAN, PSTATE_UAO, usesOwnStack } from '../
 import {
   EVENT_FIQ,
   EVENT_IRQ,
+  EVENT_REGISTER,
   EVENT_SERROR,
   EVENT_STOP,
   MODE_NO_FP,
@@ -19,8 +20,27 @@ import {
   S_PSTATE,
   S_SP,
   S_SP_ALIGNMENT,
+  S_TRAPS,
+  S_WAITING,
+  TRAP_COHERENCY,
+  TRAP_UNIFICATION,
+  TRAP_ZERO,
+  WAIT_INTERRUPT,
 } from '../state-layout.ts'
-import { CPACR_FPEN_SHIFT, CPTR_TFP, HCR_TGE, SCTLR_A, SCTLR_KEYS, SCTLR_SA, SCTLR_SA0 } from './controls.ts'
+import {
+  CPACR_FPEN_SHIFT,
+  CPTR_TFP,
+  HCR_TDZ,
+  HCR_TGE,
+  HCR_TPCP,
+  HCR_TPU,
+  SCTLR_A,
+  SCTLR_DZE,
+  SCTLR_KEYS,
+  SCTLR_SA,
+  SCTLR_SA0,
+  SCTLR_UCI,
+} from './controls.ts'
 import { S_CPACR_EL1, S_CPTR_EL2, S_HCR_EL2, S_SCTLR_EL1, S_SP_EL0, S_SP_EL1, S_TCR_EL1 } from './places.ts'
 
 /** The translation of addresses, as the system state tells it of changes. */
@@ -165,6 +185,7 @@ export class SystemState {
     const { level, pstate } = this
     const isChecked = (control & (level === 0 ? SCTLR_SA0 : SCTLR_SA)) !== 0
     this.setWord(S_SP_ALIGNMENT, isChecked ? 15 : 0)
+    this.setWord(S_TRAPS, this.#trapped(control))
     const mode = this.trapsFp ? MODE_NO_FP : 0
     if (mode !== this.word(S_MODE)) {
       this.setWord(S_MODE, mode)
@@ -172,6 +193,18 @@ export class SystemState {
     }
     this.translation.setMode(level, (pstate & PSTATE_PAN) !== 0, (pstate & PSTATE_UAO) !== 0, (control & SCTLR_A) !== 0)
     this.hasMoved = true
+  }
+
+  /** The bits of `S_TRAPS`. */
+  #trapped(control: number): number {
+    const hypervisor = this.word(S_HCR_EL2)
+    const isLower = this.level === 0
+    const maintenance = isLower && (control & SCTLR_UCI) === 0
+    return (
+      ((isLower && (control & SCTLR_DZE) === 0) || (hypervisor & HCR_TDZ) !== 0 ? TRAP_ZERO : 0) |
+      (maintenance || (hypervisor & HCR_TPCP) !== 0 ? TRAP_COHERENCY : 0) |
+      (maintenance || (hypervisor & HCR_TPU) !== 0 ? TRAP_UNIFICATION : 0)
+    )
   }
 
   // ---------------------------------------------------------------- what comes from outside
@@ -190,6 +223,29 @@ export class SystemState {
     // The masks are in the order of the events, six bits further up.
     const due = events & INTERRUPTS & ~(this.pstate >>> 6)
     return due & EVENT_SERROR || due & EVENT_FIQ || due & EVENT_IRQ
+  }
+
+  /** Whether WFI or WFE waits, and nothing has come since. */
+  get isDormant(): boolean {
+    const waiting = this.word(S_WAITING)
+    if (waiting === 0) return false
+    const wakes = EVENT_STOP | (waiting === WAIT_INTERRUPT ? INTERRUPTS : EVENT_REGISTER)
+    return (this.word(S_EVENTS) & wakes) === 0 && this.dueInterrupt === 0
+  }
+
+  /** Whether WFI or WFE goes on waiting; ends the wait where it does not. */
+  waits(): boolean {
+    if (this.isDormant) return true
+    if (this.word(S_WAITING) > WAIT_INTERRUPT) this.takeEvent()
+    this.setWord(S_WAITING, 0)
+    return false
+  }
+
+  /** Clears the event register. @returns whether it was set */
+  takeEvent(): boolean {
+    const events = this.word(S_EVENTS)
+    this.setWord(S_EVENTS, events & ~EVENT_REGISTER)
+    return (events & EVENT_REGISTER) !== 0
   }
 
   /** The owner wants the run to end: once. */

@@ -1,0 +1,85 @@
+import { STATUS_DONE } from '@retrap/engine'
+import type { ArmHost } from '../host.ts'
+import {
+  EVENT_FIQ,
+  EVENT_IRQ,
+  EVENT_REGISTER,
+  EVENT_SERROR,
+  S_EVENTS,
+  S_EXCLUSIVE_BYTES,
+  S_WAITING,
+  WAIT_EVENT,
+  WAIT_INTERRUPT,
+  WAIT_MONITOR,
+} from '../state-layout.ts'
+import { waitTrap } from '../syndrome.ts'
+import { HCR_TWE, HCR_TWI, SCTLR_NTWE, SCTLR_NTWI } from './controls.ts'
+import type { Exceptions } from './exceptions.ts'
+import { S_DISR_EL1, S_HCR_EL2, S_SCTLR_EL1, S_VSESR_EL2 } from './places.ts'
+import type { SystemState } from './system-state.ts'
+
+/** Hints, by CRm:op2. */
+const WFE = 2
+const WFI = 3
+const SEV = 4
+const SEVL = 5
+const ESB = 16
+
+/** DISR_EL1: an SError was deferred. */
+const DEFERRED = 1 << 31
+
+/** The hints that wait, signal events, and defer SErrors. */
+export class Waits {
+  readonly #state: SystemState
+  readonly #exceptions: Exceptions
+  readonly #host: ArmHost
+
+  constructor(state: SystemState, exceptions: Exceptions, host: ArmHost) {
+    this.#state = state
+    this.#exceptions = exceptions
+    this.#host = host
+  }
+
+  /** Executes a hint. @param number - CRm:op2 @returns a status */
+  execute(number: number): number {
+    const s = this.#state
+    switch (number) {
+      case WFI:
+        if ((s.word(S_EVENTS) & (EVENT_FIQ | EVENT_IRQ | EVENT_SERROR)) !== 0) return STATUS_DONE
+        return this.#wait(WAIT_INTERRUPT, SCTLR_NTWI, HCR_TWI)
+      case WFE:
+        if (s.takeEvent()) return STATUS_DONE
+        return this.#wait(s.word(S_EXCLUSIVE_BYTES) === 0 ? WAIT_EVENT : WAIT_MONITOR, SCTLR_NTWE, HCR_TWE)
+      case SEV:
+        this.#host.eventSent?.()
+        s.setEvent(EVENT_REGISTER, true)
+        return STATUS_DONE
+      case SEVL:
+        s.setEvent(EVENT_REGISTER, true)
+        return STATUS_DONE
+      case ESB:
+        this.#defer()
+        return STATUS_DONE
+      default:
+        return STATUS_DONE
+    }
+  }
+
+  #wait(what: number, admitted: number, trapped: number): number {
+    const s = this.#state
+    const syndrome = waitTrap(what !== WAIT_INTERRUPT)
+    if (s.level === 0 && (s.word(S_SCTLR_EL1) & admitted) === 0) return this.#exceptions.raise(syndrome)
+    if ((s.word(S_HCR_EL2) & trapped) !== 0) return this.#exceptions.raiseToEl2(syndrome)
+    // Nothing wakes EL0 where there is no EL1: its host goes on with it.
+    if (!s.isHosted) s.setWord(S_WAITING, what)
+    return STATUS_DONE
+  }
+
+  /** An SError that is pending, and masked, is deferred. One that is not masked is taken before. */
+  #defer(): void {
+    const s = this.#state
+    if ((s.word(S_EVENTS) & EVENT_SERROR) === 0 || s.dueInterrupt === EVENT_SERROR) return
+    s.setEvent(EVENT_SERROR, false)
+    s.setWord(S_DISR_EL1, (DEFERRED | (s.word(S_VSESR_EL2) & 0x01ff_ffff)) >>> 0)
+  }
+}
