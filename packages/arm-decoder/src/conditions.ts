@@ -1,4 +1,5 @@
 /** Conditions of A64's rows: what the fixed bits of an encoding cannot say. `row.ts` has the language. */
+import { bankedName, floatSystemName } from './banked-registers.ts'
 import { fieldOf, fieldsOf, type Form } from './row.ts'
 import { pstateName } from './system-names.ts'
 
@@ -58,6 +59,9 @@ const NAMED: Readonly<Record<string, Condition>> = {
   fraction: (form, word) => fieldOf(form, 'f', word) === 1 || fieldOf(form, 's', word) >= 32,
   pstate: (form, word) =>
     pstateName(fieldOf(form, 'o', word), fieldOf(form, 'w', word), fieldOf(form, 'y', word)) !== undefined,
+  fpsystem: (form, word) => floatSystemName(form, word) !== undefined,
+  table: (form, word) => fieldOf(form, 'n', word) + fieldOf(form, 'l', word) < 32,
+  banked: (form, word) => bankedName(form, word) !== undefined,
   // Conditions of other names.
   'not-wide': (form, word) => !isWideMove(form, word),
   movz: (form, word) => fieldOf(form, 'i', word) !== 0 || fieldOf(form, 'h', word) === 0,
@@ -71,17 +75,35 @@ const NAMED: Readonly<Record<string, Condition>> = {
 }
 
 /** `z!=3`, `zQ=6`, `s<5`: fields one after another, against a number; `n=m`: against another field. */
-const COMPARISON = /^([a-zA-Z]+)(!=|<|=)(\w+)$/
+const COMPARISON = /^([a-zA-Z]+)(!=|<=|<|=)(\w+)$/
 
 function comparison(text: string): Condition | undefined {
   const match = COMPARISON.exec(text)
   if (match === null) return undefined
   const [, letters = '', operator = '', right = ''] = match
-  const value = (form: Form, word: number): number => fieldsOf(form, letters, word)
+  const left = (form: Form, word: number): number => fieldsOf(form, letters, word)
   const number = Number(right)
-  if (Number.isNaN(number)) return (form, word) => value(form, word) === fieldOf(form, right, word)
-  if (operator === '!=') return (form, word) => value(form, word) !== number
-  return operator === '<' ? (form, word) => value(form, word) < number : (form, word) => value(form, word) === number
+  const other = Number.isNaN(number) ? (form: Form, word: number) => fieldOf(form, right, word) : () => number
+  switch (operator) {
+    case '!=':
+      return (form, word) => left(form, word) !== other(form, word)
+    case '<':
+      return (form, word) => left(form, word) < other(form, word)
+    case '<=':
+      return (form, word) => left(form, word) <= other(form, word)
+    default:
+      return (form, word) => left(form, word) === other(form, word)
+  }
+}
+
+/** `even:d`: the number of a vector of 128 bits is even; `whole:d`: if field `Q` says that it is one. */
+function evenness(text: string): Condition | undefined {
+  const match = /^(even|whole):(.)$/.exec(text)
+  if (match === null) return undefined
+  const letter = match[2]!
+  return match[1] === 'even'
+    ? (form, word) => (fieldOf(form, letter, word) & 1) === 0
+    : (form, word) => (fieldOf(form, 'Q', word) & fieldOf(form, letter, word) & 1) === 0
 }
 
 const compiled = new WeakMap<Form, readonly Condition[]>()
@@ -90,7 +112,9 @@ const compiled = new WeakMap<Form, readonly Condition[]>()
 export function allowed(form: Form, word: number): boolean {
   let conditions = compiled.get(form)
   if (conditions === undefined) {
-    conditions = [...form.attributes].flatMap((attribute) => NAMED[attribute] ?? comparison(attribute) ?? [])
+    conditions = [...form.attributes].flatMap(
+      (attribute) => NAMED[attribute] ?? comparison(attribute) ?? evenness(attribute) ?? [],
+    )
     compiled.set(form, conditions)
   }
   for (const condition of conditions) if (!condition(form, word)) return false

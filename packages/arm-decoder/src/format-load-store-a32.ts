@@ -1,9 +1,6 @@
 /** Text of A32 and Thumb loads and stores, in the unified assembler language, lower case. */
+import { CONDITIONS_A32 as CONDITIONS, REGISTERS_A32 as REGISTERS, SHIFTS_A32 as SHIFTS } from './aarch32-names.ts'
 import { Addressing, Extend, type LoadStore, NO_REGISTER } from './load-store.ts'
-
-const REGISTERS = 'r0 r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 r11 r12 sp lr pc'.split(' ')
-const CONDITIONS = ['eq', 'ne', 'hs', 'lo', 'mi', 'pl', 'vs', 'vc', 'hi', 'ls', 'ge', 'lt', 'gt', 'le', '', ''] as const
-const SHIFTS: readonly string[] = ['lsl', 'lsr', 'asr', 'ror', 'rrx']
 
 const name = (number: number): string => REGISTERS[number & 15]!
 

@@ -1,6 +1,7 @@
 /** The placeholders of A64's rows, as text. */
 import { ARRANGEMENTS, registerName, SHIFTS, vectorList } from './a64-names.ts'
 import { bitmask } from './conditions.ts'
+import { floatConstant, immediate, signedField } from './placeholders.ts'
 import { fieldOf, fieldsOf, type Form } from './row.ts'
 import { barrierName, hintName, pstateName, systemInstruction, systemRegister } from './system-names.ts'
 
@@ -14,23 +15,10 @@ export interface Place {
 /** Text of a placeholder in an encoding. */
 export type Operand = (form: Form, word: number, place: Place) => string
 
-function signedField(form: Form, letter: string, word: number): number {
-  const { width } = form.fields.get(letter)!
-  const value = fieldOf(form, letter, word)
-  return value >= 2 ** (width - 1) ? value - 2 ** width : value
-}
-
 const CONDITIONS = 'eq ne hs lo mi pl vs vc hi ls ge lt gt le al nv'.split(' ')
 const EXTENSIONS = 'uxtb uxth uxtw uxtx sxtb sxth sxtw sxtx'.split(' ')
 
 const isWide = (form: Form, word: number): boolean => fieldOf(form, 'f', word) === 1
-
-/** Floating-point constants of 8 bits: a sign, three bits of exponent, four of fraction, as `VFPExpandImm` says. */
-function floatConstant(bits: number): string {
-  const exponent = ((bits >> 4) & 7) ^ 4
-  const value = ((16 + (bits & 15)) / 16) * 2 ** (exponent - 3)
-  return `#${(bits & 0x80) === 0 ? '' : '-'}${value.toFixed(8)}`
-}
 
 /** What MOVZ and MOVN put into a register, as the register's signed value. */
 function wideConstant(form: Form, word: number, inverted: boolean): string {
@@ -126,22 +114,12 @@ const BY_NAME: Readonly<Record<string, Operand>> = {
   '2': (form, word) => (whole(form, word) === 1 ? '2' : ''),
   lsl8: (form, word) => (fieldOf(form, 's', word) === 0 ? '' : `, lsl #${fieldOf(form, 's', word) * 8}`),
   msl: (form, word) => `msl #${8 << fieldOf(form, 's', word)}`,
-  float: (form, word) => floatConstant(fieldOf(form, 'i', word)),
+  float: (form, word) => `#${floatConstant(fieldOf(form, 'i', word)).toFixed(8)}`,
   bytes(form, word) {
     let digits = ''
     for (let bit = 7; bit >= 0; bit--) digits += ((fieldOf(form, 'i', word) >> bit) & 1) === 0 ? '00' : 'ff'
     return `#0x${digits}`
   },
-}
-
-/** Immediates: `#i`, `#±i`, `#i*16`, `#j+1`, `#64-s`, `#8<<z`, `#r*180+90`. */
-function immediate(name: string): Operand {
-  const match = /^#(?:(\d+)(-|<<))?(±?)([a-z])(?:\*(\d+))?(?:\+(\d+))?$/.exec(name)!
-  const [, left, operator, sign, letter = '', factor = 1, more = 0] = match
-  if (operator === '-') return (form, word) => `#${Number(left) - fieldOf(form, letter, word)}`
-  if (operator === '<<') return (form, word) => `#${Number(left) << fieldOf(form, letter, word)}`
-  const value = sign === '' ? fieldOf : signedField
-  return (form, word) => `#${value(form, letter, word) * Number(factor) + Number(more)}`
 }
 
 /** What stands after the point of a vector register. */

@@ -9,7 +9,7 @@ import { t32Rows } from './table/t32.ts'
 const compile = (rows: readonly Row[]): readonly Form[] => rows.flatMap(expandChoices).map(compileRow)
 
 /** Puts bits before the rows' encodings, or in the place of the condition. */
-const lead = (rows: readonly Row[], bits: string): Row[] =>
+export const lead = (rows: readonly Row[], bits: string): Row[] =>
   rows.map((row) => ({
     ...row,
     encoding: row.encoding.length < 32 ? bits + row.encoding : row.encoding.replace('cccc', bits),
@@ -44,8 +44,14 @@ const LR = 14
 const writesBack = (form: Form, word: number): boolean =>
   form.fields.has('P') && (fieldOf(form, 'P', word) === 0 || fieldOf(form, 'W', word) !== 0)
 
-/** Whether the encoding is allocated: what bit patterns alone cannot say. */
-function allocated(form: Form, word: number): boolean {
+/** Whether a form is one of the loads and stores of A32 or Thumb. */
+export const isLoadStoreA32 = (form: Form): boolean =>
+  loadStoreFormsA32[form.index] === form ||
+  loadStoreFormsT32[form.index] === form ||
+  loadStoreFormsT16[form.index] === form
+
+/** Whether the encoding of a load or store is allocated: what bit patterns alone cannot say. */
+export function allocatedLoadStoreA32(form: Form, word: number): boolean {
   const { attributes, fields } = form
   if (fields.has('c') && fieldOf(form, 'c', word) === 15) return false
   if (attributes.has('base') && fieldOf(form, 'n', word) === PC) return false
@@ -135,8 +141,8 @@ function laneAllocated(form: Form, l: number): boolean {
   }
 }
 
-/** What the three sets have in common. */
-function fill(set: InstructionSet, form: Form, word: number, insn: LoadStore): void {
+/** Fills in a load or store of a row. */
+export function fillLoadStoreA32(set: InstructionSet, form: Form, word: number, insn: LoadStore): void {
   const { attributes, fields } = form
   insn.set = set
   insn.form = form
@@ -330,9 +336,9 @@ function decodeLane(form: Form, l: number, insn: LoadStore): void {
  * @returns whether it does
  */
 export function decodeLoadStoreA32(word: number, insn: LoadStore): boolean {
-  const form = a32Matcher.find(word, allocated)
+  const form = a32Matcher.find(word, allocatedLoadStoreA32)
   if (form === undefined) return false
-  fill(InstructionSet.A32, form, word, insn)
+  fillLoadStoreA32(InstructionSet.A32, form, word, insn)
   return true
 }
 
@@ -356,8 +362,8 @@ export function isWideThumb(first: number): boolean {
 export function decodeLoadStoreThumb(first: number, second: number, insn: LoadStore): boolean {
   const wide = isWideThumb(first)
   const word = wide ? ((first << 16) | second) >>> 0 : first
-  const form = (wide ? t32Matcher : t16Matcher).find(word, allocated)
+  const form = (wide ? t32Matcher : t16Matcher).find(word, allocatedLoadStoreA32)
   if (form === undefined) return false
-  fill(wide ? InstructionSet.T32 : InstructionSet.T16, form, word, insn)
+  fillLoadStoreA32(wide ? InstructionSet.T32 : InstructionSet.T16, form, word, insn)
   return true
 }

@@ -38,8 +38,13 @@
  * `link` LR or PC too, `return` to the state of SPSR, `user` registers, `minus` subtracted, `base` not PC, `notpc` PC is a
  * hint.
  *
- * All other rows of A64: `flags` are set, and conditions, all of which an encoding meets. `z!=3`, `s<5` compare a field with a number, `zQ=6`
- * two fields, one after the other; `n=m` compares two fields. The others are named in `conditions.ts`.
+ * All other rows: `flags` are set, and conditions, all of which an encoding meets. `z!=3`, `s<5` compare a field with a number,
+ * `zQ=6` two fields, one after the other; `n=m`, `i<=w` compare two fields. The others are named in `conditions.ts`.
+ *
+ * A32 and Thumb: `<c>` is a condition, `<s>` an S where flags are set, `<Rd>` a general-purpose register; `<Sd>`, `<Dd>`, `<Qd>`
+ * are registers of VFP and Advanced SIMD, `<Vd>` D or Q by `Q`, `<Dm[l]>` a lane. In data types `<z>` is the size of an element,
+ * `<z+>` twice that, `<su>` S or U by `u`, `<f>` and `<fx>` F16 or F32 by `x`. A mnemonic ends in `.W` where T16 has the instruction
+ * too. The others are named in `format-aarch32-operands.ts` and `format-aarch32-vectors.ts`.
  */
 
 /** A field of an encoding: its pieces, the most significant first. */

@@ -1,6 +1,7 @@
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
+import { compareThumbText } from './support/a32-text.ts'
 import { binaries, type Binary, compareText, nothingCompared, readText } from './support/binaries.ts'
 import { hasDisassemblers } from './support/disassembly.ts'
 
@@ -26,5 +27,14 @@ describe.skipIf(folders === undefined)(
         }
       },
     )
+
+    test('all of Thumb has the same text as in a listing', { timeout: 60_000 }, () => {
+      const index = sample.findIndex(({ architecture }) => architecture === 'armhf')
+      const { instructions, misplaced, wrong } = compareThumbText(readText(sample[index]!, folders![index]!), 0, BYTES)
+      expect(wrong).toEqual([])
+      expect(instructions).toBeGreaterThan(BYTES / 4)
+      // Data between functions looks like IT.
+      expect(misplaced).toBeLessThan(instructions / 10_000)
+    })
   },
 )

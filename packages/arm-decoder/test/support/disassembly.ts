@@ -32,23 +32,43 @@ export const LLVM_OBJDUMP = 'llvm-objdump-22'
 export const hasDisassemblers: boolean =
   hasProgram(LLVM_OBJDUMP) && ['aarch64-linux-gnu-objdump', 'arm-linux-gnueabihf-objdump'].every(hasProgram)
 
+const AARCH32_FEATURES = [
+  ...['neon', 'fullfp16', 'fp-armv8', 'aes', 'sha2', 'crc', 'dotprod', 'fp16fml', 'i8mm', 'bf16', 'ras', 'sb', 'mp'],
+  ...['virtualization', 'trustzone'],
+]
+  .map((feature) => `+${feature}`)
+  .concat('-mve', '-cdecp0')
+  .join(',')
+
 /** What makes LLVM know all of a set. */
 export const LLVM_OPTIONS: Readonly<Record<SetName, readonly string[]>> = {
   a64: ['--mattr=+all'],
-  a32: ['--triple=armv8.6a', '--mattr=+neon,+fullfp16,+fp-armv8,-mve'],
-  t32: ['--triple=thumbv8.6a', '--mattr=+neon,+fullfp16,+fp-armv8,-mve,-cdecp0'],
-  t16: ['--triple=thumbv8.6a'],
+  a32: ['--triple=armv8.6a', `--mattr=${AARCH32_FEATURES}`],
+  t32: ['--triple=thumbv8.6a', `--mattr=${AARCH32_FEATURES}`],
+  t16: ['--triple=thumbv8.6a', `--mattr=${AARCH32_FEATURES}`],
 }
 
 function source(set: SetName, words: readonly number[]): string {
   if (set === 'a64') return words.map((word) => `.inst ${word}`).join('\n')
-  const directive = set === 'a32' ? '.inst' : set === 't32' ? '.inst.w' : '.inst.n'
+  const directive = (word: number): string => (set === 'a32' ? '.inst' : word > 0xffff ? '.inst.w' : '.inst.n')
   const start = `.syntax unified\n.arch armv8.6-a\n.fpu crypto-neon-fp-armv8\n${set === 'a32' ? '.arm' : '.thumb'}\n`
-  return start + words.map((word) => `${directive} ${word}`).join('\n')
+  return start + words.map((word) => `${directive(word)} ${word}`).join('\n')
 }
 
-/** One text a word; '' where the disassembler gives none. */
-export function disassemble(set: SetName, words: readonly number[], tool: 'llvm' | 'gnu'): string[] {
+/** Bytes of an instruction. */
+const sizeOf = (set: SetName, word: number): number => (set.startsWith('t') && word <= 0xffff ? 2 : 4)
+
+/**
+ * One text a word; '' where the disassembler gives none. Thumb words of one halfword and of two may be mixed.
+ *
+ * @param spell - what is done to each text
+ */
+export function disassemble(
+  set: SetName,
+  words: readonly number[],
+  tool: 'llvm' | 'gnu',
+  spell: (text: string) => string = normal,
+): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
   try {
     const assembly = join(folder, 'words.s')
@@ -65,10 +85,16 @@ export function disassemble(set: SetName, words: readonly number[], tool: 'llvm'
       stdio: ['ignore', 'pipe', 'ignore'],
     })
     const texts = Array.from({ length: words.length }, () => '')
-    const size = set === 't16' ? 2 : 4
+    const places = new Map<number, number>()
+    let place = 0
+    for (const [index, word] of words.entries()) {
+      places.set(place, index)
+      place += sizeOf(set, word)
+    }
     for (const line of listing.split('\n')) {
       const match = /^\s*([0-9a-f]+):\s+(.*)$/.exec(line)
-      if (match !== null) texts[parseInt(match[1] as string, 16) / size] = normal(match[2] as string)
+      const index = match === null ? undefined : places.get(parseInt(match[1]!, 16))
+      if (index !== undefined) texts[index] = spell(match![2]!)
     }
     return texts
   } finally {

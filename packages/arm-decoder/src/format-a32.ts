@@ -1,0 +1,111 @@
+/** Text of A32 and Thumb instructions, in the unified assembler language of the Arm ARM, lower case. */
+import { findA32, findThumb } from './aarch32.ts'
+import { CONDITIONS_A32 } from './aarch32-names.ts'
+import type { FormatA64Options } from './format-a64.ts'
+import type { PlaceA32 } from './format-aarch32-operands.ts'
+import { vectorOperandA32 } from './format-aarch32-vectors.ts'
+import { formatLoadStoreA32 } from './format-load-store-a32.ts'
+import { conditionOf } from './if-then.ts'
+import { Addressing, InstructionSet, LoadStore } from './load-store.ts'
+import { fillLoadStoreA32, isLoadStoreA32, isWideThumb } from './load-store-a32.ts'
+import type { Form } from './row.ts'
+import { Templates } from './templates.ts'
+
+const SP = 13
+
+const access: LoadStore = /*#__PURE__*/ new LoadStore()
+const templates = /*#__PURE__*/ new Templates(vectorOperandA32)
+
+/** How A32 instructions are written. */
+export type FormatA32Options = FormatA64Options
+
+/** How Thumb instructions are written. */
+export interface FormatThumbOptions extends FormatA32Options {
+  /** ITSTATE: the IT block that the instruction is in; 0, in none, unless given. `advanceIfThen` keeps it. */
+  readonly ifThen?: number
+}
+
+/** Names that stand for transfers of several registers with the stack pointer as base, which is written back. */
+const STACK_NAMES: readonly (readonly [string, string])[] = [
+  ['stmdb', 'push'],
+  ['ldm', 'pop'],
+  ['vstmdb', 'vpush'],
+  ['vldmia', 'vpop'],
+]
+
+const CONDITION = /*#__PURE__*/ CONDITIONS_A32.join('|')
+
+/** T32 forms of what T16 has too: offsets of 12 bits and registers, and transfers of several with increasing addresses. */
+const isWidened = ({ form, set }: LoadStore): boolean =>
+  set === InstructionSet.T32 &&
+  (/^(?:LDR|STR)S?[BH]?$/.test(form.mnemonic)
+    ? form.fields.get('i')!.width === 12 || form.attributes.has('shifted')
+    : form.mnemonic.endsWith('<mode>'))
+
+/** Text of a load or store, by the name that people know it by. */
+function accessText(insn: LoadStore): string {
+  let text = formatLoadStoreA32(insn)
+  const { set, form, rn, addressing, vector, elements } = insn
+  const onStack = rn === SP && addressing === Addressing.PRE_INDEX && !form.attributes.has('return')
+  if (onStack && !form.attributes.has('user') && (vector ? form.attributes.has('vectors') : elements > 1)) {
+    for (const [long, short] of STACK_NAMES) {
+      const match = new RegExp(`^${long}(${CONDITION}) sp!, `).exec(text)
+      if (match === null) continue
+      return `${short}${match[1]}${set === InstructionSet.T32 && !vector ? '.w' : ''} ${text.slice(match[0].length)}`
+    }
+  }
+  if (set !== InstructionSet.A32 && form.attributes.has('literal')) text = text.replace('[pc]', '[pc, #0]')
+  return isWidened(insn) ? text.replace(' ', '.w ') : text
+}
+
+function format(
+  form: Form,
+  set: InstructionSet,
+  word: number,
+  { address = 0n, symbols, ifThen = 0 }: FormatThumbOptions,
+): string {
+  const condition = conditionOf(ifThen)
+  if (isLoadStoreA32(form)) {
+    fillLoadStoreA32(set, form, word, access)
+    if (set !== InstructionSet.A32) access.condition = condition
+    return accessText(access)
+  }
+  const place: PlaceA32 = {
+    address,
+    condition,
+    isInBlock: ifThen !== 0,
+    isThumb: set !== InstructionSet.A32,
+    target(any) {
+      const at = BigInt.asUintN(32, any)
+      return symbols?.(at) ?? `0x${at.toString(16)}`
+    },
+  }
+  let text = ''
+  for (const part of templates.of(form)) text += typeof part === 'string' ? part : part(form, word, place)
+  return text.trimEnd()
+}
+
+/**
+ * Text of an A32 instruction.
+ *
+ * @param word - the instruction
+ * @returns undefined where no instruction is allocated
+ */
+export function formatA32(word: number, options: FormatA32Options = {}): string | undefined {
+  const form = findA32(word)
+  return form === undefined ? undefined : format(form, InstructionSet.A32, word, { ...options, ifThen: 0 })
+}
+
+/**
+ * Text of a Thumb instruction. Conditions of an IT block are written where they hold: `addeq r0, r0, r1`.
+ *
+ * @param first - its first halfword
+ * @param second - the next one; only looked at where `isWideThumb(first)`
+ * @returns undefined where no instruction is allocated
+ */
+export function formatThumb(first: number, second: number, options: FormatThumbOptions = {}): string | undefined {
+  const form = findThumb(first, second)
+  if (form === undefined) return undefined
+  if (!isWideThumb(first)) return format(form, InstructionSet.T16, first, options)
+  return format(form, InstructionSet.T32, ((first << 16) | second) >>> 0, options)
+}
