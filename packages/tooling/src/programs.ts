@@ -20,6 +20,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['nasm'], programs: ['nasm'] },
   { packages: ['socat'], programs: ['socat'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },
+  { packages: ['device-tree-compiler'], programs: ['dtc'] },
   { packages: ['dmidecode'], programs: ['dmidecode'] },
   { packages: ['mtools'], programs: ['mformat', 'mcopy', 'mmd'] },
   { packages: ['e2fsprogs'], programs: ['mke2fs', 'debugfs', 'e2fsck'] },

@@ -1,4 +1,4 @@
-import type { GuestMemoryWriter } from './guest.ts'
+import type { GuestMemoryWriter } from './guest-memory.ts'
 import { EBDA_BASE } from './memory-map.ts'
 
 const BDA = 0x400

@@ -1,5 +1,5 @@
 import { LoaderError, hex } from './errors.ts'
-import { pageUp, ramFrom, type GuestMemoryWriter } from './guest.ts'
+import { pageUp, ramFrom, type GuestMemoryWriter } from './guest-memory.ts'
 
 /**
  * Gives out RAM behind a loaded kernel, upwards, for modules and boot

@@ -1,5 +1,5 @@
 import { hex, LoaderError } from './errors.ts'
-import { requireRam, writeZeroes, type GuestMemoryWriter } from './guest.ts'
+import { requireRam, writeZeroes, type GuestMemoryWriter } from './guest-memory.ts'
 
 /** A program header, both classes alike. */
 export interface ElfSegment {
@@ -24,8 +24,16 @@ const ELFCLASS32 = 1
 const ELFCLASS64 = 2
 const ELFDATA2LSB = 1
 const E_MACHINE = 18
-const EM_386 = 3
-const EM_X86_64 = 62
+/** A value of `e_machine`. */
+export interface ElfMachine {
+  readonly value: number
+  readonly name: string
+}
+
+const X86_MACHINES: readonly ElfMachine[] = [
+  { value: 3, name: 'i386' },
+  { value: 62, name: 'x86-64' },
+]
 const EHDR32_BYTES = 52
 const EHDR64_BYTES = 64
 const PHDR32_BYTES = 32
@@ -40,14 +48,15 @@ export const isElf = (image: Uint8Array): boolean =>
   image.length >= 16 && image[0] === 0x7f && image[1] === 0x45 && image[2] === 0x4c && image[3] === 0x46
 
 /**
- * Reads the headers of an ELF executable for i386 or x86-64.
+ * Reads the headers of an ELF executable.
  *
+ * @param machines - processors that it may be for; default i386 and x86-64
  * @throws LoaderError naming the header field
  *
  * Source: System V ABI, chapter 4, "Object Files", and chapter 5, "Program
  * Loading".
  */
-export function parseElf(image: Uint8Array): ElfImage {
+export function parseElf(image: Uint8Array, machines: readonly ElfMachine[] = X86_MACHINES): ElfImage {
   const elfClass = image[EI_CLASS]
   if (elfClass !== ELFCLASS32 && elfClass !== ELFCLASS64)
     throw new LoaderError('ERR_FIELD', 'e_ident[EI_CLASS]', elfClass ?? 0, '1 (32-bit) or 2 (64-bit)')
@@ -59,8 +68,13 @@ export function parseElf(image: Uint8Array): ElfImage {
     throw new LoaderError('ERR_TRUNCATED', 'ELF header', `${image.length} bytes`, `${headerBytes}`)
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength)
   const machine = view.getUint16(E_MACHINE, true)
-  if (machine !== EM_386 && machine !== EM_X86_64)
-    throw new LoaderError('ERR_FIELD', 'e_machine', machine, `${hex(EM_386)} (i386) or ${hex(EM_X86_64)} (x86-64)`)
+  if (!machines.some(({ value }) => value === machine))
+    throw new LoaderError(
+      'ERR_FIELD',
+      'e_machine',
+      machine,
+      machines.map(({ value, name }) => `${hex(value)} (${name})`).join(' or '),
+    )
   const word = (at: number): number => (wide ? Number(view.getBigUint64(at, true)) : view.getUint32(at, true))
   const entry = word(24)
   const phoff = word(wide ? 32 : 28)

@@ -1,6 +1,6 @@
 import { isElf } from './elf.ts'
 import { LoaderError, hex } from './errors.ts'
-import { commandLineBytes, pageDown, type GuestMemoryWriter } from './guest.ts'
+import { commandLineBytes, pageDown, type GuestMemoryWriter } from './guest-memory.ts'
 import type { KernelImages } from './kernel.ts'
 import { isLinux, parseHeader, prepareSetup } from './linux.ts'
 import type { PcMemoryMap } from './memory-map.ts'

@@ -8,14 +8,8 @@ export {
   type LoadedPiece,
 } from './firmware-kernel.ts'
 export { belowOneMib, loadFirmware, type FirmwareRegion, type LoadedFirmware } from './firmware.ts'
-export {
-  realModeState,
-  resetState,
-  type GuestMemoryWriter,
-  type InitialState,
-  type SegmentState,
-  type TableState,
-} from './guest.ts'
+export { type GuestMemoryWriter } from './guest-memory.ts'
+export { realModeState, resetState, type InitialState, type SegmentState, type TableState } from './guest.ts'
 export { loadKernel, type KernelImages } from './kernel.ts'
 export { loadLinux, type LinuxImages, type LoadedKernel } from './linux.ts'
 export {

@@ -1,6 +1,6 @@
 import { isElf } from './elf.ts'
 import { LoaderError } from './errors.ts'
-import type { GuestMemoryWriter } from './guest.ts'
+import type { GuestMemoryWriter } from './guest-memory.ts'
 import { isLinux, loadLinux, type LinuxImages, type LoadedKernel } from './linux.ts'
 import { isMultiboot, loadMultiboot } from './multiboot.ts'
 import { hasPvhEntry, loadPvh, type BootModule } from './pvh.ts'

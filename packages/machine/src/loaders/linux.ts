@@ -1,17 +1,14 @@
 import { LoaderError, hex } from './errors.ts'
 import {
   commandLineBytes,
-  flatProtectedState,
-  longModeState,
   pageDown,
   pageUp,
-  realModeState,
   ramFrom,
   requireRam,
   writeZeroes,
   type GuestMemoryWriter,
-  type InitialState,
-} from './guest.ts'
+} from './guest-memory.ts'
+import { flatProtectedState, longModeState, realModeState, type InitialState } from './guest.ts'
 
 /** What {@link loadLinux} takes. */
 export interface LinuxImages {

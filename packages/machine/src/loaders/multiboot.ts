@@ -1,14 +1,8 @@
 import { BootArea, StructureWriter } from './boot-area.ts'
 import { isElf, loadElf, parseElf, PT_LOAD, type LoadedRange } from './elf.ts'
 import { hex, LoaderError } from './errors.ts'
-import {
-  commandLineBytes,
-  flatProtectedState,
-  ramFrom,
-  requireRam,
-  writeZeroes,
-  type GuestMemoryWriter,
-} from './guest.ts'
+import { commandLineBytes, ramFrom, requireRam, writeZeroes, type GuestMemoryWriter } from './guest-memory.ts'
+import { flatProtectedState } from './guest.ts'
 import type { LoadedKernel } from './linux.ts'
 import type { BootImages } from './pvh.ts'
 

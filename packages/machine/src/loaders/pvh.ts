@@ -1,7 +1,8 @@
 import { BootArea, StructureWriter } from './boot-area.ts'
 import { findNote, loadElf, parseElf } from './elf.ts'
 import { LoaderError } from './errors.ts'
-import { commandLineBytes, flatProtectedState, ramFrom, type GuestMemoryWriter } from './guest.ts'
+import { commandLineBytes, ramFrom, type GuestMemoryWriter } from './guest-memory.ts'
+import { flatProtectedState } from './guest.ts'
 import type { LoadedKernel } from './linux.ts'
 
 const XEN_ELFNOTE_PHYS32_ENTRY = 18

@@ -1,0 +1,12 @@
+/**
+ * The Arm board `virt`: where its devices are, its device tree, and how kernels are loaded.
+ *
+ * @packageDocumentation
+ */
+export { affinityOf, checkArmBoard, POWER_BUTTON_LINE, PPI, VIRT } from './layout.ts'
+export type { ArmBoard, ArmDevicePlace, ArmLayout, ArmPlace, ArmPrivateInterrupts } from './layout.ts'
+export { armDeviceTree, type ArmChosen } from './device-tree.ts'
+export { loadArmKernel } from './load-kernel.ts'
+export type { ArmInitialState, ArmKernelImages, ArmRamWriter, LoadedArmKernel } from './load-kernel.ts'
+export type { GuestRange } from '../loaders/memory-map.ts'
+export type { Decompress } from './kernel-image.ts'

@@ -1,0 +1,163 @@
+import { hex, LoaderError } from '../loaders/errors.ts'
+
+// The header of an Image (Linux, Documentation/arch/arm64/booting.rst, "Call the kernel image").
+const TEXT_OFFSET = 0x08
+const IMAGE_SIZE = 0x10
+const FLAGS = 0x18
+const MAGIC = 0x38
+const HEADER_BYTES = 0x40
+/** "ARM\x64". */
+const MAGIC_VALUE = 0x644d_5241
+const FLAG_BIG_ENDIAN = 1
+const DEFAULT_TEXT_OFFSET = 0x8_0000
+/** Where an Image counts its offset from. */
+export const IMAGE_ALIGNMENT = 0x20_0000
+
+// The header of a compressed EFI image (Linux, drivers/firmware/efi/libstub/zboot-header.S).
+const ZBOOT_MAGIC = 0x04
+const ZBOOT_MAGIC_VALUE = 0x676d_697a
+const ZBOOT_PAYLOAD_OFFSET = 0x08
+const ZBOOT_PAYLOAD_BYTES = 0x0c
+const ZBOOT_METHOD = 0x18
+const ZBOOT_METHOD_END = 0x38
+const DOS_MAGIC = 0x5a4d
+const GZIP_MAGIC = 0x8b1f
+
+/** Decompresses until `bytes` are there. @returns what there is, at most `bytes` */
+export type Decompress = (data: Uint8Array, bytes: number) => Promise<Uint8Array>
+
+/** What an Image's header says. */
+export interface ImageHeader {
+  /** Bytes between a multiple of 2 MiB and the first byte of the image. */
+  readonly textOffset: number
+  /** RAM that the kernel needs from its first byte on. */
+  readonly imageBytes: number
+}
+
+/** Whether a file is an uncompressed Image. */
+export const isImage = (file: Uint8Array): boolean =>
+  file.length >= HEADER_BYTES && viewOf(file).getUint32(MAGIC, true) === MAGIC_VALUE
+
+/** @throws LoaderError naming the field that cannot be booted */
+export function parseImage(file: Uint8Array): ImageHeader {
+  const view = viewOf(file)
+  const flags = view.getUint32(FLAGS, true)
+  if ((flags & FLAG_BIG_ENDIAN) !== 0) throw new LoaderError('ERR_FIELD', 'flags', flags, 'bit 0 clear: little-endian')
+  const size = view.getBigUint64(IMAGE_SIZE, true)
+  // Before Linux 3.17 there were no sizes, and the offset had no byte order that could be relied on.
+  if (size === 0n) return { textOffset: DEFAULT_TEXT_OFFSET, imageBytes: file.length }
+  const textOffset = view.getBigUint64(TEXT_OFFSET, true)
+  if (textOffset >= BigInt(IMAGE_ALIGNMENT))
+    throw new LoaderError(
+      'ERR_FIELD',
+      'text_offset',
+      `0x${textOffset.toString(16)}`,
+      `less than ${hex(IMAGE_ALIGNMENT)}`,
+    )
+  if (size < BigInt(file.length))
+    throw new LoaderError(
+      'ERR_FIELD',
+      'image_size',
+      `0x${size.toString(16)}`,
+      `at least the file's ${file.length} bytes`,
+    )
+  return { textOffset: Number(textOffset), imageBytes: Number(size) }
+}
+
+/**
+ * The Image in a file: as it is, in a gzip file, or in an EFI image that decompresses itself.
+ *
+ * @param limit - most bytes that it may have
+ * @param unzstd - absent: this host has no Zstandard
+ * @throws LoaderError naming the field of a compressed image that cannot be read
+ */
+export async function unpackImage(
+  file: Uint8Array,
+  limit: number,
+  unzstd: Decompress | undefined,
+): Promise<Uint8Array> {
+  const view = viewOf(file)
+  if (file.length >= 2 && view.getUint16(0, true) === GZIP_MAGIC) return gunzip(file, limit)
+  const isZboot =
+    file.length >= HEADER_BYTES &&
+    view.getUint16(0, true) === DOS_MAGIC &&
+    view.getUint32(ZBOOT_MAGIC, true) === ZBOOT_MAGIC_VALUE
+  if (!isZboot) return file
+  const offset = view.getUint32(ZBOOT_PAYLOAD_OFFSET, true)
+  const bytes = view.getUint32(ZBOOT_PAYLOAD_BYTES, true)
+  if (offset + bytes > file.length)
+    throw new LoaderError(
+      'ERR_TRUNCATED',
+      'payload_size',
+      `${bytes} bytes at ${hex(offset)}`,
+      `bytes inside the file, which ends at ${hex(file.length)}; it is truncated`,
+    )
+  const payload = file.subarray(offset, offset + bytes)
+  const name = String.fromCharCode(...file.subarray(ZBOOT_METHOD, ZBOOT_METHOD_END))
+  const method = name.slice(0, Math.max(0, name.indexOf('\0')))
+  if (method === 'gzip') return gunzip(payload, limit)
+  if (!method.startsWith('zstd')) throw new LoaderError('ERR_FIELD', 'compression type', method, 'gzip or zstd')
+  if (unzstd === undefined)
+    throw new LoaderError('ERR_FIELD', 'compression type', method, 'gzip: this host has no zstd, see the option unzstd')
+  // The size of what comes out follows the payload.
+  if (offset + bytes + 4 > file.length)
+    throw new LoaderError('ERR_TRUNCATED', 'payload_size', bytes, 'the size of the kernel behind the payload')
+  const size = view.getUint32(offset + bytes, true)
+  if (size > limit) throw tooLarge(limit)
+  return checked(await unzstd(payload, size))
+}
+
+/** The part of the Compression Streams standard that is used here: what browsers and Node both have. */
+interface Streams {
+  readonly DecompressionStream?: new (format: 'gzip') => {
+    readonly writable: { getWriter(): { write(chunk: Uint8Array): Promise<void>; close(): Promise<void> } }
+    readonly readable: {
+      getReader(): {
+        read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array }>
+        cancel(): Promise<void>
+      }
+    }
+  }
+}
+
+async function gunzip(data: Uint8Array, limit: number): Promise<Uint8Array> {
+  const { DecompressionStream } = globalThis as Streams
+  if (DecompressionStream === undefined)
+    throw new LoaderError('ERR_FORMAT', 'kernel', 'a gzip file', 'an uncompressed Image: this host cannot decompress')
+  const stream = new DecompressionStream('gzip')
+  const writer = stream.writable.getWriter()
+  const written = writer.write(data).then(() => writer.close())
+  written.catch(() => {})
+  const reader = stream.readable.getReader()
+  const parts: Uint8Array[] = []
+  let bytes = 0
+  for (;;) {
+    // oxlint-disable-next-line no-await-in-loop -- a stream has an order
+    const { value } = await reader.read().catch(() => ({ value: undefined }))
+    // Bytes that follow the data are an error to the stream, after it has given everything.
+    if (value === undefined) break
+    parts.push(value)
+    bytes += value.length
+    if (bytes > limit) break
+  }
+  await reader.cancel().catch(() => {})
+  if (bytes > limit) throw tooLarge(limit)
+  const image = new Uint8Array(bytes)
+  let at = 0
+  for (const part of parts) {
+    image.set(part, at)
+    at += part.length
+  }
+  return checked(image)
+}
+
+const tooLarge = (limit: number): LoaderError =>
+  new LoaderError('ERR_NO_ROOM', 'kernel', `more than ${limit} bytes`, 'a kernel that fits into RAM')
+
+/** @throws LoaderError for what is no Image */
+function checked(image: Uint8Array): Uint8Array {
+  if (isImage(image)) return image
+  throw new LoaderError('ERR_FORMAT', 'kernel', `${image.length} decompressed bytes`, 'an Image for arm64')
+}
+
+const viewOf = (file: Uint8Array): DataView => new DataView(file.buffer, file.byteOffset, file.byteLength)

@@ -1,0 +1,133 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import { MachineError } from '../errors.ts'
+
+/** A device's place on the board. */
+export interface ArmPlace {
+  /** Guest-physical address of its first byte. */
+  readonly base: number
+  /** Bytes of its range. */
+  readonly bytes: number
+}
+
+/** A device with an interrupt. */
+export interface ArmDevicePlace extends ArmPlace {
+  /** Shared peripheral interrupt, counted from 0; as an interrupt number of the GIC it is 32 higher. */
+  readonly spi: number
+}
+
+/** Where everything is on a board. */
+export interface ArmLayout {
+  /** Flash memories side by side, for firmware and its variables; `bytes` are those of one. */
+  readonly flash: ArmPlace & { readonly count: number }
+  /** Distributor of the GIC. */
+  readonly gicDistributor: ArmPlace
+  /** Processor interface of a GICv2. */
+  readonly gicCpuInterface: ArmPlace
+  /** Interrupt translation service of a GICv3. */
+  readonly gicIts: ArmPlace
+  /** Redistributors of a GICv3, one for each processor. */
+  readonly gicRedistributors: ArmPlace
+  /** PL011. */
+  readonly uart: ArmDevicePlace
+  /** PL031. */
+  readonly rtc: ArmDevicePlace
+  /** Registers of fw_cfg. */
+  readonly fwCfg: ArmPlace
+  /** PL061. */
+  readonly gpio: ArmDevicePlace
+  /** Virtio transports side by side; `bytes` and `spi` are those of the first, and interrupts follow one another. */
+  readonly virtio: ArmDevicePlace & { readonly count: number }
+  /** PCI Express configuration space; interrupt pins A to D have SPIs that follow one another. */
+  readonly pcie: ArmDevicePlace & { readonly buses: number }
+  /** Window for memory of PCI devices, below 4 GiB. */
+  readonly pcieMemory: ArmPlace
+  /** Ports of PCI devices, from port 0 up. */
+  readonly pciePorts: ArmPlace
+  /** Window for memory of PCI devices, above 4 GiB. */
+  readonly pcieMemory64: ArmPlace
+  /** RAM. */
+  readonly ram: { readonly base: number }
+}
+
+const MIB = 1 << 20
+const GIB = 2 ** 30
+
+/**
+ * Where everything is on the board `virt`: addresses and interrupts of QEMU's, which kernels and firmware for it know. The
+ * device tree, the ACPI tables and the models are all made from this table.
+ */
+export const VIRT: ArmLayout = {
+  flash: { base: 0, bytes: 64 * MIB, count: 2 },
+  gicDistributor: { base: 0x0800_0000, bytes: 0x1_0000 },
+  gicCpuInterface: { base: 0x0801_0000, bytes: 0x1_0000 },
+  gicIts: { base: 0x0808_0000, bytes: 0x2_0000 },
+  gicRedistributors: { base: 0x080a_0000, bytes: 0xf6_0000 },
+  uart: { base: 0x0900_0000, bytes: 0x1000, spi: 1 },
+  rtc: { base: 0x0901_0000, bytes: 0x1000, spi: 2 },
+  fwCfg: { base: 0x0902_0000, bytes: 0x18 },
+  gpio: { base: 0x0903_0000, bytes: 0x1000, spi: 7 },
+  virtio: { base: 0x0a00_0000, bytes: 0x200, spi: 16, count: 32 },
+  pcie: { base: 0x40_1000_0000, bytes: 256 * MIB, spi: 3, buses: 256 },
+  pcieMemory: { base: 0x1000_0000, bytes: 0x2eff_0000 },
+  pciePorts: { base: 0x3eff_0000, bytes: 0x1_0000 },
+  pcieMemory64: { base: 0x80_0000_0000, bytes: 512 * GIB },
+  ram: { base: 0x4000_0000 },
+}
+
+/** Private peripheral interrupts, counted from 0; as interrupt numbers of the GIC they are 16 higher. */
+export interface ArmPrivateInterrupts {
+  /** Of the non-secure EL2 physical timer. */
+  readonly hypervisorTimer: number
+  /** Of the EL1 virtual timer. */
+  readonly virtualTimer: number
+  /** Of the secure EL1 physical timer. */
+  readonly secureTimer: number
+  /** Of the non-secure EL1 physical timer. */
+  readonly physicalTimer: number
+}
+
+/** Private interrupts of every board (Arm DEN 0094, Base System Architecture 1.0, 3.8.1, "PPI assignments"). */
+export const PPI: ArmPrivateInterrupts = { hypervisorTimer: 10, virtualTimer: 11, secureTimer: 13, physicalTimer: 14 }
+/** The power button's line of the GPIO. */
+export const POWER_BUTTON_LINE = 3
+/** Most processors of the board. */
+const MOST_CPUS = 64
+/** Processors that a GICv2 can name. */
+const MOST_CPUS_GICV2 = 8
+/** Processors with one value of affinity 1: a GICv3 sends software interrupts to 16 at once (Arm IHI 0069, "ICC_SGI1R_EL1"). */
+const CLUSTER_CPUS = 16
+/** A flat address space for RAM ends where the PCI windows begin. */
+const MOST_RAM_BYTES = VIRT.pcie.base - VIRT.ram.base
+
+/** What there is on the board. */
+export interface ArmBoard {
+  /** Number of processors: 1 to 64, or 8 with a GICv2. */
+  readonly cpus: number
+  /** RAM in bytes: whole pages. */
+  readonly memoryBytes: number
+  /** Version of the interrupt controller; default 3. */
+  readonly gic?: 2 | 3 | undefined
+  /** Instruction by which a guest calls PSCI; default `hvc`. */
+  readonly psciConduit?: 'hvc' | 'smc' | undefined
+}
+
+/**
+ * Asserts that a board can be made.
+ *
+ * @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE`
+ */
+export function checkArmBoard({ cpus, memoryBytes, gic = 3 }: ArmBoard): void {
+  const most = gic === 2 ? MOST_CPUS_GICV2 : MOST_CPUS
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > most)
+    throw new MachineError('ERR_CPUS', `cpus ${cpus}: expected 1 to ${most} with a GICv${gic}`)
+  if (
+    !Number.isInteger(memoryBytes) ||
+    memoryBytes % PAGE_BYTES !== 0 ||
+    memoryBytes < MIB ||
+    memoryBytes > MOST_RAM_BYTES
+  )
+    throw new MachineError('ERR_MEMORY_SIZE', `memoryBytes ${memoryBytes}: expected whole 4 KiB pages, at least 1 MiB`)
+}
+
+/** A processor's affinity fields, as bits of MPIDR_EL1: clusters of 16 with a GICv3, all in one with a GICv2. */
+export const affinityOf = (cpu: number): number => (Math.floor(cpu / CLUSTER_CPUS) << 8) | (cpu % CLUSTER_CPUS)

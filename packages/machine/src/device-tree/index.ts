@@ -1,0 +1,2 @@
+export { cells64, DeviceTreeNode } from './node.ts'
+export { writeDeviceTree } from './writer.ts'

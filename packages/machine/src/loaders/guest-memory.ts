@@ -1,0 +1,72 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import { hex, LoaderError } from './errors.ts'
+import { E820, type E820Entry } from './memory-map.ts'
+
+/** Guest RAM as a loader sees it. */
+export interface GuestMemoryWriter {
+  /** All RAM of the machine. */
+  readonly ramBytes: number
+  /** The memory map that the guest is told. Loaders write only where its entries say RAM. */
+  readonly e820: readonly E820Entry[]
+  /** Copies bytes to RAM; the range has been checked against `e820`. */
+  write(gpa: number, bytes: Uint8Array): void
+}
+
+/** Bytes of RAM from `gpa` to the end of the RAM entry that holds it; 0 if it is not RAM. */
+export function ramFrom(memory: GuestMemoryWriter, gpa: number): number {
+  for (const entry of memory.e820)
+    if (entry.type === E820.ram && gpa >= entry.gpa && gpa < entry.gpa + entry.bytes)
+      return entry.gpa + entry.bytes - gpa
+  return 0
+}
+
+/**
+ * Asserts that a range is RAM.
+ * @throws LoaderError `ERR_NO_ROOM` naming `what`
+ */
+export function requireRam(memory: GuestMemoryWriter, what: string, gpa: number, bytes: number): void {
+  if (ramFrom(memory, gpa) < bytes)
+    throw new LoaderError(
+      'ERR_NO_ROOM',
+      what,
+      `${bytes} bytes at ${hex(gpa)}`,
+      `a place in the guest's ${memory.ramBytes} bytes of RAM; give the machine more memory`,
+    )
+}
+
+const ZEROES = new Uint8Array(0x1_0000)
+
+/** Clears a range: RAM holds what the last boot left there. */
+export function writeZeroes(memory: GuestMemoryWriter, gpa: number, bytes: number): void {
+  for (let done = 0; done < bytes; done += ZEROES.length)
+    memory.write(gpa + done, ZEROES.subarray(0, Math.min(ZEROES.length, bytes - done)))
+}
+
+/**
+ * A command line as the guest finds it, with its NUL.
+ * @throws LoaderError `ERR_COMMAND_LINE`
+ */
+export function commandLineBytes(text: string, limit: number): Uint8Array {
+  const bytes: number[] = []
+  // UTF-8 by hand: libraries here know no host objects such as TextEncoder.
+  for (const character of text) {
+    const code = character.codePointAt(0) as number
+    if (code === 0) throw new LoaderError('ERR_COMMAND_LINE', 'command line', 'a NUL character', 'text without one')
+    if (code < 0x80) bytes.push(code)
+    else if (code < 0x800) bytes.push(0xc0 | (code >> 6), 0x80 | (code & 63))
+    else if (code < 0x1_0000) bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
+    else bytes.push(0xf0 | (code >> 18), 0x80 | ((code >> 12) & 63), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
+  }
+  if (bytes.length > limit)
+    throw new LoaderError(
+      'ERR_COMMAND_LINE',
+      'command line',
+      `${bytes.length} bytes`,
+      `at most ${limit} (cmdline_size)`,
+    )
+  bytes.push(0)
+  return Uint8Array.from(bytes)
+}
+
+export const pageUp = (value: number): number => Math.ceil(value / PAGE_BYTES) * PAGE_BYTES
+export const pageDown = (value: number): number => Math.floor(value / PAGE_BYTES) * PAGE_BYTES
