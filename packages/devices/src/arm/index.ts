@@ -1,8 +1,9 @@
 /**
- * Devices of boards with Arm processors: PrimeCell UART, clock and GPIO.
+ * Devices of boards with Arm processors: PrimeCell UART, clock and GPIO, and a PCI Express host.
  *
  * @packageDocumentation
  */
+export { EcamHostBridge, type EcamHostBridgeOptions } from './ecam-host-bridge.ts'
 export { Pl011, type Pl011Options } from './pl011.ts'
 export type { Pl011State } from './pl011-state.ts'
 export { Pl031, type Pl031Options, type Pl031State } from './pl031.ts'
