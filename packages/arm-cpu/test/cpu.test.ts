@@ -115,6 +115,15 @@ describe('system registers of EL0', () => {
     expect(registers.nzcv).toBe(0xf000_0000)
   })
 
+  test('of a value for N, Z, C and V the other bits are not looked at', () => {
+    const { registers } = machine(SVC).cpu
+    for (let bits = 0; bits < 16; bits++) {
+      const flags = (bits << 28) >>> 0
+      registers.nzcv = flags + 0x0fff_ffff
+      expect(registers.nzcv).toBe(flags)
+    }
+  })
+
   test('DIT and SSBS are read and written, also by immediates', () => {
     // msr dit, #1; mrs x0, dit; msr ssbs, x2; mrs x1, ssbs; msr dit, #0; mrs x3, dit; svc #0
     const { cpu } = machine(0xd503_415f, 0xd53b_42a0, 0xd51b_42c2, 0xd53b_42c1, 0xd503_405f, 0xd53b_42a3, SVC)

@@ -77,6 +77,13 @@ describe('pointers', () => {
     expect(resultOf(m, 0xffb5_1234_5678_9abcn)).toBe(0xffff_1234_5678_9abcn)
   })
 
+  test('XPACLRI takes it out of X30', () => {
+    const { cpu } = keyed(0xd503_20ff, SVC)
+    cpu.registers.setX(30, 0x5a35_1234_5678_9abcn)
+    exception(cpu)
+    expect(cpu.registers.x(30)).toBe(0x5a00_1234_5678_9abcn)
+  })
+
   test.each([
     ['PACIAZ is PACIZA', 0xd503_231f, 0xdac1_23fe],
     ['PACIASP is PACIA with SP', 0xd503_233f, 0xdac1_03fe],

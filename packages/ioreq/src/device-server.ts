@@ -77,11 +77,6 @@ export class DeviceServer implements DeviceSetOwner {
     this.#set.endMappings()
   }
 
-  /** Whether a model has not answered yet. */
-  get busy(): boolean {
-    return this.#set.busy
-  }
-
   /** Reports that something outside of the models has gone wrong, such as a module that cannot be loaded. */
   fail(what: string, error: unknown): void {
     this.failed('', what, error)

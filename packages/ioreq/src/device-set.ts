@@ -245,11 +245,6 @@ export class DeviceSet {
     this.#requests.cancel(vcpu)
   }
 
-  /** Whether a handler has not answered yet. */
-  get busy(): boolean {
-    return this.#requests.busy
-  }
-
   /** Gives all requests up: their handlers are told, and late responses are dropped. */
   abandon(): void {
     this.#requests.abandon()

@@ -217,12 +217,6 @@ export class ModelRequests {
     this.#services[vcpu]?.access?.cancel()
   }
 
-  /** Whether a handler has not answered yet. */
-  get busy(): boolean {
-    for (const service of this.#services) if (service !== undefined && service.access !== null) return true
-    return false
-  }
-
   /** Answers what waits for a model that is reset or gone, with ones: its late responses are dropped. */
   endAccessesTo(device: string): void {
     for (const [vcpu, service] of this.#services.entries()) {

@@ -40,6 +40,25 @@ export const mine = defineDevice({
 `
 const TYPED = `import type { DeviceModel } from '@retrap/device'\n${MINE.replace('export const mine =', 'export const mine: DeviceModel =')}`
 
+test.each([
+  ['nothing', ''],
+  ['null', 'export default null'],
+  ['a string and a number', 'export const name = "x"\nexport const attach = 1'],
+  ['a name without attach', 'export const one = { name: "x" }'],
+  ['attach without a name', 'export const one = { attach() {} }'],
+])('a module that exports %s has no device model', async (what, text) => {
+  const url = moduleOf(`${what.replaceAll(' ', '-')}.mjs`, text)
+  await expect(importModels([url])).rejects.toThrow(expect.objectContaining({ code: 'ERR_NOT_FOUND' }))
+})
+
+test('beside its model a module may export anything', async () => {
+  const url = moduleOf(
+    'beside.mjs',
+    'export default null\nexport const one = { name: "x", attach() {} }\nexport const two = 2',
+  )
+  expect((await importModels([url])).map(({ name }) => name)).toEqual(['x'])
+})
+
 describe.each([
   ['JavaScript', 'mine.mjs', MINE],
   ['TypeScript', 'mine.ts', TYPED],

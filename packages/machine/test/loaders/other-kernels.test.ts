@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  kernelForFirmware,
   loadFirmware,
   loadKernel,
   loadMultiboot,
@@ -21,6 +22,16 @@ const entryNote: ElfPart = {
 }
 
 describe('PVH (Xen, pvh.pandoc)', () => {
+  // QEMU's pvh.bin finds the ELF header there, and takes no more than this of the file.
+  test('firmware gets the first 8192 bytes of the file as the setup', () => {
+    const kernel = elfImage(32, 0xc010_0000, [{ ...load, bytes: new Uint8Array(9000).fill(7) }, entryNote])
+    const { keys } = kernelForFirmware({ kernel }, pcMemoryMap(16 * MIB))
+    const items = new Map(keys)
+    const [SIZE, DATA] = [0x17, 0x18]
+    expect(new DataView(items.get(SIZE)!.buffer).getUint32(0, true)).toBe(8192)
+    expect(items.get(DATA)).toEqual(kernel.subarray(0, 8192))
+  })
+
   test.each([32, 64] as const)('an ELF%d kernel with modules, command line and memory map', (bits) => {
     const ram = new GuestRam(16)
     const kernel = elfImage(bits, 0xc010_0000, [load, entryNote])
@@ -346,6 +357,17 @@ describe('memory map', () => {
 
   test.each([0, -4096, 4095, MIB + 1, MIB - 4096, Number.NaN, Infinity])('%d bytes are refused', (bytes) => {
     expect(() => pcMemoryMap(bytes)).toThrow(/^memory size: /)
+  })
+
+  test('the BIOS data area has 256 bytes', () => {
+    const written: number[][] = []
+    const memory = {
+      ramBytes: MIB,
+      e820: [],
+      write: (gpa: number, bytes: Uint8Array) => void written.push([gpa, bytes.length]),
+    }
+    writeBiosData(memory, { serialPorts: [0x3f8] })
+    expect(written).toEqual([[0x400, 0x100]])
   })
 
   test('the BIOS data area names serial ports, EBDA and base memory', () => {
