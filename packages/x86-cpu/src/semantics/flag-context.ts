@@ -109,11 +109,14 @@ export abstract class FlagContext extends MemoryContext {
     this.usesFlags = true
     const { kind, a, b, result } = this.flagStore
     if (kind.known !== undefined) return this.let(flagParts(kind.known, a, b, result).carry)
-    return this.f.ifElse(
+    const { f } = this
+    // As `flagParts` has it for each kind: INC and DEC, which keep CF, are too frequent for a call.
+    const given = (): I32 => b.toI32().and(FLAG_CF)
+    return f.ifElse(
       'i32',
       kind.eq(FLAGS_SUB),
       () => a.ltU(b),
-      () => this.allFlags().and(FLAG_CF),
+      () => f.ifElse('i32', kind.eq(FLAGS_ADD), () => result.ltU(b), given),
     )
   }
 

@@ -3,11 +3,12 @@ import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { ES, SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state-layout.ts'
 import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
 import type { Context } from './context.ts'
+import { loadOp } from './integer.ts'
 import { RDI, RSI, advance, elementAddress } from './string-elements.ts'
 import { least } from './string-repeat.ts'
 import type { Bulk } from './string-repeat.ts'
 
-// REP MOVS and REP STOS of RAM, a page at a time.
+// Repeated MOVS, STOS, CMPS and SCAS of RAM, a page at a time.
 
 /** Bytes that are copied or filled by a loop: an instruction of Wasm for any number of bytes is a call out of its code. */
 const MOST_SHORT = 128
@@ -98,6 +99,55 @@ export function fillBulk(c: Context, value: I64, by: I64): Bulk {
         advance(c, RDI, bytes)
         f.set(done, count)
       })
+    })
+    return done.get
+  }
+}
+
+/** The elements that one index register goes through. */
+export interface Elements {
+  readonly register: number
+  readonly segment: I32
+}
+
+/**
+ * Compares elements upwards, as far as they lie in one page each, up to the one at which the repetition ends.
+ *
+ * @param take - takes the values of an element of each of `sources`
+ * @param stop - whether those end the repetition
+ */
+export function compareBulk(
+  c: Context,
+  by: I64,
+  sources: readonly Elements[],
+  take: (...values: readonly I64[]) => void,
+  stop: () => I32,
+): Bulk {
+  const f = c.f
+  const { size } = c.form
+  const flat = isBulkSegment(c, ...sources.map(({ segment }) => segment))
+  return (remaining) => {
+    const done = f.local('i64')
+    f.set(done, I64.of(0))
+    f.if(by.gtS(0).and(flat.ne(0)), () => {
+      const pages = sources.map(({ register, segment }) => hostOf(c, bulkAddress(c, register, segment, false), 0))
+      const count = pages.reduce((most, { elements }) => least(c, most, elements), remaining)
+      f.if(
+        pages.reduce((all, { host }) => all.and(host.ne(0)), count.ne(0)),
+        () => {
+          const end = f.let(count.toI32().shl(Math.log2(size)))
+          const at = f.local('i32')
+          f.set(at, I32.of(0))
+          f.loop((next) => {
+            take(...pages.map(({ host }) => f.load(loadOp(size, true), host.add(at.get))))
+            f.set(at, at.get.add(size))
+            f.brIf(at.get.ltU(end).and(stop().eqz()), next)
+          })
+          const bytes = f.let(at.get.toI64U())
+          for (const { register } of sources) advance(c, register, bytes)
+          f.set(done, bytes.shrU(Math.log2(size)))
+        },
+      )
     })
     return done.get
   }

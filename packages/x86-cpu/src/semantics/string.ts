@@ -3,7 +3,7 @@ import type { I64 } from '@retrap/wasm-emitter'
 import { ES, S_LOGGED } from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { loadOp, signExtend, storeOp } from './integer.ts'
-import { bulkPossible, copyBulk, fillBulk } from './string-bulk.ts'
+import { bulkPossible, compareBulk, copyBulk, type Elements, fillBulk } from './string-bulk.ts'
 import { RAX, RDI, RSI, advance, elementAddress, sourceSegment, stride } from './string-elements.ts'
 import { repeat } from './string-repeat.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
@@ -72,68 +72,42 @@ function loadString(c: Context): void {
  * SCAS and CMPS. The flags are those of the last iteration. A fault before it finds them as they were before the
  * instruction (SDM vol. 2B, "REP"), and so does an interrupt, however many iterations have been made at a time.
  */
-function compareStrings(
-  c: Context,
-  operands: (left: (v: I64) => void, right: (v: I64) => void) => void,
-  move: () => void,
-): void {
+function compareStrings(c: Context, sources: readonly Elements[], first?: I64): void {
   const f = c.f
   const size = c.form.size
+  const by = stride(c)
   const a = f.local('i64')
   const b = f.local('i64')
+  if (first !== undefined) f.set(a, first)
+  const take = (...values: readonly I64[]): void => {
+    // Both elements are read before either local changes: the second read may fault.
+    if (first === undefined) f.set(a, values[0]!)
+    f.set(b, values.at(-1)!)
+  }
   const unequal = (): I32 => a.get.ne(b.get)
+  const stop = c.form.repeat === 'repe' ? unequal : (): I32 => unequal().eqz()
   repeat(
     c,
     () => {
-      operands(
-        (v) => f.set(a, v),
-        (v) => f.set(b, v),
-      )
-      move()
+      const addresses = sources.map(({ register, segment }) => elementAddress(c, register, segment, false))
+      take(...addresses.map((address) => c.loadMemory(loadOp(size, true), address, size)))
+      for (const { register } of sources) advance(c, register, by)
     },
     {
-      ...(c.form.repeat === 'repe' ? { stop: unequal } : {}),
-      ...(c.form.repeat === 'repne' ? { stop: (): I32 => unequal().eqz() } : {}),
+      ...(bulkPossible(c) ? { bulk: compareBulk(c, by, sources, take, stop) } : {}),
+      stop,
       finish: () => c.flagsSub(a.get, b.get, c.let(signExtend(a.get.sub(b.get), size))),
     },
   )
 }
 
 function compareString(c: Context): void {
-  const size = c.form.size
-  const segment = sourceSegment(c)
-  const by = stride(c)
-  compareStrings(
-    c,
-    (left, right) => {
-      // Both elements are read before either local changes: the second read may fault.
-      const from = elementAddress(c, RSI, segment, false)
-      const to = elementAddress(c, RDI, I32.of(ES), false)
-      const first = c.loadMemory(loadOp(size, true), from, size)
-      const second = c.loadMemory(loadOp(size, true), to, size)
-      left(first)
-      right(second)
-    },
-    () => {
-      advance(c, RSI, by)
-      advance(c, RDI, by)
-    },
-  )
+  const source = { register: RSI, segment: sourceSegment(c) }
+  compareStrings(c, [source, { register: RDI, segment: I32.of(ES) }])
 }
 
 function scanString(c: Context): void {
-  const size = c.form.size
-  const by = stride(c)
-  const wanted = c.gprS(RAX, size)
-  compareStrings(
-    c,
-    (left, right) => {
-      const value = c.loadMemory(loadOp(size, true), elementAddress(c, RDI, I32.of(ES), false), size)
-      left(wanted)
-      right(value)
-    },
-    () => advance(c, RDI, by),
-  )
+  compareStrings(c, [{ register: RDI, segment: I32.of(ES) }], c.gprS(RAX, c.form.size))
 }
 
 const SIZES = ['B', 'W', 'D', 'Q'] as const
