@@ -12,6 +12,7 @@ Examples:
   retrap disasm vmlinux --start 0xffffffff81000000 --stop 0xffffffff81000100 --syntax att
   retrap disasm boot.img --mode 16 --address 0x7c00
   retrap disasm Image --arch arm64 --raw --stop 0x1000
+  retrap disasm /usr/arm-linux-gnueabihf/lib/libc.so.6 --arch thumb --start 0x20000
   objcopy -O binary -j .text main.o /dev/stdout | retrap disasm -
 
 A file that is neither ELF nor PE is plain code. Colour needs a terminal, and no NO_COLOR in the environment.`
@@ -26,10 +27,15 @@ export function addDisasm(
 ): void {
   program
     .command('disasm')
-    .description('Disassemble a file: ELF, PE or plain machine code of x86 or arm64')
+    .description('Disassemble a file: ELF, PE or plain machine code of x86 or Arm')
     .argument('<file>', 'what to disassemble; - reads the standard input')
     .addOption(
-      new Option('--arch <name>', 'whose code it is (default: what the file says, else x86)').choices(['x86', 'arm64']),
+      new Option('--arch <name>', 'whose code it is (default: what the file says, else x86)').choices([
+        'x86',
+        'arm64',
+        'arm',
+        'thumb',
+      ]),
     )
     .addOption(
       new Option('--mode <bits>', 'size of the code segment (default: what the file says, else 64)').choices([

@@ -3,7 +3,7 @@ import { CliError } from '../cli-error.ts'
 import { readInput } from '../files.ts'
 import { type ListingOutput, printText } from '../print-lines.ts'
 import { usage } from '../values.ts'
-import type { listA64Section } from './arm64-listing.ts'
+import type { listArmSection } from './arm-listing.ts'
 import { isElf, readElf } from './elf.ts'
 import { KnownLines } from './known-lines.ts'
 import { cut, listSection, type ListingOptions, type Syntax } from './listing.ts'
@@ -49,9 +49,10 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
   }
   const loaded = load(path === '-' ? await readAll(host.input()) : await readInput(path, path), path, flags)
   const architecture = flags.arch ?? loaded.architecture
-  if (architecture === 'arm64' && flags.mode !== undefined) throw usage('--mode is for x86 code; A64 has one')
-  if (architecture === 'arm64' && flags.syntax !== DEFAULT_FLAGS.syntax)
-    throw usage(`--syntax ${flags.syntax} is for x86 code; A64 has one`)
+  if (architecture !== 'x86' && flags.mode !== undefined)
+    throw usage('--mode is for x86 code; leave it out for Arm code')
+  if (architecture !== 'x86' && flags.syntax !== DEFAULT_FLAGS.syntax)
+    throw usage(`--syntax ${flags.syntax} is for x86 code; leave it out for Arm code`)
   const parts = cutAll(loaded, path, flags)
   const total = parts.reduce((sum, { bytes }) => sum + bytes.length, 0)
   // A listing on the terminal shows by itself how it goes on.
@@ -60,11 +61,13 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
       ? new ListingProgress(terminal, path, total, () => performance.now())
       : undefined
   const colour = wantsColour(flags.color, output, environment)
-  const program: Program = { ...loaded, architecture, sections: parts }
-  // The tables of A64 are large: x86 code does without them.
-  const listA64 = program.architecture === 'arm64' ? (await import('./arm64-listing.ts')).listA64Section : undefined
+  // Whoever names the instruction set is believed, whatever the file says.
+  const sections = flags.arch === undefined ? parts : parts.map((part) => ({ ...part, marks: [] }))
+  const program: Program = { ...loaded, architecture, sections }
+  // The tables of Arm are large: x86 code does without them.
+  const listArm = program.architecture === 'x86' ? undefined : (await import('./arm-listing.ts')).listArmSection
   try {
-    await printText(listing(program, path, flags, colour, progress, listA64), output)
+    await printText(listing(program, path, flags, colour, progress, listArm), output)
   } finally {
     progress?.end()
   }
@@ -133,12 +136,13 @@ function* listing(
   flags: DisasmFlags,
   colour: boolean,
   progress: ListingProgress | undefined,
-  listA64: typeof listA64Section | undefined,
+  listArm: typeof listArmSection | undefined,
 ): Generator<string | Uint8Array, void> {
   const { stop } = flags
+  const { architecture } = program
   const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
   const format = program.format === 'raw' ? 'plain code' : program.format
-  yield `${path}: ${format}, ${listA64 === undefined ? `${mode}-bit` : 'arm64'}\n`
+  yield `${path}: ${format}, ${architecture === 'x86' ? `${mode}-bit` : architecture}\n`
   const known = new KnownLines(mode)
   let before = 0
   for (const section of program.sections) {
@@ -149,7 +153,9 @@ function* listing(
       onProgress: (bytes) => progress?.report(start + bytes),
     }
     yield '\n'
-    yield* listA64 === undefined ? listSection(section, options, known) : listA64(section, options)
+    yield* listArm === undefined || architecture === 'x86'
+      ? listSection(section, options, known)
+      : listArm(section, options, architecture)
     before += section.bytes.length
   }
 }

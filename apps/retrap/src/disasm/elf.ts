@@ -1,14 +1,23 @@
 /**
  * Code and symbols of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements; "ELF for the Arm
- * 64-bit Architecture".
+ * 64-bit Architecture", "ELF for the Arm Architecture".
  */
 import { CliError } from '../cli-error.ts'
 import type { ElfHeader } from './elf-header.ts'
 import { importedSymbols } from './elf-imports.ts'
-import { FileReader, type Mode, type Program, type Section, type Symbol } from './program.ts'
+import {
+  type Architecture,
+  FileReader,
+  type Mark,
+  type Mode,
+  type Program,
+  type Section,
+  type Symbol,
+} from './program.ts'
 
 const EM_386 = 3
 const EM_IAMCU = 6
+const EM_ARM = 40
 const EM_X86_64 = 62
 const EM_AARCH64 = 183
 const ET_REL = 1
@@ -41,18 +50,23 @@ export function readElf(bytes: Uint8Array): Program {
   const file = new FileReader(bytes, 'ELF')
   const is64 = file.u8(4) === 2
   const machine = file.u16(18)
-  if (file.u8(5) !== 1 || ![EM_386, EM_IAMCU, EM_X86_64, EM_AARCH64].includes(machine)) {
-    throw new CliError('ERR_INPUT', `this ELF file is for another processor (machine ${machine}), not for x86 or arm64`)
+  if (file.u8(5) !== 1 || ![EM_386, EM_IAMCU, EM_ARM, EM_X86_64, EM_AARCH64].includes(machine)) {
+    throw new CliError('ERR_INPUT', `this ELF file is for another processor (machine ${machine}), not for x86 or Arm`)
   }
-  const isArm = machine === EM_AARCH64
-  const mode: Mode = machine === EM_X86_64 || isArm ? 64 : 32
+  const isArm = machine === EM_AARCH64 || machine === EM_ARM
+  const mode: Mode = machine === EM_X86_64 || machine === EM_AARCH64 ? 64 : 32
   const headers = sectionHeaders(file, is64)
   const isRelocatable = file.u16(16) === ET_REL
-  const all = headers
+  const named = headers
     .filter(({ type }) => type === SHT_SYMTAB || type === SHT_DYNSYM)
     .flatMap((header) => readSymbols(file, is64, header, headers))
-    // `$x` and `$d` say what is code and what is data, and name nothing.
-    .filter(({ name }) => !isArm || !/^\$[xd](?:\.|$)/.test(name))
+  // `$x` and `$d` say what is code and what is data, and name nothing.
+  const isMark = ({ name }: Symbol): boolean => isArm && /^\$[axtd](?:\.|$)/.test(name)
+  const isThumb = ({ address, isFunction }: Found): boolean => machine === EM_ARM && isFunction && (address & 1n) !== 0n
+  const all = named
+    .filter((symbol) => !isMark(symbol))
+    .map((symbol) => (isThumb(symbol) ? { ...symbol, address: symbol.address - 1n } : symbol))
+  const marks = machine === EM_ARM ? marksOf(named.filter(isMark)) : []
   // In a file that is not linked each section starts at 0, so names of other sections would be wrong.
   const own = isRelocatable ? Map.groupBy(all, ({ section }) => section) : undefined
   const imported = isRelocatable || isArm ? [] : importedSymbols(file, is64, machine === EM_X86_64, headers)
@@ -60,15 +74,39 @@ export function readElf(bytes: Uint8Array): Program {
   const sections = headers.flatMap(({ name, type, flags, address, offset, size }, index): Section[] => {
     if (type !== SHT_PROGBITS || (flags & SHF_EXECINSTR) === 0n || size === 0) return []
     const symbols = own === undefined ? linked : (own.get(index) ?? [])
-    return [{ name, address, bytes: file.slice(offset, size), symbols }]
+    const here = marks.filter(({ section }) => section === index)
+    return [{ name, address, bytes: file.slice(offset, size), symbols, ...(here.length === 0 ? {} : { marks: here }) }]
   })
+  let architecture: Architecture = isArm ? 'arm64' : 'x86'
+  if (machine === EM_ARM) {
+    // Bit 0 of an address says that Thumb code is there.
+    const startsInThumb = (file.u32(24) & 1) !== 0 || named.some(isThumb)
+    architecture = startsInThumb ? 'thumb' : 'arm'
+  }
   return {
     format: 'ELF',
-    architecture: isArm ? 'arm64' : 'x86',
+    architecture,
     mode,
     sections: sections.length > 0 ? sections : segments(file, is64),
   }
 }
+
+/** A symbol, and what the file says of it. */
+interface Found extends Symbol {
+  readonly section: number
+  readonly isFunction: boolean
+}
+
+const MARKED: Readonly<Record<string, Mark['kind']>> = { a: 'arm', t: 'thumb', d: 'data' }
+
+/** `$a`, `$t` and `$d`: where A32 code, Thumb code and data begin. */
+const marksOf = (symbols: readonly Found[]): (Mark & { readonly section: number })[] =>
+  symbols
+    .flatMap(({ name, address, section }) => {
+      const kind = MARKED[name.charAt(1)]
+      return kind === undefined ? [] : [{ address, kind, section }]
+    })
+    .toSorted((a, b) => Number(a.address - b.address))
 
 function sectionHeaders(file: FileReader, is64: boolean): readonly ElfHeader[] {
   const at = is64 ? Number(file.u64(40)) : file.u32(32)
@@ -111,17 +149,12 @@ function sectionHeaders(file: FileReader, is64: boolean): readonly ElfHeader[] {
   }))
 }
 
-function readSymbols(
-  file: FileReader,
-  is64: boolean,
-  table: ElfHeader,
-  headers: readonly ElfHeader[],
-): (Symbol & { readonly section: number })[] {
+function readSymbols(file: FileReader, is64: boolean, table: ElfHeader, headers: readonly ElfHeader[]): Found[] {
   const names = headers[table.link]
   const size = is64 ? 24 : 16
   if (names === undefined) throw file.damaged('a symbol table has no names')
   if (table.entrySize !== size) throw file.damaged(`a symbol of ${table.entrySize} bytes instead of ${size}`)
-  const found: (Symbol & { readonly section: number })[] = []
+  const found: Found[] = []
   for (let at = table.offset; at + size <= table.offset + table.size; at += size) {
     const info = file.u8(at + (is64 ? 4 : 12))
     const section = file.u16(at + (is64 ? 6 : 14))
@@ -136,6 +169,7 @@ function readSymbols(
       size: is64 ? file.u64(at + 16) : BigInt(file.u32(at + 8)),
       rank: (type === STT_FUNC ? 2 : 0) + (info >> 4 === STB_LOCAL ? 0 : 1),
       section,
+      isFunction: type === STT_FUNC,
     })
   }
   return found

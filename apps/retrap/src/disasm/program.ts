@@ -4,7 +4,7 @@ import { CliError } from '../cli-error.ts'
 export type Mode = 16 | 32 | 64
 
 /** The processor that the code is for. */
-export type Architecture = 'x86' | 'arm64'
+export type Architecture = 'x86' | 'arm64' | 'arm' | 'thumb'
 
 /** A stretch of code. */
 export interface Section {
@@ -13,6 +13,14 @@ export interface Section {
   readonly bytes: Uint8Array
   /** Names of places; those of other sections too, unless the file is not linked yet. */
   readonly symbols: readonly Symbol[]
+  /** 32-bit Arm: where another instruction set or data begins, by address, as far as the file says. */
+  readonly marks?: readonly Mark[]
+}
+
+/** A place from which on the bytes are of one kind. */
+export interface Mark {
+  readonly address: bigint
+  readonly kind: 'arm' | 'thumb' | 'data'
 }
 
 /** A place with a name. */
@@ -28,7 +36,7 @@ export interface Symbol {
 export interface Program {
   readonly format: 'ELF' | 'PE' | 'raw'
   readonly architecture: Architecture
-  /** Of x86 code; 64 for A64. */
+  /** Of x86 code; 64 for A64, 32 for A32 and Thumb. */
   readonly mode: Mode
   /** In the order of the file. */
   readonly sections: readonly Section[]

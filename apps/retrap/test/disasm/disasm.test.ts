@@ -238,6 +238,63 @@ code:
   })
 })
 
+describe('of A32 and Thumb code', () => {
+  // In A32: bl half; bx lr. Data. In Thumb: cmp, it eq, addeq, beq.w, bx lr.
+  const words = [0xeb00_0001, 0xe12f_ff1e, 0x1234_5678]
+  const halves = [0x2800, 0xbf08, 0x3001, 0xf43f, 0xaffb, 0x4770, 0xde00]
+  const bytes = [...new Uint8Array(Uint32Array.from(words).buffer), ...new Uint8Array(Uint16Array.from(halves).buffer)]
+  const names = [
+    { name: '$a', value: 0x401000, size: 0, info: 0x00 },
+    { name: 'whole', value: 0x401000, size: 12, info: FUNCTION },
+    { name: '$d', value: 0x401008, size: 0, info: 0x00 },
+    { name: '$t', value: 0x40100c, size: 0, info: 0x00 },
+    { name: 'half', value: 0x40100d, size: 12, info: FUNCTION },
+  ]
+  const elf = elfFile(32, bytes, names).with(18, 40)
+
+  test('an ELF file says which is which, and what is data', async () => {
+    const { code: exit, stdout, stderr } = await disasm(elf)
+    expect(stderr).toBe('')
+    expect(exit).toBe(0)
+    expect(stdout).toBe(`ELF, thumb
+
+.text:
+
+whole:
+401000  eb000001   bl      half  @ 0x40100c
+401004  e12fff1e   bx      lr
+401008  12345678   .word   0x12345678
+
+half:
+40100c  2800       cmp     r0, #0
+40100e  bf08       it      eq
+401010  3001       addeq   r0, #1
+401012  f43f affb  beq.w   half  @ 0x40100c
+401016  4770       bx      lr
+401018  de00       udf     #0
+`)
+  })
+
+  test('plain code is of the set that is named', async () => {
+    const thumb = Uint8Array.from([0x70, 0x47, 0xff, 0xff, 0xff, 0xff, 0x00, 0xf0])
+    expect((await disasm(thumb, '--arch', 'thumb')).stdout).toBe(`plain code, thumb
+
+code:
+0000  4770       bx      lr
+0002  ffff ffff  .inst.w 0xffffffff
+0006             .byte   0x00, 0xf0
+`)
+    expect((await disasm(Uint8Array.from(bytes), '--arch', 'arm', '--stop', '4')).stdout).toBe(`plain code, arm
+
+code:
+0000  eb000001  bl      0xc
+`)
+    expect((await disasm(elf, '--arch', 'arm', '--stop', '0x401010', '--start', '0x40100c')).stdout).toContain(
+      '40100c  bf082800  svclt   #534528',
+    )
+  })
+})
+
 describe('a mistake gets one line that says what to do', () => {
   const elf = elfFile(64, code, symbols)
   const arm = elf.with(18, 183)
@@ -255,12 +312,12 @@ describe('a mistake gets one line that says what to do', () => {
     { bytes: elf, args: ['--arch', 'arm64', '--mode', '32'], exit: 2, says: '--mode is for x86 code' },
     { bytes: arm, args: ['--mode', '32'], exit: 2, says: '--mode is for x86 code' },
     { bytes: arm, args: ['--syntax', 'att'], exit: 2, says: '--syntax att is for x86 code' },
-    { bytes: elf, args: ['--arch', 'mips'], exit: 2, says: 'Allowed choices are x86, arm64' },
+    { bytes: elf, args: ['--arch', 'mips'], exit: 2, says: 'Allowed choices are x86, arm64, arm, thumb' },
     { bytes: elf, args: ['--syntax', 'masm'], exit: 2, says: 'Allowed choices are intel, att, nasm' },
     { bytes: elf, args: ['--stop', '0x1000'], exit: 74, says: '.text from 0x401000 to 0x40100f' },
     { bytes: elf.subarray(0, 300), args: [], exit: 74, says: '--raw takes it as plain code' },
     { bytes: shared, args: [], exit: 74, says: 'its names lie upon one another; --raw' },
-    { bytes: elf.with(18, 40), args: [], exit: 74, says: 'for another processor (machine 40)' },
+    { bytes: elf.with(18, 8), args: [], exit: 74, says: 'for another processor (machine 8)' },
     { bytes: peFile([0xc3], 'f').with(0x44, 0x63), args: [], exit: 74, says: 'for another processor' },
     { bytes: new Uint8Array(), args: [], exit: 74, says: 'there is no code in it' },
   ])('$args: $says', async ({ bytes, args, exit, says }) => {
