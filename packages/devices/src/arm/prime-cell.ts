@@ -22,7 +22,7 @@ export interface PrimeCellRegisters {
  *
  * @param peripheralId - part number in bits 11:0, designer in 19:12, revision in 23:20, configuration in 31:24
  *
- * Source: Arm DDI 0183F, §3.3.15 to §3.3.22, "Peripheral Identification Registers", "PrimeCell Identification Registers".
+ * Source: Arm DDI 0183F, chapter 3, "Peripheral Identification Registers", "PrimeCell Identification Registers".
  */
 export function primeCell(peripheralId: number, registers: PrimeCellRegisters): SynchronousRangeHandler {
   const read = (offset: number): number => {

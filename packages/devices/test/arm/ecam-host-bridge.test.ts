@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { EcamHostBridge } from '../../src/arm/index.ts'
 import { PcieRootPort } from '../../src/pcie/index.ts'
 import { FakeLine } from '../support/fake-machine.ts'
-import { QemuVirt } from '../support/qemu-virt.ts'
+import { QemuVirt } from '@retrap/tooling/qtest'
 
 const ECAM = 0x40_1000_0000
 const FIRST_IRQ = 35

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { Pl011, Pl031, Pl061 } from '../../src/arm/index.ts'
 import { FwCfg } from '../../src/index.ts'
 import { FakeMachine } from '../support/fake-machine.ts'
-import { QemuVirt } from '../support/qemu-virt.ts'
+import { QemuVirt } from '@retrap/tooling/qtest'
 
 const available = hasProgram('qemu-system-aarch64')
 const note = skipNote(available, 'there is no qemu-system-aarch64')

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Lines } from './lines.ts'
+import { Lines } from '@retrap/tooling/qtest'
 
 const BIOS_BYTES = 0x1_0000
 const EXPRESS = 0x10

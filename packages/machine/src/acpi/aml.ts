@@ -32,6 +32,7 @@ const SHIFT_LEFT_OP = 0x79
 const AND_OP = 0x7b
 const OR_OP = 0x7d
 const FIND_SET_RIGHT_BIT_OP = 0x82
+const NOTIFY_OP = 0x86
 const SUBTRACT_OP = 0x74
 const CREATE_DWORD_FIELD_OP = 0x8a
 const CREATE_WORD_FIELD_OP = 0x8b
@@ -216,6 +217,8 @@ export const equal = (a: Aml, b: Aml): Aml => concat([LEQUAL_OP], a, b)
 export const not = (a: Aml): Aml => concat([NOT_OP], a)
 /** `If (predicate) { … }`. */
 export const when = (predicate: Aml, ...terms: readonly Aml[]): Aml => sized([IF_OP], predicate, ...terms)
+/** `Notify (object, value)`. */
+export const notify = (object: string, value: number): Aml => concat([NOTIFY_OP], path(object), integer(value))
 /** `Return (value)`. */
 export const returns = (value: Aml): Aml => concat([RETURN_OP], value)
 /** `CreateDWordField (buffer, byteIndex, name)`. */

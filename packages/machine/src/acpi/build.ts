@@ -1,20 +1,11 @@
 import type { AcpiBoard } from './board.ts'
 import { dsdtBody } from './dsdt.ts'
+import { TableImage, type AcpiTables } from './image.ts'
 import * as tables from './tables.ts'
 
 /** GPA where tables go unless told otherwise: the BIOS area that an OS scans for the RSDP. */
 export const ACPI_DEFAULT_BASE = 0xe_0000
 const BIOS_AREA_END = 0x10_0000
-
-/** A set of ACPI tables, ready to be copied to guest memory. */
-export interface AcpiTables {
-  /** GPA of the image; also that of the RSDP. */
-  readonly rsdpAddress: number
-  /** RSDP and all tables. */
-  readonly image: Uint8Array
-  /** GPA of each table, by signature. */
-  readonly addresses: Readonly<Record<string, number>>
-}
 
 /**
  * Builds RSDP, RSDT, XSDT, FADT, FACS, DSDT, MADT and, with an HPET or
@@ -30,28 +21,15 @@ export interface AcpiTables {
  */
 export function buildAcpiTables(board: AcpiBoard, base: number = ACPI_DEFAULT_BASE): AcpiTables {
   if (base % 64 !== 0) throw new RangeError(`ACPI table base 0x${base.toString(16)}: expected a multiple of 64`)
-  const addresses: Record<string, number> = {}
-  const placed: { readonly at: number; readonly bytes: Uint8Array }[] = []
-  let next = base + 64
-  const place = (signature: string, bytes: Uint8Array): number => {
-    const at = next
-    placed.push({ at, bytes })
-    addresses[signature] = at
-    // The FACS needs 64-byte alignment; the rest share it for simplicity.
-    next = Math.ceil((at + bytes.length) / 64) * 64
-    return at
-  }
-  const facs = place('FACS', tables.facs())
-  const dsdt = place('DSDT', tables.dsdt(dsdtBody(board)))
-  const roots = [place('FACP', tables.fadt(board, facs, dsdt)), place('APIC', tables.madt(board))]
-  if (board.hpet !== undefined) roots.push(place('HPET', tables.hpetTable(board.hpet)))
-  if (board.ecam !== undefined) roots.push(place('MCFG', tables.mcfg(board.ecam)))
-  const rsdt = place('RSDT', tables.rsdt(roots))
-  const xsdt = place('XSDT', tables.xsdt(roots))
-  if (base < BIOS_AREA_END && next > BIOS_AREA_END)
-    throw new RangeError(`ACPI tables of ${next - base} bytes at 0x${base.toString(16)}: they end above 1 MiB`)
-  const image = new Uint8Array(next - base)
-  for (const { at, bytes } of placed) image.set(bytes, at - base)
-  image.set(tables.rsdp(rsdt, xsdt), 0)
-  return { rsdpAddress: base, image, addresses }
+  const image = new TableImage(base)
+  const facs = image.place('FACS', tables.facs())
+  const dsdt = image.place('DSDT', tables.dsdt(dsdtBody(board)))
+  const roots = [image.place('FACP', tables.fadt(board, facs, dsdt)), image.place('APIC', tables.madt(board))]
+  if (board.hpet !== undefined) roots.push(image.place('HPET', tables.hpetTable(board.hpet)))
+  if (board.ecam !== undefined) roots.push(image.place('MCFG', tables.mcfg(board.ecam)))
+  const rsdt = image.place('RSDT', tables.rsdt(roots))
+  const xsdt = image.place('XSDT', tables.xsdt(roots))
+  if (base < BIOS_AREA_END && image.end > BIOS_AREA_END)
+    throw new RangeError(`ACPI tables of ${image.end - base} bytes at 0x${base.toString(16)}: they end above 1 MiB`)
+  return image.finish(tables.rsdp(rsdt, xsdt))
 }

@@ -3,6 +3,7 @@ import { CHIPSETS } from '../machine-type.ts'
 import * as aml from './aml.ts'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
+import { expressRoot } from './pci-express.ts'
 import * as resource from './resources.ts'
 
 /**
@@ -18,12 +19,6 @@ const PIRQ_ROUTE_REGISTERS = [0x60, 0x68] as const
 const ROUTES_BYTES = 4
 const ECAM_BUS_BYTES = 1 << 20
 const LETTERS = [...'ABCDEFGH']
-/** The method `_OSC` of a PCI Express root. */
-const OSC_UUID = '33DB4D5B-1FF7-401C-9657-7441C03DD766'
-/** What an OS may take over: hot plug, power management events, error reporting, capability structures. */
-const OSC_CONTROL = 0x1d
-const OSC_UNKNOWN_UUID = 0x04
-const OSC_UNKNOWN_REVISION = 0x08
 /** ISA lines that a PCI link may be routed to. */
 const LINK_IRQS = [5, 10, 11] as const
 const ROUTE_DISABLED = 0x80
@@ -105,32 +100,6 @@ function interruptRouting(board: AcpiBoard): Aml[] {
       false,
       aml.when(aml.path('\\PICM'), aml.returns(aml.path('PRTA'))),
       aml.returns(aml.path('PRTP')),
-    ),
-  ]
-}
-
-/** A PCI Express root bridge: its identifiers, and what it lets an OS control (PCI Firmware Specification 3.3, 4.5). */
-function expressRoot(): Aml[] {
-  return [
-    aml.name('_HID', aml.eisaId('PNP0A08')),
-    aml.name('_CID', aml.eisaId('PNP0A03')),
-    aml.method(
-      '_OSC',
-      4,
-      true,
-      aml.createDwordField(aml.arg(3), 0, 'CDW1'),
-      aml.when(
-        aml.equal(aml.arg(0), aml.buffer(aml.uuid(OSC_UUID))),
-        aml.createDwordField(aml.arg(3), 8, 'CDW3'),
-        aml.and(aml.path('CDW3'), aml.integer(OSC_CONTROL), aml.path('CDW3')),
-        aml.when(
-          aml.not(aml.equal(aml.arg(1), aml.integer(1))),
-          aml.or(aml.path('CDW1'), aml.integer(OSC_UNKNOWN_REVISION), aml.path('CDW1')),
-        ),
-        aml.returns(aml.arg(3)),
-      ),
-      aml.or(aml.path('CDW1'), aml.integer(OSC_UNKNOWN_UUID), aml.path('CDW1')),
-      aml.returns(aml.arg(3)),
     ),
   ]
 }

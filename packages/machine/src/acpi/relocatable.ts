@@ -1,5 +1,6 @@
 import type { AcpiBoard } from './board.ts'
 import { buildAcpiTables } from './build.ts'
+import type { AcpiTables } from './image.ts'
 import { RSDP_BYTES, TABLE_HEADER_BYTES } from './tables.ts'
 
 /** ACPI tables that firmware places: two files and the script that links them. */
@@ -33,35 +34,42 @@ const FADT_POINTERS = [
   [140, 8],
 ] as const
 
+/** The tables of {@link buildAcpiTables} for firmware to place. */
+export const relocatableAcpi = (board: AcpiBoard): RelocatableAcpi => relocate(buildAcpiTables(board, 0))
+
 /**
- * The tables of {@link buildAcpiTables} with addresses relative to their own
- * file, and the commands by which firmware allocates, links and sums them.
+ * Tables with addresses relative to their own file, and the commands by
+ * which firmware allocates, links and sums them.
+ *
+ * @param built - at address 0: every pointer is an offset into the image, and 0 is none
  *
  * Source: QEMU, hw/acpi/bios-linker-loader.c, the layout of its commands.
  */
-export function relocatableAcpi(board: AcpiBoard): RelocatableAcpi {
-  // Built at address 0, every pointer is an offset into the image.
-  const { image, addresses } = buildAcpiTables(board, 0)
+export function relocate({ image, addresses }: AcpiTables): RelocatableAcpi {
   const rsdp = image.slice(0, RSDP_BYTES)
   const tables = image.slice()
   tables.fill(0, 0, RSDP_BYTES)
   const view = new DataView(image.buffer)
   const script: Uint8Array[] = [allocate(TABLES_FILE, 64, ZONE_HIGH), allocate(RSDP_FILE, 16, ZONE_FSEG)]
+  const isSet = (at: number): boolean => view.getUint32(at, true) !== 0
   const link = (signature: string, pointers: readonly (readonly [number, number])[]): void => {
-    const at = addresses[signature]!
-    for (const [offset, size] of pointers) script.push(addPointer(TABLES_FILE, at + offset, size))
+    const at = addresses[signature]
+    if (at === undefined) return
+    for (const [offset, size] of pointers)
+      if (isSet(at + offset)) script.push(addPointer(TABLES_FILE, at + offset, size))
     script.push(addChecksum(TABLES_FILE, at + CHECKSUM_OFFSET, at, view.getUint32(at + 4, true)))
     // SeaBIOS subtracts the sum from what is there, while OVMF puts the negative sum in its place: both want zero.
     tables[at + CHECKSUM_OFFSET] = 0
   }
   const entries = (signature: string, size: number): (readonly [number, number])[] => {
-    const bytes = view.getUint32(addresses[signature]! + 4, true) - TABLE_HEADER_BYTES
+    const at = addresses[signature]
+    const bytes = at === undefined ? 0 : view.getUint32(at + 4, true) - TABLE_HEADER_BYTES
     return Array.from({ length: bytes / size }, (_, i) => [TABLE_HEADER_BYTES + i * size, size] as const)
   }
   link('FACP', FADT_POINTERS)
   link('RSDT', entries('RSDT', 4))
   link('XSDT', entries('XSDT', 8))
-  for (const [offset, size] of RSDP_POINTERS) script.push(addPointer(RSDP_FILE, offset, size))
+  for (const [offset, size] of RSDP_POINTERS) if (isSet(offset)) script.push(addPointer(RSDP_FILE, offset, size))
   script.push(addChecksum(RSDP_FILE, 8, 0, 20), addChecksum(RSDP_FILE, 32, 0, RSDP_BYTES))
   rsdp[8] = 0
   rsdp[32] = 0

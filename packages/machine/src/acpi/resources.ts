@@ -58,7 +58,15 @@ export function memory32Fixed(base: number, length: number, writable: boolean): 
 /** Kinds of address space descriptor. */
 const AddressSpace = { memory: 0, io: 1, bus: 2 } as const
 
-function addressSpace(tag: number, width: number, type: number, typeFlags: number, min: number, max: number): number[] {
+function addressSpace(
+  tag: number,
+  width: number,
+  type: number,
+  typeFlags: number,
+  min: number,
+  max: number,
+  translation = 0,
+): number[] {
   // General flags: producer, positive decode, minimum and maximum fixed.
   const body = [
     type,
@@ -67,7 +75,7 @@ function addressSpace(tag: number, width: number, type: number, typeFlags: numbe
     ...le(0, width),
     ...le(min, width),
     ...le(max, width),
-    ...le(0, width),
+    ...le(translation, width),
     ...le(max - min + 1, width),
   ]
   return [tag, ...le(body.length, 2), ...body]
@@ -83,3 +91,26 @@ export const memoryWindow32 = (min: number, max: number): number[] =>
 /** `QWordMemory`, non-cacheable and writable: a window anywhere, inclusive. */
 export const memoryWindow64 = (min: number, max: number): number[] =>
   addressSpace(0x8a, 8, AddressSpace.memory, 0x01, min, max)
+/** `DWordIO`: a window of ports, inclusive, that a host bridge forwards from memory at `translation` on. */
+export const ioWindowInMemory = (min: number, max: number, translation: number): number[] =>
+  addressSpace(0x87, 4, AddressSpace.io, 0x03, min, max, translation)
+
+/** `Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive) { gsi }`. */
+export const interruptLevel = (gsi: number): number[] => [0x89, ...le(6, 2), 0x01, 1, ...le(gsi, 4)]
+
+/** `GpioInt (Edge, ActiveHigh, Exclusive, PullNone, 0, controller) { line }` (6.4.3.8.1, "GPIO Connection Descriptor"). */
+export function gpioEdge(controller: string, line: number): number[] {
+  const pinsAt = 0x17
+  const nameAt = pinsAt + 2
+  const name = [...controller, '\0'].map((character) => character.charCodeAt(0))
+  const end = nameAt + name.length
+  return [
+    ...[0x8c, ...le(end - 3, 2), 1, 0],
+    // Consumer; edge.
+    ...[...le(1, 2), ...le(1, 2)],
+    // No pull; strength and debounce time that are the default.
+    ...[3, ...le(0, 2), ...le(0, 2)],
+    ...[...le(pinsAt, 2), 0, ...le(nameAt, 2), ...le(end, 2), ...le(0, 2)],
+    ...[...le(line, 2), ...name],
+  ]
+}

@@ -46,7 +46,7 @@ function checksum(bytes: Uint8Array): number {
 }
 
 /** A table: standard header, body, checksum. */
-function table(signature: string, revision: number, body: Uint8Array): Uint8Array {
+export function table(signature: string, revision: number, body: Uint8Array): Uint8Array {
   const out = new Uint8Array(TABLE_HEADER_BYTES + body.length)
   const view = new DataView(out.buffer)
   text(out, 0, signature)
@@ -62,7 +62,7 @@ function table(signature: string, revision: number, body: Uint8Array): Uint8Arra
   return out
 }
 
-/** Root System Description Pointer, revision 2. */
+/** Root System Description Pointer, revision 2. @param rsdtAddress - 0: there is none */
 export function rsdp(rsdtAddress: number, xsdtAddress: number): Uint8Array {
   const out = new Uint8Array(RSDP_BYTES)
   const view = new DataView(out.buffer)

@@ -1,9 +1,12 @@
 /**
- * The Arm board `virt`: where its devices are, its device tree, and how kernels are loaded.
+ * The Arm board `virt`: where its devices are, its device tree and ACPI tables, and how kernels are loaded.
  *
  * @packageDocumentation
  */
-export { affinityOf, checkArmBoard, POWER_BUTTON_LINE, PPI, VIRT } from './layout.ts'
+export { buildArmAcpiTables, relocatableArmAcpi } from './acpi.ts'
+export type { AcpiTables } from '../acpi/image.ts'
+export type { RelocatableAcpi } from '../acpi/relocatable.ts'
+export { affinityOf, checkArmBoard, gsiOfPpi, gsiOfSpi, POWER_BUTTON_LINE, PPI, VIRT } from './layout.ts'
 export type { ArmBoard, ArmDevicePlace, ArmLayout, ArmPlace, ArmPrivateInterrupts } from './layout.ts'
 export { armDeviceTree, type ArmChosen } from './device-tree.ts'
 export { loadArmKernel } from './load-kernel.ts'

@@ -86,8 +86,18 @@ export interface ArmPrivateInterrupts {
   readonly physicalTimer: number
 }
 
-/** Private interrupts of every board (Arm DEN 0094, Base System Architecture 1.0, 3.8.1, "PPI assignments"). */
+/** Private interrupts of every board (Arm DEN 0094, Base System Architecture, "PPI assignments"). */
 export const PPI: ArmPrivateInterrupts = { hypervisorTimer: 10, virtualTimer: 11, secureTimer: 13, physicalTimer: 14 }
+/** First shared and first private interrupt of a GIC (Arm IHI 0069, "INTIDs"). */
+const FIRST_SPI = 32
+const FIRST_PPI = 16
+
+/** The number that the interrupt controller has for a shared interrupt; ACPI's global system interrupt is the same. */
+export const gsiOfSpi = (spi: number): number => FIRST_SPI + spi
+
+/** The number that the interrupt controller has for a private interrupt. */
+export const gsiOfPpi = (name: keyof ArmPrivateInterrupts): number => FIRST_PPI + PPI[name]
+
 /** The power button's line of the GPIO. */
 export const POWER_BUTTON_LINE = 3
 /** Most processors of the board. */

@@ -1,7 +1,31 @@
+// QEMU under the control of a test: `-qtest`.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { AccessSize } from '@retrap/device'
-import { Lines } from './lines.ts'
+
+/** Sends lines, and hears one of an answer for each. */
+export class Lines {
+  readonly #write: (line: string) => void
+  readonly #isAnswer: (line: string) => boolean
+  readonly #waiting: ((line: string) => void)[] = []
+  #rest = ''
+
+  constructor(write: (line: string) => void, isAnswer: (line: string) => boolean) {
+    this.#write = write
+    this.#isAnswer = isAnswer
+  }
+
+  take(bytes: Buffer): void {
+    const lines = (this.#rest + bytes.toString('latin1')).split('\n')
+    this.#rest = lines.pop() ?? ''
+    for (const line of lines) if (this.#isAnswer(line)) this.#waiting.shift()?.(line)
+  }
+
+  ask(line: string): Promise<string> {
+    const answer = new Promise<string>((resolve) => this.#waiting.push(resolve))
+    this.#write(`${line}\n`)
+    return answer
+  }
+}
 
 const SUFFIX = { 1: 'b', 2: 'w', 4: 'l', 8: 'q' } as const
 
@@ -29,7 +53,7 @@ export class QemuVirt {
     return text.slice(3)
   }
 
-  async read(gpa: number, size: AccessSize): Promise<number> {
+  async read(gpa: number, size: 1 | 2 | 4): Promise<number> {
     return Number(await this.#ask(`read${SUFFIX[size]} ${gpa}`))
   }
 
@@ -37,7 +61,7 @@ export class QemuVirt {
     return BigInt(await this.#ask(`readq ${gpa}`))
   }
 
-  async write(gpa: number, size: AccessSize | 8, value: number | bigint): Promise<void> {
+  async write(gpa: number, size: 1 | 2 | 4 | 8, value: number | bigint): Promise<void> {
     await this.#ask(`write${SUFFIX[size]} ${gpa} ${value}`)
   }
 
