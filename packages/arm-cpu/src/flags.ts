@@ -143,3 +143,12 @@ export function flagsOfBits(bits: I32): Flags {
 export function flagsOfResult(result: I64): Flags {
   return { n: result, z: result, c: I32.of(0), v: I32.of(0) }
 }
+
+/** The flags where PSTATE has them, in bits 31 to 28. */
+export function bitsOfFlags({ n, z, c, v }: Flags): I32 {
+  const sign = n
+    .shrU(32)
+    .toI32()
+    .and(0x8000_0000 | 0)
+  return sign.or(z.eqz().shl(30)).or(c.shl(29)).or(v.shl(28))
+}

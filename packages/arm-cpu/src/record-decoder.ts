@@ -55,8 +55,9 @@ interface Decoding {
 }
 
 /** Whether a row writes the register of a letter, so that register 31 is written to nowhere. */
-const isWritten = (letter: string, { operation }: Row): boolean =>
+const isWritten = (letter: string, { mnemonic, operation }: Row): boolean =>
   letter === 'd' ||
+  (letter === 't' && mnemonic === 'MRS') ||
   (letter === 's' && operation === 'store-exclusive') ||
   ((letter === 't' || letter === 'u') && (operation.startsWith('load') || operation === 'atomic'))
 
@@ -100,6 +101,10 @@ function moreOperandsOf({ mnemonic, operation, attributes, registers }: Row): Op
   }
   if (operation === 'compare-and-swap') operands.push({ letter: 's', field: R_A, at: generalTarget })
   if (operation === 'hint') operands.push(...HINT_OPERANDS)
+  // These exchange the stack pointer, which units must not keep.
+  if (operation === 'exception' || operation === 'exception-return') {
+    operands.push({ letter: 'i', field: R_N, at: () => S_SP })
+  }
   if (mnemonic === 'RETAA' || mnemonic === 'RETAB') {
     operands.push({ letter: 'n', field: R_N, at: () => general(30) }, { letter: 'm', field: R_M, at: () => S_SP })
   }
@@ -145,7 +150,7 @@ export class ArmRecordDecoder implements RecordDecoder {
     const trapsFp = (mode & MODE_NO_FP) !== 0 && isFp(word)
     const decoding = row === undefined || trapsFp ? null : this.#decodingOf(row)
     this.endsRun = decoding === null || decoding.semantics.ends === true
-    if (row === undefined || decoding === null) {
+    if (row === undefined || decoding === null || decoding.semantics.suits?.(row, word) === false) {
       u16[(record + R_OP) >>> 1] = OP_SYSTEM
       u16[(record + R_FUNCTION) >>> 1] = row === undefined ? HOST_UNDEFINED : trapsFp ? HOST_FP : HOST_EXECUTED
       return 4

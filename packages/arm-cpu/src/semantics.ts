@@ -17,6 +17,10 @@ export interface Semantics {
   readonly small?: (row: Row, word: number) => number
   /** Control does not go on with the next instruction. */
   readonly ends?: boolean
+  /** Which instructions of the row generated code executes; absent: all. The others are TypeScript's. */
+  readonly suits?: (row: Row, word: number) => boolean
+  /** It may lead to another exception level: units call the interpreter's function. */
+  readonly far?: boolean
   /** Generates the code of a form. */
   readonly emit: (c: ArmContext, form: ArmForm) => void
 }
@@ -38,7 +42,7 @@ export function selectorsOf(row: Row, { selectors }: Semantics): string[] {
 
 /** Bits for the fields that are no selectors: some encodings are not allocated where two of these are equal, or zero. */
 const FILLINGS: readonly number[] = [
-  0, 0x0001_0860, 0x0002_1483, 0xffff_ffff, 0x5555_5555, 0xaaaa_aaaa, 0x1357_9bdf, 0x8421_0840,
+  0, 0x0001_0860, 0x0002_1483, 0xffff_ffff, 0x5555_5555, 0xaaaa_aaaa, 0x1357_9bdf, 0x8421_0840, 0x0003_02c0,
 ]
 
 /** Whether some instruction of a row has such values of its fields. */

@@ -30,12 +30,7 @@ export const S_BUDGET = 328
 export const S_ITERATIONS = 332
 export const S_ATTENTION = 336
 export const S_ALONE = 340
-export const S_TLB = 344
 export const S_FETCH_STATUS = 348
-/** Mode of the code: `MODE_*`. 32 bits. */
-export const S_MODE = 352
-/** Bits of the stack pointer that must be clear where it is a base register: 15, or 0 if SCTLR_ELx.SA does not ask for it. 32 bits. */
-export const S_SP_ALIGNMENT = 356
 /** Floating-point control register. 32 bits. */
 export const S_FPCR = 360
 /** Floating-point status register. 32 bits. */
@@ -53,9 +48,7 @@ export const S_KEYS_ENABLED = 388
 /** What others want of the processor: `EVENT_*`. 32 bits. */
 export const S_EVENTS = 400
 /** 0; or what is waited for, `WAIT_*`. 32 bits. */
-export const S_WAITING = 404
-/** Instructions that are trapped: `TRAP_*`. 32 bits. */
-export const S_TRAPS = 408
+export const S_WAITING = 344
 /** Accesses that generated code could not finish, a count. 32 bits. */
 export const S_SLOW_ACCESSES = 416
 /**
@@ -79,17 +72,37 @@ export const S_KEYS = 496
 export const S_DATA = 576
 /** V0 to V31, 128 bits each. */
 export const S_V = 640
-/** The TLB's set for accesses with the rights of EL0 (LDTR, STTR). 32 bits. */
-export const S_TLB_UNPRIVILEGED = 1152
 /**
  * The stage of the fault that S_FAULT_SYNDROME tells of: 2 where it is taken to EL2, with HPFAR_EL2; 1 of what is taken to
  * EL2 without; else 0. 32 bits.
  */
-export const S_FAULT_STAGE = 1156
+export const S_FAULT_STAGE = 404
 /** HPFAR_EL2 of a fault of stage 2. 64 bits. */
-export const S_FAULT_HPFAR = 1160
+export const S_FAULT_HPFAR = 464
+/** What depends on the exception level and the rights of its accesses: {@link LEVEL_BYTES}, the fields that follow. */
+export const S_LEVEL = 1152
+/** Machine address of the TLB's set in use: see `StateLayout`. 32 bits. */
+export const S_TLB = 1152
+/** The TLB's set for accesses with the rights of EL0 (LDTR, STTR). 32 bits. */
+export const S_TLB_UNPRIVILEGED = 1156
+/** The rights of accesses: see `Translation`. 32 bits. */
+export const S_RIGHTS = 1160
+/** Mode of the code: `MODE_*`. 32 bits. */
+export const S_MODE = 1164
+/** Bits of the stack pointer that must be clear where it is a base register: 15, or 0 if SCTLR_ELx.SA does not ask for it. 32 bits. */
+export const S_SP_ALIGNMENT = 1168
+/** Instructions that are trapped: `TRAP_*`. 32 bits. */
+export const S_TRAPS = 1172
+/** Bytes of all that. */
+export const LEVEL_BYTES = 24
+/** The same for EL0, for EL1, and for EL1 with PSTATE.PAN; without PSTATE.UAO. */
+export const S_LEVELS = 1176
+/** Not 0: TypeScript takes all exceptions and returns from them. 32 bits. */
+export const S_TAKES_EXCEPTIONS = 1248
+/** Where a return with an authenticated address goes. 64 bits. */
+export const S_RETURN = 1256
 /** The system registers of `SYSTEM_REGISTERS`, 64 bits each. */
-export const S_SYSTEM = 1168
+export const S_SYSTEM = 1264
 /** Bytes before the sets of the TLB. */
 export const S_TLB_SETS = 4096
 

@@ -9,10 +9,12 @@ import { floatMoves } from './float-moves.ts'
 import { loadStore } from './load-store.ts'
 import { logic } from './logic.ts'
 import { blocks } from './blocks.ts'
+import { exceptionLevels } from './exception-levels.ts'
 import { multiplication } from './multiply.ts'
 import { pointerAuthentication } from './pointer-authentication.ts'
 import { sha } from './sha.ts'
 import { structures } from './structures.ts'
+import { systemRegisterAccess } from './system-registers.ts'
 import { vectorInteger } from './vector/index.ts'
 
 /** Each finds the semantics of the rows of its family. */
@@ -21,6 +23,8 @@ const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
   logic,
   multiplication,
   control,
+  exceptionLevels,
+  systemRegisterAccess,
   structures,
   loadStore,
   blocks,

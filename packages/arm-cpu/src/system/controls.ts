@@ -38,6 +38,8 @@ export const HCR_TPU: number = 1 << 24
 export const HCR_TTLB: number = 1 << 25
 /** What is the implementation's own is trapped. */
 export const HCR_TIDCP: number = 1 << 20
+/** Reads of the registers of the translation are trapped. */
+export const HCR_TRVM: number = 1 << 30
 /** EL1 is AArch64. */
 export const HCR_RW: number = 1 << 31
 /** Upper word: external aborts go to EL2. */

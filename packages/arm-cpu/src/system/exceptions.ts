@@ -54,8 +54,8 @@ const VECTOR_IRQ = 0x80
 const VECTOR_FIQ = 0x100
 const VECTOR_SERROR = 0x180
 /** And by where it comes from: the same level with its own stack; EL0 in AArch64, and in AArch32. */
-const FROM_OWN_STACK = 0x200
-const FROM_EL0 = 0x400
+export const FROM_OWN_STACK = 0x200
+export const FROM_EL0 = 0x400
 const FROM_AARCH32 = 0x600
 
 /** Fields of PSTATE that an exception return restores if it is legal. */
@@ -162,14 +162,14 @@ export class Exceptions {
     s.setPstate(next)
   }
 
-  /** ERET. @returns a status */
-  return(): number {
+  /** ERET. @param address - place of the address that it returns to @returns a status */
+  return(address: number): number {
     const s = this.#state
     if (s.level === 0) return this.raise(UNDEFINED)
     const saved = s.word(S_SPSR_EL1)
     const { pstate } = s
     const always = saved & ALWAYS_RETURNED
-    s.copy(S_ELR_EL1, S_PC)
+    s.copy(address, S_PC)
     s.setWord(S_EXCLUSIVE_BYTES, 0)
     s.flags = saved
     s.setPstate(this.#isLegal(saved) ? (saved & RETURNED) | always : (pstate & ~ALWAYS_RETURNED) | PSTATE_IL | always)

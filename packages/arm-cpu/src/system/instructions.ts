@@ -5,7 +5,7 @@ import type { MachineMemory } from '@retrap/memory'
 import type { ArmHost } from '../host.ts'
 import { PSTATE_DAIF, PSTATE_DIT, PSTATE_IL, PSTATE_PAN, PSTATE_SP, PSTATE_SSBS, PSTATE_UAO } from '../pstate.ts'
 import { HOST_FP, R_WORD } from '../record.ts'
-import { S_PC, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
+import { S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
 import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
 import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from './controls.ts'
 import type { Exceptions } from './exceptions.ts'
@@ -91,7 +91,7 @@ export class SystemInstructions {
       case 'exception':
         return this.#call(row.mnemonic, field('i'))
       case 'exception-return':
-        return row.mnemonic === 'ERET' ? this.#exceptions.return() : this.#exceptions.raise(UNDEFINED)
+        return this.#exceptions.return(S_RETURN)
       case 'pstate':
         return this.#setField((field('o') << 3) | field('w'), field('y'))
       case 'system-register':

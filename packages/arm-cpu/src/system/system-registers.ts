@@ -76,7 +76,7 @@ export class SystemRegisters {
   /** An instruction of SIMD or floating point, or an access to one of their registers, is trapped. @returns a status */
   trapFp(): number {
     const s = this.#state
-    if (!s.trapsFpToEl1) return this.#exceptions.raiseToEl2(FP_TRAP)
+    if (!s.trapsFpToEl1(s.level)) return this.#exceptions.raiseToEl2(FP_TRAP)
     // EL2, where it stands for EL1, is told no more than that the instruction is not there.
     return this.#exceptions.raise(s.level === 0 && s.isHosted ? UNDEFINED : FP_TRAP)
   }

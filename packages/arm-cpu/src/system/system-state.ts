@@ -6,6 +6,7 @@ import {
   EVENT_REGISTER,
   EVENT_SERROR,
   EVENT_STOP,
+  LEVEL_BYTES,
   MODE_NO_FP,
   POINTER_TAGGED,
   S_ATTENTION,
@@ -15,11 +16,14 @@ import {
   S_FLAG_V,
   S_FLAG_Z,
   S_KEYS_ENABLED,
+  S_LEVEL,
+  S_LEVELS,
   S_MODE,
   S_POINTERS,
   S_PSTATE,
   S_SP,
   S_SP_ALIGNMENT,
+  S_TAKES_EXCEPTIONS,
   S_TRAPS,
   S_WAITING,
   TRAP_COHERENCY,
@@ -45,8 +49,8 @@ import { S_CPACR_EL1, S_CPTR_EL2, S_HCR_EL2, S_SCTLR_EL1, S_SP_EL0, S_SP_EL1, S_
 
 /** The translation of addresses, as the system state tells it of changes. */
 export interface SystemTranslation {
-  /** Takes the rights of accesses from now on. @param strict - SCTLR_EL1.A */
-  setMode(el: number, pan: boolean, uao: boolean, strict: boolean): void
+  /** Writes the fields of a level that are about accesses. @param at - as S_LEVEL @param strict - SCTLR_EL1.A */
+  writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean): void
   /** A register that translation depends on has been written. @param encoding - −1: any may have been */
   registersChanged(encoding: number): void
   /** TLBI: by its encoding, with the register's value. */
@@ -154,6 +158,7 @@ export class SystemState {
     for (const [i, bit] of SCTLR_KEYS.entries()) keys |= ((control >>> bit) & 1) << i
     this.setWord(S_KEYS_ENABLED, keys)
     this.setWord(S_POINTERS, this.#pointers(0) | (this.#pointers(1) << 8))
+    this.#writeLevels()
     this.#modeChanged()
   }
 
@@ -170,35 +175,49 @@ export class SystemState {
 
   /** Whether instructions of SIMD and floating point are trapped: to EL2, or to EL1. */
   get trapsFp(): boolean {
-    if ((this.word(S_CPTR_EL2) & CPTR_TFP) !== 0) return true
-    return this.trapsFpToEl1
+    return (this.word(S_MODE) & MODE_NO_FP) !== 0
   }
 
-  /** Whether CPACR_EL1 has them trapped. */
-  get trapsFpToEl1(): boolean {
+  /** Whether CPACR_EL1 has those of a level trapped. */
+  trapsFpToEl1(level: number): boolean {
     const enabled = (this.word(S_CPACR_EL1) >>> CPACR_FPEN_SHIFT) & 3
-    return (enabled & 1) === 0 || (enabled === 1 && this.level === 0)
+    return (enabled & 1) === 0 || (enabled === 1 && level === 0)
   }
 
   #modeChanged(): void {
-    const control = this.word(S_SCTLR_EL1)
     const { level, pstate } = this
-    const isChecked = (control & (level === 0 ? SCTLR_SA0 : SCTLR_SA)) !== 0
-    this.setWord(S_SP_ALIGNMENT, isChecked ? 15 : 0)
-    this.setWord(S_TRAPS, this.#trapped(control))
-    const mode = this.trapsFp ? MODE_NO_FP : 0
-    if (mode !== this.word(S_MODE)) {
-      this.setWord(S_MODE, mode)
-      this.#tlb.flushExecute()
-    }
-    this.translation.setMode(level, (pstate & PSTATE_PAN) !== 0, (pstate & PSTATE_UAO) !== 0, (control & SCTLR_A) !== 0)
+    const before = this.word(S_MODE)
+    this.#writeLevel(S_LEVEL, level, (pstate & PSTATE_PAN) !== 0, (pstate & PSTATE_UAO) !== 0)
+    // A set of the TLB holds code of one mode.
+    if (this.word(S_MODE) !== before) this.#tlb.flushExecute()
     this.hasMoved = true
   }
 
+  /** Writes the fields of a level. @param at - as S_LEVEL */
+  #writeLevel(at: number, level: number, pan: boolean, uao: boolean): void {
+    const control = this.word(S_SCTLR_EL1)
+    const isChecked = (control & (level === 0 ? SCTLR_SA0 : SCTLR_SA)) !== 0
+    const trapsFp = (this.word(S_CPTR_EL2) & CPTR_TFP) !== 0 || this.trapsFpToEl1(level)
+    this.translation.writeLevel(at, level, pan, uao, (control & SCTLR_A) !== 0)
+    this.setWord(at + S_MODE - S_LEVEL, trapsFp ? MODE_NO_FP : 0)
+    this.setWord(at + S_SP_ALIGNMENT - S_LEVEL, isChecked ? 15 : 0)
+    this.setWord(at + S_TRAPS - S_LEVEL, this.#trapped(control, level))
+  }
+
+  /** Writes the fields of all levels, for generated code that changes between them. */
+  #writeLevels(): void {
+    this.#writeLevel(S_LEVELS, 0, false, false)
+    this.#writeLevel(S_LEVELS + LEVEL_BYTES, 1, false, false)
+    this.#writeLevel(S_LEVELS + 2 * LEVEL_BYTES, 1, true, false)
+    const modeAt = S_LEVELS + S_MODE - S_LEVEL
+    const differs = this.word(modeAt) !== this.word(modeAt + LEVEL_BYTES)
+    this.setWord(S_TAKES_EXCEPTIONS, this.isHosted || differs ? 1 : 0)
+  }
+
   /** The bits of `S_TRAPS`. */
-  #trapped(control: number): number {
+  #trapped(control: number, level: number): number {
     const hypervisor = this.word(S_HCR_EL2)
-    const isLower = this.level === 0
+    const isLower = level === 0
     const maintenance = isLower && (control & SCTLR_UCI) === 0
     return (
       ((isLower && (control & SCTLR_DZE) === 0) || (hypervisor & HCR_TDZ) !== 0 ? TRAP_ZERO : 0) |

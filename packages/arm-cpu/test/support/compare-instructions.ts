@@ -26,9 +26,18 @@ export type Random = () => number
 
 /**
  * Operations that have tests of their own: control that leaves the case; caches, whose lines have another size under
- * qemu-user; and what depends on keys, which are random there.
+ * qemu-user; what depends on keys, which are random there; and what is about exception levels.
  */
-const APART = new Set(['branch-register', 'cache', 'zero', 'pointer-authentication'])
+const APART = new Set([
+  'branch-register',
+  'cache',
+  'zero',
+  'pointer-authentication',
+  'exception',
+  'exception-return',
+  'pstate',
+  'system-register',
+])
 
 /** The rows that a comparison is about. */
 export const comparedRows = (): Row[] =>
