@@ -1,7 +1,18 @@
 import type { Word64 } from '@retrap/device'
 import type { InterruptTable } from './interrupt-table.ts'
 import { isWord } from './interrupt-table.ts'
-import { ANY_CPU, DISTRIBUTOR_CONTROL, REDISTRIBUTOR_CONTROL, ROUTES, WAKER } from './layout.ts'
+import {
+  ANY_CPU,
+  DISTRIBUTOR_CONTROL,
+  LPI_PENDING_HI,
+  LPI_PENDING_LO,
+  LPI_PROPERTIES_HI,
+  LPI_PROPERTIES_LO,
+  REDISTRIBUTOR_CONTROL,
+  ROUTES,
+  WAKER,
+} from './layout.ts'
+import { ENABLE_LPIS, type Lpis } from './lpis.ts'
 import {
   GICD_CTLR,
   GICD_CTLR_ARE,
@@ -13,6 +24,8 @@ import {
   GICR_BYTES,
   GICR_CTLR,
   GICR_IIDR,
+  GICR_PENDBASER,
+  GICR_PROPBASER,
   GICR_SGI_FRAME,
   GICR_TYPER,
   GICR_WAKER,
@@ -23,11 +36,21 @@ import { identification, IIDR } from './identification.ts'
 
 /** GICD_TYPER: affinity 3 is valid (A3V); INTIDs have 16 bits (IDbits). */
 const TYPER_FIXED = (1 << 24) | (15 << 19)
+const TYPER_LPIS = 1 << 17
 /** IROUTER's bit for any processor, in its low word. */
 const ROUTE_ANY = -0x8000_0000
 /** GICR_TYPER: processors with the same affinity 3 share their tables of LPIs. */
 const COMMON_LPI_AFFINITY = 1 << 24
 const LAST = 1 << 4
+/** GICR_TYPER.PLPIS. */
+const PHYSICAL_LPIS = 1
+/** GICR_CTLR.CES: EnableLPIs can be cleared. */
+const CLEAR_ENABLE = 2
+/** GICR_PROPBASER and GICR_PENDBASER without their reserved bits. */
+const PROPBASER_LO = 0xffff_ff9f
+const PENDBASER_LO = 0xffff_0f80
+const BASER_HI = 0x070f_ffff
+const PENDING_TABLE_ZERO = 1 << 30
 
 /**
  * The distributor's registers, with one security state and affinity routing.
@@ -39,11 +62,13 @@ const LAST = 1 << 4
  */
 export class DistributorFrame {
   readonly #table: InterruptTable
+  readonly #hasLpis: boolean
   readonly #changed: () => void
 
   /** @param changed - called after a register has changed */
-  constructor(table: InterruptTable, changed: () => void) {
+  constructor(table: InterruptTable, hasLpis: boolean, changed: () => void) {
     this.#table = table
+    this.#hasLpis = hasLpis
     this.#changed = changed
   }
 
@@ -55,7 +80,7 @@ export class DistributorFrame {
       case GICD_CTLR:
         return this.#table.words[DISTRIBUTOR_CONTROL]! | GICD_CTLR_ARE | GICD_CTLR_DS
       case GICD_TYPER:
-        return TYPER_FIXED | (this.#table.bankWords - 1)
+        return TYPER_FIXED | (this.#hasLpis ? TYPER_LPIS : 0) | (this.#table.bankWords - 1)
       case GICD_IIDR:
         return IIDR
       default:
@@ -117,6 +142,7 @@ export class DistributorFrame {
 export class RedistributorFrames {
   readonly #table: InterruptTable
   readonly #affinities: readonly number[]
+  readonly #lpis: Lpis | undefined
   readonly #changed: (cpu: number) => void
   readonly #wakerChanged: () => void
 
@@ -128,11 +154,13 @@ export class RedistributorFrames {
   constructor(
     table: InterruptTable,
     affinities: readonly number[],
+    lpis: Lpis | undefined,
     changed: (cpu: number) => void,
     wakerChanged: () => void,
   ) {
     this.#table = table
     this.#affinities = affinities
+    this.#lpis = lpis
     this.#changed = changed
     this.#wakerChanged = wakerChanged
   }
@@ -145,17 +173,32 @@ export class RedistributorFrames {
       const register = at - GICR_SGI_FRAME
       return register < 0x1000 ? this.#table.read(register, size, cpu, 0, 1) : 0
     }
+    const { words } = this.#table
+    const block = this.#table.block(cpu)
     switch (isWord(at, size) ? at : -1) {
       case GICR_CTLR:
-        return this.#table.words[this.#table.block(cpu) + REDISTRIBUTOR_CONTROL]!
+        return words[block + REDISTRIBUTOR_CONTROL]! | (this.#lpis === undefined ? 0 : CLEAR_ENABLE)
       case GICR_IIDR:
         return IIDR
       case GICR_TYPER:
-        return COMMON_LPI_AFFINITY | (cpu << 8) | (cpu === this.#table.cpus - 1 ? LAST : 0)
+        return (
+          COMMON_LPI_AFFINITY |
+          (cpu << 8) |
+          (cpu === this.#table.cpus - 1 ? LAST : 0) |
+          (this.#lpis === undefined ? 0 : PHYSICAL_LPIS)
+        )
       case GICR_TYPER + 4:
         return this.#affinities[cpu]! >>> 0
       case GICR_WAKER:
-        return this.#table.words[this.#table.block(cpu) + WAKER]!
+        return words[block + WAKER]!
+      case GICR_PROPBASER:
+        return words[block + LPI_PROPERTIES_LO]! >>> 0
+      case GICR_PROPBASER + 4:
+        return words[block + LPI_PROPERTIES_HI]!
+      case GICR_PENDBASER:
+        return words[block + LPI_PENDING_LO]! >>> 0
+      case GICR_PENDBASER + 4:
+        return words[block + LPI_PENDING_HI]! & BASER_HI
       default:
         return identification(at, size, 0x93)
     }
@@ -172,15 +215,49 @@ export class RedistributorFrames {
       const waker = sleeps ? WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP : 0
       this.#table.words[this.#table.block(cpu) + WAKER] = waker
       this.#wakerChanged()
+    } else if (this.#lpis !== undefined && isWord(at, size)) this.#writeLpis(cpu, at, value, this.#lpis)
+  }
+
+  #writeLpis(cpu: number, at: number, value: number, lpis: Lpis): void {
+    const { words } = this.#table
+    const block = this.#table.block(cpu)
+    if (at === GICR_CTLR) {
+      lpis.enable(cpu, (value & ENABLE_LPIS) !== 0)
+      return
+    }
+    // While LPIs are enabled a write is unpredictable; here it is ignored.
+    if ((words[block + REDISTRIBUTOR_CONTROL]! & ENABLE_LPIS) !== 0) return
+    switch (at) {
+      case GICR_PROPBASER:
+        words[block + LPI_PROPERTIES_LO] = value & PROPBASER_LO
+        break
+      case GICR_PROPBASER + 4:
+        words[block + LPI_PROPERTIES_HI] = value & BASER_HI
+        break
+      case GICR_PENDBASER:
+        words[block + LPI_PENDING_LO] = value & PENDBASER_LO
+        break
+      case GICR_PENDBASER + 4:
+        words[block + LPI_PENDING_HI] = value & (BASER_HI | PENDING_TABLE_ZERO)
+        break
+      default:
     }
   }
 
   read64(offset: number, into: Word64): void {
-    const is64 = offset % GICR_BYTES === GICR_TYPER
+    const is64 = isDoubleRegister(offset % GICR_BYTES)
     into.lo = is64 ? this.read(offset, 4) : 0
     into.hi = is64 ? this.read(offset + 4, 4) : 0
   }
 
-  /** No register of 64 bits can be written. */
-  write64(): void {}
+  write64(offset: number, lo: number, hi: number): void {
+    if (!isDoubleRegister(offset % GICR_BYTES)) return
+    this.write(offset, 4, lo)
+    this.write(offset + 4, 4, hi)
+  }
+}
+
+/** Whether a redistributor has a register of 64 bits at an offset. */
+function isDoubleRegister(at: number): boolean {
+  return at === GICR_TYPER || at === GICR_PROPBASER || at === GICR_PENDBASER
 }

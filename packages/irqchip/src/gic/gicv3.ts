@@ -7,6 +7,15 @@ import { CpuInterface } from './cpu-interface.ts'
 import { DistributorFrame, RedistributorFrames } from './frames.ts'
 import { InterruptTable } from './interrupt-table.ts'
 import {
+  checkMemory,
+  checkPendingLpis,
+  Lpis,
+  lpiStateBytes,
+  type GicMemory,
+  type LpiControl,
+  type PendingLpi,
+} from './lpis.ts'
+import {
   DISTRIBUTOR_CONTROL,
   GROUP_ENABLES,
   LATCHED,
@@ -48,7 +57,9 @@ export interface GicV3Options {
   readonly affinities?: readonly number[]
   /** IRQ or FIQ of a vCPU has changed: `irqPending` and `fiqPending` say to what. */
   signal(cpu: number): void
-  /** `gicV3StateBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
+  /** Guest memory, where the tables of LPIs lie. Default: no LPIs. */
+  readonly memory?: GicMemory
+  /** `gicV3StateBytes(cpus, lpis)` of machine memory, zeroed; default a buffer of its own. */
   readonly state?: StateRegion
 }
 
@@ -56,12 +67,14 @@ export interface GicV3Options {
 export interface GicV3State extends InterruptTableState {
   /** Version of this shape. */
   readonly version: 1
+  /** Pending LPIs of each vCPU; empty without LPIs. */
+  readonly lpis: readonly (readonly PendingLpi[])[]
 }
 
-/** Counts the bytes of machine memory that the state of a {@link GicV3} takes. */
-export function gicV3StateBytes(cpus: number): number {
+/** Counts the bytes of machine memory that the state of a {@link GicV3} takes. @param lpis - whether it has LPIs */
+export function gicV3StateBytes(cpus: number, lpis = false): number {
   checkInteger('cpus', cpus, 1, MOST_CPUS)
-  return stateBytes(cpus)
+  return stateBytes(cpus) + (lpis ? lpiStateBytes(cpus) : 0)
 }
 
 /** The affinity of a vCPU in clusters of 16. */
@@ -85,6 +98,9 @@ export class GicV3 {
   readonly redistributors: GicFrame
   /** vCPUs. */
   readonly cpus: number
+  /** LPIs, for an ITS; nothing without `memory`. */
+  readonly lpis: LpiControl | undefined
+  readonly #lpis: Lpis | undefined
   readonly #table: InterruptTable
   readonly #arbiter: Arbiter
   readonly #interface: CpuInterface
@@ -95,7 +111,9 @@ export class GicV3 {
   constructor(options: GicV3Options) {
     checkObject('options', options)
     const { cpus, spis = 256 } = options
-    const bytes = gicV3StateBytes(cpus)
+    const { memory } = options
+    if (memory !== undefined) checkMemory(memory)
+    const bytes = gicV3StateBytes(cpus, memory !== undefined)
     checkInteger('spis', spis, 32, MOST_SPIS)
     checkMethod(options, 'signal')
     if (options.affinities !== undefined) checkObject('affinities', options.affinities)
@@ -116,20 +134,26 @@ export class GicV3 {
     const forwarding: Forwarding = {
       forwardedGroups: (cpu) => this.#forwardedGroups(cpu),
       isRoutedTo: (intid, cpu) => this.#targetOf(intid) === cpu,
-      offerOthers: () => undefined,
-      acknowledged: () => undefined,
+      offerOthers: (cpu, arbiter) => this.#lpis?.offerTo(arbiter, cpu),
+      acknowledged: (cpu, intid) => this.#lpis?.acknowledged(cpu, intid),
     }
     this.#arbiter = new Arbiter(this.#table, forwarding, (cpu) => options.signal(cpu))
+    if (memory !== undefined) {
+      const lpiState = { buffer: state.buffer, byteOffset: state.byteOffset + stateBytes(cpus) }
+      this.#lpis = new Lpis(this.#table, memory, this.#arbiter, lpiState)
+      this.lpis = this.#lpis
+    }
     this.#interface = new CpuInterface(
       this.#table,
       this.#arbiter,
       (cpu, group, lo, hi) => this.#sendSgi(cpu, group, lo, hi),
       () => this.#arbiter.updateAll(),
     )
-    this.distributor = new DistributorFrame(this.#table, () => this.#arbiter.updateAll())
+    this.distributor = new DistributorFrame(this.#table, memory !== undefined, () => this.#arbiter.updateAll())
     this.redistributors = new RedistributorFrames(
       this.#table,
       this.#affinities,
+      this.#lpis,
       (cpu) => this.#arbiter.update(cpu),
       () => this.#arbiter.updateAll(),
     )
@@ -230,6 +254,7 @@ export class GicV3 {
     const { words } = this.#table
     this.#table.reset()
     this.#arbiter.reset()
+    this.#lpis?.reset()
     for (let cpu = 0; cpu < this.cpus; cpu++) {
       words[this.#table.block(cpu) + WAKER] = WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP
     }
@@ -238,7 +263,7 @@ export class GicV3 {
 
   /** Returns the state by name. */
   save(): GicV3State {
-    return { version: 1, ...saveTable(this.#table) }
+    return { version: 1, ...saveTable(this.#table), lpis: this.#lpis?.save() ?? [] }
   }
 
   /**
@@ -247,8 +272,10 @@ export class GicV3 {
    * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
    */
   restore(state: GicV3State): void {
-    checkState('GICv3 state', state, this.save())
+    checkState('GICv3 state', state, { version: 1, ...saveTable(this.#table) })
+    checkPendingLpis(state.lpis, this.#lpis === undefined ? 0 : this.cpus)
     restoreTable(this.#table, state)
+    this.#lpis?.restore(state.lpis)
     this.#arbiter.updateAll()
   }
 }

@@ -12,6 +12,8 @@ export {
   type GicV3Options,
   type GicV3State,
 } from './gicv3.ts'
+export { Its, ITS_STATE_BYTES, type ItsOptions, type ItsState } from './its.ts'
+export type { GicMemory, LpiControl, PendingLpi } from './lpis.ts'
 export type { GicCpuState, InterruptTableState } from './saved-table.ts'
 export {
   ICC_AP0R0_EL1,
@@ -46,10 +48,12 @@ export {
   CNTV_CVAL_EL0,
   CNTV_TVAL_EL0,
   CNTVCT_EL0,
-  GenericTimers,
-  genericTimersStateBytes,
   PHYSICAL_TIMER_PPI,
   VIRTUAL_TIMER_PPI,
+} from './timer-registers.ts'
+export {
+  GenericTimers,
+  genericTimersStateBytes,
   type GenericTimersOptions,
   type GenericTimersState,
   type GenericTimerState,

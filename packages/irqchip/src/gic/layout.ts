@@ -52,6 +52,14 @@ export const BEST_PRIORITY = 26
 export const BEST_GROUP = 27
 /** Signals to the processor: `SIGNAL_*` bits. */
 export const SIGNALS = 28
+/** GICR_PROPBASER and GICR_PENDBASER. */
+export const LPI_PROPERTIES_LO = 29
+export const LPI_PROPERTIES_HI = 30
+export const LPI_PENDING_LO = 31
+export const LPI_PENDING_HI = 32
+/** The highest priority pending LPI, and its priority. */
+export const BEST_LPI = 33
+export const BEST_LPI_PRIORITY = 34
 export const CPU_BLOCK_WORDS = 64
 
 /** Lower than any priority. */

@@ -12,6 +12,8 @@ export const GICR_CTLR = 0x0000
 export const GICR_IIDR = 0x0004
 export const GICR_TYPER = 0x0008
 export const GICR_WAKER = 0x0014
+export const GICR_PROPBASER = 0x0070
+export const GICR_PENDBASER = 0x0078
 /** Offset of a redistributor's second frame, which has the registers of SGIs and PPIs. */
 export const GICR_SGI_FRAME = 0x1_0000
 /** Bytes of a redistributor's two frames. */

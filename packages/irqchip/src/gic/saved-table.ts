@@ -14,6 +14,10 @@ import {
   INTERFACE_CONTROL,
   LATCHED,
   LINES,
+  LPI_PENDING_HI,
+  LPI_PENDING_LO,
+  LPI_PROPERTIES_HI,
+  LPI_PROPERTIES_LO,
   PRIORITY_MASK,
   REDISTRIBUTOR_CONTROL,
   ROUTES,
@@ -54,6 +58,14 @@ export interface GicCpuState {
   readonly waker: number
   /** GICR_CTLR; 0 in a GICv2. */
   readonly redistributorControl: number
+  /** GICR_PROPBASER, low word. */
+  readonly lpiPropertiesLo: number
+  /** GICR_PROPBASER, high word. */
+  readonly lpiPropertiesHi: number
+  /** GICR_PENDBASER, low word. */
+  readonly lpiPendingLo: number
+  /** GICR_PENDBASER, high word. */
+  readonly lpiPendingHi: number
 }
 
 /** Holds the saved state of a GIC's interrupts. Arrays of words begin with INTID 32, which is bit 0 of the first word. */
@@ -108,6 +120,10 @@ const PRIVATE = [
   ['activePriorities1', ACTIVE_PRIORITIES_1],
   ['waker', WAKER],
   ['redistributorControl', REDISTRIBUTOR_CONTROL],
+  ['lpiPropertiesLo', LPI_PROPERTIES_LO],
+  ['lpiPropertiesHi', LPI_PROPERTIES_HI],
+  ['lpiPendingLo', LPI_PENDING_LO],
+  ['lpiPendingHi', LPI_PENDING_HI],
 ] as const
 
 /** Returns the state of all interrupts by name. */

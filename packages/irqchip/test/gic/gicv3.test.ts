@@ -11,7 +11,7 @@ import {
   ICC_PMR_EL1,
   ICC_SGI1R_EL1,
 } from '../../src/gic/index.ts'
-import { OurGicV3 } from './operations.ts'
+import { OurBoard } from './operations.ts'
 import { RandomGicV3 } from './random-gicv3.ts'
 
 const ROUTER = 0x6000
@@ -151,11 +151,11 @@ function generator(seed: number): Rng {
 
 test('a state that is saved and restored behaves as the one it was made of', () => {
   for (let seed = 0; seed < 30; seed++) {
-    const make = (): GicV3 => new GicV3({ cpus: 3, signal: () => undefined })
-    const [first, second] = [new OurGicV3(make), new OurGicV3(make)]
+    const make = () => ({ gic: new GicV3({ cpus: 3, signal: () => undefined }) })
+    const [first, second] = [new OurBoard(make), new OurBoard(make)]
     first.perform(new RandomGicV3(generator(seed), 3).operations())
-    second.gic.restore(JSON.parse(JSON.stringify(first.gic.save())))
-    expect(second.gic.save()).toEqual(first.gic.save())
+    second.parts.gic.restore(JSON.parse(JSON.stringify(first.parts.gic.save())))
+    expect(second.parts.gic.save()).toEqual(first.parts.gic.save())
     const more = new RandomGicV3(generator(seed + 1000), 3).operations()
     expect(second.perform(more)).toEqual(first.perform(more))
   }

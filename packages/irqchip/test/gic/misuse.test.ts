@@ -1,11 +1,16 @@
 import { misuses } from '@retrap/tooling/misuse'
 import { describe, expect, test } from 'vitest'
-import { GenericTimers, GicV3, gicV3StateBytes, IrqchipError } from '../../src/gic/index.ts'
+import { GenericTimers, GicV3, gicV3StateBytes, IrqchipError, Its } from '../../src/gic/index.ts'
+import { Ram } from './operations.ts'
 import { TimerQueue } from '../timer-queue.ts'
 
 const signal = (): void => undefined
 const gic = new GicV3({ cpus: 2, signal })
 const state = gic.save()
+const memory = new Ram()
+const withLpis = new GicV3({ cpus: 2, memory, signal })
+const later = signal
+const its = new Its({ gic: withLpis, memory, later })
 const clock = new TimerQueue()
 const timers = new GenericTimers({ cpus: 1, clock, line: signal })
 const region = { buffer: new ArrayBuffer(gicV3StateBytes(2)), byteOffset: 0 }
@@ -23,6 +28,18 @@ describe('a value of the wrong kind throws an IrqchipError', () => {
     ['setLine', (intid: never) => gic.setLine(intid, true), [32]],
     ['setPpi', (intid: never) => gic.setPpi(0, intid, true), [16]],
     ['vCPU of setPpi', (cpu: never) => gic.setPpi(cpu, 16, true), [0]],
+    ['memory', (each: never) => new GicV3({ cpus: 1, signal, memory: each }), [memory]],
+    ['lpis of restore', (each: never) => withLpis.restore({ ...withLpis.save(), lpis: each }), [[[], []]]],
+    [
+      'LPIs of restore',
+      (each: never) => withLpis.restore({ ...withLpis.save(), lpis: [[], each] }),
+      [[{ intid: 8192, configuration: 1 }]],
+    ],
+    ['new Its', (options: never) => new Its(options), [{ gic: withLpis, memory, later }]],
+    ['gic', (each: never) => new Its({ gic: each, memory, later }), [withLpis]],
+    ['memory of an ITS', (each: never) => new Its({ gic: withLpis, memory: each, later }), [memory]],
+    ['later', (each: never) => new Its({ gic: withLpis, memory, later: each }), [later]],
+    ['restore of an ITS', (each: never) => its.restore(each), [its.save()]],
     ['new GenericTimers', (options: never) => new GenericTimers(options), [{ cpus: 1, clock, line: signal }]],
     ['hz', (hz: never) => new GenericTimers({ cpus: 1, clock, line: signal, hz }), [1e6]],
     ['line', (line: never) => new GenericTimers({ cpus: 1, clock, line }), [signal]],
@@ -50,6 +67,17 @@ test.each([
   ],
   ['a state of fewer processors', () => gic.restore({ ...state, cpus: [] }), /has 0 elements: expected 2/],
   ['a state of another version', () => gic.restore({ ...state, version: 2 as never }), /version 2: expected 1/],
+  ['an ITS of a GIC without LPIs', () => new Its({ gic, memory, later }), /gic is no GicV3 with LPIs/],
+  [
+    'an LPI that is none',
+    () => withLpis.restore({ ...withLpis.save(), lpis: [[], [{ intid: 5, configuration: 1 }]] }),
+    /pending LPI is 5/,
+  ],
+  [
+    'LPIs of too few processors',
+    () => withLpis.restore({ ...withLpis.save(), lpis: [[]] }),
+    /has 1 elements: expected 2/,
+  ],
 ])('%s throws', (_name, call, message) => {
   expect(call).toThrow(message)
 })

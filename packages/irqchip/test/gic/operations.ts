@@ -1,5 +1,5 @@
 /** What a processor, or a device's wire, does to a GIC; and our own board, which performs it. */
-import type { GenericTimers, GicV3 } from '../../src/gic/index.ts'
+import type { GenericTimers, GicFrame, GicV3, Its } from '../../src/gic/index.ts'
 
 /** A load or store, an MRS or MSR, a change of an input (`cpu` counts for INTIDs below 32). */
 export type Operation =
@@ -45,24 +45,55 @@ export function describe(each: Operation): string {
   return `CPU ${each.cpu} ${name}${value}`
 }
 
-/** Our GIC, and perhaps timers, on a board like QEMU's. */
-export class OurGicV3 implements Board {
-  readonly #make: () => GicV3
-  readonly #makeTimers: ((gic: GicV3) => GenericTimers) | undefined
-  gic: GicV3
-  #timers: GenericTimers | undefined
+/** Guest RAM from this address on. */
+export const RAM = 0x4800_0000
+export const RAM_BYTES = 0x20_0000
+export const ITS = 0x0808_0000
+/** GITS_TRANSLATER: a write of a processor is a message of device 0. */
+export const TRANSLATER: number = ITS + 0x1_0040
 
-  /** @param make - makes a GIC in its power-on state */
-  constructor(make: () => GicV3, makeTimers?: (gic: GicV3) => GenericTimers) {
+/** RAM of a board: accesses elsewhere fail. */
+export class Ram {
+  readonly bytes: Uint8Array = new Uint8Array(RAM_BYTES)
+
+  read(address: number, into: Uint8Array): boolean {
+    if (!this.#has(address, into.length)) return false
+    into.set(this.bytes.subarray(address - RAM, address - RAM + into.length))
+    return true
+  }
+
+  write(address: number, from: Uint8Array): boolean {
+    if (!this.#has(address, from.length)) return false
+    this.bytes.set(from, address - RAM)
+    return true
+  }
+
+  #has(address: number, length: number): boolean {
+    return address >= RAM && address + length <= RAM + RAM_BYTES
+  }
+}
+
+/** Parts of our board, in their power-on state. */
+export interface Parts {
+  readonly gic: GicV3
+  readonly timers?: GenericTimers
+  readonly its?: Its
+  readonly ram?: Ram
+}
+
+/** Our GIC, and perhaps more, on a board like QEMU's. */
+export class OurBoard implements Board {
+  readonly #make: () => Parts
+  parts: Parts
+
+  /** @param make - makes the parts of a board */
+  constructor(make: () => Parts) {
     this.#make = make
-    this.#makeTimers = makeTimers
-    this.gic = make()
-    this.#timers = makeTimers?.(this.gic)
+    this.parts = make()
   }
 
   reset(): void {
-    this.gic = this.#make()
-    this.#timers = this.#makeTimers?.(this.gic)
+    this.parts = this.#make()
   }
 
   perform(operations: readonly Operation[]): (bigint | string)[] {
@@ -70,7 +101,7 @@ export class OurGicV3 implements Board {
   }
 
   #perform(each: Operation): bigint | string {
-    const { gic } = this
+    const { gic, timers, its, ram } = this.parts
     if (each.kind === 'line') {
       if (each.intid >= 32) gic.setLine(each.intid, each.level)
       else gic.setPpi(each.cpu, each.intid, each.level)
@@ -80,23 +111,27 @@ export class OurGicV3 implements Board {
     const hi = Number(each.value >> 32n)
     const into = { lo: 0, hi: 0 }
     if (each.kind === 'system') {
-      if (each.encoding === ISR_EL1) {
-        return BigInt((gic.irqPending(each.cpu) ? ISR_IRQ : 0) | (gic.fiqPending(each.cpu) ? ISR_FIQ : 0))
-      }
       const { cpu, encoding } = each
-      const isTimer = each.write
-        ? this.#timers?.writeSystemRegister(cpu, encoding, lo, hi)
-        : this.#timers?.readSystemRegister(cpu, encoding, into)
-      const done =
-        isTimer === true ||
-        (each.write
-          ? gic.writeSystemRegister(each.cpu, each.encoding, lo, hi)
-          : gic.readSystemRegister(each.cpu, each.encoding, into))
+      if (encoding === ISR_EL1) {
+        return BigInt((gic.irqPending(cpu) ? ISR_IRQ : 0) | (gic.fiqPending(cpu) ? ISR_FIQ : 0))
+      }
+      const done = each.write
+        ? timers?.writeSystemRegister(cpu, encoding, lo, hi) === true || gic.writeSystemRegister(cpu, encoding, lo, hi)
+        : timers?.readSystemRegister(cpu, encoding, into) === true || gic.readSystemRegister(cpu, encoding, into)
       if (!done) return 'UNDEFINED'
+    } else if (each.address >= RAM) {
+      const bytes = Buffer.alloc(8)
+      if (each.write) {
+        bytes.writeBigUInt64LE(each.value)
+        ram!.write(each.address, bytes.subarray(0, each.size))
+        return 0n
+      }
+      ram!.read(each.address, bytes.subarray(0, each.size))
+      return bytes.readBigUInt64LE()
+    } else if (each.address === TRANSLATER && each.write && each.size <= 4) {
+      its!.translate(0, Number(BigInt.asUintN(8 * each.size, each.value)))
     } else {
-      const inRedistributors = each.address >= REDISTRIBUTORS
-      const frame = inRedistributors ? gic.redistributors : gic.distributor
-      const offset = each.address - (inRedistributors ? REDISTRIBUTORS : DISTRIBUTOR)
+      const [frame, offset] = this.#frame(each.address)
       const masked = Number(BigInt.asUintN(8 * Math.min(each.size, 4), each.value))
       if (each.size === 8 && each.write) frame.write64(offset, lo, hi)
       else if (each.size === 8) frame.read64(offset, into)
@@ -104,5 +139,12 @@ export class OurGicV3 implements Board {
       else into.lo = frame.read(offset, each.size)
     }
     return each.write ? 0n : (BigInt(into.hi >>> 0) << 32n) | BigInt(into.lo >>> 0)
+  }
+
+  #frame(address: number): [GicFrame, number] {
+    const { gic, its } = this.parts
+    if (address >= REDISTRIBUTORS) return [gic.redistributors, address - REDISTRIBUTORS]
+    if (address >= ITS) return [its!, address - ITS]
+    return [gic.distributor, address - DISTRIBUTOR]
   }
 }

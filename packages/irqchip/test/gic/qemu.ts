@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { hasProgram } from '@retrap/tooling/skip'
-import type { Board, Operation } from './operations.ts'
+import { RAM, RAM_BYTES, type Board, type Operation } from './operations.ts'
 
 const COMPILER = 'aarch64-linux-gnu-gcc'
 const QEMU = 'qemu-system-aarch64'
@@ -143,6 +143,7 @@ export class QemuGic implements Board {
   async reset(): Promise<void> {
     await this.#command('stop')
     await this.#write(MAILBOX, Buffer.alloc(32))
+    await this.#ask(`memset ${RAM} ${RAM_BYTES} 0`)
     await this.#command('system_reset')
     await this.#command('cont')
     await this.#ready()

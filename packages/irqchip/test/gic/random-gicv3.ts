@@ -78,13 +78,13 @@ export class RandomGicV3 {
     for (let cpu = 0; cpu < this.#cpus; cpu++) {
       list.push(
         this.#store(cpu, frameOf(cpu, 0) + 0x80, 4, rng.u32()),
-        this.#store(cpu, frameOf(cpu, 0) + 0x100, 4, rng.u32()),
+        this.#store(cpu, frameOf(cpu, 0) + 0x100, 4, rng.chance(3, 4) ? 0xffff_ffff : rng.u32()),
       )
     }
     for (let n = 1; n < 9; n++) {
       list.push(
         this.#store(0, DISTRIBUTOR + 0x80 + 4 * n, 4, rng.u32()),
-        this.#store(0, DISTRIBUTOR + 0x100 + 4 * n, 4, rng.u32()),
+        this.#store(0, DISTRIBUTOR + 0x100 + 4 * n, 4, rng.chance(3, 4) ? 0xffff_ffff : rng.u32()),
       )
     }
     for (let left = rng.between(20, 200); left > 0; left--) {
@@ -109,10 +109,15 @@ export class RandomGicV3 {
       case 0:
       case 1:
       case 2:
-        return intid < 16 ? [this.#sgi(cpu)] : [{ kind: 'line', cpu: intid < 32 ? cpu : 0, intid, level: rng.chance() }]
+        return intid < 16
+          ? [this.#sgi(cpu)]
+          : [{ kind: 'line', cpu: intid < 32 ? cpu : 0, intid, level: rng.chance(2, 3) }]
       case 3:
       case 4:
-        return [this.#mrs(cpu, rng.pick([ICC_IAR1_EL1, ICC_IAR0_EL1]))]
+        return Array.from({ length: this.#cpus }, (_, each) => [
+          this.#mrs(each, ICC_IAR1_EL1),
+          this.#mrs(each, ICC_IAR0_EL1),
+        ]).flat()
       case 5:
       case 6:
         return [

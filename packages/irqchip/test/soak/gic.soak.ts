@@ -1,35 +1,51 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
-import { GenericTimers, GicV3 } from '../../src/gic/index.ts'
-import { difference } from '../gic/compare.ts'
-import { OurGicV3 } from '../gic/operations.ts'
+import { GenericTimers, GicV3, Its } from '../../src/gic/index.ts'
+import { difference, done } from '../gic/compare.ts'
+import { OurBoard, Ram, type Operation } from '../gic/operations.ts'
 import { isQemusGicV3 } from '../gic/deviations.ts'
 import { hasQemu, QemuGic } from '../gic/qemu.ts'
 import { RandomGicV3 } from '../gic/random-gicv3.ts'
+import { RandomIts } from '../gic/random-its.ts'
 import { timerOperations } from '../gic/random-timers.ts'
 import { TimerQueue } from '../timer-queue.ts'
 
 const CPUS = 3
 let qemu: QemuGic | undefined
 
-/** A GIC with timers, whose clock stands: QEMU's runs, but what is compared does not change with it. */
-function makeBoard(): OurGicV3 {
+/** Our board. Its clock stands: QEMU's runs, but what is compared does not change with it. */
+function makeBoard(): OurBoard {
   const clock = new TimerQueue()
   clock.time = 1e9
-  return new OurGicV3(
-    () => new GicV3({ cpus: CPUS, signal: () => undefined }),
-    (gic) => new GenericTimers({ cpus: CPUS, clock, line: (cpu, intid, level) => gic.setPpi(cpu, intid, level) }),
-  )
+  return new OurBoard(() => {
+    const ram = new Ram()
+    const gic = new GicV3({ cpus: CPUS, memory: ram, signal: () => undefined })
+    const its = new Its({ gic, memory: ram, later: (callback) => callback() })
+    const line = (cpu: number, intid: number, level: boolean): void => gic.setPpi(cpu, intid, level)
+    return { gic, ram, its, timers: new GenericTimers({ cpus: CPUS, clock, line }) }
+  })
+}
+
+function operationsOf(rng: Rng): Operation[] {
+  switch (rng.below(5)) {
+    case 0:
+      return timerOperations(rng, CPUS)
+    case 1:
+    case 2:
+      return new RandomIts(rng, CPUS).operations()
+    default:
+      return new RandomGicV3(rng, CPUS).operations()
+  }
 }
 
 async function step(rng: Rng): Promise<string | void> {
-  const operations = rng.chance(1, 8) ? timerOperations(rng, CPUS) : new RandomGicV3(rng, CPUS).operations()
+  const operations = operationsOf(rng)
   const found = await difference(makeBoard(), qemu!, operations, isQemusGicV3)
   if (found === undefined) return
   rng.note('operations, with what QEMU gives', found.before.join('\n'))
   return found.text
 }
 
-/** Random operations of processors and devices on a GICv3, and of its timers, beside QEMU's. */
+/** Random operations of processors and devices on a GICv3, with its ITS and timers, beside QEMU's. */
 export const soak: Soak = {
   name: 'gic',
   count: 300,
@@ -38,6 +54,8 @@ export const soak: Soak = {
     qemu = await QemuGic.start('gic-version=3', CPUS)
   },
   step,
+  summary: () =>
+    `${done.operations} operations, ${done.acknowledged} interrupts acknowledged, ${done.lpis} of them LPIs`,
   async teardown() {
     await qemu?.stop()
   },

@@ -1,0 +1,327 @@
+import type { Word64 } from '@retrap/device'
+import { checkMethod, checkObject, checkRegion, checkState } from '../arguments.ts'
+import { IrqchipError } from '../errors.ts'
+import { ownRegion, type StateRegion } from '../time.ts'
+import { identification, IIDR } from './identification.ts'
+import { isWord } from './interrupt-table.ts'
+import { ItsCommands } from './its-commands.ts'
+import { DONE, ENTRY_BYTES, ItsTables, STALL } from './its-tables.ts'
+import { GicV3, type GicFrame } from './gicv3.ts'
+import { checkMemory, type GicMemory } from './lpis.ts'
+
+/** Counts the bytes of machine memory that the state of an {@link Its} takes. */
+export const ITS_STATE_BYTES = 64
+
+const GITS_CTLR = 0x00
+const GITS_IIDR = 0x04
+const GITS_TYPER = 0x08
+const GITS_CBASER = 0x80
+const GITS_CWRITER = 0x88
+const GITS_CREADR = 0x90
+const GITS_BASER0 = 0x100
+const GITS_BASER1 = 0x108
+
+/** GITS_CTLR: enabled, and while no command is being performed quiescent. */
+const ENABLED = 1
+const QUIESCENT = -0x8000_0000
+/**
+ * GITS_TYPER: physical LPIs; ITT entries of 8 bytes; 16 bits of EventID (ID_bits) and DeviceID (Devbits). The high word:
+ * 16 bits of ICID (CIDbits), which is what limits them (CIL).
+ */
+const TYPER_LO = 1 | ((ENTRY_BYTES - 1) << 4) | (15 << 8) | (15 << 13)
+const TYPER_HI = 0x1f
+/** GITS_BASER, high word: type and entry size are fixed. */
+const BASER_FIXED_BITS = (7 << 24) | (31 << 16)
+const BASER_DEVICES = (1 << 24) | ((ENTRY_BYTES - 1) << 16)
+const BASER_COLLECTIONS = (4 << 24) | ((ENTRY_BYTES - 1) << 16)
+/** GITS_CBASER without its reserved bits. */
+const CBASER_LO = 0xffff_fcff
+const CBASER_HI = 0xf8ef_ffff
+const CBASER_VALID = QUIESCENT
+/** Offset in the command queue. */
+const OFFSET_BITS = 0xf_ffe0
+/** GITS_CREADR.Stalled, GITS_CWRITER.Retry. */
+const STALLED = 1
+const RETRY = 1
+const COMMAND_BYTES = 32
+/** Commands that are performed at once; some count more often. */
+const SLICE = 64
+
+/* State words. */
+const CONTROL = 0
+const QUEUE_LO = 1
+const QUEUE_HI = 2
+const WRITE = 3
+const READ = 4
+const DEVICES_LO = 5
+const DEVICES_HI = 6
+const COLLECTIONS_LO = 7
+const COLLECTIONS_HI = 8
+
+/** Options of an {@link Its}. */
+export interface ItsOptions {
+  /** The GIC, which must have LPIs. */
+  readonly gic: GicV3
+  /** Guest memory, where the tables and the command queue lie. */
+  readonly memory: GicMemory
+  /** Calls back a little later: a long queue is worked through in slices. */
+  later(callback: () => void): void
+  /** `ITS_STATE_BYTES` of machine memory, zeroed; default a buffer of its own. */
+  readonly state?: StateRegion
+}
+
+/** Holds the saved state of an {@link Its}. Words are unsigned. */
+export interface ItsState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** GITS_CTLR.Enabled. */
+  readonly enabled: boolean
+  /** GITS_CBASER, low word. */
+  readonly queueLo: number
+  /** GITS_CBASER, high word. */
+  readonly queueHi: number
+  /** GITS_CWRITER. */
+  readonly write: number
+  /** GITS_CREADR. */
+  readonly read: number
+  /** GITS_BASER0, low word. */
+  readonly devicesLo: number
+  /** GITS_BASER0, high word. */
+  readonly devicesHi: number
+  /** GITS_BASER1, low word. */
+  readonly collectionsLo: number
+  /** GITS_BASER1, high word. */
+  readonly collectionsHi: number
+}
+
+/**
+ * An interrupt translation service: turns the events of devices, which are message-signalled interrupts, into LPIs.
+ *
+ * Tables and command queue lie in guest memory and are never trusted. A command with an error is ignored; a command
+ * whose queue or table is in no memory stalls the queue (GITS_CREADR.Stalled) until the guest writes GITS_CWRITER.Retry.
+ * While the ITS is enabled GITS_BASER<n> and GITS_CBASER cannot be written. Collections name vCPUs by number (PTA = 0).
+ *
+ * Source: Arm IHI 0069, chapter 5; 12.18 and 12.19 "The ITS register descriptions".
+ */
+export class Its implements GicFrame {
+  readonly #words: Int32Array
+  readonly #memory: GicMemory
+  readonly #commands: ItsCommands
+  readonly #later: (callback: () => void) => void
+  readonly #bytes = new Uint8Array(COMMAND_BYTES)
+  readonly #command = new Int32Array(this.#bytes.buffer)
+  #isScheduled = false
+
+  /** @throws IrqchipError `ERR_INVALID` for a wrong argument, and a GIC without LPIs */
+  constructor(options: ItsOptions) {
+    checkObject('options', options)
+    const { gic, memory } = options
+    if (!(gic instanceof GicV3) || gic.lpis === undefined) {
+      throw new IrqchipError('ERR_INVALID', 'gic is no GicV3 with LPIs: give it `memory`')
+    }
+    checkMemory(memory)
+    checkMethod(options, 'later')
+    const state = options.state ?? ownRegion(ITS_STATE_BYTES)
+    checkRegion(state, ITS_STATE_BYTES)
+    const words = new Int32Array(state.buffer, state.byteOffset, ITS_STATE_BYTES / 4)
+    this.#words = words
+    this.#memory = memory
+    this.#later = (callback) => options.later(callback)
+    const bases = {
+      get devicesLo(): number {
+        return words[DEVICES_LO]!
+      },
+      get devicesHi(): number {
+        return words[DEVICES_HI]!
+      },
+      get collectionsLo(): number {
+        return words[COLLECTIONS_LO]!
+      },
+      get collectionsHi(): number {
+        return words[COLLECTIONS_HI]!
+      },
+    }
+    this.#commands = new ItsCommands(new ItsTables(memory), gic.lpis, bases, gic.cpus)
+    this.reset()
+  }
+
+  /** Power-on state. */
+  reset(): void {
+    this.#words.fill(0)
+    this.#words[DEVICES_HI] = BASER_DEVICES
+    this.#words[COLLECTIONS_HI] = BASER_COLLECTIONS
+  }
+
+  /**
+   * A device's message: a write of `event` to GITS_TRANSLATER.
+   *
+   * @param device - DeviceID: the requester ID of PCI
+   * @returns whether it is the event of an interrupt
+   */
+  translate(device: number, event: number): boolean {
+    return (this.#words[CONTROL]! & ENABLED) !== 0 && this.#commands.signal(device, event, true) === DONE
+  }
+
+  /** Reads the control frame; 0 in the translation frame. */
+  read(offset: number, size: number): number {
+    if (!isWord(offset, size)) return 0
+    switch (offset) {
+      case GITS_CTLR:
+        return ((this.#words[CONTROL]! & ENABLED) | (this.#isBusy() ? 0 : QUIESCENT)) >>> 0
+      case GITS_IIDR:
+        return IIDR
+      case GITS_TYPER:
+        return TYPER_LO
+      case GITS_TYPER + 4:
+        return TYPER_HI
+      case GITS_CWRITER:
+        return this.#words[WRITE]!
+      case GITS_CREADR:
+        return this.#words[READ]!
+      default: {
+        const index = wordOf(offset)
+        return index < 0 ? identification(offset, size, 0x94) : this.#words[index]! >>> 0
+      }
+    }
+  }
+
+  /** Writes the control frame. A message in the translation frame has no device here: see `translate`. */
+  write(offset: number, size: number, value: number): void {
+    if (!isWord(offset, size)) return
+    const words = this.#words
+    const enabled = (words[CONTROL]! & ENABLED) !== 0
+    switch (offset) {
+      case GITS_CTLR:
+        words[CONTROL] = value & ENABLED
+        this.#perform()
+        return
+      case GITS_CWRITER:
+        words[WRITE] = value & OFFSET_BITS
+        if ((value & RETRY) !== 0) words[READ]! &= ~STALLED
+        this.#perform()
+        return
+      default: {
+        const index = wordOf(offset)
+        if (index < 0 || enabled) return
+        if (index === QUEUE_LO) words[index] = value & CBASER_LO
+        else if (index === QUEUE_HI) words[index] = value & CBASER_HI
+        else if (index === DEVICES_LO || index === COLLECTIONS_LO) words[index] = value
+        else words[index] = (value & ~BASER_FIXED_BITS) | (words[index]! & BASER_FIXED_BITS)
+        // A new queue begins at its first command.
+        if (index === QUEUE_LO || index === QUEUE_HI) words[READ] = 0
+      }
+    }
+  }
+
+  /** Reads 8 bytes of the control frame. */
+  read64(offset: number, into: Word64): void {
+    const is64 = (offset & 7) === 0 && offset >= GITS_TYPER && offset <= GITS_BASER1
+    into.lo = is64 ? this.read(offset, 4) : 0
+    into.hi = is64 ? this.read(offset + 4, 4) : 0
+  }
+
+  /** Writes 8 bytes of the control frame. */
+  write64(offset: number, lo: number, hi: number): void {
+    if ((offset & 7) !== 0 || offset < GITS_CBASER || offset > GITS_BASER1) return
+    this.write(offset, 4, lo)
+    this.write(offset + 4, 4, hi)
+  }
+
+  /** Whether there are commands that can be performed. */
+  #isBusy(): boolean {
+    const words = this.#words
+    if ((words[CONTROL]! & ENABLED) === 0 || (words[QUEUE_HI]! & CBASER_VALID) === 0) return false
+    // An offset that is not in the queue has no commands before it.
+    return words[WRITE]! < this.#queueBytes() && (words[READ]! & STALLED) === 0 && words[READ] !== words[WRITE]
+  }
+
+  #queueBytes(): number {
+    return ((this.#words[QUEUE_LO]! & 0xff) + 1) * 0x1000
+  }
+
+  /** Performs commands, as many as may be performed at once. */
+  #perform(): void {
+    const words = this.#words
+    const base = (words[QUEUE_HI]! & 0xf_ffff) * 2 ** 32 + ((words[QUEUE_LO]! & 0xffff_f000) >>> 0)
+    for (let left = SLICE; this.#isBusy();) {
+      if (left <= 0) {
+        this.#schedule()
+        return
+      }
+      const at = words[READ]!
+      if (!this.#memory.read(base + at, this.#bytes) || this.#commands.perform(this.#command) === STALL) {
+        words[READ] = at | STALLED
+        return
+      }
+      left -= this.#commands.costOf(this.#command)
+      words[READ] = (at + COMMAND_BYTES) % this.#queueBytes()
+    }
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#later(() => {
+      this.#isScheduled = false
+      this.#perform()
+    })
+  }
+
+  /** Returns the state by name. Mappings are in the guest's tables. */
+  save(): ItsState {
+    const words = this.#words
+    return {
+      version: 1,
+      enabled: (words[CONTROL]! & ENABLED) !== 0,
+      queueLo: words[QUEUE_LO]! >>> 0,
+      queueHi: words[QUEUE_HI]! >>> 0,
+      write: words[WRITE]!,
+      read: words[READ]!,
+      devicesLo: words[DEVICES_LO]! >>> 0,
+      devicesHi: words[DEVICES_HI]! >>> 0,
+      collectionsLo: words[COLLECTIONS_LO]! >>> 0,
+      collectionsHi: words[COLLECTIONS_HI]! >>> 0,
+    }
+  }
+
+  /**
+   * Takes a saved state; commands that were left are performed later.
+   *
+   * @throws IrqchipError `ERR_STATE` for another version or shape; then nothing has changed
+   */
+  restore(state: ItsState): void {
+    checkState('ITS state', state, this.save())
+    this.reset()
+    const words = this.#words
+    words[CONTROL] = state.enabled ? ENABLED : 0
+    words[QUEUE_LO] = state.queueLo & CBASER_LO
+    words[QUEUE_HI] = state.queueHi & CBASER_HI
+    words[WRITE] = state.write & OFFSET_BITS
+    words[READ] = state.read & (OFFSET_BITS | STALLED)
+    words[DEVICES_LO] = state.devicesLo
+    words[DEVICES_HI]! |= state.devicesHi & ~BASER_FIXED_BITS
+    words[COLLECTIONS_LO] = state.collectionsLo
+    words[COLLECTIONS_HI]! |= state.collectionsHi & ~BASER_FIXED_BITS
+    if (this.#isBusy()) this.#schedule()
+  }
+}
+
+/** The state word of a base register; −1 for another offset. */
+function wordOf(offset: number): number {
+  switch (offset) {
+    case GITS_CBASER:
+      return QUEUE_LO
+    case GITS_CBASER + 4:
+      return QUEUE_HI
+    case GITS_BASER0:
+      return DEVICES_LO
+    case GITS_BASER0 + 4:
+      return DEVICES_HI
+    case GITS_BASER1:
+      return COLLECTIONS_LO
+    case GITS_BASER1 + 4:
+      return COLLECTIONS_HI
+    default:
+      return -1
+  }
+}
