@@ -1,6 +1,13 @@
 import { turn } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
-import { type VirtioDevice, VirtioMmio, VirtioPci, type VirtioPciOptions, type VirtioQueue } from '../src/index.ts'
+import {
+  EmptyVirtioMmio,
+  type VirtioDevice,
+  VirtioMmio,
+  VirtioPci,
+  type VirtioPciOptions,
+  type VirtioQueue,
+} from '../src/index.ts'
 import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, PciDriver } from './support/pci-driver.ts'
 import { PackedDriver, type RingPlace, SplitDriver } from './support/ring-drivers.ts'
 import { VirtioMachine } from './support/virtio-machine.ts'
@@ -417,6 +424,18 @@ describe('a device that takes chains itself', () => {
 })
 
 describe('MMIO (§4.2)', () => {
+  test('a transport without a device has ID 0', () => {
+    const machine = new VirtioMachine(new EmptyVirtioMmio({ base: 0x1000_0000, count: 2 }))
+    for (const base of [0, 0x200]) {
+      expect([0, 4, 8, 12].map((at) => machine.mmio!.read(base + at, 4))).toEqual([0x7472_6976, 2, 0, 0x7274_7072])
+      void machine.mmio!.write(base, 4, 5)
+      expect([machine.mmio!.read(base, 4), machine.mmio!.read(base + 0x100, 4), machine.mmio!.read(base, 2)]).toEqual([
+        0x7472_6976, 0, 0,
+      ])
+    }
+    expect(() => new EmptyVirtioMmio({ base: 0, count: 0 })).toThrow('virtio-mmio-empty: count 0: expected at least 1')
+  })
+
   test('a driver finds the device, and a request goes through', () => {
     const model = new VirtioMmio(plain(), { base: 0x1000_0000, irq: 40 })
     const machine = new VirtioMachine(model)

@@ -1,5 +1,5 @@
 /**
- * The Arm board `virt`: where its devices are, its device tree and ACPI tables, and how kernels are loaded.
+ * The Arm board `virt`: where its devices are, their models, its device tree and ACPI tables, and how kernels are loaded.
  *
  * @packageDocumentation
  */
@@ -9,6 +9,7 @@ export type { RelocatableAcpi } from '../acpi/relocatable.ts'
 export { affinityOf, checkArmBoard, gsiOfPpi, gsiOfSpi, POWER_BUTTON_LINE, PPI, VIRT } from './layout.ts'
 export type { ArmBoard, ArmDevicePlace, ArmLayout, ArmPlace, ArmPrivateInterrupts } from './layout.ts'
 export { armDeviceTree, type ArmChosen } from './device-tree.ts'
+export { createArmModels, type ArmModels, type ArmModelsOptions } from './models.ts'
 export { loadArmKernel } from './load-kernel.ts'
 export type { ArmInitialState, ArmKernelImages, ArmRamWriter, LoadedArmKernel } from './load-kernel.ts'
 export type { GuestRange } from '../loaders/memory-map.ts'

@@ -1,11 +1,9 @@
 import { type AccessSize, type DeviceContext, type DeviceModel, type InterruptLine, savedState } from '@retrap/device'
 import { checkDevice, type CoreState, type CoreTransport, VirtioCore } from '../virtio-core.ts'
 import type { VirtioDevice, VirtioRingOptions } from '../virtio-device.ts'
+import { MAGIC, MAGIC_VALUE, MODERN_VERSION, RANGE_BYTES, VENDOR, VENDOR_ID, VERSION } from './registers.ts'
 
-const MAGIC = 0x000
-const VERSION = 0x004
 const DEVICE_ID = 0x008
-const VENDOR_ID = 0x00c
 const DEVICE_FEATURES = 0x010
 const DEVICE_FEATURES_SELECT = 0x014
 const DRIVER_FEATURES = 0x020
@@ -26,9 +24,6 @@ const SHARED_MEMORY_END = 0x0c0
 const CONFIG_GENERATION = 0x0fc
 const CONFIG = 0x100
 
-const MAGIC_VALUE = 0x7472_6976
-const VENDOR = 0x7274_7072
-const RANGE_BYTES = 0x200
 const USED_BUFFER = 1
 const CONFIG_CHANGE = 2
 
@@ -120,7 +115,7 @@ export class VirtioMmio implements DeviceModel {
       case MAGIC:
         return MAGIC_VALUE
       case VERSION:
-        return 2
+        return MODERN_VERSION
       case DEVICE_ID:
         return this.#device.type
       case VENDOR_ID:

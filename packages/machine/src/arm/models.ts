@@ -1,0 +1,83 @@
+import type { ByteStreamBackend, DeviceModel } from '@retrap/device'
+import { FW_CFG_KEY, FwCfg, type FwCfgItem } from '@retrap/devices'
+import { EcamHostBridge, Pl011, Pl031, Pl061 } from '@retrap/devices/arm'
+import { EmptyVirtioMmio, type VirtioDevice, VirtioMmio } from '@retrap/virtio'
+import { MachineError } from '../errors.ts'
+import { relocatableArmAcpi } from './acpi.ts'
+import { type ArmBoard, checkArmBoard, gsiOfSpi, POWER_BUTTON_LINE, VIRT } from './layout.ts'
+
+/** What {@link createArmModels} takes. */
+export interface ArmModelsOptions extends ArmBoard {
+  /** Wall-clock time at power-on, seconds from 1970. */
+  readonly epochSeconds: number
+  /** The other end of the serial port; default nothing is connected. */
+  readonly serial?: ByteStreamBackend | undefined
+  /** Devices of the virtio transports, from the first on; default none. */
+  readonly virtio?: readonly VirtioDevice[] | undefined
+  /** Further files of fw_cfg. */
+  readonly files?: Readonly<Record<string, FwCfgItem>> | undefined
+}
+
+/** The models of an Arm board. Their interrupt lines are interrupt numbers of the GIC. */
+export interface ArmModels {
+  /** In the order to attach them in. */
+  readonly models: readonly DeviceModel[]
+  /** The serial port. */
+  readonly uart: Pl011
+  /** Where PCI functions' interrupt pins are wired to. */
+  readonly hostBridge: EcamHostBridge
+  /**
+   * Presses the power button.
+   *
+   * @returns whether the guest has asked for its event
+   */
+  pressPowerButton(): boolean
+}
+
+/**
+ * Makes the models of the board `virt` that lie outside of the processors and the GIC: UART, clock, GPIO, fw_cfg, virtio
+ * transports and the PCI Express host bridge. Configuration space of PCI is an `ecam` window of the dispatcher at `VIRT.pcie`.
+ *
+ * @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE`, `ERR_OPTION` for more virtio devices than transports
+ */
+export function createArmModels(options: ArmModelsOptions): ArmModels {
+  checkArmBoard(options)
+  const { epochSeconds, serial, virtio = [] } = options
+  const { count, base, bytes, spi } = VIRT.virtio
+  if (virtio.length > count)
+    throw new MachineError('ERR_OPTION', `${virtio.length} virtio devices: expected at most ${count}`)
+  const placed = ({ base: at, spi: own }: { base: number; spi: number }) => ({ base: at, irq: gsiOfSpi(own) })
+  const uart = new Pl011({ ...placed(VIRT.uart), ...(serial !== undefined && { stream: serial }) })
+  const gpio = new Pl061(placed(VIRT.gpio))
+  const hostBridge = new EcamHostBridge({ irq: gsiOfSpi(VIRT.pcie.spi) })
+  const transports = virtio.map((device, i) => new VirtioMmio(device, placed({ base: base + i * bytes, spi: spi + i })))
+  const models: DeviceModel[] = [
+    hostBridge,
+    uart,
+    new Pl031({ ...placed(VIRT.rtc), epochSeconds }),
+    gpio,
+    firmwareConfiguration(options),
+    ...transports,
+    new EmptyVirtioMmio({ base, count }),
+  ]
+  return { models, uart, hostBridge, pressPowerButton: () => gpio.press(POWER_BUTTON_LINE) }
+}
+
+/** What firmware is told. */
+function firmwareConfiguration(options: ArmModelsOptions): FwCfg {
+  const acpi = relocatableArmAcpi(options)
+  const cpus = { bytes: Uint8Array.of(options.cpus, 0) }
+  return new FwCfg({
+    mmio: VIRT.fwCfg.base,
+    keys: new Map([
+      [FW_CFG_KEY.cpus, cpus],
+      [FW_CFG_KEY.maximumCpus, cpus],
+    ]),
+    files: {
+      'etc/acpi/rsdp': { bytes: acpi.rsdp },
+      'etc/acpi/tables': { bytes: acpi.tables },
+      'etc/table-loader': { bytes: acpi.script },
+      ...options.files,
+    },
+  })
+}
