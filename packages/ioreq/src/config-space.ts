@@ -22,6 +22,8 @@ export interface EcamWindow {
 export class ConfigSpace {
   /** The latched CF8. */
   readonly address: ConfigAddress = new ConfigAddress()
+  /** Whether ports 0xCF8 and 0xCFC have a meaning of their own. */
+  hasPorts = true
   windows: readonly EcamWindow[] = []
   /** After {@link ConfigSpace.decodes}: segment·2^16 + BDF of the function, and the register that the access begins at. */
   bdf = 0
@@ -41,7 +43,7 @@ export class ConfigSpace {
   /** Whether an access is one to configuration space; `bdf` and `register` then say where, until the next look. */
   decodes(type: number, address: number, size: number): boolean {
     if (type === IOREQ_TYPE_PIO) {
-      if (!this.address.decodes(address)) return false
+      if (!this.hasPorts || !this.address.decodes(address)) return false
       this.bdf = this.address.bdf
       this.register = this.address.register(address)
       return true
@@ -58,7 +60,7 @@ export class ConfigSpace {
 
   /** Port 0xCF8 as a dword. Bytes and words go to devices only: another one may live there (0xCF9). */
   isLatch(type: number, address: number, size: number): boolean {
-    return type === IOREQ_TYPE_PIO && address === CONFIG_ADDRESS_PORT && size === 4
+    return type === IOREQ_TYPE_PIO && address === CONFIG_ADDRESS_PORT && size === 4 && this.hasPorts
   }
 }
 
