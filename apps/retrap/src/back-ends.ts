@@ -93,8 +93,8 @@ export class BackEnds {
   async forMachine(): Promise<
     Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards' | 'sound' | 'speaker'>
   > {
-    const { drives = [], flash = [] } = this.#drives ?? {}
     await this.#drives?.idle()
+    const { drives = [], flash = [] } = this.#drives ?? {}
     await Promise.all([...this.#shares.values()].map((share) => share.renew()))
     const plug = (id: string): PacketBackend => this.#networks.plug(id)
     const virtio = connectVirtio(this.#virtio, {

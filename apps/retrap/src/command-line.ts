@@ -1,7 +1,7 @@
 /** What the programs of the command line share: how they print, and how an error becomes a message and an exit code. */
 import { Command, CommanderError } from 'commander'
 import { ExitCode } from './exit-codes.ts'
-import { explainError } from './explain-error.ts'
+import { explainError, withoutPasswords } from './explain-error.ts'
 import { replacementOf } from './foreign-options.ts'
 import { didYouMean } from './nearest.ts'
 
@@ -17,7 +17,7 @@ export function newProgram(outputs: Outputs): Command {
     .configureOutput({
       writeOut: (text) => outputs.stdout.write(text),
       writeErr: (text) => outputs.stderr.write(text),
-      outputError: (text, write) => write(describeMistake(text)),
+      outputError: (text, write) => write(withoutPasswords(describeMistake(text))),
     })
     .exitOverride()
 }

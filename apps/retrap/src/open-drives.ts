@@ -15,6 +15,8 @@ interface OpenFile {
   /** The files below it, which it reads. */
   readonly below: readonly string[]
   readonly writes: boolean
+  /** The user has not asked for that, and may expect to write. */
+  readonly isFixed: boolean
   readonly image: BlockImage
   /** Why the last changes of a flash are not in its file. A flash has no flush command that could report it. */
   failure?: unknown
@@ -25,7 +27,7 @@ interface HeldDrive {
   readonly argument: DriveArgument
   opened: PcDrive
   /** The end of its last exchange: it has one at a time. */
-  exchanged?: Promise<void>
+  exchanged: Promise<void>
 }
 
 /** An image whose last writes are not in its file. */
@@ -52,6 +54,14 @@ export class OpenDrives {
     return this.#drives.map(({ opened }) => opened)
   }
 
+  /** What the user may not expect of the images. */
+  get notes(): readonly string[] {
+    const fixed = this.#files.filter(({ isFixed }) => isFixed)
+    return fixed.map(
+      ({ path }) => `${path} is read-only: a web server takes no writes; --snapshot keeps them in memory`,
+    )
+  }
+
   /** The file of an image, as messages have it. */
   nameOf(image: BlockBackend): string | undefined {
     return this.#files.find((file) => file.image === image)?.path
@@ -66,7 +76,7 @@ export class OpenDrives {
       for (const drive of list) {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
         const opened = await openDrive(drive, files)
-        if (drive.flash === undefined) drives.push({ argument: drive, opened })
+        if (drive.flash === undefined) drives.push({ argument: drive, opened, exchanged: Promise.resolve() })
         else flash[drive.flash] = { medium: noting(files.at(-1)!), ...(drive.secure === true && { secure: true }) }
       }
       return new OpenDrives(drives, flash, files)
@@ -120,7 +130,7 @@ export class OpenDrives {
 
   #inTurn(at: number, exchange: () => Promise<void>): Promise<void> {
     const held = this.#removable(at)
-    const done = (held.exchanged ?? Promise.resolve()).then(exchange)
+    const done = held.exchanged.then(exchange)
     held.exchanged = done.catch(() => {})
     return done
   }
@@ -146,8 +156,9 @@ export class OpenDrives {
     throw new CliError('ERR_INPUT', `${failed.path}: ${what}`)
   }
 
-  /** Waits for requests that a machine has left behind. */
+  /** Waits for exchanges that were begun while a machine ran, and for requests that it has left behind. */
   async idle(): Promise<void> {
+    await Promise.all(this.#drives.map(({ exchanged }) => exchanged))
     await Promise.all(this.#files.map(({ image }) => image.idle()))
   }
 
@@ -223,7 +234,7 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
   }).catch((error: unknown) => {
     throw writes ? explainUnwritable(path, error) : error
   })
-  files.push({ path: name, identity, below, writes, image })
+  files.push({ path: name, identity, below, writes, isFixed: readOnly && !fixed, image })
   return { medium: image, media, ...rest }
 }
 
@@ -252,7 +263,7 @@ function mediaOf(path: string, { hasIso, kernel }: ImageFile): 'disk' | 'cdrom' 
  *
  * @throws CliError `ERR_INPUT`
  */
-function refuseTwice(file: Omit<OpenFile, 'image'>, files: readonly OpenFile[]): void {
+function refuseTwice(file: Omit<OpenFile, 'image' | 'isFixed'>, files: readonly OpenFile[]): void {
   const { path, identity, below, writes } = file
   const refuse = (what: string): CliError => new CliError('ERR_INPUT', `${path}: ${what}, or give --snapshot`)
   for (const other of files) {

@@ -164,6 +164,7 @@ class Session {
     const failed = (message: string): void => this.#end({ code: ExitCode.Input, message }, true)
     await this.#chardevs.open(chardevs, this.#terminal.farEnd(), stderr, failed)
     this.#backEnds = await BackEnds.open(this.#settings, this.#chardevs)
+    for (const note of this.#backEnds.images?.notes ?? []) stderr.write(`retrap: ${note}\n`)
     this.#closing.push(
       this.#host.onSignal((signal) => void this.#signalled(signal)),
       this.#host.onUncaught((thrown) => this.#uncaught(thrown)),

@@ -82,21 +82,36 @@ test.each([
   expect(code).toBe(74)
 })
 
+test.each([
+  { args: ['run', '--drive', 'file=http://me:se,,cret@host/x,if=none'], says: 'file=http://host/x,if=none has no id' },
+  { args: ['run', '--drive', 'http://me:secret@host/x'], says: "'http://host/x' is not of the form" },
+  { args: ['run', '--kernel', 'http://me:se@cret@host/x'], says: '--kernel http://host/x: there is no such file' },
+  { args: ['run', '--vga', 'HTTPS://me:secret@host/x'], says: "argument 'HTTPS://host/x' is invalid" },
+])('$args: no password is quoted', async ({ args, says }) => {
+  const { code, stderr } = await retrap(...args)
+  expect(stderr).toContain(says)
+  expect(stderr).not.toContain('cret')
+  expect(code).not.toBe(0)
+})
+
 const seaBios = await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])
 describe.runIf(seaBios !== undefined)(`SeaBIOS boots${skipNote(seaBios !== undefined, 'there is no apt')}`, () => {
-  test.each([
-    { what: 'a raw image of a web server', args: (url: string) => [`${url}/disk.img`] },
-    { what: 'a qcow2 image there, with writes in memory', args: (url: string) => ['--snapshot', `${url}/disk.qcow2`] },
+  test.each<{ what: string; args: (url: string) => string[]; readOnly?: string }>([
+    { what: 'a raw image of a web server', args: (url) => [`${url}/disk.img`], readOnly: 'disk.img' },
+    { what: 'a qcow2 image there, with writes in memory', args: (url) => ['--snapshot', `${url}/disk.qcow2`] },
     {
       what: 'one by --drive',
-      args: (url: string) => ['--drive', `file=${url}/disk.qcow2,format=qcow2,if=virtio,snapshot=on`],
+      args: (url) => ['--drive', `file=${url}/disk.qcow2,format=qcow2,if=virtio,snapshot=on`],
     },
     { what: 'an image of this host with a URL below it', args: () => [join(folder, 'over.qcow2')] },
-    { what: 'one there with a file there below it', args: (url: string) => [`${url}/over.qcow2`] },
-  ])('$what', async ({ args }) => {
+    { what: 'one there with a file there below it', args: (url) => [`${url}/over.qcow2`], readOnly: 'over.qcow2' },
+    { what: 'one that is to be read only', args: (url) => ['--drive', `file=${url}/disk.img,readonly=on`] },
+  ])('$what', async ({ args, readOnly }) => {
     const before = readFileSync(join(folder, 'disk.img'))
     const { code, stdout, stderr } = await retrap('run', ...args(served.url), '--vga', 'none')
-    expect([stdout.at(-1), code, stderr]).toEqual(['H', 0, ''])
+    expect([stdout.at(-1), code]).toEqual(['H', 0])
+    const note = 'is read-only: a web server takes no writes; --snapshot keeps them in memory'
+    expect(stderr).toBe(readOnly === undefined ? '' : `retrap: ${served.url}/${readOnly} ${note}\n`)
     expect(readFileSync(join(folder, 'disk.img'))).toEqual(before)
   })
 })

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlockBackend } from '@retrap/device'
-import { createPc, type PcRemovableDrive } from '@retrap/machine'
+import { createPc, type Pc, type PcOptions, type PcRemovableDrive } from '@retrap/machine'
 import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { BackEnds } from '../src/back-ends.ts'
 import { type DriveArgument, parseDrive } from '../src/drives.ts'
 import { runMediaCommand } from '../src/media-commands.ts'
 import { OpenDrives } from '../src/open-drives.ts'
+import { Chardevs } from '../src/serial/chardevs.ts'
 import { serveFolder } from './support/file-server.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-media-'))
@@ -126,6 +128,34 @@ test('a command waits for the one before, and no image that is in a drive is clo
   const into = new Uint8Array(512)
   await drive.medium!.read(0, into)
   expect(into[0]).toBe(3)
+})
+
+test('a machine that follows a reset has the disc that was asked for before it', async () => {
+  const chardevs = new Chardevs()
+  const drives = [parseDrive(`file=${file('one.iso')},media=cdrom`)]
+  const backEnds = await BackEnds.open({ drives }, chardevs)
+  const make = async (): Promise<Pc> =>
+    createPc({ memoryBytes: 1 << 21, firmware: new Uint8Array(65_536), ...(await backEnds.forMachine()) } as PcOptions)
+  const before = await make()
+  onTestFinished(async () => void (await backEnds.close()))
+  const drive = before.drive('cd0') as PcRemovableDrive & BlockBackend
+  const first = drive.medium!
+  const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  first.read = () => held
+  const reading = drive.read(0, new Uint8Array(512)).catch(() => 'failed')
+  const site = { drives: before.removableDrives, images: backEnds.images }
+  const said = runMediaCommand(`change cd0 ${file('two.iso')}`, site)
+  await expect.poll(() => drive.medium).not.toBe(first)
+  before.close()
+  const making = make()
+  await sleep(50)
+  release()
+  const after = await making
+  onTestFinished(() => after.close())
+  expect(await Promise.all([said, reading])).toEqual([`cd0: ${file('two.iso')}\n`, 'failed'])
+  const into = new Uint8Array(512)
+  await after.drive('cd0').medium!.read(0, into)
+  expect(into[0]).toBe(2)
 })
 
 test('without a machine that runs there is nothing to change', async () => {

@@ -55,7 +55,7 @@ export class AttachedModel {
   readonly forgetting: Set<() => void> = new Set()
   readonly #surroundings: ModelSurroundings
   readonly #timers: Timer[] = []
-  #isReleased = false
+  #hasLeft = false
   /** Memory of its own, by name. */
   readonly #owned = new Map<string, ModelOwnedMemory>()
 
@@ -184,16 +184,20 @@ export class AttachedModel {
     for (const ended of this.forgetting) ended()
   }
 
-  /** Stops its timers, and gives its memory back. The model hears that it is out, once. */
-  #release(): void {
-    if (!this.#isReleased) {
-      this.#isReleased = true
-      try {
-        this.model.removed?.()
-      } catch (error) {
-        this.#surroundings.failed(this.model.name, 'removed', error)
-      }
+  /** The model hears that it is out, once. */
+  leave(): void {
+    if (this.#hasLeft) return
+    this.#hasLeft = true
+    try {
+      this.model.removed?.()
+    } catch (error) {
+      this.#surroundings.failed(this.model.name, 'removed', error)
     }
+  }
+
+  /** Stops its timers, and gives its memory back. */
+  #release(): void {
+    this.leave()
     for (const timer of this.#timers) timer.cancel()
     for (const memory of this.#owned.values()) memory.free()
   }

@@ -81,6 +81,11 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     this.#set.giveUpUnplugs()
   }
 
+  /** The machine has ended for good: models take their listeners back from back ends. */
+  close(): void {
+    this.#set.close()
+  }
+
   /** See `DeviceSet.isOccupied`. */
   isOccupied(busName: string): boolean {
     return this.#set.isOccupied(busName)

@@ -127,6 +127,11 @@ export class DeviceSet {
     this.#hotPlug.giveUp()
   }
 
+  /** The machine has ended for good, with all models. */
+  close(): void {
+    for (const attached of this.#attached.values()) attached.leave()
+  }
+
   /** Whether there is a device in the slot of this name. */
   isOccupied(busName: string): boolean {
     return this.#tree.slot(busName)?.occupied ?? false

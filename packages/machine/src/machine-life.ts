@@ -42,6 +42,8 @@ export interface LifeHooks {
   run(): Promise<FinalExit>
   /** Waits until board and media have handed over what they hold back. */
   settle(): Promise<unknown>
+  /** Takes listeners back from media that may outlive the machine. */
+  leave(): void
   /** Describes a crash of a vCPU. */
   readonly describe: DescribeCrash
 }
@@ -55,6 +57,7 @@ export class MachineLife {
   #failure: DeviceFailure | undefined
   #running = false
   #over = false
+  #closed = false
 
   constructor(domain: LivingDomain, hooks: LifeHooks) {
     this.#domain = domain
@@ -125,6 +128,7 @@ export class MachineLife {
       if (timer !== undefined) clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
       this.#running = false
+      if (this.#closed) this.#leave()
     }
   }
 
@@ -132,6 +136,14 @@ export class MachineLife {
   close(): void {
     this.#end()
     this.#domain.close()
+    this.#closed = true
+    if (!this.#running) this.#leave()
+  }
+
+  /** Nothing of the machine uses its back ends any more. */
+  #leave(): void {
+    this.#domain.devices.close()
+    this.#hooks.leave()
   }
 
   /** The machine does not run again: ends what waits for an answer of its guest. */

@@ -112,6 +112,9 @@ export class Pc {
         await this.#board.flush()
         await devices.settled()
       },
+      leave: () => {
+        for (const drive of removable) drive.leave()
+      },
       describe: (vcpu, message) => describeCrash(this.domain, vcpu, message),
     })
     if (options.sampling !== undefined) this.domain.watchTurns(new Sampler(this.domain, options.sampling))

@@ -30,7 +30,7 @@ export interface PcRemovableDrive {
   readonly isLocked: boolean
   /**
    * Puts a medium in, in the place of the one that is there, and closes the tray. Requests that the guest has made of the
-   * one before fail: nothing is answered from two media.
+   * one before fail: nothing is answered from two media. Exchanges of a drive wait for each other.
    *
    * @returns what was in it before, once no request uses that any more
    * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which hears of it; `ERR_OPTION` for a medium that the drive cannot take
@@ -66,6 +66,9 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
   #pending = new Set<Promise<void>>()
   #medium: BlockBackend | null
   #unwatch: (() => void) | undefined
+  #hasLeft = false
+  /** The end of the exchange that was asked for last. */
+  #last: Promise<void> | null = null
   #client: BlockTrayClient | null = null
   #state: BlockTrayState = { open: false, locked: false }
 
@@ -94,15 +97,32 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
     return this.#state.locked
   }
 
-  async insert(medium: BlockBackend, options: PcEjectOptions = {}): Promise<BlockBackend | null> {
-    const why = this.#client?.refuses(medium.properties) ?? null
-    if (why !== null) throw new MachineError('ERR_OPTION', `${this.id}: ${why}`)
-    if (medium === this.#medium) throw new MachineError('ERR_OPTION', `${this.id}: the medium is in it already`)
-    return this.#exchange(medium, options)
+  insert(medium: BlockBackend, options: PcEjectOptions = {}): Promise<BlockBackend | null> {
+    return this.#inTurn(async () => {
+      const why = this.#client?.refuses(medium.properties) ?? null
+      if (why !== null) throw new MachineError('ERR_OPTION', `${this.id}: ${why}`)
+      if (medium === this.#medium) throw new MachineError('ERR_OPTION', `${this.id}: the medium is in it already`)
+      return this.#exchange(medium, options)
+    })
   }
 
-  async eject(options: PcEjectOptions = {}): Promise<BlockBackend | null> {
-    return this.#medium === null ? null : this.#exchange(null, options)
+  eject(options: PcEjectOptions = {}): Promise<BlockBackend | null> {
+    return this.#inTurn(async () => (this.#medium === null ? null : this.#exchange(null, options)))
+  }
+
+  /** Does an exchange when those before it have ended: a medium that one of them returns is in use by none. */
+  #inTurn<T>(exchange: () => Promise<T>): Promise<T> {
+    const done = this.#last === null ? exchange() : this.#last.then(exchange)
+    const end: Promise<void> = done.then(
+      () => this.#ended(end),
+      () => this.#ended(end),
+    )
+    this.#last = end
+    return done
+  }
+
+  #ended(exchange: Promise<void>): void {
+    if (this.#last === exchange) this.#last = null
   }
 
   async #exchange(medium: BlockBackend | null, { force = false }: PcEjectOptions): Promise<BlockBackend | null> {
@@ -122,8 +142,14 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
     return before
   }
 
+  /** The machine has ended for good: its media may outlive it. */
+  leave(): void {
+    this.#hasLeft = true
+    this.#unwatch?.()
+  }
+
   #watch(): void {
-    this.#unwatch = this.#medium?.onChange(() => this.#tell())
+    this.#unwatch = this.#hasLeft ? undefined : this.#medium?.onChange(() => this.#tell())
   }
 
   #tell(): void {

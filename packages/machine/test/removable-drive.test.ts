@@ -56,6 +56,23 @@ describe('a drive whose medium is exchanged', () => {
       await expect(request).rejects.toMatchObject({ code: 'ERR_NO_MEDIUM' })
   })
 
+  test('exchanges one after the other: none gives back a medium that is in', async () => {
+    const [first, second] = [disc(1), disc(2)]
+    const { drive: cd } = drive(first)
+    first.hold = true
+    const reading = cd.read(0, new Uint8Array(2048)).catch(() => 'failed')
+    const given: string[] = []
+    const name = (medium: unknown): string => (medium === first ? 'first' : medium === second ? 'second' : 'none')
+    const note = (exchange: Promise<unknown>): Promise<unknown> =>
+      exchange.then((medium) => given.push(`${name(medium)}, and ${name(cd.medium)} is in`))
+    const all = [note(cd.insert(second)), note(cd.insert(first)), note(cd.eject())]
+    expect(cd.medium).toBe(second)
+    first.release()
+    expect(await reading).toBe('failed')
+    await Promise.all(all)
+    expect(given).toEqual(['first, and second is in', 'second, and first is in', 'first, and none is in'])
+  })
+
   test('keeps one that the guest has locked, and asks the guest for it; force takes it', async () => {
     const { drive: cd, asked, set } = drive()
     set({ locked: true })

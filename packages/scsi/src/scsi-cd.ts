@@ -62,6 +62,7 @@ export class ScsiCd implements ScsiUnit {
   /** Bytes of a block. */
   readonly blockBytes: number = CD_BLOCK_BYTES
   readonly #model: string
+  readonly #unwatch: (() => void) | undefined
   readonly #attention = new UnitAttention(BEFORE_ATTENTION)
   /** An event of the medium that the host has not asked for. */
   #event: number = MEDIUM_EVENT.none
@@ -79,8 +80,13 @@ export class ScsiCd implements ScsiUnit {
     if (wrong !== null) throw new DeviceError('ERR_OPTION', wrong)
     this.medium = medium
     this.#model = model
-    medium?.onChange(() => this.#changed())
+    this.#unwatch = medium?.onChange(() => this.#changed())
     medium?.tray?.connect({ refuses, ejectRequested: () => (this.#event = MEDIUM_EVENT.ejectRequest) })
+  }
+
+  /** The drive is used no more: it does not hear of its medium any more. */
+  removed(): void {
+    this.#unwatch?.()
   }
 
   #changed(): void {

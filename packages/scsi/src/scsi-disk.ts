@@ -99,6 +99,7 @@ export class ScsiDisk implements ScsiUnit {
   readonly #queue: boolean
   readonly #maximumBytes: number
   readonly #attention = new UnitAttention(BEFORE_ATTENTION)
+  readonly #unwatch: () => void
   /** Bytes of the medium when it changed last. */
   #bytes: number
 
@@ -121,7 +122,12 @@ export class ScsiDisk implements ScsiUnit {
     this.#queue = commandQueue
     this.#maximumBytes = maximumBytes
     this.#bytes = medium.properties.bytes
-    medium.onChange(() => this.#changed())
+    this.#unwatch = medium.onChange(() => this.#changed())
+  }
+
+  /** The disk is used no more: it does not hear of its medium any more. */
+  removed(): void {
+    this.#unwatch()
   }
 
   /** Bytes of a block. */

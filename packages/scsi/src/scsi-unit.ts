@@ -54,6 +54,8 @@ export interface ScsiUnit {
   execute(command: Uint8Array, parameters?: Uint8Array): ScsiOutcome
   /** Returns to the state after power-on, or after a reset of the unit. */
   powerOn(): void
+  /** The unit is used no more: it takes its listener back from its medium. */
+  removed?(): void
   /** Returns its state as plain data. */
   save(): unknown
   /** Takes over what `save` returned. */

@@ -87,6 +87,8 @@ export interface UsbDevice {
   readonly description: UsbDescription
   /** Plugs it in. Called once, before anything else. */
   attach?(port: UsbPort): void
+  /** It was pulled out, or its controller has left the machine: as in a `DeviceModel`, it takes its listeners back. */
+  removed?(): void
   /**
    * Answers requests of its class or vendor, and descriptors of its class.
    *

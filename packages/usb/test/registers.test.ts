@@ -106,11 +106,13 @@ describe('root hub ports (xHCI 1.2, §4.19, "Root Hub")', () => {
   test('a device is plugged in and pulled out while the guest runs', () => {
     const driver = new XhciDriver()
     driver.start()
-    const device = new TestDevice()
+    let removed = 0
+    const device = Object.assign(new TestDevice(), { removed: () => void removed++ })
     expect(driver.model.plug(device)).toBe(0)
     expect(driver.events()).toMatchObject([{ type: 34, pointer: 5 << 24 }])
     driver.writePort(5, POWER | CHANGED)
     driver.model.unplug(device)
+    expect(removed).toBe(1)
     expect(driver.port(5)).toBe(POWER | (5 << 5) | CHANGED)
     expect(driver.events()).toMatchObject([{ type: 34, pointer: 5 << 24 }])
     expect(() => driver.model.unplug(device)).toThrow(expect.objectContaining({ code: 'ERR_NOT_FOUND' }))

@@ -118,7 +118,10 @@ function transfer(
   const status = findData(dma, command.prp1, command.prp2, range.bytes, pieces)
   if (status !== STATUS.SUCCESS) return status | DO_NOT_RETRY
   const data = spare.take(range.bytes)
-  if (kind !== 'read' && !gather(dma, pieces, data)) return STATUS.DATA_TRANSFER_ERROR
+  if (kind !== 'read' && !gather(dma, pieces, data)) {
+    spare.give(data)
+    return STATUS.DATA_TRANSFER_ERROR
+  }
   return { command, kind, ranges: [range], data, pieces, durable: isDurable(command) }
 }
 

@@ -1,4 +1,5 @@
 import { type BlockBackend, DeviceError } from '@retrap/device'
+import { checkDeviceNumber } from '../pci-device-number.ts'
 import type { NvmeNames } from './identify.ts'
 
 /** Options of {@link Nvme}. */
@@ -35,8 +36,7 @@ export interface CheckedNvmeOptions {
 export function checkOptions(options: NvmeOptions): CheckedNvmeOptions {
   const { name = 'nvme', bus, device, medium, model = 'RETRAP NVME', queues = 8 } = options
   const wrong = (what: string): DeviceError => new DeviceError('ERR_OPTION', `${name}: ${what}`)
-  if (!Number.isInteger(device) || device < 0 || device > 31)
-    throw wrong(`PCI device ${device}: expected an integer from 0 to 31`)
+  checkDeviceNumber(name, device, bus)
   if (!Number.isInteger(queues) || queues < 1 || queues > MOST_QUEUES)
     throw wrong(`${queues} queues: expected an integer from 1 to ${MOST_QUEUES}`)
   const { blockBytes, serialNumber = options.serialNumber ?? 'RT0001' } = medium.properties

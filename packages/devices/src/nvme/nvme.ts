@@ -285,25 +285,31 @@ export class Nvme implements DeviceModel {
     const job = this.#features.hasWriteCache ? read : { ...read, durable: true }
     const answer = this.#requests.mayAnswerAtOnce ? performInPlace(job, this.#medium) : undefined
     if (answer === undefined) this.#requests.start(job)
-    else this.#end(job, answer)
+    else {
+      this.#end(job, answer)
+      this.#giveBack(job)
+    }
   }
 
   /** The medium has answered. */
   #answered(job: NvmeJob, answer: NvmeAnswer): void {
     this.#end(job, answer)
+    // After a failure the medium may still have a view of the data.
+    if (typeof answer !== 'string') this.#giveBack(job)
     this.#pump()
+  }
+
+  #giveBack({ data }: NvmeJob): void {
+    if (data.length > 0) this.#spare.give(data)
   }
 
   #end(job: NvmeJob, answer: NvmeAnswer): void {
     const { command } = job
-    // After a failure the medium may still have a view of it.
-    const isDone = typeof answer !== 'string'
     if (command === null) this.#registers.status = (this.#registers.status & ~SHUTDOWN_STATUS) | SHUT_DOWN
     else {
       const queue = this.#queues.submissions.get(command.queue)
       if (queue !== undefined) this.#complete(queue, command.id, { status: this.#statusOf(job, answer), result: 0 })
     }
-    if (isDone && job.data.length > 0) this.#spare.give(job.data)
   }
 
   #statusOf({ kind, data, pieces, ranges }: NvmeJob, answer: NvmeAnswer): number {

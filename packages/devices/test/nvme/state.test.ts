@@ -130,6 +130,7 @@ test.each([
   { name: 'a serial number of 21 characters', given: {}, options: { serialNumber: 'x'.repeat(21) } },
   { name: 'no queue', given: {}, options: { queues: 0 } },
   { name: 'PCI device 32', given: {}, options: { device: 32 } },
+  { name: 'the host bridge’s PCI device', given: {}, options: { device: 0 } },
 ])('is not made with $name', ({ given, options }) => {
   const medium = new TestMedium(4096)
   medium.given = given

@@ -11,6 +11,7 @@ export class NearMedium {
   readonly #which: number
   readonly #post: Post
   readonly #running = new Map<number, AbortController>()
+  readonly #unwatch: () => void
   /** How often the medium has changed. */
   #changes = 0
 
@@ -19,7 +20,7 @@ export class NearMedium {
     this.#medium = medium
     this.#which = which
     this.#post = post
-    medium.onChange(() => {
+    this.#unwatch = medium.onChange(() => {
       this.#changes++
       post(MESSAGE.changed, { which, bytes: toJson(medium.properties) })
     })
@@ -31,6 +32,11 @@ export class NearMedium {
           ? null
           : `a disc with blocks of ${blockBytes} bytes: expected a divisor of 2048`,
     })
+  }
+
+  /** The model's thread has ended. */
+  leave(): void {
+    this.#unwatch()
   }
 
   /** Takes what the model says. */

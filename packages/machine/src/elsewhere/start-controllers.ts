@@ -70,6 +70,9 @@ export function startControllers(
   for (const [i, { medium }] of given.entries())
     nearMedia.push(medium === null ? null : new NearMedium(medium, i, post))
   for (const [i, { network }] of networks.entries()) nearNetworks.push(new NearNetwork(network, i, post))
+  server.remote.onClosed(() => {
+    for (const medium of nearMedia) medium?.leave()
+  })
   return { server, bootPaths: bootPaths.map(([device, path]) => [device, path] as const) }
 }
 

@@ -180,6 +180,11 @@ export class UsbStorage implements UsbDevice {
     })
   }
 
+  /** Hears of no further changes of the medium. */
+  removed(): void {
+    this.#unit.removed?.()
+  }
+
   /** Requests of the class. */
   control({ type, request }: UsbSetup): Uint8Array | UsbRefusal {
     if (type === 0xa1 && request === GET_MAX_LUN) return Uint8Array.of(0)

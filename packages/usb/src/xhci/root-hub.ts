@@ -73,7 +73,13 @@ export class RootHub {
     attached.reset()
     this.#sockets[socket] = null
     port.unplug()
+    device.removed?.()
     return port
+  }
+
+  /** The controller has left the machine. */
+  removed(): void {
+    for (const one of this.#sockets) one?.device.removed?.()
   }
 
   #portOf({ speed }: AttachedDevice, socket: number): RootPort {

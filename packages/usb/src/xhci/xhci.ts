@@ -196,6 +196,11 @@ export class Xhci implements DeviceModel {
     this.#hub.attach(context)
   }
 
+  /** The controller, and what is plugged in, has left the machine. */
+  removed(): void {
+    this.#hub.removed()
+  }
+
   /** How many sockets there are. */
   get sockets(): number {
     return this.#hub.sockets

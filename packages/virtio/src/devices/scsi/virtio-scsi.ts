@@ -136,7 +136,10 @@ export class VirtioScsi implements VirtioDevice {
 
   /** Hears of no further changes. */
   removed(): void {
-    for (const target of this.#targets.keys()) this.#unwatch(target)
+    for (const [target, unit] of this.#targets) {
+      this.#unwatch(target)
+      unit.removed?.()
+    }
   }
 
   #watch(target: number, unit: ScsiUnit): void {
@@ -177,8 +180,11 @@ export class VirtioScsi implements VirtioDevice {
 
   /** Takes a target's unit away. Its commands end as aborted. @returns settles when its medium is not used any more */
   async unplug(target: number): Promise<void> {
-    if (!this.#targets.delete(target)) return
+    const unit = this.#targets.get(target)
+    if (unit === undefined) return
+    this.#targets.delete(target)
     this.#unwatch(target)
+    unit.removed?.()
     if (this.#host?.hasFeature(HOTPLUG) === true) this.#tell('unplugged', target)
     await this.#end((task) => task.target === target, BAD_TARGET)
   }
