@@ -62,7 +62,8 @@ export class ArmEngine {
     const cache = new CodeCache(memory, new ArmRecordDecoder(memory, code.codes), codeCacheBytes)
     this.codeCache = cache
     if (jit !== undefined && countersAt !== undefined) {
-      this.jit = new Jit<FormSource>({ memory, cache, code, countersAt, instructionSet: new ArmCompiled(memory) }, jit)
+      const instructionSet = new ArmCompiled(memory, code.sharedEntries)
+      this.jit = new Jit<FormSource>({ memory, cache, code, countersAt, instructionSet }, jit)
     }
   }
 }

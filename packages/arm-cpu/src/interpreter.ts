@@ -11,7 +11,7 @@ import type {
   InterpreterMemory,
 } from '@retrap/engine'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import type { Callee, FunctionBuilder, I32 } from '@retrap/wasm-emitter'
 import { FlagLocals } from './flags.ts'
 import { FunctionContext, InlineContext } from './form-context.ts'
 import type { FormSource } from './semantics.ts'
@@ -74,6 +74,10 @@ class ArmForms implements InterpreterForms<FormSource> {
     const context = new FunctionContext(f, form, this.#access, this.#library)
     semantics.emit(context, form)
     return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
+  }
+
+  get shared(): ReadonlyMap<string, Callee> {
+    return this.#library.functions
   }
 
   inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<FormSource> {

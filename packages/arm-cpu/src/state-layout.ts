@@ -103,8 +103,10 @@ export const S_TAKES_EXCEPTIONS = 1248
 export const S_RETURN = 1256
 /** The system registers of `SYSTEM_REGISTERS`, 64 bits each. */
 export const S_SYSTEM = 1264
+/** Scratch area of floating point in software, 256 bytes. */
+export const S_FLOAT = 4096
 /** Bytes before the sets of the TLB. */
-export const S_TLB_SETS = 4096
+export const S_TLB_SETS = 4352
 
 /** Bit of S_MODE: instructions of SIMD and floating point are trapped. */
 export const MODE_NO_FP = 1

@@ -99,6 +99,39 @@ export function toInteger(c: FloatModule): SharedFunction<'i64'> {
   })
 }
 
+/**
+ * (state, bits: up to 64; rounding mode, 1 of unsigned integers) → A as an integer, sign-extended unless it is unsigned: of
+ * what is too large the nearest there is, of a NaN 0. Both are invalid.
+ */
+export function toNearestInteger(c: FloatModule): SharedFunction<'i64'> {
+  return c.shared('float.toNearestInteger', ['i32', 'i32', 'i32', 'i32'], 'i64', (f) => {
+    const state = f.param(0, 'i32').get
+    const bits = f.param(1, 'i32').get
+    const mode = f.param(2, 'i32').get
+    const unsigned = f.param(3, 'i32').get
+    const a = slotAt(c, f, state, SLOT_A)
+    const kind = a.class
+    f.if(kind.eq(CLASS_ZERO), () => f.return(I64.of(0)))
+    const invalid = (value: I64): void => {
+      raiseFlags(c, f, state, FE_INVALID)
+      f.return(value)
+    }
+    f.if(kind.geU(CLASS_QNAN), () => invalid(I64.of(0)))
+    const sign = a.sign
+    const ones = I64.of(-1n).shrU(I64.of(64).sub(bits.toI64U()))
+    const most = f.let(select(unsigned, select(sign, I64.of(0), ones), ones.shrU(1).add(sign.toI64U())))
+    const tooLarge = (): void => invalid(select(sign, I64.of(0).sub(most), most))
+    const exponent = a.exponent
+    f.if(kind.ne(CLASS_FINITE).or(exponent.gtS(63)), tooLarge)
+    const { high, low } = shiftRightSticky(f, a.significand, I64.of(0), I32.of(63).sub(exponent))
+    const up = f.let(roundsUp(f, mode, sign, high.toI32().and(1), low))
+    const magnitude = f.let(high.add(up.toI64U()))
+    f.if(magnitude.gtU(most), tooLarge)
+    f.if(low.ne(0), () => raiseFlags(c, f, state, FE_PRECISION))
+    f.return(select(sign, I64.of(0).sub(magnitude), magnitude))
+  })
+}
+
 /** (state, rounding mode): R = A rounded to an integer, of the same format. */
 export function toIntegral(c: FloatModule): SharedFunction {
   return c.shared('float.toIntegral', ['i32', 'i32'], undefined, (f) => {

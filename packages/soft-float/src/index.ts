@@ -39,6 +39,7 @@ export {
   raiseFlags,
   ROUND_DOWN,
   ROUND_NEAREST,
+  ROUND_TIES_AWAY,
   ROUND_UP,
   ROUND_ZERO,
   roundingMode,
@@ -53,11 +54,29 @@ export {
   TOP_BIT,
 } from './scratch.ts'
 export type { FloatArea, WideLocals } from './scratch.ts'
-export { propagateNan, propagateNanUnary, unpack, unpack80, unpackInteger } from './unpack.ts'
+export {
+  propagateNan,
+  propagateNanUnary,
+  unpack,
+  unpack80,
+  unpackAlternativeHalf,
+  unpackInteger,
+  unpackUnsigned,
+} from './unpack.ts'
 export { add, divide, multiply, setNormalised, squareRoot } from './arithmetic.ts'
 export { multiplyAdd } from './multiply-add.ts'
-export { compare, convert, EQUAL, GREATER, LESS, toInteger, toIntegral, UNORDERED } from './convert.ts'
-export { finish, finish80 } from './round.ts'
+export {
+  compare,
+  convert,
+  EQUAL,
+  GREATER,
+  LESS,
+  toInteger,
+  toIntegral,
+  toNearestInteger,
+  UNORDERED,
+} from './convert.ts'
+export { finish, finish80, finishAlternativeHalf } from './round.ts'
 export { divideWide, multiplyHigh } from './wide.ts'
 export {
   allSet,

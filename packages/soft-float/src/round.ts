@@ -5,6 +5,7 @@ import {
   CLASS_QNAN,
   CLASS_ZERO,
   FC_FTZ,
+  FE_INVALID,
   FE_OVERFLOW,
   FE_PRECISION,
   FE_ROUNDED_UP,
@@ -13,6 +14,7 @@ import {
   F_WORD,
   ROUND_DOWN,
   ROUND_NEAREST,
+  ROUND_TIES_AWAY,
   ROUND_UP,
   SLOT_R,
   slotAt,
@@ -42,19 +44,25 @@ export function roundsUp(f: FunctionBuilder, mode: I32, sign: I32, odd: I32, res
     'i32',
     mode.eq(ROUND_NEAREST),
     () => rest.gtU(ONE_HALF).or(rest.eq(ONE_HALF).and(odd)),
-    () => rest.ne(0).and(mode.eq(ROUND_UP).and(sign.eqz()).or(mode.eq(ROUND_DOWN).and(sign))),
+    () => {
+      const directed = rest.ne(0).and(mode.eq(ROUND_UP).and(sign.eqz()).or(mode.eq(ROUND_DOWN).and(sign)))
+      return directed.or(mode.eq(ROUND_TIES_AWAY).and(rest.geU(ONE_HALF)))
+    },
   )
 }
 
 interface Target {
   readonly minimumExponent: number
   readonly maximumExponent: number
+  readonly bias: number
   /** Significant bits, integer bit included. */
   readonly precision: I32
   /** Ends the function with an encoding: biased exponent, and a significand of `precision` bits; exponent 0 and a significand with its top bit set are the smallest normal number. */
   pack(sign: I32, biased: I32, significand: I64): void
   packNan(sign: I32, significand: I64): void
   packInfinity(sign: I32): void
+  /** Ends the function where the exponent is too large; absent, by the standard's rules. */
+  overflow?(sign: I32): void
   readonly extended: boolean
   /** Whether tiny results become zeros where F_CONTROL says so. */
   readonly flushes: boolean
@@ -62,7 +70,7 @@ interface Target {
 
 function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Target): void {
   const r = slotAt(c, f, state, SLOT_R)
-  const { minimumExponent, maximumExponent, extended, flushes } = target
+  const { minimumExponent, maximumExponent, bias, extended, flushes } = target
   const { tininess, flushedIsInexact } = c.floatRules
   const precision = target.precision
   const kind = r.class
@@ -132,6 +140,10 @@ function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Targ
     f.set(exponent, exponent.get.add(1))
   })
   f.if(exponent.get.gtS(maximumExponent), () => {
+    if (target.overflow !== undefined) {
+      target.overflow(sign)
+      return
+    }
     // FSCALE can go farther than the exponent can be moved back: to infinity, however that is rounded.
     const beyond = extended
       ? f.let(exponent.get.gtS(maximumExponent + WRAP).and(control.and(FE_OVERFLOW).eqz()))
@@ -155,7 +167,7 @@ function emitFinish(c: FloatModule, f: FunctionBuilder, state: I32, target: Targ
       },
     )
   })
-  target.pack(sign, exponent.get.add(maximumExponent), q.get)
+  target.pack(sign, exponent.get.add(bias), q.get)
 }
 
 /** (state) → R rounded to half, single or double precision. */
@@ -169,6 +181,7 @@ export function finish(c: FloatModule, bits: 16 | 32 | 64): SharedFunction<'i64'
     emitFinish(c, f, f.param(0, 'i32').get, {
       minimumExponent: 1 - maximumExponent,
       maximumExponent,
+      bias: maximumExponent,
       precision: I32.of(fractionBits + 1),
       extended: false,
       flushes: bits !== 16 || c.floatRules.flushesHalf,
@@ -190,6 +203,38 @@ export function finish(c: FloatModule, bits: 16 | 32 | 64): SharedFunction<'i64'
 }
 
 /**
+ * (state) → R rounded to Arm's alternative half precision, which has neither infinities nor NaNs: these, and what is too
+ * large, are invalid.
+ */
+export function finishAlternativeHalf(c: FloatModule): SharedFunction<'i64'> {
+  return c.shared('float.finishAlternative', ['i32'], 'i64', (f) => {
+    const state = f.param(0, 'i32').get
+    const signAt = (sign: I32): I64 => sign.toI64U().shl(15)
+    const invalid = (sign: I32, magnitude: number): void => {
+      lowerFlags(c, f, state, FE_PRECISION | FE_ROUNDED_UP)
+      raiseFlags(c, f, state, FE_INVALID)
+      f.return(signAt(sign).or(magnitude))
+    }
+    emitFinish(c, f, state, {
+      minimumExponent: -14,
+      maximumExponent: 16,
+      bias: 15,
+      precision: I32.of(11),
+      extended: false,
+      flushes: true,
+      pack: (sign, biased, significand) => {
+        const low = biased.known === 0 ? significand : significand.and(0x3ff)
+        f.return(signAt(sign).or(biased.toI64U().shl(10)).or(low))
+      },
+      packNan: (sign) => invalid(sign, 0),
+      packInfinity: (sign) => invalid(sign, 0x7fff),
+      overflow: (sign) => invalid(sign, 0x7fff),
+    })
+    f.unreachable()
+  })
+}
+
+/**
  * (state, significant bits: 24, 53 or 64) → significand of R rounded to the double-extended format; sign and exponent are
  * in F_WORD. Precision control shortens the significand and leaves the exponent's range.
  */
@@ -202,6 +247,7 @@ export function finish80(c: FloatModule): SharedFunction<'i64'> {
     emitFinish(c, f, state, {
       minimumExponent: -16382,
       maximumExponent: 16383,
+      bias: 16383,
       precision,
       extended: true,
       flushes: false,

@@ -87,6 +87,8 @@ export const ROUND_DOWN = 1
 export const ROUND_UP = 2
 /** Towards zero. */
 export const ROUND_ZERO = 3
+/** To nearest, ties away from zero: of {@link toIntegral} and the conversions to integers alone. */
+export const ROUND_TIES_AWAY = 4
 /** Denormal operands are zeros. */
 export const FC_DAZ = 0x1000
 /** Tiny results are zeros, where underflow is masked. */

@@ -116,6 +116,33 @@ export function unpack80(c: FloatModule): SharedFunction {
   })
 }
 
+/** (state, slot address, value): a number of Arm's alternative half precision, which has neither infinities nor NaNs. */
+export function unpackAlternativeHalf(c: FloatModule): SharedFunction {
+  return c.shared('float.unpackAlternative', ['i32', 'i32', 'i64'], undefined, (f) => {
+    const [state, at, value] = [f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i64').get]
+    f.call(unpack(c, 16), state, at, value)
+    const slot = new Slot(f, at, 0)
+    f.if(value.shrU(10).and(0x1f).eq(0x1f), () => {
+      slot.class = CLASS_FINITE
+    })
+  })
+}
+
+/** (state, slot address, integer): an unsigned 64-bit integer. */
+export function unpackUnsigned(c: FloatModule): SharedFunction {
+  return c.shared('float.unpackUnsigned', ['i32', 'i32', 'i64'], undefined, (f) => {
+    const slot = new Slot(f, f.param(1, 'i32').get, 0)
+    const value = f.param(2, 'i64').get
+    slot.denormal = I32.of(0)
+    slot.low = I64.of(0)
+    slot.sign = I32.of(0)
+    slot.class = value.ne(0)
+    const zeros = f.let(value.clz())
+    slot.significand = value.shl(zeros)
+    slot.exponent = I32.of(63).sub(zeros.toI32())
+  })
+}
+
 /** (state, slot address, integer): a signed 64-bit integer. */
 export function unpackInteger(c: FloatModule): SharedFunction {
   return c.shared('float.unpackInteger', ['i32', 'i32', 'i64'], undefined, (f) => {

@@ -21,9 +21,12 @@ const LARGE = 400
 export class ArmCompiled implements CompiledInstructionSet<FormSource> {
   readonly layout: StateLayout = STATE_LAYOUT
   readonly #memory: MachineMemory
+  readonly #entries: ReadonlyMap<string, number>
 
-  constructor(memory: MachineMemory) {
+  /** @param entries - functions that instructions share: their entries of the interpreter's table */
+  constructor(memory: MachineMemory, entries: ReadonlyMap<string, number>) {
     this.#memory = memory
+    this.#entries = entries
   }
 
   isWide(): boolean {
@@ -50,6 +53,6 @@ export class ArmCompiled implements CompiledInstructionSet<FormSource> {
   }
 
   beginUnit(module: ModuleBuilder): ArmUnit {
-    return new ArmUnit(module, this.#memory)
+    return new ArmUnit(module, this.#memory, this.#entries)
   }
 }

@@ -3,7 +3,7 @@ import type { I32Callee, InstructionExits, RegionInstruction, UnitSemantics } fr
 import type { MachineMemory } from '@retrap/memory'
 import { I32 } from '@retrap/wasm-emitter'
 import type { ModuleBuilder } from '@retrap/wasm-emitter'
-import { ArmLibrary } from '../library.ts'
+import { UnitLibrary } from '../library.ts'
 import { R_A, R_D, R_M, R_MORE, R_N } from '../record.ts'
 import type { FormSource } from '../semantics.ts'
 import { RecordFunction } from './record-function.ts'
@@ -18,21 +18,24 @@ const MORE_FIELDS: readonly number[] = [R_MORE, R_MORE + 2, R_MORE + 4]
 export class ArmUnit implements UnitSemantics<FormSource> {
   readonly f: RecordFunction
   readonly #access: I32Callee
-  readonly #library: ArmLibrary
+  readonly #library: UnitLibrary
   readonly #probe: I32Callee
   readonly #memory: MachineMemory
   readonly #state: I32
   readonly #tlb: I32
   readonly #registers: UnitRegisters
 
-  /** @param module - with its memory and its table */
-  constructor(module: ModuleBuilder, memory: MachineMemory) {
+  /**
+   * @param module - with its memory and its table
+   * @param entries - shared functions' entries of the table
+   */
+  constructor(module: ModuleBuilder, memory: MachineMemory, entries: ReadonlyMap<string, number>) {
     const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
     this.#access = module.importFunction('cpu', 'access', signature)
     this.#probe = module.importFunction('cpu', 'probe', signature)
     const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RecordFunction })
     this.f = f as unknown as RecordFunction
-    this.#library = new ArmLibrary(module)
+    this.#library = new UnitLibrary(module, entries)
     this.#memory = memory
     this.#state = f.param(0, 'i32').get
     this.#tlb = f.param(2, 'i32').get

@@ -5,6 +5,7 @@ import { arithmetic } from './arithmetic.ts'
 import { atomics } from './atomics.ts'
 import { control } from './control.ts'
 import { exclusives } from './exclusives.ts'
+import { floatingPoint } from './float/index.ts'
 import { floatMoves } from './float-moves.ts'
 import { loadStore } from './load-store.ts'
 import { logic } from './logic.ts'
@@ -34,6 +35,7 @@ const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
   aes,
   sha,
   floatMoves,
+  floatingPoint,
   vectorInteger,
 ]
 

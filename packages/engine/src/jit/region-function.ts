@@ -1,5 +1,13 @@
 import { FunctionBuilder } from '@retrap/wasm-emitter'
-import type { I32, Label } from '@retrap/wasm-emitter'
+import type { Callee, I32, Label, Value } from '@retrap/wasm-emitter'
+
+/** A function of the interpreter's module as units call it: through the table. */
+export interface TableCallee extends Callee {
+  /** Its entry in the table. */
+  readonly entry: number
+  /** Index of its type in the module that calls it. */
+  readonly typeIndex: number
+}
 
 /**
  * Builds the function of a unit: `(state, record, tlb) → UNIT_*`. Subclasses may change how the code of instructions is
@@ -19,5 +27,15 @@ export class RegionFunction extends FunctionBuilder {
   /** Emits a conditional arm of the unit's own structure. */
   structuredIf(condition: I32, then: () => void): void {
     super.if(condition, then)
+  }
+
+  /** Calls a function: of this module, or through the table. Its result, if any, is in a fresh local. */
+  override call(callee: Callee, ...operands: Value[]): never {
+    const { entry, typeIndex } = callee as Partial<TableCallee>
+    const result =
+      entry === undefined || typeIndex === undefined
+        ? super.call(callee, ...operands)
+        : this.callIndirect(callee.signature, typeIndex, entry, ...operands)
+    return result as never
   }
 }

@@ -29,14 +29,6 @@ const REGISTERS = 16
 const REPEATED = 8
 const GPR_END = S_GPR + 8 * REGISTERS
 
-/** A function that is called through the table: it lies in another module. */
-export interface TableCallee extends Callee {
-  /** Its entry in the table. */
-  readonly entry: number
-  /** Index of its type in the module that calls it. */
-  readonly typeIndex: number
-}
-
 /** The address of a field of the state, as far as it is known. */
 class StateAddress extends I32 {
   readonly offset: number
@@ -272,12 +264,7 @@ export class RegionBuilder extends RegionFunction {
 
   override call(callee: Callee, ...operands: Value[]): never {
     if (!this.harmless.has(callee)) this.#places.clear()
-    const { entry, typeIndex } = callee as Partial<TableCallee>
-    const result =
-      entry === undefined || typeIndex === undefined
-        ? super.call(callee, ...operands)
-        : this.callIndirect(callee.signature, typeIndex, entry, ...operands)
-    return result as never
+    return super.call(callee, ...operands)
   }
 
   override if(condition: I32Like, then: () => void, otherwise?: () => void): void {

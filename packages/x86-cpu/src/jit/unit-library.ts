@@ -1,8 +1,7 @@
-import type { InterpreterCode } from '@retrap/engine'
+import type { InterpreterCode, TableCallee } from '@retrap/engine'
 import type { FunctionBuilder, ModuleBuilder, ValueType } from '@retrap/wasm-emitter'
 import type { FormSource } from '../form-context.ts'
 import type { Library } from '../semantics/library.ts'
-import type { TableCallee } from './region-builder.ts'
 
 /** Imports what semantics call, from the interpreter's module. */
 export function importLibrary(module: ModuleBuilder, { sharedEntries }: InterpreterCode<FormSource>): Library {

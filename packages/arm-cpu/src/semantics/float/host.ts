@@ -1,0 +1,170 @@
+import { float, floatTest, ORDINARY_64, ordinaryBits, SHAPES, vector } from '@retrap/soft-float'
+import type { Bits, Float } from '@retrap/soft-float'
+import { I64, numeric, V128 } from '@retrap/wasm-emitter'
+import type { F64, Local, I32 } from '@retrap/wasm-emitter'
+import type { ArmContext } from '../../context.ts'
+import { FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT, FPSR_IXC } from '../../float-rules.ts'
+import { S_FPCR } from '../../state-layout.ts'
+import { lowHalf, repeated } from '../vector/lanes.ts'
+
+/**
+ * Arithmetic in the host's floating point, which rounds to nearest and keeps no flags, where its result is right: denormal
+ * numbers are not flushed, the result is a number whose exponent is neither the smallest nor the largest, and that it is
+ * inexact is known already (FPSR.IXC is set). Everything else is computed in software, which also looks whether a result is
+ * exact: a program of whole numbers never sets IXC.
+ */
+
+/** What must hold for the host's result. */
+type Test =
+  /** It may be inexact, rounded to nearest. */
+  | 'rounded'
+  /** It is never inexact; nothing is flushed, and it is no NaN. */
+  | 'number'
+  /** The same of the operands of a comparison. */
+  | 'ordered'
+
+/** An operation of the host, of scalars and of vectors. */
+interface HostOperation {
+  readonly op: string
+  readonly test: Test
+  /** Of the magnitudes of the operands. */
+  readonly ofMagnitudes?: boolean
+}
+
+export const HOST: Readonly<Record<string, HostOperation>> = {
+  ADD: { op: 'add', test: 'rounded' },
+  SUB: { op: 'sub', test: 'rounded' },
+  MUL: { op: 'mul', test: 'rounded' },
+  MULX: { op: 'mul', test: 'rounded' },
+  DIV: { op: 'div', test: 'rounded' },
+  SQRT: { op: 'sqrt', test: 'rounded' },
+  MAX: { op: 'max', test: 'number' },
+  MIN: { op: 'min', test: 'number' },
+  MAXNM: { op: 'max', test: 'number' },
+  MINNM: { op: 'min', test: 'number' },
+  CMEQ: { op: 'eq', test: 'ordered' },
+  CMGE: { op: 'ge', test: 'ordered' },
+  CMGT: { op: 'gt', test: 'ordered' },
+  CMLE: { op: 'le', test: 'ordered' },
+  CMLT: { op: 'lt', test: 'ordered' },
+  ACGE: { op: 'ge', test: 'ordered', ofMagnitudes: true },
+  ACGT: { op: 'gt', test: 'ordered', ofMagnitudes: true },
+}
+
+const RMODE: bigint = 3n << BigInt(FPCR_RMODE_SHIFT)
+const FZ: bigint = 1n << BigInt(FPCR_FZ_SHIFT)
+const IXC: bigint = BigInt(FPSR_IXC) << 32n
+
+/** FPCR, and FPSR above it. */
+const controlAndStatus = (c: ArmContext): I64 => c.f.loadExpression('i64.load', c.state, S_FPCR)
+
+/** 1 if rounding is to nearest and nothing is flushed; and, unless that does not matter, IXC is set. */
+export const isSettled = (c: ArmContext): I32 =>
+  controlAndStatus(c)
+    .and(RMODE | FZ | IXC)
+    .eq(IXC)
+
+/** 1 if rounding is to nearest and nothing is flushed. */
+export const isNearest = (c: ArmContext): I32 =>
+  controlAndStatus(c)
+    .and(RMODE | FZ)
+    .eqz()
+
+/** 1 if denormal numbers are not flushed. */
+export const keepsDenormals = (c: ArmContext): I32 => controlAndStatus(c).and(FZ).eqz()
+
+/** 1 if an inexact result changes nothing, and nothing is flushed. */
+export const isInexactAlready = (c: ArmContext): I32 =>
+  controlAndStatus(c)
+    .and(FZ | IXC)
+    .eq(IXC)
+
+const isNumber = (bits: Bits, x: Float): I32 => floatTest(bits, 'eq', x, x)
+
+/** A local for a number. */
+export const floatLocal = (c: ArmContext, bits: Bits): Local<'f64'> =>
+  bits === 64 ? c.f.local('f64') : (c.f.local('f32') as unknown as Local<'f64'>)
+
+/** The host's result, of a comparison a mask, where it is right; else what `slow` gives. */
+export function hostScalar(c: ArmContext, bits: Bits, name: string, operands: readonly Float[], slow: () => I64): I64 {
+  const { f } = c
+  const { op, test, ofMagnitudes } = HOST[name]!
+  const result = f.local('i64')
+  if (test === 'ordered') {
+    const [x, y] = operands.map((each) => (ofMagnitudes === true ? float(bits, 'abs', each) : each)) as [Float, Float]
+    f.set(result, I64.of(0).sub(floatTest(bits, op, x, y).toI64U()))
+    const isRight = isNumber(bits, x).and(isNumber(bits, y)).and(keepsDenormals(c))
+    f.if(isRight.eqz(), () => f.set(result, slow()))
+    return result.get
+  }
+  const value = floatLocal(c, bits)
+  f.set(value, float(bits, op, ...operands))
+  const isRight =
+    test === 'rounded'
+      ? ordinaryBits(bits, value.get).ne(0).and(isSettled(c))
+      : isNumber(bits, value.get).and(keepsDenormals(c))
+  f.if(
+    isRight,
+    () => f.set(result, encodingOf(bits, value.get)),
+    () => f.set(result, slow()),
+  )
+  return result.get
+}
+
+/** The encoding of a number. */
+export const encodingOf = (bits: Bits, value: F64): I64 =>
+  bits === 64 ? value.asI64() : numeric('i32.reinterpret_f32', value as never).toI64U()
+
+/** A vector with an element all over it. */
+export const everywhere = (value: bigint, bits: Bits): V128 =>
+  numeric('i64x2.splat', I64.of(BigInt.asIntN(64, repeated(value, bits))))
+
+/** All ones in the elements from `count` on. */
+const above = (count: number, bits: Bits): V128 | undefined =>
+  count * bits === 128 ? undefined : V128.of([0, 0, 0, 0, 0, 0, 0, 0, ...Array.from({ length: 8 }, () => 0xff)])
+
+/** 1 if no element of a vector, of the first `count`, is zero. */
+export function areAllSet(test: V128, count: number, bits: Bits): I32 {
+  const rest = above(count, bits)
+  const whole = rest === undefined ? test : numeric('v128.or', test, rest)
+  return numeric(bits === 64 ? 'i64x2.all_true' : 'i32x4.all_true', whole)
+}
+
+/** Not zero in the elements whose exponents are neither among the smallest nor the largest. */
+export function ordinaryElements(value: V128, bits: Bits): V128 {
+  const { fractionBits, ordinary } = SHAPES[bits]
+  const one = everywhere(1n << BigInt(fractionBits), bits)
+  const sum = numeric(bits === 64 ? 'i64x2.add' : 'i32x4.add', value, one)
+  return numeric(
+    'v128.and',
+    sum,
+    everywhere(BigInt(bits === 64 ? ORDINARY_64 : ordinary) << BigInt(fractionBits), bits),
+  )
+}
+
+/** {@link hostScalar} of the first `count` elements; the others become zero. */
+export function hostVector(
+  c: ArmContext,
+  bits: Bits,
+  count: number,
+  name: string,
+  operands: readonly V128[],
+  slow: () => V128,
+): V128 {
+  const { f } = c
+  const { op, test, ofMagnitudes } = HOST[name]!
+  const values = operands.map((each) => (ofMagnitudes === true ? f.let(vector(bits, 'abs', each)) : each))
+  const result = f.local('v128')
+  f.set(result, vector(bits, op, ...values))
+  const numbers = (test === 'number' ? [result.get] : values).map((each) => vector(bits, 'eq', each, each))
+  const isRight =
+    test === 'rounded'
+      ? areAllSet(ordinaryElements(result.get, bits), count, bits).and(isSettled(c))
+      : areAllSet(
+          numbers.reduce((a, b) => numeric('v128.and', a, b)),
+          count,
+          bits,
+        ).and(keepsDenormals(c))
+  f.if(isRight.eqz(), () => f.set(result, slow()))
+  return count * bits === 64 ? lowHalf(result.get) : result.get
+}

@@ -1,0 +1,9 @@
+import type { Form as Row } from '@retrap/arm-decoder'
+import type { Semantics } from '../../semantics.ts'
+import { scalarConversions } from './convert.ts'
+import { scalarFloat } from './scalar.ts'
+
+/** The semantics of a row of floating point that computes. */
+export function floatingPoint(row: Row): Semantics | undefined {
+  return scalarConversions(row) ?? scalarFloat(row)
+}
