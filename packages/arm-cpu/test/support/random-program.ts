@@ -7,7 +7,7 @@ import { semanticsOf } from '../../src/semantics/index.ts'
 /** X28 points to data, X27 counts rounds, X30 is the link: random instructions write none of them. */
 const RESERVED: readonly number[] = [27, 28, 29, 30]
 const OPERATIONS =
-  /^(?:add|add-carry|logical|move-wide|bitfield|extract|shift|reverse|count|multiply|divide|select|compare-conditional|flags|vector|copy|permute)$/
+  /^(?:add|add-carry|logical|move-wide|bitfield|extract|shift|reverse|count|multiply|divide|select|compare-conditional|flags|vector|copy|permute|float|float-compare|convert|move|scalar|element|across)$/
 const rows: readonly Row[] = a64Forms().filter(
   (row) => OPERATIONS.test(row.operation) && semanticsOf(row) !== undefined,
 )

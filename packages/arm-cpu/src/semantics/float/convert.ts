@@ -1,6 +1,8 @@
 import {
+  bitsOf,
   float,
   floatTest,
+  ofBits,
   ordinaryBits,
   ROUND_DOWN,
   ROUND_NEAREST,
@@ -28,13 +30,13 @@ import {
   toModularInteger,
 } from './conversions.ts'
 import type { Precision } from './element.ts'
-import { encodingOf, floatLocal, isInexactAlready, isNearest, isSettled, keepsDenormals } from './host.ts'
+import { floatLocal, isInexactAlready, isNearest, isSettled, keepsDenormals } from './host.ts'
 import { precisionOf, readScalar, writeScalar } from './scalar.ts'
 
 /** Conversions of scalars: to and from integers and fixed-point numbers, to another precision, to a whole number. */
 
 /** Rounding by the letter of a mnemonic: A, N, M, P, Z; I and X by FPCR. */
-const ROUNDING: Readonly<Record<string, number>> = {
+export const ROUNDING: Readonly<Record<string, number>> = {
   A: ROUND_TIES_AWAY,
   N: ROUND_NEAREST,
   M: ROUND_DOWN,
@@ -45,7 +47,7 @@ const ROUNDING: Readonly<Record<string, number>> = {
 }
 
 /** The host's instruction for a rounding; there is none for ties away from zero. By FPCR: where that says to nearest. */
-const HOST_ROUNDING: Readonly<Record<number, string>> = {
+export const HOST_ROUNDING: Readonly<Record<number, string>> = {
   [ROUND_NEAREST]: 'nearest',
   [ROUND_DOWN]: 'floor',
   [ROUND_UP]: 'ceil',
@@ -66,7 +68,6 @@ export const roundingOfName = (mnemonic: string): Rounding => {
   return { mode: ROUNDING[letter]!, exact: letter === 'X' }
 }
 
-const numberOf = (bits: Bits, value: I64): Float => (bits === 64 ? F64.ofBits(value) : F32.ofBits(value.toI32()))
 const constant = (bits: Bits, value: number): Float => (bits === 64 ? F64.of(value) : F32.of(value))
 
 /** A number without its fraction, as an encoding. */
@@ -75,12 +76,12 @@ export function rounded(c: ArmContext, bits: Precision, { mode, exact }: Roundin
   const slow = (): I64 => f.call(roundToIntegral(library, bits), state, value, I32.of(mode), I32.of(exact ? 1 : 0))
   const host = HOST_ROUNDING[mode]
   if (bits === 16 || host === undefined) return slow()
-  const x = numberOf(bits, value)
+  const x = ofBits(bits, value)
   const result = floatLocal(c, bits)
   f.set(result, float(bits, host, x))
   const modeIsRight = exact ? isSettled(c) : mode === ROUND_BY_FPCR ? isNearest(c) : keepsDenormals(c)
   const isRight = floatTest(bits, 'eq', result.get, result.get).and(modeIsRight)
-  return f.ifElse('i64', isRight, () => encodingOf(bits, result.get), slow)
+  return f.ifElse('i64', isRight, () => bitsOf(bits, result.get), slow)
 }
 
 const integral: Semantics = {
@@ -123,7 +124,7 @@ export function numberToFixed(c: ArmContext, bits: Precision, mode: number, to: 
     f.call(toFixed(library, bits), state, value, I32.of(mode), I32.of(width), I32.of(unsigned ? 1 : 0), fraction)
   const host = HOST_ROUNDING[mode]
   if (bits === 16 || host === undefined || fraction.known !== 0) return slow()
-  const x = numberOf(bits, value)
+  const x = ofBits(bits, value)
   const whole = floatLocal(c, bits)
   f.set(whole, float(bits, host, x))
   const [least, most] = unsigned ? [0, 2 ** width] : [-(2 ** (width - 1)), 2 ** (width - 1)]
@@ -147,7 +148,7 @@ export function fixedToNumber(c: ArmContext, bits: Precision, from: Fixed, value
   const slow = (): I64 => f.call(fromFixed(library, bits), state, value, I32.of(unsigned ? 1 : 0), fraction)
   if (bits === 16 || fraction.known !== 0) return slow()
   const convert = `f${bits}.convert_i64_${unsigned ? 'u' : 's'}` as 'f64.convert_i64_s'
-  const host = (): I64 => encodingOf(bits, numeric(convert, value))
+  const host = (): I64 => bitsOf(bits, numeric(convert, value))
   // Integers of as many bits as the fraction has are exact.
   const limit = bits === 64 ? 2n ** 53n : 2n ** 24n
   if (from.width === 32 && bits === 64) return host()
@@ -158,7 +159,7 @@ export function fixedToNumber(c: ArmContext, bits: Precision, from: Fixed, value
 /** The fraction's bits that the record has; none of integers. */
 const fractionOf = (c: ArmContext, row: Row): I32 => (row.attributes.has('fraction') ? c.small : I32.of(0))
 
-const isUnsigned = (mnemonic: string): boolean => mnemonic.startsWith('U') || mnemonic.endsWith('U')
+export const isUnsigned = (mnemonic: string): boolean => mnemonic.startsWith('U') || mnemonic.endsWith('U')
 
 function fixedOf(c: ArmContext, form: ArmForm): Fixed {
   const { row } = form
@@ -217,7 +218,7 @@ export function inPrecision(c: ArmContext, from: Precision, to: Precision, value
   f.set(result, numeric('f32.demote_f64', x) as unknown as F64)
   const same = floatTest(64, 'eq', numeric('f64.promote_f32', result.get as unknown as F32), x)
   const isRight = same.and(keepsDenormals(c)).or(ordinaryBits(32, result.get).ne(0).and(isSettled(c)))
-  return f.ifElse('i64', isRight, () => encodingOf(32, result.get), slow)
+  return f.ifElse('i64', isRight, () => bitsOf(32, result.get), slow)
 }
 
 const precision: Semantics = {

@@ -1,11 +1,19 @@
-import { float, floatTest, ORDINARY_64, ordinaryBits, SHAPES, vector } from '@retrap/soft-float'
+import { bitsOf, float, floatTest, ORDINARY_64, ordinaryBits, SHAPES, vector } from '@retrap/soft-float'
 import type { Bits, Float } from '@retrap/soft-float'
 import { I64, numeric, V128 } from '@retrap/wasm-emitter'
-import type { F64, Local, I32 } from '@retrap/wasm-emitter'
+import type { I32, Local } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../../context.ts'
 import { FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT, FPSR_IXC } from '../../float-rules.ts'
 import { S_FPCR } from '../../state-layout.ts'
-import { lowHalf, repeated } from '../vector/lanes.ts'
+import { repeated } from '../vector/lanes.ts'
+import type { Precision } from './element.ts'
+
+/** The elements of a result. */
+export interface Elements {
+  readonly bits: Precision
+  /** 1 of scalars. */
+  readonly count: number
+}
 
 /**
  * Arithmetic in the host's floating point, which rounds to nearest and keeps no flags, where its result is right: denormal
@@ -105,28 +113,27 @@ export function hostScalar(c: ArmContext, bits: Bits, name: string, operands: re
       : isNumber(bits, value.get).and(keepsDenormals(c))
   f.if(
     isRight,
-    () => f.set(result, encodingOf(bits, value.get)),
+    () => f.set(result, bitsOf(bits, value.get)),
     () => f.set(result, slow()),
   )
   return result.get
 }
 
-/** The encoding of a number. */
-export const encodingOf = (bits: Bits, value: F64): I64 =>
-  bits === 64 ? value.asI64() : numeric('i32.reinterpret_f32', value as never).toI64U()
-
 /** A vector with an element all over it. */
-export const everywhere = (value: bigint, bits: Bits): V128 =>
+export const everywhere = (value: bigint, bits: Precision): V128 =>
   numeric('i64x2.splat', I64.of(BigInt.asIntN(64, repeated(value, bits))))
 
-/** All ones in the elements from `count` on. */
-const above = (count: number, bits: Bits): V128 | undefined =>
-  count * bits === 128 ? undefined : V128.of([0, 0, 0, 0, 0, 0, 0, 0, ...Array.from({ length: 8 }, () => 0xff)])
+/** Bytes of one kind in the first elements, of another in the others. */
+const bytesOf = (count: number, bits: Precision, first: number, others: number): V128 =>
+  V128.of(Array.from({ length: 16 }, (_, i) => (i < (count * bits) / 8 ? first : others)))
+
+/** The first elements; zeros above them. */
+export const firstOf = (value: V128, { bits, count }: Elements): V128 =>
+  count * bits === 128 ? value : numeric('v128.and', value, bytesOf(count, bits, 0xff, 0))
 
 /** 1 if no element of a vector, of the first `count`, is zero. */
 export function areAllSet(test: V128, count: number, bits: Bits): I32 {
-  const rest = above(count, bits)
-  const whole = rest === undefined ? test : numeric('v128.or', test, rest)
+  const whole = count * bits === 128 ? test : numeric('v128.or', test, bytesOf(count, bits, 0, 0xff))
   return numeric(bits === 64 ? 'i64x2.all_true' : 'i32x4.all_true', whole)
 }
 
@@ -166,5 +173,5 @@ export function hostVector(
           bits,
         ).and(keepsDenormals(c))
   f.if(isRight.eqz(), () => f.set(result, slow()))
-  return count * bits === 64 ? lowHalf(result.get) : result.get
+  return firstOf(result.get, { bits, count })
 }

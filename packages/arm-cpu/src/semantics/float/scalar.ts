@@ -1,6 +1,5 @@
-import { floatTest, hostMultiplyAdd32, hostMultiplyAdd64, ordinaryBits } from '@retrap/soft-float'
-import type { Bits, Float } from '@retrap/soft-float'
-import { extractLane, F32, F64, I32, I64, replaceLane } from '@retrap/wasm-emitter'
+import { floatTest, hostMultiplyAdd32, hostMultiplyAdd64, ofBits, ordinaryBits } from '@retrap/soft-float'
+import { extractLane, I32, I64, replaceLane } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../../context.ts'
 import { fieldOf, valueOf } from '../../form.ts'
@@ -41,15 +40,12 @@ export function writeScalar(c: ArmContext, bits: Precision, value: I64): void {
   else c.writeVector(R_D, replaceLane('i16x8.replace_lane', zeros(), 0, value.toI32()))
 }
 
-/** The number of an encoding. */
-const numberOf = (bits: Bits, value: I64): Float => (bits === 64 ? F64.ofBits(value) : F32.ofBits(value.toI32()))
-
 /** An operation on encodings: in the host's floating point where that is right. */
 export function scalarResult(c: ArmContext, bits: Precision, name: string, operands: readonly I64[]): I64 {
   const operation = operationOf(name)!
   const slow = (): I64 => c.f.call(elementFunction(c.library, name, bits, operation), c.state, ...operands)
   if (bits === 16 || HOST[name] === undefined) return slow()
-  const numbers = operands.map((each) => numberOf(bits, each))
+  const numbers = operands.map((each) => ofBits(bits, each))
   return hostScalar(c, bits, name, numbers, slow)
 }
 
@@ -78,7 +74,7 @@ export function scalarMultiplyAdd(c: ArmContext, bits: Precision, a: I64, b: I64
   const [x, y, z] = [a, b, addend].map((each) => c.zeroExtended(each))
   const result = f.local('i64')
   f.set(result, extractLane('i64x2.extract_lane', f.call(fused, x!, y!, z!), 0))
-  const isRight = ordinaryBits(bits, numberOf(bits, result.get)).ne(0).and(isSettled(c))
+  const isRight = ordinaryBits(bits, ofBits(bits, result.get)).ne(0).and(isSettled(c))
   f.if(isRight.eqz(), () => f.set(result, slow()))
   return result.get
 }
@@ -106,7 +102,7 @@ function compare(c: ArmContext, form: ArmForm): I32 {
   const m = fields.has('m') ? c.let(readScalar(c, R_M, bits)) : I64.of(0)
   const slow = (): I32 => f.call(elementFunction(c.library, name, bits, ARITHMETIC[name]!), c.state, n, m).toI32()
   if (bits === 16) return slow()
-  const [x, y] = [numberOf(bits, n), numberOf(bits, m)]
+  const [x, y] = [ofBits(bits, n), ofBits(bits, m)]
   const less = f.let(floatTest(bits, 'lt', x, y))
   const equal = f.let(floatTest(bits, 'eq', x, y))
   const isRight = less

@@ -78,7 +78,7 @@ const long: Semantics = {
 }
 
 /** The number of the lane that an instruction names, in `h` and `l`. */
-const laneNumber = (row: Row, word: number): number => {
+export const laneNumber = (row: Row, word: number): number => {
   const low = row.fields.get('l')
   return (fieldOf(row, 'h', word) << (low?.width ?? 0)) | fieldOf(row, 'l', word)
 }
