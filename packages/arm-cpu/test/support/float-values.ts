@@ -39,6 +39,9 @@ function encoding(random: Random, bits: 16 | 32 | 64): bigint {
       return make((random() & 1) === 0 ? bias >> 1n : bias + (bias >> 1n) + 1n, wide)
     case 9:
       return make(bias + BigInt(random() % 5) - 2n, wide)
+    // Just below the smallest normal number of the next smaller format.
+    case 10:
+      return make(bias - (bits === 64 ? 127n : bits === 32 ? 15n : 3n), mask - BigInt(random() & 3))
     default:
       return BigInt.asUintN(bits, wide)
   }
