@@ -34,6 +34,10 @@ export class ArmWalkResult {
   level: number
   /** Memory is of a Device type: accesses must be aligned. */
   device: boolean
+  /** Attributes of the memory, as in MAIR; of long formats, and without stage 1. */
+  attributes: number
+  /** The translation is that of all ASIDs; of long formats, and without stage 1. */
+  global: boolean
   /** IPA of the descriptor that decided, or that could not be read. */
   tableIpa: number
   /** Words of the descriptor read last. */
@@ -46,6 +50,8 @@ export class ArmWalkResult {
     this.domain = false
     this.level = 0
     this.device = false
+    this.attributes = 0
+    this.global = false
     this.tableIpa = 0
     this.entry = new Uint32Array(2)
   }

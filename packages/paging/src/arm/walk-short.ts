@@ -63,14 +63,14 @@ export function walkShort(
   // A table of TTBR0 may be smaller: the bits above its index are 0.
   result.tableIpa = half.table + (va >>> 20) * 4
   result.level = 1
-  if (!reader.read32(result.tableIpa, entry)) return ARM_WALK_TABLE
+  if (reader.read32(result.tableIpa, entry) !== true) return ARM_WALK_TABLE
   const l1 = entry[0]!
   let upperBits = 0
   if ((l1 & 3) === 0) return fault(result, TRANSLATION, 1)
   if ((l1 & 3) === 1) {
     result.tableIpa = ((l1 & ~0x3ff) >>> 0) + ((va >>> 12) & 0xff) * 4
     result.level = 2
-    if (!reader.read32(result.tableIpa, entry)) return ARM_WALK_TABLE
+    if (reader.read32(result.tableIpa, entry) !== true) return ARM_WALK_TABLE
     const l2 = entry[0]!
     if ((l2 & 3) === 0) return fault(result, TRANSLATION, 2)
     readPage(l1, l2)

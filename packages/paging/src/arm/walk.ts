@@ -6,6 +6,7 @@
  * Architecture".
  */
 import { PAGE_BYTES } from '@retrap/memory'
+import { SECOND_LEVEL_FAULT } from '../bits.ts'
 import type { TableReader } from '../table-reader.ts'
 import { ArmFormat, type ArmHalf, type ArmPagingContext } from './context.ts'
 import { walkShort } from './walk-short.ts'
@@ -21,6 +22,10 @@ import {
   keepsChanging,
   MOST_RESTARTS,
 } from './walk-result.ts'
+
+/** Attributes of memory, as in MAIR: Device-nGnRnE; Normal, write-back. */
+const DEVICE = 0
+const NORMAL = 0xff
 
 // Fault status codes, to which the level is added.
 const ADDRESS_SIZE = 0x00
@@ -64,6 +69,8 @@ function walkFlat(lower: ArmHalf, vaLo: number, vaHi: number, access: number, re
   result.ipa = hi * 2 ** 32 + (vaLo >>> 0)
   result.pageBytes = PAGE_BYTES
   result.device = (access & ARM_FETCH) === 0
+  result.attributes = result.device ? DEVICE : NORMAL
+  result.global = true
   return ARM_WALK_OK
 }
 
@@ -115,6 +122,7 @@ const TABLE = 2
 const AP_USER = 1 << 6
 const AP_READ_ONLY = 1 << 7
 const ACCESS_FLAG_BIT = 1 << 10
+const NOT_GLOBAL = 1 << 11
 // … and of the high one.
 const DIRTY_MODIFIER = 1 << 19
 const PXN = 1 << 21
@@ -148,7 +156,7 @@ function walkLong(
       const address = table + bits(lo, hi, shift, width) * 8
       result.tableIpa = address
       result.level = level
-      if (!reader.read64(address, entry)) return ARM_WALK_TABLE
+      if (reader.read64(address, entry) !== true) return ARM_WALK_TABLE
       const entryLo = entry[0]!
       const entryHi = entry[1]!
       if ((entryLo & VALID) === 0) return fault(result, TRANSLATION, level)
@@ -200,20 +208,25 @@ function finishLong(
   let newLo = entryLo | ACCESS_FLAG_BIT
   if (dirtyManaged && (access & ARM_WRITE) !== 0) newLo &= ~AP_READ_ONLY
   if (newLo >>> 0 !== entryLo >>> 0) {
-    if (!reader.compareExchange64(result.tableIpa, entryLo, entryHi, newLo >>> 0, entryHi)) return -1
+    const exchanged = reader.compareExchange64(result.tableIpa, entryLo, entryHi, newLo >>> 0, entryHi)
+    if (exchanged === SECOND_LEVEL_FAULT) return ARM_WALK_TABLE
+    if (!exchanged) return -1
   }
   const bytes = 2 ** shift
   const base = (entryHi & 0xffff) * 2 ** 32 + (entryLo >>> 0)
   result.ipa = base - (base % bytes)
   result.pageBytes = bytes
-  result.device = isDevice(context, (entryLo >>> 2) & 7)
+  result.attributes = attributesOf(context, (entryLo >>> 2) & 7)
+  // Device memory has 0000 in the upper half.
+  result.device = (result.attributes & 0xf0) === 0
+  result.global = (entryLo & NOT_GLOBAL) === 0
   return ARM_WALK_OK
 }
 
-/** Device memory has 0000 in the upper half of its attribute. */
-function isDevice(context: ArmPagingContext, index: number): boolean {
+/** The attribute of a descriptor's memory, of those in MAIR. */
+function attributesOf(context: ArmPagingContext, index: number): number {
   const word = index < 4 ? context.mairLo : context.mairHi
-  return ((word >>> ((index & 3) * 8)) & 0xf0) === 0
+  return (word >>> ((index & 3) * 8)) & 0xff
 }
 
 function allowed(
