@@ -241,7 +241,7 @@ export class AccessPath {
 
   #isRam(lo: number, hi: number): boolean {
     const ipa = this.ipaOf(lo >>> 0, lo > 0xffff_ffff ? (hi + 1) >>> 0 : hi)
-    return this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32)) === Region.RAM
+    return this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32), (this.#row & 1) !== 0) === Region.RAM
   }
 
   /** One access. */
@@ -254,7 +254,7 @@ export class AccessPath {
     this.faultLo = lo
     this.faultHi = hi
     // What is behind the address was decided when the access was recorded.
-    const device = log.replaying ? log.nextKind() >= AccessKind.MMIO_READ : this.#region(ipaLo, ipaHi)
+    const device = log.replaying ? log.nextKind() >= AccessKind.MMIO_READ : this.#region(ipaLo, ipaHi, write)
     if (device === undefined) return Step.ABORT
     if (device) return this.device(write, ipaLo, ipaHi, size, tag, dataAt)
     const index = log.access(write ? AccessKind.WRITE : AccessKind.READ, ipaLo, ipaHi, size, tag)
@@ -268,8 +268,8 @@ export class AccessPath {
   }
 
   /** Whether a device is there; undefined: nothing is. */
-  #region(ipaLo: number, ipaHi: number): boolean | undefined {
-    const region = this.#world.region(ipaLo, ipaHi)
+  #region(ipaLo: number, ipaHi: number, write: boolean): boolean | undefined {
+    const region = this.#world.region(ipaLo, ipaHi, write)
     return region === Region.NONE ? undefined : region === Region.DEVICE
   }
 

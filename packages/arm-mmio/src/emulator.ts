@@ -265,7 +265,8 @@ export class ArmEmulator {
 
   #faultRegion(abort: ArmAbort): Region {
     const ipa = faultIpa(abort)
-    return this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32))
+    const write = (abort.esr & ESR_WNR) !== 0 && (abort.esr & ESR_S1PTW) === 0
+    return this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32), write)
   }
 
   /** Instructions come from RAM alone. */

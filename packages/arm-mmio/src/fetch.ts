@@ -79,7 +79,7 @@ export class InstructionFetch {
     if (path.translate(lo, hi, size, access) !== Step.DONE) return false
     const ipa = path.ipaOf(lo, hi)
     const ipaHi = Math.floor(ipa / 2 ** 32)
-    if (this.#world.region(ipa >>> 0, ipaHi) !== Region.RAM) return false
+    if (this.#world.region(ipa >>> 0, ipaHi, false) !== Region.RAM) return false
     const index = this.#log.access(AccessKind.FETCH, lo, hi, size, 0)
     if (this.#log.state(index) === AccessState.NEW) {
       this.#world.readRam(ipa >>> 0, ipaHi, size, this.#log.bytes, this.#log.dataOffset(index))

@@ -28,8 +28,8 @@ export type DeviceAnswer = (typeof DeviceAnswer)[keyof typeof DeviceAnswer]
 
 /** The world around a vCPU. IPAs are a low and a high word, data is bytes in memory order. */
 export interface ArmWorld {
-  /** What an access would find now. */
-  region(ipaLo: number, ipaHi: number): Region
+  /** What an access would find now. A device may answer the writes of what is read as RAM, as a flash does. */
+  region(ipaLo: number, ipaHi: number, write: boolean): Region
   /** Reads `size` bytes of RAM at an intermediate physical address. */
   readRam(ipaLo: number, ipaHi: number, size: number, into: Uint8Array, offset: number): void
   /** Stores what a retired instruction wrote. What is no RAM any more is dropped. */
