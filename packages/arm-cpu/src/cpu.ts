@@ -34,6 +34,7 @@ import {
   S_FAULT_HPFAR,
   S_FAULT_STAGE,
   S_FAULT_SYNDROME,
+  S_PC,
   S_SLOW_ACCESSES,
   S_TLB_SETS,
   S_WAITING,
@@ -41,9 +42,12 @@ import {
   WAIT_INTERRUPT,
 } from './state-layout.ts'
 import { Exceptions } from './system/exceptions.ts'
+import { accessSyndrome, tellsAccess } from './access-syndrome.ts'
 import { SystemInstructions } from './system/instructions.ts'
 import { SystemState } from './system/system-state.ts'
 import { TLB_SETS, Translation } from './translation.ts'
+import { ProcessorState } from './trapped-state.ts'
+import type { TrappedState } from './trapped-state.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
 const PAUSE: ArmExit = { reason: 'pause' }
@@ -65,9 +69,12 @@ export class ArmCpu {
   readonly state: number
   /** Registers by name. */
   readonly registers: ArmRegisters
+  /** The state between an exception to EL2 and the next instruction, for a hypervisor that finishes the instruction. */
+  readonly trapped: TrappedState
   readonly #u32: Uint32Array
   readonly #u64: BigUint64Array
   readonly #tlb: Tlb
+  readonly #translation: Translation
   readonly #turn: Turn
   readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
   readonly #interpret: (state: number, record: number) => number
@@ -75,8 +82,11 @@ export class ArmCpu {
   readonly #exceptions: Exceptions
   #error: unknown
 
-  /** @throws MemoryError if machine memory has no room for the state */
-  constructor(engine: ArmEngine, host: ArmHost) {
+  /**
+   * @param id - number of the processor among those of its machine, for what finishes its instructions
+   * @throws MemoryError if machine memory has no room for the state
+   */
+  constructor(engine: ArmEngine, host: ArmHost, id: number = 0) {
     const { memory, codeCache } = engine
     this.memory = memory
     this.engine = engine
@@ -86,7 +96,8 @@ export class ArmCpu {
     this.#u64 = memory.u64.subarray(state >>> 3)
     const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS)
     this.#tlb = tlb
-    const translation = new Translation(memory, tlb, host, state)
+    const translation = new Translation(memory, tlb, host, state, engine)
+    this.#translation = translation
     codeCache.addClient({
       flushExecute: () => tlb.flushExecute(),
       dropWritable: (frameMa) => tlb.dropWritable(frameMa),
@@ -97,6 +108,7 @@ export class ArmCpu {
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
     this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, new ArmCodeSpace(this.#u32, translation))
     this.registers = makeRegisters(memory, state, system)
+    this.trapped = new ProcessorState(id, memory, state, system)
     const accesses = new MemoryAccess(memory, tlb, translation, state)
     const instructions = new SystemInstructions(memory, system, this.#exceptions, host)
     const imports = {
@@ -188,6 +200,23 @@ export class ArmCpu {
   /** Drops what is known of translations: the host's have changed. */
   flushTlb(): void {
     this.#tlb.flush(true)
+  }
+
+  /** Drops translations for writing of the first `count` of some machine frames: the next writes are to be noticed. */
+  watchWrites(frames: Uint32Array, count: number): void {
+    this.#tlb.dropWritableFrames(frames, count)
+  }
+
+  /** Has EL1 take an exception before the next instruction. @param syndrome - ESR_EL1 @param address - FAR_EL1, where the class has one */
+  inject(syndrome: number, address: bigint = 0n): void {
+    this.#exceptions.raise(syndrome)
+    this.#u64[S_FAULT_ADDRESS >>> 3] = address
+    this.#exceptions.take()
+  }
+
+  /** Moves the program counter behind the present instruction, which EL2 has executed. */
+  advance(): void {
+    this.#u64[S_PC >>> 3] = this.#u64[S_PC >>> 3]! + 4n
   }
 
   /**
@@ -291,7 +320,16 @@ export class ArmCpu {
     u32[S_FAULT_STAGE >>> 2] = 0
     this.#u64[S_FAULT_ADDRESS >>> 3] = 0n
     if (stage !== 2) return { reason: 'exception', syndrome, address }
-    return { reason: 'exception', syndrome, address, hpfar: this.#u64[S_FAULT_HPFAR >>> 3]! }
+    const hpfar = this.#u64[S_FAULT_HPFAR >>> 3]!
+    return { reason: 'exception', syndrome: this.#withAccess(syndrome), address, hpfar }
+  }
+
+  /** The syndrome of an abort of stage 2, with what it tells of the access. */
+  #withAccess(syndrome: number): number {
+    if (!tellsAccess(syndrome)) return syndrome
+    const { pc } = this.trapped
+    const word = this.#translation.wordAt(pc[0]!, pc[1]!)
+    return word < 0 ? syndrome : (syndrome | accessSyndrome(word)) >>> 0
   }
 
   /** An import of generated code, across which nothing is thrown. Its arguments come signed. */

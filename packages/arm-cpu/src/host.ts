@@ -88,6 +88,8 @@ export interface ArmHost {
   writeSystem?(encoding: number, lo: number, hi: number): number
   /** SEV: the other processors are to see an event, `ArmCpu.signalEvent`. */
   eventSent?(): void
+  /** Registers that translation depends on may have changed: SCTLR_EL1, TCR_EL1, TTBR0_EL1, TTBR1_EL1, MAIR_EL1. */
+  controlChanged?(): void
   /**
    * Translates the address of one byte.
    *

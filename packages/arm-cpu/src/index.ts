@@ -23,3 +23,5 @@ export { SYSTEM_DONE, SYSTEM_TRAP, SYSTEM_UNDEFINED, type SystemValue } from './
 export { SYSTEM_REGISTERS, type SystemRegisterName } from './system/places.ts'
 export type { ArmRegisters } from './registers.ts'
 export { exceptionClassOf } from './syndrome.ts'
+export type { JitOptions } from '@retrap/engine'
+export type { TrappedControls, TrappedException, TrappedState } from './trapped-state.ts'

@@ -75,6 +75,8 @@ export const FSC_ALIGNMENT = 0x21
 /** An exclusive or atomic access to what does not know it. */
 export const FSC_UNSUPPORTED = 0x35
 
+/** ISS of an abort: of cache maintenance. */
+export const ISS_CM: number = 1 << 8
 /** ISS of an abort: the fault of stage 2 is of an access that a walk of stage 1 has made. */
 export const ISS_S1PTW: number = 1 << 7
 
@@ -83,7 +85,7 @@ export const dataAbort = (status: number, write: boolean): number =>
   syndrome(EC_DATA_ABORT, status | (write ? 1 << 6 : 0))
 
 /** A data abort of cache maintenance by address: always as of a write. */
-export const cacheAbort = (status: number): number => syndrome(EC_DATA_ABORT, status | (1 << 8) | (1 << 6))
+export const cacheAbort = (status: number): number => syndrome(EC_DATA_ABORT, status | ISS_CM | (1 << 6))
 
 /** An abort of an instruction fetch. */
 export const instructionAbort = (status: number): number => syndrome(EC_INSTRUCTION_ABORT, status)

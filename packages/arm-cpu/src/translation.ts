@@ -1,8 +1,8 @@
-import { STATUS_FAULT } from '@retrap/engine'
+import { STATUS_DONE, STATUS_FAULT } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_UNPRIVILEGED } from './access-flags.ts'
-import { translate, TRANSLATE_FETCH, TRANSLATE_PAN, TRANSLATE_UNPRIVILEGED } from './host.ts'
+import { newTranslation, translate, TRANSLATE_FETCH, TRANSLATE_PAN, TRANSLATE_UNPRIVILEGED } from './host.ts'
 import type { ArmHost, ArmTranslation } from './host.ts'
 import {
   S_FAULT_ADDRESS,
@@ -14,7 +14,37 @@ import {
   S_TLB,
   S_TLB_UNPRIVILEGED,
 } from './state-layout.ts'
-import { ISS_S1PTW } from './syndrome.ts'
+import { cacheAbort, ISS_S1PTW } from './syndrome.ts'
+import { S_PAR_EL1, S_TCR_EL1, S_TTBR0_EL1, S_TTBR1_EL1 } from './system/places.ts'
+import { encodingOf } from './system/register-table.ts'
+
+/** Encodings of the registers that hold the tables. */
+const TTBR0_EL1: number = encodingOf(3, 0, 2, 0, 0)
+const TTBR1_EL1: number = encodingOf(3, 0, 2, 0, 1)
+/** TCR_EL1: the ASID is that of TTBR1_EL1; in the upper word: it has 16 bits. */
+const TCR_A1 = 1 << 22
+const TCR_AS = 1 << 4
+
+/** CRm of TLBI: 7 of this processor, 3 of all. */
+const TLBI_LOCAL = 4 << 3
+/** op2 of TLBI: everything; all of an ASID. The others are by address; this bit of theirs: whatever the ASID. */
+const TLBI_ALL = 0
+const TLBI_ASID = 2
+const TLBI_ANY_ASID = 2
+
+/** PAR_EL1: the translation has failed; bits that are always 1; the sharing of Device and of other memory. */
+const PAR_FAULT = 1
+const PAR_RES1 = 1 << 11
+const PAR_NS = 1 << 9
+const PAR_OUTER = 2 << 7
+const PAR_INNER = 3 << 7
+
+/** The high word of the address whose bits 55:12 the operand of a TLBI has in its bits 43:0. */
+const pageHigh = (lo: number, hi: number): number => {
+  const high = ((hi << 12) | (lo >>> 20)) & 0xff_ffff
+  // Bit 55 is that of all bits above.
+  return ((high & 0x80_0000) === 0 ? high : high | 0xff00_0000) >>> 0
+}
 
 /** Sets of the TLB: what EL0 may do, what EL1 may do, and what EL1 may do with PSTATE.PAN. */
 const SET_EL0 = 0
@@ -23,6 +53,9 @@ const SET_EL1_PAN = 2
 
 /** How many sets there are. */
 export const TLB_SETS = 3
+
+/** The processors of each machine, whose TLBs hear of each other's TLBI. */
+const ofMachines = /*#__PURE__*/ new WeakMap<object, Translation[]>()
 
 /** The rights of a processor's accesses: `TRANSLATE_*` for data, for data with the rights of EL0 (LDTR, STTR), for code. */
 interface Rights {
@@ -58,13 +91,24 @@ export class Translation {
   readonly #u32: Uint32Array
   readonly #tlb: Tlb
   readonly #host: ArmHost
+  /** The address space that the TLB's entries are of. */
+  #space = 0
+  readonly #walked = newTranslation()
+  readonly #all: readonly Translation[]
 
-  /** @param state - machine address of the processor's state */
-  constructor(memory: MachineMemory, tlb: Tlb, host: ArmHost, state: number) {
+  /**
+   * @param state - machine address of the processor's state
+   * @param machine - the same for all processors of the machine
+   */
+  constructor(memory: MachineMemory, tlb: Tlb, host: ArmHost, state: number, machine: object) {
     this.#memory = memory
     this.#tlb = tlb
     this.#host = host
     this.#u32 = memory.u32.subarray(state >>> 2)
+    const all = ofMachines.get(machine) ?? []
+    ofMachines.set(machine, all)
+    all.push(this)
+    this.#all = all
   }
 
   get #rights(): Rights {
@@ -99,18 +143,83 @@ export class Translation {
     this.#u32[(at + S_RIGHTS - S_LEVEL) >>> 2] = number | (strict ? STRICT : 0)
   }
 
-  /** A register that translation depends on has been written. */
-  registersChanged(): void {
-    this.#tlb.flush(true)
+  /** A register that translation depends on has been written. @param encoding - −1: any may have been */
+  registersChanged(encoding: number): void {
+    const space = this.#currentSpace()
+    if (encoding !== TTBR0_EL1 && encoding !== TTBR1_EL1) this.#tlb.flush(true)
+    else if (space !== this.#space) this.#tlb.exchange(this.#space, space)
+    this.#space = space
+    this.#host.controlChanged?.()
   }
 
-  /** TLBI. */
-  invalidate(): void {
-    this.#tlb.flush(true)
+  /** The address space: the ASID that TCR_EL1.A1 selects, 8 or 16 bits of it. */
+  #currentSpace(): number {
+    const u32 = this.#u32
+    const register = (u32[S_TCR_EL1 >>> 2]! & TCR_A1) === 0 ? S_TTBR0_EL1 : S_TTBR1_EL1
+    const asid = u32[(register + 4) >>> 2]! >>> 16
+    return (u32[(S_TCR_EL1 + 4) >>> 2]! & TCR_AS) === 0 ? asid & 0xff : asid
   }
 
-  /** AT. */
-  translateAddress(): void {}
+  /**
+   * TLBI of EL1. All processors of a machine are of one shareability domain.
+   *
+   * @param encoding - of the instruction
+   * @param lo, hi - its register
+   */
+  invalidate(encoding: number, lo: number, hi: number): void {
+    if ((encoding & TLBI_LOCAL) !== 0) this.#invalidateOwn(encoding, lo, hi)
+    else for (const each of this.#all) each.#invalidateOwn(encoding, lo, hi)
+  }
+
+  #invalidateOwn(encoding: number, lo: number, hi: number): void {
+    const tlb = this.#tlb
+    const asid = hi >>> 16
+    switch (encoding & 7) {
+      case TLBI_ALL:
+        tlb.flush(true)
+        return
+      case TLBI_ASID:
+        if (this.#isCurrent(asid)) tlb.flush(false)
+        else tlb.dropParked(asid)
+        return
+      default:
+        // By address; the operation says whether the ASID matters. A page is dropped in the present space whatever it is.
+        tlb.invalidatePage((lo << 12) >>> 0, pageHigh(lo, hi))
+        if ((encoding & TLBI_ANY_ASID) !== 0) tlb.dropAllParked()
+        else if (!this.#isCurrent(asid)) tlb.dropParked(asid)
+    }
+  }
+
+  #isCurrent(asid: number): boolean {
+    const is16 = (this.#u32[(S_TCR_EL1 + 4) >>> 2]! & TCR_AS) !== 0
+    return this.#space === (is16 ? asid : asid & 0xff)
+  }
+
+  /**
+   * AT of EL1: translates an address and writes PAR_EL1.
+   *
+   * @param encoding - of the instruction
+   */
+  translateAddress(encoding: number, lo: number, hi: number): number {
+    const u32 = this.#u32
+    const op2 = encoding & 7
+    // AT S1E1R, W, S1E0R, W; with CRm 9 S1E1RP and WP, which heed PSTATE.PAN.
+    const withPan = (encoding & 0x78) === 0x48
+    const rights = (op2 & 2) !== 0 ? TRANSLATE_UNPRIVILEGED : withPan ? this.#rights.data & TRANSLATE_PAN : 0
+    const into = this.#walked
+    const found = translate(this.#host, this.#memory, lo, hi, (op2 & 1) | rights, into)
+    if (found || (into.stage2 && !into.tableWalk)) {
+      // Stage 1 alone is asked.
+      u32[S_PAR_EL1 >>> 2] =
+        ((into.ipa & 0xffff_f000) | PAR_RES1 | PAR_NS | (into.device ? PAR_OUTER : PAR_INNER)) >>> 0
+      u32[(S_PAR_EL1 + 4) >>> 2] = (Math.floor(into.ipa / 2 ** 32) | (into.attributes << 24)) >>> 0
+      return STATUS_DONE
+    }
+    if (into.stage2) return this.raiseAbort(lo, hi, cacheAbort(into.faultStatus), into)
+    u32[S_PAR_EL1 >>> 2] = PAR_FAULT | PAR_RES1 | (into.faultStatus << 1)
+    u32[(S_PAR_EL1 + 4) >>> 2] = 0
+    return STATUS_DONE
+  }
 
   /** TLB set of a data access. @param flags - `ACCESS_*` */
   dataSet(flags: number): number {
@@ -129,6 +238,12 @@ export class Translation {
   /** Translates the address of an instruction. */
   code(lo: number, hi: number, into: ArmTranslation): boolean {
     return translate(this.#host, this.#memory, lo, hi, TRANSLATE_FETCH | this.#rights.code, into)
+  }
+
+  /** The instruction at an address that is being executed; −1 where it cannot be fetched any more. */
+  wordAt(lo: number, hi: number): number {
+    const into = this.#walked
+    return this.code(lo, hi, into) && into.ma >= 0 ? (this.#memory.u32[into.ma >>> 2] as number) : -1
   }
 
   /** Notes the exception that an access ends with. @param syndrome - ESR_ELx @returns STATUS_FAULT */

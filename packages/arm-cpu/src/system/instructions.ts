@@ -140,7 +140,7 @@ export class SystemInstructions {
     const lo = general === 31 ? 0 : s.word(S_X + 8 * general)
     const hi = general === 31 ? 0 : s.word(S_X + 8 * general + 4)
     if (kind.operation === 'tlb') s.translation.invalidate(encoding, lo, hi)
-    else if (kind.operation === 'translate') s.translation.translateAddress(encoding, lo, hi)
+    else if (kind.operation === 'translate') return s.translation.translateAddress(encoding, lo, hi)
     return STATUS_DONE
   }
 

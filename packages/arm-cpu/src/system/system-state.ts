@@ -55,8 +55,8 @@ export interface SystemTranslation {
   registersChanged(encoding: number): void
   /** TLBI: by its encoding, with the register's value. */
   invalidate(encoding: number, lo: number, hi: number): void
-  /** AT: by its encoding; writes PAR_EL1. */
-  translateAddress(encoding: number, lo: number, hi: number): void
+  /** AT: by its encoding; writes PAR_EL1. @returns a status */
+  translateAddress(encoding: number, lo: number, hi: number): number
 }
 
 /** Fields of PSTATE by which accesses have other rights. */
