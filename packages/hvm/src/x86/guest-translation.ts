@@ -21,7 +21,7 @@ import { KEY_USER, STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } fro
 import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import { SecondLevel } from '../second-level.ts'
-import { GuestTables, withoutA20 } from './guest-tables.ts'
+import { PcTables, withoutA20 } from './pc-tables.ts'
 import type { SystemManagementMemory } from './system-management.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
@@ -37,9 +37,9 @@ export class GuestTranslation {
   readonly #paging: PagingContext
   readonly #walk = new WalkResult()
   readonly #cache = new PagingStructureCache()
-  readonly #tables: GuestTables
+  readonly #tables: PcTables
   /** For people: walks that change nothing. */
-  readonly #peekTables: GuestTables
+  readonly #peekTables: PcTables
   readonly #loggedTables: LoggedTables
   #managed: SystemManagementMemory | null = null
   #a20Masked = false
@@ -62,8 +62,8 @@ export class GuestTranslation {
     this.#domain = domain
     this.#apic = apic
     this.counts = counts
-    this.#tables = new GuestTables(domain.memory, domain.p2m, domain.secondLevel, vcpu)
-    this.#peekTables = new GuestTables(domain.memory, domain.p2m)
+    this.#tables = new PcTables(domain.memory, domain.p2m, domain.secondLevel, vcpu)
+    this.#peekTables = new PcTables(domain.memory, domain.p2m)
     this.#loggedTables = new LoggedTables(log, this.#tables)
   }
 

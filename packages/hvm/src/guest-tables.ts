@@ -1,13 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import { P2M_READ, type P2m } from '@retrap/p2m'
 import { SECOND_LEVEL_FAULT, type TableReader, type TableStatus } from '@retrap/paging'
-import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from '../second-level.ts'
-import type { SystemManagementMemory } from './system-management.ts'
-
-const ONE_MIB = 0x10_0000
-
-/** A physical address with line 20 low. */
-export const withoutA20 = (gpa: number): number => (Math.floor(gpa / ONE_MIB) % 2 === 1 ? gpa - ONE_MIB : gpa)
+import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from './second-level.ts'
 
 /** The guest's page tables, read through the p2m. */
 export class GuestTables implements TableReader {
@@ -15,10 +9,6 @@ export class GuestTables implements TableReader {
   readonly #p2m: P2m
   readonly #faults: SecondLevelFaults | null
   readonly #vcpu: number
-  /** Memory that is seen in place of what the guest's map has; null for none. */
-  managed: SystemManagementMemory | null = null
-  /** Whether address line 20 is held low. */
-  a20Masked = false
 
   /**
    * @param faults - asked where the map does not have a table; default it is absent
@@ -33,7 +23,7 @@ export class GuestTables implements TableReader {
 
   /** Reads a 32-bit entry. @returns false where there is no memory */
   read32(address: number, into: Uint32Array): TableStatus {
-    const gpa = this.#onBus(address)
+    const gpa = this.onBus(address)
     let ma = this.#find(gpa)
     if (ma < 0) {
       if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
@@ -46,7 +36,7 @@ export class GuestTables implements TableReader {
 
   /** Reads a 64-bit entry as two words. @returns false where there is no memory */
   read64(address: number, into: Uint32Array): TableStatus {
-    const gpa = this.#onBus(address)
+    const gpa = this.onBus(address)
     let ma = this.#find(gpa)
     if (ma < 0) {
       if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
@@ -59,7 +49,7 @@ export class GuestTables implements TableReader {
 
   /** Replaces a 32-bit entry if it is as expected. @returns false if it is not */
   compareExchange32(gpa: number, expect: number, value: number): TableStatus {
-    const ma = this.#writable(this.#onBus(gpa))
+    const ma = this.#writable(this.onBus(gpa))
     // A table in ROM loses the update.
     if (ma < 0) return ma === TABLE_WAIT ? SECOND_LEVEL_FAULT : true
     return this.#memory.compareExchange32(ma, expect, value) && this.#changed(ma)
@@ -67,22 +57,28 @@ export class GuestTables implements TableReader {
 
   /** Replaces a 64-bit entry if it is as expected. @returns false if it is not */
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableStatus {
-    const ma = this.#writable(this.#onBus(gpa))
+    const ma = this.#writable(this.onBus(gpa))
     if (ma < 0) return ma === TABLE_WAIT ? SECOND_LEVEL_FAULT : true
     return this.#memory.compareExchangeEntry(ma, expectLo, expectHi, lo, hi) && this.#changed(ma)
   }
 
-  #onBus(gpa: number): number {
-    return this.a20Masked ? withoutA20(gpa) : gpa
+  /** What becomes of a guest-physical address on its way to memory. */
+  protected onBus(gpa: number): number {
+    return gpa
+  }
+
+  /** Machine address of memory that is seen in place of what the guest's map has; −1 for none. */
+  protected inFront(_gpa: number): number {
+    return -1
   }
 
   #find(gpa: number): number {
-    const ma = this.managed === null ? -1 : this.managed.machineAddress(gpa)
+    const ma = this.inFront(gpa)
     return ma >= 0 ? ma : this.#p2m.translate(gpa)
   }
 
   #writable(gpa: number): number {
-    const ma = this.managed === null ? -1 : this.managed.machineAddress(gpa)
+    const ma = this.inFront(gpa)
     if (ma >= 0) return ma
     return this.#faults === null ? this.#p2m.translateWrite(gpa) : this.#faults.tableWrite(gpa, this.#vcpu)
   }

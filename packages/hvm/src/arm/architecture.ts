@@ -1,0 +1,147 @@
+import { ArmEngine, SYSTEM_DONE, SYSTEM_UNDEFINED } from '@retrap/arm-cpu'
+import type { JitOptions, SystemValue } from '@retrap/arm-cpu'
+import { DeviceOrder, deviceOrderBytes } from '@retrap/arm-mmio'
+import type { InterruptLine } from '@retrap/device'
+
+import { defaultAffinity, GenericTimers, genericTimersStateBytes, GicV3, gicV3StateBytes } from '@retrap/irqchip/gic'
+import type { Architecture } from '../architecture.ts'
+import type { Domain } from '../domain.ts'
+import type { DomainOptions } from '../domain-options.ts'
+import type { PsciWorld } from './psci.ts'
+import { SharedLines } from './shared-lines.ts'
+import type { ArmSurroundings } from './surroundings.ts'
+import { ArmVcpu } from './vcpu.ts'
+
+/** The first INTID of a shared interrupt. */
+const FIRST_SPI = 32
+
+/** Where a board has its interrupt controller. */
+export interface GicPlace {
+  /** Guest-physical address of the distributor, 64 KiB. */
+  readonly distributor: number
+  /** Guest-physical address of the redistributors, 128 KiB for each vCPU. */
+  readonly redistributors: number
+  /** Shared interrupts, 32–988. Default 256. */
+  readonly spis?: number
+}
+
+/** The parts that an Arm domain is made of. */
+export interface ArmDomainOptions extends DomainOptions {
+  /** Its GICv3. */
+  readonly gic: GicPlace
+  /** The shared interrupts (from 0) that pins of PCI functions lead to, in turn. Default 3 to 6. */
+  readonly pciInterrupts?: readonly [number, number, number, number]
+  /** Arena for decoded instructions; default that of `ArmEngine`. */
+  readonly codeCacheBytes?: number
+  /** Compile hot code; see `ArmEngineOptions.jit` of `@retrap/arm-cpu`. Default: all is interpreted. */
+  readonly jit?: JitOptions
+}
+
+/** The vCPUs and interrupt controller of an Arm board, and the wires between them. */
+export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
+  /** The domain that they belong to. */
+  readonly domain: Domain
+  /** By number. */
+  readonly vcpus: readonly ArmVcpu[]
+  /** Atomic accesses to devices, of all vCPUs. */
+  readonly order: DeviceOrder
+  /** Generated code and decoded instructions, which the vCPUs share. */
+  readonly engine: ArmEngine
+  /** The interrupt controller. */
+  readonly gic: GicV3
+  /** The generic timers. */
+  readonly timers: GenericTimers
+  readonly #lines: SharedLines
+  readonly #pciInterrupts: readonly [number, number, number, number]
+
+  constructor(domain: Domain, options: ArmDomainOptions) {
+    const { memory, dispatch, clock, timers } = domain
+    const { vcpus: count, gic, jit, codeCacheBytes, pciInterrupts = [3, 4, 5, 6] } = options
+    this.domain = domain
+    this.#pciInterrupts = pciInterrupts
+    this.engine = new ArmEngine(memory, {
+      ...(jit !== undefined && { jit }),
+      ...(codeCacheBytes !== undefined && { codeCacheBytes }),
+    })
+    const { buffer } = memory
+    this.order = new DeviceOrder(count, buffer, memory.allocate(deviceOrderBytes(count), 8, 'device order'))
+    const vcpus: ArmVcpu[] = []
+    this.vcpus = vcpus
+    this.gic = new GicV3({
+      cpus: count,
+      ...(gic.spis !== undefined && { spis: gic.spis }),
+      signal: (cpu) => vcpus[cpu]?.setInterrupts(this.gic.irqPending(cpu), this.gic.fiqPending(cpu)),
+      state: { buffer, byteOffset: memory.allocate(gicV3StateBytes(count), 8, 'interrupt controller') },
+    })
+    this.timers = new GenericTimers({
+      cpus: count,
+      clock: { read: (into) => clock.read(into), timer: (callback) => timers.create(callback) },
+      line: (cpu, intid, level) => this.gic.setPpi(cpu, intid, level),
+      event: (cpu) => vcpus[cpu]?.signalEvent(),
+      state: { buffer, byteOffset: memory.allocate(genericTimersStateBytes(count), 8, 'generic timers') },
+    })
+    this.#lines = new SharedLines((spi, level) => this.gic.setLine(FIRST_SPI + spi, level))
+    for (let id = 0; id < count; id++) vcpus.push(new ArmVcpu(this, id, this.engine))
+    const words = { maximumAccess: 8 } as const
+    dispatch.mapInternalMmio('gic distributor', gic.distributor, 0x1_0000, this.gic.distributor, words)
+    const { redistributors, redistributorBytes } = this.gic
+    dispatch.mapInternalMmio('gic redistributors', gic.redistributors, redistributorBytes, redistributors, words)
+  }
+
+  /** Reads a system register of the timers or the interrupt controller. @returns `SYSTEM_*` */
+  readSystem(vcpu: number, encoding: number, into: SystemValue): number {
+    const found =
+      this.timers.readSystemRegister(vcpu, encoding, into) || this.gic.readSystemRegister(vcpu, encoding, into)
+    return found ? SYSTEM_DONE : SYSTEM_UNDEFINED
+  }
+
+  /** Writes one. @returns `SYSTEM_*` */
+  writeSystem(vcpu: number, encoding: number, lo: number, hi: number): number {
+    const found =
+      this.timers.writeSystemRegister(vcpu, encoding, lo, hi) || this.gic.writeSystemRegister(vcpu, encoding, lo, hi)
+    return found ? SYSTEM_DONE : SYSTEM_UNDEFINED
+  }
+
+  /** WFE of a vCPU begins, or ceases, to wait for an event. */
+  waitForEvent(vcpu: number, waits: boolean): void {
+    this.timers.waitForEvent(vcpu, waits)
+  }
+
+  /** A vCPU has executed SEV: the others see an event. */
+  eventSent(vcpu: number): void {
+    for (const each of this.vcpus) if (each.id !== vcpu) each.signalEvent()
+  }
+
+  /** What the PSCI calls of a vCPU act on. */
+  psci(caller: number): PsciWorld {
+    const { domain, vcpus } = this
+    return {
+      vcpuOf: (affinity) => vcpus.findIndex(({ id }) => defaultAffinity(id) === affinity),
+      powerOf: (vcpu) => vcpus[vcpu]!.power,
+      turnOn: (vcpu, entry, context) => vcpus[vcpu]!.start(entry, context),
+      turnOff: () => vcpus[caller]!.stop(),
+      isCode: (address) => domain.p2m.translateExecute(Number(address)) >= 0,
+      powerOff: () => domain.stop({ reason: 'power-off' }),
+      reset: () => domain.stop({ reason: 'reset' }),
+    }
+  }
+
+  /** The wire to a shared interrupt, from 0. */
+  interruptLine(irq: number): InterruptLine {
+    return this.#lines.line(irq)
+  }
+
+  /** The usual swizzle: pins of devices in turn. */
+  pciInterrupt(device: number, pin: number): InterruptLine {
+    return this.#lines.line(this.#pciInterrupts[(device + pin - 1) & 3]!)
+  }
+
+  /** There is no translation of messages yet: they are lost. */
+  signalMsi(): void {}
+
+  /** Power-on of the interrupt controller and the timers. */
+  reset(): void {
+    this.gic.reset()
+    this.timers.reset()
+  }
+}

@@ -1,0 +1,108 @@
+import { DeviceAnswer, Region } from '@retrap/arm-mmio'
+import type { ArmWorld } from '@retrap/arm-mmio'
+import { IOREQ_TYPE_COPY, IOREQ_WRITE, IO_DONE, IO_LOG, IO_RETRY, IO_UNHANDLED, type IoDispatch } from '@retrap/ioreq'
+import { AccessKind } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
+import type { TableReader } from '@retrap/paging'
+import type { Domain } from '../domain.ts'
+
+const TWO_32 = 0x1_0000_0000
+
+/** The memory and devices of a domain, as a vCPU's instructions reach them that the hypervisor finishes. */
+export class ArmDeviceAccess implements ArmWorld {
+  readonly tables: TableReader
+  /** A request has not been answered. */
+  inFlight = false
+  readonly #vcpu: number
+  readonly #domain: Domain
+  readonly #dispatch: IoDispatch
+  readonly #stop: () => void
+
+  /**
+   * @param tables - of stage 1
+   * @param stop - ends the vCPU's turn
+   */
+  constructor(vcpu: number, domain: Domain, tables: TableReader, stop: () => void) {
+    this.#vcpu = vcpu
+    this.#domain = domain
+    this.#dispatch = domain.dispatch
+    this.#stop = stop
+    this.tables = tables
+  }
+
+  region(ipaLo: number, ipaHi: number, write: boolean): Region {
+    const ipa = ipaHi * TWO_32 + ipaLo
+    const { p2m, secondLevel } = this.#domain
+    if (p2m.translate(ipa) < 0) return Region.DEVICE
+    return write && secondLevel.readsRam(ipa) ? Region.DEVICE : Region.RAM
+  }
+
+  readRam(ipaLo: number, ipaHi: number, size: number, into: Uint8Array, offset: number): void {
+    const ma = this.#domain.secondLevel.translate(ipaHi * TWO_32 + ipaLo, this.#vcpu)
+    const { u8 } = this.#domain.memory
+    for (let i = 0; i < size; i++) into[offset + i] = ma < 0 ? 0xff : (u8[ma + i] as number)
+  }
+
+  writeRam(ipaLo: number, ipaHi: number, size: number, from: Uint8Array, offset: number): void {
+    const { memory, secondLevel } = this.#domain
+    const ma = secondLevel.translateWrite(ipaHi * TWO_32 + ipaLo, this.#vcpu)
+    if (ma < 0) return
+    for (let i = 0; i < size; i++) memory.u8[ma + i] = from[offset + i] as number
+    memory.noteWrite(ma, size)
+  }
+
+  device(log: AccessLog, index: number): DeviceAnswer {
+    const gpa = log.addressHi(index) * TWO_32 + log.addressLo(index)
+    const size = log.size(index)
+    const dispatch = this.#dispatch
+    if (log.kind(index) === AccessKind.MMIO_WRITE) return this.#write(gpa, size, log.dataLo(index), log.dataHi(index))
+    const status = dispatch.mmioReadOrSend(this.#vcpu, gpa, size)
+    if (status === IO_DONE) log.setData(index, dispatch.lo, dispatch.hi)
+    return this.#answerOf(status)
+  }
+
+  #write(gpa: number, size: number, lo: number, hi: number): DeviceAnswer {
+    const dispatch = this.#dispatch
+    const status = dispatch.mmioWrite(gpa, size, lo, hi)
+    if (status !== IO_LOG) return this.#answerOf(status)
+    return this.#answerOf(dispatch.submitOne(this.#vcpu, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
+  }
+
+  #answerOf(status: number): DeviceAnswer {
+    switch (status) {
+      case IO_DONE:
+        return DeviceAnswer.DONE
+      case IO_UNHANDLED:
+        return DeviceAnswer.ABORT
+      case IO_RETRY:
+        this.inFlight = true
+        return DeviceAnswer.PENDING
+      default:
+        // The device broke its contract, and the domain is to stop.
+        this.#stop()
+        return DeviceAnswer.DONE
+    }
+  }
+
+  /**
+   * Takes the answer to the request in flight, if it is there.
+   *
+   * @returns `PENDING` if it is not
+   */
+  takeAnswer(log: AccessLog): DeviceAnswer {
+    const dispatch = this.#dispatch
+    const status = dispatch.takeResponse(this.#vcpu)
+    if (status === IO_RETRY) return DeviceAnswer.PENDING
+    this.inFlight = false
+    const { pending } = log
+    if (status === IO_DONE && log.kind(pending) === AccessKind.MMIO_READ) log.setData(pending, dispatch.lo, dispatch.hi)
+    return this.#answerOf(status)
+  }
+
+  /** Forgets the request in flight: its answer will be drained and dropped. */
+  cancel(): void {
+    if (!this.inFlight) return
+    this.#dispatch.cancel(this.#vcpu)
+    this.inFlight = false
+  }
+}

@@ -1,0 +1,108 @@
+import type { ArmTranslation } from '@retrap/arm-cpu'
+import {
+  ARM_FETCH,
+  ARM_WALK_FAULT,
+  ARM_WALK_OK,
+  ARM_WRITE,
+  ArmPagingContext,
+  ArmWalkResult,
+  walkArm,
+} from '@retrap/paging'
+import type { ArmTranslationRegisters } from '@retrap/paging'
+import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry } from '@retrap/p2m'
+import { PAGE_BYTES } from '@retrap/memory'
+import type { Domain } from '../domain.ts'
+import { GuestTables } from '../guest-tables.ts'
+import { SecondLevel } from '../second-level.ts'
+
+/** Fault status codes of stage 2, to which the level is added. */
+const FSC_TRANSLATION = 0x04
+const FSC_PERMISSION = 0x0c
+
+/** The level of stage 2 that a leaf of an order is of. */
+const levelOf = (order: number): number => (order >= 27 ? 0 : order >= 18 ? 1 : order >= 9 ? 2 : 3)
+
+/** A vCPU's virtual addresses: walks of its tables, and what the guest's map has behind them. */
+export class ArmGuestTranslation {
+  /** The guest's tables, as the vCPU walks them. */
+  readonly tables: GuestTables
+  readonly #vcpu: number
+  readonly #domain: Domain
+  readonly #registers: ArmTranslationRegisters
+  readonly #context = new ArmPagingContext()
+  readonly #walk = new ArmWalkResult()
+  readonly #entry = new P2mEntry()
+  readonly #peekTables: GuestTables
+
+  /** @param registers - the vCPU's, as they are at any time */
+  constructor(vcpu: number, domain: Domain, registers: ArmTranslationRegisters) {
+    this.#vcpu = vcpu
+    this.#domain = domain
+    this.#registers = registers
+    this.tables = new GuestTables(domain.memory, domain.p2m, domain.secondLevel, vcpu)
+    this.#peekTables = new GuestTables(domain.memory, domain.p2m)
+    this.configure()
+  }
+
+  /** Takes changed control registers over. */
+  configure(): void {
+    this.#context.update(this.#registers)
+  }
+
+  /** As `ArmHost.translate` of `@retrap/arm-cpu`. */
+  translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
+    const walk = this.#walk
+    const outcome = walkArm(this.#context, this.tables, lo, hi, access, walk)
+    into.stage2 = false
+    into.tableWalk = false
+    if (outcome === ARM_WALK_FAULT) {
+      into.faultStatus = walk.status
+      return false
+    }
+    if (outcome !== ARM_WALK_OK) {
+      into.tableWalk = true
+      return this.#fault(walk.tableIpa, FSC_TRANSLATION, into)
+    }
+    into.device = walk.device
+    into.attributes = walk.attributes
+    into.global = walk.global
+    into.pageBytes = walk.pageBytes
+    into.cacheable = true
+    return this.#locate(walk.ipa, access, into)
+  }
+
+  /** Finds what is behind an intermediate physical address. */
+  #locate(ipa: number, access: number, into: ArmTranslation): boolean {
+    const { p2m, secondLevel } = this.#domain
+    const write = (access & ARM_WRITE) !== 0
+    const fetch = (access & ARM_FETCH) !== 0
+    into.ipa = ipa
+    into.ma = fetch ? p2m.translateExecute(ipa) : p2m.translate(ipa)
+    // RAM whose writes are logged is the usual case of what may be read and not written.
+    into.writable = write && into.ma >= 0 && (p2m.translateWrite(ipa) >= 0 || p2m.translateLogged(ipa) >= 0)
+    if (into.ma >= 0 && (into.writable || !write)) return true
+    const wanted = fetch ? P2M_EXECUTE : write ? P2M_WRITE : P2M_READ
+    if (secondLevel.fault(this.#vcpu, ipa, wanted) !== SecondLevel.RESOLVED) {
+      return this.#fault(ipa, into.ma >= 0 || p2m.translate(ipa) >= 0 ? FSC_PERMISSION : FSC_TRANSLATION, into)
+    }
+    into.ma = p2m.translate(ipa)
+    into.writable = write && secondLevel.resolvedWrite(ipa) >= 0
+    return into.ma >= 0
+  }
+
+  /** A fault of stage 2. @returns false */
+  #fault(ipa: number, status: number, into: ArmTranslation): false {
+    const { p2m } = this.#domain
+    p2m.lookup(Math.floor(ipa / PAGE_BYTES), this.#entry)
+    into.stage2 = true
+    into.ipa = ipa
+    into.ma = -1
+    into.faultStatus = status | levelOf(this.#entry.order)
+    return false
+  }
+
+  /** Intermediate physical address that a virtual one maps to now, for EL1; sets no bits in tables. −1: it is not mapped. */
+  physicalAddress(lo: number, hi: number): number {
+    return walkArm(this.#context, this.#peekTables, lo, hi, 0, this.#walk) === ARM_WALK_OK ? this.#walk.ipa : -1
+  }
+}

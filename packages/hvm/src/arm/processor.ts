@@ -1,0 +1,174 @@
+import { ArmEmulator, DeviceAnswer, Outcome } from '@retrap/arm-mmio'
+import type { ArmAbort, DeviceOrder } from '@retrap/arm-mmio'
+import type { ArmCpu } from '@retrap/arm-cpu'
+import type { CpuExit, VirtualProcessor } from '../virtual-cpu.ts'
+import type { ArmDeviceAccess } from './device-access.ts'
+
+/** Exception classes of what the hypervisor is trapped into for. */
+const EC_HVC = 0x16
+const EC_SMC = 0x17
+const EC_INSTRUCTION_ABORT = 0x20
+const EC_DATA_ABORT = 0x24
+
+/** ESR_ELx of an instruction that is not there. */
+const UNDEFINED = 0x0200_0000
+
+/** Cost of an exception, in instructions, which take about as long. */
+const TRAP_COST = 64
+
+const BLOCKED: CpuExit = { reason: 'blocked' }
+const YIELD: CpuExit = { reason: 'yield' }
+
+/** What a processor's traps ask of its vCPU. */
+export interface ArmTraps {
+  /** HVC or SMC, with the number in the instruction. */
+  call(immediate: number): void
+  /** WFE begins, or ceases, to wait for an event. */
+  waitForEvent(waits: boolean): void
+  /** Whether the vCPU goes on at once: it has not been stopped by a call, and no access of it waits for memory. */
+  mayGoOn(): boolean
+}
+
+/** A processor and the hypervisor behind its traps: accesses to devices are finished, and calls are answered. */
+export class ArmProcessor implements VirtualProcessor {
+  readonly #cpu: ArmCpu
+  readonly #access: ArmDeviceAccess
+  readonly #traps: ArmTraps
+  readonly #emulator: ArmEmulator
+  #stopped = false
+  /** WFE waits. */
+  #waits = false
+  /** Instructions that the hypervisor has finished. */
+  #finished = 0
+  /** Exceptions to it. */
+  #trapped = 0
+
+  constructor(cpu: ArmCpu, access: ArmDeviceAccess, order: DeviceOrder, traps: ArmTraps) {
+    this.#cpu = cpu
+    this.#access = access
+    this.#traps = traps
+    this.#emulator = new ArmEmulator(cpu.trapped, access, order)
+  }
+
+  get retired(): number {
+    return this.#cpu.retired + this.#finished
+  }
+
+  get cost(): number {
+    return this.#cpu.cost + this.#finished + this.#trapped * TRAP_COST
+  }
+
+  get busy(): boolean {
+    return this.#emulator.active
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cpu.stop()
+  }
+
+  run(budget: number, mostCalls: number = Infinity): CpuExit {
+    const unsettled = this.settle()
+    if (unsettled !== undefined) return unsettled
+    const end = this.cost + budget
+    this.#stopped = false
+    this.#waitForEvent(false)
+    for (let calls = 0; calls < mostCalls; calls++) {
+      const exit = this.#cpu.run(Math.max(1, end - this.cost))
+      if (exit.reason === 'wait') this.#waitForEvent(exit.until === 'event')
+      if (exit.reason !== 'exception' && exit.reason !== 'budget') return exit
+      if (exit.reason === 'exception') {
+        this.#trapped++
+        const outcome = this.#trap(exit.syndrome, exit.address, exit.hpfar ?? 0n)
+        if (outcome !== undefined) return outcome
+        if (!this.#traps.mayGoOn()) return BLOCKED
+      }
+      if (this.#stopped || this.cost >= end) return { reason: 'budget' }
+    }
+    return YIELD
+  }
+
+  #waitForEvent(waits: boolean): void {
+    if (waits === this.#waits) return
+    this.#waits = waits
+    this.#traps.waitForEvent(waits)
+  }
+
+  /** Does what an exception to EL2 asks for. @returns why the processor cannot go on at once */
+  #trap(syndrome: number, address: bigint, hpfar: bigint): CpuExit | undefined {
+    const cpu = this.#cpu
+    switch (syndrome >>> 26) {
+      case EC_HVC:
+        this.#traps.call(syndrome & 0xffff)
+        return undefined
+      case EC_SMC:
+        // It has not retired.
+        cpu.advance()
+        this.#traps.call(syndrome & 0xffff)
+        return undefined
+      case EC_DATA_ABORT:
+      case EC_INSTRUCTION_ABORT:
+        return this.#abort({
+          esr: syndrome,
+          hsr: false,
+          farLo: Number(address & 0xffff_ffffn),
+          farHi: Number(address >> 32n),
+          hpfarLo: Number(hpfar & 0xffff_ffffn),
+          hpfarHi: Number(hpfar >> 32n),
+        })
+      default:
+        cpu.inject(UNDEFINED)
+        return undefined
+    }
+  }
+
+  #abort(abort: ArmAbort): CpuExit | undefined {
+    // The access has found memory that somebody else has to see to first.
+    if (!this.#traps.mayGoOn()) return BLOCKED
+    const { trapped } = this.#cpu
+    trapped.begin()
+    const outcome = this.#emulator.handle(abort)
+    return this.#after(outcome)
+  }
+
+  #after(outcome: Outcome): CpuExit | undefined {
+    switch (outcome) {
+      case Outcome.DONE:
+        this.#finished++
+        this.#cpu.trapped.end()
+        return undefined
+      case Outcome.INJECTED:
+        this.#cpu.trapped.end()
+        return undefined
+      case Outcome.RETRY:
+        return undefined
+      case Outcome.PENDING:
+        return BLOCKED
+      case Outcome.BUSY:
+        return YIELD
+      default:
+        this.#cpu.inject(UNDEFINED)
+        return undefined
+    }
+  }
+
+  settle(): CpuExit | undefined {
+    const emulator = this.#emulator
+    while (emulator.active) {
+      if (this.#access.inFlight) {
+        const answer = this.#access.takeAnswer(emulator.log)
+        if (answer === DeviceAnswer.PENDING) return BLOCKED
+        emulator.answer(answer === DeviceAnswer.ABORT)
+      }
+      const exit = this.#after(emulator.resume())
+      if (exit !== undefined) return exit
+    }
+    return undefined
+  }
+
+  /** Forgets the instruction that is in the middle. */
+  cancel(): void {
+    this.#access.cancel()
+    if (this.#emulator.active) this.#emulator.cancel()
+  }
+}

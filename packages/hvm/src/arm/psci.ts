@@ -1,0 +1,164 @@
+/**
+ * Calls of the guest by the SMC Calling Convention: PSCI, with which it starts and stops vCPUs and the machine.
+ *
+ * Source: Arm DEN 0028 "SMC Calling Convention", DEN 0022 "Power State Coordination Interface" 1.1.
+ */
+
+/** Answers. */
+const SUCCESS = 0
+const NOT_SUPPORTED = -1
+const INVALID_PARAMETERS = -2
+const ALREADY_ON = -4
+const ON_PENDING = -5
+const INVALID_ADDRESS = -9
+
+/** Functions of the calling convention itself. */
+const SMCCC_VERSION = 0x8000_0000
+const SMCCC_ARCH_FEATURES = 0x8000_0001
+
+/** Functions of PSCI; those with addresses have a 64-bit form as well. */
+const PSCI_VERSION = 0x8400_0000
+const CPU_SUSPEND = 0x8400_0001
+const CPU_OFF = 0x8400_0002
+const CPU_ON = 0x8400_0003
+const AFFINITY_INFO = 0x8400_0004
+const MIGRATE_INFO_TYPE = 0x8400_0006
+const SYSTEM_OFF = 0x8400_0008
+const SYSTEM_RESET = 0x8400_0009
+const PSCI_FEATURES = 0x8400_000a
+const SYSTEM_RESET2 = 0x8400_0012
+/** Bit of a function that takes and gives 64-bit values. */
+const IS_64 = 0x4000_0000
+
+/** Those that have both forms. */
+const BOTH: ReadonlySet<number> = new Set([CPU_SUSPEND, CPU_ON, AFFINITY_INFO, SYSTEM_RESET2])
+const FUNCTIONS: ReadonlySet<number> = new Set([
+  SMCCC_VERSION,
+  SMCCC_ARCH_FEATURES,
+  PSCI_VERSION,
+  CPU_SUSPEND,
+  CPU_OFF,
+  CPU_ON,
+  AFFINITY_INFO,
+  MIGRATE_INFO_TYPE,
+  SYSTEM_OFF,
+  SYSTEM_RESET,
+  PSCI_FEATURES,
+  SYSTEM_RESET2,
+])
+
+/** How a vCPU is: as AFFINITY_INFO tells of it. */
+export const PowerState = {
+  ON: 0,
+  OFF: 1,
+  ON_PENDING: 2,
+} as const
+
+/** One of the `PowerState` numbers. */
+export type PowerState = (typeof PowerState)[keyof typeof PowerState]
+
+/** What calls act on. */
+export interface PsciWorld {
+  /** The number of the vCPU with an affinity, as in MPIDR_EL1; −1 for none. */
+  vcpuOf(affinity: number): number
+  /** How a vCPU is. */
+  powerOf(vcpu: number): PowerState
+  /** Starts a vCPU at EL1, with a value in X0. */
+  turnOn(vcpu: number, entry: bigint, context: bigint): void
+  /** Stops the vCPU that calls. */
+  turnOff(): void
+  /** Whether code can begin at a guest-physical address. */
+  isCode(address: bigint): boolean
+  powerOff(): void
+  reset(): void
+}
+
+/** The registers of the vCPU that calls. */
+export interface CallRegisters {
+  x(number: number): bigint
+  setX(number: number, value: bigint): void
+}
+
+/** Bits of an affinity: Aff3, and Aff2 to Aff0. */
+const AFFINITY_BITS = 0xff_00ff_ffffn
+
+const affinityOf = (value: bigint): number => Number(value & AFFINITY_BITS)
+
+/** Whether a function is there. */
+function has(id: number): boolean {
+  if (FUNCTIONS.has(id)) return true
+  const narrow = (id & ~IS_64) >>> 0
+  return id !== narrow && BOTH.has(narrow)
+}
+
+/** Starts a vCPU. @returns an answer */
+function turnOn(world: PsciWorld, target: bigint, entry: bigint, context: bigint): number {
+  if ((target & ~AFFINITY_BITS) !== 0n) return INVALID_PARAMETERS
+  const vcpu = world.vcpuOf(affinityOf(target))
+  if (vcpu < 0) return INVALID_PARAMETERS
+  const power = world.powerOf(vcpu)
+  if (power !== PowerState.OFF) return power === PowerState.ON ? ALREADY_ON : ON_PENDING
+  if ((entry & 3n) !== 0n || !world.isCode(entry)) return INVALID_ADDRESS
+  world.turnOn(vcpu, entry, context)
+  return SUCCESS
+}
+
+/** @returns an answer */
+function affinityInfo(world: PsciWorld, target: bigint, level: bigint): number {
+  // Levels above that of a vCPU need not be known.
+  if (level !== 0n || (target & ~AFFINITY_BITS) !== 0n) return INVALID_PARAMETERS
+  const vcpu = world.vcpuOf(affinityOf(target))
+  return vcpu < 0 ? INVALID_PARAMETERS : world.powerOf(vcpu)
+}
+
+/** Does what a call by HVC or SMC with immediate 0 asks for; its answer, where it returns, is in X0. */
+export function psciCall(world: PsciWorld, registers: CallRegisters): void {
+  const id = Number(registers.x(0) & 0xffff_ffffn)
+  const is64 = (id & IS_64) !== 0
+  const argument = (i: number): bigint => (is64 ? registers.x(i) : registers.x(i) & 0xffff_ffffn)
+  const answer = (value: number): void =>
+    registers.setX(0, is64 ? BigInt.asUintN(64, BigInt(value)) : BigInt(value >>> 0))
+  if (!has(id)) {
+    answer(NOT_SUPPORTED)
+    return
+  }
+  switch (is64 ? (id & ~IS_64) >>> 0 : id) {
+    case SMCCC_VERSION:
+    case PSCI_VERSION:
+      // Both are of version 1.1.
+      answer(0x1_0001)
+      return
+    case CPU_SUSPEND:
+      // A state that keeps everything may be left at once.
+      answer(SUCCESS)
+      return
+    case CPU_OFF:
+      world.turnOff()
+      return
+    case CPU_ON:
+      answer(turnOn(world, argument(1), argument(2), argument(3)))
+      return
+    case AFFINITY_INFO:
+      answer(affinityInfo(world, argument(1), argument(2)))
+      return
+    case MIGRATE_INFO_TYPE:
+      // There is no trusted operating system that would have to move.
+      answer(2)
+      return
+    case SYSTEM_OFF:
+      world.powerOff()
+      return
+    case SYSTEM_RESET:
+    case SYSTEM_RESET2:
+      world.reset()
+      return
+    case SMCCC_ARCH_FEATURES: {
+      const asked = Number(argument(1) & 0xffff_ffffn)
+      answer(asked === SMCCC_VERSION || asked === SMCCC_ARCH_FEATURES ? SUCCESS : NOT_SUPPORTED)
+      return
+    }
+    default:
+      // PSCI_FEATURES.
+      answer(has(Number(argument(1) & 0xffff_ffffn)) ? 0 : NOT_SUPPORTED)
+  }
+}

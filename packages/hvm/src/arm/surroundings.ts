@@ -1,0 +1,22 @@
+import type { SystemValue } from '@retrap/arm-cpu'
+import type { DeviceOrder } from '@retrap/arm-mmio'
+import type { Domain } from '../domain.ts'
+import type { PsciWorld } from './psci.ts'
+
+/** The surroundings of an Arm vCPU, beside its processor. */
+export interface ArmSurroundings {
+  /** Its domain: memory, devices, time. */
+  readonly domain: Domain
+  /** Atomic accesses to devices, of all vCPUs. */
+  readonly order: DeviceOrder
+  /** Reads a system register of the interrupt controller or the timers; as `ArmHost.readSystem`. */
+  readSystem(vcpu: number, encoding: number, into: SystemValue): number
+  /** Writes one. */
+  writeSystem(vcpu: number, encoding: number, lo: number, hi: number): number
+  /** WFE of a vCPU begins, or ceases, to wait for an event. */
+  waitForEvent(vcpu: number, waits: boolean): void
+  /** A vCPU has executed SEV. */
+  eventSent(vcpu: number): void
+  /** What the calls of a vCPU act on. */
+  psci(vcpu: number): PsciWorld
+}

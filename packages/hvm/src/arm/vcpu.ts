@@ -1,0 +1,158 @@
+import { ArmCpu } from '@retrap/arm-cpu'
+import type { ArmEngine, ArmHost, ArmTranslation, SystemValue } from '@retrap/arm-cpu'
+import { defaultAffinity } from '@retrap/irqchip/gic'
+import type { Domain } from '../domain.ts'
+import type { VirtualCpu } from '../virtual-cpu.ts'
+import { ArmDeviceAccess } from './device-access.ts'
+import { ArmGuestTranslation } from './guest-translation.ts'
+import { ArmProcessor } from './processor.ts'
+import { psciCall, PowerState } from './psci.ts'
+import type { ArmSurroundings } from './surroundings.ts'
+
+/** HCR_EL2: RW, stage 2 on; SMC is trapped, keys are not. */
+const HCR = (1n << 31n) | 1n | (1n << 19n) | (1n << 40n) | (1n << 41n)
+/** CNTHCTL_EL2: EL1 has the physical counter and timer. */
+const CNTHCTL = 3n
+/** Bit 31 of MPIDR_EL1. */
+const MPIDR_RES1 = 1n << 31n
+
+/** One Arm vCPU of a domain: the processor, and its way to memory, devices and interrupt controller. */
+export class ArmVcpu implements VirtualCpu, ArmHost {
+  /** Its number in the domain. */
+  readonly id: number
+  /** The processor, with the hypervisor behind its traps. */
+  readonly cpu: ArmProcessor
+  /** The processor itself. */
+  readonly processor: ArmCpu
+  readonly #world: ArmSurroundings
+  readonly #domain: Domain
+  readonly #translation: ArmGuestTranslation
+  /** Whether it has been started, as PSCI has it. */
+  power: PowerState = PowerState.OFF
+
+  constructor(world: ArmSurroundings, id: number, engine: ArmEngine) {
+    const { domain } = world
+    this.id = id
+    this.#world = world
+    this.#domain = domain
+    this.processor = new ArmCpu(engine, this, id)
+    const { processor } = this
+    this.#translation = new ArmGuestTranslation(id, domain, processor.trapped.system)
+    const access = new ArmDeviceAccess(id, domain, this.#translation.tables, () => this.cpu.stop())
+    this.cpu = new ArmProcessor(processor, access, world.order, {
+      call: (immediate) => this.#call(immediate),
+      waitForEvent: (waits) => world.waitForEvent(id, waits),
+      mayGoOn: () => this.power === PowerState.ON && !domain.secondLevel.waits(id),
+    })
+  }
+
+  // ---------------------------------------------------------------- the processor's host
+
+  /** Translates an address on a TLB miss. */
+  translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
+    return this.#translation.translate(lo, hi, access, into)
+  }
+
+  /** Control registers of translation have changed. */
+  controlChanged(): void {
+    this.#translation.configure()
+  }
+
+  /** Reads a system register that the processor itself does not have. */
+  readSystem(encoding: number, into: SystemValue): number {
+    return this.#world.readSystem(this.id, encoding, into)
+  }
+
+  /** Writes one. */
+  writeSystem(encoding: number, lo: number, hi: number): number {
+    return this.#world.writeSystem(this.id, encoding, lo, hi)
+  }
+
+  /** Guest-physical address that a virtual one maps to now, for EL1; −1: it is not mapped. */
+  linearToPhysical(lo: number, hi: number): number {
+    return this.#translation.physicalAddress(lo, hi)
+  }
+
+  // ---------------------------------------------------------------- calls
+
+  #call(immediate: number): void {
+    if (immediate === 0) psciCall(this.#world.psci(this.id), this.processor.registers)
+    // No other number has a service; the calling convention's answer for a function that is not there.
+    else this.processor.registers.setX(0, 0xffff_ffff_ffff_ffffn)
+  }
+
+  /** Starts it at EL1. @param entry - guest-physical address of its first instruction @param context - X0 */
+  start(entry: bigint, context: bigint): void {
+    const { registers } = this.processor
+    this.#reset()
+    registers.pc = entry
+    registers.setX(0, context)
+    this.power = PowerState.ON
+    this.#domain.wake()
+  }
+
+  /** Stops it: it executes nothing until it is started again. */
+  stop(): void {
+    this.power = PowerState.OFF
+    this.cpu.stop()
+  }
+
+  // ---------------------------------------------------------------- events
+
+  /** It has nothing to do until something happens: off, or waiting for an interrupt or an event. */
+  get dormant(): boolean {
+    return this.power !== PowerState.ON || this.processor.dormant
+  }
+
+  /** The interrupt controller has an interrupt for it, or no longer has. */
+  setInterrupts(irq: boolean, fiq: boolean): void {
+    this.processor.setIrq(irq)
+    this.processor.setFiq(fiq)
+    if (irq || fiq) this.#domain.wake()
+  }
+
+  /** Another processor has executed SEV, or the event stream has. */
+  signalEvent(): void {
+    this.processor.signalEvent()
+    this.#domain.wake()
+  }
+
+  /** It has executed SEV. */
+  eventSent(): void {
+    this.#world.eventSent(this.id)
+  }
+
+  /** It has come back from a turn. */
+  turnEnded(): void {}
+
+  /** Forgets what it has translated: the guest's map has changed. */
+  mapChanged(): void {
+    this.processor.flushTlb()
+  }
+
+  /** Forgets its translations for writing some machine frames. */
+  watchWrites(frames: Uint32Array, count: number): void {
+    this.processor.watchWrites(frames, count)
+  }
+
+  /** Forgets the request in flight: its answer will be drained and dropped. */
+  cancelRequest(): void {
+    this.#domain.secondLevel.cancel(this.id)
+    this.cpu.cancel()
+  }
+
+  /** EL1 as after a reset, under this hypervisor. */
+  #reset(): void {
+    const { registers } = this.processor
+    registers.reset()
+    registers.set('hcr_el2', HCR)
+    registers.set('cnthctl_el2', CNTHCTL)
+    registers.set('vmpidr_el2', MPIDR_RES1 | BigInt(defaultAffinity(this.id)))
+  }
+
+  /** Power-on: the first vCPU waits for nobody, the others to be started. */
+  reset(): void {
+    this.#reset()
+    this.power = this.id === 0 ? PowerState.ON : PowerState.OFF
+  }
+}

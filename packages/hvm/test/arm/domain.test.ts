@@ -1,0 +1,135 @@
+import { setTimeout } from 'node:timers/promises'
+import { defineDevice } from '@retrap/device'
+import { MachineMemory } from '@retrap/memory'
+import { describe, expect, test } from 'vitest'
+import { DeterministicClock } from '../../src/index.ts'
+import { ArmDomain } from '../../src/arm/index.ts'
+
+const RAM = 0x4000_0000
+const DEVICE = 0x0900_0000
+
+/** What the guest does in the tests: `(word)` is A64. */
+const movz = (register: number, value: number, shift = 0): number =>
+  (0xd280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
+const movk = (register: number, value: number, shift: number): number =>
+  (0xf280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
+const HVC = 0xd400_0002
+const WFI = 0xd503_207f
+/** PSCI SYSTEM_OFF. */
+const OFF = [movz(0, 0x8400, 16), movk(0, 8, 0), HVC]
+
+function domainWith(program: readonly number[], vcpus = 1): ArmDomain {
+  const domain = new ArmDomain({
+    memory: MachineMemory.create({ bytes: 32 << 20 }),
+    vcpus,
+    clock: new DeterministicClock(),
+    sleeper: { sleep: (ms) => setTimeout(Math.min(ms, 5)), wake: () => {} },
+    codeCacheBytes: 2 << 20,
+    gic: { distributor: 0x0800_0000, redistributors: 0x080a_0000 },
+  })
+  domain.p2m.populate(RAM / 4096, 256)
+  domain.guestMemory.write(RAM, new Uint8Array(Uint32Array.from(program).buffer))
+  domain.reset()
+  domain.vcpus[0]!.start(BigInt(RAM), 0n)
+  return domain
+}
+
+describe.each([
+  ['at once', <T>(value: T): T => value],
+  ['later', async <T>(value: T): Promise<T> => setTimeout(2, value)],
+])('a device that answers %s', (_name, answer) => {
+  test('is read and written by every kind of access, once each', async () => {
+    const seen: string[] = []
+    const program = [
+      movz(9, 0x30, 16),
+      0xd518_1049, // msr cpacr_el1, x9
+      movz(1, DEVICE >>> 16, 16),
+      movz(2, 0x1234),
+      0xb900_0022, // str w2, [x1]
+      0xb841_0423, // ldr w3, [x1], #16
+      0xa940_1424, // ldp x4, x5, [x1]
+      0x3cc1_0420, // ldr q0, [x1], #16
+      0xb862_0026, // ldadd w2, w6, [x1]
+      0x885f_7c27, // ldxr w7, [x1]
+      0x8808_7c22, // stxr w8, w2, [x1]
+      ...OFF,
+    ]
+    const domain = domainWith(program)
+    domain.attach(
+      defineDevice({
+        name: 'counter',
+        mmio: { base: DEVICE, size: 0x1000 },
+        read(offset, size) {
+          seen.push(`r${offset}:${size}`)
+          return answer(seen.length)
+        },
+        write(offset, size, value) {
+          seen.push(`w${offset}:${size}=${value}`)
+          return answer(undefined)
+        },
+      }),
+    )
+    expect(await domain.run()).toEqual({ reason: 'power-off' })
+    expect(seen).toEqual([
+      'w0:4=4660',
+      'r0:4',
+      'r16:4',
+      'r20:4',
+      'r24:4',
+      'r28:4',
+      'r16:4',
+      'r20:4',
+      'r24:4',
+      'r28:4',
+      'r32:4',
+      'w32:4=4671',
+      'r32:4',
+      'w32:4=4660',
+    ])
+    const { registers } = domain.vcpus[0]!.processor
+    expect([3, 4, 5, 6, 7, 8, 1].map((n) => registers.x(n))).toEqual([
+      2n,
+      17179869187n,
+      25769803781n,
+      11n,
+      13n,
+      0n,
+      150994976n,
+    ])
+  })
+})
+
+test('a vCPU is started by PSCI, and the machine goes off when it says so', async () => {
+  const entry = 0x100
+  const program = [
+    movz(0, 0xc400, 16),
+    movk(0, 3, 0),
+    movz(1, 1),
+    movz(2, RAM >>> 16, 16),
+    movk(2, entry, 0),
+    movz(3, 77),
+    HVC,
+    WFI,
+    0x17ff_ffff, // b .-4
+  ]
+  const domain = domainWith(program, 2)
+  // The other one: x5 = x0, then off.
+  domain.guestMemory.write(RAM + entry, new Uint8Array(Uint32Array.from([0xaa00_03e5, ...OFF]).buffer))
+  expect(await domain.run()).toEqual({ reason: 'power-off' })
+  expect(domain.vcpus[1]!.processor.registers.x(5)).toBe(77n)
+  expect(domain.vcpus[0]!.processor.registers.x(0)).toBe(0n)
+})
+
+test('what nothing answers is an external abort', async () => {
+  const vectors = 0x800
+  const program = [movz(1, 0x0a00, 16), movz(2, RAM >>> 16, 16), movk(2, vectors, 0), 0xd518_c002, 0xb940_0023]
+  const domain = domainWith(program)
+  // At the vector of EL1h: x4 = ESR_EL1, x5 = FAR_EL1, off.
+  domain.guestMemory.write(
+    RAM + vectors + 0x200,
+    new Uint8Array(Uint32Array.from([0xd538_5204, 0xd538_6005, ...OFF]).buffer),
+  )
+  expect(await domain.run()).toEqual({ reason: 'power-off' })
+  const { registers } = domain.vcpus[0]!.processor
+  expect([registers.x(4), registers.x(5)]).toEqual([0x9600_0010n, 0x0a00_0000n])
+})
