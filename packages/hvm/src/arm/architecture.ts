@@ -12,8 +12,13 @@ import { SharedLines } from './shared-lines.ts'
 import type { ArmSurroundings } from './surroundings.ts'
 import { ArmVcpu } from './vcpu.ts'
 
-/** The first INTID of a shared interrupt. */
-const FIRST_SPI = 32
+/** A range of guest-physical addresses. */
+export interface AddressRange {
+  /** The first. */
+  readonly base: number
+  /** Their count. */
+  readonly bytes: number
+}
 
 /** Where a board has its interrupt controller. */
 export interface GicPlace {
@@ -29,13 +34,22 @@ export interface GicPlace {
 export interface ArmDomainOptions extends DomainOptions {
   /** Its GICv3. */
   readonly gic: GicPlace
-  /** The shared interrupts (from 0) that pins of PCI functions lead to, in turn. Default 3 to 6. */
-  readonly pciInterrupts?: readonly [number, number, number, number]
+  /**
+   * Ranges where nothing that answers means that reads give ones and writes are lost, as PCI has it for configuration space
+   * and ports. Elsewhere it is an external abort. Default none.
+   */
+  readonly openBus?: readonly AddressRange[]
   /** Arena for decoded instructions; default that of `ArmEngine`. */
   readonly codeCacheBytes?: number
   /** Compile hot code; see `ArmEngineOptions.jit` of `@retrap/arm-cpu`. Default: all is interpreted. */
   readonly jit?: JitOptions
 }
+
+/** The interrupts of the GIC that pins of PCI functions lead to in turn, from this one, unless a bridge has its own. */
+const FIRST_PCI = 35
+
+/** The wire of a PCI function's interrupt pin: device number, and pin 1–4. */
+export type PciWire = (device: number, pin: number) => InterruptLine
 
 /** The vCPUs and interrupt controller of an Arm board, and the wires between them. */
 export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
@@ -51,14 +65,17 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   readonly gic: GicV3
   /** The generic timers. */
   readonly timers: GenericTimers
+  /** The wire of a PCI function's interrupt pin; a board with a bridge that routes them puts its own here. */
+  pciWire: PciWire
   readonly #lines: SharedLines
-  readonly #pciInterrupts: readonly [number, number, number, number]
+  readonly #openBus: readonly AddressRange[]
 
   constructor(domain: Domain, options: ArmDomainOptions) {
     const { memory, dispatch, clock, timers } = domain
-    const { vcpus: count, gic, jit, codeCacheBytes, pciInterrupts = [3, 4, 5, 6] } = options
+    const { vcpus: count, gic, jit, codeCacheBytes } = options
     this.domain = domain
-    this.#pciInterrupts = pciInterrupts
+    this.#openBus = options.openBus ?? []
+    this.pciWire = (device, pin) => this.#lines.line(FIRST_PCI + ((device + pin - 1) & 3))
     this.engine = new ArmEngine(memory, {
       ...(jit !== undefined && { jit }),
       ...(codeCacheBytes !== undefined && { codeCacheBytes }),
@@ -80,7 +97,7 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
       event: (cpu) => vcpus[cpu]?.signalEvent(),
       state: { buffer, byteOffset: memory.allocate(genericTimersStateBytes(count), 8, 'generic timers') },
     })
-    this.#lines = new SharedLines((spi, level) => this.gic.setLine(FIRST_SPI + spi, level))
+    this.#lines = new SharedLines((intid, level) => this.gic.setLine(intid, level))
     for (let id = 0; id < count; id++) vcpus.push(new ArmVcpu(this, id, this.engine))
     const words = { maximumAccess: 8 } as const
     dispatch.mapInternalMmio('gic distributor', gic.distributor, 0x1_0000, this.gic.distributor, words)
@@ -126,14 +143,19 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
     }
   }
 
-  /** The wire to a shared interrupt, from 0. */
+  /** The wire to a shared interrupt, by its number in the GIC, from 32. */
   interruptLine(irq: number): InterruptLine {
     return this.#lines.line(irq)
   }
 
-  /** The usual swizzle: pins of devices in turn. */
+  /** The wire of a PCI function's interrupt pin. */
   pciInterrupt(device: number, pin: number): InterruptLine {
-    return this.#lines.line(this.#pciInterrupts[(device + pin - 1) & 3]!)
+    return this.pciWire(device, pin)
+  }
+
+  /** Whether reads of what nobody answers give ones. */
+  isOpenBus(gpa: number): boolean {
+    return this.#openBus.some(({ base, bytes }) => gpa >= base && gpa < base + bytes)
   }
 
   /** There is no translation of messages yet: they are lost. */

@@ -8,6 +8,14 @@ import type { Domain } from '../domain.ts'
 
 const TWO_32 = 0x1_0000_0000
 
+/** What an access asks of the vCPU's surroundings. */
+export interface DeviceAccessWorld {
+  /** Ends the vCPU's turn. */
+  stop(): void
+  /** Whether reads of an address that nobody answers give ones, and no abort. */
+  isOpenBus(gpa: number): boolean
+}
+
 /** The memory and devices of a domain, as a vCPU's instructions reach them that the hypervisor finishes. */
 export class ArmDeviceAccess implements ArmWorld {
   readonly tables: TableReader
@@ -16,17 +24,16 @@ export class ArmDeviceAccess implements ArmWorld {
   readonly #vcpu: number
   readonly #domain: Domain
   readonly #dispatch: IoDispatch
-  readonly #stop: () => void
+  readonly #world: DeviceAccessWorld
 
   /**
    * @param tables - of stage 1
-   * @param stop - ends the vCPU's turn
    */
-  constructor(vcpu: number, domain: Domain, tables: TableReader, stop: () => void) {
+  constructor(vcpu: number, domain: Domain, tables: TableReader, world: DeviceAccessWorld) {
     this.#vcpu = vcpu
     this.#domain = domain
     this.#dispatch = domain.dispatch
-    this.#stop = stop
+    this.#world = world
     this.tables = tables
   }
 
@@ -56,7 +63,7 @@ export class ArmDeviceAccess implements ArmWorld {
     const size = log.size(index)
     const dispatch = this.#dispatch
     if (log.kind(index) === AccessKind.MMIO_WRITE) return this.#write(gpa, size, log.dataLo(index), log.dataHi(index))
-    const status = dispatch.mmioReadOrSend(this.#vcpu, gpa, size)
+    const status = this.#checked(gpa, dispatch.mmioReadOrSend(this.#vcpu, gpa, size))
     if (status === IO_DONE) log.setData(index, dispatch.lo, dispatch.hi)
     return this.#answerOf(status)
   }
@@ -64,8 +71,15 @@ export class ArmDeviceAccess implements ArmWorld {
   #write(gpa: number, size: number, lo: number, hi: number): DeviceAnswer {
     const dispatch = this.#dispatch
     const status = dispatch.mmioWrite(gpa, size, lo, hi)
-    if (status !== IO_LOG) return this.#answerOf(status)
-    return this.#answerOf(dispatch.submitOne(this.#vcpu, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
+    if (status !== IO_LOG) return this.#answerOf(this.#checked(gpa, status))
+    return this.#answerOf(
+      this.#checked(gpa, dispatch.submitOne(this.#vcpu, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)),
+    )
+  }
+
+  /** The dispatcher reads ones where nobody answers. */
+  #checked(gpa: number, status: number): number {
+    return status === IO_UNHANDLED && this.#world.isOpenBus(gpa) ? IO_DONE : status
   }
 
   #answerOf(status: number): DeviceAnswer {
@@ -79,7 +93,7 @@ export class ArmDeviceAccess implements ArmWorld {
         return DeviceAnswer.PENDING
       default:
         // The device broke its contract, and the domain is to stop.
-        this.#stop()
+        this.#world.stop()
         return DeviceAnswer.DONE
     }
   }
@@ -91,10 +105,11 @@ export class ArmDeviceAccess implements ArmWorld {
    */
   takeAnswer(log: AccessLog): DeviceAnswer {
     const dispatch = this.#dispatch
-    const status = dispatch.takeResponse(this.#vcpu)
-    if (status === IO_RETRY) return DeviceAnswer.PENDING
+    const taken = dispatch.takeResponse(this.#vcpu)
+    if (taken === IO_RETRY) return DeviceAnswer.PENDING
     this.inFlight = false
     const { pending } = log
+    const status = this.#checked(log.addressHi(pending) * TWO_32 + log.addressLo(pending), taken)
     if (status === IO_DONE && log.kind(pending) === AccessKind.MMIO_READ) log.setData(pending, dispatch.lo, dispatch.hi)
     return this.#answerOf(status)
   }

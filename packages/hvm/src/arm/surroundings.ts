@@ -9,6 +9,8 @@ export interface ArmSurroundings {
   readonly domain: Domain
   /** Atomic accesses to devices, of all vCPUs. */
   readonly order: DeviceOrder
+  /** Whether reads of an address that nobody answers give ones, and no abort. */
+  isOpenBus(gpa: number): boolean
   /** Reads a system register of the interrupt controller or the timers; as `ArmHost.readSystem`. */
   readSystem(vcpu: number, encoding: number, into: SystemValue): number
   /** Writes one. */

@@ -38,7 +38,10 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.processor = new ArmCpu(engine, this, id)
     const { processor } = this
     this.#translation = new ArmGuestTranslation(id, domain, processor.trapped.system)
-    const access = new ArmDeviceAccess(id, domain, this.#translation.tables, () => this.cpu.stop())
+    const access = new ArmDeviceAccess(id, domain, this.#translation.tables, {
+      stop: () => this.cpu.stop(),
+      isOpenBus: (gpa) => world.isOpenBus(gpa),
+    })
     this.cpu = new ArmProcessor(processor, access, world.order, {
       call: (immediate) => this.#call(immediate),
       waitForEvent: (waits) => world.waitForEvent(id, waits),
