@@ -4,13 +4,13 @@ import {
   DeviceError,
   type DeviceModel,
   type InterruptLine,
-  type PciFunction,
   type Region,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
   type Word64,
 } from '@retrap/device'
+import { Piix4PmFunction } from './piix4-pm-function.ts'
 import { placeRegion } from './place-region.ts'
 import { TickCounter } from './tick-counter.ts'
 import { PM_TIMER_RATE } from './tick-rate.ts'
@@ -61,15 +61,6 @@ const SLP_TYP = 7 << SLP_TYP_SHIFT
 const SLP_EN = 1 << 13
 /** The timer's carry: TMR_STS is set whenever bit 31 changes. */
 const CARRY_TICKS = 2 ** 31
-
-// Registers of the 82371AB's power-management function.
-const PMBA = 0x40
-const PMBA_MASK = 0xffc0
-const DEVACTB = 0x58
-/** Writes to the SMI command port are seen. Firmware that finds it set leaves system-management mode alone. */
-const APMC_EN = 1 << 25
-const PMREGMISC = 0x80
-const PMIOSE = 1 << 0
 
 /** Options of {@link AcpiPm}. */
 export interface AcpiPmOptions {
@@ -133,8 +124,7 @@ export interface AcpiPmState {
  * the machine, with WAK_STS.
  *
  * Source: ACPI Specification 6.5, section 4.8, "ACPI Register Model", and 16.1.3, "System S3 State"; Intel
- * 82371AB data sheet (290562), "Power Management PCI Configuration Registers"; Intel ICH9 data sheet (316972), power
- * wells of PM1_STS, PM1_EN and PM1_CNT.
+ * ICH9 data sheet (316972), power wells of PM1_STS, PM1_EN and PM1_CNT.
  */
 export class AcpiPm implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
@@ -156,7 +146,7 @@ export class AcpiPm implements DeviceModel {
   #context: DeviceContext | null = null
   #line: InterruptLine | null = null
   #timer: Timer | null = null
-  #pci: PciFunction | null = null
+  #function: Piix4PmFunction | null = null
   /** The block once more, where firmware has placed it. */
   #placed: Region | null = null
 
@@ -189,22 +179,10 @@ export class AcpiPm implements DeviceModel {
       this.#placed = context.mapPorts(base + ACPI_PM.blockBytes, ACPI_PM.blockBytes, registers, { disabled: true })
     }
     if (this.#options.pciDevice !== undefined) {
-      this.#pci = context.pci.add({
+      this.#function = new Piix4PmFunction(context, {
         device: this.#options.pciDevice,
-        function: 3,
-        vendorId: 0x8086,
-        deviceId: 0x7113,
-        revisionId: 3,
-        classCode: 0x06_8000,
-        writable: [
-          [PMBA, PMBA_MASK, 1],
-          [DEVACTB, 0xffff_ffff, this.#options.onSmi === undefined ? APMC_EN : 0],
-          [PMREGMISC, PMIOSE],
-          // SMBus host controller: a base that leads nowhere.
-          [0x90, 0xfff0, 1],
-          [0xd0, 0x000f_0000],
-        ],
-        onWrite: (): void => this.#follow(),
+        seesCommands: this.#options.onSmi === undefined,
+        onChange: () => this.#follow(),
       })
     }
     if (this.#options.smiCommand ?? true) {
@@ -216,12 +194,8 @@ export class AcpiPm implements DeviceModel {
     }
   }
 
-  /** Follows PMBA and its enable bit. */
   #follow(): void {
-    const pci = this.#pci
-    if (pci === null) return
-    const base = (pci.config[PMBA]! | (pci.config[PMBA + 1]! << 8)) & PMBA_MASK
-    this.place((pci.config[PMREGMISC]! & PMIOSE) !== 0 && base !== 0 ? base : null)
+    if (this.#function !== null) this.place(this.#function.base)
   }
 
   /** Answers at another place as well, where firmware has put the block. Null: only at `base`. */
@@ -335,14 +309,9 @@ export class AcpiPm implements DeviceModel {
     if (value === ACPI_PM.acpiEnable) this.#control |= SCI_EN
     else if (value === ACPI_PM.acpiDisable) this.#control &= ~SCI_EN
     const acpi = value === ACPI_PM.acpiEnable || value === ACPI_PM.acpiDisable
-    if (this.#seesCommands()) this.#options.onSmi?.(acpi)
+    // On another chipset `onSmi` knows whether commands are seen.
+    if (this.#function?.seesCommands ?? true) this.#options.onSmi?.(acpi)
     this.#update()
-  }
-
-  /** Whether DEVACTB lets commands raise SMI#; on another chipset, `onSmi` knows. */
-  #seesCommands(): boolean {
-    const bits = this.#pci?.config[DEVACTB + 3]
-    return bits === undefined || (bits & (APMC_EN >>> 24)) !== 0
   }
 
   /** Takes the carry up to a tick. */
