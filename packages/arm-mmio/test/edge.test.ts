@@ -61,3 +61,15 @@ test('junk is a mistake of the caller', () => {
   expect(() => new DeviceOrder(2, new ArrayBuffer(4))).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }))
   expect(() => make({}).handle(null as never)).toThrow(expect.objectContaining({ code: 'ERR_SYNDROME' }))
 })
+
+test('a block of DC ZVA has 16 to 2048 bytes, a power of two (DDI 0487, DCZID_EL0: BS is 0010 to 1001)', () => {
+  const accepts = (zeroBlockBytes: number): boolean => {
+    try {
+      return new ArmEmulator(createArmVcpu(), world, new DeviceOrder(1), { zeroBlockBytes }) instanceof ArmEmulator
+    } catch {
+      return false
+    }
+  }
+  const sizes = Array.from({ length: 5000 }, (_, bytes) => bytes).filter(accepts)
+  expect(sizes).toEqual([16, 32, 64, 128, 256, 512, 1024, 2048])
+})

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { readIpv4 } from '../src/addresses.ts'
 import { PROTOCOL_ICMP } from '../src/frames/ipv4.ts'
-import { TCP_RST } from '../src/frames/tcp.ts'
+import { finishTcp, makeTcp, TCP_ACK, TCP_FIN, TCP_RST } from '../src/frames/tcp.ts'
 import { NetworkError } from '../src/index.ts'
 import { dhcpMessage, GATEWAY, GUEST, GUEST_MAC, TestGuest } from './support/test-guest.ts'
 
@@ -257,6 +257,20 @@ describe('TCP', () => {
     guest.clock.advance(10)
     expect([guest.host.tcp[0]!.aborted, second.ended]).toEqual([true, 'reset'])
     expect(guest.network.openConnections.tcp).toBe(0)
+  })
+
+  test.each([
+    { what: 'an acknowledgment', flags: TCP_ACK, givesUp: false },
+    { what: 'the end of its stream', flags: TCP_ACK | TCP_FIN, givesUp: false },
+    { what: 'a reset', flags: TCP_RST, givesUp: true },
+    { what: 'a reset that acknowledges', flags: TCP_RST | TCP_ACK, givesUp: true },
+  ])('while the host still connects, $what of the guest gives up: $givesUp', async ({ flags, givesUp }) => {
+    const guest = await TestGuest.create()
+    guest.tcp(1000, 80)
+    const ends = { localAddress: GUEST, localPort: 1000, remoteAddress: GATEWAY, remotePort: 80 }
+    const header = { sequence: 1, acknowledgment: 0, flags, window: 1000 }
+    guest.sendFrame(finishTcp(makeTcp(ends, header, 0), ends))
+    expect([guest.host.tcp[0]!.aborted, guest.network.openConnections.tcp]).toEqual(givesUp ? [true, 0] : [false, 1])
   })
 
   test('a segment of no connection is answered by a reset that it accepts', async () => {
