@@ -12,10 +12,6 @@ import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 
 const PORT_SELECTOR = 0x510
 const PORT_DMA = 0x514
-// Memory-mapped registers: data, selector, DMA.
-const MMIO_SELECTOR = 0x08
-const MMIO_DMA = 0x10
-const MMIO_BYTES = 0x18
 /** Keys that every instance has. */
 export const FW_CFG_KEY = {
   /** The text "QEMU". */
@@ -77,8 +73,20 @@ export interface FwCfgOptions {
   readonly files?: Readonly<Record<string, FwCfgItem>>
   /** Items by number, 0x02 to 0x18 or 0x8000 and up. */
   readonly keys?: ReadonlyMap<number, FwCfgItem>
-  /** Guest-physical address of 24 bytes of registers, for boards without ports; default the ports of a PC. */
-  readonly mmio?: number
+  /** Claims the registers; default at the ports of a PC. `fwCfgInMemory` of `@retrap/devices/arm` is for boards without. */
+  readonly place?: (context: DeviceContext, registers: FwCfgRegisters) => void
+}
+
+/** The device's registers, wherever they are. */
+export interface FwCfgRegisters {
+  /** Selects an item. */
+  select(key: number): void
+  /** Reads the next byte of the item. */
+  readByte(): number
+  /** Reads the DMA register, which tells that it is there. */
+  readDma(offset: number, size: number): number
+  /** Writes the half of the DMA register at offset 0 or 4, as the guest has it: big-endian. The low half starts the transfer. */
+  writeDma(offset: number, value: number): void
 }
 
 /** A DMA read that is under way. */
@@ -128,7 +136,7 @@ export class FwCfg implements DeviceModel {
   readonly #items = new Map<number, FwCfgItem>()
   /** Names of the files, in the order of their keys. */
   readonly #names: readonly string[]
-  readonly #mmio: number | undefined
+  readonly #place: NonNullable<FwCfgOptions['place']>
   #key = 0
   #offset = 0
   #dmaHigh = 0
@@ -139,7 +147,7 @@ export class FwCfg implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` for a name or key that cannot be had */
   constructor(options: FwCfgOptions = {}) {
-    this.#mmio = options.mmio
+    this.#place = options.place ?? mapPorts
     this.#items.set(FW_CFG_KEY.signature, { bytes: Uint8Array.of(0x51, 0x45, 0x4d, 0x55) })
     this.#items.set(FW_CFG_KEY.id, { bytes: Uint8Array.of(ID_TRADITIONAL | ID_DMA, 0, 0, 0) })
     for (const [key, item] of options.keys ?? []) {
@@ -193,68 +201,19 @@ export class FwCfg implements DeviceModel {
     this.#items.set(key, { bytes })
   }
 
-  /** Claims selector, data and DMA: ports, or the registers in memory. */
+  /** Claims selector, data and DMA. */
   attach(context: DeviceContext): void {
     this.#context = context
     this.#timer = context.timer(() => this.#moveSlice())
-    if (this.#mmio === undefined) this.#mapPorts(context)
-    else context.mapMmio(this.#mmio, MMIO_BYTES, this.#registers(), { maximumAccess: 8 })
-  }
-
-  #mapPorts(context: DeviceContext): void {
-    const ports: SynchronousRangeHandler = {
-      read: (offset: number, size: AccessSize): number => {
-        // The selector is write-only; the data port is a byte wide.
-        if (offset === 1 && size === 1) return this.#readByte()
-        return 0
+    this.#place(context, {
+      select: (key) => this.#select(key),
+      readByte: () => this.#readByte(),
+      readDma: readSignature,
+      writeDma: (offset, value) => {
+        if (offset === 0) this.#dmaHigh = swap32(value)
+        else if (offset === 4) this.#command(this.#dmaHigh * TWO32 + swap32(value))
       },
-      write: (offset: number, size: AccessSize, value: number): void => {
-        if (offset === 0 && size === 2) this.#select(value)
-      },
-    }
-    const dma: SynchronousRangeHandler = {
-      read: readSignature,
-      write: (offset: number, size: AccessSize, value: number): void => {
-        if (size === 4) this.#writeDma(offset, value)
-      },
-    }
-    context.mapPorts(PORT_SELECTOR, 2, ports, { maximumAccess: 2 })
-    context.mapPorts(PORT_DMA, 8, dma)
-  }
-
-  /** The registers in memory. They are big-endian; reads of data give the item's bytes in their order. */
-  #registers(): SynchronousRangeHandler {
-    return {
-      read: (offset: number, size: AccessSize): number => {
-        if (offset >= MMIO_DMA) return readSignature(offset - MMIO_DMA, size)
-        return offset < MMIO_SELECTOR ? this.#readBytes(size) : 0
-      },
-      write: (offset: number, size: AccessSize, value: number): void => {
-        if (offset === MMIO_SELECTOR && size === 2) this.#select((value >> 8) | ((value & 0xff) << 8))
-        else if (offset >= MMIO_DMA && size === 4) this.#writeDma(offset - MMIO_DMA, value)
-      },
-      read64: (offset: number, into: Word64): void => {
-        into.lo = offset >= MMIO_DMA ? readSignature(0, 4) : offset < MMIO_SELECTOR ? this.#readBytes(4) : 0
-        into.hi = offset >= MMIO_DMA ? readSignature(4, 4) : offset < MMIO_SELECTOR ? this.#readBytes(4) : 0
-      },
-      write64: (offset: number, lo: number, hi: number): void => {
-        if (offset !== MMIO_DMA) return
-        this.#writeDma(0, lo)
-        this.#writeDma(4, hi)
-      },
-    }
-  }
-
-  /** The register is big-endian: its high half comes first, and the low half starts the transfer. */
-  #writeDma(offset: number, value: number): void {
-    if (offset === 0) this.#dmaHigh = swap32(value)
-    else if (offset === 4) this.#command(this.#dmaHigh * TWO32 + swap32(value))
-  }
-
-  #readBytes(size: number): number {
-    let value = 0
-    for (let i = 0; i < size; i++) value += this.#readByte() * 2 ** (8 * i)
-    return value
+    })
   }
 
   #select(value: number): void {
@@ -377,7 +336,25 @@ export class FwCfg implements DeviceModel {
   }
 }
 
-/** Reads the DMA register, which tells that it is there. */
+/** The registers as a PC has them. */
+function mapPorts(context: DeviceContext, registers: FwCfgRegisters): void {
+  const ports: SynchronousRangeHandler = {
+    // The selector is write-only; the data port is a byte wide.
+    read: (offset: number, size: AccessSize): number => (offset === 1 && size === 1 ? registers.readByte() : 0),
+    write: (offset: number, size: AccessSize, value: number): void => {
+      if (offset === 0 && size === 2) registers.select(value)
+    },
+  }
+  const dma: SynchronousRangeHandler = {
+    read: (offset: number, size: AccessSize): number => registers.readDma(offset, size),
+    write: (offset: number, size: AccessSize, value: number): void => {
+      if (size === 4) registers.writeDma(offset, value)
+    },
+  }
+  context.mapPorts(PORT_SELECTOR, 2, ports, { maximumAccess: 2 })
+  context.mapPorts(PORT_DMA, 8, dma)
+}
+
 function readSignature(offset: number, size: number): number {
   let value = 0
   for (let i = 0; i < size; i++) value += (DMA_SIGNATURE[offset + i] ?? 0) * 2 ** (8 * i)

@@ -2,7 +2,15 @@ export { ACPI_PM, AcpiPm, type AcpiPmOptions, type AcpiPmState } from './acpi-pm
 export type { CmosConfiguration } from './cmos-layout.ts'
 export { DEBUG_CONSOLE_READBACK, DebugConsole, type DebugConsoleOptions } from './debug-console.ts'
 export { DebugExit, type DebugExitOptions } from './debug-exit.ts'
-export { FW_CFG_KEY, FwCfg, type FwCfgItem, type FwCfgOptions, type FwCfgState, type FwCfgTransfer } from './fw-cfg.ts'
+export {
+  FW_CFG_KEY,
+  FwCfg,
+  type FwCfgItem,
+  type FwCfgOptions,
+  type FwCfgRegisters,
+  type FwCfgState,
+  type FwCfgTransfer,
+} from './fw-cfg.ts'
 export { HostBridge, type HostBridgeOptions } from './host-bridge.ts'
 export { Hpet, HPET_BASE, HPET_BYTES, HPET_PERIOD_NS, type HpetOptions, type HpetState } from './hpet.ts'
 export type { HpetTimerState } from './hpet-comparator.ts'

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { fwCfgInMemory } from '../src/arm/index.ts'
 import { FwCfg, type FwCfgOptions } from '../src/fw-cfg.ts'
 import { FakeMachine } from './support/fake-machine.ts'
 
@@ -155,7 +156,7 @@ test('reset selects item 0 again', () => {
 describe('registers in memory (QEMU, fw_cfg.rst, "Register Locations")', () => {
   const MMIO = 0x0902_0000
   const mapped = (): { config: FwCfg; machine: FakeMachine } => {
-    const config = new FwCfg({ ...options, mmio: MMIO })
+    const config = new FwCfg({ ...options, place: fwCfgInMemory(MMIO) })
     return { config, machine: new FakeMachine(config) }
   }
 

@@ -11,7 +11,7 @@ import type { ImmediateAccess } from './immediate.ts'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, XEN_DMOP_IO_RANGE_MEMORY } from './layout.ts'
 import { PORT_REGION, type MmioLookup, type ServedRegion } from './lookup.ts'
 import type { PendingRequests } from './pending.ts'
-import { PortWindow } from './port-window.ts'
+import type { PortWindow } from './port-window.ts'
 import { badRead, checkedVoid, cut, isOneCall } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import type { Registration } from './registration.ts'
@@ -54,7 +54,7 @@ export class IoDispatch {
   /** An access that is not one call of one handler. */
   readonly #one: IoRequest = createIoRequest()
   readonly #asked: AskedServer
-  readonly #window = new PortWindow()
+  #window: PortWindow | null = null
 
   constructor(options: IoDispatchOptions) {
     const { registration, space, immediate, pending, failures, submission, asked } = dispatchParts(options, this)
@@ -89,12 +89,11 @@ export class IoDispatch {
    * Shows all ports in memory as well, for a processor without I/O instructions: an access there is one to a port. There is
    * no configuration mechanism at ports 0xCF8 and 0xCFC then.
    *
-   * @param base - guest-physical address of port 0, a multiple of 4096; null: nowhere
-   * @throws IoreqError `ERR_INVALID`
+   * @param window - null: nowhere
    */
-  setPortWindow(base: number | null): void {
-    this.#window.place(base)
-    this.#space.hasPorts = base === null
+  setPortWindow(window: PortWindow | null): void {
+    this.#window = window
+    this.#space.hasPorts = window === null
   }
 
   /**
@@ -260,7 +259,7 @@ export class IoDispatch {
 
   /** All accesses that are not one call of one region's handler. */
   #direct(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
-    const port = this.#window.portOf(type, address, size)
+    const port = this.#window?.portOf(type, address, size) ?? -1
     if (port >= 0) return direction === IOREQ_READ ? this.portRead(port, size) : this.portWrite(port, size, lo)
     const request = this.#one
     setElement(request, type, direction, address, size)
@@ -332,9 +331,11 @@ export class IoDispatch {
       throw new IoreqError('ERR_INVALID', `request of type ${type} with ${count} elements cannot be submitted`)
     }
     this.count = count
-    const port = this.#window.portOfRequest(request)
-    if (port >= 0) return this.submitOne(vcpu, IOREQ_TYPE_PIO, direction, port, size, request.dataLo, request.dataHi)
     const address = requestAddress(request)
+    if (this.#window !== null && count === 1 && !request.dataIsPointer) {
+      const port = this.#window.portOf(type, address, size)
+      if (port >= 0) return this.submitOne(vcpu, IOREQ_TYPE_PIO, direction, port, size, request.dataLo, request.dataHi)
+    }
     if (claimant !== null && !claimant.ranges[XEN_DMOP_IO_RANGE_MEMORY].contains(address, address + size - 1)) {
       return this.#pending.send(vcpu, claimant, request)
     }

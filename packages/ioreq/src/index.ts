@@ -68,3 +68,4 @@ export {
   XEN_DMOP_IO_RANGE_PCI,
   XEN_DMOP_IO_RANGE_PORT,
 } from './layout.ts'
+export { PortWindow } from './port-window.ts'

@@ -1,6 +1,15 @@
 import { defineDevice } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { IO_DONE, IO_LOG, IO_RETRY, IO_UNHANDLED, IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE } from '../src/index.ts'
+import {
+  IO_DONE,
+  IO_LOG,
+  IO_RETRY,
+  IO_UNHANDLED,
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_WRITE,
+  PortWindow,
+} from '../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 const WINDOW = 0x3eff_0000
@@ -29,7 +38,7 @@ function board(synchronous = true) {
     attach: (context) => void context.pci.add({ device: 0, vendorId: 1, deviceId: 2, classCode: 0x06_0000 }),
   })
   const made = makeMachine({}, [model, bridge])
-  made.dispatch.setPortWindow(WINDOW)
+  made.dispatch.setPortWindow(new PortWindow(WINDOW))
   return { ...made, log }
 }
 
@@ -81,8 +90,7 @@ describe('ports in memory', () => {
     expect(dispatch.mmioRead(WINDOW + 0x1000, 4)).toBe(IO_UNHANDLED)
     dispatch.portWrite(0xcf8, 4, 0x8000_0000)
     expect([dispatch.portRead(0xcfc, 4), dispatch.lo]).toEqual([IO_DONE, 0x0002_0001])
-    for (const base of [1, -4096, 0.5, NaN])
-      expect(() => dispatch.setPortWindow(base)).toThrow('expected a multiple of 0x1000')
+    for (const base of [1, -4096, 0.5, NaN]) expect(() => new PortWindow(base)).toThrow('expected a multiple of 0x1000')
   })
 
   test('accesses are traced as ports', () => {
@@ -98,7 +106,7 @@ describe('ports in memory', () => {
       { trace: ({ request }) => seen.push(`${request.type} ${request.addressLo.toString(16)}`) },
       [model],
     )
-    dispatch.setPortWindow(WINDOW)
+    dispatch.setPortWindow(new PortWindow(WINDOW))
     expect([dispatch.mmioRead(WINDOW + 0x1004, 1), dispatch.lo]).toEqual([IO_DONE, 7])
     expect(seen).toEqual(['0 1004'])
   })

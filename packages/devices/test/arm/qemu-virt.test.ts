@@ -1,7 +1,7 @@
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Pl011, Pl031, Pl061 } from '../../src/arm/index.ts'
+import { fwCfgInMemory, Pl011, Pl031, Pl061 } from '../../src/arm/index.ts'
 import { FwCfg } from '../../src/index.ts'
 import { FakeMachine } from '../support/fake-machine.ts'
 import { QemuVirt } from '@retrap/tooling/qtest'
@@ -152,7 +152,7 @@ describe.skipIf(!available)(`the devices of QEMU's virt${note}`, () => {
 
   test('fw_cfg in memory answers as QEMU’s', async () => {
     const text = Uint8Array.from('abcdefghijklm', (c) => c.charCodeAt(0))
-    const ours = new FakeMachine(new FwCfg({ mmio: FW_CFG, files: { 'opt/text': { bytes: text } } }))
+    const ours = new FakeMachine(new FwCfg({ place: fwCfgInMemory(FW_CFG), files: { 'opt/text': { bytes: text } } }))
     await run(async (qemu) => {
       const file = await qemuFile(qemu, 'opt/text')
       await qemu.write(FW_CFG + 8, 2, 0)

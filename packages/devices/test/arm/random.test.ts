@@ -1,7 +1,7 @@
 import type { AccessSize, DeviceModel } from '@retrap/device'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Pl011, Pl031, Pl061 } from '../../src/arm/index.ts'
+import { fwCfgInMemory, Pl011, Pl031, Pl061 } from '../../src/arm/index.ts'
 import { FwCfg } from '../../src/index.ts'
 import { FakeMachine } from '../support/fake-machine.ts'
 
@@ -31,7 +31,7 @@ const SUBJECTS: readonly Subject[] = [
   {
     name: 'fw_cfg',
     bytes: 0x18,
-    make: () => new FwCfg({ mmio: BASE, files: { a: { bytes: new Uint8Array(100), writable: true } } }),
+    make: () => new FwCfg({ place: fwCfgInMemory(BASE), files: { a: { bytes: new Uint8Array(100), writable: true } } }),
   },
 ]
 

@@ -1,6 +1,6 @@
 import type { ByteStreamBackend, DeviceModel } from '@retrap/device'
 import { FW_CFG_KEY, FwCfg, type FwCfgItem } from '@retrap/devices'
-import { EcamHostBridge, Pl011, Pl031, Pl061 } from '@retrap/devices/arm'
+import { EcamHostBridge, fwCfgInMemory, Pl011, Pl031, Pl061 } from '@retrap/devices/arm'
 import { EmptyVirtioMmio, type VirtioDevice, VirtioMmio } from '@retrap/virtio'
 import { MachineError } from '../errors.ts'
 import { relocatableArmAcpi } from './acpi.ts'
@@ -68,7 +68,7 @@ function firmwareConfiguration(options: ArmModelsOptions): FwCfg {
   const acpi = relocatableArmAcpi(options)
   const cpus = { bytes: Uint8Array.of(options.cpus, 0) }
   return new FwCfg({
-    mmio: VIRT.fwCfg.base,
+    place: fwCfgInMemory(VIRT.fwCfg.base),
     keys: new Map([
       [FW_CFG_KEY.cpus, cpus],
       [FW_CFG_KEY.maximumCpus, cpus],
