@@ -34,6 +34,12 @@ const BAUD_9600 = 3
 const FLOW_RTS_CTS = 2
 const NO_PCI_DEVICE = 0xffff
 
+// Nodes of the PPTT (5.2.30, "Processor Properties Topology Table").
+const TOPOLOGY_NODE_BYTES = 20
+const TOPOLOGY_PACKAGE = 1 << 0
+const TOPOLOGY_ID_VALID = 1 << 1
+const TOPOLOGY_LEAF = 1 << 3
+
 // Nodes of the IORT (Arm DEN 0049, IO Remapping Table, revision E.b).
 const IORT_HEADER_BYTES = 48
 const ITS_GROUP_BYTES = 24
@@ -124,6 +130,24 @@ export function madt({ cpus, gic = 3 }: ArmBoard): Uint8Array {
       .u64(rest + 24, VIRT.gicIts.base)
   }
   return table('APIC', 4, body.bytes)
+}
+
+/** Processor Properties Topology Table, revision 2: all processors are in one cluster of one package. */
+export function pptt({ cpus }: ArmBoard): Uint8Array {
+  const cluster = HEADER_BYTES + TOPOLOGY_NODE_BYTES
+  const body = new Body(HEADER_BYTES + (cpus + 2) * TOPOLOGY_NODE_BYTES)
+  const node = (index: number, flags: number, parent: number, uid: number): void => {
+    const at = HEADER_BYTES + index * TOPOLOGY_NODE_BYTES
+    body
+      .u8(at + 1, TOPOLOGY_NODE_BYTES)
+      .u32(at + 4, flags)
+      .u32(at + 8, parent)
+      .u32(at + 12, uid)
+  }
+  node(0, TOPOLOGY_PACKAGE, 0, 0)
+  node(1, 0, HEADER_BYTES, 0)
+  for (let cpu = 0; cpu < cpus; cpu++) node(cpu + 2, TOPOLOGY_ID_VALID | TOPOLOGY_LEAF, cluster, cpu)
+  return table('PPTT', 2, body.bytes)
 }
 
 /** Generic Timer Description Table, revision 2. The timers run whatever the processors do. */

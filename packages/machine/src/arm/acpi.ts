@@ -1,12 +1,12 @@
 import { TableImage, type AcpiTables } from '../acpi/image.ts'
 import { relocate, type RelocatableAcpi } from '../acpi/relocatable.ts'
 import { dsdt, mcfg, rsdp, xsdt } from '../acpi/tables.ts'
-import { dbg2, fadt, gtdt, iort, madt, spcr } from './acpi-tables.ts'
+import { dbg2, fadt, gtdt, iort, madt, pptt, spcr } from './acpi-tables.ts'
 import { dsdtBody, UART_PATH } from './dsdt.ts'
 import { type ArmBoard, checkArmBoard, VIRT } from './layout.ts'
 
 /**
- * The ACPI tables of the board, with absolute addresses: RSDP, XSDT, FADT, DSDT, MADT, GTDT, SPCR, DBG2, MCFG and, with a
+ * The ACPI tables of the board, with absolute addresses: RSDP, XSDT, FADT, DSDT, MADT, PPTT, GTDT, SPCR, DBG2, MCFG and, with a
  * GICv3, IORT. There is no RSDT: addresses of 64 bits are what Arm's firmware uses.
  *
  * @param base - GPA of the image, a multiple of 64
@@ -21,6 +21,7 @@ export function buildArmAcpiTables(board: ArmBoard, base: number): AcpiTables {
   const roots = [
     image.place('FACP', fadt(board, definition)),
     image.place('APIC', madt(board)),
+    image.place('PPTT', pptt(board)),
     image.place('GTDT', gtdt()),
     image.place('MCFG', mcfg(VIRT.pcie)),
     image.place('SPCR', spcr()),

@@ -45,7 +45,7 @@ describe('links between tables (ACPI 6.5, 5.2)', () => {
     expect([u32(image, 16), u64(image, 24)]).toEqual([0, addresses['XSDT']])
     const xsdt = tables.get('XSDT')!
     const listed = Array.from({ length: (xsdt.length - HEADER) / 8 }, (_, i) => u64(xsdt, HEADER + 8 * i))
-    const roots = ['FACP', 'APIC', 'GTDT', 'MCFG', 'SPCR', 'DBG2', ...(board.gic === 2 ? [] : ['IORT'])]
+    const roots = ['FACP', 'APIC', 'PPTT', 'GTDT', 'MCFG', 'SPCR', 'DBG2', ...(board.gic === 2 ? [] : ['IORT'])]
     expect(listed).toEqual(roots.map((signature) => addresses[signature]))
     expect(u64(tables.get('FACP')!, 140)).toBe(addresses['DSDT'])
     for (const bytes of tables.values()) expect(sum(bytes)).toBe(0)
@@ -102,7 +102,7 @@ describe.skipIf(!hasQemu)(`tables say what QEMU's say${skipNote(hasQemu, 'there 
     const theirs = await qemuTables(board)
     const used = new Set<string>()
     // The DSDT is another program; DBG2 differs in the length of a name; QEMU's GICv2 takes messages.
-    for (const signature of ['FACP', 'APIC', 'GTDT', 'MCFG', 'SPCR', ...(board.gic === 2 ? [] : ['IORT'])]) {
+    for (const signature of ['FACP', 'APIC', 'PPTT', 'GTDT', 'MCFG', 'SPCR', ...(board.gic === 2 ? [] : ['IORT'])]) {
       const mine = ours.get(signature)!
       const its = theirs.get(signature)!
       expect(`${signature} ${its.length - (signature === 'APIC' && board.gic === 2 ? 24 : 0)}`).toBe(

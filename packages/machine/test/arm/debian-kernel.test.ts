@@ -8,14 +8,15 @@ import { ascii } from '@retrap/tooling/images'
 import { debianMembers } from '@retrap/tooling/debian'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
-import { armDeviceTree, loadArmKernel, VIRT } from '../../src/arm/index.ts'
+import { armDeviceTree, loadArmKernel, relocatableArmAcpi, VIRT } from '../../src/arm/index.ts'
 import { ArmRam } from './arm-ram.ts'
 
 const MIB = 1 << 20
 const MEBIBYTES = 256
 const package_ = { package: 'linux-image-arm64:arm64', dependency: 'linux-image-', members: ['./boot/vmlinuz-*'] }
-const [folder] = (await debianMembers([package_])) ?? []
-const available = folder !== undefined && hasProgram('qemu-system-aarch64')
+const firmware = { package: 'qemu-efi-aarch64', members: ['./usr/share/qemu-efi-aarch64/QEMU_EFI.fd'] }
+const [folder, firmwareFolder] = (await debianMembers([package_, firmware])) ?? []
+const available = folder !== undefined && firmwareFolder !== undefined && hasProgram('qemu-system-aarch64')
 
 /** A cpio archive of nothing. */
 const EMPTY_ARCHIVE = ascii(`070701${'0'.repeat(88)}0000000b${'0'.repeat(8)}TRAILER!!!\0`.padEnd(512, '\0'))
@@ -36,6 +37,37 @@ function start(tree: number, entry: number, bytes: number): Uint8Array {
   const copy = [0xa8c1_396d, 0xa881_394d, 0xf100_418c, 0x54ff_ffa1, 0xd61f_0120]
   copy.forEach((word, i) => code.setUint32(20 + 4 * i, word, true))
   return new Uint8Array(code.buffer)
+}
+
+/** What a QEMU prints on its serial port until it ends. */
+async function consoleOf(options: readonly string[]): Promise<string> {
+  const rest = ['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot']
+  const qemu = spawn('qemu-system-aarch64', [...options, ...rest], { stdio: ['ignore', 'pipe', 'ignore'] })
+  let text = ''
+  qemu.stdout.on('data', (bytes: Buffer) => (text += bytes.toString('latin1')))
+  const timer = setTimeout(() => qemu.kill('SIGKILL'), 90_000)
+  await once(qemu, 'exit')
+  clearTimeout(timer)
+  return text
+}
+
+/** QEMU's board without tables of its own: Debian's UEFI firmware places ours. */
+async function bootByAcpi(): Promise<string> {
+  const acpi = relocatableArmAcpi({ cpus: 2, memoryBytes: MEBIBYTES * MIB })
+  const scratch = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
+  try {
+    const files = { 'etc/acpi/rsdp': acpi.rsdp, 'etc/acpi/tables': acpi.tables, 'etc/table-loader': acpi.script }
+    const items = Object.entries(files).flatMap(([name, bytes], i) => {
+      writeFileSync(join(scratch, `${i}`), bytes)
+      return ['-fw_cfg', `name=${name},file=${join(scratch, `${i}`)}`]
+    })
+    const boots = join(folder!, 'boot')
+    const kernel = ['-kernel', join(boots, readdirSync(boots)[0]!), '-append', 'console=ttyAMA0 panic=-1 acpi=force']
+    const machine = ['-M', 'virt,gic-version=3,acpi=off', '-cpu', 'cortex-a57', '-smp', '2', '-m', `${MEBIBYTES}`]
+    return await consoleOf([...machine, '-bios', join(firmwareFolder!, firmware.members[0]!), ...kernel, ...items])
+  } finally {
+    rmSync(scratch, { recursive: true })
+  }
 }
 
 async function boot(gic: 2 | 3): Promise<string> {
@@ -60,16 +92,7 @@ async function boot(gic: 2 | 3): Promise<string> {
       `file=${join(scratch, 'stub')},addr=${stub},force-raw=on`,
     ]
     const loaders = [...pieces, `addr=${stub},cpu-num=0`].flatMap((piece) => ['-device', `loader,${piece}`])
-    const rest = ['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot']
-    const qemu = spawn('qemu-system-aarch64', [...machine, ...loaders, ...rest], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
-    let text = ''
-    qemu.stdout.on('data', (bytes: Buffer) => (text += bytes.toString('latin1')))
-    const timer = setTimeout(() => qemu.kill('SIGKILL'), 90_000)
-    await once(qemu, 'exit')
-    clearTimeout(timer)
-    return text
+    return await consoleOf([...machine, ...loaders])
   } finally {
     rmSync(scratch, { recursive: true })
   }
@@ -107,4 +130,27 @@ describe.skipIf(!available)(`the kernel finds the board by its tree${note}`, () 
       expect(text).toMatch(line)
     expect(text).not.toMatch(/violation of boot protocol|Initramfs unpacking failed/)
   })
+})
+
+test.skipIf(!available)(`the kernel finds the board by its ACPI tables${note}`, { timeout: 120_000 }, async () => {
+  const text = await bootByAcpi()
+  for (const line of [
+    /ACPI: RSDP 0x[0-9A-F]+ 000024 \(v02 RETRAP\)/,
+    /ACPI: SPCR: console: pl011,mmio,0x9000000,9600/,
+    /psci: probing for conduit method from ACPI\./,
+    /GICv3: 224 SPIs implemented/,
+    /PCI\/MSI: ITS@0x8080000 domain created/,
+    /arch_timer: cp15 timer\(s\) running at .* \(virt\)/,
+    /smp: Brought up 1 node, 2 CPUs/,
+    /ACPI: 1 ACPI AML tables successfully acquired and loaded/,
+    /ACPI: Using GIC for interrupt routing/,
+    /ARMH0011:00: ttyAMA0 at MMIO 0x9000000/,
+    /ACPI: PCI Root Bridge \[PCI0\] \(domain 0000 \[bus 00-ff\]\)/,
+    /ECAM at \[mem 0x4010000000-0x401fffffff\] for \[bus 00-ff\]/,
+    /ACPI: Remapped I\/O 0x000000003eff0000 to \[io {2}0x0000-0xffff window\]/,
+    /ACPI: button: Power Button \[PWRB\]/,
+    /Kernel panic - not syncing: VFS: Unable to mount root fs/,
+  ])
+    expect(text).toMatch(line)
+  expect(text).not.toMatch(/ACPI (BIOS )?(Error|Warning)|No PPTT table found/)
 })
