@@ -20,7 +20,10 @@ function board(synchronous = true) {
     name: 'card',
     synchronous,
     stateless: true,
-    ports: { base: 0x1000, size: 8, maximumAccess: 4 },
+    ports: [
+      { base: 0x1000, size: 8, maximumAccess: 4 },
+      { base: 0xfffc, size: 4, read: () => 6 },
+    ],
     read: (offset, size) => {
       log.push(`r${size}@${offset}`)
       const value = 0x8765_4321 >>> (8 * offset)
@@ -49,6 +52,7 @@ describe('ports in memory', () => {
     expect([dispatch.mmioRead(WINDOW + 0x1001, 1), dispatch.lo]).toEqual([IO_DONE, 0x43])
     expect(dispatch.mmioWrite(WINDOW + 0x1002, 2, 0xabcd, 0)).toBe(IO_DONE)
     expect(log).toEqual(['r4@0', 'r1@1', 'w2@2=abcd'])
+    expect([dispatch.mmioRead(WINDOW + 0xfffc, 4), dispatch.lo]).toEqual([IO_DONE, 6])
     // Ports are where they were, too.
     expect([dispatch.portRead(0x1000, 2), dispatch.lo]).toEqual([IO_DONE, 0x4321])
   })

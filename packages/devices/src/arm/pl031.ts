@@ -41,7 +41,7 @@ export interface Pl031Options {
 export interface Pl031State {
   /** Layout of the state. */
   readonly version: 1
-  /** What the counter showed at `base`. */
+  /** What the counter showed at `base`; it counts on beyond 32 bits. */
   readonly baseSeconds: number
   /** Time at which that second began: nanoseconds of the machine's clock, 64 bits. It may lie before power-on. */
   readonly base: Word64
@@ -110,7 +110,7 @@ export class Pl031 implements DeviceModel {
     this.#context!.clock.read(this.#now)
     while (this.#now.since(this.#base) >= STEP_SECONDS * SECOND_NS) {
       this.#base.add(STEP_SECONDS * SECOND_NS)
-      this.#baseSeconds = (this.#baseSeconds + STEP_SECONDS) % TWO32
+      this.#baseSeconds += STEP_SECONDS
     }
     return Math.floor(this.#now.since(this.#base) / SECOND_NS)
   }
@@ -210,7 +210,6 @@ export class Pl031 implements DeviceModel {
 
   /** Returns the state as plain data. */
   save(): Pl031State {
-    this.#elapsed()
     return {
       version: 1,
       baseSeconds: this.#baseSeconds,

@@ -168,8 +168,10 @@ describe('receiver (DDI 0183, "UARTRIS", "UARTIFLS")', () => {
     machine.store(IMSC, RX)
     client.receive(bytes('1234567'))
     expect(machine.load(RIS)).toBe(0)
-    client.receive(bytes('8'))
+    client.receive(bytes('89'))
     expect([machine.load(RIS), machine.line(33).level]).toEqual([RX, true])
+    machine.load(DR)
+    expect(machine.load(RIS)).toBe(RX)
     machine.load(DR)
     expect([machine.load(RIS), machine.line(33).level]).toEqual([0, false])
   })
@@ -243,6 +245,24 @@ describe('receiver (DDI 0183, "UARTRIS", "UARTIFLS")', () => {
     expect(machine.load(RIS)).toBe(RX)
     expect(machine.load(DR)).toBe(0x62)
     expect(machine.load(RIS)).toBe(0)
+  })
+
+  test('turning FIFOs on or off empties them', () => {
+    const made = board()
+    const { machine, client, sent } = made
+    made.room = false
+    machine.store(DR, 0x2e)
+    made.uart.flush()
+    for (let i = 0; i < 12; i++) machine.store(DR, 0x61)
+    client.receive(bytes('abcdefghijklmnopqrst'))
+    expect(machine.load(RIS)).toBe(RX)
+    machine.store(LCR_H, FIFOS & ~0x10)
+    // What waited on the line comes next.
+    expect([machine.load(FR) & (TXFE | RXFE), machine.load(RIS), machine.load(DR)]).toEqual([TXFE, RX | TX, 0x71])
+    made.room = true
+    client.drained()
+    made.uart.flush()
+    expect(sent).toEqual(['.'])
   })
 
   test('a lower trigger level counts what is there', () => {
@@ -345,6 +365,20 @@ test('a saved state goes on in another', () => {
     uart.flush()
     expect(sent).toEqual(['xyz'])
     expect(JSON.stringify(uart.save())).toBe(JSON.stringify(made.uart.save()))
+  }
+})
+
+test('an overrun that nothing has told of yet is saved', () => {
+  const { machine, uart } = board({ fifos: false })
+  machine.store(CR, ENABLED | 0x80)
+  machine.store(DR, 0x61)
+  machine.store(DR, 0x62)
+  const other = board()
+  other.uart.restore(JSON.parse(JSON.stringify(uart.save())))
+  for (const each of [machine, other.machine]) {
+    expect(each.load(DR)).toBe(0x61)
+    each.store(DR, 0x63)
+    expect(each.load(DR)).toBe(0x863)
   }
 })
 

@@ -95,6 +95,15 @@ describe('alarm (DDI 0224, "RTCMR", "RTCIMSC")', () => {
     expect(machine.load(RIS)).toBe(1)
   })
 
+  test('one that is just a step of the clock ahead comes at its second', () => {
+    const { machine } = board()
+    machine.store(MR, EPOCH + 2 ** 20)
+    machine.advance(2 ** 20 * SECOND - 1)
+    expect(machine.load(RIS)).toBe(0)
+    machine.advance(1)
+    expect(machine.load(RIS)).toBe(1)
+  })
+
   test('one that is years ahead comes at its second, also to a host that was away', () => {
     const { machine } = board()
     const ahead = 40_000_001

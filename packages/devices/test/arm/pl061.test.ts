@@ -92,6 +92,16 @@ describe('interrupts (DDI 0190, "GPIOIS", "GPIOIBE", "GPIOIEV")', () => {
     expect(machine.line(39).level).toBe(false)
   })
 
+  test('an edge while a line was sensed by level is none later', () => {
+    const { gpio, machine } = board()
+    machine.store(IBE, 1)
+    machine.store(IS, 1)
+    gpio.setInput(0, true)
+    gpio.setInput(0, false)
+    machine.store(IS, 0)
+    expect(machine.load(RIS)).toBe(0)
+  })
+
   test('a line that the guest drives causes none', () => {
     const { gpio, machine } = board()
     machine.store(DIR, 1)
@@ -110,6 +120,9 @@ describe('a button', () => {
     machine.store(IE, 8)
     machine.store(IBE, 8)
     expect([gpio.press(3), machine.load(ALL)]).toEqual([true, 8])
+    machine.store(DIR, 8)
+    expect(gpio.press(3)).toBe(false)
+    machine.store(DIR, 0)
     machine.advance(1e8 - 1)
     expect(machine.load(ALL)).toBe(8)
     machine.advance(1)

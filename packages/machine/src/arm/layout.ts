@@ -136,7 +136,10 @@ export function checkArmBoard({ cpus, memoryBytes, gic = 3 }: ArmBoard): void {
     memoryBytes < MIB ||
     memoryBytes > MOST_RAM_BYTES
   )
-    throw new MachineError('ERR_MEMORY_SIZE', `memoryBytes ${memoryBytes}: expected whole 4 KiB pages, at least 1 MiB`)
+    throw new MachineError(
+      'ERR_MEMORY_SIZE',
+      `memoryBytes ${memoryBytes}: expected whole 4 KiB pages, from ${MIB} to ${MOST_RAM_BYTES}`,
+    )
 }
 
 /** A processor's affinity fields, as bits of MPIDR_EL1: clusters of 16 with a GICv3, all in one with a GICv2. */

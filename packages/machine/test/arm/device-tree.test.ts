@@ -137,6 +137,11 @@ test.skipIf(!hasDtc)(`dtc has no complaint${skipNote(hasDtc, 'there is no dtc')}
   }
 })
 
+test.each([MIB, 0x40_1000_0000 - 0x4000_0000])('memory of %d bytes is told of', (memoryBytes) => {
+  const reg = Buffer.from(contentOf(armDeviceTree({ cpus: 1, memoryBytes })).get('/memory@40000000 reg')!, 'hex')
+  expect([reg.readBigUInt64BE(0), reg.readBigUInt64BE(8)]).toEqual([0x4000_0000n, BigInt(memoryBytes)])
+})
+
 test('/chosen has what the loader tells', () => {
   const commandLine = 'console=ttyAMA0'
   const board = { cpus: 1, memoryBytes: 64 * MIB }
@@ -156,6 +161,10 @@ test.each([
   { board: { cpus: 9, memoryBytes: MIB, gic: 2 as const }, message: 'cpus 9: expected 1 to 8 with a GICv2' },
   { board: { cpus: 1, memoryBytes: MIB - 4096 }, message: 'memoryBytes 1044480: expected whole 4 KiB pages' },
   { board: { cpus: 1, memoryBytes: MIB + 1 }, message: 'memoryBytes 1048577: expected whole 4 KiB pages' },
+  {
+    board: { cpus: 1, memoryBytes: 0x40_1000_0000 - 0x4000_0000 + 4096 },
+    message: 'memoryBytes 274072604672: expected whole 4 KiB pages, from 1048576 to 274072600576',
+  },
 ])('$board is refused', ({ board, message }) => {
   expect(() => armDeviceTree(board)).toThrow(message)
 })

@@ -135,8 +135,11 @@ describe('an Image (Linux, booting.rst)', () => {
     )
     expect((await load(kernel, { initrd: new Uint8Array(2 * MIB) })).initrd!.gpa).toBe(RAM + 14 * MIB)
     await expect(load(image({ imageBytes: BigInt(16 * MIB) }))).rejects.toThrow('device tree: 4 bytes at 0x41000000')
-    const deviceTree = (): Uint8Array => new Uint8Array(2 * MIB + 1)
-    await expect(load(image(), { deviceTree })).rejects.toThrow('device tree: 2097153 bytes, expected at most 2097152')
+    const treeOf = (bytes: number) => ({ deviceTree: () => new Uint8Array(bytes) })
+    expect((await load(image(), treeOf(2 * MIB))).deviceTree.bytes).toBe(2 * MIB)
+    await expect(load(image(), treeOf(2 * MIB + 1))).rejects.toThrow(
+      'device tree: 2097153 bytes, expected at most 2097152',
+    )
   })
 })
 
