@@ -1,7 +1,8 @@
 import { R_OFFSET, STATUS_FAULT, STATUS_HANDLER, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from '@retrap/engine'
 import type { I32Callee } from '@retrap/engine'
+import type { Bits, Float } from '@retrap/soft-float'
 import { extractLane, I32, V128, replaceLane } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I64, Local, Value } from '@retrap/wasm-emitter'
+import type { F32, F64, FunctionBuilder, I64, Local, Value } from '@retrap/wasm-emitter'
 import {
   ACCESS_ALIGNED,
   ACCESS_BLOCK,
@@ -133,6 +134,22 @@ export abstract class ArmContext {
   /** A vector register, as a whole. */
   readVector(field: number): V128 {
     return this.f.load('v128.load', this.registerAt(field))
+  }
+
+  /** A scalar of single or double precision. */
+  readFloat(field: number, bits: Bits): Float {
+    const at = this.registerAt(field)
+    return bits === 64 ? this.f.load('f64.load', at) : this.f.load('f32.load', at)
+  }
+
+  /** Writes a scalar of single or double precision; what is above it is cleared. */
+  writeFloat(field: number, bits: Bits, value: Float): void {
+    const zero = V128.of([])
+    const vector =
+      bits === 64
+        ? replaceLane('f64x2.replace_lane', zero, 0, value as F64)
+        : replaceLane('f32x4.replace_lane', zero, 0, value as F32)
+    this.writeVector(field, vector)
   }
 
   /** Writes a whole vector register. */

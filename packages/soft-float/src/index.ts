@@ -108,4 +108,5 @@ export {
   SHAPES,
 } from './host-exact.ts'
 export type { Operation, Shape } from './host-exact.ts'
+export { hasFusedMultiplyAdd } from './host-fused.ts'
 export { hostMultiplyAdd32, hostMultiplyAdd64 } from './host-multiply-add.ts'

@@ -1,7 +1,18 @@
-import { bitsOf, float, floatTest, ORDINARY_64, ordinaryBits, SHAPES, vector } from '@retrap/soft-float'
+import {
+  float,
+  floatTest,
+  hasFusedMultiplyAdd,
+  hostMultiplyAdd32,
+  hostMultiplyAdd64,
+  ofBits,
+  ORDINARY_64,
+  ordinaryBits,
+  SHAPES,
+  vector,
+} from '@retrap/soft-float'
 import type { Bits, Float } from '@retrap/soft-float'
 import { I64, numeric, V128 } from '@retrap/wasm-emitter'
-import type { I32, Local } from '@retrap/wasm-emitter'
+import type { F64, I32, Local } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../../context.ts'
 import { FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT, FPSR_IXC } from '../../float-rules.ts'
 import { S_FPCR } from '../../state-layout.ts'
@@ -93,30 +104,24 @@ const isNumber = (bits: Bits, x: Float): I32 => floatTest(bits, 'eq', x, x)
 export const floatLocal = (c: ArmContext, bits: Bits): Local<'f64'> =>
   bits === 64 ? c.f.local('f64') : (c.f.local('f32') as unknown as Local<'f64'>)
 
-/** The host's result, of a comparison a mask, where it is right; else what `slow` gives. */
-export function hostScalar(c: ArmContext, bits: Bits, name: string, operands: readonly Float[], slow: () => I64): I64 {
+/** The host's result where it is right; else the number whose encoding `slow` gives. */
+export function hostScalar(c: ArmContext, bits: Bits, name: string, operands: readonly Float[], slow: () => I64): F64 {
   const { f } = c
-  const { op, test, ofMagnitudes } = HOST[name]!
-  const result = f.local('i64')
-  if (test === 'ordered') {
-    const [x, y] = operands.map((each) => (ofMagnitudes === true ? float(bits, 'abs', each) : each)) as [Float, Float]
-    f.set(result, I64.of(0).sub(floatTest(bits, op, x, y).toI64U()))
-    const isRight = isNumber(bits, x).and(isNumber(bits, y)).and(keepsDenormals(c))
-    f.if(isRight.eqz(), () => f.set(result, slow()))
-    return result.get
-  }
+  const { op, test } = HOST[name]!
   const value = floatLocal(c, bits)
   f.set(value, float(bits, op, ...operands))
   const isRight =
     test === 'rounded'
       ? ordinaryBits(bits, value.get).ne(0).and(isSettled(c))
       : isNumber(bits, value.get).and(keepsDenormals(c))
-  f.if(
-    isRight,
-    () => f.set(result, bitsOf(bits, value.get)),
-    () => f.set(result, slow()),
-  )
-  return result.get
+  f.if(isRight.eqz(), () => f.set(value, ofBits(bits, slow()) as F64))
+  return value.get
+}
+
+/** a · b + addend in the host's floating point: right where the result's exponents are ordinary, and rounding is settled. */
+export function hostMultiplyAdd(c: ArmContext, bits: Bits, a: V128, b: V128, addend: V128): V128 {
+  if (hasFusedMultiplyAdd()) return numeric(bits === 64 ? 'f64x2.relaxed_madd' : 'f32x4.relaxed_madd', a, b, addend)
+  return c.f.call(bits === 64 ? hostMultiplyAdd64(c.library) : hostMultiplyAdd32(c.library), a, b, addend)
 }
 
 /** A vector with an element all over it. */

@@ -1,5 +1,7 @@
-import { floatTest, hostMultiplyAdd32, hostMultiplyAdd64, ofBits, ordinaryBits } from '@retrap/soft-float'
-import { extractLane, I32, I64, replaceLane } from '@retrap/wasm-emitter'
+import { bitsOf, float, floatTest, ofBits, ordinaryBits } from '@retrap/soft-float'
+import type { Float } from '@retrap/soft-float'
+import { extractLane, I32, I64, numeric, replaceLane } from '@retrap/wasm-emitter'
+import type { F32, F64, V128 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../../context.ts'
 import { fieldOf, valueOf } from '../../form.ts'
@@ -12,7 +14,7 @@ import { ARITHMETIC } from './arithmetic.ts'
 import { elementFunction } from './element.ts'
 import type { FloatOperation, Precision } from './element.ts'
 import { ESTIMATES } from './estimates.ts'
-import { HOST, hostScalar, isSettled, keepsDenormals } from './host.ts'
+import { floatLocal, HOST, hostMultiplyAdd, hostScalar, isSettled, keepsDenormals } from './host.ts'
 
 /** Scalar arithmetic and comparison. */
 
@@ -40,55 +42,75 @@ export function writeScalar(c: ArmContext, bits: Precision, value: I64): void {
   else c.writeVector(R_D, replaceLane('i16x8.replace_lane', zeros(), 0, value.toI32()))
 }
 
-/** An operation on encodings: in the host's floating point where that is right. */
-export function scalarResult(c: ArmContext, bits: Precision, name: string, operands: readonly I64[]): I64 {
-  const operation = operationOf(name)!
-  const slow = (): I64 => c.f.call(elementFunction(c.library, name, bits, operation), c.state, ...operands)
-  if (bits === 16 || HOST[name] === undefined) return slow()
-  const numbers = operands.map((each) => ofBits(bits, each))
-  return hostScalar(c, bits, name, numbers, slow)
-}
-
 /** Sign bit of an encoding. */
 export const signOf = (bits: Precision): bigint => BigInt.asIntN(64, 1n << BigInt(bits - 1))
+
+/** The operation of a mnemonic whose result loses or changes its sign after it. */
+const SIGNED: Readonly<Record<string, readonly [operation: string, change: 'neg' | 'abs']>> = {
+  NMUL: ['MUL', 'neg'],
+  ABD: ['SUB', 'abs'],
+}
 
 const arithmetic: Semantics = {
   selectors: 'y',
   emit(c, form) {
-    const name = form.row.mnemonic.slice(1)
+    const mnemonic = form.row.mnemonic.slice(1)
+    const [name, change] = SIGNED[mnemonic] ?? [mnemonic]
     const bits = precisionOf(form)
-    const operands = [R_N, ...(form.row.fields.has('m') ? [R_M] : [])].map((field) => c.let(readScalar(c, field, bits)))
-    if (form.row.operands.includes('#0.0')) operands.push(I64.of(0))
-    if (name === 'NMUL') writeScalar(c, bits, scalarResult(c, bits, 'MUL', operands).xor(signOf(bits)))
-    else if (name === 'ABD') writeScalar(c, bits, scalarResult(c, bits, 'SUB', operands).and(~signOf(bits)))
-    else writeScalar(c, bits, scalarResult(c, bits, name, operands))
+    const fields = [R_N, ...(form.row.fields.has('m') ? [R_M] : [])]
+    const callee = elementFunction(c.library, name, bits, operationOf(name)!)
+    if (bits === 16 || HOST[name] === undefined) {
+      const operands = fields.map((field) => c.let(readScalar(c, field, bits)))
+      const result = c.f.call(callee, c.state, ...operands)
+      const sign = signOf(bits)
+      writeScalar(c, bits, change === undefined ? result : change === 'neg' ? result.xor(sign) : result.and(~sign))
+      return
+    }
+    const operands = fields.map((field) => c.readFloat(field, bits))
+    const slow = (): I64 => c.f.call(callee, c.state, ...operands.map((each) => bitsOf(bits, each)))
+    const result = hostScalar(c, bits, name, operands, slow)
+    c.writeFloat(R_D, bits, change === undefined ? result : float(bits, change, result))
   },
 }
 
-/** a · b + addend, of encodings. */
-export function scalarMultiplyAdd(c: ArmContext, bits: Precision, a: I64, b: I64, addend: I64): I64 {
-  const { f, library, state } = c
-  const slow = (): I64 => f.call(elementFunction(library, 'MLA', bits, ARITHMETIC['MLA']!), state, a, b, addend)
-  if (bits === 16) return slow()
-  const fused = bits === 64 ? hostMultiplyAdd64(library) : hostMultiplyAdd32(library)
-  const [x, y, z] = [a, b, addend].map((each) => c.zeroExtended(each))
-  const result = f.local('i64')
-  f.set(result, extractLane('i64x2.extract_lane', f.call(fused, x!, y!, z!), 0))
-  const isRight = ordinaryBits(bits, ofBits(bits, result.get)).ne(0).and(isSettled(c))
-  f.if(isRight.eqz(), () => f.set(result, slow()))
-  return result.get
-}
+/** What is negated of FMADD, FMSUB, FNMADD and FNMSUB: the product, and the addend. */
+const negatesProduct = (mnemonic: string): boolean => mnemonic === 'FMSUB' || mnemonic === 'FNMADD'
+const negatesAddend = (mnemonic: string): boolean => mnemonic.startsWith('FNM')
 
 const multiplyAdd: Semantics = {
   selectors: 'y',
   emit(c, form) {
+    const { f, library, state } = c
     const { mnemonic } = form.row
     const bits = precisionOf(form)
-    const sign = signOf(bits)
-    const [n, m, a] = [R_N, R_M, R_A].map((field) => c.let(readScalar(c, field, bits)))
-    const product = mnemonic === 'FMSUB' || mnemonic === 'FNMADD' ? c.let(n!.xor(sign)) : n!
-    const addend = mnemonic.startsWith('FNM') ? c.let(a!.xor(sign)) : a!
-    writeScalar(c, bits, scalarMultiplyAdd(c, bits, product, m!, addend))
+    const negated = [negatesProduct(mnemonic), false, negatesAddend(mnemonic)]
+    const fields = [R_N, R_M, R_A]
+    const callee = elementFunction(library, 'MLA', bits, ARITHMETIC['MLA']!)
+    if (bits === 16) {
+      const operands = fields.map((field, i) => {
+        const value = readScalar(c, field, bits)
+        return c.let(negated[i] === true ? value.xor(signOf(bits)) : value)
+      })
+      writeScalar(c, bits, f.call(callee, state, ...operands))
+      return
+    }
+    const operands = fields.map((field, i) => {
+      const value = c.readFloat(field, bits)
+      return negated[i] === true ? f.let(float(bits, 'neg', value)) : value
+    })
+    const splat = (value: Float): V128 =>
+      bits === 64 ? numeric('f64x2.splat', value as F64) : numeric('f32x4.splat', value as F32)
+    const [x, y, z] = operands.map(splat) as [V128, V128, V128]
+    const fused = hostMultiplyAdd(c, bits, x, y, z)
+    const result = floatLocal(c, bits)
+    const lane = bits === 64 ? 'f64x2.extract_lane' : ('f32x4.extract_lane' as 'f64x2.extract_lane')
+    f.set(result, extractLane(lane, fused, 0))
+    const isRight = ordinaryBits(bits, result.get).ne(0).and(isSettled(c))
+    f.if(isRight.eqz(), () => {
+      const slow = f.call(callee, state, ...operands.map((each) => bitsOf(bits, each)))
+      f.set(result, ofBits(bits, slow) as F64)
+    })
+    c.writeFloat(R_D, bits, result.get)
   },
 }
 
@@ -98,18 +120,26 @@ function compare(c: ArmContext, form: ArmForm): I32 {
   const { mnemonic, fields } = form.row
   const bits = precisionOf(form, 'n')
   const name = mnemonic.endsWith('E') ? 'CMPE' : 'CMP'
-  const n = c.let(readScalar(c, R_N, bits))
-  const m = fields.has('m') ? c.let(readScalar(c, R_M, bits)) : I64.of(0)
-  const slow = (): I32 => f.call(elementFunction(c.library, name, bits, ARITHMETIC[name]!), c.state, n, m).toI32()
-  if (bits === 16) return slow()
-  const [x, y] = [ofBits(bits, n), ofBits(bits, m)]
+  const callee = elementFunction(c.library, name, bits, ARITHMETIC[name]!)
+  const slow = (n: I64, m: I64): I32 => f.call(callee, c.state, n, m).toI32()
+  if (bits === 16) {
+    const n = c.let(readScalar(c, R_N, bits))
+    return slow(n, fields.has('m') ? c.let(readScalar(c, R_M, bits)) : I64.of(0))
+  }
+  const x = c.readFloat(R_N, bits)
+  const y = fields.has('m') ? c.readFloat(R_M, bits) : ofBits(bits, I64.of(0))
   const less = f.let(floatTest(bits, 'lt', x, y))
   const equal = f.let(floatTest(bits, 'eq', x, y))
   const isRight = less
     .or(equal)
     .or(floatTest(bits, 'gt', x, y))
     .and(keepsDenormals(c))
-  return f.ifElse('i32', isRight, () => less.shl(3).or(equal.shl(2)).or(less.xor(1).shl(1)), slow)
+  return f.ifElse(
+    'i32',
+    isRight,
+    () => less.shl(3).or(equal.shl(2)).or(less.xor(1).shl(1)),
+    () => slow(bitsOf(bits, x), bitsOf(bits, y)),
+  )
 }
 
 const comparison: Semantics = {

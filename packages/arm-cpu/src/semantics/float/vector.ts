@@ -1,4 +1,3 @@
-import { hostMultiplyAdd32, hostMultiplyAdd64 } from '@retrap/soft-float'
 import { numeric, V128 } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
@@ -13,7 +12,16 @@ import { shapeOf } from '../vector/shape.ts'
 import { ARITHMETIC } from './arithmetic.ts'
 import { elementFunction } from './element.ts'
 import type { Precision } from './element.ts'
-import { areAllSet, everywhere, firstOf, HOST, hostVector, isSettled, ordinaryElements } from './host.ts'
+import {
+  areAllSet,
+  everywhere,
+  firstOf,
+  HOST,
+  hostMultiplyAdd,
+  hostVector,
+  isSettled,
+  ordinaryElements,
+} from './host.ts'
 import type { Elements } from './host.ts'
 import { operationOf, signOf } from './scalar.ts'
 
@@ -59,7 +67,7 @@ export function vectorMultiplyAdd(c: ArmContext, elements: Elements, a: V128, b:
     })
   if (bits === 16) return slow()
   const result = f.local('v128')
-  f.set(result, f.call(bits === 64 ? hostMultiplyAdd64(library) : hostMultiplyAdd32(library), a, b, addend))
+  f.set(result, hostMultiplyAdd(c, bits, a, b, addend))
   const isRight = areAllSet(ordinaryElements(result.get, bits), count, bits).and(isSettled(c))
   f.if(isRight.eqz(), () => f.set(result, slow()))
   return firstOf(result.get, elements)
