@@ -14,8 +14,6 @@ import {
   NO_PRIORITY,
   PRIORITY_MASK,
   SIGNALS,
-  SIGNAL_FIQ,
-  SIGNAL_IRQ,
 } from './layout.ts'
 import { CONTROL_CBPR, INTID_SPURIOUS } from './registers.ts'
 
@@ -31,6 +29,8 @@ export interface Forwarding {
   forwardedGroups(cpu: number): number
   /** Whether a shared interrupt goes to a processor. */
   isRoutedTo(intid: number, cpu: number): boolean
+  /** Which signal an interrupt of a group is to a processor: `SIGNAL_IRQ` or `SIGNAL_FIQ`. */
+  signalOf(cpu: number, group: number): number
   /** Offers a better interrupt than an INTID below 1024 of this priority: `offer` takes it. */
   offerOthers(cpu: number, arbiter: Arbiter): void
   /** An interrupt that has no active state, from 8192 on, was acknowledged. */
@@ -110,13 +110,17 @@ export class Arbiter {
   /** Drives IRQ and FIQ: the interface's registers, or its best interrupt, have changed. */
   signal(cpu: number): void {
     const block = this.#table.block(cpu)
-    const signal = !this.#preempts(block) ? 0 : this.#words[block + BEST_GROUP] === 0 ? SIGNAL_FIQ : SIGNAL_IRQ
+    const signal = this.#preempts(block) ? this.#forwarding.signalOf(cpu, this.#words[block + BEST_GROUP]!) : 0
     if (signal === this.#words[block + SIGNALS]) return
     this.#words[block + SIGNALS] = signal
     this.#changed(cpu)
   }
 
   /** Whether a processor's best interrupt may be taken now. */
+  isSignalled(cpu: number): boolean {
+    return this.#preempts(this.#table.block(cpu))
+  }
+
   #preempts(block: number): boolean {
     const words = this.#words
     const priority = words[block + BEST_PRIORITY]!

@@ -134,6 +134,7 @@ export class GicV3 {
     const forwarding: Forwarding = {
       forwardedGroups: (cpu) => this.#forwardedGroups(cpu),
       isRoutedTo: (intid, cpu) => this.#targetOf(intid) === cpu,
+      signalOf: (_cpu, group) => (group === 0 ? SIGNAL_FIQ : SIGNAL_IRQ),
       offerOthers: (cpu, arbiter) => this.#lpis?.offerTo(arbiter, cpu),
       acknowledged: (cpu, intid) => this.#lpis?.acknowledged(cpu, intid),
     }

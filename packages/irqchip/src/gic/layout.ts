@@ -60,6 +60,8 @@ export const LPI_PENDING_HI = 32
 /** The highest priority pending LPI, and its priority. */
 export const BEST_LPI = 33
 export const BEST_LPI_PRIORITY = 34
+/** Senders of SGIs in a GICv2: a byte for each. */
+export const SGI_SOURCES = 36
 export const CPU_BLOCK_WORDS = 64
 
 /** Lower than any priority. */

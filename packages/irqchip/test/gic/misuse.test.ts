@@ -1,6 +1,14 @@
 import { misuses } from '@retrap/tooling/misuse'
 import { describe, expect, test } from 'vitest'
-import { GenericTimers, GicV3, gicV3StateBytes, IrqchipError, Its } from '../../src/gic/index.ts'
+import {
+  GenericTimers,
+  GicV2,
+  gicV2StateBytes,
+  GicV3,
+  gicV3StateBytes,
+  IrqchipError,
+  Its,
+} from '../../src/gic/index.ts'
 import { Ram } from './operations.ts'
 import { TimerQueue } from '../timer-queue.ts'
 
@@ -11,6 +19,7 @@ const memory = new Ram()
 const withLpis = new GicV3({ cpus: 2, memory, signal })
 const later = signal
 const its = new Its({ gic: withLpis, memory, later })
+const second = new GicV2({ cpus: 2, signal })
 const clock = new TimerQueue()
 const timers = new GenericTimers({ cpus: 1, clock, line: signal })
 const region = { buffer: new ArrayBuffer(gicV3StateBytes(2)), byteOffset: 0 }
@@ -40,6 +49,11 @@ describe('a value of the wrong kind throws an IrqchipError', () => {
     ['memory of an ITS', (each: never) => new Its({ gic: withLpis, memory: each, later }), [memory]],
     ['later', (each: never) => new Its({ gic: withLpis, memory, later: each }), [later]],
     ['restore of an ITS', (each: never) => its.restore(each), [its.save()]],
+    ['new GicV2', (options: never) => new GicV2(options), [{ cpus: 2, signal }]],
+    ['gicV2StateBytes', gicV2StateBytes as never, [1]],
+    ['restore of a GICv2', (each: never) => second.restore(each), [second.save()]],
+    ['SPIs of a GICv2', (intid: never) => second.setLine(intid, true), [32]],
+    ['PPIs of a GICv2', (intid: never) => second.setPpi(0, intid, true), [16]],
     ['new GenericTimers', (options: never) => new GenericTimers(options), [{ cpus: 1, clock, line: signal }]],
     ['hz', (hz: never) => new GenericTimers({ cpus: 1, clock, line: signal, hz }), [1e6]],
     ['line', (line: never) => new GenericTimers({ cpus: 1, clock, line }), [signal]],
@@ -54,6 +68,7 @@ describe('a value of the wrong kind throws an IrqchipError', () => {
 
 test.each([
   ['more vCPUs than 64', () => new GicV3({ cpus: 65, signal }), /cpus is 65.*from 1 to 64/],
+  ['more vCPUs of a GICv2 than 8', () => new GicV2({ cpus: 9, signal }), /cpus is 9.*from 1 to 8/],
   ['more SPIs than 988', () => new GicV3({ cpus: 1, spis: 989, signal }), /spis is 989.*from 32 to 988/],
   [
     'an affinity twice',

@@ -1,5 +1,5 @@
 /** What a processor, or a device's wire, does to a GIC; and our own board, which performs it. */
-import type { GenericTimers, GicFrame, GicV3, Its } from '../../src/gic/index.ts'
+import type { GenericTimers, GicFrame, GicV2, GicV3, Its } from '../../src/gic/index.ts'
 
 /** A load or store, an MRS or MSR, a change of an input (`cpu` counts for INTIDs below 32). */
 export type Operation =
@@ -30,6 +30,8 @@ export interface Board {
 
 export const DISTRIBUTOR = 0x0800_0000
 export const REDISTRIBUTORS = 0x080a_0000
+/** CPU interfaces of a GICv2. */
+export const INTERFACES = 0x0801_0000
 /** ISR_EL1: which interrupts are pending at the processor. */
 export const ISR_EL1: number = (3 << 14) | (12 << 7) | (1 << 3)
 const ISR_IRQ = 0x80
@@ -146,5 +148,45 @@ export class OurBoard implements Board {
     if (address >= REDISTRIBUTORS) return [gic.redistributors, address - REDISTRIBUTORS]
     if (address >= ITS) return [its!, address - ITS]
     return [gic.distributor, address - DISTRIBUTOR]
+  }
+}
+
+/** Our GICv2, on a board like QEMU's. */
+export class OurGicV2 implements Board {
+  readonly #make: () => GicV2
+  gic: GicV2
+
+  /** @param make - makes a GIC in its power-on state */
+  constructor(make: () => GicV2) {
+    this.#make = make
+    this.gic = make()
+  }
+
+  reset(): void {
+    this.gic = this.#make()
+  }
+
+  perform(operations: readonly Operation[]): bigint[] {
+    return operations.map((each) => BigInt(this.#perform(each)))
+  }
+
+  #perform(each: Operation): number {
+    const { gic } = this
+    const { cpu } = each
+    if (each.kind === 'line') {
+      if (each.intid >= 32) gic.setLine(each.intid, each.level)
+      else gic.setPpi(cpu, each.intid, each.level)
+      return 0
+    }
+    if (each.kind === 'system') return (gic.irqPending(cpu) ? ISR_IRQ : 0) | (gic.fiqPending(cpu) ? ISR_FIQ : 0)
+    const inInterfaces = each.address >= INTERFACES
+    const offset = each.address - (inInterfaces ? INTERFACES : DISTRIBUTOR)
+    if (!each.write) {
+      return inInterfaces ? gic.readInterface(cpu, offset, each.size) : gic.readDistributor(cpu, offset, each.size)
+    }
+    const value = Number(each.value)
+    if (inInterfaces) gic.writeInterface(cpu, offset, each.size, value)
+    else gic.writeDistributor(cpu, offset, each.size, value)
+    return 0
   }
 }

@@ -27,6 +27,7 @@ class Lines {
   readonly #isAnswer: (line: string) => boolean
   readonly #waiting: ((line: string) => void)[] = []
   #rest = ''
+  #hasEnded = false
 
   constructor(write: (line: string) => void, isAnswer: (line: string) => boolean) {
     this.#write = write
@@ -39,7 +40,14 @@ class Lines {
     for (const line of lines) if (this.#isAnswer(line)) this.#waiting.shift()?.(line)
   }
 
+  /** There will be no more answers. */
+  end(): void {
+    this.#hasEnded = true
+    for (const each of this.#waiting.splice(0)) each('the machine has ended')
+  }
+
   ask(line: string): Promise<string> {
+    if (this.#hasEnded) return Promise.resolve('the machine has ended')
     const answer = new Promise<string>((resolve) => this.#waiting.push(resolve))
     this.#write(`${line}\n`)
     return answer
@@ -71,6 +79,11 @@ export class QemuGic implements Board {
       (line) => process.stdin!.write(line),
       (line) => !line.startsWith('IRQ'),
     )
+    process.on('exit', () => {
+      this.#test.end()
+      this.#monitor.end()
+    })
+    process.stdin!.on('error', () => {})
     process.stdout!.on('data', (bytes: Buffer) => this.#test.take(bytes))
     this.#monitor = new Lines(
       (line) => monitor.write(line),
@@ -106,7 +119,7 @@ export class QemuGic implements Board {
 
   async #command(execute: string, given: object = {}): Promise<{ return: unknown }> {
     const answer = await this.#monitor.ask(JSON.stringify({ execute, arguments: given }))
-    if (answer.startsWith('{"error"')) throw new Error(`QEMU answers ${answer}`)
+    if (!answer.startsWith('{"return"')) throw new Error(`QEMU answers ${answer}`)
     return JSON.parse(answer) as { return: unknown }
   }
 

@@ -15,8 +15,8 @@ import { REDISTRIBUTORS, type Operation } from './operations.ts'
 const CONTROLS = [CNTP_CTL_EL0, CNTV_CTL_EL0]
 /** Counts that are past, or will not come during a test. */
 const COUNTS = [0n, 1n, 2n ** 62n, 2n ** 63n, 2n ** 64n - 1n, 0xffff_ffffn * 2n ** 32n]
-/** Ticks: none, half a minute, and those of the past. */
-const TICKS = [0n, 0x7fff_ffffn, 0x8000_0000n, 0xffff_ffffn, 0x1_8000_0000n]
+/** Ticks: none, half a minute, and a few that are past. */
+const TICKS = [0n, 0x7fff_ffffn, 0xffff_ffffn, 0xffff_fc18n, 0x1_ffff_fc18n]
 
 /** Operations from power-on. */
 export function timerOperations(rng: Rng, cpus: number): Operation[] {

@@ -1,0 +1,175 @@
+import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from '../arguments.ts'
+import { ownRegion, type StateRegion } from '../time.ts'
+import { Arbiter, type Forwarding } from './arbiter.ts'
+import { GicV2Distributor } from './gicv2-distributor.ts'
+import { FIQ_ENABLE, GicV2Interface } from './gicv2-interface.ts'
+import { InterruptTable } from './interrupt-table.ts'
+import {
+  DISTRIBUTOR_CONTROL,
+  ENABLED,
+  INTERFACE_CONTROL,
+  ROUTES,
+  SIGNALS,
+  SIGNAL_FIQ,
+  SIGNAL_IRQ,
+  stateBytes,
+} from './layout.ts'
+import { GICD_CTLR_GROUPS } from './registers.ts'
+import { restoreTable, saveTable, type InterruptTableState } from './saved-table.ts'
+import { SgiSources } from './sgi-sources.ts'
+
+/** vCPUs that a GICv2 can have: masks of them are bytes. */
+const MOST_CPUS = 8
+const MOST_SPIS = 988
+/** SGIs are always enabled. */
+const SGIS = 0xffff
+
+/** Options of a {@link GicV2}. */
+export interface GicV2Options {
+  /** vCPUs, 1–8. */
+  readonly cpus: number
+  /** Shared interrupts, 32–988. Default 256. */
+  readonly spis?: number
+  /** IRQ or FIQ of a vCPU has changed: `irqPending` and `fiqPending` say to what. */
+  signal(cpu: number): void
+  /** `gicV2StateBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
+  readonly state?: StateRegion
+}
+
+/** Holds the saved state of a {@link GicV2}. */
+export interface GicV2State extends InterruptTableState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** For each vCPU, the senders of each pending SGI, as a mask of vCPUs. */
+  readonly sgiSources: readonly (readonly number[])[]
+}
+
+/** Counts the bytes of machine memory that the state of a {@link GicV2} takes. */
+export function gicV2StateBytes(cpus: number): number {
+  checkInteger('cpus', cpus, 1, MOST_CPUS)
+  return stateBytes(cpus)
+}
+
+/**
+ * A GICv2 without the Security Extensions: distributor and CPU interfaces in memory, each vCPU with its view of both.
+ *
+ * Group 1 is signalled as IRQ; group 0 too, unless GICC_CTLR.FIQEn says FIQ. Priorities have five bits.
+ *
+ * Source: Arm IHI 0048 (issue B.b).
+ */
+export class GicV2 {
+  /** vCPUs. */
+  readonly cpus: number
+  readonly #table: InterruptTable
+  readonly #arbiter: Arbiter
+  readonly #sources: SgiSources
+  readonly #distributor: GicV2Distributor
+  readonly #interface: GicV2Interface
+
+  /** @throws IrqchipError `ERR_INVALID` for a wrong argument, and for more than 8 vCPUs */
+  constructor(options: GicV2Options) {
+    checkObject('options', options)
+    const { cpus, spis = 256 } = options
+    const bytes = gicV2StateBytes(cpus)
+    checkInteger('spis', spis, 32, MOST_SPIS)
+    checkMethod(options, 'signal')
+    const state = options.state ?? ownRegion(bytes)
+    checkRegion(state, bytes)
+    this.cpus = cpus
+    const table = new InterruptTable(state, cpus, spis)
+    const { words } = table
+    const forwarding: Forwarding = {
+      forwardedGroups: () => words[DISTRIBUTOR_CONTROL]! & GICD_CTLR_GROUPS,
+      // With one vCPU there is no register of targets.
+      isRoutedTo: (intid, cpu) => cpus === 1 || ((words[ROUTES + intid]! >>> cpu) & 1) !== 0,
+      signalOf: (cpu, group) =>
+        group === 0 && (words[table.block(cpu) + INTERFACE_CONTROL]! & FIQ_ENABLE) !== 0 ? SIGNAL_FIQ : SIGNAL_IRQ,
+      offerOthers: () => undefined,
+      acknowledged: () => undefined,
+    }
+    this.#table = table
+    this.#arbiter = new Arbiter(table, forwarding, (cpu) => options.signal(cpu))
+    this.#sources = new SgiSources(table)
+    this.#distributor = new GicV2Distributor(table, this.#arbiter, this.#sources)
+    this.#interface = new GicV2Interface(table, this.#arbiter, this.#sources)
+    this.reset()
+  }
+
+  /** Reads 1, 2 or 4 bytes of the distributor as a vCPU sees it; 0 where there is no such register. */
+  readDistributor(cpu: number, offset: number, size: number): number {
+    return this.#distributor.read(cpu, offset, size)
+  }
+
+  /** Writes the distributor. */
+  writeDistributor(cpu: number, offset: number, size: number, value: number): void {
+    this.#distributor.write(cpu, offset, size, value)
+  }
+
+  /** Reads a vCPU's interface: two pages; 0 where there is no such register. */
+  readInterface(cpu: number, offset: number, size: number): number {
+    return this.#interface.read(cpu, offset, size)
+  }
+
+  /** Writes a vCPU's interface. */
+  writeInterface(cpu: number, offset: number, size: number, value: number): void {
+    this.#interface.write(cpu, offset, size, value)
+  }
+
+  /** Whether a vCPU's IRQ is asserted. */
+  irqPending(cpu: number): boolean {
+    return (this.#table.words[this.#table.block(cpu) + SIGNALS]! & SIGNAL_IRQ) !== 0
+  }
+
+  /** Whether a vCPU's FIQ is asserted. */
+  fiqPending(cpu: number): boolean {
+    return (this.#table.words[this.#table.block(cpu) + SIGNALS]! & SIGNAL_FIQ) !== 0
+  }
+
+  /**
+   * Drives the input of a shared interrupt.
+   *
+   * @param intid - 32 and up
+   * @throws IrqchipError `ERR_INVALID` where there is none
+   */
+  setLine(intid: number, level: boolean): void {
+    checkInteger('INTID of an SPI', intid, 32, this.#table.end - 1)
+    if (this.#table.drive(0, intid, level)) this.#arbiter.updateAll()
+  }
+
+  /**
+   * Drives the input of a private interrupt of a vCPU.
+   *
+   * @param intid - 16–31
+   * @throws IrqchipError `ERR_INVALID` for another one, or another vCPU
+   */
+  setPpi(cpu: number, intid: number, level: boolean): void {
+    checkInteger('INTID of a PPI', intid, 16, 31)
+    checkInteger('vCPU', cpu, 0, this.cpus - 1)
+    if (this.#table.drive(cpu, intid, level)) this.#arbiter.update(cpu)
+  }
+
+  /** Power-on state. Inputs keep the levels that their drivers give them; IRQ and FIQ are low. */
+  reset(): void {
+    this.#table.reset()
+    this.#arbiter.reset()
+    for (let cpu = 0; cpu < this.cpus; cpu++) this.#table.words[this.#table.block(cpu) + ENABLED] = SGIS
+    this.#arbiter.updateAll()
+  }
+
+  /** Returns the state by name. */
+  save(): GicV2State {
+    return { version: 1, ...saveTable(this.#table), sgiSources: this.#sources.save() }
+  }
+
+  /**
+   * Takes a saved state. The levels of the inputs come with it.
+   *
+   * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
+   */
+  restore(state: GicV2State): void {
+    checkState('GICv2 state', state, this.save())
+    restoreTable(this.#table, state)
+    this.#sources.restore(state.sgiSources)
+    this.#arbiter.updateAll()
+  }
+}

@@ -1,0 +1,49 @@
+import type { InterruptTable } from './interrupt-table.ts'
+import { LATCHED, SGI_SOURCES } from './layout.ts'
+
+const SGIS = 16
+
+/** Who has sent each pending SGI of a GICv2: for each vCPU and SGI a mask of vCPUs. An SGI is latched while it has any. */
+export class SgiSources {
+  readonly #table: InterruptTable
+  readonly #masks: Uint8Array
+
+  constructor(table: InterruptTable) {
+    this.#table = table
+    this.#masks = new Uint8Array(table.words.buffer, table.words.byteOffset, table.words.byteLength)
+  }
+
+  #index(cpu: number, sgi: number): number {
+    return 4 * (this.#table.block(cpu) + SGI_SOURCES) + sgi
+  }
+
+  /** The senders of an SGI that is pending at a vCPU. */
+  get(cpu: number, sgi: number): number {
+    return this.#masks[this.#index(cpu, sgi)]!
+  }
+
+  /** Sets the senders of an SGI, which is pending as long as there are any. */
+  set(cpu: number, sgi: number, mask: number): void {
+    const known = mask & ((1 << this.#table.cpus) - 1)
+    this.#masks[this.#index(cpu, sgi)] = known
+    this.#table.setBit(LATCHED, cpu, sgi, known !== 0)
+  }
+
+  /** The sender whose SGI is taken next: the vCPU with the lowest number. */
+  first(cpu: number, sgi: number): number {
+    const mask = this.get(cpu, sgi)
+    return mask === 0 ? 0 : 31 - Math.clz32(mask & -mask)
+  }
+
+  /** Returns the masks of each vCPU. */
+  save(): number[][] {
+    return Array.from({ length: this.#table.cpus }, (_, cpu) =>
+      Array.from({ length: SGIS }, (_each, sgi) => this.get(cpu, sgi)),
+    )
+  }
+
+  /** Takes saved masks, whose shape was checked. */
+  restore(state: readonly (readonly number[])[]): void {
+    state.forEach((masks, cpu) => masks.forEach((mask, sgi) => this.set(cpu, sgi, mask)))
+  }
+}
