@@ -2,7 +2,7 @@ import { STATUS_DONE } from '@retrap/engine'
 import type { CodeSpace } from '@retrap/engine'
 import { newTranslation } from './host.ts'
 import type { ArmTranslation } from './host.ts'
-import { S_FAULT_STAGE, S_FAULT_SYNDROME } from './state-layout.ts'
+import { S_FAULT_STAGE, S_FAULT_SYNDROME, S_PC } from './state-layout.ts'
 import type { Translation } from './translation.ts'
 import { FSC_EXTERNAL, instructionAbort, PC_ALIGNMENT_FAULT } from './syndrome.ts'
 
@@ -10,6 +10,7 @@ import { FSC_EXTERNAL, instructionAbort, PC_ALIGNMENT_FAULT } from './syndrome.t
 export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   readonly #u32: Uint32Array
   readonly #translation: Translation
+  readonly #reached = newTranslation()
 
   /** @param u32 - the state area */
   constructor(u32: Uint32Array, translation: Translation) {
@@ -35,6 +36,13 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
       return translation.raiseAbort(lo, hi, instructionAbort(into.faultStatus), into)
     }
     return into.ma >= 0 ? STATUS_DONE : translation.raise(lo, hi, instructionAbort(FSC_EXTERNAL))
+  }
+
+  /** Finds the instruction at the program counter. @returns as `translate` */
+  reach(): number {
+    const [lo, hi] = [this.#u32[S_PC >>> 2]!, this.#u32[(S_PC >>> 2) + 1]!]
+    const status = this.check(lo, hi)
+    return status === STATUS_DONE ? this.translate(lo, hi, this.#reached) : status
   }
 
   newTranslation(): ArmTranslation {

@@ -1,6 +1,7 @@
 import {
   CodeFetch,
   STATUS_CONTINUE,
+  STATUS_DONE,
   STATUS_ERROR,
   STATUS_EXIT,
   STATUS_FAULT,
@@ -77,6 +78,7 @@ export class ArmCpu {
   readonly #translation: Translation
   readonly #turn: Turn
   readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
+  readonly #space: ArmCodeSpace
   readonly #interpret: (state: number, record: number) => number
   readonly #system: SystemState
   readonly #exceptions: Exceptions
@@ -106,7 +108,8 @@ export class ArmCpu {
     this.#system = system
     this.#exceptions = new Exceptions(system)
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
-    this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, new ArmCodeSpace(this.#u32, translation))
+    this.#space = new ArmCodeSpace(this.#u32, translation)
+    this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, this.#space)
     this.registers = makeRegisters(memory, state, system)
     this.trapped = new ProcessorState(id, memory, state, system)
     const accesses = new MemoryAccess(memory, tlb, translation, state)
@@ -288,7 +291,8 @@ export class ArmCpu {
       }
       if (turn.mayEnd && turn.remaining <= 0) return BUDGET
       if ((system.pstate & PSTATE_IL) === 0) return undefined
-      this.#exceptions.illegalState()
+      // An instruction that cannot be fetched comes first.
+      if (this.#space.reach() === STATUS_DONE) this.#exceptions.illegalState()
       if (!this.#take()) return this.#exception()
     }
   }

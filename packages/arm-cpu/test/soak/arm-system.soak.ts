@@ -1,0 +1,22 @@
+/** Random system instructions and exceptions at EL1 and EL0 against qemu-system-aarch64, compiled in every other step. */
+import type { Soak } from '@retrap/tooling/soak'
+import { compareCases, drawCases, hasQemu, MOST_CASES } from '../support/el1-cases.ts'
+
+let cases = 0
+
+export const soak: Soak = {
+  name: 'arm-system',
+  count: 20,
+  setup() {
+    if (!hasQemu) throw new Error('no cross compiler or no qemu-system-aarch64')
+  },
+  step(rng, index) {
+    const drawn = drawCases(MOST_CASES, () => rng.u32())
+    cases += drawn.length
+    const lines = compareCases(drawn, index % 2 === 1).slice(0, 20)
+    return lines.length === 0 ? undefined : lines.join('\n')
+  },
+  teardown() {
+    console.log(`${cases} cases of system instructions`)
+  },
+}
