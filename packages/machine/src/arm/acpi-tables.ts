@@ -1,5 +1,5 @@
 import { table } from '../acpi/tables.ts'
-import { affinityOf, type ArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
+import { affinityOf, type ArmBoard, gsiOfPpi, gsiOfSpi, hasIts, VIRT } from './layout.ts'
 
 /**
  * The fixed-form tables of an Arm board. Field offsets are those of ACPI
@@ -101,11 +101,13 @@ export function fadt(board: ArmBoard, dsdtAddress: number): Uint8Array {
 }
 
 /** Multiple APIC Description Table, revision 4: the GIC, and a processor interface for each processor. */
-export function madt({ cpus, gic = 3 }: ArmBoard): Uint8Array {
+export function madt(board: ArmBoard): Uint8Array {
+  const { cpus, gic = 3 } = board
+  const its = hasIts(board)
   const processorBytes = 80
   const processorsAt = 44 + 24
   const rest = processorsAt + cpus * processorBytes
-  const body = new Body(rest + (gic === 3 ? 16 + 20 : 0))
+  const body = new Body(rest + (gic === 3 ? 16 : 0) + (its ? 20 : 0))
   body.u8(44, GICD).u8(45, 24).u64(52, VIRT.gicDistributor.base).u8(64, gic)
   for (let cpu = 0; cpu < cpus; cpu++) {
     const at = processorsAt + cpu * processorBytes
@@ -119,15 +121,12 @@ export function madt({ cpus, gic = 3 }: ArmBoard): Uint8Array {
   }
   if (gic === 3) {
     const { base, bytes } = VIRT.gicRedistributors
-    body
-      .u8(rest, GICR)
-      .u8(rest + 1, 16)
-      .u64(rest + 4, base)
-      .u32(rest + 12, bytes)
-    body
-      .u8(rest + 16, GIC_ITS)
-      .u8(rest + 17, 20)
-      .u64(rest + 24, VIRT.gicIts.base)
+    body.u8(rest, GICR).u8(rest + 1, 16)
+    body.u64(rest + 4, base).u32(rest + 12, bytes)
+  }
+  if (its) {
+    body.u8(rest + 16, GIC_ITS).u8(rest + 17, 20)
+    body.u64(rest + 24, VIRT.gicIts.base)
   }
   return table('APIC', 4, body.bytes)
 }

@@ -3,11 +3,11 @@ import { relocate, type RelocatableAcpi } from '../acpi/relocatable.ts'
 import { dsdt, mcfg, rsdp, xsdt } from '../acpi/tables.ts'
 import { dbg2, fadt, gtdt, iort, madt, pptt, spcr } from './acpi-tables.ts'
 import { dsdtBody, UART_PATH } from './dsdt.ts'
-import { type ArmBoard, checkArmBoard, VIRT } from './layout.ts'
+import { type ArmBoard, checkArmBoard, hasIts, VIRT } from './layout.ts'
 
 /**
- * The ACPI tables of the board, with absolute addresses: RSDP, XSDT, FADT, DSDT, MADT, PPTT, GTDT, SPCR, DBG2, MCFG and, with a
- * GICv3, IORT. There is no RSDT: addresses of 64 bits are what Arm's firmware uses.
+ * The ACPI tables of the board, with absolute addresses: RSDP, XSDT, FADT, DSDT, MADT, PPTT, GTDT, SPCR, DBG2, MCFG and, with an
+ * ITS, IORT. There is no RSDT: addresses of 64 bits are what Arm's firmware uses.
  *
  * @param base - GPA of the image, a multiple of 64
  * @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE`
@@ -26,7 +26,7 @@ export function buildArmAcpiTables(board: ArmBoard, base: number): AcpiTables {
     image.place('MCFG', mcfg(VIRT.pcie)),
     image.place('SPCR', spcr()),
     image.place('DBG2', dbg2(`\\_SB.${UART_PATH}`)),
-    ...(board.gic === 2 ? [] : [image.place('IORT', iort())]),
+    ...(hasIts(board) ? [image.place('IORT', iort())] : []),
   ]
   return image.finish(rsdp(0, image.place('XSDT', xsdt(roots))))
 }

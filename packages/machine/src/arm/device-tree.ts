@@ -1,7 +1,16 @@
 import { cells64, DeviceTreeNode, writeDeviceTree } from '../device-tree/index.ts'
 import { commandLineBytes } from '../loaders/guest-memory.ts'
 import type { GuestRange } from '../loaders/memory-map.ts'
-import { affinityOf, type ArmBoard, type ArmPlace, checkArmBoard, POWER_BUTTON_LINE, PPI, VIRT } from './layout.ts'
+import {
+  affinityOf,
+  type ArmBoard,
+  type ArmPlace,
+  checkArmBoard,
+  hasIts,
+  POWER_BUTTON_LINE,
+  PPI,
+  VIRT,
+} from './layout.ts'
 
 // Cells of an interrupt (Linux, Documentation/devicetree/bindings/interrupt-controller/arm,gic.yaml).
 const SPI = 0
@@ -55,7 +64,7 @@ export function armDeviceTree(board: ArmBoard, chosen: ArmChosen = {}): Uint8Arr
   let handles = 0
   const next = (): number => ++handles
   const root = DeviceTreeNode.root()
-  const tree: Tree = { root, gic, cpus, next }
+  const tree: Tree = { root, gic, its: hasIts(board), cpus, next }
   root
     .set('#address-cells', 2)
     .set('#size-cells', 2)
@@ -81,6 +90,7 @@ export function armDeviceTree(board: ArmBoard, chosen: ArmChosen = {}): Uint8Arr
 interface Tree {
   readonly root: DeviceTreeNode
   readonly gic: 2 | 3
+  readonly its: boolean
   readonly cpus: number
   readonly next: () => number
 }
@@ -123,7 +133,7 @@ interface Controllers {
   readonly its: DeviceTreeNode | null
 }
 
-function addInterruptController({ root, gic }: Tree): Controllers {
+function addInterruptController({ root, gic, its: present }: Tree): Controllers {
   const controller = root
     .add(unit('intc', VIRT.gicDistributor))
     .set('compatible', gic === 3 ? 'arm,gic-v3' : 'arm,cortex-a15-gic')
@@ -133,8 +143,8 @@ function addInterruptController({ root, gic }: Tree): Controllers {
     .set('#size-cells', 2)
     .set('ranges')
     .set('reg', ...ranges(VIRT.gicDistributor, gic === 3 ? VIRT.gicRedistributors : VIRT.gicCpuInterface))
-  if (gic === 2) return { controller, its: null }
-  controller.set('#redistributor-regions', 1)
+  if (gic === 3) controller.set('#redistributor-regions', 1)
+  if (!present) return { controller, its: null }
   const its = controller
     .add(unit('its', VIRT.gicIts))
     .set('compatible', 'arm,gic-v3-its')

@@ -117,6 +117,8 @@ export interface ArmBoard {
   readonly memoryBytes: number
   /** Version of the interrupt controller; default 3. */
   readonly gic?: 2 | 3 | undefined
+  /** Whether a GICv3 has an interrupt translation service, where messages of PCI functions go; default true. */
+  readonly its?: boolean | undefined
   /** Instruction by which a guest calls PSCI; default `hvc`. */
   readonly psciConduit?: 'hvc' | 'smc' | undefined
 }
@@ -141,6 +143,9 @@ export function checkArmBoard({ cpus, memoryBytes, gic = 3 }: ArmBoard): void {
       `memoryBytes ${memoryBytes}: expected whole 4 KiB pages, from ${MIB} to ${MOST_RAM_BYTES}`,
     )
 }
+
+/** Whether a board has an interrupt translation service. */
+export const hasIts = ({ gic = 3, its = true }: ArmBoard): boolean => gic === 3 && its
 
 /** A processor's affinity fields, as bits of MPIDR_EL1: clusters of 16 with a GICv3, all in one with a GICv2. */
 export const affinityOf = (cpu: number): number => (Math.floor(cpu / CLUSTER_CPUS) << 8) | (cpu % CLUSTER_CPUS)

@@ -202,3 +202,11 @@ test('firmware links what it places (QEMU, bios-linker-loader)', () => {
   expect(files.get('etc/acpi/tables')!.subarray(64)).toEqual(image.subarray(64))
   expect(built.rsdpAddress).toBe(0)
 })
+
+test('a board without an ITS has none in its tables', () => {
+  const [first] = BOARDS
+  const [full, plain] = [tablesOf(first!), tablesOf({ ...first!, its: false })]
+  expect([...full.keys()].filter((signature) => !plain.has(signature))).toEqual(['IORT'])
+  const [long, short] = [full.get('APIC')!, plain.get('APIC')!]
+  expect(short.subarray(HEADER)).toEqual(long.subarray(HEADER, long.length - 20))
+})

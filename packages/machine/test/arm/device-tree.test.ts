@@ -178,3 +178,9 @@ test('a command line is as long as the kernel takes', () => {
     'command line: 2048 bytes, expected at most 2047',
   )
 })
+
+test('a board without an ITS has none in its tree', () => {
+  const content = contentOf(armDeviceTree({ cpus: 1, memoryBytes: MIB, its: false }))
+  expect([...content.keys()].filter((line) => /its@|msi/.test(line))).toEqual([])
+  expect(content.get('/intc@8000000 #redistributor-regions')).toBe('00000001')
+})
