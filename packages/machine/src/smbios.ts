@@ -4,6 +4,8 @@ export interface SmbiosBoard {
   readonly cpus: number
   /** Ranges of RAM, by guest-physical address. */
   readonly ram: readonly { readonly gpa: number; readonly bytes: number }[]
+  /** Name of the machine; default that of a PC. */
+  readonly product?: string
 }
 
 /** SMBIOS tables that firmware places: two files of fw_cfg. */
@@ -50,17 +52,17 @@ const MIB = 1024 * KIB
 type Field = readonly [offset: number, bytes: 1 | 2 | 4 | 8, value: number]
 
 /**
- * Builds the SMBIOS structures of a PC: system, chassis, one processor socket, and memory. Firmware adds its own
+ * Builds the SMBIOS structures of a machine: system, chassis, one processor socket, and memory. Firmware adds its own
  * structure of type 0.
  *
  * Source: DMTF DSP0134, "System Management BIOS (SMBIOS) Reference Specification" 2.8, chapters 5 to 7; QEMU,
  * docs/specs/fw_cfg.rst, for the names of the files.
  */
-export function buildSmbios({ cpus, ram }: SmbiosBoard): Smbios {
+export function buildSmbios({ cpus, ram, product = PRODUCT }: SmbiosBoard): Smbios {
   const bytes = ram.reduce((sum, range) => sum + range.bytes, 0)
   const list = [
     // Wake-up type: power switch. The UUID is all zeros: there is none.
-    structure(SYSTEM, 0, 0x1b, [[0x18, 1, 6]], { 0x04: MAKER, 0x05: PRODUCT }),
+    structure(SYSTEM, 0, 0x1b, [[0x18, 1, 6]], { 0x04: MAKER, 0x05: product }),
     structure(CHASSIS, 0, 0x16, chassisFields(), { 0x04: MAKER }),
     structure(PROCESSOR, 0, 0x2a, processorFields(cpus), { 0x04: 'CPU 0', 0x07: MAKER }),
     structure(MEMORY_ARRAY, 0, 0x17, arrayFields(bytes)),

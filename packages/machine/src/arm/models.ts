@@ -5,6 +5,7 @@ import { EmptyVirtioMmio, type VirtioDevice, VirtioMmio } from '@retrap/virtio'
 import { MachineError } from '../errors.ts'
 import { relocatableArmAcpi } from './acpi.ts'
 import { type ArmBoard, checkArmBoard, gsiOfSpi, POWER_BUTTON_LINE, VIRT } from './layout.ts'
+import { armSmbios } from './smbios.ts'
 
 /** What {@link createArmModels} takes. */
 export interface ArmModelsOptions extends ArmBoard {
@@ -66,6 +67,7 @@ export function createArmModels(options: ArmModelsOptions): ArmModels {
 /** What firmware is told. */
 function firmwareConfiguration(options: ArmModelsOptions): FwCfg {
   const acpi = relocatableArmAcpi(options)
+  const smbios = armSmbios(options)
   const cpus = { bytes: Uint8Array.of(options.cpus, 0) }
   return new FwCfg({
     place: fwCfgInMemory(VIRT.fwCfg.base),
@@ -76,6 +78,8 @@ function firmwareConfiguration(options: ArmModelsOptions): FwCfg {
     files: {
       'etc/acpi/rsdp': { bytes: acpi.rsdp },
       'etc/acpi/tables': { bytes: acpi.tables },
+      'etc/smbios/smbios-anchor': { bytes: smbios.anchor },
+      'etc/smbios/smbios-tables': { bytes: smbios.tables },
       'etc/table-loader': { bytes: acpi.script },
       ...options.files,
     },

@@ -118,11 +118,18 @@ test('firmware finds processors, tables and files of the machine’s', () => {
   select(5)
   expect(machine.load(base, 2)).toBe(3)
   select(0x19)
-  const directory = Array.from({ length: 4 + 4 * 64 }, () => machine.load(base, 1))
-  const names = [0, 1, 2, 3].map((i) =>
+  const directory = Array.from({ length: 4 + 6 * 64 }, () => machine.load(base, 1))
+  const names = [0, 1, 2, 3, 4, 5].map((i) =>
     String.fromCharCode(...directory.slice(12 + 64 * i, 68 + 64 * i)).replace(/\0.*/s, ''),
   )
-  expect(names).toEqual(['etc/acpi/rsdp', 'etc/acpi/tables', 'etc/table-loader', 'opt/mine'])
+  expect(names).toEqual([
+    'etc/acpi/rsdp',
+    'etc/acpi/tables',
+    'etc/smbios/smbios-anchor',
+    'etc/smbios/smbios-tables',
+    'etc/table-loader',
+    'opt/mine',
+  ])
 })
 
 test.each([
