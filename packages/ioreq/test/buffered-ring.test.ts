@@ -78,6 +78,18 @@ describe('capacity', () => {
   )
 
   test.each([
+    { read: 5, written: 4 },
+    { read: 5, written: 0 },
+    { read: 0xffff_ffff, written: 511 },
+    { read: 0x8000_0000, written: 1 },
+    { read: 0, written: 0xffff_fff0 },
+  ])('a consumer that is ahead of the producer leaves no room: $read, $written', ({ read, written }) => {
+    const { ring, words } = make(HVM_IOREQSRV_BUFIOREQ_LEGACY, read, written)
+    expect(ring.produce(write({}))).toBe(false)
+    expect([words[0], words[1]]).toEqual([read, written])
+  })
+
+  test.each([
     { used: 509, fits: true },
     { used: 510, fits: false },
   ])('a qword with $used slots used: $fits', ({ used, fits }) => {

@@ -2,7 +2,7 @@ import { ACPI_PM } from '@retrap/devices'
 import { defineDevice } from '@retrap/device'
 import { IOREQ_TYPE_INVALIDATE, type IoTraceRecord } from '@retrap/ioreq'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
-import { al, ax, dword, dx, eax, ebx, ecx, edx, esi, imm16, imm8, type Assembler } from '@retrap/x86-assembler'
+import { al, ax, dword, dx, eax, ebx, ecx, edx, esi, imm16, imm32, imm8, type Assembler } from '@retrap/x86-assembler'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPc, MachineError, type Pc, type PcOptions, type StartBoardServer } from '../src/index.ts'
@@ -94,6 +94,25 @@ function listener(asm: Assembler, count: number): void {
     .hlt()
 }
 
+/** Waits until the host bridge of a Q35 is in configuration space, moves that, waits again, and powers off by ACPI. */
+function configurator(asm: Assembler): void {
+  const waitAt = (gpa: number): void => {
+    const wait = asm.here()
+    asm.mov(eax, dword(gpa)).cmp(eax, imm32(0x29c0_8086)).jne(wait)
+  }
+  const out = (port: number, value: number): void => void asm.mov(dx, imm16(port)).mov(eax, imm32(value)).out(dx, eax)
+  waitAt(0xb000_0000)
+  // PCIEXBAR of the 3 Series data sheet: at 0xe0000000, with 256 buses.
+  out(0xcf8, 0x8000_0060)
+  out(0xcfc, 0xe000_0001)
+  waitAt(0xe000_0000)
+  asm
+    .mov(dx, imm16(ACPI_PM.base + 4))
+    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
+    .out(dx, ax)
+    .hlt()
+}
+
 describe.each<{ how: string; options: Partial<PcOptions> }>([
   { how: 'inline', options: {} },
   { how: 'deferred', options: { devicePlacement: 'deferred' } },
@@ -101,6 +120,11 @@ describe.each<{ how: string; options: Partial<PcOptions> }>([
 ])('a board $how', { timeout: DEADLINE_MS }, ({ options }) => {
   let pc: Pc
   afterEach(() => pc.close())
+
+  test('has PCI Express configuration space where its chipset puts it', async () => {
+    pc = await createPc({ ...SMALL, machine: 'q35', kernel: multibootKernel(configurator), ...options })
+    expect(await pc.run({ timeoutMs: 10_000 })).toEqual({ reason: 'power-off' })
+  })
 
   test('prints, hears a key, and powers off', async () => {
     const device = defineDevice({ name: 'd', mmio: { base: DEVICE, size: 16 }, read: async (offset) => 0x40 + offset })
