@@ -226,6 +226,17 @@ describe.runIf(hasQemuImg)(`with QEMU${note}`, () => {
     expect(hasLazyRefcounts).toBe(said['format-specific'].data['lazy-refcounts'] ?? false)
   })
 
+  test('the clusters of several bitmaps are found, whatever the bitmaps are called', async () => {
+    const path = newPath()
+    qemuImg('create', '-q', '-f', 'qcow2', path, '64M')
+    for (const name of ['a', 'changes', 'a name of twenty-eight bytes', 'last'])
+      qemuImg('bitmap', '--add', '-g', '4096', path, name)
+    qemuIo(path, 'write -P 1 0 64k', 'write -P 2 40M 1M')
+    const storage = await FileStorage.open(path, { readOnly: true })
+    expect(await checkQcow2(storage)).toMatchObject({ corruptions: 0, leaks: 0 })
+    await storage.close()
+  })
+
   test('bits of what a writer has to keep up to date are cleared', async () => {
     const path = newPath()
     qemuImg('create', '-q', '-f', 'qcow2', path, '4M')
