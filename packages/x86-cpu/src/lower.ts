@@ -1,16 +1,5 @@
-import {
-  OperandKind,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  PREFIX_REPNE_LAST,
-  REGISTER_HIGH_BYTE,
-  REGISTER_RIP,
-  SEGMENT_FS,
-  codeInfo,
-  operandIsMemory,
-  operandRegister,
-} from '@retrap/x86-decoder'
-import type { CodeInfo, Instruction, OperandSpec } from '@retrap/x86-decoder'
+import { PREFIX_REP, PREFIX_REPNE, PREFIX_REPNE_LAST, REGISTER_RIP, SEGMENT_FS, codeInfo } from '@retrap/x86-decoder'
+import type { CodeInfo, Instruction } from '@retrap/x86-decoder'
 import { formOf } from './code-forms.ts'
 import type { Variant } from './code-forms.ts'
 import {
@@ -46,23 +35,10 @@ import {
   R_SEGMENT,
   SEGMENT_LINK,
 } from './record.ts'
+import { registerOffset } from './register-plan.ts'
+import type { RegisterPlan } from './register-plan.ts'
 import type { Form, Repeat } from './semantics/form.ts'
-import {
-  SEG_BYTES,
-  S_CR0,
-  S_CR2,
-  S_CR3,
-  S_CR4,
-  S_CR8,
-  S_DR,
-  S_FPR,
-  S_GPR,
-  S_PAGE_BASE,
-  S_SEGMENTS,
-  S_TWO_TO_28,
-  S_XMM,
-  S_ZERO,
-} from './state-layout.ts'
+import { S_GPR, S_PAGE_BASE, S_TWO_TO_28, S_ZERO } from './state-layout.ts'
 
 /** Finds the code for a form. */
 export type FormResolver = (info: CodeInfo, form: Form) => FormCode
@@ -83,7 +59,6 @@ export class Lowering {
   readonly #resolve: FormResolver
   /** By code. */
   readonly #plans: (CodePlan | undefined)[] = []
-  readonly #forms = new Map<number, LoweredForm>()
 
   constructor(views: RecordViews, resolve: FormResolver) {
     this.#views = views
@@ -95,9 +70,9 @@ export class Lowering {
    *
    * @param at - machine address of the record
    * @param offset - offset of the instruction in its page
-   * @returns the code that executes it
+   * @returns what its form has been lowered to
    */
-  write(at: number, insn: Instruction, offset: number): FormCode {
+  write(at: number, insn: Instruction, offset: number): LoweredForm {
     const plan = (this.#plans[insn.code] ??= codePlan(codeInfo(insn.code)))
     const { info, isRelative } = plan
     const long = insn.mode === 64
@@ -118,15 +93,15 @@ export class Lowering {
     u8[at + R_LENGTH] = insn.length
     u8[at + R_SEGMENT] = inPage === 'no' ? insn.segment : SEGMENT_LINK
     this.#writeAddress(at, insn, offset, plan)
-    for (let i = 0; i < plan.registers; i++) {
-      u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, info.operands[i] as OperandSpec, i)
+    for (let i = 0; i < plan.registerFields; i++) {
+      u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, plan.registers[i] as RegisterPlan)
     }
     // The x87 opcode: eleven bits of the escape's two bytes, where no instruction of the unit has a third operand.
     if (plan.isX87) {
       u16[(at + R_REG2) >>> 1] = ((info.opcode & 7) << 8) | (insn.mod << 6) | ((insn.reg & 7) << 3) | (insn.rm & 7)
     }
     if (isRelative) this.#writeBranch(at, insn, fixed ? target : undefined, offset + insn.length)
-    else this.#writeImmediate(at, insn, info, lowered)
+    else this.#writeImmediate(at, insn, plan, lowered)
     if (((u8[at + R_ADDRESS] as number) & ADDRESS_DISP64) !== 0) this.#writeConstant(at, insn.dispLo, insn.dispHi)
     return lowered
   }
@@ -177,7 +152,7 @@ export class Lowering {
     } else this.#writeConstant(at, insn.immLo, insn.immHi)
   }
 
-  #writeImmediate(at: number, insn: Instruction, info: CodeInfo, { immediate, isStack }: LoweredForm): void {
+  #writeImmediate(at: number, insn: Instruction, plan: CodePlan, { immediate, isStack }: LoweredForm): void {
     const { immLo: lo, immHi: hi } = insn
     if (isStack && insn.isMemory === 0) this.#writeConstant(at, insn.rm & 7, 0)
     else if (immediate === IMMEDIATE_PLAIN) this.#writeConstant(at, lo, hi)
@@ -187,27 +162,28 @@ export class Lowering {
     else if (immediate === IMMEDIATE_DOUBLE) this.#writeConstant(at, lo, lo >> 31)
     else if (immediate === IMMEDIATE_ONE) this.#writeConstant(at, 1, 0)
     else if (immediate === IMMEDIATE_TWO) this.#writeConstant(at, lo, insn.imm2)
-    else this.#writeConstant(at, registerOffset(insn, info.operands[3] as OperandSpec, 3), hi)
+    else this.#writeConstant(at, registerOffset(insn, plan.registers[3] as RegisterPlan), hi)
   }
 
-  #lookUp({ info, isString }: CodePlan, insn: Instruction, long: boolean, inPage: Variant['inPage']): LoweredForm {
-    const repeat = isString ? repeatOf(insn, info) : 'none'
+  #lookUp(plan: CodePlan, insn: Instruction, long: boolean, inPage: Variant['inPage']): LoweredForm {
+    const { info, isString, forms } = plan
     const memory = insn.isMemory !== 0
-    const key =
-      ((info.code * 2 + (memory ? 1 : 0)) * 2 + (long ? 1 : 0)) * 64 +
-      REPEATS.indexOf(repeat) * 16 +
-      (insn.addressSize >> 5) * 4 +
-      (inPage === 'no' ? 0 : inPage === 'back' ? 1 : 2)
-    let lowered = this.#forms.get(key)
-    if (lowered === undefined) {
-      const form = formOf(info, { memory, long, addressSize: insn.addressSize >> 3, repeat, inPage })
-      lowered = lowerForm(info, form, this.#resolve(info, form))
-      this.#forms.set(key, lowered)
-    }
-    return lowered
+    const repeat = isString ? repeatOf(insn, info) : 'none'
+    // One number for all that the forms of a code differ in; 32 bits of address size are 1, 64 are 2.
+    const variant =
+      (insn.addressSize >> 5) + (memory ? 3 : 0) + (long ? 6 : 0) + (inPage === 'no' ? 0 : inPage === 'back' ? 12 : 24)
+    const key = repeat === 'none' ? variant : variant + VARIANTS * REPEATS.indexOf(repeat)
+    return (forms[key] ??= this.#newForm(info, { memory, long, addressSize: insn.addressSize >> 3, repeat, inPage }))
+  }
+
+  #newForm(info: CodeInfo, variant: Variant): LoweredForm {
+    const form = formOf(info, variant)
+    return lowerForm(info, form, this.#resolve(info, form))
   }
 }
 
+/** Count of the variants of a code without a repeat prefix. */
+const VARIANTS = 36
 const REPEATS: readonly Repeat[] = ['none', 'rep', 'repe', 'repne']
 
 function repeatOf(insn: Instruction, info: CodeInfo): Repeat {
@@ -217,42 +193,4 @@ function repeatOf(insn: Instruction, info: CodeInfo): Repeat {
   if (info.repeat !== 'repe') return 'rep'
   if (rep && repne) return (insn.prefixes & PREFIX_REPNE_LAST) !== 0 ? 'repne' : 'repe'
   return rep ? 'repe' : 'repne'
-}
-
-const CONTROL_OFFSETS: Readonly<Record<number, number>> = { 0: S_CR0, 2: S_CR2, 3: S_CR3, 4: S_CR4, 8: S_CR8 }
-
-/** State offset of the register that an operand names; 0 for memory and immediates. */
-function registerOffset(insn: Instruction, spec: OperandSpec, i: number): number {
-  if (spec.kind === OperandKind.VSIB) return S_XMM + 64 * insn.index
-  if (operandIsMemory(insn, i)) return 0
-  const register = operandRegister(insn, i)
-  switch (spec.kind) {
-    case OperandKind.REG:
-    case OperandKind.RM:
-    case OperandKind.RM_REG:
-    case OperandKind.OPCODE_REG:
-    case OperandKind.VVVV_REG:
-    case OperandKind.FIXED_REG:
-      return register >= REGISTER_HIGH_BYTE ? S_GPR + 8 * (register - REGISTER_HIGH_BYTE - 4) + 1 : S_GPR + 8 * register
-    case OperandKind.SEGMENT_REG:
-    case OperandKind.FIXED_SEGMENT:
-      return S_SEGMENTS + SEG_BYTES * register
-    case OperandKind.CONTROL_REG:
-      return CONTROL_OFFSETS[register] ?? S_CR0
-    case OperandKind.DEBUG_REG:
-      return S_DR + 8 * register
-    case OperandKind.MMX_REG:
-    case OperandKind.MMX_RM:
-    case OperandKind.MMX_RM_REG:
-      return S_FPR + 16 * (register & 7)
-    case OperandKind.XMM_REG:
-    case OperandKind.XMM_RM:
-    case OperandKind.XMM_RM_REG:
-    case OperandKind.XMM_VVVV:
-    case OperandKind.XMM_IS4:
-    case OperandKind.XMM_FIXED:
-      return S_XMM + 64 * register
-    default:
-      return 0
-  }
 }

@@ -2,6 +2,8 @@ import { OperandKind } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import { isRelative, isStringForm } from './code-forms.ts'
 import { OP_SYSTEM } from './record.ts'
+import { registerPlan } from './register-plan.ts'
+import type { RegisterPlan } from './register-plan.ts'
 import type { Form } from './semantics/form.ts'
 
 /** The code that executes a form: the interpreter's, a TypeScript handler's, or #UD. */
@@ -35,6 +37,8 @@ export interface LoweredForm extends FormCode {
   readonly immediate: number
   /** Whether the immediate is the number of an x87 register, unless an operand is in memory. */
   readonly isStack: boolean
+  /** Whether control never falls through; the bytes that follow are more often data or padding than code. */
+  readonly endsRun: boolean
 }
 
 /** Works out how the records of a form are written. */
@@ -44,6 +48,19 @@ export function lowerForm(info: CodeInfo, form: Form, { op, fn }: FormCode): Low
     fn,
     immediate: immediateOf(info, form, op),
     isStack: form.operands.some(({ kind }) => kind === 'st'),
+    endsRun: endsRun(info, op),
+  }
+}
+
+function endsRun(info: CodeInfo, op: number): boolean {
+  switch (info.flow) {
+    case 'jump':
+    case 'indirect-jump':
+    case 'return':
+    case 'exception':
+      return true
+    default:
+      return op === OP_SYSTEM && info.mnemonic === 'HLT'
   }
 }
 
@@ -78,8 +95,12 @@ export interface CodePlan {
   /** Bytes to add to the displacement: POP computes its operand's address after the stack pointer has moved (SDM vol. 2B, POP). */
   readonly popBytes: number
   readonly isX87: boolean
+  /** The registers that the operands name. */
+  readonly registers: readonly RegisterPlan[]
   /** Count of the operands whose registers the record names. */
-  readonly registers: number
+  readonly registerFields: number
+  /** Its forms that have been lowered, by what they differ in. */
+  readonly forms: (LoweredForm | undefined)[]
 }
 
 /** Works out the plan of a code. */
@@ -92,6 +113,8 @@ export function codePlan(info: CodeInfo): CodePlan {
     isVsib: operands[1]?.kind === OperandKind.VSIB,
     popBytes: mnemonic === 'POP' ? operandSize >> 3 : 0,
     isX87: map === 0 && (opcode & 0xf8) === 0xd8,
-    registers: Math.min(operands.length, 3),
+    registers: operands.map(registerPlan),
+    registerFields: Math.min(operands.length, 3),
+    forms: [],
   }
 }

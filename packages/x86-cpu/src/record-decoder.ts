@@ -1,7 +1,6 @@
 import type { MachineMemory } from '@retrap/memory'
 import type { RecordDecoder } from '@retrap/engine'
-import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, codeInfo, decodeInto } from '@retrap/x86-decoder'
-import type { CodeInfo } from '@retrap/x86-decoder'
+import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, decodeInto } from '@retrap/x86-decoder'
 import type { Lowering } from './lower.ts'
 import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from './record.ts'
 import { MODE_16, MODE_32 } from './state-layout.ts'
@@ -42,8 +41,7 @@ export class X86RecordDecoder implements RecordDecoder {
     const bits = mode === MODE_16 ? 16 : mode === MODE_32 ? 32 : 64
     const status = decodeInto(bytes, start, end, bits | this.#options, insn)
     if (status === DECODED) {
-      const { op } = this.#lowering.write(record, insn, offset)
-      this.endsRun = endsRun(codeInfo(insn.code), op)
+      this.endsRun = this.#lowering.write(record, insn, offset).endsRun
       this.extentBytes = insn.length
       return insn.length
     }
@@ -61,18 +59,5 @@ export class X86RecordDecoder implements RecordDecoder {
     u16[(at + R_FUNCTION) >>> 1] =
       this.#insn.reason === REASON_TOO_LONG ? this.#handlers.tooLong : this.#handlers.undefined
     u8[at + R_LENGTH] = 1
-  }
-}
-
-/** Returns whether control never falls through; the bytes that follow are more often data or padding than code. */
-function endsRun(info: CodeInfo, op: number): boolean {
-  switch (info.flow) {
-    case 'jump':
-    case 'indirect-jump':
-    case 'return':
-    case 'exception':
-      return true
-    default:
-      return op === OP_SYSTEM && info.mnemonic === 'HLT'
   }
 }
