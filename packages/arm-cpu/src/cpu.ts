@@ -40,6 +40,7 @@ import {
   S_TLB_SETS,
   S_WAITING,
   WAIT_EVENT,
+  WAIT_MONITOR,
   WAIT_INTERRUPT,
 } from './state-layout.ts'
 import { Exceptions } from './system/exceptions.ts'
@@ -192,7 +193,8 @@ export class ArmCpu {
 
   /** `run` would come back at once: WFI or WFE goes on waiting. */
   get dormant(): boolean {
-    return this.#system.isDormant
+    // A turn begins with the monitor open, which ends a wait for that.
+    return this.#u32[S_WAITING >>> 2] !== WAIT_MONITOR && this.#system.isDormant
   }
 
   /** Accesses that generated code could not finish by itself: TLB misses, and those in two pages. */

@@ -133,3 +133,29 @@ test('what nothing answers is an external abort', async () => {
   const { registers } = domain.vcpus[0]!.processor
   expect([registers.x(4), registers.x(5)]).toEqual([0x9600_0010n, 0x0a00_0000n])
 })
+
+test('WFE waits for the store of another vCPU to what LDAXR has marked', async () => {
+  const entry = 0x100
+  const program = [
+    movz(0, 0xc400, 16),
+    movk(0, 3, 0),
+    movz(1, 1),
+    movz(2, RAM >>> 16, 16),
+    movk(2, entry, 0),
+    HVC,
+    movz(6, RAM >>> 16, 16),
+    movk(6, 0x800, 0),
+    0x885f_fcc5, // ldaxr w5, [x6]
+    0x3500_0065, // cbnz w5, .+12
+    0xd503_205f, // wfe
+    0x17ff_fffd, // b .-12
+    ...OFF,
+  ]
+  const domain = domainWith(program, 2)
+  // The other one counts to 100,000, and stores.
+  const other = [movz(6, RAM >>> 16, 16), movk(6, 0x800, 0), movz(7, 1, 16), 0xf100_04e7, 0x54ff_ffe1, 0xb900_00c7]
+  other.push(movz(7, 1), 0xb900_00c7, WFI, 0x17ff_ffff)
+  domain.guestMemory.write(RAM + entry, new Uint8Array(Uint32Array.from(other).buffer))
+  expect(await domain.run()).toEqual({ reason: 'power-off' })
+  expect(domain.vcpus[0]!.processor.registers.x(5)).toBe(1n)
+})

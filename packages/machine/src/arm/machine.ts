@@ -1,0 +1,240 @@
+import type { DeviceModel } from '@retrap/device'
+import { DeterministicClock, RealClock } from '@retrap/hvm'
+import { ArmDomain } from '@retrap/hvm/arm'
+import type { ArmDomainOptions } from '@retrap/hvm/arm'
+import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
+import { MachineMemory } from '@retrap/memory'
+import type { VirtioDevice } from '@retrap/virtio'
+import { MachineError } from '../errors.ts'
+import { fixedRandom, hostClock, hostRandom, HostSleeper, laterTurn } from '../host.ts'
+import type { MachineExit } from '../machine-exit.ts'
+import { MachineLife, type MachineRunOptions, type PcState } from '../machine-life.ts'
+import type { StartDeviceServer } from '../pc-options.ts'
+import { SerialLine, type SerialPort } from '../serial-port.ts'
+import { SerialStream } from '../serial-stream.ts'
+import { Sleep } from '../sleep.ts'
+import { describeArmCrash } from './crash.ts'
+import { armDeviceTree } from './device-tree.ts'
+import type { Decompress } from './kernel-image.ts'
+import { type ArmBoard, checkArmBoard, VIRT } from './layout.ts'
+import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
+import { armMemoryBytes } from './memory-size.ts'
+import { type ArmStatistics, measureArm } from './statistics.ts'
+import { type ArmModels, createArmModels } from './models.ts'
+
+/** How an Arm machine is made. */
+export interface ArmMachineOptions {
+  /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
+  readonly memoryBytes: number
+  /** vCPUs, 1–64; default 1. */
+  readonly cpus?: number | undefined
+  /** A Linux Image, also compressed by gzip, or in an EFI image by gzip or zstd; or an ELF file for AArch64. */
+  readonly kernel: Uint8Array
+  /** The kernel's initial RAM disk. */
+  readonly initrd?: Uint8Array | undefined
+  /** The kernel's command line, passed as it is given; default empty. */
+  readonly commandLine?: string | undefined
+  /** Decompresses zstd, such as Node's; absent: images compressed with it are refused. */
+  readonly unzstd?: Decompress | undefined
+  /** Devices of the virtio transports in memory, from the first on; default none. */
+  readonly virtio?: readonly VirtioDevice[] | undefined
+  /** Models beside the board's own: PCI functions, and others. */
+  readonly devices?: readonly DeviceModel[] | undefined
+  /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
+  readonly deviceServers?: readonly StartDeviceServer[] | undefined
+  /**
+   * Where models run: `inline` (default), straight from the instruction; `deferred`, where every access is answered in a
+   * later turn of the event loop.
+   */
+  readonly devicePlacement?: 'inline' | 'deferred' | undefined
+  /** What a device model that fails leads to: the machine's end (default), or its own. */
+  readonly devicePolicy?: FailurePolicy | undefined
+  /** Milliseconds of host time that a device model may take for an answer; default as for a PC. */
+  readonly deviceDeadlineMs?: number | undefined
+  /** Told of device models that fail. */
+  readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
+  /** Room for memory that device models own, in bytes; default 0, which leaves about 4 MiB. */
+  readonly deviceMemoryBytes?: number | undefined
+  /** Told of every access to a device; slow. */
+  readonly trace?: ((record: IoTraceRecord) => void) | undefined
+  /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
+  readonly clock?: 'real' | 'deterministic' | undefined
+  /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
+  readonly epochSeconds?: number | undefined
+  /** Bytes of the arena for decoded instructions. */
+  readonly codeCacheBytes?: number | undefined
+  /** Compile hot code to WebAssembly of its own, for speed. Default false. */
+  readonly jit?: boolean | undefined
+}
+
+/** 2026-01-01, for machines whose runs must agree. */
+const DETERMINISTIC_EPOCH = 1_767_225_600
+/** Bytes of the seed that the kernel's generator gets. */
+const SEED_WORDS = 8
+
+/**
+ * Assembles the Arm board `virt`: memory, vCPUs, GIC, timers, devices, device tree and kernel.
+ *
+ * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and what was expected
+ */
+export async function createArmMachine(options: ArmMachineOptions): Promise<ArmMachine> {
+  return ArmMachine.create(options)
+}
+
+/** An Arm board with what it runs. Made by {@link createArmMachine}. */
+export class ArmMachine {
+  /** The machine's inside: vCPUs, memory map, devices. */
+  readonly domain: ArmDomain
+  /** Machine memory, which guest RAM is part of. */
+  readonly memory: MachineMemory
+  /** The serial port, which is the console. */
+  readonly serial: SerialPort
+  /** All serial ports: this one. */
+  readonly serialPorts: readonly SerialPort[]
+  readonly #options: ArmMachineOptions
+  readonly #board: ArmBoard
+  readonly #models: ArmModels
+  readonly #life: MachineLife
+  readonly #random: () => number
+
+  private constructor(options: ArmMachineOptions) {
+    const { memoryBytes, cpus = 1 } = options
+    this.#options = options
+    this.#board = { cpus, memoryBytes }
+    checkArmBoard(this.#board)
+    const deterministic = options.clock === 'deterministic'
+    this.#random = deterministic ? fixedRandom(0x7265_7472) : hostRandom()
+    const epochSeconds = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
+    this.memory = MachineMemory.create({ bytes: armMemoryBytes(options) })
+    const sleeper = new HostSleeper()
+    this.domain = new ArmDomain({
+      ...domainOptions(options),
+      memory: this.memory,
+      sleeper,
+      onFailure: (failure) => {
+        this.#life.failed(failure)
+        options.onDeviceFailure?.(failure)
+      },
+    })
+    const sleep = new Sleep(this.domain, {
+      resume: async () => false,
+      changed: () => undefined,
+      turn: () => sleeper.sleep(0),
+    })
+    this.#life = new MachineLife(this.domain, {
+      models: options.devices ?? [],
+      run: () => sleep.run(),
+      settle: async () => this.#models.uart.flush(),
+      describe: (vcpu, message) => describeArmCrash(this.domain, vcpu, message),
+    })
+    this.domain.p2m.populate(VIRT.ram.base / 4096, memoryBytes / 4096)
+    const line = new SerialLine((bytes) => {
+      stream.receive(bytes)
+      this.domain.wake()
+    })
+    const stream = new SerialStream(
+      (bytes) => line.transmit(bytes),
+      (count) => line.taken(count),
+    )
+    this.serial = line
+    this.serialPorts = [line]
+    this.#models = createArmModels({ ...this.#board, epochSeconds, serial: stream, virtio: options.virtio })
+    const { hostBridge, models } = this.#models
+    this.domain.architecture.pciWire = (device, pin) => hostBridge.interruptInput(device, pin)
+    this.domain.dispatch.setEcam([{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }])
+    for (const model of [...models, ...(options.devices ?? [])]) this.domain.attach(model)
+  }
+
+  /** @internal Use {@link createArmMachine}. */
+  static async create(options: ArmMachineOptions): Promise<ArmMachine> {
+    if (!(options.kernel instanceof Uint8Array)) {
+      throw new MachineError('ERR_OPTION', 'kernel: expected its bytes, as a Uint8Array')
+    }
+    const machine = new ArmMachine(options)
+    try {
+      await machine.#life.startServers(options.deviceServers ?? [])
+    } catch (error) {
+      machine.close()
+      throw machine.#life.notStarted(error)
+    }
+    try {
+      await machine.#start()
+    } catch (error) {
+      machine.close()
+      throw error
+    }
+    return machine
+  }
+
+  /** Loads the kernel, and has the first vCPU begin there. */
+  async #start(): Promise<void> {
+    const { kernel, initrd, unzstd, commandLine } = this.#options
+    const seed = (words: number): Uint8Array =>
+      new Uint8Array(Uint32Array.from({ length: words }, () => this.#random()).buffer)
+    const loaded: LoadedArmKernel = await loadArmKernel(
+      { ramBytes: this.#board.memoryBytes, write: (gpa, bytes) => this.domain.guestMemory.load(gpa, bytes) },
+      {
+        kernel,
+        initrd,
+        unzstd,
+        deviceTree: (place) =>
+          armDeviceTree(this.#board, { commandLine, initrd: place, rngSeed: seed(SEED_WORDS), kaslrSeed: seed(2) }),
+      },
+    )
+    this.domain.reset()
+    const { x, pc } = loaded.state
+    this.domain.vcpus[0]!.start(BigInt(pc), BigInt(x[0]))
+  }
+
+  /** Ends what runs beside the machine: threads and processes of device models. */
+  close(): void {
+    this.#life.close()
+  }
+
+  /** Whether it runs or is stopped. */
+  get state(): PcState {
+    return this.#life.state
+  }
+
+  /**
+   * Runs until the guest or the caller ends it.
+   *
+   * @param options.timeoutMs - host time after which it is stopped
+   * @throws MachineError `ERR_STATE` if it runs already
+   */
+  run(options: MachineRunOptions = {}): Promise<MachineExit> {
+    return this.#life.run(options)
+  }
+
+  /**
+   * Presses the power button of the running machine.
+   *
+   * @returns whether the guest has asked for its event; where it has not, nothing will happen
+   */
+  async powerButton(): Promise<boolean> {
+    const listens = this.#models.pressPowerButton()
+    this.domain.wake()
+    return listens
+  }
+
+  /** Returns counts since power-on. */
+  statistics(): ArmStatistics {
+    return measureArm(this.domain)
+  }
+}
+
+/** What of a domain follows from the options. */
+function domainOptions(options: ArmMachineOptions): Omit<ArmDomainOptions, 'memory' | 'sleeper'> {
+  return {
+    vcpus: options.cpus ?? 1,
+    clock: options.clock === 'deterministic' ? new DeterministicClock() : new RealClock(hostClock),
+    gic: { distributor: VIRT.gicDistributor.base, redistributors: VIRT.gicRedistributors.base },
+    openBus: [VIRT.pcie, VIRT.pciePorts],
+    ...(options.jit === true && { jit: {} }),
+    ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
+    ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
+    ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
+    ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
+    ...(options.trace && { trace: options.trace }),
+  }
+}

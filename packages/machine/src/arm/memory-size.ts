@@ -1,0 +1,27 @@
+import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
+
+const MIB = 1 << 20
+/** Logs, request pages, table frames and the interrupt controller, beside RAM and the code arena. */
+const FIXED_OVERHEAD = 6 * MIB
+/** State and TLB of a vCPU. */
+const VCPU_OVERHEAD = 3584 * 1024
+/** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
+const FRAME_RECORD_SHARE = 256
+
+/** What {@link armMemoryBytes} counts. */
+interface CountedOptions {
+  readonly memoryBytes: number
+  readonly cpus?: number | undefined
+  readonly codeCacheBytes?: number | undefined
+  readonly deviceMemoryBytes?: number | undefined
+}
+
+/** Bytes of the machine memory of an Arm board: guest RAM, and what lies beside it. */
+export function armMemoryBytes(options: CountedOptions): number {
+  const { memoryBytes, cpus = 1, codeCacheBytes = CODE_CACHE_BYTES, deviceMemoryBytes = 0 } = options
+  // RAM wants whole 2 MiB leaves.
+  const ram = Math.ceil(memoryBytes / (2 * MIB)) * 2 * MIB
+  return (
+    ram + FIXED_OVERHEAD + cpus * VCPU_OVERHEAD + codeCacheBytes + deviceMemoryBytes + memoryBytes / FRAME_RECORD_SHARE
+  )
+}

@@ -1,0 +1,87 @@
+import { defineDevice } from '@retrap/device'
+import { describe, expect, test } from 'vitest'
+import { createArmMachine, type ArmMachineOptions } from '../../src/arm/index.ts'
+
+const movz = (register: number, value: number, shift = 0): number =>
+  (0xd280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
+const movk = (register: number, value: number, shift = 0): number =>
+  (0xf280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
+/** Calls PSCI: 8 powers off, 9 resets. */
+const psci = (number: number): number[] => [movz(0, 0x8400, 16), movk(0, number), 0xd400_0002]
+/** Has X1 be the address of the UART, and the UART send eight bits: UARTLCR_H. */
+const UART = [movz(1, 0x0900, 16), movz(2, 0x60), 0xb900_2c22]
+/** Sends a character by the UART whose address is in X1. */
+const send = (text: string): number[] =>
+  [...text].flatMap((character) => [movz(2, character.charCodeAt(0)), 0x3900_0022]) // strb w2, [x1]
+
+/** An arm64 Image: the header of the boot protocol, whose first instruction jumps behind it. */
+function image(...program: number[]): Uint8Array {
+  const words = new Uint32Array(16 + program.length)
+  words[0] = 0x1400_0010 // b .+64
+  words.set([words.length * 4], 4)
+  words[14] = 0x644d_5241
+  words.set(program, 16)
+  return new Uint8Array(words.buffer)
+}
+
+async function run(options: Partial<ArmMachineOptions>, ...program: number[]): Promise<[string, string]> {
+  const machine = await createArmMachine({
+    memoryBytes: 4 << 20,
+    codeCacheBytes: 1 << 20,
+    clock: 'deterministic',
+    kernel: image(...program),
+    ...options,
+  })
+  let text = ''
+  machine.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
+  const { reason } = await machine.run({ timeoutMs: 20_000 })
+  machine.close()
+  return [text, reason]
+}
+
+describe.each([['inline'], ['deferred']] as const)('models %s', (devicePlacement) => {
+  test('a kernel writes to the console and powers off', async () => {
+    const program = [...UART, ...send('hello'), ...psci(8)]
+    expect(await run({ devicePlacement }, ...program)).toEqual(['hello', 'power-off'])
+  })
+})
+
+test('a kernel gets the device tree in X0, and resets the machine', async () => {
+  // The tree's magic number, d0 0d fe ed, as four bytes to the console.
+  const program = [0xb940_0003, ...UART]
+  for (let i = 0; i < 4; i++) program.push(0x3900_0023, 0xd348_fc63) // strb w3, [x1]; lsr x3, x3, #8
+  expect(await run({}, ...program, ...psci(9))).toEqual(['\u00d0\u000d\u00fe\u00ed', 'reset'])
+})
+
+test('configuration space without a function reads as ones', async () => {
+  // Device 1 of bus 0: the high byte of its identification.
+  const program = [movz(4, 0x40, 32), movk(4, 0x1000, 16), movk(4, 0x8000), 0xb940_0083, 0xd358_fc63]
+  program.push(...UART, 0x3900_0023)
+  expect(await run({}, ...program, ...psci(8))).toEqual(['\u00ff', 'power-off'])
+})
+
+test('a device of the caller is asked, and a machine is stopped by its time', async () => {
+  const device = defineDevice({
+    name: 'price',
+    mmio: { base: 0x0b00_0000, size: 0x1000 },
+    read: async () => 0x21,
+  })
+  const program = [movz(4, 0x0b00, 16), 0xb940_0083, ...UART, 0x3900_0023, 0x1400_0000]
+  const options = { devices: [device], clock: 'real' } as const
+  const machine = await createArmMachine({ memoryBytes: 4 << 20, kernel: image(...program), ...options })
+  let text = ''
+  machine.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
+  expect(await machine.run({ timeoutMs: 2000 })).toEqual({ reason: 'timeout' })
+  machine.close()
+  expect(text).toBe('!')
+})
+
+test('what is no kernel, and a board that cannot be, are refused', async () => {
+  const kernel = image()
+  const refused = async (options: Partial<ArmMachineOptions>): Promise<unknown> =>
+    createArmMachine({ memoryBytes: 4 << 20, kernel, ...options }).catch(({ code }: { code: string }) => code)
+  expect(await refused({ cpus: 65 })).toBe('ERR_CPUS')
+  expect(await refused({ memoryBytes: 4097 })).toBe('ERR_MEMORY_SIZE')
+  expect(await refused({ kernel: '/boot/vmlinuz' as unknown as Uint8Array })).toBe('ERR_OPTION')
+  expect(await refused({ kernel: new Uint8Array(100) })).toBe('ERR_FORMAT')
+})
