@@ -2,7 +2,7 @@ import { describeThrown } from '@retrap/device/host'
 import type { FinalExit } from './sleep.ts'
 import type { CrashDetail } from './crash.ts'
 
-/** Why {@link Pc.run} ended. */
+/** Why the `run` of a machine ended. */
 export interface MachineExit {
   /** Why it ended; after `timeout` and `stopped` the machine can be run on. */
   readonly reason:

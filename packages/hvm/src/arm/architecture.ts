@@ -3,7 +3,15 @@ import type { JitOptions, SystemValue } from '@retrap/arm-cpu'
 import { DeviceOrder, deviceOrderBytes } from '@retrap/arm-mmio'
 import type { InterruptLine } from '@retrap/device'
 
-import { defaultAffinity, GenericTimers, genericTimersStateBytes, GicV3, gicV3StateBytes } from '@retrap/irqchip/gic'
+import {
+  defaultAffinity,
+  GenericTimers,
+  genericTimersStateBytes,
+  GicV3,
+  gicV3StateBytes,
+  Its,
+  ITS_STATE_BYTES,
+} from '@retrap/irqchip/gic'
 import type { Architecture } from '../architecture.ts'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
@@ -26,6 +34,8 @@ export interface GicPlace {
   readonly distributor: number
   /** Guest-physical address of the redistributors, 128 KiB for each vCPU. */
   readonly redistributors: number
+  /** Guest-physical address of the interrupt translation service, 128 KiB; absent: there is none, and no messages. */
+  readonly its?: number
   /** Shared interrupts, 32–988. Default 256. */
   readonly spis?: number
 }
@@ -51,6 +61,10 @@ const FIRST_PCI = 35
 /** The wire of a PCI function's interrupt pin: device number, and pin 1–4. */
 export type PciWire = (device: number, pin: number) => InterruptLine
 
+/** Bytes of the translation service's frames; where the second has the register that messages are written to. */
+const ITS_BYTES = 0x2_0000
+const GITS_TRANSLATER = 0x1_0040
+
 /** The vCPUs and interrupt controller of an Arm board, and the wires between them. */
 export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   /** The domain that they belong to. */
@@ -67,6 +81,9 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   readonly timers: GenericTimers
   /** The wire of a PCI function's interrupt pin; a board with a bridge that routes them puts its own here. */
   pciWire: PciWire
+  /** The interrupt translation service, where there is one. */
+  readonly its: Its | undefined
+  readonly #translater: number
   readonly #lines: SharedLines
   readonly #openBus: readonly AddressRange[]
 
@@ -82,14 +99,18 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
     })
     const { buffer } = memory
     this.order = new DeviceOrder(count, buffer, memory.allocate(deviceOrderBytes(count), 8, 'device order'))
+    const hasIts = gic.its !== undefined
     const vcpus: ArmVcpu[] = []
     this.vcpus = vcpus
     this.gic = new GicV3({
       cpus: count,
       ...(gic.spis !== undefined && { spis: gic.spis }),
       signal: (cpu) => vcpus[cpu]?.setInterrupts(this.gic.irqPending(cpu), this.gic.fiqPending(cpu)),
-      state: { buffer, byteOffset: memory.allocate(gicV3StateBytes(count), 8, 'interrupt controller') },
+      ...(hasIts && { memory: domain.guestMemory }),
+      state: { buffer, byteOffset: memory.allocate(gicV3StateBytes(count, hasIts), 8, 'interrupt controller') },
     })
+    this.#translater = gic.its === undefined ? -1 : gic.its + GITS_TRANSLATER
+    this.its = gic.its === undefined ? undefined : this.#makeIts(gic.its)
     this.timers = new GenericTimers({
       cpus: count,
       clock: { read: (into) => clock.read(into), timer: (callback) => timers.create(callback) },
@@ -103,6 +124,25 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
     dispatch.mapInternalMmio('gic distributor', gic.distributor, 0x1_0000, this.gic.distributor, words)
     const { redistributors, redistributorBytes } = this.gic
     dispatch.mapInternalMmio('gic redistributors', gic.redistributors, redistributorBytes, redistributors, words)
+  }
+
+  #makeIts(base: number): Its {
+    const { memory, guestMemory, dispatch, timers } = this.domain
+    const callbacks: (() => void)[] = []
+    const timer = timers.create(() => {
+      for (const callback of callbacks.splice(0)) callback()
+    })
+    const its = new Its({
+      gic: this.gic,
+      memory: guestMemory,
+      later(callback) {
+        callbacks.push(callback)
+        timer.armAfter(0)
+      },
+      state: { buffer: memory.buffer, byteOffset: memory.allocate(ITS_STATE_BYTES, 8, 'interrupt translation') },
+    })
+    dispatch.mapInternalMmio('gic its', base, ITS_BYTES, its, { maximumAccess: 8 })
+    return its
   }
 
   /** Reads a system register of the timers or the interrupt controller. @returns `SYSTEM_*` */
@@ -158,12 +198,15 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
     return this.#openBus.some(({ base, bytes }) => gpa >= base && gpa < base + bytes)
   }
 
-  /** There is no translation of messages yet: they are lost. */
-  signalMsi(): void {}
+  /** Delivers a device's message by the translation service; to other addresses there is none. */
+  signalMsi(address: number, data: number, requester: number): void {
+    if (address === this.#translater) this.its?.translate(requester, data)
+  }
 
   /** Power-on of the interrupt controller and the timers. */
   reset(): void {
     this.gic.reset()
+    this.its?.reset()
     this.timers.reset()
   }
 }

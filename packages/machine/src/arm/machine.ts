@@ -125,6 +125,7 @@ export class ArmMachine {
       models: options.devices ?? [],
       run: () => sleep.run(),
       settle: async () => this.#models.uart.flush(),
+      leave: () => undefined,
       describe: (vcpu, message) => describeArmCrash(this.domain, vcpu, message),
     })
     this.domain.p2m.populate(VIRT.ram.base / 4096, memoryBytes / 4096)
@@ -228,7 +229,11 @@ function domainOptions(options: ArmMachineOptions): Omit<ArmDomainOptions, 'memo
   return {
     vcpus: options.cpus ?? 1,
     clock: options.clock === 'deterministic' ? new DeterministicClock() : new RealClock(hostClock),
-    gic: { distributor: VIRT.gicDistributor.base, redistributors: VIRT.gicRedistributors.base },
+    gic: {
+      distributor: VIRT.gicDistributor.base,
+      redistributors: VIRT.gicRedistributors.base,
+      its: VIRT.gicIts.base,
+    },
     openBus: [VIRT.pcie, VIRT.pciePorts],
     ...(options.jit === true && { jit: {} }),
     ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
