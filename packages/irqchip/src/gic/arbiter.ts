@@ -188,8 +188,11 @@ export class Arbiter {
 
   /** Ends the active state of an interrupt; a shared one may then go to any processor. */
   deactivate(cpu: number, intid: number): void {
-    if (intid >= this.#table.end) return
-    this.#table.setBit(ACTIVE, cpu, intid, false)
+    const table = this.#table
+    if (intid >= table.end) return
+    table.setBit(ACTIVE, cpu, intid, false)
+    // Nothing is chosen otherwise unless the interrupt is pending again.
+    if (((table.candidates(cpu, intid >> 5) >>> (intid & 31)) & 1) === 0) return
     if (intid < 32) this.update(cpu)
     else this.updateAll()
   }

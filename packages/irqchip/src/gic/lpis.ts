@@ -257,8 +257,11 @@ export class Lpis implements LpiControl {
   save(): PendingLpi[][] {
     return Array.from({ length: this.#table.cpus }, (_, cpu) => {
       const list: PendingLpi[] = []
-      for (let intid = FIRST_LPI; intid < END_OF_LPIS; intid++) {
-        if (this.#isPending(cpu, intid)) list.push({ intid, configuration: this.#configuration[intid - FIRST_LPI]! })
+      for (let i = 0; i < PENDING_WORDS; i++) {
+        for (let bits = this.#pending[cpu * PENDING_WORDS + i]!; bits !== 0; bits &= bits - 1) {
+          const intid = FIRST_LPI + 32 * i + 31 - Math.clz32(bits & -bits)
+          list.push({ intid, configuration: this.#configuration[intid - FIRST_LPI]! })
+        }
       }
       return list
     })
