@@ -4,28 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
-import { linuxWith } from '../support/disk-linux.ts'
+import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
 import { openHost, sha256 } from '../support/network-host.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 240_000
 const DISK_BYTES = 4 << 20
 
-/** The first process: reads and writes disks of several controllers, and moves data by the network. */
-const AUTO = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /tmp
-/drivers
-for d in sda vda sr0 nvme0n1 sdb; do echo "$d $(sha256sum < /dev/$d)"; done
-for d in vda nvme0n1 sdb; do dd if=/dev/sda of=/dev/$d bs=64k conv=fsync 2>/dev/null; done
-dd if=/dev/urandom of=/dev/sda bs=64k count=16 conv=fsync 2>/dev/null
-echo 3 > /proc/sys/vm/drop_caches
-for d in sda vda nvme0n1 sdb; do echo "new-$d $(sha256sum < /dev/$d)"; done
-ip link set lo up
+/** The end of the first process: moves data by the network. */
+const NETWORK = `ip link set lo up
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
 echo "get $(wget -q -O - http://10.0.2.2:$http/data | sha256sum)"
@@ -36,8 +23,34 @@ echo DONE
 poweroff -f
 `
 
+const BEGIN = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+/drivers
+`
+
+/** The first process: reads and writes disks of several controllers, and moves data by the network. */
+const AUTO = `${BEGIN}for d in sda vda sr0 nvme0n1 sdb; do echo "$d $(sha256sum < /dev/$d)"; done
+for d in vda nvme0n1 sdb; do dd if=/dev/sda of=/dev/$d bs=64k conv=fsync 2>/dev/null; done
+dd if=/dev/urandom of=/dev/sda bs=64k count=16 conv=fsync 2>/dev/null
+echo 3 > /proc/sys/vm/drop_caches
+for d in sda vda nvme0n1 sdb; do echo "new-$d $(sha256sum < /dev/$d)"; done
+${NETWORK}`
+
+/** The same of a q35: a disk and a disc of AHCI, and an e1000. */
+const SATA_AUTO = `${BEGIN}for d in sda sr0; do echo "$d $(sha256sum < /dev/$d)"; done
+dd if=/dev/sr0 of=/dev/sda bs=64k conv=fsync 2>/dev/null
+echo 3 > /proc/sys/vm/drop_caches
+echo "new-sda $(sha256sum < /dev/sda)"
+${NETWORK}`
+
 const DRIVERS = ['ata_piix', 'sd_mod', 'sr_mod', 'virtio_pci', 'virtio_blk', 'virtio_scsi', 'virtio_net', 'nvme']
 const linux = await linuxWith(DRIVERS, AUTO)
+const sataLinux = await linuxWith(['ahci', 'sd_mod', 'sr_mod', 'e1000'], SATA_AUTO, BEHIND_PORTS)
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-controllers-'))
 afterAll(() => rmSync(scratch, { recursive: true }))
 const note = skipNote(linux !== undefined, 'there is no apt')
@@ -87,4 +100,38 @@ describe.runIf(linux !== undefined)(`controllers in a Worker${note}`, () => {
       }
     },
   )
+
+  test('Linux of a q35 uses SATA drives and an e1000', { timeout: DEADLINE_MS }, async () => {
+    const host = await openHost()
+    const [disk, disc] = [randomBytes(DISK_BYTES), randomBytes(DISK_BYTES)]
+    const path = (name: string): string => join(scratch, `sata-${name}`)
+    writeFileSync(path('disk'), disk)
+    writeFileSync(path('disc'), disc)
+    writeFileSync(path('initrd'), sataLinux!.initrd)
+    const { http, sink } = host.ports
+    try {
+      const { code, stdout, stderr } = await runRetrap(
+        [
+          ...['run', '--machine', 'q35', '--controllers', 'worker'],
+          ...['--kernel', sataLinux!.kernelPath, '--initrd', path('initrd')],
+          ...['--append', `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink}`],
+          ...['--drive', `file=${path('disk')},format=raw`, '--drive', `file=${path('disc')},format=raw,media=cdrom`],
+          ...['--netdev', 'user,id=u', '--device', 'e1000,netdev=u'],
+        ],
+        { deadlineMs: DEADLINE_MS - 10_000 },
+      )
+      const text = stdout + stderr
+      const line = (word: string): string => new RegExp(`^${word} (.*?)\\s*$`, 'm').exec(stdout)?.[1] ?? ''
+      expect.soft(line('sda'), text).toContain(sha256(disk))
+      expect.soft(line('sr0')).toContain(sha256(disc))
+      expect.soft(line('new-sda')).toContain(sha256(disc))
+      expect.soft(readFileSync(path('disk'))).toEqual(disc)
+      expect.soft(line('get')).toContain(sha256(host.data))
+      expect.soft(line('put')).toContain(sha256(Buffer.concat(host.taken)))
+      expect.soft(text).not.toMatch(/timeout|i\/o error|lost interrupt/i)
+      expect(code).toBe(0)
+    } finally {
+      host.close()
+    }
+  })
 })
