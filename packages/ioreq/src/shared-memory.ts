@@ -144,16 +144,23 @@ export class SharedEnd {
 
   /** Sends what waits, as far as there is room. True if nothing is left. */
   flush(): boolean {
-    while (this.#queue.length > 0) {
-      const next = this.#queue[0]!
+    this.#sendQueue()
+    return this.#queue.length === 0
+  }
+
+  /** @returns whether anything was sent */
+  #sendQueue(): boolean {
+    let any = false
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
       const done = this.#out.write(next)
+      any ||= done > 0
       if (done < next.length) {
         this.#queue[0] = next.subarray(done)
-        return false
+        break
       }
       this.#queue.shift()
     }
-    return true
+    return any
   }
 
   /** Hands over the frames that have arrived; true if there was anything. */
@@ -164,7 +171,8 @@ export class SharedEnd {
       if (this.#in.takeStarved()) this.otherBell.ring()
       this.#reader.push(bytes)
     }
-    if (this.#queue.length > 0 && this.flush()) this.otherBell.ring()
+    // A part of what waits needs a reader, too: there is room for the rest only then.
+    if (this.#sendQueue()) this.otherBell.ring()
     return any
   }
 }

@@ -1,0 +1,126 @@
+import type { BlockBackend } from '@retrap/device'
+import { startDeviceWorker } from '@retrap/ioreq/node'
+import { ah, al, type Assembler, ax, dx, ecx, edx, imm8 } from '@retrap/x86-assembler'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { afterEach, expect, test } from 'vitest'
+import { createPc, type Pc, type StartControllerServer } from '../src/index.ts'
+import { multibootKernel } from './support/kernels.ts'
+
+const IDE = 0x1f0
+const COM1 = 0x3f8
+const [LBA, READ_SECTORS, DRQ] = [5, 0x20, 0x08]
+
+const inWorker: StartControllerServer = (dispatch, platform, { name, realTime, controllers, onMessage }) =>
+  startDeviceWorker(dispatch, platform, {
+    name,
+    realTime,
+    onMessage,
+    modules: [],
+    program: new URL('./support/controllers-worker.ts', import.meta.url),
+    data: { controllers, guest: platform.sharedMemory },
+  })
+
+/** Begins to read a sector by PIO. */
+function begin(asm: Assembler): void {
+  for (const [register, value] of [
+    [6, 0xe0],
+    [2, 1],
+    [3, LBA],
+    [4, 0],
+    [5, 0],
+    [7, READ_SECTORS],
+  ] as const)
+    asm
+      .mov(edx, IDE + register)
+      .mov(al, imm8(value))
+      .out(dx, al)
+  asm.mov(edx, IDE + 7)
+  const wait = asm.here()
+  asm.in(al, dx).test(al, imm8(DRQ)).jz(wait)
+}
+
+/** Moves so many words of the sector to the serial port. */
+function move(asm: Assembler, words: number): void {
+  asm.mov(ecx, words)
+  const next = asm.here()
+  asm.mov(edx, IDE).in(ax, dx).mov(edx, COM1).out(dx, al).mov(al, ah).out(dx, al).dec(ecx).jnz(next)
+  asm.hlt()
+}
+
+/** What a disk has at a byte. */
+const byteAt = (at: number): number => (at * 13 + (at >> 9)) & 0xff
+
+/** A disk that counts its reads. */
+function disk(): BlockBackend & { reads: number } {
+  const none = async (): Promise<void> => {}
+  return {
+    reads: 0,
+    properties: {
+      bytes: 64 * 512,
+      blockBytes: 512,
+      physicalBlockBytes: 512,
+      maximumBytes: 1 << 16,
+      readOnly: false,
+      discards: false,
+    },
+    async read(offset, into) {
+      this.reads++
+      for (let i = 0; i < into.length; i++) into[i] = byteAt(offset + i)
+    },
+    write: none,
+    flush: none,
+    discard: none,
+    writeZeroes: none,
+    onChange: () => () => {},
+  }
+}
+
+const pcs: Pc[] = []
+afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+
+test.each([
+  { where: 'in this thread', to: undefined },
+  { where: 'in a Worker', to: inWorker },
+])('controllers $where are saved in the middle of a sector, and others go on with it', async ({ to }) => {
+  const media = Array.from({ length: 3 }, disk)
+  const make = async (guest: (asm: Assembler) => void): Promise<Pc> => {
+    const pc = await createPc({
+      memoryBytes: 4 << 20,
+      codeCacheBytes: 4 << 20,
+      jit: TEST_JIT,
+      kernel: multibootKernel(guest),
+      drives: [
+        { medium: media[0]! },
+        { medium: media[1]!, interface: 'nvme' },
+        { medium: media[2]!, interface: 'virtio' },
+        { medium: null, media: 'cdrom' },
+      ],
+
+      controllerPlacement: to,
+    })
+    pcs.push(pc)
+    return pc
+  }
+  const printed = async (pc: Pc, count: number): Promise<number[]> => {
+    const stop = new AbortController()
+    const bytes: number[] = []
+    pc.serial.onTransmit((some) => {
+      bytes.push(...some)
+      if (bytes.length >= count) stop.abort()
+    })
+    await pc.run({ signal: stop.signal, timeoutMs: 30_000 })
+    return bytes
+  }
+  const first = await make((asm) => {
+    begin(asm)
+    move(asm, 100)
+  })
+  const sector = await printed(first, 200)
+  const state = structuredClone(await first.domain.saveDevices(10_000))
+  first.close()
+  const second = await make((asm) => move(asm, 156))
+  await second.domain.restoreDevices(state)
+  sector.push(...(await printed(second, 312)))
+  expect(sector).toEqual(Array.from({ length: 512 }, (_, i) => byteAt(LBA * 512 + i)))
+  expect(media[0]!.reads).toBe(1)
+})
