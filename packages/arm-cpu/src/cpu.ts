@@ -21,6 +21,7 @@ import type { ArmExit } from './exit.ts'
 import type { ArmHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
 import { PSTATE_IL } from './pstate.ts'
+import { PinnedInstruction } from './pinned-instruction.ts'
 import { makeRegisters } from './registers.ts'
 import type { ArmRegisters } from './registers.ts'
 import {
@@ -30,12 +31,16 @@ import {
   EVENT_SERROR,
   EVENT_STOP,
   STATE_LAYOUT,
+  S_ALONE,
+  S_ATTENTION,
   S_EXCLUSIVE_BYTES,
   S_FAULT_ADDRESS,
   S_FAULT_HPFAR,
   S_FAULT_STAGE,
   S_FAULT_SYNDROME,
   S_PC,
+  S_FETCH_STATUS,
+  S_PINNED,
   S_SLOW_ACCESSES,
   S_TLB_SETS,
   S_WAITING,
@@ -43,6 +48,7 @@ import {
   WAIT_MONITOR,
   WAIT_INTERRUPT,
 } from './state-layout.ts'
+import { Debug, DEBUG_ALONE, DEBUG_RAISED } from './system/debug.ts'
 import { Exceptions } from './system/exceptions.ts'
 import { accessSyndrome, tellsAccess } from './access-syndrome.ts'
 import { SystemInstructions } from './system/instructions.ts'
@@ -83,6 +89,8 @@ export class ArmCpu {
   readonly #interpret: (state: number, record: number) => number
   readonly #system: SystemState
   readonly #exceptions: Exceptions
+  readonly #debug: Debug
+  readonly #pinned: PinnedInstruction
   #error: unknown
 
   /**
@@ -108,9 +116,11 @@ export class ArmCpu {
     const system = new SystemState(this.#u32, translation, tlb)
     this.#system = system
     this.#exceptions = new Exceptions(system)
+    this.#debug = new Debug(system, this.#exceptions)
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
     this.#space = new ArmCodeSpace(this.#u32, translation)
     this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, this.#space)
+    this.#pinned = new PinnedInstruction(memory, state, this.#fetch)
     this.registers = makeRegisters(memory, state, system)
     this.trapped = new ProcessorState(id, memory, state, system)
     const accesses = new MemoryAccess(memory, tlb, translation, state)
@@ -239,27 +249,36 @@ export class ArmCpu {
       throw new ArmCpuError('ERR_BUDGET', `budget of ${String(budget)}: expected a whole number`)
     }
     const { jit } = this.engine
-    if (jit === undefined) return this.#run(budget)
+    if (jit === undefined) return this.#runGuarded(budget)
     const { retired } = this.#turn
     jit.beginTurn()
-    const exit = this.#run(budget)
+    const exit = this.#runGuarded(budget)
     jit.endTurn(this.#turn.retired - retired)
     return exit
   }
 
+  /** The host may throw where TypeScript fetches an instruction. */
+  #runGuarded(budget: number): ArmExit {
+    try {
+      return this.#run(budget)
+    } catch (error) {
+      return { reason: 'error', error }
+    }
+  }
+
   #run(budget: number): ArmExit {
     const turn = this.#turn
-    const system = this.#system
     this.#openMonitor()
     turn.begin(budget)
     for (;;) {
       const exit = this.#between()
       if (exit !== undefined) return exit
-      system.settleAttention()
-      const slice = turn.allowSlice()
-      const status = this.#interpret(this.state, 0)
-      turn.settle(slice)
-      turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
+      const debug = this.#debug.check()
+      if (debug === DEBUG_RAISED) {
+        if (!this.#take()) return this.#exception()
+        continue
+      }
+      const status = debug === DEBUG_ALONE ? this.#alone() : this.#slice()
       if (status === STATUS_FAULT || status === STATUS_EXIT) {
         turn.mayEnd = true
         if (this.#u32[S_FAULT_SYNDROME >>> 2] !== 0 && !this.#take()) return this.#exception()
@@ -269,6 +288,35 @@ export class ArmCpu {
         return { reason: 'error', error }
       }
     }
+  }
+
+  #slice(): number {
+    const turn = this.#turn
+    this.#system.settleAttention()
+    const slice = turn.allowSlice()
+    const status = this.#interpret(this.state, 0)
+    turn.settle(slice)
+    turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
+    return status
+  }
+
+  /** Executes the next instruction, and only it. */
+  #alone(): number {
+    const turn = this.#turn
+    const u32 = this.#u32
+    const word = this.#pinned.pin()
+    if (word < 0) return u32[S_FETCH_STATUS >>> 2]!
+    u32[S_ALONE >>> 2] = 1
+    u32[S_ATTENTION >>> 2] = 0
+    turn.depart()
+    turn.allow(1)
+    const status = this.#interpret(this.state, this.state + S_PINNED)
+    u32[S_ALONE >>> 2] = 0
+    turn.settle(1)
+    turn.arrive(status)
+    const hasRetired = status === STATUS_LEAVE || (status === STATUS_EXIT && u32[S_FAULT_SYNDROME >>> 2] === 0)
+    if (hasRetired) this.#debug.stepped(word)
+    return status
   }
 
   /** Another processor may have written what the exclusive monitor has marked: it opens, which is an event. */

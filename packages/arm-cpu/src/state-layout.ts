@@ -99,12 +99,16 @@ export const LEVEL_BYTES = 24
 export const S_LEVELS = 1176
 /** Not 0: TypeScript takes all exceptions and returns from them. 32 bits. */
 export const S_TAKES_EXCEPTIONS = 1248
+/** What software step has executed; see `Debug`. 32 bits. */
+export const S_STEPPED = 1252
 /** Where a return with an authenticated address goes. 64 bits. */
 export const S_RETURN = 1256
 /** The system registers of `SYSTEM_REGISTERS`, 64 bits each. */
 export const S_SYSTEM = 1264
 /** Scratch area of floating point in software, 256 bytes. */
 export const S_FLOAT = 4096
+/** The record of an instruction that is executed alone, and one that leaves after it. */
+export const S_PINNED = 4032
 /** Bytes before the sets of the TLB. */
 export const S_TLB_SETS = 4352
 

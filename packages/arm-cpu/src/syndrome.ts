@@ -27,6 +27,7 @@ export const EC_DATA_ABORT = 0x24
 export const EC_SP_ALIGNMENT = 0x26
 export const EC_SERROR = 0x2f
 export const EC_BREAKPOINT = 0x30
+export const EC_SOFTWARE_STEP = 0x32
 export const EC_WATCHPOINT = 0x34
 export const EC_BRK64 = 0x3c
 
@@ -39,6 +40,11 @@ export const SP_ALIGNMENT_FAULT: number = syndrome(EC_SP_ALIGNMENT, 0)
 
 /** PSTATE.IL is set. */
 export const ILLEGAL_STATE: number = syndrome(EC_ILLEGAL_STATE, 0)
+/** A breakpoint at the address of an instruction. */
+export const BREAKPOINT: number = syndrome(EC_BREAKPOINT, 0x22)
+/** Software step. @param isStepped - after an instruction @param isExclusive - which was a load-exclusive */
+export const softwareStep = (isStepped: boolean, isExclusive: boolean): number =>
+  syndrome(EC_SOFTWARE_STEP, 0x22 | (isStepped ? 1 << 24 : 0) | (isExclusive ? 1 << 6 : 0))
 /** An SError; what it was is added to it. */
 export const SERROR: number = syndrome(EC_SERROR, 0)
 /** SIMD or floating point that is trapped; the condition code of AArch64 is valid and always holds. */

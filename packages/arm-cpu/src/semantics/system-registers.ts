@@ -6,7 +6,7 @@ import { fieldOf } from '../form.ts'
 import { PSTATE_DAIF, PSTATE_EL1, PSTATE_SP } from '../pstate.ts'
 import { R_D } from '../record.ts'
 import type { Semantics } from '../semantics.ts'
-import { EVENT_REGISTER, S_EVENTS, S_PSTATE } from '../state-layout.ts'
+import { EVENT_REGISTER, S_EVENTS, S_PSTATE, S_TAKES_EXCEPTIONS } from '../state-layout.ts'
 import { HCR_TRVM } from '../system/controls.ts'
 import {
   S_ELR_EL1,
@@ -67,10 +67,11 @@ function requireEl1(c: ArmContext): void {
   c.f.if(pstateOf(c).and(own).ne(own), () => c.useHandler())
 }
 
-/** Leaves it where an interrupt waits that could be taken afterwards. */
+/** Leaves it where an interrupt or a debug exception may be taken afterwards. */
 function requireNoEvent(c: ArmContext): void {
   const events = c.f.loadExpression('i32.load', c.state, S_EVENTS)
-  c.f.if(events.and(~EVENT_REGISTER), () => c.useHandler())
+  const debugs = c.f.loadExpression('i32.load', c.state, S_TAKES_EXCEPTIONS)
+  c.f.if(events.and(~EVENT_REGISTER).or(debugs), () => c.useHandler())
 }
 
 const common = {

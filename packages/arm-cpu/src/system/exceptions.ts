@@ -9,6 +9,7 @@ import {
   PSTATE_NRW,
   PSTATE_PAN,
   PSTATE_SP,
+  PSTATE_SS,
   PSTATE_SSBS,
   PSTATE_UAO,
 } from '../pstate.ts'
@@ -20,6 +21,7 @@ import {
   S_FAULT_STAGE,
   S_FAULT_SYNDROME,
   S_PC,
+  S_STEPPED,
 } from '../state-layout.ts'
 import {
   EC_BREAKPOINT,
@@ -27,6 +29,7 @@ import {
   EC_DATA_ABORT,
   EC_INSTRUCTION_ABORT,
   EC_PC_ALIGNMENT,
+  EC_SOFTWARE_STEP,
   EC_WATCHPOINT,
   exceptionClassOf,
   FSC_EXTERNAL,
@@ -46,6 +49,7 @@ import {
   S_VBAR_EL1,
   S_VSESR_EL2,
 } from './places.ts'
+import { returnedStep } from './debug-enabled.ts'
 import type { SystemState } from './system-state.ts'
 
 /** Offsets of the vectors, by the kind of exception. */
@@ -64,7 +68,13 @@ const RETURNED = PSTATE_EL | PSTATE_SP | PSTATE_BTYPE | PSTATE_SSBS | PSTATE_IL 
 const ALWAYS_RETURNED = PSTATE_PAN | PSTATE_DAIF
 
 /** Classes whose lowest bit says that the exception comes from the level that it is taken to. */
-const HAS_LEVEL: ReadonlySet<number> = new Set([EC_INSTRUCTION_ABORT, EC_DATA_ABORT, 0x30, 0x32, EC_WATCHPOINT])
+const HAS_LEVEL: ReadonlySet<number> = new Set([
+  EC_INSTRUCTION_ABORT,
+  EC_DATA_ABORT,
+  EC_BREAKPOINT,
+  EC_SOFTWARE_STEP,
+  EC_WATCHPOINT,
+])
 /** Classes that set FAR_EL1. */
 const HAS_ADDRESS: ReadonlySet<number> = new Set([EC_INSTRUCTION_ABORT, EC_DATA_ABORT, EC_PC_ALIGNMENT, EC_WATCHPOINT])
 
@@ -172,7 +182,9 @@ export class Exceptions {
     s.copy(address, S_PC)
     s.setWord(S_EXCLUSIVE_BYTES, 0)
     s.flags = saved
-    s.setPstate(this.#isLegal(saved) ? (saved & RETURNED) | always : (pstate & ~ALWAYS_RETURNED) | PSTATE_IL | always)
+    const next = this.#isLegal(saved) ? saved & RETURNED : (pstate & ~(ALWAYS_RETURNED | PSTATE_SS)) | PSTATE_IL
+    s.setWord(S_STEPPED, 0)
+    s.setPstate(next | always | returnedStep(s, next | always, saved))
     return STATUS_EXIT
   }
 

@@ -3,7 +3,16 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_EXIT, STATUS_JUMP } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { ArmHost } from '../host.ts'
-import { PSTATE_DAIF, PSTATE_DIT, PSTATE_IL, PSTATE_PAN, PSTATE_SP, PSTATE_SSBS, PSTATE_UAO } from '../pstate.ts'
+import {
+  PSTATE_DAIF,
+  PSTATE_DIT,
+  PSTATE_IL,
+  PSTATE_PAN,
+  PSTATE_SP,
+  PSTATE_SS,
+  PSTATE_SSBS,
+  PSTATE_UAO,
+} from '../pstate.ts'
 import { HOST_FP, R_WORD } from '../record.ts'
 import { S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
 import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
@@ -110,7 +119,7 @@ export class SystemInstructions {
   /** An instruction has retired that may have changed the rights of accesses, or what interrupts are admitted. */
   #retire(): number {
     const s = this.#state
-    const ends = s.isUrgent || (s.pstate & PSTATE_IL) !== 0 || s.word(S_WAITING) !== 0
+    const ends = s.isUrgent || s.debugs || (s.pstate & PSTATE_IL) !== 0 || s.word(S_WAITING) !== 0
     if (!ends && !s.hasMoved) return STATUS_DONE
     this.#advance()
     return ends ? STATUS_EXIT : STATUS_JUMP
@@ -152,11 +161,13 @@ export class SystemInstructions {
     switch (mnemonic) {
       case 'SVC':
         this.#advance()
+        s.setPstate(s.pstate & ~PSTATE_SS)
         exceptions.raise(callSyndrome(EC_SVC64, number))
         return STATUS_EXIT
       case 'HVC':
         if (s.level === 0 || (control & HCR_HCD) !== 0) return exceptions.raise(UNDEFINED)
         this.#advance()
+        s.setPstate(s.pstate & ~PSTATE_SS)
         exceptions.raiseToEl2(callSyndrome(EC_HVC64, number))
         return STATUS_EXIT
       case 'SMC':

@@ -95,7 +95,7 @@ const ROWS = `
 `
 
 /** Numbers of breakpoints and watchpoints: `ID_AA64DFR0_EL1` says so too. */
-const BREAKPOINTS = 6
+export const BREAKPOINTS = 6
 const WATCHPOINTS = 4
 
 /** A system register as MSR and MRS see it. */
@@ -118,6 +118,8 @@ export interface SystemRegister {
   readonly special: SpecialRegister | undefined
   /** Translation, or fields of the state, depend on it. */
   readonly isControl: boolean
+  /** Debug exceptions depend on it. */
+  readonly isDebug: boolean
 }
 
 const CONTROLS: ReadonlySet<string> = new Set([
@@ -183,6 +185,7 @@ function registerOf(name: string, access: string, value: string, traps: string):
     traps: trapsOf(traps),
     special: value === '*' ? SPECIAL_REGISTERS.get(name) : undefined,
     isControl: CONTROLS.has(name),
+    isDebug: name === 'mdscr_el1' || name === 'oslar_el1',
   }
 }
 

@@ -65,6 +65,7 @@ export class SystemRegisters {
     if (!reads) {
       if (special === undefined) this.#write(register, encoding, value)
       else if (special.write?.(s, value) !== true) return this.#exceptions.raise(UNDEFINED)
+      if (register.isDebug) s.debugChanged()
       return STATUS_DONE
     }
     if (special === undefined) this.#read(register, value)

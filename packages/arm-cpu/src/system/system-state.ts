@@ -45,7 +45,16 @@ import {
   SCTLR_SA0,
   SCTLR_UCI,
 } from './controls.ts'
-import { S_CPACR_EL1, S_CPTR_EL2, S_HCR_EL2, S_SCTLR_EL1, S_SP_EL0, S_SP_EL1, S_TCR_EL1 } from './places.ts'
+import {
+  S_CPACR_EL1,
+  S_CPTR_EL2,
+  S_HCR_EL2,
+  S_SCTLR_EL1,
+  S_SP_EL0,
+  S_SP_EL1,
+  S_TCR_EL1,
+  S_MDSCR_EL1,
+} from './places.ts'
 
 /** The translation of addresses, as the system state tells it of changes. */
 export interface SystemTranslation {
@@ -61,6 +70,9 @@ export interface SystemTranslation {
 
 /** Fields of PSTATE by which accesses have other rights. */
 const RIGHTS = PSTATE_EL | PSTATE_NRW | PSTATE_PAN | PSTATE_UAO
+
+/** MDSCR_EL1: software step, and breakpoints. */
+const MDSCR_DEBUGS = 1 | (1 << 15)
 
 const INTERRUPTS = EVENT_FIQ | EVENT_IRQ | EVENT_SERROR
 
@@ -184,6 +196,17 @@ export class SystemState {
     return (enabled & 1) === 0 || (enabled === 1 && level === 0)
   }
 
+  /** MDSCR_EL1 or the OS lock has been written. */
+  debugChanged(): void {
+    this.#writeLevels()
+    this.hasMoved = true
+  }
+
+  /** Software step or breakpoints are on: MDSCR_EL1.SS or MDE. */
+  get debugs(): boolean {
+    return (this.word(S_MDSCR_EL1) & MDSCR_DEBUGS) !== 0
+  }
+
   #modeChanged(): void {
     const { level, pstate } = this
     const before = this.word(S_MODE)
@@ -211,7 +234,7 @@ export class SystemState {
     this.#writeLevel(S_LEVELS + 2 * LEVEL_BYTES, 1, true, false)
     const modeAt = S_LEVELS + S_MODE - S_LEVEL
     const differs = this.word(modeAt) !== this.word(modeAt + LEVEL_BYTES)
-    this.setWord(S_TAKES_EXCEPTIONS, this.isHosted || differs ? 1 : 0)
+    this.setWord(S_TAKES_EXCEPTIONS, this.isHosted || differs || this.debugs ? 1 : 0)
   }
 
   /** The bits of `S_TRAPS`. */

@@ -13,6 +13,7 @@
 _start:
     ldr x20, =vectors
     msr vbar_el1, x20
+    msr oslar_el1, xzr
     ldr x28, =CASES
     ldr x29, =RESULTS
     ldr x27, [x28]

@@ -78,8 +78,8 @@ const KEPT: ReadonlyMap<string, bigint> = new Map([
   ['fpcr', 0x07c8_0000n],
   ['fpsr', 0x0800_009fn],
 ])
-/** Registers that a case may not write: with the vectors elsewhere nothing is noted. */
-const APART = new Set(['vbar_el1', 'sctlr_el1', 'mdscr_el1', 'oslar_el1'])
+/** Registers that a case may not write: with the vectors elsewhere nothing is noted, with the double lock nothing is stepped. */
+const APART = new Set(['vbar_el1', 'sctlr_el1', 'mdscr_el1', 'oslar_el1', 'osdlr_el1'])
 
 /** MSR of an immediate: UAO, PAN, SPSel, SSBS, DIT, DAIFSet, DAIFClr, and fields that are not there. */
 const IMMEDIATES = [0o03, 0o04, 0o05, 0o31, 0o32, 0o36, 0o37, 0o07, 0o20, 0o40]
@@ -169,6 +169,23 @@ export function templates(): Template[] {
   for (const [name, op1, m, op2, n = 7] of MAINTENANCE) {
     const word = 0xd508_0000 | (op1 << 16) | (n << 12) | (m << 8) | (op2 << 5) | 2
     all.push(template(name, () => [word]))
+  }
+  // An exception return after which software step has one instruction executed, or none: the program's first one.
+  for (const [control, mode] of [
+    [1, 0],
+    [1, 0],
+    [0x2001, 5],
+    [0x2001, 4],
+  ] as const) {
+    all.push(
+      template('software step', () => [msr(0x8012, 0), msr(0xc201, 1), msr(0xc200, 2), 0xd69f_03e0], {
+        modes: [5],
+        registers: (random) => ({
+          x: [BigInt(control), 0x4020_0000n, BigInt(((random() & 0xf1e0_1100) | 0xc0 | mode) >>> 0)],
+          compared: 0n,
+        }),
+      }),
+    )
   }
   const saved = (random: Random): bigint =>
     BigInt(((random() & 0xf1f0_1300) | 0xc0 | pick(random, [0, 0, 4, 5, 5, 1, 8, 9, 12, 13, 2, 6, 7])) >>> 0)

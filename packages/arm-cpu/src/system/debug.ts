@@ -1,0 +1,122 @@
+import { PSTATE_SS } from '../pstate.ts'
+import { S_PC, S_STEPPED } from '../state-layout.ts'
+import { BREAKPOINT, softwareStep } from '../syndrome.ts'
+import { isDebugEnabled } from './debug-enabled.ts'
+import type { Exceptions } from './exceptions.ts'
+import { placeOf, S_CONTEXTIDR_EL1, S_MDSCR_EL1 } from './places.ts'
+import { BREAKPOINTS } from './register-table.ts'
+import type { SystemState } from './system-state.ts'
+
+/** MDSCR_EL1: software step; breakpoints and watchpoints. */
+const MDSCR_SS = 1
+const MDSCR_MDE = 1 << 15
+
+/** DBGBCRn_EL1: enabled; at EL1, at EL0. */
+const BREAKPOINT_ENABLED = 1
+const BREAKPOINT_EL1 = 1 << 1
+const BREAKPOINT_EL0 = 1 << 2
+const KIND_SHIFT = 20
+/** Kinds: an address; one in the context of another breakpoint; a context; the context that others name. */
+const KIND_ADDRESS = 0
+const KIND_LINKED_ADDRESS = 1
+const KIND_CONTEXT = 2
+const KIND_LINKED_CONTEXT = 3
+/** The number of that other breakpoint. */
+const LINK_SHIFT = 16
+
+/** Bits of S_STEPPED: an instruction was stepped over; it was a load-exclusive. */
+const STEPPED = 1
+const STEPPED_EXCLUSIVE = 2
+
+const CONTROLS: readonly number[] = Array.from({ length: BREAKPOINTS }, (_, i) => placeOf(`dbgbcr${i}_el1`))
+const VALUES: readonly number[] = Array.from({ length: BREAKPOINTS }, (_, i) => placeOf(`dbgbvr${i}_el1`))
+
+/** What comes before the next instruction: nothing; it is executed alone; an exception, which the state has. */
+export const DEBUG_NOTHING = 0
+export const DEBUG_ALONE = 1
+export const DEBUG_RAISED = 2
+
+/**
+ * Software step, and breakpoints.
+ *
+ * Source: Arm ARM (DDI 0487) D2.8 "Breakpoint exceptions", D2.12 "Software Step exceptions".
+ */
+export class Debug {
+  readonly #state: SystemState
+  readonly #exceptions: Exceptions
+
+  constructor(state: SystemState, exceptions: Exceptions) {
+    this.#state = state
+    this.#exceptions = exceptions
+  }
+
+  /** What comes before the next instruction: `DEBUG_*`. */
+  check(): number {
+    const s = this.#state
+    if (!s.debugs || !isDebugEnabled(s, s.pstate)) return DEBUG_NOTHING
+    const control = s.word(S_MDSCR_EL1)
+    const steps = (control & MDSCR_SS) !== 0
+    if (steps && (s.pstate & PSTATE_SS) === 0) {
+      const stepped = s.word(S_STEPPED)
+      s.setWord(S_STEPPED, 0)
+      this.#exceptions.raise(softwareStep((stepped & STEPPED) !== 0, (stepped & STEPPED_EXCLUSIVE) !== 0))
+      return DEBUG_RAISED
+    }
+    const breaks = (control & MDSCR_MDE) !== 0
+    if (breaks && this.#isBreakpoint()) {
+      this.#exceptions.raise(BREAKPOINT)
+      return DEBUG_RAISED
+    }
+    return steps || breaks ? DEBUG_ALONE : DEBUG_NOTHING
+  }
+
+  /** An instruction that was executed alone has retired. @param word - the instruction */
+  stepped(word: number): void {
+    const s = this.#state
+    if ((s.pstate & PSTATE_SS) === 0) return
+    // Load-exclusive: o2, bit 23, is 0, and L, bit 22, is 1.
+    const isExclusive = (word & 0x3fc0_0000) === 0x0840_0000
+    s.setWord(S_STEPPED, STEPPED | (isExclusive ? STEPPED_EXCLUSIVE : 0))
+    s.setPstate(s.pstate & ~PSTATE_SS)
+  }
+
+  #isBreakpoint(): boolean {
+    const s = this.#state
+    const atLevel = s.level === 0 ? BREAKPOINT_EL0 : BREAKPOINT_EL1
+    for (const [i, place] of CONTROLS.entries()) {
+      const control = s.word(place)
+      const isEnabled = (control & BREAKPOINT_ENABLED) !== 0 && (control & atLevel) !== 0
+      if (isEnabled && this.#matches(control, VALUES[i]!)) return true
+    }
+    return false
+  }
+
+  #matches(control: number, value: number): boolean {
+    switch ((control >>> KIND_SHIFT) & 15) {
+      case KIND_ADDRESS:
+        return this.#isAt(value)
+      case KIND_LINKED_ADDRESS:
+        return this.#isAt(value) && this.#isInContext((control >>> LINK_SHIFT) & 15)
+      case KIND_CONTEXT:
+        return this.#state.word(value) === this.#state.word(S_CONTEXTIDR_EL1)
+      default:
+        return false
+    }
+  }
+
+  /** The program counter is at the address of a breakpoint, whose upper bits are those of the sign. */
+  #isAt(value: number): boolean {
+    const s = this.#state
+    return ((s.word(value) ^ s.word(S_PC)) & ~3) === 0 && ((s.word(value + 4) ^ s.word(S_PC + 4)) & 0x1_ffff) === 0
+  }
+
+  /** CONTEXTIDR_EL1 is that of a breakpoint that others name. */
+  #isInContext(number: number): boolean {
+    const s = this.#state
+    const place = CONTROLS[number]
+    if (place === undefined) return false
+    const control = s.word(place)
+    if ((control & BREAKPOINT_ENABLED) === 0 || ((control >>> KIND_SHIFT) & 15) !== KIND_LINKED_CONTEXT) return false
+    return s.word(VALUES[number]!) === s.word(S_CONTEXTIDR_EL1)
+  }
+}
