@@ -22,7 +22,7 @@ const LIMITS: readonly Limits[] = [
   { what: 'ac97: device', make: (device) => new Ac97({ device }), ...PCI_DEVICES },
   { what: 'e1000: device', make: (device) => new E1000({ network: network as never, device }), ...PCI_DEVICES },
   { what: 'ide: device', make: (device) => new PiixIde({ device }), ...PCI_DEVICES },
-  { what: 'nvme: device', make: (device) => new Nvme({ medium, device }), good: [0, 31], bad: [-1, 32, 0.5] },
+  { what: 'nvme: device', make: (device) => new Nvme({ medium, device }), ...PCI_DEVICES },
   {
     what: 'nvme: queues',
     make: (queues) => new Nvme({ medium, device: 1, queues }),
