@@ -1,16 +1,12 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { X86Domain } from '@retrap/hvm'
-import { P2mEntry, P2mType } from '@retrap/p2m'
+import { P2mEntry } from '@retrap/p2m'
 import { buildAcpiTables, type AcpiBoard } from './acpi/index.ts'
+import { RESET_GFN } from './after-bios.ts'
 import { BIOS_SEGMENT_END, writeBiosServices } from './bios-services.ts'
-import { loadKernel, realModeState, writeBiosData } from './loaders/index.ts'
+import { loadKernel, writeBiosData } from './loaders/index.ts'
 import type { GuestMemoryWriter, InitialState, KernelImages, PcMemoryMap } from './loaders/index.ts'
 import { initialiseOptionRoms, type OptionRom } from './option-roms.ts'
-
-/** Firmware_Waking_Vector of the FACS. */
-const FACS_WAKING_VECTOR = 12
-const REAL_MODE_END = 0x10_0000
-const LAST_GFN = 0xf_ffff
 
 /** A kernel that starts without firmware, and the machine that it starts on. */
 export interface DirectBoot {
@@ -19,53 +15,6 @@ export interface DirectBoot {
   readonly board: AcpiBoard
   readonly optionRoms: readonly OptionRom[]
   readonly images: Omit<KernelImages, 'rsdpAddress'>
-}
-
-/** A write to a port. */
-type PortWrite = readonly [port: number, value: number]
-
-const MASTER = 0x20
-const SLAVE = 0xa0
-const COUNTER_0 = 0x40
-const COUNTER_CONTROL = 0x43
-
-/**
- * What a BIOS's self-test writes to the interrupt controllers and the timer. Vectors are 08h to 0Fh and 70h to 77h. Timer,
- * keyboard and cascade are open, for which there are handlers. Counter 0 ticks 18.2 times a second.
- *
- * Source: IBM PC/AT Technical Reference, "System BIOS", interrupt vectors; Intel 8259A data sheet, ICW1 to ICW4.
- */
-const SELF_TEST: readonly PortWrite[] = [
-  [MASTER, 0x11],
-  [MASTER + 1, 0x08],
-  [MASTER + 1, 0x04],
-  [MASTER + 1, 0x01],
-  [SLAVE, 0x11],
-  [SLAVE + 1, 0x70],
-  [SLAVE + 1, 0x02],
-  [SLAVE + 1, 0x01],
-  [MASTER + 1, 0xf8],
-  [SLAVE + 1, 0xff],
-  [COUNTER_CONTROL, 0x36],
-  [COUNTER_0, 0],
-  [COUNTER_0, 0],
-]
-
-/** 115200 baud, eight bits: kernels that only print leave their console as firmware has set it. */
-const LINE_SETTINGS = [
-  [3, 0x83],
-  [0, 1],
-  [1, 0],
-  [3, 0x03],
-] as const
-
-/** Sets devices as firmware would have set them. */
-export async function setDevices(domain: X86Domain, board: AcpiBoard): Promise<void> {
-  const lines = board.serialPorts.flatMap(({ iobase }) =>
-    LINE_SETTINGS.map(([register, value]): PortWrite => [iobase + register, value]),
-  )
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
-  for (const [port, value] of [...SELF_TEST, ...lines]) await domain.writePort(port, 1, value)
 }
 
 /**
@@ -97,40 +46,11 @@ export async function loadDirectly(domain: X86Domain, boot: DirectBoot): Promise
   return state
 }
 
-/**
- * Does what firmware does when a machine wakes from S3, up to the point where it jumps to the OS.
- *
- * @returns the first processor's registers there; null: the OS has left no address
- *
- * Source: ACPI Specification 6.5, 5.2.10, "Firmware ACPI Control Structure", and 16.3.2, "BIOS Initialization of Memory".
- */
-export async function resumeDirectly(domain: X86Domain, board: AcpiBoard): Promise<InitialState | null> {
-  await setDevices(domain, board)
-  domain.vcpus[0]?.apic.enterVirtualWireMode()
-  const facs = buildAcpiTables(board).addresses['FACS'] ?? 0
-  const vector = new Uint32Array(1)
-  domain.guestMemory.read(facs + FACS_WAKING_VECTOR, new Uint8Array(vector.buffer))
-  const gpa = vector[0]!
-  if (gpa === 0 || gpa >= REAL_MODE_END) return null
-  const state = realModeState(gpa >>> 4, 0, 0)
-  return { ...state, registers: { ...state.registers, rip: gpa & 15 } }
-}
-
-/**
- * Maps the page where a processor starts after INIT, as ROM that ends at 4 GiB. To be called before there are device
- * servers, which would be told of a change of the map.
- */
-export function mapResetVector({ memory, frameCounts, p2m }: X86Domain): void {
-  const mfn = memory.frames.allocate(0)
-  frameCounts.adopt(mfn, 1)
-  p2m.insert(LAST_GFN, mfn, 0, P2mType.RAM_RO)
-}
-
 /** Copies the last page of the BIOS to the reset vector. */
 function fillResetVector({ memory, guestMemory, p2m }: X86Domain): void {
   const page = new Uint8Array(PAGE_BYTES)
   guestMemory.read(BIOS_SEGMENT_END - PAGE_BYTES, page)
   const entry = new P2mEntry()
-  p2m.lookup(LAST_GFN, entry)
+  p2m.lookup(RESET_GFN, entry)
   memory.write(entry.mfn * PAGE_BYTES, page)
 }

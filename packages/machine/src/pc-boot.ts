@@ -1,7 +1,7 @@
 import type { ShadowRange } from '@retrap/devices'
 import type { X86Domain } from '@retrap/hvm'
 import type { AcpiBoard } from './acpi/index.ts'
-import { loadDirectly, resumeDirectly, setDevices } from './direct-boot.ts'
+import { resumeDirectly, setDevices } from './after-bios.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { flashBelowOneMib } from './flash.ts'
 import { belowOneMib, loadFirmware, resetState } from './loaders/index.ts'
@@ -60,8 +60,11 @@ export class PcBoot {
       state = loaded.state
     }
     const images = kernelImages(this.#options)
-    if (images !== undefined && this.#direct)
+    if (images !== undefined && this.#direct) {
+      // It brings an assembler along.
+      const { loadDirectly } = await import('./direct-boot.ts')
       state = await loadDirectly(domain, { map, memoryBytes, board: acpi, optionRoms, images })
+    }
     for (const vcpu of domain.vcpus) {
       vcpu.cpu.reset(vcpu.id === 0)
       if (this.#direct) handOverMemoryTypes(vcpu.cpu, acpi.ecam)

@@ -4,7 +4,9 @@ import { loadDeviceKinds, type PcSite, type PlacedDevices, type PlaceDevices, pl
 import type { startControllers } from './elsewhere/start-controllers.ts'
 import { type MovedControllers, splitControllers } from './elsewhere/split.ts'
 import { loadFlash } from './flash.ts'
+import type { OptionRom } from './option-roms.ts'
 import type { PcOptions } from './pc-options.ts'
+import type { PcVapicOptions } from './vapic.ts'
 
 /** The parts of a PC that are loaded before it is composed. */
 export interface PcParts {
@@ -14,6 +16,8 @@ export interface PcParts {
   readonly moved: readonly PlaceDevices[]
   /** Starts those controllers. */
   readonly elsewhere: typeof startControllers | undefined
+  /** The option ROM of the TPR patcher, where there is one. */
+  readonly vapicRoms: readonly OptionRom[]
   /** Contents of the flash memories. */
   readonly flash: readonly Uint8Array[]
   /** Plugs Xen in, where the guest sees Xen. */
@@ -23,14 +27,28 @@ export interface PcParts {
 /** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
 export async function loadPcParts(options: PcOptions): Promise<PcParts> {
   const { moved, local } = divide(options)
-  const [flash, kinds, movedKinds, elsewhere, xen] = await Promise.all([
+  const [flash, vapicRoms, kinds, movedKinds, elsewhere, xen] = await Promise.all([
     loadFlash(options.flash ?? []),
+    loadVapicRoms(options.vapic),
     loadDeviceKinds(local),
     moved && loadDeviceKinds(moved),
     moved && import('./elsewhere/start-controllers.ts'),
     options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
   ])
-  return { kinds, flash, plugXen: xen?.plugXen, moved: movedKinds ?? [], elsewhere: elsewhere?.startControllers }
+  return {
+    kinds,
+    flash,
+    vapicRoms,
+    plugXen: xen?.plugXen,
+    moved: movedKinds ?? [],
+    elsewhere: elsewhere?.startControllers,
+  }
+}
+
+async function loadVapicRoms(options: boolean | PcVapicOptions | undefined): Promise<readonly OptionRom[]> {
+  if (options === undefined || options === false) return []
+  const { vapicRom } = await import('./vapic-rom.ts')
+  return [vapicRom(options)]
 }
 
 /** The devices of a PC that has been composed. */

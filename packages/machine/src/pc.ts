@@ -6,7 +6,7 @@ import { MachineMemory } from '@retrap/memory'
 import type { XenGuest } from '@retrap/xen'
 import { describeBoard } from './board-description.ts'
 import { describeCrash } from './crash.ts'
-import { mapResetVector } from './direct-boot.ts'
+import { mapResetVector } from './after-bios.ts'
 import type { PcSite } from './device-kinds.ts'
 import { MachineError } from './errors.ts'
 import type { HotPlug, PcPluggable, PcUnplugOptions } from './hot-plug.ts'
@@ -33,7 +33,7 @@ import { Sleep } from './sleep.ts'
 import { SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
 import { hasVga } from './vga.ts'
-import { createVapic, vapicRom } from './vapic.ts'
+import { createVapic } from './vapic.ts'
 import { PciSlots, wantedSlots } from './pci-slots.ts'
 import { xenConsole, xenOptions } from './xen.ts'
 
@@ -145,7 +145,7 @@ export class Pc {
     )
     this.keyboard = options.keyboard ?? new Keyboard()
     this.mouse = options.mouse ?? new Mouse()
-    const optionRoms = [...vapicRom(options.vapic), ...(options.optionRoms ?? [])].map((rom) => ({
+    const optionRoms = [...parts.vapicRoms, ...(options.optionRoms ?? [])].map((rom) => ({
       ...rom,
       bytes: checkOptionRom(rom),
     }))

@@ -1,20 +1,11 @@
 import { DomainVapic } from '@retrap/hvm'
 import type { X86Domain, DomainVapicOptions } from '@retrap/hvm'
-import { buildVapicRom } from '@retrap/vapic'
 import type { FirmwareArea } from './firmware-area.ts'
-import type { OptionRom } from './option-roms.ts'
 
 /** How a PC's TPR patcher is set up. */
 export interface PcVapicOptions extends Pick<DomainVapicOptions, 'poll' | 'behind' | 'apicPage'> {
   /** The option ROM with the helpers, such as the stock kvmvapic.bin; default ours. */
   readonly rom?: Uint8Array | undefined
-}
-
-/** The ROM that the options ask for. */
-export function vapicRom(options: boolean | PcVapicOptions | undefined): readonly OptionRom[] {
-  if (options === undefined || options === false) return []
-  const given = options === true ? undefined : options.rom
-  return [{ name: 'kvmvapic.bin', bytes: given ?? buildVapicRom() }]
 }
 
 /** The patcher, which can write to ROM that firmware has locked. */
