@@ -63,7 +63,7 @@ const WAIT_FOR_INTERRUPT: ArmExit = { reason: 'wait', until: 'interrupt' }
 const WAIT_FOR_EVENT: ArmExit = { reason: 'wait', until: 'event' }
 
 /**
- * One processor: A64 code of EL0 and EL1. Exceptions that are EL2's come to whoever runs it: all of EL0's at first, since
+ * One processor: A64 code of EL0 and EL1, A32 code of EL0. Exceptions that are EL2's come to whoever runs it: all of EL0's at first, since
  * HCR_EL2.TGE is set; after `registers.reset()` those that EL2 has for itself.
  *
  * It knows nothing of devices: it asks its {@link ArmHost} where addresses lead.

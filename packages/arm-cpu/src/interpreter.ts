@@ -12,6 +12,7 @@ import type {
 } from '@retrap/engine'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { Callee, FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import { a32Sources } from './aarch32/forms.ts'
 import { FlagLocals } from './flags.ts'
 import { FunctionContext, InlineContext } from './form-context.ts'
 import type { FormSource } from './semantics.ts'
@@ -85,13 +86,13 @@ class ArmForms implements InterpreterForms<FormSource> {
   }
 }
 
-/** Generates the interpreter of A64. */
+/** Generates the interpreter of A64 and A32. */
 export function generateArmInterpreter(options: InterpreterMemory & DispatchCounters): InterpreterCode<FormSource> {
   const module = new ModuleBuilder()
   importMachineMemory(module, options)
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const imports = importDispatch(module)
-  const forms = [...armForms().values()].flat()
+  const forms = [...armForms().values(), ...a32Sources().values()].flat()
   const hot = new Set(forms.filter(({ form }) => isHotForm(form)).map(({ form }) => form.key))
   return generateInterpreter(
     module,

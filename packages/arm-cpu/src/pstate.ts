@@ -12,6 +12,8 @@ export const PSTATE_EL1: number = 1 << 2
 export const PSTATE_EL: number = 3 << 2
 /** AArch32. */
 export const PSTATE_NRW: number = 1 << 4
+/** AArch32: the code is Thumb. */
+export const PSTATE_T: number = 1 << 5
 /** Fast interrupts are masked. */
 export const PSTATE_F: number = 1 << 6
 /** Interrupts are masked. */

@@ -3,6 +3,7 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from '@retrap/engine'
 import type { FormCode, RecordDecoder } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
+import { A32RecordDecoder } from './aarch32/record-decoder.ts'
 import { fieldOf } from './form.ts'
 import { selectorsOf } from './semantics.ts'
 import type { Semantics } from './semantics.ts'
@@ -20,7 +21,7 @@ import {
   R_SMALL,
   R_WORD,
 } from './record.ts'
-import { MODE_NO_FP, S_SINK, S_SP, S_V, S_X, S_ZERO } from './state-layout.ts'
+import { MODE_A32, MODE_NO_FP, S_SINK, S_SP, S_V, S_X, S_ZERO } from './state-layout.ts'
 import { semanticsOf } from './semantics/index.ts'
 
 /** A register of an encoding: its letter, the field of the record, where registers of its file lie. */
@@ -121,20 +122,22 @@ function moreOperandsOf({ mnemonic, operation, attributes, registers }: Row): Op
 /** Whether it is one of SIMD and floating point, loads and stores of their registers included: op0 is x1x0 or x111, and bit 26. */
 const isFp = (word: number): boolean => (word & 0x0c00_0000) === 0x0c00_0000
 
-/** Decodes A64 instructions into records. One object serves all processors of a machine. */
+/** Decodes A64 and A32 instructions into records. One object serves all processors of a machine. */
 export class ArmRecordDecoder implements RecordDecoder {
-  readonly modes = 2
+  readonly modes = 4
   readonly longestBytes = 4
   readonly extentBytes = 4
   endsRun = false
   readonly #memory: MachineMemory
   readonly #codes: ReadonlyMap<string, FormCode>
+  readonly #a32: A32RecordDecoder
   readonly #decodings: (Decoding | null | undefined)[] = []
 
   /** @param codes - how each form is executed, by its key */
   constructor(memory: MachineMemory, codes: ReadonlyMap<string, FormCode>) {
     this.#memory = memory
     this.#codes = codes
+    this.#a32 = new A32RecordDecoder(memory, codes)
   }
 
   decode(bytes: Uint8Array, start: number, end: number, mode: number, record: number, offset: number): number {
@@ -146,6 +149,10 @@ export class ArmRecordDecoder implements RecordDecoder {
     u16[(record + R_OFFSET) >>> 1] = offset
     u8[record + R_LENGTH] = 4
     u32[(record + R_WORD) >>> 2] = word
+    if ((mode & MODE_A32) !== 0) {
+      this.endsRun = this.#a32.decode(word, record)
+      return 4
+    }
     const row = findA64(word)
     const trapsFp = (mode & MODE_NO_FP) !== 0 && isFp(word)
     const decoding = row === undefined || trapsFp ? null : this.#decodingOf(row)

@@ -1,7 +1,18 @@
 import type { MachineMemory } from '@retrap/memory'
 import { KEYS } from './pointer-keys.ts'
 import type { KeyName } from './pointer-keys.ts'
-import { PSTATE_BTYPE, PSTATE_DAIF, PSTATE_EL1, PSTATE_FIELDS, PSTATE_SP } from './pstate.ts'
+import {
+  PSTATE_A,
+  PSTATE_BTYPE,
+  PSTATE_DAIF,
+  PSTATE_EL1,
+  PSTATE_F,
+  PSTATE_FIELDS,
+  PSTATE_I,
+  PSTATE_NRW,
+  PSTATE_SP,
+  PSTATE_T,
+} from './pstate.ts'
 import { S_FPCR, S_FPSR, S_KEYS, S_KEYS_ENABLED, S_PC, S_SP, S_V, S_X } from './state-layout.ts'
 import { HCR_API, HCR_APK, HCR_RW, HCR_TGE, SCTLR_KEYS } from './system/controls.ts'
 import {
@@ -156,7 +167,7 @@ export class ArmRegisters {
 
   /**
    * PSTATE where SPSR_EL1 has its fields, without N, Z, C and V: the exception level in bits 3 and 2, SPSel in bit 0, the
-   * masks in bits 9 to 6, and so on. DIT and SSBS are kept, no more: what time an instruction takes is up to the host.
+   * masks in bits 9 to 6, and so on. 16 is user mode of AArch32, with A32 code: R0 to R14 are X0 to X14. DIT and SSBS are kept, no more: what time an instruction takes is up to the host.
    *
    * @throws RangeError if an exception level but 0 and 1 is set, or EL0 with a stack pointer of its own
    */
@@ -164,10 +175,12 @@ export class ArmRegisters {
     return this.#system.pstate
   }
   set pstate(value: number) {
-    if ((value & 0x1e & ~PSTATE_EL1) !== 0 || (value & 0x1f) === PSTATE_SP) {
-      throw new RangeError(`PSTATE of ${value}: expected EL0 or EL1`)
+    const isA32 = (value & (PSTATE_NRW | PSTATE_T | 0xf)) === PSTATE_NRW
+    if (!isA32 && ((value & 0x1e & ~PSTATE_EL1) !== 0 || (value & 0x1f) === PSTATE_SP)) {
+      throw new RangeError(`PSTATE of ${value}: expected EL0, with A64 or A32 code, or EL1`)
     }
-    this.#system.setPstate(value & (PSTATE_FIELDS & ~PSTATE_BTYPE))
+    const fields = isA32 ? PSTATE_NRW | PSTATE_A | PSTATE_I | PSTATE_F : PSTATE_FIELDS & ~PSTATE_BTYPE
+    this.#system.setPstate(value & fields)
     this.#system.settleAttention()
   }
 

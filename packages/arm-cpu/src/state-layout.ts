@@ -64,6 +64,8 @@ export const S_BARRIER = 420
 export const S_PSTATE = 428
 /** The record that the dispatch loop writes for itself. */
 export const S_ENTRY = 432
+/** AArch32: what an instruction reads as R15, and what it writes there. 64 bits. */
+export const S_R15 = 472
 /** What the load-exclusive has seen in them, 128 bits. */
 export const S_EXCLUSIVE_VALUE = 480
 /** Keys of pointer authentication, 128 bits each, as `KEYS` orders them. */
@@ -114,6 +116,8 @@ export const S_TLB_SETS = 4352
 
 /** Bit of S_MODE: instructions of SIMD and floating point are trapped. */
 export const MODE_NO_FP = 1
+/** Bit of S_MODE: the code is A32. */
+export const MODE_A32 = 2
 
 /**
  * Bits of S_EVENTS: a fast interrupt, an interrupt, and an SError are signalled, in the order of their masks in PSTATE; the

@@ -17,6 +17,7 @@ export const EC_UNKNOWN = 0
 export const EC_WAIT = 0x01
 export const EC_FP = 0x07
 export const EC_ILLEGAL_STATE = 0x0e
+export const EC_SVC32 = 0x11
 export const EC_SVC64 = 0x15
 export const EC_HVC64 = 0x16
 export const EC_SMC64 = 0x17

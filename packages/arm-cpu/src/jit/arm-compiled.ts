@@ -36,6 +36,7 @@ export class ArmCompiled implements CompiledInstructionSet<FormSource> {
   flowOf({ form: { form, semantics }, record }: DecodedInstruction<FormSource>): InstructionFlow {
     const { target, row } = form
     if (semantics.far === true) return { flow: 'far' }
+    if (semantics.interpreted === true) return { flow: 'leave' }
     if (target === undefined) {
       const isReturn = row.mnemonic === 'RET' && this.#memory.u16[(record + R_N) >>> 1] === S_X + 8 * 30
       return { flow: isReturn ? 'return' : (FLOWS.get(row.mnemonic) ?? (semantics.ends === true ? 'leave' : 'next')) }

@@ -1,12 +1,14 @@
-import { extract, findA64 } from '@retrap/arm-decoder'
+import { extract, findA32, findA64 } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_EXIT, STATUS_JUMP } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
+import { holds } from '../aarch32/holds.ts'
 import type { ArmHost } from '../host.ts'
 import {
   PSTATE_DAIF,
   PSTATE_DIT,
   PSTATE_IL,
+  PSTATE_NRW,
   PSTATE_PAN,
   PSTATE_SP,
   PSTATE_SS,
@@ -15,7 +17,7 @@ import {
 } from '../pstate.ts'
 import { HOST_FP, R_WORD } from '../record.ts'
 import { S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
-import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
+import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC32, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
 import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from './controls.ts'
 import type { Exceptions } from './exceptions.ts'
 import { S_HCR_EL2, S_SCTLR_EL1 } from './places.ts'
@@ -87,11 +89,27 @@ export class SystemInstructions {
   execute(number: number, record: number): number {
     if (number === HOST_FP) return this.#registers.trapFp()
     const word = this.#memory.u32[(record + R_WORD) >>> 2]!
+    if ((this.#state.pstate & PSTATE_NRW) !== 0) return this.#executeA32(word)
     const row = findA64(word)
     if (row === undefined) return this.#exceptions.raise(UNDEFINED)
     this.#state.hasMoved = false
     const status = this.#execute(row, word)
     return status === STATUS_DONE ? this.#retire() : status
+  }
+
+  /** A32: SVC; what else comes here is absent. */
+  #executeA32(word: number): number {
+    const row = findA32(word)
+    const condition = word >>> 28
+    if (row === undefined || (condition !== 15 && !holds(condition, this.#state.flags))) {
+      if (row === undefined) return this.#exceptions.raise(UNDEFINED)
+      return STATUS_DONE
+    }
+    if (row.mnemonic !== 'SVC<c>') return this.#exceptions.raise(UNDEFINED)
+    this.#advance()
+    // The number is the instruction's; of A32's 24 bits the lower 16.
+    this.#exceptions.raise(callSyndrome(EC_SVC32, word & 0xffff))
+    return STATUS_EXIT
   }
 
   #execute(row: Row, word: number): number {

@@ -7,6 +7,7 @@ import {
   EVENT_SERROR,
   EVENT_STOP,
   LEVEL_BYTES,
+  MODE_A32,
   MODE_NO_FP,
   POINTER_TAGGED,
   S_ATTENTION,
@@ -211,6 +212,7 @@ export class SystemState {
     const { level, pstate } = this
     const before = this.word(S_MODE)
     this.#writeLevel(S_LEVEL, level, (pstate & PSTATE_PAN) !== 0, (pstate & PSTATE_UAO) !== 0)
+    if ((pstate & PSTATE_NRW) !== 0) this.setWord(S_MODE, this.word(S_MODE) | MODE_A32)
     // A set of the TLB holds code of one mode.
     if (this.word(S_MODE) !== before) this.#tlb.flushExecute()
     this.hasMoved = true

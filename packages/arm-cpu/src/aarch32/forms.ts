@@ -1,0 +1,79 @@
+import { a32Forms } from '@retrap/arm-decoder'
+import type { Form as Row } from '@retrap/arm-decoder'
+import type { FormSource } from '../semantics.ts'
+import { branches } from './branches.ts'
+import { dataProcessing } from './data-processing.ts'
+import { hints } from './hints.ts'
+import { memory } from './memory.ts'
+import { multiplication } from './multiply.ts'
+import { emitA32 } from './semantics.ts'
+import type { A32Semantics } from './semantics.ts'
+
+/** Each finds the semantics of the rows of its family. */
+const FAMILIES: readonly ((row: Row) => A32Semantics | undefined)[] = [
+  dataProcessing,
+  multiplication,
+  branches,
+  memory,
+  hints,
+]
+
+/** What a row's instructions do in generated code; undefined where they are absent. */
+export function a32SemanticsOf(row: Row): A32Semantics | undefined {
+  for (const family of FAMILIES) {
+    const semantics = family(row)
+    if (semantics !== undefined) return semantics
+  }
+  return undefined
+}
+
+/** The letters of a row's fields that its code depends on. */
+export const a32SelectorsOf = (row: Row, { selectors }: A32Semantics): string[] =>
+  [...selectors].filter((letter) => row.fields.has(letter))
+
+/** The values of selectors, whose fields count up with the last letter's fastest. */
+function valuesOf(row: Row, letters: readonly string[], index: number): ReadonlyMap<string, number> {
+  const values = new Map<string, number>()
+  let rest = index
+  for (const letter of letters.toReversed()) {
+    const { width } = row.fields.get(letter)!
+    values.set(letter, rest & ((1 << width) - 1))
+    rest >>>= width
+  }
+  return values
+}
+
+function formsOfRow(row: Row, semantics: A32Semantics): FormSource[] {
+  const letters = a32SelectorsOf(row, semantics)
+  const width = letters.reduce((sum, letter) => sum + row.fields.get(letter)!.width, 0)
+  const { kinds = 1 } = semantics
+  const forms: FormSource[] = []
+  for (let index = 0; index < kinds << width; index++) {
+    const values = valuesOf(row, letters, Math.floor(index / kinds))
+    const form = { row, values, kind: index % kinds }
+    for (const general of [false, true]) {
+      const place = index * 2 + (general ? 1 : 0)
+      forms.push({
+        index: place,
+        form: { row, values, onStack: false, target: undefined, key: `a32.${row.index}.${place}` },
+        semantics: { selectors: '', interpreted: true, emit: (c) => emitA32(c, form, semantics, general) },
+      })
+    }
+  }
+  return forms
+}
+
+let forms: ReadonlyMap<number, readonly FormSource[]> | undefined
+
+/** All forms of A32 that generated code executes, by the index of their row. */
+export function a32Sources(): ReadonlyMap<number, readonly FormSource[]> {
+  if (forms === undefined) {
+    const made = new Map<number, readonly FormSource[]>()
+    for (const row of a32Forms()) {
+      const semantics = a32SemanticsOf(row)
+      if (semantics !== undefined) made.set(row.index, formsOfRow(row, semantics))
+    }
+    forms = made
+  }
+  return forms
+}

@@ -1,0 +1,206 @@
+/** Random A32 instructions of every form on random state, here and under qemu-arm. */
+import { a32Forms, decodeLoadStoreA32, extract, findA32, formatA32, LoadStore } from '@retrap/arm-decoder'
+import type { Form as Row } from '@retrap/arm-decoder'
+import { MachineMemory } from '@retrap/memory'
+import { ARM, runNative, WINDOW } from '@retrap/tooling/arm-native'
+import type { NativeCase } from '@retrap/tooling/arm-native'
+import { a32SemanticsOf } from '../../src/aarch32/forms.ts'
+import { ArmCpu, ArmEngine, FlatHost } from '../../src/index.ts'
+import { PSTATE_NRW } from '../../src/pstate.ts'
+import type { Difference, Random } from './compare-instructions.ts'
+
+/** Where the harness has the code of the first case, each with this many bytes and an instruction of its own before. */
+const CODE = 0x2000_0000
+const CODE_STRIDE = 24
+const DATA = 0x1000_0000
+const WINDOW_START = DATA + 4096 - WINDOW / 2
+const CPSR = 60
+const PC = 15
+
+/** BLX leads to Thumb. Bits of SB that the row leaves open should be one, unlike those of all others. */
+const APART = (row: Row): boolean => row.mnemonic === 'SB' || (row.mnemonic === 'BLX' && row.fields.has('h'))
+
+/** The rows that a comparison is about. */
+export const comparedA32Rows = (): Row[] => a32Forms().filter((row) => a32SemanticsOf(row) !== undefined && !APART(row))
+
+const EDGES = [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
+
+function value(random: Random): number {
+  switch (random() & 3) {
+    case 0:
+      return EDGES[random() % EDGES.length]!
+    case 1:
+      return random() & 0xff
+    default:
+      return random()
+  }
+}
+
+const insn = new LoadStore()
+const isAccess = ({ operation }: Row): boolean => operation === 'load' || operation === 'store'
+
+/** Leaves out what the manual calls unpredictable, and what would write the program counter. */
+function suits(row: Row, word: number): boolean {
+  const field = (letter: string): number => extract(row.fields.get(letter), word)
+  const numbers = ['d', 't', 'n', 'm', 'a'].filter((letter) => row.fields.get(letter)?.width === 4).map(field)
+  if (isAccess(row)) return suitsAccess(row, word)
+  if (row.operation === 'branch') return !row.fields.has('m') || (field('m') !== PC && field('m') !== 14)
+  if (row.operation === 'multiply-long' && field('a') === field('d')) return false
+  if (row.operation === 'bitfield' && !row.mnemonic.startsWith('BF') && field('i') + field('w') > 31) return false
+  const readsPc = ['logical', 'add', 'compare', 'move'].includes(row.operation) && !row.fields.has('a')
+  if (row.fields.has('d') && field('d') === PC) return false
+  return readsPc || !numbers.includes(PC)
+}
+
+function suitsAccess(row: Row, word: number): boolean {
+  decodeLoadStoreA32(word, insn)
+  const { rn, rm, rt, rt2, list, addressing } = insn
+  const writesBack = addressing !== 0
+  if (rn === PC || rm === PC || rm === rn) return false
+  if (row.attributes.has('multiple')) {
+    if (((list >> PC) & 1) !== 0 && row.operation === 'load') return false
+    return !(writesBack && ((list >> rn) & 1) !== 0)
+  }
+  if (writesBack && (rn === rt || rn === rt2)) return false
+  if (row.attributes.has('couple') && (rt === 12 || rm === rt || rm === rt2)) return false
+  return rt !== PC || (row.operation === 'store' && row.size === 4)
+}
+
+interface Case extends NativeCase {
+  readonly text: string
+}
+
+/** ADD R0, R0, #1: what a branch leaves out. */
+const MARK = 0xe280_0001
+const NOP = 0xe320_f000
+
+/** The bits that are fields. The others should be zero, where a row leaves them open. */
+const fieldBits = ({ fields }: Row): number =>
+  [...fields.values()]
+    .flatMap(({ pieces }) => pieces)
+    .reduce((bits, piece) => bits | ((2 ** (piece >> 8) - 1) << (piece & 255)), 0)
+
+function wordOf(row: Row, random: Random): number | undefined {
+  const bits = fieldBits(row)
+  for (let tries = 0; tries < 64; tries++) {
+    let word = ((random() & bits) | row.value) >>> 0
+    if (row.fields.has('c') && (random() & 1) === 0) word = ((word & 0xfff_ffff) | 0xe000_0000) >>> 0
+    // Its target is the end of the case: the word after the next one.
+    if (row.operation === 'branch' && row.fields.has('i')) word = (word & 0xff00_0000) >>> 0
+    if (findA32(word)?.index === row.index && suits(row, word)) return word
+  }
+  return undefined
+}
+
+function caseOf(row: Row, random: Random, index: number): Case | undefined {
+  const word = wordOf(row, random)
+  if (word === undefined) return undefined
+  const state = new Uint8Array(ARM.stateBytes)
+  const view = new DataView(state.buffer)
+  for (let i = 0; i < 15; i++) view.setUint32(4 * i, value(random), true)
+  view.setUint32(CPSR, (random() & 0xf000_0000) >>> 0, true)
+  const window = new Uint8Array(WINDOW)
+  for (let i = 0; i < WINDOW; i++) window[i] = random()
+  if (isAccess(row)) placeBase(row, word, view, random)
+  if (row.operation === 'branch' && row.fields.has('m')) {
+    view.setUint32(4 * extract(row.fields.get('m'), word), CODE + index * CODE_STRIDE + 12, true)
+  }
+  const second = row.operation === 'branch' ? MARK : NOP
+  return { thumb: false, code: [word, second], state, window, text: formatA32(word) ?? '?' }
+}
+
+/** Has the address of an access lie in the window. */
+function placeBase(row: Row, word: number, state: DataView, random: Random): void {
+  decodeLoadStoreA32(word, insn)
+  const { rn, rm, extend, shift, subtract, addressing, start } = insn
+  const middle = DATA + 4096 + (random() % 64) - 32
+  const isAligned = row.attributes.has('multiple') || row.attributes.has('couple')
+  let base = isAligned ? middle & ~3 : middle
+  if (row.attributes.has('multiple')) base -= start
+  else if (addressing !== 2) {
+    let { offset } = insn
+    if (rm >= 0) {
+      const m = state.getUint32(4 * rm, true)
+      const carry = (state.getUint32(CPSR, true) >>> 29) & 1
+      const shifted = [
+        () => (shift > 31 ? 0 : m << shift),
+        () => (shift > 31 ? 0 : m >>> shift),
+        () => (m | 0) >> Math.min(shift, 31),
+        () => (m >>> shift) | (m << (32 - shift)),
+        () => (carry << 31) | (m >>> 1),
+      ][row.attributes.has('shifted') ? extend : 0]!()
+      offset = subtract ? -shifted : shifted
+    }
+    base -= offset
+  }
+  state.setUint32(4 * rn, base >>> 0, true)
+}
+
+/** RAM at the addresses that cases use: their code, and the harness's data. */
+class Windows extends FlatHost {
+  readonly #data: number
+
+  constructor(memory: MachineMemory, codeBytes: number) {
+    super(memory, CODE, codeBytes)
+    this.#data = memory.allocate(0x4000, 4096, 'data')
+  }
+
+  override ramAddress(address: number): number {
+    return address >= DATA && address < DATA + 0x4000 ? this.#data + address - DATA : super.ramAddress(address)
+  }
+}
+
+/** SVC #0. */
+const END = 0xef00_0000
+/** The exit of a case that has come to its end. */
+const ENDED = '46000000 at 16'
+
+/** Compares `count` cases of each row. */
+export function compareA32(
+  rows: readonly Row[],
+  count: number,
+  random: Random,
+): { cases: number; differences: Difference[] } {
+  const cases: Case[] = []
+  for (const row of rows) {
+    for (let i = 0; i < count; i++) {
+      const made = caseOf(row, random, cases.length)
+      if (made !== undefined) cases.push(made)
+    }
+  }
+  const theirs = runNative(ARM, cases)
+  const memory = MachineMemory.create({ bytes: 64 << 20 })
+  const host = new Windows(memory, (cases.length * CODE_STRIDE + 0x1fff) & ~0xfff)
+  const cpu = new ArmCpu(new ArmEngine(memory), host)
+  const { registers } = cpu
+  registers.pstate = PSTATE_NRW
+  const differences: Difference[] = []
+  for (const [index, { code, state, window, text }] of cases.entries()) {
+    const start = CODE + index * CODE_STRIDE
+    // B .+4 leads to the code, so that it is counted.
+    host.load(start, new Uint8Array(Uint32Array.of(0xeaff_ffff, ...code, END).buffer))
+    host.load(WINDOW_START, window)
+    const before = new DataView(state.buffer)
+    for (let i = 0; i < 15; i++) registers.setX(i, BigInt(before.getUint32(4 * i, true)))
+    registers.nzcv = before.getUint32(CPSR, true)
+    registers.pc = BigInt(start)
+    const exit = cpu.run(100)
+    if (exit.reason === 'error') throw exit.error
+    const end =
+      exit.reason === 'exception' ? `${exit.syndrome.toString(16)} at ${Number(registers.pc) - start}` : exit.reason
+    const found = end === ENDED ? [] : [`ended by ${end}`]
+    const after = theirs[index]!
+    for (let i = 0; i < 15; i++) {
+      const their = after.state.readUInt32LE(4 * i)
+      if (registers.x(i) !== BigInt(their))
+        found.push(`r${i}: ${registers.x(i).toString(16)}, not ${their.toString(16)}`)
+    }
+    const flags = (after.state.readUInt32LE(CPSR) & 0xf000_0000) >>> 0
+    if (registers.nzcv !== flags) found.push(`flags: ${registers.nzcv.toString(16)}, not ${flags.toString(16)}`)
+    const ours = memory.read(host.ramAddress(WINDOW_START), WINDOW)
+    const at = ours.findIndex((byte, place) => byte !== after.window[place])
+    if (at >= 0) found.push(`memory at ${at}: ${ours[at]}, not ${after.window[at]}`)
+    if (found.length > 0) differences.push({ text, word: (code[0] >>> 0).toString(16), what: found.join('; ') })
+  }
+  return { cases: cases.length, differences }
+}
