@@ -20,6 +20,7 @@ import { parseModule, usage } from './values.ts'
 import type { ModuleArgument } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
 import { addWalk } from './walk/command.ts'
+import { checkArmFlags } from './arm-machine.ts'
 import { DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
 import { machineOptions, romOptions, settingsFor, type MachineFlags } from './machine-options.ts'
 
@@ -111,7 +112,8 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   const linux = program
     .command('linux')
     .description("Boot Debian's kernel to a busybox shell; fetched once, by package name, through apt")
-    .option('--package <name>', 'kernel package', DEBIAN_KERNEL)
+    .addOption(new Option('--arch <name>', 'architecture of the machine').choices(['amd64', 'arm64']).default('amd64'))
+    .option('--package <name>', `kernel package (default: ${DEBIAN_KERNEL}, or linux-image-arm64)`)
     .addOption(
       new Option('--installer <architecture>', "boot Debian's installer instead")
         .choices(['amd64', 'i386'])
@@ -122,11 +124,14 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .option('--refresh', 'look for a newer package even if one is kept')
     .option('--mirror <url>', 'Debian mirror to use')
   romOptions(machineOptions(linux, '512M')).action(async (flags: LinuxFlags) => {
+    if (flags.arch === 'arm64') checkArmFlags(linux)
     const { images, input } = await linuxImages(flags)
     // With less the installer starts in a mode that is short of nearly everything.
     const least = flags.installer !== undefined && linux.getOptionValueSource('memory') === 'default'
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
-    await finish(settingsFor({ ...withCardDevice(flags), memory }, images, input, host))
+    const settings = settingsFor({ ...withCardDevice(flags), memory }, images, input, host)
+    const machine = flags.arch === 'arm64' ? { ...settings.machine, architecture: flags.arch } : settings.machine
+    await finish({ ...settings, machine })
   })
   addImage(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)

@@ -9,6 +9,8 @@ import type { ListedMap } from './p2m/listing.ts'
  */
 export interface MachineOptions {
   readonly memoryBytes: number
+  /** What its processors execute; default amd64. */
+  readonly architecture?: 'amd64' | 'arm64'
   readonly smm?: boolean
   readonly cpu?: PcOptions['cpu']
   readonly cpus: number
@@ -65,7 +67,7 @@ export interface Machine {
   /** COM1 and so on. */
   readonly serialPorts: readonly MachineSerial[]
   /** The console that Xen gives its guests; what a machine without one has stays silent. */
-  readonly xenConsole: MachineSerial
+  readonly xenConsole?: MachineSerial
   /** CD and floppy drives, in the order of the options. */
   readonly removableDrives?: readonly PcRemovableDrive[]
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
@@ -90,8 +92,8 @@ export interface MachineStatistics {
   readonly exits: Readonly<Record<string, number>>
   readonly tlbMisses: number
   readonly p2m: P2mStatistics
-  /** Accesses to task priority registers that trapped. */
-  readonly tprTraps: number
+  /** Accesses to task priority registers that trapped, of a PC. */
+  readonly tprTraps?: number
   /** What the TPR patcher has done, where there is one. */
   readonly vapic?: PcStatistics['vapic']
 }

@@ -1,5 +1,6 @@
 /** The command line with machines in it. */
 import { createPc } from '@retrap/machine'
+import { createArm } from './arm-machine.ts'
 import { formatIntel, decode } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from './cli.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
@@ -9,6 +10,7 @@ const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
 async function createMachine(options: MachineOptions): Promise<Machine> {
+  if (options.architecture === 'arm64') return createArm(options)
   const pc = await createPc(options)
   const { kernel, initrd, firmware, flash, modules = [] } = options
   // Firmware asks for the kernel while the machine runs.

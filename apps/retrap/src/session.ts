@@ -313,7 +313,7 @@ class Session {
   #connect(machine: Machine): void {
     const print = (bytes: Uint8Array): void => this.#terminal.print(bytes)
     this.#wires.connect(machine, print)
-    machine.xenConsole.onTransmit(this.#terminal.isConsole ? print : (bytes) => this.#wires.writeFirst(bytes))
+    machine.xenConsole?.onTransmit(this.#terminal.isConsole ? print : (bytes) => this.#wires.writeFirst(bytes))
     this.#terminal.connect(machine)
   }
 

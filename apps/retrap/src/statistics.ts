@@ -77,7 +77,7 @@ export function measure(run: Measured): RunStatistics {
     exits,
     counts: { ...counts },
     taskPriority: {
-      traps: tprTraps,
+      traps: tprTraps ?? 0,
       ...(vapic && { ...vapic, helperCalls: vapic.helperCalls ?? null }),
     },
     memory: {

@@ -34,7 +34,7 @@ function statistics(counts: RunStatistics['counts']): RunStatistics {
     counts,
     taskPriority: { traps: 7 },
     memory: { guestBytes: 64 << 20, residentBytes: 1500 << 20, peakResidentBytes: 1528 << 20 },
-    p2m: { tableBytes: 4096, leaves: { '4K': 1, '2M': 0, '1G': 0 }, frames: { 0: 1 } },
+    p2m: { format: 'ept', tableBytes: 4096, leaves: { '4K': 1, '2M': 0, '1G': 0 }, frames: { 0: 1 } },
     resets: 0,
   }
 }

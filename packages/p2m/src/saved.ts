@@ -42,6 +42,8 @@ export interface P2mState {
 
 /** What a map is made of; see `P2m.statistics`. */
 export interface P2mStatistics {
+  /** The format of the tables, which says what types mean. */
+  readonly format: 'ept' | 'lpae'
   /** Machine memory of the tables. */
   readonly tableBytes: number
   /** Leaves of 4 KiB, 2 MiB and 1 GiB. */
@@ -168,5 +170,5 @@ export function countLeaves(core: MapCore): P2mStatistics {
     leaves[order === 0 ? '4K' : order === 9 ? '2M' : '1G']++
     frames[type] = (frames[type] ?? 0) + 2 ** order
   }
-  return { tableBytes: core.control.tables * PAGE_BYTES, leaves, frames }
+  return { format: core.format.name, tableBytes: core.control.tables * PAGE_BYTES, leaves, frames }
 }

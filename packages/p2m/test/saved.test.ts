@@ -29,6 +29,7 @@ test('a map is saved as runs, whatever its leaves', () => {
     ],
   })
   expect(p2m.statistics()).toEqual({
+    format: 'ept',
     tableBytes: p2m.tableBytes,
     leaves: { '4K': 0x400 + 0x100 + 1, '2M': 2, '1G': 0 },
     frames: { [RAM_RW]: 0x600, [RAM_RO]: 1, [INVALID]: 0x300 },

@@ -2,15 +2,28 @@ import { readBytes } from '../files.ts'
 import { showFetchProgress, type FetchProgress } from '../fetch-progress.ts'
 import type { InputPolicy } from '../serial-input.ts'
 import type { MachineImages, SessionSettings } from '../session.ts'
-import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './debian.ts'
+import {
+  fetchInstaller,
+  fetchLinux,
+  type DebianOptions,
+  type InstallerArchitecture,
+  type LinuxArchitecture,
+} from './debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './initramfs.ts'
 
 /** The kernel that is booted where no other is named. */
 export const DEBIAN_KERNEL = 'linux-image-cloud-amd64'
 
+/** The same, by architecture, and the serial port that is its console. */
+const USUAL: Readonly<Record<LinuxArchitecture, { readonly kernel: string; readonly console: string }>> = {
+  amd64: { kernel: DEBIAN_KERNEL, console: 'ttyS0' },
+  arm64: { kernel: 'linux-image-arm64', console: 'ttyAMA0' },
+}
+
 /** The kernel or the installer of Debian to start, by options of the command line. */
 export interface DebianFlags {
-  readonly package: string
+  readonly package?: string
+  readonly arch?: LinuxArchitecture
   readonly installer?: InstallerArchitecture
   readonly append?: string
   readonly command?: string
@@ -28,7 +41,9 @@ export async function linuxImages(
     onProgress: shown.onProgress,
     ...(flags.mirror === undefined ? {} : { mirror: flags.mirror }),
   }
-  const console = flags.console === 'xen' ? 'hvc0' : 'ttyS0'
+  const { arch = 'amd64' } = flags
+  const usual = USUAL[arch]
+  const console = flags.console === 'xen' ? 'hvc0' : usual.console
   const commandLine = [`console=${console}`, flags.append].filter((part) => part !== undefined).join(' ')
   if (flags.installer !== undefined) {
     const files = await showing(shown, fetchInstaller(flags.installer, options))
@@ -38,7 +53,7 @@ export async function linuxImages(
     }
     return { images, input: { kind: 'pass' } }
   }
-  const files = await showing(shown, fetchLinux(flags.package, options))
+  const files = await showing(shown, fetchLinux(flags.package ?? usual.kernel, options, arch))
   const images = async (): Promise<MachineImages> => {
     const [kernel, busybox] = await Promise.all([readBytes(files.kernelPath), readBytes(files.busyboxPath)])
     return { kernel, initrd: buildInitramfs(busybox), commandLine }

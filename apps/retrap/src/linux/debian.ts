@@ -10,6 +10,8 @@ export interface DebianOptions {
   /** Ask Debian for a newer version even where files are kept already. */
   readonly refresh?: boolean
   readonly onProgress?: OnProgress
+  /** Architectures whose packages are wanted, as Debian calls them; amd64 unless given. */
+  readonly architectures?: readonly string[]
 }
 
 /** A kernel package that a name such as `linux-image-cloud-amd64` stands for, with the busybox to go with it. */
@@ -29,6 +31,9 @@ export interface InstallerFiles {
 
 export type InstallerArchitecture = 'amd64' | 'i386'
 
+/** Architectures, as Debian calls them, whose kernels are booted. */
+export type LinuxArchitecture = 'amd64' | 'arm64'
+
 const BUSYBOX_PACKAGE = 'busybox-static'
 
 /**
@@ -37,15 +42,23 @@ const BUSYBOX_PACKAGE = 'busybox-static'
  * @param packageName - a kernel package, or the package that depends on Debian's current one
  * @throws CliError `ERR_FETCH` where there is no apt, no network, or no such package
  */
-export async function fetchLinux(packageName: string, options: DebianOptions = {}): Promise<LinuxFiles> {
+export async function fetchLinux(
+  packageName: string,
+  options: DebianOptions = {},
+  architecture: LinuxArchitecture = 'amd64',
+): Promise<LinuxFiles> {
   if (!/^linux-image-[a-z0-9.+-]+$/.test(packageName)) {
     throw new CliError('ERR_USAGE', `'${packageName}' is not a kernel package; try linux-image-cloud-amd64`)
   }
-  return cached(packageName, options, async (apt, folder, onProgress) => {
-    const asked = await apt.show(packageName)
+  // amd64 is the usual architecture, whose packages need no more than their name.
+  const suffix = architecture === 'amd64' ? '' : `:${architecture}`
+  const wanted = { ...options, architectures: [...new Set(['amd64', architecture])] }
+  return cached(packageName, wanted, async (apt, folder, onProgress) => {
+    const asked = await apt.show(`${packageName}${suffix}`)
     // The well-known names are empty packages that depend on the current kernel.
-    const real = asked.dependsOn.find((name) => /^linux-image-\d/.test(name)) ?? packageName
-    const downloads = await apt.download([real, BUSYBOX_PACKAGE], onProgress)
+    const named = asked.dependsOn.find((name) => /^linux-image-\d/.test(name)) ?? packageName
+    const real = named.split(':')[0]!
+    const downloads = await apt.download([`${real}${suffix}`, `${BUSYBOX_PACKAGE}${suffix}`], onProgress)
     const archives = await readdir(downloads)
     await unpackPackage(join(downloads, pick(archives, real)), folder, ['./boot/vmlinuz-*'])
     await unpackPackage(join(downloads, pick(archives, BUSYBOX_PACKAGE)), folder, ['./bin/busybox'])
@@ -91,7 +104,9 @@ async function cached<T extends Paths>(
       name: join('debian-12', name),
       async make(files, scratch) {
         const mirror = options.mirror === undefined ? {} : { mirror: options.mirror }
-        const apt = await Apt.open({ directory: join(scratch, 'apt'), ...mirror }, onProgress)
+        const { architectures } = options
+        const wanted = architectures === undefined ? {} : { architectures }
+        const apt = await Apt.open({ directory: join(scratch, 'apt'), ...wanted, ...mirror }, onProgress)
         return fetch(apt, files, onProgress)
       },
     })

@@ -1,5 +1,6 @@
 /** A machine's map of guest frames as text. */
 import {
+  ArmP2mType,
   INVALID_MFN,
   P2M_EXECUTE,
   P2M_READ,
@@ -11,12 +12,17 @@ import {
 } from '@retrap/p2m'
 
 /** The part of a `P2m` that is listed. */
-export type ListedMap = Pick<P2m, 'leaves' | 'root' | 'tableBytes'>
+export type ListedMap = Pick<P2m, 'format' | 'leaves' | 'root' | 'tableBytes'>
 
 const PAGE = 4096
 
 /** By number: names as Xen has them. */
-const TYPE_NAMES = new Map<number, string>(Object.entries(P2mType).map(([name, type]) => [type, name.toLowerCase()]))
+const namesOf = (types: Readonly<Record<string, number>>): ReadonlyMap<number, string> =>
+  new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))
+const TYPE_NAMES: Readonly<Record<P2m['format'], ReadonlyMap<number, string>>> = {
+  ept: namesOf(P2mType),
+  lpae: namesOf(ArmP2mType),
+}
 
 const ORDERS = [
   { order: 18, name: '1G' },
@@ -54,20 +60,20 @@ export function* listMap(
   const leaves: LeafCounts = new Map()
   let runs = 0
   for (const run of runsOf(map.leaves(range.first, range.end), each)) {
-    yield lineOf(run)
+    yield lineOf(run, map.format)
     runs++
     frames.set(run.type, (frames.get(run.type) ?? 0) + run.frames)
     for (const [order, count] of run.leaves) leaves.set(order, (leaves.get(order) ?? 0) + count)
   }
   if (runs === 0) yield 'nothing is mapped: there are only holes'
-  const types = [...frames].map(([type, count]) => `${nameOf(type)} ${sizeOf(count)}`)
+  const types = [...frames].map(([type, count]) => `${nameOf(type, map.format)} ${sizeOf(count)}`)
   if (runs > 0) yield `in all: ${types.join(', ')}; leaves: ${describeLeaves(leaves)}`
   yield `tables: ${map.tableBytes / 1024} KiB, the top one at MA ${hex(map.root)}`
 }
 
 /** What there is of a map, in a line. */
-export function describeMap({ leaves, frames, tableBytes }: P2mStatistics): string {
-  const types = Object.entries(frames).map(([type, count]) => `${nameOf(Number(type))} ${sizeOf(count)}`)
+export function describeMap({ format, leaves, frames, tableBytes }: P2mStatistics): string {
+  const types = Object.entries(frames).map(([type, count]) => `${nameOf(Number(type), format)} ${sizeOf(count)}`)
   const counts = new Map(ORDERS.flatMap(({ order, name }) => (leaves[name] > 0 ? [[order, leaves[name]]] : [])))
   return [types.join(', '), `leaves: ${describeLeaves(counts)}`, `tables: ${tableBytes / 1024} KiB`].join('; ')
 }
@@ -93,7 +99,7 @@ function goesOn(run: Run, { gfn, mfn, type, rights, order }: P2mLeaf): boolean {
   return !run.oneFrame && mfn === run.mfn + run.frames
 }
 
-function lineOf({ gfn, mfn, type, rights, frames, oneFrame, leaves }: Run): string {
+function lineOf({ gfn, mfn, type, rights, frames, oneFrame, leaves }: Run, format: P2m['format']): string {
   const where = `${hex(gfn * PAGE)}-${hex((gfn + frames) * PAGE - 1)}`
   const machine = mfn === INVALID_MFN ? '-' : hex(mfn * PAGE)
   const letters = [
@@ -101,7 +107,8 @@ function lineOf({ gfn, mfn, type, rights, frames, oneFrame, leaves }: Run): stri
     (rights & P2M_WRITE) === 0 ? '-' : 'w',
     (rights & P2M_EXECUTE) === 0 ? '-' : 'x',
   ].join('')
-  const columns = [where.padEnd(27), machine.padEnd(10), sizeOf(frames).padStart(9), nameOf(type).padEnd(14), letters]
+  const name = nameOf(type, format).padEnd(14)
+  const columns = [where.padEnd(27), machine.padEnd(10), sizeOf(frames).padStart(9), name, letters]
   return `${columns.join('  ')}  ${describeLeaves(leaves)}${oneFrame ? ', one frame' : ''}`
 }
 
@@ -109,8 +116,8 @@ function describeLeaves(leaves: LeafCounts): string {
   return ORDERS.flatMap(({ order, name }) => (leaves.has(order) ? [`${leaves.get(order)} of ${name}`] : [])).join(', ')
 }
 
-function nameOf(type: number): string {
-  return TYPE_NAMES.get(type) ?? `type ${type}`
+function nameOf(type: number, format: P2m['format']): string {
+  return TYPE_NAMES[format].get(type) ?? `type ${type}`
 }
 
 function sizeOf(frames: number): string {

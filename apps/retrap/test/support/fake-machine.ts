@@ -109,6 +109,7 @@ export class FakeHost implements SessionHost {
         keptViews: () => this.keptViews,
         p2m: {
           root: 0x1000,
+          format: 'ept',
           tableBytes: 0x5000,
           *leaves(from = 0, to = Infinity) {
             for (const leaf of leaves) if (leaf.gfn + 2 ** leaf.order > from && leaf.gfn < to) yield leaf
@@ -152,7 +153,12 @@ export class FakeHost implements SessionHost {
         tlbMisses: 78,
         tprTraps: 0,
         exits: { hlt: 2, port: 40 },
-        p2m: { tableBytes: 0x5000, leaves: { '4K': 416, '2M': 31, '1G': 0 }, frames: { 0: 16_000, 3: 288 } },
+        p2m: {
+          format: 'ept',
+          tableBytes: 0x5000,
+          leaves: { '4K': 416, '2M': 31, '1G': 0 },
+          frames: { 0: 16_000, 3: 288 },
+        },
       }),
     }
   }
