@@ -2,7 +2,7 @@ import type { DeviceModel } from '@retrap/device'
 import { DeterministicClock, RealClock } from '@retrap/hvm'
 import { ArmDomain } from '@retrap/hvm/arm'
 import type { ArmDomainOptions } from '@retrap/hvm/arm'
-import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
+import { PortWindow, type DeviceFailure, type FailurePolicy, type IoTraceRecord } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import type { VirtioDevice } from '@retrap/virtio'
 import { MachineError } from '../errors.ts'
@@ -143,6 +143,7 @@ export class ArmMachine {
     const { hostBridge, models } = this.#models
     this.domain.architecture.pciWire = (device, pin) => hostBridge.interruptInput(device, pin)
     this.domain.dispatch.setEcam([{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }])
+    this.domain.dispatch.setPortWindow(new PortWindow(VIRT.pciePorts.base))
     for (const model of [...models, ...(options.devices ?? [])]) this.domain.attach(model)
   }
 
