@@ -53,6 +53,7 @@ import { Exceptions } from './system/exceptions.ts'
 import { accessSyndrome, tellsAccess } from './access-syndrome.ts'
 import { SystemInstructions } from './system/instructions.ts'
 import { SystemState } from './system/system-state.ts'
+import { Watchpoints } from './system/watchpoints.ts'
 import { TLB_SETS, Translation } from './translation.ts'
 import { ProcessorState } from './trapped-state.ts'
 import type { TrappedState } from './trapped-state.ts'
@@ -123,7 +124,7 @@ export class ArmCpu {
     this.#pinned = new PinnedInstruction(memory, state, this.#fetch)
     this.registers = makeRegisters(memory, state, system)
     this.trapped = new ProcessorState(id, memory, state, system)
-    const accesses = new MemoryAccess(memory, tlb, translation, state)
+    const accesses = new MemoryAccess(memory, tlb, translation, state, new Watchpoints(system))
     const instructions = new SystemInstructions(memory, system, this.#exceptions, host)
     const imports = {
       memory: memory.memory,

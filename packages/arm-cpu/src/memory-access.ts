@@ -9,12 +9,14 @@ import {
   ACCESS_DONE,
   ACCESS_ELEMENT_SHIFT,
   ACCESS_MODIFY,
+  ACCESS_UNPRIVILEGED,
   ACCESS_WRITE,
 } from './access-flags.ts'
 import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE } from './host.ts'
 import type { ArmTranslation } from './host.ts'
 import { S_DATA } from './state-layout.ts'
-import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_EXTERNAL, FSC_UNSUPPORTED } from './syndrome.ts'
+import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_EXTERNAL, FSC_UNSUPPORTED, watchpoint } from './syndrome.ts'
+import type { Watchpoints } from './system/watchpoints.ts'
 import type { Translation } from './translation.ts'
 
 /** Accesses that generated code does not finish by itself: TLB misses, those in two pages, and writes to decoded code. */
@@ -23,13 +25,15 @@ export class MemoryAccess {
   readonly #tlb: Tlb
   readonly #translation: Translation
   readonly #u32: Uint32Array
+  readonly #watchpoints: Watchpoints
   /** Machine address of `S_DATA`. */
   readonly #data: number
   readonly #first = newTranslation()
   readonly #second = newTranslation()
 
   /** @param state - machine address of the processor's state */
-  constructor(memory: MachineMemory, tlb: Tlb, translation: Translation, state: number) {
+  constructor(memory: MachineMemory, tlb: Tlb, translation: Translation, state: number, watchpoints: Watchpoints) {
+    this.#watchpoints = watchpoints
     this.#memory = memory
     this.#tlb = tlb
     this.#translation = translation
@@ -80,6 +84,7 @@ export class MemoryAccess {
       if (this.#isForbidden(second, misaligned, flags)) return this.#abort(next, nextHi, FSC_ALIGNMENT, write)
       if (second.ma < 0) return this.#abort(next, nextHi, FSC_EXTERNAL, write)
     }
+    if (this.#isWatched(start, hi, flags, write)) return this.#watchpoint(write)
     this.#move(first.ma, this.#data, inFirst, write)
     if (inFirst < bytes) this.#move(second.ma, this.#data + inFirst, bytes - inFirst, write)
     this.#fill(lo, hi, flags, write)
@@ -116,6 +121,9 @@ export class MemoryAccess {
       return translation.raiseAbort(lo, hi, dataAbort(first.faultStatus, true), first)
     }
     if (first.ma < 0) return this.#abort(lo, hi, FSC_UNSUPPORTED, write)
+    // Where a read would match it is one, as the syndrome has it.
+    if (!write && this.#isWatched(lo, hi, flags, false)) return this.#watchpoint(false)
+    if (this.#isWatched(lo, hi, flags, true)) return this.#watchpoint(true)
     this.#fill(lo, hi, flags, true)
     this.#u32[S_DATA >>> 2] = first.ma
     return STATUS_DONE
@@ -146,6 +154,15 @@ export class MemoryAccess {
     else if (writable && this.#memory.codeBits[page >>> 12] === 0) {
       this.#tlb.fill(set, TLB_WRITE, lo, hi, page, this.#first)
     }
+  }
+
+  #isWatched(lo: number, hi: number, flags: number, write: boolean): boolean {
+    if (!this.#translation.watched) return false
+    return this.#watchpoints.matches(lo, hi, flags & 0xff, write, (flags & ACCESS_UNPRIVILEGED) !== 0)
+  }
+
+  #watchpoint(write: boolean): number {
+    return this.#translation.raise(this.#watchpoints.lo, this.#watchpoints.hi, watchpoint(write))
   }
 
   #abort(lo: number, hi: number, faultStatus: number, write: boolean): number {

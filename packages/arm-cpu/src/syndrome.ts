@@ -43,6 +43,8 @@ export const SP_ALIGNMENT_FAULT: number = syndrome(EC_SP_ALIGNMENT, 0)
 export const ILLEGAL_STATE: number = syndrome(EC_ILLEGAL_STATE, 0)
 /** A breakpoint at the address of an instruction. */
 export const BREAKPOINT: number = syndrome(EC_BREAKPOINT, 0x22)
+/** A watchpoint. */
+export const watchpoint = (write: boolean): number => syndrome(EC_WATCHPOINT, 0x22 | (write ? 1 << 6 : 0))
 /** Software step. @param isStepped - after an instruction @param isExclusive - which was a load-exclusive */
 export const softwareStep = (isStepped: boolean, isExclusive: boolean): number =>
   syndrome(EC_SOFTWARE_STEP, 0x22 | (isStepped ? 1 << 24 : 0) | (isExclusive ? 1 << 6 : 0))

@@ -80,6 +80,8 @@ const RIGHTS: readonly Rights[] = [
 ]
 /** Bit of S_RIGHTS: every access must be aligned to its element, SCTLR_ELx.A. */
 const STRICT = 8
+/** Bit of S_RIGHTS: watchpoints may match, so that no access may be made without a look at them. */
+const WATCHED = 16
 
 /**
  * The processor's way from addresses to memory: the rights that it has now, and translations that it knows.
@@ -112,7 +114,7 @@ export class Translation {
   }
 
   get #rights(): Rights {
-    return RIGHTS[this.#u32[S_RIGHTS >>> 2]! & ~STRICT]!
+    return RIGHTS[this.#u32[S_RIGHTS >>> 2]! & ~(STRICT | WATCHED)]!
   }
 
   /** TLB set of fetches. */
@@ -125,6 +127,11 @@ export class Translation {
     return (this.#u32[S_RIGHTS >>> 2]! & STRICT) !== 0
   }
 
+  /** Watchpoints may match. */
+  get watched(): boolean {
+    return (this.#u32[S_RIGHTS >>> 2]! & WATCHED) !== 0
+  }
+
   /**
    * Writes the fields of a level: `S_RIGHTS`, and the TLB's sets.
    *
@@ -133,14 +140,15 @@ export class Translation {
    * @param pan - PSTATE.PAN
    * @param uao - PSTATE.UAO
    * @param strict - SCTLR_ELx.A
+   * @param watched - watchpoints may match
    */
-  writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean): void {
+  writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean, watched: boolean): void {
     const number = el === 0 ? 0 : 1 + (pan ? 1 : 0) + (uao ? 2 : 0)
     const { set, unprivilegedSet } = RIGHTS[number]!
-    const addressOf = (each: number): number => this.#tlb.setAddress(strict ? this.#tlb.missSet : each)
+    const addressOf = (each: number): number => this.#tlb.setAddress(strict || watched ? this.#tlb.missSet : each)
     this.#u32[(at + S_TLB - S_LEVEL) >>> 2] = addressOf(set)
     this.#u32[(at + S_TLB_UNPRIVILEGED - S_LEVEL) >>> 2] = addressOf(unprivilegedSet)
-    this.#u32[(at + S_RIGHTS - S_LEVEL) >>> 2] = number | (strict ? STRICT : 0)
+    this.#u32[(at + S_RIGHTS - S_LEVEL) >>> 2] = number | (strict ? STRICT : 0) | (watched ? WATCHED : 0)
   }
 
   /** A register that translation depends on has been written. @param encoding - −1: any may have been */
@@ -224,7 +232,7 @@ export class Translation {
   /** TLB set of a data access. @param flags - `ACCESS_*` */
   dataSet(flags: number): number {
     const { set, unprivilegedSet } = this.#rights
-    if (this.strict) return this.#tlb.missSet
+    if (this.strict || this.watched) return this.#tlb.missSet
     return (flags & ACCESS_UNPRIVILEGED) === 0 ? set : unprivilegedSet
   }
 

@@ -141,3 +141,42 @@ describe('software step', () => {
     ])
   })
 })
+
+describe('watchpoints', () => {
+  const LDR = 0xf940_0020 // ldr x0, [x1]
+  const STRB = 0x3900_1020 // strb w0, [x1, #4]
+  const LDADD = 0xf820_0020 // ldadd x0, x0, [x1]
+  /** DBGWCRn_EL1: bytes 4 and 5, at EL1 and EL0, of both kinds; and what of it. */
+  const BOTH = (0x30n << 5n) | (3n << 3n) | (3n << 1n) | 1n
+  const ONLY_STORES = BOTH & ~(1n << 3n)
+
+  function watching(control: bigint, of: bigint, ...program: number[]): ArmCpu {
+    const cpu = debug(atEl0(...program), control)
+    cpu.registers.set('dbgwvr1_el1', 0x5000n)
+    cpu.registers.set('dbgwcr1_el1', of)
+    cpu.registers.set('mdscr_el1', control)
+    return cpu
+  }
+
+  test.each([
+    ['a load', BOTH, LDR, 'd2000022 at +0', 0x5004n],
+    ['a store', BOTH, STRB, 'd2000062 at +0', 0x5004n],
+    ['an atomic access', ONLY_STORES, LDADD, 'd2000062 at +0', 0x5004n],
+    ['a load where stores are watched', ONLY_STORES, LDR, '56000000 at +8', 0n],
+    ['a store beside it', (1n << 5n) | 0x1fn, STRB, '56000000 at +8', 0n],
+    ['a store in a range', (4n << 24n) | BOTH, STRB, 'd2000062 at +0', 0x5004n],
+    ['a store of another level', BOTH & ~(1n << 2n), STRB, '56000000 at +8', 0n],
+  ])('%s', (_name, of, word, expected, address) => {
+    const cpu = watching(MDE, of, word, SVC)
+    cpu.registers.setX(0, 7n)
+    expect(vectorOf(cpu)).toBe('+400')
+    expect(state(cpu)).toBe(expected)
+    expect(cpu.registers.get('far_el1')).toBe(address)
+  })
+
+  test('are not there without MDSCR_EL1.MDE', () => {
+    const cpu = watching(0n, BOTH, LDR, SVC)
+    vectorOf(cpu)
+    expect(state(cpu)).toBe('56000000 at +8')
+  })
+})

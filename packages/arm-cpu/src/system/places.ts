@@ -96,3 +96,6 @@ export const S_DBGCLAIM_EL1: number = placeOf('dbgclaim_el1')
 export const S_DISR_EL1: number = placeOf('disr_el1')
 export const S_TPIDR_EL1: number = placeOf('tpidr_el1')
 export const S_CONTEXTIDR_EL1: number = placeOf('contextidr_el1')
+/** DBGWCRn_EL1 and DBGWVRn_EL1. */
+export const WATCHPOINT_CONTROLS: readonly number[] = [0, 1, 2, 3].map((i) => placeOf(`dbgwcr${i}_el1`))
+export const WATCHPOINT_VALUES: readonly number[] = [0, 1, 2, 3].map((i) => placeOf(`dbgwvr${i}_el1`))

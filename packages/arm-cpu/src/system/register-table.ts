@@ -185,7 +185,7 @@ function registerOf(name: string, access: string, value: string, traps: string):
     traps: trapsOf(traps),
     special: value === '*' ? SPECIAL_REGISTERS.get(name) : undefined,
     isControl: CONTROLS.has(name),
-    isDebug: name === 'mdscr_el1' || name === 'oslar_el1',
+    isDebug: name === 'mdscr_el1' || name === 'oslar_el1' || name.startsWith('dbgwcr'),
   }
 }
 

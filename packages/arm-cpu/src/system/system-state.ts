@@ -55,12 +55,13 @@ import {
   S_SP_EL1,
   S_TCR_EL1,
   S_MDSCR_EL1,
+  WATCHPOINT_CONTROLS,
 } from './places.ts'
 
 /** The translation of addresses, as the system state tells it of changes. */
 export interface SystemTranslation {
   /** Writes the fields of a level that are about accesses. @param at - as S_LEVEL @param strict - SCTLR_EL1.A */
-  writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean): void
+  writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean, watched: boolean): void
   /** A register that translation depends on has been written. @param encoding - −1: any may have been */
   registersChanged(encoding: number): void
   /** TLBI: by its encoding, with the register's value. */
@@ -73,7 +74,8 @@ export interface SystemTranslation {
 const RIGHTS = PSTATE_EL | PSTATE_NRW | PSTATE_PAN | PSTATE_UAO
 
 /** MDSCR_EL1: software step, and breakpoints. */
-const MDSCR_DEBUGS = 1 | (1 << 15)
+const MDSCR_MDE = 1 << 15
+const MDSCR_DEBUGS = 1 | MDSCR_MDE
 
 const INTERRUPTS = EVENT_FIQ | EVENT_IRQ | EVENT_SERROR
 
@@ -197,10 +199,17 @@ export class SystemState {
     return (enabled & 1) === 0 || (enabled === 1 && level === 0)
   }
 
-  /** MDSCR_EL1 or the OS lock has been written. */
+  /** MDSCR_EL1, the OS lock or a watchpoint has been written. */
   debugChanged(): void {
     this.#writeLevels()
-    this.hasMoved = true
+    this.#modeChanged()
+  }
+
+  /** Watchpoints are enabled, be it for another level: MDSCR_EL1.MDE, and DBGWCRn_EL1.E of one. */
+  get #watches(): boolean {
+    if ((this.word(S_MDSCR_EL1) & MDSCR_MDE) === 0) return false
+    for (const place of WATCHPOINT_CONTROLS) if ((this.word(place) & 1) !== 0) return true
+    return false
   }
 
   /** Software step or breakpoints are on: MDSCR_EL1.SS or MDE. */
@@ -223,7 +232,7 @@ export class SystemState {
     const control = this.word(S_SCTLR_EL1)
     const isChecked = (control & (level === 0 ? SCTLR_SA0 : SCTLR_SA)) !== 0
     const trapsFp = (this.word(S_CPTR_EL2) & CPTR_TFP) !== 0 || this.trapsFpToEl1(level)
-    this.translation.writeLevel(at, level, pan, uao, (control & SCTLR_A) !== 0)
+    this.translation.writeLevel(at, level, pan, uao, (control & SCTLR_A) !== 0, this.#watches)
     this.setWord(at + S_MODE - S_LEVEL, trapsFp ? MODE_NO_FP : 0)
     this.setWord(at + S_SP_ALIGNMENT - S_LEVEL, isChecked ? 15 : 0)
     this.setWord(at + S_TRAPS - S_LEVEL, this.#trapped(control, level))

@@ -187,6 +187,22 @@ export function templates(): Template[] {
       }),
     )
   }
+  // A watchpoint of EL1: some bytes side by side of a doubleword, loads or stores or both.
+  const watched = (random: Random): bigint => {
+    const first = random() & 7
+    const bytes = (1 << (1 + (random() % (8 - first)))) - 1
+    return BigInt(1 | ((random() & 3) << 1) | ((1 + (random() % 3)) << 3) | (bytes << (5 + first)))
+  }
+  // ldr x0, [x2]; strb w0, [x2, #4]; stp xzr, xzr, [x2]; ldadd x0, x3, [x2]
+  for (const word of [0xf940_0040, 0x3900_1040, 0xa900_7c5f, 0xf820_0043]) {
+    all.push(
+      template('watchpoint', () => [msr(0x8006, 2), msr(0x8007, 0), msr(0x8012, 1), word], {
+        modes: [5],
+        registers: (random) => ({ x: [watched(random), 0xa000n, STACK] }),
+        compared: 0n,
+      }),
+    )
+  }
   const saved = (random: Random): bigint =>
     BigInt(((random() & 0xf1f0_1300) | 0xc0 | pick(random, [0, 0, 4, 5, 5, 1, 8, 9, 12, 13, 2, 6, 7])) >>> 0)
   for (let i = 0; i < 8; i++) {
