@@ -1,5 +1,5 @@
 /** The rows of all of A64, and which of them an encoding belongs to. */
-import { allowed } from './conditions.ts'
+import { conditionsOf, NAMED_CONDITIONS } from './conditions.ts'
 import { allocatedLoadStoreA64, isLoadStoreA64, loadStoreFormsA64 } from './load-store-a64.ts'
 import { Matcher } from './matcher.ts'
 import { compileRow, expandChoices, type Form, parseRows, type Row } from './row.ts'
@@ -37,6 +37,8 @@ export function a64Forms(): readonly Form[] {
   ]
   return forms
 }
+
+const allowed = /*#__PURE__*/ conditionsOf(NAMED_CONDITIONS)
 
 const accept = (form: Form, word: number): boolean =>
   isLoadStoreA64(form) ? allocatedLoadStoreA64(form, word) : allowed(form, word)

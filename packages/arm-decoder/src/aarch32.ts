@@ -1,5 +1,6 @@
 /** The rows of A32 and Thumb, and which of them an encoding belongs to. */
-import { allowed } from './conditions.ts'
+import { bankedName, floatSystemName } from './banked-registers.ts'
+import { conditionsOf, NAMED_CONDITIONS } from './conditions.ts'
 import {
   allocatedLoadStoreA32,
   isLoadStoreA32,
@@ -10,7 +11,7 @@ import {
   loadStoreFormsT32,
 } from './load-store-a32.ts'
 import { Matcher } from './matcher.ts'
-import { compileRow, expandChoices, type Form, parseRows, type Row } from './row.ts'
+import { compileRow, expandChoices, fieldOf, type Form, parseRows, type Row } from './row.ts'
 import { neonTable, unconditionalVectorTable, vfpTable } from './aarch32-vectors.ts'
 import { a32IntegerRows, coprocessorIntegerRows } from './table/a32-integer.ts'
 import { t16IntegerRows } from './table/t16-integer.ts'
@@ -88,6 +89,13 @@ const t32 = /*#__PURE__*/ new Table(() =>
   ]),
 )
 const t16 = /*#__PURE__*/ new Table(() => after(loadStoreFormsT16, parseRows(t16IntegerRows)))
+
+const allowed = /*#__PURE__*/ conditionsOf({
+  ...NAMED_CONDITIONS,
+  fpsystem: (form, word) => floatSystemName(form, word) !== undefined,
+  table: (form, word) => fieldOf(form, 'n', word) + fieldOf(form, 'l', word) < 32,
+  banked: (form, word) => bankedName(form, word) !== undefined,
+})
 
 const accept = (form: Form, word: number): boolean =>
   isLoadStoreA32(form) ? allocatedLoadStoreA32(form, word) : allowed(form, word)

@@ -1,9 +1,9 @@
-/** Conditions of A64's rows: what the fixed bits of an encoding cannot say. `row.ts` has the language. */
-import { bankedName, floatSystemName } from './banked-registers.ts'
+/** Conditions of rows: what the fixed bits of an encoding cannot say. `row.ts` has the language. */
 import { fieldOf, fieldsOf, type Form } from './row.ts'
 import { pstateName } from './system-names.ts'
 
-type Condition = (form: Form, word: number) => boolean
+/** A condition of an encoding that has a row's fixed bits. */
+export type Condition = (form: Form, word: number) => boolean
 
 /**
  * The value of a logical immediate, as two words, the low one first; undefined where the encoding has none.
@@ -38,7 +38,8 @@ function isWideMove(form: Form, word: number): boolean {
   return Math.max(zeros, ones) >= halves.length - 1
 }
 
-const NAMED: Readonly<Record<string, Condition>> = {
+/** Conditions of A64's rows, and of others, by name. */
+export const NAMED_CONDITIONS: Readonly<Record<string, Condition>> = {
   bitmask: (form, word) =>
     bitmask(
       fieldOf(form, 'p', word),
@@ -59,9 +60,6 @@ const NAMED: Readonly<Record<string, Condition>> = {
   fraction: (form, word) => fieldOf(form, 'f', word) === 1 || fieldOf(form, 's', word) >= 32,
   pstate: (form, word) =>
     pstateName(fieldOf(form, 'o', word), fieldOf(form, 'w', word), fieldOf(form, 'y', word)) !== undefined,
-  fpsystem: (form, word) => floatSystemName(form, word) !== undefined,
-  table: (form, word) => fieldOf(form, 'n', word) + fieldOf(form, 'l', word) < 32,
-  banked: (form, word) => bankedName(form, word) !== undefined,
   // Conditions of other names.
   'not-wide': (form, word) => !isWideMove(form, word),
   movz: (form, word) => fieldOf(form, 'i', word) !== 0 || fieldOf(form, 'h', word) === 0,
@@ -106,17 +104,22 @@ function evenness(text: string): Condition | undefined {
     : (form, word) => (fieldOf(form, 'Q', word) & fieldOf(form, letter, word) & 1) === 0
 }
 
-const compiled = new WeakMap<Form, readonly Condition[]>()
-
-/** Whether an encoding that has a row's fixed bits also meets its conditions. */
-export function allowed(form: Form, word: number): boolean {
-  let conditions = compiled.get(form)
-  if (conditions === undefined) {
-    conditions = [...form.attributes].flatMap(
-      (attribute) => NAMED[attribute] ?? comparison(attribute) ?? evenness(attribute) ?? [],
-    )
-    compiled.set(form, conditions)
+/**
+ * Makes the check of an instruction set's rows: whether an encoding that has a row's fixed bits also meets its conditions.
+ *
+ * @param named - its conditions by name
+ */
+export function conditionsOf(named: Readonly<Record<string, Condition>>): Condition {
+  const compiled = new WeakMap<Form, readonly Condition[]>()
+  return (form, word) => {
+    let conditions = compiled.get(form)
+    if (conditions === undefined) {
+      conditions = [...form.attributes].flatMap(
+        (attribute) => named[attribute] ?? comparison(attribute) ?? evenness(attribute) ?? [],
+      )
+      compiled.set(form, conditions)
+    }
+    for (const condition of conditions) if (!condition(form, word)) return false
+    return true
   }
-  for (const condition of conditions) if (!condition(form, word)) return false
-  return true
 }
