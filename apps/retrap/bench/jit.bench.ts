@@ -10,15 +10,18 @@
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms, type ProgramTable } from '@retrap/tooling/programs'
+import { compareEmulators } from './jit/compare.ts'
 import { commandOf, type Guest, type PeerName, withGuest } from './jit/peers.ts'
 import { PROGRAMS, type Program } from './jit/programs.ts'
-import { checkResults, medians, type Run, runMarked } from './marked-guest.ts'
+import { type Run, runMarked } from './marked-guest.ts'
 
 /** What no test needs is fetched here. */
 const PEERS_AND_COMPILERS: ProgramTable = [
   { packages: ['gcc-i686-linux-gnu', 'libc6-dev-i386-cross'], programs: ['i686-linux-gnu-gcc'] },
   { packages: ['qemu-system-x86'], programs: ['qemu-system-x86_64', 'qemu-system-i386'] },
 ]
+type Peer = Exclude<PeerName, 'retrap'>
+
 const DEADLINE_MS = 1_800_000
 
 /** @param args - see the head of this file */
@@ -42,7 +45,7 @@ export async function run(args: readonly string[]): Promise<void> {
     const programs = PROGRAMS.filter(
       ({ name, widths }) => (widths?.includes(width) ?? true) && (only?.includes(name) ?? true),
     )
-    const peers = (values.peers.split(',').filter((peer) => peer !== '') as PeerName[]).filter(
+    const peers = (values.peers.split(',').filter((peer) => peer !== '') as Peer[]).filter(
       (peer) => peer !== 'v86' || width === 32,
     )
     // oxlint-disable-next-line no-await-in-loop -- one guest at a time
@@ -53,47 +56,20 @@ export async function run(args: readonly string[]): Promise<void> {
 async function compare(
   guest: Guest,
   programs: readonly Program[],
-  peers: readonly PeerName[],
+  peers: readonly Peer[],
   rounds: number,
   options: readonly string[],
 ): Promise<void> {
-  const runs = new Map<PeerName, Run[]>()
-  for (let round = 0; round < rounds; round++) {
-    for (const peer of ['retrap' as const, ...peers]) {
-      // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
-      runs.set(peer, [...(runs.get(peer) ?? []), await measure(peer, guest, options)])
-    }
+  const measure = (peer: PeerName): Promise<Run> => {
+    const [program, args] = commandOf(peer, guest, options)
+    return runMarked(program, args, DEADLINE_MS)
   }
-  checkResults(runs)
-  const ours = medians(runs.get('retrap') ?? [])
-  for (const peer of peers) {
-    const theirs = medians(runs.get(peer) ?? [])
-    const title = peer === 'tcg' ? 'TCG' : 'v86'
-    for (const name of ['boot', ...programs.map((program) => program.name)]) {
-      const [own, other] = [ours.get(name), theirs.get(name)]
-      if (own === undefined || other === undefined) continue
-      console.log(
-        `jit${guest.width}-${name}: ${(other.processor / own.processor).toFixed(2)} x ${title} ` +
-          `(${own.processor.toFixed(2)} s against ${other.processor.toFixed(2)} s of processor time; ` +
-          `in the guest ${own.guest.toFixed(2)} s against ${other.guest.toFixed(2)} s)`,
-      )
-    }
-    const mean = (chosen: readonly Program[]): string =>
-      geometricMean(chosen.map(({ name }) => (theirs.get(name)?.processor ?? NaN) / (ours.get(name)?.processor ?? NaN)))
-    console.log(`jit${guest.width}: ${mean(programs)} x ${title} (geometric mean of ${programs.length} programs)`)
-    const floats = programs.filter(({ isFloat }) => isFloat === true)
-    if (floats.length > 0 && guest.width === 64) {
-      console.log(
-        `jit fp: ${mean(floats)} x ${title} (geometric mean of ${floats.length} programs with SSE floating point)`,
-      )
-    }
+  const comparisons = await compareEmulators(`jit${guest.width}`, programs, peers, rounds, measure)
+  const floats = programs.filter(({ isFloat }) => isFloat === true)
+  if (floats.length === 0 || guest.width !== 64) return
+  for (const { title, meanOf } of comparisons) {
+    console.log(
+      `jit fp: ${meanOf(floats)} x ${title} (geometric mean of ${floats.length} programs with SSE floating point)`,
+    )
   }
 }
-
-function measure(peer: PeerName, guest: Guest, options: readonly string[]): Promise<Run> {
-  const [program, args] = commandOf(peer, guest, options)
-  return runMarked(program, args, DEADLINE_MS)
-}
-
-const geometricMean = (ratios: readonly number[]): string =>
-  Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length).toFixed(2)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { ADAPTERS, FULL_KERNEL, linuxWith } from '../../test/support/disk-linux.ts'
-import { compile } from '../jit/programs.ts'
+import { compile, COMPILERS } from '../jit/programs.ts'
 
 /** A line of the bench. */
 export interface Workload {
@@ -189,7 +189,7 @@ export async function withGuest<T>(
     if (linux === undefined) throw new Error('without apt there is no kernel for the guest')
     const program = group.drive === undefined ? 'net' : 'disk'
     const build = (source: string, from: string): Promise<Uint8Array> =>
-      compile(source, [], 64, join(folder, source), from)
+      compile(source, [], COMPILERS[64], join(folder, source), from)
     const initrd = join(folder, 'initrd')
     const bench = writeCpio([
       { kind: 'directory', path: 'bench' },

@@ -5,8 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fetchMembers } from '@retrap/debian'
 import { fetchLinux } from '../../src/linux/debian.ts'
-import { writeCpio } from '../../src/linux/cpio.ts'
-import { buildPrograms, type Program, type Width } from './programs.ts'
+import { buildPrograms, COMPILERS, initramfsOf, type Program, type Width } from './programs.ts'
 
 export type PeerName = 'retrap' | 'tcg' | 'v86'
 
@@ -20,8 +19,8 @@ export interface Guest {
 }
 
 const MEBIBYTES = 512
-// As the retrap command runs it: src/main.ts says so to the shell.
-const NODE_FLAGS = ['--max-semi-space-size=1']
+/** As the retrap command runs it: src/main.ts says so to the shell. */
+export const NODE_FLAGS = ['--max-semi-space-size=1']
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 const V86_GUEST = fileURLToPath(new URL('v86-guest.ts', import.meta.url))
 /** The kernel prints from its first line on. Mitigations are off, as they cost what no emulator needs. */
@@ -36,21 +35,9 @@ export async function withGuest<T>(
   const folder = await mkdtemp(join(tmpdir(), 'retrap-jit-'))
   try {
     const { kernel, busybox } = await (width === 64 ? fetchAmd64() : fetchI386())
-    const files = await buildPrograms(programs, width, await readFile(busybox), folder)
+    const files = await buildPrograms(programs, COMPILERS[width], await readFile(busybox), folder)
     const initrd = join(folder, 'initrd.img')
-    await writeFile(
-      initrd,
-      writeCpio([
-        ...['bin', 'bench', 'dev', 'tmp'].map((path) => ({ kind: 'directory', path }) as const),
-        { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
-        ...files.map(({ path, data }) => ({
-          kind: 'file' as const,
-          path,
-          mode: path === 'bench/list' ? 0o644 : 0o755,
-          data,
-        })),
-      ]),
-    )
+    await writeFile(initrd, initramfsOf(files))
     const [bios = ''] = await fetchMembers([
       { package: 'seabios', members: ['./usr/share/seabios/bios.bin', './usr/share/seabios/vgabios-stdvga.bin'] },
     ])

@@ -1,11 +1,19 @@
-// The programs of the jit bench, and how they are built.
+// The programs of the benches jit and arm, and how they are built.
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { writeCpio } from '../../src/linux/cpio.ts'
 
 export type Width = 32 | 64
+
+/** What a guest's programs are built with. */
+export interface Compiler {
+  readonly program: string
+  /** Beside those of {@link Program}. */
+  readonly flags: readonly string[]
+}
 
 /** A program of the bench. */
 export interface Program {
@@ -55,9 +63,17 @@ export const PROGRAMS: readonly Program[] = [
   { name: 'btree', source: 'btree', args: [300] },
 ]
 
+/** The same for arm64, whose programs have one kind of floating point. */
+export const ARM_PROGRAMS: readonly Program[] = PROGRAMS.filter(
+  ({ flags }) => flags === undefined || flags === SSE,
+).map((program) => ({ ...program, flags: [], name: program.name.replace(/-sse$/, '') }))
+
 const MEBIBYTES_TO_COMPRESS = 32
 const SOURCES = fileURLToPath(new URL('.', import.meta.url))
-const COMPILER: Readonly<Record<Width, string>> = { 32: 'i686-linux-gnu-gcc', 64: 'gcc' }
+export const COMPILERS: Readonly<Record<Width, Compiler>> = {
+  32: { program: 'i686-linux-gnu-gcc', flags: [] },
+  64: { program: 'gcc', flags: [] },
+}
 
 /** A file of the guest's initramfs. */
 export interface GuestFile {
@@ -72,20 +88,33 @@ export interface GuestFile {
  */
 export async function buildPrograms(
   programs: readonly Program[],
-  width: Width,
+  compiler: Compiler,
   busybox: Uint8Array,
   scratch: string,
 ): Promise<readonly GuestFile[]> {
   const built = await Promise.all(
     programs.map(async ({ name, source, flags }) => ({
       path: `bench/${name}`,
-      data: await compile(source, flags ?? [], width, join(scratch, `${name}-${width}`)),
+      data: await compile(source, flags ?? [], compiler, join(scratch, name)),
     })),
   )
-  const init = { path: 'init', data: await compile('init', [], width, join(scratch, `init-${width}`)) }
+  const init = { path: 'init', data: await compile('init', [], compiler, join(scratch, 'init')) }
   const list = new TextEncoder().encode(programs.map((program) => `${listLines(program).join('\n')}\n`).join(''))
   return [init, { path: 'bench/list', data: list }, { path: 'bin/busybox', data: busybox }, ...built]
 }
+
+/** The archive that a guest boots from, of files of {@link buildPrograms}. */
+export const initramfsOf = (files: readonly GuestFile[]): Uint8Array =>
+  writeCpio([
+    ...['bin', 'bench', 'dev', 'tmp'].map((path) => ({ kind: 'directory', path }) as const),
+    { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
+    ...files.map(({ path, data }) => ({
+      kind: 'file' as const,
+      path,
+      mode: path === 'bench/list' ? 0o644 : 0o755,
+      data,
+    })),
+  ])
 
 /** What init.c reads: NAME OUTPUT PROGRAM ARGUMENT... A name in brackets is not measured. */
 function listLines({ name, args }: Program): readonly string[] {
@@ -101,11 +130,11 @@ function listLines({ name, args }: Program): readonly string[] {
 export async function compile(
   source: string,
   flags: readonly string[],
-  width: Width,
+  compiler: Compiler,
   output: string,
   folder = SOURCES,
 ): Promise<Uint8Array> {
-  const args = ['-O2', ...flags, '-static', '-o', output, join(folder, `${source}.c`), '-lm']
-  await promisify(execFile)(COMPILER[width], args)
+  const args = ['-O2', ...compiler.flags, ...flags, '-static', '-o', output, join(folder, `${source}.c`), '-lm']
+  await promisify(execFile)(compiler.program, args)
   return readFile(output)
 }
