@@ -14,6 +14,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'deviceDeadline',
   'deviceFailure',
   'devices',
+  'installer',
   'jit',
   'memory',
   'mirror',

@@ -21,7 +21,7 @@ import type { ModuleArgument } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
 import { addWalk } from './walk/command.ts'
 import { checkArmFlags } from './arm-machine.ts'
-import { DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
+import { architectureOf, DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
 import { machineOptions, romOptions, settingsFor, type MachineFlags } from './machine-options.ts'
 
 /** The process around the command line. */
@@ -116,7 +116,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .option('--package <name>', `kernel package (default: ${DEBIAN_KERNEL}, or linux-image-arm64)`)
     .addOption(
       new Option('--installer <architecture>', "boot Debian's installer instead")
-        .choices(['amd64', 'i386'])
+        .choices(['amd64', 'arm64', 'i386'])
         .conflicts(['package', 'command']),
     )
     .option('--append <text>', "more for the kernel's command line")
@@ -124,14 +124,14 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .option('--refresh', 'look for a newer package even if one is kept')
     .option('--mirror <url>', 'Debian mirror to use')
   romOptions(machineOptions(linux, '512M')).action(async (flags: LinuxFlags) => {
-    if (flags.arch === 'arm64') checkArmFlags(linux)
+    const architecture = architectureOf(flags)
+    if (architecture === 'arm64') checkArmFlags(linux)
     const { images, input } = await linuxImages(flags)
     // With less the installer starts in a mode that is short of nearly everything.
     const least = flags.installer !== undefined && linux.getOptionValueSource('memory') === 'default'
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
     const settings = settingsFor({ ...withCardDevice(flags), memory }, images, input, host)
-    const machine = flags.arch === 'arm64' ? { ...settings.machine, architecture: flags.arch } : settings.machine
-    await finish({ ...settings, machine })
+    await finish({ ...settings, machine: { ...settings.machine, architecture } })
   })
   addImage(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)

@@ -31,6 +31,10 @@ export interface DebianFlags {
   readonly mirror?: string
 }
 
+/** What the machine's processors execute. An installer brings its own. */
+export const architectureOf = ({ arch, installer }: DebianFlags): LinuxArchitecture =>
+  installer === 'arm64' ? installer : (arch ?? 'amd64')
+
 /** Fetches what is not there yet. @returns the images, and what is typed */
 export async function linuxImages(
   flags: DebianFlags & { readonly console?: 'serial' | 'xen' },
@@ -41,7 +45,7 @@ export async function linuxImages(
     onProgress: shown.onProgress,
     ...(flags.mirror === undefined ? {} : { mirror: flags.mirror }),
   }
-  const { arch = 'amd64' } = flags
+  const arch = architectureOf(flags)
   const usual = USUAL[arch]
   const console = flags.console === 'xen' ? 'hvc0' : usual.console
   const commandLine = [`console=${console}`, flags.append].filter((part) => part !== undefined).join(' ')

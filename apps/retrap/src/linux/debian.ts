@@ -29,7 +29,7 @@ export interface InstallerFiles {
   readonly initrdPath: string
 }
 
-export type InstallerArchitecture = 'amd64' | 'i386'
+export type InstallerArchitecture = 'amd64' | 'arm64' | 'i386'
 
 /** Architectures, as Debian calls them, whose kernels are booted. */
 export type LinuxArchitecture = 'amd64' | 'arm64'

@@ -5,17 +5,17 @@ import { fetchInstaller } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 900_000
-const ARCHITECTURES = ['amd64', 'i386'] as const
+const ARCHITECTURES = ['amd64', 'arm64', 'i386'] as const
 const FIRST_SCREEN = 'Select a language'
 
 export const soak: Soak = {
   name: 'installer',
-  count: 4,
+  count: 6,
   async setup() {
     for (const architecture of ARCHITECTURES) await fetchInstaller(architecture)
   },
   async step(rng, index) {
-    const architecture = ARCHITECTURES[index % 2] ?? 'amd64'
+    const architecture = ARCHITECTURES[index % ARCHITECTURES.length] ?? 'amd64'
     const machine = ['--cpus', `${rng.between(1, 4)}`, ...(rng.chance(1, 4) ? ['--deterministic'] : [])]
     rng.note('machine', [architecture, ...machine].join(' '))
     const { code, stdout, stderr } = await runRetrap(['linux', '--installer', architecture, ...machine], {
