@@ -115,6 +115,12 @@ export class MemoryAccess {
     const translation = this.#translation
     const write = (flags & ACCESS_WRITE) !== 0
     if (!write && !translation.data(lo, hi, flags, TRANSLATE_READ, first)) {
+      const second = this.#second
+      // Stage 1 must allow the write too before stage 2 is asked for anything.
+      const asksStage2 = first.stage2 && !first.tableWalk
+      if (asksStage2 && !translation.data(lo, hi, flags, TRANSLATE_WRITE, second) && !second.stage2) {
+        return translation.raiseAbort(lo, hi, dataAbort(second.faultStatus, true), second)
+      }
       return translation.raiseAbort(lo, hi, dataAbort(first.faultStatus, false), first)
     }
     if (!translation.data(lo, hi, flags, TRANSLATE_WRITE, first)) {

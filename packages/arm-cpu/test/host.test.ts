@@ -1,6 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { ArmCpu, ArmCpuError, ArmEngine, FlatHost } from '../src/index.ts'
+import { ArmCpu, ArmCpuError, ArmEngine, FlatHost, TRANSLATE_WRITE } from '../src/index.ts'
 import type { ArmTranslation } from '../src/index.ts'
 import { CODE, SVC } from './support/machine.ts'
 
@@ -34,6 +34,28 @@ function machine(compiles: boolean, ...program: number[]): { cpu: ArmCpu; host: 
 }
 
 const isNowhere: Answer = (into) => (into.ma = -1)
+
+test('an atomic access needs the rights of stage 1 to write before stage 2 is asked for the read', () => {
+  const LDADD = 0xf820_0020 // ldadd x0, x0, [x1]
+  class Stages extends OddHost {
+    override translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
+      if (lo >>> 12 !== DATA >>> 12) return super.translate(lo, hi, access, into)
+      into.ma = -1
+      into.tableWalk = false
+      into.stage2 = (access & TRANSLATE_WRITE) === 0
+      // Of stage 2 a translation fault, of stage 1 a permission fault.
+      into.faultStatus = into.stage2 ? 0x7 : 0xf
+      return false
+    }
+  }
+  const memory = MachineMemory.create({ bytes: 32 << 20 })
+  const host = new Stages(memory, 0, 0x1_0000)
+  const cpu = new ArmCpu(new ArmEngine(memory), host)
+  host.load(CODE, new Uint8Array(Uint32Array.of(LDADD, SVC).buffer))
+  cpu.registers.pc = BigInt(CODE)
+  cpu.registers.setX(1, BigInt(DATA))
+  expect(cpu.run(100)).toEqual({ reason: 'exception', syndrome: 0x9200_004f, address: BigInt(DATA) })
+})
 
 describe('a page that no plain memory holds', () => {
   test.each([

@@ -63,6 +63,8 @@ const FEATURES: ReadonlySet<string> = new Set([
   'PAuth',
   'PMULL',
   'RDM',
+  // Without it RPRFM is a PRFM of an operation that is none: both do nothing.
+  'RPRFM',
   'SB',
   'SHA1',
   'SHA256',
