@@ -145,9 +145,10 @@ export class Translation {
   writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean, watched: boolean): void {
     const number = el === 0 ? 0 : 1 + (pan ? 1 : 0) + (uao ? 2 : 0)
     const { set, unprivilegedSet } = RIGHTS[number]!
-    const addressOf = (each: number): number => this.#tlb.setAddress(strict || watched ? this.#tlb.missSet : each)
-    this.#u32[(at + S_TLB - S_LEVEL) >>> 2] = addressOf(set)
-    this.#u32[(at + S_TLB_UNPRIVILEGED - S_LEVEL) >>> 2] = addressOf(unprivilegedSet)
+    const tlb = this.#tlb
+    const misses = strict || watched
+    this.#u32[(at + S_TLB - S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : set)
+    this.#u32[(at + S_TLB_UNPRIVILEGED - S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : unprivilegedSet)
     this.#u32[(at + S_RIGHTS - S_LEVEL) >>> 2] = number | (strict ? STRICT : 0) | (watched ? WATCHED : 0)
   }
 

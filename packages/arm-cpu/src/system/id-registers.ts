@@ -49,6 +49,7 @@ id_aa64mmfr1_el1  PAN        20  2
 id_aa64mmfr2_el1  CnP        0   1
 id_aa64mmfr2_el1  UAO        4   1
 id_aa64mmfr2_el1  IDS        36  1
+id_aa64mmfr2_el1  E0PD       60  1
 ctr_el0           IminLine   0   4
 ctr_el0           L1Ip       14  3
 ctr_el0           DminLine   16  4

@@ -69,6 +69,8 @@ function* maintenance(): Iterable<[number, Maintenance]> {
   }
 }
 
+const fieldOf = (row: Row, letter: string, word: number): number => extract(row.fields.get(letter), word)
+
 /** Executes the instructions that generated code does not, and raises exceptions for those that are not there. */
 export class SystemInstructions {
   readonly #memory: MachineMemory
@@ -113,18 +115,17 @@ export class SystemInstructions {
   }
 
   #execute(row: Row, word: number): number {
-    const field = (letter: string): number => extract(row.fields.get(letter), word)
     switch (row.operation) {
       case 'exception':
-        return this.#call(row.mnemonic, field('i'))
+        return this.#call(row.mnemonic, fieldOf(row, 'i', word))
       case 'exception-return':
         return this.#exceptions.return(S_RETURN)
       case 'pstate':
-        return this.#setField((field('o') << 3) | field('w'), field('y'))
+        return this.#setField((fieldOf(row, 'o', word) << 3) | fieldOf(row, 'w', word), fieldOf(row, 'y', word))
       case 'system-register':
         return this.#registers.access(((word >>> 5) & 0x7fff) | 0x8000, word & 31, row.mnemonic === 'MRS')
       case 'hint':
-        return this.#waits.execute((field('y') << 3) | field('w'))
+        return this.#waits.execute((fieldOf(row, 'y', word) << 3) | fieldOf(row, 'w', word))
       case 'zero':
       case 'system':
       case 'cache':

@@ -25,7 +25,7 @@ const ROWS = `
 3 0 1 0 2     cpacr_el1        rw     20-21       TCPAC
 3 0 2 0 0     ttbr0_el1        rw     all         TVM,TRVM
 3 0 2 0 1     ttbr1_el1        rw     all         TVM,TRVM
-3 0 2 0 2     tcr_el1          rw     0-5,7-34,36-42,51-52   TVM,TRVM
+3 0 2 0 2     tcr_el1          rw     0-5,7-34,36-42,51-52,55-56   TVM,TRVM
 3 0 2 1 0     apiakeylo_el1    rw     #0          APK
 3 0 2 1 1     apiakeyhi_el1    rw     #1          APK
 3 0 2 1 2     apibkeylo_el1    rw     #2          APK

@@ -15,6 +15,8 @@ import type { SystemState } from './system-state.ts'
 const REGISTERS = systemRegisters()
 const FPCR = encodingOf(3, 3, 4, 4, 0)
 const FPSR = encodingOf(3, 3, 4, 4, 1)
+const TTBR0_EL1 = encodingOf(3, 0, 2, 0, 0)
+const TTBR1_EL1 = encodingOf(3, 0, 2, 0, 1)
 const CNTKCTL = encodingOf(3, 0, 14, 1, 0)
 
 /** Whether a number is one of the ID registers, whose reads by EL0 are trapped rather than undefined: FEAT_IDST. */
@@ -92,7 +94,8 @@ export class SystemRegisters {
     if (place < 0) return
     s.setWord(place, ((lo & keptLo) | fixed) >>> 0)
     s.setWord(place + 4, hi & keptHi)
-    if (isControl) s.controlWritten(encoding)
+    if (encoding === TTBR0_EL1 || encoding === TTBR1_EL1) s.tableWritten(encoding)
+    else if (isControl) s.controlWritten(encoding)
     // The host has the event stream.
     if (encoding === CNTKCTL) this.#host.writeSystem?.(encoding, lo & keptLo, 0)
   }

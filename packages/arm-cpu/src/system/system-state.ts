@@ -166,11 +166,17 @@ export class SystemState {
     this.translation.registersChanged(encoding)
   }
 
+  /** The address of a table has been written, from which no field of the state follows. @param encoding - of TTBRn_EL1 */
+  tableWritten(encoding: number): void {
+    this.hasMoved = true
+    this.translation.registersChanged(encoding)
+  }
+
   /** Derives the fields that follow from control registers. */
   controlsChanged(): void {
     const control = this.word(S_SCTLR_EL1)
     let keys = 0
-    for (const [i, bit] of SCTLR_KEYS.entries()) keys |= ((control >>> bit) & 1) << i
+    for (let i = 0; i < SCTLR_KEYS.length; i++) keys |= ((control >>> SCTLR_KEYS[i]!) & 1) << i
     this.setWord(S_KEYS_ENABLED, keys)
     this.setWord(S_POINTERS, this.#pointers(0) | (this.#pointers(1) << 8))
     this.#writeLevels()
