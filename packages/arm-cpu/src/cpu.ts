@@ -20,7 +20,7 @@ import type { ArmEngine } from './engine.ts'
 import type { ArmExit } from './exit.ts'
 import type { ArmHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
-import { PSTATE_IL } from './pstate.ts'
+import { PSTATE_IL, PSTATE_SS } from './pstate.ts'
 import { PinnedInstruction } from './pinned-instruction.ts'
 import { makeRegisters } from './registers.ts'
 import type { ArmRegisters } from './registers.ts'
@@ -54,7 +54,7 @@ import { accessSyndrome, tellsAccess } from './access-syndrome.ts'
 import { SystemInstructions } from './system/instructions.ts'
 import { SystemState } from './system/system-state.ts'
 import { Watchpoints } from './system/watchpoints.ts'
-import { TLB_SETS, Translation } from './translation.ts'
+import { TLB_SETS, TLB_TAG, Translation } from './translation.ts'
 import { ProcessorState } from './trapped-state.ts'
 import type { TrappedState } from './trapped-state.ts'
 
@@ -106,7 +106,7 @@ export class ArmCpu {
     this.state = state
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#u64 = memory.u64.subarray(state >>> 3)
-    const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS)
+    const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS, TLB_TAG)
     this.#tlb = tlb
     const translation = new Translation(memory, tlb, host, state, engine)
     this.#translation = translation
@@ -232,7 +232,8 @@ export class ArmCpu {
 
   /** Moves the program counter behind the present instruction, which EL2 has executed. */
   advance(): void {
-    this.#u64[S_PC >>> 3] = this.#u64[S_PC >>> 3]! + 4n
+    this.#u64[S_PC >>> 3]! += 4n
+    this.#system.setPstate(this.#system.pstate & ~PSTATE_SS)
   }
 
   /**
@@ -382,8 +383,7 @@ export class ArmCpu {
   /** The syndrome of an abort of stage 2, with what it tells of the access. */
   #withAccess(syndrome: number): number {
     if (!tellsAccess(syndrome)) return syndrome
-    const { pc } = this.trapped
-    const word = this.#translation.wordAt(pc[0]!, pc[1]!)
+    const word = this.#translation.wordAt(this.#u32[S_PC >>> 2]!, this.#u32[(S_PC >>> 2) + 1]!)
     return word < 0 ? syndrome : (syndrome | accessSyndrome(word)) >>> 0
   }
 

@@ -13,7 +13,22 @@ import {
   PSTATE_SP,
   PSTATE_T,
 } from './pstate.ts'
-import { S_FPCR, S_FPSR, S_KEYS, S_KEYS_ENABLED, S_PC, S_SP, S_V, S_X } from './state-layout.ts'
+import {
+  EVENT_REGISTER,
+  S_EXCLUSIVE_BYTES,
+  S_FAULT_STAGE,
+  S_FAULT_SYNDROME,
+  S_FPCR,
+  S_FPSR,
+  S_KEYS,
+  S_KEYS_ENABLED,
+  S_PC,
+  S_SP,
+  S_STEPPED,
+  S_V,
+  S_WAITING,
+  S_X,
+} from './state-layout.ts'
 import { HCR_API, HCR_APK, HCR_RW, HCR_TGE, SCTLR_KEYS } from './system/controls.ts'
 import {
   placeOf,
@@ -59,6 +74,9 @@ const RESET: readonly (readonly [name: SystemRegisterName, value: bigint])[] = [
   ['oslsr_el1', 0xan],
 ]
 
+/** What an instruction before the reset may have left to the next one: WFI and WFE, the monitor, a step. */
+const UNDER_WAY: readonly number[] = [S_WAITING, S_EXCLUSIVE_BYTES, S_STEPPED, S_FAULT_SYNDROME, S_FAULT_STAGE]
+
 let make: (memory: MachineMemory, state: number, system: SystemState) => ArmRegisters
 
 /** The registers of a processor by name, for people and tests: not while it runs. */
@@ -81,8 +99,8 @@ export class ArmRegisters {
   }
 
   /**
-   * Resets the processor to EL1, with its interrupts masked and the MMU off. The registers of EL2 stay as they are, but for
-   * HCR_EL2.TGE.
+   * Resets the processor to EL1, with its interrupts masked and the MMU off; it waits for nothing. The registers of EL2 stay
+   * as they are, but for HCR_EL2.TGE.
    */
   reset(): void {
     const u64 = this.#u64
@@ -94,6 +112,8 @@ export class ArmRegisters {
     this.nzcv = 0
     this.fpcr = 0
     this.fpsr = 0
+    for (const place of UNDER_WAY) this.#u32[place >>> 2] = 0
+    this.#system.setEvent(EVENT_REGISTER, false)
     this.set('hcr_el2', this.get('hcr_el2') & ~BigInt(HCR_TGE))
     this.pstate = PSTATE_EL1 | PSTATE_SP | PSTATE_DAIF
   }

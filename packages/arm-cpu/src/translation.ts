@@ -53,6 +53,11 @@ const SET_EL1_PAN = 2
 
 /** How many sets there are. */
 export const TLB_SETS = 3
+/**
+ * Bits of the high word of an address that may be a tag, TCR_EL1.TBI: the operand of a TLBI has none, and the entries of a
+ * page have those that it was accessed with. Where they are no tag they are those of bit 55.
+ */
+export const TLB_TAG = 0xff00_0000
 
 /** The processors of each machine, whose TLBs hear of each other's TLBI. */
 const ofMachines = /*#__PURE__*/ new WeakMap<object, Translation[]>()

@@ -104,8 +104,16 @@ export {
   STATUS_RETRY,
   STATUS_STEP,
 } from './status.ts'
-export { Tlb, tlbBytes, tlbChangesOffset } from './tlb.ts'
+export { Tlb } from './tlb.ts'
 export type { TlbPage } from './tlb-entry.ts'
 export { Turn } from './turn.ts'
 export { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME, UNIT_SLOW } from './unit-outcome.ts'
-export { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_SET_BYTES, TLB_WRITE } from './tlb-layout.ts'
+export {
+  TLB_EXECUTE,
+  TLB_INDEX_MASK,
+  TLB_READ,
+  TLB_SET_BYTES,
+  TLB_WRITE,
+  tlbBytes,
+  tlbChangesOffset,
+} from './tlb-layout.ts'

@@ -17,3 +17,24 @@ export const TLB_ENTRIES = 16384
 export const TLB_ENTRY_BYTES = 16
 /** Bytes of a table. */
 export const TLB_TABLE_BYTES: number = TLB_ENTRIES * TLB_ENTRY_BYTES
+
+/** Bytes of the count of changes, and of what fills it up to an entry. */
+const CHANGES_BYTES = 16
+
+/**
+ * Returns the bytes of machine memory that a TLB takes.
+ *
+ * @param modes - access modes that it keeps translations of
+ */
+export function tlbBytes(modes: number): number {
+  return tlbChangesOffset(modes) + CHANGES_BYTES
+}
+
+/**
+ * Returns where the 32-bit count of `Tlb.changes` lies, in bytes from the first set, for generated code.
+ *
+ * @param modes - access modes that the TLB keeps translations of
+ */
+export function tlbChangesOffset(modes: number): number {
+  return (modes + 1) * TLB_SET_BYTES
+}

@@ -24,28 +24,8 @@ import {
   TLB_SET_BYTES,
   TLB_TABLE_BYTES,
   TLB_WRITE,
+  tlbChangesOffset,
 } from './tlb-layout.ts'
-
-/**
- * Returns the bytes of machine memory that a TLB takes.
- *
- * @param modes - access modes that it keeps translations of
- */
-export function tlbBytes(modes: number): number {
-  return tlbChangesOffset(modes) + CHANGES_BYTES
-}
-
-/**
- * Returns where the 32-bit count of {@link Tlb.changes} lies, in bytes from the first set, for generated code.
- *
- * @param modes - access modes that the TLB keeps translations of
- */
-export function tlbChangesOffset(modes: number): number {
-  return (modes + 1) * TLB_SET_BYTES
-}
-
-/** Bytes of the count, and of what fills it up to an entry. */
-const CHANGES_BYTES = 16
 
 /** The write entries of a frame are being dropped. */
 const TO_DROP = 2
@@ -82,13 +62,18 @@ export class Tlb {
   /** An entry was made since everything was dropped. */
   #filled = false
   readonly #parked = new ParkedEntries()
+  /** Bits of the high word of an address that tell pages apart. */
+  readonly #pageBits: number
 
   /**
    * @param at - machine address of {@link tlbBytes} bytes, 16-byte aligned
    * @param modes - access modes: sets that hold entries
+   * @param ignored - bits of the high word of a linear address that name no page, such as a tag: entries that differ in
+   *   them alone are dropped together
    */
-  constructor(memory: MachineMemory, at: number, modes: number) {
+  constructor(memory: MachineMemory, at: number, modes: number, ignored = 0) {
     this.#u32 = memory.u32
+    this.#pageBits = ~ignored
     this.#base = at
     this.#writable = new Uint8Array(memory.frameCount)
     this.missSet = modes
@@ -155,7 +140,7 @@ export class Tlb {
     const noted = u32[word + 3]! & FLAG_NOTED
     if ((noted & note) === 0) journal.add(entry)
     u32[word + 3] = flags | FLAG_VALID | noted | note
-    if ((flags & FLAG_SIZE) !== 0) journal.noteLarge(lo, hi, flags)
+    if ((flags & FLAG_SIZE) !== 0) journal.noteLarge(lo, (hi & this.#pageBits) >>> 0, flags)
   }
 
   /** Returns the target of the entry for a linear address, or -1. */
@@ -263,15 +248,22 @@ export class Tlb {
    */
   invalidatePage(lo: number, hi: number): void {
     this.#u32[this.#changes]!++
-    if (this.#globals.mayHaveFragments(lo, hi)) this.#dropFragments(this.#globals, lo, hi)
-    if (this.#locals.mayHaveFragments(lo, hi)) this.#dropFragments(this.#locals, lo, hi)
+    const region = (hi & this.#pageBits) >>> 0
+    if (this.#globals.mayHaveFragments(lo, region)) this.#dropFragments(this.#globals, lo, hi)
+    if (this.#locals.mayHaveFragments(lo, region)) this.#dropFragments(this.#locals, lo, hi)
     const page = (lo & ~0xfff) >>> 0
     for (let set = 0; set < this.missSet; set++) {
       for (let table = 0; table < 3; table++) {
         const entry = this.#base + set * TLB_SET_BYTES + table * TLB_TABLE_BYTES + ((lo >>> 8) & TLB_INDEX_MASK)
-        if (this.#u32[entry >>> 2] === page && this.#u32[(entry >>> 2) + 1] === hi >>> 0) this.#invalidate(entry)
+        const word = entry >>> 2
+        if (this.#u32[word] === page && this.#isSamePage(word, hi)) this.#invalidate(entry)
       }
     }
+  }
+
+  /** Whether an entry's address has a high word that names the same page. */
+  #isSamePage(word: number, hi: number): boolean {
+    return ((this.#u32[word + 1]! ^ hi) & this.#pageBits) === 0
   }
 
   #dropFragments({ entries, count }: TlbJournal, lo: number, hi: number): void {
@@ -280,7 +272,7 @@ export class Tlb {
       const entry = entries[i] as number
       const word = entry >>> 2
       const size = u32[word + 3]! & FLAG_SIZE
-      if (size === 0 || u32[word + 1] !== hi >>> 0) continue
+      if (size === 0 || !this.#isSamePage(word, hi)) continue
       if ((u32[word]! ^ lo) >>> (PAGE_SHIFT + (size >>> SIZE_SHIFT)) === 0) this.#invalidate(entry)
     }
   }

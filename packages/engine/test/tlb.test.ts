@@ -1,8 +1,8 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from '../src/tlb-layout.ts'
-import { Tlb, tlbBytes } from '../src/tlb.ts'
+import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE, tlbBytes } from '../src/tlb-layout.ts'
+import { Tlb } from '../src/tlb.ts'
 import type { TlbPage } from '../src/tlb-entry.ts'
 
 const MODES = 3
@@ -48,6 +48,18 @@ describe('the TLB', () => {
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5678, 0xffff_8001)).toBe(-1)
     expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1234_5678, 0xffff_8000)).toBe(-1)
     expect(lookUp(tlb, TLB_SUPERVISOR, TLB_WRITE, 0x1234_5678, 0xffff_8000)).toBe(-1)
+  })
+
+  test.each([0x1000, 0x20_0000, 0x4000_0000])('a page of %i bytes is dropped with all of its tags', (pageBytes) => {
+    const tlb = new Tlb(memory, at, MODES, 0xff00_0000)
+    for (const global of [false, true]) {
+      tlb.fill(TLB_USER, TLB_READ, 0x1234_5000, 0x5a00_0012, 0xabc000, ofPage(global, pageBytes))
+      expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1234_5000, 0x0000_0012)).toBe(-1)
+      tlb.invalidatePage(0x1234_5000, 0x0000_0013)
+      expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1234_5000, 0x5a00_0012)).toBe(0xabc000)
+      tlb.invalidatePage(0x1234_5000, 0x0000_0012)
+      expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1234_5000, 0x5a00_0012)).toBe(-1)
+    }
   })
 
   test('a flush that keeps global pages keeps those only', () => {

@@ -1,38 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
-import { MachineMemory } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { DeterministicClock } from '../../src/index.ts'
-import { ArmDomain } from '../../src/arm/index.ts'
-
-const RAM = 0x4000_0000
-const DEVICE = 0x0900_0000
-
-/** What the guest does in the tests: `(word)` is A64. */
-const movz = (register: number, value: number, shift = 0): number =>
-  (0xd280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
-const movk = (register: number, value: number, shift: number): number =>
-  (0xf280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
-const HVC = 0xd400_0002
-const WFI = 0xd503_207f
-/** PSCI SYSTEM_OFF. */
-const OFF = [movz(0, 0x8400, 16), movk(0, 8, 0), HVC]
-
-function domainWith(program: readonly number[], vcpus = 1): ArmDomain {
-  const domain = new ArmDomain({
-    memory: MachineMemory.create({ bytes: 32 << 20 }),
-    vcpus,
-    clock: new DeterministicClock(),
-    sleeper: { sleep: (ms) => setTimeout(Math.min(ms, 5)), wake: () => {} },
-    codeCacheBytes: 2 << 20,
-    gic: { distributor: 0x0800_0000, redistributors: 0x080a_0000 },
-  })
-  domain.p2m.populate(RAM / 4096, 256)
-  domain.guestMemory.write(RAM, new Uint8Array(Uint32Array.from(program).buffer))
-  domain.reset()
-  domain.vcpus[0]!.start(BigInt(RAM), 0n)
-  return domain
-}
+import { DEVICE, domainWith, HVC, movk, movz, OFF, put, RAM, WFI } from '../support/arm-guest.ts'
 
 describe.each([
   ['at once', <T>(value: T): T => value],
@@ -114,7 +83,7 @@ test('a vCPU is started by PSCI, and the machine goes off when it says so', asyn
   ]
   const domain = domainWith(program, 2)
   // The other one: x5 = x0, then off.
-  domain.guestMemory.write(RAM + entry, new Uint8Array(Uint32Array.from([0xaa00_03e5, ...OFF]).buffer))
+  put(domain, entry, [0xaa00_03e5, ...OFF])
   expect(await domain.run()).toEqual({ reason: 'power-off' })
   expect(domain.vcpus[1]!.processor.registers.x(5)).toBe(77n)
   expect(domain.vcpus[0]!.processor.registers.x(0)).toBe(0n)
@@ -125,10 +94,7 @@ test('what nothing answers is an external abort', async () => {
   const program = [movz(1, 0x0a00, 16), movz(2, RAM >>> 16, 16), movk(2, vectors, 0), 0xd518_c002, 0xb940_0023]
   const domain = domainWith(program)
   // At the vector of EL1h: x4 = ESR_EL1, x5 = FAR_EL1, off.
-  domain.guestMemory.write(
-    RAM + vectors + 0x200,
-    new Uint8Array(Uint32Array.from([0xd538_5204, 0xd538_6005, ...OFF]).buffer),
-  )
+  put(domain, vectors + 0x200, [0xd538_5204, 0xd538_6005, ...OFF])
   expect(await domain.run()).toEqual({ reason: 'power-off' })
   const { registers } = domain.vcpus[0]!.processor
   expect([registers.x(4), registers.x(5)]).toEqual([0x9600_0010n, 0x0a00_0000n])
@@ -155,7 +121,7 @@ test('WFE waits for the store of another vCPU to what LDAXR has marked', async (
   // The other one counts to 100,000, and stores.
   const other = [movz(6, RAM >>> 16, 16), movk(6, 0x800, 0), movz(7, 1, 16), 0xf100_04e7, 0x54ff_ffe1, 0xb900_00c7]
   other.push(movz(7, 1), 0xb900_00c7, WFI, 0x17ff_ffff)
-  domain.guestMemory.write(RAM + entry, new Uint8Array(Uint32Array.from(other).buffer))
+  put(domain, entry, other)
   expect(await domain.run()).toEqual({ reason: 'power-off' })
   expect(domain.vcpus[0]!.processor.registers.x(5)).toBe(1n)
 })
