@@ -131,6 +131,11 @@ export class SecondLevelFaults {
     }
   }
 
+  /** Whose types the map has. */
+  get format(): P2m['format'] {
+    return this.#p2m.format
+  }
+
   /** Whether a vCPU waits for a frame that has not changed since. */
   waits(vcpu: number): boolean {
     return (this.#waiting[vcpu] as number) >= 0

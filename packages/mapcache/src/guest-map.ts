@@ -39,6 +39,8 @@ export interface FrameReferences {
 
 /** The part of a `P2m` that {@link guestMapOf} uses. */
 export interface P2mView {
+  /** Whose types it has: an Arm guest's with `lpae`; default an x86 guest's. */
+  readonly format?: 'ept' | 'lpae'
   /** Looks a guest frame up, into `into`; returns its type. */
   lookup(gfn: number, into: { mfn: number; type: number; order: number; rights: number }): number
 }
@@ -53,6 +55,16 @@ const KIND_OF_TYPE: Readonly<Record<number, FrameKind>> = {
   15: 'ram', // ioreq_server: claimed accesses are the vCPUs', not DMA
 }
 
+/** The same of a stage-2 p2m, where a hole is 0. */
+const KIND_OF_ARM_TYPE: Readonly<Record<number, FrameKind>> = {
+  1: 'ram', // RAM_RW
+  2: 'rom', // RAM_RO
+  3: 'mmio', // MMIO_DIRECT_DEV, and two more
+  4: 'mmio',
+  5: 'mmio',
+  12: 'ram', // RAM_LOGDIRTY
+}
+
 /**
  * A `P2m` as the cache wants it.
  *
@@ -61,11 +73,12 @@ const KIND_OF_TYPE: Readonly<Record<number, FrameKind>> = {
 export function guestMapOf(p2m: P2mView, dirtied?: (gfn: number, count: number) => void): GuestMap {
   checkMethods('p2m', p2m, 'lookup')
   if (dirtied !== undefined) checkFunction('dirtied', dirtied)
+  const kinds = p2m.format === 'lpae' ? KIND_OF_ARM_TYPE : KIND_OF_TYPE
   const entry = { mfn: -1, type: 0, order: 0, rights: 0 }
   const lookup = (gfn: number, into: GuestFrame): void => {
     p2m.lookup(gfn, entry)
     const size = 2 ** entry.order
-    const kind = KIND_OF_TYPE[entry.type] ?? 'hole'
+    const kind = kinds[entry.type] ?? 'hole'
     into.kind = kind
     into.mfn = kind === 'ram' || kind === 'rom' ? entry.mfn : -1
     into.run = size - (gfn % size)

@@ -1,4 +1,5 @@
 import { MachineMemory } from '@retrap/memory'
+import { ArmP2mType, P2m } from '@retrap/p2m'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { GuestFrame, guestMapOf, MapCache, type FrameReferences, type GuestMap } from '../src/index.ts'
 import { codeOf, createGuest, type Guest } from './support/guest.ts'
@@ -129,6 +130,20 @@ describe('buckets', () => {
   ])('%o makes no cache', (options) => {
     expect(codeOf(() => guest.cache(options))).toBe('ERR_OPTION')
   })
+})
+
+test('types of an Arm guest are those of a stage-2 map', () => {
+  const memory = MachineMemory.create({ bytes: 4 << 20 })
+  const p2m = P2m.create(memory, { stage2: {} })
+  p2m.populate(0x40, 1)
+  const kindOf = (gfn: number): string => {
+    const frame = new GuestFrame()
+    guestMapOf(p2m).lookup(gfn, frame)
+    return `${frame.kind} ${frame.mfn >= 0}`
+  }
+  expect([kindOf(0x40), kindOf(0x41)]).toEqual(['ram true', 'hole false'])
+  p2m.setType(0x40, 1, ArmP2mType.RAM_RO)
+  expect(kindOf(0x40)).toBe('rom true')
 })
 
 describe('a map that another thread changes', () => {
