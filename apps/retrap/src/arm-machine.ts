@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Machine, MachineOptions } from './machine-contract.ts'
 import { usage } from './values.ts'
 
@@ -6,6 +6,9 @@ import { usage } from './values.ts'
 const TAKEN: ReadonlySet<string> = new Set([
   'append',
   'arch',
+  'audio',
+  'cdrom',
+  'chardev',
   'checkMappings',
   'command',
   'cpus',
@@ -14,24 +17,44 @@ const TAKEN: ReadonlySet<string> = new Set([
   'deviceDeadline',
   'deviceFailure',
   'devices',
+  'drive',
+  'fsdev',
+  'hda',
+  'hdb',
+  'hdc',
+  'hdd',
+  'initrd',
   'installer',
   'jit',
+  'kernel',
   'memory',
   'mirror',
+  'netdev',
+  'nic',
   'package',
   'reboot',
   'refresh',
+  'schema',
   'serial',
+  'share',
+  'snapshot',
   'stats',
   'timeout',
   'trace',
+  'virtfs',
 ])
+
+/** Gives a command the option of an architecture. */
+export function archOption(command: Command): Command {
+  const option = new Option('--arch <name>', 'architecture of the machine')
+  return command.addOption(option.choices(['amd64', 'arm64']).default('amd64'))
+}
 
 /** Refuses options that are a PC's. @throws CliError `ERR_USAGE` */
 export function checkArmFlags(command: Command): void {
   for (const option of command.options) {
     const name = option.attributeName()
-    const isGiven = command.getOptionValueSource(name) === 'cli'
+    const isGiven = ![undefined, 'default'].includes(command.getOptionValueSource(name))
     if (isGiven && !TAKEN.has(name)) throw usage(`${option.long ?? name} is not there for --arch arm64`)
     if (isGiven && name === 'devices' && command.getOptionValue(name) === 'worker') {
       throw usage('--devices worker is not there for --arch arm64; --devices async is')
@@ -39,21 +62,15 @@ export function checkArmFlags(command: Command): void {
   }
 }
 
-/** Parts of a PC that options such as `--device` put into a machine. */
-const PC_PARTS = ['drives', 'flash', 'virtio', 'rootPorts', 'sound', 'networkCards', 'usb'] as const
-
-/** Makes an Arm machine. @throws CliError `ERR_USAGE` for devices that only a PC has */
+/** Makes an Arm machine. @throws CliError `ERR_USAGE` for what only a PC has */
 export async function createArm(options: MachineOptions): Promise<Machine> {
-  for (const part of PC_PARTS) {
-    const given = options[part]
-    if (given !== undefined && !(Array.isArray(given) && given.length === 0)) {
-      throw usage(`--arch arm64 takes device modules, and none of a PC's devices (${part})`)
-    }
-  }
+  if (options.modules !== undefined && options.modules.length > 0) throw usage('--module is not there for --arch arm64')
   const { createArmMachine } = await import('@retrap/machine/arm')
   const { memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace } = options
+  const { drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = options
   return createArmMachine({
     ...{ memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace },
+    ...{ drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse },
     kernel: options.kernel ?? new Uint8Array(0),
     jit: options.jit !== undefined && options.jit !== false,
     devicePolicy: options.devicePolicy,

@@ -20,7 +20,7 @@ import { parseModule, usage } from './values.ts'
 import type { ModuleArgument } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
 import { addWalk } from './walk/command.ts'
-import { checkArmFlags } from './arm-machine.ts'
+import { archOption, checkArmFlags } from './arm-machine.ts'
 import { architectureOf, DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
 import { machineOptions, romOptions, settingsFor, type MachineFlags } from './machine-options.ts'
 
@@ -31,7 +31,7 @@ export interface CliHost extends SessionHost {
   embeddedGuest(): Uint8Array | Promise<Uint8Array>
 }
 
-type RunFlags = MachineFlags & ImageFlags & DriveFlags & { readonly schema?: boolean }
+type RunFlags = MachineFlags & ImageFlags & DriveFlags & { readonly schema?: boolean; readonly arch: 'amd64' | 'arm64' }
 
 interface LinuxFlags extends MachineFlags, DebianFlags {}
 
@@ -81,7 +81,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
 
   const run = program
     .command('run')
-    .description('Boot a disk or CD image, a kernel (Linux bzImage, PVH or multiboot ELF) or a firmware image')
+    .description('Boot a disk or CD image, a kernel (Linux, PVH or multiboot ELF) or a firmware image')
     .argument('[image...]', 'disk images, discs with ISO 9660, or a machine.json with these options by name')
     .option('--kernel <file>', 'kernel to start')
     .option('--initrd <file>', "the kernel's initial RAM disk")
@@ -94,25 +94,26 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .option('--schema', 'print the JSON schema of machine.json, and run nothing')
     .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
     .addHelpText('after', `\n${deviceHelp()}`)
-  romOptions(driveOptions(machineOptions(run, '512M')))
+  romOptions(driveOptions(machineOptions(archOption(run), '512M')))
     .allowExcessArguments()
     .action(async (named: readonly string[]) => {
       const files = imagesOf(named, run)
       const flags = withCardDevice(run.opts<RunFlags>())
+      if (flags.arch === 'arm64') checkArmFlags(run)
       if (flags.schema === true) return void host.stdout.write(`${JSON.stringify(machineSchema(run), null, 2)}\n`)
       const drives = connectDrives(listDrives(flags, files), flags.device)
       checkImages(flags, drives)
       const images = (): Promise<MachineImages> => readImages(flags, drives)
       const settings = settingsFor(flags, images, { kind: 'pass' }, host, usualVga(flags, drives), drives)
       const boot = flags.boot === undefined ? {} : { boot: flags.boot }
-      const machine = { ...settings.machine, vga: flags.vga ?? usualVga(flags, drives), ...boot }
+      const vga = flags.vga ?? usualVga(flags, drives)
+      const machine = { ...settings.machine, architecture: flags.arch, vga, ...boot }
       await namingKernel(flags, finish({ ...settings, machine, drives, networkBoot: networkBootOf(flags, drives) }))
     })
 
   const linux = program
     .command('linux')
     .description("Boot Debian's kernel to a busybox shell; fetched once, by package name, through apt")
-    .addOption(new Option('--arch <name>', 'architecture of the machine').choices(['amd64', 'arm64']).default('amd64'))
     .option('--package <name>', `kernel package (default: ${DEBIAN_KERNEL}, or linux-image-arm64)`)
     .addOption(
       new Option('--installer <architecture>', "boot Debian's installer instead")
@@ -123,7 +124,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .option('--command <text>', 'type this into the shell, then power off')
     .option('--refresh', 'look for a newer package even if one is kept')
     .option('--mirror <url>', 'Debian mirror to use')
-  romOptions(machineOptions(linux, '512M')).action(async (flags: LinuxFlags) => {
+  romOptions(machineOptions(archOption(linux), '512M')).action(async (flags: LinuxFlags) => {
     const architecture = architectureOf(flags)
     if (architecture === 'arm64') checkArmFlags(linux)
     const { images, input } = await linuxImages(flags)

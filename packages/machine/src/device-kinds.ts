@@ -13,6 +13,8 @@ export interface PcSite {
   readonly options: PcOptions
   /** PCI device numbers of bus 0. */
   readonly slots: PciSlots
+  /** Place of the SATA controller; default 00:1f.2, a function of the south bridge of a `q35`. */
+  readonly sata?: { readonly device: number; readonly function: number }
   /** Returns 32 random bits. */
   readonly random: () => number
   /** Lets keyboards share the machine's. */

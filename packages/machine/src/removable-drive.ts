@@ -18,7 +18,7 @@ export interface PcEjectOptions {
 
 /** A drive whose medium can be exchanged while the machine runs. */
 export interface PcRemovableDrive {
-  /** Name, for {@link Pc.drive}. */
+  /** Name, for `pc.drive`. */
   readonly id: string
   /** What it takes. */
   readonly kind: 'cdrom' | 'floppy'

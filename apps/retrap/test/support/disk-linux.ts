@@ -121,6 +121,24 @@ export function sataLinux(): Promise<DiskLinux | undefined> {
   return linuxWith(SATA_DRIVERS, AUTO, FULL_KERNEL)
 }
 
+/** Debian's kernel for arm64, which has drivers of PCI disks and network cards as modules. */
+const ARM_KERNEL: DebianMembers = {
+  package: 'linux-image-arm64:arm64',
+  members: [
+    './boot/vmlinuz-*',
+    ...[
+      ...['drivers/ata/*', 'drivers/scsi/*', 'drivers/nvme/*', 'drivers/virtio/*', 'drivers/block/*', 'drivers/usb/*'],
+      ...['drivers/net/ethernet/intel/e1000/*', 'crypto/*', 'lib/*', 'block/*', 'arch/*'],
+    ].map((path) => `./lib/modules/*/kernel/${path}`),
+  ],
+  dependency: 'linux-image-',
+}
+
+/** Debian's kernel for arm64, with drivers and a first process of the caller's. @returns undefined where there is no apt */
+export function armLinux(drivers: readonly string[], auto: string): Promise<DiskLinux | undefined> {
+  return linuxWith(drivers, auto, ARM_KERNEL, 'busybox-static:arm64')
+}
+
 /** @returns undefined where there is no apt to fetch Debian's packages with */
 export function diskLinux(): Promise<DiskLinux | undefined> {
   return linuxWith(DRIVERS, AUTO)
@@ -132,14 +150,16 @@ export function diskLinux(): Promise<DiskLinux | undefined> {
  * @param drivers - modules that `/drivers` loads, behind those that they need
  * @param auto - the program of `rdinit=/auto`
  * @param kernelPackage - default the kernel for clouds
+ * @param shell - the package of busybox; default that for amd64
  * @returns undefined where there is no apt to fetch Debian's packages with
  */
 export async function linuxWith(
   drivers: readonly string[],
   auto: string,
   kernelPackage: DebianMembers = CLOUD,
+  shell = 'busybox-static',
 ): Promise<DiskLinux | undefined> {
-  const folders = await debianMembers([kernelPackage, { package: 'busybox-static', members: ['./bin/busybox'] }])
+  const folders = await debianMembers([kernelPackage, { package: shell, members: ['./bin/busybox'] }])
   if (folders === undefined) return undefined
   const [kernel = '', busybox = ''] = folders
   const files = moduleFiles(kernel)

@@ -14,8 +14,10 @@ import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link Ahci}. */
 export interface AhciOptions {
-  /** PCI device of which it is function 2; default 31. */
+  /** PCI device number; default 31. */
   readonly device?: number
+  /** Number of the function, 0 to 7; default 2, which needs another function 0 of the device. */
+  readonly function?: number
   /** Drives of ports 0 to 5; absent ones are null or left out. */
   readonly drives?: readonly (IdeDriveOptions | null)[]
 }
@@ -64,6 +66,7 @@ export class Ahci implements DeviceModel {
   /** Handlers answer at once: what takes time is the medium's, and the guest sees a command that is not done. */
   readonly synchronous: boolean = true
   readonly #device: number
+  readonly #function: number
   readonly #drives: readonly (AtaDrive | null)[]
   #ports: readonly AhciPort[] = []
   #pci: PciFunction | null = null
@@ -72,11 +75,12 @@ export class Ahci implements DeviceModel {
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(options: AhciOptions = {}) {
-    const { device = 31, drives = [] } = options
+    const { device = 31, function: number = 2, drives = [] } = options
     checkDeviceNumber('ahci', device)
     if (drives.length > PORTS)
       throw new DeviceError('ERR_OPTION', `ahci: ${drives.length} drives: expected at most ${PORTS}`)
     this.#device = device
+    this.#function = number
     this.#drives = Array.from({ length: PORTS }, (_, i) => createDrive('ahci', drives[i] ?? null, i, true))
   }
 
@@ -89,7 +93,7 @@ export class Ahci implements DeviceModel {
     }
     this.#pci = context.pci.add({
       device: this.#device,
-      function: 2,
+      function: this.#function,
       vendorId: 0x8086,
       deviceId: 0x2922,
       revisionId: 2,

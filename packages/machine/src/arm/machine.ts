@@ -1,20 +1,24 @@
 import type { DeviceModel } from '@retrap/device'
+import { type Keyboard, type Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock } from '@retrap/hvm'
 import { ArmDomain } from '@retrap/hvm/arm'
 import type { ArmDomainOptions } from '@retrap/hvm/arm'
-import { PortWindow, type DeviceFailure, type FailurePolicy, type IoTraceRecord } from '@retrap/ioreq'
+import { type DeviceFailure, type FailurePolicy, type IoTraceRecord, PortWindow } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import type { VirtioDevice } from '@retrap/virtio'
+import type { PlaceDevices } from '../device-kinds.ts'
 import { MachineError } from '../errors.ts'
 import { fixedRandom, hostClock, hostRandom, HostSleeper, laterTurn } from '../host.ts'
 import type { MachineExit } from '../machine-exit.ts'
 import { MachineLife, type MachineRunOptions, type PcState } from '../machine-life.ts'
-import type { StartDeviceServer } from '../pc-options.ts'
+import type { PcOptions, StartDeviceServer } from '../pc-options.ts'
+import type { PcRemovableDrive } from '../removable-drive.ts'
 import { SerialLine, type SerialPort } from '../serial-port.ts'
 import { SerialStream } from '../serial-stream.ts'
 import { Sleep } from '../sleep.ts'
 import { describeArmCrash } from './crash.ts'
 import { armDeviceTree } from './device-tree.ts'
+import { type ArmPciOptions, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
 import type { Decompress } from './kernel-image.ts'
 import { type ArmBoard, checkArmBoard, VIRT } from './layout.ts'
 import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
@@ -23,7 +27,7 @@ import { type ArmStatistics, measureArm } from './statistics.ts'
 import { type ArmModels, createArmModels } from './models.ts'
 
 /** How an Arm machine is made. */
-export interface ArmMachineOptions {
+export interface ArmMachineOptions extends ArmPciOptions {
   /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
   readonly memoryBytes: number
   /** vCPUs, 1–64; default 1. */
@@ -37,7 +41,7 @@ export interface ArmMachineOptions {
   /** Decompresses zstd, such as Node's; absent: images compressed with it are refused. */
   readonly unzstd?: Decompress | undefined
   /** Devices of the virtio transports in memory, from the first on; default none. */
-  readonly virtio?: readonly VirtioDevice[] | undefined
+  readonly virtioMmio?: readonly VirtioDevice[] | undefined
   /** Models beside the board's own: PCI functions, and others. */
   readonly devices?: readonly DeviceModel[] | undefined
   /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
@@ -91,13 +95,19 @@ export class ArmMachine {
   readonly serial: SerialPort
   /** All serial ports: this one. */
   readonly serialPorts: readonly SerialPort[]
+  /** What keyboards of the machine, which are USB or virtio devices, are typed on. */
+  readonly keyboard: Keyboard
+  /** What its mice and tablets are moved by. */
+  readonly mouse: Mouse
+  /** CD drives, whose medium can be exchanged, in the order of the options. */
+  readonly removableDrives: readonly PcRemovableDrive[]
   readonly #options: ArmMachineOptions
   readonly #board: ArmBoard
   readonly #models: ArmModels
   readonly #life: MachineLife
   readonly #random: () => number
 
-  private constructor(options: ArmMachineOptions) {
+  private constructor(options: ArmMachineOptions, pci: PcOptions, kinds: readonly PlaceDevices[]) {
     const { memoryBytes, cpus = 1 } = options
     this.#options = options
     this.#board = { cpus, memoryBytes }
@@ -124,8 +134,13 @@ export class ArmMachine {
     this.#life = new MachineLife(this.domain, {
       models: options.devices ?? [],
       run: () => sleep.run(),
-      settle: async () => this.#models.uart.flush(),
-      leave: () => undefined,
+      settle: async () => {
+        this.#models.uart.flush()
+        await devices.settled()
+      },
+      leave: () => {
+        for (const drive of devices.removable) drive.leave()
+      },
       describe: (vcpu, message) => describeArmCrash(this.domain, vcpu, message),
     })
     this.domain.p2m.populate(VIRT.ram.base / 4096, memoryBytes / 4096)
@@ -137,14 +152,18 @@ export class ArmMachine {
       (bytes) => line.transmit(bytes),
       (count) => line.taken(count),
     )
+    const devices = placeArmDevices(this.domain, pci, { kinds, random: this.#random, screen: new Screen() })
+    this.keyboard = devices.keyboard
+    this.mouse = devices.mouse
+    this.removableDrives = devices.removable
     this.serial = line
     this.serialPorts = [line]
-    this.#models = createArmModels({ ...this.#board, epochSeconds, serial: stream, virtio: options.virtio })
+    this.#models = createArmModels({ ...this.#board, epochSeconds, serial: stream, virtio: options.virtioMmio })
     const { hostBridge, models } = this.#models
     this.domain.architecture.pciWire = (device, pin) => hostBridge.interruptInput(device, pin)
     this.domain.dispatch.setEcam([{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }])
     this.domain.dispatch.setPortWindow(new PortWindow(VIRT.pciePorts.base))
-    for (const model of [...models, ...(options.devices ?? [])]) this.domain.attach(model)
+    for (const model of [...models, ...devices.models, ...(options.devices ?? [])]) this.domain.attach(model)
   }
 
   /** @internal Use {@link createArmMachine}. */
@@ -152,7 +171,8 @@ export class ArmMachine {
     if (!(options.kernel instanceof Uint8Array)) {
       throw new MachineError('ERR_OPTION', 'kernel: expected its bytes, as a Uint8Array')
     }
-    const machine = new ArmMachine(options)
+    const pci = pciOptions(options)
+    const machine = new ArmMachine(options, pci, await loadArmKinds(pci))
     try {
       await machine.#life.startServers(options.deviceServers ?? [])
     } catch (error) {

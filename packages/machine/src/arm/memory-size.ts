@@ -1,4 +1,6 @@
 import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
+import { networkRomBytes } from '../network-card.ts'
+import type { PcOptions } from '../pc-options.ts'
 
 const MIB = 1 << 20
 /** Logs, request pages, table frames and the interrupt controller, beside RAM and the code arena. */
@@ -9,7 +11,7 @@ const VCPU_OVERHEAD = 3584 * 1024
 const FRAME_RECORD_SHARE = 256
 
 /** What {@link armMemoryBytes} counts. */
-interface CountedOptions {
+interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards'> {
   readonly memoryBytes: number
   readonly cpus?: number | undefined
   readonly codeCacheBytes?: number | undefined
@@ -22,6 +24,12 @@ export function armMemoryBytes(options: CountedOptions): number {
   // RAM wants whole 2 MiB leaves.
   const ram = Math.ceil(memoryBytes / (2 * MIB)) * 2 * MIB
   return (
-    ram + FIXED_OVERHEAD + cpus * VCPU_OVERHEAD + codeCacheBytes + deviceMemoryBytes + memoryBytes / FRAME_RECORD_SHARE
+    ram +
+    FIXED_OVERHEAD +
+    cpus * VCPU_OVERHEAD +
+    codeCacheBytes +
+    networkRomBytes(options) +
+    deviceMemoryBytes +
+    memoryBytes / FRAME_RECORD_SHARE
   )
 }

@@ -1,0 +1,83 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterAll, describe, expect, test } from 'vitest'
+import { armLinux } from '../support/disk-linux.ts'
+import { FIRST_PROCESS } from '../support/first-process.ts'
+import { runRetrap } from '../support/processes.ts'
+
+const DEADLINE_MS = 240_000
+const MIB = 1 << 20
+
+const DRIVERS = [
+  'virtio_pci',
+  'virtio_blk',
+  'nvme',
+  'ahci',
+  'sd_mod',
+  'virtio_scsi',
+  'e1000',
+  'xhci_pci',
+  'usb_storage',
+]
+/** Reads all disks, and writes to those whose names tell which they are. */
+const AUTO = `${FIRST_PROCESS}/drivers
+until [ -e /dev/sdc ]; do sleep 1; done
+for d in vda nvme0n1 sda sdb sdc; do sha256sum /dev/$d; done
+for d in vda nvme0n1; do dd if=/dev/urandom of=/dev/$d bs=64k count=8 conv=fsync 2>/dev/null; done
+for d in vda nvme0n1; do echo now $(sha256sum /dev/$d); done
+cat /proc/interrupts
+echo $(cat /sys/class/net/eth0/address)
+poweroff -f
+`
+const linux = await armLinux(DRIVERS, AUTO)
+const note = skipNote(linux !== undefined, 'there is no apt')
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+const sum = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+describe.runIf(linux !== undefined)(`PCI devices of an Arm machine${note}`, () => {
+  test.each([['inline'], ['async']])(
+    'Linux reads and writes disks of all kinds by their own interrupts, devices %s',
+    async (devices) => {
+      const initrd = join(scratch, 'initrd')
+      writeFileSync(initrd, linux!.initrd)
+      const names = ['virtio', 'nvme', 'sata', 'scsi', 'usb']
+      const disks = names.map((name) => {
+        const path = join(scratch, `${name}-${devices}`)
+        const bytes = randomBytes(2 * MIB)
+        writeFileSync(path, bytes)
+        return { path, bytes }
+      })
+      const [virtio, nvme, sata, scsi, usb] = disks.map(({ path }) => `file=${path},format=raw`)
+      const { code, stdout, stderr } = await runRetrap(
+        [
+          ...['run', '--arch', 'arm64', '--cpus', '2', '--devices', devices],
+          ...['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', 'console=ttyAMA0 rdinit=/auto panic=-1'],
+          ...['--drive', `${virtio},if=virtio`, '--drive', `${sata}`, '--drive', `${scsi},if=scsi`],
+          ...['--device', 'pcie-root-port,id=rp', '--drive', `${nvme},if=none,id=n`],
+          ...['--device', 'nvme,drive=n,serial=N1,bus=rp', '--drive', `${usb},if=none,id=u`],
+          ...['--device', 'qemu-xhci', '--device', 'usb-storage,drive=u', '--nic', 'user,model=e1000'],
+        ],
+        { deadlineMs: DEADLINE_MS },
+      )
+      expect(stderr).toBe('')
+      for (const { path, bytes } of disks) expect(stdout, path).toContain(`${sum(bytes)}  /dev/`)
+      expect(stdout).toContain(`${sum(disks[0]!.bytes)}  /dev/vda`)
+      expect(stdout).toContain(`${sum(disks[1]!.bytes)}  /dev/nvme0n1`)
+      expect(stdout).toContain(`now ${sum(readFileSync(disks[0]!.path))} /dev/vda`)
+      expect(stdout).toContain(`now ${sum(readFileSync(disks[1]!.path))} /dev/nvme0n1`)
+      // MSI-X of virtio and NVMe, MSI of SATA, and a pin of the network card's are in the table of the GIC.
+      expect(stdout).toMatch(/ITS-MSI +\d+ Edge +virtio\d-req\.0/)
+      expect(stdout).toMatch(/ITS-MSI +\d+ Edge +nvme0q1/)
+      expect(stdout).toMatch(/ITS-MSI +\d+ Edge +ahci/)
+      expect(stdout).toContain('52:54:00:12:34:56')
+      expect(stdout).not.toMatch(/BUG:|WARNING:|Oops|I\/O error|timeout|no [a-z0-9_]+\r$/)
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+})

@@ -1,0 +1,98 @@
+import { Keyboard, Mouse, type Screen } from '@retrap/display'
+import type { ArmDomain } from '@retrap/hvm/arm'
+import { loadDeviceKinds, type PlacedDevices, placeDevices, type PlaceDevices } from '../device-kinds.ts'
+import { drivesOf, type PcDrive } from '../drives.ts'
+import { MachineError } from '../errors.ts'
+import { InputSwitch } from '../input/input-switch.ts'
+import { waking } from '../input/relay.ts'
+import type { PcNetworkCard } from '../network-card.ts'
+import { checkOptionValues } from '../option-values.ts'
+import type { PcOptions } from '../pc-options.ts'
+import { PciSlots, wantedSlots } from '../pci-slots.ts'
+import { type RemovableDrive, withTrays } from '../removable-drive.ts'
+import type { PcRootPort } from '../root-port.ts'
+import type { PcSoundDevice } from '../sound-device.ts'
+import type { PcUsb } from '../usb.ts'
+import type { PcVirtioDevice } from '../virtio-device.ts'
+
+/** Devices on the PCI bus of an Arm board; they are the same as a PC's. */
+export interface ArmPciOptions {
+  /**
+   * Disks and CD drives: at most six of a SATA controller, which the machine has only for them, virtio disks, NVMe drives,
+   * drives of a SCSI controller, and sticks of the USB controller.
+   */
+  readonly drives?: readonly PcDrive[] | undefined
+  /** Virtio devices, each on the PCI bus. */
+  readonly virtio?: readonly PcVirtioDevice[] | undefined
+  /** Root ports of PCI Express; a device on the PCI bus is behind one by `port`. */
+  readonly rootPorts?: readonly PcRootPort[] | undefined
+  /** Sound devices, each on the PCI bus. */
+  readonly sound?: readonly PcSoundDevice[] | undefined
+  /** Network cards that are not virtio devices, each on the PCI bus. */
+  readonly networkCards?: readonly PcNetworkCard[] | undefined
+  /** A USB controller (xHCI) with what is plugged into it, beside the drives of `interface: 'usb'`. */
+  readonly usb?: PcUsb | undefined
+  /** The machine's keyboard; default one of its own with the layout `us`. */
+  readonly keyboard?: Keyboard | undefined
+  /** The machine's mouse; default one of its own. */
+  readonly mouse?: Mouse | undefined
+}
+
+/** The host bridge has the first number, and the SATA controller the last. */
+const FIRST_FREE_SLOT = 1
+const LAST_FREE_SLOT = 30
+const SATA = { device: 31, function: 0 } as const
+
+/** The options of a PC that has the same devices; SATA and root ports are those of a `q35`. */
+export function pciOptions(given: ArmPciOptions & Pick<PcOptions, 'memoryBytes'>): PcOptions {
+  const { memoryBytes, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = given
+  const options = { drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse }
+  return { memoryBytes, ...options, machine: 'q35', vga: 'none' }
+}
+
+/**
+ * Loads the kinds of device that the options ask for.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function loadArmKinds(options: PcOptions): Promise<readonly PlaceDevices[]> {
+  checkOptionValues(options)
+  if (drivesOf(options.drives, 'floppy').length > 0)
+    throw new MachineError('ERR_OPTION', 'drives: an Arm board has no floppy drives: expected another interface')
+  return loadDeviceKinds(options)
+}
+
+/** The devices of an Arm board that has been composed. */
+export interface ArmPciDevices extends Required<PlacedDevices> {
+  readonly keyboard: Keyboard
+  readonly mouse: Mouse
+  readonly removable: readonly RemovableDrive[]
+}
+
+/**
+ * Makes the devices on the PCI bus; they are not attached yet.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function placeArmDevices(
+  domain: ArmDomain,
+  given: PcOptions,
+  parts: { readonly kinds: readonly PlaceDevices[]; readonly random: () => number; readonly screen: Screen },
+): ArmPciDevices {
+  const wake = (): void => domain.wake()
+  const { drives, removable } = withTrays(given.drives ?? [], wake)
+  const options = { ...given, ...(given.drives !== undefined && { drives }) }
+  const { keyboard = new Keyboard(), mouse = new Mouse() } = options
+  const devices = placeDevices(parts.kinds, {
+    options,
+    slots: new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT),
+    sata: SATA,
+    random: parts.random,
+    keyboard: new InputSwitch(waking(keyboard, wake)),
+    mouse: new InputSwitch(waking(mouse, wake)),
+    screen: parts.screen,
+    inSystemManagement: () => false,
+    flash: [],
+  })
+  return { ...devices, keyboard, mouse, removable }
+}
