@@ -65,6 +65,9 @@ export type PciWire = (device: number, pin: number) => InterruptLine
 const ITS_BYTES = 0x2_0000
 const GITS_TRANSLATER = 0x1_0040
 
+/** Virtual time between two slices of a long queue of commands: what else is due has its turn. */
+const ITS_SLICE_NS = 100_000
+
 /** The vCPUs and interrupt controller of an Arm board, and the wires between them. */
 export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   /** The domain that they belong to. */
@@ -137,7 +140,7 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
       memory: guestMemory,
       later(callback) {
         callbacks.push(callback)
-        timer.armAfter(0)
+        timer.armAfter(ITS_SLICE_NS)
       },
       state: { buffer: memory.buffer, byteOffset: memory.allocate(ITS_STATE_BYTES, 8, 'interrupt translation') },
     })

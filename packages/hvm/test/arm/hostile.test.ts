@@ -2,7 +2,7 @@ import { defineDevice } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import type { ArmDomain } from '../../src/arm/index.ts'
 import { RealClock } from '../../src/index.ts'
-import { DEVICE, domainWith, HVC, load, movk, movz, OFF, put, RAM, run, WFI } from '../support/arm-guest.ts'
+import { DEVICE, domainWith, HVC, ITS, load, movk, movz, OFF, put, RAM, run, WFI } from '../support/arm-guest.ts'
 
 const VECTORS = 0x800
 /** VBAR_EL1 is where `withVectors` puts what tells of an exception. */
@@ -183,4 +183,27 @@ test.each([
   const before = performance.now()
   expect(await run(domain, 100)).toBe('stopped')
   expect(performance.now() - before).toBeLessThan(2000)
+})
+
+test('a long queue of the interrupt translation service leaves what else is due its turn', () => {
+  const domain = domainWith(OFF)
+  const { dispatch, timers, clock } = domain
+  /** GITS_CREADR, in commands. */
+  const performed = (): number => {
+    dispatch.mmioReadOrSend(0, ITS + 0x90, 4)
+    return dispatch.lo / 32
+  }
+  // 500 commands of SYNC, of 512 that there is room for.
+  const queue = new Uint32Array(4096)
+  for (let i = 0; i < queue.length; i += 8) queue[i] = 5
+  domain.guestMemory.write(RAM + 0x10000, new Uint8Array(queue.buffer))
+  dispatch.mmioWrite(ITS + 0x80, 8, RAM + 0x10003, 0x8000_0000)
+  dispatch.mmioWrite(ITS, 4, 1, 0)
+  dispatch.mmioWrite(ITS + 0x88, 4, 500 * 32, 0)
+  const atOnce = performed()
+  timers.expire()
+  expect([atOnce, performed()]).toEqual([64, 64])
+  clock.advance(10_000_000)
+  timers.expire()
+  expect(performed()).toBe(128)
 })

@@ -8,6 +8,9 @@ export const RAM = 0x4000_0000
 /** Where they have a device. */
 export const DEVICE = 0x0900_0000
 
+/** Where the interrupt translation service is. */
+export const ITS = 0x0808_0000
+
 /* Instructions of A64. */
 export const movz = (register: number, value: number, shift = 0): number =>
   (0xd280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
@@ -40,7 +43,7 @@ export function domainWith(
     clock,
     sleeper: { sleep: (ms) => setTimeout(Math.min(ms, 5)), wake: () => {} },
     codeCacheBytes: 2 << 20,
-    gic: { distributor: 0x0800_0000, redistributors: 0x080a_0000 },
+    gic: { distributor: 0x0800_0000, its: ITS, redistributors: 0x080a_0000 },
   })
   domain.p2m.populate(RAM / 4096, 1024)
   put(domain, 0, program)

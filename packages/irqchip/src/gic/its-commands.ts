@@ -15,6 +15,9 @@ const INVALL = 0x0d
 const MOVALL = 0x0e
 const DISCARD = 0x0f
 
+/** Commands after which all pending LPIs of a processor may have to be looked at. */
+const LOOKS_AT_ALL: ReadonlySet<number> = new Set([MOVI, CLEAR, INV, INVALL, MOVALL, DISCARD])
+
 const VALID = -0x8000_0000
 const INTID = 0xff_ffff
 /** EventIDs have 16 bits. */
@@ -49,8 +52,7 @@ export class ItsCommands {
 
   /** How many times as long as others a command may take. */
   costOf(command: Int32Array): number {
-    const code = command[0]! & 0xff
-    return code === INVALL || code === MOVALL ? 8 : 1
+    return LOOKS_AT_ALL.has(command[0]! & 0xff) ? 8 : 1
   }
 
   /** Performs a command. @returns `ERROR` where it has changed nothing because something in it is wrong */

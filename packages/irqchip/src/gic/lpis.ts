@@ -149,8 +149,11 @@ export class Lpis implements LpiControl {
   /** Reads the configuration of an LPI again. */
   invalidate(cpu: number, intid: number): void {
     if (!this.#isPending(cpu, intid)) return
+    const block = this.#table.block(cpu)
     this.#readConfiguration(cpu, intid)
-    this.#choose(cpu)
+    // The best one may be so no more; another one can only become the best.
+    if (this.#table.words[block + BEST_LPI] === intid) this.#choose(cpu)
+    else this.#offer(block, intid)
     this.#arbiter.update(cpu)
   }
 
@@ -240,17 +243,25 @@ export class Lpis implements LpiControl {
     words[block + BEST_LPI] = intid
   }
 
-  /** Chooses a processor's best LPI again. */
+  /** Chooses a processor's best LPI again: all pending ones are looked at, of equal ones the first stays. */
   #choose(cpu: number): void {
-    const block = this.#table.block(cpu)
-    this.#table.words[block + BEST_LPI_PRIORITY] = NO_PRIORITY
-    this.#table.words[block + BEST_LPI] = 0
+    const pending = this.#pending
+    const configuration = this.#configuration
     const first = cpu * PENDING_WORDS
+    let best = 0
+    let bestPriority = NO_PRIORITY
     for (let i = 0; i < PENDING_WORDS; i++) {
-      for (let bits = this.#pending[first + i]!; bits !== 0; bits &= bits - 1) {
-        this.#offer(block, FIRST_LPI + 32 * i + 31 - Math.clz32(bits & -bits))
+      for (let bits = pending[first + i]!; bits !== 0; bits &= bits - 1) {
+        const index = 32 * i + 31 - Math.clz32(bits & -bits)
+        const each = configuration[index]!
+        if ((each & CONFIG_ENABLED) === 0 || (each & PRIORITY_BITS) >= bestPriority) continue
+        bestPriority = each & PRIORITY_BITS
+        best = FIRST_LPI + index
       }
     }
+    const block = this.#table.block(cpu)
+    this.#table.words[block + BEST_LPI_PRIORITY] = bestPriority
+    this.#table.words[block + BEST_LPI] = best
   }
 
   /** Returns the pending LPIs of each processor. */

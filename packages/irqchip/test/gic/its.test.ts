@@ -1,7 +1,15 @@
 /** What QEMU's ITS cannot show: work in slices, memory that is not there, and tables that lie. */
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { GicV3, gicV3StateBytes, ICC_IAR1_EL1, ICC_IGRPEN1_EL1, ICC_PMR_EL1, Its } from '../../src/gic/index.ts'
+import {
+  GicV3,
+  gicV3StateBytes,
+  ICC_HPPIR1_EL1,
+  ICC_IAR1_EL1,
+  ICC_IGRPEN1_EL1,
+  ICC_PMR_EL1,
+  Its,
+} from '../../src/gic/index.ts'
 import { RAM, RAM_BYTES, Ram } from './operations.ts'
 
 const COLLECTIONS = RAM + 0x1_0000
@@ -70,6 +78,45 @@ test("a message of a device becomes an LPI of the collection's vCPU", () => {
     false,
   ])
   expect([acknowledge(board.gic, 0), acknowledge(board.gic, 1)]).toEqual([1023, 8200])
+})
+
+test('INV of LPIs that are pending: the best is chosen anew, and few are performed at once', () => {
+  const board = makeBoard()
+  const { gic, its, ram, put, send } = board
+  mapOne(board)
+  put(0x0a, 5, 4, 8201, 1, 0)
+  put(0x03, 5, 3)
+  put(0x03, 5, 4)
+  send()
+  const best = (): number => {
+    put(0x0c, 5, 3)
+    put(0x0c, 5, 4)
+    send()
+    const into = { lo: 0, hi: 0 }
+    gic.readSystemRegister(1, ICC_HPPIR1_EL1, into)
+    return into.lo
+  }
+  const setPriorities = (first: number, second: number): void => {
+    ram.bytes.set([first | 1, second | 1], CONFIGURATION - RAM + 8)
+  }
+  const chosen = [best()]
+  for (const [first, second] of [
+    [0xa0, 0x80],
+    [0x80, 0x80],
+    [0xc0, 0xb0],
+    [0xc0, 0xc8],
+  ] as const) {
+    setPriorities(first, second)
+    chosen.push(best())
+  }
+  // Not enabled.
+  ram.bytes[CONFIGURATION - RAM + 8] = 0xc0
+  chosen.push(best())
+  expect(chosen).toEqual([8200, 8201, 8200, 8201, 8200, 8201])
+  const before = its.read(CREADR, 4)
+  for (let i = 0; i < 64; i++) put(0x0c, 5, 3)
+  send()
+  expect((its.read(CREADR, 4) - before) / 32).toBe(8)
 })
 
 test('a long queue is worked through in slices, and the ITS is not quiescent meanwhile', () => {
