@@ -111,8 +111,12 @@ export const S_SYSTEM = 1264
 export const S_FLOAT = 4096
 /** The record of an instruction that is executed alone, and one that leaves after it. */
 export const S_PINNED = 4032
+/** Results of QARMA5, by {@link SIGNATURE_BYTES}: data, modifier, the key's halves, and the result; 0: none. */
+export const S_SIGNATURES = 4352
+export const SIGNATURES = 256
+export const SIGNATURE_BYTES = 64
 /** Bytes before the sets of the TLB. */
-export const S_TLB_SETS = 4352
+export const S_TLB_SETS: number = S_SIGNATURES + SIGNATURES * SIGNATURE_BYTES
 
 /** Bit of S_MODE: instructions of SIMD and floating point are trapped. */
 export const MODE_NO_FP = 1

@@ -60,6 +60,35 @@ describe('pointers', () => {
     expect(different).toEqual([])
   })
 
+  test('get codes of their own, whichever were computed before', () => {
+    // pacia x0, x1
+    const code = (m: Machine, [pointer, modifier, key]: readonly [bigint, bigint, bigint]): bigint => {
+      m.cpu.registers.setKey('IA', key)
+      return resultOf(m, pointer, modifier)
+    }
+    const same = [0x1000n, 0x20n, KEY] as const
+    // Each differs from `same` in one respect, in bits that do not select the place of the remembered result.
+    const cases = [
+      same,
+      [0x1000n + (1n << 20n), 0x20n, KEY],
+      same,
+      [0x1000n, 0x20n + (1n << 30n), KEY],
+      same,
+      [0x1000n, 0x20n, KEY ^ (1n << 20n)],
+      same,
+      [0x1000n, 0x20n, KEY ^ (1n << 64n)],
+      same,
+      same,
+    ] as const
+    const word = WORDS['pacia']!
+    const shared = keyed(word, SVC)
+    const found = cases.map((each) => code(shared, each).toString(16))
+    expect(found).toEqual(cases.map((each) => code(keyed(word, SVC), each).toString(16)))
+    expect(new Set(found).size).toBe(5)
+    // Of zeros only.
+    expect(code(keyed(word, SVC), [0n, 0n, 0n])).not.toBe(0n)
+  })
+
   test('of a disabled key stay as they are', () => {
     const m = keyed(WORDS['pacia']!, SVC)
     m.cpu.registers.enabledKeys = 0xe

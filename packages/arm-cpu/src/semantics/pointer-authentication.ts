@@ -7,7 +7,15 @@ import { KEYS } from '../pointer-keys.ts'
 import type { KeyName } from '../pointer-keys.ts'
 import { R_M, R_N } from '../record.ts'
 import type { Semantics } from '../semantics.ts'
-import { POINTER_TAGGED, S_KEYS, S_KEYS_ENABLED, S_POINTERS } from '../state-layout.ts'
+import {
+  POINTER_TAGGED,
+  S_KEYS,
+  S_KEYS_ENABLED,
+  S_POINTERS,
+  S_SIGNATURES,
+  SIGNATURE_BYTES,
+  SIGNATURES,
+} from '../state-layout.ts'
 import { buildQarma5 } from './qarma.ts'
 
 /**
@@ -17,12 +25,46 @@ import { buildQarma5 } from './qarma.ts'
  * marked, and faults where it is used.
  */
 
-/** QARMA5 as a function of the module: data, modifier, and the place of the key. */
+/** Offset of the result in an entry of S_SIGNATURES. */
+const RESULT = 32
+
+/** QARMA5 as a function of the module: data, modifier, the state, and the place of the key in it. */
 function cipher(c: ArmContext, data: I64, modifier: I64, key: KeyName): I64 {
-  const callee = c.library.function('qarma5', ['i64', 'i64', 'i32'], 'i64', (f, value, tweak, place) =>
-    buildQarma5(f, value, tweak, f.load('i64.load', place, 8), f.load('i64.load', place)),
+  const callee = c.library.function('qarma5', ['i64', 'i64', 'i32', 'i32'], 'i64', remembered)
+  return c.f.call(callee, data, modifier, c.state, I32.of(S_KEYS + 16 * KEYS.indexOf(key)))
+}
+
+/** A return address is signed and authenticated soon after, often the same one again: the results are kept. */
+function remembered(f: FunctionBuilder, data: I64, modifier: I64, state: I32, key: I32): I64 {
+  const place = state.add(key)
+  const high = f.load('i64.load', place, 8)
+  const low = f.load('i64.load', place)
+  // Instructions are aligned to 4 bytes, stack pointers to 16.
+  const hash = data.shrU(2).xor(data.shrU(10)).xor(modifier.shrU(4)).xor(modifier.shrU(12)).xor(low)
+  const entry = f.let(
+    state.add(
+      hash
+        .toI32()
+        .and(SIGNATURES - 1)
+        .mul(SIGNATURE_BYTES),
+    ),
   )
-  return c.f.call(callee, data, modifier, c.state.add(S_KEYS + 16 * KEYS.indexOf(key)))
+  const differs = (value: I64, field: number): I64 =>
+    f.loadExpression('i64.load', entry, S_SIGNATURES + field).xor(value)
+  const difference = differs(data, 0).or(differs(modifier, 8)).or(differs(high, 16)).or(differs(low, 24))
+  const known = f.load('i64.load', entry, S_SIGNATURES + RESULT)
+  return f.ifElse(
+    'i64',
+    difference.eqz().and(known.eqz().eqz()),
+    () => known,
+    () => {
+      const result = f.let(buildQarma5(f, data, modifier, high, low))
+      for (const [i, value] of [data, modifier, high, low, result].entries()) {
+        f.store('i64.store', entry, value, S_SIGNATURES + 8 * i)
+      }
+      return result
+    },
+  )
 }
 
 /** How a pointer is made up. */
