@@ -1,11 +1,8 @@
 import { defineDevice } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { createArmMachine, type ArmMachineOptions } from '../../src/arm/index.ts'
+import { image, movk, movz } from '../support/arm-image.ts'
 
-const movz = (register: number, value: number, shift = 0): number =>
-  (0xd280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
-const movk = (register: number, value: number, shift = 0): number =>
-  (0xf280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
 /** Calls PSCI: 8 powers off, 9 resets. */
 const psci = (number: number): number[] => [movz(0, 0x8400, 16), movk(0, number), 0xd400_0002]
 /** Has X1 be the address of the UART, and the UART send eight bits: UARTLCR_H. */
@@ -13,16 +10,6 @@ const UART = [movz(1, 0x0900, 16), movz(2, 0x60), 0xb900_2c22]
 /** Sends a character by the UART whose address is in X1. */
 const send = (text: string): number[] =>
   [...text].flatMap((character) => [movz(2, character.charCodeAt(0)), 0x3900_0022]) // strb w2, [x1]
-
-/** An arm64 Image: the header of the boot protocol, whose first instruction jumps behind it. */
-function image(...program: number[]): Uint8Array {
-  const words = new Uint32Array(16 + program.length)
-  words[0] = 0x1400_0010 // b .+64
-  words.set([words.length * 4], 4)
-  words[14] = 0x644d_5241
-  words.set(program, 16)
-  return new Uint8Array(words.buffer)
-}
 
 async function run(options: Partial<ArmMachineOptions>, ...program: number[]): Promise<[string, string]> {
   const machine = await createArmMachine({
