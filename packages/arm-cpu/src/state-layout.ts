@@ -72,6 +72,11 @@ export const S_EXCLUSIVE_VALUE = 480
 export const S_KEYS = 496
 /** Data of an access that generated code leaves to the host, 64 bytes. */
 export const S_DATA = 576
+/**
+ * What LDRAA and LDRAB have authenticated last, and the pointer that it was, 64 bits each; then the key, 32 bits. In the area
+ * of data, of which their access of 8 bytes leaves it free.
+ */
+export const S_AUTHENTICATED = 608
 /** V0 to V31, 128 bits each. */
 export const S_V = 640
 /**

@@ -1,5 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
-import { S_PC, S_SP, S_V, S_X } from './state-layout.ts'
+import { S_AUTHENTICATED, S_PC, S_SP, S_V, S_X } from './state-layout.ts'
 import {
   S_ELR_EL1,
   S_ESR_EL1,
@@ -92,6 +92,14 @@ export interface TrappedState {
   readonly system: TrappedControls
   /** Registers that an exception to EL1 fills in. */
   readonly exception: TrappedException
+  /**
+   * The base of the LDRAA (`key` 0) or LDRAB (1) that has aborted, from the pointer in its register: the processor has
+   * authenticated it.
+   *
+   * @param into - gets its two words
+   * @returns false of another pointer or key
+   */
+  authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean
   /** Takes the state from the processor. */
   begin(): void
   /** Gives the state back to the processor: the instruction has retired, or EL1 has got an exception. */
@@ -214,6 +222,7 @@ export class ProcessorState implements TrappedState {
   readonly system: Controls
   readonly exception: ExceptionRegisters
   readonly #state: SystemState
+  readonly #authenticated: Uint32Array
   #taken = 0
 
   /** @param state - machine address of the processor's state */
@@ -229,6 +238,15 @@ export class ProcessorState implements TrappedState {
     this.system = new Controls(u32)
     this.exception = new ExceptionRegisters(u32)
     this.#state = system
+    this.#authenticated = words(S_AUTHENTICATED, 5)
+  }
+
+  authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean {
+    const known = this.#authenticated
+    if (known[2] !== lo >>> 0 || known[3] !== hi >>> 0 || known[4] !== key) return false
+    into[0] = known[0]!
+    into[1] = known[1]!
+    return true
   }
 
   begin(): void {

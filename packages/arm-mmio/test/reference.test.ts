@@ -129,13 +129,13 @@ describe('test cases that the reference implies', () => {
   test('3. STR XZR; LDR to XZR', () => {
     const vcpu = flatVcpu(false)
     vcpu.sp.fill(0xdead_beef)
-    setDevice(0, 1, 2, 3, 4, 5, 6, 7, 8)
-    expect(finish(vcpu, withEsr(abortAt(DEVICE_BASE, false), syndrome(false, 31, 3, 1 << 15)))).toBe(Outcome.DONE)
+    setDevice(8, 1, 2, 3, 4, 5, 6, 7, 8)
+    expect(finish(vcpu, withEsr(abortAt(DEVICE_BASE + 8, false), syndrome(false, 31, 3, 1 << 15)))).toBe(Outcome.DONE)
     expect([...vcpu.x, ...vcpu.sp]).toEqual([...new Uint32Array(62), ...new Uint32Array(4).fill(0xdead_beef)])
-    expect(finish(vcpu, withEsr(abortAt(DEVICE_BASE, true), syndrome(true, 31, 3, 1 << 15)))).toBe(Outcome.DONE)
+    expect(finish(vcpu, withEsr(abortAt(DEVICE_BASE + 8, true), syndrome(true, 31, 3, 1 << 15)))).toBe(Outcome.DONE)
     expect(world.seen).toEqual([
-      { write: false, offset: 0, data: '0102030405060708' },
-      { write: true, offset: 0, data: '0000000000000000' },
+      { write: false, offset: 8, data: '0102030405060708' },
+      { write: true, offset: 8, data: '0000000000000000' },
     ])
     expect(vcpu.pc[0]).toBe(CODE_BASE + 8)
   })
@@ -159,8 +159,8 @@ describe('test cases that the reference implies', () => {
     const vcpu = flatVcpu(true)
     vcpu.pstate = 0x12
     // In a syndrome of ESR_EL2, register 16 is LR_irq already: it is not banked twice.
-    setDevice(0, 0x55, 0, 0, 0)
-    expect(finish(vcpu, withEsr(abortAt(DEVICE_BASE, false), syndrome(false, 16, 2)))).toBe(Outcome.DONE)
+    setDevice(0, 0x55, 0, 0, 0, 0, 0, 0, 0, 0x55, 0, 0, 0)
+    expect(finish(vcpu, withEsr(abortAt(DEVICE_BASE + 8, false), syndrome(false, 16, 2)))).toBe(Outcome.DONE)
     expect([vcpu.x[32], vcpu.x[28]]).toEqual([0x55, 0])
     // ldr r9, [r0], #4 in FIQ mode: software decoding banks.
     const fiq = flatVcpu(true)
@@ -172,7 +172,7 @@ describe('test cases that the reference implies', () => {
     // HSR counts as the mode does.
     const hsr = flatVcpu(true)
     hsr.pstate = 0x11
-    expect(finish(hsr, { ...withEsr(abortAt(DEVICE_BASE, false), syndrome(false, 9, 2)), hsr: true })).toBe(
+    expect(finish(hsr, { ...withEsr(abortAt(DEVICE_BASE + 8, false), syndrome(false, 9, 2)), hsr: true })).toBe(
       Outcome.DONE,
     )
     expect([hsr.x[50], hsr.x[18]]).toEqual([0x55, 0])

@@ -1,7 +1,7 @@
 import { decodeLoadStoreA64, LoadStore } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
-import { I64 } from '@retrap/wasm-emitter'
-import type { I32, V128 } from '@retrap/wasm-emitter'
+import { I32, I64 } from '@retrap/wasm-emitter'
+import type { V128 } from '@retrap/wasm-emitter'
 import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_UNPRIVILEGED } from '../access-flags.ts'
 import type { ArmContext } from '../context.ts'
 import { ATOMIC_LOADS, ATOMIC_STORES, LOADS, SIGNED_LOADS, signedElement, STORES } from '../elements.ts'
@@ -11,6 +11,7 @@ import type { ArmForm } from '../form.ts'
 import type { KeyName } from '../pointer-keys.ts'
 import type { Semantics } from '../semantics.ts'
 import { R_A, R_D, R_N } from '../record.ts'
+import { S_AUTHENTICATED } from '../state-layout.ts'
 import { baseOf } from './memory-operands.ts'
 import { authenticatedIfEnabled } from './pointer-authentication.ts'
 import { extended } from './shifted.ts'
@@ -34,11 +35,21 @@ interface Address {
 /** The key of LDRAA or LDRAB. */
 const keyOf = ({ mnemonic }: Row): KeyName => (mnemonic.endsWith('A') ? 'DA' : 'DB')
 
+/** The base of LDRAA and LDRAB; a hypervisor that finishes the instruction finds it in the state. */
+function authenticatedBase(c: ArmContext, given: I64, key: KeyName): I64 {
+  const { f, state } = c
+  const base = c.let(authenticatedIfEnabled(c, given, I64.of(0), key))
+  f.store('i64.store', state, base, S_AUTHENTICATED)
+  f.store('i64.store', state, given, S_AUTHENTICATED + 8)
+  f.store('i32.store', state, I32.of(key === 'DA' ? 0 : 1), S_AUTHENTICATED + 16)
+  return base
+}
+
 function addressOf(c: ArmContext, form: ArmForm): Address {
   const { attributes, fields } = form.row
   if (attributes.has('literal')) return { address: c.let(c.address().add(c.immediate)), writeBack: undefined }
   const given = baseOf(c, form)
-  const base = attributes.has('pac') ? authenticatedIfEnabled(c, given, I64.of(0), keyOf(form.row)) : given
+  const base = attributes.has('pac') ? authenticatedBase(c, given, keyOf(form.row)) : given
   if (attributes.has('extended')) {
     // Options 2, 3, 6 and 7: UXTW, LSL, SXTW, SXTX.
     const index = extended(c.m(true), valueOf(form, 'e'))

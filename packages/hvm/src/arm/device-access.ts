@@ -14,6 +14,8 @@ export interface DeviceAccessWorld {
   stop(): void
   /** Whether reads of an address that nobody answers give ones, and no abort. */
   isOpenBus(gpa: number): boolean
+  /** As `ArmWorld.authenticate` of `@retrap/arm-mmio`. */
+  authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean
 }
 
 /** The memory and devices of a domain, as a vCPU's instructions reach them that the hypervisor finishes. */
@@ -56,6 +58,10 @@ export class ArmDeviceAccess implements ArmWorld {
     if (ma < 0) return
     for (let i = 0; i < size; i++) memory.u8[ma + i] = from[offset + i] as number
     memory.noteWrite(ma, size)
+  }
+
+  authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean {
+    return this.#world.authenticate(key, lo, hi, into)
   }
 
   device(log: AccessLog, index: number): DeviceAnswer {

@@ -60,6 +60,8 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     const access = new ArmDeviceAccess(id, domain, this.#translation.tables, {
       stop: () => this.cpu.stop(),
       isOpenBus: (gpa) => world.isOpenBus(gpa),
+      authenticate: (key, pointerLo, pointerHi, into) =>
+        processor.trapped.authenticate(key, pointerLo, pointerHi, into),
     })
     this.cpu = new ArmProcessor(processor, access, world.order, {
       call: (immediate) => this.#call(immediate),

@@ -12,16 +12,13 @@ import type { Soak } from '@retrap/tooling/soak'
 import { drawCase } from '../arm/forms/cases.ts'
 import { FormComparison } from '../arm/forms/compare.ts'
 
-/** All but LDRAA and LDRAB, which need the processor to authenticate: a device gives them an external abort. */
-const FORMS = loadStoreFormsA64.filter(({ attributes }) => !attributes.has('pac'))
-
 /** Draws that may be another form's. */
 const TRIES = 64
 
 let comparison: FormComparison | undefined
 
 /** How many forms there are: a step for each. */
-export const FORM_COUNT: number = FORMS.length
+export const FORM_COUNT: number = loadStoreFormsA64.length
 
 /** What the last run has shown. */
 export const shown = (): FormComparison['counts'] => comparison!.counts
@@ -29,12 +26,12 @@ export const shown = (): FormComparison['counts'] => comparison!.counts
 /** See the file's comment. */
 export const soak: Soak = {
   name: 'arm-devices',
-  count: 20 * FORMS.length,
+  count: 20 * loadStoreFormsA64.length,
   setup() {
     comparison = new FormComparison()
   },
   async step(rng, index) {
-    const form = FORMS[index % FORMS.length]!
+    const form = loadStoreFormsA64[index % loadStoreFormsA64.length]!
     for (let tries = 0; tries < TRIES; tries++) {
       const each = drawCase(form, rng)
       if (each === undefined) continue

@@ -36,6 +36,8 @@ const insn: LoadStore = new LoadStore()
 const SCTLR = 0x30d0_0800n | 1n | (1n << 2n) | (1n << 12n)
 const SCTLR_A = 1
 const SCTLR_OFTEN = [3, 4, 14, 26] as const
+/** EnDB and EnDA: LDRAA and LDRAB authenticate. */
+const SCTLR_KEYS = (1n << 13n) | (1n << 27n)
 
 const PSTATE_MASKED = 0x3c0
 const PSTATE_PAN = 1 << 22
@@ -129,10 +131,15 @@ export function drawCase(form: Form, rng: Rng): FormCase | undefined {
     if ([insn.rt, insn.rt2, insn.rs, insn.rn].includes(30)) return undefined
     code.unshift(markOf())
   }
+  // PACDZA or PACDZB of the base.
+  if (form.attributes.has('pac') && insn.rn !== 31 && rng.chance(3, 4)) {
+    code.unshift(((form.mnemonic === 'LDRAA' ? 0xdac1_2be0 : 0xdac1_2fe0) | insn.rn) >>> 0)
+  }
   const contents = rng.bytes(2 * AROUND)
   let sctlr = SCTLR
   for (const bit of SCTLR_OFTEN) if (rng.chance(7, 8)) sctlr |= 1n << BigInt(bit)
   if (rng.chance(1, 8)) sctlr |= 1n << BigInt(SCTLR_A)
+  if (form.attributes.has('pac') && rng.chance(3, 4)) sctlr |= SCTLR_KEYS
   const mode = rng.pick(MODES)
   let pstate = PSTATE_MASKED | mode | (rng.u32() & 0xf000_0000)
   if (mode !== 0 && rng.chance(1, 16)) pstate |= PSTATE_PAN

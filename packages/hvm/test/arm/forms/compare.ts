@@ -14,11 +14,11 @@ export interface FormCounts {
   runs: number
   /** Accesses that a device was asked for, in runs where it answers at once. */
   accesses: number
-  /** Cases of a form that were executed, by whether the device had a part in it. */
+  /** By form that has come to its end: in how many cases the device had a part in it. */
   readonly reached: Map<number, number>
   /** Cases that ended with an exception of the instruction's own. */
   faults: number
-  /** Features of instructions that the processor does not have; a mnemonic where there is no name. */
+  /** Features of instructions that EL1 does not have; a mnemonic where there is no name. */
   readonly undefinedFeatures: Set<string>
 }
 
@@ -60,9 +60,12 @@ export class FormComparison {
     const atOnce = await device.run(each, { kind: 'at once' })
     const { length } = atOnce.log
     const kind = (atOnce.registers.get('esr_el1') ?? 0n) >> CLASS_SHIFT
-    if (kind === EC_UNDEFINED) counts.undefinedFeatures.add(each.form.feature || each.form.mnemonic)
-    else counts.reached.set(each.form.index, (counts.reached.get(each.form.index) ?? 0) + (length > 0 ? 1 : 0))
-    if (kind !== EC_SVC) counts.faults++
+    if (kind === EC_SVC) {
+      counts.reached.set(each.form.index, (counts.reached.get(each.form.index) ?? 0) + (length > 0 ? 1 : 0))
+    } else counts.faults++
+    if (kind === EC_UNDEFINED && (each.pstate & 0xf) !== 0) {
+      counts.undefinedFeatures.add(each.form.feature || each.form.mnemonic)
+    }
     counts.accesses += length
     const found = this.#whole(each, atOnce)
     found.push(...(await this.#asRam(each, atOnce)))
