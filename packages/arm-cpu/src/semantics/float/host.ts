@@ -119,9 +119,60 @@ export function hostScalar(c: ArmContext, bits: Bits, name: string, operands: re
 }
 
 /** a · b + addend in the host's floating point: right where the result's exponents are ordinary, and rounding is settled. */
-export function hostMultiplyAdd(c: ArmContext, bits: Bits, a: V128, b: V128, addend: V128): V128 {
+export function hostMultiplyAdd(
+  c: Pick<ArmContext, 'f' | 'library'>,
+  bits: Bits,
+  a: V128,
+  b: V128,
+  addend: V128,
+): V128 {
   if (hasFusedMultiplyAdd()) return numeric(bits === 64 ? 'f64x2.relaxed_madd' : 'f32x4.relaxed_madd', a, b, addend)
   return c.f.call(bits === 64 ? hostMultiplyAdd64(c.library) : hostMultiplyAdd32(c.library), a, b, addend)
+}
+
+/** Magnitudes of products from which on their errors are numbers. */
+const SMALLEST_PRODUCT: Readonly<Record<Bits, bigint>> = { 32: 0x1f80_0000n, 64: 0x07b0_0000_0000_0000n }
+
+/**
+ * All ones in the elements of r = a · b + addend, rounded once, that are exact: the product is, and so is the sum. The
+ * answer may be no where it is yes. To be called where the result is ordinary.
+ */
+function exactElements(c: ArmContext, bits: Bits, a: V128, b: V128, addend: V128, r: V128): V128 {
+  const parameters = ['v128', 'v128', 'v128', 'v128'] as const
+  const callee = c.library.function(`fused.exact.${bits}`, parameters, 'v128', (f, x, y, z, sum) => {
+    const and = (first: V128, second: V128): V128 => numeric('v128.and', first, second)
+    const isZero = (value: V128): V128 => vector(bits, 'eq', value, V128.of([]))
+    const product = f.let(vector(bits, 'mul', x, y))
+    // The error of a small product may itself be lost, unless a factor is zero.
+    const isLarge = vector(bits, 'ge', vector(bits, 'abs', product), everywhere(SMALLEST_PRODUCT[bits], bits))
+    const isKept = numeric('v128.or', isLarge, numeric('v128.or', isZero(x), isZero(y)))
+    const productError = hostMultiplyAdd({ f, library: c.library }, bits, x, y, vector(bits, 'neg', product))
+    // Knuth's TwoSum: what the sum of product and addend loses.
+    const part = f.let(vector(bits, 'sub', sum, product))
+    const ofProduct = vector(bits, 'sub', product, vector(bits, 'sub', sum, part))
+    const sumError = vector(bits, 'add', ofProduct, vector(bits, 'sub', z, part))
+    return and(isKept, and(isZero(productError), isZero(sumError)))
+  })
+  return c.f.call(callee, a, b, addend, r)
+}
+
+/**
+ * 1 if the host's a · b + addend is right: its exponents are ordinary, rounding is to nearest, nothing is flushed, and the
+ * result is exact, if that matters.
+ *
+ * @param r - its value, a local
+ */
+export function isFusedRight(c: ArmContext, elements: Elements, a: V128, b: V128, addend: V128, r: V128): I32 {
+  const { f } = c
+  const { count } = elements
+  const bits = elements.bits as Bits
+  const isOrdinary = areAllSet(ordinaryElements(r, bits), count, bits)
+  return f.ifElse(
+    'i32',
+    isSettled(c),
+    () => isOrdinary,
+    () => isOrdinary.and(isNearest(c)).and(areAllSet(exactElements(c, bits, a, b, addend, r), count, bits)),
+  )
 }
 
 /** A vector with an element all over it. */

@@ -1,4 +1,4 @@
-import { bitsOf, float, floatTest, ofBits, ordinaryBits } from '@retrap/soft-float'
+import { bitsOf, float, floatTest, ofBits } from '@retrap/soft-float'
 import type { Float } from '@retrap/soft-float'
 import { extractLane, I32, I64, numeric, replaceLane } from '@retrap/wasm-emitter'
 import type { F32, F64, V128 } from '@retrap/wasm-emitter'
@@ -14,7 +14,7 @@ import { ARITHMETIC } from './arithmetic.ts'
 import { elementFunction } from './element.ts'
 import type { FloatOperation, Precision } from './element.ts'
 import { ESTIMATES } from './estimates.ts'
-import { floatLocal, HOST, hostMultiplyAdd, hostScalar, isSettled, keepsDenormals } from './host.ts'
+import { floatLocal, HOST, hostMultiplyAdd, hostScalar, isFusedRight, keepsDenormals } from './host.ts'
 
 /** Scalar arithmetic and comparison. */
 
@@ -101,11 +101,11 @@ const multiplyAdd: Semantics = {
     const splat = (value: Float): V128 =>
       bits === 64 ? numeric('f64x2.splat', value as F64) : numeric('f32x4.splat', value as F32)
     const [x, y, z] = operands.map(splat) as [V128, V128, V128]
-    const fused = hostMultiplyAdd(c, bits, x, y, z)
+    const fused = f.let(hostMultiplyAdd(c, bits, x, y, z))
     const result = floatLocal(c, bits)
     const lane = bits === 64 ? 'f64x2.extract_lane' : ('f32x4.extract_lane' as 'f64x2.extract_lane')
     f.set(result, extractLane(lane, fused, 0))
-    const isRight = ordinaryBits(bits, result.get).ne(0).and(isSettled(c))
+    const isRight = isFusedRight(c, { bits, count: 1 }, x, y, z, fused)
     f.if(isRight.eqz(), () => {
       const slow = f.call(callee, state, ...operands.map((each) => bitsOf(bits, each)))
       f.set(result, ofBits(bits, slow) as F64)

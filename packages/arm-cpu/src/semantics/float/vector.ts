@@ -12,16 +12,7 @@ import { shapeOf } from '../vector/shape.ts'
 import { ARITHMETIC } from './arithmetic.ts'
 import { elementFunction } from './element.ts'
 import type { Precision } from './element.ts'
-import {
-  areAllSet,
-  everywhere,
-  firstOf,
-  HOST,
-  hostMultiplyAdd,
-  hostVector,
-  isSettled,
-  ordinaryElements,
-} from './host.ts'
+import { everywhere, firstOf, HOST, hostMultiplyAdd, hostVector, isFusedRight } from './host.ts'
 import type { Elements } from './host.ts'
 import { operationOf, signOf } from './scalar.ts'
 
@@ -58,7 +49,7 @@ const signs = (bits: Precision): V128 => everywhere(BigInt.asUintN(bits, signOf(
 /** a · b + addend. */
 export function vectorMultiplyAdd(c: ArmContext, elements: Elements, a: V128, b: V128, addend: V128): V128 {
   const { f, library, state } = c
-  const { bits, count } = elements
+  const { bits } = elements
   const callee = elementFunction(library, 'MLA', bits, ARITHMETIC['MLA']!)
   const slow = (): V128 =>
     eachOf(c, elements, (i) => {
@@ -68,7 +59,7 @@ export function vectorMultiplyAdd(c: ArmContext, elements: Elements, a: V128, b:
   if (bits === 16) return slow()
   const result = f.local('v128')
   f.set(result, hostMultiplyAdd(c, bits, a, b, addend))
-  const isRight = areAllSet(ordinaryElements(result.get, bits), count, bits).and(isSettled(c))
+  const isRight = isFusedRight(c, elements, a, b, addend, result.get)
   f.if(isRight.eqz(), () => f.set(result, slow()))
   return firstOf(result.get, elements)
 }
