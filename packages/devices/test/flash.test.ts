@@ -240,3 +240,39 @@ test('a flash that only system-management mode writes shows others its contents,
   expect([machine.load(1), machine.load(3)]).toEqual([0, 21])
   expect(machine.modified).toEqual(['1+1'])
 })
+
+describe('two chips of 16 bits side by side', () => {
+  const blockBytes = 0x4_0000
+  const make = (): FlashMachine =>
+    new FlashMachine({ contents: new Uint8Array(2 * blockBytes).fill(0xff), busBytes: 4, blockBytes })
+
+  test('both take a command and say the same', () => {
+    const machine = make()
+    machine.store32(0x55 * 4, 0x0098_0098)
+    // The query's QRY, an interface of 16 bits, chips of 256 KiB, blocks of 128 KiB in each.
+    expect([0x10, 0x11, 0x12].map((at) => machine.load32(4 * at))).toEqual([0x51_0051, 0x52_0052, 0x59_0059])
+    expect([0x28, 0x27, 0x2d, 0x2f, 0x30].map((at) => machine.load32(4 * at) & 0xffff)).toEqual([1, 18, 1, 0, 2])
+    machine.store32(0, 0x0090_0090)
+    expect([0, 4].map((at) => machine.load32(at))).toEqual([0x89_0089, 0x18_0018])
+    machine.store32(0, 0x0070_0070)
+    expect(machine.load32(8)).toBe(0)
+    machine.store32(0, 0x00ff_00ff)
+    expect(machine.mode).toBe('memory')
+  })
+
+  test('a word is programmed, many are, and a block is erased', () => {
+    const machine = make()
+    machine.store32(8, 0x0040_0040, 0x1234_5678)
+    expect(machine.load32(8)).toBe(0x80_0080)
+    // The count is one of words, less one.
+    machine.store32(0x40, 0x00e8_00e8, 0x0001_0001)
+    machine.store32(0x40, 0xcafe_0001)
+    machine.store32(0x44, 0xcafe_0002)
+    machine.store32(0x40, 0x00d0_00d0, 0x00ff_00ff)
+    expect([...machine.bytes.subarray(8, 12)]).toEqual([0x78, 0x56, 0x34, 0x12])
+    expect([...machine.bytes.subarray(0x40, 0x48)]).toEqual([1, 0, 0xfe, 0xca, 2, 0, 0xfe, 0xca])
+    machine.store32(4, 0x0020_0020, 0x00d0_00d0, 0x00ff_00ff)
+    expect(machine.bytes.every((byte) => byte === 0xff)).toBe(true)
+    expect(machine.modified.at(-1)).toBe(`0+${blockBytes}`)
+  })
+})

@@ -11,8 +11,8 @@ import {
 import { cfiQuery, WRITE_BUFFER_BYTES } from './cfi-query.ts'
 import { OrderedWrites } from './ordered-writes.ts'
 
-/** Bytes of a block, which is the unit of an erase. */
-const BLOCK_BYTES = 0x1000
+/** Bytes of a block unless the options say otherwise. */
+const USUAL_BLOCK_BYTES = 0x1000
 const LARGEST_BYTES = 1 << 26
 
 // Commands (28F128J3A data sheet, "Command Definitions").
@@ -58,6 +58,10 @@ export interface CfiFlashOptions {
   readonly contents: Uint8Array
   /** Is given every change, in order; its first bytes are `contents`. Absent: changes last as long as the machine. */
   readonly medium?: BlockBackend | undefined
+  /** Bytes of the data bus: 1 for one chip (default), 4 for two chips of 16 bits side by side, which take commands at once. */
+  readonly busBytes?: 1 | 4
+  /** Bytes of a block, which is the unit of an erase, over all chips; a power of two. Default 4096. */
+  readonly blockBytes?: number
   /** All its blocks are locked for good. Default false. */
   readonly readOnly?: boolean
   /**
@@ -88,8 +92,9 @@ export interface CfiFlashState {
 }
 
 /**
- * A flash memory with Intel's command set, 8 bits wide, in blocks of 4 KiB, as QEMU's PC has for firmware. It is memory
- * that the guest reads and executes until a write makes it a device of commands; Read Array makes it memory again.
+ * A flash memory with Intel's command set for firmware: one chip of 8 bits, as QEMU's PC has, or two of 16 bits side by
+ * side, as its Arm board. It is memory that the guest reads and executes until a write makes it a device of commands; Read
+ * Array makes it memory again.
  *
  * Programming clears bits and erasing sets those of a block, at once. The medium follows in order; where it falls far
  * behind, a guest's write waits for it. After a medium has failed, every change ends with the voltage error.
@@ -106,6 +111,8 @@ export class CfiFlash implements DeviceModel {
   readonly synchronous: boolean = false
   readonly #options: CfiFlashOptions
   readonly #query: Uint8Array
+  readonly #busBytes: 1 | 4
+  readonly #blockBytes: number
   readonly #locked: Uint8Array
   #memory: OwnedMemory | null = null
   #bytes: Uint8Array = new Uint8Array(0)
@@ -123,29 +130,33 @@ export class CfiFlash implements DeviceModel {
   constructor(options: CfiFlashOptions) {
     this.#options = options
     this.name = options.name ?? 'flash'
+    const { busBytes = 1, blockBytes: block = USUAL_BLOCK_BYTES } = options
+    this.#busBytes = busBytes
+    this.#blockBytes = block
     const { length } = options.contents
-    if (length === 0 || length % BLOCK_BYTES !== 0 || length > LARGEST_BYTES) {
-      const expected = `whole blocks of ${BLOCK_BYTES} bytes, at most ${LARGEST_BYTES}`
+    if (length === 0 || length % block !== 0 || length > LARGEST_BYTES) {
+      const expected = `whole blocks of ${block} bytes, at most ${LARGEST_BYTES}`
       throw new DeviceError('ERR_OPTION', `${this.name}: contents of ${length} bytes: expected ${expected}`)
     }
     const { bytes = length, blockBytes = 1 } = options.medium?.properties ?? {}
-    if (bytes < length || BLOCK_BYTES % blockBytes !== 0) {
+    if (bytes < length || block % blockBytes !== 0) {
       const found = `${bytes} bytes in blocks of ${blockBytes}`
       throw new DeviceError(
         'ERR_OPTION',
-        `${this.name}: a medium of ${found}: expected ${length} bytes, in blocks that divide ${BLOCK_BYTES}`,
+        `${this.name}: a medium of ${found}: expected ${length} bytes, in blocks that divide ${block}`,
       )
     }
-    this.#query = cfiQuery(length, BLOCK_BYTES)
-    this.#locked = new Uint8Array(length / BLOCK_BYTES)
+    this.#query = cfiQuery(length, block, busBytes)
+    this.#locked = new Uint8Array(length / block)
   }
 
   /** Maps the memory. */
   attach(context: DeviceContext): void {
     const { gpa, contents, medium } = this.#options
     const handler: RangeHandler = {
-      read: (offset: number): number => this.#read(offset),
-      write: (offset: number, _size: AccessSize, value: number): void | Promise<void> => this.#write(offset, value),
+      read: (offset: number, size: AccessSize): number => this.#read(offset, size),
+      write: (offset: number, size: AccessSize, value: number): void | Promise<void> =>
+        this.#write(offset, size, value),
     }
     const memory = context.ownMemory({
       name: 'contents',
@@ -162,7 +173,7 @@ export class CfiFlash implements DeviceModel {
     this.#memory = memory
     this.#bytes = memory.view
     if (medium !== undefined) this.#writes = new OrderedWrites(this.#bytes, medium)
-    context.mapMemory(gpa, memory, { maximumAccess: 1 })
+    context.mapMemory(gpa, memory, { maximumAccess: this.#busBytes })
   }
 
   /** Settles when the medium has all that the guest has changed. */
@@ -170,23 +181,35 @@ export class CfiFlash implements DeviceModel {
     await this.#writes?.settled()
   }
 
-  #read(offset: number): number {
-    if (this.#options.isTrusted?.() === false) return this.#bytes[offset]!
-    if (this.#pending !== 'none') return this.#status
-    switch (this.#mode) {
-      case 'array':
-        return this.#bytes[offset]!
-      case 'status':
-        return this.#status
-      case 'query':
-        return this.#query[offset & 0xff] ?? 0
-      case 'identifier':
-        return this.#identifier(offset)
-    }
+  #read(offset: number, size: number): number {
+    const isMemory = this.#pending === 'none' && this.#mode === 'array'
+    if (isMemory || this.#options.isTrusted?.() === false) return this.#stored(offset, size)
+    // A byte of what each chip says is enough: its upper half is 0.
+    const said = this.#said(offset)
+    return this.#busBytes === 1 ? said : this.#lanes(said, offset, size)
+  }
+
+  /** What the bus has of two chips that say the same. */
+  #lanes(said: number, offset: number, size: number): number {
+    if (size === 4) return said * 0x1_0001
+    return (offset & 1) === 0 ? said : 0
+  }
+
+  #stored(offset: number, size: number): number {
+    let value = 0
+    for (let i = 0; i < size; i++) value += this.#bytes[offset + i]! * 2 ** (8 * i)
+    return value
+  }
+
+  /** What a chip says at an offset. */
+  #said(offset: number): number {
+    if (this.#pending !== 'none' || this.#mode === 'status') return this.#status
+    if (this.#mode === 'query') return this.#query[Math.floor(offset / this.#busBytes) & 0xff] ?? 0
+    return this.#identifier(offset)
   }
 
   #identifier(offset: number): number {
-    switch (offset % BLOCK_BYTES) {
+    switch (Math.floor((offset % this.#blockBytes) / this.#busBytes)) {
       case 0:
         return MANUFACTURER
       case 1:
@@ -199,10 +222,12 @@ export class CfiFlash implements DeviceModel {
   }
 
   #isLocked(offset: number): boolean {
-    return this.#options.readOnly === true || this.#locked[Math.floor(offset / BLOCK_BYTES)] === 1
+    return this.#options.readOnly === true || this.#locked[Math.floor(offset / this.#blockBytes)] === 1
   }
 
-  #write(offset: number, value: number): void | Promise<void> {
+  #write(offset: number, size: number, data: number): void | Promise<void> {
+    // Chips side by side get the same command.
+    const value = data & 0xff
     if (this.#options.isTrusted?.() === false) return
     const pending = this.#pending
     switch (pending) {
@@ -210,7 +235,7 @@ export class CfiFlash implements DeviceModel {
         return this.#command(value)
       case 'program':
         this.#end()
-        return this.#program(offset, value)
+        return this.#program(offset, size, data)
       case 'erase':
         this.#end()
         return value === CONFIRM ? this.#erase(offset) : this.#fail(SEQUENCE_ERROR)
@@ -218,11 +243,13 @@ export class CfiFlash implements DeviceModel {
         this.#end()
         return this.#lock(offset, value)
       case 'buffer-count':
-        this.#bufferLeft = value + 1
+        // The count is one of the chips' words, less one.
+        this.#bufferLeft = ((this.#busBytes === 1 ? data : data & 0xffff) + 1) * this.#busBytes
+        if (this.#bufferLeft > WRITE_BUFFER_BYTES * this.#busBytes) return this.#abandon()
         this.#pending = 'buffer-data'
         return
       case 'buffer-data':
-        return this.#fill(offset, value)
+        return this.#fill(offset, size, data)
       case 'buffer-confirm':
         return value === CONFIRM ? this.#programBuffer() : this.#abandon()
     }
@@ -297,17 +324,17 @@ export class CfiFlash implements DeviceModel {
     return false
   }
 
-  #program(offset: number, value: number): void | Promise<void> {
+  #program(offset: number, size: number, data: number): void | Promise<void> {
     if (!this.#mayChange(offset, PROGRAM_ERROR)) return
-    this.#bytes[offset]! &= value
-    return this.#changed(offset, 1)
+    for (let i = 0; i < size; i++) this.#bytes[offset + i]! &= data >>> (8 * i)
+    return this.#changed(offset, size)
   }
 
   #erase(offset: number): void | Promise<void> {
     if (!this.#mayChange(offset, ERASE_ERROR)) return
-    const start = offset - (offset % BLOCK_BYTES)
-    this.#bytes.fill(0xff, start, start + BLOCK_BYTES)
-    return this.#changed(start, BLOCK_BYTES)
+    const start = offset - (offset % this.#blockBytes)
+    this.#bytes.fill(0xff, start, start + this.#blockBytes)
+    return this.#changed(start, this.#blockBytes)
   }
 
   #changed(offset: number, length: number): void | Promise<void> {
@@ -317,21 +344,21 @@ export class CfiFlash implements DeviceModel {
 
   /** One lock bit is set, or all are cleared. */
   #lock(offset: number, value: number): void {
-    if (value === SET_LOCK) this.#locked[Math.floor(offset / BLOCK_BYTES)] = 1
+    if (value === SET_LOCK) this.#locked[Math.floor(offset / this.#blockBytes)] = 1
     else if (value === CONFIRM) this.#locked.fill(0)
     else return this.#fail(SEQUENCE_ERROR)
     this.#status |= READY
   }
 
-  /** Takes a byte of a buffered program: all lie within the count from the first one on, in one block. */
-  #fill(offset: number, value: number): void {
+  /** Takes bytes of a buffered program: all lie within the count from the first one on, in one block. */
+  #fill(offset: number, size: number, data: number): void {
     if (this.#bufferStart < 0) this.#bufferStart = offset
-    const block = offset - (offset % BLOCK_BYTES)
-    const inPlace = offset >= this.#bufferStart && offset < this.#bufferStart + WRITE_BUFFER_BYTES
+    const block = offset - (offset % this.#blockBytes)
+    const inPlace = offset >= this.#bufferStart && offset < this.#bufferStart + WRITE_BUFFER_BYTES * this.#busBytes
     if (!inPlace || this.#bufferStart < block) return this.#abandon()
-    this.#buffer.push([offset, value])
-    this.#bufferLeft--
-    if (this.#bufferLeft === 0) this.#pending = 'buffer-confirm'
+    for (let i = 0; i < size; i++) this.#buffer.push([offset + i, (data >>> (8 * i)) & 0xff])
+    this.#bufferLeft -= size
+    if (this.#bufferLeft <= 0) this.#pending = 'buffer-confirm'
   }
 
   #programBuffer(): void | Promise<void> {

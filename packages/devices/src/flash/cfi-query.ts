@@ -11,7 +11,9 @@ const INTEL_EXTENDED = 0x01
  * Source: JEDEC JESD68.01, "Common Flash Interface (CFI)"; JEP137, "CFI ID Codes"; Intel 28F128J3A data sheet (290667),
  * "Common Flash Interface".
  */
-export function cfiQuery(bytes: number, blockBytes: number): Uint8Array {
+export function cfiQuery(bytes: number, blockBytes: number, busBytes: 1 | 4 = 1): Uint8Array {
+  // A chip tells of itself alone: two of 16 bits make a bus of 4 bytes.
+  const chips = busBytes === 4 ? 2 : 1
   const table = new Uint8Array(0x40)
   const text = (at: number, value: string): void => {
     for (let i = 0; i < value.length; i++) table[at + i] = value.charCodeAt(i)
@@ -33,14 +35,14 @@ export function cfiQuery(bytes: number, blockBytes: number): Uint8Array {
   table[0x23] = 4
   table[0x24] = 4
   table[0x25] = 4
-  table[0x27] = Math.ceil(Math.log2(bytes))
-  // An interface of 8 bits.
-  put16(0x28, 0)
-  put16(0x2a, Math.log2(WRITE_BUFFER_BYTES))
+  table[0x27] = Math.ceil(Math.log2(bytes / chips))
+  // An interface of 8 or of 16 bits, and the buffer of a chip.
+  put16(0x28, busBytes === 4 ? 1 : 0)
+  put16(0x2a, Math.log2((WRITE_BUFFER_BYTES * busBytes) / chips))
   // One region of equal blocks.
   table[0x2c] = 1
   put16(0x2d, bytes / blockBytes - 1)
-  put16(0x2f, blockBytes / 256)
+  put16(0x2f, blockBytes / chips / 256)
   text(EXTENDED_AT, 'PRI11')
   // Features: lock bits that are set one by one.
   table[0x36] = 0x08

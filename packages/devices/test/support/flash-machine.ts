@@ -45,6 +45,16 @@ export class FlashMachine {
     return last
   }
 
+  /** A guest's read of four bytes, of a flash that is a device now. */
+  load32(offset: number): number {
+    return this.#options?.handler?.read(offset, 4) as number
+  }
+
+  /** A guest's writes of four bytes each. */
+  store32(offset: number, ...values: readonly number[]): void {
+    for (const value of values) void this.#options?.handler?.write(offset, 4, value)
+  }
+
   /** A program of one byte, and Read Array. */
   program(offset: number, value: number): void {
     void this.store(offset, 0x10, value, 0xff)
