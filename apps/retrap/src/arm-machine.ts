@@ -1,4 +1,7 @@
 import { type Command, Option } from 'commander'
+import { MemoryStorage, RawImage } from '@retrap/block'
+import type { DriveArgument } from './drives.ts'
+import type { ImageFlags } from './images.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
 import { usage } from './values.ts'
 
@@ -18,6 +21,8 @@ const TAKEN: ReadonlySet<string> = new Set([
   'deviceFailure',
   'devices',
   'drive',
+  'firmware',
+  'firmwareVars',
   'fsdev',
   'hda',
   'hdb',
@@ -71,11 +76,25 @@ export async function createArm(options: MachineOptions): Promise<Machine> {
   return createArmMachine({
     ...{ memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace },
     ...{ drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse },
-    kernel: options.kernel ?? new Uint8Array(0),
+    kernel: options.kernel,
+    flash: options.flash ?? flashOf(options.firmware),
     jit: options.jit !== undefined && options.jit !== false,
     devicePolicy: options.devicePolicy,
     deviceDeadlineMs: options.deviceDeadlineMs,
     onDeviceFailure: options.onDeviceFailure,
     ...(options.devicePlacement === 'deferred' && { devicePlacement: options.devicePlacement }),
   })
+}
+
+/** A firmware image as a flash that keeps nothing. */
+function flashOf(firmware: Uint8Array | undefined): MachineOptions['flash'] {
+  if (firmware === undefined) return undefined
+  return [{ medium: new RawImage(new MemoryStorage(firmware, { readOnly: true })), readOnly: true }]
+}
+
+/** Refuses disks with nothing that starts them: SeaBIOS is a PC's. @throws CliError `ERR_USAGE` */
+export function checkArmImages(flags: ImageFlags, drives: readonly DriveArgument[]): void {
+  const starts = flags.kernel ?? flags.firmware ?? drives.find(({ flash }) => flash !== undefined)
+  if (starts === undefined)
+    throw usage('nothing that starts an Arm machine; give --kernel FILE, or UEFI firmware with --firmware FILE')
 }

@@ -20,7 +20,7 @@ import { parseModule, usage } from './values.ts'
 import type { ModuleArgument } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
 import { addWalk } from './walk/command.ts'
-import { archOption, checkArmFlags } from './arm-machine.ts'
+import { archOption, checkArmFlags, checkArmImages } from './arm-machine.ts'
 import { architectureOf, DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
 import { machineOptions, romOptions, settingsFor, type MachineFlags } from './machine-options.ts'
 
@@ -102,6 +102,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       if (flags.arch === 'arm64') checkArmFlags(run)
       if (flags.schema === true) return void host.stdout.write(`${JSON.stringify(machineSchema(run), null, 2)}\n`)
       const drives = connectDrives(listDrives(flags, files), flags.device)
+      if (flags.arch === 'arm64') checkArmImages(flags, drives)
       checkImages(flags, drives)
       const images = (): Promise<MachineImages> => readImages(flags, drives)
       const settings = settingsFor(flags, images, { kind: 'pass' }, host, usualVga(flags, drives), drives)

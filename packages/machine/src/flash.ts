@@ -22,11 +22,11 @@ const LEGACY_BYTES = 128 << 10
  *
  * @throws MachineError `ERR_OPTION` for more than there may be; `BlockError` of a medium
  */
-export async function loadFlash(list: readonly PcFlash[]): Promise<Uint8Array[]> {
+export async function loadFlash(list: readonly PcFlash[], largest: number = LARGEST_BYTES): Promise<Uint8Array[]> {
   const bytes = list.reduce((sum, { medium }) => sum + medium.properties.bytes, 0)
-  if (list.length > MOST || bytes > LARGEST_BYTES) {
+  if (list.length > MOST || bytes > largest) {
     const found = `${list.length} of ${bytes} bytes together`
-    throw new MachineError('ERR_OPTION', `flash: ${found}: expected at most ${MOST}, of ${LARGEST_BYTES} bytes`)
+    throw new MachineError('ERR_OPTION', `flash: ${found}: expected at most ${MOST}, of ${largest} bytes`)
   }
   return Promise.all(
     list.map(async ({ medium }) => {

@@ -1,4 +1,5 @@
 import type { DeviceModel } from '@retrap/device'
+import type { CfiFlash } from '@retrap/devices/flash'
 import { type Keyboard, type Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock } from '@retrap/hvm'
 import { ArmDomain } from '@retrap/hvm/arm'
@@ -8,6 +9,7 @@ import { MachineMemory } from '@retrap/memory'
 import type { VirtioDevice } from '@retrap/virtio'
 import type { PlaceDevices } from '../device-kinds.ts'
 import { MachineError } from '../errors.ts'
+import type { PcFlash } from '../flash.ts'
 import { fixedRandom, hostClock, hostRandom, HostSleeper, laterTurn } from '../host.ts'
 import type { MachineExit } from '../machine-exit.ts'
 import { MachineLife, type MachineRunOptions, type PcState } from '../machine-life.ts'
@@ -33,7 +35,12 @@ export interface ArmMachineOptions extends ArmPciOptions {
   /** vCPUs, 1–64; default 1. */
   readonly cpus?: number | undefined
   /** A Linux Image, also compressed by gzip, or in an EFI image by gzip or zstd; or an ELF file for AArch64. */
-  readonly kernel: Uint8Array
+  readonly kernel?: Uint8Array | undefined
+  /**
+   * Flash memories with firmware, which starts in place of a kernel: the first holds it, the second its variables, each of
+   * 64 MiB or, read-only, less.
+   */
+  readonly flash?: readonly PcFlash[] | undefined
   /** The kernel's initial RAM disk. */
   readonly initrd?: Uint8Array | undefined
   /** The kernel's command line, passed as it is given; default empty. */
@@ -107,7 +114,12 @@ export class ArmMachine {
   readonly #life: MachineLife
   readonly #random: () => number
 
-  private constructor(options: ArmMachineOptions, pci: PcOptions, kinds: readonly PlaceDevices[]) {
+  private constructor(
+    options: ArmMachineOptions,
+    pci: PcOptions,
+    kinds: readonly PlaceDevices[],
+    flash: readonly CfiFlash[],
+  ) {
     const { memoryBytes, cpus = 1 } = options
     this.#options = options
     this.#board = { cpus, memoryBytes }
@@ -137,6 +149,7 @@ export class ArmMachine {
       settle: async () => {
         this.#models.uart.flush()
         await devices.settled()
+        await Promise.all(flash.map((model) => model.settled()))
       },
       leave: () => {
         for (const drive of devices.removable) drive.leave()
@@ -163,16 +176,21 @@ export class ArmMachine {
     this.domain.architecture.pciWire = (device, pin) => hostBridge.interruptInput(device, pin)
     this.domain.dispatch.setEcam([{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }])
     this.domain.dispatch.setPortWindow(new PortWindow(VIRT.pciePorts.base))
-    for (const model of [...models, ...devices.models, ...(options.devices ?? [])]) this.domain.attach(model)
+    for (const model of [...models, ...flash, ...devices.models, ...(options.devices ?? [])]) this.domain.attach(model)
   }
 
   /** @internal Use {@link createArmMachine}. */
   static async create(options: ArmMachineOptions): Promise<ArmMachine> {
-    if (!(options.kernel instanceof Uint8Array)) {
-      throw new MachineError('ERR_OPTION', 'kernel: expected its bytes, as a Uint8Array')
+    const { kernel, flash = [] } = options
+    if (flash.length === 0 && !(kernel instanceof Uint8Array)) {
+      throw new MachineError('ERR_OPTION', 'kernel: expected its bytes, as a Uint8Array, or flash with firmware')
+    }
+    if (flash.length > 0 && kernel !== undefined) {
+      throw new MachineError('ERR_OPTION', 'both a kernel and flash were given: expected one')
     }
     const pci = pciOptions(options)
-    const machine = new ArmMachine(options, pci, await loadArmKinds(pci))
+    const flashModels = flash.length === 0 ? [] : await (await import('./flash.ts')).armFlash(flash)
+    const machine = new ArmMachine(options, pci, await loadArmKinds(pci), flashModels)
     try {
       await machine.#life.startServers(options.deviceServers ?? [])
     } catch (error) {
@@ -193,6 +211,14 @@ export class ArmMachine {
     const { kernel, initrd, unzstd, commandLine } = this.#options
     const seed = (words: number): Uint8Array =>
       new Uint8Array(Uint32Array.from({ length: words }, () => this.#random()).buffer)
+    if (kernel === undefined) {
+      // Firmware finds the tree at the beginning of RAM, and starts with the flash's first byte.
+      const tree = armDeviceTree(this.#board, { rngSeed: seed(SEED_WORDS), kaslrSeed: seed(2) })
+      this.domain.guestMemory.load(VIRT.ram.base, tree)
+      this.domain.reset()
+      this.domain.vcpus[0]!.start(BigInt(VIRT.flash.base), BigInt(VIRT.ram.base))
+      return
+    }
     const loaded: LoadedArmKernel = await loadArmKernel(
       { ramBytes: this.#board.memoryBytes, write: (gpa, bytes) => this.domain.guestMemory.load(gpa, bytes) },
       {

@@ -1,6 +1,7 @@
 import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
 import { networkRomBytes } from '../network-card.ts'
 import type { PcOptions } from '../pc-options.ts'
+import { VIRT } from './layout.ts'
 
 const MIB = 1 << 20
 /** Logs, request pages, table frames and the interrupt controller, beside RAM and the code arena. */
@@ -11,7 +12,7 @@ const VCPU_OVERHEAD = 3584 * 1024
 const FRAME_RECORD_SHARE = 256
 
 /** What {@link armMemoryBytes} counts. */
-interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards'> {
+interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards' | 'flash'> {
   readonly memoryBytes: number
   readonly cpus?: number | undefined
   readonly codeCacheBytes?: number | undefined
@@ -29,6 +30,7 @@ export function armMemoryBytes(options: CountedOptions): number {
     cpus * VCPU_OVERHEAD +
     codeCacheBytes +
     networkRomBytes(options) +
+    (options.flash === undefined ? 0 : VIRT.flash.count * (VIRT.flash.bytes + 2 * MIB)) +
     deviceMemoryBytes +
     memoryBytes / FRAME_RECORD_SHARE
   )
