@@ -1,5 +1,5 @@
 /** The rows of all of A64, and which of them an encoding belongs to. */
-import { conditionsOf, NAMED_CONDITIONS } from './conditions.ts'
+import { conditionsOf } from './conditions.ts'
 import { allocatedLoadStoreA64, isLoadStoreA64, loadStoreFormsA64 } from './load-store-a64.ts'
 import { Matcher } from './matcher.ts'
 import { compileRow, expandChoices, type Form, parseRows, type Row } from './row.ts'
@@ -38,7 +38,7 @@ export function a64Forms(): readonly Form[] {
   return forms
 }
 
-const allowed = /*#__PURE__*/ conditionsOf(NAMED_CONDITIONS)
+const allowed = /*#__PURE__*/ conditionsOf()
 
 const accept = (form: Form, word: number): boolean =>
   isLoadStoreA64(form) ? allocatedLoadStoreA64(form, word) : allowed(form, word)

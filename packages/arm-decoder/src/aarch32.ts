@@ -1,6 +1,6 @@
 /** The rows of A32 and Thumb, and which of them an encoding belongs to. */
 import { bankedName, floatSystemName } from './banked-registers.ts'
-import { conditionsOf, NAMED_CONDITIONS } from './conditions.ts'
+import { conditionsOf } from './conditions.ts'
 import {
   allocatedLoadStoreA32,
   isLoadStoreA32,
@@ -90,12 +90,11 @@ const t32 = /*#__PURE__*/ new Table(() =>
 )
 const t16 = /*#__PURE__*/ new Table(() => after(loadStoreFormsT16, parseRows(t16IntegerRows)))
 
-const allowed = /*#__PURE__*/ conditionsOf({
-  ...NAMED_CONDITIONS,
+const allowed = /*#__PURE__*/ conditionsOf(() => ({
   fpsystem: (form, word) => floatSystemName(form, word) !== undefined,
   table: (form, word) => fieldOf(form, 'n', word) + fieldOf(form, 'l', word) < 32,
   banked: (form, word) => bankedName(form, word) !== undefined,
-})
+}))
 
 const accept = (form: Form, word: number): boolean =>
   isLoadStoreA32(form) ? allocatedLoadStoreA32(form, word) : allowed(form, word)

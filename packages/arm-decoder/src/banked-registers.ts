@@ -2,14 +2,14 @@
 import { fieldOf, type Form } from './row.ts'
 
 /** Registers of other modes, by SYSm without R: those of the general-purpose registers. */
-const BANKED: readonly string[] = [
+const BANKED: readonly string[] = /*#__PURE__*/ (() => [
   ...[8, 9, 10, 11, 12].map((number) => `r${number}_usr`),
   ...['sp_usr', 'lr_usr', ''],
   ...[8, 9, 10, 11, 12].map((number) => `r${number}_fiq`),
   ...['sp_fiq', 'lr_fiq', ''],
   ...['irq', 'svc', 'abt', 'und'].flatMap((mode) => [`lr_${mode}`, `sp_${mode}`]),
   ...['', '', '', '', 'lr_mon', 'sp_mon', 'elr_hyp', 'sp_hyp'],
-]
+])()
 const BANKED_STATUS: Readonly<Record<number, string>> = {
   14: 'SPSR_fiq',
   16: 'SPSR_irq',

@@ -39,7 +39,7 @@ function isWideMove(form: Form, word: number): boolean {
 }
 
 /** Conditions of A64's rows, and of others, by name. */
-export const NAMED_CONDITIONS: Readonly<Record<string, Condition>> = {
+const NAMED: Readonly<Record<string, Condition>> = {
   bitmask: (form, word) =>
     bitmask(
       fieldOf(form, 'p', word),
@@ -107,15 +107,18 @@ function evenness(text: string): Condition | undefined {
 /**
  * Makes the check of an instruction set's rows: whether an encoding that has a row's fixed bits also meets its conditions.
  *
- * @param named - its conditions by name
+ * @param more - conditions of its own by name, asked for when a row is checked first
  */
-export function conditionsOf(named: Readonly<Record<string, Condition>>): Condition {
+export function conditionsOf(more?: () => Readonly<Record<string, Condition>>): Condition {
   const compiled = new WeakMap<Form, readonly Condition[]>()
+  let named: Readonly<Record<string, Condition>> | undefined
   return (form, word) => {
+    named ??= { ...NAMED, ...more?.() }
     let conditions = compiled.get(form)
     if (conditions === undefined) {
+      const all = named
       conditions = [...form.attributes].flatMap(
-        (attribute) => named[attribute] ?? comparison(attribute) ?? evenness(attribute) ?? [],
+        (attribute) => all[attribute] ?? comparison(attribute) ?? evenness(attribute) ?? [],
       )
       compiled.set(form, conditions)
     }

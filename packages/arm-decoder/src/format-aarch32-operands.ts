@@ -105,8 +105,8 @@ const half =
 const BY_NAME: Readonly<Record<string, OperandA32>> = {
   c: (form, word, place) => CONDITIONS_A32[has(form, 'c') ? fieldOf(form, 'c', word) : place.condition]!,
   s: (form, word, place) => ((has(form, 's') ? fieldOf(form, 's', word) === 1 : !place.isInBlock) ? 's' : ''),
-  x: half('x'),
-  y: half('y'),
+  x: /*#__PURE__*/ half('x'),
+  y: /*#__PURE__*/ half('y'),
   kind: (form, word) => SHIFTS_A32[fieldOf(form, 'k', word)]!,
   shift: (form, word) => shiftText(fieldOf(form, 'k', word), fieldOf(form, 'i', word)),
   lsl: (form, word) => shiftText(0, fieldOf(form, 'i', word)),

@@ -36,8 +36,8 @@ const BY_NAME: Readonly<Record<string, OperandA32>> = {
   fx: (form, word) => (fieldOf(form, 'x', word) === 0 ? 'f16' : 'f32'),
   float: (form, word) => `#${exponential(floatConstant(fieldOf(form, 'i', word)))}`,
   modified,
-  fraction16: fraction(16),
-  fraction32: fraction(32),
+  fraction16: /*#__PURE__*/ fraction(16),
+  fraction32: /*#__PURE__*/ fraction(32),
   apsr: () => 'APSR_nzcv',
   fpsystem: (form, word) => floatSystemName(form, word)!,
   table(form, word) {

@@ -6,7 +6,7 @@ import { a32Rows, coprocessorRows, structureRows } from './table/a32.ts'
 import { t16Rows } from './table/t16.ts'
 import { t32Rows } from './table/t32.ts'
 
-const compile = (rows: readonly Row[]): readonly Form[] => rows.flatMap(expandChoices).map(compileRow)
+const compile = (rows: () => readonly Row[]): readonly Form[] => rows().flatMap(expandChoices).map(compileRow)
 
 /** Puts bits before the rows' encodings, or in the place of the condition. */
 export const lead = (rows: readonly Row[], bits: string): Row[] =>
@@ -16,21 +16,21 @@ export const lead = (rows: readonly Row[], bits: string): Row[] =>
   }))
 
 /** The A32 table, one form a row. */
-export const loadStoreFormsA32: readonly Form[] = /*#__PURE__*/ compile([
+export const loadStoreFormsA32: readonly Form[] = /*#__PURE__*/ compile(() => [
   ...parseRows(a32Rows),
   ...parseRows(coprocessorRows),
   ...lead(parseRows(structureRows), '11110100'),
 ])
 
 /** The table of Thumb instructions of two halfwords, one form a row. */
-export const loadStoreFormsT32: readonly Form[] = /*#__PURE__*/ compile([
+export const loadStoreFormsT32: readonly Form[] = /*#__PURE__*/ compile(() => [
   ...parseRows(t32Rows),
   ...lead(parseRows(coprocessorRows), '1110'),
   ...lead(parseRows(structureRows), '11111001'),
 ])
 
 /** The table of Thumb instructions of one halfword, one form a row. */
-export const loadStoreFormsT16: readonly Form[] = /*#__PURE__*/ compile(parseRows(t16Rows))
+export const loadStoreFormsT16: readonly Form[] = /*#__PURE__*/ compile(() => parseRows(t16Rows))
 
 const a32Matcher = /*#__PURE__*/ new Matcher(loadStoreFormsA32)
 const t32Matcher = /*#__PURE__*/ new Matcher(loadStoreFormsT32)
