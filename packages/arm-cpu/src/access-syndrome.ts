@@ -1,4 +1,4 @@
-import { decodeLoadStoreA64, LoadStore } from '@retrap/arm-decoder'
+import { Addressing, decodeLoadStoreA64, LoadStore } from '@retrap/arm-decoder'
 import { EC_DATA_ABORT, exceptionClassOf, ISS_CM, ISS_S1PTW } from './syndrome.ts'
 
 /** Fields of the ISS of a data abort that describe the access. */
@@ -10,6 +10,10 @@ const SF = 1 << 15
 const AR = 1 << 14
 
 const scratch = /*#__PURE__*/ new LoadStore()
+
+/** The base is not written back. */
+const isInPlace = (addressing: Addressing): boolean =>
+  addressing === Addressing.OFFSET || addressing === Addressing.LITERAL
 
 /** Whether the abort of a syndrome can have its access described: not cache maintenance, nor walks. */
 export const tellsAccess = (syndrome: number): boolean =>
@@ -25,7 +29,7 @@ export function accessSyndrome(word: number): number {
   if (!decodeLoadStoreA64(word, scratch)) return 0
   const { form, addressing, rt } = scratch
   const { operation, attributes, operands, size } = form
-  if ((operation !== 'load' && operation !== 'store') || addressing !== 0 || attributes.has('pair')) return 0
+  if ((operation !== 'load' && operation !== 'store') || !isInPlace(addressing) || attributes.has('pair')) return 0
   const letter = operands.charAt(operands.indexOf('t>') - 1)
   if (letter !== 'W' && letter !== 'X') return 0
   const ordered = attributes.has('acquire') || attributes.has('release')

@@ -41,7 +41,7 @@ export interface Pl011Options {
  * to the receive timeout. The combined interrupt UARTINTR is connected.
  *
  * The transmitter works before the guest has enabled the UART, as it does where firmware has run: kernels write their first
- * messages without touching the control register. Characters for a receiver that is off wait on the line. IrDA (SIR) is
+ * messages without touching the control register, as characters of eight bits. Characters for a receiver that is off wait on the line. IrDA (SIR) is
  * absent; its bits are kept. There is no DMA: the bits of UARTDMACR are kept.
  *
  * Source: Arm DDI 0183F, "PrimeCell UART (PL011) Technical Reference Manual".
@@ -256,8 +256,9 @@ export class Pl011 implements DeviceModel {
   }
 
   #send(byte: number): void {
-    // Word lengths under eight bits never put the upper bits on the line.
-    const character = byte & (0xff >> (3 - ((this.#lcrH >> R.LCR_WLEN_SHIFT) & 3)))
+    // Word lengths under eight bits never put the upper bits on the line. The line of a UART that nobody has set up has eight.
+    const isSetUp = (this.#cr & R.CR_UARTEN) !== 0
+    const character = isSetUp ? byte & (0xff >> (3 - ((this.#lcrH >> R.LCR_WLEN_SHIFT) & 3))) : byte
     if ((this.#cr & R.CR_LBE) !== 0) {
       if ((this.#cr & (R.CR_UARTEN | R.CR_RXE)) === (R.CR_UARTEN | R.CR_RXE)) this.#receiver.loopBack(character)
     } else if (this.#holdsBack()) {

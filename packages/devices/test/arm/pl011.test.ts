@@ -160,6 +160,15 @@ describe('transmitter (DDI 0183, "UARTDR", "UARTIFLS")', () => {
     uart.flush()
     expect(sent).toEqual(['\u001f'])
   })
+
+  test('a UART that nobody has set up sends eight bits', () => {
+    const { machine, uart, sent } = board()
+    machine.store(CR, 0x300)
+    machine.store(LCR_H, 0)
+    machine.store(DR, 0xff)
+    uart.flush()
+    expect(sent).toEqual(['\u00ff'])
+  })
 })
 
 describe('receiver (DDI 0183, "UARTRIS", "UARTIFLS")', () => {
