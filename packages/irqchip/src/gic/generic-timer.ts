@@ -304,13 +304,14 @@ export class GenericTimers {
   /** Returns `bit` if a timer interrupts; otherwise makes the time at which it will the deadline, if that is earlier. */
   #look(block: number, timer: number, bit: number): number {
     if ((this.#words[block + timer + CONTROL]! & (ENABLE | IMASK)) !== ENABLE) return 0
-    if (this.#isMet(block, timer)) return bit
+    const isMet = this.#isMet(block, timer)
     const target = this.#target
-    target.lo = this.#words[block + timer + COMPARE_LO]! >>> 0
-    target.hi = this.#words[block + timer + COMPARE_HI]! >>> 0
+    // What is met is so until the count wraps.
+    target.lo = isMet ? 0 : this.#words[block + timer + COMPARE_LO]! >>> 0
+    target.hi = isMet ? 0 : this.#words[block + timer + COMPARE_HI]! >>> 0
     subtract(target, this.#count.lo, this.#count.hi)
-    this.#deadlineAfter(target)
-    return 0
+    if ((target.lo | target.hi) !== 0) this.#deadlineAfter(target)
+    return isMet ? bit : 0
   }
 
   /** The next time that the chosen bit of the virtual count rises, or falls, is the deadline, if it is earlier. */

@@ -116,6 +116,16 @@ test('the virtual count is the physical one less the offset, modulo 2^64', () =>
   expect(drain()).toEqual(['2400: 27 of vCPU 0 down'])
 })
 
+test('an interrupt ends when the virtual count wraps', () => {
+  const { timers, queue, write, drain } = makeTimers()
+  timers.setVirtualOffset(0, 2, 0)
+  write(CNTV_CVAL_EL0, 2n ** 64n - 2n)
+  write(CNTV_CTL_EL0, 1n)
+  expect(drain()).toEqual(['0: 27 of vCPU 0 up'])
+  queue.advance(100)
+  expect(drain()).toEqual(['32: 27 of vCPU 0 down'])
+})
+
 test('whatever a guest writes, there is one deadline for each vCPU at most, and it is right', () => {
   const any = fc.oneof(
     fc.bigInt(0n, 2n ** 64n - 1n),
@@ -175,6 +185,17 @@ test('whatever a guest writes, there is one deadline for each vCPU at most, and 
       }
       expect(made).toBe(1)
     }),
+    {
+      examples: [
+        [
+          [
+            { encoding: CNTV_CTL_EL0, value: 1n, ns: 0, waits: false },
+            { encoding: CNTV_TVAL_EL0, value: 0n, ns: 16, waits: false },
+          ],
+          1n,
+        ],
+      ],
+    },
   )
 })
 
