@@ -167,16 +167,6 @@ export class ArmCpu {
     return this.#turn.cost
   }
 
-  /** Whether an instruction is in the middle: none ever is. */
-  get busy(): boolean {
-    return false
-  }
-
-  /** Goes on with the instruction that is in the middle: there is none. */
-  settle(): undefined {
-    return undefined
-  }
-
   /** Has `run` return at the end of the present instruction, or soon after. */
   stop(): void {
     this.#system.setEvent(EVENT_STOP, true)

@@ -85,8 +85,27 @@ function makeYield(): (callback: () => void) => void {
   }
 }
 
+/** 2026-01-01, for machines whose runs must agree. */
+const DETERMINISTIC_EPOCH = 1_767_225_600
+
+/** What a machine takes from its surroundings at power-on. */
+interface PowerOnOptions {
+  readonly clock?: 'real' | 'deterministic' | undefined
+  readonly epochSeconds?: number | undefined
+}
+
+/** The wall clock's time at power-on, seconds from 1970: the one given, else the host's, or a fixed one. */
+export function epochOf({ clock, epochSeconds }: PowerOnOptions): number {
+  return epochSeconds ?? (clock === 'deterministic' ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
+}
+
+/** A machine's source of 32 random bits a call: the host's, or a sequence that is always the same. */
+export function randomOf({ clock }: PowerOnOptions): () => number {
+  return clock === 'deterministic' ? fixedRandom(0x7265_7472) : hostRandom()
+}
+
 /** 32 random bits from the host's generator, drawn in batches. */
-export function hostRandom(): () => number {
+function hostRandom(): () => number {
   const batch = new Uint32Array(256)
   let next = batch.length
   return () => {
@@ -99,7 +118,7 @@ export function hostRandom(): () => number {
 }
 
 /** 32 bits from a fixed sequence (xorshift, Marsaglia 2003), so that deterministic machines agree. */
-export function fixedRandom(seed: number): () => number {
+function fixedRandom(seed: number): () => number {
   let x = seed | 1
   return () => {
     x ^= x << 13

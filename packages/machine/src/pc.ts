@@ -10,7 +10,7 @@ import { mapResetVector } from './after-bios.ts'
 import type { PcSite } from './device-kinds.ts'
 import { MachineError } from './errors.ts'
 import type { HotPlug, PcPluggable, PcUnplugOptions } from './hot-plug.ts'
-import { HostSleeper, fixedRandom, hostRandom } from './host.ts'
+import { epochOf, HostSleeper, randomOf } from './host.ts'
 import { InputSwitch } from './input/input-switch.ts'
 import { waking } from './input/relay.ts'
 import { kernelForFirmware, pcMemoryMap } from './loaders/index.ts'
@@ -40,8 +40,6 @@ import { xenConsole, xenOptions } from './xen.ts'
 /** Behind the bridges and the graphics card, and Xen's platform device. */
 const FIRST_FREE_SLOT = 3
 const XEN_FIRST_FREE_SLOT = 4
-/** 2026-01-01, for machines whose runs must agree. */
-const DETERMINISTIC_EPOCH = 1_767_225_600
 
 /**
  * Assembles a PC: memory, vCPUs, interrupt controllers, board devices, ACPI tables, and what it starts.
@@ -93,9 +91,8 @@ export class Pc {
       bytes: machineMemoryBytes(options, parts.flash),
       shared: options.sharedMemory === true || options.controllerPlacement !== undefined,
     })
-    const deterministic = options.clock === 'deterministic'
-    const epochSeconds = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
-    const random = deterministic ? fixedRandom(0x7265_7472) : hostRandom()
+    const epochSeconds = epochOf(options)
+    const random = randomOf(options)
     const xen = options.hypervisor === 'xen'
     const sleeper = new HostSleeper()
     this.domain = new X86Domain({

@@ -61,7 +61,7 @@ export async function disassemble(path: string, flags: DisasmFlags, host: Disasm
       ? new ListingProgress(terminal, path, total, () => performance.now())
       : undefined
   const colour = wantsColour(flags.color, output, environment)
-  // Whoever names the instruction set is believed, whatever the file says.
+  // An instruction set that is named on the command line is used for all of the file: its own marks are ignored.
   const sections = flags.arch === undefined ? parts : parts.map((part) => ({ ...part, marks: [] }))
   const program: Program = { ...loaded, architecture, sections }
   // The tables of Arm are large: x86 code does without them.

@@ -30,7 +30,7 @@ const SYSTEM_RESET2 = 0x8400_0012
 /** Bit of a function that takes and gives 64-bit values. */
 const IS_64 = 0x4000_0000
 
-/** Those that have both forms. */
+/** Functions that have a form with 32-bit values and one with 64-bit values. */
 const BOTH: ReadonlySet<number> = new Set([CPU_SUSPEND, CPU_ON, AFFINITY_INFO, SYSTEM_RESET2])
 const FUNCTIONS: ReadonlySet<number> = new Set([
   SMCCC_VERSION,

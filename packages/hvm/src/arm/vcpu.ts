@@ -1,6 +1,16 @@
 import { ArmCpu } from '@retrap/arm-cpu'
 import type { ArmEngine, ArmHost, ArmTranslation, SystemValue } from '@retrap/arm-cpu'
-import { defaultAffinity } from '@retrap/irqchip/gic'
+import {
+  CNTKCTL_EL1,
+  CNTP_CTL_EL0,
+  CNTV_CTL_EL0,
+  defaultAffinity,
+  ICC_AP0R0_EL1,
+  ICC_AP1R0_EL1,
+  ICC_IGRPEN0_EL1,
+  ICC_IGRPEN1_EL1,
+  ICC_PMR_EL1,
+} from '@retrap/irqchip/gic'
 import type { Domain } from '../domain.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { ArmDeviceAccess } from './device-access.ts'
@@ -16,23 +26,16 @@ const CNTHCTL = 3n
 /** Bit 31 of MPIDR_EL1. */
 const MPIDR_RES1 = 1n << 31n
 
-/** op0, op1, CRn, CRm and op2 in one number of 16 bits. */
-const encodingOf = (op0: number, op1: number, n: number, m: number, op2: number): number =>
-  (op0 << 14) | (op1 << 11) | (n << 7) | (m << 3) | op2
-
-/**
- * Registers of the timers and the interrupt controller's interface that are 0 after a reset of their processor: CNTP_CTL_EL0,
- * CNTV_CTL_EL0, CNTKCTL_EL1; ICC_PMR_EL1, ICC_AP0R0_EL1, ICC_AP1R0_EL1, ICC_IGRPEN0_EL1, ICC_IGRPEN1_EL1.
- */
+/** Registers of the timers and the interrupt controller's interface that are 0 after a reset of their processor. */
 const RESET_OUTSIDE: readonly number[] = [
-  encodingOf(3, 3, 14, 2, 1),
-  encodingOf(3, 3, 14, 3, 1),
-  encodingOf(3, 0, 14, 1, 0),
-  encodingOf(3, 0, 4, 6, 0),
-  encodingOf(3, 0, 12, 8, 4),
-  encodingOf(3, 0, 12, 9, 0),
-  encodingOf(3, 0, 12, 12, 6),
-  encodingOf(3, 0, 12, 12, 7),
+  CNTP_CTL_EL0,
+  CNTV_CTL_EL0,
+  CNTKCTL_EL1,
+  ICC_PMR_EL1,
+  ICC_AP0R0_EL1,
+  ICC_AP1R0_EL1,
+  ICC_IGRPEN0_EL1,
+  ICC_IGRPEN1_EL1,
 ]
 
 /** One Arm vCPU of a domain: the processor, and its way to memory, devices and interrupt controller. */

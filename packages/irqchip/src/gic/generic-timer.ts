@@ -232,29 +232,6 @@ export class GenericTimers {
     return true
   }
 
-  /** Whether CNTKCTL_EL1 lets EL0 access a register of a timer; what is UNDEFINED at EL1 is none. */
-  allowsEl0(cpu: number, encoding: number): boolean {
-    const control = this.#words[CPU_WORDS * cpu + KERNEL_CONTROL]!
-    switch (encoding) {
-      case CNTFRQ_EL0:
-        return (control & (EL0PCTEN | EL0VCTEN)) !== 0
-      case CNTPCT_EL0:
-        return (control & EL0PCTEN) !== 0
-      case CNTVCT_EL0:
-        return (control & EL0VCTEN) !== 0
-      case CNTV_CTL_EL0:
-      case CNTV_CVAL_EL0:
-      case CNTV_TVAL_EL0:
-        return (control & EL0VTEN) !== 0
-      case CNTP_CTL_EL0:
-      case CNTP_CVAL_EL0:
-      case CNTP_TVAL_EL0:
-        return (control & EL0PTEN) !== 0
-      default:
-        return false
-    }
-  }
-
   /** Sets a vCPU's CNTVOFF_EL2: the virtual count is the physical one less this. */
   setVirtualOffset(cpu: number, lo: number, hi: number): void {
     checkInteger('vCPU', cpu, 0, this.cpus - 1)

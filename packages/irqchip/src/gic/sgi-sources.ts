@@ -3,7 +3,10 @@ import { LATCHED, SGI_SOURCES } from './layout.ts'
 
 const SGIS = 16
 
-/** Who has sent each pending SGI of a GICv2: for each vCPU and SGI a mask of vCPUs. An SGI is latched while it has any. */
+/**
+ * The senders of the pending SGIs of a GICv2: for each receiving vCPU and each SGI, a mask of the vCPUs that have sent it. An
+ * SGI is latched while its mask is not empty.
+ */
 export class SgiSources {
   readonly #table: InterruptTable
   readonly #masks: Uint8Array

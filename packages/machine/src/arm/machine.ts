@@ -10,7 +10,7 @@ import type { VirtioDevice } from '@retrap/virtio'
 import type { PlaceDevices } from '../device-kinds.ts'
 import { MachineError } from '../errors.ts'
 import type { PcFlash } from '../flash.ts'
-import { fixedRandom, hostClock, hostRandom, HostSleeper, laterTurn } from '../host.ts'
+import { epochOf, hostClock, HostSleeper, laterTurn, randomOf } from '../host.ts'
 import type { MachineExit } from '../machine-exit.ts'
 import { MachineLife, type MachineRunOptions, type PcState } from '../machine-life.ts'
 import type { PcOptions, StartDeviceServer } from '../pc-options.ts'
@@ -78,9 +78,7 @@ export interface ArmMachineOptions extends ArmPciOptions {
   readonly jit?: boolean | undefined
 }
 
-/** 2026-01-01, for machines whose runs must agree. */
-const DETERMINISTIC_EPOCH = 1_767_225_600
-/** Bytes of the seed that the kernel's generator gets. */
+/** 32-bit words of the seed that the kernel's generator gets. */
 const SEED_WORDS = 8
 
 /**
@@ -124,9 +122,8 @@ export class ArmMachine {
     this.#options = options
     this.#board = { cpus, memoryBytes }
     checkArmBoard(this.#board)
-    const deterministic = options.clock === 'deterministic'
-    this.#random = deterministic ? fixedRandom(0x7265_7472) : hostRandom()
-    const epochSeconds = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
+    this.#random = randomOf(options)
+    const epochSeconds = epochOf(options)
     this.memory = MachineMemory.create({ bytes: armMemoryBytes(options) })
     const sleeper = new HostSleeper()
     this.domain = new ArmDomain({
@@ -271,7 +268,7 @@ export class ArmMachine {
   }
 }
 
-/** What of a domain follows from the options. */
+/** The options of the machine's domain, as far as they follow from the machine's. */
 function domainOptions(options: ArmMachineOptions): Omit<ArmDomainOptions, 'memory' | 'sleeper'> {
   return {
     vcpus: options.cpus ?? 1,

@@ -19,86 +19,76 @@ import type { FloatElement, FloatOperation } from './element.ts'
 /** The significand of an estimate of 9 bits, 256 to 511. */
 const significandOf = (estimate: I64): I64 => estimate.shl(55)
 
-function reciprocal(e: FloatElement, value: I64): I64 {
+type Slot = ReturnType<FloatElement['slot']>
+
+/** Estimates of a value: NaN gives NaN, and zero an infinity of its sign; `build` has the rest. */
+function estimated(e: FloatElement, value: I64, build: (a: Slot, r: Slot) => void): I64 {
   const { f } = e
   e.begin()
   e.unpack(SLOT_A, value)
   const [a, r] = [e.slot(SLOT_A), e.slot(SLOT_R)]
   f.if(propagateNanUnary(e.library, f, e.state).eqz(), () => {
-    const kind = a.class
     f.if(
-      kind.eq(CLASS_ZERO),
+      a.class.eq(CLASS_ZERO),
       () => {
         e.raise(FE_ZERO_DIVIDE)
         r.setInfinity(a.sign)
       },
-      () => {
-        f.if(
-          kind.eq(CLASS_INFINITY),
-          () => r.setZero(a.sign),
-          () => {
-            const scaled = a.significand.shrU(55).shl(1).add(1)
-            const estimate = I64.of(1n << 19n)
-              .divU(scaled)
-              .add(1)
-              .shrU(1)
-            // Too large a result overflows, and too small a one is flushed, as any other is rounded.
-            r.setFinite(a.sign, I32.of(-1).sub(a.exponent), significandOf(estimate))
-          },
-        )
-      },
+      () => build(a, r),
     )
   })
   return e.finish()
 }
 
-function reciprocalRoot(e: FloatElement, value: I64): I64 {
-  const { f } = e
-  e.begin()
-  e.unpack(SLOT_A, value)
-  const [a, r] = [e.slot(SLOT_A), e.slot(SLOT_R)]
-  f.if(propagateNanUnary(e.library, f, e.state).eqz(), () => {
-    const kind = a.class
-    f.if(
-      kind.eq(CLASS_ZERO),
+const reciprocal = (e: FloatElement, value: I64): I64 =>
+  estimated(e, value, (a, r) => {
+    e.f.if(
+      a.class.eq(CLASS_INFINITY),
+      () => r.setZero(a.sign),
       () => {
-        e.raise(FE_ZERO_DIVIDE)
-        r.setInfinity(a.sign)
+        const scaled = a.significand.shrU(55).shl(1).add(1)
+        const estimate = I64.of(1n << 19n)
+          .divU(scaled)
+          .add(1)
+          .shrU(1)
+        // Too large a result overflows, and too small a one is flushed, as any other is rounded.
+        r.setFinite(a.sign, I32.of(-1).sub(a.exponent), significandOf(estimate))
+      },
+    )
+  })
+
+const reciprocalRoot = (e: FloatElement, value: I64): I64 =>
+  estimated(e, value, (a, r) => {
+    const { f } = e
+    f.if(
+      a.sign,
+      () => {
+        e.raise(FE_INVALID)
+        r.setDefaultNan(0)
       },
       () => {
         f.if(
-          a.sign,
+          a.class.eq(CLASS_INFINITY),
+          () => r.setZero(I32.of(0)),
           () => {
-            e.raise(FE_INVALID)
-            r.setDefaultNan(0)
-          },
-          () => {
-            f.if(
-              kind.eq(CLASS_INFINITY),
-              () => r.setZero(I32.of(0)),
-              () => {
-                // Nine bits of an odd exponent, eight of an even one: between 128 and 511, of a number below 1.
-                const exponent = a.exponent
-                const scaled = f.let(a.significand.shrU(56).toI32())
-                const odd = f.let(a.significand.shrU(55).shrU(1).shl(1).add(1).shl(1).toI32())
-                const radicand = select(exponent.and(1), odd, scaled.shl(1).add(1))
-                // The greatest b for which radicand · b² is below 2^28.
-                const root = numeric(
-                  'f64.sqrt',
-                  numeric('f64.div', F64.of(2 ** 28), numeric('f64.convert_i32_u', radicand)),
-                )
-                const b = f.let(numeric('i32.trunc_sat_f64_u', numeric('f64.ceil', root)).sub(1))
-                const estimate = b.add(1).shrU(1).toI64U()
-                r.setFinite(I32.of(0), I32.of(-1).sub(exponent).shrS(1), significandOf(estimate))
-              },
+            // Nine bits of an odd exponent, eight of an even one: between 128 and 511, of a number below 1.
+            const exponent = a.exponent
+            const scaled = f.let(a.significand.shrU(56).toI32())
+            const odd = f.let(a.significand.shrU(55).shrU(1).shl(1).add(1).shl(1).toI32())
+            const radicand = select(exponent.and(1), odd, scaled.shl(1).add(1))
+            // The greatest b for which radicand · b² is below 2^28.
+            const root = numeric(
+              'f64.sqrt',
+              numeric('f64.div', F64.of(2 ** 28), numeric('f64.convert_i32_u', radicand)),
             )
+            const b = f.let(numeric('i32.trunc_sat_f64_u', numeric('f64.ceil', root)).sub(1))
+            const estimate = b.add(1).shrU(1).toI64U()
+            r.setFinite(I32.of(0), I32.of(-1).sub(exponent).shrS(1), significandOf(estimate))
           },
         )
       },
     )
   })
-  return e.finish()
-}
 
 /** FRECPX: the exponent's bits inverted, no fraction. */
 function reciprocalExponent(e: FloatElement, value: I64): I64 {
