@@ -176,8 +176,8 @@ export class RandomNvme {
   }
 
   #address(choose: Choose): number {
-    if (choose(12) === 0) return choose(2 ** 31) * 4
-    // Offsets that leave no piece of 4, 12 or 64 bytes.
+    // Offsets that leave no piece of 4 or 12 bytes, which look like parts of a completion.
+    if (choose(12) === 0) return choose(2 ** 29) * 16
     return DATA + 0x1000 * choose(64) + (choose(3) === 0 ? 16 * choose(200) : 0)
   }
 
