@@ -52,6 +52,15 @@ export const PSTATE_FIELDS: number =
   PSTATE_UAO |
   PSTATE_DIT
 
+/** AArch32: something has been saturated, or has overflowed. */
+export const PSTATE_Q: number = 1 << 27
+/** AArch32: greater than or equal, one bit for each byte. */
+export const PSTATE_GE: number = 15 << 16
+
+/** All fields of AArch32 that the processor has, without the condition flags and what says where it executes. */
+export const PSTATE_FIELDS32: number =
+  PSTATE_NRW | PSTATE_A | PSTATE_I | PSTATE_F | PSTATE_Q | PSTATE_GE | PSTATE_SS | PSTATE_IL | PSTATE_PAN | PSTATE_DIT
+
 /** Whether the stack pointer in use is SP_EL1. */
 export const usesOwnStack = (pstate: number): boolean =>
   (pstate & (PSTATE_NRW | PSTATE_EL | PSTATE_SP)) === (PSTATE_EL1 | PSTATE_SP)

@@ -2,13 +2,11 @@ import type { MachineMemory } from '@retrap/memory'
 import { KEYS } from './pointer-keys.ts'
 import type { KeyName } from './pointer-keys.ts'
 import {
-  PSTATE_A,
   PSTATE_BTYPE,
   PSTATE_DAIF,
   PSTATE_EL1,
-  PSTATE_F,
   PSTATE_FIELDS,
-  PSTATE_I,
+  PSTATE_FIELDS32,
   PSTATE_NRW,
   PSTATE_SP,
   PSTATE_T,
@@ -199,7 +197,7 @@ export class ArmRegisters {
     if (!isA32 && ((value & 0x1e & ~PSTATE_EL1) !== 0 || (value & 0x1f) === PSTATE_SP)) {
       throw new RangeError(`PSTATE of ${value}: expected EL0, with A64 or A32 code, or EL1`)
     }
-    const fields = isA32 ? PSTATE_NRW | PSTATE_A | PSTATE_I | PSTATE_F : PSTATE_FIELDS & ~PSTATE_BTYPE
+    const fields = isA32 ? PSTATE_FIELDS32 : PSTATE_FIELDS & ~PSTATE_BTYPE
     this.#system.setPstate(value & fields)
     this.#system.settleAttention()
   }

@@ -42,8 +42,8 @@ describe('exceptions', () => {
   })
 
   test('what is absent is undefined, where its condition holds', () => {
-    // smladeq r0, r1, r2, r3; smlad r0, r1, r2, r3
-    const cpu = a32(0x0700_3211, 0xe700_3211)
+    // swpeq r0, r1, [r2]; swp r0, r1, [r2]: Armv8 has none.
+    const cpu = a32(0x0102_0091, 0xe102_0091)
     expect(exception(cpu).syndrome).toBe(0x0200_0000)
     expect(cpu.registers.pc).toBe(BigInt(CODE + 4))
   })
@@ -109,6 +109,18 @@ describe('the program counter as a register', () => {
   })
 })
 
+test('TPIDRURW is written, TPIDRURO only read', () => {
+  // mcr p15, 0, r0, c13, c0, 2; mrc p15, 0, r1, c13, c0, 2; mrc p15, 0, r2, c13, c0, 3; mcr p15, 0, r0, c13, c0, 3
+  const cpu = a32(0xee0d_0f50, 0xee1d_1f50, 0xee1d_2f70, 0xee0d_0f70)
+  cpu.registers.setX(0, 0xffff_ffff_1234_5678n)
+  cpu.registers.tpidr = 0x7_0000_0000n
+  cpu.registers.tpidrro = 0x8_9abc_def0n
+  expect(exception(cpu).syndrome).toBe(0x0200_0000)
+  expect(cpu.registers.tpidr).toBe(0x7_1234_5678n)
+  expect([1, 2].map((i) => cpu.registers.x(i))).toEqual([0x1234_5678n, 0x9abc_def0n])
+  expect(cpu.registers.pc).toBe(BigInt(CODE + 12))
+})
+
 /** R0 to R14 are 32 bits of X0 to X14. */
 test('the upper halves of registers are not read, and cleared where they are written', () => {
   // add r0, r1, r2; svc
@@ -123,7 +135,7 @@ test('PSTATE has no Thumb, and no mode of AArch32 but user mode', () => {
   const { cpu } = machine()
   for (const value of [0x30, 0x11, 0x1f]) expect(() => (cpu.registers.pstate = value)).toThrow(RangeError)
   cpu.registers.pstate = 0xffff_fdd0 >>> 0
-  expect(cpu.registers.pstate).toBe(0x1d0)
+  expect(cpu.registers.pstate).toBe(0x97f_01d0)
   cpu.registers.pstate = 0
   expect(cpu.registers.pstate).toBe(0)
 })

@@ -5,7 +5,7 @@ import type { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../form.ts'
 import { flagsOfDifference, flagsOfSum } from '../semantics/arithmetic.ts'
-import { low } from './semantics.ts'
+import { low, nameOf } from './semantics.ts'
 import type { A32Form, A32Semantics } from './semantics.ts'
 import { shiftedByImmediate, shiftedByRegister, shiftImmediate } from './shifter.ts'
 import type { Shifted } from './shifter.ts'
@@ -23,16 +23,16 @@ const LOGICAL: Readonly<Record<string, (a: () => I64, b: I64) => I64>> = {
   MVN: (_a, b) => b.xor(-1),
 }
 
-/** The name before the placeholders of a mnemonic; shifts are moves of a shifted register. */
-const nameOf = ({ mnemonic }: Row): string => {
-  const name = mnemonic.replace(/<.*$/, '')
+/** The operation; shifts are moves of a shifted register. */
+const operationOf = (row: Row): string => {
+  const name = nameOf(row)
   return name === '' || name === 'RRX' ? 'MOV' : name
 }
 
 const COMPARISONS: ReadonlySet<string> = new Set(['TST', 'TEQ', 'CMP', 'CMN'])
 
 function operate(c: ArmContext, form: A32Form, { value, carry }: Shifted): void {
-  const name = nameOf(form.row)
+  const name = operationOf(form.row)
   const compares = COMPARISONS.has(name)
   const sets = compares || form.values.get('s') === 1
   const logical = LOGICAL[name]

@@ -3,19 +3,27 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import type { FormSource } from '../semantics.ts'
 import { branches } from './branches.ts'
 import { dataProcessing } from './data-processing.ts'
+import { exclusives } from './exclusives.ts'
+import { halfMultiplication } from './multiply-halves.ts'
 import { hints } from './hints.ts'
+import { media } from './media.ts'
 import { memory } from './memory.ts'
 import { multiplication } from './multiply.ts'
 import { emitA32 } from './semantics.ts'
 import type { A32Semantics } from './semantics.ts'
+import { statusRegisters } from './status-registers.ts'
 
 /** Each finds the semantics of the rows of its family. */
 const FAMILIES: readonly ((row: Row) => A32Semantics | undefined)[] = [
   dataProcessing,
   multiplication,
+  halfMultiplication,
+  media,
   branches,
   memory,
+  exclusives,
   hints,
+  statusRegisters,
 ]
 
 /** What a row's instructions do in generated code; undefined where they are absent. */

@@ -4,7 +4,7 @@ import { I32, select } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT } from '../access-flags.ts'
 import type { ArmContext } from '../context.ts'
-import { LOADS, SIGNED_LOADS, STORES } from '../elements.ts'
+import { ATOMIC_LOADS, ATOMIC_STORES, LOADS, SIGNED_LOADS, STORES } from '../elements.ts'
 import type { ElementSize } from '../elements.ts'
 import { R_A, R_D, R_N } from '../record.ts'
 import { S_R15, S_X } from '../state-layout.ts'
@@ -45,6 +45,13 @@ function writeBackBase(c: ArmContext, { writeBack }: Address): void {
   if (writeBack !== undefined) c.write(R_N, writeBack, false)
 }
 
+/** What an access of one register or two is: it must be aligned to words if it is of two, to itself if it is ordered. */
+function kindOf({ size, attributes }: Row): number {
+  if (attributes.has('couple')) return WORDS
+  const isOrdered = attributes.has('acquire') || attributes.has('release')
+  return (isOrdered ? ACCESS_ALIGNED : 0) | (Math.log2(size) << ACCESS_ELEMENT_SHIFT)
+}
+
 const registersOf = (row: Row): readonly number[] => (row.attributes.has('couple') ? [R_D, R_A] : [R_D])
 
 function load(c: ArmContext, form: A32Form): void {
@@ -52,8 +59,8 @@ function load(c: ArmContext, form: A32Form): void {
   const at = addressOf(c, form)
   const registers = registersOf(row)
   const size = row.size as ElementSize
-  const ops = row.attributes.has('sx') ? SIGNED_LOADS : LOADS
-  c.load(at.address, size * registers.length, registers.length === 2 ? WORDS : 0, (host) => {
+  const ops = row.attributes.has('acquire') ? ATOMIC_LOADS : row.attributes.has('sx') ? SIGNED_LOADS : LOADS
+  c.load(at.address, size * registers.length, kindOf(row), (host) => {
     const values = registers.map((_, i) => c.f.load(ops[size], host, i * size))
     // A base that is loaded is no base to be written: that is unpredictable.
     writeBackBase(c, at)
@@ -66,8 +73,9 @@ function store(c: ArmContext, form: A32Form): void {
   const at = addressOf(c, form)
   const registers = registersOf(row)
   const size = row.size as ElementSize
-  c.store(at.address, size * registers.length, registers.length === 2 ? WORDS : 0, (host) => {
-    for (const [i, register] of registers.entries()) c.f.store(STORES[size], host, c.read(register, false), i * size)
+  const ops = row.attributes.has('release') ? ATOMIC_STORES : STORES
+  c.store(at.address, size * registers.length, kindOf(row), (host) => {
+    for (const [i, register] of registers.entries()) c.f.store(ops[size], host, c.read(register, false), i * size)
   })
   writeBackBase(c, at)
 }
@@ -143,6 +151,6 @@ export function memory(row: Row): A32Semantics | undefined {
   if (operation !== 'load' && operation !== 'store') return undefined
   if (attributes.has('user') || attributes.has('return')) return undefined
   if (attributes.has('multiple')) return operation === 'load' ? loadMultiple : storeMultiple
-  if (!operands.startsWith('<Rt>') || attributes.has('acquire') || attributes.has('release')) return undefined
+  if (!operands.startsWith('<Rt>')) return undefined
   return operation === 'load' ? loads : stores
 }

@@ -4,6 +4,7 @@ import type { I32 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../form.ts'
 import { R_A, R_D } from '../record.ts'
+import { emitCrc } from '../semantics/multiply.ts'
 import type { A32Form, A32Semantics } from './semantics.ts'
 
 /** Multiplication and division, extension, reversal and bit fields of A32. */
@@ -109,6 +110,8 @@ const reverse: A32Semantics = {
   },
 }
 
+const checksum: A32Semantics = { selectors: '', emit: (c, { row }) => emitCrc(c, row.mnemonic) }
+
 /** From bit `R_SMALL` on; the immediate is the mask of the field, at bit 0. */
 const bitfield: A32Semantics = {
   selectors: '',
@@ -136,7 +139,7 @@ const bitfield: A32Semantics = {
   },
 }
 
-/** The operations that set Q and GE are absent. */
+/** The others are in `multiply-halves.ts`. */
 const MULTIPLICATIONS = /^(?:MUL|MLA|MLS)</
 const LONG = /^(?:UMAAL|[US]M(?:ULL|LAL))</
 
@@ -151,6 +154,8 @@ export function multiplication(row: Row): A32Semantics | undefined {
       return divide
     case 'extend':
       return row.mnemonic.includes('16') ? undefined : extend
+    case 'crc':
+      return checksum
     case 'reverse':
       return reverse
     case 'bitfield':

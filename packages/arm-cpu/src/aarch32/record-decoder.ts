@@ -17,6 +17,7 @@ const FIELDS: readonly (readonly [letter: string, field: number])[] = [
   ['m', R_M],
   ['a', R_A],
   ['u', R_A],
+  ['s', R_M],
 ]
 
 const PC = 15
@@ -56,7 +57,7 @@ export class A32RecordDecoder {
     const { u8, u16, u32 } = this.#memory
     const row = findA32(word)
     const decoding = row === undefined ? null : this.#decodingOf(row)
-    if (row === undefined || decoding === null) {
+    if (row === undefined || decoding === null || decoding.semantics.suits?.(row, word) === false) {
       u16[(record + R_OP) >>> 1] = OP_SYSTEM
       u16[(record + R_FUNCTION) >>> 1] = row === undefined ? HOST_UNDEFINED : HOST_EXECUTED
       return true

@@ -26,6 +26,8 @@ export interface A32Semantics {
   readonly immediate?: (row: Row, word: number) => bigint
   /** What goes to `R_SMALL`. */
   readonly small?: (row: Row, word: number) => number
+  /** Which instructions of the row generated code executes; absent: all. The others are TypeScript's. */
+  readonly suits?: (row: Row, word: number) => boolean
   /** Whether an instruction names the program counter, but in no field of a register. */
   readonly namesPc?: (word: number) => boolean
   /** It writes the program counter by its own rules, or not at all. */
@@ -46,6 +48,9 @@ export function interwork(c: ArmContext, target: I32): void {
 export function writeLink(c: ArmContext, value: I64): void {
   c.f.store('i64.store', c.state, value, S_X + 8 * 14)
 }
+
+/** The name of a row's instruction: what stands before the placeholders of its mnemonic. */
+export const nameOf = ({ mnemonic }: Row): string => mnemonic.replace(/(?:<.*|\.W)$/, '')
 
 /** The low 32 bits of a 64-bit value. */
 export const low = (value: I64): I64 => value.toI32().toI64U()

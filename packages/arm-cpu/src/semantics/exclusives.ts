@@ -27,25 +27,26 @@ const shapeOf = ({ size, attributes }: Row): readonly [size: ElementSize, count:
 /** Both halves of a pair of 32-bit registers are one access. */
 const isJoined = (size: number, count: number): boolean => size === 4 && count === 2
 
+/** Loads one or two registers, `R_D` and `R_A`, and marks the bytes. */
+export function emitLoadExclusive(c: ArmContext, base: I64, size: ElementSize, count: number): void {
+  const { f, state } = c
+  const bytes = size * count
+  c.load(base, bytes, alignedKind(bytes), (host) => {
+    const element = isJoined(size, count) ? 8 : size
+    const values = Array.from({ length: bytes / element }, (_, i) => f.load(ATOMIC_LOADS[element], host, i * element))
+    f.store('i32.store', state, I32.of(bytes), S_EXCLUSIVE_BYTES)
+    f.store('i64.store', state, base, S_EXCLUSIVE_ADDRESS)
+    for (const [i, value] of values.entries()) f.store('i64.store', state, value, S_EXCLUSIVE_VALUE + 8 * i)
+    const second = isJoined(size, count) ? values[0]!.shrU(32) : values[1]
+    c.write(R_D, values[0]!, size === 8)
+    if (second !== undefined) c.write(R_A, second, size === 8)
+  })
+}
+
 const loadExclusive: Semantics = {
   selectors: '',
   usesStack: true,
-  emit(c, form) {
-    const { f, state } = c
-    const [size, count] = shapeOf(form.row)
-    const bytes = size * count
-    const base = baseOf(c, form)
-    c.load(base, bytes, alignedKind(bytes), (host) => {
-      const element = isJoined(size, count) ? 8 : size
-      const values = Array.from({ length: bytes / element }, (_, i) => f.load(ATOMIC_LOADS[element], host, i * element))
-      f.store('i32.store', state, I32.of(bytes), S_EXCLUSIVE_BYTES)
-      f.store('i64.store', state, base, S_EXCLUSIVE_ADDRESS)
-      for (const [i, value] of values.entries()) f.store('i64.store', state, value, S_EXCLUSIVE_VALUE + 8 * i)
-      const second = isJoined(size, count) ? values[0]!.shrU(32) : values[1]
-      c.write(R_D, values[0]!, size === 8)
-      if (second !== undefined) c.write(R_A, second, size === 8)
-    })
-  },
+  emit: (c, form) => emitLoadExclusive(c, baseOf(c, form), ...shapeOf(form.row)),
 }
 
 /** Writes the registers where memory still holds what the monitor knows. @returns whether it did */
@@ -69,36 +70,39 @@ function exchange(c: ArmContext, host: I32, size: ElementSize, count: number): I
   return isSame
 }
 
+/** Stores `R_D` and `R_A` where the bytes are marked and hold what they did; `R_M` gets whether it has failed. */
+export function emitStoreExclusive(c: ArmContext, base: I64, size: ElementSize, count: number): void {
+  const { f, state } = c
+  const bytes = size * count
+  // Whether a store that will fail is checked for aborts is for the implementation to say: it is.
+  c.modify(base, bytes, alignedKind(bytes) | ACCESS_WRITE, (host) => {
+    const isMarked = f
+      .loadExpression('i32.load', state, S_EXCLUSIVE_BYTES)
+      .eq(bytes)
+      .and(f.loadExpression('i64.load', state, S_EXCLUSIVE_ADDRESS).eq(base))
+    const done = f.ifElse(
+      'i32',
+      isMarked,
+      () => exchange(c, host, size, count),
+      () => I32.of(0),
+    )
+    f.store('i32.store', state, I32.of(0), S_EXCLUSIVE_BYTES)
+    c.write(R_M, done.eqz().toI64U(), false)
+  })
+}
+
 const storeExclusive: Semantics = {
   selectors: '',
   usesStack: true,
-  emit(c, form) {
-    const { f, state } = c
-    const [size, count] = shapeOf(form.row)
-    const bytes = size * count
-    const base = baseOf(c, form)
-    // Whether a store that will fail is checked for aborts is for the implementation to say: it is.
-    c.modify(base, bytes, alignedKind(bytes) | ACCESS_WRITE, (host) => {
-      const isMarked = f
-        .loadExpression('i32.load', state, S_EXCLUSIVE_BYTES)
-        .eq(bytes)
-        .and(f.loadExpression('i64.load', state, S_EXCLUSIVE_ADDRESS).eq(base))
-      const done = f.ifElse(
-        'i32',
-        isMarked,
-        () => exchange(c, host, size, count),
-        () => I32.of(0),
-      )
-      f.store('i32.store', state, I32.of(0), S_EXCLUSIVE_BYTES)
-      c.write(R_M, done.eqz().toI64U(), false)
-    })
-  },
+  emit: (c, form) => emitStoreExclusive(c, baseOf(c, form), ...shapeOf(form.row)),
 }
 
-const clearExclusive: Semantics = {
-  selectors: '',
-  emit: (c) => c.f.store('i32.store', c.state, I32.of(0), S_EXCLUSIVE_BYTES),
+/** Opens the monitor. */
+export function emitClearExclusive(c: ArmContext): void {
+  c.f.store('i32.store', c.state, I32.of(0), S_EXCLUSIVE_BYTES)
 }
+
+const clearExclusive: Semantics = { selectors: '', emit: emitClearExclusive }
 
 /** The family's semantics of a row. */
 export function exclusives(row: Row): Semantics | undefined {

@@ -79,30 +79,29 @@ const maximum: Semantics = {
 const CRC32 = 0xedb8_8320
 const CRC32C = 0x82f6_3b78
 
-const crc: Semantics = {
-  selectors: '',
-  emit(c, form) {
-    const { f } = c
-    const { mnemonic } = form.row
-    const bytes = { B: 1, H: 2, W: 4, X: 8 }[mnemonic.at(-1)!]!
-    const polynomial = I32.of((mnemonic.length === 7 ? CRC32C : CRC32) | 0)
-    const value = c.m(bytes === 8)
-    const sum = f.local('i32')
-    const bits = f.local('i32')
-    f.set(sum, c.n(false).toI32())
-    for (const word of bytes === 8 ? [value.toI32(), value.shrU(32).toI32()] : [value.toI32()]) {
-      const width = Math.min(8 * bytes, 32)
-      f.set(sum, sum.get.xor(width === 32 ? word : word.and((1 << width) - 1)))
-      f.set(bits, I32.of(width))
-      f.loop((again) => {
-        f.set(sum, sum.get.shrU(1).xor(I32.of(0).sub(sum.get.and(1)).and(polynomial)))
-        f.set(bits, bits.get.sub(1))
-        f.brIf(bits.get, again)
-      })
-    }
-    c.setD(sum.get.toI64U(), false)
-  },
+/** CRC32 and CRC32C of the bytes that the last letter says. @param mnemonic - CRC32B and so on */
+export function emitCrc(c: ArmContext, mnemonic: string): void {
+  const { f } = c
+  const bytes = { B: 1, H: 2, W: 4, X: 8 }[mnemonic.at(-1)!]!
+  const polynomial = I32.of((mnemonic.length === 7 ? CRC32C : CRC32) | 0)
+  const value = c.m(bytes === 8)
+  const sum = f.local('i32')
+  const bits = f.local('i32')
+  f.set(sum, c.n(false).toI32())
+  for (const word of bytes === 8 ? [value.toI32(), value.shrU(32).toI32()] : [value.toI32()]) {
+    const width = Math.min(8 * bytes, 32)
+    f.set(sum, sum.get.xor(width === 32 ? word : word.and((1 << width) - 1)))
+    f.set(bits, I32.of(width))
+    f.loop((again) => {
+      f.set(sum, sum.get.shrU(1).xor(I32.of(0).sub(sum.get.and(1)).and(polynomial)))
+      f.set(bits, bits.get.sub(1))
+      f.brIf(bits.get, again)
+    })
+  }
+  c.setD(sum.get.toI64U(), false)
 }
+
+const crc: Semantics = { selectors: '', emit: (c, form) => emitCrc(c, form.row.mnemonic) }
 
 /** The family's semantics of a row. */
 export function multiplication(row: Row): Semantics | undefined {
