@@ -22,18 +22,22 @@ export function connectDrives(
         `--device ${argument.name}: there is no drive '${id}'; write --drive if=none,id=${id || 'NAME'},file=FILE`,
       )
     if (used.has(drive)) throw usage(`--device ${argument.name}: drive '${id}' belongs to another device already`)
-    const given = (key: string): boolean => argument.properties.has(key)
-    used.set(drive, {
-      ...drive,
-      ...interfaceOf(argument, properties),
-      ...(given('bootindex') && { bootIndex: properties.whole('bootindex', 0, 0x7fff_ffff) }),
-      ...(given('serial') && { serialNumber: properties.text('serial', '') }),
-    })
+    used.set(drive, { ...drive, ...diskOf(argument, properties) })
   }
   const lost = drives.find((drive) => drive.forDevice === true && !used.has(drive))
   if (lost !== undefined)
     throw usage(`--drive ${lost.id}: no device uses it; write --device virtio-blk-pci,drive=${lost.id}`)
   return drives.map((drive) => used.get(drive) ?? drive)
+}
+
+/** What a disk device says of its drive. @throws CliError `ERR_USAGE` */
+export function diskOf(argument: DeviceArgument, properties: Properties): Partial<DriveArgument> {
+  const given = (key: string): boolean => argument.properties.has(key)
+  return {
+    ...interfaceOf(argument, properties),
+    ...(given('bootindex') && { bootIndex: properties.whole('bootindex', 0, 0x7fff_ffff) }),
+    ...(given('serial') && { serialNumber: properties.text('serial', '') }),
+  }
 }
 
 function interfaceOf(argument: DeviceArgument, properties: Properties): Partial<DriveArgument> {

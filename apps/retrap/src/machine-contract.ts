@@ -1,6 +1,15 @@
 import type { DeviceModel } from '@retrap/device'
-import type { MachineExit, PcOptions, PcRemovableDrive, PcStatistics, StartDeviceServer } from '@retrap/machine'
+import type {
+  MachineExit,
+  PcOptions,
+  PcPluggable,
+  PcRemovableDrive,
+  PcStatistics,
+  PcUnplugOptions,
+  StartDeviceServer,
+} from '@retrap/machine'
 import type { P2mStatistics } from '@retrap/p2m'
+import type { PciSource } from './monitor/pci-listing.ts'
 import type { ListedMap } from './p2m/listing.ts'
 
 /**
@@ -61,6 +70,8 @@ export interface Machine {
   readonly memory: { readonly u8: Uint8Array }
   readonly domain: {
     readonly p2m: ListedMap
+    /** Its PCI functions, of models in this process. */
+    readonly devices?: PciSource
     /** What devices have written after they had released it, where that is looked for. */
     keptViews?(): readonly { readonly device: string; readonly gpa: number; readonly length: number }[]
   }
@@ -70,6 +81,10 @@ export interface Machine {
   readonly xenConsole?: MachineSerial
   /** CD and floppy drives, in the order of the options. */
   readonly removableDrives?: readonly PcRemovableDrive[]
+  /** Plugs a device into a root port while it runs. */
+  plug?(device: PcPluggable): Promise<void>
+  /** Asks the guest for the device behind a root port, or takes it. */
+  unplug?(port: string, options?: PcUnplugOptions): Promise<void>
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
   /** Presses the power button. @returns whether the guest has asked for its event */

@@ -10,6 +10,7 @@ import type { DriveArgument } from './drives.ts'
 import type { SessionHost } from './host.ts'
 import { withOptionRoms } from './images.ts'
 import { jitDump } from './jit-dump.ts'
+import { devicesBehindPorts } from './monitor/hot-devices.ts'
 import { networkOptions } from './networks.ts'
 import { rootPorts } from './pci-devices.ts'
 import { GuestProfile } from './profile/guest-profile.ts'
@@ -178,6 +179,7 @@ export function settingsFor(
       ...(usb !== undefined && { usb }),
       ...(ports.length > 0 && { rootPorts: ports }),
     },
+    portDevices: devicesBehindPorts(flags.device),
     ...backEndsOf(flags),
     ...listSound(flags),
     images: async () => withOptionRoms(await images(), flags.optionRom),

@@ -68,6 +68,15 @@ export class CardRoms {
     boot: NetworkBoot,
   ): Promise<CardRoms> {
     const roms = new CardRoms()
+    await roms.add(cards, boot)
+    return roms
+  }
+
+  /** @throws CliError `ERR_INPUT`, `ERR_FETCH` */
+  async add(
+    cards: readonly (readonly [model: 'e1000' | 'virtio', card: CardArgument])[],
+    boot: NetworkBoot,
+  ): Promise<void> {
     for (const [model, card] of cards) {
       const { romFile, bootIndex } = card
       const isWanted = boot.firmware !== 'none' && (boot.wanted || bootIndex !== undefined)
@@ -75,9 +84,8 @@ export class CardRoms {
       // oxlint-disable-next-line no-await-in-loop -- apt runs once at a time
       const bytes =
         romFile === undefined ? await fetchIpxe(model, boot) : await readInput(`romfile=${romFile}`, romFile)
-      roms.#roms.set(card, bytes)
+      this.#roms.set(card, bytes)
     }
-    return roms
   }
 
   of(card: CardArgument): Uint8Array | undefined {

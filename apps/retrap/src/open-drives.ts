@@ -6,6 +6,7 @@ import { CliError } from './cli-error.ts'
 import type { DriveArgument } from './drives.ts'
 import { chainOf } from './image/layers.ts'
 import { examineImage, isNamedQcow2, notRaw, type ImageFile } from './image-file.ts'
+import { usage } from './values.ts'
 
 /** An open image, and the file that it is in. */
 interface OpenFile {
@@ -28,6 +29,17 @@ interface HeldDrive {
   opened: PcDrive
   /** The end of its last exchange: it has one at a time. */
   exchanged: Promise<void>
+  /** It was opened while a machine runs, and no device has it yet. */
+  spare: boolean
+}
+
+/** A drive with a name, for the user to see. */
+export interface NamedDrive {
+  readonly id: string
+  /** Of its image, as messages have it. */
+  readonly path: string
+  /** Whether a device has it. */
+  readonly used: boolean
 }
 
 /** An image whose last writes are not in its file. */
@@ -51,7 +63,15 @@ export class OpenDrives {
 
   /** Each with what is in it now. */
   get drives(): readonly PcDrive[] {
-    return this.#drives.map(({ opened }) => opened)
+    return this.#drives.filter(({ spare }) => !spare).map(({ opened }) => opened)
+  }
+
+  /** Disks with an id. */
+  get named(): readonly NamedDrive[] {
+    return this.#drives.flatMap(({ argument: { id }, opened, spare }) => {
+      if (id === undefined || opened.medium === null || isRemovable(opened)) return []
+      return [{ id, path: this.nameOf(opened.medium) ?? '', used: !spare }]
+    })
   }
 
   /** What the user may not expect of the images. */
@@ -76,7 +96,7 @@ export class OpenDrives {
       for (const drive of list) {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
         const opened = await openDrive(drive, files)
-        if (drive.flash === undefined) drives.push({ argument: drive, opened, exchanged: Promise.resolve() })
+        if (drive.flash === undefined) drives.push(held(drive, opened, false))
         else flash[drive.flash] = { medium: noting(files.at(-1)!), ...(drive.secure === true && { secure: true }) }
       }
       return new OpenDrives(drives, flash, files)
@@ -84,6 +104,60 @@ export class OpenDrives {
       await closeAll(files)
       throw error
     }
+  }
+
+  /**
+   * Opens a disk for a device that is plugged in later.
+   *
+   * @returns what the user may not expect of it
+   * @throws CliError `ERR_USAGE` where there is a drive of this id; `ERR_INPUT`; ImageError
+   */
+  async add(drive: DriveArgument): Promise<readonly string[]> {
+    if (this.#drives.some(({ argument }) => argument.id === drive.id))
+      throw usage(`there is a drive '${drive.id}' already`)
+    const before = this.notes.length
+    this.#drives.push(held(drive, await openDrive(drive, this.#files), true))
+    return this.notes.slice(before)
+  }
+
+  /**
+   * Gives a disk that {@link OpenDrives.add} has opened to a device.
+   *
+   * @param device - what the device says of it
+   * @returns undefined where there is none
+   */
+  use(id: string, device: Partial<DriveArgument>): PcDrive | undefined {
+    const found = this.#drives.find(({ argument, spare }) => spare && argument.id === id)
+    if (found === undefined) return undefined
+    found.spare = false
+    const { medium, media } = found.opened
+    found.opened = { medium, ...(media !== undefined && { media }), ...placeOf({ ...found.argument, ...device }) }
+    return found.opened
+  }
+
+  /** Takes a disk back from a device that could not be plugged in. */
+  disuse(drive: PcDrive): void {
+    const found = this.#drives.find(({ opened }) => opened === drive)
+    if (found !== undefined) found.spare = true
+  }
+
+  /** Closes a disk that no device has. @throws CliError `ERR_USAGE` where there is none; `ERR_INPUT` */
+  async remove(id: string): Promise<void> {
+    const at = this.#drives.findIndex(({ argument, spare }) => spare && argument.id === id)
+    if (at < 0) {
+      const isUsed = this.named.some((drive) => drive.id === id)
+      throw usage(isUsed ? `a device has drive '${id}'; device_del of it closes both` : `there is no drive '${id}'`)
+    }
+    const [{ opened }] = this.#drives.splice(at, 1) as [HeldDrive]
+    await this.#closeFile(opened.medium)
+  }
+
+  /** Closes the disk of a device that was behind a root port. @throws CliError `ERR_INPUT` */
+  async removeBehind(port: string): Promise<void> {
+    const at = this.#drives.findIndex(({ opened: { virtio, nvme } }) => (virtio ?? nvme)?.port === port)
+    if (at < 0) return
+    const [{ opened }] = this.#drives.splice(at, 1) as [HeldDrive]
+    await this.#closeFile(opened.medium)
   }
 
   /**
@@ -200,9 +274,14 @@ function noting(file: OpenFile): BlockBackend {
   }
 }
 
-async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDrive> {
-  const { path, index, bootIndex, serialNumber, virtio, nvme, scsi } = drive
-  const rest = {
+const held = (argument: DriveArgument, opened: PcDrive, spare: boolean): HeldDrive => {
+  return { argument, opened, exchanged: Promise.resolve(), spare }
+}
+
+/** Where a drive is, and what it is called. */
+function placeOf(drive: DriveArgument): Omit<PcDrive, 'medium' | 'media'> {
+  const { index, bootIndex, serialNumber, virtio, nvme, scsi } = drive
+  return {
     ...(index !== undefined && { index }),
     ...(bootIndex !== undefined && { bootIndex }),
     ...(serialNumber !== undefined && { serialNumber }),
@@ -212,6 +291,11 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
     ...(scsi !== undefined && { scsi }),
     ...(drive.id !== undefined && { id: drive.id }),
   }
+}
+
+async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDrive> {
+  const { path } = drive
+  const rest = placeOf(drive)
   if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }
   const file = await examineImage(path)
   const media = drive.media ?? (drive.flash === undefined ? mediaOf(path, file) : 'disk')

@@ -4,6 +4,8 @@ import { basename, dirname, join, resolve, sep } from 'node:path'
 import type { PacketBackend } from '@retrap/device'
 import { Hub, UserNetwork, type UserNetworkOptions, WebSocketNetwork } from '@retrap/network'
 import { captureToFile, listenWebSocket, nodeSockets, StreamNetwork } from '@retrap/network/node'
+import { describeThrown } from '@retrap/machine'
+import { CliError } from './cli-error.ts'
 import type { NetdevArgument } from './netdevs.ts'
 import type { FailedClose } from './open-drives.ts'
 import { NetworkOutlet } from './network-outlet.ts'
@@ -11,42 +13,26 @@ import { usage } from './values.ts'
 
 /** The networks of a session. A machine that replaces one that was reset goes on with the same ones. */
 export class OpenNetworks {
-  readonly #outlets: ReadonlyMap<string, NetworkOutlet>
-  readonly #closing: readonly Closing[]
+  readonly #outlets = new Map<string, NetworkOutlet>()
+  readonly #closing: Closing[] = []
+  readonly #hubs = new Map<number, Hub>()
+  /** The network of each capture file. */
+  readonly #captures = new Map<string, string>()
 
-  private constructor(outlets: ReadonlyMap<string, NetworkOutlet>, closing: readonly Closing[]) {
-    this.#outlets = outlets
-    this.#closing = closing
-  }
+  private constructor() {}
 
   /** @throws CliError `ERR_USAGE`; NetworkError */
   static async open(list: readonly NetdevArgument[]): Promise<OpenNetworks> {
-    const closing: Closing[] = []
+    const opened = new OpenNetworks()
     const networks = new Map<string, PacketBackend>()
-    const hubs = new Map<number, Hub>()
-    /** The network of each capture file. */
-    const captures = new Map<string, string>()
     const attached: { readonly hub: Hub; readonly id: string; readonly by: string }[] = []
     try {
       for (const netdev of list) {
         if (networks.has(netdev.id)) throw usage(`--netdev: the id '${netdev.id}' is given twice`)
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
-        let network = await openNetwork(netdev, hubs, closing)
-        if (netdev.capture !== undefined) {
-          const place = placeOf(netdev.capture)
-          const other = captures.get(place)
-          if (other !== undefined)
-            throw usage(
-              `--netdev id=${netdev.id}: pcap=${netdev.capture} is that of id=${other}; give each a file of its own`,
-            )
-          captures.set(place, netdev.id)
-          const capture = captureToFile(network, netdev.capture)
-          closing.push({ path: netdev.capture, close: () => capture.close() })
-          network = capture.network
-        }
-        networks.set(netdev.id, network)
+        networks.set(netdev.id, await opened.#open(netdev))
         if (netdev.kind !== 'hubport' || netdev.netdev === undefined) continue
-        attached.push({ hub: hubOf(hubs, netdev.hub), id: netdev.netdev, by: netdev.id })
+        attached.push({ hub: hubOf(opened.#hubs, netdev.hub), id: netdev.netdev, by: netdev.id })
       }
       for (const { hub, id, by } of attached) {
         const network = networks.get(id)
@@ -56,12 +42,69 @@ export class OpenNetworks {
         networks.delete(by)
         hub.attach(network)
       }
-      const outlets = new Map([...networks].map(([id, network]) => [id, new NetworkOutlet(network)]))
-      return new OpenNetworks(outlets, closing)
+      for (const [id, network] of networks) opened.#outlets.set(id, new NetworkOutlet(network))
+      return opened
     } catch (error) {
-      closeAll(closing)
+      opened.close()
       throw error
     }
+  }
+
+  async #open(netdev: NetdevArgument): Promise<PacketBackend> {
+    const { id, capture: path } = netdev
+    const closing: Closing[] = []
+    try {
+      const network = await openNetwork(netdev, this.#hubs, (close) => closing.push({ id, path: '', close }))
+      if (path === undefined) return network
+      const place = placeOf(path)
+      const other = this.#captures.get(place)
+      if (other !== undefined)
+        throw usage(`--netdev id=${id}: pcap=${path} is that of id=${other}; give each a file of its own`)
+      const capture = captureToFile(network, path)
+      this.#captures.set(place, id)
+      const close = (): void => {
+        this.#captures.delete(place)
+        capture.close()
+      }
+      closing.push({ id, path, close })
+      return capture.network
+    } finally {
+      this.#closing.push(...closing)
+    }
+  }
+
+  /** Ids of the networks that a card may have. */
+  get ids(): readonly string[] {
+    return [...this.#outlets.keys()]
+  }
+
+  /** Opens a network while a machine runs. @throws CliError `ERR_USAGE`; NetworkError */
+  async add(netdev: NetdevArgument): Promise<void> {
+    const { id } = netdev
+    if (this.#outlets.has(id)) throw usage(`there is a network '${id}' already`)
+    if (netdev.kind === 'hubport' && netdev.netdev !== undefined)
+      throw usage(`a hub takes another network at the start only; write hubport,id=${id},hubid=${netdev.hub}`)
+    try {
+      this.#outlets.set(id, new NetworkOutlet(await this.#open(netdev)))
+    } catch (error) {
+      this.#close(id)
+      throw error
+    }
+  }
+
+  /** Closes a network that no card has. @throws CliError `ERR_USAGE` where there is none; `ERR_INPUT` */
+  remove(id: string): void {
+    if (!this.#outlets.delete(id))
+      throw usage(`there is no network '${id}'; there are: ${this.ids.join(', ') || 'none'}`)
+    const [failed] = this.#close(id)
+    if (failed === undefined) return
+    throw new CliError('ERR_INPUT', `${failed.path}: not all that passed is in it: ${describeThrown(failed.error)}`)
+  }
+
+  #close(id: string): readonly FailedClose[] {
+    const closing = this.#closing.filter((one) => one.id === id)
+    for (const one of closing) this.#closing.splice(this.#closing.indexOf(one), 1)
+    return closeAll(closing)
   }
 
   /** The network for a card of a new machine's. @throws CliError `ERR_USAGE` */
@@ -89,6 +132,8 @@ function placeOf(path: string): string {
 
 /** Something to close at the end. */
 interface Closing {
+  /** Of its network. */
+  readonly id: string
   readonly path: string
   close(): void
 }
@@ -111,33 +156,41 @@ function hubOf(hubs: Map<number, Hub>, number: number): Hub {
   return hub
 }
 
-async function openNetwork(netdev: NetdevArgument, hubs: Map<number, Hub>, closing: Closing[]): Promise<PacketBackend> {
+/** @param closing - takes what closes it again */
+async function openNetwork(
+  netdev: NetdevArgument,
+  hubs: Map<number, Hub>,
+  closing: (close: () => void) => void,
+): Promise<PacketBackend> {
   if (netdev.kind === 'hubport') {
     // An attached network has the place of the hub itself.
-    return netdev.netdev === undefined ? hubOf(hubs, netdev.hub).port() : new Hub().port()
+    if (netdev.netdev !== undefined) return new Hub().port()
+    const port = hubOf(hubs, netdev.hub).port()
+    closing(() => port.close())
+    return port
   }
   if (netdev.kind === 'stream') {
     const { listens, address, reconnectMs } = netdev
     const cable = listens
       ? await StreamNetwork.listen(address)
       : await StreamNetwork.connect(address, reconnectMs === undefined ? {} : { reconnectMs })
-    closing.push({ path: '', close: () => cable.close() })
+    closing(() => cable.close())
     return cable
   }
   if (netdev.kind === 'websocket') {
     const { url, reconnectMs } = netdev
     const cable = new WebSocketNetwork(() => new WebSocket(url), { reconnectMs })
-    closing.push({ path: '', close: () => cable.close() })
+    closing(() => cable.close())
     return cable
   }
   if (netdev.kind === 'relay') {
     const hub = new Hub()
     const relay = await listenWebSocket(hub, { ...netdev.address, origins: netdev.origins })
-    closing.push({ path: '', close: () => relay.close() })
+    closing(() => relay.close())
     return hub.port()
   }
   const network = await UserNetwork.open(userOptions(netdev))
-  closing.push({ path: '', close: () => network.close() })
+  closing(() => network.close())
   return network
 }
 

@@ -22,7 +22,7 @@ const VIRTIO_PLACE = {
   'disable-legacy': 'on: only the interface of version 1.0 and later (off)',
   packed: 'on: queues may be packed rings (off)',
   vectors: 'MSI-X vectors, 0 for none (one for each queue, and one)',
-  id: 'a name; it changes nothing',
+  id: 'a name, for device_del after Ctrl-A c',
 }
 
 const NAMED = { id: 'a name; it changes nothing' }
@@ -72,7 +72,7 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
       bootindex: 'firmware tries disks with such a number first',
       max_ioqpairs: 'pairs of I/O queues (8)',
       ...PLACE,
-      id: 'a name; it changes nothing',
+      id: 'a name, for device_del after Ctrl-A c',
     },
   },
   'virtio-scsi-pci': {
@@ -84,11 +84,11 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
   'virtio-net-pci': { summary: 'a network card', properties: { ...CARD_PROPERTIES, ...VIRTIO_PLACE } },
   e1000: {
     summary: "a network card: Intel's 82540EM",
-    properties: { ...CARD_PROPERTIES, ...PLACE, id: 'a name; it changes nothing' },
+    properties: { ...CARD_PROPERTIES, ...PLACE, id: 'a name, for device_del after Ctrl-A c' },
   },
   AC97: {
     summary: "a sound device: an AC'97 codec; --audio wav:FILE writes what it plays",
-    properties: { ...PLACE, id: 'a name; it changes nothing' },
+    properties: { ...PLACE, id: 'a name, for device_del after Ctrl-A c' },
   },
   VGA: {
     summary: "the graphics card of --vga std, QEMU's, with its monitor",

@@ -32,7 +32,7 @@ interface TerminalListener {
 }
 
 const KEYS =
-  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A c  type a command that changes discs, such as change cd0 FILE, or help\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A c  type a command that changes discs or plugs devices in, such as change cd0 FILE, or help\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
 const PROMPT = '(retrap) '
 const KEYBOARD_KEYS = 'Ctrl-A d  press Ctrl-Alt-Delete\r\n'
 

@@ -8,7 +8,8 @@ import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
 import type { EndingSignal, SessionHost } from './host.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
-import { runMediaCommand } from './media-commands.ts'
+import { runCommand } from './monitor/commands.ts'
+import { HotDevices, type PortDevice } from './monitor/hot-devices.ts'
 import { OutputWatch } from './output-watch.ts'
 import { Chardevs } from './serial/chardevs.ts'
 import { SerialWires } from './serial/serial-wires.ts'
@@ -35,6 +36,8 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly display?: DisplaySettings
   readonly timeoutMs?: number
   readonly stats?: 'json' | 'text'
+  /** Devices behind root ports, as the options have them. */
+  readonly portDevices?: readonly PortDevice[]
   /** The profile that the machine's samples go to. */
   readonly profile?: SessionProfile
   /** A guest that resets its machine ends the run. */
@@ -92,6 +95,7 @@ class Session {
   readonly #wires = new SerialWires()
   readonly #chardevs = new Chardevs()
   #backEnds: BackEnds | undefined
+  #devices: HotDevices | undefined
   readonly #display: SessionDisplay | undefined
   /** Why the last picture is not in its file. */
   #unseen: string | undefined
@@ -146,9 +150,10 @@ class Session {
 
   /** Does what the user has typed after Ctrl-A c. @param line - null: nothing */
   async #command(line: string | null): Promise<void> {
-    const drives = this.#running?.removableDrives
-    const said = line === null ? '' : await runMediaCommand(line, { drives, images: this.#backEnds?.images ?? null })
-    this.#terminal.answer(said)
+    const [backEnds, devices] = [this.#backEnds, this.#devices]
+    if (backEnds === undefined || devices === undefined) return
+    const tell = (text: string): void => this.#terminal.answer(text)
+    tell(line === null ? '' : await runCommand(line, { machine: this.#running, backEnds, devices, tell }))
   }
 
   async #pressPowerButton(): Promise<boolean> {
@@ -164,7 +169,9 @@ class Session {
     const failed = (message: string): void => this.#end({ code: ExitCode.Input, message }, true)
     await this.#chardevs.open(chardevs, this.#terminal.farEnd(), stderr, failed)
     this.#backEnds = await BackEnds.open(this.#settings, this.#chardevs)
-    for (const note of this.#backEnds.images?.notes ?? []) stderr.write(`retrap: ${note}\n`)
+    const { machine, portDevices = [] } = this.#settings
+    this.#devices = new HotDevices(machine.rootPorts ?? [], portDevices, this.#backEnds)
+    for (const note of this.#backEnds.images.notes) stderr.write(`retrap: ${note}\n`)
     this.#closing.push(
       this.#host.onSignal((signal) => void this.#signalled(signal)),
       this.#host.onUncaught((thrown) => this.#uncaught(thrown)),

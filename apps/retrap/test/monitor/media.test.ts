@@ -3,14 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlockBackend } from '@retrap/device'
-import { createPc, type Pc, type PcOptions, type PcRemovableDrive } from '@retrap/machine'
+import type { PcRemovableDrive } from '@retrap/machine'
 import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest'
-import { BackEnds } from '../src/back-ends.ts'
-import { type DriveArgument, parseDrive } from '../src/drives.ts'
-import { runMediaCommand } from '../src/media-commands.ts'
-import { OpenDrives } from '../src/open-drives.ts'
-import { Chardevs } from '../src/serial/chardevs.ts'
-import { serveFolder } from './support/file-server.ts'
+import { parseDrive } from '../../src/drives.ts'
+import { OpenDrives } from '../../src/open-drives.ts'
+import { serveFolder } from '../support/file-server.ts'
+import { openMonitor } from '../support/monitor.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-media-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -25,13 +23,10 @@ beforeEach(() => {
 
 /** A machine that does not run, with these drives. */
 async function machine(...drives: readonly string[]) {
-  const images = await OpenDrives.open(drives.map((text): DriveArgument => parseDrive(text)))
-  const pc = await createPc({ memoryBytes: 1 << 21, firmware: new Uint8Array(65_536), drives: images.drives })
-  onTestFinished(async () => {
-    pc.close()
-    await images.close()
-  })
-  const run = (line: string): Promise<string> => runMediaCommand(line, { drives: pc.removableDrives, images })
+  const { backEnds, run: runWith, make } = await openMonitor({ drives: drives.map((text) => parseDrive(text)) })
+  const pc = await make()
+  const { images } = backEnds
+  const run = (line: string): Promise<string> => runWith(line, pc)
   return { pc, images, run }
 }
 
@@ -68,7 +63,7 @@ test.each([
   { line: 'change cd0 x vmdk', says: "no format 'vmdk'; there are raw and qcow2" },
   { line: 'eject cd1', says: "no drive 'cd1'; there are: cd0, floppy0; did you mean 'cd0'?" },
   { line: 'change cd0 /nowhere.iso', says: '/nowhere.iso: there is no such file' },
-  { line: 'ejct cd0', says: "no command 'ejct'; there are info, change, eject, help; did you mean 'eject'?" },
+  { line: 'ejct cd0', says: "no command 'ejct'; there are info, change, eject, drive_add" },
   { line: 'help', says: 'eject [-f] DRIVE   ' },
   { line: '', says: '' },
 ])("'$line'", async ({ line, says }) => {
@@ -131,27 +126,20 @@ test('a command waits for the one before, and no image that is in a drive is clo
 })
 
 test('a machine that follows a reset has the disc that was asked for before it', async () => {
-  const chardevs = new Chardevs()
-  const drives = [parseDrive(`file=${file('one.iso')},media=cdrom`)]
-  const backEnds = await BackEnds.open({ drives }, chardevs)
-  const make = async (): Promise<Pc> =>
-    createPc({ memoryBytes: 1 << 21, firmware: new Uint8Array(65_536), ...(await backEnds.forMachine()) } as PcOptions)
+  const { run, make } = await openMonitor({ drives: [parseDrive(`file=${file('one.iso')},media=cdrom`)] })
   const before = await make()
-  onTestFinished(async () => void (await backEnds.close()))
   const drive = before.drive('cd0') as PcRemovableDrive & BlockBackend
   const first = drive.medium!
   const { promise: held, resolve: release } = Promise.withResolvers<void>()
   first.read = () => held
   const reading = drive.read(0, new Uint8Array(512)).catch(() => 'failed')
-  const site = { drives: before.removableDrives, images: backEnds.images }
-  const said = runMediaCommand(`change cd0 ${file('two.iso')}`, site)
+  const said = run(`change cd0 ${file('two.iso')}`, before)
   await expect.poll(() => drive.medium).not.toBe(first)
   before.close()
   const making = make()
   await sleep(50)
   release()
   const after = await making
-  onTestFinished(() => after.close())
   expect(await Promise.all([said, reading])).toEqual([`cd0: ${file('two.iso')}\n`, 'failed'])
   const into = new Uint8Array(512)
   await after.drive('cd0').medium!.read(0, into)
@@ -159,7 +147,7 @@ test('a machine that follows a reset has the disc that was asked for before it',
 })
 
 test('without a machine that runs there is nothing to change', async () => {
-  const site = { drives: undefined, images: null }
-  expect(await runMediaCommand('info block', site)).toBe('retrap: no machine runs\n')
-  expect(await runMediaCommand('eject cd0', site)).toBe('retrap: no machine with drives runs\n')
+  const { run } = await openMonitor()
+  expect(await run('info block', undefined)).toBe('retrap: no machine runs\n')
+  expect(await run('eject cd0', undefined)).toBe('retrap: no machine runs\n')
 })

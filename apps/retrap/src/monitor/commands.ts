@@ -1,0 +1,125 @@
+import { describeThrown } from '@retrap/machine'
+import { parseDrive } from '../drives.ts'
+import { explainError } from '../explain-error.ts'
+import { didYouMean } from '../nearest.ts'
+import { readNetdev } from '../netdevs.ts'
+import { parseDevice, usage } from '../values.ts'
+import { asCommand } from './hot-devices.ts'
+import { describeDrives, exchange } from './media.ts'
+import { describePci } from './pci-listing.ts'
+import { type MonitorSite, runningMachine } from './site.ts'
+
+const HELP = `info block                        CD and floppy drives with what is in them, and disks
+info network                      networks, and which of them cards have
+info pci                          PCI functions: addresses, IDs, BARs
+change [-f] DRIVE FILE [FORMAT]   put FILE, or a URL, in; FORMAT is raw or qcow2
+eject [-f] DRIVE                  take out what is in it
+drive_add if=none,id=ID,file=FILE[,format=FORMAT]
+                                  open a disk for a device
+drive_del ID                      close it
+netdev_add user,id=ID             open a network for a card; kinds and keys as of --netdev
+netdev_del ID                     close it
+device_add NAME,bus=PORT,id=ID[,drive=ID|,netdev=ID]
+                                  plug a device into a root port (--device pcie-root-port)
+device_del [-f] ID                ask the guest for it; its disk is closed then
+-f takes also what the guest has locked, or will not give. A name with blanks is written "like this".
+`
+
+type Command = (given: readonly string[], site: MonitorSite) => string | Promise<string>
+
+const INFO: Readonly<Record<string, Command>> = {
+  block: (_, site) => describeDrives(site),
+  network: (_, { backEnds }) =>
+    backEnds.networks.ids.map((id) => `${id}: ${backEnds.uses(id) ? 'a card has it' : 'no card has it'}\n`).join('') ||
+    'There is no network.\n',
+  pci: (_, site) => {
+    const { devices } = runningMachine(site).domain
+    if (devices === undefined) throw usage('info pci: this machine does not list its functions')
+    return describePci(devices, (model) => site.devices.nameOf(model))
+  },
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  info: (given, site) => {
+    const [what = '', ...more] = given
+    if (!Object.hasOwn(INFO, what) || more.length > 0) {
+      const names = Object.keys(INFO)
+      throw usage(`write info ${names.join('|')}${didYouMean(what, names)}`)
+    }
+    return INFO[what]!([], site)
+  },
+  change: (given, site) => exchange('change', given, site),
+  eject: (given, site) => exchange('eject', given, site),
+  drive_add: (given, { backEnds: { images }, devices }) => {
+    // The monitor of QEMU has a number there that it does not use.
+    const [text, ...more] = given[0]?.includes('=') === false ? given.slice(1) : given
+    if (text === undefined || more.length > 0) throw usage('write drive_add if=none,id=ID,file=FILE')
+    const drive = asCommand(() => parseDrive(text))
+    if (drive.forDevice !== true || drive.path === null || drive.media === 'cdrom')
+      throw usage(`drive_add ${text}: it opens a disk for device_add; write if=none,id=ID,file=FILE`)
+    return devices.inTurn(async () => {
+      const notes = await images.add(drive)
+      return [`${drive.id}: open`, ...notes, ''].join('\n')
+    })
+  },
+  drive_del: (given, { backEnds: { images }, devices }) => {
+    const id = only('drive_del ID', given)
+    return devices.inTurn(async () => {
+      await images.remove(id)
+      return `${id}: closed\n`
+    })
+  },
+  netdev_add: (given, { backEnds: { networks }, devices }) => {
+    const netdev = readNetdev('netdev_add', only('netdev_add user,id=ID', given), undefined)
+    return devices.inTurn(async () => {
+      await networks.add(netdev)
+      return `${netdev.id}: open\n`
+    })
+  },
+  netdev_del: (given, { backEnds, devices }) => {
+    const id = only('netdev_del ID', given)
+    return devices.inTurn(async () => {
+      if (backEnds.uses(id)) throw usage(`a card has network '${id}'; device_del of it comes first`)
+      backEnds.networks.remove(id)
+      return `${id}: closed\n`
+    })
+  },
+  device_add: (given, site) => {
+    const argument = asCommand(() => parseDevice(only('device_add NAME,bus=PORT,id=ID', given)))
+    const { devices } = site
+    return devices.inTurn(() => devices.add(runningMachine(site), argument))
+  },
+  device_del: (given, site) => {
+    const force = given[0] === '-f'
+    const id = only('device_del [-f] ID', force ? given.slice(1) : given)
+    return site.devices.remove(runningMachine(site), id, force, site.tell)
+  },
+  help: () => HELP,
+  '?': () => HELP,
+}
+
+function only(form: string, given: readonly string[]): string {
+  const [text, ...more] = given
+  if (text === undefined || text === '' || more.length > 0) throw usage(`write ${form}`)
+  return text
+}
+
+/**
+ * Does what the user types after Ctrl-A c. The commands are those of QEMU's monitor.
+ *
+ * @returns what to tell the user, in whole lines
+ */
+export async function runCommand(line: string, site: MonitorSite): Promise<string> {
+  const words = [...line.matchAll(/(?:"[^"]*"|[^\s"])+/g)].map(([word]) => word.replaceAll('"', ''))
+  const [name, ...given] = words
+  if (name === undefined) return ''
+  try {
+    if (!Object.hasOwn(COMMANDS, name)) {
+      const names = Object.keys(COMMANDS).filter((one) => one !== '?')
+      throw usage(`there is no command '${name}'; there are ${names.join(', ')}${didYouMean(name, names)}`)
+    }
+    return await COMMANDS[name]!(given, site)
+  } catch (error) {
+    return `retrap: ${explainError(error)?.message ?? describeThrown(error)}\n`
+  }
+}

@@ -1,0 +1,22 @@
+import type { BackEnds } from '../back-ends.ts'
+import { CliError } from '../cli-error.ts'
+import type { Machine } from '../machine-contract.ts'
+import type { HotDevices } from './hot-devices.ts'
+
+type MonitorMachine = Pick<Machine, 'domain' | 'plug' | 'removableDrives' | 'unplug'>
+
+/** What commands work with: the machine that runs, and what it is connected to. */
+export interface MonitorSite {
+  /** Undefined: no machine runs. */
+  readonly machine: MonitorMachine | undefined
+  readonly backEnds: Pick<BackEnds, 'images' | 'networks' | 'uses'>
+  readonly devices: HotDevices
+  /** Says something before the command has ended, in whole lines. */
+  readonly tell: (text: string) => void
+}
+
+/** @throws CliError `ERR_INPUT` where no machine runs */
+export function runningMachine({ machine }: MonitorSite): MonitorMachine {
+  if (machine === undefined) throw new CliError('ERR_INPUT', 'no machine runs')
+  return machine
+}

@@ -1,0 +1,36 @@
+import { createPc, type Pc, type PcOptions } from '@retrap/machine'
+import { onTestFinished } from 'vitest'
+import { BackEnds, type BackEndSettings } from '../../src/back-ends.ts'
+import { runCommand } from '../../src/monitor/commands.ts'
+import { devicesBehindPorts, HotDevices } from '../../src/monitor/hot-devices.ts'
+import type { MonitorSite } from '../../src/monitor/site.ts'
+import { rootPorts } from '../../src/pci-devices.ts'
+import { Chardevs } from '../../src/serial/chardevs.ts'
+import { parseDevice } from '../../src/values.ts'
+
+/** The commands of Ctrl-A c over back ends of a session, and machines that do not run. */
+export async function openMonitor(settings: BackEndSettings = {}, devices: readonly string[] = []) {
+  const given = devices.map((text) => parseDevice(text))
+  const backEnds = await BackEnds.open(settings, new Chardevs())
+  const machines: Pc[] = []
+  onTestFinished(async () => {
+    for (const pc of machines) pc.close()
+    await backEnds.close()
+  })
+  const ports = rootPorts(given)
+  const hot = new HotDevices(ports, devicesBehindPorts(given), backEnds)
+  const told: string[] = []
+  const make = async (): Promise<Pc> => {
+    const pc = await createPc({
+      memoryBytes: 1 << 21,
+      firmware: new Uint8Array(65_536),
+      ...(ports.length > 0 && { machine: 'q35', rootPorts: ports }),
+      ...(await backEnds.forMachine()),
+    } as PcOptions)
+    machines.push(pc)
+    return pc
+  }
+  const run = (line: string, machine: MonitorSite['machine']): Promise<string> =>
+    runCommand(line, { machine, backEnds, devices: hot, tell: (text) => told.push(text) })
+  return { backEnds, make, run, told }
+}
