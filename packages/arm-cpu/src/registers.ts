@@ -147,7 +147,7 @@ export class ArmRegisters {
   /** Sets a system register: all of its bits, as they are given. */
   set(name: SystemRegisterName, value: bigint): void {
     this.#u64[this.#placeOf(name) >>> 3] = value
-    this.#system.controlWritten(-1)
+    this.#system.controlWritten(true)
     this.#system.settleAttention()
   }
 

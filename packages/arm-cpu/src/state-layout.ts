@@ -118,7 +118,7 @@ export const S_FLOAT = 4096
 export const S_PINNED = 4032
 /** Results of QARMA5, by {@link SIGNATURE_BYTES}: data, modifier, the key's halves, and the result; 0: none. */
 export const S_SIGNATURES = 4352
-export const SIGNATURES = 256
+export const SIGNATURES = 16384
 export const SIGNATURE_BYTES = 64
 /** Bytes before the sets of the TLB. */
 export const S_TLB_SETS: number = S_SIGNATURES + SIGNATURES * SIGNATURE_BYTES

@@ -16,11 +16,7 @@ import {
 } from './state-layout.ts'
 import { cacheAbort, ISS_S1PTW } from './syndrome.ts'
 import { S_PAR_EL1, S_TCR_EL1, S_TTBR0_EL1, S_TTBR1_EL1 } from './system/places.ts'
-import { encodingOf } from './system/register-table.ts'
 
-/** Encodings of the registers that hold the tables. */
-const TTBR0_EL1: number = encodingOf(3, 0, 2, 0, 0)
-const TTBR1_EL1: number = encodingOf(3, 0, 2, 0, 1)
 /** TCR_EL1: the ASID is that of TTBR1_EL1; in the upper word: it has 16 bits. */
 const TCR_A1 = 1 << 22
 const TCR_AS = 1 << 4
@@ -157,13 +153,26 @@ export class Translation {
     this.#u32[(at + S_RIGHTS - S_LEVEL) >>> 2] = number | (strict ? STRICT : 0) | (watched ? WATCHED : 0)
   }
 
-  /** A register that translation depends on has been written. @param encoding - −1: any may have been */
-  registersChanged(encoding: number): void {
-    const space = this.#currentSpace()
-    if (encoding !== TTBR0_EL1 && encoding !== TTBR1_EL1) this.#tlb.flush(true)
-    else if (space !== this.#space) this.#tlb.exchange(this.#space, space)
-    this.#space = space
+  /** Registers that translation depends on have been written: all may have been. */
+  controlsChanged(): void {
+    this.#tlb.flush(true)
+    this.#space = this.#currentSpace()
     this.#host.controlChanged?.()
+  }
+
+  /**
+   * TTBR0_EL1 or TTBR1_EL1 has been written. What is known of the address space stays: it is software that tells of changes,
+   * by TLBI.
+   *
+   * @returns whether the address space is another
+   */
+  tableChanged(): boolean {
+    this.#host.controlChanged?.()
+    const space = this.#currentSpace()
+    if (space === this.#space) return false
+    this.#tlb.exchange(this.#space, space)
+    this.#space = space
+    return true
   }
 
   /** The address space: the ASID that TCR_EL1.A1 selects, 8 or 16 bits of it. */

@@ -215,6 +215,18 @@ describe('system registers of EL1', () => {
     expect(cpu.registers.get(name).toString(16)).toBe(kept.toString(16))
   })
 
+  test('keys are trapped to EL2 unless APK is set, and else written', () => {
+    // msr apgakeyhi_el1, x0
+    const cpu = atEl1(0xd518_2320, HVC)
+    const { registers } = cpu
+    registers.setX(0, 5n)
+    registers.set('hcr_el2', registers.get('hcr_el2') & ~(1n << 40n))
+    expect(vectorOf(cpu)).toBe('EL2 62320806')
+    registers.set('hcr_el2', registers.get('hcr_el2') | (1n << 40n))
+    expect(vectorOf(cpu)).toBe('EL2 5a000005')
+    expect(registers.key('GA')).toBe(5n << 64n)
+  })
+
   test('SP_EL0 is another register than the one in use', () => {
     // msr sp_el0, x0; mrs x1, sp_el0; msr spsel, #0; mov x2, sp; msr sp_el0, x0
     const cpu = atEl1(0xd518_4100, 0xd538_4101, 0xd500_40bf, 0x9100_03e2, 0xd518_4100)
@@ -243,6 +255,10 @@ describe('system registers of EL1', () => {
   test.each([
     ['TTBR0_EL1 with TVM', 0xd518_2000, 'hcr_el2', 26n, 'EL2 62300800'],
     ['TTBR0_EL1 with TRVM', 0xd538_2000, 'hcr_el2', 30n, 'EL2 62300801'],
+    ['CONTEXTIDR_EL1 with TVM', 0xd518_d020, 'hcr_el2', 26n, 'EL2 62323400'],
+    ['CTR_EL0 with TID2', 0xd53b_0020, 'hcr_el2', 17n, 'EL2 6232c001'],
+    ['SCTLR_EL1 with TRVM', 0xd538_1000, 'hcr_el2', 30n, 'EL2 62300401'],
+    ['FPCR with TFP', 0xd53b_4400, 'cptr_el2', 10n, 'EL2 1fe00000'],
     ['an ID register with TID3', 0xd538_0400, 'hcr_el2', 18n, 'EL2 62300009'],
     ['TLBI with TTLB', 0xd508_871f, 'hcr_el2', 25n, 'EL2 621023ee'],
     ['DC CISW with TSW', 0xd508_7e40, 'hcr_el2', 22n, 'EL2 62141c1c'],

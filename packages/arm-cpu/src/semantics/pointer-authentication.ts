@@ -25,6 +25,9 @@ import { buildQarma5 } from './qarma.ts'
  * marked, and faults where it is used.
  */
 
+/** 2^64 divided by the golden ratio, whose multiples are spread evenly. */
+const GOLDEN: bigint = BigInt.asIntN(64, 0x9e37_79b9_7f4a_7c15n)
+
 /** Offset of the result in an entry of S_SIGNATURES. */
 const RESULT = 32
 
@@ -39,16 +42,10 @@ function remembered(f: FunctionBuilder, data: I64, modifier: I64, state: I32, ke
   const place = state.add(key)
   const high = f.load('i64.load', place, 8)
   const low = f.load('i64.load', place)
-  // Instructions are aligned to 4 bytes, stack pointers to 16.
-  const hash = data.shrU(2).xor(data.shrU(10)).xor(modifier.shrU(4)).xor(modifier.shrU(12)).xor(low)
-  const entry = f.let(
-    state.add(
-      hash
-        .toI32()
-        .and(SIGNATURES - 1)
-        .mul(SIGNATURE_BYTES),
-    ),
-  )
+  // The upper bits of a product by the golden ratio: calls of one function from many places and depths are told apart.
+  const hash = data.add(modifier.mul(GOLDEN)).xor(low).mul(GOLDEN)
+  const index = hash.shrU(64 - Math.log2(SIGNATURES)).toI32()
+  const entry = f.let(state.add(index.mul(SIGNATURE_BYTES)))
   const differs = (value: I64, field: number): I64 =>
     f.loadExpression('i64.load', entry, S_SIGNATURES + field).xor(value)
   const difference = differs(data, 0).or(differs(modifier, 8)).or(differs(high, 16)).or(differs(low, 24))

@@ -1,25 +1,44 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { select } from '@retrap/wasm-emitter'
-import type { I32, I64 } from '@retrap/wasm-emitter'
+import { I32, select } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../form.ts'
 import { PSTATE_DAIF, PSTATE_EL1, PSTATE_SP } from '../pstate.ts'
 import { R_D } from '../record.ts'
 import type { Semantics } from '../semantics.ts'
-import { EVENT_REGISTER, S_EVENTS, S_PSTATE, S_TAKES_EXCEPTIONS } from '../state-layout.ts'
-import { HCR_TRVM } from '../system/controls.ts'
 import {
+  EVENT_REGISTER,
+  MODE_NO_FP,
+  S_EVENTS,
+  S_FPCR,
+  S_FPSR,
+  S_KEYS,
+  S_MODE,
+  S_PSTATE,
+  S_TAKES_EXCEPTIONS,
+  S_TRAPS,
+  TRAP_ZERO,
+} from '../state-layout.ts'
+import { HCR_APK, HCR_TID2, HCR_TRVM, HCR_TVM, SCTLR_UCT } from '../system/controls.ts'
+import { idValues } from '../system/id-registers.ts'
+import {
+  S_CONTEXTIDR_EL1,
   S_ELR_EL1,
   S_ESR_EL1,
   S_FAR_EL1,
   S_HCR_EL2,
+  S_SCTLR_EL1,
   S_SP_EL0,
   S_SPSR_EL1,
   S_TPIDR_EL0,
   S_TPIDR_EL1,
   S_TPIDRRO_EL0,
+  S_TTBR0_EL1,
+  S_TTBR1_EL1,
+  S_VPIDR_EL2,
 } from '../system/places.ts'
 import { encodingOf } from '../system/register-table.ts'
+import { FPCR_BITS, FPSR_BITS } from '../system/special-registers.ts'
 
 /**
  * The system registers that kernels and programs use most, where nothing else is due. All others, and the other cases of these,
@@ -32,11 +51,25 @@ const OF_EL1 = 1
 const VIRTUAL = 2
 const DAIF = 3
 const WORD = 4
+/** 32 bits of EL1, unless HCR_EL2.TVM traps it; a half of a key. */
+const CONTEXT = 5
+const KEY = 6
+/** Those from here on are of both levels: FPCR and FPSR, where floating point is not trapped; CTR_EL0; DCZID_EL0. */
+const FP_CONTROL = 7
+const FP_STATUS = 8
+const CACHE_TYPE = 9
+const ZERO_SIZE = 10
 
+/** Its place, or the value of a constant. */
 type Kind = readonly [kind: number, place: number]
 
+/** The low word of an ID register; the upper one is 0. */
+function constantOf(name: string): number {
+  return idValues().get(name)![0]
+}
+
 /** By `encodingOf`. */
-const READ: ReadonlyMap<number, Kind> = new Map([
+const READ: ReadonlyMap<number, Kind> = new Map<number, Kind>([
   [encodingOf(3, 3, 13, 0, 2), [OF_EL0, S_TPIDR_EL0]],
   [encodingOf(3, 3, 13, 0, 3), [OF_EL0, S_TPIDRRO_EL0]],
   [encodingOf(3, 0, 4, 1, 0), [OF_EL1, S_SP_EL0]],
@@ -45,15 +78,31 @@ const READ: ReadonlyMap<number, Kind> = new Map([
   [encodingOf(3, 0, 4, 0, 1), [OF_EL1, S_ELR_EL1]],
   [encodingOf(3, 0, 5, 2, 0), [VIRTUAL, S_ESR_EL1]],
   [encodingOf(3, 0, 6, 0, 0), [VIRTUAL, S_FAR_EL1]],
+  [encodingOf(3, 0, 0, 0, 0), [OF_EL1, S_VPIDR_EL2]],
+  [encodingOf(3, 0, 1, 0, 0), [VIRTUAL, S_SCTLR_EL1]],
+  [encodingOf(3, 0, 2, 0, 0), [VIRTUAL, S_TTBR0_EL1]],
+  [encodingOf(3, 0, 2, 0, 1), [VIRTUAL, S_TTBR1_EL1]],
   [encodingOf(3, 3, 4, 2, 1), [DAIF, S_PSTATE]],
+  [encodingOf(3, 3, 4, 4, 0), [FP_CONTROL, S_FPCR]],
+  [encodingOf(3, 3, 4, 4, 1), [FP_STATUS, S_FPSR]],
+  [encodingOf(3, 3, 0, 0, 1), [CACHE_TYPE, constantOf('ctr_el0')]],
+  [encodingOf(3, 3, 0, 0, 7), [ZERO_SIZE, constantOf('dczid_el0')]],
 ])
-const WRITTEN: ReadonlyMap<number, Kind> = new Map([
+const WRITTEN: ReadonlyMap<number, Kind> = new Map<number, Kind>([
   [encodingOf(3, 3, 13, 0, 2), [OF_EL0, S_TPIDR_EL0]],
   [encodingOf(3, 0, 4, 1, 0), [OF_EL1, S_SP_EL0]],
   [encodingOf(3, 0, 13, 0, 4), [OF_EL1, S_TPIDR_EL1]],
   [encodingOf(3, 0, 4, 0, 0), [WORD, S_SPSR_EL1]],
   [encodingOf(3, 0, 4, 0, 1), [OF_EL1, S_ELR_EL1]],
+  [encodingOf(3, 3, 13, 0, 3), [OF_EL1, S_TPIDRRO_EL0]],
+  [encodingOf(3, 0, 13, 0, 1), [CONTEXT, S_CONTEXTIDR_EL1]],
+  // Halves of the keys, as `KEYS` orders them.
+  ...[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(
+    (half) => [encodingOf(3, 0, 2, 1 + (half >> 2), half & 3), [KEY, S_KEYS + 8 * half]] as const,
+  ),
   [encodingOf(3, 3, 4, 2, 1), [DAIF, S_PSTATE]],
+  [encodingOf(3, 3, 4, 4, 0), [FP_CONTROL, S_FPCR]],
+  [encodingOf(3, 3, 4, 4, 1), [FP_STATUS, S_FPSR]],
 ])
 
 const kindOf = ({ mnemonic }: Row, word: number): Kind | undefined =>
@@ -83,20 +132,49 @@ const common = {
 
 const placeOf = (c: ArmContext): I32 => c.state.add(c.immediate.toI32())
 
+const stateWord = ({ f, state }: ArmContext, place: number): I32 => f.loadExpression('i32.load', state, place)
+
+/** Leaves the instruction to TypeScript where a condition holds, if it accesses a register of a kind. */
+function leaveIf(c: ArmContext, kind: I32, which: number, condition: () => I32): void {
+  c.f.if(kind.eq(which), () => c.f.if(condition(), () => c.useHandler()))
+}
+
+/** Leaves it where its kind is not of both levels and this is not EL1, or floating point is trapped and it is of that. */
+function requireLevel(c: ArmContext, kind: I32): void {
+  c.f.if(kind.sub(1).ltU(FP_CONTROL - 1), () => requireEl1(c))
+  c.f.if(kind.sub(FP_CONTROL).ltU(2), () => c.f.if(stateWord(c, S_MODE).and(MODE_NO_FP), () => c.useHandler()))
+}
+
 const readRegister: Semantics = {
   ...common,
   emit(c) {
-    const { f, state } = c
+    const { f } = c
     const kind = c.let(c.small)
-    f.if(kind, () => requireEl1(c))
-    f.if(kind.eq(VIRTUAL), () =>
-      f.if(f.loadExpression('i32.load', state, S_HCR_EL2).and(HCR_TRVM), () => c.useHandler()),
-    )
+    requireLevel(c, kind)
+    leaveIf(c, kind, VIRTUAL, () => stateWord(c, S_HCR_EL2).and(HCR_TRVM))
+    leaveIf(c, kind, ZERO_SIZE, () => stateWord(c, S_TRAPS).and(TRAP_ZERO))
+    leaveIf(c, kind, CACHE_TYPE, () => {
+      const isEl0 = pstateOf(c).and(PSTATE_EL1).eqz()
+      const isTrapped = isEl0.and(stateWord(c, S_SCTLR_EL1).and(SCTLR_UCT).eqz())
+      return stateWord(c, S_HCR_EL2).and(HCR_TID2).or(isTrapped)
+    })
     const value = f.ifElse(
       'i64',
       kind.eq(DAIF),
       () => pstateOf(c).and(PSTATE_DAIF).toI64U(),
-      () => f.loadExpression('i64.load', placeOf(c)),
+      () =>
+        f.ifElse(
+          'i64',
+          kind.geU(FP_CONTROL),
+          () =>
+            f.ifElse(
+              'i64',
+              kind.geU(CACHE_TYPE),
+              () => c.immediate,
+              () => f.loadExpression('i64.load32_u', placeOf(c)),
+            ),
+          () => f.loadExpression('i64.load', placeOf(c)),
+        ),
     )
     c.write(R_D, value, true)
   },
@@ -112,7 +190,13 @@ const writeRegister: Semantics = {
   emit(c) {
     const { f } = c
     const kind = c.let(c.small)
-    f.if(kind, () => requireEl1(c))
+    requireLevel(c, kind)
+    leaveIf(c, kind, CONTEXT, () => stateWord(c, S_HCR_EL2).and(HCR_TVM))
+    leaveIf(c, kind, KEY, () =>
+      stateWord(c, S_HCR_EL2 + 4)
+        .and(HCR_APK)
+        .eqz(),
+    )
     const value = c.let(c.d(true))
     f.if(
       kind.eq(DAIF),
@@ -121,8 +205,17 @@ const writeRegister: Semantics = {
         setMasks(c, value.toI32().and(PSTATE_DAIF))
       },
       () => {
-        const low: I64 = value.toI32().toI64U()
-        f.store('i64.store', placeOf(c), select(kind.eq(WORD), low, value))
+        f.if(
+          kind.geU(FP_CONTROL),
+          () => {
+            const bits = select(kind.eq(FP_CONTROL), I32.of(FPCR_BITS), I32.of(FPSR_BITS))
+            f.store('i32.store', placeOf(c), value.toI32().and(bits))
+          },
+          () => {
+            const low: I64 = value.toI32().toI64U()
+            f.store('i64.store', placeOf(c), select(kind.eq(WORD).or(kind.eq(CONTEXT)), low, value))
+          },
+        )
       },
     )
   },

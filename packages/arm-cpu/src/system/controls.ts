@@ -15,6 +15,8 @@ export const SCTLR_NTWI: number = 1 << 16
 export const SCTLR_NTWE: number = 1 << 18
 /** Cache maintenance of EL0 is not trapped. */
 export const SCTLR_UCI: number = 1 << 26
+/** CTR_EL0 is EL0's, too. */
+export const SCTLR_UCT: number = 1 << 15
 /** DC ZVA of EL0 is not trapped. */
 export const SCTLR_DZE: number = 1 << 14
 /** PSTATE.SSBS after an exception to EL1; upper word. */
@@ -38,8 +40,11 @@ export const HCR_TPU: number = 1 << 24
 export const HCR_TTLB: number = 1 << 25
 /** What is the implementation's own is trapped. */
 export const HCR_TIDCP: number = 1 << 20
-/** Reads of the registers of the translation are trapped. */
+/** Writes and reads of the registers of the translation are trapped. */
+export const HCR_TVM: number = 1 << 26
 export const HCR_TRVM: number = 1 << 30
+/** CTR_EL0 and other ID registers of caches are trapped. */
+export const HCR_TID2: number = 1 << 17
 /** EL1 is AArch64. */
 export const HCR_RW: number = 1 << 31
 /** Upper word: external aborts go to EL2. */

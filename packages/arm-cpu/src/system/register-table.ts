@@ -116,20 +116,22 @@ export interface SystemRegister {
   readonly traps: readonly RegisterTrap[]
   /** Code of its own. */
   readonly special: SpecialRegister | undefined
-  /** Translation, or fields of the state, depend on it. */
+  /** Fields of the state depend on it. */
   readonly isControl: boolean
+  /** The bits that translation depends on, low and high word. */
+  readonly translatesLo: number
+  readonly translatesHi: number
   /** Debug exceptions depend on it. */
   readonly isDebug: boolean
 }
 
-const CONTROLS: ReadonlySet<string> = new Set([
-  'sctlr_el1',
-  'cpacr_el1',
-  'tcr_el1',
-  'ttbr0_el1',
-  'ttbr1_el1',
-  'mair_el1',
-  'contextidr_el1',
+/** Registers that fields of the state depend on, and the bits of them that translation depends on. */
+const CONTROLS: ReadonlyMap<string, string> = new Map([
+  // M and WXN. Linux writes others at each switch to a process with keys of its own.
+  ['sctlr_el1', '0,19'],
+  ['cpacr_el1', ''],
+  ['tcr_el1', 'all'],
+  ['mair_el1', 'all'],
 ])
 
 /** Bits of `SystemRegister.access`; those of writes are one further up than those of reads. */
@@ -173,6 +175,8 @@ function registerOf(name: string, access: string, value: string, traps: string):
         : -1
   const [constantLo, constantHi] = (value === 'id' ? idValues().get(name) : undefined) ?? [0, 0]
   const [el1 = '', el0] = access.split(':')
+  const translates = CONTROLS.get(name)
+  const [translatesLo, translatesHi] = translates ? maskOf(translates) : [0, 0]
   return {
     name,
     place,
@@ -184,7 +188,9 @@ function registerOf(name: string, access: string, value: string, traps: string):
     access: accessOf(el1, el0),
     traps: trapsOf(traps),
     special: value === '*' ? SPECIAL_REGISTERS.get(name) : undefined,
-    isControl: CONTROLS.has(name),
+    isControl: translates !== undefined,
+    translatesLo,
+    translatesHi,
     isDebug: name === 'mdscr_el1' || name === 'oslar_el1' || name.startsWith('dbgwcr'),
   }
 }

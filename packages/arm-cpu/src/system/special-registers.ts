@@ -36,9 +36,9 @@ const word = (place: number, kept: number): SpecialRegister => ({
 })
 
 /** FPCR's bits that are there: AHP, DN, FZ, RMode, FZ16. */
-const FPCR_BITS = 0x07c8_0000
+export const FPCR_BITS = 0x07c8_0000
 /** FPSR's: QC, and the cumulative flags IDC, IXC, UFC, OFC, DZC and IOC. */
-const FPSR_BITS = 0x0800_009f
+export const FPSR_BITS = 0x0800_009f
 
 /** DC ZVA clears 64 bytes; the next bit says that it is trapped. */
 const ZERO_BLOCK = 4

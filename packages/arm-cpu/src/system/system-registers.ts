@@ -89,13 +89,18 @@ export class SystemRegisters {
     value.hi = place < 0 ? constantHi : this.#state.word(place + 4)
   }
 
-  #write({ place, keptLo, keptHi, fixed, isControl }: SystemRegister, encoding: number, { lo, hi }: SystemValue): void {
+  #write(register: SystemRegister, encoding: number, { lo, hi }: SystemValue): void {
+    const { place, keptLo, keptHi, translatesLo, translatesHi } = register
     const s = this.#state
     if (place < 0) return
-    s.setWord(place, ((lo & keptLo) | fixed) >>> 0)
-    s.setWord(place + 4, hi & keptHi)
-    if (encoding === TTBR0_EL1 || encoding === TTBR1_EL1) s.tableWritten(encoding)
-    else if (isControl) s.controlWritten(encoding)
+    const newLo = ((lo & keptLo) | register.fixed) >>> 0
+    const newHi = (hi & keptHi) >>> 0
+    const isTranslation =
+      ((s.word(place) ^ newLo) & translatesLo) !== 0 || ((s.word(place + 4) ^ newHi) & translatesHi) !== 0
+    s.setWord(place, newLo)
+    s.setWord(place + 4, newHi)
+    if (encoding === TTBR0_EL1 || encoding === TTBR1_EL1) s.tableWritten()
+    else if (register.isControl) s.controlWritten(isTranslation)
     // The host has the event stream.
     if (encoding === CNTKCTL) this.#host.writeSystem?.(encoding, lo & keptLo, 0)
   }

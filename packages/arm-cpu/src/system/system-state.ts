@@ -62,8 +62,10 @@ import {
 export interface SystemTranslation {
   /** Writes the fields of a level that are about accesses. @param at - as S_LEVEL @param strict - SCTLR_EL1.A */
   writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean, watched: boolean): void
-  /** A register that translation depends on has been written. @param encoding - −1: any may have been */
-  registersChanged(encoding: number): void
+  /** Registers that translation depends on have been written: all may have been. */
+  controlsChanged(): void
+  /** TTBR0_EL1 or TTBR1_EL1 has been written. @returns whether the address space is another */
+  tableChanged(): boolean
   /** TLBI: by its encoding, with the register's value. */
   invalidate(encoding: number, lo: number, hi: number): void
   /** AT: by its encoding; writes PAR_EL1. @returns a status */
@@ -160,16 +162,15 @@ export class SystemState {
 
   // ---------------------------------------------------------------- what follows from control registers
 
-  /** A register has been written that translation or fields of the state depend on. */
-  controlWritten(encoding: number): void {
+  /** A register has been written that fields of the state depend on. @param isTranslation - translation does, too */
+  controlWritten(isTranslation: boolean): void {
     this.controlsChanged()
-    this.translation.registersChanged(encoding)
+    if (isTranslation) this.translation.controlsChanged()
   }
 
-  /** The address of a table has been written, from which no field of the state follows. @param encoding - of TTBRn_EL1 */
-  tableWritten(encoding: number): void {
-    this.hasMoved = true
-    this.translation.registersChanged(encoding)
+  /** TTBR0_EL1 or TTBR1_EL1 has been written, from which no field of the state follows. */
+  tableWritten(): void {
+    if (this.translation.tableChanged()) this.hasMoved = true
   }
 
   /** Derives the fields that follow from control registers. */

@@ -33,6 +33,8 @@ export class ArmGuestTranslation {
   readonly #walk = new ArmWalkResult()
   readonly #entry = new P2mEntry()
   readonly #peekTables: GuestTables
+  /** Control registers have changed since the context was made. */
+  #isStale = true
 
   /** @param registers - the vCPU's, as they are at any time */
   constructor(vcpu: number, domain: Domain, registers: ArmTranslationRegisters) {
@@ -41,18 +43,24 @@ export class ArmGuestTranslation {
     this.#registers = registers
     this.tables = new GuestTables(domain.memory, domain.p2m, domain.secondLevel, vcpu)
     this.#peekTables = new GuestTables(domain.memory, domain.p2m)
-    this.configure()
   }
 
-  /** Takes changed control registers over. */
-  configure(): void {
-    this.#context.update(this.#registers)
+  /** Control registers have changed. A switch of processes writes several, one after another. */
+  controlChanged(): void {
+    this.#isStale = true
+  }
+
+  /** The control registers, as walks need them. */
+  get #current(): ArmPagingContext {
+    if (this.#isStale) this.#context.update(this.#registers)
+    this.#isStale = false
+    return this.#context
   }
 
   /** As `ArmHost.translate` of `@retrap/arm-cpu`. */
   translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
     const walk = this.#walk
-    const outcome = walkArm(this.#context, this.tables, lo, hi, access, walk)
+    const outcome = walkArm(this.#current, this.tables, lo, hi, access, walk)
     into.stage2 = false
     into.tableWalk = false
     if (outcome === ARM_WALK_FAULT) {
@@ -103,6 +111,6 @@ export class ArmGuestTranslation {
 
   /** Intermediate physical address that a virtual one maps to now, for EL1; sets no bits in tables. −1: it is not mapped. */
   physicalAddress(lo: number, hi: number): number {
-    return walkArm(this.#context, this.#peekTables, lo, hi, 0, this.#walk) === ARM_WALK_OK ? this.#walk.ipa : -1
+    return walkArm(this.#current, this.#peekTables, lo, hi, 0, this.#walk) === ARM_WALK_OK ? this.#walk.ipa : -1
   }
 }

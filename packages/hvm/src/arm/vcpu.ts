@@ -82,7 +82,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
 
   /** Control registers of translation have changed. */
   controlChanged(): void {
-    this.#translation.configure()
+    this.#translation.controlChanged()
   }
 
   /** Reads a system register that the processor itself does not have. */
