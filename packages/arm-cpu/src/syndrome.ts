@@ -78,6 +78,7 @@ export const callSyndrome = (exceptionClass: number, number: number): number => 
 
 /** Fault status codes of aborts, of level 0 where they have one. */
 export const FSC_TRANSLATION = 0x04
+export const FSC_PERMISSION = 0x0c
 /** A synchronous external abort: there is nothing that answers. */
 export const FSC_EXTERNAL = 0x10
 export const FSC_ALIGNMENT = 0x21

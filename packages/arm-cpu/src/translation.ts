@@ -1,8 +1,15 @@
 import { STATUS_DONE, STATUS_FAULT } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import { ACCESS_UNPRIVILEGED } from './access-flags.ts'
-import { newTranslation, translate, TRANSLATE_FETCH, TRANSLATE_PAN, TRANSLATE_UNPRIVILEGED } from './host.ts'
+import { ACCESS_CACHE, ACCESS_UNPRIVILEGED } from './access-flags.ts'
+import {
+  newTranslation,
+  translate,
+  TRANSLATE_FETCH,
+  TRANSLATE_PAN,
+  TRANSLATE_UNPRIVILEGED,
+  TRANSLATE_WRITE,
+} from './host.ts'
 import type { ArmHost, ArmTranslation } from './host.ts'
 import {
   S_FAULT_ADDRESS,
@@ -14,7 +21,7 @@ import {
   S_TLB,
   S_TLB_UNPRIVILEGED,
 } from './state-layout.ts'
-import { cacheAbort, ISS_S1PTW } from './syndrome.ts'
+import { cacheAbort, FSC_PERMISSION, ISS_S1PTW } from './syndrome.ts'
 import { S_PAR_EL1, S_TCR_EL1, S_TTBR0_EL1, S_TTBR1_EL1 } from './system/places.ts'
 
 /** TCR_EL1: the ASID is that of TTBR1_EL1; in the upper word: it has 16 bits. */
@@ -28,12 +35,14 @@ const TLBI_ALL = 0
 const TLBI_ASID = 2
 const TLBI_ANY_ASID = 2
 
-/** PAR_EL1: the translation has failed; bits that are always 1; the sharing of Device and of other memory. */
+/** PAR_EL1: the translation has failed; bits that are always 1; the sharing of memory that is not cached, and of other. */
 const PAR_FAULT = 1
 const PAR_RES1 = 1 << 11
 const PAR_NS = 1 << 9
 const PAR_OUTER = 2 << 7
 const PAR_INNER = 3 << 7
+/** Normal memory that is not cached, as MAIR_EL1 has it. */
+const NON_CACHEABLE = 0x44
 
 /** The high word of the address whose bits 55:12 the operand of a TLBI has in its bits 43:0. */
 const pageHigh = (lo: number, hi: number): number => {
@@ -234,7 +243,11 @@ export class Translation {
     if (found || (into.stage2 && !into.tableWalk)) {
       // Stage 1 alone is asked.
       u32[S_PAR_EL1 >>> 2] =
-        ((into.ipa & 0xffff_f000) | PAR_RES1 | PAR_NS | (into.device ? PAR_OUTER : PAR_INNER)) >>> 0
+        ((into.ipa & 0xffff_f000) |
+          PAR_RES1 |
+          PAR_NS |
+          (into.device || into.attributes === NON_CACHEABLE ? PAR_OUTER : PAR_INNER)) >>>
+        0
       u32[(S_PAR_EL1 + 4) >>> 2] = (Math.floor(into.ipa / 2 ** 32) | (into.attributes << 24)) >>> 0
       return STATUS_DONE
     }
@@ -242,6 +255,19 @@ export class Translation {
     u32[S_PAR_EL1 >>> 2] = PAR_FAULT | PAR_RES1 | (into.faultStatus << 1)
     u32[(S_PAR_EL1 + 4) >>> 2] = 0
     return STATUS_DONE
+  }
+
+  /**
+   * DC IVAC: there is no cache, but the address must be mapped, and be one that may be written. Where stage 2 alone forbids that,
+   * it cleans too.
+   *
+   * @returns a status
+   */
+  invalidateCache(lo: number, hi: number): number {
+    const into = this.#walked
+    if (this.data(lo, hi, ACCESS_CACHE, TRANSLATE_WRITE, into)) return STATUS_DONE
+    if (into.stage2 && !into.tableWalk && (into.faultStatus & 0x3c) === FSC_PERMISSION) return STATUS_DONE
+    return this.raiseAbort(lo, hi, cacheAbort(into.faultStatus), into)
   }
 
   /** TLB set of a data access. @param flags - `ACCESS_*` */
@@ -254,7 +280,9 @@ export class Translation {
   /** Translates the address of a data access. @param flags - `ACCESS_*` @param kind - `TRANSLATE_READ` or `TRANSLATE_WRITE` */
   data(lo: number, hi: number, flags: number, kind: number, into: ArmTranslation): boolean {
     const { data, unprivileged } = this.#rights
-    const rights = (flags & ACCESS_UNPRIVILEGED) === 0 ? data : unprivileged
+    // PSTATE.PAN is not about cache maintenance.
+    const own = (flags & ACCESS_CACHE) === 0 ? data : data & ~TRANSLATE_PAN
+    const rights = (flags & ACCESS_UNPRIVILEGED) === 0 ? own : unprivileged
     return translate(this.#host, this.#memory, lo, hi, kind | rights, into)
   }
 

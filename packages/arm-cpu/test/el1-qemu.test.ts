@@ -1,16 +1,17 @@
+import { ARM_BOARD_LACKS, hasArmBoard } from '@retrap/tooling/arm-payload'
 import { skipNote } from '@retrap/tooling/skip'
 import { words } from '@retrap/tooling/random'
 import { expect, test } from 'vitest'
-import { compareCases, drawCases, hasQemu } from './support/el1-cases.ts'
+import { compareCases, drawCases } from './support/el1-cases.ts'
 
 const SEED = 20_261_122
 const CASES = 4000
 
-test.skipIf(!hasQemu).each([
+test.skipIf(!hasArmBoard).each([
   ['interpreted', false],
   ['compiled', true],
 ])(
-  `system instructions and exceptions do what QEMU's processor does, %s${skipNote(hasQemu, 'no cross compiler or no qemu-system-aarch64')}`,
+  `system instructions and exceptions do what QEMU's processor does, %s${skipNote(hasArmBoard, ARM_BOARD_LACKS)}`,
   { timeout: 60_000 },
   (_name, compiles) => {
     expect(compareCases(drawCases(CASES, words(SEED)), compiles)).toEqual([])

@@ -43,7 +43,7 @@ const SCTLR_UMA = 1 << 9
 
 /** An instruction of maintenance that is EL1's: what it is about, and the bit of HCR_EL2 that has it trapped. */
 interface Maintenance {
-  readonly operation: 'cache' | 'tlb' | 'translate'
+  readonly operation: 'cache' | 'invalidate' | 'tlb' | 'translate'
   readonly trap: number
 }
 
@@ -56,7 +56,8 @@ function* maintenance(): Iterable<[number, Maintenance]> {
     { operation: 'cache', trap },
   ]
   // IC IALLUIS, IC IALLU, DC IVAC; DC ISW, CSW, CISW.
-  yield* [cache(1, 0, HCR_TPU), cache(5, 0, HCR_TPU), cache(6, 1, HCR_TPCP)]
+  yield* [cache(1, 0, HCR_TPU), cache(5, 0, HCR_TPU)]
+  yield [encodingOf(1, 0, 7, 6, 1), { operation: 'invalidate', trap: HCR_TPCP }]
   for (const m of [6, 10, 14]) yield cache(m, 2, HCR_TSW)
   for (const [m, last] of [
     [8, 3],
@@ -169,6 +170,7 @@ export class SystemInstructions {
     const hi = general === 31 ? 0 : s.word(S_X + 8 * general + 4)
     if (kind.operation === 'tlb') s.translation.invalidate(encoding, lo, hi)
     else if (kind.operation === 'translate') return s.translation.translateAddress(encoding, lo, hi)
+    else if (kind.operation === 'invalidate') return s.translation.invalidateCache(lo, hi)
     return STATUS_DONE
   }
 

@@ -70,6 +70,8 @@ export interface SystemTranslation {
   invalidate(encoding: number, lo: number, hi: number): void
   /** AT: by its encoding; writes PAR_EL1. @returns a status */
   translateAddress(encoding: number, lo: number, hi: number): number
+  /** DC IVAC of an address. @returns a status */
+  invalidateCache(lo: number, hi: number): number
 }
 
 /** Fields of PSTATE by which accesses have other rights. */

@@ -1,6 +1,7 @@
 /** Random system instructions and exceptions at EL1 and EL0 against qemu-system-aarch64, compiled in every other step. */
+import { ARM_BOARD_LACKS, hasArmBoard } from '@retrap/tooling/arm-payload'
 import type { Soak } from '@retrap/tooling/soak'
-import { compareCases, drawCases, hasQemu, MOST_CASES } from '../support/el1-cases.ts'
+import { compareCases, drawCases, MOST_CASES } from '../support/el1-cases.ts'
 
 let cases = 0
 
@@ -8,7 +9,7 @@ export const soak: Soak = {
   name: 'arm-system',
   count: 20,
   setup() {
-    if (!hasQemu) throw new Error('no cross compiler or no qemu-system-aarch64')
+    if (!hasArmBoard) throw new Error(ARM_BOARD_LACKS)
   },
   step(rng, index) {
     const drawn = drawCases(MOST_CASES, () => rng.u32())

@@ -1,30 +1,20 @@
 /** Random system instructions at EL1 and EL0, here and under qemu-system-aarch64. `native/el1-cases.s` executes them. */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { formatA64 } from '@retrap/arm-decoder'
 import { MachineMemory } from '@retrap/memory'
-import { hasProgram } from '@retrap/tooling/skip'
+import { assemblePayload, BOARD_RAM, PAYLOAD, runPayload } from '@retrap/tooling/arm-payload'
 import { ArmCpu, ArmEngine, FlatHost, SYSTEM_DONE } from '../../src/index.ts'
 import type { Random } from './compare-instructions.ts'
 import { templates } from './el1-templates.ts'
 import type { Case } from './el1-templates.ts'
 
-const COMPILER = 'aarch64-linux-gnu-gcc'
-const QEMU = 'qemu-system-aarch64'
-
-/** Whether compiler and machine are there. */
-export const hasQemu: boolean = hasProgram(COMPILER) && hasProgram(QEMU)
-
-const RAM = 0x4000_0000
 const RAM_BYTES = 64 << 20
-const PROGRAM = 0x4020_0000
 const CASES = 0x4030_0000
 const CASE_BYTES = 128
 const RESULTS = 0x4040_0000
 const RESULT_BYTES = 128
+const SOURCE = fileURLToPath(new URL('../native/el1-cases.s', import.meta.url))
+
 /** More have no room. */
 export const MOST_CASES: number = (RESULTS - CASES) / CASE_BYTES - 1
 
@@ -113,51 +103,15 @@ function encode(cases: readonly Case[]): Buffer {
   return bytes
 }
 
-/** The payload, assembled. */
-function payload(folder: string): Buffer {
-  const source = fileURLToPath(new URL('../native/el1-cases.s', import.meta.url))
-  const program = join(folder, 'payload')
-  const link = '-nostdlib -static -Wl,-Ttext=0x40200000 -Wl,--build-id=none -Wl,-z,noexecstack'
-  execFileSync(COMPILER, [...link.split(' '), '-o', program, source])
-  const elf = readFileSync(program)
-  const header = Number(elf.readBigUInt64LE(32))
-  for (let at = header; at < header + 56 * elf.readUInt16LE(56); at += 56) {
-    const [offset = 0, address = 0, bytes = 0] = [8, 16, 32].map((field) => Number(elf.readBigUInt64LE(at + field)))
-    // The loaded segment that has the program: the headers may lie before it.
-    if (elf.readUInt32LE(at) === 1 && address <= PROGRAM && address + bytes > PROGRAM) {
-      return elf.subarray(offset + PROGRAM - address, offset + bytes)
-    }
-  }
-  throw new Error('the payload has no program')
-}
-
-/** Runs cases on QEMU's processor. @throws Error if the machine does not end by itself */
-function askQemu(folder: string, program: Buffer, cases: Buffer, resultBytes: number): Buffer {
-  const ram = join(folder, 'ram')
-  const file = openSync(ram, 'w+')
-  try {
-    ftruncateSync(file, RAM_BYTES)
-    writeSync(file, program, 0, program.length, PROGRAM - RAM)
-    writeSync(file, cases, 0, cases.length, CASES - RAM)
-    const machine = `-M virt,memory-backend=m -cpu max,sve=off,sme=off -m 64M -display none -serial none -monitor none`
-    const { status, stderr } = spawnSync(
-      QEMU,
-      [
-        ...machine.split(' '),
-        '-object',
-        `memory-backend-file,id=m,size=64M,share=on,mem-path=${ram}`,
-        '-device',
-        `loader,addr=${PROGRAM},cpu-num=0`,
-      ],
-      { timeout: 30_000, encoding: 'utf8', killSignal: 'SIGKILL' },
-    )
-    if (status !== 0) throw new Error(`${QEMU} did not end (${status}): ${stderr}`)
-    const results = Buffer.alloc(resultBytes)
-    readSync(file, results, 0, resultBytes, RESULTS - RAM)
-    return results
-  } finally {
-    closeSync(file)
-  }
+/** The cases on QEMU's processor. */
+function askQemu(program: Buffer, cases: Buffer, resultBytes: number): Buffer {
+  const bytes = Buffer.alloc(resultBytes)
+  const inputs = [
+    { address: PAYLOAD, bytes: program },
+    { address: CASES, bytes: cases },
+  ]
+  runPayload('', RAM_BYTES >> 20, inputs, { address: RESULTS, bytes })
+  return bytes
 }
 
 /** The same on ours. */
@@ -172,13 +126,13 @@ function askOurs(program: Buffer, cases: Buffer, resultBytes: number, compiles: 
       return (encoding & 0x7f80) === 0x5f00 && (encoding & 0x78) !== 0 ? SYSTEM_DONE : -1
     }
   }
-  const host = new Host(memory, RAM, RAM_BYTES)
+  const host = new Host(memory, BOARD_RAM, RAM_BYTES)
   const engine = new ArmEngine(memory, compiles ? { jit: { threshold: 2, fewestInstructions: 1 } } : {})
   const cpu = new ArmCpu(engine, host)
-  host.load(PROGRAM, program)
+  host.load(PAYLOAD, program)
   host.load(CASES, cases)
   cpu.registers.reset()
-  cpu.registers.pc = BigInt(PROGRAM)
+  cpu.registers.pc = BigInt(PAYLOAD)
   const exit = cpu.run(10_000 * (cases.length / CASE_BYTES))
   if (exit.reason === 'error') throw exit.error
   const where = `at ${cpu.registers.pc.toString(16)} after ${Number(cpu.registers.x(29)) - RESULTS} bytes of results`
@@ -197,26 +151,21 @@ const text = ({ words }: Case): string => words.map((word) => formatA64(word, { 
 
 /** Compares cases. @returns where they differ */
 export function compareCases(cases: readonly Case[], compiles: boolean): string[] {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-el1-'))
-  try {
-    const program = payload(folder)
-    const input = encode(cases)
-    const bytes = cases.length * RESULT_BYTES
-    const theirs = askQemu(folder, program, input, bytes)
-    const ours = askOurs(program, input, bytes, compiles)
-    return cases.flatMap((each, i) => {
-      const found: string[] = []
-      for (const [j, name] of NAMES.entries()) {
-        const mask = name === 'x0' ? each.compared : name === 'pstate' ? ~PSTATE_DIT : -1n
-        const [a, b] = [ours, theirs].map((from) => from.readBigUInt64LE(i * RESULT_BYTES + 8 * j) & mask)
-        if (a !== b && !DIFFERENCES.some((known) => known.isOne(each.name, name, b!, a!)))
-          found.push(`${name} ${a!.toString(16)}, not ${b!.toString(16)}`)
-      }
-      if (found.length === 0) return []
-      const state = `pstate ${(each.pstate >>> 0).toString(16)} sctlr ${(each.sctlr >>> 0).toString(16)} x ${each.x.map((x) => x.toString(16)).join(' ')}`
-      return [`${each.name}: ${text(each)} (${state}): ${found.join('; ')}`]
-    })
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  const program = assemblePayload(SOURCE)
+  const input = encode(cases)
+  const bytes = cases.length * RESULT_BYTES
+  const theirs = askQemu(program, input, bytes)
+  const ours = askOurs(program, input, bytes, compiles)
+  return cases.flatMap((each, i) => {
+    const found: string[] = []
+    for (const [j, name] of NAMES.entries()) {
+      const mask = name === 'x0' ? each.compared : name === 'pstate' ? ~PSTATE_DIT : -1n
+      const [a, b] = [ours, theirs].map((from) => from.readBigUInt64LE(i * RESULT_BYTES + 8 * j) & mask)
+      if (a !== b && !DIFFERENCES.some((known) => known.isOne(each.name, name, b!, a!)))
+        found.push(`${name} ${a!.toString(16)}, not ${b!.toString(16)}`)
+    }
+    if (found.length === 0) return []
+    const state = `pstate ${(each.pstate >>> 0).toString(16)} sctlr ${(each.sctlr >>> 0).toString(16)} x ${each.x.map((x) => x.toString(16)).join(' ')}`
+    return [`${each.name}: ${text(each)} (${state}): ${found.join('; ')}`]
+  })
 }

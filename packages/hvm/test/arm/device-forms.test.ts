@@ -1,32 +1,10 @@
 import { findA64, loadStoreFormsA64 } from '@retrap/arm-decoder'
 import { runSoak } from '@retrap/tooling/soak'
 import { expect, test } from 'vitest'
-import { AROUND } from './forms/cases.ts'
+import { ABSENT, AROUND } from './forms/cases.ts'
 import { FormComparison } from './forms/compare.ts'
 import { PAGES } from './forms/layout.ts'
 import { FORM_COUNT, shown, soak } from '../soak/arm-devices.soak.ts'
-
-/** Features that the processor says it does not have: their loads and stores are undefined instructions. */
-const ABSENT: readonly string[] = [
-  'DPB2',
-  'GCS',
-  'LRCPC3',
-  'LS64',
-  'LS64_ACCDATA',
-  'LS64_V',
-  'LSCP',
-  'LSE128',
-  'LSFE',
-  'LSUI',
-  'MOPS',
-  'MOPS_GO',
-  'MTE',
-  'MTE2',
-  'SME',
-  'SME2',
-  'SVE',
-  'THE',
-]
 
 test.each([
   ['LDR X14, [X8]', 0xf940_010e],

@@ -8,6 +8,28 @@ import type { TestPage } from './layout.ts'
 /** Bytes on each side of a border that are set before a case and compared after it. */
 export const AROUND = 256
 
+/** Features that the processor says it does not have: their loads and stores are undefined instructions. */
+export const ABSENT: readonly string[] = [
+  'DPB2',
+  'GCS',
+  'LRCPC3',
+  'LS64',
+  'LS64_ACCDATA',
+  'LS64_V',
+  'LSCP',
+  'LSE128',
+  'LSFE',
+  'LSUI',
+  'MOPS',
+  'MOPS_GO',
+  'MTE',
+  'MTE2',
+  'SME',
+  'SME2',
+  'SVE',
+  'THE',
+]
+
 /** One instruction, its state, and where it goes. */
 export interface FormCase {
   readonly form: Form

@@ -1,0 +1,56 @@
+import { ARM_BOARD_LACKS, hasArmBoard } from '@retrap/tooling/arm-payload'
+import { skipNote } from '@retrap/tooling/skip'
+import { runSoak } from '@retrap/tooling/soak'
+import { expect, test } from 'vitest'
+import { FORMS } from './traps/cases.ts'
+import type { TrapCase } from './traps/cases.ts'
+import { TrapDomain } from './traps/compare.ts'
+import { PLACES } from './traps/guest.ts'
+import { shown, soak } from '../soak/arm-traps.soak.ts'
+
+/** Prefetches, and translations of addresses by stage 1: stage 2 does not refuse them. */
+const NEVER = /^(?:R?PRFU?M|AT)$/
+
+test.skipIf(!hasArmBoard)(
+  `what traps into EL2 has the syndrome that it has in QEMU's${skipNote(hasArmBoard, ARM_BOARD_LACKS)}`,
+  { timeout: 120_000 },
+  async () => {
+    const { violations, smallest } = await runSoak(soak, { count: 1, seed: 1, shrinkMs: 0 })
+    expect(smallest?.message).toBeUndefined()
+    expect(violations).toBe(0)
+    const { classes, refused } = shown()
+    // WFI; SIMD; HVC, SMC; system registers; fetches; data; BRK.
+    for (const ec of [0x01, 0x07, 0x16, 0x17, 0x18, 0x20, 0x24, 0x3c]) expect(classes.get(ec)).toBeGreaterThan(0)
+    // Every form that accesses memory has come to stage 2.
+    const missing = FORMS.filter(({ index, mnemonic }) => !refused.has(index) && !NEVER.test(mnemonic.split(' ')[0]!))
+    expect(missing.map(({ mnemonic, operands, feature }) => `${mnemonic} ${operands} ${feature}`)).toEqual([])
+  },
+)
+
+/** HVC #0x78, with which cases end. */
+const END = 0x5a00_0078n
+
+// QEMU does nothing for these.
+test.each([
+  ['CIVAC is not subject to PSTATE.PAN', 0xd50b_7e20, PLACES['a page that stage 2 has not executable'], END],
+  ['CIVAC of a hole is refused', 0xd50b_7e20, PLACES['a hole by a page'], 0x9200_0145n],
+  ['IVAC of a hole is refused', 0xd508_7620, PLACES['a hole by a page'], 0x9200_0145n],
+  ['IVAC of what stage 2 has read-only cleans', 0xd508_7620, PLACES['a page that stage 2 has read-only'], END],
+])('DC %s', (_name, word, address, esr) => {
+  const each: TrapCase = {
+    name: 'dc',
+    code: [word],
+    x: Array.from({ length: 31 }, (_, i) => (i === 0 ? address : 0n)),
+    spEl0: 0n,
+    spEl1: 0n,
+    // EL1h, PAN.
+    pstate: 0x40_03c5,
+    sctlr: 0x30d0_1805n,
+    hcr: 0x300_8000_0001n,
+    cptr: 0x33ffn,
+    mdcr: 0n,
+    cpacr: 0n,
+    offDevice: false,
+  }
+  expect(new TrapDomain().run(each).esr).toBe(esr)
+})
