@@ -246,6 +246,13 @@ export abstract class ArmContext {
     return this.linear(this.f.load('i64.load16_u', this.record, R_OFFSET).add(4))
   }
 
+  /** Calls the form whose entry of the table a field has, and ends as that ends unless it is done. */
+  callForm(field: number): void {
+    const { f, library, record, state } = this
+    const status = library.callForm(f, f.loadExpression('i32.load16_u', record, field), state, record, this.#tlb)
+    f.if(status, () => this.fail(status))
+  }
+
   // ---------------------------------------------------------------- flags
 
   get flags(): Flags {
@@ -286,7 +293,7 @@ export abstract class ArmContext {
   /**
    * Reads memory: calls `use` with the machine address where the bytes are.
    *
-   * @param bytes - 1 to 64; of several elements all, which then lie side by side
+   * @param bytes - 1 to 128; of several elements all, which then lie side by side
    * @param kind - `ACCESS_*`
    */
   load(address: I64, bytes: number, kind: number, use: (host: I32) => void): void {
@@ -336,6 +343,21 @@ export abstract class ArmContext {
     })
     use(host.get)
     f.if(slow.get, () => this.#leaveToHost(host.get.toI64U(), bytes | ACCESS_DONE))
+  }
+
+  /**
+   * Raises the alignment fault of an access whose address is no multiple of a power of two.
+   *
+   * @param exponent - of that: 0 to 5
+   * @param kind - the access's bytes and `ACCESS_*`
+   */
+  requireAlignment(address: I64, exponent: I32, kind: number): void {
+    const { f } = this
+    f.if(address.toI32().and(I32.of(1).shl(exponent).sub(1)), () => {
+      const flags = exponent.shl(ACCESS_ELEMENT_SHIFT).or(kind | ACCESS_ALIGNED)
+      const status = f.call(this.#access, address.toI32(), address.shrU(32).toI32(), flags)
+      f.if(status, () => this.fail(status))
+    })
   }
 
   /** Sets `host` to the machine address of a linear address; emits `otherwise` where the TLB does not know it. */

@@ -10,8 +10,9 @@ const HOT: ReadonlyMap<string, (form: ArmForm) => boolean> = /*#__PURE__*/ hotFo
 
 function hotForms(): Map<string, (form: ArmForm) => boolean> {
   const always = (): boolean => true
-  /** Of immediates, and of registers that are shifted left if at all. */
-  const plain = (form: ArmForm): boolean => !form.row.fields.has('e') && valueOf(form, 'k') === 0
+  /** Of general-purpose registers: of immediates, and of registers that are shifted left if at all. */
+  const plain = (form: ArmForm): boolean =>
+    /^<[WXR]/.test(form.row.operands) && !form.row.fields.has('e') && valueOf(form, 'k') === 0
   const inPage = ({ target }: ArmForm): boolean => target !== 'far'
   /** At a base and an immediate offset, or a base and an index of 64 bits. */
   const simple = ({ row, values }: ArmForm): boolean =>

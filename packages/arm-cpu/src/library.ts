@@ -1,6 +1,7 @@
+import { FORM_SIGNATURE } from '@retrap/engine'
 import type { TableCallee } from '@retrap/engine'
 import type { FloatModule, FloatRules, SharedFunction } from '@retrap/soft-float'
-import type { Callee, FunctionBuilder, ModuleBuilder, ValueOf, ValueType } from '@retrap/wasm-emitter'
+import type { Callee, FunctionBuilder, I32, ModuleBuilder, ValueOf, ValueType } from '@retrap/wasm-emitter'
 import { FLOAT_RULES } from './float-rules.ts'
 import { S_FLOAT } from './state-layout.ts'
 
@@ -38,6 +39,11 @@ export class ArmLibrary implements FloatModule {
       const values = params.map((type, i) => f.param(i, type).get) as unknown as Parameters<P>
       f.return(build(f, ...values) as never)
     })
+  }
+
+  /** Calls a form by its entry of the table. @returns its status */
+  callForm(f: FunctionBuilder, entry: I32, ...operands: [state: I32, record: I32, tlb: I32]): I32 {
+    return f.callIndirect(FORM_SIGNATURE, this.module.typeIndex(FORM_SIGNATURE), entry, ...operands) as I32
   }
 
   /** {@link ArmLibrary.function}, whose code returns by itself. */

@@ -12,6 +12,8 @@ export const R_M = 12
 export const R_A = 14
 /** The instruction, 32 bits. */
 export const R_WORD = 16
+/** Entry of the table for a form that computes what an instruction of AArch32 does, in a frame. 16 bits. */
+export const R_FORM = 20
 /** State offsets of up to four more registers, of instructions without an immediate. */
 export const R_MORE = 24
 /** Immediate: a value, or a branch's target relative to the page (in the page: times 4). 64 bits. */

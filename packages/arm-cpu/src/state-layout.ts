@@ -70,12 +70,7 @@ export const S_R15 = 472
 export const S_EXCLUSIVE_VALUE = 480
 /** Keys of pointer authentication, 128 bits each, as `KEYS` orders them. */
 export const S_KEYS = 496
-/** Data of an access that generated code leaves to the host, 64 bytes. */
-export const S_DATA = 576
-/**
- * What LDRAA and LDRAB have authenticated last, and the pointer that it was, 64 bits each; then the key, 32 bits. In the area
- * of data, of which their access of 8 bytes leaves it free.
- */
+/** What LDRAA and LDRAB have authenticated last, and the pointer that it was, 64 bits each; then the key, 32 bits. */
 export const S_AUTHENTICATED = 608
 /** V0 to V31, 128 bits each. */
 export const S_V = 640
@@ -116,8 +111,10 @@ export const S_SYSTEM = 1264
 export const S_FLOAT = 4096
 /** The record of an instruction that is executed alone, and one that leaves after it. */
 export const S_PINNED = 4032
+/** Data of an access that generated code leaves to the host: at most what VLDM transfers, 128 bytes. */
+export const S_DATA = 4352
 /** Results of QARMA5, by {@link SIGNATURE_BYTES}: data, modifier, the key's halves, and the result; 0: none. */
-export const S_SIGNATURES = 4352
+export const S_SIGNATURES = 4480
 export const SIGNATURES = 16384
 export const SIGNATURE_BYTES = 64
 /** Bytes before the sets of the TLB. */

@@ -15,6 +15,8 @@ execute:
         add r1, lr, #64
         vldmia r1!, {d0-d15}
         vldmia r1!, {d16-d31}
+        ldr r1, [r1]
+        vmsr fpscr, r1
         ldr r1, [lr, #60]
         msr apsr_nzcvqg, r1
         @ The stub takes LR from TPIDRURW.
@@ -39,6 +41,8 @@ finish:
         add r1, lr, #64
         vstmia r1!, {d0-d15}
         vstmia r1!, {d16-d31}
+        vmrs r0, fpscr
+        str r0, [r1]
         ldr r0, =host_sp
         ldr sp, [r0]
         pop {r4-r11, pc}
@@ -46,4 +50,4 @@ finish:
         .bss
         .balign 16
 host_sp: .skip 16
-current: .skip 64 + 256
+current: .skip 64 + 256 + 8

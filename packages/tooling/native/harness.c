@@ -30,6 +30,8 @@ struct state {
   uint32_t r[15];
   uint32_t cpsr;
   uint64_t d[32];
+  uint32_t fpscr;
+  uint32_t unused;
 };
 #define SYS_READ 3
 #define SYS_WRITE 4

@@ -33,7 +33,7 @@ export const ARM: NativeMachine = {
   flags: ['-marm', '-march=armv8-a', '-mfpu=crypto-neon-fp-armv8'],
   assembly: 'harness-arm.s',
   emulator: 'qemu-arm',
-  stateBytes: 64 + 256,
+  stateBytes: 64 + 256 + 8,
 }
 
 /** Bytes of memory around a page boundary that a case sends and gets back. */

@@ -9,6 +9,11 @@ import { hints } from './hints.ts'
 import { media } from './media.ts'
 import { memory } from './memory.ts'
 import { multiplication } from './multiply.ts'
+import { neon } from './neon.ts'
+import { neonMemory } from './neon-memory.ts'
+import { vfpMemory } from './vfp-memory.ts'
+import { vfp } from './vfp.ts'
+import { ownSources } from './vfp-own.ts'
 import { emitA32 } from './semantics.ts'
 import type { A32Semantics } from './semantics.ts'
 import { statusRegisters } from './status-registers.ts'
@@ -24,6 +29,10 @@ const FAMILIES: readonly ((row: Row) => A32Semantics | undefined)[] = [
   exclusives,
   hints,
   statusRegisters,
+  neon,
+  neonMemory,
+  vfp,
+  vfpMemory,
 ]
 
 /** What a row's instructions do in generated code; undefined where they are absent. */
@@ -63,7 +72,7 @@ function formsOfRow(row: Row, semantics: A32Semantics): FormSource[] {
       const place = index * 2 + (general ? 1 : 0)
       forms.push({
         index: place,
-        form: { row, values, onStack: false, target: undefined, key: `a32.${row.index}.${place}` },
+        form: { row, values, onStack: false, target: undefined, key: `a32.${semantics.shared ?? row.index}.${place}` },
         semantics: { selectors: '', interpreted: true, emit: (c) => emitA32(c, form, semantics, general) },
       })
     }
@@ -77,10 +86,18 @@ let forms: ReadonlyMap<number, readonly FormSource[]> | undefined
 export function a32Sources(): ReadonlyMap<number, readonly FormSource[]> {
   if (forms === undefined) {
     const made = new Map<number, readonly FormSource[]>()
+    const shared = new Map<string, readonly FormSource[]>()
     for (const row of a32Forms()) {
       const semantics = a32SemanticsOf(row)
-      if (semantics !== undefined) made.set(row.index, formsOfRow(row, semantics))
+      if (semantics === undefined) continue
+      const { shared: name } = semantics
+      const known = name === undefined ? undefined : shared.get(name)
+      const sources = known ?? formsOfRow(row, semantics)
+      if (name !== undefined) shared.set(name, sources)
+      made.set(row.index, sources)
     }
+    // Under no row's index.
+    made.set(-1, ownSources())
     forms = made
   }
   return forms

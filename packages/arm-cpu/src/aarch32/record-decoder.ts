@@ -4,10 +4,11 @@ import { OP_SYSTEM, R_FUNCTION, R_OP } from '@retrap/engine'
 import type { FormCode } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { fieldOf } from '../form.ts'
-import { HOST_EXECUTED, HOST_UNDEFINED, R_A, R_D, R_IMMEDIATE, R_M, R_N, R_SMALL } from '../record.ts'
+import { HOST_EXECUTED, HOST_UNDEFINED, R_A, R_D, R_FORM, R_IMMEDIATE, R_M, R_MORE, R_N, R_SMALL } from '../record.ts'
 import { S_R15, S_X } from '../state-layout.ts'
 import { a32SelectorsOf, a32SemanticsOf, a32Sources } from './forms.ts'
 import type { A32Semantics } from './semantics.ts'
+import type { VectorPlan } from './vfp-record.ts'
 
 /** Fields of records by the letters of registers; `t` and `d`, `a` and `u` are in no encoding together. */
 const FIELDS: readonly (readonly [letter: string, field: number])[] = [
@@ -63,6 +64,16 @@ export class A32RecordDecoder {
       return true
     }
     const { semantics } = decoding
+    if (semantics.plan !== undefined) {
+      const plan = semantics.plan(word)
+      if (plan !== undefined) {
+        this.#writePlan(plan, row, word, record, decoding.codes)
+        return false
+      }
+      u16[(record + R_OP) >>> 1] = OP_SYSTEM
+      u16[(record + R_FUNCTION) >>> 1] = HOST_EXECUTED
+      return true
+    }
     const immediate = semantics.immediate?.(row, word) ?? 0n
     let index = 0
     for (const letter of decoding.selectors) {
@@ -84,6 +95,24 @@ export class A32RecordDecoder {
     u16[(record + R_OP) >>> 1] = op
     u16[(record + R_FUNCTION) >>> 1] = fn
     return false
+  }
+
+  /** Writes the record of an instruction that a form of A64 computes. */
+  #writePlan(plan: VectorPlan, row: Row, word: number, record: number, codes: readonly FormCode[]): void {
+    const { u8, u16, u32 } = this.#memory
+    const isConditional = row.fields.has('c') && fieldOf(row, 'c', word) !== ALWAYS
+    const { op, fn } = codes[plan.frame * 2 + (isConditional || plan.readsPc === true ? 1 : 0)]!
+    u16[(record + R_OP) >>> 1] = op
+    u16[(record + R_FUNCTION) >>> 1] = fn
+    u16[(record + R_FORM) >>> 1] = this.#codes.get(plan.key)!.fn
+    u8[record + R_SMALL] = plan.small
+    u16[(record + R_D) >>> 1] = plan.d
+    u16[(record + R_N) >>> 1] = plan.n
+    u16[(record + R_M) >>> 1] = plan.m
+    u16[(record + R_A) >>> 1] = plan.a
+    u32[(record + R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, plan.immediate))
+    u32[(record + R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, plan.immediate >> 32n))
+    for (const [i, register] of plan.more?.entries() ?? []) u16[(record + R_MORE + 2 * i) >>> 1] = register
   }
 
   #decodingOf(row: Row): Decoding | null {

@@ -4,6 +4,7 @@ import type { ArmContext } from '../context.ts'
 import { R_D } from '../record.ts'
 import { S_R15, S_X } from '../state-layout.ts'
 import { conditionOfWord } from './conditions.ts'
+import type { VectorPlan } from './vfp-record.ts'
 
 /** One way of executing A32 instructions: a row, the values of the fields that its code depends on, and a kind. */
 export interface A32Form {
@@ -32,6 +33,13 @@ export interface A32Semantics {
   readonly namesPc?: (word: number) => boolean
   /** It writes the program counter by its own rules, or not at all. */
   readonly keepsTarget?: boolean
+  /** Forms of this name are the same for all rows that have them; absent, a row has forms of its own. */
+  readonly shared?: string
+  /**
+   * Of instructions that a form of A64 computes in a frame: which one; undefined of what is not there. The kind is the
+   * frame's.
+   */
+  readonly plan?: (word: number) => VectorPlan | undefined
   /** Generates the code of a form, which is executed where the condition holds. */
   readonly emit: (c: ArmContext, form: A32Form) => void
 }

@@ -72,9 +72,12 @@ const FEATURES: ReadonlySet<string> = new Set([
   'SHA512',
 ])
 
+/** Whether the processor has the feature that a row belongs to. */
+export const hasFeature = ({ feature }: Row): boolean => FEATURES.has(feature)
+
 /** What a row's instructions do in generated code; undefined where TypeScript executes them, or they are not there. */
 export function semanticsOf(row: Row): Semantics | undefined {
-  if (!FEATURES.has(row.feature)) return undefined
+  if (!hasFeature(row)) return undefined
   for (const family of FAMILIES) {
     const semantics = family(row)
     if (semantics !== undefined) return semantics

@@ -14,7 +14,7 @@ import { baseOf } from './memory-operands.ts'
 /** LD1 to LD4 and ST1 to ST4: SIMD structures in memory, whose elements go to one register each. */
 
 /** What a form transfers. */
-interface Shape {
+export interface Shape {
   /** Bytes of an element. */
   readonly size: ElementSize
   /** Registers. */
@@ -35,7 +35,7 @@ function shapeOf(row: Row, field: (letter: string) => number): Shape {
 }
 
 /** The field of the record that names a register of the list. */
-const registerOf = (i: number): number => (i === 0 ? R_D : R_MORE + 2 * (i - 1))
+export const registerOf = (i: number): number => (i === 0 ? R_D : R_MORE + 2 * (i - 1))
 
 /** Where the byte of a vector comes from: which of the sources, and which of its bytes. */
 type Pick = (byte: number) => readonly [source: number, byte: number]
@@ -70,20 +70,24 @@ function loaded(c: ArmContext, host: I32, bytes: number): V128[] {
   )
 }
 
-function loadWhole(c: ArmContext, host: I32, { size, registers, width, bytes }: Shape, isSequence: boolean): void {
+/** The vectors of structures in memory; of those of half the bytes the low halves count. */
+export function loadedStructures(c: ArmContext, host: I32, shape: Shape, isSequence: boolean): V128[] {
+  const { size, registers, width, bytes } = shape
   const vectors = loaded(c, host, bytes)
-  for (let r = 0; r < registers; r++) {
+  return Array.from({ length: registers }, (_, r) => {
     const pick: Pick = (byte) => {
       const inRegister = byte % width
       const element = Math.floor(inRegister / size)
       const at = isSequence ? r * width + inRegister : (element * registers + r) * size + (inRegister % size)
       return [Math.floor(at / 16), at % 16]
     }
-    c.writeVector(registerOf(r), low(c, picked(vectors, pick), width))
-  }
+    return picked(vectors, pick)
+  })
 }
 
-function storeWhole(c: ArmContext, host: I32, { size, registers, width, bytes }: Shape, isSequence: boolean): void {
+/** Stores structures of whole registers. */
+export function storeStructures(c: ArmContext, host: I32, shape: Shape, isSequence: boolean): void {
+  const { size, registers, width, bytes } = shape
   const sources = Array.from({ length: registers }, (_, r) => c.readVector(registerOf(r)))
   for (let start = 0; start < bytes; start += 16) {
     const pick: Pick = (byte) => {
@@ -99,13 +103,13 @@ function storeWhole(c: ArmContext, host: I32, { size, registers, width, bytes }:
 }
 
 /** A vector all of whose elements are one. */
-function splat(value: I64, size: ElementSize): V128 {
+export function splat(value: I64, size: ElementSize): V128 {
   if (size === 8) return numeric('i64x2.splat', value)
   return numeric(size === 1 ? 'i8x16.splat' : size === 2 ? 'i16x8.splat' : 'i32x4.splat', value.toI32())
 }
 
 /** In the small number, beside the lane: the bytes of the access are added to the base. */
-const ADDS_BYTES = 0x80
+export const ADDS_BYTES = 0x80
 
 /** Adds the bytes of the access, or an index register, to the base. Index register 31 is the former, and reads as zero. */
 function moveBase(c: ArmContext, form: ArmForm, base: I64, bytes: number): void {
@@ -114,7 +118,7 @@ function moveBase(c: ArmContext, form: ArmForm, base: I64, bytes: number): void 
   c.write(R_N, base.add(c.m(true)).add(added), true)
 }
 
-const kindOf = (size: number): number => Math.log2(size) << ACCESS_ELEMENT_SHIFT
+export const kindOf = (size: number): number => Math.log2(size) << ACCESS_ELEMENT_SHIFT
 
 const load: Semantics['emit'] = (c, form) => {
   const { row } = form
@@ -123,7 +127,8 @@ const load: Semantics['emit'] = (c, form) => {
   const base = baseOf(c, form)
   c.load(base, bytes, kindOf(size), (host) => {
     if (isWhole(row)) {
-      loadWhole(c, host, shape, row.attributes.has('sequence'))
+      const vectors = loadedStructures(c, host, shape, row.attributes.has('sequence'))
+      for (const [i, vector] of vectors.entries()) c.writeVector(registerOf(i), low(c, vector, width))
       return
     }
     const elements = Array.from({ length: registers }, (_, i) => c.f.load(LOADS[size], host, i * size))
@@ -141,7 +146,7 @@ const store: Semantics['emit'] = (c, form) => {
   const { size, registers, bytes } = shape
   const base = baseOf(c, form)
   c.store(base, bytes, kindOf(size), (host) => {
-    if (isWhole(row)) storeWhole(c, host, shape, row.attributes.has('sequence'))
+    if (isWhole(row)) storeStructures(c, host, shape, row.attributes.has('sequence'))
     else {
       for (let i = 0; i < registers; i++) {
         c.f.store(STORES[size], host, c.readElement(registerOf(i), c.lane, size), i * size)

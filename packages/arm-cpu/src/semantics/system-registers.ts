@@ -38,7 +38,7 @@ import {
   S_VPIDR_EL2,
 } from '../system/places.ts'
 import { encodingOf } from '../system/register-table.ts'
-import { FPCR_BITS, FPSR_BITS } from '../system/special-registers.ts'
+import { FPCR_BITS, FPSR_BITS } from '../float-rules.ts'
 
 /**
  * The system registers that kernels and programs use most, where nothing else is due. All others, and the other cases of these,
@@ -208,7 +208,7 @@ const writeRegister: Semantics = {
         f.if(
           kind.geU(FP_CONTROL),
           () => {
-            const bits = select(kind.eq(FP_CONTROL), I32.of(FPCR_BITS), I32.of(FPSR_BITS))
+            const bits = select(kind.eq(FP_CONTROL), I32.of(FPCR_BITS), I32.of(FPSR_BITS | 0))
             f.store('i32.store', placeOf(c), value.toI32().and(bits))
           },
           () => {

@@ -1,3 +1,4 @@
+import { FPCR_BITS, FPSR_BITS } from '../float-rules.ts'
 import type { SystemValue } from '../host.ts'
 import { PSTATE_DAIF, PSTATE_DIT, PSTATE_EL, PSTATE_PAN, PSTATE_SP, PSTATE_SSBS, PSTATE_UAO } from '../pstate.ts'
 import { EVENT_FIQ, EVENT_IRQ, EVENT_SERROR, S_EVENTS, S_FPCR, S_FPSR, S_SP } from '../state-layout.ts'
@@ -34,11 +35,6 @@ const word = (place: number, kept: number): SpecialRegister => ({
     return true
   },
 })
-
-/** FPCR's bits that are there: AHP, DN, FZ, RMode, FZ16. */
-export const FPCR_BITS = 0x07c8_0000
-/** FPSR's: QC, and the cumulative flags IDC, IXC, UFC, OFC, DZC and IOC. */
-export const FPSR_BITS = 0x0800_009f
 
 /** DC ZVA clears 64 bytes; the next bit says that it is trapped. */
 const ZERO_BLOCK = 4

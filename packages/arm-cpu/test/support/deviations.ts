@@ -8,11 +8,11 @@ const FLUSHES = 1n << 24n
 /**
  * FPCR of a case.
  *
- * FJCVTZS of a denormal number that is flushed sets Z in QEMU (its issue 2375). FPToFixedJS: "elsif sign == '0' && value ==
+ * FJCVTZS, or VJCVT of AArch32, of a denormal number that is flushed sets Z in QEMU (its issue 2375). FPToFixedJS: "elsif sign == '0' && value ==
  * 0.0 && !IsZero(op<51:0>) then Z = '0'".
  */
 export const controlOf = (mnemonic: string, random: () => number): bigint =>
-  mnemonic === 'FJCVTZS' ? controlValue(random) & ~FLUSHES : controlValue(random)
+  mnemonic === 'FJCVTZS' || mnemonic.startsWith('VJCVT') ? controlValue(random) & ~FLUSHES : controlValue(random)
 
 /**
  * Mends a result of QEMU.
@@ -27,3 +27,9 @@ export function mendResult(word: number, state: Uint8Array, vectors: number): vo
   if (row?.mnemonic !== 'FCVTZS' || !row.operands.startsWith('<Hd>, <Hn>, <#')) return
   state.fill(0, vectors + 16 * (word & 31) + 2, vectors + 16 * (word & 31) + 4)
 }
+
+/**
+ * FPSCR.Len and Stride, which QEMU keeps. The register: in an implementation without short vectors, "these bits are RES0";
+ * Armv8 has none.
+ */
+export const SHORT_VECTORS = 0x0037_0000

@@ -46,7 +46,7 @@ function tryHost({ f, state, bits }: FloatElement, operation: Operation, a: I64,
   f.if(isExactAnyway(mode.ne(2), operation, bits, result, x, y), () => f.return(bitsOf(bits, result)))
 }
 
-function unpackBoth(e: FloatElement, a: I64, b: I64): void {
+export function unpackBoth(e: FloatElement, a: I64, b: I64): void {
   e.begin()
   e.unpack(SLOT_A, a)
   e.unpack(SLOT_B, b)
@@ -84,7 +84,7 @@ function root(e: FloatElement, a: I64): I64 {
 }
 
 /** 1 if A and B are zero and infinity, in any order. */
-function isInvalidProduct(e: FloatElement): I32 {
+export function isInvalidProduct(e: FloatElement): I32 {
   const [a, b] = [e.slot(SLOT_A).class, e.slot(SLOT_B).class]
   const is = (first: I32, second: I32): I32 => first.eq(CLASS_INFINITY).and(second.eq(CLASS_ZERO))
   return is(a, b).or(is(b, a))

@@ -132,7 +132,9 @@ export function numberToFixed(c: ArmContext, bits: Precision, mode: number, to: 
     floatTest(bits, 'lt', whole.get, constant(bits, most)),
   )
   // Where nothing is cut off, nothing is raised either; a denormal number is cut off.
-  const isRight = isInside.and(floatTest(bits, 'eq', whole.get, x).or(isInexactAlready(c)))
+  const isExact = floatTest(bits, 'eq', whole.get, x)
+  const isRounded = mode === ROUND_BY_FPCR ? isSettled(c) : isInexactAlready(c)
+  const isRight = isInside.and(isExact.or(isRounded))
   const convert = `i64.trunc_sat_f${bits}_${unsigned ? 'u' : 's'}` as 'i64.trunc_sat_f64_s'
   return f.ifElse('i64', isRight, () => numeric(convert, whole.get), slow)
 }

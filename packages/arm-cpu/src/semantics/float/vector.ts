@@ -13,6 +13,7 @@ import { ARITHMETIC } from './arithmetic.ts'
 import { elementFunction } from './element.ts'
 import type { Precision } from './element.ts'
 import { everywhere, firstOf, HOST, hostMultiplyAdd, hostVector, isFusedRight } from './host.ts'
+import { estimateOfFraction } from './estimates.ts'
 import type { Elements } from './host.ts'
 import { operationOf, signOf } from './scalar.ts'
 
@@ -41,10 +42,10 @@ export function vectorResult(c: ArmContext, elements: Elements, name: string, op
   return bits === 16 || HOST[name] === undefined ? slow() : hostVector(c, bits, count, name, operands, slow)
 }
 
-const xor = (a: V128, b: V128): V128 => numeric('v128.xor', a, b)
+export const xor = (a: V128, b: V128): V128 => numeric('v128.xor', a, b)
 
 /** The sign bits of all elements. */
-const signs = (bits: Precision): V128 => everywhere(BigInt.asUintN(bits, signOf(bits)), bits)
+export const signs = (bits: Precision): V128 => everywhere(BigInt.asUintN(bits, signOf(bits)), bits)
 
 /** a · b + addend. */
 export function vectorMultiplyAdd(c: ArmContext, elements: Elements, a: V128, b: V128, addend: V128): V128 {
@@ -83,7 +84,7 @@ export function computed(
 }
 
 /** An element of the second register, in every lane. */
-function repeatedElement(c: ArmContext, bits: Precision): V128 {
+export function repeatedElement(c: ArmContext, bits: Precision): V128 {
   const value = c.readElement(R_M, c.small, (bits / 8) as 2 | 4 | 8)
   if (bits === 64) return c.let(numeric('i64x2.splat', value))
   return c.let(bits === 32 ? numeric('i32x4.splat', value.toI32()) : numeric('i16x8.splat', value.toI32()))
@@ -251,6 +252,20 @@ const long: Semantics = {
   },
 }
 
+/** URECPE and URSQRTE. */
+const fractionEstimate: Semantics = {
+  selectors: 'Q',
+  emit(c, form) {
+    const elements = elementsOf(form)
+    const n = c.readVector(R_N)
+    const isRoot = form.row.mnemonic === 'URSQRTE'
+    c.writeVector(
+      R_D,
+      eachOf(c, elements, (i) => estimateOfFraction(c, element(n, i, 32, false), isRoot)),
+    )
+  },
+}
+
 const PAIRWISE = /^F(?:ADD|MAX|MIN|MAXNM|MINNM)P$/
 const ACROSS = /^F(?:MAX|MIN|MAXNM|MINNM)V$/
 /** Operations of their own. */
@@ -260,6 +275,7 @@ const OTHERS: ReadonlySet<string> = new Set(['MLA', 'MLS', 'ABD'])
 export function vectorFloat(row: Row): Semantics | undefined {
   const { mnemonic, operation } = row
   if (operation === 'across') return ACROSS.test(mnemonic) ? across : undefined
+  if (operation === 'vector' && /^UR(?:ECPE|SQRTE)$/.test(mnemonic)) return fractionEstimate
   if (!/^(?:vector|scalar|element)$/.test(operation) || !mnemonic.startsWith('F')) return undefined
   if (PAIRWISE.test(mnemonic)) return pairwise
   if (/^FML[AS]L2?$/.test(mnemonic)) return long

@@ -36,16 +36,19 @@ const ORDERS: Readonly<Record<string, (i: number, count: number) => number>> = {
   TRN2: (i, count) => (i | 1) + (i & 1) * count,
 }
 
+/** Elements of two vectors in another order: ZIP1 and its like. */
+export function permuted(name: string, n: V128, m: V128, bits: number, count: number, start = 0): V128 {
+  const order = ORDERS[name] ?? ((i: number): number => i + start)
+  const elements = Array.from({ length: count }, (_, i) => order(i, count))
+  return n.shuffle(m, bytesOf(elements, bits / 8, (bits / 8) * count))
+}
+
 const permute: Semantics = {
   selectors: 'zQi',
   emit(c, form) {
-    const { row } = form
     const { bits, count } = shapeOf(form, 'd')
-    const start = valueOf(form, 'i')
-    const order = ORDERS[row.mnemonic] ?? ((i: number): number => i + start)
-    const elements = Array.from({ length: count }, (_, i) => order(i, count))
-    const lanes = bytesOf(elements, bits / 8, (bits / 8) * count)
-    write(c, form, c.readVector(R_N).shuffle(c.readVector(R_M), lanes))
+    const { mnemonic } = form.row
+    write(c, form, permuted(mnemonic, c.readVector(R_N), c.readVector(R_M), bits, count, valueOf(form, 'i')))
   },
 }
 
@@ -102,25 +105,37 @@ const moveOut: Semantics = {
   },
 }
 
-/** TBL and TBX: bytes of up to four registers, by the numbers in the last one. */
+/**
+ * Bytes of registers that follow one another, by the numbers in the last operand: TBL, and TBX.
+ *
+ * @param bytes - of the table: a multiple of 8
+ * @param keeps - where a number is none of the table's, the destination keeps its byte, which is zero else
+ */
+export function lookedUp(c: ArmContext, bytes: number, keeps: boolean): V128 {
+  const { f } = c
+  const numbers = c.readVector(R_M)
+  const result = f.local('v128')
+  f.set(result, zeros())
+  for (let start = 0; start < bytes; start += 16) {
+    const part = c.readVectorAfter(R_N, start / 16)
+    // Numbers beyond 15 select nothing.
+    const own = numeric('i8x16.sub', numbers, numeric('i8x16.splat', I32.of(start)))
+    const found = numeric('i8x16.swizzle', bytes - start < 16 ? lowHalf(part) : part, own)
+    f.set(result, numeric('v128.or', result.get, found))
+  }
+  if (keeps) {
+    const inside = numeric('i8x16.lt_u', numbers, numeric('i8x16.splat', I32.of(bytes)))
+    f.set(result, numeric('v128.bitselect', result.get, c.readVector(R_D), inside))
+  }
+  return result.get
+}
+
+/** TBL and TBX: bytes of up to four registers. */
 const table: Semantics = {
   selectors: 'Q',
   emit(c, form) {
-    const { f } = c
     const registers = Number(/<list(\d)>/.exec(form.row.operands)![1])
-    const numbers = c.readVector(R_M)
-    const result = f.local('v128')
-    f.set(result, zeros())
-    for (let i = 0; i < registers; i++) {
-      // Numbers beyond 15 select nothing.
-      const own = numeric('i8x16.sub', numbers, numeric('i8x16.splat', I32.of(16 * i)))
-      f.set(result, numeric('v128.or', result.get, numeric('i8x16.swizzle', c.readVectorAfter(R_N, i), own)))
-    }
-    if (form.row.mnemonic === 'TBX') {
-      const inside = numeric('i8x16.lt_u', numbers, numeric('i8x16.splat', I32.of(16 * registers)))
-      f.set(result, numeric('v128.bitselect', result.get, c.readVector(R_D), inside))
-    }
-    write(c, form, result.get)
+    write(c, form, lookedUp(c, 16 * registers, form.row.mnemonic === 'TBX'))
   },
 }
 
