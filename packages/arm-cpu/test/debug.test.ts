@@ -53,6 +53,13 @@ describe('breakpoints', () => {
     expect(state(cpu)).toBe('56000000 at +16')
   })
 
+  test.each([32n, 36n, 48n])('at an address that differs in bit %i are not taken', (bit) => {
+    const cpu = breakpoint(atEl0(...program), MDE, AT_BOTH)
+    cpu.registers.set('dbgbvr2_el1', BigInt(CODE + 8) | (1n << bit))
+    vectorOf(cpu)
+    expect(state(cpu)).toBe('56000000 at +16')
+  })
+
   test('with the OS lock are not there', () => {
     const cpu = breakpoint(atEl0(...program), MDE, AT_BOTH)
     cpu.registers.set('oslsr_el1', 0xan)

@@ -411,6 +411,21 @@ describe('aborts taken by the guest', () => {
     expect({ sctlr: row.sctlr, ...seen }).toEqual(row)
   })
 
+  // PSTATE.PAN is bit 22; SCTLR_EL1.SPAN, bit 23, leaves it as it is.
+  test.each([
+    { sctlr: 0, before: 0, after: 1 << 22 },
+    { sctlr: 1 << 23, before: 0, after: 0 },
+    { sctlr: 1 << 24, before: 0, after: 1 << 22 },
+    { sctlr: 1 << 23, before: 1 << 22, after: 1 << 22 },
+  ])('PAN after an abort: $after with SCTLR $sctlr and PAN $before', ({ sctlr, before, after }) => {
+    for (const vcpu of [at64(0xf800_8441), at32(0, 0x8000_0010)]) {
+      vcpu.pstate |= before
+      Object.assign(vcpu.system, { sctlr })
+      injectExternalAbort(vcpu, DEVICE_BASE, 0, 'read')
+      expect(vcpu.pstate & (1 << 22)).toBe(after)
+    }
+  })
+
   test('AArch64 from EL1: same exception level, WnR', () => {
     const vcpu = at64(0xf800_8441)
     vcpu.pstate = 0x3c5

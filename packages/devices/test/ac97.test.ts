@@ -79,6 +79,24 @@ test('the codec is a STAC9700 that is ready', () => {
   expect(sound.mixer.read(0x2c, 2)).toBe(22_050)
   void sound.mixer.write(0x2c, 2, 100)
   expect(sound.mixer.read(0x2c, 2)).toBe(4000)
+  // To ask again changes nothing; to ask no more brings the fixed rate back.
+  void sound.mixer.write(0x2a, 2, 1)
+  expect(sound.mixer.read(0x2c, 2)).toBe(4000)
+  void sound.mixer.write(0x2a, 2, 0)
+  expect([sound.mixer.read(0x2c, 2), sound.mixer.read(0x32, 2)]).toEqual([48_000, 48_000])
+})
+
+test('a buffer without IOC ends without its interrupt (AC \'97 Component Specification, ICH, "Buffer Descriptor List")', () => {
+  const sound = new Sound()
+  sound.start(48_000, 96, 96, 96, 96)
+  new DataView(sound.machine.ram.buffer).setUint32(RING + 12, 96, true)
+  sound.machine.advance(1.5e6)
+  expect([sound.get(OUT + 4, 1), sound.get(OUT + 6, 2), sound.pin]).toEqual([1, 8, true])
+  sound.set(OUT + 6, 0x1c)
+  sound.machine.advance(1e6)
+  expect([sound.get(OUT + 4, 1), sound.get(OUT + 6, 2), sound.pin]).toEqual([2, 0, false])
+  sound.machine.advance(1e6)
+  expect([sound.get(OUT + 4, 1), sound.get(OUT + 6, 2), sound.pin]).toEqual([3, 8, true])
 })
 
 test('samples are played as time passes, each buffer with its interrupt, and it stands at the last', () => {

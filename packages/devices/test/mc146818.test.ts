@@ -145,6 +145,17 @@ describe('time registers (century, year, month, day, weekday, hour, minute, seco
     expect(time(get)).toBe('20 00 01 01 03 00 00 00')
   })
 
+  test('a register that is written while the clock runs does not move the end of the second', () => {
+    const { machine, get, set } = clock()
+    machine.advance(0.7 * SECOND)
+    set(2, 0x30)
+    expect([get(2), get(0)]).toEqual([0x30, 0x58])
+    machine.advance(0.29 * SECOND)
+    expect(get(0)).toBe(0x58)
+    machine.advance(0.02 * SECOND)
+    expect(get(0)).toBe(0x59)
+  })
+
   test('UIP is up for the last 2228 µs of each second, and never under SET', () => {
     const { machine, get, set } = clock()
     expect(get(10)).toBe(0x26)

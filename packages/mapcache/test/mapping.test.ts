@@ -212,6 +212,10 @@ describe('reverse look-up', () => {
     expect(cache.gpaOf(first?.bytes as Uint8Array)).toBe(0x1_0100)
     expect(cache.gpaOf(second?.bytes?.subarray(0x20) ?? new Uint8Array())).toBe(0x1_1020)
     expect(cache.gpaOf(new Uint8Array(8))).toBe(-1)
+    // The bytes right behind a segment are not of it.
+    const { buffer, byteOffset, length } = first!.bytes!
+    expect(cache.gpaOf(new Uint8Array(buffer, byteOffset + length - 1, 1))).toBe(0x1_0100 + length - 1)
+    expect(cache.gpaOf(new Uint8Array(buffer, byteOffset + length, 1))).toBe(-1)
     const kept = first?.bytes as Uint8Array
     mapping.release()
     expect(cache.gpaOf(kept)).toBe(-1)

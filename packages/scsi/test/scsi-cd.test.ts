@@ -22,6 +22,12 @@ test('MODE SENSE(6) and (10) have the same pages behind headers of their own (SP
   expect([short.most, long.most]).toEqual([255, 255])
 })
 
+test('SEEK(10) goes to any block of the disc, and to none behind it', () => {
+  const seek = (block: number): unknown => drive().execute(Uint8Array.of(0x2b, 0, 0, 0, block >> 8, block & 0xff))
+  expect(seek(399)).toMatchObject({ kind: 'good' })
+  expect(seek(400)).toEqual({ kind: 'failed', sense: SENSE.outOfRange })
+})
+
 test('the capabilities that can be changed are none, and none are saved', () => {
   const changeable = drive().execute(Uint8Array.of(0x1a, 0, 0x6a, 0, 255))
   if (changeable.kind !== 'data') throw new Error('no data')

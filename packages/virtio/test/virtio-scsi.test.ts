@@ -246,6 +246,11 @@ describe('commands (VIRTIO 1.2, 5.6.6.1; SPC-4; SBC-3)', () => {
     { why: 'another target', unit: unitOf(9), answer: { response: 3 } },
     { why: 'another unit', unit: UNIT_0.with(3, 1), answer: { response: 0, status: 2, sense: [5, 0x25, 0] } },
     { why: 'an address of another form', unit: UNIT_0.with(0, 9), answer: { response: 3 } },
+    ...[4, 5, 6, 7].map((level) => ({
+      why: `a unit below another, by byte ${level},`,
+      unit: UNIT_0.with(level, 0x80),
+      answer: { response: 0, status: 2, sense: [5, 0x25, 0] },
+    })),
   ])('$why is not there', async ({ unit, answer }) => {
     const scsi = await start()
     expect(await scsi.run([0], { unit })).toMatchObject(answer)

@@ -90,3 +90,8 @@ test('adds up to the time of long turns, whatever they are', () => {
     { numRuns: 50, seed: 8 },
   )
 })
+
+test('the time of a single instruction counts', () => {
+  const { compiled, interpreted } = measure([{ compiled: 1, interpreted: 0 }], { compiled: 1e6, interpreted: 0 })
+  expect(compiled + interpreted).toBeCloseTo(1)
+})

@@ -46,6 +46,15 @@ function acknowledge(gic: GicV3, cpu: number): number {
 const interrupted = (gic: GicV3): number[] =>
   Array.from({ length: gic.cpus }, (_, cpu) => cpu).filter((cpu) => gic.irqPending(cpu))
 
+test('a redistributor shows priorities of its 32 interrupts, and not those of SPIs (IHI 0069, "GICR_IPRIORITYR<n>")', () => {
+  const gic = makeGic(1)
+  gic.distributor.write(0x400 + 32, 4, 0xa0a0_a0a0)
+  gic.redistributors.write(0x1_0000 + 0x400 + 31, 1, 0x50)
+  gic.redistributors.write(0x1_0000 + 0x400 + 32, 1, 0x50)
+  const shown = [31, 32].map((intid) => gic.redistributors.read(0x1_0000 + 0x400 + intid, 1))
+  expect([...shown, gic.distributor.read(0x400 + 32, 1)]).toEqual([0x50, 0, 0xa0])
+})
+
 describe('an SPI for any processor (IHI 0069, 3.3 "1 of N model")', () => {
   test('goes to one of them, and stays there', () => {
     const gic = makeGic(4)
