@@ -32,6 +32,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'installer',
   'jit',
   'kernel',
+  'machine',
   'memory',
   'mirror',
   'netdev',
@@ -49,6 +50,15 @@ const TAKEN: ReadonlySet<string> = new Set([
   'virtfs',
 ])
 
+/** What --machine can be of an Arm machine. */
+export const ARM_BOARDS: readonly string[] = ['virt', 'virt,gic-version=2', 'virt,gic-version=3']
+
+/** The version of the interrupt controller of an Arm board; undefined of a PC. */
+export function gicOf(machine: string): 2 | 3 | undefined {
+  if (!ARM_BOARDS.includes(machine)) return undefined
+  return machine.endsWith('=2') ? 2 : 3
+}
+
 /** Gives a command the option of an architecture. */
 export function archOption(command: Command): Command {
   const option = new Option('--arch <name>', 'architecture of the machine')
@@ -61,6 +71,9 @@ export function checkArmFlags(command: Command): void {
     const name = option.attributeName()
     const isGiven = ![undefined, 'default'].includes(command.getOptionValueSource(name))
     if (isGiven && !TAKEN.has(name)) throw usage(`${option.long ?? name} is not there for --arch arm64`)
+    if (isGiven && name === 'machine' && gicOf(String(command.getOptionValue(name))) === undefined) {
+      throw usage(`--machine ${command.getOptionValue(name)} is a PC; --arch arm64 has --machine virt`)
+    }
     if (isGiven && name === 'devices' && command.getOptionValue(name) === 'worker') {
       throw usage('--devices worker is not there for --arch arm64; --devices async is')
     }
@@ -72,10 +85,10 @@ export async function createArm(options: MachineOptions): Promise<Machine> {
   if (options.modules !== undefined && options.modules.length > 0) throw usage('--module is not there for --arch arm64')
   const { createArmMachine } = await import('@retrap/machine/arm')
   const { memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace } = options
-  const { drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = options
+  const { gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = options
   return createArmMachine({
     ...{ memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace },
-    ...{ drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse },
+    ...{ gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse },
     kernel: options.kernel,
     flash: options.flash ?? flashOf(options.firmware),
     jit: options.jit !== undefined && options.jit !== false,

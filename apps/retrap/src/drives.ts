@@ -1,4 +1,4 @@
-import type { MachineType, PcBootOptions, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from '@retrap/machine'
+import type { PcBootOptions, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from '@retrap/machine'
 import type { Command } from 'commander'
 import { didYouMean } from './nearest.ts'
 import { parseWhole, splitPairs, usage } from './values.ts'
@@ -47,7 +47,7 @@ export interface DriveFlags {
   readonly fda?: string
   readonly fdb?: string
   readonly snapshot?: boolean
-  readonly machine?: MachineType
+  readonly machine?: string
   readonly boot?: PcBootOptions
   readonly firmware?: string
   readonly firmwareVars?: string
@@ -194,15 +194,21 @@ function parseFlash(
 const LAST_PLACE = 5
 
 /** Drives per bus: an IDE cable has two, a SATA port has one. */
-const UNITS = { pc: 2, q35: 1 } as const
+const UNITS: ReadonlyMap<string, number> = new Map([
+  ['pc', 2],
+  ['q35', 1],
+  ['virt', 1],
+])
 
 /** The place that `bus=` and `unit=` name. @throws CliError `ERR_USAGE` for a unit that the board's buses do not have */
-function placeOnBoard(drive: DriveArgument, machine: keyof typeof UNITS): DriveArgument {
+function placeOnBoard(drive: DriveArgument, machine: string): DriveArgument {
   const { cable, ...rest } = drive
   if (cable === undefined) return drive
-  const units = UNITS[machine]
+  // What follows a comma is an option of the board.
+  const [board = machine] = machine.split(',')
+  const units = UNITS.get(board) ?? 1
   if (cable.unit >= units)
-    throw usage(`--drive unit=${cable.unit}: a port of a ${machine} has one drive; write bus=0…5, or index=0…5`)
+    throw usage(`--drive unit=${cable.unit}: a port of a ${board} has one drive; write bus=0…5, or index=0…5`)
   return { ...rest, index: cable.bus * units + cable.unit }
 }
 

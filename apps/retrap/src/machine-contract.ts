@@ -21,6 +21,8 @@ export interface MachineOptions {
   /** What its processors execute; default amd64. */
   readonly architecture?: 'amd64' | 'arm64'
   readonly smm?: boolean
+  /** Version of the interrupt controller of an Arm board, which a PC is not. */
+  readonly gic?: 2 | 3
   readonly cpu?: PcOptions['cpu']
   readonly cpus: number
   readonly kernel?: Uint8Array

@@ -5,12 +5,14 @@ import { formatIntel, decode } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from './cli.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
 import type { EndingSignal } from './host.ts'
+import { usage } from './values.ts'
 
 const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
 async function createMachine(options: MachineOptions): Promise<Machine> {
   if (options.architecture === 'arm64') return createArm(options)
+  if (options.gic !== undefined) throw usage('--machine virt is there for --arch arm64')
   const pc = await createPc(options)
   const { kernel, initrd, firmware, flash, modules = [] } = options
   // Firmware asks for the kernel while the machine runs.

@@ -1,5 +1,6 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type Command, Option } from 'commander'
+import { ARM_BOARDS, gicOf } from './arm-machine.ts'
 import { backEndsOf, type BackEndFlags } from './back-end-options.ts'
 import { parseCpu } from './cpu-option.ts'
 import { runsInWorker, startBoardWorker, startControllerWorker } from './device-modules.ts'
@@ -66,9 +67,9 @@ export function machineOptions(command: Command, memory: string): Command {
     .addOption(
       new Option(
         '--machine <name>',
-        'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express); with smm=on it has system-management mode',
+        'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express); with smm=on it has system-management mode; virt for arm64, with gic-version=2 for an interrupt controller of at most 8 CPUs',
       )
-        .choices(['pc', 'q35', 'pc,smm=on', 'q35,smm=on', 'pc,smm=off', 'q35,smm=off'])
+        .choices([...['pc', 'q35'].flatMap((board) => [board, `${board},smm=on`, `${board},smm=off`]), ...ARM_BOARDS])
         .default('pc'),
     )
     .addOption(
@@ -150,6 +151,7 @@ export function settingsFor(
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const ports = rootPorts(flags.device)
   const [board, smm] = flags.machine.split(',')
+  const gic = gicOf(flags.machine)
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
   return {
     machine: {
@@ -157,6 +159,7 @@ export function settingsFor(
       cpus: flags.cpus,
       ...(board === 'q35' && { machine: board }),
       ...(smm === 'smm=on' && { smm: true }),
+      ...(gic !== undefined && { gic }),
       ...(flags.cpu !== undefined && { cpu: flags.cpu }),
       ...jitSettings(flags, host),
       ...(profile !== undefined && { sampling: profile }),

@@ -198,6 +198,11 @@ export class ArmCpu {
     return this.#u32[S_WAITING >>> 2] !== WAIT_MONITOR && this.#system.isDormant
   }
 
+  /** Has the processor wait as WFI does: for an interrupt, which may be masked. */
+  waitForInterrupt(): void {
+    this.#u32[S_WAITING >>> 2] = WAIT_INTERRUPT
+  }
+
   /** Accesses that generated code could not finish by itself: TLB misses, and those in two pages. */
   get slowAccesses(): number {
     return this.#u32[S_SLOW_ACCESSES >>> 2]!

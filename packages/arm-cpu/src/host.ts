@@ -73,6 +73,10 @@ export interface ArmHost {
   /** The counter; the registers of a processor without one are undefined. */
   readonly counter?: ArmCounter
   /**
+   * Whether the system registers of a GICv3's interface are among those of the host, as ID_AA64PFR0_EL1.GIC says. Default true.
+   */
+  readonly hasInterruptRegisters?: boolean
+  /**
    * Reads a system register that the processor does not have: of an interrupt controller, of timers. Those of EL0 have op1 3.
    *
    * @param encoding - op0, op1, CRn, CRm and op2 in one number of 16 bits

@@ -40,9 +40,12 @@ afterAll(() => rmSync(scratch, { recursive: true }))
 const sum = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 describe.runIf(linux !== undefined)(`PCI devices of an Arm machine${note}`, () => {
-  test.each([['inline'], ['async']])(
-    'Linux reads and writes disks of all kinds by their own interrupts, devices %s',
-    async (devices) => {
+  test.each([
+    ['inline', 3, 2, 'ITS-MSI'],
+    ['async', 2, 2, 'MSI'],
+  ])(
+    'Linux reads and writes disks of all kinds by their own interrupts, devices %s, with a GICv%d and %d CPUs',
+    async (devices, gic, cpus, messages) => {
       const initrd = join(scratch, 'initrd')
       writeFileSync(initrd, linux!.initrd)
       const names = ['virtio', 'nvme', 'sata', 'scsi', 'usb']
@@ -55,7 +58,17 @@ describe.runIf(linux !== undefined)(`PCI devices of an Arm machine${note}`, () =
       const [virtio, nvme, sata, scsi, usb] = disks.map(({ path }) => `file=${path},format=raw`)
       const { code, stdout, stderr } = await runRetrap(
         [
-          ...['run', '--arch', 'arm64', '--cpus', '2', '--devices', devices],
+          ...[
+            'run',
+            '--arch',
+            'arm64',
+            '--machine',
+            `virt,gic-version=${gic}`,
+            '--cpus',
+            `${cpus}`,
+            '--devices',
+            devices,
+          ],
           ...['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', 'console=ttyAMA0 rdinit=/auto panic=-1'],
           ...['--drive', `${virtio},if=virtio`, '--drive', `${sata}`, '--drive', `${scsi},if=scsi`],
           ...['--device', 'pcie-root-port,id=rp', '--drive', `${nvme},if=none,id=n`],
@@ -71,9 +84,9 @@ describe.runIf(linux !== undefined)(`PCI devices of an Arm machine${note}`, () =
       expect(stdout).toContain(`now ${sum(readFileSync(disks[0]!.path))} /dev/vda`)
       expect(stdout).toContain(`now ${sum(readFileSync(disks[1]!.path))} /dev/nvme0n1`)
       // MSI-X of virtio and NVMe, MSI of SATA, and a pin of the network card's are in the table of the GIC.
-      expect(stdout).toMatch(/ITS-MSI +\d+ Edge +virtio\d-req\.0/)
-      expect(stdout).toMatch(/ITS-MSI +\d+ Edge +nvme0q1/)
-      expect(stdout).toMatch(/ITS-MSI +\d+ Edge +ahci/)
+      expect(stdout).toMatch(new RegExp(`${messages} +\\d+ Edge +virtio\\d-req\\.0`))
+      expect(stdout).toMatch(new RegExp(`${messages} +\\d+ Edge +nvme0q1`))
+      expect(stdout).toMatch(new RegExp(`${messages} +\\d+ Edge +ahci`))
       expect(stdout).toContain('52:54:00:12:34:56')
       expect(stdout).not.toMatch(/BUG:|WARNING:|Oops|I\/O error|timeout|no [a-z0-9_]+\r$/)
       expect(code).toBe(0)

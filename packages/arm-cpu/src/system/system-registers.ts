@@ -17,6 +17,9 @@ const FPCR = encodingOf(3, 3, 4, 4, 0)
 const FPSR = encodingOf(3, 3, 4, 4, 1)
 const TTBR0_EL1 = encodingOf(3, 0, 2, 0, 0)
 const TTBR1_EL1 = encodingOf(3, 0, 2, 0, 1)
+const ID_AA64PFR0 = encodingOf(3, 0, 0, 4, 0)
+/** ID_AA64PFR0_EL1.GIC. */
+const PFR0_GIC = 15 << 24
 const CNTKCTL = encodingOf(3, 0, 14, 1, 0)
 
 /** Whether a number is one of the ID registers, whose reads by EL0 are trapped rather than undefined: FEAT_IDST. */
@@ -70,7 +73,7 @@ export class SystemRegisters {
       if (register.isDebug) s.debugChanged()
       return STATUS_DONE
     }
-    if (special === undefined) this.#read(register, value)
+    if (special === undefined) this.#read(register, encoding, value)
     else if (!special.read(s, value)) return this.#exceptions.raise(UNDEFINED)
     this.#give(general, value)
     return STATUS_DONE
@@ -84,8 +87,9 @@ export class SystemRegisters {
     return this.#exceptions.raise(s.level === 0 && s.isHosted ? UNDEFINED : FP_TRAP)
   }
 
-  #read({ place, constantLo, constantHi }: SystemRegister, value: SystemValue): void {
-    value.lo = place < 0 ? constantLo : this.#state.word(place)
+  #read({ place, constantLo, constantHi }: SystemRegister, encoding: number, value: SystemValue): void {
+    const isOther = encoding === ID_AA64PFR0 && this.#host.hasInterruptRegisters === false
+    value.lo = place < 0 ? (isOther ? constantLo & ~PFR0_GIC : constantLo) >>> 0 : this.#state.word(place)
     value.hi = place < 0 ? constantHi : this.#state.word(place + 4)
   }
 

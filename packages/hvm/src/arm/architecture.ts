@@ -3,18 +3,13 @@ import type { JitOptions, SystemValue } from '@retrap/arm-cpu'
 import { DeviceOrder, deviceOrderBytes } from '@retrap/arm-mmio'
 import type { InterruptLine } from '@retrap/device'
 
-import {
-  defaultAffinity,
-  GenericTimers,
-  genericTimersStateBytes,
-  GicV3,
-  gicV3StateBytes,
-  Its,
-  ITS_STATE_BYTES,
-} from '@retrap/irqchip/gic'
+import { defaultAffinity, GenericTimers, genericTimersStateBytes } from '@retrap/irqchip/gic'
 import type { Architecture } from '../architecture.ts'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
+import { GicV2Controller, type GicV2Place } from './gic-v2.ts'
+import { GicV3Controller, type GicV3Place } from './gic-v3.ts'
+import type { ArmInterruptController } from './interrupt-controller.ts'
 import type { PsciWorld } from './psci.ts'
 import { SharedLines } from './shared-lines.ts'
 import type { ArmSurroundings } from './surroundings.ts'
@@ -28,21 +23,12 @@ export interface AddressRange {
   readonly bytes: number
 }
 
-/** Where a board has its interrupt controller. */
-export interface GicPlace {
-  /** Guest-physical address of the distributor, 64 KiB. */
-  readonly distributor: number
-  /** Guest-physical address of the redistributors, 128 KiB for each vCPU. */
-  readonly redistributors: number
-  /** Guest-physical address of the interrupt translation service, 128 KiB; absent: there is none, and no messages. */
-  readonly its?: number
-  /** Shared interrupts, 32–988. Default 256. */
-  readonly spis?: number
-}
+/** Where a board has its interrupt controller, and which one it is. */
+export type GicPlace = GicV2Place | GicV3Place
 
 /** The parts that an Arm domain is made of. */
 export interface ArmDomainOptions extends DomainOptions {
-  /** Its GICv3. */
+  /** Its interrupt controller: a GICv3, or a GICv2 for at most 8 vCPUs. */
   readonly gic: GicPlace
   /**
    * Ranges where nothing that answers means that reads give ones and writes are lost, as PCI has it for configuration space
@@ -61,13 +47,6 @@ const FIRST_PCI = 35
 /** The wire of a PCI function's interrupt pin: device number, and pin 1–4. */
 export type PciWire = (device: number, pin: number) => InterruptLine
 
-/** Bytes of the translation service's frames; where the second has the register that messages are written to. */
-const ITS_BYTES = 0x2_0000
-const GITS_TRANSLATER = 0x1_0040
-
-/** Virtual time between two slices of a long queue of commands: what else is due has its turn. */
-const ITS_SLICE_NS = 100_000
-
 /** The vCPUs and interrupt controller of an Arm board, and the wires between them. */
 export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   /** The domain that they belong to. */
@@ -79,19 +58,16 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   /** Generated code and decoded instructions, which the vCPUs share. */
   readonly engine: ArmEngine
   /** The interrupt controller. */
-  readonly gic: GicV3
+  readonly gic: ArmInterruptController
   /** The generic timers. */
   readonly timers: GenericTimers
   /** The wire of a PCI function's interrupt pin; a board with a bridge that routes them puts its own here. */
   pciWire: PciWire
-  /** The interrupt translation service, where there is one. */
-  readonly its: Its | undefined
-  readonly #translater: number
   readonly #lines: SharedLines
   readonly #openBus: readonly AddressRange[]
 
   constructor(domain: Domain, options: ArmDomainOptions) {
-    const { memory, dispatch, clock, timers } = domain
+    const { memory, clock, timers } = domain
     const { vcpus: count, gic, jit, codeCacheBytes } = options
     this.domain = domain
     this.#openBus = options.openBus ?? []
@@ -102,18 +78,13 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
     })
     const { buffer } = memory
     this.order = new DeviceOrder(count, buffer, memory.allocate(deviceOrderBytes(count), 8, 'device order'))
-    const hasIts = gic.its !== undefined
     const vcpus: ArmVcpu[] = []
     this.vcpus = vcpus
-    this.gic = new GicV3({
+    const wiring = {
       cpus: count,
-      ...(gic.spis !== undefined && { spis: gic.spis }),
-      signal: (cpu) => vcpus[cpu]?.setInterrupts(this.gic.irqPending(cpu), this.gic.fiqPending(cpu)),
-      ...(hasIts && { memory: domain.guestMemory }),
-      state: { buffer, byteOffset: memory.allocate(gicV3StateBytes(count, hasIts), 8, 'interrupt controller') },
-    })
-    this.#translater = gic.its === undefined ? -1 : gic.its + GITS_TRANSLATER
-    this.its = gic.its === undefined ? undefined : this.#makeIts(gic.its)
+      signal: (cpu: number): void => vcpus[cpu]?.setInterrupts(this.gic.irqPending(cpu), this.gic.fiqPending(cpu)),
+    }
+    this.gic = gic.version === 2 ? new GicV2Controller(domain, gic, wiring) : new GicV3Controller(domain, gic, wiring)
     this.timers = new GenericTimers({
       cpus: count,
       clock: { read: (into) => clock.read(into), timer: (callback) => timers.create(callback) },
@@ -123,29 +94,6 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
     })
     this.#lines = new SharedLines((intid, level) => this.gic.setLine(intid, level))
     for (let id = 0; id < count; id++) vcpus.push(new ArmVcpu(this, id, this.engine))
-    const words = { maximumAccess: 8 } as const
-    dispatch.mapInternalMmio('gic distributor', gic.distributor, 0x1_0000, this.gic.distributor, words)
-    const { redistributors, redistributorBytes } = this.gic
-    dispatch.mapInternalMmio('gic redistributors', gic.redistributors, redistributorBytes, redistributors, words)
-  }
-
-  #makeIts(base: number): Its {
-    const { memory, guestMemory, dispatch, timers } = this.domain
-    const callbacks: (() => void)[] = []
-    const timer = timers.create(() => {
-      for (const callback of callbacks.splice(0)) callback()
-    })
-    const its = new Its({
-      gic: this.gic,
-      memory: guestMemory,
-      later(callback) {
-        callbacks.push(callback)
-        timer.armAfter(ITS_SLICE_NS)
-      },
-      state: { buffer: memory.buffer, byteOffset: memory.allocate(ITS_STATE_BYTES, 8, 'interrupt translation') },
-    })
-    dispatch.mapInternalMmio('gic its', base, ITS_BYTES, its, { maximumAccess: 8 })
-    return its
   }
 
   /** Reads a system register of the timers or the interrupt controller. @returns `SYSTEM_*` */
@@ -180,6 +128,8 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
       powerOf: (vcpu) => vcpus[vcpu]!.power,
       turnOn: (vcpu, entry, context) => vcpus[vcpu]!.start(entry, context),
       turnOff: () => vcpus[caller]!.stop(),
+      standBy: () => vcpus[caller]!.standBy(),
+      suspend: (entry, context) => vcpus[caller]!.suspend(entry, context),
       isCode: (address) => domain.p2m.translateExecute(Number(address)) >= 0,
       powerOff: () => domain.stop({ reason: 'power-off' }),
       reset: () => domain.stop({ reason: 'reset' }),
@@ -201,15 +151,14 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
     return this.#openBus.some(({ base, bytes }) => gpa >= base && gpa < base + bytes)
   }
 
-  /** Delivers a device's message by the translation service; to other addresses there is none. */
+  /** Delivers a device's message by the interrupt controller; to other addresses there is none. */
   signalMsi(address: number, data: number, requester: number): void {
-    if (address === this.#translater) this.its?.translate(requester, data)
+    this.gic.signalMsi(address, data, requester)
   }
 
   /** Power-on of the interrupt controller and the timers. */
   reset(): void {
     this.gic.reset()
-    this.its?.reset()
     this.timers.reset()
   }
 }

@@ -5,11 +5,14 @@ import { AccessKind } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import type { TableReader } from '@retrap/paging'
 import type { Domain } from '../domain.ts'
+import type { BankedRegisters } from './interrupt-controller.ts'
 
 const TWO_32 = 0x1_0000_0000
 
 /** What an access asks of the vCPU's surroundings. */
 export interface DeviceAccessWorld {
+  /** Registers that each vCPU has its own of. */
+  readonly banked: readonly BankedRegisters[]
   /** Ends the vCPU's turn. */
   stop(): void
   /** Whether reads of an address that nobody answers give ones, and no abort. */
@@ -68,10 +71,22 @@ export class ArmDeviceAccess implements ArmWorld {
     const gpa = log.addressHi(index) * TWO_32 + log.addressLo(index)
     const size = log.size(index)
     const dispatch = this.#dispatch
+    for (const each of this.#world.banked) {
+      if (gpa >= each.base && gpa < each.base + each.bytes) return this.#accessBanked(each, gpa, log, index)
+    }
     if (log.kind(index) === AccessKind.MMIO_WRITE) return this.#write(gpa, size, log.dataLo(index), log.dataHi(index))
     const status = this.#checked(gpa, dispatch.mmioReadOrSend(this.#vcpu, gpa, size))
     if (status === IO_DONE) log.setData(index, dispatch.lo, dispatch.hi)
     return this.#answerOf(status)
+  }
+
+  /** None of these registers is wider than a word. */
+  #accessBanked({ base, read, write }: BankedRegisters, gpa: number, log: AccessLog, index: number): DeviceAnswer {
+    const size = log.size(index)
+    const offset = gpa - base
+    if (log.kind(index) === AccessKind.MMIO_WRITE) write(this.#vcpu, offset, size, log.dataLo(index))
+    else log.setData(index, read(this.#vcpu, offset, size) >>> 0, 0)
+    return DeviceAnswer.DONE
   }
 
   #write(gpa: number, size: number, lo: number, hi: number): DeviceAnswer {

@@ -21,6 +21,8 @@ const YIELD: CpuExit = { reason: 'yield' }
 
 /** What a processor's traps ask of its vCPU. */
 export interface ArmTraps {
+  /** The processor is about to run. */
+  beginTurn(): void
   /** HVC or SMC, with the number in the instruction. */
   call(immediate: number): void
   /** WFE begins, or ceases, to wait for an event. */
@@ -70,6 +72,7 @@ export class ArmProcessor implements VirtualProcessor {
   run(budget: number, mostCalls: number = Infinity): CpuExit {
     const unsettled = this.settle()
     if (unsettled !== undefined) return unsettled
+    this.#traps.beginTurn()
     const end = this.cost + budget
     this.#stopped = false
     this.#waitForEvent(false)

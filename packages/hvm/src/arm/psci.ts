@@ -47,6 +47,10 @@ const FUNCTIONS: ReadonlySet<number> = new Set([
   SYSTEM_RESET2,
 ])
 
+/** Fields of a power state: its number, and whether registers are lost (5.4.2, "power_state", original format). */
+const STATE_FIELDS = 0x1_ffff
+const POWER_DOWN = 1 << 16
+
 /** How a vCPU is: as AFFINITY_INFO tells of it. */
 export const PowerState = {
   ON: 0,
@@ -67,6 +71,10 @@ export interface PsciWorld {
   turnOn(vcpu: number, entry: bigint, context: bigint): void
   /** Stops the vCPU that calls. */
   turnOff(): void
+  /** The vCPU that calls waits for an interrupt, and goes on. */
+  standBy(): void
+  /** The vCPU that calls waits for an interrupt, and starts again as `turnOn` would have it. */
+  suspend(entry: bigint, context: bigint): void
   /** Whether code can begin at a guest-physical address. */
   isCode(address: bigint): boolean
   powerOff(): void
@@ -103,6 +111,20 @@ function turnOn(world: PsciWorld, target: bigint, entry: bigint, context: bigint
   return SUCCESS
 }
 
+/**
+ * Has the vCPU that calls wait for an interrupt, whether or not that is masked: with all that it has, or as after a reset, from
+ * an entry point on, if the state is one of no power. Of levels of power there is one, that of a processor.
+ *
+ * @returns an answer, which the vCPU sees if it keeps what it has
+ */
+function suspend(world: PsciWorld, state: number, entry: bigint, context: bigint): number {
+  if ((state & ~STATE_FIELDS) !== 0) return INVALID_PARAMETERS
+  if ((state & POWER_DOWN) === 0) world.standBy()
+  else if ((entry & 3n) !== 0n || !world.isCode(entry)) return INVALID_ADDRESS
+  else world.suspend(entry, context)
+  return SUCCESS
+}
+
 /** @returns an answer */
 function affinityInfo(world: PsciWorld, target: bigint, level: bigint): number {
   // Levels above that of a vCPU need not be known.
@@ -129,8 +151,7 @@ export function psciCall(world: PsciWorld, registers: CallRegisters): void {
       answer(0x1_0001)
       return
     case CPU_SUSPEND:
-      // A state that keeps everything may be left at once.
-      answer(SUCCESS)
+      answer(suspend(world, Number(argument(1) & 0xffff_ffffn), argument(2), argument(3)))
       return
     case CPU_OFF:
       world.turnOff()

@@ -1,6 +1,7 @@
 import type { SystemValue } from '@retrap/arm-cpu'
 import type { DeviceOrder } from '@retrap/arm-mmio'
 import type { Domain } from '../domain.ts'
+import type { ArmInterruptController } from './interrupt-controller.ts'
 import type { PsciWorld } from './psci.ts'
 
 /** The surroundings of an Arm vCPU, beside its processor. */
@@ -9,6 +10,8 @@ export interface ArmSurroundings {
   readonly domain: Domain
   /** Atomic accesses to devices, of all vCPUs. */
   readonly order: DeviceOrder
+  /** The interrupt controller. */
+  readonly gic: Pick<ArmInterruptController, 'banked' | 'hasSystemRegisters'>
   /** Whether reads of an address that nobody answers give ones, and no abort. */
   isOpenBus(gpa: number): boolean
   /** Reads a system register of the interrupt controller or the timers; as `ArmHost.readSystem`. */

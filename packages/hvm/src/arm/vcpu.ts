@@ -49,6 +49,8 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   readonly #world: ArmSurroundings
   readonly #domain: Domain
   readonly #translation: ArmGuestTranslation
+  /** Where it starts again after a wait without power. */
+  #restart: { readonly entry: bigint; readonly context: bigint } | undefined
   /** Whether it has been started, as PSCI has it. */
   power: PowerState = PowerState.OFF
 
@@ -62,6 +64,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.#translation = new ArmGuestTranslation(id, domain, processor.trapped.system)
     const access = new ArmDeviceAccess(id, domain, this.#translation.tables, {
       stop: () => this.cpu.stop(),
+      banked: world.gic.banked,
       isOpenBus: (gpa) => world.isOpenBus(gpa),
       authenticate: (key, pointerLo, pointerHi, into) =>
         processor.trapped.authenticate(key, pointerLo, pointerHi, into),
@@ -69,11 +72,17 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.cpu = new ArmProcessor(processor, access, world.order, {
       call: (immediate) => this.#call(immediate),
       waitForEvent: (waits) => world.waitForEvent(id, waits),
-      mayGoOn: () => this.power === PowerState.ON && !domain.secondLevel.waits(id),
+      beginTurn: () => this.#wake(),
+      mayGoOn: () => this.power === PowerState.ON && this.#restart === undefined && !domain.secondLevel.waits(id),
     })
   }
 
   // ---------------------------------------------------------------- the processor's host
+
+  /** As `ArmHost.hasInterruptRegisters`. */
+  get hasInterruptRegisters(): boolean {
+    return this.#world.gic.hasSystemRegisters
+  }
 
   /** Translates an address on a TLB miss. */
   translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
@@ -116,6 +125,24 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     registers.setX(0, context)
     this.power = PowerState.ON
     this.#domain.wake()
+  }
+
+  /** Has it wait for an interrupt, as WFI does. */
+  standBy(): void {
+    this.processor.waitForInterrupt()
+  }
+
+  /** Has it wait for an interrupt, and start as by {@link ArmVcpu.start} when there is one. */
+  suspend(entry: bigint, context: bigint): void {
+    this.#restart = { entry, context }
+    this.processor.waitForInterrupt()
+  }
+
+  /** Starts it again, if it has waited without power and there is an interrupt. */
+  #wake(): void {
+    const restart = this.#restart
+    if (restart === undefined || this.dormant) return
+    this.start(restart.entry, restart.context)
   }
 
   /** Stops it: it executes nothing until it is started again. */
@@ -171,6 +198,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   /** EL1 as after a reset, under this hypervisor. */
   #reset(): void {
     const { registers } = this.processor
+    this.#restart = undefined
     registers.reset()
     for (const encoding of RESET_OUTSIDE) this.#world.writeSystem(this.id, encoding, 0, 0)
     registers.set('hcr_el2', HCR)

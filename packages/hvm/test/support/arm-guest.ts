@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { MachineMemory } from '@retrap/memory'
-import { ArmDomain } from '../../src/arm/index.ts'
+import { ArmDomain, type GicPlace } from '../../src/arm/index.ts'
 import { type DomainClock, DeterministicClock } from '../../src/index.ts'
 
 /** Where the RAM of the guests begins. */
@@ -21,6 +21,11 @@ export const load = (register: number, value: number): number[] => [
   movz(register, value >>> 16, 16),
   movk(register, value & 0xffff),
 ]
+/** LDR and STR of a word, at an offset from a base. */
+export const ldr = (register: number, base: number, offset: number): number =>
+  (0xb940_0000 | ((offset / 4) << 10) | (base << 5) | register) >>> 0
+export const str = (register: number, base: number, offset: number): number =>
+  (0xb900_0000 | ((offset / 4) << 10) | (base << 5) | register) >>> 0
 export const HVC = 0xd400_0002
 export const WFI = 0xd503_207f
 /** PSCI SYSTEM_OFF. */
@@ -36,6 +41,7 @@ export function domainWith(
   program: readonly number[],
   vcpus = 1,
   clock: DomainClock = new DeterministicClock(),
+  gic: GicPlace = { distributor: 0x0800_0000, its: ITS, redistributors: 0x080a_0000 },
 ): ArmDomain {
   const domain = new ArmDomain({
     memory: MachineMemory.create({ bytes: 32 << 20 }),
@@ -43,7 +49,7 @@ export function domainWith(
     clock,
     sleeper: { sleep: (ms) => setTimeout(Math.min(ms, 5)), wake: () => {} },
     codeCacheBytes: 2 << 20,
-    gic: { distributor: 0x0800_0000, its: ITS, redistributors: 0x080a_0000 },
+    gic,
   })
   domain.p2m.populate(RAM / 4096, 1024)
   put(domain, 0, program)

@@ -17,9 +17,12 @@ const BOOT_PSCI_HVC = 1 << 1
 // Structures of the MADT (5.2.12).
 const GICC = 0x0b
 const GICD = 0x0c
+const GIC_MESSAGES = 0x0d
 const GICR = 0x0e
 const GIC_ITS = 0x0f
 const GICC_ENABLED = 1
+/** The structure has the interrupts of a frame for messages, in place of the frame's own register. */
+const MESSAGES_TOLD = 1
 
 // Flags of timers (5.2.25, "Generic Timer Description Table").
 const TIMER_ALWAYS_ON = 1 << 2
@@ -107,7 +110,7 @@ export function madt(board: ArmBoard): Uint8Array {
   const processorBytes = 80
   const processorsAt = 44 + 24
   const rest = processorsAt + cpus * processorBytes
-  const body = new Body(rest + (gic === 3 ? 16 : 0) + (its ? 20 : 0))
+  const body = new Body(rest + (gic === 3 ? 16 : 24) + (its ? 20 : 0))
   body.u8(44, GICD).u8(45, 24).u64(52, VIRT.gicDistributor.base).u8(64, gic)
   for (let cpu = 0; cpu < cpus; cpu++) {
     const at = processorsAt + cpu * processorBytes
@@ -123,6 +126,12 @@ export function madt(board: ArmBoard): Uint8Array {
     const { base, bytes } = VIRT.gicRedistributors
     body.u8(rest, GICR).u8(rest + 1, 16)
     body.u64(rest + 4, base).u32(rest + 12, bytes)
+  }
+  if (gic === 2) {
+    const { base, spi, count } = VIRT.gicMessages
+    body.u8(rest, GIC_MESSAGES).u8(rest + 1, 24)
+    body.u64(rest + 8, base).u32(rest + 16, MESSAGES_TOLD)
+    body.u16(rest + 20, count).u16(rest + 22, gsiOfSpi(spi))
   }
   if (its) {
     body.u8(rest + 16, GIC_ITS).u8(rest + 17, 20)

@@ -76,13 +76,14 @@ export function armDeviceTree(board: ArmBoard, chosen: ArmChosen = {}): Uint8Arr
     .set('device_type', 'memory')
     .set('reg', ...cells64(VIRT.ram.base, board.memoryBytes))
   addCpus(tree)
-  const { controller, its } = addInterruptController(tree)
+  const { controller, messages } = addInterruptController(tree)
   root.set('interrupt-parent', controller.phandle(next))
   addFirmwareCalls(root, board.psciConduit ?? 'hvc')
   addTimer(tree)
   addPeripherals(tree)
+  if (board.flash !== false) addFlash(root)
   addVirtio(root)
-  addPcie(tree, controller, its)
+  addPcie(tree, controller, messages)
   return writeDeviceTree(root)
 }
 
@@ -130,7 +131,7 @@ function addCpus({ root, cpus, next }: Tree): void {
 /** The interrupt controller, and what messages of PCI functions go to. */
 interface Controllers {
   readonly controller: DeviceTreeNode
-  readonly its: DeviceTreeNode | null
+  readonly messages: DeviceTreeNode | null
 }
 
 function addInterruptController({ root, gic, its: present }: Tree): Controllers {
@@ -144,14 +145,22 @@ function addInterruptController({ root, gic, its: present }: Tree): Controllers 
     .set('ranges')
     .set('reg', ...ranges(VIRT.gicDistributor, gic === 3 ? VIRT.gicRedistributors : VIRT.gicCpuInterface))
   if (gic === 3) controller.set('#redistributor-regions', 1)
-  if (!present) return { controller, its: null }
-  const its = controller
+  if (gic === 2) {
+    const messages = controller
+      .add(unit('v2m', VIRT.gicMessages))
+      .set('compatible', 'arm,gic-v2m-frame')
+      .set('msi-controller')
+      .set('reg', ...ranges(VIRT.gicMessages))
+    return { controller, messages }
+  }
+  if (!present) return { controller, messages: null }
+  const messages = controller
     .add(unit('its', VIRT.gicIts))
     .set('compatible', 'arm,gic-v3-its')
     .set('msi-controller')
     .set('#msi-cells', 1)
     .set('reg', ...ranges(VIRT.gicIts))
-  return { controller, its }
+  return { controller, messages }
 }
 
 function addFirmwareCalls(root: DeviceTreeNode, conduit: 'hvc' | 'smc'): void {
@@ -206,6 +215,9 @@ function addPeripherals({ root, next }: Tree): void {
     .set('compatible', 'qemu,fw-cfg-mmio')
     .set('reg', ...ranges(VIRT.fwCfg))
     .set('dma-coherent')
+}
+
+function addFlash(root: DeviceTreeNode): void {
   const { base, bytes } = VIRT.flash
   root
     .add(unit('flash', VIRT.flash))
@@ -227,7 +239,7 @@ function addVirtio(root: DeviceTreeNode): void {
   }
 }
 
-function addPcie({ root, next }: Tree, controller: DeviceTreeNode, its: DeviceTreeNode | null): void {
+function addPcie({ root, next }: Tree, controller: DeviceTreeNode, messages: DeviceTreeNode | null): void {
   const { pcie, pciePorts, pcieMemory, pcieMemory64 } = VIRT
   const windows = [
     ...[PCI_PORTS, ...cells64(0, pciePorts.base, pciePorts.bytes)],
@@ -248,7 +260,7 @@ function addPcie({ root, next }: Tree, controller: DeviceTreeNode, its: DeviceTr
     .set('#interrupt-cells', 1)
     .set('interrupt-map-mask', (PCI_PINS - 1) << PCI_DEVICE_SHIFT, 0, 0, 7)
     .set('interrupt-map', ...interruptMap(controller.phandle(next)))
-  if (its !== null) node.set('msi-map', 0, its.phandle(next), 0, pcie.buses * 256)
+  if (messages !== null) node.set('msi-map', 0, messages.phandle(next), 0, pcie.buses * 256)
 }
 
 /** Pins of the first four devices; those of the others repeat (PCI-to-PCI Bridge 1.2, 9.1, "Interrupt Routing"). */

@@ -23,6 +23,8 @@ export interface ArmLayout {
   readonly gicDistributor: ArmPlace
   /** Processor interface of a GICv2. */
   readonly gicCpuInterface: ArmPlace
+  /** Frame of a GICv2 that makes interrupts of messages: `count` of them, from `spi` on. */
+  readonly gicMessages: ArmDevicePlace & { readonly count: number }
   /** Interrupt translation service of a GICv3. */
   readonly gicIts: ArmPlace
   /** Redistributors of a GICv3, one for each processor. */
@@ -60,6 +62,7 @@ export const VIRT: ArmLayout = {
   flash: { base: 0, bytes: 64 * MIB, count: 2 },
   gicDistributor: { base: 0x0800_0000, bytes: 0x1_0000 },
   gicCpuInterface: { base: 0x0801_0000, bytes: 0x1_0000 },
+  gicMessages: { base: 0x0802_0000, bytes: 0x1000, spi: 48, count: 64 },
   gicIts: { base: 0x0808_0000, bytes: 0x2_0000 },
   gicRedistributors: { base: 0x080a_0000, bytes: 0xf6_0000 },
   uart: { base: 0x0900_0000, bytes: 0x1000, spi: 1 },
@@ -119,6 +122,8 @@ export interface ArmBoard {
   readonly gic?: 2 | 3 | undefined
   /** Whether a GICv3 has an interrupt translation service, where messages of PCI functions go; default true. */
   readonly its?: boolean | undefined
+  /** Whether there are the flash memories; default true. */
+  readonly flash?: boolean | undefined
   /** Instruction by which a guest calls PSCI; default `hvc`. */
   readonly psciConduit?: 'hvc' | 'smc' | undefined
 }

@@ -3,7 +3,7 @@ import type { CfiFlash } from '@retrap/devices/flash'
 import { type Keyboard, type Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock } from '@retrap/hvm'
 import { ArmDomain } from '@retrap/hvm/arm'
-import type { ArmDomainOptions } from '@retrap/hvm/arm'
+import type { ArmDomainOptions, GicPlace } from '@retrap/hvm/arm'
 import { type DeviceFailure, type FailurePolicy, type IoTraceRecord, PortWindow } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import type { VirtioDevice } from '@retrap/virtio'
@@ -22,7 +22,7 @@ import { describeArmCrash } from './crash.ts'
 import { armDeviceTree } from './device-tree.ts'
 import { type ArmPciOptions, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
 import type { Decompress } from './kernel-image.ts'
-import { type ArmBoard, checkArmBoard, VIRT } from './layout.ts'
+import { type ArmBoard, checkArmBoard, gsiOfSpi, VIRT } from './layout.ts'
 import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
 import { armMemoryBytes } from './memory-size.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
@@ -32,8 +32,10 @@ import { type ArmModels, createArmModels } from './models.ts'
 export interface ArmMachineOptions extends ArmPciOptions {
   /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
   readonly memoryBytes: number
-  /** vCPUs, 1–64; default 1. */
+  /** vCPUs, 1–64, or 1–8 with a GICv2; default 1. */
   readonly cpus?: number | undefined
+  /** Version of the interrupt controller; default 3. */
+  readonly gic?: 2 | 3 | undefined
   /** A Linux Image, also compressed by gzip, or in an EFI image by gzip or zstd; or an ELF file for AArch64. */
   readonly kernel?: Uint8Array | undefined
   /**
@@ -118,9 +120,9 @@ export class ArmMachine {
     kinds: readonly PlaceDevices[],
     flash: readonly CfiFlash[],
   ) {
-    const { memoryBytes, cpus = 1 } = options
+    const { memoryBytes, cpus = 1, gic } = options
     this.#options = options
-    this.#board = { cpus, memoryBytes }
+    this.#board = { cpus, memoryBytes, gic, flash: flash.length > 0 }
     checkArmBoard(this.#board)
     this.#random = randomOf(options)
     const epochSeconds = epochOf(options)
@@ -268,16 +270,24 @@ export class ArmMachine {
   }
 }
 
+function gicPlace(version: 2 | 3 = 3): GicPlace {
+  const distributor = VIRT.gicDistributor.base
+  if (version === 3) return { distributor, redistributors: VIRT.gicRedistributors.base, its: VIRT.gicIts.base }
+  const { base, spi, count } = VIRT.gicMessages
+  return {
+    version,
+    distributor,
+    cpuInterface: VIRT.gicCpuInterface.base,
+    messages: { base, first: gsiOfSpi(spi), count },
+  }
+}
+
 /** The options of the machine's domain, as far as they follow from the machine's. */
 function domainOptions(options: ArmMachineOptions): Omit<ArmDomainOptions, 'memory' | 'sleeper'> {
   return {
     vcpus: options.cpus ?? 1,
     clock: options.clock === 'deterministic' ? new DeterministicClock() : new RealClock(hostClock),
-    gic: {
-      distributor: VIRT.gicDistributor.base,
-      redistributors: VIRT.gicRedistributors.base,
-      its: VIRT.gicIts.base,
-    },
+    gic: gicPlace(options.gic),
     openBus: [VIRT.pcie, VIRT.pciePorts],
     ...(options.jit === true && { jit: {} }),
     ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),

@@ -77,6 +77,7 @@ test('what is no kernel, and a board that cannot be, are refused', async () => {
   const refused = async (options: Partial<ArmMachineOptions>): Promise<unknown> =>
     createArmMachine({ memoryBytes: 4 << 20, kernel, ...options }).catch(({ code }: { code: string }) => code)
   expect(await refused({ cpus: 65 })).toBe('ERR_CPUS')
+  expect(await refused({ cpus: 9, gic: 2 })).toBe('ERR_CPUS')
   expect(await refused({ memoryBytes: 4097 })).toBe('ERR_MEMORY_SIZE')
   expect(await refused({ kernel: '/boot/vmlinuz' as unknown as Uint8Array })).toBe('ERR_OPTION')
   expect(await refused({ kernel: new Uint8Array(100) })).toBe('ERR_FORMAT')

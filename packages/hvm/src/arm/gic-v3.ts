@@ -1,0 +1,105 @@
+import type { SystemValue } from '@retrap/arm-cpu'
+import { GicV3, gicV3StateBytes, Its, ITS_STATE_BYTES } from '@retrap/irqchip/gic'
+import type { Domain } from '../domain.ts'
+import type { ArmInterruptController, BankedRegisters, ControllerWiring } from './interrupt-controller.ts'
+
+/** Where a board has a GICv3. */
+export interface GicV3Place {
+  /** Default. */
+  readonly version?: 3
+  /** Guest-physical address of the distributor, 64 KiB. */
+  readonly distributor: number
+  /** Guest-physical address of the redistributors, 128 KiB for each vCPU. */
+  readonly redistributors: number
+  /** Guest-physical address of the interrupt translation service, 128 KiB; absent: there is none, and no messages. */
+  readonly its?: number
+  /** Shared interrupts, 32–988. Default 256. */
+  readonly spis?: number
+}
+
+/** Bytes of the translation service's frames; where the second has the register that messages are written to. */
+const ITS_BYTES = 0x2_0000
+const GITS_TRANSLATER = 0x1_0040
+
+/** Virtual time between two slices of a long queue of commands: what else is due has its turn. */
+const ITS_SLICE_NS = 100_000
+
+/** A GICv3 of a domain, with its translation service. */
+export class GicV3Controller implements ArmInterruptController {
+  readonly hasSystemRegisters = true
+  readonly banked: readonly BankedRegisters[] = []
+  readonly #gic: GicV3
+  readonly #its: Its | undefined
+  readonly #translater: number
+
+  constructor(domain: Domain, place: GicV3Place, { cpus, signal }: ControllerWiring) {
+    const { dispatch, memory } = domain
+    const { buffer } = memory
+    const hasIts = place.its !== undefined
+    this.#gic = new GicV3({
+      cpus,
+      ...(place.spis !== undefined && { spis: place.spis }),
+      signal,
+      ...(hasIts && { memory: domain.guestMemory }),
+      state: { buffer, byteOffset: memory.allocate(gicV3StateBytes(cpus, hasIts), 8, 'interrupt controller') },
+    })
+    this.#translater = place.its === undefined ? -1 : place.its + GITS_TRANSLATER
+    this.#its = place.its === undefined ? undefined : this.#makeIts(domain, place.its)
+    const words = { maximumAccess: 8 } as const
+    dispatch.mapInternalMmio('gic distributor', place.distributor, 0x1_0000, this.#gic.distributor, words)
+    const { redistributors, redistributorBytes } = this.#gic
+    dispatch.mapInternalMmio('gic redistributors', place.redistributors, redistributorBytes, redistributors, words)
+  }
+
+  #makeIts({ memory, guestMemory, dispatch, timers }: Domain, base: number): Its {
+    const callbacks: (() => void)[] = []
+    const timer = timers.create(() => {
+      for (const callback of callbacks.splice(0)) callback()
+    })
+    const its = new Its({
+      gic: this.#gic,
+      memory: guestMemory,
+      later(callback) {
+        callbacks.push(callback)
+        timer.armAfter(ITS_SLICE_NS)
+      },
+      state: { buffer: memory.buffer, byteOffset: memory.allocate(ITS_STATE_BYTES, 8, 'interrupt translation') },
+    })
+    dispatch.mapInternalMmio('gic its', base, ITS_BYTES, its, { maximumAccess: 8 })
+    return its
+  }
+
+  setLine(intid: number, level: boolean): void {
+    this.#gic.setLine(intid, level)
+  }
+
+  setPpi(vcpu: number, intid: number, level: boolean): void {
+    this.#gic.setPpi(vcpu, intid, level)
+  }
+
+  irqPending(vcpu: number): boolean {
+    return this.#gic.irqPending(vcpu)
+  }
+
+  fiqPending(vcpu: number): boolean {
+    return this.#gic.fiqPending(vcpu)
+  }
+
+  readSystemRegister(vcpu: number, encoding: number, into: SystemValue): boolean {
+    return this.#gic.readSystemRegister(vcpu, encoding, into)
+  }
+
+  writeSystemRegister(vcpu: number, encoding: number, lo: number, hi: number): boolean {
+    return this.#gic.writeSystemRegister(vcpu, encoding, lo, hi)
+  }
+
+  /** By the translation service; to other addresses there are none. */
+  signalMsi(address: number, data: number, requester: number): void {
+    if (address === this.#translater) this.#its?.translate(requester, data)
+  }
+
+  reset(): void {
+    this.#gic.reset()
+    this.#its?.reset()
+  }
+}

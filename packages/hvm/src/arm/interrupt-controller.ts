@@ -1,0 +1,45 @@
+import type { SystemValue } from '@retrap/arm-cpu'
+
+/** Registers in memory of which each vCPU has its own behind one address. */
+export interface BankedRegisters {
+  /** Guest-physical address of the first. */
+  readonly base: number
+  /** Bytes of their range. */
+  readonly bytes: number
+  /** Reads 1, 2 or 4 bytes as a vCPU sees them. */
+  readonly read: (vcpu: number, offset: number, size: number) => number
+  /** Writes them. */
+  readonly write: (vcpu: number, offset: number, size: number, value: number) => void
+}
+
+/** What an Arm domain asks of its interrupt controller. */
+export interface ArmInterruptController {
+  /** Whether each vCPU has system registers of it, as ID_AA64PFR0_EL1.GIC says. */
+  readonly hasSystemRegisters: boolean
+  /** Registers that each vCPU sees its own of; those of one for all are in the domain's dispatcher. */
+  readonly banked: readonly BankedRegisters[]
+  /** Drives the input of a shared interrupt, from 32. */
+  setLine(intid: number, level: boolean): void
+  /** Drives the input of a private interrupt of a vCPU, 16–31. */
+  setPpi(vcpu: number, intid: number, level: boolean): void
+  /** Whether a vCPU's IRQ is asserted. */
+  irqPending(vcpu: number): boolean
+  /** Whether a vCPU's FIQ is asserted. */
+  fiqPending(vcpu: number): boolean
+  /** Reads a system register of a vCPU. @returns whether it is one */
+  readSystemRegister(vcpu: number, encoding: number, into: SystemValue): boolean
+  /** Writes one. */
+  writeSystemRegister(vcpu: number, encoding: number, lo: number, hi: number): boolean
+  /** Delivers a device's message, if it goes to an address for messages. @param requester - of the function that sends it */
+  signalMsi(address: number, data: number, requester: number): void
+  /** Power-on state. */
+  reset(): void
+}
+
+/** What a controller is connected to. */
+export interface ControllerWiring {
+  /** vCPUs. */
+  readonly cpus: number
+  /** IRQ or FIQ of a vCPU has changed. */
+  readonly signal: (vcpu: number) => void
+}
