@@ -12,6 +12,25 @@ export interface DomainClock extends Clock {
   advance(instructions: number): void
   /** All vCPUs wait: time goes on to `deadline`, as far as the clock lets it. */
   skipTo(deadline: Readonly<Word64>): void
+  /** Returns the time by name. */
+  save(): ClockState
+  /**
+   * Takes a saved state. It arms no timers: their models do when they are restored.
+   *
+   * @throws HvmError `ERR_STATE` for one that it cannot take
+   */
+  restore(state: ClockState): void
+}
+
+/** Holds the saved state of a clock of either kind. */
+export type ClockState = RealClockState | DeterministicClockState
+
+/** Holds the saved state of a {@link RealClock}. */
+export interface RealClockState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** Nanoseconds from power-on, 64 bits. */
+  readonly time: Readonly<Word64>
 }
 
 /** Follows the host's clock. */
@@ -21,7 +40,8 @@ export class RealClock implements DomainClock {
   /** It is the host's time. */
   readonly realTime = true
   readonly #host: HostClock
-  readonly #origin: number
+  /** The host's time at power-on. */
+  #origin: number
 
   constructor(host: HostClock) {
     this.#host = host
@@ -45,6 +65,19 @@ export class RealClock implements DomainClock {
 
   /** Does nothing: the host's time cannot be hurried. */
   skipTo(): void {}
+
+  /** Returns the time by name. */
+  save(): RealClockState {
+    const time = { lo: 0, hi: 0 }
+    this.read(time)
+    return { version: 1, time }
+  }
+
+  /** Goes on from a saved time, whichever clock it is of. @throws HvmError `ERR_STATE` for another version or shape */
+  restore(state: ClockState): void {
+    checkTime(state)
+    this.#origin = this.#host() - (state.time.hi * TWO_32 + state.time.lo)
+  }
 }
 
 /** Holds the saved state of a {@link DeterministicClock}. */
@@ -117,25 +150,27 @@ export class DeterministicClock implements DomainClock {
   /**
    * Takes a saved state. It arms no timers: their models do when they are restored.
    *
-   * @throws HvmError `ERR_STATE` for another version or shape, and for another duration of an instruction
+   * @throws HvmError `ERR_STATE` for another version or shape, for the state of a clock that followed the host's, and for
+   *   another duration of an instruction
    */
-  restore(state: DeterministicClockState): void {
-    const wrong = this.#wrong(state)
-    if (wrong !== undefined) throw new HvmError('ERR_STATE', `state of a clock: ${wrong}`)
-    this.#time.set(state.time)
-    this.#fraction = state.fraction
-  }
-
-  /** What is wrong with a state; undefined for a right one. */
-  #wrong(state: DeterministicClockState | null | undefined): string | undefined {
-    if (state?.version !== 1) return `version ${String(state?.version)}: expected 1`
-    const { nsPerInstruction, time, fraction } = state
+  restore(state: ClockState): void {
+    checkTime(state)
+    const { nsPerInstruction, fraction } = state as Partial<DeterministicClockState>
     if (nsPerInstruction !== this.#nsPerInstruction)
-      return `${String(nsPerInstruction)} ns an instruction: expected ${this.#nsPerInstruction}`
-    for (const word of [time?.lo, time?.hi]) {
-      if (word !== word >>> 0) return `${String(word)} in its time: expected 32-bit words`
-    }
-    return fraction >= 0 && fraction < 1 ? undefined : `fraction ${String(fraction)}: expected 0 to less than 1`
+      throw wrongClock(`${String(nsPerInstruction)} ns an instruction: expected ${this.#nsPerInstruction}`)
+    if (!(fraction! >= 0 && fraction! < 1)) throw wrongClock(`fraction ${String(fraction)}: expected 0 to less than 1`)
+    this.#time.set(state.time)
+    this.#fraction = fraction!
+  }
+}
+
+const wrongClock = (what: string): HvmError => new HvmError('ERR_STATE', `state of a clock: ${what}`)
+
+/** @throws HvmError `ERR_STATE` for a state of another version, or without a time */
+function checkTime(state: ClockState | null | undefined): void {
+  if (state?.version !== 1) throw wrongClock(`version ${String(state?.version)}: expected 1`)
+  for (const word of [state.time?.lo, state.time?.hi]) {
+    if (word !== word >>> 0) throw wrongClock(`${String(word)} in its time: expected 32-bit words`)
   }
 }
 

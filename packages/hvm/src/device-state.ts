@@ -23,18 +23,24 @@ export interface DeviceParties {
 }
 
 /** Brings all models to rest, saves them, and lets them go on. See `Domain.saveDevices`. */
-export async function saveDevices(parties: DeviceParties, deadlineMs: number): Promise<DevicesState> {
+export async function saveDevices(
+  parties: DeviceParties,
+  deadlineMs: number,
+  atRest: () => void,
+): Promise<DevicesState> {
   const { devices, servers, memories } = parties
   const remotes = servers.map(({ remote }) => remote)
   try {
     await Promise.all([devices.quiesce(deadlineMs), ...remotes.map((remote) => remote.quiesce(deadlineMs))])
     const [local, ...states] = await Promise.all([devices.save(), ...remotes.map((remote) => remote.save())])
-    return {
+    const saved: DevicesState = {
       version: 1,
       local,
       servers: Object.fromEntries(remotes.map((remote, i) => [remote.name, states[i] as DeviceHostState])),
       memories: memories.save(),
     }
+    atRest()
+    return saved
   } finally {
     resume(parties)
   }

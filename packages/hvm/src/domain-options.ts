@@ -14,6 +14,8 @@ export type DomainExit =
   | { readonly reason: 'sleep' }
   /** A domain that slept is to wake. */
   | { readonly reason: 'wake' }
+  /** Its owner has something to do while no vCPU executes, and runs it on afterwards. */
+  | { readonly reason: 'pause' }
   /** A vCPU shut down for good: on x86, a triple fault. */
   | { readonly reason: 'vcpu-shutdown'; readonly vcpu: number }
   | { readonly reason: 'stopped' }

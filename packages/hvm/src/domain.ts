@@ -22,6 +22,10 @@ import { RunLoop } from './run-loop.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
 import type { CpuExit, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
+import type { RoundState } from './virtual-rounds.ts'
+
+/** Exits after which it can be run on. */
+const GOES_ON: ReadonlySet<DomainExit['reason']> = new Set(['stopped', 'pause', 'sleep', 'wake'])
 
 /** Host time that a device model may take where all of the machine waits for it. */
 const VIRTUAL_DEADLINE_MS = 30_000
@@ -251,7 +255,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     }
   }
 
-  /** Ends `run` with this exit, the first one given; `sleep` and `wake` give way to all others. */
+  /** Ends `run` with this exit, the first one given; `pause`, `sleep` and `wake` give way to all others. */
   stop(exit: DomainExit): void {
     this.#loop.stop(exit)
   }
@@ -347,13 +351,14 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * instructions (see `settle`), the models to rest; afterwards the models go on. Not while `run` is under way.
    *
    * @param deadlineMs - host time that devices may take to answer, and models to come to rest
+   * @param atRest - called while the models rest, when they have been saved: what else belongs to that instant
    * @throws DeviceError `ERR_STATE`, naming a model that has neither `save` nor `stateless: true`; `ERR_DEVICE`, naming one
    *   that failed or was late
    * @throws HvmError `ERR_PENDING` as `settle`
    */
-  async saveDevices(deadlineMs: number): Promise<DevicesState> {
+  async saveDevices(deadlineMs: number, atRest: () => void = () => undefined): Promise<DevicesState> {
     await this.settle(deadlineMs)
-    return saveDevices(this.#deviceParties(), deadlineMs)
+    return saveDevices(this.#deviceParties(), deadlineMs, atRest)
   }
 
   /**
@@ -363,6 +368,16 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    */
   restoreDevices(state: DevicesState): Promise<void> {
     return restoreDevices(this.#deviceParties(), state)
+  }
+
+  /** Where the round of deterministic time is, for a snapshot; null on the host's clock. Not while `run` is under way. */
+  saveRound(): RoundState | null {
+    return this.#loop.saveRound()
+  }
+
+  /** Goes on where a saved round was. @throws HvmError `ERR_STATE` for a state of another version */
+  restoreRound(state: RoundState | null): void {
+    this.#loop.restoreRound(state)
   }
 
   #deviceParties(): DeviceParties {
@@ -385,10 +400,10 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.#loop.asleep = asleep
   }
 
-  /** Runs until the guest or its owner ends it. After `stopped`, `sleep` and `wake` it can be run on. */
+  /** Runs until the guest or its owner ends it. After `stopped`, `pause`, `sleep` and `wake` it can be run on. */
   async run(): Promise<DomainExit> {
     const exit = await this.#loop.run()
-    if (exit.reason === 'stopped' || exit.reason === 'sleep' || exit.reason === 'wake') this.#loop.clear()
+    if (GOES_ON.has(exit.reason)) this.#loop.clear()
     // A party that waits for acknowledgements need not wait until the domain runs again.
     if (this.invalidations.awaited) this.#sendIdle()
     return exit

@@ -76,6 +76,15 @@ export class OwnedMemories {
     return false
   }
 
+  /** Whether a machine frame is one of a memory's. */
+  owns(mfn: number): boolean {
+    for (const { location, view } of this.#memories.values()) {
+      const first = location / PAGE_BYTES
+      if (mfn >= first && mfn < first + view.length / PAGE_BYTES) return true
+    }
+    return false
+  }
+
   /** Saves the contents of all that is to be saved; a model restores its mode itself. */
   save(): OwnedMemoryState[] {
     return [...this.#memories.values()].filter((memory) => memory.saved).map((memory) => memory.save())

@@ -6,7 +6,7 @@ import type { Paravirtual } from './paravirtual.ts'
 import { PendingInstructions } from './pending-instructions.ts'
 import type { RunLoopParts } from './run-loop-parts.ts'
 import type { CpuExit, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
-import { VirtualRounds, type RoundsHost } from './virtual-rounds.ts'
+import { VirtualRounds, type RoundsHost, type RoundState } from './virtual-rounds.ts'
 
 /** A timer that is due within this time makes the turn shorter, so that it is not late by a whole one. */
 const SOON_NS = 200_000
@@ -20,7 +20,7 @@ const STOP_DEADLINE_MS = 1000
 const ENDS_AT_A_DEVICE: ReadonlySet<DomainExit['reason']> = new Set(['power-off', 'reset', 'debug-exit', 'sleep'])
 
 /** Whether the machine goes on by itself after an exit. */
-const passes = ({ reason }: DomainExit): boolean => reason === 'sleep' || reason === 'wake'
+const passes = ({ reason }: DomainExit): boolean => reason === 'sleep' || reason === 'wake' || reason === 'pause'
 
 /** The next microtask. */
 const NOW = Promise.resolve()
@@ -88,7 +88,7 @@ export class RunLoop {
       setWoken: (woken) => {
         this.#woken = woken
       },
-      ended: () => this.#exit !== null,
+      ended: () => this.#ends,
       mayGoOn: (vcpu) => this.#instructions.mayGoOn(vcpu),
       sleep: (ms) => this.#sleep(ms),
     })
@@ -101,7 +101,8 @@ export class RunLoop {
       vcpus,
       clock,
       timers,
-      ended: () => this.#exit !== null,
+      ended: () => this.#ends,
+      pauses: () => this.#exit?.reason === 'pause' && !vcpus.some(({ cpu }) => cpu.busy),
       settle: () => this.#settling.begin(),
       waitsForHost: () => this.#wait.pending,
       waitsForMemory: (id) => secondLevel.waits(id),
@@ -123,6 +124,21 @@ export class RunLoop {
       beginTurn: ({ id }) => this.paravirtual?.beforeTurn(id),
       endTurn: ({ id }, reason) => this.paravirtual?.afterTurn(id, reason),
     }
+  }
+
+  /** Whether `run` ends now. On deterministic time a pause has its instant: see {@link VirtualRounds}. */
+  get #ends(): boolean {
+    return this.#exit !== null && (this.#rounds === null || this.#exit.reason !== 'pause')
+  }
+
+  /** Where the round of deterministic time is; null on the host's clock. */
+  saveRound(): RoundState | null {
+    return this.#rounds?.save() ?? null
+  }
+
+  /** Goes on in a round that was saved; null, and on the host's clock: in a new one. */
+  restoreRound(state: RoundState | null): void {
+    if (state !== null) this.#rounds?.restore(state)
   }
 
   /** Exits by kind. */
@@ -177,7 +193,8 @@ export class RunLoop {
   /** Ends `run` with the first exit given. An exit after which the machine goes on by itself gives way to any other. */
   stop(exit: DomainExit): void {
     if (this.#exit === null || (passes(this.#exit) && !passes(exit))) this.#exit = exit
-    for (const vcpu of this.#parts.vcpus) vcpu.cpu.stop()
+    // The others look before they execute anything.
+    this.current?.cpu.stop()
     this.#settling.stop()
     this.wake()
   }
@@ -223,7 +240,7 @@ export class RunLoop {
       let wait: Promise<unknown> | null
       do wait = this.#rounds === null ? this.#round() : this.#rounds.run()
       while (wait === null && !this.#waiting && this.#exit === null)
-      if (this.#exit !== null) this.#ended?.resolve(this.#exit)
+      if (this.#exit !== null && (wait === null || this.#ends)) this.#ended?.resolve(this.#exit)
       else if (wait !== null) wait.then(this.#go, this.#broken)
     } catch (error) {
       this.#broken(error)

@@ -1,12 +1,31 @@
 import { Instant } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 import type { DomainClock } from './clock.ts'
+import { HvmError } from './errors.ts'
 import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
 
 /** Instructions of a vCPU's turn. */
 export const TURN = 10_000
 /** A device access that is waited for costs a turn as much as so many instructions. */
 const WAIT_COST = 100
+
+/** Holds where a round is: whose turn it is, and what is left of it. */
+export interface RoundState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** The vCPU whose turn it is, by position; as many as there are: a round ends. */
+  readonly next: number
+  /** The timers of this round have fired. */
+  readonly begun: boolean
+  /** Its turn has begun. */
+  readonly inTurn: boolean
+  /** Instructions that are left of the turn. */
+  readonly left: number
+  /** Those that it has taken, for which time has still to pass. */
+  readonly spent: number
+  /** In this round, a vCPU has executed something. */
+  readonly ran: boolean
+}
 
 /** What the rounds ask of the loop that they are part of. */
 export interface RoundsHost {
@@ -15,6 +34,8 @@ export interface RoundsHost {
   readonly timers: TimerQueue
   /** The domain has an exit. */
   ended(): boolean
+  /** The domain is to pause, and no instruction is under way. */
+  pauses(): boolean
   /** Lets models finish what they were last given to do. @returns what is to be awaited, or null: they have */
   settle(): Promise<unknown> | null
   /** Whether an answer or an acknowledgement is still to come. */
@@ -53,6 +74,8 @@ export interface RoundsHost {
  * - a device model is asked, and the machine waits for its answer: no vCPU executes, and no time passes. A write that
  *   nobody waits for, and a timer's notice, are waited for in the same way when the model is in another thread or process;
  * - when the answer is there, the same vCPU goes on with what is left of its turn;
+ * - a pause comes when models have finished what they were last given to do, and no instruction is under way: what comes
+ *   after it is as if it had not been;
  * - the event loop may have its turn between any two turns of vCPUs, as often as the host's clock says. Nothing of the
  *   guest's moves meanwhile.
  */
@@ -86,6 +109,7 @@ export class VirtualRounds {
       const settled = host.settle()
       if (settled !== null) return settled
       if (host.waitsForHost()) return host.waitForHost(false)
+      if (host.pauses()) return null
       if (host.visitDue(units)) return host.sleep(0)
       units = 0
       if (!this.#begun) {
@@ -182,6 +206,32 @@ export class VirtualRounds {
     if (this.#spent > 0) this.#ran = true
     this.#host.clock.advance(this.#spent)
     this.#spent = 0
+  }
+
+  /** Where the round is that is under way, by name; no vCPU waits for an answer. */
+  save(): RoundState {
+    return {
+      version: 1,
+      next: this.#next,
+      begun: this.#begun,
+      inTurn: this.#inTurn,
+      left: this.#left,
+      spent: this.#spent,
+      ran: this.#ran,
+    }
+  }
+
+  /** Goes on in the round that was saved. @throws HvmError `ERR_STATE` for a state of another version */
+  restore(state: RoundState): void {
+    if (state?.version !== 1)
+      throw new HvmError('ERR_STATE', `state of a round of version ${String(state?.version)}: expected 1`)
+    this.reset()
+    this.#next = state.next
+    this.#begun = state.begun
+    this.#inTurn = state.inTurn
+    this.#left = state.left
+    this.#spent = state.spent
+    this.#ran = state.ran
   }
 
   /** Power-on: what was under way is no more. */

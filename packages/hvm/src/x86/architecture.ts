@@ -68,6 +68,7 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
   /** Reset with the interrupt controllers: the TPR patcher, if there is one. */
   vapic: { reset(): void } | null = null
   readonly #ferr: InterruptLine
+  #ferrAsserted = false
 
   constructor(domain: Domain, options: X86DomainOptions) {
     const { memory, clock, timers } = domain
@@ -137,7 +138,7 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
     dispatch.mapInternalPorts('coprocessor error', 0xf0, 1, {
       read: () => 0xff,
       write: () => {
-        this.#ferr.set(false)
+        this.ferr = false
         this.vcpus[0]?.cpu.ignoreNumericError()
       },
     })
@@ -160,12 +161,22 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
 
   /** Asserts FERR#. */
   numericError(): void {
-    this.#ferr.set(true)
+    this.ferr = true
+  }
+
+  /** Whether FERR# is asserted. */
+  get ferr(): boolean {
+    return this.#ferrAsserted
+  }
+
+  set ferr(asserted: boolean) {
+    this.#ferrAsserted = asserted
+    this.#ferr.set(asserted)
   }
 
   /** Power-on of interrupt controllers and TPR patcher. */
   reset(): void {
-    this.#ferr.set(false)
+    this.ferr = false
     this.vapic?.reset()
     this.interrupts.reset()
     this.#withoutApics()

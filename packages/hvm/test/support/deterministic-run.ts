@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto'
-import { Instant } from '@retrap/device'
+import { Instant, type DeviceModel } from '@retrap/device'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
 import { al, dword, eax, ebx, ecx, edx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { restoreVcpu } from '@retrap/x86-cpu'
-import { DeterministicClock, type DomainServer, type X86Vcpu } from '../../src/index.ts'
+import {
+  DeterministicClock,
+  restoreX86Domain,
+  saveX86Domain,
+  type DomainServer,
+  type X86Vcpu,
+} from '../../src/index.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, STACK } from './guest.ts'
 import { JITTER_BUFFERED, JITTER_PORT, JITTER_VECTOR, jitterDevice } from './jitter-device.ts'
 
@@ -54,12 +60,14 @@ function program(asm: Assembler, id: number): void {
   asm.hlt().jmp(halt)
 }
 
-/**
- * Runs a short guest with a model whose answers, DMA and interrupts come when the host likes, on deterministic time.
- *
- * @param start - the time of power-on, nanoseconds
- */
-export async function deterministicRun(vcpus: number, placement: Placement, start = 0n): Promise<string> {
+/** A guest that runs, and where its model lives. */
+interface Run {
+  readonly guest: Guest
+  readonly model: DeviceModel
+  readonly server: DomainServer | undefined
+}
+
+async function build(vcpus: number, placement: Placement, start: bigint): Promise<Run> {
   const model = jitterDevice()
   const guest = new Guest((asm) => program(asm, 0), {
     vcpus,
@@ -68,55 +76,90 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
     devices: placement === 'here' ? [model] : [],
   })
   const { domain } = guest
-  let server: DomainServer | undefined
-  if (placement !== 'here') {
-    const modules = [new URL('jitter-device.ts', import.meta.url).href]
-    const options = { name: 'far', modules, realTime: false }
-    server =
-      placement === 'worker'
-        ? startDeviceWorker(domain.dispatch, domain.platform, options)
-        : await startDeviceProcess(domain.dispatch, domain.platform, options)
-    domain.addServer(server)
-    await server.remote.ready
+  if (placement === 'here') return { guest, model, server: undefined }
+  const modules = [new URL('jitter-device.ts', import.meta.url).href]
+  const options = { name: 'far', modules, realTime: false }
+  const server =
+    placement === 'worker'
+      ? startDeviceWorker(domain.dispatch, domain.platform, options)
+      : await startDeviceProcess(domain.dispatch, domain.platform, options)
+  domain.addServer(server)
+  await server.remote.ready
+  return { guest, model, server }
+}
+
+/** Has the guest begin with its program. */
+function load({ guest }: Run, vcpus: number): void {
+  guest.program(HANDLER, 32, (asm) => {
+    asm
+      .push(eax)
+      .push(edx)
+      .rdtsc()
+      .lock()
+      .add(dword(SHARED + 12), eax)
+    asm
+      .lock()
+      .inc(dword(SHARED + 16))
+      .mov(eax, dword(0x6000))
+      .lock()
+      .add(dword(SHARED + 20), eax)
+    asm
+      .mov(dword(APIC + 0xb0), 0)
+      .pop(edx)
+      .pop(eax)
+      .iretd()
+  })
+  for (const vector of [JITTER_VECTOR, TIMER_VECTOR]) guest.vector(vector, HANDLER)
+  guest.write64(AT_WORK, BigInt(vcpus))
+  for (let id = 1; id < vcpus; id++) {
+    const at = CODE + 0x1000 * id
+    guest.program(at, 32, (asm) => program(asm, id))
+    const { cpu } = guest.domain.vcpus[id] as X86Vcpu
+    cpu.load({ ...PROTECTED, registers: { ...PROTECTED.registers, rip: at, rsp: STACK - 0x1000 * id } })
+    restoreVcpu(cpu, { ...guest.state(id), pending: guest.state(0).pending })
   }
+}
+
+/** After some turns of the event loop, whatever the guest is doing then. */
+async function pauseSoon({ guest }: Run): Promise<void> {
+  for (let i = Math.random() * 40; i > 0; i--) await new Promise((resolve) => setImmediate(resolve))
+  guest.domain.stop({ reason: 'pause' })
+}
+
+/**
+ * Runs a short guest with a model whose answers, DMA and interrupts come when the host likes, on deterministic time.
+ *
+ * @param start - the time of power-on, nanoseconds
+ * @param moves - how often it is saved at random instants, and goes on in another domain or in its own
+ * @returns a digest of all that can be seen at its end
+ */
+export async function deterministicRun(vcpus: number, placement: Placement, start = 0n, moves = 0): Promise<string> {
+  let run = await build(vcpus, placement, start)
   try {
-    guest.program(HANDLER, 32, (asm) => {
-      asm
-        .push(eax)
-        .push(edx)
-        .rdtsc()
-        .lock()
-        .add(dword(SHARED + 12), eax)
-      asm
-        .lock()
-        .inc(dword(SHARED + 16))
-        .mov(eax, dword(0x6000))
-        .lock()
-        .add(dword(SHARED + 20), eax)
-      asm
-        .mov(dword(APIC + 0xb0), 0)
-        .pop(edx)
-        .pop(eax)
-        .iretd()
-    })
-    for (const vector of [JITTER_VECTOR, TIMER_VECTOR]) guest.vector(vector, HANDLER)
-    guest.write64(AT_WORK, BigInt(vcpus))
-    for (let id = 1; id < vcpus; id++) {
-      const at = CODE + 0x1000 * id
-      guest.program(at, 32, (asm) => program(asm, id))
-      const { cpu } = domain.vcpus[id] as X86Vcpu
-      cpu.load({ ...PROTECTED, registers: { ...PROTECTED.registers, rip: at, rsp: STACK - 0x1000 * id } })
-      restoreVcpu(cpu, { ...guest.state(id), pending: guest.state(0).pending })
+    load(run, vcpus)
+    const retired = run.guest.domain.vcpus.map(() => 0)
+    for (let left = moves; ; left--) {
+      if (left > 0) void pauseSoon(run)
+      const exit = await run.guest.run()
+      if (exit.reason === 'debug-exit') break
+      if (exit.reason !== 'pause') throw new Error(`the guest ended with ${JSON.stringify(exit)}`)
+      const snapshot = structuredClone(await saveX86Domain(run.guest.domain, 1000))
+      // The one that was saved can go on as well.
+      if (left % 3 === 1) continue
+      for (const { id, cpu } of run.guest.domain.vcpus) retired[id]! += cpu.retired
+      run.server?.close()
+      run = await build(vcpus, placement, 0n)
+      await restoreX86Domain(run.guest.domain, snapshot)
     }
-    const exit = await guest.run()
-    if (exit.reason !== 'debug-exit') throw new Error(`the guest ended with ${JSON.stringify(exit)}`)
+    const { guest, model, server } = run
+    const { domain } = guest
     const hash = createHash('sha256')
     const add = (value: unknown): void =>
       void hash.update(JSON.stringify(value, (_key, each: unknown) => (typeof each === 'bigint' ? String(each) : each)))
     const ram = new Uint8Array(1 << 20)
     domain.guestMemory.read(0, ram)
     hash.update(ram)
-    for (const { id, cpu } of domain.vcpus) add([guest.state(id), cpu.retired])
+    for (const { id, cpu } of domain.vcpus) add([guest.state(id), retired[id]! + cpu.retired])
     const [now, next] = [new Instant(), new Instant()]
     domain.clock.read(now)
     domain.timers.readNextDeadline(next)
@@ -124,6 +167,6 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
     add(server === undefined ? await model.save?.() : await server.remote.save())
     return hash.digest('hex')
   } finally {
-    server?.close()
+    run.server?.close()
   }
 }

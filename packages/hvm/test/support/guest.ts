@@ -66,6 +66,7 @@ export class Guest extends FlatGuest {
     this.domain.attach(
       defineDevice({
         name: 'console',
+        stateless: true,
         synchronous: true,
         ports: [
           { base: 0xe9, size: 1 },

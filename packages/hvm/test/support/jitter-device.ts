@@ -1,4 +1,4 @@
-import { defineDevice, Instant, type DeviceContext, type DeviceModel, type Timer } from '@retrap/device'
+import { defineDevice, Instant, type DeviceContext, type DeviceModel, type Timer, type Word64 } from '@retrap/device'
 
 /** A value to read; a write asks for DMA and an interrupt. The guest waits. */
 export const JITTER_PORT = 0x80
@@ -57,8 +57,15 @@ export function jitterDevice(): DeviceModel {
       timer.armAfter(500 + 20 * value)
       await act(0, value)
     },
-    save: () => ({ version: 1, sum }),
-    restore: () => {},
+    save: () => {
+      const at = new Instant()
+      return { sum, armed: timer.readDeadline(at) ? at.save() : null }
+    },
+    restore(saved) {
+      const state = saved as { readonly sum: number; readonly armed: Word64 | null }
+      sum = state.sum
+      if (state.armed !== null) timer.armAfter(0, state.armed)
+    },
   })
 }
 

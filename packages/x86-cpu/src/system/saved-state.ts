@@ -1,4 +1,5 @@
 import {
+  EVENT_STOP,
   S_CR0,
   S_CR2,
   S_CR3,
@@ -285,6 +286,8 @@ export function saveState(s: System): SavedCpu {
     }
   }
   const pending = collect(s, PENDING)
+  // That its owner wants it to come back is not the processor's state.
+  pending['events'] = hex(BigInt(s.get(S_EVENTS) & ~EVENT_STOP))
   // A trap that the instruction has suppressed is not to come.
   if (s.get(S_STEP_SUPPRESSED) !== 0) pending['stepping'] = hex(0n)
   pending['monitorArmed'] = hex(s.get(S_MONITOR_LINE) === 0 ? 0n : 1n)

@@ -1,0 +1,139 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import type { P2mLeaf } from '@retrap/p2m'
+import type { Domain } from './domain.ts'
+import { HvmError } from './errors.ts'
+
+/** Consecutive guest frames of one kind. */
+export interface GuestFrames {
+  /** The first. */
+  readonly gfn: number
+  /** How many. */
+  readonly count: number
+  /** What they are to the guest. */
+  readonly kind: 'ram' | 'rom'
+}
+
+/** Contents of a guest's frames. Frames that are not named are zeros. */
+export interface GuestPages {
+  /** Guest frames, from low to high. */
+  readonly gfns: Uint32Array
+  /** Their bytes in the same order, 4 KiB each. */
+  readonly bytes: Uint8Array
+}
+
+/** A run of frames in machine memory. */
+interface MachineRun extends GuestFrames {
+  readonly mfn: number
+}
+
+/**
+ * Returns the frames of RAM and ROM that a guest has, without those of memories that device models own.
+ *
+ * @throws HvmError `ERR_STATE` for memory that is neither: paged out, shared, to be populated on demand, or another guest's
+ */
+export function guestFrames(domain: Domain): GuestFrames[] {
+  const found: { gfn: number; count: number; kind: 'ram' | 'rom' }[] = []
+  for (const { gfn, count, kind } of machineRuns(domain)) {
+    const last = found.at(-1)
+    if (last !== undefined && last.kind === kind && last.gfn + last.count === gfn) last.count += count
+    else found.push({ gfn, count, kind })
+  }
+  return found
+}
+
+/** Copies all of a guest's frames that are not zeros. */
+export function copyGuestPages(domain: Domain): GuestPages {
+  const { u8, u32 } = domain.memory
+  const runs: MachineRun[] = [...machineRuns(domain)]
+  const most = runs.reduce((sum, { count }) => sum + count, 0)
+  const gfns = new Uint32Array(most)
+  const mfns = new Uint32Array(most)
+  let found = 0
+  for (const { gfn, mfn, count } of runs) {
+    for (let i = 0; i < count; i++) {
+      if (isZero(u32, (mfn + i) * WORDS)) continue
+      gfns[found] = gfn + i
+      mfns[found++] = mfn + i
+    }
+  }
+  const bytes = new Uint8Array(found * PAGE_BYTES)
+  for (let i = 0; i < found;) {
+    // Neighbours at once.
+    let end = i + 1
+    while (end < found && mfns[end] === mfns[i]! + end - i) end++
+    bytes.set(u8.subarray(mfns[i]! * PAGE_BYTES, (mfns[i]! + end - i) * PAGE_BYTES), i * PAGE_BYTES)
+    i = end
+  }
+  return { gfns: gfns.slice(0, found), bytes }
+}
+
+/**
+ * Gives a guest's frames their contents back; those that are not named become zeros.
+ *
+ * @param frames - where the contents belong
+ * @throws HvmError `ERR_STATE` where the guest has other frames, or contents are of none; nothing has changed then
+ */
+export function restoreGuestPages(domain: Domain, frames: readonly GuestFrames[], pages: GuestPages): void {
+  const { gfns, bytes } = pages
+  const runs = [...machineRuns(domain)]
+  const here = JSON.stringify(guestFrames(domain))
+  if (here !== JSON.stringify(frames)) throw new HvmError('ERR_STATE', differenceOf(guestFrames(domain), frames))
+  if (bytes.length !== gfns.length * PAGE_BYTES)
+    throw new HvmError('ERR_STATE', `${gfns.length} saved frames of ${bytes.length} bytes: expected 4096 each`)
+  let at = 0
+  for (const { gfn, count } of runs) {
+    while (at < gfns.length && gfns[at]! >= gfn && gfns[at]! < gfn + count && (at === 0 || gfns[at]! > gfns[at - 1]!)) at++
+  }
+  if (at < gfns.length)
+    throw new HvmError('ERR_STATE', `saved contents of guest frame ${gfns[at]}, which is out of order or not the guest's`)
+  at = 0
+  for (const { gfn, mfn, count } of runs) {
+    let done = 0
+    for (; at < gfns.length && gfns[at]! < gfn + count; at++) {
+      const index = gfns[at]! - gfn
+      if (index > done) domain.memory.fill((mfn + done) * PAGE_BYTES, (index - done) * PAGE_BYTES, 0)
+      domain.memory.write((mfn + index) * PAGE_BYTES, bytes.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES))
+      done = index + 1
+    }
+    if (done < count) domain.memory.fill((mfn + done) * PAGE_BYTES, (count - done) * PAGE_BYTES, 0)
+  }
+}
+
+const WORDS = PAGE_BYTES / 4
+
+function isZero(u32: Uint32Array, first: number): boolean {
+  for (let i = first; i < first + WORDS; i += 8) {
+    const some =
+      u32[i]! | u32[i + 1]! | u32[i + 2]! | u32[i + 3]! | u32[i + 4]! | u32[i + 5]! | u32[i + 6]! | u32[i + 7]!
+    if (some !== 0) return false
+  }
+  return true
+}
+
+/** Leaf by leaf, in order of guest frames. */
+function* machineRuns(domain: Domain): Generator<MachineRun, void, undefined> {
+  const { p2m, ownedMemories } = domain
+  for (const leaf of p2m.leaves()) {
+    const kind = kindOf(domain, leaf)
+    if (kind === null || ownedMemories.owns(leaf.mfn)) continue
+    yield { gfn: leaf.gfn, mfn: leaf.mfn, count: 2 ** leaf.order, kind }
+  }
+}
+
+/** What a leaf is to the guest; null for a hole. */
+function kindOf(domain: Domain, { type, gfn }: P2mLeaf): 'ram' | 'rom' | null {
+  const { types } = domain.p2m
+  if (type === types.ram || type === types.logged) return 'ram'
+  if (type === types.rom) return 'rom'
+  if (type === types.hole || type === types.nothing) return null
+  const what = `guest frame 0x${gfn.toString(16)} is of type ${type}`
+  throw new HvmError('ERR_STATE', `${what}: only RAM, ROM and memory of device models can be saved`)
+}
+
+function differenceOf(here: readonly GuestFrames[], saved: readonly GuestFrames[]): string {
+  const at = here.findIndex((run, i) => JSON.stringify(run) !== JSON.stringify(saved[i]))
+  const text = (run: GuestFrames | undefined): string =>
+    run === undefined ? 'none' : `${run.count} of ${run.kind} from 0x${run.gfn.toString(16)}`
+  const index = at < 0 ? here.length : at
+  return `the saved guest has other memory than this one: frames ${text(saved[index])}, expected ${text(here[index])}`
+}

@@ -1,0 +1,113 @@
+import type { InterruptFabricState } from '@retrap/irqchip'
+import { restoreVcpu, type SavedCpu, saveVcpu } from '@retrap/x86-cpu'
+import type { ClockState } from '../clock.ts'
+import type { DevicesState } from '../device-state.ts'
+import { HvmError } from '../errors.ts'
+import { copyGuestPages, guestFrames, restoreGuestPages, type GuestFrames, type GuestPages } from '../guest-frames.ts'
+import type { RoundState } from '../virtual-rounds.ts'
+import type { X86Domain } from './domain.ts'
+
+/** Holds all of an {@link X86Domain} but the contents of its RAM. */
+export interface X86DomainState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** Its virtual time. */
+  readonly clock: ClockState
+  /** Where the round of deterministic time is; null on the host's clock. */
+  readonly round: RoundState | null
+  /** No vCPU executes, as in S3. */
+  readonly asleep: boolean
+  /** Its processors, by number. */
+  readonly vcpus: readonly SavedCpu[]
+  /** Local APICs, I/O APIC and i8259 pair. */
+  readonly interrupts: InterruptFabricState
+  /** FERR# is asserted. */
+  readonly numericError: boolean
+  /** Address line 20 works. */
+  readonly a20: boolean
+  /** Its device models, with the memory that they own. */
+  readonly devices: DevicesState
+  /** Its RAM and ROM. */
+  readonly frames: readonly GuestFrames[]
+}
+
+/** A domain as it was between two instructions. */
+export interface X86DomainSnapshot {
+  /** All but the contents of RAM and ROM. */
+  readonly state: X86DomainState
+  /** Those. */
+  readonly pages: GuestPages
+}
+
+/**
+ * Saves a domain. Every vCPU is brought between two instructions and the device models to rest; afterwards it can be run
+ * on. Not while `run` is under way.
+ *
+ * @param deadlineMs - host time that devices may take
+ * @param atRest - called at the instant that is saved
+ * @throws HvmError `ERR_PENDING` for a device that has not answered in time; `ERR_STATE` for guest memory that is neither
+ *   RAM nor ROM nor a device model's, and for a domain with a hypervisor's own interface. DeviceError as
+ *   `Domain.saveDevices`
+ */
+export async function saveX86Domain(
+  domain: X86Domain,
+  deadlineMs: number,
+  atRest: () => void = () => undefined,
+): Promise<X86DomainSnapshot> {
+  if (domain.paravirtual !== null) {
+    const why = 'its grants and rings are not part of a snapshot'
+    throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot be saved: ${why}`)
+  }
+  const others: { state?: Omit<X86DomainState, 'devices'>; pages?: GuestPages } = {}
+  const devices = await domain.saveDevices(deadlineMs, () => {
+    others.state = {
+      version: 1,
+      clock: domain.clock.save(),
+      round: domain.saveRound(),
+      asleep: domain.asleep,
+      vcpus: domain.vcpus.map(({ cpu }) => saveVcpu(cpu)),
+      interrupts: domain.interrupts.save(),
+      numericError: domain.architecture.ferr,
+      a20: domain.a20,
+      frames: guestFrames(domain),
+    }
+    others.pages = copyGuestPages(domain)
+    atRest()
+  })
+  return { state: { ...others.state!, devices }, pages: others.pages! }
+}
+
+/**
+ * Restores a domain that has just been made, with the same number of vCPUs, the same processor and device models. It goes
+ * on where the saved one was. A domain for which this has failed is of no more use.
+ *
+ * @param mapped - called when device models have mapped what they map, and before RAM is restored
+ * @throws HvmError `ERR_STATE` for another version, number of vCPUs, or memory; DeviceError, IrqchipError, X86CpuError where
+ *   devices, interrupt controllers or processors are others
+ */
+export async function restoreX86Domain(
+  domain: X86Domain,
+  { state, pages }: X86DomainSnapshot,
+  mapped: () => void = () => undefined,
+): Promise<void> {
+  if (state?.version !== 1)
+    throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
+  if (state.vcpus.length !== domain.vcpus.length)
+    throw new HvmError('ERR_STATE', `state of ${state.vcpus.length} vCPUs: expected ${domain.vcpus.length}`)
+  domain.clock.restore(state.clock)
+  domain.restoreRound(state.round)
+  // The levels of wires come with the controllers; the models drive them to the same.
+  domain.interrupts.restore(state.interrupts)
+  domain.architecture.ferr = state.numericError
+  await domain.restoreDevices(state.devices)
+  domain.a20 = state.a20
+  mapped()
+  restoreGuestPages(domain, state.frames, pages)
+  domain.asleep = state.asleep
+  // Last of all: a processor that waits for a write watches the line in its RAM.
+  for (const [id, saved] of state.vcpus.entries()) {
+    const vcpu = domain.vcpus[id]!
+    restoreVcpu(vcpu.cpu, saved)
+    vcpu.updateEvents()
+  }
+}
