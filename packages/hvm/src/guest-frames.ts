@@ -82,10 +82,14 @@ export function restoreGuestPages(domain: Domain, frames: readonly GuestFrames[]
     throw new HvmError('ERR_STATE', `${gfns.length} saved frames of ${bytes.length} bytes: expected 4096 each`)
   let at = 0
   for (const { gfn, count } of runs) {
-    while (at < gfns.length && gfns[at]! >= gfn && gfns[at]! < gfn + count && (at === 0 || gfns[at]! > gfns[at - 1]!)) at++
+    while (at < gfns.length && gfns[at]! >= gfn && gfns[at]! < gfn + count && (at === 0 || gfns[at]! > gfns[at - 1]!))
+      at++
   }
   if (at < gfns.length)
-    throw new HvmError('ERR_STATE', `saved contents of guest frame ${gfns[at]}, which is out of order or not the guest's`)
+    throw new HvmError(
+      'ERR_STATE',
+      `saved contents of guest frame ${gfns[at]}, which is out of order or not the guest's`,
+    )
   at = 0
   for (const { gfn, mfn, count } of runs) {
     let done = 0

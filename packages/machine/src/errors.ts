@@ -9,6 +9,7 @@ export type MachineErrorCode =
   | 'ERR_DEVICES'
   | 'ERR_OPTION_ROM'
   | 'ERR_UNPLUG'
+  | 'ERR_SNAPSHOT'
 
 /** A machine that cannot be made or used as asked. */
 export class MachineError extends Error {

@@ -99,31 +99,50 @@ export function epochOf({ clock, epochSeconds }: PowerOnOptions): number {
   return epochSeconds ?? (clock === 'deterministic' ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
 }
 
+/** A machine's source of random numbers. */
+export interface RandomSource {
+  /** Returns 32 random bits. */
+  readonly next: () => number
+  /** The last number of a sequence that can be gone on with; null for the host's numbers. */
+  save(): number | null
+  /** Goes on after a saved number; with null, and the host's, as it likes. */
+  restore(last: number | null): void
+}
+
 /** A machine's source of 32 random bits a call: the host's, or a sequence that is always the same. */
-export function randomOf({ clock }: PowerOnOptions): () => number {
+export function randomOf({ clock }: PowerOnOptions): RandomSource {
   return clock === 'deterministic' ? fixedRandom(0x7265_7472) : hostRandom()
 }
 
 /** 32 random bits from the host's generator, drawn in batches. */
-function hostRandom(): () => number {
+function hostRandom(): RandomSource {
   const batch = new Uint32Array(256)
-  let next = batch.length
-  return () => {
-    if (next === batch.length) {
+  let at = batch.length
+  const next = (): number => {
+    if (at === batch.length) {
       host.crypto.getRandomValues(batch)
-      next = 0
+      at = 0
     }
-    return batch[next++]!
+    return batch[at++]!
   }
+  return { next, save: () => null, restore: () => undefined }
 }
 
 /** 32 bits from a fixed sequence (xorshift, Marsaglia 2003), so that deterministic machines agree. */
-function fixedRandom(seed: number): () => number {
+function fixedRandom(seed: number): RandomSource {
   let x = seed | 1
-  return () => {
+  const next = (): number => {
     x ^= x << 13
     x ^= x >>> 17
     x ^= x << 5
     return x >>> 0
+  }
+  return {
+    next,
+    save: () => x,
+    restore: (last) => {
+      // A sequence that is at 0 stays there.
+      if (last !== null && last !== 0) x = last | 0
+    },
   }
 }

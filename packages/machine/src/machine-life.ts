@@ -58,6 +58,8 @@ export class MachineLife {
   #running = false
   #over = false
   #closed = false
+  readonly #pauses: (() => Promise<void>)[] = []
+  #pausing: Promise<void> | undefined
 
   constructor(domain: LivingDomain, hooks: LifeHooks) {
     this.#domain = domain
@@ -119,6 +121,7 @@ export class MachineLife {
     signal?.addEventListener('abort', stop)
     if (signal?.aborted === true) stop()
     try {
+      await this.#pausing
       const exit = await this.#hooks.run()
       if (exit.reason !== 'stopped') this.#end()
       for (const model of this.#hooks.models) if (isBuffered(model)) model.flush()
@@ -128,8 +131,36 @@ export class MachineLife {
       if (timer !== undefined) clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
       this.#running = false
+      await this.paused()
       if (this.#closed) this.#leave()
     }
+  }
+
+  /**
+   * Does something while no vCPU executes, between two instructions; a run that is under way goes on afterwards.
+   *
+   * @throws MachineError `ERR_STATE` if the machine has ended; what `action` throws
+   */
+  pause<T>(action: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#pauses.push(async () => {
+        if (this.#over) return reject(new MachineError('ERR_STATE', 'the machine has ended'))
+        await action().then(resolve, reject)
+      })
+      if (this.#running) this.#domain.stop({ reason: 'pause' })
+      else void this.paused()
+    })
+  }
+
+  /** Does what waits for a pause. */
+  paused(): Promise<void> {
+    return (this.#pausing ??= this.#doPaused())
+  }
+
+  async #doPaused(): Promise<void> {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    for (let next = this.#pauses.shift(); next !== undefined; next = this.#pauses.shift()) await next()
+    this.#pausing = undefined
   }
 
   /** Ends what runs beside the machine: threads and processes of device models. */

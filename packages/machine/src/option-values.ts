@@ -98,6 +98,10 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     (value) => object(value) && typeof value['name'] === 'string' && isBytes(value['bytes']),
   ),
   commandLine: typed('string', 'text'),
+  snapshot: {
+    expected: 'what pc.save returned',
+    accepts: (value) => object(value) && object(value['state']) && object(value['pages']),
+  },
   drives: arrayOf(
     '{ medium: BlockBackend or null, media?, interface?, virtio?, nvme?, scsi?, index?, bootIndex?, serialNumber?, model? }',
     isDrive,

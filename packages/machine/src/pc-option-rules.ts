@@ -18,7 +18,7 @@ export function checkPcOptions(options: PcOptions): void {
   }
   checkCpu(options.cpu ?? 'max', cpus)
   const firmware = options.firmware !== undefined || (options.flash?.length ?? 0) > 0
-  if (options.kernel === undefined && !firmware) {
+  if (options.kernel === undefined && !firmware && options.snapshot === undefined) {
     throw new MachineError('ERR_NOTHING_TO_RUN', 'neither a kernel nor a firmware image was given')
   }
   if (options.firmware !== undefined && (options.flash?.length ?? 0) > 0) {

@@ -11,6 +11,7 @@ import type { MachineType } from './machine-type.ts'
 import type { OptionRom } from './option-roms.ts'
 import type { StartBoardServer, StartControllerServer } from './elsewhere/start.ts'
 import type { SamplingOptions } from './sampling.ts'
+import type { PcSnapshot } from './snapshot.ts'
 import type { PcUsb } from './usb.ts'
 import type { PcVapicOptions } from './vapic.ts'
 import type { PcNetworkCard } from './network-card.ts'
@@ -39,6 +40,11 @@ export interface PcOptions {
   readonly modules?: readonly BootModule[] | undefined
   /** The kernel’s command line, passed as it is given; default empty. */
   readonly commandLine?: string | undefined
+  /**
+   * Goes on where a machine with the same options was saved by `pc.save`, whose kernel is not needed then; default: the
+   * machine is powered on.
+   */
+  readonly snapshot?: PcSnapshot | undefined
   /** A flat firmware image that ends at 4 GiB, started at the reset vector. */
   readonly firmware?: Uint8Array | undefined
   /**
@@ -170,5 +176,5 @@ export function kernelImages({ kernel, initrd, modules, commandLine }: PcOptions
 }
 
 /** Whether a kernel starts without firmware. */
-export const startsDirectly = ({ kernel, firmware, flash }: PcOptions): boolean =>
-  kernel !== undefined && firmware === undefined && (flash?.length ?? 0) === 0
+export const startsDirectly = ({ kernel, firmware, flash, snapshot }: PcOptions): boolean =>
+  (kernel !== undefined || snapshot !== undefined) && firmware === undefined && (flash?.length ?? 0) === 0

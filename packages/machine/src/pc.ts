@@ -10,7 +10,7 @@ import { mapResetVector } from './after-bios.ts'
 import type { PcSite } from './device-kinds.ts'
 import { MachineError } from './errors.ts'
 import type { HotPlug, PcPluggable, PcUnplugOptions } from './hot-plug.ts'
-import { epochOf, HostSleeper, randomOf } from './host.ts'
+import { epochOf, HostSleeper, type RandomSource, randomOf } from './host.ts'
 import { InputSwitch } from './input/input-switch.ts'
 import { waking } from './input/relay.ts'
 import { kernelForFirmware, pcMemoryMap } from './loaders/index.ts'
@@ -30,6 +30,7 @@ import { type PcRemovableDrive, withTrays } from './removable-drive.ts'
 import { Sampler } from './sampling.ts'
 import { inSystemManagement } from './smram.ts'
 import { Sleep } from './sleep.ts'
+import type { PcSnapshot, SnapshotParts } from './snapshot.ts'
 import { SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
 import { hasVga } from './vga.ts'
@@ -40,6 +41,8 @@ import { xenConsole, xenOptions } from './xen.ts'
 /** Behind the bridges and the graphics card, and Xen's platform device. */
 const FIRST_FREE_SLOT = 3
 const XEN_FIRST_FREE_SLOT = 4
+/** A disk may take seconds. */
+const SAVE_DEADLINE_MS = 10_000
 
 /**
  * Assembles a PC: memory, vCPUs, interrupt controllers, board devices, ACPI tables, and what it starts.
@@ -48,6 +51,12 @@ const XEN_FIRST_FREE_SLOT = 4
  */
 export async function createPc(options: PcOptions): Promise<Pc> {
   return Pc.create(options)
+}
+
+/** Limits of `pc.save`. */
+export interface PcSaveOptions {
+  /** Host time that devices may take to bring their work to rest, in milliseconds. */
+  readonly deadlineMs?: number | undefined
 }
 
 /** A PC. Made by {@link createPc}. */
@@ -74,6 +83,8 @@ export class Pc {
   readonly removableDrives: readonly PcRemovableDrive[]
   /** The TPR patcher, where there is one. */
   readonly vapic: DomainVapic | undefined
+  readonly #options: PcOptions
+  readonly #random: RandomSource
   readonly #board: PlacedBoard
   readonly #boot: PcBoot
   readonly #life: MachineLife
@@ -92,7 +103,8 @@ export class Pc {
       shared: options.sharedMemory === true || options.controllerPlacement !== undefined,
     })
     const epochSeconds = epochOf(options)
-    const random = randomOf(options)
+    const source = randomOf(options)
+    const random = source.next
     const xen = options.hypervisor === 'xen'
     const sleeper = new HostSleeper()
     this.domain = new X86Domain({
@@ -122,6 +134,7 @@ export class Pc {
       resume: () => this.#boot.resume(),
       changed: (asleep) => options.onSleep?.(asleep),
       turn: () => sleeper.sleep(0),
+      paused: () => this.#life.paused(),
     })
     const lines = Array.from({ length: options.serialPorts ?? 1 }, (_, port) => {
       return new SerialLine((bytes) => {
@@ -146,6 +159,8 @@ export class Pc {
       ...rom,
       bytes: checkOptionRom(rom),
     }))
+    this.#options = options
+    this.#random = source
     this.#boot = new PcBoot(this.domain, options, { map, acpi, optionRoms, flash: parts.flash })
     if (optionRoms.some((rom) => !isKernelRom(rom)))
       this.vapic = createVapic(this.domain, options.vapic, () => this.#boot.area)
@@ -202,6 +217,8 @@ export class Pc {
     }
     try {
       await pc.#boot.start()
+      const { snapshot } = options
+      if (snapshot !== undefined) await (await import('./snapshot.ts')).restorePc(pc.#snapshotParts(), snapshot)
     } catch (error) {
       pc.close()
       throw error
@@ -275,6 +292,24 @@ export class Pc {
   async unplug(port: string, options?: PcUnplugOptions): Promise<void> {
     const hotPlug = await this.#loadHotPlug()
     await hotPlug.unplug(port, options)
+  }
+
+  /**
+   * Saves all of the machine, between two instructions of its vCPUs: for `PcOptions.snapshot` of a machine with the same
+   * options, here or elsewhere. One that runs stands still meanwhile, and runs on.
+   *
+   * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
+   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, and for a device that is too late:
+   *   the machine can run on; `ERR_STATE` for one that has ended
+   */
+  async save({ deadlineMs = SAVE_DEADLINE_MS }: PcSaveOptions = {}): Promise<PcSnapshot> {
+    const { savePc } = await import('./snapshot.ts')
+    return this.#life.pause(() => savePc(this.#snapshotParts(), deadlineMs))
+  }
+
+  #snapshotParts(): SnapshotParts {
+    const { area } = this.#boot
+    return { domain: this.domain, options: this.#options, random: this.#random, area, vapic: this.vapic }
   }
 
   #loadHotPlug(): Promise<HotPlug> {

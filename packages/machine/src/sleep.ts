@@ -1,15 +1,20 @@
 import type { Domain, DomainExit } from '@retrap/hvm'
 
 /** The exits that a domain's owner sees. */
-export type FinalExit = Exclude<DomainExit, { readonly reason: 'sleep' | 'wake' }>
+export type FinalExit = Exclude<DomainExit, { readonly reason: 'pause' | 'sleep' | 'wake' }>
 
 /** A domain as {@link Sleep} sees it, of any processor. */
 type SleepingDomain = Pick<Domain, 'asleep' | 'reset' | 'run' | 'stop'>
+
+/** Exits that may come in the place of the one for which the guest has asked. */
+const PAST_DEVICES: ReadonlySet<DomainExit['reason']> = new Set(['sleep', 'pause', 'stopped'])
 
 /** What a machine lends its {@link Sleep}. */
 export interface SleepHooks {
   /** Does what firmware does first when the machine wakes. @returns false: the guest has left no place to go on */
   resume(): Promise<boolean>
+  /** Does what is to be done while no vCPU executes. */
+  paused(): Promise<void>
   /** The guest sleeps, or has been woken. */
   changed(asleep: boolean): void
   /** Gives the event loop its turn. */
@@ -55,8 +60,10 @@ export class Sleep {
       // oxlint-disable-next-line no-await-in-loop
       const exit = await domain.run()
       // A stop that arrives meanwhile finds the machine asleep: the guest expects no further instruction.
-      if (this.#falling && (exit.reason === 'sleep' || exit.reason === 'stopped')) this.#fallAsleep()
-      if (exit.reason !== 'sleep' && exit.reason !== 'wake') return exit
+      if (this.#falling && PAST_DEVICES.has(exit.reason)) this.#fallAsleep()
+      if (exit.reason !== 'pause' && exit.reason !== 'sleep' && exit.reason !== 'wake') return exit
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#hooks.paused()
       // A guest that is woken at once, and sleeps again, does not hold the host.
       // oxlint-disable-next-line no-await-in-loop
       await this.#hooks.turn()

@@ -3,6 +3,7 @@ import type { SmramSettings } from '@retrap/devices'
 import type { SystemManagementMemory, X86Domain } from '@retrap/hvm'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { BoardHooks } from './board.ts'
+import { MachineError } from './errors.ts'
 
 const LOW_BASE = 0xa_0000
 const HIGH_BASE = 0xfeda_0000
@@ -31,11 +32,31 @@ export function plugSystemManagement(domain: X86Domain, lowRamEnd: number): Pick
 export const inSystemManagement = (domain: X86Domain): boolean =>
   domain.vcpus[domain.executingVcpu]?.cpu.inSystemManagement === true
 
+/** A page of SMRAM that is not all zeros. */
+interface SmramPage {
+  /** From 0 in its part. */
+  readonly page: number
+  /** 4 KiB. */
+  readonly bytes: Uint8Array
+}
+
+/** The saved form of {@link Smram}. Pages of zeros are left out. */
+export interface SmramState {
+  /** Of this form. */
+  readonly version: 1
+  /** The RAM behind the VGA window. */
+  readonly low: readonly SmramPage[]
+  /** The top of low memory, where nobody else sees it. */
+  readonly tseg: readonly SmramPage[]
+  /** Its size. */
+  readonly tsegBytes: number
+}
+
 /**
  * SMRAM of a PC: 128 KiB of RAM behind the VGA window, and with a Q35 the top of low memory (TSEG). The chipset's
  * registers say which of it is seen by processors in system-management mode alone, and which by everybody.
  */
-class Smram implements SystemManagementMemory {
+export class Smram implements SystemManagementMemory {
   readonly #domain: X86Domain
   /** End of RAM below 4 GiB, where TSEG ends. */
   readonly #lowRamEnd: number
@@ -75,6 +96,48 @@ class Smram implements SystemManagementMemory {
     if ((low || high) && window >= 0 && window < LOW_BYTES) return this.#at(this.#low, window)
     const inTseg = gpa - this.#lowRamEnd + this.#tseg.length * PAGE_BYTES
     return inTseg >= 0 && gpa < this.#lowRamEnd ? this.#at(this.#tseg, inTseg) : -1
+  }
+
+  /** Saves what the map of guest memory does not show; the settings are the chipset's. */
+  save(): SmramState {
+    const pages = this.#tseg.length
+    return {
+      version: 1,
+      low: this.#contents(this.#low),
+      tseg: this.#contents(this.#tseg),
+      tsegBytes: pages * PAGE_BYTES,
+    }
+  }
+
+  /** Takes saved contents, after the chipset has given its settings. @throws MachineError `ERR_STATE` */
+  restore(state: SmramState): void {
+    if (state.version !== 1 || state.tsegBytes !== this.#tseg.length * PAGE_BYTES) {
+      const what = `version ${String(state.version)} with ${String(state.tsegBytes)} bytes of TSEG`
+      throw new MachineError('ERR_STATE', `SMRAM of ${what}: expected version 1 with ${this.#tseg.length * PAGE_BYTES}`)
+    }
+    this.#fill(this.#low, state.low)
+    this.#fill(this.#tseg, state.tseg)
+  }
+
+  #contents(frames: readonly number[]): SmramPage[] {
+    return frames.flatMap((mfn, page) => {
+      const bytes = this.#domain.memory.read(mfn * PAGE_BYTES, PAGE_BYTES)
+      return bytes.some((byte) => byte !== 0) ? [{ page, bytes }] : []
+    })
+  }
+
+  #fill(frames: readonly number[], contents: readonly SmramPage[]): void {
+    const { memory } = this.#domain
+    for (const mfn of frames) memory.fill(mfn * PAGE_BYTES, PAGE_BYTES, 0)
+    for (const { page, bytes } of contents) {
+      const mfn = frames[page]
+      if (mfn === undefined || bytes.length !== PAGE_BYTES)
+        throw new MachineError(
+          'ERR_STATE',
+          `page ${page} of SMRAM with ${bytes.length} bytes: expected 4096, below ${frames.length}`,
+        )
+      memory.write(mfn * PAGE_BYTES, bytes)
+    }
   }
 
   #at(frames: readonly number[], offset: number): number {

@@ -124,7 +124,7 @@ export class ArmMachine {
     this.#options = options
     this.#board = { cpus, memoryBytes, gic, flash: flash.length > 0 }
     checkArmBoard(this.#board)
-    this.#random = randomOf(options)
+    this.#random = randomOf(options).next
     const epochSeconds = epochOf(options)
     this.memory = MachineMemory.create({ bytes: armMemoryBytes(options) })
     const sleeper = new HostSleeper()
@@ -141,6 +141,7 @@ export class ArmMachine {
       resume: async () => false,
       changed: () => undefined,
       turn: () => sleeper.sleep(0),
+      paused: () => this.#life.paused(),
     })
     this.#life = new MachineLife(this.domain, {
       models: options.devices ?? [],

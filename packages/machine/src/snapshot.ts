@@ -1,0 +1,160 @@
+import {
+  type DomainVapic,
+  type DomainVapicState,
+  type GuestPages,
+  restoreX86Domain,
+  saveX86Domain,
+  type X86Domain,
+  type X86DomainState,
+} from '@retrap/hvm'
+import { MachineError } from './errors.ts'
+import type { FirmwareArea, FirmwareAreaState } from './firmware-area.ts'
+import type { RandomSource } from './host.ts'
+import { type PcOptions, startsDirectly } from './pc-options.ts'
+import { Smram, type SmramState } from './smram.ts'
+
+/** The options of a PC that a snapshot belongs to. Those of its devices show in the devices' states. */
+export interface PcSnapshotMachine {
+  /** Guest RAM. */
+  readonly memoryBytes: number
+  /** The board. */
+  readonly machine: string
+  /** vCPUs. */
+  readonly cpus: number
+  /** It has system-management mode. */
+  readonly smm: boolean
+  /** Where its first instruction comes from. */
+  readonly start: 'kernel' | 'firmware' | 'flash'
+  /** How its time passes. */
+  readonly clock: 'real' | 'deterministic'
+}
+
+/** All of a PC but the contents of its RAM: plain data. */
+export interface PcSnapshotState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** Of which machine it is. */
+  readonly machine: PcSnapshotMachine
+  /** Processors, interrupt controllers, devices and time. */
+  readonly domain: X86DomainState
+  /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
+  readonly random: number | null
+  /** ROM and RAM below 1 MiB; null where there is no firmware. */
+  readonly firmwareArea: FirmwareAreaState | null
+  /** Memory of system-management mode; null for none. */
+  readonly smram: SmramState | null
+  /** The TPR patcher; null for none. */
+  readonly vapic: DomainVapicState | null
+  /** The host's wall clock at that instant, milliseconds from 1970. */
+  readonly savedAt: number
+}
+
+/** A PC as it was between two instructions. */
+export interface PcSnapshot {
+  /** All but the contents of RAM and ROM. */
+  readonly state: PcSnapshotState
+  /** Those. */
+  readonly pages: GuestPages
+}
+
+/** The parts of a PC that a snapshot has. */
+export interface SnapshotParts {
+  readonly domain: X86Domain
+  readonly options: PcOptions
+  readonly random: RandomSource
+  readonly area: FirmwareArea | undefined
+  readonly vapic: DomainVapic | undefined
+}
+
+/** What a snapshot says of the machine that options make. */
+function machineOf(options: PcOptions): PcSnapshotMachine {
+  const start = startsDirectly(options) ? 'kernel' : options.firmware === undefined ? 'flash' : 'firmware'
+  return {
+    memoryBytes: options.memoryBytes,
+    machine: options.machine ?? 'pc',
+    cpus: options.cpus ?? 1,
+    smm: options.smm === true,
+    start,
+    clock: options.clock ?? 'real',
+  }
+}
+
+/**
+ * Saves a PC. Not while it runs.
+ *
+ * @param deadlineMs - host time that devices may take
+ * @throws MachineError `ERR_SNAPSHOT` for what cannot be saved, and for devices that are too late
+ */
+export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<PcSnapshot> {
+  const { domain, options, random, area, vapic } = parts
+  const smram = smramOf(domain)
+  const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
+  return explaining('this machine cannot be saved', async () => {
+    const { state, pages } = await saveX86Domain(domain, deadlineMs, () => {
+      others.state = {
+        version: 1,
+        machine: machineOf(options),
+        random: random.save(),
+        firmwareArea: area?.save() ?? null,
+        smram: smram?.save() ?? null,
+        vapic: vapic?.save() ?? null,
+        savedAt: Date.now(),
+      }
+    })
+    return { state: { ...others.state!, domain: state }, pages }
+  })
+}
+
+/**
+ * Restores a PC that has just been made. One for which this fails is of no more use.
+ *
+ * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
+ */
+export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshot): Promise<void> {
+  const { domain, options, random, area, vapic } = parts
+  const { state, pages } = snapshot
+  if (state?.version !== 1) {
+    const what = `a snapshot of version ${String(state?.version)}: expected 1`
+    throw new MachineError('ERR_SNAPSHOT', what)
+  }
+  const difference = differenceOf(state.machine, machineOf(options))
+  if (difference !== undefined)
+    throw new MachineError('ERR_SNAPSHOT', `the snapshot is of another machine: ${difference}`)
+  for (const [what, saved, here] of [
+    ['a firmware area', state.firmwareArea, area],
+    ['system-management memory', state.smram, smramOf(domain)],
+    ['a TPR patcher', state.vapic, vapic],
+  ] as const) {
+    if ((saved === null) === (here === undefined)) continue
+    const [with_, without] = saved === null ? ['this one', 'the saved machine'] : ['the saved machine', 'this one']
+    throw new MachineError('ERR_SNAPSHOT', `${with_} has ${what}, and ${without} has none`)
+  }
+  await explaining('the snapshot does not fit this machine', async () => {
+    await restoreX86Domain(domain, { state: state.domain, pages }, () => {
+      if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
+      if (state.smram !== null) smramOf(domain)?.restore(state.smram)
+    })
+    random.restore(state.random)
+    if (state.vapic !== null) vapic?.restore(state.vapic)
+  })
+}
+
+const smramOf = ({ systemManagementMemory: memory }: X86Domain): Smram | undefined =>
+  memory instanceof Smram ? memory : undefined
+
+/** The first option in which two machines differ; undefined for none. */
+function differenceOf(saved: PcSnapshotMachine, here: PcSnapshotMachine): string | undefined {
+  const name = (Object.keys(here) as (keyof PcSnapshotMachine)[]).find((each) => saved?.[each] !== here[each])
+  return name && `${name} ${String(saved?.[name])}, expected ${String(here[name])}`
+}
+
+/** Says of errors of the parts what they mean for the machine. */
+async function explaining<T>(what: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    // An error without a code is a defect of ours.
+    if (!(error instanceof Error && 'code' in error)) throw error
+    throw new MachineError('ERR_SNAPSHOT', `${what}: ${error.message}`, { cause: error })
+  }
+}
