@@ -20,6 +20,7 @@ export const SMRAM_BYTES: number = LOW_BYTES
  */
 export function plugSystemManagement(domain: X86Domain, lowRamEnd: number): Pick<BoardHooks, 'smram' | 'smi'> {
   const smram = new Smram(domain, lowRamEnd)
+  domain.systemManagementMemory = smram
   return {
     smram: (settings) => smram.apply(settings),
     smi: (broadcast) => {
@@ -33,7 +34,7 @@ export const inSystemManagement = (domain: X86Domain): boolean =>
   domain.vcpus[domain.executingVcpu]?.cpu.inSystemManagement === true
 
 /** A page of SMRAM that is not all zeros. */
-interface SmramPage {
+export interface SmramPage {
   /** From 0 in its part. */
   readonly page: number
   /** 4 KiB. */

@@ -1,0 +1,145 @@
+/** Machines that are saved while they run, and go on elsewhere. */
+import { setImmediate as turn } from 'node:timers/promises'
+import { defineDevice } from '@retrap/device'
+import { DebugExit } from '@retrap/devices'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { afterEach, expect, test } from 'vitest'
+import { createPc, type Pc, type PcOptions, type PcSnapshot } from '../src/index.ts'
+import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { multibootKernel } from './support/kernels.ts'
+
+const pcs: Pc[] = []
+afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+
+async function made(options: Omit<PcOptions, 'memoryBytes'>): Promise<Pc> {
+  const pc = await createPc({ memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, jit: TEST_JIT, ...options })
+  pcs.push(pc)
+  return pc
+}
+
+/** Lets the host have some turns of the event loop. */
+async function someTurns(): Promise<void> {
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (let i = Math.random() * 60; i > 0; i--) await turn()
+}
+
+test.each([
+  { machine: 'pc', devicePlacement: 'inline' },
+  { machine: 'pc', devicePlacement: 'deferred' },
+  { machine: 'q35', devicePlacement: 'inline', smm: true },
+] as const)(
+  '$machine with devices $devicePlacement: every clock goes on as if nothing had been saved',
+  async (given) => {
+    const options = (): Omit<PcOptions, 'memoryBytes'> => ({
+      ...given,
+      firmware: clockFirmware('periodic'),
+      clock: 'deterministic',
+      devices: [new DebugExit({ iobase: EXIT_PORT })],
+    })
+    const undisturbed = await made(options())
+    await undisturbed.run({ timeoutMs: 60_000 })
+    const expected = clockLog(undisturbed, 0n)
+    for (const entry of expected) expect(entry[0]).not.toBe(0)
+
+    let pc = await made(options())
+    for (let move = 0; ; move++) {
+      const running = pc.run({ timeoutMs: 60_000 })
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await someTurns()
+      // oxlint-disable-next-line no-await-in-loop
+      const snapshot = await pc.save().catch(() => undefined)
+      if (snapshot === undefined || move === 4) {
+        // oxlint-disable-next-line no-await-in-loop
+        expect(await running).toMatchObject({ reason: 'debug-exit' })
+        break
+      }
+      // oxlint-disable-next-line no-await-in-loop
+      pc = await made({ ...options(), snapshot: structuredClone(snapshot) })
+    }
+    expect(clockLog(pc, 0n)).toEqual(expected)
+  },
+)
+
+/** A machine with a kernel that halts. */
+const halting = (): Omit<PcOptions, 'memoryBytes'> => ({
+  kernel: multibootKernel((asm) => void asm.hlt()),
+  clock: 'deterministic',
+})
+
+test('a machine goes on without the kernel that it was started with', async () => {
+  const snapshot = await (await made(halting())).save()
+  const second = await (await made({ clock: 'deterministic', snapshot })).save()
+  expect(second.pages).toEqual(snapshot.pages)
+  const third = await (await made({ clock: 'deterministic', snapshot: second })).save()
+  expect(third).toEqual({ ...second, state: { ...second.state, savedAt: expect.any(Number) } })
+})
+
+test('random numbers of a deterministic machine go on', async () => {
+  const first = await made(halting())
+  const before = first.domain.architecture.random()
+  const second = await made({ clock: 'deterministic', snapshot: await first.save() })
+  expect(second.domain.architecture.random()).toBe(first.domain.architecture.random())
+  expect(second.domain.architecture.random()).not.toBe(before)
+})
+
+test.each<[string, Partial<PcOptions>, string]>([
+  ['memory', { memoryBytes: 8 << 20 }, 'the snapshot is of another machine: memoryBytes 4194304, expected 8388608'],
+  ['number of vCPUs', { cpus: 2 }, 'the snapshot is of another machine: cpus 1, expected 2'],
+  ['board', { machine: 'q35' }, 'the snapshot is of another machine: machine pc, expected q35'],
+  ['time', { clock: 'real' }, 'the snapshot is of another machine: clock deterministic, expected real'],
+  [
+    'firmware',
+    { firmware: clockFirmware('periodic') },
+    'the snapshot is of another machine: start kernel, expected firmware',
+  ],
+  ['serial ports', { serialPorts: 2 }, 'the snapshot does not fit this machine: saved state has nothing of device'],
+  ['processor', { cpu: 'core2' }, 'the snapshot does not fit this machine: saved state of CPU model'],
+])('a machine with another %s does not take the snapshot', async (_what, difference, message) => {
+  const snapshot = await (await made(halting())).save()
+  const making = made({ ...halting(), ...difference, snapshot })
+  await expect(making).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message: expect.stringContaining(message) })
+})
+
+test.each<[string, (snapshot: PcSnapshot) => unknown, string]>([
+  ['another version', ({ state, pages }) => ({ state: { ...state, version: 2 }, pages }), 'version 2: expected 1'],
+  [
+    'a page of no RAM',
+    ({ state }) => ({ state, pages: { gfns: Uint32Array.of(0xf0000), bytes: new Uint8Array(4096) } }),
+    "guest frame 983040, which is out of order or not the guest's",
+  ],
+  [
+    'too few bytes',
+    ({ state, pages }) => ({ state, pages: { ...pages, bytes: pages.bytes.subarray(1) } }),
+    'expected 4096 each',
+  ],
+])('a snapshot with %s is refused', async (_what, change, message) => {
+  const snapshot = change(await (await made(halting())).save()) as PcSnapshot
+  const making = made({ ...halting(), snapshot })
+  await expect(making).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message: expect.stringContaining(message) })
+})
+
+test('a model that cannot be saved is named, and the machine runs on', async () => {
+  const model = defineDevice({ name: 'thermometer', ports: [{ base: 0x300, size: 1 }], read: () => 20 })
+  const pc = await made({ ...halting(), devices: [model] })
+  const message = expect.stringContaining('device model thermometer cannot be saved') as string
+  await expect(pc.save()).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message })
+  const end = new AbortController()
+  const running = pc.run({ signal: end.signal, timeoutMs: 60_000 })
+  await expect(pc.save()).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message })
+  end.abort()
+  expect(await running).toEqual({ reason: 'stopped' })
+})
+
+test('a machine that sees Xen says that it cannot be saved', async () => {
+  const pc = await made({ ...halting(), hypervisor: 'xen' })
+  await expect(pc.save()).rejects.toMatchObject({
+    code: 'ERR_SNAPSHOT',
+    message: expect.stringContaining('hypervisor'),
+  })
+})
+
+test('a machine that has ended is not saved', async () => {
+  const pc = await made({ ...halting(), clock: 'real' })
+  pc.close()
+  await expect(pc.save()).rejects.toMatchObject({ code: 'ERR_STATE', message: 'the machine has ended' })
+})

@@ -1,0 +1,26 @@
+/** What is wrong with a snapshot file, for programs. */
+export type SnapshotErrorCode =
+  /** It is no snapshot file. */
+  | 'ERR_NOT_A_SNAPSHOT'
+  /** A later version of the format has written it. */
+  | 'ERR_VERSION'
+  /** It ends too early. */
+  | 'ERR_TRUNCATED'
+  /** Bytes of it are not those that were written. */
+  | 'ERR_DAMAGED'
+  /** A state has something that a file cannot hold. */
+  | 'ERR_STATE'
+  /** The host cannot compress. */
+  | 'ERR_HOST'
+
+/** A snapshot that cannot be written or read. */
+export class SnapshotError extends Error {
+  /** Stable code to switch on. */
+  readonly code: SnapshotErrorCode
+
+  constructor(code: SnapshotErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.name = 'SnapshotError'
+    this.code = code
+  }
+}

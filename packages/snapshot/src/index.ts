@@ -1,0 +1,11 @@
+/**
+ * Snapshot files of machines: named state and pages of memory.
+ *
+ * @packageDocumentation
+ */
+export { SnapshotError } from './errors.ts'
+export type { SnapshotErrorCode } from './errors.ts'
+export { bytesSource, readSnapshot, readSnapshotDescription } from './read.ts'
+export type { ReadSnapshotOptions, SnapshotSource } from './read.ts'
+export { writeSnapshot } from './write.ts'
+export type { Snapshot, SnapshotPages, WriteSnapshotOptions } from './write.ts'

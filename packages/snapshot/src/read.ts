@@ -1,0 +1,164 @@
+import { crc32 } from './checksum.ts'
+import { inflate } from './compression.ts'
+import { PAGE_BYTES } from './equal-pages.ts'
+import { SnapshotError } from './errors.ts'
+import {
+  checkHeader,
+  decodeHead,
+  HEADER_BYTES,
+  MOST_PAGES,
+  SECTION_BYTES,
+  type SectionHead,
+  type SectionName,
+} from './format.ts'
+import { decodeState } from './plain-data.ts'
+import { PAGES_A_SECTION, type Snapshot } from './write.ts'
+
+/** A snapshot file, wherever it is. */
+export interface SnapshotSource {
+  /** Its size in bytes. */
+  readonly bytes: number
+  /** Reads some of it. @returns fewer bytes where it ends */
+  read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
+}
+
+/** How a snapshot is read. */
+export interface ReadSnapshotOptions {
+  /** Told how much of the file is read, in bytes. */
+  readonly onProgress?: (done: number, all: number) => void
+}
+
+/** Takes a whole file's bytes as a source. */
+export const bytesSource = (file: Uint8Array): SnapshotSource => ({
+  bytes: file.length,
+  read: (offset, bytes) => file.subarray(offset, offset + bytes),
+})
+
+/** Sections of a file, one after the other, each checked. */
+class Sections {
+  readonly #source: SnapshotSource
+  #at = HEADER_BYTES
+
+  constructor(source: SnapshotSource) {
+    this.#source = source
+  }
+
+  get at(): number {
+    return this.#at
+  }
+
+  async begin(): Promise<void> {
+    checkHeader(await this.#source.read(0, HEADER_BYTES))
+  }
+
+  /** Reads a section's bytes. @throws SnapshotError `ERR_TRUNCATED`, `ERR_DAMAGED`, saying where */
+  async next(expected: SectionName): Promise<Uint8Array> {
+    const head = await this.#head(expected)
+    const data = await this.#read(head.stored, expected)
+    const good = crc32(data) === head.checksum
+    const bytes = !good ? undefined : head.bytes === 0 ? data : await inflate(data, head.bytes)
+    if (bytes === undefined) throw this.#damaged(expected, this.#at - data.length)
+    return bytes
+  }
+
+  async #head(expected: SectionName): Promise<SectionHead> {
+    const at = this.#at
+    const head = decodeHead(await this.#read(SECTION_BYTES, expected))
+    if (head?.name !== expected) throw this.#damaged(expected, at)
+    return head
+  }
+
+  async #read(bytes: number, section: SectionName): Promise<Uint8Array> {
+    const at = this.#at
+    const found = bytes === 0 ? new Uint8Array() : await this.#source.read(at, bytes)
+    if (found.length < bytes) {
+      const where = `after ${at + found.length} bytes, in section ${section.trim()}`
+      throw new SnapshotError('ERR_TRUNCATED', `the snapshot ends ${where}`)
+    }
+    this.#at += bytes
+    return found
+  }
+
+  #damaged(section: SectionName, at: number): SnapshotError {
+    return new SnapshotError('ERR_DAMAGED', `the snapshot is damaged in section ${section.trim()}, at byte ${at}`)
+  }
+}
+
+/**
+ * Reads what a snapshot file says of itself, and nothing else of it.
+ *
+ * @throws SnapshotError as {@link readSnapshot}
+ */
+export async function readSnapshotDescription(source: SnapshotSource): Promise<unknown> {
+  const sections = new Sections(source)
+  await sections.begin()
+  return decodeState({ text: textOf(await sections.next('DESC')), bytes: new Uint8Array() })
+}
+
+/**
+ * Reads a snapshot file, whole and checked.
+ *
+ * @throws SnapshotError `ERR_NOT_A_SNAPSHOT`, `ERR_VERSION`, `ERR_TRUNCATED`, `ERR_DAMAGED`, saying where; what the source throws
+ */
+export async function readSnapshot(
+  source: SnapshotSource,
+  { onProgress }: ReadSnapshotOptions = {},
+): Promise<Snapshot> {
+  const sections = new Sections(source)
+  await sections.begin()
+  const description = decodeState({ text: textOf(await sections.next('DESC')), bytes: new Uint8Array() })
+  const text = textOf(await sections.next('STAT'))
+  const state = decodeState({ text, bytes: await sections.next('BYTE') })
+  const { gfns, contents, count } = decodeMap(await sections.next('PMAP'))
+  const bytes = new Uint8Array(gfns.length * PAGE_BYTES)
+  const usedBy = pagesByContent(contents, count)
+  for (let first = 0; first < count; first += PAGES_A_SECTION) {
+    const pages = Math.min(PAGES_A_SECTION, count - first)
+    // oxlint-disable-next-line no-await-in-loop -- in order
+    const piece = await sections.next('PAGE')
+    if (piece.length !== pages * PAGE_BYTES) throw damagedMap()
+    for (let i = 0; i < pages; i++) {
+      const content = piece.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
+      for (let page = usedBy.first[first + i]!; page >= 0; page = usedBy.next[page]!)
+        bytes.set(content, page * PAGE_BYTES)
+    }
+    onProgress?.(sections.at, source.bytes)
+  }
+  await sections.next('END ')
+  return { description, state, pages: { gfns, bytes } }
+}
+
+const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
+
+const damagedMap = (): SnapshotError =>
+  new SnapshotError('ERR_DAMAGED', "the snapshot's list of pages is not one that was written")
+
+/** @throws SnapshotError `ERR_DAMAGED` */
+function decodeMap(map: Uint8Array): { gfns: Uint32Array; contents: Uint32Array; count: number } {
+  const length = map.length / 8
+  if (!Number.isInteger(length) || length > MOST_PAGES) throw damagedMap()
+  const view = new DataView(map.buffer, map.byteOffset, map.length)
+  const gfns = new Uint32Array(length)
+  const contents = new Uint32Array(length)
+  let count = 0
+  for (let i = 0; i < length; i++) {
+    const gfn = (gfns[i] = view.getUint32(8 * i, true))
+    const content = (contents[i] = view.getUint32(8 * i + 4, true))
+    // A content is numbered where it comes first.
+    if (content > count || (i > 0 && gfn <= gfns[i - 1]!)) throw damagedMap()
+    if (content === count) count++
+  }
+  return { gfns, contents, count }
+}
+
+/** Lists of the pages that have a content: the first one, and the next one of each. −1: there is none. */
+function pagesByContent(contents: Uint32Array, count: number): { first: Int32Array; next: Int32Array } {
+  const first = new Int32Array(count).fill(-1)
+  const next = new Int32Array(contents.length)
+  for (let page = contents.length - 1; page >= 0; page--) {
+    const content = contents[page]!
+    next[page] = first[content]!
+    first[content] = page
+  }
+  return { first, next }
+}

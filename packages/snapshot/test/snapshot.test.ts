@@ -1,0 +1,171 @@
+/** Snapshot files: what goes in comes out, and a file that is not as it was written is refused. */
+import fc from 'fast-check'
+import { inflateRawSync } from 'node:zlib'
+import { expect, test } from 'vitest'
+import {
+  bytesSource,
+  readSnapshot,
+  readSnapshotDescription,
+  type Snapshot,
+  SnapshotError,
+  writeSnapshot,
+} from '../src/index.ts'
+
+async function fileOf(snapshot: Snapshot): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  await writeSnapshot(snapshot, (bytes) => pieces.push(bytes.slice()))
+  return new Uint8Array(Buffer.concat(pieces))
+}
+
+const read = (file: Uint8Array): Promise<Snapshot> => readSnapshot(bytesSource(file))
+
+/** Plain data of any shape. */
+const { data } = fc.letrec((tie) => ({
+  data: fc.oneof(
+    { maxDepth: 4, withCrossShrink: true },
+    fc.constant(null),
+    fc.boolean(),
+    fc.double(),
+    fc.string(),
+    fc.bigInt(),
+    fc.uint8Array(),
+    fc.uint32Array(),
+    fc.float64Array(),
+    fc.array(tie('data'), { maxLength: 4 }),
+    fc.dictionary(
+      fc.string().filter((name) => !name.startsWith('$')),
+      tie('data'),
+      { maxKeys: 4, noNullPrototype: true },
+    ),
+  ),
+}))
+
+/** Pages of which some are equal. */
+const pages = fc
+  .uniqueArray(fc.nat(0xffff_ffff), { maxLength: 12 })
+  .chain((gfns) => fc.tuple(fc.constant(gfns), fc.array(fc.nat(5), { minLength: gfns.length, maxLength: gfns.length })))
+  .map(([gfns, fills]) => {
+    const bytes = new Uint8Array(gfns.length * 4096)
+    fills.forEach((fill, i) => bytes.fill(fill, i * 4096 + fill, (i + 1) * 4096))
+    return { gfns: Uint32Array.from(gfns).toSorted(), bytes }
+  })
+
+test('what is written is what is read', async () => {
+  await fc.assert(
+    fc.asyncProperty(data, data, pages, async (state, other, memory) => {
+      const found = await read(await fileOf({ description: { name: 'x' }, state: { state, other }, pages: memory }))
+      expect(found).toStrictEqual({ description: { name: 'x' }, state: { state, other }, pages: memory })
+    }),
+    { numRuns: 200 },
+  )
+})
+
+/** A state, and more pages than one section has. */
+function sample(): Snapshot {
+  const count = 600
+  const gfns = Uint32Array.from({ length: count }, (_, i) => 2 * i)
+  const bytes = new Uint8Array(count * 4096)
+  for (let i = 0; i < count; i++) bytes.fill(1 + (i % 255), i * 4096, i * 4096 + 4 + (i % 300))
+  return { description: { cpus: 2 }, state: { cr0: 0x11, vram: new Uint8Array(100).fill(7) }, pages: { gfns, bytes } }
+}
+
+test('equal pages are written once, in sections that zlib decompresses', async () => {
+  const file = await fileOf(sample())
+  const view = new DataView(file.buffer)
+  const found: string[] = []
+  let pageBytes = 0
+  for (let at = 16; at < file.length; at += 32 + view.getUint32(at + 8, true)) {
+    const name = Buffer.from(file.subarray(at, at + 4)).toString()
+    const stored = file.subarray(at + 32, at + 32 + view.getUint32(at + 8, true))
+    if (stored.length > 0) expect(inflateRawSync(stored)).toHaveLength(view.getUint32(at + 12, true))
+    if (name === 'PAGE') pageBytes += view.getUint32(at + 12, true)
+    found.push(name)
+  }
+  expect(found).toStrictEqual(['DESC', 'STAT', 'BYTE', 'PMAP', 'PAGE', 'PAGE', 'PAGE', 'END '])
+  const distinct = new Set(Array.from({ length: 600 }, (_, i) => `${i % 255} ${i % 300}`)).size
+  expect(pageBytes).toBe(distinct * 4096)
+})
+
+test('the description is read without the rest', async () => {
+  const file = await fileOf(sample())
+  let last = 0
+  const source = {
+    bytes: file.length,
+    read(offset: number, bytes: number): Uint8Array {
+      last = Math.max(last, offset + bytes)
+      return file.subarray(offset, offset + bytes)
+    },
+  }
+  expect(await readSnapshotDescription(source)).toStrictEqual({ cpus: 2 })
+  expect(last).toBeLessThan(100)
+})
+
+test('a file that ends early is refused, wherever it ends', async () => {
+  const file = await fileOf(sample())
+  await fc.assert(
+    fc.asyncProperty(fc.nat(file.length - 1), async (length) => {
+      await expect(read(file.subarray(0, length))).rejects.toMatchObject({
+        code: 'ERR_TRUNCATED',
+        message: expect.stringContaining(`${length} bytes`),
+      })
+    }),
+    { numRuns: 100, examples: [[0], [7], [8], [15], [16], [file.length - 1]] },
+  )
+})
+
+test('a file with any other byte is refused', async () => {
+  const file = await fileOf(sample())
+  await fc.assert(
+    fc.asyncProperty(fc.nat(file.length - 1), fc.integer({ min: 1, max: 255 }), async (at, change) => {
+      const damaged = file.slice()
+      damaged[at]! ^= change
+      const error: unknown = await read(damaged).then(
+        () => 'accepted',
+        (thrown: unknown) => thrown,
+      )
+      expect(error).toBeInstanceOf(SnapshotError)
+      const expected = at < 8 ? ['ERR_NOT_A_SNAPSHOT'] : at < 12 ? ['ERR_VERSION'] : ['ERR_DAMAGED']
+      expect(expected).toContain((error as SnapshotError).code)
+    }),
+    {
+      numRuns: 300,
+      examples: [
+        [8, 3],
+        [12, 1],
+        [16, 1],
+        [24, 1],
+        [40, 1],
+      ],
+    },
+  )
+})
+
+test.each<[string, unknown, RegExp]>([
+  ['a function', { device: { read: () => 0 } }, /^device\.read is a function/],
+  ['a Map', { device: { queues: [new Map()] } }, /^device\.queues\[0\] is a Map/],
+  ['a name with $', { $array: 1 }, /\$array/],
+])('a state with %s cannot be written', async (_what, state, message) => {
+  const written: Uint8Array[] = []
+  const writing = writeSnapshot(
+    { description: null, state, pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } },
+    (bytes) => written.push(bytes),
+  )
+  await expect(writing).rejects.toMatchObject({ code: 'ERR_STATE', message: expect.stringMatching(message) })
+  expect(written).toStrictEqual([])
+})
+
+test('pages out of order cannot be written', async () => {
+  const gfns = Uint32Array.of(3, 3)
+  const writing = writeSnapshot(
+    { description: null, state: null, pages: { gfns, bytes: new Uint8Array(8192) } },
+    () => 0,
+  )
+  await expect(writing).rejects.toMatchObject({ code: 'ERR_STATE' })
+})
+
+test('progress ends with all of the pages', async () => {
+  const steps: [number, number][] = []
+  await writeSnapshot(sample(), () => 0, { onProgress: (done, all) => steps.push([done, all]) })
+  expect(steps.length).toBe(3)
+  expect(steps.at(-1)![0]).toBe(steps.at(-1)![1])
+})
