@@ -16,8 +16,9 @@ interface RomRegion {
   readonly offset: number
 }
 
-/** The saved form of a {@link FirmwareArea}. */
+/** The saved form of ROM and RAM below 1 MiB. */
 export interface FirmwareAreaState {
+  /** Of this form. */
   readonly version: 1
   /** For each page from 0xC0000 to 0xFFFFF, what its PAM register says. */
   readonly pages: readonly { readonly readRam: boolean; readonly writeRam: boolean }[]

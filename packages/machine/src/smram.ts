@@ -41,7 +41,7 @@ export interface SmramPage {
   readonly bytes: Uint8Array
 }
 
-/** The saved form of {@link Smram}. Pages of zeros are left out. */
+/** The saved form of a PC's SMRAM. Pages of zeros are left out. */
 export interface SmramState {
   /** Of this form. */
   readonly version: 1

@@ -1,61 +1,10 @@
-import {
-  type DomainVapic,
-  type DomainVapicState,
-  type GuestPages,
-  restoreX86Domain,
-  saveX86Domain,
-  type X86Domain,
-  type X86DomainState,
-} from '@retrap/hvm'
+import { type DomainVapic, restoreX86Domain, saveX86Domain, type X86Domain } from '@retrap/hvm'
 import { MachineError } from './errors.ts'
-import type { FirmwareArea, FirmwareAreaState } from './firmware-area.ts'
+import type { FirmwareArea } from './firmware-area.ts'
 import type { RandomSource } from './host.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
-import { Smram, type SmramState } from './smram.ts'
-
-/** The options of a PC that a snapshot belongs to. Those of its devices show in the devices' states. */
-export interface PcSnapshotMachine {
-  /** Guest RAM. */
-  readonly memoryBytes: number
-  /** The board. */
-  readonly machine: string
-  /** vCPUs. */
-  readonly cpus: number
-  /** It has system-management mode. */
-  readonly smm: boolean
-  /** Where its first instruction comes from. */
-  readonly start: 'kernel' | 'firmware' | 'flash'
-  /** How its time passes. */
-  readonly clock: 'real' | 'deterministic'
-}
-
-/** All of a PC but the contents of its RAM: plain data. */
-export interface PcSnapshotState {
-  /** Version of this shape. */
-  readonly version: 1
-  /** Of which machine it is. */
-  readonly machine: PcSnapshotMachine
-  /** Processors, interrupt controllers, devices and time. */
-  readonly domain: X86DomainState
-  /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
-  readonly random: number | null
-  /** ROM and RAM below 1 MiB; null where there is no firmware. */
-  readonly firmwareArea: FirmwareAreaState | null
-  /** Memory of system-management mode; null for none. */
-  readonly smram: SmramState | null
-  /** The TPR patcher; null for none. */
-  readonly vapic: DomainVapicState | null
-  /** The host's wall clock at that instant, milliseconds from 1970. */
-  readonly savedAt: number
-}
-
-/** A PC as it was between two instructions. */
-export interface PcSnapshot {
-  /** All but the contents of RAM and ROM. */
-  readonly state: PcSnapshotState
-  /** Those. */
-  readonly pages: GuestPages
-}
+import type { PcSnapshot, PcSnapshotMachine, PcSnapshotState } from './pc-snapshot.ts'
+import { Smram } from './smram.ts'
 
 /** The parts of a PC that a snapshot has. */
 export interface SnapshotParts {
