@@ -21,6 +21,8 @@ export interface Semantics {
   readonly suits?: (row: Row, word: number) => boolean
   /** It may lead to another exception level: units call the interpreter's function. */
   readonly far?: boolean
+  /** Little is left of its code where its record is known: units have it in place, however large it is. */
+  readonly folds?: boolean
   /** It is never compiled. */
   readonly interpreted?: boolean
   /** Generates the code of a form. */

@@ -45,8 +45,8 @@ export class ArmCompiled implements CompiledInstructionSet<FormSource> {
     return { flow: FLOWS.get(row.mnemonic) ?? 'branch', target: target === 'far' ? immediate : immediate >> 2 }
   }
 
-  isCalled(_source: FormSource, bytes: number): boolean {
-    return bytes > LARGE
+  isCalled({ semantics }: FormSource, bytes: number): boolean {
+    return bytes > LARGE && semantics.folds !== true
   }
 
   isHostCalled(fn: number): boolean {

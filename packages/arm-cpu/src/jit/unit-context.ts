@@ -55,8 +55,15 @@ export class UnitContext extends ArmContext {
     this.#exits.interpret()
   }
 
-  fail(): void {
-    this.#exits.interpret()
+  fail(status: I32): void {
+    // An access has ended otherwise, with the reason in the state; of what generated code does not deal with the reason is known.
+    if (status.known === undefined) this.#exits.fail(status)
+    else this.#exits.interpret()
+  }
+
+  /** Accesses of the instruction lead to devices, to two pages, or to a page with code: they are made in place. */
+  get #calls(): boolean {
+    return this.#exits.onMiss === 'call'
   }
 
   protected branchTo(): void {
@@ -68,15 +75,18 @@ export class UnitContext extends ArmContext {
   }
 
   override load(address: I64, bytes: number, kind: number, use: (host: I32) => void): void {
-    use(this.#reach(address, bytes | kind, TLB_READ))
+    if (this.#calls) super.load(address, bytes, kind, use)
+    else use(this.#reach(address, bytes | kind, TLB_READ))
   }
 
   override store(address: I64, bytes: number, kind: number, put: (host: I32) => void): void {
-    put(this.#reach(address, bytes | kind | ACCESS_WRITE, TLB_WRITE))
+    if (this.#calls) super.store(address, bytes, kind, put)
+    else put(this.#reach(address, bytes | kind | ACCESS_WRITE, TLB_WRITE))
   }
 
   override modify(address: I64, bytes: number, kind: number, use: (host: I32) => void): void {
-    use(this.#reach(address, bytes | kind | ACCESS_MODIFY, TLB_WRITE))
+    if (this.#calls) super.modify(address, bytes, kind, use)
+    else use(this.#reach(address, bytes | kind | ACCESS_MODIFY, TLB_WRITE))
   }
 
   /** The machine address of an access; where the TLB does not have its page, the instruction is left. */
@@ -89,8 +99,7 @@ export class UnitContext extends ArmContext {
     const distance = f.local('i64')
     f.set(distance, found.distance)
     f.if(isOutside(distance.get), () => {
-      if (this.#exits.onMiss === 'call') this.#exits.interpret()
-      else if (this.#exits.onMiss === 'fill') {
+      if (this.#exits.onMiss === 'fill') {
         const status = f.call(this.#probe, address.toI32(), address.shrU(32).toI32(), I32.of(flags))
         f.if(status, () => this.#exits.miss())
         this.#exits.leaveIfGivenUp()

@@ -31,10 +31,13 @@ const GOLDEN: bigint = BigInt.asIntN(64, 0x9e37_79b9_7f4a_7c15n)
 /** Offset of the result in an entry of S_SIGNATURES. */
 const RESULT = 32
 
+/** Where code goes that computes with pointers: an instruction's, or a function's that instructions share. */
+type Place = Pick<ArmContext, 'f' | 'state' | 'library'>
+
 /** QARMA5 as a function of the module: data, modifier, the state, and the place of the key in it. */
-function cipher(c: ArmContext, data: I64, modifier: I64, key: KeyName): I64 {
-  const callee = c.library.function('qarma5', ['i64', 'i64', 'i32', 'i32'], 'i64', remembered)
-  return c.f.call(callee, data, modifier, c.state, I32.of(S_KEYS + 16 * KEYS.indexOf(key)))
+function cipher({ f, state, library }: Place, data: I64, modifier: I64, key: KeyName): I64 {
+  const callee = library.function('qarma5', ['i64', 'i64', 'i32', 'i32'], 'i64', remembered)
+  return f.call(callee, data, modifier, state, I32.of(S_KEYS + 16 * KEYS.indexOf(key)))
 }
 
 /** A return address is signed and authenticated soon after, often the same one again: the results are kept. */
@@ -107,15 +110,15 @@ function rangeOf(f: FunctionBuilder, state: I32, pointer: I64, data: boolean): I
 }
 
 /** A pointer with its authentication code. */
-function signed(c: ArmContext, pointer: I64, modifier: I64, key: KeyName): I64 {
+function signed(c: Place, pointer: I64, modifier: I64, key: KeyName): I64 {
   const { f, state } = c
   const data = key.startsWith('D')
   const one = rangeOf(f, state, pointer, data)
   const layout = layoutOf(f, state, pointer, data, one)
-  const code = c.let(cipher(c, plain(pointer, layout, one), modifier, key))
+  const code = f.let(cipher(c, plain(pointer, layout, one), modifier, key))
   // An extension that was none spoils the code: its topmost bit but one is inverted.
-  const extension = c.let(layout.code.or(1n << 55n))
-  const present = c.let(pointer.and(extension))
+  const extension = f.let(layout.code.or(1n << 55n))
+  const present = f.let(pointer.and(extension))
   const isSound = present.eqz().or(present.eq(extension))
   const spoiled = code.xor(select(layout.tagged, I64.of(1n << 54n), I64.of(1n << 62n)))
   const inserted = select(isSound, code, spoiled).and(layout.code)
@@ -124,17 +127,29 @@ function signed(c: ArmContext, pointer: I64, modifier: I64, key: KeyName): I64 {
 }
 
 /** A pointer whose code has been found right, or that is marked as not. */
-function authenticated(c: ArmContext, pointer: I64, modifier: I64, key: KeyName): I64 {
+function authenticated(c: Place, pointer: I64, modifier: I64, key: KeyName): I64 {
   const { f, state } = c
   const upper = f.let(bit55(pointer))
   const layout = layoutOf(f, state, pointer, key.startsWith('D'), upper)
-  const original = c.let(plain(pointer, layout, upper))
+  const original = f.let(plain(pointer, layout, upper))
   const code = cipher(c, original, modifier, key)
   const isRight = code.xor(pointer).and(layout.code).eqz()
   // Two bits below the tag, or below bit 63: 01 for an A key, 10 for a B key.
-  const shift = c.let(select(layout.tagged, I32.of(53), I32.of(61)).toI64U())
+  const shift = f.let(select(layout.tagged, I32.of(53), I32.of(61)).toI64U())
   const marked = original.and(I64.of(3).shl(shift).xor(-1)).or(I64.of(key.endsWith('A') ? 1 : 2).shl(shift))
   return select(isRight, original, marked)
+}
+
+/**
+ * {@link signed} or {@link authenticated} as a function of the module: what instructions have of it is short enough for units
+ * to have it in place.
+ */
+function operated({ f, state, library }: Place, signs: boolean, pointer: I64, modifier: I64, key: KeyName): I64 {
+  const name = `${signs ? 'sign' : 'authenticate'} ${key}`
+  const callee = library.function(name, ['i64', 'i64', 'i32'], 'i64', (own, value, tweak, ownState) =>
+    (signs ? signed : authenticated)({ f: own, state: ownState, library }, value, tweak, key),
+  )
+  return f.call(callee, pointer, modifier, state)
 }
 
 function stripped(c: ArmContext, pointer: I64, data: boolean): I64 {
@@ -151,7 +166,7 @@ export function authenticatedIfEnabled(c: ArmContext, pointer: I64, modifier: I6
   return c.f.ifElse(
     'i64',
     isEnabled(c, key),
-    () => authenticated(c, pointer, modifier, key),
+    () => operated(c, false, pointer, modifier, key),
     () => pointer,
   )
 }
@@ -167,7 +182,7 @@ interface PointerOperation {
 function operate(c: ArmContext, { signs, key, modifier }: PointerOperation, register: number): void {
   c.f.if(isEnabled(c, key), () => {
     const tweak = modifier === 'zero' ? I64.of(0) : c.read(register, true)
-    c.setD((signs ? signed : authenticated)(c, c.d(true), tweak, key), true)
+    c.setD(operated(c, signs, c.d(true), tweak, key), true)
   })
 }
 

@@ -125,6 +125,7 @@ function requireNoEvent(c: ArmContext): void {
 
 const common = {
   selectors: '',
+  folds: true,
   suits: (row: Row, word: number) => kindOf(row, word) !== undefined,
   small: (row: Row, word: number) => kindOf(row, word)?.[0] ?? 0,
   immediate: (row: Row, word: number) => BigInt(kindOf(row, word)?.[1] ?? 0),

@@ -93,9 +93,14 @@ export class SystemInstructions {
     if (number === HOST_FP) return this.#registers.trapFp()
     const word = this.#memory.u32[(record + R_WORD) >>> 2]!
     if ((this.#state.pstate & PSTATE_NRW) !== 0) return this.#executeA32(word)
+    this.#state.hasMoved = false
+    // MSR and MRS of a register are most of what comes here.
+    if ((word & 0xffd0_0000) >>> 0 === 0xd510_0000) {
+      const status = this.#registers.access(((word >>> 5) & 0x7fff) | 0x8000, word & 31, (word & (1 << 21)) !== 0)
+      return status === STATUS_DONE ? this.#retire() : status
+    }
     const row = findA64(word)
     if (row === undefined) return this.#exceptions.raise(UNDEFINED)
-    this.#state.hasMoved = false
     const status = this.#execute(row, word)
     return status === STATUS_DONE ? this.#retire() : status
   }
@@ -123,8 +128,6 @@ export class SystemInstructions {
         return this.#exceptions.return(S_RETURN)
       case 'pstate':
         return this.#setField((fieldOf(row, 'o', word) << 3) | fieldOf(row, 'w', word), fieldOf(row, 'y', word))
-      case 'system-register':
-        return this.#registers.access(((word >>> 5) & 0x7fff) | 0x8000, word & 31, row.mnemonic === 'MRS')
       case 'hint':
         return this.#waits.execute((fieldOf(row, 'y', word) << 3) | fieldOf(row, 'w', word))
       case 'zero':
