@@ -29,6 +29,9 @@ import {
 
 /** The write entries of a frame are being dropped. */
 const TO_DROP = 2
+/** No entry, and more than one, in {@link Tlb.dropWritable}'s memory of a frame. */
+const NONE = 0
+const SEVERAL = -1
 
 /** Entries of an address space that are put aside at most; those made before them are looked up again. */
 const MOST_PARKED = 8192
@@ -57,6 +60,13 @@ export class Tlb {
   readonly #locals: TlbJournal
   /** By frame: whether it may have write entries, parked ones included; or {@link TO_DROP}. */
   readonly #writable: Uint8Array
+  /** The frame that {@link Tlb.dropWritable} was called for last. */
+  #droppedFrame = -1
+  /**
+   * The one write entry that was made for that frame since, {@link NONE} or {@link SEVERAL}; no other entry, parked or
+   * not, lets it be written. A guest that waits in MWAIT has the same page dropped each time that it is idle.
+   */
+  #onlyWritable = NONE
   /** Protection keys of the entries made since everything was dropped, one bit each. */
   #keys = 0
   /** An entry was made since everything was dropped. */
@@ -123,7 +133,12 @@ export class Tlb {
   fill(set: number, table: number, lo: number, hi: number, target: number, page: TlbPage): void {
     const entry = this.#base + set * TLB_SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)
     this.#keys |= 1 << page.key
-    if (table === TLB_WRITE) this.#writable[target >>> PAGE_SHIFT] = 1
+    if (table === TLB_WRITE) {
+      const frame = target >>> PAGE_SHIFT
+      this.#writable[frame] = 1
+      if (frame === this.#droppedFrame && this.#onlyWritable !== entry)
+        this.#onlyWritable = this.#onlyWritable === NONE ? entry : SEVERAL
+    }
     this.#write(entry, lo & ~0xfff, hi, target, pageFlags(page))
   }
 
@@ -212,6 +227,7 @@ export class Tlb {
    */
   exchange(from: number, to: number): void {
     this.#u32[this.#changes]!++
+    if (this.#onlyWritable !== NONE) this.#onlyWritable = SEVERAL
     const next = this.#parked.take(to)
     this.#dropLocals(this.#parked.park(from, Math.min(this.#locals.count, MOST_PARKED)))
     if (next !== undefined) {
@@ -334,8 +350,16 @@ export class Tlb {
    * @param frameMa - machine address of the frame
    */
   dropWritable(frameMa: number): void {
-    if (this.#writable[frameMa >>> PAGE_SHIFT] === 0) return
-    this.#writable[frameMa >>> PAGE_SHIFT] = 0
+    const frame = frameMa >>> PAGE_SHIFT
+    if (this.#writable[frame] === 0) return
+    this.#writable[frame] = 0
+    const only = frame === this.#droppedFrame ? this.#onlyWritable : SEVERAL
+    this.#droppedFrame = frame
+    this.#onlyWritable = NONE
+    if (only !== SEVERAL) {
+      if (only !== NONE && this.#u32[(only >>> 2) + 2] === frameMa) this.#invalidate(only)
+      return
+    }
     this.#dropWritableOf(this.#globals, frameMa)
     this.#dropWritableOf(this.#locals, frameMa)
     for (const { words, length } of this.#parked.spaces) {

@@ -192,6 +192,34 @@ describe('the TLB', () => {
     })
   })
 
+  // The page of a guest that waits in MWAIT, again and again.
+  test.each([
+    { given: 'one entry', make: [0x7000] },
+    { given: 'one entry, made twice', make: [0x7000, 0x7000] },
+    { given: 'two entries', make: [0x7000, 0x8000] },
+    { given: 'two entries, the first made again', make: [0x7000, 0x8000, 0x7000] },
+    { given: 'an entry that is parked', make: [0x7000, 'park'] },
+    { given: 'an entry that is parked, and another', make: [0x7000, 'park', 0x8000] },
+    { given: 'an entry whose place another frame has', make: [0x7000, 0x10_7000] },
+  ] as const)('a frame that is dropped each time that it can be written: $given', ({ make }) => {
+    const tlb = new Tlb(memory, at, MODES)
+    for (let round = 0; round < 3; round++) {
+      let pcid = 0
+      for (const one of make) {
+        if (one === 'park') tlb.exchange(pcid, ++pcid)
+        else tlb.fill(TLB_USER, TLB_WRITE, one, 0, one > 0x10_0000 ? 0xb000 : 0x9000, ofPage(false, 0x1000))
+      }
+      tlb.dropWritable(0x9000)
+      for (; pcid > 0; pcid--) {
+        expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x8000, 0)).toBe(-1)
+        tlb.exchange(pcid, pcid - 1)
+      }
+      expect([0x7000, 0x8000].map((lo) => lookUp(tlb, TLB_USER, TLB_WRITE, lo, 0))).toEqual([-1, -1])
+      const other = make.some((one) => one === 0x10_7000)
+      expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x10_7000, 0)).toBe(other ? 0xb000 : -1)
+    }
+  })
+
   test('a frame that holds code now leaves the write tables of all modes, and stays readable', () => {
     const tlb = new Tlb(memory, at, MODES)
     for (const set of SETS)
