@@ -172,6 +172,11 @@ export class Ahci implements DeviceModel {
     this.#update()
   }
 
+  /** Drives take their listeners back from their media. */
+  removed(): void {
+    for (const drive of this.#drives) drive?.removed?.()
+  }
+
   /** Cancels what is under way, and returns drives and registers to their state at power-on. */
   reset(): void {
     for (const port of this.#ports) port.powerOn()

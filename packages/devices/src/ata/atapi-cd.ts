@@ -94,6 +94,10 @@ export class AtapiCd implements AtaDrive {
     return this.#buffer
   }
 
+  removed(): void {
+    this.#unit.removed()
+  }
+
   renewBuffer(): void {
     this.#buffer = new Uint8Array(BUFFER_BYTES)
   }

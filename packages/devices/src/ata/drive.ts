@@ -66,4 +66,6 @@ export interface AtaDrive {
   renewBuffer(): void
   save(): unknown
   restore(state: unknown): void
+  /** The drive is used no more: it does not hear of its medium any more. */
+  removed?(): void
 }

@@ -366,6 +366,11 @@ export class FloppyController implements DeviceModel {
 
   // ---- Machine ----
 
+  /** Drives take their listeners back from their disks. */
+  removed(): void {
+    for (const drive of this.#drives) drive?.removed()
+  }
+
   /** Cancels what is under way, and returns to the state at power-on. */
   reset(): void {
     this.#clear()

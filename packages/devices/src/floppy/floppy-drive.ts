@@ -14,6 +14,7 @@ export interface FloppyDriveState {
 /** A drive, with or without a disk. */
 export class FloppyDrive {
   readonly #medium: BlockBackend | null
+  readonly #unwatch: (() => void) | undefined
   /** Where its head is. */
   cylinder = 0
   /** The disk was changed since the head last moved. */
@@ -24,12 +25,17 @@ export class FloppyDrive {
   constructor(medium: BlockBackend | null) {
     this.#medium = medium
     const type = floppyDriveType(medium?.properties.bytes ?? 0)
-    medium?.onChange(() => {
+    this.#unwatch = medium?.onChange(() => {
       this.changed = true
       this.exchanged = true
     })
     // There is no lock.
     medium?.tray?.connect({ refuses: ({ bytes }) => refusesFloppy(type, bytes), ejectRequested() {} })
+  }
+
+  /** The drive is used no more: it does not hear of its disk any more. */
+  removed(): void {
+    this.#unwatch?.()
   }
 
   get medium(): BlockBackend | null {

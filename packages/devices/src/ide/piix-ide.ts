@@ -111,6 +111,11 @@ export class PiixIde implements DeviceModel {
     return this.#channels[Math.floor(offset / BUS_MASTER_BYTES)]?.busMaster
   }
 
+  /** Drives take their listeners back from their media. */
+  removed(): void {
+    for (const drive of this.#drives) drive?.removed?.()
+  }
+
   /** Cancels what is under way, and returns drives and registers to their state at power-on. */
   reset(): void {
     for (const channel of this.#channels) channel.powerOn()
