@@ -100,6 +100,22 @@ test('what nothing answers is an external abort', async () => {
   expect([registers.x(4), registers.x(5)]).toEqual([0x9600_0010n, 0x0a00_0000n])
 })
 
+test('with stage 1 off, as firmware begins, an access that is not aligned faults', async () => {
+  const vectors = 0x800
+  // ldrh w7, [x1]; ldr w6, [x1]
+  const unaligned = [movz(1, RAM >>> 16, 16), movk(1, 0xc02), 0x7940_0027, 0xb940_0026]
+  const program = [movz(2, RAM >>> 16, 16), movk(2, vectors, 0), 0xd518_c002, ...unaligned]
+  const domain = domainWith(program)
+  // At the vector of EL1h: x4 = ESR_EL1, x5 = FAR_EL1, off.
+  put(domain, vectors + 0x200, [0xd538_5204, 0xd538_6005, ...OFF])
+  put(domain, 0xc00, [0x4433_2211])
+  expect(await domain.run()).toEqual({ reason: 'power-off' })
+  const { registers } = domain.vcpus[0]!.processor
+  expect([registers.x(4), registers.x(5)]).toEqual([0x9600_0021n, 0x4000_0c02n])
+  // The halfword is aligned.
+  expect([registers.x(6), registers.x(7)]).toEqual([0n, 0x4433n])
+})
+
 test('WFE waits for the store of another vCPU to what LDAXR has marked', async () => {
   const entry = 0x100
   const program = [

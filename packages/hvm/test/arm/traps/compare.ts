@@ -2,16 +2,16 @@
 import { fileURLToPath } from 'node:url'
 import { MachineMemory } from '@retrap/memory'
 import { TestSleeper } from '@retrap/guest-code/flat-guest'
-import { P2mAccess, P2mEntry } from '@retrap/p2m'
+import { P2mEntry } from '@retrap/p2m'
 import type { P2m } from '@retrap/p2m'
 import { assemblePayload, PAYLOAD, runPayload } from '@retrap/tooling/arm-payload'
 import { DeterministicClock } from '../../../src/index.ts'
 import { ArmDomain } from '../../../src/arm/index.ts'
-import { CODE, CODE_GPA, MAIR, RAM, RAM_PAGES, TTBR0, words } from '../forms/layout.ts'
+import { CODE_GPA, MAIR, RAM, words } from '../forms/layout.ts'
 import type { TrapCase } from './cases.ts'
 import type { Trap } from './trap.ts'
 import { known } from './deviations.ts'
-import { BOTH_HALVES, DATA_ONLY, mapGuest, trapImage, TTBR1, VECTOR_BASE } from './guest.ts'
+import { type TrapGuest, trapGuest } from './guest.ts'
 
 const SOURCE = fileURLToPath(new URL('el2-cases.s', import.meta.url))
 const RAM_MIB = 64
@@ -30,7 +30,7 @@ const END = 0xd400_0f02
 
 const NAMES = ['esr', 'far', 'hpfar', 'elr', 'spsr', 'esrEl1', 'farEl1', 'elrEl1', 'spsrEl1', 'par'] as const
 
-function encode(cases: readonly TrapCase[], p2m: P2m): Buffer {
+function encode(cases: readonly TrapCase[], p2m: P2m, guest: TrapGuest): Buffer {
   const bytes = Buffer.alloc((cases.length + 1) * CASE_BYTES)
   const put = (at: number, values: readonly bigint[]): void => {
     for (const [i, value] of values.entries()) bytes.writeBigUInt64LE(BigInt.asUintN(64, value), at + 8 * i)
@@ -38,7 +38,7 @@ function encode(cases: readonly TrapCase[], p2m: P2m): Buffer {
   const { vtcr } = p2m.stage2!.registers
   const code = BigInt(CODE_GPA - RAM + GUEST)
   put(0, [BigInt(cases.length), BigInt(STAGE2), BigInt(vtcr)])
-  put(24, [MAIR, BOTH_HALVES, TTBR0, TTBR1, VECTOR_BASE, code, BigInt(CODE)])
+  put(24, [MAIR, guest.tcr, guest.ttbr0, guest.ttbr1, guest.vbar, code, guest.code])
   for (const [i, each] of cases.entries()) {
     const at = (i + 1) * CASE_BYTES
     for (let j = 0; j < 4; j++) bytes.writeUInt32LE((each.code[j] ?? END) >>> 0, at + 4 * j)
@@ -50,6 +50,7 @@ function encode(cases: readonly TrapCase[], p2m: P2m): Buffer {
 
 const ORDER_BITS = [18, 9, 0]
 const TABLE = 3n
+const BLOCK = 1n
 
 /** The map as stage-2 tables, with the guest's RAM where QEMU's machine has it: as many levels, and holes as large. */
 function stage2Tables(p2m: P2m): Uint8Array {
@@ -74,18 +75,20 @@ function stage2Tables(p2m: P2m): Uint8Array {
   return bytes
 }
 
-/** A page of RAM: AF, inner shareable, write-back; read and write; XN. */
+/** A page of RAM, or 2 MiB: AF, inner shareable, write-back; read and write; XN. */
 function leafOf(gfn: number, { order, rights }: P2mEntry): bigint {
-  if (order !== 0) throw new Error(`a leaf of order ${order}`)
   const address = BigInt(gfn * 4096 - RAM + GUEST)
-  return address | (0x73dn << 0n) | TABLE | (BigInt(rights & 3) << 6n) | ((rights & 4) === 0 ? 1n << 54n : 0n)
+  const kind = order === 0 ? TABLE : BLOCK
+  return address | 0x73cn | kind | (BigInt(rights & 3) << 6n) | ((rights & 4) === 0 ? 1n << 54n : 0n)
 }
 
 /** A domain whose processor is run without the hypervisor behind it. */
 export class TrapDomain {
   readonly #domain: ArmDomain
+  readonly #guest: TrapGuest
 
-  constructor() {
+  constructor(guest: TrapGuest = trapGuest()) {
+    this.#guest = guest
     const domain = new ArmDomain({
       memory: MachineMemory.create({ bytes: 32 << 20 }),
       vcpus: 1,
@@ -95,37 +98,44 @@ export class TrapDomain {
       gic: { distributor: 0x0800_0000, redistributors: 0x080a_0000 },
     })
     this.#domain = domain
-    mapGuest(domain.p2m)
-    domain.p2m.setAccess(DATA_ONLY / 4096, 1, P2mAccess.RW)
+    guest.map(domain.p2m)
     domain.secondLevel.onAccessViolation = () => {}
-    for (const { gpa, bytes } of trapImage()) domain.guestMemory.write(gpa, bytes)
+    for (const { gpa, bytes } of guest.image) domain.guestMemory.write(gpa, bytes)
   }
 
   get p2m(): P2m {
     return this.#domain.p2m
   }
 
-  /** The cases on QEMU's processor. */
-  askQemu(program: Uint8Array, cases: readonly TrapCase[]): Trap[] {
-    const bytes = Buffer.alloc(cases.length * RESULT_BYTES)
-    const guest = new Uint8Array(RAM_PAGES * 4096)
-    for (const { gpa, bytes: part } of trapImage()) guest.set(part, gpa - RAM)
+  /** What the guest's RAM holds. */
+  get ram(): Uint8Array {
+    const bytes = new Uint8Array(this.#guest.ramPages * 4096)
+    this.#domain.guestMemory.read(RAM, bytes)
+    return bytes
+  }
+
+  /** The cases on QEMU's processor, and the guest's RAM after them. */
+  askQemu(program: Uint8Array, cases: readonly TrapCase[]): { traps: Trap[]; ram: Uint8Array } {
+    const everything = Buffer.alloc(RESULTS - GUEST + cases.length * RESULT_BYTES)
+    const bytes = everything.subarray(RESULTS - GUEST)
     const inputs = [
       { address: PAYLOAD, bytes: program },
-      { address: GUEST, bytes: guest },
+      { address: GUEST, bytes: this.ram },
       { address: STAGE2, bytes: stage2Tables(this.p2m) },
-      { address: CASES, bytes: encode(cases, this.p2m) },
+      { address: CASES, bytes: encode(cases, this.p2m, this.#guest) },
     ]
-    runPayload(',virtualization=on', RAM_MIB, inputs, { address: RESULTS, bytes })
-    return cases.map((_, i) => {
+    runPayload(',virtualization=on', RAM_MIB, inputs, { address: GUEST, bytes: everything })
+    const traps = cases.map((_, i) => {
       const value = (j: number): bigint => bytes.readBigUInt64LE(i * RESULT_BYTES + 8 * (j + 1))
       return Object.fromEntries(NAMES.map((name, j) => [name, value(j)])) as unknown as Trap
     })
+    return { traps, ram: everything.subarray(0, this.#guest.ramPages * 4096) }
   }
 
   /** A case on ours. */
   run(each: TrapCase): Trap {
     const domain = this.#domain
+    const guest = this.#guest
     domain.guestMemory.write(CODE_GPA, words(...Array.from({ length: 4 }, (_, i) => each.code[i] ?? END)))
     domain.secondLevel.cancel(0)
     const { processor } = domain.vcpus[0]!
@@ -137,11 +147,11 @@ export class TrapDomain {
     registers.sp = own ? each.spEl1 : each.spEl0
     for (const [name, value] of [
       [own ? 'sp_el0' : 'sp_el1', own ? each.spEl0 : each.spEl1],
-      ['vbar_el1', VECTOR_BASE],
+      ['vbar_el1', guest.vbar],
       ['mair_el1', MAIR],
-      ['tcr_el1', BOTH_HALVES],
-      ['ttbr0_el1', TTBR0],
-      ['ttbr1_el1', TTBR1],
+      ['tcr_el1', guest.tcr],
+      ['ttbr0_el1', guest.ttbr0],
+      ['ttbr1_el1', guest.ttbr1],
       ['sctlr_el1', each.sctlr],
       ['cpacr_el1', each.cpacr],
       ['hcr_el2', each.hcr],
@@ -152,7 +162,7 @@ export class TrapDomain {
       registers.set(name, value)
     }
     for (let i = 0; i < 31; i++) registers.setX(i, each.x[i]!)
-    registers.pc = BigInt(CODE)
+    registers.pc = guest.code
     const exit = processor.run(100)
     if (exit.reason === 'error') throw exit.error
     if (exit.reason !== 'exception') throw new Error(`${each.name}: it ended by ${exit.reason}`)
@@ -189,9 +199,12 @@ function unlike(name: string, esr: bigint): bigint {
 }
 
 /** Compares cases. @returns where they differ, and the class of the exception to EL2 of each */
-export function compareTraps(cases: readonly TrapCase[]): { differences: string[]; classes: number[] } {
-  const domain = new TrapDomain()
-  const all = domain.askQemu(assemblePayload(SOURCE), cases)
+export function compareTraps(
+  cases: readonly TrapCase[],
+  guest: TrapGuest = trapGuest(),
+): { differences: string[]; classes: number[]; traps: Trap[] } {
+  const domain = new TrapDomain(guest)
+  const { traps: all, ram } = domain.askQemu(assemblePayload(SOURCE), cases)
   const classes: number[] = []
   const differences = cases.flatMap((each, i) => {
     const theirs = all[i]!
@@ -206,5 +219,7 @@ export function compareTraps(cases: readonly TrapCase[]): { differences: string[
     const values = found.map((name) => `${name} ${ours[name].toString(16)}, not ${theirs[name].toString(16)}`)
     return [`${each.name}: ${each.code.map((word) => word.toString(16)).join(' ')} (${state}): ${values.join('; ')}`]
   })
-  return { differences, classes }
+  const at = guest.comparesRam ? domain.ram.findIndex((byte, i) => byte !== ram[i]) : -1
+  if (at >= 0 && differences.length === 0) differences.push(`RAM differs at ${(RAM + at).toString(16)}`)
+  return { differences, classes, traps: all }
 }

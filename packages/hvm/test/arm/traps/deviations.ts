@@ -63,7 +63,7 @@ const DEVIATIONS: readonly {
     is: ({ name }, ours, theirs) =>
       /^(?:cas|swp|ld(?:add|clr|eor|set|[su]m)|st(?:add|clr|eor|set|[su]m))/.test(name) &&
       ours.esr === VECTOR &&
-      (ours.esrEl1 & 0xffff_ffffn & ~(1n << 26n)) === 0x9200_004fn &&
+      (ours.esrEl1 & 0xffff_fffcn & ~(1n << 26n)) === 0x9200_004cn &&
       (theirs.esr & ~3n) === 0x9200_0004n,
     because:
       'AArch64.S1HasPermissionsFault: an atomic access must be allowed to read and to write, and stage 1 comes first; QEMU reads through both stages before it writes.',

@@ -1,13 +1,32 @@
 /** The guest of the tests of traps: its memory as stage 1 and stage 2 have it. */
-import { ArmP2mType } from '@retrap/p2m'
+import { ArmP2mType, P2mAccess } from '@retrap/p2m'
 import type { P2m } from '@retrap/p2m'
-import { DEVICE, guestImage, RAM, RAM_PAGES, TCR, VECTORS, words } from '../forms/layout.ts'
+import { CODE, DEVICE, guestImage, RAM, RAM_PAGES, TCR, TTBR0, VECTORS, words } from '../forms/layout.ts'
 
 /** Nothing is mapped here by stage 2. */
 const HOLE = 0x1800_0000
 /** Stage 2 has these pages read-only, and not executable. */
 const READ_ONLY = RAM + 0x8_0000
-export const DATA_ONLY = RAM + 0x8_1000
+const DATA_ONLY = RAM + 0x8_1000
+
+/** What a guest's memory is, and where its tables and code are. */
+export interface TrapGuest {
+  /** What its RAM begins with. */
+  readonly image: readonly { readonly gpa: number; readonly bytes: Uint8Array }[]
+  /** Maps its memory. */
+  readonly map: (p2m: P2m) => void
+  /** Pages of its RAM, in one piece. */
+  readonly ramPages: number
+  /** TCR_EL1, TTBR0_EL1, TTBR1_EL1, VBAR_EL1. */
+  readonly tcr: bigint
+  readonly ttbr0: bigint
+  readonly ttbr1: bigint
+  readonly vbar: bigint
+  /** Where cases begin. */
+  readonly code: bigint
+  /** Whether no case stops in the middle of an instruction, so that RAM is the same after all. */
+  readonly comparesRam: boolean
+}
 
 /** Tables of the upper half. */
 const LEVEL1 = RAM + 0x6000
@@ -25,8 +44,7 @@ const BLOCK = 1n
 const RIGHTS = AF | NORMAL | EL0
 
 /** TCR_EL1: 39 bits of both halves, 4 KiB pages. */
-export const BOTH_HALVES: bigint = (TCR & ~(1n << 23n)) | (2n << 30n) | (1n << 26n) | (1n << 24n) | (3n << 28n)
-export const TTBR1: bigint = BigInt(LEVEL1)
+const BOTH_HALVES: bigint = (TCR & ~(1n << 23n)) | (2n << 30n) | (1n << 26n) | (1n << 24n) | (3n << 28n)
 
 const UPPER = 0xffff_ff80_0000_0000n
 const upper = (one: number, two: number, three: number, offset: number): bigint =>
@@ -61,13 +79,17 @@ const table = (entries: Readonly<Record<number, bigint>>): Uint8Array => {
 
 /** HVC #0x77 at each vector of EL1. */
 const VECTOR = words(0xd400_0ee2)
+/** EL1's vectors. */
+export const trapVectors: TrapGuest['image'] = [0, 0x200, 0x400, 0x600].map((entry) => ({
+  gpa: VECTORS_FRAME + entry,
+  bytes: VECTOR,
+}))
 
-/** What the guest's RAM begins with. */
-export function trapImage(): readonly { readonly gpa: number; readonly bytes: Uint8Array }[] {
+function image(): TrapGuest['image'] {
   const hole = BigInt(HOLE)
   return [
     ...guestImage(),
-    ...[0, 0x200, 0x400, 0x600].map((entry) => ({ gpa: VECTORS_FRAME + entry, bytes: VECTOR })),
+    ...trapVectors,
     {
       gpa: LEVEL1,
       bytes: table({
@@ -102,12 +124,22 @@ export function trapImage(): readonly { readonly gpa: number; readonly bytes: Ui
   ]
 }
 
-/** Maps the guest's memory. */
-export function mapGuest(p2m: P2m): void {
+function map(p2m: P2m): void {
   p2m.populate(RAM / 4096, RAM_PAGES)
   p2m.populate(READ_ONLY / 4096, 1, ArmP2mType.RAM_RO)
   p2m.populate(DATA_ONLY / 4096, 1)
+  p2m.setAccess(DATA_ONLY / 4096, 1, P2mAccess.RW)
 }
 
-/** Where EL1's vectors are. */
-export const VECTOR_BASE: bigint = BigInt(VECTORS)
+/** The guest of {@link PLACES}, and of the pages of `forms/layout.ts`. */
+export const trapGuest = (): TrapGuest => ({
+  image: image(),
+  map,
+  ramPages: RAM_PAGES,
+  tcr: BOTH_HALVES,
+  ttbr0: TTBR0,
+  ttbr1: BigInt(LEVEL1),
+  vbar: BigInt(VECTORS),
+  code: BigInt(CODE),
+  comparesRam: false,
+})
