@@ -1,4 +1,15 @@
-import { OP_CROSS, OP_DEAD, OP_LEAVE, OP_UNIT, RECORD_BYTES, R_LENGTH, R_LINK, R_OFFSET, R_OP } from '@retrap/engine'
+import {
+  OP_CROSS,
+  OP_DEAD,
+  OP_FIRST_FORM,
+  OP_LEAVE,
+  OP_UNIT,
+  RECORD_BYTES,
+  R_LENGTH,
+  R_LINK,
+  R_OFFSET,
+  R_OP,
+} from '@retrap/engine'
 import type { CodeFetch, CodeTranslation } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { R_WORD } from './record.ts'
@@ -27,9 +38,10 @@ export class PinnedInstruction {
     if (u16[(record + R_OP) >>> 1] === OP_CROSS) record += RECORD_BYTES
     const at = this.#state + S_PINNED
     u8.copyWithin(at, record, record + RECORD_BYTES)
-    u16[(at + R_OP) >>> 1]! &= OP_DEAD - 1
-    // A link would lead on past the instruction.
-    u32[(at + R_LINK) >>> 2] = 0
+    const op = u16[(at + R_OP) >>> 1]! & (OP_DEAD - 1)
+    u16[(at + R_OP) >>> 1] = op
+    // The link of a branch, which is an inlined form, would lead on past the instruction.
+    if (op >= OP_FIRST_FORM) u32[(at + R_LINK) >>> 2] = 0
     const next = at + RECORD_BYTES
     u16[(next + R_OP) >>> 1] = OP_LEAVE
     u16[(next + R_OFFSET) >>> 1] = u16[(at + R_OFFSET) >>> 1]! + u8[at + R_LENGTH]!

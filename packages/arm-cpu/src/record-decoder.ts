@@ -150,6 +150,7 @@ export class ArmRecordDecoder implements RecordDecoder {
     u8[record + R_LENGTH] = 4
     u32[(record + R_WORD) >>> 2] = word
     if ((mode & MODE_A32) !== 0) {
+      this.#a32.trapsFp = (mode & MODE_NO_FP) !== 0
       this.endsRun = this.#a32.decode(word, record)
       return 4
     }

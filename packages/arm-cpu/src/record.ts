@@ -12,7 +12,7 @@ export const R_M = 12
 export const R_A = 14
 /** The instruction, 32 bits. */
 export const R_WORD = 16
-/** Entry of the table for a form that computes what an instruction of AArch32 does, in a frame. 16 bits. */
+/** Entry of the table for a form that computes what an instruction of AArch32 does, in a frame: in the place of a branch's link. 16 bits. */
 export const R_FORM = 20
 /** State offsets of up to four more registers, of instructions without an immediate. */
 export const R_MORE = 24

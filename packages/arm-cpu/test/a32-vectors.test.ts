@@ -148,6 +148,31 @@ test('of the registers of VMRS and VMSR EL0 has FPSCR alone', () => {
   }
 })
 
+/** Source: Arm ARM (DDI 0487), CPTR_EL2.TFP; ISS of exceptions from an access to SIMD or floating point. */
+test('EL2 traps them; what is no instruction of theirs goes on', () => {
+  // add r1, r1, #1; vldr d0, [r0] with an address that would abort
+  const cpu = a32(0xe281_1001, 0xed90_0b00)
+  cpu.registers.set('cptr_el2', 1n << 10n)
+  cpu.registers.setX(0, 2n)
+  expect(exception(cpu).syndrome).toBe(0x1fe0_0000)
+  expect(cpu.registers.pc).toBe(BigInt(CODE + 4))
+  expect(cpu.registers.x(1)).toBe(1n)
+  cpu.registers.set('cptr_el2', 0n)
+  cpu.registers.setX(0, 0x8000n)
+  expect(exception(cpu).syndrome).toBe(0x4600_0000)
+})
+
+test('they are executed alone too, while a breakpoint is looked for', () => {
+  // vadd.i8 d0, d2, d4; svc
+  const cpu = a32(0xf202_0804)
+  cpu.registers.set('oslsr_el1', 8n)
+  cpu.registers.set('mdscr_el1', 1n << 15n)
+  cpu.registers.set('dbgbvr2_el1', 0x2000n)
+  cpu.registers.set('dbgbcr2_el1', 0x1e7n)
+  expect(exception(cpu).syndrome).toBe(0x4600_0000)
+  expect(cpu.registers.v(0)).toBe(0x01010101_01010101_05050505_05050505n)
+})
+
 /** FPSCR: "AHP, DN, FZ, RMode, FZ16, QC, the flags"; Stride, Len and the trap enables are zero. */
 test('FPSCR is FPCR and FPSR', () => {
   // vmsr fpscr, r0; vmrs r1, fpscr; vmrs apsr_nzcv, fpscr

@@ -4,7 +4,19 @@ import { OP_SYSTEM, R_FUNCTION, R_OP } from '@retrap/engine'
 import type { FormCode } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { fieldOf } from '../form.ts'
-import { HOST_EXECUTED, HOST_UNDEFINED, R_A, R_D, R_FORM, R_IMMEDIATE, R_M, R_MORE, R_N, R_SMALL } from '../record.ts'
+import {
+  HOST_EXECUTED,
+  HOST_FP,
+  HOST_UNDEFINED,
+  R_A,
+  R_D,
+  R_FORM,
+  R_IMMEDIATE,
+  R_M,
+  R_MORE,
+  R_N,
+  R_SMALL,
+} from '../record.ts'
 import { S_R15, S_X } from '../state-layout.ts'
 import { a32SelectorsOf, a32SemanticsOf, a32Sources } from './forms.ts'
 import type { A32Semantics } from './semantics.ts'
@@ -39,6 +51,8 @@ interface Decoding {
 
 /** Decodes A32 instructions into records. */
 export class A32RecordDecoder {
+  /** Instructions of VFP and Advanced SIMD are trapped. */
+  trapsFp = false
   readonly #memory: MachineMemory
   readonly #codes: ReadonlyMap<string, FormCode>
   readonly #decodings: (Decoding | null | undefined)[] = []
@@ -65,14 +79,13 @@ export class A32RecordDecoder {
     }
     const { semantics } = decoding
     if (semantics.plan !== undefined) {
-      const plan = semantics.plan(word)
-      if (plan !== undefined) {
-        this.#writePlan(plan, row, word, record, decoding.codes)
-        return false
+      const plan = this.trapsFp ? undefined : semantics.plan(word)
+      if (plan !== undefined) this.#writePlan(plan, row, word, record, decoding.codes)
+      else {
+        u16[(record + R_OP) >>> 1] = OP_SYSTEM
+        u16[(record + R_FUNCTION) >>> 1] = this.trapsFp ? HOST_FP : HOST_EXECUTED
       }
-      u16[(record + R_OP) >>> 1] = OP_SYSTEM
-      u16[(record + R_FUNCTION) >>> 1] = HOST_EXECUTED
-      return true
+      return plan === undefined
     }
     const immediate = semantics.immediate?.(row, word) ?? 0n
     let index = 0
