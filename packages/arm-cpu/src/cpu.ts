@@ -192,6 +192,11 @@ export class ArmCpu {
     this.#system.setEvent(EVENT_REGISTER, true)
   }
 
+  /** Whether an interrupt waits that PSTATE lets EL1 take now. */
+  get interruptWaits(): boolean {
+    return this.#system.dueInterrupt !== 0
+  }
+
   /** `run` would come back at once: WFI or WFE goes on waiting. */
   get dormant(): boolean {
     // A turn begins with the monitor open, which ends a wait for that.

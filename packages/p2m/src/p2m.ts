@@ -26,7 +26,7 @@ import {
   unlock,
 } from './range-changes.ts'
 import { countLeaves, leavesOf, restoreMap, saveMap, type P2mLeaf, type P2mState, type P2mStatistics } from './saved.ts'
-import { KIND_RAM, P2M_EXECUTE, P2M_WRITE } from './types.ts'
+import { KIND_FOREIGN, KIND_RAM, P2M_EXECUTE, P2M_WRITE } from './types.ts'
 import type { CommonTypes } from './types.ts'
 import { IoreqServerClaim, type WriteClaim } from './write-claim.ts'
 import { WriteLogs } from './write-logs.ts'
@@ -101,6 +101,11 @@ export class P2m {
   /** Whether a type is RAM of the guest's own, with a frame or, paged out, without. */
   isRam(type: number): boolean {
     return (this.#core.kindsOf(type) & KIND_RAM) !== 0
+  }
+
+  /** Whether a type is somebody else's frame: neither the guest's RAM nor a hole. */
+  isForeign(type: number): boolean {
+    return (this.#core.kindsOf(type) & KIND_FOREIGN) !== 0
   }
 
   /** Rights that a type gives: `P2M_READ` and so on. IOREQ_SERVER loses the one to write while its writes are claimed. */

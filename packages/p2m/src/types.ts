@@ -112,6 +112,10 @@ export interface CommonTypes {
   readonly hole: number
   /** Nothing, and no device either. Of an Arm guest a hole. */
   readonly nothing: number
+  /** A frame that another guest granted, to be read and written. */
+  readonly granted: number
+  /** A frame that another guest granted, to be read. */
+  readonly grantedReadOnly: number
 }
 
 /** What the types of an architecture are: by type number. */
@@ -151,6 +155,8 @@ export const X86_TYPES: TypeTable = {
   logged: P2mType.RAM_LOGDIRTY,
   hole: P2mType.MMIO_DM,
   nothing: P2mType.INVALID,
+  granted: P2mType.GRANT_MAP_RW,
+  grantedReadOnly: P2mType.GRANT_MAP_RO,
 }
 
 const DEVICE = KIND_DEVICE | KIND_FRAME | KIND_LARGE
@@ -179,6 +185,8 @@ export const ARM_TYPES: TypeTable = {
   logged: ArmP2mType.RAM_LOGDIRTY,
   hole: ArmP2mType.INVALID,
   nothing: ArmP2mType.INVALID,
+  granted: ArmP2mType.GRANT_MAP_RW,
+  grantedReadOnly: ArmP2mType.GRANT_MAP_RO,
 }
 
 /** Rights that an x86 type gives. IOREQ_SERVER loses the one to write while its writes are claimed. */

@@ -10,6 +10,7 @@ import type { DomainOptions } from '../domain-options.ts'
 import { GicV2Controller, type GicV2Place } from './gic-v2.ts'
 import { GicV3Controller, type GicV3Place } from './gic-v3.ts'
 import type { ArmInterruptController } from './interrupt-controller.ts'
+import type { ArmParavirtual } from './paravirtual.ts'
 import type { PsciWorld } from './psci.ts'
 import { SharedLines } from './shared-lines.ts'
 import type { ArmSurroundings } from './surroundings.ts'
@@ -61,6 +62,8 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   readonly gic: ArmInterruptController
   /** The generic timers. */
   readonly timers: GenericTimers
+  /** The hypervisor's own interface that the guest sees; null for none. */
+  paravirtual: ArmParavirtual | null = null
   /** The wire of a PCI function's interrupt pin; a board with a bridge that routes them puts its own here. */
   pciWire: PciWire
   readonly #lines: SharedLines
@@ -98,16 +101,16 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
 
   /** Reads a system register of the timers or the interrupt controller. @returns `SYSTEM_*` */
   readSystem(vcpu: number, encoding: number, into: SystemValue): number {
-    const found =
-      this.timers.readSystemRegister(vcpu, encoding, into) || this.gic.readSystemRegister(vcpu, encoding, into)
-    return found ? SYSTEM_DONE : SYSTEM_UNDEFINED
+    if (this.timers.readSystemRegister(vcpu, encoding, into)) return SYSTEM_DONE
+    this.paravirtual?.beforeInterruptAccess(vcpu)
+    return this.gic.readSystemRegister(vcpu, encoding, into) ? SYSTEM_DONE : SYSTEM_UNDEFINED
   }
 
   /** Writes one. @returns `SYSTEM_*` */
   writeSystem(vcpu: number, encoding: number, lo: number, hi: number): number {
-    const found =
-      this.timers.writeSystemRegister(vcpu, encoding, lo, hi) || this.gic.writeSystemRegister(vcpu, encoding, lo, hi)
-    return found ? SYSTEM_DONE : SYSTEM_UNDEFINED
+    if (this.timers.writeSystemRegister(vcpu, encoding, lo, hi)) return SYSTEM_DONE
+    this.paravirtual?.beforeInterruptAccess(vcpu)
+    return this.gic.writeSystemRegister(vcpu, encoding, lo, hi) ? SYSTEM_DONE : SYSTEM_UNDEFINED
   }
 
   /** WFE of a vCPU begins, or ceases, to wait for an event. */

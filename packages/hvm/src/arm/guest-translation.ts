@@ -109,6 +109,17 @@ export class ArmGuestTranslation {
     return false
   }
 
+  /**
+   * Intermediate physical address of a virtual one, for the hypervisor's copies of what a hypercall's arguments point to:
+   * with EL1's rights, without PAN. Walks the tables afresh, and sets the bits that an access sets.
+   *
+   * @returns −1 where the access is not allowed
+   */
+  guestPhysical(lo: number, hi: number, write: boolean): number {
+    const outcome = walkArm(this.#context, this.tables, lo, hi, write ? ARM_WRITE : 0, this.#walk)
+    return outcome === ARM_WALK_OK ? this.#walk.ipa : -1
+  }
+
   /** Intermediate physical address that a virtual one maps to now, for EL1; sets no bits in tables. −1: it is not mapped. */
   physicalAddress(lo: number, hi: number): number {
     return walkArm(this.#current, this.#peekTables, lo, hi, 0, this.#walk) === ARM_WALK_OK ? this.#walk.ipa : -1

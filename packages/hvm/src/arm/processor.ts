@@ -23,8 +23,8 @@ const YIELD: CpuExit = { reason: 'yield' }
 export interface ArmTraps {
   /** The processor is about to run. */
   beginTurn(): void
-  /** HVC or SMC, with the number in the instruction. */
-  call(immediate: number): void
+  /** HVC or, where `isHvc` is false, SMC: with the number in the instruction. The program counter is behind it. */
+  call(immediate: number, isHvc: boolean): void
   /** WFE begins, or ceases, to wait for an event. */
   waitForEvent(waits: boolean): void
   /** Whether the vCPU goes on at once: it has not been stopped by a call, and no access of it waits for memory. */
@@ -102,12 +102,12 @@ export class ArmProcessor implements VirtualProcessor {
     const cpu = this.#cpu
     switch (syndrome >>> 26) {
       case EC_HVC:
-        this.#traps.call(syndrome & 0xffff)
+        this.#traps.call(syndrome & 0xffff, true)
         return undefined
       case EC_SMC:
         // It has not retired.
         cpu.advance()
-        this.#traps.call(syndrome & 0xffff)
+        this.#traps.call(syndrome & 0xffff, false)
         return undefined
       case EC_DATA_ABORT:
       case EC_INSTRUCTION_ABORT:

@@ -2,12 +2,15 @@ import type { SystemValue } from '@retrap/arm-cpu'
 import type { DeviceOrder } from '@retrap/arm-mmio'
 import type { Domain } from '../domain.ts'
 import type { ArmInterruptController } from './interrupt-controller.ts'
+import type { ArmParavirtual } from './paravirtual.ts'
 import type { PsciWorld } from './psci.ts'
 
 /** The surroundings of an Arm vCPU, beside its processor. */
 export interface ArmSurroundings {
   /** Its domain: memory, devices, time. */
   readonly domain: Domain
+  /** The hypervisor's own interface that the guest sees; null for none. */
+  readonly paravirtual: ArmParavirtual | null
   /** Atomic accesses to devices, of all vCPUs. */
   readonly order: DeviceOrder
   /** The interrupt controller. */

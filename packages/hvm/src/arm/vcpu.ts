@@ -15,6 +15,8 @@ import type { Domain } from '../domain.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { ArmDeviceAccess } from './device-access.ts'
 import { ArmGuestTranslation } from './guest-translation.ts'
+import type { BankedRegisters } from './interrupt-controller.ts'
+import type { ArmParavirtual } from './paravirtual.ts'
 import { ArmProcessor } from './processor.ts'
 import { psciCall, PowerState } from './psci.ts'
 import type { ArmSurroundings } from './surroundings.ts'
@@ -38,6 +40,22 @@ const RESET_OUTSIDE: readonly number[] = [
   ICC_IGRPEN1_EL1,
 ]
 
+/** Registers before whose accesses levels are brought up to date. */
+function watched(registers: BankedRegisters, world: ArmSurroundings): BankedRegisters {
+  const { read, write } = registers
+  return {
+    ...registers,
+    read(vcpu, offset, size) {
+      world.paravirtual?.beforeInterruptAccess(vcpu)
+      return read(vcpu, offset, size)
+    },
+    write(vcpu, offset, size, value) {
+      world.paravirtual?.beforeInterruptAccess(vcpu)
+      write(vcpu, offset, size, value)
+    },
+  }
+}
+
 /** One Arm vCPU of a domain: the processor, and its way to memory, devices and interrupt controller. */
 export class ArmVcpu implements VirtualCpu, ArmHost {
   /** Its number in the domain. */
@@ -53,6 +71,8 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   #restart: { readonly entry: bigint; readonly context: bigint } | undefined
   /** Whether it has been started, as PSCI has it. */
   power: PowerState = PowerState.OFF
+  /** Hypercalls that it has made, parts of long ones counted. */
+  hypercalls = 0
 
   constructor(world: ArmSurroundings, id: number, engine: ArmEngine) {
     const { domain } = world
@@ -64,13 +84,13 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.#translation = new ArmGuestTranslation(id, domain, processor.trapped.system)
     const access = new ArmDeviceAccess(id, domain, this.#translation.tables, {
       stop: () => this.cpu.stop(),
-      banked: world.gic.banked,
+      banked: world.gic.banked.map((registers) => watched(registers, world)),
       isOpenBus: (gpa) => world.isOpenBus(gpa),
       authenticate: (key, pointerLo, pointerHi, into) =>
         processor.trapped.authenticate(key, pointerLo, pointerHi, into),
     })
     this.cpu = new ArmProcessor(processor, access, world.order, {
-      call: (immediate) => this.#call(immediate),
+      call: (immediate, isHvc) => this.#call(immediate, isHvc),
       waitForEvent: (waits) => world.waitForEvent(id, waits),
       beginTurn: () => this.#wake(),
       mayGoOn: () => this.power === PowerState.ON && this.#restart === undefined && !domain.secondLevel.waits(id),
@@ -109,12 +129,40 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     return this.#translation.physicalAddress(lo, hi)
   }
 
+  /**
+   * Guest-physical address of a virtual one, for the hypervisor's copies of what a hypercall's arguments point to, with the
+   * rights of EL1.
+   *
+   * @returns −1 where the access is not allowed
+   */
+  guestPhysical(lo: number, hi: number, write: boolean): number {
+    return this.#translation.guestPhysical(lo, hi, write)
+  }
+
   // ---------------------------------------------------------------- calls
 
-  #call(immediate: number): void {
-    if (immediate === 0) psciCall(this.#world.psci(this.id), this.processor.registers)
+  #call(immediate: number, isHvc: boolean): void {
+    const { registers } = this.processor
+    const { paravirtual } = this.#world
+    if (immediate === 0) psciCall(this.#world.psci(this.id), registers)
+    else if (isHvc && immediate === paravirtual?.hypercallTag) this.#hypercall(paravirtual)
     // No other number has a service; the calling convention's answer for a function that is not there.
-    else this.processor.registers.setX(0, 0xffff_ffff_ffff_ffffn)
+    else registers.setX(0, 0xffff_ffff_ffff_ffffn)
+  }
+
+  /**
+   * Makes a hypercall. Frames that it takes from the map count as this vCPU's doing: all device models let go of them
+   * before its next instruction, which is HVC once more where the call has been cut in two.
+   */
+  #hypercall(paravirtual: ArmParavirtual): void {
+    this.hypercalls++
+    const { invalidations } = this.#domain
+    const before = invalidations.enter(this.id)
+    try {
+      if (paravirtual.hypercall(this.id)) this.processor.registers.pc -= 4n
+    } finally {
+      invalidations.leave(before)
+    }
   }
 
   /** Starts it at EL1. @param entry - guest-physical address of its first instruction @param context - X0 */
@@ -153,16 +201,19 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
 
   // ---------------------------------------------------------------- events
 
-  /** It has nothing to do until something happens: off, or waiting for an interrupt or an event. */
+  /** It has nothing to do until something happens: off, or waiting for an interrupt, for an event or in a hypercall. */
   get dormant(): boolean {
-    return this.power !== PowerState.ON || this.processor.dormant
+    if (this.power !== PowerState.ON || this.processor.dormant) return true
+    return this.#world.paravirtual?.blocks(this.id) === true
   }
 
   /** The interrupt controller has an interrupt for it, or no longer has. */
   setInterrupts(irq: boolean, fiq: boolean): void {
     this.processor.setIrq(irq)
     this.processor.setFiq(fiq)
-    if (irq || fiq) this.#domain.wake()
+    if (!irq && !fiq) return
+    this.#world.paravirtual?.interrupted(this.id)
+    this.#domain.wake()
   }
 
   /** Another processor has executed SEV, or the event stream has. */
