@@ -1,16 +1,13 @@
-import { ACCESS_AC, ACCESS_READ, ACCESS_WRITE } from '@retrap/paging'
-import { MODE_64 } from '@retrap/x86-cpu'
-import type { XenDomain, XenDomainVcpu } from './domain.ts'
+import { ACCESS_READ, ACCESS_WRITE } from '@retrap/paging'
+import type { XenHost, XenProcessor } from './architecture.ts'
 import { type FieldType, type Layout, type Values, bytesOf, get, put } from './layout.ts'
+import { XenErrno } from './numbers.ts'
 import type { XenState } from './xen-state.ts'
 
-/** Registers of the arguments: RDI RSI RDX R10 R8 R9, and EBX ECX EDX ESI EDI EBP (public header arch-x86/xen-x86_64.h, xen-x86_32.h). */
-const NATIVE_ARGUMENTS = [7, 6, 2, 10, 8, 9] as const
-const COMPAT_ARGUMENTS = [3, 1, 2, 6, 7, 5] as const
+/** Arguments that a hypercall can have. */
 const ARGUMENTS = 6
 
 const PAGE = 0x1000
-const FLAG_AC = 1 << 18
 /** Frames, or as much other work, before a call is cut in two. */
 const WORK = 2048
 /** Work after which the vCPU's turn is over. */
@@ -19,6 +16,9 @@ const LONG_WORK = 32
 /** Answers a hypercall: its result, or a negative error. With `call.preempted` set it is made again. */
 export type XenHypercall = (call: XenCall) => number
 
+/** Handlers by hypercall number; any other number is unknown to the guest. */
+export type Hypercalls = Readonly<Partial<Record<number, XenHypercall>>>
+
 /**
  * One hypercall as its handler sees it: who made it, its arguments, and the guest's memory by linear address, with the
  * rights of the kernel that called. Copies reach RAM only, never a device, and are no part of the instruction's log.
@@ -26,9 +26,9 @@ export type XenHypercall = (call: XenCall) => number
  * There is one for each vCPU; those of its multicalls have one of their own.
  */
 export class XenCall {
-  readonly domain: XenDomain
+  readonly domain: XenHost
   readonly xen: XenState
-  readonly vcpu: XenDomainVcpu
+  readonly vcpu: XenProcessor
   /** Its number. */
   number: number = 0
   /** The caller is 32-bit code. */
@@ -38,15 +38,22 @@ export class XenCall {
   readonly #arguments: BigUint64Array = new BigUint64Array(ARGUMENTS)
   readonly #bytes: Uint8Array = new Uint8Array(256)
   readonly #view: DataView = new DataView(this.#bytes.buffer)
+  readonly #handlers: Hypercalls
   readonly #outer: XenCall | null
   #work = 0
 
   /** @param outer - the multicall that it is part of */
-  constructor(xen: XenState, vcpu: XenDomainVcpu, outer: XenCall | null = null) {
+  constructor(xen: XenState, vcpu: XenProcessor, handlers: Hypercalls, outer: XenCall | null = null) {
     this.xen = xen
     this.domain = xen.domain
     this.vcpu = vcpu
+    this.#handlers = handlers
     this.#outer = outer
+  }
+
+  /** Makes one for the calls of a multicall, which this one is. */
+  inner(): XenCall {
+    return new XenCall(this.xen, this.vcpu, this.#handlers, this)
   }
 
   /** It is part of a multicall. */
@@ -54,20 +61,39 @@ export class XenCall {
     return this.#outer !== null
   }
 
+  /**
+   * Makes the call that the vCPU's registers describe, and leaves them as its end, or its next part, has them.
+   *
+   * @returns whether the instruction is to be executed again
+   */
+  make(): boolean {
+    if (!this.#takeRegisters()) {
+      this.#giveRegisters(XenErrno.PERM)
+      return false
+    }
+    this.#giveRegisters(this.answer())
+    // A call is one instruction, but may be as much work as a turn: timers, other vCPUs and the host have theirs then.
+    if (this.preempted || this.#work >= LONG_WORK) this.vcpu.stop()
+    return this.preempted
+  }
+
+  /** Answers a call whose number and arguments are set. */
+  answer(): number {
+    return this.#handlers[this.number]?.(this) ?? XenErrno.NOSYS
+  }
+
   // ---------------------------------------------------------------- arguments
 
   /** Takes number and arguments from the vCPU's registers. @returns false for a caller that may make no hypercalls */
-  takeRegisters(): boolean {
-    const { mode, cpl } = this.vcpu.cpu.registers
-    this.compat = mode !== MODE_64
-    const registers = this.compat ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS
-    for (let i = 0; i < ARGUMENTS; i++) this.#arguments[i] = this.#register(registers[i]!)
-    const number = this.#register(0)
+  #takeRegisters(): boolean {
+    const { registers } = this.vcpu
+    this.compat = registers.compat
+    for (let i = 0; i < ARGUMENTS; i++) this.#arguments[i] = registers.argument(i)
+    const { number } = registers
     this.number = number < 0x1_0000n ? Number(number) : -1
     this.preempted = false
     this.#work = 0
-    // Real mode counts as ring 0, virtual-8086 mode as ring 3.
-    return cpl === 0
+    return registers.allowed
   }
 
   /** Takes number and arguments from an entry of a multicall's list. */
@@ -79,20 +105,14 @@ export class XenCall {
   }
 
   /** Puts what the caller gets into its registers: the result, or what the call goes on with. */
-  giveRegisters(result: number): void {
-    this.#setRegister(0, BigInt(this.preempted ? this.number : result))
-    if (!this.preempted) return
-    const registers = this.compat ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS
-    for (let i = 0; i < ARGUMENTS; i++) this.#setRegister(registers[i]!, this.#arguments[i]!)
-  }
-
-  #register(index: number): bigint {
-    const value = this.vcpu.cpu.registers.general[index]!
-    return this.compat ? value & 0xffff_ffffn : value
-  }
-
-  #setRegister(index: number, value: bigint): void {
-    this.vcpu.cpu.registers.general[index] = this.compat ? value & 0xffff_ffffn : value
+  #giveRegisters(result: number): void {
+    const { registers } = this.vcpu
+    if (!this.preempted) {
+      registers.setResult(BigInt(result))
+      return
+    }
+    registers.number = BigInt(this.number)
+    for (let i = 0; i < ARGUMENTS; i++) registers.setArgument(i, this.#arguments[i]!)
   }
 
   /** An argument as wide as the caller: a pointer. */
@@ -119,12 +139,7 @@ export class XenCall {
   shouldPreempt(work: number): boolean {
     if (this.#outer !== null) return this.#outer.shouldPreempt(work)
     this.#work += work
-    return this.#work >= WORK || this.vcpu.cpu.interruptWaits
-  }
-
-  /** Whether the call has been as much work as thousands of instructions. */
-  get isLong(): boolean {
-    return this.#work >= LONG_WORK
+    return this.#work >= WORK || this.vcpu.interruptWaits
   }
 
   /** Stops half way: the call comes again with this argument changed. The return value is for the handler to return. */
@@ -149,7 +164,7 @@ export class XenCall {
   #copy(pointer: bigint, bytes: Uint8Array, length: number, access: number): boolean {
     const { vcpu } = this
     const { guestMemory } = this.domain
-    const rights = access | ((vcpu.cpu.materialiseFlags() & FLAG_AC) === 0 ? 0 : ACCESS_AC)
+    const rights = access | vcpu.copyRights
     const start = Number(pointer & 0xffff_ffffn)
     const startHi = Number((pointer >> 32n) & 0xffff_ffffn)
     for (let done = 0; done < length;) {

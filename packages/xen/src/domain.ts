@@ -1,10 +1,7 @@
-/** A guest and its vCPUs as the hypercalls see them: all that this package needs of the domain that it stands on. */
-import type { Clock, InterruptLine } from '@retrap/device'
-import type { TimerQueue } from '@retrap/device/host'
-import type { MachineMemory } from '@retrap/memory'
-import type { FrameCounts, LogDirty, P2m } from '@retrap/p2m'
+/** A guest of x86 processors as the hypercalls see it: all that this package needs of the domain that it stands on. */
+import type { InterruptLine } from '@retrap/device'
 import type { Vcpu } from '@retrap/x86-cpu'
-import type { XenExit } from './shutdown.ts'
+import type { XenDomainCalls, XenHost } from './architecture.ts'
 
 /** A guest's vCPU, as the hypercalls see it. */
 export interface XenDomainVcpu {
@@ -33,19 +30,7 @@ export interface XenDomainVcpu {
 }
 
 /** The calls that a domain makes to the interface that is plugged into it. */
-export interface XenCalls {
-  /** Whether a vCPU waits in a hypercall. */
-  blocks(vcpu: number): boolean
-  /** Whether a vCPU may have a turn; delivers first what it is owed. */
-  mayRun(vcpu: number): boolean
-  /** A vCPU's turn begins. */
-  beforeTurn(vcpu: number): void
-  /** A vCPU's turn has ended. */
-  afterTurn(vcpu: number, reason: string): void
-  /** Takes a device's message. @returns false for one that is for the interrupt controllers */
-  takesMessage(address: number, data: number): boolean
-  /** Power-on. */
-  reset(): void
+export interface XenCalls extends XenDomainCalls {
   /** Answers a CPUID leaf. @returns false for one that is not this interface's */
   cpuid(vcpu: number, leaf: number, subleaf: number, into: Uint32Array): boolean
   /** Reads an MSR. @returns a `STATUS_*` of `@retrap/x86-cpu` */
@@ -66,33 +51,8 @@ export interface XenCalls {
   timeMoved(): void
 }
 
-/** A guest, as the hypercalls see it. `X86Domain` of `@retrap/hvm` is one. */
-export interface XenDomain {
-  /** The machine that it lives in. */
-  readonly memory: MachineMemory
-  /** References to frames of machine memory. */
-  readonly frameCounts: FrameCounts
-  /** Its map of guest frames. */
-  readonly p2m: P2m
-  /** Its RAM by guest-physical address. */
-  readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean; write(gpa: number, from: Uint8Array): boolean }
-  /** Machine addresses of RAM that is about to be written, after second-level faults. */
-  readonly secondLevel: { translateWrite(gpa: number): number }
-  /** Logs of the RAM that is written. */
-  readonly dirtyLogs: {
-    /** Marks frames that no vCPU wrote. */
-    mark(gfn: number, count: number): void
-    /** Begins a log. */
-    start(gfn: number, count: number): LogDirty
-    /** Ends a log. */
-    stop(log: LogDirty): void
-    /** Marks frames, and drops the code that was translated of them. */
-    modified(gfn: number, count: number): void
-  }
-  /** Its virtual time. */
-  readonly clock: Clock
-  /** Timers on that time. */
-  readonly timers: TimerQueue
+/** A guest of x86 processors, as the hypercalls see it. `X86Domain` of `@retrap/hvm` is one. */
+export interface XenDomain extends XenHost {
   /** Rate of the time-stamp counters. */
   readonly tscPerNs: number
   /** By number; the first is the bootstrap processor. */
@@ -116,10 +76,6 @@ export interface XenDomain {
   pciInterrupt(device: number, pin: number): InterruptLine
   /** The same for the hypervisor's own interrupts, whose level must follow at once. */
   ownPciInterrupt(device: number, pin: number): InterruptLine
-  /** Ends the domain's run. */
-  stop(exit: XenExit): void
-  /** Something has happened that a waiting domain must look at. */
-  wake(): void
   /** Has the domain make these calls from now on. */
   plug(calls: XenCalls): void
 }

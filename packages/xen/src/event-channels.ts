@@ -1,4 +1,4 @@
-import type { XenDomain } from './domain.ts'
+import type { XenHost } from './architecture.ts'
 import type { EventDelivery } from './event-delivery.ts'
 import {
   CLOSED,
@@ -52,14 +52,14 @@ export class EventChannels implements HostPorts {
    * @param number - the guest's
    * @param upcall - a vCPU's pending flag has been set: it is to be interrupted
    */
-  constructor(domain: XenDomain, number: number, info: SharedInfo, upcall: (vcpu: number) => void) {
+  constructor(domain: XenHost, vcpus: number, number: number, info: SharedInfo, upcall: (vcpu: number) => void) {
     this.domain = number
-    this.#vcpus = domain.vcpus.length
+    this.#vcpus = vcpus
     this.mark = (vcpu) => {
       if (!info.setUpcallPending(vcpu)) upcall(vcpu)
     }
     this.#twoLevel = new TwoLevelEvents(info, this.mark)
-    this.#fifo = new FifoEvents(domain, this.mark)
+    this.#fifo = new FifoEvents(domain, vcpus, this.mark)
     this.#events = this.#twoLevel
   }
 

@@ -1,4 +1,4 @@
-import type { XenDomain } from './domain.ts'
+import type { XenHost } from './architecture.ts'
 import type { EventDelivery, EventTarget } from './event-delivery.ts'
 import { XenErrno } from './numbers.ts'
 
@@ -57,7 +57,7 @@ export interface FifoEventsState {
  */
 export class FifoEvents implements EventDelivery {
   readonly ports: number = PORTS
-  readonly #domain: XenDomain
+  readonly #domain: XenHost
   readonly #notify: (vcpu: number) => void
   /** Machine frames of the words' pages. */
   readonly #pages: number[] = []
@@ -71,11 +71,11 @@ export class FifoEvents implements EventDelivery {
   readonly #early = new Set<number>()
 
   /** @param notify - a vCPU has something to look at */
-  constructor(domain: XenDomain, notify: (vcpu: number) => void) {
+  constructor(domain: XenHost, vcpus: number, notify: (vcpu: number) => void) {
     this.#domain = domain
     this.#notify = notify
-    this.#blocks = domain.vcpus.map(() => NONE)
-    this.#tails = new Uint32Array(domain.vcpus.length * QUEUES)
+    this.#blocks = Array.from({ length: vcpus }, () => NONE)
+    this.#tails = new Uint32Array(vcpus * QUEUES)
   }
 
   // ---------------------------------------------------------------- set up by the guest

@@ -1,9 +1,8 @@
+import type { EventUpcallsState, Upcalls, XenArchitecture, XenHost } from './architecture.ts'
 import type { BlockedVcpus } from './blocked-vcpus.ts'
-import type { XenDomain } from './domain.ts'
 import { EventChannels, type EventChannelsState } from './event-channels.ts'
 import { Runstate } from './runstate.ts'
-import { SharedInfo, VCPU_INFO_BYTES, type SharedInfoState, type WallClock } from './shared-info.ts'
-import { EventUpcalls, type EventUpcallsState } from './upcalls.ts'
+import { SharedInfo, type SharedInfoState, type WallClock } from './shared-info.ts'
 import { XenVcpu, type XenVcpuState } from './xen-vcpu.ts'
 
 /** Saved form of {@link GuestEvents}, for the machine memory that they were in. */
@@ -18,24 +17,31 @@ export interface GuestEventsState {
 }
 
 /** A guest's event channels and all that its vCPUs share with the hypervisor. */
-export class GuestEvents {
-  readonly #domain: XenDomain
+export class GuestEvents<U extends Upcalls = Upcalls> {
+  readonly #domain: XenHost
   readonly #blocked: BlockedVcpus
   readonly info: SharedInfo
   readonly channels: EventChannels
-  readonly upcalls: EventUpcalls
+  readonly upcalls: U
   readonly vcpus: readonly XenVcpu[]
   /** Machine frame by vCPU that has a reference for its `vcpu_info`; −1 for none. */
   readonly #held: number[]
 
-  constructor(domain: XenDomain, blocked: BlockedVcpus, domainId: number, wallClock: WallClock) {
+  constructor(
+    domain: XenHost,
+    architecture: XenArchitecture<U>,
+    blocked: BlockedVcpus,
+    domainId: number,
+    wallClock: WallClock,
+  ) {
+    const { vcpus, layouts } = architecture
     this.#domain = domain
     this.#blocked = blocked
-    this.#held = domain.vcpus.map(() => -1)
-    this.info = new SharedInfo(domain.memory, domain.vcpus.length, wallClock)
-    this.upcalls = new EventUpcalls(domain, this.info)
-    this.channels = new EventChannels(domain, domainId, this.info, (vcpu) => this.upcalls.raise(vcpu))
-    this.vcpus = domain.vcpus.map((vcpu) => new XenVcpu(domain, vcpu, this.info, this.channels))
+    this.#held = vcpus.map(() => -1)
+    this.info = new SharedInfo(domain.memory, vcpus.length, wallClock, layouts)
+    this.upcalls = architecture.makeUpcalls(this.info)
+    this.channels = new EventChannels(domain, vcpus.length, domainId, this.info, (vcpu) => this.upcalls.raise(vcpu))
+    this.vcpus = vcpus.map((vcpu) => new XenVcpu(domain, architecture, vcpu, this.info, this.channels))
     // A frame that leaves the guest takes no vcpu_info with it: the hypervisor keeps those to itself from then on.
     domain.p2m.onRelease((_gfn, mfn, order) => {
       this.#released(mfn * 0x1000, 2 ** order * 0x1000)
@@ -47,13 +53,13 @@ export class GuestEvents {
   }
 
   #released(ma: number, bytes: number): void {
-    for (const vcpu of this.#domain.vcpus) {
-      const at = this.info.vcpuInfo(vcpu.id)
-      if (at < ma || at + VCPU_INFO_BYTES > ma + bytes) continue
+    for (const vcpu of this.vcpus.keys()) {
+      const at = this.info.vcpuInfo(vcpu)
+      if (at < ma || at + this.info.vcpuInfoBytes > ma + bytes) continue
       // The shared page stays the hypervisor's, wherever the guest has it; and RAM that moves has its new place already.
       if (this.info.inPage(at) || this.#isRam(Math.floor(at / 0x1000))) continue
-      this.info.withdrawVcpuInfo(vcpu.id)
-      this.#letGo(vcpu.id)
+      this.info.withdrawVcpuInfo(vcpu)
+      this.#letGo(vcpu)
     }
   }
 
@@ -81,19 +87,13 @@ export class GuestEvents {
   placeVcpuInfo(vcpu: number, ma: number): void {
     this.#hold(vcpu, Math.floor(ma / 0x1000))
     this.info.moveVcpuInfo(vcpu, ma)
-    this.vcpus[vcpu]?.updateTime(this.#stable())
+    this.vcpus[vcpu]?.updateTime()
     this.channels.mark(vcpu)
-  }
-
-  #stable(): boolean {
-    const [first, ...others] = this.#domain.vcpus.map((vcpu) => vcpu.cpu.tscOffset)
-    return others.every((each) => each === first)
   }
 
   /** Clock pages of all vCPUs: a time-stamp counter was moved. */
   updateTime(): void {
-    const stable = this.#stable()
-    for (const vcpu of this.vcpus) vcpu.updateTime(stable)
+    for (const vcpu of this.vcpus) vcpu.updateTime()
   }
 
   /** Whether a vCPU may run; what it is owed is delivered first. */

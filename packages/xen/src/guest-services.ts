@@ -1,5 +1,5 @@
 import { ConsoleRing } from './console-ring.ts'
-import type { XenDomain } from './domain.ts'
+import type { ServicePlaces, XenHost } from './architecture.ts'
 import type { EventChannels } from './event-channels.ts'
 import type { HostChannel } from './host-ports.ts'
 import type { XenConsole } from './guest.ts'
@@ -8,10 +8,6 @@ import { StoreService, type XenStoreState } from './store.ts'
 import { StoreRing, type StoreRingState } from './store-ring.ts'
 import type { StorePermission } from './store-tree.ts'
 import type { XenMemory } from './xen-memory.ts'
-
-/** Where hvmloader's hosts put these pages: at the end of the area below 4 GiB that is no RAM. */
-const STORE_GFN = 0xfeffc
-const CONSOLE_GFN = 0xfefff
 
 const HOST = 0
 const KIB_PER_PAGE = 4
@@ -24,6 +20,8 @@ export interface GuestIdentity {
   readonly handle: Uint8Array
   /** RAM, in frames of 4 KiB. */
   readonly frames: number
+  /** Its vCPUs. */
+  readonly vcpus: number
 }
 
 /** The pages and ports that are there from the beginning, as HVMOP_get_param tells of them. */
@@ -62,23 +60,29 @@ export class GuestServices {
   readonly #storePage: number
   readonly #consolePage: number
   readonly #channels: EventChannels
-  readonly #vcpus: number
+  readonly #places: ServicePlaces
   readonly #identity: GuestIdentity
   readonly #storeRing: StoreRing
   readonly #consoleRing: ConsoleRing
   #storeChannel: HostChannel | null = null
   #consoleChannel: HostChannel | null = null
-  #parameters: ServiceParameters = { storeGfn: STORE_GFN, storePort: 0, consoleGfn: CONSOLE_GFN, consolePort: 0 }
+  #parameters: ServiceParameters
   #transmit: (bytes: Uint8Array) => void = () => undefined
 
-  constructor(domain: XenDomain, guestMemory: XenMemory, channels: EventChannels, identity: GuestIdentity) {
-    const { memory, vcpus } = domain
+  constructor(
+    { memory }: XenHost,
+    guestMemory: XenMemory,
+    channels: EventChannels,
+    places: ServicePlaces,
+    identity: GuestIdentity,
+  ) {
     const page = (purpose: string): number => memory.allocate(0x1000, 0x1000, purpose)
     this.#memory = guestMemory
     this.#storePage = page('Xen store ring')
     this.#consolePage = page('Xen console ring')
     this.#channels = channels
-    this.#vcpus = vcpus.length
+    this.#places = places
+    this.#parameters = { storeGfn: places.store, storePort: 0, consoleGfn: places.console, consolePort: 0 }
     this.#identity = identity
     const storePage = new GuestPage(memory, this.#storePage)
     const consolePage = new GuestPage(memory, this.#consolePage)
@@ -92,14 +96,14 @@ export class GuestServices {
   }
 
   #connect(): void {
-    this.#memory.place(this.#storePage / 0x1000, STORE_GFN)
-    this.#memory.place(this.#consolePage / 0x1000, CONSOLE_GFN)
+    this.#memory.place(this.#storePage / 0x1000, this.#places.store)
+    this.#memory.place(this.#consolePage / 0x1000, this.#places.console)
     const store = this.#channels.connectHost(() => this.#storeRing.service())
     const console = this.#channels.connectHost(() => this.#consoleRing.service())
     this.#storeChannel = store.channel
     this.#consoleChannel = console.channel
     this.#parameters = { ...this.#parameters, storePort: store.guestPort, consolePort: console.guestPort }
-    describeGuest(this.store, this.#identity, this.#parameters, this.#vcpus)
+    describeGuest(this.store, this.#identity, this.#parameters)
   }
 
   /** Pages and ports, as the guest asks for them. */
@@ -128,13 +132,8 @@ export class GuestServices {
 }
 
 /** Writes what a toolstack tells a guest, in the places that guests look for it. */
-function describeGuest(
-  store: StoreService,
-  identity: GuestIdentity,
-  parameters: ServiceParameters,
-  vcpus: number,
-): void {
-  const { domainId, name, handle, frames } = identity
+function describeGuest(store: StoreService, identity: GuestIdentity, parameters: ServiceParameters): void {
+  const { domainId, name, handle, frames, vcpus } = identity
   const uuid = [...handle]
     .map((byte) => byte.toString(16).padStart(2, '0'))
     .join('')

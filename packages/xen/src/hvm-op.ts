@@ -1,9 +1,11 @@
 import { P2mType, isForeign, isRam } from '@retrap/p2m'
 import type { XenCall, XenHypercall } from './call.ts'
+import type { XenDomain } from './domain.ts'
 import { HvmParameter } from './hvm-parameters.ts'
 import { Layout } from './layout.ts'
 import { XenErrno } from './numbers.ts'
 import { systemTime } from './system-time.ts'
+import type { EventUpcalls } from './upcalls.ts'
 import { GUEST_FRAMES } from './xen-memory.ts'
 
 const PARAMETER = new Layout({ domid: 'u16', pad: 'u16', index: 'u32', value: 'u64' })
@@ -22,14 +24,36 @@ const MEMORY_RAM = 0
 const MEMORY_ROM = 1
 const MEMORY_DEVICE = 2
 
+/** Operations by number. */
+type HvmOperations = Readonly<Partial<Record<number, XenHypercall>>>
+
 /** `HVMOP_*` by number (public header hvm/hvm_op.h). Other numbers are the toolstack's, or gone: -ENOSYS. */
-const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
-  0: setParameter,
+const COMMON: HvmOperations = {
+  0: (call) => setParameter(call, () => undefined),
   1: getParameter,
+  // guest_request_vm_event: nobody monitors the guest
+  24: (call) => (call.argument(1) === 0n ? 0 : XenErrno.INVAL),
+}
+
+/** What the operations of x86 guests act on. */
+interface X86Side {
+  readonly domain: Pick<XenDomain, 'vcpus'>
+  readonly upcalls: EventUpcalls
+}
+
+/** Those that x86 guests have. */
+const x86Operations = (x86: X86Side): HvmOperations => ({
+  ...COMMON,
+  0: (call) =>
+    setParameter(call, (index, value) => {
+      if (index !== HvmParameter.CALLBACK_IRQ) return
+      x86.upcalls.setCallback(Number(value & 0xffff_ffffn), Number(value >> 32n))
+      call.xen.events.info.latch(!call.compat)
+    }),
   // flush_tlbs
   5: (call) => {
     if (call.argument(1) !== 0n) return XenErrno.INVAL
-    for (const { cpu } of call.domain.vcpus) cpu.flushTlb(true)
+    for (const { cpu } of x86.domain.vcpus) cpu.flushTlb(true)
     return 0
   },
   // pagetable_dying: a hint for shadow page tables, of which there are none
@@ -50,14 +74,13 @@ const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
     return record.extraBytes > MOST_TRACE_BYTES ? XenErrno.INVAL : 0
   },
   15: getMemoryType,
-  23: setUpcallVector,
-  // guest_request_vm_event: nobody monitors the guest
-  24: (call) => (call.argument(1) === 0n ? 0 : XenErrno.INVAL),
+  23: (call) => setUpcallVector(call, x86),
   // altp2m
   25: () => XenErrno.OPNOTSUPP,
-}
+})
 
-function setParameter(call: XenCall): number {
+/** @param applied - hears of a parameter that has been set */
+function setParameter(call: XenCall, applied: (index: number, value: bigint) => void): number {
   const request = call.read(PARAMETER, call.argument(1))
   if (request === null) return XenErrno.FAULT
   const { index, value } = request
@@ -66,10 +89,7 @@ function setParameter(call: XenCall): number {
   const denied = xen.ownDomain(request.domid) || xen.parameters.mayWrite(index, value)
   if (denied !== 0) return denied
   xen.parameters.set(index, value)
-  if (index === HvmParameter.CALLBACK_IRQ) {
-    xen.events.upcalls.setCallback(Number(value & 0xffff_ffffn), Number(value >> 32n))
-    xen.events.info.latch(!call.compat)
-  }
+  applied(index, value)
   return 0
 }
 
@@ -99,16 +119,20 @@ function memoryType(type: number): number {
   return isRam(type) || isForeign(type) ? MEMORY_RAM : MEMORY_DEVICE
 }
 
-function setUpcallVector(call: XenCall): number {
+function setUpcallVector(call: XenCall, { domain, upcalls }: X86Side): number {
   const request = call.read(UPCALL_VECTOR, call.argument(1))
   if (request === null) return XenErrno.FAULT
   if (request.vector < FIRST_VECTOR) return XenErrno.INVAL
-  if (request.vcpu >= call.domain.vcpus.length) return XenErrno.NOENT
-  call.xen.events.upcalls.setVector(request.vcpu, request.vector)
+  if (request.vcpu >= domain.vcpus.length) return XenErrno.NOENT
+  upcalls.setVector(request.vcpu, request.vector)
   return 0
 }
 
-/** `hvm_op`: command, pointer. */
-export function hvmOp(call: XenCall): number {
-  return OPERATIONS[call.word(0)]?.(call) ?? XenErrno.NOSYS
+/** `hvm_op` of Arm guests: command, pointer. */
+export const armHvmOp: XenHypercall = (call) => COMMON[call.word(0)]?.(call) ?? XenErrno.NOSYS
+
+/** `hvm_op` of x86 guests. */
+export function x86HvmOp(x86: X86Side): XenHypercall {
+  const operations = x86Operations(x86)
+  return (call) => operations[call.word(0)]?.(call) ?? XenErrno.NOSYS
 }

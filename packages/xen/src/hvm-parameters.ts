@@ -23,10 +23,20 @@ interface Rule {
   readonly write?: (value: bigint, old: bigint) => boolean
 }
 
+type Rules = Readonly<Partial<Record<number, Rule>>>
+
+/** The parameters of the guests of an architecture. */
+interface ParameterRules {
+  /** Those that the guest may read, and some of which it may set. */
+  readonly byNumber: Rules
+  /** The error for any other that there is. */
+  readonly denied: number
+}
+
 const anything = { write: () => true }
 
-/** Parameters that the guest may read; the others are between toolstack, device models and hypervisor. */
-const RULES: Readonly<Partial<Record<number, Rule>>> = {
+/** Parameters that an x86 guest may read; the others are between toolstack, device models and hypervisor. */
+const X86: Rules = {
   [HvmParameter.CALLBACK_IRQ]: anything,
   [HvmParameter.STORE_PFN]: {},
   [HvmParameter.STORE_EVTCHN]: anything,
@@ -42,9 +52,28 @@ const RULES: Readonly<Partial<Record<number, Rule>>> = {
   [HvmParameter.X87_FIP_WIDTH]: { write: (value) => value === 0n || value === 4n || value === 8n },
 }
 
+/** Parameters that an Arm guest may read: the toolstack sets them. Of the others there is none. */
+const ARM: Rules = {
+  [HvmParameter.CALLBACK_IRQ]: {},
+  [HvmParameter.STORE_PFN]: {},
+  [HvmParameter.STORE_EVTCHN]: {},
+  [HvmParameter.CONSOLE_PFN]: {},
+  [HvmParameter.CONSOLE_EVTCHN]: {},
+}
+
+const RULES: Readonly<Record<'x86' | 'arm', ParameterRules>> = {
+  x86: { byNumber: X86, denied: XenErrno.PERM },
+  arm: { byNumber: ARM, denied: XenErrno.INVAL },
+}
+
 /** Values that a guest and its toolstack leave for each other. */
 export class HvmParameters {
   readonly #values: BigUint64Array = new BigUint64Array(COUNT)
+  readonly #rules: ParameterRules
+
+  constructor(architecture: 'x86' | 'arm' = 'x86') {
+    this.#rules = RULES[architecture]
+  }
 
   /** A parameter as the toolstack sees it. */
   get(index: number): bigint {
@@ -63,19 +92,22 @@ export class HvmParameters {
 
   /** Whether the guest may read one: 0, or an error. */
   mayRead(index: number): number {
-    return RULES[index] === undefined ? XenErrno.PERM : 0
+    return this.#rules.byNumber[index] === undefined ? this.#rules.denied : 0
   }
 
   /** Whether the guest may set one to a value: 0, or an error. */
   mayWrite(index: number, value: bigint): number {
-    const write = RULES[index]?.write
-    if (write === undefined) return XenErrno.PERM
-    return write(value, this.get(index)) ? 0 : XenErrno.INVAL
+    const { byNumber, denied } = this.#rules
+    const rule = byNumber[index]
+    if (rule === undefined) return denied
+    if (rule.write === undefined) return XenErrno.PERM
+    return rule.write(value, this.get(index)) ? 0 : XenErrno.INVAL
   }
 
   /** Power-on: what the guest has set is zero. */
   reset(): void {
-    for (const [index, rule] of Object.entries(RULES)) if (rule?.write !== undefined) this.set(Number(index), 0)
+    for (const [index, rule] of Object.entries(this.#rules.byNumber))
+      if (rule?.write !== undefined) this.set(Number(index), 0)
   }
 
   /** All of them, in order, in hexadecimal. */

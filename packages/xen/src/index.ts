@@ -6,6 +6,7 @@
 export { plugXen } from './plug.ts'
 export type { XenConsole, XenGuest, XenGuestMemory, XenGuestState, XenStore } from './guest.ts'
 export type { XenOptions } from './xen-state.ts'
+export type { XenDomainCalls, XenHost } from './architecture.ts'
 export type { XenCalls, XenDomain, XenDomainVcpu } from './domain.ts'
 export { dmPlatform } from './dm-platform.ts'
 export { XenError } from './errors.ts'

@@ -50,8 +50,11 @@ const privileged = (
   argument: Layout<Readonly<Record<string, 'u16' | 'u32' | 'u64' | 'pointer' | 'ulong'>>>,
 ): MemoryOperation => whole((call) => (call.read(argument, call.argument(1)) === null ? XenErrno.FAULT : XenErrno.PERM))
 
+/** Operations by number. */
+type MemoryOperations = Readonly<Partial<Record<number, MemoryOperation>>>
+
 /** `XENMEM_*` by number (public header memory.h). Other numbers are -ENOSYS: there is no table of machine frames. */
-const OPERATIONS: Readonly<Partial<Record<number, MemoryOperation>>> = {
+const COMMON: MemoryOperations = {
   0: increaseReservation,
   1: decreaseReservation,
   // maximum_ram_page
@@ -62,17 +65,10 @@ const OPERATIONS: Readonly<Partial<Record<number, MemoryOperation>>> = {
   4: ofDomain((call) => call.xen.memory.maximum),
   6: populatePhysmap,
   7: addToPhysmap,
-  9: whole(memoryMap),
-  // machine_memory_map
-  10: whole(() => XenErrno.PERM),
   11: whole(exchange),
-  13: whole(setMemoryMap),
   // maximum_gpfn
   14: ofDomain((call) => call.xen.memory.highest),
   15: whole(removeFromPhysmap),
-  // set_pod_target, get_pod_target
-  16: privileged(POD_TARGET),
-  17: privileged(POD_TARGET),
   // get_sharing_freed_pages, get_sharing_shared_pages
   18: whole(() => 0),
   19: whole(() => 0),
@@ -86,6 +82,18 @@ const OPERATIONS: Readonly<Partial<Record<number, MemoryOperation>>> = {
     if (topology.pad !== 0) return XenErrno.INVAL
     return call.xen.ownDomain(topology.domid) || XenErrno.OPNOTSUPP
   }),
+}
+
+/** Those that x86 guests have beside them: memory maps as a firmware tells of them, populate-on-demand, reserved memory. */
+const X86: MemoryOperations = {
+  ...COMMON,
+  9: whole(memoryMap),
+  // machine_memory_map
+  10: whole(() => XenErrno.PERM),
+  13: whole(setMemoryMap),
+  // set_pod_target, get_pod_target
+  16: privileged(POD_TARGET),
+  17: privileged(POD_TARGET),
   // reserved_device_memory_map: no device has any
   27: whole((call) => {
     const map = call.read(RESERVED_MAP, call.argument(1))
@@ -96,10 +104,16 @@ const OPERATIONS: Readonly<Partial<Record<number, MemoryOperation>>> = {
 }
 
 /** `memory_op`: command, pointer. */
-export function memoryOp(call: XenCall): number {
-  const operation = OPERATIONS[memoryCommand(call)]
+function operate(call: XenCall, operations: MemoryOperations): number {
+  const operation = operations[memoryCommand(call)]
   if (operation === undefined) return XenErrno.NOSYS
   const result = operation(call, memoryStart(call))
   call.xen.memory.tidy()
   return result
 }
+
+/** `memory_op` of guests of every architecture. */
+export const memoryOp: XenHypercall = (call) => operate(call, COMMON)
+
+/** `memory_op` of x86 guests. */
+export const x86MemoryOp: XenHypercall = (call) => operate(call, X86)

@@ -1,4 +1,4 @@
-import { INVALID_MFN, isForeign, isRam } from '@retrap/p2m'
+import { INVALID_MFN } from '@retrap/p2m'
 import type { XenCall } from './call.ts'
 import type { GrantTable } from './grant-table.ts'
 import { Layout } from './layout.ts'
@@ -110,8 +110,8 @@ function addOne(call: XenCall, space: number, index: number, gfn: number): numbe
   if (space === SPACE_GFN && index === gfn) return 0
   // The frame at that place makes room: RAM goes back to the machine, a page of Xen's is taken out of the map.
   const type = memory.typeAt(gfn)
-  if (isForeign(type)) return XenErrno.NXIO
-  if (isRam(type) && !(space !== SPACE_GFN && memory.placeOf(mfn) === gfn) && memory.remove(gfn, 1) !== 1) {
+  if (memory.isForeignType(type)) return XenErrno.NXIO
+  if (memory.isRamType(type) && !(space !== SPACE_GFN && memory.placeOf(mfn) === gfn) && memory.remove(gfn, 1) !== 1) {
     return XenErrno.NOMEM
   }
   // Where drivers begin, the guest's mode says how it sees the page.

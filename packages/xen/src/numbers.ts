@@ -60,5 +60,6 @@ export const XenFeature = {
   HVM_SAFE_PVCLOCK: 9,
   HVM_PIRQS: 10,
   MEMORY_OP_VNODE_SUPPORTED: 13,
+  ARM_SMCCC_SUPPORTED: 14,
   NOT_DIRECT_MAPPED: 16,
 } as const

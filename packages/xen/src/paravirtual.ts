@@ -2,46 +2,27 @@ import { MODE_64, STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT } from '@retrap/x86
 import { XenCall } from './call.ts'
 import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
 import type { XenCalls, XenDomain } from './domain.ts'
+import { DomainCalls } from './domain-calls.ts'
 import { hypercallPage } from './hypercall-page.ts'
-import { dispatch } from './hypercalls.ts'
-import { XenErrno } from './numbers.ts'
+import type { EventUpcalls } from './upcalls.ts'
+import { X86Architecture, x86Hypercalls } from './x86-architecture.ts'
 import { type XenOptions, XenState } from './xen-state.ts'
 
 /** CPUID leaves that are Xen's. */
 const RANGE = 0x100
 
 /** Xen as the guest's domain calls it: CPUID leaves, the hypercall page, hypercalls, events. */
-class Paravirtual implements XenCalls {
-  readonly #xen: XenState
+class Paravirtual extends DomainCalls implements XenCalls {
+  readonly #domain: XenDomain
+  readonly #xen: XenState<EventUpcalls>
   readonly #calls: readonly XenCall[]
 
-  constructor(xen: XenState) {
+  constructor(domain: XenDomain, xen: XenState<EventUpcalls>) {
+    super(xen)
+    this.#domain = domain
     this.#xen = xen
-    this.#calls = xen.domain.vcpus.map((vcpu) => new XenCall(xen, vcpu))
-  }
-
-  blocks(vcpu: number): boolean {
-    return this.#xen.blocked.has(vcpu)
-  }
-
-  mayRun(vcpu: number): boolean {
-    return this.#xen.events.mayRun(vcpu)
-  }
-
-  beforeTurn(vcpu: number): void {
-    this.#xen.events.beforeTurn(vcpu)
-  }
-
-  afterTurn(vcpu: number, reason: string): void {
-    this.#xen.events.afterTurn(vcpu, reason)
-  }
-
-  takesMessage(address: number, data: number): boolean {
-    return this.#xen.takesMessage(address, data)
-  }
-
-  reset(): void {
-    this.#xen.reset()
+    const handlers = x86Hypercalls(domain, xen.events.upcalls)
+    this.#calls = xen.architecture.vcpus.map((vcpu) => new XenCall(xen, vcpu, handlers))
   }
 
   pendingVector(vcpu: number): number {
@@ -66,22 +47,19 @@ class Paravirtual implements XenCalls {
 
   /** Leaves the vCPU's registers as the call's end, or its next part, has them. STATUS_CONTINUE: execute VMCALL again. */
   hypercall(vcpu: number): number {
-    const call = this.#calls[vcpu]!
-    if (!call.takeRegisters()) {
-      call.giveRegisters(XenErrno.PERM)
-      return STATUS_DONE
-    }
-    call.giveRegisters(dispatch(call))
-    // A call is one instruction, but may be as much work as a turn: timers, other vCPUs and the host have theirs then.
-    if (call.preempted || call.isLong) call.vcpu.cpu.stop()
-    return call.preempted ? STATUS_CONTINUE : STATUS_DONE
+    return this.#calls[vcpu]!.make() ? STATUS_CONTINUE : STATUS_DONE
   }
 
   cpuid(vcpu: number, leaf: number, subleaf: number, into: Uint32Array): boolean {
     const index = (leaf >>> 0) - XEN_CPUID_BASE
     if (index < 0 || index >= RANGE) return false
-    const { domain, domainId } = this.#xen
-    xenCpuid(leaf, subleaf, { vcpu, domainId, tscKhz: domain.tscPerNs * 1e6, tscOffsetLo: 0, tscOffsetHi: 0 }, into)
+    const { domainId } = this.#xen
+    xenCpuid(
+      leaf,
+      subleaf,
+      { vcpu, domainId, tscKhz: this.#domain.tscPerNs * 1e6, tscOffsetLo: 0, tscOffsetHi: 0 },
+      into,
+    )
     return true
   }
 
@@ -104,14 +82,14 @@ class Paravirtual implements XenCalls {
     if (memory.ramAt(gfn) < 0 || memory.isRom(gfn)) return STATUS_FAULT
     domain.guestMemory.write(gpa, hypercallPage())
     // Drivers begin with this write: the shared structures take the layout of the mode that they run in.
-    events.info.latch(this.#calls[vcpu]!.vcpu.cpu.registers.mode === MODE_64)
+    events.info.latch(this.#domain.vcpus[vcpu]!.cpu.registers.mode === MODE_64)
     return STATUS_DONE
   }
 }
 
 /** Makes Xen's state of a guest, and has its domain call it. */
-export function plugState(domain: XenDomain, options: XenOptions = {}): XenState {
-  const xen = new XenState(domain, options)
-  domain.plug(new Paravirtual(xen))
+export function plugState(domain: XenDomain, options: XenOptions = {}): XenState<EventUpcalls> {
+  const xen = new XenState(domain, new X86Architecture(domain), options)
+  domain.plug(new Paravirtual(domain, xen))
   return xen
 }

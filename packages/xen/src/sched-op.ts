@@ -44,7 +44,7 @@ const OPERATIONS: readonly XenHypercall[] = [
 
 /** Waits for an interrupt; event channels may interrupt from now on. */
 function block(call: XenCall): number {
-  call.xen.events.info.unmaskUpcalls(call.vcpu.id)
+  call.vcpu.allowEvents(call.xen.events.info)
   wait(call, [], null)
   return 0
 }
@@ -69,9 +69,9 @@ function poll(call: XenCall): number {
 
 function wait(call: XenCall, ports: readonly number[], deadline: Instant | null): void {
   const { vcpu, xen } = call
-  if (vcpu.cpu.interruptWaits) return
+  if (vcpu.interruptWaits) return
   xen.blocked.block(vcpu.id, ports, deadline)
-  vcpu.cpu.stop()
+  vcpu.stop()
 }
 
 function shutdown(call: XenCall): number {

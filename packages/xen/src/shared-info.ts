@@ -1,50 +1,8 @@
 import type { MachineMemory } from '@retrap/memory'
+import { MOST_VCPU_INFO_BYTES, type SharedLayout, type SharedLayouts, X86_LAYOUTS } from './shared-layouts.ts'
 
-/* struct shared_info and struct vcpu_info (public/xen.h), in bytes from their beginnings. */
-
-/** vCPUs that have a place in the page itself. */
-const LEGACY_MAX_VCPUS = 32
-export const VCPU_INFO_BYTES = 64
 const UPCALL_PENDING = 0
 const UPCALL_MASK = 1
-/** vcpu_time_info within vcpu_info, in both layouts. */
-const VCPU_TIME = 32
-
-/** The differences between the layouts of 32-bit and 64-bit guests. */
-interface Layout {
-  /** Ports that the bitmaps hold. */
-  readonly ports: number
-  /** log2 of the ports that one bit of the selector stands for. */
-  readonly wordShift: number
-  /** evtchn_pending_sel within vcpu_info. */
-  readonly selector: number
-  readonly pending: number
-  readonly mask: number
-  readonly wallClock: number
-  /** Upper half of the wall clock's seconds. */
-  readonly wallClockHi: number
-}
-
-const LAYOUT_64: Layout = {
-  ports: 4096,
-  wordShift: 6,
-  selector: 8,
-  pending: 2048,
-  mask: 2560,
-  wallClock: 3072,
-  wallClockHi: 3084,
-}
-
-const LAYOUT_32: Layout = {
-  ports: 1024,
-  wordShift: 5,
-  selector: 4,
-  pending: 2048,
-  mask: 2176,
-  wallClock: 2304,
-  // In arch_shared_info, behind six words.
-  wallClockHi: 2340,
-}
 
 /** A guest's wall clock when its system time was 0. */
 export interface WallClock {
@@ -74,18 +32,21 @@ export class SharedInfo {
   readonly #page: number
   /** MA of each vCPU's `vcpu_info`. */
   readonly #vcpuInfo: number[]
-  /** MA of the first of those that are the hypervisor's own: of vCPUs from the 33rd on, and of any that lost theirs. */
+  /** MA of the first of those that are the hypervisor's own: of vCPUs without a place in the page, and of any that lost theirs. */
   readonly #spare: number
   readonly #wallClock: WallClock
-  #layout = LAYOUT_64
+  readonly #layouts: SharedLayouts
+  #layout: SharedLayout
 
-  constructor(memory: MachineMemory, vcpus: number, wallClock: WallClock) {
+  constructor(memory: MachineMemory, vcpus: number, wallClock: WallClock, layouts: SharedLayouts = X86_LAYOUTS) {
     this.#memory = memory
     this.#page = memory.allocate(0x1000, 0x1000, 'Xen shared info')
     this.mfn = this.#page / 0x1000
-    this.#spare = memory.allocate(vcpus * VCPU_INFO_BYTES, 64, 'Xen vcpu_info')
+    this.#spare = memory.allocate(vcpus * MOST_VCPU_INFO_BYTES, 64, 'Xen vcpu_info')
     this.#vcpuInfo = Array.from({ length: vcpus }, () => 0)
     this.#wallClock = wallClock
+    this.#layouts = layouts
+    this.#layout = layouts.native
     this.reset()
   }
 
@@ -94,13 +55,23 @@ export class SharedInfo {
     const { u8 } = this.#memory
     u8.fill(0, this.#page, this.#page + 0x1000)
     this.#memory.noteWrite(this.#page, 0x1000)
-    this.#layout = LAYOUT_64
+    this.#layout = this.#layouts.native
+    const { placedVcpus, vcpuInfoBytes } = this.#layout
     for (let vcpu = 0; vcpu < this.#vcpuInfo.length; vcpu++) {
-      const at = (vcpu < LEGACY_MAX_VCPUS ? this.#page : this.#spare) + vcpu * VCPU_INFO_BYTES
+      const at = vcpu < placedVcpus ? this.#page + vcpu * vcpuInfoBytes : this.#spareOf(vcpu)
       this.#vcpuInfo[vcpu] = at
-      u8.fill(0, at, at + VCPU_INFO_BYTES)
+      u8.fill(0, at, at + vcpuInfoBytes)
     }
     this.#writeWallClock()
+  }
+
+  #spareOf(vcpu: number): number {
+    return this.#spare + vcpu * MOST_VCPU_INFO_BYTES
+  }
+
+  /** Bytes of a `vcpu_info`. */
+  get vcpuInfoBytes(): number {
+    return this.#layout.vcpuInfoBytes
   }
 
   /** Ports that there can be: the first is 0, which is none. */
@@ -113,7 +84,7 @@ export class SharedInfo {
    * callback is set. The page's contents are not converted.
    */
   latch(longMode: boolean): void {
-    this.#layout = longMode ? LAYOUT_64 : LAYOUT_32
+    this.#layout = longMode ? this.#layouts.native : this.#layouts.compat
     this.#writeWallClock()
   }
 
@@ -140,7 +111,7 @@ export class SharedInfo {
 
   /** MA of a vCPU's `vcpu_time_info`. */
   vcpuTime(vcpu: number): number {
-    return this.vcpuInfo(vcpu) + VCPU_TIME
+    return this.vcpuInfo(vcpu) + this.#layout.time
   }
 
   /** Whether a machine address is in the page itself. */
@@ -159,30 +130,30 @@ export class SharedInfo {
   moveVcpuInfo(vcpu: number, ma: number): void {
     const { u8, i32 } = this.#memory
     const old = this.vcpuInfo(vcpu)
-    u8.copyWithin(ma, old, old + VCPU_INFO_BYTES)
+    u8.copyWithin(ma, old, old + this.vcpuInfoBytes)
     this.#vcpuInfo[vcpu] = ma
     // Bits that others have set meanwhile must not get lost: a guest copes with looking at all of them once.
     Atomics.store(i32, (ma + this.#layout.selector) >>> 2, -1)
-    if (this.#layout === LAYOUT_64) Atomics.store(i32, (ma + this.#layout.selector + 4) >>> 2, -1)
-    this.#memory.noteWrite(ma, VCPU_INFO_BYTES)
+    if (this.#layout === this.#layouts.native) Atomics.store(i32, (ma + this.#layout.selector + 4) >>> 2, -1)
+    this.#memory.noteWrite(ma, this.vcpuInfoBytes)
   }
 
   /** The frame of a vCPU's `vcpu_info` is no longer the guest's: what is in it is kept out of its sight. */
   withdrawVcpuInfo(vcpu: number): void {
     const { u8 } = this.#memory
     const old = this.vcpuInfo(vcpu)
-    const spare = this.#spare + vcpu * VCPU_INFO_BYTES
-    u8.copyWithin(spare, old, old + VCPU_INFO_BYTES)
+    const spare = this.#spareOf(vcpu)
+    u8.copyWithin(spare, old, old + this.vcpuInfoBytes)
     this.#vcpuInfo[vcpu] = spare
   }
 
   save(): SharedInfoState {
-    return { version: 1, longMode: this.#layout === LAYOUT_64, vcpuInfo: [...this.#vcpuInfo] }
+    return { version: 1, longMode: this.#layout === this.#layouts.native, vcpuInfo: [...this.#vcpuInfo] }
   }
 
   /** Takes a saved state; the pages themselves come with machine memory. */
   restore({ longMode, vcpuInfo }: SharedInfoState): void {
-    this.#layout = longMode ? LAYOUT_64 : LAYOUT_32
+    this.#layout = longMode ? this.#layouts.native : this.#layouts.compat
     vcpuInfo.forEach((ma, vcpu) => (this.#vcpuInfo[vcpu] = ma))
   }
 

@@ -1,3 +1,4 @@
+import type { EventUpcallsState, Upcalls } from './architecture.ts'
 import type { XenDomain } from './domain.ts'
 import type { SharedInfo } from './shared-info.ts'
 
@@ -13,25 +14,13 @@ interface Wire {
   set(level: boolean): void
 }
 
-/** Saved form of {@link EventUpcalls}. */
-export interface EventUpcallsState {
-  readonly version: 1
-  /** HVM_PARAM_CALLBACK_IRQ, as two words. */
-  readonly callbackLo: number
-  readonly callbackHi: number
-  /** Each vCPU's own vector; 0: none. */
-  readonly vectors: readonly number[]
-  /** vCPUs whose local APICs have not taken theirs. */
-  readonly owed: readonly boolean[]
-}
-
 /**
  * How a vCPU hears that its `evtchn_upcall_pending` was set: by a vector of its own through its local APIC; by the
  * domain's callback vector, which asks no APIC; or, the first vCPU alone, by a wire, which is up while the flag is set.
  *
  * Source: Xen's public/hvm/params.h, HVM_PARAM_CALLBACK_IRQ; public/hvm/hvm_op.h, HVMOP_set_evtchn_upcall_vector.
  */
-export class EventUpcalls {
+export class EventUpcalls implements Upcalls {
   readonly #domain: XenDomain
   readonly #info: SharedInfo
   /** Of each vCPU; 0: none. */

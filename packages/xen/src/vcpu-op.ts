@@ -1,8 +1,8 @@
 import { Instant } from '@retrap/device'
-import type { XenCall } from './call.ts'
+import type { XenCall, XenHypercall } from './call.ts'
+import type { XenDomain } from './domain.ts'
 import { Layout } from './layout.ts'
 import { XenErrno } from './numbers.ts'
-import { VCPU_INFO_BYTES } from './shared-info.ts'
 import { systemTime } from './system-time.ts'
 import { loadContext, readContext } from './vcpu-context.ts'
 import { GUEST_FRAMES } from './xen-memory.ts'
@@ -26,13 +26,16 @@ interface Target {
 
 type Operation = (call: XenCall, target: Target, pointer: bigint) => number
 
-function initialise(call: XenCall, { id, state }: Target, pointer: bigint): number {
+/** What the operations of x86 guests act on. */
+type X86Side = Pick<XenDomain, 'vcpus'>
+
+function initialise(call: XenCall, { id, state }: Target, pointer: bigint, { vcpus }: X86Side): number {
   const context = readContext(call, pointer)
   if (typeof context === 'number') return context
   if (state.initialised) return XenErrno.EXIST
   state.initialised = true
   state.down = true
-  const cpu = call.domain.vcpus[id]?.cpu
+  const cpu = vcpus[id]?.cpu
   if (cpu !== undefined) loadContext(cpu, context)
   return 0
 }
@@ -44,8 +47,7 @@ function up(call: XenCall, { state }: Target): number {
   return 0
 }
 
-function down(call: XenCall, { id, state }: Target): number {
-  const { vcpus } = call.domain
+function down(call: XenCall, { id, state }: Target, { vcpus }: X86Side): number {
   if (!vcpus.some((each) => each.id !== id && call.xen.events.vcpus[each.id]?.isUp)) {
     // The last one takes the domain with it.
     call.domain.stop({ reason: 'power-off' })
@@ -88,7 +90,7 @@ function registerVcpuInfo(call: XenCall, { id, state, self }: Target, pointer: b
   const place = call.read(VCPU_INFO, pointer)
   if (place === null) return XenErrno.FAULT
   const aligned = place.offset % (call.compat ? 4 : 8) === 0
-  if (place.offset > 0x1000 - VCPU_INFO_BYTES || !aligned || state.placed) return XenErrno.INVAL
+  if (place.offset > 0x1000 - call.xen.events.info.vcpuInfoBytes || !aligned || state.placed) return XenErrno.INVAL
   // Bits of a vCPU that runs meanwhile could get lost.
   if (!self && state.isUp) return XenErrno.INVAL
   // RAM that is to be populated first, or whose writes are logged, will do as well.
@@ -106,16 +108,11 @@ function registerTime(call: XenCall, { state, self }: Target, pointer: bigint): 
   return written || !self ? 0 : XenErrno.FAULT
 }
 
-function sendNmi(call: XenCall, { id }: Target): number {
-  call.domain.vcpus[id]?.apic.nmi()
-  return 0
-}
-
 /** By number, VCPUOP_* (public/vcpu.h). */
-const OPERATIONS: readonly Operation[] = [
-  initialise,
+const x86Operations = (x86: X86Side): readonly Operation[] => [
+  (call, target, pointer) => initialise(call, target, pointer, x86),
   up,
-  down,
+  (call, target) => down(call, target, x86),
   (_call, { state }) => (state.isUp ? 1 : 0),
   getRunstate,
   registerRunstate,
@@ -131,17 +128,34 @@ const OPERATIONS: readonly Operation[] = [
     return 0
   },
   registerVcpuInfo,
-  sendNmi,
+  // send_nmi
+  (_call, { id }) => {
+    x86.vcpus[id]?.apic.nmi()
+    return 0
+  },
   // A vCPU that is pinned to a processor could ask for that one's number.
   () => XenErrno.INVAL,
   registerTime,
 ]
 
-/** `vcpu_op`: command, vCPU, pointer. */
-export function vcpuOp(call: XenCall): number {
-  const operation = OPERATIONS[call.word(0)]
+/** Those that Arm guests have; all others are -EINVAL. */
+const ARM_OPERATIONS: Readonly<Partial<Record<number, Operation>>> = { 5: registerRunstate, 10: registerVcpuInfo }
+
+function operate(call: XenCall, operation: Operation | undefined, unknown: number): number {
   const id = call.word(1)
   const state = call.xen.events.vcpus[id]
   if (state === undefined) return XenErrno.NOENT
-  return operation?.(call, { id, state, self: id === call.vcpu.id }, call.argument(2)) ?? XenErrno.NOSYS
+  return operation?.(call, { id, state, self: id === call.vcpu.id }, call.argument(2)) ?? unknown
+}
+
+/** `vcpu_op` of x86 guests: command, vCPU, pointer. */
+export function x86VcpuOp(x86: X86Side): XenHypercall {
+  const operations = x86Operations(x86)
+  return (call) => operate(call, operations[call.word(0)], XenErrno.NOSYS)
+}
+
+/** `vcpu_op` of Arm guests. */
+export const armVcpuOp: XenHypercall = (call) => {
+  const operation = ARM_OPERATIONS[call.word(0)]
+  return operation === undefined ? XenErrno.INVAL : operate(call, operation, XenErrno.INVAL)
 }

@@ -19,9 +19,8 @@ const KHZ_OF_A_TICK_PER_NS = 1e6
  * The two run at one rate for good, so that a page holds until the guest moves the counter.
  *
  * @param version - of the page now; it comes out 2 higher
- * @param stable - all vCPUs' counters agree
  */
-export function vcpuTimeInfo(domain: XenDomain, vcpu: number, version: number, stable: boolean): Uint8Array {
+export function vcpuTimeInfo(domain: XenDomain, vcpu: number, version: number): Uint8Array {
   const bytes = new Uint8Array(VCPU_TIME_BYTES)
   const view = new DataView(bytes.buffer)
   const now = systemTime(domain.clock)
@@ -34,6 +33,12 @@ export function vcpuTimeInfo(domain: XenDomain, vcpu: number, version: number, s
   view.setBigUint64(SYSTEM_TIME, now, true)
   view.setUint32(MULTIPLIER, multiplier, true)
   view.setInt8(SHIFT, shift)
-  view.setUint8(FLAGS, stable ? TSC_STABLE : 0)
+  view.setUint8(FLAGS, countersAgree(domain) ? TSC_STABLE : 0)
   return bytes
+}
+
+/** Whether the time-stamp counters of all vCPUs are the same. */
+function countersAgree({ vcpus }: XenDomain): boolean {
+  const first = vcpus[0]?.cpu.tscOffset
+  return vcpus.every(({ cpu }) => cpu.tscOffset === first)
 }

@@ -1,6 +1,6 @@
 import { type MachineMemory, MemoryError } from '@retrap/memory'
-import { ForeignMappings, INVALID_MFN, type P2m, P2mEntry, P2mError, P2mType, isForeign, isRam } from '@retrap/p2m'
-import type { XenDomain } from './domain.ts'
+import { ForeignMappings, INVALID_MFN, type P2m, P2mEntry, P2mError, P2mType } from '@retrap/p2m'
+import type { XenHost } from './architecture.ts'
 
 /** Guest frames are below this: as many as CPUID's physical-address bits allow. */
 export const GUEST_FRAMES: number = 2 ** 28
@@ -28,7 +28,7 @@ export class XenMemory {
   readonly #memory: MachineMemory
   readonly #p2m: P2m
   readonly #entry: P2mEntry = new P2mEntry()
-  readonly #dirty: XenDomain['dirtyLogs']
+  readonly #dirty: XenHost['dirtyLogs']
   readonly #granted: ForeignMappings
   readonly #limit: number | undefined
   #maximum = -1
@@ -45,7 +45,7 @@ export class XenMemory {
   #hoarded = 0
 
   /** @param limit - frames of RAM that there may be; default what there is when somebody first asks */
-  constructor(domain: Pick<XenDomain, 'memory' | 'p2m' | 'frameCounts' | 'dirtyLogs'>, limit: number | undefined) {
+  constructor(domain: Pick<XenHost, 'memory' | 'p2m' | 'frameCounts' | 'dirtyLogs'>, limit: number | undefined) {
     this.#memory = domain.memory
     this.#p2m = domain.p2m
     this.#dirty = domain.dirtyLogs
@@ -77,21 +77,37 @@ export class XenMemory {
   /** The highest guest frame that anything is mapped at. */
   get highest(): number {
     const entry = this.#entry
+    const { hole, nothing } = this.#p2m.types
     for (let at = GUEST_FRAMES - 1; at >= 0;) {
       const type = this.#p2m.lookup(at, entry)
-      if (type !== P2mType.MMIO_DM && type !== P2mType.INVALID) return at
+      if (type !== hole && type !== nothing) return at
       // Holes are as large as tables are missing.
       at -= (at % 2 ** entry.order) + 1
     }
     return 0
   }
 
-  /** Whether the guest may only read it. */
-  isRom(gfn: number): boolean {
-    return this.typeAt(gfn) === P2mType.RAM_RO
+  /** Whether the map has frames on demand, and frames that several share. */
+  get #hasX86Types(): boolean {
+    return this.#p2m.format === 'ept'
   }
 
-  /** Type of a guest frame, one of `P2mType`; see {@link XenMemory.ramAt} for its machine frame. */
+  /** Whether a type is RAM of the guest's own. */
+  isRamType(type: number): boolean {
+    return this.#p2m.isRam(type)
+  }
+
+  /** Whether a type is another guest's frame. */
+  isForeignType(type: number): boolean {
+    return this.#p2m.isForeign(type)
+  }
+
+  /** Whether the guest may only read it. */
+  isRom(gfn: number): boolean {
+    return this.typeAt(gfn) === this.#p2m.types.rom
+  }
+
+  /** Type of a guest frame, one of the map's; see {@link XenMemory.ramAt} for its machine frame. */
   typeAt(gfn: number): number {
     return this.#p2m.lookup(gfn, this.#entry)
   }
@@ -102,10 +118,11 @@ export class XenMemory {
     const p2m = this.#p2m
     const entry = this.#entry
     const type = p2m.lookup(gfn, entry)
+    if (!this.#hasX86Types) return p2m.isRam(type) && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
     if (type === P2mType.POPULATE_ON_DEMAND) tryTo(() => p2m.onDemand.populate(gfn))
     else if (type === P2mType.RAM_SHARED) tryTo(() => p2m.unshare(gfn))
     const now = p2m.lookup(gfn, entry)
-    return isRam(now) && now !== P2mType.RAM_SHARED && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
+    return p2m.isRam(now) && now !== P2mType.RAM_SHARED && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
   }
 
   /** Whether there are frames for as many of RAM, and for the tables that lead to `extents` of them. */
@@ -117,7 +134,7 @@ export class XenMemory {
   mayPopulate(gfn: number, count: number): boolean {
     if (!isFrame(gfn) || gfn + count > GUEST_FRAMES) return false
     for (let at = gfn; at < gfn + count;) {
-      if (isForeign(this.#p2m.lookup(at, this.#entry))) return false
+      if (this.#p2m.isForeign(this.#p2m.lookup(at, this.#entry))) return false
       at += 2 ** this.#entry.order - (at % 2 ** this.#entry.order)
     }
     return true
@@ -140,7 +157,7 @@ export class XenMemory {
     for (let at = gfn; at < gfn + count;) {
       const type = this.#p2m.lookup(at, entry)
       const run = Math.min(gfn + count - at, 2 ** entry.order - (at % 2 ** entry.order))
-      if (isRam(type) && entry.mfn !== INVALID_MFN && !this.#isPage(at, entry.mfn)) frames += run
+      if (this.#p2m.isRam(type) && entry.mfn !== INVALID_MFN && !this.#isPage(at, entry.mfn)) frames += run
       at += run
     }
     return frames
@@ -154,14 +171,15 @@ export class XenMemory {
     const frames = Math.min(count, GUEST_FRAMES - gfn)
     // A frame that has never been accessed has no machine frame to give back.
     let onDemand = 0
-    if (p2m.onDemand.entries > 0 && !tryTo(() => (onDemand = p2m.onDemand.decrease(gfn, frames)))) return 0
+    if (this.#hasX86Types && p2m.onDemand.entries > 0 && !tryTo(() => (onDemand = p2m.onDemand.decrease(gfn, frames))))
+      return 0
     let done = 0
     while (done < frames) {
       const at = gfn + done
       const type = p2m.lookup(at, this.#entry)
       const { mfn, order } = this.#entry
       const run = Math.min(frames - done, 2 ** order - (at % 2 ** order))
-      if (isRam(type)) {
+      if (p2m.isRam(type)) {
         if (!tryTo(() => p2m.remove(at, mfn, run))) break
       } else if (run <= onDemand) onDemand -= run
       else break
@@ -185,7 +203,7 @@ export class XenMemory {
     // Tables that a removal needs come first: a frame is never at two places.
     const put = tryTo(() => {
       if (old >= 0) p2m.splitAround(old, 1)
-      p2m.insert(gfn, mfn, 0, P2mType.RAM_RW)
+      p2m.insert(gfn, mfn, 0, p2m.types.ram)
     })
     if (put && old >= 0) p2m.remove(old, mfn, 1)
     return put
@@ -245,7 +263,7 @@ export class XenMemory {
   /** Guest frame at which a page of Xen's own is mapped, or −1. */
   placeOf(mfn: number): number {
     const gfn = this.#pages.get(mfn) ?? -1
-    return gfn >= 0 && isRam(this.#p2m.lookup(gfn, this.#entry)) && this.#entry.mfn === mfn ? gfn : -1
+    return gfn >= 0 && this.#p2m.isRam(this.#p2m.lookup(gfn, this.#entry)) && this.#entry.mfn === mfn ? gfn : -1
   }
 
   #isPage(gfn: number, mfn: number): boolean {
@@ -279,7 +297,8 @@ export class XenMemory {
   /** Maps a granted frame, with a reference that keeps it from being used for anything else. @returns false if it cannot be */
   mapGrant(gfn: number, mfn: number, write: boolean): boolean {
     if (!isFrame(gfn)) return false
-    const type = write ? P2mType.GRANT_MAP_RW : P2mType.GRANT_MAP_RO
+    const { granted, grantedReadOnly } = this.#p2m.types
+    const type = write ? granted : grantedReadOnly
     return tryTo(() => this.#granted.map(gfn, mfn, type))
   }
 
@@ -290,7 +309,8 @@ export class XenMemory {
 
   /** Ends it. @returns false if that frame is not mapped there */
   unmapGrant(gfn: number, mfn: number): boolean {
-    if (!isFrame(gfn) || !isForeign(this.#p2m.lookup(gfn, this.#entry)) || this.#entry.mfn !== mfn) return false
+    const p2m = this.#p2m
+    if (!isFrame(gfn) || !p2m.isForeign(p2m.lookup(gfn, this.#entry)) || this.#entry.mfn !== mfn) return false
     this.#granted.unmap(gfn)
     this.#thinned.add(gfn - (gfn % TABLE_FRAMES))
     return true

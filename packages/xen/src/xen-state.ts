@@ -1,6 +1,6 @@
 import type { Word64 } from '@retrap/device'
+import type { Upcalls, XenArchitecture, XenHost } from './architecture.ts'
 import { BlockedVcpus, type BlockedVcpusState } from './blocked-vcpus.ts'
-import type { XenDomain } from './domain.ts'
 import { XenError } from './errors.ts'
 import type { XenConsole, XenGuest } from './guest.ts'
 import { GrantTable, type GrantTableState } from './grant-table.ts'
@@ -64,9 +64,11 @@ export interface XenSavedState {
 }
 
 /** Xen's state of one guest: its memory, grants, event channels, parameters, store and console. */
-export class XenState implements XenGuest {
+export class XenState<U extends Upcalls = Upcalls> implements XenGuest {
   /** The domain that the guest is. */
-  readonly domain: XenDomain
+  readonly domain: XenHost
+  /** Its instruction set and board. */
+  readonly architecture: XenArchitecture<U>
   /** Its number among the host's guests. */
   readonly domainId: number
   /** 16 bytes. */
@@ -76,7 +78,7 @@ export class XenState implements XenGuest {
   /** Its grant table. */
   readonly grants: GrantTable
   /** Values that guest and toolstack leave for each other. */
-  readonly parameters: HvmParameters = new HvmParameters()
+  readonly parameters: HvmParameters
   /** Devices' interrupts can be event channels. */
   readonly hasPirqs: boolean
   /** Numbers of those. */
@@ -94,42 +96,46 @@ export class XenState implements XenGuest {
   /** See {@link XenOptions.console}. */
   readonly console: ((bytes: Uint8Array) => void) | undefined
   /** Event channels, and what each vCPU shares with the hypervisor. */
-  readonly events: GuestEvents
+  readonly events: GuestEvents<U>
   /** The store and the console. */
   readonly services: GuestServices
   /** Why it shuts down, once that is settled. */
   #shutdown: number | null = null
 
-  constructor(domain: XenDomain, options: XenOptions) {
+  constructor(domain: XenHost, architecture: XenArchitecture<U>, options: XenOptions) {
+    const { vcpus, places, wires } = architecture
     this.domain = domain
+    this.architecture = architecture
+    this.parameters = new HvmParameters(architecture.name)
     this.domainId = options.domainId ?? 1
     this.handle = Uint8Array.from({ length: 16 }, (_, i) => options.handle?.[i] ?? 0)
     this.memory = new XenMemory(domain, options.maxFrames)
     this.grants = new GrantTable(domain.memory, domain.frameCounts, this.memory)
     this.watchdogs = new Watchdogs(domain.timers, () => this.shutDown(0, Shutdown.WATCHDOG))
-    this.blocked = new BlockedVcpus(domain.vcpus.length, domain.timers, () => domain.wake())
+    this.blocked = new BlockedVcpus(vcpus.length, domain.timers, () => domain.wake())
     this.#firstMemoryMap = encodeMemoryMap(options.memoryMap ?? [])
     this.memoryMap = this.#firstMemoryMap
     this.console = options.console
     const seconds = options.epochSeconds ?? 0
-    this.events = new GuestEvents(domain, this.blocked, this.domainId, {
+    this.events = new GuestEvents(domain, architecture, this.blocked, this.domainId, {
       seconds: Math.floor(seconds),
       nanoseconds: Math.floor((seconds % 1) * 1e9),
     })
     this.sharedInfoFrame = this.events.info.mfn
-    this.services = new GuestServices(domain, this.memory, this.events.channels, {
+    this.services = new GuestServices(domain, this.memory, this.events.channels, places, {
       domainId: this.domainId,
       name: options.name ?? 'retrap',
       handle: this.handle,
       frames: options.maxFrames ?? 0,
+      vcpus: vcpus.length,
     })
     this.hasPirqs = options.pirqs ?? false
     this.pirqs = new Pirqs({
-      inputs: domain.interrupts.ioApic.pins,
+      inputs: wires.inputs,
       send: (pirq) => this.events.channels.sendPirq(pirq),
-      asserted: (gsi) => domain.interrupts.asserted(gsi),
+      asserted: (gsi) => wires.asserted(gsi),
     })
-    if (this.hasPirqs) domain.interrupts.intercept = (gsi) => this.pirqs.assert(gsi)
+    if (this.hasPirqs) architecture.intercept((gsi) => this.pirqs.assert(gsi))
     this.events.channels.onPending((port) => this.blocked.pending(port))
     this.#tellServices()
   }
@@ -141,6 +147,7 @@ export class XenState implements XenGuest {
     this.parameters.set(HvmParameter.STORE_EVTCHN, storePort)
     this.parameters.set(HvmParameter.CONSOLE_PFN, consoleGfn)
     this.parameters.set(HvmParameter.CONSOLE_EVTCHN, consolePort)
+    for (const [parameter, value] of this.architecture.parameterValues) this.parameters.set(parameter, value)
   }
 
   /** 0 if a domain number means this domain; else the error for those that it has no rights over. */

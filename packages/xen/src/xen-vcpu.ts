@@ -1,12 +1,11 @@
 import { Instant, type Timer, type Word64 } from '@retrap/device'
 import { ACCESS_WRITE } from '@retrap/paging'
-import type { XenDomain, XenDomainVcpu } from './domain.ts'
+import type { XenArchitecture, XenHost, XenProcessor } from './architecture.ts'
 import type { EventChannels } from './event-channels.ts'
 import { VIRQ_TIMER } from './virq.ts'
 import { Runstate, VcpuRunstate, type RunstateState } from './runstate.ts'
 import type { SharedInfo } from './shared-info.ts'
 import { deadlineOf } from './system-time.ts'
-import { vcpuTimeInfo } from './vcpu-time.ts'
 
 const PAGE = 0x1000
 const TWO_32 = 0x1_0000_0000
@@ -41,8 +40,9 @@ export interface XenVcpuState {
  * its times in each state.
  */
 export class XenVcpu {
-  readonly #domain: XenDomain
-  readonly #vcpu: XenDomainVcpu
+  readonly #domain: XenHost
+  readonly #architecture: XenArchitecture
+  readonly #vcpu: XenProcessor
   readonly #info: SharedInfo
   readonly #singleShot: Timer
   readonly #periodic: Timer
@@ -59,8 +59,15 @@ export class XenVcpu {
   /** The guest has given its `vcpu_info` a place. */
   placed: boolean = false
 
-  constructor(domain: XenDomain, vcpu: XenDomainVcpu, info: SharedInfo, channels: EventChannels) {
+  constructor(
+    domain: XenHost,
+    architecture: XenArchitecture,
+    vcpu: XenProcessor,
+    info: SharedInfo,
+    channels: EventChannels,
+  ) {
     this.#domain = domain
+    this.#architecture = architecture
     this.#vcpu = vcpu
     this.#info = info
     this.initialised = vcpu.id === 0
@@ -100,7 +107,7 @@ export class XenVcpu {
 
   /** Whether it runs, or would if it were not halted. */
   get isUp(): boolean {
-    return !this.down && !this.#vcpu.cpu.waitsForStartup
+    return !this.down && this.#vcpu.isStarted
   }
 
   // ---------------------------------------------------------------- timers
@@ -127,10 +134,11 @@ export class XenVcpu {
   }
 
   /** Brings the vCPU's clock pages up to date: its time-stamp counter was moved, or `vcpu_info` has another place. */
-  updateTime(stable: boolean): void {
+  updateTime(): void {
     const at = this.#info.vcpuTime(this.#vcpu.id)
     const { memory } = this.#domain
-    const bytes = vcpuTimeInfo(this.#domain, this.#vcpu.id, memory.u32[at >>> 2]!, stable)
+    const bytes = this.#architecture.timeInfo(this.#vcpu.id, memory.u32[at >>> 2]!)
+    if (bytes === null) return
     // The version is odd while the rest is changed, and is stored last.
     Atomics.store(memory.i32, at >>> 2, memory.u32[at >>> 2]! | 1)
     memory.u8.set(bytes.subarray(4), at + 4)

@@ -4,15 +4,6 @@ import { XEN_MAJOR, XEN_MINOR, XenErrno, XenFeature } from './numbers.ts'
 
 const FEATURE_INFO = new Layout({ submapIndex: 'u32', submap: 'u32' })
 
-/** The features that this hypervisor offers to a hardware guest. */
-const FEATURES: number =
-  (1 << XenFeature.WRITABLE_PAGE_TABLES) |
-  (1 << XenFeature.AUTO_TRANSLATED_PHYSMAP) |
-  (1 << XenFeature.HVM_CALLBACK_VECTOR) |
-  (1 << XenFeature.HVM_SAFE_PVCLOCK) |
-  (1 << XenFeature.MEMORY_OP_VNODE_SUPPORTED) |
-  (1 << XenFeature.NOT_DIRECT_MAPPED)
-
 /** Text in a field of fixed length, zeros behind it. */
 const text = (content: string, bytes: number): Uint8Array => {
   const field = new Uint8Array(bytes)
@@ -40,7 +31,7 @@ const OPERATIONS: readonly XenHypercall[] = [
   // compile_info
   give(COMPILE_INFO),
   // capabilities: the kinds of guests there can be
-  give(text('hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64', 1024)),
+  (call) => give(text(call.xen.architecture.capabilities, 1024))(call),
   // changeset
   give(text('unavailable', 64)),
   // platform_parameters: where the hypervisor begins in the guest's address space, in which it has no part
@@ -50,7 +41,7 @@ const OPERATIONS: readonly XenHypercall[] = [
     const info = call.read(FEATURE_INFO, call.argument(1))
     if (info === null) return XenErrno.FAULT
     if (info.submapIndex !== 0) return XenErrno.INVAL
-    const submap = FEATURES | (call.xen.hasPirqs ? 1 << XenFeature.HVM_PIRQS : 0)
+    const submap = call.xen.architecture.features | (call.xen.hasPirqs ? 1 << XenFeature.HVM_PIRQS : 0)
     return call.write(FEATURE_INFO, call.argument(1), { submap }) ? 0 : XenErrno.FAULT
   },
   // pagesize

@@ -1,0 +1,165 @@
+/** The part of Xen's interface that depends on a guest's instruction set: all else of this package stands on it. */
+import type { Clock } from '@retrap/device'
+import type { TimerQueue } from '@retrap/device/host'
+import type { MachineMemory } from '@retrap/memory'
+import type { FrameCounts, LogDirty, P2m } from '@retrap/p2m'
+import type { PirqWiring } from './pirqs.ts'
+import type { SharedInfo } from './shared-info.ts'
+import type { SharedLayouts } from './shared-layouts.ts'
+import type { XenExit } from './shutdown.ts'
+
+/** A guest, as the hypercalls see it, whatever its instruction set. */
+export interface XenHost {
+  /** The machine that it lives in. */
+  readonly memory: MachineMemory
+  /** References to frames of machine memory. */
+  readonly frameCounts: FrameCounts
+  /** Its map of guest frames. */
+  readonly p2m: P2m
+  /** Its RAM by guest-physical address. */
+  readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean; write(gpa: number, from: Uint8Array): boolean }
+  /** Machine addresses of RAM that is about to be written, after second-level faults. */
+  readonly secondLevel: { translateWrite(gpa: number): number }
+  /** Logs of the RAM that is written. */
+  readonly dirtyLogs: {
+    /** Marks frames that no vCPU wrote. */
+    mark(gfn: number, count: number): void
+    /** Begins a log. */
+    start(gfn: number, count: number): LogDirty
+    /** Ends a log. */
+    stop(log: LogDirty): void
+    /** Marks frames, and drops the code that was translated of them. */
+    modified(gfn: number, count: number): void
+  }
+  /** Its virtual time. */
+  readonly clock: Clock
+  /** Timers on that time. */
+  readonly timers: TimerQueue
+  /** Ends the domain's run. */
+  stop(exit: XenExit): void
+  /** Something has happened that a waiting domain must look at. */
+  wake(): void
+}
+
+/** The calls that every domain makes to the interface that is plugged into it. */
+export interface XenDomainCalls {
+  /** Whether a vCPU waits in a hypercall. */
+  blocks(vcpu: number): boolean
+  /** Whether a vCPU may have a turn; delivers first what it is owed. */
+  mayRun(vcpu: number): boolean
+  /** A vCPU's turn begins. */
+  beforeTurn(vcpu: number): void
+  /** A vCPU's turn has ended. */
+  afterTurn(vcpu: number, reason: string): void
+  /** Takes a device's message. @returns false for one that is for the interrupt controllers */
+  takesMessage(address: number, data: number): boolean
+  /** Power-on. */
+  reset(): void
+}
+
+/** The registers that a hypercall begins and ends with. */
+export interface CallRegisters {
+  /** The caller is 32-bit code. */
+  readonly compat: boolean
+  /** The caller may make hypercalls. */
+  readonly allowed: boolean
+  /** The hypercall's number. */
+  number: bigint
+  /** An argument, from 0; 0 where the convention has no such register. */
+  argument(index: number): bigint
+  /** Changes one. */
+  setArgument(index: number, value: bigint): void
+  /** Sets the result. */
+  setResult(value: bigint): void
+}
+
+/** A vCPU, as the hypercalls see it, whatever its instruction set. */
+export interface XenProcessor {
+  /** Its number. */
+  readonly id: number
+  /** The registers of a call. */
+  readonly registers: CallRegisters
+  /** Whether it has been started: it executes, or would if it did not wait. */
+  readonly isStarted: boolean
+  /** An interrupt waits, and can be taken now. */
+  readonly interruptWaits: boolean
+  /** Further rights of the kernel that calls, for copies of its arguments: `ACCESS_AC` of `@retrap/paging`, or 0. */
+  readonly copyRights: number
+  /**
+   * Translates a linear address for the hypervisor's own copies, through the vCPU's present tables.
+   *
+   * @param access - `ACCESS_*` of `@retrap/paging`
+   * @returns the guest-physical address; −1 where the access is not allowed
+   */
+  guestPhysical(lo: number, hi: number, access: number): number
+  /** Ends its turn. */
+  stop(): void
+  /** Ends its turn early where another vCPU has something to do. */
+  pause(): void
+  /** Lets events interrupt it: SCHEDOP_block. */
+  allowEvents(info: SharedInfo): void
+}
+
+/** How vCPUs hear that their `evtchn_upcall_pending` was set. */
+export interface Upcalls {
+  /** A vCPU's flag has just been set: interrupts it. */
+  raise(vcpu: number): void
+  /** Before a vCPU runs: what could not be delivered is tried again. */
+  retry(vcpu: number): void
+  /** Power-on: nobody is interrupted. */
+  reset(): void
+  /** Plain data with a version. */
+  save(): EventUpcallsState
+  /** Takes a saved state. */
+  restore(state: EventUpcallsState): void
+}
+
+/** Saved form of {@link Upcalls}. */
+export interface EventUpcallsState {
+  readonly version: 1
+  /** HVM_PARAM_CALLBACK_IRQ, as two words. */
+  readonly callbackLo: number
+  readonly callbackHi: number
+  /** Each vCPU's own vector; 0: none. */
+  readonly vectors: readonly number[]
+  /** vCPUs whose local APICs have not taken theirs. */
+  readonly owed: readonly boolean[]
+}
+
+/** Guest frames of the pages that a guest finds by parameter. */
+export interface ServicePlaces {
+  /** Of the store's ring. */
+  readonly store: number
+  /** Of the console's ring. */
+  readonly console: number
+}
+
+/** A guest's instruction set and board, as far as Xen's interface depends on them. */
+export interface XenArchitecture<U extends Upcalls = Upcalls> {
+  /** By number. */
+  readonly vcpus: readonly XenProcessor[]
+  /** Where fields of the shared structures lie. */
+  readonly layouts: SharedLayouts
+  /** Whose rules hold for parameters. */
+  readonly name: 'x86' | 'arm'
+  /** What the toolstack sets some to. */
+  readonly parameterValues: readonly (readonly [parameter: number, value: bigint])[]
+  /** Guest frames of Xen's own pages. */
+  readonly places: ServicePlaces
+  /** Bits of XENVER_get_features. */
+  readonly features: number
+  /** Answers XENVER_capabilities: the kinds of guests there can be. */
+  readonly capabilities: string
+  /** The inputs of the interrupt controllers that a guest can take by event channel. */
+  readonly wires: Pick<PirqWiring, 'inputs' | 'asserted'>
+  /** Has `take` asked before an interrupt of a wire is delivered: true takes it away from the controllers. */
+  intercept(take: (gsi: number) => boolean): void
+  /** Makes what interrupts vCPUs for events. */
+  makeUpcalls(info: SharedInfo): U
+  /**
+   * A vCPU's clock page, `struct vcpu_time_info`; null: this architecture's guests have none.
+   *
+   * @param version - of the page now; it comes out 2 higher
+   */
+  timeInfo(vcpu: number, version: number): Uint8Array | null
+}

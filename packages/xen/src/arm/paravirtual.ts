@@ -1,0 +1,45 @@
+import { XenCall } from '../call.ts'
+import { DomainCalls } from '../domain-calls.ts'
+import { type XenOptions, XenState } from '../xen-state.ts'
+import { ARM_HYPERCALLS, ArmArchitecture } from './architecture.ts'
+import type { XenArmCalls, XenArmDomain, XenArmPlaces } from './domain.ts'
+import type { ArmUpcalls } from './upcalls.ts'
+
+/** XEN_HYPERCALL_TAG (public header arch-arm.h). */
+const HYPERCALL_TAG = 0xea1
+
+/** Xen as an Arm guest's domain calls it. */
+class ArmParavirtual extends DomainCalls implements XenArmCalls {
+  readonly hypercallTag: number = HYPERCALL_TAG
+  readonly #xen: XenState<ArmUpcalls>
+  readonly #calls: readonly XenCall[]
+
+  constructor(xen: XenState<ArmUpcalls>) {
+    super(xen)
+    this.#xen = xen
+    this.#calls = xen.architecture.vcpus.map((vcpu) => new XenCall(xen, vcpu, ARM_HYPERCALLS))
+  }
+
+  hypercall(vcpu: number): boolean {
+    return this.#calls[vcpu]!.make()
+  }
+
+  interrupted(vcpu: number): void {
+    this.#xen.blocked.wake(vcpu)
+  }
+
+  beforeInterruptAccess(vcpu: number): void {
+    this.#xen.events.upcalls.settle(vcpu)
+  }
+}
+
+/** Makes Xen's state of an Arm guest, and has its domain call it. */
+export function plugArmState(
+  domain: XenArmDomain,
+  places: XenArmPlaces,
+  options: XenOptions = {},
+): XenState<ArmUpcalls> {
+  const xen = new XenState(domain, new ArmArchitecture(domain, places), options)
+  domain.plug(new ArmParavirtual(xen))
+  return xen
+}

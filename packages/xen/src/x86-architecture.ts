@@ -1,0 +1,163 @@
+import { ACCESS_AC } from '@retrap/paging'
+import { MODE_64 } from '@retrap/x86-cpu'
+import type { CallRegisters, ServicePlaces, XenArchitecture, XenProcessor } from './architecture.ts'
+import type { XenDomain, XenDomainVcpu } from './domain.ts'
+import { x86HvmOp } from './hvm-op.ts'
+import type { Hypercalls } from './call.ts'
+import { COMMON_HYPERCALLS } from './hypercalls.ts'
+import { x86MemoryOp } from './memory-op.ts'
+import { Hypercall, XenFeature } from './numbers.ts'
+import { physdevOp } from './physdev-op.ts'
+import { setTimerOp } from './set-timer-op.ts'
+import type { SharedInfo } from './shared-info.ts'
+import { type SharedLayouts, X86_LAYOUTS } from './shared-layouts.ts'
+import { EventUpcalls } from './upcalls.ts'
+import { x86VcpuOp } from './vcpu-op.ts'
+import { vcpuTimeInfo } from './vcpu-time.ts'
+
+/** RDI RSI RDX R10 R8 R9, and EBX ECX EDX ESI EDI EBP (public header arch-x86/xen-x86_64.h, xen-x86_32.h). */
+const NATIVE_ARGUMENTS = [7, 6, 2, 10, 8, 9] as const
+const COMPAT_ARGUMENTS = [3, 1, 2, 6, 7, 5] as const
+const RAX = 0
+
+const FLAG_AC = 1 << 18
+
+/** Number and result in RAX. Real mode counts as ring 0, virtual-8086 mode as ring 3. */
+class X86CallRegisters implements CallRegisters {
+  readonly #vcpu: XenDomainVcpu
+
+  constructor(vcpu: XenDomainVcpu) {
+    this.#vcpu = vcpu
+  }
+
+  get compat(): boolean {
+    return this.#vcpu.cpu.registers.mode !== MODE_64
+  }
+
+  get allowed(): boolean {
+    return this.#vcpu.cpu.registers.cpl === 0
+  }
+
+  get number(): bigint {
+    return this.#get(RAX)
+  }
+  set number(value: bigint) {
+    this.#set(RAX, value)
+  }
+
+  argument(index: number): bigint {
+    return this.#get(this.#registerOf(index))
+  }
+
+  setArgument(index: number, value: bigint): void {
+    this.#set(this.#registerOf(index), value)
+  }
+
+  setResult(value: bigint): void {
+    this.#set(RAX, value)
+  }
+
+  #registerOf(argument: number): number {
+    return (this.compat ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS)[argument]!
+  }
+
+  #get(index: number): bigint {
+    const value = this.#vcpu.cpu.registers.general[index]!
+    return this.compat ? value & 0xffff_ffffn : value
+  }
+
+  #set(index: number, value: bigint): void {
+    this.#vcpu.cpu.registers.general[index] = this.compat ? value & 0xffff_ffffn : value
+  }
+}
+
+class X86Processor implements XenProcessor {
+  readonly id: number
+  readonly registers: CallRegisters
+  readonly #vcpu: XenDomainVcpu
+
+  constructor(vcpu: XenDomainVcpu) {
+    this.id = vcpu.id
+    this.registers = new X86CallRegisters(vcpu)
+    this.#vcpu = vcpu
+  }
+
+  get isStarted(): boolean {
+    return !this.#vcpu.cpu.waitsForStartup
+  }
+
+  get interruptWaits(): boolean {
+    return this.#vcpu.cpu.interruptWaits
+  }
+
+  get copyRights(): number {
+    return (this.#vcpu.cpu.materialiseFlags() & FLAG_AC) === 0 ? 0 : ACCESS_AC
+  }
+
+  guestPhysical(lo: number, hi: number, access: number): number {
+    return this.#vcpu.guestPhysical(lo, hi, access)
+  }
+
+  stop(): void {
+    this.#vcpu.cpu.stop()
+  }
+
+  pause(): void {
+    this.#vcpu.pause()
+  }
+
+  allowEvents(info: SharedInfo): void {
+    info.unmaskUpcalls(this.id)
+  }
+}
+
+/** A PC, as Xen's interface depends on it. */
+export class X86Architecture implements XenArchitecture<EventUpcalls> {
+  readonly vcpus: readonly XenProcessor[]
+  readonly layouts: SharedLayouts = X86_LAYOUTS
+  readonly name = 'x86'
+  readonly parameterValues: XenArchitecture['parameterValues'] = []
+  /** Where hvmloader's hosts put these pages: at the end of the area below 4 GiB that is no RAM. */
+  readonly places: ServicePlaces = { store: 0xfeffc, console: 0xfefff }
+  readonly features: number =
+    (1 << XenFeature.WRITABLE_PAGE_TABLES) |
+    (1 << XenFeature.AUTO_TRANSLATED_PHYSMAP) |
+    (1 << XenFeature.HVM_CALLBACK_VECTOR) |
+    (1 << XenFeature.HVM_SAFE_PVCLOCK) |
+    (1 << XenFeature.MEMORY_OP_VNODE_SUPPORTED) |
+    (1 << XenFeature.NOT_DIRECT_MAPPED)
+  readonly capabilities: string = 'hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64'
+  readonly wires: XenArchitecture['wires']
+  readonly #domain: XenDomain
+
+  constructor(domain: XenDomain) {
+    const { interrupts } = domain
+    this.#domain = domain
+    this.vcpus = domain.vcpus.map((vcpu) => new X86Processor(vcpu))
+    this.wires = { inputs: interrupts.ioApic.pins, asserted: (gsi) => interrupts.asserted(gsi) }
+  }
+
+  intercept(take: (gsi: number) => boolean): void {
+    this.#domain.interrupts.intercept = take
+  }
+
+  makeUpcalls(info: SharedInfo): EventUpcalls {
+    return new EventUpcalls(this.#domain, info)
+  }
+
+  timeInfo(vcpu: number, version: number): Uint8Array {
+    return vcpuTimeInfo(this.#domain, vcpu, version)
+  }
+}
+
+/** The hypercalls of x86 guests. */
+export function x86Hypercalls(domain: XenDomain, upcalls: EventUpcalls): Hypercalls {
+  return {
+    ...COMMON_HYPERCALLS,
+    [Hypercall.MEMORY_OP]: x86MemoryOp,
+    [Hypercall.SET_TIMER_OP]: setTimerOp,
+    [Hypercall.VCPU_OP]: x86VcpuOp(domain),
+    [Hypercall.PHYSDEV_OP]: physdevOp,
+    [Hypercall.HVM_OP]: x86HvmOp({ domain, upcalls }),
+  }
+}
