@@ -14,6 +14,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'chardev',
   'checkMappings',
   'command',
+  'console',
   'cpus',
   'deterministic',
   'device',
@@ -28,6 +29,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'hdb',
   'hdc',
   'hdd',
+  'hypervisor',
   'initrd',
   'installer',
   'jit',
@@ -85,10 +87,10 @@ export async function createArm(options: MachineOptions): Promise<Machine> {
   if (options.modules !== undefined && options.modules.length > 0) throw usage('--module is not there for --arch arm64')
   const { createArmMachine } = await import('@retrap/machine/arm')
   const { memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace } = options
-  const { gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = options
+  const { gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, hypervisor } = options
   return createArmMachine({
     ...{ memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace },
-    ...{ gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse },
+    ...{ gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, hypervisor },
     kernel: options.kernel,
     flash: options.flash ?? flashOf(options.firmware),
     jit: options.jit !== undefined && options.jit !== false,

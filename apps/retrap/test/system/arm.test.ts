@@ -59,6 +59,6 @@ describe.skipIf(!hasApt)("Debian's arm64 kernel", () => {
 test('what only a PC has is refused', async () => {
   const refused = async (...args: string[]): Promise<string> =>
     (await runRetrap(['linux', '--arch', 'arm64', ...args], { deadlineMs: DEADLINE_MS })).stderr
-  expect(await refused('--hypervisor', 'xen')).toContain('--hypervisor is not there for --arch arm64')
+  expect(await refused('--machine', 'q35')).toContain('--machine is not there for --arch arm64')
   expect(await refused('--devices', 'worker')).toContain('--devices async is')
 })

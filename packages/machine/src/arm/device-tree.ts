@@ -17,6 +17,7 @@ const SPI = 0
 const PPI_TYPE = 1
 const EDGE_RISING = 1
 const LEVEL_HIGH = 4
+const LEVEL_LOW = 8
 /** In the third cell of a GICv2's private interrupts: the processors that have it. */
 const CPU_MASK_SHIFT = 8
 
@@ -84,6 +85,7 @@ export function armDeviceTree(board: ArmBoard, chosen: ArmChosen = {}): Uint8Arr
   if (board.flash !== false) addFlash(root)
   addVirtio(root)
   addPcie(tree, controller, messages)
+  if (board.hypervisor === 'xen') addXen(tree)
   return writeDeviceTree(root)
 }
 
@@ -174,10 +176,23 @@ function addFirmwareCalls(root: DeviceTreeNode, conduit: 'hvc' | 'smc'): void {
     .set('migrate', PSCI_MIGRATE)
 }
 
-function addTimer({ root, gic, cpus }: Tree): void {
-  const flags = LEVEL_HIGH | (gic === 2 ? (2 ** cpus - 1) << CPU_MASK_SHIFT : 0)
+/** The third cell of a private interrupt that all processors have. */
+const privateFlags = (level: number, { gic, cpus }: Tree): number =>
+  level | (gic === 2 ? (2 ** cpus - 1) << CPU_MASK_SHIFT : 0)
+
+/** Source: Linux, Documentation/devicetree/bindings/arm/xen.txt; Xen, docs/misc/arm/device-tree/guest.txt. */
+function addXen(tree: Tree): void {
+  tree.root
+    .add('hypervisor')
+    .set('compatible', 'xen,xen-4.17', 'xen,xen')
+    .set('reg', ...ranges(VIRT.xenGrantTable))
+    .set('interrupts', PPI_TYPE, PPI.xenEvents, privateFlags(LEVEL_LOW, tree))
+}
+
+function addTimer(tree: Tree): void {
+  const flags = privateFlags(LEVEL_HIGH, tree)
   const interrupts = [PPI.secureTimer, PPI.physicalTimer, PPI.virtualTimer, PPI.hypervisorTimer]
-  root
+  tree.root
     .add('timer')
     .set('compatible', 'arm,armv8-timer', 'arm,armv7-timer')
     .set('always-on')

@@ -47,6 +47,10 @@ export interface ArmLayout {
   readonly pciePorts: ArmPlace
   /** Window for memory of PCI devices, above 4 GiB. */
   readonly pcieMemory64: ArmPlace
+  /** Where a guest of Xen may have its grant table; nothing is there at first. */
+  readonly xenGrantTable: ArmPlace
+  /** Pages of Xen's own: the rings of the store and of the console. */
+  readonly xenPages: ArmPlace
   /** RAM. */
   readonly ram: { readonly base: number }
 }
@@ -74,6 +78,9 @@ export const VIRT: ArmLayout = {
   pcieMemory: { base: 0x1000_0000, bytes: 0x2eff_0000 },
   pciePorts: { base: 0x3eff_0000, bytes: 0x1_0000 },
   pcieMemory64: { base: 0x80_0000_0000, bytes: 512 * GIB },
+  // Xen's own boards have these where this one has memory of PCI devices.
+  xenGrantTable: { base: 0x0b00_0000, bytes: 16 * MIB },
+  xenPages: { base: 0x0c00_0000, bytes: 0x2000 },
   ram: { base: 0x4000_0000 },
 }
 
@@ -87,10 +94,22 @@ export interface ArmPrivateInterrupts {
   readonly secureTimer: number
   /** Of the non-secure EL1 physical timer. */
   readonly physicalTimer: number
+  /** Of Xen's event channels. */
+  readonly xenEvents: number
 }
 
-/** Private interrupts of every board (Arm DEN 0094, Base System Architecture, "PPI assignments"). */
-export const PPI: ArmPrivateInterrupts = { hypervisorTimer: 10, virtualTimer: 11, secureTimer: 13, physicalTimer: 14 }
+/**
+ * Private interrupts of every board (Arm DEN 0094, Base System Architecture, "PPI assignments"), and GUEST_EVTCHN_PPI of Xen's
+ * public header arch-arm.h.
+ */
+export const PPI: ArmPrivateInterrupts = {
+  hypervisorTimer: 10,
+  virtualTimer: 11,
+  secureTimer: 13,
+  physicalTimer: 14,
+  xenEvents: 15,
+}
+
 /** First shared and first private interrupt of a GIC (Arm IHI 0069, "INTIDs"). */
 const FIRST_SPI = 32
 const FIRST_PPI = 16
@@ -126,6 +145,8 @@ export interface ArmBoard {
   readonly flash?: boolean | undefined
   /** Instruction by which a guest calls PSCI; default `hvc`. */
   readonly psciConduit?: 'hvc' | 'smc' | undefined
+  /** What the guest sees itself run on: `none` (default), or `xen`. ACPI tables do not tell of it. */
+  readonly hypervisor?: 'none' | 'xen' | undefined
 }
 
 /**

@@ -7,6 +7,8 @@ import type { ArmDomainOptions, GicPlace } from '@retrap/hvm/arm'
 import { type DeviceFailure, type FailurePolicy, type IoTraceRecord, PortWindow } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import type { VirtioDevice } from '@retrap/virtio'
+import type { XenGuest } from '@retrap/xen'
+import type { plugXenArm } from '@retrap/xen/arm'
 import type { PlaceDevices } from '../device-kinds.ts'
 import { MachineError } from '../errors.ts'
 import type { PcFlash } from '../flash.ts'
@@ -18,11 +20,12 @@ import type { PcRemovableDrive } from '../removable-drive.ts'
 import { SerialLine, type SerialPort } from '../serial-port.ts'
 import { SerialStream } from '../serial-stream.ts'
 import { Sleep } from '../sleep.ts'
+import { xenArmOptions, xenConsole } from '../xen.ts'
 import { describeArmCrash } from './crash.ts'
 import { armDeviceTree } from './device-tree.ts'
 import { type ArmPciOptions, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
 import type { Decompress } from './kernel-image.ts'
-import { type ArmBoard, checkArmBoard, gsiOfSpi, VIRT } from './layout.ts'
+import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
 import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
 import { armMemoryBytes } from './memory-size.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
@@ -78,7 +81,16 @@ export interface ArmMachineOptions extends ArmPciOptions {
   readonly codeCacheBytes?: number | undefined
   /** Compile hot code to WebAssembly of its own, for speed. Default false. */
   readonly jit?: boolean | undefined
+  /** What the guest sees itself run on: `none` (default), or `xen` with its hypercalls, store and console. */
+  readonly hypervisor?: 'none' | 'xen' | undefined
 }
+
+/** Where Xen's pages are, and its interrupt. */
+const XEN_PLACES = {
+  storeFrame: VIRT.xenPages.base / 4096,
+  consoleFrame: VIRT.xenPages.base / 4096 + 1,
+  eventInterrupt: gsiOfPpi('xenEvents'),
+} as const
 
 /** 32-bit words of the seed that the kernel's generator gets. */
 const SEED_WORDS = 8
@@ -106,6 +118,10 @@ export class ArmMachine {
   readonly keyboard: Keyboard
   /** What its mice and tablets are moved by. */
   readonly mouse: Mouse
+  /** The Xen that the guest sees, with `hypervisor: 'xen'`. */
+  readonly xen: XenGuest | undefined
+  /** The console that Xen gives its guests: silent without Xen. */
+  readonly xenConsole: SerialPort
   /** CD drives, whose medium can be exchanged, in the order of the options. */
   readonly removableDrives: readonly PcRemovableDrive[]
   readonly #options: ArmMachineOptions
@@ -119,10 +135,11 @@ export class ArmMachine {
     pci: PcOptions,
     kinds: readonly PlaceDevices[],
     flash: readonly CfiFlash[],
+    plugXen: typeof plugXenArm | undefined,
   ) {
-    const { memoryBytes, cpus = 1, gic } = options
+    const { memoryBytes, cpus = 1, gic, hypervisor } = options
     this.#options = options
-    this.#board = { cpus, memoryBytes, gic, flash: flash.length > 0 }
+    this.#board = { cpus, memoryBytes, gic, flash: flash.length > 0, hypervisor }
     checkArmBoard(this.#board)
     this.#random = randomOf(options).next
     const epochSeconds = epochOf(options)
@@ -156,6 +173,8 @@ export class ArmMachine {
       },
       describe: (vcpu, message) => describeArmCrash(this.domain, vcpu, message),
     })
+    this.xen = plugXen?.(this.domain, XEN_PLACES, xenArmOptions(memoryBytes, epochSeconds, this.#random))
+    this.xenConsole = xenConsole(this.xen?.consoleRing)
     this.domain.p2m.populate(VIRT.ram.base / 4096, memoryBytes / 4096)
     const line = new SerialLine((bytes) => {
       stream.receive(bytes)
@@ -190,7 +209,8 @@ export class ArmMachine {
     }
     const pci = pciOptions(options)
     const flashModels = flash.length === 0 ? [] : await (await import('./flash.ts')).armFlash(flash)
-    const machine = new ArmMachine(options, pci, await loadArmKinds(pci), flashModels)
+    const xen = options.hypervisor === 'xen' ? await import('@retrap/xen/arm') : undefined
+    const machine = new ArmMachine(options, pci, await loadArmKinds(pci), flashModels, xen?.plugXenArm)
     try {
       await machine.#life.startServers(options.deviceServers ?? [])
     } catch (error) {

@@ -11,6 +11,8 @@ export interface ArmStatistics {
   readonly tlbMisses: number
   /** Instructions decoded. */
   readonly decodedInstructions: number
+  /** Hypercalls of a guest of Xen, parts of long ones counted. */
+  readonly hypercalls: number
   /** Pages whose decoded instructions were dropped because they were written. */
   readonly codeInvalidations: number
   /** The map of guest frames. */
@@ -28,6 +30,7 @@ export function measureArm(domain: ArmDomain): ArmStatistics {
     exits: { ...exits },
     tlbMisses: vcpus.reduce((sum, { processor }) => sum + processor.slowAccesses, 0),
     decodedInstructions: codeCache.decoded,
+    hypercalls: vcpus.reduce((sum, { hypercalls }) => sum + hypercalls, 0),
     codeInvalidations: codeCache.invalidations,
     p2m: p2m.statistics(),
     machineBytes: memory.byteLength,
