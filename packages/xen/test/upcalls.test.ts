@@ -1,6 +1,7 @@
 import { type Assembler, al, byte, dword, eax, ebx, dx, ecx, edx, edi, esi, esp } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { plugState } from '../src/paravirtual.ts'
+import type { EventUpcalls } from '../src/upcalls.ts'
 import type { XenState } from '../src/xen-state.ts'
 import { Guest } from './support/guest.ts'
 
@@ -46,7 +47,7 @@ const METHODS: readonly Method[] = [
 const outcome = (guest: Guest): readonly number[] => [guest.read32(CALLS), guest.read32(FOUND)]
 
 /** A guest that sends itself events and counts what comes of it. */
-function eventGuest(method: Method, main: (asm: Assembler) => void): Guest & { readonly xen: XenState } {
+function eventGuest(method: Method, main: (asm: Assembler) => void): Guest & { readonly xen: XenState<EventUpcalls> } {
   const guest = new Guest((asm) => {
     const handler = asm.label()
     const start = asm.label()

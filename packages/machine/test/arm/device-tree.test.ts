@@ -188,4 +188,18 @@ test('without flash memories there is no node of them', () => {
   const nodes = (tree: Uint8Array): string[] => [...contentOf(tree).keys()].filter((line) => line.startsWith('/flash@'))
   expect(nodes(armDeviceTree(board))).not.toEqual([])
   expect(nodes(armDeviceTree({ ...board, flash: false }))).toEqual([])
+
+test.each([
+  // The third cell: level, low; and with a GICv2 the processors that have the interrupt.
+  { gic: 3 as const, third: '00000008' },
+  { gic: 2 as const, third: '00000308' },
+])('a board with Xen and a GICv$gic has the node that guests look for', ({ gic, third }) => {
+  const board: ArmBoard = { cpus: 2, memoryBytes: MIB, gic }
+  const content = contentOf(armDeviceTree({ ...board, hypervisor: 'xen' }))
+  const text = (...strings: string[]): string =>
+    Buffer.from(strings.map((each) => `${each}\0`).join('')).toString('hex')
+  expect(content.get('/hypervisor compatible')).toBe(text('xen,xen-4.17', 'xen,xen'))
+  expect(content.get('/hypervisor reg')).toBe('000000000b000000' + '0000000001000000')
+  expect(content.get('/hypervisor interrupts')).toBe(`000000010000000f${third}`)
+  expect([...contentOf(armDeviceTree(board)).keys()].filter((line) => line.includes('hypervisor'))).toEqual([])
 })

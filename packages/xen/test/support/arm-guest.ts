@@ -18,6 +18,7 @@ export const ARGUMENTS = RAM + 0x4_0000
 export const DONE = 0x0900_0000
 export const EVENT_PPI = 31
 const DISTRIBUTOR = 0x0800_0000
+const REDISTRIBUTORS = 0x080a_0000
 
 /* Instructions of A64. */
 export const HYPERCALL = 0xd400_0002 | (0xea1 << 5)
@@ -73,7 +74,7 @@ export class XenArmTestGuest {
       clock: new DeterministicClock(),
       sleeper: new TestSleeper(),
       codeCacheBytes: 2 << 20,
-      gic: { distributor: DISTRIBUTOR, redistributors: 0x080a_0000 },
+      gic: { distributor: DISTRIBUTOR, redistributors: REDISTRIBUTORS },
       ...options.domain,
     })
     const places = { storeFrame: 0xc000, consoleFrame: 0xc001, eventInterrupt: EVENT_PPI }
@@ -123,12 +124,12 @@ export class XenArmTestGuest {
 
   /** Has the interrupt controller forward the private interrupt of events, as a kernel does. */
   enableEvents(vcpu = 0): void {
-    const { gic } = this.domain.architecture
-    gic.distributor.write(0, 4, 2)
-    const frame = vcpu * 0x2_0000
-    gic.redistributors.write(frame + 0x14, 4, 0)
-    gic.redistributors.write(frame + 0x1_0080, 4, 0xffff_ffff)
-    gic.redistributors.write(frame + 0x1_0100, 4, 2 ** EVENT_PPI)
+    const { dispatch } = this.domain
+    dispatch.mmioWrite(DISTRIBUTOR, 4, 2, 0)
+    const frame = REDISTRIBUTORS + vcpu * 0x2_0000
+    dispatch.mmioWrite(frame + 0x14, 4, 0, 0)
+    dispatch.mmioWrite(frame + 0x1_0080, 4, 0xffff_ffff, 0)
+    dispatch.mmioWrite(frame + 0x1_0100, 4, 2 ** EVENT_PPI, 0)
     this.#takesEvents.add(vcpu)
     this.#openInterface(vcpu)
   }

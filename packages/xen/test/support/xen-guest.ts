@@ -6,6 +6,7 @@ import { Assembler, al } from '@retrap/x86-assembler'
 import type { InitialCpuState } from '@retrap/x86-cpu'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { plugState } from '../../src/paravirtual.ts'
+import type { EventUpcalls } from '../../src/upcalls.ts'
 import type { XenOptions, XenState } from '../../src/xen-state.ts'
 import { TestSleeper } from './guest.ts'
 
@@ -39,7 +40,7 @@ export interface XenTestOptions {
 /** A domain that makes hypercalls, one at a time, from code of its own. */
 export class XenTestGuest {
   readonly domain: X86Domain
-  readonly xen: XenState
+  readonly xen: XenState<EventUpcalls>
   readonly memory: MachineMemory
   readonly mode: CallerMode
   readonly sleeper: TestSleeper = new TestSleeper()

@@ -26,8 +26,9 @@ function look(machine: ArmMachine, mapping: GuestMapping): void {
       seen.holes++
       continue
     }
+    const { byteOffset } = bytes as Uint8Array
     for (let at = 0; at < length; at += PAGE) {
-      const mfn = (bytes.byteOffset + at) / PAGE
+      const mfn = (byteOffset + at) / PAGE
       const place = p2m.guestFrame(mfn)
       if (!memory.frames.isAllocated(mfn) || (place >= 0 && place !== (gpa + at) / PAGE)) seen.wrong++
     }
