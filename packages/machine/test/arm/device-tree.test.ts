@@ -188,6 +188,7 @@ test('without flash memories there is no node of them', () => {
   const nodes = (tree: Uint8Array): string[] => [...contentOf(tree).keys()].filter((line) => line.startsWith('/flash@'))
   expect(nodes(armDeviceTree(board))).not.toEqual([])
   expect(nodes(armDeviceTree({ ...board, flash: false }))).toEqual([])
+})
 
 test.each([
   // The third cell: level, low; and with a GICv2 the processors that have the interrupt.
