@@ -15,7 +15,8 @@ import { FloppyDrive, type FloppyDriveState } from './floppy-drive.ts'
 import { FLOPPY_SIZES, floppyFormat, SECTOR_BYTES } from './formats.ts'
 import type { DmaChannel } from './i8237.ts'
 import { copyOf, type FloppyRegisters, fresh, usesDma } from './registers.ts'
-import { SECTOR_NS, SectorTransfers, ST1_NO_MARK } from './sector-transfers.ts'
+import { ABNORMAL, SECTOR_NS, SectorTransfers, ST1_NO_MARK } from './sector-transfers.ts'
+import { DRIVES, INVALID, Seeks } from './seeks.ts'
 
 /** Options of {@link FloppyController}. */
 export interface FloppyControllerOptions {
@@ -40,9 +41,6 @@ export interface FloppyControllerState {
 }
 
 const IRQ = 6
-const DRIVES = 4
-/** Real heads take 3 ms a step, for which firmware polls. */
-const STEP_NS = 200_000
 
 // Digital output register.
 const NOT_RESET = 0x04
@@ -52,12 +50,6 @@ const READY = 0x80
 const TO_HOST = 0x40
 const NO_DMA = 0x20
 const BUSY = 0x10
-// Status registers of results.
-const ABNORMAL = 0x40
-const INVALID = 0x80
-const SEEK_END = 0x20
-const EQUIPMENT_CHECK = 0x10
-const POLLED = 0xc0
 
 /** Whether a drive whose disk can be exchanged is empty. */
 const hasNone = ({ tray, properties }: BlockBackend): boolean => tray !== undefined && properties.bytes === 0
@@ -77,6 +69,7 @@ export class FloppyController implements DeviceModel {
   #registers = fresh()
   #line!: InterruptLine
   #sectors!: SectorTransfers
+  #seeks!: Seeks
   /** Ends of seeks, and of a look for an address. */
   #timers: readonly Timer[] = []
 
@@ -108,10 +101,13 @@ export class FloppyController implements DeviceModel {
       interrupt: () => this.#setInterrupt(true),
       finish: (result) => this.#finish(result),
     })
-    this.#timers = [
-      ...Array.from({ length: DRIVES }, (_, drive) => context.timer(() => this.#arrived(drive))),
-      context.timer(() => this.#found()),
-    ]
+    this.#seeks = new Seeks({
+      drives: this.#drives,
+      registers: () => this.#registers,
+      timer: (callback) => context.timer(callback),
+      interrupt: (on) => this.#setInterrupt(on),
+    })
+    this.#timers = [...this.#seeks.timers, context.timer(() => this.#found())]
     this.#dma.onReady(() => this.#sectors.move())
     const ports: SynchronousRangeHandler = {
       read: (offset) => this.#read(offset),
@@ -203,11 +199,9 @@ export class FloppyController implements DeviceModel {
     this.#drive()
   }
 
-  /** The end of a reset: drives are polled, which is an interrupt and an end for each. */
   #restart(): void {
     this.#clear()
-    this.#registers.ends = [0, 1, 2, 3].map((drive) => [POLLED | drive, drive] as const)
-    this.#setInterrupt(true)
+    this.#seeks.poll()
   }
 
   #readData(): number {
@@ -262,16 +256,16 @@ export class FloppyController implements DeviceModel {
         this.#timers[DRIVES]!.armAfter(SECTOR_NS)
         break
       case 'recalibrate':
-        this.#seek(number, 0)
+        this.#seeks.begin(number, 0)
         break
       case 'seek':
-        this.#seek(number, second)
+        this.#seeks.begin(number, second)
         break
       case 'relative-seek':
-        this.#seek(number, (this.#drives[number]?.cylinder ?? 0) + ((opcode & 0x40) === 0 ? -second : second))
+        this.#seeks.begin(number, (this.#drives[number]?.cylinder ?? 0) + ((opcode & 0x40) === 0 ? -second : second))
         break
       case 'sense-interrupt':
-        this.#senseInterrupt()
+        registers.result = this.#seeks.sense()
         break
       case 'sense-drive':
         registers.result = [this.#senseDrive(first & 7)]
@@ -313,30 +307,6 @@ export class FloppyController implements DeviceModel {
     const isAtZero = drive !== null && drive !== undefined && drive.cylinder === 0
     // Ready, and two-sided.
     return 0x28 | select | (isAtZero ? 0x10 : 0) | (drive?.isProtected === true ? 0x40 : 0)
-  }
-
-  #seek(number: number, cylinder: number): void {
-    const steps = this.#drives[number]?.seek(cylinder) ?? 0
-    this.#registers.seeking |= 1 << number
-    this.#timers[number]!.armAfter(Math.max(steps, 1) * STEP_NS)
-  }
-
-  /** A head has arrived; without a drive nothing says that it is at cylinder 0. */
-  #arrived(number: number): void {
-    const registers = this.#registers
-    registers.seeking &= ~(1 << number)
-    const status = this.#drives[number] === null ? ABNORMAL | EQUIPMENT_CHECK : 0
-    // A drive has one end that waits: a guest that asks for none does not fill the host.
-    const waits = registers.ends.findIndex(([, drive]) => drive === number)
-    registers.ends.splice(waits < 0 ? registers.ends.length : waits, 1, [status | SEEK_END | number, number])
-    this.#setInterrupt(true)
-  }
-
-  #senseInterrupt(): void {
-    const registers = this.#registers
-    const end = registers.ends.shift()
-    this.#setInterrupt(registers.ends.some(([status]) => (status & POLLED) !== POLLED))
-    registers.result = end === undefined ? [INVALID] : [end[0], (this.#drives[end[1]]?.cylinder ?? 0) & 0xff]
   }
 
   /** The next sector that passes. */

@@ -13,7 +13,7 @@ import { type FloppyRegisters, usesDma } from './registers.ts'
 export const SECTOR_NS = 100_000
 
 // Status registers of results.
-const ABNORMAL = 0x40
+export const ABNORMAL = 0x40
 const ST1_END = 0x80
 const ST1_DATA = 0x20
 const ST1_NO_DATA = 0x04
