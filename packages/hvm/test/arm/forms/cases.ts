@@ -72,7 +72,7 @@ const borders: readonly (readonly [TestPage, TestPage])[] = PAGES.slice(1).flatM
 })
 
 /** A field of a row set to a value in a word. */
-function withField(form: Form, letter: string, word: number, value: number): number {
+export function withField(form: Form, letter: string, word: number, value: number): number {
   let result = word
   let rest = value
   for (const piece of form.fields.get(letter)!.pieces.toReversed()) {
