@@ -152,9 +152,13 @@ function packageVersion(): string {
 async function mapImages(flags: MapImageFlags, host: CliHost): Promise<MachineImages> {
   if (flags.debian === true) {
     if ((flags.kernel ?? flags.firmware) !== undefined) throw usage('--debian brings a kernel of its own')
-    return (await linuxImages({ ...flags, package: DEBIAN_KERNEL })).images()
+    const isArm = flags.arch === 'arm64'
+    return (await linuxImages(isArm ? flags : { ...flags, package: DEBIAN_KERNEL })).images()
   }
   const named = [flags.kernel, flags.initrd, flags.module, flags.append, flags.firmware]
+  if (flags.arch === 'arm64' && (flags.kernel ?? flags.firmware) === undefined) {
+    throw usage('nothing to load; give --kernel, --firmware or --debian for --arch arm64')
+  }
   if (named.every((flag) => flag === undefined)) return { firmware: await host.embeddedGuest() }
   checkImages(flags)
   return readImages(flags)

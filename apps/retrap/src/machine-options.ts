@@ -69,7 +69,7 @@ export function machineOptions(command: Command, memory: string): Command {
         '--machine <name>',
         'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express); with smm=on it has system-management mode; virt for arm64, with gic-version=2 for an interrupt controller of at most 8 CPUs',
       )
-        .choices([...['pc', 'q35'].flatMap((board) => [board, `${board},smm=on`, `${board},smm=off`]), ...ARM_BOARDS])
+        .choices(['pc', 'q35', 'pc,smm=on', 'q35,smm=on', 'pc,smm=off', 'q35,smm=off', ...ARM_BOARDS])
         .default('pc'),
     )
     .addOption(

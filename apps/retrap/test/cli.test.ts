@@ -154,7 +154,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--devices', 'fast'], code: 2, says: 'Allowed choices are inline, async, worker' },
     { args: ['--device-deadline', '0'], code: 2, says: 'give seconds' },
     { args: ['--trace', 'irq'], code: 2, says: 'give ioreq or ioreq:FILE' },
-    { args: ['--machine', 'q36'], code: 2, says: "q35,smm=off; did you mean 'q35'?\n" },
+    { args: ['--machine', 'q36'], code: 2, says: "virt,gic-version=3; did you mean 'q35'?\n" },
     { args: ['--machine', 'q35,smn=on'], code: 2, says: "did you mean 'q35,smm=on'?\n" },
     { args: ['--stats', 'xml'], code: 2, says: 'Allowed choices are json, text' },
     { args: ['--frobnicate'], code: 2, says: "unknown option '--frobnicate'" },

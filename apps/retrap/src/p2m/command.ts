@@ -14,6 +14,7 @@ export interface MapImageFlags {
   readonly append?: string
   readonly firmware?: string
   readonly debian?: boolean
+  readonly arch?: 'amd64' | 'arm64'
 }
 
 interface P2mFlags extends MapImageFlags {
@@ -38,20 +39,22 @@ const MAX_GPA = 1n << 48n
 
 const EXAMPLES = `
 A line is a run of guest frames of one type, in consecutive machine frames, and the leaves that it is made of; what no
-line names is a hole (mmio_dm), where device models answer. Types are Xen's; w is missing where writes are logged or
-discarded.
+line names is a hole (mmio_dm, or invalid for arm64), where device models answer. Types are Xen's; w is missing where
+writes are logged or discarded.
 
 Examples:
   retrap p2m --memory 3G
   retrap p2m --kernel bzImage --initrd initrd.img --start 0x100000
   retrap p2m --firmware bios.bin --after 2 --leaves
-  retrap p2m --debian --after 10`
+  retrap p2m --debian --after 10
+  retrap p2m --arch arm64 --debian --after 10`
 
 /** Adds the command. */
 export function addP2m(program: Command, host: MapHost): void {
   program
     .command('p2m')
     .description("Show a machine's map of guest frames to machine frames: ranges, types, rights and leaves")
+    .addOption(new Option('--arch <name>', 'architecture of the machine').choices(['amd64', 'arm64']).default('amd64'))
     .addOption(new Option('--memory <size>', 'guest RAM').argParser(parseMemory).default(parseMemory('512M'), '512M'))
     .addOption(
       new Option('--hypervisor <name>', 'what the guest sees itself run on').choices(['none', 'xen']).default('none'),
@@ -75,7 +78,11 @@ export function addP2m(program: Command, host: MapHost): void {
       const { start = 0n, stop = MAX_GPA, memory, after, hypervisor } = flags
       if (start >= stop || start >= MAX_GPA)
         throw usage('there is nothing to show: give a --start below --stop, and below 0x1000000000000')
+      const { arch: architecture = 'amd64' } = flags
+      if (architecture === 'arm64' && hypervisor === 'xen')
+        throw usage('--hypervisor xen is not there for --arch arm64')
       const machine = await host.createMachine({
+        architecture,
         memoryBytes: memory,
         cpus: 1,
         clock: 'real',

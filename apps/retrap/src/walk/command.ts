@@ -3,11 +3,13 @@ import { type Command, Option } from 'commander'
 import type { AccessOptions, PagingContext } from '@retrap/paging'
 import { type ListingOutput, printLines } from '../print-lines.ts'
 import { parseAddress, parseWhole, usage } from '../values.ts'
+import { armContextFor, type ArmRegisterFlags, describeArmContext, listArmWalk } from './arm.ts'
 import { MemoryDump } from './dump.ts'
 import { listMappings, listWalk } from './listing.ts'
 import { contextFor, describeContext, MODES, type RegisterFlags } from './registers.ts'
 
-interface WalkFlags extends RegisterFlags {
+interface WalkFlags extends RegisterFlags, ArmRegisterFlags {
+  readonly arch: 'amd64' | 'arm64'
   readonly all?: boolean
   readonly start?: bigint
   readonly stop?: bigint
@@ -23,9 +25,11 @@ Examples:
   retrap walk memory.img 0xffffffff81000000 --cr3 0x1a2b000
   retrap walk vmcore 0x7ffd12345000 --access write --user
   retrap walk memory.img --all --cr3 0x39c000 --mode pae
+  retrap walk memory.img 0xffff800008000000 --arch arm64 --base 0x40000000 --ttbr1 0x41b2c000
 
 The dump is an ELF core file (QEMU's dump-guest-memory, kdump's vmcore), a LiME file, or plain memory. QEMU's has the
-CPUs' registers in it. --mode stands for paging as kernels set it up: WP, PSE, PGE and, but for two levels, NXE.`
+CPUs' registers in it. --mode stands for paging as kernels set it up: WP, PSE, PGE and, but for two levels, NXE. Of an Arm
+guest (--arch arm64) it is stage 1; without --tcr, 4 KiB pages and 48 bits of address.`
 
 /** Adds the command. */
 export function addWalk(program: Command, output: ListingOutput): void {
@@ -35,6 +39,7 @@ export function addWalk(program: Command, output: ListingOutput): void {
     .description("Show how a memory dump's page tables translate addresses, level by level")
     .argument('<dump>', "file with a guest's memory")
     .argument('[address...]', 'linear addresses to translate')
+    .addOption(new Option('--arch <name>', 'whose tables they are').choices(['amd64', 'arm64']).default('amd64'))
     .option('--all', 'list all mappings')
     .option('--start <address>', 'of these, from here on', parseAddress('--start'))
     .option('--stop <address>', 'of these, before this address', parseAddress('--stop'))
@@ -44,8 +49,13 @@ export function addWalk(program: Command, output: ListingOutput): void {
     .option('--cr4 <value>', 'CR4, in place of --mode', register('--cr4'))
     .option('--efer <value>', 'IA32_EFER, in place of --mode', register('--efer'))
     .option('--cpu <number>', 'whose registers to take from the dump (default: 0)', parseCpu)
+    .option('--ttbr0 <value>', 'TTBR0_EL1, for arm64', register('--ttbr0'))
+    .option('--ttbr1 <value>', 'TTBR1_EL1, for arm64', register('--ttbr1'))
+    .option('--tcr <value>', 'TCR_EL1, for arm64', register('--tcr'))
+    .option('--sctlr <value>', 'SCTLR_EL1, for arm64 (default: the MMU is on)', register('--sctlr'))
+    .option('--mair <value>', 'MAIR_EL1, for arm64, to show memory types', register('--mair'))
     .addOption(new Option('--access <kind>', 'what to try').choices(['read', 'write', 'fetch']).default('read'))
-    .option('--user', 'try it as CPL 3 does')
+    .option('--user', 'try it as CPL 3 does, or EL0')
     .option('--pat <value>', 'IA32_PAT, to show memory types', register('--pat'))
     .option('--physical-bits <count>', 'MAXPHYADDR', parsePhysicalBits, 52)
     .option('--amd', "AMD's rules: PDPTEs are read from memory, bit 8 of a PML4E is reserved")
@@ -63,7 +73,9 @@ export function addWalk(program: Command, output: ListingOutput): void {
         if (flags.base !== undefined && dump.format !== 'plain memory') {
           throw usage(`--base is for plain memory; ${path} is a dump with addresses of its own (--raw ignores them)`)
         }
-        await printLines(lines(dump, contextFor(flags, dump), wanted, flags), output)
+        const listing =
+          flags.arch === 'arm64' ? armLines(dump, wanted, flags) : lines(dump, contextFor(flags, dump), wanted, flags)
+        await printLines(listing, output)
       } finally {
         dump.close()
       }
@@ -87,6 +99,18 @@ function* lines(
     const { start = 0n, stop = 1n << 64n } = flags
     yield* listMappings(context, dump, flags.pat, { start, stop })
   }
+}
+
+/** @throws CliError `ERR_USAGE` for options of the other architecture */
+function* armLines(dump: MemoryDump, addresses: readonly bigint[], flags: WalkFlags): Generator<string, void> {
+  const { cr0, cr3, cr4, efer, mode, pat, cpu } = flags
+  if ([cr0, cr3, cr4, efer, mode, pat, cpu].some((value) => value !== undefined)) {
+    throw usage('--cr0, --cr3, --cr4, --efer, --mode, --pat and --cpu are not there for --arch arm64')
+  }
+  if (flags.all === true) throw usage('--all is not there for --arch arm64; give addresses')
+  const context = armContextFor(flags)
+  yield `${dump.path}: ${dump.format}, ${describeArmContext(context)}`
+  for (const address of addresses) yield* listArmWalk(context, dump, address, flags, flags.mair !== undefined)
 }
 
 function baseOf({ base = 0n }: WalkFlags): number {

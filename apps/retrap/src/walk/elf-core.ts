@@ -20,6 +20,7 @@ type ReadFile = (offset: number, bytes: number) => DataView
 const ET_CORE = 4
 const EM_X86_64 = 62
 const EM_386 = 3
+const EM_AARCH64 = 183
 const PT_LOAD = 1
 const PT_NOTE = 4
 /** Of an ELF header: the count of program headers is in the first section header instead. */
@@ -39,8 +40,8 @@ export function readElfCore(read: ReadFile): { ranges: DumpRange[]; cpus: Dumped
   const head = read(0, wide ? 64 : 52)
   if (head.byteLength < (wide ? 64 : 52)) throw broken('its header is cut off')
   const machine = head.getUint16(18, true)
-  if (head.getUint8(5) !== 1 || (machine !== EM_X86_64 && machine !== EM_386)) {
-    throw broken('it is not of an x86 machine')
+  if (head.getUint8(5) !== 1 || ![EM_X86_64, EM_386, EM_AARCH64].includes(machine)) {
+    throw broken('it is not of an x86 or Arm machine')
   }
   const word = (view: DataView, at: number): number =>
     wide ? Number(view.getBigUint64(at, true)) : view.getUint32(at, true)
@@ -59,7 +60,9 @@ export function readElfCore(read: ReadFile): { ranges: DumpRange[]; cpus: Dumped
     const offset = word(entry, wide ? 8 : 4)
     const bytes = word(entry, wide ? 32 : 16)
     if (type === PT_LOAD && bytes > 0) ranges.push({ gpa: word(entry, wide ? 24 : 12), bytes, offset })
-    if (type === PT_NOTE) cpus.push(...qemuCpus(read(offset, Math.min(bytes, MOST_NOTE_BYTES)), machine === EM_X86_64))
+    // Those of Arm have no registers of translation.
+    if (type === PT_NOTE && machine !== EM_AARCH64)
+      cpus.push(...qemuCpus(read(offset, Math.min(bytes, MOST_NOTE_BYTES)), machine === EM_X86_64))
   }
   if (ranges.length === 0) throw broken('it has no memory in it')
   return { ranges, cpus }

@@ -145,7 +145,7 @@ test.each([
   {
     file: { machine: 'q53' },
     message:
-      "machine: 'q53' is unknown; there are pc, q35, pc,smm=on, q35,smm=on, pc,smm=off, q35,smm=off; did you mean 'q35'?",
+      "machine: 'q53' is unknown; there are pc, q35, pc,smm=on, q35,smm=on, pc,smm=off, q35,smm=off, virt, virt,gic-version=2, virt,gic-version=3; did you mean 'q35'?",
     valid: false,
   },
   { file: { memory: '1Q' }, message: "memory: --memory '1Q' is not a size", valid: true },

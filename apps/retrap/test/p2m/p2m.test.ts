@@ -115,3 +115,13 @@ test('a PC has its RAM in large leaves, but for the part that firmware lies over
   expect(lines.at(-2)).toMatch(/^in all: ram_rw 3071\.63 MiB, ram_ro 320 KiB; leaves: 2 of 1G, 511 of 2M, 496 of 4K$/)
   expect(Number(/^tables: (\d+) KiB/.exec(lines.at(-1) ?? '')?.[1])).toBeLessThanOrEqual(32)
 }, 30_000)
+
+test('of an Arm machine there is a map too, of what is named', async () => {
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  const kernel = join(tmpdir(), `retrap-p2m-${process.pid}`)
+  await writeFile(kernel, 'kernel')
+  expect(await runCli(['p2m', '--arch', 'arm64', '--kernel', kernel], host)).toBe(0)
+  expect(host.created[0]).toMatchObject({ architecture: 'arm64' })
+  expect(await runCli(['p2m', '--arch', 'arm64'], host)).not.toBe(0)
+  expect(host.stderr.text).toContain('give --kernel, --firmware or --debian for --arch arm64')
+})
