@@ -44,6 +44,7 @@ import {
   S_SLOW_ACCESSES,
   S_TLB_SETS,
   S_WAITING,
+  STAGE_2_BEYOND,
   WAIT_EVENT,
   WAIT_MONITOR,
   WAIT_INTERRUPT,
@@ -375,9 +376,10 @@ export class ArmCpu {
     u32[S_FAULT_SYNDROME >>> 2] = 0
     u32[S_FAULT_STAGE >>> 2] = 0
     this.#u64[S_FAULT_ADDRESS >>> 3] = 0n
-    if (stage !== 2) return { reason: 'exception', syndrome, address }
+    if (stage < 2) return { reason: 'exception', syndrome, address }
     const hpfar = this.#u64[S_FAULT_HPFAR >>> 3]!
-    return { reason: 'exception', syndrome: this.#withAccess(syndrome), address, hpfar }
+    const described = stage === STAGE_2_BEYOND ? syndrome : this.#withAccess(syndrome)
+    return { reason: 'exception', syndrome: described, address, hpfar }
   }
 
   /** The syndrome of an abort of stage 2, with what it tells of the access. */

@@ -79,7 +79,7 @@ export class MemoryAccess {
       const next = (start + inFirst) >>> 0
       const nextHi = next === 0 ? (hi + 1) >>> 0 : hi
       if (!this.#translation.data(next, nextHi, flags, kind, second)) {
-        return this.#translation.raiseAbort(next, nextHi, dataAbort(second.faultStatus, write), second)
+        return this.#translation.raiseAbort(next, nextHi, dataAbort(second.faultStatus, write), second, true)
       }
       if (this.#isForbidden(second, misaligned, flags)) return this.#abort(next, nextHi, FSC_ALIGNMENT, write)
       if (second.ma < 0) return this.#abort(next, nextHi, FSC_EXTERNAL, write)

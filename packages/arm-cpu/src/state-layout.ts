@@ -75,10 +75,12 @@ export const S_AUTHENTICATED = 608
 /** V0 to V31, 128 bits each. */
 export const S_V = 640
 /**
- * The stage of the fault that S_FAULT_SYNDROME tells of: 2 where it is taken to EL2, with HPFAR_EL2; 1 of what is taken to
- * EL2 without; else 0. 32 bits.
+ * The stage of the fault that S_FAULT_SYNDROME tells of: 2 where it is taken to EL2, with HPFAR_EL2; {@link STAGE_2_BEYOND};
+ * 1 of what is taken to EL2 without; else 0. 32 bits.
  */
 export const S_FAULT_STAGE = 404
+/** Stage 2, at the second page of an access: its syndrome does not describe the access, which begins before. */
+export const STAGE_2_BEYOND = 3
 /** HPFAR_EL2 of a fault of stage 2. 64 bits. */
 export const S_FAULT_HPFAR = 464
 /** What depends on the exception level and the rights of its accesses: {@link LEVEL_BYTES}, the fields that follow. */

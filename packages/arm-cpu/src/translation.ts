@@ -20,6 +20,7 @@ import {
   S_RIGHTS,
   S_TLB,
   S_TLB_UNPRIVILEGED,
+  STAGE_2_BEYOND,
 } from './state-layout.ts'
 import { cacheAbort, FSC_PERMISSION, ISS_S1PTW } from './syndrome.ts'
 import { S_PAR_EL1, S_TCR_EL1, S_TTBR0_EL1, S_TTBR1_EL1 } from './system/places.ts'
@@ -306,12 +307,16 @@ export class Translation {
     return STATUS_FAULT
   }
 
-  /** As {@link Translation.raise}, for an access that has no translation: `fault` says why. */
-  raiseAbort(lo: number, hi: number, syndrome: number, fault: ArmTranslation): number {
+  /**
+   * As {@link Translation.raise}, for an access that has no translation: `fault` says why.
+   *
+   * @param isBeyond - it is the access's second page that has none
+   */
+  raiseAbort(lo: number, hi: number, syndrome: number, fault: ArmTranslation, isBeyond: boolean = false): number {
     this.raise(lo, hi, fault.stage2 && fault.tableWalk ? (syndrome | ISS_S1PTW) >>> 0 : syndrome)
     if (fault.stage2) {
       const frame = Math.floor(fault.ipa / 4096) * 16
-      this.#u32[S_FAULT_STAGE >>> 2] = 2
+      this.#u32[S_FAULT_STAGE >>> 2] = isBeyond ? STAGE_2_BEYOND : 2
       this.#u32[S_FAULT_HPFAR >>> 2] = frame >>> 0
       this.#u32[(S_FAULT_HPFAR >>> 2) + 1] = Math.floor(frame / 2 ** 32)
     }

@@ -9,6 +9,11 @@ import type { ArmWorld } from './world.ts'
 export interface ArmEmulatorOptions {
   /** Decode the instruction even where the syndrome is valid: for processors with erratum 766422. */
   readonly alwaysDecode?: boolean
+  /**
+   * A valid syndrome always describes the whole access: the processor clears ISV where an access has aborted at its second
+   * page. Then none at the first byte of a page is decoded to tell. Default false, as for hardware.
+   */
+  readonly wholeSyndromes?: boolean
   /** Stop all other vCPUs between translating PC and reading the instruction. The world must have `stopWorld`. */
   readonly stopWorld?: boolean
   /** What happens where the instruction cannot be emulated: an external abort, or the caller decides. */

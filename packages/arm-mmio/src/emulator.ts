@@ -89,6 +89,7 @@ export class ArmEmulator {
   readonly #fetch: InstructionFetch
   readonly #execution: Execution
   readonly #alwaysDecode: boolean
+  readonly #wholeSyndromes: boolean
   readonly #inject: boolean
   #active: boolean
   #direct: boolean
@@ -118,6 +119,7 @@ export class ArmEmulator {
       copyOption,
     })
     this.#alwaysDecode = options.alwaysDecode ?? false
+    this.#wholeSyndromes = options.wholeSyndromes ?? false
     this.#inject = undecodable === 'inject'
     this.#active = false
     this.#direct = false
@@ -155,7 +157,7 @@ export class ArmEmulator {
     }
     this.#active = true
     // Only where the address is known without a walk is the syndrome all that is needed.
-    this.#direct = !this.#alwaysDecode && hpfarValid(esr) && isWholeAccess(abort)
+    this.#direct = !this.#alwaysDecode && hpfarValid(esr) && isWholeAccess(abort, this.#wholeSyndromes)
     this.log.begin()
     return this.#pass()
   }

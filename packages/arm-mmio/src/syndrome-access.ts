@@ -13,11 +13,13 @@ import { type ArmVcpu, isBigEndian } from './vcpu.ts'
  * Tells whether the syndrome describes one access: it is valid, and the address is aligned, so that no part is on the next
  * page. The first byte of a page may be where the second half of an access has aborted that begins on the page before: only
  * the instruction says so, unless there is but one byte. (HSR counts PC as a register, for which it is never valid.)
+ *
+ * @param always - the processor clears ISV of such accesses
  */
-export function isWholeAccess({ esr, hsr, farLo }: ArmAbort): boolean {
+export function isWholeAccess({ esr, hsr, farLo }: ArmAbort, always: boolean): boolean {
   if ((esr & ESR_ISV) === 0 || (hsr && ((esr >>> ESR_SRT_SHIFT) & 15) === 15)) return false
   const size = 1 << ((esr >>> ESR_SAS_SHIFT) & 3)
-  return size === 1 || ((farLo & (size - 1)) === 0 && (farLo & 0xfff) !== 0)
+  return size === 1 || ((farLo & (size - 1)) === 0 && (always || (farLo & 0xfff) !== 0))
 }
 
 /** Makes the access, and retires the instruction. @returns `Step.DONE`, or why it could not be made: then nothing has changed */

@@ -39,3 +39,18 @@ test.each([
     }
   }
 })
+
+test.each([
+  // What lies at the program counter is no load or store.
+  [false, Outcome.INJECTED, []],
+  [true, Outcome.DONE, [{ write: true, offset: 0, data: 'ffee' }]],
+])('at the first byte of a page, whole syndromes %s', (wholeSyndromes, outcome, seen) => {
+  const world = new FlatWorld()
+  const vcpu = flatVcpu(false)
+  vcpu.x.set([0xccdd_eeff, 0x8899_aabb], 0)
+  const abort = abortAt(DEVICE_BASE, true)
+  const esr = (abort.esr | ISV | (1 << 22) | STORE) >>> 0
+  const emulator = new ArmEmulator(vcpu, world, soleOrder(), { wholeSyndromes })
+  expect(emulator.handle({ ...abort, esr })).toBe(outcome)
+  expect(world.seen).toMatchObject(seen)
+})

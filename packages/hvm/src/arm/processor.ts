@@ -49,7 +49,7 @@ export class ArmProcessor implements VirtualProcessor {
     this.#cpu = cpu
     this.#access = access
     this.#traps = traps
-    this.#emulator = new ArmEmulator(cpu.trapped, access, order)
+    this.#emulator = new ArmEmulator(cpu.trapped, access, order, { wholeSyndromes: true })
   }
 
   get retired(): number {
