@@ -2,7 +2,7 @@ import { STATUS_DONE } from '@retrap/engine'
 import type { CodeSpace } from '@retrap/engine'
 import { newTranslation } from './host.ts'
 import type { ArmTranslation } from './host.ts'
-import { S_FAULT_STAGE, S_FAULT_SYNDROME, S_PC } from './state-layout.ts'
+import { POINTER_TAGGED, S_FAULT_STAGE, S_FAULT_SYNDROME, S_PC, S_POINTERS } from './state-layout.ts'
 import type { Translation } from './translation.ts'
 import { FSC_EXTERNAL, instructionAbort, PC_ALIGNMENT_FAULT } from './syndrome.ts'
 
@@ -24,6 +24,25 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
 
   get secondPageSet(): number {
     return this.#translation.executeSet
+  }
+
+  /**
+   * The upper half of the address that control goes to: without its tag, where pointers to code have one.
+   *
+   * Source: Arm ARM (DDI 0487), shared pseudocode "AArch64.BranchAddr".
+   */
+  untagged(hi: number): number {
+    const isUpper = (hi >>> 23) & 1
+    const high = isUpper === 0 ? 0 : 0xff
+    if (hi >>> 24 === high) return hi
+    const isTagged = (this.#u32[S_POINTERS >>> 2]! >>> (8 * isUpper + POINTER_TAGGED + 1)) & 1
+    return isTagged === 0 ? hi : ((hi & 0xff_ffff) | (high << 24)) >>> 0
+  }
+
+  /** Takes the tag off the program counter. */
+  untag(): void {
+    const at = (S_PC >>> 2) + 1
+    this.#u32[at] = this.untagged(this.#u32[at]!)
   }
 
   check(lo: number, hi: number): number {

@@ -143,7 +143,7 @@ export class ArmCpu {
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         ...imports,
-        fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
+        fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, this.#space.untagged(hi >>> 0)),
         cross: (record: number) => this.#fetch.cross(record >>> 0),
         hot: (record: number) => engine.jit?.hot(record >>> 0, units) ?? record,
       },
@@ -333,6 +333,7 @@ export class ArmCpu {
   #between(): ArmExit | undefined {
     const turn = this.#turn
     const system = this.#system
+    this.#space.untag()
     for (;;) {
       if (system.takeStop()) return BUDGET
       if (system.waits()) return this.#wait()

@@ -1,5 +1,6 @@
 import { STATUS_DONE, STATUS_FAULT } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
+import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_CACHE, ACCESS_UNPRIVILEGED } from './access-flags.ts'
 import {
@@ -29,8 +30,11 @@ import { S_PAR_EL1, S_TCR_EL1, S_TTBR0_EL1, S_TTBR1_EL1 } from './system/places.
 const TCR_A1 = 1 << 22
 const TCR_AS = 1 << 4
 
-/** CRm of TLBI: 7 of this processor, 3 of all. */
-const TLBI_LOCAL = 4 << 3
+/** CRm of TLBI: 7, and 6 of a range, are of this processor; 1 and 3, and 2 and 5 of a range, of all. */
+const TLBI_LOCAL = 6
+const TLBI_RANGES: ReadonlySet<number> = new Set([2, 5, 6])
+/** Pages of 4 KiB that are dropped one by one; beyond them all are. */
+const MOST_PAGES = 64
 /** op2 of TLBI: everything; all of an ASID. The others are by address; this bit of theirs: whatever the ASID. */
 const TLBI_ALL = 0
 const TLBI_ASID = 2
@@ -200,7 +204,7 @@ export class Translation {
    * @param lo, hi - its register
    */
   invalidate(encoding: number, lo: number, hi: number): void {
-    if ((encoding & TLBI_LOCAL) !== 0) this.#invalidateOwn(encoding, lo, hi)
+    if (((encoding >>> 3) & TLBI_LOCAL) === TLBI_LOCAL) this.#invalidateOwn(encoding, lo, hi)
     else for (const each of this.#all) each.#invalidateOwn(encoding, lo, hi)
   }
 
@@ -217,9 +221,35 @@ export class Translation {
         return
       default:
         // By address; the operation says whether the ASID matters. A page is dropped in the present space whatever it is.
-        tlb.invalidatePage((lo << 12) >>> 0, pageHigh(lo, hi))
+        if (TLBI_RANGES.has((encoding >>> 3) & 15)) this.#invalidateRange(lo, hi)
+        else tlb.invalidatePage((lo << 12) >>> 0, pageHigh(lo, hi))
         if ((encoding & TLBI_ANY_ASID) !== 0) tlb.dropAllParked()
         else if (!this.#isCurrent(asid)) tlb.dropParked(asid)
+    }
+  }
+
+  /**
+   * Drops the pages of a range: TG, SCALE, NUM and BaseADDR of the operand.
+   *
+   * Source: Arm ARM (DDI 0487), "TLBI RVAE1".
+   */
+  #invalidateRange(lo: number, hi: number): void {
+    const granule = (hi >>> 14) & 3
+    // What has no granule is no range.
+    if (granule === 0) return
+    const bytes = 2 ** (10 + 2 * granule)
+    const count = (((hi >>> 7) & 31) + 1) * 2 ** (5 * ((hi >>> 12) & 3) + 1)
+    const pages = (count * bytes) / PAGE_BYTES
+    if (pages > MOST_PAGES) {
+      this.#tlb.flush(true)
+      return
+    }
+    const base = (hi & 31) * 2 ** 32 + lo
+    // Its uppermost bit is that of all bits above.
+    const start = (base < 2 ** 36 ? base : base - 2 ** 37) * bytes
+    for (let i = 0; i < pages; i++) {
+      const address = start + i * PAGE_BYTES
+      this.#tlb.invalidatePage(address >>> 0, Math.floor(address / 2 ** 32) >>> 0)
     }
   }
 

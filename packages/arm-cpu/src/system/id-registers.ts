@@ -31,6 +31,7 @@ id_aa64isar0_el1  SHA3       32  1
 id_aa64isar0_el1  DP         44  1
 id_aa64isar0_el1  FHM        48  1
 id_aa64isar0_el1  TS         52  2
+id_aa64isar0_el1  TLB        56  2
 id_aa64isar1_el1  DPB        0   1
 id_aa64isar1_el1  APA        4   1
 id_aa64isar1_el1  JSCVT      12  1

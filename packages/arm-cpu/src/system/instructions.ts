@@ -65,9 +65,13 @@ function* maintenance(): Iterable<[number, Maintenance]> {
   ] as const) {
     for (let op2 = 0; op2 <= last; op2++) yield [encodingOf(1, 0, 7, m, op2), { operation: 'translate', trap: 0 }]
   }
-  for (const m of [3, 7]) {
-    for (const op2 of [0, 1, 2, 3, 5, 7]) yield [encodingOf(1, 0, 8, m, op2), { operation: 'tlb', trap: HCR_TTLB }]
-  }
+  const tlb = (m: number, op2: number): [number, Maintenance] => [
+    encodingOf(1, 0, 8, m, op2),
+    { operation: 'tlb', trap: HCR_TTLB },
+  ]
+  // Of the outer and the inner shareable domain, and of this processor; by ranges of addresses.
+  for (const m of [1, 3, 7]) for (const op2 of [0, 1, 2, 3, 5, 7]) yield tlb(m, op2)
+  for (const m of [2, 5, 6]) for (const op2 of [1, 3, 5, 7]) yield tlb(m, op2)
 }
 
 const fieldOf = (row: Row, letter: string, word: number): number => extract(row.fields.get(letter), word)

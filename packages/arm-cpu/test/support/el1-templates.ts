@@ -104,6 +104,10 @@ const MAINTENANCE: readonly (readonly [name: string, op1: number, m: number, op2
   ['tlbi vae1', 0, 7, 1, 8],
   ['tlbi aside1', 0, 7, 2, 8],
   ['tlbi vaale1is', 0, 3, 7, 8],
+  ['tlbi vae1os', 0, 1, 1, 8],
+  ['tlbi rvae1is', 0, 2, 1, 8],
+  ['tlbi rvaae1os', 0, 5, 3, 8],
+  ['tlbi rvaale1', 0, 6, 7, 8],
   ['tlbi alle2', 4, 7, 0, 8],
   ['at s12e1r', 4, 8, 4],
 ]
