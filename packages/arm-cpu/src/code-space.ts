@@ -2,7 +2,15 @@ import { STATUS_DONE } from '@retrap/engine'
 import type { CodeSpace } from '@retrap/engine'
 import { newTranslation } from './host.ts'
 import type { ArmTranslation } from './host.ts'
-import { POINTER_TAGGED, S_FAULT_STAGE, S_FAULT_SYNDROME, S_PC, S_POINTERS } from './state-layout.ts'
+import {
+  MODE_A32,
+  POINTER_TAGGED,
+  S_FAULT_STAGE,
+  S_FAULT_SYNDROME,
+  S_MODE,
+  S_PC,
+  S_POINTERS,
+} from './state-layout.ts'
 import type { Translation } from './translation.ts'
 import { FSC_EXTERNAL, instructionAbort, PC_ALIGNMENT_FAULT } from './syndrome.ts'
 
@@ -46,15 +54,17 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   }
 
   check(lo: number, hi: number): number {
-    return (lo & 3) === 0 ? STATUS_DONE : this.#translation.raise(lo, hi, PC_ALIGNMENT_FAULT)
+    // Thumb's have bit 0 set.
+    const isThumb = (lo & 1) !== 0 && (this.#u32[S_MODE >>> 2]! & MODE_A32) !== 0
+    return (lo & 3) === 0 || isThumb ? STATUS_DONE : this.#translation.raise(lo, hi, PC_ALIGNMENT_FAULT)
   }
 
   translate(lo: number, hi: number, into: ArmTranslation): number {
     const translation = this.#translation
     if (!translation.code(lo, hi, into)) {
-      return translation.raiseAbort(lo, hi, instructionAbort(into.faultStatus), into)
+      return translation.raiseAbort((lo & ~1) >>> 0, hi, instructionAbort(into.faultStatus), into)
     }
-    return into.ma >= 0 ? STATUS_DONE : translation.raise(lo, hi, instructionAbort(FSC_EXTERNAL))
+    return into.ma >= 0 ? STATUS_DONE : translation.raise((lo & ~1) >>> 0, hi, instructionAbort(FSC_EXTERNAL))
   }
 
   /** Finds the instruction at the program counter. @returns as `translate` */

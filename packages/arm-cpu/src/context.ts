@@ -1,4 +1,4 @@
-import { R_OFFSET, STATUS_FAULT, STATUS_HANDLER, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from '@retrap/engine'
+import { R_LENGTH, R_OFFSET, STATUS_FAULT, STATUS_HANDLER, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from '@retrap/engine'
 import type { I32Callee } from '@retrap/engine'
 import type { Bits, Float } from '@retrap/soft-float'
 import { extractLane, I32, V128, replaceLane } from '@retrap/wasm-emitter'
@@ -251,6 +251,11 @@ export abstract class ArmContext {
     const { f, library, record, state } = this
     const status = library.callForm(f, f.loadExpression('i32.load16_u', record, field), state, record, this.#tlb)
     f.if(status, () => this.fail(status))
+  }
+
+  /** That of an instruction whose length the record says. */
+  nextOf(): I64 {
+    return this.address().add(this.f.loadExpression('i32.load8_u', this.record, R_LENGTH).toI64U())
   }
 
   // ---------------------------------------------------------------- flags

@@ -20,7 +20,7 @@ import type { ArmEngine } from './engine.ts'
 import type { ArmExit } from './exit.ts'
 import type { ArmHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
-import { PSTATE_IL, PSTATE_SS } from './pstate.ts'
+import { PSTATE_IL, PSTATE_NRW, PSTATE_SS } from './pstate.ts'
 import { PinnedInstruction } from './pinned-instruction.ts'
 import { makeRegisters } from './registers.ts'
 import type { ArmRegisters } from './registers.ts'
@@ -65,7 +65,7 @@ const WAIT_FOR_INTERRUPT: ArmExit = { reason: 'wait', until: 'interrupt' }
 const WAIT_FOR_EVENT: ArmExit = { reason: 'wait', until: 'event' }
 
 /**
- * One processor: A64 code of EL0 and EL1, A32 code of EL0. Exceptions that are EL2's come to whoever runs it: all of EL0's at first, since
+ * One processor: A64 code of EL0 and EL1, A32 and Thumb code of EL0. Exceptions that are EL2's come to whoever runs it: all of EL0's at first, since
  * HCR_EL2.TGE is set; after `registers.reset()` those that EL2 has for itself.
  *
  * It knows nothing of devices: it asks its {@link ArmHost} where addresses lead.
@@ -233,7 +233,7 @@ export class ArmCpu {
 
   /** Moves the program counter behind the present instruction, which EL2 has executed. */
   advance(): void {
-    this.#u64[S_PC >>> 3]! += 4n
+    this.#system.advance(this.#instructionBytes())
     this.#system.setPstate(this.#system.pstate & ~PSTATE_SS)
   }
 
@@ -307,6 +307,7 @@ export class ArmCpu {
   #alone(): number {
     const turn = this.#turn
     const u32 = this.#u32
+    const status32 = this.#system.status
     const word = this.#pinned.pin()
     if (word < 0) return u32[S_FETCH_STATUS >>> 2]!
     u32[S_ALONE >>> 2] = 1
@@ -318,7 +319,7 @@ export class ArmCpu {
     turn.settle(1)
     turn.arrive(status)
     const hasRetired = status === STATUS_LEAVE || (status === STATUS_EXIT && u32[S_FAULT_SYNDROME >>> 2] === 0)
-    if (hasRetired) this.#debug.stepped(word)
+    if (hasRetired) this.#debug.stepped(word, status32)
     return status
   }
 
@@ -383,11 +384,19 @@ export class ArmCpu {
     return { reason: 'exception', syndrome: described, address, hpfar }
   }
 
+  /** Bytes of the instruction at the program counter. */
+  #instructionBytes(): number {
+    const counter = S_PC >>> 2
+    if ((this.#u32[counter]! & 1) === 0 || (this.#system.pstate & PSTATE_NRW) === 0) return 4
+    const word = this.#translation.wordAt(this.#u32[counter]!, this.#u32[counter + 1]!)
+    return word > 0xffff ? 4 : 2
+  }
+
   /** The syndrome of an abort of stage 2, with what it tells of the access. */
   #withAccess(syndrome: number): number {
     if (!tellsAccess(syndrome)) return syndrome
     const word = this.#translation.wordAt(this.#u32[S_PC >>> 2]!, this.#u32[(S_PC >>> 2) + 1]!)
-    return word < 0 ? syndrome : (syndrome | accessSyndrome(word)) >>> 0
+    return word < 0 ? syndrome : accessSyndrome(syndrome, word, this.#system.status)
   }
 
   /** An import of generated code, across which nothing is thrown. Its arguments come signed. */

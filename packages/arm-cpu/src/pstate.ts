@@ -57,9 +57,32 @@ export const PSTATE_Q: number = 1 << 27
 /** AArch32: greater than or equal, one bit for each byte. */
 export const PSTATE_GE: number = 15 << 16
 
-/** All fields of AArch32 that the processor has, without the condition flags and what says where it executes. */
+/** AArch32: speculative store bypassing is safe. */
+export const PSTATE_SSBS32: number = 1 << 23
+/** AArch32: ITSTATE, its bits 7 to 2 and 1 to 0. */
+export const PSTATE_IT: number = (0x3f << 10) | (3 << 25)
+
+/**
+ * All fields of AArch32 that the processor has, without the condition flags, T and IT. E is not there: all is little-endian.
+ */
 export const PSTATE_FIELDS32: number =
-  PSTATE_NRW | PSTATE_A | PSTATE_I | PSTATE_F | PSTATE_Q | PSTATE_GE | PSTATE_SS | PSTATE_IL | PSTATE_PAN | PSTATE_DIT
+  PSTATE_NRW |
+  PSTATE_A |
+  PSTATE_I |
+  PSTATE_F |
+  PSTATE_Q |
+  PSTATE_GE |
+  PSTATE_SS |
+  PSTATE_IL |
+  PSTATE_PAN |
+  PSTATE_SSBS32 |
+  PSTATE_DIT
+
+/** ITSTATE in PSTATE. */
+export const itOf = (pstate: number): number => ((pstate >>> 8) & 0xfc) | ((pstate >>> 25) & 3)
+
+/** The bits of PSTATE that hold ITSTATE. */
+export const bitsOfIt = (it: number): number => ((it & 0xfc) << 8) | ((it & 3) << 25)
 
 /** Whether the stack pointer in use is SP_EL1. */
 export const usesOwnStack = (pstate: number): boolean =>

@@ -1,9 +1,10 @@
-import { findA64 } from '@retrap/arm-decoder'
+import { findA64, isWideThumb } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from '@retrap/engine'
 import type { FormCode, RecordDecoder } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { A32RecordDecoder } from './aarch32/record-decoder.ts'
+import { ThumbRecordDecoder } from './aarch32/thumb-record-decoder.ts'
 import { fieldOf } from './form.ts'
 import { selectorsOf } from './semantics.ts'
 import type { Semantics } from './semantics.ts'
@@ -138,15 +139,18 @@ const ENDS_RUN = 1 << OFFSET_SHIFT
 const VALID = 2 << OFFSET_SHIFT
 const OP_BITS = 0xffff
 
-/** Decodes A64 and A32 instructions into records. One object serves all processors of a machine. */
+/** Decodes A64, A32 and Thumb instructions into records. One object serves all processors of a machine. */
 export class ArmRecordDecoder implements RecordDecoder {
   readonly modes = 4
   readonly longestBytes = 4
   readonly extentBytes = 4
+  /** Thumb's instructions have their offset and 1, as the program counter has their address and 1. */
+  readonly tag = 1
   endsRun = false
   readonly #memory: MachineMemory
   readonly #codes: ReadonlyMap<string, FormCode>
   readonly #a32: A32RecordDecoder
+  readonly #thumb: ThumbRecordDecoder
   readonly #decodings: (Decoding | null | undefined)[] = []
   readonly #remembered = new Uint32Array(REMEMBERED * RECORD_WORDS)
 
@@ -155,9 +159,12 @@ export class ArmRecordDecoder implements RecordDecoder {
     this.#memory = memory
     this.#codes = codes
     this.#a32 = new A32RecordDecoder(memory, codes)
+    this.#thumb = new ThumbRecordDecoder(memory, codes, this.#a32)
   }
 
   decode(bytes: Uint8Array, start: number, end: number, mode: number, record: number, offset: number): number {
+    this.#a32.trapsFp = (mode & MODE_NO_FP) !== 0
+    if ((start & 1) !== 0) return this.#decodeThumb(bytes, start - 1, end, record, offset)
     if (start + 4 > end) return 0
     const word =
       (bytes[start]! | (bytes[start + 1]! << 8) | (bytes[start + 2]! << 16) | (bytes[start + 3]! << 24)) >>> 0
@@ -188,7 +195,6 @@ export class ArmRecordDecoder implements RecordDecoder {
     u8[record + R_LENGTH] = 4
     u32[(record + R_WORD) >>> 2] = word
     if ((mode & MODE_A32) !== 0) {
-      this.#a32.trapsFp = (mode & MODE_NO_FP) !== 0
       this.endsRun = this.#a32.decode(word, record)
       return false
     }
@@ -225,6 +231,18 @@ export class ArmRecordDecoder implements RecordDecoder {
       u16[(record + field) >>> 1] = at(fieldOf(row, letter, word), word)
     }
     return semantics.branches !== true
+  }
+
+  #decodeThumb(bytes: Uint8Array, start: number, end: number, record: number, offset: number): number {
+    const { u8, u16, u32 } = this.#memory
+    const half = (at: number): number => bytes[at]! | (bytes[at + 1]! << 8)
+    const first = half(start)
+    const isWide = isWideThumb(first)
+    if (start + (isWide ? 4 : 2) > end) return 0
+    u32.fill(0, record >>> 2, (record + RECORD_BYTES) >>> 2)
+    u16[(record + R_OFFSET) >>> 1] = offset
+    this.endsRun = this.#thumb.decode(first, isWide ? half(start + 2) : 0, record, offset)
+    return u8[record + R_LENGTH]!
   }
 
   #decodingOf(row: Row): Decoding | null {

@@ -7,6 +7,7 @@ import {
   PSTATE_EL1,
   PSTATE_FIELDS,
   PSTATE_FIELDS32,
+  PSTATE_IT,
   PSTATE_NRW,
   PSTATE_SP,
   PSTATE_T,
@@ -18,6 +19,7 @@ import {
   S_FAULT_SYNDROME,
   S_FPCR,
   S_FPSR,
+  S_IT,
   S_KEYS,
   S_KEYS_ENABLED,
   S_PC,
@@ -73,7 +75,7 @@ const RESET: readonly (readonly [name: SystemRegisterName, value: bigint])[] = [
 ]
 
 /** What an instruction before the reset may have left to the next one: WFI and WFE, the monitor, a step. */
-const UNDER_WAY: readonly number[] = [S_WAITING, S_EXCLUSIVE_BYTES, S_STEPPED, S_FAULT_SYNDROME, S_FAULT_STAGE]
+const UNDER_WAY: readonly number[] = [S_WAITING, S_IT, S_EXCLUSIVE_BYTES, S_STEPPED, S_FAULT_SYNDROME, S_FAULT_STAGE]
 
 let make: (memory: MachineMemory, state: number, system: SystemState) => ArmRegisters
 
@@ -169,10 +171,17 @@ export class ArmRegisters {
 
   /** Address of the next instruction. */
   get pc(): bigint {
-    return this.#u64[S_PC >>> 3]!
+    const value = this.#u64[S_PC >>> 3]!
+    return this.#isAArch32 ? value & ~1n : value
   }
   set pc(value: bigint) {
-    this.#u64[S_PC >>> 3] = value
+    const at = S_PC >>> 3
+    // Bit 0 is PSTATE.T.
+    this.#u64[at] = this.#isAArch32 ? (value & 0xffff_fffen) | (this.#u64[at]! & 1n) : value
+  }
+
+  get #isAArch32(): boolean {
+    return (this.#system.pstate & PSTATE_NRW) !== 0
   }
 
   /** PSTATE's N, Z, C and V, in bits 31 to 28. */
@@ -185,20 +194,20 @@ export class ArmRegisters {
 
   /**
    * PSTATE where SPSR_EL1 has its fields, without N, Z, C and V: the exception level in bits 3 and 2, SPSel in bit 0, the
-   * masks in bits 9 to 6, and so on. 16 is user mode of AArch32, with A32 code: R0 to R14 are X0 to X14. DIT and SSBS are kept, no more: what time an instruction takes is up to the host.
+   * masks in bits 9 to 6, and so on. 16 is user mode of AArch32, with A32 code, 48 with Thumb code: R0 to R14 are X0 to X14. DIT and SSBS are kept, no more: what time an instruction takes is up to the host.
    *
    * @throws RangeError if an exception level but 0 and 1 is set, or EL0 with a stack pointer of its own
    */
   get pstate(): number {
-    return this.#system.pstate
+    return this.#system.status & 0x0fff_ffff
   }
   set pstate(value: number) {
-    const isA32 = (value & (PSTATE_NRW | PSTATE_T | 0xf)) === PSTATE_NRW
-    if (!isA32 && ((value & 0x1e & ~PSTATE_EL1) !== 0 || (value & 0x1f) === PSTATE_SP)) {
-      throw new RangeError(`PSTATE of ${value}: expected EL0, with A64 or A32 code, or EL1`)
+    const isAArch32 = (value & (PSTATE_NRW | 0xf)) === PSTATE_NRW
+    if (!isAArch32 && ((value & 0x1e & ~PSTATE_EL1) !== 0 || (value & 0x1f) === PSTATE_SP)) {
+      throw new RangeError(`PSTATE of ${value}: expected EL0, or user mode of AArch32, or EL1`)
     }
-    const fields = isA32 ? PSTATE_FIELDS32 : PSTATE_FIELDS & ~PSTATE_BTYPE
-    this.#system.setPstate(value & fields)
+    const fields = isAArch32 ? PSTATE_FIELDS32 | PSTATE_T | PSTATE_IT : PSTATE_FIELDS & ~PSTATE_BTYPE
+    this.#system.status = ((value & fields) | this.#system.flags) >>> 0
     this.#system.settleAttention()
   }
 

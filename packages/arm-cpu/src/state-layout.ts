@@ -10,7 +10,7 @@ export const S_SP = 248
 export const S_ZERO = 256
 /** What writes to the zero register go to. */
 export const S_SINK = 264
-/** Address of the next instruction. */
+/** Address of the next instruction. In AArch32 bit 0 is PSTATE.T: the instruction is Thumb's. */
 export const S_PC = 272
 /** Linear address of the code page that is being executed. */
 export const S_PAGE_BASE = 280
@@ -66,6 +66,10 @@ export const S_PSTATE = 428
 export const S_ENTRY = 432
 /** AArch32: what an instruction reads as R15, and what it writes there. 64 bits. */
 export const S_R15 = 472
+/** AArch32: that as a multiple of 4, the base of literals. 64 bits. */
+export const S_LITERAL = 408
+/** AArch32: ITSTATE; 0 but in an IT block of Thumb. 32 bits. */
+export const S_IT = 352
 /** What the load-exclusive has seen in them, 128 bits. */
 export const S_EXCLUSIVE_VALUE = 480
 /** Keys of pointer authentication, 128 bits each, as `KEYS` orders them. */

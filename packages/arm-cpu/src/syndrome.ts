@@ -17,6 +17,10 @@ export const EC_UNKNOWN = 0
 export const EC_WAIT = 0x01
 export const EC_FP = 0x07
 export const EC_ILLEGAL_STATE = 0x0e
+export const EC_CP15 = 0x03
+export const EC_CP15_PAIR = 0x04
+export const EC_CP14 = 0x05
+export const EC_CP14_PAIR = 0x0c
 export const EC_SVC32 = 0x11
 export const EC_SVC64 = 0x15
 export const EC_HVC64 = 0x16
@@ -30,6 +34,7 @@ export const EC_SERROR = 0x2f
 export const EC_BREAKPOINT = 0x30
 export const EC_SOFTWARE_STEP = 0x32
 export const EC_WATCHPOINT = 0x34
+export const EC_BKPT32 = 0x38
 export const EC_BRK64 = 0x3c
 
 /** An instruction that is not allocated, or not allowed here. */
@@ -72,6 +77,34 @@ export const systemTrap = (encoding: number, general: number, reads: boolean): n
       (((encoding >>> 3) & 15) << 1) |
       (reads ? 1 : 0),
   )
+
+/** The syndrome of an instruction of 16 bits. */
+export const ofHalfword = (esr: number): number => (esr & ~IL) >>> 0
+
+/** A syndrome of AArch32 whose condition code is valid and always holds: only what is executed is trapped. */
+const ALWAYS32: number = (1 << 24) | (14 << 20)
+
+/** MCR or MRC that is trapped. @param general - 31 for the flags */
+export const coprocessorTrap = (
+  exceptionClass: number,
+  { opc1, n, m, opc2 }: { opc1: number; n: number; m: number; opc2: number },
+  general: number,
+  reads: boolean,
+): number =>
+  syndrome(
+    exceptionClass,
+    ALWAYS32 | (opc2 << 17) | (opc1 << 14) | (n << 10) | (general << 5) | (m << 1) | (reads ? 1 : 0),
+  )
+
+/** MCRR or MRRC that is trapped. */
+export const coprocessorPairTrap = (
+  exceptionClass: number,
+  { opc1, m }: { opc1: number; m: number },
+  general: number,
+  second: number,
+  reads: boolean,
+): number =>
+  syndrome(exceptionClass, ALWAYS32 | (opc1 << 16) | (second << 10) | (general << 5) | (m << 1) | (reads ? 1 : 0))
 
 /** A call by SVC, HVC or SMC, or BRK: with the number in the instruction. */
 export const callSyndrome = (exceptionClass: number, number: number): number => syndrome(exceptionClass, number)

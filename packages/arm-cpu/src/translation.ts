@@ -1,3 +1,4 @@
+import { isWideThumb } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_FAULT } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
@@ -61,8 +62,11 @@ const SET_EL0 = 0
 const SET_EL1 = 1
 const SET_EL1_PAN = 2
 
+/** What EL0 may do in AArch32, whose code is another. */
+const SET_AARCH32 = 3
+
 /** How many sets there are. */
-export const TLB_SETS = 3
+export const TLB_SETS = 4
 /**
  * Bits of the high word of an address that may be a tag, TCR_EL1.TBI: the operand of a TLBI has none, and the entries of a
  * page have those that it was accessed with. Where they are no tag they are those of bit 55.
@@ -85,13 +89,23 @@ const EL1_AS_EL0 = { unprivilegedSet: SET_EL0, unprivileged: TRANSLATE_UNPRIVILE
 const EL1 = { set: SET_EL1, data: 0 }
 const EL1_PAN = { set: SET_EL1_PAN, data: TRANSLATE_PAN }
 
-/** By the number of S_RIGHTS: EL0; EL1; EL1 with PAN; the last two with UAO. */
+/** Number of S_RIGHTS: EL0 in AArch32. */
+const AARCH32 = 5
+
+/** By the number of S_RIGHTS: EL0; EL1; EL1 with PAN; the last two with UAO; EL0 in AArch32. */
 const RIGHTS: readonly Rights[] = [
   { ...EL1_AS_EL0, set: SET_EL0, data: TRANSLATE_UNPRIVILEGED, code: TRANSLATE_UNPRIVILEGED },
   { ...EL1, ...EL1_AS_EL0 },
   { ...EL1_PAN, ...EL1_AS_EL0 },
   { ...EL1, unprivilegedSet: SET_EL1, unprivileged: 0, code: 0 },
   { ...EL1_PAN, unprivilegedSet: SET_EL1_PAN, unprivileged: TRANSLATE_PAN, code: 0 },
+  {
+    set: SET_AARCH32,
+    data: TRANSLATE_UNPRIVILEGED,
+    unprivilegedSet: SET_AARCH32,
+    unprivileged: TRANSLATE_UNPRIVILEGED,
+    code: TRANSLATE_UNPRIVILEGED,
+  },
 ]
 /** Bit of S_RIGHTS: every access must be aligned to its element, SCTLR_ELx.A. */
 const STRICT = 8
@@ -165,6 +179,17 @@ export class Translation {
     this.#u32[(at + S_TLB - S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : set)
     this.#u32[(at + S_TLB_UNPRIVILEGED - S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : unprivilegedSet)
     this.#u32[(at + S_RIGHTS - S_LEVEL) >>> 2] = number | (strict ? STRICT : 0) | (watched ? WATCHED : 0)
+  }
+
+  /** Has accesses and fetches be those of EL0 in AArch32, after the fields of EL0 have been written to S_LEVEL. */
+  useAArch32(): void {
+    const u32 = this.#u32
+    const tlb = this.#tlb
+    const checks = u32[S_RIGHTS >>> 2]! & (STRICT | WATCHED)
+    const set = tlb.setAddress(checks === 0 ? SET_AARCH32 : tlb.missSet)
+    u32[S_TLB >>> 2] = set
+    u32[S_TLB_UNPRIVILEGED >>> 2] = set
+    u32[S_RIGHTS >>> 2] = AARCH32 | checks
   }
 
   /** Registers that translation depends on have been written: all may have been. */
@@ -322,10 +347,28 @@ export class Translation {
     return translate(this.#host, this.#memory, lo, hi, TRANSLATE_FETCH | this.#rights.code, into)
   }
 
-  /** The instruction at an address that is being executed; −1 where it cannot be fetched any more. */
+  /**
+   * The instruction at an address that is being executed, that of T32 with its first halfword in the upper half.
+   *
+   * @param lo - of Thumb with bit 0 set
+   * @returns −1 where it cannot be fetched any more
+   */
   wordAt(lo: number, hi: number): number {
+    if ((lo & 1) !== 0) return this.#thumbAt(lo - 1, hi)
     const into = this.#walked
     return this.code(lo, hi, into) && into.ma >= 0 ? (this.#memory.u32[into.ma >>> 2] as number) : -1
+  }
+
+  #thumbAt(lo: number, hi: number): number {
+    const first = this.#halfAt(lo, hi)
+    if (first < 0 || !isWideThumb(first)) return first
+    const second = this.#halfAt((lo + 2) >>> 0, hi)
+    return second < 0 ? -1 : ((first << 16) | second) >>> 0
+  }
+
+  #halfAt(lo: number, hi: number): number {
+    const into = this.#walked
+    return this.code(lo, hi, into) && into.ma >= 0 ? (this.#memory.u16[into.ma >>> 1] as number) : -1
   }
 
   /** Notes the exception that an access ends with. @param syndrome - ESR_ELx @returns STATUS_FAULT */

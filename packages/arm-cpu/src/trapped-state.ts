@@ -14,7 +14,7 @@ import {
   S_TTBR1_EL1,
   S_VBAR_EL1,
 } from './system/places.ts'
-import { usesOwnStack } from './pstate.ts'
+import { PSTATE_NRW, usesOwnStack } from './pstate.ts'
 import type { SystemState } from './system/system-state.ts'
 
 /** Registers that control translation and exceptions, as they are at any time; 64-bit ones are a low and a high word. */
@@ -251,19 +251,20 @@ export class ProcessorState implements TrappedState {
 
   begin(): void {
     const state = this.#state
-    const { pstate } = state
-    state.copy(S_SP, usesOwnStack(pstate) ? S_SP_EL1 : S_SP_EL0)
-    this.#taken = (pstate | state.flags) >>> 0
+    state.copy(S_SP, usesOwnStack(state.pstate) ? S_SP_EL1 : S_SP_EL0)
+    this.#taken = state.status
     this.pstate = this.#taken
+    // Bit 0 is PSTATE.T.
+    if ((this.pstate & PSTATE_NRW) !== 0) this.pc[0]! &= ~1
   }
 
   end(): void {
     const state = this.#state
     const { pstate } = this
     state.copy(usesOwnStack(state.pstate) ? S_SP_EL1 : S_SP_EL0, S_SP)
-    if (pstate === this.#taken) return
-    state.flags = pstate
-    state.setPstate((pstate & 0x0fff_ffff) >>> 0)
+    // The program counter has not its bit 0.
+    if (pstate === this.#taken && (pstate & PSTATE_NRW) === 0) return
+    state.status = pstate
     state.settleAttention()
   }
 }

@@ -106,7 +106,7 @@ describe('ERET', () => {
     ['EL2 is illegal', 9n, '+200', 0x3a00_0000n],
     ['EL0 with a stack pointer of its own is illegal', 1n, '+200', 0x3a00_0000n],
     ['a reserved mode is illegal', 6n, '+200', 0x3a00_0000n],
-    ['AArch32 is illegal', 0x10n, '+200', 0x3a00_0000n],
+    ['AArch32 at EL1 is illegal', 0x13n, '+200', 0x3a00_0000n],
     ['the illegal state that is saved', 0x10_0005n, '+200', 0x3a00_0000n],
   ])('to %s', (_name, spsr, vector, syndrome) => {
     const cpu = returning(spsr)

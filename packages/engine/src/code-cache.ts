@@ -89,7 +89,7 @@ export class CodeCache {
     this.#upperHalf = memory.u8.subarray(HALF)
     this.#decoder = decoder
     this.#crossing = new Uint8Array(2 * decoder.longestBytes)
-    this.#killer = new CodeKiller(memory, decoder.longestBytes)
+    this.#killer = new CodeKiller(memory, decoder.longestBytes, decoder.tag)
     this.#start = memory.allocate(bytes, 64, 'decoded instructions')
     this.#end = this.#start + bytes
     this.#next = this.#start
@@ -305,17 +305,18 @@ export class CodeCache {
    */
   crossing(page: CodePage, offset: number, second: CodePage): number {
     this.page(second.frame, second.mode)
-    const head = PAGE_BYTES - offset
     const { u8, u32, i32 } = this.#memory
-    const { longestBytes } = this.#decoder
+    const { longestBytes, tag = 0 } = this.#decoder
+    const begin = offset & ~tag
+    const head = PAGE_BYTES - begin
     if (this.#next + 3 * RECORD_BYTES > this.#end) return 0
     const bytes = this.#crossing
-    for (let i = 0; i < head; i++) bytes[i] = u8[page.frame * PAGE_BYTES + offset + i] as number
+    for (let i = 0; i < head; i++) bytes[i] = u8[page.frame * PAGE_BYTES + begin + i] as number
     for (let i = 0; i < longestBytes; i++) bytes[head + i] = u8[second.frame * PAGE_BYTES + i] as number
     const first = this.#next
     this.#writePseudo(first, OP_CROSS, offset)
     i32[(first + R_LINK) >>> 2] = second.slots
-    this.decodeBytes(first + RECORD_BYTES, bytes, head + longestBytes, page.mode, offset)
+    this.#decoder.decode(bytes, offset & tag, head + longestBytes, page.mode, first + RECORD_BYTES, offset)
     const length = u8[first + RECORD_BYTES + R_LENGTH] as number
     this.#writePseudo(first + 2 * RECORD_BYTES, OP_CONTINUE, offset + length)
     this.#next = first + 3 * RECORD_BYTES

@@ -15,9 +15,14 @@ export class CodeKiller {
   readonly #u16: Uint16Array
   readonly #u32: Uint32Array
   readonly #longest: number
+  readonly #tag: number
 
-  /** @param longest - bytes of the longest instruction */
-  constructor({ u8, u16, u32 }: MachineMemory, longest: number) {
+  /**
+   * @param longest - bytes of the longest instruction
+   * @param tag - `RecordDecoder.tag`
+   */
+  constructor({ u8, u16, u32 }: MachineMemory, longest: number, tag = 0) {
+    this.#tag = tag
     this.#u8 = u8
     this.#u16 = u16
     this.#u32 = u32
@@ -38,8 +43,9 @@ export class CodeKiller {
       found = true
     }
     const slots = page.slots >>> 2
-    for (let offset = Math.max(0, first - this.#longest + 1); offset <= last; offset++) {
-      if (this.#u32[slots + offset] === 0 || offset + this.#extent(slots + offset) <= first) continue
+    for (let offset = Math.max(0, first - this.#longest + 1); offset <= (last | this.#tag); offset++) {
+      if (this.#u32[slots + offset] === 0) continue
+      if ((offset & ~this.#tag) + this.#extent(slots + offset) <= first) continue
       this.#killSlot(page, slots + offset)
       found = true
     }

@@ -5,6 +5,11 @@
 export interface RecordDecoder {
   /** Count of modes, numbered from 0: each decodes the same bytes to instructions of its own. */
   readonly modes: number
+  /**
+   * A bit of offsets that names no byte, but tells instruction sets apart whose code the mode has; 0 or 1, and 0 where it is
+   * absent. Instructions that have it begin at the byte before.
+   */
+  readonly tag?: number
   /** Bytes of the longest instruction. */
   readonly longestBytes: number
   /** Control never reaches the instruction after the last one: a jump, a return, or bytes that are no instruction. */
@@ -17,7 +22,7 @@ export interface RecordDecoder {
    * Bytes that are no instruction give a record that raises an exception, of length 1.
    *
    * @param bytes - holds the instruction; `start` and `end` are below 2^31
-   * @param start - index of the first byte
+   * @param start - index of the first byte, and the bit {@link RecordDecoder.tag} of the offset
    * @param end - index after the last byte that may be read
    * @param mode - below {@link RecordDecoder.modes}
    * @param record - machine address of the record, 32 bytes that are all to be written

@@ -15,7 +15,7 @@ const branch: A32Semantics = {
   },
   emit(c, { row }) {
     const target = c.let(low(c.address().add(c.immediate)).toI32())
-    if (row.mnemonic.startsWith('BL')) writeLink(c, low(c.next()))
+    if (row.mnemonic.startsWith('BL')) writeLink(c, low(c.nextOf()))
     interwork(c, target)
   },
 }
@@ -26,7 +26,7 @@ const branchRegister: A32Semantics = {
   keepsTarget: true,
   emit(c, { row }) {
     const target = c.let(c.m(false).toI32())
-    if (row.mnemonic.startsWith('BLX')) writeLink(c, low(c.next()))
+    if (row.mnemonic.startsWith('BLX')) writeLink(c, low(c.nextOf()))
     interwork(c, target)
   },
 }

@@ -1,9 +1,12 @@
 import { I32, select } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
-import { conditionHolds } from '../flags.ts'
+import { conditionHolds as fixedConditionHolds } from '../flags.ts'
 
-/** Whether the condition in the upper bits of an A32 instruction holds. */
-export function conditionOfWord(c: ArmContext): I32 {
+/** The first condition that always holds. */
+export const ALWAYS = 14
+
+/** Whether a condition that is known when the code runs holds. */
+export function conditionHolds(c: ArmContext, number: I32): I32 {
   const { n, z, c: carry, v } = c.flags
   const holds = c.library.function(
     'a32-condition',
@@ -14,10 +17,10 @@ export function conditionOfWord(c: ArmContext): I32 {
       const pair = f.let(condition.shrU(1))
       const result = f.local('i32')
       f.set(result, I32.of(1))
-      for (let i = 0; i < 7; i++) f.set(result, select(pair.eq(i), conditionHolds(flags, 2 * i), result.get))
+      for (let i = 0; i < 7; i++) f.set(result, select(pair.eq(i), fixedConditionHolds(flags, 2 * i), result.get))
       // Always has no opposite: 1111 is no condition either.
       return result.get.xor(condition.and(pair.ne(7)))
     },
   )
-  return c.f.call(holds, c.word.shrU(28), n, z, carry, v)
+  return c.f.call(holds, number, n, z, carry, v)
 }

@@ -1,11 +1,12 @@
-import { expandImmediateA32 } from '@retrap/arm-decoder'
+import { expandImmediateA32, expandImmediateT32 } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { select } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
+import type { Flags } from '../flags.ts'
 import { fieldOf } from '../form.ts'
 import { flagsOfDifference, flagsOfSum } from '../semantics/arithmetic.ts'
-import { low, nameOf } from './semantics.ts'
+import { isThumbRow, low, nameOf, setFlagsOutside } from './semantics.ts'
 import type { A32Form, A32Semantics } from './semantics.ts'
 import { shiftedByImmediate, shiftedByRegister, shiftImmediate } from './shifter.ts'
 import type { Shifted } from './shifter.ts'
@@ -18,6 +19,7 @@ const LOGICAL: Readonly<Record<string, (a: () => I64, b: I64) => I64>> = {
   TST: (a, b) => a().and(b),
   TEQ: (a, b) => a().xor(b),
   ORR: (a, b) => a().or(b),
+  ORN: (a, b) => a().or(b.xor(-1)),
   BIC: (a, b) => a().and(b.xor(-1)),
   MOV: (_a, b) => b,
   MVN: (_a, b) => b.xor(-1),
@@ -35,12 +37,13 @@ function operate(c: ArmContext, form: A32Form, { value, carry }: Shifted): void 
   const name = operationOf(form.row)
   const compares = COMPARISONS.has(name)
   const sets = compares || form.values.get('s') === 1
+  const setFlags = (flags: Flags): void => (compares ? c.setFlags(flags) : setFlagsOutside(c, form, flags))
   const logical = LOGICAL[name]
   if (logical !== undefined) {
     const result = c.let(low(logical(() => c.n(false), value)))
     if (sets) {
       const n = result.extend32S()
-      c.setFlags({ n, z: n, c: carry, v: c.flags.v })
+      setFlags({ n, z: n, c: carry, v: c.flags.v })
     }
     if (!compares) c.setD(result, false)
     return
@@ -55,7 +58,7 @@ function operate(c: ArmContext, form: A32Form, { value, carry }: Shifted): void 
     case 'RSB':
     case 'CMP': {
       const result = c.let(low(a.sub(b)))
-      if (sets) c.setFlags(flagsOfDifference(a, b, result, false))
+      if (sets) setFlags(flagsOfDifference(a, b, result, false))
       if (!compares) c.setD(result, false)
       return
     }
@@ -64,14 +67,15 @@ function operate(c: ArmContext, form: A32Form, { value, carry }: Shifted): void 
       const second = isBorrowing ? inverted(b) : b
       const sum = a.add(second)
       const result = c.let(low(isBorrowing || name === 'ADC' ? sum.add(carryIn()) : sum))
-      if (sets) c.setFlags(flagsOfSum(a, second, result, false))
+      if (sets) setFlags(flagsOfSum(a, second, result, false))
       if (!compares) c.setD(result, false)
     }
   }
 }
 
+/** Kinds: the operand is not shifted, or may be. */
 const PLAIN = 0
-const SHIFTED = 1
+export const SHIFTED = 1
 
 const ofShifted: A32Semantics = {
   selectors: 's',
@@ -96,7 +100,9 @@ const ofConstant: A32Semantics = {
   selectors: 's',
   immediate(row, word) {
     const bits = fieldOf(row, 'i', word)
-    return BigInt(expandImmediateA32(bits)) | (bits >>> 8 === 0 ? 0n : 1n << 32n)
+    const isThumb = isThumbRow(row)
+    const value = isThumb ? expandImmediateT32(bits) : expandImmediateA32(bits)
+    return BigInt(value) | (bits >>> (isThumb ? 10 : 8) === 0 ? 0n : 1n << 32n)
   },
   emit(c, form) {
     const value = c.let(low(c.immediate))

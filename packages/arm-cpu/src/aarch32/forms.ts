@@ -1,4 +1,4 @@
-import { a32Forms } from '@retrap/arm-decoder'
+import { a32Forms, t16Forms, t32Forms } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { FormSource } from '../semantics.ts'
 import { branches } from './branches.ts'
@@ -17,6 +17,7 @@ import { ownSources } from './vfp-own.ts'
 import { emitA32 } from './semantics.ts'
 import type { A32Semantics } from './semantics.ts'
 import { statusRegisters } from './status-registers.ts'
+import { thumbSemanticsOf } from './thumb.ts'
 
 /** Each finds the semantics of the rows of its family. */
 const FAMILIES: readonly ((row: Row) => A32Semantics | undefined)[] = [
@@ -60,45 +61,64 @@ function valuesOf(row: Row, letters: readonly string[], index: number): Readonly
   return values
 }
 
-function formsOfRow(row: Row, semantics: A32Semantics): FormSource[] {
+function formsOfRow(row: Row, semantics: A32Semantics, set: string): FormSource[] {
   const letters = a32SelectorsOf(row, semantics)
   const width = letters.reduce((sum, letter) => sum + row.fields.get(letter)!.width, 0)
   const { kinds = 1 } = semantics
   const forms: FormSource[] = []
   for (let index = 0; index < kinds << width; index++) {
     const values = valuesOf(row, letters, Math.floor(index / kinds))
-    const form = { row, values, kind: index % kinds }
     for (const general of [false, true]) {
+      const form = { row, values, kind: index % kinds, general }
       const place = index * 2 + (general ? 1 : 0)
       forms.push({
         index: place,
-        form: { row, values, onStack: false, target: undefined, key: `a32.${semantics.shared ?? row.index}.${place}` },
-        semantics: { selectors: '', interpreted: true, emit: (c) => emitA32(c, form, semantics, general) },
+        form: {
+          row,
+          values,
+          onStack: false,
+          target: undefined,
+          key: `${set}.${semantics.shared ?? row.index}.${place}`,
+        },
+        semantics: { selectors: '', interpreted: true, emit: (c) => emitA32(c, form, semantics) },
       })
     }
   }
   return forms
 }
 
-let forms: ReadonlyMap<number, readonly FormSource[]> | undefined
-
-/** All forms of A32 that generated code executes, by the index of their row. */
-export function a32Sources(): ReadonlyMap<number, readonly FormSource[]> {
-  if (forms === undefined) {
-    const made = new Map<number, readonly FormSource[]>()
-    const shared = new Map<string, readonly FormSource[]>()
-    for (const row of a32Forms()) {
-      const semantics = a32SemanticsOf(row)
-      if (semantics === undefined) continue
-      const { shared: name } = semantics
-      const known = name === undefined ? undefined : shared.get(name)
-      const sources = known ?? formsOfRow(row, semantics)
-      if (name !== undefined) shared.set(name, sources)
-      made.set(row.index, sources)
-    }
-    // Under no row's index.
-    made.set(-1, ownSources())
-    forms = made
+/** All forms of rows, by the row. */
+function sourcesOf(
+  set: string,
+  rows: readonly Row[],
+  find: (row: Row) => A32Semantics | undefined,
+): ReadonlyMap<Row, readonly FormSource[]> {
+  const made = new Map<Row, readonly FormSource[]>()
+  const shared = new Map<string, readonly FormSource[]>()
+  for (const row of rows) {
+    const semantics = find(row)
+    if (semantics === undefined) continue
+    const { shared: name } = semantics
+    const known = name === undefined ? undefined : shared.get(name)
+    const sources = known ?? formsOfRow(row, semantics, set)
+    if (name !== undefined) shared.set(name, sources)
+    made.set(row, sources)
   }
+  return made
+}
+
+/** Forms that vector instructions are computed by, which are no row's. */
+const OWN: unique symbol = Symbol('own forms')
+
+let forms: ReadonlyMap<Row | typeof OWN, readonly FormSource[]> | undefined
+
+/** All forms of A32, and those of Thumb that A32 has not, by their row. */
+export function a32Sources(): ReadonlyMap<Row | typeof OWN, readonly FormSource[]> {
+  forms ??= new Map<Row | typeof OWN, readonly FormSource[]>([
+    ...sourcesOf('a32', a32Forms(), a32SemanticsOf),
+    ...sourcesOf('t32', t32Forms(), thumbSemanticsOf),
+    ...sourcesOf('t16', t16Forms(), thumbSemanticsOf),
+    [OWN, ownSources()],
+  ])
   return forms
 }

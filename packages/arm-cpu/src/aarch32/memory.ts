@@ -85,7 +85,7 @@ const transfer: Pick<A32Semantics, 'selectors' | 'immediate'> = {
   immediate: (row, word) => (row.fields.has('m') ? shiftImmediate(row, word) : BigInt(decoded(word).offset)),
 }
 
-const loads: A32Semantics = { ...transfer, emit: load }
+const loads: A32Semantics = { ...transfer, interworks: true, emit: load }
 // The program counter may be what is stored.
 const stores: A32Semantics = { ...transfer, keepsTarget: true, emit: store }
 
@@ -94,8 +94,8 @@ const START = 16n
 const BYTE = 0xffn
 const NEXT = 24n
 
-function listOf(_row: Row, word: number): bigint {
-  const { list, start, offset, addressing } = decoded(word)
+/** The immediate of several. */
+export function listOf({ list, start, offset, addressing }: LoadStore): bigint {
   const step = addressing === 0 ? 0 : offset
   return BigInt(list) | ((BigInt(start) & BYTE) << START) | ((BigInt(step) & BYTE) << NEXT)
 }
@@ -120,7 +120,7 @@ const multiple = (emit: (c: ArmContext, count: number, address: I64) => void): A
   kindOf: (_row, word) => decoded(word).elements,
   keepsTarget: true,
   namesPc: (word) => ((word >>> PC) & 1) !== 0,
-  immediate: listOf,
+  immediate: (_row, word) => listOf(decoded(word)),
   emit(c, { kind }) {
     if (kind !== 0) emit(c, kind, c.let(low(c.n(false).add(distance(c, START)))))
   },

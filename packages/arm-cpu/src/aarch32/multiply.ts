@@ -5,15 +5,16 @@ import type { ArmContext } from '../context.ts'
 import { fieldOf } from '../form.ts'
 import { R_A, R_D } from '../record.ts'
 import { emitCrc } from '../semantics/multiply.ts'
+import { setFlagsOutside } from './semantics.ts'
 import type { A32Form, A32Semantics } from './semantics.ts'
 
 /** Multiplication and division, extension, reversal and bit fields of A32. */
 
 /** N and Z; the others stay. */
-function setSignAndZero(c: ArmContext, { values }: A32Form, result: I64): void {
-  if (values.get('s') !== 1) return
+function setSignAndZero(c: ArmContext, form: A32Form, result: I64): void {
+  if (form.values.get('s') !== 1) return
   const { c: carry, v } = c.flags
-  c.setFlags({ n: result, z: result, c: carry, v })
+  setFlagsOutside(c, form, { n: result, z: result, c: carry, v })
 }
 
 const multiply: A32Semantics = {

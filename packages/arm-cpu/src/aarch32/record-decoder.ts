@@ -17,7 +17,7 @@ import {
   R_N,
   R_SMALL,
 } from '../record.ts'
-import { S_R15, S_X } from '../state-layout.ts'
+import { S_LITERAL, S_R15, S_X } from '../state-layout.ts'
 import { a32SelectorsOf, a32SemanticsOf, a32Sources } from './forms.ts'
 import type { A32Semantics } from './semantics.ts'
 import type { VectorPlan } from './vfp-record.ts'
@@ -66,9 +66,10 @@ export class A32RecordDecoder {
   /**
    * Writes the record of an instruction, which is zero but for its length, its place and the word.
    *
+   * @param isThumb - it is the same as one of T32, and conditional as IT says
    * @returns whether control never reaches the next instruction
    */
-  decode(word: number, record: number): boolean {
+  decode(word: number, record: number, isThumb = false): boolean {
     const { u8, u16, u32 } = this.#memory
     const row = findA32(word)
     const decoding = row === undefined ? null : this.#decodingOf(row)
@@ -80,7 +81,7 @@ export class A32RecordDecoder {
     const { semantics } = decoding
     if (semantics.plan !== undefined) {
       const plan = this.trapsFp ? undefined : semantics.plan(word)
-      if (plan !== undefined) this.#writePlan(plan, row, word, record, decoding.codes)
+      if (plan !== undefined) this.#writePlan(plan, row, word, record, decoding.codes, isThumb)
       else {
         u16[(record + R_OP) >>> 1] = OP_SYSTEM
         u16[(record + R_FUNCTION) >>> 1] = this.trapsFp ? HOST_FP : HOST_EXECUTED
@@ -94,13 +95,13 @@ export class A32RecordDecoder {
     }
     index = index * (semantics.kinds ?? 1) + (semantics.kindOf?.(row, word) ?? 0)
     const condition = row.fields.has('c') ? fieldOf(row, 'c', word) : ALWAYS
-    let isGeneral = condition !== ALWAYS || semantics.namesPc?.(word) === true
+    let isGeneral = isThumb || condition !== ALWAYS || semantics.namesPc?.(word) === true
     u32[(record + R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, immediate))
     u32[(record + R_IMMEDIATE + 4) >>> 2] = Number(BigInt.asUintN(32, immediate >> 32n))
     u8[record + R_SMALL] = semantics.small?.(row, word) ?? 0
     for (const [letter, field] of decoding.operands) {
       const number = fieldOf(row, letter, word)
-      u16[(record + field) >>> 1] = register(number)
+      u16[(record + field) >>> 1] = isThumb && letter === 'n' && number === PC ? S_LITERAL : register(number)
       isGeneral ||= number === PC
     }
     if (decoding.isCouple) u16[(record + R_A) >>> 1] = register(fieldOf(row, 't', word) + 1)
@@ -111,16 +112,23 @@ export class A32RecordDecoder {
   }
 
   /** Writes the record of an instruction that a form of A64 computes. */
-  #writePlan(plan: VectorPlan, row: Row, word: number, record: number, codes: readonly FormCode[]): void {
+  #writePlan(
+    plan: VectorPlan,
+    row: Row,
+    word: number,
+    record: number,
+    codes: readonly FormCode[],
+    isThumb: boolean,
+  ): void {
     const { u8, u16, u32 } = this.#memory
     const isConditional = row.fields.has('c') && fieldOf(row, 'c', word) !== ALWAYS
-    const { op, fn } = codes[plan.frame * 2 + (isConditional || plan.readsPc === true ? 1 : 0)]!
+    const { op, fn } = codes[plan.frame * 2 + (isThumb || isConditional || plan.readsPc === true ? 1 : 0)]!
     u16[(record + R_OP) >>> 1] = op
     u16[(record + R_FUNCTION) >>> 1] = fn
     u16[(record + R_FORM) >>> 1] = this.#codes.get(plan.key)!.fn
     u8[record + R_SMALL] = plan.small
     u16[(record + R_D) >>> 1] = plan.d
-    u16[(record + R_N) >>> 1] = plan.n
+    u16[(record + R_N) >>> 1] = isThumb && plan.n === S_R15 ? S_LITERAL : plan.n
     u16[(record + R_M) >>> 1] = plan.m
     u16[(record + R_A) >>> 1] = plan.a
     u32[(record + R_IMMEDIATE) >>> 2] = Number(BigInt.asUintN(32, plan.immediate))
@@ -135,7 +143,7 @@ export class A32RecordDecoder {
     let decoding: Decoding | null = null
     if (semantics !== undefined) {
       const codes: FormCode[] = []
-      for (const { index, form } of a32Sources().get(row.index)!) codes[index] = this.#codes.get(form.key)!
+      for (const { index, form } of a32Sources().get(row)!) codes[index] = this.#codes.get(form.key)!
       decoding = {
         semantics,
         selectors: a32SelectorsOf(row, semantics),

@@ -1,9 +1,13 @@
+import { t32Forms } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
-import type { I32, I64 } from '@retrap/wasm-emitter'
+import { R_LENGTH } from '@retrap/engine'
+import { I32, select } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
+import type { Flags } from '../flags.ts'
 import { R_D } from '../record.ts'
-import { S_R15, S_X } from '../state-layout.ts'
-import { conditionOfWord } from './conditions.ts'
+import { S_IT, S_LITERAL, S_R15, S_X } from '../state-layout.ts'
+import { ALWAYS, conditionHolds } from './conditions.ts'
 import type { VectorPlan } from './vfp-record.ts'
 
 /** One way of executing A32 instructions: a row, the values of the fields that its code depends on, and a kind. */
@@ -13,6 +17,8 @@ export interface A32Form {
   readonly values: ReadonlyMap<string, number>
   /** What `A32Semantics.kindOf` has said. */
   readonly kind: number
+  /** It may be conditional, name the program counter, or be Thumb's. */
+  readonly general: boolean
 }
 
 /** What A32 instructions of a family do. */
@@ -40,16 +46,19 @@ export interface A32Semantics {
    * frame's.
    */
   readonly plan?: (word: number) => VectorPlan | undefined
+  /** What it writes to the program counter says whether Thumb code is there, in Thumb code too. */
+  readonly interworks?: boolean
   /** Generates the code of a form, which is executed where the condition holds. */
   readonly emit: (c: ArmContext, form: A32Form) => void
 }
 
-/**
- * Branches to an address whose lowest bit says that Thumb code is there. Thumb is absent: the fetch ends with a PC alignment
- * fault.
- */
+/** Goes on at an address whose lowest bit says that Thumb code is there, and that is no multiple of 4 for no other reason. */
 export function interwork(c: ArmContext, target: I32): void {
-  c.jump(target.toI64U())
+  const wanted = c.let(target)
+  // Of A32's addresses bit 1 is ignored.
+  const address = c.let(wanted.and(wanted.shl(1).or(~2)))
+  c.f.store('i32.store', c.state, I32.of(0), S_IT)
+  c.jump(address.toI64U())
 }
 
 /** Writes R14, the link register. */
@@ -60,26 +69,65 @@ export function writeLink(c: ArmContext, value: I64): void {
 /** The name of a row's instruction: what stands before the placeholders of its mnemonic. */
 export const nameOf = ({ mnemonic }: Row): string => mnemonic.replace(/(?:<.*|\.W)$/, '')
 
+/** Whether a row is one of Thumb's of 32 bits. */
+export const isThumbRow = (row: Row): boolean => t32Forms()[row.index] === row
+
 /** The low 32 bits of a 64-bit value. */
 export const low = (value: I64): I64 => value.toI32().toI64U()
 
-/**
- * Generates the code of a form.
- *
- * @param general - it may be conditional, or name the program counter
- */
-export function emitA32(c: ArmContext, form: A32Form, semantics: A32Semantics, general: boolean): void {
+/** The condition of the instruction: of an IT block, or in its word. @param it - ITSTATE */
+function holds(c: ArmContext, it: I32): I32 {
+  const condition = c.let(select(it, it.shrU(4), c.word.shrU(28)))
+  return c.f.ifElse(
+    'i32',
+    condition.geU(ALWAYS),
+    () => I32.of(1),
+    () => conditionHolds(c, condition),
+  )
+}
+
+/** ITSTATE after the instruction. */
+const advanced = (it: I32): I32 => select(it.and(7), it.and(0xe0).or(it.shl(1).and(0x1f)), I32.of(0))
+
+/** The program counter as the instruction reads it: 8 further on, in Thumb 4. @returns bit 0 of its address */
+function storePc({ f, state }: ArmContext, address: I32): I32 {
+  const thumb = f.let(address.and(1))
+  const pc = f.let(address.add(8).sub(thumb.mul(5)))
+  f.store('i64.store', state, pc.toI64U(), S_R15)
+  f.store('i64.store', state, pc.and(~3).toI64U(), S_LITERAL)
+  return thumb
+}
+
+/** Sets flags as an instruction of 16 bits does that is no comparison: not in an IT block. */
+export function setFlagsOutside(c: ArmContext, { general }: A32Form, flags: Flags): void {
   if (!general) {
+    c.setFlags(flags)
+    return
+  }
+  const { f, state, record } = c
+  const isShort = f.loadExpression('i32.load8_u', record, R_LENGTH).eq(2)
+  const isInside = f.loadExpression('i32.load', state, S_IT).ne(0)
+  f.if(isShort.and(isInside).eqz(), () => c.setFlags(flags))
+}
+
+/** Generates the code of a form. */
+export function emitA32(c: ArmContext, form: A32Form, semantics: A32Semantics): void {
+  if (!form.general) {
     semantics.emit(c, form)
     return
   }
   c.jumps = true
   const { f, state } = c
-  f.if(conditionOfWord(c), () => {
-    f.store('i64.store', state, low(c.address().add(8)), S_R15)
+  const it = f.load('i32.load', state, S_IT)
+  f.if(holds(c, it), () => {
+    const thumb = storePc(c, c.let(c.address().toI32()))
     semantics.emit(c, form)
     if (semantics.keepsTarget === true) return
     const isTarget = f.loadExpression('i32.load16_u', c.record, R_D).eq(S_R15)
-    f.if(isTarget, () => interwork(c, f.load('i32.load', state, S_R15)))
+    f.if(isTarget, () => {
+      const target = f.load('i32.load', state, S_R15)
+      interwork(c, semantics.interworks === true ? target : target.or(thumb))
+    })
   })
+  f.if(it, () => f.store('i32.store', state, advanced(it), S_IT))
 }

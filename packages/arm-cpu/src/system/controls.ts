@@ -2,6 +2,9 @@
 
 /** Every access is aligned to its element. */
 export const SCTLR_A: number = 1 << 1
+/** AArch32: MCR may be a barrier; SETEND is undefined. */
+export const SCTLR_CP15BEN: number = 1 << 5
+export const SCTLR_SED: number = 1 << 8
 /** EL1's stack pointer is a multiple of 16 where it is a base. */
 export const SCTLR_SA: number = 1 << 3
 /** The same of EL0. */

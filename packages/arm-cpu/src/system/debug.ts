@@ -1,4 +1,4 @@
-import { PSTATE_SS } from '../pstate.ts'
+import { PSTATE_NRW, PSTATE_SS, PSTATE_T } from '../pstate.ts'
 import { S_PC, S_STEPPED } from '../state-layout.ts'
 import { BREAKPOINT, softwareStep } from '../syndrome.ts'
 import { isDebugEnabled } from './debug-enabled.ts'
@@ -16,6 +16,8 @@ const BREAKPOINT_ENABLED = 1
 const BREAKPOINT_EL1 = 1 << 1
 const BREAKPOINT_EL0 = 1 << 2
 const KIND_SHIFT = 20
+/** BAS: the bytes of a word that an instruction may begin at. */
+const BYTES_SHIFT = 5
 /** Kinds: an address; one in the context of another breakpoint; a context; the context that others name. */
 const KIND_ADDRESS = 0
 const KIND_LINKED_ADDRESS = 1
@@ -35,6 +37,14 @@ const VALUES: readonly number[] = Array.from({ length: BREAKPOINTS }, (_, i) => 
 export const DEBUG_NOTHING = 0
 export const DEBUG_ALONE = 1
 export const DEBUG_RAISED = 2
+
+/** Whether an instruction is a load-exclusive of A64, A32 or T32. */
+function isLoadExclusive(word: number, status: number): boolean {
+  // o2, bit 23, is 0, and L, bit 22, is 1.
+  if ((status & PSTATE_NRW) === 0) return (word & 0x3fc0_0000) === 0x0840_0000
+  if ((status & PSTATE_T) === 0) return (word & 0x0f90_0ef0) === 0x0190_0e90
+  return word >>> 20 === 0xe85 || (word & 0xfff0_0040) >>> 0 === 0xe8d0_0040
+}
 
 /**
  * Software step, and breakpoints.
@@ -70,13 +80,11 @@ export class Debug {
     return steps || breaks ? DEBUG_ALONE : DEBUG_NOTHING
   }
 
-  /** An instruction that was executed alone has retired. @param word - the instruction */
-  stepped(word: number): void {
+  /** An instruction that was executed alone has retired. @param word - the instruction @param status - PSTATE before it */
+  stepped(word: number, status: number): void {
     const s = this.#state
     if ((s.pstate & PSTATE_SS) === 0) return
-    // Load-exclusive: o2, bit 23, is 0, and L, bit 22, is 1.
-    const isExclusive = (word & 0x3fc0_0000) === 0x0840_0000
-    s.setWord(S_STEPPED, STEPPED | (isExclusive ? STEPPED_EXCLUSIVE : 0))
+    s.setWord(S_STEPPED, STEPPED | (isLoadExclusive(word, status) ? STEPPED_EXCLUSIVE : 0))
     s.setPstate(s.pstate & ~PSTATE_SS)
   }
 
@@ -94,9 +102,9 @@ export class Debug {
   #matches(control: number, value: number): boolean {
     switch ((control >>> KIND_SHIFT) & 15) {
       case KIND_ADDRESS:
-        return this.#isAt(value)
+        return this.#isAt(control, value)
       case KIND_LINKED_ADDRESS:
-        return this.#isAt(value) && this.#isInContext((control >>> LINK_SHIFT) & 15)
+        return this.#isAt(control, value) && this.#isInContext((control >>> LINK_SHIFT) & 15)
       case KIND_CONTEXT:
         return this.#state.word(value) === this.#state.word(S_CONTEXTIDR_EL1)
       default:
@@ -105,9 +113,14 @@ export class Debug {
   }
 
   /** The program counter is at the address of a breakpoint, whose upper bits are those of the sign. */
-  #isAt(value: number): boolean {
+  #isAt(control: number, value: number): boolean {
     const s = this.#state
-    return ((s.word(value) ^ s.word(S_PC)) & ~3) === 0 && ((s.word(value + 4) ^ s.word(S_PC + 4)) & 0x1_ffff) === 0
+    const counter = s.word(S_PC)
+    // Of AArch32 a halfword may be meant.
+    const bytes = (control >>> BYTES_SHIFT) & 15
+    const isHalf = (s.pstate & PSTATE_NRW) !== 0 && (counter & 1) !== 0
+    if (isHalf && (bytes & ((counter & 2) === 0 ? 3 : 12)) === 0) return false
+    return ((s.word(value) ^ counter) & ~3) === 0 && ((s.word(value + 4) ^ s.word(S_PC + 4)) & 0x1_ffff) === 0
   }
 
   /** CONTEXTIDR_EL1 is that of a breakpoint that others name. */

@@ -1,16 +1,20 @@
 import { STATUS_EXIT, STATUS_FAULT } from '@retrap/engine'
 import {
+  bitsOfIt,
+  itOf,
   PSTATE_BTYPE,
   PSTATE_DAIF,
   PSTATE_DIT,
   PSTATE_EL,
   PSTATE_EL1,
+  PSTATE_FIELDS32,
   PSTATE_IL,
   PSTATE_NRW,
   PSTATE_PAN,
   PSTATE_SP,
   PSTATE_SS,
   PSTATE_SSBS,
+  PSTATE_T,
   PSTATE_UAO,
 } from '../pstate.ts'
 import {
@@ -20,6 +24,7 @@ import {
   S_FAULT_ADDRESS,
   S_FAULT_STAGE,
   S_FAULT_SYNDROME,
+  S_IT,
   S_PC,
   S_STEPPED,
 } from '../state-layout.ts'
@@ -62,6 +67,8 @@ export const FROM_OWN_STACK = 0x200
 export const FROM_EL0 = 0x400
 const FROM_AARCH32 = 0x600
 
+/** N, Z, C and V. */
+const FLAGS = 0xf000_0000
 /** Fields of PSTATE that an exception return restores if it is legal. */
 const RETURNED = PSTATE_EL | PSTATE_SP | PSTATE_BTYPE | PSTATE_SSBS | PSTATE_IL | PSTATE_UAO | PSTATE_DIT
 /** And those that it restores always. */
@@ -153,9 +160,11 @@ export class Exceptions {
     const s = this.#state
     const { pstate } = s
     const control = s.word(S_SCTLR_EL1)
-    s.setWord(S_SPSR_EL1, (pstate | s.flags) >>> 0)
+    s.setWord(S_SPSR_EL1, s.status)
     s.setWord(S_SPSR_EL1 + 4, 0)
     s.copy(S_PC, S_ELR_EL1)
+    if ((pstate & PSTATE_NRW) !== 0) s.setWord(S_ELR_EL1, (s.word(S_PC) & ~1) >>> 0)
+    s.setWord(S_IT, 0)
     const isLower = (pstate & PSTATE_EL) === 0
     const from = isLower
       ? (pstate & PSTATE_NRW) === 0
@@ -178,18 +187,37 @@ export class Exceptions {
     if (s.level === 0) return this.raise(UNDEFINED)
     const saved = s.word(S_SPSR_EL1)
     const { pstate } = s
-    const always = saved & ALWAYS_RETURNED
     s.copy(address, S_PC)
     s.setWord(S_EXCLUSIVE_BYTES, 0)
+    const isLegal = this.#isLegal(saved)
+    if (isLegal && (saved & PSTATE_NRW) !== 0) return this.#returnToAArch32(saved)
     s.flags = saved
-    const next = this.#isLegal(saved) ? saved & RETURNED : (pstate & ~(ALWAYS_RETURNED | PSTATE_SS)) | PSTATE_IL
+    const always = saved & ALWAYS_RETURNED
+    const next = isLegal ? saved & RETURNED : (pstate & ~(ALWAYS_RETURNED | PSTATE_SS)) | PSTATE_IL
     s.setWord(S_STEPPED, 0)
     s.setPstate(next | always | returnedStep(s, next | always, saved))
     return STATUS_EXIT
   }
 
+  /** The program counter is that of the return. */
+  #returnToAArch32(saved: number): number {
+    const s = this.#state
+    const isThumb = (saved & PSTATE_T) !== 0
+    const it = itOf(saved)
+    // Reserved values, and those of A32 code, are none.
+    const hasIt = isThumb && (it & 15) !== 0
+    s.setWord(S_PC, (s.word(S_PC) & (isThumb ? ~1 : ~3)) >>> 0)
+    s.setWord(S_PC + 4, 0)
+    s.setWord(S_STEPPED, 0)
+    const next = saved & (PSTATE_FIELDS32 & ~PSTATE_SS)
+    const step = returnedStep(s, next, saved)
+    s.status = ((saved & FLAGS) | next | step | (saved & PSTATE_T) | (hasIt ? bitsOfIt(it) : 0)) >>> 0
+    return STATUS_EXIT
+  }
+
   #isLegal(saved: number): boolean {
-    if ((saved & PSTATE_NRW) !== 0) return false
+    // EL0 alone has AArch32.
+    if ((saved & PSTATE_NRW) !== 0) return (saved & 15) === 0
     switch (saved & (PSTATE_EL | 3)) {
       case 0:
         return true

@@ -1,8 +1,7 @@
-import { extract, findA32, findA64 } from '@retrap/arm-decoder'
+import { extract, findA64 } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
-import { STATUS_DONE, STATUS_EXIT, STATUS_JUMP } from '@retrap/engine'
+import { R_LENGTH, STATUS_DONE, STATUS_EXIT, STATUS_JUMP } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import { holds } from '../aarch32/holds.ts'
 import type { ArmHost } from '../host.ts'
 import {
   PSTATE_DAIF,
@@ -16,12 +15,13 @@ import {
   PSTATE_UAO,
 } from '../pstate.ts'
 import { HOST_FP, R_WORD } from '../record.ts'
-import { S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
-import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC32, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
+import { S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
+import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
 import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from './controls.ts'
 import type { Exceptions } from './exceptions.ts'
 import { S_HCR_EL2, S_SCTLR_EL1 } from './places.ts'
 import { encodingOf } from './register-table.ts'
+import { SystemInstructions32 } from './instructions32.ts'
 import { SystemRegisters } from './system-registers.ts'
 import type { SystemState } from './system-state.ts'
 import { Waits } from './waits.ts'
@@ -83,6 +83,7 @@ export class SystemInstructions {
   readonly #exceptions: Exceptions
   readonly #registers: SystemRegisters
   readonly #waits: Waits
+  readonly #instructions32: SystemInstructions32
 
   constructor(memory: MachineMemory, state: SystemState, exceptions: Exceptions, host: ArmHost) {
     this.#memory = memory
@@ -90,38 +91,28 @@ export class SystemInstructions {
     this.#exceptions = exceptions
     this.#registers = new SystemRegisters(state, exceptions, host)
     this.#waits = new Waits(state, exceptions, host)
+    this.#instructions32 = new SystemInstructions32(state, exceptions, this.#registers, this.#waits)
   }
 
   /** The import of generated code: executes the instruction of a record. @param number - `HOST_*` @returns a status */
   execute(number: number, record: number): number {
     if (number === HOST_FP) return this.#registers.trapFp()
     const word = this.#memory.u32[(record + R_WORD) >>> 2]!
-    if ((this.#state.pstate & PSTATE_NRW) !== 0) return this.#executeA32(word)
     this.#state.hasMoved = false
+    if ((this.#state.pstate & PSTATE_NRW) !== 0) {
+      const bytes = this.#memory.u8[record + R_LENGTH]!
+      const status = this.#instructions32.execute(word, bytes)
+      return status === STATUS_DONE ? this.#retire(bytes) : status
+    }
     // MSR and MRS of a register are most of what comes here.
     if ((word & 0xffd0_0000) >>> 0 === 0xd510_0000) {
       const status = this.#registers.access(((word >>> 5) & 0x7fff) | 0x8000, word & 31, (word & (1 << 21)) !== 0)
-      return status === STATUS_DONE ? this.#retire() : status
+      return status === STATUS_DONE ? this.#retire(4) : status
     }
     const row = findA64(word)
     if (row === undefined) return this.#exceptions.raise(UNDEFINED)
     const status = this.#execute(row, word)
-    return status === STATUS_DONE ? this.#retire() : status
-  }
-
-  /** A32: SVC; what else comes here is absent. */
-  #executeA32(word: number): number {
-    const row = findA32(word)
-    const condition = word >>> 28
-    if (row === undefined || (condition !== 15 && !holds(condition, this.#state.flags))) {
-      if (row === undefined) return this.#exceptions.raise(UNDEFINED)
-      return STATUS_DONE
-    }
-    if (row.mnemonic !== 'SVC<c>') return this.#exceptions.raise(UNDEFINED)
-    this.#advance()
-    // The number is the instruction's; of A32's 24 bits the lower 16.
-    this.#exceptions.raise(callSyndrome(EC_SVC32, word & 0xffff))
-    return STATUS_EXIT
+    return status === STATUS_DONE ? this.#retire(4) : status
   }
 
   #execute(row: Row, word: number): number {
@@ -144,20 +135,15 @@ export class SystemInstructions {
   }
 
   /** An instruction has retired that may have changed the rights of accesses, or what interrupts are admitted. */
-  #retire(): number {
+  #retire(bytes: number): number {
     const s = this.#state
     const ends = s.isUrgent || s.debugs || (s.pstate & PSTATE_IL) !== 0 || s.word(S_WAITING) !== 0
-    if (!ends && !s.hasMoved) return STATUS_DONE
-    this.#advance()
+    if (!ends && !s.hasMoved) {
+      s.advanceIt()
+      return STATUS_DONE
+    }
+    s.advance(bytes)
     return ends ? STATUS_EXIT : STATUS_JUMP
-  }
-
-  /** Moves the program counter to the next instruction. */
-  #advance(): void {
-    const s = this.#state
-    const next = s.word(S_PC) + 4
-    s.setWord(S_PC, next >>> 0)
-    if (next > 0xffff_ffff) s.setWord(S_PC + 4, (s.word(S_PC + 4) + 1) >>> 0)
   }
 
   /** Maintenance of caches and of translations, and AT: those of EL1. @param encoding - as `encodingOf` has it */
@@ -188,13 +174,13 @@ export class SystemInstructions {
     const control = s.word(S_HCR_EL2)
     switch (mnemonic) {
       case 'SVC':
-        this.#advance()
+        s.advance(4)
         s.setPstate(s.pstate & ~PSTATE_SS)
         exceptions.raise(callSyndrome(EC_SVC64, number))
         return STATUS_EXIT
       case 'HVC':
         if (s.level === 0 || (control & HCR_HCD) !== 0) return exceptions.raise(UNDEFINED)
-        this.#advance()
+        s.advance(4)
         s.setPstate(s.pstate & ~PSTATE_SS)
         exceptions.raiseToEl2(callSyndrome(EC_HVC64, number))
         return STATUS_EXIT

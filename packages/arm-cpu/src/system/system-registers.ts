@@ -79,6 +79,24 @@ export class SystemRegisters {
     return STATUS_DONE
   }
 
+  /**
+   * An access of AArch32 to a register of the timers, which the host has.
+   *
+   * @param encoding - of the register in AArch64
+   * @param syndrome - of the access where it is trapped
+   * @param value - read, or what is written
+   * @returns a status
+   */
+  accessTimer(encoding: number, syndrome: number, reads: boolean, value: SystemValue): number {
+    const level = this.#counter.trapOf(encoding)
+    if (level !== 0) return level === 1 ? this.#exceptions.raise(syndrome) : this.#exceptions.raiseToEl2(syndrome)
+    const outcome = reads
+      ? this.#counter.read(encoding, value)
+      : (this.#host.writeSystem?.(encoding, value.lo, value.hi) ?? -1)
+    if (outcome === SYSTEM_TRAP) return this.#exceptions.raiseToEl2(syndrome)
+    return outcome === SYSTEM_DONE ? STATUS_DONE : this.#exceptions.raise(UNDEFINED)
+  }
+
   /** An instruction of SIMD or floating point, or an access to one of their registers, is trapped. @returns a status */
   trapFp(): number {
     const s = this.#state

@@ -1,5 +1,15 @@
 import type { Tlb } from '@retrap/engine'
-import { PSTATE_EL, PSTATE_NRW, PSTATE_PAN, PSTATE_UAO, usesOwnStack } from '../pstate.ts'
+import {
+  bitsOfIt,
+  itOf,
+  PSTATE_EL,
+  PSTATE_FIELDS32,
+  PSTATE_NRW,
+  PSTATE_PAN,
+  PSTATE_T,
+  PSTATE_UAO,
+  usesOwnStack,
+} from '../pstate.ts'
 import {
   EVENT_FIQ,
   EVENT_IRQ,
@@ -16,10 +26,12 @@ import {
   S_FLAG_N,
   S_FLAG_V,
   S_FLAG_Z,
+  S_IT,
   S_KEYS_ENABLED,
   S_LEVEL,
   S_LEVELS,
   S_MODE,
+  S_PC,
   S_POINTERS,
   S_PSTATE,
   S_SP,
@@ -62,6 +74,8 @@ import {
 export interface SystemTranslation {
   /** Writes the fields of a level that are about accesses. @param at - as S_LEVEL @param strict - SCTLR_EL1.A */
   writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean, watched: boolean): void
+  /** Has accesses and fetches be those of EL0 in AArch32, after the fields of EL0 have been written to S_LEVEL. */
+  useAArch32(): void
   /** Registers that translation depends on have been written: all may have been. */
   controlsChanged(): void
   /** TTBR0_EL1 or TTBR1_EL1 has been written. @returns whether the address space is another */
@@ -122,6 +136,41 @@ export class SystemState {
   /** PSTATE without its condition flags. */
   get pstate(): number {
     return this.word(S_PSTATE)
+  }
+
+  /** PSTATE as SPSR_EL1 has it: all of it. */
+  get status(): number {
+    const { pstate } = this
+    if ((pstate & PSTATE_NRW) === 0) return (pstate | this.flags) >>> 0
+    const thumb = (this.word(S_PC) & 1) === 0 ? 0 : PSTATE_T
+    return (pstate | this.flags | thumb | bitsOfIt(this.word(S_IT))) >>> 0
+  }
+  set status(value: number) {
+    this.flags = value
+    if ((value & PSTATE_NRW) === 0) {
+      this.setWord(S_IT, 0)
+      this.setPstate(value & 0x0fff_ffff)
+      return
+    }
+    this.setWord(S_IT, itOf(value))
+    this.setWord(S_PC, ((this.word(S_PC) & ~1) | ((value & PSTATE_T) === 0 ? 0 : 1)) >>> 0)
+    this.setPstate(value & PSTATE_FIELDS32)
+  }
+
+  /** Moves the program counter behind the instruction, and on in its IT block. */
+  advance(bytes: number): void {
+    const next = this.word(S_PC) + bytes
+    this.setWord(S_PC, next >>> 0)
+    if (next > 0xffff_ffff && (this.pstate & PSTATE_NRW) === 0) {
+      this.setWord(S_PC + 4, (this.word(S_PC + 4) + 1) >>> 0)
+    }
+    this.advanceIt()
+  }
+
+  /** Goes on in the IT block. */
+  advanceIt(): void {
+    const it = this.word(S_IT)
+    this.setWord(S_IT, (it & 7) === 0 ? 0 : (it & 0xe0) | ((it << 1) & 0x1f))
   }
 
   /** The exception level, 0 or 1. */
@@ -230,9 +279,12 @@ export class SystemState {
     const { level, pstate } = this
     const before = this.word(S_MODE)
     this.#writeLevel(S_LEVEL, level, (pstate & PSTATE_PAN) !== 0, (pstate & PSTATE_UAO) !== 0)
-    if ((pstate & PSTATE_NRW) !== 0) this.setWord(S_MODE, this.word(S_MODE) | MODE_A32)
-    // A set of the TLB holds code of one mode.
-    if (this.word(S_MODE) !== before) this.#tlb.flushExecute()
+    if ((pstate & PSTATE_NRW) !== 0) {
+      this.setWord(S_MODE, this.word(S_MODE) | MODE_A32)
+      this.translation.useAArch32()
+    }
+    // A set of the TLB holds code of one mode; AArch32 has its own.
+    if (((this.word(S_MODE) ^ before) & ~MODE_A32) !== 0) this.#tlb.flushExecute()
     this.hasMoved = true
   }
 

@@ -12,7 +12,7 @@ import {
   WAIT_INTERRUPT,
   WAIT_MONITOR,
 } from '../state-layout.ts'
-import { waitTrap } from '../syndrome.ts'
+import { ofHalfword, waitTrap } from '../syndrome.ts'
 import { HCR_TWE, HCR_TWI, SCTLR_NTWE, SCTLR_NTWI } from './controls.ts'
 import type { Exceptions } from './exceptions.ts'
 import { S_DISR_EL1, S_HCR_EL2, S_SCTLR_EL1, S_VSESR_EL2 } from './places.ts'
@@ -40,16 +40,16 @@ export class Waits {
     this.#host = host
   }
 
-  /** Executes a hint. @param number - CRm:op2 @returns a status */
-  execute(number: number): number {
+  /** Executes a hint. @param number - CRm:op2 @param bytes - its length @returns a status */
+  execute(number: number, bytes = 4): number {
     const s = this.#state
     switch (number) {
       case WFI:
         if ((s.word(S_EVENTS) & (EVENT_FIQ | EVENT_IRQ | EVENT_SERROR)) !== 0) return STATUS_DONE
-        return this.#wait(WAIT_INTERRUPT, SCTLR_NTWI, HCR_TWI)
+        return this.#wait(WAIT_INTERRUPT, SCTLR_NTWI, HCR_TWI, bytes)
       case WFE:
         if (s.takeEvent()) return STATUS_DONE
-        return this.#wait(s.word(S_EXCLUSIVE_BYTES) === 0 ? WAIT_EVENT : WAIT_MONITOR, SCTLR_NTWE, HCR_TWE)
+        return this.#wait(s.word(S_EXCLUSIVE_BYTES) === 0 ? WAIT_EVENT : WAIT_MONITOR, SCTLR_NTWE, HCR_TWE, bytes)
       case SEV:
         this.#host.eventSent?.()
         s.setEvent(EVENT_REGISTER, true)
@@ -65,9 +65,10 @@ export class Waits {
     }
   }
 
-  #wait(what: number, admitted: number, trapped: number): number {
+  #wait(what: number, admitted: number, trapped: number, bytes: number): number {
     const s = this.#state
-    const syndrome = waitTrap(what !== WAIT_INTERRUPT)
+    const whole = waitTrap(what !== WAIT_INTERRUPT)
+    const syndrome = bytes === 2 ? ofHalfword(whole) : whole
     if (s.level === 0 && (s.word(S_SCTLR_EL1) & admitted) === 0) return this.#exceptions.raise(syndrome)
     if ((s.word(S_HCR_EL2) & trapped) !== 0) return this.#exceptions.raiseToEl2(syndrome)
     // Nothing wakes EL0 where there is no EL1: its host goes on with it.

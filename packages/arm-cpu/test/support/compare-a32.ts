@@ -1,12 +1,25 @@
 /** Random A32 instructions of every form on random state, here and under qemu-arm. */
-import { a32Forms, decodeLoadStoreA32, extract, findA32, formatA32, LoadStore } from '@retrap/arm-decoder'
+import {
+  a32Forms,
+  decodeLoadStoreA32,
+  decodeLoadStoreThumb,
+  extract,
+  findA32,
+  findThumb,
+  formatA32,
+  formatThumb,
+  LoadStore,
+  t16Forms,
+  t32Forms,
+} from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { MachineMemory } from '@retrap/memory'
 import { ARM, runNative, WINDOW } from '@retrap/tooling/arm-native'
 import type { NativeCase } from '@retrap/tooling/arm-native'
 import { a32SemanticsOf } from '../../src/aarch32/forms.ts'
+import { thumbPlanOf } from '../../src/aarch32/thumb-plan.ts'
 import { ArmCpu, ArmEngine, FlatHost } from '../../src/index.ts'
-import { PSTATE_NRW } from '../../src/pstate.ts'
+import { PSTATE_NRW, PSTATE_T } from '../../src/pstate.ts'
 import type { Difference, Random } from './compare-instructions.ts'
 
 /** Where the harness has the code of the first case, each with this many bytes and an instruction of its own before. */
@@ -29,9 +42,34 @@ const isOfHarness = ({ operation }: Row): boolean => operation === 'coprocessor'
 /** VFP and Advanced SIMD, which `compare-vfp.ts` is about. */
 export const isVectorRow = ({ mnemonic }: Row): boolean => /^(?:V|SHA\d|AES|FLD|FST)/.test(mnemonic)
 
-/** The rows that a comparison is about. */
+/** The rows of A32 that a comparison is about. */
 export const comparedA32Rows = (): Row[] =>
   a32Forms().filter((row) => a32SemanticsOf(row) !== undefined && !APART(row) && !isOfHarness(row) && !isVectorRow(row))
+
+/** Branches of Thumb are tested apart: their targets are not the harness's. */
+const THUMB_APART = new Set(['branch', 'if-then', 'coprocessor', 'table-branch', 'system'])
+const isOfThumb = (row: Row): boolean =>
+  (!THUMB_APART.has(row.operation) || /^M(?:RS|SR)/.test(row.mnemonic)) &&
+  row.mnemonic !== 'SB' &&
+  !(row.mnemonic === 'POP' && row.attributes.has('link'))
+
+/** The rows of T32 and T16 that a comparison is about. */
+export const comparedThumbRows = (): Row[] =>
+  [...t32Forms(), ...t16Forms()].filter((row) => thumbPlanOf(row) !== undefined && isOfThumb(row))
+
+const isThumb = (row: Row): boolean => t32Forms()[row.index] === row || t16Forms()[row.index] === row
+const isNarrow = (row: Row): boolean => row.mask < 0x1_0000
+const find = (row: Row, word: number): Row | undefined => {
+  if (!isThumb(row)) return findA32(word)
+  return isNarrow(row) ? findThumb(word, 0) : findThumb(word >>> 16, word & 0xffff)
+}
+const decode = (row: Row, word: number): boolean => {
+  if (!isThumb(row)) return decodeLoadStoreA32(word, insn)
+  return isNarrow(row) ? decodeLoadStoreThumb(word, 0, insn) : decodeLoadStoreThumb(word >>> 16, word & 0xffff, insn)
+}
+const format = (row: Row, word: number): string =>
+  (isThumb(row) ? (isNarrow(row) ? formatThumb(word, 0) : formatThumb(word >>> 16, word & 0xffff)) : formatA32(word)) ??
+  '?'
 
 const EDGES = [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
 
@@ -54,7 +92,10 @@ const isAccess = ({ operation }: Row): boolean => ACCESSES.has(operation)
 function suits(row: Row, word: number): boolean {
   const field = (letter: string): number => extract(row.fields.get(letter), word)
   const numbers = ['d', 't', 'n', 'm', 'a'].filter((letter) => row.fields.get(letter)?.width === 4).map(field)
-  if (a32SemanticsOf(row)?.suits?.(row, word) === false) return false
+  const suits = isThumb(row) ? thumbPlanOf(row)?.suits(word) : a32SemanticsOf(row)?.suits?.(row, word)
+  if (suits === false) return false
+  // Of MOVS it is unpredictable in an IT block.
+  if (isThumb(row) && row.mnemonic === 'MOVS') return true
   if (isAccess(row)) return suitsAccess(row, word)
   if (row.operation === 'prefetch') return true
   // Bit 9 is the order of bytes, which QEMU's processor can change.
@@ -62,13 +103,13 @@ function suits(row: Row, word: number): boolean {
   if (row.operation === 'branch') return !row.fields.has('m') || (field('m') !== PC && field('m') !== 14)
   if (row.operation === 'multiply-long' && field('a') === field('d')) return false
   if (row.operation === 'bitfield' && !row.mnemonic.startsWith('BF') && field('i') + field('w') > 31) return false
-  const readsPc = ['logical', 'add', 'compare', 'move'].includes(row.operation) && !row.fields.has('a')
+  const readsPc = !isThumb(row) && ['logical', 'add', 'compare', 'move'].includes(row.operation) && !row.fields.has('a')
   if (row.fields.has('d') && field('d') === PC) return false
   return readsPc || !numbers.includes(PC)
 }
 
 function suitsAccess(row: Row, word: number): boolean {
-  decodeLoadStoreA32(word, insn)
+  decode(row, word)
   const { rn, rm, rs, rt, rt2, list, addressing } = insn
   const writesBack = addressing !== 0
   if (rs === PC || (rs >= 0 && [rn, rt, rt2].includes(rs))) return false
@@ -77,7 +118,11 @@ function suitsAccess(row: Row, word: number): boolean {
   const isOrdered =
     row.operation.endsWith('exclusive') || row.attributes.has('acquire') || row.attributes.has('release')
   if (isOrdered && rt === PC) return false
+  if (rt2 === PC || (rt2 >= 0 && rt2 === rt && row.operation.startsWith('load'))) return false
+  if (row.attributes.has('literal')) return rt !== PC
   if (rn === PC || rm === PC || rm === rn) return false
+  // PUSH and POP have their list beside the base, and T16's LDM may load it.
+  if (isNarrow(row) && row.attributes.has('multiple')) return list >> PC === 0
   if (row.attributes.has('multiple')) {
     if (((list >> PC) & 1) !== 0 && row.operation === 'load') return false
     return !(writesBack && ((list >> rn) & 1) !== 0)
@@ -104,18 +149,53 @@ const fieldBits = ({ fields }: Row): number =>
     .flatMap(({ pieces }) => pieces)
     .reduce((bits, piece) => bits | ((2 ** (piece >> 8) - 1) << (piece & 255)), 0)
 
+/** The same of T32. */
+function wideLoadFor(word: number): number {
+  const bits = word & 0x000f_0000
+  if ((word & 0xfff0_0000) >>> 0 === 0xe840_0000) return (0xe850_0f00 | bits | (word & 0xff)) >>> 0
+  const isPair = ((word >>> 4) & 3) === 3
+  return (0xe8d0_0f0f | bits | (word & 0xf0)) & (isPair ? 0xffff_01ff : -1)
+}
+
+/** Halfwords of a T32 instruction as memory has them. */
+const swapped = (word: number): number => ((word << 16) | (word >>> 16)) >>> 0
+
+const NOP16 = 0xbf00
+/** Not to be in an IT block. */
+const ALONE = new Set(['crc', 'store-exclusive'])
+
+/** The code of a case, half of which is in an IT block of one. */
+function thumbCode(row: Row, word: number, random: Random): Case['code'] {
+  if (row.operation === 'store-exclusive') return [swapped(wideLoadFor(word)), swapped(word)]
+  const isInside = (random() & 1) === 0 && !ALONE.has(row.operation) && row.mnemonic !== 'MOVS'
+  const it = 0xbf08 | ((random() % 14) << 4)
+  const nops = NOP16 * 0x1_0001
+  if (isNarrow(row)) return [(isInside ? (word << 16) | it : (NOP16 << 16) | word) >>> 0, nops]
+  return isInside ? [((word & 0xffff_0000) | it) >>> 0, ((NOP16 << 16) | (word & 0xffff)) >>> 0] : [swapped(word), nops]
+}
+
 /** A load-exclusive of R0, and R1, for a store-exclusive that may succeed. */
 const loadFor = (word: number): number => (0xe190_0f9f | (word & 0x006f_0000)) >>> 0
+
+/** The word after the next instruction, which is the same here and there. */
+function literalAt(row: Row, word: number): number {
+  const cleared = word & ~fieldMask(row, 'i')
+  return (cleared | fieldMask(row, 'U')) >>> 0
+}
+
+const fieldMask = ({ fields }: Row, letter: string): number =>
+  (fields.get(letter)?.pieces ?? []).reduce((bits, piece) => bits | ((2 ** (piece >> 8) - 1) << (piece & 255)), 0)
 
 function wordOf(row: Row, random: Random): number | undefined {
   const bits = fieldBits(row)
   const open = OPEN_ONES.has(row.operation) ? ~(bits | row.mask) : 0
-  for (let tries = 0; tries < 64; tries++) {
+  for (let tries = 0; tries < 1000; tries++) {
     let word = ((random() & bits) | row.value | open) >>> 0
-    if (row.fields.has('c') && (random() & 1) === 0) word = ((word & 0xfff_ffff) | 0xe000_0000) >>> 0
+    if (row.fields.has('c') && !isThumb(row) && (random() & 1) === 0) word = ((word & 0xfff_ffff) | 0xe000_0000) >>> 0
+    if (row.attributes.has('literal')) word = literalAt(row, word)
     // Its target is the end of the case: the word after the next one.
     if (row.operation === 'branch' && row.fields.has('i')) word = (word & 0xff00_0000) >>> 0
-    if (findA32(word)?.index === row.index && suits(row, word)) return word
+    if (find(row, word) === row && suits(row, word)) return word
   }
   return undefined
 }
@@ -126,27 +206,30 @@ function caseOf(row: Row, random: Random, index: number): Case | undefined {
   const state = new Uint8Array(ARM.stateBytes)
   const view = new DataView(state.buffer)
   for (let i = 0; i < 15; i++) view.setUint32(4 * i, value(random), true)
-  view.setUint32(CPSR, (random() & STATUS) >>> 0, true)
+  view.setUint32(CPSR, ((random() & STATUS) | (isThumb(row) ? PSTATE_T : 0)) >>> 0, true)
   const window = new Uint8Array(WINDOW)
   for (let i = 0; i < WINDOW; i++) window[i] = random()
   if (isAccess(row)) placeBase(row, word, view, random)
   if (row.operation === 'branch' && row.fields.has('m')) {
     view.setUint32(4 * extract(row.fields.get('m'), word), CODE + index * CODE_STRIDE + 12, true)
   }
+  if (isThumb(row)) {
+    return { thumb: true, code: thumbCode(row, word, random), state, window, text: format(row, word) }
+  }
   const second = row.operation === 'branch' ? MARK : NOP
   const isStore = row.operation === 'store-exclusive' && (random() & 3) !== 0
   const code: Case['code'] = isStore ? [loadFor(word), word] : [word, second]
-  return { thumb: false, code, state, window, text: formatA32(word) ?? '?' }
+  return { thumb: false, code, state, window, text: format(row, word) }
 }
 
 /** Has the address of an access lie in the window. */
 function placeBase(row: Row, word: number, state: DataView, random: Random): void {
-  decodeLoadStoreA32(word, insn)
+  decode(row, word)
   const { rn, rm, extend, shift, subtract, addressing, start } = insn
   const middle = DATA + 4096 + (random() % 64) - 32
   const isOrdered =
     row.operation.endsWith('exclusive') || row.attributes.has('acquire') || row.attributes.has('release')
-  const isAligned = row.attributes.has('multiple') || row.attributes.has('couple') || isOrdered
+  const isAligned = ['multiple', 'couple', 'pair'].some((each) => row.attributes.has(each)) || isOrdered
   let base = isOrdered ? middle & ~7 : isAligned ? middle & ~3 : middle
   if (row.attributes.has('multiple')) base -= start
   else if (addressing !== 2) {
@@ -165,7 +248,7 @@ function placeBase(row: Row, word: number, state: DataView, random: Random): voi
     }
     base -= offset
   }
-  state.setUint32(4 * rn, base >>> 0, true)
+  if (rn !== PC) state.setUint32(4 * rn, base >>> 0, true)
 }
 
 /** RAM at the addresses that cases use: their code, and the harness's data. */
@@ -182,10 +265,12 @@ export class Windows extends FlatHost {
   }
 }
 
-/** SVC #0. */
+/** SVC #0 of A32, and of Thumb. */
 const END = 0xef00_0000
+const END16 = 0xdf00
 /** The exit of a case that has come to its end. */
 const ENDED = '46000000 at 16'
+const ENDED16 = '44000000 at 14'
 
 /** Runs cases under QEMU. @throws Error that names the instruction that QEMU has died of */
 export function runCases(cases: readonly Case[]): ReturnType<typeof runNative> {
@@ -219,10 +304,11 @@ export function compareA32(
   const { registers } = cpu
   registers.pstate = PSTATE_NRW
   const differences: Difference[] = []
-  for (const [index, { code, state, window, text }] of cases.entries()) {
+  for (const [index, { thumb, code, state, window, text }] of cases.entries()) {
     const start = CODE + index * CODE_STRIDE
     // B .+4 leads to the code, so that it is counted.
-    host.load(start, new Uint8Array(Uint32Array.of(0xeaff_ffff, ...code, END).buffer))
+    const words = thumb ? [(NOP16 << 16) | NOP16, ...code, END16] : [0xeaff_ffff, ...code, END]
+    host.load(start, new Uint8Array(Uint32Array.from(words).buffer))
     host.load(WINDOW_START, window)
     const before = new DataView(state.buffer)
     for (let i = 0; i < 15; i++) registers.setX(i, BigInt(before.getUint32(4 * i, true)))
@@ -233,7 +319,7 @@ export function compareA32(
     if (exit.reason === 'error') throw exit.error
     const end =
       exit.reason === 'exception' ? `${exit.syndrome.toString(16)} at ${Number(registers.pc) - start}` : exit.reason
-    const found = end === ENDED ? [] : [`ended by ${end}`]
+    const found = end === (thumb ? ENDED16 : ENDED) ? [] : [`ended by ${end}`]
     const after = theirs[index]!
     for (let i = 0; i < 15; i++) {
       const their = after.state.readUInt32LE(4 * i)

@@ -1,0 +1,93 @@
+import { extract, findA32, findThumb } from '@retrap/arm-decoder'
+import type { Form as Row } from '@retrap/arm-decoder'
+import { STATUS_DONE, STATUS_EXIT } from '@retrap/engine'
+import { holds } from '../aarch32/holds.ts'
+import { nameOf } from '../aarch32/semantics.ts'
+import { PSTATE_SS } from '../pstate.ts'
+import { S_IT, S_PC } from '../state-layout.ts'
+import { callSyndrome, EC_BKPT32, EC_SVC32, ofHalfword, UNDEFINED } from '../syndrome.ts'
+import { SCTLR_SED } from './controls.ts'
+import { CoprocessorRegisters } from './coprocessor-registers.ts'
+import type { Exceptions } from './exceptions.ts'
+import { S_SCTLR_EL1 } from './places.ts'
+import type { SystemRegisters } from './system-registers.ts'
+import type { SystemState } from './system-state.ts'
+import type { Waits } from './waits.ts'
+
+const ALWAYS = 14
+/** Hints that T16 has names for, by their numbers. */
+const HINTS: ReadonlyMap<string, number> = new Map([
+  ['WFE', 2],
+  ['WFI', 3],
+  ['SEV', 4],
+  ['SEVL', 5],
+  ['ESB', 16],
+])
+
+/** Executes the instructions of A32 and Thumb that generated code does not, and raises exceptions for those that are not there. */
+export class SystemInstructions32 {
+  readonly #state: SystemState
+  readonly #exceptions: Exceptions
+  readonly #waits: Waits
+  readonly #registers: CoprocessorRegisters
+
+  constructor(state: SystemState, exceptions: Exceptions, registers: SystemRegisters, waits: Waits) {
+    this.#state = state
+    this.#exceptions = exceptions
+    this.#waits = waits
+    this.#registers = new CoprocessorRegisters(state, exceptions, registers)
+  }
+
+  /** @param word - T32: with the first halfword in the upper half @param bytes - its length @returns a status */
+  execute(word: number, bytes: number): number {
+    const s = this.#state
+    const isThumb = (s.word(S_PC) & 1) !== 0
+    const row = !isThumb ? findA32(word) : bytes === 4 ? findThumb(word >>> 16, word & 0xffff) : findThumb(word, 0)
+    if (row === undefined) return this.#exceptions.raise(UNDEFINED)
+    const name = nameOf(row)
+    const number = extract(row.fields.get('i'), word)
+    // BKPT has no condition.
+    if (name === 'BKPT') return this.#exceptions.raise(this.#call(EC_BKPT32, number, bytes))
+    if (!this.#holds(word, isThumb)) return STATUS_DONE
+    switch (row.operation) {
+      case 'exception':
+        return name === 'SVC' ? this.#superviserCall(number & 0xffff, bytes) : this.#exceptions.raise(UNDEFINED)
+      case 'hint':
+        return this.#hint(row, name, word, bytes)
+      case 'coprocessor':
+        return this.#registers.execute(row, word)
+      case 'system': {
+        const isAdmitted = name === 'SETEND' && (s.word(S_SCTLR_EL1) & SCTLR_SED) === 0
+        // There is no big-endian data, so that it sets nothing.
+        return isAdmitted ? STATUS_DONE : this.#exceptions.raise(UNDEFINED)
+      }
+      default:
+        return this.#exceptions.raise(UNDEFINED)
+    }
+  }
+
+  #holds(word: number, isThumb: boolean): boolean {
+    const s = this.#state
+    const it = s.word(S_IT)
+    const condition = isThumb ? (it === 0 ? ALWAYS : it >>> 4) : word >>> 28
+    return condition >= ALWAYS || holds(condition, s.flags)
+  }
+
+  #call(exceptionClass: number, number: number, bytes: number): number {
+    const syndrome = callSyndrome(exceptionClass, number)
+    return bytes === 2 ? ofHalfword(syndrome) : syndrome
+  }
+
+  /** SVC: the number is that of the instruction; of A32's 24 bits the lower 16. */
+  #superviserCall(number: number, bytes: number): number {
+    const s = this.#state
+    s.advance(bytes)
+    s.setPstate(s.pstate & ~PSTATE_SS)
+    this.#exceptions.raise(this.#call(EC_SVC32, number, bytes))
+    return STATUS_EXIT
+  }
+
+  #hint(row: Row, name: string, word: number, bytes: number): number {
+    return this.#waits.execute(HINTS.get(name) ?? extract(row.fields.get('o'), word), bytes)
+  }
+}
