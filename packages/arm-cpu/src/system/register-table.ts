@@ -94,6 +94,13 @@ const ROWS = `
 2 3 0 5 0     dbgdtrrx_el0     rw:rw  .           TDCC,TDA
 `
 
+/** The ID registers of AArch32, by CRm from 1 on, and op2. */
+const IDS32: readonly string[] = [
+  'id_pfr0 id_pfr1 id_dfr0 id_afr0 id_mmfr0 id_mmfr1 id_mmfr2 id_mmfr3',
+  'id_isar0 id_isar1 id_isar2 id_isar3 id_isar4 id_isar5 id_mmfr4 id_isar6',
+  'mvfr0 mvfr1 mvfr2 reserved id_pfr2 id_dfr1 id_mmfr5',
+]
+
 /** Numbers of breakpoints and watchpoints: `ID_AA64DFR0_EL1` says so too. */
 export const BREAKPOINTS = 6
 const WATCHPOINTS = 4
@@ -212,6 +219,9 @@ function* rows(): Iterable<readonly [encoding: number, register: SystemRegister]
   }
   // The ID registers, and those that are reserved for more of them: they read as zero.
   const ids = new Map([
+    ...IDS32.flatMap((names, m) =>
+      names.split(' ').map((name, op2) => [encodingOf(3, 0, 0, m + 1, op2), `${name}_el1`] as const),
+    ),
     [encodingOf(3, 0, 0, 4, 0), 'id_aa64pfr0_el1'],
     [encodingOf(3, 0, 0, 4, 1), 'id_aa64pfr1_el1'],
     [encodingOf(3, 0, 0, 5, 0), 'id_aa64dfr0_el1'],

@@ -1,15 +1,17 @@
 /**
- * Random instructions of every form against qemu-aarch64, interpreted and, in every fourth step, compiled, and of VFP and
- * Advanced SIMD of A32 against qemu-arm: ten cases a form in a step. 100 steps are 1,000 cases a form.
+ * Random instructions of every form against qemu-aarch64, interpreted and, in every fourth step, compiled, and of A32, T16 and
+ * T32 against qemu-arm: ten cases a form in a step. 100 steps are 1,000 cases a form.
  */
 import { AARCH64, ARM, hasMachine } from '@retrap/tooling/arm-native'
 import type { Soak } from '@retrap/tooling/soak'
+import { compareA32, comparedA32Rows, comparedThumbRows } from '../support/compare-a32.ts'
 import { compareInstructions, comparedRows } from '../support/compare-instructions.ts'
 import { compareVfp, comparedVfpRows } from '../support/compare-vfp.ts'
 
 const PER_FORM = 10
 const rows = comparedRows()
 const vectorRows = comparedVfpRows()
+const rows32 = [...comparedA32Rows(), ...comparedThumbRows()]
 let cases = 0
 let compiled = 0
 
@@ -23,16 +25,20 @@ export const soak: Soak = {
     const compiles = index % 4 === 3
     const found = compareInstructions(rows, compiles ? 1 : PER_FORM, () => rng.u32(), compiles)
     const vectors = compareVfp(vectorRows, PER_FORM, () => rng.u32())
-    cases += found.cases + vectors.cases
+    const wideVectors = compareVfp(vectorRows, PER_FORM, () => rng.u32(), true)
+    const integers = compareA32(rows32, PER_FORM, () => rng.u32())
+    const all = [found, vectors, wideVectors, integers]
+    cases += all.reduce((sum, each) => sum + each.cases, 0)
     compiled += found.compiled
-    const lines = [...found.differences, ...vectors.differences]
+    const lines = all
+      .flatMap(({ differences }) => differences)
       .slice(0, 20)
       .map(({ word, text, what }) => `${word} ${text}: ${what}`)
     return lines.length === 0 ? undefined : lines.join('\n')
   },
   teardown() {
     console.log(
-      `${cases} cases of ${rows.length + vectorRows.length} forms; compiled code executed ${compiled} instructions`,
+      `${cases} cases of ${rows.length + 2 * vectorRows.length + rows32.length} forms; compiled code executed ${compiled} instructions`,
     )
   },
 }

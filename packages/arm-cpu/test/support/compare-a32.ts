@@ -55,7 +55,9 @@ const isOfThumb = (row: Row): boolean =>
 
 /** The rows of T32 and T16 that a comparison is about. */
 export const comparedThumbRows = (): Row[] =>
-  [...t32Forms(), ...t16Forms()].filter((row) => thumbPlanOf(row) !== undefined && isOfThumb(row))
+  [...t32Forms(), ...t16Forms()].filter(
+    (row) => thumbPlanOf(row) !== undefined && isOfThumb(row) && !isVectorRow(row),
+  )
 
 const isThumb = (row: Row): boolean => t32Forms()[row.index] === row || t16Forms()[row.index] === row
 const isNarrow = (row: Row): boolean => row.mask < 0x1_0000
@@ -160,14 +162,17 @@ function wideLoadFor(word: number): number {
 /** Halfwords of a T32 instruction as memory has them. */
 const swapped = (word: number): number => ((word << 16) | (word >>> 16)) >>> 0
 
-const NOP16 = 0xbf00
+export const NOP16 = 0xbf00
 /** Not to be in an IT block. */
 const ALONE = new Set(['crc', 'store-exclusive'])
+/** Names of those of Advanced SIMD. */
+const ALONE_NAMES = /^(?:V(?:SEL|MAXNM|MINNM|RINT[ANPMXZ]|CVT[ANPM]|INS|MOVX|JCVT)|AES|SHA)/
 
 /** The code of a case, half of which is in an IT block of one. */
-function thumbCode(row: Row, word: number, random: Random): Case['code'] {
+export function thumbCode(row: Row, word: number, random: Random): Case['code'] {
   if (row.operation === 'store-exclusive') return [swapped(wideLoadFor(word)), swapped(word)]
-  const isInside = (random() & 1) === 0 && !ALONE.has(row.operation) && row.mnemonic !== 'MOVS'
+  const isInside =
+    (random() & 1) === 0 && !ALONE.has(row.operation) && row.mnemonic !== 'MOVS' && !ALONE_NAMES.test(row.mnemonic)
   const it = 0xbf08 | ((random() % 14) << 4)
   const nops = NOP16 * 0x1_0001
   if (isNarrow(row)) return [(isInside ? (word << 16) | it : (NOP16 << 16) | word) >>> 0, nops]
@@ -266,11 +271,11 @@ export class Windows extends FlatHost {
 }
 
 /** SVC #0 of A32, and of Thumb. */
-const END = 0xef00_0000
-const END16 = 0xdf00
+export const END = 0xef00_0000
+export const END16 = 0xdf00
 /** The exit of a case that has come to its end. */
-const ENDED = '46000000 at 16'
-const ENDED16 = '44000000 at 14'
+export const ENDED = '46000000 at 16'
+export const ENDED16 = '44000000 at 14'
 
 /** Runs cases under QEMU. @throws Error that names the instruction that QEMU has died of */
 export function runCases(cases: readonly Case[]): ReturnType<typeof runNative> {

@@ -1,12 +1,12 @@
-/** Random instructions of VFP and Advanced SIMD of A32 on random state, here and under qemu-arm. */
+/** Random instructions of VFP and Advanced SIMD of A32 and T32 on random state, here and under qemu-arm. */
 import { a32Forms, decodeLoadStoreA32, extract, findA32, formatA32, LoadStore } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { MachineMemory } from '@retrap/memory'
 import { ARM, WINDOW } from '@retrap/tooling/arm-native'
 import { a32SemanticsOf } from '../../src/aarch32/forms.ts'
 import { ArmCpu, ArmEngine } from '../../src/index.ts'
-import { PSTATE_NRW } from '../../src/pstate.ts'
-import { isVectorRow, runCases, Windows } from './compare-a32.ts'
+import { PSTATE_NRW, PSTATE_T } from '../../src/pstate.ts'
+import { END, END16, ENDED, ENDED16, isVectorRow, NOP16, runCases, thumbCode, Windows } from './compare-a32.ts'
 import type { Case } from './compare-a32.ts'
 import type { Difference, Random } from './compare-instructions.ts'
 import { controlOf, SHORT_VECTORS } from './deviations.ts'
@@ -69,7 +69,7 @@ function suits(row: Row, word: number): boolean {
 
 function wordOf(row: Row, random: Random): number | undefined {
   const bits = fieldBits(row)
-  for (let tries = 0; tries < 64; tries++) {
+  for (let tries = 0; tries < 1000; tries++) {
     let word = ((random() & bits) | row.value) >>> 0
     if (row.fields.has('c') && (random() & 3) !== 0) word = ((word & 0xfff_ffff) | 0xe000_0000) >>> 0
     if (findA32(word)?.index === row.index && suits(row, word)) return word
@@ -77,7 +77,14 @@ function wordOf(row: Row, random: Random): number | undefined {
   return undefined
 }
 
-function caseOf(row: Row, random: Random): Case | undefined {
+/** The T32 instruction that is the same as one of A32, which always holds. */
+function wideOf(word: number): number {
+  if (word >>> 25 === 0x79) return (0xef00_0000 | ((word & 0x100_0000) << 4) | (word & 0xff_ffff)) >>> 0
+  if (word >>> 24 === 0xf4) return (0xf900_0000 | (word & 0xff_ffff)) >>> 0
+  return word >>> 28 === 15 ? word : ((word & 0xfff_ffff) | 0xe000_0000) >>> 0
+}
+
+function caseOf(row: Row, random: Random, thumb: boolean): Case | undefined {
   const word = wordOf(row, random)
   if (word === undefined) return undefined
   const state = new Uint8Array(ARM.stateBytes)
@@ -94,26 +101,26 @@ function caseOf(row: Row, random: Random): Case | undefined {
   const window = new Uint8Array(WINDOW)
   for (let i = 0; i < WINDOW; i++) window[i] = random()
   if (isAccess(row)) placeBase(row, word, view, random)
-  return { thumb: false, code: [word, NOP], state, window, text: formatA32(word) ?? '?' }
+  const text = formatA32(word) ?? '?'
+  if (!thumb) return { thumb, code: [word, NOP], state, window, text }
+  view.setUint32(CPSR, (view.getUint32(CPSR, true) | PSTATE_T) >>> 0, true)
+  return { thumb, code: thumbCode(row, wideOf(word), random), state, window, text }
 }
 
-/** SVC #0. */
-const END = 0xef00_0000
-/** The exit of a case that has come to its end. */
-const ENDED = '46000000 at 16'
 const FPCR_BITS = 0x07c8_0000
 const FPSR_BITS = 0xf800_009f
 
-/** Compares `count` cases of each row. */
+/** Compares `count` cases of each row. @param thumb - of T32, half of them in IT blocks */
 export function compareVfp(
   rows: readonly Row[],
   count: number,
   random: Random,
+  thumb = false,
 ): { cases: number; differences: Difference[] } {
   const cases: Case[] = []
   for (const row of rows) {
     for (let i = 0; i < count; i++) {
-      const made = caseOf(row, random)
+      const made = caseOf(row, random, thumb)
       if (made !== undefined) cases.push(made)
     }
   }
@@ -127,13 +134,15 @@ export function compareVfp(
   for (const [index, { code, state, window, text }] of cases.entries()) {
     const start = CODE + index * CODE_STRIDE
     // B .+4 leads to the code, so that it is counted.
-    host.load(start, new Uint8Array(Uint32Array.of(0xeaff_ffff, ...code, END).buffer))
+    const words = thumb ? [NOP16 * 0x1_0001, ...code, END16] : [0xeaff_ffff, ...code, END]
+    host.load(start, new Uint8Array(Uint32Array.from(words).buffer))
     host.load(WINDOW_START, window)
     const before = new DataView(state.buffer)
     for (let i = 0; i < 15; i++) registers.setX(i, BigInt(before.getUint32(4 * i, true)))
     for (let i = 0; i < 16; i++) {
       registers.setV(i, before.getBigUint64(D + 16 * i, true) | (before.getBigUint64(D + 16 * i + 8, true) << 64n))
     }
+    registers.pstate = thumb ? PSTATE_NRW | PSTATE_T : PSTATE_NRW
     registers.nzcv = before.getUint32(CPSR, true)
     registers.fpcr = before.getUint32(FPSCR, true) & FPCR_BITS
     registers.fpsr = (before.getUint32(FPSCR, true) & FPSR_BITS) >>> 0
@@ -142,7 +151,7 @@ export function compareVfp(
     if (exit.reason === 'error') throw exit.error
     const end =
       exit.reason === 'exception' ? `${exit.syndrome.toString(16)} at ${Number(registers.pc) - start}` : exit.reason
-    const found = end === ENDED ? [] : [`ended by ${end}`]
+    const found = end === (thumb ? ENDED16 : ENDED) ? [] : [`ended by ${end}`]
     const after = theirs[index]!
     const compare = (name: string, ours: bigint, their: bigint): void => {
       if (ours !== their) found.push(`${name}: ${ours.toString(16)}, not ${their.toString(16)}`)
