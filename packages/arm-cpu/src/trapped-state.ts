@@ -216,7 +216,7 @@ export class ProcessorState implements TrappedState {
   readonly x: Uint32Array
   readonly sp: Uint32Array
   readonly v: Uint32Array
-  readonly pc: Uint32Array
+  readonly pc: Uint32Array = new Uint32Array(2)
   pstate = 0
   readonly spsr: Uint32Array = new Uint32Array(5)
   readonly system: Controls
@@ -234,7 +234,6 @@ export class ProcessorState implements TrappedState {
     this.x = words(S_X, 62)
     this.sp = words(S_SP_EL0, 4)
     this.v = words(S_V, 128)
-    this.pc = words(S_PC, 2)
     this.system = new Controls(u32)
     this.exception = new ExceptionRegisters(u32)
     this.#state = system
@@ -254,15 +253,19 @@ export class ProcessorState implements TrappedState {
     state.copy(S_SP, usesOwnStack(state.pstate) ? S_SP_EL1 : S_SP_EL0)
     this.#taken = state.status
     this.pstate = this.#taken
+    const isAArch32 = (this.pstate & PSTATE_NRW) !== 0
     // Bit 0 is PSTATE.T.
-    if ((this.pstate & PSTATE_NRW) !== 0) this.pc[0]! &= ~1
+    this.pc[0] = state.word(S_PC) & (isAArch32 ? ~1 : ~0)
+    this.pc[1] = state.word(S_PC + 4)
   }
 
   end(): void {
     const state = this.#state
     const { pstate } = this
     state.copy(usesOwnStack(state.pstate) ? S_SP_EL1 : S_SP_EL0, S_SP)
-    // The program counter has not its bit 0.
+    state.setWord(S_PC, this.pc[0]!)
+    state.setWord(S_PC + 4, this.pc[1]!)
+    // Bit 0 of the program counter is PSTATE.T.
     if (pstate === this.#taken && (pstate & PSTATE_NRW) === 0) return
     state.status = pstate
     state.settleAttention()
