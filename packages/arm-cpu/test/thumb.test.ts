@@ -281,6 +281,15 @@ describe('under EL1 in AArch64', () => {
     expect(registers.pstate & 0x1f).toBe(5)
   })
 
+  test('VFP is trapped where CPACR_EL1 says so', () => {
+    // vadd.f32 s0, s0, s1
+    const { cpu } = below(THUMB, 0xee30, 0x0a20)
+    cpu.registers.set('cpacr_el1', 0n)
+    expect(vectorOf(cpu)).toBe('+600')
+    expect(cpu.registers.get('esr_el1')).toBe(0x1fe0_0000n)
+    expect(cpu.registers.get('elr_el1')).toBe(0x2000n)
+  })
+
   test('the counter and the barriers are read and made where EL1 admits it', () => {
     // mcr p15, 0, r0, c7, c10, 5; setend be; mrc p14, 0, r0, c0, c1, 0; svc 0
     const { cpu } = below(THUMB, 0xee07, 0x0fba, 0xb658, 0xee10, 0x0e11, 0xdf00)

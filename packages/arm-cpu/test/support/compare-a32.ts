@@ -55,9 +55,7 @@ const isOfThumb = (row: Row): boolean =>
 
 /** The rows of T32 and T16 that a comparison is about. */
 export const comparedThumbRows = (): Row[] =>
-  [...t32Forms(), ...t16Forms()].filter(
-    (row) => thumbPlanOf(row) !== undefined && isOfThumb(row) && !isVectorRow(row),
-  )
+  [...t32Forms(), ...t16Forms()].filter((row) => thumbPlanOf(row) !== undefined && isOfThumb(row) && !isVectorRow(row))
 
 const isThumb = (row: Row): boolean => t32Forms()[row.index] === row || t16Forms()[row.index] === row
 const isNarrow = (row: Row): boolean => row.mask < 0x1_0000
