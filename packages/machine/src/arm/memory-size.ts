@@ -7,7 +7,7 @@ const MIB = 1 << 20
 /** Logs, request pages, table frames and the interrupt controller, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 6 * MIB
 /** State and TLB of a vCPU. */
-const VCPU_OVERHEAD = 3584 * 1024
+const VCPU_OVERHEAD = 5120 * 1024
 /** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
 const FRAME_RECORD_SHARE = 256
 

@@ -33,6 +33,11 @@ describe.each([['inline'], ['deferred']] as const)('models %s', (devicePlacement
   })
 })
 
+test('machine memory has room for 64 vCPUs beside RAM', async () => {
+  const program = [...UART, ...send('64'), ...psci(8)]
+  expect(await run({ cpus: 64, memoryBytes: 64 << 20 }, ...program)).toEqual(['64', 'power-off'])
+})
+
 test('a kernel gets the device tree in X0, and resets the machine', async () => {
   // The tree's magic number, d0 0d fe ed, as four bytes to the console.
   const program = [0xb940_0003, ...UART]
