@@ -2,15 +2,7 @@ import { STATUS_DONE } from '@retrap/engine'
 import type { CodeSpace } from '@retrap/engine'
 import { newTranslation } from './host.ts'
 import type { ArmTranslation } from './host.ts'
-import {
-  MODE_A32,
-  POINTER_TAGGED,
-  S_FAULT_STAGE,
-  S_FAULT_SYNDROME,
-  S_MODE,
-  S_PC,
-  S_POINTERS,
-} from './state-layout.ts'
+import { MODE_A32, POINTER_TAGGED, S_FAULT_STAGE, S_FAULT_SYNDROME, S_MODE, S_PC, S_POINTERS } from './state-layout.ts'
 import type { Translation } from './translation.ts'
 import { FSC_EXTERNAL, instructionAbort, PC_ALIGNMENT_FAULT } from './syndrome.ts'
 
