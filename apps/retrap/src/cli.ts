@@ -15,6 +15,7 @@ import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
 import { addImage } from './image/command.ts'
+import { readSavedRun, readSnapshotFile } from './snapshots/snapshot-file.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
 import { parseModule, usage } from './values.ts'
 import type { ModuleArgument } from './values.ts'
@@ -40,6 +41,10 @@ const GUEST_PROMPT = /retrap> $/
 
 const INSTALLER_MEMORY_BYTES = 1024 ** 3
 
+const RESTORE_HELP = `
+Disks, firmware and sockets are opened again by the names that they were given: relative ones from this folder. A disk holds
+what the guest had written when it was saved, and must not have been written since. What is typed goes to the guest as it is.`
+
 /**
  * Runs the command line.
  *
@@ -48,19 +53,34 @@ const INSTALLER_MEMORY_BYTES = 1024 ** 3
  */
 export async function runCli(args: readonly string[], host: CliHost): Promise<number> {
   let result: number = ExitCode.PowerOff
-  const finish = async (settings: SessionSettings): Promise<void> => {
-    result = await runSession(settings, host)
-  }
   const report = (code: number): void => {
     result = code
   }
-  const code = await runProgram(createProgram(host, finish, report), args, host)
+  /** Runs a command line. @param snapshot - the file with the machine that goes on, of a run with it */
+  const run = (given: readonly string[], snapshot?: string): Promise<number> => {
+    const finish = async (settings: SessionSettings): Promise<void> => {
+      const { onExit } = settings.snapshots
+      const restored = snapshot !== undefined && goesOn(settings, snapshot)
+      result = await runSession({ ...settings, ...restored, snapshots: { arguments: given, onExit } }, host)
+    }
+    return runProgram(createProgram(host, finish, report, run), given, host)
+  }
+  const code = await run(args)
   return code === ExitCode.PowerOff ? result : code
 }
 
+/** What is different where a saved machine goes on: nothing is typed for its user. */
+const goesOn = ({ input }: SessionSettings, file: string): Pick<SessionSettings, 'restore' | 'input'> => ({
+  restore: () => readSnapshotFile(file),
+  input: input.kind === 'script' ? input : { kind: 'pass' },
+})
+
 type Finish = (settings: SessionSettings) => Promise<void>
 
-function createProgram(host: CliHost, finish: Finish, report: (code: number) => void): Command {
+/** Runs another command line, whose machine goes on from a file. */
+type GoOn = (args: readonly string[], snapshot: string) => Promise<number>
+
+function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Command {
   const program = newProgram(host)
     .version(packageVersion())
     .description('Boots unmodified x86 systems on an emulated PC. Without a command, a small guest of its own.')
@@ -73,7 +93,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
       if (unknown !== undefined)
-        throw usage(`there is no command '${unknown}'; there are run, linux, image, disasm, walk, esr and p2m`)
+        throw usage(`there is no command '${unknown}'; there are run, linux, restore, image, disasm, walk, esr and p2m`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
       await finish(settingsFor(withCardDevice(flags), images, input, host))
@@ -135,6 +155,19 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     const settings = settingsFor({ ...withCardDevice(flags), memory }, images, input, host)
     await finish({ ...settings, machine: { ...settings.machine, architecture } })
   })
+  program
+    .command('restore')
+    .description('Go on with a machine that was saved, by --save-on-exit or Ctrl-A s, with the options that it had')
+    .argument('<file>', 'the snapshot')
+    .argument('[options...]', 'further options, such as --timeout 60; they come last')
+    .passThroughOptions()
+    .allowUnknownOption()
+    .addHelpText('after', RESTORE_HELP)
+    .action(async (file: string, more: readonly string[]) => {
+      const saved = await readSavedRun(file)
+      const code = await goOn([...saved.arguments, ...more], file)
+      if (code !== ExitCode.PowerOff) report(code)
+    })
   addImage(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)

@@ -9,6 +9,8 @@ export interface Typed {
   readonly leave: boolean
   /** Ctrl-A p: the user presses the power button. */
   readonly power: boolean
+  /** Ctrl-A s: the user saves the machine. */
+  readonly save: boolean
   /** Ctrl-A h or Ctrl-A ?: the user wants to know the keys. */
   readonly help: boolean
   /** Ctrl-A d: the user presses Ctrl-Alt-Delete, where the guest has a keyboard here. */
@@ -22,7 +24,7 @@ export interface Typed {
 }
 
 /**
- * Takes the escape keys out of a stream of bytes: Ctrl-A x leaves, Ctrl-A p is the power button, Ctrl-A Ctrl-A stands for one Ctrl-A,
+ * Takes the escape keys out of a stream of bytes: Ctrl-A x leaves, Ctrl-A p is the power button, Ctrl-A s saves the machine, Ctrl-A Ctrl-A stands for one Ctrl-A,
  * Ctrl-A h asks for help, Ctrl-A c begins a line with a command, and Ctrl-A d stands for Ctrl-Alt-Delete. Another key after Ctrl-A goes to the guest without it.
  * The state lives across calls, since a terminal may deliver the two keys apart.
  */
@@ -42,6 +44,7 @@ export class EscapeFilter {
     let help = false
     let leave = false
     let power = false
+    let save = false
     let restart = false
     let prompt = false
     const echo: number[] = []
@@ -75,10 +78,11 @@ export class EscapeFilter {
         this.#line = new PromptLine()
         prompt = true
       } else if (byte === 0x70 || byte === 0x50) power = true
+      else if (byte === 0x73 || byte === 0x53) save = true
       else if (this.#keyboard && (byte === 0x64 || byte === 0x44)) restart = true
       else forGuest[length++] = byte
     }
     const line = { prompt, echo: Uint8Array.from(echo), commands }
-    return { forGuest: forGuest.slice(0, length), leave, help, power, restart, ...line }
+    return { forGuest: forGuest.slice(0, length), leave, help, power, save, restart, ...line }
   }
 }

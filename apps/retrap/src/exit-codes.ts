@@ -41,4 +41,4 @@ Exit codes:
   128+n ended by signal n: 129 SIGHUP, 130 SIGINT, 141 the reader of the output went away, 143 SIGTERM
   any   a device model requested it (its low 8 bits); stderr says so, unless it is 0 or odd
 
-The terminal is the guest's serial console, or with --console xen the one that Xen gives it. Ctrl-A x leaves, Ctrl-A p presses the power button, Ctrl-A c changes discs and plugs devices in, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-C goes to the guest.`
+The terminal is the guest's serial console, or with --console xen the one that Xen gives it. Ctrl-A x leaves, Ctrl-A p presses the power button, Ctrl-A s saves the machine, Ctrl-A c changes discs and plugs devices in, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-C goes to the guest.`

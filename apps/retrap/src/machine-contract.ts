@@ -4,6 +4,7 @@ import type {
   PcOptions,
   PcPluggable,
   PcRemovableDrive,
+  PcSnapshot,
   PcStatistics,
   PcUnplugOptions,
   StartDeviceServer,
@@ -20,6 +21,8 @@ export interface MachineOptions {
   readonly memoryBytes: number
   /** What its processors execute; default amd64. */
   readonly architecture?: 'amd64' | 'arm64'
+  /** It goes on from there. */
+  readonly snapshot?: PcSnapshot
   readonly smm?: boolean
   /** Version of the interrupt controller of an Arm board, which a PC is not. */
   readonly gic?: 2 | 3
@@ -89,6 +92,8 @@ export interface Machine {
   unplug?(port: string, options?: PcUnplugOptions): Promise<void>
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
+  /** Saves all of it, between two instructions; one that runs goes on. */
+  save?(): Promise<PcSnapshot>
   /** Presses the power button. @returns whether the guest has asked for its event */
   powerButton(): Promise<boolean>
   /** Ends what runs beside the machine. */

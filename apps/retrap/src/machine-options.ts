@@ -44,6 +44,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags {
   readonly checkMappings?: boolean
   readonly trace?: TraceTarget
   readonly timeout?: number
+  readonly saveOnExit?: string
   readonly stats?: 'json' | 'text'
   readonly deterministic?: boolean
   readonly vapic?: boolean
@@ -108,6 +109,7 @@ export function machineOptions(command: Command, memory: string): Command {
     .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
     .option('--trace <what>', 'print every access to a device: ioreq, or ioreq:FILE', parseTrace)
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
+    .option('--save-on-exit <file>', 'save the machine when you end the run, for retrap restore FILE')
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .addOption(
       new Option('--stats <form>', 'print what the run cost, and what compiled code did, to stderr').choices([
@@ -191,6 +193,7 @@ export function settingsFor(
     serial: serialTargets(flags),
     ...(flags.reboot === false && { noReboot: true }),
     console: flags.console ?? 'serial',
+    snapshots: { arguments: [], onExit: flags.saveOnExit },
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...(profile !== undefined && { profile }),

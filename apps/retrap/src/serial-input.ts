@@ -30,6 +30,8 @@ export interface SerialInputOptions {
   readonly onLeave: () => void
   /** Ctrl-A p. */
   readonly onPower: () => void
+  /** The user saves the machine. */
+  readonly onSave: () => void
   /** Ctrl-A h. */
   readonly onHelp: () => void
   /** Ctrl-A d, where what is typed goes to a keyboard. */
@@ -82,12 +84,13 @@ export class SerialInput {
 
   /** Takes input of the user's. */
   typed(bytes: Uint8Array): void {
-    const { forGuest, leave, help, power, restart, prompt, echo, commands } = this.#filter.push(bytes)
+    const { forGuest, leave, help, power, save, restart, prompt, echo, commands } = this.#filter.push(bytes)
     if (prompt) this.#options.onPrompt?.()
     if (echo.length > 0) this.#options.onEcho?.(echo)
     for (const line of commands) this.#options.onCommand?.(line)
     if (help) this.#options.onHelp()
     if (power) this.#options.onPower()
+    if (save) this.#options.onSave()
     if (forGuest.length > 0 && !(this.#options.interactive && this.#hasNoRoom())) this.#forward(forGuest)
     if (restart) this.#options.onRestart?.()
     if (leave) this.#options.onLeave()

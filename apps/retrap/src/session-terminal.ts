@@ -25,6 +25,8 @@ interface TerminalListener {
   readonly left: () => void
   /** The power button. */
   readonly power: () => void
+  /** Ctrl-A s: the machine is to be saved. */
+  readonly save: () => void
   /** A line has been typed after Ctrl-A c; null: nothing. */
   readonly command: (line: string | null) => void
   /** The kernel has panicked, in a run that nobody watches. */
@@ -32,7 +34,7 @@ interface TerminalListener {
 }
 
 const KEYS =
-  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A c  type a command that changes discs or plugs devices in, such as change cd0 FILE, or help\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A s  save the machine to a new file\r\nCtrl-A c  type a command that changes discs or plugs devices in, such as change cd0 FILE, or help\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
 const PROMPT = '(retrap) '
 const KEYBOARD_KEYS = 'Ctrl-A d  press Ctrl-Alt-Delete\r\n'
 
@@ -67,6 +69,7 @@ export class SessionTerminal {
         true,
       onLeave: listener.left,
       onPower: listener.power,
+      onSave: listener.save,
       onHelp: () => (screen === undefined ? host.stderr.write(KEYS) : screen.cover(`${KEYS}${KEYBOARD_KEYS}`)),
       onPrompt: () => (screen === undefined ? host.stderr.write(`\r\n${PROMPT}`) : screen.ask(PROMPT)),
       onEcho: (bytes) => (screen === undefined ? host.stderr : host.stdout).write(bytes),

@@ -1,11 +1,12 @@
 import { constants } from 'node:os'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
-import { describeThrown, type MachineExit } from '@retrap/machine'
+import { describeThrown, type MachineExit, type PcSnapshot } from '@retrap/machine'
 import { BackEnds, type BackEndSettings } from './back-ends.ts'
 import type { DisplaySettings } from './display/display-option.ts'
 import { SessionDisplay } from './display/session-display.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
+import { explainError } from './explain-error.ts'
 import type { EndingSignal, SessionHost } from './host.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
 import { runCommand } from './monitor/commands.ts'
@@ -14,6 +15,7 @@ import { OutputWatch } from './output-watch.ts'
 import { Chardevs } from './serial/chardevs.ts'
 import { SerialWires } from './serial/serial-wires.ts'
 import { exitCodeOf, linesOfEnd, type Ending } from './session-end.ts'
+import { SessionSnapshots, type SnapshotSettings } from './snapshots/session-snapshots.ts'
 import { SessionTerminal, type TerminalSettings } from './session-terminal.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 
@@ -40,6 +42,10 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly portDevices?: readonly PortDevice[]
   /** The profile that the machine's samples go to. */
   readonly profile?: SessionProfile
+  /** How the machine is saved. */
+  readonly snapshots: SnapshotSettings
+  /** Reads what the machine goes on from; default it is powered on. */
+  readonly restore?: () => Promise<PcSnapshot>
   /** A guest that resets its machine ends the run. */
   readonly noReboot?: boolean
 }
@@ -100,6 +106,11 @@ class Session {
   /** Why the last picture is not in its file. */
   #unseen: string | undefined
   #watch: OutputWatch | undefined
+  readonly #snapshots: SessionSnapshots
+  /** The machine that was saved goes on. */
+  #restored = false
+  /** The machine could not be saved. */
+  #unsaved = false
   #machine: Machine | undefined
   #ending: Ending | undefined
   /** The machine that runs. */
@@ -118,10 +129,14 @@ class Session {
         this.#end({ code: ExitCode.Input, message }, true),
       )
     }
+    this.#snapshots = new SessionSnapshots(settings.snapshots, settings.drives ?? [], (text) =>
+      this.#terminal.answer(`retrap: ${text}\n`),
+    )
     this.#terminal = new SessionTerminal(settings, host, this.#display?.terminal, {
       left: () => this.#end({ code: ExitCode.PowerOff }, true),
       power: () => void this.#pressPowerButton(),
       command: (line) => void this.#command(line),
+      save: () => void this.#command('savevm'),
       panicked: (reason) =>
         this.#end({ code: ExitCode.GuestPanic, message: `the guest's kernel has panicked: ${reason}` }, false),
     })
@@ -153,7 +168,11 @@ class Session {
     const [backEnds, devices] = [this.#backEnds, this.#devices]
     if (backEnds === undefined || devices === undefined) return
     const tell = (text: string): void => this.#terminal.answer(text)
-    tell(line === null ? '' : await runCommand(line, { machine: this.#running, backEnds, devices, tell }))
+    tell(
+      line === null
+        ? ''
+        : await runCommand(line, { machine: this.#running, backEnds, devices, snapshots: this.#snapshots, tell }),
+    )
   }
 
   async #pressPowerButton(): Promise<boolean> {
@@ -217,6 +236,8 @@ class Session {
       await this.#resolveProfile(made.machine)
       flushDevices(made.models)
       this.#reportKeptViews(made.machine)
+      // oxlint-disable-next-line no-await-in-loop
+      if (exit.reason !== 'reset') await this.#saveOnExit(made.machine, exit)
       if (exit.reason !== 'reset') break
       if (noReboot === true) {
         host.stderr.write('retrap: the guest has reset the machine (--no-reboot)\n')
@@ -235,6 +256,18 @@ class Session {
     if (this.#machine !== undefined) this.#unseen = await this.#display?.finish()
     if (this.#unseen !== undefined) host.stderr.write(`retrap: ${this.#unseen}\n`)
     return this.#report(exit, resets)
+  }
+
+  async #saveOnExit(machine: Machine, { reason }: MachineExit): Promise<void> {
+    try {
+      const told = await this.#snapshots.saveOnExit(machine, reason !== 'stopped' && reason !== 'timeout')
+      if (told !== undefined) this.#host.stderr.write(`retrap: ${told}\n`)
+    } catch (error) {
+      const known = explainError(error)
+      if (known === undefined) throw error
+      this.#host.stderr.write(`retrap: ${known.message}\n`)
+      this.#unsaved = true
+    }
   }
 
   async #resolveProfile(machine: Machine): Promise<void> {
@@ -274,11 +307,14 @@ class Session {
 
   async #create(): Promise<Made> {
     const settings = this.#settings
+    const snapshot = this.#restored ? undefined : await settings.restore?.()
+    this.#restored = true
     const { models, servers } = await settings.devices()
     const serialPorts = Math.max(1, settings.serial.length)
     const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
     const machine = await this.#host.createMachine({
       ...settings.machine,
+      ...(snapshot !== undefined && { snapshot }),
       ...(await settings.images()),
       ...(serialPorts > 1 && { serialPorts }),
       ...(await this.#backEnds?.forMachine()),
@@ -351,7 +387,7 @@ class Session {
   /**
    * Ends what the session has begun. A guest's last words wait for their reader, unless the user has ended the run.
    *
-   * @returns whether all that the guest wrote is in its images, and the last picture in its file
+   * @returns whether all that the guest wrote is in its images, the last picture in its file, and the machine in its own
    */
   async close(): Promise<boolean> {
     this.#machine?.close?.()
@@ -373,7 +409,7 @@ class Session {
     for (const close of this.#closing.toReversed()) close()
     await this.#chardevs.close()
     await this.#wires.close()
-    return failed.length === 0 && this.#unseen === undefined
+    return failed.length === 0 && this.#unseen === undefined && !this.#unsaved
   }
 }
 

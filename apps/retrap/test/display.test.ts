@@ -21,6 +21,7 @@ const settings = (target: DisplayTarget, screenshot?: string): SessionSettings =
   devices: async () => ({ models: [], servers: [] }),
   serial: [{ kind: 'none' }],
   console: 'serial',
+  snapshots: { arguments: [], onExit: undefined },
   input: { kind: 'pass' },
   display: { target, ...(screenshot !== undefined && { screenshot }) },
 })

@@ -14,11 +14,22 @@ describe('the escape keys', () => {
     { typed: 'a\u0001xb', guest: 'a', leave: true },
     { typed: 'a\u0001hb', guest: 'ab', help: true },
     { typed: 'a\u0001pb', guest: 'ab', power: true },
+    { typed: 'a\u0001sb', guest: 'ab', save: true },
     { typed: '\u0001q', guest: 'q' },
     { typed: '\u0001', guest: '' },
-  ])('$typed', ({ typed, guest, leave = false, help = false, power = false }) => {
+  ])('$typed', ({ typed, guest, leave = false, help = false, power = false, save = false }) => {
     const result = new EscapeFilter().push(bytes(typed))
-    const expected = { forGuest: guest, leave, help, power, restart: false, prompt: false, echo: '', commands: [] }
+    const expected = {
+      forGuest: guest,
+      leave,
+      help,
+      power,
+      save,
+      restart: false,
+      prompt: false,
+      echo: '',
+      commands: [],
+    }
     expect({ ...result, forGuest: text(result.forGuest), echo: text(result.echo) }).toEqual(expected)
   })
 
@@ -82,6 +93,7 @@ describe('the way to the guest', () => {
       },
       onLeave: () => events.push('leave'),
       onPower: () => events.push('power'),
+      onSave: () => events.push('save'),
       onHelp: () => events.push('help'),
       onRoom: () => events.push('room'),
     })
@@ -202,7 +214,7 @@ describe('the way to the guest', () => {
     input.transmitted(bytes(PROMPT))
     input.transmitted(bytes('cd /tmp; uname\r\nLinux\r\n/tmp # \u001b[6n'))
     expect(sent).toEqual(['uname\n', 'poweroff -f\n'])
-    input.typed(bytes('\u0001h\u0001x'))
-    expect(events).toEqual(['help', 'leave'])
+    input.typed(bytes('\u0001h\u0001s\u0001x'))
+    expect(events).toEqual(['help', 'save', 'leave'])
   })
 })

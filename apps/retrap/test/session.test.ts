@@ -13,6 +13,7 @@ const SETTINGS: SessionSettings = {
   devices: async () => ({ models: [], servers: [] }),
   serial: [{ kind: 'stdio' }],
   console: 'serial',
+  snapshots: { arguments: [], onExit: undefined },
   input: { kind: 'pass' },
 }
 const forEver: FakeProgram = () => new Promise(() => {})

@@ -154,6 +154,8 @@ export class MachineLife {
 
   /** Does what waits for a pause. */
   paused(): Promise<void> {
+    // With nothing to do it would have ended before it is noted.
+    if (this.#pauses.length === 0) return this.#pausing ?? Promise.resolve()
     return (this.#pausing ??= this.#doPaused())
   }
 

@@ -130,6 +130,19 @@ test('a model that cannot be saved is named, and the machine runs on', async () 
   expect(await running).toEqual({ reason: 'stopped' })
 })
 
+test('a machine whose run was stopped is saved, and runs on', async () => {
+  const pc = await made(halting())
+  for (let i = 0; i < 2; i++) {
+    const end = new AbortController()
+    const running = pc.run({ signal: end.signal, timeoutMs: 60_000 })
+    end.abort()
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await running).toEqual({ reason: 'stopped' })
+    // oxlint-disable-next-line no-await-in-loop
+    expect((await pc.save()).state.version).toBe(1)
+  }
+})
+
 test('a machine that sees Xen says that it cannot be saved', async () => {
   const pc = await made({ ...halting(), hypervisor: 'xen' })
   await expect(pc.save()).rejects.toMatchObject({

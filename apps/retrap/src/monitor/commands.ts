@@ -22,6 +22,7 @@ netdev_del ID                     close it
 device_add NAME,bus=PORT,id=ID[,drive=ID|,netdev=ID]
                                   plug a device into a root port (--device pcie-root-port)
 device_del [-f] ID                ask the guest for it; its disk is closed then
+savevm [FILE]                     save the machine, for retrap restore FILE
 -f takes also what the guest has locked, or will not give. A name with blanks is written "like this".
 `
 
@@ -93,6 +94,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     const force = given[0] === '-f'
     const id = only('device_del [-f] ID', force ? given.slice(1) : given)
     return site.devices.remove(runningMachine(site), id, force, site.tell)
+  },
+  savevm: async ([path, ...more], site) => {
+    if (more.length > 0) throw usage('write savevm [FILE]')
+    const machine = runningMachine(site)
+    return `${await (path === undefined ? site.snapshots.saveNow(machine) : site.snapshots.save(machine, path))}\n`
   },
   help: () => HELP,
   '?': () => HELP,

@@ -1,9 +1,10 @@
 import type { BackEnds } from '../back-ends.ts'
 import { CliError } from '../cli-error.ts'
 import type { Machine } from '../machine-contract.ts'
+import type { SessionSnapshots } from '../snapshots/session-snapshots.ts'
 import type { HotDevices } from './hot-devices.ts'
 
-type MonitorMachine = Pick<Machine, 'domain' | 'plug' | 'removableDrives' | 'unplug'>
+type MonitorMachine = Pick<Machine, 'domain' | 'plug' | 'removableDrives' | 'save' | 'unplug'>
 
 /** What commands work with: the machine that runs, and what it is connected to. */
 export interface MonitorSite {
@@ -11,6 +12,7 @@ export interface MonitorSite {
   readonly machine: MonitorMachine | undefined
   readonly backEnds: Pick<BackEnds, 'images' | 'networks' | 'uses'>
   readonly devices: HotDevices
+  readonly snapshots: Pick<SessionSnapshots, 'save' | 'saveNow'>
   /** Says something before the command has ended, in whole lines. */
   readonly tell: (text: string) => void
 }

@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CliError } from '../cli-error.ts'
+import type { DriveArgument } from '../drives.ts'
+import type { Machine } from '../machine-contract.ts'
+import { argumentsToKeep, type SavedRun, writeSnapshotFile } from './snapshot-file.ts'
+
+/** How a session saves its machine. */
+export interface SnapshotSettings {
+  /** The command line. */
+  readonly arguments: readonly string[]
+  /** Where the machine is saved when the user ends the run; undefined: nowhere. */
+  readonly onExit?: string | undefined
+}
+
+/** The machine that is saved. */
+type SavedMachine = Pick<Machine, 'save'>
+
+/** No line for what is done sooner. */
+const QUIET_MS = 1000
+
+/** Saves the machine of a session to files. */
+export class SessionSnapshots {
+  readonly #settings: SnapshotSettings
+  readonly #drives: readonly Pick<DriveArgument, 'id' | 'path' | 'snapshot'>[]
+  readonly #tell: (text: string) => void
+
+  /** @param tell - says what takes its time */
+  constructor(settings: SnapshotSettings, drives: readonly DriveArgument[], tell: (text: string) => void) {
+    this.#settings = settings
+    this.#drives = drives
+    this.#tell = tell
+  }
+
+  /**
+   * Saves a machine, which runs on if it runs.
+   *
+   * @returns what to tell the user
+   * @throws CliError; MachineError where it cannot be saved
+   */
+  async save(machine: SavedMachine, path: string): Promise<string> {
+    if (machine.save === undefined)
+      throw new CliError('ERR_INPUT', 'this machine cannot be saved: snapshots are of PCs; leave --arch arm64 out')
+    const lost = this.#drives.find(({ snapshot }) => snapshot)
+    if (lost !== undefined) {
+      const what = `drive ${lost.id ?? lost.path ?? ''} keeps what the guest writes in memory (snapshot=on)`
+      throw new CliError('ERR_INPUT', `this machine cannot be saved: ${what}, where a snapshot does not have it`)
+    }
+    const run: SavedRun = {
+      version: 1,
+      arguments: argumentsToKeep(this.#settings.arguments),
+      savedAt: new Date().toISOString(),
+    }
+    const begun = performance.now()
+    const over = new AbortController()
+    void sleep(QUIET_MS, undefined, { signal: over.signal }).then(
+      () => this.#tell(`saving to ${path} …`),
+      () => undefined,
+    )
+    try {
+      const snapshot = await machine.save()
+      const stood = performance.now() - begun
+      const bytes = await writeSnapshotFile(path, run, snapshot)
+      const mebibytes = (bytes / 2 ** 20).toFixed(1)
+      return `saved to ${path}: ${mebibytes} MiB; the guest stood still for ${Math.ceil(stood)} ms`
+    } finally {
+      over.abort()
+    }
+  }
+
+  /** Saves a machine when the user has ended its run, where that was asked for. @returns what to tell, or undefined */
+  async saveOnExit(machine: SavedMachine, endedByGuest: boolean): Promise<string | undefined> {
+    const { onExit } = this.#settings
+    if (onExit === undefined) return undefined
+    return endedByGuest ? `the guest has ended; nothing was saved to ${onExit}` : this.save(machine, onExit)
+  }
+
+  /** Saves a machine to a new file with a name of its own. */
+  saveNow(machine: SavedMachine): Promise<string> {
+    const stamp = new Date().toISOString().replaceAll(/[-:]|\..*$/g, '')
+    return this.save(machine, `retrap-${stamp}.snapshot`)
+  }
+}

@@ -1,0 +1,102 @@
+/** Saved runs: their files, and the command that goes on with them. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, test } from 'vitest'
+import type { PcSnapshot } from '@retrap/machine'
+import { SessionSnapshots } from '../src/snapshots/session-snapshots.ts'
+import { argumentsToKeep, readSavedRun, readSnapshotFile, writeSnapshotFile } from '../src/snapshots/snapshot-file.ts'
+import { runRetrap } from './support/processes.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-snapshots-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const path = (name: string): string => join(folder, name)
+
+const SNAPSHOT = {
+  state: { version: 1, machine: { cpus: 1 } } as unknown as PcSnapshot['state'],
+  pages: { gfns: Uint32Array.of(7), bytes: new Uint8Array(4096).fill(3) },
+}
+const RUN = { version: 1, arguments: ['run', 'a.img'], savedAt: '2026-01-01T00:00:00.000Z' } as const
+
+test('options of one run are not kept', () => {
+  const given = 'run a.img --timeout 5 --cpus 2 --save-on-exit=x --command reboot -m --timeout=3 --stats json'.split(
+    ' ',
+  )
+  expect(argumentsToKeep(given)).toEqual(['run', 'a.img', '--cpus', '2', '-m', '--stats', 'json'])
+})
+
+test('a file has the run and its machine', async () => {
+  const bytes = await writeSnapshotFile(path('a'), RUN, SNAPSHOT)
+  expect(statSync(path('a')).size).toBe(bytes)
+  expect(readdirSync(folder)).toEqual(['a'])
+  expect(await readSavedRun(path('a'))).toEqual(RUN)
+  expect(await readSnapshotFile(path('a'))).toEqual(SNAPSHOT)
+})
+
+test('a file that cannot be written is an error of the user’s, and nothing of it stays', async () => {
+  const writing = writeSnapshotFile(path('no/such'), RUN, SNAPSHOT)
+  await expect(writing).rejects.toMatchObject({ code: 'ERR_INPUT', message: expect.stringContaining('no/such') })
+  writeFileSync(path('state'), 'before')
+  const bad = { ...SNAPSHOT, state: { f: () => 0 } as unknown as PcSnapshot['state'] }
+  await expect(writeSnapshotFile(path('state'), RUN, bad)).rejects.toMatchObject({ code: 'ERR_INPUT' })
+  expect(readFileSync(path('state'), 'utf8')).toBe('before')
+  expect(readdirSync(folder).filter((name) => name.endsWith('.partial'))).toEqual([])
+})
+
+test('what a machine keeps in memory alone is not saved without a word', async () => {
+  const tell = (): void => {}
+  const drive = { id: 'hd0', path: 'a.img', snapshot: true }
+  const snapshots = new SessionSnapshots({ arguments: [] }, [drive as never], tell)
+  const machine = { save: () => Promise.resolve(SNAPSHOT) }
+  await expect(snapshots.save(machine, path('b'))).rejects.toMatchObject({ message: expect.stringContaining('hd0') })
+  await expect(new SessionSnapshots({ arguments: [] }, [], tell).save({}, path('b'))).rejects.toMatchObject({
+    message: expect.stringContaining('arm64'),
+  })
+})
+
+test('a run that the guest ends leaves no file', async () => {
+  const snapshots = new SessionSnapshots({ arguments: [], onExit: path('c') }, [], () => {})
+  expect(await snapshots.saveOnExit({}, true)).toContain('nothing was saved')
+  expect(readdirSync(folder)).not.toContain('c')
+})
+
+const DEADLINE_MS = 60_000
+
+test.each<[string, () => string, string]>([
+  ['none at all', () => path('missing'), 'no such file'],
+  ['something else', () => fileURLToPath(import.meta.url), 'this is no snapshot file'],
+])(
+  'restore of %s says so',
+  async (_what, file, message) => {
+    const { code, stderr } = await runRetrap(['restore', file()], { deadlineMs: DEADLINE_MS })
+    expect(stderr).toContain(message)
+    expect(code).toBe(74)
+  },
+  DEADLINE_MS,
+)
+
+test(
+  'the embedded guest goes on at its prompt, in another process',
+  async () => {
+    const file = path('guest.snapshot')
+    const first = await runRetrap(['--save-on-exit', file, '--timeout', '50'], {
+      answers: [
+        { to: 'retrap> ', type: 'echo one two\n' },
+        { to: 'retrap> ', type: '\u0001x' },
+      ],
+      deadlineMs: DEADLINE_MS,
+    })
+    expect(first.stderr).toMatch(/saved to .*guest\.snapshot: [\d.]+ MiB; the guest stood still for \d+ ms/)
+    expect(first.code).toBe(0)
+    const second = await runRetrap(['restore', file, '--timeout', '50'], {
+      input: 'echo three\noff\n',
+      deadlineMs: DEADLINE_MS,
+    })
+    expect(second.stderr).toBe('')
+    expect(second.stdout).toMatch(/^three\r?$/m)
+    expect(second.stdout).not.toContain('from the reset vector')
+    expect(second.code).toBe(0)
+  },
+  2 * DEADLINE_MS,
+)
