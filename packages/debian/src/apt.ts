@@ -24,7 +24,10 @@ export interface AptOptions {
   readonly archive?: 'debian-12' | 'host'
   /** Overrides where packages come from: the folder above `dists`, such as `http://deb.debian.org/debian`. */
   readonly mirror?: string
-  /** Debian's names of the architectures whose packages are wanted; amd64 unless given. */
+  /**
+   * Debian's names of the architectures whose packages are wanted; amd64 unless given. Names without an architecture are
+   * packages of the first.
+   */
   readonly architectures?: readonly string[]
   /** Leaves the security archive out, whose packages change from day to day. */
   readonly withoutSecurity?: boolean
@@ -49,7 +52,7 @@ export class Apt {
   readonly #stallMs: number
 
   private constructor(options: AptOptions) {
-    const { directory } = options
+    const { directory, architectures = ['amd64'] } = options
     this.#directory = directory
     this.#stallMs = options.stallMs ?? STALL_MS
     const settings: Record<string, string> = {
@@ -69,9 +72,9 @@ export class Apt {
         'Dir::Etc::sourceparts': join(directory, 'sources'),
         'Dir::Etc::preferences': '/dev/null',
         'Dir::Etc::preferencesparts': '/dev/null',
-        // The guest is a PC, whatever the host is.
-        'APT::Architecture': 'amd64',
-        'APT::Architectures': (options.architectures ?? ['amd64']).join(','),
+        // Those of the guest, whatever the host is.
+        'APT::Architecture': architectures[0] ?? 'amd64',
+        'APT::Architectures': architectures.join(','),
       }),
     }
     this.#settings = Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])

@@ -70,11 +70,12 @@ describe('the sources of packages', () => {
   test.each([
     [undefined, 'amd64'],
     [['amd64', 'i386'], 'amd64,i386'],
-  ])('are of the architectures %j', async (architectures, expected) => {
+    [['arm64'], 'arm64'],
+  ])('are of the architectures %j, the first where none is named', async (architectures, expected) => {
     await fake('apt-get', '')
     await open({ mirror: 'http://m/x', ...(architectures && { architectures }) })
     const [call] = await callsOf('apt-get')
-    expect(call).toContain(`-o APT::Architecture=amd64 -o APT::Architectures=${expected} `)
+    expect(call).toContain(`-o APT::Architecture=${expected.split(',')[0]} -o APT::Architectures=${expected} `)
     for (const setting of ['Dir::State=' + directory(), 'APT::Install-Recommends=0', 'APT::Sandbox::User= '])
       expect(call).toContain(`-o ${setting}`)
     expect(await readFile(join(directory(), 'status'), 'utf8')).toBe('')

@@ -75,6 +75,21 @@ describe('a BAR', () => {
     ])
   })
 
+  test('of kind io has port 0 where nothing but PCI has ports; one of memory is never at 0', () => {
+    const { tree: made, add, regions } = tree({ hasPortZero: () => true })
+    add({
+      bars: [
+        { index: 0, kind: 'io', bytes: 32, handler: ones },
+        { index: 1, kind: 'memory', bytes: 0x1000, handler: ones },
+      ],
+    })
+    const { write } = config(made)
+    write(COMMAND, 3, 2)
+    expect(regions.map(({ enabled }) => enabled)).toEqual([true, false])
+    write(0x10, 0x40)
+    expect(regions[0]).toMatchObject({ enabled: true, base: 0x40 })
+  })
+
   test('is left alone by writes of registers that do not move it', () => {
     const { tree: made, add, regions } = tree()
     add({ bars: [{ index: 0, kind: 'memory', bytes: 0x1000, handler: ones }] })

@@ -9,6 +9,8 @@ export interface Architecture<V extends VirtualCpu = VirtualCpu> {
   interruptLine(irq: number): InterruptLine
   /** The wire of a PCI function's interrupt pin, 1–4. */
   pciInterrupt(device: number, pin: number): InterruptLine
+  /** PCI functions may have port 0: the processors have no ports of their own. Default: they may not. */
+  readonly hasPortZero?: boolean
   /** Delivers a device's message. */
   signalMsi(address: number, data: number, requester: number): void
   /** Power-on of everything but the vCPUs, before that of device models. */

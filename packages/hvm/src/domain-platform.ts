@@ -46,6 +46,7 @@ export function platformOf(parts: PlatformParts): DevicePlatform {
     modifiedMemory: (gfn, count) => parts.dirtyLogs.modified(gfn, count),
     interruptLine: (irq) => architecture().interruptLine(irq),
     pciInterrupt: (device, pin) => architecture().pciInterrupt(device, pin),
+    hasPortZero: () => architecture().hasPortZero ?? false,
     signalMsi: (address, data, requester) => {
       if (parts.paravirtual()?.takesMessage(address, data) === true) return
       architecture().signalMsi(address, data, requester)

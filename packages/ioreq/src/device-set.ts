@@ -58,6 +58,7 @@ export class DeviceSet {
       mapBar: (device, bar) => (this.#attached.get(device) as AttachedModel).mapBar(bar),
       wire: (device, pin) => platform.pciInterrupt?.(device, pin) ?? null,
       signalMsi: (address, data, requester) => platform.signalMsi(address, data, requester),
+      hasPortZero: () => platform.hasPortZero?.() ?? false,
       changed: () => owner.functionsChanged(this.#tree.requesters()),
       rest: (owners) => this.#hotPlug.rest(owners),
       release: (busName) => this.#hotPlug.remove(busName),

@@ -87,6 +87,8 @@ export interface DevicePlatform {
   interruptLine(irq: number): InterruptLine
   /** The wire of one function's INTx pin (1–4). Without it, functions have no wire. */
   pciInterrupt?(device: number, pin: number): InterruptLine
+  /** Whether a PCI function may have port 0, as where processors have no ports of their own. Default: it may not. */
+  hasPortZero?(): boolean
   /**
    * Delivers a message interrupt.
    *

@@ -36,6 +36,8 @@ export interface PciFunctionHost {
   signalMsi(address: number, data: number, requester: number): void
   /** The bridge above, or null on a root bus. */
   readonly parent: PciConfigSpace | null
+  /** See `PciTreeHost.hasPortZero`. */
+  hasPortZero?(): boolean
   /** Bus numbers, windows or the bus master bit of a bridge have changed. */
   bridgeChanged?(bridge: PciConfigSpace): void
   /** The slot below it. */
@@ -117,6 +119,7 @@ export class PciConfigSpace implements PciFunction {
       messages: this.#messages,
       mapBar: (bar) => host.mapBar(bar),
       forwarded: (window, base, length) => this.#forwarded(window, base, length),
+      hasPortZero: () => host.hasPortZero?.() ?? false,
     })
     this.#setWritable()
     this.#powerOn()

@@ -49,6 +49,8 @@ export interface PciDecodersParts {
   mapBar(bar: BarRegion): Region
   /** Whether the bridges above forward a range. */
   forwarded(window: WindowKind, base: number, bytes: number): boolean
+  /** Whether a function may have port 0. */
+  hasPortZero(): boolean
 }
 
 /**
@@ -185,8 +187,9 @@ export class PciDecoders {
       const base = this.#baseOf(decoder)
       const on =
         this.#decodes(decoder, command) &&
-        // Base 0 is what an unconfigured BAR holds and all ones is a BAR being sized; neither is decoded.
-        base !== 0 &&
+        // Base 0 is what an unconfigured BAR holds and all ones is a BAR being sized; neither is decoded. Where nothing
+        // but PCI has ports, firmware gives out port 0 too.
+        (base !== 0 || (decoder.kind === 'io' && this.#parts.hasPortZero())) &&
         base + bytes < limitOf(decoder) &&
         this.#parts.forwarded(decoder.window, base, bytes)
       if (region.enabled && (!on || region.base !== base)) region.disable()

@@ -14,6 +14,8 @@ export interface PciTreeHost {
   wire(device: number, pin: number): InterruptLine | null
   /** Sends a message interrupt. */
   signalMsi(address: number, data: number, requester: number): void
+  /** Whether a function may have port 0, as where nothing but PCI has ports. Default: an I/O BAR of 0 is off. */
+  hasPortZero?(): boolean
   /** Functions have come, gone, or got other bus numbers. */
   changed(): void
   /** Resets models, as their buses are. @returns settles when no work of theirs is in flight */
@@ -72,6 +74,7 @@ export class PciTree {
       mapBar: (bar) => this.#host.mapBar(owner, bar),
       wire: pin === 0 ? null : this.#wire(parent, device, pin),
       signalMsi: (address, data, requester) => this.#host.signalMsi(address, data, requester),
+      hasPortZero: () => this.#host.hasPortZero?.() ?? false,
       parent: parent?.fn ?? null,
       bridgeChanged: (changed) => this.#bridgeChanged(changed),
       slot,

@@ -7,7 +7,7 @@ export interface FakeRegion extends Region {
 }
 
 /** A tree of functions over regions that only remember. */
-export function tree() {
+export function tree(more: Partial<PciTreeHost> = {}) {
   const messages: [address: number, data: number, requester: number][] = []
   const regions: FakeRegion[] = []
   const lines: string[] = []
@@ -33,6 +33,7 @@ export function tree() {
     }),
     signalMsi: (address, data, requester) => void messages.push([address, data, requester]),
     changed: () => {},
+    ...more,
   }
   const made = new PciTree(host)
   const add = (options: Partial<PciFunctionOptions>): PciFunction =>

@@ -60,6 +60,8 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   readonly engine: ArmEngine
   /** The interrupt controller. */
   readonly gic: ArmInterruptController
+  /** Nothing but PCI has ports. */
+  readonly hasPortZero: boolean = true
   /** The generic timers. */
   readonly timers: GenericTimers
   /** The hypervisor's own interface that the guest sees; null for none. */
@@ -121,6 +123,11 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   /** A vCPU has executed SEV: the others see an event. */
   eventSent(vcpu: number): void {
     for (const each of this.vcpus) if (each.id !== vcpu) each.signalEvent()
+  }
+
+  /** A vCPU is turned on, or off: the firmware below the guest, whose part PSCI is, connects it to its redistributor. */
+  powerChanged(vcpu: number, isOn: boolean): void {
+    this.gic.connect(vcpu, isOn)
   }
 
   /** What the PSCI calls of a vCPU act on. */

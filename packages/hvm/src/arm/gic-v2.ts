@@ -106,6 +106,9 @@ export class GicV2Controller implements ArmInterruptController {
     return this.#gic.fiqPending(vcpu)
   }
 
+  /** Its interfaces are connected for good. */
+  connect(): void {}
+
   readSystemRegister(): boolean {
     return false
   }

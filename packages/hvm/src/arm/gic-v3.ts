@@ -85,6 +85,10 @@ export class GicV3Controller implements ArmInterruptController {
     return this.#gic.fiqPending(vcpu)
   }
 
+  connect(vcpu: number, connected: boolean): void {
+    this.#gic.connect(vcpu, connected)
+  }
+
   readSystemRegister(vcpu: number, encoding: number, into: SystemValue): boolean {
     return this.#gic.readSystemRegister(vcpu, encoding, into)
   }

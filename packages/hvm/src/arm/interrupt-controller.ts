@@ -26,6 +26,8 @@ export interface ArmInterruptController {
   irqPending(vcpu: number): boolean
   /** Whether a vCPU's FIQ is asserted. */
   fiqPending(vcpu: number): boolean
+  /** A vCPU is turned on, or off: interrupts reach it, or do not. */
+  connect(vcpu: number, connected: boolean): void
   /** Reads a system register of a vCPU. @returns whether it is one */
   readSystemRegister(vcpu: number, encoding: number, into: SystemValue): boolean
   /** Writes one. */

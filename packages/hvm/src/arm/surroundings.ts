@@ -25,6 +25,8 @@ export interface ArmSurroundings {
   waitForEvent(vcpu: number, waits: boolean): void
   /** A vCPU has executed SEV. */
   eventSent(vcpu: number): void
+  /** A vCPU is turned on, or off: interrupts reach it, or do not. */
+  powerChanged(vcpu: number, isOn: boolean): void
   /** What the calls of a vCPU act on. */
   psci(vcpu: number): PsciWorld
 }

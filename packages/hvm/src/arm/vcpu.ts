@@ -171,7 +171,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.#reset()
     registers.pc = entry
     registers.setX(0, context)
-    this.power = PowerState.ON
+    this.#setPower(PowerState.ON)
     this.#domain.wake()
   }
 
@@ -195,8 +195,13 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
 
   /** Stops it: it executes nothing until it is started again. */
   stop(): void {
-    this.power = PowerState.OFF
+    this.#setPower(PowerState.OFF)
     this.cpu.stop()
+  }
+
+  #setPower(power: PowerState): void {
+    this.power = power
+    this.#world.powerChanged(this.id, power === PowerState.ON)
   }
 
   // ---------------------------------------------------------------- events
@@ -260,6 +265,6 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   /** Power-on: the first vCPU waits for nobody, the others to be started. */
   reset(): void {
     this.#reset()
-    this.power = this.id === 0 ? PowerState.ON : PowerState.OFF
+    this.#setPower(this.id === 0 ? PowerState.ON : PowerState.OFF)
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { DEVICE, domainWith, HVC, movk, movz, OFF, put, RAM, WFI } from '../support/arm-guest.ts'
+import { DEVICE, domainWith, HVC, load, movk, movz, OFF, put, RAM, WFI } from '../support/arm-guest.ts'
 
 describe.each([
   ['at once', <T>(value: T): T => value],
@@ -87,6 +87,23 @@ test('a vCPU is started by PSCI, and the machine goes off when it says so', asyn
   expect(await domain.run()).toEqual({ reason: 'power-off' })
   expect(domain.vcpus[1]!.processor.registers.x(5)).toBe(77n)
   expect(domain.vcpus[0]!.processor.registers.x(0)).toBe(0n)
+})
+
+test('interrupts reach a vCPU that is on, without a word of the guest to its redistributor; none that is off', async () => {
+  const entry = 0x200
+  // w10 to w12 = GICR_WAKER (IHI 0069) of vCPU 0, of vCPU 1 before it is on, and after it has been.
+  const waker = 0x080a_0014
+  const look = [...load(8, waker), 0xb940_010a, ...load(9, waker + 0x2_0000), 0xb940_012b]
+  const start = [movz(0, 0xc400, 16), movk(0, 3), movz(1, 1), ...load(2, RAM + entry), HVC]
+  // AFFINITY_INFO until it is off again.
+  const wait = [movz(0, 0xc400, 16), movk(0, 4), movz(1, 1), movz(2, 0), HVC, 0xf100_041f, 0x54ff_ff41]
+  const domain = domainWith([...look, ...start, ...wait, 0xb940_012c, ...OFF], 2)
+  // The other one: w13 = GICR_WAKER of its own, then CPU_OFF.
+  put(domain, entry, [...load(9, waker + 0x2_0000), 0xb940_012d, movz(0, 0x8400, 16), movk(0, 2), HVC])
+  expect(await domain.run()).toEqual({ reason: 'power-off' })
+  const [first, second] = domain.vcpus.map(({ processor }) => processor.registers)
+  expect([10, 11, 12].map((n) => first!.x(n))).toEqual([0n, 6n, 6n])
+  expect(second!.x(13)).toBe(0n)
 })
 
 test('what nothing answers is an external abort', async () => {

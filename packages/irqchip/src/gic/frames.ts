@@ -165,6 +165,13 @@ export class RedistributorFrames {
     this.#wakerChanged = wakerChanged
   }
 
+  /** Connects a processor's interface: it is awake. Or disconnects it. */
+  connect(cpu: number, connected: boolean): void {
+    const { words } = this.#table
+    words[this.#table.block(cpu) + WAKER] = connected ? 0 : WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP
+    this.#wakerChanged()
+  }
+
   read(offset: number, size: number): number {
     const cpu = Math.floor(offset / GICR_BYTES)
     const at = offset % GICR_BYTES
@@ -211,10 +218,7 @@ export class RedistributorFrames {
     if (at >= GICR_SGI_FRAME) {
       if (this.#table.write(at - GICR_SGI_FRAME, size, value, cpu, 0, 1)) this.#changed(cpu)
     } else if (at === GICR_WAKER && size === 4) {
-      const sleeps = (value & WAKER_PROCESSOR_SLEEP) !== 0
-      const waker = sleeps ? WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP : 0
-      this.#table.words[this.#table.block(cpu) + WAKER] = waker
-      this.#wakerChanged()
+      this.connect(cpu, (value & WAKER_PROCESSOR_SLEEP) === 0)
     } else if (this.#lpis !== undefined && isWord(at, size)) this.#writeLpis(cpu, at, value, this.#lpis)
   }
 

@@ -104,6 +104,7 @@ export class GicV3 {
   readonly #table: InterruptTable
   readonly #arbiter: Arbiter
   readonly #interface: CpuInterface
+  readonly #redistributors: RedistributorFrames
   readonly #affinities: readonly number[]
   readonly #cpuOf = new Map<number, number>()
 
@@ -151,13 +152,14 @@ export class GicV3 {
       () => this.#arbiter.updateAll(),
     )
     this.distributor = new DistributorFrame(this.#table, memory !== undefined, () => this.#arbiter.updateAll())
-    this.redistributors = new RedistributorFrames(
+    this.#redistributors = new RedistributorFrames(
       this.#table,
       this.#affinities,
       this.#lpis,
       (cpu) => this.#arbiter.update(cpu),
       () => this.#arbiter.updateAll(),
     )
+    this.redistributors = this.#redistributors
     this.reset()
   }
 
@@ -199,6 +201,17 @@ export class GicV3 {
     checkInteger('INTID of a PPI', intid, 16, 31)
     checkInteger('vCPU', cpu, 0, this.cpus - 1)
     if (this.#table.drive(cpu, intid, level)) this.#arbiter.update(cpu)
+  }
+
+  /**
+   * Connects a vCPU's interface to its redistributor (GICR_WAKER), as firmware of the secure state does before it starts the
+   * vCPU; or disconnects it, as it does when it turns the vCPU off. Software that such firmware starts leaves it as it is.
+   *
+   * @throws IrqchipError `ERR_INVALID` for another vCPU
+   */
+  connect(cpu: number, connected: boolean): void {
+    checkInteger('vCPU', cpu, 0, this.cpus - 1)
+    this.#redistributors.connect(cpu, connected)
   }
 
   /**

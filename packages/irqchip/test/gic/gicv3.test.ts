@@ -91,6 +91,17 @@ test('a processor that sleeps gets nothing until it wakes (IHI 0069, GICR_WAKER.
   expect([interrupted(gic), signalled]).toEqual([[0], [0]])
 })
 
+test('the hypervisor connects a processor as secure firmware does, and disconnects it', () => {
+  const gic = makeGic(2)
+  gic.connect(0, false)
+  expect(gic.redistributors.read(0x14, 4)).toBe(6)
+  gic.setPpi(0, 27, true)
+  expect(interrupted(gic)).toEqual([])
+  gic.connect(0, true)
+  expect([interrupted(gic), gic.redistributors.read(0x14, 4)]).toEqual([[0], 0])
+  expect(() => gic.connect(2, true)).toThrow(expect.objectContaining({ code: 'ERR_INVALID' }))
+})
+
 test('64 processors are in clusters of 16, and an SGI names those of one', () => {
   const gic = makeGic(64)
   expect(gic.redistributorBytes).toBe(64 * 0x2_0000)
