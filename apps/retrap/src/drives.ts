@@ -51,6 +51,8 @@ export interface DriveFlags {
   readonly boot?: PcBootOptions
   readonly firmware?: string
   readonly firmwareVars?: string
+  /** Default amd64. */
+  readonly arch?: 'amd64' | 'arm64'
 }
 
 /** Adds the options that name drives, with QEMU's names. */
@@ -241,12 +243,15 @@ export function parseBoot(text: string): PcBootOptions {
 
 /** The drives that the options and arguments ask for, in the order of their places. */
 export function listDrives(flags: DriveFlags, images: readonly string[]): readonly DriveArgument[] {
-  const plain = { snapshot: false, readOnly: false }
+  const bare = { snapshot: false, readOnly: false }
+  // UEFI firmware for Arm has a driver of SCSI, for disks and CDs, and none of SATA.
+  const scsi = flags.arch === 'arm64'
+  const plain = scsi ? { ...bare, interface: 'scsi' as const } : bare
   const disks = [flags.hda, flags.hdb, flags.hdc, flags.hdd].flatMap((path, index) =>
-    path === undefined ? [] : [{ ...plain, path, index, media: 'disk' as const }],
+    path === undefined ? [] : [{ ...plain, path, ...(scsi ? {} : { index }), media: 'disk' as const }],
   )
   const floppies = [flags.fda, flags.fdb].flatMap((path, index) =>
-    path === undefined ? [] : [{ ...plain, path, index, media: 'disk' as const, interface: 'floppy' as const }],
+    path === undefined ? [] : [{ ...bare, path, index, media: 'disk' as const, interface: 'floppy' as const }],
   )
   const cds =
     flags.cdrom === undefined ? [] : [{ ...plain, path: flags.cdrom, media: 'cdrom' as const, readOnly: true }]

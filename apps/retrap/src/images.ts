@@ -15,6 +15,8 @@ export interface ImageFlags {
   readonly module?: readonly ModuleArgument[]
   readonly append?: string
   readonly firmware?: string
+  /** Default amd64. */
+  readonly arch?: 'amd64' | 'arm64'
   readonly optionRom?: readonly string[]
   readonly boot?: PcBootOptions
   /** The graphics card; default one where disks are booted by firmware. */
@@ -50,13 +52,19 @@ export async function namingKernel({ kernel }: ImageFlags, run: Promise<void>): 
 }
 
 /** The graphics card of a machine for which none is named: one that firmware shows what it boots on. */
-export function usualVga(flags: ImageFlags, drives: readonly DriveArgument[]): 'std' | 'none' {
+export function usualVga(flags: ImageFlags, drives: readonly DriveArgument[]): 'std' | 'ramfb' | 'none' {
+  // UEFI firmware for Arm has no driver of the other one.
+  if (flags.arch === 'arm64') return hasFirmware(flags, drives) ? 'ramfb' : 'none'
   return flags.kernel === undefined && (drives.length > 0 || bootsFromNetwork(flags)) ? 'std' : 'none'
 }
 
+/** Whether the options name firmware. */
+const hasFirmware = ({ firmware }: ImageFlags, drives: readonly DriveArgument[]): boolean =>
+  firmware !== undefined || drives.some((drive) => drive.flash !== undefined)
+
 /** What boots network cards, if anything does. */
 export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[]): NetworkBoot {
-  const isOwn = flags.firmware !== undefined || drives.some((drive) => drive.flash !== undefined)
+  const isOwn = hasFirmware(flags, drives)
   return {
     firmware: isOwn ? 'own' : flags.kernel === undefined ? 'bios' : 'none',
     wanted: bootsFromNetwork(flags),
@@ -66,8 +74,9 @@ export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[
 /** Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here. */
 export async function readImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): Promise<MachineImages> {
   const flash = drives.some((drive) => drive.flash !== undefined)
+  const isPc = flags.arch !== 'arm64'
   const seaBios =
-    flags.kernel === undefined && flags.firmware === undefined && (drives.length > 0 || bootsFromNetwork(flags))
+    isPc && flags.kernel === undefined && flags.firmware === undefined && (drives.length > 0 || bootsFromNetwork(flags))
   const [kernel, initrd, firmware] = await Promise.all([
     readImage('--kernel', flags.kernel),
     readImage('--initrd', flags.initrd),
@@ -76,8 +85,10 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
   // UEFI firmware has drivers of its own.
   const vga = flags.vga ?? usualVga(flags, drives)
   const vgaBios =
-    vga === 'std' && flags.kernel === undefined && !flash ? await fetchBiosFile('vgabios-stdvga.bin') : undefined
-  const rom = kernel !== undefined && firmware !== undefined ? await readKernelRom(kernel, flags.optionRom) : []
+    isPc && vga === 'std' && flags.kernel === undefined && !flash
+      ? await fetchBiosFile('vgabios-stdvga.bin')
+      : undefined
+  const rom = isPc && kernel !== undefined && firmware !== undefined ? await readKernelRom(kernel, flags.optionRom) : []
   const modules = await Promise.all(
     (flags.module ?? []).map(async ({ path, commandLine }) => ({
       bytes: await readInput(`--module ${path}`, path),

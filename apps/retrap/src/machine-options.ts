@@ -146,7 +146,7 @@ export function settingsFor(
   images: SessionSettings['images'],
   input: InputPolicy,
   host: SessionHost,
-  card: 'std' | 'none' = 'none',
+  card: 'std' | 'ramfb' | 'none' = 'none',
   drives: readonly DriveArgument[] = [],
 ): SessionSettings {
   const usb = usbController(flags.device, drives)

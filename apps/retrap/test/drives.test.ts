@@ -118,6 +118,13 @@ describe('flash', () => {
       { path: 'vars.fd', flash: 1, readOnly: false },
     ])
     expect(listDrives({ firmware: 'code.fd' }, [])).toEqual([])
+    // Disks and discs of an Arm machine are where its firmware finds them.
+    const drives = listDrives({ arch: 'arm64', hda: 'a', cdrom: 'b' }, ['c'])
+    expect(drives.map((drive) => [drive.path, drive.interface])).toEqual([
+      ['a', 'scsi'],
+      ['b', 'scsi'],
+      ['c', 'scsi'],
+    ])
   })
 
   test.each<{ flags: DriveFlags; message: string }>([

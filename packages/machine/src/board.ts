@@ -13,22 +13,20 @@ import {
   Uart16550,
   XenPlatform,
 } from '@retrap/devices'
-import type { EcamPlacement, FwCfg, FwCfgItem, ShadowRange, SmramSettings } from '@retrap/devices'
+import type { EcamPlacement, FwCfg, ShadowRange, SmramSettings } from '@retrap/devices'
 import type { DeviceModel, InputBackend, InterruptLine } from '@retrap/device'
 import { placeEcam } from './board-description.ts'
 import { firmwareConfiguration, replaceAcpi } from './firmware-configuration.ts'
 import type { FirmwareConfiguration } from './firmware-configuration.ts'
 import type { PcMemoryMap } from './loaders/index.ts'
 import { CHIPSETS, type MachineType } from './machine-type.ts'
+import { ramfbFile } from './ramfb-file.ts'
 import { SmiFeatures } from './smi-features.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
 import { SerialStream } from './serial-stream.ts'
 
 /** PCI device number of Xen's platform device, as in machines of its own. */
 const XEN_PLATFORM_DEVICE = 2
-
-/** Of `etc/ramfb`: an address of 64 bits and five words. */
-const RAMFB_BYTES = 28
 
 /** A PC's board as plain data, so that it can be built in another thread than the machine's. */
 export interface BoardDescription {
@@ -134,7 +132,8 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   const uarts = ports.map((port, index) => new Uart16550({ ...port, stream: serialStreams[index]! }))
   const smiFeatures = new SmiFeatures()
   const smiFiles = description.smm === true && description.machine === 'q35' ? smiFeatures.files : {}
-  const fwCfg = firmwareConfiguration(configuration, { ...smiFiles, ...(description.ramfb && ramfbFile(hooks)) })
+  const ramfb = description.ramfb === true && ramfbFile((bytes) => hooks.ramfb(bytes))
+  const fwCfg = firmwareConfiguration(configuration, { ...smiFiles, ...ramfb })
   const { bridges, isaBridge, pm } = createChipset(description, fwCfg, hooks, smiFeatures)
   let a20 = true
   const onA20 = (works: boolean): void => {
@@ -163,10 +162,6 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
     wake: () => pm.wake(),
   }
 }
-
-const ramfbFile = (hooks: BoardHooks): Record<string, FwCfgItem> => ({
-  'etc/ramfb': { bytes: new Uint8Array(RAMFB_BYTES), writable: true, onWrite: (bytes) => hooks.ramfb(bytes) },
-})
 
 /** What differs from board to board. */
 interface ChipsetModels {

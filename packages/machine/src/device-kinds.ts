@@ -15,6 +15,8 @@ export interface PcSite {
   readonly slots: PciSlots
   /** Place of the SATA controller; default 00:1f.2, a function of the south bridge of a `q35`. */
   readonly sata?: { readonly device: number; readonly function: number }
+  /** Place of the graphics card, on a board without the old places of a VGA; default that of a PC. */
+  readonly vga?: { readonly device: number }
   /** Returns 32 random bits. */
   readonly random: () => number
   /** Lets keyboards share the machine's. */

@@ -92,7 +92,10 @@ export function withCardDevice<
  * @param usual - the machine's card where `--vga` does not name one
  * @throws CliError `ERR_USAGE` for options that contradict each other
  */
-export function displaySettings(flags: DisplayFlags, usual: 'std' | 'none'): { readonly display?: DisplaySettings } {
+export function displaySettings(
+  flags: DisplayFlags,
+  usual: 'std' | 'ramfb' | 'none',
+): { readonly display?: DisplaySettings } {
   const { display = { kind: 'none' }, screenshotOnExit: screenshot } = flags
   if (flags.vga === 'none' && (display.kind !== 'none' || screenshot !== undefined))
     throw usage('--vga none leaves no picture for --display and --screenshot-on-exit')

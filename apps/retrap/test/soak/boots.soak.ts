@@ -1,16 +1,18 @@
-// Whole systems: installers, boot loaders, firmware's own programs, Xen, and Debian from all kinds of disk. Each
+// Whole systems: installers, boot loaders, firmware's own programs, Xen, and Debian from all kinds of disk, of amd64
+// and arm64. Each
 // step is a row; the summary says how long each has taken.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Soak } from '@retrap/tooling/soak'
+import { ARM_ROWS } from '../support/boots/arm.ts'
 import { DISK_ROWS } from '../support/boots/disks.ts'
 import { NETWORK_ROW } from '../support/boots/network.ts'
 import type { BootRow } from '../support/boots/row.ts'
 import { SCREEN_ROWS } from '../support/boots/screens.ts'
 import { XEN_ROW } from '../support/boots/xen.ts'
 
-const ROWS: readonly BootRow[] = [...DISK_ROWS, ...SCREEN_ROWS, XEN_ROW, NETWORK_ROW]
+const ROWS: readonly BootRow[] = [...DISK_ROWS, ...SCREEN_ROWS, XEN_ROW, NETWORK_ROW, ...ARM_ROWS]
 
 let folder = ''
 const times: string[] = []

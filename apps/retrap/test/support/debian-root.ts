@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { cpSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { copyFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { Apt, keep, unpackPackage, withScratchFolder, cacheDirectory } from '@retrap/debian'
+import type { LinuxArchitecture } from '../../src/linux/debian.ts'
 import { type DiskLinux, linuxWith } from './disk-linux.ts'
 import { FIRST_PROCESS } from './first-process.ts'
 
@@ -37,13 +38,18 @@ const FILES: Readonly<Record<string, string>> = {
 const MESSAGE_BUS = 'messagebus:x:100:100::/nonexistent:/usr/sbin/nologin\n'
 
 /** Packages and all that they depend on, as archives in a folder. */
-export async function debianArchives(packages: readonly string[]): Promise<string> {
+export async function debianArchives(
+  packages: readonly string[],
+  architecture: LinuxArchitecture = 'amd64',
+): Promise<string> {
+  const digest = createHash('sha256').update(packages.join()).digest('hex').slice(0, 12)
   const { folder } = await keep({
-    name: join('debian-12', `closure-${createHash('sha256').update(packages.join()).digest('hex').slice(0, 12)}`),
+    name: join('debian-12', `closure-${architecture === 'amd64' ? '' : `${architecture}-`}${digest}`),
     trustTimes: true,
     make: (files) =>
       withScratchFolder(cacheDirectory(), async (scratch) => {
-        const apt = await Apt.open({ directory: join(scratch, 'apt'), withoutSecurity: true })
+        const directory = join(scratch, 'apt')
+        const apt = await Apt.open({ directory, withoutSecurity: true, architectures: [architecture] })
         mkdirSync(files, { recursive: true })
         const paths = await apt.downloadClosure(packages)
         await Promise.all(paths.map((path) => copyFile(path, join(files, basename(path)))))
@@ -54,7 +60,8 @@ export async function debianArchives(packages: readonly string[]): Promise<strin
 }
 
 /** The archives of such a Debian's packages. */
-export const rootArchives = (more: readonly string[] = []): Promise<string> => debianArchives([...PACKAGES, ...more])
+export const rootArchives = (more: readonly string[] = [], architecture?: LinuxArchitecture): Promise<string> =>
+  debianArchives([...PACKAGES, ...more], architecture)
 
 /**
  * Puts a Debian 12 into a folder, as a root file system of which the root user can log in by the password `retrap`.
@@ -62,12 +69,18 @@ export const rootArchives = (more: readonly string[] = []): Promise<string> => d
  * @param more - further packages
  * @returns false where there is no apt to fetch it with
  */
-export async function makeDebianRoot(folder: string, more: readonly string[] = []): Promise<boolean> {
+export async function makeDebianRoot(
+  folder: string,
+  more: readonly string[] = [],
+  architecture?: LinuxArchitecture,
+): Promise<boolean> {
   if (!(await Apt.isAvailable())) return false
-  const archives = await rootArchives(more)
+  const archives = await rootArchives(more, architecture)
   // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
   for (const path of globSync(join(archives, '*.deb')).toSorted()) await unpackPackage(path, folder)
   for (const name of MERGED) {
+    // Arm has no lib64.
+    if (!existsSync(join(folder, name))) continue
     mkdirSync(join(folder, 'usr', name), { recursive: true })
     cpSync(join(folder, name), join(folder, 'usr', name), { recursive: true, verbatimSymlinks: true })
     rmSync(join(folder, name), { recursive: true })
@@ -89,7 +102,7 @@ export async function makeDebianRoot(folder: string, more: readonly string[] = [
 /** The first process: takes the first disk that is a whole file system with an init as the root. */
 const INIT = `${FIRST_PROCESS}/drivers
 for turn in 1 2 3 4 5 6 7 8 9; do
-  for disk in /dev/vd[ab] /dev/sd[ab] /dev/nvme[01]n1; do
+  for disk in /dev/vd[ab] /dev/sd[ab] /dev/nvme[01]n1 /dev/vda2 /dev/sda2 /dev/nvme0n1p2; do
     mount -t ext4 $disk /mnt 2>/dev/null || continue
     [ -e /mnt/usr/lib/systemd/systemd ] && break 2
     umount /mnt
@@ -115,14 +128,24 @@ const FOLDERS = [
   ...['drivers/acpi/button.ko', 'drivers/input/evdev.ko', 'drivers/usb'],
 ]
 
+/** Drivers of the Arm board's devices, in place of those of a PC's. */
+const ARM_DRIVERS = ['gpio_keys', 'bochs', 'usbhid', 'hid_generic', 'efivarfs']
+const ARM_FOLDERS = [
+  ...FOLDERS.filter((path) => !path.startsWith('drivers/acpi/')),
+  ...['drivers/input/keyboard/gpio_keys.ko', 'drivers/gpu/drm', 'drivers/hid/usbhid', 'drivers/hid/hid*.ko'],
+  ...['fs/efivarfs', 'arch'],
+]
+
 /** Debian's kernel with drivers for all our disks, and an initial RAM disk that starts the system on one of them. */
-export function rootLinux(): Promise<DiskLinux | undefined> {
-  const members = [...FOLDERS, 'fs/jbd2', 'fs/mbcache.ko', 'crypto', 'lib'].map(
-    (path) => `./lib/modules/*/kernel/${path}`,
+export function rootLinux(architecture: LinuxArchitecture = 'amd64'): Promise<DiskLinux | undefined> {
+  const isArm = architecture === 'arm64'
+  const folders = [...(isArm ? ARM_FOLDERS : FOLDERS), 'fs/jbd2', 'fs/mbcache.ko', 'crypto', 'lib']
+  const members = ['./boot/vmlinuz-*', ...folders.map((path) => `./lib/modules/*/kernel/${path}`)]
+  const suffix = isArm ? ':arm64' : ''
+  return linuxWith(
+    isArm ? [...DRIVERS, ...ARM_DRIVERS] : DRIVERS,
+    INIT,
+    { package: `linux-image-${architecture}${suffix}`, members, dependency: 'linux-image-' },
+    `busybox-static${suffix}`,
   )
-  return linuxWith(DRIVERS, INIT, {
-    package: 'linux-image-amd64',
-    members: ['./boot/vmlinuz-*', ...members],
-    dependency: 'linux-image-',
-  })
 }

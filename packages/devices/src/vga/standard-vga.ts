@@ -30,6 +30,11 @@ export interface StandardVgaOptions {
   readonly memoryBytes?: number
   /** The mode that its monitor says it prefers, up to 2560 by 1600; null: the monitor says nothing. Default 1280 by 800. */
   readonly preferredMode?: PreferredMode | null
+  /**
+   * Whether it is at VGA's ports and in the window at 0xA0000 as well; without, as on a board where other things are there,
+   * software finds all by the BARs. Default true.
+   */
+  readonly legacy?: boolean
 }
 
 /** Saved form of a {@link StandardVga}. The frame buffer is saved with the machine. */
@@ -66,7 +71,8 @@ const DISPI_PORTS = 0x1ce
 /**
  * The “standard VGA” of QEMU and Bochs, PCI 1234:1111: a VGA with modes up to 2560 by 1600 and 32 bits in a linear frame buffer.
  *
- * BAR 0 is the frame buffer, BAR 2 has the monitor's EDID and the registers; VGA's ports and the window at 0xA0000 are there too.
+ * BAR 0 is the frame buffer, BAR 2 has the monitor's EDID and the registers; VGA's ports and the window at 0xA0000 are there
+ * too, unless the board has no such places.
  *
  * Sources: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem"; Bochs, "VBE DISPI interface";
  * QEMU, docs/specs/standard-vga.rst.
@@ -112,7 +118,7 @@ export class StandardVga implements DeviceModel {
    * @throws DeviceError `ERR_PERMISSION` where the model's memory is out of reach, as in a process of its own
    */
   attach(context: DeviceContext): void {
-    const { device, memoryBytes, rom, display } = this.#options
+    const { device, memoryBytes, rom, display, legacy = true } = this.#options
     this.#context = context
     this.#memory = context.ownMemory({ name: 'vram', bytes: memoryBytes })
     const bytes = this.#memory.view
@@ -120,13 +126,7 @@ export class StandardVga implements DeviceModel {
       throw new DeviceError('ERR_PERMISSION', 'vga: its memory is out of reach: expected a thread of the machine')
     this.#planes = new Planes(bytes)
     this.#planes.configure(this.#registers, -1)
-    context.mapPorts(0x3b4, 2, this.#ports(0x3b4))
-    context.mapPorts(0x3ba, 1, this.#ports(0x3ba))
-    context.mapPorts(0x3c0, 16, this.#ports(0x3c0))
-    context.mapPorts(0x3d4, 2, this.#ports(0x3d4))
-    context.mapPorts(0x3da, 1, this.#ports(0x3da))
-    context.mapPorts(DISPI_PORTS, 4, this.#dispiPorts(), { maximumAccess: 2 })
-    context.mapMmio(WINDOW, WINDOW_BYTES, this.#windowHandler())
+    if (legacy) this.#claimLegacy(context)
     context.pci.add({
       device,
       vendorId: 0x1234,
@@ -157,6 +157,16 @@ export class StandardVga implements DeviceModel {
     const parts = { display, clock: context.clock, registers: this.#registers, dac: this.#dac, dispi: this.#dispi }
     this.#display = new VgaDisplay({ ...parts, planes: this.#planes, memory: this.#memory, bytes })
     display.connect(this.#display)
+  }
+
+  #claimLegacy(context: DeviceContext): void {
+    context.mapPorts(0x3b4, 2, this.#ports(0x3b4))
+    context.mapPorts(0x3ba, 1, this.#ports(0x3ba))
+    context.mapPorts(0x3c0, 16, this.#ports(0x3c0))
+    context.mapPorts(0x3d4, 2, this.#ports(0x3d4))
+    context.mapPorts(0x3da, 1, this.#ports(0x3da))
+    context.mapPorts(DISPI_PORTS, 4, this.#dispiPorts(), { maximumAccess: 2 })
+    context.mapMmio(WINDOW, WINDOW_BYTES, this.#windowHandler())
   }
 
   /** Ports from `first` on: larger accesses are bytes, the lowest first. */

@@ -1,7 +1,9 @@
 import { DeviceError } from '@retrap/device'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Screen } from '@retrap/display'
 import { StandardVga } from '../../src/vga/index.ts'
+import { FakeMachine } from '../support/fake-machine.ts'
 import { vgaCase } from '../support/vga-case.ts'
 import { vgaMachine, type VgaMachine } from '../support/vga-machine.ts'
 
@@ -261,6 +263,21 @@ describe('DISPI', () => {
       800, 0xb0c5, 10, 8,
     ])
   })
+})
+
+test('on a board without the old places of a VGA, a mode is set and drawn by the BARs alone', () => {
+  const screen = new Screen()
+  const machine = new FakeMachine(new StandardVga({ display: screen, legacy: false, device: 30 }))
+  for (const port of [0x3b4, 0x3c0, 0x3d4, 0x3da, 0x1ce])
+    expect(() => machine.in(port), `${port}`).toThrow('nothing at')
+  expect(() => machine.load(0xa_0000, 1)).toThrow('nothing at')
+  const bar = machine.functions.get(30 << 3)?.options.bars?.find(({ index }) => index === 2)?.handler
+  for (const [register, value] of Object.entries({ 1: 320, 2: 200, 3: 32, 4: 0x41 }))
+    void bar?.write(0x500 + 2 * Number(register), 2, value)
+  // The attribute controller shows its picture (IBM, "Video Subsystem", "Attribute Address Register").
+  void bar?.write(0x400, 1, 0x20)
+  screen.refresh()
+  expect([screen.width, screen.height]).toEqual([320, 200])
 })
 
 test('input status tells where the beam is, by the time of the machine', () => {

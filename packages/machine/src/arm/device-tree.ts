@@ -29,7 +29,7 @@ const PCI_DEVICE_SHIFT = 11
 const PCI_PINS = 4
 
 /** COMMAND_LINE_SIZE of arm64, without the NUL. */
-const COMMAND_LINE_LIMIT = 2047
+export const COMMAND_LINE_LIMIT = 2047
 const APB_CLOCK_HZ = 24_000_000
 /** Of linux/input-event-codes.h. */
 const KEY_POWER = 116

@@ -1,7 +1,7 @@
 import { Keyboard, Mouse, type Screen } from '@retrap/display'
 import type { ArmDomain } from '@retrap/hvm/arm'
 import { loadDeviceKinds, type PlacedDevices, placeDevices, type PlaceDevices } from '../device-kinds.ts'
-import { drivesOf, type PcDrive } from '../drives.ts'
+import { drivesOf, type PcBootOptions, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import { InputSwitch } from '../input/input-switch.ts'
 import { waking } from '../input/relay.ts'
@@ -13,6 +13,7 @@ import { type RemovableDrive, withTrays } from '../removable-drive.ts'
 import type { PcRootPort } from '../root-port.ts'
 import type { PcSoundDevice } from '../sound-device.ts'
 import type { PcUsb } from '../usb.ts'
+import { hasVga } from '../vga.ts'
 import type { PcVirtioDevice } from '../virtio-device.ts'
 
 /** Devices on the PCI bus of an Arm board; they are the same as a PC's. */
@@ -36,18 +37,32 @@ export interface ArmPciOptions {
   readonly keyboard?: Keyboard | undefined
   /** The machine's mouse; default one of its own. */
   readonly mouse?: Mouse | undefined
+  /**
+   * The graphics card: none (default), `std`, which Linux has a driver for, or `ramfb`, a picture in guest RAM, which UEFI
+   * firmware draws and hands on.
+   */
+  readonly vga?: 'std' | 'ramfb' | 'none' | undefined
+  /** The mode that the monitor of `vga: 'std'` prefers; null: it says nothing. Default 1280 by 800. */
+  readonly preferredMode?: { readonly width: number; readonly height: number } | null | undefined
+  /** What a graphics card draws on; default a screen of its own. */
+  readonly screen?: Screen | undefined
+  /** What firmware boots from. */
+  readonly boot?: PcBootOptions | undefined
 }
 
 /** The host bridge has the first number, and the SATA controller the last. */
 const FIRST_FREE_SLOT = 1
 const LAST_FREE_SLOT = 30
 const SATA = { device: 31, function: 0 } as const
+/** The graphics card, where there is one. */
+const VGA_SLOT = LAST_FREE_SLOT
 
 /** The options of a PC that has the same devices; SATA and root ports are those of a `q35`. */
 export function pciOptions(given: ArmPciOptions & Pick<PcOptions, 'memoryBytes'>): PcOptions {
   const { memoryBytes, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse } = given
-  const options = { drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse }
-  return { memoryBytes, ...options, machine: 'q35', vga: 'none' }
+  const { vga = 'none', preferredMode, screen, boot } = given
+  const options = { drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, preferredMode, screen, boot }
+  return { memoryBytes, ...options, machine: 'q35', vga }
 }
 
 /**
@@ -83,10 +98,12 @@ export function placeArmDevices(
   const { drives, removable } = withTrays(given.drives ?? [], wake)
   const options = { ...given, ...(given.drives !== undefined && { drives }) }
   const { keyboard = new Keyboard(), mouse = new Mouse() } = options
+  const slots = new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT)
   const devices = placeDevices(parts.kinds, {
     options,
-    slots: new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT),
+    slots,
     sata: SATA,
+    ...(hasVga(options) && { vga: { device: slots.take('vga', VGA_SLOT) } }),
     random: parts.random,
     keyboard: new InputSwitch(waking(keyboard, wake)),
     mouse: new InputSwitch(waking(mouse, wake)),

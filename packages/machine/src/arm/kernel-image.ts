@@ -34,6 +34,9 @@ export interface ImageHeader {
   readonly imageBytes: number
 }
 
+/** Whether a file is compressed by gzip. */
+export const isGzip = (file: Uint8Array): boolean => file.length >= 2 && viewOf(file).getUint16(0, true) === GZIP_MAGIC
+
 /** Whether a file is an uncompressed Image. */
 export const isImage = (file: Uint8Array): boolean =>
   file.length >= HEADER_BYTES && viewOf(file).getUint32(MAGIC, true) === MAGIC_VALUE
@@ -77,7 +80,7 @@ export async function unpackImage(
   unzstd: Decompress | undefined,
 ): Promise<Uint8Array> {
   const view = viewOf(file)
-  if (file.length >= 2 && view.getUint16(0, true) === GZIP_MAGIC) return gunzip(file, limit)
+  if (isGzip(file)) return gunzip(file, limit)
   const isZboot =
     file.length >= HEADER_BYTES &&
     view.getUint16(0, true) === DOS_MAGIC &&

@@ -10,20 +10,24 @@ import type { VirtioDevice } from '@retrap/virtio'
 import type { XenGuest } from '@retrap/xen'
 import type { plugXenArm } from '@retrap/xen/arm'
 import type { PlaceDevices } from '../device-kinds.ts'
+import { bootOrder } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import type { PcFlash } from '../flash.ts'
 import { epochOf, hostClock, HostSleeper, laterTurn, randomOf } from '../host.ts'
 import type { MachineExit } from '../machine-exit.ts'
 import { MachineLife, type MachineRunOptions, type PcState } from '../machine-life.ts'
 import type { PcOptions, StartDeviceServer } from '../pc-options.ts'
+import { ramfbFile } from '../ramfb-file.ts'
 import type { PcRemovableDrive } from '../removable-drive.ts'
 import { SerialLine, type SerialPort } from '../serial-port.ts'
 import { SerialStream } from '../serial-stream.ts'
 import { Sleep } from '../sleep.ts'
+import { hasRamfb } from '../vga.ts'
 import { xenArmOptions, xenConsole } from '../xen.ts'
 import { describeArmCrash } from './crash.ts'
 import { armDeviceTree } from './device-tree.ts'
 import { type ArmPciOptions, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
+import { type ArmFirmwareKernel, firmwareKernel } from './firmware-configuration.ts'
 import type { Decompress } from './kernel-image.ts'
 import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
 import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
@@ -39,11 +43,14 @@ export interface ArmMachineOptions extends ArmPciOptions {
   readonly cpus?: number | undefined
   /** Version of the interrupt controller; default 3. */
   readonly gic?: 2 | 3 | undefined
-  /** A Linux Image, also compressed by gzip, or in an EFI image by gzip or zstd; or an ELF file for AArch64. */
+  /**
+   * A Linux Image, also compressed by gzip, or in an EFI image by gzip or zstd; or an ELF file for AArch64. With `flash` it is
+   * an EFI program that the firmware starts.
+   */
   readonly kernel?: Uint8Array | undefined
   /**
-   * Flash memories with firmware, which starts in place of a kernel: the first holds it, the second its variables, each of
-   * 64 MiB or, read-only, less.
+   * Flash memories with firmware, which starts first: the first holds it, the second its variables, each of 64 MiB or,
+   * read-only, less.
    */
   readonly flash?: readonly PcFlash[] | undefined
   /** The kernel's initial RAM disk. */
@@ -118,6 +125,8 @@ export class ArmMachine {
   readonly keyboard: Keyboard
   /** What its mice and tablets are moved by. */
   readonly mouse: Mouse
+  /** What its graphics card draws on. */
+  readonly screen: Screen
   /** The Xen that the guest sees, with `hypervisor: 'xen'`. */
   readonly xen: XenGuest | undefined
   /** The console that Xen gives its guests: silent without Xen. */
@@ -136,6 +145,7 @@ export class ArmMachine {
     kinds: readonly PlaceDevices[],
     flash: readonly CfiFlash[],
     plugXen: typeof plugXenArm | undefined,
+    kernel: ArmFirmwareKernel | undefined,
   ) {
     const { memoryBytes, cpus = 1, gic, hypervisor } = options
     this.#options = options
@@ -184,13 +194,21 @@ export class ArmMachine {
       (bytes) => line.transmit(bytes),
       (count) => line.taken(count),
     )
-    const devices = placeArmDevices(this.domain, pci, { kinds, random: this.#random, screen: new Screen() })
+    this.screen = options.screen ?? new Screen()
+    const devices = placeArmDevices(this.domain, pci, { kinds, random: this.#random, screen: this.screen })
     this.keyboard = devices.keyboard
     this.mouse = devices.mouse
     this.removableDrives = devices.removable
     this.serial = line
     this.serialPorts = [line]
-    this.#models = createArmModels({ ...this.#board, epochSeconds, serial: stream, virtio: options.virtioMmio })
+    const { boot, virtioMmio: virtio } = options
+    const firmware = {
+      kernel,
+      bootOrder: bootOrder(devices.bootPaths, boot?.order),
+      bootMenu: boot?.menu,
+      ...(hasRamfb(pci) && { files: ramfbFile(devices.onRamfb) }),
+    }
+    this.#models = createArmModels({ ...this.#board, epochSeconds, serial: stream, virtio, firmware })
     const { hostBridge, models } = this.#models
     this.domain.architecture.pciWire = (device, pin) => hostBridge.interruptInput(device, pin)
     this.domain.dispatch.setEcam([{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }])
@@ -200,17 +218,19 @@ export class ArmMachine {
 
   /** @internal Use {@link createArmMachine}. */
   static async create(options: ArmMachineOptions): Promise<ArmMachine> {
-    const { kernel, flash = [] } = options
-    if (flash.length === 0 && !(kernel instanceof Uint8Array)) {
+    const { kernel, initrd, commandLine, flash = [], memoryBytes } = options
+    const bytes = kernel instanceof Uint8Array
+    if (kernel === undefined ? flash.length === 0 : !bytes) {
       throw new MachineError('ERR_OPTION', 'kernel: expected its bytes, as a Uint8Array, or flash with firmware')
-    }
-    if (flash.length > 0 && kernel !== undefined) {
-      throw new MachineError('ERR_OPTION', 'both a kernel and flash were given: expected one')
     }
     const pci = pciOptions(options)
     const flashModels = flash.length === 0 ? [] : await (await import('./flash.ts')).armFlash(flash)
     const xen = options.hypervisor === 'xen' ? await import('@retrap/xen/arm') : undefined
-    const machine = new ArmMachine(options, pci, await loadArmKinds(pci), flashModels, xen?.plugXenArm)
+    const started =
+      flash.length > 0 && kernel !== undefined
+        ? await firmwareKernel({ kernel, initrd, commandLine }, memoryBytes)
+        : undefined
+    const machine = new ArmMachine(options, pci, await loadArmKinds(pci), flashModels, xen?.plugXenArm, started)
     try {
       await machine.#life.startServers(options.deviceServers ?? [])
     } catch (error) {
@@ -228,10 +248,10 @@ export class ArmMachine {
 
   /** Loads the kernel, and has the first vCPU begin there. */
   async #start(): Promise<void> {
-    const { kernel, initrd, unzstd, commandLine } = this.#options
+    const { kernel, initrd, unzstd, commandLine, flash = [] } = this.#options
     const seed = (words: number): Uint8Array =>
       new Uint8Array(Uint32Array.from({ length: words }, () => this.#random()).buffer)
-    if (kernel === undefined) {
+    if (kernel === undefined || flash.length > 0) {
       // Firmware finds the tree at the beginning of RAM, and starts with the flash's first byte.
       const tree = armDeviceTree(this.#board, { rngSeed: seed(SEED_WORDS), kaslrSeed: seed(2) })
       this.domain.guestMemory.load(VIRT.ram.base, tree)

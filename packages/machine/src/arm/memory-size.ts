@@ -1,6 +1,7 @@
 import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
 import { networkRomBytes } from '../network-card.ts'
 import type { PcOptions } from '../pc-options.ts'
+import { vgaBytes } from '../vga.ts'
 import { VIRT } from './layout.ts'
 
 const MIB = 1 << 20
@@ -12,7 +13,7 @@ const VCPU_OVERHEAD = 5120 * 1024
 const FRAME_RECORD_SHARE = 256
 
 /** What {@link armMemoryBytes} counts. */
-interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards' | 'flash'> {
+interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards' | 'flash' | 'vga'> {
   readonly memoryBytes: number
   readonly cpus?: number | undefined
   readonly codeCacheBytes?: number | undefined
@@ -21,7 +22,7 @@ interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards' | 'fl
 
 /** Bytes of the machine memory of an Arm board: guest RAM, and what lies beside it. */
 export function armMemoryBytes(options: CountedOptions): number {
-  const { memoryBytes, cpus = 1, codeCacheBytes = CODE_CACHE_BYTES, deviceMemoryBytes = 0 } = options
+  const { memoryBytes, cpus = 1, codeCacheBytes = CODE_CACHE_BYTES, deviceMemoryBytes = 0, vga = 'none' } = options
   // RAM wants whole 2 MiB leaves.
   const ram = Math.ceil(memoryBytes / (2 * MIB)) * 2 * MIB
   return (
@@ -30,6 +31,7 @@ export function armMemoryBytes(options: CountedOptions): number {
     cpus * VCPU_OVERHEAD +
     codeCacheBytes +
     networkRomBytes(options) +
+    vgaBytes({ memoryBytes, vga }) +
     (options.flash === undefined ? 0 : VIRT.flash.count * (VIRT.flash.bytes + 2 * MIB)) +
     deviceMemoryBytes +
     memoryBytes / FRAME_RECORD_SHARE

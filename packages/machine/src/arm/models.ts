@@ -1,11 +1,9 @@
 import type { ByteStreamBackend, DeviceModel } from '@retrap/device'
-import { FW_CFG_KEY, FwCfg, type FwCfgItem } from '@retrap/devices'
-import { EcamHostBridge, fwCfgInMemory, Pl011, Pl031, Pl061 } from '@retrap/devices/arm'
+import { EcamHostBridge, Pl011, Pl031, Pl061 } from '@retrap/devices/arm'
 import { EmptyVirtioMmio, type VirtioDevice, VirtioMmio } from '@retrap/virtio'
 import { MachineError } from '../errors.ts'
-import { relocatableArmAcpi } from './acpi.ts'
+import { armFirmwareConfiguration, type ArmFirmwareSettings } from './firmware-configuration.ts'
 import { type ArmBoard, checkArmBoard, gsiOfSpi, POWER_BUTTON_LINE, VIRT } from './layout.ts'
-import { armSmbios } from './smbios.ts'
 
 /** What {@link createArmModels} takes. */
 export interface ArmModelsOptions extends ArmBoard {
@@ -15,8 +13,8 @@ export interface ArmModelsOptions extends ArmBoard {
   readonly serial?: ByteStreamBackend | undefined
   /** Devices of the virtio transports, from the first on; default none. */
   readonly virtio?: readonly VirtioDevice[] | undefined
-  /** Further files of fw_cfg. */
-  readonly files?: Readonly<Record<string, FwCfgItem>> | undefined
+  /** What firmware is told beside the board. */
+  readonly firmware?: ArmFirmwareSettings | undefined
 }
 
 /** The models of an Arm board. Their interrupt lines are interrupt numbers of the GIC. */
@@ -57,31 +55,9 @@ export function createArmModels(options: ArmModelsOptions): ArmModels {
     uart,
     new Pl031({ ...placed(VIRT.rtc), epochSeconds }),
     gpio,
-    firmwareConfiguration(options),
+    armFirmwareConfiguration(options, options.firmware),
     ...transports,
     new EmptyVirtioMmio({ base, count }),
   ]
   return { models, uart, hostBridge, pressPowerButton: () => gpio.press(POWER_BUTTON_LINE) }
-}
-
-/** What firmware is told. */
-function firmwareConfiguration(options: ArmModelsOptions): FwCfg {
-  const acpi = relocatableArmAcpi(options)
-  const smbios = armSmbios(options)
-  const cpus = { bytes: Uint8Array.of(options.cpus, 0) }
-  return new FwCfg({
-    place: fwCfgInMemory(VIRT.fwCfg.base),
-    keys: new Map([
-      [FW_CFG_KEY.cpus, cpus],
-      [FW_CFG_KEY.maximumCpus, cpus],
-    ]),
-    files: {
-      'etc/acpi/rsdp': { bytes: acpi.rsdp },
-      'etc/acpi/tables': { bytes: acpi.tables },
-      'etc/smbios/smbios-anchor': { bytes: smbios.anchor },
-      'etc/smbios/smbios-tables': { bytes: smbios.tables },
-      'etc/table-loader': { bytes: acpi.script },
-      ...options.files,
-    },
-  })
 }

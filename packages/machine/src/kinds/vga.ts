@@ -7,11 +7,12 @@ const DEVICE = 2
 const DEVICE_WITH_XEN = 3
 
 /** Makes the graphics card. */
-export function place({ options, screen }: Pick<PcSite, 'options' | 'screen'>): PlacedDevices {
+export function place({ options, screen, vga: at }: Pick<PcSite, 'options' | 'screen' | 'vga'>): PlacedDevices {
   const { vgaBios, hypervisor, preferredMode } = options
   const vga = new StandardVga({
     display: screen,
-    device: hypervisor === 'xen' ? DEVICE_WITH_XEN : DEVICE,
+    device: at?.device ?? (hypervisor === 'xen' ? DEVICE_WITH_XEN : DEVICE),
+    legacy: at === undefined,
     memoryBytes: VGA_MEMORY_BYTES,
     ...(vgaBios !== undefined && { rom: vgaBios }),
     ...(preferredMode !== undefined && { preferredMode }),

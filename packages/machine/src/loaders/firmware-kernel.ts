@@ -1,5 +1,6 @@
 import { isElf } from './elf.ts'
 import { LoaderError, hex } from './errors.ts'
+import { KERNEL_KEY as KEY } from './firmware-keys.ts'
 import { commandLineBytes, pageDown, type GuestMemoryWriter } from './guest-memory.ts'
 import type { KernelImages } from './kernel.ts'
 import { isLinux, parseHeader, prepareSetup } from './linux.ts'
@@ -25,27 +26,6 @@ export interface LoadedPiece {
   /** The contents. */
   readonly bytes: Uint8Array
 }
-
-/**
- * Keys of the kernel's items.
- *
- * Source: QEMU, include/standard-headers/linux/qemu_fw_cfg.h; SeaBIOS, OVMF and qboot read the same.
- */
-const KEY = {
-  kernelAddress: 0x07,
-  kernelSize: 0x08,
-  initrdAddress: 0x0a,
-  initrdSize: 0x0b,
-  kernelEntry: 0x10,
-  kernelData: 0x11,
-  initrdData: 0x12,
-  commandLineAddress: 0x13,
-  commandLineSize: 0x14,
-  commandLineData: 0x15,
-  setupAddress: 0x16,
-  setupSize: 0x17,
-  setupData: 0x18,
-} as const
 
 // Where the ROMs put a Linux kernel: the setup sectors, behind their stack the command line, and the rest.
 const SETUP = 0x1_0000

@@ -112,7 +112,7 @@ test('the power button is line 3 of the GPIO', () => {
 })
 
 test('firmware finds processors, tables and files of the machine’s', () => {
-  const machine = new Machine({ files: { 'opt/mine': { bytes: Uint8Array.of(9) } } })
+  const machine = new Machine({ firmware: { files: { 'opt/mine': { bytes: Uint8Array.of(9) } } } })
   const { base } = VIRT.fwCfg
   const select = (key: number): void => machine.store(base + 8, ((key & 0xff) << 8) | (key >> 8), 2)
   select(5)
@@ -130,6 +130,36 @@ test('firmware finds processors, tables and files of the machine’s', () => {
     'etc/table-loader',
     'opt/mine',
   ])
+})
+
+test('firmware finds what it is to start: a kernel, or devices in their order', () => {
+  const kernel = { kernel: Uint8Array.of(0x4d, 0x5a, 7), initrd: Uint8Array.of(8), commandLine: 'a=1' }
+  const machine = new Machine({ firmware: { kernel, bootOrder: ['/pci@i0cf8/scsi@2', '/x'], bootMenu: true } })
+  const { base } = VIRT.fwCfg
+  const item = (key: number, bytes: number): number[] => {
+    machine.store(base + 8, ((key & 0xff) << 8) | (key >> 8), 2)
+    return Array.from({ length: bytes }, () => machine.load(base, 1))
+  }
+  // Of the kernel, its initial RAM disk and its command line: size and contents (QEMU, linux/qemu_fw_cfg.h).
+  expect([item(0x08, 5), item(0x11, 4)]).toEqual([
+    [3, 0, 0, 0, 0],
+    [0x4d, 0x5a, 7, 0],
+  ])
+  expect([item(0x0b, 4), item(0x12, 2)]).toEqual([
+    [1, 0, 0, 0],
+    [8, 0],
+  ])
+  expect([item(0x14, 4), item(0x15, 5)]).toEqual([
+    [4, 0, 0, 0],
+    [0x61, 0x3d, 0x31, 0, 0],
+  ])
+  expect([item(0x0e, 2), item(0x17, 4)]).toEqual([
+    [1, 0],
+    [0, 0, 0, 0],
+  ])
+  // The first file of the directory.
+  expect(item(0x19, 21).slice(4, 8)).toEqual([0, 0, 0, 21])
+  expect(String.fromCharCode(...item(0x20, 21))).toBe('/pci@i0cf8/scsi@2\n/x\0')
 })
 
 test.each([

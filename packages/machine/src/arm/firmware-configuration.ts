@@ -1,0 +1,96 @@
+import { FW_CFG_KEY, FwCfg, type FwCfgItem } from '@retrap/devices'
+import { fwCfgInMemory } from '@retrap/devices/arm'
+import { KERNEL_KEY } from '../loaders/firmware-keys.ts'
+import { commandLineBytes } from '../loaders/guest-memory.ts'
+import { hex, LoaderError } from '../loaders/errors.ts'
+import { relocatableArmAcpi } from './acpi.ts'
+import { COMMAND_LINE_LIMIT } from './device-tree.ts'
+import { isGzip, unpackImage } from './kernel-image.ts'
+import { type ArmBoard, VIRT } from './layout.ts'
+import { armSmbios } from './smbios.ts'
+
+const BOOT_MENU_KEY = 0x0e
+/** "MZ" of an EFI program. */
+const DOS_MAGIC = 0x5a4d
+
+/** A kernel that firmware is to start, with what belongs to it. */
+export interface ArmFirmwareKernel {
+  /** An EFI program, such as a Linux Image. */
+  readonly kernel: Uint8Array
+  /** The kernel's initial RAM disk; absent: none. */
+  readonly initrd?: Uint8Array | undefined
+  /** The kernel's command line; default empty. */
+  readonly commandLine?: string | undefined
+}
+
+/** What firmware is told beside the board. */
+export interface ArmFirmwareSettings {
+  /** Device paths that it boots from, in the order to try them; default those that it finds. */
+  readonly bootOrder?: readonly string[] | undefined
+  /** Whether it waits for a key and offers its menu; default false. */
+  readonly bootMenu?: boolean | undefined
+  /** The kernel that it is to start; absent: none. */
+  readonly kernel?: ArmFirmwareKernel | undefined
+  /** Further files. */
+  readonly files?: Readonly<Record<string, FwCfgItem>> | undefined
+}
+
+/**
+ * Prepares a kernel for firmware, which starts EFI programs.
+ *
+ * @param limit - most bytes that a compressed one may have
+ * @throws LoaderError for a file that is no EFI program
+ */
+export async function firmwareKernel(images: ArmFirmwareKernel, limit: number): Promise<ArmFirmwareKernel> {
+  // An EFI image that decompresses itself does so under firmware.
+  const kernel = isGzip(images.kernel) ? await unpackImage(images.kernel, limit, undefined) : images.kernel
+  const magic = kernel.length < 2 ? 0 : kernel[0]! | (kernel[1]! << 8)
+  if (magic !== DOS_MAGIC)
+    throw new LoaderError(
+      'ERR_FORMAT',
+      'kernel',
+      `a file of ${kernel.length} bytes that begins with ${hex(magic)}, which firmware cannot start`,
+      'an EFI program, such as a Linux Image with its EFI stub',
+    )
+  return { ...images, kernel }
+}
+
+/** The fw_cfg device of the board, by which UEFI firmware learns of the machine. */
+export function armFirmwareConfiguration(board: ArmBoard, settings: ArmFirmwareSettings = {}): FwCfg {
+  const { bootOrder = [], bootMenu = false, kernel, files } = settings
+  const acpi = relocatableArmAcpi(board)
+  const smbios = armSmbios(board)
+  const cpus = { bytes: Uint8Array.of(board.cpus, 0) }
+  return new FwCfg({
+    place: fwCfgInMemory(VIRT.fwCfg.base),
+    keys: new Map([
+      [FW_CFG_KEY.cpus, cpus],
+      [FW_CFG_KEY.maximumCpus, cpus],
+      [BOOT_MENU_KEY, { bytes: Uint8Array.of(bootMenu ? 1 : 0, 0) }],
+      ...(kernel === undefined ? [] : kernelItems(kernel)),
+    ]),
+    files: {
+      // A text of lines that ends with a zero.
+      ...(bootOrder.length > 0 && { bootorder: { bytes: new TextEncoder().encode(`${bootOrder.join('\n')}\0`) } }),
+      'etc/acpi/rsdp': { bytes: acpi.rsdp },
+      'etc/acpi/tables': { bytes: acpi.tables },
+      'etc/smbios/smbios-anchor': { bytes: smbios.anchor },
+      'etc/smbios/smbios-tables': { bytes: smbios.tables },
+      'etc/table-loader': { bytes: acpi.script },
+      ...files,
+    },
+  })
+}
+
+function kernelItems({ kernel, initrd, commandLine = '' }: ArmFirmwareKernel): [number, FwCfgItem][] {
+  const item = (sizeKey: number, dataKey: number, bytes: Uint8Array): [number, FwCfgItem][] => [
+    [sizeKey, { bytes: new Uint8Array(Uint32Array.of(bytes.length).buffer) }],
+    [dataKey, { bytes }],
+  ]
+  const text = commandLineBytes(commandLine, COMMAND_LINE_LIMIT)
+  return [
+    ...item(KERNEL_KEY.kernelSize, KERNEL_KEY.kernelData, kernel),
+    ...item(KERNEL_KEY.commandLineSize, KERNEL_KEY.commandLineData, text),
+    ...(initrd === undefined ? [] : item(KERNEL_KEY.initrdSize, KERNEL_KEY.initrdData, initrd)),
+  ]
+}
