@@ -99,8 +99,23 @@ describe('root hub ports (xHCI 1.2, §4.19, "Root Hub")', () => {
     driver.start()
     expect(driver.port(1)).toBe(CONNECTED | ENABLED | POWER | (4 << 10) | CHANGED)
     expect(driver.port(5)).toBe(POWER | (5 << 5))
+    // A cold reset, which is no warm one.
+    driver.writePort(1, POWER | 0x10)
+    expect(driver.port(1) & (RESET_CHANGED | 0x8_0000)).toBe(RESET_CHANGED)
+    driver.writePort(1, POWER | RESET_CHANGED)
+    driver.writePort(1, POWER)
+    expect(driver.port(1) & (RESET_CHANGED | 0x8_0000)).toBe(0)
     driver.writePort(1, POWER | 0x8000_0000)
     expect(driver.port(1) & (RESET_CHANGED | 0x8_0000)).toBe(RESET_CHANGED | 0x8_0000)
+  })
+
+  test('a port of USB 2 knows no warm reset', () => {
+    const device = new TestDevice()
+    const driver = new XhciDriver([device])
+    driver.start()
+    const before = device.resets
+    driver.writePort(5, POWER | 0x8000_0000)
+    expect([device.resets, driver.port(5) & ENABLED]).toEqual([before, 0])
   })
 
   test('a device is plugged in and pulled out while the guest runs', () => {
