@@ -150,6 +150,14 @@ describe('keyboard (HID 1.11, appendix B.1)', () => {
     expect(get(0x2200)).toHaveLength(hid[7]! + 256 * hid[8]!)
   })
 
+  test('its endpoint is one for interrupts (USB 2.0, table 9-13)', () => {
+    const one = guest()
+    const setup = { type: 0x80, request: 6, value: 0x0200, index: 0, length: 255 }
+    const { data } = one.driver.control(one.slot, setup)
+    // Behind the descriptors of configuration, interface and HID.
+    expect([...data.subarray(9 + 9 + 9)].slice(0, 4)).toEqual([7, 5, 0x81, 3])
+  })
+
   test('without a configuration it takes nothing', () => {
     const one = guest()
     one.driver.control(one.slot, { type: 0, request: 9, value: 0, index: 0, length: 0 })
