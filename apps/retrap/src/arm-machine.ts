@@ -1,5 +1,8 @@
+import { promisify } from 'node:util'
+import * as zlib from 'node:zlib'
 import { type Command, Option } from 'commander'
 import { MemoryStorage, RawImage } from '@retrap/block'
+import type { ArmMachineOptions } from '@retrap/machine/arm'
 import type { DriveArgument } from './drives.ts'
 import type { ImageFlags } from './images.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
@@ -115,6 +118,7 @@ export async function createArm(options: MachineOptions): Promise<Machine> {
     ...{ vga, preferredMode, screen, boot },
     codeCacheBytes: CODE_CACHE_BYTES,
     kernel: options.kernel,
+    unzstd: unzstd(),
     flash: options.flash ?? flashOf(options.firmware),
     jit: options.jit !== undefined && options.jit !== false,
     devicePolicy: options.devicePolicy,
@@ -122,6 +126,14 @@ export async function createArm(options: MachineOptions): Promise<Machine> {
     onDeviceFailure: options.onDeviceFailure,
     ...(options.devicePlacement === 'deferred' && { devicePlacement: options.devicePlacement }),
   })
+}
+
+/** Node's Zstandard, which older ones do not have. */
+function unzstd(): ArmMachineOptions['unzstd'] {
+  const { zstdDecompress }: Partial<typeof zlib> = zlib
+  if (zstdDecompress === undefined) return undefined
+  const decompress = promisify(zstdDecompress)
+  return async (data, bytes) => decompress(data, { maxOutputLength: bytes })
 }
 
 /** A firmware image as a flash that keeps nothing. */

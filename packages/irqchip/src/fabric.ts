@@ -4,19 +4,12 @@ import { ApicBus, wideDestination } from './apic-bus.ts'
 import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from './arguments.ts'
 import { IrqchipError } from './errors.ts'
 import { I8259_STATE_BYTES, I8259Pair, type I8259State } from './i8259.ts'
-import { IOAPIC_STATE_BYTES, MOST_IOAPIC_PINS, IoApic, type IoApicState } from './ioapic.ts'
+import { IOAPIC_STATE_BYTES, IoApic, type IoApicState } from './ioapic.ts'
 import { LOCAL_APIC_STATE_BYTES } from './apic-layout.ts'
 import { LocalApic } from './local-apic.ts'
+import { type IrqLine, SharedLines } from './shared-lines.ts'
 import type { LocalApicState } from './local-apic-state.ts'
 import { ownRegion, type ApicClock, type StateRegion } from './time.ts'
-
-/** Drives an input of the interrupt controllers. */
-export interface IrqLine {
-  /** Drives the wire. */
-  set(level: boolean): void
-  /** Raises the wire for a moment, where no other holder has it up. */
-  pulse(): void
-}
 
 /** Options of an {@link InterruptFabric}. */
 export interface InterruptFabricOptions {
@@ -85,9 +78,14 @@ export class InterruptFabric {
   /** The i8259 pair. */
   readonly i8259: I8259Pair
   readonly #bus: ApicBus
-  /** How many holders drive each line. */
-  readonly #drivers = new Int32Array(MOST_IOAPIC_PINS)
-  #nmi = 0
+  readonly #lines = new SharedLines(
+    (irq, level) => this.#drive(irq, level),
+    (irq) => this.#pulse(irq),
+  )
+  /** Input 0 is that of LINT1 of all processors. */
+  readonly #nmi = new SharedLines((_input, level) => {
+    for (const apic of this.localApics) apic.setLint(1, level)
+  })
   /**
    * Called before an interrupt that a level has raised ends: a line whose level depends on something in memory is
    * brought up to date here, for if it is still up the interrupt comes again.
@@ -173,32 +171,12 @@ export class InterruptFabric {
         `interrupt line ${describeArgument(irq)}: expected 0–${pins - 1}, and not 2`,
       )
     }
-    let mine = false
-    return {
-      set: (level) => {
-        if (level === mine) return
-        mine = level
-        const before = this.#drivers[irq]!
-        const after = before + (level ? 1 : -1)
-        this.#drivers[irq] = after
-        if (before === 0 || after === 0) this.#drive(irq, level)
-      },
-      pulse: () => {
-        // Another holder keeps the wire up: there is no edge.
-        if (this.#drivers[irq] !== 0) return
-        const pin = pinOf(irq)
-        if (!this.intercept(pin)) {
-          this.ioApic.setPin(pin, true)
-          this.ioApic.setPin(pin, false)
-        }
-        if (irq < 16) this.i8259.pulse(irq)
-      },
-    }
+    return this.#lines.line(irq)
   }
 
   /** Whether anybody asserts interrupt `irq`: the wire's level. */
   asserted(irq: number): boolean {
-    return (this.#drivers[irq] ?? 0) > 0
+    return this.#lines.isAsserted(irq)
   }
 
   #drive(irq: number, level: boolean): void {
@@ -207,23 +185,18 @@ export class InterruptFabric {
     if (irq < 16) this.i8259.setLine(irq, level)
   }
 
+  #pulse(irq: number): void {
+    const pin = pinOf(irq)
+    if (!this.intercept(pin)) {
+      this.ioApic.setPin(pin, true)
+      this.ioApic.setPin(pin, false)
+    }
+    if (irq < 16) this.i8259.pulse(irq)
+  }
+
   /** A wire to the NMI inputs (LINT1) of all processors. */
   nmiLine(): IrqLine {
-    let mine = false
-    const set = (level: boolean): void => {
-      if (level === mine) return
-      mine = level
-      const before = this.#nmi
-      this.#nmi += level ? 1 : -1
-      if (before === 0 || this.#nmi === 0) for (const apic of this.localApics) apic.setLint(1, level)
-    }
-    return {
-      set,
-      pulse: () => {
-        set(true)
-        set(false)
-      },
-    }
+    return this.#nmi.line(0)
   }
 
   /** A write of `data` to a message address; whether any APIC took it. */
@@ -238,7 +211,7 @@ export class InterruptFabric {
     this.i8259.reset()
     for (const apic of this.localApics) {
       apic.setLint(0, this.i8259.output)
-      apic.setLint(1, this.#nmi > 0)
+      apic.setLint(1, this.#nmi.isAsserted(0))
     }
     this.#bus.turn = 0
   }

@@ -3,8 +3,8 @@ export {
   interruptFabricBytes,
   type InterruptFabricOptions,
   type InterruptFabricState,
-  type IrqLine,
 } from './fabric.ts'
+export type { IrqLine } from './shared-lines.ts'
 export { LOCAL_APIC_STATE_BYTES } from './apic-layout.ts'
 export { LocalApic } from './local-apic.ts'
 export type { StoredRegisters } from './local-apic.ts'

@@ -1,6 +1,7 @@
 import { ARM_BOARD_LACKS, hasArmBoard } from '@retrap/tooling/arm-payload'
 import { skipNote } from '@retrap/tooling/skip'
 import { runSoak } from '@retrap/tooling/soak'
+import * as gic from '@retrap/irqchip/gic'
 import { expect, test } from 'vitest'
 import { FORMS } from './traps/cases.ts'
 import type { TrapCase } from './traps/cases.ts'
@@ -27,8 +28,27 @@ test.skipIf(!hasArmBoard)(
   },
 )
 
-/** HVC #0x78, with which cases end. */
+/** HVC #0x78, with which cases end; HVC #0x77 of EL1's vectors. */
 const END = 0x5a00_0078n
+const VECTOR = 0x5a00_0077n
+
+/** One instruction, its X0, and the rest as it is for all. */
+const caseOf = (word: number, address: bigint, pstate: number): TrapCase => ({
+  name: 'one instruction',
+  code: [word],
+  x: Array.from({ length: 31 }, (_, i) => (i === 0 ? address : 0n)),
+  spEl0: 0n,
+  spEl1: 0n,
+  pstate,
+  sctlr: 0x30d0_1805n,
+  hcr: 0x300_8000_0001n,
+  cptr: 0x33ffn,
+  mdcr: 0n,
+  cpacr: 0n,
+  offDevice: false,
+})
+const EL1_PAN = 0x40_03c5
+const EL0 = 0x3c0
 
 // QEMU does nothing for these.
 test.each([
@@ -37,20 +57,20 @@ test.each([
   ['IVAC of a hole is refused', 0xd508_7620, PLACES['a hole by a page'], 0x9200_0145n],
   ['IVAC of what stage 2 has read-only cleans', 0xd508_7620, PLACES['a page that stage 2 has read-only'], END],
 ])('DC %s', (_name, word, address, esr) => {
-  const each: TrapCase = {
-    name: 'dc',
-    code: [word],
-    x: Array.from({ length: 31 }, (_, i) => (i === 0 ? address : 0n)),
-    spEl0: 0n,
-    spEl1: 0n,
-    // EL1h, PAN.
-    pstate: 0x40_03c5,
-    sctlr: 0x30d0_1805n,
-    hcr: 0x300_8000_0001n,
-    cptr: 0x33ffn,
-    mdcr: 0n,
-    cpacr: 0n,
-    offDevice: false,
+  expect(new TrapDomain().run(caseOf(word, address, EL1_PAN)).esr).toBe(esr)
+})
+
+// The interrupt controller's package has the registers, the processor what admits accesses of EL0: both by the same numbers.
+test('each register of the timers is one that CNTKCTL_EL1 keeps from EL0', () => {
+  const domain = new TrapDomain()
+  const timers = Object.entries(gic).flatMap(([name, value]) =>
+    name.startsWith('CNT') && name.endsWith('_EL0') && typeof value === 'number' ? [value] : [],
+  )
+  expect(timers).toHaveLength(9)
+  for (const encoding of timers) {
+    const mrs = (0xd530_0000 | ((encoding & 0x7fff) << 5)) >>> 0
+    const { esr, esrEl1 } = domain.run(caseOf(mrs, 0n, EL0))
+    expect([esr, esrEl1 >> 26n]).toEqual([VECTOR, 0x18n])
+    expect(domain.run(caseOf(mrs, 0n, 0x3c5)).esr).toBe(END)
   }
-  expect(new TrapDomain().run(each).esr).toBe(esr)
 })

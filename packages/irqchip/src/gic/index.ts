@@ -13,6 +13,7 @@ export {
   type GicV3State,
 } from './gicv3.ts'
 export { GicV2, gicV2StateBytes, type GicV2Options, type GicV2State } from './gicv2.ts'
+export { SharedLines, type IrqLine } from '../shared-lines.ts'
 export { Its, ITS_STATE_BYTES, type ItsOptions, type ItsState } from './its.ts'
 export type { GicMemory, LpiControl, PendingLpi } from './lpis.ts'
 export type { GicCpuState, InterruptTableState } from './saved-table.ts'
