@@ -8,7 +8,7 @@ import { defineDevice, type DeviceContext, type GuestMapping } from '@retrap/dev
 import { type ArmMachine, createArmMachine, VIRT } from '@retrap/machine/arm'
 import { buildInitramfs } from '../../../src/linux/initramfs.ts'
 
-const MEMORY_BYTES = 256 << 20
+const MEMORY_BYTES = 384 << 20
 const PAGE = 0x1000
 const SWEEP_BYTES = 8 << 20
 const SWEEP_NS = 1_000_000
@@ -59,7 +59,7 @@ const machine: ArmMachine = await createArmMachine({
   cpus: Number(cpus),
   hypervisor: 'xen',
   jit: process.env['RETRAP_TEST_JIT'] !== 'off',
-  commandLine: 'console=ttyAMA0 quiet',
+  commandLine: 'console=ttyAMA0 quiet panic=-1',
   devices: [
     defineDevice({ name: 'sweeper', synchronous: true, mmio: { base: 0x0d00_0000, size: PAGE }, attach: sweep }),
   ],
@@ -95,7 +95,7 @@ const most = Number(xen.store.read(`${home}/memory/static-max`))
 await until(() => text.includes(PROMPT))
 // One frame less than at first: the shared page has taken its place.
 seen.frames = xen.memory.current
-await shell('mkdir -p /tmp; head -c 20000000 /dev/urandom > /tmp/random')
+await shell('mkdir -p /tmp; head -c 8000000 /dev/urandom > /tmp/random')
 const first = await sums()
 xen.store.write(`${home}/memory/target`, Math.floor(most / 2))
 await until(() => xen.memory.current < 0.55 * seen.frames)
