@@ -380,8 +380,9 @@ export class ArmCpu {
     this.#u64[S_FAULT_ADDRESS >>> 3] = 0n
     if (stage < 2) return { reason: 'exception', syndrome, address }
     const hpfar = this.#u64[S_FAULT_HPFAR >>> 3]!
-    const described = stage === STAGE_2_BEYOND ? syndrome : this.#withAccess(syndrome)
-    return { reason: 'exception', syndrome: described, address, hpfar }
+    const described = this.#withAccess(syndrome)
+    if (stage !== STAGE_2_BEYOND) return { reason: 'exception', syndrome: described, address, hpfar }
+    return { reason: 'exception', syndrome: described, address, hpfar, beyond: true }
   }
 
   /** Bytes of the instruction at the program counter. */

@@ -14,6 +14,8 @@ export type ArmExit =
       readonly address: bigint
       /** HPFAR_EL2 of an abort that stage 2 has raised. */
       readonly hpfar?: bigint
+      /** It is the access's second page that stage 2 refuses: what the syndrome describes begins before the address. */
+      readonly beyond?: true
     }
   /**
    * WFI (`interrupt`) or WFE (`event`) waits: for an interrupt, or for an event too. `run` comes back at once as long as there

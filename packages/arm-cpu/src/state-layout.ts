@@ -83,7 +83,7 @@ export const S_V = 640
  * 1 of what is taken to EL2 without; else 0. 32 bits.
  */
 export const S_FAULT_STAGE = 404
-/** Stage 2, at the second page of an access: its syndrome does not describe the access, which begins before. */
+/** Stage 2, at the second page of an access. */
 export const STAGE_2_BEYOND = 3
 /** HPFAR_EL2 of a fault of stage 2. 64 bits. */
 export const S_FAULT_HPFAR = 464

@@ -10,8 +10,7 @@ export interface ArmEmulatorOptions {
   /** Decode the instruction even where the syndrome is valid: for processors with erratum 766422. */
   readonly alwaysDecode?: boolean
   /**
-   * A valid syndrome always describes the whole access: the processor clears ISV where an access has aborted at its second
-   * page. Then none at the first byte of a page is decoded to tell. Default false, as for hardware.
+   * A valid syndrome always describes the whole access: ISV is clear where an access has aborted at its second page. Then none at the first byte of a page is decoded to tell. Default false, as for hardware.
    */
   readonly wholeSyndromes?: boolean
   /** Stop all other vCPUs between translating PC and reading the instruction. The world must have `stopWorld`. */

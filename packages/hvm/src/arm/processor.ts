@@ -13,6 +13,9 @@ const EC_DATA_ABORT = 0x24
 /** ESR_ELx of an instruction that is not there. */
 const UNDEFINED = 0x0200_0000
 
+/** ISV of a data abort, and the fields that it says are valid. */
+const ESR_ACCESS = 0x01ff_c000
+
 /** Cost of an exception, in instructions, which take about as long. */
 const TRAP_COST = 64
 
@@ -82,7 +85,9 @@ export class ArmProcessor implements VirtualProcessor {
       if (exit.reason !== 'exception' && exit.reason !== 'budget') return exit
       if (exit.reason === 'exception') {
         this.#trapped++
-        const outcome = this.#trap(exit.syndrome, exit.address, exit.hpfar ?? 0n)
+        // What is described of an access that begins on another page is not what has to be done here.
+        const syndrome = exit.beyond === true ? (exit.syndrome & ~ESR_ACCESS) >>> 0 : exit.syndrome
+        const outcome = this.#trap(syndrome, exit.address, exit.hpfar ?? 0n)
         if (outcome !== undefined) return outcome
         if (!this.#traps.mayGoOn()) return BLOCKED
       }
