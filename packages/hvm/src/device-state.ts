@@ -47,7 +47,7 @@ export async function saveDevices(
 }
 
 /** Restores all models, and lets them go on. See `Domain.restoreDevices`. */
-export async function restoreDevices(parties: DeviceParties, state: DevicesState): Promise<void> {
+export async function restoreDevices(parties: DeviceParties, state: DevicesState, atRest: () => void): Promise<void> {
   const { devices, servers, memories } = parties
   if (state.version !== 1) {
     throw new DeviceError('ERR_STATE', `device state of version ${String(state.version)}: expected 1`)
@@ -63,6 +63,7 @@ export async function restoreDevices(parties: DeviceParties, state: DevicesState
   memories.restore(state.memories)
   await devices.restore(state.local)
   for (const { remote } of servers) await remote.restore(state.servers[remote.name] as DeviceHostState)
+  atRest()
   resume(parties)
 }
 

@@ -364,10 +364,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /**
    * Restores all device models of a domain that was made with the same ones. Not while `run` is under way.
    *
+   * @param atRest - called when they have been restored, before they go on: what they may look at then
    * @throws DeviceError `ERR_STATE`, `ERR_NOT_FOUND` where state and models do not fit
    */
-  restoreDevices(state: DevicesState): Promise<void> {
-    return restoreDevices(this.#deviceParties(), state)
+  restoreDevices(state: DevicesState, atRest: () => void = () => undefined): Promise<void> {
+    return restoreDevices(this.#deviceParties(), state, atRest)
   }
 
   /** Where the round of deterministic time is, for a snapshot; null on the host's clock. Not while `run` is under way. */

@@ -132,6 +132,13 @@ export class FirmwareArea {
       const what = `version ${state.version} with ${state.pages.length} pages`
       throw new MachineError('ERR_STATE', `firmware area ${what}: expected version 1 with ${AREA_PAGES} pages`)
     }
+    for (const { gpa, bytes } of state.hidden) {
+      const page = (gpa - AREA_BASE) / PAGE_BYTES
+      if (this.#ram[page] === undefined || bytes.length !== PAGE_BYTES) {
+        const what = `RAM of ${bytes.length} bytes at ${gpa}: expected pages from ${AREA_BASE} to 1 MiB`
+        throw new MachineError('ERR_STATE', `firmware area with hidden ${what}`)
+      }
+    }
     const { gpa, bytes } = state.unlocked
     this.#unlocked = { first: gpa, end: gpa + bytes }
     for (const [page, { readRam, writeRam }] of state.pages.entries()) {

@@ -34,6 +34,8 @@ export interface PcSnapshotState {
   readonly smram: SmramState | null
   /** The TPR patcher; null for none. */
   readonly vapic: DomainVapicState | null
+  /** It is to wake from S3 when it is run. */
+  readonly woken: boolean
   /** The host's wall clock at that instant, milliseconds from 1970. */
   readonly savedAt: number
 }

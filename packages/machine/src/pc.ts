@@ -89,6 +89,7 @@ export class Pc {
   readonly #board: PlacedBoard
   readonly #boot: PcBoot
   readonly #life: MachineLife
+  readonly #sleep: Sleep
   readonly #site: PcSite
   /** Loaded when a device is plugged in or out. */
   #hotPlug: Promise<HotPlug> | undefined
@@ -131,12 +132,12 @@ export class Pc {
     this.xen = parts.plugXen?.(this.domain, xenOptions(map, epochSeconds, random))
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
     if (startsDirectly(options)) mapResetVector(this.domain)
-    const sleep = new Sleep(this.domain, {
+    const sleep = (this.#sleep = new Sleep(this.domain, {
       resume: () => this.#boot.resume(),
       changed: (asleep) => options.onSleep?.(asleep),
       turn: () => sleeper.sleep(0),
       paused: () => this.#life.paused(),
-    })
+    }))
     const lines = Array.from({ length: options.serialPorts ?? 1 }, (_, port) => {
       return new SerialLine((bytes) => {
         this.#board.receive(port, bytes)
@@ -310,7 +311,8 @@ export class Pc {
 
   #snapshotParts(): SnapshotParts {
     const { area } = this.#boot
-    return { domain: this.domain, options: this.#options, random: this.#random, area, vapic: this.vapic }
+    const { domain, vapic } = this
+    return { domain, options: this.#options, random: this.#random, area, vapic, sleep: this.#sleep }
   }
 
   #loadHotPlug(): Promise<HotPlug> {

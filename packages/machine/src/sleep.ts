@@ -38,6 +38,15 @@ export class Sleep {
     this.#hooks = hooks
   }
 
+  /** Whether it is to wake, and has not been run since. */
+  get isWoken(): boolean {
+    return this.#woken
+  }
+
+  set isWoken(woken: boolean) {
+    this.#woken = woken
+  }
+
   /** The guest has asked to sleep: an instruction that does so is under way. */
   begin(): void {
     this.#woken = false

@@ -4,6 +4,7 @@ import type { FirmwareArea } from './firmware-area.ts'
 import type { RandomSource } from './host.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
 import type { PcSnapshot, PcSnapshotMachine, PcSnapshotState } from './pc-snapshot.ts'
+import type { Sleep } from './sleep.ts'
 import { Smram } from './smram.ts'
 
 /** The parts of a PC that a snapshot has. */
@@ -13,6 +14,7 @@ export interface SnapshotParts {
   readonly random: RandomSource
   readonly area: FirmwareArea | undefined
   readonly vapic: DomainVapic | undefined
+  readonly sleep: Sleep
 }
 
 /** What a snapshot says of the machine that options make. */
@@ -35,7 +37,7 @@ function machineOf(options: PcOptions): PcSnapshotMachine {
  * @throws MachineError `ERR_SNAPSHOT` for what cannot be saved, and for devices that are too late
  */
 export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<PcSnapshot> {
-  const { domain, options, random, area, vapic } = parts
+  const { domain, options, random, area, vapic, sleep } = parts
   const smram = smramOf(domain)
   const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
   return explaining('this machine cannot be saved', async () => {
@@ -47,6 +49,7 @@ export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<
         firmwareArea: area?.save() ?? null,
         smram: smram?.save() ?? null,
         vapic: vapic?.save() ?? null,
+        woken: sleep.isWoken,
         savedAt: Date.now(),
       }
     })
@@ -60,7 +63,7 @@ export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<
  * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
  */
 export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshot): Promise<void> {
-  const { domain, options, random, area, vapic } = parts
+  const { domain, options, random, area, vapic, sleep } = parts
   const { state, pages } = snapshot
   if (state?.version !== 1) {
     const what = `a snapshot of version ${String(state?.version)}: expected 1`
@@ -84,6 +87,7 @@ export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshot): Pro
       if (state.smram !== null) smramOf(domain)?.restore(state.smram)
     })
     random.restore(state.random)
+    sleep.isWoken = state.woken
     if (state.vapic !== null) vapic?.restore(state.vapic)
   })
 }

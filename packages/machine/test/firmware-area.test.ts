@@ -58,6 +58,9 @@ describe('the saved state of the firmware area', () => {
   test.each([
     ['another version', { version: 2 }],
     ['too few pages', { pages: [] }],
+    ['hidden RAM elsewhere', { hidden: [{ gpa: 0x10_0000, bytes: new Uint8Array(PAGE) }] }],
+    ['hidden RAM between pages', { hidden: [{ gpa: 0xd_0800, bytes: new Uint8Array(PAGE) }] }],
+    ['more hidden RAM than a page', { hidden: [{ gpa: 0xd_0000, bytes: new Uint8Array(2 * PAGE) }] }],
   ])('is refused if it has %s', async (_what, wrong) => {
     const { area: one } = await area()
     const state = { ...one.save(), ...wrong } as FirmwareAreaState

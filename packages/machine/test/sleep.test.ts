@@ -171,6 +171,16 @@ describe.each(['inline', 'deferred'] as const)('S3 of a machine without firmware
   })
 })
 
+test('a machine that is saved when it is to wake goes on from there', async () => {
+  const { pc, text } = await sleeping(sleeper(), {}, leaveVector)
+  expect(await pc.run({ timeoutMs: 200 })).toEqual({ reason: 'timeout' })
+  expect(await pc.powerButton()).toBe(true)
+  const other = await sleeping(sleeper(), { snapshot: structuredClone(await pc.save()) })
+  expect(other.pc.state).toBe('asleep')
+  expect(await other.pc.run(DEADLINE)).toEqual({ reason: 'power-off' })
+  expect(text() + other.text()).toBe('SW')
+})
+
 test('under Xen there is no S3: the write does nothing', async () => {
   const { pc, told } = await sleeping(sleeper(), { hypervisor: 'xen' })
   expect(await pc.run({ timeoutMs: 100 })).toEqual({ reason: 'timeout' })

@@ -1,6 +1,6 @@
 /** Machines that are saved while they run, and go on elsewhere. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { defineDevice } from '@retrap/device'
+import { defineDevice, type DeviceContext } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { afterEach, expect, test } from 'vitest'
@@ -141,6 +141,28 @@ test('a machine whose run was stopped is saved, and runs on', async () => {
     // oxlint-disable-next-line no-await-in-loop
     expect((await pc.save()).state.version).toBe(1)
   }
+})
+
+test('device models go on when RAM has its contents', async () => {
+  const seen: number[] = []
+  const model = (): ReturnType<typeof defineDevice> => {
+    let memory: DeviceContext['dma'] | undefined
+    return defineDevice({
+      name: 'reader',
+      ports: [{ base: 0x300, size: 1 }],
+      stateless: true,
+      attach: ({ dma }) => void (memory = dma),
+      resume() {
+        const bytes = new Uint8Array(1)
+        memory?.read(0x9_0000, bytes)
+        seen.push(bytes[0]!)
+      },
+    })
+  }
+  const first = await made({ ...halting(), devices: [model()] })
+  first.domain.guestMemory.load(0x9_0000, Uint8Array.of(7))
+  await made({ ...halting(), devices: [model()], snapshot: await first.save() })
+  expect(seen).toEqual([7, 7])
 })
 
 test('a machine that sees Xen says that it cannot be saved', async () => {

@@ -20,6 +20,9 @@ const ARRAYS = {
 type ArrayName = keyof typeof ARRAYS
 type TypedArray = InstanceType<(typeof ARRAYS)[ArrayName]>
 
+/** No state has objects in objects to such a depth. */
+const DEEPEST = 100
+
 /** Bytes of an array are aligned so that an element never is not. */
 const ALIGN = 8
 
@@ -32,7 +35,8 @@ const ALIGN = 8
 export function encodeState(state: unknown): EncodedState {
   const arrays: TypedArray[] = []
   let length = 0
-  const encode = (value: unknown, path: string): unknown => {
+  const encode = (value: unknown, path: string, depth = 0): unknown => {
+    if (depth > DEEPEST) throw new SnapshotError('ERR_STATE', `${path} is too deep: expected at most ${DEEPEST} levels`)
     switch (typeof value) {
       case 'string':
       case 'boolean':
@@ -50,7 +54,9 @@ export function encodeState(state: unknown): EncodedState {
     }
     if (value === null) return null
     if (Array.isArray(value))
-      return value.map((each, i) => (each === undefined ? { $number: 'undefined' } : encode(each, `${path}[${i}]`)))
+      return value.map((each, i) =>
+        each === undefined ? { $number: 'undefined' } : encode(each, `${path}[${i}]`, depth + 1),
+      )
     const name = typedArrayName(value)
     if (name !== undefined) {
       const array = value as TypedArray
@@ -68,7 +74,9 @@ export function encodeState(state: unknown): EncodedState {
     const special = fields.find(([key]) => key.startsWith('$'))
     if (special !== undefined)
       throw new SnapshotError('ERR_STATE', `${path}.${special[0]}: expected names that do not begin with $`)
-    return Object.fromEntries(fields.map(([key, each]) => [key, encode(each, path === '' ? key : `${path}.${key}`)]))
+    return Object.fromEntries(
+      fields.map(([key, each]) => [key, encode(each, path === '' ? key : `${path}.${key}`, depth + 1)]),
+    )
   }
   const text = JSON.stringify(encode(state, ''))
   const bytes = new Uint8Array(length)
@@ -86,14 +94,21 @@ export function encodeState(state: unknown): EncodedState {
  * @throws SnapshotError `ERR_DAMAGED` for what it cannot have written
  */
 export function decodeState({ text, bytes }: EncodedState): unknown {
-  const decode = (value: unknown): unknown => {
+  /** Bytes that no array has been made of: each is of one. */
+  let left = bytes.length
+  const decode = (value: unknown, depth: number): unknown => {
     if (typeof value !== 'object' || value === null) return value
-    if (Array.isArray(value)) return value.map(decode)
+    if (depth > DEEPEST) throw new SnapshotError('ERR_DAMAGED', `the state in the snapshot has over ${DEEPEST} levels`)
+    if (Array.isArray(value)) return value.map((each) => decode(each, depth + 1))
     const entries = Object.entries(value)
     const [first] = entries
-    if (first !== undefined && first[0].startsWith('$')) return decodeSpecial(first[0], first[1], bytes)
+    if (first !== undefined && first[0].startsWith('$')) {
+      const special = decodeSpecial(first[0], first[1], bytes, left)
+      if (ArrayBuffer.isView(special)) left -= special.byteLength
+      return special
+    }
     // Not by assignment: `__proto__` is a name like others.
-    return Object.fromEntries(entries.map(([key, each]) => [key, decode(each)]))
+    return Object.fromEntries(entries.map(([key, each]) => [key, decode(each, depth + 1)]))
   }
   let parsed: unknown
   try {
@@ -101,7 +116,7 @@ export function decodeState({ text, bytes }: EncodedState): unknown {
   } catch (error) {
     throw new SnapshotError('ERR_DAMAGED', 'the state in the snapshot is not JSON', { cause: error })
   }
-  return decode(parsed)
+  return decode(parsed, 0)
 }
 
 const SPECIAL_NUMBERS: ReadonlyMap<unknown, number | undefined> = new Map<unknown, number | undefined>([
@@ -112,18 +127,20 @@ const SPECIAL_NUMBERS: ReadonlyMap<unknown, number | undefined> = new Map<unknow
   ['undefined', undefined],
 ])
 
-function decodeSpecial(kind: string, value: unknown, bytes: Uint8Array): unknown {
+/** @param most - bytes that an array may have */
+function decodeSpecial(kind: string, value: unknown, bytes: Uint8Array, most: number): unknown {
   if (kind === '$bigint' && typeof value === 'string' && /^-?\d+$/.test(value)) return BigInt(value)
   if (kind === '$number' && SPECIAL_NUMBERS.has(value)) return SPECIAL_NUMBERS.get(value)
   if (kind === '$array' && Array.isArray(value)) {
     const [name, at, length] = value as [ArrayName, number, number]
     if (Object.hasOwn(ARRAYS, name) && Number.isInteger(at) && Number.isInteger(length)) {
       const from = ARRAYS[name]
-      const fits = at >= 0 && length >= 0 && at + length <= bytes.length && length % from.BYTES_PER_ELEMENT === 0
+      const fits =
+        at >= 0 && length >= 0 && length <= most && at + length <= bytes.length && length % from.BYTES_PER_ELEMENT === 0
       if (fits) return new from(bytes.slice(at, at + length).buffer)
     }
   }
-  throw new SnapshotError('ERR_DAMAGED', `the state in the snapshot has ${kind} ${JSON.stringify(value)}`)
+  throw new SnapshotError('ERR_DAMAGED', `the state in the snapshot has a ${kind} that was not written`)
 }
 
 /** The name of a typed array's kind; of a subclass, such as Node's `Buffer`, that of what it is made from. */

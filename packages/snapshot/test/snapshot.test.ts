@@ -10,6 +10,7 @@ import {
   SnapshotError,
   writeSnapshot,
 } from '../src/index.ts'
+import { decodeState } from '../src/plain-data.ts'
 
 async function fileOf(snapshot: Snapshot): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
@@ -152,6 +153,29 @@ test.each<[string, unknown, RegExp]>([
   )
   await expect(writing).rejects.toMatchObject({ code: 'ERR_STATE', message: expect.stringMatching(message) })
   expect(written).toStrictEqual([])
+})
+
+test('a state too deep cannot be written, nor read', async () => {
+  const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)])
+  const written = { description: null, state: nested(100), pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } }
+  expect(await read(await fileOf(written))).toStrictEqual(written)
+  await expect(fileOf({ ...written, state: nested(101) })).rejects.toMatchObject({ code: 'ERR_STATE' })
+  for (const text of [
+    `${'['.repeat(20_000)}${']'.repeat(20_000)}`,
+    `{"$bigint":${'['.repeat(20_000)}${']'.repeat(20_000)}}`,
+  ])
+    expect(() => decodeState({ text, bytes: new Uint8Array() })).toThrow(
+      expect.objectContaining({ code: 'ERR_DAMAGED' }),
+    )
+})
+
+test('a state that names its bytes again and again is refused: they would take any memory', () => {
+  const array = '{"$array":["Uint8Array",0,8]}'
+  const bytes = new Uint8Array(8)
+  expect(decodeState({ text: `[${array}]`, bytes })).toStrictEqual([bytes])
+  expect(() => decodeState({ text: `[${array},${array}]`, bytes })).toThrow(
+    expect.objectContaining({ code: 'ERR_DAMAGED' }),
+  )
 })
 
 test('pages out of order cannot be written', async () => {

@@ -116,7 +116,7 @@ export class ArmGuestTranslation {
    * @returns −1 where the access is not allowed
    */
   guestPhysical(lo: number, hi: number, write: boolean): number {
-    const outcome = walkArm(this.#context, this.tables, lo, hi, write ? ARM_WRITE : 0, this.#walk)
+    const outcome = walkArm(this.#current, this.tables, lo, hi, write ? ARM_WRITE : 0, this.#walk)
     return outcome === ARM_WALK_OK ? this.#walk.ipa : -1
   }
 

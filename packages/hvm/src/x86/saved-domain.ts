@@ -99,15 +99,17 @@ export async function restoreX86Domain(
   // The levels of wires come with the controllers; the models drive them to the same.
   domain.interrupts.restore(state.interrupts)
   domain.architecture.ferr = state.numericError
-  await domain.restoreDevices(state.devices)
-  domain.a20 = state.a20
-  mapped()
-  restoreGuestPages(domain, state.frames, pages)
-  domain.asleep = state.asleep
-  // Last of all: a processor that waits for a write watches the line in its RAM.
-  for (const [id, saved] of state.vcpus.entries()) {
-    const vcpu = domain.vcpus[id]!
-    restoreVcpu(vcpu.cpu, saved)
-    vcpu.updateEvents()
-  }
+  // Models that go on look at rings in RAM at once.
+  await domain.restoreDevices(state.devices, () => {
+    domain.a20 = state.a20
+    mapped()
+    restoreGuestPages(domain, state.frames, pages)
+    domain.asleep = state.asleep
+    // Last of all: a processor that waits for a write watches the line in its RAM.
+    for (const [id, saved] of state.vcpus.entries()) {
+      const vcpu = domain.vcpus[id]!
+      restoreVcpu(vcpu.cpu, saved)
+      vcpu.updateEvents()
+    }
+  })
 }

@@ -1,8 +1,20 @@
 /** The convention, and the answers that differ from those to x86 guests (public header arch-arm.h). */
 import { describe, expect, test } from 'vitest'
-import { ARGUMENTS, RAM, RAM_FRAMES, XenArmTestGuest } from '../support/arm-guest.ts'
+import {
+  ARGUMENTS,
+  CODE,
+  FINISH,
+  hypercall,
+  load,
+  msr,
+  RAM,
+  RAM_FRAMES,
+  XenArmTestGuest,
+} from '../support/arm-guest.ts'
 
 const SELF = 0x7ff0
+/* Encodings of system registers, op0:op1:CRn:CRm:op2. */
+const [SCTLR, TTBR0, TCR, MAIR] = [0xc080, 0xc100, 0xc102, 0xc510] as const
 const [MEMORY_OP, XEN_VERSION, VCPU_OP, SCHED_OP, HVM_OP] = [12, 17, 24, 29, 34] as const
 const [EPERM, EFAULT, EINVAL, ENOSYS] = [-1, -14, -22, -38] as const
 
@@ -36,6 +48,27 @@ describe('the convention', () => {
     for (const pointer of [0x0900_0000, 0x0800_0000, RAM + RAM_FRAMES * 0x1000 - 8, 0xffff_ffff_ffff_fff8n])
       expect(await handle(pointer)).toBe(EFAULT)
   })
+})
+
+test('a pointer is translated by the table that the guest has just switched to', async () => {
+  const guest = new XenArmTestGuest()
+  const [first, second] = [RAM + 0x5_0000, RAM + 0x5_1000]
+  // Blocks of 1 GiB: what is at a place, and in the second table RAM at 3 GiB as well.
+  const BLOCK = 0x401
+  guest.write64(first, BLOCK, RAM + BLOCK, 0, 0)
+  guest.write64(second, BLOCK, RAM + BLOCK, 0, RAM + BLOCK)
+  const set = (encoding: number, value: number): number[] => [...load(9, value), msr(9, encoding)]
+  guest.program(CODE, [
+    ...set(MAIR, 0xff),
+    ...set(TCR, 32 | (1 << 23)),
+    ...set(TTBR0, first),
+    ...set(SCTLR, 0x30d0_0801),
+    ...set(TTBR0, second),
+    ...hypercall(XEN_VERSION, 8, 0xc000_0000 + ARGUMENTS - RAM),
+    ...FINISH,
+  ])
+  await guest.run()
+  expect(Number(BigInt.asIntN(64, guest.registers.x(0)))).toBe(0)
 })
 
 test('xen_version says what an Arm guest runs on', async () => {
