@@ -154,7 +154,10 @@ export class OpenDrives {
 
   /** Closes the disk of a device that was behind a root port. @throws CliError `ERR_INPUT` */
   async removeBehind(port: string): Promise<void> {
-    const at = this.#drives.findIndex(({ opened: { virtio, nvme } }) => (virtio ?? nvme)?.port === port)
+    // One that is free again may have been meant for the port.
+    const at = this.#drives.findIndex(
+      ({ opened: { virtio, nvme }, spare }) => !spare && (virtio ?? nvme)?.port === port,
+    )
     if (at < 0) return
     const [{ opened }] = this.#drives.splice(at, 1) as [HeldDrive]
     await this.#closeFile(opened.medium)

@@ -98,4 +98,24 @@ describe('saved state', () => {
     const { cr3: _cr3, ...registers } = saved.registers
     expect(() => restoreVcpu(cpu, { ...saved, registers })).toThrow('cr3')
   })
+
+  test.each(['x', '', '7', '-0x1', '0x10000000000000000', 1.5, NaN, null])('a register of %s is refused', (value) => {
+    const { cpu } = new BareCpu()
+    const saved = saveVcpu(cpu)
+    const cs = { ...saved.segments['cs']!, base: value as string }
+    for (const wrong of [
+      { registers: { ...saved.registers, lstar: value as string } },
+      { segments: { ...saved.segments, cs } },
+    ])
+      expect(() => restoreVcpu(cpu, { ...saved, ...wrong })).toThrow(
+        expect.objectContaining({ code: 'ERR_SAVED_STATE' }),
+      )
+  })
+
+  test('the top of the x87 stack is one of its eight registers', () => {
+    const { cpu } = new BareCpu()
+    const saved = saveVcpu(cpu)
+    restoreVcpu(cpu, { ...saved, x87: { ...saved.x87, top: '0xffffff03' } })
+    expect(saveVcpu(cpu).x87['top']).toBe('0x3')
+  })
 })

@@ -17,6 +17,7 @@ const PORTS = ['pcie-root-port,id=rp1', 'pcie-root-port,id=rp2', 'pcie-root-port
 
 beforeEach(() => {
   writeFileSync(file('disk.img'), Buffer.alloc(1 << 20, 1))
+  writeFileSync(file('other.img'), Buffer.alloc(1 << 20, 3))
   writeFileSync(file('cold.img'), Buffer.alloc(1 << 20, 2))
 })
 
@@ -97,6 +98,12 @@ test('a device that the machine refuses is not in the next one, and its disk is 
   expect(await run('device_add virtio-blk-pci,drive=d1,bus=rp1,addr=4')).toContain('retrap: ')
   expect(await run('info block')).toContain('d1: ')
   expect(models(await make()).filter((name) => name.includes('rp1'))).toEqual(['pcie-root-port-rp1'])
+  // Another one that is in its place is the one that is closed with its device.
+  await run(`drive_add if=none,id=d2,file=${file('other.img')}`)
+  expect(await run('device_add virtio-blk-pci,drive=d2,bus=rp1,id=v2')).toBe('v2: in rp1; the guest is told\n')
+  expect(await run('device_del -f v2')).toBe('v2: out\n')
+  expect(await run('info block')).toContain('d1: ')
+  expect(await run('info block')).not.toContain('d2: ')
   expect(await run('drive_del d1')).toBe('d1: closed\n')
   await run('netdev_add hubport,id=net,hubid=3')
   expect(await run('device_add e1000,netdev=net,bus=rp1,addr=4')).toContain('retrap: ')

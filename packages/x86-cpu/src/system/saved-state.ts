@@ -309,9 +309,19 @@ function lookUp<T>(record: Readonly<Record<string, T>>, name: string): T {
   return value
 }
 
+/** @throws X86CpuError `ERR_SAVED_STATE` for what {@link hex} has not made */
+function numberOf(name: string, value: Hex): bigint {
+  if (!/^0x[\da-f]{1,16}$/.test(value))
+    throw new X86CpuError(
+      'ERR_SAVED_STATE',
+      `saved ${name} ${String(value)}: expected 0x and at most 16 hexadecimal digits`,
+    )
+  return BigInt(value)
+}
+
 function spread(s: System, fields: Fields, from: Readonly<Record<string, Hex>>): void {
   for (const [name, offset, bytes] of fields) {
-    const value = BigInt(lookUp(from, name))
+    const value = numberOf(name, lookUp(from, name))
     s.set(offset, Number(value & 0xffff_ffffn))
     if (bytes === 8) s.set(offset + 4, Number((value >> 32n) & 0xffff_ffffn))
   }
@@ -341,10 +351,10 @@ export function restoreState(s: System, saved: SavedCpu): void {
   if (saved.model !== undefined) checkModel(s, saved.model)
   s.cpu.endMonitor()
   spread(s, REGISTERS, saved.registers)
-  s.cpu.setRflags(Number(BigInt(lookUp(saved.registers, 'rflags'))))
+  s.cpu.setRflags(Number(numberOf('rflags', lookUp(saved.registers, 'rflags'))))
   for (const [i, name] of SEGMENTS.entries()) {
     const { selector, base, limit, attributes } = lookUp(saved.segments, name)
-    const address = BigInt(base)
+    const address = numberOf(name, base)
     const lo = Number(address & 0xffff_ffffn)
     const hi = Number(address >> 32n)
     if (i < FIRST_TABLE) setSegment(s, i, selector, lo, hi, limit, attributes)
@@ -352,6 +362,8 @@ export function restoreState(s: System, saved: SavedCpu): void {
   }
   if (!s.protectedMode) openSegmentsForRealMode(s)
   spread(s, X87, saved.x87)
+  // Generated code takes it for an index as it is.
+  s.set(S_FTOP, s.get(S_FTOP) & 7)
   for (let i = 0; i < 8; i++) spreadBytes(s, S_FPR + 16 * i, 10, saved.x87Registers[i])
   for (let i = 0; i < 16; i++) spreadBytes(s, S_XMM + 64 * i, 32, saved.ymm[i])
   spread(s, PENDING, saved.pending)
@@ -359,5 +371,5 @@ export function restoreState(s: System, saved: SavedCpu): void {
   s.host.controlChanged()
   s.cpu.flushTlb(true)
   s.cpu.modeChanged()
-  rearm(s, Number(BigInt(lookUp(saved.pending, 'monitorArmed'))) !== 0)
+  rearm(s, Number(numberOf('monitorArmed', lookUp(saved.pending, 'monitorArmed'))) !== 0)
 }
