@@ -40,7 +40,9 @@ export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<
   const { domain, options, random, area, vapic, sleep } = parts
   const smram = smramOf(domain)
   const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
-  return explaining('this machine cannot be saved', async () => {
+  // An error without a code is a defect of ours.
+  const isOurs = (error: unknown): boolean => !(error instanceof Error && 'code' in error)
+  return explaining('this machine cannot be saved', isOurs, async () => {
     const { state, pages } = await saveX86Domain(domain, deadlineMs, () => {
       others.state = {
         version: 1,
@@ -81,7 +83,9 @@ export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshot): Pro
     const [with_, without] = saved === null ? ['this one', 'the saved machine'] : ['the saved machine', 'this one']
     throw new MachineError('ERR_SNAPSHOT', `${with_} has ${what}, and ${without} has none`)
   }
-  await explaining('the snapshot does not fit this machine', async () => {
+  // States may come from anywhere: parts that are missing, or of another form, show as errors of any kind.
+  const isOurs = (error: unknown): boolean => !(error instanceof Error)
+  await explaining('the snapshot does not fit this machine', isOurs, async () => {
     await restoreX86Domain(domain, { state: state.domain, pages }, () => {
       if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
       if (state.smram !== null) smramOf(domain)?.restore(state.smram)
@@ -101,13 +105,12 @@ function differenceOf(saved: PcSnapshotMachine, here: PcSnapshotMachine): string
   return name && `${name} ${String(saved?.[name])}, expected ${String(here[name])}`
 }
 
-/** Says of errors of the parts what they mean for the machine. */
-async function explaining<T>(what: string, action: () => Promise<T>): Promise<T> {
+/** Says of errors of the parts what they mean for the machine; not of those that are ours. */
+async function explaining<T>(what: string, isOurs: (error: unknown) => boolean, action: () => Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (error) {
-    // An error without a code is a defect of ours.
-    if (!(error instanceof Error && 'code' in error)) throw error
-    throw new MachineError('ERR_SNAPSHOT', `${what}: ${error.message}`, { cause: error })
+    if (isOurs(error)) throw error
+    throw new MachineError('ERR_SNAPSHOT', `${what}: ${(error as Error).message}`, { cause: error })
   }
 }

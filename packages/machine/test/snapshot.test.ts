@@ -112,6 +112,16 @@ test.each<[string, (snapshot: PcSnapshot) => unknown, string]>([
     ({ state, pages }) => ({ state, pages: { ...pages, bytes: pages.bytes.subarray(1) } }),
     'expected 4096 each',
   ],
+  [
+    'no devices',
+    ({ state, pages }) => ({ state: { ...state, domain: { ...state.domain, devices: undefined } }, pages }),
+    'the snapshot does not fit this machine: ',
+  ],
+  [
+    'no processors',
+    ({ state, pages }) => ({ state: { ...state, domain: { ...state.domain, vcpus: null } }, pages }),
+    'the snapshot does not fit this machine: ',
+  ],
 ])('a snapshot with %s is refused', async (_what, change, message) => {
   const snapshot = change(await (await made(halting())).save()) as PcSnapshot
   const making = made({ ...halting(), snapshot })
