@@ -43,7 +43,8 @@ const INSTALLER_MEMORY_BYTES = 1024 ** 3
 
 const RESTORE_HELP = `
 Disks, firmware and sockets are opened again by the names that they were given: relative ones from this folder. A disk holds
-what the guest had written when it was saved, and must not have been written since. What is typed goes to the guest as it is.`
+what the guest had written when it was saved, and must not have been written since. The command line in the file is run
+as it is: do not restore files of people whom you would not let choose your options. What is typed goes to the guest as it is.`
 
 /**
  * Runs the command line.
@@ -165,6 +166,8 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .addHelpText('after', RESTORE_HELP)
     .action(async (file: string, more: readonly string[]) => {
       const saved = await readSavedRun(file)
+      // It opens what its command line names: files, folders, networks.
+      host.stderr.write(`retrap: going on, as it was ${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}\n`)
       const code = await goOn([...saved.arguments, ...more], file)
       if (code !== ExitCode.PowerOff) report(code)
     })

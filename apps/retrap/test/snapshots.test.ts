@@ -55,6 +55,16 @@ test('what a machine keeps in memory alone is not saved without a word', async (
   })
 })
 
+test('a machine that commands have changed is not what its command line makes', async () => {
+  const snapshots = new SessionSnapshots({ arguments: [] }, [], () => {})
+  const machine = { save: () => Promise.resolve(SNAPSHOT) }
+  expect(await snapshots.save(machine, path('d'))).toContain('saved to')
+  snapshots.changed('device_add')
+  await expect(snapshots.save(machine, path('d'))).rejects.toMatchObject({
+    message: expect.stringContaining('device_add has changed it'),
+  })
+})
+
 test('a run that the guest ends leaves no file', async () => {
   const snapshots = new SessionSnapshots({ arguments: [], onExit: path('c') }, [], () => {})
   expect(await snapshots.saveOnExit({}, true)).toContain('nothing was saved')
@@ -93,7 +103,7 @@ test(
       input: 'echo three\noff\n',
       deadlineMs: DEADLINE_MS,
     })
-    expect(second.stderr).toBe('')
+    expect(second.stderr).toMatch(/^retrap: going on, as it was 20\S+, with: retrap [^\n]*\n$/)
     expect(second.stdout).toMatch(/^three\r?$/m)
     expect(second.stdout).not.toContain('from the reset vector')
     expect(second.code).toBe(0)

@@ -73,3 +73,13 @@ export function decodeHead(head: Uint8Array): SectionHead | undefined {
   const name = String.fromCharCode(...head.subarray(0, 4))
   return { name, checksum: view.getUint32(4, true), stored, bytes }
 }
+
+/** Most bytes that a section's data become. */
+export const MOST_BYTES: Readonly<Record<SectionName, number>> = {
+  DESC: 2 ** 20,
+  STAT: 2 ** 28,
+  BYTE: MOST_SECTION_BYTES,
+  PMAP: MOST_PAGES * 8,
+  PAGE: 2 ** 20,
+  'END ': 0,
+}

@@ -6,6 +6,7 @@ import {
   checkHeader,
   decodeHead,
   HEADER_BYTES,
+  MOST_BYTES,
   MOST_PAGES,
   SECTION_BYTES,
   type SectionHead,
@@ -53,7 +54,10 @@ class Sections {
 
   /** Reads a section's bytes. @throws SnapshotError `ERR_TRUNCATED`, `ERR_DAMAGED`, saying where */
   async next(expected: SectionName): Promise<Uint8Array> {
+    const at = this.#at
     const head = await this.#head(expected)
+    // Neither text that no host can hold as one, nor more than is kept.
+    if (head.bytes > MOST_BYTES[expected]) throw this.#damaged(expected, at)
     const data = await this.#read(head.stored, expected)
     const good = crc32(data) === head.checksum
     const bytes = !good ? undefined : head.bytes === 0 ? data : await inflate(data, head.bytes)
@@ -98,7 +102,8 @@ export async function readSnapshotDescription(source: SnapshotSource): Promise<u
 /**
  * Reads a snapshot file, whole and checked.
  *
- * @throws SnapshotError `ERR_NOT_A_SNAPSHOT`, `ERR_VERSION`, `ERR_TRUNCATED`, `ERR_DAMAGED`, saying where; what the source throws
+ * @throws SnapshotError `ERR_NOT_A_SNAPSHOT`, `ERR_VERSION`, `ERR_TRUNCATED`, `ERR_DAMAGED`, saying where; `ERR_HOST` for more
+ *   pages than the host has memory for; what the source throws
  */
 export async function readSnapshot(
   source: SnapshotSource,
@@ -110,7 +115,7 @@ export async function readSnapshot(
   const text = textOf(await sections.next('STAT'))
   const state = decodeState({ text, bytes: await sections.next('BYTE') })
   const { gfns, contents, count } = decodeMap(await sections.next('PMAP'))
-  const bytes = new Uint8Array(gfns.length * PAGE_BYTES)
+  const bytes = room(gfns.length)
   const usedBy = pagesByContent(contents, count)
   for (let first = 0; first < count; first += PAGES_A_SECTION) {
     const pages = Math.min(PAGES_A_SECTION, count - first)
@@ -126,6 +131,16 @@ export async function readSnapshot(
   }
   await sections.next('END ')
   return { description, state, pages: { gfns, bytes } }
+}
+
+/** @throws SnapshotError `ERR_HOST` for more pages than the host has memory for */
+function room(pages: number): Uint8Array {
+  try {
+    return new Uint8Array(pages * PAGE_BYTES)
+  } catch (error) {
+    const what = `the host has no room for the ${pages} pages of the snapshot`
+    throw new SnapshotError('ERR_HOST', what, { cause: error })
+  }
 }
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)

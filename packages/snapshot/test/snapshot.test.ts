@@ -193,3 +193,10 @@ test('progress ends with all of the pages', async () => {
   expect(steps.length).toBe(3)
   expect(steps.at(-1)![0]).toBe(steps.at(-1)![1])
 })
+
+test('a description is no place for a gigabyte', async () => {
+  const description = 'x'.repeat(2 ** 20)
+  const file = await fileOf({ description, state: null, pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } })
+  await expect(read(file)).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: expect.stringContaining('DESC') })
+  await expect(readSnapshotDescription(bytesSource(file))).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+})

@@ -104,6 +104,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   '?': () => HELP,
 }
 
+/** Commands after which the machine is not what its command line makes. */
+const CHANGES: ReadonlySet<string> = new Set(['change', 'eject', 'device_add', 'device_del'])
+
 function only(form: string, given: readonly string[]): string {
   const [text, ...more] = given
   if (text === undefined || text === '' || more.length > 0) throw usage(`write ${form}`)
@@ -124,7 +127,9 @@ export async function runCommand(line: string, site: MonitorSite): Promise<strin
       const names = Object.keys(COMMANDS).filter((one) => one !== '?')
       throw usage(`there is no command '${name}'; there are ${names.join(', ')}${didYouMean(name, names)}`)
     }
-    return await COMMANDS[name]!(given, site)
+    const told = await COMMANDS[name]!(given, site)
+    if (CHANGES.has(name)) site.snapshots.changed(name)
+    return told
   } catch (error) {
     return `retrap: ${explainError(error)?.message ?? describeThrown(error)}\n`
   }

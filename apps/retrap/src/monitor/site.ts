@@ -12,7 +12,7 @@ export interface MonitorSite {
   readonly machine: MonitorMachine | undefined
   readonly backEnds: Pick<BackEnds, 'images' | 'networks' | 'uses'>
   readonly devices: HotDevices
-  readonly snapshots: Pick<SessionSnapshots, 'save' | 'saveNow'>
+  readonly snapshots: Pick<SessionSnapshots, 'changed' | 'save' | 'saveNow'>
   /** Says something before the command has ended, in whole lines. */
   readonly tell: (text: string) => void
 }

@@ -23,12 +23,18 @@ export class SessionSnapshots {
   readonly #settings: SnapshotSettings
   readonly #drives: readonly Pick<DriveArgument, 'id' | 'path' | 'snapshot'>[]
   readonly #tell: (text: string) => void
+  #changedBy: string | undefined
 
   /** @param tell - says what takes its time */
   constructor(settings: SnapshotSettings, drives: readonly DriveArgument[], tell: (text: string) => void) {
     this.#settings = settings
     this.#drives = drives
     this.#tell = tell
+  }
+
+  /** A command has changed the machine: its command line does not make one like it any more. */
+  changed(command: string): void {
+    this.#changedBy = command
   }
 
   /**
@@ -44,6 +50,10 @@ export class SessionSnapshots {
     if (lost !== undefined) {
       const what = `drive ${lost.id ?? lost.path ?? ''} keeps what the guest writes in memory (snapshot=on)`
       throw new CliError('ERR_INPUT', `this machine cannot be saved: ${what}, where a snapshot does not have it`)
+    }
+    if (this.#changedBy !== undefined) {
+      const what = `${this.#changedBy} has changed it, and its command line, which restore runs again, does not say so`
+      throw new CliError('ERR_INPUT', `this machine cannot be saved: ${what}`)
     }
     const run: SavedRun = {
       version: 1,

@@ -51,7 +51,8 @@ export async function writeSnapshotFile(
     const file = await open(partial, 'w')
     try {
       const take = async (piece: Uint8Array): Promise<void> => {
-        await file.write(piece)
+        // A plain write may take only a part.
+        await file.writeFile(piece)
         bytes += piece.length
       }
       await writeSnapshot({ description: run, ...snapshot }, take, onProgress && { onProgress })

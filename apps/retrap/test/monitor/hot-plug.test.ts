@@ -44,6 +44,7 @@ test('a disk is opened, plugged in, in the machine after a reset as well, and it
   )
   expect(await run('device_add nvme,drive=d1,bus=rp1,id=n1,serial=S1')).toBe('n1: in rp1; the guest is told\n')
   expect(models(pc)).toContain('nvme-rp1')
+  expect(await run(`savevm ${file('a.snapshot')}`)).toContain('device_add has changed it')
   expect(await run('drive_del d1')).toBe("retrap: a device has drive 'd1'; device_del of it closes both\n")
   expect(backEnds.images.drives.at(-1)).toMatchObject({ interface: 'nvme', serialNumber: 'S1', nvme: { port: 'rp1' } })
   const after = await make()
