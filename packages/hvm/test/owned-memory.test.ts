@@ -348,7 +348,8 @@ describe('state', () => {
 
   test('a model that can neither be saved nor is stateless fails the save by name', async () => {
     const { guest } = make(() => {})
-    await expect(guest.domain.saveDevices(1000)).rejects.toThrow(/device model console cannot be saved/)
+    guest.domain.attach(defineDevice({ name: 'thermometer', ports: [{ base: 0x300, size: 1 }], read: () => 20 }))
+    await expect(guest.domain.saveDevices(1000)).rejects.toThrow(/device model thermometer cannot be saved/)
   })
 
   test('quiesce comes before save, and a model that takes too long is named', async () => {

@@ -16,6 +16,8 @@ export interface PcSnapshotMachine {
   readonly start: 'kernel' | 'firmware' | 'flash'
   /** How its time passes. */
   readonly clock: 'real' | 'deterministic'
+  /** Sizes of the media that were in its drives, in bytes, in the order of the options; 0: none was in. */
+  readonly media: readonly number[]
 }
 
 /** All of a PC but the contents of its RAM: plain data. */

@@ -27,6 +27,7 @@ function machineOf(options: PcOptions): PcSnapshotMachine {
     smm: options.smm === true,
     start,
     clock: options.clock ?? 'real',
+    media: (options.drives ?? []).map(({ medium }) => medium?.properties.bytes ?? 0),
   }
 }
 
@@ -101,8 +102,11 @@ const smramOf = ({ systemManagementMemory: memory }: X86Domain): Smram | undefin
 
 /** The first option in which two machines differ; undefined for none. */
 function differenceOf(saved: PcSnapshotMachine, here: PcSnapshotMachine): string | undefined {
-  const name = (Object.keys(here) as (keyof PcSnapshotMachine)[]).find((each) => saved?.[each] !== here[each])
-  return name && `${name} ${String(saved?.[name])}, expected ${String(here[name])}`
+  const names = Object.keys(here) as (keyof PcSnapshotMachine)[]
+  const name = names.find((each) => String(saved?.[each]) !== String(here[each]))
+  if (name === undefined) return undefined
+  const what = name === 'media' ? 'sizes of media' : name
+  return `${what} ${String(saved?.[name])}, expected ${String(here[name])}`
 }
 
 /** Says of errors of the parts what they mean for the machine; not of those that are ours. */

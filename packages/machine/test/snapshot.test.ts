@@ -7,6 +7,7 @@ import { afterEach, expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, type PcSnapshot } from '../src/index.ts'
 import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
 import { multibootKernel } from './support/kernels.ts'
+import { medium } from './support/media.ts'
 
 const pcs: Pc[] = []
 afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
@@ -126,6 +127,26 @@ test.each<[string, (snapshot: PcSnapshot) => unknown, string]>([
   const snapshot = change(await (await made(halting())).save()) as PcSnapshot
   const making = made({ ...halting(), snapshot })
   await expect(making).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message: expect.stringContaining(message) })
+})
+
+test('a machine with another medium in a drive does not take the snapshot', async () => {
+  const options = (bytes: number | null): Omit<PcOptions, 'memoryBytes'> => ({
+    ...halting(),
+    vga: 'none',
+    drives: [
+      { medium: medium(new Uint8Array(1 << 20)) },
+      { medium: bytes === null ? null : medium(new Uint8Array(bytes)), media: 'cdrom' },
+    ],
+  })
+  const first = await made(options(4096))
+  const before = await first.save()
+  await made({ ...options(4096), snapshot: before })
+  await first.drive('cd0').eject()
+  const after = await first.save()
+  await made({ ...options(null), snapshot: after })
+  const making = made({ ...options(4096), snapshot: after })
+  const message = expect.stringContaining('sizes of media 1048576,0, expected 1048576,4096') as string
+  await expect(making).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message })
 })
 
 test('a model that cannot be saved is named, and the machine runs on', async () => {

@@ -38,17 +38,7 @@ export async function withGuest<T>(
     const files = await buildPrograms(programs, COMPILERS[width], await readFile(busybox), folder)
     const initrd = join(folder, 'initrd.img')
     await writeFile(initrd, initramfsOf(files))
-    const [bios = ''] = await fetchMembers([
-      { package: 'seabios', members: ['./usr/share/seabios/bios.bin', './usr/share/seabios/vgabios-stdvga.bin'] },
-    ])
-    const share = join(bios, 'usr/share/seabios')
-    return await use({
-      width,
-      kernel,
-      initrd,
-      bios: join(share, 'bios.bin'),
-      vgaBios: join(share, 'vgabios-stdvga.bin'),
-    })
+    return await use({ width, kernel, initrd, ...(await fetchSeabios()) })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -59,7 +49,17 @@ async function fetchAmd64(): Promise<{ kernel: string; busybox: string }> {
   return { kernel: kernelPath, busybox: busyboxPath }
 }
 
-async function fetchI386(): Promise<{ kernel: string; busybox: string }> {
+/** The BIOS and the video BIOS that v86 starts with. */
+export async function fetchSeabios(): Promise<{ bios: string; vgaBios: string }> {
+  const [folder = ''] = await fetchMembers([
+    { package: 'seabios', members: ['./usr/share/seabios/bios.bin', './usr/share/seabios/vgabios-stdvga.bin'] },
+  ])
+  const share = join(folder, 'usr/share/seabios')
+  return { bios: join(share, 'bios.bin'), vgaBios: join(share, 'vgabios-stdvga.bin') }
+}
+
+/** Debian's 32-bit kernel, and a busybox for it. */
+export async function fetchI386(): Promise<{ kernel: string; busybox: string }> {
   const [kernel = '', busybox = ''] = await fetchMembers([
     { package: 'linux-image-686:i386', dependency: 'linux-image-6', members: ['./boot/vmlinuz-*'] },
     { package: 'busybox-static:i386', members: ['./bin/busybox'] },
