@@ -18,8 +18,10 @@ const MEBIBYTES = 256
 const COMMAND_LINE = 'console=ttyS0 quiet mitigations=off'
 const PROMPT = '/ # \u001b[6n'
 const DEADLINE_MS = 300_000
+const QEMU = 'qemu-system-i386'
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
-const guestProgram = (name: string): string => fileURLToPath(new URL(`snapshot/${name}-guest.ts`, import.meta.url))
+const RETRAP_GUEST = fileURLToPath(new URL('snapshot/retrap-guest.ts', import.meta.url))
+const V86_GUEST = fileURLToPath(new URL('snapshot/v86-guest.ts', import.meta.url))
 
 /** What an emulator took, in milliseconds, and the size of what it saved. */
 interface Figures {
@@ -39,8 +41,8 @@ export async function run([rounds = '5']: readonly string[]): Promise<void> {
     await writeFile(initrd, buildInitramfs(await readFile(busybox)))
     const { bios, vgaBios } = await fetchSeabios()
     const guest = [kernel, initrd, String(MEBIBYTES), COMMAND_LINE, PROMPT, rounds]
-    const ours = await figuresOf('retrap', guest)
-    report('v86', ours, await figuresOf('v86', [bios, vgaBios, ...guest]))
+    const ours = await figuresOf(RETRAP_GUEST, guest)
+    report('v86', ours, await figuresOf(V86_GUEST, [bios, vgaBios, ...guest]))
     report('QEMU', ours, await qemu(folder, kernel, initrd, Number(rounds)))
     const mib = (ours.bytes / 2 ** 20).toFixed(1)
     console.log(`snapshot-file: ${mib} MiB, compressed and written in ${Math.round(ours.write ?? NaN)} ms`)
@@ -61,12 +63,12 @@ function report(peer: string, ours: Figures, theirs: Figures): void {
   line('size', ours.bytes / 2 ** 20, theirs.bytes / 2 ** 20, 'MiB')
 }
 
-async function figuresOf(name: string, args: readonly string[]): Promise<Figures> {
-  const command = [...NODE_FLAGS, guestProgram(name), ...args]
+async function figuresOf(program: string, args: readonly string[]): Promise<Figures> {
+  const command = [...NODE_FLAGS, program, ...args]
   const { code, stdout, stderr } = await runProgram(process.execPath, command, { deadlineMs: DEADLINE_MS })
   const last = stdout.trimEnd().split('\n').at(-1) ?? ''
   if (code !== 0 || !last.startsWith('{'))
-    throw new Error(`${name} ended with ${code}:\n${stdout.slice(-2000)}${stderr}`)
+    throw new Error(`${program} ended with ${code}:\n${stdout.slice(-2000)}${stderr}`)
   return JSON.parse(last) as Figures
 }
 
@@ -79,7 +81,7 @@ async function qemu(folder: string, kernel: string, initrd: string, rounds: numb
   const before = (await stat(image)).size
   const monitor = join(folder, 'monitor')
   const child = spawn(
-    'qemu-system-i386',
+    QEMU,
     // prettier-ignore
     ['-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', String(MEBIBYTES), '-nodefaults', '-display', 'none', '-serial', 'stdio',
       '-monitor', `unix:${monitor},server=on,wait=off`, '-drive', `if=none,id=state,format=qcow2,file=${image}`,
@@ -90,7 +92,7 @@ async function qemu(folder: string, kernel: string, initrd: string, rounds: numb
     let printed = ''
     await new Promise<void>((resolve, reject) => {
       child.on('error', reject)
-      child.on('exit', (code) => reject(new Error(`qemu-system-i386 ended with ${code}:\n${printed}`)))
+      child.on('exit', (code) => reject(new Error(`${QEMU} ended with ${code}:\n${printed}`)))
       child.stdout.on('data', (bytes: Buffer) => {
         printed += bytes.toString('latin1')
         if (printed.endsWith(PROMPT)) resolve()

@@ -10,7 +10,7 @@ import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 600_000
 /** What a kernel says when something about its machine is wrong. */
-const COMPLAINT = /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic|unchecked MSR|nobody cared|segfault/
+const COMPLAINT = /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic(?!=)|unchecked MSR|nobody cared|segfault/
 const XEN = '/sys/devices/system/xen_memory/xen_memory0'
 /** Kernel and initial RAM disk of a 32-bit system with PAE, which is the 32-bit kernel that knows Xen. */
 let system32: readonly string[] = []

@@ -9,7 +9,7 @@ if (!hasApt) console.warn('SKIPPED: booting Debian needs apt, which is not on th
 const DEADLINE_MS = 240_000
 /** What a kernel says when something about its machine is wrong. */
 const COMPLAINT =
-  /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic|unchecked MSR|nobody cared|XENBUS: Tim|xen.*fail/
+  /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic(?!=)|unchecked MSR|nobody cared|XENBUS: Tim|xen.*fail/
 
 /** Runs commands in the shell, and gives all that was printed. */
 async function run(args: readonly string[], ...commands: readonly string[]): Promise<string> {
