@@ -95,11 +95,20 @@ export function restoreGuestPages(domain: Domain, frames: readonly GuestFrames[]
     let done = 0
     for (; at < gfns.length && gfns[at]! < gfn + count; at++) {
       const index = gfns[at]! - gfn
-      if (index > done) domain.memory.fill((mfn + done) * PAGE_BYTES, (index - done) * PAGE_BYTES, 0)
+      clear(domain, mfn + done, index - done)
       domain.memory.write((mfn + index) * PAGE_BYTES, bytes.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES))
       done = index + 1
     }
-    if (done < count) domain.memory.fill((mfn + done) * PAGE_BYTES, (count - done) * PAGE_BYTES, 0)
+    clear(domain, mfn + done, count - done)
+  }
+}
+
+/** Makes frames zeros. Those that are so are not written: the host has no memory for what nobody has touched. */
+function clear({ memory, instructions }: Domain, mfn: number, count: number): void {
+  for (let frame = mfn; frame < mfn + count; frame++) {
+    // Before a vCPU has executed, all writes are counted.
+    if (instructions === 0 && memory.generation[frame] === 0) continue
+    if (!isZero(memory.u32, frame * WORDS)) memory.fill(frame * PAGE_BYTES, PAGE_BYTES, 0)
   }
 }
 
