@@ -21,7 +21,7 @@ export interface RoundState {
   readonly inTurn: boolean
   /** Instructions that are left of the turn. */
   readonly left: number
-  /** Those that it has taken, for which time has still to pass. */
+  /** Instructions that the turn has taken, and that the clock has not counted yet. */
   readonly spent: number
   /** In this round, a vCPU has executed something. */
   readonly ran: boolean
@@ -107,6 +107,8 @@ export class VirtualRounds {
     let units = 0
     while (!host.ended()) {
       const settled = host.settle()
+      // A frame from a model elsewhere may have stopped the machine just now.
+      if (host.ended()) return null
       if (settled !== null) return settled
       if (host.waitsForHost()) return host.waitForHost(false)
       if (host.pauses()) return null
@@ -158,6 +160,8 @@ export class VirtualRounds {
       }
       return TURN
     }
+    // What it was in the middle of may have stopped the machine.
+    if (host.ended()) return 0
     if (!this.#inTurn) {
       if (!host.mayRun(vcpu)) {
         this.#next++

@@ -1,5 +1,5 @@
 /** Models elsewhere that the deterministic time of a domain waits for, and that do not say when they have done. */
-import { RemoteServer, type Frame } from '@retrap/ioreq'
+import { RemoteServer, STATE_IORESP_READY, type Frame } from '@retrap/ioreq'
 import { expect, test } from 'vitest'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 import { al, type Assembler } from '@retrap/x86-assembler'
@@ -50,5 +50,41 @@ test('a stopped domain has no deadline for them', async () => {
   expect(await guest.run()).toEqual({ reason: 'stopped' })
   await new Promise((resolve) => setTimeout(resolve, 120))
   expect(guest.failures).toEqual([])
+  remote.close()
+})
+
+test('a machine that models stop while their answers are looked for executes nothing more', async () => {
+  const guest = new Guest((asm) => asm.out(0x80, al).nop().hlt())
+  const { domain } = guest
+  let asked = false
+  const remote = new RemoteServer(
+    domain.dispatch,
+    domain.platform,
+    {
+      send() {},
+      notifyBuffered() {},
+      close() {},
+      notify: () => {
+        asked = true
+        // It is for the loop to find that there is an answer.
+        setImmediate(() => guest.sleeper.wake())
+      },
+    },
+    { name: 'silent' },
+  )
+  const { server } = remote
+  const pump = (): void => {
+    // Not before the vCPU waits.
+    if (!asked || !domain.dispatch.unanswered(0)) return
+    asked = false
+    remote.take({ kind: 'powerOff' })
+    server.slot(0).state = STATE_IORESP_READY
+    server.answered(0)
+  }
+  domain.addServer({ remote, pump, close: () => remote.close() })
+  remote.take({ kind: 'claim', type: 0, ranges: [[0x80, 0x80]], buffered: [] })
+  remote.take({ kind: 'ready', name: 'silent' })
+  expect(await guest.run()).toEqual({ reason: 'power-off' })
+  expect(guest.domain.vcpus[0]!.cpu.retired).toBe(1)
   remote.close()
 })
