@@ -154,7 +154,7 @@ export class OpenDrives {
 
   /** Closes the disk of a device that was behind a root port. @throws CliError `ERR_INPUT` */
   async removeBehind(port: string): Promise<void> {
-    // One that is free again may have been meant for the port.
+    // A spare disk may still name the port of the device that it once was for.
     const at = this.#drives.findIndex(
       ({ opened: { virtio, nvme }, spare }) => !spare && (virtio ?? nvme)?.port === port,
     )

@@ -75,13 +75,12 @@ export function copyGuestPages(domain: Domain): GuestPages {
  */
 export function restoreGuestPages(domain: Domain, frames: readonly GuestFrames[], pages: GuestPages): void {
   const { gfns, bytes } = pages
-  const runs = [...machineRuns(domain)]
-  const here = JSON.stringify(guestFrames(domain))
-  if (here !== JSON.stringify(frames)) throw new HvmError('ERR_STATE', differenceOf(guestFrames(domain), frames))
+  const here = guestFrames(domain)
+  if (JSON.stringify(here) !== JSON.stringify(frames)) throw new HvmError('ERR_STATE', differenceOf(here, frames))
   if (bytes.length !== gfns.length * PAGE_BYTES)
     throw new HvmError('ERR_STATE', `${gfns.length} saved frames of ${bytes.length} bytes: expected 4096 each`)
   let at = 0
-  for (const { gfn, count } of runs) {
+  for (const { gfn, count } of here) {
     while (at < gfns.length && gfns[at]! >= gfn && gfns[at]! < gfn + count && (at === 0 || gfns[at]! > gfns[at - 1]!))
       at++
   }
@@ -91,7 +90,7 @@ export function restoreGuestPages(domain: Domain, frames: readonly GuestFrames[]
       `saved contents of guest frame ${gfns[at]}, which is out of order or not the guest's`,
     )
   at = 0
-  for (const { gfn, mfn, count } of runs) {
+  for (const { gfn, mfn, count } of machineRuns(domain)) {
     let done = 0
     for (; at < gfns.length && gfns[at]! < gfn + count; at++) {
       const index = gfns[at]! - gfn

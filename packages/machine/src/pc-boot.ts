@@ -59,9 +59,7 @@ export class PcBoot {
       this.#area = new FirmwareArea(domain, firmware, loaded.regions)
       state = loaded.state
     }
-    const { snapshot } = this.#options
-    // What a snapshot brings need not be loaded.
-    const images = snapshot === undefined ? kernelImages(this.#options) : undefined
+    const images = kernelImages(this.#options)
     if (images !== undefined && this.#direct) {
       // It brings an assembler along.
       const { loadDirectly } = await import('./direct-boot.ts')
@@ -71,12 +69,12 @@ export class PcBoot {
       vcpu.cpu.reset(vcpu.id === 0)
       if (this.#direct) handOverMemoryTypes(vcpu.cpu, acpi.ecam)
     }
-    if (snapshot === undefined) domain.vcpus[0]?.cpu.load(state)
+    domain.vcpus[0]?.cpu.load(state)
   }
 
   /** Sets devices as firmware would have set them, where there is none. */
   async setDevices(): Promise<void> {
-    if (this.#direct && this.#options.snapshot === undefined) await setDevices(this.#domain, this.#machine.acpi)
+    if (this.#direct) await setDevices(this.#domain, this.#machine.acpi)
   }
 
   /** Does what firmware does first after sleep, or has firmware do it. @returns whether the guest goes on */

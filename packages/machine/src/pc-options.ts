@@ -175,6 +175,6 @@ export function kernelImages({ kernel, initrd, modules, commandLine }: PcOptions
   return kernel === undefined ? undefined : { kernel, initrd, modules, commandLine }
 }
 
-/** Whether a kernel starts without firmware. */
-export const startsDirectly = ({ kernel, firmware, flash, snapshot }: PcOptions): boolean =>
-  (kernel !== undefined || snapshot !== undefined) && firmware === undefined && (flash?.length ?? 0) === 0
+/** Whether there is no firmware: a kernel starts by itself, or its machine goes on. */
+export const startsDirectly = ({ firmware, flash }: PcOptions): boolean =>
+  firmware === undefined && (flash?.length ?? 0) === 0

@@ -38,14 +38,12 @@ export interface PcSnapshotState {
   readonly vapic: DomainVapicState | null
   /** It is to wake from S3 when it is run. */
   readonly woken: boolean
-  /** The host's wall clock at that instant, milliseconds from 1970. */
-  readonly savedAt: number
 }
 
 /** A PC as it was between two instructions. */
 export interface PcSnapshot {
-  /** All but the contents of RAM and ROM. */
+  /** Everything else. */
   readonly state: PcSnapshotState
-  /** Those. */
+  /** The contents of RAM and ROM. */
   readonly pages: GuestPages
 }

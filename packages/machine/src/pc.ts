@@ -207,8 +207,11 @@ export class Pc {
   }
 
   /** @internal Use {@link createPc}. */
-  static async create(options: PcOptions): Promise<Pc> {
-    checkPcOptions(options)
+  static async create(given: PcOptions): Promise<Pc> {
+    checkPcOptions(given)
+    // The machine neither keeps the snapshot, which has all of its RAM, nor loads a kernel over it.
+    const { snapshot, ...all } = given
+    const options = snapshot !== undefined && startsDirectly(all) ? { ...all, kernel: undefined } : all
     const pc = new Pc(options, await loadPcParts(options))
     try {
       await pc.#life.startServers(options.deviceServers ?? [])
@@ -219,7 +222,6 @@ export class Pc {
     }
     try {
       await pc.#boot.start()
-      const { snapshot } = options
       if (snapshot !== undefined) await (await import('./snapshot.ts')).restorePc(pc.#snapshotParts(), snapshot)
     } catch (error) {
       pc.close()

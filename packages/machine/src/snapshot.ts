@@ -53,7 +53,6 @@ export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<
         smram: smram?.save() ?? null,
         vapic: vapic?.save() ?? null,
         woken: sleep.isWoken,
-        savedAt: Date.now(),
       }
     })
     return { state: { ...others.state!, domain: state }, pages }

@@ -1,4 +1,4 @@
-import type { PcOptions } from './pc-options.ts'
+import { type PcOptions, startsDirectly } from './pc-options.ts'
 
 /** The frame buffer. */
 export const VGA_MEMORY_BYTES: number = 2 ** 24
@@ -6,8 +6,9 @@ const ROM_BYTES = 2 ** 16
 /** A frame buffer is aligned to large pages. */
 const ALIGNMENT = 2 ** 21
 
-function graphicsOf({ vga, kernel, drives }: PcOptions): NonNullable<PcOptions['vga']> {
-  return vga ?? (kernel === undefined && drives !== undefined ? 'std' : 'none')
+function graphicsOf(options: PcOptions): NonNullable<PcOptions['vga']> {
+  const { vga, kernel, drives } = options
+  return vga ?? (kernel === undefined && !startsDirectly(options) && drives !== undefined ? 'std' : 'none')
 }
 
 /** Whether a machine has a graphics card. */

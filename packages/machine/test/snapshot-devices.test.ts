@@ -64,11 +64,7 @@ async function runUntil(pc: Pc, ns: number): Promise<void> {
 async function all(pc: Pc): Promise<string[]> {
   const { state, pages } = await pc.save()
   const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
-  const text = JSON.stringify(
-    { ...state, savedAt: 0 },
-    (_key, value: unknown) => (value instanceof Uint8Array ? digest(value) : value),
-    1,
-  )
+  const text = JSON.stringify(state, (_key, value: unknown) => (value instanceof Uint8Array ? digest(value) : value), 1)
   const frames = [...pages.gfns].map((gfn, i) => `${gfn}: ${digest(pages.bytes.subarray(4096 * i, 4096 * (i + 1)))}`)
   return [...text.split('\n'), ...frames]
 }

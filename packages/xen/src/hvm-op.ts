@@ -41,7 +41,7 @@ interface X86Side {
   readonly upcalls: EventUpcalls
 }
 
-/** Those that x86 guests have. */
+/** Operations that x86 guests have. */
 const x86Operations = (x86: X86Side): HvmOperations => ({
   ...COMMON,
   0: (call) =>

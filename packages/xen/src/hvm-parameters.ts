@@ -27,7 +27,7 @@ type Rules = Readonly<Partial<Record<number, Rule>>>
 
 /** The parameters of the guests of an architecture. */
 interface ParameterRules {
-  /** Those that the guest may read, and some of which it may set. */
+  /** Parameters that the guest may read; their rules say which it may set. */
   readonly byNumber: Rules
   /** The error for any other that there is. */
   readonly denied: number

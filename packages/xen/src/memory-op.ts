@@ -84,7 +84,7 @@ const COMMON: MemoryOperations = {
   }),
 }
 
-/** Those that x86 guests have beside them: memory maps as a firmware tells of them, populate-on-demand, reserved memory. */
+/** Operations of x86 guests, beside the common ones: the firmware's memory map, populate-on-demand, reserved memory. */
 const X86: MemoryOperations = {
   ...COMMON,
   9: whole(memoryMap),

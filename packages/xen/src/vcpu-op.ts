@@ -138,7 +138,7 @@ const x86Operations = (x86: X86Side): readonly Operation[] => [
   registerTime,
 ]
 
-/** Those that Arm guests have; all others are -EINVAL. */
+/** Operations that Arm guests have; all others are -EINVAL. */
 const ARM_OPERATIONS: Readonly<Partial<Record<number, Operation>>> = { 5: registerRunstate, 10: registerVcpuInfo }
 
 function operate(call: XenCall, operation: Operation | undefined, unknown: number): number {

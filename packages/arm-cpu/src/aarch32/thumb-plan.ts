@@ -296,7 +296,7 @@ export function thumbPlanOf(own: Row): ThumbPlan | undefined {
   }
   if (operation === 'branch') return planOfBranch(own)
   const isNarrow = own.mask < 0x1_0000
-  // Those that wait are TypeScript's.
+  // WFI and WFE are executed by TypeScript: no plan has them.
   if (operation === 'hint' && isNarrow)
     return HINTS.has(nameOf(own)) ? planOf(own, a32Row('PLD', '<address>')) : undefined
   return isNarrow ? planOfNarrow(own) : planOfWide(own)

@@ -48,7 +48,7 @@ function writeControl(c: ArmContext): void {
   f.store('i32.store', state, value.and(FPSR_BITS | 0), S_FPSR)
 }
 
-/** Those that A64 has nothing like, by their keys. */
+/** Transfers that A64 has nothing like, by the keys of their rows. */
 export const TRANSFERS: readonly (readonly [key: string, emit: OwnForm])[] = [
   ['VMOV.to', writePair],
   ['VMOV.from', readPair],

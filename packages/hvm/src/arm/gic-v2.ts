@@ -73,7 +73,7 @@ export class GicV2Controller implements ArmInterruptController {
         write: (vcpu, offset, size, value) => gic.writeInterface(vcpu, offset, size, value),
       },
     ]
-    // Nobody else may claim them; devices, which are no vCPU, see nothing there.
+    // These addresses are taken, so that no device model can have them; what is not a vCPU reads 0 there.
     const reserved = { read: () => 0, write: () => undefined }
     for (const { base, bytes } of this.banked) dispatch.mapInternalMmio('gic', base, bytes, reserved)
     if (messages === undefined) return

@@ -33,9 +33,9 @@ export interface X86DomainState {
 
 /** A domain as it was between two instructions. */
 export interface X86DomainSnapshot {
-  /** All but the contents of RAM and ROM. */
+  /** Everything else. */
   readonly state: X86DomainState
-  /** Those. */
+  /** The contents of RAM and ROM. */
   readonly pages: GuestPages
 }
 
