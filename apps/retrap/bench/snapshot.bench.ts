@@ -1,7 +1,7 @@
 // Saves a Linux guest that waits at its prompt, and goes on with it: retrap's `pc.save` and a machine made with the
 // snapshot, v86's `save_state` and `restore_state`, QEMU's `savevm` and `loadvm`. All three run the same 32-bit kernel and
-// initramfs with the same RAM. Times are the host's, from the call to its end: the guest of each stands still meanwhile; of
-// retrap's restore to the first instruction. The median of several counts. Ratios are their time by ours, and their bytes by
+// initramfs with the same RAM. Times are the host's, from the call to its end. The guests of the others stand still meanwhile;
+// retrap's does so for `pause`, and runs while the rest is saved. A restore of retrap ends with its first instruction. The median of several counts. Ratios are their time by ours, and their bytes by
 // ours: more is better for retrap. QEMU writes to a qcow2 image in the page cache; the others keep the state in memory.
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -25,6 +25,8 @@ const V86_GUEST = fileURLToPath(new URL('snapshot/v86-guest.ts', import.meta.url
 
 /** What an emulator took, in milliseconds, and the size of what it saved. */
 interface Figures {
+  /** For how long the guest stood still, where that is less than the whole. */
+  readonly pause?: readonly number[]
   readonly save: readonly number[]
   readonly restore: readonly number[]
   readonly bytes: number
@@ -58,6 +60,7 @@ function report(peer: string, ours: Figures, theirs: Figures): void {
     console.log(
       `snapshot-${what}: ${(other / mine).toFixed(2)} x ${peer} (${mine.toFixed(1)} ${unit} against ${other.toFixed(1)})`,
     )
+  line('pause', median(ours.pause ?? ours.save), median(theirs.save), 'ms')
   line('save', median(ours.save), median(theirs.save), 'ms')
   line('restore', median(ours.restore), median(theirs.restore), 'ms')
   line('size', ours.bytes / 2 ** 20, theirs.bytes / 2 ** 20, 'MiB')

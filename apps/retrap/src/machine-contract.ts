@@ -4,6 +4,7 @@ import type {
   PcOptions,
   PcPluggable,
   PcRemovableDrive,
+  PcSaveOptions,
   PcSnapshot,
   PcStatistics,
   PcUnplugOptions,
@@ -93,7 +94,7 @@ export interface Machine {
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
   /** Saves all of it, between two instructions; one that runs goes on. */
-  save?(): Promise<PcSnapshot>
+  save?(options?: PcSaveOptions): Promise<PcSnapshot>
   /** Presses the power button. @returns whether the guest has asked for its event */
   powerButton(): Promise<boolean>
   /** Ends what runs beside the machine. */

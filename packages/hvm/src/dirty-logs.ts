@@ -13,6 +13,11 @@ export class DirtyLogs {
   readonly #entry = new P2mEntry()
   /** Machine frames whose next writes are to be noticed. */
   #watched = new Uint32Array(0)
+  /**
+   * Told of guest frames that device models of this thread are about to write, or have begun to hold for writing. vCPUs
+   * and `GuestMemory` mark what they write in advance.
+   */
+  beforeWrites: ((gfn: number, count: number) => void) | null = null
 
   constructor(p2m: P2m) {
     this.#p2m = p2m

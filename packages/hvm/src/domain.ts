@@ -299,6 +299,16 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.#mappings.keptViews()
   }
 
+  /** Calls back with the guest frames that device models of this thread hold for writing. */
+  heldForWriting(each: (gfn: number, count: number) => void): void {
+    this.#mappings.heldForWriting(each)
+  }
+
+  /** Whether other threads write its RAM themselves, and say so afterwards. */
+  get writtenElsewhere(): boolean {
+    return this.memory.shared && this.#servers.length > 0
+  }
+
   /** RAM has left the guest: who goes on, goes on through `resume`. */
   #raised(actor: number): void {
     const { current } = this.#loop

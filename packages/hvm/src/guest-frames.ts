@@ -22,7 +22,7 @@ export interface GuestPages {
 }
 
 /** A run of frames in machine memory. */
-interface MachineRun extends GuestFrames {
+export interface MachineRun extends GuestFrames {
   readonly mfn: number
 }
 
@@ -39,32 +39,6 @@ export function guestFrames(domain: Domain): GuestFrames[] {
     else found.push({ gfn, count, kind })
   }
   return found
-}
-
-/** Copies all of a guest's frames that are not zeros. */
-export function copyGuestPages(domain: Domain): GuestPages {
-  const { u8, u32 } = domain.memory
-  const runs: MachineRun[] = [...machineRuns(domain)]
-  const most = runs.reduce((sum, { count }) => sum + count, 0)
-  const gfns = new Uint32Array(most)
-  const mfns = new Uint32Array(most)
-  let found = 0
-  for (const { gfn, mfn, count } of runs) {
-    for (let i = 0; i < count; i++) {
-      if (isZero(u32, (mfn + i) * WORDS)) continue
-      gfns[found] = gfn + i
-      mfns[found++] = mfn + i
-    }
-  }
-  const bytes = new Uint8Array(found * PAGE_BYTES)
-  for (let i = 0; i < found;) {
-    // Neighbours at once.
-    let end = i + 1
-    while (end < found && mfns[end] === mfns[i]! + end - i) end++
-    bytes.set(u8.subarray(mfns[i]! * PAGE_BYTES, (mfns[i]! + end - i) * PAGE_BYTES), i * PAGE_BYTES)
-    i = end
-  }
-  return { gfns: gfns.slice(0, found), bytes }
 }
 
 /**
@@ -111,9 +85,11 @@ function clear({ memory, instructions }: Domain, mfn: number, count: number): vo
   }
 }
 
-const WORDS = PAGE_BYTES / 4
+/** Words of a frame. */
+export const WORDS: number = PAGE_BYTES / 4
 
-function isZero(u32: Uint32Array, first: number): boolean {
+/** @param first - word of a frame's first byte */
+export function isZero(u32: Uint32Array, first: number): boolean {
   for (let i = first; i < first + WORDS; i += 8) {
     const some =
       u32[i]! | u32[i + 1]! | u32[i + 2]! | u32[i + 3]! | u32[i + 4]! | u32[i + 5]! | u32[i + 6]! | u32[i + 7]!
@@ -123,7 +99,7 @@ function isZero(u32: Uint32Array, first: number): boolean {
 }
 
 /** Leaf by leaf, in order of guest frames. */
-function* machineRuns(domain: Domain): Generator<MachineRun, void, undefined> {
+export function* machineRuns(domain: Domain): Generator<MachineRun, void, undefined> {
   const { p2m, ownedMemories } = domain
   for (const leaf of p2m.leaves()) {
     const kind = kindOf(domain, leaf)

@@ -58,6 +58,11 @@ export async function createPc(options: PcOptions): Promise<Pc> {
 export interface PcSaveOptions {
   /** Host time that devices may take to bring their work to rest, in milliseconds. */
   readonly deadlineMs?: number | undefined
+  /**
+   * Called when the machine may run on, with the milliseconds for which it stood still. RAM is copied afterwards, as it
+   * was.
+   */
+  readonly onResumed?: ((pauseMs: number) => void) | undefined
 }
 
 /** A PC. Made by {@link createPc}. */
@@ -91,6 +96,8 @@ export class Pc {
   readonly #life: MachineLife
   readonly #sleep: Sleep
   readonly #site: PcSite
+  /** Settles when the save that was asked for last is done. */
+  #saving: Promise<unknown> = Promise.resolve()
   /** Loaded when a device is plugged in or out. */
   #hotPlug: Promise<HotPlug> | undefined
 
@@ -300,15 +307,26 @@ export class Pc {
 
   /**
    * Saves all of the machine, between two instructions of its vCPUs: for `PcOptions.snapshot` of a machine with the same
-   * options, here or elsewhere. One that runs stands still meanwhile, and runs on.
+   * options, here or elsewhere. One that runs stands still for a moment, and runs on while its RAM is copied: what it
+   * writes meanwhile is not in the snapshot.
    *
    * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
-   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, and for a device that is too late:
-   *   the machine can run on; `ERR_STATE` for one that has ended
+   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and
+   *   where the host has no memory for the copy: the machine can run on; `ERR_STATE` for one that has ended
    */
-  async save({ deadlineMs = SAVE_DEADLINE_MS }: PcSaveOptions = {}): Promise<PcSnapshot> {
-    const { savePc } = await import('./snapshot.ts')
-    return this.#life.pause(() => savePc(this.#snapshotParts(), deadlineMs))
+  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed }: PcSaveOptions = {}): Promise<PcSnapshot> {
+    const saving = this.#saving.then(async () => {
+      const { savePc } = await import('./snapshot.ts')
+      const begun = await this.#life.pause(() => savePc(this.#snapshotParts(), deadlineMs))
+      onResumed?.(begun.tookMs)
+      return begun.finish()
+    })
+    // One after the other: frames are copied for one at a time.
+    this.#saving = saving.then(
+      () => undefined,
+      () => undefined,
+    )
+    return saving
   }
 
   #snapshotParts(): SnapshotParts {

@@ -1,7 +1,7 @@
-import { type DomainVapic, restoreX86Domain, saveX86Domain, type X86Domain } from '@retrap/hvm'
+import { beginSavingX86Domain, type DomainVapic, type GuestPages, restoreX86Domain, type X86Domain } from '@retrap/hvm'
 import { MachineError } from './errors.ts'
 import type { FirmwareArea } from './firmware-area.ts'
-import type { RandomSource } from './host.ts'
+import { hostClock, laterTurn, type RandomSource } from './host.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
 import type { PcSnapshot, PcSnapshotMachine, PcSnapshotState } from './pc-snapshot.ts'
 import type { Sleep } from './sleep.ts'
@@ -31,20 +31,33 @@ function machineOf(options: PcOptions): PcSnapshotMachine {
   }
 }
 
+/** A PC that is being saved. It may run on. */
+export interface PcSaving {
+  /** Host time that this took, in milliseconds. */
+  readonly tookMs: number
+  /**
+   * Copies RAM as it was. To be called once.
+   *
+   * @throws MachineError `ERR_SNAPSHOT` where the host has no memory for the copy
+   */
+  finish(): Promise<PcSnapshot>
+}
+
 /**
- * Saves a PC. Not while it runs.
+ * Saves a PC but for its RAM, which is copied while it runs on. Not while it runs.
  *
  * @param deadlineMs - host time that devices may take
  * @throws MachineError `ERR_SNAPSHOT` for what cannot be saved, and for devices that are too late
  */
-export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<PcSnapshot> {
+export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<PcSaving> {
+  const begun = hostClock()
   const { domain, options, random, area, vapic, sleep } = parts
   const smram = smramOf(domain)
   const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
   // An error without a code is a defect of ours.
   const isOurs = (error: unknown): boolean => !(error instanceof Error && 'code' in error)
   return explaining('this machine cannot be saved', isOurs, async () => {
-    const { state, pages } = await saveX86Domain(domain, deadlineMs, () => {
+    const { state, pages } = await beginSavingX86Domain(domain, deadlineMs, () => {
       others.state = {
         version: 1,
         machine: machineOf(options),
@@ -55,8 +68,21 @@ export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<
         woken: sleep.isWoken,
       }
     })
-    return { state: { ...others.state!, domain: state }, pages }
+    const whole = { ...others.state!, domain: state }
+    return { tookMs: (hostClock() - begun) / 1e6, finish: async () => ({ state: whole, pages: await copied(pages) }) }
   })
+}
+
+/** Copies RAM while others have their turns. @throws MachineError `ERR_SNAPSHOT` */
+async function copied(pages: (turn: () => Promise<void>) => Promise<GuestPages>): Promise<GuestPages> {
+  const later = laterTurn()
+  try {
+    return await pages(() => new Promise((resolve) => later(resolve)))
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    const what = `its RAM cannot be copied: ${error.message}; the machine is as it was`
+    throw new MachineError('ERR_SNAPSHOT', `this machine cannot be saved: ${what}`, { cause: error })
+  }
 }
 
 /**

@@ -69,6 +69,30 @@ const halting = (): Omit<PcOptions, 'memoryBytes'> => ({
   clock: 'deterministic',
 })
 
+test('a machine runs on while its RAM is copied, and saves one after the other', async () => {
+  const pc = await made({ kernel: multibootKernel((asm) => void asm.jmp(asm.here())), memoryBytes: 64 << 20 } as never)
+  for (let gpa = 32 << 20; gpa < 64 << 20; gpa += 4096) pc.domain.guestMemory.write(gpa, Uint8Array.of(1))
+  const end = new AbortController()
+  const running = pc.run({ signal: end.signal, timeoutMs: 60_000 })
+  const order: unknown[] = []
+  const saves = [1, 2].map(async (which) => {
+    let before = 0
+    const { pages } = await pc.save({
+      onResumed: (ms) => {
+        order.push(which, ms > 0)
+        before = pc.domain.instructions
+      },
+    })
+    order.push('done')
+    expect(pc.domain.instructions).toBeGreaterThan(before)
+    expect(pages.gfns.length).toBeGreaterThanOrEqual(8192)
+  })
+  await Promise.all(saves)
+  expect(order).toEqual([1, true, 'done', 2, true, 'done'])
+  end.abort()
+  expect(await running).toEqual({ reason: 'stopped' })
+})
+
 test('a machine goes on without the kernel that it was started with', async () => {
   const snapshot = await (await made(halting())).save()
   const second = await (await made({ clock: 'deterministic', snapshot })).save()

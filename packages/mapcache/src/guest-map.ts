@@ -24,6 +24,8 @@ export interface GuestMap {
   lookup(gfn: number, into: GuestFrame): void
   /** Told that a device model has written RAM: log-dirty tracking. Not called for writes to ROM, which are discarded. */
   dirtied?(gfn: number, count: number): void
+  /** Told that a device model is about to write RAM, or to hold it for writing: while its contents are as they were. */
+  writing?(gfn: number, count: number): void
 }
 
 /**
@@ -69,10 +71,16 @@ const KIND_OF_ARM_TYPE: Readonly<Record<number, FrameKind>> = {
  * A `P2m` as the cache wants it.
  *
  * @param dirtied - what is to be done for RAM that a device model wrote; default nothing
+ * @param writing - what is to be done for RAM that a device model is about to write; default nothing
  */
-export function guestMapOf(p2m: P2mView, dirtied?: (gfn: number, count: number) => void): GuestMap {
+export function guestMapOf(
+  p2m: P2mView,
+  dirtied?: (gfn: number, count: number) => void,
+  writing?: (gfn: number, count: number) => void,
+): GuestMap {
   checkMethods('p2m', p2m, 'lookup')
   if (dirtied !== undefined) checkFunction('dirtied', dirtied)
+  if (writing !== undefined) checkFunction('writing', writing)
   const kinds = p2m.format === 'lpae' ? KIND_OF_ARM_TYPE : KIND_OF_TYPE
   const entry = { mfn: -1, type: 0, order: 0, rights: 0 }
   const lookup = (gfn: number, into: GuestFrame): void => {
@@ -83,5 +91,5 @@ export function guestMapOf(p2m: P2mView, dirtied?: (gfn: number, count: number) 
     into.mfn = kind === 'ram' || kind === 'rom' ? entry.mfn : -1
     into.run = size - (gfn % size)
   }
-  return dirtied === undefined ? { lookup } : { lookup, dirtied }
+  return { lookup, ...(dirtied && { dirtied }), ...(writing && { writing }) }
 }

@@ -179,6 +179,7 @@ export class MapCache {
       if (ma < 0) return done
       const piece = this.#pieceBytes
       if (this.#pages.kind === 'ram') {
+        this.#writing(gpa + done, piece)
         this.#memory.u8.set(piece === from.length ? from : from.subarray(done, done + piece), ma)
         this.#written(gpa + done, ma, piece)
       }
@@ -196,6 +197,7 @@ export class MapCache {
       if (ma < 0) return done
       const piece = this.#pieceBytes
       if (this.#pages.kind === 'ram') {
+        this.#writing(gpa + done, piece)
         this.#memory.u8.fill(value, ma, ma + piece)
         this.#written(gpa + done, ma, piece)
       }
@@ -215,6 +217,15 @@ export class MapCache {
       }
     }
     return -1
+  }
+
+  /** Calls back with the guest frames of each mapping that is held for writing: their holder may write them at any time. */
+  heldForWriting(each: (gfn: number, count: number) => void): void {
+    for (let held = this.#held.newest; held !== null; held = held.older) {
+      if (!held.writable || held.length === 0) continue
+      const gfn = Math.floor(held.gpa / PAGE_BYTES)
+      each(gfn, Math.floor((held.gpa + held.length - 1) / PAGE_BYTES) - gfn + 1)
+    }
   }
 
   /**
@@ -244,6 +255,11 @@ export class MapCache {
     this.#closed = true
     for (let each = this.#held.newest; each !== null; each = this.#held.newest) each.end()
     this.#pages.drop(0, MAX_GFN)
+  }
+
+  /** Whether nothing can be mapped any more. */
+  get closed(): boolean {
+    return this.#closed
   }
 
   /** Returns counts of what the cache has done, and has now. */
@@ -277,6 +293,7 @@ export class MapCache {
         mapping = new HeldMapping(this.#owner, gpa, length, writable, ma, null)
     }
     mapping ??= new HeldMapping(this.#owner, gpa, length, writable, -1, this.#segments(gpa, length, writable))
+    if (writable && length > 0) this.#writing(gpa, length)
     this.#held.add(mapping)
     return mapping
   }
@@ -337,6 +354,13 @@ export class MapCache {
   /** Mappings that are held get references of their own, before the cache drops its. */
   #pinHeld(gfn: number, count: number): void {
     for (let each = this.#held.newest; each !== null; each = each.older) if (each.overlaps(gfn, count)) each.pin()
+  }
+
+  #writing(gpa: number, bytes: number): void {
+    const { map } = this.#owner
+    if (map.writing === undefined) return
+    const gfn = Math.floor(gpa / PAGE_BYTES)
+    map.writing(gfn, Math.floor((gpa + bytes - 1) / PAGE_BYTES) - gfn + 1)
   }
 
   #written(gpa: number, ma: number, bytes: number): void {

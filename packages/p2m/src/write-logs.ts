@@ -43,6 +43,12 @@ export class WriteLogs {
     return false
   }
 
+  /** Whether somebody logs writes to a part of a range. */
+  overlaps(first: number, count: number): boolean {
+    for (const { gfn, end } of this.#logs) if (first < end && first + count > gfn) return true
+    return false
+  }
+
   /**
    * Tells those that log writes to frames that these are written.
    *

@@ -19,13 +19,14 @@ const end = new AbortController()
 const running = pc.run({ signal: end.signal })
 await ready
 
+const pause: number[] = []
 const save: number[] = []
 let snapshot: PcSnapshot | undefined
 for (let i = 0; i < Number(rounds); i++) {
   // The guest runs in between.
   await new Promise((resolve) => setTimeout(resolve, 200))
   const begun = performance.now()
-  snapshot = await pc.save()
+  snapshot = await pc.save({ onResumed: (ms) => pause.push(ms) })
   save.push(performance.now() - begun)
 }
 end.abort()
@@ -52,4 +53,4 @@ for (let i = 0; i < Number(rounds); i++) {
 let bytes = 0
 const begun = performance.now()
 await writeSnapshot({ description: null, ...snapshot }, (piece) => (bytes += piece.length))
-console.log(JSON.stringify({ save, restore, bytes, write: performance.now() - begun }))
+console.log(JSON.stringify({ pause, save, restore, bytes, write: performance.now() - begun }))

@@ -60,18 +60,17 @@ export class SessionSnapshots {
       arguments: argumentsToKeep(this.#settings.arguments),
       savedAt: new Date().toISOString(),
     }
-    const begun = performance.now()
+    let pauseMs = 0
     const over = new AbortController()
     void sleep(QUIET_MS, undefined, { signal: over.signal }).then(
       () => this.#tell(`saving to ${path} …`),
       () => undefined,
     )
     try {
-      const snapshot = await machine.save()
-      const stood = performance.now() - begun
+      const snapshot = await machine.save({ onResumed: (ms) => (pauseMs = ms) })
       const bytes = await writeSnapshotFile(path, run, snapshot)
       const mebibytes = (bytes / 2 ** 20).toFixed(1)
-      return `saved to ${path}: ${mebibytes} MiB; the guest stood still for ${Math.ceil(stood)} ms`
+      return `saved to ${path}: ${mebibytes} MiB; the guest stood still for ${Math.ceil(pauseMs)} ms`
     } finally {
       over.abort()
     }

@@ -3,7 +3,8 @@ import { restoreVcpu, type SavedCpu, saveVcpu } from '@retrap/x86-cpu'
 import type { ClockState } from '../clock.ts'
 import type { DevicesState } from '../device-state.ts'
 import { HvmError } from '../errors.ts'
-import { copyGuestPages, guestFrames, restoreGuestPages, type GuestFrames, type GuestPages } from '../guest-frames.ts'
+import { guestFrames, restoreGuestPages, type GuestFrames, type GuestPages } from '../guest-frames.ts'
+import { PageCopies } from '../page-copies.ts'
 import type { RoundState } from '../virtual-rounds.ts'
 import type { X86Domain } from './domain.ts'
 
@@ -39,8 +40,22 @@ export interface X86DomainSnapshot {
   readonly pages: GuestPages
 }
 
+/** A domain that is being saved: it may run on, and its RAM is still to be copied. */
+export interface X86DomainSaving {
+  /** All but the contents of RAM. */
+  readonly state: X86DomainState
+  /**
+   * Copies RAM and ROM as they were. To be called once.
+   *
+   * @param turn - called now and then: lets others have a turn of the host's event loop
+   * @throws RangeError where the host has no memory for the copy: the domain is as it was
+   */
+  readonly pages: (turn: () => Promise<void>) => Promise<GuestPages>
+}
+
 /**
- * Saves a domain. Every vCPU is brought between two instructions and the device models to rest; afterwards it can be run
+ * Saves a domain as it is now, and lets it run on before its RAM is copied: what is written meanwhile is copied first.
+ * Every vCPU is brought between two instructions and the device models to rest; afterwards it can be run
  * on. Not while `run` is under way.
  *
  * @param deadlineMs - host time that devices may take
@@ -49,16 +64,16 @@ export interface X86DomainSnapshot {
  *   RAM nor ROM nor a device model's, and for a domain with a hypervisor's own interface. DeviceError as
  *   `Domain.saveDevices`
  */
-export async function saveX86Domain(
+export async function beginSavingX86Domain(
   domain: X86Domain,
   deadlineMs: number,
   atRest: () => void = () => undefined,
-): Promise<X86DomainSnapshot> {
+): Promise<X86DomainSaving> {
   if (domain.paravirtual !== null) {
     const why = 'its grants and rings are not part of a snapshot'
     throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot be saved: ${why}`)
   }
-  const others: { state?: Omit<X86DomainState, 'devices'>; pages?: GuestPages } = {}
+  const others: { state?: Omit<X86DomainState, 'devices'>; copies?: PageCopies } = {}
   const devices = await domain.saveDevices(deadlineMs, () => {
     others.state = {
       version: 1,
@@ -71,10 +86,22 @@ export async function saveX86Domain(
       a20: domain.a20,
       frames: guestFrames(domain),
     }
-    others.pages = copyGuestPages(domain)
     atRest()
+    // Last of all: nothing is thrown after it. The models go on when this has returned.
+    others.copies = new PageCopies(domain)
   })
-  return { state: { ...others.state!, devices }, pages: others.pages! }
+  const copies = others.copies!
+  return { state: { ...others.state!, devices }, pages: (turn) => copies.collect(turn) }
+}
+
+/** Saves a domain as {@link beginSavingX86Domain} does, with its RAM. Not while `run` is under way. */
+export async function saveX86Domain(
+  domain: X86Domain,
+  deadlineMs: number,
+  atRest: () => void = () => undefined,
+): Promise<X86DomainSnapshot> {
+  const { state, pages } = await beginSavingX86Domain(domain, deadlineMs, atRest)
+  return { state, pages: await pages(() => Promise.resolve()) }
 }
 
 /**

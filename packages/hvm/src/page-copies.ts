@@ -1,0 +1,230 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import { P2mError, type P2m } from '@retrap/p2m'
+import type { Domain } from './domain.ts'
+import { type GuestPages, isZero, type MachineRun, machineRuns, WORDS } from './guest-frames.ts'
+
+/** RAM below it is copied at once: devices and patchers keep machine addresses of it. */
+const FIRST_LATER_GFN = 0x100
+/** Frames that are looked at, and copied, in one go: about a millisecond each. */
+const FRAMES_A_TURN = 4096
+const COPIES_A_TURN = 512
+
+/** What is known of a frame, and where its contents are. */
+const Frame = {
+  /** Its contents are in its frame. */
+  UNKNOWN: 0,
+  ZEROS: 1,
+  /** Its contents are in its frame, and not zeros. */
+  KEPT: 2,
+  /** Its contents have been copied, and are not zeros. */
+  COPIED: 3,
+} as const
+
+/** Frames of a guest as they were, from `first` on in the order of all frames. */
+interface CopiedRun extends MachineRun {
+  readonly first: number
+}
+
+/** Consecutive guest frames. */
+interface GuestRange {
+  readonly gfn: number
+  readonly count: number
+}
+
+/**
+ * The contents of a guest's frames as they are at one instant, which the guest does not wait for: a frame is copied before
+ * it is written next, and the others when there is time.
+ *
+ * RAM becomes RAM whose writes are logged, so that vCPUs and `GuestMemory` mark frames before they write. Device models
+ * announce their writes (`DirtyLogs.beforeWrites`). Frames that leave the guest are copied first. Where other threads
+ * write RAM, nobody hears of that in advance, and all is copied at once.
+ */
+export class PageCopies {
+  readonly #domain: Domain
+  readonly #runs: readonly CopiedRun[]
+  readonly #state: Uint8Array
+  /** By frame: contents that have been copied. */
+  readonly #copies = new Map<number, Uint8Array>()
+  #end: (() => void) | null
+
+  /** Begins with the present instant, between two instructions of all vCPUs. */
+  constructor(domain: Domain) {
+    this.#domain = domain
+    this.#runs = runsOf(domain)
+    const last = this.#runs.at(-1)
+    const count = last === undefined ? 0 : last.first + last.count
+    this.#state = new Uint8Array(count)
+    this.#end = domain.writtenElsewhere ? null : this.#protect()
+    try {
+      for (const run of this.#runs) {
+        const now = this.#end === null || run.kind === 'rom' ? run.count : Math.max(0, FIRST_LATER_GFN - run.gfn)
+        this.#copyRun(run, 0, Math.min(run.count, now))
+      }
+      if (this.#end !== null) domain.heldForWriting((gfn, frames) => this.#before(gfn, frames))
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  /**
+   * Copies what has not been copied yet.
+   *
+   * @param turn - lets others have a turn, the guest among them
+   * @throws RangeError where the host has no memory for it: nothing is kept then
+   */
+  async collect(turn: () => Promise<void>): Promise<GuestPages> {
+    try {
+      const count = await this.#lookAtAll(turn)
+      const gfns = new Uint32Array(count)
+      const bytes = new Uint8Array(count * PAGE_BYTES)
+      await this.#takeAll(gfns, bytes, turn)
+      return { gfns, bytes }
+    } finally {
+      this.close()
+    }
+  }
+
+  /** Ends it: the guest writes its RAM as before. */
+  close(): void {
+    this.#end?.()
+    this.#end = null
+    this.#copies.clear()
+  }
+
+  /** @returns how many frames are not zeros */
+  async #lookAtAll(turn: () => Promise<void>): Promise<number> {
+    const { u32 } = this.#domain.memory
+    const state = this.#state
+    let looked = 0
+    let count = 0
+    for (const { first, count: frames, mfn } of this.#runs) {
+      for (let i = 0; i < frames; i++) {
+        if (state[first + i] === Frame.UNKNOWN) {
+          state[first + i] = isZero(u32, (mfn + i) * WORDS) ? Frame.ZEROS : Frame.KEPT
+          // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
+          if (++looked % FRAMES_A_TURN === 0) await turn()
+        }
+        if (state[first + i] !== Frame.ZEROS) count++
+      }
+    }
+    return count
+  }
+
+  async #takeAll(gfns: Uint32Array, bytes: Uint8Array, turn: () => Promise<void>): Promise<void> {
+    const { u8 } = this.#domain.memory
+    const state = this.#state
+    let at = 0
+    for (const { gfn, first, count, mfn } of this.#runs) {
+      for (let i = 0; i < count; i++) {
+        if (state[first + i] === Frame.ZEROS) continue
+        gfns[at] = gfn + i
+        const from = (mfn + i) * PAGE_BYTES
+        bytes.set(this.#copies.get(first + i) ?? u8.subarray(from, from + PAGE_BYTES), at * PAGE_BYTES)
+        this.#copies.delete(first + i)
+        // From now on it may be written.
+        state[first + i] = Frame.ZEROS
+        // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
+        if (++at % COPIES_A_TURN === 0) await turn()
+      }
+    }
+  }
+
+  /** Has writes announced. @returns what ends that; null where it cannot be done */
+  #protect(): (() => void) | null {
+    const { p2m, dirtyLogs } = this.#domain
+    const { ram, logged } = p2m.types
+    const ranges = laterRanges(this.#runs)
+    const ends: (() => void)[] = []
+    const end = (): void => {
+      dirtyLogs.beforeWrites = null
+      for (const each of ends.splice(0)) each()
+      for (const range of ranges) unlog(p2m, range)
+    }
+    try {
+      let own = true
+      ends.push(p2m.onChange((gfn, count) => void (own || this.#before(gfn, count))))
+      for (const { gfn, count } of ranges) {
+        // What is logged already is in TLBs for writing.
+        const isLogged = p2m.writeLogs.overlaps(gfn, count)
+        p2m.setType(gfn, count, logged, ram)
+        ends.push(p2m.writeLogs.add(gfn, count, (first, frames) => this.#before(first, frames)))
+        if (isLogged) p2m.writeLogs.watch(gfn, count, new Uint32Array(Math.ceil(count / 32)).fill(~0))
+      }
+      own = false
+    } catch (error) {
+      end()
+      if (error instanceof P2mError && error.code === 'ERR_NO_MEMORY') return null
+      throw error
+    }
+    dirtyLogs.beforeWrites = (gfn, count) => this.#before(gfn, count)
+    return end
+  }
+
+  /** Frames are about to be written, or to leave the guest. */
+  #before(gfn: number, count: number): void {
+    const end = gfn + count
+    const runs = this.#runs
+    let [low, high] = [0, runs.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const { gfn: first, count: frames } = runs[middle]!
+      if (first + frames <= gfn) low = middle + 1
+      else high = middle
+    }
+    for (let at = low; at < runs.length && runs[at]!.gfn < end; at++) {
+      const run = runs[at]!
+      this.#copyRun(run, Math.max(0, gfn - run.gfn), Math.min(run.count, end - run.gfn))
+    }
+  }
+
+  #copyRun({ first, mfn }: CopiedRun, from: number, to: number): void {
+    const { u8, u32 } = this.#domain.memory
+    const state = this.#state
+    for (let i = from; i < to; i++) {
+      const frame = first + i
+      if (state[frame] === Frame.UNKNOWN && isZero(u32, (mfn + i) * WORDS)) state[frame] = Frame.ZEROS
+      if (state[frame] === Frame.ZEROS || state[frame] === Frame.COPIED) continue
+      this.#copies.set(frame, u8.slice((mfn + i) * PAGE_BYTES, (mfn + i + 1) * PAGE_BYTES))
+      state[frame] = Frame.COPIED
+    }
+  }
+}
+
+/** Neighbours in the guest that are neighbours in machine memory, together. */
+function runsOf(domain: Domain): CopiedRun[] {
+  const runs: (Omit<CopiedRun, 'count'> & { count: number })[] = []
+  let first = 0
+  for (const { gfn, mfn, count, kind } of machineRuns(domain)) {
+    const last = runs.at(-1)
+    const follows = last?.kind === kind && last.gfn + last.count === gfn && last.mfn + last.count === mfn
+    if (follows) last.count += count
+    else runs.push({ gfn, mfn, count, kind, first })
+    first += count
+  }
+  return runs
+}
+
+/** The RAM that need not be copied at once. */
+function laterRanges(runs: readonly CopiedRun[]): GuestRange[] {
+  const ranges: { readonly gfn: number; count: number }[] = []
+  for (const run of runs) {
+    const skipped = Math.max(0, FIRST_LATER_GFN - run.gfn)
+    if (run.kind === 'rom' || skipped >= run.count) continue
+    const [gfn, count] = [run.gfn + skipped, run.count - skipped]
+    const last = ranges.at(-1)
+    if (last !== undefined && last.gfn + last.count === gfn) last.count += count
+    else ranges.push({ gfn, count })
+  }
+  return ranges
+}
+
+/** RAM may be written again, but for frames of which others keep a log. */
+function unlog(p2m: P2m, { gfn, count }: GuestRange): void {
+  const { ram, logged } = p2m.types
+  if (!p2m.writeLogs.overlaps(gfn, count)) {
+    p2m.setType(gfn, count, ram, logged)
+    return
+  }
+  for (let at = gfn; at < gfn + count; at++) if (!p2m.writeLogs.covers(at)) p2m.setType(at, 1, ram, logged)
+}

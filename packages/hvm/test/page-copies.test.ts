@@ -1,0 +1,192 @@
+/** RAM that is saved as it was while everybody who can writes it on. */
+import { defineDevice, type DeviceDma } from '@retrap/device'
+import { P2mType } from '@retrap/p2m'
+import { al, dword, ecx } from '@retrap/x86-assembler'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { beginSavingX86Domain, type GuestPages, type X86Domain } from '../src/index.ts'
+import { EXIT_PORT, Guest } from './support/guest.ts'
+
+const PAGE = 4096
+const PAUSE_PORT = 0x80
+const ACT_PORT = 0x81
+/** RAM behind the first MiB: small leaves, and a large one. */
+const FIRST = 0x100
+const COUNT = 0x300
+
+/** The contents of all RAM but its first MiB, by guest frame. */
+function contents({ p2m, memory }: X86Domain): Map<number, string> {
+  const found = new Map<number, string>()
+  for (let gfn = FIRST; gfn < FIRST + COUNT; gfn++) {
+    const ma = p2m.translate(gfn * PAGE)
+    const bytes = ma < 0 ? new Uint8Array() : memory.u8.subarray(ma, ma + PAGE)
+    if (bytes.some((byte) => byte !== 0)) found.set(gfn, Buffer.from(bytes).toString('latin1'))
+  }
+  return found
+}
+
+const savedContents = ({ gfns, bytes }: GuestPages): Map<number, string> =>
+  new Map(
+    [...gfns.entries()]
+      .filter(([, gfn]) => gfn >= FIRST)
+      .map(([i, gfn]) => [gfn, Buffer.from(bytes.subarray(i * PAGE, (i + 1) * PAGE)).toString('latin1')]),
+  )
+
+interface Made {
+  readonly guest: Guest
+  readonly dma: DeviceDma
+}
+
+/** A guest that writes two frames often, pauses, writes them and a third one, and has a device do something. */
+function made(act: (made: Made) => void, checkMappings = false): Made {
+  const parts: { dma?: DeviceDma } = {}
+  const model = defineDevice({
+    name: 'writer',
+    stateless: true,
+    synchronous: true,
+    ports: [
+      { base: PAUSE_PORT, size: 1, write: () => guest.domain.stop({ reason: 'pause' }) },
+      { base: ACT_PORT, size: 1, write: () => act(whole) },
+    ],
+    attach: (context) => {
+      parts.dma = context.dma
+    },
+  })
+  const guest = new Guest(
+    (asm) => {
+      // Often enough to be hot.
+      asm.mov(ecx, 3000)
+      const again = asm.here()
+      asm.inc(dword(0x10_0000)).inc(dword(0x20_0ffe)).dec(ecx).jne(again)
+      asm.out(PAUSE_PORT, al).mov(ecx, 3000)
+      const after = asm.here()
+      asm.inc(dword(0x10_0000)).inc(dword(0x20_0ffe)).inc(dword(0x30_0000)).dec(ecx).jne(after)
+      asm.out(ACT_PORT, al).mov(al, 0).out(EXIT_PORT, al).hlt()
+    },
+    { devices: [model], checkMappings },
+  )
+  guest.domain.p2m.populate(FIRST, COUNT)
+  const whole = { guest, dma: parts.dma! }
+  for (let i = 0; i < COUNT; i += 2) guest.domain.guestMemory.write((FIRST + i) * PAGE + i, Uint8Array.of(i | 1))
+  return whole
+}
+
+const fresh = (bytes: number): Uint8Array => new Uint8Array(bytes).fill(0x77)
+
+test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
+  ['nobody but the vCPU', () => undefined],
+  ['a copy', ({ dma }) => void dma.write(0x12_0ffc, fresh(8))],
+  ['a copy of some', ({ dma }) => void dma.writeSome(0x12_0ffc, fresh(8))],
+  ['a copy over many frames', ({ dma }) => void dma.write(0x1f_8000, fresh(0x2_0000))],
+  [
+    'a mapping',
+    ({ dma }) => {
+      using mapping = dma.mapForWriting(0x1f_fff0, 32)
+      for (const { bytes } of mapping.segments) bytes?.fill(0x55)
+    },
+  ],
+  [
+    'a mapping that was held before',
+    () => undefined,
+    ({ dma }) => {
+      const mapping = dma.mapForWriting(0x1f_fff0, 32)
+      return () => {
+        for (const { bytes } of mapping.segments) bytes?.fill(0x55)
+        mapping.release()
+      }
+    },
+  ],
+  [
+    'a cache that knows the frames from before',
+    ({ dma }) => void dma.write(0x14_0000, fresh(4)),
+    ({ dma }) => {
+      dma.write(0x14_0000, Uint8Array.of(1))
+      return () => undefined
+    },
+  ],
+  ['a loader', ({ guest }) => void guest.domain.guestMemory.load(0x10_2000, fresh(PAGE))],
+  [
+    'the next owner of frames that leave the guest',
+    ({ guest: { domain } }) => {
+      const ma = domain.p2m.translate(0x10_4000)
+      domain.p2m.remove(0x104, ma / PAGE)
+      domain.p2m.populate(0x104, 1)
+      domain.guestMemory.write(0x10_4000, fresh(PAGE))
+    },
+  ],
+  ['a write after RAM became ROM', ({ guest: { domain } }) => void domain.p2m.setType(0x200, 1, P2mType.RAM_RO)],
+  [
+    'a log that begins meanwhile',
+    ({ guest: { domain }, dma }) => {
+      domain.dirtyLogs.start(0x180, 0x100)
+      dma.write(0x18_0000, fresh(0x2000))
+    },
+  ],
+])('what %s writes after the instant is not saved', async (_who, act, before) => {
+  for (const checked of [false, true]) {
+    const parts = made(act, checked)
+    const { domain } = parts.guest
+    const later = before?.(parts)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await domain.run()).toEqual({ reason: 'pause' })
+    const expected = contents(domain)
+    // oxlint-disable-next-line no-await-in-loop
+    const saving = await beginSavingX86Domain(domain, 1000)
+    later?.()
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await domain.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(contents(domain)).not.toEqual(expected)
+    // oxlint-disable-next-line no-await-in-loop
+    expect(savedContents(await saving.pages(() => Promise.resolve()))).toEqual(expected)
+  }
+})
+
+test('RAM that is written while it is copied is saved as it was, and is written as before afterwards', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(fc.nat(COUNT - 1), fc.nat(255)), { maxLength: 400 }), async (writes) => {
+      const { guest } = made(() => undefined)
+      const { domain } = guest
+      for (let i = 0; i < COUNT; i++) domain.guestMemory.write((FIRST + i) * PAGE, Uint8Array.of(i + 1))
+      const leaves = [...domain.p2m.leaves()]
+      const expected = contents(domain)
+      const saving = await beginSavingX86Domain(domain, 1000)
+      const write = (): void => {
+        for (const [frame, value] of writes)
+          domain.guestMemory.write((FIRST + frame) * PAGE + value, Uint8Array.of(value))
+      }
+      let turns = 0
+      const pages = await saving.pages(async () => {
+        if (turns++ === 0) write()
+      })
+      expect(turns).toBeGreaterThan(0)
+      expect(savedContents(pages)).toEqual(expected)
+      expect([...domain.p2m.leaves()]).toEqual(leaves)
+      expect(domain.dirtyLogs.beforeWrites).toBeNull()
+    }),
+    { numRuns: 10 },
+  )
+})
+
+test('a log that somebody keeps goes on when RAM has been copied', async () => {
+  const { guest } = made(() => undefined)
+  const { domain } = guest
+  const log = domain.dirtyLogs.start(0x180, 0x20)
+  const saving = await beginSavingX86Domain(domain, 1000)
+  await saving.pages(() => Promise.resolve())
+  expect(log.take(new Uint32Array(1))).toBe(0)
+  domain.guestMemory.write(0x18_1000, Uint8Array.of(1))
+  const bits = new Uint32Array(1)
+  expect([log.take(bits), bits[0]]).toEqual([1, 2])
+})
+
+test('a copy that fails leaves the guest as it was', async () => {
+  const { guest } = made(() => undefined)
+  const { domain } = guest
+  for (let i = 0; i < COUNT; i++) domain.guestMemory.write((FIRST + i) * PAGE, Uint8Array.of(1))
+  const leaves = [...domain.p2m.leaves()]
+  const saving = await beginSavingX86Domain(domain, 1000)
+  await expect(saving.pages(() => Promise.reject(new RangeError('no memory')))).rejects.toThrow('no memory')
+  expect([...domain.p2m.leaves()]).toEqual(leaves)
+  expect([domain.dirtyLogs.beforeWrites, domain.p2m.writeLogs.covers(FIRST)]).toEqual([null, false])
+  expect(await domain.run()).toEqual({ reason: 'pause' })
+})
