@@ -23,14 +23,16 @@ function tagOf({ path }: Member): string {
   return path.replace(/^packages\//, '')
 }
 
-/** The workspace packages that the files of a member's `src` import, as tags. */
+/** The workspace packages that the files of a member's `src` import, as tags; and what the private ones import that it bundles. */
 function importedBy(member: Member, all: readonly Member[]): string[] {
   const found = new Set<string>()
   for (const file of globSync('src/**/*.ts', { cwd: member.folder })) {
     const code = withoutComments(readFileSync(join(member.folder, file), 'utf8'))
     for (const [, name = ''] of code.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*'(@retrap\/[\w-]+)/g)) found.add(name)
   }
-  return all.filter(({ manifest }) => found.has(manifest.name) && manifest.name !== member.manifest.name).map(tagOf)
+  const imported = all.filter(({ manifest }) => found.has(manifest.name) && manifest.name !== member.manifest.name)
+  const bundled = imported.filter(({ manifest }) => manifest.private === true)
+  return [...new Set([...imported.map(tagOf), ...bundled.flatMap((one) => importedBy(one, all))])]
 }
 
 /** Docstrings show imports that their readers would write. */

@@ -30,7 +30,7 @@ let abandoned = false
 const host: CliHost = {
   createMachine,
   disassemble: ({ bytes, mode, address }) => formatIntel(decode(bytes, { mode, address })),
-  embeddedGuest: async () => (await import('./guest/index.ts')).buildGuestImage(),
+  embeddedGuest: async () => (await import('@retrap/embedded-guest')).buildGuestImage(),
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,

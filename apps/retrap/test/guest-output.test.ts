@@ -1,7 +1,7 @@
 /** The embedded guest: all that it prints on a machine of ours, and the tables in its image. */
 import { createPc } from '@retrap/machine'
 import { describe, expect, test } from 'vitest'
-import { buildGuestImage } from '../src/guest/index.ts'
+import { buildGuestImage } from '@retrap/embedded-guest'
 
 const IMAGE = buildGuestImage()
 const VIEW = new DataView(IMAGE.buffer, IMAGE.byteOffset, IMAGE.length)

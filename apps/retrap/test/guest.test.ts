@@ -7,7 +7,7 @@ import { IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
 import { createPc } from '@retrap/machine'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { buildGuestImage } from '../src/guest/index.ts'
+import { buildGuestImage } from '@retrap/embedded-guest'
 
 const QEMU = 'qemu-system-x86_64'
 const hasQemu = hasProgram(QEMU)

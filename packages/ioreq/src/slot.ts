@@ -47,7 +47,8 @@ export class IoreqSlot {
   constructor(words: Int32Array, base: number) {
     this.words = words
     this.base = base
-    this.#shared = words.buffer instanceof SharedArrayBuffer
+    // A page that is not cross-origin isolated has no SharedArrayBuffer to compare with.
+    this.#shared = !(words.buffer instanceof ArrayBuffer)
   }
 
   #get(index: number): number {

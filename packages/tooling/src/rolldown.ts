@@ -51,6 +51,7 @@ const removeStale: Plugin = {
  */
 export function bundleOptions(folder: string) {
   const entries = entryPoints(folder)
+  const inOne = entries.filter((name) => !name.endsWith('-worker'))
   const index = join(folder, 'src/index.ts')
   const bundled = Object.keys(readManifest(folder).devDependencies ?? {})
   return {
@@ -67,8 +68,9 @@ export function bundleOptions(folder: string) {
       dir: join(folder, 'dist'),
       // In `dist` itself, so that `new URL('../package.json', import.meta.url)` says the same from a chunk.
       chunkFileNames: 'chunk-[name].js',
-      // Where other entry points use parts of the main one, all of it stays together.
-      codeSplitting: { groups: entries.length > 1 ? [{ name: 'index', test: (id) => id === index }] : [] },
+      // Where other entry points use parts of the main one, all of it stays together. A Worker's program is not among them: the
+      // module that starts it must be no part of it, or bundlers go round in a circle.
+      codeSplitting: { groups: inOne.length > 1 ? [{ name: 'index', test: (id) => id === index }] : [] },
       minifyInternalExports: false,
       // The declarations have the doc comments. Without them nearly all modules are Latin-1, of which V8 keeps, and scans,
       // one byte a character.

@@ -44,7 +44,7 @@ test('the main entry stays in one piece where others use parts of it', () => {
     true,
     false,
   ])
-  rmSync(join(folder, 'src/device-worker.ts'))
+  // A Worker's program is no part of the module that starts it.
   rmSync(join(folder, 'src/node/device-process.ts'))
   expect(manifest({}).output.codeSplitting.groups).toEqual([])
 })

@@ -1,0 +1,12 @@
+/**
+ * A PC in a web page.
+ *
+ * @packageDocumentation
+ */
+export type { CanvasOptions } from './canvas.ts'
+export { defineMachineElement, type MachineElement } from './element.ts'
+export { WebError, type WebErrorCode } from './errors.ts'
+export { createMachine, Machine, type MachineEvents } from './machine.ts'
+export type { DriveOptions, MachineOptions, Progress, Source } from './options.ts'
+export type { KeyChange, MachineState, PointerChange } from './protocol.ts'
+export type { TerminalLike } from './terminal.ts'

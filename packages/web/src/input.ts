@@ -1,0 +1,102 @@
+import type { KeyChange, PointerChange } from './protocol.ts'
+
+/** The part of a machine that a canvas's input uses. */
+export interface InputMachine {
+  readonly pointer: 'none' | 'relative' | 'absolute'
+  sendKeys(keys: readonly KeyChange[]): void
+  sendPointer(events: readonly PointerChange[]): void
+}
+
+/** By `MouseEvent.button`. */
+const BUTTONS = ['left', 'middle', 'right', 'back', 'forward'] as const
+/** Pixels of a detent, where the browser counts pixels. */
+const DETENT_PIXELS = 100
+
+/**
+ * Has the keys, mouse and touch of an element go to a machine. Control, Alt and Shift with Escape together are left to the page:
+ * they take the focus off the element, so that a person without a mouse comes out again.
+ *
+ * @returns ends it
+ */
+export function attachInput(machine: InputMachine, element: HTMLElement, pointerLock: boolean): () => void {
+  const control = new AbortController()
+  const { signal } = control
+  const held = new Set<string>()
+  const keys = (code: string, down: boolean): void => machine.sendKeys([{ code, down }])
+  const release = (): void => {
+    machine.sendKeys([...held].map((code) => ({ code, down: false })))
+    held.clear()
+  }
+
+  const onKeyDown = (event: KeyboardEvent): void => {
+    if (event.code === 'Escape' && event.ctrlKey && event.altKey) {
+      release()
+      element.blur()
+      return
+    }
+    event.preventDefault()
+    // The guest's keyboard repeats keys itself.
+    if (event.repeat || event.code === '') return
+    held.add(event.code)
+    keys(event.code, true)
+  }
+  const onKeyUp = (event: KeyboardEvent): void => {
+    event.preventDefault()
+    // It went down elsewhere.
+    if (!held.delete(event.code)) return
+    keys(event.code, false)
+  }
+  const isCaught = (): boolean => document.pointerLockElement === element
+  const onMove = (event: PointerEvent): void => {
+    const { left, top, width, height } = element.getBoundingClientRect()
+    const place = (at: number, start: number, length: number): number => Math.min(Math.max((at - start) / length, 0), 1)
+    machine.sendPointer([
+      {
+        kind: 'move',
+        dx: event.movementX,
+        dy: event.movementY,
+        x: place(event.clientX, left, width),
+        y: place(event.clientY, top, height),
+      },
+    ])
+  }
+  const onButton = (event: PointerEvent, down: boolean): void => {
+    event.preventDefault()
+    onMove(event)
+    machine.sendPointer([{ kind: 'button', button: BUTTONS[event.button] ?? 'left', down }])
+  }
+
+  element.addEventListener('keydown', onKeyDown, { signal })
+  element.addEventListener('keyup', onKeyUp, { signal })
+  element.addEventListener('blur', release, { signal })
+  element.addEventListener('pointermove', onMove, { signal })
+  element.addEventListener(
+    'pointerdown',
+    (event) => {
+      element.focus()
+      if (pointerLock && event.pointerType === 'mouse' && machine.pointer !== 'absolute' && !isCaught())
+        void Promise.resolve(element.requestPointerLock()).catch(() => {})
+      else element.setPointerCapture(event.pointerId)
+      onButton(event, true)
+    },
+    { signal },
+  )
+  element.addEventListener('pointerup', (event) => onButton(event, false), { signal })
+  element.addEventListener('contextmenu', (event) => event.preventDefault(), { signal })
+  element.addEventListener(
+    'wheel',
+    (event) => {
+      event.preventDefault()
+      const detents = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY / DETENT_PIXELS : event.deltaY
+      // Away from the user is positive, which scrolls up.
+      const vertical = -Math.sign(detents) * Math.max(1, Math.round(Math.abs(detents)))
+      if (detents !== 0) machine.sendPointer([{ kind: 'wheel', vertical }])
+    },
+    { signal, passive: false },
+  )
+  return () => {
+    control.abort()
+    release()
+    if (isCaught()) document.exitPointerLock()
+  }
+}

@@ -1,0 +1,42 @@
+// The program of a machine's Worker.
+import { LoaderError, MachineError } from '@retrap/machine'
+import { WebError } from './errors.ts'
+import type { Calls, FromWorker, SentError, ToWorker } from './protocol.ts'
+import { WorkerMachine } from './worker/worker-machine.ts'
+
+/** Errors of what the page has asked for, and not of what has happened since. */
+const OPTION_CODES = new Set(['ERR_OPTION', 'ERR_NOTHING_TO_RUN', 'ERR_MEMORY_SIZE', 'ERR_CPUS'])
+
+let machine: WorkerMachine | null = null
+
+const send = (message: FromWorker, transfer: Transferable[] = []): void => self.postMessage(message, { transfer })
+
+self.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
+  if ('tell' in data) machine?.told(data)
+  else void answer(data)
+})
+
+async function answer({ id, call, given }: Extract<ToWorker, { call: string }>): Promise<void> {
+  try {
+    send({ answer: id, value: await perform(call, given) })
+  } catch (error) {
+    send({ answer: id, error: describe(error) })
+  }
+}
+
+async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>): Promise<unknown> {
+  if (call === 'open') {
+    machine = await WorkerMachine.open((given as Parameters<Calls['open']>)[0], send)
+    return undefined
+  }
+  if (machine === null) throw new WebError('ERR_MACHINE', 'the machine has not been made yet')
+  return (machine[call] as (...values: unknown[]) => unknown)(...given)
+}
+
+function describe(error: unknown): SentError {
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof WebError && error.code !== 'ERR_WORKER' && error.code !== 'ERR_DISPOSED')
+    return { code: error.code, message }
+  const isOption = error instanceof LoaderError || (error instanceof MachineError && OPTION_CODES.has(error.code))
+  return { code: isOption ? 'ERR_OPTION' : 'ERR_MACHINE', message }
+}

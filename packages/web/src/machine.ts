@@ -1,0 +1,296 @@
+import type { MachineExit, PcStatistics } from '@retrap/machine'
+import { attachCanvas, type CanvasOptions } from './canvas.ts'
+import { WebError } from './errors.ts'
+import { Listeners } from './listeners.ts'
+import type { MachineOptions, Progress, Source } from './options.ts'
+import type { KeyChange, MachineState, PointerChange, SentFrame } from './protocol.ts'
+import { sentOptions, sentSource } from './sent-options.ts'
+import { attachTerminal, type TerminalLike } from './terminal.ts'
+import { startWorker, type WorkerEvent, WorkerLink } from './worker-link.ts'
+
+/** What a {@link Machine} tells its listeners. */
+export interface MachineEvents {
+  /** The machine runs, is paused, sleeps, or is off. */
+  readonly state: MachineState
+  /** The guest has ended the machine, or something else has: `reason` says why. */
+  readonly exit: MachineExit
+  /** The guest has written to its serial port. */
+  readonly serial: Uint8Array
+  /** More of an image has come. */
+  readonly progress: Progress
+  /** A disk has failed for the guest, with the reason. */
+  readonly warning: string
+  /** The size of the picture has changed; 0 × 0: the display is off. */
+  readonly resize: { readonly width: number; readonly height: number }
+  /** The guest drives another kind of pointer. */
+  readonly pointer: 'none' | 'relative' | 'absolute'
+}
+
+/** What a page lacks that is not cross-origin isolated. */
+const NOT_ISOLATED =
+  'retrap: this page is not cross-origin isolated, so it has no shared memory: pixels are copied on their way to the page, and ' +
+  "the guest's clock is coarser (0.1 ms). The headers Cross-Origin-Opener-Policy: same-origin and " +
+  'Cross-Origin-Embedder-Policy: require-corp give both.'
+
+let toldOfIsolation = false
+
+/**
+ * Makes a PC, which runs in a Worker of its own. It is off at first: `run` switches it on.
+ *
+ * @throws WebError `ERR_OPTION` for options that make no machine; `ERR_SOURCE` for an image that cannot be read; `ERR_WORKER`
+ */
+export async function createMachine(options: MachineOptions): Promise<Machine> {
+  return Machine.create(options)
+}
+
+/** A PC in a page. Made by {@link createMachine}. */
+export class Machine {
+  readonly #link: WorkerLink
+  readonly #events = new Listeners<MachineEvents>()
+  readonly #frames = new Set<(frame: SentFrame, pixels: Uint32Array | null) => void>()
+  /** What was attached, and goes with the machine. */
+  readonly #attached = new Set<() => void>()
+  #state: MachineState = 'off'
+  #pointer: MachineEvents['pointer'] = 'none'
+  #size: MachineEvents['resize'] = { width: 0, height: 0 }
+  #pixels: Uint32Array | null = null
+  #terminals = 0
+  #ended: { promise: Promise<MachineExit>; resolve(exit: MachineExit): void; reject(error: unknown): void } | null =
+    null
+
+  private constructor(worker: Worker) {
+    this.#link = new WorkerLink(
+      worker,
+      (event) => this.#told(event),
+      (error) => this.#over({ reason: 'internal-error', detail: { message: error.message } }),
+    )
+  }
+
+  /** @internal Use {@link createMachine}. */
+  static async create(options: MachineOptions): Promise<Machine> {
+    const { transport = 'auto', onProgress, signal, createWorker = startWorker } = options
+    if (transport === 'shared' && !crossOriginIsolated)
+      throw new WebError('ERR_OPTION', "transport 'shared': this page is not cross-origin isolated; use 'auto'")
+    if (transport === 'auto' && !crossOriginIsolated && !toldOfIsolation) {
+      toldOfIsolation = true
+      console.info(NOT_ISOLATED)
+    }
+    const sent = sentOptions(options, transport !== 'messages' && crossOriginIsolated)
+    signal?.throwIfAborted()
+    const machine = new Machine(createWorker())
+    if (onProgress !== undefined) machine.on('progress', onProgress)
+    const giveUp = (): void => machine.dispose()
+    signal?.addEventListener('abort', giveUp)
+    try {
+      await machine.#link.call('open', sent)
+      return machine
+    } catch (error) {
+      machine.dispose()
+      signal?.throwIfAborted()
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', giveUp)
+    }
+  }
+
+  /** Calls `listener` at each event of that name. @returns takes it back */
+  on<K extends keyof MachineEvents>(event: K, listener: (value: MachineEvents[K]) => void): () => void {
+    return this.#events.add(event, listener)
+  }
+
+  /** The machine's activity. */
+  get state(): MachineState {
+    return this.#state
+  }
+
+  /** The picture's size; 0 × 0 while the display is off, or is shown nowhere. */
+  get screenSize(): { readonly width: number; readonly height: number } {
+    return this.#size
+  }
+
+  /** Which pointer the guest drives, as it was when the page's pointer last moved. */
+  get pointer(): 'none' | 'relative' | 'absolute' {
+    return this.#pointer
+  }
+
+  /**
+   * Switches the machine on, or lets it go on after `pause`.
+   *
+   * @returns resolves when the machine is off again, with the reason; a pause is no end
+   * @throws WebError `ERR_DISPOSED`
+   */
+  run(): Promise<MachineExit> {
+    if (this.#ended === null) {
+      this.#ended = Promise.withResolvers<MachineExit>()
+      // Whoever does not await it hears of the end by the events.
+      this.#ended.promise.catch(() => {})
+    }
+    const { promise } = this.#ended
+    this.#link.call('run').catch((error: unknown) => this.#fail(error))
+    return promise
+  }
+
+  /** Stops the machine between two instructions. Resolves when it stands still. */
+  async pause(): Promise<void> {
+    await this.#link.call('pause')
+  }
+
+  /** Starts the machine anew, as its reset button would, and runs it. Disks keep what was written. */
+  async reset(): Promise<void> {
+    this.#ended ??= Promise.withResolvers<MachineExit>()
+    this.#ended.promise.catch(() => {})
+    await this.#link.call('reset')
+  }
+
+  /** Presses the power button. @returns whether the guest listens to it */
+  powerButton(): Promise<boolean> {
+    return this.#link.call('powerButton')
+  }
+
+  /** Sends bytes, or text in UTF-8, to the guest's serial port. */
+  write(data: string | Uint8Array): void {
+    const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data.slice()
+    if (bytes.length > 0)
+      this.#link.tell({ tell: 'serial', bytes: bytes as Uint8Array<ArrayBuffer> }, [bytes.buffer as ArrayBuffer])
+  }
+
+  /** Types a text on the keyboard. @returns whether the guest has taken it */
+  type(text: string): Promise<boolean> {
+    return this.#link.call('type', text)
+  }
+
+  /** Presses and releases keys, by the names of `KeyboardEvent.code`. Names that no PC has are passed over. */
+  sendKeys(keys: readonly KeyChange[]): void {
+    this.#link.tell({ tell: 'keys', keys })
+  }
+
+  /** Moves the mouse, presses its buttons, turns its wheel. */
+  sendPointer(events: readonly PointerChange[]): void {
+    this.#link.tell({ tell: 'pointer', events })
+  }
+
+  /** What a text mode shows, without blanks at the ends of its rows; null while it is graphics, or off. */
+  screenText(): Promise<string | null> {
+    return this.#link.call('screenText')
+  }
+
+  /** Counts since power-on. @throws WebError `ERR_MACHINE` for a machine that is off */
+  statistics(): Promise<PcStatistics> {
+    return this.#link.call('statistics')
+  }
+
+  /** Puts a disc into a CD drive, or takes it out with null. @throws WebError `ERR_SOURCE`, `ERR_MACHINE` */
+  async insert(drive: string, source: Source | null): Promise<void> {
+    await this.#link.call('insert', drive, source === null ? null : sentSource(drive, source))
+  }
+
+  /**
+   * Shows the screen on a canvas, which gets the picture's size in pixels; and has the canvas's keys, mouse and touch go to the
+   * guest.
+   *
+   * @returns ends it, and takes all listeners back
+   */
+  attachCanvas(canvas: HTMLCanvasElement, options: CanvasOptions = {}): () => void {
+    return this.#attach(attachCanvas(this, canvas, options, (draw) => this.#watch(draw)))
+  }
+
+  /** Connects a terminal, such as one of xterm.js, to the serial port. @returns ends it */
+  attachTerminal(terminal: TerminalLike): () => void {
+    this.#terminals++
+    const detach = attachTerminal(this, terminal, (bytes) => this.#link.tell({ tell: 'printed', bytes }))
+    return this.#attach(() => {
+      this.#terminals--
+      detach()
+    })
+  }
+
+  #attach(detach: () => void): () => void {
+    const once = (): void => {
+      if (this.#attached.delete(once)) detach()
+    }
+    this.#attached.add(once)
+    return once
+  }
+
+  #watch(draw: (frame: SentFrame, pixels: Uint32Array | null) => void): () => void {
+    this.#frames.add(draw)
+    // Each canvas begins with the whole picture.
+    this.#link.tell({ tell: 'watch', on: true })
+    return () => {
+      this.#frames.delete(draw)
+      if (this.#frames.size === 0) this.#link.tell({ tell: 'watch', on: false })
+    }
+  }
+
+  /** Ends the machine at once, with its Worker and its memory, and takes all listeners back. Disks lose what was written. */
+  dispose(): void {
+    const error = new WebError('ERR_DISPOSED', 'the machine was disposed')
+    this.#link.close(error)
+    for (const detach of [...this.#attached]) detach()
+    this.#fail(error)
+    this.#state = 'off'
+    this.#events.clear()
+    this.#pixels = null
+  }
+
+  /** The same as `dispose`, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  #fail(error: unknown): void {
+    this.#ended?.reject(error)
+    this.#ended = null
+  }
+
+  #over(exit: MachineExit): void {
+    this.#setState('off')
+    this.#ended?.resolve(exit)
+    this.#ended = null
+    this.#events.tell('exit', exit)
+  }
+
+  #setState(state: MachineState): void {
+    if (state === this.#state) return
+    this.#state = state
+    this.#events.tell('state', state)
+  }
+
+  #told(message: WorkerEvent): void {
+    switch (message.event) {
+      case 'progress':
+        return this.#events.tell('progress', message.progress)
+      case 'serial':
+        this.#events.tell('serial', message.bytes)
+        // Terminals say themselves what they have printed; without one nothing is to wait for.
+        if (this.#terminals === 0) this.#link.tell({ tell: 'printed', bytes: message.bytes.length })
+        return
+      case 'frame':
+        return this.#draw(message.frame)
+      case 'state':
+        return this.#setState(message.state)
+      case 'pointer':
+        this.#pointer = message.pointer
+        return this.#events.tell('pointer', message.pointer)
+      case 'warning':
+        return this.#events.tell('warning', message.message)
+      case 'exit':
+        return this.#over(message.exit)
+    }
+  }
+
+  #draw(frame: SentFrame): void {
+    const { width, height } = frame
+    if (frame.shared !== null) this.#pixels = frame.shared
+    else if (width !== this.#size.width || height !== this.#size.height) this.#pixels = null
+    if (width !== this.#size.width || height !== this.#size.height) {
+      this.#size = { width, height }
+      this.#events.tell('resize', this.#size)
+    }
+    // A page that is hidden has no animation frames: its machine draws nothing, and runs on.
+    requestAnimationFrame(() => {
+      for (const draw of this.#frames) draw(frame, this.#pixels)
+      this.#link.tell({ tell: 'drawn' })
+    })
+  }
+}

@@ -1,0 +1,74 @@
+import type { KeyboardLayoutName } from '@retrap/display'
+
+/** An image: its address, a file that the user has chosen, or bytes. */
+export type Source = string | URL | Blob | ArrayBuffer | Uint8Array
+
+/** A disk or a CD drive. */
+export interface DriveOptions {
+  /**
+   * What is in it: a raw image or a qcow2 image. One at an address is read by ranges when the guest wants them. Null: a CD
+   * drive without a disc.
+   */
+  readonly source: Source | null
+  /** Names it in events and for `machine.insert`. Default `cd0`, `disk0` and so on, in the order of the drives. */
+  readonly id?: string
+  /** Default `disk`. What the guest writes to a disk stays in memory, and goes with the machine. */
+  readonly media?: 'disk' | 'cdrom'
+  /** How the guest reaches it; default `ide`, which is SATA on a `q35`. */
+  readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb'
+}
+
+/** How a machine is made. Without kernel and firmware there must be a drive to start from, and firmware for that. */
+export interface MachineOptions {
+  /** Guest RAM in bytes, whole pages; default 128 MiB. */
+  readonly memoryBytes?: number
+  /** vCPUs, 1 to 128, which take turns in one Worker; default 1. */
+  readonly cpus?: number
+  /** The processor, such as `max` (default) or `core2,-sse4_1`. */
+  readonly cpu?: string
+  /** The board: `pc` (default) or `q35`. */
+  readonly board?: 'pc' | 'q35'
+  /** A Linux kernel, a PVH ELF or a multiboot image. */
+  readonly kernel?: Source
+  /** The kernel's initial RAM disk. */
+  readonly initrd?: Source
+  /** The kernel's command line. */
+  readonly commandLine?: string
+  /** A flat firmware image, such as SeaBIOS. */
+  readonly firmware?: Source
+  /** Disks and CD drives. */
+  readonly drives?: readonly DriveOptions[]
+  /** The graphics card; default `std` where firmware boots from drives, otherwise `none`. */
+  readonly vga?: 'std' | 'none'
+  /** Video BIOS of the graphics card, such as SeaVGABIOS. */
+  readonly vgaBios?: Source
+  /** A USB tablet: the pointer is where the page's pointer is. Default false: a PS/2 mouse. */
+  readonly tablet?: boolean
+  /** What is printed on the keyboard's keys, for `machine.type`; default `us`. */
+  readonly layout?: KeyboardLayoutName
+  /** Shows the guest Xen's interface. Default `none`. */
+  readonly hypervisor?: 'none' | 'xen'
+  /** Compiles hot guest code; default true. */
+  readonly jit?: boolean
+  /**
+   * How pixels reach the page: `shared` memory, which needs a cross-origin isolated page, or `messages`. Default `auto`:
+   * shared memory where there is some. A page without it is told in the console what it lacks.
+   */
+  readonly transport?: 'auto' | 'shared' | 'messages'
+  /** Told how much of the images has come. */
+  readonly onProgress?: (progress: Progress) => void
+  /** Gives up making the machine. */
+  readonly signal?: AbortSignal
+  /** Starts the module Worker, for pages that keep its program elsewhere: `@retrap/web/worker`. */
+  readonly createWorker?: () => Worker
+}
+
+/** How much of an image has come. */
+export interface Progress {
+  /** `kernel`, `initrd`, `firmware`, `vgaBios`, or the name of a drive. */
+  readonly image: string
+  /** Bytes that have come. */
+  readonly loadedBytes: number
+  /** Bytes of all of it; null where the server does not say. */
+  readonly totalBytes: number | null
+}

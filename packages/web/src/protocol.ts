@@ -1,0 +1,124 @@
+// What a page and the Worker of its machine tell each other. Both are of one build: there are no versions to agree on.
+import type { MachineExit, PcStatistics } from '@retrap/machine'
+import type { DriveOptions, MachineOptions, Progress } from './options.ts'
+
+/** An image, in a form that can be sent. */
+export type SentSource =
+  | { readonly url: string }
+  | { readonly blob: Blob }
+  | { readonly bytes: Uint8Array<ArrayBuffer> }
+
+/** The images of a machine, by option. */
+export const IMAGE_OPTIONS = ['kernel', 'initrd', 'firmware', 'vgaBios'] as const
+/** One of them. */
+export type ImageOption = (typeof IMAGE_OPTIONS)[number]
+
+/** A drive, in a form that can be sent. */
+export interface SentDrive extends Omit<DriveOptions, 'source' | 'id'> {
+  readonly id: string
+  readonly source: SentSource | null
+}
+
+/** A machine's options, in a form that can be sent. */
+export interface SentOptions extends Omit<
+  MachineOptions,
+  ImageOption | 'drives' | 'transport' | 'onProgress' | 'signal' | 'createWorker'
+> {
+  readonly images: Readonly<Partial<Record<ImageOption, SentSource>>>
+  readonly drives: readonly SentDrive[] | null
+  /** Whether pixels go through shared memory. */
+  readonly shared: boolean
+}
+
+/** Requests of the page that have an answer. */
+export interface Calls {
+  open(options: SentOptions): void
+  run(): void
+  pause(): void
+  reset(): void
+  powerButton(): boolean
+  type(text: string): boolean
+  screenText(): string | null
+  statistics(): PcStatistics
+  insert(drive: string, source: SentSource | null): void
+}
+
+/** The page asks, or tells. */
+export type ToWorker =
+  | {
+      readonly [K in keyof Calls]: { readonly call: K; readonly id: number; readonly given: Parameters<Calls[K]> }
+    }[keyof Calls]
+  | { readonly tell: 'serial'; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** The terminal has printed so many bytes. */
+  | { readonly tell: 'printed'; readonly bytes: number }
+  | { readonly tell: 'keys'; readonly keys: readonly KeyChange[] }
+  | { readonly tell: 'pointer'; readonly events: readonly PointerChange[] }
+  /** The page wants frames, or no more. */
+  | { readonly tell: 'watch'; readonly on: boolean }
+  /** The page has drawn a frame, and takes the next one. */
+  | { readonly tell: 'drawn' }
+
+/** A key of the keyboard goes down or up. */
+export interface KeyChange {
+  /** As `KeyboardEvent.code` has it. */
+  readonly code: string
+  /** Down, or up. */
+  readonly down: boolean
+}
+
+/** The mouse is moved, or a button or the wheel is used. */
+export type PointerChange =
+  | {
+      readonly kind: 'move'
+      /** Counts, right and down, for a relative pointer. */
+      readonly dx: number
+      readonly dy: number
+      /** Place on the screen, 0 to 1, for an absolute pointer. */
+      readonly x: number
+      readonly y: number
+    }
+  | {
+      readonly kind: 'button'
+      readonly button: 'left' | 'right' | 'middle' | 'back' | 'forward'
+      readonly down: boolean
+    }
+  | { readonly kind: 'wheel'; readonly vertical: number }
+
+/** A part of a picture, and its pixels as words 0x00RRGGBB where they are not in shared memory. */
+export interface SentRectangle {
+  readonly x: number
+  readonly y: number
+  readonly width: number
+  readonly height: number
+  readonly pixels: Uint32Array<ArrayBuffer> | null
+}
+
+/** What has changed on the screen. A width of 0: the display is off. */
+export interface SentFrame {
+  readonly width: number
+  readonly height: number
+  /** All pixels of the picture, where memory is shared. Sent with each change of size. */
+  readonly shared: Uint32Array | null
+  readonly dirty: readonly SentRectangle[]
+}
+
+/** An activity of a machine: `off` has ended or was never run. */
+export type MachineState = 'off' | 'running' | 'paused' | 'asleep'
+
+/** The Worker answers, or tells. */
+export type FromWorker =
+  | { readonly answer: number; readonly value: unknown }
+  | { readonly answer: number; readonly error: SentError }
+  | { readonly event: 'progress'; readonly progress: Progress }
+  | { readonly event: 'serial'; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly event: 'frame'; readonly frame: SentFrame }
+  | { readonly event: 'state'; readonly state: MachineState }
+  | { readonly event: 'pointer'; readonly pointer: 'none' | 'relative' | 'absolute' }
+  | { readonly event: 'warning'; readonly message: string }
+  | { readonly event: 'exit'; readonly exit: MachineExit }
+
+/** An error, in a form that can be sent. */
+export interface SentError {
+  readonly code: 'ERR_OPTION' | 'ERR_SOURCE' | 'ERR_MACHINE'
+  readonly message: string
+}

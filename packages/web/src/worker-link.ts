@@ -1,0 +1,96 @@
+import { WebError } from './errors.ts'
+import type { Calls, FromWorker, ToWorker } from './protocol.ts'
+
+/** The events among the messages of a Worker. */
+export type WorkerEvent = Extract<FromWorker, { event: string }>
+
+/** A call that waits for its answer. */
+interface Waiting {
+  readonly resolve: (value: never) => void
+  readonly reject: (error: WebError) => void
+}
+
+/** Starts the Worker of a machine: its program lies beside this module. */
+export function startWorker(): Worker {
+  if (new URL(import.meta.url).origin !== location.origin) return startForeignWorker()
+  // Bundlers know this form, and no other: they make a bundle of the program, and put its address here.
+  return new Worker(new URL('./machine-worker.js', import.meta.url), { type: 'module' })
+}
+
+/** A Worker's own program has to come from the page's origin; what that imports may come from a CDN, where this module is. */
+function startForeignWorker(): Worker {
+  const address = import.meta.url.replace(/[^/]*$/, 'machine-worker.js')
+  const program = URL.createObjectURL(new Blob([`import ${JSON.stringify(address)}`], { type: 'text/javascript' }))
+  const worker = new Worker(program, { type: 'module' })
+  // By its first message the Worker has its program.
+  worker.addEventListener('message', () => URL.revokeObjectURL(program), { once: true })
+  return worker
+}
+
+/** The page's end of what a page and a machine's Worker tell each other. */
+export class WorkerLink {
+  readonly #worker: Worker
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #failed: (error: WebError) => void
+  readonly #onMessage: (event: MessageEvent<FromWorker>) => void
+  readonly #onError: (event: ErrorEvent | Event) => void
+  #count = 0
+  #closed: WebError | null = null
+
+  /**
+   * @param told - gets events
+   * @param failed - hears that the Worker has failed, and is gone
+   */
+  constructor(worker: Worker, told: (event: WorkerEvent) => void, failed: (error: WebError) => void) {
+    this.#worker = worker
+    this.#failed = failed
+    this.#onMessage = ({ data }) => {
+      if ('event' in data) told(data)
+      else this.#answered(data)
+    }
+    this.#onError = (event) => {
+      // The page has heard of it: nothing else is to be reported.
+      event.preventDefault()
+      const why = event instanceof ErrorEvent && event.message !== '' ? event.message : 'its program cannot be loaded'
+      this.close(new WebError('ERR_WORKER', `the machine's Worker has failed: ${why}`), true)
+    }
+    worker.addEventListener('message', this.#onMessage)
+    worker.addEventListener('error', this.#onError)
+    worker.addEventListener('messageerror', this.#onError)
+  }
+
+  /** Asks the Worker, and resolves with its answer. @throws WebError */
+  call<K extends keyof Calls>(call: K, ...given: Parameters<Calls[K]>): Promise<ReturnType<Calls[K]>> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed !== null) return reject(this.#closed)
+      const id = ++this.#count
+      this.#waiting.set(id, { resolve, reject })
+      this.#worker.postMessage({ call, id, given })
+    })
+  }
+
+  /** Tells the Worker. One that is gone does not hear it. */
+  tell(message: Extract<ToWorker, { tell: string }>, transfer: Transferable[] = []): void {
+    if (this.#closed === null) this.#worker.postMessage(message, transfer)
+  }
+
+  /** Ends the Worker. Calls that wait fail with `error`. */
+  close(error: WebError, isFailure = false): void {
+    if (this.#closed !== null) return
+    this.#closed = error
+    this.#worker.removeEventListener('message', this.#onMessage)
+    this.#worker.removeEventListener('error', this.#onError)
+    this.#worker.removeEventListener('messageerror', this.#onError)
+    this.#worker.terminate()
+    for (const { reject } of this.#waiting.values()) reject(error)
+    this.#waiting.clear()
+    if (isFailure) this.#failed(error)
+  }
+
+  #answered(data: Extract<FromWorker, { answer: number }>): void {
+    const waiting = this.#waiting.get(data.answer)
+    this.#waiting.delete(data.answer)
+    if ('error' in data) waiting?.reject(new WebError(data.error.code, data.error.message))
+    else waiting?.resolve(data.value as never)
+  }
+}

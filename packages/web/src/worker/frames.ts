@@ -1,0 +1,91 @@
+import type { Screen, ScreenFrame } from '@retrap/display'
+import type { SentFrame, SentRectangle } from '../protocol.ts'
+
+type Rectangle = Omit<SentRectangle, 'pixels'>
+
+/** More rectangles than these are sent as one around all of them. */
+const MOST_RECTANGLES = 16
+
+/**
+ * Sends what changes on a screen to the page: one frame at a time. What changes before the page has drawn the last frame is
+ * joined to the next one, so that a page that is hidden, or slow, holds up nothing.
+ */
+export class FrameSender {
+  readonly #screen: Screen
+  readonly #isShared: boolean
+  readonly #send: (frame: SentFrame, transfer: ArrayBuffer[]) => void
+  #stopWatching: (() => void) | null = null
+  #shared: Uint32Array | null = null
+  #dirty: Rectangle[] = []
+  #resized = false
+  /** The page takes a frame. */
+  #ready = true
+
+  constructor(screen: Screen, isShared: boolean, send: (frame: SentFrame, transfer: ArrayBuffer[]) => void) {
+    this.#screen = screen
+    this.#isShared = isShared
+    this.#send = send
+  }
+
+  /** Begins with a whole picture, or ends. */
+  watch(on: boolean): void {
+    this.#stopWatching?.()
+    this.#stopWatching = null
+    if (!on) return
+    this.#ready = true
+    this.#stopWatching = this.#screen.watch((frame) => this.#note(frame))
+  }
+
+  /** The page has drawn the last frame. */
+  drawn(): void {
+    this.#ready = true
+    this.#offer()
+  }
+
+  #note({ resized, dirty }: ScreenFrame): void {
+    if (resized) {
+      this.#resized = true
+      this.#dirty = []
+    }
+    const { width, height } = this.#screen
+    const areas = resized ? [{ x: 0, y: 0, width, height }] : dirty
+    this.#dirty.push(...areas)
+    if (this.#dirty.length > MOST_RECTANGLES) this.#dirty = [around(this.#dirty)]
+    this.#offer()
+  }
+
+  #offer(): void {
+    if (!this.#ready || (!this.#resized && this.#dirty.length === 0)) return
+    this.#ready = false
+    const { width, height, pixels } = this.#screen
+    if (this.#resized && this.#isShared)
+      this.#shared = width === 0 ? null : new Uint32Array(new SharedArrayBuffer(4 * width * height))
+    const transfer: ArrayBuffer[] = []
+    const dirty = width === 0 ? [] : this.#dirty.map((area) => this.#copy(pixels, width, area, transfer))
+    this.#send({ width, height, shared: this.#resized ? this.#shared : null, dirty }, transfer)
+    this.#resized = false
+    this.#dirty = []
+  }
+
+  /** The page reads shared pixels only between a frame and its answer to it: nothing is written meanwhile. */
+  #copy(pixels: Uint32Array, stride: number, area: Rectangle, transfer: ArrayBuffer[]): SentRectangle {
+    const { x, y, width, height } = area
+    const into = this.#shared ?? new Uint32Array(width * height)
+    for (let row = 0; row < height; row++) {
+      const from = (y + row) * stride + x
+      into.set(pixels.subarray(from, from + width), this.#shared === null ? row * width : from)
+    }
+    if (this.#shared !== null) return { ...area, pixels: null }
+    const own = into as Uint32Array<ArrayBuffer>
+    transfer.push(own.buffer)
+    return { ...area, pixels: own }
+  }
+}
+
+function around(areas: readonly Rectangle[]): Rectangle {
+  const x = Math.min(...areas.map((area) => area.x))
+  const y = Math.min(...areas.map((area) => area.y))
+  const right = Math.max(...areas.map((area) => area.x + area.width))
+  const bottom = Math.max(...areas.map((area) => area.y + area.height))
+  return { x, y, width: right - x, height: bottom - y }
+}

@@ -1,0 +1,169 @@
+/** A machine in pages of Chromium: isolated and not, with its Worker, terminal, screen, images and end. */
+import { noBrowser } from '@retrap/tooling/browser'
+import type { PageServer } from '@retrap/tooling/page-server'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: machines in pages: ${noBrowser}`)
+
+describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
+  let pages: Pages
+  let isolated: PageServer
+  let plain: PageServer
+
+  beforeAll(async () => {
+    pages = await Pages.start()
+    isolated = await pages.serve({ headers: { 'content-security-policy': POLICY } })
+    plain = await pages.serve({ isolated: false })
+  })
+  afterAll(() => pages?.close())
+  afterEach(() => pages.closePages())
+
+  for (const kind of ['isolated', 'not isolated'] as const)
+    test(`boots the embedded guest, and talks to it, in a page that is ${kind}`, async () => {
+      const said: string[] = []
+      const page = await pages.open(kind === 'isolated' ? isolated : plain, said)
+      const got = await page.evaluate(async () => {
+        const { createMachine, guestImage } = globalThis as unknown as PageGlobals
+        const states: string[] = []
+        const machine = await createMachine({ firmware: guestImage, memoryBytes: 16 << 20 })
+        machine.on('state', (state) => states.push(state))
+        let text = ''
+        let wanted: { word: string; found: () => void } | null = null
+        const until = (word: string): Promise<void> =>
+          new Promise((found) => {
+            wanted = { word, found }
+            if (text.includes(word)) found()
+          })
+        machine.on('serial', (bytes) => {
+          text += new TextDecoder().decode(bytes)
+          if (wanted !== null && text.includes(wanted.word)) wanted.found()
+        })
+        const ended = machine.run()
+        await until('retrap> ')
+        machine.write('echo it works\r')
+        await until('\nit works')
+        await machine.pause()
+        const paused = machine.state
+        const { instructions } = await machine.statistics()
+        const same = (await machine.statistics()).instructions === instructions
+        const again = machine.run()
+        machine.write('off\r')
+        const exit = await ended
+        const exitAgain = await again
+        machine.dispose()
+        return { isolated: crossOriginIsolated, text, states, paused, same, exit, exitAgain }
+      })
+      expect(got).toMatchObject({
+        isolated: kind === 'isolated',
+        text: expect.stringContaining('a 64-bit guest') as string,
+        states: ['running', 'paused', 'running', 'off'],
+        paused: 'paused',
+        same: true,
+        exit: { reason: 'power-off' },
+        exitAgain: { reason: 'power-off' },
+      })
+      expect(said.filter((line) => !line.startsWith('retrap: this page is not cross-origin isolated'))).toEqual([])
+      expect(said.length).toBe(kind === 'isolated' ? 0 : 1)
+    })
+
+  test('leaves no Worker behind, wherever it is disposed; several live beside each other', async () => {
+    const page = await pages.open(isolated)
+    const result = await page.evaluate(async () => {
+      const { createMachine, guestImage } = globalThis as unknown as PageGlobals
+      const options = { firmware: guestImage, memoryBytes: 16 << 20 }
+      const [one, two] = await Promise.all([createMachine(options), createMachine(options)])
+      const words = await Promise.all(
+        [one, two].map((machine) => {
+          const said = new Promise<string>((resolve) =>
+            machine.on('serial', (bytes) => resolve(String(bytes.length > 0))),
+          )
+          void machine.run().catch(() => {})
+          return said
+        }),
+      )
+      const running = one.run().catch((error: { code: string }) => error.code)
+      one.dispose()
+      const call = await one.statistics().catch((error: { code: string }) => error.code)
+      const alive = (await two.statistics()).instructions > 0
+      two.dispose()
+      const control = new AbortController()
+      const third = createMachine({ ...options, signal: control.signal }).catch((error: Error) => error.name)
+      control.abort()
+      return { words, running: await running, call, alive, third: await third }
+    })
+    expect(result).toEqual({
+      words: ['true', 'true'],
+      running: 'ERR_DISPOSED',
+      call: 'ERR_DISPOSED',
+      alive: true,
+      third: 'AbortError',
+    })
+    await expect.poll(() => page.workers().length, { timeout: 20_000 }).toBe(0)
+  })
+
+  test('is switched on again after its end, and starts anew by its reset button', async () => {
+    const page = await pages.open(isolated)
+    const banners = await page.evaluate(async () => {
+      const { createMachine, guestImage } = globalThis as unknown as PageGlobals
+      const machine = await createMachine({ firmware: guestImage, memoryBytes: 16 << 20 })
+      let text = ''
+      const prompts = (count: number): Promise<void> =>
+        new Promise((resolve) => {
+          const stop = machine.on('serial', (bytes) => {
+            text += new TextDecoder().decode(bytes)
+            if (text.split('retrap> ').length <= count) return
+            stop()
+            resolve()
+          })
+        })
+      const first = prompts(1)
+      const ended = machine.run()
+      await first
+      const second = prompts(2)
+      await machine.reset()
+      await second
+      machine.write('off\r')
+      await ended
+      const third = prompts(3)
+      void machine.run().catch(() => {})
+      await third
+      machine.dispose()
+      return text.split('a 64-bit guest').length - 1
+    })
+    expect(banners).toBe(3)
+  })
+
+  test('says what is wrong with its options and images', async () => {
+    const page = await pages.open(isolated)
+    const errors = await page.evaluate(async () => {
+      const { createMachine, guestImage } = globalThis as unknown as PageGlobals
+      const attempts: Parameters<typeof createMachine>[0][] = [
+        {},
+        { firmware: guestImage, memoryBytes: 1000 },
+        { kernel: 'no-such-kernel' },
+        { kernel: new Uint8Array(100) },
+        { kernel: 'http://[' },
+        { firmware: guestImage, createWorker: () => new Worker('/no-such-worker.js', { type: 'module' }) },
+      ]
+      return Promise.all(
+        attempts.map((options) =>
+          createMachine(options).then(
+            () => 'no error',
+            (error: { name: string; code: string; message: string }) => `${error.name} ${error.code}: ${error.message}`,
+          ),
+        ),
+      )
+    })
+    expect(errors.map((error) => error.replace(/http:\/\/127[^/]*/, 'ORIGIN'))).toMatchInlineSnapshot(`
+      [
+        "WebError ERR_OPTION: neither a kernel nor a firmware image was given",
+        "WebError ERR_OPTION: memory size: 1000 bytes, expected whole 4 KiB pages, at least 1 MiB",
+        "WebError ERR_SOURCE: kernel: ORIGIN/no-such-kernel: the server answers with status 404",
+        "WebError ERR_OPTION: kernel: a file of 100 bytes of no known format, expected a Linux bzImage, an ELF file with a PVH note, or a multiboot image",
+        "WebError ERR_OPTION: kernel 'http://[': expected an address",
+        "WebError ERR_WORKER: the machine's Worker has failed: its program cannot be loaded",
+      ]
+    `)
+  })
+})

@@ -1,0 +1,98 @@
+import {
+  type Assembler,
+  Assembler as NewAssembler,
+  al,
+  ax,
+  bl,
+  byte,
+  bx,
+  cx,
+  ds,
+  dx,
+  imm16,
+} from '@retrap/x86-assembler'
+
+const COM1 = 0x3f8
+const IMAGE_BYTES = 0x1_0000
+const RESET = 0xfff0
+
+/** A firmware image of 64 KiB whose 16-bit code starts at F000:0000. */
+function firmwareImage(build: (asm: Assembler) => void): Uint8Array {
+  const asm = new NewAssembler({ bits: 16, address: 0 })
+  const start = asm.here()
+  // Eight data bits.
+  out(asm, COM1 + 3, 3)
+  build(asm)
+  asm.org(RESET).jmp(start)
+  return asm.assemble().flatten({ base: 0, size: IMAGE_BYTES })
+}
+
+function out(asm: Assembler, port: number, ...values: readonly number[]): void {
+  asm.mov(dx, imm16(port))
+  for (const value of values) asm.mov(al, value).out(dx, al)
+}
+
+function setDispi(asm: Assembler, index: number, value: number): void {
+  for (const [port, word] of [
+    [0x1ce, index],
+    [0x1d0, value],
+  ] as const)
+    asm.mov(dx, imm16(port)).mov(ax, imm16(word)).out(dx, ax)
+}
+
+/** Waits for a bit of a port to be as wanted. */
+function wait(asm: Assembler, port: number, bit: number, set: boolean): void {
+  const again = asm.mov(dx, imm16(port)).here()
+  asm.in(al, dx).test(al, bit)
+  if (set) asm.jz(again)
+  else asm.jnz(again)
+}
+
+/** Draws a white bar of 100 pixels on a screen of 320×240, says `d`, and turns a pixel blue with each key, whose code it sends. */
+export function drawingGuest(): Uint8Array {
+  return firmwareImage((asm) => {
+    out(asm, 0x3c8, 1)
+    out(asm, 0x3c9, 63, 63, 63, 0, 0, 63)
+    out(asm, 0x3c0, 0x20)
+    setDispi(asm, 1, 320)
+    setDispi(asm, 2, 240)
+    setDispi(asm, 3, 8)
+    setDispi(asm, 4, 1)
+    asm.mov(ax, imm16(0xa000)).mov(ds, ax).mov(bx, imm16(0))
+    const next = asm.here()
+    asm.mov(byte(bx), 1).inc(bx).cmp(bx, imm16(100)).jne(next)
+    out(asm, COM1, 0x64)
+    // The keyboard speaks set 1, scans, and acknowledges that.
+    out(asm, 0x64, 0x60)
+    out(asm, 0x60, 0x40, 0xf4)
+    wait(asm, 0x64, 1, true)
+    asm.mov(dx, imm16(0x60)).in(al, dx).mov(bx, imm16(320))
+    const keys = asm.here()
+    wait(asm, 0x64, 1, true)
+    asm.mov(dx, imm16(0x60)).in(al, dx).mov(dx, imm16(COM1)).out(dx, al).mov(byte(bx), 2).inc(bx).jmp(keys)
+  })
+}
+
+/** For each digit n on its serial port it reads sector 256·n of its first disk, and sends the first byte of it; for an error `!`. */
+export function diskGuest(): Uint8Array {
+  return firmwareImage((asm) => {
+    const failed = asm.label()
+    const send = asm.label()
+    out(asm, COM1, 0x72)
+    const next = asm.here()
+    wait(asm, COM1 + 5, 1, true)
+    asm.mov(dx, imm16(COM1)).in(al, dx).sub(al, 0x30).mov(bl, al)
+    out(asm, 0x1f6, 0xe0)
+    out(asm, 0x1f2, 1)
+    out(asm, 0x1f3, 0)
+    asm.mov(dx, imm16(0x1f4)).mov(al, bl).out(dx, al)
+    out(asm, 0x1f5, 0)
+    out(asm, 0x1f7, 0x20)
+    wait(asm, 0x1f7, 0x80, false)
+    asm.test(al, 1).jnz(failed).mov(dx, imm16(0x1f0)).in(ax, dx).mov(bl, al).mov(cx, imm16(255))
+    const word = asm.here()
+    asm.in(ax, dx).dec(cx).jnz(word).jmp(send)
+    asm.bind(failed).mov(bl, 0x21)
+    asm.bind(send).mov(al, bl).mov(dx, imm16(COM1)).out(dx, al).jmp(next)
+  })
+}

@@ -1,0 +1,63 @@
+import { fileURLToPath } from 'node:url'
+import { launchBrowser } from '@retrap/tooling/browser'
+import { bundlePage } from '@retrap/tooling/bundle'
+import { type PageServer, type PageServerOptions, servePages } from '@retrap/tooling/page-server'
+import type { Browser, Page } from 'puppeteer-core'
+import type * as web from '../../src/index.ts'
+
+/** What `page.ts` gives to expressions. */
+export interface PageGlobals {
+  readonly createMachine: typeof web.createMachine
+  readonly guestImage: Uint8Array
+}
+
+/** A policy under which only what the page needs is allowed. */
+export const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src data:"
+
+/** A browser, and pages with this package in them. */
+export class Pages {
+  readonly files: Map<string, string | Uint8Array>
+  readonly #browser: Browser
+  readonly #servers: PageServer[] = []
+  readonly #open: Page[] = []
+
+  private constructor(files: Map<string, string | Uint8Array>, browser: Browser) {
+    this.files = files
+    this.#browser = browser
+  }
+
+  static async start(): Promise<Pages> {
+    const files = new Map(await bundlePage(fileURLToPath(new URL('page.ts', import.meta.url))))
+    files.set(
+      'index.html',
+      '<!doctype html><link rel="icon" href="data:,"><script type="module" src="page.js"></script>',
+    )
+    return new Pages(files, await launchBrowser())
+  }
+
+  /** Serves the package, and what was put into `files`. */
+  async serve(options?: PageServerOptions): Promise<PageServer> {
+    const server = await servePages(this.files, options)
+    this.#servers.push(server)
+    return server
+  }
+
+  /** Opens a page. @param said - gets what it writes to its console */
+  async open(server: PageServer, said: string[] = []): Promise<Page> {
+    const page = await this.#browser.newPage()
+    this.#open.push(page)
+    page.on('console', (message) => said.push(message.text()))
+    page.on('pageerror', (error) => said.push(String(error)))
+    await page.goto(server.origin, { waitUntil: 'load' })
+    return page
+  }
+
+  async closePages(): Promise<void> {
+    await Promise.all(this.#open.splice(0).map((page) => page.close()))
+  }
+
+  async close(): Promise<void> {
+    await this.#browser.close()
+    for (const server of this.#servers) server.close()
+  }
+}
