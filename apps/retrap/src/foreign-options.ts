@@ -17,7 +17,7 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   '-no-shutdown': 'leave it out: a guest that powers off ends the run',
   '-icount': 'write --deterministic',
   '-trace': 'write --trace ioreq',
-  '-d': 'write --trace ioreq, or --stats text',
+  '-d': 'write --trace insn, block, irq, exceptions, pagewalk or ioreq, or --stats text',
   '-h': 'write --help',
   '-help': 'write --help',
   '-version': 'write --version',

@@ -4,7 +4,7 @@ import { ARM_BOARDS, gicOf } from './arm-machine.ts'
 import { backEndsOf, type BackEndFlags } from './back-end-options.ts'
 import { parseCpu } from './cpu-option.ts'
 import { runsInWorker, startBoardWorker, startControllerWorker } from './device-modules.ts'
-import { formatDeviceFailure, openTrace } from './device-reports.ts'
+import { formatDeviceFailure } from './device-reports.ts'
 import { deviceOption, prepareDevices } from './devices.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
 import type { DriveArgument } from './drives.ts'
@@ -21,11 +21,12 @@ import type { SessionSettings } from './session.ts'
 import { shareOptions } from './share/share-options.ts'
 import { listSound, type SoundFlags, soundOptions } from './sound.ts'
 import { usbController } from './usb-devices.ts'
-import { parseCpus, parseMemory, parseSeconds, parseTrace, usage } from './values.ts'
-import type { DeviceArgument, TraceTarget } from './values.ts'
+import { traceOf, traceOptions, type TraceFlags } from './trace/trace-option.ts'
+import { parseCpus, parseMemory, parseSeconds, usage } from './values.ts'
+import type { DeviceArgument } from './values.ts'
 
 /** Options that every machine takes. */
-export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags {
+export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, TraceFlags {
   readonly memory: number
   readonly cpu?: string
   readonly cpus: number
@@ -42,7 +43,6 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags {
   readonly deviceFailure?: 'crash' | 'detach'
   readonly deviceDeadline?: number
   readonly checkMappings?: boolean
-  readonly trace?: TraceTarget
   readonly timeout?: number
   readonly saveOnExit?: string
   readonly stats?: 'json' | 'text'
@@ -53,7 +53,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags {
 
 /** Gives a command the options that every machine takes. @param memory - default of `--memory` */
 export function machineOptions(command: Command, memory: string): Command {
-  return serialOptions(shareOptions(soundOptions(networkOptions(displayOptions(command)))))
+  return serialOptions(shareOptions(soundOptions(networkOptions(displayOptions(traceOptions(command))))))
     .addOption(
       new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
         .argParser(parseMemory)
@@ -107,7 +107,6 @@ export function machineOptions(command: Command, memory: string): Command {
       parseSeconds('--device-deadline', '5 or 0.5'),
     )
     .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
-    .option('--trace <what>', 'print every access to a device: ioreq, or ioreq:FILE', parseTrace)
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
     .option('--save-on-exit <file>', 'save the machine when you end the run, for retrap restore FILE')
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
@@ -154,6 +153,7 @@ export function settingsFor(
   const ports = rootPorts(flags.device)
   const [board, smm] = flags.machine.split(',')
   const gic = gicOf(flags.machine)
+  const trace = traceOf(flags, host.stderr)
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
   return {
     machine: {
@@ -177,7 +177,7 @@ export function settingsFor(
       ...(flags.deviceDeadline !== undefined && { deviceDeadlineMs: flags.deviceDeadline }),
       ...(flags.device?.some(runsInWorker) === true && { sharedMemory: true }),
       ...(flags.checkMappings === true && { checkMappings: true }),
-      ...(flags.trace && { trace: openTrace(flags.trace, host) }),
+      ...(trace?.access && { trace: trace.access }),
       ...(flags.vapic === true && { vapic: true }),
       ...(flags.vga !== undefined && { vga: flags.vga }),
       ...(flags.preferredMode !== undefined && { preferredMode: flags.preferredMode }),
@@ -196,6 +196,7 @@ export function settingsFor(
     snapshots: { arguments: [], onExit: flags.saveOnExit },
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...(trace !== undefined && { trace }),
     ...(profile !== undefined && { profile }),
     ...(flags.stats === undefined ? {} : { stats: flags.stats }),
   }

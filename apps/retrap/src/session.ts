@@ -18,6 +18,7 @@ import { exitCodeOf, linesOfEnd, type Ending } from './session-end.ts'
 import { SessionSnapshots, type SnapshotSettings } from './snapshots/session-snapshots.ts'
 import { SessionTerminal, type TerminalSettings } from './session-terminal.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
+import type { SessionTrace } from './trace/session-trace.ts'
 
 /** What the system under a machine is. */
 export type MachineImages = Pick<
@@ -42,6 +43,8 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly portDevices?: readonly PortDevice[]
   /** The profile that the machine's samples go to. */
   readonly profile?: SessionProfile
+  /** What is traced of its machines. */
+  readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
   /** How the machine is saved. */
   readonly snapshots: SnapshotSettings
   /** Reads what the machine goes on from; default it is powered on. */
@@ -326,6 +329,7 @@ class Session {
       onSleep: (asleep) => this.#host.stderr.write(asleep ? ASLEEP : AWAKE),
     })
     this.#connect(machine)
+    settings.trace?.attach(machine)
     return { machine, models }
   }
 
@@ -390,6 +394,7 @@ class Session {
    * @returns whether all that the guest wrote is in its images, the last picture in its file, and the machine in its own
    */
   async close(): Promise<boolean> {
+    this.#settings.trace?.end()
     this.#machine?.close?.()
     const failed = (await this.#backEnds?.close()) ?? []
     for (const { path, error } of failed) {

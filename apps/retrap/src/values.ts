@@ -83,17 +83,6 @@ function parseTcp(text: string): SerialTarget {
   return { kind: 'tcp', host: host.replace(/^\[(.*)\]$/, '$1'), port }
 }
 
-/** Where a trace of accesses goes: stderr without a path. */
-export interface TraceTarget {
-  readonly path: string | null
-}
-
-export function parseTrace(text: string): TraceTarget {
-  if (text === 'ioreq') return { path: null }
-  if (text.startsWith('ioreq:') && text.length > 6) return { path: text.slice(6) }
-  throw usage(`--trace '${text}' is unknown; give ioreq or ioreq:FILE`)
-}
-
 /** Splits at commas. A comma within a part is written twice, as in QEMU, which reads `a,,,b` as `a,` and `b`. */
 export function splitPairs(text: string): string[] {
   // No argument of a process has a NUL in it.

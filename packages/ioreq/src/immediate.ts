@@ -10,6 +10,7 @@ import { createIoRequest, elementAddress, elementPointer, requestAddress, type I
 import { IoreqServer } from './server.ts'
 import { IO_DONE, IO_LOG, IO_UNHANDLED } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
+import { tracedDevice } from './wait.ts'
 import { allOnes, putBytes, wordAt } from './words.ts'
 
 /** What accesses that are made at once stand on. */
@@ -196,10 +197,13 @@ export class ImmediateAccess {
     request.addressHi = config ? this.#space.bdf : addressHi
     request.size = size
     const read = direction === IOREQ_READ
+    const server = party === null ? '' : party instanceof IoreqServer ? party.name : 'hypervisor'
+    const device = party instanceof IoreqServer ? tracedDevice(party, request) : server
     this.#trace!({
       event: status === IO_DONE ? 'done' : status === IO_UNHANDLED ? 'unhandled' : 'ended',
       vcpu: -1,
-      server: party === null ? '' : party instanceof IoreqServer ? party.name : 'hypervisor',
+      server,
+      device,
       request,
       lo: read ? this.#answer.lo : dataLo,
       hi: read ? this.#answer.hi : dataHi,

@@ -13,7 +13,7 @@ import type { IoreqServer } from './server.ts'
 import { isWithServer, wrongFreeSlot } from './slot-states.ts'
 import { IO_DONE, IO_RETRY, IO_UNHANDLED } from './status.ts'
 import type { IoTraceEvent } from './trace.ts'
-import { deviceOf, isOpen, isTaken, Wait } from './wait.ts'
+import { deviceOf, isOpen, isTaken, tracedDevice, Wait } from './wait.ts'
 import { allOnes } from './words.ts'
 
 /**
@@ -193,7 +193,9 @@ export class PendingRequests {
   }
 
   #trace(event: IoTraceEvent, vcpu: number, server: IoreqServer, request: IoRequest, lo: number, hi: number): void {
-    this.#options.trace?.({ event, vcpu, server: server.name, request, lo, hi })
+    if (this.#options.trace === undefined) return
+    const device = tracedDevice(server, request)
+    this.#options.trace({ event, vcpu, server: server.name, device, request, lo, hi })
   }
 
   /**

@@ -9,6 +9,7 @@ import { copyIoRequest, createIoRequest, elementAddress, type IoRequest } from '
 import type { IoreqServer } from './server.ts'
 import { IO_DONE } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
+import { tracedDevice } from './wait.ts'
 
 /** What a {@link Submission} is made of. */
 export interface SubmissionParts {
@@ -89,6 +90,7 @@ export class Submission {
       event: 'buffered',
       vcpu,
       server: server.name,
+      device: tracedDevice(server, request),
       request,
       lo: request.dataLo,
       hi: request.dataHi,

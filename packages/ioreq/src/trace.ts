@@ -26,6 +26,8 @@ export interface IoTraceRecord {
   readonly vcpu: number
   /** The server's name; `hypervisor` for its own handlers, '' for nobody. */
   readonly server: string
+  /** The model's name, where it is known: not of functions of PCI configuration space in other processes; '' for nobody. */
+  readonly device: string
   /** The access. */
   readonly request: Readonly<IoRequest>
   /** Data written, or the answer to a read; of no meaning for a read that has none yet. */

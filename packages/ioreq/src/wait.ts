@@ -1,5 +1,5 @@
 import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
-import { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, STATE_IOREQ_NONE } from './layout.ts'
+import { IOREQ_TYPE_COPY, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO, STATE_IOREQ_NONE } from './layout.ts'
 import type { ClaimedRegion } from './region.ts'
 import { createIoRequest, requestAddress, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
@@ -48,4 +48,11 @@ export function deviceOf(server: IoreqServer, request: IoRequest): string | unde
   const { type } = request
   const kind = type === IOREQ_TYPE_PIO ? 'port' : type === IOREQ_TYPE_COPY ? 'mmio' : undefined
   return kind && server.transport.deviceAt?.(kind, requestAddress(request))
+}
+
+/** The model of a server that a traced request is for; the server's name where that is not known. */
+export function tracedDevice(server: IoreqServer, request: IoRequest): string {
+  const isConfig = request.type === IOREQ_TYPE_PCI_CONFIG
+  const device = isConfig ? server.local?.functionOwner(request.addressHi) : deviceOf(server, request)
+  return device ?? server.name
 }

@@ -7,6 +7,7 @@ import { AddressSpaces } from './address-spaces.ts'
 import { DeviceAccess } from './device-access.ts'
 import type { X86Engine } from './engine.ts'
 import type { ExecutionCounts } from './execution-counts.ts'
+import { WatchedExecution } from './execution-watch.ts'
 import type { CpuHost } from './host.ts'
 import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
 import { LineMonitor } from './line-monitor.ts'
@@ -56,6 +57,8 @@ export class CpuCore implements Cpu, CodeCacheClient {
   readonly i32: Int32Array
   readonly u64: BigUint64Array
   readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
+  /** Who watches it. */
+  readonly watched: WatchedExecution = new WatchedExecution()
   /** The log of the current instruction. */
   readonly log: AccessLog
   readonly system: System

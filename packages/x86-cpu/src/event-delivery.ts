@@ -3,6 +3,7 @@ import type { MachineMemory } from '@retrap/memory'
 import type { CpuCore } from './cpu-core.ts'
 import { EVENT_ERROR, EVENT_FLAGS, EVENT_HAS_ERROR, EVENT_RESUMES, EVENT_VECTOR } from './event-parts.ts'
 import type { ExecutionCounts } from './execution-counts.ts'
+import type { WatchedExecution } from './execution-watch.ts'
 import type { InterpreterExports } from './executor-parts.ts'
 import { EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './exit.ts'
 import type { Exit } from './exit.ts'
@@ -24,6 +25,7 @@ import {
   STATUS_JUMP,
   STATUS_RESTART,
   STATUS_RETRY,
+  S_CR2,
   S_EVENTS,
   S_FAULT_VECTOR,
   S_MODE,
@@ -31,7 +33,7 @@ import {
 } from './state-layout.ts'
 import { DR6_BT } from './system/architecture.ts'
 import { afterInstruction, checkInstructionBreakpoint } from './system/debug.ts'
-import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PendingEvent, deliverEvent } from './system/events.ts'
+import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, EVENT_TYPE_SMI, PendingEvent, deliverEvent } from './system/events.ts'
 import type { Delivery } from './system/interrupt-delivery.ts'
 import { startAt } from './system/reset.ts'
 import type { System } from './system/system.ts'
@@ -46,7 +48,7 @@ import {
   S_PENDING_FAULT,
   S_REPEATING,
 } from './system/system-state.ts'
-import { VECTOR_GP, VECTOR_SS } from './vectors.ts'
+import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from './vectors.ts'
 
 /** Takes events between two instructions, and delivers the one that is latched, in logged passes where it meets a device. */
 export class EventDelivery {
@@ -64,9 +66,14 @@ export class EventDelivery {
   readonly #counts: ExecutionCounts
   readonly #turn: Turn
   readonly #event = new PendingEvent()
+  readonly #watched: WatchedExecution
+  /** Attempts of the delivery that is under way, each but the first of what the one before has met; and those that were told. */
+  #attempts = 0
+  #told = 0
 
   /** Writes down what generated code delivers, and calls it. */
   readonly #deliverQuickly = (what: Delivery): boolean => {
+    if (this.#watched.event !== null) this.#tell(what)
     const u32 = this.#u32
     u32[EVENT_VECTOR >>> 2] = what.vector
     u32[EVENT_ERROR >>> 2] = what.errorCode
@@ -91,6 +98,7 @@ export class EventDelivery {
     this.#outside = core.outside
     this.#counts = core.counts
     this.#turn = core.turn
+    this.#watched = core.watched
   }
 
   // ---------------------------------------------------------------- which event is next
@@ -192,12 +200,31 @@ export class EventDelivery {
   /** Delivers the latched event for the first time. */
   deliver(): Exit | undefined {
     this.#turn.addEvent()
+    this.#attempts = this.#told = 0
+    if (this.#event.type === EVENT_TYPE_SMI)
+      this.#watched.event?.({ kind: 'smi', vector: -1, errorCode: undefined, address: undefined })
     const status = deliverEvent(this.#system, this.#event, this.#deliverQuickly)
     if (status !== STATUS_RESTART) return this.#finish(status)
     this.#pass.startLogging(PASS_EVENT)
     const logged = this.deliverLogged()
     if (logged === STATUS_RETRY) return EXIT_BLOCKED
     return this.#finish(logged)
+  }
+
+  /** Tells of an attempt, once: logged passes make it again. */
+  #tell({ vector, hasError, errorCode }: Delivery): void {
+    if (++this.#attempts <= this.#told) return
+    this.#told = this.#attempts
+    const { type } = this.#event
+    const isException = this.#attempts > 1 || (type !== EVENT_TYPE_EXTERNAL && type !== EVENT_TYPE_NMI)
+    const isPageFault = isException && vector === VECTOR_PF
+    const [lo, hi] = [this.#u32[S_CR2 >>> 2]!, this.#u32[(S_CR2 >>> 2) + 1]!]
+    this.#watched.event?.({
+      kind: isException ? 'exception' : type === EVENT_TYPE_NMI ? 'nmi' : 'interrupt',
+      vector,
+      errorCode: hasError ? errorCode : undefined,
+      address: isPageFault ? (BigInt(hi) << 32n) | BigInt(lo) : undefined,
+    })
   }
 
   #finish(status: number): Exit | undefined {
@@ -214,6 +241,7 @@ export class EventDelivery {
   /** Makes a logged pass over the delivery of the latched event. @returns a status */
   deliverLogged(): number {
     this.#pass.beginLogged()
+    this.#attempts = 0
     const status = deliverEvent(this.#system, this.#event, this.#deliverQuickly)
     if (status !== STATUS_RETRY) this.#i32[S_FAULT_VECTOR >>> 2] = -1
     return this.#passes.endPass(status)

@@ -3,6 +3,7 @@ import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
 import type { DeviceAccess } from './device-access.ts'
 import type { ExecutionCounts } from './execution-counts.ts'
+import type { WatchedExecution } from './execution-watch.ts'
 import type { ExecutorParts, InterpreterExports } from './executor-parts.ts'
 import {
   EXIT_BLOCKED,
@@ -96,6 +97,7 @@ export class Executor {
   readonly #numericError: NumericError
   readonly #counts: ExecutionCounts
   readonly #turn: Turn
+  readonly #watched: WatchedExecution
   /** Samples of what is executed; see {@link Vcpu.sampleAfter}. */
   readonly sampling: Sampling
   readonly #passes: InstructionPasses
@@ -129,6 +131,7 @@ export class Executor {
     this.#numericError = parts.numericError
     this.#counts = core.counts
     this.#turn = core.turn
+    this.#watched = core.watched
     this.sampling = new Sampling(core.turn)
     this.#passes = new InstructionPasses(parts)
     this.#delivery = new EventDelivery(core, parts.interpreter, this.#passes)
@@ -338,11 +341,14 @@ export class Executor {
     this.#turn.arrive(STATUS_EXIT)
   }
 
-  /** Single-stepping, breakpoints, and shadows that matter: one instruction at a time. */
+  /** Single-stepping, breakpoints, tracers, and shadows that matter: one instruction at a time. */
   #mustStep(): boolean {
     const shadow = this.#u32[S_SHADOW >>> 2] as number
     return (
-      needsStepping(this.#system) || this.#numericError.ignoring || (shadow !== 0 && this.#u32[S_EVENTS >>> 2] !== 0)
+      this.#watched.instruction !== null ||
+      needsStepping(this.#system) ||
+      this.#numericError.ignoring ||
+      (shadow !== 0 && this.#u32[S_EVENTS >>> 2] !== 0)
     )
   }
 
@@ -356,9 +362,9 @@ export class Executor {
     this.#setStepping(((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0)
     this.#pass.leaveShadow(this.#turn.retired)
     const status = this.#fetch.pinCurrent()
-    if (status === STATUS_RESTART) return this.#passes.startFetched()
-    if (status !== STATUS_DONE) return status
-    return this.#passes.executeAlone()
+    if (status !== STATUS_DONE && status !== STATUS_RESTART) return status
+    if (this.#watched.instruction !== null && u32[S_REPEATING >>> 2] === 0) this.#watched.instruction()
+    return status === STATUS_RESTART ? this.#passes.startFetched() : this.#passes.executeAlone()
   }
 
   // ---------------------------------------------------------------- passes of what meets a device

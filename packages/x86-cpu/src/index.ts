@@ -18,6 +18,7 @@ export { CpuRegisters } from './cpu-registers.ts'
 export { CODE_CACHE_BYTES, X86Engine } from './engine.ts'
 export type { X86EngineOptions } from './engine.ts'
 export type { ExecutionCounts } from './execution-counts.ts'
+export type { DeliveredEvent, ExecutionWatch } from './execution-watch.ts'
 export type { Exit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'
 export {

@@ -6,6 +6,7 @@ import { CpuRegisters } from './cpu-registers.ts'
 import type { X86Engine } from './engine.ts'
 import { Executor } from './executor.ts'
 import type { ExecutionCounts } from './execution-counts.ts'
+import type { ExecutionWatch } from './execution-watch.ts'
 import type { InterpreterExports } from './executor-parts.ts'
 import type { Exit } from './exit.ts'
 import { HandlerPath } from './handler-path.ts'
@@ -331,6 +332,11 @@ export class Vcpu {
    */
   sampleAfter(cost: number, sample: () => void): void {
     this.#executor.sampling.after(cost, sample)
+  }
+
+  /** Tells `watch` of what is executed from now on; null ends that. It changes nothing of how the program executes. */
+  watch(watch: ExecutionWatch | null): void {
+    this.core.watched.set(watch)
   }
 
   /** An instruction, or the delivery of an event, is in the middle. */

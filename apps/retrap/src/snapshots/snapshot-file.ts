@@ -20,7 +20,15 @@ export interface SavedRun {
 }
 
 /** Options, with a value each, that belong to one run: the run that goes on gets its own. */
-const OF_ONE_RUN: ReadonlySet<string> = new Set(['--timeout', '--command', '--save-on-exit', '--profile', '--jit-dump'])
+const OF_ONE_RUN: ReadonlySet<string> = new Set([
+  '--timeout',
+  '--command',
+  '--save-on-exit',
+  '--profile',
+  '--jit-dump',
+  '--trace',
+  '--trace-to',
+])
 
 /** The part of a command line that a run which goes on has too. */
 export function argumentsToKeep(given: readonly string[]): string[] {

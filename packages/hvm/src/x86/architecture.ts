@@ -63,6 +63,8 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
   systemManagementMemory: SystemManagementMemory | null = null
   /** The wire of a PCI function's interrupt pin. */
   pciWire: PciWire = (device, pin) => this.interrupts.line(pciLine(device, pin))
+  /** Told of each message of a device: its data, and the device by bus, device and function. Null: nobody looks. */
+  onMessage: ((data: number, requester: number) => void) | null = null
   /** Takes guest writes to ROM. */
   romWrite: RomWrite = () => undefined
   /** Reset with the interrupt controllers: the TPR patcher, if there is one. */
@@ -155,7 +157,8 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
   }
 
   /** Delivers a device's message to the local APICs. */
-  signalMsi(address: number, data: number): void {
+  signalMsi(address: number, data: number, requester: number): void {
+    this.onMessage?.(data, requester)
     this.interrupts.signalMsi(address, data)
   }
 

@@ -27,6 +27,22 @@ import type { SystemManagementMemory } from './system-management.ts'
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
 const GLOBAL_FLAG = 0x100
 
+/** A walk of the guest's page tables that has ended. */
+export interface GuestWalk {
+  /** Linear address. */
+  readonly linear: bigint
+  /** `ACCESS_*` of `@retrap/paging`. */
+  readonly access: number
+  /** Guest-physical address; undefined where the access faults. */
+  readonly gpa: number | undefined
+  /** Bytes of the page. */
+  readonly pageBytes: number
+  /** Entries of tables that were read. */
+  readonly reads: number
+  /** Error code of the page fault; undefined: there is none. */
+  readonly errorCode: number | undefined
+}
+
 /** A vCPU's linear addresses: walks of its tables, and what the guest's map has behind them. */
 export class GuestTranslation {
   /** Walks, and table entries that they read. */
@@ -41,6 +57,8 @@ export class GuestTranslation {
   /** For people: walks that change nothing. */
   readonly #peekTables: PcTables
   readonly #loggedTables: LoggedTables
+  /** Told of each walk; null: nobody looks. */
+  watch: ((walk: GuestWalk) => void) | null = null
   #managed: SystemManagementMemory | null = null
   #a20Masked = false
 
@@ -102,6 +120,16 @@ export class GuestTranslation {
         : walk(this.#paging, this.#loggedTables, lo, hi, access, result)
     this.counts.tableReads += result.reads
     if (status === WALK_SECOND_LEVEL) return waiting(access, log)
+    // Without paging nothing is read.
+    if (result.reads > 0)
+      this.watch?.({
+        linear: (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0),
+        access,
+        gpa: status === WALK_OK ? result.gpa : undefined,
+        pageBytes: result.pageBytes,
+        reads: result.reads,
+        errorCode: status === WALK_OK ? undefined : result.pfec,
+      })
     if (status !== WALK_OK) {
       // A page fault drops the cached entries of the address, in a logged pass too.
       this.#cache.drop(lo, hi, this.#paging.mode, this.#paging.pcid)

@@ -37,7 +37,7 @@ import type { Domain } from '../domain.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { NOT_THE_APICS, readApicMsr, writeApicMsr } from './apic-msrs.ts'
 import { describeApicPage, readApicPage, writeApicPage } from './apic-page.ts'
-import { GuestTranslation } from './guest-translation.ts'
+import { GuestTranslation, type GuestWalk } from './guest-translation.ts'
 import type { X86Surroundings } from './surroundings.ts'
 import type { SystemManagementMemory } from './system-management.ts'
 import { paravirtualCall } from './paravirtual-call.ts'
@@ -98,6 +98,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Translates a linear address on a TLB miss. */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
     return this.#translation.translate(lo, hi, access, into, log)
+  }
+
+  /** Tells `watch` of each walk of page tables from now on; null ends that. Without paging there are none. */
+  watchWalks(watch: ((walk: GuestWalk) => void) | null): void {
+    this.#translation.watch = watch
   }
 
   /** Machine address of RAM that is about to be written; −1 for none. */

@@ -31,7 +31,7 @@ export const EVENT_TYPE_EXTERNAL = 0
 export const EVENT_TYPE_NMI = 2
 const EVENT_TYPE_EXCEPTION = 3
 /** A system-management interrupt, which has no such number. */
-const EVENT_TYPE_SMI = 8
+export const EVENT_TYPE_SMI = 8
 
 const DR6_OFFSET = S_DR + 6 * 8
 const DR7_OFFSET = S_DR + 7 * 8

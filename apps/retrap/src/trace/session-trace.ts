@@ -1,0 +1,93 @@
+/** `--trace`: what the guest does, as lines or in Chrome's format. */
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { Domain } from '@retrap/hvm'
+import type { IoTraceRecord } from '@retrap/ioreq'
+import { ChromeTrace, formatRecord, type TraceRecord, TraceError, Tracer, type TraceSpec } from '@retrap/trace'
+import { CliError } from '../cli-error.ts'
+import type { SessionOutput } from '../host.ts'
+import type { Machine } from '../machine-contract.ts'
+
+/** Pieces of text that go out in one. */
+const BATCH = 256
+
+/** Where a trace goes. */
+interface Sink {
+  add(record: TraceRecord): void
+  /** Nothing more is added. */
+  end(): void
+}
+
+/** The trace of a session, whose machines come one after the other. */
+export class SessionTrace {
+  readonly #tracer: Tracer
+  readonly #sink: Sink
+  #ended = false
+
+  /**
+   * @param path - the file, in Chrome's format if its name ends with `.json`; null: lines to stderr
+   * @throws CliError `ERR_INPUT` where the file cannot be written
+   */
+  constructor(specs: readonly TraceSpec[], path: string | null, stderr: SessionOutput) {
+    this.#sink = path === null ? linesTo((text) => void stderr.write(text)) : fileSink(path)
+    this.#tracer = new Tracer(specs, (record) => this.#sink.add(record))
+  }
+
+  /** What a machine is given when it is made; undefined: its accesses are not traced. */
+  get access(): ((record: IoTraceRecord) => void) | undefined {
+    return this.#tracer.access
+  }
+
+  /** Traces a machine that was made with {@link SessionTrace.access}. @throws CliError `ERR_INPUT` for what an Arm board has not */
+  attach({ domain }: Pick<Machine, 'domain'>): void {
+    if (!(domain instanceof Domain)) return
+    try {
+      this.#tracer.attach(domain)
+    } catch (error) {
+      if (error instanceof TraceError) throw new CliError('ERR_INPUT', `--${error.message}`)
+      throw error
+    }
+  }
+
+  /** Ends the trace and its file. */
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#tracer.detach()
+    this.#sink.end()
+  }
+}
+
+function linesTo(write: (text: string) => void): Sink {
+  return { add: (record) => write(`${formatRecord(record)}\n`), end: () => undefined }
+}
+
+/** A file that gets its text in larger pieces. What a process that ends has left goes out with it. */
+function fileSink(path: string): Sink {
+  let file: number
+  try {
+    file = openSync(path, 'w')
+  } catch (error) {
+    throw new CliError('ERR_INPUT', `cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  let pieces: string[] = []
+  const flush = (): void => {
+    if (pieces.length > 0) writeSync(file, pieces.join(''))
+    pieces = []
+  }
+  const write = (text: string): void => {
+    pieces.push(text)
+    if (pieces.length >= BATCH) flush()
+  }
+  const chrome = path.endsWith('.json') ? new ChromeTrace(write) : undefined
+  const lines = linesTo(write)
+  process.on('exit', flush)
+  return {
+    add: (record) => (chrome ?? lines).add(record),
+    end: () => {
+      chrome?.end()
+      flush()
+      process.off('exit', flush)
+      closeSync(file)
+    },
+  }
+}

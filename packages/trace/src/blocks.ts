@@ -1,0 +1,63 @@
+import { decode } from '@retrap/x86-decoder'
+import type { BlockRecord, TracePlace } from './record.ts'
+
+/** An instruction that is about to be executed. */
+interface Executed extends TracePlace {
+  readonly address: bigint
+  readonly mode: 16 | 32 | 64
+  readonly cpl: number
+}
+
+/** The block that a vCPU is in. */
+interface Begun {
+  readonly first: Executed
+  /** Address behind the last instruction so far. */
+  end: bigint
+  executed: number
+}
+
+/** Puts instructions together that follow each other in memory. */
+export class Blocks {
+  readonly #told: (block: BlockRecord) => void
+  readonly #begun = new Map<number, Begun>()
+
+  /** @param told - gets each block when it has ended */
+  constructor(told: (block: BlockRecord) => void) {
+    this.#told = told
+  }
+
+  /** An instruction is about to be executed. @param bytes - reads it */
+  add(instruction: Executed, bytes: () => Uint8Array): void {
+    const { vcpu, address, mode, cpl, hostMs } = instruction
+    let block = this.#begun.get(vcpu)
+    if (block !== undefined && (block.end !== address || block.first.cpl !== cpl || block.first.mode !== mode)) {
+      this.#end(vcpu, hostMs)
+      block = undefined
+    }
+    if (block === undefined) {
+      block = { first: instruction, end: address, executed: 0 }
+      this.#begun.set(vcpu, block)
+    }
+    block.executed++
+    block.end = address + BigInt(decode(bytes(), { mode, address }).length)
+  }
+
+  /** An event comes before the vCPU's next instruction. */
+  interrupt(vcpu: number): void {
+    this.#end(vcpu, performance.now())
+  }
+
+  /** No more instructions are told. */
+  end(): void {
+    for (const vcpu of this.#begun.keys()) this.#end(vcpu, performance.now())
+  }
+
+  #end(vcpu: number, endMs: number): void {
+    const block = this.#begun.get(vcpu)
+    if (block === undefined) return
+    this.#begun.delete(vcpu)
+    const { first, end, executed } = block
+    const { ns, hostMs, instructions, address, cpl } = first
+    this.#told({ kind: 'block', vcpu, ns, hostMs, instructions, address, end, executed, cpl, endMs })
+  }
+}

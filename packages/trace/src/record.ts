@@ -1,0 +1,112 @@
+import type { IoTraceRecord } from '@retrap/ioreq'
+
+/** When and where something happened. */
+export interface TracePlace {
+  /** Number of the vCPU; −1: not known. */
+  readonly vcpu: number
+  /** Virtual time in nanoseconds. On deterministic time it stands still during a turn: `instructions` does not. */
+  readonly ns: number
+  /** Host time in milliseconds, as `performance.now()` has it. */
+  readonly hostMs: number
+  /** Instructions that the vCPU had retired. */
+  readonly instructions: number
+}
+
+/** An instruction that is about to be executed. */
+export interface InstructionRecord extends TracePlace {
+  /** Which record it is. */
+  readonly kind: 'insn'
+  /** Linear address. */
+  readonly address: bigint
+  /** Its bytes, and perhaps some behind it. */
+  readonly bytes: Uint8Array
+  /** Bits of its code segment. */
+  readonly mode: 16 | 32 | 64
+  /** Current privilege level. */
+  readonly cpl: number
+}
+
+/** Instructions that were executed one behind the other: up to a branch that was taken, or an event. */
+export interface BlockRecord extends TracePlace {
+  /** Which record it is. */
+  readonly kind: 'block'
+  /** Linear address of the first instruction. */
+  readonly address: bigint
+  /** Linear address behind the last. */
+  readonly end: bigint
+  /** Instructions that were executed. */
+  readonly executed: number
+  /** Current privilege level. */
+  readonly cpl: number
+  /** Host time when the next block began, in milliseconds. */
+  readonly endMs: number
+}
+
+/** An interrupt that is delivered. */
+export interface InterruptRecord extends TracePlace {
+  /** Which record it is. */
+  readonly kind: 'irq'
+  /** What sort of interrupt. */
+  readonly event: 'interrupt' | 'nmi' | 'smi'
+  /** Vector; −1 of an SMI. */
+  readonly vector: number
+  /** What has raised it: `APIC timer`, `I/O APIC input 4`, `message of 00:04.0`, `processor`; found by the vector. */
+  readonly source: string
+  /** Linear address of the instruction that it comes before. */
+  readonly address: bigint
+  /** Privilege level that is interrupted. */
+  readonly cpl: number
+}
+
+/** An exception that is delivered. */
+export interface ExceptionRecord extends TracePlace {
+  /** Which record it is. */
+  readonly kind: 'exceptions'
+  /** Vector. */
+  readonly vector: number
+  /** Error code; undefined: it has none. */
+  readonly errorCode: number | undefined
+  /** Linear address of a page fault. */
+  readonly cr2: bigint | undefined
+  /** Linear address of the instruction. */
+  readonly address: bigint
+  /** Privilege level that it interrupts. */
+  readonly cpl: number
+}
+
+/** A walk of page tables. */
+export interface WalkRecord extends TracePlace {
+  /** Which record it is. */
+  readonly kind: 'pagewalk'
+  /** Linear address. */
+  readonly linear: bigint
+  /** `ACCESS_*` of `@retrap/paging`. */
+  readonly access: number
+  /** Guest-physical address; undefined where the access faults. */
+  readonly gpa: number | undefined
+  /** Bytes of the page. */
+  readonly pageBytes: number
+  /** Entries of tables that were read. */
+  readonly reads: number
+  /** Error code of the page fault; undefined: there is none. */
+  readonly errorCode: number | undefined
+}
+
+/** A step of an access to a device. */
+export interface AccessRecord extends TracePlace {
+  /** Which record it is. */
+  readonly kind: 'ioreq'
+  /** The step, with the device and the access. */
+  readonly access: IoTraceRecord
+  /** Host time that the vCPU has waited, in milliseconds, where its wait ends here. */
+  readonly waitedMs: number | undefined
+}
+
+/** One thing that a trace tells. */
+export type TraceRecord =
+  | InstructionRecord
+  | BlockRecord
+  | InterruptRecord
+  | ExceptionRecord
+  | WalkRecord
+  | AccessRecord
