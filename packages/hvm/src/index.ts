@@ -16,6 +16,7 @@ export type { AccessViolation, MemoryFailure, SecondLevelOptions } from './secon
 export { HvmError } from './errors.ts'
 export type { HvmErrorCode } from './errors.ts'
 export type { GuestFrames, GuestPages } from './guest-frames.ts'
+export { checkShape } from './state-shape.ts'
 export { GuestMemory } from './guest-memory.ts'
 export { OwnedMemories, type OwnedMemoriesOptions, type OwnedMemoryState } from './owned-memories.ts'
 export { GuestTables } from './guest-tables.ts'

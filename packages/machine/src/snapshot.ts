@@ -1,4 +1,11 @@
-import { beginSavingX86Domain, type DomainVapic, type GuestPages, restoreX86Domain, type X86Domain } from '@retrap/hvm'
+import {
+  beginSavingX86Domain,
+  checkShape,
+  type DomainVapic,
+  type GuestPages,
+  restoreX86Domain,
+  type X86Domain,
+} from '@retrap/hvm'
 import { MachineError } from './errors.ts'
 import type { FirmwareArea } from './firmware-area.ts'
 import { hostClock, laterTurn, type RandomSource } from './host.ts'
@@ -43,6 +50,19 @@ export interface PcSaving {
   finish(): Promise<PcSnapshot>
 }
 
+/** A PC without its domain. */
+function stateOf({ domain, options, random, area, vapic, sleep }: SnapshotParts): Omit<PcSnapshotState, 'domain'> {
+  return {
+    version: 1,
+    machine: machineOf(options),
+    random: random.save(),
+    firmwareArea: area?.save() ?? null,
+    smram: smramOf(domain)?.save() ?? null,
+    vapic: vapic?.save() ?? null,
+    woken: sleep.isWoken,
+  }
+}
+
 /**
  * Saves a PC but for its RAM, which is copied while it runs on. Not while it runs.
  *
@@ -51,22 +71,12 @@ export interface PcSaving {
  */
 export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<PcSaving> {
   const begun = hostClock()
-  const { domain, options, random, area, vapic, sleep } = parts
-  const smram = smramOf(domain)
   const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
   // An error without a code is a defect of ours.
   const isOurs = (error: unknown): boolean => !(error instanceof Error && 'code' in error)
   return explaining('this machine cannot be saved', isOurs, async () => {
-    const { state, pages } = await beginSavingX86Domain(domain, deadlineMs, () => {
-      others.state = {
-        version: 1,
-        machine: machineOf(options),
-        random: random.save(),
-        firmwareArea: area?.save() ?? null,
-        smram: smram?.save() ?? null,
-        vapic: vapic?.save() ?? null,
-        woken: sleep.isWoken,
-      }
+    const { state, pages } = await beginSavingX86Domain(parts.domain, deadlineMs, () => {
+      others.state = stateOf(parts)
     })
     const whole = { ...others.state!, domain: state }
     return { tookMs: (hostClock() - begun) / 1e6, finish: async () => ({ state: whole, pages: await copied(pages) }) }
@@ -112,6 +122,7 @@ export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshot): Pro
   // States may come from anywhere: parts that are missing, or of another form, show as errors of any kind.
   const isOurs = (error: unknown): boolean => !(error instanceof Error)
   await explaining('the snapshot does not fit this machine', isOurs, async () => {
+    checkShape('the machine’s state', state, stateOf(parts))
     await restoreX86Domain(domain, { state: state.domain, pages }, () => {
       if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
       if (state.smram !== null) smramOf(domain)?.restore(state.smram)

@@ -146,7 +146,7 @@ test.each<[string, Partial<PcOptions>, string]>([
   ['processor', { cpu: 'core2' }, 'the snapshot does not fit this machine: saved state of CPU model'],
 ])('a machine with another %s does not take the snapshot', async (_what, difference, message) => {
   const snapshot = await (await made(halting())).save()
-  const making = made({ ...halting(), ...difference, snapshot })
+  const making = made({ ...halting(), ...difference, snapshot }).then(() => 'made')
   await expect(making).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message: expect.stringContaining(message) })
 })
 
@@ -172,9 +172,42 @@ test.each<[string, (snapshot: PcSnapshot) => unknown, string]>([
     ({ state, pages }) => ({ state: { ...state, domain: { ...state.domain, vcpus: null } }, pages }),
     'the snapshot does not fit this machine: ',
   ],
+  [
+    'no random numbers',
+    ({ state, pages }) => ({ state: { ...state, random: undefined }, pages }),
+    'the machine’s state.random is missing: expected a number',
+  ],
+  [
+    'text for a bit',
+    ({ state, pages }) => ({ state: { ...state, domain: { ...state.domain, a20: 'on' } }, pages }),
+    'the domain’s state.a20 is a string: expected a boolean',
+  ],
+  [
+    'half a turn',
+    ({ state, pages }) => {
+      const round = { ...state.domain.round!, left: undefined }
+      return { state: { ...state, domain: { ...state.domain, round } }, pages }
+    },
+    'the domain’s state.round.left is missing: expected a number',
+  ],
+  [
+    'a segment without a limit',
+    ({ state, pages }) => {
+      const [cpu] = state.domain.vcpus
+      const es = { ...cpu!.segments.es, limit: undefined }
+      const vcpus = [{ ...cpu!, segments: { ...cpu!.segments, es } }]
+      return { state: { ...state, domain: { ...state.domain, vcpus } }, pages }
+    },
+    'the domain’s state.vcpus[0].segments.es.limit is missing: expected a number',
+  ],
+  [
+    'one frame for a list of them',
+    ({ state, pages }) => ({ state: { ...state, domain: { ...state.domain, frames: state.domain.frames[0] } }, pages }),
+    'the domain’s state.frames is an object: expected an array',
+  ],
 ])('a snapshot with %s is refused', async (_what, change, message) => {
   const snapshot = change(await (await made(halting())).save()) as PcSnapshot
-  const making = made({ ...halting(), snapshot })
+  const making = made({ ...halting(), snapshot }).then(() => 'made')
   await expect(making).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message: expect.stringContaining(message) })
 })
 

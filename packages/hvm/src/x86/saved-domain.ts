@@ -5,6 +5,7 @@ import type { DevicesState } from '../device-state.ts'
 import { HvmError } from '../errors.ts'
 import { guestFrames, restoreGuestPages, type GuestFrames, type GuestPages } from '../guest-frames.ts'
 import { PageCopies } from '../page-copies.ts'
+import { checkShape } from '../state-shape.ts'
 import type { RoundState } from '../virtual-rounds.ts'
 import type { X86Domain } from './domain.ts'
 
@@ -75,17 +76,7 @@ export async function beginSavingX86Domain(
   }
   const others: { state?: Omit<X86DomainState, 'devices'>; copies?: PageCopies } = {}
   const devices = await domain.saveDevices(deadlineMs, () => {
-    others.state = {
-      version: 1,
-      clock: domain.clock.save(),
-      round: domain.saveRound(),
-      asleep: domain.asleep,
-      vcpus: domain.vcpus.map(({ cpu }) => saveVcpu(cpu)),
-      interrupts: domain.interrupts.save(),
-      numericError: domain.architecture.ferr,
-      a20: domain.a20,
-      frames: guestFrames(domain),
-    }
+    others.state = stateOf(domain)
     atRest()
     // Last of all: nothing is thrown after it. The models go on when this has returned.
     others.copies = new PageCopies(domain)
@@ -104,6 +95,21 @@ export async function saveX86Domain(
   return { state, pages: await pages(() => Promise.resolve()) }
 }
 
+/** A domain without its device models. */
+function stateOf(domain: X86Domain): Omit<X86DomainState, 'devices'> {
+  return {
+    version: 1,
+    clock: domain.clock.save(),
+    round: domain.saveRound(),
+    asleep: domain.asleep,
+    vcpus: domain.vcpus.map(({ cpu }) => saveVcpu(cpu)),
+    interrupts: domain.interrupts.save(),
+    numericError: domain.architecture.ferr,
+    a20: domain.a20,
+    frames: guestFrames(domain),
+  }
+}
+
 /**
  * Restores a domain that has just been made, with the same number of vCPUs, the same processor and device models. It goes
  * on where the saved one was. A domain for which this has failed is of no more use.
@@ -119,6 +125,7 @@ export async function restoreX86Domain(
 ): Promise<void> {
   if (state?.version !== 1)
     throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
+  checkShape('the domain’s state', state, stateOf(domain))
   if (state.vcpus.length !== domain.vcpus.length)
     throw new HvmError('ERR_STATE', `state of ${state.vcpus.length} vCPUs: expected ${domain.vcpus.length}`)
   domain.clock.restore(state.clock)
