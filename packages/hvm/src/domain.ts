@@ -18,6 +18,7 @@ import { OwnedMemories } from './owned-memories.ts'
 import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
 import { ModelMappings } from './model-mappings.ts'
 import { MemoryChanges, type MemoryChange } from './memory-change.ts'
+import type { OutsideInputs } from './outside-inputs.ts'
 import { RunLoop } from './run-loop.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
@@ -228,6 +229,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   plug(paravirtual: Paravirtual): void {
     this.#paravirtual = paravirtual
     this.#loop.paravirtual = paravirtual
+  }
+
+  /** Has `inputs` say when what comes from outside enters the domain, on deterministic time. */
+  takeInputs(inputs: OutsideInputs): void {
+    this.#loop.inputs = inputs
   }
 
   /** Tells `watch` of each turn of a vCPU from now on; null ends that. */

@@ -2,6 +2,7 @@ import { DeterministicWait } from './deterministic-wait.ts'
 import type { DomainExit } from './domain-options.ts'
 import { HostPace, LOOK, MOST_CALLS } from './host-pace.ts'
 import { ModelSettling } from './model-settling.ts'
+import type { OutsideInputs } from './outside-inputs.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import { PendingInstructions } from './pending-instructions.ts'
 import type { RunLoopParts } from './run-loop-parts.ts'
@@ -62,6 +63,8 @@ export class RunLoop {
   asleep = false
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
   paravirtual: Pick<Paravirtual, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
+  /** Decides when inputs come on deterministic time; null: they come when the host has them. */
+  inputs: OutsideInputs | null = null
   /** Told of each turn; null: nobody looks. */
   turns: TurnWatch | null = null
   /** The vCPU that is executing now. */
@@ -101,6 +104,7 @@ export class RunLoop {
       vcpus,
       clock,
       timers,
+      inputs: () => this.inputs,
       ended: () => this.#ends,
       pauses: () => this.#exit?.reason === 'pause' && !vcpus.some(({ cpu }) => cpu.busy),
       settle: () => this.#settling.begin(),
@@ -115,7 +119,7 @@ export class RunLoop {
       flagged: (id) => invalidations.flagged(id),
       mayGoOn: (vcpu) => this.#instructions.mayGoOn(vcpu),
       mayRun: (vcpu) => !this.asleep && this.paravirtual?.mayRun(vcpu.id) !== false && !vcpu.dormant,
-      execute: (vcpu, budget) => this.execute(vcpu, budget),
+      execute: (vcpu, budget, alone) => this.execute(vcpu, budget, alone),
       interrupted: (vcpu) => this.#interrupted || this.#exit !== null || invalidations.flagged(vcpu.id),
       handle: (vcpu, exit) => {
         if (exit.reason === 'blocked') this.#blockedExits++
@@ -250,11 +254,13 @@ export class RunLoop {
   readonly #broken = (error: unknown): void => this.#ended?.reject(error)
 
   /** Executes a vCPU. Its exit, and the time that has passed, are the caller's to account for. */
-  execute(vcpu: VirtualCpu, budget: number): CpuExit {
+  execute(vcpu: VirtualCpu, budget: number, alone = false): CpuExit {
     this.#interrupted = false
     this.current = vcpu
     this.turns?.begin(vcpu)
-    const exit = this.#rounds === null ? vcpu.cpu.run(budget, MOST_CALLS) : vcpu.cpu.run(budget)
+    const { cpu } = vcpu
+    const stepped = alone ? cpu.step?.() : undefined
+    const exit = stepped ?? (this.#rounds === null ? cpu.run(budget, MOST_CALLS) : cpu.run(budget))
     this.turns?.end(vcpu)
     this.current = null
     this.#parts.memoryChanges.stopped()

@@ -22,6 +22,10 @@ export interface VirtualProcessor {
   readonly busy: boolean
   /** Executes up to `budget` instructions, from where it was; `mostCalls` of those that generated code cannot execute. */
   run(budget: number, mostCalls?: number): CpuExit
+  /** Executes one instruction, or delivers one event; absent: it cannot do one alone. */
+  step?(): CpuExit
+  /** A turn that is used up may end before the next instruction: generated code does not look everywhere. Absent: it may. */
+  readonly turnMayEnd?: boolean
   /** Goes on with the instruction that is under way. @returns undefined when none is any more, else why it cannot finish */
   settle(): CpuExit | undefined
   /** Has `run` return at the end of the present instruction. */

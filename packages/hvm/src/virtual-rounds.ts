@@ -2,6 +2,7 @@ import { Instant } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 import type { DomainClock } from './clock.ts'
 import { HvmError } from './errors.ts'
+import type { OutsideInputs } from './outside-inputs.ts'
 import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
 
 /** Instructions of a vCPU's turn. */
@@ -25,6 +26,8 @@ export interface RoundState {
   readonly spent: number
   /** In this round, a vCPU has executed something. */
   readonly ran: boolean
+  /** Something has happened since inputs were asked for; absent: no. */
+  readonly moved?: boolean
 }
 
 /** What the rounds ask of the loop that they are part of. */
@@ -32,6 +35,8 @@ export interface RoundsHost {
   readonly vcpus: readonly VirtualCpu[]
   readonly clock: DomainClock
   readonly timers: TimerQueue
+  /** What comes from outside, at instants of its own; null: when the host has it. */
+  inputs(): OutsideInputs | null
   /** The domain has an exit. */
   ended(): boolean
   /** The domain is to pause, and no instruction is under way. */
@@ -59,7 +64,8 @@ export interface RoundsHost {
   /** Whether a vCPU has something to execute. */
   mayRun(vcpu: VirtualCpu): boolean
   beginTurn(vcpu: VirtualCpu): void
-  execute(vcpu: VirtualCpu, budget: number): CpuExit
+  /** @param alone - one instruction, and no more */
+  execute(vcpu: VirtualCpu, budget: number, alone: boolean): CpuExit
   /** Whether it was stopped for the sake of a model, and goes on when that is done. */
   interrupted(vcpu: VirtualCpu): boolean
   /** Counts an exit, and does what it asks for. */
@@ -92,6 +98,8 @@ export class VirtualRounds {
   #spent = 0
   /** In this round, a vCPU has executed something. */
   #ran = false
+  /** Since the inputs were asked last, something has happened by itself. */
+  #moved = false
   /** vCPUs that have had to wait for memory in this round. */
   #stalled = 0
   /** Where time goes on to when all vCPUs wait. */
@@ -109,15 +117,25 @@ export class VirtualRounds {
       const settled = host.settle()
       // A frame from a model elsewhere may have stopped the machine just now.
       if (host.ended()) return null
+      const waits = settled !== null || host.waitsForHost()
+      if (waits) host.inputs()?.waits()
       if (settled !== null) return settled
-      if (host.waitsForHost()) return host.waitForHost(false)
+      if (waits) return host.waitForHost(false)
       if (host.pauses()) return null
       if (host.visitDue(units)) return host.sleep(0)
       units = 0
       if (!this.#begun) {
+        const moved = this.#moved
+        this.#moved = false
+        const wait = host.inputs()?.begin(moved) ?? null
+        if (wait !== null) return wait
+        if (host.ended()) return null
         this.#begun = true
         // What a model goes on with in a promise, it does before the guest executes again.
-        if (host.timers.expire() > 0) return host.sleep(0)
+        if (host.timers.expire() > 0) {
+          this.#moved = true
+          return host.sleep(0)
+        }
       }
       const vcpu = host.vcpus[this.#next]
       if (vcpu !== undefined) units = this.#turn(vcpu)
@@ -138,14 +156,16 @@ export class VirtualRounds {
     this.#stalled = 0
     const ran = this.#ran
     this.#ran = false
+    this.#moved ||= ran
     if (ran) return null
     if (stalled > 0) {
       // The memory may have come since: then nothing else may be there to end a wait.
       const waiting = host.vcpus.filter(({ id }) => host.waitsForMemory(id)).length
       return waiting < stalled ? null : host.waitForHost(true)
     }
-    if (!host.timers.readNextDeadline(this.#deadline)) return host.sleep(Infinity)
+    if (!host.timers.readNextDeadline(this.#deadline)) return host.inputs()?.idle() ?? host.sleep(Infinity)
     host.clock.skipTo(this.#deadline)
+    this.#moved = true
     return null
   }
 
@@ -172,8 +192,12 @@ export class VirtualRounds {
       this.#left = TURN
     }
     const before = vcpu.cpu.cost
-    const budget = this.#left
-    const exit = host.execute(vcpu, budget)
+    const left = this.#left
+    const inputs = host.inputs()
+    const budget = inputs === null ? left : inputs.budget(left)
+    if (budget === null) return 0
+    const alone = inputs?.alone === true && vcpu.cpu.step !== undefined
+    const exit = host.execute(vcpu, budget, alone)
     let cost = vcpu.cpu.cost - before
     host.handle(vcpu, exit)
     // A vCPU that was stopped before it executed anything has its turn before time goes on.
@@ -184,17 +208,23 @@ export class VirtualRounds {
     this.#left -= cost
     // A vCPU that waits for memory leaves the others their turns: one of them may give some back.
     if (stalled) this.#stalled++
-    if (stalled || !this.#goesOn(vcpu, exit)) this.#end(vcpu, exit.reason)
+    if (stalled || !this.#goesOn(vcpu, exit, alone, budget < left)) this.#end(vcpu, exit.reason)
     else if (host.ended()) this.#account()
     // A turn that was stopped early may have taken any time of the host: a hypercall is one instruction of much work.
     const early = exit.reason === 'yield' || stalled || (exit.reason === 'budget' && cost < budget)
     return Math.max(cost, early ? TURN : 1)
   }
 
-  /** Whether a vCPU goes on with its turn when the host has done what it is to do. */
-  #goesOn(vcpu: VirtualCpu, exit: CpuExit): boolean {
+  /**
+   * Whether a vCPU goes on with its turn when the host has done what it is to do.
+   *
+   * @param alone - it has executed one instruction
+   * @param isCut - it was given less than what is left of the turn
+   */
+  #goesOn(vcpu: VirtualCpu, exit: CpuExit, alone: boolean, isCut: boolean): boolean {
     if (exit.reason === 'yield') return true
-    if (exit.reason === 'budget') return this.#left > 0 && this.#host.interrupted(vcpu)
+    if (alone && exit.reason === 'budget') return this.#left > 0 || vcpu.cpu.turnMayEnd === false
+    if (exit.reason === 'budget') return this.#left > 0 && (isCut || this.#host.interrupted(vcpu))
     return exit.reason === 'blocked' && this.#left > 0
   }
 
@@ -222,6 +252,7 @@ export class VirtualRounds {
       left: this.#left,
       spent: this.#spent,
       ran: this.#ran,
+      ...(this.#moved && { moved: true }),
     }
   }
 
@@ -236,6 +267,7 @@ export class VirtualRounds {
     this.#left = state.left
     this.#spent = state.spent
     this.#ran = state.ran
+    this.#moved = state.moved ?? false
   }
 
   /** Power-on: what was under way is no more. */
@@ -245,6 +277,7 @@ export class VirtualRounds {
     this.#inTurn = false
     this.#spent = 0
     this.#ran = false
+    this.#moved = false
     this.#stalled = 0
   }
 }

@@ -67,6 +67,12 @@ export type {
   StartControllerServer,
   StartPartServer,
 } from './elsewhere/start.ts'
+export { recordPc } from './recording/record.ts'
+export type { PcInputs } from './recording/pc-inputs.ts'
+export type { PcRecorder, RecordPcOptions } from './recording/record.ts'
+export { replayPc } from './recording/replay.ts'
+export type { PcReplay, RecordingSource, ReplayExit, ReplayPcOptions } from './recording/replay.ts'
+export type { Divergence } from './recording/replay-gate.ts'
 export { serveBoard } from './remote-board.ts'
 export type { MachineType } from './machine-type.ts'
 export type { MachineExit } from './machine-exit.ts'

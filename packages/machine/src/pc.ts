@@ -31,6 +31,7 @@ import { Sampler } from './sampling.ts'
 import { inSystemManagement } from './smram.ts'
 import { Sleep } from './sleep.ts'
 import type { PcSnapshot } from './pc-snapshot.ts'
+import type { PcInputs } from './recording/pc-inputs.ts'
 import type { SnapshotParts } from './snapshot.ts'
 import { SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
@@ -95,15 +96,19 @@ export class Pc {
   readonly #boot: PcBoot
   readonly #life: MachineLife
   readonly #sleep: Sleep
+  readonly #gate: PcInputs | undefined
+  readonly #pressPower: () => boolean | Promise<boolean>
   readonly #site: PcSite
   /** Settles when the save that was asked for last is done. */
   #saving: Promise<unknown> = Promise.resolve()
   /** Loaded when a device is plugged in or out. */
   #hotPlug: Promise<HotPlug> | undefined
 
-  private constructor(given: PcOptions, parts: PcParts) {
+  private constructor(given: PcOptions, parts: PcParts, gate: PcInputs | undefined) {
     const { drives: withMedia, removable } = withTrays(given.drives ?? [], () => this.domain.wake())
-    const options = { ...given, ...(given.drives !== undefined && { drives: withMedia }) }
+    const connected = { ...given, ...(given.drives !== undefined && { drives: withMedia }) }
+    const options = gate?.options(connected) ?? connected
+    this.#gate = gate
     this.removableDrives = removable
     const machine = options.machine ?? 'pc'
     const map = pcMemoryMap(options.memoryBytes, CHIPSETS[machine].lowRamLimit)
@@ -145,11 +150,14 @@ export class Pc {
       turn: () => sleeper.sleep(0),
       paused: () => this.#life.paused(),
     }))
+    gate?.start(this.domain)
+    if (gate !== undefined) this.domain.takeInputs(gate.gate)
     const lines = Array.from({ length: options.serialPorts ?? 1 }, (_, port) => {
-      return new SerialLine((bytes) => {
+      const receive = (bytes: Uint8Array): void => {
         this.#board.receive(port, bytes)
         this.domain.wake()
-      })
+      }
+      return new SerialLine(gate?.serial(port, receive) ?? receive)
     })
     this.serialPorts = lines
     this.serial = lines[0]!
@@ -177,8 +185,10 @@ export class Pc {
     const slots = new PciSlots(firstSlot, wantedSlots(options), CHIPSETS[machine].lastSlot)
     this.screen = options.screen ?? new Screen()
     const wake = (): void => this.domain.wake()
-    const keyboard = new InputSwitch(waking(this.keyboard, wake, () => this.domain.asleep && this.#board.wake()))
-    const mouse = new InputSwitch(waking(this.mouse, wake))
+    const keys = gate?.input('keyboard', this.keyboard) ?? this.keyboard
+    const pointer = gate?.input('mouse', this.mouse) ?? this.mouse
+    const keyboard = new InputSwitch(waking(keys, wake, () => this.domain.asleep && this.#board.wake()))
+    const mouse = new InputSwitch(waking(pointer, wake))
     // The board's own come first.
     const boardInput = { keyboard: keyboard.join(), mouse: mouse.join() }
     const devices = placePcDevices(this.domain, options, parts, {
@@ -200,7 +210,10 @@ export class Pc {
       boardInput,
       {
         transmit: (port, bytes) => lines[port]?.transmit(bytes),
-        taken: (port, count) => lines[port]?.taken(count),
+        taken: (port, count) => {
+          gate?.serialTaken(port, count)
+          lines[port]?.taken(count)
+        },
         shadow: (range) => this.#boot.shadow(range),
         ramfb: devices.onRamfb,
         speaker: (samples) => options.speaker?.play(samples, SPEAKER_FORMAT),
@@ -208,18 +221,20 @@ export class Pc {
         wake: () => sleep.end(),
       },
     )
+    const press = (): boolean | Promise<boolean> => this.#board.pressPowerButton()
+    this.#pressPower = gate?.button(press) ?? press
     for (const ready of [...devices.ready, this.#board.ready]) this.#life.waitFor(ready)
     // In this thread wherever the board is: media are objects of the caller's.
     for (const model of [...devices.models, ...(options.devices ?? [])]) this.domain.attach(model)
   }
 
-  /** @internal Use {@link createPc}. */
-  static async create(given: PcOptions): Promise<Pc> {
+  /** @internal Use {@link createPc}. @param gate - stands between the machine and its back ends */
+  static async create(given: PcOptions, gate?: PcInputs): Promise<Pc> {
     checkPcOptions(given)
     // The machine neither keeps the snapshot, which has all of its RAM, nor loads a kernel over it.
     const { snapshot, ...all } = given
     const options = snapshot !== undefined && startsDirectly(all) ? { ...all, kernel: undefined } : all
-    const pc = new Pc(options, await loadPcParts(options))
+    const pc = new Pc(options, await loadPcParts(options), gate)
     try {
       await pc.#life.startServers(options.deviceServers ?? [])
       await pc.#boot.setDevices()
@@ -263,7 +278,7 @@ export class Pc {
    * @returns whether the guest has asked for the button's event; where it has not, nothing will happen
    */
   async powerButton(): Promise<boolean> {
-    const listens = await this.#board.pressPowerButton()
+    const listens = await this.#pressPower()
     this.domain.wake()
     return listens
   }
@@ -335,7 +350,9 @@ export class Pc {
     return { domain, options: this.#options, random: this.#random, area, vapic, sleep: this.#sleep }
   }
 
-  #loadHotPlug(): Promise<HotPlug> {
+  async #loadHotPlug(): Promise<HotPlug> {
+    if (this.#gate !== undefined)
+      throw new MachineError('ERR_OPTION', 'devices cannot be plugged in or out while the run is recorded or replayed')
     return (this.#hotPlug ??= import('./hot-plug.ts').then(
       (module) => new module.HotPlug(this.domain, this.#site, () => this.#life.isOver),
     ))

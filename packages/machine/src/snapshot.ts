@@ -25,7 +25,7 @@ export interface SnapshotParts {
 }
 
 /** What a snapshot says of the machine that options make. */
-function machineOf(options: PcOptions): PcSnapshotMachine {
+export function machineOf(options: PcOptions): PcSnapshotMachine {
   const start = startsDirectly(options) ? 'kernel' : options.firmware === undefined ? 'flash' : 'firmware'
   return {
     memoryBytes: options.memoryBytes,
@@ -137,8 +137,8 @@ const smramOf = ({ systemManagementMemory: memory }: X86Domain): Smram | undefin
   memory instanceof Smram ? memory : undefined
 
 /** The first option in which two machines differ; undefined for none. */
-function differenceOf(saved: PcSnapshotMachine, here: PcSnapshotMachine): string | undefined {
-  const names = Object.keys(here) as (keyof PcSnapshotMachine)[]
+export function differenceOf<Machine extends PcSnapshotMachine>(saved: Machine, here: Machine): string | undefined {
+  const names = Object.keys(here) as (keyof Machine & string)[]
   const name = names.find((each) => String(saved?.[each]) !== String(here[each]))
   if (name === undefined) return undefined
   const what = name === 'media' ? 'sizes of media' : name

@@ -3,8 +3,12 @@
  *
  * @packageDocumentation
  */
+export { crc32 } from './checksum.ts'
+export { deflate, inflate } from './compression.ts'
 export { SnapshotError } from './errors.ts'
 export type { SnapshotErrorCode } from './errors.ts'
+export { decodeState, encodeState } from './plain-data.ts'
+export type { EncodedState } from './plain-data.ts'
 export { bytesSource, readSnapshot, readSnapshotDescription } from './read.ts'
 export type { ReadSnapshotOptions, SnapshotSource } from './read.ts'
 export { writeSnapshot } from './write.ts'

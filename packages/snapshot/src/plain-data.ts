@@ -2,7 +2,9 @@ import { SnapshotError } from './errors.ts'
 
 /** A state as text, and the bytes that it refers to. */
 export interface EncodedState {
+  /** JSON. */
   readonly text: string
+  /** The contents of its typed arrays. */
   readonly bytes: Uint8Array
 }
 

@@ -339,6 +339,11 @@ export class Vcpu {
     this.core.watched.set(watch)
   }
 
+  /** A turn that is used up may end before the next instruction; see {@link Vcpu.run}. */
+  get turnMayEnd(): boolean {
+    return this.#turn.mayEnd
+  }
+
   /** An instruction, or the delivery of an event, is in the middle. */
   get busy(): boolean {
     return this.#pass.active

@@ -1,0 +1,56 @@
+import { crc32 } from '@retrap/snapshot'
+import { epochOf } from '../host.ts'
+import { type PcOptions, processorOf } from '../pc-options.ts'
+import type { PcSnapshotMachine } from '../pc-snapshot.ts'
+import { machineOf } from '../snapshot.ts'
+import { backEndFacts, type BackEndFacts } from './pc-gate.ts'
+
+/** The machine that a recording is of: what a replay must be made with again. */
+export interface RecordedMachine extends PcSnapshotMachine {
+  /** Its processor. */
+  readonly cpu: string
+  /** Wall-clock time at power-on, seconds from 1970. */
+  readonly epochSeconds: number
+  /** CRC-32 of what it starts. */
+  readonly images: readonly number[]
+}
+
+/** What a recording says of its run. */
+export interface RunDescription {
+  /** Version of this shape. */
+  readonly version: 1
+  /** The machine. */
+  readonly machine: RecordedMachine
+  /** What its back ends were. */
+  readonly backEnds: BackEndFacts
+  /** What the program that recorded it has to say. */
+  readonly about: unknown
+}
+
+/** What a recording says of the machine that options make. */
+export function recordedMachine(options: PcOptions): RecordedMachine {
+  const { kernel, initrd, modules = [], firmware, flash = [], commandLine = '', optionRoms = [] } = options
+  const text = new TextEncoder().encode(commandLine)
+  const images = [
+    kernel,
+    initrd,
+    ...modules.map(({ bytes }) => bytes),
+    firmware,
+    ...optionRoms.map(({ bytes }) => bytes),
+    text,
+  ]
+  return {
+    ...machineOf(options),
+    cpu: JSON.stringify(processorOf(options)),
+    epochSeconds: epochOf(options),
+    images: [flash.length, ...images.map((bytes) => (bytes === undefined ? 0 : crc32(bytes)))],
+  }
+}
+
+/** What a recording says of its run. */
+export const describeRun = (options: PcOptions, about: unknown): RunDescription => ({
+  version: 1,
+  machine: recordedMachine(options),
+  backEnds: backEndFacts(options),
+  about: about ?? null,
+})

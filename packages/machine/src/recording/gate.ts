@@ -1,0 +1,122 @@
+import type { Domain, OutsideInputs } from '@retrap/hvm'
+
+/** A turn ends somewhere in a page of instructions after its budget: the last ones before a limit are executed one by one. */
+const NEAR = 4200
+
+/** Gives inputs of a party outside to the models that they are for. The bytes are the receiver's to keep. */
+export type Deliver = (data: Uint8Array) => void
+
+/** Parts of the machine's outside whose state a checkpoint has: what was delivered and no model has taken. */
+export interface OutsideState {
+  save(): unknown
+  restore(state: unknown): void
+}
+
+/** What the gate asks of its domain. */
+export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'stop' | 'timers' | 'vcpus' | 'wake'>
+
+/**
+ * The one place where inputs enter a machine on deterministic time: between two rounds of its vCPUs, which are counted.
+ * Parties outside have a number each, by the order in which the machine is composed.
+ */
+export abstract class InputGate implements OutsideInputs {
+  /** Rounds in which something has happened. */
+  round: number = 0
+  /** Instructions after which the machine stops. */
+  limit: number = Infinity
+  alone: boolean = false
+  readonly #names: string[] = []
+  protected readonly parties: Deliver[] = []
+  readonly #states = new Map<string, OutsideState>()
+  #domain: GatedDomain | undefined
+
+  /** Whether back ends are there, and are asked. */
+  abstract readonly hasOutside: boolean
+
+  /** The machine. @throws before it is made */
+  protected get domain(): GatedDomain {
+    return this.#domain!
+  }
+
+  /** The names of all parties, by number. */
+  get names(): readonly string[] {
+    return this.#names
+  }
+
+  /** Takes the machine's domain, when it is made. */
+  start(domain: GatedDomain): void {
+    this.#domain = domain
+  }
+
+  /**
+   * Adds a party.
+   *
+   * @param deliver - takes its inputs at their instants
+   * @returns its number
+   */
+  party(name: string, deliver: Deliver, state?: OutsideState): number {
+    this.#names.push(name)
+    if (state !== undefined) this.#states.set(name, state)
+    return this.parties.push(deliver) - 1
+  }
+
+  /** What no model has taken yet, by the party's name. */
+  saveOutside(): Record<string, unknown> {
+    return Object.fromEntries([...this.#states].map(([name, state]) => [name, state.save()]))
+  }
+
+  /** Puts back what {@link saveOutside} returned. */
+  restoreOutside(saved: Readonly<Record<string, unknown>>): void {
+    for (const [name, state] of this.#states) state.restore(saved[name])
+  }
+
+  /** An input has come from outside. Its bytes are the gate's to keep. */
+  abstract post(party: number, data: Uint8Array): void
+
+  /**
+   * Makes a request of a back end, or has the recording answer it.
+   *
+   * @param key - what is asked for: two requests with one key may take each other's answers
+   * @param ask - asks the back end. @returns the answer
+   */
+  abstract ask(party: number, key: string, ask: () => Promise<Uint8Array>, signal?: AbortLike): Promise<Uint8Array>
+
+  begin(moved: boolean): Promise<unknown> | null {
+    if (moved) this.round++
+    if (this.domain.instructions >= this.limit) this.reached()
+    return this.atRound(moved)
+  }
+
+  /** A round is about to begin. @returns what is to be awaited before it does */
+  protected abstract atRound(moved: boolean): Promise<unknown> | null
+
+  abstract idle(): Promise<unknown> | null
+
+  waits(): void {
+    // What the host is busy with may have no answer in a recording, which ended then.
+    if (this.domain.instructions >= this.limit) this.reached()
+  }
+
+  budget(most: number): number | null {
+    if (this.limit === Infinity) return most
+    const left = this.limit - this.domain.instructions
+    if (left <= 0) {
+      this.reached()
+      return null
+    }
+    this.alone = left <= NEAR
+    return this.alone ? 1 : Math.min(most, left - NEAR)
+  }
+
+  /** The machine is where it was to stop. */
+  protected reached(): void {
+    this.domain.stop({ reason: 'stopped' })
+  }
+}
+
+/** The part of an `AbortSignal` that is used. */
+export interface AbortLike {
+  readonly aborted: boolean
+  addEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}

@@ -1,0 +1,135 @@
+import {
+  type BlockBackend,
+  BlockError,
+  type BlockErrorCode,
+  type BlockProperties,
+  type BlockRequest,
+  type BlockTray,
+} from '@retrap/device'
+import type { InputGate } from './gate.ts'
+
+/** Codes of failures, as answers have them; 0 is success. */
+const FAILURES: readonly BlockErrorCode[] = [
+  'ERR_MEDIUM',
+  'ERR_RANGE',
+  'ERR_READ_ONLY',
+  'ERR_NO_SPACE',
+  'ERR_NO_MEDIUM',
+  'ERR_CANCELLED',
+]
+const EJECT_REQUESTED = new Uint8Array()
+const DONE = Uint8Array.of(0)
+
+/**
+ * A medium whose answers are recorded, or come from the recording. The virtual instant of an answer follows from that of
+ * the request (see `LateAnswers` of `@retrap/device`); recorded are the bytes that were read and the failures. A replay
+ * needs no image: what the guest writes is dropped, and what it reads is in the recording.
+ */
+export class GatedMedium implements BlockBackend {
+  readonly #gate: InputGate
+  readonly #medium: BlockBackend | null
+  readonly #number: number
+  readonly #listeners = new Set<() => void>()
+  readonly tray?: BlockTray
+  #properties: BlockProperties
+  #ejectRequested: () => void = () => undefined
+
+  /** @param properties - those of the medium when the machine was made */
+  constructor(
+    gate: InputGate,
+    name: string,
+    medium: BlockBackend | null,
+    properties: BlockProperties,
+    hasTray: boolean,
+  ) {
+    this.#gate = gate
+    this.#medium = medium
+    this.#properties = properties
+    this.#number = gate.party(name, (data) => this.#changed(data))
+    medium?.onChange(() => gate.post(this.#number, new TextEncoder().encode(JSON.stringify(medium.properties))))
+    if (hasTray) this.tray = this.#gatedTray(medium?.tray)
+  }
+
+  #gatedTray(tray: BlockTray | undefined): BlockTray {
+    return {
+      connect: (client) => {
+        this.#ejectRequested = () => client.ejectRequested()
+        tray?.connect({
+          ejectRequested: () => this.#gate.post(this.#number, EJECT_REQUESTED),
+          refuses: (properties) => client.refuses(properties),
+        })
+      },
+      moved: (state) => tray?.moved(state),
+    }
+  }
+
+  #changed(data: Uint8Array): void {
+    if (data.length === 0) return this.#ejectRequested()
+    this.#properties = JSON.parse(new TextDecoder().decode(data)) as BlockProperties
+    for (const listener of this.#listeners) listener()
+  }
+
+  get properties(): BlockProperties {
+    return this.#properties
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  async read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
+    const answer = await this.#ask(`read ${offset} ${into.length}`, request, async (medium) => {
+      const read = new Uint8Array(into.length + 1)
+      await medium.read(offset, read.subarray(1), request)
+      return read
+    })
+    into.set(answer.subarray(1))
+  }
+
+  async write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void> {
+    await this.#do(`write ${offset} ${from.length}`, request, (medium) => medium.write(offset, from, request))
+  }
+
+  async flush(request?: BlockRequest): Promise<void> {
+    await this.#do('flush', request, (medium) => medium.flush(request))
+  }
+
+  async discard(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    await this.#do(`discard ${offset} ${bytes}`, request, (medium) => medium.discard(offset, bytes, request))
+  }
+
+  async writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    await this.#do(`zeroes ${offset} ${bytes}`, request, (medium) => medium.writeZeroes(offset, bytes, request))
+  }
+
+  async #do(
+    key: string,
+    request: BlockRequest | undefined,
+    act: (medium: BlockBackend) => Promise<void>,
+  ): Promise<void> {
+    await this.#ask(key, request, async (medium) => {
+      await act(medium)
+      return DONE
+    })
+  }
+
+  async #ask(
+    key: string,
+    request: BlockRequest | undefined,
+    act: (medium: BlockBackend) => Promise<Uint8Array>,
+  ): Promise<Uint8Array> {
+    const ask = async (): Promise<Uint8Array> => {
+      try {
+        return await act(this.#medium!)
+      } catch (error) {
+        const code = error instanceof BlockError ? error.code : 'ERR_MEDIUM'
+        return Uint8Array.of(1 + FAILURES.indexOf(code))
+      }
+    }
+    const answer = await this.#gate.ask(this.#number, key, ask, request?.signal)
+    const status = answer[0] ?? 1
+    if (status !== 0) throw new BlockError(FAILURES[status - 1] ?? 'ERR_MEDIUM', `${key}: the medium failed`)
+    return answer
+  }
+}

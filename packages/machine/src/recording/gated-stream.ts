@@ -1,0 +1,117 @@
+import type { ByteStreamBackend, ByteStreamClient, ModemInputs } from '@retrap/device'
+import type { InputGate } from './gate.ts'
+
+/** Bytes that may be on their way, or wait for the model, before the stream waits. */
+const MOST_OUTSTANDING = 16_384
+/** First byte of an input. */
+const BYTES = 0
+const BREAK = 1
+const MODEM = 2
+
+/** A stream of bytes whose inputs enter the machine by the gate. */
+export class GatedStream implements ByteStreamBackend {
+  readonly #stream: ByteStreamBackend | null
+  readonly #gate: InputGate
+  readonly #number: number
+  #client: ByteStreamClient | null = null
+  #waiting: Uint8Array[] = []
+  #offering = false
+  #outstanding = 0
+  /** What the stream had no room for; it takes the rest when it is drained. */
+  #unsent: Uint8Array[] = []
+  #full = false
+
+  constructor(gate: InputGate, name: string, stream: ByteStreamBackend | null) {
+    this.#gate = gate
+    this.#stream = stream
+    this.#number = gate.party(name, (data) => this.#delivered(data), {
+      save: () => [...this.#waiting],
+      restore: (state) => {
+        this.#waiting = [...(state as readonly Uint8Array[])]
+      },
+    })
+    stream?.connect?.({
+      receive: (bytes) => this.#received(bytes),
+      drained: () => this.#drained(),
+      breakReceived: () => gate.post(this.#number, Uint8Array.of(BREAK)),
+      modemChanged: (inputs) => gate.post(this.#number, encodeModem(inputs)),
+    })
+  }
+
+  connect(client: ByteStreamClient): void {
+    this.#client = client
+  }
+
+  /** Takes all bytes: whether the stream has room is no matter of the guest's. */
+  send(bytes: Uint8Array): boolean {
+    if (this.#full) this.#unsent.push(bytes)
+    else if (this.#stream?.send(bytes) === false) this.#full = true
+    return true
+  }
+
+  #drained(): void {
+    this.#full = false
+    const unsent = this.#unsent
+    this.#unsent = []
+    for (const bytes of unsent) this.send(bytes)
+  }
+
+  setBreak(on: boolean): void {
+    this.#stream?.setBreak?.(on)
+  }
+
+  setModem(outputs: Parameters<NonNullable<ByteStreamBackend['setModem']>>[0]): void {
+    this.#stream?.setModem?.(outputs)
+  }
+
+  setFormat(format: Parameters<NonNullable<ByteStreamBackend['setFormat']>>[0]): void {
+    this.#stream?.setFormat?.(format)
+  }
+
+  ready(): void {
+    // A model that moves bytes on at once says within `receive` that it has room again.
+    if (this.#offering || this.#client === null) return
+    this.#offering = true
+    let count = 0
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      const taken = this.#client.receive(first)
+      count += taken
+      if (taken < first.length) {
+        this.#waiting[0] = first.subarray(taken)
+        break
+      }
+      this.#waiting.shift()
+    }
+    this.#offering = false
+    this.#outstanding -= count
+    if (count > 0) this.#stream?.ready?.()
+  }
+
+  #received(bytes: Uint8Array): number {
+    const count = Math.min(bytes.length, MOST_OUTSTANDING - this.#outstanding)
+    if (count <= 0) return 0
+    this.#outstanding += count
+    const data = new Uint8Array(1 + count)
+    data[0] = BYTES
+    data.set(bytes.subarray(0, count), 1)
+    this.#gate.post(this.#number, data)
+    return count
+  }
+
+  #delivered(data: Uint8Array): void {
+    if (data[0] === BREAK) return this.#client?.breakReceived?.()
+    if (data[0] === MODEM) return this.#client?.modemChanged?.(decodeModem(data[1] ?? 0))
+    this.#waiting.push(data.subarray(1))
+    this.ready()
+  }
+}
+
+const encodeModem = ({ clearToSend, dataSetReady, ringIndicator, carrierDetect }: ModemInputs): Uint8Array =>
+  Uint8Array.of(MODEM, +clearToSend | (+dataSetReady << 1) | (+ringIndicator << 2) | (+carrierDetect << 3))
+
+const decodeModem = (bits: number): ModemInputs => ({
+  clearToSend: (bits & 1) !== 0,
+  dataSetReady: (bits & 2) !== 0,
+  ringIndicator: (bits & 4) !== 0,
+  carrierDetect: (bits & 8) !== 0,
+})

@@ -1,0 +1,156 @@
+import type { BlockProperties, InputBackend } from '@retrap/device'
+import type { PcDrive } from '../drives.ts'
+import { MachineError } from '../errors.ts'
+import type { PcOptions } from '../pc-options.ts'
+import { isRemovable } from '../removable-drive.ts'
+import type { PcVirtioDevice } from '../virtio-device.ts'
+import type { GatedDomain, InputGate } from './gate.ts'
+import { GatedMedium } from './gated-medium.ts'
+import { factsOf, GatedPackets, type NetworkFacts } from './gated-packets.ts'
+import { gatedInput } from './gated-input.ts'
+import { GatedStream } from './gated-stream.ts'
+import type { PcInputs } from './pc-inputs.ts'
+
+/** What back ends were when the machine was made: plain data, which a replay has instead of them. */
+export interface BackEndFacts {
+  readonly media: readonly BlockProperties[]
+  readonly networks: readonly NetworkFacts[]
+}
+
+/** What a drive without a medium says of it. */
+const EMPTY: BlockProperties = {
+  bytes: 0,
+  blockBytes: 512,
+  physicalBlockBytes: 512,
+  maximumBytes: 1 << 20,
+  readOnly: true,
+  discards: false,
+}
+
+/** The facts about the back ends that options name. */
+export function backEndFacts({ drives = [], virtio = [], networkCards = [] }: PcOptions): BackEndFacts {
+  const cards = [...virtio.filter((device) => device.kind === 'net'), ...networkCards]
+  return {
+    media: drives.map(({ medium }) => medium?.properties ?? EMPTY),
+    networks: cards.map(({ network }) => factsOf(network)),
+  }
+}
+
+/** Refuses options whose inputs cannot be recorded. @throws MachineError `ERR_OPTION` */
+export function checkRecordable(options: PcOptions): void {
+  const { virtio = [], usb, devicePlacement = 'inline' } = options
+  const refused =
+    (options.clock !== 'deterministic' && "clock: expected 'deterministic'") ||
+    (devicePlacement !== 'inline' && "devicePlacement: expected 'inline'") ||
+    (options.controllerPlacement !== undefined && 'controllerPlacement: expected none') ||
+    (options.hypervisor === 'xen' && "hypervisor: expected 'none'") ||
+    ((options.deviceServers ?? []).length > 0 && 'deviceServers: expected none') ||
+    (virtio.some(({ kind }) => kind === 'share') && 'virtio: a share of files of the host') ||
+    (virtio.some(({ kind }) => kind === 'device') && 'virtio: a device of your own') ||
+    (usb?.devices?.some(({ kind }) => kind === 'device') === true && 'usb: a device of your own')
+  if (refused !== false) throw new MachineError('ERR_OPTION', `a run with this cannot be recorded: ${refused}`)
+}
+
+/** Puts an {@link InputGate} between the models of a PC and what is outside. */
+export class PcGate implements PcInputs {
+  readonly gate: InputGate
+  readonly #facts: BackEndFacts
+  /** Bytes that were delivered to a serial port, and that its UART has not taken. */
+  readonly #serial: Uint8Array[] = []
+  readonly #drives: readonly PcDrive[]
+
+  /** @param options - as they were given, before drives have trays */
+  constructor(gate: InputGate, facts: BackEndFacts, options: PcOptions) {
+    this.gate = gate
+    this.#facts = facts
+    this.#drives = options.drives ?? []
+  }
+
+  start(domain: GatedDomain): void {
+    this.gate.start(domain)
+  }
+
+  /** Puts the gate before all back ends of the options. */
+  options(options: PcOptions): PcOptions {
+    const { gate } = this
+    const { media, networks } = this.#facts
+    const { drives, virtio, networkCards } = options
+    let card = 0
+    const network = <Card extends { readonly network: Parameters<typeof factsOf>[0] }>(given: Card): Card => {
+      const facts = networks[card]!
+      const outside = gate.hasOutside ? given.network : null
+      return { ...given, network: new GatedPackets(gate, `network ${card++}`, outside, facts) }
+    }
+    const device = (given: PcVirtioDevice, index: number): PcVirtioDevice => {
+      if (given.kind === 'net') return network(given)
+      if (given.kind !== 'console') return given
+      const ports = given.ports.map((port, i) => ({
+        ...port,
+        stream: new GatedStream(gate, `console ${index}.${i}`, gate.hasOutside ? port.stream : null),
+      }))
+      return { ...given, ports }
+    }
+    return {
+      ...options,
+      ...(drives !== undefined && { drives: drives.map((drive, i) => this.#drive(drive, i, media[i]!)) }),
+      ...(virtio !== undefined && { virtio: virtio.map(device) }),
+      ...(networkCards !== undefined && { networkCards: networkCards.map(network) }),
+    }
+  }
+
+  #drive(drive: PcDrive, index: number, properties: BlockProperties): PcDrive {
+    const { gate } = this
+    const outside = gate.hasOutside ? drive.medium : null
+    const hasTray = isRemovable(this.#drives[index] ?? drive)
+    return { ...drive, medium: new GatedMedium(gate, `drive ${index}`, outside, properties, hasTray) }
+  }
+
+  /** Puts the gate before the input of a serial port. */
+  serial(port: number, receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void {
+    const { gate } = this
+    this.#serial[port] = new Uint8Array()
+    const deliver = (bytes: Uint8Array): void => {
+      this.#serial[port] = joined(this.#serial[port]!, bytes)
+      receive(bytes)
+    }
+    const number = gate.party(`serial ${port}`, deliver, {
+      save: () => this.#serial[port],
+      restore: (state) => {
+        const bytes = state as Uint8Array
+        if (bytes.length > 0) deliver(bytes)
+      },
+    })
+    return (bytes) => gate.post(number, bytes)
+  }
+
+  /** A serial port has taken so many bytes. */
+  serialTaken(port: number, count: number): void {
+    this.#serial[port] = this.#serial[port]!.subarray(count)
+  }
+
+  /** Puts the gate before a keyboard or a mouse. */
+  input(which: 'keyboard' | 'mouse', backend: InputBackend): InputBackend {
+    return gatedInput(this.gate, which, backend)
+  }
+
+  /** Puts the gate before a button. @returns presses it, and resolves when that has entered the machine */
+  button(press: () => boolean | Promise<boolean>): () => Promise<boolean> {
+    const presses: ((listens: boolean | Promise<boolean>) => void)[] = []
+    const number = this.gate.party('power button', () => {
+      const listens = press()
+      presses.shift()?.(listens)
+    })
+    return () =>
+      new Promise((resolve) => {
+        presses.push(resolve)
+        this.gate.post(number, new Uint8Array())
+      })
+  }
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const all = new Uint8Array(first.length + second.length)
+  all.set(first)
+  all.set(second, first.length)
+  return all
+}

@@ -1,0 +1,121 @@
+import type { RecordingWriter } from '@retrap/recording'
+import { saveVcpu } from '@retrap/x86-cpu'
+import type { X86Domain } from '@retrap/hvm'
+import { InputGate } from './gate.ts'
+
+/** Instructions between two notes of the processors' registers. */
+const CHECK_INSTRUCTIONS = 5_000_000
+/** So many bytes may wait to be written before the machine waits for them. */
+const MOST_WAITING_BYTES = 32 * 2 ** 20
+/** What was recorded is written at least so often, so that a cut loses no more. */
+const FLUSH_MS = 1000
+/** Rounds between two looks at the host's clock. */
+const LOOK_ROUNDS = 64
+/** Time of the guest may be ahead of the host's by so much before the machine waits, if it is to keep to it. */
+const AHEAD_NS = 2_000_000
+
+/** Records inputs as they enter the machine, and answers as they come. */
+export class RecordGate extends InputGate {
+  readonly hasOutside = true
+  readonly #writer: RecordingWriter
+  readonly #keepsPace: boolean
+  readonly #cpus: () => X86Domain['vcpus']
+  #queue: { readonly party: number; readonly data: Uint8Array }[] = []
+  #nextCheck = 0
+  #looks = 0
+  #flushed = performance.now()
+  /** Nanoseconds of the guest's time less those of the host's. */
+  #origin: number | null = null
+  #wakeUp: (() => void) | null = null
+
+  /**
+   * @param keepsPace - the guest's time does not run ahead of the host's: for a guest that a person types to
+   * @param cpus - the processors, whose registers are noted now and then
+   */
+  constructor(writer: RecordingWriter, keepsPace: boolean, cpus: () => X86Domain['vcpus']) {
+    super()
+    this.#writer = writer
+    this.#keepsPace = keepsPace
+    this.#cpus = cpus
+  }
+
+  post(party: number, data: Uint8Array): void {
+    this.#queue.push({ party, data })
+    this.#wakeUp?.()
+    this.domain.wake()
+  }
+
+  async ask(party: number, key: string, ask: () => Promise<Uint8Array>): Promise<Uint8Array> {
+    const answer = await ask()
+    const data = new Uint8Array(1 + key.length + answer.length)
+    data[0] = key.length
+    for (let i = 0; i < key.length; i++) data[1 + i] = key.charCodeAt(i)
+    data.set(answer, 1 + key.length)
+    this.#writer.add('answer', this.instant(), party, data)
+    return answer
+  }
+
+  /** Where the machine is. */
+  instant(): { readonly round: number; readonly instructions: number } {
+    return { round: this.round, instructions: this.domain.instructions }
+  }
+
+  protected atRound(): Promise<unknown> | null {
+    const { instructions } = this.domain
+    if (instructions >= this.#nextCheck) {
+      this.#nextCheck = instructions + CHECK_INSTRUCTIONS
+      this.#writer.add('check', this.instant(), 0, noteRegisters(this.#cpus()))
+    }
+    if (this.#queue.length > 0) this.#deliver()
+    if (++this.#looks % LOOK_ROUNDS === 0 && performance.now() - this.#flushed > FLUSH_MS) {
+      this.#flushed = performance.now()
+      this.#writer.flush()
+    }
+    if (this.#writer.waitingBytes > MOST_WAITING_BYTES) return this.#writer.settled()
+    return this.#keepsPace ? this.#waitForHost() : null
+  }
+
+  idle(): null {
+    // Nothing may follow for long.
+    this.#writer.flush()
+    return null
+  }
+
+  #deliver(): void {
+    const queue = this.#queue
+    this.#queue = []
+    const at = this.instant()
+    for (const { party, data } of queue) {
+      this.#writer.add('input', at, party, data)
+      this.parties[party]!(data)
+    }
+    // A person who types sees what is due now, however far the guest's time has gone.
+    this.#origin = null
+  }
+
+  /** Waits while the guest's time is ahead of the host's, or until an input comes. */
+  #waitForHost(): Promise<unknown> | null {
+    const ahead = this.domain.clock.now() - performance.now() * 1e6
+    this.#origin = Math.min(this.#origin ?? ahead, ahead)
+    const left = ahead - this.#origin
+    if (left < AHEAD_NS) return null
+    return new Promise<void>((resolve) => {
+      const end = (): void => {
+        this.#wakeUp = null
+        clearTimeout(timer)
+        resolve()
+      }
+      const timer = setTimeout(end, Math.min(left / 1e6, LONGEST_WAIT_MS))
+      this.#wakeUp = end
+    })
+  }
+}
+
+/** The machine is looked at again after so long, whether it may go on or not. */
+const LONGEST_WAIT_MS = 50
+
+/** The registers of all processors, as bytes; null for one that is in the middle of an instruction. */
+export function noteRegisters(vcpus: X86Domain['vcpus']): Uint8Array {
+  const notes = vcpus.map(({ cpu }) => (cpu.busy ? null : { retired: cpu.retired, ...saveVcpu(cpu).registers }))
+  return new TextEncoder().encode(JSON.stringify(notes))
+}

@@ -1,0 +1,60 @@
+import { RecordingWriter } from '@retrap/recording'
+import { Pc } from '../pc.ts'
+import type { PcOptions } from '../pc-options.ts'
+import { describeRun } from './description.ts'
+import { checkRecordable, PcGate } from './pc-gate.ts'
+import { RecordGate } from './record-gate.ts'
+
+/** How a run is recorded. */
+export interface RecordPcOptions {
+  /** What a program wants to find in the file: what JSON can hold. */
+  readonly about?: unknown
+  /** The guest's time does not run ahead of the host's: for guests that people type to. Default false. */
+  readonly keepsPace?: boolean | undefined
+}
+
+/** A PC whose run is recorded. */
+export interface PcRecorder {
+  /** The machine. It is run, typed to and saved as any other. */
+  readonly pc: Pc
+  /** Instructions that its vCPUs have retired. */
+  readonly instructions: number
+  /** Names this instant. */
+  mark(name: string): void
+  /**
+   * Ends the recording; to be called when the machine does not run. A recording that was not ended can be read up to what
+   * was written last.
+   *
+   * @throws what writing threw
+   */
+  end(): Promise<void>
+}
+
+/**
+ * Makes a PC whose run is recorded: each input with its instant. It needs deterministic time.
+ *
+ * Models of this repository run again in a replay; of their back ends the inputs are recorded, with all that is read from
+ * disks. Models of `devices` run again as well: they must take nothing from the host.
+ *
+ * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
+ * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `createPc`
+ */
+export async function recordPc(
+  options: PcOptions,
+  write: (bytes: Uint8Array) => unknown,
+  { about, keepsPace = false }: RecordPcOptions = {},
+): Promise<PcRecorder> {
+  checkRecordable(options)
+  const description = describeRun(options, about)
+  const writer = new RecordingWriter(write, description)
+  const gate = new RecordGate(writer, keepsPace, () => pc.domain.vcpus)
+  const pc = await Pc.create(options, new PcGate(gate, description.backEnds, options))
+  return {
+    pc,
+    get instructions() {
+      return pc.domain.instructions
+    },
+    mark: (name) => writer.mark(gate.instant(), name),
+    end: () => writer.end(gate.instant()),
+  }
+}

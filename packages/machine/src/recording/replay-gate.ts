@@ -1,0 +1,144 @@
+import { BlockError } from '@retrap/device'
+import type { X86Domain } from '@retrap/hvm'
+import type { RecordedEvent, Recording } from '@retrap/recording'
+import { type AbortLike, InputGate } from './gate.ts'
+import { noteRegisters } from './record-gate.ts'
+
+/** Where a replay is not the run that was recorded. */
+export interface Divergence {
+  /** Instructions after which the two were the same. */
+  readonly after: number
+  /** Instructions at which they were found to differ. */
+  readonly at: number
+  /** The difference. */
+  readonly difference: string
+}
+
+/** Gives a machine the inputs of a recording, at their instants. */
+export class ReplayGate extends InputGate {
+  readonly hasOutside = false
+  /** Where the replay was found to differ. */
+  divergence: Divergence | null = null
+  readonly #recording: Recording
+  readonly #cpus: () => X86Domain['vcpus']
+  /** Inputs and checks that are to come, in order. */
+  #ahead: RecordedEvent[] = []
+  #at = 0
+  readonly #answers = new Map<string, Uint8Array[]>()
+  #nextPiece = 0
+  #loading: Promise<void> | null = null
+  /** Instructions of the last instant at which the two were the same. */
+  #same = 0
+  /** It has stopped because the recording has no more. */
+  isAtEnd = false
+
+  constructor(recording: Recording, cpus: () => X86Domain['vcpus']) {
+    super()
+    this.#recording = recording
+    this.#cpus = cpus
+    this.limit = recording.end.instructions
+  }
+
+  /** Does nothing: what comes from outside now was not there then. */
+  post(): void {}
+
+  async ask(party: number, key: string, _ask: unknown, signal?: AbortLike): Promise<Uint8Array> {
+    for (;;) {
+      const answer = this.#answers.get(`${party} ${key}`)?.shift()
+      if (answer !== undefined) return answer
+      if (signal?.aborted === true) throw new BlockError('ERR_CANCELLED', `${key}: cancelled`)
+      // The recording ended while the back end was busy with it: the machine gets so far, and no further.
+      if (this.#nextPiece === this.#recording.pieces) return new Promise(() => undefined)
+      // oxlint-disable-next-line no-await-in-loop -- piece after piece
+      await this.#load()
+    }
+  }
+
+  protected atRound(): Promise<unknown> | null {
+    for (;;) {
+      const event = this.#ahead[this.#at]
+      if (event === undefined) return this.#nextPiece < this.#recording.pieces ? this.#load() : null
+      if (event.round > this.round) return null
+      const { instructions } = this.domain
+      if (event.round < this.round || event.instructions !== instructions) {
+        this.#diverged(
+          `the recorded run had retired ${event.instructions} instructions in round ${event.round}, this one ${instructions} in round ${this.round}`,
+        )
+        return null
+      }
+      this.#at++
+      if (event.kind === 'input') this.#deliver(event)
+      else if (!this.#check(event)) return null
+      this.#same = instructions
+    }
+  }
+
+  idle(): Promise<unknown> {
+    const event = this.#ahead[this.#at]
+    if (event === undefined) {
+      this.isAtEnd = true
+      this.reached()
+    } else this.#diverged(`all vCPUs wait for an input, and the next one came after ${event.instructions} instructions`)
+    return Promise.resolve()
+  }
+
+  #deliver({ source, data }: RecordedEvent): void {
+    const deliver = this.parties[source]
+    if (deliver === undefined) this.#diverged(`an input of party ${source}, of which there are ${this.parties.length}`)
+    // Receivers keep what they are given.
+    else deliver(data.slice())
+  }
+
+  #check({ data }: RecordedEvent): boolean {
+    const text = new TextDecoder()
+    const difference = differenceOf(
+      JSON.parse(text.decode(data)) as Notes,
+      JSON.parse(text.decode(noteRegisters(this.#cpus()))) as Notes,
+    )
+    if (difference !== undefined) this.#diverged(difference)
+    return difference === undefined
+  }
+
+  #diverged(difference: string): void {
+    this.divergence ??= { after: this.#same, at: this.domain.instructions, difference }
+    this.reached()
+  }
+
+  /** Reads the next piece of the log. */
+  #load(): Promise<void> {
+    return (this.#loading ??= this.#loadPiece().finally(() => {
+      this.#loading = null
+    }))
+  }
+
+  async #loadPiece(): Promise<void> {
+    const events = await this.#recording.events(this.#nextPiece++)
+    this.#ahead = this.#ahead.slice(this.#at)
+    this.#at = 0
+    for (const event of events) {
+      if (event.kind === 'answer') this.#keepAnswer(event)
+      else if (event.kind !== 'mark') this.#ahead.push(event)
+    }
+  }
+
+  #keepAnswer({ source, data }: RecordedEvent): void {
+    const length = 1 + (data[0] ?? 0)
+    const key = `${source} ${String.fromCharCode(...data.subarray(1, length))}`
+    const answers = this.#answers.get(key)
+    if (answers === undefined) this.#answers.set(key, [data.subarray(length)])
+    else answers.push(data.subarray(length))
+  }
+}
+
+type Notes = readonly (Readonly<Record<string, unknown>> | null)[]
+
+/** Names the first register that differs. */
+function differenceOf(recorded: Notes, here: Notes): string | undefined {
+  for (const [vcpu, registers] of recorded.entries()) {
+    const now = here[vcpu] ?? null
+    if (registers === null || now === null) continue
+    const name = Object.keys(registers).find((one) => registers[one] !== now[one])
+    if (name !== undefined) return `${name} of vCPU ${vcpu} was ${String(registers[name])}, and is ${String(now[name])}`
+  }
+  return undefined
+}

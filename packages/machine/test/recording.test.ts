@@ -1,0 +1,210 @@
+/** Runs that are recorded and run again: inputs come at their instants, whatever the host does. */
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { DebugExit } from '@retrap/devices'
+import { openRecording, type RecordedEvent, RecordingWriter } from '@retrap/recording'
+import { afterEach, describe, expect, test } from 'vitest'
+import { type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import { multibootKernel } from './support/kernels.ts'
+import { medium } from './support/media.ts'
+import { EXIT_PORT, LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
+
+const closing: { close(): void }[] = []
+afterEach(() => closing.splice(0).forEach((one) => one.close()))
+
+const IMAGE = Uint8Array.from({ length: 1 << 16 }, (_, i) => (i * 131) ^ (i >> 8))
+
+/** A disk that takes its time. */
+const slowDisk = () => medium(IMAGE, () => (Math.random() < 0.5 ? turn() : sleep(1)))
+
+const options = (cpus: 1 | 2, jit: boolean, disk = slowDisk()): PcOptions => ({
+  memoryBytes: 4 << 20,
+  codeCacheBytes: 4 << 20,
+  cpus,
+  jit,
+  clock: 'deterministic',
+  kernel: pollingKernel(cpus),
+  drives: [{ medium: disk }],
+  devices: [new DebugExit({ iobase: EXIT_PORT })],
+})
+
+/** The bytes of a file that was written in pieces. */
+const bytesOf = (pieces: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(pieces))
+
+const sourceOf = (file: Uint8Array) => ({
+  bytes: file.length,
+  read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes),
+})
+
+/** Types to a machine at instants that only the host knows. */
+async function typeTo(pc: Pc): Promise<void> {
+  for (let i = 0; i < 12; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await (i % 3 === 0 ? sleep(2) : turn())
+    if (i % 2 === 0) pc.serial.receive(Uint8Array.of(65 + i))
+    // oxlint-disable-next-line no-await-in-loop
+    else await pc.keyboard.type('a')
+  }
+  // oxlint-disable-next-line no-await-in-loop -- until sectors have come too
+  while (pollingResult(pc).count < 40) await turn()
+  pc.serial.receive(Buffer.from(LAST))
+}
+
+async function record(cpus: 1 | 2, jit: boolean): Promise<{ file: Uint8Array; result: object; instructions: number }> {
+  const pieces: Uint8Array[] = []
+  const recorder = await recordPc(options(cpus, jit), (piece) => void pieces.push(piece.slice()))
+  const { pc } = recorder
+  closing.push(pc)
+  const running = pc.run({ timeoutMs: 30_000 })
+  await typeTo(pc)
+  recorder.mark('typed')
+  expect(await running).toMatchObject({ reason: 'debug-exit' })
+  await recorder.end()
+  return { file: bytesOf(pieces), result: pollingResult(pc), instructions: recorder.instructions }
+}
+
+describe.each([
+  { cpus: 1, recorded: false, replayed: true },
+  { cpus: 1, recorded: true, replayed: false },
+  { cpus: 2, recorded: true, replayed: false },
+  { cpus: 2, recorded: false, replayed: true },
+] as const)(
+  '$cpus vCPUs, recorded with JIT $recorded and run again with JIT $replayed',
+  ({ cpus, recorded, replayed }) => {
+    test('bytes, keys and sectors come after the same instructions', { timeout: 60_000 }, async () => {
+      const { file, result, instructions } = await record(cpus, recorded)
+      expect(result).toMatchObject({ count: expect.toSatisfy((count: number) => count > 40) })
+      // The disk is not read.
+      const unread = medium(new Uint8Array(1 << 16), () => Promise.reject(new Error('a replay reads the disk')))
+      const replay = await replayPc(options(cpus, replayed, unread), sourceOf(file))
+      closing.push(replay)
+      expect(replay.end).toBe(instructions)
+      expect(await replay.run({ timeoutMs: 30_000 })).toMatchObject({ reason: 'debug-exit' })
+      expect(pollingResult(replay.pc)).toEqual(result)
+      expect(replay.instructions).toBe(instructions)
+    })
+  },
+)
+
+test(
+  'a replay goes to any instruction, forwards and backwards, and is the same there',
+  { timeout: 60_000 },
+  async () => {
+    const { file, result } = await record(1, false)
+    const pcs: Pc[] = []
+    const replay = await replayPc(options(1, true), sourceOf(file), { onMachine: (pc) => void pcs.push(pc) })
+    closing.push(replay)
+    const middle = Math.floor(replay.end / 2) + 1
+    const seen = new Map<number, unknown>()
+    for (const at of [middle - 1, middle, middle + 1234, middle, middle - 1, middle + 1234]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await replay.goto(at)).toEqual({ reason: 'arrived' })
+      expect(replay.instructions).toBe(at)
+      // oxlint-disable-next-line no-await-in-loop
+      const { state, pages } = await replay.pc.save()
+      const now = { state, pages }
+      if (seen.has(at)) expect(now).toEqual(seen.get(at))
+      seen.set(at, now)
+    }
+    expect(pcs.length).toBe(3)
+    const [mark] = replay.marks
+    expect(mark).toMatchObject({ name: 'typed' })
+    expect(await replay.goto(mark!.instructions)).toEqual({ reason: 'arrived' })
+    expect(await replay.run()).toMatchObject({ reason: 'debug-exit' })
+    expect(pollingResult(replay.pc)).toEqual(result)
+    await expect(replay.goto(replay.end + 1)).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  },
+)
+
+/** Writes a recording anew, with other events. */
+async function changed(file: Uint8Array, change: (event: RecordedEvent) => RecordedEvent | null): Promise<Uint8Array> {
+  const recording = await openRecording(sourceOf(file))
+  const pieces: Uint8Array[] = []
+  const writer = new RecordingWriter((piece) => void pieces.push(piece.slice()), recording.description)
+  for (let piece = 0; piece < recording.pieces; piece++) {
+    // oxlint-disable-next-line no-await-in-loop -- in order
+    for (const event of await recording.events(piece)) {
+      const now = change(event)
+      if (now !== null) writer.add(now.kind, now, now.source, now.data)
+    }
+  }
+  await writer.end(recording.end)
+  return bytesOf(pieces)
+}
+
+test('a replay that is another run is stopped, and says what differs', { timeout: 60_000 }, async () => {
+  const { file } = await record(1, false)
+  let checks = 0
+  // A register is another at the second check; the first is at power-on.
+  const other = await changed(file, (event) => {
+    if (event.kind !== 'check' || checks++ === 0) return event
+    return {
+      ...event,
+      data: Buffer.from(
+        Buffer.from(event.data)
+          .toString()
+          .replace(/"rdx":"[^"]*"/, '"rdx":"0xbad"'),
+      ),
+    }
+  })
+  const later = await changed(file, (event) =>
+    event.kind === 'input' ? { ...event, instructions: event.instructions + 1 } : null,
+  )
+  const run = async (bytes: Uint8Array) => {
+    const replay = await replayPc(options(1, true), sourceOf(bytes))
+    closing.push(replay)
+    return replay.run()
+  }
+  expect(await run(later)).toMatchObject({ reason: 'diverged', difference: expect.stringContaining('this one') })
+  // Runs that are shorter than the distance of two checks have one.
+  if (checks > 1)
+    expect(await run(other)).toMatchObject({ reason: 'diverged', difference: expect.stringContaining('rdx of vCPU 0') })
+})
+
+test('a recording that was cut is run again as far as it goes', { timeout: 60_000 }, async () => {
+  const { file } = await record(1, false)
+  const replay = await replayPc(options(1, false), sourceOf(file.subarray(0, file.length - 1)))
+  closing.push(replay)
+  expect(replay.isCut).toBe(true)
+  expect(replay.marks).toMatchObject([{ name: 'typed' }])
+  expect(await replay.run()).toMatchObject({ reason: expect.stringMatching(/end-of-recording|debug-exit/) })
+})
+
+test('a guest that waits for ever is recorded, and its replay ends', { timeout: 60_000 }, async () => {
+  const halted = (): PcOptions => ({
+    memoryBytes: 4 << 20,
+    clock: 'deterministic',
+    kernel: multibootKernel((asm) => void asm.cli().hlt()),
+  })
+  const pieces: Uint8Array[] = []
+  const recorder = await recordPc(halted(), (piece) => void pieces.push(piece.slice()))
+  closing.push(recorder.pc)
+  const stop = new AbortController()
+  const running = recorder.pc.run({ signal: stop.signal })
+  await sleep(10)
+  recorder.pc.serial.receive(Uint8Array.of(1, 2, 3))
+  expect(await recorder.pc.powerButton()).toBe(false)
+  stop.abort()
+  await running
+  await recorder.end()
+  const replay = await replayPc(halted(), sourceOf(bytesOf(pieces)))
+  closing.push(replay)
+  expect(await replay.run({ timeoutMs: 20_000 })).toEqual({ reason: 'end-of-recording' })
+})
+
+test.each<[string, Partial<PcOptions>, string]>([
+  ['real time', { clock: 'real' }, "clock: expected 'deterministic'"],
+  ['a board elsewhere', { devicePlacement: 'deferred' }, "devicePlacement: expected 'inline'"],
+  ['Xen', { hypervisor: 'xen' }, "hypervisor: expected 'none'"],
+  ['device servers', { deviceServers: [() => Promise.reject(new Error('not started'))] }, 'deviceServers'],
+])('a machine with %s is not recorded', async (_what, given, message) => {
+  const making = recordPc({ ...options(1, false), ...given }, () => undefined)
+  await expect(making).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(message) })
+})
+
+test('a recording of another machine is refused by what differs', { timeout: 60_000 }, async () => {
+  const { file } = await record(1, false)
+  const other = { ...options(1, false), epochSeconds: 1 }
+  await expect(replayPc(other, sourceOf(file))).rejects.toMatchObject({
+    message: 'the recording is of another machine: epochSeconds 1767225600, expected 1',
+  })
+})

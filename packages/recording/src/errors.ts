@@ -1,0 +1,22 @@
+/** What is wrong with a recording, for programs. */
+export type RecordingErrorCode =
+  /** It is no recording. */
+  | 'ERR_NOT_A_RECORDING'
+  /** A later version of the format has written it. */
+  | 'ERR_VERSION'
+  /** Bytes of it are not those that were written. */
+  | 'ERR_DAMAGED'
+  /** What is to be recorded is out of order, or the recording has ended. */
+  | 'ERR_STATE'
+
+/** A recording that cannot be written or read. */
+export class RecordingError extends Error {
+  /** Stable code to switch on. */
+  readonly code: RecordingErrorCode
+
+  constructor(code: RecordingErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.name = 'RecordingError'
+    this.code = code
+  }
+}

@@ -1,0 +1,116 @@
+import { RecordingError } from './errors.ts'
+import type { Instant } from './format.ts'
+
+/** What an event of a recording is. */
+export type EventKind =
+  /** Something came from outside, and entered the machine at this instant. */
+  | 'input'
+  /** A back end answered; the machine knows by itself when it needs the answer. */
+  | 'answer'
+  /** How the machine was at this instant: a run that repeats it must be the same. */
+  | 'check'
+  /** A name that a person gave to this instant. */
+  | 'mark'
+
+/** One event. */
+export interface RecordedEvent extends Instant {
+  /** What it is. */
+  readonly kind: EventKind
+  /** Number of the party that it came from; 0 of checks and marks. */
+  readonly source: number
+  /** Its contents, which the party knows the form of. */
+  readonly data: Uint8Array
+}
+
+const KINDS: readonly EventKind[] = ['input', 'answer', 'check', 'mark']
+/** Enough for the numbers of one event. */
+const MOST_NUMBERS = 40
+
+/** Events as bytes: of each the kind, how far it is from the one before, its source, length and contents. */
+export class EventEncoder {
+  #bytes = new Uint8Array(4096)
+  #length = 0
+  #last: Instant = { round: 0, instructions: 0 }
+
+  /** Bytes that were written since `take`. */
+  get length(): number {
+    return this.#length
+  }
+
+  /** The first event is measured from here. */
+  begin(at: Instant): void {
+    this.#last = at
+  }
+
+  /** Adds an event. The bytes of `data` are copied. @throws RecordingError `ERR_STATE` for one that is before the last */
+  add(kind: EventKind, at: Instant, source: number, data: Uint8Array): void {
+    const [rounds, instructions] = [at.round - this.#last.round, at.instructions - this.#last.instructions]
+    if (rounds < 0 || instructions < 0)
+      throw new RecordingError(
+        'ERR_STATE',
+        `an event at instruction ${at.instructions}: expected ${this.#last.instructions} or later`,
+      )
+    this.#grow(MOST_NUMBERS + data.length)
+    this.#bytes[this.#length++] = KINDS.indexOf(kind)
+    this.#number(rounds)
+    this.#number(instructions)
+    this.#number(source)
+    this.#number(data.length)
+    this.#bytes.set(data, this.#length)
+    this.#length += data.length
+    this.#last = { round: at.round, instructions: at.instructions }
+  }
+
+  /** Returns what was added, and begins anew behind it. */
+  take(): Uint8Array {
+    const taken = this.#bytes.slice(0, this.#length)
+    this.#length = 0
+    return taken
+  }
+
+  #grow(bytes: number): void {
+    if (this.#length + bytes <= this.#bytes.length) return
+    const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + bytes))
+    larger.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes = larger
+  }
+
+  /** Seven bits a byte, the lowest first; the last byte has bit 7 clear. */
+  #number(value: number): void {
+    let left = value
+    for (; left > 0x7f; left = Math.floor(left / 0x80)) this.#bytes[this.#length++] = (left % 0x80) | 0x80
+    this.#bytes[this.#length++] = left
+  }
+}
+
+/** Reads events. @throws RecordingError `ERR_DAMAGED` for what {@link EventEncoder} cannot have written */
+export function decodeEvents(bytes: Uint8Array, from: Instant): RecordedEvent[] {
+  const events: RecordedEvent[] = []
+  let at = 0
+  let { round, instructions } = from
+  const number = (): number => {
+    let value = 0
+    for (let scale = 1; ; scale *= 0x80) {
+      const byte = bytes[at++]
+      if (byte === undefined) throw damaged()
+      value += (byte & 0x7f) * scale
+      if (!Number.isSafeInteger(value)) throw damaged()
+      if (byte < 0x80) return value
+    }
+  }
+  while (at < bytes.length) {
+    const kind = KINDS[bytes[at++]!]
+    if (kind === undefined) throw damaged()
+    round += number()
+    instructions += number()
+    const source = number()
+    const length = number()
+    if (length > bytes.length - at) throw damaged()
+    events.push({ kind, round, instructions, source, data: bytes.subarray(at, at + length) })
+    at += length
+  }
+  return events
+}
+
+const damaged = (): RecordingError =>
+  new RecordingError('ERR_DAMAGED', 'the recording is damaged: it has events that were not written')

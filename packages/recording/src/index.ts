@@ -1,0 +1,14 @@
+/**
+ * Files of recorded runs: events with their instants, checkpoints and marks.
+ *
+ * @packageDocumentation
+ */
+export { RecordingError } from './errors.ts'
+export type { RecordingErrorCode } from './errors.ts'
+export type { EventKind, RecordedEvent } from './events.ts'
+export type { Instant } from './format.ts'
+export { openRecording } from './read.ts'
+export type { Recording } from './read.ts'
+export type { RecordingMark } from './recording-index.ts'
+export { RecordingWriter } from './write.ts'
+export type { Checkpoint } from './write.ts'

@@ -1,0 +1,226 @@
+import { crc32, decodeState, inflate, type SnapshotPages, type SnapshotSource } from '@retrap/snapshot'
+import { RecordingError } from './errors.ts'
+import { decodeEvents, type RecordedEvent } from './events.ts'
+import {
+  checkHeader,
+  decodeHead,
+  FOOTER_BYTES,
+  HEADER_BYTES,
+  type Instant,
+  SECTION_BYTES,
+  type SectionHead,
+  type SectionName,
+} from './format.ts'
+import type { IndexEntry, RecordingIndex, RecordingMark } from './recording-index.ts'
+import type { Checkpoint } from './write.ts'
+
+/** A recording that can be read from any of its sections on. */
+export class Recording {
+  /** What the writer said of the machine. */
+  readonly description: unknown
+  /** Where it ends: of one that was cut, the last instant that is known. */
+  readonly end: Instant
+  /** Named instants, in order. */
+  readonly marks: readonly RecordingMark[]
+  /** It was cut: the writer did not end it. */
+  readonly isCut: boolean
+  readonly #file: Sections
+  readonly #log: readonly IndexEntry[]
+  readonly #checkpoints: readonly CheckpointEntry[]
+
+  private constructor(file: Sections, description: unknown, index: RecordingIndex, isCut: boolean) {
+    this.#file = file
+    this.description = description
+    this.end = index.end
+    this.marks = index.marks
+    this.isCut = isCut
+    this.#log = index.sections.filter(({ name }) => name === 'LOG ')
+    this.#checkpoints = checkpointsOf(index.sections)
+  }
+
+  /** @internal Use {@link openRecording}. */
+  static async open(source: SnapshotSource): Promise<Recording> {
+    checkHeader(await source.read(0, HEADER_BYTES))
+    const file = new Sections(source)
+    const about = await file.read({ name: 'DESC', offset: HEADER_BYTES, round: 0, instructions: 0 })
+    const description = parsed(about, HEADER_BYTES)
+    const index = await file.index()
+    return new Recording(file, description, index ?? (await lookThrough(file)), index === undefined)
+  }
+
+  /** Instants of checkpoints, in order. */
+  get checkpoints(): readonly Instant[] {
+    return this.#checkpoints.map(({ state: { round, instructions } }) => ({ round, instructions }))
+  }
+
+  /** Pieces of the log. */
+  get pieces(): number {
+    return this.#log.length
+  }
+
+  /** The first piece of the log that may have events at or after a round. */
+  pieceAt(round: number): number {
+    const next = this.#log.findIndex((piece) => piece.round >= round)
+    return Math.max(0, (next < 0 ? this.#log.length : next) - 1)
+  }
+
+  /** Reads the events of a piece of the log. @throws RecordingError `ERR_DAMAGED` */
+  async events(piece: number): Promise<readonly RecordedEvent[]> {
+    const entry = this.#log[piece]!
+    return decodeEvents(await this.#file.read(entry), entry)
+  }
+
+  /** Reads a checkpoint, with all of memory. @throws RecordingError `ERR_DAMAGED` */
+  async checkpoint(number: number): Promise<Required<Omit<Checkpoint, 'cleared'>>> {
+    const last = this.#checkpoints[number]
+    if (last === undefined) throw new RecordingError('ERR_STATE', `there is no checkpoint ${number}`)
+    const pages = new Map<number, Uint8Array | null>()
+    let state: unknown
+    for (let at = number; at >= 0; at--) {
+      const entry = this.#checkpoints[at]!
+      // oxlint-disable-next-line no-await-in-loop -- from the last one on: what is later holds
+      const saved = await this.#stateOf(entry)
+      if (at === number) ({ state } = saved)
+      // oxlint-disable-next-line no-await-in-loop
+      for (const piece of entry.pages) this.#addPages(pages, await this.#file.read(piece))
+      if (saved.cleared === null) break
+      for (const gfn of saved.cleared) if (!pages.has(gfn)) pages.set(gfn, null)
+    }
+    return { state, pages: inOrder(pages) }
+  }
+
+  async #stateOf({ state, bytes }: CheckpointEntry): Promise<{ state: unknown; cleared: Uint32Array | null }> {
+    const text = new TextDecoder().decode(await this.#file.read(state))
+    const saved = decodeState({ text, bytes: await this.#file.read(bytes) })
+    const { cleared } = saved as { readonly cleared?: unknown }
+    if (cleared !== null && !(cleared instanceof Uint32Array)) throw damagedAt(state.offset)
+    return saved as { state: unknown; cleared: Uint32Array | null }
+  }
+
+  #addPages(pages: Map<number, Uint8Array | null>, piece: Uint8Array): void {
+    const count = piece.length / (4 + 4096)
+    const view = new DataView(piece.buffer, piece.byteOffset, piece.length)
+    if (!Number.isInteger(count)) throw new RecordingError('ERR_DAMAGED', 'the recording has damaged pages')
+    for (let i = 0; i < count; i++) {
+      const gfn = view.getUint32(4 * i, true)
+      const from = 4 * count + 4096 * i
+      if (!pages.has(gfn)) pages.set(gfn, piece.subarray(from, from + 4096))
+    }
+  }
+}
+
+interface CheckpointEntry {
+  readonly state: IndexEntry
+  readonly bytes: IndexEntry
+  readonly pages: readonly IndexEntry[]
+}
+
+/** A checkpoint that was cut is none. @param sections - in the order of the file */
+function checkpointsOf(sections: readonly IndexEntry[]): CheckpointEntry[] {
+  const found: CheckpointEntry[] = []
+  for (let i = 0; i < sections.length; i++) {
+    const [state, bytes] = [sections[i]!, sections[i + 1]]
+    if (state.name !== 'STAT' || bytes?.name !== 'BYTE') continue
+    const pages: IndexEntry[] = []
+    let next = i + 2
+    while (sections[next]?.name === 'PAGE') pages.push(sections[next++]!)
+    // Something behind it says that it is whole.
+    if (sections[next] !== undefined) found.push({ state, bytes, pages })
+  }
+  return found
+}
+
+function inOrder(pages: ReadonlyMap<number, Uint8Array | null>): SnapshotPages {
+  const some = [...pages].filter((page): page is [number, Uint8Array] => page[1] !== null).sort(([a], [b]) => a - b)
+  const bytes = new Uint8Array(some.length * 4096)
+  some.forEach(([, page], i) => bytes.set(page, i * 4096))
+  return { gfns: Uint32Array.from(some, ([gfn]) => gfn), bytes }
+}
+
+/**
+ * Opens a recording. One that has its index is opened by that; one that was cut is looked through, head by head.
+ *
+ * @throws RecordingError `ERR_NOT_A_RECORDING`, `ERR_VERSION`, `ERR_DAMAGED`; what the source throws
+ */
+export const openRecording = (source: SnapshotSource): Promise<Recording> => Recording.open(source)
+
+/** What a file that was cut has: its sections, and what their events say of marks and of the end. */
+async function lookThrough(file: Sections): Promise<RecordingIndex> {
+  const sections = await file.scan()
+  const marks: RecordingMark[] = []
+  let end: Instant = { round: 0, instructions: 0 }
+  for (const entry of sections) {
+    if (entry.name !== 'LOG ') continue
+    // oxlint-disable-next-line no-await-in-loop -- one piece in memory at a time
+    for (const event of decodeEvents(await file.read(entry), entry)) {
+      end = { round: event.round, instructions: event.instructions }
+      if (event.kind === 'mark') marks.push({ ...end, name: new TextDecoder().decode(event.data) })
+    }
+  }
+  return { sections, marks, end }
+}
+
+/** The sections of a file. */
+class Sections {
+  readonly #source: SnapshotSource
+
+  constructor(source: SnapshotSource) {
+    this.#source = source
+  }
+
+  async #head(offset: number): Promise<SectionHead | undefined> {
+    return decodeHead(await this.#source.read(offset, SECTION_BYTES))
+  }
+
+  /** Reads the contents of a section. @throws RecordingError `ERR_DAMAGED`, saying where */
+  async read({ name, offset }: IndexEntry): Promise<Uint8Array> {
+    const head = await this.#head(offset)
+    if (head?.name !== name) throw damagedAt(offset)
+    const data = await this.#source.read(offset + SECTION_BYTES, head.stored)
+    if (data.length < head.stored || crc32(data) !== head.checksum) throw damagedAt(offset)
+    if (head.bytes === 0) return data
+    const bytes = await inflate(data, head.bytes)
+    if (bytes === undefined) throw damagedAt(offset)
+    return bytes
+  }
+
+  /** The index of a file that was ended; undefined: it was cut. */
+  async index(): Promise<RecordingIndex | undefined> {
+    const end = this.#source.bytes - SECTION_BYTES - FOOTER_BYTES
+    if (end < HEADER_BYTES) return undefined
+    if ((await this.#head(end))?.name !== 'END ') return undefined
+    const footer = await this.#source.read(end + SECTION_BYTES, FOOTER_BYTES)
+    const offset = new DataView(footer.buffer, footer.byteOffset, FOOTER_BYTES).getFloat64(0, true)
+    if (!Number.isSafeInteger(offset) || offset < 0) return undefined
+    const bytes = await this.read({ name: 'INDX', offset, round: 0, instructions: 0 })
+    const index = parsed(bytes, offset) as Partial<RecordingIndex> | null
+    if (!Array.isArray(index?.sections) || !Array.isArray(index.marks) || typeof index.end?.round !== 'number')
+      throw damagedAt(offset)
+    return index as RecordingIndex
+  }
+
+  /** The whole sections that a file which was cut has. */
+  async scan(): Promise<IndexEntry[]> {
+    const found: IndexEntry[] = []
+    for (let offset = HEADER_BYTES; ;) {
+      // oxlint-disable-next-line no-await-in-loop -- each says where the next one is
+      const head = await this.#head(offset)
+      const next = offset + SECTION_BYTES + (head?.stored ?? 0)
+      if (head === undefined || next > this.#source.bytes) return found
+      const { name, round, instructions } = head
+      found.push({ name: name as SectionName, offset, round, instructions })
+      offset = next
+    }
+  }
+}
+
+function parsed(bytes: Uint8Array, offset: number): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes))
+  } catch {
+    throw damagedAt(offset)
+  }
+}
+
+const damagedAt = (offset: number): RecordingError =>
+  new RecordingError('ERR_DAMAGED', `the recording is damaged at byte ${offset}`)
