@@ -1,22 +1,9 @@
 // Runs a Linux guest on v86, with its serial port on stdout, in a process of its own: its threads are all that count.
 // Arguments: BIOS VGA-BIOS KERNEL INITRD MEBIBYTES COMMAND-LINE.
-import { readFileSync, writeSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { V86 } from 'v86'
+import { writeSync } from 'node:fs'
+import { startLinux } from '../v86-linux.ts'
 
-const [bios = '', vgaBios = '', kernel = '', initrd = '', mebibytes = '', cmdline = ''] = process.argv.slice(2)
-const image = (path: string): { buffer: ArrayBuffer } => ({ buffer: new Uint8Array(readFileSync(path)).buffer })
-const emulator = new V86({
-  wasm_path: fileURLToPath(import.meta.resolve('v86').replace('libv86.mjs', 'v86.wasm')),
-  bios: image(bios),
-  vga_bios: image(vgaBios),
-  bzimage: image(kernel),
-  initrd: image(initrd),
-  cmdline,
-  memory_size: Number(mebibytes) << 20,
-  vga_memory_size: 2 << 20,
-  autostart: true,
-})
+const emulator = startLinux(process.argv.slice(2))
 const DONE = '\n@done'
 let tail = ''
 let pending: number[] = []

@@ -1,22 +1,8 @@
 // The same on v86. Arguments: BIOS VGA-BIOS, then those of retrap-guest.ts.
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { V86 } from 'v86'
+import { startLinux } from '../v86-linux.ts'
 
-const [bios = '', vgaBios = '', kernel = '', initrd = '', mebibytes = '', cmdline = '', prompt = '', rounds = ''] =
-  process.argv.slice(2)
-const image = (path: string): { buffer: ArrayBuffer } => ({ buffer: new Uint8Array(readFileSync(path)).buffer })
-const emulator = new V86({
-  wasm_path: fileURLToPath(import.meta.resolve('v86').replace('libv86.mjs', 'v86.wasm')),
-  bios: image(bios),
-  vga_bios: image(vgaBios),
-  bzimage: image(kernel),
-  initrd: image(initrd),
-  cmdline,
-  memory_size: Number(mebibytes) << 20,
-  vga_memory_size: 2 << 20,
-  autostart: true,
-})
+const [prompt = '', rounds = ''] = process.argv.slice(8)
+const emulator = startLinux(process.argv.slice(2))
 await new Promise<void>((resolve) => {
   let printed = ''
   emulator.add_listener('serial0-output-byte', (value: number) => {
