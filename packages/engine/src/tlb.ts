@@ -18,7 +18,6 @@ import type { TlbPage } from './tlb-entry.ts'
 import { TlbJournal } from './tlb-journal.ts'
 import {
   TLB_ENTRIES,
-  TLB_ENTRY_BYTES,
   TLB_EXECUTE,
   TLB_INDEX_MASK,
   TLB_SET_BYTES,
@@ -76,7 +75,7 @@ export class Tlb {
   readonly #pageBits: number
 
   /**
-   * @param at - machine address of {@link tlbBytes} bytes, 16-byte aligned
+   * @param at - machine address of {@link tlbBytes} bytes of zeros, 16-byte aligned
    * @param modes - access modes: sets that hold entries
    * @param ignored - bits of the high word of a linear address that name no page, such as a tag: entries that differ in
    *   them alone are dropped together
@@ -92,15 +91,8 @@ export class Tlb {
     const entries = modes * 3 * TLB_ENTRIES
     this.#globals = new TlbJournal(entries)
     this.#locals = new TlbJournal(entries)
-    for (let i = 0; i < TLB_ENTRIES; i++) {
-      const entry = at + i * TLB_ENTRY_BYTES
-      this.#invalidate(entry)
-      this.#u32[(entry >>> 2) + 3] = 0
-    }
-    const [first, words] = [at >>> 2, TLB_TABLE_BYTES >>> 2]
-    for (let table = 1; table < 3 * (modes + 1); table++) {
-      this.#u32.copyWithin(first + table * words, first, first + words)
-    }
+    // Zeros stand for page 0, which only the first entry of a table can hold: all others are invalid as they are.
+    for (let table = 0; table < 3 * (modes + 1); table++) this.#invalidate(at + table * TLB_TABLE_BYTES)
   }
 
   /** Counts the calls that may have dropped an entry; to validate copies of translations that are kept elsewhere. 32 bits. */

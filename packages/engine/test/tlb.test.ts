@@ -14,6 +14,12 @@ const ofPage = (global: boolean, pageBytes: number, key = 0): TlbPage => ({ glob
 const memory = MachineMemory.create({ bytes: 4 << 20 })
 const at = memory.allocate(tlbBytes(MODES), 0x1000, 'TLB')
 
+/** A TLB in fresh memory. */
+function emptyTlb(ignored = 0): Tlb {
+  memory.u8.fill(0, at, at + tlbBytes(MODES))
+  return new Tlb(memory, at, MODES, ignored)
+}
+
 /** What generated code does: the host page of a linear address, or -1. */
 function lookUp(tlb: Tlb, set: number, table: number, lo: number, hi: number): number {
   const entry = tlb.setAddress(set) + table + ((lo >>> 8) & TLB_INDEX_MASK)
@@ -28,7 +34,7 @@ const TABLES = [TLB_READ, TLB_WRITE, TLB_EXECUTE]
 
 describe('the TLB', () => {
   test('when new, no address is found in any set or table', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     for (const set of [...SETS, TLB_MISS]) {
       for (const table of TABLES) {
         for (const lo of [0, 0xfff, 0x1000, 0x3f_f000, 0x40_0000, 0xffff_f000, 0xffff_ffff]) {
@@ -39,7 +45,7 @@ describe('the TLB', () => {
   })
 
   test('an entry is found for each byte of its page, in its own set and table only', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     tlb.fill(TLB_USER, TLB_WRITE, 0x1234_5678, 0xffff_8000, 0xabc000, ofPage(false, 0x1000))
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5000, 0xffff_8000)).toBe(0xabc000)
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5fff, 0xffff_8000)).toBe(0xabc000)
@@ -51,7 +57,7 @@ describe('the TLB', () => {
   })
 
   test.each([0x1000, 0x20_0000, 0x4000_0000])('a page of %i bytes is dropped with all of its tags', (pageBytes) => {
-    const tlb = new Tlb(memory, at, MODES, 0xff00_0000)
+    const tlb = emptyTlb(0xff00_0000)
     for (const global of [false, true]) {
       tlb.fill(TLB_USER, TLB_READ, 0x1234_5000, 0x5a00_0012, 0xabc000, ofPage(global, pageBytes))
       expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1234_5000, 0x0000_0012)).toBe(-1)
@@ -63,7 +69,7 @@ describe('the TLB', () => {
   })
 
   test('a flush that keeps global pages keeps those only', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x1000, 0, 0x5000, ofPage(true, 0x1000))
     tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 0, 0x6000, ofPage(false, 0x1000))
     tlb.flush(false)
@@ -74,7 +80,7 @@ describe('the TLB', () => {
   })
 
   test('INVLPG drops the page in all modes and tables, and nothing else', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     for (const set of SETS) {
       for (const table of TABLES) {
         tlb.fill(set, table, 0x7000, 5, 0x9000, ofPage(true, 0x1000))
@@ -93,7 +99,7 @@ describe('the TLB', () => {
   test.each([0x4000, 0x1_0000, 0x20_0000, 0x40_0000, 0x80_0000, 0x200_0000, 0x4000_0000])(
     'INVLPG of any byte of a page of %i bytes drops all of it',
     (pageBytes) => {
-      const tlb = new Tlb(memory, at, MODES)
+      const tlb = emptyTlb()
       const start = 0x4000_0000
       tlb.fill(TLB_USER, TLB_READ, start + 0x3000, 0, 0x9000, ofPage(false, pageBytes))
       tlb.invalidatePage(start + pageBytes - 1, 0)
@@ -102,7 +108,7 @@ describe('the TLB', () => {
   )
 
   test('INVLPG of a fragment keeps what is not of its large page', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, ofPage(true, 0x20_0000))
     tlb.fill(TLB_USER, TLB_READ, 0x4020_4000, 0, 0xa000, ofPage(false, 0x20_0000))
     tlb.fill(TLB_USER, TLB_READ, 0x4000_5000, 0, 0xb000, ofPage(false, 0x1000))
@@ -114,7 +120,7 @@ describe('the TLB', () => {
 
   describe('with address spaces', () => {
     test('entries go away with theirs and come back; global ones stay', () => {
-      const tlb = new Tlb(memory, at, MODES)
+      const tlb = emptyTlb()
       tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, ofPage(false, 0x1000))
       tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 7, 0x6000, ofPage(true, 0x1000))
       tlb.exchange(0, 5)
@@ -128,7 +134,7 @@ describe('the TLB', () => {
     })
 
     test('an address space of many entries gets those back that were made last, and only those', () => {
-      const tlb = new Tlb(memory, at, MODES)
+      const tlb = emptyTlb()
       const pages = 10_000
       for (let i = 0; i < pages; i++) tlb.fill(TLB_USER, TLB_READ, i * 0x1000, 0, 0x5000, ofPage(false, 0x1000))
       tlb.exchange(0, 1)
@@ -142,7 +148,7 @@ describe('the TLB', () => {
     })
 
     test('one that is dropped while it is away does not come back', () => {
-      const tlb = new Tlb(memory, at, MODES)
+      const tlb = emptyTlb()
       for (const drop of [() => tlb.dropParked(3), () => tlb.dropAllParked(), () => tlb.flush(true)]) {
         tlb.exchange(0, 3)
         tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, ofPage(false, 0x1000))
@@ -155,7 +161,7 @@ describe('the TLB', () => {
     })
 
     test('fragments of large pages come back as such', () => {
-      const tlb = new Tlb(memory, at, MODES)
+      const tlb = emptyTlb()
       tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, ofPage(false, 0x20_0000))
       tlb.exchange(0, 1)
       tlb.exchange(1, 0)
@@ -165,7 +171,7 @@ describe('the TLB', () => {
     })
 
     test('frames that hold code now, and moved code pages, are noticed while away', () => {
-      const tlb = new Tlb(memory, at, MODES)
+      const tlb = emptyTlb()
       for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(false, 0x1000))
       tlb.exchange(0, 1)
       tlb.dropWritable(0x9000)
@@ -175,7 +181,7 @@ describe('the TLB', () => {
     })
 
     test('more of them than are kept lose the one that was away longest', () => {
-      const tlb = new Tlb(memory, at, MODES)
+      const tlb = emptyTlb()
       for (let pcid = 0; pcid < 12; pcid++) {
         tlb.fill(TLB_USER, TLB_READ, 0x1000, 0, 0x1000 * (pcid + 1), ofPage(false, 0x1000))
         tlb.exchange(pcid, pcid + 1)
@@ -202,7 +208,7 @@ describe('the TLB', () => {
     { given: 'an entry that is parked, and another', make: [0x7000, 'park', 0x8000] },
     { given: 'an entry whose place another frame has', make: [0x7000, 0x10_7000] },
   ] as const)('a frame that is dropped each time that it can be written: $given', ({ make }) => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     for (let round = 0; round < 3; round++) {
       let pcid = 0
       for (const one of make) {
@@ -221,7 +227,7 @@ describe('the TLB', () => {
   })
 
   test('a frame that holds code now leaves the write tables of all modes, and stays readable', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     for (const set of SETS)
       for (const table of TABLES) tlb.fill(set, table, 0x7000 + 0x1000 * set, 0, 0x9000, ofPage(false, 0x1000))
     tlb.fill(TLB_USER, TLB_WRITE, 0xf000, 0, 0xb000, ofPage(false, 0x1000))
@@ -235,7 +241,7 @@ describe('the TLB', () => {
   })
 
   test('frames whose writes are to be noticed leave the write tables together, and come back when they are filled', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     const write = (page: number): number => lookUp(tlb, TLB_USER, TLB_WRITE, page * 0x1000, 0)
     const fill = (page: number, table = TLB_WRITE): void =>
       tlb.fill(TLB_USER, table, page * 0x1000, 0, (page + 0x100) * 0x1000, ofPage((page & 1) !== 0, 0x1000))
@@ -257,7 +263,7 @@ describe('the TLB', () => {
   })
 
   test('moved code pages leave the execute tables only', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(true, 0x1000))
     tlb.flushExecute()
     expect(TABLES.map((table) => lookUp(tlb, TLB_USER, table, 0x7000, 0))).toEqual([0x9000, 0x9000, -1])
@@ -297,7 +303,7 @@ describe('the TLB', () => {
     )
     fc.assert(
       fc.property(fc.array(action, { maxLength: 60, size: 'max' }), (actions) => {
-        const tlb = new Tlb(memory, at, MODES)
+        const tlb = emptyTlb()
         interface Entry {
           host: number
           global: boolean
@@ -371,7 +377,7 @@ describe('the TLB', () => {
   })
 
   test('keys that lose rights take the data of their pages along, not the code', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     for (const table of TABLES) {
       for (const key of [0, 5, 16, 21])
         tlb.fill(TLB_USER, table, 0x1000 * (key + 1), 0, 0x1000 * (key + 1), ofPage(key === 21, 0x1000, key))
@@ -391,7 +397,7 @@ describe('the TLB', () => {
   })
 
   test('more fills than the journal holds are flushed all the same', () => {
-    const tlb = new Tlb(memory, at, MODES)
+    const tlb = emptyTlb()
     for (let i = 0; i < 10_000; i++)
       tlb.fill(TLB_USER, TLB_READ, (i % 1024) << 12, i >>> 10, 0x1000 * (i + 1), ofPage(false, 0x1000))
     expect(lookUp(tlb, TLB_USER, TLB_READ, (9999 % 1024) << 12, 9999 >>> 10)).toBe(0x1000 * 10_000)

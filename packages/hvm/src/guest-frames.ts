@@ -21,9 +21,13 @@ export interface GuestPages {
   readonly bytes: Uint8Array
 }
 
-/** A run of frames in machine memory. */
+/** The frames of a leaf. */
 export interface MachineRun extends GuestFrames {
   readonly mfn: number
+  /** Of the leaf: it has `2 ** order` frames. */
+  readonly order: number
+  /** One of `P2mAccess`. */
+  readonly access: number
 }
 
 /**
@@ -41,18 +45,38 @@ export function guestFrames(domain: Domain): GuestFrames[] {
   return found
 }
 
-/**
- * Gives a guest's frames their contents back; those that are not named become zeros.
- *
- * @param frames - where the contents belong
- * @throws HvmError `ERR_STATE` where the guest has other frames, or contents are of none; nothing has changed then
- */
-export function restoreGuestPages(domain: Domain, frames: readonly GuestFrames[], pages: GuestPages): void {
+/** Contents of a guest's frames that are read when they are needed. Frames that are not named are zeros. */
+export interface GuestPageSource {
+  /** Guest frames, from low to high. */
+  readonly gfns: Uint32Array
+  /**
+   * Returns the contents of one frame, at once: 4 KiB that stay as they are until the next call.
+   *
+   * @param index - in `gfns`
+   */
+  contents(index: number): Uint8Array
+  /** Called when nothing more will be read. */
+  close?(): void
+}
+
+/** Reads contents that are in memory. @throws HvmError `ERR_STATE` for bytes that do not fit the frames */
+export function sourceOf(pages: GuestPages | GuestPageSource): GuestPageSource {
+  if ('contents' in pages) return pages
   const { gfns, bytes } = pages
-  const here = guestFrames(domain)
-  if (JSON.stringify(here) !== JSON.stringify(frames)) throw new HvmError('ERR_STATE', differenceOf(here, frames))
   if (bytes.length !== gfns.length * PAGE_BYTES)
     throw new HvmError('ERR_STATE', `${gfns.length} saved frames of ${bytes.length} bytes: expected 4096 each`)
+  return { gfns, contents: (index) => bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES) }
+}
+
+/**
+ * Checks that a guest has the frames that contents belong to.
+ *
+ * @param frames - where the contents belong
+ * @throws HvmError `ERR_STATE` where the guest has other frames, or contents are of none
+ */
+export function checkGuestFrames(domain: Domain, frames: readonly GuestFrames[], gfns: Uint32Array): void {
+  const here = guestFrames(domain)
+  if (JSON.stringify(here) !== JSON.stringify(frames)) throw new HvmError('ERR_STATE', differenceOf(here, frames))
   let at = 0
   for (const { gfn, count } of here) {
     while (at < gfns.length && gfns[at]! >= gfn && gfns[at]! < gfn + count && (at === 0 || gfns[at]! > gfns[at - 1]!))
@@ -63,25 +87,32 @@ export function restoreGuestPages(domain: Domain, frames: readonly GuestFrames[]
       'ERR_STATE',
       `saved contents of guest frame ${gfns[at]}, which is out of order or not the guest's`,
     )
-  at = 0
-  for (const { gfn, mfn, count } of machineRuns(domain)) {
-    let done = 0
-    for (; at < gfns.length && gfns[at]! < gfn + count; at++) {
-      const index = gfns[at]! - gfn
-      clear(domain, mfn + done, index - done)
-      domain.memory.write((mfn + index) * PAGE_BYTES, bytes.subarray(at * PAGE_BYTES, (at + 1) * PAGE_BYTES))
-      done = index + 1
-    }
-    clear(domain, mfn + done, count - done)
-  }
 }
 
-/** Makes frames zeros. Those that are so are not written: the host has no memory for what nobody has touched. */
-function clear({ memory, instructions }: Domain, mfn: number, count: number): void {
-  for (let frame = mfn; frame < mfn + count; frame++) {
+/**
+ * Makes zeros of frames for which there are no contents. Those that are so are not written: the host has no memory for
+ * what nobody has touched.
+ *
+ * @param gfns - guest frames with contents, from low to high
+ * @param at - the first of them that may be one of these
+ * @param gfn - the guest frame of the first
+ */
+export function clearFrames(
+  { memory, instructions }: Domain,
+  mfn: number,
+  count: number,
+  gfns: Uint32Array,
+  at: number,
+  gfn: number,
+): void {
+  for (let i = 0; i < count; i++) {
+    if (gfns[at] === gfn + i) {
+      at++
+      continue
+    }
     // Before a vCPU has executed, all writes are counted.
-    if (instructions === 0 && memory.generation[frame] === 0) continue
-    if (!isZero(memory.u32, frame * WORDS)) memory.fill(frame * PAGE_BYTES, PAGE_BYTES, 0)
+    if (instructions === 0 && memory.generation[mfn + i] === 0) continue
+    if (!isZero(memory.u32, (mfn + i) * WORDS)) memory.fill((mfn + i) * PAGE_BYTES, PAGE_BYTES, 0)
   }
 }
 
@@ -104,7 +135,8 @@ export function* machineRuns(domain: Domain): Generator<MachineRun, void, undefi
   for (const leaf of p2m.leaves()) {
     const kind = kindOf(domain, leaf)
     if (kind === null || ownedMemories.owns(leaf.mfn)) continue
-    yield { gfn: leaf.gfn, mfn: leaf.mfn, count: 2 ** leaf.order, kind }
+    const { gfn, mfn, order, access } = leaf
+    yield { gfn, mfn, order, access, count: 2 ** order, kind }
   }
 }
 

@@ -3,10 +3,13 @@ import { P2M_READ, type P2m } from '@retrap/p2m'
 import { SECOND_LEVEL_FAULT, type TableReader, type TableStatus } from '@retrap/paging'
 import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from './second-level.ts'
 
+/** The part of a map that leads to tables. */
+export type TableMap = Pick<P2m, 'translate' | 'translateWrite'>
+
 /** The guest's page tables, read through the p2m. */
 export class GuestTables implements TableReader {
   readonly #memory: MachineMemory
-  readonly #p2m: P2m
+  readonly #p2m: TableMap
   readonly #faults: SecondLevelFaults | null
   readonly #vcpu: number
 
@@ -14,7 +17,7 @@ export class GuestTables implements TableReader {
    * @param faults - asked where the map does not have a table; default it is absent
    * @param vcpu - who walks
    */
-  constructor(memory: MachineMemory, p2m: P2m, faults: SecondLevelFaults | null = null, vcpu: number = 0) {
+  constructor(memory: MachineMemory, p2m: TableMap, faults: SecondLevelFaults | null = null, vcpu: number = 0) {
     this.#memory = memory
     this.#p2m = p2m
     this.#faults = faults

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { P2mError, type P2m } from '@retrap/p2m'
 import type { Domain } from './domain.ts'
-import { type GuestPages, isZero, type MachineRun, machineRuns, WORDS } from './guest-frames.ts'
+import { type GuestFrames, type GuestPages, isZero, machineRuns, WORDS } from './guest-frames.ts'
 
 /** RAM below it is copied at once: devices and patchers keep machine addresses of it. */
 const FIRST_LATER_GFN = 0x100
@@ -21,7 +21,8 @@ const Frame = {
 } as const
 
 /** Frames of a guest as they were, from `first` on in the order of all frames. */
-interface CopiedRun extends MachineRun {
+interface CopiedRun extends GuestFrames {
+  readonly mfn: number
   readonly first: number
 }
 

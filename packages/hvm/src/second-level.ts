@@ -32,14 +32,16 @@ export const TABLE_LOST = -1
 /** See `SecondLevelFaults.tableWrite`. */
 export const TABLE_WAIT = -2
 
-/** Guest frames that no access can go on with: broken, out of memory, or executed where that is not allowed. */
+/** Guest frames that no access can go on with: broken, out of memory, executed where that is not allowed, or not restored. */
 export interface MemoryFailure {
   /** Why the access cannot go on. */
-  readonly cause: 'broken' | 'out-of-memory' | 'not-executable'
-  /** The vCPU that made it. */
+  readonly cause: 'broken' | 'out-of-memory' | 'not-executable' | 'unreadable'
+  /** The vCPU that made it; −1 for `unreadable`. */
   readonly vcpu: number
   /** The guest frame. */
   readonly gfn: number
+  /** `unreadable`: why saved contents could not be read. */
+  readonly error?: unknown
 }
 
 /** An access that the frame's type allows and its access mask does not. */
@@ -52,6 +54,16 @@ export interface AccessViolation {
   readonly wanted: number
   /** One of `P2mAccess`. */
   readonly access: number
+}
+
+/** RAM whose saved contents are still to be brought: `LatePages`. */
+export interface LateContents {
+  /** Whether those of a guest frame are still to be brought. */
+  has(gfn: number): boolean
+  /** Brings them. @returns false where they cannot be read: the domain stops */
+  bring(gfn: number): boolean
+  /** Brings all that is left. @throws where they cannot be read */
+  finishNow(): void
 }
 
 /** The parts of a domain that {@link SecondLevelFaults} works on. */
@@ -98,6 +110,8 @@ export class SecondLevelFaults {
    * it, everything is allowed again.
    */
   onAccessViolation: ((violation: AccessViolation) => void) | null = null
+  /** RAM whose saved contents are brought when it is accessed; null for none. */
+  late: LateContents | null = null
   readonly #options: SecondLevelOptions
   readonly #p2m: P2m
   /** Null for an Arm guest, whose frames have no such type. */
@@ -172,6 +186,13 @@ export class SecondLevelFaults {
     const ma = this.#p2m.translate(gpa)
     if (ma >= 0) return ma
     return this.fault(vcpu, gpa, P2M_READ) === SecondLevel.RESOLVED ? this.#p2m.translate(gpa) : -1
+  }
+
+  /** As `P2m.translate`, for those who look and change nothing: only contents that are still to be restored are brought. */
+  peek(gpa: number): number {
+    const ma = this.#p2m.translate(gpa)
+    const gfn = Math.floor(gpa / FRAME)
+    return ma < 0 && this.late?.has(gfn) === true && this.late.bring(gfn) ? this.#p2m.translate(gpa) : ma
   }
 
   /** As `P2m.translateWrite`, likewise; −1 for ROM, and for writes that a server claims if a vCPU makes them. */
@@ -333,6 +354,11 @@ export class SecondLevelFaults {
 
   #violation(vcpu: number, gfn: number, wanted: number): number {
     const p2m = this.#p2m
+    if (this.late?.has(gfn) === true) {
+      if (!this.late.bring(gfn)) return this.#wait(vcpu, gfn)
+      p2m.lookup(gfn, this.#entry)
+      if (this.#allows(wanted)) return SecondLevel.RESOLVED
+    }
     const { access } = this.#entry
     if (access === P2mAccess.RX2RW && wanted === P2M_WRITE) p2m.setAccess(gfn, 1, P2mAccess.RW)
     else {

@@ -58,7 +58,11 @@ export function machineExit(exit: FinalExit, describe: DescribeCrash): MachineEx
       }
     }
     case 'memory-failure': {
-      const { vcpu, gfn, cause } = exit.failure
+      const { vcpu, gfn, cause, error } = exit.failure
+      if (cause === 'unreadable') {
+        const what = `the saved contents of guest frame 0x${gfn.toString(16)} cannot be read`
+        return { reason: 'internal-error', detail: { message: `${what}: ${describeThrown(error)}` } }
+      }
       const text = `guest frame 0x${gfn.toString(16)} cannot be accessed: ${cause}`
       return { reason: 'internal-error', detail: describe(vcpu, text) }
     }

@@ -11,7 +11,7 @@ import type { MachineType } from './machine-type.ts'
 import type { OptionRom } from './option-roms.ts'
 import type { StartBoardServer, StartControllerServer } from './elsewhere/start.ts'
 import type { SamplingOptions } from './sampling.ts'
-import type { PcSnapshot } from './pc-snapshot.ts'
+import type { PcSnapshot, PcSnapshotSource } from './pc-snapshot.ts'
 import type { PcUsb } from './usb.ts'
 import type { PcVapicOptions } from './vapic.ts'
 import type { PcNetworkCard } from './network-card.ts'
@@ -44,7 +44,7 @@ export interface PcOptions {
    * Goes on where a machine with the same options was saved by `pc.save`, whose kernel is not needed then; default: the
    * machine is powered on.
    */
-  readonly snapshot?: PcSnapshot | undefined
+  readonly snapshot?: PcSnapshot | PcSnapshotSource | undefined
   /** A flat firmware image that ends at 4 GiB, started at the reset vector. */
   readonly firmware?: Uint8Array | undefined
   /**

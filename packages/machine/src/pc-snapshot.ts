@@ -1,4 +1,4 @@
-import type { DomainVapicState, GuestPages, X86DomainState } from '@retrap/hvm'
+import type { DomainVapicState, GuestPages, GuestPageSource, X86DomainState } from '@retrap/hvm'
 import type { FirmwareAreaState } from './firmware-area.ts'
 import type { SmramState } from './smram.ts'
 
@@ -46,4 +46,12 @@ export interface PcSnapshot {
   readonly state: PcSnapshotState
   /** The contents of RAM and ROM. */
   readonly pages: GuestPages
+}
+
+/** A snapshot whose pages may be read when they are needed, as from a file. */
+export interface PcSnapshotSource {
+  /** Everything else. */
+  readonly state: PcSnapshotState
+  /** The contents of RAM and ROM. */
+  readonly pages: GuestPages | GuestPageSource
 }

@@ -1,7 +1,7 @@
 import { SPEAKER_FORMAT } from '@retrap/devices'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { X86Domain } from '@retrap/hvm'
-import type { DomainVapic } from '@retrap/hvm'
+import type { DomainVapic, X86DomainRestoring } from '@retrap/hvm'
 import { MachineMemory } from '@retrap/memory'
 import type { XenGuest } from '@retrap/xen'
 import { describeBoard } from './board-description.ts'
@@ -99,6 +99,7 @@ export class Pc {
   readonly #gate: PcInputs | undefined
   readonly #pressPower: () => boolean | Promise<boolean>
   readonly #site: PcSite
+  #restoring: X86DomainRestoring | undefined
   /** Settles when the save that was asked for last is done. */
   #saving: Promise<unknown> = Promise.resolve()
   /** Loaded when a device is plugged in or out. */
@@ -244,7 +245,8 @@ export class Pc {
     }
     try {
       await pc.#boot.start()
-      if (snapshot !== undefined) await (await import('./snapshot.ts')).restorePc(pc.#snapshotParts(), snapshot)
+      if (snapshot !== undefined)
+        pc.#restoring = await (await import('./snapshot.ts')).restorePc(pc.#snapshotParts(), snapshot)
     } catch (error) {
       pc.close()
       throw error
@@ -254,6 +256,7 @@ export class Pc {
 
   /** Ends what runs beside the machine: threads and processes of device models. */
   close(): void {
+    this.#restoring?.close()
     this.#life.close()
   }
 
@@ -331,7 +334,8 @@ export class Pc {
    */
   save({ deadlineMs = SAVE_DEADLINE_MS, onResumed }: PcSaveOptions = {}): Promise<PcSnapshot> {
     const saving = this.#saving.then(async () => {
-      const { savePc } = await import('./snapshot.ts')
+      const { finishRestoring, savePc } = await import('./snapshot.ts')
+      if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const begun = await this.#life.pause(() => savePc(this.#snapshotParts(), deadlineMs))
       onResumed?.(begun.tookMs)
       return begun.finish()

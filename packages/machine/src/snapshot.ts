@@ -1,16 +1,17 @@
 import {
+  beginRestoringX86Domain,
   beginSavingX86Domain,
   checkShape,
   type DomainVapic,
   type GuestPages,
-  restoreX86Domain,
   type X86Domain,
+  type X86DomainRestoring,
 } from '@retrap/hvm'
 import { MachineError } from './errors.ts'
 import type { FirmwareArea } from './firmware-area.ts'
 import { hostClock, laterTurn, type RandomSource } from './host.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
-import type { PcSnapshot, PcSnapshotMachine, PcSnapshotState } from './pc-snapshot.ts'
+import type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { Sleep } from './sleep.ts'
 import { Smram } from './smram.ts'
 
@@ -98,9 +99,10 @@ async function copied(pages: (turn: () => Promise<void>) => Promise<GuestPages>)
 /**
  * Restores a PC that has just been made. One for which this fails is of no more use.
  *
+ * @returns what brings the rest of its RAM, which goes on by itself
  * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
  */
-export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshot): Promise<void> {
+export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshotSource): Promise<X86DomainRestoring> {
   const { domain, options, random, area, vapic, sleep } = parts
   const { state, pages } = snapshot
   if (state?.version !== 1) {
@@ -121,16 +123,24 @@ export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshot): Pro
   }
   // States may come from anywhere: parts that are missing, or of another form, show as errors of any kind.
   const isOurs = (error: unknown): boolean => !(error instanceof Error)
-  await explaining('the snapshot does not fit this machine', isOurs, async () => {
+  return explaining('the snapshot does not fit this machine', isOurs, async () => {
     checkShape('the machine’s state', state, stateOf(parts))
-    await restoreX86Domain(domain, { state: state.domain, pages }, () => {
+    const late = await beginRestoringX86Domain(domain, { state: state.domain, pages }, () => {
       if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
       if (state.smram !== null) smramOf(domain)?.restore(state.smram)
     })
     random.restore(state.random)
     sleep.isWoken = state.woken
     if (state.vapic !== null) vapic?.restore(state.vapic)
+    void finishRestoring(late)
+    return late
   })
+}
+
+/** Brings what is left of a restored machine's RAM, while others have their turns. */
+export function finishRestoring(late: X86DomainRestoring): Promise<void> {
+  const later = laterTurn()
+  return late.finish(() => new Promise((resolve) => later(resolve)))
 }
 
 const smramOf = ({ systemManagementMemory: memory }: X86Domain): Smram | undefined =>

@@ -81,7 +81,10 @@ export class GuestTranslation {
     this.#apic = apic
     this.counts = counts
     this.#tables = new PcTables(domain.memory, domain.p2m, domain.secondLevel, vcpu)
-    this.#peekTables = new PcTables(domain.memory, domain.p2m)
+    this.#peekTables = new PcTables(domain.memory, {
+      translate: (gpa) => domain.secondLevel.peek(gpa),
+      translateWrite: () => -1,
+    })
     this.#loggedTables = new LoggedTables(log, this.#tables)
   }
 
@@ -226,7 +229,7 @@ export class GuestTranslation {
       const address = this.#probe(Number(at & 0xffff_ffffn), Number(at >> 32n), ACCESS_FETCH)
       const gpa = address >= 0 && this.#a20Masked ? withoutA20(address) : address
       const managed = gpa < 0 ? -1 : (this.#managed?.machineAddress(gpa) ?? -1)
-      const ma = gpa < 0 || managed >= 0 ? managed : this.#domain.p2m.translate(gpa)
+      const ma = gpa < 0 || managed >= 0 ? managed : this.#domain.secondLevel.peek(gpa)
       if (ma < 0) break
       bytes.push(this.#domain.memory.u8[ma] as number)
     }

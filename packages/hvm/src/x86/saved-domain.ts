@@ -3,7 +3,8 @@ import { restoreVcpu, type SavedCpu, saveVcpu } from '@retrap/x86-cpu'
 import type { ClockState } from '../clock.ts'
 import type { DevicesState } from '../device-state.ts'
 import { HvmError } from '../errors.ts'
-import { guestFrames, restoreGuestPages, type GuestFrames, type GuestPages } from '../guest-frames.ts'
+import { guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from '../guest-frames.ts'
+import { LatePages } from '../late-pages.ts'
 import { PageCopies } from '../page-copies.ts'
 import { checkShape } from '../state-shape.ts'
 import type { RoundState } from '../virtual-rounds.ts'
@@ -74,6 +75,7 @@ export async function beginSavingX86Domain(
     const why = 'its grants and rings are not part of a snapshot'
     throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot be saved: ${why}`)
   }
+  domain.secondLevel.late?.finishNow()
   const others: { state?: Omit<X86DomainState, 'devices'>; copies?: PageCopies } = {}
   const devices = await domain.saveDevices(deadlineMs, () => {
     others.state = stateOf(domain)
@@ -110,6 +112,35 @@ function stateOf(domain: X86Domain): Omit<X86DomainState, 'devices'> {
   }
 }
 
+/** A domain that goes on from a snapshot, of whose RAM some is still to be brought. */
+export interface X86DomainRestoring {
+  /** Blocks of 2 MiB that have not been brought. */
+  readonly left: number
+  /**
+   * Brings the rest, between others' turns; to be called even if the domain is not run. Contents that cannot be read stop
+   * the domain with `memory-failure`.
+   *
+   * @param turn - lets others have a turn of the host's event loop
+   */
+  finish(turn: () => Promise<void>): Promise<void>
+  /** Brings the rest at once. @throws what the source throws */
+  finishNow(): void
+  /** Ends it: the domain will not be used any more. */
+  close(): void
+}
+
+/**
+ * Restores a domain as {@link restoreX86Domain} does, and lets it run before its RAM is there: what is accessed is brought
+ * first.
+ */
+export async function beginRestoringX86Domain(
+  domain: X86Domain,
+  snapshot: { readonly state: X86DomainState; readonly pages: GuestPages | GuestPageSource },
+  mapped: () => void = () => undefined,
+): Promise<X86DomainRestoring> {
+  return restore(domain, snapshot, mapped)
+}
+
 /**
  * Restores a domain that has just been made, with the same number of vCPUs, the same processor and device models. It goes
  * on where the saved one was. A domain for which this has failed is of no more use.
@@ -120,9 +151,18 @@ function stateOf(domain: X86Domain): Omit<X86DomainState, 'devices'> {
  */
 export async function restoreX86Domain(
   domain: X86Domain,
-  { state, pages }: X86DomainSnapshot,
+  snapshot: X86DomainSnapshot,
   mapped: () => void = () => undefined,
 ): Promise<void> {
+  const late = await restore(domain, snapshot, mapped)
+  late.finishNow()
+}
+
+async function restore(
+  domain: X86Domain,
+  { state, pages }: { readonly state: X86DomainState; readonly pages: GuestPages | GuestPageSource },
+  mapped: () => void,
+): Promise<LatePages> {
   if (state?.version !== 1)
     throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
   checkShape('the domain’s state', state, stateOf(domain))
@@ -133,11 +173,12 @@ export async function restoreX86Domain(
   // The levels of wires come with the controllers; the models drive them to the same.
   domain.interrupts.restore(state.interrupts)
   domain.architecture.ferr = state.numericError
+  const restored: { late?: LatePages } = {}
   // Models that go on look at rings in RAM at once.
   await domain.restoreDevices(state.devices, () => {
     domain.a20 = state.a20
     mapped()
-    restoreGuestPages(domain, state.frames, pages)
+    restored.late = new LatePages(domain, state.frames, pages)
     domain.asleep = state.asleep
     // Last of all: a processor that waits for a write watches the line in its RAM.
     for (const [id, saved] of state.vcpus.entries()) {
@@ -146,4 +187,5 @@ export async function restoreX86Domain(
       vcpu.updateEvents()
     }
   })
+  return restored.late!
 }

@@ -1,0 +1,219 @@
+/** Restored RAM whose contents are brought when somebody needs them. */
+import { defineDevice, type DeviceDma } from '@retrap/device'
+import { P2mAccess, P2mEntry } from '@retrap/p2m'
+import { al, cr0, cr3, dword, eax, ebx, imm32, type Assembler } from '@retrap/x86-assembler'
+import { expect, test } from 'vitest'
+import { beginRestoringX86Domain, type GuestPageSource, saveX86Domain, type X86DomainRestoring } from '../src/index.ts'
+import { EXIT_PORT, Guest } from './support/guest.ts'
+
+const PAGE = 4096
+const RAM = 0x20_0000
+const FIRST = RAM / PAGE
+const COUNT = 0x200
+const RESULT = 0x4000
+const ACT_PORT = 0x81
+
+type Act = (made: Made) => void
+interface Made {
+  readonly guest: Guest
+  readonly dma: DeviceDma
+  readonly late?: X86DomainRestoring
+}
+
+function made(build: (asm: Assembler) => void, act: Act = () => undefined): Made {
+  const parts: { dma?: DeviceDma } = {}
+  const model = defineDevice({
+    name: 'reader',
+    stateless: true,
+    synchronous: true,
+    ports: [{ base: ACT_PORT, size: 1, write: () => act(whole) }],
+    attach: (context) => {
+      parts.dma = context.dma
+    },
+  })
+  const guest = new Guest(
+    (asm) => {
+      build(asm)
+      asm.out(ACT_PORT, al).mov(al, 0).out(EXIT_PORT, al).hlt()
+    },
+    { devices: [model] },
+  )
+  guest.domain.p2m.populate(FIRST, COUNT)
+  const whole = { guest, dma: parts.dma! }
+  return whole
+}
+
+const valueAt = (frame: number): number => 0x1000_0000 + frame * 3
+
+/** What is in the RAM that comes late: a word a page, code in page 1, page tables in pages 2 and 3. */
+function fill({ guest }: Made): void {
+  const words = new Uint32Array(1024)
+  for (let frame = 4; frame < COUNT; frame += 2) {
+    words[0] = valueAt(frame)
+    guest.domain.guestMemory.load(RAM + frame * PAGE, new Uint8Array(words.buffer))
+  }
+  // MOV EAX, 1234H; RET
+  guest.domain.guestMemory.load(RAM + PAGE, Uint8Array.of(0xb8, 0x34, 0x12, 0, 0, 0xc3))
+  const table = new Uint32Array(1024)
+  for (let i = 0; i < 1024; i++) table[i] = (i * PAGE) | 3
+  guest.domain.guestMemory.load(RAM + 3 * PAGE, new Uint8Array(table.buffer))
+  guest.domain.guestMemory.load(RAM + 2 * PAGE, new Uint8Array(Uint32Array.of((RAM + 3 * PAGE) | 3).buffer))
+}
+
+/** Saves a guest that has not run, and returns another that goes on from there, with nothing brought yet. */
+async function restored(build: (asm: Assembler) => void, act?: Act, damaged = false): Promise<Required<Made>> {
+  const first = made(build)
+  fill(first)
+  const { state, pages } = await saveX86Domain(first.guest.domain, 1000)
+  const source: GuestPageSource = {
+    gfns: pages.gfns,
+    contents: (index) => {
+      if (damaged && pages.gfns[index]! >= FIRST) throw new Error('the file is damaged')
+      return pages.bytes.slice(index * PAGE, (index + 1) * PAGE)
+    },
+    close: () => void closed.push(true),
+  }
+  const closed: boolean[] = []
+  const parts = made(build, (whole) => act?.({ ...whole, late }))
+  const late = await beginRestoringX86Domain(parts.guest.domain, { state, pages: source })
+  expect(late.left).toBe(1)
+  expect(closed).toEqual([])
+  return { ...parts, late }
+}
+
+const DONE = { reason: 'debug-exit', code: 0 }
+const WANTED = RAM + 8 * PAGE
+
+test.each<[string, (asm: Assembler) => void, number]>([
+  ['reads', (asm) => void asm.mov(eax, dword(WANTED)).mov(dword(RESULT), eax), valueAt(8)],
+  ['adds to', (asm) => void asm.add(dword(WANTED), 2).mov(eax, dword(WANTED)).mov(dword(RESULT), eax), valueAt(8) + 2],
+  [
+    'calls',
+    (asm) =>
+      void asm
+        .mov(eax, RAM + PAGE)
+        .call(eax)
+        .mov(dword(RESULT), eax),
+    0x1234,
+  ],
+  [
+    'has its page tables in',
+    (asm) => {
+      asm
+        .mov(eax, RAM + 2 * PAGE)
+        .mov(cr3, eax)
+        .mov(eax, cr0)
+        .or(eax, imm32(0x8000_0000))
+        .mov(cr0, eax)
+      asm.mov(eax, 5).mov(dword(RESULT), eax)
+    },
+    5,
+  ],
+  // Zeros, which no contents name.
+  [
+    'reads zeros of',
+    (asm) =>
+      void asm
+        .mov(eax, dword(RAM + 9 * PAGE))
+        .inc(eax)
+        .mov(dword(RESULT), eax),
+    1,
+  ],
+])('a vCPU that %s such RAM finds what was saved', async (_what, build, result) => {
+  const { guest, late } = await restored(build)
+  expect(await guest.domain.run()).toEqual(DONE)
+  expect(guest.read32(RESULT)).toBe(result)
+  expect(late.left).toBe(0)
+})
+
+/** The word that is wanted, through a mapping. */
+function mapped(dma: DeviceDma): number {
+  using mapping = dma.map(WANTED, 4)
+  const into = new Uint8Array(4)
+  mapping.read(0, into)
+  return word(into)
+}
+
+const word = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)
+
+test.each<[string, (made: Made) => number]>([
+  [
+    'a copy',
+    ({ dma }) => {
+      const bytes = new Uint8Array(4)
+      expect(dma.read(WANTED, bytes)).toBe(true)
+      return word(bytes)
+    },
+  ],
+  ['a mapping', ({ dma }) => mapped(dma)],
+  [
+    'a write beside it',
+    ({ dma }) => {
+      dma.write(WANTED + 64, Uint8Array.of(1))
+      return mapped(dma)
+    },
+  ],
+  [
+    'a mapping for writing, beside it',
+    ({ dma }) => {
+      using mapping = dma.mapForWriting(WANTED + PAGE, 4)
+      mapping.write(0, Uint8Array.of(1))
+      return mapped(dma)
+    },
+  ],
+  ['a debugger', ({ guest }) => word(guest.domain.vcpus[0]!.peekCode(BigInt(WANTED), 4))],
+  [
+    'whoever takes the frame from the guest',
+    ({ guest: { domain } }) => {
+      const entry = new P2mEntry()
+      domain.p2m.lookup(WANTED / PAGE, entry)
+      domain.frameCounts.tryTake(entry.mfn, 1)
+      domain.p2m.remove(WANTED / PAGE, entry.mfn)
+      const found = domain.memory.readU32(entry.mfn * PAGE)
+      domain.frameCounts.drop(entry.mfn, 1)
+      return found
+    },
+  ],
+  ['a save', ({ guest: { domain }, late }) => (late!.finishNow(), domain.memory.readU32(domain.p2m.translate(WANTED)))],
+])('%s finds what was saved', async (_who, act) => {
+  const found: number[] = []
+  const { guest, late } = await restored(
+    () => undefined,
+    (parts) => void found.push(act(parts)),
+  )
+  expect(await guest.domain.run()).toEqual(DONE)
+  expect(found).toEqual([valueAt(8)])
+  // What is left comes in the background, whoever changed the map.
+  await late.finish(() => Promise.resolve())
+  expect(late.left).toBe(0)
+  const entry = new P2mEntry()
+  guest.domain.p2m.lookup(FIRST + 20, entry)
+  expect(entry.access).toBe(P2mAccess.RWX)
+  expect(guest.read32(RAM + 20 * PAGE)).toBe(valueAt(20))
+})
+
+test('a guest is saved while its RAM is still coming', async () => {
+  const { guest } = await restored(() => undefined)
+  const { pages } = await saveX86Domain(guest.domain, 1000)
+  const index = pages.gfns.indexOf(FIRST + 8)
+  expect(word(pages.bytes.subarray(index * PAGE))).toBe(valueAt(8))
+})
+
+const UNREADABLE = {
+  reason: 'memory-failure',
+  failure: { cause: 'unreadable', error: new Error('the file is damaged') },
+}
+
+test.each<[string, (asm: Assembler) => void, Act]>([
+  ['a vCPU', (asm) => void asm.mov(ebx, dword(WANTED)), () => undefined],
+  ['a device', () => undefined, ({ dma }) => expect(dma.read(WANTED, new Uint8Array(4))).toBe(false)],
+])('contents that cannot be read end the machine when %s needs them', async (_who, build, act) => {
+  const { guest } = await restored(build, act, true)
+  expect(await guest.domain.run()).toMatchObject(UNREADABLE)
+})
+
+test('contents that cannot be read end the machine when they come in the background', async () => {
+  const { guest, late } = await restored(() => undefined, undefined, true)
+  await late.finish(() => Promise.resolve())
+  expect(await guest.domain.run()).toMatchObject(UNREADABLE)
+})
