@@ -15,7 +15,7 @@ import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
 import { addImage } from './image/command.ts'
-import { readSavedRun, readSnapshotFile } from './snapshots/snapshot-file.ts'
+import { openSnapshotFile, type PagesProgress, readSavedRun } from './snapshots/snapshot-file.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
 import { parseModule, usage } from './values.ts'
 import type { ModuleArgument } from './values.ts'
@@ -40,6 +40,8 @@ interface LinuxFlags extends MachineFlags, DebianFlags {}
 const GUEST_PROMPT = /retrap> $/
 
 const INSTALLER_MEMORY_BYTES = 1024 ** 3
+
+const PROGRESS_MS = 1000
 
 const RESTORE_HELP = `
 Disks, firmware and sockets are opened again by the names that they were given: relative ones from this folder. A disk holds
@@ -72,9 +74,21 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
 
 /** What is different where a saved machine goes on: nothing is typed for its user. */
 const goesOn = ({ input }: SessionSettings, file: string): Pick<SessionSettings, 'restore' | 'input'> => ({
-  restore: () => readSnapshotFile(file),
+  restore: (tell) => openSnapshotFile(file, slowProgress(tell)),
   input: input.kind === 'script' ? input : { kind: 'pass' },
 })
+
+/** Says every second what part of RAM is there. */
+function slowProgress(tell: (text: string) => void): PagesProgress {
+  let next: number | undefined
+  return (done, all) => {
+    const now = performance.now()
+    next ??= now + PROGRESS_MS
+    if (now < next) return
+    next = now + PROGRESS_MS
+    tell(`${Math.floor((100 * done) / all)} % of its memory has been read`)
+  }
+}
 
 type Finish = (settings: SessionSettings) => Promise<void>
 

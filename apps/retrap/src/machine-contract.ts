@@ -6,6 +6,7 @@ import type {
   PcRemovableDrive,
   PcSaveOptions,
   PcSnapshot,
+  PcSnapshotSource,
   PcStatistics,
   PcUnplugOptions,
   StartDeviceServer,
@@ -23,7 +24,7 @@ export interface MachineOptions {
   /** What its processors execute; default amd64. */
   readonly architecture?: 'amd64' | 'arm64'
   /** It goes on from there. */
-  readonly snapshot?: PcSnapshot
+  readonly snapshot?: PcSnapshot | PcSnapshotSource
   readonly smm?: boolean
   /** Version of the interrupt controller of an Arm board, which a PC is not. */
   readonly gic?: 2 | 3

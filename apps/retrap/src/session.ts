@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
-import { describeThrown, type MachineExit, type PcSnapshot } from '@retrap/machine'
+import { describeThrown, type MachineExit, type PcSnapshotSource } from '@retrap/machine'
 import { BackEnds, type BackEndSettings } from './back-ends.ts'
 import type { DisplaySettings } from './display/display-option.ts'
 import { SessionDisplay } from './display/session-display.ts'
@@ -48,7 +48,7 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   /** How the machine is saved. */
   readonly snapshots: SnapshotSettings
   /** Reads what the machine goes on from; default it is powered on. */
-  readonly restore?: () => Promise<PcSnapshot>
+  readonly restore?: (tell: (text: string) => void) => Promise<PcSnapshotSource>
   /** A guest that resets its machine ends the run. */
   readonly noReboot?: boolean
 }
@@ -310,7 +310,9 @@ class Session {
 
   async #create(): Promise<Made> {
     const settings = this.#settings
-    const snapshot = this.#restored ? undefined : await settings.restore?.()
+    const snapshot = this.#restored
+      ? undefined
+      : await settings.restore?.((text) => this.#terminal.answer(`retrap: ${text}\n`))
     this.#restored = true
     const { models, servers } = await settings.devices()
     const serialPorts = Math.max(1, settings.serial.length)

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
+import type { GuestPageSource } from '@retrap/hvm'
 import type { PcSnapshot } from '@retrap/machine'
 import { SessionSnapshots } from '../src/snapshots/session-snapshots.ts'
-import { argumentsToKeep, readSavedRun, readSnapshotFile, writeSnapshotFile } from '../src/snapshots/snapshot-file.ts'
+import { argumentsToKeep, openSnapshotFile, readSavedRun, writeSnapshotFile } from '../src/snapshots/snapshot-file.ts'
 import { runRetrap } from './support/processes.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-snapshots-'))
@@ -31,7 +32,14 @@ test('a file has the run and its machine', async () => {
   expect(statSync(path('a')).size).toBe(bytes)
   expect(readdirSync(folder)).toEqual(['a'])
   expect(await readSavedRun(path('a'))).toEqual(RUN)
-  expect(await readSnapshotFile(path('a'))).toEqual(SNAPSHOT)
+  const progress: number[][] = []
+  const { state, pages } = await openSnapshotFile(path('a'), (...figures) => progress.push(figures))
+  expect(state).toEqual(SNAPSHOT.state)
+  expect(pages.gfns).toEqual(SNAPSHOT.pages.gfns)
+  const source = pages as GuestPageSource
+  expect(source.contents(0)).toEqual(SNAPSHOT.pages.bytes)
+  expect(progress).toEqual([[1, 1]])
+  source.close?.()
 })
 
 test('a file that cannot be written is an error of the user’s, and nothing of it stays', async () => {
@@ -107,6 +115,13 @@ test(
     expect(second.stdout).toMatch(/^three\r?$/m)
     expect(second.stdout).not.toContain('from the reset vector')
     expect(second.code).toBe(0)
+    // The last section with bytes is one of pages.
+    const damaged = readFileSync(file)
+    damaged[damaged.length - 40]! ^= 1
+    writeFileSync(file, damaged)
+    const third = await runRetrap(['restore', file, '--timeout', '50'], { input: 'off\n', deadlineMs: DEADLINE_MS })
+    expect(third.stderr).toContain('the snapshot is damaged in section PAGE')
+    expect(third.code).not.toBe(0)
   },
   2 * DEADLINE_MS,
 )

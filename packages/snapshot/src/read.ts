@@ -57,18 +57,29 @@ class Sections {
     const at = this.#at
     const head = await this.#head(expected)
     // Neither text that no host can hold as one, nor more than is kept.
-    if (head.bytes > MOST_BYTES[expected]) throw this.#damaged(expected, at)
+    if (head.bytes > MOST_BYTES[expected]) throw damagedSection(expected, at)
     const data = await this.#read(head.stored, expected)
     const good = crc32(data) === head.checksum
     const bytes = !good ? undefined : head.bytes === 0 ? data : await inflate(data, head.bytes)
-    if (bytes === undefined) throw this.#damaged(expected, this.#at - data.length)
+    if (bytes === undefined) throw damagedSection(expected, this.#at - data.length)
     return bytes
+  }
+
+  /** Finds a section's bytes, and does not read them. @throws as `next` */
+  async skip(expected: SectionName): Promise<SectionPlace> {
+    const before = this.#at
+    const head = await this.#head(expected)
+    if (head.bytes > MOST_BYTES[expected]) throw damagedSection(expected, before)
+    const at = this.#at
+    if (at + head.stored > this.#source.bytes) await this.#read(head.stored, expected)
+    this.#at += head.stored
+    return { head, at }
   }
 
   async #head(expected: SectionName): Promise<SectionHead> {
     const at = this.#at
     const head = decodeHead(await this.#read(SECTION_BYTES, expected))
-    if (head?.name !== expected) throw this.#damaged(expected, at)
+    if (head?.name !== expected) throw damagedSection(expected, at)
     return head
   }
 
@@ -82,11 +93,17 @@ class Sections {
     this.#at += bytes
     return found
   }
-
-  #damaged(section: SectionName, at: number): SnapshotError {
-    return new SnapshotError('ERR_DAMAGED', `the snapshot is damaged in section ${section.trim()}, at byte ${at}`)
-  }
 }
+
+/** Where a section's bytes are in the file. */
+export interface SectionPlace {
+  readonly head: SectionHead
+  readonly at: number
+}
+
+/** The error of a section that is not as it was written. */
+export const damagedSection = (section: SectionName, at: number): SnapshotError =>
+  new SnapshotError('ERR_DAMAGED', `the snapshot is damaged in section ${section.trim()}, at byte ${at}`)
 
 /**
  * Reads what a snapshot file says of itself, and nothing else of it.
@@ -109,12 +126,8 @@ export async function readSnapshot(
   source: SnapshotSource,
   { onProgress }: ReadSnapshotOptions = {},
 ): Promise<Snapshot> {
-  const sections = new Sections(source)
-  await sections.begin()
-  const description = decodeState({ text: textOf(await sections.next('DESC')), bytes: new Uint8Array() })
-  const text = textOf(await sections.next('STAT'))
-  const state = decodeState({ text, bytes: await sections.next('BYTE') })
-  const { gfns, contents, count } = decodeMap(await sections.next('PMAP'))
+  const { sections, description, state, map } = await readParts(source)
+  const { gfns, contents, count } = map
   const bytes = room(gfns.length)
   const usedBy = pagesByContent(contents, count)
   for (let first = 0; first < count; first += PAGES_A_SECTION) {
@@ -133,6 +146,24 @@ export async function readSnapshot(
   return { description, state, pages: { gfns, bytes } }
 }
 
+/** All of a file but its pages, of which the first is read next. */
+export interface SnapshotParts {
+  readonly sections: Sections
+  readonly description: unknown
+  readonly state: unknown
+  readonly map: PageMap
+}
+
+/** Reads all that comes before the pages. @throws SnapshotError as {@link readSnapshot} */
+export async function readParts(source: SnapshotSource): Promise<SnapshotParts> {
+  const sections = new Sections(source)
+  await sections.begin()
+  const description = decodeState({ text: textOf(await sections.next('DESC')), bytes: new Uint8Array() })
+  const text = textOf(await sections.next('STAT'))
+  const state = decodeState({ text, bytes: await sections.next('BYTE') })
+  return { sections, description, state, map: decodeMap(await sections.next('PMAP')) }
+}
+
 /** @throws SnapshotError `ERR_HOST` for more pages than the host has memory for */
 function room(pages: number): Uint8Array {
   try {
@@ -145,11 +176,21 @@ function room(pages: number): Uint8Array {
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
-const damagedMap = (): SnapshotError =>
+/** The error of a list of pages that does not fit the pages. */
+export const damagedMap = (): SnapshotError =>
   new SnapshotError('ERR_DAMAGED', "the snapshot's list of pages is not one that was written")
 
+/** Which pages there are. */
+interface PageMap {
+  readonly gfns: Uint32Array
+  /** For each page, the number of its content. */
+  readonly contents: Uint32Array
+  /** How many contents there are. */
+  readonly count: number
+}
+
 /** @throws SnapshotError `ERR_DAMAGED` */
-function decodeMap(map: Uint8Array): { gfns: Uint32Array; contents: Uint32Array; count: number } {
+function decodeMap(map: Uint8Array): PageMap {
   const length = map.length / 8
   if (!Number.isInteger(length) || length > MOST_PAGES) throw damagedMap()
   const view = new DataView(map.buffer, map.byteOffset, map.length)

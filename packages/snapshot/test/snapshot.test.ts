@@ -4,6 +4,8 @@ import { inflateRawSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import {
   bytesSource,
+  openSnapshot,
+  type LateSnapshotSource,
   readSnapshot,
   readSnapshotDescription,
   type Snapshot,
@@ -199,4 +201,68 @@ test('a description is no place for a gigabyte', async () => {
   const file = await fileOf({ description, state: null, pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } })
   await expect(read(file)).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: expect.stringContaining('DESC') })
   await expect(readSnapshotDescription(bytesSource(file))).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+})
+
+/** A file whose pages are read when they are needed. */
+const lateSource = (file: Uint8Array): LateSnapshotSource => ({
+  ...bytesSource(file),
+  readNow: (offset, bytes) => file.subarray(offset, offset + bytes),
+  inflateNow: (data, bytes) => new Uint8Array(inflateRawSync(data, { maxOutputLength: bytes })),
+})
+
+test('pages that are read when they are needed are those of the whole file, in any order', async () => {
+  await fc.assert(
+    fc.asyncProperty(data, pages, fc.array(fc.nat(11), { maxLength: 20 }), async (state, memory, order) => {
+      const file = await fileOf({ description: { name: 'x' }, state, pages: memory })
+      const { pages: found, ...rest } = await openSnapshot(lateSource(file))
+      expect(rest).toStrictEqual({ description: { name: 'x' }, state })
+      expect(found.gfns).toStrictEqual(memory.gfns)
+      for (const index of order.filter((each) => each < memory.gfns.length))
+        expect(found.contents(index)).toStrictEqual(memory.bytes.subarray(index * 4096, (index + 1) * 4096))
+    }),
+    { numRuns: 100 },
+  )
+})
+
+test('nothing of the pages is read before one is needed, and then only its section', async () => {
+  const file = await fileOf(sample())
+  const reads: number[] = []
+  const source = lateSource(file)
+  const counted = { ...source, readNow: (at: number, bytes: number) => (reads.push(bytes), source.readNow(at, bytes)) }
+  const { pages: found } = await openSnapshot(counted)
+  expect(reads).toEqual([])
+  for (const index of [599, 3, 599, 4, 300, 3]) {
+    const { bytes } = sample().pages
+    expect(found.contents(index)).toStrictEqual(bytes.subarray(index * 4096, (index + 1) * 4096))
+  }
+  expect(reads).toHaveLength(3)
+})
+
+test('a file that ends early is refused before a page is read', async () => {
+  const file = await fileOf(sample())
+  await fc.assert(
+    fc.asyncProperty(fc.nat(file.length - 1), async (length) => {
+      await expect(openSnapshot(lateSource(file.subarray(0, length)))).rejects.toMatchObject({
+        code: 'ERR_TRUNCATED',
+        message: expect.stringContaining(`${length} bytes`),
+      })
+    }),
+    { numRuns: 50, examples: [[file.length - 1], [file.length - 33]] },
+  )
+})
+
+test('any other byte shows at once, or when its page is read', async () => {
+  const file = await fileOf(sample())
+  await fc.assert(
+    fc.asyncProperty(fc.nat(file.length - 1), fc.integer({ min: 1, max: 255 }), async (at, change) => {
+      const bad = file.slice()
+      bad[at]! ^= change
+      const readAll = async (): Promise<void> => {
+        const { pages: found } = await openSnapshot(lateSource(bad))
+        for (let index = 0; index < found.gfns.length; index++) found.contents(index)
+      }
+      await expect(readAll()).rejects.toThrow(SnapshotError)
+    }),
+    { numRuns: 150 },
+  )
 })

@@ -1,10 +1,12 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
-import type { PcSnapshot } from '@retrap/machine'
+import { inflateRawSync } from 'node:zlib'
+import type { PcSnapshot, PcSnapshotSource } from '@retrap/machine'
 import {
-  readSnapshot,
+  type LateSnapshotSource,
+  openSnapshot,
   readSnapshotDescription,
   SnapshotError,
-  type SnapshotSource,
   writeSnapshot,
 } from '@retrap/snapshot'
 import { CliError } from '../cli-error.ts'
@@ -78,35 +80,79 @@ export async function writeSnapshotFile(
 
 /** Reads what a snapshot file says of its run. @throws CliError `ERR_INPUT` */
 export async function readSavedRun(path: string): Promise<SavedRun> {
-  const run = (await withFile(path, readSnapshotDescription)) as Partial<SavedRun> | null
+  const run = (await explaining(path, () => describe(path))) as Partial<SavedRun> | null
   if (run?.version !== 1 || !Array.isArray(run.arguments) || !run.arguments.every((one) => typeof one === 'string'))
     throw new CliError('ERR_INPUT', `${path}: this snapshot is of no run of retrap; its program reads it`)
   return run as SavedRun
 }
 
-/** Reads a snapshot file. @throws CliError `ERR_INPUT` */
-export async function readSnapshotFile(path: string): Promise<PcSnapshot> {
-  const { state, pages } = await withFile(path, readSnapshot)
-  // The machine checks what is in it.
-  return { state: state as PcSnapshot['state'], pages }
+async function describe(path: string): Promise<unknown> {
+  const file = openSync(path, 'r')
+  try {
+    return await readSnapshotDescription(lateSource(file))
+  } finally {
+    closeSync(file)
+  }
 }
 
-async function withFile<T>(path: string, read: (source: SnapshotSource) => Promise<T>): Promise<T> {
-  try {
-    const file = await open(path, 'r')
+/** Told how many of a snapshot's pages have been read, now and then and at the end. */
+export type PagesProgress = (done: number, all: number) => void
+
+/**
+ * Opens a snapshot file, whose pages are read when the machine needs them; it is closed when all are there.
+ *
+ * @throws CliError `ERR_INPUT`
+ */
+export async function openSnapshotFile(path: string, onProgress: PagesProgress = () => {}): Promise<PcSnapshotSource> {
+  return explaining(path, async () => {
+    const file = openSync(path, 'r')
     try {
-      const { size } = await file.stat()
-      return await read({
-        bytes: size,
-        async read(offset, bytes) {
-          const into = new Uint8Array(Math.min(bytes, Math.max(0, size - offset)))
-          const { bytesRead } = await file.read(into, 0, into.length, offset)
-          return into.subarray(0, bytesRead)
+      const { state, pages } = await openSnapshot(lateSource(file))
+      const { gfns } = pages
+      let done = 0
+      return {
+        // The machine checks what is in it.
+        state: state as PcSnapshotSource['state'],
+        pages: {
+          gfns,
+          contents: (index) => {
+            onProgress(++done, gfns.length)
+            return pages.contents(index)
+          },
+          close: () => closeSync(file),
         },
-      })
-    } finally {
-      await file.close()
+      }
+    } catch (error) {
+      closeSync(file)
+      throw error
     }
+  })
+}
+
+function lateSource(file: number): LateSnapshotSource {
+  const { size } = fstatSync(file)
+  const read = (offset: number, bytes: number): Uint8Array => {
+    const into = new Uint8Array(Math.min(bytes, Math.max(0, size - offset)))
+    let done = 0
+    for (let piece = -1; piece !== 0 && done < into.length; done += piece)
+      piece = readSync(file, into, done, into.length - done, offset + done)
+    return into.subarray(0, done)
+  }
+  return {
+    bytes: size,
+    read,
+    readNow: read,
+    inflateNow: (data, most) => {
+      const { buffer, byteOffset, length } = inflateRawSync(data, { maxOutputLength: most })
+      return new Uint8Array(buffer, byteOffset, length)
+    },
+  }
+}
+
+/** Says of errors of which file they are. @throws CliError `ERR_INPUT` */
+async function explaining<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
   } catch (error) {
     throw new CliError('ERR_INPUT', `${path}: ${messageOf(error)}`)
   }
