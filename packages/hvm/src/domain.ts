@@ -22,7 +22,7 @@ import type { OutsideInputs } from './outside-inputs.ts'
 import { RunLoop } from './run-loop.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
-import type { CpuExit, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
+import type { CpuExit, DebugWatch, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
 import type { RoundState } from './virtual-rounds.ts'
 
 /** Exits after which it can be run on. */
@@ -239,6 +239,14 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /** Tells `watch` of each turn of a vCPU from now on; null ends that. */
   watchTurns(watch: TurnWatch | null): void {
     this.#loop.turns = watch
+  }
+
+  /**
+   * Tells `watch` of vCPUs that stop for a debugger from now on; null ends that. `run` ends with `pause` then, and the
+   * domain is run on when they are to go on.
+   */
+  watchDebug(watch: DebugWatch | null): void {
+    this.#loop.debug = watch
   }
 
   /** Ends the servers whose models live elsewhere, and the host timer of deadlines. */

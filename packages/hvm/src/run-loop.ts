@@ -6,7 +6,7 @@ import type { OutsideInputs } from './outside-inputs.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import { PendingInstructions } from './pending-instructions.ts'
 import type { RunLoopParts } from './run-loop-parts.ts'
-import type { CpuExit, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
+import type { CpuExit, DebugWatch, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
 import { VirtualRounds, type RoundsHost, type RoundState } from './virtual-rounds.ts'
 
 /** A timer that is due within this time makes the turn shorter, so that it is not late by a whole one. */
@@ -67,6 +67,8 @@ export class RunLoop {
   inputs: OutsideInputs | null = null
   /** Told of each turn; null: nobody looks. */
   turns: TurnWatch | null = null
+  /** Told of vCPUs that stop for a debugger; null: there is none. */
+  debug: DebugWatch | null = null
   /** The vCPU that is executing now. */
   current: VirtualCpu | null = null
   #ended: PromiseWithResolvers<DomainExit> | null = null
@@ -118,6 +120,7 @@ export class RunLoop {
       sleep: (ms) => this.#sleep(ms),
       flagged: (id) => invalidations.flagged(id),
       mayGoOn: (vcpu) => this.#instructions.mayGoOn(vcpu),
+      holds: (vcpu) => this.debug?.holds(vcpu.id) === true,
       mayRun: (vcpu) => !this.asleep && this.paravirtual?.mayRun(vcpu.id) !== false && !vcpu.dormant,
       execute: (vcpu, budget, alone) => this.execute(vcpu, budget, alone),
       interrupted: (vcpu) => this.#interrupted || this.#exit !== null || invalidations.flagged(vcpu.id),
@@ -308,7 +311,7 @@ export class RunLoop {
         continue
       }
       if (paravirtual?.mayRun(vcpu.id) === false) continue
-      if (vcpu.dormant || this.asleep) continue
+      if (vcpu.dormant || this.asleep || this.debug?.holds(vcpu.id) === true) continue
       const before = vcpu.cpu.retired
       paravirtual?.beforeTurn(vcpu.id)
       const exit = this.execute(vcpu, turn)
@@ -360,6 +363,10 @@ export class RunLoop {
       case 'budget':
       case 'yield':
       case 'pause':
+        return true
+      case 'debug':
+        this.stop({ reason: 'pause' })
+        this.debug?.stopped(vcpu)
         return true
       case 'shutdown':
         this.stop({ reason: 'vcpu-shutdown', vcpu: vcpu.id })

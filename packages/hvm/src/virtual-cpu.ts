@@ -1,7 +1,7 @@
 /**
  * Why a processor has come back to its domain.
  *
- * `budget` and `pause`: it can go on at once. `blocked`: an access waits for its answer. `shutdown`: it has shut down for
+ * `budget` and `pause`: it can go on at once. `debug`: a debugger has it stop, and the domain pauses. `blocked`: an access waits for its answer. `shutdown`: it has shut down for
  * good, and its domain ends. `error`: an invariant does not hold; `error` says which. Any other reason: it has nothing to
  * do until something happens.
  */
@@ -38,6 +38,14 @@ export interface TurnWatch {
   begin(vcpu: VirtualCpu): void
   /** It has come back. */
   end(vcpu: VirtualCpu): void
+}
+
+/** Has vCPUs stop and go on: for debuggers. */
+export interface DebugWatch {
+  /** A vCPU has come back with `debug`. The domain pauses; see `DomainExit`. */
+  stopped(vcpu: VirtualCpu): void
+  /** Whether a vCPU stays where it is while others run. */
+  holds(id: number): boolean
 }
 
 /** A vCPU as its domain and the run loop see it, whatever its instruction set. */

@@ -61,6 +61,8 @@ export interface RoundsHost {
   flagged(id: number): boolean
   /** Does that. @returns whether the vCPU may go on */
   mayGoOn(vcpu: VirtualCpu): boolean
+  /** Whether a debugger has a vCPU stay where it is. */
+  holds(vcpu: VirtualCpu): boolean
   /** Whether a vCPU has something to execute. */
   mayRun(vcpu: VirtualCpu): boolean
   beginTurn(vcpu: VirtualCpu): void
@@ -182,6 +184,11 @@ export class VirtualRounds {
     }
     // What it was in the middle of may have stopped the machine.
     if (host.ended()) return 0
+    if (host.holds(vcpu)) {
+      if (this.#inTurn) this.#end(vcpu, 'budget')
+      else this.#next++
+      return 0
+    }
     if (!this.#inTurn) {
       if (!host.mayRun(vcpu)) {
         this.#next++
@@ -225,7 +232,7 @@ export class VirtualRounds {
     if (exit.reason === 'yield') return true
     if (alone && exit.reason === 'budget') return this.#left > 0 || vcpu.cpu.turnMayEnd === false
     if (exit.reason === 'budget') return this.#left > 0 && (isCut || this.#host.interrupted(vcpu))
-    return exit.reason === 'blocked' && this.#left > 0
+    return (exit.reason === 'blocked' || exit.reason === 'debug') && this.#left > 0
   }
 
   #end(vcpu: VirtualCpu, reason: string): void {

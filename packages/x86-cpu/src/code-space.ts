@@ -1,6 +1,7 @@
 import type { CodeSpace, Tlb } from '@retrap/engine'
 import { ACCESS_FETCH, ACCESS_USER } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
+import type { DebugSlot } from './debug-hooks.ts'
 import type { AccessMode } from './access-mode.ts'
 import type { CpuHost, Translation } from './host.ts'
 import {
@@ -32,13 +33,17 @@ export class X86CodeSpace implements CodeSpace<Translation> {
   readonly #host: CpuHost
   readonly #tlb: Tlb
   readonly #mode: AccessMode
+  readonly #debug: DebugSlot
+  /** One instruction is looked up, to be executed alone. */
+  alone = false
 
   /** @param u32 - the state area */
-  constructor(u32: Uint32Array, host: CpuHost, tlb: Tlb, mode: AccessMode) {
+  constructor(u32: Uint32Array, host: CpuHost, tlb: Tlb, mode: AccessMode, debug: DebugSlot) {
     this.#u32 = u32
     this.#host = host
     this.#tlb = tlb
     this.#mode = mode
+    this.#debug = debug
   }
 
   get executeSet(): number {
@@ -49,12 +54,24 @@ export class X86CodeSpace implements CodeSpace<Translation> {
     return newTranslation()
   }
 
-  /** Outside 64-bit mode the page may reach beyond the limit of CS, which generated code would not check. */
+  /**
+   * Outside 64-bit mode the page may reach beyond the limit of CS, which generated code would not check. With breakpoints
+   * it may be one of theirs.
+   */
   get secondPageSet(): number {
+    if (this.#debug.hooks?.breaks === true) return TLB_MISS
     return this.#u32[S_MODE >>> 2] === MODE_64 ? this.#mode.executeSet : TLB_MISS
   }
 
   check(lo: number, hi: number): number {
+    const checked = this.#checkPlace(lo, hi)
+    if (checked !== STATUS_DONE || this.alone) return checked
+    // Generated code that cannot find the page in the TLB comes here for each of its instructions.
+    return this.#debug.hooks?.stepsInPage(lo, hi) === true ? STATUS_STEP : checked
+  }
+
+  /** Canonical addresses, and the limit of CS. */
+  #checkPlace(lo: number, hi: number): number {
     const u32 = this.#u32
     if (u32[S_MODE >>> 2] === MODE_64) {
       const unused = (u32[S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7

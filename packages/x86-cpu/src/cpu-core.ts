@@ -30,6 +30,7 @@ import {
   S_TLB_SETS,
   S_TWO_TO_28,
 } from './state-layout.ts'
+import { DebugSlot } from './debug-hooks.ts'
 import { DataBreakpoints } from './system/breakpoints.ts'
 import type { Cpu, CpuClocks, Iterations } from './system/cpu.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, SMBASE_RESET, S_ACTIVITY, S_SMBASE } from './system/system-state.ts'
@@ -70,6 +71,8 @@ export class CpuCore implements Cpu, CodeCacheClient {
   readonly logged: LoggedAccess
   readonly device: DeviceAccess
   readonly memoryAccess: MemoryAccess
+  /** Where a debugger has its hooks. */
+  readonly debug: DebugSlot = new DebugSlot()
   readonly #ports: PortAccess
   readonly #repeated: RepeatedAccess
   readonly #breakpoints: DataBreakpoints
@@ -103,7 +106,7 @@ export class CpuCore implements Cpu, CodeCacheClient {
     this.#spaces = new AddressSpaces(tlb, host, u32)
     this.#monitor = new LineMonitor(u32, engine.monitoredLines, () => host.monitorTriggered?.())
     this.system = new System(this)
-    const breakpoints = new DataBreakpoints(this.system)
+    const breakpoints = new DataBreakpoints(this.system, this.debug)
     const translation = new LinearTranslation(host, tlb, log, u32)
     const plain = new PlainMemory(memory, state)
     const logged = new LoggedAccess(host, log, plain, u32)

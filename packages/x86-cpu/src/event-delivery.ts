@@ -1,6 +1,7 @@
 import type { Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { CpuCore } from './cpu-core.ts'
+import type { DebugHooks } from './debug-hooks.ts'
 import { EVENT_ERROR, EVENT_FLAGS, EVENT_HAS_ERROR, EVENT_RESUMES, EVENT_VECTOR } from './event-parts.ts'
 import type { ExecutionCounts } from './execution-counts.ts'
 import type { WatchedExecution } from './execution-watch.ts'
@@ -145,6 +146,12 @@ export class EventDelivery {
     this.#event.latchFault(this.#system)
     this.#adjustStackFault()
     this.#i32[S_FAULT_VECTOR >>> 2] = -1
+  }
+
+  /** Whether a debugger is to be told of the latched exception before it is delivered. */
+  stopsFor(hooks: DebugHooks): boolean {
+    const { vector, errorCode, addressLo, addressHi } = this.#event
+    return hooks.stopsForFault(vector, errorCode, addressLo, addressHi)
   }
 
   /** Generated code raises #GP for any non-canonical operand; one in SS is #SS (SDM vol. 1, "Canonical Addressing"). */

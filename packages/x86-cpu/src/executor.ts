@@ -1,6 +1,7 @@
 import type { Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
+import type { DebugSlot } from './debug-hooks.ts'
 import type { DeviceAccess } from './device-access.ts'
 import type { ExecutionCounts } from './execution-counts.ts'
 import type { WatchedExecution } from './execution-watch.ts'
@@ -8,6 +9,7 @@ import type { ExecutorParts, InterpreterExports } from './executor-parts.ts'
 import {
   EXIT_BLOCKED,
   EXIT_BUDGET,
+  EXIT_DEBUG,
   EXIT_HLT,
   EXIT_MWAIT,
   EXIT_PAUSE,
@@ -75,6 +77,8 @@ const MOST_PASSES = 1024
 
 /** Status in place of an instruction's own: an instruction breakpoint's event, which is latched, is delivered instead. */
 const STATUS_EVENT = 254
+/** A debugger's breakpoint is at the instruction. */
+const STATUS_BREAK = 253
 
 /**
  * Executes instructions and delivers events until something ends the run: slices of generated code, single steps, logged
@@ -102,6 +106,7 @@ export class Executor {
   readonly sampling: Sampling
   readonly #passes: InstructionPasses
   readonly #delivery: EventDelivery
+  readonly #debug: DebugSlot
   /** Each instruction is executed alone, and a turn may end after any: see {@link step}. */
   #stepwise = false
   /** {@link ExecutionCounts.systemCalls} at which the run ends with `yield`. */
@@ -133,6 +138,7 @@ export class Executor {
     this.#turn = core.turn
     this.#watched = core.watched
     this.sampling = new Sampling(core.turn)
+    this.#debug = core.debug
     this.#passes = new InstructionPasses(parts)
     this.#delivery = new EventDelivery(core, parts.interpreter, this.#passes)
   }
@@ -166,7 +172,8 @@ export class Executor {
   run(budget: number, mostCalls: number): Exit {
     this.callLimit = this.#counts.systemCalls + mostCalls
     try {
-      return this.#run(budget)
+      const exit = this.#run(budget)
+      return exit === EXIT_SHUTDOWN && this.#debug.hooks?.stopsForShutdown() === true ? EXIT_DEBUG : exit
     } catch (error) {
       // A broken invariant, such as a replay that goes another way: nothing can go on from here.
       return failed(error)
@@ -188,6 +195,16 @@ export class Executor {
           if (exit !== undefined) return exit
           continue
         }
+      }
+      const { hooks } = this.#debug
+      if (hooks !== null) {
+        if (hooks.holdsFault) {
+          hooks.releaseFault()
+          const exit = this.#delivery.deliver()
+          if (exit !== undefined) return exit
+          continue
+        }
+        if (hooks.stopsBetween(this.#turn.cost)) return EXIT_DEBUG
       }
       if (u32[S_EVENTS >>> 2] !== 0) {
         if (this.#delivery.isSmiDue) {
@@ -216,6 +233,7 @@ export class Executor {
         const exit = this.#delivery.take()
         if (exit !== undefined) return exit
         if (this.#pass.active) continue
+        if (hooks !== null && hooks.stopsBetween(this.#turn.cost)) return EXIT_DEBUG
       }
       if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_RUNNING) return this.#idle()
       if (this.paused) return EXIT_PAUSE
@@ -279,6 +297,8 @@ export class Executor {
         return undefined
       case STATUS_EVENT:
         return this.#delivery.deliver()
+      case STATUS_BREAK:
+        return EXIT_DEBUG
       case STATUS_FAULT:
         return this.#deliverFault()
       case STATUS_ANSWERED:
@@ -306,6 +326,11 @@ export class Executor {
     this.#counts.faults++
     this.#setRepeating(false)
     this.#delivery.latchFault()
+    const { hooks } = this.#debug
+    if (hooks !== null) {
+      hooks.dropAccess()
+      if (this.#delivery.stopsFor(hooks)) return EXIT_DEBUG
+    }
     return this.#delivery.deliver()
   }
 
@@ -346,6 +371,7 @@ export class Executor {
     const shadow = this.#u32[S_SHADOW >>> 2] as number
     return (
       this.#watched.instruction !== null ||
+      this.#debug.hooks?.stepping === true ||
       needsStepping(this.#system) ||
       this.#numericError.ignoring ||
       (shadow !== 0 && this.#u32[S_EVENTS >>> 2] !== 0)
@@ -355,6 +381,10 @@ export class Executor {
   /** Executes the instruction at RIP, and only it. */
   #step(): number {
     const u32 = this.#u32
+    if (this.#debug.hooks?.breaks === true && u32[S_REPEATING >>> 2] === 0) {
+      const { lo, hi } = this.#fetch.current()
+      if (this.#debug.hooks.stopsAt(lo, hi, this.#turn.cost)) return STATUS_BREAK
+    }
     this.#counts.steps++
     this.#pass.begin()
     u32[S_STEP_SUPPRESSED >>> 2] = 0
@@ -430,6 +460,8 @@ export class Executor {
   /** Forgets an instruction or a delivery that is in the middle: set-context, INIT, reset. */
   cancel(): void {
     this.#pass.cancel(this.#turn.retired)
+    this.#debug.hooks?.releaseFault()
+    this.#debug.hooks?.dropAccess()
     this.#turn.mayEnd = true
     this.#host.cancelled?.()
     // The delivery of an SMI is forgotten, the SMI is not.

@@ -19,6 +19,8 @@ export type Exit =
   | { readonly reason: 'shutdown' }
   /** After INIT: waits for a start-up IPI. */
   | { readonly reason: 'wait-for-sipi' }
+  /** A debugger has it stop; see `DebugControl`. */
+  | { readonly reason: 'debug' }
   /** A broken invariant of the CPU itself. */
   | { readonly reason: 'error'; readonly error: unknown }
 
@@ -30,6 +32,7 @@ export const EXIT_BLOCKED: Exit = { reason: 'blocked' }
 export const EXIT_PAUSE: Exit = { reason: 'pause' }
 export const EXIT_SHUTDOWN: Exit = { reason: 'shutdown' }
 export const EXIT_YIELD: Exit = { reason: 'yield' }
+export const EXIT_DEBUG: Exit = { reason: 'debug' }
 export const EXIT_WAIT: Exit = { reason: 'wait-for-sipi' }
 
 /** Makes the exit of a broken invariant. */

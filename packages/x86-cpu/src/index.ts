@@ -14,6 +14,8 @@ export {
   STATUS_RETRY,
 } from '@retrap/engine'
 export type { CodeCacheClient } from '@retrap/engine'
+export { DebugControl } from './debug-control.ts'
+export type { DebugResume, DebugStop, WatchKind } from './debug-control.ts'
 export { CpuRegisters } from './cpu-registers.ts'
 export { CODE_CACHE_BYTES, X86Engine } from './engine.ts'
 export type { X86EngineOptions } from './engine.ts'
@@ -41,7 +43,7 @@ export {
 export { DEVICE_LOGGED, DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
 export { KEY_USER } from './host.ts'
 export type { CpuHost, DeviceAccessMode, RegisterPage, RepeatRequest, Translation, Words } from './host.ts'
-export { readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
+export { inspectVcpu, readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
 export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state-layout.ts'
 export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from '@retrap/engine'
 export type { CompiledInstruction, ExitReason, JitCounts } from '@retrap/engine'

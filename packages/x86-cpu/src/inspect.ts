@@ -60,6 +60,14 @@ export function saveVcpu(vcpu: Vcpu): SavedCpu {
 }
 
 /**
+ * The same at any time between two runs. Where an instruction waits for a device, the state is that before it: nothing of
+ * it is in force before it retires. Not for {@link restoreVcpu} then, which would have the device asked again.
+ */
+export function inspectVcpu(vcpu: Vcpu): SavedCpu {
+  return saveState(vcpu.system)
+}
+
+/**
  * Puts back what {@link saveVcpu} returned, on any vCPU of the same CPU model. What waits for a device is cancelled.
  *
  * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field; `ERR_STATE_MODEL` if it was

@@ -5,6 +5,7 @@ import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import type { AccessMode } from './access-mode.ts'
 import { X86CodeSpace } from './code-space.ts'
+import type { DebugSlot } from './debug-hooks.ts'
 import { DEVICE_LOGGED } from './host.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
 import {
@@ -59,17 +60,30 @@ export class InstructionFetch {
   readonly #words: Words = { lo: 0, hi: 0 }
   readonly #fetchBytes = new Uint8Array(32)
 
-  constructor(memory: MachineMemory, host: CpuHost, cache: CodeCache, tlb: Tlb, mode: AccessMode, state: number) {
+  constructor(
+    memory: MachineMemory,
+    host: CpuHost,
+    cache: CodeCache,
+    tlb: Tlb,
+    mode: AccessMode,
+    state: number,
+    debug: DebugSlot,
+  ) {
     this.#memory = memory
     this.#host = host
     this.#state = state
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#cache = cache
-    this.#space = new X86CodeSpace(this.#u32, host, tlb, mode)
+    this.#space = new X86CodeSpace(this.#u32, host, tlb, mode, debug)
     this.code = new CodeFetch(memory, state, STATE_LAYOUT, cache, tlb, this.#space)
   }
 
-  /** Linear address of RIP. */
+  /** Linear address of RIP, as words; they are overwritten by the next look-up. */
+  current(): Readonly<Words> {
+    this.#linearRip()
+    return this.#words
+  }
+
   #linearRip(): void {
     const rip = this.#u32[S_RIP >>> 2] as number
     const base = this.#u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
@@ -132,7 +146,9 @@ export class InstructionFetch {
 
   /** For a single instruction, in places where generated code does not run freely. */
   #fetchOne(lo: number, hi: number): number {
+    this.#space.alone = true
     const record = this.code.fetchOne(lo, hi)
+    this.#space.alone = false
     if (record !== 0 || this.#u32[S_FETCH_STATUS >>> 2] !== STATUS_STEP) return record
     return this.#fetchBytewise(lo, hi)
   }

@@ -27,6 +27,8 @@ import {
 /** What others tell a processor while it runs: its pins, and its owner's wish that it come back. Kept in the state area. */
 export class OutsideEvents {
   readonly #u32: Uint32Array
+  /** A debugger holds interrupts off: of all kinds but INIT. */
+  held = false
 
   /** @param u32 - the state area */
   constructor(u32: Uint32Array) {
@@ -76,16 +78,17 @@ export class OutsideEvents {
 
   /** An SMI waits, and the processor is not in system-management mode. */
   get smi(): boolean {
-    return (this.#u32[S_EVENTS >>> 2]! & EVENT_SMI) !== 0 && this.#u32[S_SMM >>> 2] === SMM_OUTSIDE
+    return !this.held && (this.#u32[S_EVENTS >>> 2]! & EVENT_SMI) !== 0 && this.#u32[S_SMM >>> 2] === SMM_OUTSIDE
   }
 
   /** An NMI waits that is not held off. */
   get nmi(): boolean {
-    return (this.#u32[S_EVENTS >>> 2]! & EVENT_NMI) !== 0 && this.#u32[S_NMI_BLOCKED >>> 2] === 0
+    return !this.held && (this.#u32[S_EVENTS >>> 2]! & EVENT_NMI) !== 0 && this.#u32[S_NMI_BLOCKED >>> 2] === 0
   }
 
   /** A maskable interrupt waits, and RFLAGS.IF is set. */
   get interrupt(): boolean {
+    if (this.held) return false
     return (this.#u32[S_EVENTS >>> 2]! & EVENT_INTERRUPT) !== 0 && (this.#u32[S_EFLAGS >>> 2]! & FLAG_IF) !== 0
   }
 

@@ -116,7 +116,7 @@ export class Vcpu {
     this.#turn = core.turn
     const numericError = new NumericError(u32, host)
     this.#numericError = numericError
-    const fetch = new InstructionFetch(memory, host, engine.codeCache, core.tlb, core.mode, state)
+    const fetch = new InstructionFetch(memory, host, engine.codeCache, core.tlb, core.mode, state, core.debug)
     const quickPort = new QuickPort(system, host, pass)
     const handlers = new HandlerPath(system, quickPort, (record, sizeAndFlags) =>
       interpreter.address(state, record, sizeAndFlags),

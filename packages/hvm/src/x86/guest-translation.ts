@@ -2,6 +2,7 @@ import type { LocalApic } from '@retrap/irqchip'
 import {
   ACCESS_FETCH,
   ACCESS_READ,
+  ACCESS_USER,
   ACCESS_WRITE,
   MAP_USER,
   PagingContext,
@@ -14,6 +15,7 @@ import {
   walk,
 } from '@retrap/paging'
 import type { PagingCpu } from '@retrap/paging'
+import { PAGE_BYTES } from '@retrap/memory'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
@@ -206,14 +208,18 @@ export class GuestTranslation {
    * @returns −1 where the access is not allowed or would reach the local APIC
    */
   guestPhysical(lo: number, hi: number, access: number): number {
-    const { mode } = this.#paging
-    if (mode >= PagingMode.FOUR_LEVEL) {
-      const shift = mode === PagingMode.FOUR_LEVEL ? 16 : 7
-      if ((hi << shift) >> shift !== (hi | 0)) return -1
-    }
+    if (!this.#isCanonical(hi)) return -1
     if (walk(this.#paging, this.#tables, lo, hi, access, this.#walk) !== WALK_OK) return -1
     const { gpa } = this.#walk
     return this.#apic.decodes(gpa) ? -1 : gpa
+  }
+
+  /** Whether a linear address with this high word may be walked to. */
+  #isCanonical(hi: number): boolean {
+    const { mode } = this.#paging
+    if (mode < PagingMode.FOUR_LEVEL) return true
+    const shift = mode === PagingMode.FOUR_LEVEL ? 16 : 7
+    return (hi << shift) >> shift === (hi | 0)
   }
 
   /** Guest-physical address that a linear one maps to now, for a supervisor; sets no A bits. −1: it is not mapped. */
@@ -227,13 +233,64 @@ export class GuestTranslation {
     for (let i = 0; i < length; i++) {
       const at = BigInt.asUintN(64, linear + BigInt(i))
       const address = this.#probe(Number(at & 0xffff_ffffn), Number(at >> 32n), ACCESS_FETCH)
-      const gpa = address >= 0 && this.#a20Masked ? withoutA20(address) : address
-      const managed = gpa < 0 ? -1 : (this.#managed?.machineAddress(gpa) ?? -1)
-      const ma = gpa < 0 || managed >= 0 ? managed : this.#domain.secondLevel.peek(gpa)
+      const ma = this.#seenAt(address)
       if (ma < 0) break
       bytes.push(this.#domain.memory.u8[ma] as number)
     }
     return Uint8Array.from(bytes)
+  }
+
+  /**
+   * Reads memory at a linear address for a debugger, whatever the guest's own rights there: nothing changes, and no device
+   * is asked.
+   *
+   * @returns how many bytes it has read, up to what is not mapped or is no memory
+   */
+  peek(linear: bigint, into: Uint8Array): number {
+    return this.#pieces(linear, into.length, (gpa, from, to) => {
+      const ma = this.#seenAt(gpa)
+      if (ma < 0) return false
+      into.set(this.#domain.memory.u8.subarray(ma, ma + to - from), from)
+      return true
+    })
+  }
+
+  /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
+  poke(linear: bigint, bytes: Uint8Array): number {
+    return this.#pieces(linear, bytes.length, (gpa, from, to) => {
+      const ma = this.#seenAt(gpa)
+      if (ma < 0) return false
+      const piece = bytes.subarray(from, to)
+      if (this.#managed !== null && this.#managed.machineAddress(gpa) >= 0) this.#domain.memory.write(ma, piece)
+      else this.#domain.guestMemory.load(this.#a20Masked ? withoutA20(gpa) : gpa, piece)
+      return true
+    })
+  }
+
+  /** Calls `each` with the guest-physical address of each page's part. @returns the bytes up to the first that fails */
+  #pieces(linear: bigint, length: number, each: (gpa: number, from: number, to: number) => boolean): number {
+    let done = 0
+    while (done < length) {
+      const at = BigInt.asUintN(64, linear + BigInt(done))
+      const [lo, hi] = [Number(at & 0xffff_ffffn), Number(at >> 32n)]
+      if (!this.#isCanonical(hi)) break
+      const asSupervisor = this.#probe(lo, hi, ACCESS_READ)
+      // Under SMAP a supervisor does not see what a user does.
+      const gpa = asSupervisor >= 0 ? asSupervisor : this.#probe(lo, hi, ACCESS_READ | ACCESS_USER)
+      const end = Math.min(length, done + PAGE_BYTES - (lo & (PAGE_BYTES - 1)))
+      if (gpa < 0 || !each(gpa, done, end)) break
+      done = end
+    }
+    return done
+  }
+
+  /** Machine address of the memory that the processor sees at a guest-physical address; −1 for none. */
+  #seenAt(address: number): number {
+    if (address < 0) return -1
+    const gpa = this.#a20Masked ? withoutA20(address) : address
+    if (this.#apic.decodes(gpa)) return -1
+    const managed = this.#managed?.machineAddress(gpa) ?? -1
+    return managed >= 0 ? managed : this.#domain.secondLevel.peek(gpa)
   }
 
   #probe(lo: number, hi: number, access: number): number {

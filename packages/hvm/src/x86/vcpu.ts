@@ -273,6 +273,21 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /**
+   * Reads memory at a linear address for a debugger, whatever the guest's own rights there: nothing changes, and no device
+   * is asked.
+   *
+   * @returns how many bytes it has read, up to what is not mapped or is no memory
+   */
+  peek(linear: bigint, into: Uint8Array): number {
+    return this.#translation.peek(linear, into)
+  }
+
+  /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
+  poke(linear: bigint, bytes: Uint8Array): number {
+    return this.#translation.poke(linear, bytes)
+  }
+
+  /**
    * Guest-physical address of a linear one, for the hypervisor's copies of what a hypercall's arguments point to. Walks
    * the tables afresh, and sets A and D bits.
    *

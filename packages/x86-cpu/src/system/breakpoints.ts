@@ -1,3 +1,4 @@
+import type { DebugSlot } from '../debug-hooks.ts'
 import { SEG_BASE, CS, S_CR4, S_DR, S_EFLAGS, S_RIP, FLAG_RF } from '../state-layout.ts'
 import { CR4_DE } from './architecture.ts'
 import type { System } from './system.ts'
@@ -138,24 +139,27 @@ export function matchPortBreakpoints(s: System, port: number, size: number): voi
   if (hit) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | conditions)
 }
 
-/** The data breakpoints of a processor's debug registers, as the path of data accesses asks for them. */
+/** The data breakpoints of a processor's debug registers, and those of a debugger, as the path of data accesses asks for them. */
 export class DataBreakpoints {
   readonly #system: System
+  readonly #debug: DebugSlot
   /** Some data breakpoint is enabled; {@link refresh} derives it. */
   enabled = false
 
-  constructor(system: System) {
+  constructor(system: System, debug: DebugSlot) {
     this.#system = system
+    this.#debug = debug
   }
 
-  /** Takes a change of DR7 over. */
+  /** Takes a change of DR7, or of what a debugger watches, over. */
   refresh(): void {
-    this.enabled = hasDataBreakpoints(this.#system)
+    this.enabled = hasDataBreakpoints(this.#system) || this.#debug.hooks?.watches === true
   }
 
   /** Whether an access meets one. */
   matches(lo: number, hi: number, size: number, write: boolean): boolean {
-    return matchDataBreakpoints(this.#system, lo, hi, size, write) !== 0
+    if (matchDataBreakpoints(this.#system, lo, hi, size, write) !== 0) return true
+    return this.#debug.hooks?.matches(lo, hi, size) === true
   }
 
   /** Notes those that an access meets: the trap comes when the instruction has retired. */
@@ -163,10 +167,11 @@ export class DataBreakpoints {
     const s = this.#system
     const conditions = matchDataBreakpoints(s, lo, hi, size, write)
     if (conditions !== 0) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | conditions)
+    this.#debug.hooks?.note(lo, hi, size, write)
   }
 
   /** Whether the page of an address has one, so that its accesses must not be found in the TLB. */
   watches(lo: number, hi: number): boolean {
-    return pageHasDataBreakpoint(this.#system, lo, hi)
+    return pageHasDataBreakpoint(this.#system, lo, hi) || this.#debug.hooks?.watchesPage(lo, hi) === true
   }
 }

@@ -6,6 +6,8 @@ export type X86CpuErrorCode =
   | 'ERR_STATE_MODEL'
   /** State was asked for in the middle of an instruction. */
   | 'ERR_BUSY'
+  /** A second debugger, or a watchpoint of an impossible length. */
+  | 'ERR_DEBUG'
   /** A CPU model that does not exist, or a feature without those that it needs. */
   | 'ERR_CPU_MODEL'
 

@@ -1,0 +1,287 @@
+import type { DebugHooks } from './debug-hooks.ts'
+import { SHADOW_MOV_SS, S_SHADOW } from './state-layout.ts'
+import { X86CpuError } from './system/errors.ts'
+import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from './system/system-state.ts'
+import type { Vcpu } from './vcpu.ts'
+
+/** Accesses that a watchpoint is for. */
+export type WatchKind = 'write' | 'read' | 'access'
+
+/** Why {@link Vcpu.run} returned with `debug`. */
+export type DebugStop =
+  /** The instruction at a breakpoint is next. */
+  | { readonly kind: 'breakpoint'; readonly address: bigint }
+  /** An instruction has accessed watched data; it has retired. `address`: of the first watched byte it touched. */
+  | { readonly kind: 'watch'; readonly address: bigint; readonly watch: WatchKind }
+  /** A step has ended. */
+  | { readonly kind: 'step' }
+  /** An instruction has raised an exception, which is delivered when the vCPU goes on. `address`: of a page fault. */
+  | { readonly kind: 'fault'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
+  /** A triple fault. */
+  | { readonly kind: 'shutdown' }
+
+/** How a vCPU goes on; see {@link DebugControl.resume}. */
+export interface DebugResume {
+  /** Ends after one instruction. Default false. */
+  readonly step?: boolean
+  /** With `step`: interrupts that wait are held off meanwhile. Default true. */
+  readonly holdInterrupts?: boolean
+  /** A breakpoint at the next instruction does not count. Default false. */
+  readonly passBreakpoint?: boolean
+  /** A fault that it stopped for is forgotten: its instruction is executed again. Default false. */
+  readonly dropFault?: boolean
+}
+
+interface Watch {
+  readonly start: bigint
+  readonly end: bigint
+  readonly kind: WatchKind
+}
+
+const PAGE_BITS = 12n
+/** Bytes that may be watched in one piece. */
+const MOST_WATCHED = 1 << 20
+
+/** Whether an access of this kind counts. */
+const counts = (kind: WatchKind, write: boolean): boolean => kind === 'access' || (kind === 'write') === write
+
+const linear = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+
+/**
+ * Breakpoints, watchpoints and steps of one vCPU, by linear address: for debuggers. Guest memory stays as it is, so do the
+ * guest's own debug registers.
+ *
+ * Instructions of a page with a breakpoint are executed one at a time, and accesses of a page with a watchpoint are looked
+ * at one by one. Nothing else is slower. `Vcpu.run` returns with `debug`, and {@link DebugControl.stop} says why.
+ */
+export class DebugControl {
+  readonly #vcpu: Vcpu
+  readonly #hooks: Hooks
+
+  /** @throws X86CpuError `ERR_DEBUG` if the vCPU has a debugger already */
+  constructor(vcpu: Vcpu) {
+    if (vcpu.core.debug.hooks !== null) throw new X86CpuError('ERR_DEBUG', 'the vCPU has a debugger already')
+    this.#vcpu = vcpu
+    this.#hooks = new Hooks(vcpu)
+    vcpu.core.debug.hooks = this.#hooks
+  }
+
+  /** Why the vCPU has stopped; undefined when it has not, or goes on. */
+  get stop(): DebugStop | undefined {
+    return this.#hooks.stop
+  }
+
+  /** Vectors of exceptions that stop the vCPU before they are delivered. */
+  get caughtFaults(): ReadonlySet<number> {
+    return this.#hooks.faults
+  }
+
+  /** Adds a vector to those, or takes it away. */
+  catchFault(vector: number, caught: boolean): void {
+    if (caught) this.#hooks.faults.add(vector)
+    else this.#hooks.faults.delete(vector)
+  }
+
+  /** Whether a triple fault stops the vCPU before it shuts down; not at first. */
+  get catchesShutdown(): boolean {
+    return this.#hooks.shutdown
+  }
+  set catchesShutdown(caught: boolean) {
+    this.#hooks.shutdown = caught
+  }
+
+  /** Stops before the instruction at a linear address is executed. */
+  addBreakpoint(address: bigint): void {
+    this.#hooks.addBreakpoint(BigInt.asUintN(64, address))
+    this.#vcpu.flushTlb(true)
+  }
+
+  /** Takes a breakpoint away. @returns whether there was one */
+  removeBreakpoint(address: bigint): boolean {
+    const removed = this.#hooks.removeBreakpoint(BigInt.asUintN(64, address))
+    this.#vcpu.flushTlb(true)
+    return removed
+  }
+
+  /**
+   * Stops after an instruction has accessed one of `length` bytes from a linear address. What the processor reads for
+   * itself (instructions, page tables, descriptors) does not count.
+   *
+   * @throws X86CpuError `ERR_DEBUG` for a length of less than 1 byte or more than 1 MiB
+   */
+  addWatchpoint(address: bigint, length: number, kind: WatchKind): void {
+    if (!(length >= 1 && length <= MOST_WATCHED))
+      throw new X86CpuError('ERR_DEBUG', `a watchpoint of ${length} bytes: expected 1 to ${MOST_WATCHED}`)
+    const start = BigInt.asUintN(64, address)
+    this.#hooks.watched.push({ start, end: start + BigInt(length), kind })
+    this.#vcpu.flushTlb(true)
+  }
+
+  /** Takes a watchpoint away. @returns whether there was one */
+  removeWatchpoint(address: bigint, length: number, kind: WatchKind): boolean {
+    const { watched } = this.#hooks
+    const end = address + BigInt(length)
+    const at = watched.findIndex((watch) => watch.start === address && watch.end === end && watch.kind === kind)
+    if (at >= 0) watched.splice(at, 1)
+    this.#vcpu.flushTlb(true)
+    return at >= 0
+  }
+
+  /** Says how the next `run` goes on. */
+  resume(how: DebugResume = {}): void {
+    this.#hooks.resume(how)
+  }
+
+  /** Takes everything back: the vCPU has no debugger any more. A fault that waits is delivered. */
+  detach(): void {
+    const { core } = this.#vcpu
+    this.#hooks.resume({})
+    this.#hooks.clear()
+    // A fault that is held is not lost: its instruction raises it again.
+    core.debug.hooks = null
+    this.#vcpu.flushTlb(true)
+  }
+}
+
+/** The side of {@link DebugControl} that the processor sees. */
+class Hooks implements DebugHooks {
+  readonly #vcpu: Vcpu
+  stepping = false
+  holdsFault = false
+  stop: DebugStop | undefined = undefined
+  readonly faults = new Set<number>()
+  shutdown = false
+  watched: Watch[] = []
+  readonly #breakpoints = new Set<bigint>()
+  /** Pages with breakpoints, with the number of those. */
+  readonly #pages = new Map<bigint, number>()
+  /** The first watched byte that the current instruction has accessed. */
+  #access: { readonly address: bigint; readonly watch: WatchKind } | null = null
+  /** {@link Vcpu.cost} when the vCPU last went on. */
+  #from = 0
+  #passes = false
+  #toldShutdown = false
+
+  constructor(vcpu: Vcpu) {
+    this.#vcpu = vcpu
+  }
+
+  get breaks(): boolean {
+    return this.#breakpoints.size > 0
+  }
+
+  get watches(): boolean {
+    return this.watched.length > 0
+  }
+
+  addBreakpoint(address: bigint): void {
+    if (this.#breakpoints.has(address)) return
+    this.#breakpoints.add(address)
+    const page = address >> PAGE_BITS
+    this.#pages.set(page, (this.#pages.get(page) ?? 0) + 1)
+  }
+
+  removeBreakpoint(address: bigint): boolean {
+    if (!this.#breakpoints.delete(address)) return false
+    const page = address >> PAGE_BITS
+    const left = this.#pages.get(page)! - 1
+    if (left > 0) this.#pages.set(page, left)
+    else this.#pages.delete(page)
+    return true
+  }
+
+  clear(): void {
+    this.#breakpoints.clear()
+    this.#pages.clear()
+    this.watched = []
+    this.faults.clear()
+    this.shutdown = false
+  }
+
+  resume({ step = false, holdInterrupts = true, passBreakpoint = false, dropFault = false }: DebugResume): void {
+    const { core, u32, cost } = this.#vcpu
+    this.stop = undefined
+    this.#from = cost
+    this.#passes = passBreakpoint
+    if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_SHUTDOWN) this.#toldShutdown = false
+    if (dropFault) this.holdsFault = false
+    this.stepping = step
+    // A processor that waits for an interrupt gets it.
+    core.outside.held = step && holdInterrupts && u32[S_ACTIVITY >>> 2] === ACTIVITY_RUNNING
+  }
+
+  stepsInPage(lo: number, hi: number): boolean {
+    return this.#pages.size > 0 && this.#pages.has(linear(lo, hi) >> PAGE_BITS)
+  }
+
+  stopsAt(lo: number, hi: number, cost: number): boolean {
+    if (this.stepping || !this.stepsInPage(lo, hi)) return false
+    if (this.#passes && cost === this.#from) return false
+    const address = linear(lo, hi)
+    return this.#breakpoints.has(address) && this.#stops({ kind: 'breakpoint', address })
+  }
+
+  stopsBetween(cost: number): boolean {
+    const access = this.#access
+    if (access !== null) {
+      this.#access = null
+      return this.#stops({ kind: 'watch', ...access })
+    }
+    if (!this.stepping || cost === this.#from) return false
+    // As the trap flag has it: MOV SS and the instruction after it are one step.
+    if ((this.#vcpu.u32[S_SHADOW >>> 2]! & SHADOW_MOV_SS) !== 0) return false
+    return this.#stops({ kind: 'step' })
+  }
+
+  stopsForFault(vector: number, errorCode: number, addressLo: number, addressHi: number): boolean {
+    if (!this.faults.has(vector)) return false
+    this.holdsFault = true
+    return this.#stops({ kind: 'fault', vector, errorCode, address: linear(addressLo, addressHi) })
+  }
+
+  stopsForShutdown(): boolean {
+    if (!this.shutdown || this.#toldShutdown) return false
+    this.#toldShutdown = true
+    return this.#stops({ kind: 'shutdown' })
+  }
+
+  releaseFault(): void {
+    this.holdsFault = false
+  }
+
+  dropAccess(): void {
+    this.#access = null
+  }
+
+  matches(lo: number, hi: number, size: number): boolean {
+    const first = linear(lo, hi)
+    const last = first + BigInt(size)
+    return this.watched.some(({ start, end }) => first < end && start < last)
+  }
+
+  note(lo: number, hi: number, size: number, write: boolean): void {
+    this.#access ??= this.#touched(lo, hi, size, write)
+  }
+
+  watchesPage(lo: number, hi: number): boolean {
+    const page = linear(lo, hi) >> PAGE_BITS
+    return this.watched.some(({ start, end }) => start >> PAGE_BITS <= page && page <= (end - 1n) >> PAGE_BITS)
+  }
+
+  #touched(lo: number, hi: number, size: number, write: boolean): { address: bigint; watch: WatchKind } | null {
+    const first = linear(lo, hi)
+    const last = first + BigInt(size)
+    for (const { start, end, kind } of this.watched) {
+      if (counts(kind, write) && first < end && start < last)
+        return { address: first > start ? first : start, watch: kind }
+    }
+    return null
+  }
+
+  #stops(stop: DebugStop): true {
+    this.stop = stop
+    this.stepping = false
+    this.#vcpu.core.outside.held = false
+    return true
+  }
+}

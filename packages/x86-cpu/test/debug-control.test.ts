@@ -1,0 +1,348 @@
+// A debugger's breakpoints, watchpoints and steps, which the guest cannot see.
+import {
+  al,
+  byte,
+  cl,
+  cx,
+  dword,
+  dx,
+  eax,
+  ecx,
+  edi,
+  esi,
+  qword,
+  rax,
+  rbx,
+  rcx,
+  rdi,
+  rsi,
+  ss,
+  type Assembler,
+} from '@retrap/x86-assembler'
+import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
+import { describe, expect, test } from 'vitest'
+import { DebugControl, type DebugResume, type DebugStop, X86CpuError } from '../src/index.ts'
+import { FLAG_IF, S_EFLAGS } from '../src/state-layout.ts'
+import { BareCpu, CODE } from './support/bare-cpu.ts'
+
+const HANDLER = 0x4000
+const DATA = 0xa000
+
+function debugged(build: (asm: Assembler) => void, jit: typeof TEST_JIT | boolean = TEST_JIT) {
+  const pc = new BareCpu({ jit })
+  for (let vector = 0; vector < 64; vector++) pc.vector(vector, HANDLER)
+  pc.program((asm) => asm.hlt(), HANDLER)
+  const at = pc.program(build)
+  const debug = new DebugControl(pc.cpu)
+  const go = (how: DebugResume = {}): DebugStop | string => {
+    debug.resume(how)
+    for (let i = 0; i < 1000; i++) {
+      const { reason } = pc.turn(1000)
+      if (reason === 'debug') return debug.stop!
+      if (reason !== 'budget') return reason
+    }
+    return 'budget'
+  }
+  return { pc, at, debug, go }
+}
+
+/** A loop that writes its count, and calls a function in another page. */
+function counting(asm: Assembler, times: number): void {
+  const next = asm.label('next')
+  const far = asm.label('far')
+  asm.mov(ecx, times).bind(next)
+  asm.inc(rax).bind(asm.label('store'))
+  asm.mov(qword(DATA), rax).bind(asm.label('stored'))
+  asm.call(far).bind(asm.label('back'))
+  asm.dec(ecx).jnz(next).bind(asm.label('end')).hlt()
+  for (let i = 0; i < 0x1000; i++) asm.nop()
+  asm.bind(far).add(rbx, rax).bind(asm.label('ret')).ret()
+}
+
+describe.each([
+  ['interpreted', false],
+  ['compiled', EAGER_JIT],
+] as const)('a program that is %s', (_, jit) => {
+  test('stops before the instruction at a breakpoint each time that it comes there, and runs on', () => {
+    const { pc, at, debug, go } = debugged((asm) => counting(asm, 300), jit)
+    // It is hot before the breakpoint is there.
+    pc.turn(500)
+    const before = Number(pc.register('rax'))
+    debug.addBreakpoint(BigInt(at('ret')))
+    for (let i = 0; i < 5; i++) {
+      expect(go({ passBreakpoint: true })).toEqual({ kind: 'breakpoint', address: BigInt(at('ret')) })
+      expect(pc.rip).toBe(at('ret'))
+    }
+    const first = Number(pc.register('rax'))
+    expect(first - before).toBeLessThanOrEqual(6)
+    expect(pc.register('rbx')).toBe(BigInt((first * (first + 1)) / 2))
+    // Without passing it, it stops where it is.
+    expect(go()).toEqual({ kind: 'breakpoint', address: BigInt(at('ret')) })
+    expect(Number(pc.register('rax'))).toBe(first)
+    expect(debug.removeBreakpoint(BigInt(at('ret')))).toBe(true)
+    expect(debug.removeBreakpoint(BigInt(at('ret')))).toBe(false)
+    expect(go()).toBe('hlt')
+    expect(pc.register('rbx')).toBe(BigInt((300 * 301) / 2))
+  })
+
+  test('stops after each access of what is watched, with the address that it touched', () => {
+    const { pc, at, debug, go } = debugged((asm) => counting(asm, 50), jit)
+    pc.turn(100)
+    const before = pc.register('rax')
+    debug.addWatchpoint(BigInt(DATA + 2), 1, 'write')
+    expect(go()).toEqual({ kind: 'watch', address: BigInt(DATA + 2), watch: 'write' })
+    expect(pc.rip).toBe(at('stored'))
+    expect(pc.read64(DATA)).toBe(pc.register('rax'))
+    expect(pc.register('rax') - before).toBeLessThanOrEqual(1n)
+    expect(go()).toMatchObject({ kind: 'watch' })
+    expect(debug.removeWatchpoint(BigInt(DATA + 2), 1, 'write')).toBe(true)
+    debug.addWatchpoint(BigInt(DATA + 8), 8, 'access')
+    expect(go()).toBe('hlt')
+    expect(pc.register('rax')).toBe(50n)
+  })
+
+  test('leaves nothing behind when the debugger has gone', () => {
+    const { pc, at, debug, go } = debugged((asm) => counting(asm, 300), jit)
+    debug.addBreakpoint(BigInt(at('ret')))
+    debug.addWatchpoint(BigInt(DATA), 8, 'write')
+    expect(go()).toMatchObject({ kind: 'watch' })
+    debug.detach()
+    expect(pc.turn(100_000).reason).toBe('hlt')
+    expect(() => new DebugControl(pc.cpu).detach()).not.toThrow()
+  })
+})
+
+test('a processor that is debugged executes what it would alone, and takes its turns at the same places', () => {
+  const alone = new BareCpu()
+  alone.program((asm) => counting(asm, 100))
+  const { pc, at, debug } = debugged((asm) => counting(asm, 100))
+  debug.addBreakpoint(BigInt(at('ret')))
+  debug.addWatchpoint(BigInt(DATA), 8, 'write')
+  for (let turn = 0; turn < 20; turn++) {
+    alone.turn(37)
+    const end = pc.cpu.cost + 37
+    let reason: string
+    do {
+      debug.resume({ passBreakpoint: true })
+      reason = pc.run(end - pc.cpu.cost).reason
+    } while (reason === 'debug' || reason === 'yield')
+    expect([turn, pc.rip, pc.cpu.cost, pc.register('rbx')]).toEqual([
+      turn,
+      alone.rip,
+      alone.cpu.cost,
+      alone.register('rbx'),
+    ])
+  }
+})
+
+test('a breakpoint stays where its code is written again', () => {
+  const { pc, at, debug, go } = debugged((asm) => {
+    asm.nop().bind(asm.label('here')).inc(rax).bind(asm.label('after')).hlt()
+  })
+  debug.addBreakpoint(BigInt(at('here')))
+  expect(go()).toMatchObject({ kind: 'breakpoint' })
+  pc.program((asm) => asm.nop().dec(rax).hlt())
+  pc.rip = CODE
+  expect(go()).toMatchObject({ kind: 'breakpoint', address: BigInt(at('here')) })
+  expect(go({ passBreakpoint: true })).toBe('hlt')
+  expect(pc.register('rax')).toBe(2n ** 64n - 1n)
+})
+
+test('an instruction that reaches into a page with a breakpoint does not hide it', () => {
+  const pc = new BareCpu()
+  const build = (asm: Assembler): void => {
+    const next = asm.label('next')
+    asm.mov(ecx, 50).bind(next)
+    asm.mov(eax, 0x1234_5678).bind(asm.label('second')).inc(rbx).dec(ecx).jnz(next).hlt()
+  }
+  // MOV EAX begins 2 bytes before the end of its page.
+  const at = pc.program(build, 0x1ff9)
+  expect(at('second')).toBe(0x2003)
+  pc.rip = 0x1ff9
+  pc.turn(60)
+  const debug = new DebugControl(pc.cpu)
+  debug.addBreakpoint(BigInt(at('second')))
+  for (let i = 0; i < 3; i++) {
+    debug.resume({ passBreakpoint: true })
+    expect(pc.turn(1000).reason).toBe('debug')
+    expect(pc.rip).toBe(at('second'))
+  }
+})
+
+describe('a step (as TF, SDM vol. 3B, "Single-Step Exception Condition")', () => {
+  test.each<[string, (asm: Assembler) => void, Partial<Record<'rcx' | 'rsi' | 'rdi', number>>]>([
+    ['an instruction', (asm) => asm.inc(rax), {}],
+    ['STI', (asm) => asm.sti(), {}],
+    ['MOV SS with what follows it', (asm) => asm.mov(ss, eax).inc(rbx), {}],
+    ['a branch', (asm) => asm.jmp(CODE + 2), {}],
+    ['the last iteration of REP', (asm) => asm.rep().movsb(), { rcx: 1, rsi: DATA, rdi: DATA + 16 }],
+    ['HLT', (asm) => asm.hlt(), {}],
+  ])('over %s', (_, build, registers) => {
+    const { pc, at, go } = debugged((asm) => {
+      build(asm)
+      asm.bind(asm.label('end')).nop().hlt()
+    })
+    pc.setRegister('rax', 0x10)
+    for (const [name, value] of Object.entries(registers)) pc.setRegister(name as 'rcx', value)
+    expect(go({ step: true })).toEqual({ kind: 'step' })
+    expect(pc.rip).toBe(at('end'))
+  })
+
+  test('is one iteration of a repeated instruction', () => {
+    const { pc, go } = debugged((asm) => asm.rep().stosb().hlt())
+    pc.setRegister('rcx', 3)
+    pc.setRegister('rdi', DATA)
+    for (const left of [2n, 1n, 0n]) {
+      expect(go({ step: true })).toEqual({ kind: 'step' })
+      expect(pc.register('rcx')).toBe(left)
+      expect(pc.rip).toBe(left === 0n ? CODE + 2 : CODE)
+    }
+  })
+
+  test('over an instruction that faults ends in its handler', () => {
+    const { pc, go } = debugged((asm) => asm.ud2().hlt())
+    expect(go({ step: true })).toEqual({ kind: 'step' })
+    expect(pc.rip).toBe(HANDLER)
+  })
+
+  test('holds interrupts off, or does not', () => {
+    const { pc, go } = debugged((asm) => asm.inc(rax).inc(rbx).hlt())
+    pc.cpu.u32[S_EFLAGS >>> 2]! |= FLAG_IF
+    pc.interrupt(0x30)
+    expect(go({ step: true })).toEqual({ kind: 'step' })
+    expect([pc.register('rax'), pc.register('rbx')]).toEqual([1n, 0n])
+    expect(go({ step: true, holdInterrupts: false })).toEqual({ kind: 'step' })
+    expect(pc.rip).toBe(HANDLER)
+  })
+
+  test('from a halted processor waits for the interrupt', () => {
+    const { pc, go } = debugged((asm) => asm.sti().hlt().inc(rax).hlt())
+    go({ step: true })
+    expect(go({ step: true })).toEqual({ kind: 'step' })
+    expect(go({ step: true })).toBe('hlt')
+    pc.interrupt(0x30)
+    expect(pc.run(1000).reason).toBe('debug')
+    expect(pc.rip).toBe(HANDLER)
+  })
+
+  test.each<[string, (asm: Assembler) => void]>([
+    ['a load', (asm) => asm.mov(eax, dword(0x5000))],
+    ['a store', (asm) => asm.mov(dword(0x5000), eax)],
+    ['a read-modify-write', (asm) => asm.inc(dword(0x5000))],
+    ['IN', (asm) => asm.in(al, dx)],
+    ['MOVS', (asm) => asm.movsb()],
+  ])('over %s that waits for a device is one', (_, build) => {
+    const { pc, at, debug } = debugged((asm) => {
+      build(asm)
+      asm.bind(asm.label('end')).inc(rbx).hlt()
+    })
+    let ready = false
+    const device = { read: () => (ready ? 7n : undefined), write: () => ready }
+    pc.host.devices.set(5, device)
+    pc.host.ports.set(0x70, device)
+    pc.setRegister('rdx', 0x70)
+    pc.setRegister('rsi', 0x5000)
+    pc.setRegister('rdi', DATA)
+    debug.resume({ step: true })
+    for (let i = 0; i < 3; i++) expect(pc.run(1000).reason).toBe('blocked')
+    ready = true
+    expect(pc.run(1000).reason).toBe('debug')
+    expect([debug.stop, pc.rip, pc.register('rbx')]).toEqual([{ kind: 'step' }, at('end'), 0n])
+  })
+})
+
+describe('watchpoints', () => {
+  test.each<[string, (asm: Assembler) => void, 'read' | 'write' | 'access', boolean]>([
+    ['a load, for reads', (asm) => asm.mov(eax, dword(DATA)), 'read', true],
+    ['a load, for writes', (asm) => asm.mov(eax, dword(DATA)), 'write', false],
+    ['a store, for reads', (asm) => asm.mov(dword(DATA), eax), 'read', false],
+    ['a store, for both', (asm) => asm.mov(dword(DATA), eax), 'access', true],
+    ['a read-modify-write, for reads', (asm) => asm.inc(dword(DATA)), 'read', true],
+    ['a store next to it', (asm) => asm.mov(byte(DATA + 4), cl), 'access', false],
+    ['a store over its end', (asm) => asm.mov(qword(DATA - 6), rcx), 'write', true],
+    ['a store that crosses into its page', (asm) => asm.mov(qword(DATA - 1), rcx), 'write', true],
+    ['MOVS from it', (asm) => asm.mov(esi, DATA).mov(edi, 0xb000).movsb(), 'read', true],
+    ['a store that faults', (asm) => asm.mov(rdi, 0xa000n << 44n).mov(qword(rdi), rsi), 'write', false],
+  ])('%s', (_, build, kind, stops) => {
+    const { pc, at, debug, go } = debugged((asm) => {
+      build(asm)
+      asm.bind(asm.label('end')).nop().hlt()
+    })
+    debug.addWatchpoint(BigInt(DATA), 4, kind)
+    const stop = go()
+    if (!stops) return expect(stop).toBe('hlt')
+    expect(stop).toEqual({ kind: 'watch', address: BigInt(DATA), watch: kind })
+    expect(pc.rip).toBe(at('end'))
+  })
+
+  test('are not for what an instruction that faults afterwards has read', () => {
+    const { pc, debug, go } = debugged((asm) =>
+      asm
+        .mov(rsi, DATA)
+        .mov(rdi, 0x1234n << 48n)
+        .movsb()
+        .hlt(),
+    )
+    debug.addWatchpoint(BigInt(DATA), 4, 'access')
+    expect(go()).toBe('hlt')
+    expect(pc.rip).toBe(HANDLER + 1)
+  })
+
+  test('have a length', () => {
+    const { debug } = debugged((asm) => asm.hlt())
+    for (const length of [0, -1, Number.NaN, 1 << 30])
+      expect(() => debug.addWatchpoint(0n, length, 'read')).toThrow(X86CpuError)
+  })
+})
+
+describe('faults', () => {
+  const faulting = (asm: Assembler): void => {
+    asm.mov(rax, 0x7fff_0000n).mov(cx, 1).bind(asm.label('fault')).mov(qword(rax), rcx).bind(asm.label('end')).hlt()
+  }
+
+  test('a caught one stops before it is delivered, and is delivered then', () => {
+    const { pc, at, debug, go } = debugged(faulting)
+    debug.catchFault(14, true)
+    expect(go()).toEqual({ kind: 'fault', vector: 14, errorCode: 2, address: 0x7fff_0000n })
+    expect(pc.rip).toBe(at('fault'))
+    expect(pc.cpu.registers.cr2).toBe(0n)
+    expect(go({ step: true })).toEqual({ kind: 'step' })
+    expect(pc.rip).toBe(HANDLER)
+    expect(pc.cpu.registers.cr2).toBe(0x7fff_0000n)
+  })
+
+  test('a caught one may be dropped: the instruction is executed again', () => {
+    const { pc, at, debug, go } = debugged(faulting)
+    debug.catchFault(14, true)
+    go()
+    pc.setRegister('rax', DATA)
+    expect(go({ dropFault: true })).toBe('hlt')
+    expect(pc.rip).toBe(at('end') + 1)
+    expect(pc.read64(DATA)).toBe(1n)
+  })
+
+  test('others are not caught', () => {
+    const { debug, go } = debugged((asm) => asm.ud2())
+    debug.catchFault(14, true)
+    expect(go()).toBe('hlt')
+    debug.catchFault(14, false)
+    expect(debug.caughtFaults.size).toBe(0)
+  })
+
+  test('a triple fault stops once', () => {
+    const { pc, debug, go } = debugged((asm) => asm.ud2())
+    pc.cpu.u64[(0x100 + 32 * 9) >>> 3] = 0x7000_0000n
+    debug.catchesShutdown = true
+    expect(go()).toEqual({ kind: 'shutdown' })
+    expect(go()).toBe('shutdown')
+    debug.catchesShutdown = false
+    expect(go()).toBe('shutdown')
+  })
+})
+
+test('a processor has one debugger', () => {
+  const { pc, debug } = debugged((asm) => asm.hlt())
+  expect(() => new DebugControl(pc.cpu)).toThrow(X86CpuError)
+  debug.detach()
+  new DebugControl(pc.cpu).detach()
+})
