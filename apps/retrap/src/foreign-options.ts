@@ -50,12 +50,12 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   '-nic': 'write retrap run --nic user',
   '-monitor': 'the monitor is behind Ctrl-A c: help lists its commands; Ctrl-A x leaves',
   '-qmp': 'there is no QMP; Ctrl-A c takes commands, such as help; Ctrl-A x leaves',
-  '-gdb': 'there is no debugger interface yet; --trace ioreq prints accesses to devices',
-  '-s': 'there is no debugger interface yet; --trace ioreq prints accesses to devices',
-  '-S': 'there is no debugger interface yet; --trace ioreq prints accesses to devices',
+  '-gdb': 'write --gdb tcp:127.0.0.1:1234',
+  '-s': 'write --gdb tcp:127.0.0.1:1234',
+  '-S': 'write --gdb tcp:127.0.0.1:1234,wait',
   '-virtfs': 'write --virtfs local,path=DIR,mount_tag=TAG, or --share TAG=DIR',
   '-fsdev': 'write --fsdev local,id=ID,path=DIR --device virtio-9p-pci,fsdev=ID,mount_tag=TAG',
-  '-loadvm': 'there are no snapshots yet',
+  '-loadvm': 'write retrap restore FILE',
 }
 
 /**

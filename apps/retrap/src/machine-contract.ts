@@ -1,6 +1,8 @@
 import type { DeviceModel } from '@retrap/device'
+import type { GdbTarget } from '@retrap/gdb'
 import type {
   MachineExit,
+  PcGdbOptions,
   PcOptions,
   PcPluggable,
   PcRemovableDrive,
@@ -96,6 +98,8 @@ export interface Machine {
   statistics(): MachineStatistics
   /** Saves all of it, between two instructions; one that runs goes on. */
   save?(options?: PcSaveOptions): Promise<PcSnapshot>
+  /** Shows it to gdb. */
+  gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   /** Presses the power button. @returns whether the guest has asked for its event */
   powerButton(): Promise<boolean>
   /** Ends what runs beside the machine. */

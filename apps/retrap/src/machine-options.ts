@@ -8,6 +8,7 @@ import { formatDeviceFailure } from './device-reports.ts'
 import { deviceOption, prepareDevices } from './devices.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from './display/display-option.ts'
 import type { DriveArgument } from './drives.ts'
+import { parseGdb, type GdbOption } from './gdb/gdb-option.ts'
 import type { SessionHost } from './host.ts'
 import { withOptionRoms } from './images.ts'
 import { jitDump } from './jit-dump.ts'
@@ -45,6 +46,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly checkMappings?: boolean
   readonly timeout?: number
   readonly saveOnExit?: string
+  readonly gdb?: GdbOption
   readonly stats?: 'json' | 'text'
   readonly deterministic?: boolean
   readonly vapic?: boolean
@@ -109,6 +111,11 @@ export function machineOptions(command: Command, memory: string): Command {
     .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
     .option('--save-on-exit <file>', 'save the machine when you end the run, for retrap restore FILE')
+    .option(
+      '--gdb <where>',
+      'let gdb attach: tcp:[HOST:]PORT[,wait][,arch=i386]; wait: the machine does not start before (default host: 127.0.0.1)',
+      parseGdb,
+    )
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .addOption(
       new Option('--stats <form>', 'print what the run cost, and what compiled code did, to stderr').choices([
@@ -194,6 +201,7 @@ export function settingsFor(
     ...(flags.reboot === false && { noReboot: true }),
     console: flags.console ?? 'serial',
     snapshots: { arguments: [], onExit: flags.saveOnExit },
+    ...(flags.gdb !== undefined && { gdb: flags.gdb }),
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...(trace !== undefined && { trace }),

@@ -7,6 +7,8 @@ import { SessionDisplay } from './display/session-display.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
 import { explainError } from './explain-error.ts'
+import type { GdbOption } from './gdb/gdb-option.ts'
+import { SessionGdb } from './gdb/session-gdb.ts'
 import type { EndingSignal, SessionHost } from './host.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
 import { runCommand } from './monitor/commands.ts'
@@ -45,6 +47,8 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly profile?: SessionProfile
   /** What is traced of its machines. */
   readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
+  /** Where gdb attaches. */
+  readonly gdb?: GdbOption
   /** How the machine is saved. */
   readonly snapshots: SnapshotSettings
   /** Reads what the machine goes on from; default it is powered on. */
@@ -110,6 +114,7 @@ class Session {
   #unseen: string | undefined
   #watch: OutputWatch | undefined
   readonly #snapshots: SessionSnapshots
+  readonly #gdb: SessionGdb | undefined
   /** The machine that was saved goes on. */
   #restored = false
   /** The machine could not be saved. */
@@ -132,6 +137,8 @@ class Session {
         this.#end({ code: ExitCode.Input, message }, true),
       )
     }
+    if (settings.gdb !== undefined)
+      this.#gdb = new SessionGdb(settings.gdb, () => this.#end({ code: ExitCode.PowerOff }, true))
     this.#snapshots = new SessionSnapshots(settings.snapshots, settings.drives ?? [], (text) =>
       this.#terminal.answer(`retrap: ${text}\n`),
     )
@@ -204,6 +211,7 @@ class Session {
     stderr.on('error', () => {})
     const outputs = [stdout, stderr, ...this.#wires.outputs, ...this.#chardevs.outputs]
     await this.#display?.open(stderr)
+    await this.#gdb?.open(stderr)
     this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
   }
 
@@ -332,6 +340,7 @@ class Session {
     })
     this.#connect(machine)
     settings.trace?.attach(machine)
+    await this.#gdb?.adopt(machine)
     return { machine, models }
   }
 
@@ -413,6 +422,7 @@ class Session {
       this.#watch.stop()
     }
     await this.#display?.close()
+    await this.#gdb?.close()
     for (const close of this.#closing.toReversed()) close()
     await this.#chardevs.close()
     await this.#wires.close()

@@ -48,6 +48,14 @@ export interface LifeHooks {
   readonly describe: DescribeCrash
 }
 
+/** What is told of a machine that is kept still. */
+export interface HeldMachine {
+  /** No vCPU executes; it may be told more than once. */
+  still(): void
+  /** The machine has ended. */
+  over(): void
+}
+
 /** The life of a machine of any board: servers of models start, it runs, is stopped, ends and is closed. */
 export class MachineLife {
   readonly #domain: LivingDomain
@@ -59,6 +67,14 @@ export class MachineLife {
   #over = false
   #closed = false
   readonly #pauses: (() => Promise<void>)[] = []
+  /** Who may keep the machine still. */
+  #holder: HeldMachine | undefined
+  /** Settles when it is kept still no longer. */
+  #hold: PromiseWithResolvers<void> | undefined
+  /** It is kept still just now. */
+  #isHeld = false
+  /** Settles when the run that is under way is to end. */
+  #stopping = Promise.withResolvers<void>()
   #pausing: Promise<void> | undefined
 
   constructor(domain: LivingDomain, hooks: LifeHooks) {
@@ -110,7 +126,11 @@ export class MachineLife {
     if (this.#running) throw new MachineError('ERR_STATE', 'the machine runs already')
     this.#running = true
     let timedOut = false
-    const stop = (): void => this.#domain.stop({ reason: 'stopped' })
+    this.#stopping = Promise.withResolvers<void>()
+    const stop = (): void => {
+      this.#domain.stop({ reason: 'stopped' })
+      this.#stopping.resolve()
+    }
     const timer =
       timeoutMs === undefined
         ? undefined
@@ -122,6 +142,7 @@ export class MachineLife {
     if (signal?.aborted === true) stop()
     try {
       await this.#pausing
+      await this.#whileHeld()
       const exit = await this.#hooks.run()
       if (exit.reason !== 'stopped') this.#end()
       for (const model of this.#hooks.models) if (isBuffered(model)) model.flush()
@@ -131,7 +152,8 @@ export class MachineLife {
       if (timer !== undefined) clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
       this.#running = false
-      await this.paused()
+      await this.#donePauses()
+      if (this.#over) this.#holder?.over()
       if (this.#closed) this.#leave()
     }
   }
@@ -147,13 +169,50 @@ export class MachineLife {
         if (this.#over) return reject(new MachineError('ERR_STATE', 'the machine has ended'))
         await action().then(resolve, reject)
       })
-      if (this.#running) this.#domain.stop({ reason: 'pause' })
-      else void this.paused()
+      if (this.#running && !this.#isHeld) this.#domain.stop({ reason: 'pause' })
+      else void this.#donePauses()
     })
   }
 
-  /** Does what waits for a pause. */
-  paused(): Promise<void> {
+  /** Names who may keep the machine still: a debugger. */
+  set holder(holder: HeldMachine | undefined) {
+    this.#holder = holder
+  }
+
+  /** Keeps the machine still from the next instruction on, until {@link MachineLife.release}. */
+  hold(): void {
+    this.#hold ??= Promise.withResolvers<void>()
+    if (this.#running && !this.#isHeld) this.#domain.stop({ reason: 'pause' })
+    else this.#holder?.still()
+  }
+
+  /** Lets it run on. */
+  release(): void {
+    this.#hold?.resolve()
+    this.#hold = undefined
+  }
+
+  /** Waits until nobody keeps the machine still, or the run is to end. */
+  async #whileHeld(): Promise<void> {
+    for (let hold = this.#hold; hold !== undefined; hold = this.#hold) {
+      this.#isHeld = true
+      this.#holder?.still()
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const goesOn = await Promise.race([hold.promise.then(() => true), this.#stopping.promise.then(() => false)])
+      this.#isHeld = false
+      if (!goesOn) return
+    }
+  }
+
+  /** Does what waits for a pause, and waits while the machine is kept still. */
+  async paused(): Promise<void> {
+    await this.#donePauses()
+    await this.#whileHeld()
+    // What came up meanwhile.
+    await this.#donePauses()
+  }
+
+  #donePauses(): Promise<void> {
     // With nothing to do it would have ended before it is noted.
     if (this.#pauses.length === 0) return this.#pausing ?? Promise.resolve()
     return (this.#pausing ??= this.#doPaused())
@@ -168,6 +227,7 @@ export class MachineLife {
   /** Ends what runs beside the machine: threads and processes of device models. */
   close(): void {
     this.#end()
+    if (!this.#running) this.#holder?.over()
     this.#domain.close()
     this.#closed = true
     if (!this.#running) this.#leave()

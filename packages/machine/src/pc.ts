@@ -1,4 +1,5 @@
 import { SPEAKER_FORMAT } from '@retrap/devices'
+import type { GdbTarget } from '@retrap/gdb'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { X86Domain } from '@retrap/hvm'
 import type { DomainVapic, X86DomainRestoring } from '@retrap/hvm'
@@ -7,6 +8,8 @@ import type { XenGuest } from '@retrap/xen'
 import { describeBoard } from './board-description.ts'
 import { describeCrash } from './crash.ts'
 import { mapResetVector } from './after-bios.ts'
+import type { PcDebugger } from './debugger/debugger.ts'
+import type { PcGdbOptions } from './debugger/gdb-target.ts'
 import type { PcSite } from './device-kinds.ts'
 import { MachineError } from './errors.ts'
 import type { HotPlug, PcPluggable, PcUnplugOptions } from './hot-plug.ts'
@@ -102,6 +105,8 @@ export class Pc {
   #restoring: X86DomainRestoring | undefined
   /** Settles when the save that was asked for last is done. */
   #saving: Promise<unknown> = Promise.resolve()
+  /** Loaded when it is asked for. */
+  #debugger: Promise<PcDebugger> | undefined
   /** Loaded when a device is plugged in or out. */
   #hotPlug: Promise<HotPlug> | undefined
 
@@ -346,6 +351,19 @@ export class Pc {
       () => undefined,
     )
     return saving
+  }
+
+  /** The machine's debugger: breakpoints, steps, registers, memory. */
+  debugger(): Promise<PcDebugger> {
+    return (this.#debugger ??= import('./debugger/debugger.ts').then((module) =>
+      module.attachDebugger({ domain: this.domain, life: this.#life }),
+    ))
+  }
+
+  /** Shows the machine to gdb. @returns what a `GdbSession` of `@retrap/gdb` takes */
+  async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
+    const [{ pcGdbTarget }, debug] = await Promise.all([import('./debugger/gdb-target.ts'), this.debugger()])
+    return pcGdbTarget(this.domain, debug, options)
   }
 
   #snapshotParts(): SnapshotParts {

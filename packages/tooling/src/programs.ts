@@ -17,6 +17,7 @@ export type ProgramTable = readonly {
 const PROGRAMS: ProgramTable = [
   { packages: ['binutils'], programs: ['as', 'objcopy', 'objdump'] },
   { packages: ['gcc'], programs: ['gcc'] },
+  { packages: ['gdb'], programs: ['gdb'] },
   { packages: ['nasm'], programs: ['nasm'] },
   { packages: ['socat'], programs: ['socat'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },

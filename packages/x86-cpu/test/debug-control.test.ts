@@ -23,12 +23,12 @@ import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { DebugControl, type DebugResume, type DebugStop, X86CpuError } from '../src/index.ts'
 import { FLAG_IF, S_EFLAGS } from '../src/state-layout.ts'
-import { BareCpu, CODE } from './support/bare-cpu.ts'
+import { BareCpu, type BareOptions, CODE } from './support/bare-cpu.ts'
 
 const HANDLER = 0x4000
 const DATA = 0xa000
 
-function debugged(build: (asm: Assembler) => void, jit: typeof TEST_JIT | boolean = TEST_JIT) {
+function debugged(build: (asm: Assembler) => void, jit: BareOptions['jit'] = TEST_JIT) {
   const pc = new BareCpu({ jit })
   for (let vector = 0; vector < 64; vector++) pc.vector(vector, HANDLER)
   pc.program((asm) => asm.hlt(), HANDLER)

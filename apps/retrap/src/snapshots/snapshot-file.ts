@@ -30,6 +30,7 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--jit-dump',
   '--trace',
   '--trace-to',
+  '--gdb',
 ])
 
 /** The part of a command line that a run which goes on has too. */

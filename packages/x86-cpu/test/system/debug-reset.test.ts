@@ -13,6 +13,7 @@ import {
   S_SHADOW,
   S_XCR0,
 } from '../../src/state-layout.ts'
+import { DebugSlot } from '../../src/debug-hooks.ts'
 import { DataBreakpoints, matchInstructionBreakpoints, pageHasDataBreakpoint } from '../../src/system/breakpoints.ts'
 import { afterInstruction, checkInstructionBreakpoint, needsStepping } from '../../src/system/debug.ts'
 import { X86CpuError } from '../../src/system/errors.ts'
@@ -41,7 +42,7 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
   ])('an access of $size bytes at $at, kind $kind, write $write: $hit', ({ at, size, kind, write, hit }) => {
     const b = Bench.protected32()
     arm(b, 2, 0x5001, kind, 4)
-    new DataBreakpoints(b.s).note(at, 0, size, write)
+    new DataBreakpoints(b.s, new DebugSlot()).note(at, 0, size, write)
     expect(b.s.get(S_PENDING_DEBUG)).toBe(hit ? 4 : 0)
     expect(pageHasDataBreakpoint(b.s, 0x5fff, 0)).toBe(kind !== 0)
   })

@@ -1,0 +1,90 @@
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { GdbSession, type GdbTarget } from '@retrap/gdb'
+import { CliError } from '../cli-error.ts'
+import type { SessionOutput } from '../host.ts'
+import type { Machine } from '../machine-contract.ts'
+import { usage } from '../values.ts'
+import type { GdbOption } from './gdb-option.ts'
+
+/** Bytes that may wait for a client that does not read. */
+const MOST_UNREAD = 8 << 20
+
+/** Lets gdb attach to the machines of a session, one client at a time. */
+export class SessionGdb {
+  readonly #option: GdbOption
+  readonly #kill: () => void
+  readonly #server: Server
+  #target: GdbTarget | undefined
+  #session: GdbSession | undefined
+  #socket: Socket | undefined
+  /** The first machine waits for gdb. */
+  #waits: boolean
+
+  /** @param kill - ends the session: gdb's user has said `kill` */
+  constructor(option: GdbOption, kill: () => void) {
+    this.#option = option
+    this.#kill = kill
+    this.#waits = option.wait
+    this.#server = createServer((socket) => this.#connected(socket))
+  }
+
+  /** Listens, and says how to attach. @throws CliError `ERR_INPUT` */
+  async open(say: SessionOutput): Promise<void> {
+    const { host, port, wait } = this.#option
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', ({ message }) => reject(new CliError('ERR_INPUT', `--gdb cannot listen: ${message}`)))
+      this.#server.listen({ host, port }, resolve)
+    })
+    const place = `${host.includes(':') ? `[${host}]` : host}:${(this.#server.address() as AddressInfo).port}`
+    const what = wait ? 'the machine waits for gdb' : 'gdb can attach'
+    say.write(`retrap: ${what}: gdb -ex 'target remote ${place}'\n`)
+  }
+
+  /** Shows gdb a machine that has not run yet. @throws CliError `ERR_USAGE` where it cannot be debugged */
+  async adopt(machine: Machine): Promise<void> {
+    const { architecture } = this.#option
+    const options = { kill: this.#kill, ...(architecture !== undefined && { architecture }) }
+    const target = await machine.gdbTarget?.(options)
+    if (target === undefined) throw usage('--gdb: this machine has no debugger')
+    this.#target = target
+    if (this.#session !== undefined) this.#session.retarget(target)
+    else if (this.#waits) target.stop()
+    this.#waits = false
+  }
+
+  /** The session is over. */
+  async close(): Promise<void> {
+    this.#session?.exited(0)
+    this.#socket?.destroySoon()
+    if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve))
+  }
+
+  #connected(socket: Socket): void {
+    const target = this.#target
+    if (this.#session !== undefined || target === undefined) return void socket.destroy()
+    socket.setNoDelay(true)
+    const session = new GdbSession(target, {
+      write: (bytes) => {
+        if (socket.destroyed) return
+        socket.write(bytes)
+        if (socket.writableLength > MOST_UNREAD) socket.destroy()
+      },
+      end: () => {
+        this.#left(session)
+        socket.end()
+      },
+    })
+    this.#session = session
+    this.#socket = socket
+    socket.on('data', (bytes) => session.receive(bytes))
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      session.closed()
+      this.#left(session)
+    })
+  }
+
+  #left(session: GdbSession): void {
+    if (this.#session === session) this.#session = undefined
+  }
+}

@@ -1,0 +1,248 @@
+// gdb of Debian debugs one guest on our machine and on QEMU's, by one script: what it prints is compared.
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { retrapCommand } from '../support/processes.ts'
+import { debuggedGuest } from './guest.ts'
+
+const QEMU = 'qemu-system-x86_64'
+const missing = ['gdb', QEMU].filter((name) => !hasProgram(name))
+const DEADLINE_MS = 40_000
+
+const PREAMBLE = [
+  'set pagination off',
+  'set confirm off',
+  'set width 0',
+  'set height 0',
+  'set style enabled off',
+  'set tcp connect-timeout 20',
+  'set remotetimeout 20',
+  'set architecture i386:x86-64',
+]
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen({ host: '127.0.0.1', port: 0 }, resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+/** Runs gdb's commands on a machine that waits for it. @returns what gdb prints, from `BEGIN` on */
+async function debug(
+  machine: (port: number) => readonly [string, readonly string[]],
+  commands: readonly string[],
+  folder: string,
+): Promise<string> {
+  const port = await freePort()
+  const [file, args] = machine(port)
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => (said += bytes.toString()))
+  const script = join(folder, `script-${port}.gdb`)
+  writeFileSync(script, [...PREAMBLE, `target remote 127.0.0.1:${port}`, 'echo BEGIN\\n', ...commands, ''].join('\n'))
+  const gdb = spawn('gdb', ['-nx', '-batch', '-x', script], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  let errors = ''
+  gdb.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()))
+  gdb.stderr.on('data', (bytes: Buffer) => (errors += bytes.toString()))
+  const timer = setTimeout(() => gdb.kill('SIGKILL'), DEADLINE_MS)
+  const code = await new Promise<number | null>((resolve) => gdb.on('close', resolve))
+  clearTimeout(timer)
+  child.kill('SIGKILL')
+  if (code !== 0) throw new Error(`gdb ended with ${code}:\n${output}\n${errors}\nthe machine said:\n${said}`)
+  const from = output.indexOf('BEGIN\n') + 6
+  // At its end gdb leaves the program that it debugs, of which QEMU has a number.
+  const end = output.indexOf('[Inferior 1 (')
+  return output.slice(from, end < 0 ? undefined : end)
+}
+
+describe.skipIf(missing.length > 0)(
+  `gdb${skipNote(missing.length === 0, `${missing.join(' and ')} not installed`)}`,
+  { timeout: 2 * DEADLINE_MS },
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), 'retrap-gdb-'))
+    const image = join(folder, 'guest.bin')
+    const { bytes, at } = debuggedGuest()
+    const place = (label: string): string => `0x${at(label).toString(16)}`
+
+    beforeAll(() => writeFileSync(image, bytes))
+    afterAll(() => rmSync(folder, { recursive: true }))
+
+    const ours = (port: number): readonly [string, readonly string[]] => [
+      process.execPath,
+      retrapCommand(['run', '--firmware', image, '--memory', '4M', '--gdb', `tcp:${port},wait`, '--timeout', '60']),
+    ]
+    const fixed = ['-M', 'pc', '-m', '4', '-cpu', 'max', '-accel', 'tcg', '-bios', image, '-display', 'none']
+    const qemu = (port: number): readonly [string, readonly string[]] => [
+      QEMU,
+      [
+        ...fixed,
+        '-net',
+        'none',
+        '-serial',
+        'none',
+        '-monitor',
+        'none',
+        '-no-reboot',
+        '-S',
+        '-gdb',
+        `tcp:127.0.0.1:${port}`,
+      ],
+    ]
+    const both = async (commands: readonly string[]): Promise<string> => {
+      const [mine, theirs] = [await debug(ours, commands, folder), await debug(qemu, commands, folder)]
+      expect(mine).toBe(theirs)
+      return mine
+    }
+
+    test('both have versions', () => {
+      const first = (program: string): string => spawnSync(program, ['--version']).stdout.toString().split('\n', 1)[0]!
+      console.log(`${first('gdb')}; ${first(QEMU)}`)
+      expect(first('gdb')).toMatch(/^GNU gdb .* \d+/)
+    })
+
+    test('breakpoints, steps, registers and memory are those of QEMU', async () => {
+      const registers =
+        'rax rbx rcx rdx rsi rdi rbp rsp r8 r15 rip eflags cs ss ds cr0 cr3 cr4 efer fs_base gs_base mxcsr fctrl'
+      const show = registers.split(' ').map((name) => `p/x $${name}`)
+      const text = await both([
+        // Long mode, after the guest has written the code there itself.
+        `break *${place('function')}`,
+        'continue',
+        ...show,
+        'p $xmm0.v4_int32',
+        'p $xmm1.v2_double',
+        'stepi',
+        'stepi',
+        'p/x $rip',
+        'x/4i $rip',
+        'continue',
+        'p $rcx',
+        'ignore 1 20',
+        'continue',
+        'p $rcx',
+        'set var $rbx = 0x1122334455667788',
+        `set {long}(${place('data')} + 8) = 0x1234`,
+        'stepi',
+        'stepi',
+        'stepi',
+        'p/x $rbx',
+        `x/4gx ${place('data')}`,
+        'delete',
+        `hbreak *${place('end')}`,
+        'continue',
+        'p/x $rip',
+      ])
+      expect(text).toContain('= 0x1122334455667789\n')
+      expect(text.match(/Breakpoint 1, /g)?.length).toBe(3)
+    })
+
+    test('watchpoints stop where those of QEMU do', async () => {
+      const text = await both([
+        `break *${place('function')}`,
+        'continue',
+        'delete',
+        `watch *(long *)${place('data')}`,
+        'continue',
+        'p/x $rip',
+        'continue',
+        'p/x $rip',
+        'delete',
+        `rwatch *(int *)${place('read')}`,
+        'continue',
+        'p/x $rip',
+        'delete',
+        `awatch *(char *)${place('crossed')}`,
+        'continue',
+        'p/x $rip',
+      ])
+      expect(text.match(/New value = /g)?.length).toBe(2)
+    })
+
+    test('code in a page with a breakpoint may be written anew', async () => {
+      await both([
+        // The page is still empty.
+        `hbreak *${place('function')}`,
+        'continue',
+        'p/x $rip',
+        `x/2i ${place('function')}`,
+        'continue',
+        'p $rcx',
+      ])
+    })
+
+    test('physical memory, and addresses that are none', async () => {
+      const text = await both([
+        `break *${place('function')}`,
+        'continue',
+        'maintenance packet Qqemu.PhyMemMode:1',
+        `x/2gx ${place('data')}`,
+        'maintenance packet qqemu.PhyMemMode',
+        'maintenance packet Qqemu.PhyMemMode:0',
+        'python\ntry:\n  gdb.execute("x/1gx 0x7fff00000000")\nexcept gdb.error as e:\n  print(e)\nend',
+        'python\ntry:\n  gdb.execute("x/1gx 0x1234123412341234")\nexcept gdb.error as e:\n  print(e)\nend',
+      ])
+      expect(text).toContain('Cannot access memory at address 0x7fff00000000\n')
+    })
+
+    test('a guest that spins is interrupted', async () => {
+      const text = await both([
+        `break *${place('end')}`,
+        'continue',
+        'delete',
+        // gdb waits in the background meanwhile.
+        'python\nimport threading, os, signal\nthreading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\nend',
+        'continue',
+        `p $rip >= ${place('end')} && $rip < ${place('end')} + 16`,
+      ])
+      expect(text).toContain('Program received signal SIGINT, Interrupt.\n')
+      expect(text).toMatch(/ = 1\n$/)
+    })
+
+    test('what QEMU has not: caught faults, real mode by linear address, MOV SS as the trap flag has it, the x87 stack', async () => {
+      const text = await debug(
+        ours,
+        [
+          'p/x $cs_base + $rip',
+          `break *${place('real')}`,
+          'continue',
+          'p/x $cs_base + $rip',
+          'delete',
+          `break *${place('end')}`,
+          'monitor catch #UD',
+          'continue',
+          `p $rip == ${place('undefined')}`,
+          // With the signal the fault is delivered.
+          'stepi',
+          `p $rip == ${place('handler')}`,
+          'delete',
+          'monitor uncatch #UD',
+          `break *${place('shadow')}`,
+          'continue',
+          'stepi',
+          `p $rip == ${place('afterShadow')}`,
+          'info threads',
+          // QEMU 7.2 has the registers of the stack by their physical numbers.
+          'p $st0',
+          'p $st1',
+          'kill',
+        ],
+        folder,
+      )
+      expect(text).toContain('$1 = 0xfffffff0\n')
+      expect(text).toMatch(/signal SIGTRAP[^$]*\$2 = 0x[\da-f]+\n/)
+      expect(text).toContain(`$2 = ${place('real')}\n`)
+      expect(text).toContain('Program received signal SIGILL')
+      expect(text).toContain('$3 = 1\n')
+      expect(text).toContain('$4 = 1\n')
+      expect(text).toContain('$5 = 1\n')
+      expect(text).toContain('(CPU 0, executes)')
+      expect(text).toContain('$6 = 3.14159265358979323851\n$7 = 1\n')
+    })
+  },
+)

@@ -1,0 +1,49 @@
+import type { GdbTarget, StepRules, WatchpointKind } from './target.ts'
+
+/** A breakpoint or watchpoint that the client has set. */
+export interface Stopper {
+  readonly kind: 'software' | 'hardware' | WatchpointKind
+  readonly address: bigint
+  readonly length: number
+}
+
+/** What a client has asked for and chosen, as its packets find it. */
+export interface ClientState {
+  target: GdbTarget
+  /** The processor of register and memory packets, from 0. */
+  cpu: number
+  /** The processor of `c` and `s`; −1: all. */
+  resumeCpu: number
+  /** Addresses of memory packets are guest-physical. */
+  physical: boolean
+  steps: StepRules
+  /** It understands stop reasons of breakpoints. */
+  readonly understands: { softwareBreakpoints: boolean; hardwareBreakpoints: boolean }
+  /** What is set, by kind, address and length. */
+  readonly stoppers: Map<string, Stopper>
+}
+
+/** An error reply. Clients print the number only. */
+export const ERROR_ARGUMENT = 'E16'
+/** The reply for memory that is not there. */
+export const ERROR_MEMORY = 'E0e'
+/** The reply for what cannot be done now. */
+export const ERROR_STATE = 'E10'
+/** The reply for more than there is room for. */
+export const ERROR_ROOM = 'E1c'
+
+/** The threads of the protocol are processors, from 1. */
+export const threadOf = (cpu: number): string => (cpu + 1).toString(16).padStart(2, '0')
+
+/**
+ * Reads a thread's number.
+ *
+ * @returns the processor, from 0; −1 for all of them; undefined for none. 0 is any, which is `any`
+ */
+export function cpuOfThread(text: string, cpus: number, any: number): number | undefined {
+  if (text === '-1') return -1
+  if (!/^[\da-f]{1,8}$/i.test(text)) return undefined
+  const thread = Number.parseInt(text, 16)
+  if (thread === 0) return any
+  return thread <= cpus ? thread - 1 : undefined
+}

@@ -1,0 +1,16 @@
+/**
+ * The server side of gdb's remote protocol.
+ *
+ * @packageDocumentation
+ */
+export { GdbError } from './errors.ts'
+export type { GdbErrorCode } from './errors.ts'
+export { framePacket, PacketReader } from './packets.ts'
+export type { PacketHandler } from './packets.ts'
+export { RegisterSet } from './register-set.ts'
+export type { Register, RegisterFeature } from './register-set.ts'
+export { GdbSession } from './session.ts'
+export type { SessionStream } from './session.ts'
+export { Signal } from './target.ts'
+export type { CpuAction, GdbTarget, StepRules, TargetStop, WatchpointKind } from './target.ts'
+export { x86Registers } from './x86.ts'

@@ -1,0 +1,91 @@
+import { GdbError } from './errors.ts'
+import { fromLittleEndian, littleEndian, toHex } from './hex.ts'
+
+/** One register of a target description. */
+export interface Register {
+  /** Its name, of gdb's where gdb knows the register. */
+  readonly name: string
+  /** Its size. */
+  readonly bits: number
+  /** Its type, of the description language; default `int`. */
+  readonly type?: string
+  /** How users see it listed; default `general`. */
+  readonly group?: string
+}
+
+/** Registers that belong together, and types for them. */
+export interface RegisterFeature {
+  /** `org.gnu.gdb.…` where gdb knows the feature. */
+  readonly name: string
+  /** Elements of the description language that come first. */
+  readonly types?: string
+  /** In the order of their numbers. */
+  readonly registers: readonly Register[]
+}
+
+/** All registers of a processor, as a target description gives them. */
+export class RegisterSet {
+  /** In the order of their numbers, which are the client's. */
+  readonly registers: readonly Register[]
+  /** The description: what the client reads as `target.xml`. */
+  readonly xml: string
+  /** The program counter's name. */
+  readonly programCounter: string
+  /** How many of them, from the first, are in packets of all registers. */
+  readonly general: number
+  readonly #numbers = new Map<string, number>()
+
+  /**
+   * @param architecture - gdb's name: `i386:x86-64`
+   * @param general - features, from the first, whose registers are in packets of all registers
+   * @throws GdbError `ERR_REGISTERS` for two of one name, or a size that is not whole bytes
+   */
+  constructor(
+    architecture: string,
+    features: readonly RegisterFeature[],
+    programCounter: string,
+    general: number = features.length,
+  ) {
+    this.registers = features.flatMap(({ registers }) => registers)
+    this.general = features.slice(0, general).flatMap(({ registers }) => registers).length
+    for (const [i, { name, bits }] of this.registers.entries()) {
+      if (this.#numbers.has(name)) throw new GdbError('ERR_REGISTERS', `register ${name} is there twice`)
+      if (!(bits > 0 && bits % 8 === 0))
+        throw new GdbError('ERR_REGISTERS', `register ${name} of ${bits} bits: expected whole bytes`)
+      this.#numbers.set(name, i)
+    }
+    if (!this.#numbers.has(programCounter))
+      throw new GdbError('ERR_REGISTERS', `there is no program counter ${programCounter}`)
+    this.programCounter = programCounter
+    this.xml = [
+      '<?xml version="1.0"?>',
+      '<!DOCTYPE target SYSTEM "gdb-target.dtd">',
+      '<target version="1.0">',
+      `<architecture>${architecture}</architecture>`,
+      ...features.map(({ name, types = '', registers }) => {
+        const lines = registers.map(
+          ({ name: register, bits, type = 'int', group }) =>
+            `<reg name="${register}" bitsize="${bits}" type="${type}"${group === undefined ? '' : ` group="${group}"`}/>`,
+        )
+        return [`<feature name="${name}">`, types, ...lines, '</feature>'].join('\n')
+      }),
+      '</target>',
+      '',
+    ].join('\n')
+  }
+
+  /** The number of a register; −1 for none. */
+  numberOf(name: string): number {
+    return this.#numbers.get(name) ?? -1
+  }
+}
+
+/** A register's value as the protocol writes it; `x` for each digit that is not known. */
+export function formatRegister({ bits }: Register, value: bigint | undefined): string {
+  return value === undefined ? 'x'.repeat(bits / 4) : toHex(littleEndian(value, bits / 8))
+}
+
+/** The value of a register's bytes. */
+export function registerValue(bytes: Uint8Array): bigint {
+  return fromLittleEndian(bytes)
+}

@@ -1,0 +1,79 @@
+import type { RegisterSet } from './register-set.ts'
+
+/** Numbers of signals as the protocol has them (gdb's include/gdb/signals.def). */
+export const Signal = { INT: 2, ILL: 4, TRAP: 5, ABRT: 6, FPE: 8, BUS: 10, SEGV: 11 } as const
+
+/** Why a target has stopped. */
+export interface TargetStop {
+  /** The processor that the stop is about, from 0. */
+  readonly cpu: number
+  /** A number of {@link Signal}. */
+  readonly signal: number
+  /** A breakpoint at the program counter. */
+  readonly breakpoint?: 'software' | 'hardware'
+  /** A watchpoint, with the address that was accessed. */
+  readonly watch?: { readonly kind: WatchpointKind; readonly address: bigint }
+}
+
+/** Accesses that a watchpoint is for. */
+export type WatchpointKind = 'write' | 'read' | 'access'
+
+/** How a processor goes on. */
+export interface CpuAction {
+  /** `stay`: it stays where it is while others run. */
+  readonly action: 'continue' | 'step' | 'stay'
+  /** The signal that it was stopped with is passed on: a fault is delivered. */
+  readonly signal: number
+}
+
+/** How steps are made. */
+export interface StepRules {
+  /** Interrupts are held off during a step. */
+  readonly holdInterrupts: boolean
+}
+
+/** A machine that can be debugged. Addresses are linear ones, unless another kind is named. */
+export interface GdbTarget {
+  /** Its registers. */
+  readonly registers: RegisterSet
+  /** How many processors it has. */
+  readonly cpus: number
+  /** Describes a processor for people: `CPU 0, halted`. */
+  describeCpu(cpu: number): string
+  /** Stops the machine if it runs. A stop is told to `stopped`, unless it stands still already. */
+  stop(): void
+  /** Whether no processor executes. */
+  readonly isStopped: boolean
+  /** Why it has stopped last. */
+  readonly lastStop: TargetStop
+  /** Has processors go on, by number. */
+  resume(actions: readonly CpuAction[], rules: StepRules): void
+  /** Names the listener that hears of each stop; null for none. */
+  onStop(listener: ((stop: TargetStop) => void) | null): void
+  /** Reads a register by name; undefined where it is not known now. */
+  readRegister(cpu: number, name: string): bigint | undefined
+  /** Writes one. @returns false where that cannot be, with nothing changed */
+  writeRegister(cpu: number, name: string, value: bigint): boolean
+  /** Reads memory as a processor sees it, without any effect. @returns how many bytes it has read */
+  readMemory(cpu: number, address: bigint, into: Uint8Array): number
+  /** Writes memory. @returns how many bytes it has written */
+  writeMemory(cpu: number, address: bigint, bytes: Uint8Array): number
+  /** The same by guest-physical address. */
+  readPhysical(address: bigint, into: Uint8Array): number
+  /** The same by guest-physical address. */
+  writePhysical(address: bigint, bytes: Uint8Array): number
+  /** Adds a breakpoint. @returns false where there can be no more */
+  addBreakpoint(address: bigint): boolean
+  /** Removes one that was added. */
+  removeBreakpoint(address: bigint): void
+  /** Adds a watchpoint. @returns false where there can be no more, or none of that length */
+  addWatchpoint(address: bigint, length: number, kind: WatchpointKind): boolean
+  /** Removes one that was added. */
+  removeWatchpoint(address: bigint, length: number, kind: WatchpointKind): void
+  /** Does what the user writes after `monitor`. @returns what to print */
+  monitor(cpu: number, command: string): Promise<string>
+  /** Ends the machine. */
+  kill(): void
+  /** The client has gone: nothing of what it asked for stays. @param resumes - the machine goes on */
+  detach(resumes: boolean): void
+}

@@ -1,0 +1,382 @@
+import type { ClockState, VirtualCpu, X86Domain, X86Vcpu } from '@retrap/hvm'
+import { DebugControl, type DebugStop, type WatchKind } from '@retrap/x86-cpu'
+import { MachineError } from '../errors.ts'
+import type { HeldMachine } from '../machine-life.ts'
+import { X86State } from './x86-state.ts'
+
+/** Why a machine has stopped for its debugger. `pause`: it was asked to. */
+export type MachineStop = (DebugStop | { readonly kind: 'pause' }) & {
+  /** The number of the vCPU that it is about. */
+  readonly cpu: number
+}
+
+/** Decides what follows a stop. The machine goes on when it has returned, unless it returns `'stay'`. */
+export type StopHandler = (stop: MachineStop) => unknown
+
+/** A breakpoint or watchpoint that can be taken away. */
+export interface Removable {
+  /** Takes it away. */
+  remove(): void
+}
+
+/** How a vCPU goes on. */
+export interface CpuResume {
+  /** `stay`: it stays where it is while others run. */
+  readonly action: 'continue' | 'step' | 'stay'
+  /** With a step: interrupts that wait are held off. Default true. */
+  readonly holdInterrupts?: boolean
+  /** A breakpoint at the next instruction does not count. Default true. */
+  readonly passBreakpoint?: boolean
+  /** A fault that it stopped for is forgotten, and its instruction executed again. Default false. */
+  readonly dropFault?: boolean
+}
+
+/** What a machine lends its debugger. */
+export interface DebuggedMachine {
+  readonly domain: X86Domain
+  readonly life: {
+    holder: HeldMachine | undefined
+    hold(): void
+    release(): void
+  }
+}
+
+interface Stopper {
+  readonly handler: StopHandler | undefined
+}
+
+interface Watch extends Stopper {
+  readonly address: bigint
+  readonly length: number
+  readonly kind: WatchKind
+}
+
+let attach: (machine: DebuggedMachine) => PcDebugger
+
+/** Gives a machine its debugger. */
+export function attachDebugger(machine: DebuggedMachine): PcDebugger {
+  return attach(machine)
+}
+
+const CONTINUE: CpuResume = { action: 'continue' }
+
+/**
+ * The debugger of a PC: it stops and goes on, at breakpoints, watchpoints and exceptions, by linear address. Made by
+ * `pc.debugger()`.
+ *
+ * While the machine is stopped, none of its time passes. Reading and writing memory has no other effects: no accessed or
+ * dirty bits, and no device is asked.
+ */
+export class PcDebugger {
+  static {
+    attach = (machine) => new PcDebugger(machine)
+  }
+
+  readonly #domain: X86Domain
+  readonly #life: DebuggedMachine['life']
+  readonly #controls: readonly DebugControl[]
+  readonly #states: readonly X86State[]
+  readonly #breakpoints = new Map<bigint, Set<Stopper>>()
+  readonly #watches = new Set<Watch>()
+  readonly #staying = new Set<number>()
+  #stop: MachineStop = { kind: 'pause', cpu: 0 }
+  #isStopped = false
+  #over = false
+  #clock: ClockState | undefined
+  #next: PromiseWithResolvers<MachineStop> | undefined
+  #listener: ((stop: MachineStop) => void) | null = null
+
+  private constructor({ domain, life }: DebuggedMachine) {
+    this.#domain = domain
+    this.#life = life
+    this.#controls = domain.vcpus.map(({ cpu }) => new DebugControl(cpu))
+    this.#states = domain.vcpus.map((vcpu) => new X86State(vcpu))
+    domain.watchDebug({
+      stopped: (vcpu) => this.#vcpuStopped(vcpu),
+      holds: (id) => this.#staying.has(id),
+    })
+    life.holder = { still: () => this.#still(), over: () => this.#ended() }
+  }
+
+  /** How many vCPUs there are. */
+  get cpus(): number {
+    return this.#states.length
+  }
+
+  /** Whether the machine stands still for the debugger. */
+  get isStopped(): boolean {
+    return this.#isStopped
+  }
+
+  /** The last stop. */
+  get lastStop(): MachineStop {
+    return this.#stop
+  }
+
+  // ---------------------------------------------------------------- stop and go
+
+  /** Stops the machine between two instructions. One that has not been run yet stays stopped when it is. */
+  stop(): Promise<MachineStop> {
+    if (this.#isStopped) return Promise.resolve(this.#stop)
+    const next = this.nextStop()
+    this.#life.hold()
+    return next
+  }
+
+  /** Resolves at the next stop that no handler takes. @throws MachineError `ERR_STATE` when the machine ends first */
+  nextStop(): Promise<MachineStop> {
+    this.#checkAlive()
+    this.#next ??= Promise.withResolvers<MachineStop>()
+    return this.#next.promise
+  }
+
+  /** Lets the machine run on. @param actions - by vCPU; default each continues */
+  resume(actions: readonly CpuResume[] = []): void {
+    if (!this.#isStopped) return
+    this.#staying.clear()
+    for (const [i, control] of this.#controls.entries()) {
+      const { action, holdInterrupts, passBreakpoint = true, dropFault = false } = actions[i] ?? CONTINUE
+      if (action === 'stay') this.#staying.add(i)
+      control.resume({ step: action === 'step', holdInterrupts: holdInterrupts ?? true, passBreakpoint, dropFault })
+      this.#states[i]!.forget()
+    }
+    this.#isStopped = false
+    if (this.#clock !== undefined) this.#domain.clock.restore(this.#clock)
+    this.#clock = undefined
+    this.#life.release()
+    this.#domain.wake()
+  }
+
+  /** Executes one instruction of a vCPU; the others stay where they are. */
+  step(cpu = 0): Promise<MachineStop> {
+    this.#checkCpu(cpu)
+    const next = this.nextStop()
+    this.resume(this.#states.map((_, i) => ({ action: i === cpu ? 'step' : 'stay' })))
+    return next
+  }
+
+  /** @internal Names the listener that hears of each stop that no handler takes. */
+  onStop(listener: ((stop: MachineStop) => void) | null): void {
+    this.#listener = listener
+  }
+
+  /** Takes all breakpoints away, and lets the machine run on without a debugger. */
+  close(): void {
+    for (const control of this.#controls) control.detach()
+    this.#domain.watchDebug(null)
+    this.#life.holder = undefined
+    this.#listener = null
+    if (this.#isStopped) this.resume()
+    this.#life.release()
+    this.#ended()
+  }
+
+  #vcpuStopped({ id }: VirtualCpu): void {
+    const stop = this.#controls[id]!.stop
+    if (stop === undefined) return
+    this.#stop = { ...stop, cpu: id }
+    this.#life.hold()
+  }
+
+  #still(): void {
+    if (this.#isStopped) return
+    this.#isStopped = true
+    const { clock } = this.#domain
+    if (!clock.deterministic) this.#clock = clock.save()
+    const told = this.#controls[this.#stop.cpu]!.stop
+    // The vCPU that had stopped last has gone on since: somebody has asked for this stop.
+    if (told === undefined) this.#stop = { kind: 'pause', cpu: this.#stop.cpu }
+    const stop = this.#stop
+    const handlers = this.#handlersOf(stop)
+    if (handlers.length > 0) void this.#handle(handlers, stop)
+    else this.#tell(stop)
+  }
+
+  #handlersOf(stop: MachineStop): StopHandler[] {
+    const stoppers: Stopper[] =
+      stop.kind === 'breakpoint'
+        ? [...(this.#breakpoints.get(stop.address) ?? [])]
+        : stop.kind === 'watch'
+          ? [...this.#watches].filter(({ address, length, kind }) => {
+              return kind === stop.watch && stop.address >= address && stop.address < address + BigInt(length)
+            })
+          : []
+    const handlers = stoppers.map(({ handler }) => handler)
+    // One without a handler stops for good.
+    return handlers.includes(undefined) ? [] : (handlers as StopHandler[])
+  }
+
+  async #handle(handlers: readonly StopHandler[], stop: MachineStop): Promise<void> {
+    let stays = false
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- in the order in which they were set
+      for (const handler of handlers) stays = (await handler(stop)) === 'stay' || stays
+    } catch (error) {
+      this.#rejectNext(error)
+      stays = true
+    }
+    if (stays) this.#tell(stop)
+    else this.resume()
+  }
+
+  #tell(stop: MachineStop): void {
+    const next = this.#next
+    this.#next = undefined
+    next?.resolve(stop)
+    this.#listener?.(stop)
+  }
+
+  #rejectNext(error: unknown): void {
+    const next = this.#next
+    this.#next = undefined
+    next?.reject(error)
+  }
+
+  #ended(): void {
+    this.#over = true
+    this.#rejectNext(new MachineError('ERR_STATE', 'the machine has ended'))
+  }
+
+  #checkAlive(): void {
+    if (this.#over) throw new MachineError('ERR_STATE', 'the machine has ended')
+  }
+
+  #checkCpu(cpu: number): void {
+    if (this.#states[cpu] === undefined)
+      throw new MachineError('ERR_OPTION', `vCPU ${cpu}: expected 0 to ${this.#states.length - 1}`)
+  }
+
+  // ---------------------------------------------------------------- where it stops
+
+  /**
+   * Stops before the instruction at a linear address, whichever vCPU comes there. Guest memory stays as it is: code may be
+   * written anew.
+   */
+  breakpoint(address: bigint, handler?: StopHandler): Removable {
+    const stopper: Stopper = { handler }
+    const here = this.#breakpoints.get(address) ?? new Set()
+    if (here.size === 0) for (const control of this.#controls) control.addBreakpoint(address)
+    this.#breakpoints.set(address, here.add(stopper))
+    return {
+      remove: () => {
+        if (!here.delete(stopper) || here.size > 0) return
+        this.#breakpoints.delete(address)
+        for (const control of this.#controls) control.removeBreakpoint(address)
+      },
+    }
+  }
+
+  /**
+   * Stops after an instruction that accesses watched bytes. Devices' own accesses do not count.
+   *
+   * @param length - in bytes, up to 1 MiB
+   */
+  watch(address: bigint, length: number, kind: WatchKind, handler?: StopHandler): Removable {
+    for (const control of this.#controls) control.addWatchpoint(address, length, kind)
+    const watch: Watch = { address, length, kind, handler }
+    this.#watches.add(watch)
+    return {
+      remove: () => {
+        if (!this.#watches.delete(watch)) return
+        for (const control of this.#controls) control.removeWatchpoint(address, length, kind)
+      },
+    }
+  }
+
+  /** Vectors of exceptions that stop the machine before they are delivered. */
+  get caughtFaults(): readonly number[] {
+    return [...this.#controls[0]!.caughtFaults].toSorted((a, b) => a - b)
+  }
+
+  /** Has an exception stop the machine before it is delivered, or no longer. */
+  catchFault(vector: number, caught = true): void {
+    for (const control of this.#controls) control.catchFault(vector, caught)
+  }
+
+  /** Whether a triple fault stops the machine before it ends it; not at first. */
+  get catchesShutdown(): boolean {
+    return this.#controls[0]!.catchesShutdown
+  }
+  set catchesShutdown(caught: boolean) {
+    for (const control of this.#controls) control.catchesShutdown = caught
+  }
+
+  /** Describes a vCPU for people: `CPU 0, halted`. */
+  describeCpu(cpu: number): string {
+    this.#checkCpu(cpu)
+    const { halted, waitsForStartup, busy } = this.#vcpu(cpu).cpu
+    const what = busy ? 'waits for a device' : halted ? 'halted' : waitsForStartup ? 'waits for start-up' : 'executes'
+    return `CPU ${cpu}, ${what}`
+  }
+
+  // ---------------------------------------------------------------- registers and memory
+
+  /**
+   * Reads a register of a stopped machine, by gdb's name for it (`rax`, `rip`, `eflags`, `cs`, `xmm0`), or one of
+   * `cs_base`, `cr0`, `efer`, `gdtr_base` and so on.
+   *
+   * @throws MachineError `ERR_OPTION` for a register that there is not
+   */
+  register(name: string, cpu = 0): bigint {
+    this.#checkCpu(cpu)
+    const value = this.#states[cpu]!.read(name)
+    if (value === undefined) throw new MachineError('ERR_OPTION', `there is no register '${name}'`)
+    return value
+  }
+
+  /** Writes one. @returns false where that cannot be now: an instruction waits for a device */
+  setRegister(name: string, value: bigint, cpu = 0): boolean {
+    this.register(name, cpu)
+    return this.#isStopped && this.#states[cpu]!.write(name, value)
+  }
+
+  /** Reads memory at a linear address as a vCPU sees it. @returns how many bytes there are, up to what is no memory */
+  read(address: bigint, into: Uint8Array, cpu = 0): number {
+    this.#checkCpu(cpu)
+    return this.#vcpu(cpu).peek(address, into)
+  }
+
+  /** Writes memory at a linear address, ROM too. @returns how many bytes were written */
+  write(address: bigint, bytes: Uint8Array, cpu = 0): number {
+    this.#checkCpu(cpu)
+    return this.#vcpu(cpu).poke(address, bytes)
+  }
+
+  /** Reads memory at a guest-physical address. @returns how many bytes there are, up to what is no memory */
+  readPhysical(address: number, into: Uint8Array): number {
+    const { secondLevel, memory } = this.#domain
+    return pieces(address, into.length, (gpa, from, to) => {
+      const ma = secondLevel.peek(gpa)
+      if (ma < 0) return false
+      into.set(memory.u8.subarray(ma, ma + to - from), from)
+      return true
+    })
+  }
+
+  /** Writes memory at a guest-physical address, ROM too. @returns how many bytes were written */
+  writePhysical(address: number, bytes: Uint8Array): number {
+    const { secondLevel, guestMemory } = this.#domain
+    return pieces(address, bytes.length, (gpa, from, to) => {
+      return secondLevel.peek(gpa) >= 0 && guestMemory.load(gpa, bytes.subarray(from, to))
+    })
+  }
+
+  #vcpu(cpu: number): X86Vcpu {
+    return this.#domain.vcpus[cpu]!
+  }
+}
+
+const PAGE_BYTES = 4096
+/** Guest-physical addresses have no more bits. */
+const PHYSICAL_END = 2 ** 52
+
+/** Calls `each` with each page's part of a range. @returns the bytes up to the first that fails */
+function pieces(address: number, length: number, each: (gpa: number, from: number, to: number) => boolean): number {
+  let done = 0
+  while (done < length && address + done < PHYSICAL_END) {
+    const end = Math.min(length, done + PAGE_BYTES - ((address + done) % PAGE_BYTES))
+    if (!each(address + done, done, end)) break
+    done = end
+  }
+  return done
+}

@@ -1,0 +1,265 @@
+// Machines that stop for their debugger and go on: `pc.debugger()`.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defineDevice } from '@retrap/device'
+import { DebugExit } from '@retrap/devices'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { al, type Assembler, dword, dx, eax, ebx, ecx, esp } from '@retrap/x86-assembler'
+import { afterEach, describe, expect, test } from 'vitest'
+import { createPc, MachineError, type Pc, type PcDebugger, type PcOptions } from '../src/index.ts'
+import { BASE, multibootKernel } from './support/kernels.ts'
+
+const EXIT_PORT = 0xf4
+const DATA = 0x18_0000
+const DEVICE = 0xfed9_0000
+const FUNCTION = BASE + 0x1000
+const ROUNDS = 1000
+
+const pcs: Pc[] = []
+afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+
+/** Calls a function, which writes the count that it is given, `ROUNDS` times. */
+const counting = multibootKernel((asm) => {
+  const [store, again] = [asm.label(), asm.label()]
+  asm.mov(esp, 0x20_0000).mov(ebx, 0).mov(ecx, ROUNDS).bind(again)
+  asm.mov(eax, ecx).call(store).dec(ecx).jnz(again)
+  end(asm)
+  asm.org(FUNCTION).bind(store).mov(dword(DATA), eax).inc(ebx).ret()
+})
+
+function end(asm: Assembler): void {
+  asm.mov(dx, EXIT_PORT).mov(al, 0).out(dx, al).hlt()
+}
+
+async function made(
+  kernel: Uint8Array,
+  options: Partial<PcOptions> = {},
+): Promise<{ readonly pc: Pc; readonly debug: PcDebugger }> {
+  const pc = await createPc({
+    memoryBytes: 4 << 20,
+    codeCacheBytes: 4 << 20,
+    jit: TEST_JIT,
+    kernel: kernel.slice(),
+    devices: [new DebugExit({ iobase: EXIT_PORT })],
+    ...options,
+  })
+  pcs.push(pc)
+  return { pc, debug: await pc.debugger() }
+}
+
+const read = (debug: PcDebugger, address: number): number => {
+  const bytes = new Uint8Array(4)
+  expect(debug.read(BigInt(address), bytes)).toBe(4)
+  return new DataView(bytes.buffer).getUint32(0, true)
+}
+
+describe.each(['real', 'deterministic'] as const)('with %s time', (clock) => {
+  test('breakpoints have handlers, which the machine waits for', async () => {
+    const { pc, debug } = await made(counting, { clock })
+    const seen: bigint[] = []
+    const breakpoint = debug.breakpoint(BigInt(FUNCTION), async ({ cpu }) => {
+      seen.push(debug.register('rax', cpu))
+      await sleep(1)
+      if (seen.length === 5) breakpoint.remove()
+    })
+    expect(await pc.run()).toMatchObject({ reason: 'debug-exit' })
+    expect(seen).toEqual([1000n, 999n, 998n, 997n, 996n])
+    expect(debug.register('rbx')).toBe(BigInt(ROUNDS))
+  })
+
+  test('it stops, steps, watches, and executes the same in the end', async () => {
+    const alone = await made(counting, { clock })
+    await alone.pc.run()
+    const { pc, debug } = await made(counting, { clock })
+    // One that has not been run yet.
+    expect(await debug.stop()).toEqual({ kind: 'pause', cpu: 0 })
+    const breakpoint = debug.breakpoint(BigInt(FUNCTION))
+    const running = pc.run()
+    await sleep(5)
+    expect([debug.isStopped, pc.domain.instructions]).toEqual([true, 0])
+    debug.resume()
+    expect(await debug.nextStop()).toEqual({ kind: 'breakpoint', cpu: 0, address: BigInt(FUNCTION) })
+    expect(await debug.step()).toEqual({ kind: 'step', cpu: 0 })
+    expect(read(debug, DATA)).toBe(ROUNDS)
+    breakpoint.remove()
+    const watch = debug.watch(BigInt(DATA), 4, 'write')
+    debug.resume()
+    expect(await debug.nextStop()).toEqual({ kind: 'watch', cpu: 0, address: BigInt(DATA), watch: 'write' })
+    expect(read(debug, DATA)).toBe(ROUNDS - 1)
+    watch.remove()
+    expect(debug.setRegister('rbx', 5000n)).toBe(true)
+    expect(debug.write(BigInt(DATA + 8), Uint8Array.of(1, 2, 3, 4))).toBe(4)
+    debug.resume()
+    await running
+    expect(debug.register('rbx')).toBe(BigInt(ROUNDS - 1 + 5000))
+    expect(read(debug, DATA + 8)).toBe(0x0403_0201)
+    expect(pc.domain.instructions).toBe(alone.pc.domain.instructions)
+    if (clock === 'deterministic') expect(pc.domain.clock.now()).toBe(alone.pc.domain.clock.now())
+  })
+
+  test('two vCPUs that run: the debugger steps one, and the other stays', async () => {
+    const spin = multibootKernel((asm) => {
+      const [again, second] = [asm.label(), 0x8000]
+      // INIT and a start-up IPI for the other vCPU, whose code is at 0x8000: it jumps to itself.
+      asm.mov(dword(second), 0x9090_9090).mov(dword(second + 4), 0xf8eb_9090)
+      asm.mov(dword(0xfee0_00f0), 0x1ff).mov(dword(0xfee0_0310), 1 << 24)
+      asm.mov(dword(0xfee0_0300), 0x4500).mov(dword(0xfee0_0300), 0x4608)
+      asm.bind(again).inc(ebx).jmp(again)
+    })
+    const { pc, debug } = await made(spin, { clock, cpus: 2 })
+    const running = pc.run()
+    for (let i = 0; i < 50 && debug.register('rip', 1) === 0xfff0n; i++) await sleep(5)
+    await debug.stop()
+    const [before, other] = [debug.register('rbx'), pc.domain.vcpus[1]!.cpu.retired]
+    expect(other).toBeGreaterThan(0)
+    for (let i = 0; i < 10; i++) expect(await debug.step(0)).toMatchObject({ kind: 'step', cpu: 0 })
+    expect(debug.register('rbx') - before).toBe(5n)
+    expect(pc.domain.vcpus[1]!.cpu.retired).toBe(other)
+    const first = pc.domain.vcpus[0]!.cpu.retired
+    expect(await debug.step(1)).toMatchObject({ kind: 'step', cpu: 1 })
+    expect(pc.domain.vcpus[1]!.cpu.retired).toBe(other + 1)
+    expect(pc.domain.vcpus[0]!.cpu.retired).toBe(first)
+    const saved = await pc.save()
+    expect(saved.state).toBeDefined()
+    debug.close()
+    pc.domain.stop({ reason: 'stopped' })
+    expect(await running).toEqual({ reason: 'stopped' })
+  })
+})
+
+test('a stopped machine is stopped for good by its signal, and stays stopped when it is run again', async () => {
+  const { pc, debug } = await made(counting)
+  debug.breakpoint(BigInt(FUNCTION))
+  const abort = new AbortController()
+  const running = pc.run({ signal: abort.signal })
+  await debug.nextStop()
+  abort.abort()
+  expect(await running).toEqual({ reason: 'stopped' })
+  const { instructions } = pc.domain
+  const again = pc.run()
+  await sleep(5)
+  expect(pc.domain.instructions).toBe(instructions)
+  debug.close()
+  expect(await again).toMatchObject({ reason: 'debug-exit' })
+})
+
+test('no time passes for a machine that is stopped', async () => {
+  const { pc, debug } = await made(counting)
+  debug.breakpoint(BigInt(FUNCTION))
+  void pc.run()
+  await debug.nextStop()
+  const before = pc.domain.clock.now()
+  await sleep(50)
+  void debug.step()
+  expect(pc.domain.clock.now() - before).toBeLessThan(40e6)
+})
+
+test('memory that is a device, or is not mapped, is not read; nor do reads leave traces', async () => {
+  let reads = 0
+  const device = defineDevice({ name: 'device', mmio: { base: DEVICE, size: 0x1000 }, read: () => ++reads })
+  const { debug } = await made(counting, { devices: [device] })
+  const bytes = new Uint8Array(16)
+  expect(debug.read(BigInt(DEVICE), bytes)).toBe(0)
+  expect(debug.readPhysical(DEVICE, bytes)).toBe(0)
+  expect(debug.write(BigInt(DEVICE), bytes)).toBe(0)
+  expect(debug.read(0xfee0_0000n, bytes)).toBe(0)
+  expect(debug.read(BigInt((4 << 20) - 8), bytes)).toBe(8)
+  expect(debug.readPhysical((4 << 20) - 8, bytes)).toBe(8)
+  expect(debug.readPhysical(2 ** 60, bytes)).toBe(0)
+  expect(debug.writePhysical((4 << 20) - 4, bytes)).toBe(4)
+  expect(reads).toBe(0)
+})
+
+test('an instruction that waits for a device is one step; its registers cannot be written meanwhile', async () => {
+  let answer: (value: number) => void = () => {}
+  const device = defineDevice({
+    name: 'slow',
+    mmio: { base: DEVICE, size: 0x1000 },
+    read: () => new Promise<number>((resolve) => (answer = resolve)),
+  })
+  const kernel = multibootKernel((asm) => {
+    asm.mov(ebx, 0).mov(eax, dword(DEVICE)).inc(ebx)
+    end(asm)
+  })
+  const { pc, debug } = await made(kernel, { devices: [device, new DebugExit({ iobase: EXIT_PORT })] })
+  void pc.run()
+  await sleep(20)
+  await debug.stop()
+  const rip = debug.register('rip')
+  expect(debug.describeCpu(0)).toBe('CPU 0, waits for a device')
+  const target = await pc.gdbTarget({ kill: () => {} })
+  expect(await target.monitor(0, 'pending')).toMatch(/CPU 0 waits for a device at 0x1000[\da-f]{2}/)
+  expect(debug.setRegister('rbx', 1n)).toBe(false)
+  const stepped = debug.step()
+  await sleep(5)
+  answer(0x1234)
+  expect(await stepped).toEqual({ kind: 'step', cpu: 0 })
+  expect([debug.register('rip') - rip, debug.register('rax'), debug.register('rbx')]).toEqual([5n, 0x1234n, 0n])
+})
+
+test('a triple fault stops the machine where it is caught', async () => {
+  const kernel = multibootKernel((asm) => asm.ud2())
+  const { pc, debug } = await made(kernel)
+  debug.catchFault(6)
+  debug.catchesShutdown = true
+  const running = pc.run()
+  expect(await debug.nextStop()).toMatchObject({ kind: 'fault', vector: 6 })
+  debug.resume()
+  expect(await debug.nextStop()).toEqual({ kind: 'shutdown', cpu: 0 })
+  debug.resume()
+  expect(await running).toMatchObject({ reason: 'triple-fault' })
+})
+
+test('a machine that ends tells who waits for a stop', async () => {
+  const { pc, debug } = await made(counting)
+  const next = debug.nextStop()
+  await Promise.all([expect(next).rejects.toThrow(MachineError), pc.run()])
+  expect(() => debug.nextStop()).toThrow(MachineError)
+})
+
+test('what a handler throws stops the machine, and is thrown to who waits', async () => {
+  const { pc, debug } = await made(counting)
+  debug.breakpoint(BigInt(FUNCTION), () => {
+    throw new Error('mine')
+  })
+  void pc.run()
+  await expect(debug.nextStop()).rejects.toThrow('mine')
+  expect(debug.isStopped).toBe(true)
+})
+
+test('registers have gdb’s names, and can be written', async () => {
+  const { pc, debug } = await made(counting)
+  await debug.stop()
+  const target = await pc.gdbTarget({ kill: () => {} })
+  for (const { name } of [...target.registers.registers])
+    expect([name, target.readRegister(0, name)]).not.toContain(undefined)
+  const odd = ['st3', 'fstat', 'ftag', 'xmm5', 'ymm5h', 'fs_base', 'cr2', 'eflags', 'rip', 'r15', 'mxcsr', 'gdtr_limit']
+  for (const name of odd) {
+    const value = name === 'eflags' ? 0x246n : name === 'ftag' ? 0xffffn : 0x1234n & 0x3ffn
+    expect([name, debug.setRegister(name, value), debug.register(name)]).toEqual([name, true, value])
+  }
+  // Protected mode: a selector has a descriptor that belongs to it.
+  expect(debug.setRegister('ds', 8n)).toBe(false)
+  expect(debug.setRegister('tr', 8n)).toBe(false)
+  expect(() => debug.register('ax')).toThrow(MachineError)
+  expect(() => debug.register('rax', 1)).toThrow(MachineError)
+})
+
+test('the monitor', async () => {
+  const { pc, debug } = await made(counting)
+  await debug.stop()
+  const target = await pc.gdbTarget({ kill: () => {} })
+  const ask = (command: string): Promise<string> => target.monitor(0, command)
+  expect(await ask('help')).toContain('walk ADDRESS')
+  expect(await ask('catch #PF 6 triple')).toBe('Caught: #UD, #PF, triple\n')
+  expect(await ask('uncatch triple ud')).toBe('Caught: #PF\n')
+  expect(await ask('catch #XX')).toBe("'#XX' is no exception: write #PF, 14 or triple\n")
+  expect(await ask('devices')).toContain('serial-3f8\n')
+  expect(await ask('interrupts')).toMatch(/^CPU 0: IF 0, processor priority 0x0, no vector waits\n$/)
+  expect(await ask('p2m 0x100000')).toMatch(/^0x100000: RAM.*, machine address 0x[\da-f]+\n$/)
+  expect(await ask(`p2m ${DEVICE}`)).not.toContain('machine address')
+  expect(await ask('pending')).toBe('No instruction waits.\n')
+  expect(await ask('walk 0x1234')).toBe('0x1234 is guest-physical 0x1234\n')
+  for (const wrong of ['p2m', 'p2m -1', 'walk 0x11112222333344445', 'walk'])
+    expect(await ask(wrong)).toMatch(/^write (p2m|walk) ADDRESS\n$/)
+  expect(await ask('nothing')).toContain('monitor help')
+})
