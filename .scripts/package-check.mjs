@@ -1,6 +1,6 @@
 // Packs the package in the current folder as it would be published, and has publint and attw look at the tarball.
 import { spawnSync } from 'node:child_process'
-import { globSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, readFileSync } from 'node:fs'
 import { entryPoints } from '../packages/tooling/src/rolldown.ts'
 
 const tarball = 'temp/package.tgz'
@@ -15,8 +15,11 @@ if (manifest.exports?.['.'] !== undefined) commands.push(['attw', [tarball, '--p
 
 // One module per entry point, and what several of them share.
 const modules = entryPoints(process.cwd()).map((name) => `${name}.js`)
-const built = globSync('**/*.js', { cwd: 'dist' }).map((file) => file.replaceAll('\\', '/'))
+// The site is files for browsers, with names of vite's.
+const built = globSync('**/*.js', { cwd: 'dist', exclude: ['site'] }).map((file) => file.replaceAll('\\', '/'))
+const hasSite = manifest.devDependencies?.['@retrap/site'] === undefined || existsSync('dist/site/index.html')
 const wrong = [
+  ...(hasSite ? [] : ['there is no dist/site/index.html']),
   ...modules.filter((file) => !built.includes(file)).map((file) => `there is no dist/${file}`),
   ...built
     .filter((file) => !modules.includes(file) && !/^chunk-[\w-]+\.js$/.test(file))

@@ -21,6 +21,7 @@ import { parseModule, usage } from './values.ts'
 import type { ModuleArgument } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
 import { addWalk } from './walk/command.ts'
+import { addWeb } from './web/command.ts'
 import { archOption, checkArmFlags, checkArmImages } from './arm-machine.ts'
 import { architectureOf, DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
 import { machineOptions, romOptions, settingsFor, type MachineFlags } from './machine-options.ts'
@@ -108,7 +109,9 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
       if (unknown !== undefined)
-        throw usage(`there is no command '${unknown}'; there are run, linux, restore, image, disasm, walk, esr and p2m`)
+        throw usage(
+          `there is no command '${unknown}'; there are run, linux, restore, web, image, disasm, walk, esr and p2m`,
+        )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
       await finish(settingsFor(withCardDevice(flags), images, input, host))
@@ -189,6 +192,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
   addEsr(program, host.stdout)
+  addWeb(program, host)
   addP2m(program, { ...host, images: (flags) => mapImages(flags, host) })
   return program
 }

@@ -170,7 +170,7 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
         response.writeHead(from === 0 ? 200 : 206, length)
         response.write(guest.subarray(from, from + 30_000), () => {
           if (from + 30_000 >= guest.length) response.end()
-          else setTimeout(() => response.destroy(), 50)
+          else setTimeout(() => response.destroy(), 500)
         })
         return true
       },
@@ -188,7 +188,9 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
       return last
     })
     expect(progress).toEqual({ image: 'firmware', loadedBytes: guest.length, totalBytes: guest.length })
-    expect(asked).toEqual([undefined, 'bytes=30000-', 'bytes=60000-'])
+    // A busy page may not have read all that was sent when the connection broke.
+    expect(asked.length).toBe(3)
+    expect(asked.slice(1)).toEqual([expect.stringMatching(/^bytes=\d+-$/), expect.stringMatching(/^bytes=\d+-$/)])
   })
 
   test('a disk of a File keeps in memory what is written; disks of bytes and files are read', async () => {

@@ -1,16 +1,6 @@
-import {
-  BlobStorage,
-  type BlockStorage,
-  HttpStorage,
-  isQcow2,
-  MemoryStorage,
-  Overlay,
-  Qcow2Image,
-  RawImage,
-} from '@retrap/block'
 import { WebError } from '../errors.ts'
 import type { Progress } from '../options.ts'
-import type { SentDrive, SentSource } from '../protocol.ts'
+import type { SentSource } from '../protocol.ts'
 
 /** What readers of images tell the page. */
 export interface SourceListener {
@@ -19,11 +9,11 @@ export interface SourceListener {
   warning(message: string): void
 }
 
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+/** What an error says. */
+export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
 /** How often a file that was cut off is asked for again. */
 const ATTEMPTS = 4
-/** Magic number and version of a qcow2 image. */
-const HEAD_BYTES = 8
 
 /** Reads all of an image. @throws WebError `ERR_SOURCE` */
 export async function readWhole(image: string, source: SentSource, listener: SourceListener): Promise<Uint8Array> {
@@ -116,86 +106,4 @@ function join(parts: readonly Uint8Array[], bytes: number): Uint8Array {
     at += part.length
   }
   return all
-}
-
-/** Tells the page what is read from an image by and by, and what fails. */
-class WatchedStorage implements BlockStorage {
-  readonly #storage: BlockStorage
-  readonly #fetched: () => number
-  readonly #image: string
-  readonly #listener: SourceListener
-  #told = 0
-
-  constructor(image: string, storage: BlockStorage, fetched: () => number, listener: SourceListener) {
-    this.#image = image
-    this.#storage = storage
-    this.#fetched = fetched
-    this.#listener = listener
-  }
-
-  get bytes(): number {
-    return this.#storage.bytes
-  }
-
-  get readOnly(): boolean {
-    return this.#storage.readOnly
-  }
-
-  async read(offset: number, into: Uint8Array): Promise<void> {
-    try {
-      await this.#storage.read(offset, into)
-    } catch (error) {
-      this.#listener.warning(`${this.#image}: ${reasonOf(error)}`)
-      throw error
-    }
-    const loadedBytes = this.#fetched()
-    if (loadedBytes === this.#told) return
-    this.#told = loadedBytes
-    this.#listener.progress({ image: this.#image, loadedBytes, totalBytes: this.bytes })
-  }
-
-  write(offset: number, from: Uint8Array): Promise<void> {
-    return this.#storage.write(offset, from)
-  }
-
-  flush(): Promise<void> {
-    return this.#storage.flush()
-  }
-
-  close(): Promise<void> {
-    return this.#storage.close()
-  }
-}
-
-async function openStorage(image: string, source: SentSource, listener: SourceListener): Promise<BlockStorage> {
-  if ('bytes' in source) return new MemoryStorage(source.bytes, { readOnly: true })
-  if ('blob' in source) {
-    const storage = new BlobStorage(source.blob)
-    return new WatchedStorage(image, storage, () => 0, listener)
-  }
-  const storage = await HttpStorage.open(source.url)
-  return new WatchedStorage(image, storage, () => storage.fetchedBytes, listener)
-}
-
-/**
- * Opens the medium of a drive, as little of it as possible. What is written to a disk stays in memory.
- *
- * @throws WebError `ERR_SOURCE`
- */
-export async function openMedium(
-  drive: Pick<SentDrive, 'id' | 'media'>,
-  source: SentSource,
-  listener: SourceListener,
-): Promise<Overlay | RawImage | Qcow2Image> {
-  try {
-    const storage = await openStorage(drive.id, source, listener)
-    const head = new Uint8Array(Math.min(HEAD_BYTES, storage.bytes))
-    await storage.read(0, head)
-    const image = isQcow2(head)
-      ? await Qcow2Image.open(storage, { readOnly: true })
-      : new RawImage(storage, { readOnly: true })
-    return drive.media === 'cdrom' ? image : new Overlay(image)
-  } catch (error) {
-    throw new WebError('ERR_SOURCE', `${drive.id}: ${reasonOf(error)}`, { cause: error })
-  }
 }

@@ -14,7 +14,8 @@ import {
 } from '../protocol.ts'
 import { FrameSender } from './frames.ts'
 import { SerialSender } from './serial-sender.ts'
-import { openMedium, readWhole, type SourceListener } from './sources.ts'
+import type { OpenMedium } from './media.ts'
+import { readWhole, type SourceListener } from './sources.ts'
 
 /** Sends a message to the page. */
 type Send = (message: FromWorker, transfer?: Transferable[]) => void
@@ -24,6 +25,9 @@ const DEFAULT_MEMORY_BYTES = 128 << 20
 const FRAME_MS = 16
 /** Absolute pointers go from 0 to this. */
 const LARGEST_PLACE = 0x7fff
+
+/** Opens a medium. Machines without drives load nothing of that. */
+const openMedium: OpenMedium = async (...given) => (await import('./media.ts')).openMedium(...given)
 
 /** The machine of a Worker: what the page's calls do. */
 export class WorkerMachine {

@@ -1,0 +1,73 @@
+/** `retrap web`. */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { CliError } from '../cli-error.ts'
+import type { SessionHost } from '../host.ts'
+import { usage } from '../values.ts'
+import { serveSite, siteFolder, type SiteServer } from './server.ts'
+
+/** Browsers keep what belongs to a site by its port: it is the same one each time, if it is free. */
+const USUAL_PORT = 8064
+
+/** Starts the program that the user's system opens addresses with. */
+const OPENERS: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
+  darwin: ['open'],
+  win32: ['cmd', '/c', 'start', ''],
+}
+
+interface WebFlags {
+  readonly port?: number
+  readonly open: boolean
+}
+
+/** Adds the command. */
+export function addWeb(program: Command, host: Pick<SessionHost, 'stdout' | 'onSignal'>): void {
+  program
+    .command('web')
+    .description('Serve the site, with machines in web pages, on this computer, and open it')
+    .option('--port <number>', `TCP port; 0: any (default: ${USUAL_PORT}, or any where it is taken)`, parsePort)
+    .option('--no-open', 'do not open a browser')
+    .action(async ({ port, open }: WebFlags) => {
+      const folder = siteFolder()
+      if (!existsSync(join(folder, 'index.html')))
+        throw new CliError(
+          'ERR_INPUT',
+          `there is no site in ${folder}; build it: npx turbo run build --filter=@retrap/site`,
+        )
+      const server = await start(folder, port)
+      host.stdout.write(`retrap: ${server.url} (Ctrl-C ends it)\n`)
+      if (open) openBrowser(server.url)
+      await new Promise<void>((resolve) => {
+        const stop = host.onSignal(() => {
+          stop()
+          resolve()
+        })
+      })
+      server.close()
+    })
+}
+
+function parsePort(text: string): number {
+  const port = Number(text)
+  if (/^\d+$/.test(text) && port <= 0xffff) return port
+  throw usage(`--port '${text}': expected a number from 0 to 65535`)
+}
+
+async function start(folder: string, port: number | undefined): Promise<SiteServer> {
+  try {
+    return await serveSite(folder, port ?? USUAL_PORT)
+  } catch (error) {
+    if (port === undefined) return serveSite(folder, 0)
+    throw new CliError('ERR_INPUT', `--port ${port}: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+/** Opens an address in the user's browser. Where there is none the user has the address. */
+function openBrowser(url: string): void {
+  const [name = 'xdg-open', ...args] = OPENERS[process.platform] ?? ['xdg-open']
+  spawn(name, [...args, url], { stdio: 'ignore', detached: true })
+    .on('error', () => {})
+    .unref()
+}

@@ -1,0 +1,59 @@
+/** The server of the site. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { runCli } from '../../src/cli.ts'
+import { serveSite } from '../../src/web/server.ts'
+import { FakeHost } from '../support/fake-machine.ts'
+
+const parent = mkdtempSync(join(tmpdir(), 'retrap-site-'))
+const folder = join(parent, 'site')
+mkdirSync(join(folder, 'assets'), { recursive: true })
+writeFileSync(join(parent, 'secret.txt'), 'secret')
+writeFileSync(join(folder, 'index.html'), '<!doctype html>')
+writeFileSync(join(folder, 'assets/main.js'), 'export {}')
+afterAll(() => rmSync(parent, { recursive: true }))
+
+test('files have their types, isolate their page, and have a strict policy; nothing beyond the folder is served', async () => {
+  const site = await serveSite(folder, 0)
+  const page = await fetch(site.url)
+  expect(await page.text()).toBe('<!doctype html>')
+  expect(Object.fromEntries(page.headers)).toMatchObject({
+    'content-type': 'text/html; charset=utf-8',
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-embedder-policy': 'require-corp',
+    'content-security-policy': expect.stringContaining("script-src 'self' 'wasm-unsafe-eval';") as string,
+  })
+  const script = await fetch(`${site.url}assets/main.js`, { method: 'HEAD' })
+  expect([script.headers.get('content-type'), await script.text()]).toEqual(['text/javascript; charset=utf-8', ''])
+  // `fetch` would tidy the paths.
+  const raw = (path: string, method = 'GET'): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const { port } = new URL(site.url)
+      request({ port, path, method }, (response) => {
+        response.resume()
+        resolve(response.statusCode)
+      })
+        .on('error', reject)
+        .end()
+    })
+  expect(
+    await Promise.all(
+      ['/../secret.txt', '/%2e%2e/secret.txt', '/assets/', '/assets', '//', '/nothing'].map((path) => raw(path)),
+    ),
+  ).toEqual([404, 404, 404, 404, 404, 404])
+  expect(await raw('/', 'POST')).toBe(405)
+  site.close()
+  await expect(fetch(site.url)).rejects.toThrow()
+})
+
+test('a port that is taken, or is none, is said', async () => {
+  const site = await serveSite(folder, 0)
+  await expect(serveSite(folder, Number(new URL(site.url).port))).rejects.toMatchObject({ code: 'EADDRINUSE' })
+  site.close()
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  expect(await runCli(['web', '--port', '65536'], host)).toBe(2)
+  expect(host.stderr.text).toContain("--port '65536': expected a number from 0 to 65535")
+})

@@ -1,0 +1,47 @@
+import type { Machine } from '@retrap/web'
+import { useEffect, useRef, useState } from 'preact/hooks'
+
+/** The machine's screen, as large as whole pixels fit; it is not there while the display is off. */
+export function ScreenPanel({ machine }: { machine: Machine }) {
+  const canvas = useRef<HTMLCanvasElement>(null)
+  const panel = useRef<HTMLDivElement>(null)
+  const [size, setSize] = useState(machine.screenSize)
+  useEffect(() => machine.attachCanvas(canvas.current!), [machine])
+  useEffect(() => machine.on('resize', setSize), [machine])
+  useEffect(() => {
+    const fit = (): void => scale(canvas.current!, panel.current!, size.width, size.height)
+    const observer = new ResizeObserver(fit)
+    observer.observe(panel.current!)
+    fit()
+    return () => observer.disconnect()
+  }, [size])
+  return (
+    <section hidden={size.width === 0} aria-label="Screen">
+      <div class="screen" ref={panel}>
+        <canvas
+          ref={canvas}
+          tabIndex={0}
+          role="application"
+          aria-label="Screen of the machine. Control, Alt and Escape together leave it."
+        />
+      </div>
+      <div class="toolbar">
+        <button onClick={() => void panel.current!.requestFullscreen()}>Full screen</button>
+      </div>
+    </section>
+  )
+}
+
+/** A pixel of the guest is a whole number of the host's; a picture that is too wide is made smaller. */
+function scale(canvas: HTMLCanvasElement, panel: HTMLElement, width: number, height: number): void {
+  if (width === 0) return
+  const isFull = document.fullscreenElement === panel
+  const room = isFull ? innerWidth : panel.clientWidth - 8
+  const heightRoom = isFull ? innerHeight : Math.max(innerHeight * 0.8, 240)
+  const fitting = Math.min((room * devicePixelRatio) / width, (heightRoom * devicePixelRatio) / height)
+  const factor = (fitting >= 1 ? Math.floor(fitting) : fitting) / devicePixelRatio
+  canvas.style.width = `${width * factor}px`
+  canvas.style.height = `${height * factor}px`
+  // Letters of which rows are left out cannot be read.
+  canvas.style.imageRendering = fitting >= 1 ? 'pixelated' : 'auto'
+}

@@ -1,0 +1,41 @@
+import type { Machine } from '@retrap/web'
+import { FitAddon } from '@xterm/addon-fit'
+import { Terminal } from '@xterm/xterm'
+import '@xterm/xterm/css/xterm.css'
+import { useEffect, useRef } from 'preact/hooks'
+import { withStyleSheets } from './style-sheets.ts'
+
+/** CSS pixels: a phone's. */
+const NARROW = 640
+
+/** The machine's serial port, in a terminal. */
+export function SerialPanel({ machine }: { machine: Machine }) {
+  const place = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    const terminal = new Terminal({
+      cursorBlink: false,
+      fontSize: innerWidth < NARROW ? 12 : 14,
+      scrollback: 10_000,
+      theme: { background: '#101314', foreground: '#e3e6e4' },
+    })
+    const fit = new FitAddon()
+    terminal.loadAddon(fit)
+    const drop = withStyleSheets(() => terminal.open(place.current!))
+    fit.fit()
+    const observer = new ResizeObserver(() => fit.fit())
+    observer.observe(place.current!)
+    const detach = machine.attachTerminal(terminal)
+    terminal.focus()
+    return () => {
+      observer.disconnect()
+      detach()
+      terminal.dispose()
+      drop()
+    }
+  }, [machine])
+  return (
+    <section class="serial" aria-label="Serial port of the machine">
+      <div ref={place} />
+    </section>
+  )
+}

@@ -1,0 +1,246 @@
+import { useState } from 'preact/hooks'
+import { guessRole } from './image-kind.ts'
+import {
+  type Chosen,
+  type ChosenImage,
+  fromHash,
+  machineOptions,
+  problemOf,
+  type Role,
+  ROLE_NAMES,
+  type Settings,
+  toHash,
+  withImage,
+} from './settings.ts'
+
+const ROLES = Object.entries(ROLE_NAMES) as [Role, string][]
+/** The guest of this project: a firmware image beside the page. */
+const EMBEDDED: Chosen = {
+  title: 'The embedded guest',
+  options: { firmware: 'guest.bin', memoryBytes: 32 << 20, vga: 'none' },
+}
+
+/** Where a machine is chosen. */
+export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
+  const [settings, setSettings] = useState(() => fromHash(location.hash))
+  const change = (part: Partial<Settings>): void => {
+    const next = { ...settings, ...part }
+    setSettings(next)
+    // The address of this page is that of the machine.
+    history.replaceState(null, '', toHash(next) || location.pathname)
+  }
+  const problem = problemOf(settings)
+  return (
+    <div class="columns">
+      <section class="panel wide" aria-labelledby="embedded">
+        <h2 id="embedded">Start at once</h2>
+        <p class="soft">
+          A small system of our own: it goes from the reset vector to 64-bit mode, prints what it finds, and has a
+          shell.
+        </p>
+        <button class="primary" onClick={() => start(EMBEDDED)}>
+          Start the embedded guest
+        </button>
+      </section>
+      <section class="panel wide" aria-labelledby="own">
+        <h2 id="own">Start a system of yours</h2>
+        <Images images={settings.images} change={(images) => change({ images })} />
+        <form
+          onSubmit={(event) => {
+            event.preventDefault()
+            if (problem === null) start({ title: titleOf(settings), options: machineOptions(settings) })
+          }}
+        >
+          <Fields settings={settings} change={change} />
+          <div class="actions">
+            <button class="primary" type="submit" disabled={problem !== null}>
+              Start
+            </button>
+            <span class="soft" role="status">
+              {problem}
+            </span>
+          </div>
+        </form>
+      </section>
+      <p class="wide soft">
+        Everything runs in this page: files stay on your computer, and nothing is fetched but the addresses you give.
+      </p>
+    </div>
+  )
+}
+
+const nameOf = (source: File | string): string => (typeof source === 'string' ? source : source.name)
+
+function titleOf({ images }: Settings): string {
+  const first = images.find(({ role }) => role !== 'firmware' && role !== 'vgaBios') ?? images[0]
+  return first === undefined ? 'A machine' : nameOf(first.source).replace(/^.*\//, '')
+}
+
+interface ImagesProps {
+  readonly images: readonly ChosenImage[]
+  readonly change: (images: readonly ChosenImage[]) => void
+}
+
+/** The files and addresses that were chosen, and where more are added. */
+function Images({ images, change }: ImagesProps) {
+  const [over, setOver] = useState(false)
+  const [address, setAddress] = useState('')
+  const [role, setRole] = useState<Role>('disk')
+  const add = async (files: Iterable<File>): Promise<void> => {
+    const found = await Promise.all([...files].map(async (file) => ({ role: await guessRole(file), source: file })))
+    change(found.reduce<readonly ChosenImage[]>(withImage, images))
+  }
+  return (
+    <>
+      <div
+        class={over ? 'drop over' : 'drop'}
+        onDragOver={(event) => {
+          event.preventDefault()
+          setOver(true)
+        }}
+        onDragLeave={() => setOver(false)}
+        onDrop={(event) => {
+          event.preventDefault()
+          setOver(false)
+          void add(event.dataTransfer?.files ?? [])
+        }}
+      >
+        <p>Drop a kernel, a disk, a CD image or firmware here, or</p>
+        <label class="button file">
+          choose files
+          <input
+            type="file"
+            multiple
+            onChange={(event) => {
+              const { files } = event.currentTarget
+              void add(files ?? [])
+            }}
+          />
+        </label>
+      </div>
+      <ul class="files" aria-label="Chosen images">
+        {images.map((image, i) => (
+          <li key={`${i} ${nameOf(image.source)}`}>
+            <span class="name">{nameOf(image.source)}</span>
+            <select
+              aria-label={`What ${nameOf(image.source)} is`}
+              value={image.role}
+              onChange={(event) => {
+                const role = event.currentTarget.value as Role
+                change(images.map((one, at) => (at === i ? { ...one, role } : one)))
+              }}
+            >
+              {ROLES.map(([value, name]) => (
+                <option value={value}>{name}</option>
+              ))}
+            </select>
+            <button
+              aria-label={`Remove ${nameOf(image.source)}`}
+              onClick={() => change(images.filter((_, at) => at !== i))}
+            >
+              Remove
+            </button>
+          </li>
+        ))}
+      </ul>
+      <details>
+        <summary>Or give an address</summary>
+        <form
+          onSubmit={(event) => {
+            event.preventDefault()
+            change(withImage(images, { role, source: address }))
+            setAddress('')
+          }}
+        >
+          <div class="fields">
+            <label>
+              Address
+              <input
+                type="url"
+                required
+                value={address}
+                placeholder="https://"
+                onInput={(event) => setAddress(event.currentTarget.value)}
+              />
+            </label>
+            <label>
+              What it is
+              <select value={role} onChange={(event) => setRole(event.currentTarget.value as Role)}>
+                {ROLES.map(([value, name]) => (
+                  <option value={value}>{name}</option>
+                ))}
+              </select>
+            </label>
+          </div>
+          <p class="soft">
+            Disks and CDs are read by ranges, as the guest wants them. The server has to allow this page.
+          </p>
+          <button type="submit">Add</button>
+        </form>
+      </details>
+    </>
+  )
+}
+
+interface FieldsProps {
+  readonly settings: Settings
+  readonly change: (part: Partial<Settings>) => void
+}
+
+const MEMORY = ['64', '128', '256', '512', '1024', '2048', '3072']
+const CPUS = ['1', '2', '4', '8']
+
+/** The form's fields. */
+function Fields({ settings, change }: FieldsProps) {
+  const choice = <K extends 'memory' | 'cpus' | 'board' | 'vga'>(
+    label: string,
+    key: K,
+    values: readonly (readonly [value: string, name: string])[],
+  ) => (
+    <label>
+      {label}
+      <select
+        name={key}
+        value={settings[key]}
+        onChange={(event) => change({ [key]: event.currentTarget.value } as Partial<Settings>)}
+      >
+        {values.map(([value, name]) => (
+          <option value={value}>{name}</option>
+        ))}
+      </select>
+    </label>
+  )
+  const withOwn = (values: readonly string[], own: string): readonly string[] =>
+    values.includes(own) ? values : [...values, own]
+  return (
+    <div class="fields">
+      {choice(
+        'Memory',
+        'memory',
+        withOwn(MEMORY, settings.memory).map((value) => [value, `${value} MiB`]),
+      )}
+      {choice(
+        'Processors',
+        'cpus',
+        withOwn(CPUS, settings.cpus).map((value) => [value, value]),
+      )}
+      {choice('Board', 'board', [
+        ['pc', 'pc: i440FX'],
+        ['q35', 'q35: PCI Express'],
+      ])}
+      {choice('Graphics card', 'vga', [
+        ['auto', 'if firmware starts it'],
+        ['std', 'yes'],
+        ['none', 'no'],
+      ])}
+      <label>
+        Kernel's command line
+        <input
+          type="text"
+          value={settings.commandLine}
+          onInput={(event) => change({ commandLine: event.currentTarget.value })}
+        />
+      </label>
+    </div>
+  )
+}

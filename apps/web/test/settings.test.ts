@@ -1,0 +1,90 @@
+/** What files are, and settings in addresses. */
+import { describe, expect, test } from 'vitest'
+import { roleOf } from '../src/image-kind.ts'
+import { DEFAULTS, fromHash, machineOptions, problemOf, type Settings, toHash, withImage } from '../src/settings.ts'
+import { greetingDisk } from './support/boot-sector.ts'
+
+const ascii = (text: string): number[] => [...text].map((character) => character.charCodeAt(0))
+const head = (at: number, ...bytes: readonly number[]): Uint8Array => {
+  const all = new Uint8Array(0x8800)
+  all.set(bytes, at)
+  return all
+}
+const none = new Uint8Array(16)
+
+describe('what a file is', () => {
+  test.each([
+    { given: 'a bzImage', bytes: head(0x202, ...ascii('HdrS')), role: 'kernel' },
+    { given: 'an ELF', bytes: head(0, 0x7f, ...ascii('ELF')), role: 'kernel' },
+    {
+      given: 'a multiboot header',
+      bytes: head(64, 2, 0xb0, 0xad, 0x1b, 0, 0, 0, 0, 0xfe, 0x4f, 0x52, 0xe4),
+      role: 'kernel',
+    },
+    { given: 'ISO 9660', bytes: head(0x8001, ...ascii('CD001')), role: 'cdrom' },
+    { given: 'qcow2', bytes: head(0, ...ascii('QFI'), 0xfb), role: 'disk' },
+    { given: 'gzip', bytes: head(0, 0x1f, 0x8b), role: 'initrd' },
+    { given: 'cpio', bytes: head(0, ...ascii('070701')), role: 'initrd' },
+    { given: 'an option ROM', bytes: head(0, 0x55, 0xaa), size: 39_936, role: 'vgaBios' },
+    {
+      given: 'firmware',
+      bytes: head(0),
+      end: Uint8Array.of(0xea, 0x5b, 0xe0, 0, 0xf0),
+      size: 1 << 18,
+      role: 'firmware',
+    },
+    { given: 'a boot sector', bytes: greetingDisk('x').subarray(0, 0x8800), role: 'disk' },
+    { given: 'nothing at all', bytes: new Uint8Array(0), size: 0, role: 'disk' },
+  ])('$given → $role', ({ bytes, end = none, size = 10 << 20, role }) => {
+    expect(roleOf(bytes, end, size)).toBe(role)
+  })
+})
+
+describe('settings', () => {
+  test('are the end of an address and come back from it, without files', () => {
+    const settings: Settings = {
+      ...DEFAULTS,
+      memory: '512',
+      commandLine: 'console=ttyS0 quiet&x=1#y',
+      images: [{ role: 'kernel', source: 'https://example.org/a b' }],
+    }
+    const hash = toHash({ ...settings, images: [...settings.images, { role: 'disk', source: new File([], 'x') }] })
+    expect(fromHash(hash)).toEqual(settings)
+    expect(toHash(DEFAULTS)).toBe('')
+    expect(fromHash('')).toEqual(DEFAULTS)
+  })
+
+  test('that make no sense in an address are passed over', () => {
+    expect(fromHash('#memory=-1&cpus=many&board=z80&vga=cga&nonsense=1')).toEqual(DEFAULTS)
+  })
+
+  test('make a machine: drives in their order, and one kernel', () => {
+    const images = [
+      { role: 'kernel', source: 'one' },
+      { role: 'disk', source: 'a' },
+      { role: 'cdrom', source: 'b' },
+      { role: 'kernel', source: 'two' },
+    ] as const
+    const settings: Settings = { ...DEFAULTS, images: images.reduce<Settings['images']>(withImage, []) }
+    expect(machineOptions(settings)).toEqual({
+      memoryBytes: 256 << 20,
+      cpus: 1,
+      board: 'pc',
+      kernel: 'two',
+      commandLine: 'console=ttyS0',
+      drives: [
+        { media: 'disk', source: 'a' },
+        { media: 'cdrom', source: 'b' },
+      ],
+    })
+  })
+
+  test.each([
+    { images: [], problem: 'Choose a kernel, or firmware, first.' },
+    { images: [{ role: 'initrd', source: 'x' }], problem: 'Choose a kernel, or firmware, first.' },
+    { images: [{ role: 'cdrom', source: 'x' }], problem: expect.stringContaining('started by firmware') as string },
+    { images: [{ role: 'firmware', source: 'x' }], problem: null },
+  ] as const)('$images lead to $problem', ({ images, problem }) => {
+    expect(problemOf({ ...DEFAULTS, images })).toEqual(problem)
+  })
+})

@@ -1,0 +1,158 @@
+/** The site, as a person uses it: in Chromium, by its buttons and keys. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { debianMembers } from '@retrap/tooling/debian'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Browser, ElementHandle, Page } from 'puppeteer-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { greetingDisk } from './support/boot-sector.ts'
+import { buildSite } from './support/site.ts'
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: the site: ${noBrowser}`)
+const PATIENT = { timeout: 60_000, interval: 100 }
+const debian = await debianMembers([
+  { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin', './usr/share/seabios/vgabios-stdvga.bin'] },
+])
+const SEABIOS = debian === undefined ? undefined : join(debian[0]!, 'usr/share/seabios')
+
+describe.skipIf(noBrowser !== undefined)('the site', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-site-test-'))
+  let browser: Browser
+  let server: PageServer
+  let page: Page
+  let said: string[]
+
+  beforeAll(async () => {
+    server = await servePages(await buildSite())
+    browser = await launchBrowser()
+  })
+  afterAll(async () => {
+    await browser?.close()
+    server?.close()
+    rmSync(folder, { recursive: true })
+  })
+  afterEach(() => page.close())
+
+  async function open(hash = ''): Promise<void> {
+    page = await browser.newPage()
+    said = []
+    page.on('console', (message) => said.push(message.text()))
+    page.on('pageerror', (error) => said.push(String(error)))
+    await page.goto(`${server.origin}/${hash}`, { waitUntil: 'load' })
+    await page.waitForSelector('h1')
+  }
+  const click = async (name: string): Promise<void> => {
+    await page.locator(`::-p-aria(${name})`).click()
+  }
+  const terminal = (): Promise<string> =>
+    page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\n'))
+  const status = (): Promise<string> =>
+    page.evaluate(() => document.querySelector('.status')?.textContent?.trim() ?? '')
+  /** Pixels of the screen that are not black. */
+  const lit = (): Promise<number> =>
+    page.evaluate(() => {
+      const canvas = document.querySelector('canvas')!
+      if (canvas.width === 0) return 0
+      const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height)
+      return data.filter((byte, i) => i % 4 === 1 && byte > 100).length
+    })
+  const choose = async (...files: readonly string[]): Promise<void> => {
+    const input = (await page.$('.drop input[type=file]')) as ElementHandle<HTMLInputElement>
+    await input.uploadFile(...files)
+    await expect.poll(() => page.$$eval('.files li', (rows) => rows.length), PATIENT).toBe(files.length)
+  }
+
+  test('the embedded guest starts by one click, is typed to, is paused, reset, and goes without a trace', async () => {
+    await open()
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true)
+    await click('Start the embedded guest')
+    await expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
+    await page.keyboard.type('echo typed by hand\n')
+    await expect.poll(terminal, PATIENT).toContain('\ntyped by hand')
+    await click('Pause')
+    await expect.poll(status, PATIENT).toBe('Paused.')
+    await click('Continue')
+    await expect.poll(status, PATIENT).toBe('Running.')
+    await click('Power button')
+    await expect.poll(status, PATIENT).toContain('does not listen')
+    await click('Reset')
+    await page.click('.xterm')
+    await page.keyboard.type('off\n')
+    await expect.poll(status, PATIENT).toBe('Off. The machine has ended: power-off.')
+    expect(page.workers().length).toBe(1)
+    await click('Close')
+    await expect.poll(() => page.workers().length, PATIENT).toBe(0)
+    await page.waitForSelector('::-p-aria(Start the embedded guest)')
+    expect(said).toEqual([])
+  })
+
+  test('works by the keyboard alone, and fits a phone in both themes', async () => {
+    await open()
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    await expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
+    for (const value of ['light', 'dark']) {
+      // oxlint-disable-next-line no-await-in-loop -- one page
+      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }])
+      // oxlint-disable-next-line no-await-in-loop
+      await page.setViewport({ width: 360, height: 700 })
+      // oxlint-disable-next-line no-await-in-loop
+      await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth), PATIENT).toBe(360)
+    }
+    expect(said).toEqual([])
+  })
+
+  test.skipIf(SEABIOS === undefined)(
+    'a disk is dropped with SeaBIOS: the screen shows what it prints, and keys',
+    async () => {
+      await open()
+      const disk = join(folder, 'greeting.img')
+      writeFileSync(disk, greetingDisk('Hello from a disk. '))
+      await choose(disk, join(SEABIOS!, 'bios-256k.bin'), join(SEABIOS!, 'vgabios-stdvga.bin'))
+      expect(await page.$$eval('.files select', (all) => all.map((one) => one.value))).toEqual([
+        'disk',
+        'firmware',
+        'vgaBios',
+      ])
+      await click('Start')
+      const size = (): Promise<string> => page.$eval('canvas', ({ width, height }) => `${width}×${height}`)
+      await expect.poll(size, PATIENT).toBe('720×400')
+      // SeaBIOS says who it is, and then the disk has its turn.
+      let before = 0
+      await expect
+        .poll(
+          async () => {
+            const now = await lit()
+            const still = now === before && now > 1000
+            before = now
+            return still
+          },
+          { timeout: 60_000, interval: 1500 },
+        )
+        .toBe(true)
+      await page.focus('canvas')
+      await page.keyboard.type('MMMM')
+      await expect.poll(async () => (await lit()) - before, PATIENT).toBeGreaterThan(100)
+      // A pixel of the guest is a whole number of the host's.
+      expect(await page.$eval('canvas', (canvas) => canvas.clientWidth / canvas.width)).toBe(1)
+      expect(said.filter((line) => !line.startsWith('Canvas2D:'))).toEqual([])
+    },
+  )
+
+  test('what is wrong is said: without firmware before the start, and afterwards as an alert', async () => {
+    await open('#disk=nowhere.img')
+    const problem = (): Promise<string> => page.$eval('form [role=status]', (one) => one.textContent ?? '')
+    expect(await problem()).toContain('A disk or a CD is started by firmware')
+    await page.close()
+    await open('#kernel=nowhere&memory=64')
+    expect(await problem()).toBe('')
+    await click('Start')
+    const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
+    await expect.poll(alert, PATIENT).toMatch(/^kernel: .*nowhere: the server answers with status 404$/)
+    expect(await status()).toBe('Not started.')
+    await click('Close')
+    expect(page.workers().length).toBe(0)
+  })
+})
