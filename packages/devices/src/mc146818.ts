@@ -54,6 +54,11 @@ const UIP_NS = 244_000 + 1_984_000
 export interface Mc146818Options extends CmosConfiguration {
   /** Wall-clock time at power-on in seconds from 1970-01-01, in the zone that the clock keeps (UTC, usually). */
   readonly epochSeconds: number
+  /**
+   * The host's wall clock, in seconds. A restored clock moves on by what has passed on it since the clock was saved;
+   * default: it goes on from the time that it showed.
+   */
+  readonly wallClock?: () => number
   /** ISA line; default 8. */
   readonly irq?: number
   /** Told of each alarm whose interrupt is on: it is what wakes a machine. */
@@ -66,6 +71,8 @@ export interface Mc146818Options extends CmosConfiguration {
 export interface Mc146818State {
   /** Layout of the state. */
   readonly version: 2
+  /** The host's wall clock when it was saved, in seconds; null where it does not follow it. */
+  readonly wallSeconds: number | null
   /** Selected register. */
   readonly index: number
   /** Bit 7 of port 0x70. */
@@ -365,11 +372,22 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#update()
   }
 
+  /** Moves on by what has passed on the host's wall clock since then; an alarm in between is noticed. */
+  #catchUp(savedAt: number | null): void {
+    const now = this.#options.wallClock?.()
+    if (now === undefined || savedAt === null || !this.#running()) return
+    const passed = Math.round(now - savedAt)
+    this.#baseSeconds += passed
+    // The host's clock may have been set back: no second is waited for twice.
+    if (passed < 0) this.#seenSeconds += passed
+  }
+
   /** Returns the state as plain data. */
   save(): Mc146818State {
     this.#advance()
     return {
       version: 2,
+      wallSeconds: this.#options.wallClock?.() ?? null,
       index: this.#index,
       nmiMasked: this.#nmi,
       cmos: [...this.#cmos],
@@ -398,6 +416,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#seenSeconds = saved.seenSeconds
     this.#seenPeriods = saved.seenPeriods
     this.#suppressed = saved.suppressed
+    this.#catchUp(saved.wallSeconds ?? null)
     this.#update()
   }
 }

@@ -336,6 +336,51 @@ describe('CMOS', () => {
     expect([get(11), get(0x0f), get(0)]).toEqual([0x02, 0x05, 0x01])
   })
 
+  test.each([
+    ['shows the time that has passed on the wall', 3600, 0x72, '20 24 03 01 06 00 59 58'],
+    ['shows the time to which the wall was set back', -86_400, 0x72, '20 24 02 28 04 23 59 58'],
+    ['stands, if it stood', 3600, 0x80, '20 24 02 29 05 23 59 58'],
+  ])('a restored clock %s', (_what, passed, registerB, shown) => {
+    let wall = 1_000_000.25
+    const options = { wallClock: () => wall }
+    const first = clock(options)
+    first.set(11, registerB | 2)
+    const state: unknown = JSON.parse(JSON.stringify(first.rtc.save()))
+    wall += passed
+    const other = clock(options)
+    other.rtc.restore(state)
+    if ((registerB & 0x80) !== 0) expect(other.get(12)).toBe(first.get(12))
+    expect(time(other.get)).toBe(shown)
+    // Restored once more, at the same time of the host, it shows the same.
+    other.rtc.restore(JSON.parse(JSON.stringify(other.rtc.save())))
+    expect(time(other.get)).toBe(shown)
+    // Seconds are noticed.
+    if ((registerB & 0x80) === 0) {
+      other.get(12)
+      other.machine.advance(SECOND)
+      expect(other.get(12) & 0x10).toBe(0x10)
+    }
+    // Without a wall clock it goes on from where it was.
+    const without = clock()
+    without.rtc.restore(state)
+    expect(time(without.get)).toBe('20 24 02 29 05 23 59 58')
+  })
+
+  test('an alarm that was due in between is noticed when the clock is restored', () => {
+    let wall = 0
+    const options = { wallClock: () => wall }
+    const first = clock(options)
+    first.set(5, 0)
+    first.set(3, 0x10)
+    first.set(1, 0)
+    first.set(11, 0x22)
+    const state = first.rtc.save()
+    wall = 3600
+    const other = clock(options)
+    other.rtc.restore(state)
+    expect(other.get(12) & 0x20).toBe(0x20)
+  })
+
   test('a saved clock goes on in another machine', () => {
     const { rtc, machine, set } = clock()
     set(11, 0x72)

@@ -19,6 +19,7 @@ import { placeEcam } from './board-description.ts'
 import { firmwareConfiguration, replaceAcpi } from './firmware-configuration.ts'
 import type { FirmwareConfiguration } from './firmware-configuration.ts'
 import type { PcMemoryMap } from './loaders/index.ts'
+import { wallSeconds } from './host.ts'
 import { CHIPSETS, type MachineType } from './machine-type.ts'
 import { ramfbFile } from './ramfb-file.ts'
 import { SmiFeatures } from './smi-features.ts'
@@ -38,6 +39,8 @@ export interface BoardDescription {
   readonly cpus: number
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number
+  /** Its wall clock is the host's: a machine that is restored later shows a later time. */
+  readonly followsHost: boolean
   /** What a guest is told by fw_cfg. */
   readonly configuration: FirmwareConfiguration
   /** Whether firmware runs first. */
@@ -114,6 +117,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   const pit = new I8254(description.speaker === true ? { speaker: { play: (samples) => hooks.speaker(samples) } } : {})
   const rtc = new Mc146818({
     epochSeconds,
+    ...(description.followsHost && { wallClock: wallSeconds }),
     lowRamBytes,
     highRamBytes,
     cpus,

@@ -96,8 +96,11 @@ interface PowerOnOptions {
 
 /** The wall clock's time at power-on, seconds from 1970: the one given, else the host's, or a fixed one. */
 export function epochOf({ clock, epochSeconds }: PowerOnOptions): number {
-  return epochSeconds ?? (clock === 'deterministic' ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
+  return epochSeconds ?? (clock === 'deterministic' ? DETERMINISTIC_EPOCH : Math.floor(wallSeconds()))
 }
+
+/** The host's wall clock: seconds from 1970. */
+export const wallSeconds = (): number => Date.now() / 1000
 
 /** A machine's source of random numbers. */
 export interface RandomSource {

@@ -29,6 +29,7 @@ export function boardOf(options: PcOptions, parts: BoardParts): BoardDescription
     map,
     cpus,
     epochSeconds,
+    followsHost: options.clock !== 'deterministic',
     firmware: !startsDirectly(options),
     configuration: {
       map,
