@@ -14,9 +14,10 @@ const bios = await debianMembers([
 ])
 const romOf = (name: string): Uint8Array => new Uint8Array(readFileSync(`${bios?.[0]}/usr/share/seabios/${name}`))
 
-const DEADLINE_MS = 120_000
+const DEADLINE_MS = 240_000
 /** SeaBIOS waits for its menu's key until 2.2 seconds. */
 const END_NS = 2_600_000_000
+const BEFORE_DISK_NS = 2_150_000_000
 
 /** A boot sector that reads a sector, tells its number to the serial port and to the screen, and waits for the timer. */
 function bootSector(): Uint8Array {
@@ -70,42 +71,45 @@ async function all(pc: Pc): Promise<string[]> {
 }
 
 test.skipIf(bios === undefined).each([
-  { kind: 'ide', machine: 'pc' },
-  { kind: 'virtio', machine: 'pc' },
-  { kind: 'nvme', machine: 'pc' },
-  { kind: 'usb', machine: 'pc' },
-  { kind: 'scsi', machine: 'q35' },
-  { kind: undefined, machine: 'q35' },
+  { kind: 'ide', machine: 'pc', begin: 0 },
+  { kind: 'virtio', machine: 'pc', begin: BEFORE_DISK_NS },
+  { kind: 'nvme', machine: 'pc', begin: BEFORE_DISK_NS },
+  { kind: 'usb', machine: 'pc', begin: BEFORE_DISK_NS },
+  { kind: 'scsi', machine: 'q35', begin: BEFORE_DISK_NS },
+  { kind: undefined, machine: 'q35', begin: BEFORE_DISK_NS },
 ] as const)(
   `with a disk on $kind of a $machine${skipNote(bios !== undefined, 'there is no apt')}`,
-  async ({ kind, machine }) => {
+  async ({ kind, machine, begin }) => {
     const first = await createPc(optionsOf(kind, machine))
     let printed = ''
     first.serial.onTransmit((bytes) => (printed += String.fromCharCode(...bytes)))
+    // Firmware takes most of the time: one of them is saved from the start on.
+    if (begin > 0) await runUntil(first, begin)
+    let snapshot = begin > 0 ? structuredClone(await first.save()) : undefined
     await runUntil(first, END_NS)
     const expected = await all(first)
     first.close()
     // It has read sectors.
     expect(printed).toContain('\u0003A\u0004A')
 
-    let pc = await createPc(optionsOf(kind, machine))
-    for (const at of [0.05, 2.27, 2.4]) {
+    for (const at of [...(begin === 0 ? [0.05] : []), 2.27, 2.4]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const pc = await createPc({ ...optionsOf(kind, machine), ...(snapshot && { snapshot }) })
       const end = new AbortController()
       const running = pc.run({ signal: end.signal, timeoutMs: DEADLINE_MS })
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      // oxlint-disable-next-line no-await-in-loop
       while (pc.domain.clock.now() < (at + Math.random() / 10) * 1e9) await turn()
       // oxlint-disable-next-line no-await-in-loop
-      const snapshot = await pc.save()
+      snapshot = structuredClone(await pc.save())
       end.abort()
       // oxlint-disable-next-line no-await-in-loop
       await running
       pc.close()
-      // oxlint-disable-next-line no-await-in-loop
-      pc = await createPc({ ...optionsOf(kind, machine), snapshot: structuredClone(snapshot) })
     }
-    await runUntil(pc, END_NS)
-    expect(await all(pc)).toEqual(expected)
-    pc.close()
+    const last = await createPc({ ...optionsOf(kind, machine), ...(snapshot && { snapshot }) })
+    await runUntil(last, END_NS)
+    expect(await all(last)).toEqual(expected)
+    last.close()
   },
   DEADLINE_MS,
 )
