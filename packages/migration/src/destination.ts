@@ -1,0 +1,110 @@
+import type { GuestFrames, GuestPages } from '@retrap/hvm'
+import { bytesSource, readSnapshot } from '@retrap/snapshot'
+import type { Channel } from './channel.ts'
+import { MigrationError } from './errors.ts'
+import { FrameStream } from './frames.ts'
+import { ArrivingPages } from './pages.ts'
+import { PROTOCOL } from './source.ts'
+
+/** How a machine is received. */
+export interface ReceiveOptions {
+  /** Looks at what the source says of its machine. @throws for a machine that is not taken: the source is told why */
+  readonly accept?: (description: unknown) => void
+}
+
+/** A machine that has arrived, and is not this side's yet. */
+export interface ArrivedMachine {
+  /** All of it, for a machine with the same options: `createPc({ …, snapshot })`. */
+  readonly snapshot: { readonly state: unknown; readonly pages: GuestPages }
+  /**
+   * Tells the source that a machine has been made of it, and takes it over.
+   *
+   * When this resolves, the machine is this side's, and is to be run. When it rejects, it is the source's: the machine that
+   * was made never runs, and is closed.
+   *
+   * @throws MigrationError `ERR_CUT`, `ERR_REFUSED`, `ERR_PROTOCOL`
+   */
+  takeOver(): Promise<void>
+  /** Tells the source that no machine can be made of it, and why; the guest runs on there. */
+  refuse(why: string): Promise<void>
+}
+
+/**
+ * Receives a machine by a channel.
+ *
+ * @throws MigrationError where it has not arrived: the guest runs on at the source
+ */
+export async function receiveMigration(channel: Channel, options: ReceiveOptions = {}): Promise<ArrivedMachine> {
+  const frames = new FrameStream(channel)
+  try {
+    const snapshot = await receiveSnapshot(frames, options)
+    return {
+      snapshot,
+      takeOver: () => takeOver(frames),
+      refuse: (why) => refuse(frames, why),
+    }
+  } catch (error) {
+    channel.close()
+    throw error
+  }
+}
+
+async function receiveSnapshot(frames: FrameStream, { accept }: ReceiveOptions): Promise<ArrivedMachine['snapshot']> {
+  const { payload } = await frames.receive('HELO')
+  let pages: ArrivingPages
+  try {
+    pages = new ArrivingPages(checkHello(payload, accept))
+  } catch (error) {
+    await refuse(frames, error instanceof Error ? error.message : String(error))
+    throw error
+  }
+  await frames.send('TAKE')
+  for (;;) {
+    // oxlint-disable-next-line no-await-in-loop -- in order
+    const frame = await frames.receive('PAGE', 'STAT')
+    if (frame.type === 'PAGE') pages.take(frame.payload)
+    // oxlint-disable-next-line no-await-in-loop
+    else return wholeSnapshot(frame.payload, pages)
+  }
+}
+
+/** @returns the guest's frames @throws MigrationError; what `accept` throws */
+function checkHello(payload: Uint8Array, accept: ReceiveOptions['accept']): readonly GuestFrames[] {
+  let hello: { readonly protocol?: unknown; readonly frames?: unknown; readonly description?: unknown } | null
+  try {
+    hello = JSON.parse(new TextDecoder().decode(payload)) as typeof hello
+  } catch (cause) {
+    throw new MigrationError('ERR_PROTOCOL', 'the source does not say what it sends', { cause })
+  }
+  if (hello?.protocol !== PROTOCOL || !Array.isArray(hello.frames))
+    throw new MigrationError('ERR_PROTOCOL', `protocol ${String(hello?.protocol)}: expected ${PROTOCOL}`)
+  accept?.(hello.description)
+  return hello.frames as readonly GuestFrames[]
+}
+
+async function wholeSnapshot(file: Uint8Array, pages: ArrivingPages): Promise<ArrivedMachine['snapshot']> {
+  const last = await readSnapshot(bytesSource(file))
+  const { state, zeros } = (last.state ?? {}) as { state?: unknown; zeros?: unknown }
+  if (state === undefined || !(zeros instanceof Uint32Array))
+    throw new MigrationError('ERR_PROTOCOL', 'the state of the machine is not whole')
+  return { state, pages: pages.finish(last.pages, zeros) }
+}
+
+async function takeOver(frames: FrameStream): Promise<void> {
+  try {
+    await frames.send('REDY')
+    // Whole, or it has not arrived.
+    await frames.receive('HAND')
+  } catch (error) {
+    frames.close()
+    throw error
+  }
+  // The machine is this side's now, whether the source hears of it or not.
+  await frames.send('RUNS').catch(() => undefined)
+  frames.close()
+}
+
+async function refuse(frames: FrameStream, why: string): Promise<void> {
+  await frames.send('NOTE', new TextEncoder().encode(why)).catch(() => undefined)
+  frames.close()
+}

@@ -1,0 +1,24 @@
+/** Why a machine was not moved. */
+export type MigrationErrorCode =
+  /** The connection has ended, or the other side has not answered in time. */
+  | 'ERR_CUT'
+  /** The other side has refused, and says why. */
+  | 'ERR_REFUSED'
+  /** What arrived is not what the protocol has here. */
+  | 'ERR_PROTOCOL'
+  /** The guest writes its memory faster than it can be sent. */
+  | 'ERR_DOWNTIME'
+  /** The machine cannot be moved. */
+  | 'ERR_MACHINE'
+
+/** A machine was not moved: where the source reports it, its guest runs on there. */
+export class MigrationError extends Error {
+  /** Says why. */
+  readonly code: MigrationErrorCode
+
+  constructor(code: MigrationErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.name = 'MigrationError'
+    this.code = code
+  }
+}

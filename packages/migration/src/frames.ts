@@ -1,0 +1,135 @@
+import type { Channel } from './channel.ts'
+import { MigrationError } from './errors.ts'
+
+/** What a frame holds. Each begins with four letters, and the number of bytes that follow. */
+export type FrameType =
+  /** Source: the protocol's version, as JSON with what is said of the machine. */
+  | 'HELO'
+  /** Destination: it takes such a machine. */
+  | 'TAKE'
+  /** Source: contents of pages. */
+  | 'PAGE'
+  /** Source: state and last pages, as a snapshot file. The guest has stopped. */
+  | 'STAT'
+  /** Destination: its machine is whole and waits. */
+  | 'REDY'
+  /** Source: the hand-over record. From here on the machine is the destination's. */
+  | 'HAND'
+  /** Destination: the guest runs here. */
+  | 'RUNS'
+  /** Either side, before the hand-over: it ends the migration, and says why. */
+  | 'NOTE'
+
+const HEAD_BYTES = 12
+/** "RTMG", before the type. */
+const MAGIC = 0x474d_5452
+/** Payloads are not larger than this: a state with the memories of its devices, and the last pages. */
+const MOST_BYTES = 2 ** 31
+
+/** Sends and receives whole frames. */
+export class FrameStream {
+  readonly #channel: Channel
+  /** Pieces that have arrived and are not taken. */
+  readonly #pieces: Uint8Array[] = []
+  #bytes = 0
+  /** Bytes that were sent. */
+  sent = 0
+
+  constructor(channel: Channel) {
+    this.#channel = channel
+  }
+
+  /** Ends the connection. */
+  close(): void {
+    this.#channel.close()
+  }
+
+  /** Sends a frame. @throws MigrationError `ERR_CUT` */
+  async send(type: FrameType, ...parts: readonly Uint8Array[]): Promise<void> {
+    const length = parts.reduce((sum, part) => sum + part.length, 0)
+    const frame = new Uint8Array(HEAD_BYTES + length)
+    const view = new DataView(frame.buffer)
+    view.setUint32(0, MAGIC, true)
+    for (let i = 0; i < 4; i++) frame[4 + i] = type.charCodeAt(i)
+    view.setUint32(8, length, true)
+    let at = HEAD_BYTES
+    for (const part of parts) {
+      frame.set(part, at)
+      at += part.length
+    }
+    try {
+      await this.#channel.send(frame)
+    } catch (error) {
+      throw cut(error)
+    }
+    this.sent += frame.length
+  }
+
+  /** Receives a frame of one of some types. @throws MigrationError `ERR_CUT`, `ERR_PROTOCOL`; `ERR_REFUSED` for a note */
+  async receive<Type extends FrameType>(...types: readonly Type[]): Promise<{ type: Type; payload: Uint8Array }> {
+    const head = await this.#take(HEAD_BYTES)
+    const view = new DataView(head.buffer, head.byteOffset)
+    const type = String.fromCharCode(...head.subarray(4, 8))
+    const length = view.getUint32(8, true)
+    if (view.getUint32(0, true) !== MAGIC || length > MOST_BYTES)
+      throw new MigrationError('ERR_PROTOCOL', 'the other side does not migrate machines, or not by this protocol')
+    const payload = await this.#take(length)
+    if (type === 'NOTE') throw new MigrationError('ERR_REFUSED', `the other side says: ${noteText(payload)}`)
+    if (!(types as readonly string[]).includes(type))
+      throw new MigrationError('ERR_PROTOCOL', `the other side has sent ${type}: expected ${types.join(' or ')}`)
+    return { type: type as Type, payload }
+  }
+
+  /** Takes so many bytes. What has not arrived yet has no memory allocated for it. */
+  async #take(count: number): Promise<Uint8Array> {
+    while (this.#bytes < count) {
+      let piece: Uint8Array | null
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        piece = await this.#channel.receive()
+      } catch (error) {
+        throw cut(error)
+      }
+      if (piece === null) throw cut(undefined)
+      this.#pieces.push(piece)
+      this.#bytes += piece.length
+    }
+    const taken = new Uint8Array(count)
+    let at = 0
+    while (at < count) {
+      const piece = this.#pieces[0]!
+      const part = piece.subarray(0, count - at)
+      taken.set(part, at)
+      at += part.length
+      if (part.length === piece.length) this.#pieces.shift()
+      else this.#pieces[0] = piece.subarray(part.length)
+    }
+    this.#bytes -= count
+    return taken
+  }
+}
+
+function noteText(payload: Uint8Array): string {
+  // What people read has no control characters, and an end.
+  // oxlint-disable-next-line no-control-regex -- these are what is meant
+  return new TextDecoder().decode(payload.subarray(0, 1000)).replaceAll(/[\u0000-\u001f\u007f]/g, ' ')
+}
+
+function cut(cause: unknown): MigrationError {
+  const why = cause instanceof Error ? `: ${cause.message}` : ''
+  return new MigrationError('ERR_CUT', `the connection has ended${why}`, { cause })
+}
+
+/** Waits for something, but not for ever. @throws MigrationError `ERR_CUT` when the time has passed */
+export async function within<T>(ms: number, what: string, waiting: Promise<T>): Promise<T> {
+  let timer: unknown
+  const late = new Promise<never>((_, reject) => {
+    const error = new MigrationError('ERR_CUT', `${what} has not come within ${ms} ms`)
+    timer = setTimeout(() => reject(error), ms)
+  })
+  try {
+    return await Promise.race([waiting, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

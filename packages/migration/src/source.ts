@@ -1,0 +1,246 @@
+import type { Domain, GuestPages } from '@retrap/hvm'
+import { writeSnapshot } from '@retrap/snapshot'
+import type { Channel } from './channel.ts'
+import { MigrationError } from './errors.ts'
+import { FrameStream, within } from './frames.ts'
+import { SentMemory } from './memory.ts'
+import { encodePages, PAGE_BYTES, PAGES_A_FRAME } from './pages.ts'
+import { Throttle } from './throttle.ts'
+
+/** Version of the protocol. */
+export const PROTOCOL = 1
+
+/** The machine that is moved away. */
+export interface MigrationSource {
+  /** Its inside: its memory is read while it runs. */
+  readonly domain: Domain
+  /** Stops it between two instructions. Resolves when nothing runs; rejects where it has ended. */
+  stop(): Promise<void>
+  /** Has it run on after `stop`. */
+  resume(): void
+  /** Saves it while it is stopped, as `Pc.save` does; what its disks hold back is written. */
+  save(): Promise<{ readonly state: unknown; readonly pages: GuestPages }>
+}
+
+/** How a machine is moved. */
+export interface MigrateOptions {
+  /** What the destination is told of it: plain data; it may refuse. */
+  readonly description?: unknown
+  /** How long the guest may stand still, in milliseconds, as far as its memory is the reason; default 300. */
+  readonly downtimeMs?: number
+  /** Most bytes a second; default as fast as they go. */
+  readonly bytesPerSecond?: number
+  /** Times that memory is gone through before it is given up; default 30. */
+  readonly mostRounds?: number
+  /** How long the other side may take for an answer, in milliseconds; default 60,000. */
+  readonly answerMs?: number
+  /** Told of each round. */
+  readonly onRound?: (round: MigrationRound) => void
+}
+
+/** One time through memory. */
+export interface MigrationRound {
+  /** 1 for the first. */
+  readonly round: number
+  /** Pages that were sent. */
+  readonly pages: number
+  /** Pages that the guest has written meanwhile. */
+  readonly written: number
+  /** The part of time that the guest is held back from then on, from 0. */
+  readonly throttle: number
+}
+
+/** The end of a migration. */
+export interface MigrationReport {
+  /**
+   * `moved`: the guest runs at the destination, and never again here. `unknown`: the connection has ended after the
+   * hand-over record was begun. The guest may run there, and is stopped here until somebody decides.
+   */
+  readonly outcome: 'moved' | 'unknown'
+  /** How long the guest has stood still, in milliseconds, as the source sees it. */
+  readonly downtimeMs: number
+  /** How long all of it took, in milliseconds. */
+  readonly totalMs: number
+  /** Times that memory was gone through while the guest ran. */
+  readonly rounds: number
+  /** Bytes that were sent. */
+  readonly bytes: number
+}
+
+/** Bytes in a millisecond, as long as nothing else is known. */
+const USUAL_PACE = 100_000
+/** A round of so many bytes tells how fast they go. */
+const TELLING_BYTES = 1 << 20
+/** What is left is not much less than it was: the guest is held back more. */
+const TOO_LITTLE = 0.6
+const THROTTLE_STEP = 0.2
+const MOST_THROTTLE = 0.9
+
+/**
+ * Moves a machine to the other end of a channel, while it runs.
+ *
+ * Its memory is sent, then what it has written meanwhile, again and again, until the rest can be sent within the limit on
+ * downtime. Then it stops; state and rest are sent; when the destination is ready, the hand-over record makes the machine
+ * the destination's. Whatever fails before that record: the machine runs on here. The channel is closed in the end.
+ *
+ * @throws MigrationError where the machine was not moved: it runs on; what `stop` and `save` throw
+ */
+export async function migrate(
+  channel: Channel,
+  source: MigrationSource,
+  options: MigrateOptions = {},
+): Promise<MigrationReport> {
+  const migration = new Migration(new FrameStream(channel), source, options)
+  try {
+    return await migration.run()
+  } finally {
+    channel.close()
+  }
+}
+
+class Migration {
+  readonly #frames: FrameStream
+  readonly #source: MigrationSource
+  readonly #options: MigrateOptions
+  readonly #answerMs: number
+  readonly #begun = performance.now()
+  readonly #throttle: Throttle
+  #rounds = 0
+  /** Bytes of contents that went in a millisecond of the last round. */
+  #pace: number
+
+  constructor(frames: FrameStream, source: MigrationSource, options: MigrateOptions) {
+    this.#frames = frames
+    this.#source = source
+    this.#options = options
+    this.#answerMs = options.answerMs ?? 60_000
+    this.#throttle = new Throttle(source)
+    this.#pace = Math.min(USUAL_PACE, (options.bytesPerSecond ?? Infinity) / 1000)
+  }
+
+  async run(): Promise<MigrationReport> {
+    const memory = new SentMemory(this.#source.domain)
+    try {
+      await this.#greet(memory)
+      const rest = await this.#sendWhileRunning(memory)
+      await this.#throttle.end()
+      await this.#source.stop()
+      return await this.#handOver(memory, rest, performance.now())
+    } finally {
+      await this.#throttle.end()
+      memory.close()
+    }
+  }
+
+  async #greet(memory: SentMemory): Promise<void> {
+    const about = { protocol: PROTOCOL, frames: memory.frames, description: this.#options.description ?? null }
+    await this.#frames.send('HELO', new TextEncoder().encode(JSON.stringify(about)))
+    await this.#answer('the answer of the destination', 'TAKE')
+  }
+
+  async #answer(what: string, type: 'TAKE' | 'REDY' | 'RUNS'): Promise<Uint8Array> {
+    const { payload } = await within(this.#answerMs, what, this.#frames.receive(type))
+    return payload
+  }
+
+  /** @returns frames that are to be sent when the guest has stopped */
+  async #sendWhileRunning(memory: SentMemory): Promise<number[]> {
+    const { downtimeMs = 300, mostRounds = 30, onRound } = this.#options
+    let next = memory.all()
+    for (;;) {
+      const sent = next.length
+      // oxlint-disable-next-line no-await-in-loop -- rounds follow each other
+      await this.#sendPages(memory, next)
+      this.#rounds++
+      next = memory.takeWritten()
+      const fits = (next.length * PAGE_BYTES) / this.#pace <= downtimeMs
+      if (!fits && next.length > sent * TOO_LITTLE)
+        this.#throttle.set(Math.min(MOST_THROTTLE, this.#throttle.part + THROTTLE_STEP))
+      onRound?.({ round: this.#rounds, pages: sent, written: next.length, throttle: this.#throttle.part })
+      if (fits) return next
+      if (this.#rounds >= mostRounds) {
+        const rate = Math.round((this.#pace * 1000) / 2 ** 20)
+        const what = `after ${mostRounds} rounds ${next.length} pages are left, which take longer than ${downtimeMs} ms`
+        const why = `${what} at ${rate} MiB a second; allow more downtime, or give it more bandwidth`
+        await this.#frames.send('NOTE', new TextEncoder().encode('the source gives up'))
+        throw new MigrationError('ERR_DOWNTIME', why)
+      }
+    }
+  }
+
+  /** Sends pages while the guest runs, and notes how fast that goes. */
+  async #sendPages(memory: SentMemory, gfns: readonly number[]): Promise<void> {
+    const begun = performance.now()
+    const before = this.#frames.sent
+    const { bytesPerSecond = Infinity } = this.#options
+    let contentBytes = 0
+    for (let at = 0; at < gfns.length; at += PAGES_A_FRAME) {
+      const some = gfns.slice(at, at + PAGES_A_FRAME)
+      const contents = new Uint8Array(some.length * PAGE_BYTES)
+      let length = 0
+      const zeros = some.map((gfn) => {
+        const isZero = memory.read(gfn, contents.subarray(length, length + PAGE_BYTES))
+        if (!isZero) length += PAGE_BYTES
+        return isZero
+      })
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await this.#frames.send('PAGE', ...encodePages(some, zeros, contents.subarray(0, length)))
+      contentBytes += length
+      const dueMs = ((this.#frames.sent - before) / bytesPerSecond) * 1000
+      // The guest and its devices have their turns, too.
+      // oxlint-disable-next-line no-await-in-loop
+      await new Promise<void>((resolve) => void setTimeout(resolve, Math.max(0, begun + dueMs - performance.now())))
+    }
+    // A few pages say little of the pace.
+    if (contentBytes >= TELLING_BYTES) this.#pace = contentBytes / (performance.now() - begun)
+  }
+
+  /** The guest has stopped. @param stopped - since when */
+  async #handOver(memory: SentMemory, rest: readonly number[], stopped: number): Promise<MigrationReport> {
+    try {
+      const { state, pages } = await this.#source.save()
+      const last = new Set([...rest, ...memory.takeWritten(), ...memory.rom()])
+      const { given, zeros } = lastPages(pages, last)
+      const pieces: Uint8Array[] = []
+      const file = { description: null, state: { state, zeros }, pages: given }
+      await writeSnapshot(file, (bytes) => void pieces.push(bytes.slice()))
+      await this.#frames.send('STAT', ...pieces)
+      await this.#answer('word that the destination is ready', 'REDY')
+    } catch (error) {
+      // The destination cannot have the hand-over record.
+      this.#frames.close()
+      this.#source.resume()
+      throw error
+    }
+    const report = (outcome: 'moved' | 'unknown'): MigrationReport => {
+      const now = performance.now()
+      const [downtimeMs, totalMs] = [now - stopped, now - this.#begun]
+      return { outcome, downtimeMs, totalMs, rounds: this.#rounds, bytes: this.#frames.sent }
+    }
+    try {
+      await this.#frames.send('HAND')
+      await this.#answer('word that the guest runs', 'RUNS')
+      return report('moved')
+    } catch {
+      // The record may have arrived, whatever became of the answer.
+      return report('unknown')
+    }
+  }
+}
+
+/** The pages among those of a snapshot that are to be sent, and those that have become zeros. */
+function lastPages(pages: GuestPages, wanted: ReadonlySet<number>): { given: GuestPages; zeros: Uint32Array } {
+  const found: number[] = []
+  const there = new Set<number>()
+  for (const [i, gfn] of pages.gfns.entries()) {
+    if (!wanted.has(gfn)) continue
+    found.push(i)
+    there.add(gfn)
+  }
+  const bytes = new Uint8Array(found.length * PAGE_BYTES)
+  found.forEach((from, to) =>
+    bytes.set(pages.bytes.subarray(from * PAGE_BYTES, (from + 1) * PAGE_BYTES), to * PAGE_BYTES),
+  )
+  const given = { gfns: Uint32Array.from(found, (i) => pages.gfns[i]!), bytes }
+  return { given, zeros: Uint32Array.from([...wanted].filter((gfn) => !there.has(gfn))) }
+}

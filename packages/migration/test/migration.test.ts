@@ -1,0 +1,160 @@
+/** Machines that move while they run. */
+import { beforeAll, describe, expect, test } from 'vitest'
+import { migrate, MigrationError, receiveMigration, StoppableRun } from '../src/index.ts'
+import { Throttle } from '../src/throttle.ts'
+import { STOPPED, tellToEnd, verdictOf, writingPc } from './support/guest.ts'
+import { move } from './support/move.ts'
+import { pipe } from './support/pipe.ts'
+
+/** Time enough for all of memory. */
+const ONCE = { downtimeMs: 100_000 }
+/** Bytes that a migration sends, about: its state has another size each time. */
+let bytes = 0
+/** Of three answers. */
+const BACK_BYTES = 3 * 12
+
+beforeAll(async () => {
+  const { report } = await move({}, ONCE)
+  bytes = report!.bytes
+})
+
+test('the guest goes on at the destination, as if it had not moved', async () => {
+  const { report, ran, result, error } = await move({}, ONCE)
+  expect(error).toBeUndefined()
+  expect(report?.outcome).toBe('moved')
+  expect(ran).toEqual({ source: false, destination: true })
+  expect(result).toBe('whole')
+})
+
+test('what it writes meanwhile is sent again, until the rest fits the limit', async () => {
+  const rounds: { pages: number; written: number }[] = []
+  const options = { bytesPerSecond: 32 << 20, downtimeMs: 20, onRound: (each: (typeof rounds)[0]) => rounds.push(each) }
+  const { report, result, error } = await move({}, options, { spin: 100 })
+  expect([report?.outcome, error]).toEqual(['moved', undefined])
+  expect(result).toBe('whole')
+  expect(rounds[0]!.pages).toBeGreaterThan(4000)
+  for (const [i, { pages }] of rounds.entries()) if (i > 0) expect(pages).toBe(rounds[i - 1]!.written)
+  expect(rounds.at(-1)!.written).toBeLessThan(400)
+})
+
+test('a guest that writes too fast for the limit runs on', async () => {
+  const { error, ran, result } = await move({}, { downtimeMs: 0.001, mostRounds: 2 })
+  expect(error).toMatchObject({ code: 'ERR_DOWNTIME' })
+  expect(ran).toEqual({ source: true, destination: false })
+  expect(result).toBe('whole')
+})
+
+describe('a cut', () => {
+  // The hand-over record is the last frame that the source sends: twelve bytes.
+  test.each([
+    { where: 'in what is said of the machine', at: () => 20 },
+    { where: 'in the middle of memory', at: () => Math.floor(bytes / 3) },
+    { where: 'in the state', at: () => bytes - 3000 },
+  ])('$where: the source runs on', async ({ at }) => {
+    const { error, ran, result } = await move({ cutAfter: at() }, ONCE)
+    expect(error).toBeInstanceOf(MigrationError)
+    expect(ran).toEqual({ source: true, destination: false })
+    expect(result).toBe('whole')
+  })
+
+  test('in the answer that the destination is ready: the source runs on', async () => {
+    const { ran, result } = await move({ cutBackAfter: BACK_BYTES - 13 }, ONCE)
+    expect(ran).toEqual({ source: true, destination: false })
+    expect(result).toBe('whole')
+  })
+
+  test('in the last answer: the destination runs, and the source stays stopped', async () => {
+    const { report, ran, result } = await move({ cutBackAfter: BACK_BYTES - 1 }, ONCE)
+    expect(report?.outcome).toBe('unknown')
+    expect(ran).toEqual({ source: false, destination: true })
+    expect(result).toBe('whole')
+  })
+})
+
+test('the hand-over record in two: neither side runs, until somebody decides', async () => {
+  // All but the last frame goes through.
+  const pc = await writingPc({})
+  const [near, far] = pipe()
+  const run = new StoppableRun()
+  const running = run.run(pc, {}, STOPPED)
+  const arriving = receiveMigration(far)
+  const send = async (bytes: Uint8Array): Promise<void> => {
+    const isRecord = new TextDecoder().decode(bytes.subarray(4, 8)) === 'HAND'
+    await near.send(isRecord ? bytes.subarray(0, 11) : bytes)
+    if (isRecord) near.close()
+  }
+  const source = { domain: pc.domain, stop: () => run.stop(), resume: () => run.resume(), save: () => pc.save() }
+  const migrating = migrate({ ...near, send }, source, ONCE)
+  await expect((await arriving).takeOver()).rejects.toMatchObject({ code: 'ERR_CUT' })
+  expect((await migrating).outcome).toBe('unknown')
+  expect(run.isStopped).toBe(true)
+  const before = pc.domain.instructions
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  expect(pc.domain.instructions).toBe(before)
+  tellToEnd(pc)
+  run.resume()
+  expect((await running).reason).toBe('power-off')
+  expect(verdictOf(pc)).toBe('whole')
+  pc.close()
+})
+
+test('a machine that is held back stands still for a part of the time, and runs in the end', async () => {
+  let stopped = false
+  let stops = 0
+  const throttle = new Throttle({
+    stop: async () => {
+      stopped = true
+      stops++
+    },
+    resume: () => (stopped = false),
+  })
+  throttle.set(0.5)
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  await throttle.end()
+  expect([stopped, stops > 1]).toEqual([false, true])
+})
+
+test('a machine that ends cannot be stopped any more', async () => {
+  const run = new StoppableRun()
+  const running = run.run({ run: async () => ({ reason: 'power-off' }) }, {}, { reason: 'stopped' })
+  await expect(run.stop()).rejects.toMatchObject({ code: 'ERR_MACHINE' })
+  expect([(await running).reason, run.isStopped]).toEqual(['power-off', false])
+  await expect(run.stop()).rejects.toThrow('the machine has ended: power-off')
+})
+
+describe('a destination', () => {
+  test('may refuse, and the source is told why', async () => {
+    const pc = await writingPc({})
+    const [near, far] = pipe()
+    const accept = (description: unknown): void => {
+      expect(description).toEqual({ name: 'x' })
+      throw new Error('no room')
+    }
+    const arriving = receiveMigration(far, { accept })
+    const source = { domain: pc.domain, stop: async () => {}, resume: () => {}, save: () => pc.save() }
+    await expect(migrate(near, source, { description: { name: 'x' } })).rejects.toMatchObject({
+      code: 'ERR_REFUSED',
+      message: 'the other side says: no room',
+    })
+    await expect(arriving).rejects.toThrow('no room')
+    pc.close()
+  })
+
+  test.each([
+    ['no frame', new Uint8Array(64)],
+    ['another frame', Uint8Array.from('RTMGHAND\0\0\0\0', (c) => c.charCodeAt(0))],
+    ['no description', Uint8Array.from('RTMGHELO\x02\0\0\0[]', (c) => c.charCodeAt(0))],
+    ['frames that no guest has', hello({ protocol: 1, frames: [{ gfn: -1, count: 5 }] })],
+    ['another version', hello({ protocol: 2, frames: [] })],
+  ])('refuses %s', async (_, given) => {
+    const [near, far] = pipe()
+    const arriving = receiveMigration(far)
+    await near.send(given)
+    await expect(arriving).rejects.toMatchObject({ code: 'ERR_PROTOCOL' })
+  })
+})
+
+function hello(value: unknown): Uint8Array {
+  const text = JSON.stringify(value)
+  return Uint8Array.from(`RTMGHELO${String.fromCharCode(text.length)}\0\0\0${text}`, (c) => c.charCodeAt(0))
+}
