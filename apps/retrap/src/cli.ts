@@ -15,9 +15,11 @@ import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
 import { addImage } from './image/command.ts'
+import { readRecordedRun } from './recording/recorded-run.ts'
+import type { RecordingSettings } from './recording/session-recording.ts'
 import { openSnapshotFile, type PagesProgress, readSavedRun } from './snapshots/snapshot-file.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
-import { parseModule, usage } from './values.ts'
+import { parseInstruction, parseModule, usage } from './values.ts'
 import type { ModuleArgument } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
 import { addWalk } from './walk/command.ts'
@@ -49,6 +51,11 @@ Disks, firmware and sockets are opened again by the names that they were given: 
 what the guest had written when it was saved, and must not have been written since. The command line in the file is run
 as it is: do not restore files of people whom you would not let choose your options. What is typed goes to the guest as it is.`
 
+const REPLAY_HELP = `
+Nothing is read from disks and networks, and nothing is written to them: what came from them is in the recording. Kernels and
+firmware are read again by their names; images are opened. A machine that goes on by --go-live finds its disks as they are now.
+The command line in the file is run as it is: do not replay files of people whom you would not let choose your options.`
+
 /**
  * Runs the command line.
  *
@@ -60,12 +67,14 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
   const report = (code: number): void => {
     result = code
   }
-  /** Runs a command line. @param snapshot - the file with the machine that goes on, of a run with it */
-  const run = (given: readonly string[], snapshot?: string): Promise<number> => {
+  /** Runs a command line. @param from - the file with the machine that goes on, or with the run, of a run with it */
+  const run = (given: readonly string[], from: Saved = {}): Promise<number> => {
     const finish = async (settings: SessionSettings): Promise<void> => {
       const { onExit } = settings.snapshots
+      const { snapshot, ...replayed } = from
       const restored = snapshot !== undefined && goesOn(settings, snapshot)
-      result = await runSession({ ...settings, ...restored, snapshots: { arguments: given, onExit } }, host)
+      const recording = { ...settings.recording, ...replayed, arguments: given }
+      result = await runSession({ ...settings, ...restored, recording, snapshots: { arguments: given, onExit } }, host)
     }
     return runProgram(createProgram(host, finish, report, run), given, host)
   }
@@ -94,7 +103,12 @@ function slowProgress(tell: (text: string) => void): PagesProgress {
 type Finish = (settings: SessionSettings) => Promise<void>
 
 /** Runs another command line, whose machine goes on from a file. */
-type GoOn = (args: readonly string[], snapshot: string) => Promise<number>
+type GoOn = (args: readonly string[], from: Saved) => Promise<number>
+
+/** Files that a command line's run goes on from, or is. */
+interface Saved extends Omit<RecordingSettings, 'arguments'> {
+  readonly snapshot?: string
+}
 
 function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Command {
   const program = newProgram(host)
@@ -110,7 +124,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, restore, web, image, disasm, walk, esr and p2m`,
+          `there is no command '${unknown}'; there are run, linux, restore, replay, web, image, disasm, walk, esr and p2m`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -185,7 +199,26 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const saved = await readSavedRun(file)
       // It opens what its command line names: files, folders, networks.
       host.stderr.write(`retrap: going on, as it was ${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}\n`)
-      const code = await goOn([...saved.arguments, ...more], file)
+      const code = await goOn([...saved.arguments, ...more], { snapshot: file })
+      if (code !== ExitCode.PowerOff) report(code)
+    })
+  program
+    .command('replay')
+    .description('Run what --record has recorded again, with the options that it had')
+    .argument('<file>', 'the recording')
+    .argument('[options...]', 'further options, such as --jit off; they come last')
+    .option(
+      '--goto <instruction>',
+      'stop there; on a terminal, goto after Ctrl-A c goes on (default: the end)',
+      parseInstruction,
+    )
+    .option('--go-live', 'go on from there as a machine that is not recorded')
+    .allowUnknownOption()
+    .addHelpText('after', REPLAY_HELP)
+    .action(async (file: string, more: readonly string[], flags: { goto?: number; goLive?: boolean }) => {
+      const recorded = await readRecordedRun(file)
+      host.stderr.write(`retrap: as recorded ${recorded.savedAt}, with: retrap ${recorded.arguments.join(' ')}\n`)
+      const code = await goOn([...recorded.arguments, ...more], { replay: file, ...flags })
       if (code !== ExitCode.PowerOff) report(code)
     })
   addImage(program, host, report)

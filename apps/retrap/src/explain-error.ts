@@ -15,14 +15,23 @@ export function explainError(error: unknown): { readonly message: string; readon
   // Packages report a caller's mistakes with a code of this form: here, that an image or a size will not do.
   if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && isOurs(error)) {
     const file =
-      ['LoaderError', 'ImageError'].includes(error.name) ||
+      ['LoaderError', 'ImageError', 'RecordingError'].includes(error.name) ||
       ['ERR_OPTION_ROM', 'ERR_LISTEN', 'ERR_OPEN'].includes(String(error.code))
     return { message: withoutPasswords(error.message), code: file ? ExitCode.Input : ExitCode.Usage }
   }
   return undefined
 }
 
-const OURS = ['LoaderError', 'MachineError', 'DeviceError', 'MemoryError', 'IoreqError', 'ImageError', 'NetworkError']
+const OURS = [
+  'LoaderError',
+  'MachineError',
+  'DeviceError',
+  'MemoryError',
+  'IoreqError',
+  'ImageError',
+  'NetworkError',
+  'RecordingError',
+]
 
 function isOurs(error: Error): boolean {
   return OURS.includes(error.name)

@@ -47,6 +47,8 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly timeout?: number
   readonly saveOnExit?: string
   readonly gdb?: GdbOption
+  readonly record?: string
+  readonly replay?: string
   readonly stats?: 'json' | 'text'
   readonly deterministic?: boolean
   readonly vapic?: boolean
@@ -116,6 +118,8 @@ export function machineOptions(command: Command, memory: string): Command {
       'let gdb attach: tcp:[HOST:]PORT[,wait][,arch=i386]; wait: the machine does not start before (default host: 127.0.0.1)',
       parseGdb,
     )
+    .option('--record <file>', 'record the run, for retrap replay FILE; time is derived from instructions')
+    .option('--replay <file>', 'run what was recorded again; retrap replay FILE has its options from the recording')
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .addOption(
       new Option('--stats <form>', 'print what the run cost, and what compiled code did, to stderr').choices([
@@ -156,6 +160,8 @@ export function settingsFor(
   drives: readonly DriveArgument[] = [],
 ): SessionSettings {
   const usb = usbController(flags.device, drives)
+  if (flags.record !== undefined && flags.gdb !== undefined)
+    throw usage('--gdb with --record: what a debugger does is not recorded; record first, and debug the replay')
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const ports = rootPorts(flags.device)
   const [board, smm] = flags.machine.split(',')
@@ -202,6 +208,7 @@ export function settingsFor(
     console: flags.console ?? 'serial',
     snapshots: { arguments: [], onExit: flags.saveOnExit },
     ...(flags.gdb !== undefined && { gdb: flags.gdb }),
+    recording: { arguments: [], record: flags.record, replay: flags.replay },
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...(trace !== undefined && { trace }),

@@ -17,6 +17,7 @@ import { OutputWatch } from './output-watch.ts'
 import { Chardevs } from './serial/chardevs.ts'
 import { SerialWires } from './serial/serial-wires.ts'
 import { exitCodeOf, linesOfEnd, type Ending } from './session-end.ts'
+import { type RecordingSettings, SessionRecording } from './recording/session-recording.ts'
 import { SessionSnapshots, type SnapshotSettings } from './snapshots/session-snapshots.ts'
 import { SessionTerminal, type TerminalSettings } from './session-terminal.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
@@ -51,6 +52,8 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly gdb?: GdbOption
   /** How the machine is saved. */
   readonly snapshots: SnapshotSettings
+  /** Whether the run is recorded, or is a recorded one. */
+  readonly recording?: RecordingSettings
   /** Reads what the machine goes on from; default it is powered on. */
   readonly restore?: (tell: (text: string) => void) => Promise<PcSnapshotSource>
   /** A guest that resets its machine ends the run. */
@@ -115,6 +118,7 @@ class Session {
   #watch: OutputWatch | undefined
   readonly #snapshots: SessionSnapshots
   readonly #gdb: SessionGdb | undefined
+  readonly #recording: SessionRecording
   /** The machine that was saved goes on. */
   #restored = false
   /** The machine could not be saved. */
@@ -142,6 +146,13 @@ class Session {
     this.#snapshots = new SessionSnapshots(settings.snapshots, settings.drives ?? [], (text) =>
       this.#terminal.answer(`retrap: ${text}\n`),
     )
+    const isTyped = host.stdin.isTTY === true
+    const tell = (text: string): void => {
+      if (isTyped) this.#terminal.answer(`retrap: ${text}\n`)
+      else host.stderr.write(`retrap: ${text}\n`)
+    }
+    const leave = (): void => this.#end({ code: ExitCode.PowerOff }, false)
+    this.#recording = new SessionRecording(settings.recording ?? { arguments: [] }, isTyped, tell, leave)
     this.#terminal = new SessionTerminal(settings, host, this.#display?.terminal, {
       left: () => this.#end({ code: ExitCode.PowerOff }, true),
       power: () => void this.#pressPowerButton(),
@@ -181,7 +192,14 @@ class Session {
     tell(
       line === null
         ? ''
-        : await runCommand(line, { machine: this.#running, backEnds, devices, snapshots: this.#snapshots, tell }),
+        : await runCommand(line, {
+            machine: this.#running,
+            backEnds,
+            devices,
+            snapshots: this.#snapshots,
+            recording: this.#recording,
+            tell,
+          }),
     )
   }
 
@@ -250,8 +268,10 @@ class Session {
       // oxlint-disable-next-line no-await-in-loop
       if (exit.reason !== 'reset') await this.#saveOnExit(made.machine, exit)
       if (exit.reason !== 'reset') break
-      if (noReboot === true) {
-        host.stderr.write('retrap: the guest has reset the machine (--no-reboot)\n')
+      if (noReboot === true || this.#recording.isActive) {
+        host.stderr.write(
+          `retrap: the guest has reset the machine${this.#recording.isActive ? '' : ' (--no-reboot)'}\n`,
+        )
         break
       }
       // A PC starts again when it is reset. Memory would survive, but what is loaded into it would not.
@@ -264,6 +284,7 @@ class Session {
       made = await this.#make()
     }
     profile?.write()
+    await this.#recording.close()
     if (this.#machine !== undefined) this.#unseen = await this.#display?.finish()
     if (this.#unseen !== undefined) host.stderr.write(`retrap: ${this.#unseen}\n`)
     return this.#report(exit, resets)
@@ -325,19 +346,22 @@ class Session {
     const { models, servers } = await settings.devices()
     const serialPorts = Math.max(1, settings.serial.length)
     const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
-    const machine = await this.#host.createMachine({
-      ...settings.machine,
-      ...(snapshot !== undefined && { snapshot }),
-      ...(await settings.images()),
-      ...(serialPorts > 1 && { serialPorts }),
-      ...(await this.#backEnds?.forMachine()),
-      ...(this.#display !== undefined && { screen: this.#display.screen }),
-      ...(keyboard !== undefined && { keyboard }),
-      ...(mouse !== undefined && { mouse }),
-      devices: models,
-      deviceServers: servers,
-      onSleep: (asleep) => this.#host.stderr.write(asleep ? ASLEEP : AWAKE),
-    })
+    const machine = await this.#recording.create(
+      {
+        ...settings.machine,
+        ...(snapshot !== undefined && { snapshot }),
+        ...(await settings.images()),
+        ...(serialPorts > 1 && { serialPorts }),
+        ...(await this.#backEnds?.forMachine()),
+        ...(this.#display !== undefined && { screen: this.#display.screen }),
+        ...(keyboard !== undefined && { keyboard }),
+        ...(mouse !== undefined && { mouse }),
+        devices: models,
+        deviceServers: servers,
+        onSleep: (asleep) => this.#host.stderr.write(asleep ? ASLEEP : AWAKE),
+      },
+      this.#host.createMachine,
+    )
     this.#connect(machine)
     settings.trace?.attach(machine)
     await this.#gdb?.adopt(machine)

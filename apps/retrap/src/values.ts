@@ -139,3 +139,11 @@ export function parseAddress(option: string, kind = 'an address', example = '0x4
     return value
   }
 }
+
+/** Parses a number of instructions. @throws CliError `ERR_USAGE` */
+export function parseInstruction(text: string): number {
+  const instruction = Number(text)
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(instruction))
+    throw usage(`--goto ${text}: expected a number of instructions, such as 1000000`)
+  return instruction
+}

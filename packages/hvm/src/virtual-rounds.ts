@@ -165,7 +165,12 @@ export class VirtualRounds {
       const waiting = host.vcpus.filter(({ id }) => host.waitsForMemory(id)).length
       return waiting < stalled ? null : host.waitForHost(true)
     }
-    if (!host.timers.readNextDeadline(this.#deadline)) return host.inputs()?.idle() ?? host.sleep(Infinity)
+    if (!host.timers.readNextDeadline(this.#deadline)) {
+      const inputs = host.inputs()
+      // A timer has fired: inputs are counted in rounds, and the next one has not begun.
+      if (inputs !== null && this.#moved) return null
+      return inputs?.idle() ?? host.sleep(Infinity)
+    }
     host.clock.skipTo(this.#deadline)
     this.#moved = true
     return null

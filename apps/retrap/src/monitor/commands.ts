@@ -23,6 +23,10 @@ device_add NAME,bus=PORT,id=ID[,drive=ID|,netdev=ID]
                                   plug a device into a root port (--device pcie-root-port)
 device_del [-f] ID                ask the guest for it; its disk is closed then
 savevm [FILE]                     save the machine, for retrap restore FILE
+when                              the instruction that a recorded run, or its replay, is at
+mark NAME                         name this instant of a recorded run
+info marks                        names of instants, in a replay
+goto INSTRUCTION|NAME             go there in a replay, forwards or backwards
 -f takes also what the guest has locked, or will not give. A name with blanks is written "like this".
 `
 
@@ -33,6 +37,7 @@ const INFO: Readonly<Record<string, Command>> = {
   network: (_, { backEnds }) =>
     backEnds.networks.ids.map((id) => `${id}: ${backEnds.uses(id) ? 'a card has it' : 'no card has it'}\n`).join('') ||
     'There is no network.\n',
+  marks: (_, { recording }) => recording.marks(),
   pci: (_, site) => {
     const { devices } = runningMachine(site).domain
     if (devices === undefined) throw usage('info pci: this machine does not list its functions')
@@ -100,6 +105,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     const machine = runningMachine(site)
     return `${await (path === undefined ? site.snapshots.saveNow(machine) : site.snapshots.save(machine, path))}\n`
   },
+  when: (_, { recording }) => recording.when(),
+  mark: (given, { recording }) => recording.mark(only('mark NAME', given)),
+  goto: (given, { recording }) => recording.goto(only('goto INSTRUCTION, or the name of a mark', given)),
   help: () => HELP,
   '?': () => HELP,
 }

@@ -1,6 +1,7 @@
 import type { BackEnds } from '../back-ends.ts'
 import { CliError } from '../cli-error.ts'
 import type { Machine } from '../machine-contract.ts'
+import type { SessionRecording } from '../recording/session-recording.ts'
 import type { SessionSnapshots } from '../snapshots/session-snapshots.ts'
 import type { HotDevices } from './hot-devices.ts'
 
@@ -13,6 +14,7 @@ export interface MonitorSite {
   readonly backEnds: Pick<BackEnds, 'images' | 'networks' | 'uses'>
   readonly devices: HotDevices
   readonly snapshots: Pick<SessionSnapshots, 'changed' | 'save' | 'saveNow'>
+  readonly recording: Pick<SessionRecording, 'goto' | 'mark' | 'marks' | 'when'>
   /** Says something before the command has ended, in whole lines. */
   readonly tell: (text: string) => void
 }

@@ -26,6 +26,8 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--timeout',
   '--command',
   '--save-on-exit',
+  '--record',
+  '--replay',
   '--profile',
   '--jit-dump',
   '--trace',

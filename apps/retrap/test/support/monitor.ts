@@ -1,6 +1,7 @@
 import { createPc, type Pc, type PcOptions } from '@retrap/machine'
 import { onTestFinished } from 'vitest'
 import { BackEnds, type BackEndSettings } from '../../src/back-ends.ts'
+import { SessionRecording } from '../../src/recording/session-recording.ts'
 import { SessionSnapshots } from '../../src/snapshots/session-snapshots.ts'
 import { runCommand } from '../../src/monitor/commands.ts'
 import { devicesBehindPorts, HotDevices } from '../../src/monitor/hot-devices.ts'
@@ -22,6 +23,12 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
   const hot = new HotDevices(ports, devicesBehindPorts(given), backEnds)
   const told: string[] = []
   const snapshots = new SessionSnapshots({ arguments: [] }, [], (text) => told.push(text))
+  const recording = new SessionRecording(
+    { arguments: [] },
+    false,
+    (text) => told.push(text),
+    () => undefined,
+  )
   const make = async (): Promise<Pc> => {
     const pc = await createPc({
       memoryBytes: 1 << 21,
@@ -33,6 +40,6 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
     return pc
   }
   const run = (line: string, machine: MonitorSite['machine']): Promise<string> =>
-    runCommand(line, { machine, backEnds, devices: hot, snapshots, tell: (text) => told.push(text) })
+    runCommand(line, { machine, backEnds, devices: hot, snapshots, recording, tell: (text) => told.push(text) })
   return { backEnds, make, run, told }
 }

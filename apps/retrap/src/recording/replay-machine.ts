@@ -1,0 +1,139 @@
+import type { MachineExit, Pc, PcReplay, PcSnapshot, ReplayExit } from '@retrap/machine'
+import { CliError } from '../cli-error.ts'
+import type { Machine, MachineSerial } from '../machine-contract.ts'
+
+/** How a recorded run is shown. */
+export interface ReplayView {
+  /** Of the recording. */
+  readonly path: string
+  /** Says something to the user, as a line. */
+  readonly tell: (text: string) => void
+  /** Nothing is left to do: the session is to end. */
+  readonly leave: () => void
+  /** Where it stops, it waits for a command. */
+  readonly waits: boolean
+  /** Where it stops first; default at its end. */
+  readonly goto?: number | undefined
+  /** Makes the machine that goes on where the replay has stopped. */
+  readonly goLive?: (snapshot: PcSnapshot) => Promise<Machine>
+}
+
+/** A recorded run as a session's machine. Going back makes another PC, and the session does not notice. */
+export class ReplayMachine implements Machine {
+  replay!: PcReplay
+  readonly #view: ReplayView
+  /** By port: who gets what the guest sends. */
+  readonly #listeners: ((bytes: Uint8Array) => void)[] = []
+  /** Where it is to go; undefined: nowhere. */
+  #target: number | undefined
+  /** Ends what it does now, for another place. */
+  #moved = Promise.withResolvers<void>()
+  #interrupt: AbortController | undefined
+  #live: Machine | undefined
+  #ports: readonly MachineSerial[] = []
+
+  constructor(view: ReplayView) {
+    this.#view = view
+    this.#target = view.goto
+  }
+
+  /** Takes the PC that the replay has just made. */
+  connect(pc: Pc): void {
+    for (const [port, line] of pc.serialPorts.entries()) line.onTransmit((bytes) => this.#listeners[port]?.(bytes))
+    this.#ports = pc.serialPorts.map((_, port): MachineSerial => ({
+      onTransmit: (listener) => {
+        this.#listeners[port] = listener
+      },
+      // What is typed now was not typed then.
+      receive: (bytes) => this.#live?.serialPorts[port]?.receive(bytes) ?? true,
+      onDrain: (listener) => this.#live?.serialPorts[port]?.onDrain(listener),
+    }))
+  }
+
+  get serialPorts(): readonly MachineSerial[] {
+    return this.#ports
+  }
+
+  get memory(): Machine['memory'] {
+    return this.#live?.memory ?? this.replay.pc.memory
+  }
+
+  get domain(): Machine['domain'] {
+    return this.#live?.domain ?? this.replay.pc.domain
+  }
+
+  /** Goes to an instruction, now or when it is run. */
+  goto(instruction: number): void {
+    this.#target = instruction
+    this.#interrupt?.abort()
+    this.#moved.resolve()
+  }
+
+  async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
+    if (this.#live !== undefined) return this.#live.run(options)
+    const { path, tell, leave, waits, goLive } = this.#view
+    const ended = new Promise<void>((resolve) => options.signal?.addEventListener('abort', () => resolve()))
+    for (;;) {
+      this.#interrupt = new AbortController()
+      this.#moved = Promise.withResolvers()
+      const signals = options.signal === undefined ? [] : [options.signal]
+      const signal = AbortSignal.any([this.#interrupt.signal, ...signals])
+      const target = this.#target ?? this.replay.end
+      this.#target = undefined
+      // oxlint-disable-next-line no-await-in-loop -- one place after the other
+      const exit = await this.replay.goto(target, { ...options, signal })
+      if (options.signal?.aborted === true) return { reason: 'stopped' }
+      if (this.#interrupt.signal.aborted) continue
+      if (!isReplays(exit)) return exit
+      if (exit.reason === 'diverged') throw new CliError('ERR_INPUT', lineOf(exit, path, this.replay))
+      tell(lineOf(exit, path, this.replay))
+      // oxlint-disable-next-line no-await-in-loop
+      if (goLive !== undefined) return await this.#runLive(goLive, options)
+      if (!waits) {
+        leave()
+        return { reason: 'stopped' }
+      }
+      // oxlint-disable-next-line no-await-in-loop
+      const left = await Promise.race([this.#moved.promise.then(() => false), ended.then(() => true)])
+      if (left) return { reason: 'stopped' }
+    }
+  }
+
+  async #runLive(
+    goLive: NonNullable<ReplayView['goLive']>,
+    options: Parameters<Machine['run']>[0],
+  ): Promise<MachineExit> {
+    const live = await goLive(await this.replay.pc.save())
+    for (const [port, line] of live.serialPorts.entries()) line.onTransmit((bytes) => this.#listeners[port]?.(bytes))
+    this.#live = live
+    this.#view.tell('the machine goes on')
+    return live.run(options)
+  }
+
+  statistics(): ReturnType<Machine['statistics']> {
+    return (this.#live ?? this.replay.pc).statistics()
+  }
+
+  async powerButton(): Promise<boolean> {
+    return (await this.#live?.powerButton()) ?? false
+  }
+
+  close(): void {
+    this.replay.close()
+    this.#live?.close?.()
+  }
+}
+
+type ReplaysExit = Extract<ReplayExit, { readonly reason: 'arrived' | 'end-of-recording' | 'diverged' }>
+
+const isReplays = (exit: ReplayExit): exit is ReplaysExit =>
+  exit.reason === 'arrived' || exit.reason === 'end-of-recording' || exit.reason === 'diverged'
+
+function lineOf(exit: ReplaysExit, path: string, { instructions, isCut }: PcReplay): string {
+  if (exit.reason === 'diverged') {
+    const where = `after instruction ${exit.after}, and it was found at ${exit.at}`
+    return `${path}: the run is another one than was recorded, from somewhere ${where}: ${exit.difference}`
+  }
+  if (exit.reason === 'arrived') return `at instruction ${instructions}`
+  return `the recording ends at instruction ${instructions}${isCut ? '; it was cut there' : ''}`
+}

@@ -1,0 +1,187 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
+import { CliError } from '../cli-error.ts'
+import type { Machine, MachineOptions } from '../machine-contract.ts'
+import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
+import { ReplayMachine } from './replay-machine.ts'
+
+/** How a session records its machine, or runs a recorded one again. */
+export interface RecordingSettings {
+  /** The command line. */
+  readonly arguments: readonly string[]
+  /** The file that is written. */
+  readonly record?: string | undefined
+  /** The file that is run again. */
+  readonly replay?: string | undefined
+  /** Where the replay stops first, in instructions; default at its end. */
+  readonly goto?: number | undefined
+  /** The machine goes on from there with its back ends. */
+  readonly goLive?: boolean | undefined
+}
+
+/** What is recorded, or run again. */
+type Active =
+  | { readonly recorder: PcRecorder; readonly file: FileHandle }
+  | { readonly replay: ReplayMachine; readonly file: { close(): Promise<void> } }
+
+/** Records the machine of a session, or runs a recorded one again. */
+export class SessionRecording {
+  readonly #settings: RecordingSettings
+  readonly #tell: (text: string) => void
+  readonly #leave: () => void
+  readonly #interactive: boolean
+  #active: Active | undefined
+
+  /**
+   * @param interactive - a person types
+   * @param tell - says something to the user, as a line
+   * @param leave - ends the session
+   */
+  constructor(settings: RecordingSettings, interactive: boolean, tell: (text: string) => void, leave: () => void) {
+    this.#settings = settings
+    this.#interactive = interactive
+    this.#tell = tell
+    this.#leave = leave
+  }
+
+  /** Whether the session is of one machine, which a reset of the guest's ends. */
+  get isActive(): boolean {
+    const { record, replay } = this.#settings
+    return record !== undefined || replay !== undefined
+  }
+
+  /** Makes the machine. @throws CliError for a file that cannot be written or read; MachineError as `recordPc`, `replayPc` */
+  async create(
+    options: MachineOptions,
+    createMachine: (options: MachineOptions) => Promise<Machine>,
+  ): Promise<Machine> {
+    const { record, replay } = this.#settings
+    if (record === undefined && replay === undefined) return createMachine(options)
+    if (options.architecture === 'arm64') throw usage('runs of PCs are recorded; leave --arch arm64 out')
+    const given: MachineOptions = { ...options, clock: 'deterministic' }
+    return replay === undefined ? this.#record(given, record!) : this.#replay(given, replay, createMachine)
+  }
+
+  async #record(options: MachineOptions, path: string): Promise<Machine> {
+    const file = await opened(path, 'w')
+    const about: SavedRun = {
+      version: 1,
+      arguments: argumentsToKeep(this.#settings.arguments),
+      savedAt: new Date().toISOString(),
+    }
+    const write = async (bytes: Uint8Array): Promise<void> => {
+      try {
+        // A plain write may take only a part.
+        await file.writeFile(bytes)
+      } catch (error) {
+        throw new CliError('ERR_INPUT', `cannot write the recording ${path}: ${(error as Error).message}`)
+      }
+    }
+    const recorder = await recordPc(options, write, { about, keepsPace: this.#interactive })
+    this.#active = { recorder, file }
+    return recorder.pc
+  }
+
+  async #replay(
+    options: MachineOptions,
+    path: string,
+    createMachine: (options: MachineOptions) => Promise<Machine>,
+  ): Promise<Machine> {
+    const { goto, goLive = false } = this.#settings
+    const machine = new ReplayMachine({
+      path,
+      tell: this.#tell,
+      leave: this.#leave,
+      waits: this.#interactive,
+      goto,
+      ...(goLive && { goLive: (snapshot) => createMachine({ ...options, snapshot }) }),
+    })
+    const file = await fileSource(path)
+    machine.replay = await replayPc(options, file, { onMachine: (pc) => machine.connect(pc) })
+    this.#active = { replay: machine, file }
+    return machine
+  }
+
+  /** Where the machine is. @throws CliError where nothing is recorded or run again */
+  when(): string {
+    const active = this.#required()
+    if ('recorder' in active) return `instruction ${active.recorder.instructions}, recorded\n`
+    const { instructions, end } = active.replay.replay
+    return `instruction ${instructions} of ${end}\n`
+  }
+
+  /** Names this instant. @throws CliError where nothing is recorded */
+  mark(name: string): string {
+    const active = this.#required()
+    if (!('recorder' in active)) throw usage('mark: a recording that is run again does not change')
+    active.recorder.mark(name)
+    return `${name}: instruction ${active.recorder.instructions}\n`
+  }
+
+  /** Lists the marks of the recording. */
+  marks(): string {
+    const active = this.#required()
+    if (!('replay' in active)) throw usage('info marks: retrap replay FILE has them')
+    const { marks } = active.replay.replay
+    return (
+      marks.map(({ name, instructions }) => `${name}: instruction ${instructions}\n`).join('') || 'There is no mark.\n'
+    )
+  }
+
+  /** Goes to an instruction or a mark. @throws CliError for a place that is not there */
+  goto(place: string): string {
+    const active = this.#required()
+    if (!('replay' in active)) throw usage('goto: only a run that is replayed goes to another place')
+    const { replay } = active.replay
+    const mark = replay.marks.find(({ name }) => name === place)
+    const instruction = mark?.instructions ?? (/^\d+$/.test(place) ? Number(place) : NaN)
+    if (!(instruction <= replay.end))
+      throw usage(`goto ${place}: write an instruction from 0 to ${replay.end}, or a mark`)
+    active.replay.goto(instruction)
+    return ''
+  }
+
+  #required(): Active {
+    if (this.#active === undefined) throw usage('this run is neither recorded (--record) nor replayed')
+    return this.#active
+  }
+
+  /** Ends the recording; the machine does not run. @throws CliError where it could not be written */
+  async close(): Promise<void> {
+    const active = this.#active
+    this.#active = undefined
+    if (active === undefined) return
+    try {
+      if (!('recorder' in active)) return
+      await active.recorder.end()
+      this.#tell(`recorded ${active.recorder.instructions} instructions to ${this.#settings.record}`)
+    } finally {
+      await active.file.close()
+    }
+  }
+}
+
+const usage = (message: string): CliError => new CliError('ERR_USAGE', message)
+
+async function opened(path: string, flags: 'r' | 'w'): Promise<FileHandle> {
+  try {
+    return await open(path, flags)
+  } catch (error) {
+    throw new CliError('ERR_INPUT', `${path}: ${(error as Error).message}`)
+  }
+}
+
+/** A file as a source. @throws CliError `ERR_INPUT` */
+export async function fileSource(path: string): Promise<RecordingSource & { close(): Promise<void> }> {
+  const file = await opened(path, 'r')
+  const { size } = await file.stat()
+  return {
+    bytes: size,
+    close: () => file.close(),
+    async read(offset, bytes) {
+      const into = new Uint8Array(Math.max(0, Math.min(bytes, size - offset)))
+      const { bytesRead } = await file.read(into, 0, into.length, offset)
+      return into.subarray(0, bytesRead)
+    },
+  }
+}
