@@ -48,7 +48,10 @@ export class SessionGdb {
     if (target === undefined) throw usage('--gdb: this machine has no debugger')
     this.#target = target
     if (this.#session !== undefined) this.#session.retarget(target)
-    else if (this.#waits) target.stop()
+    else {
+      if (this.#waits) target.stop()
+      if (this.#socket !== undefined) this.#begin(this.#socket, target)
+    }
     this.#waits = false
   }
 
@@ -60,9 +63,18 @@ export class SessionGdb {
   }
 
   #connected(socket: Socket): void {
-    const target = this.#target
-    if (this.#session !== undefined || target === undefined) return void socket.destroy()
+    socket.on('error', () => socket.destroy())
+    if (this.#socket !== undefined) return void socket.destroy()
+    this.#socket = socket
     socket.setNoDelay(true)
+    socket.on('close', () => {
+      if (this.#socket === socket) this.#socket = undefined
+    })
+    // One that comes before the machine is there waits for it.
+    if (this.#target !== undefined) this.#begin(socket, this.#target)
+  }
+
+  #begin(socket: Socket, target: GdbTarget): void {
     const session = new GdbSession(target, {
       write: (bytes) => {
         if (socket.destroyed) return
@@ -71,13 +83,11 @@ export class SessionGdb {
       },
       end: () => {
         this.#left(session)
-        socket.end()
+        socket.destroySoon()
       },
     })
     this.#session = session
-    this.#socket = socket
     socket.on('data', (bytes) => session.receive(bytes))
-    socket.on('error', () => socket.destroy())
     socket.on('close', () => {
       session.closed()
       this.#left(session)

@@ -1,7 +1,8 @@
 // gdb of Debian debugs one guest on our machine and on QEMU's, by one script: what it prints is compared.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
@@ -60,6 +61,52 @@ async function debug(
   const end = output.indexOf('[Inferior 1 (')
   return output.slice(from, end < 0 ? undefined : end)
 }
+
+test('a client may come before the machine is there; a second one is sent away, and another may follow', async () => {
+  const child = spawn(process.execPath, retrapCommand(['--gdb', 'tcp:0,wait', '--timeout', '30']), { stdio: 'pipe' })
+  child.stdin.end()
+  let said = ''
+  const port = await new Promise<number>((resolve) => {
+    child.stderr.on('data', (bytes: Buffer) => {
+      said += bytes.toString()
+      const found = /the machine waits for gdb: gdb -ex 'target remote 127\.0\.0\.1:(\d+)'\n/.exec(said)
+      if (found !== null) resolve(Number(found[1]))
+    })
+  })
+  const connected = (): { socket: Socket; until: (text: string) => Promise<void>; over: Promise<unknown> } => {
+    const socket = connect(port, '127.0.0.1')
+    let output = ''
+    const { promise: over, resolve } = Promise.withResolvers<void>()
+    socket.on('close', () => resolve())
+    socket.on('error', () => {})
+    const until = async (text: string): Promise<void> => {
+      while (!output.includes(text)) {
+        // oxlint-disable-next-line no-await-in-loop -- piece by piece
+        const [bytes] = (await once(socket, 'data')) as [Buffer]
+        output += bytes.toString()
+      }
+    }
+    return { socket, until, over }
+  }
+  const first = connected()
+  first.socket.write('$qC#b4')
+  await first.until('$QC01#f5')
+  await connected().over
+  first.socket.destroy()
+  // It runs since, until another one stops it.
+  for (let i = 0; i < 50; i++) {
+    const next = connected()
+    next.socket.write('$qC#b4')
+    // oxlint-disable-next-line no-await-in-loop -- the first one's end takes a moment to be noticed
+    const answered = await Promise.race([next.until('$QC01#f5').then(() => true), next.over.then(() => false)])
+    if (!answered) continue
+    next.socket.write('$k#6b')
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await once(child, 'close')).toEqual([0, null])
+    return
+  }
+  throw new Error('no other client was let in')
+})
 
 describe.skipIf(missing.length > 0)(
   `gdb${skipNote(missing.length === 0, `${missing.join(' and ')} not installed`)}`,
