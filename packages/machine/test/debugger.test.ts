@@ -213,7 +213,8 @@ test('a machine that ends tells who waits for a stop', async () => {
   const { pc, debug } = await made(counting)
   const next = debug.nextStop()
   await Promise.all([expect(next).rejects.toThrow(MachineError), pc.run()])
-  expect(() => debug.nextStop()).toThrow(MachineError)
+  await expect(debug.nextStop()).rejects.toThrow(MachineError)
+  await expect(debug.stop()).rejects.toThrow(MachineError)
 })
 
 test('what a handler throws stops the machine, and is thrown to who waits', async () => {

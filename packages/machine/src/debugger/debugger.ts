@@ -125,7 +125,7 @@ export class PcDebugger {
 
   /** Resolves at the next stop that no handler takes. @throws MachineError `ERR_STATE` when the machine ends first */
   nextStop(): Promise<MachineStop> {
-    this.#checkAlive()
+    if (this.#over) return Promise.reject(ended())
     this.#next ??= Promise.withResolvers<MachineStop>()
     return this.#next.promise
   }
@@ -234,11 +234,7 @@ export class PcDebugger {
 
   #ended(): void {
     this.#over = true
-    this.#rejectNext(new MachineError('ERR_STATE', 'the machine has ended'))
-  }
-
-  #checkAlive(): void {
-    if (this.#over) throw new MachineError('ERR_STATE', 'the machine has ended')
+    this.#rejectNext(ended())
   }
 
   #checkCpu(cpu: number): void {
@@ -304,9 +300,11 @@ export class PcDebugger {
   /** Describes a vCPU for people: `CPU 0, halted`. */
   describeCpu(cpu: number): string {
     this.#checkCpu(cpu)
-    const { halted, waitsForStartup, busy } = this.#vcpu(cpu).cpu
-    const what = busy ? 'waits for a device' : halted ? 'halted' : waitsForStartup ? 'waits for start-up' : 'executes'
-    return `CPU ${cpu}, ${what}`
+    const { cpu: processor, dormant } = this.#vcpu(cpu)
+    const { halted, waitsForStartup, busy } = processor
+    if (busy) return `CPU ${cpu}, waits for a device`
+    if (waitsForStartup) return `CPU ${cpu}, waits for start-up`
+    return `CPU ${cpu}, ${halted ? 'halted' : dormant ? 'waits for an event' : 'executes'}`
   }
 
   // ---------------------------------------------------------------- registers and memory
@@ -365,6 +363,8 @@ export class PcDebugger {
     return this.#domain.vcpus[cpu]!
   }
 }
+
+const ended = (): MachineError => new MachineError('ERR_STATE', 'the machine has ended')
 
 const PAGE_BYTES = 4096
 /** Guest-physical addresses have no more bits. */
