@@ -33,12 +33,12 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 0
 }
 
-/** Runs gdb's commands on a machine that waits for it. @returns what gdb prints, from `BEGIN` on */
+/** Runs gdb's commands on a machine that waits for it. @returns what gdb prints, from `BEGIN` on, and what on stderr */
 async function debug(
   machine: (port: number) => readonly [string, readonly string[]],
   commands: readonly string[],
   folder: string,
-): Promise<string> {
+): Promise<readonly [output: string, errors: string]> {
   const port = await freePort()
   const [file, args] = machine(port)
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -59,7 +59,7 @@ async function debug(
   const from = output.indexOf('BEGIN\n') + 6
   // At its end gdb leaves the program that it debugs, of which QEMU has a number.
   const end = output.indexOf('[Inferior 1 (')
-  return output.slice(from, end < 0 ? undefined : end)
+  return [output.slice(from, end < 0 ? undefined : end), errors]
 }
 
 test('a client may come before the machine is there; a second one is sent away, and another may follow', async () => {
@@ -142,7 +142,7 @@ describe.skipIf(missing.length > 0)(
       ],
     ]
     const both = async (commands: readonly string[]): Promise<string> => {
-      const [mine, theirs] = [await debug(ours, commands, folder), await debug(qemu, commands, folder)]
+      const [[mine], [theirs]] = [await debug(ours, commands, folder), await debug(qemu, commands, folder)]
       expect(mine).toBe(theirs)
       return mine
     }
@@ -252,7 +252,7 @@ describe.skipIf(missing.length > 0)(
     })
 
     test('what QEMU has not: caught faults, real mode by linear address, MOV SS as the trap flag has it, the x87 stack', async () => {
-      const text = await debug(
+      const [text, told] = await debug(
         ours,
         [
           'p/x $cs_base + $rip',
@@ -274,6 +274,8 @@ describe.skipIf(missing.length > 0)(
           'stepi',
           `p $rip == ${place('afterShadow')}`,
           'info threads',
+          `monitor walk ${place('data')}`,
+          'monitor walk 0x7fff00000000',
           // QEMU 7.2 has the registers of the stack by their physical numbers.
           'p $st0',
           'p $st1',
@@ -289,6 +291,9 @@ describe.skipIf(missing.length > 0)(
       expect(text).toContain('$4 = 1\n')
       expect(text).toContain('$5 = 1\n')
       expect(text).toContain('(CPU 0, executes)')
+      expect(told).toContain('level 4, 0x10000: 0x11023 P R/W A\nlevel 3, 0x11000: 0x12023 P R/W A\n')
+      expect(told).toMatch(/level 2, 0x12000: 0xe3 P R\/W A D\n0x30000 is guest-physical 0x30000\n/)
+      expect(told).toContain('0x7fff00000000 is not mapped')
       expect(text).toContain('$6 = 3.14159265358979323851\n$7 = 1\n')
     })
   },

@@ -1,6 +1,6 @@
 import type { X86Domain } from '@retrap/hvm'
 import { P2mEntry, P2mType } from '@retrap/p2m'
-import { explain, PagingContext } from '@retrap/paging'
+import { ACCESS_READ, PagingContext, PagingMode, probe, type TableReader, WALK_OK, WalkResult } from '@retrap/paging'
 import type { PcDebugger } from './debugger.ts'
 import { VECTOR_NAMES } from './vectors.ts'
 
@@ -137,29 +137,45 @@ export class PcMonitor {
     if (address === undefined || vcpu === undefined) return 'write walk ADDRESS\n'
     const context = new PagingContext(this.#domain.engine.processor.paging)
     vcpu.cpu.registers.configurePaging(context)
+    let level: number = context.mode
+    let lines = ''
     const read = (gpa: number, into: Uint32Array, words: number): boolean => {
       const bytes = new Uint8Array(4 * words)
-      if (this.#debug.readPhysical(gpa, bytes) < bytes.length) return false
+      const there = this.#debug.readPhysical(gpa, bytes) === bytes.length
       const view = new DataView(bytes.buffer)
       for (let i = 0; i < words; i++) into[i] = view.getUint32(4 * i, true)
-      return true
+      const value = words === 2 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true))
+      lines += `level ${level--}, ${hex(gpa)}: ${there ? describeEntry(value) : 'no memory'}\n`
+      return there
     }
-    const { steps, outcome } = explain(
-      context,
-      {
-        read32: (gpa, into) => read(gpa, into, 1),
-        read64: (gpa, into) => read(gpa, into, 2),
-        compareExchange32: () => true,
-        compareExchange64: () => true,
-      },
-      address,
-    )
-    let lines = ''
-    for (const { name, index, gpa, value, leads, bits } of steps) {
-      lines += `${name} ${index}${gpa === undefined ? '' : ` at ${hex(gpa)}`}: `
-      lines += `${value === undefined ? 'no memory' : hex(value)} ${bits.join(' ')} (${leads})\n`
+    const tables: TableReader = {
+      read32: (gpa, into) => read(gpa, into, 1),
+      read64: (gpa, into) => read(gpa, into, 2),
+      compareExchange32: () => true,
+      compareExchange64: () => true,
     }
-    if (outcome.kind === 'mapped') return `${lines}${hex(address)} is guest-physical ${hex(outcome.gpa)}\n`
-    return `${lines}${hex(address)} is not mapped\n`
+    const result = new WalkResult()
+    const [lo, hi] = [Number(address & 0xffff_ffffn), Number(address >> 32n)]
+    if (context.mode === PagingMode.PAE) level--
+    const outcome = probe(context, tables, lo, hi, ACCESS_READ, result)
+    if (outcome === WALK_OK) return `${lines}${hex(address)} is guest-physical ${hex(result.gpa)}\n`
+    return `${lines}${hex(address)} is not mapped for a supervisor's read\n`
   }
+}
+
+/** Bits of an entry that all levels have, by their names in the manual (SDM vol. 3A, "4-Level Paging"). */
+const ENTRY_BITS: readonly (readonly [bit: bigint, name: string])[] = [
+  [0n, 'P'],
+  [1n, 'R/W'],
+  [2n, 'U/S'],
+  [3n, 'PWT'],
+  [4n, 'PCD'],
+  [5n, 'A'],
+  [6n, 'D'],
+  [63n, 'XD'],
+]
+
+function describeEntry(value: bigint): string {
+  const names = ENTRY_BITS.filter(([bit]) => ((value >> bit) & 1n) === 1n).map(([, name]) => name)
+  return `${hex(value)}${names.map((name) => ` ${name}`).join('')}`
 }
