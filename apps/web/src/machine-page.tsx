@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { ScreenPanel } from './screen-panel.tsx'
 import { SerialPanel } from './serial-panel.tsx'
 import type { Chosen } from './settings.ts'
+import { takeWorker } from './spare-worker.ts'
 
 const STATE_NAMES: Readonly<Record<MachineState | 'loading' | 'failed', string>> = {
   loading: 'Loading',
@@ -128,8 +129,9 @@ async function begin({ options }: Chosen, signal: AbortSignal, set: Setters): Pr
   set.setState('loading')
   set.setMachine(null)
   try {
-    const { createMachine } = await import('@retrap/web')
-    const machine = await createMachine({ ...options, signal, onProgress: set.setProgress })
+    const { createMachine, startMachineWorker } = await import('@retrap/web')
+    const createWorker = (): Worker => takeWorker() ?? startMachineWorker()
+    const machine = await createMachine({ ...options, createWorker, signal, onProgress: set.setProgress })
     signal.addEventListener('abort', () => machine.dispose())
     machine.on('state', set.setState)
     machine.on('warning', set.setError)

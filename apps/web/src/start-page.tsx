@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import { guessRole } from './image-kind.ts'
 import {
   type Chosen,
@@ -12,6 +12,7 @@ import {
   toHash,
   withImage,
 } from './settings.ts'
+import { prepareWorker } from './spare-worker.ts'
 
 const ROLES = Object.entries(ROLE_NAMES) as [Role, string][]
 /** The guest of this project: a firmware image beside the page. */
@@ -29,6 +30,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
     // The address of this page is that of the machine.
     history.replaceState(null, '', toHash(next) || location.pathname)
   }
+  useEffect(() => void prepareWorker(), [])
   const problem = problemOf(settings)
   return (
     <div class="columns">

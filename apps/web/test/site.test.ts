@@ -1,5 +1,5 @@
 /** The site, as a person uses it: in Chromium, by its buttons and keys. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
@@ -17,6 +17,11 @@ const debian = await debianMembers([
 ])
 const SEABIOS = debian === undefined ? undefined : join(debian[0]!, 'usr/share/seabios')
 
+const linux = await debianMembers([
+  { package: 'linux-image-cloud-amd64', members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
+])
+const LINUX = linux === undefined ? undefined : globSync(join(linux[0]!, 'boot/vmlinuz-*'))[0]
+
 describe.skipIf(noBrowser !== undefined)('the site', () => {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-site-test-'))
   let browser: Browser
@@ -25,7 +30,9 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
   let said: string[]
 
   beforeAll(async () => {
-    server = await servePages(await buildSite())
+    const files = await buildSite()
+    if (LINUX !== undefined) files.set('vmlinuz', readFileSync(LINUX))
+    server = await servePages(files)
     browser = await launchBrowser()
   })
   afterAll(async () => {
@@ -82,9 +89,11 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.keyboard.type('off\n')
     await expect.poll(status, PATIENT).toBe('Off. The machine has ended: power-off.')
     expect(page.workers().length).toBe(1)
+    const [old] = page.workers()
     await click('Close')
-    await expect.poll(() => page.workers().length, PATIENT).toBe(0)
     await page.waitForSelector('::-p-aria(Start the embedded guest)')
+    // The machine's Worker is gone; the start page has one for the next machine.
+    await expect.poll(() => page.workers().length === 1 && page.workers()[0] !== old, PATIENT).toBe(true)
     expect(said).toEqual([])
   })
 
@@ -141,6 +150,27 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     },
   )
 
+  test.skipIf(LINUX === undefined)(
+    'a Linux kernel is dropped on the page, and boots until it misses its root',
+    { timeout: 120_000 },
+    async () => {
+      await open('#memory=128&commandLine=console%3DttyS0')
+      // A drop as the browser makes one, of a file that the page has fetched.
+      await page.evaluate(async () => {
+        const bytes = await fetch('vmlinuz').then((response) => response.arrayBuffer())
+        const dataTransfer = new DataTransfer()
+        dataTransfer.items.add(new File([bytes], 'vmlinuz'))
+        document
+          .querySelector('.drop')!
+          .dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
+      })
+      await expect.poll(() => page.$$eval('.files select', ([one]) => one?.value), PATIENT).toBe('kernel')
+      await click('Start')
+      await expect.poll(terminal, PATIENT).toMatch(/end Kernel panic - not syncing: VFS: Unable to mount root fs/)
+      expect(said).toEqual([])
+    },
+  )
+
   test('what is wrong is said: without firmware before the start, and afterwards as an alert', async () => {
     await open('#disk=nowhere.img')
     const problem = (): Promise<string> => page.$eval('form [role=status]', (one) => one.textContent ?? '')
@@ -152,7 +182,6 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
     await expect.poll(alert, PATIENT).toMatch(/^kernel: .*nowhere: the server answers with status 404$/)
     expect(await status()).toBe('Not started.')
-    await click('Close')
     expect(page.workers().length).toBe(0)
   })
 })

@@ -6,7 +6,7 @@ import type { MachineOptions, Progress, Source } from './options.ts'
 import type { KeyChange, MachineState, PointerChange, SentFrame } from './protocol.ts'
 import { sentOptions, sentSource } from './sent-options.ts'
 import { attachTerminal, type TerminalLike } from './terminal.ts'
-import { startWorker, type WorkerEvent, WorkerLink } from './worker-link.ts'
+import { startMachineWorker, type WorkerEvent, WorkerLink } from './worker-link.ts'
 
 /** What a {@link Machine} tells its listeners. */
 export interface MachineEvents {
@@ -68,7 +68,7 @@ export class Machine {
 
   /** @internal Use {@link createMachine}. */
   static async create(options: MachineOptions): Promise<Machine> {
-    const { transport = 'auto', onProgress, signal, createWorker = startWorker } = options
+    const { transport = 'auto', onProgress, signal, createWorker = startMachineWorker } = options
     if (transport === 'shared' && !crossOriginIsolated)
       throw new WebError('ERR_OPTION', "transport 'shared': this page is not cross-origin isolated; use 'auto'")
     if (transport === 'auto' && !crossOriginIsolated && !toldOfIsolation) {

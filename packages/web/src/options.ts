@@ -59,7 +59,7 @@ export interface MachineOptions {
   readonly onProgress?: (progress: Progress) => void
   /** Gives up making the machine. */
   readonly signal?: AbortSignal
-  /** Starts the module Worker, for pages that keep its program elsewhere: `@retrap/web/worker`. */
+  /** Gives the module Worker: one that `startMachineWorker` has started before, or whose program the page keeps elsewhere. */
   readonly createWorker?: () => Worker
 }
 

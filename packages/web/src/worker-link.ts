@@ -10,8 +10,11 @@ interface Waiting {
   readonly reject: (error: WebError) => void
 }
 
-/** Starts the Worker of a machine: its program lies beside this module. */
-export function startWorker(): Worker {
+/**
+ * Starts the Worker of a machine: its program lies beside this module. A page that does so before its user has chosen a machine,
+ * and hands the Worker to `createWorker`, has the machine the sooner.
+ */
+export function startMachineWorker(): Worker {
   if (new URL(import.meta.url).origin !== location.origin) return startForeignWorker()
   // Bundlers know this form, and no other: they make a bundle of the program, and put its address here.
   return new Worker(new URL('./machine-worker.js', import.meta.url), { type: 'module' })
