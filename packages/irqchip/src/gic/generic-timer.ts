@@ -2,6 +2,7 @@ import { Instant, type Word64 } from '@retrap/device'
 import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from '../arguments.ts'
 import { ownRegion, type ApicClock, type ApicTimer, type StateRegion } from '../time.ts'
 import { Counter } from './counter.ts'
+import type { GenericTimersState, GenericTimerState } from './generic-timer-state.ts'
 import {
   CNTFRQ_EL0,
   CNTKCTL_EL1,
@@ -41,12 +42,14 @@ const PHYSICAL = TIMER_WORDS
 const KERNEL_CONTROL = 6
 const OFFSET_LO = 7
 const OFFSET_HI = 8
-/** Levels of the interrupts: bit 0 virtual, bit 1 physical; `UNKNOWN_LEVELS` until they are driven. */
+/** Levels of the interrupts: bit 0 virtual, bit 1 physical. */
 const LEVELS = 9
 /** 1 while the vCPU waits for an event. */
 const WAITS = 10
-const CPU_WORDS = 12
-const UNKNOWN_LEVELS = 4
+/** The deadline that is armed, its bits inverted: 0 is none. */
+const DEADLINE_LO = 11
+const DEADLINE_HI = 12
+const CPU_WORDS = 14
 
 /** Options of {@link GenericTimers}. */
 export interface GenericTimersOptions {
@@ -62,37 +65,6 @@ export interface GenericTimersOptions {
   readonly hz?: number
   /** `genericTimersStateBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
   readonly state?: StateRegion
-}
-
-/** Holds the saved state of one timer. */
-export interface GenericTimerState {
-  /** Control register: ENABLE and IMASK. */
-  readonly control: number
-  /** Count that it waits for, low word. */
-  readonly compareLo: number
-  /** Count that it waits for, high word. */
-  readonly compareHi: number
-}
-
-/** Holds the saved state of {@link GenericTimers}. */
-export interface GenericTimersState {
-  /** Version of this shape. */
-  readonly version: 1
-  /** State of each vCPU. */
-  readonly cpus: readonly {
-    /** Virtual timer. */
-    readonly virtual: GenericTimerState
-    /** Physical timer. */
-    readonly physical: GenericTimerState
-    /** CNTKCTL_EL1. */
-    readonly kernelControl: number
-    /** CNTVOFF_EL2, low word. */
-    readonly offsetLo: number
-    /** CNTVOFF_EL2, high word. */
-    readonly offsetHi: number
-    /** Whether the vCPU waits for an event. */
-    readonly waits: boolean
-  }[]
 }
 
 /** Counts the bytes of machine memory that the state of {@link GenericTimers} takes. */
@@ -270,12 +242,20 @@ export class GenericTimers {
     this.#deadline.clear()
     const levels = this.#look(block, VIRTUAL, 1) | this.#look(block, PHYSICAL, 2)
     if (words[block + WAITS] !== 0 && (words[block + KERNEL_CONTROL]! & EVNTEN) !== 0) this.#nextEvent(block)
-    if (this.#deadline.isNever) this.#timers[cpu]!.cancel()
-    else this.#timers[cpu]!.armAfter(0, this.#deadline)
-    const changed = words[block + LEVELS] === UNKNOWN_LEVELS ? 3 : levels ^ words[block + LEVELS]!
+    this.#arm(cpu)
+    const changed = levels ^ words[block + LEVELS]!
     words[block + LEVELS] = levels
     if ((changed & 1) !== 0) this.#line(cpu, VIRTUAL_TIMER_PPI, (levels & 1) !== 0)
     if ((changed & 2) !== 0) this.#line(cpu, PHYSICAL_TIMER_PPI, (levels & 2) !== 0)
+  }
+
+  /** Arms a vCPU's deadline. */
+  #arm(cpu: number): void {
+    const deadline = this.#deadline
+    if (deadline.isNever) this.#timers[cpu]!.cancel()
+    else this.#timers[cpu]!.armAfter(0, deadline)
+    this.#words[CPU_WORDS * cpu + DEADLINE_LO] = ~deadline.lo
+    this.#words[CPU_WORDS * cpu + DEADLINE_HI] = ~deadline.hi
   }
 
   /** Returns `bit` if a timer interrupts; otherwise makes the time at which it will the deadline, if that is earlier. */
@@ -339,50 +319,60 @@ export class GenericTimers {
   /** Returns the state by name. */
   save(): GenericTimersState {
     const words = this.#words
-    const timer = (at: number): GenericTimerState => ({
-      control: words[at + CONTROL]!,
-      compareLo: words[at + COMPARE_LO]! >>> 0,
-      compareHi: words[at + COMPARE_HI]! >>> 0,
-    })
     return {
       version: 1,
       cpus: Array.from({ length: this.cpus }, (_, cpu) => {
         const block = CPU_WORDS * cpu
+        const timer = (at: number, bit: number): GenericTimerState => ({
+          control: words[block + at + CONTROL]!,
+          compareLo: words[block + at + COMPARE_LO]! >>> 0,
+          compareHi: words[block + at + COMPARE_HI]! >>> 0,
+          asserted: (words[block + LEVELS]! & bit) !== 0,
+        })
         return {
-          virtual: timer(block + VIRTUAL),
-          physical: timer(block + PHYSICAL),
+          virtual: timer(VIRTUAL, 1),
+          physical: timer(PHYSICAL, 2),
           kernelControl: words[block + KERNEL_CONTROL]!,
           offsetLo: words[block + OFFSET_LO]! >>> 0,
           offsetHi: words[block + OFFSET_HI]! >>> 0,
           waits: words[block + WAITS] !== 0,
+          deadlineLo: ~words[block + DEADLINE_LO]! >>> 0,
+          deadlineHi: ~words[block + DEADLINE_HI]! >>> 0,
         }
       }),
     }
   }
 
   /**
-   * Takes a saved state, and drives the interrupts.
+   * Takes a saved state, and drives the interrupts to the levels that they had. What has become due since the machine looked
+   * at the timers last comes when it looks again, as it would have.
    *
    * @throws IrqchipError `ERR_STATE` for another version, shape or number of vCPUs; then nothing has changed
    */
   restore(state: GenericTimersState): void {
     checkState('timers state', state, this.save())
+    const words = this.#words
     state.cpus.forEach((each, cpu) => {
       const block = CPU_WORDS * cpu
+      const { virtual, physical } = each
       for (const [at, timer] of [
-        [VIRTUAL, each.virtual],
-        [PHYSICAL, each.physical],
+        [block + VIRTUAL, virtual],
+        [block + PHYSICAL, physical],
       ] as const) {
-        this.#words[block + at + CONTROL] = timer.control & (ENABLE | IMASK)
-        this.#words[block + at + COMPARE_LO] = timer.compareLo
-        this.#words[block + at + COMPARE_HI] = timer.compareHi
+        words[at + CONTROL] = timer.control & (ENABLE | IMASK)
+        words[at + COMPARE_LO] = timer.compareLo
+        words[at + COMPARE_HI] = timer.compareHi
       }
-      this.#words[block + KERNEL_CONTROL] = each.kernelControl & KERNEL_CONTROL_BITS
-      this.#words[block + OFFSET_LO] = each.offsetLo
-      this.#words[block + OFFSET_HI] = each.offsetHi
-      this.#words[block + WAITS] = each.waits ? 1 : 0
-      this.#words[block + LEVELS] = UNKNOWN_LEVELS
-      this.#update(cpu)
+      words[block + KERNEL_CONTROL] = each.kernelControl & KERNEL_CONTROL_BITS
+      words[block + OFFSET_LO] = each.offsetLo
+      words[block + OFFSET_HI] = each.offsetHi
+      words[block + WAITS] = each.waits ? 1 : 0
+      words[block + LEVELS] = (virtual.asserted ? 1 : 0) | (physical.asserted ? 2 : 0)
+      this.#deadline.lo = each.deadlineLo >>> 0
+      this.#deadline.hi = each.deadlineHi >>> 0
+      this.#arm(cpu)
+      this.#line(cpu, VIRTUAL_TIMER_PPI, virtual.asserted)
+      this.#line(cpu, PHYSICAL_TIMER_PPI, physical.asserted)
     })
   }
 }

@@ -53,12 +53,7 @@ export {
   PHYSICAL_TIMER_PPI,
   VIRTUAL_TIMER_PPI,
 } from './timer-registers.ts'
-export {
-  GenericTimers,
-  genericTimersStateBytes,
-  type GenericTimersOptions,
-  type GenericTimersState,
-  type GenericTimerState,
-} from './generic-timer.ts'
+export { GenericTimers, genericTimersStateBytes, type GenericTimersOptions } from './generic-timer.ts'
+export type { GenericTimersState, GenericTimerState } from './generic-timer-state.ts'
 export { IrqchipError, type IrqchipErrorCode } from '../errors.ts'
 export type { ApicClock, ApicTimer, StateRegion } from '../time.ts'

@@ -248,6 +248,21 @@ test('a restored state interrupts as the saved one', () => {
   expect(second.drain()).toEqual(['1712: 30 of vCPU 0 down', '1712: 27 of vCPU 1 down'])
 })
 
+test('what was due and not looked at yet when it was saved comes at the next look', () => {
+  const first = makeTimers()
+  first.write(CNTV_CVAL_EL0, 10n)
+  first.write(CNTV_CTL_EL0, 1n)
+  first.write(CNTKCTL_EL1, 1n << 2n, 1)
+  first.timers.waitForEvent(1, true)
+  first.queue.time = 1600
+  const second = makeTimers()
+  second.queue.time = 1600
+  second.timers.restore(first.timers.save())
+  expect(second.drain().filter((line) => line.endsWith('up'))).toEqual([])
+  second.queue.advance(0)
+  expect(second.drain().toSorted()).toEqual(['1600: 27 of vCPU 0 up', '1600: event of vCPU 1'])
+})
+
 test('a counter of any frequency is exact over the whole range of the clock', () => {
   const time = fc.oneof(fc.bigInt(0n, 2n ** 64n - 1n), fc.bigInt(0n, 10n ** 12n))
   fc.assert(

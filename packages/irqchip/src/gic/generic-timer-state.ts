@@ -1,0 +1,36 @@
+/** Holds the saved state of one timer. */
+export interface GenericTimerState {
+  /** Control register: ENABLE and IMASK. */
+  readonly control: number
+  /** Count that it waits for, low word. */
+  readonly compareLo: number
+  /** Count that it waits for, high word. */
+  readonly compareHi: number
+  /** Whether its interrupt is asserted. */
+  readonly asserted: boolean
+}
+
+/** Holds the saved state of `GenericTimers`. */
+export interface GenericTimersState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** State of each vCPU. */
+  readonly cpus: readonly {
+    /** Virtual timer. */
+    readonly virtual: GenericTimerState
+    /** Physical timer. */
+    readonly physical: GenericTimerState
+    /** CNTKCTL_EL1. */
+    readonly kernelControl: number
+    /** CNTVOFF_EL2, low word. */
+    readonly offsetLo: number
+    /** CNTVOFF_EL2, high word. */
+    readonly offsetHi: number
+    /** Whether the vCPU waits for an event. */
+    readonly waits: boolean
+    /** When the machine looks at this vCPU's timers next, which may be due: low word. */
+    readonly deadlineLo: number
+    /** The same, high word; all ones in both: never. */
+    readonly deadlineHi: number
+  }[]
+}
