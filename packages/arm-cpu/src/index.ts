@@ -22,6 +22,7 @@ export {
 export { SYSTEM_DONE, SYSTEM_TRAP, SYSTEM_UNDEFINED, type SystemValue } from './host.ts'
 export { SYSTEM_REGISTERS, type SystemRegisterName } from './system/places.ts'
 export type { ArmRegisters } from './registers.ts'
+export type { Hex, SavedArmCpu } from './saved-state.ts'
 export { exceptionClassOf } from './syndrome.ts'
 export type { JitOptions } from '@retrap/engine'
 export type { TrappedControls, TrappedException, TrappedState } from './trapped-state.ts'

@@ -87,3 +87,9 @@ export const bitsOfIt = (it: number): number => ((it & 0xfc) << 8) | ((it & 3) <
 /** Whether the stack pointer in use is SP_EL1. */
 export const usesOwnStack = (pstate: number): boolean =>
   (pstate & (PSTATE_NRW | PSTATE_EL | PSTATE_SP)) === (PSTATE_EL1 | PSTATE_SP)
+
+/** Whether a PSTATE is one of this processor's: of EL0, of EL1, or of user mode of AArch32. */
+export const isPstate = (pstate: number): boolean =>
+  (pstate & PSTATE_NRW) !== 0
+    ? (pstate & 0xf) === 0
+    : (pstate & 0xe & ~PSTATE_EL1) === 0 && (pstate & 0xf) !== PSTATE_SP

@@ -7,11 +7,13 @@ import {
   PSTATE_EL1,
   PSTATE_FIELDS,
   PSTATE_FIELDS32,
+  isPstate,
   PSTATE_IT,
   PSTATE_NRW,
   PSTATE_SP,
   PSTATE_T,
 } from './pstate.ts'
+import { restoreState, saveState, type SavedArmCpu } from './saved-state.ts'
 import {
   EVENT_REGISTER,
   S_EXCLUSIVE_BYTES,
@@ -118,6 +120,24 @@ export class ArmRegisters {
     this.pstate = PSTATE_EL1 | PSTATE_SP | PSTATE_DAIF
   }
 
+  /**
+   * Returns the architectural state between two instructions, as plain data: for snapshots. Interrupts are not part of it:
+   * their drivers keep them.
+   */
+  save(): SavedArmCpu {
+    return saveState(this.#system)
+  }
+
+  /**
+   * Takes what {@link ArmRegisters.save} returned.
+   *
+   * @throws ArmCpuError `ERR_SAVED_STATE` for another version, a field that is missing, or a value that no processor has;
+   *   nothing has changed then
+   */
+  restore(saved: SavedArmCpu): void {
+    restoreState(this.#system, saved)
+  }
+
   /** X0 to X30. @throws RangeError for another number */
   x(number: number): bigint {
     return this.#u64[(S_X >>> 3) + count(number, 31)]!
@@ -202,11 +222,8 @@ export class ArmRegisters {
     return this.#system.status & 0x0fff_ffff
   }
   set pstate(value: number) {
-    const isAArch32 = (value & (PSTATE_NRW | 0xf)) === PSTATE_NRW
-    if (!isAArch32 && ((value & 0x1e & ~PSTATE_EL1) !== 0 || (value & 0x1f) === PSTATE_SP)) {
-      throw new RangeError(`PSTATE of ${value}: expected EL0, or user mode of AArch32, or EL1`)
-    }
-    const fields = isAArch32 ? PSTATE_FIELDS32 | PSTATE_T | PSTATE_IT : PSTATE_FIELDS & ~PSTATE_BTYPE
+    if (!isPstate(value)) throw new RangeError(`PSTATE of ${value}: expected EL0, or user mode of AArch32, or EL1`)
+    const fields = (value & PSTATE_NRW) !== 0 ? PSTATE_FIELDS32 | PSTATE_T | PSTATE_IT : PSTATE_FIELDS & ~PSTATE_BTYPE
     this.#system.status = ((value & fields) | this.#system.flags) >>> 0
     this.#system.settleAttention()
   }

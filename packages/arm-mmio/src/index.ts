@@ -10,7 +10,7 @@ export { ArmEmulator, Outcome, type SavedAbort, type UnhandledReason } from './e
 export type { ArmEmulatorOptions } from './emulator-options.ts'
 export { ArmMmioError, type ArmMmioErrorCode } from './errors.ts'
 export { kvmMmio, type MmioExit, type MmioHandler } from './kvm-exit.ts'
-export { DeviceOrder, deviceOrderBytes } from './serialise.ts'
+export { type DeviceMonitor, DeviceOrder, deviceOrderBytes } from './serialise.ts'
 export {
   decodeAbortSyndrome,
   encodeAbortSyndrome,

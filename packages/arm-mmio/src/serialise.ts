@@ -16,6 +16,16 @@ export function deviceOrderBytes(vcpus: number): number {
   return (LOCKS + vcpus * MONITOR_WORDS) * 4
 }
 
+/** Bytes of a device that a load-exclusive has marked. */
+export interface DeviceMonitor {
+  /** Low word of their intermediate physical address. */
+  readonly ipaLo: number
+  /** High word. */
+  readonly ipaHi: number
+  /** How many they are. */
+  readonly size: number
+}
+
 /**
  * Order among the vCPUs of a domain: atomics exclude all other accesses to their address from their read to their write,
  * and the exclusive monitors of emulated addresses. May live in shared memory; all zero is a fresh one.
@@ -85,6 +95,20 @@ export class DeviceOrder {
   /** CLREX, ERET, an exception, or the store-exclusive itself. */
   clearMonitor(vcpu: number): void {
     Atomics.store(this.#words, LOCKS + vcpu * MONITOR_WORDS, 0)
+  }
+
+  /** Returns what a vCPU's monitor has marked, for a snapshot; null: nothing. No access is under way. */
+  saveMonitor(vcpu: number): DeviceMonitor | null {
+    const at = LOCKS + vcpu * MONITOR_WORDS
+    const size = Atomics.load(this.#words, at)
+    if (size === 0) return null
+    return { ipaLo: this.#words[at + 1]! >>> 0, ipaHi: this.#words[at + 2]! >>> 0, size }
+  }
+
+  /** Has a vCPU's monitor mark what it had marked when it was saved. */
+  restoreMonitor(vcpu: number, monitor: DeviceMonitor | null): void {
+    if (monitor === null) this.clearMonitor(vcpu)
+    else this.setMonitor(vcpu, monitor.ipaLo, monitor.ipaHi, monitor.size)
   }
 
   /** A store to an emulated address has been made: monitors that overlap it open. */
