@@ -236,6 +236,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.#loop.inputs = inputs
   }
 
+  /** Whether the guest sees a hypervisor's own interface. */
+  get seesHypervisor(): boolean {
+    return this.#paravirtual !== null
+  }
+
   /** Tells `watch` of each turn of a vCPU from now on; null ends that. */
   watchTurns(watch: TurnWatch | null): void {
     this.#loop.turns = watch

@@ -1,6 +1,12 @@
 import { GicV2, gicV2StateBytes } from '@retrap/irqchip/gic'
 import type { Domain } from '../domain.ts'
-import type { ArmInterruptController, BankedRegisters, ControllerWiring } from './interrupt-controller.ts'
+import {
+  type ArmInterruptController,
+  type ArmInterruptsState,
+  type BankedRegisters,
+  type ControllerWiring,
+  wrongController,
+} from './interrupt-controller.ts'
 
 /** Where a board has a GICv2, which at most 8 vCPUs share. */
 export interface GicV2Place {
@@ -129,5 +135,14 @@ export class GicV2Controller implements ArmInterruptController {
 
   reset(): void {
     this.#gic.reset()
+  }
+
+  save(): ArmInterruptsState {
+    return { version: 2, gic: this.#gic.save() }
+  }
+
+  restore(state: ArmInterruptsState): void {
+    if (state?.version !== 2) throw wrongController(`version ${String(state?.version)}`, 'version 2')
+    this.#gic.restore(state.gic)
   }
 }

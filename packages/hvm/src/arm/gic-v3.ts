@@ -1,7 +1,14 @@
 import type { SystemValue } from '@retrap/arm-cpu'
+import { Instant, type Timer } from '@retrap/device'
 import { GicV3, gicV3StateBytes, Its, ITS_STATE_BYTES } from '@retrap/irqchip/gic'
 import type { Domain } from '../domain.ts'
-import type { ArmInterruptController, BankedRegisters, ControllerWiring } from './interrupt-controller.ts'
+import {
+  type ArmInterruptController,
+  type ArmInterruptsState,
+  type BankedRegisters,
+  type ControllerWiring,
+  wrongController,
+} from './interrupt-controller.ts'
 
 /** Where a board has a GICv3. */
 export interface GicV3Place {
@@ -30,6 +37,10 @@ export class GicV3Controller implements ArmInterruptController {
   readonly banked: readonly BankedRegisters[] = []
   readonly #gic: GicV3
   readonly #its: Its | undefined
+  /** Until the translation service goes on with its queue. */
+  readonly #queueTimer: Timer
+  /** What it does then. */
+  #afterwards: (() => void)[] = []
   readonly #translater: number
 
   constructor(domain: Domain, place: GicV3Place, { cpus, signal }: ControllerWiring) {
@@ -43,6 +54,9 @@ export class GicV3Controller implements ArmInterruptController {
       ...(hasIts && { memory: domain.guestMemory }),
       state: { buffer, byteOffset: memory.allocate(gicV3StateBytes(cpus, hasIts), 8, 'interrupt controller') },
     })
+    this.#queueTimer = domain.timers.create(() => {
+      for (const callback of this.#afterwards.splice(0)) callback()
+    })
     this.#translater = place.its === undefined ? -1 : place.its + GITS_TRANSLATER
     this.#its = place.its === undefined ? undefined : this.#makeIts(domain, place.its)
     const words = { maximumAccess: 8 } as const
@@ -51,17 +65,13 @@ export class GicV3Controller implements ArmInterruptController {
     dispatch.mapInternalMmio('gic redistributors', place.redistributors, redistributorBytes, redistributors, words)
   }
 
-  #makeIts({ memory, guestMemory, dispatch, timers }: Domain, base: number): Its {
-    const callbacks: (() => void)[] = []
-    const timer = timers.create(() => {
-      for (const callback of callbacks.splice(0)) callback()
-    })
+  #makeIts({ memory, guestMemory, dispatch }: Domain, base: number): Its {
     const its = new Its({
       gic: this.#gic,
       memory: guestMemory,
-      later(callback) {
-        callbacks.push(callback)
-        timer.armAfter(ITS_SLICE_NS)
+      later: (callback) => {
+        this.#afterwards.push(callback)
+        this.#queueTimer.armAfter(ITS_SLICE_NS)
       },
       state: { buffer: memory.buffer, byteOffset: memory.allocate(ITS_STATE_BYTES, 8, 'interrupt translation') },
     })
@@ -105,5 +115,29 @@ export class GicV3Controller implements ArmInterruptController {
   reset(): void {
     this.#gic.reset()
     this.#its?.reset()
+  }
+
+  save(): ArmInterruptsState {
+    const at = new Instant()
+    const waits = this.#queueTimer.readDeadline(at)
+    return {
+      version: 3,
+      gic: this.#gic.save(),
+      its: this.#its?.save() ?? null,
+      queueAt: waits ? { lo: at.lo, hi: at.hi } : null,
+    }
+  }
+
+  restore(state: ArmInterruptsState): void {
+    if (state?.version !== 3) throw wrongController(`version ${String(state?.version)}`, 'version 3')
+    const { gic, its, queueAt } = state
+    if ((its === null) !== (this.#its === undefined)) {
+      const [without, with_] = ['no translation service', 'a translation service']
+      throw its === null ? wrongController(without, with_) : wrongController(with_, without)
+    }
+    this.#gic.restore(gic)
+    if (its !== null) this.#its?.restore(its)
+    // It was to go on then, and not a whole slice from now.
+    if (queueAt !== null && this.#afterwards.length > 0) this.#queueTimer.armAfter(0, queueAt)
   }
 }

@@ -4,10 +4,19 @@
  * @packageDocumentation
  */
 export { ArmDomain } from './domain.ts'
+export { restoreArmDomain, saveArmDomain } from './saved-domain.ts'
+export type { ArmDomainSnapshot, ArmDomainState } from './saved-domain.ts'
+export type { DomainSnapshot, DomainState } from '../saved-domain.ts'
 export type { ArmArchitecture, ArmDomainOptions, GicPlace } from './architecture.ts'
 export type { GicV2Place, MessageFrame } from './gic-v2.ts'
 export type { GicV3Place } from './gic-v3.ts'
-export type { ArmInterruptController, BankedRegisters } from './interrupt-controller.ts'
-export type { ArmVcpu } from './vcpu.ts'
+export type {
+  ArmInterruptController,
+  ArmInterruptsState,
+  BankedRegisters,
+  GicV2DomainState,
+  GicV3DomainState,
+} from './interrupt-controller.ts'
+export type { ArmVcpu, ArmVcpuState } from './vcpu.ts'
 export type { ArmParavirtual } from './paravirtual.ts'
 export { PowerState } from './psci.ts'

@@ -1,4 +1,7 @@
 import type { SystemValue } from '@retrap/arm-cpu'
+import type { Word64 } from '@retrap/device'
+import type { GicV2State, GicV3State, ItsState } from '@retrap/irqchip/gic'
+import { HvmError } from '../errors.ts'
 
 /** Registers in memory of which each vCPU has its own behind one address. */
 export interface BankedRegisters {
@@ -10,6 +13,29 @@ export interface BankedRegisters {
   readonly read: (vcpu: number, offset: number, size: number) => number
   /** Writes them. */
   readonly write: (vcpu: number, offset: number, size: number, value: number) => void
+}
+
+/** Holds the saved state of an interrupt controller, by the version of its architecture. */
+export type ArmInterruptsState = GicV2DomainState | GicV3DomainState
+
+/** Holds the saved state of a GICv2. */
+export interface GicV2DomainState {
+  /** This one. */
+  readonly version: 2
+  /** Distributor and interfaces. */
+  readonly gic: GicV2State
+}
+
+/** Holds the saved state of a GICv3. */
+export interface GicV3DomainState {
+  /** This one. */
+  readonly version: 3
+  /** Distributor, redistributors and interfaces. */
+  readonly gic: GicV3State
+  /** Translation service; null for none. */
+  readonly its: ItsState | null
+  /** When the translation service goes on with its queue; null: it has nothing to do. */
+  readonly queueAt: Readonly<Word64> | null
 }
 
 /** What an Arm domain asks of its interrupt controller. */
@@ -36,6 +62,19 @@ export interface ArmInterruptController {
   signalMsi(address: number, data: number, requester: number): void
   /** Power-on state. */
   reset(): void
+  /** Returns the state by name. */
+  save(): ArmInterruptsState
+  /**
+   * Takes a saved state, with the levels of its inputs.
+   *
+   * @throws HvmError `ERR_STATE` for the state of another controller; IrqchipError `ERR_STATE` for one of another shape
+   */
+  restore(state: ArmInterruptsState): void
+}
+
+/** The error for the state of another interrupt controller. */
+export function wrongController(found: string, expected: string): HvmError {
+  return new HvmError('ERR_STATE', `state of an interrupt controller of ${found}: expected ${expected}`)
 }
 
 /** What a controller is connected to. */

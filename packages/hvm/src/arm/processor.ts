@@ -96,6 +96,14 @@ export class ArmProcessor implements VirtualProcessor {
     return YIELD
   }
 
+  /** WFE waits, as its timers know. */
+  get waitsForEvent(): boolean {
+    return this.#waits
+  }
+  set waitsForEvent(waits: boolean) {
+    this.#waits = waits
+  }
+
   #waitForEvent(waits: boolean): void {
     if (waits === this.#waits) return
     this.#waits = waits

@@ -1,5 +1,5 @@
 import { ArmCpu } from '@retrap/arm-cpu'
-import type { ArmEngine, ArmHost, ArmTranslation, SystemValue } from '@retrap/arm-cpu'
+import type { ArmEngine, ArmHost, ArmTranslation, SavedArmCpu, SystemValue } from '@retrap/arm-cpu'
 import {
   CNTKCTL_EL1,
   CNTP_CTL_EL0,
@@ -11,7 +11,9 @@ import {
   ICC_IGRPEN1_EL1,
   ICC_PMR_EL1,
 } from '@retrap/irqchip/gic'
+import type { DeviceMonitor } from '@retrap/arm-mmio'
 import type { Domain } from '../domain.ts'
+import { HvmError } from '../errors.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { ArmDeviceAccess } from './device-access.ts'
 import { ArmGuestTranslation } from './guest-translation.ts'
@@ -27,6 +29,22 @@ const HCR = (1n << 31n) | 1n | (1n << 19n) | (1n << 40n) | (1n << 41n)
 const CNTHCTL = 3n
 /** Bit 31 of MPIDR_EL1. */
 const MPIDR_RES1 = 1n << 31n
+
+/** Holds the saved state of an {@link ArmVcpu}. */
+export interface ArmVcpuState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** The processor. */
+  readonly cpu: SavedArmCpu
+  /** Whether it has been started, as PSCI has it. */
+  readonly power: PowerState
+  /** Where it starts again after a wait without power, and X0 there, as `0x` and hexadecimal digits; null: it does not wait. */
+  readonly restart: { readonly entry: string; readonly context: string } | null
+  /** WFE waits, as its timers know. */
+  readonly waitsForEvent: boolean
+  /** What a load-exclusive from a device has marked; null: nothing. */
+  readonly monitor: DeviceMonitor | null
+}
 
 /** Registers of the timers and the interrupt controller's interface that are 0 after a reset of their processor. */
 const RESET_OUTSIDE: readonly number[] = [
@@ -260,6 +278,43 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     registers.set('hcr_el2', HCR)
     registers.set('cnthctl_el2', CNTHCTL)
     registers.set('vmpidr_el2', MPIDR_RES1 | BigInt(defaultAffinity(this.id)))
+  }
+
+  /** Returns the state between two instructions, by name. */
+  save(): ArmVcpuState {
+    const restart = this.#restart
+    return {
+      version: 1,
+      cpu: this.processor.registers.save(),
+      power: this.power,
+      restart:
+        restart === undefined
+          ? null
+          : { entry: `0x${restart.entry.toString(16)}`, context: `0x${restart.context.toString(16)}` },
+      waitsForEvent: this.cpu.waitsForEvent,
+      monitor: this.#world.order.saveMonitor(this.id),
+    }
+  }
+
+  /**
+   * Takes a saved state. Whether interrupts reach it is the interrupt controller's to know.
+   *
+   * @throws HvmError `ERR_STATE` for another version or shape; ArmCpuError `ERR_SAVED_STATE`
+   */
+  restore(state: ArmVcpuState): void {
+    const wrong = (what: string): HvmError => new HvmError('ERR_STATE', `state of vCPU ${this.id}: ${what}`)
+    if (state?.version !== 1) throw wrong(`version ${String(state?.version)}: expected 1`)
+    const { power, restart, waitsForEvent, monitor } = state
+    if (power !== PowerState.ON && power !== PowerState.OFF) throw wrong(`power ${String(power)}: expected 0 or 1`)
+    const words = restart === null ? [] : [restart?.entry, restart?.context]
+    const bad = words.find((word) => !/^0x[\da-f]{1,16}$/.test(word))
+    if (bad !== undefined || words.some((word) => word === undefined))
+      throw wrong(`restart ${String(bad)}: expected 0x and at most 16 hexadecimal digits`)
+    this.processor.registers.restore(state.cpu)
+    this.power = power
+    this.#restart = restart === null ? undefined : { entry: BigInt(restart.entry), context: BigInt(restart.context) }
+    this.cpu.waitsForEvent = waitsForEvent === true
+    this.#world.order.restoreMonitor(this.id, monitor)
   }
 
   /** Power-on: the first vCPU waits for nobody, the others to be started. */

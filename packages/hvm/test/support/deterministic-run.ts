@@ -11,6 +11,7 @@ import {
   type X86Vcpu,
 } from '../../src/index.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, STACK } from './guest.ts'
+import { runWithMoves } from './moves.ts'
 import { JITTER_BUFFERED, JITTER_PORT, JITTER_VECTOR, jitterDevice } from './jitter-device.ts'
 
 /** Where the model of the run lives. */
@@ -63,6 +64,7 @@ function program(asm: Assembler, id: number): void {
 /** A guest that runs, and where its model lives. */
 interface Run {
   readonly guest: Guest
+  readonly domain: Guest['domain']
   readonly model: DeviceModel
   readonly server: DomainServer | undefined
 }
@@ -76,7 +78,7 @@ async function build(vcpus: number, placement: Placement, start: bigint): Promis
     devices: placement === 'here' ? [model] : [],
   })
   const { domain } = guest
-  if (placement === 'here') return { guest, model, server: undefined }
+  if (placement === 'here') return { guest, domain, model, server: undefined }
   const modules = [new URL('jitter-device.ts', import.meta.url).href]
   const options = { name: 'far', modules, realTime: false }
   const server =
@@ -85,7 +87,7 @@ async function build(vcpus: number, placement: Placement, start: bigint): Promis
       : await startDeviceProcess(domain.dispatch, domain.platform, options)
   domain.addServer(server)
   await server.remote.ready
-  return { guest, model, server }
+  return { guest, domain, model, server }
 }
 
 /** Has the guest begin with its program. */
@@ -120,12 +122,6 @@ function load({ guest }: Run, vcpus: number): void {
   }
 }
 
-/** After some turns of the event loop, whatever the guest is doing then. */
-async function pauseSoon({ guest }: Run): Promise<void> {
-  for (let i = Math.random() * 40; i > 0; i--) await new Promise((resolve) => setImmediate(resolve))
-  guest.domain.stop({ reason: 'pause' })
-}
-
 /**
  * Runs a short guest with a model whose answers, DMA and interrupts come when the host likes, on deterministic time.
  *
@@ -134,32 +130,27 @@ async function pauseSoon({ guest }: Run): Promise<void> {
  * @returns a digest of all that can be seen at its end
  */
 export async function deterministicRun(vcpus: number, placement: Placement, start = 0n, moves = 0): Promise<string> {
-  let run = await build(vcpus, placement, start)
+  const first = await build(vcpus, placement, start)
+  load(first, vcpus)
+  const { run, retired } = await runWithMoves(first, moves, {
+    end: 'debug-exit',
+    save: ({ domain }) => saveX86Domain(domain, 1000),
+    async restore(snapshot) {
+      const next = await build(vcpus, placement, 0n)
+      await restoreX86Domain(next.domain, snapshot)
+      return next
+    },
+    close: ({ server }) => server?.close(),
+  })
   try {
-    load(run, vcpus)
-    const retired = run.guest.domain.vcpus.map(() => 0)
-    for (let left = moves; ; left--) {
-      if (left > 0) void pauseSoon(run)
-      const exit = await run.guest.run()
-      if (exit.reason === 'debug-exit') break
-      if (exit.reason !== 'pause') throw new Error(`the guest ended with ${JSON.stringify(exit)}`)
-      const snapshot = structuredClone(await saveX86Domain(run.guest.domain, 1000))
-      // The one that was saved can go on as well.
-      if (left % 3 === 1) continue
-      for (const { id, cpu } of run.guest.domain.vcpus) retired[id]! += cpu.retired
-      run.server?.close()
-      run = await build(vcpus, placement, 0n)
-      await restoreX86Domain(run.guest.domain, snapshot)
-    }
-    const { guest, model, server } = run
-    const { domain } = guest
+    const { guest, model, server, domain } = run
     const hash = createHash('sha256')
     const add = (value: unknown): void =>
       void hash.update(JSON.stringify(value, (_key, each: unknown) => (typeof each === 'bigint' ? String(each) : each)))
     const ram = new Uint8Array(1 << 20)
     domain.guestMemory.read(0, ram)
     hash.update(ram)
-    for (const { id, cpu } of domain.vcpus) add([guest.state(id), retired[id]! + cpu.retired])
+    for (const { id } of domain.vcpus) add([guest.state(id), retired[id]])
     const [now, next] = [new Instant(), new Instant()]
     domain.clock.read(now)
     domain.timers.readNextDeadline(next)

@@ -18,7 +18,24 @@ async function pause(): Promise<void> {
   else await new Promise((resolve) => setTimeout(resolve, Math.random() * 3))
 }
 
-export function jitterDevice(): DeviceModel {
+/** Where the model is, and what it interrupts with. */
+export interface JitterPlace {
+  /** Registers in memory, {@link JITTER_BUFFERED_MMIO} the one that nobody waits for; default ports. */
+  readonly mmio?: number
+  /** Where its DMA goes. */
+  readonly memory: number
+  readonly interrupt: (context: DeviceContext) => void
+}
+
+/** Offset of the register in memory whose writes nobody waits for. */
+export const JITTER_BUFFERED_MMIO = 8
+
+const PC: JitterPlace = {
+  memory: JITTER_MEMORY,
+  interrupt: (context) => context.signalMsi(0xfee0_0000, JITTER_VECTOR),
+}
+
+export function jitterDevice({ mmio, memory, interrupt }: JitterPlace = PC): DeviceModel {
   let context: DeviceContext
   let timer: Timer
   let sum = 0
@@ -28,22 +45,35 @@ export function jitterDevice(): DeviceModel {
     const bytes = new Uint8Array(8)
     const view = new DataView(bytes.buffer)
     await pause()
-    await context.dma.readAsync(JITTER_MEMORY + at, bytes)
+    await context.dma.readAsync(memory + at, bytes)
     view.setUint32(0, Math.imul(view.getUint32(0, true), 31) + value, true)
     context.clock.read(now)
     view.setUint32(4, now.lo, true)
     await pause()
-    await context.dma.writeAsync(JITTER_MEMORY + at, bytes)
+    await context.dma.writeAsync(memory + at, bytes)
     sum = (Math.imul(sum, 17) + value) >>> 0
     await pause()
-    context.signalMsi(0xfee0_0000, JITTER_VECTOR)
+    interrupt(context)
   }
+  const buffered = {
+    buffered: true,
+    write: (_offset: number, _size: number, value: number) => act(8, value),
+  } as const
   return defineDevice({
     name: 'jitter',
-    ports: [
-      { base: JITTER_PORT, size: 1 },
-      { base: JITTER_BUFFERED, size: 1, buffered: true, write: (_offset, _size, value) => act(8, value) },
-    ],
+    ...(mmio === undefined
+      ? {
+          ports: [
+            { base: JITTER_PORT, size: 1 },
+            { base: JITTER_BUFFERED, size: 1, ...buffered },
+          ],
+        }
+      : {
+          mmio: [
+            { base: mmio, size: JITTER_BUFFERED_MMIO },
+            { base: mmio + JITTER_BUFFERED_MMIO, size: 4, ...buffered },
+          ],
+        }),
     attach(given) {
       context = given
       timer = given.timer(() => act(16, 1))

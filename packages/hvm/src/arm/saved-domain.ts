@@ -1,0 +1,77 @@
+import type { GenericTimersState } from '@retrap/irqchip/gic'
+import type { GuestPages, GuestPageSource } from '../guest-frames.ts'
+import {
+  beginRestoringDomain,
+  beginSavingDomain,
+  type DomainSnapshot,
+  type DomainState,
+  finishSaving,
+  type OwnPart,
+} from '../saved-domain.ts'
+import type { ArmDomain } from './domain.ts'
+import type { ArmInterruptsState } from './interrupt-controller.ts'
+import type { ArmVcpuState } from './vcpu.ts'
+
+/** Holds all of an {@link ArmDomain} but the contents of its RAM. */
+export interface ArmDomainState extends DomainState {
+  /** Its vCPUs, by number. */
+  readonly vcpus: readonly ArmVcpuState[]
+  /** The interrupt controller. */
+  readonly interrupts: ArmInterruptsState
+  /** The generic timers. */
+  readonly timers: GenericTimersState
+}
+
+/** A domain as it was between two instructions. */
+export type ArmDomainSnapshot = DomainSnapshot<ArmDomainState>
+
+/** What of a domain is an Arm processor's. */
+const partOf = ({ architecture, vcpus }: ArmDomain): OwnPart<ArmDomainState> => ({
+  save: () => ({
+    vcpus: vcpus.map((vcpu) => vcpu.save()),
+    interrupts: architecture.gic.save(),
+    timers: architecture.timers.save(),
+  }),
+  restoreInterrupts({ interrupts, timers }) {
+    architecture.gic.restore(interrupts)
+    architecture.timers.restore(timers)
+  },
+  mapped: () => undefined,
+  restoreVcpus(state) {
+    for (const [id, saved] of state.vcpus.entries()) vcpus[id]!.restore(saved)
+  },
+})
+
+/**
+ * Saves a domain. Every vCPU is brought between two instructions and the device models to rest; afterwards it can be run
+ * on. Not while `run` is under way.
+ *
+ * @param deadlineMs - host time that devices may take
+ * @param atRest - called at the instant that is saved
+ * @throws HvmError `ERR_PENDING` for a device that has not answered in time; `ERR_STATE` for guest memory that is neither
+ *   RAM nor ROM nor a device model's, and for a domain with a hypervisor's own interface. DeviceError as
+ *   `Domain.saveDevices`
+ */
+export async function saveArmDomain(
+  domain: ArmDomain,
+  deadlineMs: number,
+  atRest: () => void = () => undefined,
+): Promise<ArmDomainSnapshot> {
+  return finishSaving(await beginSavingDomain(domain, partOf(domain), deadlineMs, atRest))
+}
+
+/**
+ * Restores a domain that has just been made, with the same number of vCPUs, interrupt controller and device models. It goes
+ * on where the saved one was. A domain for which this has failed is of no more use.
+ *
+ * @throws HvmError `ERR_STATE` for another version, number of vCPUs, interrupt controller or memory; DeviceError,
+ *   IrqchipError, ArmCpuError where states do not fit; what a source of pages throws
+ */
+export async function restoreArmDomain(
+  domain: ArmDomain,
+  snapshot: { readonly state: ArmDomainState; readonly pages: GuestPages | GuestPageSource },
+): Promise<void> {
+  const late = await beginRestoringDomain(domain, partOf(domain), snapshot)
+  // An access that ends beyond its page would take a page that is still to be brought for a device's.
+  late.finishNow()
+}

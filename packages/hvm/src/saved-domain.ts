@@ -1,0 +1,161 @@
+import type { ClockState } from './clock.ts'
+import type { DevicesState } from './device-state.ts'
+import type { Domain } from './domain.ts'
+import { HvmError } from './errors.ts'
+import { guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from './guest-frames.ts'
+import { LatePages } from './late-pages.ts'
+import { PageCopies } from './page-copies.ts'
+import { checkShape } from './state-shape.ts'
+import type { RoundState } from './virtual-rounds.ts'
+
+/** Holds the part of a domain that is the same for every instruction set, without the contents of its RAM. */
+export interface DomainState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** Its virtual time. */
+  readonly clock: ClockState
+  /** Where the round of deterministic time is; null on the host's clock. */
+  readonly round: RoundState | null
+  /** No vCPU executes, as in S3. */
+  readonly asleep: boolean
+  /** Its processors, by number. */
+  readonly vcpus: readonly unknown[]
+  /** Its device models, with the memory that they own. */
+  readonly devices: DevicesState
+  /** Its RAM and ROM. */
+  readonly frames: readonly GuestFrames[]
+}
+
+/** A domain as it was between two instructions. */
+export interface DomainSnapshot<S extends DomainState, P = GuestPages> {
+  /** Everything else. */
+  readonly state: S
+  /** The contents of RAM and ROM. */
+  readonly pages: P
+}
+
+/** A domain that is being saved: it may run on, and its RAM is still to be copied. */
+export interface DomainSaving<S extends DomainState> {
+  /** All but the contents of RAM. */
+  readonly state: S
+  /**
+   * Copies RAM and ROM as they were. To be called once.
+   *
+   * @param turn - called now and then: lets others have a turn of the host's event loop
+   * @throws RangeError where the host has no memory for the copy: the domain is as it was
+   */
+  readonly pages: (turn: () => Promise<void>) => Promise<GuestPages>
+}
+
+/** A domain that goes on from a snapshot, of whose RAM some is still to be brought. */
+export interface DomainRestoring {
+  /** Blocks of 2 MiB that have not been brought. */
+  readonly left: number
+  /**
+   * Brings the rest, between others' turns; to be called even if the domain is not run. Contents that cannot be read stop
+   * the domain with `memory-failure`.
+   *
+   * @param turn - lets others have a turn of the host's event loop
+   */
+  finish(turn: () => Promise<void>): Promise<void>
+  /** Brings the rest at once. @throws what the source throws */
+  finishNow(): void
+  /** Ends it: the domain will not be used any more. */
+  close(): void
+}
+
+/** An instruction set's part of a domain's state. */
+type OwnState<S extends DomainState> = Omit<S, Exclude<keyof DomainState, 'vcpus'>>
+
+/** An instruction set's part of saving and restoring. */
+export interface OwnPart<S extends DomainState> {
+  /** Returns its state. */
+  save(): OwnState<S>
+  /** Restores interrupt controllers and timers; the time has been restored. */
+  restoreInterrupts(state: S): void
+  /** Called when device models have mapped what they map, before RAM is restored. */
+  mapped(state: S): void
+  /** Restores vCPUs, last of all: what they watch in RAM has its place. */
+  restoreVcpus(state: S): void
+}
+
+/** A domain without its device models. */
+function stateOf<S extends DomainState>(domain: Domain, own: OwnPart<S>): Omit<S, 'devices'> {
+  const common: Omit<DomainState, 'devices' | 'vcpus'> = {
+    version: 1,
+    clock: domain.clock.save(),
+    round: domain.saveRound(),
+    asleep: domain.asleep,
+    frames: guestFrames(domain),
+  }
+  return { ...common, ...own.save() } as unknown as Omit<S, 'devices'>
+}
+
+/**
+ * Saves a domain as it is now, and lets it run on before its RAM is copied: what is written meanwhile is copied first.
+ * Every vCPU is brought between two instructions and the device models to rest. Not while `run` is under way.
+ *
+ * @param deadlineMs - host time that devices may take
+ * @param atRest - called at the instant that is saved
+ * @throws HvmError, DeviceError
+ */
+export async function beginSavingDomain<S extends DomainState>(
+  domain: Domain,
+  own: OwnPart<S>,
+  deadlineMs: number,
+  atRest: () => void,
+): Promise<DomainSaving<S>> {
+  if (domain.seesHypervisor) {
+    const why = 'its grants and rings are not part of a snapshot'
+    throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot be saved: ${why}`)
+  }
+  domain.secondLevel.late?.finishNow()
+  const others: { state?: Omit<S, 'devices'>; copies?: PageCopies } = {}
+  const devices = await domain.saveDevices(deadlineMs, () => {
+    others.state = stateOf(domain, own)
+    atRest()
+    // Last of all: nothing is thrown after it. The models go on when this has returned.
+    others.copies = new PageCopies(domain)
+  })
+  const copies = others.copies!
+  return { state: { ...others.state!, devices } as unknown as S, pages: (turn) => copies.collect(turn) }
+}
+
+/** Returns all of a domain that is being saved, and does not run meanwhile. */
+export async function finishSaving<S extends DomainState>({
+  state,
+  pages,
+}: DomainSaving<S>): Promise<DomainSnapshot<S>> {
+  return { state, pages: await pages(() => Promise.resolve()) }
+}
+
+/**
+ * Restores a domain that has just been made, with the same number of vCPUs and the same device models, and lets it run
+ * before its RAM is there: what is accessed is brought first.
+ *
+ * @throws HvmError `ERR_STATE` for another version, shape, number of vCPUs, or memory; DeviceError; what the parts throw
+ */
+export async function beginRestoringDomain<S extends DomainState>(
+  domain: Domain,
+  own: OwnPart<S>,
+  { state, pages }: DomainSnapshot<S, GuestPages | GuestPageSource>,
+): Promise<DomainRestoring> {
+  if (state?.version !== 1)
+    throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
+  checkShape('the domain’s state', state, stateOf(domain, own))
+  if (state.vcpus.length !== domain.vcpus.length)
+    throw new HvmError('ERR_STATE', `state of ${state.vcpus.length} vCPUs: expected ${domain.vcpus.length}`)
+  domain.clock.restore(state.clock)
+  domain.restoreRound(state.round)
+  // The levels of wires come with the controllers; the models drive them to the same.
+  own.restoreInterrupts(state)
+  const restored: { late?: LatePages } = {}
+  // Models that go on look at rings in RAM at once.
+  await domain.restoreDevices(state.devices, () => {
+    own.mapped(state)
+    restored.late = new LatePages(domain, state.frames, pages)
+    domain.asleep = state.asleep
+    own.restoreVcpus(state)
+  })
+  return restored.late!
+}
