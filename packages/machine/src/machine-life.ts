@@ -28,6 +28,20 @@ export interface MachineRunOptions {
   readonly timeoutMs?: number | undefined
 }
 
+/** Limits of `pc.save` and of an Arm machine's. */
+export interface PcSaveOptions {
+  /** Host time that devices may take to bring their work to rest, in milliseconds. */
+  readonly deadlineMs?: number | undefined
+  /**
+   * Called when the machine may run on, with the milliseconds for which it stood still. A PC's RAM is copied afterwards, as
+   * it was.
+   */
+  readonly onResumed?: ((pauseMs: number) => void) | undefined
+}
+
+/** A disk may take seconds. */
+export const SAVE_DEADLINE_MS = 10_000
+
 /** A domain as {@link MachineLife} sees it, of any processor. */
 type LivingDomain = Pick<
   Domain,

@@ -19,7 +19,13 @@ import { waking } from './input/relay.ts'
 import { kernelForFirmware, pcMemoryMap } from './loaders/index.ts'
 import { CHIPSETS } from './machine-type.ts'
 import type { MachineExit } from './machine-exit.ts'
-import { MachineLife, type MachineRunOptions, type PcState } from './machine-life.ts'
+import {
+  MachineLife,
+  type MachineRunOptions,
+  type PcSaveOptions,
+  type PcState,
+  SAVE_DEADLINE_MS,
+} from './machine-life.ts'
 import { machineMemoryBytes } from './memory-size.ts'
 import { checkOptionRom, isKernelRom } from './option-roms.ts'
 import { boardOf } from './pc-board.ts'
@@ -46,8 +52,6 @@ import { xenConsole, xenOptions } from './xen.ts'
 /** Behind the bridges and the graphics card, and Xen's platform device. */
 const FIRST_FREE_SLOT = 3
 const XEN_FIRST_FREE_SLOT = 4
-/** A disk may take seconds. */
-const SAVE_DEADLINE_MS = 10_000
 
 /**
  * Assembles a PC: memory, vCPUs, interrupt controllers, board devices, ACPI tables, and what it starts.
@@ -56,17 +60,6 @@ const SAVE_DEADLINE_MS = 10_000
  */
 export async function createPc(options: PcOptions): Promise<Pc> {
   return Pc.create(options)
-}
-
-/** Limits of `pc.save`. */
-export interface PcSaveOptions {
-  /** Host time that devices may take to bring their work to rest, in milliseconds. */
-  readonly deadlineMs?: number | undefined
-  /**
-   * Called when the machine may run on, with the milliseconds for which it stood still. RAM is copied afterwards, as it
-   * was.
-   */
-  readonly onResumed?: ((pauseMs: number) => void) | undefined
 }
 
 /** A PC. Made by {@link createPc}. */

@@ -14,6 +14,7 @@ import { type PcOptions, startsDirectly } from './pc-options.ts'
 import type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { Sleep } from './sleep.ts'
 import { Smram } from './smram.ts'
+import { explaining, isNoError, lacksCode, requireSameMachine } from './snapshot-rules.ts'
 
 /** The parts of a PC that a snapshot has. */
 export interface SnapshotParts {
@@ -73,9 +74,7 @@ function stateOf({ domain, options, random, area, vapic, sleep }: SnapshotParts)
 export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<PcSaving> {
   const begun = hostClock()
   const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
-  // An error without a code is a defect of ours.
-  const isOurs = (error: unknown): boolean => !(error instanceof Error && 'code' in error)
-  return explaining('this machine cannot be saved', isOurs, async () => {
+  return explaining('this machine cannot be saved', lacksCode, async () => {
     const { state, pages } = await beginSavingX86Domain(parts.domain, deadlineMs, () => {
       others.state = stateOf(parts)
     })
@@ -105,13 +104,7 @@ async function copied(pages: (turn: () => Promise<void>) => Promise<GuestPages>)
 export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshotSource): Promise<X86DomainRestoring> {
   const { domain, options, random, area, vapic, sleep } = parts
   const { state, pages } = snapshot
-  if (state?.version !== 1) {
-    const what = `a snapshot of version ${String(state?.version)}: expected 1`
-    throw new MachineError('ERR_SNAPSHOT', what)
-  }
-  const difference = differenceOf(state.machine, machineOf(options))
-  if (difference !== undefined)
-    throw new MachineError('ERR_SNAPSHOT', `the snapshot is of another machine: ${difference}`)
+  requireSameMachine(state, machineOf(options))
   for (const [what, saved, here] of [
     ['a firmware area', state.firmwareArea, area],
     ['system-management memory', state.smram, smramOf(domain)],
@@ -121,9 +114,7 @@ export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshotSource
     const [with_, without] = saved === null ? ['this one', 'the saved machine'] : ['the saved machine', 'this one']
     throw new MachineError('ERR_SNAPSHOT', `${with_} has ${what}, and ${without} has none`)
   }
-  // States may come from anywhere: parts that are missing, or of another form, show as errors of any kind.
-  const isOurs = (error: unknown): boolean => !(error instanceof Error)
-  return explaining('the snapshot does not fit this machine', isOurs, async () => {
+  return explaining('the snapshot does not fit this machine', isNoError, async () => {
     checkShape('the machine’s state', state, stateOf(parts))
     const late = await beginRestoringX86Domain(domain, { state: state.domain, pages }, () => {
       if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
@@ -145,22 +136,3 @@ export function finishRestoring(late: X86DomainRestoring): Promise<void> {
 
 const smramOf = ({ systemManagementMemory: memory }: X86Domain): Smram | undefined =>
   memory instanceof Smram ? memory : undefined
-
-/** The first option in which two machines differ; undefined for none. */
-export function differenceOf<Machine extends PcSnapshotMachine>(saved: Machine, here: Machine): string | undefined {
-  const names = Object.keys(here) as (keyof Machine & string)[]
-  const name = names.find((each) => String(saved?.[each]) !== String(here[each]))
-  if (name === undefined) return undefined
-  const what = name === 'media' ? 'sizes of media' : name
-  return `${what} ${String(saved?.[name])}, expected ${String(here[name])}`
-}
-
-/** Says of errors of the parts what they mean for the machine; not of those that are ours. */
-async function explaining<T>(what: string, isOurs: (error: unknown) => boolean, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action()
-  } catch (error) {
-    if (isOurs(error)) throw error
-    throw new MachineError('ERR_SNAPSHOT', `${what}: ${(error as Error).message}`, { cause: error })
-  }
-}

@@ -82,6 +82,8 @@ export interface ArmPciDevices extends Required<PlacedDevices> {
   readonly keyboard: Keyboard
   readonly mouse: Mouse
   readonly removable: readonly RemovableDrive[]
+  /** All drives, with the media that are in them at any time. */
+  readonly drives: readonly PcDrive[]
 }
 
 /**
@@ -111,5 +113,5 @@ export function placeArmDevices(
     inSystemManagement: () => false,
     flash: [],
   })
-  return { ...devices, keyboard, mouse, removable }
+  return { ...devices, keyboard, mouse, removable, drives }
 }

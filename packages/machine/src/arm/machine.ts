@@ -13,9 +13,15 @@ import type { PlaceDevices } from '../device-kinds.ts'
 import { bootOrder } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import type { PcFlash } from '../flash.ts'
-import { epochOf, hostClock, HostSleeper, laterTurn, randomOf } from '../host.ts'
+import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../host.ts'
 import type { MachineExit } from '../machine-exit.ts'
-import { MachineLife, type MachineRunOptions, type PcState } from '../machine-life.ts'
+import {
+  MachineLife,
+  type MachineRunOptions,
+  type PcSaveOptions,
+  type PcState,
+  SAVE_DEADLINE_MS,
+} from '../machine-life.ts'
 import type { PcOptions, StartDeviceServer } from '../pc-options.ts'
 import { ramfbFile } from '../ramfb-file.ts'
 import type { PcRemovableDrive } from '../removable-drive.ts'
@@ -26,12 +32,14 @@ import { hasRamfb } from '../vga.ts'
 import { xenArmOptions, xenConsole } from '../xen.ts'
 import { describeArmCrash } from './crash.ts'
 import { armDeviceTree } from './device-tree.ts'
-import { type ArmPciOptions, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
+import { type ArmPciDevices, type ArmPciOptions, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
 import { type ArmFirmwareKernel, firmwareKernel } from './firmware-configuration.ts'
 import type { Decompress } from './kernel-image.ts'
 import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
 import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
 import { armMemoryBytes } from './memory-size.ts'
+import type { ArmSnapshotParts } from './snapshot.ts'
+import type { ArmSnapshot, ArmSnapshotSource } from './snapshot-types.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
 import { type ArmModels, createArmModels } from './models.ts'
 
@@ -88,6 +96,11 @@ export interface ArmMachineOptions extends ArmPciOptions {
   readonly codeCacheBytes?: number | undefined
   /** Compile hot code to WebAssembly of its own, for speed. Default false. */
   readonly jit?: boolean | undefined
+  /**
+   * Goes on where a machine with the same options was saved, by its `save`, instead of starting. It needs no `kernel` then,
+   * unless firmware has it.
+   */
+  readonly snapshot?: ArmSnapshot | ArmSnapshotSource | undefined
   /** What the guest sees itself run on: `none` (default), or `xen` with its hypercalls, store and console. */
   readonly hypervisor?: 'none' | 'xen' | undefined
 }
@@ -137,7 +150,8 @@ export class ArmMachine {
   readonly #board: ArmBoard
   readonly #models: ArmModels
   readonly #life: MachineLife
-  readonly #random: () => number
+  readonly #random: RandomSource
+  readonly #drives: ArmPciDevices['drives']
 
   private constructor(
     options: ArmMachineOptions,
@@ -151,7 +165,8 @@ export class ArmMachine {
     this.#options = options
     this.#board = { cpus, memoryBytes, gic, flash: flash.length > 0, hypervisor }
     checkArmBoard(this.#board)
-    this.#random = randomOf(options).next
+    this.#random = randomOf(options)
+    const random = this.#random.next
     const epochSeconds = epochOf(options)
     this.memory = MachineMemory.create({ bytes: armMemoryBytes(options) })
     const sleeper = new HostSleeper()
@@ -183,7 +198,7 @@ export class ArmMachine {
       },
       describe: (vcpu, message) => describeArmCrash(this.domain, vcpu, message),
     })
-    this.xen = plugXen?.(this.domain, XEN_PLACES, xenArmOptions(memoryBytes, epochSeconds, this.#random))
+    this.xen = plugXen?.(this.domain, XEN_PLACES, xenArmOptions(memoryBytes, epochSeconds, random))
     this.xenConsole = xenConsole(this.xen?.consoleRing)
     this.domain.p2m.populate(VIRT.ram.base / 4096, memoryBytes / 4096)
     const line = new SerialLine((bytes) => {
@@ -195,10 +210,11 @@ export class ArmMachine {
       (count) => line.taken(count),
     )
     this.screen = options.screen ?? new Screen()
-    const devices = placeArmDevices(this.domain, pci, { kinds, random: this.#random, screen: this.screen })
+    const devices = placeArmDevices(this.domain, pci, { kinds, random, screen: this.screen })
     this.keyboard = devices.keyboard
     this.mouse = devices.mouse
     this.removableDrives = devices.removable
+    this.#drives = devices.drives
     this.serial = line
     this.serialPorts = [line]
     const { boot, virtioMmio: virtio } = options
@@ -217,10 +233,14 @@ export class ArmMachine {
   }
 
   /** @internal Use {@link createArmMachine}. */
-  static async create(options: ArmMachineOptions): Promise<ArmMachine> {
+  static async create(given: ArmMachineOptions): Promise<ArmMachine> {
+    // The machine does not keep the snapshot, which has all of its RAM.
+    const { snapshot, ...options } = given
     const { kernel, initrd, commandLine, flash = [], memoryBytes } = options
+    if (snapshot !== undefined && (typeof snapshot !== 'object' || snapshot === null))
+      throw new MachineError('ERR_OPTION', 'snapshot: expected what save returned')
     const bytes = kernel instanceof Uint8Array
-    if (kernel === undefined ? flash.length === 0 : !bytes) {
+    if (kernel === undefined ? flash.length === 0 && snapshot === undefined : !bytes) {
       throw new MachineError('ERR_OPTION', 'kernel: expected its bytes, as a Uint8Array, or flash with firmware')
     }
     const pci = pciOptions(options)
@@ -238,7 +258,8 @@ export class ArmMachine {
       throw machine.#life.notStarted(error)
     }
     try {
-      await machine.#start()
+      if (snapshot === undefined) await machine.#start()
+      else await machine.#restore(snapshot)
     } catch (error) {
       machine.close()
       throw error
@@ -246,11 +267,21 @@ export class ArmMachine {
     return machine
   }
 
+  async #restore(snapshot: ArmSnapshotSource): Promise<void> {
+    const { restoreArmMachine } = await import('./snapshot.ts')
+    this.domain.reset()
+    await restoreArmMachine(this.#snapshotParts(), snapshot)
+  }
+
+  #snapshotParts(): ArmSnapshotParts {
+    return { domain: this.domain, options: this.#options, random: this.#random, drives: this.#drives }
+  }
+
   /** Loads the kernel, and has the first vCPU begin there. */
   async #start(): Promise<void> {
     const { kernel, initrd, unzstd, commandLine, flash = [] } = this.#options
     const seed = (words: number): Uint8Array =>
-      new Uint8Array(Uint32Array.from({ length: words }, () => this.#random()).buffer)
+      new Uint8Array(Uint32Array.from({ length: words }, () => this.#random.next()).buffer)
     if (kernel === undefined || flash.length > 0) {
       // Firmware finds the tree at the beginning of RAM, and starts with the flash's first byte.
       const tree = armDeviceTree(this.#board, { rngSeed: seed(SEED_WORDS), kaslrSeed: seed(2) })
@@ -303,6 +334,21 @@ export class ArmMachine {
     const listens = this.#models.pressPowerButton()
     this.domain.wake()
     return listens
+  }
+
+  /**
+   * Saves all of the machine, between two instructions of its vCPUs: for `ArmMachineOptions.snapshot` of a machine with the
+   * same options, here or elsewhere. One that runs stands still meanwhile, and runs on.
+   *
+   * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
+   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, and for a device that is too late:
+   *   the machine can run on; `ERR_STATE` for one that has ended
+   */
+  async save({ deadlineMs = SAVE_DEADLINE_MS, onResumed }: PcSaveOptions = {}): Promise<ArmSnapshot> {
+    const { saveArmMachine } = await import('./snapshot.ts')
+    const { snapshot, tookMs } = await this.#life.pause(() => saveArmMachine(this.#snapshotParts(), deadlineMs))
+    onResumed?.(tookMs)
+    return snapshot
   }
 
   /** Returns counts since power-on. */

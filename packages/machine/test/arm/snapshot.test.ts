@@ -1,0 +1,172 @@
+/** Arm machines that are saved while they run, and go on elsewhere. */
+import { setImmediate as turn } from 'node:timers/promises'
+import { defineDevice } from '@retrap/device'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { afterEach, expect, test } from 'vitest'
+import { type ArmMachine, type ArmMachineOptions, type ArmSnapshot, createArmMachine } from '../../src/arm/index.ts'
+import { image, movk, movz } from '../support/arm-image.ts'
+import { medium } from '../support/media.ts'
+
+const machines: ArmMachine[] = []
+afterEach(() => machines.splice(0).forEach((machine) => machine.close()))
+
+type Given = Partial<ArmMachineOptions>
+
+/** Sends 40 characters, with some time between them, and powers off. */
+const PRINTER = image(
+  movz(1, 0x0900, 16),
+  movz(2, 0x60),
+  0xb900_2c22, // str w2, [x1, #44]: eight bits
+  movz(2, 0x41),
+  0xd53b_e043, // mrs x3, cntvct_el0
+  0x9110_0063, // add x3, x3, #1024
+  0xd53b_e044, // mrs x4, cntvct_el0
+  0xeb03_009f, // cmp x4, x3
+  0x54ff_ffcb, // b.lt .-8
+  0x3900_0022, // strb w2, [x1]
+  0x1100_0442, // add w2, w2, #1
+  0x7101_a45f, // cmp w2, #0x69
+  0x54ff_ff01, // b.ne .-32
+  movz(0, 0x8400, 16),
+  movk(0, 8),
+  0xd400_0002,
+)
+const PRINTED = Array.from({ length: 40 }, (_, i) => String.fromCharCode(0x41 + i)).join('')
+
+/** What comes of making a machine: `made`, or the error. A matcher would print all of a machine. */
+const outcome = (making: Promise<unknown>): Promise<unknown> =>
+  making.then(
+    () => 'made',
+    (error: unknown) => error,
+  )
+
+/** A kernel that waits for ever. */
+const HALTING = image(0xd503_207f, 0x17ff_ffff)
+
+async function made(options: Given): Promise<ArmMachine & { printed: string }> {
+  const jit = Object.keys(TEST_JIT).length > 0
+  const machine = await createArmMachine({
+    ...{ memoryBytes: 4 << 20, codeCacheBytes: 1 << 20, clock: 'deterministic', jit },
+    ...options,
+  })
+  machines.push(machine)
+  const listening = Object.assign(machine, { printed: '' })
+  machine.serial.onTransmit((bytes) => (listening.printed += String.fromCharCode(...bytes)))
+  return listening
+}
+
+test.each<Given>([{}, { devicePlacement: 'deferred', cpus: 3 }, { gic: 2, cpus: 2 }])(
+  'a machine of %o prints as if nothing had been saved',
+  async (given) => {
+    let machine = await made({ ...given, kernel: PRINTER })
+    let printed = ''
+    for (let move = 0; move < 4; move++) {
+      const running = machine.run({ timeoutMs: 20_000 })
+      // oxlint-disable-next-line no-await-in-loop -- some turns of the event loop
+      for (let i = Math.random() * 12; i > 0; i--) await turn()
+      // oxlint-disable-next-line no-await-in-loop
+      const snapshot = await machine.save().catch(() => undefined)
+      if (snapshot === undefined) {
+        // oxlint-disable-next-line no-await-in-loop
+        await running
+        break
+      }
+      const before = machine.printed
+      machine.close()
+      printed += before
+      // oxlint-disable-next-line no-await-in-loop
+      machine = await made({ ...given, snapshot: structuredClone(snapshot) })
+    }
+    const exit = await machine.run({ timeoutMs: 20_000 }).catch(() => undefined)
+    if (exit !== undefined) expect(exit).toEqual({ reason: 'power-off' })
+    expect(printed + machine.printed).toBe(PRINTED)
+  },
+)
+
+test.each<[string, Given]>([
+  ['a GICv3', { cpus: 2 }],
+  ['a GICv2 and a disk', { gic: 2, cpus: 2, drives: [{ medium: medium(new Uint8Array(1 << 20)) }] }],
+  ['a random number generator', { virtio: [{ kind: 'rng' }] }],
+])('a machine with %s that is saved, restored and saved again is the same', async (_what, given) => {
+  const first = await made({ ...given, kernel: HALTING })
+  const end = new AbortController()
+  const running = first.run({ signal: end.signal, timeoutMs: 20_000 })
+  const snapshot = await first.save()
+  end.abort()
+  await running
+  const second = await (await made({ ...given, snapshot: structuredClone(snapshot) })).save()
+  expect(JSON.stringify(second.state)).toBe(JSON.stringify(snapshot.state))
+  expect(Buffer.compare(second.pages.bytes, snapshot.pages.bytes)).toBe(0)
+  expect(second.pages.gfns).toEqual(snapshot.pages.gfns)
+})
+
+test('random numbers of a deterministic machine go on', async () => {
+  const first = await (await made({ kernel: HALTING })).save()
+  expect(first.state.random).not.toBe(0)
+  const second = await (await made({ snapshot: first })).save()
+  expect(second.state.random).toBe(first.state.random)
+})
+
+test.each<[string, Given, string]>([
+  ['memory', { memoryBytes: 8 << 20 }, 'the snapshot is of another machine: memoryBytes 4194304, expected 8388608'],
+  ['number of vCPUs', { cpus: 2 }, 'the snapshot is of another machine: cpus 1, expected 2'],
+  ['interrupt controller', { gic: 2 }, 'the snapshot is of another machine: gic 3, expected 2'],
+  ['time', { clock: 'real' }, 'the snapshot is of another machine: clock deterministic, expected real'],
+  [
+    'medium',
+    { drives: [{ medium: medium(new Uint8Array(4096)) }] },
+    'the snapshot is of another machine: sizes of media , expected 4096',
+  ],
+  [
+    'device',
+    { virtio: [{ kind: 'rng' }] },
+    'the snapshot does not fit this machine: saved state has nothing of device',
+  ],
+])('a machine with another %s does not take the snapshot', async (_what, difference, message) => {
+  const snapshot = await (await made({ kernel: HALTING })).save()
+  const making = made({ ...difference, snapshot })
+  const error = { code: 'ERR_SNAPSHOT', message: expect.stringContaining(message) as string }
+  expect(await outcome(making)).toMatchObject(error)
+})
+
+/** A snapshot in which something of the domain's state is another. */
+const withDomain =
+  (change: object) =>
+  ({ state, pages }: ArmSnapshot): unknown => ({ state: { ...state, domain: { ...state.domain, ...change } }, pages })
+
+test.each<[string, (snapshot: ArmSnapshot) => unknown, string]>([
+  ['another version', ({ state, pages }) => ({ state: { ...state, version: 2 }, pages }), 'version 2: expected 1'],
+  ['no devices', withDomain({ devices: undefined }), 'the snapshot does not fit this machine: '],
+  ['no processors', withDomain({ vcpus: null }), 'the snapshot does not fit this machine: '],
+  ['no timers', withDomain({ timers: null }), 'timers state is null'],
+  [
+    'a GICv2',
+    ({ state, pages }) => withDomain({ interrupts: { ...state.domain.interrupts, version: 2 } })({ state, pages }),
+    'interrupt controller of version 2: expected version 3',
+  ],
+  [
+    'a vCPU that has power 7',
+    ({ state, pages }) => withDomain({ vcpus: [{ ...state.domain.vcpus[0], power: 7 }] })({ state, pages }),
+    'state of vCPU 0: power 7: expected 0 or 1',
+  ],
+  [
+    'a page of no RAM',
+    ({ state }) => ({ state, pages: { gfns: Uint32Array.of(1), bytes: new Uint8Array(4096) } }),
+    "guest frame 1, which is out of order or not the guest's",
+  ],
+])('a snapshot with %s is refused', async (_what, change, message) => {
+  const snapshot = change(await (await made({ kernel: HALTING })).save()) as ArmSnapshot
+  const making = made({ snapshot })
+  const error = { code: 'ERR_SNAPSHOT', message: expect.stringContaining(message) as string }
+  expect(await outcome(making)).toMatchObject(error)
+})
+
+test('a model that cannot be saved is named; a machine that sees Xen, and one that has ended, say so', async () => {
+  const model = defineDevice({ name: 'thermometer', mmio: { base: 0xb00_0000, size: 16 }, read: () => 20 })
+  const saving = async (given: Given): Promise<unknown> => (await made({ kernel: HALTING, ...given })).save()
+  expect(String(await outcome(saving({ devices: [model] })))).toContain('device model thermometer cannot be saved')
+  expect(String(await outcome(saving({ hypervisor: 'xen' })))).toContain('hypervisor')
+  const machine = await made({ kernel: HALTING })
+  machine.close()
+  expect(await outcome(machine.save())).toMatchObject({ code: 'ERR_STATE' })
+})
