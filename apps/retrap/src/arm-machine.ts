@@ -2,7 +2,7 @@ import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { type Command, Option } from 'commander'
 import { MemoryStorage, RawImage } from '@retrap/block'
-import type { ArmMachineOptions } from '@retrap/machine/arm'
+import type { ArmMachineOptions, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { DriveArgument } from './drives.ts'
 import type { ImageFlags } from './images.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
@@ -47,6 +47,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'package',
   'reboot',
   'refresh',
+  'saveOnExit',
   'schema',
   'screenshotOnExit',
   'serial',
@@ -118,6 +119,7 @@ export async function createArm(options: MachineOptions): Promise<Machine> {
     ...{ vga, preferredMode, screen, boot },
     codeCacheBytes: CODE_CACHE_BYTES,
     kernel: options.kernel,
+    ...(options.snapshot !== undefined && { snapshot: options.snapshot as ArmSnapshotSource }),
     unzstd: unzstd(),
     flash: options.flash ?? flashOf(options.firmware),
     jit: options.jit !== undefined && options.jit !== false,

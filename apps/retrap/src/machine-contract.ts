@@ -13,9 +13,16 @@ import type {
   PcUnplugOptions,
   StartDeviceServer,
 } from '@retrap/machine'
+import type { ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { P2mStatistics } from '@retrap/p2m'
 import type { PciSource } from './monitor/pci-listing.ts'
 import type { ListedMap } from './p2m/listing.ts'
+
+/** A machine as it was saved: what it is made of is its own to know. */
+export type MachineSnapshot = PcSnapshot | ArmSnapshot
+
+/** The same, whose pages may be read when they are needed. */
+export type MachineSnapshotSource = PcSnapshotSource | ArmSnapshotSource
 
 /**
  * The part of `@retrap/machine` that the command line stands on, so that its tests can put a machine of
@@ -26,7 +33,7 @@ export interface MachineOptions {
   /** What its processors execute; default amd64. */
   readonly architecture?: 'amd64' | 'arm64'
   /** It goes on from there. */
-  readonly snapshot?: PcSnapshot | PcSnapshotSource
+  readonly snapshot?: MachineSnapshotSource
   readonly smm?: boolean
   /** Version of the interrupt controller of an Arm board, which a PC is not. */
   readonly gic?: 2 | 3
@@ -72,6 +79,9 @@ export interface MachineOptions {
   readonly mouse?: PcOptions['mouse']
 }
 
+/** Options whose architecture is a PC's: a snapshot is a PC's too. */
+export type PcMachineOptions = MachineOptions & { readonly snapshot?: PcSnapshotSource }
+
 export type CreateMachine = (options: MachineOptions) => Promise<Machine>
 
 export interface Machine {
@@ -97,7 +107,7 @@ export interface Machine {
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
   /** Saves all of it, between two instructions; one that runs goes on. */
-  save?(options?: PcSaveOptions): Promise<PcSnapshot>
+  save?(options?: PcSaveOptions): Promise<MachineSnapshot>
   /** Shows it to gdb. */
   gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   /** Presses the power button. @returns whether the guest has asked for its event */

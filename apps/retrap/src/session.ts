@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
-import { describeThrown, type MachineExit, type PcSnapshotSource } from '@retrap/machine'
+import { describeThrown, type MachineExit } from '@retrap/machine'
 import { BackEnds, type BackEndSettings } from './back-ends.ts'
 import type { DisplaySettings } from './display/display-option.ts'
 import { SessionDisplay } from './display/session-display.ts'
@@ -10,7 +10,7 @@ import { explainError } from './explain-error.ts'
 import type { GdbOption } from './gdb/gdb-option.ts'
 import { SessionGdb } from './gdb/session-gdb.ts'
 import type { EndingSignal, SessionHost } from './host.ts'
-import type { Machine, MachineOptions } from './machine-contract.ts'
+import type { Machine, MachineOptions, MachineSnapshotSource } from './machine-contract.ts'
 import { runCommand } from './monitor/commands.ts'
 import { HotDevices, type PortDevice } from './monitor/hot-devices.ts'
 import { OutputWatch } from './output-watch.ts'
@@ -55,7 +55,7 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   /** Whether the run is recorded, or is a recorded one. */
   readonly recording?: RecordingSettings
   /** Reads what the machine goes on from; default it is powered on. */
-  readonly restore?: (tell: (text: string) => void) => Promise<PcSnapshotSource>
+  readonly restore?: (tell: (text: string) => void) => Promise<MachineSnapshotSource>
   /** A guest that resets its machine ends the run. */
   readonly noReboot?: boolean
 }

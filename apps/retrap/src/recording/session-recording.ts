@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
-import type { Machine, MachineOptions } from '../machine-contract.ts'
+import type { Machine, MachineOptions, PcMachineOptions } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
@@ -77,7 +77,7 @@ export class SessionRecording {
         throw new CliError('ERR_INPUT', `cannot write the recording ${path}: ${(error as Error).message}`)
       }
     }
-    const recorder = await recordPc(options, write, { about, keepsPace: this.#interactive })
+    const recorder = await recordPc(options as PcMachineOptions, write, { about, keepsPace: this.#interactive })
     this.#active = { recorder, file }
     return recorder.pc
   }
@@ -97,7 +97,7 @@ export class SessionRecording {
       ...(goLive && { goLive: (snapshot) => createMachine({ ...options, snapshot }) }),
     })
     const file = await fileSource(path)
-    machine.replay = await replayPc(options, file, { onMachine: (pc) => machine.connect(pc) })
+    machine.replay = await replayPc(options as PcMachineOptions, file, { onMachine: (pc) => machine.connect(pc) })
     this.#active = { replay: machine, file }
     return machine
   }

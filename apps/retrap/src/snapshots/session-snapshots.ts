@@ -45,7 +45,7 @@ export class SessionSnapshots {
    */
   async save(machine: SavedMachine, path: string): Promise<string> {
     if (machine.save === undefined)
-      throw new CliError('ERR_INPUT', 'this machine cannot be saved: snapshots are of PCs; leave --arch arm64 out')
+      throw new CliError('ERR_INPUT', 'this machine cannot be saved: it runs a recording again, which has all of it')
     const lost = this.#drives.find(({ snapshot }) => snapshot)
     if (lost !== undefined) {
       const what = `drive ${lost.id ?? lost.path ?? ''} keeps what the guest writes in memory (snapshot=on)`

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { inflateRawSync } from 'node:zlib'
-import type { PcSnapshot, PcSnapshotSource } from '@retrap/machine'
+import type { PcSnapshotSource } from '@retrap/machine'
 import {
   type LateSnapshotSource,
   openSnapshot,
@@ -10,6 +10,7 @@ import {
   writeSnapshot,
 } from '@retrap/snapshot'
 import { CliError } from '../cli-error.ts'
+import type { MachineSnapshot, MachineSnapshotSource } from '../machine-contract.ts'
 
 /** What a snapshot file says of the run that it is of. */
 export interface SavedRun {
@@ -55,7 +56,7 @@ export function argumentsToKeep(given: readonly string[]): string[] {
 export async function writeSnapshotFile(
   path: string,
   run: SavedRun,
-  snapshot: PcSnapshot,
+  snapshot: MachineSnapshot,
   onProgress?: (done: number, all: number) => void,
 ): Promise<number> {
   const partial = `${path}.partial`
@@ -106,7 +107,10 @@ export type PagesProgress = (done: number, all: number) => void
  *
  * @throws CliError `ERR_INPUT`
  */
-export async function openSnapshotFile(path: string, onProgress: PagesProgress = () => {}): Promise<PcSnapshotSource> {
+export async function openSnapshotFile(
+  path: string,
+  onProgress: PagesProgress = () => {},
+): Promise<MachineSnapshotSource> {
   return explaining(path, async () => {
     const file = openSync(path, 'r')
     try {
