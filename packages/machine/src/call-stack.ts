@@ -89,10 +89,10 @@ function bytesBefore(vcpu: X86Vcpu, address: bigint): Uint8Array | undefined {
 }
 
 /** Reads an aligned word of RAM, and sets no accessed bits. @returns undefined where there is none */
-function readWord({ memory, p2m }: X86Domain, vcpu: X86Vcpu, at: bigint, bytes: 4 | 8): bigint | undefined {
+function readWord({ memory, secondLevel }: X86Domain, vcpu: X86Vcpu, at: bigint, bytes: 4 | 8): bigint | undefined {
   if (at % BigInt(bytes) !== 0n) return undefined
   const gpa = vcpu.linearToPhysical(Number(at & 0xffff_ffffn), Number(at >> 32n))
-  const ma = gpa < 0 ? -1 : p2m.translate(gpa)
+  const ma = gpa < 0 ? -1 : secondLevel.peek(gpa)
   if (ma < 0) return undefined
   const lo = memory.u32[ma >>> 2]!
   return bytes === 4 ? BigInt(lo) : (BigInt(memory.u32[(ma + 4) >>> 2]!) << 32n) | BigInt(lo)

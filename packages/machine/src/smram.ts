@@ -181,7 +181,9 @@ export class Smram implements SystemManagementMemory {
     const entry = new P2mEntry()
     const frames: number[] = []
     for (let gfn = end - pages; gfn < end; gfn++) {
-      if (p2m.lookup(gfn, entry) !== P2mType.RAM_RW) break
+      const type = p2m.lookup(gfn, entry)
+      // RAM whose writes are logged is RAM: the machine may be being saved.
+      if (type !== P2mType.RAM_RW && type !== P2mType.RAM_LOGDIRTY) break
       frames.push(entry.mfn)
     }
     // Memory that the guest has given up is nobody's TSEG.

@@ -7,6 +7,7 @@ import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { afterEach, expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, type PcSnapshot } from '../src/index.ts'
+import type { Smram } from '../src/smram.ts'
 import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
@@ -91,6 +92,22 @@ test('a machine runs on while its RAM is copied, and saves one after the other',
   expect(order).toEqual([1, true, 'done', 2, true, 'done'])
   end.abort()
   expect(await running).toEqual({ reason: 'stopped' })
+})
+
+test('firmware that hides RAM for system management while the machine is saved gets it, and the RAM is saved', async () => {
+  const tsegBytes = 1 << 20
+  const pc = await made({ machine: 'q35', smm: true, firmware: clockFirmware('periodic') })
+  const smram = pc.domain.systemManagementMemory as Smram
+  const gpa = (4 << 20) - tsegBytes
+  pc.domain.guestMemory.write(gpa, Uint8Array.of(0x5a))
+  const { pages } = await pc.save({
+    onResumed: () => {
+      smram.apply({ low: false, high: false, open: false, openHigh: false, tsegBytes })
+      pc.domain.memory.fill(smram.machineAddress(gpa), 4096, 1)
+    },
+  })
+  expect(smram.save().tsegBytes).toBe(tsegBytes)
+  expect(pages.bytes[pages.gfns.indexOf(gpa / 4096) * 4096]).toBe(0x5a)
 })
 
 test('a machine goes on without the kernel that it was started with', async () => {

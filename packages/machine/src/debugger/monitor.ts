@@ -115,7 +115,7 @@ export class PcMonitor {
     const entry = new P2mEntry()
     const type = this.#domain.p2m.lookup(Number(address >> 12n), entry)
     const name = Object.entries(P2mType).find(([, value]) => value === type)?.[0] ?? `${type}`
-    const ma = this.#domain.p2m.translate(Number(address))
+    const ma = this.#domain.secondLevel.peek(Number(address))
     return `${hex(address)}: ${name}${ma < 0 ? '' : `, machine address ${hex(ma)}`}\n`
   }
 
