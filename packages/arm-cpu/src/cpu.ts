@@ -30,6 +30,7 @@ import {
   EVENT_REGISTER,
   EVENT_SERROR,
   EVENT_STOP,
+  EXCLUSIVE_ELSEWHERE,
   STATE_LAYOUT,
   S_ALONE,
   S_ATTENTION,
@@ -325,7 +326,8 @@ export class ArmCpu {
 
   /** Another processor may have written what the exclusive monitor has marked: it opens, which is an event. */
   #openMonitor(): void {
-    if (this.#u32[S_EXCLUSIVE_BYTES >>> 2] === 0) return
+    const marked = this.#u32[S_EXCLUSIVE_BYTES >>> 2]
+    if (marked === 0 || marked === EXCLUSIVE_ELSEWHERE) return
     this.#u32[S_EXCLUSIVE_BYTES >>> 2] = 0
     this.#system.setEvent(EVENT_REGISTER, true)
   }

@@ -5,6 +5,7 @@ import { isPstate, PSTATE_FIELDS, PSTATE_NRW } from './pstate.ts'
 import {
   EVENT_REGISTER,
   EVENT_SERROR,
+  EXCLUSIVE_ELSEWHERE,
   S_EVENTS,
   S_EXCLUSIVE_ADDRESS,
   S_EXCLUSIVE_BYTES,
@@ -58,7 +59,7 @@ const KEY_FIELDS: Fields = KEYS.map((name, i) => [name, S_KEYS + 16 * i, 16] as 
 const PENDING: Fields = [
   ['waiting', S_WAITING, 4, WAIT_MONITOR],
   ['stepped', S_STEPPED, 4, 3],
-  ['exclusiveBytes', S_EXCLUSIVE_BYTES, 4, 16],
+  ['exclusiveBytes', S_EXCLUSIVE_BYTES, 4, EXCLUSIVE_ELSEWHERE],
   ['exclusiveAddress', S_EXCLUSIVE_ADDRESS, 8],
   ['exclusiveValue', S_EXCLUSIVE_VALUE, 16],
 ]

@@ -39,8 +39,10 @@ export const S_FPSR = 364
 export const S_FAULT_SYNDROME = 368
 /** FAR_ELx of that exception. 64 bits. */
 export const S_FAULT_ADDRESS = 376
-/** The exclusive monitor: 0, or the bytes that are marked. 32 bits. */
+/** The exclusive monitor: 0, the bytes that are marked, or {@link EXCLUSIVE_ELSEWHERE}. 32 bits. */
 export const S_EXCLUSIVE_BYTES = 384
+/** What is marked lies outside of memory, and the host knows it. More than any access has. */
+export const EXCLUSIVE_ELSEWHERE = 256
 /** Their address, 64 bits. */
 export const S_EXCLUSIVE_ADDRESS = 392
 /** Bit n: the nth of `KEYS` is enabled (SCTLR_ELx.EnIA and so on). 32 bits. */

@@ -1,5 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
-import { S_AUTHENTICATED, S_PC, S_SP, S_V, S_X } from './state-layout.ts'
+import { EXCLUSIVE_ELSEWHERE, S_AUTHENTICATED, S_EXCLUSIVE_BYTES, S_PC, S_SP, S_V, S_X } from './state-layout.ts'
 import {
   S_ELR_EL1,
   S_ESR_EL1,
@@ -100,6 +100,11 @@ export interface TrappedState {
    * @returns false of another pointer or key
    */
   authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean
+  /**
+   * The exclusive monitor has marked what the host knows: for load-exclusives that the hypervisor has finished. What opens the
+   * monitor, CLREX and ERET among it, clears this.
+   */
+  marksElsewhere: boolean
   /** Takes the state from the processor. */
   begin(): void
   /** Gives the state back to the processor: the instruction has retired, or EL1 has got an exception. */
@@ -246,6 +251,14 @@ export class ProcessorState implements TrappedState {
     into[0] = known[0]!
     into[1] = known[1]!
     return true
+  }
+
+  get marksElsewhere(): boolean {
+    return this.#state.word(S_EXCLUSIVE_BYTES) === EXCLUSIVE_ELSEWHERE
+  }
+  set marksElsewhere(marks: boolean) {
+    if (marks) this.#state.setWord(S_EXCLUSIVE_BYTES, EXCLUSIVE_ELSEWHERE)
+    else if (this.marksElsewhere) this.#state.setWord(S_EXCLUSIVE_BYTES, 0)
   }
 
   begin(): void {

@@ -97,6 +97,11 @@ export class DeviceOrder {
     Atomics.store(this.#words, LOCKS + vcpu * MONITOR_WORDS, 0)
   }
 
+  /** Whether a vCPU's monitor has marked anything. */
+  isMarked(vcpu: number): boolean {
+    return Atomics.load(this.#words, LOCKS + vcpu * MONITOR_WORDS) !== 0
+  }
+
   /** Returns what a vCPU's monitor has marked, for a snapshot; null: nothing. No access is under way. */
   saveMonitor(vcpu: number): DeviceMonitor | null {
     const at = LOCKS + vcpu * MONITOR_WORDS

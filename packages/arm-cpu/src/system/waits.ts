@@ -5,6 +5,7 @@ import {
   EVENT_IRQ,
   EVENT_REGISTER,
   EVENT_SERROR,
+  EXCLUSIVE_ELSEWHERE,
   S_EVENTS,
   S_EXCLUSIVE_BYTES,
   S_WAITING,
@@ -49,7 +50,7 @@ export class Waits {
         return this.#wait(WAIT_INTERRUPT, SCTLR_NTWI, HCR_TWI, bytes)
       case WFE:
         if (s.takeEvent()) return STATUS_DONE
-        return this.#wait(s.word(S_EXCLUSIVE_BYTES) === 0 ? WAIT_EVENT : WAIT_MONITOR, SCTLR_NTWE, HCR_TWE, bytes)
+        return this.#wait(this.#watchesStores ? WAIT_MONITOR : WAIT_EVENT, SCTLR_NTWE, HCR_TWE, bytes)
       case SEV:
         this.#host.eventSent?.()
         s.setEvent(EVENT_REGISTER, true)
@@ -63,6 +64,12 @@ export class Waits {
       default:
         return STATUS_DONE
     }
+  }
+
+  /** Whether the exclusive monitor has marked memory, which others may write. */
+  get #watchesStores(): boolean {
+    const marked = this.#state.word(S_EXCLUSIVE_BYTES)
+    return marked !== 0 && marked !== EXCLUSIVE_ELSEWHERE
   }
 
   #wait(what: number, admitted: number, trapped: number, bytes: number): number {

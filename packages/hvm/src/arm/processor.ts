@@ -40,6 +40,7 @@ export class ArmProcessor implements VirtualProcessor {
   readonly #access: ArmDeviceAccess
   readonly #traps: ArmTraps
   readonly #emulator: ArmEmulator
+  readonly #order: DeviceOrder
   #stopped = false
   /** WFE waits. */
   #waits = false
@@ -52,6 +53,7 @@ export class ArmProcessor implements VirtualProcessor {
     this.#cpu = cpu
     this.#access = access
     this.#traps = traps
+    this.#order = order
     this.#emulator = new ArmEmulator(cpu.trapped, access, order, { wholeSyndromes: true })
   }
 
@@ -142,6 +144,8 @@ export class ArmProcessor implements VirtualProcessor {
     // The access has found memory that somebody else has to see to first.
     if (!this.#traps.mayGoOn()) return BLOCKED
     const { trapped } = this.#cpu
+    // CLREX or ERET may have opened the monitor, of which the order of devices' accesses does not hear.
+    if (!trapped.marksElsewhere) this.#order.clearMonitor(trapped.id)
     trapped.begin()
     const outcome = this.#emulator.handle(abort)
     return this.#after(outcome)
@@ -151,6 +155,7 @@ export class ArmProcessor implements VirtualProcessor {
     switch (outcome) {
       case Outcome.DONE:
         this.#finished++
+        this.#cpu.trapped.marksElsewhere = this.#order.isMarked(this.#cpu.trapped.id)
         this.#cpu.trapped.end()
         return undefined
       case Outcome.INJECTED:

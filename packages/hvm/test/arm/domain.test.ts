@@ -68,6 +68,24 @@ describe.each([
   })
 })
 
+test.each<[string, readonly number[], bigint]>([
+  ['nothing in between', [], 0n],
+  ['CLREX', [0xd503_3f5f], 1n],
+  // adr x9, .+20; msr elr_el1, x9; mov x9, #0x3c5; msr spsr_el1, x9; eret
+  ['a return from an exception', [0x1000_00a9, 0xd518_4029, movz(9, 0x3c5), 0xd518_4009, 0xd69f_03e0], 1n],
+  ['a load-exclusive from RAM', [movz(10, RAM >>> 16, 16), 0x885f_7d4b], 1n],
+  ['a store of its own to the device', [0xb900_0422], 0n],
+])('a store-exclusive to a device after %s', async (_name, between, status) => {
+  const program = [movz(1, DEVICE >>> 16, 16), movz(2, 5), 0x885f_7c27, ...between, 0x8808_7c22, ...OFF]
+  const domain = domainWith(program)
+  const written: number[] = []
+  const write = (offset: number): void => void written.push(offset)
+  domain.attach(defineDevice({ name: 'lock', mmio: { base: DEVICE, size: 0x1000 }, read: () => 1, write }))
+  expect(await domain.run()).toEqual({ reason: 'power-off' })
+  expect(domain.vcpus[0]!.processor.registers.x(8)).toBe(status)
+  expect(written.includes(0)).toBe(status === 0n)
+})
+
 test('a vCPU is started by PSCI, and the machine goes off when it says so', async () => {
   const entry = 0x100
   const program = [
