@@ -26,7 +26,7 @@ function tagOf({ path }: Member): string {
 /** The workspace packages that the files of a member's `src` import, as tags; and what the private ones import that it bundles. */
 function importedBy(member: Member, all: readonly Member[]): string[] {
   const found = new Set<string>()
-  for (const file of globSync('src/**/*.ts', { cwd: member.folder })) {
+  for (const file of globSync('src/**/*.{ts,tsx}', { cwd: member.folder })) {
     const code = withoutComments(readFileSync(join(member.folder, file), 'utf8'))
     for (const [, name = ''] of code.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*'(@retrap\/[\w-]+)/g)) found.add(name)
   }

@@ -15,6 +15,8 @@ export function SerialPanel({ machine }: { machine: Machine }) {
     const terminal = new Terminal({
       cursorBlink: false,
       fontSize: innerWidth < NARROW ? 12 : 14,
+      // Underscores lie low.
+      lineHeight: 1.15,
       scrollback: 10_000,
       theme: { background: '#101314', foreground: '#e3e6e4' },
     })

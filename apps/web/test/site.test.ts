@@ -84,6 +84,11 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect.poll(status, PATIENT).toBe('Running.')
     await click('Power button')
     await expect.poll(status, PATIENT).toContain('does not listen')
+    await page.click('summary')
+    const inspector = (): Promise<string> => page.$eval('details', (one) => one.innerText)
+    await expect
+      .poll(inspector, PATIENT)
+      .toMatch(/vCPU 0: 64-bit, waits for an interrupt\s+([0-9a-f]{16} {2}\w+.*\n){6}[^]*under way\s+none/)
     await click('Reset')
     await page.click('.xterm')
     await page.keyboard.type('off\n')

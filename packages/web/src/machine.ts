@@ -1,6 +1,7 @@
 import type { MachineExit, PcStatistics } from '@retrap/machine'
 import { attachCanvas, type CanvasOptions } from './canvas.ts'
 import { WebError } from './errors.ts'
+import type { MachineView } from './inspection.ts'
 import { Listeners } from './listeners.ts'
 import type { MachineOptions, Progress, Source } from './options.ts'
 import type { KeyChange, MachineState, PointerChange, SentFrame } from './protocol.ts'
@@ -31,6 +32,8 @@ const NOT_ISOLATED =
   'retrap: this page is not cross-origin isolated, so it has no shared memory: pixels are copied on their way to the page, and ' +
   "the guest's clock is coarser (0.1 ms). The headers Cross-Origin-Opener-Policy: same-origin and " +
   'Cross-Origin-Embedder-Policy: require-corp give both.'
+
+const LONGEST_DELAY_MS = 60_000
 
 let toldOfIsolation = false
 
@@ -177,6 +180,23 @@ export class Machine {
   /** Counts since power-on. @throws WebError `ERR_MACHINE` for a machine that is off */
   statistics(): Promise<PcStatistics> {
     return this.#link.call('statistics')
+  }
+
+  /** Looks at vCPUs and at requests of disks, without changing anything. @throws WebError `ERR_MACHINE` for a machine that is off */
+  inspect(): Promise<MachineView> {
+    return this.#link.call('inspect')
+  }
+
+  /**
+   * Has each read of a disk take so much longer from now on. The guest waits, and nothing else does.
+   *
+   * @param ms - milliseconds, 0 to 60,000
+   * @throws WebError `ERR_OPTION`
+   */
+  setDiskDelay(ms: number): void {
+    if (!(ms >= 0 && ms <= LONGEST_DELAY_MS))
+      throw new WebError('ERR_OPTION', `a delay of ${ms} ms: expected 0 to ${LONGEST_DELAY_MS}`)
+    this.#link.tell({ tell: 'diskDelay', ms })
   }
 
   /** Puts a disc into a CD drive, or takes it out with null. @throws WebError `ERR_SOURCE`, `ERR_MACHINE` */

@@ -1,5 +1,6 @@
 // What a page and the Worker of its machine tell each other. Both are of one build: there are no versions to agree on.
 import type { MachineExit, PcStatistics } from '@retrap/machine'
+import type { MachineView } from './inspection.ts'
 import type { DriveOptions, MachineOptions, Progress } from './options.ts'
 
 /** An image, in a form that can be sent. */
@@ -40,6 +41,7 @@ export interface Calls {
   type(text: string): boolean
   screenText(): string | null
   statistics(): PcStatistics
+  inspect(): MachineView
   insert(drive: string, source: SentSource | null): void
 }
 
@@ -53,6 +55,7 @@ export type ToWorker =
   | { readonly tell: 'printed'; readonly bytes: number }
   | { readonly tell: 'keys'; readonly keys: readonly KeyChange[] }
   | { readonly tell: 'pointer'; readonly events: readonly PointerChange[] }
+  | { readonly tell: 'diskDelay'; readonly ms: number }
   /** The page wants frames, or no more. */
   | { readonly tell: 'watch'; readonly on: boolean }
   /** The page has drawn a frame, and takes the next one. */

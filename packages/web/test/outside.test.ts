@@ -4,6 +4,7 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 import { noBrowser } from '@retrap/tooling/browser'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { diskGuest, drawingGuest } from './support/guests.ts'
+import type { Machine } from '../src/index.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 const DISK_BYTES = 2 << 20
@@ -107,7 +108,7 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
       )
     const told = () => page.evaluate(() => (globalThis as unknown as { told(): number }).told())
     const warnings = () => page.evaluate(() => (globalThis as unknown as { warnings: string[] }).warnings)
-    return { refused: refused?.replace(/http:\/\/[^/]*/, ''), read, told, warnings }
+    return { page, refused: refused?.replace(/http:\/\/[^/]*/, ''), read, told, warnings }
   }
 
   test('a disk is read from its server by and by; a guest sees an I/O error where it is cut off, and the page why', async () => {
@@ -133,6 +134,28 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
     // Nothing is lost: once the server is well again, the guest's next attempt succeeds.
     breaks = false
     expect(await read('8')).toBe('I')
+  })
+
+  test('a slow disk holds up the guest alone: its request and the vCPU that waits for it are seen', async () => {
+    const { page, read } = await withDisk(() => false)
+    expect(await read('0')).toBe('A')
+    await page.evaluate(() => (globalThis as unknown as { machine: Machine }).machine.setDiskDelay(1500))
+    const slow = read('4')
+    const inspect = () =>
+      page.evaluate(async () => {
+        const { vcpus, requests } = await (globalThis as unknown as { machine: Machine }).machine.inspect()
+        return {
+          vcpus: vcpus.map(({ mode, address, bytes, idle }) => [mode, String(address >> 16n), bytes.length, idle]),
+          requests: requests.map(({ drive, offset, ms }) => [drive, offset, ms < 10_000]),
+        }
+      })
+    // The guest polls the drive's status by 16-bit code below 4 GiB, where a processor starts.
+    await expect.poll(inspect, PATIENT).toEqual({
+      vcpus: [[16, String(0xffff), 64, false]],
+      requests: [['disk0', 4 << 17, true]],
+    })
+    expect(await slow).toBe('E')
+    expect((await inspect()).requests).toEqual([])
   })
 
   test('a disk that changes on its server is an I/O error of the guest, and never a mixture', async () => {

@@ -40,7 +40,7 @@ class WatchedStorage implements BlockStorage {
 
   async read(offset: number, into: Uint8Array): Promise<void> {
     try {
-      await this.#storage.read(offset, into)
+      await this.#listener.requests.run(this.#image, offset, into.length, () => this.#storage.read(offset, into))
     } catch (error) {
       this.#listener.warning(`${this.#image}: ${reasonOf(error)}`)
       throw error
@@ -65,7 +65,8 @@ class WatchedStorage implements BlockStorage {
 }
 
 async function openStorage(image: string, source: SentSource, listener: SourceListener): Promise<BlockStorage> {
-  if ('bytes' in source) return new MemoryStorage(source.bytes, { readOnly: true })
+  if ('bytes' in source)
+    return new WatchedStorage(image, new MemoryStorage(source.bytes, { readOnly: true }), () => 0, listener)
   if ('blob' in source) {
     const storage = new BlobStorage(source.blob)
     return new WatchedStorage(image, storage, () => 0, listener)

@@ -1,12 +1,15 @@
 import { WebError } from '../errors.ts'
 import type { Progress } from '../options.ts'
 import type { SentSource } from '../protocol.ts'
+import type { DiskRequests } from './disk-requests.ts'
 
 /** What readers of images tell the page. */
 export interface SourceListener {
   progress(progress: Progress): void
   /** Something that the guest sees as a failed disk. */
   warning(message: string): void
+  /** Reads of disks, for the inspector. */
+  readonly requests: DiskRequests
 }
 
 /** What an error says. */

@@ -1,6 +1,7 @@
 import { DisplayError, Keyboard, type KeyName, Mouse, Screen } from '@retrap/display'
 import { createPc, type MachineExit, type Pc, type PcDrive, type PcOptions, type PcStatistics } from '@retrap/machine'
 import { WebError } from '../errors.ts'
+import type { MachineView } from '../inspection.ts'
 import {
   type FromWorker,
   IMAGE_OPTIONS,
@@ -12,6 +13,7 @@ import {
   type SentSource,
   type ToWorker,
 } from '../protocol.ts'
+import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
 import { SerialSender } from './serial-sender.ts'
 import type { OpenMedium } from './media.ts'
@@ -23,6 +25,10 @@ type Send = (message: FromWorker, transfer?: Transferable[]) => void
 const DEFAULT_MEMORY_BYTES = 128 << 20
 /** 60 frames a second. */
 const FRAME_MS = 16
+/** Segment register CS. */
+const CS = 1
+/** Code that the inspector shows of a vCPU. */
+const CODE_BYTES = 64
 /** Absolute pointers go from 0 to this. */
 const LARGEST_PLACE = 0x7fff
 
@@ -78,6 +84,7 @@ export class WorkerMachine {
     const listener: SourceListener = {
       progress: (progress) => send({ event: 'progress', progress }),
       warning: (message) => send({ event: 'warning', message }),
+      requests: new DiskRequests(),
     }
     const given = IMAGE_OPTIONS.filter((name) => options.images[name] !== undefined)
     const [images, media] = await Promise.all([
@@ -223,6 +230,17 @@ export class WorkerMachine {
   }
 
   /** See `Machine`. */
+  inspect(): MachineView {
+    const vcpus = this.#powered().domain.vcpus.map((vcpu) => {
+      const { registers } = vcpu.cpu
+      const mode = ([16, 32, 64] as const)[registers.mode] ?? 16
+      const address = BigInt.asUintN(mode === 64 ? 64 : 32, registers.segmentBase(CS) + registers.rip)
+      return { mode, address, bytes: vcpu.peekCode(address, CODE_BYTES).slice(), idle: vcpu.dormant }
+    })
+    return { vcpus, requests: this.#listener.requests.list() }
+  }
+
+  /** See `Machine`. */
   async insert(id: string, source: SentSource | null): Promise<void> {
     const drive = this.#powered().drive(id)
     const old =
@@ -241,6 +259,7 @@ export class WorkerMachine {
     else if (message.tell === 'keys') this.#pressKeys(message.keys)
     else if (message.tell === 'pointer') this.#movePointer(message.events)
     else if (message.tell === 'watch') this.#frames.watch(message.on)
+    else if (message.tell === 'diskDelay') this.#listener.requests.delayMs = message.ms
     else this.#frames.drawn()
   }
 

@@ -1,0 +1,27 @@
+import type { RequestView } from '../inspection.ts'
+
+/** Reads of disks that are under way, and how much longer than usual each of them takes. */
+export class DiskRequests {
+  /** Milliseconds that each read takes longer. */
+  delayMs = 0
+  readonly #open = new Set<Omit<RequestView, 'ms'> & { readonly since: number }>()
+
+  /** Does a read, and lists it until it has been done. */
+  async run(drive: string, offset: number, bytes: number, read: () => Promise<void>): Promise<void> {
+    const request = { drive, offset, bytes, since: performance.now() }
+    this.#open.add(request)
+    try {
+      const { delayMs } = this
+      if (delayMs > 0) await new Promise<void>((resolve) => setTimeout(resolve, delayMs))
+      await read()
+    } finally {
+      this.#open.delete(request)
+    }
+  }
+
+  /** Requests that are under way, the oldest first. */
+  list(): RequestView[] {
+    const now = performance.now()
+    return [...this.#open].map(({ since, ...request }) => ({ ...request, ms: now - since }))
+  }
+}
