@@ -77,7 +77,11 @@ export class SessionRecording {
         throw new CliError('ERR_INPUT', `cannot write the recording ${path}: ${(error as Error).message}`)
       }
     }
-    const recorder = await recordPc(options as PcMachineOptions, write, { about, keepsPace: this.#interactive })
+    const recorder = await recordPc(options as PcMachineOptions, write, {
+      about,
+      // Guests wait for people, and for the other end of a network, by their own time.
+      keepsPace: this.#interactive || hasNetwork(options),
+    })
     this.#active = { recorder, file }
     return recorder.pc
   }
@@ -160,6 +164,9 @@ export class SessionRecording {
     }
   }
 }
+
+const hasNetwork = ({ virtio = [], networkCards = [] }: MachineOptions): boolean =>
+  networkCards.length > 0 || virtio.some(({ kind }) => kind === 'net')
 
 const usage = (message: string): CliError => new CliError('ERR_USAGE', message)
 

@@ -1,4 +1,5 @@
 import type { Domain, OutsideInputs } from '@retrap/hvm'
+import { laterTurn } from '../host.ts'
 
 /** A turn ends somewhere in a page of instructions after its budget: the last ones before a limit are executed one by one. */
 const NEAR = 4200
@@ -20,11 +21,12 @@ export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'stop' | 'time
  * Parties outside have a number each, by the order in which the machine is composed.
  */
 export abstract class InputGate implements OutsideInputs {
-  /** Rounds in which something has happened. */
+  /** Rounds in which something has happened, and deliveries of inputs. */
   round: number = 0
   /** Instructions after which the machine stops. */
   limit: number = Infinity
   alone: boolean = false
+  readonly #later = laterTurn()
   readonly #names: string[] = []
   protected readonly parties: Deliver[] = []
   readonly #states = new Map<string, OutsideState>()
@@ -106,6 +108,15 @@ export abstract class InputGate implements OutsideInputs {
     }
     this.alone = left <= NEAR
     return this.alone ? 1 : Math.min(most, left - NEAR)
+  }
+
+  /**
+   * Inputs have been delivered. What their models go on with in promises, they do now: the guest executes when the event loop
+   * has had its turn. What comes next enters in another round, so that a replay has the same turns in between.
+   */
+  protected delivered(): Promise<void> {
+    this.round++
+    return new Promise((resolve) => this.#later(resolve))
   }
 
   /** The machine is where it was to stop. */

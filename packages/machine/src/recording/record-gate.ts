@@ -66,7 +66,10 @@ export class RecordGate extends InputGate {
       this.#nextCheck = instructions + CHECK_INSTRUCTIONS
       this.#writer.add('check', this.instant(), 0, noteRegisters(this.#cpus()))
     }
-    if (this.#queue.length > 0) this.#deliver()
+    if (this.#queue.length > 0) {
+      this.#deliver()
+      return this.delivered()
+    }
     if (++this.#looks % LOOK_ROUNDS === 0 && performance.now() - this.#flushed > FLUSH_MS) {
       this.#flushed = performance.now()
       this.#writer.flush()

@@ -55,10 +55,14 @@ export class ReplayGate extends InputGate {
   }
 
   protected atRound(): Promise<unknown> | null {
+    // All inputs of a round are delivered together: they are read before the first one is.
+    const last = this.#ahead.at(-1)
+    if (this.#nextPiece < this.#recording.pieces && (last === undefined || last.round <= this.round))
+      return this.#load()
+    let inputs = 0
     for (;;) {
       const event = this.#ahead[this.#at]
-      if (event === undefined) return this.#nextPiece < this.#recording.pieces ? this.#load() : null
-      if (event.round > this.round) return null
+      if (event === undefined || event.round > this.round) return inputs > 0 ? this.delivered() : null
       const { instructions } = this.domain
       if (event.round < this.round || event.instructions !== instructions) {
         this.#diverged(
@@ -67,8 +71,10 @@ export class ReplayGate extends InputGate {
         return null
       }
       this.#at++
-      if (event.kind === 'input') this.#deliver(event)
-      else if (!this.#check(event)) return null
+      if (event.kind === 'input') {
+        inputs++
+        this.#deliver(event)
+      } else if (!this.#check(event)) return null
       this.#same = instructions
     }
   }
