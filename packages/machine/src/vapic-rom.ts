@@ -1,4 +1,4 @@
-import { buildVapicRom } from '@retrap/vapic'
+import { buildVapicRom } from '@retrap/vapic/rom'
 import type { OptionRom } from './option-roms.ts'
 import type { PcVapicOptions } from './vapic.ts'
 

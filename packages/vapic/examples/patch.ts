@@ -1,5 +1,6 @@
 // Patches one instruction of a guest whose memory is an array: kernel at 0x80000000, local APIC at 0xFFFE0000.
-import { buildVapicRom, ROM_STRUCTURE, type VapicHost, VapicPatcher } from '@retrap/vapic'
+import { ROM_STRUCTURE, type VapicHost, VapicPatcher } from '@retrap/vapic'
+import { buildVapicRom } from '@retrap/vapic/rom'
 
 const ROM = 0xc_8000
 const ram = new Uint8Array(0x10_0000)

@@ -16,7 +16,6 @@ export {
   tprInstructions,
 } from './instructions.ts'
 export { type TprReport, type VapicCounts, VapicPatcher, VapicState } from './patcher.ts'
-export { buildVapicRom, ROM_BYTES, ROM_STRUCTURE, VAPIC_PORT } from './rom.ts'
 export { decodeSaved, encodeSaved, SAVED_BYTES, type SavedHandlers, type SavedVapic } from './saved.ts'
 export type { PatchedSite } from './sites.ts'
-export { type Handlers, readStructure, type RomStructure } from './structure.ts'
+export { type Handlers, readStructure, ROM_BYTES, ROM_STRUCTURE, type RomStructure, VAPIC_PORT } from './structure.ts'

@@ -14,6 +14,8 @@
  *
  * Source: the kvmvapic option ROM's interface; Intel SDM vol. 2 for the instructions, vol. 3A, "Task and Processor
  * Priorities", "Memory Ordering".
+ *
+ * @packageDocumentation
  */
 import {
   ah,
@@ -43,16 +45,15 @@ import {
   near,
 } from '@retrap/x86-assembler'
 import { KPCR_NUMBER } from './kpcr.ts'
-import { CALLS_SIGNATURE, RECORD_CALLS, RECORD_ENABLED, SIGNATURE } from './structure.ts'
-
-/** Counts the bytes of the ROM: 24 blocks of 512. */
-export const ROM_BYTES = 0x3000
-
-/** Offset of the structure in the ROM. */
-export const ROM_STRUCTURE = 0x20
-
-/** Port of the interface. */
-export const VAPIC_PORT = 0x7e
+import {
+  CALLS_SIGNATURE,
+  RECORD_CALLS,
+  RECORD_ENABLED,
+  ROM_BYTES,
+  ROM_STRUCTURE,
+  SIGNATURE,
+  VAPIC_PORT,
+} from './structure.ts'
 
 const BLOCK_BYTES = 512
 /** The records have pages of their own: a guest that writes them writes no page of code. */

@@ -9,6 +9,15 @@
 import { checkBytes } from './arguments.ts'
 import { word } from './bytes.ts'
 
+/** Counts the bytes of our own ROM: 24 blocks of 512. */
+export const ROM_BYTES = 0x3000
+
+/** Offset of the structure in our own ROM. */
+export const ROM_STRUCTURE = 0x20
+
+/** Port of the interface. */
+export const VAPIC_PORT = 0x7e
+
 /** "kvm aPiC". */
 export const SIGNATURE: readonly number[] = [0x6b, 0x76, 0x6d, 0x20, 0x61, 0x50, 0x69, 0x43]
 

@@ -1,14 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  buildVapicRom,
-  decodeSaved,
-  encodeSaved,
-  findInstruction,
-  SAVED_BYTES,
-  VapicError,
-  VapicPatcher,
-} from '../src/index.ts'
+import { decodeSaved, encodeSaved, findInstruction, SAVED_BYTES, VapicError, VapicPatcher } from '../src/index.ts'
+import { buildVapicRom } from '../src/rom.ts'
 import { Guest, KERNEL, KPCR, ROM_GPA, TPR } from './support/guest.ts'
 
 const SEED = 20_261_120

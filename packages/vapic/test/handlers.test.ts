@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { debianMembers } from '@retrap/tooling/debian'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { buildVapicRom, VapicState } from '../src/index.ts'
+import { VapicState } from '../src/index.ts'
+import { buildVapicRom } from '../src/rom.ts'
 import { Guest, TPR } from './support/guest.ts'
 
 const STOCK = './usr/share/qemu/kvmvapic.bin'
