@@ -1,3 +1,4 @@
+/// <reference lib="dom" preserve="true" />
 /**
  * A PC in a web page.
  *
