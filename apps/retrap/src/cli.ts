@@ -17,6 +17,9 @@ import type { SessionHost } from './host.ts'
 import { addImage } from './image/command.ts'
 import { readRecordedRun } from './recording/recorded-run.ts'
 import type { RecordingSettings } from './recording/session-recording.ts'
+import { parseMigrationAddress } from './migration/address.ts'
+import { addMigrate } from './migration/command.ts'
+import { receiveIncoming } from './migration/incoming.ts'
 import { openSnapshotFile, type PagesProgress, readSavedRun } from './snapshots/snapshot-file.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
 import { parseInstruction, parseModule, usage } from './values.ts'
@@ -74,7 +77,14 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       const { snapshot, ...replayed } = from
       const restored = snapshot !== undefined && goesOn(settings, snapshot)
       const recording = { ...settings.recording, ...replayed, arguments: given }
-      result = await runSession({ ...settings, ...restored, recording, snapshots: { arguments: given, onExit } }, host)
+      const incoming = settings.incoming && (await receiveIncoming(settings.incoming, host.stderr))
+      const arrived = incoming && { restore: async () => incoming.snapshot, takeOver: () => incoming.takeOver() }
+      try {
+        const all = { ...settings, ...restored, ...arrived, recording, snapshots: { arguments: given, onExit } }
+        result = await runSession(all, host)
+      } finally {
+        await incoming?.drop()
+      }
     }
     return runProgram(createProgram(host, finish, report, run), given, host)
   }
@@ -124,7 +134,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, restore, replay, web, image, disasm, walk, esr and p2m`,
+          `there is no command '${unknown}'; there are run, linux, restore, replay, migrate, web, image, disasm, walk, esr and p2m`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -145,6 +155,11 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .option('--append <text>', "the kernel's command line")
     .option('--schema', 'print the JSON schema of machine.json, and run nothing')
     .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
+    .option(
+      '--incoming <address>',
+      'go on with a machine of the same options that retrap migrate sends: unix:PATH, or tcp:HOST:PORT,secret=FILE',
+      (text: string) => parseMigrationAddress('--incoming', text),
+    )
     .addHelpText('after', `\n${deviceHelp()}`)
   romOptions(driveOptions(machineOptions(archOption(run), '512M')))
     .allowExcessArguments()
@@ -221,6 +236,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const code = await goOn([...recorded.arguments, ...more], { replay: file, ...flags })
       if (code !== ExitCode.PowerOff) report(code)
     })
+  addMigrate(program, host.stdout)
   addImage(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)

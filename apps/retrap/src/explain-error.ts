@@ -15,7 +15,7 @@ export function explainError(error: unknown): { readonly message: string; readon
   // Packages report a caller's mistakes with a code of this form: here, that an image or a size will not do.
   if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && isOurs(error)) {
     const file =
-      ['LoaderError', 'ImageError', 'RecordingError'].includes(error.name) ||
+      ['LoaderError', 'ImageError', 'RecordingError', 'MigrationError'].includes(error.name) ||
       ['ERR_OPTION_ROM', 'ERR_LISTEN', 'ERR_OPEN'].includes(String(error.code))
     return { message: withoutPasswords(error.message), code: file ? ExitCode.Input : ExitCode.Usage }
   }
@@ -31,6 +31,7 @@ const OURS = [
   'ImageError',
   'NetworkError',
   'RecordingError',
+  'MigrationError',
 ]
 
 function isOurs(error: Error): boolean {

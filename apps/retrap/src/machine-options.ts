@@ -12,6 +12,7 @@ import { parseGdb, type GdbOption } from './gdb/gdb-option.ts'
 import type { SessionHost } from './host.ts'
 import { withOptionRoms } from './images.ts'
 import { jitDump } from './jit-dump.ts'
+import type { MigrationAddress } from './migration/address.ts'
 import { devicesBehindPorts } from './monitor/hot-devices.ts'
 import { networkOptions } from './networks.ts'
 import { rootPorts } from './pci-devices.ts'
@@ -46,6 +47,8 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly checkMappings?: boolean
   readonly timeout?: number
   readonly saveOnExit?: string
+  readonly control?: string
+  readonly incoming?: MigrationAddress
   readonly gdb?: GdbOption
   readonly record?: string
   readonly replay?: string
@@ -120,6 +123,7 @@ export function machineOptions(command: Command, memory: string): Command {
     )
     .option('--record <file>', 'record the run, for retrap replay FILE; time is derived from instructions')
     .option('--replay <file>', 'run what was recorded again; retrap replay FILE has its options from the recording')
+    .option('--control <path>', 'take commands of the monitor by a Unix socket: retrap migrate PATH')
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .addOption(
       new Option('--stats <form>', 'print what the run cost, and what compiled code did, to stderr').choices([
@@ -207,6 +211,8 @@ export function settingsFor(
     ...(flags.reboot === false && { noReboot: true }),
     console: flags.console ?? 'serial',
     snapshots: { arguments: [], onExit: flags.saveOnExit },
+    ...(flags.control !== undefined && { control: flags.control }),
+    ...(flags.incoming !== undefined && { incoming: flags.incoming }),
     ...(flags.gdb !== undefined && { gdb: flags.gdb }),
     recording: { arguments: [], record: flags.record, replay: flags.replay },
     input,

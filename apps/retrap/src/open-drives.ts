@@ -239,6 +239,11 @@ export class OpenDrives {
     await Promise.all(this.#files.map(({ image }) => image.idle()))
   }
 
+  /** Writes what images hold back. @throws BlockError */
+  async flush(): Promise<void> {
+    await Promise.all(this.#files.map(({ image }) => image.flush()))
+  }
+
   /** Writes what is left, and closes every file. @returns the images for which this has failed */
   close(): Promise<readonly FailedClose[]> {
     return closeAll(this.#files)

@@ -13,6 +13,9 @@ import type { EndingSignal, SessionHost } from './host.ts'
 import type { Machine, MachineOptions, MachineSnapshotSource } from './machine-contract.ts'
 import { runCommand } from './monitor/commands.ts'
 import { HotDevices, type PortDevice } from './monitor/hot-devices.ts'
+import type { MigrationAddress } from './migration/address.ts'
+import { ControlSocket } from './migration/control.ts'
+import { SessionMigration } from './migration/session-migration.ts'
 import { OutputWatch } from './output-watch.ts'
 import { Chardevs } from './serial/chardevs.ts'
 import { SerialWires } from './serial/serial-wires.ts'
@@ -22,6 +25,7 @@ import { SessionSnapshots, type SnapshotSettings } from './snapshots/session-sna
 import { SessionTerminal, type TerminalSettings } from './session-terminal.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 import type { SessionTrace } from './trace/session-trace.ts'
+import { usage } from './values.ts'
 
 /** What the system under a machine is. */
 export type MachineImages = Pick<
@@ -48,6 +52,12 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly profile?: SessionProfile
   /** What is traced of its machines. */
   readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
+  /** Where a machine is awaited that goes on here. */
+  readonly incoming?: MigrationAddress
+  /** Takes over what has arrived, before it runs. */
+  readonly takeOver?: () => Promise<void>
+  /** The Unix socket that takes commands. */
+  readonly control?: string
   /** Where gdb attaches. */
   readonly gdb?: GdbOption
   /** How the machine is saved. */
@@ -119,6 +129,7 @@ class Session {
   readonly #snapshots: SessionSnapshots
   readonly #gdb: SessionGdb | undefined
   readonly #recording: SessionRecording
+  readonly #migration: SessionMigration
   /** The machine that was saved goes on. */
   #restored = false
   /** The machine could not be saved. */
@@ -153,6 +164,14 @@ class Session {
     }
     const leave = (): void => this.#end({ code: ExitCode.PowerOff }, false)
     this.#recording = new SessionRecording(settings.recording ?? { arguments: [] }, isTyped, tell, leave)
+    this.#migration = new SessionMigration({
+      check: (machine) => {
+        if (this.#recording.isActive) throw usage('a run that is recorded or replayed cannot be moved')
+        this.#snapshots.check(machine)
+      },
+      flush: async () => this.#backEnds?.images.flush(),
+      gone: (message) => this.#end({ code: ExitCode.PowerOff, message }, false),
+    })
     this.#terminal = new SessionTerminal(settings, host, this.#display?.terminal, {
       left: () => this.#end({ code: ExitCode.PowerOff }, true),
       power: () => void this.#pressPowerButton(),
@@ -186,21 +205,17 @@ class Session {
 
   /** Does what the user has typed after Ctrl-A c. @param line - null: nothing */
   async #command(line: string | null): Promise<void> {
+    if (this.#backEnds !== undefined) this.#terminal.answer(line === null ? '' : await this.#answer(line))
+  }
+
+  /** Does what a command says. @returns what to tell */
+  async #answer(line: string): Promise<string> {
     const [backEnds, devices] = [this.#backEnds, this.#devices]
-    if (backEnds === undefined || devices === undefined) return
+    if (backEnds === undefined || devices === undefined) return ''
     const tell = (text: string): void => this.#terminal.answer(text)
-    tell(
-      line === null
-        ? ''
-        : await runCommand(line, {
-            machine: this.#running,
-            backEnds,
-            devices,
-            snapshots: this.#snapshots,
-            recording: this.#recording,
-            tell,
-          }),
-    )
+    const [machine, snapshots, migration] = [this.#running, this.#snapshots, this.#migration]
+    const recording = this.#recording
+    return runCommand(line, { machine, backEnds, devices, snapshots, recording, migration, tell })
   }
 
   async #pressPowerButton(): Promise<boolean> {
@@ -230,6 +245,10 @@ class Session {
     const outputs = [stdout, stderr, ...this.#wires.outputs, ...this.#chardevs.outputs]
     await this.#display?.open(stderr)
     await this.#gdb?.open(stderr)
+    if (this.#settings.control !== undefined) {
+      const control = await ControlSocket.open(this.#settings.control, (line) => this.#answer(line))
+      this.#closing.push(() => control.close())
+    }
     this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
   }
 
@@ -251,6 +270,7 @@ class Session {
     const { noReboot, profile } = this.#settings
     const host = this.#host
     let made = await this.#make()
+    if (made !== null) await this.#settings.takeOver?.()
     if (made !== null) this.#closing.push(this.#terminal.open())
     let resets = 0
     let exit: MachineExit
@@ -266,7 +286,7 @@ class Session {
       flushDevices(made.models)
       this.#reportKeptViews(made.machine)
       // oxlint-disable-next-line no-await-in-loop
-      if (exit.reason !== 'reset') await this.#saveOnExit(made.machine, exit)
+      if (exit.reason !== 'reset' && !this.#migration.isGone) await this.#saveOnExit(made.machine, exit)
       if (exit.reason !== 'reset') break
       if (noReboot === true || this.#recording.isActive) {
         host.stderr.write(
@@ -376,7 +396,11 @@ class Session {
       const signal = AbortSignal.any([this.#stop.signal, this.#pause.signal])
       this.#running = machine
       // oxlint-disable-next-line no-await-in-loop -- one run after the other
-      const exit = await machine.run({ signal, ...(left === Infinity ? {} : { timeoutMs: left }) })
+      const exit: MachineExit = await this.#migration.run.run(
+        machine,
+        { signal, ...(left === Infinity ? {} : { timeoutMs: left }) },
+        { reason: 'stopped' },
+      )
       this.#running = undefined
       if (exit.reason !== 'stopped' || this.#stop.signal.aborted) return exit
       // oxlint-disable-next-line no-await-in-loop

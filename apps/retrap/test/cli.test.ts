@@ -159,7 +159,11 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--machine', 'q35,smn=on'], code: 2, says: "did you mean 'q35,smm=on'?\n" },
     { args: ['--stats', 'xml'], code: 2, says: 'Allowed choices are json, text' },
     { args: ['--frobnicate'], code: 2, says: "unknown option '--frobnicate'" },
-    { args: ['stroll'], code: 2, says: 'there are run, linux, restore, replay, web, image, disasm, walk, esr and p2m' },
+    {
+      args: ['stroll'],
+      code: 2,
+      says: 'there are run, linux, restore, replay, migrate, web, image, disasm, walk, esr and p2m',
+    },
     { args: ['linux', '--installer', 'riscv64'], code: 2, says: 'Allowed choices are amd64, arm64, i386' },
     { args: ['linux', '--package', 'vim'], code: 2, says: 'try linux-image-cloud-amd64' },
   ])('$args', async ({ args, code, says }) => {

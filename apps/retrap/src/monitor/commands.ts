@@ -27,6 +27,9 @@ when                              the instruction that a recorded run, or its re
 mark NAME                         name this instant of a recorded run
 info marks                        names of instants, in a replay
 goto INSTRUCTION|NAME             go there in a replay, forwards or backwards
+migrate TARGET [downtime=MS] [bandwidth=MIB]
+                                  move the machine to retrap run --incoming TARGET
+migrate --resume|--abandon        say where it is, where the connection has ended at the last moment
 -f takes also what the guest has locked, or will not give. A name with blanks is written "like this".
 `
 
@@ -108,6 +111,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   when: (_, { recording }) => recording.when(),
   mark: (given, { recording }) => recording.mark(only('mark NAME', given)),
   goto: (given, { recording }) => recording.goto(only('goto INSTRUCTION, or the name of a mark', given)),
+  migrate: (given, site) => {
+    const [first] = given
+    if (given.length === 1 && (first === '--resume' || first === '--abandon'))
+      return site.migration.decide(first === '--resume' ? 'resume' : 'abandon')
+    return site.migration.migrate(runningMachine(site), given)
+  },
   help: () => HELP,
   '?': () => HELP,
 }

@@ -3,9 +3,10 @@ import { CliError } from '../cli-error.ts'
 import type { Machine } from '../machine-contract.ts'
 import type { SessionRecording } from '../recording/session-recording.ts'
 import type { SessionSnapshots } from '../snapshots/session-snapshots.ts'
+import type { SessionMigration } from '../migration/session-migration.ts'
 import type { HotDevices } from './hot-devices.ts'
 
-type MonitorMachine = Pick<Machine, 'domain' | 'plug' | 'removableDrives' | 'save' | 'unplug'>
+type MonitorMachine = Machine
 
 /** What commands work with: the machine that runs, and what it is connected to. */
 export interface MonitorSite {
@@ -15,6 +16,7 @@ export interface MonitorSite {
   readonly devices: HotDevices
   readonly snapshots: Pick<SessionSnapshots, 'changed' | 'save' | 'saveNow'>
   readonly recording: Pick<SessionRecording, 'goto' | 'mark' | 'marks' | 'when'>
+  readonly migration: Pick<SessionMigration, 'decide' | 'migrate'>
   /** Says something before the command has ended, in whole lines. */
   readonly tell: (text: string) => void
 }

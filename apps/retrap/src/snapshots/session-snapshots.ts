@@ -37,13 +37,8 @@ export class SessionSnapshots {
     this.#changedBy = command
   }
 
-  /**
-   * Saves a machine, which runs on if it runs.
-   *
-   * @returns what to tell the user
-   * @throws CliError; MachineError where it cannot be saved
-   */
-  async save(machine: SavedMachine, path: string): Promise<string> {
+  /** Refuses a machine that cannot be saved, or not with its command line. @throws CliError `ERR_INPUT` */
+  check(machine: SavedMachine): void {
     if (machine.save === undefined)
       throw new CliError('ERR_INPUT', 'this machine cannot be saved: it runs a recording again, which has all of it')
     const lost = this.#drives.find(({ snapshot }) => snapshot)
@@ -55,6 +50,16 @@ export class SessionSnapshots {
       const what = `${this.#changedBy} has changed it, and its command line, which restore runs again, does not say so`
       throw new CliError('ERR_INPUT', `this machine cannot be saved: ${what}`)
     }
+  }
+
+  /**
+   * Saves a machine, which runs on if it runs.
+   *
+   * @returns what to tell the user
+   * @throws CliError; MachineError where it cannot be saved
+   */
+  async save(machine: SavedMachine, path: string): Promise<string> {
+    this.check(machine)
     const run: SavedRun = {
       version: 1,
       arguments: argumentsToKeep(this.#settings.arguments),
@@ -67,7 +72,7 @@ export class SessionSnapshots {
       () => undefined,
     )
     try {
-      const snapshot = await machine.save({ onResumed: (ms) => (pauseMs = ms) })
+      const snapshot = await machine.save!({ onResumed: (ms) => (pauseMs = ms) })
       const bytes = await writeSnapshotFile(path, run, snapshot)
       const mebibytes = (bytes / 2 ** 20).toFixed(1)
       return `saved to ${path}: ${mebibytes} MiB; the guest stood still for ${Math.ceil(pauseMs)} ms`

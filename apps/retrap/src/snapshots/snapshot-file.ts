@@ -33,6 +33,8 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--jit-dump',
   '--trace',
   '--trace-to',
+  '--control',
+  '--incoming',
   '--gdb',
 ])
 

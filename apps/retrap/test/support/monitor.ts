@@ -3,6 +3,7 @@ import { onTestFinished } from 'vitest'
 import { BackEnds, type BackEndSettings } from '../../src/back-ends.ts'
 import { SessionRecording } from '../../src/recording/session-recording.ts'
 import { SessionSnapshots } from '../../src/snapshots/session-snapshots.ts'
+import { SessionMigration } from '../../src/migration/session-migration.ts'
 import { runCommand } from '../../src/monitor/commands.ts'
 import { devicesBehindPorts, HotDevices } from '../../src/monitor/hot-devices.ts'
 import type { MonitorSite } from '../../src/monitor/site.ts'
@@ -29,6 +30,11 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
     (text) => told.push(text),
     () => undefined,
   )
+  const migration = new SessionMigration({
+    check: (machine) => snapshots.check(machine),
+    flush: () => backEnds.images.flush(),
+    gone: (message) => void told.push(message),
+  })
   const make = async (): Promise<Pc> => {
     const pc = await createPc({
       memoryBytes: 1 << 21,
@@ -40,6 +46,14 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
     return pc
   }
   const run = (line: string, machine: MonitorSite['machine']): Promise<string> =>
-    runCommand(line, { machine, backEnds, devices: hot, snapshots, recording, tell: (text) => told.push(text) })
+    runCommand(line, {
+      machine,
+      backEnds,
+      devices: hot,
+      snapshots,
+      recording,
+      migration,
+      tell: (text) => told.push(text),
+    })
   return { backEnds, make, run, told }
 }

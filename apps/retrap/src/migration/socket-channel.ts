@@ -1,0 +1,166 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { once } from 'node:events'
+import { rmSync } from 'node:fs'
+import { createConnection, createServer, type ListenOptions, type Server, type Socket } from 'node:net'
+import type { Channel } from '@retrap/migration'
+import { CliError } from '../cli-error.ts'
+import { troubleWith } from '../files.ts'
+import type { SessionOutput } from '../host.ts'
+import { type MigrationAddress, secretOf } from './address.ts'
+
+const NONCE_BYTES = 32
+const PROOF_BYTES = 32
+/** Host time in which the other side shows that it knows the secret. */
+const PROOF_MS = 10_000
+
+/** Bytes by a socket. */
+class SocketChannel implements Channel {
+  readonly #socket: Socket
+  readonly #pieces: AsyncIterator<Uint8Array>
+  /** What was read, and not taken. */
+  #rest = new Uint8Array()
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    // Its end is told to those who wait.
+    socket.on('error', () => {})
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true)
+    this.#pieces = socket[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
+  }
+
+  async send(bytes: Uint8Array): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.write(bytes, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  async receive(): Promise<Uint8Array | null> {
+    if (this.#rest.length > 0) {
+      const rest = this.#rest
+      this.#rest = new Uint8Array()
+      return rest
+    }
+    const { done, value } = await this.#pieces.next()
+    return done === true ? null : value
+  }
+
+  /** Takes so many bytes. @returns null where the connection ends first */
+  async take(count: number): Promise<Uint8Array | null> {
+    let taken = new Uint8Array()
+    while (taken.length < count) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const piece = await this.receive()
+      if (piece === null) return null
+      taken = Buffer.concat([taken, piece])
+    }
+    this.#rest = taken.slice(count)
+    return taken.slice(0, count)
+  }
+
+  /** What was written goes out first. */
+  close(): void {
+    this.#socket.end()
+    this.#socket.destroySoon()
+  }
+}
+
+/**
+ * Both sides show that they know the secret, and not the secret: each sends a nonce, then the HMAC of both nonces.
+ *
+ * @param role - of this side
+ */
+async function proves(channel: SocketChannel, secret: Buffer, role: 'source' | 'destination'): Promise<boolean> {
+  const own = randomBytes(NONCE_BYTES)
+  await channel.send(own)
+  const other = await channel.take(NONCE_BYTES)
+  if (other === null) return false
+  const [first, second] = role === 'source' ? [own, other] : [other, own]
+  const proof = (who: string): Buffer => createHmac('sha256', secret).update(who).update(first).update(second).digest()
+  await channel.send(proof(role))
+  const shown = await channel.take(PROOF_BYTES)
+  return shown !== null && timingSafeEqual(shown, proof(role === 'source' ? 'destination' : 'source'))
+}
+
+async function authenticated(
+  socket: Socket,
+  secret: Buffer | null,
+  role: 'source' | 'destination',
+): Promise<Channel | null> {
+  const channel = new SocketChannel(socket)
+  if (secret === null) return channel
+  const timer = setTimeout(() => socket.destroy(), PROOF_MS)
+  const isGood = await proves(channel, secret, role).catch(() => false)
+  clearTimeout(timer)
+  if (isGood) return channel
+  socket.destroy()
+  return null
+}
+
+/** Connects to a destination. @throws CliError `ERR_INPUT` */
+export async function connectTo(address: MigrationAddress): Promise<Channel> {
+  const secret = secretOf(address)
+  const socket = address.kind === 'unix' ? createConnection(address.path) : createConnection(address.port, address.host)
+  try {
+    await once(socket, 'connect')
+  } catch (error) {
+    throw new CliError('ERR_INPUT', `cannot reach ${nameOf(address)}: ${troubleWith(error)}`)
+  }
+  const channel = await authenticated(socket, secret, 'source')
+  if (channel === null) throw new CliError('ERR_INPUT', `${nameOf(address)} does not know the secret`)
+  return channel
+}
+
+/** Waits for the connection of a source, one that knows the secret. @throws CliError `ERR_INPUT` */
+export async function awaitSource(address: MigrationAddress, stderr: SessionOutput): Promise<Channel> {
+  const secret = secretOf(address)
+  const server = createServer()
+  const found = new Promise<Channel>((resolve) => {
+    server.on('connection', (socket) => {
+      void authenticated(socket, secret, 'destination').then((channel) => {
+        if (channel === null) stderr.write('retrap: somebody who does not know the secret was turned away\n')
+        else resolve(channel)
+      })
+    })
+  })
+  await listen(server, address.kind === 'unix' ? { path: address.path } : { port: address.port, host: address.host })
+  stderr.write(`retrap: waiting for a machine at ${nameOf(address)}\n`)
+  try {
+    return await found
+  } finally {
+    server.close()
+  }
+}
+
+/** Listens; a socket file that nobody listens at any more is replaced. @throws CliError `ERR_INPUT` */
+export async function listen(server: Server, at: ListenOptions): Promise<void> {
+  const attempt = async (): Promise<void> => {
+    server.listen(at)
+    await once(server, 'listening')
+  }
+  try {
+    await attempt().catch(async (error: unknown) => {
+      const { code } = error as { code?: string }
+      if (code !== 'EADDRINUSE' || at.path === undefined || (await isAnswered(at.path))) throw error
+      rmSync(at.path)
+      await attempt()
+    })
+  } catch (error) {
+    throw new CliError('ERR_INPUT', `cannot listen at ${at.path ?? `port ${at.port}`}: ${troubleWith(error)}`)
+  }
+}
+
+async function isAnswered(path: string): Promise<boolean> {
+  const socket = createConnection(path)
+  const answered = await once(socket, 'connect').then(
+    () => true,
+    () => false,
+  )
+  socket.destroy()
+  return answered
+}
+
+/** An address as messages have it. */
+export function nameOf(address: MigrationAddress): string {
+  return address.kind === 'unix' ? address.path : `${address.host}:${address.port}`
+}

@@ -1,0 +1,94 @@
+/** Machines that move from one process to another: `--incoming`, `--control`, `retrap migrate`. */
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { al, Assembler, dword, dx, eax, ecx, imm16, imm32 } from '@retrap/x86-assembler'
+import { afterAll, describe, expect, test } from 'vitest'
+import { parseMigrationAddress } from '../src/migration/address.ts'
+import { runRetrap, type Finished } from './support/processes.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-migration-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const path = (name: string): string => join(folder, name)
+const DEADLINE_MS = 60_000
+
+/** A kernel that sends a point again and again, until it is sent a byte; it says so and powers off. */
+function pointsKernel(): Uint8Array {
+  const base = 0x10_0000
+  const asm = new Assembler({ bits: 32, address: base })
+  const [entry, loop, wait] = [asm.label('entry'), asm.label(), asm.label()]
+  asm.dd(0x1bad_b002, 0x1_0000, -(0x1bad_b002 + 0x1_0000), base, base, 0, 0, entry)
+  asm.bind(entry).mov(dx, imm16(0x3fb)).mov(al, 3).out(dx, al)
+  asm.bind(loop).mov(ecx, imm32(100_000)).bind(wait).inc(dword(0x20_0000)).dec(ecx).jnz(wait)
+  asm.mov(dx, imm16(0x3f8)).mov(al, 0x2e).out(dx, al)
+  asm.mov(dx, imm16(0x3fd)).in(al, dx).test(al, 1).jz(loop)
+  asm.mov(dx, imm16(0x3f8))
+  for (const letter of 'bye\n') asm.mov(al, letter.charCodeAt(0)).out(dx, al)
+  asm.mov(dx, imm16(0x604)).mov(eax, imm32(0x2000)).out(dx, eax).hlt()
+  return asm.assemble().bytes
+}
+writeFileSync(path('kernel'), pointsKernel())
+const MACHINE = ['run', '--kernel', path('kernel'), '--memory', '16M', '--timeout', '50']
+
+/** Moves a machine. @param there - where to, as both sides have it */
+async function move(there: string): Promise<{ source: Finished; destination: Finished; migrate: Finished }> {
+  const control = path('control')
+  const incoming = Promise.withResolvers<void>()
+  const running = Promise.withResolvers<void>()
+  const destination = runRetrap([...MACHINE, '--incoming', there], {
+    answers: [{ to: '..', type: 'x' }],
+    onError: (text) => text.includes('waiting for a machine') && incoming.resolve(),
+    deadlineMs: DEADLINE_MS,
+  })
+  const source = runRetrap([...MACHINE, '--control', control], {
+    input: '',
+    onOutput: (text) => text.includes('...') && running.resolve(),
+    deadlineMs: DEADLINE_MS,
+  })
+  await Promise.all([incoming.promise, running.promise])
+  expect(statSync(control).mode & 0o777).toBe(0o600)
+  const migrate = await runRetrap(['migrate', control, there], { deadlineMs: DEADLINE_MS })
+  return { source: await source, destination: await destination, migrate }
+}
+
+test('a machine goes on in another process, by a Unix socket', { timeout: DEADLINE_MS }, async () => {
+  const { source, destination, migrate } = await move(`unix:${path('there')}`)
+  expect(migrate).toMatchObject({ code: 0, stderr: '' })
+  expect(migrate.stdout).toMatch(
+    /^moved to .*there: \d+ ms of standstill, [\d.]+ s in all, [\d.]+ MiB in \d+ rounds\n$/,
+  )
+  expect(source.code).toBe(0)
+  expect(source.stdout).not.toContain('bye')
+  expect(source.stderr).toContain('moved to')
+  expect(destination).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\.+bye\n$/) })
+  expect(destination.stderr).toContain('the machine has arrived, and runs here')
+})
+
+test('by TCP, with a secret that both sides know', { timeout: DEADLINE_MS }, async () => {
+  writeFileSync(path('secret'), 'x'.repeat(32))
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  const { destination } = await move(`tcp:127.0.0.1:${port},secret=${path('secret')}`)
+  expect(destination.stdout).toMatch(/^\.+bye\n$/)
+})
+
+test('a command for a run that is not there says so', { timeout: DEADLINE_MS }, async () => {
+  const { code, stderr } = await runRetrap(['migrate', path('nowhere'), '--resume'], { deadlineMs: DEADLINE_MS })
+  expect([code, stderr]).toEqual([74, expect.stringContaining('no run with --control answers there')])
+})
+
+describe('addresses', () => {
+  test.each([
+    ['unix:/tmp/a b', { kind: 'unix', path: '/tmp/a b' }],
+    ['tcp:[::1]:80,secret=s', { kind: 'tcp', host: '::1', port: 80, secretFile: 's' }],
+  ])('%s', (text, address) => expect(parseMigrationAddress('migrate', text)).toEqual(address))
+
+  test.each([
+    ['tcp:host:80', 'a port is open to others; add secret=FILE'],
+    ['tcp:host:0,secret=s', 'is no address'],
+    ['/tmp/a', 'give unix:PATH or tcp:HOST:PORT,secret=FILE'],
+  ])('%s is refused', (text, message) => expect(() => parseMigrationAddress('migrate', text)).toThrow(message))
+})
