@@ -148,6 +148,20 @@ test('a breakpoint stays where its code is written again', () => {
   expect(pc.register('rax')).toBe(2n ** 64n - 1n)
 })
 
+test('a breakpoint at a repeated instruction stops before its first iteration alone', () => {
+  const { pc, at, debug, go } = debugged((asm) => {
+    asm.bind(asm.label('rep')).rep().stosb().bind(asm.label('end')).hlt()
+  })
+  pc.setRegister('rcx', 5)
+  pc.setRegister('rdi', DATA)
+  debug.addBreakpoint(BigInt(at('rep')))
+  debug.addBreakpoint(BigInt(at('end')))
+  expect(go()).toMatchObject({ kind: 'breakpoint', address: BigInt(at('rep')) })
+  expect(pc.register('rcx')).toBe(5n)
+  expect(go({ passBreakpoint: true })).toMatchObject({ kind: 'breakpoint', address: BigInt(at('end')) })
+  expect(pc.register('rcx')).toBe(0n)
+})
+
 test('an instruction that reaches into a page with a breakpoint does not hide it', () => {
   const pc = new BareCpu()
   const build = (asm: Assembler): void => {
@@ -262,6 +276,16 @@ describe('watchpoints', () => {
     ['a store over its end', (asm) => asm.mov(qword(DATA - 6), rcx), 'write', true],
     ['a store that crosses into its page', (asm) => asm.mov(qword(DATA - 1), rcx), 'write', true],
     ['MOVS from it', (asm) => asm.mov(esi, DATA).mov(edi, 0xb000).movsb(), 'read', true],
+    [
+      'a store after others in its page',
+      (asm) =>
+        asm
+          .mov(byte(DATA + 64), cl)
+          .mov(byte(DATA + 65), cl)
+          .mov(byte(DATA), cl),
+      'write',
+      true,
+    ],
     ['a store that faults', (asm) => asm.mov(rdi, 0xa000n << 44n).mov(qword(rdi), rsi), 'write', false],
   ])('%s', (_, build, kind, stops) => {
     const { pc, at, debug, go } = debugged((asm) => {
@@ -276,13 +300,7 @@ describe('watchpoints', () => {
   })
 
   test('are not for what an instruction that faults afterwards has read', () => {
-    const { pc, debug, go } = debugged((asm) =>
-      asm
-        .mov(rsi, DATA)
-        .mov(rdi, 0x1234n << 48n)
-        .movsb()
-        .hlt(),
-    )
+    const { pc, debug, go } = debugged((asm) => asm.div(dword(DATA)).hlt())
     debug.addWatchpoint(BigInt(DATA), 4, 'access')
     expect(go()).toBe('hlt')
     expect(pc.rip).toBe(HANDLER + 1)
