@@ -6,6 +6,7 @@ import { TEST_JIT } from '@retrap/tooling/jit'
 import { al, type Assembler, dword, dx, eax, ebx, ecx, esp } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPc, MachineError, type Pc, type PcDebugger, type PcOptions } from '../src/index.ts'
+import { clockFirmware, clockLog, EXIT_PORT as CLOCK_EXIT } from './support/clock-guest.ts'
 import { BASE, multibootKernel } from './support/kernels.ts'
 
 const EXIT_PORT = 0xf4
@@ -124,6 +125,27 @@ describe.each(['real', 'deterministic'] as const)('with %s time', (clock) => {
     pc.domain.stop({ reason: 'stopped' })
     expect(await running).toEqual({ reason: 'stopped' })
   })
+})
+
+test('on deterministic time every clock goes on as if there were no debugger', async () => {
+  const options = (): Partial<PcOptions> => ({
+    clock: 'deterministic',
+    kernel: undefined,
+    firmware: clockFirmware('periodic'),
+    devices: [new DebugExit({ iobase: CLOCK_EXIT })],
+  })
+  const alone = await made(counting, options())
+  await alone.pc.run()
+  const { pc, debug } = await made(counting, options())
+  let stops = 0
+  // Each interrupt reads and writes it.
+  const watch = debug.watch(0x8000n, 4, 'access', () => {
+    if (++stops === 100) watch.remove()
+  })
+  await pc.run()
+  expect(stops).toBe(100)
+  expect(clockLog(pc, 0n)).toEqual(clockLog(alone.pc, 0n))
+  expect(pc.domain.instructions).toBe(alone.pc.domain.instructions)
 })
 
 test('a stopped machine is stopped for good by its signal, and stays stopped when it is run again', async () => {
