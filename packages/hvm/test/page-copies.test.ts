@@ -5,6 +5,7 @@ import { al, dword, ecx } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { beginSavingX86Domain, type GuestPages, type X86Domain } from '../src/index.ts'
+import { GuestRecord } from '../src/x86/vapic/record.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
 const PAGE = 4096
@@ -105,6 +106,10 @@ test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
     },
   ],
   ['a loader', ({ guest }) => void guest.domain.guestMemory.load(0x10_2000, fresh(PAGE))],
+  [
+    "a TPR record in the guest's memory",
+    ({ guest: { domain } }) => new GuestRecord(domain.memory, domain.dirtyLogs, 0x16_0000).write(0x77),
+  ],
   [
     'the next owner of frames that leave the guest',
     ({ guest: { domain } }) => {

@@ -335,7 +335,13 @@ export class Pc {
       const { finishRestoring, savePc } = await import('./snapshot.ts')
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const begun = await this.#life.pause(() => savePc(this.#snapshotParts(), deadlineMs))
-      onResumed?.(begun.tookMs)
+      try {
+        onResumed?.(begun.tookMs)
+      } catch (error) {
+        // RAM is logged until it has been copied.
+        await begun.finish()
+        throw error
+      }
       return begun.finish()
     })
     // One after the other: frames are copied for one at a time.

@@ -94,6 +94,18 @@ test('a machine runs on while its RAM is copied, and saves one after the other',
   expect(await running).toEqual({ reason: 'stopped' })
 })
 
+test('a listener that throws ends the save, and the guest writes its RAM as before', async () => {
+  const pc = await made(halting())
+  const why = new Error('the listener')
+  const onResumed = (): never => {
+    throw why
+  }
+  await expect(pc.save({ onResumed })).rejects.toBe(why)
+  const { dirtyLogs, p2m } = pc.domain
+  expect([dirtyLogs.beforeWrites, p2m.writeLogs.overlaps(0, 0x400)]).toEqual([null, false])
+  expect((await pc.save()).pages.gfns.length).toBeGreaterThan(0)
+})
+
 test('firmware that hides RAM for system management while the machine is saved gets it, and the RAM is saved', async () => {
   const tsegBytes = 1 << 20
   const pc = await made({ machine: 'q35', smm: true, firmware: clockFirmware('periodic') })

@@ -50,8 +50,9 @@ export class GuestRecord implements TaskPriorityRecord {
     const ma = this.#address()
     const { u8, codeBits } = this.#memory
     if (ma < 0 || u8[ma + offset] === value) return
-    u8[ma + offset] = value
+    // First, so that whoever keeps the frame as it is can copy it.
     this.#logs.mark(Math.floor(this.#gpa / 0x1000), 1)
+    u8[ma + offset] = value
     if (codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma + offset, 1)
   }
 }
