@@ -105,6 +105,6 @@ async function takeOver(frames: FrameStream): Promise<void> {
 }
 
 async function refuse(frames: FrameStream, why: string): Promise<void> {
-  await frames.send('NOTE', new TextEncoder().encode(why)).catch(() => undefined)
+  await frames.send('NOTE', new TextEncoder().encode(why.slice(0, 1000))).catch(() => undefined)
   frames.close()
 }

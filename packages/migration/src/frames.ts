@@ -23,20 +23,31 @@ export type FrameType =
 const HEAD_BYTES = 12
 /** "RTMG", before the type. */
 const MAGIC = 0x474d_5452
-/** Payloads are not larger than this: a state with the memories of its devices, and the last pages. */
-const MOST_BYTES = 2 ** 31
+/** Bytes that go out in one: a side that reads has taken them after a while. */
+const PIECE_BYTES = 1 << 20
+/** Payloads are not larger than this, by type; those that are not named hold a line of text at most. */
+const MOST_BYTES: Readonly<Partial<Record<FrameType, number>>> = {
+  HELO: 16 << 20,
+  PAGE: 1 << 20,
+  // A state with the memories of its devices, and the last pages.
+  STAT: 2 ** 31,
+}
+const MOST_LINE_BYTES = 1 << 16
 
 /** Sends and receives whole frames. */
 export class FrameStream {
   readonly #channel: Channel
+  readonly #sendMs: number
   /** Pieces that have arrived and are not taken. */
   readonly #pieces: Uint8Array[] = []
   #bytes = 0
   /** Bytes that were sent. */
   sent = 0
 
-  constructor(channel: Channel) {
+  /** @param sendMs - how long the other side may take to read a MiB; default for ever */
+  constructor(channel: Channel, sendMs: number = Infinity) {
     this.#channel = channel
+    this.#sendMs = sendMs
   }
 
   /** Ends the connection. */
@@ -57,12 +68,20 @@ export class FrameStream {
       frame.set(part, at)
       at += part.length
     }
-    try {
-      await this.#channel.send(frame)
-    } catch (error) {
-      throw cut(error)
+    for (let begin = 0; begin < frame.length; begin += PIECE_BYTES) {
+      const piece = frame.length <= PIECE_BYTES ? frame : frame.slice(begin, begin + PIECE_BYTES)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await this.#sendPiece(piece)
     }
     this.sent += frame.length
+  }
+
+  async #sendPiece(piece: Uint8Array): Promise<void> {
+    try {
+      await within(this.#sendMs, 'room for more at the other side', this.#channel.send(piece))
+    } catch (error) {
+      throw error instanceof MigrationError ? error : cut(error)
+    }
   }
 
   /** Receives a frame of one of some types. @throws MigrationError `ERR_CUT`, `ERR_PROTOCOL`; `ERR_REFUSED` for a note */
@@ -71,12 +90,18 @@ export class FrameStream {
     const view = new DataView(head.buffer, head.byteOffset)
     const type = String.fromCharCode(...head.subarray(4, 8))
     const length = view.getUint32(8, true)
-    if (view.getUint32(0, true) !== MAGIC || length > MOST_BYTES)
+    if (view.getUint32(0, true) !== MAGIC)
       throw new MigrationError('ERR_PROTOCOL', 'the other side does not migrate machines, or not by this protocol')
+    // Before anything of it is kept.
+    if (type !== 'NOTE' && !(types as readonly string[]).includes(type))
+      throw new MigrationError('ERR_PROTOCOL', `the other side has sent ${text(type)}: expected ${types.join(' or ')}`)
+    if (length > (MOST_BYTES[type as FrameType] ?? MOST_LINE_BYTES))
+      throw new MigrationError('ERR_PROTOCOL', `the other side sends ${length} bytes of ${type}: that is too much`)
     const payload = await this.#take(length)
-    if (type === 'NOTE') throw new MigrationError('ERR_REFUSED', `the other side says: ${noteText(payload)}`)
-    if (!(types as readonly string[]).includes(type))
-      throw new MigrationError('ERR_PROTOCOL', `the other side has sent ${type}: expected ${types.join(' or ')}`)
+    if (type === 'NOTE') {
+      const why = text(new TextDecoder().decode(payload.subarray(0, 1000)))
+      throw new MigrationError('ERR_REFUSED', `the other side says: ${why}`)
+    }
     return { type: type as Type, payload }
   }
 
@@ -109,11 +134,9 @@ export class FrameStream {
   }
 }
 
-function noteText(payload: Uint8Array): string {
-  // What people read has no control characters, and an end.
-  // oxlint-disable-next-line no-control-regex -- these are what is meant
-  return new TextDecoder().decode(payload.subarray(0, 1000)).replaceAll(/[\u0000-\u001f\u007f]/g, ' ')
-}
+/** A text of the other side for people to read: without control characters. */
+// oxlint-disable-next-line no-control-regex -- these are what is meant
+const text = (given: string): string => given.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
 
 function cut(cause: unknown): MigrationError {
   const why = cause instanceof Error ? `: ${cause.message}` : ''
@@ -122,6 +145,7 @@ function cut(cause: unknown): MigrationError {
 
 /** Waits for something, but not for ever. @throws MigrationError `ERR_CUT` when the time has passed */
 export async function within<T>(ms: number, what: string, waiting: Promise<T>): Promise<T> {
+  if (ms === Infinity) return waiting
   let timer: unknown
   const late = new Promise<never>((_, reject) => {
     const error = new MigrationError('ERR_CUT', `${what} has not come within ${ms} ms`)

@@ -30,6 +30,17 @@ export class SentMemory {
     }
   }
 
+  /**
+   * Checks that the guest has the frames that it had: of others there is no log.
+   *
+   * @throws MigrationError `ERR_MACHINE`
+   */
+  checkFrames(): void {
+    if (placesOf(framesOf(this.#domain)) === placesOf(this.frames)) return
+    const what = 'its firmware has changed which memory it has; try again'
+    throw new MigrationError('ERR_MACHINE', `this machine cannot be moved now: ${what}`)
+  }
+
   /** Returns all frames. */
   all(): number[] {
     return this.frames.flatMap(({ gfn, count }) => Array.from({ length: count }, (_, i) => gfn + i))
@@ -80,6 +91,17 @@ export class SentMemory {
   close(): void {
     for (const log of this.#logs.splice(0)) log.stop()
   }
+}
+
+/** Where a guest has frames, of either kind: one may become the other. */
+function placesOf(frames: readonly GuestFrames[]): string {
+  const ends: number[] = []
+  for (const { gfn, count } of frames) {
+    if (ends.at(-1) === gfn) ends.pop()
+    else ends.push(gfn)
+    ends.push(gfn + count)
+  }
+  return ends.join(' ')
 }
 
 function framesOf(domain: Domain): GuestFrames[] {

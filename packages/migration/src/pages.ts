@@ -30,11 +30,12 @@ export class ArrivingPages {
   /** Frames that are not zeros. */
   readonly #filled: Uint8Array
 
-  /** @throws MigrationError `ERR_PROTOCOL` for frames that no guest has; RangeError where the host has no room */
+  /** @throws MigrationError `ERR_PROTOCOL` for frames that no guest has; `ERR_MACHINE` where the host has no room */
   constructor(frames: readonly Pick<GuestFrames, 'gfn' | 'count'>[]) {
     let first = 0
     let end = 0
-    this.#runs = frames.map(({ gfn, count }) => {
+    this.#runs = frames.map((frame) => {
+      const { gfn, count } = frame ?? {}
       if (!Number.isInteger(gfn) || !Number.isInteger(count) || gfn < end || count < 1 || gfn + count > ZEROS)
         throw new MigrationError('ERR_PROTOCOL', `${count} guest frames from ${gfn}: expected them from low to high`)
       const run = { gfn, count, first }
@@ -42,7 +43,11 @@ export class ArrivingPages {
       end = gfn + count
       return run
     })
-    this.#bytes = new Uint8Array(first * PAGE_BYTES)
+    try {
+      this.#bytes = new Uint8Array(first * PAGE_BYTES)
+    } catch (cause) {
+      throw new MigrationError('ERR_MACHINE', `this host has no room for ${first} frames of memory`, { cause })
+    }
     this.#filled = new Uint8Array(first)
   }
 

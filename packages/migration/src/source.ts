@@ -32,7 +32,7 @@ export interface MigrateOptions {
   readonly bytesPerSecond?: number
   /** Times that memory is gone through before it is given up; default 30. */
   readonly mostRounds?: number
-  /** How long the other side may take for an answer, in milliseconds; default 60,000. */
+  /** How long the other side may take for an answer, or to read a MiB, in milliseconds; default 60,000. */
   readonly answerMs?: number
   /** Told of each round. */
   readonly onRound?: (round: MigrationRound) => void
@@ -90,7 +90,7 @@ export async function migrate(
   source: MigrationSource,
   options: MigrateOptions = {},
 ): Promise<MigrationReport> {
-  const migration = new Migration(new FrameStream(channel), source, options)
+  const migration = new Migration(channel, source, options)
   try {
     return await migration.run()
   } finally {
@@ -109,11 +109,11 @@ class Migration {
   /** Bytes of contents that went in a millisecond of the last round. */
   #pace: number
 
-  constructor(frames: FrameStream, source: MigrationSource, options: MigrateOptions) {
-    this.#frames = frames
+  constructor(channel: Channel, source: MigrationSource, options: MigrateOptions) {
     this.#source = source
     this.#options = options
     this.#answerMs = options.answerMs ?? 60_000
+    this.#frames = new FrameStream(channel, this.#answerMs)
     this.#throttle = new Throttle(source)
     this.#pace = Math.min(USUAL_PACE, (options.bytesPerSecond ?? Infinity) / 1000)
   }
@@ -162,7 +162,7 @@ class Migration {
         const rate = Math.round((this.#pace * 1000) / 2 ** 20)
         const what = `after ${mostRounds} rounds ${next.length} pages are left, which take longer than ${downtimeMs} ms`
         const why = `${what} at ${rate} MiB a second; allow more downtime, or give it more bandwidth`
-        await this.#frames.send('NOTE', new TextEncoder().encode('the source gives up'))
+        await this.#frames.send('NOTE', new TextEncoder().encode('the source gives up')).catch(() => undefined)
         throw new MigrationError('ERR_DOWNTIME', why)
       }
     }
@@ -198,6 +198,7 @@ class Migration {
   /** The guest has stopped. @param stopped - since when */
   async #handOver(memory: SentMemory, rest: readonly number[], stopped: number): Promise<MigrationReport> {
     try {
+      memory.checkFrames()
       const { state, pages } = await this.#source.save()
       const last = new Set([...rest, ...memory.takeWritten(), ...memory.rom()])
       const { given, zeros } = lastPages(pages, last)

@@ -1,6 +1,7 @@
 /** Machines that move while they run. */
+import type { Pc } from '@retrap/machine'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { migrate, MigrationError, receiveMigration, StoppableRun } from '../src/index.ts'
+import { type Channel, migrate, MigrationError, receiveMigration, StoppableRun } from '../src/index.ts'
 import { Throttle } from '../src/throttle.ts'
 import { STOPPED, tellToEnd, verdictOf, writingPc } from './support/guest.ts'
 import { move } from './support/move.ts'
@@ -8,7 +9,7 @@ import { pipe } from './support/pipe.ts'
 
 /** Time enough for all of memory. */
 const ONCE = { downtimeMs: 100_000 }
-/** Bytes that a migration sends, about: its state has another size each time. */
+/** Bytes that a migration sends, about: its last pages are others each time. */
 let bytes = 0
 /** Of three answers. */
 const BACK_BYTES = 3 * 12
@@ -49,7 +50,6 @@ describe('a cut', () => {
   test.each([
     { where: 'in what is said of the machine', at: () => 20 },
     { where: 'in the middle of memory', at: () => Math.floor(bytes / 3) },
-    { where: 'in the state', at: () => bytes - 3000 },
   ])('$where: the source runs on', async ({ at }) => {
     const { error, ran, result } = await move({ cutAfter: at() }, ONCE)
     expect(error).toBeInstanceOf(MigrationError)
@@ -96,6 +96,69 @@ test('the hand-over record in two: neither side runs, until somebody decides', a
   expect((await running).reason).toBe('power-off')
   expect(verdictOf(pc)).toBe('whole')
   pc.close()
+})
+
+describe('the source runs on', () => {
+  /** Moves a machine, and has `onSend` look at each piece before it goes. @returns how that failed */
+  async function failed(
+    onSend: (bytes: Uint8Array, pc: Pc, near: Channel) => Promise<void> | undefined,
+  ): Promise<unknown> {
+    const pc = await writingPc({})
+    const [near, far] = pipe()
+    const run = new StoppableRun()
+    const running = run.run(pc, {}, STOPPED)
+    const arriving = receiveMigration(far).catch(() => undefined)
+    const send = (bytes: Uint8Array): Promise<void> => onSend(bytes, pc, near) ?? near.send(bytes)
+    const source = { domain: pc.domain, stop: () => run.stop(), resume: () => run.resume(), save: () => pc.save() }
+    const error = await migrate({ ...near, send }, source, { ...ONCE, answerMs: 500 }).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    )
+    expect(run.isStopped).toBe(false)
+    tellToEnd(pc)
+    expect((await running).reason).toBe('power-off')
+    expect(verdictOf(pc)).toBe('whole')
+    await arriving
+    pc.close()
+    return error
+  }
+  const typeOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes.subarray(4, 8))
+
+  test.each(['HELO', 'PAGE', 'STAT'])(
+    'where the other side reads no more before %s',
+    async (type) => {
+      let stalls = false
+      const error = await failed((bytes) => {
+        stalls ||= typeOf(bytes) === type
+        return stalls ? new Promise(() => undefined) : undefined
+      })
+      expect(error).toMatchObject({ code: 'ERR_CUT' })
+    },
+    20_000,
+  )
+
+  test('where the connection ends in the state', async () => {
+    let isCut = false
+    const error = await failed((bytes, _pc, near) => {
+      isCut ||= typeOf(bytes) === 'STAT'
+      if (!isCut) return undefined
+      return near.send(bytes.subarray(0, bytes.length / 2)).then(() => {
+        near.close()
+        throw new Error('cut')
+      })
+    })
+    expect(error).toMatchObject({ code: 'ERR_CUT' })
+    expect(isCut).toBe(true)
+  })
+
+  test('where it has got memory that was not there at the beginning', async () => {
+    const error = await failed((bytes, { domain: { p2m } }) => {
+      // As firmware does that opens SMRAM.
+      if (typeOf(bytes) === 'PAGE' && p2m.translate(0xa_0000) < 0) p2m.populate(0xa0, 1)
+      return undefined
+    })
+    expect(error).toMatchObject({ code: 'ERR_MACHINE' })
+  })
 })
 
 test('a machine that is held back stands still for a part of the time, and runs in the end', async () => {
@@ -145,12 +208,22 @@ describe('a destination', () => {
     ['another frame', Uint8Array.from('RTMGHAND\0\0\0\0', (c) => c.charCodeAt(0))],
     ['no description', Uint8Array.from('RTMGHELO\x02\0\0\0[]', (c) => c.charCodeAt(0))],
     ['frames that no guest has', hello({ protocol: 1, frames: [{ gfn: -1, count: 5 }] })],
+    ['frames that are none', hello({ protocol: 1, frames: [null] })],
+    ['more of a frame than there can be', Uint8Array.from('RTMGHELO\xff\xff\xff\x7f', (c) => c.charCodeAt(0))],
+    ['a later frame before it has come', Uint8Array.from('RTMGSTAT\0\0\0\x10', (c) => c.charCodeAt(0))],
     ['another version', hello({ protocol: 2, frames: [] })],
   ])('refuses %s', async (_, given) => {
     const [near, far] = pipe()
     const arriving = receiveMigration(far)
     await near.send(given)
     await expect(arriving).rejects.toMatchObject({ code: 'ERR_PROTOCOL' })
+  })
+
+  test('refuses more memory than the host has', async () => {
+    const [near, far] = pipe()
+    const arriving = receiveMigration(far)
+    await near.send(hello({ protocol: 1, frames: [{ gfn: 0, count: 0x7fff_ffff }] }))
+    await expect(arriving).rejects.toMatchObject({ code: 'ERR_MACHINE' })
   })
 })
 
