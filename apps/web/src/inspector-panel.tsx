@@ -25,21 +25,18 @@ async function loadDisassembler(): Promise<Disassemble> {
 
 /** What the machine does at this moment, and a brake for its disks. */
 export function InspectorPanel({ machine }: { machine: Machine }) {
-  const [isOpen, setOpen] = useState(false)
   const [view, setView] = useState<MachineView | null>(null)
   const [disassemble, setDisassembler] = useState<Disassemble | null>(null)
   const [delay, setDelay] = useState(0)
   useEffect(() => {
-    if (!isOpen) return undefined
     void loadDisassembler().then((loaded) => setDisassembler(() => loaded))
     const look = (): void => void machine.inspect().then(setView, () => setView(null))
     look()
     const timer = setInterval(look, LOOK_MS)
     return () => clearInterval(timer)
-  }, [machine, isOpen])
+  }, [machine])
   return (
-    <details class="panel" onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary>Inspector</summary>
+    <>
       {view === null && <p class="soft">The machine is off.</p>}
       {view?.vcpus.map((vcpu, i) => (
         <section key={i} aria-label={`vCPU ${i}`}>
@@ -74,6 +71,6 @@ export function InspectorPanel({ machine }: { machine: Machine }) {
           }}
         />
       </label>
-    </details>
+    </>
   )
 }

@@ -1,6 +1,6 @@
 import type { Machine, MachineState, Progress } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { InspectorPanel } from './inspector-panel.tsx'
+import { Inspector } from './inspector.tsx'
 import { ScreenPanel } from './screen-panel.tsx'
 import { SerialPanel } from './serial-panel.tsx'
 import type { Chosen } from './settings.ts'
@@ -103,7 +103,7 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
         <div class="machine">
           <ScreenPanel machine={machine} />
           <SerialPanel machine={machine} />
-          <InspectorPanel machine={machine} />
+          <Inspector machine={machine} />
         </div>
       )}
     </>
