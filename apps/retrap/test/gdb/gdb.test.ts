@@ -97,8 +97,13 @@ test('a client may come before the machine is there; a second one is sent away, 
   for (let i = 0; i < 50; i++) {
     const next = connected()
     next.socket.write('$qC#b4')
+    // One that is sent away may be told by a reset.
+    const answer = next.until('$QC01#f5').then(
+      () => true,
+      () => false,
+    )
     // oxlint-disable-next-line no-await-in-loop -- the first one's end takes a moment to be noticed
-    const answered = await Promise.race([next.until('$QC01#f5').then(() => true), next.over.then(() => false)])
+    const answered = await Promise.race([answer, next.over.then(() => false)])
     if (!answered) continue
     next.socket.write('$k#6b')
     // oxlint-disable-next-line no-await-in-loop
