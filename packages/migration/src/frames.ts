@@ -9,7 +9,7 @@ export type FrameType =
   | 'TAKE'
   /** Source: contents of pages. */
   | 'PAGE'
-  /** Source: state and last pages, as a snapshot file. The guest has stopped. */
+  /** Source: state, as a snapshot file. The guest has stopped. */
   | 'STAT'
   /** Destination: its machine is whole and waits. */
   | 'REDY'

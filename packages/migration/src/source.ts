@@ -67,6 +67,7 @@ export interface MigrationReport {
   readonly bytes: number
 }
 
+const NO_PAGES: GuestPages = { gfns: new Uint32Array(), bytes: new Uint8Array() }
 /** Bytes in a millisecond, as long as nothing else is known. */
 const USUAL_PACE = 100_000
 /** A round of so many bytes tells how fast they go. */
@@ -203,7 +204,19 @@ class Migration {
       const last = new Set([...rest, ...memory.takeWritten(), ...memory.rom()])
       const { given, zeros } = lastPages(pages, last)
       const pieces: Uint8Array[] = []
-      const file = { description: null, state: { state, zeros }, pages: given }
+      // Compressing them would take longer than sending them.
+      for (let at = 0; at < given.gfns.length; at += PAGES_A_FRAME) {
+        const some = Array.from(given.gfns.subarray(at, at + PAGES_A_FRAME))
+        const contents = given.bytes.subarray(at * PAGE_BYTES, (at + some.length) * PAGE_BYTES)
+        const frame = encodePages(
+          some,
+          some.map(() => false),
+          contents,
+        )
+        // oxlint-disable-next-line no-await-in-loop -- in order
+        await this.#frames.send('PAGE', ...frame)
+      }
+      const file = { description: null, state: { state, zeros }, pages: NO_PAGES }
       await writeSnapshot(file, (bytes) => void pieces.push(bytes.slice()))
       await this.#frames.send('STAT', ...pieces)
       await this.#answer('word that the destination is ready', 'REDY')
