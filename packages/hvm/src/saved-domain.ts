@@ -3,8 +3,8 @@ import type { DevicesState } from './device-state.ts'
 import type { Domain } from './domain.ts'
 import { HvmError } from './errors.ts'
 import { guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from './guest-frames.ts'
-import { LatePages } from './late-pages.ts'
-import { PageCopies } from './page-copies.ts'
+import type { LatePages } from './late-pages.ts'
+import type { PageCopies } from './page-copies.ts'
 import { checkShape } from './state-shape.ts'
 import type { RoundState } from './virtual-rounds.ts'
 
@@ -109,13 +109,15 @@ export async function beginSavingDomain<S extends DomainState>(
     const why = 'its grants and rings are not part of a snapshot'
     throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot be saved: ${why}`)
   }
+  // Few machines are saved: those that are not do not load it.
+  const copying = await import('./page-copies.ts')
   domain.secondLevel.late?.finishNow()
   const others: { state?: Omit<S, 'devices'>; copies?: PageCopies } = {}
   const devices = await domain.saveDevices(deadlineMs, () => {
     others.state = stateOf(domain, own)
     atRest()
     // Last of all: nothing is thrown after it. The models go on when this has returned.
-    others.copies = new PageCopies(domain)
+    others.copies = new copying.PageCopies(domain)
   })
   const copies = others.copies!
   return { state: { ...others.state!, devices } as unknown as S, pages: (turn) => copies.collect(turn) }
@@ -149,11 +151,12 @@ export async function beginRestoringDomain<S extends DomainState>(
   domain.restoreRound(state.round)
   // The levels of wires come with the controllers; the models drive them to the same.
   own.restoreInterrupts(state)
+  const lateness = await import('./late-pages.ts')
   const restored: { late?: LatePages } = {}
   // Models that go on look at rings in RAM at once.
   await domain.restoreDevices(state.devices, () => {
     own.mapped(state)
-    restored.late = new LatePages(domain, state.frames, pages)
+    restored.late = new lateness.LatePages(domain, state.frames, pages)
     domain.asleep = state.asleep
     own.restoreVcpus(state)
   })
