@@ -5,7 +5,7 @@ import { CliError } from './cli-error.ts'
 import type { DriveArgument } from './drives.ts'
 import { readInput } from './files.ts'
 import type { NetworkBoot } from './network-cards.ts'
-import type { MachineImages } from './session.ts'
+import type { MachineImages } from './session-settings.ts'
 import { usage, type ModuleArgument } from './values.ts'
 
 /** Options that name what a machine loads. */

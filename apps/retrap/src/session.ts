@@ -1,84 +1,28 @@
 import { constants } from 'node:os'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { describeThrown, type MachineExit } from '@retrap/machine'
-import { BackEnds, type BackEndSettings } from './back-ends.ts'
-import type { DisplaySettings } from './display/display-option.ts'
+import { BackEnds } from './back-ends.ts'
 import { SessionDisplay } from './display/session-display.ts'
-import { flushDevices, type CreateDevices } from './devices.ts'
+import { flushDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
 import { explainError } from './explain-error.ts'
-import type { GdbOption } from './gdb/gdb-option.ts'
 import { SessionGdb } from './gdb/session-gdb.ts'
 import type { EndingSignal, SessionHost } from './host.ts'
-import type { Machine, MachineOptions, MachineSnapshotSource } from './machine-contract.ts'
+import type { Machine, MachineOptions } from './machine-contract.ts'
 import { runCommand } from './monitor/commands.ts'
-import { HotDevices, type PortDevice } from './monitor/hot-devices.ts'
-import type { MigrationAddress } from './migration/address.ts'
+import { HotDevices } from './monitor/hot-devices.ts'
 import { ControlSocket } from './migration/control.ts'
 import { SessionMigration } from './migration/session-migration.ts'
 import { OutputWatch } from './output-watch.ts'
 import { Chardevs } from './serial/chardevs.ts'
 import { SerialWires } from './serial/serial-wires.ts'
 import { exitCodeOf, linesOfEnd, type Ending } from './session-end.ts'
-import { type RecordingSettings, SessionRecording } from './recording/session-recording.ts'
-import { SessionSnapshots, type SnapshotSettings } from './snapshots/session-snapshots.ts'
-import { SessionTerminal, type TerminalSettings } from './session-terminal.ts'
+import type { SessionSettings } from './session-settings.ts'
+import { SessionRecording } from './recording/session-recording.ts'
+import { SessionSnapshots } from './snapshots/session-snapshots.ts'
+import { SessionTerminal } from './session-terminal.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
-import type { SessionTrace } from './trace/session-trace.ts'
 import { usage } from './values.ts'
-
-/** What the system under a machine is. */
-export type MachineImages = Pick<
-  MachineOptions,
-  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms' | 'vgaBios'
->
-
-/** One machine to run, and how it meets the outside. */
-export interface SessionSettings extends BackEndSettings, TerminalSettings {
-  readonly machine: Omit<
-    MachineOptions,
-    'devices' | 'deviceServers' | 'serialPorts' | 'drives' | 'flash' | keyof MachineImages
-  >
-  /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
-  readonly images: () => Promise<MachineImages>
-  readonly devices: CreateDevices
-  /** Where the graphics card's picture goes; default nowhere. */
-  readonly display?: DisplaySettings
-  readonly timeoutMs?: number
-  readonly stats?: 'json' | 'text'
-  /** Devices behind root ports, as the options have them. */
-  readonly portDevices?: readonly PortDevice[]
-  /** The profile that the machine's samples go to. */
-  readonly profile?: SessionProfile
-  /** What is traced of its machines. */
-  readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
-  /** Where a machine is awaited that goes on here. */
-  readonly incoming?: MigrationAddress
-  /** Takes over what has arrived, before it runs. */
-  readonly takeOver?: () => Promise<void>
-  /** The Unix socket that takes commands. */
-  readonly control?: string
-  /** Where gdb attaches. */
-  readonly gdb?: GdbOption
-  /** How the machine is saved. */
-  readonly snapshots: SnapshotSettings
-  /** Whether the run is recorded, or is a recorded one. */
-  readonly recording?: RecordingSettings
-  /** Reads what the machine goes on from; default it is powered on. */
-  readonly restore?: (tell: (text: string) => void) => Promise<MachineSnapshotSource>
-  /** A guest that resets its machine ends the run. */
-  readonly noReboot?: boolean
-}
-
-/** The part of a guest's profile that a session drives. */
-export interface SessionProfile {
-  /** It takes no more samples. */
-  readonly isFull: boolean
-  /** Gives names to what was sampled, while the machine is there. */
-  resolve(machine: Machine, kernel: Uint8Array | undefined): void
-  /** Writes the file. */
-  write(): void
-}
 
 const ASLEEP = 'retrap: the guest sleeps; its alarm, a key or Ctrl-A p wakes it\r\n'
 const AWAKE = 'retrap: the guest wakes\r\n'

@@ -9,7 +9,8 @@ import { displaySettings, parseDisplay, type DisplayTarget, withCardDevice } fro
 import { SessionDisplay } from '../src/display/session-display.ts'
 import { usualVga } from '../src/images.ts'
 import { parseDevice } from '../src/values.ts'
-import { runSession, type SessionSettings } from '../src/session.ts'
+import { runSession } from '../src/session.ts'
+import type { SessionSettings } from '../src/session-settings.ts'
 import { FakeHost } from './support/fake-machine.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-display-'))

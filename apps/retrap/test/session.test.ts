@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import type { MachineExit } from '@retrap/machine'
 import type { Machine } from '../src/machine-contract.ts'
-import { runSession, type SessionSettings } from '../src/session.ts'
+import { runSession } from '../src/session.ts'
+import type { SessionSettings } from '../src/session-settings.ts'
 import { FakeHost, type FakeProgram } from './support/fake-machine.ts'
 
 const SETTINGS: SessionSettings = {

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { CreateMachine, Machine } from '../machine-contract.ts'
 import { type ListingOutput, printLines } from '../print-lines.ts'
-import type { MachineImages } from '../session.ts'
+import type { MachineImages } from '../session-settings.ts'
 import { parseAddress, parseMemory, parseModule, parseSeconds, usage, type ModuleArgument } from '../values.ts'
 import { listMap } from './listing.ts'
 

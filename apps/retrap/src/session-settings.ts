@@ -1,0 +1,64 @@
+import type { BackEndSettings } from './back-ends.ts'
+import type { CreateDevices } from './devices.ts'
+import type { DisplaySettings } from './display/display-option.ts'
+import type { GdbOption } from './gdb/gdb-option.ts'
+import type { Machine, MachineOptions, MachineSnapshotSource } from './machine-contract.ts'
+import type { MigrationAddress } from './migration/address.ts'
+import type { PortDevice } from './monitor/hot-devices.ts'
+import type { RecordingSettings } from './recording/session-recording.ts'
+import type { TerminalSettings } from './session-terminal.ts'
+import type { SnapshotSettings } from './snapshots/session-snapshots.ts'
+import type { SessionTrace } from './trace/session-trace.ts'
+
+/** What the system under a machine is. */
+export type MachineImages = Pick<
+  MachineOptions,
+  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms' | 'vgaBios'
+>
+
+/** One machine to run, and how it meets the outside. */
+export interface SessionSettings extends BackEndSettings, TerminalSettings {
+  readonly machine: Omit<
+    MachineOptions,
+    'devices' | 'deviceServers' | 'serialPorts' | 'drives' | 'flash' | keyof MachineImages
+  >
+  /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
+  readonly images: () => Promise<MachineImages>
+  readonly devices: CreateDevices
+  /** Where the graphics card's picture goes; default nowhere. */
+  readonly display?: DisplaySettings
+  readonly timeoutMs?: number
+  readonly stats?: 'json' | 'text'
+  /** Devices behind root ports, as the options have them. */
+  readonly portDevices?: readonly PortDevice[]
+  /** The profile that the machine's samples go to. */
+  readonly profile?: SessionProfile
+  /** What is traced of its machines. */
+  readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
+  /** Where a machine is awaited that goes on here. */
+  readonly incoming?: MigrationAddress
+  /** Takes over what has arrived, before it runs. */
+  readonly takeOver?: () => Promise<void>
+  /** The Unix socket that takes commands. */
+  readonly control?: string
+  /** Where gdb attaches. */
+  readonly gdb?: GdbOption
+  /** How the machine is saved. */
+  readonly snapshots: SnapshotSettings
+  /** Whether the run is recorded, or is a recorded one. */
+  readonly recording?: RecordingSettings
+  /** Reads what the machine goes on from; default it is powered on. */
+  readonly restore?: (tell: (text: string) => void) => Promise<MachineSnapshotSource>
+  /** A guest that resets its machine ends the run. */
+  readonly noReboot?: boolean
+}
+
+/** The part of a guest's profile that a session drives. */
+export interface SessionProfile {
+  /** It takes no more samples. */
+  readonly isFull: boolean
+  /** Gives names to what was sampled, while the machine is there. */
+  resolve(machine: Machine, kernel: Uint8Array | undefined): void
+  /** Writes the file. */
+  write(): void
+}
