@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
+import { chmodSync, lstatSync, rmSync } from 'node:fs'
 import { createConnection, createServer, type ListenOptions, type Server, type Socket } from 'node:net'
 import type { Channel } from '@retrap/migration'
 import { CliError } from '../cli-error.ts'
@@ -124,6 +124,8 @@ export async function awaitSource(address: MigrationAddress, stderr: SessionOutp
     })
   })
   await listen(server, address.kind === 'unix' ? { path: address.path } : { port: address.port, host: address.host })
+  // A socket has no secret: its file says who may send a machine.
+  if (address.kind === 'unix') chmodSync(address.path, 0o600)
   stderr.write(`retrap: waiting for a machine at ${nameOf(address)}\n`)
   try {
     return await found
@@ -132,7 +134,7 @@ export async function awaitSource(address: MigrationAddress, stderr: SessionOutp
   }
 }
 
-/** Listens; a socket file that nobody listens at any more is replaced. @throws CliError `ERR_INPUT` */
+/** Listens; a socket that nobody listens at any more is replaced, and no other file. @throws CliError `ERR_INPUT` */
 export async function listen(server: Server, at: ListenOptions): Promise<void> {
   const attempt = async (): Promise<void> => {
     server.listen(at)
@@ -141,7 +143,7 @@ export async function listen(server: Server, at: ListenOptions): Promise<void> {
   try {
     await attempt().catch(async (error: unknown) => {
       const { code } = error as { code?: string }
-      if (code !== 'EADDRINUSE' || at.path === undefined || (await isAnswered(at.path))) throw error
+      if (code !== 'EADDRINUSE' || at.path === undefined || !(await isLeftBehind(at.path))) throw error
       rmSync(at.path)
       await attempt()
     })
@@ -150,14 +152,16 @@ export async function listen(server: Server, at: ListenOptions): Promise<void> {
   }
 }
 
-async function isAnswered(path: string): Promise<boolean> {
+/** Whether a file is a socket that nobody listens at. */
+async function isLeftBehind(path: string): Promise<boolean> {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false
   const socket = createConnection(path)
   const answered = await once(socket, 'connect').then(
     () => true,
     () => false,
   )
   socket.destroy()
-  return answered
+  return !answered
 }
 
 /** An address as messages have it. */

@@ -28,7 +28,11 @@ export class SessionTrace {
    * @throws CliError `ERR_INPUT` where the file cannot be written
    */
   constructor(specs: readonly TraceSpec[], path: string | null, stderr: SessionOutput) {
-    this.#sink = path === null ? linesTo((text) => void stderr.write(text)) : fileSink(path)
+    const failed = (why: string): void => {
+      stderr.write(`retrap: the trace ends here: cannot write ${path}: ${why}\n`)
+      this.#tracer.detach()
+    }
+    this.#sink = path === null ? linesTo((text) => void stderr.write(text)) : fileSink(path, failed)
     this.#tracer = new Tracer(specs, (record) => this.#sink.add(record))
   }
 
@@ -61,8 +65,12 @@ function linesTo(write: (text: string) => void): Sink {
   return { add: (record) => write(`${formatRecord(record)}\n`), end: () => undefined }
 }
 
-/** A file that gets its text in larger pieces. What a process that ends has left goes out with it. */
-function fileSink(path: string): Sink {
+/**
+ * A file that gets its text in larger pieces. What a process that ends has left goes out with it.
+ *
+ * @param failed - hears why it cannot be written any more; the guest, which is executing, hears nothing of it
+ */
+function fileSink(path: string, failed: (why: string) => void): Sink {
   let file: number
   try {
     file = openSync(path, 'w')
@@ -70,11 +78,19 @@ function fileSink(path: string): Sink {
     throw new CliError('ERR_INPUT', `cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`)
   }
   let pieces: string[] = []
+  let isFull = false
   const flush = (): void => {
-    if (pieces.length > 0) writeSync(file, pieces.join(''))
+    const bytes = Buffer.from(pieces.join(''))
     pieces = []
+    try {
+      for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done)
+    } catch (error) {
+      isFull = true
+      failed((error as Error).message)
+    }
   }
   const write = (text: string): void => {
+    if (isFull) return
     pieces.push(text)
     if (pieces.length >= BATCH) flush()
   }

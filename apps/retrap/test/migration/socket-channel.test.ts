@@ -1,0 +1,32 @@
+/** Sockets that machines arrive at. */
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { SessionOutput } from '../../src/host.ts'
+import { awaitSource, connectTo, listen } from '../../src/migration/socket-channel.ts'
+
+let folder = ''
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'retrap-'))))
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+test('a file in the place of a socket is not taken for one, and stays', async () => {
+  const path = join(folder, 'disk.img')
+  writeFileSync(path, 'a disk')
+  await expect(listen(createServer(), { path })).rejects.toMatchObject({ code: 'ERR_INPUT' })
+  expect(readFileSync(path, 'utf8')).toBe('a disk')
+})
+
+test('a socket for machines is its user’s alone', async () => {
+  const address = { kind: 'unix', path: join(folder, 'incoming') } as const
+  const mode = Promise.withResolvers<number>()
+  const stderr = { write: () => mode.resolve(statSync(address.path).mode & 0o777) } as unknown as SessionOutput
+  const before = process.umask(0)
+  const arriving = awaitSource(address, stderr)
+  expect((await mode.promise).toString(8)).toBe('600')
+  process.umask(before)
+  const channel = await connectTo(address)
+  channel.close()
+  ;(await arriving).close()
+})
