@@ -23,10 +23,24 @@ export function attachTerminal(
   terminal: TerminalLike,
   printed: (bytes: number) => void,
 ): () => void {
-  const stop = machine.on('serial', (bytes) => terminal.write(bytes, () => printed(bytes.length)))
+  // A terminal that goes prints no more: the guest does not wait for it.
+  let waiting = 0
+  const done = (bytes: number): void => {
+    waiting -= bytes
+    printed(bytes)
+  }
+  let isAttached = true
+  const stop = machine.on('serial', (bytes) => {
+    waiting += bytes.length
+    terminal.write(bytes, () => {
+      if (isAttached) done(bytes.length)
+    })
+  })
   const typing = terminal.onData((text) => machine.write(text))
   return () => {
     stop()
     typing.dispose()
+    isAttached = false
+    if (waiting > 0) done(waiting)
   }
 }
