@@ -8,6 +8,10 @@ import type { GdbOption } from './gdb-option.ts'
 
 /** Bytes that may wait for a client that does not read. */
 const MOST_UNREAD = 8 << 20
+/** Host time that a client has to read the last replies. */
+const LAST_REPLY_MS = 1000
+/** The bytes that gdb begins with: `+`, `-`, `$` and an interrupt. */
+const FIRST_BYTES: readonly (number | undefined)[] = [0x2b, 0x2d, 0x24, 0x03]
 
 /** Lets gdb attach to the machines of a session, one client at a time. */
 export class SessionGdb {
@@ -58,8 +62,11 @@ export class SessionGdb {
   /** The session is over. */
   async close(): Promise<void> {
     this.#session?.exited(0)
-    this.#socket?.destroySoon()
+    const socket = this.#socket
+    socket?.destroySoon()
+    const timer = setTimeout(() => socket?.destroy(), LAST_REPLY_MS)
     if (this.#server.listening) await new Promise((resolve) => this.#server.close(resolve))
+    clearTimeout(timer)
   }
 
   #connected(socket: Socket): void {
@@ -87,7 +94,13 @@ export class SessionGdb {
       },
     })
     this.#session = session
-    socket.on('data', (bytes) => session.receive(bytes))
+    let isClient = false
+    socket.on('data', (bytes) => {
+      // A web page can have a browser send what it likes to this port, but only in a request of HTTP.
+      isClient ||= FIRST_BYTES.includes(bytes[0])
+      if (isClient) session.receive(bytes)
+      else socket.destroy()
+    })
     socket.on('close', () => {
       session.closed()
       this.#left(session)
