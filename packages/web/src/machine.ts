@@ -4,6 +4,7 @@ import { WebError } from './errors.ts'
 import type { MachineView } from './inspection.ts'
 import { Listeners } from './listeners.ts'
 import type { MachineOptions, Progress, Source } from './options.ts'
+import { PrintedBytes } from './printed-bytes.ts'
 import type { KeyChange, MachineState, PointerChange, SentFrame } from './protocol.ts'
 import { sentOptions, sentSource } from './sent-options.ts'
 import { attachTerminal, type TerminalLike } from './terminal.ts'
@@ -57,7 +58,7 @@ export class Machine {
   #pointer: MachineEvents['pointer'] = 'none'
   #size: MachineEvents['resize'] = { width: 0, height: 0 }
   #pixels: Uint32Array | null = null
-  #terminals = 0
+  readonly #printed = new PrintedBytes((bytes) => this.#link.tell({ tell: 'printed', bytes }))
   #ended: { promise: Promise<MachineExit>; resolve(exit: MachineExit): void; reject(error: unknown): void } | null =
     null
 
@@ -216,12 +217,7 @@ export class Machine {
 
   /** Connects a terminal, such as one of xterm.js, to the serial port. @returns ends it */
   attachTerminal(terminal: TerminalLike): () => void {
-    this.#terminals++
-    const detach = attachTerminal(this, terminal, (bytes) => this.#link.tell({ tell: 'printed', bytes }))
-    return this.#attach(() => {
-      this.#terminals--
-      detach()
-    })
+    return this.#attach(attachTerminal(this, terminal, this.#printed.open()))
   }
 
   #attach(detach: () => void): () => void {
@@ -281,10 +277,8 @@ export class Machine {
       case 'progress':
         return this.#events.tell('progress', message.progress)
       case 'serial':
-        this.#events.tell('serial', message.bytes)
-        // Terminals say themselves what they have printed; without one nothing is to wait for.
-        if (this.#terminals === 0) this.#link.tell({ tell: 'printed', bytes: message.bytes.length })
-        return
+        this.#printed.sent(message.bytes.length)
+        return this.#events.tell('serial', message.bytes)
       case 'frame':
         return this.#draw(message.frame)
       case 'state':

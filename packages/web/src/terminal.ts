@@ -1,3 +1,5 @@
+import type { PrintingTerminal } from './printed-bytes.ts'
+
 /** The part of a terminal of xterm.js that is used. */
 export interface TerminalLike {
   /** Prints, and calls back when it has. */
@@ -15,32 +17,15 @@ interface SerialMachine {
 /**
  * Connects a terminal to a machine's serial port.
  *
- * @param printed - hears how many bytes the terminal has printed, so that the guest does not run away from it
+ * @param printing - hears how many bytes the terminal has printed
  * @returns ends it
  */
-export function attachTerminal(
-  machine: SerialMachine,
-  terminal: TerminalLike,
-  printed: (bytes: number) => void,
-): () => void {
-  // A terminal that goes prints no more: the guest does not wait for it.
-  let waiting = 0
-  const done = (bytes: number): void => {
-    waiting -= bytes
-    printed(bytes)
-  }
-  let isAttached = true
-  const stop = machine.on('serial', (bytes) => {
-    waiting += bytes.length
-    terminal.write(bytes, () => {
-      if (isAttached) done(bytes.length)
-    })
-  })
+export function attachTerminal(machine: SerialMachine, terminal: TerminalLike, printing: PrintingTerminal): () => void {
+  const stop = machine.on('serial', (bytes) => terminal.write(bytes, () => printing.printed(bytes.length)))
   const typing = terminal.onData((text) => machine.write(text))
   return () => {
     stop()
     typing.dispose()
-    isAttached = false
-    if (waiting > 0) done(waiting)
+    printing.close()
   }
 }

@@ -1,32 +1,68 @@
 /** Terminals at a machine's serial port, without a page. */
 import { expect, test } from 'vitest'
+import { PrintedBytes } from '../src/printed-bytes.ts'
 import { attachTerminal, type TerminalLike } from '../src/terminal.ts'
 
-test('the guest does not wait for a terminal that is gone', () => {
-  const dones: (() => void)[] = []
-  const terminal: TerminalLike = {
-    write: (_bytes, done) => void dones.push(done!),
-    onData: () => ({ dispose: () => {} }),
-  }
-  let serial: (bytes: Uint8Array) => void = () => {}
-  let waits = 0
+/** A machine whose guest sends bytes, and waits for them. */
+function sending() {
+  const listeners = new Set<(bytes: Uint8Array) => void>()
+  const state = { waits: 0 }
+  const printed = new PrintedBytes((bytes) => (state.waits -= bytes))
   const machine = {
-    on: (_event: 'serial', listener: typeof serial) => {
-      serial = listener
-      return () => (serial = () => {})
+    on: (_event: 'serial', listener: (bytes: Uint8Array) => void) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
     },
     write: () => {},
   }
-  const detach = attachTerminal(machine, terminal, (bytes) => (waits -= bytes))
-  for (const length of [5, 7, 11]) {
-    waits += length
-    serial(new Uint8Array(length))
+  const send = (...lengths: number[]): void => {
+    for (const length of lengths) {
+      state.waits += length
+      printed.sent(length)
+      for (const listener of listeners) listener(new Uint8Array(length))
+    }
   }
-  dones[0]!()
-  expect(waits).toBe(18)
-  detach()
-  expect(waits).toBe(0)
+  /** A terminal that prints when it is told to. */
+  const attach = () => {
+    const dones: (() => void)[] = []
+    const terminal: TerminalLike = {
+      write: (_bytes, done) => void dones.push(done!),
+      onData: () => ({ dispose: () => {} }),
+    }
+    return { print: (): void => dones.shift()?.(), detach: attachTerminal(machine, terminal, printed.open()) }
+  }
+  return { state, send, attach }
+}
+
+test('the guest does not wait for a terminal that is gone', () => {
+  const { state, send, attach } = sending()
+  const terminal = attach()
+  send(5, 7, 11)
+  terminal.print()
+  expect(state.waits).toBe(18)
+  terminal.detach()
+  expect(state.waits).toBe(0)
   // A terminal that prints what it has after all counts once.
-  dones[1]!()
-  expect(waits).toBe(0)
+  terminal.print()
+  expect(state.waits).toBe(0)
+  send(3)
+  expect(state.waits).toBe(0)
+})
+
+test('the guest waits for the slowest of its terminals', () => {
+  const { state, send, attach } = sending()
+  const fast = attach()
+  send(2)
+  const slow = attach()
+  send(5, 7)
+  expect(state.waits).toBe(14)
+  for (let i = 0; i < 3; i++) fast.print()
+  // The second terminal has never seen the first two bytes.
+  expect(state.waits).toBe(12)
+  slow.print()
+  expect(state.waits).toBe(7)
+  slow.detach()
+  expect(state.waits).toBe(0)
+  fast.detach()
+  expect(state.waits).toBe(0)
 })

@@ -175,6 +175,8 @@ export class WorkerMachine {
           this.#anew = false
           // oxlint-disable-next-line no-await-in-loop -- a machine lives in order
           await this.#make()
+          // It may have been paused, or reset, meanwhile.
+          continue
         }
         this.#stop = new AbortController()
         this.#tellState('running')
