@@ -209,10 +209,7 @@ export class Pc {
       boardInput,
       {
         transmit: (port, bytes) => lines[port]?.transmit(bytes),
-        taken: (port, count) => {
-          gate?.serialTaken(port, count)
-          lines[port]?.taken(count)
-        },
+        taken: (port, count) => lines[port]?.taken(count),
         shadow: (range) => this.#boot.shadow(range),
         ramfb: devices.onRamfb,
         speaker: (samples) => options.speaker?.play(samples, SPEAKER_FORMAT),

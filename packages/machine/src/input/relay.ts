@@ -21,8 +21,7 @@ export interface InputHooks {
 export class InputRelay implements InputBackend {
   readonly #hooks: InputHooks
   #client: InputClient | null = null
-  /** Events that the model has no room for. */
-  waiting: readonly InputEvent[] = []
+  #waiting: readonly InputEvent[] = []
   #offering = false
 
   constructor(hooks: InputHooks) {
@@ -34,7 +33,7 @@ export class InputRelay implements InputBackend {
   }
 
   receive(events: readonly InputEvent[]): void {
-    this.waiting = [...this.waiting, ...events]
+    this.#waiting = [...this.#waiting, ...events]
     this.ready()
   }
 
@@ -43,10 +42,10 @@ export class InputRelay implements InputBackend {
     if (this.#offering || this.#client === null) return
     this.#offering = true
     let count = 0
-    while (this.waiting.length > 0) {
-      const taken = this.#client.input(this.waiting)
+    while (this.#waiting.length > 0) {
+      const taken = this.#client.input(this.#waiting)
       if (taken === 0) break
-      this.waiting = this.waiting.slice(taken)
+      this.#waiting = this.#waiting.slice(taken)
       count += taken
     }
     this.#offering = false

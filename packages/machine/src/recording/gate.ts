@@ -7,12 +7,6 @@ const NEAR = 4200
 /** Gives inputs of a party outside to the models that they are for. The bytes are the receiver's to keep. */
 export type Deliver = (data: Uint8Array) => void
 
-/** Parts of the machine's outside whose state a checkpoint has: what was delivered and no model has taken. */
-export interface OutsideState {
-  save(): unknown
-  restore(state: unknown): void
-}
-
 /** What the gate asks of its domain. */
 export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'stop' | 'timers' | 'vcpus' | 'wake'>
 
@@ -29,7 +23,6 @@ export abstract class InputGate implements OutsideInputs {
   readonly #later = laterTurn()
   readonly #names: string[] = []
   protected readonly parties: Deliver[] = []
-  readonly #states = new Map<string, OutsideState>()
   #domain: GatedDomain | undefined
 
   /** Whether back ends are there, and are asked. */
@@ -56,20 +49,9 @@ export abstract class InputGate implements OutsideInputs {
    * @param deliver - takes its inputs at their instants
    * @returns its number
    */
-  party(name: string, deliver: Deliver, state?: OutsideState): number {
+  party(name: string, deliver: Deliver): number {
     this.#names.push(name)
-    if (state !== undefined) this.#states.set(name, state)
     return this.parties.push(deliver) - 1
-  }
-
-  /** What no model has taken yet, by the party's name. */
-  saveOutside(): Record<string, unknown> {
-    return Object.fromEntries([...this.#states].map(([name, state]) => [name, state.save()]))
-  }
-
-  /** Puts back what {@link saveOutside} returned. */
-  restoreOutside(saved: Readonly<Record<string, unknown>>): void {
-    for (const [name, state] of this.#states) state.restore(saved[name])
   }
 
   /** An input has come from outside. Its bytes are the gate's to keep. */

@@ -9,12 +9,7 @@ export function gatedInput(gate: InputGate, name: string, backend: InputBackend)
     setLeds: (leds) => backend.setLeds?.(leds),
     setPointer: (kind) => backend.setPointer?.(kind),
   })
-  const number = gate.party(name, (data) => relay.receive(decode(data)), {
-    save: () => relay.waiting,
-    restore: (state) => {
-      relay.waiting = state as readonly InputEvent[]
-    },
-  })
+  const number = gate.party(name, (data) => relay.receive(decode(data)))
   const remote = gate.hasOutside ? new RemoteInput(backend, (events) => gate.post(number, encode(events))) : undefined
   return relay
 }

@@ -46,14 +46,7 @@ export class GatedPackets implements PacketBackend {
     this.#linkUp = facts.linkUp
     if (facts.macAddress !== null) this.macAddress = Uint8Array.from(facts.macAddress)
     if (network?.filter !== undefined) this.filter = (addresses) => network.filter?.(addresses)
-    this.#number = gate.party(name, (data) => this.#delivered(data), {
-      save: () => ({ linkUp: this.#linkUp, waiting: [...this.#waiting] }),
-      restore: (state) => {
-        const { linkUp, waiting } = state as { readonly linkUp: boolean; readonly waiting: readonly Uint8Array[] }
-        this.#linkUp = linkUp
-        this.#waiting = [...waiting]
-      },
-    })
+    this.#number = gate.party(name, (data) => this.#delivered(data))
     network?.connect({
       receive: (frame) => this.#received(frame),
       drained: () => this.#drained(),

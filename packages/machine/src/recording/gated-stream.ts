@@ -14,7 +14,7 @@ export class GatedStream implements ByteStreamBackend {
   readonly #gate: InputGate
   readonly #number: number
   #client: ByteStreamClient | null = null
-  #waiting: Uint8Array[] = []
+  readonly #waiting: Uint8Array[] = []
   #offering = false
   #outstanding = 0
   /** What the stream had no room for; it takes the rest when it is drained. */
@@ -24,12 +24,7 @@ export class GatedStream implements ByteStreamBackend {
   constructor(gate: InputGate, name: string, stream: ByteStreamBackend | null) {
     this.#gate = gate
     this.#stream = stream
-    this.#number = gate.party(name, (data) => this.#delivered(data), {
-      save: () => [...this.#waiting],
-      restore: (state) => {
-        this.#waiting = [...(state as readonly Uint8Array[])]
-      },
-    })
+    this.#number = gate.party(name, (data) => this.#delivered(data))
     stream?.connect?.({
       receive: (bytes) => this.#received(bytes),
       drained: () => this.#drained(),

@@ -55,8 +55,6 @@ export function checkRecordable(options: PcOptions): void {
 export class PcGate implements PcInputs {
   readonly gate: InputGate
   readonly #facts: BackEndFacts
-  /** Bytes that were delivered to a serial port, and that its UART has not taken. */
-  readonly #serial: Uint8Array[] = []
   readonly #drives: readonly PcDrive[]
 
   /** @param options - as they were given, before drives have trays */
@@ -108,24 +106,8 @@ export class PcGate implements PcInputs {
   /** Puts the gate before the input of a serial port. */
   serial(port: number, receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void {
     const { gate } = this
-    this.#serial[port] = new Uint8Array()
-    const deliver = (bytes: Uint8Array): void => {
-      this.#serial[port] = joined(this.#serial[port]!, bytes)
-      receive(bytes)
-    }
-    const number = gate.party(`serial ${port}`, deliver, {
-      save: () => this.#serial[port],
-      restore: (state) => {
-        const bytes = state as Uint8Array
-        if (bytes.length > 0) deliver(bytes)
-      },
-    })
+    const number = gate.party(`serial ${port}`, receive)
     return (bytes) => gate.post(number, bytes)
-  }
-
-  /** A serial port has taken so many bytes. */
-  serialTaken(port: number, count: number): void {
-    this.#serial[port] = this.#serial[port]!.subarray(count)
   }
 
   /** Puts the gate before a keyboard or a mouse. */
@@ -146,11 +128,4 @@ export class PcGate implements PcInputs {
         this.gate.post(number, new Uint8Array())
       })
   }
-}
-
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const all = new Uint8Array(first.length + second.length)
-  all.set(first)
-  all.set(second, first.length)
-  return all
 }

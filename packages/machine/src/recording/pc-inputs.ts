@@ -12,8 +12,6 @@ export interface PcInputs {
   options(options: PcOptions): PcOptions
   /** Puts itself before the input of a serial port. @returns takes bytes of the other end */
   serial(port: number, receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void
-  /** Hears that a serial port has taken so many bytes. */
-  serialTaken(port: number, count: number): void
   /** Puts itself before a keyboard or a mouse. */
   input(which: 'keyboard' | 'mouse', backend: InputBackend): InputBackend
   /** Puts itself before a button. @returns presses it, and resolves when that has entered the machine */
