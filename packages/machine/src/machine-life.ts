@@ -81,7 +81,7 @@ export class MachineLife {
   #over = false
   #closed = false
   readonly #pauses: (() => Promise<void>)[] = []
-  /** Who may keep the machine still. */
+  /** The debugger that may keep the machine still. */
   #holder: HeldMachine | undefined
   /** Settles when it is kept still no longer. */
   #hold: PromiseWithResolvers<void> | undefined

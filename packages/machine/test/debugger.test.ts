@@ -71,7 +71,7 @@ describe.each(['real', 'deterministic'] as const)('with %s time', (clock) => {
     const alone = await made(counting, { clock })
     await alone.pc.run()
     const { pc, debug } = await made(counting, { clock })
-    // One that has not been run yet.
+    // A machine that has not been run yet.
     expect(await debug.stop()).toEqual({ kind: 'pause', cpu: 0 })
     const breakpoint = debug.breakpoint(BigInt(FUNCTION))
     const running = pc.run()

@@ -126,7 +126,7 @@ export class Machine {
   run(): Promise<MachineExit> {
     if (this.#ended === null) {
       this.#ended = Promise.withResolvers<MachineExit>()
-      // Whoever does not await it hears of the end by the events.
+      // A page that does not await the run learns of its end from the event `exit`.
       this.#ended.promise.catch(() => {})
     }
     const { promise } = this.#ended

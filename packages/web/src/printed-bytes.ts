@@ -11,7 +11,7 @@ export class PrintedBytes {
   readonly #tell: (bytes: number) => void
   /** Bytes that the guest has sent. */
   #sent = 0
-  /** Of these, bytes that all have printed. */
+  /** Bytes that all terminals have printed. */
   #told = 0
   /** By terminal: how far it is. */
   readonly #places = new Map<PrintingTerminal, number>()

@@ -58,7 +58,7 @@ export class CpuCore implements Cpu, CodeCacheClient {
   readonly i32: Int32Array
   readonly u64: BigUint64Array
   readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
-  /** Who watches it. */
+  /** What is told of its execution to a tracer; nothing where there is none. */
   readonly watched: WatchedExecution = new WatchedExecution()
   /** The log of the current instruction. */
   readonly log: AccessLog

@@ -23,7 +23,7 @@ export interface ExecutionWatch {
   readonly event?: ((event: DeliveredEvent) => void) | undefined
 }
 
-/** Who watches a processor. Its parts look here. */
+/** The {@link ExecutionWatch} of a processor, for the parts of the processor that call it. */
 export class WatchedExecution {
   /** {@link ExecutionWatch.instruction}, or null: nobody looks. */
   instruction: (() => void) | null = null

@@ -77,7 +77,7 @@ export class SessionGdb {
     socket.on('close', () => {
       if (this.#socket === socket) this.#socket = undefined
     })
-    // One that comes before the machine is there waits for it.
+    // A client that comes before the machine is made waits for it.
     if (this.#target !== undefined) this.#begin(socket, this.#target)
   }
 

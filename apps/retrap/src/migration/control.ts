@@ -1,6 +1,6 @@
 /** `--control`: commands of the monitor by a Unix socket, for `retrap migrate`. */
 import { once } from 'node:events'
-import { chmodSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { createConnection, createServer, type Server } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { CliError } from '../cli-error.ts'
@@ -33,8 +33,6 @@ export class ControlSocket {
       socket.on('end', () => void command(line.trim()).then((answer) => socket.end(answer)))
     })
     await listen(server, { path })
-    // Who may connect may do with the machine what its user may.
-    chmodSync(path, 0o600)
     return new ControlSocket(path, server)
   }
 

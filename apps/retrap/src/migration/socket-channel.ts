@@ -124,8 +124,6 @@ export async function awaitSource(address: MigrationAddress, stderr: SessionOutp
     })
   })
   await listen(server, address.kind === 'unix' ? { path: address.path } : { port: address.port, host: address.host })
-  // A socket has no secret: its file says who may send a machine.
-  if (address.kind === 'unix') chmodSync(address.path, 0o600)
   stderr.write(`retrap: waiting for a machine at ${nameOf(address)}\n`)
   try {
     return await found
@@ -134,7 +132,7 @@ export async function awaitSource(address: MigrationAddress, stderr: SessionOutp
   }
 }
 
-/** Listens; a socket that nobody listens at any more is replaced, and no other file. @throws CliError `ERR_INPUT` */
+/** Listens, at a Unix socket for its user alone. One that nobody listens at any more is replaced, and no other file. @throws CliError `ERR_INPUT` */
 export async function listen(server: Server, at: ListenOptions): Promise<void> {
   const attempt = async (): Promise<void> => {
     server.listen(at)
@@ -147,6 +145,8 @@ export async function listen(server: Server, at: ListenOptions): Promise<void> {
       rmSync(at.path)
       await attempt()
     })
+    // A Unix socket asks for no secret: its file says who may control a machine, or send one.
+    if (at.path !== undefined) chmodSync(at.path, 0o600)
   } catch (error) {
     throw new CliError('ERR_INPUT', `cannot listen at ${at.path ?? `port ${at.port}`}: ${troubleWith(error)}`)
   }

@@ -97,7 +97,7 @@ test('a client may come before the machine is there; a second one is sent away, 
   for (let i = 0; i < 50; i++) {
     const next = connected()
     next.socket.write('$qC#b4')
-    // One that is sent away may be told by a reset.
+    // The client that is sent away may see a reset of the connection instead of its end.
     const answer = next.until('$QC01#f5').then(
       () => true,
       () => false,

@@ -25,7 +25,7 @@ export interface ArmDomainState extends DomainState {
 /** A domain as it was between two instructions. */
 export type ArmDomainSnapshot = DomainSnapshot<ArmDomainState>
 
-/** What of a domain is an Arm processor's. */
+/** The parts of a domain that only Arm has. */
 const partOf = ({ architecture, vcpus }: ArmDomain): OwnPart<ArmDomainState> => ({
   save: () => ({
     vcpus: vcpus.map((vcpu) => vcpu.save()),

@@ -34,7 +34,7 @@ export type X86DomainSaving = DomainSaving<X86DomainState>
 /** A domain that goes on from a snapshot, of whose RAM some is still to be brought. */
 export type X86DomainRestoring = DomainRestoring
 
-/** What of a domain is an x86 processor's. @param mapped - called when its own memory has been mapped */
+/** The parts of a domain that only x86 has. @param mapped - called when its own memory has been mapped */
 const partOf = (domain: X86Domain, mapped: () => void = () => undefined): OwnPart<X86DomainState> => ({
   save: () => ({
     vcpus: domain.vcpus.map(({ cpu }) => saveVcpu(cpu)),

@@ -115,7 +115,7 @@ export class PcDebugger {
 
   // ---------------------------------------------------------------- stop and go
 
-  /** Stops the machine between two instructions. One that has not been run yet stays stopped when it is. */
+  /** Stops the machine between two instructions. A machine that has not been run yet stays stopped when it is run. */
   stop(): Promise<MachineStop> {
     if (this.#isStopped) return Promise.resolve(this.#stop)
     const next = this.nextStop()
