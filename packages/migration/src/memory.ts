@@ -1,4 +1,4 @@
-import type { Domain, GuestFrames } from '@retrap/hvm'
+import { type Domain, type GuestFrames, guestFrames } from '@retrap/hvm'
 import { MigrationError } from './errors.ts'
 import { PAGE_BYTES } from './pages.ts'
 
@@ -13,14 +13,19 @@ export class SentMemory {
   readonly #domain: Domain
   readonly #logs: DirtyLog[] = []
 
-  /** Begins to log. @throws MigrationError `ERR_MACHINE` where other threads write the guest's memory */
+  /**
+   * Begins to log.
+   *
+   * @throws MigrationError `ERR_MACHINE` where other threads write the guest's memory; HvmError for memory that cannot be
+   *   saved
+   */
   constructor(domain: Domain) {
     this.#domain = domain
     if (domain.writtenElsewhere) {
       const what = 'device models in other threads write its memory, and do not say so in advance'
       throw new MigrationError('ERR_MACHINE', `this machine cannot be moved while it runs: ${what}`)
     }
-    this.frames = framesOf(domain)
+    this.frames = guestFrames(domain)
     try {
       for (const { gfn, count, kind } of this.frames)
         if (kind === 'ram') this.#logs.push(domain.dirtyLogs.start(gfn, count))
@@ -36,7 +41,7 @@ export class SentMemory {
    * @throws MigrationError `ERR_MACHINE`
    */
   checkFrames(): void {
-    if (placesOf(framesOf(this.#domain)) === placesOf(this.frames)) return
+    if (placesOf(guestFrames(this.#domain)) === placesOf(this.frames)) return
     const what = 'its firmware has changed which memory it has; try again'
     throw new MigrationError('ERR_MACHINE', `this machine cannot be moved now: ${what}`)
   }
@@ -102,17 +107,4 @@ function placesOf(frames: readonly GuestFrames[]): string {
     ends.push(gfn + count)
   }
   return ends.join(' ')
-}
-
-function framesOf(domain: Domain): GuestFrames[] {
-  const { types } = domain.p2m
-  const found: { readonly gfn: number; count: number; readonly kind: 'ram' | 'rom' }[] = []
-  for (const { gfn, mfn, order, type } of domain.p2m.leaves()) {
-    const kind = type === types.ram || type === types.logged ? 'ram' : type === types.rom ? 'rom' : null
-    if (kind === null || domain.ownedMemories.owns(mfn)) continue
-    const last = found.at(-1)
-    if (last !== undefined && last.kind === kind && last.gfn + last.count === gfn) last.count += 2 ** order
-    else found.push({ gfn, count: 2 ** order, kind })
-  }
-  return found
 }

@@ -47,13 +47,27 @@ export class StoppableRun {
       const both = signal === undefined ? interrupt.signal : AbortSignal.any([signal, interrupt.signal])
       this.#interrupt = () => interrupt.abort()
       // oxlint-disable-next-line no-await-in-loop
-      const exit = await machine.run({ ...options, signal: both }).finally(() => (this.#interrupt = null))
+      const exit = await machine.run({ ...options, signal: both }).catch((error: unknown) => this.#fail(error))
+      this.#interrupt = null
       if (exit.reason === 'stopped' && this.#resumed !== null && signal?.aborted !== true) continue
       if (exit.reason !== 'stopped') this.#ended = exit.reason
-      this.#stopped?.reject(hasEnded(exit.reason))
-      this.resume()
+      this.#over(exit.reason)
       return exit
     }
+  }
+
+  /** The run has failed: whoever waits for the machine to stop hears of that. @throws `error` */
+  #fail(error: unknown): never {
+    this.#interrupt = null
+    this.#ended = 'an error'
+    this.#over(this.#ended)
+    throw error
+  }
+
+  /** The run is over, by itself or by its `signal`. */
+  #over(reason: string): void {
+    this.#stopped?.reject(hasEnded(reason))
+    this.resume()
   }
 
   /** Stops the machine. Resolves when nothing runs. @throws MigrationError `ERR_MACHINE` where it ends first */

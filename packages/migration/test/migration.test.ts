@@ -185,6 +185,18 @@ test('a machine that ends cannot be stopped any more', async () => {
   await expect(run.stop()).rejects.toThrow('the machine has ended: power-off')
 })
 
+test('whoever waits for a machine to stop hears that its run has failed', async () => {
+  const run = new StoppableRun()
+  const failing = Promise.withResolvers<{ reason: string }>()
+  const running = run.run({ run: () => failing.promise }, {}, { reason: 'stopped' })
+  const stopping = run.stop()
+  failing.reject(new Error('a hook has thrown'))
+  await expect(running).rejects.toThrow('a hook has thrown')
+  await expect(stopping).rejects.toThrow('the machine has ended: an error')
+  expect(run.isStopped).toBe(false)
+  await expect(run.stop()).rejects.toMatchObject({ code: 'ERR_MACHINE' })
+})
+
 describe('a destination', () => {
   test('may refuse, and the source is told why', async () => {
     const pc = await writingPc({})
