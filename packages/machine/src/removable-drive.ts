@@ -9,6 +9,7 @@ import {
 } from '@retrap/device'
 import { drivesOf, type PcDrive } from './drives.ts'
 import { MachineError } from './errors.ts'
+import { NO_MEDIUM } from './media.ts'
 
 /** How a medium is taken out. */
 export interface PcEjectOptions {
@@ -43,16 +44,6 @@ export interface PcRemovableDrive {
    * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which hears of it
    */
   eject(options?: PcEjectOptions): Promise<BlockBackend | null>
-}
-
-/** What a drive without a medium says of it. */
-const EMPTY: BlockProperties = {
-  bytes: 0,
-  blockBytes: 512,
-  physicalBlockBytes: 512,
-  maximumBytes: 1 << 20,
-  readOnly: true,
-  discards: false,
 }
 
 /** A drive's medium as its model sees it: the one that is in, or none. */
@@ -160,7 +151,7 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
   // ---- The medium ----
 
   get properties(): BlockProperties {
-    return this.#medium?.properties ?? EMPTY
+    return this.#medium?.properties ?? NO_MEDIUM
   }
 
   /** Makes a request of the medium that is in. One that is taken out meanwhile answers nothing. */

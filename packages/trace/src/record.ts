@@ -1,3 +1,4 @@
+import type { GuestWalk } from '@retrap/hvm'
 import type { IoTraceRecord } from '@retrap/ioreq'
 
 /** When and where something happened. */
@@ -75,21 +76,9 @@ export interface ExceptionRecord extends TracePlace {
 }
 
 /** A walk of page tables. */
-export interface WalkRecord extends TracePlace {
+export interface WalkRecord extends TracePlace, GuestWalk {
   /** Which record it is. */
   readonly kind: 'pagewalk'
-  /** Linear address. */
-  readonly linear: bigint
-  /** `ACCESS_*` of `@retrap/paging`. */
-  readonly access: number
-  /** Guest-physical address; undefined where the access faults. */
-  readonly gpa: number | undefined
-  /** Bytes of the page. */
-  readonly pageBytes: number
-  /** Entries of tables that were read. */
-  readonly reads: number
-  /** Error code of the page fault; undefined: there is none. */
-  readonly errorCode: number | undefined
 }
 
 /** A step of an access to a device. */

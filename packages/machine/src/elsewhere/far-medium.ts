@@ -1,23 +1,14 @@
 import {
   type BlockBackend,
   BlockError,
-  type BlockErrorCode,
   type BlockProperties,
   type BlockRequest,
   type BlockTray,
   type BlockTrayClient,
 } from '@retrap/device'
+import { BLOCK_ERRORS } from '../media.ts'
 import { fromJson, MESSAGE, type Message, type Post } from './messages.ts'
 
-/** In the order of their numbers in an answer, from 1 on. */
-export const BLOCK_ERRORS: readonly BlockErrorCode[] = [
-  'ERR_RANGE',
-  'ERR_READ_ONLY',
-  'ERR_NO_SPACE',
-  'ERR_MEDIUM',
-  'ERR_NO_MEDIUM',
-  'ERR_CANCELLED',
-]
 /** A write that is to be durable. The other flags of a request count changes of the medium that the model has heard of. */
 export const DURABLE = 1
 

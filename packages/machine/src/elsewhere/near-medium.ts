@@ -1,5 +1,6 @@
 import { type BlockBackend, BlockError, type BlockTrayState } from '@retrap/device'
-import { BLOCK_ERRORS, DURABLE, LOCKED, OPEN, requestFlags } from './far-medium.ts'
+import { BLOCK_ERRORS } from '../media.ts'
+import { DURABLE, LOCKED, OPEN, requestFlags } from './far-medium.ts'
 import { MESSAGE, type Message, type Post, toJson } from './messages.ts'
 
 /** CDs have blocks of this size, and a drive takes media whose blocks divide it. */

@@ -1,22 +1,7 @@
-import {
-  type BlockBackend,
-  BlockError,
-  type BlockErrorCode,
-  type BlockProperties,
-  type BlockRequest,
-  type BlockTray,
-} from '@retrap/device'
+import { type BlockBackend, BlockError, type BlockProperties, type BlockRequest, type BlockTray } from '@retrap/device'
+import { BLOCK_ERRORS } from '../media.ts'
 import type { InputGate } from './gate.ts'
 
-/** Codes of failures, as answers have them; 0 is success. */
-const FAILURES: readonly BlockErrorCode[] = [
-  'ERR_MEDIUM',
-  'ERR_RANGE',
-  'ERR_READ_ONLY',
-  'ERR_NO_SPACE',
-  'ERR_NO_MEDIUM',
-  'ERR_CANCELLED',
-]
 const EJECT_REQUESTED = new Uint8Array()
 const DONE = Uint8Array.of(0)
 
@@ -124,12 +109,12 @@ export class GatedMedium implements BlockBackend {
         return await act(this.#medium!)
       } catch (error) {
         const code = error instanceof BlockError ? error.code : 'ERR_MEDIUM'
-        return Uint8Array.of(1 + FAILURES.indexOf(code))
+        return Uint8Array.of(1 + BLOCK_ERRORS.indexOf(code))
       }
     }
     const answer = await this.#gate.ask(this.#number, key, ask, request?.signal)
     const status = answer[0] ?? 1
-    if (status !== 0) throw new BlockError(FAILURES[status - 1] ?? 'ERR_MEDIUM', `${key}: the medium failed`)
+    if (status !== 0) throw new BlockError(BLOCK_ERRORS[status - 1] ?? 'ERR_MEDIUM', `${key}: the medium failed`)
     return answer
   }
 }

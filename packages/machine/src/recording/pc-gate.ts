@@ -10,6 +10,7 @@ import { factsOf, GatedPackets, type NetworkFacts } from './gated-packets.ts'
 import { gatedInput } from './gated-input.ts'
 import { GatedStream } from './gated-stream.ts'
 import type { PcInputs } from './pc-inputs.ts'
+import { NO_MEDIUM } from '../media.ts'
 
 /** What back ends were when the machine was made: plain data, which a replay has instead of them. */
 export interface BackEndFacts {
@@ -17,21 +18,11 @@ export interface BackEndFacts {
   readonly networks: readonly NetworkFacts[]
 }
 
-/** What a drive without a medium says of it. */
-const EMPTY: BlockProperties = {
-  bytes: 0,
-  blockBytes: 512,
-  physicalBlockBytes: 512,
-  maximumBytes: 1 << 20,
-  readOnly: true,
-  discards: false,
-}
-
 /** The facts about the back ends that options name. */
 export function backEndFacts({ drives = [], virtio = [], networkCards = [] }: PcOptions): BackEndFacts {
   const cards = [...virtio.filter((device) => device.kind === 'net'), ...networkCards]
   return {
-    media: drives.map(({ medium }) => medium?.properties ?? EMPTY),
+    media: drives.map(({ medium }) => medium?.properties ?? NO_MEDIUM),
     networks: cards.map(({ network }) => factsOf(network)),
   }
 }
