@@ -2,6 +2,7 @@ import { TestDisk } from '@retrap/device-test'
 import { describe, expect, test } from 'vitest'
 import { UsbStorage } from '../src/index.ts'
 import { StorageGuest } from './support/storage-guest.ts'
+import { DATA, trbType } from './support/xhci-driver.ts'
 
 describe('mass storage (Bulk-Only Transport 1.0; SPC-4, SBC-3)', () => {
   test('INQUIRY tells what it is; the rest of what the host asks for is zeros', async () => {
@@ -63,6 +64,34 @@ describe('mass storage (Bulk-Only Transport 1.0; SPC-4, SBC-3)', () => {
     await guest.command([0x2a, 8, 0, 0, 0, 0, 0, 0, 1], { out: new Uint8Array(512) })
     await guest.command([0x35])
     expect(disk.log).toEqual(['write 0+512 durable', 'flush'])
+  })
+
+  test('a host may ask for the status before it sends the command', async () => {
+    const guest = await StorageGuest.ready(new TestDisk(1 << 16))
+    guest.askStatus()
+    guest.sendCommand([0])
+    expect(await guest.end()).toMatchObject({ status: 0 })
+  })
+
+  test('a host may send the next command before it asks for the status of the first', async () => {
+    const guest = await StorageGuest.ready(new TestDisk(1 << 16))
+    guest.sendCommand([0x99])
+    guest.sendCommand([0])
+    guest.askStatus()
+    await guest.driver.wait()
+    guest.askStatus()
+    expect(await guest.end()).toMatchObject({ status: 0 })
+  })
+
+  test('a host that waits for a status hears of a command that makes no sense', async () => {
+    const guest = await StorageGuest.ready(new TestDisk(1 << 16))
+    guest.askStatus()
+    guest.driver.put(32 + 4, [DATA, 0, 31, trbType(1)])
+    guest.driver.doorbell(1, 4)
+    expect(guest.driver.events().map(({ code, endpoint }) => [code, endpoint])).toEqual([
+      [6, 4],
+      [6, 3],
+    ])
   })
 
   test('data moves in pieces of several transfers', async () => {

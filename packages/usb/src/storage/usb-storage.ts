@@ -196,6 +196,23 @@ export class UsbStorage implements UsbDevice {
 
   /** A command, or data of one. */
   out(_address: number, bytes: Uint8Array): 'ack' | UsbRefusal {
+    return this.#inPhase(() => this.#out(bytes))
+  }
+
+  /** Whoever was told to wait in one phase may go on in the next: a host need not ask in the order of the phases. */
+  #inPhase<T>(step: () => T): T {
+    const { phase } = this.#transfer
+    const answer = step()
+    if (this.#transfer.phase !== phase) this.#wakeBoth()
+    return answer
+  }
+
+  #wakeBoth(): void {
+    this.#port.wake(IN)
+    this.#port.wake(OUT)
+  }
+
+  #out(bytes: Uint8Array): 'ack' | UsbRefusal {
     const { phase } = this.#transfer
     if (phase === 'command') return this.#begin(bytes)
     if (phase !== 'out' || this.#requests.count > 0)
@@ -296,6 +313,10 @@ export class UsbStorage implements UsbDevice {
 
   /** Data, or the status of a command. */
   in(_address: number, length: number): Uint8Array | UsbRefusal {
+    return this.#inPhase(() => this.#in(length))
+  }
+
+  #in(length: number): Uint8Array | UsbRefusal {
     const { phase } = this.#transfer
     if (phase === 'broken') return 'stall'
     if (this.#requests.count > 0 || phase === 'command' || phase === 'out') return 'nak'
@@ -351,8 +372,7 @@ export class UsbStorage implements UsbDevice {
       this.#ready = joined(this.#ready, data)
       this.#transfer = { ...this.#transfer, block: work.first + work.count }
     }
-    this.#port.wake(IN)
-    this.#port.wake(OUT)
+    this.#wakeBoth()
   }
 
   /** Cancels the command that is under way. */

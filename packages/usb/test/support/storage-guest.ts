@@ -74,19 +74,30 @@ export class StorageGuest {
   }
 
   /** Begins a command without waiting for anything. */
-  begin(cdb: readonly number[], { toHost = 0, out, pieces = 1, pieceBytes }: CommandData = {}): void {
+  begin(cdb: readonly number[], data: CommandData = {}): void {
+    this.sendCommand(cdb, data)
+    this.#moveData(data)
+    this.askStatus()
+  }
+
+  /** Sends the command alone. */
+  sendCommand(cdb: readonly number[], { toHost = 0, out }: CommandData = {}): void {
     const { high } = this.driver
     const { ram, view } = this.driver.machine
-    const length = out?.length ?? toHost
     ram.fill(0, COMMAND_AT, COMMAND_AT + 31)
     view.setUint32(COMMAND_AT, 0x4342_5355, true)
     view.setUint32(COMMAND_AT + 4, ++this.#tag, true)
-    view.setUint32(COMMAND_AT + 8, length, true)
+    view.setUint32(COMMAND_AT + 8, out?.length ?? toHost, true)
     ram[COMMAND_AT + 12] = toHost > 0 ? 0x80 : 0
     ram[COMMAND_AT + 14] = 16
     ram.set(cdb, COMMAND_AT + 15)
     this.#put(OUT, [COMMAND_AT, high, 31, NORMAL])
-    if (out !== undefined) ram.set(out, DATA)
+  }
+
+  #moveData({ toHost = 0, out, pieces = 1, pieceBytes }: CommandData): void {
+    const { high } = this.driver
+    const length = out?.length ?? toHost
+    if (out !== undefined) this.driver.machine.ram.set(out, DATA)
     const piece = pieceBytes ?? Math.ceil(length / pieces / 512) * 512
     for (let at = 0; at < length; at += piece) {
       const part = Math.min(piece, length - at)
@@ -98,7 +109,11 @@ export class StorageGuest {
       ] as const
       this.#put(toHost > 0 ? IN : OUT, ...trbs)
     }
-    this.#put(IN, [STATUS_AT, high, 13, NORMAL | IOC])
+  }
+
+  /** Asks for the status of a command. */
+  askStatus(): void {
+    this.#put(IN, [STATUS_AT, this.driver.high, 13, NORMAL | IOC])
   }
 
   /** The status of a command that has been begun. */
