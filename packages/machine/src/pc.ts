@@ -8,7 +8,7 @@ import type { XenGuest } from '@retrap/xen'
 import { describeBoard } from './board-description.ts'
 import { describeCrash } from './crash.ts'
 import { mapResetVector } from './after-bios.ts'
-import type { PcDebugger } from './debugger/debugger.ts'
+import type { MachineDebugger } from './debugger/machine-debugger.ts'
 import type { PcGdbOptions } from './debugger/gdb-target.ts'
 import type { PcSite } from './device-kinds.ts'
 import { MachineError } from './errors.ts'
@@ -99,7 +99,7 @@ export class Pc {
   /** Settles when the save that was asked for last is done. */
   #saving: Promise<unknown> = Promise.resolve()
   /** Loaded when it is asked for. */
-  #debugger: Promise<PcDebugger> | undefined
+  #debugger: Promise<MachineDebugger> | undefined
   /** Loaded when a device is plugged in or out. */
   #hotPlug: Promise<HotPlug> | undefined
 
@@ -350,9 +350,9 @@ export class Pc {
   }
 
   /** The machine's debugger: breakpoints, steps, registers, memory. */
-  debugger(): Promise<PcDebugger> {
-    return (this.#debugger ??= import('./debugger/debugger.ts').then((module) =>
-      module.attachDebugger({ domain: this.domain, life: this.#life }),
+  debugger(): Promise<MachineDebugger> {
+    return (this.#debugger ??= import('./debugger/pc-debugger.ts').then((module) =>
+      module.attachPcDebugger(this.domain, this.#life),
     ))
   }
 

@@ -5,7 +5,7 @@ import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { al, type Assembler, dword, dx, eax, ebx, ecx, esp } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test } from 'vitest'
-import { createPc, MachineError, type Pc, type PcDebugger, type PcOptions } from '../src/index.ts'
+import { createPc, MachineError, type Pc, type MachineDebugger, type PcOptions } from '../src/index.ts'
 import { clockFirmware, clockLog, EXIT_PORT as CLOCK_EXIT } from './support/clock-guest.ts'
 import { BASE, multibootKernel } from './support/kernels.ts'
 
@@ -34,7 +34,7 @@ function end(asm: Assembler): void {
 async function made(
   kernel: Uint8Array,
   options: Partial<PcOptions> = {},
-): Promise<{ readonly pc: Pc; readonly debug: PcDebugger }> {
+): Promise<{ readonly pc: Pc; readonly debug: MachineDebugger }> {
   const pc = await createPc({
     memoryBytes: 4 << 20,
     codeCacheBytes: 4 << 20,
@@ -47,7 +47,7 @@ async function made(
   return { pc, debug: await pc.debugger() }
 }
 
-const read = (debug: PcDebugger, address: number): number => {
+const read = (debug: MachineDebugger, address: number): number => {
   const bytes = new Uint8Array(4)
   expect(debug.read(BigInt(address), bytes)).toBe(4)
   return new DataView(bytes.buffer).getUint32(0, true)

@@ -1,11 +1,10 @@
-import type { ClockState, VirtualCpu, X86Domain, X86Vcpu } from '@retrap/hvm'
-import { DebugControl, type DebugStop, type WatchKind } from '@retrap/x86-cpu'
+import type { ClockState, Domain, VirtualCpu } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
 import type { HeldMachine } from '../machine-life.ts'
-import { X86State } from './x86-state.ts'
+import type { CpuStop, DebuggedCpu, MachineWatchKind } from './debugged-cpu.ts'
 
 /** Why a machine has stopped for its debugger. `pause`: it was asked to. */
-export type MachineStop = (DebugStop | { readonly kind: 'pause' }) & {
+export type MachineStop = (CpuStop | { readonly kind: 'pause' }) & {
   /** The number of the vCPU that it is about. */
   readonly cpu: number
 }
@@ -33,7 +32,9 @@ export interface CpuResume {
 
 /** What a machine lends its debugger. */
 export interface DebuggedMachine {
-  readonly domain: X86Domain
+  readonly domain: Pick<Domain, 'clock' | 'guestMemory' | 'memory' | 'secondLevel' | 'wake' | 'watchDebug'>
+  /** Its vCPUs, by number. */
+  readonly cpus: readonly DebuggedCpu[]
   readonly life: {
     holder: HeldMachine | undefined
     hold(): void
@@ -48,34 +49,33 @@ interface Stopper {
 interface Watch extends Stopper {
   readonly address: bigint
   readonly length: number
-  readonly kind: WatchKind
+  readonly kind: MachineWatchKind
 }
 
-let attach: (machine: DebuggedMachine) => PcDebugger
+let attach: (machine: DebuggedMachine) => MachineDebugger
 
 /** Gives a machine its debugger. */
-export function attachDebugger(machine: DebuggedMachine): PcDebugger {
+export function attachDebugger(machine: DebuggedMachine): MachineDebugger {
   return attach(machine)
 }
 
 const CONTINUE: CpuResume = { action: 'continue' }
 
 /**
- * The debugger of a PC: it stops and goes on, at breakpoints, watchpoints and exceptions, by linear address. Made by
+ * The debugger of a machine: it stops and goes on, at breakpoints, watchpoints and exceptions, by linear address. Made by
  * `pc.debugger()`.
  *
  * While the machine is stopped, none of its time passes. Reading and writing memory has no other effects: no accessed or
  * dirty bits, and no device is asked.
  */
-export class PcDebugger {
+export class MachineDebugger {
   static {
-    attach = (machine) => new PcDebugger(machine)
+    attach = (machine) => new MachineDebugger(machine)
   }
 
-  readonly #domain: X86Domain
+  readonly #domain: DebuggedMachine['domain']
   readonly #life: DebuggedMachine['life']
-  readonly #controls: readonly DebugControl[]
-  readonly #states: readonly X86State[]
+  readonly #cpus: readonly DebuggedCpu[]
   readonly #breakpoints = new Map<bigint, Set<Stopper>>()
   readonly #watches = new Set<Watch>()
   readonly #staying = new Set<number>()
@@ -86,11 +86,10 @@ export class PcDebugger {
   #next: PromiseWithResolvers<MachineStop> | undefined
   #listener: ((stop: MachineStop) => void) | null = null
 
-  private constructor({ domain, life }: DebuggedMachine) {
+  private constructor({ domain, life, cpus }: DebuggedMachine) {
     this.#domain = domain
     this.#life = life
-    this.#controls = domain.vcpus.map(({ cpu }) => new DebugControl(cpu))
-    this.#states = domain.vcpus.map((vcpu) => new X86State(vcpu))
+    this.#cpus = cpus
     domain.watchDebug({
       stopped: (vcpu) => this.#vcpuStopped(vcpu),
       holds: (id) => this.#staying.has(id),
@@ -100,7 +99,7 @@ export class PcDebugger {
 
   /** How many vCPUs there are. */
   get cpus(): number {
-    return this.#states.length
+    return this.#cpus.length
   }
 
   /** Whether the machine stands still for the debugger. */
@@ -134,11 +133,10 @@ export class PcDebugger {
   resume(actions: readonly CpuResume[] = []): void {
     if (!this.#isStopped) return
     this.#staying.clear()
-    for (const [i, control] of this.#controls.entries()) {
+    for (const [i, vcpu] of this.#cpus.entries()) {
       const { action, holdInterrupts, passBreakpoint = true, dropFault = false } = actions[i] ?? CONTINUE
       if (action === 'stay') this.#staying.add(i)
-      control.resume({ step: action === 'step', holdInterrupts: holdInterrupts ?? true, passBreakpoint, dropFault })
-      this.#states[i]!.forget()
+      vcpu.resume({ step: action === 'step', holdInterrupts: holdInterrupts ?? true, passBreakpoint, dropFault })
     }
     this.#isStopped = false
     if (this.#clock !== undefined) this.#domain.clock.restore(this.#clock)
@@ -151,7 +149,7 @@ export class PcDebugger {
   step(cpu = 0): Promise<MachineStop> {
     this.#checkCpu(cpu)
     const next = this.nextStop()
-    this.resume(this.#states.map((_, i) => ({ action: i === cpu ? 'step' : 'stay' })))
+    this.resume(this.#cpus.map((_, i) => ({ action: i === cpu ? 'step' : 'stay' })))
     return next
   }
 
@@ -162,7 +160,7 @@ export class PcDebugger {
 
   /** Takes all breakpoints away, and lets the machine run on without a debugger. */
   close(): void {
-    for (const control of this.#controls) control.detach()
+    for (const each of this.#cpus) each.detach()
     this.#domain.watchDebug(null)
     this.#life.holder = undefined
     this.#listener = null
@@ -172,7 +170,7 @@ export class PcDebugger {
   }
 
   #vcpuStopped({ id }: VirtualCpu): void {
-    const stop = this.#controls[id]!.stop
+    const stop = this.#cpus[id]!.stop
     if (stop === undefined) return
     this.#stop = { ...stop, cpu: id }
     this.#life.hold()
@@ -183,7 +181,7 @@ export class PcDebugger {
     this.#isStopped = true
     const { clock } = this.#domain
     if (!clock.deterministic) this.#clock = clock.save()
-    const told = this.#controls[this.#stop.cpu]!.stop
+    const told = this.#cpus[this.#stop.cpu]!.stop
     // The vCPU that had stopped last has gone on since: somebody has asked for this stop.
     if (told === undefined) this.#stop = { kind: 'pause', cpu: this.#stop.cpu }
     const stop = this.#stop
@@ -238,8 +236,8 @@ export class PcDebugger {
   }
 
   #checkCpu(cpu: number): void {
-    if (this.#states[cpu] === undefined)
-      throw new MachineError('ERR_OPTION', `vCPU ${cpu}: expected 0 to ${this.#states.length - 1}`)
+    if (this.#cpus[cpu] === undefined)
+      throw new MachineError('ERR_OPTION', `vCPU ${cpu}: expected 0 to ${this.#cpus.length - 1}`)
   }
 
   // ---------------------------------------------------------------- where it stops
@@ -251,13 +249,13 @@ export class PcDebugger {
   breakpoint(address: bigint, handler?: StopHandler): Removable {
     const stopper: Stopper = { handler }
     const here = this.#breakpoints.get(address) ?? new Set()
-    if (here.size === 0) for (const control of this.#controls) control.addBreakpoint(address)
+    if (here.size === 0) for (const each of this.#cpus) each.addBreakpoint(address)
     this.#breakpoints.set(address, here.add(stopper))
     return {
       remove: () => {
         if (!here.delete(stopper) || here.size > 0) return
         this.#breakpoints.delete(address)
-        for (const control of this.#controls) control.removeBreakpoint(address)
+        for (const each of this.#cpus) each.removeBreakpoint(address)
       },
     }
   }
@@ -267,57 +265,53 @@ export class PcDebugger {
    *
    * @param length - in bytes, up to 1 MiB
    */
-  watch(address: bigint, length: number, kind: WatchKind, handler?: StopHandler): Removable {
-    for (const control of this.#controls) control.addWatchpoint(address, length, kind)
+  watch(address: bigint, length: number, kind: MachineWatchKind, handler?: StopHandler): Removable {
+    for (const each of this.#cpus) each.addWatchpoint(address, length, kind)
     const watch: Watch = { address, length, kind, handler }
     this.#watches.add(watch)
     return {
       remove: () => {
         if (!this.#watches.delete(watch)) return
-        for (const control of this.#controls) control.removeWatchpoint(address, length, kind)
+        for (const each of this.#cpus) each.removeWatchpoint(address, length, kind)
       },
     }
   }
 
-  /** Vectors of exceptions that stop the machine before they are delivered. */
+  /** Numbers of exceptions that stop the machine before they are delivered: vectors of a PC. */
   get caughtFaults(): readonly number[] {
-    return [...this.#controls[0]!.caughtFaults].toSorted((a, b) => a - b)
+    return [...this.#cpus[0]!.caughtFaults].toSorted((a, b) => a - b)
   }
 
   /** Has an exception stop the machine before it is delivered, or no longer. */
-  catchFault(vector: number, caught = true): void {
-    for (const control of this.#controls) control.catchFault(vector, caught)
+  catchFault(number: number, caught: boolean = true): void {
+    for (const each of this.#cpus) each.catchFault(number, caught)
   }
 
-  /** Whether a triple fault stops the machine before it ends it; not at first. */
+  /** Whether a triple fault stops a PC before it ends it; not at first. Other machines have none. */
   get catchesShutdown(): boolean {
-    return this.#controls[0]!.catchesShutdown
+    return this.#cpus[0]!.catchesShutdown === true
   }
   set catchesShutdown(caught: boolean) {
-    for (const control of this.#controls) control.catchesShutdown = caught
+    for (const each of this.#cpus) if (each.catchesShutdown !== undefined) each.catchesShutdown = caught
   }
 
   /** Describes a vCPU for people: `CPU 0, halted`. */
   describeCpu(cpu: number): string {
     this.#checkCpu(cpu)
-    const { cpu: processor, dormant } = this.#vcpu(cpu)
-    const { halted, waitsForStartup, busy } = processor
-    if (busy) return `CPU ${cpu}, waits for a device`
-    if (waitsForStartup) return `CPU ${cpu}, waits for start-up`
-    return `CPU ${cpu}, ${halted ? 'halted' : dormant ? 'waits for an event' : 'executes'}`
+    return `CPU ${cpu}, ${this.#vcpu(cpu).activity}`
   }
 
   // ---------------------------------------------------------------- registers and memory
 
   /**
-   * Reads a register of a stopped machine, by gdb's name for it (`rax`, `rip`, `eflags`, `cs`, `xmm0`), or one of
+   * Reads a register of a stopped machine, by gdb's name for it. Of a PC: `rax`, `rip`, `eflags`, `cs`, `xmm0`, or one of
    * `cs_base`, `cr0`, `efer`, `gdtr_base` and so on.
    *
    * @throws MachineError `ERR_OPTION` for a register that there is not
    */
   register(name: string, cpu = 0): bigint {
     this.#checkCpu(cpu)
-    const value = this.#states[cpu]!.read(name)
+    const value = this.#cpus[cpu]!.read(name)
     if (value === undefined) throw new MachineError('ERR_OPTION', `there is no register '${name}'`)
     return value
   }
@@ -325,7 +319,7 @@ export class PcDebugger {
   /** Writes one. @returns false where that cannot be now: an instruction waits for a device */
   setRegister(name: string, value: bigint, cpu = 0): boolean {
     this.register(name, cpu)
-    return this.#isStopped && this.#states[cpu]!.write(name, value)
+    return this.#isStopped && this.#cpus[cpu]!.write(name, value)
   }
 
   /** Reads memory at a linear address as a vCPU sees it. @returns how many bytes there are, up to what is no memory */
@@ -359,8 +353,8 @@ export class PcDebugger {
     })
   }
 
-  #vcpu(cpu: number): X86Vcpu {
-    return this.#domain.vcpus[cpu]!
+  #vcpu(cpu: number): DebuggedCpu {
+    return this.#cpus[cpu]!
   }
 }
 

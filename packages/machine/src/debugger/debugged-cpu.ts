@@ -1,0 +1,63 @@
+/** Accesses that a watchpoint is for. */
+export type MachineWatchKind = 'write' | 'read' | 'access'
+
+/** Why a vCPU has stopped for its debugger. */
+export type CpuStop =
+  /** The instruction at a breakpoint is next. */
+  | { readonly kind: 'breakpoint'; readonly address: bigint }
+  /** An instruction has accessed watched data; it has retired. `address`: of the first watched byte it touched. */
+  | { readonly kind: 'watch'; readonly address: bigint; readonly watch: MachineWatchKind }
+  /** A step has ended. */
+  | { readonly kind: 'step' }
+  /**
+   * An instruction of x86 has raised an exception, which is delivered when the vCPU goes on. `address`: of a page fault.
+   */
+  | { readonly kind: 'fault'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
+  /** A triple fault. */
+  | { readonly kind: 'shutdown' }
+
+/** How one vCPU goes on, as its {@link DebuggedCpu} hears it. */
+export interface CpuStart {
+  /** Ends after one instruction. */
+  readonly step: boolean
+  /** With `step`: interrupts that wait are held off meanwhile. */
+  readonly holdInterrupts: boolean
+  /** A breakpoint at the next instruction does not count. */
+  readonly passBreakpoint: boolean
+  /** A fault that it stopped for is forgotten: its instruction is executed again. */
+  readonly dropFault: boolean
+}
+
+/** One vCPU as its debugger sees it, whatever its instruction set. */
+export interface DebuggedCpu {
+  /** Why it has stopped; undefined when it has not, or goes on. */
+  readonly stop: CpuStop | undefined
+  /** What it does, for people: `halted`. */
+  readonly activity: string
+  /** Says how it goes on. */
+  resume(how: CpuStart): void
+  /** Takes everything back: it has no debugger any more. */
+  detach(): void
+  /** Stops before the instruction at a linear address is executed. */
+  addBreakpoint(address: bigint): void
+  /** Takes a breakpoint away. */
+  removeBreakpoint(address: bigint): void
+  /** Stops after an instruction has accessed one of `length` bytes. */
+  addWatchpoint(address: bigint, length: number, kind: MachineWatchKind): void
+  /** Takes a watchpoint away. */
+  removeWatchpoint(address: bigint, length: number, kind: MachineWatchKind): void
+  /** Numbers of exceptions that stop it before they are delivered. */
+  readonly caughtFaults: ReadonlySet<number>
+  /** Adds a number to those, or takes it away. */
+  catchFault(number: number, caught: boolean): void
+  /** Whether a triple fault stops it before it shuts down; absent: it has none. */
+  catchesShutdown?: boolean
+  /** Reads a register by name; undefined where there is none. */
+  read(name: string): bigint | undefined
+  /** Writes one. @returns false where that cannot be now */
+  write(name: string, value: bigint): boolean
+  /** Reads memory as it sees it, without effects. @returns how many bytes there are */
+  peek(address: bigint, into: Uint8Array): number
+  /** Writes memory as it sees it. @returns how many bytes were written */
+  poke(address: bigint, bytes: Uint8Array): number
+}

@@ -1,0 +1,105 @@
+import { type GdbTarget, type RegisterSet, Signal, type TargetStop } from '@retrap/gdb'
+import type { MachineDebugger, MachineStop, Removable } from './machine-debugger.ts'
+import type { Monitor } from './monitor.ts'
+
+/** What a kind of machine adds to {@link machineGdbTarget}. */
+export interface GdbMachine {
+  /** The registers that gdb is told of. */
+  readonly registers: RegisterSet
+  /** Its `monitor` commands. */
+  readonly monitor: Monitor
+  /** The signal that systems make of an exception, of which `stop` tells. */
+  signalOf(stop: MachineStop): number
+  /** Whether gdb finds a breakpoint's address in the program counter. */
+  isAtBreakpoint(cpu: number): boolean
+  /** A client is there, or no longer. */
+  attached?(isAttached: boolean): void
+  /** Ends the machine for `kill`. */
+  kill(): void
+}
+
+/** Bytes of one watchpoint. */
+const MOST_WATCHED = 1 << 20
+
+/** Shows a machine to gdb. @returns what a `GdbSession` takes */
+export function machineGdbTarget(debug: MachineDebugger, machine: GdbMachine): GdbTarget {
+  const { registers, monitor } = machine
+  const set = new Map<string, Removable>()
+  const describe = (stop: MachineStop): TargetStop => describeStop(stop, debug, machine)
+  const add = (key: string, make: () => Removable): boolean => {
+    if (!set.has(key)) set.set(key, make())
+    return true
+  }
+  const remove = (key: string): void => {
+    set.get(key)?.remove()
+    set.delete(key)
+  }
+  return {
+    registers,
+    cpus: debug.cpus,
+    describeCpu: (cpu) => debug.describeCpu(cpu),
+    stop: () => {
+      debug.stop().catch(() => {})
+    },
+    get isStopped() {
+      return debug.isStopped
+    },
+    get lastStop() {
+      return describe(debug.lastStop)
+    },
+    resume: (actions, { holdInterrupts }) =>
+      debug.resume(
+        actions.map(({ action, signal }) => ({
+          action,
+          holdInterrupts,
+          passBreakpoint: false,
+          dropFault: signal === 0,
+        })),
+      ),
+    onStop: (listener) => {
+      if (listener !== null) machine.attached?.(true)
+      debug.onStop(listener === null ? null : (stop) => listener(describe(stop)))
+    },
+    readRegister: (cpu, name) => debug.register(name, cpu),
+    writeRegister: (cpu, name, value) => debug.setRegister(name, value, cpu),
+    readMemory: (cpu, address, into) => debug.read(address, into, cpu),
+    writeMemory: (cpu, address, bytes) => debug.write(address, bytes, cpu),
+    readPhysical: (address, into) => debug.readPhysical(Number(address), into),
+    writePhysical: (address, bytes) => debug.writePhysical(Number(address), bytes),
+    addBreakpoint: (address) => add(`${address}`, () => debug.breakpoint(address)),
+    removeBreakpoint: (address) => remove(`${address}`),
+    addWatchpoint: (address, length, kind) =>
+      length >= 1 &&
+      length <= MOST_WATCHED &&
+      add(`${kind} ${address} ${length}`, () => debug.watch(address, length, kind)),
+    removeWatchpoint: (address, length, kind) => remove(`${kind} ${address} ${length}`),
+    monitor: (cpu, command) => monitor.run(cpu, command),
+    kill: () => machine.kill(),
+    detach: (resumes) => {
+      for (const key of set.keys()) remove(key)
+      for (const vector of debug.caughtFaults) debug.catchFault(vector, false)
+      machine.attached?.(false)
+      if (resumes) debug.resume()
+    },
+  }
+}
+
+function describeStop(stop: MachineStop, debug: MachineDebugger, machine: GdbMachine): TargetStop {
+  const { cpu } = stop
+  switch (stop.kind) {
+    case 'pause':
+      return { cpu, signal: Signal.INT }
+    case 'breakpoint': {
+      const isThere = debug.isStopped && machine.isAtBreakpoint(cpu)
+      return { cpu, signal: Signal.TRAP, ...(isThere && { breakpoint: 'software' as const }) }
+    }
+    case 'watch':
+      return { cpu, signal: Signal.TRAP, watch: { kind: stop.watch, address: stop.address } }
+    case 'fault':
+      return { cpu, signal: machine.signalOf(stop) }
+    case 'shutdown':
+      return { cpu, signal: Signal.ABRT }
+    default:
+      return { cpu, signal: Signal.TRAP }
+  }
+}

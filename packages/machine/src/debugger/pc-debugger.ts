@@ -1,0 +1,51 @@
+import type { X86Domain, X86Vcpu } from '@retrap/hvm'
+import { DebugControl } from '@retrap/x86-cpu'
+import type { CpuStart, DebuggedCpu } from './debugged-cpu.ts'
+import { attachDebugger, type DebuggedMachine, type MachineDebugger } from './machine-debugger.ts'
+import { X86State } from './x86-state.ts'
+
+/** A vCPU of a PC. */
+class PcCpu extends DebugControl implements DebuggedCpu {
+  readonly #vcpu: X86Vcpu
+  readonly #state: X86State
+
+  constructor(vcpu: X86Vcpu) {
+    super(vcpu.cpu)
+    this.#vcpu = vcpu
+    this.#state = new X86State(vcpu)
+  }
+
+  get activity(): string {
+    const { cpu, dormant } = this.#vcpu
+    const { halted, waitsForStartup, busy } = cpu
+    if (busy) return 'waits for a device'
+    if (waitsForStartup) return 'waits for start-up'
+    return halted ? 'halted' : dormant ? 'waits for an event' : 'executes'
+  }
+
+  override resume(how: CpuStart): void {
+    super.resume(how)
+    this.#state.forget()
+  }
+
+  read(name: string): bigint | undefined {
+    return this.#state.read(name)
+  }
+
+  write(name: string, value: bigint): boolean {
+    return this.#state.write(name, value)
+  }
+
+  peek(address: bigint, into: Uint8Array): number {
+    return this.#vcpu.peek(address, into)
+  }
+
+  poke(address: bigint, bytes: Uint8Array): number {
+    return this.#vcpu.poke(address, bytes)
+  }
+}
+
+/** Gives a PC its debugger. */
+export function attachPcDebugger(domain: X86Domain, life: DebuggedMachine['life']): MachineDebugger {
+  return attachDebugger({ domain, life, cpus: domain.vcpus.map((vcpu) => new PcCpu(vcpu)) })
+}

@@ -1,0 +1,122 @@
+import type { X86Domain } from '@retrap/hvm'
+import { ACCESS_READ, PagingContext, PagingMode, probe, type TableReader, WALK_OK, WalkResult } from '@retrap/paging'
+import type { MachineDebugger } from './machine-debugger.ts'
+import { catchCommands, type ExceptionNames, hex, machineCommands, Monitor, parseAddress } from './monitor.ts'
+import { VECTOR_NAMES } from './vectors.ts'
+
+/** The `monitor` commands of a PC. */
+export function pcMonitor(domain: X86Domain, debug: MachineDebugger): Monitor {
+  return new Monitor([
+    ...machineCommands(domain),
+    ...catchCommands(debug, vectorNames(debug)),
+    {
+      usage: 'interrupts',
+      help: 'what waits at each local APIC',
+      run: () => describeInterrupts(domain),
+    },
+    {
+      usage: 'pending',
+      help: 'instructions that wait for a device, with their accesses',
+      run: () => describePending(domain),
+    },
+    {
+      usage: 'walk ADDRESS',
+      help: 'page tables of a linear address',
+      run: (cpu, [text]) => describeWalk(domain, debug, cpu, text),
+    },
+  ])
+}
+
+function vectorNames(debug: MachineDebugger): ExceptionNames {
+  return {
+    examples: ['#PF', '14', 'triple'],
+    parse: (word) => {
+      const plain = word.replace(/^#/, '').toLowerCase()
+      const named = VECTOR_NAMES.findIndex((name) => name?.slice(1).toLowerCase() === plain)
+      const vector = named >= 0 ? named : /^\d{1,2}$/.test(word) ? Number(word) : 32
+      return vector < 32 ? vector : undefined
+    },
+    format: (vector) => VECTOR_NAMES[vector] ?? `${vector}`,
+    others: {
+      triple: {
+        get: () => debug.catchesShutdown,
+        set: (caught) => {
+          debug.catchesShutdown = caught
+        },
+      },
+    },
+  }
+}
+
+function describeInterrupts(domain: X86Domain): string {
+  let text = ''
+  for (const { id, cpu, apic } of domain.vcpus) {
+    const { interruptsEnabled, interruptWaits, halted } = cpu
+    const next = apic.peek()
+    text += `CPU ${id}: IF ${interruptsEnabled ? 1 : 0}${halted ? ', halted' : ''}`
+    text += `, processor priority ${hex(apic.processorPriority)}`
+    text += next >= 0 ? `, vector ${hex(next)} is next` : ', no vector waits'
+    text += interruptWaits ? ', can be taken now\n' : '\n'
+  }
+  return text
+}
+
+function describePending(domain: X86Domain): string {
+  let text = ''
+  for (const { id, cpu } of domain.vcpus) {
+    if (!cpu.busy) continue
+    text += `CPU ${id} waits for a device at ${hex(cpu.registers.rip)}\n`
+    for (const { kind, address, size, state } of cpu.log.dump()) {
+      text += `  ${kind} of ${size} at ${address}: ${state}\n`
+    }
+  }
+  return text === '' ? 'No instruction waits.\n' : text
+}
+
+function describeWalk(domain: X86Domain, debug: MachineDebugger, cpu: number, text: string | undefined): string {
+  const address = parseAddress(text)
+  const vcpu = domain.vcpus[cpu]
+  if (address === undefined || vcpu === undefined) return 'write walk ADDRESS\n'
+  const context = new PagingContext(domain.engine.processor.paging)
+  vcpu.cpu.registers.configurePaging(context)
+  let level: number = context.mode
+  let lines = ''
+  const read = (gpa: number, into: Uint32Array, words: number): boolean => {
+    const bytes = new Uint8Array(4 * words)
+    const there = debug.readPhysical(gpa, bytes) === bytes.length
+    const view = new DataView(bytes.buffer)
+    for (let i = 0; i < words; i++) into[i] = view.getUint32(4 * i, true)
+    const value = words === 2 ? view.getBigUint64(0, true) : BigInt(view.getUint32(0, true))
+    lines += `level ${level--}, ${hex(gpa)}: ${there ? describeEntry(value) : 'no memory'}\n`
+    return there
+  }
+  const tables: TableReader = {
+    read32: (gpa, into) => read(gpa, into, 1),
+    read64: (gpa, into) => read(gpa, into, 2),
+    compareExchange32: () => true,
+    compareExchange64: () => true,
+  }
+  const result = new WalkResult()
+  const [lo, hi] = [Number(address & 0xffff_ffffn), Number(address >> 32n)]
+  if (context.mode === PagingMode.PAE) level--
+  const outcome = probe(context, tables, lo, hi, ACCESS_READ, result)
+  if (outcome === WALK_OK) return `${lines}${hex(address)} is guest-physical ${hex(result.gpa)}\n`
+  return `${lines}${hex(address)} is not mapped for a supervisor's read\n`
+}
+
+/** Bits of an entry that all levels have, by their names in the manual (SDM vol. 3A, "4-Level Paging"). */
+const ENTRY_BITS: readonly (readonly [bit: bigint, name: string])[] = [
+  [0n, 'P'],
+  [1n, 'R/W'],
+  [2n, 'U/S'],
+  [3n, 'PWT'],
+  [4n, 'PCD'],
+  [5n, 'A'],
+  [6n, 'D'],
+  [63n, 'XD'],
+]
+
+function describeEntry(value: bigint): string {
+  const names = ENTRY_BITS.filter(([bit]) => ((value >> bit) & 1n) === 1n).map(([, name]) => name)
+  return `${hex(value)}${names.map((name) => ` ${name}`).join('')}`
+}
