@@ -1,8 +1,10 @@
 // Saves a Linux guest that waits at its prompt, and goes on with it: retrap's `pc.save` and a machine made with the
 // snapshot, v86's `save_state` and `restore_state`, QEMU's `savevm` and `loadvm`. All three run the same 32-bit kernel and
 // initramfs with the same RAM. Times are the host's, from the call to its end. The guests of the others stand still meanwhile;
-// retrap's does so for `pause`, and runs while the rest is saved. A restore of retrap ends with its first instruction. The median of several counts. Ratios are their time by ours, and their bytes by
-// ours: more is better for retrap. QEMU writes to a qcow2 image in the page cache; the others keep the state in memory.
+// retrap's does so for `pause`, and runs while the rest is saved. A restore of retrap ends with its first instruction:
+// `restore` makes a machine, and `back` puts the one back that was saved, after a second, as the others do. The median of
+// several counts. Ratios are their time by ours, and their bytes by ours: more is better for retrap. QEMU writes to a qcow2
+// image in the page cache; the others keep the state in memory.
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
@@ -29,6 +31,8 @@ interface Figures {
   readonly pause?: readonly number[]
   readonly save: readonly number[]
   readonly restore: readonly number[]
+  /** To put the machine back that was saved, where that is another thing. */
+  readonly back?: readonly number[]
   readonly bytes: number
   /** To compress and write it, where that is apart. */
   readonly write?: number
@@ -63,6 +67,7 @@ function report(peer: string, ours: Figures, theirs: Figures): void {
   line('pause', median(ours.pause ?? ours.save), median(theirs.save), 'ms')
   line('save', median(ours.save), median(theirs.save), 'ms')
   line('restore', median(ours.restore), median(theirs.restore), 'ms')
+  line('back', median(ours.back ?? ours.restore), median(theirs.back ?? theirs.restore), 'ms')
   line('size', ours.bytes / 2 ** 20, theirs.bytes / 2 ** 20, 'MiB')
 }
 

@@ -46,9 +46,19 @@ export async function saveDevices(
   }
 }
 
-/** Restores all models, and lets them go on. See `Domain.restoreDevices`. */
-export async function restoreDevices(parties: DeviceParties, state: DevicesState, atRest: () => void): Promise<void> {
-  const { devices, servers, memories } = parties
+/** Brings all models to rest; they go on where one of them is too late. */
+export async function quiesceDevices(parties: DeviceParties, deadlineMs: number): Promise<void> {
+  const { devices, servers } = parties
+  try {
+    await Promise.all([devices.quiesce(deadlineMs), ...servers.map(({ remote }) => remote.quiesce(deadlineMs))])
+  } catch (error) {
+    resume(parties)
+    throw error
+  }
+}
+
+/** Looks whether a state is of these models; what servers elsewhere have they see for themselves. @throws DeviceError */
+export function checkDevices({ devices, servers }: DeviceParties, state: DevicesState): void {
   if (state.version !== 1) {
     throw new DeviceError('ERR_STATE', `device state of version ${String(state.version)}: expected 1`)
   }
@@ -60,6 +70,13 @@ export async function restoreDevices(parties: DeviceParties, state: DevicesState
   const absent = names.find((name) => !Object.hasOwn(state.servers, name))
   if (absent !== undefined)
     throw new DeviceError('ERR_NOT_FOUND', `saved state has nothing of the device server ${absent}`)
+  devices.check(state.local)
+}
+
+/** Restores all models, and lets them go on. See `Domain.restoreDevices`. */
+export async function restoreDevices(parties: DeviceParties, state: DevicesState, atRest: () => void): Promise<void> {
+  const { devices, servers, memories } = parties
+  checkDevices(parties, state)
   memories.restore(state.memories)
   await devices.restore(state.local)
   for (const { remote } of servers) await remote.restore(state.servers[remote.name] as DeviceHostState)

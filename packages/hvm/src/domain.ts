@@ -7,7 +7,14 @@ import { FrameCounts, P2m } from '@retrap/p2m'
 import type { Architecture } from './architecture.ts'
 import type { DomainClock } from './clock.ts'
 import { platformOf } from './domain-platform.ts'
-import { restoreDevices, saveDevices, type DeviceParties, type DevicesState } from './device-state.ts'
+import {
+  checkDevices,
+  quiesceDevices,
+  restoreDevices,
+  saveDevices,
+  type DeviceParties,
+  type DevicesState,
+} from './device-state.ts'
 import { DirtyLogs } from './dirty-logs.ts'
 import type { DomainExit, DomainOptions, DomainServer } from './domain-options.ts'
 import { HvmError } from './errors.ts'
@@ -398,6 +405,23 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    */
   restoreDevices(state: DevicesState, atRest: () => void = () => undefined): Promise<void> {
     return restoreDevices(this.#deviceParties(), state, atRest)
+  }
+
+  /** Looks whether a saved state is of its device models. @throws DeviceError `ERR_STATE`, `ERR_NOT_FOUND` */
+  checkDevices(state: DevicesState): void {
+    checkDevices(this.#deviceParties(), state)
+  }
+
+  /**
+   * Ends what is under way: device models are brought to rest, then vCPUs and models are reset, and what they wait for is
+   * cancelled. To be followed by `restoreDevices`. Not while `run` is under way.
+   *
+   * @param deadlineMs - host time that models may take to come to rest
+   * @throws DeviceError `ERR_DEVICE`, naming one that failed or was late: the domain is as it was
+   */
+  async abandon(deadlineMs: number): Promise<void> {
+    await quiesceDevices(this.#deviceParties(), deadlineMs)
+    this.reset()
   }
 
   /** Where the round of deterministic time is, for a snapshot; null on the host's clock. Not while `run` is under way. */

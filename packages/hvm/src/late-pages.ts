@@ -7,9 +7,13 @@ import {
   type GuestFrames,
   type GuestPages,
   type GuestPageSource,
+  isZero,
+  type MachineRun,
   machineRuns,
   sourceOf,
+  WORDS,
 } from './guest-frames.ts'
+import type { FrameSet, WrittenFrames } from './written-frames.ts'
 
 /** Frames of a block, which is filled at once: a leaf of 2 MiB. */
 const BLOCK_FRAMES = 512
@@ -19,6 +23,7 @@ const BLOCK_ORDER = 9
 interface LateBlock {
   readonly gfn: number
   readonly mfn: number
+  readonly count: number
   /** Its contents in the source: from `first` up to `end`. */
   readonly first: number
   readonly end: number
@@ -26,16 +31,28 @@ interface LateBlock {
   filled: boolean
 }
 
+/** What is known of the contents that a guest's frames have now. */
+export interface FormerContents {
+  /** Which frames may have others than they are to have; default: any, of a guest that has run. */
+  readonly written?: FrameSet | undefined
+  /** Notes what is written; bringing contents back is no writing. */
+  readonly log?: WrittenFrames | undefined
+}
+
 /**
  * Gives a guest's frames their contents back: those in leaves of 2 MiB when they are needed, the others at once. Until
  * then nobody may access these leaves (`P2mAccess.N`), and whoever does so brings the contents: vCPUs, their page walks
  * and device models by `SecondLevelFaults`, which also peeks for debuggers. Where other threads map RAM themselves,
- * everything is brought at once.
+ * everything is brought at once. Of a guest that has run, frames whose contents are right already are not written: what has
+ * been generated of their code stays.
  *
  * Contents that cannot be read end the domain, which says why.
  */
 export class LatePages {
   readonly #domain: Domain
+  readonly #former: FormerContents
+  /** The guest may have written any of its frames. */
+  readonly #hasRun: boolean
   #source: GuestPageSource | null
   /** By the number of the guest's block. */
   readonly #blocks = new Map<number, LateBlock>()
@@ -50,12 +67,19 @@ export class LatePages {
    * @param frames - where the contents belong
    * @throws HvmError `ERR_STATE` where the guest has other frames, or contents are of none; what the source throws
    */
-  constructor(domain: Domain, frames: readonly GuestFrames[], pages: GuestPages | GuestPageSource) {
+  constructor(
+    domain: Domain,
+    frames: readonly GuestFrames[],
+    pages: GuestPages | GuestPageSource,
+    former: FormerContents = {},
+  ) {
     const source = sourceOf(pages)
     checkGuestFrames(domain, frames, source.gfns)
     this.#domain = domain
+    this.#former = former
+    this.#hasRun = domain.instructions > 0
     this.#source = source
-    this.#begin(source)
+    this.#unwritten(0, Infinity, () => this.#begin(source))
     this.#stopWatching = domain.p2m.onChange((gfn, count) => {
       if (!this.#own) this.#beforeChange(gfn, count)
     })
@@ -123,21 +147,31 @@ export class LatePages {
     const { gfns } = source
     const mayWait = !this.#domain.writtenElsewhere
     let at = 0
-    for (const { gfn, mfn, count, kind, order, access } of machineRuns(this.#domain)) {
-      const waits = mayWait && kind === 'ram' && order >= BLOCK_ORDER && access === P2mAccess.RWX
-      const step = waits ? BLOCK_FRAMES : count
-      for (let done = 0; done < count; done += step) {
-        clearFrames(this.#domain, mfn + done, step, gfns, at, gfn + done)
+    for (const run of machineRuns(this.#domain)) {
+      const waits = mayWait && run.kind === 'ram' && run.order >= BLOCK_ORDER && run.access === P2mAccess.RWX
+      const step = waits ? BLOCK_FRAMES : run.count
+      for (let done = 0; done < run.count; done += step) {
+        const gfn = run.gfn + done
         const first = at
-        while (at < gfns.length && gfns[at]! < gfn + done + step) at++
-        if (at === first) continue
-        const block: LateBlock = { gfn: gfn + done, mfn: mfn + done, first, end: at, filled: false }
-        if (waits && this.#hide(block)) {
-          this.#split ||= order > BLOCK_ORDER
-          this.#blocks.set(block.gfn / BLOCK_FRAMES, block)
-        } else this.#fill(block)
+        while (at < gfns.length && gfns[at]! < gfn + step) at++
+        const block: LateBlock = { gfn, mfn: run.mfn + done, count: step, first, end: at, filled: false }
+        if (waits && this.#isWorthWaiting(block) && this.#hide(block)) this.#keep(block, run)
+        else this.#fill(block)
       }
     }
+  }
+
+  /** Whether filling a block takes time. */
+  #isWorthWaiting({ gfn, count, first, end }: LateBlock): boolean {
+    if (!this.#hasRun) return end > first
+    const { written } = this.#former
+    return written === undefined || written.any(gfn, count)
+  }
+
+  #keep(block: LateBlock, { order }: MachineRun): void {
+    if (!this.#hasRun) this.#clear(block)
+    this.#split ||= order > BLOCK_ORDER
+    this.#blocks.set(block.gfn / BLOCK_FRAMES, block)
   }
 
   /** @returns false where the map has no memory for it */
@@ -153,16 +187,39 @@ export class LatePages {
 
   #bring(block: LateBlock): void {
     this.#fill(block)
+    this.#showOwn(block)
+    this.#blocks.delete(block.gfn / BLOCK_FRAMES)
+    if (this.#blocks.size === 0) this.#end()
+  }
+
+  /** See `LateContents`. Frames that had still to be brought count as written. */
+  drop(): void {
+    for (const block of this.#blocks.values()) {
+      this.#showOwn(block)
+      if (!block.filled) this.#domain.dirtyLogs.mark(block.gfn, block.count)
+    }
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#split) this.#unwritten(0, Infinity, () => void this.#domain.p2m.coalesce())
+    this.close()
+  }
+
+  #showOwn(block: LateBlock): void {
     this.#own = true
     try {
-      this.#show(block)
+      this.#unwritten(block.gfn, block.count, () => this.#show(block))
     } finally {
       this.#own = false
     }
-    this.#blocks.delete(block.gfn / BLOCK_FRAMES)
-    if (this.#blocks.size > 0) return
-    if (this.#split) this.#domain.p2m.coalesce()
-    this.close()
+  }
+
+  /** Changes the map, and no contents of which others keep a log. */
+  #unwritten(gfn: number, count: number, change: () => void): void {
+    const { log } = this.#former
+    if (log === undefined) change()
+    else log.unwritten(gfn, count, change)
   }
 
   /** Lets everybody access the frames of a block that are still where they were. */
@@ -181,10 +238,37 @@ export class LatePages {
   #fill(block: LateBlock): void {
     const source = this.#source
     if (block.filled || source === null) return
-    const { memory } = this.#domain
-    const { gfn, mfn, first, end } = block
-    for (let at = first; at < end; at++) memory.write((mfn + source.gfns[at]! - gfn) * PAGE_BYTES, source.contents(at))
+    if (this.#hasRun) this.#replace(block, source)
+    else {
+      this.#clear(block)
+      const { gfn, mfn, first, end } = block
+      for (let at = first; at < end; at++)
+        this.#domain.memory.write((mfn + source.gfns[at]! - gfn) * PAGE_BYTES, source.contents(at))
+    }
     block.filled = true
+  }
+
+  #clear({ gfn, mfn, count, first }: LateBlock): void {
+    clearFrames(this.#domain, mfn, count, this.#source!.gfns, first, gfn)
+  }
+
+  /** Gives frames their contents that have others. */
+  #replace({ gfn, mfn, count, first, end }: LateBlock, source: GuestPageSource): void {
+    const { memory } = this.#domain
+    const { written } = this.#former
+    for (let frame = 0, at = first; frame < count; frame++) {
+      const has = at < end && source.gfns[at] === gfn + frame
+      const index = at
+      if (has) at++
+      if (written?.has(gfn + frame) === false) continue
+      const ma = (mfn + frame) * PAGE_BYTES
+      if (!has) {
+        if (!isZero(memory.u32, (mfn + frame) * WORDS)) memory.fill(ma, PAGE_BYTES, 0)
+        continue
+      }
+      const contents = source.contents(index)
+      if (!isSame(memory.u32, (mfn + frame) * WORDS, contents)) memory.write(ma, contents)
+    }
   }
 
   /** The map has changed: frames that leave the guest have their contents first. */
@@ -199,4 +283,12 @@ export class LatePages {
       }
     }
   }
+}
+
+/** Whether a frame has these contents; false where that would take long to find out. */
+function isSame(u32: Uint32Array, first: number, contents: Uint8Array): boolean {
+  if (contents.byteOffset % 4 !== 0) return false
+  const words = new Uint32Array(contents.buffer, contents.byteOffset, WORDS)
+  for (let i = 0; i < WORDS; i++) if (u32[first + i] !== words[i]) return false
+  return true
 }

@@ -206,9 +206,9 @@ export class RunLoop {
     this.wake()
   }
 
-  /** Power-on: the next round is the first. */
+  /** Power-on: the next round is the first. What the caller has asked for stays. */
   reset(): void {
-    this.#exit = null
+    if (this.#exit?.reason !== 'stopped') this.#exit = null
     this.#rounds?.reset()
   }
 

@@ -3,9 +3,10 @@ import type { DevicesState } from './device-state.ts'
 import type { Domain } from './domain.ts'
 import { HvmError } from './errors.ts'
 import { guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from './guest-frames.ts'
-import type { LatePages } from './late-pages.ts'
+import type { FormerContents, LatePages } from './late-pages.ts'
 import type { PageCopies } from './page-copies.ts'
 import { checkShape } from './state-shape.ts'
+import type { FrameSet } from './written-frames.ts'
 import type { RoundState } from './virtual-rounds.ts'
 
 /** Holds the part of a domain that is the same for every instruction set, without the contents of its RAM. */
@@ -131,22 +132,54 @@ export async function finishSaving<S extends DomainState>({
   return { state, pages: await pages(() => Promise.resolve()) }
 }
 
+/** How a domain is put back that has run. */
+export interface DomainReturn extends Pick<FormerContents, 'log'> {
+  /** Returns which frames may have other contents now than they are to have; undefined: any. */
+  written(): FrameSet | undefined
+  /** Host time that device models may take to bring their work to rest, in milliseconds. */
+  readonly deadlineMs: number
+  /** The state fits, and nothing has been changed yet. */
+  accepted(): void
+  /** Called when all is as it was, before device models go on. */
+  returned(): void
+}
+
+/** Looks whether a state is of a domain like this. */
+function checkState<S extends DomainState>(domain: Domain, own: OwnPart<S>, state: S): void {
+  if (state?.version !== 1)
+    throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
+  const { round, ...here } = stateOf(domain, own)
+  // It may be missing where nothing has moved.
+  const { moved: _, ...expected } = round ?? {}
+  checkShape('the domain’s state', state, { ...here, round: round && expected })
+  if (state.vcpus.length !== domain.vcpus.length)
+    throw new HvmError('ERR_STATE', `state of ${state.vcpus.length} vCPUs: expected ${domain.vcpus.length}`)
+  domain.checkDevices(state.devices)
+}
+
 /**
- * Restores a domain that has just been made, with the same number of vCPUs and the same device models, and lets it run
- * before its RAM is there: what is accessed is brought first.
+ * Restores a domain with the same number of vCPUs and the same device models, and lets it run before its RAM is there: what
+ * is accessed is brought first.
  *
+ * @param used - for one that has run: it is abandoned first; default one that has just been made
  * @throws HvmError `ERR_STATE` for another version, shape, number of vCPUs, or memory; DeviceError; what the parts throw
  */
 export async function beginRestoringDomain<S extends DomainState>(
   domain: Domain,
   own: OwnPart<S>,
   { state, pages }: DomainSnapshot<S, GuestPages | GuestPageSource>,
+  used?: DomainReturn,
 ): Promise<DomainRestoring> {
-  if (state?.version !== 1)
-    throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
-  checkShape('the domain’s state', state, stateOf(domain, own))
-  if (state.vcpus.length !== domain.vcpus.length)
-    throw new HvmError('ERR_STATE', `state of ${state.vcpus.length} vCPUs: expected ${domain.vcpus.length}`)
+  checkState(domain, own, state)
+  if (used !== undefined) {
+    if (domain.seesHypervisor) {
+      const why = 'its grants and rings are not part of a snapshot'
+      throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot go back: ${why}`)
+    }
+    await domain.abandon(used.deadlineMs)
+    used.accepted()
+    domain.secondLevel.late?.drop()
+  }
   domain.clock.restore(state.clock)
   domain.restoreRound(state.round)
   // The levels of wires come with the controllers; the models drive them to the same.
@@ -156,9 +189,13 @@ export async function beginRestoringDomain<S extends DomainState>(
   // Models that go on look at rings in RAM at once.
   await domain.restoreDevices(state.devices, () => {
     own.mapped(state)
-    restored.late = new lateness.LatePages(domain, state.frames, pages)
+    restored.late = new lateness.LatePages(domain, state.frames, pages, {
+      written: used?.written(),
+      log: used?.log,
+    })
     domain.asleep = state.asleep
     own.restoreVcpus(state)
+    used?.returned()
   })
   return restored.late!
 }

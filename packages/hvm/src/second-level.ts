@@ -64,6 +64,8 @@ export interface LateContents {
   bring(gfn: number): boolean
   /** Brings all that is left. @throws where they cannot be read */
   finishNow(): void
+  /** Brings nothing more: what is left has other contents soon. */
+  drop(): void
 }
 
 /** The parts of a domain that {@link SecondLevelFaults} works on. */

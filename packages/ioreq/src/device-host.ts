@@ -148,6 +148,11 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     return this.#set.save()
   }
 
+  /** See `DeviceSet.check`. */
+  check(state: DeviceHostState): void {
+    this.#set.check(state)
+  }
+
   /**
    * Restores every model and function.
    *

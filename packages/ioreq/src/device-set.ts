@@ -350,20 +350,37 @@ export class DeviceSet {
   }
 
   /**
+   * Looks whether a saved state is of these models, and changes nothing.
+   *
+   * @throws DeviceError `ERR_STATE` for another version, `ERR_NOT_FOUND` where the state names a model that is not there, or
+   *   has none of a model that is
+   */
+  check(state: DeviceHostState): void {
+    checkVersion(state)
+    restoreModels(
+      this.#present().filter(({ name }) => !state.detached.includes(name)),
+      state.devices,
+    )
+  }
+
+  /**
    * Restores every model and function.
    *
    * @throws DeviceError `ERR_STATE` for another version or what a model refuses, `ERR_NOT_FOUND` where the state names a
    *   model or function that is not there, or has none of a model that is
    */
   async restore(state: DeviceHostState): Promise<void> {
-    if (typeof state !== 'object' || state === null || state.version !== 2) {
-      throw new DeviceError('ERR_STATE', `device state of version ${String(state?.version)}: expected 2`)
-    }
+    checkVersion(state)
     for (const name of state.detached) this.detach(name)
     const restoring = restoreModels(this.#present(), state.devices)
     this.#tree.restore(state.functions)
     await restoring()
   }
+}
+
+function checkVersion(state: DeviceHostState): void {
+  if (typeof state === 'object' && state !== null && state.version === 2) return
+  throw new DeviceError('ERR_STATE', `device state of version ${String(state?.version)}: expected 2`)
 }
 
 function checkModel(model: unknown): asserts model is DeviceModel {

@@ -37,6 +37,17 @@ export interface PcSaveOptions {
    * it was.
    */
   readonly onResumed?: ((pauseMs: number) => void) | undefined
+  /**
+   * A PC is going to be put back to this instant: what its guest writes from now on is noted, so that `restore` brings back
+   * no more than that. Default false: it is noted after the first `restore`.
+   */
+  readonly forRestore?: boolean | undefined
+}
+
+/** Limits of `pc.restore`. */
+export interface PcRestoreOptions {
+  /** Host time that devices may take to bring their work to rest, in milliseconds; default 10 seconds. */
+  readonly deadlineMs?: number | undefined
 }
 
 /** A disk may take seconds. */
@@ -178,10 +189,31 @@ export class MachineLife {
    * @throws MachineError `ERR_STATE` if the machine has ended; what `action` throws
    */
   pause<T>(action: () => Promise<T>): Promise<T> {
+    return this.#whileStill(() => {
+      if (this.#over) throw new MachineError('ERR_STATE', 'the machine has ended')
+      return action()
+    })
+  }
+
+  /**
+   * Does something that gives the machine another state, while no vCPU executes; a run that is under way goes on
+   * afterwards. A machine that its guest has ended can be run again then.
+   *
+   * @throws MachineError `ERR_STATE` if the machine was closed; what `action` throws
+   */
+  restart<T>(action: () => Promise<T>): Promise<T> {
+    return this.#whileStill(async () => {
+      if (this.#closed) throw new MachineError('ERR_STATE', 'the machine was closed')
+      const done = await action()
+      if (!this.#closed) this.#over = false
+      return done
+    })
+  }
+
+  #whileStill<T>(action: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#pauses.push(async () => {
-        if (this.#over) return reject(new MachineError('ERR_STATE', 'the machine has ended'))
-        await action().then(resolve, reject)
+        await (async () => action())().then(resolve, reject)
       })
       if (this.#running && !this.#isHeld) this.#domain.stop({ reason: 'pause' })
       else void this.#donePauses()

@@ -2,7 +2,7 @@ import { SPEAKER_FORMAT } from '@retrap/devices'
 import type { GdbTarget } from '@retrap/gdb'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { X86Domain } from '@retrap/hvm'
-import type { DomainVapic, X86DomainRestoring } from '@retrap/hvm'
+import type { DomainVapic } from '@retrap/hvm'
 import { MachineMemory } from '@retrap/memory'
 import type { XenGuest } from '@retrap/xen'
 import { describeBoard } from './board-description.ts'
@@ -22,9 +22,9 @@ import type { MachineExit } from './machine-exit.ts'
 import {
   MachineLife,
   type MachineRunOptions,
+  type PcRestoreOptions,
   type PcSaveOptions,
   type PcState,
-  SAVE_DEADLINE_MS,
 } from './machine-life.ts'
 import { machineMemoryBytes } from './memory-size.ts'
 import { checkOptionRom, isKernelRom } from './option-roms.ts'
@@ -39,9 +39,9 @@ import { type PcRemovableDrive, withTrays } from './removable-drive.ts'
 import { Sampler } from './sampling.ts'
 import { inSystemManagement } from './smram.ts'
 import { Sleep } from './sleep.ts'
-import type { PcSnapshot } from './pc-snapshot.ts'
+import type { PcSnapshot, PcSnapshotSource } from './pc-snapshot.ts'
 import type { PcInputs } from './recording/pc-inputs.ts'
-import type { SnapshotParts } from './snapshot.ts'
+import type { Snapshots } from './snapshots.ts'
 import { SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
 import { hasVga } from './vga.ts'
@@ -95,9 +95,8 @@ export class Pc {
   readonly #gate: PcInputs | undefined
   readonly #pressPower: () => boolean | Promise<boolean>
   readonly #site: PcSite
-  #restoring: X86DomainRestoring | undefined
-  /** Settles when the save that was asked for last is done. */
-  #saving: Promise<unknown> = Promise.resolve()
+  /** Loaded when the machine is saved or restored. */
+  #snapshots: Snapshots | undefined
   /** Loaded when it is asked for. */
   #debugger: Promise<MachineDebugger> | undefined
   /** Loaded when a device is plugged in or out. */
@@ -240,8 +239,7 @@ export class Pc {
     }
     try {
       await pc.#boot.start()
-      if (snapshot !== undefined)
-        pc.#restoring = await (await import('./snapshot.ts')).restorePc(pc.#snapshotParts(), snapshot)
+      if (snapshot !== undefined) await (await pc.#loadSnapshots()).begin(snapshot)
     } catch (error) {
       pc.close()
       throw error
@@ -251,7 +249,7 @@ export class Pc {
 
   /** Ends what runs beside the machine: threads and processes of device models. */
   close(): void {
-    this.#restoring?.close()
+    this.#snapshots?.close()
     this.#life.close()
   }
 
@@ -327,26 +325,28 @@ export class Pc {
    * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and
    *   where the host has no memory for the copy: the machine can run on; `ERR_STATE` for one that has ended
    */
-  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed }: PcSaveOptions = {}): Promise<PcSnapshot> {
-    const saving = this.#saving.then(async () => {
-      const { finishRestoring, savePc } = await import('./snapshot.ts')
-      if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
-      const begun = await this.#life.pause(() => savePc(this.#snapshotParts(), deadlineMs))
-      try {
-        onResumed?.(begun.tookMs)
-      } catch (error) {
-        // RAM is logged until it has been copied.
-        await begun.finish()
-        throw error
-      }
-      return begun.finish()
-    })
-    // One after the other: frames are copied for one at a time.
-    this.#saving = saving.then(
-      () => undefined,
-      () => undefined,
-    )
-    return saving
+  async save(options: PcSaveOptions = {}): Promise<PcSnapshot> {
+    const snapshots = await this.#loadSnapshots()
+    return snapshots.save(options)
+  }
+
+  /**
+   * Puts the machine back to the instant of a snapshot, in its own memory: of its own, or of any machine with the same
+   * options. One that runs goes on from there; one that its guest has ended can be run again. What its devices have in
+   * flight ends, and nothing of it is seen. Media are as they are now: who goes back with disks that were written since
+   * brings those back too. Only what was written since `save` with `forRestore`, or since the last `restore`, is brought
+   * back, and of that what is used first comes first.
+   *
+   * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another machine, and for a device that is too late: the machine is
+   *   as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine that was closed
+   */
+  async restore(snapshot: PcSnapshot | PcSnapshotSource, { deadlineMs }: PcRestoreOptions = {}): Promise<void> {
+    if (this.#gate !== undefined) {
+      const why = 'its recording would not be of one run'
+      throw new MachineError('ERR_SNAPSHOT', `a machine that is recorded or replayed cannot go back: ${why}`)
+    }
+    const snapshots = await this.#loadSnapshots()
+    await snapshots.restore(snapshot, deadlineMs)
   }
 
   /** The machine's debugger: breakpoints, steps, registers, memory. */
@@ -362,10 +362,17 @@ export class Pc {
     return pcGdbTarget(this.domain, debug, options)
   }
 
-  #snapshotParts(): SnapshotParts {
-    const { area } = this.#boot
-    const { domain, vapic } = this
-    return { domain, options: this.#options, random: this.#random, area, vapic, sleep: this.#sleep }
+  async #loadSnapshots(): Promise<Snapshots> {
+    const { Snapshots } = await import('./snapshots.ts')
+    return (this.#snapshots ??= new Snapshots({
+      life: this.#life,
+      parts: () => {
+        const { area } = this.#boot
+        const { domain, vapic } = this
+        return { domain, options: this.#options, random: this.#random, area, vapic, sleep: this.#sleep }
+      },
+      slept: (asleep) => this.#options.onSleep?.(asleep),
+    }))
   }
 
   async #loadHotPlug(): Promise<HotPlug> {

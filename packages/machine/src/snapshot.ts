@@ -2,6 +2,7 @@ import {
   beginRestoringX86Domain,
   beginSavingX86Domain,
   checkShape,
+  type DomainReturn,
   type DomainVapic,
   type GuestPages,
   type X86Domain,
@@ -69,14 +70,16 @@ function stateOf({ domain, options, random, area, vapic, sleep }: SnapshotParts)
  * Saves a PC but for its RAM, which is copied while it runs on. Not while it runs.
  *
  * @param deadlineMs - host time that devices may take
+ * @param atRest - called at the instant that is saved
  * @throws MachineError `ERR_SNAPSHOT` for what cannot be saved, and for devices that are too late
  */
-export async function savePc(parts: SnapshotParts, deadlineMs: number): Promise<PcSaving> {
+export async function savePc(parts: SnapshotParts, deadlineMs: number, atRest: () => void): Promise<PcSaving> {
   const begun = hostClock()
   const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
   return explaining('this machine cannot be saved', lacksCode, async () => {
     const { state, pages } = await beginSavingX86Domain(parts.domain, deadlineMs, () => {
       others.state = stateOf(parts)
+      atRest()
     })
     const whole = { ...others.state!, domain: state }
     return { tookMs: (hostClock() - begun) / 1e6, finish: async () => ({ state: whole, pages: await copied(pages) }) }
@@ -101,7 +104,20 @@ async function copied(pages: (turn: () => Promise<void>) => Promise<GuestPages>)
  * @returns what brings the rest of its RAM, which goes on by itself
  * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
  */
-export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshotSource): Promise<X86DomainRestoring> {
+export function restorePc(parts: SnapshotParts, snapshot: PcSnapshotSource): Promise<X86DomainRestoring> {
+  return putBackPc(parts, snapshot)
+}
+
+/**
+ * Restores a PC as {@link restorePc} does.
+ *
+ * @param used - for one that has run: nothing of it has changed where this fails before `accepted` is called
+ */
+export async function putBackPc(
+  parts: SnapshotParts,
+  snapshot: PcSnapshotSource,
+  used?: DomainReturn,
+): Promise<X86DomainRestoring> {
   const { domain, options, random, area, vapic, sleep } = parts
   const { state, pages } = snapshot
   requireSameMachine(state, machineOf(options))
@@ -116,10 +132,11 @@ export async function restorePc(parts: SnapshotParts, snapshot: PcSnapshotSource
   }
   return explaining('the snapshot does not fit this machine', isNoError, async () => {
     checkShape('the machine’s state', state, stateOf(parts))
-    const late = await beginRestoringX86Domain(domain, { state: state.domain, pages }, () => {
+    const restored = (): void => {
       if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
       if (state.smram !== null) smramOf(domain)?.restore(state.smram)
-    })
+    }
+    const late = await beginRestoringX86Domain(domain, { state: state.domain, pages }, restored, used)
     random.restore(state.random)
     sleep.isWoken = state.woken
     if (state.vapic !== null) vapic?.restore(state.vapic)

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { ArmDomain } from './domain.ts'
-export { restoreArmDomain, saveArmDomain } from './saved-domain.ts'
+export { putBackArmDomain, restoreArmDomain, saveArmDomain } from './saved-domain.ts'
 export type { ArmDomainSnapshot, ArmDomainState } from './saved-domain.ts'
 export type { DomainSnapshot, DomainState } from '../saved-domain.ts'
 export type { ArmArchitecture, ArmDomainOptions, GicPlace } from './architecture.ts'

@@ -75,3 +75,23 @@ export async function restoreArmDomain(
   // An access that ends beyond its page would take a page that is still to be brought for a device's.
   late.finishNow()
 }
+
+/**
+ * Puts a domain back that has run, as {@link restoreArmDomain} restores one that has just been made.
+ *
+ * @param deadlineMs - host time that device models may take to bring their work to rest
+ * @throws as `restoreArmDomain`; DeviceError `ERR_DEVICE` for a model that is too late: the domain is as it was
+ */
+export async function putBackArmDomain(
+  domain: ArmDomain,
+  snapshot: { readonly state: ArmDomainState; readonly pages: GuestPages | GuestPageSource },
+  deadlineMs: number,
+): Promise<void> {
+  const late = await beginRestoringDomain(domain, partOf(domain), snapshot, {
+    deadlineMs,
+    written: () => undefined,
+    accepted: () => undefined,
+    returned: () => undefined,
+  })
+  late.finishNow()
+}

@@ -5,6 +5,7 @@ import {
   beginRestoringDomain,
   beginSavingDomain,
   type DomainRestoring,
+  type DomainReturn,
   type DomainSaving,
   type DomainSnapshot,
   type DomainState,
@@ -91,13 +92,16 @@ export async function saveX86Domain(
 /**
  * Restores a domain as {@link restoreX86Domain} does, and lets it run before its RAM is there: what is accessed is brought
  * first.
+ *
+ * @param used - how a domain is put back that has run; default one that has just been made
  */
 export function beginRestoringX86Domain(
   domain: X86Domain,
   snapshot: { readonly state: X86DomainState; readonly pages: GuestPages | GuestPageSource },
   mapped?: () => void,
+  used?: DomainReturn,
 ): Promise<X86DomainRestoring> {
-  return beginRestoringDomain(domain, partOf(domain, mapped), snapshot)
+  return beginRestoringDomain(domain, partOf(domain, mapped), snapshot, used)
 }
 
 /**

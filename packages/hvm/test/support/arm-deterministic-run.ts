@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto'
 import { Instant, type DeviceContext, type DeviceModel } from '@retrap/device'
-import { restoreArmDomain, saveArmDomain, type ArmDomain, type GicPlace } from '../../src/arm/index.ts'
+import {
+  putBackArmDomain,
+  restoreArmDomain,
+  saveArmDomain,
+  type ArmDomain,
+  type GicPlace,
+} from '../../src/arm/index.ts'
 import { DEVICE, domainWith, ITS, put, RAM } from './arm-guest.ts'
 import {
   A32,
@@ -137,6 +143,7 @@ export async function armDeterministicRun(vcpus: number, gic: Gic, moves = 0): P
       await restoreArmDomain(run.domain, snapshot)
       return run
     },
+    putBack: ({ domain }, snapshot) => putBackArmDomain(domain, snapshot, 1000),
     close: () => undefined,
   }
   const { run, retired } = await runWithMoves(first, moves, story)

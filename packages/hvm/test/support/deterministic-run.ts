@@ -4,10 +4,13 @@ import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
 import { al, dword, eax, ebx, ecx, edx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { restoreVcpu } from '@retrap/x86-cpu'
 import {
+  beginRestoringX86Domain,
   DeterministicClock,
   restoreX86Domain,
   saveX86Domain,
   type DomainServer,
+  WrittenFrames,
+  type WrittenSince,
   type X86Vcpu,
 } from '../../src/index.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, STACK } from './guest.ts'
@@ -67,6 +70,8 @@ interface Run {
   readonly domain: Guest['domain']
   readonly model: DeviceModel
   readonly server: DomainServer | undefined
+  /** What has been written, and since when. */
+  readonly noted: { log?: WrittenFrames | null; since?: WrittenSince | undefined }
 }
 
 async function build(vcpus: number, placement: Placement, start: bigint): Promise<Run> {
@@ -78,7 +83,7 @@ async function build(vcpus: number, placement: Placement, start: bigint): Promis
     devices: placement === 'here' ? [model] : [],
   })
   const { domain } = guest
-  if (placement === 'here') return { guest, domain, model, server: undefined }
+  if (placement === 'here') return { guest, domain, model, server: undefined, noted: {} }
   const modules = [new URL('jitter-device.ts', import.meta.url).href]
   const options = { name: 'far', modules, realTime: false }
   const server =
@@ -87,7 +92,7 @@ async function build(vcpus: number, placement: Placement, start: bigint): Promis
       : await startDeviceProcess(domain.dispatch, domain.platform, options)
   domain.addServer(server)
   await server.remote.ready
-  return { guest, domain, model, server }
+  return { guest, domain, model, server, noted: {} }
 }
 
 /** Has the guest begin with its program. */
@@ -134,11 +139,25 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
   load(first, vcpus)
   const { run, retired } = await runWithMoves(first, moves, {
     end: 'debug-exit',
-    save: ({ domain }) => saveX86Domain(domain, 1000),
+    save: ({ domain, noted }) =>
+      saveX86Domain(domain, 1000, () => {
+        noted.log ??= WrittenFrames.begin(domain)
+        noted.since = noted.log?.note()
+      }),
     async restore(snapshot) {
       const next = await build(vcpus, placement, 0n)
       await restoreX86Domain(next.domain, snapshot)
       return next
+    },
+    async putBack({ domain, noted: { log, since } }, snapshot) {
+      const late = await beginRestoringX86Domain(domain, snapshot, undefined, {
+        deadlineMs: 1000,
+        log: log ?? undefined,
+        written: () => since?.now(),
+        accepted: () => undefined,
+        returned: () => void log?.returnedTo(since),
+      })
+      void late.finish(() => new Promise((resolve) => setImmediate(resolve)))
     },
     close: ({ server }) => server?.close(),
   })

@@ -6,6 +6,8 @@ export interface Moves<R, S> {
   readonly end: string
   save(run: R): Promise<S>
   restore(snapshot: S): Promise<R>
+  /** Puts the run that was saved back to where it was. */
+  putBack(run: R, snapshot: S): Promise<void>
   /** A run that has been saved, and does not go on. */
   close(run: R): void
 }
@@ -17,7 +19,8 @@ async function pauseSoon(domain: Domain): Promise<void> {
 }
 
 /**
- * Runs to the end, with so many moves at random instants on the way, to another domain or to the same.
+ * Runs to the end, with so many moves at random instants on the way: to another domain, on in the same, or on in the same for
+ * a while and then back.
  *
  * @returns the last run, and the instructions that each vCPU has retired in all of them
  */
@@ -38,6 +41,14 @@ export async function runWithMoves<R extends { readonly domain: Domain }, S>(
       const snapshot = structuredClone(await story.save(run))
       // The one that was saved can go on as well.
       if (left % 3 === 1) continue
+      if (left % 3 === 2) {
+        const before = run.domain.vcpus.map(({ cpu }) => cpu.retired)
+        void pauseSoon(run.domain)
+        await run.domain.run()
+        await story.putBack(run, snapshot)
+        run.domain.vcpus.forEach(({ id, cpu }) => (retired[id]! -= cpu.retired - before[id]!))
+        continue
+      }
       count()
       story.close(run)
       run = await story.restore(snapshot)

@@ -1,0 +1,196 @@
+import { type LogDirty, P2mError } from '@retrap/p2m'
+import type { Domain } from './domain.ts'
+import { guestFrames } from './guest-frames.ts'
+
+/** RAM below it is taken as written always: devices and patchers keep machine addresses of it. */
+const FIRST_LOGGED_GFN = 0x100
+
+/** Consecutive guest frames, with a bit for each: bit `i % 32` of word `i / 32` is frame `gfn + i`. */
+export interface FrameBits {
+  /** The first. */
+  readonly gfn: number
+  /** How many. */
+  readonly count: number
+  /** Bits of all. */
+  readonly bits: Uint32Array
+}
+
+/** A log of consecutive guest frames, with a bit for each. */
+interface LoggedRange extends FrameBits {
+  readonly log: LogDirty
+}
+
+/** A set of guest frames. Those of which nothing is known are in it. */
+export class FrameSet {
+  readonly #known: readonly FrameBits[]
+
+  constructor(known: readonly FrameBits[]) {
+    this.#known = known
+  }
+
+  /** Whether a guest frame is in it. */
+  has(frame: number): boolean {
+    return this.any(frame, 1)
+  }
+
+  /** Whether one of consecutive guest frames is. */
+  any(first: number, frames: number): boolean {
+    let known = 0
+    for (let at = 0; at < this.#known.length; at++) {
+      const { gfn, count, bits } = this.#known[at]!
+      const end = Math.min(first + frames, gfn + count) - gfn
+      const from = Math.max(first, gfn) - gfn
+      if (from >= end) continue
+      known += end - from
+      for (let bit = from; bit < end; bit++) {
+        const word = bits[bit >>> 5]!
+        if (word === 0) bit |= 31
+        else if (((word >>> (bit & 31)) & 1) !== 0) return true
+      }
+    }
+    return known < frames
+  }
+}
+
+/** The guest frames that have been written since an instant. Made by {@link WrittenFrames.note}. */
+export class WrittenSince {
+  /** With the bits of the logs. */
+  readonly #ranges: readonly FrameBits[]
+  /** By range; without what its log has had since {@link WrittenFrames} was asked last. */
+  readonly #bits: readonly Uint32Array[]
+
+  /** @internal */
+  constructor(ranges: readonly FrameBits[]) {
+    this.#ranges = ranges
+    this.#bits = ranges.map(({ bits }) => new Uint32Array(bits.length))
+  }
+
+  /** The frames that may have other contents now than they had at the instant. */
+  now(): FrameSet {
+    return new FrameSet(
+      this.#ranges.map(({ gfn, count, bits }, at) => {
+        const own = this.#bits[at]!
+        return { gfn, count, bits: own.map((word, i) => word | Atomics.load(bits, i)) }
+      }),
+    )
+  }
+
+  /** @internal Adds to what it has. @param others - by range */
+  add(others: readonly Uint32Array[]): void {
+    for (const [at, bits] of this.#bits.entries()) {
+      const more = others[at]!
+      for (let word = 0; word < bits.length; word++) bits[word]! |= more[word]!
+    }
+  }
+
+  /** @internal Forgets all. @returns what it has had */
+  clear(): Uint32Array[] {
+    return this.#bits.map((bits) => {
+      const had = bits.slice()
+      bits.fill(0)
+      return had
+    })
+  }
+}
+
+/**
+ * Notes which RAM of a guest is written between instants: who goes back to one has only that to bring back. The first write
+ * of each frame after an instant costs as much as with any dirty log.
+ */
+export class WrittenFrames {
+  readonly #domain: Domain
+  readonly #ranges: LoggedRange[] = []
+  readonly #instants = new Set<WeakRef<WrittenSince>>()
+
+  private constructor(domain: Domain) {
+    this.#domain = domain
+  }
+
+  /** Begins. @returns null where it cannot be known: other threads write RAM, or the map has no memory for it */
+  static begin(domain: Domain): WrittenFrames | null {
+    if (domain.writtenElsewhere) return null
+    const written = new WrittenFrames(domain)
+    try {
+      for (const { gfn, count, kind } of guestFrames(domain)) {
+        const first = Math.max(gfn, FIRST_LOGGED_GFN)
+        if (kind === 'ram' && first < gfn + count) written.#log(first, gfn + count - first)
+      }
+      return written
+    } catch (error) {
+      written.close()
+      if (error instanceof P2mError && error.code === 'ERR_NO_MEMORY') return null
+      throw error
+    }
+  }
+
+  #log(gfn: number, count: number): void {
+    const bits = new Uint32Array(Math.ceil(count / 32))
+    this.#ranges.push({ gfn, count, bits, log: this.#domain.dirtyLogs.start(gfn, count, bits) })
+  }
+
+  /** Notes the present instant. It is forgotten with what is returned. */
+  note(): WrittenSince {
+    this.#fold()
+    const since = new WrittenSince(this.#ranges)
+    this.#instants.add(new WeakRef(since))
+    return since
+  }
+
+  /**
+   * RAM is as it was at another instant.
+   *
+   * @param since - one of this log; default one of which nothing is known: any frame may have changed
+   * @returns the instant, from now on
+   */
+  returnedTo(since?: WrittenSince): WrittenSince {
+    this.#fold()
+    const written = since?.clear() ?? this.#ranges.map(({ bits }) => new Uint32Array(bits.length).fill(~0))
+    for (const other of this.#each()) if (other !== since) other.add(written)
+    return since ?? this.note()
+  }
+
+  /** Changes how frames are mapped, and no contents. */
+  unwritten(gfn: number, count: number, change: () => void): void {
+    const parts = this.#ranges.flatMap((range) => {
+      const first = Math.max(gfn, range.gfn) - range.gfn
+      const end = Math.min(gfn + count, range.gfn + range.count) - range.gfn
+      const word = first >>> 5
+      return first < end ? [{ first, end, word, bits: range.bits, kept: range.bits.slice(word, (end + 31) >>> 5) }] : []
+    })
+    change()
+    for (const { first, end, word, bits, kept } of parts) {
+      for (let bit = first; bit < end; bit++) {
+        const mask = 1 << (bit & 31)
+        if ((kept[(bit >>> 5) - word]! & mask) === 0) Atomics.and(bits, bit >>> 5, ~mask)
+      }
+    }
+  }
+
+  /** Ends it: the guest writes its RAM as before. */
+  close(): void {
+    for (const { log } of this.#ranges.splice(0)) this.#domain.dirtyLogs.stop(log)
+    this.#instants.clear()
+  }
+
+  /** Adds what has been written since it was asked last to each instant. */
+  #fold(): void {
+    const taken = this.#ranges.map(({ log, bits }) => {
+      const into = new Uint32Array(bits.length)
+      log.take(into)
+      return into
+    })
+    for (const since of this.#each()) since.add(taken)
+    // Those who hold frames for writing have been asked for them before.
+    this.#domain.heldForWriting((gfn, count) => {
+      for (const { log } of this.#ranges) log.mark(gfn, count)
+    })
+  }
+
+  *#each(): Generator<WrittenSince, void, undefined> {
+    for (const ref of this.#instants) {
+      const since = ref.deref()
+      if (since === undefined) this.#instants.delete(ref)
+      else yield since
+    }
+  }
+}

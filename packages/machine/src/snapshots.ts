@@ -1,0 +1,122 @@
+import {
+  type GuestPages,
+  type GuestPageSource,
+  WrittenFrames,
+  type WrittenSince,
+  type X86DomainRestoring,
+} from '@retrap/hvm'
+import type { MachineLife, PcSaveOptions } from './machine-life.ts'
+import { SAVE_DEADLINE_MS } from './machine-life.ts'
+import type { PcSnapshot, PcSnapshotSource } from './pc-snapshot.ts'
+import { finishRestoring, putBackPc, restorePc, savePc, type SnapshotParts } from './snapshot.ts'
+
+/** What a PC lends its {@link Snapshots}. */
+export interface SnapshotHost {
+  readonly life: MachineLife
+  /** Its parts as they are now. */
+  parts(): SnapshotParts
+  /** It sleeps, or sleeps no more. */
+  slept(asleep: boolean): void
+}
+
+/** A PC's way to other instants: it is saved, made from a snapshot, put back to one. One after the other. */
+export class Snapshots {
+  readonly #host: SnapshotHost
+  /** Settles when what was asked for last is done. */
+  #last: Promise<unknown> = Promise.resolve()
+  #restoring: X86DomainRestoring | undefined
+  /** What has been written; begins when the machine has been put back once, or is to be. */
+  #written: WrittenFrames | null | undefined
+  /** What has been written since the instants of snapshots. */
+  readonly #since = new WeakMap<GuestPages | GuestPageSource, WrittenSince>()
+
+  constructor(host: SnapshotHost) {
+    this.#host = host
+  }
+
+  /** Restores a PC that has just been made. See `restorePc`. */
+  async begin(snapshot: PcSnapshotSource): Promise<void> {
+    this.#restoring = await restorePc(this.#host.parts(), snapshot)
+  }
+
+  /** See `Pc.save`. */
+  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore }: PcSaveOptions): Promise<PcSnapshot> {
+    return this.#inTurn(async () => {
+      if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
+      const noted: { since?: WrittenSince | undefined } = {}
+      const begun = await this.#host.life.pause(() => {
+        const parts = this.#host.parts()
+        return savePc(parts, deadlineMs, () => {
+          if (forRestore === true) this.#log(parts)
+          noted.since = this.#written?.note()
+        })
+      })
+      try {
+        onResumed?.(begun.tookMs)
+      } catch (error) {
+        // RAM is logged until it has been copied.
+        await begun.finish()
+        throw error
+      }
+      const snapshot = await begun.finish()
+      if (noted.since !== undefined) this.#since.set(snapshot.pages, noted.since)
+      return snapshot
+    })
+  }
+
+  /** See `Pc.restore`. */
+  restore(snapshot: PcSnapshotSource, deadlineMs: number = SAVE_DEADLINE_MS): Promise<void> {
+    return this.#inTurn(() =>
+      this.#host.life.restart(async () => {
+        const parts = this.#host.parts()
+        const { domain } = parts
+        const wasAsleep = domain.asleep
+        this.#log(parts)
+        const { pages } = snapshot
+        const known = this.#since.get(pages)
+        let isBegun = false
+        try {
+          this.#restoring = await putBackPc(parts, snapshot, {
+            deadlineMs,
+            log: this.#written ?? undefined,
+            written: () => known?.now(),
+            accepted: () => {
+              isBegun = true
+            },
+            returned: () => {
+              const since = this.#written?.returnedTo(known)
+              if (since !== undefined) this.#since.set(pages, since)
+            },
+          })
+        } catch (error) {
+          // It is neither the one nor the other.
+          if (isBegun) {
+            domain.stop({ reason: 'stopped' })
+            this.#host.life.close()
+          }
+          throw error
+        }
+        if (domain.asleep !== wasAsleep) this.#host.slept(domain.asleep)
+      }),
+    )
+  }
+
+  /** Ends it with its machine. */
+  close(): void {
+    this.#restoring?.close()
+  }
+
+  #log({ domain }: SnapshotParts): void {
+    this.#written ??= WrittenFrames.begin(domain)
+  }
+
+  /** Frames are copied for one at a time. */
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(action)
+    this.#last = done.then(
+      () => undefined,
+      () => undefined,
+    )
+    return done
+  }
+}

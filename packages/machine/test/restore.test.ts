@@ -1,0 +1,209 @@
+/** A machine that is put back to an instant of its own. */
+import { createHash } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { PacketBackend } from '@retrap/device'
+import { DebugExit } from '@retrap/devices'
+import { PAGE_BYTES } from '@retrap/memory'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { afterEach, expect, test } from 'vitest'
+import { createPc, type Pc, type PcOptions, type PcSnapshot } from '../src/index.ts'
+import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { firmwareImage, multibootKernel } from './support/kernels.ts'
+import { medium } from './support/media.ts'
+
+const pcs: Pc[] = []
+afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+
+async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 20): Promise<Pc> {
+  const pc = await createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, ...options })
+  pcs.push(pc)
+  return pc
+}
+
+/** Lets the host have some turns of the event loop. */
+async function someTurns(): Promise<void> {
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (let i = Math.random() * 60; i > 0; i--) await turn()
+}
+
+test.each([
+  { machine: 'pc', devicePlacement: 'inline' },
+  { machine: 'pc', devicePlacement: 'deferred' },
+  { machine: 'q35', devicePlacement: 'inline', smm: true },
+] as const)('$machine with devices $devicePlacement: going back changes nothing that comes later', async (given) => {
+  const options = (): Omit<PcOptions, 'memoryBytes'> => ({
+    ...given,
+    firmware: clockFirmware('periodic'),
+    clock: 'deterministic',
+    devices: [new DebugExit({ iobase: EXIT_PORT })],
+  })
+  const undisturbed = await made(options())
+  await undisturbed.run({ timeoutMs: 60_000 })
+  const expected = clockLog(undisturbed, 0n)
+  for (const entry of expected) expect(entry[0]).not.toBe(0)
+
+  const pc = await made(options())
+  let running = pc.run({ timeoutMs: 60_000 })
+  await someTurns()
+  const snapshot = await pc.save({ forRestore: true })
+  for (let times = 0; times < 4; times++) {
+    // The last time, its guest has ended it.
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await (times < 3 ? someTurns() : running)
+    // oxlint-disable-next-line no-await-in-loop
+    await pc.restore(snapshot)
+    if (pc.state === 'stopped') running = pc.run({ timeoutMs: 60_000 })
+  }
+  expect(await running).toMatchObject({ reason: 'debug-exit' })
+  expect(clockLog(pc, 0n)).toEqual(expected)
+})
+
+/** A network that takes all frames and brings none. */
+const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
+
+/** All of a snapshot, with bytes as digests. */
+function linesOf(snapshot: PcSnapshot): string[] {
+  const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
+  const text = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? digest(value) : value)
+  return JSON.stringify(snapshot, text, 1).split('\n')
+}
+
+test.each(['pc', 'q35'] as const)('every device of a %s goes back', async (machine) => {
+  const disk = medium(new Uint8Array(1 << 20))
+  const firmware = firmwareImage((asm) => void asm.jmp(asm.here()))
+  const pc = await made(
+    {
+      machine,
+      firmware,
+      jit: false,
+      clock: 'deterministic',
+      cpus: 2,
+      ...(machine === 'q35' ? { smm: true, rootPorts: [{ id: 'port' }] } : { vapic: true }),
+      vga: 'std',
+      serialPorts: 2,
+      drives: [
+        { medium: disk },
+        { medium: disk, media: 'cdrom' },
+        { medium: disk, interface: 'virtio' },
+        { medium: disk, interface: 'nvme' },
+        { medium: disk, interface: 'scsi' },
+        { medium: disk, interface: 'usb' },
+        { medium: medium(new Uint8Array(1_474_560)), interface: 'floppy' },
+      ],
+      virtio: [
+        { kind: 'rng' },
+        { kind: 'console', ports: [{ stream: { send() {} } }] },
+        { kind: 'net', network: silent },
+        { kind: 'keyboard' },
+      ],
+      networkCards: [{ model: 'e1000', network: silent }],
+      usb: { devices: [{ kind: 'keyboard' }, { kind: 'tablet' }] },
+      sound: [{ model: 'ac97' }],
+    },
+    16 << 20,
+  )
+  let seed = 20261122
+  const random = (below: number): number => {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
+    return Math.floor((seed / 2 ** 32) * below)
+  }
+  /** Writes to registers as a guest without a plan does. */
+  const disturb = async (): Promise<void> => {
+    const { dispatch } = pc.domain
+    for (let i = 0; i < 300; i++) {
+      const port = [0x1f0, 0x3c0, 0x3f0, 0x60, 0x40, 0x70, 0x20, 0xa0, 0x2f8, 0x3f8, 0xcf8, 0][random(12)]! + random(16)
+      const isExcluded = port === 0xcf9 || port === 0x64 || port === 0x92
+      const status = isExcluded ? 0 : dispatch.submitOne(0, 0, 0, port, 1, random(256), 0)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      for (let left = status; left === 2; left = dispatch.takeResponse(0)) await turn()
+    }
+    for (const bdf of Array.from({ length: 256 }, (_, i) => i)) pc.domain.devices.configWrite(bdf, 4, 2, random(8))
+    pc.domain.guestMemory.write(0x20_0000 + 4096 * random(1000), Uint8Array.of(random(256)))
+  }
+  await disturb()
+  const snapshot = await pc.save({ forRestore: true })
+  const before = linesOf(snapshot)
+  await disturb()
+  expect(linesOf(await pc.save())).not.toEqual(before)
+  await pc.restore(snapshot)
+  expect(linesOf(await pc.save())).toEqual(before)
+})
+
+/** A guest that writes a page with its number and goes on to the next, as long as there is RAM. */
+const writing = (): Omit<PcOptions, 'memoryBytes'> => ({ kernel: multibootKernel((asm) => void asm.jmp(asm.here())) })
+
+test('only what was written is brought back, whichever of its snapshots it goes to', async () => {
+  const pc = await made(writing(), 64 << 20)
+  const { guestMemory, memory, p2m } = pc.domain
+  const put = (page: number, value: number): void =>
+    void guestMemory.write((32 << 20) + page * PAGE_BYTES, Uint8Array.of(value))
+  const get = (page: number): number => {
+    const into = new Uint8Array(1)
+    guestMemory.read((32 << 20) + page * PAGE_BYTES, into)
+    return into[0]!
+  }
+  await pc.run({ timeoutMs: 20 })
+  const values = (): number[] => Array.from({ length: 8 }, (_, page) => get(page))
+  const snapshots: [PcSnapshot, number[]][] = []
+  for (let i = 1; i < 5; i++) {
+    put(i, i)
+    put(0, i)
+    put(7, 2 * i)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    snapshots.push([await pc.save({ forRestore: true }), values()])
+  }
+  // What nobody has been told of is not brought back.
+  const unknown = p2m.translate((48 << 20) + 123)
+  memory.u8[unknown] = 0x55
+  for (const at of [3, 0, 2, 1, 3, 3, 0]) {
+    put(7, 99)
+    const [snapshot, expected] = snapshots[at]!
+    // oxlint-disable-next-line no-await-in-loop
+    await pc.restore(snapshot)
+    // Before the rest has been brought, at times.
+    if (at !== 3) expect(values()).toEqual(expected)
+  }
+  expect(memory.u8[unknown]).toBe(0x55)
+  // Another's: all is looked at.
+  await pc.restore(structuredClone(snapshots[2]![0]))
+  expect(values()).toEqual(snapshots[2]![1])
+  expect((await pc.save()).pages).toEqual(snapshots[2]![0].pages)
+  expect(memory.u8[unknown]).toBe(0)
+  // And the others know of it.
+  await pc.restore(snapshots[1]![0])
+  expect((await pc.save()).pages).toEqual(snapshots[1]![0].pages)
+})
+
+test('what does not fit leaves the machine as it was, and it runs on', async () => {
+  const pc = await made(writing())
+  const snapshot = await pc.save()
+  const end = new AbortController()
+  const running = pc.run({ signal: end.signal, timeoutMs: 60_000 })
+  const { machine, domain } = snapshot.state
+  for (const state of [
+    { ...snapshot.state, version: 2 },
+    { ...snapshot.state, machine: { ...machine, cpus: 3 } },
+    { ...snapshot.state, domain: { ...domain, devices: { ...domain.devices, local: { version: 2 } } } },
+    { ...snapshot.state, domain: { ...domain, vcpus: [] } },
+  ]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await expect(pc.restore({ ...snapshot, state } as never)).rejects.toMatchObject({ code: 'ERR_SNAPSHOT' })
+  }
+  expect(pc.state).toBe('running')
+  const { instructions } = pc.domain
+  await expect.poll(() => pc.domain.instructions).toBeGreaterThan(instructions)
+  end.abort()
+  expect(await running).toEqual({ reason: 'stopped' })
+  pc.close()
+  await expect(pc.restore(snapshot)).rejects.toMatchObject({ code: 'ERR_STATE' })
+})
+
+test('a machine whose RAM cannot be put back is closed', async () => {
+  const pc = await made(writing())
+  const snapshot = await pc.save()
+  const running = pc.run({ timeoutMs: 60_000 })
+  const pages = { ...snapshot.pages, bytes: snapshot.pages.bytes.subarray(1) }
+  await expect(pc.restore({ ...snapshot, pages })).rejects.toMatchObject({ code: 'ERR_SNAPSHOT' })
+  expect(await running).toEqual({ reason: 'stopped' })
+  await expect(pc.restore(snapshot)).rejects.toMatchObject({ code: 'ERR_STATE' })
+})
