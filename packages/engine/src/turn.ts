@@ -55,7 +55,7 @@ export class Turn {
     this.#iterations = layout.iterations >>> 2
   }
 
-  /** What has been executed, in instructions: an iteration of a repeated one is 1, an event 64. */
+  /** What has been executed, in instructions: an iteration of a repeated one is 1 or what its processor says, an event 64. */
   get cost(): number {
     return this.retired + this.#extra
   }

@@ -196,8 +196,11 @@ export const S_CANONICAL_SHIFT = 0xdf0
 /** The next access by generated code has been made already: its data is in S_DATA. 32 bits. */
 export const S_ANSWERED = 0xdf8
 
-/** Iterations of string instructions since `run` set it to zero, which S_BUDGET has been charged for too. 32 bits. */
+/** What iterations of string instructions have been charged since `run` set it to zero, to S_BUDGET too. 32 bits. */
 export const S_ITERATIONS = 0xdfc
+
+/** Iterations that are made a page at a time cost 1 / 2^this of S_BUDGET each: 0 where a turn's end has to be exact. 32 bits. */
+export const S_BULK_SHIFT = 0xf5c
 
 /** Machine address of the line that MONITOR has armed; 0 for none. */
 export const S_MONITOR_LINE = 0xfc0

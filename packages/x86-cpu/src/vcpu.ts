@@ -28,6 +28,7 @@ import {
   FLAG_IF,
   STATUS_ERROR,
   S_ATTENTION,
+  S_BULK_SHIFT,
   S_DATA,
   S_EFLAGS,
   S_EVENTS,
@@ -50,6 +51,9 @@ import {
   S_SMM,
   S_STEPPING,
 } from './system/system-state.ts'
+
+/** Sixteen iterations of a string instruction, made a page at a time, take about as long as an instruction, or less. */
+const QUICK_BULK_SHIFT = 4
 
 /**
  * One virtual processor: x86 in real, protected, virtual-8086, compatibility and 64-bit mode.
@@ -147,7 +151,8 @@ export class Vcpu {
    * What all that was executed since the vCPU was made has cost, in instructions: one for each that has retired and each
    * iteration of a string instruction, 64 for each event that was delivered.
    *
-   * It depends on architectural events alone, never on passes, caches or how devices answer.
+   * It depends on architectural events alone, never on passes, caches or how devices answer; but see `mostCalls` of
+   * {@link Vcpu.run}.
    */
   get cost(): number {
     return this.#turn.cost
@@ -299,9 +304,11 @@ export class Vcpu {
    * that was interrupted (`blocked`) goes on with the rest of its budget, which may be zero or less.
    *
    * @param mostCalls - the run ends with `yield` soon after so many instructions that TypeScript executes: they may take a
-   *   thousand times as long as others
+   *   thousand times as long as others. Host time decides then, and not the place: iterations of string instructions that
+   *   are made a page at a time cost a sixteenth of an instruction each
    */
   run(budget: number, mostCalls: number = Infinity): Exit {
+    this.u32[S_BULK_SHIFT >>> 2] = mostCalls === Infinity ? 0 : QUICK_BULK_SHIFT
     const { jit } = this.engine
     if (jit === undefined) return this.#executor.run(budget, mostCalls)
     const { retired } = this.#turn

@@ -20,7 +20,7 @@ import {
   word,
   type Assembler,
 } from '@retrap/x86-assembler'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   DEVICE_LOGGED,
   DEVICE_PLAIN,
@@ -326,6 +326,44 @@ test('a repeated instruction stops at the iteration at which the budget is used 
   pc.program((asm) => asm.mov(edi, RAM).mov(ecx, 4096).rep().stosb().hlt())
   expect(pc.run(1002).reason).toBe('budget')
   expect(pc.register('rcx')).toBe(3096n)
+})
+
+describe('a run that limits the calls of TypeScript, and so keeps to host time', () => {
+  const fill = (budget: number, count: number, down: boolean): BareCpu => {
+    const pc = new BareCpu()
+    pc.program((asm) => {
+      if (down) asm.std()
+      asm.mov(edi, RAM).mov(ecx, count).rep().stosb().hlt()
+    })
+    pc.rip = CODE
+    const { reason } = pc.cpu.run(budget, 1000)
+    expect(reason).toBe(pc.register('rcx') === 0n ? 'hlt' : 'budget')
+    return pc
+  }
+
+  test.each([
+    // The first element of a page is made alone, and brings the page into the TLB.
+    { count: 1, down: false, charged: 1 },
+    { count: 17, down: false, charged: 2 },
+    { count: 18, down: false, charged: 3 },
+    { count: 4096, down: false, charged: 1 + 4095 / 16 + 1 / 16 },
+    { count: 100, down: true, charged: 100 },
+  ])('charges $charged instructions for $count elements (downwards: $down)', ({ count, down, charged }) => {
+    const { cpu } = fill(100_000, count, down)
+    expect([cpu.retired, cpu.cost - cpu.retired]).toEqual([down ? 5 : 4, charged])
+  })
+
+  test.each([
+    { budget: 2 + 1, left: 4096 - 1 },
+    { budget: 2 + 2, left: 4096 - 1 - 16 },
+    { budget: 2 + 11, left: 4096 - 1 - 160 },
+  ])('ends a turn of $budget instructions with $left elements to go', ({ budget, left }) => {
+    const pc = fill(budget, 4096, false)
+    expect(pc.register('rcx')).toBe(BigInt(left))
+    // The shortest turn makes an instruction's worth of elements.
+    expect(pc.cpu.run(1, 1000).reason).toBe('budget')
+    expect(pc.register('rcx')).toBe(BigInt(left - 16))
+  })
 })
 
 test('a run ends early after many instructions that TypeScript executes, and goes on with the next run', () => {

@@ -1,6 +1,15 @@
-import { I64 } from '@retrap/wasm-emitter'
-import type { I32, Label } from '@retrap/wasm-emitter'
-import { FLAG_TF, STATUS_CONTINUE, S_ATTENTION, S_BUDGET, S_EFLAGS, S_ITERATIONS, S_LOGGED } from '../state-layout.ts'
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { Label } from '@retrap/wasm-emitter'
+import {
+  FLAG_TF,
+  STATUS_CONTINUE,
+  S_ATTENTION,
+  S_BUDGET,
+  S_BULK_SHIFT,
+  S_EFLAGS,
+  S_ITERATIONS,
+  S_LOGGED,
+} from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { zeroExtend } from './integer.ts'
 import { RCX } from './string-elements.ts'
@@ -13,14 +22,7 @@ export interface Bulk {
 
 /** The lesser of two unsigned numbers. */
 export function least(c: Context, a: I64, b: I64): I64 {
-  return c.let(
-    c.f.ifElse(
-      'i64',
-      a.ltU(b),
-      () => a,
-      () => b,
-    ),
-  )
+  return c.let(select(a.ltU(b), a, b))
 }
 
 /**
@@ -45,14 +47,19 @@ export function repeat(
   // The dispatch loop takes the budget back from the state.
   c.jumps = true
   const one = f.load('i32.load', c.state, S_LOGGED)
-  // Iterations are counted in a local, and charged where the instruction is left.
+  // Iterations are counted in a local, and charged where the instruction is left. It counts parts of 1 / 2^shift, of which
+  // an iteration that is made together with others costs one.
   const budget = f.load('i32.load', c.state, S_BUDGET)
-  const left = f.local('i32')
-  f.set(left, budget)
+  const shift = bulk === undefined ? I64.of(0) : f.let(f.loadExpression('i32.load', c.state, S_BULK_SHIFT).toI64U())
+  // One iteration is made, whatever is left of the budget.
+  const all = f.let(select(budget.gtS(0), budget, I32.of(1)).toI64U().shl(shift))
+  const unit = f.let(I64.of(1).shl(shift))
+  const left = f.local('i64')
+  f.set(left, all)
   const charge = (): void => {
-    const made = f.loadExpression('i32.load', c.state, S_ITERATIONS).add(budget.sub(left.get))
-    f.store('i32.store', c.state, made, S_ITERATIONS)
-    f.store('i32.store', c.state, left.get, S_BUDGET)
+    const cost = f.let(all.shrU(shift).sub(left.get.shrS(shift)).toI32())
+    f.store('i32.store', c.state, f.loadExpression('i32.load', c.state, S_ITERATIONS).add(cost), S_ITERATIONS)
+    f.store('i32.store', c.state, budget.sub(cost), S_BUDGET)
   }
   const status = f.local('i32')
   f.block((failed: Label) => {
@@ -65,12 +72,17 @@ export function repeat(
         const remaining = c.gprU(RCX, size)
         const count = f.local('i64')
         f.set(count, I64.of(0))
-        if (bulk !== undefined) f.if(one.eqz(), () => f.set(count, bulk(affordable(c, remaining, left.get))))
+        if (bulk !== undefined) {
+          f.if(one.eqz(), () => {
+            f.set(count, bulk(least(c, remaining, left.get)))
+            f.set(left, left.get.sub(count.get))
+          })
+        }
         f.if(count.get.eqz(), () => {
           iteration()
           f.set(count, I64.of(1))
+          f.set(left, left.get.sub(unit))
         })
-        f.set(left, left.get.sub(count.get.toI32()))
         const rest = f.let(zeroExtend(remaining.sub(count.get), size))
         c.setGpr(RCX, size, rest)
         f.brIf(rest.eqz(), done)
@@ -90,15 +102,4 @@ export function repeat(
   })
   charge()
   f.return(status.get)
-}
-
-/** As many of the remaining iterations as the budget has left, and at least one. */
-function affordable(c: Context, remaining: I64, budget: I32): I64 {
-  const most = c.f.ifElse(
-    'i64',
-    budget.gtS(0),
-    () => budget.toI64U(),
-    () => I64.of(1),
-  )
-  return least(c, remaining, c.let(most))
 }
