@@ -30,6 +30,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'firmware',
   'firmwareVars',
   'fsdev',
+  'gdb',
   'hda',
   'hdb',
   'hdc',

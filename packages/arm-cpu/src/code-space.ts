@@ -1,5 +1,6 @@
-import { STATUS_DONE } from '@retrap/engine'
-import type { CodeSpace } from '@retrap/engine'
+import { STATUS_DONE, STATUS_STEP } from '@retrap/engine'
+import type { CodeSpace, Tlb } from '@retrap/engine'
+import type { DebugSlot } from './debug-hooks.ts'
 import { newTranslation } from './host.ts'
 import type { ArmTranslation } from './host.ts'
 import { MODE_A32, POINTER_TAGGED, S_FAULT_STAGE, S_FAULT_SYNDROME, S_MODE, S_PC, S_POINTERS } from './state-layout.ts'
@@ -11,11 +12,17 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   readonly #u32: Uint32Array
   readonly #translation: Translation
   readonly #reached = newTranslation()
+  readonly #tlb: Pick<Tlb, 'missSet'>
+  readonly #debug: DebugSlot
+  /** One instruction is looked up, to be executed alone. */
+  alone = false
 
   /** @param u32 - the state area */
-  constructor(u32: Uint32Array, translation: Translation) {
+  constructor(u32: Uint32Array, translation: Translation, tlb: Pick<Tlb, 'missSet'>, debug: DebugSlot) {
     this.#u32 = u32
     this.#translation = translation
+    this.#tlb = tlb
+    this.#debug = debug
   }
 
   get executeSet(): number {
@@ -23,7 +30,8 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   }
 
   get secondPageSet(): number {
-    return this.#translation.executeSet
+    // It may be a page with a breakpoint.
+    return this.#debug.hooks?.points.breaks === true ? this.#tlb.missSet : this.#translation.executeSet
   }
 
   /**
@@ -46,6 +54,13 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   }
 
   check(lo: number, hi: number): number {
+    const aligned = this.#checkAlignment(lo, hi)
+    if (aligned !== STATUS_DONE || this.alone) return aligned
+    // Generated code that cannot find the page in the TLB comes here for each of its instructions.
+    return this.#debug.hooks?.points.breaksInPage(lo, hi) === true ? STATUS_STEP : aligned
+  }
+
+  #checkAlignment(lo: number, hi: number): number {
     // Thumb's have bit 0 set.
     const isThumb = (lo & 1) !== 0 && (this.#u32[S_MODE >>> 2]! & MODE_A32) !== 0
     return (lo & 3) === 0 || isThumb ? STATUS_DONE : this.#translation.raise(lo, hi, PC_ALIGNMENT_FAULT)
@@ -62,7 +77,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   /** Finds the instruction at the program counter. @returns as `translate` */
   reach(): number {
     const [lo, hi] = [this.#u32[S_PC >>> 2]!, this.#u32[(S_PC >>> 2) + 1]!]
-    const status = this.check(lo, hi)
+    const status = this.#checkAlignment(lo, hi)
     return status === STATUS_DONE ? this.translate(lo, hi, this.#reached) : status
   }
 

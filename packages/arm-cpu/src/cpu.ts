@@ -6,6 +6,7 @@ import {
   STATUS_EXIT,
   STATUS_FAULT,
   STATUS_LEAVE,
+  STATUS_STEP,
   TLB_EXECUTE,
   Tlb,
   Turn,
@@ -16,6 +17,7 @@ import type { FunctionTable } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { ArmCodeSpace } from './code-space.ts'
 import { ArmCpuError } from './errors.ts'
+import { DebugSlot, type DebugHooks } from './debug-hooks.ts'
 import type { ArmEngine } from './engine.ts'
 import type { ArmExit } from './exit.ts'
 import type { ArmHost } from './host.ts'
@@ -53,6 +55,7 @@ import {
 import { Debug, DEBUG_ALONE, DEBUG_RAISED } from './system/debug.ts'
 import { Exceptions } from './system/exceptions.ts'
 import { accessSyndrome, tellsAccess } from './access-syndrome.ts'
+import { EC_HVC64, exceptionClassOf } from './syndrome.ts'
 import { SystemInstructions } from './system/instructions.ts'
 import { SystemState } from './system/system-state.ts'
 import { Watchpoints } from './system/watchpoints.ts'
@@ -61,9 +64,21 @@ import { ProcessorState } from './trapped-state.ts'
 import type { TrappedState } from './trapped-state.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
+const DEBUG: ArmExit = { reason: 'debug' }
 const PAUSE: ArmExit = { reason: 'pause' }
 const WAIT_FOR_INTERRUPT: ArmExit = { reason: 'wait', until: 'interrupt' }
 const WAIT_FOR_EVENT: ArmExit = { reason: 'wait', until: 'event' }
+
+/** What a debugger of a processor is made of. */
+interface DebugParts {
+  readonly slot: DebugSlot
+  readonly system: SystemState
+}
+
+let partsOf: (cpu: ArmCpu) => DebugParts
+
+/** The parts of a processor that its debugger holds. */
+export const debugPartsOf = (cpu: ArmCpu): DebugParts => partsOf(cpu)
 
 /**
  * One processor: A64 code of EL0 and EL1, A32 and Thumb code of EL0. Exceptions that are EL2's come to whoever runs it: all of EL0's at first, since
@@ -72,6 +87,10 @@ const WAIT_FOR_EVENT: ArmExit = { reason: 'wait', until: 'event' }
  * It knows nothing of devices: it asks its {@link ArmHost} where addresses lead.
  */
 export class ArmCpu {
+  static {
+    partsOf = (cpu) => ({ slot: cpu.#debugger, system: cpu.#system })
+  }
+
   /** Machine memory. */
   readonly memory: MachineMemory
   /** The engine that it runs on. */
@@ -94,6 +113,10 @@ export class ArmCpu {
   readonly #exceptions: Exceptions
   readonly #debug: Debug
   readonly #pinned: PinnedInstruction
+  /** Where a debugger has its hooks. */
+  readonly #debugger = new DebugSlot()
+  /** The last run has ended for a debugger. */
+  #isStopped = false
   #error: unknown
 
   /**
@@ -121,12 +144,12 @@ export class ArmCpu {
     this.#exceptions = new Exceptions(system)
     this.#debug = new Debug(system, this.#exceptions)
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
-    this.#space = new ArmCodeSpace(this.#u32, translation)
+    this.#space = new ArmCodeSpace(this.#u32, translation, tlb, this.#debugger)
     this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, this.#space)
     this.#pinned = new PinnedInstruction(memory, state, this.#fetch)
     this.registers = makeRegisters(memory, state, system)
     this.trapped = new ProcessorState(id, memory, state, system)
-    const accesses = new MemoryAccess(memory, tlb, translation, state, new Watchpoints(system))
+    const accesses = new MemoryAccess(memory, tlb, translation, state, new Watchpoints(system), this.#debugger)
     const instructions = new SystemInstructions(memory, system, this.#exceptions, host)
     const imports = {
       memory: memory.memory,
@@ -230,12 +253,22 @@ export class ArmCpu {
     this.#exceptions.raise(syndrome)
     this.#u64[S_FAULT_ADDRESS >>> 3] = address
     this.#exceptions.take()
+    this.finished(false)
+  }
+
+  /**
+   * Tells a debugger that EL2 has executed the present instruction, or has given EL1 an exception of it; {@link ArmCpu.advance}
+   * and {@link ArmCpu.inject} do it too.
+   */
+  finished(hasRetired: boolean = true): void {
+    this.#debugger.hooks?.finished(hasRetired)
   }
 
   /** Moves the program counter behind the present instruction, which EL2 has executed. */
   advance(): void {
     this.#system.advance(this.#instructionBytes())
     this.#system.setPstate(this.#system.pstate & ~PSTATE_SS)
+    this.finished()
   }
 
   /**
@@ -272,26 +305,65 @@ export class ArmCpu {
 
   #run(budget: number): ArmExit {
     const turn = this.#turn
-    this.#openMonitor()
+    // For a debugger a turn has been cut in two.
+    if (!this.#isStopped) this.#openMonitor()
+    this.#isStopped = false
     turn.begin(budget)
+    // A debugger has been told of it.
+    if (this.#u32[S_FAULT_SYNDROME >>> 2] !== 0 && !this.#take()) return this.#exception()
     for (;;) {
-      const exit = this.#between()
+      const { hooks } = this.#debugger
+      if (hooks !== null && hooks.stopsBetween()) return this.#stopped()
+      const exit = this.#between(hooks)
       if (exit !== undefined) return exit
       const debug = this.#debug.check()
       if (debug === DEBUG_RAISED) {
-        if (!this.#take()) return this.#exception()
+        const raised = this.#raised(hooks)
+        if (raised !== undefined) return raised
         continue
       }
-      const status = debug === DEBUG_ALONE ? this.#alone() : this.#slice()
+      const isAlone = debug === DEBUG_ALONE || hooks?.stepping === true
+      let status = isAlone ? STATUS_STEP : this.#slice()
+      if (status === STATUS_STEP) {
+        if (hooks !== null && this.#stopsHere(hooks)) return this.#stopped()
+        status = this.#alone(hooks)
+        // Before an access.
+        if (status === STATUS_STEP && hooks !== null) return this.#stopped()
+      }
       if (status === STATUS_FAULT || status === STATUS_EXIT) {
         turn.mayEnd = true
-        if (this.#u32[S_FAULT_SYNDROME >>> 2] !== 0 && !this.#take()) return this.#exception()
+        if (this.#u32[S_FAULT_SYNDROME >>> 2] === 0) continue
+        const raised = this.#raised(hooks)
+        if (raised !== undefined) return raised
       } else if (status !== STATUS_LEAVE && status !== STATUS_CONTINUE) {
         const error = status === STATUS_ERROR ? (this.#error ?? this.#fetch.error) : new Error(`status ${status}`)
         this.#error = undefined
         return { reason: 'error', error }
       }
     }
+  }
+
+  #stopped(): ArmExit {
+    this.#isStopped = true
+    return DEBUG
+  }
+
+  /** Whether a debugger stops before the next instruction. */
+  #stopsHere(hooks: DebugHooks): boolean {
+    const lo = this.#u32[S_PC >>> 2]!
+    // Bit 0 of Thumb is PSTATE.T.
+    const isAArch32 = (this.#system.pstate & PSTATE_NRW) !== 0
+    return hooks.stopsAt(isAArch32 ? (lo & ~1) >>> 0 : lo, this.#u32[(S_PC >>> 2) + 1]!, this.#turn.cost)
+  }
+
+  /** An exception has been raised. @returns why the run ends, if it does */
+  #raised(hooks: DebugHooks | null): ArmExit | undefined {
+    if (hooks !== null && !this.#exceptions.isForEl2) {
+      const at = S_FAULT_ADDRESS >>> 2
+      const syndrome = this.#u32[S_FAULT_SYNDROME >>> 2]!
+      if (hooks.stopsFor(syndrome, this.#u32[at]!, this.#u32[at + 1]!)) return this.#stopped()
+    }
+    return this.#take() ? undefined : this.#exception()
   }
 
   #slice(): number {
@@ -305,11 +377,13 @@ export class ArmCpu {
   }
 
   /** Executes the next instruction, and only it. */
-  #alone(): number {
+  #alone(hooks: DebugHooks | null): number {
     const turn = this.#turn
     const u32 = this.#u32
     const status32 = this.#system.status
+    this.#space.alone = true
     const word = this.#pinned.pin()
+    this.#space.alone = false
     if (word < 0) return u32[S_FETCH_STATUS >>> 2]!
     u32[S_ALONE >>> 2] = 1
     u32[S_ATTENTION >>> 2] = 0
@@ -320,7 +394,10 @@ export class ArmCpu {
     turn.settle(1)
     turn.arrive(status)
     const hasRetired = status === STATUS_LEAVE || (status === STATUS_EXIT && u32[S_FAULT_SYNDROME >>> 2] === 0)
-    if (hasRetired) this.#debug.stepped(word, status32)
+    if (hasRetired) {
+      this.#debug.stepped(word, status32)
+      hooks?.executed()
+    }
     return status
   }
 
@@ -333,7 +410,7 @@ export class ArmCpu {
   }
 
   /** What comes between two instructions. @returns why the run ends, if it does */
-  #between(): ArmExit | undefined {
+  #between(hooks: DebugHooks | null): ArmExit | undefined {
     const turn = this.#turn
     const system = this.#system
     this.#space.untag()
@@ -341,16 +418,20 @@ export class ArmCpu {
       if (system.takeStop()) return BUDGET
       if (system.waits()) return this.#wait()
       const event = system.dueInterrupt
-      if (event !== 0) {
+      if (event !== 0 && hooks?.holdsInterrupts !== true) {
         this.#exceptions.interrupt(event)
         turn.addEvent()
+        hooks?.executed()
+        if (hooks !== null && hooks.stopsBetween()) return this.#stopped()
         continue
       }
       if (turn.mayEnd && turn.remaining <= 0) return BUDGET
       if ((system.pstate & PSTATE_IL) === 0) return undefined
       // An instruction that cannot be fetched comes first.
       if (this.#space.reach() === STATUS_DONE) this.#exceptions.illegalState()
-      if (!this.#take()) return this.#exception()
+      const raised = this.#raised(hooks)
+      if (raised !== undefined) return raised
+      if (hooks !== null && hooks.stopsBetween()) return this.#stopped()
     }
   }
 
@@ -369,6 +450,7 @@ export class ArmCpu {
   #take(): boolean {
     if (!this.#exceptions.take()) return false
     this.#turn.addEvent()
+    this.#debugger.hooks?.executed()
     return true
   }
 
@@ -377,6 +459,9 @@ export class ArmCpu {
     const syndrome = u32[S_FAULT_SYNDROME >>> 2]!
     const address = this.#u64[S_FAULT_ADDRESS >>> 3]!
     const stage = u32[S_FAULT_STAGE >>> 2]!
+    this.#debugger.hooks?.leftToHypervisor()
+    // The program counter is behind it.
+    if (exceptionClassOf(syndrome) === EC_HVC64) this.#debugger.hooks?.executed()
     u32[S_FAULT_SYNDROME >>> 2] = 0
     u32[S_FAULT_STAGE >>> 2] = 0
     this.#u64[S_FAULT_ADDRESS >>> 3] = 0n

@@ -1,5 +1,5 @@
 /** What an {@link ArmCpuError} says has gone wrong. */
-export type ArmCpuErrorCode = 'ERR_BUDGET' | 'ERR_RAM' | 'ERR_SAVED_STATE' | 'ERR_TRANSLATION'
+export type ArmCpuErrorCode = 'ERR_BUDGET' | 'ERR_DEBUG' | 'ERR_RAM' | 'ERR_SAVED_STATE' | 'ERR_TRANSLATION'
 
 /** A caller's mistake. */
 export class ArmCpuError extends Error {

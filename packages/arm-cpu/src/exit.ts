@@ -24,5 +24,7 @@ export type ArmExit =
   | { readonly reason: 'wait'; readonly until: 'interrupt' | 'event' }
   /** WFE waits for another processor to write what an exclusive access has marked: others should run. */
   | { readonly reason: 'pause' }
+  /** A debugger has it stop: see `ArmDebugControl.stop`. */
+  | { readonly reason: 'debug' }
   /** Something in the emulator or its host has thrown. */
   | { readonly reason: 'error'; readonly error: unknown }

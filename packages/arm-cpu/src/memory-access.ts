@@ -1,4 +1,4 @@
-import { STATUS_DONE, STATUS_FAULT, TLB_READ, TLB_WRITE } from '@retrap/engine'
+import { STATUS_DONE, STATUS_FAULT, STATUS_STEP, TLB_READ, TLB_WRITE } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
@@ -12,9 +12,10 @@ import {
   ACCESS_UNPRIVILEGED,
   ACCESS_WRITE,
 } from './access-flags.ts'
+import type { DebugSlot } from './debug-hooks.ts'
 import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE } from './host.ts'
 import type { ArmTranslation } from './host.ts'
-import { S_DATA } from './state-layout.ts'
+import { POINTER_TAGGED, S_ALONE, S_DATA, S_POINTERS } from './state-layout.ts'
 import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_EXTERNAL, FSC_UNSUPPORTED, watchpoint } from './syndrome.ts'
 import type { Watchpoints } from './system/watchpoints.ts'
 import type { Translation } from './translation.ts'
@@ -26,14 +27,23 @@ export class MemoryAccess {
   readonly #translation: Translation
   readonly #u32: Uint32Array
   readonly #watchpoints: Watchpoints
+  readonly #debug: DebugSlot
   /** Machine address of `S_DATA`. */
   readonly #data: number
   readonly #first = newTranslation()
   readonly #second = newTranslation()
 
   /** @param state - machine address of the processor's state */
-  constructor(memory: MachineMemory, tlb: Tlb, translation: Translation, state: number, watchpoints: Watchpoints) {
+  constructor(
+    memory: MachineMemory,
+    tlb: Tlb,
+    translation: Translation,
+    state: number,
+    watchpoints: Watchpoints,
+    debug: DebugSlot,
+  ) {
     this.#watchpoints = watchpoints
+    this.#debug = debug
     this.#memory = memory
     this.#tlb = tlb
     this.#translation = translation
@@ -57,6 +67,7 @@ export class MemoryAccess {
     const misaligned = (lo & ((1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)) - 1)) !== 0
     const mustBeAligned = (flags & ACCESS_ALIGNED) !== 0 || this.#translation.strict
     if (misaligned && mustBeAligned && (flags & ACCESS_BLOCK) === 0) return this.#abort(lo, hi, FSC_ALIGNMENT, write)
+    if (this.#debug.hooks?.points.watches === true && this.#note(lo, hi, flags)) return STATUS_STEP
     if ((flags & ACCESS_MODIFY) !== 0) return this.#modify(lo, hi, flags)
     const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
     const first = this.#first
@@ -89,6 +100,36 @@ export class MemoryAccess {
     if (inFirst < bytes) this.#move(second.ma, this.#data + inFirst, bytes - inFirst, write)
     this.#fill(lo, hi, flags, write)
     return STATUS_DONE
+  }
+
+  /**
+   * Tells a debugger of an access, which may fault yet.
+   *
+   * @returns whether the instruction is given up: it has to be executed alone first, or the debugger stops before it
+   */
+  #note(lo: number, hi: number, flags: number): boolean {
+    if ((flags & ACCESS_CACHE) !== 0) return false
+    const bytes = flags & 0xff
+    const start = (flags & ACCESS_BLOCK) === 0 ? lo : (lo & -bytes) >>> 0
+    const high = this.#untagged(hi)
+    const hooks = this.#debug.hooks!
+    if (!hooks.points.matches(start, high, bytes)) return false
+    if (this.#u32[S_ALONE >>> 2] === 0) return true
+    const write = (flags & ACCESS_WRITE) !== 0
+    return hooks.stopsForAccess(start, high, bytes, write, (flags & ACCESS_MODIFY) !== 0 && !write)
+  }
+
+  /** The upper half of an address of data, without its tag. */
+  #untagged(hi: number): number {
+    const isUpper = (hi >>> 23) & 1
+    const isTagged = (this.#u32[S_POINTERS >>> 2]! >>> (8 * isUpper + POINTER_TAGGED)) & 1
+    return isTagged === 0 ? hi : ((hi & 0xff_ffff) | (isUpper === 0 ? 0 : 0xff00_0000)) >>> 0
+  }
+
+  /** Whether a debugger looks at all accesses of a page. */
+  #isPageWatched(lo: number, hi: number): boolean {
+    const { hooks } = this.#debug
+    return hooks !== null && hooks.points.watches && hooks.points.watchesPage(lo, this.#untagged(hi))
   }
 
   /** Whether an access to Device memory may not be made: one that is not aligned, and DC ZVA. */
@@ -144,6 +185,7 @@ export class MemoryAccess {
     const write = (flags & (ACCESS_WRITE | ACCESS_MODIFY)) !== 0
     const kind = write ? TRANSLATE_WRITE : TRANSLATE_READ
     const first = this.#first
+    if (this.#isPageWatched(lo, hi)) return STATUS_FAULT
     if (!this.#translation.data(lo, hi, flags, kind, first) || first.ma < 0) return STATUS_FAULT
     this.#fill(lo, hi, flags, write)
     return STATUS_DONE
@@ -152,7 +194,7 @@ export class MemoryAccess {
   /** Has the TLB know the page of an access, unless it is written and holds decoded code. Accesses to Device memory are checked each time. */
   #fill(lo: number, hi: number, flags: number, write: boolean): void {
     const { cacheable, device, writable, ma } = this.#first
-    if (!cacheable || device) return
+    if (!cacheable || device || this.#isPageWatched(lo, hi)) return
     const set = this.#translation.dataSet(flags)
     if (set === this.#tlb.missSet) return
     const page = (ma & ~(PAGE_BYTES - 1)) >>> 0

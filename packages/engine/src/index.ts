@@ -10,6 +10,8 @@ export { CodeFetch } from './code-fetch.ts'
 export type { CodeSpace, CodeTranslation } from './code-fetch.ts'
 export { CodePage } from './code-page.ts'
 export type { CodeUnit, CrossingRecords, UnitPart } from './code-page.ts'
+export { DebugPoints, linearAddress } from './debug-points.ts'
+export type { WatchedAccess, WatchKind } from './debug-points.ts'
 export { DispatchLoop } from './dispatch-loop.ts'
 export { FORM_SIGNATURE } from './dispatch-parts.ts'
 export type {

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { arm64Registers } from './arm64.ts'
 export { GdbError } from './errors.ts'
 export type { GdbErrorCode } from './errors.ts'
 export { framePacket, PacketReader } from './packets.ts'

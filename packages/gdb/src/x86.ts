@@ -1,9 +1,7 @@
 import { type Register, type RegisterFeature, RegisterSet } from './register-set.ts'
+import { FLOAT_VECTORS, many } from './register-types.ts'
 
 // Features of gdb's: Debugging with GDB, appendix G.5.6, "i386 Features".
-
-const many = (count: number, make: (i: number) => Register): readonly Register[] =>
-  Array.from({ length: count }, (_, i) => make(i))
 
 const GENERAL_64 = 'rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15'.split(' ')
 const GENERAL_32 = 'eax ecx edx ebx esp ebp esi edi'.split(' ')
@@ -37,8 +35,7 @@ const EFLAGS_TYPE = `<flags id="i386_eflags" size="4">${FLAGS.map(([name, bit]) 
 const MXCSR = 'IE DE ZE OE UE PE DAZ IM DM ZM OM UM PM'.split(' ')
 const MXCSR_TYPE = `<flags id="i386_mxcsr" size="4">${MXCSR.map(flag).join('')}${flag('FZ', 15)}</flags>`
 const VECTOR_TYPES = [
-  '<vector id="v4f" type="ieee_single" count="4"/>',
-  '<vector id="v2d" type="ieee_double" count="2"/>',
+  FLOAT_VECTORS,
   '<vector id="v16i8" type="int8" count="16"/>',
   '<vector id="v8i16" type="int16" count="8"/>',
   '<vector id="v4i32" type="int32" count="4"/>',

@@ -18,6 +18,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['binutils'], programs: ['as', 'objcopy', 'objdump'] },
   { packages: ['gcc'], programs: ['gcc'] },
   { packages: ['gdb'], programs: ['gdb'] },
+  { packages: ['gdb-multiarch'], programs: ['gdb-multiarch'] },
   { packages: ['nasm'], programs: ['nasm'] },
   { packages: ['socat'], programs: ['socat'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },

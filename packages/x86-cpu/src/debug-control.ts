@@ -1,11 +1,9 @@
+import { DebugPoints, linearAddress, type WatchKind } from '@retrap/engine'
 import type { DebugHooks } from './debug-hooks.ts'
 import { SHADOW_MOV_SS, S_SHADOW } from './state-layout.ts'
 import { X86CpuError } from './system/errors.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from './system/system-state.ts'
 import type { Vcpu } from './vcpu.ts'
-
-/** Accesses that a watchpoint is for. */
-export type WatchKind = 'write' | 'read' | 'access'
 
 /** Why {@link Vcpu.run} returned with `debug`. */
 export type DebugStop =
@@ -32,20 +30,8 @@ export interface DebugResume {
   readonly dropFault?: boolean
 }
 
-interface Watch {
-  readonly start: bigint
-  readonly end: bigint
-  readonly kind: WatchKind
-}
-
-const PAGE_BITS = 12n
 /** Bytes that may be watched in one piece. */
 const MOST_WATCHED = 1 << 20
-
-/** Whether an access of this kind counts. */
-const counts = (kind: WatchKind, write: boolean): boolean => kind === 'access' || (kind === 'write') === write
-
-const linear = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
 
 /**
  * Breakpoints, watchpoints and steps of one vCPU, by linear address: for debuggers. Guest memory stays as it is, so do the
@@ -92,13 +78,13 @@ export class DebugControl {
 
   /** Stops before the instruction at a linear address is executed. */
   addBreakpoint(address: bigint): void {
-    this.#hooks.addBreakpoint(BigInt.asUintN(64, address))
+    this.#hooks.points.addBreakpoint(address)
     this.#vcpu.flushTlb(true)
   }
 
   /** Takes a breakpoint away. @returns whether there was one */
   removeBreakpoint(address: bigint): boolean {
-    const removed = this.#hooks.removeBreakpoint(BigInt.asUintN(64, address))
+    const removed = this.#hooks.points.removeBreakpoint(address)
     this.#vcpu.flushTlb(true)
     return removed
   }
@@ -112,19 +98,15 @@ export class DebugControl {
   addWatchpoint(address: bigint, length: number, kind: WatchKind): void {
     if (!(length >= 1 && length <= MOST_WATCHED))
       throw new X86CpuError('ERR_DEBUG', `a watchpoint of ${length} bytes: expected 1 to ${MOST_WATCHED}`)
-    const start = BigInt.asUintN(64, address)
-    this.#hooks.watched.push({ start, end: start + BigInt(length), kind })
+    this.#hooks.points.addWatch(address, length, kind)
     this.#vcpu.flushTlb(true)
   }
 
   /** Takes a watchpoint away. @returns whether there was one */
   removeWatchpoint(address: bigint, length: number, kind: WatchKind): boolean {
-    const { watched } = this.#hooks
-    const end = address + BigInt(length)
-    const at = watched.findIndex((watch) => watch.start === address && watch.end === end && watch.kind === kind)
-    if (at >= 0) watched.splice(at, 1)
+    const removed = this.#hooks.points.removeWatch(address, length, kind)
     this.#vcpu.flushTlb(true)
-    return at >= 0
+    return removed
   }
 
   /** Says how the next `run` goes on. */
@@ -151,12 +133,7 @@ class Hooks implements DebugHooks {
   stop: DebugStop | undefined = undefined
   readonly faults = new Set<number>()
   shutdown = false
-  watched: Watch[] = []
-  readonly #breakpoints = new Set<bigint>()
-  /** Pages with breakpoints, with the number of those. */
-  readonly #pages = new Map<bigint, number>()
-  /** The first watched byte that the current instruction has accessed. */
-  #access: { readonly address: bigint; readonly watch: WatchKind } | null = null
+  readonly points = new DebugPoints()
   /** {@link Vcpu.cost} when the vCPU last went on. */
   #from = 0
   #passes = false
@@ -167,33 +144,15 @@ class Hooks implements DebugHooks {
   }
 
   get breaks(): boolean {
-    return this.#breakpoints.size > 0
+    return this.points.breaks
   }
 
   get watches(): boolean {
-    return this.watched.length > 0
-  }
-
-  addBreakpoint(address: bigint): void {
-    if (this.#breakpoints.has(address)) return
-    this.#breakpoints.add(address)
-    const page = address >> PAGE_BITS
-    this.#pages.set(page, (this.#pages.get(page) ?? 0) + 1)
-  }
-
-  removeBreakpoint(address: bigint): boolean {
-    if (!this.#breakpoints.delete(address)) return false
-    const page = address >> PAGE_BITS
-    const left = this.#pages.get(page)! - 1
-    if (left > 0) this.#pages.set(page, left)
-    else this.#pages.delete(page)
-    return true
+    return this.points.watches
   }
 
   clear(): void {
-    this.#breakpoints.clear()
-    this.#pages.clear()
-    this.watched = []
+    this.points.clear()
     this.faults.clear()
     this.shutdown = false
   }
@@ -211,22 +170,18 @@ class Hooks implements DebugHooks {
   }
 
   stepsInPage(lo: number, hi: number): boolean {
-    return this.#pages.size > 0 && this.#pages.has(linear(lo, hi) >> PAGE_BITS)
+    return this.points.breaksInPage(lo, hi)
   }
 
   stopsAt(lo: number, hi: number, cost: number): boolean {
     if (this.stepping || !this.stepsInPage(lo, hi)) return false
     if (this.#passes && cost === this.#from) return false
-    const address = linear(lo, hi)
-    return this.#breakpoints.has(address) && this.#stops({ kind: 'breakpoint', address })
+    return this.points.breaksAt(lo, hi) && this.#stops({ kind: 'breakpoint', address: linearAddress(lo, hi) })
   }
 
   stopsBetween(cost: number): boolean {
-    const access = this.#access
-    if (access !== null) {
-      this.#access = null
-      return this.#stops({ kind: 'watch', ...access })
-    }
+    const access = this.points.takeAccess()
+    if (access !== null) return this.#stops({ kind: 'watch', ...access })
     if (!this.stepping || cost === this.#from) return false
     // As the trap flag has it: MOV SS and the instruction after it are one step.
     if ((this.#vcpu.u32[S_SHADOW >>> 2]! & SHADOW_MOV_SS) !== 0) return false
@@ -236,7 +191,7 @@ class Hooks implements DebugHooks {
   stopsForFault(vector: number, errorCode: number, addressLo: number, addressHi: number): boolean {
     if (!this.faults.has(vector)) return false
     this.holdsFault = true
-    return this.#stops({ kind: 'fault', vector, errorCode, address: linear(addressLo, addressHi) })
+    return this.#stops({ kind: 'fault', vector, errorCode, address: linearAddress(addressLo, addressHi) })
   }
 
   stopsForShutdown(): boolean {
@@ -250,32 +205,19 @@ class Hooks implements DebugHooks {
   }
 
   dropAccess(): void {
-    this.#access = null
+    this.points.takeAccess()
   }
 
   matches(lo: number, hi: number, size: number): boolean {
-    const first = linear(lo, hi)
-    const last = first + BigInt(size)
-    return this.watched.some(({ start, end }) => first < end && start < last)
+    return this.points.matches(lo, hi, size)
   }
 
   note(lo: number, hi: number, size: number, write: boolean): void {
-    this.#access ??= this.#touched(lo, hi, size, write)
+    this.points.note(lo, hi, size, write)
   }
 
   watchesPage(lo: number, hi: number): boolean {
-    const page = linear(lo, hi) >> PAGE_BITS
-    return this.watched.some(({ start, end }) => start >> PAGE_BITS <= page && page <= (end - 1n) >> PAGE_BITS)
-  }
-
-  #touched(lo: number, hi: number, size: number, write: boolean): { address: bigint; watch: WatchKind } | null {
-    const first = linear(lo, hi)
-    const last = first + BigInt(size)
-    for (const { start, end, kind } of this.watched) {
-      if (counts(kind, write) && first < end && start < last)
-        return { address: first > start ? first : start, watch: kind }
-    }
-    return null
+    return this.points.watchesPage(lo, hi)
   }
 
   #stops(stop: DebugStop): true {

@@ -2,65 +2,23 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { retrapCommand } from '../support/processes.ts'
 import { debuggedGuest } from './guest.ts'
+import { DEADLINE_MS, type DebuggedMachine, debugScripted } from './scripted-gdb.ts'
 
 const QEMU = 'qemu-system-x86_64'
 const missing = ['gdb', QEMU].filter((name) => !hasProgram(name))
-const DEADLINE_MS = 40_000
-
-const PREAMBLE = [
-  'set pagination off',
-  'set confirm off',
-  'set width 0',
-  'set height 0',
-  'set style enabled off',
-  'set tcp connect-timeout 20',
-  'set remotetimeout 20',
-  'set architecture i386:x86-64',
-]
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen({ host: '127.0.0.1', port: 0 }, resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
-
-/** Runs gdb's commands on a machine that waits for it. @returns what gdb prints, from `BEGIN` on, and what on stderr */
-async function debug(
-  machine: (port: number) => readonly [string, readonly string[]],
+const GDB = { gdb: 'gdb', before: ['set architecture i386:x86-64'] }
+const debug = (
+  machine: DebuggedMachine,
   commands: readonly string[],
   folder: string,
-): Promise<readonly [output: string, errors: string]> {
-  const port = await freePort()
-  const [file, args] = machine(port)
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => (said += bytes.toString()))
-  const script = join(folder, `script-${port}.gdb`)
-  writeFileSync(script, [...PREAMBLE, `target remote 127.0.0.1:${port}`, 'echo BEGIN\\n', ...commands, ''].join('\n'))
-  const gdb = spawn('gdb', ['-nx', '-batch', '-x', script], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  let errors = ''
-  gdb.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()))
-  gdb.stderr.on('data', (bytes: Buffer) => (errors += bytes.toString()))
-  const timer = setTimeout(() => gdb.kill('SIGKILL'), DEADLINE_MS)
-  const code = await new Promise<number | null>((resolve) => gdb.on('close', resolve))
-  clearTimeout(timer)
-  child.kill('SIGKILL')
-  if (code !== 0) throw new Error(`gdb ended with ${code}:\n${output}\n${errors}\nthe machine said:\n${said}`)
-  const from = output.indexOf('BEGIN\n') + 6
-  // At its end gdb leaves the program that it debugs, of which QEMU has a number.
-  const end = output.indexOf('[Inferior 1 (')
-  return [output.slice(from, end < 0 ? undefined : end), errors]
-}
+): ReturnType<typeof debugScripted> => debugScripted(GDB, machine, commands, folder)
 
 test('a client may come before the machine is there; a second one is sent away, and another may follow', async () => {
   const child = spawn(process.execPath, retrapCommand(['--gdb', 'tcp:0,wait', '--timeout', '30']), { stdio: 'pipe' })

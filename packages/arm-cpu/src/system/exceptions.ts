@@ -118,7 +118,7 @@ export class Exceptions {
   take(): boolean {
     const s = this.#state
     const syndrome = s.word(S_FAULT_SYNDROME)
-    if (this.#isForEl2(syndrome)) return false
+    if (this.isForEl2) return false
     const exceptionClass = exceptionClassOf(syndrome)
     if (HAS_ADDRESS.has(exceptionClass)) s.copy(S_FAULT_ADDRESS, S_FAR_EL1)
     const isSame = s.level === 1 && HAS_LEVEL.has(exceptionClass)
@@ -129,8 +129,10 @@ export class Exceptions {
     return true
   }
 
-  #isForEl2(syndrome: number): boolean {
+  /** Whether the exception that the state has is EL2's. */
+  get isForEl2(): boolean {
     const s = this.#state
+    const syndrome = s.word(S_FAULT_SYNDROME)
     if (s.word(S_FAULT_STAGE) !== 0 || (s.level === 0 && (s.word(S_HCR_EL2) & HCR_TGE) !== 0)) return true
     const exceptionClass = exceptionClassOf(syndrome)
     if (exceptionClass >= EC_BREAKPOINT && exceptionClass <= EC_BRK64) return (s.word(S_MDCR_EL2) & MDCR_TDE) !== 0

@@ -107,6 +107,8 @@ export class SystemState {
   /** The rights of accesses, or the mode of code, may have changed since this was last cleared. */
   hasMoved = false
   readonly translation: SystemTranslation
+  /** SVC is not taken by generated code: a debugger is to be told of it. */
+  #catchesCalls = false
   readonly #tlb: Pick<Tlb, 'flushExecute'>
 
   /** @param u32 - the state area */
@@ -263,6 +265,12 @@ export class SystemState {
     this.#modeChanged()
   }
 
+  /** Has SVC come to TypeScript before it is taken, or no longer. */
+  catchCalls(caught: boolean): void {
+    this.#catchesCalls = caught
+    this.#writeLevels()
+  }
+
   /** Watchpoints are enabled, be it for another level: MDSCR_EL1.MDE, and DBGWCRn_EL1.E of one. */
   get #watches(): boolean {
     if ((this.word(S_MDSCR_EL1) & MDSCR_MDE) === 0) return false
@@ -306,7 +314,7 @@ export class SystemState {
     this.#writeLevel(S_LEVELS + 2 * LEVEL_BYTES, 1, true, false)
     const modeAt = S_LEVELS + S_MODE - S_LEVEL
     const differs = this.word(modeAt) !== this.word(modeAt + LEVEL_BYTES)
-    this.setWord(S_TAKES_EXCEPTIONS, this.isHosted || differs || this.debugs ? 1 : 0)
+    this.setWord(S_TAKES_EXCEPTIONS, this.isHosted || differs || this.debugs || this.#catchesCalls ? 1 : 0)
   }
 
   /** The bits of `S_TRAPS`. */

@@ -13,6 +13,7 @@ import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry } from '@retrap/p2m'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { Domain } from '../domain.ts'
 import { GuestTables } from '../guest-tables.ts'
+import { linearPieces } from '../linear-pieces.ts'
 import { SecondLevel } from '../second-level.ts'
 
 /** Fault status codes of stage 2, to which the level is added. */
@@ -123,5 +124,37 @@ export class ArmGuestTranslation {
   /** Intermediate physical address that a virtual one maps to now, for EL1; sets no bits in tables. −1: it is not mapped. */
   physicalAddress(lo: number, hi: number): number {
     return walkArm(this.#current, this.#peekTables, lo, hi, 0, this.#walk) === ARM_WALK_OK ? this.#walk.ipa : -1
+  }
+
+  /**
+   * Reads memory at a virtual address for a debugger, whatever the guest's own rights there: nothing changes, and no device
+   * is asked.
+   *
+   * @returns how many bytes it has read, up to what is not mapped or is no memory
+   */
+  peek(linear: bigint, into: Uint8Array): number {
+    const { memory, secondLevel } = this.#domain
+    return linearPieces(
+      linear,
+      into.length,
+      (lo, hi) => this.physicalAddress(lo, hi),
+      (gpa, from, to) => {
+        const ma = secondLevel.peek(gpa)
+        if (ma < 0) return false
+        into.set(memory.u8.subarray(ma, ma + to - from), from)
+        return true
+      },
+    )
+  }
+
+  /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
+  poke(linear: bigint, bytes: Uint8Array): number {
+    const { guestMemory, secondLevel } = this.#domain
+    return linearPieces(
+      linear,
+      bytes.length,
+      (lo, hi) => this.physicalAddress(lo, hi),
+      (gpa, from, to) => secondLevel.peek(gpa) >= 0 && guestMemory.load(gpa, bytes.subarray(from, to)),
+    )
   }
 }

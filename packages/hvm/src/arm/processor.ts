@@ -69,6 +69,11 @@ export class ArmProcessor implements VirtualProcessor {
     return this.#emulator.active
   }
 
+  /** The accesses of the instruction that waits for a device. */
+  get log(): ArmEmulator['log'] {
+    return this.#emulator.log
+  }
+
   stop(): void {
     this.#stopped = true
     this.#cpu.stop()
@@ -157,9 +162,11 @@ export class ArmProcessor implements VirtualProcessor {
         this.#finished++
         this.#cpu.trapped.marksElsewhere = this.#order.isMarked(this.#cpu.trapped.id)
         this.#cpu.trapped.end()
+        this.#cpu.finished()
         return undefined
       case Outcome.INJECTED:
         this.#cpu.trapped.end()
+        this.#cpu.finished(false)
         return undefined
       case Outcome.RETRY:
         return undefined

@@ -157,6 +157,21 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     return this.#translation.guestPhysical(lo, hi, write)
   }
 
+  /**
+   * Reads memory at a virtual address for a debugger, whatever the guest's own rights there: nothing changes, and no device
+   * is asked.
+   *
+   * @returns how many bytes it has read, up to what is not mapped or is no memory
+   */
+  peek(linear: bigint, into: Uint8Array): number {
+    return this.#translation.peek(linear, into)
+  }
+
+  /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
+  poke(linear: bigint, bytes: Uint8Array): number {
+    return this.#translation.poke(linear, bytes)
+  }
+
   // ---------------------------------------------------------------- calls
 
   #call(immediate: number, isHvc: boolean): void {

@@ -15,13 +15,13 @@ import {
   walk,
 } from '@retrap/paging'
 import type { PagingCpu } from '@retrap/paging'
-import { PAGE_BYTES } from '@retrap/memory'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { KEY_USER, STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } from '@retrap/x86-cpu'
 import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
+import { linearPieces } from '../linear-pieces.ts'
 import { SecondLevel } from '../second-level.ts'
 import { PcTables, withoutA20 } from './pc-tables.ts'
 import type { SystemManagementMemory } from './system-management.ts'
@@ -247,41 +247,42 @@ export class GuestTranslation {
    * @returns how many bytes it has read, up to what is not mapped or is no memory
    */
   peek(linear: bigint, into: Uint8Array): number {
-    return this.#pieces(linear, into.length, (gpa, from, to) => {
-      const ma = this.#seenAt(gpa)
-      if (ma < 0) return false
-      into.set(this.#domain.memory.u8.subarray(ma, ma + to - from), from)
-      return true
-    })
+    return linearPieces(
+      linear,
+      into.length,
+      (lo, hi) => this.#debugged(lo, hi),
+      (gpa, from, to) => {
+        const ma = this.#seenAt(gpa)
+        if (ma < 0) return false
+        into.set(this.#domain.memory.u8.subarray(ma, ma + to - from), from)
+        return true
+      },
+    )
   }
 
   /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
   poke(linear: bigint, bytes: Uint8Array): number {
-    return this.#pieces(linear, bytes.length, (gpa, from, to) => {
-      const ma = this.#seenAt(gpa)
-      if (ma < 0) return false
-      const piece = bytes.subarray(from, to)
-      if (this.#managed !== null && this.#managed.machineAddress(gpa) >= 0) this.#domain.memory.write(ma, piece)
-      else this.#domain.guestMemory.load(this.#a20Masked ? withoutA20(gpa) : gpa, piece)
-      return true
-    })
+    return linearPieces(
+      linear,
+      bytes.length,
+      (lo, hi) => this.#debugged(lo, hi),
+      (gpa, from, to) => {
+        const ma = this.#seenAt(gpa)
+        if (ma < 0) return false
+        const piece = bytes.subarray(from, to)
+        if (this.#managed !== null && this.#managed.machineAddress(gpa) >= 0) this.#domain.memory.write(ma, piece)
+        else this.#domain.guestMemory.load(this.#a20Masked ? withoutA20(gpa) : gpa, piece)
+        return true
+      },
+    )
   }
 
-  /** Calls `each` with the guest-physical address of each page's part. @returns the bytes up to the first that fails */
-  #pieces(linear: bigint, length: number, each: (gpa: number, from: number, to: number) => boolean): number {
-    let done = 0
-    while (done < length) {
-      const at = BigInt.asUintN(64, linear + BigInt(done))
-      const [lo, hi] = [Number(at & 0xffff_ffffn), Number(at >> 32n)]
-      if (!this.#isCanonical(hi)) break
-      const asSupervisor = this.#probe(lo, hi, ACCESS_READ)
-      // Under SMAP a supervisor does not see what a user does.
-      const gpa = asSupervisor >= 0 ? asSupervisor : this.#probe(lo, hi, ACCESS_READ | ACCESS_USER)
-      const end = Math.min(length, done + PAGE_BYTES - (lo & (PAGE_BYTES - 1)))
-      if (gpa < 0 || !each(gpa, done, end)) break
-      done = end
-    }
-    return done
+  /** Guest-physical address that a debugger sees at a linear one; −1 where it is not mapped. */
+  #debugged(lo: number, hi: number): number {
+    if (!this.#isCanonical(hi)) return -1
+    const asSupervisor = this.#probe(lo, hi, ACCESS_READ)
+    // Under SMAP a supervisor does not see what a user does.
+    return asSupervisor >= 0 ? asSupervisor : this.#probe(lo, hi, ACCESS_READ | ACCESS_USER)
   }
 
   /** Machine address of the memory that the processor sees at a guest-physical address; −1 for none. */

@@ -1,4 +1,5 @@
 import type { DeviceModel } from '@retrap/device'
+import type { GdbTarget } from '@retrap/gdb'
 import type { CfiFlash } from '@retrap/devices/flash'
 import { type Keyboard, type Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock } from '@retrap/hvm'
@@ -9,6 +10,7 @@ import { MachineMemory } from '@retrap/memory'
 import type { VirtioDevice } from '@retrap/virtio'
 import type { XenGuest } from '@retrap/xen'
 import type { plugXenArm } from '@retrap/xen/arm'
+import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { PlaceDevices } from '../device-kinds.ts'
 import { bootOrder } from '../drives.ts'
 import { MachineError } from '../errors.ts'
@@ -31,6 +33,7 @@ import { Sleep } from '../sleep.ts'
 import { hasRamfb } from '../vga.ts'
 import { xenArmOptions, xenConsole } from '../xen.ts'
 import { describeArmCrash } from './crash.ts'
+import type { ArmGdbOptions } from './debugger/arm-gdb-target.ts'
 import { armDeviceTree } from './device-tree.ts'
 import { type ArmPciDevices, type ArmPciOptions, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
 import { type ArmFirmwareKernel, firmwareKernel } from './firmware-configuration.ts'
@@ -152,6 +155,7 @@ export class ArmMachine {
   readonly #life: MachineLife
   readonly #random: RandomSource
   readonly #drives: ArmPciDevices['drives']
+  #debugger: Promise<MachineDebugger> | undefined
 
   private constructor(
     options: ArmMachineOptions,
@@ -349,6 +353,19 @@ export class ArmMachine {
     const { snapshot, tookMs } = await this.#life.pause(() => saveArmMachine(this.#snapshotParts(), deadlineMs))
     onResumed?.(tookMs)
     return snapshot
+  }
+
+  /** The machine's debugger: breakpoints, steps, registers, memory. Exceptions are classes, as in ESR_EL1. */
+  debugger(): Promise<MachineDebugger> {
+    return (this.#debugger ??= import('./debugger/arm-debugger.ts').then((module) =>
+      module.attachArmDebugger(this.domain, this.#life),
+    ))
+  }
+
+  /** Shows the machine to gdb. @returns what a `GdbSession` of `@retrap/gdb` takes */
+  async gdbTarget(options: ArmGdbOptions): Promise<GdbTarget> {
+    const [{ armGdbTarget }, debug] = await Promise.all([import('./debugger/arm-gdb-target.ts'), this.debugger()])
+    return armGdbTarget(this.domain, debug, options)
   }
 
   /** Returns counts since power-on. */

@@ -13,6 +13,8 @@ export type CpuStop =
    * An instruction of x86 has raised an exception, which is delivered when the vCPU goes on. `address`: of a page fault.
    */
   | { readonly kind: 'fault'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
+  /** An Arm processor is about to take an exception to EL1. `syndrome`: ESR_EL1; `address`: FAR_EL1 where it has one. */
+  | { readonly kind: 'exception'; readonly syndrome: number; readonly address: bigint }
   /** A triple fault. */
   | { readonly kind: 'shutdown' }
 
@@ -50,6 +52,8 @@ export interface DebuggedCpu {
   readonly caughtFaults: ReadonlySet<number>
   /** Adds a number to those, or takes it away. */
   catchFault(number: number, caught: boolean): void
+  /** Whether watchpoints stop before the instruction instead of after it; absent: they stop after it. */
+  watchesBefore?: boolean
   /** Whether a triple fault stops it before it shuts down; absent: it has none. */
   catchesShutdown?: boolean
   /** Reads a register by name; undefined where there is none. */

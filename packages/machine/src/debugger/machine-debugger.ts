@@ -277,6 +277,17 @@ export class MachineDebugger {
     }
   }
 
+  /**
+   * Whether watchpoints of an Arm machine stop before the instruction that accesses, which is executed when the machine goes
+   * on; not at first. Those of a PC never do.
+   */
+  get watchesBefore(): boolean {
+    return this.#cpus[0]!.watchesBefore === true
+  }
+  set watchesBefore(before: boolean) {
+    for (const each of this.#cpus) if (each.watchesBefore !== undefined) each.watchesBefore = before
+  }
+
   /** Numbers of exceptions that stop the machine before they are delivered: vectors of a PC. */
   get caughtFaults(): readonly number[] {
     return [...this.#cpus[0]!.caughtFaults].toSorted((a, b) => a - b)

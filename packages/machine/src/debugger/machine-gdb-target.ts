@@ -96,6 +96,7 @@ function describeStop(stop: MachineStop, debug: MachineDebugger, machine: GdbMac
     case 'watch':
       return { cpu, signal: Signal.TRAP, watch: { kind: stop.watch, address: stop.address } }
     case 'fault':
+    case 'exception':
       return { cpu, signal: machine.signalOf(stop) }
     case 'shutdown':
       return { cpu, signal: Signal.ABRT }

@@ -1,5 +1,5 @@
 import type { Domain } from '@retrap/hvm'
-import { P2mEntry, P2mType } from '@retrap/p2m'
+import { P2mEntry } from '@retrap/p2m'
 import type { MachineDebugger } from './machine-debugger.ts'
 
 /** One command that gdb hands on with `monitor`. */
@@ -63,8 +63,8 @@ export class Monitor {
   }
 }
 
-/** Commands of all machines: `devices`, `p2m`, `reset`. */
-export function machineCommands(domain: Domain): readonly MonitorCommand[] {
+/** Commands of all machines: `devices`, `p2m`, `reset`. @param types - names and numbers of the types of frames */
+export function machineCommands(domain: Domain, types: Readonly<Record<string, number>>): readonly MonitorCommand[] {
   return [
     {
       usage: 'devices',
@@ -74,7 +74,7 @@ export function machineCommands(domain: Domain): readonly MonitorCommand[] {
     {
       usage: 'p2m ADDRESS',
       help: "what the guest's map has at a guest-physical address",
-      run: (_cpu, [text]) => describeFrame(domain, parseAddress(text)),
+      run: (_cpu, [text]) => describeFrame(domain, types, parseAddress(text)),
     },
     {
       usage: 'reset',
@@ -87,12 +87,45 @@ export function machineCommands(domain: Domain): readonly MonitorCommand[] {
   ]
 }
 
-function describeFrame(domain: Domain, address: bigint | undefined): string {
+function describeFrame(domain: Domain, types: Readonly<Record<string, number>>, address: bigint | undefined): string {
   if (address === undefined || address >= 1n << 52n) return 'write p2m ADDRESS\n'
   const type = domain.p2m.lookup(Number(address >> 12n), new P2mEntry())
-  const name = Object.entries(P2mType).find(([, value]) => value === type)?.[0] ?? `${type}`
+  const name = Object.entries(types).find(([, value]) => value === type)?.[0] ?? `${type}`
   const ma = domain.secondLevel.peek(Number(address))
   return `${hex(address)}: ${name}${ma < 0 ? '' : `, machine address ${hex(ma)}`}\n`
+}
+
+/** An access of an instruction that waits, as text. */
+interface LoggedAccess {
+  readonly kind: string
+  readonly address: string
+  readonly size: number
+  readonly state: string
+}
+
+/** A vCPU whose instruction may wait for a device. */
+export interface PendingCpu {
+  readonly id: number
+  readonly cpu: { readonly busy: boolean; readonly log: { dump(): readonly LoggedAccess[] } }
+}
+
+/** `pending`. @param pc - the program counter of a vCPU */
+export function pendingCommand(vcpus: readonly PendingCpu[], pc: (id: number) => bigint): MonitorCommand {
+  return {
+    usage: 'pending',
+    help: 'instructions that wait for a device, with their accesses',
+    run: () => {
+      let text = ''
+      for (const { id, cpu } of vcpus) {
+        if (!cpu.busy) continue
+        text += `CPU ${id} waits for a device at ${hex(pc(id))}\n`
+        for (const { kind, address, size, state } of cpu.log.dump()) {
+          text += `  ${kind} of ${size} at ${address}: ${state}\n`
+        }
+      }
+      return text === '' ? 'No instruction waits.\n' : text
+    },
+  }
 }
 
 /** `catch` and `uncatch`. */

@@ -1,24 +1,29 @@
 import type { X86Domain } from '@retrap/hvm'
+import { P2mType } from '@retrap/p2m'
 import { ACCESS_READ, PagingContext, PagingMode, probe, type TableReader, WALK_OK, WalkResult } from '@retrap/paging'
 import type { MachineDebugger } from './machine-debugger.ts'
-import { catchCommands, type ExceptionNames, hex, machineCommands, Monitor, parseAddress } from './monitor.ts'
+import {
+  catchCommands,
+  type ExceptionNames,
+  hex,
+  machineCommands,
+  Monitor,
+  parseAddress,
+  pendingCommand,
+} from './monitor.ts'
 import { VECTOR_NAMES } from './vectors.ts'
 
 /** The `monitor` commands of a PC. */
 export function pcMonitor(domain: X86Domain, debug: MachineDebugger): Monitor {
   return new Monitor([
-    ...machineCommands(domain),
+    ...machineCommands(domain, P2mType),
     ...catchCommands(debug, vectorNames(debug)),
     {
       usage: 'interrupts',
       help: 'what waits at each local APIC',
       run: () => describeInterrupts(domain),
     },
-    {
-      usage: 'pending',
-      help: 'instructions that wait for a device, with their accesses',
-      run: () => describePending(domain),
-    },
+    pendingCommand(domain.vcpus, (id) => debug.register('rip', id)),
     {
       usage: 'walk ADDRESS',
       help: 'page tables of a linear address',
@@ -59,18 +64,6 @@ function describeInterrupts(domain: X86Domain): string {
     text += interruptWaits ? ', can be taken now\n' : '\n'
   }
   return text
-}
-
-function describePending(domain: X86Domain): string {
-  let text = ''
-  for (const { id, cpu } of domain.vcpus) {
-    if (!cpu.busy) continue
-    text += `CPU ${id} waits for a device at ${hex(cpu.registers.rip)}\n`
-    for (const { kind, address, size, state } of cpu.log.dump()) {
-      text += `  ${kind} of ${size} at ${address}: ${state}\n`
-    }
-  }
-  return text === '' ? 'No instruction waits.\n' : text
 }
 
 function describeWalk(domain: X86Domain, debug: MachineDebugger, cpu: number, text: string | undefined): string {

@@ -1,0 +1,236 @@
+import { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from '@retrap/engine'
+import { type ArmCpu, debugPartsOf } from './cpu.ts'
+import type { DebugHooks, DebugSlot } from './debug-hooks.ts'
+import { ArmCpuError } from './errors.ts'
+import { EC_SVC32, EC_SVC64, exceptionClassOf } from './syndrome.ts'
+import { S_FAULT_STAGE, S_FAULT_SYNDROME, S_WAITING } from './state-layout.ts'
+import type { SystemState } from './system/system-state.ts'
+
+/** Why {@link ArmCpu.run} returned with `debug`. */
+export type ArmDebugStop =
+  /** The instruction at a breakpoint is next. */
+  | { readonly kind: 'breakpoint'; readonly address: bigint }
+  /** An instruction has accessed watched data; it has retired. `address`: of the first watched byte it touched. */
+  | { readonly kind: 'watch'; readonly address: bigint; readonly watch: WatchKind }
+  /** A step has ended. */
+  | { readonly kind: 'step' }
+  /** An exception is taken to EL1 when the processor goes on. `syndrome`: ESR_EL1; `address`: FAR_EL1 where it has one. */
+  | { readonly kind: 'exception'; readonly syndrome: number; readonly address: bigint }
+
+/** How a processor goes on; see {@link ArmDebugControl.resume}. */
+export interface ArmDebugResume {
+  /** Ends after one instruction. Default false. */
+  readonly step?: boolean
+  /** With `step`: interrupts that wait are held off meanwhile. Default true. */
+  readonly holdInterrupts?: boolean
+  /** A breakpoint at the next instruction does not count. Default false. */
+  readonly passBreakpoint?: boolean
+  /** An exception that it stopped for is forgotten, and its instruction executed again; not those of SVC. Default false. */
+  readonly dropFault?: boolean
+}
+
+/** Bytes that may be watched in one piece. */
+const MOST_WATCHED = 1 << 20
+
+/**
+ * Breakpoints, watchpoints and steps of one processor, by virtual address: for debuggers. Guest memory stays as it is, and so
+ * do the guest's own debug registers.
+ *
+ * Instructions of a page with a breakpoint are executed one at a time, and accesses of a page with watched data are looked at
+ * one by one. `ArmCpu.run` returns with `debug`, and {@link ArmDebugControl.stop} says why.
+ */
+export class ArmDebugControl {
+  readonly #cpu: ArmCpu
+  readonly #slot: DebugSlot
+  readonly #hooks: Hooks
+
+  /** @throws ArmCpuError `ERR_DEBUG` if the processor has a debugger already */
+  constructor(cpu: ArmCpu) {
+    const { slot, system } = debugPartsOf(cpu)
+    if (slot.hooks !== null) throw new ArmCpuError('ERR_DEBUG', 'the processor has a debugger already')
+    this.#cpu = cpu
+    this.#slot = slot
+    this.#hooks = new Hooks(cpu, system)
+    slot.hooks = this.#hooks
+  }
+
+  /** Why the processor has stopped; undefined when it has not, or goes on. */
+  get stop(): ArmDebugStop | undefined {
+    return this.#hooks.stop
+  }
+
+  /** Classes of exceptions that stop the processor before EL1 takes them: those of EC where they come from EL0. */
+  get caughtFaults(): ReadonlySet<number> {
+    return this.#hooks.classes
+  }
+
+  /** Adds a class to those, or takes it away. */
+  catchFault(exceptionClass: number, caught: boolean): void {
+    this.#hooks.catchClass(exceptionClass, caught)
+  }
+
+  /** Stops before the instruction at a virtual address is executed. */
+  addBreakpoint(address: bigint): void {
+    this.#hooks.points.addBreakpoint(address)
+    this.#cpu.flushTlb()
+  }
+
+  /** Takes a breakpoint away. @returns whether there was one */
+  removeBreakpoint(address: bigint): boolean {
+    const removed = this.#hooks.points.removeBreakpoint(address)
+    this.#cpu.flushTlb()
+    return removed
+  }
+
+  /**
+   * Stops after an instruction has accessed one of `length` bytes from a virtual address, tags left out. What the processor
+   * reads for itself (instructions, translation tables) does not count.
+   *
+   * @throws ArmCpuError `ERR_DEBUG` for a length of less than 1 byte or more than 1 MiB
+   */
+  addWatchpoint(address: bigint, length: number, kind: WatchKind): void {
+    if (!(length >= 1 && length <= MOST_WATCHED))
+      throw new ArmCpuError('ERR_DEBUG', `a watchpoint of ${length} bytes: expected 1 to ${MOST_WATCHED}`)
+    this.#hooks.points.addWatch(address, length, kind)
+    this.#cpu.flushTlb()
+  }
+
+  /** Whether watchpoints stop before the instruction, which is executed next, instead of after it; not at first. */
+  get watchesBefore(): boolean {
+    return this.#hooks.watchesBefore
+  }
+  set watchesBefore(before: boolean) {
+    this.#hooks.watchesBefore = before
+  }
+
+  /** Takes a watchpoint away. @returns whether there was one */
+  removeWatchpoint(address: bigint, length: number, kind: WatchKind): boolean {
+    const removed = this.#hooks.points.removeWatch(address, length, kind)
+    this.#cpu.flushTlb()
+    return removed
+  }
+
+  /** Says how the next `run` goes on. */
+  resume(how: ArmDebugResume = {}): void {
+    this.#hooks.resume(how)
+  }
+
+  /** Takes everything back: the processor has no debugger any more. An exception that waits is taken. */
+  detach(): void {
+    this.#hooks.clear()
+    this.#slot.hooks = null
+    this.#cpu.flushTlb()
+  }
+}
+
+/** The side of {@link ArmDebugControl} that the processor sees. */
+class Hooks implements DebugHooks {
+  readonly points = new DebugPoints()
+  readonly classes = new Set<number>()
+  watchesBefore = false
+  stepping = false
+  holdsInterrupts = false
+  stop: ArmDebugStop | undefined = undefined
+  readonly #cpu: ArmCpu
+  readonly #system: SystemState
+  /** {@link ArmCpu.cost} when the processor last went on. */
+  #from = 0
+  #passes = false
+  /** It had stopped before an access: that one counts no longer. */
+  #passesAccess = false
+  /** Something has been executed since. */
+  #hasMoved = false
+  /** What an instruction that is left to the hypervisor has accessed. */
+  #aside: WatchedAccess | null = null
+
+  constructor(cpu: ArmCpu, system: SystemState) {
+    this.#cpu = cpu
+    this.#system = system
+  }
+
+  catchClass(exceptionClass: number, caught: boolean): void {
+    if (caught) this.classes.add(exceptionClass)
+    else this.classes.delete(exceptionClass)
+    this.#system.catchCalls(this.classes.has(EC_SVC64))
+  }
+
+  clear(): void {
+    this.points.clear()
+    this.classes.clear()
+    this.#system.catchCalls(false)
+  }
+
+  resume({ step = false, holdInterrupts = true, passBreakpoint = false, dropFault = false }: ArmDebugResume): void {
+    this.#passesAccess = this.watchesBefore && this.stop?.kind === 'watch'
+    this.stop = undefined
+    this.#from = this.#cpu.cost
+    this.#passes = passBreakpoint
+    this.#hasMoved = false
+    if (dropFault) this.#dropException()
+    this.stepping = step
+    // A processor that waits for an interrupt gets it.
+    this.holdsInterrupts = step && holdInterrupts && this.#system.word(S_WAITING) === 0
+  }
+
+  /** The program counter of SVC is behind it already: it is not executed again. */
+  #dropException(): void {
+    const exceptionClass = exceptionClassOf(this.#system.word(S_FAULT_SYNDROME))
+    if (exceptionClass === EC_SVC64 || exceptionClass === EC_SVC32) return
+    this.#system.setWord(S_FAULT_SYNDROME, 0)
+    this.#system.setWord(S_FAULT_STAGE, 0)
+  }
+
+  stopsAt(lo: number, hi: number, cost: number): boolean {
+    if (this.stepping || !this.points.breaksAt(lo, hi)) return false
+    if (this.#passes && this.#isWhereItWas(cost)) return false
+    return this.#stops({ kind: 'breakpoint', address: linearAddress(lo, hi) })
+  }
+
+  #isWhereItWas(cost: number): boolean {
+    return !this.#hasMoved && cost === this.#from
+  }
+
+  stopsForAccess(lo: number, hi: number, size: number, write: boolean, both: boolean): boolean {
+    const { points } = this
+    if (this.#passesAccess && this.#isWhereItWas(this.#cpu.cost)) return false
+    points.note(lo, hi, size, write)
+    if (both) points.note(lo, hi, size, true)
+    if (!this.watchesBefore) return false
+    const access = points.takeAccess()
+    return access !== null && this.#stops({ kind: 'watch', ...access })
+  }
+
+  executed(): void {
+    this.#hasMoved = true
+  }
+
+  stopsBetween(): boolean {
+    const access = this.points.takeAccess()
+    if (access !== null) return this.#stops({ kind: 'watch', ...access })
+    return this.stepping && this.#hasMoved && this.#stops({ kind: 'step' })
+  }
+
+  stopsFor(syndrome: number, addressLo: number, addressHi: number): boolean {
+    // An instruction that faults has accessed nothing.
+    this.points.takeAccess()
+    if (!this.classes.has(exceptionClassOf(syndrome))) return false
+    return this.#stops({ kind: 'exception', syndrome, address: linearAddress(addressLo, addressHi) })
+  }
+
+  leftToHypervisor(): void {
+    this.#aside = this.points.takeAccess()
+  }
+
+  finished(hasRetired: boolean): void {
+    this.points.keepAccess(hasRetired ? this.#aside : null)
+    this.#aside = null
+    this.#hasMoved = true
+  }
+
+  #stops(stop: ArmDebugStop): true {
+    this.stop = stop
+    this.stepping = false
+    this.holdsInterrupts = false
+    return true
+  }
+}

@@ -1,0 +1,134 @@
+/** Accesses that a watchpoint is for. */
+export type WatchKind = 'write' | 'read' | 'access'
+
+/** Watched data that an instruction has accessed. */
+export interface WatchedAccess {
+  /** Of the first watched byte that it touched. */
+  readonly address: bigint
+  /** What the watchpoint is for. */
+  readonly watch: WatchKind
+}
+
+interface Watch {
+  readonly start: bigint
+  readonly end: bigint
+  readonly kind: WatchKind
+}
+
+const PAGE_BITS = 12n
+const ALL_BITS = 64
+
+/** Whether an access of this kind counts. */
+const counts = (kind: WatchKind, write: boolean): boolean => kind === 'access' || (kind === 'write') === write
+
+/** A linear address of two words. */
+export const linearAddress = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+
+/** A debugger's breakpoints and watchpoints for one processor, by linear address. */
+export class DebugPoints {
+  readonly #breakpoints = new Set<bigint>()
+  /** Pages with breakpoints, with the number of those. */
+  readonly #pages = new Map<bigint, number>()
+  #watched: Watch[] = []
+  #access: WatchedAccess | null = null
+
+  /** There are breakpoints. */
+  get breaks(): boolean {
+    return this.#breakpoints.size > 0
+  }
+
+  /** Some data is watched. */
+  get watches(): boolean {
+    return this.#watched.length > 0
+  }
+
+  /** Adds a breakpoint. */
+  addBreakpoint(given: bigint): void {
+    const address = BigInt.asUintN(ALL_BITS, given)
+    if (this.#breakpoints.has(address)) return
+    this.#breakpoints.add(address)
+    const page = address >> PAGE_BITS
+    this.#pages.set(page, (this.#pages.get(page) ?? 0) + 1)
+  }
+
+  /** Takes a breakpoint away. @returns whether there was one */
+  removeBreakpoint(given: bigint): boolean {
+    const address = BigInt.asUintN(ALL_BITS, given)
+    if (!this.#breakpoints.delete(address)) return false
+    const page = address >> PAGE_BITS
+    const left = this.#pages.get(page)! - 1
+    if (left > 0) this.#pages.set(page, left)
+    else this.#pages.delete(page)
+    return true
+  }
+
+  /** Whether the 4 KiB page of a linear address has breakpoints. */
+  breaksInPage(lo: number, hi: number): boolean {
+    return this.#pages.size > 0 && this.#pages.has(linearAddress(lo, hi) >> PAGE_BITS)
+  }
+
+  /** Whether there is a breakpoint at a linear address. */
+  breaksAt(lo: number, hi: number): boolean {
+    return this.breaksInPage(lo, hi) && this.#breakpoints.has(linearAddress(lo, hi))
+  }
+
+  /** Watches bytes. @param length - at least 1 */
+  addWatch(address: bigint, length: number, kind: WatchKind): void {
+    const start = BigInt.asUintN(ALL_BITS, address)
+    this.#watched.push({ start, end: start + BigInt(length), kind })
+  }
+
+  /** Watches them no longer. @returns whether they were watched so */
+  removeWatch(address: bigint, length: number, kind: WatchKind): boolean {
+    const start = BigInt.asUintN(ALL_BITS, address)
+    const end = start + BigInt(length)
+    const at = this.#watched.findIndex((watch) => watch.start === start && watch.end === end && watch.kind === kind)
+    if (at >= 0) this.#watched.splice(at, 1)
+    return at >= 0
+  }
+
+  /** Whether the page of a linear address has watched data. */
+  watchesPage(lo: number, hi: number): boolean {
+    const page = linearAddress(lo, hi) >> PAGE_BITS
+    return this.#watched.some(({ start, end }) => start >> PAGE_BITS <= page && page <= (end - 1n) >> PAGE_BITS)
+  }
+
+  /** Whether an access touches watched data, whatever its kind. */
+  matches(lo: number, hi: number, size: number): boolean {
+    const first = linearAddress(lo, hi)
+    const last = first + BigInt(size)
+    return this.#watched.some(({ start, end }) => first < end && start < last)
+  }
+
+  /** Notes an access of the current instruction; the first that touches watched data is kept. */
+  note(lo: number, hi: number, size: number, write: boolean): void {
+    if (this.#access !== null) return
+    const first = linearAddress(lo, hi)
+    const last = first + BigInt(size)
+    for (const { start, end, kind } of this.#watched) {
+      if (!counts(kind, write) || first >= end || start >= last) continue
+      this.#access = { address: first > start ? first : start, watch: kind }
+      return
+    }
+  }
+
+  /** The access that was kept, if there is one: it is kept no longer. */
+  takeAccess(): WatchedAccess | null {
+    const access = this.#access
+    this.#access = null
+    return access
+  }
+
+  /** Keeps an access that was taken. */
+  keepAccess(access: WatchedAccess | null): void {
+    this.#access = access
+  }
+
+  /** Takes all of them away. */
+  clear(): void {
+    this.#breakpoints.clear()
+    this.#pages.clear()
+    this.#watched = []
+    this.#access = null
+  }
+}

@@ -1,0 +1,44 @@
+import { ArmDebugControl } from '@retrap/arm-cpu'
+import { type ArmDomain, type ArmVcpu, PowerState } from '@retrap/hvm/arm'
+import type { DebuggedCpu } from '../../debugger/debugged-cpu.ts'
+import { attachDebugger, type DebuggedMachine, type MachineDebugger } from '../../debugger/machine-debugger.ts'
+import { readArmRegister, writeArmRegister } from './arm-registers.ts'
+
+/** Gives an Arm machine its debugger. */
+export function attachArmDebugger(domain: ArmDomain, life: DebuggedMachine['life']): MachineDebugger {
+  return attachDebugger({ domain, life, cpus: domain.vcpus.map((vcpu) => new ArmDebuggedCpu(vcpu)) })
+}
+
+/** A vCPU of an Arm machine. */
+class ArmDebuggedCpu extends ArmDebugControl implements DebuggedCpu {
+  readonly #vcpu: ArmVcpu
+
+  constructor(vcpu: ArmVcpu) {
+    super(vcpu.processor)
+    this.#vcpu = vcpu
+  }
+
+  get activity(): string {
+    const { cpu, dormant, power } = this.#vcpu
+    if (cpu.busy) return 'waits for a device'
+    if (power !== PowerState.ON) return 'off'
+    return dormant ? 'waits' : 'executes'
+  }
+
+  read(name: string): bigint | undefined {
+    return readArmRegister(this.#vcpu.processor.registers, name)
+  }
+
+  write(name: string, value: bigint): boolean {
+    const { cpu, processor } = this.#vcpu
+    return !cpu.busy && writeArmRegister(processor.registers, name, value)
+  }
+
+  peek(address: bigint, into: Uint8Array): number {
+    return this.#vcpu.peek(address, into)
+  }
+
+  poke(address: bigint, bytes: Uint8Array): number {
+    return this.#vcpu.poke(address, bytes)
+  }
+}
