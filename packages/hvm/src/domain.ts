@@ -35,6 +35,9 @@ import type { RoundState } from './virtual-rounds.ts'
 /** Exits after which it can be run on. */
 const GOES_ON: ReadonlySet<DomainExit['reason']> = new Set(['stopped', 'pause', 'sleep', 'wake'])
 
+/** More than any guest has. */
+const MOST_FRAMES = 2 ** 40
+
 /** Host time that a device model may take where all of the machine waits for it. */
 const VIRTUAL_DEADLINE_MS = 30_000
 
@@ -226,7 +229,13 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * It is made with this domain's `dispatch` and `platform`.
    */
   addServer(server: DomainServer): void {
+    const was = this.writtenElsewhere
     this.#servers.push(server)
+    if (!was && this.writtenElsewhere) {
+      // Nobody hears in advance of what other threads write, nor do they ask for what is still to be brought.
+      this.dirtyLogs.beforeWrites?.(0, MOST_FRAMES)
+      this.secondLevel.late?.finishNow()
+    }
     if (this.clock.deterministic) server.remote.onUnsettled = () => this.#loop.interrupt()
     // Answers and events wake a domain that waits; `watch` ends with the server.
     void server.watch?.()

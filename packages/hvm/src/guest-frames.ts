@@ -59,6 +59,16 @@ export interface GuestPageSource {
   close?(): void
 }
 
+const closed = new WeakSet<GuestPageSource>()
+
+/** Tells a source, once, that nothing more will be read. */
+export function closePages(pages: GuestPages | GuestPageSource): void {
+  // It may come from anywhere.
+  if (typeof pages !== 'object' || pages === null || !('contents' in pages) || closed.has(pages)) return
+  closed.add(pages)
+  pages.close?.()
+}
+
 /** Reads contents that are in memory. @throws HvmError `ERR_STATE` for bytes that do not fit the frames */
 export function sourceOf(pages: GuestPages | GuestPageSource): GuestPageSource {
   if ('contents' in pages) return pages

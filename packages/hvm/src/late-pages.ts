@@ -4,6 +4,7 @@ import type { Domain } from './domain.ts'
 import {
   checkGuestFrames,
   clearFrames,
+  closePages,
   type GuestFrames,
   type GuestPages,
   type GuestPageSource,
@@ -139,7 +140,7 @@ export class LatePages {
     this.#blocks.clear()
     this.#stopWatching?.()
     if (this.#domain.secondLevel.late === this) this.#domain.secondLevel.late = null
-    source.close?.()
+    closePages(source)
   }
 
   /** Fills small leaves and ROM, and makes blocks of what is left. */

@@ -47,6 +47,8 @@ export class PageCopies {
   /** By frame: contents that have been copied. */
   readonly #copies = new Map<number, Uint8Array>()
   #end: (() => void) | null
+  /** Why there is no copy: the host had no memory when a frame was about to be written. The writer is not to suffer. */
+  #failure: RangeError | null = null
 
   /** Begins with the present instant, between two instructions of all vCPUs. */
   constructor(domain: Domain) {
@@ -75,15 +77,25 @@ export class PageCopies {
    * @throws RangeError where the host has no memory for it: nothing is kept then
    */
   async collect(turn: () => Promise<void>): Promise<GuestPages> {
+    const checked = async (): Promise<void> => {
+      await turn()
+      this.#check()
+    }
     try {
-      const count = await this.#lookAtAll(turn)
+      this.#check()
+      const count = await this.#lookAtAll(checked)
       const gfns = new Uint32Array(count)
       const bytes = new Uint8Array(count * PAGE_BYTES)
-      await this.#takeAll(gfns, bytes, turn)
+      await this.#takeAll(gfns, bytes, checked)
       return { gfns, bytes }
     } finally {
       this.close()
     }
+  }
+
+  /** @throws RangeError */
+  #check(): void {
+    if (this.#failure !== null) throw this.#failure
   }
 
   /** Ends it: the guest writes its RAM as before. */
@@ -164,6 +176,17 @@ export class PageCopies {
 
   /** Frames are about to be written, or to leave the guest. */
   #before(gfn: number, count: number): void {
+    if (this.#failure !== null) return
+    try {
+      this.#copy(gfn, count)
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      this.#failure = error
+      this.#copies.clear()
+    }
+  }
+
+  #copy(gfn: number, count: number): void {
     const end = gfn + count
     const runs = this.#runs
     let [low, high] = [0, runs.length]

@@ -2,7 +2,7 @@ import type { ClockState } from './clock.ts'
 import type { DevicesState } from './device-state.ts'
 import type { Domain } from './domain.ts'
 import { HvmError } from './errors.ts'
-import { guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from './guest-frames.ts'
+import { closePages, guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from './guest-frames.ts'
 import type { FormerContents, LatePages } from './late-pages.ts'
 import type { PageCopies } from './page-copies.ts'
 import { checkShape } from './state-shape.ts'
@@ -46,6 +46,8 @@ export interface DomainSaving<S extends DomainState> {
    * @throws RangeError where the host has no memory for the copy: the domain is as it was
    */
   readonly pages: (turn: () => Promise<void>) => Promise<GuestPages>
+  /** Ends it without `pages`: until then, or until that has settled, what is written is copied first. */
+  close(): void
 }
 
 /** A domain that goes on from a snapshot, of whose RAM some is still to be brought. */
@@ -121,7 +123,11 @@ export async function beginSavingDomain<S extends DomainState>(
     others.copies = new copying.PageCopies(domain)
   })
   const copies = others.copies!
-  return { state: { ...others.state!, devices } as unknown as S, pages: (turn) => copies.collect(turn) }
+  return {
+    state: { ...others.state!, devices } as unknown as S,
+    pages: (turn) => copies.collect(turn),
+    close: () => copies.close(),
+  }
 }
 
 /** Returns all of a domain that is being saved, and does not run meanwhile. */
@@ -170,6 +176,24 @@ export async function beginRestoringDomain<S extends DomainState>(
   { state, pages }: DomainSnapshot<S, GuestPages | GuestPageSource>,
   used?: DomainReturn,
 ): Promise<DomainRestoring> {
+  const restored: { late?: LatePages } = {}
+  try {
+    await restore(domain, own, { state, pages }, used, restored)
+    return restored.late!
+  } catch (error) {
+    restored.late?.close()
+    closePages(pages)
+    throw error
+  }
+}
+
+async function restore<S extends DomainState>(
+  domain: Domain,
+  own: OwnPart<S>,
+  { state, pages }: DomainSnapshot<S, GuestPages | GuestPageSource>,
+  used: DomainReturn | undefined,
+  restored: { late?: LatePages },
+): Promise<void> {
   checkState(domain, own, state)
   if (used !== undefined) {
     if (domain.seesHypervisor) {
@@ -185,7 +209,6 @@ export async function beginRestoringDomain<S extends DomainState>(
   // The levels of wires come with the controllers; the models drive them to the same.
   own.restoreInterrupts(state)
   const lateness = await import('./late-pages.ts')
-  const restored: { late?: LatePages } = {}
   // Models that go on look at rings in RAM at once.
   await domain.restoreDevices(state.devices, () => {
     own.mapped(state)
@@ -197,5 +220,4 @@ export async function beginRestoringDomain<S extends DomainState>(
     own.restoreVcpus(state)
     used?.returned()
   })
-  return restored.late!
 }

@@ -3,7 +3,13 @@ import { defineDevice, type DeviceDma } from '@retrap/device'
 import { P2mAccess, P2mEntry } from '@retrap/p2m'
 import { al, cr0, cr3, dword, eax, ebx, imm32, type Assembler } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
-import { beginRestoringX86Domain, type GuestPageSource, saveX86Domain, type X86DomainRestoring } from '../src/index.ts'
+import {
+  beginRestoringX86Domain,
+  type GuestPageSource,
+  saveX86Domain,
+  type X86DomainRestoring,
+  type X86DomainState,
+} from '../src/index.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
 const PAGE = 4096
@@ -216,4 +222,20 @@ test('contents that cannot be read end the machine when they come in the backgro
   const { guest, late } = await restored(() => undefined, undefined, true)
   await late.finish(() => Promise.resolve())
   expect(await guest.domain.run()).toMatchObject(UNREADABLE)
+})
+
+test.each<[string, (state: X86DomainState) => unknown]>([
+  ['version', (state) => ({ ...state, version: 2 })],
+  ['processor', ({ vcpus, ...state }) => ({ ...state, vcpus: vcpus.map((vcpu) => ({ ...vcpu, version: 99 })) })],
+])('a source is told, once, that a state of another %s needs none of it', async (_what, change) => {
+  const first = made(() => undefined)
+  fill(first)
+  const { state, pages } = await saveX86Domain(first.guest.domain, 1000)
+  let closed = 0
+  const contents = (index: number): Uint8Array => pages.bytes.slice(index * PAGE, (index + 1) * PAGE)
+  const source: GuestPageSource = { gfns: pages.gfns, contents, close: () => void closed++ }
+  const { domain } = made(() => undefined).guest
+  const restoring = beginRestoringX86Domain(domain, { state: change(state) as X86DomainState, pages: source })
+  await expect(restoring.then(() => 'restored')).rejects.toThrow()
+  expect(closed).toBe(1)
 })

@@ -4,7 +4,7 @@ import { P2mType } from '@retrap/p2m'
 import { al, dword, ecx } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { beginSavingX86Domain, type GuestPages, type X86Domain } from '../src/index.ts'
+import { beginSavingX86Domain, type DomainServer, type GuestPages, type X86Domain } from '../src/index.ts'
 import { GuestRecord } from '../src/x86/vapic/record.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
@@ -182,6 +182,46 @@ test('a log that somebody keeps goes on when RAM has been copied', async () => {
   domain.guestMemory.write(0x18_1000, Uint8Array.of(1))
   const bits = new Uint32Array(1)
   expect([log.take(bits), bits[0]]).toEqual([1, 2])
+})
+
+test('a guest goes on whose frame cannot be copied, and there is no copy', async () => {
+  const { guest } = made(() => undefined)
+  const { domain } = guest
+  const leaves = [...domain.p2m.leaves()]
+  const saving = await beginSavingX86Domain(domain, 1000)
+  const { u8 } = domain.memory
+  u8.slice = () => {
+    throw new RangeError('no memory')
+  }
+  expect(await domain.run()).toEqual({ reason: 'pause' })
+  expect(await domain.run()).toMatchObject({ reason: 'debug-exit' })
+  delete (u8 as Partial<Uint8Array>).slice
+  await expect(saving.pages(() => Promise.resolve())).rejects.toThrow('no memory')
+  expect([...domain.p2m.leaves()]).toEqual(leaves)
+})
+
+test('a save that is given up leaves the guest as it was', async () => {
+  const { domain } = made(() => undefined).guest
+  const leaves = [...domain.p2m.leaves()]
+  const saving = await beginSavingX86Domain(domain, 1000)
+  saving.close()
+  expect([...domain.p2m.leaves()]).toEqual(leaves)
+  expect([domain.dirtyLogs.beforeWrites, domain.p2m.writeLogs.covers(FIRST)]).toEqual([null, false])
+})
+
+test('RAM is copied before another thread may write it', async () => {
+  const guest = new Guest((asm) => void asm.hlt(), { shared: true })
+  const { domain } = guest
+  domain.p2m.populate(FIRST, COUNT)
+  domain.guestMemory.write(0x30_0000, Uint8Array.of(1))
+  const saving = await beginSavingX86Domain(domain, 1000)
+  domain.addServer({ remote: {}, close: () => undefined } as unknown as DomainServer)
+  domain.memory.u8[domain.p2m.translate(0x30_0000)] = 2
+  expect(
+    savedContents(await saving.pages(() => Promise.resolve()))
+      .get(0x300)
+      ?.charCodeAt(0),
+  ).toBe(1)
 })
 
 test('a copy that fails leaves the guest as it was', async () => {

@@ -1,7 +1,7 @@
 import { SPEAKER_FORMAT } from '@retrap/devices'
 import type { GdbTarget } from '@retrap/gdb'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
-import { X86Domain } from '@retrap/hvm'
+import { closePages, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
 import { MachineMemory } from '@retrap/memory'
 import type { XenGuest } from '@retrap/xen'
@@ -224,7 +224,14 @@ export class Pc {
   }
 
   /** @internal Use {@link createPc}. @param gate - stands between the machine and its back ends */
-  static async create(given: PcOptions, gate?: PcInputs): Promise<Pc> {
+  static create(given: PcOptions, gate?: PcInputs): Promise<Pc> {
+    return Pc.#create(given, gate).catch((error: unknown) => {
+      if (given.snapshot !== undefined) closePages(given.snapshot.pages)
+      throw error
+    })
+  }
+
+  static async #create(given: PcOptions, gate?: PcInputs): Promise<Pc> {
     checkPcOptions(given)
     // The machine neither keeps the snapshot, which has all of its RAM, nor loads a kernel over it.
     const { snapshot, ...all } = given

@@ -51,6 +51,8 @@ export interface PcSaving {
    * @throws MachineError `ERR_SNAPSHOT` where the host has no memory for the copy
    */
   finish(): Promise<PcSnapshot>
+  /** Ends it without that. */
+  close(): void
 }
 
 /** A PC without its domain. */
@@ -77,12 +79,13 @@ export async function savePc(parts: SnapshotParts, deadlineMs: number, atRest: (
   const begun = hostClock()
   const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
   return explaining('this machine cannot be saved', lacksCode, async () => {
-    const { state, pages } = await beginSavingX86Domain(parts.domain, deadlineMs, () => {
+    const { state, pages, close } = await beginSavingX86Domain(parts.domain, deadlineMs, () => {
       others.state = stateOf(parts)
       atRest()
     })
     const whole = { ...others.state!, domain: state }
-    return { tookMs: (hostClock() - begun) / 1e6, finish: async () => ({ state: whole, pages: await copied(pages) }) }
+    const finish = async (): Promise<PcSnapshot> => ({ state: whole, pages: await copied(pages) })
+    return { tookMs: (hostClock() - begun) / 1e6, finish, close }
   })
 }
 

@@ -1,4 +1,5 @@
 import {
+  closePages,
   type GuestPages,
   type GuestPageSource,
   WrittenFrames,
@@ -54,8 +55,7 @@ export class Snapshots {
       try {
         onResumed?.(begun.tookMs)
       } catch (error) {
-        // RAM is logged until it has been copied.
-        await begun.finish()
+        begun.close()
         throw error
       }
       const snapshot = await begun.finish()
@@ -66,7 +66,7 @@ export class Snapshots {
 
   /** See `Pc.restore`. */
   restore(snapshot: PcSnapshotSource, deadlineMs: number = SAVE_DEADLINE_MS): Promise<void> {
-    return this.#inTurn(() =>
+    const done = this.#inTurn(() =>
       this.#host.life.restart(async () => {
         const parts = this.#host.parts()
         const { domain } = parts
@@ -99,6 +99,10 @@ export class Snapshots {
         if (domain.asleep !== wasAsleep) this.#host.slept(domain.asleep)
       }),
     )
+    return done.catch((error: unknown) => {
+      closePages(snapshot.pages)
+      throw error
+    })
   }
 
   /** Ends it with its machine. */

@@ -1,5 +1,5 @@
 import type { GuestFrames, GuestPages } from '@retrap/hvm'
-import { bytesSource, readSnapshot } from '@retrap/snapshot'
+import { bytesSource, readSnapshot, SnapshotError } from '@retrap/snapshot'
 import type { Channel } from './channel.ts'
 import { MigrationError } from './errors.ts'
 import { FrameStream } from './frames.ts'
@@ -83,7 +83,10 @@ function checkHello(payload: Uint8Array, accept: ReceiveOptions['accept']): read
 }
 
 async function wholeSnapshot(file: Uint8Array, pages: ArrivingPages): Promise<ArrivedMachine['snapshot']> {
-  const last = await readSnapshot(bytesSource(file))
+  const last = await readSnapshot(bytesSource(file)).catch((cause: unknown) => {
+    if (!(cause instanceof SnapshotError)) throw cause
+    throw new MigrationError('ERR_PROTOCOL', `the state of the machine cannot be read: ${cause.message}`, { cause })
+  })
   const { state, zeros } = (last.state ?? {}) as { state?: unknown; zeros?: unknown }
   if (state === undefined || !(zeros instanceof Uint32Array))
     throw new MigrationError('ERR_PROTOCOL', 'the state of the machine is not whole')

@@ -231,6 +231,14 @@ describe('a destination', () => {
     await expect(arriving).rejects.toMatchObject({ code: 'ERR_PROTOCOL' })
   })
 
+  test('refuses a state that is none', async () => {
+    const [near, far] = pipe()
+    const arriving = receiveMigration(far)
+    await near.send(hello({ protocol: 1, frames: [] }))
+    await near.send(Uint8Array.from('RTMGSTAT\x04\0\0\0none', (c) => c.charCodeAt(0)))
+    await expect(arriving).rejects.toMatchObject({ code: 'ERR_PROTOCOL', cause: { name: 'SnapshotError' } })
+  })
+
   test('refuses more memory than the host has', async () => {
     const [near, far] = pipe()
     const arriving = receiveMigration(far)

@@ -115,20 +115,27 @@ export async function connectTo(address: MigrationAddress): Promise<Channel> {
 export async function awaitSource(address: MigrationAddress, stderr: SessionOutput): Promise<Channel> {
   const secret = secretOf(address)
   const server = createServer()
-  const found = new Promise<Channel>((resolve) => {
+  const sockets = new Set<Socket>()
+  const found = new Promise<readonly [Channel, Socket]>((resolve) => {
     server.on('connection', (socket) => {
+      sockets.add(socket)
+      socket.on('close', () => sockets.delete(socket))
       void authenticated(socket, secret, 'destination').then((channel) => {
         if (channel === null) stderr.write('retrap: somebody who does not know the secret was turned away\n')
-        else resolve(channel)
+        else resolve([channel, socket])
       })
     })
   })
   await listen(server, address.kind === 'unix' ? { path: address.path } : { port: address.port, host: address.host })
   stderr.write(`retrap: waiting for a machine at ${nameOf(address)}\n`)
   try {
-    return await found
+    const [channel, taken] = await found
+    sockets.delete(taken)
+    return channel
   } finally {
     server.close()
+    // One machine is waited for: whoever else has come is not kept waiting.
+    for (const socket of sockets) socket.destroy()
   }
 }
 

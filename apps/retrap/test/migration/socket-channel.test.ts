@@ -1,6 +1,7 @@
 /** Sockets that machines arrive at. */
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -29,4 +30,26 @@ test('a socket for machines is its user’s alone', async () => {
   const channel = await connectTo(address)
   channel.close()
   ;(await arriving).close()
+})
+
+test('who has come and proved nothing is not kept waiting when a machine has been found', async () => {
+  const secretFile = join(folder, 'secret')
+  writeFileSync(secretFile, 'a secret that both sides know, and nobody else', { mode: 0o600 })
+  const free = createServer().listen(0, '127.0.0.1')
+  await once(free, 'listening')
+  const { port } = free.address() as AddressInfo
+  free.close()
+  await once(free, 'close')
+  const address = { kind: 'tcp', host: '127.0.0.1', port, secretFile } as const
+  const listening = Promise.withResolvers<void>()
+  const arriving = awaitSource(address, { write: () => listening.resolve() } as unknown as SessionOutput)
+  await listening.promise
+  const silent = createConnection(port, '127.0.0.1')
+  silent.on('error', () => {})
+  const ended = new Promise((resolve) => silent.resume().on('close', resolve))
+  await once(silent, 'data')
+  const channel = await connectTo(address)
+  ;(await arriving).close()
+  await ended
+  channel.close()
 })

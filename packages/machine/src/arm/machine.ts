@@ -2,7 +2,7 @@ import type { DeviceModel } from '@retrap/device'
 import type { GdbTarget } from '@retrap/gdb'
 import type { CfiFlash } from '@retrap/devices/flash'
 import { type Keyboard, type Mouse, Screen } from '@retrap/display'
-import { DeterministicClock, RealClock } from '@retrap/hvm'
+import { closePages, DeterministicClock, RealClock } from '@retrap/hvm'
 import { ArmDomain } from '@retrap/hvm/arm'
 import type { ArmDomainOptions, GicPlace } from '@retrap/hvm/arm'
 import { type DeviceFailure, type FailurePolicy, type IoTraceRecord, PortWindow } from '@retrap/ioreq'
@@ -266,6 +266,7 @@ export class ArmMachine {
       else await machine.#restore(snapshot)
     } catch (error) {
       machine.close()
+      if (snapshot !== undefined) closePages(snapshot.pages)
       throw error
     }
     return machine
