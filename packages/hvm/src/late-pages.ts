@@ -80,7 +80,7 @@ export class LatePages {
     this.#former = former
     this.#hasRun = domain.instructions > 0
     this.#source = source
-    this.#unwritten(0, Infinity, () => this.#begin(source))
+    this.#begin(source)
     this.#stopWatching = domain.p2m.onChange((gfn, count) => {
       if (!this.#own) this.#beforeChange(gfn, count)
     })
@@ -178,7 +178,7 @@ export class LatePages {
   /** @returns false where the map has no memory for it */
   #hide({ gfn }: LateBlock): boolean {
     try {
-      this.#domain.p2m.setAccess(gfn, BLOCK_FRAMES, P2mAccess.N)
+      this.#unwritten(gfn, BLOCK_FRAMES, () => void this.#domain.p2m.setAccess(gfn, BLOCK_FRAMES, P2mAccess.N))
       return true
     } catch (error) {
       if (error instanceof P2mError && error.code === 'ERR_NO_MEMORY') return false

@@ -159,9 +159,11 @@ export class WrittenFrames {
     })
     change()
     for (const { first, end, word, bits, kept } of parts) {
-      for (let bit = first; bit < end; bit++) {
-        const mask = 1 << (bit & 31)
-        if ((kept[(bit >>> 5) - word]! & mask) === 0) Atomics.and(bits, bit >>> 5, ~mask)
+      for (const [i, had] of kept.entries()) {
+        const from = Math.max(first - 32 * (word + i), 0)
+        const rest = end - 32 * (word + i)
+        const inside = (~0 << from) & (rest < 32 ? (1 << rest) - 1 : ~0)
+        Atomics.and(bits, word + i, had | ~inside)
       }
     }
   }

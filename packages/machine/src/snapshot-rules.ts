@@ -1,4 +1,6 @@
+import type { GuestPages } from '@retrap/hvm'
 import { MachineError } from './errors.ts'
+import { laterTurn } from './host.ts'
 
 /** An error without a code is a defect of ours. */
 export const lacksCode = (error: unknown): boolean => !(error instanceof Error && 'code' in error)
@@ -45,4 +47,32 @@ export function requireSameMachine<Machine extends object>(
   const difference = differenceOf(state.machine, here)
   if (difference === undefined) return
   throw new MachineError('ERR_SNAPSHOT', `the snapshot is of another machine: ${difference}`)
+}
+
+/** Copies RAM while others have their turns. @throws MachineError `ERR_SNAPSHOT` */
+export async function copiedPages(pages: (turn: () => Promise<void>) => Promise<GuestPages>): Promise<GuestPages> {
+  const later = laterTurn()
+  try {
+    return await pages(() => new Promise((resolve) => later(resolve)))
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    const what = `its RAM cannot be copied: ${error.message}; the machine is as it was`
+    throw new MachineError('ERR_SNAPSHOT', `this machine cannot be saved: ${what}`, { cause: error })
+  }
+}
+
+/** Does things one after the other. */
+export class OneByOne {
+  /** Settles when what was asked for last is done. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  /** Does something when all that was asked for before is done. */
+  do<T>(action: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(action)
+    this.#last = done.then(
+      () => undefined,
+      () => undefined,
+    )
+    return done
+  }
 }

@@ -4,7 +4,6 @@ import {
   checkShape,
   type DomainReturn,
   type DomainVapic,
-  type GuestPages,
   type X86Domain,
   type X86DomainRestoring,
 } from '@retrap/hvm'
@@ -15,7 +14,7 @@ import { type PcOptions, startsDirectly } from './pc-options.ts'
 import type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { Sleep } from './sleep.ts'
 import { Smram } from './smram.ts'
-import { explaining, isNoError, lacksCode, requireSameMachine } from './snapshot-rules.ts'
+import { copiedPages, explaining, isNoError, lacksCode, requireSameMachine } from './snapshot-rules.ts'
 
 /** The parts of a PC that a snapshot has. */
 export interface SnapshotParts {
@@ -84,21 +83,9 @@ export async function savePc(parts: SnapshotParts, deadlineMs: number, atRest: (
       atRest()
     })
     const whole = { ...others.state!, domain: state }
-    const finish = async (): Promise<PcSnapshot> => ({ state: whole, pages: await copied(pages) })
+    const finish = async (): Promise<PcSnapshot> => ({ state: whole, pages: await copiedPages(pages) })
     return { tookMs: (hostClock() - begun) / 1e6, finish, close }
   })
-}
-
-/** Copies RAM while others have their turns. @throws MachineError `ERR_SNAPSHOT` */
-async function copied(pages: (turn: () => Promise<void>) => Promise<GuestPages>): Promise<GuestPages> {
-  const later = laterTurn()
-  try {
-    return await pages(() => new Promise((resolve) => later(resolve)))
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error
-    const what = `its RAM cannot be copied: ${error.message}; the machine is as it was`
-    throw new MachineError('ERR_SNAPSHOT', `this machine cannot be saved: ${what}`, { cause: error })
-  }
 }
 
 /**

@@ -10,6 +10,7 @@ import type { MachineLife, PcSaveOptions } from './machine-life.ts'
 import { SAVE_DEADLINE_MS } from './machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource } from './pc-snapshot.ts'
 import { finishRestoring, putBackPc, restorePc, savePc, type SnapshotParts } from './snapshot.ts'
+import { OneByOne } from './snapshot-rules.ts'
 
 /** What a PC lends its {@link Snapshots}. */
 export interface SnapshotHost {
@@ -23,8 +24,8 @@ export interface SnapshotHost {
 /** A PC's way to other instants: it is saved, made from a snapshot, put back to one. One after the other. */
 export class Snapshots {
   readonly #host: SnapshotHost
-  /** Settles when what was asked for last is done. */
-  #last: Promise<unknown> = Promise.resolve()
+  /** Frames are copied for one at a time. */
+  readonly #inTurn = new OneByOne()
   #restoring: X86DomainRestoring | undefined
   /** What has been written; begins when the machine has been put back once, or is to be. */
   #written: WrittenFrames | null | undefined
@@ -42,7 +43,7 @@ export class Snapshots {
 
   /** See `Pc.save`. */
   save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore }: PcSaveOptions): Promise<PcSnapshot> {
-    return this.#inTurn(async () => {
+    return this.#inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const noted: { since?: WrittenSince | undefined } = {}
       const begun = await this.#host.life.pause(() => {
@@ -66,7 +67,7 @@ export class Snapshots {
 
   /** See `Pc.restore`. */
   restore(snapshot: PcSnapshotSource, deadlineMs: number = SAVE_DEADLINE_MS): Promise<void> {
-    const done = this.#inTurn(() =>
+    const done = this.#inTurn.do(() =>
       this.#host.life.restart(async () => {
         const parts = this.#host.parts()
         const { domain } = parts
@@ -112,15 +113,5 @@ export class Snapshots {
 
   #log({ domain }: SnapshotParts): void {
     this.#written ??= WrittenFrames.begin(domain)
-  }
-
-  /** Frames are copied for one at a time. */
-  #inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const done = this.#last.then(action)
-    this.#last = done.then(
-      () => undefined,
-      () => undefined,
-    )
-    return done
   }
 }

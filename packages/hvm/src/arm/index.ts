@@ -4,8 +4,8 @@
  * @packageDocumentation
  */
 export { ArmDomain } from './domain.ts'
-export { putBackArmDomain, restoreArmDomain, saveArmDomain } from './saved-domain.ts'
-export type { ArmDomainSnapshot, ArmDomainState } from './saved-domain.ts'
+export { beginSavingArmDomain, putBackArmDomain, restoreArmDomain, saveArmDomain } from './saved-domain.ts'
+export type { ArmDomainSaving, ArmDomainSnapshot, ArmDomainState } from './saved-domain.ts'
 export type { DomainSnapshot, DomainState } from '../saved-domain.ts'
 export type { ArmArchitecture, ArmDomainOptions, GicPlace } from './architecture.ts'
 export type { GicV2Place, MessageFrame } from './gic-v2.ts'

@@ -3,6 +3,7 @@ import type { GuestPages, GuestPageSource } from '../guest-frames.ts'
 import {
   beginRestoringDomain,
   beginSavingDomain,
+  type DomainSaving,
   type DomainSnapshot,
   type DomainState,
   finishSaving,
@@ -25,6 +26,9 @@ export interface ArmDomainState extends DomainState {
 /** A domain as it was between two instructions. */
 export type ArmDomainSnapshot = DomainSnapshot<ArmDomainState>
 
+/** A domain that is being saved: it may run on, and its RAM is still to be copied. */
+export type ArmDomainSaving = DomainSaving<ArmDomainState>
+
 /** The parts of a domain that only Arm has. */
 const partOf = ({ architecture, vcpus }: ArmDomain): OwnPart<ArmDomainState> => ({
   save: () => ({
@@ -43,6 +47,18 @@ const partOf = ({ architecture, vcpus }: ArmDomain): OwnPart<ArmDomainState> => 
 })
 
 /**
+ * Saves a domain as {@link saveArmDomain} does, and lets it run on before its RAM is copied: what is written meanwhile is
+ * copied first.
+ */
+export function beginSavingArmDomain(
+  domain: ArmDomain,
+  deadlineMs: number,
+  atRest: () => void = () => undefined,
+): Promise<ArmDomainSaving> {
+  return beginSavingDomain(domain, partOf(domain), deadlineMs, atRest)
+}
+
+/**
  * Saves a domain. Every vCPU is brought between two instructions and the device models to rest; afterwards it can be run
  * on. Not while `run` is under way.
  *
@@ -57,7 +73,7 @@ export async function saveArmDomain(
   deadlineMs: number,
   atRest: () => void = () => undefined,
 ): Promise<ArmDomainSnapshot> {
-  return finishSaving(await beginSavingDomain(domain, partOf(domain), deadlineMs, atRest))
+  return finishSaving(await beginSavingArmDomain(domain, deadlineMs, atRest))
 }
 
 /**
@@ -80,17 +96,19 @@ export async function restoreArmDomain(
  * Puts a domain back that has run, as {@link restoreArmDomain} restores one that has just been made.
  *
  * @param deadlineMs - host time that device models may take to bring their work to rest
+ * @param accepted - called when the state fits, before anything is changed
  * @throws as `restoreArmDomain`; DeviceError `ERR_DEVICE` for a model that is too late: the domain is as it was
  */
 export async function putBackArmDomain(
   domain: ArmDomain,
   snapshot: { readonly state: ArmDomainState; readonly pages: GuestPages | GuestPageSource },
   deadlineMs: number,
+  accepted: () => void = () => undefined,
 ): Promise<void> {
   const late = await beginRestoringDomain(domain, partOf(domain), snapshot, {
     deadlineMs,
     written: () => undefined,
-    accepted: () => undefined,
+    accepted,
     returned: () => undefined,
   })
   late.finishNow()

@@ -20,9 +20,9 @@ import type { MachineExit } from '../machine-exit.ts'
 import {
   MachineLife,
   type MachineRunOptions,
+  type PcRestoreOptions,
   type PcSaveOptions,
   type PcState,
-  SAVE_DEADLINE_MS,
 } from '../machine-life.ts'
 import type { PcOptions, StartDeviceServer } from '../pc-options.ts'
 import { ramfbFile } from '../ramfb-file.ts'
@@ -41,7 +41,7 @@ import type { Decompress } from './kernel-image.ts'
 import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
 import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
 import { armMemoryBytes } from './memory-size.ts'
-import type { ArmSnapshotParts } from './snapshot.ts'
+import type { ArmSnapshotParts, ArmSnapshots } from './snapshot.ts'
 import type { ArmSnapshot, ArmSnapshotSource } from './snapshot-types.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
 import { type ArmModels, createArmModels } from './models.ts'
@@ -153,6 +153,8 @@ export class ArmMachine {
   readonly #board: ArmBoard
   readonly #models: ArmModels
   readonly #life: MachineLife
+  /** Loaded when the machine is saved or put back. */
+  #snapshots: ArmSnapshots | undefined
   readonly #random: RandomSource
   readonly #drives: ArmPciDevices['drives']
   #debugger: Promise<MachineDebugger> | undefined
@@ -343,17 +345,26 @@ export class ArmMachine {
 
   /**
    * Saves all of the machine, between two instructions of its vCPUs: for `ArmMachineOptions.snapshot` of a machine with the
-   * same options, here or elsewhere. One that runs stands still meanwhile, and runs on.
+   * same options, here or elsewhere. One that runs stands still for a moment, and runs on while its RAM is copied: what it
+   * writes meanwhile is not in the snapshot.
    *
    * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
-   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, and for a device that is too late:
+   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and
+   *   where the host has no memory for the copy:
    *   the machine can run on; `ERR_STATE` for one that has ended
    */
-  async save({ deadlineMs = SAVE_DEADLINE_MS, onResumed }: PcSaveOptions = {}): Promise<ArmSnapshot> {
-    const { saveArmMachine } = await import('./snapshot.ts')
-    const { snapshot, tookMs } = await this.#life.pause(() => saveArmMachine(this.#snapshotParts(), deadlineMs))
-    onResumed?.(tookMs)
-    return snapshot
+  async save(options: PcSaveOptions = {}): Promise<ArmSnapshot> {
+    return (await this.#loadSnapshots()).save(options)
+  }
+
+  /** As `Pc.restore`; all of its RAM is brought back before it goes on. @throws MachineError as that */
+  async restore(snapshot: ArmSnapshot | ArmSnapshotSource, { deadlineMs }: PcRestoreOptions = {}): Promise<void> {
+    await (await this.#loadSnapshots()).restore(snapshot, deadlineMs)
+  }
+
+  async #loadSnapshots(): Promise<ArmSnapshots> {
+    const { ArmSnapshots } = await import('./snapshot.ts')
+    return (this.#snapshots ??= new ArmSnapshots(this.#life, () => this.#snapshotParts()))
   }
 
   /** The machine's debugger: breakpoints, steps, registers, memory. Exceptions are classes, as in ESR_EL1. */

@@ -100,6 +100,46 @@ test.each<[string, Given]>([
   expect(second.pages.gfns).toEqual(snapshot.pages.gfns)
 })
 
+test.each<Given>([{}, { devicePlacement: 'deferred', cpus: 3 }, { gic: 2, cpus: 2 }])(
+  'a machine of %o that goes back prints the rest again',
+  async (given) => {
+    const machine = await made({ ...given, kernel: PRINTER })
+    const running = machine.run({ timeoutMs: 20_000 })
+    let pause = NaN
+    const saved = await machine.save({ onResumed: (ms) => (pause = ms) })
+    expect(pause).toBeGreaterThan(0)
+    await running
+    expect(machine.printed).toBe(PRINTED)
+    const rests: string[] = []
+    for (let times = 0; times < 2; times++) {
+      machine.printed = ''
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await machine.restore(saved)
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await machine.run({ timeoutMs: 20_000 })).toEqual({ reason: 'power-off' })
+      rests.push(machine.printed)
+    }
+    expect(rests[0]).toBe(rests[1])
+    expect(rests[0]!.length).toBeGreaterThan(0)
+    expect(PRINTED.endsWith(rests[0]!)).toBe(true)
+  },
+)
+
+test('what does not fit leaves an Arm machine as it was', async () => {
+  const machine = await made({ kernel: HALTING })
+  const snapshot = await machine.save()
+  for (const state of [
+    { ...snapshot.state, version: 2 },
+    { ...snapshot.state, domain: { ...snapshot.state.domain, vcpus: [] } },
+  ]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await outcome(machine.restore({ ...snapshot, state } as never))).toMatchObject({ code: 'ERR_SNAPSHOT' })
+  }
+  expect((await machine.save()).state).toEqual(snapshot.state)
+  machine.close()
+  expect(await outcome(machine.restore(snapshot))).toMatchObject({ code: 'ERR_STATE' })
+})
+
 test('random numbers of a deterministic machine go on', async () => {
   const first = await (await made({ kernel: HALTING })).save()
   expect(first.state.random).not.toBe(0)
