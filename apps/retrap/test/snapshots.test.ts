@@ -32,6 +32,9 @@ test('a file has the run and its machine', async () => {
   expect(statSync(path('a')).size).toBe(bytes)
   expect(readdirSync(folder)).toEqual(['a'])
   expect(await readSavedRun(path('a'))).toEqual(RUN)
+  const written = { ...RUN, writes: ['disk0'] }
+  await writeSnapshotFile(path('b'), written, SNAPSHOT)
+  await expect(readSavedRun(path('b'))).rejects.toThrow('what its guest had written to disk0')
   const progress: number[][] = []
   const { state, pages } = await openSnapshotFile(path('a'), (...figures) => progress.push(figures))
   expect(state).toEqual(SNAPSHOT.state)
@@ -118,9 +121,9 @@ test(
     expect(second.stdout).toMatch(/^three\r?$/m)
     expect(second.stdout).not.toContain('from the reset vector')
     expect(second.code).toBe(0)
-    // The last section with bytes is one of pages.
+    // Before the index and the end, which are short, are pages.
     const damaged = readFileSync(file)
-    damaged[damaged.length - 40]! ^= 1
+    damaged[damaged.length - 300]! ^= 1
     writeFileSync(file, damaged)
     const third = await runRetrap(['restore', file, '--timeout', '50'], { input: 'off\n', deadlineMs: DEADLINE_MS })
     expect(third.stderr).toContain('the snapshot is damaged in section PAGE')

@@ -27,6 +27,18 @@ export class ClusterSet {
     return found
   }
 
+  /** All of them, from low to high. */
+  list(): number[] {
+    const found: number[] = []
+    for (const [key, page] of [...this.#pages].toSorted(([a], [b]) => a - b)) {
+      for (const [index, word] of page.entries()) {
+        for (let bits = word; bits !== 0; bits &= bits - 1)
+          found.push(key * PAGE_CLUSTERS + index * 32 + 31 - Math.clz32(bits & -bits))
+      }
+    }
+    return found
+  }
+
   clear(): void {
     this.#pages.clear()
   }

@@ -1,7 +1,22 @@
 import type { BlockBackend, BlockProperties, BlockRequest } from '@retrap/device'
 import { ClusterSet } from './cluster-set.ts'
+import { ImageError } from './errors.ts'
 import type { BlockImage } from './image.ts'
 import { Requests, WHOLE } from './requests.ts'
+
+/** What has been written to an {@link Overlay}: plain data. */
+export interface OverlayState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** Size of the disk, which is that of the image below. */
+  readonly diskBytes: number
+  /** Numbers of the ranges of 64 KiB that were written, from low to high. */
+  readonly clusters: Uint32Array
+  /** Their contents in the same order, 64 KiB each. */
+  readonly bytes: Uint8Array
+  /** Numbers of those that are zeros, from low to high. */
+  readonly zeroes: Uint32Array
+}
 
 /** The unit that is copied on a first write. */
 const CLUSTER_BYTES = 64 << 10
@@ -32,6 +47,47 @@ export class Overlay implements BlockImage {
   /** Bytes of memory that the overlay holds. */
   get heldBytes(): number {
     return this.#clusters.size * CLUSTER_BYTES
+  }
+
+  /** Returns a copy of all that has been written. To be called while no request is under way; see {@link Overlay.idle}. */
+  save(): OverlayState {
+    const kept = [...this.#clusters].toSorted(([a], [b]) => a - b)
+    const bytes = new Uint8Array(kept.length * CLUSTER_BYTES)
+    for (const [i, [, cluster]] of kept.entries()) bytes.set(cluster, i * CLUSTER_BYTES)
+    return {
+      version: 1,
+      diskBytes: this.#base.properties.bytes,
+      clusters: Uint32Array.from(kept, ([index]) => index),
+      bytes,
+      zeroes: Uint32Array.from(this.#zeroes.list()),
+    }
+  }
+
+  /**
+   * Puts what was written back, in place of all that has been written since. To be called while no request is under way.
+   *
+   * @throws ImageError `ERR_FORMAT` for a state that is none, or of a disk of another size: nothing has changed then
+   */
+  restore({ version, diskBytes, clusters, bytes, zeroes }: OverlayState): void {
+    const size = this.#base.properties.bytes
+    if (diskBytes !== size)
+      throw new ImageError('ERR_FORMAT', `writes to a disk of ${String(diskBytes)} bytes: expected ${size}`)
+    const isState = version === 1 && clusters instanceof Uint32Array && zeroes instanceof Uint32Array
+    const count = Math.ceil(size / CLUSTER_BYTES)
+    const fits = (index: number): boolean => index < count
+    if (
+      !isState ||
+      !(bytes instanceof Uint8Array) ||
+      bytes.length !== clusters.length * CLUSTER_BYTES ||
+      !clusters.every(fits) ||
+      !zeroes.every(fits)
+    )
+      throw new ImageError('ERR_FORMAT', 'the saved writes to a disk are damaged')
+    this.#clusters.clear()
+    this.#zeroes.clear()
+    for (const [i, index] of clusters.entries())
+      this.#clusters.set(index, bytes.slice(i * CLUSTER_BYTES, (i + 1) * CLUSTER_BYTES))
+    for (const index of zeroes) if (!this.#clusters.has(index)) this.#zeroes.add(index)
   }
 
   /** Fills `into`. */

@@ -255,6 +255,67 @@ describe('zeros of an overlay', () => {
   })
 })
 
+test('what was written to an overlay is saved, and put back over the same image and in place of later writes', async () => {
+  const BIG = 5 * 65_536 + 1024
+  const change = fc.tuple(
+    fc.constantFrom('write', 'writeZeroes'),
+    fc.nat(BIG / 512 - 1),
+    fc.nat(300),
+    fc.integer({ min: 1, max: 255 }),
+  )
+  const apply = async (
+    image: Overlay,
+    changes: readonly (readonly [string, number, number, number])[],
+  ): Promise<void> => {
+    for (const [what, sector, sectors, value] of changes) {
+      const bytes = Math.min(sectors * 512, BIG - sector * 512)
+      const isWrite = what === 'write'
+      // oxlint-disable-next-line no-await-in-loop -- in this order
+      await (isWrite
+        ? image.write(sector * 512, new Uint8Array(bytes).fill(value))
+        : image.writeZeroes(sector * 512, bytes))
+    }
+  }
+  const contents = async (image: Overlay): Promise<Buffer> => {
+    const into = Buffer.alloc(BIG)
+    await image.read(0, into)
+    return into
+  }
+  const make = (): Overlay => new Overlay(new RawImage(new MemoryStorage(pattern(BIG), { readOnly: true })))
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { maxLength: 6 }), fc.array(change, { maxLength: 6 }), async (before, after) => {
+      const overlay = make()
+      await apply(overlay, before)
+      const saved = await contents(overlay)
+      const state = overlay.save()
+      await apply(overlay, after)
+      overlay.restore(state)
+      const other = make()
+      other.restore(state)
+      expect(saved.equals(await contents(overlay))).toBe(true)
+      expect(saved.equals(await contents(other))).toBe(true)
+    }),
+    { numRuns: 60 },
+  )
+})
+
+test('saved writes of another disk, or damaged ones, are refused, and change nothing', async () => {
+  const overlay = new Overlay(new RawImage(new MemoryStorage(pattern(4096))))
+  await overlay.write(0, new Uint8Array(512).fill(5))
+  const state = overlay.save()
+  for (const bad of [
+    { ...state, diskBytes: 8192 },
+    { ...state, version: 2 as 1 },
+    { ...state, bytes: state.bytes.subarray(1) },
+    { ...state, clusters: Uint32Array.of(1) },
+    { ...state, zeroes: Uint32Array.of(7) },
+  ])
+    expect(() => overlay.restore(bad)).toThrow(code('ERR_FORMAT'))
+  const into = new Uint8Array(512)
+  await overlay.read(0, into)
+  expect(into[0]).toBe(5)
+})
+
 test('memory does not grow, and says so', async () => {
   const memory = new Uint8Array(1000)
   const image = new RawImage(new MemoryStorage(memory))

@@ -55,6 +55,13 @@ export interface GuestPageSource {
    * @param index - in `gfns`
    */
   contents(index: number): Uint8Array
+  /**
+   * Fetches ahead, where that takes a while, so that `contents` has frames at hand.
+   *
+   * @param index - in `gfns`, of the first
+   * @param end - in `gfns`, behind the last
+   */
+  ready?(index: number, end: number): Promise<void>
   /** Called when nothing more will be read. */
   close?(): void
 }

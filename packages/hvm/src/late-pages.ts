@@ -128,6 +128,9 @@ export class LatePages {
     for (const block of [...this.#blocks.values()]) {
       // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
       await turn()
+      // The guest may have needed it meanwhile. What cannot be fetched ahead shows when it is brought.
+      // oxlint-disable-next-line no-await-in-loop -- in order, while the guest runs
+      if (!block.filled) await this.#source?.ready?.(block.first, block.end).catch(() => {})
       if (!this.bring(block.gfn)) return
     }
   }

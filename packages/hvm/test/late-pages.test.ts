@@ -67,7 +67,12 @@ function fill({ guest }: Made): void {
 }
 
 /** Saves a guest that has not run, and returns another that goes on from there, with nothing brought yet. */
-async function restored(build: (asm: Assembler) => void, act?: Act, damaged = false): Promise<Required<Made>> {
+async function restored(
+  build: (asm: Assembler) => void,
+  act?: Act,
+  damaged = false,
+  ready?: GuestPageSource['ready'],
+): Promise<Required<Made>> {
   const first = made(build)
   fill(first)
   const { state, pages } = await saveX86Domain(first.guest.domain, 1000)
@@ -78,6 +83,7 @@ async function restored(build: (asm: Assembler) => void, act?: Act, damaged = fa
       return pages.bytes.slice(index * PAGE, (index + 1) * PAGE)
     },
     close: () => void closed.push(true),
+    ...(ready !== undefined && { ready }),
   }
   const closed: boolean[] = []
   const parts = made(build, (whole) => act?.({ ...whole, late }))
@@ -130,6 +136,29 @@ test.each<[string, (asm: Assembler) => void, number]>([
   expect(await guest.domain.run()).toEqual(DONE)
   expect(guest.read32(RESULT)).toBe(result)
   expect(late.left).toBe(0)
+})
+
+test('contents are fetched ahead before they are brought in the background, and brought where that fails', async () => {
+  for (const fails of [false, true]) {
+    const asked: [number, number][] = []
+    // oxlint-disable-next-line no-await-in-loop -- one guest after the other
+    const { guest, late } = await restored(
+      () => undefined,
+      undefined,
+      false,
+      async (index, end) => {
+        asked.push([index, end])
+        expect(late.left).toBe(1)
+        if (fails) throw new Error('the server is gone')
+      },
+    )
+    // oxlint-disable-next-line no-await-in-loop
+    await late.finish(async () => {})
+    expect(asked).toHaveLength(1)
+    expect(asked[0]![1] - asked[0]![0]).toBe(3 + (COUNT - 4) / 2)
+    expect(guest.read32(WANTED)).toBe(valueAt(8))
+    expect(late.left).toBe(0)
+  }
 })
 
 /** The word that is wanted, through a mapping. */

@@ -4,18 +4,20 @@ import { SnapshotError } from './errors.ts'
 /** A file begins with it: a name, and bytes that show a transfer as text. */
 export const MAGIC: Uint8Array = Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x61, 0x70, 0x0a)
 /** Version of the format. */
-export const FORMAT_VERSION = 1
+export const FORMAT_VERSION = 2
 /** Bytes of the file's header: the magic number, the version, and zeros. */
 export const HEADER_BYTES = 16
 /** Bytes in front of each section. */
 export const SECTION_BYTES = 32
+/** Bytes of the index for each section of pages: its checksum and its size in the file, as in the section's head. */
+export const INDEX_BYTES = 8
 /** Largest section, compressed or not: no file makes a reader hold more of one at once. */
 export const MOST_SECTION_BYTES: number = 2 ** 30
 /** Most pages of a file: 4 GiB, which no machine's RAM reaches. */
 export const MOST_PAGES: number = 2 ** 20
 
 /** Names of sections, in the order in which they come: the last is empty. */
-export type SectionName = 'DESC' | 'STAT' | 'BYTE' | 'PMAP' | 'PAGE' | 'END '
+export type SectionName = 'DESC' | 'STAT' | 'BYTE' | 'PMAP' | 'PAGE' | 'INDX' | 'END '
 
 /** The head of a section. Numbers are little-endian words: name, CRC-32 of the data, their size, what they become. */
 export interface SectionHead {
@@ -24,7 +26,7 @@ export interface SectionHead {
   readonly checksum: number
   /** Bytes in the file. */
   readonly stored: number
-  /** Bytes when decompressed. */
+  /** Bytes when decompressed; 0: they are not compressed. */
   readonly bytes: number
 }
 
@@ -81,5 +83,7 @@ export const MOST_BYTES: Readonly<Record<SectionName, number>> = {
   BYTE: MOST_SECTION_BYTES,
   PMAP: MOST_PAGES * 8,
   PAGE: 2 ** 20,
+  // Not compressed, so that its place is known from the file's end.
+  INDX: 0,
   'END ': 0,
 }

@@ -1,7 +1,9 @@
 import { crc32 } from './checksum.ts'
 import { PAGE_BYTES } from './equal-pages.ts'
 import { SnapshotError } from './errors.ts'
-import { damagedMap, damagedSection, readParts, type SectionPlace, type SnapshotSource } from './read.ts'
+import { SECTION_BYTES } from './format.ts'
+import { findPages, isHeadOf } from './page-places.ts'
+import { damagedSection, readParts, type SectionPlace, type SnapshotSource } from './read.ts'
 import { PAGES_A_SECTION } from './write.ts'
 
 /** Decompressed sections that are kept: equal pages lie where they came first. */
@@ -13,6 +15,14 @@ export interface LateSnapshotSource extends SnapshotSource {
   readNow(offset: number, bytes: number): Uint8Array
   /** Decompresses DEFLATE (RFC 1951) at once. @throws for what is not valid, or becomes more than `bytes` */
   inflateNow(data: Uint8Array, bytes: number): Uint8Array
+}
+
+/** A part of a file. */
+export interface SnapshotRange {
+  /** Its first byte. */
+  readonly offset: number
+  /** How many. */
+  readonly bytes: number
 }
 
 /** A snapshot file of which all but the pages has been read. */
@@ -32,6 +42,8 @@ export interface OpenSnapshot {
      * @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED`; what the source throws
      */
     contents(index: number): Uint8Array
+    /** Returns what of the file `contents` reads for one, where it has not kept it: for those who fetch ahead. */
+    placeOf(index: number): SnapshotRange
   }
 }
 
@@ -44,16 +56,13 @@ export interface OpenSnapshot {
 export async function openSnapshot(source: LateSnapshotSource): Promise<OpenSnapshot> {
   const { sections, description, state, map } = await readParts(source)
   const { gfns, contents, count } = map
-  const places: SectionPlace[] = []
-  for (let first = 0; first < count; first += PAGES_A_SECTION) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
-    const place = await sections.skip('PAGE')
-    if (place.head.bytes !== Math.min(PAGES_A_SECTION, count - first) * PAGE_BYTES) throw damagedMap()
-    places.push(place)
-  }
-  await sections.next('END ')
+  const places = await findPages(source, sections, count)
   const kept = new KeptSections(source, places)
-  return { description, state, pages: { gfns, contents: (index) => kept.content(contents[index]!) } }
+  const placeOf = (index: number): SnapshotRange => {
+    const { at, head } = places[Math.floor(contents[index]! / PAGES_A_SECTION)]!
+    return { offset: at - SECTION_BYTES, bytes: SECTION_BYTES + head.stored }
+  }
+  return { description, state, pages: { gfns, contents: (index) => kept.content(contents[index]!), placeOf } }
 }
 
 /** Sections of pages, of which those that were used last are kept decompressed. */
@@ -80,13 +89,15 @@ class KeptSections {
 
   #read(number: number): Uint8Array {
     const { head, at } = this.#places[number]!
-    const data = this.#source.readNow(at, head.stored)
+    const found = this.#source.readNow(at - SECTION_BYTES, SECTION_BYTES + head.stored)
+    const data = found.subarray(SECTION_BYTES)
     if (data.length < head.stored)
       throw new SnapshotError(
         'ERR_TRUNCATED',
-        `the snapshot ends after ${at + data.length} bytes, in section ${head.name}`,
+        `the snapshot ends after ${at - SECTION_BYTES + found.length} bytes, in section ${head.name}`,
       )
-    if (crc32(data) !== head.checksum) throw damagedSection('PAGE', at)
+    if (!isHeadOf(found.subarray(0, SECTION_BYTES), head) || crc32(data) !== head.checksum)
+      throw damagedSection('PAGE', at)
     try {
       const bytes = this.#source.inflateNow(data, head.bytes)
       if (bytes.length === head.bytes) return bytes

@@ -36,7 +36,7 @@ export const bytesSource = (file: Uint8Array): SnapshotSource => ({
 })
 
 /** Sections of a file, one after the other, each checked. */
-class Sections {
+export class Sections {
   readonly #source: SnapshotSource
   #at = HEADER_BYTES
 
@@ -142,6 +142,7 @@ export async function readSnapshot(
     }
     onProgress?.(sections.at, source.bytes)
   }
+  await sections.next('INDX')
   await sections.next('END ')
   return { description, state, pages: { gfns, bytes } }
 }

@@ -1,7 +1,7 @@
 import { deflate } from './compression.ts'
 import { distinctPages, PAGE_BYTES } from './equal-pages.ts'
 import { SnapshotError } from './errors.ts'
-import { encodeHead, encodeHeader, type SectionName } from './format.ts'
+import { encodeHead, encodeHeader, INDEX_BYTES, type SectionName } from './format.ts'
 import { encodeState } from './plain-data.ts'
 
 /** Pages that are compressed together: 1 MiB. */
@@ -50,16 +50,20 @@ export async function writeSnapshot(
   const encoded = encodeState(state)
   checkPages(pages)
   await write(encodeHeader())
-  const section = async (name: SectionName, bytes: Uint8Array): Promise<void> => {
-    const data = bytes.length === 0 ? bytes : await deflate(bytes)
-    await write(encodeHead(name, data, bytes.length))
+  const put = async (name: SectionName, data: Uint8Array, bytes: number): Promise<Uint8Array> => {
+    const head = encodeHead(name, data, bytes)
+    await write(head)
     if (data.length > 0) await write(data)
+    return head
   }
+  const section = async (name: SectionName, bytes: Uint8Array): Promise<Uint8Array> =>
+    put(name, bytes.length === 0 ? bytes : await deflate(bytes), bytes.length)
   await section('DESC', text.encode(about.text))
   await section('STAT', text.encode(encoded.text))
   await section('BYTE', encoded.bytes)
   const { contents, firsts } = distinctPages(pages.bytes)
   await section('PMAP', encodeMap(pages.gfns, contents))
+  const index = new Uint8Array(Math.ceil(firsts.length / PAGES_A_SECTION) * INDEX_BYTES)
   for (let at = 0; at < firsts.length; at += PAGES_A_SECTION) {
     const some = firsts.slice(at, at + PAGES_A_SECTION)
     const piece = new Uint8Array(some.length * PAGE_BYTES)
@@ -67,9 +71,11 @@ export async function writeSnapshot(
       piece.set(pages.bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), i * PAGE_BYTES),
     )
     // oxlint-disable-next-line no-await-in-loop -- in order, and no more than one in memory
-    await section('PAGE', piece)
+    const head = await section('PAGE', piece)
+    index.set(head.subarray(4, 4 + INDEX_BYTES), (at / PAGES_A_SECTION) * INDEX_BYTES)
     onProgress?.(at + some.length, firsts.length)
   }
+  await put('INDX', index, 0)
   await section('END ', new Uint8Array())
 }
 

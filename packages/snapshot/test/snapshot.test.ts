@@ -1,9 +1,10 @@
 /** Snapshot files: what goes in comes out, and a file that is not as it was written is refused. */
 import fc from 'fast-check'
-import { inflateRawSync } from 'node:zlib'
+import { constants, deflateRawSync, inflateRawSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import {
   bytesSource,
+  inflateNow,
   openSnapshot,
   type LateSnapshotSource,
   readSnapshot,
@@ -80,11 +81,11 @@ test('equal pages are written once, in sections that zlib decompresses', async (
   for (let at = 16; at < file.length; at += 32 + view.getUint32(at + 8, true)) {
     const name = Buffer.from(file.subarray(at, at + 4)).toString()
     const stored = file.subarray(at + 32, at + 32 + view.getUint32(at + 8, true))
-    if (stored.length > 0) expect(inflateRawSync(stored)).toHaveLength(view.getUint32(at + 12, true))
+    if (name !== 'INDX' && stored.length > 0) expect(inflateRawSync(stored)).toHaveLength(view.getUint32(at + 12, true))
     if (name === 'PAGE') pageBytes += view.getUint32(at + 12, true)
     found.push(name)
   }
-  expect(found).toStrictEqual(['DESC', 'STAT', 'BYTE', 'PMAP', 'PAGE', 'PAGE', 'PAGE', 'END '])
+  expect(found).toStrictEqual(['DESC', 'STAT', 'BYTE', 'PMAP', 'PAGE', 'PAGE', 'PAGE', 'INDX', 'END '])
   const distinct = new Set(Array.from({ length: 600 }, (_, i) => `${i % 255} ${i % 300}`)).size
   expect(pageBytes).toBe(distinct * 4096)
 })
@@ -228,9 +229,18 @@ test('nothing of the pages is read before one is needed, and then only its secti
   const file = await fileOf(sample())
   const reads: number[] = []
   const source = lateSource(file)
-  const counted = { ...source, readNow: (at: number, bytes: number) => (reads.push(bytes), source.readNow(at, bytes)) }
+  let before = 0
+  const counted: LateSnapshotSource = {
+    ...source,
+    read: (at, bytes) => (before++, source.read(at, bytes)),
+    readNow: (at, bytes) => (reads.push(bytes), source.readNow(at, bytes)),
+  }
   const { pages: found } = await openSnapshot(counted)
   expect(reads).toEqual([])
+  // The header, four sections with their heads, and the index, however many sections of pages there are.
+  expect(before).toBe(10)
+  expect(found.placeOf(0)).toEqual(found.placeOf(1))
+  expect(Buffer.from(file.subarray(found.placeOf(599).offset)).toString('latin1', 0, 4)).toBe('PAGE')
   for (const index of [599, 3, 599, 4, 300, 3]) {
     const { bytes } = sample().pages
     expect(found.contents(index)).toStrictEqual(bytes.subarray(index * 4096, (index + 1) * 4096))
@@ -264,5 +274,52 @@ test('any other byte shows at once, or when its page is read', async () => {
       await expect(readAll()).rejects.toThrow(SnapshotError)
     }),
     { numRuns: 150 },
+  )
+})
+
+/** Bytes of the kinds that compressors tell apart: random, few values, and runs that repeat. */
+const plain = fc
+  .array(
+    fc.oneof(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.array(fc.constantFrom(0, 1, 97), { maxLength: 400 }).map((values) => Uint8Array.from(values)),
+      fc.tuple(fc.nat(255), fc.nat(3000)).map(([value, length]) => new Uint8Array(length).fill(value)),
+    ),
+    { maxLength: 20 },
+  )
+  .map((parts) => new Uint8Array(Buffer.concat(parts)))
+
+test('what zlib compresses, by any strategy and level, is decompressed at once', () => {
+  const strategies = [constants.Z_DEFAULT_STRATEGY, constants.Z_HUFFMAN_ONLY, constants.Z_RLE, constants.Z_FIXED]
+  fc.assert(
+    fc.property(plain, fc.constantFrom(...strategies), fc.integer({ min: 0, max: 9 }), (bytes, strategy, level) => {
+      const data = new Uint8Array(deflateRawSync(bytes, { strategy, level }))
+      expect(Buffer.from(inflateNow(data, bytes.length)).equals(bytes)).toBe(true)
+      if (bytes.length > 0) expect(() => inflateNow(data, bytes.length - 1)).toThrow(RangeError)
+      expect(() => inflateNow(data.subarray(0, -1), bytes.length)).toThrow(RangeError)
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('data that are damaged are an error, or other bytes of at most so many, as they are for zlib', () => {
+  fc.assert(
+    fc.property(plain, fc.nat(), fc.integer({ min: 1, max: 255 }), (bytes, place, change) => {
+      const data = new Uint8Array(deflateRawSync(bytes))
+      data[place % data.length]! ^= change
+      const attempt = (inflate: () => Uint8Array): string => {
+        try {
+          return Buffer.from(inflate()).toString('hex')
+        } catch {
+          return 'refused'
+        }
+      }
+      const most = bytes.length + 1000
+      const ours = attempt(() => inflateNow(data, most))
+      const zlibs = attempt(() => new Uint8Array(inflateRawSync(data, { maxOutputLength: most })))
+      // zlib refuses codes with room for more symbols, which no compressor writes.
+      if (zlibs !== 'refused') expect(ours).toBe(zlibs)
+    }),
+    { numRuns: 500 },
   )
 })

@@ -18,6 +18,8 @@ export interface MachineEvents {
   readonly exit: MachineExit
   /** The guest has written to its serial port. */
   readonly serial: Uint8Array
+  /** The machine goes on from another instant, by `restore`: the end of what its serial port had printed by then. */
+  readonly console: Uint8Array
   /** More of an image has come. */
   readonly progress: Progress
   /** A disk has failed for the guest, with the reason. */
@@ -58,6 +60,7 @@ export class Machine {
   #pointer: MachineEvents['pointer'] = 'none'
   #size: MachineEvents['resize'] = { width: 0, height: 0 }
   #pixels: Uint32Array | null = null
+  #console: Uint8Array | null = null
   readonly #printed = new PrintedBytes((bytes) => this.#link.tell({ tell: 'printed', bytes }))
   #ended: { promise: Promise<MachineExit>; resolve(exit: MachineExit): void; reject(error: unknown): void } | null =
     null
@@ -110,6 +113,11 @@ export class Machine {
   /** The picture's size; 0 × 0 while the display is off, or is shown nowhere. */
   get screenSize(): { readonly width: number; readonly height: number } {
     return this.#size
+  }
+
+  /** What a machine that goes on from a snapshot had printed at its serial port; null once it has printed more. */
+  get console(): Uint8Array | null {
+    return this.#console
   }
 
   /** Which pointer the guest drives, as it was when the page's pointer last moved. */
@@ -200,6 +208,27 @@ export class Machine {
     this.#link.tell({ tell: 'diskDelay', ms })
   }
 
+  /**
+   * Saves all of the machine, with what its guest has written to disks, as a file for `restore`, for `MachineOptions.snapshot`
+   * of another machine, and for `retrap restore`. A machine that runs stands still for a moment.
+   *
+   * @throws WebError `ERR_MACHINE` for a machine that is off, or has what cannot be saved
+   */
+  save(): Promise<Blob> {
+    return this.#link.call('save')
+  }
+
+  /**
+   * Goes back, or forward, to a snapshot of this machine, or of one with the same options. Running, it runs on from there;
+   * paused, or off, it waits for `run`. Disks hold what they held then.
+   *
+   * @throws WebError `ERR_SOURCE` for a snapshot that cannot be read: the machine is as it was; `ERR_MACHINE` for one of
+   * another machine: this one is off then
+   */
+  async restore(snapshot: Source): Promise<void> {
+    await this.#link.call('restore', sentSource('snapshot', snapshot))
+  }
+
   /** Puts a disc into a CD drive, or takes it out with null. @throws WebError `ERR_SOURCE`, `ERR_MACHINE` */
   async insert(drive: string, source: Source | null): Promise<void> {
     await this.#link.call('insert', drive, source === null ? null : sentSource(drive, source))
@@ -276,7 +305,11 @@ export class Machine {
     switch (message.event) {
       case 'progress':
         return this.#events.tell('progress', message.progress)
+      case 'console':
+        this.#console = message.bytes
+        return this.#events.tell('console', message.bytes)
       case 'serial':
+        this.#console = null
         this.#printed.sent(message.bytes.length)
         return this.#events.tell('serial', message.bytes)
       case 'frame':

@@ -48,6 +48,12 @@ export interface MachineOptions {
   readonly layout?: KeyboardLayoutName
   /** Shows the guest Xen's interface. Default `none`. */
   readonly hypervisor?: 'none' | 'xen'
+  /**
+   * Goes on from a snapshot: of `machine.save`, or of `retrap run --save-on-exit`. It is read as the guest needs it: it begins
+   * before its RAM has come. Options that are not given are the saved machine's; its drives and firmware are to be given
+   * again, a kernel only for a reset.
+   */
+  readonly snapshot?: Source
   /** Compiles hot guest code; default true. */
   readonly jit?: boolean
   /**
@@ -65,7 +71,7 @@ export interface MachineOptions {
 
 /** How much of an image has come. */
 export interface Progress {
-  /** `kernel`, `initrd`, `firmware`, `vgaBios`, or the name of a drive. */
+  /** `kernel`, `initrd`, `firmware`, `vgaBios`, `snapshot`, or the name of a drive. */
   readonly image: string
   /** Bytes that have come. */
   readonly loadedBytes: number

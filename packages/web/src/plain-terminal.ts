@@ -7,10 +7,10 @@ const ESCAPE = '\u001b'
 const NAMED_KEYS: Readonly<Record<string, string>> = { Enter: '\r', Backspace: '\u007f', Tab: '\t', Escape: ESCAPE }
 
 /**
- * What a serial port prints, as text: lines, carriage returns and backspaces. Escape sequences are left out, but for the one
- * that erases a line.
+ * What a serial port prints, as text: lines, carriage returns and backspaces. Escape sequences are left out, but for those
+ * that erase a line or everything.
  *
- * Source: ECMA-48, 5.4, "Control sequences", and 8.3.41, "EL".
+ * Source: ECMA-48, 5.4, "Control sequences", 8.3.41, "EL", and 8.3.105, "RIS".
  */
 export class PrintedText {
   readonly #decoder = new TextDecoder()
@@ -48,6 +48,11 @@ export class PrintedText {
     const ends = isControl ? character >= '@' : character !== '[' && character >= '0'
     // What is longer is no sequence that anybody means.
     if (!ends && this.#sequence.length < 64) return
+    if (!isControl && character === 'c') {
+      this.#before = ''
+      this.#line = []
+      this.#column = 0
+    }
     if (isControl && character === 'K') this.#line.length = Math.min(this.#line.length, this.#column)
     this.#sequence = ''
   }

@@ -10,7 +10,7 @@ export type SentSource =
   | { readonly bytes: Uint8Array<ArrayBuffer> }
 
 /** The images of a machine, by option. */
-export const IMAGE_OPTIONS = ['kernel', 'initrd', 'firmware', 'vgaBios'] as const
+export const IMAGE_OPTIONS = ['kernel', 'initrd', 'firmware', 'vgaBios', 'snapshot'] as const
 /** One of them. */
 export type ImageOption = (typeof IMAGE_OPTIONS)[number]
 
@@ -31,6 +31,12 @@ export interface SentOptions extends Omit<
   readonly shared: boolean
 }
 
+/** Options of a machine that its snapshots have. */
+export type SavedOptions = Pick<
+  MachineOptions,
+  'memoryBytes' | 'cpus' | 'cpu' | 'board' | 'commandLine' | 'vga' | 'tablet' | 'hypervisor'
+>
+
 /** Requests of the page that have an answer. */
 export interface Calls {
   open(options: SentOptions): void
@@ -42,6 +48,8 @@ export interface Calls {
   screenText(): string | null
   statistics(): PcStatistics
   inspect(): MachineView
+  save(): Blob
+  restore(source: SentSource): void
   insert(drive: string, source: SentSource | null): void
 }
 
@@ -114,6 +122,8 @@ export type FromWorker =
   | { readonly answer: number; readonly error: SentError }
   | { readonly event: 'progress'; readonly progress: Progress }
   | { readonly event: 'serial'; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** The machine goes on from elsewhere: this is the end of what its guest had written to the serial port. */
+  | { readonly event: 'console'; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly event: 'frame'; readonly frame: SentFrame }
   | { readonly event: 'state'; readonly state: MachineState }
   | { readonly event: 'pointer'; readonly pointer: 'none' | 'relative' | 'absolute' }

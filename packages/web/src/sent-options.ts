@@ -29,6 +29,7 @@ export function sentOptions(options: MachineOptions, shared: boolean): SentOptio
     initrd: options.initrd,
     firmware: options.firmware,
     vgaBios: options.vgaBios,
+    snapshot: options.snapshot,
   }
   const given = IMAGE_OPTIONS.filter((name) => images[name] !== undefined)
   return {

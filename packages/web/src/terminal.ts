@@ -10,8 +10,10 @@ export interface TerminalLike {
 
 /** The part of a machine that a terminal uses. */
 interface SerialMachine {
-  on(event: 'serial', listener: (bytes: Uint8Array) => void): () => void
+  on(event: 'serial' | 'console', listener: (bytes: Uint8Array) => void): () => void
   write(data: string): void
+  /** What a machine that goes on from a snapshot had written before; null once it has written more. */
+  readonly console: Uint8Array | null
 }
 
 /**
@@ -22,9 +24,18 @@ interface SerialMachine {
  */
 export function attachTerminal(machine: SerialMachine, terminal: TerminalLike, printing: PrintingTerminal): () => void {
   const stop = machine.on('serial', (bytes) => terminal.write(bytes, () => printing.printed(bytes.length)))
+  // RIS of ECMA-48: what was printed before belongs to another time.
+  const clear = Uint8Array.of(0x1b, 0x63)
+  const show = (bytes: Uint8Array): void => {
+    terminal.write(clear)
+    terminal.write(bytes)
+  }
+  if (machine.console !== null) show(machine.console)
+  const stopShowing = machine.on('console', show)
   const typing = terminal.onData((text) => machine.write(text))
   return () => {
     stop()
+    stopShowing()
     typing.dispose()
     printing.close()
   }

@@ -9,8 +9,9 @@ function sending() {
   const state = { waits: 0 }
   const printed = new PrintedBytes((bytes) => (state.waits -= bytes))
   const machine = {
-    on: (_event: 'serial', listener: (bytes: Uint8Array) => void) => {
-      listeners.add(listener)
+    console: null,
+    on: (event: 'serial' | 'console', listener: (bytes: Uint8Array) => void) => {
+      if (event === 'serial') listeners.add(listener)
       return () => void listeners.delete(listener)
     },
     write: () => {},

@@ -20,6 +20,8 @@ export interface SavedRun {
   readonly arguments: readonly string[]
   /** When it was saved, as ISO 8601 has it. */
   readonly savedAt: string
+  /** Drives of which a page has put what the guest had written into the snapshot. */
+  readonly writes?: readonly string[]
 }
 
 /** Options, with a value each, that belong to one run: the run that goes on gets its own. */
@@ -89,6 +91,10 @@ export async function readSavedRun(path: string): Promise<SavedRun> {
   const run = (await explaining(path, () => describe(path))) as Partial<SavedRun> | null
   if (run?.version !== 1 || !Array.isArray(run.arguments) || !run.arguments.every((one) => typeof one === 'string'))
     throw new CliError('ERR_INPUT', `${path}: this snapshot is of no run of retrap; its program reads it`)
+  if (Array.isArray(run.writes) && run.writes.length > 0) {
+    const what = `a page has saved it with what its guest had written to ${run.writes.join(', ')}`
+    throw new CliError('ERR_INPUT', `${path}: ${what}, which is in no image here; restore it in a page`)
+  }
   return run as SavedRun
 }
 

@@ -2,11 +2,17 @@
 const HOLD_BYTES = 1 << 19
 const GO_ON_BYTES = 1 << 17
 
+/** Bytes of the tail: more than a terminal shows at once. */
+const TAIL_BYTES = 1 << 14
+
 /** Sends what the guest writes to its serial port in one piece a turn of the event loop, and knows when the page lags behind. */
 export class SerialSender {
   readonly #send: (bytes: Uint8Array<ArrayBuffer>) => void
   readonly #hold: () => void
   #waiting: Uint8Array[] = []
+  /** The last pieces of all, of at least {@link TAIL_BYTES} where there were so many. */
+  #tail: Uint8Array[] = []
+  #tailBytes = 0
   #onTheWay = 0
   #goOn: (() => void) | null = null
 
@@ -19,7 +25,11 @@ export class SerialSender {
   /** Takes what the guest has written. */
   transmit(bytes: Uint8Array): void {
     if (this.#waiting.length === 0) setTimeout(() => this.flush(), 0)
-    this.#waiting.push(bytes.slice())
+    const piece = bytes.slice()
+    this.#waiting.push(piece)
+    this.#tail.push(piece)
+    this.#tailBytes += piece.length
+    while (this.#tailBytes - this.#tail[0]!.length > TAIL_BYTES) this.#tailBytes -= this.#tail.shift()!.length
     this.#onTheWay += bytes.length
     if (this.#onTheWay > HOLD_BYTES) this.#hold()
   }
@@ -27,14 +37,21 @@ export class SerialSender {
   /** Sends all that waits. */
   flush(): void {
     if (this.#waiting.length === 0) return
-    const all = new Uint8Array(this.#waiting.reduce((sum, { length }) => sum + length, 0))
-    let at = 0
-    for (const bytes of this.#waiting) {
-      all.set(bytes, at)
-      at += bytes.length
-    }
+    const all = joined(this.#waiting)
     this.#waiting = []
     this.#send(all)
+  }
+
+  /** The end of all that the guest has written: what a terminal shows. */
+  get tail(): Uint8Array<ArrayBuffer> {
+    return joined(this.#tail).slice(-TAIL_BYTES)
+  }
+
+  /** Begins anew, with what a guest had written that goes on from elsewhere. */
+  startWith(tail: Uint8Array): void {
+    this.flush()
+    this.#tail = [tail]
+    this.#tailBytes = tail.length
   }
 
   /** The page's terminal has printed so much. */
@@ -53,4 +70,14 @@ export class SerialSender {
       this.#goOn = resolve
     })
   }
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const bytes of pieces) {
+    all.set(bytes, at)
+    at += bytes.length
+  }
+  return all
 }

@@ -17,7 +17,8 @@ import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
 import { SerialSender } from './serial-sender.ts'
 import type { OpenMedium } from './media.ts'
-import { readWhole, type SourceListener } from './sources.ts'
+import type * as Snapshotting from './snapshots.ts'
+import { readWhole, reasonOf, type SourceListener } from './sources.ts'
 
 /** Sends a message to the page. */
 type Send = (message: FromWorker, transfer?: Transferable[]) => void
@@ -35,11 +36,22 @@ const LARGEST_PLACE = 0x7fff
 /** Opens a medium. Machines without drives load nothing of that. */
 const openMedium: OpenMedium = async (...given) => (await import('./media.ts')).openMedium(...given)
 
+/** Loaded when a machine is saved, or goes on from a snapshot. */
+const loadSnapshots = async (): Promise<typeof Snapshotting> => import('./snapshots.ts')
+
+/** Images that are read as a whole. */
+type WholeImage = Exclude<ImageOption, 'snapshot'>
+type LoadedImages = Partial<Record<WholeImage, Uint8Array>>
+const WHOLE_IMAGES = IMAGE_OPTIONS.filter((name) => name !== 'snapshot')
+
+/** Images that a machine which goes on from a snapshot needs for a reset only. */
+const LATER: readonly WholeImage[] = ['kernel', 'initrd']
+
 /** The machine of a Worker: what the page's calls do. */
 export class WorkerMachine {
   readonly #send: Send
   readonly #options: SentOptions
-  readonly #images: Partial<Record<ImageOption, Uint8Array>>
+  #images: LoadedImages
   readonly #drives: PcDrive[] | null
   readonly #listener: SourceListener
   // They go on when the machine starts anew.
@@ -56,10 +68,13 @@ export class WorkerMachine {
   /** It is to start anew. */
   #anew = false
   #pointer: Mouse['pointer'] = 'none'
+  #told: MachineState = 'off'
+  /** What is done between two turns of the machine. */
+  readonly #errands: (() => Promise<void>)[] = []
 
   private constructor(
     options: SentOptions,
-    images: Partial<Record<ImageOption, Uint8Array>>,
+    images: LoadedImages,
     drives: PcDrive[] | null,
     listener: SourceListener,
     send: Send,
@@ -86,9 +101,11 @@ export class WorkerMachine {
       warning: (message) => send({ event: 'warning', message }),
       requests: new DiskRequests(),
     }
-    const given = IMAGE_OPTIONS.filter((name) => options.images[name] !== undefined)
-    const [images, media] = await Promise.all([
-      Promise.all(given.map(async (name) => [name, await readWhole(name, options.images[name]!, listener)] as const)),
+    const from = options.images.snapshot
+    const later = from === undefined ? [] : LATER
+    const [snapshot, images, media] = await Promise.all([
+      from === undefined ? null : loadSnapshots().then(({ readSnapshot }) => readSnapshot(from, listener)),
+      readImages(options, (name) => !later.includes(name), listener),
       Promise.all(
         (options.drives ?? []).map(async ({ source, ...drive }) =>
           source === null ? null : openMedium(drive, source, listener),
@@ -101,16 +118,32 @@ export class WorkerMachine {
       interface: drive.interface,
       medium: media[i] ?? null,
     }))
-    const machine = new WorkerMachine(options, Object.fromEntries(images), drives ?? null, listener, send)
-    await machine.#make()
+    const all = { memoryBytes: DEFAULT_MEMORY_BYTES, ...snapshot?.options, ...options }
+    const machine = new WorkerMachine(all, images, drives ?? null, listener, send)
+    await machine.#make(snapshot)
     return machine
   }
 
-  async #make(): Promise<void> {
+  /** @param snapshot - to go on from; null: it is switched on */
+  async #make(snapshot: Snapshotting.ReadSnapshot | null): Promise<void> {
     this.#pc?.close()
     this.#pc = null
-    this.#pc = await createPc(this.#pcOptions())
+    if (snapshot === null)
+      this.#images = {
+        ...this.#images,
+        ...(await readImages(this.#options, (name) => this.#images[name] === undefined, this.#listener)),
+      }
+    snapshot?.restoreDisks(this.#media())
+    this.#pc = await createPc({ ...this.#pcOptions(), ...(snapshot !== null && { snapshot }) })
     this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
+    if (snapshot === null) return
+    const printed = snapshot.console ?? new Uint8Array()
+    this.#serial.startWith(printed)
+    this.#send({ event: 'console', bytes: printed.slice() })
+  }
+
+  #media(): Snapshotting.NamedMedium[] {
+    return (this.#drives ?? []).map(({ id, medium }, i) => [id ?? `disk${i}`, medium as Snapshotting.NamedMedium[1]])
   }
 
   #pcOptions(): PcOptions {
@@ -145,7 +178,48 @@ export class WorkerMachine {
   }
 
   #tellState(state: MachineState): void {
+    this.#told = state
     this.#send({ event: 'state', state })
+  }
+
+  /** Has the machine stand still for an action. */
+  #between<T>(action: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#errands.push(() => action().then(resolve, reject))
+      this.#stop.abort()
+      this.#life ??= this.#live()
+    })
+  }
+
+  /** See `Machine`. */
+  save(): Promise<Blob> {
+    return this.#between(async () => {
+      const pc = this.#powered()
+      const { savedWrites, snapshotFile } = await loadSnapshots()
+      const resumed = Promise.withResolvers<void>()
+      const saving = pc.save({ onResumed: () => resumed.resolve() })
+      await Promise.race([resumed.promise, saving])
+      // Devices have nothing under way: disks are as they were at that instant.
+      const writes = await savedWrites(this.#media())
+      const { tail } = this.#serial
+      const file = saving.then((snapshot) => snapshotFile(this.#options, snapshot, writes, tail))
+      // RAM is copied, and compressed, while the guest runs on.
+      return { file }
+    }).then(({ file }) => file)
+  }
+
+  /** See `Machine`. */
+  async restore(source: SentSource): Promise<void> {
+    const snapshot = await (await loadSnapshots()).readSnapshot(source, this.#listener)
+    await this.#between(async () => {
+      try {
+        await this.#make(snapshot)
+        this.#anew = false
+      } catch (error) {
+        this.#end({ reason: 'internal-error', detail: { message: reasonOf(error) } })
+        throw error
+      }
+    })
   }
 
   /** Starts the machine, or lets it go on. */
@@ -170,16 +244,22 @@ export class WorkerMachine {
 
   async #live(): Promise<void> {
     try {
-      while (this.#wanted) {
+      while (this.#wanted || this.#errands.length > 0) {
+        const errand = this.#errands.shift()
+        if (errand !== undefined) {
+          // oxlint-disable-next-line no-await-in-loop -- a machine lives in order
+          await errand()
+          continue
+        }
         if (this.#anew || this.#pc === null) {
           this.#anew = false
-          // oxlint-disable-next-line no-await-in-loop -- a machine lives in order
-          await this.#make()
+          // oxlint-disable-next-line no-await-in-loop
+          await this.#make(null)
           // It may have been paused, or reset, meanwhile.
           continue
         }
         this.#stop = new AbortController()
-        this.#tellState('running')
+        if (this.#told !== 'running') this.#tellState('running')
         // oxlint-disable-next-line no-await-in-loop
         const exit = await this.#pc!.run({ signal: this.#stop.signal })
         // oxlint-disable-next-line no-await-in-loop
@@ -187,11 +267,13 @@ export class WorkerMachine {
         if (exit.reason === 'reset') this.#anew = true
         else if (exit.reason !== 'stopped' && !this.#anew) return this.#end(exit)
       }
-      this.#tellState('paused')
+      if (this.#told !== 'off') this.#tellState('paused')
     } catch (error) {
       this.#end({ reason: 'internal-error', detail: { message: String(error) } })
     } finally {
       this.#life = null
+      // What was asked for while it ended says that it is off.
+      if (this.#errands.length > 0) this.#life = this.#live()
     }
   }
 
@@ -290,4 +372,16 @@ export class WorkerMachine {
     this.#pointer = this.#mouse.pointer
     this.#send({ event: 'pointer', pointer: this.#pointer })
   }
+}
+
+/** Reads images of a machine, whole. @throws WebError `ERR_SOURCE` */
+async function readImages(
+  { images }: SentOptions,
+  isWanted: (name: WholeImage) => boolean,
+  listener: SourceListener,
+): Promise<LoadedImages> {
+  const names = WHOLE_IMAGES.filter((name) => images[name] !== undefined && isWanted(name))
+  return Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await readWhole(name, images[name]!, listener)] as const)),
+  )
 }

@@ -1,6 +1,7 @@
 import {
   type Assembler,
   Assembler as NewAssembler,
+  ah,
   al,
   ax,
   bl,
@@ -73,7 +74,10 @@ export function drawingGuest(): Uint8Array {
   })
 }
 
-/** For each digit n on its serial port it reads sector 256·n of its first disk, and sends the first byte of it; for an error `!`. */
+/**
+ * For each digit n on its serial port it reads sector 256·n of its first disk, and sends the first byte of it; for an error `!`.
+ * For each letter it fills sector 0 with it, and sends `.`.
+ */
 export function diskGuest(): Uint8Array {
   return firmwareImage((asm) => {
     const failed = asm.label()
@@ -81,7 +85,9 @@ export function diskGuest(): Uint8Array {
     out(asm, COM1, 0x72)
     const next = asm.here()
     wait(asm, COM1 + 5, 1, true)
-    asm.mov(dx, imm16(COM1)).in(al, dx).sub(al, 0x30).mov(bl, al)
+    asm.mov(dx, imm16(COM1)).in(al, dx).mov(bl, al).test(al, 0x40)
+    const write = asm.label()
+    asm.jnz(write).sub(bl, 0x30)
     out(asm, 0x1f6, 0xe0)
     out(asm, 0x1f2, 1)
     out(asm, 0x1f3, 0)
@@ -92,6 +98,17 @@ export function diskGuest(): Uint8Array {
     asm.test(al, 1).jnz(failed).mov(dx, imm16(0x1f0)).in(ax, dx).mov(bl, al).mov(cx, imm16(255))
     const word = asm.here()
     asm.in(ax, dx).dec(cx).jnz(word).jmp(send)
+    asm.bind(write)
+    for (const [port, value] of [...[0x1f6, 0x1f2, 0x1f3, 0x1f4, 0x1f5, 0x1f7].entries()].map(
+      ([i, port]) => [port, [0xe0, 1, 0, 0, 0, 0x30][i]!] as const,
+    ))
+      out(asm, port, value)
+    wait(asm, 0x1f7, 0x08, true)
+    asm.mov(dx, imm16(0x1f0)).mov(al, bl).mov(ah, bl).mov(cx, imm16(256))
+    const sent = asm.here()
+    asm.out(dx, ax).dec(cx).jnz(sent)
+    wait(asm, 0x1f7, 0x80, false)
+    asm.mov(bl, 0x2e).jmp(send)
     asm.bind(failed).mov(bl, 0x21)
     asm.bind(send).mov(al, bl).mov(dx, imm16(COM1)).out(dx, al).jmp(next)
   })

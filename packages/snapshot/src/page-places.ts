@@ -1,0 +1,71 @@
+import { crc32 } from './checksum.ts'
+import { PAGE_BYTES } from './equal-pages.ts'
+import { decodeHead, encodeHead, INDEX_BYTES, SECTION_BYTES, type SectionHead } from './format.ts'
+import { damagedMap, damagedSection, type SectionPlace, type Sections, type SnapshotSource } from './read.ts'
+import { PAGES_A_SECTION } from './write.ts'
+
+/**
+ * Finds the sections of pages, by the index at the file's end: one read, whatever the file's size.
+ *
+ * @param sections - before the first of them
+ * @param count - contents that they have
+ * @throws SnapshotError `ERR_TRUNCATED`, `ERR_DAMAGED`, saying where
+ */
+export async function findPages(source: SnapshotSource, sections: Sections, count: number): Promise<SectionPlace[]> {
+  const found = await readIndex(source, sections.at, count)
+  if (found !== undefined) return found
+  // What is wrong with the file, and where, shows section by section.
+  const at = await followHeads(sections, count)
+  await sections.next('INDX')
+  await sections.next('END ')
+  throw damagedSection('INDX', at)
+}
+
+/** @returns undefined for a file whose end is not as it was written */
+async function readIndex(source: SnapshotSource, first: number, count: number): Promise<SectionPlace[] | undefined> {
+  const entries = Math.ceil(count / PAGES_A_SECTION)
+  const bytes = SECTION_BYTES + entries * INDEX_BYTES + SECTION_BYTES
+  const start = source.bytes - bytes
+  if (start < first) return undefined
+  const tail = await source.read(start, bytes)
+  if (tail.length < bytes) return undefined
+  const data = tail.subarray(SECTION_BYTES, bytes - SECTION_BYTES)
+  const head = decodeHead(tail.subarray(0, SECTION_BYTES))
+  const isIndex = head?.name === 'INDX' && head.stored === data.length && head.checksum === crc32(data)
+  const end = encodeHead('END ', new Uint8Array(), 0)
+  if (!isIndex || end.some((byte, i) => tail[bytes - SECTION_BYTES + i] !== byte)) return undefined
+  const view = new DataView(data.buffer, data.byteOffset, data.length)
+  const places: SectionPlace[] = []
+  let at = first
+  for (let i = 0; i < entries; i++) {
+    const [checksum, stored] = [view.getUint32(i * INDEX_BYTES, true), view.getUint32(i * INDEX_BYTES + 4, true)]
+    at += SECTION_BYTES
+    places.push({ at, head: { name: 'PAGE', checksum, stored, bytes: pageBytes(count, i) } })
+    at += stored
+  }
+  return at === start ? places : undefined
+}
+
+/** @returns where they end. @throws SnapshotError */
+async function followHeads(sections: Sections, count: number): Promise<number> {
+  for (let i = 0; i * PAGES_A_SECTION < count; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const { head } = await sections.skip('PAGE')
+    if (head.bytes !== pageBytes(count, i)) throw damagedMap()
+  }
+  return sections.at
+}
+
+const pageBytes = (count: number, section: number): number =>
+  Math.min(PAGES_A_SECTION, count - section * PAGES_A_SECTION) * PAGE_BYTES
+
+/** Whether a section's head is the one that the index has. */
+export function isHeadOf(bytes: Uint8Array, expected: SectionHead): boolean {
+  const head = decodeHead(bytes)
+  return (
+    head?.name === expected.name &&
+    head.checksum === expected.checksum &&
+    head.stored === expected.stored &&
+    head.bytes === expected.bytes
+  )
+}

@@ -1,0 +1,43 @@
+import type { SentDrive, SentOptions, SentSource } from '../protocol.ts'
+
+/** The command line of `retrap` that makes the same machine, for `retrap restore`: it finds files by the names that they had. */
+export function commandLineOf(options: SentOptions): string[] {
+  const { images, drives, memoryBytes, cpus, cpu, board, commandLine, vga, tablet, hypervisor, jit } = options
+  const option = (name: string, value: string | number | undefined): string[] =>
+    value === undefined ? [] : [name, String(value)]
+  const file = (name: string, source: SentSource | undefined): string[] =>
+    source === undefined ? [] : [name, nameOf(source) ?? `${name.slice(2)}.bin`]
+  return [
+    'run',
+    ...option('--memory', memoryBytes === undefined ? undefined : `${memoryBytes / 1024}K`),
+    ...option('--cpus', cpus),
+    ...option('--cpu', cpu),
+    ...option('--machine', board),
+    ...option('--vga', vga),
+    ...option('--hypervisor', hypervisor === 'xen' ? hypervisor : undefined),
+    ...option('--jit', jit === false ? 'off' : undefined),
+    ...file('--kernel', images.kernel),
+    ...file('--initrd', images.initrd),
+    ...option('--append', commandLine),
+    ...file('--firmware', images.firmware),
+    ...(tablet === true ? ['--device', 'usb-tablet'] : []),
+    ...(drives ?? []).flatMap(driveOf),
+  ]
+}
+
+/** The interfaces that `--drive` has; others are a `--device`. */
+const PLAIN: Readonly<Record<string, string>> = { ide: 'ide', virtio: 'virtio', scsi: 'scsi' }
+const DEVICES: Readonly<Record<string, string>> = { nvme: 'nvme', usb: 'usb-storage' }
+
+function driveOf({ id, media = 'disk', interface: way = 'ide', source }: SentDrive): string[] {
+  const name = source === null ? null : (nameOf(source) ?? `${id}.img`)
+  const where = name === null ? '' : `file=${name.replaceAll(',', ',,')},`
+  const drive = ['--drive', `${where}if=${PLAIN[way] ?? 'none'},media=${media},id=${id}`]
+  return DEVICES[way] === undefined ? drive : [...drive, '--device', `${DEVICES[way]},drive=${id}`]
+}
+
+/** The name of a file; undefined for one that has none. */
+function nameOf(source: SentSource): string | undefined {
+  if ('url' in source) return new URL(source.url).pathname.split('/').at(-1) || undefined
+  return 'blob' in source && source.blob instanceof File ? source.blob.name : undefined
+}

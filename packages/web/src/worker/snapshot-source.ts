@@ -1,0 +1,124 @@
+import { HttpStorage } from '@retrap/block'
+import { inflateNow, type LateSnapshotSource, openSnapshot, type OpenSnapshot } from '@retrap/snapshot'
+import type { SentSource } from '../protocol.ts'
+import type { SourceListener } from './sources.ts'
+
+/** What Workers have, and pages lack: a file is read at once. */
+declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer }
+
+/** How often a part that the guest waits for is asked for again. */
+const ATTEMPTS = 3
+const IMAGE = 'snapshot'
+
+/** A snapshot file whose pages are read when the machine needs them. */
+interface FarSource extends LateSnapshotSource {
+  /** Fetches a part ahead. */
+  fetch?(offset: number, bytes: number): Promise<void>
+}
+
+/** An open snapshot, and what fetches its pages ahead. */
+export interface OpenedSnapshot extends OpenSnapshot {
+  /** See `GuestPageSource.ready` of `@retrap/hvm`. */
+  readonly ready: ((index: number, end: number) => Promise<void>) | undefined
+}
+
+/** Opens a snapshot, and reads all of it but its pages. @throws SnapshotError; ImageError; BlockError */
+export async function openSnapshotSource(source: SentSource, listener: SourceListener): Promise<OpenedSnapshot> {
+  const file = await sourceOf(source, listener)
+  const opened = await openSnapshot(file)
+  const { pages } = opened
+  const ready = async (index: number, end: number): Promise<void> => {
+    const parts = new Map<number, number>()
+    for (let at = index; at < end; at++) {
+      const { offset, bytes } = pages.placeOf(at)
+      parts.set(offset, bytes)
+    }
+    await Promise.all([...parts].map(([offset, bytes]) => file.fetch!(offset, bytes)))
+  }
+  return { ...opened, ready: file.fetch === undefined ? undefined : ready }
+}
+
+async function sourceOf(source: SentSource, listener: SourceListener): Promise<FarSource> {
+  if ('url' in source) return UrlSource.open(source.url, listener)
+  if ('bytes' in source) return nearSource(source.bytes.length, (start, end) => source.bytes.subarray(start, end))
+  const { blob } = source
+  const reader = new FileReaderSync()
+  return nearSource(blob.size, (start, end) => new Uint8Array(reader.readAsArrayBuffer(blob.slice(start, end))))
+}
+
+function nearSource(bytes: number, slice: (start: number, end: number) => Uint8Array): FarSource {
+  const read = (offset: number, length: number): Uint8Array => slice(offset, Math.min(offset + length, bytes))
+  return { bytes, read, readNow: read, inflateNow }
+}
+
+/**
+ * A snapshot file on a web server. What the guest touches first is asked for while it waits; all else is fetched ahead,
+ * while it runs. Each section has a checksum, so that a file that changes meanwhile is an error, and never a mixture.
+ */
+class UrlSource implements FarSource {
+  readonly inflateNow = inflateNow
+  readonly bytes: number
+  readonly #url: string
+  readonly #storage: HttpStorage
+  readonly #listener: SourceListener
+  /** Parts that were fetched ahead, by offset. */
+  readonly #ahead = new Map<number, Uint8Array>()
+  #loaded = 0
+
+  private constructor(url: string, storage: HttpStorage, listener: SourceListener) {
+    this.#url = url
+    this.#storage = storage
+    this.bytes = storage.bytes
+    this.#listener = listener
+  }
+
+  static async open(url: string, listener: SourceListener): Promise<UrlSource> {
+    // Each part is wanted once.
+    return new UrlSource(url, await HttpStorage.open(url, { cacheBytes: 1 << 20, chunkBytes: 64 << 10 }), listener)
+  }
+
+  async read(offset: number, bytes: number): Promise<Uint8Array> {
+    const into = new Uint8Array(Math.max(0, Math.min(bytes, this.bytes - offset)))
+    await this.#storage.read(offset, into)
+    this.#tell(into.length)
+    return into
+  }
+
+  async fetch(offset: number, bytes: number): Promise<void> {
+    this.#ahead.set(offset, await this.read(offset, bytes))
+  }
+
+  readNow(offset: number, bytes: number): Uint8Array {
+    const ahead = this.#ahead.get(offset)
+    this.#ahead.delete(offset)
+    if (ahead?.length === bytes) return ahead
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return this.#ask(offset, bytes)
+      } catch (error) {
+        if (attempt < ATTEMPTS) continue
+        const reason = error instanceof Error ? error.message : String(error)
+        throw new Error(`${this.#url}: ${reason}`, { cause: error })
+      }
+    }
+  }
+
+  /** The Worker waits: the guest's instruction cannot go on without its page. */
+  #ask(offset: number, bytes: number): Uint8Array {
+    const request = new XMLHttpRequest()
+    request.open('GET', this.#url, false)
+    request.responseType = 'arraybuffer'
+    request.setRequestHeader('range', `bytes=${offset}-${offset + bytes - 1}`)
+    request.send()
+    if (request.status !== 206) throw new Error(`the server answers with status ${request.status}`)
+    const found = new Uint8Array(request.response as ArrayBuffer)
+    if (found.length !== bytes) throw new Error(`the answer has ${found.length} bytes: expected ${bytes}`)
+    this.#tell(bytes)
+    return found
+  }
+
+  #tell(bytes: number): void {
+    this.#loaded += bytes
+    this.#listener.progress({ image: IMAGE, loadedBytes: this.#loaded, totalBytes: this.bytes })
+  }
+}

@@ -1,0 +1,127 @@
+import { type BlockImage, Overlay, type OverlayState } from '@retrap/block'
+import type { PcSnapshotSource, PcSnapshotState } from '@retrap/machine'
+import { writeSnapshot } from '@retrap/snapshot'
+import { WebError } from '../errors.ts'
+import type { SavedOptions, SentOptions, SentSource } from '../protocol.ts'
+import { commandLineOf } from './command-line.ts'
+import { openSnapshotSource } from './snapshot-source.ts'
+import { reasonOf, type SourceListener } from './sources.ts'
+
+/** What a page's snapshot has beside the machine's own state. Other programs pass over it. */
+interface PageState extends PcSnapshotState {
+  /** What the guest has written to its disks, by the drive's name. */
+  readonly writes?: Readonly<Record<string, OverlayState>>
+  /** The end of what the guest has written to its serial port. */
+  readonly console?: Uint8Array
+}
+
+/** What a snapshot says of itself. The first three are those of the command line's. */
+interface Description {
+  readonly version: 1
+  readonly arguments: readonly string[]
+  readonly savedAt: string
+  /** Options of the page's machine. */
+  readonly page?: SavedOptions
+  /** Drives whose writes are in the snapshot. */
+  readonly writes?: readonly string[]
+}
+
+/** A medium, by the drive's name. */
+export type NamedMedium = readonly [id: string, medium: BlockImage | null]
+
+/** A snapshot to go on from. */
+export interface ReadSnapshot extends PcSnapshotSource {
+  /** The options of the saved machine, as far as it says. */
+  readonly options: SavedOptions
+  readonly console: Uint8Array | null
+  /** Puts back what was written to disks. @throws WebError `ERR_SOURCE` */
+  restoreDisks(media: readonly NamedMedium[]): void
+}
+
+/** Of a disk that nobody has written to. */
+const NO_WRITES = {
+  version: 1,
+  clusters: new Uint32Array(),
+  bytes: new Uint8Array(),
+  zeroes: new Uint32Array(),
+} as const
+
+/** Options of a machine that a snapshot keeps. */
+const KEPT = ['memoryBytes', 'cpus', 'cpu', 'board', 'commandLine', 'vga', 'tablet', 'hypervisor'] as const
+
+/** The part of a machine's options that a snapshot keeps. */
+export const savedOptions = (options: SentOptions): SavedOptions =>
+  Object.fromEntries(KEPT.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]))
+
+/** Opens a snapshot. Pages are read when they are needed. @throws WebError `ERR_SOURCE` */
+export async function readSnapshot(source: SentSource, listener: SourceListener): Promise<ReadSnapshot> {
+  try {
+    const { description, state, pages, ready } = await openSnapshotSource(source, listener)
+    const { page } = (description ?? {}) as Partial<Description>
+    const saved = state as Partial<PageState> | null
+    const { machine, writes = {}, console = null } = saved ?? {}
+    if (machine === undefined) throw new Error('it is of no machine that a page has')
+    return {
+      state: saved as PageState,
+      pages: { gfns: pages.gfns, contents: (index) => pages.contents(index), ...(ready !== undefined && { ready }) },
+      options: {
+        memoryBytes: machine.memoryBytes,
+        cpus: machine.cpus,
+        board: machine.machine as 'pc' | 'q35',
+        ...page,
+      },
+      console,
+      restoreDisks: (media) => restoreDisks(media, writes),
+    }
+  } catch (error) {
+    throw new WebError('ERR_SOURCE', `snapshot: ${reasonOf(error)}`, { cause: error })
+  }
+}
+
+function restoreDisks(media: readonly NamedMedium[], writes: Readonly<Record<string, OverlayState>>): void {
+  const lost = Object.keys(writes).find((id) => !media.some(([name]) => name === id))
+  if (lost !== undefined)
+    throw new WebError('ERR_SOURCE', `snapshot: it has writes to a disk '${lost}', which this machine has not`)
+  for (const [id, medium] of media) {
+    if (!(medium instanceof Overlay)) continue
+    try {
+      medium.restore(writes[id] ?? { ...NO_WRITES, diskBytes: medium.properties.bytes })
+    } catch (error) {
+      throw new WebError('ERR_SOURCE', `snapshot: ${id}: ${reasonOf(error)}`, { cause: error })
+    }
+  }
+}
+
+/** Copies what the guest has written to its disks, while no request is under way. */
+export async function savedWrites(media: readonly NamedMedium[]): Promise<Record<string, OverlayState>> {
+  const writes: Record<string, OverlayState> = {}
+  for (const [id, medium] of media) {
+    if (!(medium instanceof Overlay)) continue
+    // oxlint-disable-next-line no-await-in-loop -- the machine stands still
+    await medium.idle()
+    const state = medium.save()
+    if (state.clusters.length > 0 || state.zeroes.length > 0) writes[id] = state
+  }
+  return writes
+}
+
+/** Makes a snapshot's file: that of `retrap run --save-on-exit`, with what the page has to keep beside it. */
+export async function snapshotFile(
+  options: SentOptions,
+  { state, pages }: { readonly state: PcSnapshotState; readonly pages: { gfns: Uint32Array; bytes: Uint8Array } },
+  writes: Readonly<Record<string, OverlayState>>,
+  console: Uint8Array,
+): Promise<Blob> {
+  const written = Object.keys(writes)
+  const description: Description = {
+    version: 1,
+    arguments: commandLineOf(options),
+    savedAt: new Date().toISOString(),
+    page: savedOptions(options),
+    ...(written.length > 0 && { writes: written }),
+  }
+  const whole: PageState = { ...state, ...(written.length > 0 && { writes }), console }
+  const parts: BlobPart[] = []
+  await writeSnapshot({ description, state: whole, pages }, (bytes) => parts.push(bytes as Uint8Array<ArrayBuffer>))
+  return new Blob(parts, { type: 'application/octet-stream' })
+}
