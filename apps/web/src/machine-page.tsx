@@ -4,6 +4,7 @@ import { Inspector } from './inspector.tsx'
 import { ScreenPanel } from './screen-panel.tsx'
 import { SerialPanel } from './serial-panel.tsx'
 import type { Chosen } from './settings.ts'
+import { SnapshotsPanel } from './snapshots-panel.tsx'
 import { takeWorker } from './spare-worker.ts'
 
 const STATE_NAMES: Readonly<Record<MachineState | 'loading' | 'failed', string>> = {
@@ -103,6 +104,7 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
         <div class="machine">
           <ScreenPanel machine={machine} />
           <SerialPanel machine={machine} />
+          <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />
           <Inspector machine={machine} />
         </div>
       )}

@@ -13,6 +13,7 @@ import {
   withImage,
 } from './settings.ts'
 import { prepareWorker } from './spare-worker.ts'
+import { Systems } from './systems.tsx'
 
 const ROLES = Object.entries(ROLE_NAMES) as [Role, string][]
 /** The guest of this project: a firmware image beside the page. */
@@ -24,6 +25,7 @@ const EMBEDDED: Chosen = {
 /** Where a machine is chosen. */
 export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const [settings, setSettings] = useState(() => fromHash(location.hash))
+  const [error, setError] = useState('')
   const change = (part: Partial<Settings>): void => {
     const next = { ...settings, ...part }
     setSettings(next)
@@ -43,6 +45,15 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
         <button class="primary" onClick={() => start(EMBEDDED)}>
           Start the embedded guest
         </button>
+        <Systems
+          start={start}
+          failed={(thrown) => setError(thrown instanceof Error ? thrown.message : String(thrown))}
+        />
+        {error !== '' && (
+          <p class="wrong" role="alert">
+            {error}
+          </p>
+        )}
       </section>
       <section class="panel wide" aria-labelledby="own">
         <h2 id="own">Start a system of yours</h2>

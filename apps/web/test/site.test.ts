@@ -8,6 +8,7 @@ import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Browser, ElementHandle, Page } from 'puppeteer-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { greetingDisk } from './support/boot-sector.ts'
+import { offeredGuest } from './support/offered-guest.ts'
 import { buildSite } from './support/site.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site: ${noBrowser}`)
@@ -31,6 +32,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
 
   beforeAll(async () => {
     const files = await buildSite()
+    for (const [name, content] of await offeredGuest()) files.set(name, content)
     if (LINUX !== undefined) files.set('vmlinuz', readFileSync(LINUX))
     server = await servePages(files)
     browser = await launchBrowser()
@@ -70,6 +72,34 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await input.uploadFile(...files)
     await expect.poll(() => page.$$eval('.files li', (rows) => rows.length), PATIENT).toBe(files.length)
   }
+
+  test('a system at its prompt goes on by one click; it is saved, goes back, and goes on in another tab', async () => {
+    await open()
+    await click('Start Small guest')
+    await expect.poll(terminal, PATIENT).toMatch(/echo saved here\s*\nsaved here\s*\n\s*retrap> \s*$/)
+    await page.keyboard.type('echo one\n')
+    await expect.poll(terminal, PATIENT).toMatch(/\none\s*\n\s*retrap> \s*$/)
+    await click('Save now')
+    await page.waitForSelector('::-p-aria(Go back)')
+    await page.evaluate(() => document.querySelector<HTMLElement>('.xterm-helper-textarea')!.focus())
+    await page.keyboard.type('echo two\n')
+    await expect.poll(terminal, PATIENT).toMatch(/\ntwo\s*\n\s*retrap> \s*$/)
+    await click('Go back')
+    await expect.poll(terminal, PATIENT).toMatch(/\none\s*\n\s*retrap> \s*$/)
+    expect(await terminal()).not.toContain('two')
+    const hash = await page.$eval('.files a', (link) => link.getAttribute('href')!)
+    const before = page
+    // Its tab was closed meanwhile.
+    await open(hash)
+    await before.close()
+    await expect.poll(terminal, PATIENT).toMatch(/\none\s*\n\s*retrap> \s*$/)
+    await page.evaluate(() => document.querySelector<HTMLElement>('.xterm-helper-textarea')!.focus())
+    await page.keyboard.type('echo three\n')
+    await expect.poll(terminal, PATIENT).toMatch(/\nthree\s*\n\s*retrap> \s*$/)
+    await click('Delete')
+    await expect.poll(() => page.$$eval('.files li', (rows) => rows.length), PATIENT).toBe(0)
+    expect(said).toEqual([])
+  })
 
   test('the embedded guest starts by one click, is typed to, is paused, reset, and goes without a trace', async () => {
     await open()

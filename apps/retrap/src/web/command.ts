@@ -6,7 +6,11 @@ import type { Command } from 'commander'
 import { CliError } from '../cli-error.ts'
 import type { SessionHost } from '../host.ts'
 import { usage } from '../values.ts'
-import { serveSite, siteFolder, type SiteServer } from './server.ts'
+import { showFetchProgress } from '../fetch-progress.ts'
+import { DEBIAN_KERNEL } from '../linux/debian-images.ts'
+import { fetchLinux } from '../linux/debian.ts'
+import { makeDebianSystem } from './debian-system.ts'
+import { type MoreFiles, serveSite, siteFolder, type SiteServer } from './server.ts'
 
 /** Browsers keep what belongs to a site by its port: it is the same one each time, if it is free. */
 const USUAL_PORT = 8064
@@ -20,23 +24,29 @@ const OPENERS: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
 interface WebFlags {
   readonly port?: number
   readonly open: boolean
+  readonly debian?: boolean
 }
 
 /** Adds the command. */
-export function addWeb(program: Command, host: Pick<SessionHost, 'stdout' | 'onSignal'>): void {
+export function addWeb(
+  program: Command,
+  host: Pick<SessionHost, 'stdout' | 'stderr' | 'onSignal' | 'createMachine'>,
+): void {
   program
     .command('web')
     .description('Serve the site, with machines in web pages, on this computer, and open it')
     .option('--port <number>', `TCP port; 0: any (default: ${USUAL_PORT}, or any where it is taken)`, parsePort)
+    .option('--debian', 'boot Debian first, and offer it at its prompt; fetched once, through apt')
     .option('--no-open', 'do not open a browser')
-    .action(async ({ port, open }: WebFlags) => {
+    .action(async ({ port, open, debian }: WebFlags) => {
       const folder = siteFolder()
       if (!existsSync(join(folder, 'index.html')))
         throw new CliError(
           'ERR_INPUT',
           `there is no site in ${folder}; build it: npx turbo run build --filter=@retrap/site`,
         )
-      const server = await start(folder, port)
+      const systems = debian === true ? await debianFiles(host) : undefined
+      const server = await start(folder, port, systems)
       host.stdout.write(`retrap: ${server.url} (Ctrl-C ends it)\n`)
       if (open) openBrowser(server.url)
       await new Promise<void>((resolve) => {
@@ -55,11 +65,22 @@ function parsePort(text: string): number {
   throw usage(`--port '${text}': expected a number from 0 to 65535`)
 }
 
-async function start(folder: string, port: number | undefined): Promise<SiteServer> {
+async function debianFiles({
+  stderr,
+  createMachine,
+}: Pick<SessionHost, 'stderr' | 'createMachine'>): Promise<MoreFiles> {
+  const shown = showFetchProgress()
+  const linux = await fetchLinux(DEBIAN_KERNEL, { onProgress: shown.onProgress }).finally(() => shown.stop('done'))
+  stderr.write(`retrap: booting Debian's kernel ${linux.version}, for the start page …\n`)
+  const { files } = await makeDebianSystem(linux, createMachine)
+  return files
+}
+
+async function start(folder: string, port: number | undefined, more?: MoreFiles): Promise<SiteServer> {
   try {
-    return await serveSite(folder, port ?? USUAL_PORT)
+    return await serveSite(folder, port ?? USUAL_PORT, more)
   } catch (error) {
-    if (port === undefined) return serveSite(folder, 0)
+    if (port === undefined) return serveSite(folder, 0, more)
     throw new CliError('ERR_INPUT', `--port ${port}: ${error instanceof Error ? error.message : error}`)
   }
 }

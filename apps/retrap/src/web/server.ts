@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -42,14 +42,18 @@ export function siteFolder(): string {
   return fileURLToPath(new URL(path, import.meta.url))
 }
 
+/** Files that are served beside those of a folder, by their paths below the site. */
+export type MoreFiles = ReadonlyMap<string, Uint8Array>
+
 /**
- * Serves the files of a folder on the loopback. Names are looked up among those that are there at the start, so that no
+ * Serves the files of a folder on the loopback, by ranges too. Names are looked up among those that are there at the start, so that no
  * request reaches beyond the folder.
  *
  * @param port - 0: any that is free
+ * @param more - in place of the folder's files of the same names
  * @throws Error of `listen`, with its `code`
  */
-export async function serveSite(folder: string, port: number): Promise<SiteServer> {
+export async function serveSite(folder: string, port: number, more: MoreFiles = new Map()): Promise<SiteServer> {
   const files = new Map<string, string>()
   for (const entry of existsSync(folder) ? readdirSync(folder, { withFileTypes: true, recursive: true }) : []) {
     const path = join(entry.parentPath, entry.name)
@@ -58,7 +62,7 @@ export async function serveSite(folder: string, port: number): Promise<SiteServe
   const server = createServer((request, response) => {
     const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
     const path = files.get(pathname === '/' ? '/index.html' : pathname)
-    void answer(response, request.method ?? '', path)
+    void answer(request, response, { path, bytes: more.get(pathname.slice(1)) })
   })
   await listen(server, port)
   return {
@@ -80,15 +84,39 @@ function listen(server: Server, port: number): Promise<void> {
   })
 }
 
-async function answer(response: ServerResponse, method: string, path: string | undefined): Promise<void> {
+/** A file that is in memory, or on the disk. */
+interface ServedFile {
+  readonly path: string | undefined
+  readonly bytes: Uint8Array | undefined
+}
+
+async function answer(
+  { method = '', headers, url }: IncomingMessage,
+  response: ServerResponse,
+  file: ServedFile,
+): Promise<void> {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value)
   if (method !== 'GET' && method !== 'HEAD') return void response.writeHead(405, { allow: 'GET, HEAD' }).end()
-  if (path === undefined) return void response.writeHead(404).end('not found\n')
-  const bytes = await readFile(path).catch(() => null)
+  const { path } = file
+  if (path === undefined && file.bytes === undefined) return void response.writeHead(404).end('not found\n')
+  const bytes = file.bytes ?? (await readFile(path!).catch(() => null))
   if (bytes === null) return void response.writeHead(500).end()
-  response.writeHead(200, {
-    'content-type': TYPES[extname(path)] ?? 'application/octet-stream',
-    'content-length': bytes.length,
+  const type = TYPES[extname(path ?? url ?? '')] ?? 'application/octet-stream'
+  const range = rangeOf(headers.range, bytes.length)
+  const { first, end } = range ?? { first: 0, end: bytes.length }
+  response.writeHead(range === null ? 200 : 206, {
+    'content-type': type,
+    'content-length': end - first,
+    'accept-ranges': 'bytes',
+    ...(range !== null && { 'content-range': `bytes ${first}-${end - 1}/${bytes.length}` }),
   })
-  response.end(method === 'HEAD' ? undefined : bytes)
+  response.end(method === 'HEAD' ? undefined : bytes.subarray(first, end))
+}
+
+/** The range that a request asks for; null: all of the file. Source: RFC 9110, section 14.2, "Range". */
+function rangeOf(field: string | undefined, bytes: number): { readonly first: number; readonly end: number } | null {
+  const [, from, to = ''] = /^bytes=(\d+)-(\d*)$/.exec(field ?? '') ?? []
+  const first = Number(from ?? bytes)
+  const end = to === '' ? bytes : Math.min(Number(to) + 1, bytes)
+  return first < end ? { first, end } : null
 }

@@ -49,6 +49,21 @@ test('files have their types, isolate their page, and have a strict policy; noth
   await expect(fetch(site.url)).rejects.toThrow()
 })
 
+test('files beside the folder are served, and parts of files are, as a snapshot is read', async () => {
+  const list = new TextEncoder().encode('[]')
+  const site = await serveSite(folder, 0, new Map([['systems/systems.json', list]]))
+  expect(await (await fetch(`${site.url}systems/systems.json`)).text()).toBe('[]')
+  const part = async (range: string): Promise<unknown> => {
+    const response = await fetch(`${site.url}assets/main.js`, { headers: { range } })
+    return [response.status, response.headers.get('content-range'), await response.text()]
+  }
+  expect(await part('bytes=0-0')).toEqual([206, 'bytes 0-0/9', 'e'])
+  expect(await part('bytes=7-100')).toEqual([206, 'bytes 7-8/9', '{}'])
+  expect(await part('bytes=7-')).toEqual([206, 'bytes 7-8/9', '{}'])
+  for (const all of ['bytes=9-10', 'bytes=3-2', 'lines=1-2']) expect(await part(all)).toEqual([200, null, 'export {}'])
+  site.close()
+})
+
 test('a port that is taken, or is none, is said', async () => {
   const site = await serveSite(folder, 0)
   await expect(serveSite(folder, Number(new URL(site.url).port))).rejects.toMatchObject({ code: 'EADDRINUSE' })

@@ -1,0 +1,100 @@
+import { writeSnapshot } from '@retrap/snapshot'
+import { CliError } from '../cli-error.ts'
+import type { CreateMachine, MachineSnapshot } from '../machine-contract.ts'
+import { readBytes } from '../files.ts'
+import { buildInitramfs, SHELL_PROMPT } from '../linux/initramfs.ts'
+import type { LinuxFiles } from '../linux/debian.ts'
+
+/** A system that the start page offers, as its list has it. */
+export interface OfferedSystem {
+  readonly title: string
+  readonly description: string
+  /** Options of `createMachine` of `@retrap/web`; addresses are relative to the page. */
+  readonly options: Readonly<Record<string, string | number>>
+}
+
+/** Systems, and the files that they need, by their paths below the site. */
+export interface MadeSystems {
+  readonly files: ReadonlyMap<string, Uint8Array>
+}
+
+/** Where the site's start page finds its list of systems. */
+export const SYSTEMS_LIST = 'systems/systems.json'
+
+const FOLDER = 'systems/debian-amd64'
+const MEMORY_BYTES = 256 << 20
+const COMMAND_LINE = 'console=ttyS0 quiet'
+/** Host time in which it has to come to its prompt. */
+const DEADLINE_MS = 120_000
+
+/**
+ * Boots Debian's kernel to the prompt of its shell, and saves it there: the site offers the snapshot.
+ *
+ * @throws CliError `ERR_INPUT` for a guest that comes to no prompt
+ */
+export async function makeDebianSystem(
+  linux: Pick<LinuxFiles, 'kernelPath' | 'busyboxPath' | 'version'>,
+  createMachine: CreateMachine,
+): Promise<MadeSystems> {
+  const [kernel, busybox] = await Promise.all([readBytes(linux.kernelPath), readBytes(linux.busyboxPath)])
+  const initrd = buildInitramfs(busybox)
+  const { snapshot, printed } = await bootToPrompt({ kernel, initrd }, createMachine)
+  const description = {
+    version: 1,
+    arguments: ['run', '--memory', '256M', '--kernel', 'vmlinuz', '--initrd', 'initrd', '--append', COMMAND_LINE],
+    savedAt: new Date().toISOString(),
+    page: { commandLine: COMMAND_LINE },
+  }
+  const parts: Uint8Array[] = []
+  // Pages show again what the terminal had shown.
+  const state = { ...snapshot.state, console: new TextEncoder().encode(printed) }
+  await writeSnapshot({ description, state, pages: snapshot.pages }, (bytes) => parts.push(bytes))
+  const system: OfferedSystem = {
+    title: 'Debian amd64',
+    description: `Debian's kernel ${linux.version}, at the prompt of a busybox shell.`,
+    options: {
+      snapshot: `${FOLDER}/machine.snapshot`,
+      kernel: `${FOLDER}/vmlinuz`,
+      initrd: `${FOLDER}/initrd`,
+      commandLine: COMMAND_LINE,
+    },
+  }
+  return {
+    files: new Map([
+      [`${FOLDER}/machine.snapshot`, Buffer.concat(parts)],
+      [`${FOLDER}/vmlinuz`, kernel],
+      [`${FOLDER}/initrd`, initrd],
+      [SYSTEMS_LIST, Buffer.from(JSON.stringify([system]))],
+    ]),
+  }
+}
+
+async function bootToPrompt(
+  images: { readonly kernel: Uint8Array; readonly initrd: Uint8Array },
+  createMachine: CreateMachine,
+): Promise<{ snapshot: MachineSnapshot; printed: string }> {
+  const machine = await createMachine({
+    ...images,
+    memoryBytes: MEMORY_BYTES,
+    cpus: 1,
+    commandLine: COMMAND_LINE,
+    devices: [],
+    deviceServers: [],
+    clock: 'real',
+    jit: true,
+  })
+  try {
+    let printed = ''
+    const stop = new AbortController()
+    machine.serialPorts[0]!.onTransmit((bytes) => {
+      printed += Buffer.from(bytes).toString('latin1')
+      if (SHELL_PROMPT.test(printed)) stop.abort()
+    })
+    const { reason } = await machine.run({ signal: stop.signal, timeoutMs: DEADLINE_MS })
+    if (reason !== 'stopped')
+      throw new CliError('ERR_INPUT', `Debian has come to no prompt, and the machine has ended: ${reason}`)
+    return { snapshot: await machine.save!(), printed }
+  } finally {
+    machine.close?.()
+  }
+}

@@ -1,0 +1,114 @@
+// Machines that the user has saved: files of this site's private file system, which other sites do not see.
+import type { MachineOptions } from '@retrap/web'
+import type { Chosen } from './settings.ts'
+
+/** A saved machine, without its file. */
+export interface SavedMachine {
+  /** Names its files. */
+  readonly id: string
+  readonly title: string
+  /** Milliseconds since 1970. */
+  readonly savedAt: number
+  readonly bytes: number
+  /** What it is made of; null where that was files of the user's, which only its own page has. */
+  readonly options: MachineOptions | null
+}
+
+const FOLDER = 'snapshots'
+const DATA = '.snapshot'
+const ABOUT = '.json'
+
+async function folder(): Promise<FileSystemDirectoryHandle> {
+  const root = await navigator.storage.getDirectory()
+  return root.getDirectoryHandle(FOLDER, { create: true })
+}
+
+async function write(name: string, content: Blob | string): Promise<void> {
+  const file = await (await folder()).getFileHandle(name, { create: true })
+  const stream = await file.createWritable()
+  try {
+    await stream.write(content)
+    await stream.close()
+  } catch (error) {
+    await stream.abort().catch(() => {})
+    throw error
+  }
+}
+
+/** Options that another page can use as well: they name no file of the user's. */
+function lastingOptions({ options }: Chosen): MachineOptions | null {
+  const sources = [
+    options.kernel,
+    options.initrd,
+    options.firmware,
+    options.vgaBios,
+    ...(options.drives ?? []).map(({ source }) => source),
+  ]
+  const lasts = sources.every((source) => source === undefined || source === null || typeof source === 'string')
+  const { snapshot: _from, ...rest } = options
+  return lasts ? rest : null
+}
+
+/** Keeps a machine's file. @throws Error with what is wrong, such as a disk that is full */
+export async function keepMachine(chosen: Chosen, file: Blob): Promise<SavedMachine> {
+  // Browsers may throw away what they were not asked to keep.
+  await navigator.storage.persist().catch(() => false)
+  const savedAt = Date.now()
+  const about: SavedMachine = {
+    id: `${savedAt}-${Math.random().toString(36).slice(2, 8)}`,
+    title: chosen.title,
+    savedAt,
+    bytes: file.size,
+    options: lastingOptions(chosen),
+  }
+  try {
+    await write(about.id + DATA, file)
+    // A machine is listed when all of it is there.
+    await write(about.id + ABOUT, JSON.stringify(about))
+  } catch (error) {
+    await dropMachine(about.id)
+    if (error instanceof DOMException && error.name === 'QuotaExceededError')
+      throw new Error('This browser has no room left for the snapshot: delete others, or export it.', { cause: error })
+    throw error
+  }
+  return about
+}
+
+/** Saved machines, the oldest first. None where the browser has no private file system. */
+export async function savedMachines(): Promise<SavedMachine[]> {
+  const found: SavedMachine[] = []
+  try {
+    for await (const handle of (await folder()).values()) {
+      if (handle.kind !== 'file' || !handle.name.endsWith(ABOUT)) continue
+      const text = await (await handle.getFile()).text()
+      // Another tab may be writing it.
+      if (text !== '') found.push(JSON.parse(text) as SavedMachine)
+    }
+  } catch {
+    return found
+  }
+  return found.toSorted((a, b) => a.savedAt - b.savedAt)
+}
+
+/** The file of a saved machine. @throws Error where it is gone */
+export async function savedFile(id: string): Promise<File> {
+  try {
+    return await (await (await folder()).getFileHandle(id + DATA)).getFile()
+  } catch (error) {
+    throw new Error('This snapshot is not there any more.', { cause: error })
+  }
+}
+
+/** Deletes a saved machine. */
+export async function dropMachine(id: string): Promise<void> {
+  const place = await folder()
+  for (const name of [id + ABOUT, id + DATA]) await place.removeEntry(name).catch(() => {})
+}
+
+/** A machine that goes on from a saved one. @throws Error where it is gone, or needs files of the user's */
+export async function goOnFrom(id: string): Promise<Chosen> {
+  const about = (await savedMachines()).find((one) => one.id === id)
+  if (about === undefined) throw new Error('This snapshot is not there any more.')
+  if (about.options === null) throw new Error('This machine has files of yours, which only its own page has.')
+  return { title: about.title, options: { ...about.options, snapshot: await savedFile(id) } }
+}

@@ -1,0 +1,108 @@
+import type { Machine } from '@retrap/web'
+import { useEffect, useState } from 'preact/hooks'
+import { dropMachine, keepMachine, savedFile, type SavedMachine, savedMachines } from './saved-machines.ts'
+import type { Chosen } from './settings.ts'
+
+/** What a tab that goes on from a snapshot is opened with. */
+export const SAVED_HASH = '#saved='
+
+/** When, for people. */
+export const whenOf = ({ savedAt }: SavedMachine): string =>
+  new Date(savedAt).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' })
+/** How large, for people. */
+export const sizeOf = ({ bytes }: SavedMachine): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
+
+/** Gives a file to the user. */
+function download(file: Blob, name: string): void {
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(file)
+  link.download = name
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
+}
+
+/** The machine's time line: it is saved, and goes back, here or in another tab. */
+export function SnapshotsPanel({ machine, chosen, isOn }: { machine: Machine; chosen: Chosen; isOn: boolean }) {
+  const [all, setAll] = useState<readonly SavedMachine[]>([])
+  const [doing, setDoing] = useState('')
+  const [error, setError] = useState('')
+  const list = async (): Promise<void> => {
+    const saved = await savedMachines()
+    setAll(saved.filter(({ title }) => title === chosen.title))
+  }
+  useEffect(() => void list(), [machine])
+  const attempt = (what: string, action: () => Promise<unknown>): void => {
+    setError('')
+    setDoing(what)
+    action()
+      .then(list)
+      .catch((thrown: unknown) => setError(thrown instanceof Error ? thrown.message : String(thrown)))
+      .finally(() => setDoing(''))
+  }
+  return (
+    <section class="panel" aria-label="Snapshots">
+      <h3>Snapshots</h3>
+      <div class="toolbar">
+        <button
+          disabled={!isOn || doing !== ''}
+          onClick={() => attempt('Saving', async () => keepMachine(chosen, await machine.save()))}
+        >
+          Save now
+        </button>
+        <label class="button file">
+          Import
+          <input
+            type="file"
+            onChange={(event) => {
+              const file = event.currentTarget.files?.[0]
+              if (file === undefined) return
+              attempt('Restoring', async () => {
+                await machine.restore(file)
+                await keepMachine(chosen, file)
+              })
+            }}
+          />
+        </label>
+      </div>
+      <p class="soft" role="status">
+        {doing === '' ? (all.length === 0 ? 'None yet. They stay in this browser.' : '') : `${doing} …`}
+      </p>
+      {error !== '' && (
+        <p class="wrong" role="alert">
+          {error}
+        </p>
+      )}
+      <ol class="files" aria-label="Saved states of this machine">
+        {all.map((saved) => (
+          <li key={saved.id}>
+            <span class="name">
+              {whenOf(saved)}, {sizeOf(saved)}
+            </span>
+            <button
+              disabled={doing !== ''}
+              onClick={() => attempt('Restoring', async () => machine.restore(await savedFile(saved.id)))}
+            >
+              Go back
+            </button>
+            {saved.options !== null && (
+              <a class="button" href={SAVED_HASH + saved.id} target="_blank" rel="noopener">
+                Fork
+              </a>
+            )}
+            <button
+              disabled={doing !== ''}
+              onClick={() =>
+                attempt('Exporting', async () => download(await savedFile(saved.id), `${saved.id}.snapshot`))
+              }
+            >
+              Export
+            </button>
+            <button disabled={doing !== ''} onClick={() => attempt('Deleting', () => dropMachine(saved.id))}>
+              Delete
+            </button>
+          </li>
+        ))}
+      </ol>
+    </section>
+  )
+}
