@@ -66,6 +66,11 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
     return (lo & 3) === 0 || isThumb ? STATUS_DONE : this.#translation.raise(lo, hi, PC_ALIGNMENT_FAULT)
   }
 
+  /** Only AArch32's instructions cross a page, and nothing but its translation can keep them from it. */
+  checkSecondPage(): number {
+    return STATUS_DONE
+  }
+
   translate(lo: number, hi: number, into: ArmTranslation): number {
     const translation = this.#translation
     if (!translation.code(lo, hi, into)) {

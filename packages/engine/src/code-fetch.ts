@@ -35,6 +35,12 @@ export interface CodeSpace<Into extends CodeTranslation> {
    * @returns STATUS_DONE; STATUS_FAULT with the exception in the state; or another status that the interpreter ends with
    */
   translate(lo: number, hi: number, into: Into): number
+  /**
+   * Checks that an instruction may go on at the first byte of the next page, before that is translated.
+   *
+   * @returns STATUS_DONE; STATUS_STEP if the bytes must be checked one by one
+   */
+  checkSecondPage(lo: number, hi: number): number
   /** Makes an object for {@link CodeSpace.translate} to fill in. */
   newTranslation(): Into
   /** Returns the high word of the linear address whose low word has just wrapped to zero. */
@@ -202,7 +208,8 @@ export class CodeFetch<Into extends CodeTranslation> {
     const next = ((lo & ~(PAGE_BYTES - 1)) + PAGE_BYTES) >>> 0
     const nextHi = next === 0 ? space.nextHigh(hi) : hi
     const t = this.#secondTranslation
-    const status = space.translate(next, nextHi, t)
+    const checked = space.checkSecondPage(next, nextHi)
+    const status = checked === STATUS_DONE ? space.translate(next, nextHi, t) : checked
     if (status !== STATUS_DONE || t.ma < 0) {
       this.#end(status === STATUS_DONE ? STATUS_STEP : status)
       return undefined

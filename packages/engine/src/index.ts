@@ -106,6 +106,7 @@ export {
   STATUS_RETRY,
   STATUS_STEP,
 } from './status.ts'
+export { EXECUTE_VIEWS } from './execute-views.ts'
 export { Tlb } from './tlb.ts'
 export type { TlbPage } from './tlb-entry.ts'
 export { Turn } from './turn.ts'

@@ -1,5 +1,6 @@
 import { PAGE_SHIFT } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
+import { ExecuteViews } from './execute-views.ts'
 import { PARKED_WORDS, ParkedEntries } from './parked-entries.ts'
 import type { ParkedSpace } from './parked-entries.ts'
 import {
@@ -71,6 +72,7 @@ export class Tlb {
   /** An entry was made since everything was dropped. */
   #filled = false
   readonly #parked = new ParkedEntries()
+  readonly #views = new ExecuteViews()
   /** Bits of the high word of an address that tell pages apart. */
   readonly #pageBits: number
 
@@ -130,7 +132,7 @@ export class Tlb {
       this.#writable[frame] = 1
       if (frame === this.#droppedFrame && this.#onlyWritable !== entry)
         this.#onlyWritable = this.#onlyWritable === NONE ? entry : SEVERAL
-    }
+    } else if (table === TLB_EXECUTE) this.#views.note(entry)
     this.#write(entry, lo & ~0xfff, hi, target, pageFlags(page))
   }
 
@@ -234,7 +236,11 @@ export class Tlb {
     for (let at = 0; at < length; at += PARKED_WORDS) {
       const entry = words[at] as number
       const flags = words[at + 4] as number
-      if ((flags & FLAG_VALID) === 0 || (staleExecute && this.#tableOf(entry) === TLB_EXECUTE)) continue
+      if ((flags & FLAG_VALID) === 0) continue
+      if (this.#tableOf(entry) === TLB_EXECUTE) {
+        if (staleExecute) continue
+        this.#views.note(entry)
+      }
       this.#write(entry, words[at + 1]!, words[at + 2]!, words[at + 3]!, flags & FLAG_PAGE)
     }
   }
@@ -324,9 +330,67 @@ export class Tlb {
 
   /** Drops all execute entries: slot tables have moved, or the code of the pages decodes to something else. */
   flushExecute(): void {
+    this.#views.clear()
+    this.#flushCurrentExecute()
+  }
+
+  #flushCurrentExecute(): void {
+    this.#views.forgetCurrent()
     this.#dropExecute(this.#globals)
     this.#dropExecute(this.#locals)
     this.#parked.flushExecute()
+  }
+
+  /**
+   * Changes the view: what the code of pages decodes to, and which of them may be executed.
+   *
+   * The execute entries of `from` are put aside; those of `to` come back, if they were put aside before and no entry was
+   * dropped since. A view whose number stands for another one from now on is forgotten with {@link Tlb.dropView} first.
+   *
+   * @param from - the current view, 0 to {@link EXECUTE_VIEWS} − 1
+   * @param to - the new one
+   */
+  exchangeView(from: number, to: number): void {
+    const old = this.#views.view(from)
+    old.length = this.#parkExecute(old.words)
+    old.changes = this.changes
+    const { words, length, changes } = this.#views.view(to)
+    this.#views.view(to).length = 0
+    if (changes !== this.changes) return
+    for (let at = 0; at < length; at += PARKED_WORDS) {
+      const entry = words[at] as number
+      this.#views.note(entry)
+      this.#write(entry, words[at + 1]!, words[at + 2]!, words[at + 3]!, words[at + 4]! & FLAG_PAGE)
+    }
+  }
+
+  /** Drops all execute entries of the current view, and copies them. @returns words in use; 0 where there are too many */
+  #parkExecute(words: Uint32Array): number {
+    const { current, count } = this.#views
+    if (count < 0) {
+      this.#flushCurrentExecute()
+      return 0
+    }
+    const u32 = this.#u32
+    let length = 0
+    for (let i = 0; i < count; i++) {
+      const entry = current[i] as number
+      const word = entry >>> 2
+      const flags = u32[word + 3] as number
+      if ((flags & FLAG_VALID) === 0) continue
+      words[length] = entry
+      for (let k = 0; k < PARKED_WORDS - 1; k++) words[length + 1 + k] = u32[word + k]!
+      length += PARKED_WORDS
+      this.#invalidate(entry)
+    }
+    this.#views.forgetCurrent()
+    this.#parked.flushExecute()
+    return length
+  }
+
+  /** Forgets the execute entries of a view that is not the current one. */
+  dropView(view: number): void {
+    this.#views.view(view).length = 0
   }
 
   #dropExecute({ entries, count }: TlbJournal): void {

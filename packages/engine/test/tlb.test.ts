@@ -118,6 +118,78 @@ describe('the TLB', () => {
     expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4000_5000, 0)).toBe(0xb000)
   })
 
+  describe('with views of code', () => {
+    const CODE = ofPage(false, 0x1000)
+
+    test('execute entries go away with theirs and come back; data entries stay', () => {
+      const tlb = emptyTlb()
+      tlb.fill(TLB_SUPERVISOR, TLB_EXECUTE, 0x1000, 0, 0x5000, CODE)
+      tlb.fill(TLB_SUPERVISOR, TLB_WRITE, 0x1000, 0, 0x6000, CODE)
+      tlb.exchangeView(0, 1)
+      expect(lookUp(tlb, TLB_SUPERVISOR, TLB_EXECUTE, 0x1000, 0)).toBe(-1)
+      expect(lookUp(tlb, TLB_SUPERVISOR, TLB_WRITE, 0x1000, 0)).toBe(0x6000)
+      tlb.fill(TLB_SUPERVISOR, TLB_EXECUTE, 0x1000, 0, 0x8000, CODE)
+      tlb.exchangeView(1, 0)
+      expect(lookUp(tlb, TLB_SUPERVISOR, TLB_EXECUTE, 0x1000, 0)).toBe(0x5000)
+      tlb.exchangeView(0, 1)
+      expect(lookUp(tlb, TLB_SUPERVISOR, TLB_EXECUTE, 0x1000, 0)).toBe(0x8000)
+    })
+
+    test.each<readonly [string, (tlb: Tlb) => void]>([
+      ['a flush', (tlb) => tlb.flush(false)],
+      ['INVLPG', (tlb) => tlb.invalidatePage(0x1000, 0)],
+      ['another address space', (tlb) => tlb.exchange(0, 3)],
+      ['moved slot tables', (tlb) => tlb.flushExecute()],
+      ['another meaning of the view', (tlb) => tlb.dropView(0)],
+    ])('they do not come back after %s', (_, drop) => {
+      const tlb = emptyTlb()
+      tlb.fill(TLB_USER, TLB_EXECUTE, 0x1000, 0, 0x5000, CODE)
+      tlb.exchangeView(0, 1)
+      drop(tlb)
+      tlb.exchangeView(1, 0)
+      expect(lookUp(tlb, TLB_USER, TLB_EXECUTE, 0x1000, 0)).toBe(-1)
+    })
+
+    test('an entry that was dropped while its view was current does not come back', () => {
+      const tlb = emptyTlb()
+      tlb.fill(TLB_USER, TLB_EXECUTE, 0x1000, 0, 0x5000, CODE)
+      tlb.invalidatePage(0x1000, 0)
+      tlb.exchangeView(0, 1)
+      tlb.exchangeView(1, 0)
+      expect(lookUp(tlb, TLB_USER, TLB_EXECUTE, 0x1000, 0)).toBe(-1)
+    })
+
+    test('a view of many entries gets none back, and the next one none of them', () => {
+      const tlb = emptyTlb()
+      const pages = 1000
+      const found = (): number =>
+        Array.from({ length: pages }, (_, i) => lookUp(tlb, TLB_USER, TLB_EXECUTE, i * 0x1000, 0)).filter(
+          (at) => at !== -1,
+        ).length
+      for (let i = 0; i < pages; i++) tlb.fill(TLB_USER, TLB_EXECUTE, i * 0x1000, 0, 0x5000, CODE)
+      expect(found()).toBe(pages)
+      tlb.exchangeView(0, 1)
+      expect(found()).toBe(0)
+      tlb.exchangeView(1, 0)
+      expect(found()).toBe(0)
+    })
+
+    test('those of an address space that comes back are of the view in which it does, or gone', () => {
+      const tlb = emptyTlb()
+      tlb.fill(TLB_USER, TLB_EXECUTE, 0x1000, 0, 0x5000, CODE)
+      tlb.exchange(0, 3)
+      tlb.exchangeView(0, 1)
+      tlb.exchange(3, 0)
+      expect(lookUp(tlb, TLB_USER, TLB_EXECUTE, 0x1000, 0)).toBe(-1)
+
+      tlb.fill(TLB_USER, TLB_EXECUTE, 0x2000, 0, 0x5000, CODE)
+      tlb.exchange(0, 3)
+      tlb.exchange(3, 0)
+      tlb.exchangeView(1, 0)
+      expect(lookUp(tlb, TLB_USER, TLB_EXECUTE, 0x2000, 0)).toBe(-1)
+    })
+  })
+
   describe('with address spaces', () => {
     test('entries go away with theirs and come back; global ones stay', () => {
       const tlb = emptyTlb()

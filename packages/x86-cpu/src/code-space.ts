@@ -27,6 +27,10 @@ import { TLB_MISS } from './tlb-sets.ts'
 import { newTranslation } from './translation.ts'
 import { VECTOR_GP, VECTOR_PF } from './vectors.ts'
 
+const LAST_PAGE = 0xffff_f000
+/** Bytes of an instruction after its first one, less one: an offset from which so many are within a segment has them all. */
+const MOST_ON_SECOND_PAGE = 13
+
 /** Where a vCPU's instructions may lie: canonical addresses, the limit of CS, and the translation of fetches. */
 export class X86CodeSpace implements CodeSpace<Translation> {
   readonly #u32: Uint32Array
@@ -81,9 +85,19 @@ export class X86CodeSpace implements CodeSpace<Translation> {
     const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] as number
     const offset = (lo - base) >>> 0
     if (offset > limit) return this.fault(lo, hi, VECTOR_GP, 0)
-    // The page must lie within the segment as a whole, and the next instruction's bytes with it.
+    // The page must lie within the segment as a whole. After the last one of all, linear addresses begin again at 0.
     const start = ((lo & ~0xfff) - base) >>> 0
-    return start > offset || limit < 0x1010 || start > limit - 0x1010 ? STATUS_STEP : STATUS_DONE
+    const isWhole = start <= offset && limit >= 0xfff && start <= limit - 0xfff
+    return isWhole && lo >>> 0 < LAST_PAGE ? STATUS_DONE : STATUS_STEP
+  }
+
+  /** The longest instruction's bytes must lie within the limit of CS. */
+  checkSecondPage(lo: number): number {
+    const u32 = this.#u32
+    if (u32[S_MODE >>> 2] === MODE_64) return STATUS_DONE
+    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
+    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] as number
+    return (lo - base) >>> 0 <= limit - MOST_ON_SECOND_PAGE ? STATUS_DONE : STATUS_STEP
   }
 
   /** @param log - of a logged pass */

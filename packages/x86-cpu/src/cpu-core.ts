@@ -95,7 +95,7 @@ export class CpuCore implements Cpu, CodeCacheClient {
     const { u32 } = this
     const log = new AccessLog(memory.buffer, memory.allocate(LOG_BYTES, 8, 'access log'))
     const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_MODES)
-    const mode = new AccessMode(this.u8, u32, tlb)
+    const mode = new AccessMode(u32, tlb)
     const pass = new Pass(u32, log, this.counts)
     this.log = log
     this.tlb = tlb

@@ -3,6 +3,18 @@ import { eax, far } from '@retrap/x86-assembler'
 import type { Assembler, Label } from '@retrap/x86-assembler'
 import { descriptor } from '@retrap/guest-code'
 import { describe, expect, test } from 'vitest'
+import { X86CodeSpace } from '../src/code-space.ts'
+import {
+  CS,
+  MODE_16,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  STATUS_DONE,
+  STATUS_STEP,
+  S_MODE,
+  S_SEGMENTS,
+} from '../src/state-layout.ts'
 import { BareCpu, GDT, IDT } from './support/bare-cpu.ts'
 
 const FLAT_CODE = 0x08
@@ -44,5 +56,72 @@ describe.each(Object.entries(TRANSFERS))('after %s into a segment', (_, transfer
     })
     expect(pc.run()).toEqual({ reason: 'hlt' })
     expect(pc.register('rax')).toBe(BigInt(result))
+  })
+})
+
+describe('in the last page of a segment of 64 KiB', () => {
+  const BASE = 0x2_0000
+  /** A machine with that segment, whose faults of fetches end it. */
+  const machine = (): BareCpu => {
+    const pc = new BareCpu({ mode: 'protected' })
+    pc.write64(GDT + FLAT_CODE, descriptor(0, 0xf_ffff, 0x9b, 0xc))
+    pc.write64(GDT + DATA, descriptor(0, 0xf_ffff, 0x93, 0xc))
+    pc.write64(GDT + SHORT, descriptor(BASE, 0xffff, 0x9b, 4))
+    pc.write32(IDT + 8 * 13, HANDLER | (FLAT_CODE << 16))
+    pc.write32(IDT + 8 * 13 + 4, 0x8e00)
+    return pc
+  }
+
+  test.each([
+    { what: 'ends with the segment', before: 5, result: PASSED },
+    { what: 'reaches beyond the segment by a byte', before: 4, result: 0 },
+  ])('an instruction that $what goes as the limit says', ({ before, result }) => {
+    const pc = machine()
+    // MOV EAX, imm32, of five bytes; what follows it lies beyond the limit.
+    const at = BASE + 0x1_0000 - before
+    pc.program((asm) => asm.mov(eax, PASSED), at)
+    pc.program((asm) => asm.hlt(), HANDLER)
+    pc.program((asm) => asm.jmpf(far(SHORT, 0x1_0000 - before)))
+    expect(pc.run()).toEqual({ reason: 'hlt' })
+    expect(pc.register('rax')).toBe(BigInt(result))
+  })
+})
+
+describe('where instructions run among others', () => {
+  const u32 = new Uint32Array(0x1000 >>> 2)
+  const cs = (S_SEGMENTS + SEG_BYTES * CS) >>> 2
+  const space = new X86CodeSpace(u32, {} as never, {} as never, {} as never, { hooks: null } as never)
+  const segment = (base: number, limit: number): void => {
+    u32[S_MODE >>> 2] = MODE_16
+    u32[cs + (SEG_BASE >>> 2)] = base
+    u32[cs + (SEG_LIMIT >>> 2)] = limit
+  }
+
+  test.each([
+    { what: 'the last page of a segment', base: 0xf_0000, limit: 0xffff, lo: 0xf_f123, status: STATUS_DONE },
+    {
+      what: 'a page of which a byte is beyond the limit',
+      base: 0xf_0000,
+      limit: 0xfffe,
+      lo: 0xf_f123,
+      status: STATUS_STEP,
+    },
+    { what: 'a page that begins before the segment', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, status: STATUS_STEP },
+    { what: 'the last page of all', base: 0, limit: 0xffff_ffff, lo: 0xffff_f000, status: STATUS_STEP },
+    { what: 'the last page but one of all', base: 0, limit: 0xffff_ffff, lo: 0xffff_e000, status: STATUS_DONE },
+    { what: 'a segment of less than a page', base: 0x1000, limit: 0xffe, lo: 0x1000, status: STATUS_STEP },
+  ])('$what', ({ base, limit, lo, status }) => {
+    segment(base, limit)
+    expect(space.check(lo, 0)).toBe(status)
+  })
+
+  // 14 bytes of an instruction may lie on its second page.
+  test.each([
+    { limit: 0x100d, status: STATUS_DONE },
+    { limit: 0x100c, status: STATUS_STEP },
+    { limit: 5, status: STATUS_STEP },
+  ])('an instruction that goes on at 1000h under the limit $limit', ({ limit, status }) => {
+    segment(0x2_0000, limit)
+    expect(space.checkSecondPage(0x2_1000)).toBe(status)
   })
 })

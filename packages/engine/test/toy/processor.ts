@@ -333,6 +333,10 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     return newTranslation()
   }
 
+  checkSecondPage(): number {
+    return STATUS_DONE
+  }
+
   nextHigh(hi: number): number {
     return this.#relocated ? hi : (hi + 1) >>> 0
   }

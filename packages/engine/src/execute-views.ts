@@ -1,0 +1,71 @@
+import { PARKED_WORDS } from './parked-entries.ts'
+
+/** Views that are kept. */
+export const EXECUTE_VIEWS = 8
+
+/** Execute entries that a view keeps; one that has more is made anew when it comes back. */
+const MOST_ENTRIES = 64
+
+/** The execute entries of a view that is not the current one. */
+interface ExecuteView {
+  /** Groups of {@link PARKED_WORDS}: address of the entry, then its four words. */
+  readonly words: Uint32Array
+  /** Words in use. */
+  length: number
+  /** `Tlb.changes` when they were put aside. */
+  changes: number
+}
+
+/**
+ * The execute entries of the views that are not the current one, and where those of the current one are.
+ *
+ * A view is what a page's code decodes to, and which pages may be executed: on x86 the mode with base and limit of CS.
+ * Firmware changes between two of them at each call of its 32-bit code.
+ */
+export class ExecuteViews {
+  readonly #views: readonly ExecuteView[]
+  /** Addresses of the execute entries made since the view became current, some of them twice; -1 of `count`: too many. */
+  readonly #current = new Uint32Array(MOST_ENTRIES)
+  #count = 0
+
+  constructor() {
+    this.#views = Array.from({ length: EXECUTE_VIEWS }, () => ({
+      words: new Uint32Array(MOST_ENTRIES * PARKED_WORDS),
+      length: 0,
+      changes: 0,
+    }))
+  }
+
+  /** Addresses of the entries that may be the current view's. */
+  get current(): Uint32Array {
+    return this.#current
+  }
+
+  /** How many there are; -1: more than are kept. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** An execute entry was made. */
+  note(entry: number): void {
+    if (this.#count < 0) return
+    if (this.#count < MOST_ENTRIES) this.#current[this.#count++] = entry
+    else this.#count = -1
+  }
+
+  /** The current view has no entries any more. */
+  forgetCurrent(): void {
+    this.#count = 0
+  }
+
+  /** Returns a view that is not the current one. @param view - 0 to {@link EXECUTE_VIEWS} − 1 */
+  view(view: number): ExecuteView {
+    return this.#views[view]!
+  }
+
+  /** Forgets all views. */
+  clear(): void {
+    this.#count = 0
+    for (const view of this.#views) view.length = 0
+  }
+}
