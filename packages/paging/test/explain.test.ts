@@ -62,6 +62,13 @@ describe('explain', () => {
   })
 })
 
+test('an entry of 32 bits is explained without what lies behind it', () => {
+  const memory = new Memory()
+  const context = contextOf(registersFor(2))
+  memory.store(entryGpa(2, 2, 0n), 0xdead_beef_0000_1027n)
+  expect(explain(context, memory, 0n).steps[0]!.value).toBe(0x1027n)
+})
+
 test('a table that the second level refuses is no page fault', () => {
   const refused: TableReader = {
     read32: () => SECOND_LEVEL_FAULT,

@@ -124,6 +124,16 @@ describe('the tray (MMC-5, "PREVENT ALLOW MEDIUM REMOVAL", "START STOP UNIT", "G
   })
 })
 
+test.each([
+  { what: 'a page of vital product data', packet: [0x12, 1, 0, 0, 36], refused: true },
+  { what: 'a page code without EVPD', packet: [0x12, 0, 0x80, 0, 36], refused: true },
+  { what: 'the logical unit of SCSI-2', packet: [0x12, 2, 0, 0, 36], refused: false },
+])('INQUIRY with $what (SPC-4, "INQUIRY command")', ({ packet, refused }) => {
+  const outcome = drive().execute(Uint8Array.from(packet))
+  if (refused) expect(outcome).toEqual({ kind: 'failed', sense: SENSE.badField })
+  else expect(outcome).toMatchObject({ kind: 'data' })
+})
+
 test('held sense data are told once, and only until the next command', () => {
   const held = new HeldSense(drive())
   const sense = (): readonly number[] => {

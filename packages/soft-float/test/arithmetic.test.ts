@@ -117,6 +117,8 @@ describe('tininess', () => {
   ] as const)('found %s', (tininess, raised) => {
     const calculate = calculator(32, { ...RULES, tininess })
     expect(calculate('convert', 0, ...below)).toEqual({ bits: SMALLEST, raised })
+    // A tie: of 24 ones and the number above them, the latter is even.
+    expect(calculate('convert', 0, bitsOf((1 - 2 ** -25) * 2 ** -126, 64))).toEqual({ bits: SMALLEST, raised })
   })
 })
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { formatRecord, parseTrace, Tracer, type TraceRecord } from '../src/index.ts'
 import { ABSENT, PRICE, tracedKernel, tracedPc, TIMER_VECTOR } from './support/guest.ts'
 
@@ -52,6 +52,17 @@ describe('instructions', () => {
     )
     expect((await trace([`insn,${range},limit=2`])).records.length).toBe(2)
     expect((await trace([`insn,cpl=3`])).records).toEqual([])
+  })
+
+  test('are no longer told by the processors behind the limit', async () => {
+    const tracer = new Tracer([parseTrace('insn,limit=2'), parseTrace('irq')], () => undefined)
+    const pc = await tracedPc({})
+    tracer.attach(pc.domain)
+    const watch = vi.spyOn(pc.domain.vcpus[0]!.cpu, 'watch')
+    expect((await pc.run({ timeoutMs: 20_000 })).reason).toBe('power-off')
+    expect(watch.mock.calls.map(([asked]) => Object.keys(asked ?? {}))).toEqual([['event']])
+    tracer.detach()
+    pc.close()
   })
 
   test.each([{ jit: false }, { jit: { threshold: 1 } }])(

@@ -600,3 +600,7 @@ describe('a move to a segment register has no prefix for its size (SDM vol. 2B, 
     expect(codeOf(() => new Assembler({ bits: 32 }).mov(ds, rax))).toBe('ERR_NO_FORM')
   })
 })
+
+test('an image may have no bytes', () => {
+  expect(new Assembler({ bits: 32 }).assemble().flatten({ size: 0 })).toEqual(new Uint8Array(0))
+})

@@ -242,6 +242,15 @@ describe('pixel formats', () => {
   })
 })
 
+test('text that a client has cut is passed over (RFC 6143, section 7.5.6)', async () => {
+  const client = new VncClient(new Desk(8, 8).server)
+  await client.begin()
+  client.send(6, 0, 0, 0, 0, 0, 0, 5, ...Buffer.from('hello'))
+  client.request(false)
+  expect(await client.update()).toHaveLength(1)
+  expect(client.closed).toBe(false)
+})
+
 describe('who may connect (RFC 6143, section 7.2.2)', () => {
   const respond = async (client: VncClient, password: string): Promise<void> => {
     expect(await client.text(12)).toBe('RFB 003.008\n')
