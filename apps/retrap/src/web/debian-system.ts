@@ -24,6 +24,8 @@ export const SYSTEMS_LIST = 'systems/systems.json'
 const FOLDER = 'systems/debian-amd64'
 const MEMORY_BYTES = 256 << 20
 const COMMAND_LINE = 'console=ttyS0 quiet'
+/** The shell asks its terminal, which answers when the page shows it. Source: ECMA-48, 8.3.35, "DSR". */
+const WHERE_IS_THE_CURSOR = '\u001b[6n'
 /** Host time in which it has to come to its prompt. */
 const DEADLINE_MS = 120_000
 
@@ -88,7 +90,7 @@ async function bootToPrompt(
     const stop = new AbortController()
     machine.serialPorts[0]!.onTransmit((bytes) => {
       printed += Buffer.from(bytes).toString('latin1')
-      if (SHELL_PROMPT.test(printed)) stop.abort()
+      if (SHELL_PROMPT.test(printed.replaceAll(WHERE_IS_THE_CURSOR, ''))) stop.abort()
     })
     const { reason } = await machine.run({ signal: stop.signal, timeoutMs: DEADLINE_MS })
     if (reason !== 'stopped')

@@ -1,0 +1,43 @@
+/** The system that the start page offers, made by a machine of the test's. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { bytesSource, readSnapshot } from '@retrap/snapshot'
+import { afterAll, expect, test } from 'vitest'
+import type { CreateMachine, Machine, MachineSnapshot } from '../../src/machine-contract.ts'
+import { makeDebianSystem, SYSTEMS_LIST } from '../../src/web/debian-system.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-debian-system-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const linux = { kernelPath: join(folder, 'vmlinuz'), busyboxPath: join(folder, 'busybox'), version: '6.1' }
+writeFileSync(linux.kernelPath, 'kernel')
+writeFileSync(linux.busyboxPath, 'busybox')
+
+/** A machine whose guest prints, and ends where nobody stops it. */
+function printing(text: string): CreateMachine {
+  return async () => {
+    let print = (_bytes: Uint8Array): void => {}
+    const snapshot = { state: { version: 1 }, pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } }
+    return {
+      serialPorts: [{ onTransmit: (listener: typeof print) => (print = listener) }],
+      run: async ({ signal }: { signal: AbortSignal }) => {
+        print(Buffer.from(text))
+        return { reason: signal.aborted ? 'stopped' : 'timeout' }
+      },
+      save: async () => snapshot as unknown as MachineSnapshot,
+    } as unknown as Machine
+  }
+}
+
+test('is saved at its prompt, with what it had printed, and listed for the page', async () => {
+  const { files } = await makeDebianSystem(linux, printing('boots\r\n/ # \u001b[6n'))
+  const [system] = JSON.parse(Buffer.from(files.get(SYSTEMS_LIST)!).toString()) as [{ options: Record<string, string> }]
+  const named = ['snapshot', 'kernel', 'initrd'].map((name) => files.get(system.options[name]!))
+  expect(named).not.toContain(undefined)
+  const { state } = await readSnapshot(bytesSource(named[0]!))
+  expect(Buffer.from((state as { console: Uint8Array }).console).toString()).toBe('boots\r\n/ # \u001b[6n')
+})
+
+test('a guest that comes to no prompt is said', async () => {
+  await expect(makeDebianSystem(linux, printing('Kernel panic'))).rejects.toThrow('the machine has ended: timeout')
+})
