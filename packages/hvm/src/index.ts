@@ -35,10 +35,14 @@ export type { TprWatch } from './x86/tpr-watch.ts'
 export { X86Vcpu } from './x86/vcpu.ts'
 export type { GuestWalk } from './x86/guest-translation.ts'
 export { interruptSource } from './x86/interrupt-source.ts'
-export { beginRestoringX86Domain, beginSavingX86Domain, restoreX86Domain, saveX86Domain } from './x86/saved-domain.ts'
+export {
+  beginRestoringX86Domain,
+  beginSavingX86Domain,
+  restoreX86Domain,
+  saveX86Domain,
+  saveX86DomainState,
+} from './x86/saved-domain.ts'
 export type { X86DomainRestoring, X86DomainSaving, X86DomainSnapshot, X86DomainState } from './x86/saved-domain.ts'
-export { FrameSet, WrittenFrames, WrittenSince } from './written-frames.ts'
-export type { FrameBits } from './written-frames.ts'
 export type { FormerContents } from './late-pages.ts'
 export type { DomainRestoring, DomainReturn, DomainSaving, DomainSnapshot, DomainState } from './saved-domain.ts'
 export type { OutsideInputs } from './outside-inputs.ts'
@@ -51,3 +55,6 @@ export { VcpuVapic } from './x86/vapic/vcpu-vapic.ts'
 export type { VcpuVapicOptions, VcpuVapicState } from './x86/vapic/vcpu-vapic.ts'
 export { FrameHolds } from './frame-holds.ts'
 export { openGuestMemory, openOwnedMemory, type GuestMemoryHandles } from './worker-memory.ts'
+export { FrameSet, WrittenFrames, WrittenSince } from './written-frames.ts'
+export type { FrameBits } from './written-frames.ts'
+export { LoggedMemory } from './logged-memory.ts'

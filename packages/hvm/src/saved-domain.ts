@@ -108,26 +108,43 @@ export async function beginSavingDomain<S extends DomainState>(
   deadlineMs: number,
   atRest: () => void,
 ): Promise<DomainSaving<S>> {
+  // Few machines are saved: those that are not do not load it.
+  const copying = await import('./page-copies.ts')
+  const begun: { copies?: PageCopies } = {}
+  const state = await saveDomainState(domain, own, deadlineMs, () => {
+    atRest()
+    // Last of all: nothing is thrown after it. The models go on when this has returned.
+    begun.copies = new copying.PageCopies(domain)
+  })
+  const copies = begun.copies!
+  return { state, pages: (turn) => copies.collect(turn), close: () => copies.close() }
+}
+
+/**
+ * Saves a domain but for the contents of its RAM. Every vCPU is brought between two instructions and the device models to
+ * rest. Not while `run` is under way.
+ *
+ * @param deadlineMs - host time that devices may take
+ * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
+ * @throws HvmError, DeviceError
+ */
+export async function saveDomainState<S extends DomainState>(
+  domain: Domain,
+  own: OwnPart<S>,
+  deadlineMs: number,
+  atRest: () => void,
+): Promise<S> {
   if (domain.seesHypervisor) {
     const why = 'its grants and rings are not part of a snapshot'
     throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot be saved: ${why}`)
   }
-  // Few machines are saved: those that are not do not load it.
-  const copying = await import('./page-copies.ts')
   domain.secondLevel.late?.finishNow()
-  const others: { state?: Omit<S, 'devices'>; copies?: PageCopies } = {}
+  const others: { state?: Omit<S, 'devices'> } = {}
   const devices = await domain.saveDevices(deadlineMs, () => {
     others.state = stateOf(domain, own)
     atRest()
-    // Last of all: nothing is thrown after it. The models go on when this has returned.
-    others.copies = new copying.PageCopies(domain)
   })
-  const copies = others.copies!
-  return {
-    state: { ...others.state!, devices } as unknown as S,
-    pages: (turn) => copies.collect(turn),
-    close: () => copies.close(),
-  }
+  return { ...others.state!, devices } as unknown as S
 }
 
 /** Returns all of a domain that is being saved, and does not run meanwhile. */

@@ -25,7 +25,7 @@ export interface VirtualProcessor {
   /** Executes one instruction, or delivers one event; absent: it cannot do one alone. */
   step?(): CpuExit
   /** A turn that is used up may end before the next instruction: generated code does not look everywhere. Absent: it may. */
-  readonly turnMayEnd?: boolean
+  turnMayEnd?: boolean
   /** Goes on with the instruction that is under way. @returns undefined when none is any more, else why it cannot finish */
   settle(): CpuExit | undefined
   /** Has `run` return at the end of the present instruction. */

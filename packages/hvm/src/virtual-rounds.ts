@@ -28,6 +28,8 @@ export interface RoundState {
   readonly ran: boolean
   /** Something has happened since inputs were asked for; absent: no. */
   readonly moved?: boolean
+  /** The turn cannot end before the next instruction, even if nothing is left of it; absent: it can. */
+  readonly goesOn?: boolean
 }
 
 /** What the rounds ask of the loop that they are part of. */
@@ -104,6 +106,8 @@ export class VirtualRounds {
   #moved = false
   /** vCPUs that have had to wait for memory in this round. */
   #stalled = 0
+  /** The turn was saved where it could not end: its processor is told when it is there. */
+  #forcesOn = false
   /** Where time goes on to when all vCPUs wait. */
   readonly #deadline = new Instant()
 
@@ -203,6 +207,10 @@ export class VirtualRounds {
       this.#inTurn = true
       this.#left = TURN
     }
+    if (this.#forcesOn) {
+      this.#forcesOn = false
+      vcpu.cpu.turnMayEnd = false
+    }
     const before = vcpu.cpu.cost
     const left = this.#left
     const inputs = host.inputs()
@@ -256,6 +264,7 @@ export class VirtualRounds {
 
   /** Where the round is that is under way, by name; no vCPU waits for an answer. */
   save(): RoundState {
+    const goesOn = this.#inTurn && this.#host.vcpus[this.#next]?.cpu.turnMayEnd === false
     return {
       version: 1,
       next: this.#next,
@@ -265,6 +274,7 @@ export class VirtualRounds {
       spent: this.#spent,
       ran: this.#ran,
       ...(this.#moved && { moved: true }),
+      ...(goesOn && { goesOn }),
     }
   }
 
@@ -280,6 +290,7 @@ export class VirtualRounds {
     this.#spent = state.spent
     this.#ran = state.ran
     this.#moved = state.moved ?? false
+    this.#forcesOn = state.goesOn ?? false
   }
 
   /** Power-on: what was under way is no more. */
@@ -291,5 +302,6 @@ export class VirtualRounds {
     this.#ran = false
     this.#moved = false
     this.#stalled = 0
+    this.#forcesOn = false
   }
 }

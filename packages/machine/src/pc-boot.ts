@@ -66,7 +66,7 @@ export class PcBoot {
       state = await loadDirectly(domain, { map, memoryBytes, board: acpi, optionRoms, images })
     }
     for (const vcpu of domain.vcpus) {
-      vcpu.cpu.reset(vcpu.id === 0)
+      vcpu.reset()
       if (this.#direct) handOverMemoryTypes(vcpu.cpu, acpi.ecam)
     }
     domain.vcpus[0]?.cpu.load(state)

@@ -41,6 +41,7 @@ import { inSystemManagement } from './smram.ts'
 import { Sleep } from './sleep.ts'
 import type { PcSnapshot, PcSnapshotSource } from './pc-snapshot.ts'
 import type { PcInputs } from './recording/pc-inputs.ts'
+import type { SnapshotParts } from './snapshot.ts'
 import type { Snapshots } from './snapshots.ts'
 import { SerialLine, type SerialPort } from './serial-port.ts'
 import { measurePc, type PcStatistics } from './statistics.ts'
@@ -148,7 +149,12 @@ export class Pc {
       turn: () => sleeper.sleep(0),
       paused: () => this.#life.paused(),
     }))
-    gate?.start(this.domain)
+    gate?.start({
+      domain: this.domain,
+      pause: (action) => this.#life.pause(action),
+      saveState: async (deadlineMs, atRest) =>
+        (await import('./snapshot.ts')).savePcState(this.#snapshotParts(), deadlineMs, atRest),
+    })
     if (gate !== undefined) this.domain.takeInputs(gate.gate)
     const lines = Array.from({ length: options.serialPorts ?? 1 }, (_, port) => {
       const receive = (bytes: Uint8Array): void => {
@@ -369,15 +375,17 @@ export class Pc {
     return pcGdbTarget(this.domain, debug, options)
   }
 
+  #snapshotParts(): SnapshotParts {
+    const { area } = this.#boot
+    const { domain, vapic } = this
+    return { domain, options: this.#options, random: this.#random, area, vapic, sleep: this.#sleep }
+  }
+
   async #loadSnapshots(): Promise<Snapshots> {
     const { Snapshots } = await import('./snapshots.ts')
     return (this.#snapshots ??= new Snapshots({
       life: this.#life,
-      parts: () => {
-        const { area } = this.#boot
-        const { domain, vapic } = this
-        return { domain, options: this.#options, random: this.#random, area, vapic, sleep: this.#sleep }
-      },
+      parts: () => this.#snapshotParts(),
       slept: (asleep) => this.#options.onSleep?.(asleep),
     }))
   }

@@ -4,6 +4,7 @@ import {
   checkShape,
   type DomainReturn,
   type DomainVapic,
+  saveX86DomainState,
   type X86Domain,
   type X86DomainRestoring,
 } from '@retrap/hvm'
@@ -85,6 +86,27 @@ export async function savePc(parts: SnapshotParts, deadlineMs: number, atRest: (
     const whole = { ...others.state!, domain: state }
     const finish = async (): Promise<PcSnapshot> => ({ state: whole, pages: await copiedPages(pages) })
     return { tookMs: (hostClock() - begun) / 1e6, finish, close }
+  })
+}
+
+/**
+ * Saves a PC but for its RAM. Not while it runs.
+ *
+ * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
+ * @throws MachineError `ERR_SNAPSHOT` as {@link savePc}
+ */
+export async function savePcState(
+  parts: SnapshotParts,
+  deadlineMs: number,
+  atRest: () => void,
+): Promise<PcSnapshotState> {
+  const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
+  return explaining('this machine cannot be saved', lacksCode, async () => {
+    const domain = await saveX86DomainState(parts.domain, deadlineMs, () => {
+      others.state = stateOf(parts)
+      atRest()
+    })
+    return { ...others.state!, domain }
   })
 }
 

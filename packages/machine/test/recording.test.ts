@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
-import { EXIT_PORT, LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
+import { COUNT_ADDRESS, EXIT_PORT, LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
 
 const closing: { close(): void }[] = []
 afterEach(() => closing.splice(0).forEach((one) => one.close()))
@@ -207,4 +207,99 @@ test('a recording of another machine is refused by what differs', { timeout: 60_
   await expect(replayPc(other, sourceOf(file))).rejects.toMatchObject({
     message: 'the recording is of another machine: epochSeconds 1767225600, expected 1',
   })
+})
+
+test(
+  'checkpoints change nothing of a run, and each place is the same by whichever it is reached',
+  { timeout: 90_000 },
+  async () => {
+    const pieces: Uint8Array[] = []
+    const often = { checkpointMs: 0.01 }
+    const recorder = await recordPc(options(2, true), (piece) => void pieces.push(piece.slice()), often)
+    const { pc } = recorder
+    closing.push(pc)
+    const running = pc.run({ timeoutMs: 30_000 })
+    await typeTo(pc)
+    expect(await running).toMatchObject({ reason: 'debug-exit' })
+    await recorder.end()
+    const file = bytesOf(pieces)
+    const { checkpoints } = await openRecording(sourceOf(file))
+    expect(checkpoints.length).toBeGreaterThan(2)
+    expect(checkpoints[0]!.instructions).toBe(recorder.instructions)
+    const without = await replayPc(options(2, false), sourceOf(file), { checkpointMs: Infinity })
+    const atEnd = await replayPc(options(2, true), sourceOf(file), { at: 'end' })
+    closing.push(without, atEnd)
+    const places = [0.2, 0.5, 0.7, 0.9].map((part) => Math.floor(without.end * part))
+    // Checkpoints of the file are far apart: forwards none is used.
+    const seen = new Map<number, unknown>()
+    for (const place of places) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await without.goto(place)
+      // oxlint-disable-next-line no-await-in-loop
+      seen.set(place, await without.pc.save())
+    }
+    expect(await without.run()).toMatchObject({ reason: 'debug-exit' })
+    expect(pollingResult(without.pc)).toEqual(pollingResult(pc))
+    expect(atEnd.instructions).toBe(recorder.instructions)
+    expect(pollingResult(atEnd.pc)).toEqual(pollingResult(pc))
+    for (const place of [...places, ...places].toReversed()) {
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await atEnd.goto(place)).toEqual({ reason: 'arrived' })
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await atEnd.pc.save()).toEqual(seen.get(place))
+    }
+    const replayed = await replayPc(options(2, true), sourceOf(file), often)
+    closing.push(replayed)
+    expect(await replayed.run()).toMatchObject({ reason: 'debug-exit' })
+    expect(replayed.instructions).toBe(recorder.instructions)
+    expect(pollingResult(replayed.pc)).toEqual(pollingResult(pc))
+  },
+)
+
+test('a replay is debugged backwards', { timeout: 240_000 }, async () => {
+  const { file } = await record(2, true)
+  const replay = await replayPc(options(2, true), sourceOf(file), { at: 'end' })
+  closing.push(replay)
+  const debug = await replay.debugger()
+  const { count } = pollingResult(replay.pc) as { count: number }
+  const linear = async (): Promise<bigint> => {
+    const pc = await replay.pc.debugger()
+    return pc.register('rip') + pc.register('cs_base')
+  }
+  expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
+  expect(await debug.stepBack()).toEqual({ reason: 'begin' })
+  await replay.goto(replay.end)
+  const watched = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
+  const writers: { readonly at: number; readonly address: bigint }[] = []
+  for (let back = 1; back <= 2; back++) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await debug.reverseContinue()).toMatchObject({ reason: 'watch', cpu: 0, address: BigInt(COUNT_ADDRESS) })
+    expect(pollingResult(replay.pc)).toMatchObject({ count: count - back })
+    // oxlint-disable-next-line no-await-in-loop
+    writers.push({ at: replay.instructions, address: await linear() })
+  }
+  // Forwards it stops behind the instruction.
+  expect(await debug.continue()).toMatchObject({ reason: 'watch' })
+  expect(pollingResult(replay.pc)).toMatchObject({ count: count - 1 })
+  expect(replay.instructions).toBeGreaterThan(writers[1]!.at)
+  watched.remove()
+  expect(await debug.stepBack()).toEqual({ reason: 'step' })
+  expect(replay.instructions).toBe(writers[1]!.at)
+  await replay.goto(replay.end)
+  const breakpoint = debug.breakpoint(writers[0]!.address)
+  const same = writers.filter(({ address }) => address === writers[0]!.address)
+  for (const { at, address } of same) {
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await debug.reverseContinue()).toEqual({ reason: 'breakpoint', cpu: 0, address })
+    expect(replay.instructions).toBe(at)
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await linear()).toBe(address)
+  }
+  if (same.length > 1) {
+    expect(await debug.continue()).toMatchObject({ reason: 'breakpoint' })
+    expect(replay.instructions).toBe(same.at(-2)!.at)
+  }
+  breakpoint.remove()
+  expect(await debug.continue()).toMatchObject({ reason: 'debug-exit' })
+  expect(pollingResult(replay.pc)).toMatchObject({ count })
 })

@@ -1,8 +1,6 @@
-import { type Domain, type GuestFrames, guestFrames } from '@retrap/hvm'
+import { type Domain, type GuestFrames, LoggedMemory } from '@retrap/hvm'
 import { MigrationError } from './errors.ts'
 import { PAGE_BYTES } from './pages.ts'
-
-type DirtyLog = ReturnType<Domain['dirtyLogs']['start']>
 
 /**
  * A guest's memory while it is sent: which frames it has, and which of them have been written since they were looked at.
@@ -11,7 +9,7 @@ export class SentMemory {
   /** Frames of RAM and ROM, from low to high. */
   readonly frames: readonly GuestFrames[]
   readonly #domain: Domain
-  readonly #logs: DirtyLog[] = []
+  readonly #written: LoggedMemory
 
   /**
    * Begins to log.
@@ -25,14 +23,8 @@ export class SentMemory {
       const what = 'device models in other threads write its memory, and do not say so in advance'
       throw new MigrationError('ERR_MACHINE', `this machine cannot be moved while it runs: ${what}`)
     }
-    this.frames = guestFrames(domain)
-    try {
-      for (const { gfn, count, kind } of this.frames)
-        if (kind === 'ram') this.#logs.push(domain.dirtyLogs.start(gfn, count))
-    } catch (error) {
-      this.close()
-      throw error
-    }
+    this.#written = new LoggedMemory(domain)
+    this.frames = this.#written.frames
   }
 
   /**
@@ -41,7 +33,7 @@ export class SentMemory {
    * @throws MigrationError `ERR_MACHINE`
    */
   checkFrames(): void {
-    if (placesOf(guestFrames(this.#domain)) === placesOf(this.frames)) return
+    if (!this.#written.haveMoved) return
     const what = 'its firmware has changed which memory it has; try again'
     throw new MigrationError('ERR_MACHINE', `this machine cannot be moved now: ${what}`)
   }
@@ -53,28 +45,7 @@ export class SentMemory {
 
   /** Returns frames that may have been written since the last call, or the beginning, from low to high. */
   takeWritten(): number[] {
-    const written: number[] = []
-    const held = new Set<number>()
-    for (const log of this.#logs) {
-      const bits = new Uint32Array(Math.ceil(log.count / 32))
-      log.take(bits)
-      for (let at = 0; at < log.count; at++) {
-        if (bits[at >>> 5] === 0) at |= 31
-        else if (((bits[at >>> 5]! >>> (at & 31)) & 1) !== 0) written.push(log.gfn + at)
-      }
-    }
-    // A model that holds a mapping writes on without a word.
-    this.#domain.heldForWriting((gfn, count) => {
-      for (let i = 0; i < count; i++) held.add(gfn + i)
-    })
-    if (held.size === 0) return written
-    for (const log of this.#logs)
-      for (const gfn of held) if (gfn >= log.gfn && gfn < log.gfn + log.count) log.mark(gfn, 1)
-    return [...new Set([...written, ...[...held].filter((gfn) => this.#isRam(gfn))])].sort((a, b) => a - b)
-  }
-
-  #isRam(gfn: number): boolean {
-    return this.#logs.some((log) => gfn >= log.gfn && gfn < log.gfn + log.count)
+    return this.#written.take()
   }
 
   /** Frames of ROM: firmware shadows itself there, and no log has them. */
@@ -94,17 +65,6 @@ export class SentMemory {
 
   /** Ends the logs. */
   close(): void {
-    for (const log of this.#logs.splice(0)) log.stop()
+    this.#written.close()
   }
-}
-
-/** Where a guest has frames, of either kind: one may become the other. */
-function placesOf(frames: readonly GuestFrames[]): string {
-  const ends: number[] = []
-  for (const { gfn, count } of frames) {
-    if (ends.at(-1) === gfn) ends.pop()
-    else ends.push(gfn)
-    ends.push(gfn + count)
-  }
-  return ends.join(' ')
 }

@@ -14,7 +14,7 @@ export const MOST_SECTION_BYTES: number = 2 ** 30
 export const FOOTER_BYTES = 8
 
 /** Names of sections. A file begins with `DESC` and, if nothing has cut it, ends with `INDX` and `END `. */
-export type SectionName = 'DESC' | 'LOG ' | 'STAT' | 'BYTE' | 'PAGE' | 'INDX' | 'END '
+export type SectionName = 'DESC' | 'LOG ' | 'STAT' | 'BYTE' | 'WRIT' | 'PAGE' | 'INDX' | 'END '
 
 /** A point of a run. */
 export interface Instant {

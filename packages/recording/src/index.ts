@@ -3,6 +3,8 @@
  *
  * @packageDocumentation
  */
+export { CheckpointStore } from './checkpoint-store.ts'
+export type { PageContents, StoredCheckpoint } from './checkpoint-store.ts'
 export { RecordingError } from './errors.ts'
 export type { RecordingErrorCode } from './errors.ts'
 export type { EventKind, RecordedEvent } from './events.ts'

@@ -35,7 +35,7 @@ export class Recording {
     this.marks = index.marks
     this.isCut = isCut
     this.#log = index.sections.filter(({ name }) => name === 'LOG ')
-    this.#checkpoints = checkpointsOf(index.sections)
+    this.#checkpoints = checkpointsOf(index.sections, isCut)
   }
 
   /** @internal Use {@link openRecording}. */
@@ -48,7 +48,7 @@ export class Recording {
     return new Recording(file, description, index ?? (await lookThrough(file)), index === undefined)
   }
 
-  /** Instants of checkpoints, in order. */
+  /** Instants of checkpoints, in the order of the file: the last one may come first. */
   get checkpoints(): readonly Instant[] {
     return this.#checkpoints.map(({ state: { round, instructions } }) => ({ round, instructions }))
   }
@@ -71,7 +71,7 @@ export class Recording {
   }
 
   /** Reads a checkpoint, with all of memory. @throws RecordingError `ERR_DAMAGED` */
-  async checkpoint(number: number): Promise<Required<Omit<Checkpoint, 'cleared'>>> {
+  async checkpoint(number: number): Promise<Pick<Checkpoint, 'state' | 'pages'>> {
     const last = this.#checkpoints[number]
     if (last === undefined) throw new RecordingError('ERR_STATE', `there is no checkpoint ${number}`)
     const pages = new Map<number, Uint8Array | null>()
@@ -82,11 +82,27 @@ export class Recording {
       const saved = await this.#stateOf(entry)
       if (at === number) ({ state } = saved)
       // oxlint-disable-next-line no-await-in-loop
-      for (const piece of entry.pages) this.#addPages(pages, await this.#file.read(piece))
+      for (const piece of await Promise.all(entry.pages.map((page) => this.#file.read(page))))
+        this.#addPages(pages, piece)
       if (saved.cleared === null) break
       for (const gfn of saved.cleared) if (!pages.has(gfn)) pages.set(gfn, null)
     }
     return { state, pages: inOrder(pages) }
+  }
+
+  /**
+   * Reads which pages were written between the next earlier instant with a checkpoint and this one, from low to high.
+   *
+   * @returns undefined where the file does not say
+   * @throws RecordingError `ERR_DAMAGED`
+   */
+  async written(number: number): Promise<Uint32Array | undefined> {
+    const entry = this.#checkpoints[number]?.written
+    if (entry === undefined) return undefined
+    const bytes = await this.#file.read(entry)
+    if (bytes.length % 4 !== 0) throw damagedAt(entry.offset)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    return Uint32Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, true))
   }
 
   async #stateOf({ state, bytes }: CheckpointEntry): Promise<{ state: unknown; cleared: Uint32Array | null }> {
@@ -112,20 +128,22 @@ export class Recording {
 interface CheckpointEntry {
   readonly state: IndexEntry
   readonly bytes: IndexEntry
+  readonly written: IndexEntry | undefined
   readonly pages: readonly IndexEntry[]
 }
 
 /** A checkpoint that was cut is none. @param sections - in the order of the file */
-function checkpointsOf(sections: readonly IndexEntry[]): CheckpointEntry[] {
+function checkpointsOf(sections: readonly IndexEntry[], isCut: boolean): CheckpointEntry[] {
   const found: CheckpointEntry[] = []
   for (let i = 0; i < sections.length; i++) {
     const [state, bytes] = [sections[i]!, sections[i + 1]]
     if (state.name !== 'STAT' || bytes?.name !== 'BYTE') continue
     const pages: IndexEntry[] = []
     let next = i + 2
+    const written = sections[next]?.name === 'WRIT' ? sections[next++] : undefined
     while (sections[next]?.name === 'PAGE') pages.push(sections[next++]!)
-    // Something behind it says that it is whole.
-    if (sections[next] !== undefined) found.push({ state, bytes, pages })
+    // Of a file that was cut, something behind it says that it is whole.
+    if (!isCut || sections[next] !== undefined) found.push({ state, bytes, written, pages })
   }
   return found
 }

@@ -14,10 +14,12 @@ const PAGE_BYTES = 4096
 export interface Checkpoint {
   /** All state but the pages: plain data, which may have typed arrays and bigints. */
   readonly state: unknown
-  /** Memory: all of it, or what has changed since the checkpoint before. */
+  /** Memory: all of it, or what differs from the checkpoint that was added before, which may be of a later instant. */
   readonly pages: SnapshotPages
-  /** Pages that have become zeros since the checkpoint before; undefined: `pages` are all of memory. */
+  /** Pages that are zeros, and are not at the checkpoint that was added before; undefined: `pages` are all of memory. */
   readonly cleared?: Uint32Array
+  /** Pages that were written between the next earlier instant with a checkpoint and this one, from low to high. */
+  readonly written?: Uint32Array
 }
 
 /**
@@ -32,6 +34,7 @@ export class RecordingWriter {
   readonly #index: IndexEntry[] = []
   readonly #marks: RecordingMark[] = []
   #at = 0
+  #pieces = 0
   /** The instant of the first event that waits. */
   #first: Instant = { round: 0, instructions: 0 }
   #last: Instant = { round: 0, instructions: 0 }
@@ -48,6 +51,11 @@ export class RecordingWriter {
     this.#write = write
     this.#chain = this.#attempt(() => this.#put(encodeHeader()))
     this.#section('DESC', new TextEncoder().encode(JSON.stringify(description)), this.#last)
+  }
+
+  /** Pieces of the log that were written, or wait for that. */
+  get pieces(): number {
+    return this.#pieces
   }
 
   /** Bytes that wait to be compressed and written. */
@@ -76,16 +84,20 @@ export class RecordingWriter {
 
   /** Begins to write what was added. */
   flush(): void {
-    if (this.#events.length > 0) this.#section('LOG ', this.#events.take(), this.#first)
+    if (this.#events.length === 0) return
+    this.#pieces++
+    this.#section('LOG ', this.#events.take(), this.#first)
   }
 
   /** Adds a checkpoint. @throws RecordingError `ERR_STATE` after the end; SnapshotError for what is no plain data */
-  checkpoint(at: Instant, { state, pages, cleared }: Checkpoint): void {
+  checkpoint(at: Instant, { state, pages, cleared, written }: Checkpoint): void {
     this.#check()
     const { text, bytes } = encodeState({ state, cleared: cleared ?? null })
     this.flush()
     this.#section('STAT', new TextEncoder().encode(text), at)
     this.#section('BYTE', bytes, at)
+    if (written !== undefined)
+      this.#section('WRIT', new Uint8Array(written.buffer, written.byteOffset, written.byteLength), at)
     const { gfns } = pages
     for (let from = 0; from < gfns.length; from += PAGES_A_SECTION) {
       const some = gfns.slice(from, from + PAGES_A_SECTION)
@@ -94,7 +106,7 @@ export class RecordingWriter {
       piece.set(pages.bytes.subarray(from * PAGE_BYTES, (from + some.length) * PAGE_BYTES), 4 * some.length)
       this.#section('PAGE', piece, at)
     }
-    this.#last = { round: at.round, instructions: at.instructions }
+    if (at.round > this.#last.round) this.#last = { round: at.round, instructions: at.instructions }
   }
 
   /** Waits until all that was flushed is written. @throws what writing threw */

@@ -142,9 +142,12 @@ export class Vcpu {
     this.#executor = new Executor({ core, interpreter, fetch, quickPort, numericError })
   }
 
-  /** Instructions retired since the vCPU was made. */
+  /** Instructions retired since the vCPU was made. It may be set between two runs, as of one that this one goes on from. */
   get retired(): number {
     return this.#turn.retired
+  }
+  set retired(instructions: number) {
+    this.#turn.retired = instructions
   }
 
   /**
@@ -349,6 +352,9 @@ export class Vcpu {
   /** A turn that is used up may end before the next instruction; see {@link Vcpu.run}. */
   get turnMayEnd(): boolean {
     return this.#turn.mayEnd
+  }
+  set turnMayEnd(mayEnd: boolean) {
+    this.#turn.mayEnd = mayEnd
   }
 
   /** An instruction, or the delivery of an event, is in the middle. */

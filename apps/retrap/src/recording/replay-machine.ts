@@ -78,10 +78,12 @@ export class ReplayMachine implements Machine {
       this.#moved = Promise.withResolvers()
       const signals = options.signal === undefined ? [] : [options.signal]
       const signal = AbortSignal.any([this.#interrupt.signal, ...signals])
-      const target = this.#target ?? this.replay.end
+      const target = this.#target
       this.#target = undefined
+      const limits = { ...options, signal }
+      // Without a place to go to, all that the guest has put out is seen.
       // oxlint-disable-next-line no-await-in-loop -- one place after the other
-      const exit = await this.replay.goto(target, { ...options, signal })
+      const exit = await (target === undefined ? this.replay.run(limits) : this.replay.goto(target, limits))
       if (options.signal?.aborted === true) return { reason: 'stopped' }
       if (this.#interrupt.signal.aborted) continue
       if (!isReplays(exit)) return exit

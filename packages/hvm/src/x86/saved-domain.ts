@@ -11,6 +11,7 @@ import {
   type DomainState,
   finishSaving,
   type OwnPart,
+  saveDomainState,
 } from '../saved-domain.ts'
 import type { X86Domain } from './domain.ts'
 
@@ -78,6 +79,15 @@ export function beginSavingX86Domain(
   atRest: () => void = () => undefined,
 ): Promise<X86DomainSaving> {
   return beginSavingDomain(domain, partOf(domain), deadlineMs, atRest)
+}
+
+/**
+ * Saves a domain as {@link beginSavingX86Domain} does, but for the contents of its RAM.
+ *
+ * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
+ */
+export function saveX86DomainState(domain: X86Domain, deadlineMs: number, atRest: () => void): Promise<X86DomainState> {
+  return saveDomainState(domain, partOf(domain), deadlineMs, atRest)
 }
 
 /** Saves a domain as {@link beginSavingX86Domain} does, with its RAM. Not while `run` is under way. */

@@ -412,6 +412,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Power-on. */
   reset(): void {
     this.cpu.reset(this.id === 0)
+    // Models have been reset before, and one that has its line asserted from the beginning tells nobody again.
+    this.updateEvents()
   }
 
   /** Forgets what it has translated: the guest's map has changed. */

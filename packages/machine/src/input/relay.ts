@@ -32,6 +32,16 @@ export class InputRelay implements InputBackend {
     this.#client = client
   }
 
+  /** Events that the model has no room for. */
+  get waiting(): readonly InputEvent[] {
+    return this.#waiting
+  }
+
+  /** Puts such events back; the model has been restored. */
+  restoreWaiting(events: readonly InputEvent[]): void {
+    this.#waiting = events
+  }
+
   receive(events: readonly InputEvent[]): void {
     this.#waiting = [...this.#waiting, ...events]
     this.ready()

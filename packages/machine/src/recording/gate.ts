@@ -7,6 +7,17 @@ const NEAR = 4200
 /** Gives inputs of a party outside to the models that they are for. The bytes are the receiver's to keep. */
 export type Deliver = (data: Uint8Array) => void
 
+/** What a party keeps of the machine's: inputs that were delivered, and that its model has no room for. */
+export interface HeldInputs {
+  /** Returns it as plain data. */
+  save(): unknown
+  /** Puts it back; its model has been restored. */
+  restore(saved: unknown): void
+}
+
+/** Rounds between two looks at whether a checkpoint is due. */
+const LOOK_ROUNDS = 16
+
 /** What the gate asks of its domain. */
 export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'stop' | 'timers' | 'vcpus' | 'wake'>
 
@@ -20,6 +31,13 @@ export abstract class InputGate implements OutsideInputs {
   /** Instructions after which the machine stops. */
   limit: number = Infinity
   alone: boolean = false
+  /** Asked now and then, between two rounds: it may have the machine pause. */
+  look: (() => void) | null = null
+  /** Requests of back ends that have not been answered. */
+  protected asking: number = 0
+  #rounds = 0
+  readonly #held: (HeldInputs | undefined)[] = []
+  #saved: readonly unknown[] = []
   readonly #later = laterTurn()
   readonly #names: string[] = []
   protected readonly parties: Deliver[] = []
@@ -47,11 +65,34 @@ export abstract class InputGate implements OutsideInputs {
    * Adds a party.
    *
    * @param deliver - takes its inputs at their instants
+   * @param held - what it keeps of the machine's
    * @returns its number
    */
-  party(name: string, deliver: Deliver): number {
+  party(name: string, deliver: Deliver, held?: HeldInputs): number {
     this.#names.push(name)
+    this.#held.push(held)
     return this.parties.push(deliver) - 1
+  }
+
+  /** What all parties keep, by number; undefined while a back end is asked for something. */
+  saveParties(): readonly unknown[] | undefined {
+    return this.asking > 0 ? undefined : this.#held.map((held) => held?.save() ?? null)
+  }
+
+  /** Names what parties of the machine that is made next have kept. */
+  willRestore(saved: readonly unknown[]): void {
+    this.#saved = saved
+  }
+
+  /** What a party has kept that is added now; undefined: it begins anew. */
+  savedOf(number: number): unknown {
+    return this.#saved[number]
+  }
+
+  /** Gives parties back what they have kept. The machine is there, and restored. */
+  restoreParties(): void {
+    for (const [number, held] of this.#held.entries())
+      if (number < this.#saved.length) held?.restore(this.#saved[number])
   }
 
   /** An input has come from outside. Its bytes are the gate's to keep. */
@@ -68,6 +109,7 @@ export abstract class InputGate implements OutsideInputs {
   begin(moved: boolean): Promise<unknown> | null {
     if (moved) this.round++
     if (this.domain.instructions >= this.limit) this.reached()
+    if (this.look !== null && ++this.#rounds % LOOK_ROUNDS === 0) this.look()
     return this.atRound(moved)
   }
 

@@ -9,7 +9,10 @@ export function gatedInput(gate: InputGate, name: string, backend: InputBackend)
     setLeds: (leds) => backend.setLeds?.(leds),
     setPointer: (kind) => backend.setPointer?.(kind),
   })
-  const number = gate.party(name, (data) => relay.receive(decode(data)))
+  const number = gate.party(name, (data) => relay.receive(decode(data)), {
+    save: () => relay.waiting,
+    restore: (saved) => relay.restoreWaiting(saved as readonly InputEvent[]),
+  })
   const remote = gate.hasOutside ? new RemoteInput(backend, (events) => gate.post(number, encode(events))) : undefined
   return relay
 }

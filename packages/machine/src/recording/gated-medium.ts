@@ -29,8 +29,12 @@ export class GatedMedium implements BlockBackend {
   ) {
     this.#gate = gate
     this.#medium = medium
-    this.#properties = properties
-    this.#number = gate.party(name, (data) => this.#changed(data))
+    this.#number = gate.party(name, (data) => this.#changed(data), {
+      save: () => this.#properties,
+      restore: () => undefined,
+    })
+    // The machine is made with the medium that was in.
+    this.#properties = (gate.savedOf(this.#number) as BlockProperties | undefined) ?? properties
     medium?.onChange(() => gate.post(this.#number, new TextEncoder().encode(JSON.stringify(medium.properties))))
     if (hasTray) this.tray = this.#gatedTray(medium?.tray)
   }

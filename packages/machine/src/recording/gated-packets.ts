@@ -16,6 +16,12 @@ export interface NetworkFacts {
   readonly linkUp: boolean
 }
 
+/** What a network keeps of the machine's. */
+interface HeldPackets {
+  readonly linkUp: boolean
+  readonly waiting: readonly Uint8Array[]
+}
+
 /** The facts about a network that its card asks for when the machine is made. */
 export const factsOf = ({ macAddress, maximumBytes, linkUp }: PacketBackend): NetworkFacts => ({
   macAddress: macAddress === undefined ? null : [...macAddress],
@@ -46,7 +52,15 @@ export class GatedPackets implements PacketBackend {
     this.#linkUp = facts.linkUp
     if (facts.macAddress !== null) this.macAddress = Uint8Array.from(facts.macAddress)
     if (network?.filter !== undefined) this.filter = (addresses) => network.filter?.(addresses)
-    this.#number = gate.party(name, (data) => this.#delivered(data))
+    this.#number = gate.party(name, (data) => this.#delivered(data), {
+      save: (): HeldPackets => ({ linkUp: this.#linkUp, waiting: this.#waiting }),
+      restore: (saved) => {
+        const { linkUp, waiting } = saved as HeldPackets
+        this.#linkUp = linkUp
+        this.#waiting = [...waiting]
+        this.#outstanding = waiting.length
+      },
+    })
     network?.connect({
       receive: (frame) => this.#received(frame),
       drained: () => this.#drained(),

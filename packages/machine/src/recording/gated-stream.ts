@@ -3,6 +3,8 @@ import type { InputGate } from './gate.ts'
 
 /** Bytes that may be on their way, or wait for the model, before the stream waits. */
 const MOST_OUTSTANDING = 16_384
+/** Bytes that may wait for a stream that has no room. */
+const MOST_UNSENT = 16 << 20
 /** First byte of an input. */
 const BYTES = 0
 const BREAK = 1
@@ -14,17 +16,21 @@ export class GatedStream implements ByteStreamBackend {
   readonly #gate: InputGate
   readonly #number: number
   #client: ByteStreamClient | null = null
-  readonly #waiting: Uint8Array[] = []
+  #waiting: Uint8Array[] = []
   #offering = false
   #outstanding = 0
   /** What the stream had no room for; it takes the rest when it is drained. */
   #unsent: Uint8Array[] = []
+  #unsentBytes = 0
   #full = false
 
   constructor(gate: InputGate, name: string, stream: ByteStreamBackend | null) {
     this.#gate = gate
     this.#stream = stream
-    this.#number = gate.party(name, (data) => this.#delivered(data))
+    this.#number = gate.party(name, (data) => this.#delivered(data), {
+      save: () => this.#waiting,
+      restore: (saved) => void (this.#waiting = [...(saved as readonly Uint8Array[])]),
+    })
     stream?.connect?.({
       receive: (bytes) => this.#received(bytes),
       drained: () => this.#drained(),
@@ -37,10 +43,16 @@ export class GatedStream implements ByteStreamBackend {
     this.#client = client
   }
 
-  /** Takes all bytes: whether the stream has room is no matter of the guest's. */
+  /**
+   * Takes all bytes: whether the stream has room is no matter of the guest's. What a reader that stalls leaves is lost beyond
+   * {@link MOST_UNSENT}, as on a wire.
+   */
   send(bytes: Uint8Array): boolean {
-    if (this.#full) this.#unsent.push(bytes)
-    else if (this.#stream?.send(bytes) === false) this.#full = true
+    if (this.#full) {
+      if (this.#unsentBytes + bytes.length > MOST_UNSENT) return true
+      this.#unsentBytes += bytes.length
+      this.#unsent.push(bytes)
+    } else if (this.#stream?.send(bytes) === false) this.#full = true
     return true
   }
 
@@ -48,6 +60,7 @@ export class GatedStream implements ByteStreamBackend {
     this.#full = false
     const unsent = this.#unsent
     this.#unsent = []
+    this.#unsentBytes = 0
     for (const bytes of unsent) this.send(bytes)
   }
 

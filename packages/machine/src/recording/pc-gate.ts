@@ -4,12 +4,12 @@ import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../pc-options.ts'
 import { isRemovable } from '../removable-drive.ts'
 import type { PcVirtioDevice } from '../virtio-device.ts'
-import type { GatedDomain, InputGate } from './gate.ts'
+import type { InputGate } from './gate.ts'
 import { GatedMedium } from './gated-medium.ts'
 import { factsOf, GatedPackets, type NetworkFacts } from './gated-packets.ts'
 import { gatedInput } from './gated-input.ts'
 import { GatedStream } from './gated-stream.ts'
-import type { PcInputs } from './pc-inputs.ts'
+import type { GatedMachine, PcInputs } from './pc-inputs.ts'
 import { NO_MEDIUM } from '../media.ts'
 
 /** What back ends were when the machine was made: plain data, which a replay has instead of them. */
@@ -45,6 +45,8 @@ export function checkRecordable(options: PcOptions): void {
 /** Puts an {@link InputGate} between the models of a PC and what is outside. */
 export class PcGate implements PcInputs {
   readonly gate: InputGate
+  /** The machine, when it is made. */
+  machine!: GatedMachine
   readonly #facts: BackEndFacts
   readonly #drives: readonly PcDrive[]
 
@@ -55,8 +57,9 @@ export class PcGate implements PcInputs {
     this.#drives = options.drives ?? []
   }
 
-  start(domain: GatedDomain): void {
-    this.gate.start(domain)
+  start(machine: GatedMachine): void {
+    this.machine = machine
+    this.gate.start(machine.domain)
   }
 
   /** Puts the gate before all back ends of the options. */

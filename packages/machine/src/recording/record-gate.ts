@@ -1,6 +1,7 @@
-import type { RecordingWriter } from '@retrap/recording'
+import type { Instant, RecordingWriter } from '@retrap/recording'
 import { saveVcpu } from '@retrap/x86-cpu'
 import type { X86Domain } from '@retrap/hvm'
+import type { LoggedGate, LogPosition } from './checkpoints.ts'
 import { InputGate } from './gate.ts'
 
 /** Instructions between two notes of the processors' registers. */
@@ -15,7 +16,7 @@ const LOOK_ROUNDS = 64
 const AHEAD_NS = 2_000_000
 
 /** Records inputs as they enter the machine, and answers as they come. */
-export class RecordGate extends InputGate {
+export class RecordGate extends InputGate implements LoggedGate {
   readonly hasOutside = true
   readonly #writer: RecordingWriter
   readonly #keepsPace: boolean
@@ -46,7 +47,8 @@ export class RecordGate extends InputGate {
   }
 
   async ask(party: number, key: string, ask: () => Promise<Uint8Array>): Promise<Uint8Array> {
-    const answer = await ask()
+    this.asking++
+    const answer = await ask().finally(() => this.asking--)
     const data = new Uint8Array(1 + key.length + answer.length)
     data[0] = key.length
     for (let i = 0; i < key.length; i++) data[1 + i] = key.charCodeAt(i)
@@ -55,9 +57,14 @@ export class RecordGate extends InputGate {
     return answer
   }
 
-  /** Where the machine is. */
-  instant(): { readonly round: number; readonly instructions: number } {
+  instant(): Instant {
     return { round: this.round, instructions: this.domain.instructions }
+  }
+
+  /** What follows is in the next piece. */
+  position(): LogPosition {
+    this.#writer.flush()
+    return { round: this.round, piece: this.#writer.pieces, ahead: [], answers: [] }
   }
 
   protected atRound(): Promise<unknown> | null {

@@ -1,9 +1,11 @@
-import { RecordingWriter } from '@retrap/recording'
+import { CheckpointStore, RecordingWriter } from '@retrap/recording'
 import { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
+import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { describeRun } from './description.ts'
 import { checkRecordable, PcGate } from './pc-gate.ts'
 import { RecordGate } from './record-gate.ts'
+import { writeCheckpoints } from './saved-checkpoints.ts'
 
 /** How a run is recorded. */
 export interface RecordPcOptions {
@@ -11,6 +13,11 @@ export interface RecordPcOptions {
   readonly about?: unknown
   /** The guest's time does not run ahead of the host's: for guests that people type to. Default false. */
   readonly keepsPace?: boolean | undefined
+  /**
+   * Host time between two checkpoints, in milliseconds; default 1000. They are kept in memory, at most 256 MB of them, and
+   * written when the recording ends. `Infinity`: none is taken on the way, and none is written.
+   */
+  readonly checkpointMs?: number | undefined
 }
 
 /** A PC whose run is recorded. */
@@ -42,19 +49,29 @@ export interface PcRecorder {
 export async function recordPc(
   options: PcOptions,
   write: (bytes: Uint8Array) => unknown,
-  { about, keepsPace = false }: RecordPcOptions = {},
+  { about, keepsPace = false, checkpointMs }: RecordPcOptions = {},
 ): Promise<PcRecorder> {
   checkRecordable(options)
   const description = describeRun(options, about)
   const writer = new RecordingWriter(write, description)
   const gate = new RecordGate(writer, keepsPace, () => pc.domain.vcpus)
-  const pc = await Pc.create(options, new PcGate(gate, description.backEnds, options))
+  const pcGate = new PcGate(gate, description.backEnds, options)
+  const pc = await Pc.create(options, pcGate)
+  const store: Checkpoints = new CheckpointStore()
+  const taker = new CheckpointTaker(pcGate.machine, gate, store, checkpointMs)
+  if (checkpointMs !== Infinity) await taker.take()
   return {
     pc,
     get instructions() {
       return pc.domain.instructions
     },
     mark: (name) => writer.mark(gate.instant(), name),
-    end: () => writer.end(gate.instant()),
+    async end() {
+      if (checkpointMs !== Infinity) await taker.take()
+      const instant = gate.instant()
+      writeCheckpoints(writer, store)
+      store.clear()
+      await writer.end(instant)
+    },
   }
 }

@@ -1,6 +1,7 @@
 import { BlockError } from '@retrap/device'
 import type { X86Domain } from '@retrap/hvm'
-import type { RecordedEvent, Recording } from '@retrap/recording'
+import type { Instant, RecordedEvent, Recording } from '@retrap/recording'
+import type { LoggedGate, LogPosition } from './checkpoints.ts'
 import { type AbortLike, InputGate } from './gate.ts'
 import { noteRegisters } from './record-gate.ts'
 
@@ -15,7 +16,7 @@ export interface Divergence {
 }
 
 /** Gives a machine the inputs of a recording, at their instants. */
-export class ReplayGate extends InputGate {
+export class ReplayGate extends InputGate implements LoggedGate {
   readonly hasOutside = false
   /** Where the replay was found to differ. */
   divergence: Divergence | null = null
@@ -32,17 +33,51 @@ export class ReplayGate extends InputGate {
   /** It has stopped because the recording has no more. */
   isAtEnd = false
 
-  constructor(recording: Recording, cpus: () => X86Domain['vcpus']) {
+  /** @param from - where the machine begins that is made with it; default at power-on */
+  constructor(recording: Recording, cpus: () => X86Domain['vcpus'], from?: LogPosition) {
     super()
     this.#recording = recording
     this.#cpus = cpus
     this.limit = recording.end.instructions
+    if (from === undefined) return
+    this.round = from.round
+    this.#nextPiece = from.piece
+    this.#ahead = [...from.ahead]
+    for (const [key, answers] of from.answers) this.#answers.set(key, [...answers])
+  }
+
+  /** The machine is at a checkpoint. @param retired - instructions that each vCPU has retired */
+  restored(retired: readonly number[]): void {
+    for (const [id, { cpu }] of this.#cpus().entries()) cpu.retired = retired[id] ?? 0
+    this.#same = this.domain.instructions
+    this.restoreParties()
+  }
+
+  instant(): Instant {
+    return { round: this.round, instructions: this.domain.instructions }
+  }
+
+  position(): LogPosition | undefined {
+    if (this.#loading !== null) return undefined
+    const answers = [...this.#answers]
+      .filter(([, list]) => list.length > 0)
+      .map(([key, list]) => [key, [...list]] as const)
+    return { round: this.round, piece: this.#nextPiece, ahead: this.#ahead.slice(this.#at), answers }
   }
 
   /** Does nothing: what comes from outside now was not there then. */
   post(): void {}
 
   async ask(party: number, key: string, _ask: unknown, signal?: AbortLike): Promise<Uint8Array> {
+    this.asking++
+    try {
+      return await this.#answer(party, key, signal)
+    } finally {
+      this.asking--
+    }
+  }
+
+  async #answer(party: number, key: string, signal?: AbortLike): Promise<Uint8Array> {
     for (;;) {
       const answer = this.#answers.get(`${party} ${key}`)?.shift()
       if (answer !== undefined) return answer

@@ -1,13 +1,16 @@
-import { openRecording, type Recording, type RecordingMark } from '@retrap/recording'
+import { CheckpointStore, type Instant, openRecording, type Recording, type RecordingMark } from '@retrap/recording'
 import { MachineError } from '../errors.ts'
-import type { MachineExit } from '../machine-exit.ts'
 import type { MachineRunOptions } from '../machine-life.ts'
 import { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
 import { differenceOf } from '../snapshot-rules.ts'
 import { recordedMachine, type RunDescription } from './description.ts'
+import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { PcGate } from './pc-gate.ts'
-import { type Divergence, ReplayGate } from './replay-gate.ts'
+import type { ReplayDebugger } from './replay-debugger.ts'
+import type { ReplayExit } from './replay-exit.ts'
+import { ReplayGate } from './replay-gate.ts'
+import { keepCheckpoint, readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** A recording, wherever it is. */
 export interface RecordingSource {
@@ -21,18 +24,22 @@ export interface RecordingSource {
 export interface ReplayPcOptions {
   /** Told of each machine before it runs: going back makes another one. Connect its outputs here. */
   readonly onMachine?: ((pc: Pc) => void) | undefined
+  /** Where it begins, in instructions; default at power-on. The nearest checkpoint makes that short. */
+  readonly at?: number | 'end' | undefined
+  /** Host time between two checkpoints, in milliseconds; default 1000. `Infinity`: none is taken on the way. */
+  readonly checkpointMs?: number | undefined
 }
 
-/** Why a replay has stopped. */
-export type ReplayExit =
-  /** The guest or the caller has ended it, as in `pc.run`. */
-  | MachineExit
-  /** It is where it was to go. */
-  | { readonly reason: 'arrived' }
-  /** The recording has no more. */
-  | { readonly reason: 'end-of-recording' }
-  /** It is not the run that was recorded. */
-  | ({ readonly reason: 'diverged' } & Divergence)
+/** Instructions that are executed in less time than it takes to make another machine. */
+const WORTH_INSTRUCTIONS = 20_000_000
+
+/** Opens a recording, of which some checkpoints are in memory already. */
+let openReplay: (
+  source: RecordingSource,
+  options: PcOptions,
+  given: ReplayPcOptions,
+  store: Checkpoints,
+) => Promise<PcReplay>
 
 /**
  * A recorded run that is run again. It needs neither images nor networks: options name the same devices, and what their
@@ -50,20 +57,32 @@ export class PcReplay {
   readonly #recording: Recording
   readonly #options: PcOptions
   readonly #onMachine: (pc: Pc) => void
-  #current: { readonly pc: Pc; readonly gate: ReplayGate } | undefined
+  readonly #store: Checkpoints
+  readonly #checkpointMs: number | undefined
+  #current: { readonly pc: Pc; readonly gate: ReplayGate; readonly taker: CheckpointTaker } | undefined
 
-  private constructor(recording: Recording, options: PcOptions, onMachine: (pc: Pc) => void) {
+  private constructor(recording: Recording, options: PcOptions, given: ReplayPcOptions, store: Checkpoints) {
     this.#recording = recording
     this.#options = options
-    this.#onMachine = onMachine
+    this.#onMachine = given.onMachine ?? (() => undefined)
+    this.#store = store
+    this.#checkpointMs = given.checkpointMs
     this.end = recording.end.instructions
     this.marks = recording.marks
     this.isCut = recording.isCut
     this.about = (recording.description as RunDescription).about
   }
 
-  /** @internal Use {@link replayPc}. */
-  static async open(source: RecordingSource, options: PcOptions, given: ReplayPcOptions): Promise<PcReplay> {
+  static {
+    openReplay = (source, options, given, store) => PcReplay.#open(source, options, given, store)
+  }
+
+  static async #open(
+    source: RecordingSource,
+    options: PcOptions,
+    given: ReplayPcOptions,
+    store: Checkpoints,
+  ): Promise<PcReplay> {
     const recording = await openRecording(source)
     const description = recording.description as Partial<RunDescription> | null
     if (description?.version !== 1)
@@ -73,19 +92,51 @@ export class PcReplay {
     const difference = differenceOf(description.machine!, here)
     if (difference !== undefined)
       throw new MachineError('ERR_OPTION', `the recording is of another machine: ${difference}`)
-    const replay = new PcReplay(recording, options, given.onMachine ?? (() => undefined))
-    await replay.#make()
+    const replay = new PcReplay(recording, options, given, store)
+    const at = given.at === 'end' ? replay.end : (given.at ?? 0)
+    replay.#checkPlace(at)
+    await replay.#makeNear(at)
+    if (replay.instructions < at) await replay.#goOn(at, {})
     return replay
   }
 
-  async #make(): Promise<{ readonly pc: Pc; readonly gate: ReplayGate }> {
+  /** Makes the machine at the last checkpoint that is not after an instruction, or at power-on. */
+  async #makeNear(instruction: number): Promise<void> {
+    const [inMemory, inFile] = [this.#store.nearest(instruction), this.#nearestInFile(instruction)]
+    const memoryAt = this.#store.instants[inMemory]?.instructions ?? -1
+    const fileAt = this.#recording.checkpoints[inFile]?.instructions ?? -1
+    if (memoryAt >= fileAt && memoryAt >= 0) return this.#make(storedCheckpoint(this.#store, inMemory))
+    if (fileAt < 0) {
+      this.#store.clear()
+      await this.#make()
+      await this.#current!.taker.take()
+      return
+    }
+    const from = await readCheckpoint(this.#recording, inFile)
+    keepCheckpoint(this.#store, from)
+    await this.#make(from)
+  }
+
+  /** The file's checkpoints may be in any order. */
+  #nearestInFile(instruction: number): number {
+    let [found, most] = [-1, -1]
+    for (const [i, { instructions }] of this.#recording.checkpoints.entries())
+      if (instructions <= instruction && instructions > most) [found, most] = [i, instructions]
+    return found
+  }
+
+  async #make(from?: StartingPoint): Promise<void> {
     const { backEnds } = this.#recording.description as RunDescription
-    const gate: ReplayGate = new ReplayGate(this.#recording, () => pc.domain.vcpus)
-    const pc: Pc = await Pc.create(this.#options, new PcGate(gate, backEnds, this.#options))
+    const gate: ReplayGate = new ReplayGate(this.#recording, () => pc.domain.vcpus, from?.position)
+    if (from !== undefined) gate.willRestore(from.parties)
+    const pcGate = new PcGate(gate, backEnds, this.#options)
     this.#current?.pc.close()
-    this.#current = { pc, gate }
+    const options =
+      from === undefined ? this.#options : { ...this.#options, snapshot: { state: from.pc, pages: from.pages } }
+    const pc: Pc = await Pc.create(options, pcGate)
+    if (from !== undefined) gate.restored(from.retired)
+    this.#current = { pc, gate, taker: new CheckpointTaker(pcGate.machine, gate, this.#store, this.#checkpointMs) }
     this.#onMachine(pc)
-    return this.#current
   }
 
   /** The machine as it is now. What is typed to it, or sent, does not reach it. */
@@ -100,19 +151,37 @@ export class PcReplay {
 
   /** Runs on to the end of the recording. @throws MachineError as `pc.run` */
   run(options: MachineRunOptions = {}): Promise<ReplayExit> {
-    return this.goto(this.end, options)
+    return this.#goOn(this.end, options)
   }
 
   /**
-   * Goes to where the vCPUs have retired so many instructions, forwards or backwards: to the first instant there.
+   * Goes to where the vCPUs have retired so many instructions, forwards or backwards: to the first instant there. It begins
+   * at the nearest checkpoint, so that what the guest puts out on the way may not be seen.
    *
    * @returns `arrived`, or why it is elsewhere
    * @throws MachineError `ERR_OPTION` for what is not in the recording; as `pc.run`
    */
   async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayExit> {
+    this.#checkPlace(instruction)
+    if (instruction < this.instructions || this.#hasBetween(this.instructions, instruction))
+      await this.#makeNear(instruction)
+    return this.#goOn(instruction, options)
+  }
+
+  #checkPlace(instruction: number): void {
     if (!Number.isSafeInteger(instruction) || instruction < 0 || instruction > this.end)
       throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected 0 to ${this.end}`)
-    const { pc, gate } = instruction < this.instructions ? await this.#make() : this.#current!
+  }
+
+  /** Whether there is a checkpoint on the way that is worth another machine. */
+  #hasBetween(from: number, to: number): boolean {
+    const least = from + WORTH_INSTRUCTIONS
+    const isThere = ({ instructions }: Instant): boolean => instructions > least && instructions <= to
+    return this.#store.instants.some(isThere) || this.#recording.checkpoints.some(isThere)
+  }
+
+  async #goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
+    const { pc, gate } = this.#current!
     gate.limit = instruction
     const exit = await pc.run(options)
     if (gate.divergence !== null) return { reason: 'diverged', ...gate.divergence }
@@ -121,6 +190,24 @@ export class PcReplay {
       return isShort ? { reason: 'end-of-recording' } : exit
     }
     return { reason: instruction === this.end ? 'end-of-recording' : 'arrived' }
+  }
+
+  /** A debugger that goes backwards too. Its machine is the replay's. */
+  async debugger(): Promise<ReplayDebugger> {
+    const { attachReplayDebugger } = await import('./replay-debugger.ts')
+    const replay = (): PcReplay => this
+    return attachReplayDebugger({
+      get pc() {
+        return replay().pc
+      },
+      get instructions() {
+        return replay().instructions
+      },
+      end: this.end,
+      goto: (instruction, options) => this.goto(instruction, options),
+      makeNear: (instruction) => this.#makeNear(instruction),
+      goOn: (instruction, options) => this.#goOn(instruction, options),
+    })
   }
 
   /** Ends the machine. */
@@ -137,5 +224,5 @@ export class PcReplay {
  *   `createPc`
  */
 export function replayPc(options: PcOptions, source: RecordingSource, given: ReplayPcOptions = {}): Promise<PcReplay> {
-  return PcReplay.open(source, options, given)
+  return openReplay(source, options, given, new CheckpointStore())
 }

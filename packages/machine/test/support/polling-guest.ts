@@ -7,6 +7,8 @@ export const EXIT_PORT = 0x501
 /** What ends the guest when it comes by the serial port. */
 export const LAST = 'q'
 const STATE = 0x20_0000
+/** Where the guest counts what it has taken. */
+export const COUNT_ADDRESS = STATE + 4
 const TRAMPOLINE = 0x8000
 const COUNTER = 0x9000
 const APIC = 0xfee0_0000

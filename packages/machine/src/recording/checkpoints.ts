@@ -1,0 +1,207 @@
+import { LoggedMemory } from '@retrap/hvm'
+import type { CheckpointStore, Instant, PageContents, RecordedEvent } from '@retrap/recording'
+import type { PcSnapshotState } from '../pc-snapshot.ts'
+import type { InputGate } from './gate.ts'
+import type { GatedMachine } from './pc-inputs.ts'
+
+/** Host time between two checkpoints, if so much was executed: going back executes no more than that again. */
+const INTERVAL_MS = 1000
+const INSTRUCTIONS_A_MS = 2000
+/** A checkpoint takes at most this part of the time. */
+const MOST_SHARE = 1 / 20
+/** Host time that devices have to come to rest. */
+const DEADLINE_MS = 2000
+/** Attempts that may fail one after the other. */
+const MOST_FAILURES = 3
+/** Frames below it are looked at each time: devices and patchers keep machine addresses of them. */
+const FIRST_LOGGED_GFN = 0x100
+const PAGE_BYTES = 4096
+const WORDS = PAGE_BYTES / 4
+
+/** Where a run is in its log. */
+export interface LogPosition {
+  readonly round: number
+  /** The piece of the log that is read next. */
+  readonly piece: number
+  /** Inputs and checks that were read, and are still to come. */
+  readonly ahead: readonly RecordedEvent[]
+  /** Answers that were read, and that nobody has asked for. */
+  readonly answers: readonly (readonly [key: string, answers: readonly Uint8Array[]])[]
+}
+
+/** What a checkpoint of a recorded or replayed machine holds. */
+export interface CheckpointState {
+  /** The machine, without the contents of RAM. */
+  readonly pc: PcSnapshotState
+  /** What the parties outside keep of the machine's, by number. */
+  readonly parties: readonly unknown[]
+  /** Instructions that each vCPU has retired. */
+  readonly retired: readonly number[]
+}
+
+/** The checkpoints of a run. */
+export type Checkpoints = CheckpointStore<LogPosition>
+
+/** A gate that knows where its run is in the log. */
+export interface LoggedGate extends InputGate {
+  /** The instant of the machine. */
+  instant(): Instant
+  /** Where it is in the log; undefined while something of it is being read. */
+  position(): LogPosition | undefined
+}
+
+/**
+ * Takes checkpoints of a machine as it runs: between two rounds of its vCPUs, as `pc.save` does, so that the run is the same
+ * with and without. Only frames that were written since the last one are looked at.
+ */
+export class CheckpointTaker {
+  readonly #machine: GatedMachine
+  readonly #gate: LoggedGate
+  readonly #store: Checkpoints
+  readonly #intervalMs: number
+  #written: LoggedMemory | null = null
+  #isTaking = false
+  #failures = 0
+  /** Host time of the next one. */
+  #due = 0
+  /** Instructions of the next one. */
+  #least = 0
+
+  /** @param intervalMs - host time between two checkpoints; `Infinity`: none is taken unless `take` is called */
+  constructor(machine: GatedMachine, gate: LoggedGate, store: Checkpoints, intervalMs: number = INTERVAL_MS) {
+    this.#intervalMs = intervalMs
+    this.#machine = machine
+    this.#gate = gate
+    this.#store = store
+    if (machine.domain.writtenElsewhere || intervalMs === Infinity) return
+    gate.look = () => this.#look()
+    // The machine is at a checkpoint: what is written from now on is what differs from it.
+    if (store.last !== undefined) this.#begin()
+  }
+
+  #begin(): void {
+    this.#written = new LoggedMemory(this.#machine.domain)
+    this.#wait(0)
+  }
+
+  /** @param tookMs - host time of the last one */
+  #wait(tookMs: number): void {
+    this.#due =
+      performance.now() +
+      Math.max(this.#intervalMs, Math.min(1, this.#intervalMs / INTERVAL_MS) * (tookMs / MOST_SHARE))
+    this.#least = this.#machine.domain.instructions + INSTRUCTIONS_A_MS * this.#intervalMs
+  }
+
+  #look(): void {
+    if (this.#isTaking || this.#failures >= MOST_FAILURES || performance.now() < this.#due) return
+    const { instructions } = this.#machine.domain
+    if (instructions < this.#least || instructions <= (this.#store.last?.instructions ?? -1)) return
+    this.#isTaking = true
+    void this.#machine.pause(() => this.take()).catch(() => undefined)
+  }
+
+  /**
+   * Takes one now. Not while the machine runs, but for a pause.
+   *
+   * @returns whether that was possible: not where something of the machine cannot be saved
+   */
+  async take(): Promise<boolean> {
+    const begun = performance.now()
+    const instant = this.#gate.instant()
+    this.#isTaking = true
+    try {
+      if (this.#machine.domain.writtenElsewhere) return false
+      if (instant.instructions <= (this.#store.last?.instructions ?? -1)) return false
+      await this.#take(instant)
+      this.#failures = 0
+      return true
+    } catch {
+      // A device that cannot be saved, or is busy. Frames that were taken from the log are compared next time.
+      this.#failures++
+      this.close()
+      return false
+    } finally {
+      this.#isTaking = false
+      this.#wait(performance.now() - begun)
+    }
+  }
+
+  async #take(instant: Instant): Promise<void> {
+    const gate = this.#gate
+    const kept: { pages?: Map<number, PageContents>; parties?: readonly unknown[]; position?: LogPosition } = {}
+    const pc = await this.#machine.saveState(DEADLINE_MS, () => {
+      const [parties, position] = [gate.saveParties(), gate.position()]
+      if (parties === undefined || position === undefined) throw new Error('the machine waits for its back ends')
+      Object.assign(kept, { parties, position, pages: this.#changedPages() })
+    })
+    const { pages, parties, position } = kept as Required<typeof kept>
+    const retired = this.#machine.domain.vcpus.map(({ cpu }) => cpu.retired)
+    const state: CheckpointState = { pc, parties, retired }
+    this.#store.add(instant, state, pages, position, bytesOf(position))
+  }
+
+  /** Pages that may have changed since the last checkpoint, with their contents. */
+  #changedPages(): Map<number, PageContents> {
+    const pages = new Map<number, PageContents>()
+    const written = this.#written
+    const { domain } = this.#machine
+    if (written === null || written.haveMoved || this.#store.last === undefined) {
+      written?.close()
+      this.#written = new LoggedMemory(domain)
+      for (const { gfn, count } of this.#written.frames)
+        for (let at = gfn; at < gfn + count; at++) this.#noteChanged(pages, at)
+      return pages
+    }
+    for (const { gfn, count, kind } of written.frames) {
+      const end = kind === 'rom' ? gfn + count : Math.min(gfn + count, FIRST_LOGGED_GFN)
+      for (let at = gfn; at < end; at++) this.#noteChanged(pages, at)
+    }
+    for (const gfn of written.take()) this.#note(pages, gfn)
+    return pages
+  }
+
+  #noteChanged(pages: Map<number, PageContents>, gfn: number): void {
+    const latest = this.#store.latest(gfn)
+    const contents = this.#contents(gfn, latest)
+    if (contents !== latest) pages.set(gfn, contents)
+  }
+
+  #note(pages: Map<number, PageContents>, gfn: number): void {
+    pages.set(gfn, this.#contents(gfn, this.#store.latest(gfn)))
+  }
+
+  /** The contents of a frame: those of the last checkpoint where they are the same. */
+  #contents(gfn: number, latest: PageContents): PageContents {
+    const { p2m, memory } = this.#machine.domain
+    const ma = p2m.translate(gfn * PAGE_BYTES)
+    if (ma < 0) return null
+    const { u8, u32 } = memory
+    if (isSame(u32, ma >>> 2, latest)) return latest
+    if (latest !== null && isSame(u32, ma >>> 2, null)) return null
+    return u8.slice(ma, ma + PAGE_BYTES)
+  }
+
+  /** The machine is used no more, or the next checkpoint looks at all of memory. */
+  close(): void {
+    this.#written?.close()
+    this.#written = null
+  }
+}
+
+/** Whether a frame has these contents. @param first - word of its first byte */
+function isSame(u32: Uint32Array, first: number, contents: PageContents): boolean {
+  if (contents === null) {
+    for (let i = 0; i < WORDS; i++) if (u32[first + i] !== 0) return false
+    return true
+  }
+  const words = new Uint32Array(contents.buffer, contents.byteOffset, WORDS)
+  for (let i = 0; i < WORDS; i++) if (u32[first + i] !== words[i]) return false
+  return true
+}
+
+const bytesOf = ({ ahead, answers }: LogPosition): number => {
+  let bytes = 0
+  for (const { data } of ahead) bytes += data.length
+  for (const [, list] of answers) for (const each of list) bytes += each.length
+  return bytes
+}

@@ -1,0 +1,191 @@
+import type { WatchKind } from '@retrap/x86-cpu'
+import type { MachineDebugger, Removable, StopHandler } from '../debugger/machine-debugger.ts'
+import type { MachineRunOptions } from '../machine-life.ts'
+import type { Pc } from '../pc.ts'
+import type { ReplayExit } from './replay-exit.ts'
+
+/** Why a replay that is debugged has stopped. */
+export type ReplayStop =
+  /** The instruction at a breakpoint is next. */
+  | { readonly reason: 'breakpoint'; readonly cpu: number; readonly address: bigint }
+  /** Watched bytes are accessed: by the instruction before this place, or, backwards, by the one that is next. */
+  | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint }
+  /** A step back has ended. */
+  | { readonly reason: 'step' }
+  /** It is at power-on. */
+  | { readonly reason: 'begin' }
+  /** It could not get further, as in `PcReplay.run`. */
+  | ReplayExit
+
+/** The replay that is debugged. */
+export interface TravellingMachine {
+  /** The machine as it is now. */
+  readonly pc: Pc
+  /** Instructions that its vCPUs have retired. */
+  readonly instructions: number
+  /** Where the recording ends. */
+  readonly end: number
+  /** Goes to an instruction. */
+  goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
+  /** Makes the machine at the last checkpoint that is not after an instruction. */
+  makeNear(instruction: number): Promise<void>
+  /** Runs the machine on to an instruction, which may be behind the end by one. */
+  goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
+}
+
+/** A breakpoint or a watchpoint. */
+interface Stopper {
+  set(debug: MachineDebugger, handler: StopHandler): Removable
+}
+
+/** A place where one of them stops. */
+interface Hit {
+  readonly reason: 'breakpoint' | 'watch'
+  readonly cpu: number
+  readonly address: bigint
+  /** Instructions that have retired there. */
+  readonly at: number
+}
+
+const stopOf = ({ reason, cpu, address }: Hit): ReplayStop => ({ reason, cpu, address })
+
+let attach: (machine: TravellingMachine) => ReplayDebugger
+
+/** Gives a replay its debugger. */
+export function attachReplayDebugger(machine: TravellingMachine): ReplayDebugger {
+  return attach(machine)
+}
+
+/**
+ * Goes through a recorded run in both directions. Made by `replay.debugger()`.
+ *
+ * Breakpoints and watchpoints stay when going back makes another machine; registers and memory are those of the debugger of
+ * `replay.pc`.
+ */
+export class ReplayDebugger {
+  static {
+    attach = (machine) => new ReplayDebugger(machine)
+  }
+
+  readonly #machine: TravellingMachine
+  readonly #stoppers = new Set<Stopper>()
+
+  private constructor(machine: TravellingMachine) {
+    this.#machine = machine
+  }
+
+  /** Stops before the instruction at a linear address, whichever vCPU comes there. */
+  breakpoint(address: bigint): Removable {
+    return this.#add({ set: (debug, handler) => debug.breakpoint(address, handler) })
+  }
+
+  /** Stops where watched bytes are accessed; devices' own accesses do not count. @param length - in bytes, up to 1 MiB */
+  watch(address: bigint, length: number, kind: WatchKind): Removable {
+    return this.#add({ set: (debug, handler) => debug.watch(address, length, kind, handler) })
+  }
+
+  #add(stopper: Stopper): Removable {
+    this.#stoppers.add(stopper)
+    return { remove: () => void this.#stoppers.delete(stopper) }
+  }
+
+  /** Runs on to the next breakpoint or watchpoint, or to the end. @throws MachineError as `pc.run` */
+  async continue(options: MachineRunOptions = {}): Promise<ReplayStop> {
+    const from = this.#machine.instructions
+    const { hit, exit } = await this.#run(
+      this.#machine.end,
+      options,
+      ({ at, reason }) => at > from || reason === 'watch',
+    )
+    return hit === undefined ? exit : stopOf(hit)
+  }
+
+  /**
+   * Goes back by one instruction, whichever vCPU has executed it.
+   *
+   * @throws MachineError as `pc.run`
+   */
+  async stepBack(options: MachineRunOptions = {}): Promise<ReplayStop> {
+    const { instructions } = this.#machine
+    if (instructions === 0) return { reason: 'begin' }
+    const exit = await this.#machine.goto(instructions - 1, options)
+    return exit.reason === 'arrived' ? { reason: 'step' } : exit
+  }
+
+  /**
+   * Goes back to the last breakpoint before this place, or to the last access of watched bytes: to before the instruction that
+   * makes it.
+   *
+   * @returns `begin` where there was none: the machine is at power-on
+   * @throws MachineError as `pc.run`
+   */
+  async reverseContinue(options: MachineRunOptions = {}): Promise<ReplayStop> {
+    const machine = this.#machine
+    const now = machine.instructions
+    for (let before = now; before > 0;) {
+      // oxlint-disable-next-line no-await-in-loop -- from the last checkpoint on, backwards
+      await machine.makeNear(before - 1)
+      const { instructions: first } = machine
+      let last: Hit | undefined
+      const note = (hit: Hit): boolean => {
+        // An access shows when its instruction has retired: it is behind the place.
+        const place = hit.reason === 'watch' ? hit.at - 1 : hit.at
+        if (place < now && place < before) last = hit
+        return false
+      }
+      // oxlint-disable-next-line no-await-in-loop
+      const { exit } = await this.#run(before + 1, options, note)
+      if (options.signal?.aborted === true || exit.reason === 'timeout' || exit.reason === 'diverged') return exit
+      // oxlint-disable-next-line no-await-in-loop
+      if (last !== undefined) return this.#arrive(last, options)
+      before = first
+    }
+    await machine.goto(0, options)
+    return { reason: 'begin' }
+  }
+
+  async #arrive(hit: Hit, options: MachineRunOptions): Promise<ReplayStop> {
+    const machine = this.#machine
+    const exit = await machine.goto(hit.reason === 'watch' ? hit.at - 1 : hit.at, options)
+    if (exit.reason !== 'arrived') return exit
+    // An interrupt may be delivered before the instruction is next.
+    if (hit.reason === 'breakpoint') await this.#run(hit.at + 1, options, ({ address }) => address === hit.address)
+    return stopOf(hit)
+  }
+
+  /**
+   * Runs on with all breakpoints and watchpoints.
+   *
+   * @param stops - whether the machine is to stop at a hit
+   */
+  async #run(
+    to: number,
+    options: MachineRunOptions,
+    stops: (hit: Hit) => boolean,
+  ): Promise<{ readonly hit: Hit | undefined; readonly exit: ReplayExit }> {
+    const machine = this.#machine
+    const debug = await machine.pc.debugger()
+    const abort = new AbortController()
+    const stop = (): void => abort.abort()
+    options.signal?.addEventListener('abort', stop)
+    if (options.signal?.aborted === true) stop()
+    let found: Hit | undefined
+    const handler: StopHandler = (told) => {
+      if (told.kind !== 'breakpoint' && told.kind !== 'watch') return undefined
+      const hit: Hit = { reason: told.kind, cpu: told.cpu, address: told.address, at: machine.instructions }
+      if (found !== undefined || !stops(hit)) return undefined
+      found = hit
+      stop()
+      return 'stay'
+    }
+    const set = [...this.#stoppers].map((stopper) => stopper.set(debug, handler))
+    try {
+      const exit = await machine.goOn(to, { ...options, signal: abort.signal })
+      return { hit: found, exit }
+    } finally {
+      options.signal?.removeEventListener('abort', stop)
+      for (const each of set) each.remove()
+      if (debug.isStopped) debug.resume()
+    }
+  }
+}

@@ -1,0 +1,13 @@
+import type { MachineExit } from '../machine-exit.ts'
+import type { Divergence } from './replay-gate.ts'
+
+/** Why a replay has stopped. */
+export type ReplayExit =
+  /** The guest or the caller has ended it, as in `pc.run`. */
+  | MachineExit
+  /** It is where it was to go. */
+  | { readonly reason: 'arrived' }
+  /** The recording has no more. */
+  | { readonly reason: 'end-of-recording' }
+  /** It is not the run that was recorded. */
+  | ({ readonly reason: 'diverged' } & Divergence)

@@ -1,0 +1,60 @@
+import type { GuestPages, GuestPageSource } from '@retrap/hvm'
+import { type Recording, RecordingError, type RecordingWriter } from '@retrap/recording'
+import type { Checkpoints, CheckpointState, LogPosition } from './checkpoints.ts'
+
+/** Bytes of checkpoints that a file has room for, before they are compressed: of the last one's state, and of the others. */
+const MOST_FILE_BYTES = 192 * 2 ** 20
+
+/** What a file says of a checkpoint. */
+interface FileState extends CheckpointState {
+  readonly version: 1
+  readonly round: number
+  readonly piece: number
+}
+
+/** A checkpoint that a machine is made from. */
+export interface StartingPoint extends CheckpointState {
+  readonly instructions: number
+  readonly position: LogPosition
+  readonly pages: GuestPages | GuestPageSource
+}
+
+/** Writes checkpoints to the end of a recording, the last one first. The checkpoints are thinned for it. */
+export function writeCheckpoints(writer: RecordingWriter, store: Checkpoints): void {
+  store.thin(MOST_FILE_BYTES, 1)
+  store.fromLast(
+    (state, { round, piece }): FileState => ({ version: 1, ...(state as CheckpointState), round, piece }),
+    (at, checkpoint) => writer.checkpoint(at, checkpoint),
+  )
+}
+
+/** Reads a checkpoint of a recording. @throws RecordingError `ERR_DAMAGED` */
+export async function readCheckpoint(recording: Recording, number: number): Promise<StartingPoint> {
+  const { state, pages } = await recording.checkpoint(number)
+  const { version, pc, parties, retired, round, piece } = state as Partial<FileState>
+  const isWhole = version === 1 && pc !== undefined && Array.isArray(parties) && Array.isArray(retired)
+  if (!isWhole || !isCount(round) || !isCount(piece))
+    throw new RecordingError('ERR_DAMAGED', 'the recording has a checkpoint of another form')
+  const { instructions } = recording.checkpoints[number]!
+  return { pc, parties, retired, instructions, pages, position: { round, piece, ahead: [], answers: [] } }
+}
+
+/** A checkpoint in memory that a machine is made from. */
+export function storedCheckpoint(store: Checkpoints, number: number): StartingPoint {
+  const pages = store.read(number)
+  return { ...(pages.state as CheckpointState), instructions: pages.instructions, position: pages.extra, pages }
+}
+
+/** Puts a checkpoint of a file into memory, behind nothing else: the ones that are taken next follow it. */
+export function keepCheckpoint(
+  store: Checkpoints,
+  { instructions, pc, parties, retired, position, pages }: StartingPoint,
+): void {
+  const contents = new Map<number, Uint8Array>()
+  for (const [i, gfn] of pages.gfns.entries())
+    contents.set(gfn, 'contents' in pages ? pages.contents(i) : pages.bytes.subarray(4096 * i, 4096 * (i + 1)))
+  store.clear()
+  store.add({ round: position.round, instructions }, { pc, parties, retired }, contents, position)
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0

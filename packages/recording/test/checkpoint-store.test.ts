@@ -1,0 +1,121 @@
+/** Checkpoints in memory: what is the same is kept once, and there is a limit for all of them. */
+import { describe, expect, test } from 'vitest'
+import { CheckpointStore, openRecording, type PageContents, RecordingWriter } from '../src/index.ts'
+
+const page = (value: number): Uint8Array => new Uint8Array(4096).fill(value)
+const at = (instructions: number) => ({ round: instructions / 10, instructions })
+
+/** A store beside a plain model of it: all pages at each instant. */
+function filled(mostBytes?: number, count = 12) {
+  const store = new CheckpointStore<number>(mostBytes)
+  const model: { instructions: number; pages: Map<number, Uint8Array> }[] = []
+  let pages = new Map<number, Uint8Array>()
+  for (let i = 0; i < count; i++) {
+    const written = new Map<number, PageContents>()
+    for (let gfn = 0; gfn < 20; gfn++) {
+      if (i > 0 && (gfn * 7 + i * 3) % 5 !== 0) continue
+      // Some are written with what they had, some become zeros.
+      const isSame = i > 0 && (gfn + i) % 4 === 0
+      written.set(gfn, isSame ? store.latest(gfn) : (gfn + i) % 7 === 0 ? null : page(1 + ((gfn + i) % 250)))
+    }
+    store.add(at(i * 100), { i, fixed: new Uint8Array(9000).fill(3), own: page(i) }, written, i)
+    pages = new Map(pages)
+    for (const [gfn, contents] of written)
+      if (contents === null) pages.delete(gfn)
+      else pages.set(gfn, contents)
+    model.push({ instructions: i * 100, pages })
+  }
+  return { store, model }
+}
+
+function pagesOf(store: CheckpointStore<number>, number: number): Map<number, Uint8Array> {
+  const stored = store.read(number)
+  return new Map([...stored.gfns].map((gfn, i) => [gfn, stored.contents(i).slice()]))
+}
+
+describe('checkpoints in memory', () => {
+  test('each has its state and all of its memory', () => {
+    const { store, model } = filled()
+    expect(store.instants.map(({ instructions }) => instructions)).toEqual(
+      model.map(({ instructions }) => instructions),
+    )
+    for (const [i, { pages }] of model.entries()) {
+      expect(pagesOf(store, i)).toEqual(new Map([...pages].toSorted(([a], [b]) => a - b)))
+      expect(store.read(i)).toMatchObject({ extra: i, state: { i, own: page(i) } })
+    }
+    expect([store.nearest(99), store.nearest(100), store.nearest(-1), store.nearest(1e9)]).toEqual([0, 1, -1, 11])
+  })
+
+  test('what does not change is there once', () => {
+    const store = new CheckpointStore<null>()
+    const state = { bytes: new Uint8Array(1 << 20).fill(7) }
+    store.add(at(0), state, new Map([[5, page(1)]]), null)
+    const first = store.bytes
+    expect(first).toBeGreaterThan((1 << 20) + 4096)
+    store.add(at(10), state, new Map([[5, store.latest(5)]]), null)
+    expect(store.bytes - first).toBeLessThan(1000)
+    expect(store.wasWritten(1, 5)).toBe(true)
+    expect(store.wasWritten(1, 6)).toBe(false)
+  })
+
+  test.each([150_000, 100_000, 70_000])(
+    'with %i bytes some are dropped, and the others stay what they were',
+    (most) => {
+      const { store, model } = filled(most, 30)
+      expect(store.bytes).toBeLessThanOrEqual(most)
+      const { instants } = store
+      expect(instants.length).toBeGreaterThan(0)
+      expect(instants.length).toBeLessThan(30)
+      expect(instants.at(-1)!.instructions).toBe(2900)
+      for (const [number, { instructions }] of instants.entries()) {
+        const { pages } = model[instructions / 100]!
+        expect(pagesOf(store, number)).toEqual(new Map([...pages].toSorted(([a], [b]) => a - b)))
+        const from = number === 0 ? -1 : instants[number - 1]!.instructions / 100
+        for (let gfn = 0; gfn < 20; gfn++) {
+          let wasWritten = false
+          for (let i = from + 1; i <= instructions / 100; i++) wasWritten ||= i === 0 || (gfn * 7 + i * 3) % 5 === 0
+          expect(store.wasWritten(number, gfn)).toBe(wasWritten)
+        }
+      }
+      const distances = instants.slice(1).map(({ instructions }, i) => instructions - instants[i]!.instructions)
+      if (distances.length > 3) expect(distances.at(-1)!).toBeLessThanOrEqual(distances[1]!)
+      store.thin(0, 1)
+      expect(store.instants).toHaveLength(1)
+      expect(pagesOf(store, 0)).toEqual(new Map([...model[29]!.pages].toSorted(([a], [b]) => a - b)))
+      store.thin(0)
+      expect([store.instants.length, store.bytes]).toEqual([0, 0])
+    },
+  )
+
+  test('a file has them with the last one first, and each as it was', async () => {
+    const { store, model } = filled()
+    const pieces: Uint8Array[] = []
+    const writer = new RecordingWriter((bytes) => pieces.push(bytes.slice()), null)
+    writer.add('input', at(500), 0, page(1))
+    store.fromLast(
+      (state, extra) => ({ ...(state as object), extra }),
+      (instant, checkpoint) => writer.checkpoint(instant, checkpoint),
+    )
+    await writer.end(at(1100))
+    const file = Uint8Array.from(pieces.flatMap((piece) => [...piece]))
+    const recording = await openRecording({
+      bytes: file.length,
+      read: (from, count) => file.subarray(from, from + count),
+    })
+    expect(recording.checkpoints.map(({ instructions }) => instructions)).toEqual(
+      model.map(({ instructions }) => instructions).toReversed(),
+    )
+    expect(recording.end.instructions).toBe(1100)
+    for (const [number, { pages, instructions }] of model.toReversed().entries()) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { state, pages: read } = await recording.checkpoint(number)
+      expect(state).toMatchObject({ i: instructions / 100, extra: instructions / 100 })
+      expect([...read.gfns]).toEqual([...pages.keys()].toSorted((a, b) => a - b))
+      for (const [i, gfn] of read.gfns.entries())
+        expect(read.bytes.subarray(4096 * i, 4096 * (i + 1))).toEqual(pages.get(gfn))
+      // oxlint-disable-next-line no-await-in-loop
+      const written = await recording.written(number)
+      expect([...written!].every((gfn) => store.wasWritten(11 - number, gfn))).toBe(true)
+    }
+  })
+})
