@@ -47,7 +47,7 @@ export interface DomainSaving<S extends DomainState> {
    */
   readonly pages: (turn: () => Promise<void>) => Promise<GuestPages>
   /** Ends it without `pages`: until then, or until that has settled, what is written is copied first. */
-  close(): void
+  readonly close: () => void
 }
 
 /** A domain that goes on from a snapshot, of whose RAM some is still to be brought. */
