@@ -12,7 +12,9 @@ import { checkRegion, isPromise, type BarRegion, type PciTree } from '@retrap/de
 import { ModelMemory } from './device-memory.ts'
 import { ModelOwnedMemory, windowHandler } from './owned-memory.ts'
 import type { DevicePlatform } from './platform.ts'
-import { DEAD_HANDLER, type ClaimedRegion } from './region.ts'
+import { DEAD_HANDLER } from './dead-handler.ts'
+import type { DeviceImpairment } from './impairment.ts'
+import type { ClaimedRegion } from './region.ts'
 import type { RegionTable } from './region-table.ts'
 
 /** What a model is attached to. */
@@ -56,6 +58,7 @@ export class AttachedModel {
   readonly #surroundings: ModelSurroundings
   readonly #timers: Timer[] = []
   #hasLeft = false
+  #impairment: DeviceImpairment | null = null
   /** Memory of its own, by name. */
   readonly #owned = new Map<string, ModelOwnedMemory>()
 
@@ -121,7 +124,10 @@ export class AttachedModel {
   #map({ kind, base, length, handler, options }: Claim): ClaimedRegion {
     const { name, synchronous: direct = true } = this.model
     checkRegion(name, handler, options)
-    return this.#surroundings.table.map({ device: name, kind, base, length, handler, direct, window: null }, options)
+    const claim = { device: name, kind, base, length, handler, direct, window: null }
+    const region = this.#surroundings.table.map(claim, options)
+    if (this.#impairment !== null) region.impair(this.#impairment)
+    return region
   }
 
   #mapMemory({ gpa, memory, offset, bytes, options }: MemoryClaim): ClaimedRegion {
@@ -149,6 +155,13 @@ export class AttachedModel {
     return this.#map({ kind, base: 0, length: bytes, handler: handler ?? DEAD_HANDLER, options })
   }
 
+  /** Has accesses to the model wait, or go nowhere; null: no more. */
+  impair(impairment: DeviceImpairment | null): void {
+    this.#impairment = impairment
+    for (const region of this.#surroundings.table.regions)
+      if (region.device === this.model.name) region.impair(impairment)
+  }
+
   /** Takes the model out with all that it claims: nothing answers there any more. */
   remove(): void {
     this.detached = true
@@ -172,10 +185,7 @@ export class AttachedModel {
     const { name } = this.model
     this.detached = true
     for (const region of table.regions) {
-      if (region.device !== name) continue
-      region.handler = DEAD_HANDLER
-      region.window?.follow(-1)
-      region.window = null
+      if (region.device === name) region.abandon()
     }
     this.#release()
     tree.remove(name, true)

@@ -4,6 +4,7 @@ import { DeviceError, type DeviceModel } from '@retrap/device'
 import { IoreqError } from './errors.ts'
 import type { IoDispatch } from './dispatch.ts'
 import type { UnplugOptions } from './hot-plug.ts'
+import type { DeviceImpairment } from './impairment.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import type { ClaimedRegion } from './region.ts'
@@ -104,6 +105,17 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
   /** Takes a model out: its ranges stay claimed and read as ones, its timers stop. False without it. */
   detach(device: string): boolean {
     return this.#set.detach(device)
+  }
+
+  /**
+   * Has the guest's accesses to a model wait, or go nowhere, from the next one on: what a slow or a dead device does to its
+   * guest. Configuration space, memory that the guest reaches as RAM, and what the model does by itself are as ever.
+   *
+   * @param impairment - null: no more
+   * @returns false where there is no such model
+   */
+  impair(device: string, impairment: DeviceImpairment | null): boolean {
+    return this.#set.impair(device, impairment)
   }
 
   /**

@@ -6,6 +6,7 @@ import { HotPlug, type UnplugOptions } from './hot-plug.ts'
 import { ModelNotices } from './model-notices.ts'
 import { ModelRequests } from './model-requests.ts'
 import { checkTimeLimit, restoreModels, saveModels, withDeadline } from './model-state.ts'
+import type { DeviceImpairment } from './impairment.ts'
 import type { DevicePlatform } from './platform.ts'
 import type { ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
@@ -204,6 +205,14 @@ export class DeviceSet {
     const attached = this.#attached.get(device)
     if (attached === undefined) return false
     attached.detach()
+    return true
+  }
+
+  /** Has accesses to a model wait, or go nowhere; null: no more. False without it. */
+  impair(device: string, impairment: DeviceImpairment | null): boolean {
+    const attached = this.#attached.get(device)
+    if (attached === undefined || attached.detached) return false
+    attached.impair(impairment)
     return true
   }
 

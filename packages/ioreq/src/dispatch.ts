@@ -19,6 +19,7 @@ import { createIoRequest, requestAddress, setElement, type IoRequest } from './r
 import type { IoreqServer } from './server.ts'
 import { IO_DONE, IO_LOG } from './status.ts'
 import type { Submission } from './submission.ts'
+import type { WaitDescription } from './wait.ts'
 
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to the party that answers them: the hypervisor's own handlers,
@@ -402,6 +403,11 @@ export class IoDispatch {
   /** Whether an answer, or an acknowledgement of an invalidation, is still to come for a vCPU. */
   unanswered(vcpu: number): boolean {
     return this.#pending.unanswered(vcpu)
+  }
+
+  /** What a vCPU waits for, for people; null: for no answer. Notices to all servers are not described. */
+  describeWait(vcpu: number): WaitDescription | null {
+    return this.#pending.describe(vcpu)
   }
 
   /**

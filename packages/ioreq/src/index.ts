@@ -32,6 +32,8 @@ export { DM_ERRNO, DmOps, type DmOpFields, type DmOpHandler, type DmPlatform } f
 export { formatTrace, type IoTraceEvent, type IoTraceRecord } from './trace.ts'
 export { IO_DONE, IO_FAILED, IO_LOG, IO_RETRY, IO_UNHANDLED } from './status.ts'
 export type { DeviceFailure, FailurePolicy } from './failures.ts'
+export type { DeviceImpairment } from './impairment.ts'
+export type { WaitDescription } from './wait.ts'
 export { ConfigAddress } from './config-address.ts'
 export { IoreqServer, type IoreqTransport, type LocalRegions, type ServerOwner, type ServerParts } from './server.ts'
 export { ClaimedRegion, type RegionClaim, type RegionOwner } from './region.ts'

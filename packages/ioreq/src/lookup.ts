@@ -1,4 +1,5 @@
-import { ClaimedRegion, DEAD_HANDLER, sizesUpTo } from './region.ts'
+import { DEAD_HANDLER } from './dead-handler.ts'
+import { ClaimedRegion, sizesUpTo } from './region.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import type { IoreqServer } from './server.ts'
 import type { RegionTable } from './region-table.ts'

@@ -13,7 +13,7 @@ import type { IoreqServer } from './server.ts'
 import { isWithServer, wrongFreeSlot } from './slot-states.ts'
 import { IO_DONE, IO_RETRY, IO_UNHANDLED } from './status.ts'
 import type { IoTraceEvent } from './trace.ts'
-import { deviceOf, isOpen, isTaken, tracedDevice, Wait } from './wait.ts'
+import { deviceOf, isOpen, isTaken, tracedDevice, Wait, type WaitDescription } from './wait.ts'
 import { allOnes } from './words.ts'
 
 /**
@@ -90,6 +90,14 @@ export class PendingRequests {
   /** Whether an answer or an acknowledgement is still to come. */
   unanswered(vcpu: number): boolean {
     return isOpen(this.#wait(vcpu))
+  }
+
+  /** What a vCPU waits for; null: for no answer. */
+  describe(vcpu: number): WaitDescription | null {
+    const wait = this.#wait(vcpu)
+    const { server, request } = wait
+    if (server === null || !isOpen(wait)) return null
+    return { server: server.name, device: tracedDevice(server, request), request: describeRequest(request) }
   }
 
   /** @throws IoreqError `ERR_BUSY` if the vCPU has a request already */

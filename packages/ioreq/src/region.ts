@@ -1,5 +1,7 @@
 import { DeviceError, type RangeHandler, type Region, type RegionOptions } from '@retrap/device'
 import { hex } from '@retrap/device/host'
+import { DEAD_HANDLER } from './dead-handler.ts'
+import { type DeviceImpairment, impairedHandler } from './impairment.ts'
 import type { MemoryWindow } from './owned-memory.ts'
 
 /** The bit for an access of `size` bytes in {@link ClaimedRegion.directSizes}. */
@@ -41,17 +43,6 @@ export interface RegionClaim {
   readonly window: MemoryWindow | null
 }
 
-/** Answers for a model that was detached: ones on reads, writes dropped. */
-export const DEAD_HANDLER: RangeHandler = {
-  read: () => 0xffff_ffff,
-  write: () => {},
-  read64: (_offset, into) => {
-    into.lo = 0xffff_ffff
-    into.hi = 0xffff_ffff
-  },
-  write64: () => {},
-}
-
 /**
  * A range of an in-process model, and what an access finds in the lookup tables. Every field that a hot path reads is
  * a plain one, in constant shape.
@@ -63,7 +54,7 @@ export class ClaimedRegion implements Region {
   base: number
   /** Ports or bytes. */
   readonly length: number
-  /** Makes the accesses. */
+  /** Makes the accesses. Its model's own, or one before it: see {@link ClaimedRegion.impair}. */
   handler: RangeHandler
   /** Larger accesses are split. */
   readonly maximumAccess: number
@@ -72,12 +63,12 @@ export class ClaimedRegion implements Region {
   /** Which of two overlapping regions answers: the higher. */
   readonly priority: number
   /** Accesses may be made without the request page. */
-  readonly direct: boolean
+  direct: boolean
   /**
    * The sizes of accesses that one call of the handler makes at once: bit 16 + size, so that a look-up's entry can have
    * an index below. 0 where the region is not direct.
    */
-  readonly directSizes: number
+  directSizes = 0
   /** Writes may be delivered late. */
   readonly buffered: boolean
   /** Whether it answers. */
@@ -89,6 +80,9 @@ export class ClaimedRegion implements Region {
   /** The server that answers for it, where look-ups know it: see `ServedRegion`. */
   server: object | null = null
   readonly #owner: RegionOwner | null
+  /** The model's own handler, and whether it answers at once. */
+  #ownHandler: RangeHandler
+  readonly #ownDirect: boolean
 
   constructor(owner: RegionOwner | null, claim: RegionClaim, options: RegionOptions = {}) {
     const { device, kind, base, length, handler, direct } = claim
@@ -100,11 +94,9 @@ export class ClaimedRegion implements Region {
     this.minimumAccess = options.minimumAccess ?? 1
     this.priority = options.priority ?? 0
     this.direct = direct
-    let sizes = 0
-    for (const size of direct ? [1, 2, 4] : []) {
-      if (size >= this.minimumAccess && size <= this.maximumAccess) sizes |= sizeBit(size)
-    }
-    this.directSizes = sizes
+    this.#ownHandler = handler
+    this.#ownDirect = direct
+    this.#setDirect(direct)
     this.window = claim.window
     this.buffered = options.buffered ?? false
     this.enabled = !(options.disabled ?? false)
@@ -128,6 +120,30 @@ export class ClaimedRegion implements Region {
         )
       }
     }
+  }
+
+  #setDirect(direct: boolean): void {
+    this.direct = direct
+    this.directSizes = 0
+    for (const size of direct ? [1, 2, 4] : []) {
+      if (size >= this.minimumAccess && size <= this.maximumAccess) this.directSizes |= sizeBit(size)
+    }
+  }
+
+  /** Has accesses wait, or go nowhere; null: its model makes them again. Memory that the guest reaches as RAM is left alone. */
+  impair(impairment: DeviceImpairment | null): void {
+    if (this.window !== null) return
+    this.handler = impairment === null ? this.#ownHandler : impairedHandler(this.#ownHandler, impairment)
+    this.#setDirect(this.#ownDirect && impairment?.wait === undefined)
+    if (this.enabled) this.#owner?.claimChanged(this)
+  }
+
+  /** Its model is gone: reads return ones, and writes are dropped. */
+  abandon(): void {
+    this.#ownHandler = DEAD_HANDLER
+    this.handler = DEAD_HANDLER
+    this.window?.follow(-1)
+    this.window = null
   }
 
   #checkPlace(base: number): void {

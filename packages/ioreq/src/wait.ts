@@ -33,6 +33,16 @@ export class Wait {
   round = 0
 }
 
+/** What a vCPU waits for, for people. */
+export interface WaitDescription {
+  /** The server's name. */
+  readonly server: string
+  /** The model's name; the server's, where that is not known. */
+  readonly device: string
+  /** Such as `port read of 1 bytes at 0x3fd`. */
+  readonly request: string
+}
+
 /** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
 export function isTaken(wait: Wait): boolean {
   return wait.server !== null || wait.ended !== IO_RETRY || wait.invalidations > 0
