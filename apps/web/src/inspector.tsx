@@ -9,7 +9,7 @@ export function Inspector({ machine }: { machine: Machine }) {
   const toggle = async (open: boolean): Promise<void> => {
     setOpen(open)
     if (!open) return
-    const { InspectorPanel } = await import('./inspector-panel.tsx')
+    const { InspectorPanel } = await import('./inspector/panel.tsx')
     setPanel(() => InspectorPanel)
   }
   return (

@@ -7,7 +7,19 @@
 export type { CanvasOptions } from './canvas.ts'
 export { defineMachineElement, type MachineElement } from './element.ts'
 export { WebError, type WebErrorCode } from './errors.ts'
-export type { MachineView, RequestView, VcpuView } from './inspection.ts'
+export type {
+  CompiledView,
+  DeviceView,
+  Impairment,
+  InterruptView,
+  IoApicInputView,
+  LocalApicView,
+  MachineView,
+  MapView,
+  PicView,
+  RequestView,
+  VcpuView,
+} from './inspection.ts'
 export { createMachine, Machine, type MachineEvents } from './machine.ts'
 export type { DriveOptions, MachineOptions, Progress, Source } from './options.ts'
 export type { KeyChange, MachineState, PointerChange } from './protocol.ts'

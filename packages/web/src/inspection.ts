@@ -1,4 +1,6 @@
-/** A vCPU between two of its instructions. */
+import type { AccessDescription } from '@retrap/replay'
+
+/** A vCPU between two of its instructions, or in the middle of one that waits for a device. */
 export interface VcpuView {
   /** Width of its code. */
   readonly mode: 16 | 32 | 64
@@ -8,6 +10,14 @@ export interface VcpuView {
   readonly bytes: Uint8Array
   /** It waits for an interrupt, and executes nothing. */
   readonly idle: boolean
+  /** Its activity. */
+  readonly activity: 'executes' | 'halted' | 'waits for start-up' | 'waits for a device'
+  /** RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15. */
+  readonly registers: readonly bigint[]
+  /** The device that its instruction waits for; null: none. */
+  readonly waitsFor: { readonly server: string; readonly device: string; readonly request: string } | null
+  /** The accesses that this instruction has made so far; the last one may be pending. It replays them when it goes on. */
+  readonly log: readonly AccessDescription[]
 }
 
 /** A request to a disk that has not been answered yet. */
@@ -22,10 +32,108 @@ export interface RequestView {
   readonly ms: number
 }
 
+/** A device model, and what was done to it. */
+export interface DeviceView {
+  /** Its name, for `machine.impairDevice`. */
+  readonly name: string
+  /** How much longer each access takes, in milliseconds. */
+  readonly delayMs: number
+  /** Reads return ones, and writes are dropped. */
+  readonly dead: boolean
+  /** How long accesses that wait now have waited, in milliseconds. */
+  readonly waitingMs: readonly number[]
+}
+
+/** A local APIC. Vectors are numbers from 0 to 255. */
+export interface LocalApicView {
+  /** Its task-priority register. */
+  readonly taskPriority: number
+  /** Vectors that were requested, and wait. */
+  readonly requested: readonly number[]
+  /** Vectors whose handlers run. */
+  readonly inService: readonly number[]
+  /** Vector of its timer; null: masked. */
+  readonly timerVector: number | null
+}
+
+/** An input of the I/O APIC that is not masked, or is asserted. */
+export interface IoApicInputView {
+  /** Its number. */
+  readonly input: number
+  /** Vector of its entry. */
+  readonly vector: number
+  /** Its entry is masked. */
+  readonly masked: boolean
+  /** What its line signals by. */
+  readonly trigger: 'edge' | 'level'
+  /** Its line is asserted now. */
+  readonly asserted: boolean
+}
+
+/** One of the two i8259s. Bit 0 of each is its first input. */
+export interface PicView {
+  /** Vector of its first input. */
+  readonly firstVector: number
+  /** Inputs that are masked. */
+  readonly mask: number
+  /** Inputs that are asserted. */
+  readonly lines: number
+  /** Inputs whose handlers run. */
+  readonly inService: number
+}
+
+/** The interrupt controllers. */
+export interface InterruptView {
+  /** By vCPU. */
+  readonly localApics: readonly LocalApicView[]
+  /** Inputs of the I/O APIC that are not masked, or asserted. */
+  readonly ioApic: readonly IoApicInputView[]
+  /** The first i8259 and the second. */
+  readonly pics: readonly PicView[]
+}
+
+/** The map of guest memory. */
+export interface MapView {
+  /** Bytes by type of frame, with the names of Xen: `ram_rw`, `ram_ro`, `mmio_dm` and so on. */
+  readonly bytesByType: Readonly<Record<string, number>>
+  /** Entries by size of page. */
+  readonly leaves: Readonly<Record<'4K' | '2M' | '1G', number>>
+  /** Bytes of its tables. */
+  readonly tableBytes: number
+}
+
 /** What a machine does at this moment. */
 export interface MachineView {
+  /** Instructions that were executed since power-on. */
+  readonly instructions: number
   /** All vCPUs, by number. */
   readonly vcpus: readonly VcpuView[]
   /** Requests that disks have not answered yet, the oldest first. */
   readonly requests: readonly RequestView[]
+  /** Device models, in the order of the board. */
+  readonly devices: readonly DeviceView[]
+  /** Its interrupt controllers. */
+  readonly interrupts: InterruptView
+  /** Its map of guest memory. */
+  readonly map: MapView
+}
+
+/** Guest code that was compiled. */
+export interface CompiledView {
+  /** Counts from 0 since power-on. */
+  readonly number: number
+  /** Width of the guest's code. */
+  readonly mode: 16 | 32 | 64
+  /** The guest's instructions, in the order of their addresses. */
+  readonly instructions: readonly { readonly address: bigint; readonly bytes: Uint8Array }[]
+  /** The WebAssembly module: `moduleText` of `@retrap/wasm-emitter` prints it. */
+  readonly module: Uint8Array
+}
+
+/** What is done to a device model. */
+export interface Impairment {
+  /** How much longer each access takes: 0 to 60,000 ms; default 0. The vCPU waits, and nothing else does. */
+  readonly delayMs?: number
+  /** Reads return ones, and writes are dropped. Default false. */
+  readonly dead?: boolean
 }

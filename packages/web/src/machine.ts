@@ -1,7 +1,7 @@
 import type { MachineExit, PcStatistics } from '@retrap/machine'
 import { attachCanvas, type CanvasOptions } from './canvas.ts'
 import { WebError } from './errors.ts'
-import type { MachineView } from './inspection.ts'
+import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import { Listeners } from './listeners.ts'
 import type { MachineOptions, Progress, Source } from './options.ts'
 import { PrintedBytes } from './printed-bytes.ts'
@@ -47,6 +47,12 @@ let toldOfIsolation = false
  */
 export async function createMachine(options: MachineOptions): Promise<Machine> {
   return Machine.create(options)
+}
+
+/** @throws WebError `ERR_OPTION` */
+function checkDelay(ms: number): void {
+  if (!(ms >= 0 && ms <= LONGEST_DELAY_MS))
+    throw new WebError('ERR_OPTION', `a delay of ${ms} ms: expected 0 to ${LONGEST_DELAY_MS}`)
 }
 
 /** A PC in a page. Made by {@link createMachine}. */
@@ -191,7 +197,7 @@ export class Machine {
     return this.#link.call('statistics')
   }
 
-  /** Looks at vCPUs and at requests of disks, without changing anything. @throws WebError `ERR_MACHINE` for a machine that is off */
+  /** Looks at vCPUs, devices, interrupts and the map of memory, without changing anything. @throws WebError `ERR_MACHINE` for a machine that is off */
   inspect(): Promise<MachineView> {
     return this.#link.call('inspect')
   }
@@ -203,8 +209,7 @@ export class Machine {
    * @throws WebError `ERR_OPTION`
    */
   setDiskDelay(ms: number): void {
-    if (!(ms >= 0 && ms <= LONGEST_DELAY_MS))
-      throw new WebError('ERR_OPTION', `a delay of ${ms} ms: expected 0 to ${LONGEST_DELAY_MS}`)
+    checkDelay(ms)
     this.#link.tell({ tell: 'diskDelay', ms })
   }
 
@@ -227,6 +232,38 @@ export class Machine {
    */
   async restore(snapshot: Source): Promise<void> {
     await this.#link.call('restore', sentSource('snapshot', snapshot))
+  }
+
+  /** Has each read of a disk fail from now on, or no more: the guest sees an I/O error. */
+  setDisksFail(fail: boolean): void {
+    this.#link.tell({ tell: 'diskFailure', on: fail })
+  }
+
+  /**
+   * Makes a device slow, or dead, from now on, or with `{}` as it was. Everything else runs on, and the guest executes exactly
+   * the same instructions.
+   *
+   * @param name - one of `inspect().devices`
+   * @throws WebError `ERR_OPTION` for a delay out of range or a device that there is not; `ERR_MACHINE` for a machine that is off
+   */
+  async impairDevice(name: string, impairment: Impairment): Promise<void> {
+    checkDelay(impairment.delayMs ?? 0)
+    await this.#link.call('impairDevice', name, impairment)
+  }
+
+  /** The guest code that was compiled last, the newest first; at most 64 units. */
+  compiledCode(): Promise<CompiledView[]> {
+    return this.#link.call('compiledCode')
+  }
+
+  /**
+   * Executes one instruction of a vCPU, and pauses the machine.
+   *
+   * @returns whether it was executed: false where the vCPU waits for an interrupt, or for a slow device
+   * @throws WebError `ERR_MACHINE` for a machine that is off
+   */
+  step(vcpu = 0): Promise<boolean> {
+    return this.#link.call('step', vcpu)
   }
 
   /** Puts a disc into a CD drive, or takes it out with null. @throws WebError `ERR_SOURCE`, `ERR_MACHINE` */

@@ -1,6 +1,6 @@
 // What a page and the Worker of its machine tell each other. Both are of one build: there are no versions to agree on.
 import type { MachineExit, PcStatistics } from '@retrap/machine'
-import type { MachineView } from './inspection.ts'
+import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import type { DriveOptions, MachineOptions, Progress } from './options.ts'
 
 /** An image, in a form that can be sent. */
@@ -50,6 +50,9 @@ export interface Calls {
   inspect(): MachineView
   save(): Blob
   restore(source: SentSource): void
+  compiledCode(): CompiledView[]
+  impairDevice(name: string, impairment: Impairment): void
+  step(vcpu: number): boolean
   insert(drive: string, source: SentSource | null): void
 }
 
@@ -64,6 +67,7 @@ export type ToWorker =
   | { readonly tell: 'keys'; readonly keys: readonly KeyChange[] }
   | { readonly tell: 'pointer'; readonly events: readonly PointerChange[] }
   | { readonly tell: 'diskDelay'; readonly ms: number }
+  | { readonly tell: 'diskFailure'; readonly on: boolean }
   /** The page wants frames, or no more. */
   | { readonly tell: 'watch'; readonly on: boolean }
   /** The page has drawn a frame, and takes the next one. */

@@ -4,6 +4,8 @@ import type { RequestView } from '../inspection.ts'
 export class DiskRequests {
   /** Milliseconds that each read takes longer. */
   delayMs = 0
+  /** Each read fails. */
+  fails = false
   readonly #open = new Set<Omit<RequestView, 'ms'> & { readonly since: number }>()
 
   /** Does a read, and lists it until it has been done. */
@@ -13,6 +15,7 @@ export class DiskRequests {
     try {
       const { delayMs } = this
       if (delayMs > 0) await new Promise<void>((resolve) => setTimeout(resolve, delayMs))
+      if (this.fails) throw new Error('the disk was made to fail')
       await read()
     } finally {
       this.#open.delete(request)

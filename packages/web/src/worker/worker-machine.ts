@@ -1,7 +1,15 @@
 import { DisplayError, Keyboard, type KeyName, Mouse, Screen } from '@retrap/display'
-import { createPc, type MachineExit, type Pc, type PcDrive, type PcOptions, type PcStatistics } from '@retrap/machine'
+import {
+  createPc,
+  type MachineExit,
+  type Pc,
+  type MachineDebugger,
+  type PcDrive,
+  type PcOptions,
+  type PcStatistics,
+} from '@retrap/machine'
 import { WebError } from '../errors.ts'
-import type { MachineView } from '../inspection.ts'
+import type { CompiledView, Impairment, MachineView } from '../inspection.ts'
 import {
   type FromWorker,
   IMAGE_OPTIONS,
@@ -13,8 +21,10 @@ import {
   type SentSource,
   type ToWorker,
 } from '../protocol.ts'
+import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
+import { Impairments } from './impairments.ts'
 import { SerialSender } from './serial-sender.ts'
 import type { OpenMedium } from './media.ts'
 import type * as Snapshotting from './snapshots.ts'
@@ -26,10 +36,8 @@ type Send = (message: FromWorker, transfer?: Transferable[]) => void
 const DEFAULT_MEMORY_BYTES = 128 << 20
 /** 60 frames a second. */
 const FRAME_MS = 16
-/** Segment register CS. */
-const CS = 1
-/** Code that the inspector shows of a vCPU. */
-const CODE_BYTES = 64
+/** Within this time a vCPU executes an instruction, unless it waits for a device or an interrupt. */
+const STEP_MS = 250
 /** Absolute pointers go from 0 to this. */
 const LARGEST_PLACE = 0x7fff
 
@@ -60,7 +68,11 @@ export class WorkerMachine {
   readonly #mouse = new Mouse()
   readonly #frames: FrameSender
   readonly #serial: SerialSender
+  readonly #impairments = new Impairments()
+  readonly #codes = new CompiledCodes()
   #pc: Pc | null = null
+  /** Steps through the machine, once somebody has; it keeps the machine still until it runs on. */
+  #debugger: MachineDebugger | null = null
   #life: Promise<void> | null = null
   #stop = new AbortController()
   /** The user wants it to run. */
@@ -128,6 +140,8 @@ export class WorkerMachine {
   async #make(snapshot: Snapshotting.ReadSnapshot | null): Promise<void> {
     this.#pc?.close()
     this.#pc = null
+    this.#debugger = null
+    this.#codes.clear()
     if (snapshot === null)
       this.#images = {
         ...this.#images,
@@ -135,6 +149,7 @@ export class WorkerMachine {
       }
     snapshot?.restoreDisks(this.#media())
     this.#pc = await createPc({ ...this.#pcOptions(), ...(snapshot !== null && { snapshot }) })
+    this.#impairments.applyAll(this.#pc.domain.devices)
     this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
     if (snapshot === null) return
     const printed = snapshot.console ?? new Uint8Array()
@@ -167,7 +182,7 @@ export class WorkerMachine {
       commandLine,
       vga,
       hypervisor,
-      jit: jit ?? true,
+      jit: jit !== false && { onCode: this.#codes.onCode },
       ...(this.#drives !== null && { drives: this.#drives }),
       ...(tablet === true && { usb: { devices: [{ kind: 'tablet' }] } }),
       screen: this.#screen,
@@ -224,6 +239,11 @@ export class WorkerMachine {
 
   /** Starts the machine, or lets it go on. */
   run(): void {
+    this.#debugger?.resume()
+    this.#go()
+  }
+
+  #go(): void {
     this.#wanted = true
     this.#life ??= this.#live()
   }
@@ -281,6 +301,7 @@ export class WorkerMachine {
     this.#wanted = false
     this.#pc?.close()
     this.#pc = null
+    this.#debugger = null
     this.#serial.flush()
     this.#tellState('off')
     this.#send({ event: 'exit', exit })
@@ -314,14 +335,43 @@ export class WorkerMachine {
   }
 
   /** See `Machine`. */
-  inspect(): MachineView {
-    const vcpus = this.#powered().domain.vcpus.map((vcpu) => {
-      const { registers } = vcpu.cpu
-      const mode = ([16, 32, 64] as const)[registers.mode] ?? 16
-      const address = BigInt.asUintN(mode === 64 ? 64 : 32, registers.segmentBase(CS) + registers.rip)
-      return { mode, address, bytes: vcpu.peekCode(address, CODE_BYTES).slice(), idle: vcpu.dormant }
-    })
-    return { vcpus, requests: this.#listener.requests.list() }
+  async inspect(): Promise<MachineView> {
+    const { inspectDomain } = await import('./inspect.ts')
+    const { domain } = this.#powered()
+    return {
+      ...inspectDomain(domain),
+      requests: this.#listener.requests.list(),
+      devices: this.#impairments.list(domain.devices),
+    }
+  }
+
+  /** See `Machine`. */
+  compiledCode(): CompiledView[] {
+    return this.#codes.list()
+  }
+
+  /** See `Machine`. */
+  impairDevice(name: string, impairment: Impairment): void {
+    this.#impairments.set(this.#powered().domain.devices, name, impairment)
+  }
+
+  /** See `Machine`. */
+  async step(vcpu: number): Promise<boolean> {
+    await this.pause()
+    const tool = (this.#debugger ??= await this.#powered().debugger())
+    const stopped = tool.stop()
+    this.#go()
+    await stopped
+    const done = tool.step(vcpu).then(
+      () => true,
+      () => false,
+    )
+    const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), STEP_MS))
+    const isDone = await Promise.race([done, late])
+    // Otherwise it would stop after that instruction, whenever that is executed.
+    if (!isDone) await tool.stop().catch(() => {})
+    await this.pause()
+    return isDone
   }
 
   /** See `Machine`. */
@@ -344,6 +394,7 @@ export class WorkerMachine {
     else if (message.tell === 'pointer') this.#movePointer(message.events)
     else if (message.tell === 'watch') this.#frames.watch(message.on)
     else if (message.tell === 'diskDelay') this.#listener.requests.delayMs = message.ms
+    else if (message.tell === 'diskFailure') this.#listener.requests.fails = message.on
     else this.#frames.drawn()
   }
 

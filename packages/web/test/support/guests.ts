@@ -74,6 +74,16 @@ export function drawingGuest(): Uint8Array {
   })
 }
 
+/** Says `l`, and counts in a loop for ever. */
+export function loopingGuest(): Uint8Array {
+  return firmwareImage((asm) => {
+    out(asm, COM1, 0x6c)
+    const outer = asm.mov(cx, imm16(1000)).here()
+    const inner = asm.inc(bx).here()
+    asm.dec(cx).jnz(inner).jmp(outer)
+  })
+}
+
 /**
  * For each digit n on its serial port it reads sector 256·n of its first disk, and sends the first byte of it; for an error `!`.
  * For each letter it fills sector 0 with it, and sends `.`.

@@ -1,0 +1,90 @@
+import type { InterruptView } from '@retrap/web'
+
+const hex = (value: number): string => `0x${value.toString(16).padStart(2, '0')}`
+const list = (vectors: readonly number[]): string => vectors.map(hex).join(' ') || 'none'
+const bits = (value: number): string => value.toString(2).padStart(8, '0')
+
+/** The interrupt controllers. */
+export function Interrupts({ interrupts: { localApics, ioApic, pics } }: { interrupts: InterruptView }) {
+  return (
+    <details>
+      <summary>Interrupts</summary>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Interrupt controllers">
+        <table>
+          <caption>Local APICs</caption>
+          <thead>
+            <tr>
+              <th>vCPU</th>
+              <th>Task priority</th>
+              <th>Requested</th>
+              <th>In service</th>
+              <th>Timer</th>
+            </tr>
+          </thead>
+          <tbody>
+            {localApics.map((apic, i) => (
+              <tr key={i}>
+                <th scope="row">{i}</th>
+                <td>{hex(apic.taskPriority)}</td>
+                <td>{list(apic.requested)}</td>
+                <td>{list(apic.inService)}</td>
+                <td>{apic.timerVector === null ? 'masked' : hex(apic.timerVector)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+        <table>
+          <caption>I/O APIC: inputs that are not masked, or asserted</caption>
+          <thead>
+            <tr>
+              <th>Input</th>
+              <th>Vector</th>
+              <th>Trigger</th>
+              <th>Line</th>
+              <th>Masked</th>
+            </tr>
+          </thead>
+          <tbody>
+            {ioApic.length === 0 && (
+              <tr>
+                <td colSpan={5}>none</td>
+              </tr>
+            )}
+            {ioApic.map((one) => (
+              <tr key={one.input}>
+                <th scope="row">{one.input}</th>
+                <td>{hex(one.vector)}</td>
+                <td>{one.trigger}</td>
+                <td>{one.asserted ? 'asserted' : 'idle'}</td>
+                <td>{one.masked ? 'yes' : 'no'}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+        <table>
+          <caption>i8259 pair: bits of inputs 7 to 0</caption>
+          <thead>
+            <tr>
+              <th>Chip</th>
+              <th>First vector</th>
+              <th>Mask</th>
+              <th>Lines</th>
+              <th>In service</th>
+            </tr>
+          </thead>
+          <tbody>
+            {pics.map((pic, i) => (
+              <tr key={i}>
+                <th scope="row">{i === 0 ? 'first' : 'second'}</th>
+                <td>{hex(pic.firstVector)}</td>
+                <td>{bits(pic.mask)}</td>
+                <td>{bits(pic.lines)}</td>
+                <td>{bits(pic.inService)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  )
+}

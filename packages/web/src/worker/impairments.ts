@@ -1,0 +1,54 @@
+import type { DeviceHost } from '@retrap/ioreq'
+import { WebError } from '../errors.ts'
+import type { DeviceView, Impairment } from '../inspection.ts'
+
+type Devices = Pick<DeviceHost, 'impair' | 'models'>
+
+/** What was done to the device models of a machine. It stays when the machine starts anew. */
+export class Impairments {
+  readonly #given = new Map<string, Required<Impairment>>()
+  /** When the accesses that wait began to, by device. */
+  readonly #waiting = new Map<string, Set<number>>()
+
+  /** @throws WebError `ERR_OPTION` for a device that there is not */
+  set(devices: Devices, name: string, { delayMs = 0, dead = false }: Impairment): void {
+    this.#given.set(name, { delayMs, dead })
+    if (this.#apply(devices, name)) return
+    this.#given.delete(name)
+    const names = devices.models().map((model) => model.name)
+    throw new WebError('ERR_OPTION', `there is no device '${name}'; there are ${names.join(', ')}`)
+  }
+
+  /** Does the same to the devices of a machine that has started anew. */
+  applyAll(devices: Devices): void {
+    for (const name of this.#given.keys()) this.#apply(devices, name)
+  }
+
+  #apply(devices: Devices, name: string): boolean {
+    const { delayMs, dead } = this.#given.get(name)!
+    if (delayMs === 0 && !dead) return devices.impair(name, null)
+    return devices.impair(name, { dead, ...(delayMs > 0 && { wait: () => this.#wait(name) }) })
+  }
+
+  async #wait(name: string): Promise<void> {
+    const waiting = this.#waiting.get(name) ?? new Set()
+    this.#waiting.set(name, waiting)
+    // Two that begin at the same instant are told apart.
+    let since = performance.now()
+    while (waiting.has(since)) since += 1e-3
+    waiting.add(since)
+    await new Promise<void>((resolve) => setTimeout(resolve, this.#given.get(name)?.delayMs ?? 0))
+    waiting.delete(since)
+  }
+
+  /** All devices, with what was done to them. */
+  list(devices: Devices): DeviceView[] {
+    const now = performance.now()
+    return devices.models().map(({ name }) => ({
+      name,
+      delayMs: this.#given.get(name)?.delayMs ?? 0,
+      dead: this.#given.get(name)?.dead ?? false,
+      waitingMs: [...(this.#waiting.get(name) ?? [])].map((since) => now - since),
+    }))
+  }
+}

@@ -1,0 +1,102 @@
+// What the inspector looks at. Loaded when somebody looks.
+import type { X86Domain } from '@retrap/hvm'
+import type { LocalApic } from '@retrap/irqchip'
+import { P2mType } from '@retrap/p2m'
+import type {
+  InterruptView,
+  IoApicInputView,
+  LocalApicView,
+  MachineView,
+  MapView,
+  PicView,
+  VcpuView,
+} from '../inspection.ts'
+
+/** Segment register CS. */
+const CS = 1
+/** Code that is shown of a vCPU. */
+const CODE_BYTES = 64
+const FRAME_BYTES = 4096
+const MASKED = 1 << 16
+const TRIGGER_LEVEL = 1 << 15
+/** Of ICW2 of an i8259. */
+const BASE = 0xf8
+const TYPE_NAMES = new Map(Object.entries(P2mType).map(([name, type]) => [type as number, name.toLowerCase()]))
+
+/** Looks at a domain, without changing it. */
+export function inspectDomain(domain: X86Domain): Omit<MachineView, 'requests' | 'devices'> {
+  return {
+    instructions: domain.instructions,
+    vcpus: domain.vcpus.map((vcpu) => viewOf(domain, vcpu)),
+    interrupts: interruptsOf(domain),
+    map: mapOf(domain),
+  }
+}
+
+function viewOf(domain: X86Domain, vcpu: X86Domain['vcpus'][number]): VcpuView {
+  const { registers, busy, halted, waitsForStartup, log } = vcpu.cpu
+  const mode = ([16, 32, 64] as const)[registers.mode] ?? 16
+  const address = BigInt.asUintN(mode === 64 ? 64 : 32, registers.segmentBase(CS) + registers.rip)
+  return {
+    mode,
+    address,
+    bytes: vcpu.peekCode(address, CODE_BYTES).slice(),
+    idle: vcpu.dormant,
+    activity: busy
+      ? 'waits for a device'
+      : waitsForStartup
+        ? 'waits for start-up'
+        : halted || vcpu.dormant
+          ? 'halted'
+          : 'executes',
+    registers: [...registers.general.subarray(0, 16)],
+    waitsFor: domain.dispatch.describeWait(vcpu.id),
+    log: log.active ? log.dump() : [],
+  }
+}
+
+function interruptsOf({ interrupts }: X86Domain): InterruptView {
+  const { entries, lines } = interrupts.ioApic.save()
+  const { master, slave } = interrupts.i8259.save()
+  const inputs = entries.map(({ low }, input): IoApicInputView => ({
+    input,
+    vector: low & 0xff,
+    masked: (low & MASKED) !== 0,
+    trigger: (low & TRIGGER_LEVEL) !== 0 ? 'level' : 'edge',
+    asserted: ((lines >>> input) & 1) !== 0,
+  }))
+  return {
+    localApics: interrupts.localApics.map(apicOf),
+    ioApic: inputs.filter(({ masked, asserted }) => !masked || asserted),
+    pics: [master, slave].map(({ icw2, mask, lines, inService }): PicView => ({
+      firstVector: icw2 & BASE,
+      mask,
+      lines,
+      inService,
+    })),
+  }
+}
+
+function apicOf(apic: LocalApic): LocalApicView {
+  const { taskPriority, vectors, lvt } = apic.save()
+  return {
+    taskPriority,
+    requested: bitsOf(vectors.requests),
+    inService: bitsOf(vectors.inService),
+    timerVector: (lvt.timer & MASKED) !== 0 ? null : lvt.timer & 0xff,
+  }
+}
+
+/** The numbers of the bits that are set in words of 32 bits. */
+function bitsOf(words: readonly number[]): number[] {
+  const all = Array.from({ length: 32 * words.length }, (_, bit) => bit)
+  return all.filter((bit) => ((words[bit >>> 5]! >>> (bit & 31)) & 1) !== 0)
+}
+
+function mapOf({ p2m }: X86Domain): MapView {
+  const { frames, leaves, tableBytes } = p2m.statistics()
+  const bytesByType = Object.fromEntries(
+    Object.entries(frames).map(([type, count]) => [TYPE_NAMES.get(Number(type)) ?? type, count * FRAME_BYTES]),
+  )
+  return { bytesByType, leaves, tableBytes }
+}
