@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { buildGuestImage } from '@retrap/embedded-guest'
-import { defaultClientConditions, defineConfig } from 'vite'
+import { defaultClientConditions, defineConfig, transformWithOxc } from 'vite'
 
 const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
@@ -28,6 +30,22 @@ export default defineConfig({
         this.emitFile({ type: 'asset', fileName: 'guest.bin', source: buildGuestImage() })
         // Whoever puts systems beside the site lists them there.
         this.emitFile({ type: 'asset', fileName: 'systems/systems.json', source: '[]' })
+      },
+    },
+    {
+      name: 'retrap:service-worker',
+      generateBundle: {
+        // It names all files of the build, so it is the last one.
+        order: 'post',
+        async handler(_, bundle) {
+          const files = Object.values(bundle).map((file) => file.fileName)
+          const hash = createHash('sha256')
+          for (const file of Object.values(bundle)) hash.update(file.type === 'chunk' ? file.code : file.source)
+          const site = JSON.stringify({ version: hash.digest('hex').slice(0, 16), files: files.toSorted() })
+          const path = folder('../src/service-worker.ts')
+          const { code } = await transformWithOxc(readFileSync(path, 'utf8').replace(/^export \{\}$/m, ''), path)
+          this.emitFile({ type: 'asset', fileName: 'service-worker.js', source: `const SITE = ${site}\n${code}` })
+        },
       },
     },
   ],

@@ -1,0 +1,25 @@
+/** Set while the page has been loaded again to be isolated: once is enough. */
+const RELOADED = 'retrap-reloaded'
+
+/**
+ * Has a service worker keep the site, so that it works without a network. Where the server does not isolate the page, the service
+ * worker does: the page is loaded again for that, once, and only if nobody has touched it.
+ */
+export async function keepSite(): Promise<void> {
+  if (!('serviceWorker' in navigator)) return
+  let isTouched = false
+  const touched = (): void => void (isTouched = true)
+  for (const type of ['pointerdown', 'keydown', 'drop']) addEventListener(type, touched, { once: true })
+  try {
+    // What the page itself needs comes first.
+    if (crossOriginIsolated) await new Promise((resolve) => requestIdleCallback(resolve, { timeout: 5000 }))
+    await navigator.serviceWorker.register('service-worker.js')
+    if (crossOriginIsolated || sessionStorage.getItem(RELOADED) !== null) return
+    await navigator.serviceWorker.ready
+    if (isTouched) return
+    sessionStorage.setItem(RELOADED, 'yes')
+    location.reload()
+  } catch {
+    // Without a service worker, as in a private window, the site works all the same.
+  }
+}

@@ -1,0 +1,65 @@
+// The site's service worker: keeps the site's files, so that it works without a network, and gives them the headers that isolate
+// the page, where the server cannot. The build puts `SITE` before it, and strips the types: it imports nothing.
+
+/** All files of this build, and a name for the build. */
+declare const SITE: { readonly version: string; readonly files: readonly string[] }
+
+/** The part of a service worker's world that is used; the DOM's types have only the page's. */
+interface ServiceWorkerWorld {
+  readonly registration: { readonly scope: string }
+  readonly clients: { claim(): Promise<void> }
+  addEventListener(
+    type: 'install' | 'activate',
+    listener: (event: { waitUntil(work: Promise<unknown>): void }) => void,
+  ): void
+  addEventListener(
+    type: 'fetch',
+    listener: (event: { readonly request: Request; respondWith(response: Promise<Response>): void }) => void,
+  ): void
+}
+
+const world = self as unknown as ServiceWorkerWorld
+const PREFIX = 'retrap-site-'
+const NAME = PREFIX + SITE.version
+const FILES = new Set(SITE.files)
+
+// Pages of one build find all files of that build: a new one takes over when no page of the old one is left.
+world.addEventListener('install', (event) => {
+  const requests = SITE.files.map((name) => new Request(new URL(name, world.registration.scope), { cache: 'no-cache' }))
+  event.waitUntil(caches.open(NAME).then((cache) => cache.addAll(requests)))
+})
+
+world.addEventListener('activate', (event) => {
+  event.waitUntil(
+    (async () => {
+      const old = (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== NAME)
+      await Promise.all(old.map((name) => caches.delete(name)))
+      await world.clients.claim()
+    })(),
+  )
+})
+
+world.addEventListener('fetch', (event) => {
+  const { request } = event
+  const { href } = new URL(request.url.replace(/[?#].*$/, ''))
+  if (request.method !== 'GET' || request.headers.has('range') || !href.startsWith(world.registration.scope)) return
+  const name = href.slice(world.registration.scope.length) || 'index.html'
+  if (FILES.has(name)) event.respondWith(answer(request, name))
+})
+
+/** What may change without a new build: the server's comes first, and the kept one where it does not answer. */
+const CHANGING = 'systems/'
+
+async function answer(request: Request, name: string): Promise<Response> {
+  const kept = await (await caches.open(NAME)).match(new URL(name, world.registration.scope).href)
+  const isFresh = kept === undefined || name.startsWith(CHANGING)
+  const response = isFresh ? await fetch(request).catch(() => kept ?? Response.error()) : kept
+  if (response.status === 0) return response
+  const headers = new Headers(response.headers)
+  headers.set('cross-origin-opener-policy', 'same-origin')
+  headers.set('cross-origin-embedder-policy', 'require-corp')
+  headers.set('cross-origin-resource-policy', 'same-origin')
+  return new Response(response.body, { status: response.status, statusText: response.statusText, headers })
+}
+
+export {}

@@ -1,0 +1,55 @@
+/** What axe finds on each page, in both themes: nothing. */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { AxeResults } from 'axe-core'
+import type { Browser, Page } from 'puppeteer-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { buildSite } from './support/site.ts'
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: the site's accessibility: ${noBrowser}`)
+const PATIENT = { timeout: 60_000, interval: 100 }
+const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
+
+/** Rule, and where it is broken. */
+async function violations(page: Page): Promise<string[]> {
+  const { violations: found } = await page.evaluate(
+    () => (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run() as Promise<AxeResults>,
+  )
+  return found.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`))
+}
+
+describe.skipIf(noBrowser !== undefined)('axe', () => {
+  let browser: Browser
+  let server: PageServer
+
+  beforeAll(async () => {
+    server = await servePages(await buildSite())
+    browser = await launchBrowser()
+  })
+  afterAll(async () => {
+    await browser?.close()
+    server?.close()
+  })
+
+  test.each(['light', 'dark'])('finds nothing in the %s theme', { timeout: 120_000 }, async (value) => {
+    const page = await browser.newPage()
+    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }])
+    await page.goto(`${server.origin}/#kernel=a&disk=b`, { waitUntil: 'load' })
+    await page.waitForSelector('h1')
+    await page.evaluate(AXE)
+    const openAll = (): Promise<void> =>
+      page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await openAll()
+    expect(await violations(page)).toEqual([])
+    await page.locator('::-p-aria(Start the embedded guest)').click()
+    await page.waitForSelector('.xterm')
+    await openAll()
+    await page.waitForSelector('section[aria-label="vCPU 0"]')
+    await openAll()
+    await expect.poll(() => page.$eval('details', (one) => one.innerText), PATIENT).toContain('Local APICs')
+    expect(await violations(page)).toEqual([])
+    await page.close()
+  })
+})

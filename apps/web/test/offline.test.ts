@@ -1,0 +1,62 @@
+/** The site without a network, and on a server that does not isolate its pages. */
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Browser, Page } from 'puppeteer-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { buildSite } from './support/site.ts'
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: the site offline: ${noBrowser}`)
+const PATIENT = { timeout: 60_000, interval: 100 }
+
+describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
+  let browser: Browser
+  let server: PageServer
+  let files: Map<string, Uint8Array | string>
+  let loads = 0
+
+  beforeAll(async () => {
+    files = await buildSite()
+    server = await servePages(files, {
+      isolated: false,
+      answer: ({ url }) => {
+        if (url === '/') loads++
+        return false
+      },
+    })
+    browser = await launchBrowser()
+  })
+  afterAll(async () => {
+    await browser?.close()
+    server?.close()
+  })
+
+  const terminal = (page: Page): Promise<string> =>
+    page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\n'))
+
+  test('is loaded again once, is isolated then, and starts its guest when the server is gone', async () => {
+    const page = await browser.newPage()
+    const said: string[] = []
+    page.on('console', (message) => said.push(message.text()))
+    page.on('pageerror', (error) => said.push(String(error)))
+    let navigations = 0
+    page.on('framenavigated', () => navigations++)
+    await page.goto(server.origin, { waitUntil: 'load' })
+    const isIsolated = (): Promise<boolean> => page.evaluate(() => crossOriginIsolated).catch(() => false)
+    await expect.poll(isIsolated, PATIENT).toBe(true)
+    expect([navigations, loads]).toEqual([2, 1])
+    // The list of systems is the server's as long as there is a server.
+    const systems = (): Promise<string> => page.evaluate(async () => (await fetch('systems/systems.json')).text())
+    files.set('systems/systems.json', '[ ]')
+    expect(await systems()).toBe('[ ]')
+    server.close()
+    await page.goto(server.origin, { waitUntil: 'load' })
+    await page.locator('::-p-aria(Start the embedded guest)').click()
+    await expect.poll(() => terminal(page), PATIENT).toMatch(/retrap> \s*$/)
+    expect(await systems()).toBe('[]')
+    // Also what is loaded when it is used is there.
+    await page.click('summary')
+    await expect.poll(() => page.$eval('details', (one) => one.innerText), PATIENT).toContain('vCPU 0: 64-bit')
+    expect(navigations).toBe(3)
+    expect(said).toEqual([])
+  })
+})
