@@ -13,6 +13,8 @@ export const SECTION_BYTES = 32
 export const INDEX_BYTES = 8
 /** Largest section, compressed or not: no file makes a reader hold more of one at once. */
 export const MOST_SECTION_BYTES: number = 2 ** 30
+/** Pages that are compressed together: 1 MiB. */
+export const PAGES_A_SECTION = 256
 /** Most pages of a file: 4 GiB, which no machine's RAM reaches. */
 export const MOST_PAGES: number = 2 ** 20
 
@@ -76,14 +78,23 @@ export function decodeHead(head: Uint8Array): SectionHead | undefined {
   return { name, checksum: view.getUint32(4, true), stored, bytes }
 }
 
-/** Most bytes that a section's data become. */
-export const MOST_BYTES: Readonly<Record<SectionName, number>> = {
+/** Most bytes that a section's data become, or have where they are not compressed. */
+const MOST_BYTES: Readonly<Record<SectionName, number>> = {
   DESC: 2 ** 20,
   STAT: 2 ** 28,
   BYTE: MOST_SECTION_BYTES,
   PMAP: MOST_PAGES * 8,
   PAGE: 2 ** 20,
   // Not compressed, so that its place is known from the file's end.
-  INDX: 0,
+  INDX: (MOST_PAGES / PAGES_A_SECTION) * INDEX_BYTES,
   'END ': 0,
+}
+
+/**
+ * Whether a section may have such sizes: neither text that no host can hold as one, nor more than is kept, nor data that
+ * compressing has made much larger, which may take any time to decompress.
+ */
+export function isSizeOf(name: SectionName, { stored, bytes }: Pick<SectionHead, 'stored' | 'bytes'>): boolean {
+  const most = MOST_BYTES[name]
+  return bytes === 0 ? stored <= most : bytes <= most && stored <= 2 * bytes + 64
 }

@@ -1,10 +1,9 @@
 import { crc32 } from './checksum.ts'
 import { PAGE_BYTES } from './equal-pages.ts'
 import { SnapshotError } from './errors.ts'
-import { SECTION_BYTES } from './format.ts'
+import { PAGES_A_SECTION, SECTION_BYTES } from './format.ts'
 import { findPages, isHeadOf } from './page-places.ts'
 import { damagedSection, readParts, type SectionPlace, type SnapshotSource } from './read.ts'
-import { PAGES_A_SECTION } from './write.ts'
 
 /** Decompressed sections that are kept: equal pages lie where they came first. */
 const KEPT_SECTIONS = 16

@@ -1,8 +1,15 @@
 import { crc32 } from './checksum.ts'
 import { PAGE_BYTES } from './equal-pages.ts'
-import { decodeHead, encodeHead, INDEX_BYTES, SECTION_BYTES, type SectionHead } from './format.ts'
+import {
+  decodeHead,
+  encodeHead,
+  INDEX_BYTES,
+  isSizeOf,
+  PAGES_A_SECTION,
+  SECTION_BYTES,
+  type SectionHead,
+} from './format.ts'
 import { damagedMap, damagedSection, type SectionPlace, type Sections, type SnapshotSource } from './read.ts'
-import { PAGES_A_SECTION } from './write.ts'
 
 /**
  * Finds the sections of pages, by the index at the file's end: one read, whatever the file's size.
@@ -40,7 +47,9 @@ async function readIndex(source: SnapshotSource, first: number, count: number): 
   for (let i = 0; i < entries; i++) {
     const [checksum, stored] = [view.getUint32(i * INDEX_BYTES, true), view.getUint32(i * INDEX_BYTES + 4, true)]
     at += SECTION_BYTES
-    places.push({ at, head: { name: 'PAGE', checksum, stored, bytes: pageBytes(count, i) } })
+    const head = { name: 'PAGE', checksum, stored, bytes: pageBytes(count, i) }
+    if (!isSizeOf('PAGE', head)) return undefined
+    places.push({ at, head })
     at += stored
   }
   return at === start ? places : undefined

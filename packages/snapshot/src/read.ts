@@ -6,14 +6,15 @@ import {
   checkHeader,
   decodeHead,
   HEADER_BYTES,
-  MOST_BYTES,
+  isSizeOf,
   MOST_PAGES,
+  PAGES_A_SECTION,
   SECTION_BYTES,
   type SectionHead,
   type SectionName,
 } from './format.ts'
 import { decodeState } from './plain-data.ts'
-import { PAGES_A_SECTION, type Snapshot } from './write.ts'
+import type { Snapshot } from './write.ts'
 
 /** A snapshot file, wherever it is. */
 export interface SnapshotSource {
@@ -56,8 +57,7 @@ export class Sections {
   async next(expected: SectionName): Promise<Uint8Array> {
     const at = this.#at
     const head = await this.#head(expected)
-    // Neither text that no host can hold as one, nor more than is kept.
-    if (head.bytes > MOST_BYTES[expected]) throw damagedSection(expected, at)
+    if (!isSizeOf(expected, head)) throw damagedSection(expected, at)
     const data = await this.#read(head.stored, expected)
     const good = crc32(data) === head.checksum
     const bytes = !good ? undefined : head.bytes === 0 ? data : await inflate(data, head.bytes)
@@ -69,7 +69,7 @@ export class Sections {
   async skip(expected: SectionName): Promise<SectionPlace> {
     const before = this.#at
     const head = await this.#head(expected)
-    if (head.bytes > MOST_BYTES[expected]) throw damagedSection(expected, before)
+    if (!isSizeOf(expected, head)) throw damagedSection(expected, before)
     const at = this.#at
     if (at + head.stored > this.#source.bytes) await this.#read(head.stored, expected)
     this.#at += head.stored

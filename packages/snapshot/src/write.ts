@@ -1,11 +1,8 @@
 import { deflate } from './compression.ts'
 import { distinctPages, PAGE_BYTES } from './equal-pages.ts'
 import { SnapshotError } from './errors.ts'
-import { encodeHead, encodeHeader, INDEX_BYTES, type SectionName } from './format.ts'
+import { encodeHead, encodeHeader, INDEX_BYTES, PAGES_A_SECTION, type SectionName } from './format.ts'
 import { encodeState } from './plain-data.ts'
-
-/** Pages that are compressed together: 1 MiB. */
-export const PAGES_A_SECTION = 256
 
 /** Contents of pages of memory. Pages that are not named are zeros. */
 export interface SnapshotPages {

@@ -13,6 +13,8 @@ import {
   SnapshotError,
   writeSnapshot,
 } from '../src/index.ts'
+import { crc32 } from '../src/checksum.ts'
+import { encodeHead, encodeHeader, type SectionName } from '../src/format.ts'
 import { decodeState } from '../src/plain-data.ts'
 
 async function fileOf(snapshot: Snapshot): Promise<Uint8Array> {
@@ -202,6 +204,43 @@ test('a description is no place for a gigabyte', async () => {
   const file = await fileOf({ description, state: null, pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } })
   await expect(read(file)).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: expect.stringContaining('DESC') })
   await expect(readSnapshotDescription(bytesSource(file))).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+})
+
+/** A file of sections with any data, good checksums, and sizes that are said, as no writer makes it. */
+function forged(...sections: [name: SectionName, data: Uint8Array, bytes: number][]): Uint8Array {
+  const parts = sections.flatMap(([name, data, bytes]) => [encodeHead(name, data, bytes), data])
+  return new Uint8Array(Buffer.concat([encodeHeader(), ...parts]))
+}
+
+test('a section that says it is not compressed is no larger for that', async () => {
+  const long = Buffer.from(`"${'x'.repeat(2 ** 20)}"`)
+  const file = forged(['DESC', long, 0])
+  const refused = { code: 'ERR_DAMAGED', message: expect.stringContaining('DESC') as string }
+  await expect(readSnapshotDescription(bytesSource(file))).rejects.toMatchObject(refused)
+})
+
+test('pages that take more bytes than they have are refused before they are read, as an index is that is too long', async () => {
+  const begin = (length: number): Parameters<typeof forged> => [
+    ['DESC', Buffer.from('null'), 0],
+    ['STAT', Buffer.from('null'), 0],
+    ['BYTE', new Uint8Array(), 0],
+    ['PMAP', new Uint8Array(length), 0],
+  ]
+  // Empty blocks, as many as one likes, and then a page.
+  const empty = new Uint8Array(5 * 2000).map((_, i) => (i % 5 > 2 ? 0xff : 0))
+  const page = Buffer.concat([empty, deflateRawSync(new Uint8Array(4096).fill(1))])
+  const index = new Uint8Array(8)
+  new DataView(index.buffer).setUint32(0, crc32(page), true)
+  new DataView(index.buffer).setUint32(4, page.length, true)
+  const bombs = forged(...begin(8), ['PAGE', page, 4096], ['INDX', index, 0], ['END ', new Uint8Array(), 0])
+  const damaged = (where: string): object => ({
+    code: 'ERR_DAMAGED',
+    message: expect.stringContaining(where) as string,
+  })
+  await expect(read(bombs)).rejects.toMatchObject(damaged('PAGE'))
+  await expect(openSnapshot(lateSource(bombs))).rejects.toMatchObject(damaged('PAGE'))
+  const long = forged(...begin(0), ['INDX', new Uint8Array(32_769), 0], ['END ', new Uint8Array(), 0])
+  await expect(read(long)).rejects.toMatchObject(damaged('INDX'))
 })
 
 /** A file whose pages are read when they are needed. */
