@@ -61,8 +61,8 @@ export async function serveSite(folder: string, port: number, more: MoreFiles = 
   }
   const server = createServer((request, response) => {
     const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
-    const path = files.get(pathname === '/' ? '/index.html' : pathname)
-    void answer(request, response, { path, bytes: more.get(pathname.slice(1)) })
+    const name = pathname === '/' ? '/index.html' : pathname
+    void answer(request, response, { name, path: files.get(name), bytes: more.get(name.slice(1)) })
   })
   await listen(server, port)
   return {
@@ -86,12 +86,13 @@ function listen(server: Server, port: number): Promise<void> {
 
 /** A file that is in memory, or on the disk. */
 interface ServedFile {
+  readonly name: string
   readonly path: string | undefined
   readonly bytes: Uint8Array | undefined
 }
 
 async function answer(
-  { method = '', headers, url }: IncomingMessage,
+  { method = '', headers }: IncomingMessage,
   response: ServerResponse,
   file: ServedFile,
 ): Promise<void> {
@@ -101,9 +102,13 @@ async function answer(
   if (path === undefined && file.bytes === undefined) return void response.writeHead(404).end('not found\n')
   const bytes = file.bytes ?? (await readFile(path!).catch(() => null))
   if (bytes === null) return void response.writeHead(500).end()
-  const type = TYPES[extname(path ?? url ?? '')] ?? 'application/octet-stream'
-  const range = rangeOf(headers.range, bytes.length)
+  const type = TYPES[extname(file.name)] ?? 'application/octet-stream'
+  // Ranges are of GET alone. Nothing here has a validator that `If-Range` could name: all of the file is its answer.
+  const isPart = method === 'GET' && headers['if-range'] === undefined
+  const range = isPart ? rangeOf(headers.range, bytes.length) : null
   const { first, end } = range ?? { first: 0, end: bytes.length }
+  if (first >= end && range !== null)
+    return void response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end()
   response.writeHead(range === null ? 200 : 206, {
     'content-type': type,
     'content-length': end - first,
@@ -113,10 +118,16 @@ async function answer(
   response.end(method === 'HEAD' ? undefined : bytes.subarray(first, end))
 }
 
-/** The range that a request asks for; null: all of the file. Source: RFC 9110, section 14.2, "Range". */
+/**
+ * The range that a request asks for; null: all of the file; an empty one: none that the file has.
+ *
+ * Source: RFC 9110, section 14.2, "Range", and 14.1.2, "Byte Ranges".
+ */
 function rangeOf(field: string | undefined, bytes: number): { readonly first: number; readonly end: number } | null {
-  const [, from, to = ''] = /^bytes=(\d+)-(\d*)$/.exec(field ?? '') ?? []
-  const first = Number(from ?? bytes)
-  const end = to === '' ? bytes : Math.min(Number(to) + 1, bytes)
-  return first < end ? { first, end } : null
+  const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(field ?? '') ?? []
+  if (from === undefined || to === undefined || from + to === '') return null
+  // The last so many bytes.
+  if (from === '') return { first: Math.max(0, bytes - Number(to)), end: bytes }
+  if (to !== '' && Number(to) < Number(from)) return null
+  return { first: Number(from), end: to === '' ? bytes : Math.min(Number(to) + 1, bytes) }
 }

@@ -60,7 +60,24 @@ test('files beside the folder are served, and parts of files are, as a snapshot 
   expect(await part('bytes=0-0')).toEqual([206, 'bytes 0-0/9', 'e'])
   expect(await part('bytes=7-100')).toEqual([206, 'bytes 7-8/9', '{}'])
   expect(await part('bytes=7-')).toEqual([206, 'bytes 7-8/9', '{}'])
-  for (const all of ['bytes=9-10', 'bytes=3-2', 'lines=1-2']) expect(await part(all)).toEqual([200, null, 'export {}'])
+  expect(await part('bytes=-2')).toEqual([206, 'bytes 7-8/9', '{}'])
+  expect(await part('bytes=-100')).toEqual([206, 'bytes 0-8/9', 'export {}'])
+  for (const all of ['bytes=3-2', 'bytes=-', 'lines=1-2']) expect(await part(all)).toEqual([200, null, 'export {}'])
+  for (const none of ['bytes=9-10', 'bytes=9-', 'bytes=-0']) expect(await part(none)).toEqual([416, 'bytes */9', ''])
+  site.close()
+})
+
+test('a range is of GET, and of a file that is the same still; a type is that of the name, not of the query', async () => {
+  const site = await serveSite(folder, 0, new Map([['systems/kernel', new Uint8Array(3)]]))
+  const ask = async (path: string, init: RequestInit): Promise<unknown> => {
+    const { status, headers } = await fetch(site.url + path, init)
+    return [status, headers.get('content-length'), headers.get('content-type')]
+  }
+  const script = 'text/javascript; charset=utf-8'
+  const range = 'bytes=0-0'
+  expect(await ask('assets/main.js', { method: 'HEAD', headers: { range } })).toEqual([200, '9', script])
+  expect(await ask('assets/main.js', { headers: { range, 'if-range': '"x"' } })).toEqual([200, '9', script])
+  expect(await ask('systems/kernel?a.html', {})).toEqual([200, '3', 'application/octet-stream'])
   site.close()
 })
 
