@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { spawn } from 'node:child_process'
+import { provideDebianPrograms } from '@retrap/tooling/programs'
 import { buildInitramfs } from '../src/linux/initramfs.ts'
 import { runProgram } from '../test/support/processes.ts'
 import { fetchI386, fetchSeabios, NODE_FLAGS } from './jit/peers.ts'
@@ -40,6 +41,7 @@ interface Figures {
 
 /** @param args - how many times each saves and goes on (5) */
 export async function run([rounds = '5']: readonly string[]): Promise<void> {
+  await provideDebianPrograms({ table: [{ packages: ['qemu-system-x86'], programs: [QEMU] }] })
   const folder = await mkdtemp(join(tmpdir(), 'retrap-snapshot-'))
   try {
     const { kernel, busybox } = await fetchI386()
