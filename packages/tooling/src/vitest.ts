@@ -41,8 +41,8 @@ const config: ViteUserConfig = defineConfig({
     // Node takes types out of sources with a Wasm program, so each Worker that is started from a source comes there.
     execArgv: ['--wasm-wrapper-tiering-budget=1000000000'],
     // A hung test is to be found, not a slow machine.
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // .scripts/test.mjs adds these up over all packages.
     reporters: ['default', ['json', { outputFile: 'temp/vitest.json' }]],
     passWithNoTests: true,
