@@ -227,8 +227,8 @@ export class Machine {
    * Goes back, or forward, to a snapshot of this machine, or of one with the same options. Running, it runs on from there;
    * paused, or off, it waits for `run`. Disks hold what they held then.
    *
-   * @throws WebError `ERR_SOURCE` for a snapshot that cannot be read: the machine is as it was; `ERR_MACHINE` for one of
-   * another machine: this one is off then
+   * @throws WebError `ERR_SOURCE` for a snapshot that cannot be read, and `ERR_MACHINE` for one of a machine with other memory,
+   * vCPUs or board: the machine is as it was; `ERR_MACHINE` for one of a machine with other devices: this one is off then
    */
   async restore(snapshot: Source): Promise<void> {
     await this.#link.call('restore', sentSource('snapshot', snapshot))

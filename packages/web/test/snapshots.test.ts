@@ -250,4 +250,52 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
     })
     expect(text).toMatch(/power-off$/)
   })
+
+  /** The file of a machine that has not begun, and what the file has beside. */
+  async function snapshotOf(memoryBytes: number, about: object = {}, beside: object = {}): Promise<Uint8Array> {
+    const pc = await createPc({ memoryBytes, firmware: buildGuestImage(), jit: true })
+    const { state, pages: ram } = await pc.save()
+    pc.close()
+    const parts: Uint8Array[] = []
+    const description = { version: 1, arguments: ['run'], savedAt: '', ...about }
+    await writeSnapshot({ description, state: { ...state, ...beside }, pages: ram }, (bytes) =>
+      parts.push(bytes.slice()),
+    )
+    return new Uint8Array(Buffer.concat(parts))
+  }
+
+  test('of a machine with other memory is refused, and the machine runs on', async () => {
+    pages.files.set('other.snapshot', await snapshotOf(2 * MEMORY_BYTES))
+    const page = await pages.open(server)
+    await start(page, { firmware: 'guest.bin', memoryBytes: MEMORY_BYTES })
+    const refused = await page.evaluate(async () => {
+      const { machine, until } = globalThis as unknown as Kept
+      void machine.run().catch(() => {})
+      await until('retrap> ')
+      const error = await machine.restore('other.snapshot').then(
+        () => 'restored',
+        ({ message }: Error) => message,
+      )
+      machine.write('echo still here\r')
+      await until('\nstill here\r\nretrap> ')
+      return error
+    })
+    expect(refused).toBe(
+      "snapshot: it is of a machine with 32 MiB, board 'pc', vCPUs: 1; this one has 16 MiB, board 'pc', vCPUs: 1",
+    )
+  })
+
+  test('that says what no page has written begins all the same', async () => {
+    const about = { page: { layout: 'none', images: 1, commandLine: 'kept' } }
+    pages.files.set('odd.snapshot', await snapshotOf(MEMORY_BYTES, about, { console: 'text' }))
+    const page = await pages.open(server)
+    await start(page, { firmware: 'guest.bin', snapshot: 'odd.snapshot' })
+    const got = await page.evaluate(async () => {
+      const { machine, until } = globalThis as unknown as Kept
+      void machine.run().catch(() => {})
+      await until('retrap> ')
+      return (await machine.save()).size > 0
+    })
+    expect(got).toBe(true)
+  })
 })

@@ -49,8 +49,8 @@ const NO_WRITES = {
 /** Options of a machine that a snapshot keeps. */
 const KEPT = ['memoryBytes', 'cpus', 'cpu', 'board', 'commandLine', 'vga', 'tablet', 'hypervisor'] as const
 
-/** The part of a machine's options that a snapshot keeps. */
-export const savedOptions = (options: SentOptions): SavedOptions =>
+/** The part of a machine's options that a snapshot keeps. A file may say anything else beside. */
+export const savedOptions = (options: SavedOptions): SavedOptions =>
   Object.fromEntries(KEPT.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]))
 
 /** Opens a snapshot. Pages are read when they are needed. @throws WebError `ERR_SOURCE` */
@@ -59,8 +59,8 @@ export async function readSnapshot(source: SentSource, listener: SourceListener)
     const { description, state, pages, ready } = await openSnapshotSource(source, listener)
     const { page } = (description ?? {}) as Partial<Description>
     const saved = state as Partial<PageState> | null
-    const { machine, writes = {}, console = null } = saved ?? {}
-    if (machine === undefined) throw new Error('it is of no machine that a page has')
+    const { machine, writes, console } = saved ?? {}
+    if (typeof machine !== 'object' || machine === null) throw new Error('it is of no machine that a page has')
     return {
       state: saved as PageState,
       pages: { gfns: pages.gfns, contents: (index) => pages.contents(index), ...(ready !== undefined && { ready }) },
@@ -68,14 +68,26 @@ export async function readSnapshot(source: SentSource, listener: SourceListener)
         memoryBytes: machine.memoryBytes,
         cpus: machine.cpus,
         board: machine.machine as 'pc' | 'q35',
-        ...page,
+        ...savedOptions(page ?? {}),
       },
-      console,
-      restoreDisks: (media) => restoreDisks(media, writes),
+      console: console instanceof Uint8Array ? console : null,
+      restoreDisks: (media) => restoreDisks(media, writes ?? {}),
     }
   } catch (error) {
     throw new WebError('ERR_SOURCE', `snapshot: ${reasonOf(error)}`, { cause: error })
   }
+}
+
+/** @throws WebError `ERR_MACHINE` for a snapshot of a machine that shows to be another one before it is made */
+export function checkMachine(
+  { state: { machine } }: ReadSnapshot,
+  { memoryBytes, cpus = 1, board = 'pc' }: SavedOptions,
+): void {
+  const text = (bytes: unknown, vcpus: unknown, name: unknown): string =>
+    `${Number(bytes) / 2 ** 20} MiB, board '${String(name)}', vCPUs: ${String(vcpus)}`
+  const [found, own] = [text(machine.memoryBytes, machine.cpus, machine.machine), text(memoryBytes, cpus, board)]
+  if (found !== own)
+    throw new WebError('ERR_MACHINE', `snapshot: it is of a machine with ${found}; this one has ${own}`)
 }
 
 function restoreDisks(media: readonly NamedMedium[], writes: Readonly<Record<string, OverlayState>>): void {

@@ -225,7 +225,9 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async restore(source: SentSource): Promise<void> {
-    const snapshot = await (await loadSnapshots()).readSnapshot(source, this.#listener)
+    const { readSnapshot, checkMachine } = await loadSnapshots()
+    const snapshot = await readSnapshot(source, this.#listener)
+    checkMachine(snapshot, this.#options)
     await this.#between(async () => {
       try {
         await this.#make(snapshot)
