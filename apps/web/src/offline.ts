@@ -9,7 +9,7 @@ export async function keepSite(): Promise<void> {
   if (!('serviceWorker' in navigator)) return
   let isTouched = false
   const touched = (): void => void (isTouched = true)
-  for (const type of ['pointerdown', 'keydown', 'drop']) addEventListener(type, touched, { once: true })
+  for (const type of ['pointerdown', 'keydown', 'click', 'drop']) addEventListener(type, touched, { once: true })
   try {
     // What the page itself needs comes first.
     if (crossOriginIsolated) await new Promise((resolve) => requestIdleCallback(resolve, { timeout: 5000 }))

@@ -18,7 +18,11 @@ const FOLDER = 'snapshots'
 const DATA = '.snapshot'
 const ABOUT = '.json'
 
+/** @throws Error where the browser has no private file system */
 async function folder(): Promise<FileSystemDirectoryHandle> {
+  // Pages from addresses without https have none; types do not know that.
+  if ((navigator as Partial<Navigator>).storage?.getDirectory === undefined)
+    throw new Error('This browser keeps nothing for this page: that takes an address with https, or this computer.')
   const root = await navigator.storage.getDirectory()
   return root.getDirectoryHandle(FOLDER, { create: true })
 }
@@ -51,8 +55,9 @@ function lastingOptions({ options }: Chosen): MachineOptions | null {
 
 /** Keeps a machine's file. @throws Error with what is wrong, such as a disk that is full */
 export async function keepMachine(chosen: Chosen, file: Blob): Promise<SavedMachine> {
-  // Browsers may throw away what they were not asked to keep.
-  await navigator.storage.persist().catch(() => false)
+  await folder()
+  // Browsers may throw away what they were not asked to keep. Some ask their user first, who may let them wait.
+  navigator.storage.persist().catch(() => false)
   const savedAt = Date.now()
   const about: SavedMachine = {
     id: `${savedAt}-${Math.random().toString(36).slice(2, 8)}`,
@@ -80,14 +85,22 @@ export async function savedMachines(): Promise<SavedMachine[]> {
   try {
     for await (const handle of (await folder()).values()) {
       if (handle.kind !== 'file' || !handle.name.endsWith(ABOUT)) continue
-      const text = await (await handle.getFile()).text()
-      // Another tab may be writing it.
-      if (text !== '') found.push(JSON.parse(text) as SavedMachine)
+      const about = await readAbout(handle as FileSystemFileHandle)
+      if (about !== null) found.push(about)
     }
   } catch {
-    return found
+    // There is no private file system.
   }
   return found.toSorted((a, b) => a.savedAt - b.savedAt)
+}
+
+/** @returns null for a file that another tab writes, or deletes, or that is damaged: the others are listed all the same */
+async function readAbout(handle: FileSystemFileHandle): Promise<SavedMachine | null> {
+  try {
+    return JSON.parse(await (await handle.getFile()).text()) as SavedMachine
+  } catch {
+    return null
+  }
 }
 
 /** The file of a saved machine. @throws Error where it is gone */

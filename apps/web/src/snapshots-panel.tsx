@@ -53,8 +53,11 @@ export function SnapshotsPanel({ machine, chosen, isOn }: { machine: Machine; ch
           Import
           <input
             type="file"
+            disabled={doing !== ''}
             onChange={(event) => {
               const file = event.currentTarget.files?.[0]
+              // The same file may be chosen again.
+              event.currentTarget.value = ''
               if (file === undefined) return
               attempt('Restoring', async () => {
                 await machine.restore(file)

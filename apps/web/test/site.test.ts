@@ -96,8 +96,38 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.evaluate(() => document.querySelector<HTMLElement>('.xterm-helper-textarea')!.focus())
     await page.keyboard.type('echo three\n')
     await expect.poll(terminal, PATIENT).toMatch(/\nthree\s*\n\s*retrap> \s*$/)
+    // A file that is damaged hides none of the others.
+    await page.evaluate(async () => {
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('snapshots')
+      const file = await (await folder.getFileHandle('0-broken.json', { create: true })).createWritable()
+      await file.write('{')
+      await file.close()
+    })
+    await click('Save now')
+    await expect.poll(() => page.$$eval('.files li', (rows) => rows.length), PATIENT).toBe(2)
+    for (const left of [1, 0]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await click('Delete')
+      // oxlint-disable-next-line no-await-in-loop
+      await expect.poll(() => page.$$eval('.files li', (rows) => rows.length), PATIENT).toBe(left)
+    }
+    expect(said).toEqual([])
+  })
+
+  test('a page that may keep nothing says so, and does not wait for a browser that asks its user', async () => {
+    await open()
+    await click('Start Small guest')
+    await expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
+    await page.evaluate(() => (navigator.storage.persist = () => new Promise(() => {})))
+    await click('Save now')
+    await expect.poll(() => page.$$eval('.files li', (rows) => rows.length), PATIENT).toBe(1)
     await click('Delete')
     await expect.poll(() => page.$$eval('.files li', (rows) => rows.length), PATIENT).toBe(0)
+    // As on a server that is neither this computer nor has https.
+    await page.evaluate(() => Object.defineProperty(navigator, 'storage', { value: undefined }))
+    await click('Save now')
+    const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
+    await expect.poll(alert, PATIENT).toContain('This browser keeps nothing for this page')
     expect(said).toEqual([])
   })
 
