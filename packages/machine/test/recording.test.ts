@@ -1,9 +1,13 @@
 /** Runs that are recorded and run again: inputs come at their instants, whatever the host does. */
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { DebugExit } from '@retrap/devices'
-import { openRecording, type RecordedEvent, RecordingWriter } from '@retrap/recording'
+import { CheckpointStore, openRecording, type RecordedEvent, RecordingWriter } from '@retrap/recording'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import { Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.ts'
+import { describeRun } from '../src/recording/description.ts'
+import { PcGate } from '../src/recording/pc-gate.ts'
+import { RecordGate } from '../src/recording/record-gate.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 import { COUNT_ADDRESS, EXIT_PORT, LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
@@ -302,4 +306,63 @@ test('a replay is debugged backwards', { timeout: 240_000 }, async () => {
   breakpoint.remove()
   expect(await debug.continue()).toMatchObject({ reason: 'debug-exit' })
   expect(pollingResult(replay.pc)).toMatchObject({ count })
+})
+
+/** Writes a recording anew, with the last checkpoint alone and another state of it. */
+async function otherCheckpoint(file: Uint8Array, change: (state: Record<string, unknown>) => unknown) {
+  const recording = await openRecording(sourceOf(file))
+  const pieces: Uint8Array[] = []
+  const writer = new RecordingWriter((piece) => void pieces.push(piece.slice()), recording.description)
+  const { state, pages } = await recording.checkpoint(0)
+  writer.checkpoint(recording.checkpoints[0]!, { state: change(state as Record<string, unknown>), pages })
+  await writer.end(recording.end)
+  return sourceOf(bytesOf(pieces))
+}
+
+test('a checkpoint that no recorder has written is refused', { timeout: 60_000 }, async () => {
+  const { file } = await record(1, false)
+  const changes: ((state: Record<string, unknown>) => unknown)[] = [
+    () => null,
+    (state) => ({ ...state, retired: ['many'] }),
+    (state) => ({ ...state, piece: 1e6 }),
+    // What keyboards keep is a list; drives have their media.
+    (state) => ({
+      ...state,
+      parties: (state['parties'] as unknown[]).map((kept) => (Array.isArray(kept) ? 7 : kept)),
+    }),
+  ]
+  for (const change of changes) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const source = await otherCheckpoint(file, change)
+    // oxlint-disable-next-line no-await-in-loop
+    const told = await replayPc(options(1, false), source, { at: 'end' }).then(
+      () => 'made',
+      (error: unknown) => error,
+    )
+    expect(told).toMatchObject({ name: 'RecordingError', code: 'ERR_DAMAGED' })
+  }
+})
+
+test('a guest with more memory than checkpoints may have is recorded without', { timeout: 60_000 }, async () => {
+  const given = options(1, false)
+  const description = describeRun(given, undefined)
+  const writer = new RecordingWriter(() => undefined, description)
+  const gate = new RecordGate(writer, false, () => pc.domain.vcpus)
+  const pcGate = new PcGate(gate, description.backEnds, given)
+  const pc: Pc = await Pc.create(given, pcGate)
+  closing.push(pc)
+  const { p2m, memory } = pc.domain
+  for (let gfn = 0x200; gfn < 0x300; gfn++) memory.fill(p2m.translate(gfn * 4096), 4096, 1)
+  const store = new CheckpointStore<LogPosition>(256 * 4096)
+  let copied = 0
+  const slice = memory.u8.slice.bind(memory.u8)
+  Object.defineProperty(memory.u8, 'slice', {
+    value: (from: number, to: number) => {
+      copied += to - from
+      return slice(from, to)
+    },
+  })
+  expect(await new CheckpointTaker(pcGate.machine, gate, store, 1000).take()).toBe(false)
+  expect(store.last).toBeUndefined()
+  expect(copied).toBeLessThanOrEqual(store.mostBytes)
 })

@@ -40,7 +40,8 @@ interface Entry<T> extends Instant {
  * distances grow with age.
  */
 export class CheckpointStore<T> {
-  readonly #mostBytes: number
+  /** Bytes that all checkpoints may have together. */
+  readonly mostBytes: number
   readonly #entries: Entry<T>[] = []
   /** All pages of the last checkpoint that are not zeros. */
   #latest = new Map<number, Uint8Array>()
@@ -51,7 +52,7 @@ export class CheckpointStore<T> {
 
   /** @param mostBytes - that all checkpoints may have together; default 256 MiB */
   constructor(mostBytes: number = MOST_BYTES) {
-    this.#mostBytes = mostBytes
+    this.mostBytes = mostBytes
   }
 
   /** Bytes of all checkpoints. */
@@ -115,7 +116,7 @@ export class CheckpointStore<T> {
     for (const piece of pieces) this.#use(piece)
     for (const contents of written.values()) if (contents !== null) this.#use(contents)
     this.#entries.push(entry)
-    this.thin(this.#mostBytes)
+    this.thin(this.mostBytes)
   }
 
   /** Cuts bytes into pieces; a piece that is as in the last checkpoint is that one. */

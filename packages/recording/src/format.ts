@@ -80,4 +80,5 @@ export function decodeHead(head: Uint8Array): SectionHead | undefined {
   return { name, checksum: view.getUint32(4, true), stored, bytes, round, instructions }
 }
 
-const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
+/** Whether a file may have it as an instant's number. */
+export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0

@@ -11,8 +11,13 @@ import {
   type SectionHead,
   type SectionName,
 } from './format.ts'
-import type { IndexEntry, RecordingIndex, RecordingMark } from './recording-index.ts'
-import type { Checkpoint } from './write.ts'
+import { type IndexEntry, isIndex, type RecordingIndex, type RecordingMark } from './recording-index.ts'
+import { type Checkpoint, PAGES_A_SECTION } from './write.ts'
+
+/** Sections of pages that are decompressed together. */
+const SECTIONS_AT_ONCE = 8
+/** Bytes of the largest section of pages. */
+const MOST_PAGES_BYTES = PAGES_A_SECTION * (4 + 4096)
 
 /** A recording that can be read from any of its sections on. */
 export class Recording {
@@ -70,8 +75,13 @@ export class Recording {
     return decodeEvents(await this.#file.read(entry), entry)
   }
 
-  /** Reads a checkpoint, with all of memory. @throws RecordingError `ERR_DAMAGED` */
-  async checkpoint(number: number): Promise<Pick<Checkpoint, 'state' | 'pages'>> {
+  /**
+   * Reads a checkpoint, with all of memory.
+   *
+   * @param mostPages - of the machine; a file that has more is damaged, and is read no further. Default: any number
+   * @throws RecordingError `ERR_DAMAGED`
+   */
+  async checkpoint(number: number, mostPages: number = Infinity): Promise<Pick<Checkpoint, 'state' | 'pages'>> {
     const last = this.#checkpoints[number]
     if (last === undefined) throw new RecordingError('ERR_STATE', `there is no checkpoint ${number}`)
     const pages = new Map<number, Uint8Array | null>()
@@ -81,9 +91,12 @@ export class Recording {
       // oxlint-disable-next-line no-await-in-loop -- from the last one on: what is later holds
       const saved = await this.#stateOf(entry)
       if (at === number) ({ state } = saved)
-      // oxlint-disable-next-line no-await-in-loop
-      for (const piece of await Promise.all(entry.pages.map((page) => this.#file.read(page))))
-        this.#addPages(pages, piece)
+      for (let from = 0; from < entry.pages.length; from += SECTIONS_AT_ONCE) {
+        const some = entry.pages.slice(from, from + SECTIONS_AT_ONCE)
+        // oxlint-disable-next-line no-await-in-loop -- a few in memory at a time
+        for (const piece of await Promise.all(some.map((page) => this.#file.read(page)))) this.#addPages(pages, piece)
+        if (pages.size > mostPages) throw damagedAt(some[0]!.offset)
+      }
       if (saved.cleared === null) break
       for (const gfn of saved.cleared) if (!pages.has(gfn)) pages.set(gfn, null)
     }
@@ -108,7 +121,7 @@ export class Recording {
   async #stateOf({ state, bytes }: CheckpointEntry): Promise<{ state: unknown; cleared: Uint32Array | null }> {
     const text = new TextDecoder().decode(await this.#file.read(state))
     const saved = decodeState({ text, bytes: await this.#file.read(bytes) })
-    const { cleared } = saved as { readonly cleared?: unknown }
+    const cleared = (saved as { readonly cleared?: unknown } | null)?.cleared
     if (cleared !== null && !(cleared instanceof Uint32Array)) throw damagedAt(state.offset)
     return saved as { state: unknown; cleared: Uint32Array | null }
   }
@@ -193,7 +206,7 @@ class Sections {
   /** Reads the contents of a section. @throws RecordingError `ERR_DAMAGED`, saying where */
   async read({ name, offset }: IndexEntry): Promise<Uint8Array> {
     const head = await this.#head(offset)
-    if (head?.name !== name) throw damagedAt(offset)
+    if (head?.name !== name || (name === 'PAGE' && head.bytes > MOST_PAGES_BYTES)) throw damagedAt(offset)
     const data = await this.#source.read(offset + SECTION_BYTES, head.stored)
     if (data.length < head.stored || crc32(data) !== head.checksum) throw damagedAt(offset)
     if (head.bytes === 0) return data
@@ -211,10 +224,9 @@ class Sections {
     const offset = new DataView(footer.buffer, footer.byteOffset, FOOTER_BYTES).getFloat64(0, true)
     if (!Number.isSafeInteger(offset) || offset < 0) return undefined
     const bytes = await this.read({ name: 'INDX', offset, round: 0, instructions: 0 })
-    const index = parsed(bytes, offset) as Partial<RecordingIndex> | null
-    if (!Array.isArray(index?.sections) || !Array.isArray(index.marks) || typeof index.end?.round !== 'number')
-      throw damagedAt(offset)
-    return index as RecordingIndex
+    const index = parsed(bytes, offset)
+    if (!isIndex(index, end)) throw damagedAt(offset)
+    return index
   }
 
   /** The whole sections that a file which was cut has. */

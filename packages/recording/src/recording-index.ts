@@ -1,4 +1,4 @@
-import type { Instant } from './format.ts'
+import { HEADER_BYTES, type Instant, isCount } from './format.ts'
 
 /** Where a section is. */
 export interface IndexEntry extends Instant {
@@ -19,4 +19,28 @@ export interface RecordingIndex {
   readonly marks: readonly RecordingMark[]
   /** Where the recording ends. */
   readonly end: Instant
+}
+
+/**
+ * Whether a value that a file has is an index: each section is named once, in the order of the file.
+ *
+ * @param end - where the file's sections end
+ */
+export function isIndex(value: unknown, end: number): value is RecordingIndex {
+  const index = value as Partial<RecordingIndex> | null
+  if (!Array.isArray(index?.sections) || !Array.isArray(index.marks) || !isInstant(index.end)) return false
+  let from = HEADER_BYTES
+  for (const entry of index.sections as readonly Partial<IndexEntry>[]) {
+    if (!isInstant(entry) || typeof entry.name !== 'string') return false
+    const { offset } = entry
+    if (!isCount(offset) || offset < from || offset >= end) return false
+    from = offset + 1
+  }
+  return (index.marks as readonly Partial<RecordingMark>[]).every(
+    (mark) => isInstant(mark) && typeof mark.name === 'string',
+  )
+}
+
+function isInstant(value: Partial<Instant> | null | undefined): boolean {
+  return isCount(value?.round) && isCount(value.instructions)
 }

@@ -7,7 +7,7 @@ import type { IndexEntry, RecordingIndex, RecordingMark } from './recording-inde
 /** Events are compressed and written when they have so many bytes. */
 const LOG_BYTES = 256 * 1024
 /** Pages that are compressed together. */
-const PAGES_A_SECTION = 256
+export const PAGES_A_SECTION: number = 256
 const PAGE_BYTES = 4096
 
 /** A machine as it was at an instant. */

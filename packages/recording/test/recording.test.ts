@@ -1,3 +1,4 @@
+import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { type EventKind, openRecording, type RecordedEvent, RecordingError, RecordingWriter } from '../src/index.ts'
 
@@ -163,4 +164,82 @@ test('what fails to be written is told', async () => {
   await expect(writer.settled()).rejects.toBe(full)
   expect(() => writer.mark({ round: 0, instructions: 0 }, 'b')).toThrow('no space left')
   await expect(writer.end()).rejects.toBe(full)
+})
+
+/** Where the sections of a file are: their names and offsets. */
+function sectionsOf(file: Uint8Array): { name: string; offset: number; stored: number }[] {
+  const view = new DataView(file.buffer, file.byteOffset, file.length)
+  const found: { name: string; offset: number; stored: number }[] = []
+  for (let offset = 16; offset < file.length;) {
+    const stored = view.getUint32(offset + 8, true)
+    found.push({ name: String.fromCharCode(...file.subarray(offset, offset + 4)), offset, stored })
+    offset += 40 + stored
+  }
+  return found
+}
+
+/** Makes a section of a file, with sums that are right. */
+function section(name: string, contents: Uint8Array): Uint8Array {
+  const data = new Uint8Array(deflateRawSync(contents))
+  const made = new Uint8Array(40 + data.length)
+  const view = new DataView(made.buffer)
+  for (let i = 0; i < 4; i++) made[i] = name.charCodeAt(i)
+  view.setUint32(4, crc32(data), true)
+  view.setUint32(8, data.length, true)
+  view.setUint32(12, contents.length, true)
+  view.setUint32(36, crc32(made.subarray(0, 36)), true)
+  made.set(data, 40)
+  return made
+}
+
+interface Index {
+  sections: Record<string, unknown>[]
+  marks: unknown[]
+  end: Record<string, unknown>
+}
+
+/** The file with another index, whose sums are right. */
+function withIndex(file: Uint8Array, change: (index: Index) => void): Uint8Array {
+  const sections = sectionsOf(file)
+  const [index, end] = [sections.at(-2)!, sections.at(-1)!]
+  const data = file.subarray(index.offset + 40, index.offset + 40 + index.stored)
+  const found = JSON.parse(inflateRawSync(data).toString()) as Index
+  change(found)
+  const made = section('INDX', new TextEncoder().encode(JSON.stringify(found)))
+  return new Uint8Array(Buffer.concat([file.subarray(0, index.offset), made, file.subarray(end.offset)]))
+}
+
+test.each<[string, (index: Index) => void]>([
+  ['nothing for a section', ({ sections }) => void sections.splice(0, 1, null as never)],
+  ['a section without a place', ({ sections }) => void (sections[1]!['offset'] = -1)],
+  ['a section behind the end', ({ sections }) => void (sections.at(-1)!['offset'] = 2 ** 40)],
+  ['one section many times', ({ sections }) => void sections.push(sections.at(-1)!)],
+  ['a section without an instant', ({ sections }) => void (sections[1]!['instructions'] = 'none')],
+  ['an end that is no number', ({ end }) => void (end['instructions'] = '7')],
+  ['an end before the beginning', ({ end }) => void (end['instructions'] = -7)],
+  ['a mark without an instant', ({ marks }) => void marks.push({ name: 'a' })],
+])('an index that names %s is damaged', async (_what, change) => {
+  const { file } = await written()
+  expect((await openRecording(sourceOf(withIndex(file, () => undefined)))).marks.length).toBe(1)
+  await expect(openRecording(sourceOf(withIndex(file, change)))).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+})
+
+test('a checkpoint of more memory than its machine has is read no further', async () => {
+  const { file } = await written()
+  const recording = await openRecording(sourceOf(file))
+  expect((await recording.checkpoint(2, 5)).pages.gfns.length).toBe(3)
+  await expect(recording.checkpoint(2, 2)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+})
+
+test('a section of more pages than are written together is not decompressed', async () => {
+  const { file } = await written(600, false)
+  const { offset, stored } = sectionsOf(file).find(({ name }) => name === 'PAGE')!
+  const many = 257
+  const pages = new Uint8Array(many * (4 + 4096))
+  new Uint32Array(pages.buffer, 0, many).set(Array.from({ length: many }, (_, i) => i))
+  const rest = file.subarray(offset + 40 + stored)
+  const other = new Uint8Array(Buffer.concat([file.subarray(0, offset), section('PAGE', pages), rest]))
+  const recording = await openRecording(sourceOf(other))
+  expect(recording.checkpoints.length).toBe(1)
+  await expect(recording.checkpoint(0)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
 })

@@ -62,6 +62,8 @@ export class CheckpointTaker {
   #written: LoggedMemory | null = null
   #isTaking = false
   #failures = 0
+  /** Bytes of pages that were copied for the one that is taken. */
+  #copied = 0
   /** Host time of the next one. */
   #due = 0
   /** Instructions of the next one. */
@@ -116,7 +118,7 @@ export class CheckpointTaker {
       this.#failures = 0
       return true
     } catch {
-      // A device that cannot be saved, or is busy. Frames that were taken from the log are compared next time.
+      // A device that cannot be saved, or is busy; a guest that has too much memory. Frames that were taken from the log are compared next time.
       this.#failures++
       this.close()
       return false
@@ -143,6 +145,7 @@ export class CheckpointTaker {
   /** Pages that may have changed since the last checkpoint, with their contents. */
   #changedPages(): Map<number, PageContents> {
     const pages = new Map<number, PageContents>()
+    this.#copied = 0
     const written = this.#written
     const { domain } = this.#machine
     if (written === null || written.haveMoved || this.#store.last === undefined) {
@@ -178,6 +181,9 @@ export class CheckpointTaker {
     const { u8, u32 } = memory
     if (isSame(u32, ma >>> 2, latest)) return latest
     if (latest !== null && isSame(u32, ma >>> 2, null)) return null
+    // The store would have dropped all: it is not to be found out with a copy of the guest's whole memory.
+    this.#copied += PAGE_BYTES
+    if (this.#copied > this.#store.mostBytes) throw new Error('there is no room for so much memory')
     return u8.slice(ma, ma + PAGE_BYTES)
   }
 

@@ -11,7 +11,7 @@ export function gatedInput(gate: InputGate, name: string, backend: InputBackend)
   })
   const number = gate.party(name, (data) => relay.receive(decode(data)), {
     save: () => relay.waiting,
-    restore: (saved) => relay.restoreWaiting(saved as readonly InputEvent[]),
+    restore: (saved) => relay.restoreWaiting([...(saved as readonly InputEvent[])]),
   })
   const remote = gate.hasOutside ? new RemoteInput(backend, (events) => gate.post(number, encode(events))) : undefined
   return relay

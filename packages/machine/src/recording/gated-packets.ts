@@ -53,7 +53,7 @@ export class GatedPackets implements PacketBackend {
     if (facts.macAddress !== null) this.macAddress = Uint8Array.from(facts.macAddress)
     if (network?.filter !== undefined) this.filter = (addresses) => network.filter?.(addresses)
     this.#number = gate.party(name, (data) => this.#delivered(data), {
-      save: (): HeldPackets => ({ linkUp: this.#linkUp, waiting: this.#waiting }),
+      save: (): HeldPackets => ({ linkUp: this.#linkUp, waiting: [...this.#waiting] }),
       restore: (saved) => {
         const { linkUp, waiting } = saved as HeldPackets
         this.#linkUp = linkUp

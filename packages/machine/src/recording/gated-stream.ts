@@ -28,7 +28,8 @@ export class GatedStream implements ByteStreamBackend {
     this.#gate = gate
     this.#stream = stream
     this.#number = gate.party(name, (data) => this.#delivered(data), {
-      save: () => this.#waiting,
+      // It changes in place.
+      save: () => [...this.#waiting],
       restore: (saved) => void (this.#waiting = [...(saved as readonly Uint8Array[])]),
     })
     stream?.connect?.({

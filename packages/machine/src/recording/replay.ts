@@ -1,4 +1,11 @@
-import { CheckpointStore, type Instant, openRecording, type Recording, type RecordingMark } from '@retrap/recording'
+import {
+  CheckpointStore,
+  type Instant,
+  openRecording,
+  type Recording,
+  RecordingError,
+  type RecordingMark,
+} from '@retrap/recording'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../machine-life.ts'
 import { Pc } from '../pc.ts'
@@ -112,7 +119,7 @@ export class PcReplay {
       await this.#current!.taker.take()
       return
     }
-    const from = await readCheckpoint(this.#recording, inFile)
+    const from = await readCheckpoint(this.#recording, inFile, this.#options.memoryBytes)
     keepCheckpoint(this.#store, from)
     await this.#make(from)
   }
@@ -134,7 +141,12 @@ export class PcReplay {
     const options =
       from === undefined ? this.#options : { ...this.#options, snapshot: { state: from.pc, pages: from.pages } }
     const pc: Pc = await Pc.create(options, pcGate)
-    if (from !== undefined) gate.restored(from.retired)
+    try {
+      if (from !== undefined) gate.restored(from.retired)
+    } catch (error) {
+      pc.close()
+      throw new RecordingError('ERR_DAMAGED', 'the recording has a checkpoint of another form', { cause: error })
+    }
     this.#current = { pc, gate, taker: new CheckpointTaker(pcGate.machine, gate, this.#store, this.#checkpointMs) }
     this.#onMachine(pc)
   }

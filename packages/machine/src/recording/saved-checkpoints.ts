@@ -5,6 +5,9 @@ import type { Checkpoints, CheckpointState, LogPosition } from './checkpoints.ts
 /** Bytes of checkpoints that a file has room for, before they are compressed: of the last one's state, and of the others. */
 const MOST_FILE_BYTES = 192 * 2 ** 20
 
+/** Memory beside RAM that a checkpoint may have: firmware, and the ROM of devices. */
+const MOST_ROM_BYTES = 256 * 2 ** 20
+
 /** What a file says of a checkpoint. */
 interface FileState extends CheckpointState {
   readonly version: 1
@@ -28,12 +31,21 @@ export function writeCheckpoints(writer: RecordingWriter, store: Checkpoints): v
   )
 }
 
-/** Reads a checkpoint of a recording. @throws RecordingError `ERR_DAMAGED` */
-export async function readCheckpoint(recording: Recording, number: number): Promise<StartingPoint> {
-  const { state, pages } = await recording.checkpoint(number)
-  const { version, pc, parties, retired, round, piece } = state as Partial<FileState>
+/**
+ * Reads a checkpoint of a recording.
+ *
+ * @param memoryBytes - RAM of the machine
+ * @throws RecordingError `ERR_DAMAGED`
+ */
+export async function readCheckpoint(
+  recording: Recording,
+  number: number,
+  memoryBytes: number,
+): Promise<StartingPoint> {
+  const { state, pages } = await recording.checkpoint(number, (memoryBytes + MOST_ROM_BYTES) / 4096)
+  const { version, pc, parties, retired, round, piece } = (state ?? {}) as Partial<FileState>
   const isWhole = version === 1 && pc !== undefined && Array.isArray(parties) && Array.isArray(retired)
-  if (!isWhole || !isCount(round) || !isCount(piece))
+  if (!isWhole || !retired.every(isCount) || !isCount(round) || !isCount(piece) || piece > recording.pieces)
     throw new RecordingError('ERR_DAMAGED', 'the recording has a checkpoint of another form')
   const { instructions } = recording.checkpoints[number]!
   return { pc, parties, retired, instructions, pages, position: { round, piece, ahead: [], answers: [] } }
