@@ -10,7 +10,8 @@ export const SAVED_HASH = '#saved='
 export const whenOf = ({ savedAt }: SavedMachine): string =>
   new Date(savedAt).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' })
 /** How large, for people. */
-export const sizeOf = ({ bytes }: SavedMachine): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
+export const sizeOf = ({ bytes }: SavedMachine): string =>
+  bytes < 2 ** 20 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`
 
 /** Gives a file to the user. */
 function download(file: Blob, name: string): void {

@@ -73,12 +73,28 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect.poll(() => page.$$eval('.files li', (rows) => rows.length), PATIENT).toBe(files.length)
   }
 
+  /** Writes files that are damaged: they hide none of the others. */
+  const damage = (...names: readonly string[]): Promise<void> =>
+    page.evaluate(async (all) => {
+      const root = await navigator.storage.getDirectory()
+      const folder = await root.getDirectoryHandle('snapshots', { create: true })
+      for (const name of all) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        const file = await (await folder.getFileHandle(name, { create: true })).createWritable()
+        // oxlint-disable-next-line no-await-in-loop
+        await file.write('{')
+        // oxlint-disable-next-line no-await-in-loop
+        await file.close()
+      }
+    }, names)
+
   test('a system at its prompt goes on by one click; it is saved, goes back, and goes on in another tab', async () => {
     await open()
     await click('Start Small guest')
     await expect.poll(terminal, PATIENT).toMatch(/echo saved here\s*\nsaved here\s*\n\s*retrap> \s*$/)
     await page.keyboard.type('echo one\n')
     await expect.poll(terminal, PATIENT).toMatch(/\none\s*\n\s*retrap> \s*$/)
+    await damage('0-first.json', 'z-first.json')
     await click('Save now')
     await page.waitForSelector('::-p-aria(Go back)')
     await page.evaluate(() => document.querySelector<HTMLElement>('.xterm-helper-textarea')!.focus())
@@ -96,13 +112,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.evaluate(() => document.querySelector<HTMLElement>('.xterm-helper-textarea')!.focus())
     await page.keyboard.type('echo three\n')
     await expect.poll(terminal, PATIENT).toMatch(/\nthree\s*\n\s*retrap> \s*$/)
-    // A file that is damaged hides none of the others.
-    await page.evaluate(async () => {
-      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('snapshots')
-      const file = await (await folder.getFileHandle('0-broken.json', { create: true })).createWritable()
-      await file.write('{')
-      await file.close()
-    })
+    await damage('0-later.json', 'z-later.json')
     await click('Save now')
     await expect.poll(() => page.$$eval('.files li', (rows) => rows.length), PATIENT).toBe(2)
     for (const left of [1, 0]) {
