@@ -366,3 +366,20 @@ test('a guest with more memory than checkpoints may have is recorded without', {
   expect(store.last).toBeUndefined()
   expect(copied).toBeLessThanOrEqual(store.mostBytes)
 })
+
+test('no checkpoint is taken between an answer and its place in the log', async () => {
+  let isLogged = false
+  const writer = { add: () => (isLogged = true) } as unknown as RecordingWriter
+  const gate = new RecordGate(writer, false, () => [])
+  gate.start({ instructions: 0 } as never)
+  expect(gate.saveParties()).toEqual([])
+  const answer = gate.ask(0, 'read 0 512', () => Promise.resolve(Uint8Array.of(1)))
+  for (let i = 0; i < 20; i++) {
+    if (!isLogged) expect(gate.saveParties()).toBeUndefined()
+    // oxlint-disable-next-line no-await-in-loop -- one job of the host's queue after the other
+    await Promise.resolve()
+  }
+  expect(await answer).toEqual(Uint8Array.of(1))
+  expect(isLogged).toBe(true)
+  expect(gate.saveParties()).toEqual([])
+})

@@ -48,13 +48,18 @@ export class RecordGate extends InputGate implements LoggedGate {
 
   async ask(party: number, key: string, ask: () => Promise<Uint8Array>): Promise<Uint8Array> {
     this.asking++
-    const answer = await ask().finally(() => this.asking--)
-    const data = new Uint8Array(1 + key.length + answer.length)
-    data[0] = key.length
-    for (let i = 0; i < key.length; i++) data[1 + i] = key.charCodeAt(i)
-    data.set(answer, 1 + key.length)
-    this.#writer.add('answer', this.instant(), party, data)
-    return answer
+    try {
+      const answer = await ask()
+      const data = new Uint8Array(1 + key.length + answer.length)
+      data[0] = key.length
+      for (let i = 0; i < key.length; i++) data[1 + i] = key.charCodeAt(i)
+      data.set(answer, 1 + key.length)
+      this.#writer.add('answer', this.instant(), party, data)
+      return answer
+    } finally {
+      // Not before the answer is in the log: a checkpoint in between would come before it, and nobody ask for it again.
+      this.asking--
+    }
   }
 
   instant(): Instant {
