@@ -172,8 +172,8 @@ function checkState<S extends DomainState>(domain: Domain, own: OwnPart<S>, stat
   if (state?.version !== 1)
     throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
   const { round, ...here } = stateOf(domain, own)
-  // It may be missing where nothing has moved.
-  const { moved: _, ...expected } = round ?? {}
+  // They may be missing: where nothing has moved, and where no turn goes on.
+  const { moved: _moved, goesOn: _goesOn, ...expected } = round ?? {}
   checkShape('the domain’s state', state, { ...here, round: round && expected })
   if (state.vcpus.length !== domain.vcpus.length)
     throw new HvmError('ERR_STATE', `state of ${state.vcpus.length} vCPUs: expected ${domain.vcpus.length}`)
