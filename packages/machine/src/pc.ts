@@ -232,7 +232,9 @@ export class Pc {
   /** @internal Use {@link createPc}. @param gate - stands between the machine and its back ends */
   static create(given: PcOptions, gate?: PcInputs): Promise<Pc> {
     return Pc.#create(given, gate).catch((error: unknown) => {
-      if (given.snapshot !== undefined) closePages(given.snapshot.pages)
+      // What was given may be no options at all.
+      const { pages } = (given as PcOptions | undefined)?.snapshot ?? {}
+      if (pages !== undefined) closePages(pages)
       throw error
     })
   }
