@@ -28,7 +28,7 @@ export default defineConfig({
       name: 'retrap:guest',
       generateBundle() {
         this.emitFile({ type: 'asset', fileName: 'guest.bin', source: buildGuestImage() })
-        // Whoever puts systems beside the site lists them there.
+        // The list of the systems that were put beside the site.
         this.emitFile({ type: 'asset', fileName: 'systems/systems.json', source: '[]' })
       },
     },

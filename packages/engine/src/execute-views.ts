@@ -24,8 +24,9 @@ interface ExecuteView {
  */
 export class ExecuteViews {
   readonly #views: readonly ExecuteView[]
-  /** Addresses of the execute entries made since the view became current, some of them twice; -1 of `count`: too many. */
+  /** Addresses of the execute entries made since the view became current, some of them twice. */
   readonly #current = new Uint32Array(MOST_ENTRIES)
+  /** How many of them there are; -1: more than are kept. */
   #count = 0
 
   constructor() {

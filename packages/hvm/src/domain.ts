@@ -232,7 +232,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     const was = this.writtenElsewhere
     this.#servers.push(server)
     if (!was && this.writtenElsewhere) {
-      // Nobody hears in advance of what other threads write, nor do they ask for what is still to be brought.
+      // Other threads write without asking first: what is to be copied or brought before a write has to be now.
       this.dirtyLogs.beforeWrites?.(0, MOST_FRAMES)
       this.secondLevel.late?.finishNow()
     }

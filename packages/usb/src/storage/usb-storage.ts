@@ -199,7 +199,7 @@ export class UsbStorage implements UsbDevice {
     return this.#inPhase(() => this.#out(bytes))
   }
 
-  /** Whoever was told to wait in one phase may go on in the next: a host need not ask in the order of the phases. */
+  /** Wakes both pipes when the phase changes: a pipe that was told to wait in one phase may go on in the next. */
   #inPhase<T>(step: () => T): T {
     const { phase } = this.#transfer
     const answer = step()
