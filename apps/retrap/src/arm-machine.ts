@@ -87,7 +87,7 @@ const CODE_CACHE_BYTES = 64 << 20
 /** Gives a command the option of an architecture. */
 export function archOption(command: Command): Command {
   const option = new Option('--arch <name>', 'architecture of the machine')
-  return command.addOption(option.choices(['amd64', 'arm64']).default('amd64'))
+  return command.optionsGroup('Machine:').addOption(option.choices(['amd64', 'arm64']).default('amd64'))
 }
 
 /** Refuses options that are a PC's. @throws CliError `ERR_USAGE` */

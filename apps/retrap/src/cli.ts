@@ -124,9 +124,12 @@ interface Saved extends Omit<RecordingSettings, 'arguments'> {
 function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Command {
   const program = newProgram(host)
     .version(packageVersion())
-    .description('Boots unmodified x86 systems on an emulated PC. Without a command, a small guest of its own.')
+    .description(
+      'Boots unmodified systems on an emulated PC or Arm board. Without a command, a small guest of its own. Options of the machine are the same for all commands that run one.',
+    )
     // Options after a command's name are the command's.
     .enablePositionalOptions()
+    .commandsGroup('Run a machine:')
     .helpCommand('help [command]', 'Show the help of a command')
     .addHelpText('after', EXIT_CODES_HELP)
   machineOptions(program, '64M')
@@ -146,6 +149,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .command('run')
     .description('Boot a disk or CD image, a kernel (Linux, PVH or multiboot ELF) or a firmware image')
     .argument('[image...]', 'disk images, discs with ISO 9660, or a machine.json with these options by name')
+    .optionsGroup('What to boot:')
     .option('--kernel <file>', 'kernel to start')
     .option('--initrd <file>', "the kernel's initial RAM disk")
     .option(
@@ -154,16 +158,17 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       (text: string, before: readonly ModuleArgument[] | undefined) => [...(before ?? []), parseModule(text)],
     )
     .option('--append <text>', "the kernel's command line")
-    .option('--schema', 'print the JSON schema of machine.json, and run nothing')
     .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
+    .addHelpText('after', `\n${deviceHelp()}`)
+  romOptions(machineOptions(archOption(driveOptions(run)), '512M'))
+    .allowExcessArguments()
+    .optionsGroup('The run:')
+    .option('--schema', 'print the JSON schema of machine.json, and run nothing')
     .option(
       '--incoming <address>',
       'go on with a machine of the same options that retrap migrate sends: unix:PATH, or tcp:HOST:PORT,secret=FILE',
       (text: string) => parseMigrationAddress('--incoming', text),
     )
-    .addHelpText('after', `\n${deviceHelp()}`)
-  romOptions(driveOptions(machineOptions(archOption(run), '512M')))
-    .allowExcessArguments()
     .action(async (named: readonly string[]) => {
       const files = imagesOf(named, run)
       const flags = withCardDevice(run.opts<RunFlags>())
@@ -183,6 +188,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   const linux = program
     .command('linux')
     .description("Boot Debian's kernel to a busybox shell; fetched once, by package name, through apt")
+    .optionsGroup('What to boot:')
     .option('--package <name>', `kernel package (default: ${DEBIAN_KERNEL}, or linux-image-arm64)`)
     .addOption(
       new Option('--installer <architecture>', "boot Debian's installer instead")
@@ -203,7 +209,9 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     const settings = settingsFor({ ...withCardDevice(flags), memory }, images, input, host)
     await finish({ ...settings, machine: { ...settings.machine, architecture } })
   })
+  addWeb(program, host)
   program
+    .commandsGroup('Go on with a machine:')
     .command('restore')
     .description('Go on with a machine that was saved, by --save-on-exit or Ctrl-A s, with the options that it had')
     .argument('<file>', 'the snapshot')
@@ -238,11 +246,11 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       if (code !== ExitCode.PowerOff) report(code)
     })
   addMigrate(program, host.stdout)
+  program.commandsGroup('Tools:')
   addImage(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
   addEsr(program, host.stdout)
-  addWeb(program, host)
   addP2m(program, { ...host, images: (flags) => mapImages(flags, host) })
   return program
 }

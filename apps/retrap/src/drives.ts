@@ -58,6 +58,7 @@ export interface DriveFlags {
 /** Adds the options that name drives, with QEMU's names. */
 export function driveOptions(command: Command): Command {
   return command
+    .optionsGroup('Disks:')
     .option(
       '--drive <file=FILE,key=value>',
       'drive: file=FILE or file=URL (read-only, unless snapshot=on), if=ide|virtio|scsi|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 (0…5 on a q35) or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',

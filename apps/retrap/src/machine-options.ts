@@ -58,9 +58,25 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly optionRom?: readonly string[]
 }
 
-/** Gives a command the options that every machine takes. @param memory - default of `--memory` */
+/**
+ * Gives a command the options that every machine takes, in the groups that its help shows.
+ *
+ * @param memory - default of `--memory`
+ */
 export function machineOptions(command: Command, memory: string): Command {
-  return serialOptions(shareOptions(soundOptions(networkOptions(displayOptions(traceOptions(command))))))
+  boardOptions(command.optionsGroup('Machine:'), memory)
+  deviceOptions(command.optionsGroup('Devices:'))
+  soundOptions(displayOptions(command.optionsGroup('Screen and sound:')))
+  serialOptions(command.optionsGroup('Serial ports and consoles:'))
+  consoleOption(command)
+  shareOptions(networkOptions(command.optionsGroup('Networks and folders:')))
+  runOptions(command.optionsGroup('The run:'))
+  traceOptions(debugOptions(command.optionsGroup('What happens inside:')))
+  return command.allowExcessArguments(false)
+}
+
+function boardOptions(command: Command, memory: string): Command {
+  return command
     .addOption(
       new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
         .argParser(parseMemory)
@@ -84,10 +100,12 @@ export function machineOptions(command: Command, memory: string): Command {
       new Option('--hypervisor <name>', 'what the guest sees itself run on').choices(['none', 'xen']).default('none'),
     )
     .addOption(
-      new Option('--console <which>', 'where keys go: the serial port, or the console that Xen gives its guests')
-        .choices(['serial', 'xen'])
-        .default('serial'),
+      new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('on'),
     )
+}
+
+function deviceOptions(command: Command): Command {
+  return command
     .option(
       '--device <name,key=value>',
       'add a device, or a module with devices of your own; help, or NAME,help, lists what there is (repeatable)',
@@ -113,39 +131,52 @@ export function machineOptions(command: Command, memory: string): Command {
       'a device that answers later than this has failed (default: none; 30 with --deterministic)',
       parseSeconds('--device-deadline', '5 or 0.5'),
     )
-    .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
+}
+
+function consoleOption(command: Command): Command {
+  return command.addOption(
+    new Option('--console <which>', 'where keys go: the serial port, or the console that Xen gives its guests')
+      .choices(['serial', 'xen'])
+      .default('serial'),
+  )
+}
+
+function runOptions(command: Command): Command {
+  return command
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
+    .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
+    .option('--deterministic', 'derive time from instructions, so that runs agree')
     .option('--save-on-exit <file>', 'save the machine when you end the run, for retrap restore FILE')
+    .option('--record <file>', 'record the run, for retrap replay FILE; time is derived from instructions')
+    .option('--replay <file>', 'run what was recorded again; retrap replay FILE has its options from the recording')
+    .option('--control <path>', 'take commands of the monitor by a Unix socket: retrap migrate PATH')
+}
+
+function debugOptions(command: Command): Command {
+  return command
     .option(
       '--gdb <where>',
       'let gdb attach: tcp:[HOST:]PORT[,wait][,arch=i386]; wait: the machine does not start before (default host: 127.0.0.1)',
       parseGdb,
     )
-    .option('--record <file>', 'record the run, for retrap replay FILE; time is derived from instructions')
-    .option('--replay <file>', 'run what was recorded again; retrap replay FILE has its options from the recording')
-    .option('--control <path>', 'take commands of the monitor by a Unix socket: retrap migrate PATH')
-    .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .addOption(
       new Option('--stats <form>', 'print what the run cost, and what compiled code did, to stderr').choices([
         'json',
         'text',
       ]),
     )
-    .addOption(
-      new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('on'),
-    )
     .option('--jit-dump <folder>', 'write the WebAssembly of compiled code, and the guest code it is made of, as text')
     .option(
       '--profile <file>',
       "write where the guest spends its time, a sample each ms, as a .cpuprofile for Chrome's DevTools or speedscope",
     )
-    .option('--deterministic', 'derive time from instructions, so that runs agree')
-    .allowExcessArguments(false)
+    .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
 }
 
 /** Gives a command the options of adapters' firmware. */
 export function romOptions(command: Command): Command {
   return command
+    .optionsGroup('Devices:')
     .option('--vapic', 'patch the task-priority accesses of 32-bit guests into calls of an option ROM')
     .option(
       '--option-rom <file>',

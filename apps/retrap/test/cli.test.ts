@@ -191,6 +191,11 @@ test.each([
   [['--device', 'virtserialport,help'], 'virtserialport: a port (/dev/virtio-ports/NAME of Linux)'],
   [['--cpu', 'help'], 'avx2 (avx)'],
   [['linux', '--help'], 'linux-image-cloud-amd64'],
+  [['--help'], '\nGo on with a machine:\n  restore'],
+  [['--help'], '\nMachine:\n  --memory'],
+  [['run', '--help'], '\nDisks:\n  --drive'],
+  [['run', '--help'], '\nWhat happens inside:\n  --gdb'],
+  [['linux', '--help'], '\nMachine:\n  --arch'],
   [['p2m', '--help'], 'Types are Xen'],
   [['disasm', '--help'], '--mode 16 --address 0x7c00'],
 ])('%j prints what it is asked for and succeeds', async (args, says) => {
