@@ -1,6 +1,6 @@
 import { CodeCache, HOT_COUNTER_BYTES, Jit } from '@retrap/engine'
 import type { JitOptions } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import { FIXED_MA, type MachineMemory } from '@retrap/memory'
 import type { InterpreterCode } from '@retrap/engine'
 import type { FormSource } from './semantics.ts'
 import { generateArmInterpreter } from './interpreter.ts'
@@ -19,16 +19,25 @@ interface Compiled {
 const compiled = new Map<string, Compiled>()
 
 /** The interpreter for a kind of memory, generated once. @param hotAt - machine address of the counters of hot code */
-function interpreterFor(memory: MachineMemory, hotAt: number | undefined): Compiled {
-  const options = { shared: memory.shared, maximumPages: memory.byteLength >>> 16, hotAt }
-  const key = [memory.shared ? options.maximumPages : 'own', hotAt].join(' ')
+function interpreterFor(shared: boolean, hotAt: number | undefined): Compiled {
+  const key = `${shared ? 'shared' : 'plain'} ${hotAt ?? ''}`
   let known = compiled.get(key)
   if (known === undefined) {
-    const code = generateArmInterpreter(options)
+    const code = generateArmInterpreter({ shared, hotAt })
     known = { code, module: new WebAssembly.Module(Uint8Array.from(code.bytes)) }
     compiled.set(key, known)
   }
   return known
+}
+
+/**
+ * Generates the code that the engines of all machines of a kind share, which the first of them does otherwise.
+ *
+ * @param shared - for machine memory that is shared between threads
+ * @param jit - for engines that compile hot code
+ */
+export function prepareArmEngine(shared: boolean, jit: boolean): void {
+  interpreterFor(shared, jit ? FIXED_MA : undefined)
 }
 
 /** How an {@link ArmEngine} is made. */
@@ -55,8 +64,9 @@ export class ArmEngine {
    * @throws MemoryError if machine memory has no room
    */
   constructor(memory: MachineMemory, { codeCacheBytes = CODE_CACHE_BYTES, jit }: ArmEngineOptions = {}) {
-    const countersAt = jit === undefined ? undefined : memory.allocate(HOT_COUNTER_BYTES, 8, 'counters of hot code')
-    const { code, module } = interpreterFor(memory, countersAt)
+    const countersAt =
+      jit === undefined ? undefined : memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code')
+    const { code, module } = interpreterFor(memory.shared, countersAt)
     this.memory = memory
     this.module = module
     const cache = new CodeCache(memory, new ArmRecordDecoder(memory, code.codes), codeCacheBytes)

@@ -8,7 +8,6 @@ import type {
   InlineForms,
   InterpreterCode,
   InterpreterForms,
-  InterpreterMemory,
 } from '@retrap/engine'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { Callee, FunctionBuilder, I32 } from '@retrap/wasm-emitter'
@@ -86,10 +85,16 @@ class ArmForms implements InterpreterForms<FormSource> {
   }
 }
 
+/** The memory that the interpreter works on, and where it counts. */
+export interface InterpreterOptions extends DispatchCounters {
+  /** Machine memory is shared between threads. */
+  readonly shared: boolean
+}
+
 /** Generates the interpreter of A64 and A32. */
-export function generateArmInterpreter(options: InterpreterMemory & DispatchCounters): InterpreterCode<FormSource> {
+export function generateArmInterpreter(options: InterpreterOptions): InterpreterCode<FormSource> {
   const module = new ModuleBuilder()
-  importMachineMemory(module, options)
+  importMachineMemory(module, options.shared)
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const imports = importDispatch(module)
   const forms = [...armForms().values(), ...a32Sources().values()].flat()

@@ -40,14 +40,7 @@ export {
   MISSED_BRANCH_BYTES,
 } from './hot-counters.ts'
 export { generateInterpreter, importDispatch, importMachineMemory } from './interpreter.ts'
-export type {
-  FormCall,
-  FormCode,
-  InlineForms,
-  InterpreterCode,
-  InterpreterForms,
-  InterpreterMemory,
-} from './interpreter.ts'
+export type { FormCall, FormCode, InlineForms, InterpreterCode, InterpreterForms } from './interpreter.ts'
 export {
   HOST_OF_FORM,
   OP_CALL,

@@ -69,25 +69,21 @@ export interface InterpreterForms<Form> {
   readonly shared?: ReadonlyMap<string, Callee>
 }
 
-/** The memory that a generated module works on. */
-export interface InterpreterMemory {
-  /** Machine memory is shared between threads. */
-  readonly shared: boolean
-  /** Size of a shared memory, in 64 KiB pages. */
-  readonly maximumPages: number
-}
+/** All that 32 bits address. A module that declares so much takes smaller memories too; a shared one has to be declared. */
+const LARGEST_MEMORY_PAGES = 0x1_0000
 
 /**
- * Imports machine memory into a module, as `cpu.memory`.
+ * Imports machine memory of any size into a module, as `cpu.memory`.
  *
  * @param module - without a memory
+ * @param shared - whether machine memory is shared between threads
  */
-export function importMachineMemory(module: ModuleBuilder, { shared, maximumPages }: InterpreterMemory): void {
+export function importMachineMemory(module: ModuleBuilder, shared: boolean): void {
   module.importMemory({
     module: 'cpu',
     name: 'memory',
     initialPages: 1,
-    ...(shared ? { maximumPages, shared: true } : {}),
+    ...(shared ? { maximumPages: LARGEST_MEMORY_PAGES, shared: true } : {}),
   })
 }
 

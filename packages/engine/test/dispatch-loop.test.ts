@@ -26,7 +26,7 @@ test.each([
   { what: 'has the bits of its mask', layout: RELOCATED, pc: (0x1234n - 0x3000n) & 0xffff_ffffn },
 ])('the program counter that the loop leaves $what', ({ layout, pc }) => {
   const module = new ModuleBuilder()
-  importMachineMemory(module, { shared: false, maximumPages: 0 })
+  importMachineMemory(module, false)
   const { bytes } = generateInterpreter(module, importDispatch(module), layout, NOTHING)
   const memory = new WebAssembly.Memory({ initial: 1 })
   const unexpected = (): never => expect.unreachable('no function of the host is called')

@@ -50,7 +50,7 @@ test.each([
   { how: 'none inlined', hot: NONE },
 ])('the code of each form, $how, leads back to it', ({ hot }) => {
   const module = new ModuleBuilder()
-  importMachineMemory(module, { shared: false, maximumPages: 0 })
+  importMachineMemory(module, false)
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const forms = new ToyForms(hot, access, WIDE)
   const code = generateInterpreter(module, importDispatch(module), WIDE, forms)

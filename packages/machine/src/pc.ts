@@ -35,6 +35,7 @@ import { checkPcOptions } from './pc-option-rules.ts'
 import { kernelImages, type PcOptions, startsDirectly } from './pc-options.ts'
 import { loadPcParts, type PcParts, placePcDevices } from './pc-parts.ts'
 import { type PlacedBoard, placeBoard } from './placed-board.ts'
+import { isShared } from './prepare.ts'
 import { type PcRemovableDrive, withTrays } from './removable-drive.ts'
 import { Sampler } from './sampling.ts'
 import { inSystemManagement } from './smram.ts'
@@ -113,7 +114,7 @@ export class Pc {
     const map = pcMemoryMap(options.memoryBytes, CHIPSETS[machine].lowRamLimit)
     this.memory = MachineMemory.create({
       bytes: machineMemoryBytes(options, parts.flash),
-      shared: options.sharedMemory === true || options.controllerPlacement !== undefined,
+      shared: isShared(options),
     })
     const epochSeconds = epochOf(options)
     const source = randomOf(options)

@@ -25,7 +25,7 @@ import {
 import { saveVcpu } from '@retrap/x86-cpu'
 import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
-import { LoaderError, MachineError, createPc } from '../src/index.ts'
+import { LoaderError, MachineError, createPc, preparePc } from '../src/index.ts'
 import type { MachineExit, Pc, PcOptions } from '../src/index.ts'
 import { BASE, firmwareImage, multibootKernel, pvhKernel } from './support/kernels.ts'
 
@@ -409,6 +409,18 @@ describe('deterministic machines', () => {
       expect(compiled.units).toBeGreaterThan(0)
       expect(compiled.seen).toEqual(seen)
     }
+  })
+
+  test('machines of all sizes share one interpreter, which preparePc has generated', async () => {
+    preparePc({ jit: true })
+    const modules = new Set<object>()
+    for (const options of [{}, { memoryBytes: 8 * MIB, cpus: 2 }, { codeCacheBytes: 2 * MIB }]) {
+      // oxlint-disable-next-line no-await-in-loop -- one machine after the other
+      const pc = await createPc({ ...SMALL, ...options, jit: true, kernel })
+      modules.add(pc.domain.engine.module)
+      pc.close()
+    }
+    expect(modules.size).toBe(1)
   })
 
   test('statistics count what has happened', async () => {

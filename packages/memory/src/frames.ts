@@ -1,10 +1,13 @@
 import { describeArgument } from './arguments.ts'
 import { hex, MemoryError } from './errors.ts'
 import {
+  FIXED_BYTES,
+  FIXED_MA,
   PAGE_BYTES,
   H_ARENA_END,
   H_ARENA_NEXT,
   H_BITMAP_MA,
+  H_FIXED_USED,
   H_FRAMES,
   H_FREE,
   H_LOCK,
@@ -131,6 +134,21 @@ export class FrameAllocator {
       this.#unlock()
     }
     throw this.#exhausted(bytes, purpose)
+  }
+
+  /** Cuts a region for {@link MachineMemory.allocateFixed}, which has checked the arguments. */
+  fixedRegion(bytes: number, align: number, purpose: string): number {
+    this.#lock()
+    try {
+      const start = Math.ceil(this.#u32[HEADER_WORD + H_FIXED_USED]! / align) * align
+      if (start + bytes <= FIXED_BYTES && align <= PAGE_BYTES) {
+        this.#u32[HEADER_WORD + H_FIXED_USED] = start + bytes
+        return FIXED_MA + start
+      }
+    } finally {
+      this.#unlock()
+    }
+    return this.region(bytes, align, purpose)
   }
 
   #wholeFrames(bytes: number, align: number): number {

@@ -2,6 +2,8 @@ import { describeArgument } from './arguments.ts'
 import { wasmPages } from './atomics64.ts'
 import { MemoryError } from './errors.ts'
 import {
+  FIXED_BYTES,
+  FIXED_MA,
   H_BITMAP_MA,
   H_CODE_BITS_MA,
   H_FRAMES,
@@ -11,7 +13,6 @@ import {
   H_MAGIC,
   H_TOTAL_FREE,
   H_VERSION,
-  HEADER_MA,
   HEADER_MAGIC,
   HEADER_VERSION,
   HEADER_WORD,
@@ -98,7 +99,7 @@ function isBuffer(value: unknown): value is ArrayBuffer | SharedArrayBuffer {
 function format(u32: Uint32Array, frames: number): void {
   const endian = new Uint8Array(Uint32Array.of(1).buffer)
   if (endian[0] !== 1) throw new MemoryError('ERR_HOST', 'machine memory needs a little-endian host')
-  const generation = HEADER_MA + PAGE_BYTES
+  const generation = FIXED_MA + FIXED_BYTES
   const codeBits = generation + frames * 4
   const bitmap = codeBits + frames
   const used = Math.ceil((bitmap + frames / 8) / PAGE_BYTES)

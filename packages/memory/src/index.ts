@@ -7,6 +7,8 @@ export { describeArgument, hasMethods } from './arguments.ts'
 export { MemoryError, type MemoryErrorCode } from './errors.ts'
 export { FrameAllocator } from './frames.ts'
 export {
+  FIXED_BYTES,
+  FIXED_MA,
   FRAME_DECODED,
   FRAME_MONITORED,
   MAX_GUEST_RAM_BYTES,

@@ -33,7 +33,8 @@ export const WASM_PAGE_BYTES = 0x1_0000
  *
  *   frame 0      never used, so that a zero MA is always a mistake and harms nothing
  *   frame 1      the header below
- *   frame 2 ...  generation, u32 per frame
+ *   frame 2 ...  the fixed area
+ *   after it     generation, u32 per frame
  *                code bits, u8 per frame
  *                allocation bitmap, a bit per frame (1: in use)
  *
@@ -48,7 +49,12 @@ export const HEADER_WORD: number = HEADER_MA >>> 2
 /** "RTRP", little-endian. */
 export const HEADER_MAGIC = 0x5052_5452
 /** Changes whenever the layout does. */
-export const HEADER_VERSION = 1
+export const HEADER_VERSION = 2
+
+/** MA of the area that `MachineMemory.allocateFixed` cuts regions from: the same in machines of every size. */
+export const FIXED_MA: number = 2 * PAGE_BYTES
+/** Size of that area: room for the counters of hot code, which a generated interpreter has as constants. */
+export const FIXED_BYTES: number = 17 * PAGE_BYTES
 
 // Header words, as indices into `u32` relative to HEADER_MA / 4.
 export const H_MAGIC = 0
@@ -68,3 +74,5 @@ export const H_ARENA_NEXT = 9
 export const H_ARENA_END = 10
 /** Frames that were free when the machine was made. */
 export const H_TOTAL_FREE = 11
+/** Bytes of the fixed area that are in use. */
+export const H_FIXED_USED = 12

@@ -119,22 +119,25 @@ export class MachineMemory {
    * @throws MemoryError `ERR_NO_MEMORY`, `ERR_ALIGN`, `ERR_RANGE`
    */
   allocate(bytes: number, align: number, purpose: string): number {
-    if (typeof purpose !== 'string') {
-      throw new MemoryError('ERR_ARGUMENT', `purpose is ${describeArgument(purpose)}: expected text`)
-    }
-    if (!(Number.isSafeInteger(bytes) && bytes > 0)) {
-      throw new MemoryError('ERR_RANGE', `${purpose}: ${describeArgument(bytes)} bytes: expected 1 or more`, {
-        requestedBytes: bytes,
-      })
-    }
-    if (
-      !(Number.isSafeInteger(align) && align >= 1 && align <= MAX_MACHINE_BYTES && Number.isInteger(Math.log2(align)))
-    ) {
-      throw new MemoryError('ERR_ALIGN', `${purpose}: alignment ${describeArgument(align)}: expected a power of two`, {
-        align,
-      })
-    }
-    const ma = this.frames.region(bytes, align, purpose)
+    checkRegion(bytes, align, purpose)
+    return this.#handOut(this.frames.region(bytes, align, purpose), bytes, purpose)
+  }
+
+  /**
+   * Cuts a zeroed region whose MA is the same in machines of every size, if it is asked for in the same order: generated code
+   * that has the address as a constant then serves all of them. Where the area for these regions is full, the region lies
+   * where {@link MachineMemory.allocate} puts it.
+   *
+   * @param align - a power of two, at most 4096
+   * @returns its MA; {@link FIXED_MA} for the first region of up to {@link FIXED_BYTES}
+   * @throws MemoryError `ERR_NO_MEMORY`, `ERR_ALIGN`, `ERR_RANGE`
+   */
+  allocateFixed(bytes: number, align: number, purpose: string): number {
+    checkRegion(bytes, align, purpose)
+    return this.#handOut(this.frames.fixedRegion(bytes, align, purpose), bytes, purpose)
+  }
+
+  #handOut(ma: number, bytes: number, purpose: string): number {
     this.#regions.push({ ma, bytes, purpose })
     return ma
   }
@@ -350,4 +353,23 @@ export class MachineMemory {
 function checkValue(value: number): void {
   if (typeof value === 'number') return
   throw new MemoryError('ERR_ARGUMENT', `value is ${describeArgument(value)}: expected a number`)
+}
+
+/** @throws MemoryError `ERR_ARGUMENT`, `ERR_RANGE`, `ERR_ALIGN` */
+function checkRegion(bytes: number, align: number, purpose: string): void {
+  if (typeof purpose !== 'string') {
+    throw new MemoryError('ERR_ARGUMENT', `purpose is ${describeArgument(purpose)}: expected text`)
+  }
+  if (!(Number.isSafeInteger(bytes) && bytes > 0)) {
+    throw new MemoryError('ERR_RANGE', `${purpose}: ${describeArgument(bytes)} bytes: expected 1 or more`, {
+      requestedBytes: bytes,
+    })
+  }
+  if (
+    !(Number.isSafeInteger(align) && align >= 1 && align <= MAX_MACHINE_BYTES && Number.isInteger(Math.log2(align)))
+  ) {
+    throw new MemoryError('ERR_ALIGN', `${purpose}: alignment ${describeArgument(align)}: expected a power of two`, {
+      align,
+    })
+  }
 }

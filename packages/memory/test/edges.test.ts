@@ -1,6 +1,14 @@
 /** The ends of memory and of frames, and where the bookkeeping lies. */
 import { describe, expect, test } from 'vitest'
-import { hasMethods, machineBytesFor, MachineMemory, MAX_GUEST_RAM_BYTES, type MemoryError } from '../src/index.ts'
+import {
+  FIXED_BYTES,
+  FIXED_MA,
+  hasMethods,
+  machineBytesFor,
+  MachineMemory,
+  MAX_GUEST_RAM_BYTES,
+  type MemoryError,
+} from '../src/index.ts'
 
 const MIB = 1 << 20
 const BYTES = 4 * MIB
@@ -60,10 +68,10 @@ describe('the bookkeeping', () => {
   test('has generations, code bits and the map of frames one behind another, in frames that are in use', () => {
     const memory = create()
     const frames = BYTES / 4096
-    expect([memory.generationMa, memory.codeBitsMa - memory.generationMa]).toEqual([0x2000, 4 * frames])
+    expect([memory.generationMa, memory.codeBitsMa - memory.generationMa]).toEqual([FIXED_MA + FIXED_BYTES, 4 * frames])
     const used = frames - memory.frames.totalFrames
-    // Frame 0, the header, 5 bytes and a bit for each frame.
-    expect(used).toBe(Math.ceil((0x2000 + 5 * frames + frames / 8) / 4096))
+    // Frame 0, the header, the fixed area, 5 bytes and a bit for each frame.
+    expect(used).toBe(Math.ceil((FIXED_MA + FIXED_BYTES + 5 * frames + frames / 8) / 4096))
     const inUse = (): number[] => Array.from({ length: frames }, (_, mfn) => +memory.frames.isAllocated(mfn))
     const before = inUse()
     expect(before.lastIndexOf(1)).toBe(used - 1)
@@ -143,6 +151,32 @@ describe('small regions', () => {
   })
 })
 
+describe('regions at the same addresses in machines of every size', () => {
+  test('lie one behind another, zeroed and apart from all else, until their area is full', () => {
+    for (const bytes of [256 << 10, BYTES, 64 * MIB]) {
+      const memory = MachineMemory.create({ bytes })
+      const free = memory.frames.freeFrames
+      expect(memory.allocateFixed(FIXED_BYTES - 4096, 8, 'first')).toBe(FIXED_MA)
+      expect(memory.allocateFixed(4, 4, 'second')).toBe(FIXED_MA + FIXED_BYTES - 4096)
+      // Another view goes on where this one has ended.
+      expect(MachineMemory.attach(memory.memory).allocateFixed(8, 8, 'third')).toBe(FIXED_MA + FIXED_BYTES - 4088)
+      expect(memory.regions.map(({ purpose }) => purpose)).toEqual(['first', 'second'])
+      expect(memory.generationMa).toBe(FIXED_MA + FIXED_BYTES)
+      expect(memory.read(FIXED_MA, FIXED_BYTES).every((byte) => byte === 0)).toBe(true)
+      expect(memory.frames.freeFrames).toBe(free)
+    }
+  })
+
+  test('lie elsewhere where they do not fit', () => {
+    const memory = create()
+    expect(memory.allocateFixed(FIXED_BYTES + 1, 8, 'too large')).toBeGreaterThan(FIXED_MA + FIXED_BYTES)
+    expect(memory.allocateFixed(8, 8192, 'aligned') % 8192).toBe(0)
+    expect(memory.allocateFixed(FIXED_BYTES, 8, 'all')).toBe(FIXED_MA)
+    expect(memory.allocateFixed(1, 1, 'one more')).toBeGreaterThan(FIXED_MA + FIXED_BYTES)
+    expect(() => memory.allocateFixed(0, 8, 'nothing')).toThrow(expect.objectContaining({ code: 'ERR_RANGE' }))
+  })
+})
+
 test('what is left is told, and whether it is in pieces', () => {
   const memory = create()
   const { frames } = memory
@@ -165,10 +199,10 @@ test('what is left is told, and whether it is in pieces', () => {
 
 test('a machine is no larger than 4 GiB with its bookkeeping, to the byte', () => {
   const GIB4 = 2 ** 32
-  // Guest RAM, 5 bytes and a bit for each frame, 4 frames and 2 MiB.
+  // Guest RAM, 5 bytes and a bit for each frame, 4 frames, the fixed area and 2 MiB.
   const own = (bytes: number): number => {
     const frames = Math.ceil((bytes + MAX_GUEST_RAM_BYTES) / 4096)
-    return MAX_GUEST_RAM_BYTES + bytes + frames * 5 + Math.ceil(frames / 8) + 4 * 4096 + 0x20_0000
+    return MAX_GUEST_RAM_BYTES + bytes + frames * 5 + Math.ceil(frames / 8) + 4 * 4096 + FIXED_BYTES + 0x20_0000
   }
   let most = 400 * MIB
   while (own(most + 4096) <= GIB4) most += 4096

@@ -1,6 +1,6 @@
 import { CodeCache, HOT_COUNTER_BYTES, Jit, OP_FIRST_FORM } from '@retrap/engine'
 import type { InterpreterCode, JitCounts } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import { FIXED_MA, type MachineMemory } from '@retrap/memory'
 import { codeInfo, codes } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import { systemForm } from './handler-path.ts'
@@ -77,23 +77,33 @@ interface CompiledInterpreter {
   readonly code: InterpreterCode<FormSource>
 }
 
-/** The interpreter depends on nothing but whether memory is shared, and how large a shared one is. */
+/** Interpreters by what they depend on. The counters lie at one place in all machines: see `MachineMemory.allocateFixed`. */
 const compiled = new Map<string, CompiledInterpreter>()
 
 function interpreterFor(
-  memory: MachineMemory,
+  shared: boolean,
   profileAt: number | undefined,
   hotAt: number | undefined,
 ): CompiledInterpreter {
-  const maximumPages = memory.byteLength / 0x1_0000
-  const key = `${memory.shared ? `shared ${maximumPages}` : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''}`
+  const key = `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''}`
   let known = compiled.get(key)
   if (known === undefined) {
-    const code = generateX86Interpreter(sources(), HOT_FORMS, { shared: memory.shared, maximumPages, profileAt, hotAt })
+    const code = generateX86Interpreter(sources(), HOT_FORMS, { shared, profileAt, hotAt })
     known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
     compiled.set(key, known)
   }
   return known
+}
+
+/**
+ * Generates the code that the engines of all machines of a kind share, which the first of them does otherwise: it takes a
+ * fifth of a second or more.
+ *
+ * @param shared - for machine memory that is shared between threads
+ * @param jit - for engines that compile hot code
+ */
+export function prepareX86Engine(shared: boolean, jit: boolean): void {
+  interpreterFor(shared, undefined, jit ? FIXED_MA : undefined)
 }
 
 const PROFILE_BYTES = 0x1_0000
@@ -160,8 +170,8 @@ export class X86Engine {
     this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
     const { jit = false } = options
-    const hotAt = jit !== false ? memory.allocate(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
-    const { module, code } = interpreterFor(memory, profileAt, hotAt)
+    const hotAt = jit !== false ? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
+    const { module, code } = interpreterFor(memory.shared, profileAt, hotAt)
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
     this.memory = memory
     this.module = module

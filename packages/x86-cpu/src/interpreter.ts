@@ -18,9 +18,8 @@ import type { Library } from './semantics/library.ts'
 import { STATE_LAYOUT, STATUS_HANDLER, S_FLAGS_A, S_FLAGS_B, S_FLAGS_KIND, S_FLAGS_RESULT } from './state-layout.ts'
 
 export interface InterpreterOptions {
+  /** Machine memory is shared between threads. */
   readonly shared: boolean
-  /** Size of a shared memory, in 64 KiB pages. */
-  readonly maximumPages: number
   /** Machine address of 64-bit counters of executions, one for each case and then one for each table entry. */
   readonly profileAt?: number | undefined
   /** Machine address of the engine's `HOT_COUNTERS`, where hot code is to be compiled. */
@@ -128,7 +127,7 @@ export function generateX86Interpreter(
   options: InterpreterOptions,
 ): InterpreterCode<FormSource> {
   const module = new ModuleBuilder()
-  importMachineMemory(module, options)
+  importMachineMemory(module, options.shared)
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const imports = importDispatch(module)
   const library = buildLibrary(module, access)

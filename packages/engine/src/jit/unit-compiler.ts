@@ -1,5 +1,4 @@
 import { ModuleBuilder } from '@retrap/wasm-emitter'
-import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { FORM_SIGNATURE } from '../dispatch-parts.ts'
 import { importMachineMemory } from '../interpreter.ts'
@@ -10,9 +9,6 @@ import type { MemorySites } from './memory-sites.ts'
 import { RegionTranslator } from './region-translator.ts'
 import type { RegionInstruction } from './region.ts'
 import { UnitFrame } from './unit-frame.ts'
-
-/** Bytes of a page of a WebAssembly memory. */
-const WASM_PAGE_BYTES = 16 * PAGE_BYTES
 
 /** A unit's module in the binary format. */
 export interface EmittedUnit {
@@ -57,9 +53,8 @@ export class UnitCompiler<Form> {
    * @returns the bytes of a module, and the positions of the instructions whose records are among its words
    */
   compile(unit: UnitDescription<Form>): EmittedUnit {
-    const { shared, byteLength } = this.#memory
     const module = new ModuleBuilder()
-    importMachineMemory(module, { shared, maximumPages: byteLength / WASM_PAGE_BYTES })
+    importMachineMemory(module, this.#memory.shared)
     module.importTable('cpu', 'table')
     const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
     const callType = module.typeIndex(FORM_SIGNATURE)

@@ -59,7 +59,7 @@ function toyInterpreter(hot: ReadonlySet<string>, relocated: boolean, hotAt: num
   let known = compiled.get(key)
   if (known === undefined) {
     const module = new ModuleBuilder()
-    importMachineMemory(module, { shared: false, maximumPages: 0 })
+    importMachineMemory(module, false)
     const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
     const imports = importDispatch(module)
     const layout = relocated ? S.RELOCATED : S.WIDE

@@ -18,6 +18,7 @@ export type { CpuResume, MachineDebugger, MachineStop, Removable, StopHandler } 
 export type { ArmGdbOptions } from './debugger/arm-gdb-target.ts'
 export type { CrashDetail } from '../crash.ts'
 export type { MachineExit } from '../machine-exit.ts'
+export { prepareArmMachine } from './prepare.ts'
 export type { MachineRunOptions, PcRestoreOptions, PcSaveOptions, PcState, StopSignal } from '../machine-life.ts'
 export type { StartDeviceServer } from '../pc-options.ts'
 export type { SerialPort } from '../serial-port.ts'

@@ -175,7 +175,6 @@ export class Processor {
     })
     const code = generateX86Interpreter(sources, NOTHING_HOT as Parameters<typeof generateX86Interpreter>[1], {
       shared: false,
-      maximumPages: 0,
     })
     const imports = {
       memory: this.#memory,

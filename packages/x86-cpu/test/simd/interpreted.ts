@@ -73,7 +73,7 @@ export class Interpreted {
       if (semantics === undefined) continue
       for (const variant of variantsOf(info)) sources.push({ form: formOf(info, variant), semantics, accessFlags: 0 })
     }
-    const code = generateX86Interpreter(sources, new Set(), { shared: false, maximumPages: 0 })
+    const code = generateX86Interpreter(sources, new Set(), { shared: false })
     const memory = new WebAssembly.Memory({ initial: 16 })
     const unexpected = (): never => {
       throw new Error('left the instruction')

@@ -381,7 +381,7 @@
     local.get 0
     local.get 46
     i64.store offset=904 align=1
-    i32.const (an address)
+    i32.const 74248
     local.get 1
     i32.store align=1
     local.get 45
@@ -391,7 +391,7 @@
     i32.and
     i32.const 8
     i32.mul
-    i32.const (an address)
+    i32.const 74264
     i32.add
     local.set 59
     local.get 59

@@ -1,0 +1,11 @@
+import { prepareArmEngine } from '@retrap/arm-cpu'
+import type { ArmMachineOptions } from './machine.ts'
+
+/**
+ * Generates what all Arm machines of a process share, such as the interpreter, before the first of them is made.
+ *
+ * @param options - as the machines will have them
+ */
+export function prepareArmMachine({ jit }: Pick<ArmMachineOptions, 'jit'> = {}): void {
+  prepareArmEngine(false, jit === true)
+}
