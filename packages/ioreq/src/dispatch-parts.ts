@@ -51,10 +51,10 @@ export function dispatchParts(options: IoDispatchOptions, answer: Answer): Dispa
     ...{ vcpus, pages: options, space, pending, invalidations, traced },
     changed: () => asked.forget(),
   })
-  const { parties, mmio } = registration
+  const { parties, ports, mmio } = registration
   const asked = new AskedServer(mmio)
   const { guestMemory } = options
-  const immediate = new ImmediateAccess({ parties, space, failures, answer, guestMemory, trace })
+  const immediate = new ImmediateAccess({ parties, ports, mmio, space, failures, answer, guestMemory, trace })
   const submission = new Submission({ parties, space, immediate, pending, failures, answer, trace })
   return { registration, space, immediate, pending, failures, submission, asked }
 }

@@ -12,7 +12,7 @@ import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, XEN_DMOP_IO_R
 import { PORT_REGION, type MmioLookup, type ServedRegion } from './lookup.ts'
 import type { PendingRequests } from './pending.ts'
 import type { PortWindow } from './port-window.ts'
-import { badRead, checkedVoid, cut, isOneCall } from '@retrap/device/host'
+import { badRead, checkedVoid, cut, isOneCall, isWord } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import type { Registration } from './registration.ts'
 import { createIoRequest, requestAddress, setElement, type IoRequest } from './request.ts'
@@ -156,11 +156,14 @@ export class IoDispatch {
   #readDirectly(region: ServedRegion, type: number, address: number, size: number): number {
     try {
       const value = region.handler.read(address - region.base, size as 1 | 2 | 4)
-      // As `isWord`, which costs half a nanosecond here.
-      if (typeof value === 'number' && ((value | 0) === value || value >>> 0 === value)) {
-        this.lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
-        this.hi = 0
-        return IO_DONE
+      if (typeof value === 'number') {
+        const lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
+        // What is cut off nothing is a word; `isWord` alone costs half a nanosecond more.
+        if (lo === value || isWord(value)) {
+          this.lo = lo
+          this.hi = 0
+          return IO_DONE
+        }
       }
       throw badRead(value)
     } catch (error) {

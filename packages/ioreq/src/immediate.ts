@@ -1,11 +1,12 @@
 import type { Dma, Word64 } from '@retrap/device'
-import { cut } from '@retrap/device/host'
+import { checkedNumber, checkedVoid, cut } from '@retrap/device/host'
 import type { ConfigSpace } from './config-space.ts'
 import type { FailedAccess, FailureHandler } from './failures.ts'
 import { IOREQ_READ, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO, IOREQ_WRITE } from './layout.ts'
+import { PORT_REGION, type MmioLookup, type PortLookup, type ServedRegion } from './lookup.ts'
 import { allDirect, localRegions, type Parties, type Party } from './parties.ts'
 import { PieceAccess } from './pieces.ts'
-import type { ClaimedRegion } from './region.ts'
+import { isDirectCall, type ClaimedRegion } from './region.ts'
 import { createIoRequest, elementAddress, elementPointer, requestAddress, type IoRequest } from './request.ts'
 import { IoreqServer } from './server.ts'
 import { IO_DONE, IO_LOG, IO_UNHANDLED } from './status.ts'
@@ -20,6 +21,8 @@ export interface ImmediateAccessOptions {
   readonly failures: FailureHandler
   /** Where answers are left; of a string, how many elements have been made. */
   readonly answer: Word64 & { count: number }
+  readonly ports: PortLookup
+  readonly mmio: MmioLookup
   readonly guestMemory: Pick<Dma, 'read' | 'write'> | undefined
   readonly trace: ((record: IoTraceRecord) => void) | undefined
 }
@@ -27,6 +30,8 @@ export interface ImmediateAccessOptions {
 /** Makes the accesses that the hypervisor's handlers and this process' synchronous models answer at once. */
 export class ImmediateAccess {
   readonly #parties: Parties
+  readonly #ports: PortLookup
+  readonly #mmio: MmioLookup
   readonly #space: ConfigSpace
   readonly #failures: FailureHandler
   readonly #answer: Word64 & { count: number }
@@ -40,6 +45,8 @@ export class ImmediateAccess {
 
   constructor(options: ImmediateAccessOptions) {
     this.#parties = options.parties
+    this.#ports = options.ports
+    this.#mmio = options.mmio
     this.#space = options.space
     this.#failures = options.failures
     this.#answer = options.answer
@@ -113,7 +120,7 @@ export class ImmediateAccess {
       const status =
         party === null
           ? this.#config(owner!, request, lo, hi)
-          : this.#split(party, request, elementAddress(request, i), lo, hi)
+          : this.#element(party, request, elementAddress(request, i), lo, hi)
       if (status !== IO_DONE) {
         answer.count = i
         return i > 0 && status === IO_UNHANDLED ? IO_DONE : status
@@ -148,6 +155,35 @@ export class ImmediateAccess {
       const access = { type: IOREQ_TYPE_PCI_CONFIG, direction, address: register, size }
       return this.#failures.fail(server, device, access, error)
     }
+  }
+
+  /** Makes an access to direct regions: where one of them takes it whole, by one call of its handler. */
+  #element(party: Party, request: IoRequest, address: number, lo: number, hi: number): number {
+    const { type, direction, size } = request
+    const region = this.#direct(type, address, size)
+    // A string of elements is its party's even where a part of them is claimed by a party before it.
+    if (region === null || (region.server ?? this.#parties.internal) !== party)
+      return this.#split(party, request, address, lo, hi)
+    const offset = address - region.base
+    try {
+      if (direction === IOREQ_READ) {
+        this.#answer.lo = cut(checkedNumber(region.handler.read(offset, size as 1 | 2 | 4)), size)
+        this.#answer.hi = 0
+      } else checkedVoid(region.handler.write(offset, size as 1 | 2 | 4, cut(lo, size)))
+      return IO_DONE
+    } catch (error) {
+      return this.failed(region, { type, direction, address, size }, error)
+    }
+  }
+
+  /** The region that takes an access whole, as a look-up finds it; null where it takes more to find out. */
+  #direct(type: number, address: number, size: number): ServedRegion | null {
+    if (type === IOREQ_TYPE_PIO) {
+      const entry = this.#ports.map[address]!
+      return isDirectCall(entry, size) ? this.#ports.regions[entry & PORT_REGION]! : null
+    }
+    const region = this.#mmio.find(address)
+    return isDirectCall(region.directSizes, size) && address + size <= this.#mmio.hitEnd ? region : null
   }
 
   /** Makes an access to direct regions, split where it leaves one of them. */

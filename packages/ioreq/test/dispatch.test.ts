@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { DeviceError } from '@retrap/device'
 import {
   IO_DONE,
+  IO_FAILED,
   IO_LOG,
   IO_UNHANDLED,
   IOREQ_READ,
@@ -511,6 +512,67 @@ describe('string requests (count > 1)', () => {
     }
     expect(dispatch.submit(0, request({ ...fields, count: 3, size: 2 }))).toBe(IO_DONE)
     expect(Array.from(ram.subarray(0, 6))).toEqual([0x34, 0x12, 0x34, 0x12, 0x34, 0x12])
+  })
+
+  test('a string is its party’s, even where the hypervisor has some of its addresses', () => {
+    const model = recorder('x', { mmio: [0x8000, 8] })
+    const { dispatch, request } = makeMachine({}, [model])
+    const inner: string[] = []
+    const write = (offset: number, size: number): void => void inner.push(`w${size}@${offset}`)
+    dispatch.mapInternalMmio('inner', 0x8004, 2, { read: () => 0, write })
+    dispatch.submit(0, request({ addressLo: 0x8002, count: 3, size: 2, dataLo: 7 }))
+    expect(model.log).toEqual(['w2@2=7', 'w2@4=7', 'w2@6=7'])
+    expect(inner).toEqual([])
+    dispatch.submit(0, request({ addressLo: 0x8004, count: 2, size: 1, dataLo: 7 }))
+    expect(inner).toEqual(['w1@0', 'w1@1'])
+  })
+
+  test('an element that goes from one range into another is made of calls of both', () => {
+    const low = recorder('low', { mmio: [0x8000, 6] })
+    const high = recorder('high', { mmio: [0x8006, 6] })
+    const { dispatch, request } = makeMachine({}, [low, high])
+    dispatch.submit(0, request({ addressLo: 0x8000, count: 3, size: 4, dataLo: 0x4433_2211 }))
+    expect(low.log).toEqual(['w4@0=44332211', 'w2@4=2211'])
+    expect(high.log).toEqual(['w2@0=4433', 'w4@2=44332211'])
+  })
+
+  test('elements follow a range that one of them moves', () => {
+    const { dispatch, host, request } = makeMachine()
+    const log: string[] = []
+    host.attach({
+      name: 'x',
+      attach: (c) => {
+        const lower = (value: number): void => void log.push(`lower ${value}`)
+        c.mapMmio(0x8000, 8, { read: () => 0, write: (offset) => lower(offset) })
+        const upper = c.mapMmio(
+          0x8000,
+          8,
+          {
+            read: () => 0,
+            write: (offset) => {
+              log.push(`upper ${offset}`)
+              upper.move(0x9000)
+            },
+          },
+          { priority: 1 },
+        )
+      },
+    })
+    dispatch.submit(0, request({ addressLo: 0x8000, count: 3, size: 2 }))
+    expect(log).toEqual(['upper 0', 'lower 2', 'lower 4'])
+  })
+
+  test.each(['crash', 'detach'] as const)('a model that fails in an element, policy %s', (policy) => {
+    const { dispatch, host, ram, failures, request } = makeMachine({ policy })
+    let reads = 0
+    const read = (): number => (++reads === 2 ? NaN : 0x1_0041)
+    host.attach({ name: 'x', attach: (c) => void c.mapMmio(0x8000, 8, { read, write: () => {} }) })
+    const fields = { direction: IOREQ_READ, addressLo: 0x8000, dataLo: 0x200, dataIsPointer: true, count: 4, size: 2 }
+    expect(dispatch.submit(0, request(fields))).toBe(policy === 'crash' ? IO_FAILED : IO_DONE)
+    expect(failures.map(({ request: what }) => what)).toEqual(['mmio read of 2 bytes at 0x8002'])
+    const after = policy === 'crash' ? [0, 0, 0, 0, 0, 0] : [0xff, 0xff, 0xff, 0xff, 0xff, 0xff]
+    expect([...ram.subarray(0x200, 0x208)]).toEqual([0x41, 0, ...after])
+    expect(dispatch.count).toBe(policy === 'crash' ? 1 : 4)
   })
 
   test('a string over the end of a range belongs to nobody', () => {

@@ -1,4 +1,4 @@
-import { I32, I64, numeric } from '@retrap/wasm-emitter'
+import { I32, I64, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { ES, SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state-layout.ts'
 import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
@@ -59,14 +59,17 @@ export function copyBulk(c: Context, segment: I32, by: I64): Bulk {
       const count = least(c, remaining, least(c, from.elements, to.elements))
       const bytes = f.let(count.shl(Math.log2(c.form.size)))
       const length = f.let(bytes.toI32())
-      // A destination a little above the source repeats a pattern: element by element, then.
-      const apart = to.host.sub(from.host).geU(length)
-      f.if(from.host.ne(0).and(to.host.ne(0)).and(count.ne(0)).and(apart), () => {
-        f.if(
-          length.leU(MOST_SHORT),
-          () => f.call(shortCopy(c), to.host, from.host, length),
-          () => f.memoryCopy(to.host, from.host, length),
-        )
+      const apart = f.let(to.host.sub(from.host))
+      // Where elements overlap themselves, each is loaded after the one before is stored.
+      const possible = count.ne(0).and(apart.geU(c.form.size))
+      f.if(from.host.ne(0).and(to.host.ne(0)).and(possible), () => {
+        const copy = (): void =>
+          f.if(
+            length.leU(MOST_SHORT),
+            () => f.call(shortCopy(c), to.host, from.host, length),
+            () => f.memoryCopy(to.host, from.host, length),
+          )
+        f.if(apart.geU(length), copy, () => f.call(patternCopy(c), to.host, from.host, length))
         advance(c, RSI, bytes)
         advance(c, RDI, bytes)
         f.set(done, count)
@@ -200,6 +203,27 @@ function shortCopy(c: Context): ReturnType<Context['shared']> & { readonly signa
         f.store('i64.store8', to.add(bytes).sub(1), values[2]!)
       },
     )
+  })
+}
+
+/**
+ * (to, from, bytes): copies upwards byte by byte to a destination that begins within the source, which repeats the bytes
+ * between the two. What is there repeats them as well, so that each copy is twice as long as the one before.
+ */
+function patternCopy(c: Context): ReturnType<typeof shortCopy> {
+  return c.shared('copy that repeats a pattern', ['i32', 'i32', 'i32'], undefined, (f) => {
+    const [to, from, bytes] = [f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i32').get]
+    const end = f.let(to.add(bytes))
+    const at = f.local('i32')
+    f.set(at, to)
+    f.loop((next) => {
+      const known = f.let(at.get.sub(from))
+      const left = f.let(end.sub(at.get))
+      const piece = f.let(select(known.ltU(left), known, left))
+      f.memoryCopy(at.get, from, piece)
+      f.set(at, at.get.add(piece))
+      f.brIf(at.get.ltU(end), next)
+    })
   })
 }
 
