@@ -18,6 +18,8 @@ export class DirtyLogs {
    * and `GuestMemory` mark what they write in advance.
    */
   beforeWrites: ((gfn: number, count: number) => void) | null = null
+  /** Told of guest frames that a device model of this thread has written, with its name. */
+  wroteBy: ((device: string, gfn: number, count: number) => void) | null = null
 
   constructor(p2m: P2m) {
     this.#p2m = p2m

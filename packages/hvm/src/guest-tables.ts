@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { FRAME_WATCHED, type MachineMemory } from '@retrap/memory'
 import { P2M_READ, type P2m } from '@retrap/p2m'
 import { SECOND_LEVEL_FAULT, type TableReader, type TableStatus } from '@retrap/paging'
 import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from './second-level.ts'
@@ -12,6 +12,8 @@ export class GuestTables implements TableReader {
   readonly #p2m: TableMap
   readonly #faults: SecondLevelFaults | null
   readonly #vcpu: number
+  /** A table that a debugger watches is written in a logged pass: a walk outside of one waits for that. */
+  defersWatched = false
 
   /**
    * @param faults - asked where the map does not have a table; default it is absent
@@ -81,9 +83,10 @@ export class GuestTables implements TableReader {
   }
 
   #writable(gpa: number): number {
-    const ma = this.inFront(gpa)
-    if (ma >= 0) return ma
-    return this.#faults === null ? this.#p2m.translateWrite(gpa) : this.#faults.tableWrite(gpa, this.#vcpu)
+    const inFront = this.inFront(gpa)
+    if (inFront >= 0) return inFront
+    const ma = this.#faults === null ? this.#p2m.translateWrite(gpa) : this.#faults.tableWrite(gpa, this.#vcpu)
+    return ma >= 0 && this.defersWatched && (this.#memory.codeBits[ma >>> 12]! & FRAME_WATCHED) !== 0 ? TABLE_WAIT : ma
   }
 
   #wait(gpa: number): boolean {

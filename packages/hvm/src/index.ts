@@ -34,6 +34,8 @@ export type { SystemManagementMemory } from './x86/system-management.ts'
 export type { TprWatch } from './x86/tpr-watch.ts'
 export { X86Vcpu } from './x86/vcpu.ts'
 export type { GuestWalk } from './x86/guest-translation.ts'
+export { MemoryWatch } from './x86/memory-watch.ts'
+export type { MemoryWriter, PhysicalRange } from './x86/memory-watch.ts'
 export { interruptSource } from './x86/interrupt-source.ts'
 export {
   beginRestoringX86Domain,

@@ -17,24 +17,25 @@ export interface ModelMappingsParts {
 /** The mappings of guest memory that the device models of this process have: a cache for each. */
 export class ModelMappings {
   readonly #parts: ModelMappingsParts
-  readonly #map: ReturnType<typeof guestMapOf>
   /** The caches, of models that have gone as well. */
   #caches: readonly { readonly device: string; readonly cache: MapCache }[] = []
 
   constructor(parts: ModelMappingsParts) {
     this.#parts = parts
-    const { logs } = parts
-    this.#map = guestMapOf(
-      parts.secondLevel,
-      (gfn, count) => logs.mark(gfn, count),
-      (gfn, count) => logs.beforeWrites?.(gfn, count),
-    )
   }
 
   /** Makes a model's cache. */
   open(device: string): MapCache {
-    const { memory, frames, checked } = this.#parts
-    const cache = new MapCache({ memory, map: this.#map, references: frames, development: checked })
+    const { memory, secondLevel, logs, frames, checked } = this.#parts
+    const map = guestMapOf(
+      secondLevel,
+      (gfn, count) => {
+        logs.mark(gfn, count)
+        logs.wroteBy?.(device, gfn, count)
+      },
+      (gfn, count) => logs.beforeWrites?.(gfn, count),
+    )
+    const cache = new MapCache({ memory, map, references: frames, development: checked })
     // Models come and go; the views that they have kept are still asked for.
     const kept = checked ? this.#caches : this.#caches.filter((each) => !each.cache.closed)
     this.#caches = [...kept, { device, cache }]

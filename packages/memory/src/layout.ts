@@ -24,6 +24,8 @@ export const MAX_GUEST_RAM_BYTES = 0xe000_0000
 export const FRAME_DECODED = 1
 /** Bit of `MachineMemory.codeBits`: a vCPU monitors a line of the frame, as MONITOR and MWAIT of x86 do. */
 export const FRAME_MONITORED = 2
+/** Bit of `MachineMemory.codeBits`: a debugger is told of all writes to the frame. */
+export const FRAME_WATCHED = 4
 
 /** A WebAssembly memory is sized in these. */
 export const WASM_PAGE_BYTES = 0x1_0000

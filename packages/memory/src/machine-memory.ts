@@ -53,7 +53,7 @@ export class MachineMemory {
 
   /** By MFN: changes whenever something other than the CPU's own fast stores writes the frame. */
   readonly generation: Uint32Array
-  /** By MFN: `FRAME_DECODED` and `FRAME_MONITORED`. A vCPU reports its own stores to frames with a bit too. */
+  /** By MFN: `FRAME_DECODED`, `FRAME_MONITORED`, `FRAME_WATCHED`. A vCPU reports its own stores to frames with a bit too. */
   readonly codeBits: Uint8Array
   /** MA of `generation[0]`, for generated code. */
   readonly generationMa: number

@@ -28,6 +28,7 @@ import {
 } from './state-layout.ts'
 import { CR0_AM, CR4_LA57, EFER_LMA } from './system/architecture.ts'
 import type { DataBreakpoints } from './system/breakpoints.ts'
+import type { StoreWatch } from './store-watch.ts'
 import { newTranslation } from './translation.ts'
 import type { LinearTranslation } from './translation.ts'
 import { TLB_READ, TLB_WRITE_OFFSET } from './tlb-layout.ts'
@@ -84,6 +85,8 @@ export class MemoryAccess {
   }
   /** An operand's address was not canonical; the executor clears it when it takes the fault. */
   nonCanonical = false
+  /** Told of stores to some of machine memory; null: nobody looks. */
+  stores: StoreWatch | null = null
 
   constructor(parts: MemoryAccessParts) {
     this.#memory = parts.memory
@@ -159,10 +162,16 @@ export class MemoryAccess {
       const write = (flags & SLOW_WRITE) !== 0
       if (u32[S_LOGGED >>> 2] !== 1 && (isSpecial(this.#first, write) || isSpecial(this.#second, write)))
         return STATUS_RESTART
+      if (
+        this.stores !== null &&
+        (this.#meets(this.#first, head, flags) || this.#meets(this.#second, size - head, flags))
+      )
+        return STATUS_RESTART
       status = this.#perform(this.#first, 0, head, flags)
       if (status !== STATUS_DONE) return status
       status = this.#perform(this.#second, head, size - head, flags)
     } else {
+      if (this.stores !== null && this.#meets(this.#first, size, flags)) return STATUS_RESTART
       const { changes } = this.#tlb
       status = this.#perform(this.#first, 0, size, flags)
       // The device may have changed the map: the translation is of before.
@@ -196,6 +205,14 @@ export class MemoryAccess {
   accessPhysical(gpa: number, flags: number): number {
     const status = this.#translation.physical(gpa, flags, this.#first)
     return status === STATUS_DONE ? this.#perform(this.#first, 0, flags & 0xff, flags) : status
+  }
+
+  /** Tells of a store that is watched. @returns whether its instruction is to start again first, in a logged pass */
+  #meets({ ma }: Translation, size: number, flags: number): boolean {
+    if ((flags & (SLOW_WRITE | SLOW_MODIFY)) === 0 || ma < 0 || !this.stores!.matches(ma, size)) return false
+    if (this.#u32[S_LOGGED >>> 2] === 0) return true
+    if ((flags & SLOW_WRITE) !== 0 && (flags & SLOW_PROBE) === 0) this.stores!.met()
+    return false
   }
 
   /** One piece within a page; `at` is its offset in S_DATA. */

@@ -1,4 +1,4 @@
-import type { Turn } from '@retrap/engine'
+import { linearAddress, type Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessLog } from '@retrap/replay'
 import { CpuCore } from './cpu-core.ts'
@@ -17,7 +17,7 @@ import { InstructionFetch } from './instruction-fetch.ts'
 import { unitTable } from './jit/unit-table.ts'
 import { NumericError } from './numeric-error.ts'
 import type { OutsideEvents } from './outside-events.ts'
-import type { Pass } from './pass.ts'
+import { type Pass, PASS_EVENT } from './pass.ts'
 import { QuickPort } from './quick-port.ts'
 import {
   EVENT_INIT,
@@ -35,6 +35,7 @@ import {
   S_TLB_MISSES,
   S_TSC_OFFSET,
 } from './state-layout.ts'
+import type { StoreWatch } from './store-watch.ts'
 import type { Processor } from './model/processor.ts'
 import type { CpuClocks } from './system/cpu.ts'
 import { RESET_POWER_ON, resetState } from './system/reset.ts'
@@ -48,6 +49,7 @@ import {
   S_ACTIVITY,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
+  S_REPEATING,
   S_SMM,
   S_STEPPING,
 } from './system/system-state.ts'
@@ -96,6 +98,7 @@ export class Vcpu {
   readonly #turn: Turn
   readonly #numericError: NumericError
   readonly #executor: Executor
+  readonly #fetch: InstructionFetch
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const core = new CpuCore(engine, host, clocks)
@@ -122,6 +125,7 @@ export class Vcpu {
     this.#numericError = numericError
     const fetch = new InstructionFetch(memory, host, engine.codeCache, core.tlb, core.mode, state, core.debug)
     const quickPort = new QuickPort(system, host, pass)
+    this.#fetch = fetch
     const handlers = new HandlerPath(system, quickPort, (record, sizeAndFlags) =>
       interpreter.address(state, record, sizeAndFlags),
     )
@@ -347,6 +351,27 @@ export class Vcpu {
   /** Tells `watch` of what is executed from now on; null ends that. It changes nothing of how the program executes. */
   watch(watch: ExecutionWatch | null): void {
     this.core.watched.set(watch)
+  }
+
+  /** Tells `watch` of stores to some machine memory; null ends that. */
+  watchStores(watch: StoreWatch | null): void {
+    this.core.memoryAccess.stores = watch
+  }
+
+  /** Linear address of the next instruction; of the present one in a logged pass. */
+  get nextAddress(): bigint {
+    const { lo, hi } = this.#fetch.current()
+    return linearAddress(lo, hi)
+  }
+
+  /** The next instruction is a string instruction that has made some of its iterations. */
+  get repeats(): boolean {
+    return this.u32[S_REPEATING >>> 2] !== 0
+  }
+
+  /** The delivery of an event is in the middle. */
+  get delivers(): boolean {
+    return this.#pass.state === PASS_EVENT
   }
 
   /** A turn that is used up may end before the next instruction; see {@link Vcpu.run}. */

@@ -118,11 +118,14 @@ export class GuestTranslation {
     this.counts.walks++
     const result = this.#walk
     if (log !== null) log.beginWalk()
+    // What is fetched has no pass yet.
+    this.#tables.defersWatched = log === null && (access & ACCESS_FETCH) === 0
     // A logged pass reads every entry, so that the log has it.
     const status =
       log === null
         ? walk(this.#paging, this.#tables, lo, hi, access, result, this.#cache)
         : walk(this.#paging, this.#loggedTables, lo, hi, access, result)
+    this.#tables.defersWatched = false
     this.counts.tableReads += result.reads
     if (status === WALK_SECOND_LEVEL) return waiting(access, log)
     // Without paging nothing is read.
@@ -278,6 +281,12 @@ export class GuestTranslation {
   }
 
   /** Guest-physical address that a debugger sees at a linear one; −1 where it is not mapped. */
+  peekPhysical(linear: bigint): number {
+    const at = BigInt.asUintN(64, linear)
+    const gpa = this.#debugged(Number(at & 0xffff_ffffn), Number(at >> 32n))
+    return gpa >= 0 && this.#a20Masked ? withoutA20(gpa) : gpa
+  }
+
   #debugged(lo: number, hi: number): number {
     if (!this.#isCanonical(hi)) return -1
     const asSupervisor = this.#probe(lo, hi, ACCESS_READ)

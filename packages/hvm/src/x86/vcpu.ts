@@ -282,6 +282,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#translation.peek(linear, into)
   }
 
+  /** Guest-physical address of a linear one, in the same way; −1 where it is not mapped. */
+  peekPhysical(linear: bigint): number {
+    return this.#translation.peekPhysical(linear)
+  }
+
   /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
   poke(linear: bigint, bytes: Uint8Array): number {
     return this.#translation.poke(linear, bytes)

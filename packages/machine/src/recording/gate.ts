@@ -30,6 +30,10 @@ export abstract class InputGate implements OutsideInputs {
   round: number = 0
   /** Instructions after which the machine stops. */
   limit: number = Infinity
+  /** Where it stands at that many instructions, it goes on to this round; default it does not. */
+  limitRound: number = 0
+  /** Instructions after which each one is executed alone, so that a look in between finds them counted. */
+  aloneFrom: number = Infinity
   alone: boolean = false
   /** Asked now and then, between two rounds: it may have the machine pause. */
   look: (() => void) | null = null
@@ -108,9 +112,14 @@ export abstract class InputGate implements OutsideInputs {
 
   begin(moved: boolean): Promise<unknown> | null {
     if (moved) this.round++
-    if (this.domain.instructions >= this.limit) this.reached()
+    if (this.#isAtLimit()) this.reached()
     if (this.look !== null && ++this.#rounds % LOOK_ROUNDS === 0) this.look()
     return this.atRound(moved)
+  }
+
+  #isAtLimit(): boolean {
+    const { instructions } = this.domain
+    return instructions > this.limit || (instructions === this.limit && this.round >= this.limitRound)
   }
 
   /** A round is about to begin. @returns what is to be awaited before it does */
@@ -124,12 +133,13 @@ export abstract class InputGate implements OutsideInputs {
   }
 
   budget(most: number): number | null {
-    if (this.limit === Infinity) return most
-    const left = this.limit - this.domain.instructions
-    if (left <= 0) {
+    const until = Math.min(this.limit, this.aloneFrom)
+    if (until === Infinity) return most
+    if (this.#isAtLimit()) {
       this.reached()
       return null
     }
+    const left = until - this.domain.instructions
     this.alone = left <= NEAR
     return this.alone ? 1 : Math.min(most, left - NEAR)
   }

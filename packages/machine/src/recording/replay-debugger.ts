@@ -1,8 +1,11 @@
+import type { PhysicalRange } from '@retrap/hvm'
 import type { WatchKind } from '@retrap/x86-cpu'
 import type { MachineDebugger, Removable, StopHandler } from '../debugger/machine-debugger.ts'
+import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../machine-life.ts'
 import type { Pc } from '../pc.ts'
 import type { ReplayExit } from './replay-exit.ts'
+import type { LastWriter } from './who-wrote.ts'
 
 /** Why a replay that is debugged has stopped. */
 export type ReplayStop =
@@ -31,7 +34,22 @@ export interface TravellingMachine {
   makeNear(instruction: number): Promise<void>
   /** Runs the machine on to an instruction, which may be behind the end by one. */
   goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
+  /** Finds who wrote some of RAM last. */
+  whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter>
 }
+
+/** What {@link ReplayDebugger.whoWrote} asks for. */
+export interface WhoWroteOptions extends MachineRunOptions {
+  /** How many bytes, up to 4096: the last write to any of them counts. Default 1. */
+  readonly length?: number | undefined
+  /** The address is guest-physical. Default it is linear, as a vCPU sees it now. */
+  readonly physical?: boolean | undefined
+  /** The vCPU that sees a linear address. Default 0. */
+  readonly cpu?: number | undefined
+}
+
+/** Bytes that can be asked for. */
+const MOST_BYTES = 4096
 
 /** A breakpoint or a watchpoint. */
 interface Stopper {
@@ -45,9 +63,17 @@ interface Hit {
   readonly address: bigint
   /** Instructions that have retired there. */
   readonly at: number
+  /** The place before its instruction: an access shows when its instruction, or an iteration of it, is over. */
+  readonly before: number
 }
 
 const stopOf = ({ reason, cpu, address }: Hit): ReplayStop => ({ reason, cpu, address })
+
+const noMemory = (address: bigint, physical: boolean): MachineError =>
+  new MachineError(
+    'ERR_OPTION',
+    `0x${address.toString(16)}: there is no memory at this ${physical ? 'guest-physical' : 'linear'} address`,
+  )
 
 let attach: (machine: TravellingMachine) => ReplayDebugger
 
@@ -128,9 +154,7 @@ export class ReplayDebugger {
       const { instructions: first } = machine
       let last: Hit | undefined
       const note = (hit: Hit): boolean => {
-        // An access shows when its instruction has retired: it is behind the place.
-        const place = hit.reason === 'watch' ? hit.at - 1 : hit.at
-        if (place < now && place < before) last = hit
+        if (hit.before < now && hit.before < before) last = hit
         return false
       }
       // oxlint-disable-next-line no-await-in-loop
@@ -146,11 +170,38 @@ export class ReplayDebugger {
 
   async #arrive(hit: Hit, options: MachineRunOptions): Promise<ReplayStop> {
     const machine = this.#machine
-    const exit = await machine.goto(hit.reason === 'watch' ? hit.at - 1 : hit.at, options)
+    const exit = await machine.goto(hit.before, options)
     if (exit.reason !== 'arrived') return exit
     // An interrupt may be delivered before the instruction is next.
     if (hit.reason === 'breakpoint') await this.#run(hit.at + 1, options, ({ address }) => address === hit.address)
     return stopOf(hit)
+  }
+
+  /**
+   * Finds who wrote memory last before this place: an instruction, a device by DMA, or nobody since power-on. The machine
+   * stays where it is. `goto(instructions)` leads to before that instruction.
+   *
+   * Of a page table's accessed and dirty bits, the instruction whose walk set them is the writer.
+   *
+   * @throws MachineError `ERR_OPTION` for an address that is not RAM, and a length that is too long; as `pc.run`
+   */
+  async whoWrote(address: bigint, options: WhoWroteOptions = {}): Promise<LastWriter> {
+    const { length = 1, physical = false, cpu = 0, signal, timeoutMs } = options
+    if (!(Number.isSafeInteger(length) && length >= 1 && length <= MOST_BYTES))
+      throw new MachineError('ERR_OPTION', `length: ${length} bytes; expected 1 to ${MOST_BYTES}`)
+    const { domain } = this.#machine.pc
+    const vcpu = domain.vcpus[cpu]
+    if (vcpu === undefined) throw new MachineError('ERR_OPTION', `there is no vCPU ${cpu}`)
+    const ranges: PhysicalRange[] = []
+    for (let done = 0; done < length;) {
+      const at = address + BigInt(done)
+      const gpa = physical ? Number(at) : vcpu.peekPhysical(at)
+      const bytes = Math.min(length - done, MOST_BYTES - Number(BigInt.asUintN(12, at)))
+      if (gpa < 0 || domain.secondLevel.peek(gpa) < 0) throw noMemory(at, physical)
+      ranges.push({ gpa, length: bytes })
+      done += bytes
+    }
+    return this.#machine.whoWrote(ranges, { signal, timeoutMs })
   }
 
   /**
@@ -172,7 +223,9 @@ export class ReplayDebugger {
     let found: Hit | undefined
     const handler: StopHandler = (told) => {
       if (told.kind !== 'breakpoint' && told.kind !== 'watch') return undefined
-      const hit: Hit = { reason: told.kind, cpu: told.cpu, address: told.address, at: machine.instructions }
+      const at = machine.instructions
+      const isOver = told.kind === 'watch' && machine.pc.domain.vcpus[told.cpu]?.cpu.repeats !== true
+      const hit: Hit = { reason: told.kind, cpu: told.cpu, address: told.address, at, before: isOver ? at - 1 : at }
       if (found !== undefined || !stops(hit)) return undefined
       found = hit
       stop()

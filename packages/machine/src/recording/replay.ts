@@ -17,6 +17,7 @@ import { PcGate } from './pc-gate.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
+import type { Past, RebuiltPc } from './who-wrote.ts'
 import { keepCheckpoint, readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** A recording, wherever it is. */
@@ -133,11 +134,17 @@ export class PcReplay {
   }
 
   async #make(from?: StartingPoint): Promise<void> {
+    this.#current?.pc.close()
+    const { pc, gate, machine } = await this.#build(from)
+    this.#current = { pc, gate, taker: new CheckpointTaker(machine, gate, this.#store, this.#checkpointMs) }
+    this.#onMachine(pc)
+  }
+
+  async #build(from?: StartingPoint): Promise<RebuiltPc> {
     const { backEnds } = this.#recording.description as RunDescription
     const gate: ReplayGate = new ReplayGate(this.#recording, () => pc.domain.vcpus, from?.position)
     if (from !== undefined) gate.willRestore(from.parties)
     const pcGate = new PcGate(gate, backEnds, this.#options)
-    this.#current?.pc.close()
     const options =
       from === undefined ? this.#options : { ...this.#options, snapshot: { state: from.pc, pages: from.pages } }
     const pc: Pc = await Pc.create(options, pcGate)
@@ -147,8 +154,7 @@ export class PcReplay {
       pc.close()
       throw new RecordingError('ERR_DAMAGED', 'the recording has a checkpoint of another form', { cause: error })
     }
-    this.#current = { pc, gate, taker: new CheckpointTaker(pcGate.machine, gate, this.#store, this.#checkpointMs) }
-    this.#onMachine(pc)
+    return { pc, gate, machine: pcGate.machine }
   }
 
   /** The machine as it is now. What is typed to it, or sent, does not reach it. */
@@ -204,6 +210,18 @@ export class PcReplay {
     return { reason: instruction === this.end ? 'end-of-recording' : 'arrived' }
   }
 
+  #past(): Past {
+    const { pc, gate } = this.#current!
+    return {
+      pc,
+      now: gate.instant(),
+      recording: this.#recording,
+      store: this.#store,
+      memoryBytes: this.#options.memoryBytes,
+      build: (from) => this.#build(from),
+    }
+  }
+
   /** A debugger that goes backwards too. Its machine is the replay's. */
   async debugger(): Promise<ReplayDebugger> {
     const { attachReplayDebugger } = await import('./replay-debugger.ts')
@@ -219,6 +237,10 @@ export class PcReplay {
       goto: (instruction, options) => this.goto(instruction, options),
       makeNear: (instruction) => this.#makeNear(instruction),
       goOn: (instruction, options) => this.#goOn(instruction, options),
+      whoWrote: async (ranges, options) => {
+        const { findWriter } = await import('./who-wrote.ts')
+        return findWriter(this.#past(), ranges, options)
+      },
     })
   }
 

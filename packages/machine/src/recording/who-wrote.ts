@@ -1,0 +1,195 @@
+import { MemoryWatch, type MemoryWriter, type PhysicalRange } from '@retrap/hvm'
+import type { Instant, Recording } from '@retrap/recording'
+import type { MachineRunOptions } from '../machine-life.ts'
+import type { Pc } from '../pc.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import type { GatedMachine } from './pc-inputs.ts'
+import type { ReplayExit } from './replay-exit.ts'
+import type { ReplayGate } from './replay-gate.ts'
+import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
+
+/** Who wrote memory last. */
+export type LastWriter =
+  | MemoryWriter
+  /** Nobody since power-on: it has what the loader left there. */
+  | { readonly by: 'nobody' }
+  /** The search has ended before it was found. */
+  | { readonly by: 'unknown'; readonly exit: ReplayExit }
+
+/** A machine of the recording at an instant, beside the replay's own. */
+export interface RebuiltPc {
+  readonly pc: Pc
+  readonly gate: ReplayGate
+  readonly machine: GatedMachine
+}
+
+/** A replay, as far as it has gone. */
+export interface Past {
+  /** The replay's machine, which stays where it is. */
+  readonly pc: Pc
+  /** Where it is. */
+  readonly now: Instant
+  readonly recording: Recording
+  readonly store: Checkpoints
+  readonly memoryBytes: number
+  build(from?: StartingPoint): Promise<RebuiltPc>
+}
+
+/** An instant that has a checkpoint: in the file or in memory. */
+interface Boundary {
+  readonly instant: Instant
+  readonly isStored: boolean
+  readonly number: number
+}
+
+const PAGE_BYTES = 4096
+
+/**
+ * Finds who wrote memory last before the present place. From the last checkpoint backwards, each interval in which its pages
+ * were written is run again, in a machine of its own.
+ *
+ * @throws as `createPc` and `pc.run`; RecordingError for a checkpoint that is damaged
+ */
+export async function findWriter(
+  past: Past,
+  ranges: readonly PhysicalRange[],
+  options: MachineRunOptions,
+): Promise<LastWriter> {
+  const gfns = framesOf(ranges)
+  const boundaries = boundariesOf(past)
+  let until = past.now
+  for (let at = boundaries.length - 1; at >= -1; at--) {
+    const from = boundaries[at]
+    // oxlint-disable-next-line no-await-in-loop -- from the present backwards
+    if (await mayHaveWritten(past, from?.instant.instructions ?? -1, until.instructions, gfns)) {
+      // oxlint-disable-next-line no-await-in-loop
+      const found = await searchInterval(past, from, until, ranges, options)
+      if (found !== undefined) return found
+    }
+    // The machine is made there.
+    if (from === undefined || from.instant.instructions === 0) break
+    until = from.instant
+  }
+  return { by: 'nobody' }
+}
+
+function framesOf(ranges: readonly PhysicalRange[]): number[] {
+  const gfns: number[] = []
+  for (const { gpa, length } of ranges)
+    for (let gfn = Math.floor(gpa / PAGE_BYTES); gfn * PAGE_BYTES < gpa + length; gfn++) gfns.push(gfn)
+  return gfns
+}
+
+/** Checkpoints before the present place, in order. */
+function boundariesOf({ now, recording, store }: Past): Boundary[] {
+  const found = new Map<number, Boundary>()
+  for (const [number, instant] of recording.checkpoints.entries())
+    found.set(instant.instructions, { instant, isStored: false, number })
+  for (const [number, instant] of store.instants.entries())
+    found.set(instant.instructions, { instant, isStored: true, number })
+  return [...found.values()]
+    .filter(({ instant }) => instant.instructions <= now.instructions && instant.round <= now.round)
+    .sort((a, b) => a.instant.instructions - b.instant.instructions)
+}
+
+/** Whether pages may have been written between two places. @param from - −1: power-on */
+async function mayHaveWritten(
+  { recording, store }: Past,
+  from: number,
+  to: number,
+  gfns: readonly number[],
+): Promise<boolean> {
+  // What the first checkpoint has says nothing of pages that are zeros again.
+  const contains = (before: Instant | undefined, after: Instant): boolean =>
+    before !== undefined && before.instructions <= from && after.instructions >= to
+  const { instants } = store
+  const stored = instants.findIndex((after, i) => contains(instants[i - 1], after))
+  if (stored >= 0 && !gfns.some((gfn) => store.wasWritten(stored, gfn))) return false
+  const inFile = [...recording.checkpoints.entries()].sort(([, a], [, b]) => a.instructions - b.instructions)
+  const at = inFile.findIndex(([, after], i) => contains(inFile[i - 1]?.[1], after))
+  if (at < 0) return true
+  const written = await recording.written(inFile[at]![0])
+  return written === undefined || gfns.some((gfn) => written.includes(gfn))
+}
+
+/** A write that was seen in an interval. */
+interface SeenWrite {
+  readonly writer: MemoryWriter
+  readonly isExact: boolean
+  /** Of all writes of the interval. */
+  readonly number: number
+}
+
+async function searchInterval(
+  past: Past,
+  from: Boundary | undefined,
+  until: Instant,
+  ranges: readonly PhysicalRange[],
+  options: MachineRunOptions,
+): Promise<LastWriter | undefined> {
+  const start = from && (await startingPoint(past, from))
+  const { exit, last } = await runInterval(past, start, until, ranges, options)
+  if (exit !== undefined) return { by: 'unknown', exit }
+  if (last === undefined || last.isExact) return last?.writer
+  // Once more, with instructions one by one where it was.
+  const again = await runInterval(past, start, until, ranges, options, last)
+  return again.exit === undefined ? (again.last ?? last).writer : { by: 'unknown', exit: again.exit }
+}
+
+/**
+ * Runs an interval again.
+ *
+ * @param ending - it ends with this write, and has its instruction counted exactly
+ * @returns the last write; with `exit` where it could not run so far
+ */
+async function runInterval(
+  past: Past,
+  start: StartingPoint | undefined,
+  until: Instant,
+  ranges: readonly PhysicalRange[],
+  options: MachineRunOptions,
+  ending?: SeenWrite,
+): Promise<{ readonly exit?: ReplayExit; readonly last: SeenWrite | undefined }> {
+  const { pc, gate } = await past.build(start)
+  let last: SeenWrite | undefined
+  let number = 0
+  const watch = new MemoryWatch(pc.domain, ranges, (writer, isExact) => {
+    number++
+    if (ending !== undefined && number > ending.number) return
+    if (isBefore(writer, gate.round, until, () => hasSameBytes(past.pc, pc, ranges))) last = { writer, isExact, number }
+    if (number === ending?.number) gate.limit = 0
+  })
+  try {
+    gate.limit = until.instructions
+    gate.limitRound = until.round
+    if (ending !== undefined) gate.aloneFrom = ending.writer.instructions
+    const exit = await pc.run(options)
+    if (gate.divergence !== null) return { exit: { reason: 'diverged', ...gate.divergence }, last }
+    const isCut = exit.reason === 'timeout' || options.signal?.aborted === true
+    return { ...(isCut && { exit }), last }
+  } finally {
+    watch.close()
+    pc.close()
+  }
+}
+
+async function startingPoint(past: Past, { isStored, number }: Boundary): Promise<StartingPoint> {
+  return isStored
+    ? storedCheckpoint(past.store, number)
+    : await readCheckpoint(past.recording, number, past.memoryBytes)
+}
+
+/** Whether a write was made before an instant. @param isSame - whether memory is as it is there */
+function isBefore(writer: MemoryWriter, round: number, until: Instant, isSame: () => boolean): boolean {
+  if (writer.instructions !== until.instructions) return writer.instructions < until.instructions
+  if (writer.by !== 'instruction') return round <= until.round
+  // An event comes before the instruction, and the place may be on either side of it.
+  return writer.delivers && (round < until.round || isSame())
+}
+
+function hasSameBytes(one: Pc, other: Pc, ranges: readonly PhysicalRange[]): boolean {
+  return ranges.every(({ gpa, length }) => {
+    const [a, b] = [new Uint8Array(length), new Uint8Array(length)]
+    return one.domain.guestMemory.read(gpa, a) && other.domain.guestMemory.read(gpa, b) && a.every((x, i) => x === b[i])
+  })
+}
