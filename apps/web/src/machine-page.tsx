@@ -1,6 +1,7 @@
 import type { Machine, MachineState, Progress } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Inspector } from './inspector.tsx'
+import { NetworkPanel } from './network-panel.tsx'
 import { ScreenPanel } from './screen-panel.tsx'
 import { SerialPanel } from './serial-panel.tsx'
 import type { Chosen } from './settings.ts'
@@ -104,6 +105,9 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
         <div class="machine">
           <ScreenPanel machine={machine} />
           <SerialPanel machine={machine} />
+          {chosen.options.network !== undefined && (
+            <NetworkPanel machine={machine} network={chosen.options.network} attempt={attempt} />
+          )}
           <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />
           <Inspector machine={machine} />
         </div>

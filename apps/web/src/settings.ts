@@ -1,4 +1,4 @@
-import type { DriveOptions, MachineOptions } from '@retrap/web'
+import type { DriveOptions, MachineOptions, NetworkOptions } from '@retrap/web'
 
 /** A machine to show. */
 export interface Chosen {
@@ -19,6 +19,27 @@ export const ROLE_NAMES: Readonly<Record<Role, string>> = {
   cdrom: 'CD',
 }
 
+/** What the network card's cable leads to. */
+export type NetworkKind = NetworkOptions['kind']
+
+/** The names of networks, for people. */
+export const NETWORK_NAMES: Readonly<Record<NetworkKind, string>> = {
+  none: 'not plugged in',
+  fetch: 'the web, through this page',
+  tabs: 'machines in other tabs',
+  relay: 'a relay (WebSocket)',
+}
+
+/** What there is to know of each. */
+export const NETWORK_NOTES: Readonly<Record<NetworkKind, string>> = {
+  none: 'The card is there, and its cable leads nowhere.',
+  fetch:
+    'The guest gets an address by DHCP, and this page makes its requests of HTTP. Only servers that allow web pages (CORS) answer; what the guest encrypts by itself, such as https, cannot pass.',
+  tabs: 'All machines in tabs of this site that have chosen the same are on one cable. Nobody gives out addresses there: use, say, ip addr add 10.0.0.1/24 dev eth0.',
+  relay:
+    'Each Ethernet frame is one binary message of a WebSocket, as with relays for v86 and JSLinux. Whoever runs the relay sees the traffic.',
+}
+
 /** An image that the user has chosen: a file, or an address. */
 export interface ChosenImage {
   readonly role: Role
@@ -32,6 +53,10 @@ export interface Settings {
   readonly board: 'pc' | 'q35'
   readonly vga: 'auto' | 'std' | 'none'
   readonly commandLine: string
+  /** `off`: there is no card. */
+  readonly network: NetworkKind | 'off'
+  /** Address of the relay. */
+  readonly relay: string
   readonly images: readonly ChosenImage[]
 }
 
@@ -42,6 +67,8 @@ export const DEFAULTS: Settings = {
   board: 'pc',
   vga: 'auto',
   commandLine: 'console=ttyS0',
+  network: 'off',
+  relay: '',
   images: [],
 }
 
@@ -56,16 +83,26 @@ export function withImage(images: readonly ChosenImage[], image: ChosenImage): C
 }
 
 /** Why these settings make no machine; null: they do. */
-export function problemOf({ images }: Settings): string | null {
+export function problemOf({ images, network, relay }: Settings): string | null {
   const has = (role: Role): boolean => images.some((image) => image.role === role)
+  if (network === 'relay' && !/^wss?:\/\/./.test(relay))
+    return 'A relay has an address that begins with wss:// or ws://.'
   if (has('kernel') || has('firmware')) return null
   if (has('disk') || has('cdrom'))
     return 'A disk or a CD is started by firmware: add a BIOS, such as bios-256k.bin of SeaBIOS.'
   return 'Choose a kernel, or firmware, first.'
 }
 
+/** The network that settings ask for; undefined: none. */
+function networkOptions({ network, relay }: Settings): NetworkOptions | undefined {
+  if (network === 'off') return undefined
+  return network === 'relay' ? { kind: network, url: relay } : { kind: network }
+}
+
 /** The machine that settings ask for. */
-export function machineOptions({ memory, cpus, board, vga, commandLine, images }: Settings): MachineOptions {
+export function machineOptions(settings: Settings): MachineOptions {
+  const { memory, cpus, board, vga, commandLine, images } = settings
+  const network = networkOptions(settings)
   const of = (role: Role): File | string | undefined => images.find((image) => image.role === role)?.source
   const drives = images.flatMap(({ role, source }): DriveOptions[] =>
     role === 'disk' || role === 'cdrom' ? [{ media: role, source }] : [],
@@ -76,6 +113,7 @@ export function machineOptions({ memory, cpus, board, vga, commandLine, images }
     cpus: Number(cpus),
     board,
     ...(vga !== 'auto' && { vga }),
+    ...(network !== undefined && { network }),
     ...(kernel !== undefined && { kernel, commandLine }),
     ...(initrd !== undefined && { initrd }),
     ...(firmware !== undefined && { firmware }),
@@ -88,8 +126,9 @@ export function machineOptions({ memory, cpus, board, vga, commandLine, images }
 /** Settings as the end of an address that can be shared. Files are not part of it. */
 export function toHash(settings: Settings): string {
   const found = new URLSearchParams()
-  for (const key of ['memory', 'cpus', 'board', 'vga', 'commandLine'] as const)
+  for (const key of ['memory', 'cpus', 'board', 'vga', 'commandLine', 'network'] as const)
     if (settings[key] !== DEFAULTS[key]) found.set(key, settings[key])
+  if (settings.network === 'relay' && settings.relay !== '') found.set('relay', settings.relay)
   for (const { role, source } of settings.images) if (typeof source === 'string') found.append(role, source)
   return found.size === 0 ? '' : `#${found}`
 }
@@ -100,12 +139,15 @@ export function fromHash(hash: string): Settings {
   const number = (key: 'memory' | 'cpus'): string =>
     /^[1-9]\d{0,4}$/.test(given.get(key) ?? '') ? given.get(key)! : DEFAULTS[key]
   const vga = given.get('vga')
+  const network = given.get('network') ?? ''
   return {
     memory: number('memory'),
     cpus: number('cpus'),
     board: given.get('board') === 'q35' ? 'q35' : 'pc',
     vga: vga === 'std' || vga === 'none' ? vga : 'auto',
     commandLine: given.get('commandLine') ?? DEFAULTS.commandLine,
+    network: Object.hasOwn(NETWORK_NAMES, network) ? (network as NetworkKind) : DEFAULTS.network,
+    relay: given.get('relay') ?? DEFAULTS.relay,
     images: ROLES.flatMap((role) => given.getAll(role).map((source) => ({ role, source }))),
   }
 }

@@ -5,6 +5,8 @@ import {
   type ChosenImage,
   fromHash,
   machineOptions,
+  NETWORK_NAMES,
+  NETWORK_NOTES,
   problemOf,
   type Role,
   ROLE_NAMES,
@@ -12,6 +14,7 @@ import {
   toHash,
   withImage,
 } from './settings.ts'
+import { RelayAddress } from './network-panel.tsx'
 import { prepareWorker } from './spare-worker.ts'
 import { Systems } from './systems.tsx'
 
@@ -205,7 +208,7 @@ const CPUS = ['1', '2', '4', '8']
 
 /** The form's fields. */
 function Fields({ settings, change }: FieldsProps) {
-  const choice = <K extends 'memory' | 'cpus' | 'board' | 'vga'>(
+  const choice = <K extends 'memory' | 'cpus' | 'board' | 'vga' | 'network'>(
     label: string,
     key: K,
     values: readonly (readonly [value: string, name: string])[],
@@ -226,34 +229,39 @@ function Fields({ settings, change }: FieldsProps) {
   const withOwn = (values: readonly string[], own: string): readonly string[] =>
     values.includes(own) ? values : [...values, own]
   return (
-    <div class="fields">
-      {choice(
-        'Memory',
-        'memory',
-        withOwn(MEMORY, settings.memory).map((value) => [value, `${value} MiB`]),
-      )}
-      {choice(
-        'Processors',
-        'cpus',
-        withOwn(CPUS, settings.cpus).map((value) => [value, value]),
-      )}
-      {choice('Board', 'board', [
-        ['pc', 'pc: i440FX'],
-        ['q35', 'q35: PCI Express'],
-      ])}
-      {choice('Graphics card', 'vga', [
-        ['auto', 'if firmware starts it'],
-        ['std', 'yes'],
-        ['none', 'no'],
-      ])}
-      <label>
-        Kernel's command line
-        <input
-          type="text"
-          value={settings.commandLine}
-          onInput={(event) => change({ commandLine: event.currentTarget.value })}
-        />
-      </label>
-    </div>
+    <>
+      <div class="fields">
+        {choice(
+          'Memory',
+          'memory',
+          withOwn(MEMORY, settings.memory).map((value) => [value, `${value} MiB`]),
+        )}
+        {choice(
+          'Processors',
+          'cpus',
+          withOwn(CPUS, settings.cpus).map((value) => [value, value]),
+        )}
+        {choice('Board', 'board', [
+          ['pc', 'pc: i440FX'],
+          ['q35', 'q35: PCI Express'],
+        ])}
+        {choice('Graphics card', 'vga', [
+          ['auto', 'if firmware starts it'],
+          ['std', 'yes'],
+          ['none', 'no'],
+        ])}
+        {choice('Network', 'network', [['off', 'no card'], ...Object.entries(NETWORK_NAMES)])}
+        {settings.network === 'relay' && <RelayAddress value={settings.relay} change={(relay) => change({ relay })} />}
+        <label>
+          Kernel's command line
+          <input
+            type="text"
+            value={settings.commandLine}
+            onInput={(event) => change({ commandLine: event.currentTarget.value })}
+          />
+        </label>
+      </div>
+      {settings.network !== 'off' && <p class="soft">{NETWORK_NOTES[settings.network]}</p>}
+    </>
   )
 }

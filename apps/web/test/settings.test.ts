@@ -46,6 +46,8 @@ describe('settings', () => {
       ...DEFAULTS,
       memory: '512',
       commandLine: 'console=ttyS0 quiet&x=1#y',
+      network: 'relay',
+      relay: 'wss://relay.example/?a=b',
       images: [{ role: 'kernel', source: 'https://example.org/a b' }],
     }
     const hash = toHash({ ...settings, images: [...settings.images, { role: 'disk', source: new File([], 'x') }] })
@@ -55,7 +57,7 @@ describe('settings', () => {
   })
 
   test('that make no sense in an address are passed over', () => {
-    expect(fromHash('#memory=-1&cpus=many&board=z80&vga=cga&nonsense=1')).toEqual(DEFAULTS)
+    expect(fromHash('#memory=-1&cpus=many&board=z80&vga=cga&network=toString&nonsense=1')).toEqual(DEFAULTS)
   })
 
   test('make a machine: drives in their order, and one kernel', () => {
@@ -77,6 +79,17 @@ describe('settings', () => {
         { media: 'cdrom', source: 'b' },
       ],
     })
+  })
+
+  test('make a network card, with a cable or without one', () => {
+    const of = (part: Partial<Settings>): unknown => machineOptions({ ...DEFAULTS, ...part }).network
+    expect([
+      of({}),
+      of({ network: 'none' }),
+      of({ network: 'tabs' }),
+      of({ network: 'relay', relay: 'ws://x' }),
+    ]).toEqual([undefined, { kind: 'none' }, { kind: 'tabs' }, { kind: 'relay', url: 'ws://x' }])
+    expect(problemOf({ ...DEFAULTS, network: 'relay', relay: 'http://x' })).toContain('wss://')
   })
 
   test.each([

@@ -3,9 +3,13 @@
  *
  * @packageDocumentation
  */
+export { translateAddress } from './address-translation.ts'
 export { capturePackets, type CaptureOptions } from './capture.ts'
+export { ChannelNetwork, type ChannelNetworkOptions, type FrameChannel } from './channel-network.ts'
 export { HOST_CLOCK, type NetworkClock } from './clock.ts'
 export { NetworkError, type NetworkErrorCode } from './errors.ts'
+export type { FetchedResponse, FetchFunction, FetchRequest } from './fetch/fetch-connection.ts'
+export { fetchSockets, type FetchSocketsOptions, type RefusedConnection } from './fetch/fetch-sockets.ts'
 export { FrameStream, type FramePipe } from './frame-stream.ts'
 export { Hub, type HubOptions } from './hub.ts'
 export type {

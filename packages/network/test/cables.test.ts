@@ -4,7 +4,17 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { WebSocket as Client } from 'ws'
 import { afterAll, describe, expect, test } from 'vitest'
-import { capturePackets, FrameStream, Hub, NetworkError, WebSocketNetwork, type FrameSocket } from '../src/index.ts'
+import {
+  capturePackets,
+  ChannelNetwork,
+  type FrameChannel,
+  FrameStream,
+  Hub,
+  NetworkError,
+  translateAddress,
+  WebSocketNetwork,
+  type FrameSocket,
+} from '../src/index.ts'
 import { captureToFile, listenWebSocket, StreamNetwork } from '../src/node/index.ts'
 import { TestCard, testFrame, until } from './support/test-card.ts'
 import { VirtualClock } from './support/virtual-clock.ts'
@@ -50,6 +60,83 @@ describe('a hub', () => {
     expect(slow!.frames.length).toBeGreaterThan(2000)
     expect(slow!.frames.length).toBeLessThan(4097)
     expect(slow!.frames.at(-1)).toEqual(testFrame(200, slow!.frames.length - 1))
+  })
+})
+
+describe('two cards of one address', () => {
+  test('speak with each other by translated addresses', () => {
+    const clock = new VirtualClock()
+    const hub = new Hub({ clock })
+    const mac = (last: number): number[] => [0x52, 0x54, 0, 0, 0, last]
+    const own = Uint8Array.from(mac(1))
+    const cards = [2, 3].map((last) => new TestCard(translateAddress(hub.port(), own, Uint8Array.from(mac(last)))))
+    const watch = new TestCard(hub.port())
+    const everybody = [255, 255, 255, 255, 255, 255]
+    // From 10.0.0.1: who has 10.0.0.2? And the answer to the address that the question came from.
+    const head = [8, 6, 0, 1, 8, 0, 6, 4, 0]
+    const [one, two] = [
+      [10, 0, 0, 1],
+      [10, 0, 0, 2],
+    ]
+    const frame = (to: number[], from: number[], kind: number, ends: number[][]): Uint8Array =>
+      Uint8Array.from([...to, ...from, ...head, kind, ...ends.flat()])
+    const nobody = [0, 0, 0, 0, 0, 0]
+    cards[0]!.network.send(frame(everybody, mac(1), 1, [mac(1), one!, nobody, two!]))
+    clock.settle()
+    expect(cards[1]!.frames).toEqual([frame(everybody, mac(2), 1, [mac(2), one!, nobody, two!])])
+    cards[1]!.network.send(frame(mac(2), mac(1), 2, [mac(1), two!, mac(2), one!]))
+    clock.settle()
+    expect(cards[0]!.frames).toEqual([frame(mac(1), mac(3), 2, [mac(3), two!, mac(1), one!])])
+    expect(watch.frames.at(-1)).toEqual(frame(mac(2), mac(3), 2, [mac(3), two!, mac(2), one!]))
+    // Other protocols have no addresses behind the header; and what is nobody's is left alone.
+    const data = Uint8Array.from([...mac(3), ...mac(1), 8, 0, ...mac(1), ...mac(3), ...mac(1), ...mac(1)])
+    cards[0]!.network.send(data)
+    cards[0]!.network.send(testFrame(60, 9))
+    clock.settle()
+    expect(cards[1]!.frames.slice(1)).toEqual([
+      Uint8Array.from([...mac(1), ...mac(2), ...data.subarray(12)]),
+      testFrame(60, 9),
+    ])
+  })
+})
+
+describe('a hub between tabs', () => {
+  test('gives each frame to all others, once, and passes over what is no frame', async () => {
+    const name = `hub ${Math.random()}`
+    const networks = [1, 2, 3].map(() => new ChannelNetwork(new BroadcastChannel(name) as unknown as FrameChannel))
+    const cards = networks.map((network) => new TestCard(network))
+    const stranger = new BroadcastChannel(name)
+    for (const message of ['text', new Uint8Array(13), new Uint8Array(1519), { length: 60 }])
+      stranger.postMessage(message)
+    const frame = testFrame(60, 1)
+    networks[0]!.send(frame)
+    // The guest's buffer is used again at once.
+    frame.fill(0)
+    networks[0]!.send(testFrame(1519, 1))
+    await until(() => cards.slice(1).every(({ frames }) => frames.length > 0))
+    expect(cards.map(({ frames }) => frames)).toEqual([[], [testFrame(60, 1)], [testFrame(60, 1)]])
+    networks[2]!.close()
+    networks[0]!.send(testFrame(60, 2))
+    await until(() => cards[1]!.frames.length === 2)
+    expect(cards[2]!.frames.length).toBe(1)
+    for (const one of [...networks, stranger]) one.close()
+  })
+
+  test('a guest that sends and sends waits', () => {
+    const clock = new VirtualClock()
+    let sent = 0
+    const channel = { postMessage: () => sent++, addEventListener() {}, close() {} }
+    const card = new TestCard(new ChannelNetwork(channel, { clock }))
+    const burst = (): number => {
+      const before = sent
+      while (card.network.send(testFrame(1514, 0)));
+      return sent - before
+    }
+    expect(burst()).toBe(Math.floor((1 << 20) / 1514))
+    expect(card.drains).toBe(0)
+    clock.advance(10)
+    expect(card.drains).toBe(1)
+    expect(burst()).toBe(Math.floor((1 << 20) / 1514))
   })
 })
 

@@ -21,7 +21,7 @@ export type {
   VcpuView,
 } from './inspection.ts'
 export { createMachine, Machine, type MachineEvents } from './machine.ts'
-export type { DriveOptions, MachineOptions, Progress, Source } from './options.ts'
+export type { DriveOptions, MachineOptions, NetworkOptions, Progress, Source } from './options.ts'
 export type { KeyChange, MachineState, PointerChange } from './protocol.ts'
 export type { TerminalLike } from './terminal.ts'
 export { startMachineWorker } from './worker-link.ts'

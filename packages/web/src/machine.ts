@@ -3,10 +3,10 @@ import { attachCanvas, type CanvasOptions } from './canvas.ts'
 import { WebError } from './errors.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import { Listeners } from './listeners.ts'
-import type { MachineOptions, Progress, Source } from './options.ts'
+import type { MachineOptions, NetworkOptions, Progress, Source } from './options.ts'
 import { PrintedBytes } from './printed-bytes.ts'
 import type { KeyChange, MachineState, PointerChange, SentFrame } from './protocol.ts'
-import { sentOptions, sentSource } from './sent-options.ts'
+import { sentNetwork, sentOptions, sentSource } from './sent-options.ts'
 import { attachTerminal, type TerminalLike } from './terminal.ts'
 import { startMachineWorker, type WorkerEvent, WorkerLink } from './worker-link.ts'
 
@@ -22,7 +22,7 @@ export interface MachineEvents {
   readonly console: Uint8Array
   /** More of an image has come. */
   readonly progress: Progress
-  /** A disk has failed for the guest, with the reason. */
+  /** A disk has failed for the guest, or a network refuses a connection, with the reason. */
   readonly warning: string
   /** The size of the picture has changed; 0 × 0: the display is off. */
   readonly resize: { readonly width: number; readonly height: number }
@@ -264,6 +264,15 @@ export class Machine {
    */
   step(vcpu = 0): Promise<boolean> {
     return this.#link.call('step', vcpu)
+  }
+
+  /**
+   * Plugs the cable of the network card in elsewhere, while the machine runs or stands still. The card and its address stay.
+   *
+   * @throws WebError `ERR_OPTION`; `ERR_MACHINE` for a machine that was made without the option `network`
+   */
+  async connectNetwork(network: NetworkOptions): Promise<void> {
+    await this.#link.call('connectNetwork', sentNetwork(network))
   }
 
   /** Puts a disc into a CD drive, or takes it out with null. @throws WebError `ERR_SOURCE`, `ERR_MACHINE` */

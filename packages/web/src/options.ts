@@ -18,6 +18,41 @@ export interface DriveOptions {
   readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb'
 }
 
+/** A network card of the guest's, and what it is connected to. */
+export type NetworkOptions = {
+  /** The card; default `virtio`. `e1000` is Intel's 82540EM, which nearly all systems know. */
+  readonly card?: 'virtio' | 'e1000'
+  /**
+   * The card's address, such as `52:54:00:12:34:56`. Default: one that is made up for the machine, and stays in its snapshots;
+   * two machines on one network need two addresses.
+   */
+  readonly macAddress?: string
+} & (
+  | {
+      /**
+       * A network behind the page, with DHCP and DNS as QEMU's user network has them. Requests of HTTP are made by `fetch`: only
+       * hosts that allow the page (CORS) answer, and what the guest encrypts by itself, such as https, cannot pass.
+       */
+      readonly kind: 'fetch'
+    }
+  | {
+      /** A hub that joins the machines in all tabs of this origin. */
+      readonly kind: 'tabs'
+      /** Tells hubs apart; default `retrap`. */
+      readonly name?: string
+    }
+  | {
+      /** A relay behind a WebSocket: each binary message is one Ethernet frame, without checksum. */
+      readonly kind: 'relay'
+      /** `wss:`, or `ws:`. */
+      readonly url: string | URL
+    }
+  | {
+      /** Nowhere. */
+      readonly kind: 'none'
+    }
+)
+
 /** How a machine is made. Without kernel and firmware there must be a drive to start from, and firmware for that. */
 export interface MachineOptions {
   /** Guest RAM in bytes, whole pages; default 128 MiB. */
@@ -44,6 +79,8 @@ export interface MachineOptions {
   readonly vgaBios?: Source
   /** A USB tablet: the pointer is where the page's pointer is. Default false: a PS/2 mouse. */
   readonly tablet?: boolean
+  /** A network card, and where its cable leads; default no card, or the snapshot's card with a cable that leads nowhere. */
+  readonly network?: NetworkOptions
   /** What is printed on the keyboard's keys, for `machine.type`; default `us`. */
   readonly layout?: KeyboardLayoutName
   /** Shows the guest Xen's interface. Default `none`. */

@@ -1,7 +1,7 @@
 // What a page and the Worker of its machine tell each other. Both are of one build: there are no versions to agree on.
 import type { MachineExit, PcStatistics } from '@retrap/machine'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
-import type { DriveOptions, MachineOptions, Progress } from './options.ts'
+import type { DriveOptions, MachineOptions, NetworkOptions, Progress } from './options.ts'
 
 /** An image, in a form that can be sent. */
 export type SentSource =
@@ -20,21 +20,30 @@ export interface SentDrive extends Omit<DriveOptions, 'source' | 'id'> {
   readonly source: SentSource | null
 }
 
+/** A network, in a form that can be sent: its address is complete. */
+export type SentNetwork = Pick<NetworkOptions, 'card' | 'macAddress'> &
+  (
+    | { readonly kind: 'fetch' | 'none' }
+    | { readonly kind: 'tabs'; readonly name: string }
+    | { readonly kind: 'relay'; readonly url: string }
+  )
+
 /** A machine's options, in a form that can be sent. */
 export interface SentOptions extends Omit<
   MachineOptions,
-  ImageOption | 'drives' | 'transport' | 'onProgress' | 'signal' | 'createWorker'
+  ImageOption | 'network' | 'drives' | 'transport' | 'onProgress' | 'signal' | 'createWorker'
 > {
   readonly images: Readonly<Partial<Record<ImageOption, SentSource>>>
   readonly drives: readonly SentDrive[] | null
+  readonly network?: SentNetwork
   /** Whether pixels go through shared memory. */
   readonly shared: boolean
 }
 
 /** Options of a machine that its snapshots have. */
 export type SavedOptions = Pick<
-  MachineOptions,
-  'memoryBytes' | 'cpus' | 'cpu' | 'board' | 'commandLine' | 'vga' | 'tablet' | 'hypervisor'
+  SentOptions,
+  'memoryBytes' | 'cpus' | 'cpu' | 'board' | 'commandLine' | 'vga' | 'tablet' | 'hypervisor' | 'network'
 >
 
 /** Requests of the page that have an answer. */
@@ -53,6 +62,7 @@ export interface Calls {
   compiledCode(): CompiledView[]
   impairDevice(name: string, impairment: Impairment): void
   step(vcpu: number): boolean
+  connectNetwork(network: SentNetwork): void
   insert(drive: string, source: SentSource | null): void
 }
 

@@ -1,6 +1,6 @@
 import { WebError } from './errors.ts'
-import type { DriveOptions, MachineOptions, Source } from './options.ts'
-import { IMAGE_OPTIONS, type SentDrive, type SentOptions, type SentSource } from './protocol.ts'
+import type { DriveOptions, MachineOptions, NetworkOptions, Source } from './options.ts'
+import { IMAGE_OPTIONS, type SentDrive, type SentNetwork, type SentOptions, type SentSource } from './protocol.ts'
 
 /** An image in a form that can be sent. @throws WebError `ERR_OPTION` */
 export function sentSource(name: string, source: Source): SentSource {
@@ -35,6 +35,7 @@ export function sentOptions(options: MachineOptions, shared: boolean): SentOptio
   return {
     ...Object.fromEntries(PLAIN.filter((name) => options[name] !== undefined).map((name) => [name, options[name]])),
     images: Object.fromEntries(given.map((name) => [name, sentSource(name, images[name]!)])),
+    ...(options.network !== undefined && { network: sentNetwork(options.network) }),
     drives: options.drives === undefined ? null : sentDrives(options.drives),
     shared,
   }
@@ -47,4 +48,36 @@ function sentDrives(drives: readonly DriveOptions[]): SentDrive[] {
     counts[media]++
     return { ...rest, id: name, media, source: source === null ? null : sentSource(name, source) }
   })
+}
+
+/** Six bytes of one card: the lowest bit of the first byte is that of groups. */
+export const MAC_ADDRESS: RegExp = /^[\da-f][02468ace](:[\da-f]{2}){5}$/i
+
+/** A network in a form that can be sent. @throws WebError `ERR_OPTION` */
+export function sentNetwork(network: NetworkOptions): SentNetwork {
+  const { card, macAddress } = network
+  if (card !== undefined && card !== 'virtio' && card !== 'e1000')
+    throw new WebError('ERR_OPTION', `network.card '${String(card)}': expected 'virtio' or 'e1000'`)
+  if (macAddress !== undefined && !MAC_ADDRESS.test(macAddress))
+    throw new WebError(
+      'ERR_OPTION',
+      `network.macAddress '${macAddress}': expected six bytes such as 52:54:00:12:34:56, the first one even`,
+    )
+  const plug = { ...(card !== undefined && { card }), ...(macAddress !== undefined && { macAddress }) }
+  if (network.kind === 'fetch' || network.kind === 'none') return { ...plug, kind: network.kind }
+  if (network.kind === 'tabs') return { ...plug, kind: 'tabs', name: String(network.name ?? 'retrap') }
+  if (network.kind === 'relay') return { ...plug, kind: 'relay', url: relayAddress(network.url) }
+  const { kind } = network as { readonly kind: unknown }
+  throw new WebError('ERR_OPTION', `network.kind '${String(kind)}': expected 'fetch', 'tabs', 'relay' or 'none'`)
+}
+
+/** @throws WebError `ERR_OPTION` */
+function relayAddress(given: string | URL): string {
+  const url = URL.parse(given, document.baseURI)
+  const bad = (why: string): WebError => new WebError('ERR_OPTION', `network.url '${String(given)}': ${why}`)
+  if (url === null || !/^wss?:$/.test(url.protocol)) throw bad('expected an address such as wss://relay.example/')
+  if (url.protocol === 'ws:' && location.protocol === 'https:' && !/^(localhost|127\..*|\[::1\])$/.test(url.hostname))
+    throw bad('a page that came by https may use wss: only')
+  url.hash = ''
+  return url.href
 }

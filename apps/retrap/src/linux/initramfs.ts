@@ -9,7 +9,7 @@ export const SHELL_PROMPT: RegExp = /\/\S* # $/
  *
  * `setsid cttyhack` gives the shell a controlling terminal, and with it job control and Ctrl-C.
  */
-const INIT_SCRIPT = `#!/bin/busybox sh
+const initScript = (drivers: string): string => `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/ PS1='\\w # '
 mount -t proc proc /proc
@@ -19,26 +19,58 @@ mkdir -p /dev/pts
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /tmp
 hostname retrap
-echo
+${drivers}echo
 echo "Linux $(uname -r) under retrap. Type 'poweroff -f' or leave the shell to end."
 cd /
 setsid cttyhack sh
 poweroff -f
 `
 
+/** Loads the modules, and has the network card ask for an address until it gets one. */
+const DRIVERS_SCRIPT = `for module in /modules/*.ko; do [ -e "$module" ] && insmod "$module"; done
+ip link set lo up 2>/dev/null
+if ip link set eth0 up 2>/dev/null; then
+  udhcpc -f -i eth0 -s /etc/dhcp -t 3 -T 1 -A 3 >/dev/null 2>&1 </dev/null &
+fi
+`
+
+/** What busybox calls when a lease comes or goes. Addresses that the user has given stay. Source: busybox, `udhcpc --help`. */
+const DHCP_SCRIPT = `#!/bin/sh
+case "$1" in
+bound|renew)
+  ip addr replace "$ip/$mask" dev "$interface"
+  [ -n "$router" ] && ip route replace default via "\${router%% *}"
+  for server in $dns; do echo "nameserver $server"; done > /etc/resolv.conf
+esac
+`
+
 /**
- * An initramfs that boots to a busybox shell on the console.
+ * An initramfs that boots to a busybox shell on the console. With modules it asks for an address, if
+ * there is a network card then, and goes on asking.
  *
  * @param busybox - a statically linked busybox, such as Debian's busybox-static holds
+ * @param modules - the kernel's modules to load, in this order
  */
-export function buildInitramfs(busybox: Uint8Array): Uint8Array {
-  const directories = ['bin', 'dev', 'etc', 'proc', 'root', 'sys', 'tmp']
+export function buildInitramfs(busybox: Uint8Array, modules: readonly Uint8Array[] = []): Uint8Array {
+  const directories = ['bin', 'dev', 'etc', ...(modules.length === 0 ? [] : ['modules']), 'proc', 'root', 'sys', 'tmp']
   return writeCpio([
     ...directories.map((path) => ({ kind: 'directory', path }) as const),
     // The kernel opens it before the first process runs, hence before anything is mounted.
     { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
     { kind: 'file', path: 'bin/busybox', mode: 0o755, data: busybox },
     { kind: 'symlink', path: 'bin/sh', target: 'busybox' },
-    { kind: 'file', path: 'init', mode: 0o755, data: new TextEncoder().encode(INIT_SCRIPT) },
+    ...(modules.length === 0
+      ? []
+      : [{ kind: 'file', path: 'etc/dhcp', mode: 0o755, data: new TextEncoder().encode(DHCP_SCRIPT) } as const]),
+    ...modules.map((data, i) => {
+      const path = `modules/${String(i).padStart(3, '0')}.ko`
+      return { kind: 'file', path, data } as const
+    }),
+    {
+      kind: 'file',
+      path: 'init',
+      mode: 0o755,
+      data: new TextEncoder().encode(initScript(modules.length === 0 ? '' : DRIVERS_SCRIPT)),
+    },
   ])
 }

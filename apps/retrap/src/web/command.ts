@@ -7,8 +7,7 @@ import { CliError } from '../cli-error.ts'
 import type { SessionHost } from '../host.ts'
 import { usage } from '../values.ts'
 import { showFetchProgress } from '../fetch-progress.ts'
-import { DEBIAN_KERNEL } from '../linux/debian-images.ts'
-import { fetchLinux } from '../linux/debian.ts'
+import { fetchDebianFiles } from './debian-files.ts'
 import { makeDebianSystem } from './debian-system.ts'
 import { type MoreFiles, serveSite, siteFolder, type SiteServer } from './server.ts'
 
@@ -70,7 +69,7 @@ async function debianFiles({
   createMachine,
 }: Pick<SessionHost, 'stderr' | 'createMachine'>): Promise<MoreFiles> {
   const shown = showFetchProgress()
-  const linux = await fetchLinux(DEBIAN_KERNEL, { onProgress: shown.onProgress }).finally(() => shown.stop('done'))
+  const linux = await fetchDebianFiles(shown.onProgress).finally(() => shown.stop('done'))
   stderr.write(`retrap: booting Debian's kernel ${linux.version}, for the start page …\n`)
   const { files } = await makeDebianSystem(linux, createMachine)
   return files

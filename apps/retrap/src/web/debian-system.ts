@@ -3,14 +3,15 @@ import { CliError } from '../cli-error.ts'
 import type { CreateMachine, MachineSnapshot } from '../machine-contract.ts'
 import { readBytes } from '../files.ts'
 import { buildInitramfs, SHELL_PROMPT } from '../linux/initramfs.ts'
-import type { LinuxFiles } from '../linux/debian.ts'
+import { Hub } from '@retrap/network'
+import type { DebianFiles } from './debian-files.ts'
 
 /** A system that the start page offers, as its list has it. */
 export interface OfferedSystem {
   readonly title: string
   readonly description: string
   /** Options of `createMachine` of `@retrap/web`; addresses are relative to the page. */
-  readonly options: Readonly<Record<string, string | number>>
+  readonly options: Readonly<Record<string, unknown>>
 }
 
 /** Systems, and the files that they need, by their paths below the site. */
@@ -24,28 +25,42 @@ export const SYSTEMS_LIST = 'systems/systems.json'
 const FOLDER = 'systems/debian-amd64'
 const MEMORY_BYTES = 256 << 20
 const COMMAND_LINE = 'console=ttyS0 quiet'
+const MAC_ADDRESS = '52:54:00:12:34:56'
 /** The shell asks its terminal, which answers when the page shows it. Source: ECMA-48, 8.3.35, "DSR". */
 const WHERE_IS_THE_CURSOR = '\u001b[6n'
 /** Host time in which it has to come to its prompt. */
 const DEADLINE_MS = 120_000
+
+const bytesOf = (macAddress: string): Uint8Array =>
+  Uint8Array.from(macAddress.split(':'), (byte) => Number.parseInt(byte, 16))
 
 /**
  * Boots Debian's kernel to the prompt of its shell, and saves it there: the site offers the snapshot.
  *
  * @throws CliError `ERR_INPUT` for a guest that comes to no prompt
  */
-export async function makeDebianSystem(
-  linux: Pick<LinuxFiles, 'kernelPath' | 'busyboxPath' | 'version'>,
-  createMachine: CreateMachine,
-): Promise<MadeSystems> {
+export async function makeDebianSystem(linux: DebianFiles, createMachine: CreateMachine): Promise<MadeSystems> {
   const [kernel, busybox] = await Promise.all([readBytes(linux.kernelPath), readBytes(linux.busyboxPath)])
-  const initrd = buildInitramfs(busybox)
-  const { snapshot, printed } = await bootToPrompt({ kernel, initrd }, createMachine)
+  const initrd = buildInitramfs(busybox, await Promise.all(linux.modulePaths.map(readBytes)))
+  // The machine's own: it may give their memory back.
+  const { snapshot, printed } = await bootToPrompt({ kernel: kernel.slice(), initrd: initrd.slice() }, createMachine)
   const description = {
     version: 1,
-    arguments: ['run', '--memory', '256M', '--kernel', 'vmlinuz', '--initrd', 'initrd', '--append', COMMAND_LINE],
+    arguments: [
+      'run',
+      '--memory',
+      '256M',
+      '--kernel',
+      'vmlinuz',
+      '--initrd',
+      'initrd',
+      '--append',
+      COMMAND_LINE,
+      '--nic',
+      `user,mac=${MAC_ADDRESS}`,
+    ],
     savedAt: new Date().toISOString(),
-    page: { commandLine: COMMAND_LINE },
+    page: { commandLine: COMMAND_LINE, network: { kind: 'none', macAddress: MAC_ADDRESS } },
   }
   const parts: Uint8Array[] = []
   // Pages show again what the terminal had shown.
@@ -53,12 +68,13 @@ export async function makeDebianSystem(
   await writeSnapshot({ description, state, pages: snapshot.pages }, (bytes) => parts.push(bytes))
   const system: OfferedSystem = {
     title: 'Debian amd64',
-    description: `Debian's kernel ${linux.version}, at the prompt of a busybox shell.`,
+    description: `Debian's kernel ${linux.version}, at the prompt of a busybox shell, with a network card.`,
     options: {
       snapshot: `${FOLDER}/machine.snapshot`,
       kernel: `${FOLDER}/vmlinuz`,
       initrd: `${FOLDER}/initrd`,
       commandLine: COMMAND_LINE,
+      network: { kind: 'fetch' },
     },
   }
   return {
@@ -81,6 +97,8 @@ async function bootToPrompt(
     cpus: 1,
     commandLine: COMMAND_LINE,
     devices: [],
+    // The page plugs the cable in.
+    virtio: [{ kind: 'net', network: new Hub().port(), macAddress: bytesOf(MAC_ADDRESS) }],
     deviceServers: [],
     clock: 'real',
     jit: true,

@@ -9,7 +9,12 @@ import { makeDebianSystem, SYSTEMS_LIST } from '../../src/web/debian-system.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-debian-system-'))
 afterAll(() => rmSync(folder, { recursive: true }))
-const linux = { kernelPath: join(folder, 'vmlinuz'), busyboxPath: join(folder, 'busybox'), version: '6.1' }
+const linux = {
+  kernelPath: join(folder, 'vmlinuz'),
+  busyboxPath: join(folder, 'busybox'),
+  version: '6.1',
+  modulePaths: [],
+}
 writeFileSync(linux.kernelPath, 'kernel')
 writeFileSync(linux.busyboxPath, 'busybox')
 

@@ -1,8 +1,8 @@
-import type { SentDrive, SentOptions, SentSource } from '../protocol.ts'
+import type { SentDrive, SentNetwork, SentOptions, SentSource } from '../protocol.ts'
 
 /** The command line of `retrap` that makes the same machine, for `retrap restore`: it finds files by the names that they had. */
 export function commandLineOf(options: SentOptions): string[] {
-  const { images, drives, memoryBytes, cpus, cpu, board, commandLine, vga, tablet, hypervisor, jit } = options
+  const { images, drives, memoryBytes, cpus, cpu, board, commandLine, vga, tablet, hypervisor, jit, network } = options
   const option = (name: string, value: string | number | undefined): string[] =>
     value === undefined ? [] : [name, String(value)]
   const file = (name: string, source: SentSource | undefined): string[] =>
@@ -21,6 +21,7 @@ export function commandLineOf(options: SentOptions): string[] {
     ...option('--append', commandLine),
     ...file('--firmware', images.firmware),
     ...(tablet === true ? ['--device', 'usb-tablet'] : []),
+    ...(network === undefined ? [] : ['--nic', nicOf(network)]),
     ...(drives ?? []).flatMap(driveOf),
   ]
 }
@@ -34,6 +35,18 @@ function driveOf({ id, media = 'disk', interface: way = 'ide', source }: SentDri
   const where = name === null ? '' : `file=${name.replaceAll(',', ',,')},`
   const drive = ['--drive', `${where}if=${PLAIN[way] ?? 'none'},media=${media},id=${id}`]
   return DEVICES[way] === undefined ? drive : [...drive, '--device', `${DEVICES[way]},drive=${id}`]
+}
+
+/** In place of `fetch` there is the host's network; of other tabs nothing is known there. */
+function nicOf(network: SentNetwork): string {
+  const { kind, card, macAddress } = network
+  const relay = kind === 'relay' ? `websocket,url=${network.url.replaceAll(',', ',,')}` : 'hubport,hubid=0'
+  const where = kind === 'fetch' ? 'user' : relay
+  return [
+    where,
+    ...(card === undefined ? [] : [`model=${card}`]),
+    ...(macAddress === undefined ? [] : [`mac=${macAddress}`]),
+  ].join(',')
 }
 
 /** The name of a file; undefined for one that has none. */

@@ -3,6 +3,7 @@ import type { PcSnapshotSource, PcSnapshotState } from '@retrap/machine'
 import { writeSnapshot } from '@retrap/snapshot'
 import { WebError } from '../errors.ts'
 import type { SavedOptions, SentOptions, SentSource } from '../protocol.ts'
+import { MAC_ADDRESS } from '../sent-options.ts'
 import { commandLineOf } from './command-line.ts'
 import { openSnapshotSource } from './snapshot-source.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
@@ -49,9 +50,18 @@ const NO_WRITES = {
 /** Options of a machine that a snapshot keeps. */
 const KEPT = ['memoryBytes', 'cpus', 'cpu', 'board', 'commandLine', 'vga', 'tablet', 'hypervisor'] as const
 
-/** The part of a machine's options that a snapshot keeps. A file may say anything else beside. */
-export const savedOptions = (options: SavedOptions): SavedOptions =>
-  Object.fromEntries(KEPT.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]))
+/**
+ * The part of a machine's options that a snapshot keeps. A file may say anything else beside. Of a network it is the card alone:
+ * a file of somebody else's connects the page to nothing.
+ */
+export function savedOptions({ network, ...options }: SavedOptions): SavedOptions {
+  const kept = Object.fromEntries(
+    KEPT.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
+  )
+  const { card, macAddress } = network ?? {}
+  if (typeof macAddress !== 'string' || !MAC_ADDRESS.test(macAddress)) return kept
+  return { ...kept, network: { kind: 'none', macAddress, ...(card === 'e1000' && { card }) } }
+}
 
 /** Opens a snapshot. Pages are read when they are needed. @throws WebError `ERR_SOURCE` */
 export async function readSnapshot(source: SentSource, listener: SourceListener): Promise<ReadSnapshot> {

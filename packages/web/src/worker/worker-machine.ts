@@ -17,6 +17,7 @@ import {
   type KeyChange,
   type MachineState,
   type PointerChange,
+  type SentNetwork,
   type SentOptions,
   type SentSource,
   type ToWorker,
@@ -24,6 +25,7 @@ import {
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
+import type { MachineNetwork } from './networks.ts'
 import { Impairments } from './impairments.ts'
 import { SerialSender } from './serial-sender.ts'
 import type { OpenMedium } from './media.ts'
@@ -44,6 +46,10 @@ const LARGEST_PLACE = 0x7fff
 /** Opens a medium. Machines without drives load nothing of that. */
 const openMedium: OpenMedium = async (...given) => (await import('./media.ts')).openMedium(...given)
 
+/** Machines without a network load nothing of that. */
+const openNetwork = async (...given: Parameters<typeof MachineNetwork.open>): Promise<MachineNetwork> =>
+  (await import('./networks.ts')).MachineNetwork.open(...given)
+
 /** Loaded when a machine is saved, or goes on from a snapshot. */
 const loadSnapshots = async (): Promise<typeof Snapshotting> => import('./snapshots.ts')
 
@@ -62,6 +68,7 @@ export class WorkerMachine {
   #images: LoadedImages
   readonly #drives: PcDrive[] | null
   readonly #listener: SourceListener
+  readonly #network: MachineNetwork | null
   // They go on when the machine starts anew.
   readonly #screen = new Screen({ intervalMs: FRAME_MS })
   readonly #keyboard: Keyboard
@@ -88,12 +95,14 @@ export class WorkerMachine {
     options: SentOptions,
     images: LoadedImages,
     drives: PcDrive[] | null,
+    network: MachineNetwork | null,
     listener: SourceListener,
     send: Send,
   ) {
     this.#options = options
     this.#images = images
     this.#drives = drives
+    this.#network = network
     this.#listener = listener
     this.#send = send
     this.#keyboard = new Keyboard({ layout: options.layout ?? 'us' })
@@ -130,8 +139,12 @@ export class WorkerMachine {
       interface: drive.interface,
       medium: media[i] ?? null,
     }))
-    const all = { memoryBytes: DEFAULT_MEMORY_BYTES, ...snapshot?.options, ...options }
-    const machine = new WorkerMachine(all, images, drives ?? null, listener, send)
+    const saved = snapshot?.options
+    const plug = options.network === undefined ? saved?.network : { ...saved?.network, ...options.network }
+    const isCopy = snapshot !== null && options.network?.macAddress === undefined
+    const network = plug === undefined ? null : await openNetwork(plug, isCopy, listener)
+    const all = { memoryBytes: DEFAULT_MEMORY_BYTES, ...saved, ...options }
+    const machine = new WorkerMachine(all, images, drives ?? null, network, listener, send)
     await machine.#make(snapshot)
     return machine
   }
@@ -155,6 +168,11 @@ export class WorkerMachine {
     const printed = snapshot.console ?? new Uint8Array()
     this.#serial.startWith(printed)
     this.#send({ event: 'console', bytes: printed.slice() })
+  }
+
+  /** The cable may be plugged in elsewhere by now. */
+  #currentOptions(): SentOptions {
+    return this.#network === null ? this.#options : { ...this.#options, network: this.#network.options }
   }
 
   #media(): Snapshotting.NamedMedium[] {
@@ -184,6 +202,7 @@ export class WorkerMachine {
       hypervisor,
       jit: jit !== false && { onCode: this.#codes.onCode },
       ...(this.#drives !== null && { drives: this.#drives }),
+      ...this.#network?.pcOptions(),
       ...(tablet === true && { usb: { devices: [{ kind: 'tablet' }] } }),
       screen: this.#screen,
       keyboard: this.#keyboard,
@@ -217,7 +236,7 @@ export class WorkerMachine {
       // Devices have nothing under way: disks are as they were at that instant.
       const writes = await savedWrites(this.#media())
       const { tail } = this.#serial
-      const file = saving.then((snapshot) => snapshotFile(this.#options, snapshot, writes, tail))
+      const file = saving.then((snapshot) => snapshotFile(this.#currentOptions(), snapshot, writes, tail))
       // RAM is copied, and compressed, while the guest runs on.
       return { file }
     }).then(({ file }) => file)
@@ -374,6 +393,13 @@ export class WorkerMachine {
     if (!isDone) await tool.stop().catch(() => {})
     await this.pause()
     return isDone
+  }
+
+  /** See `Machine`. */
+  async connectNetwork(network: SentNetwork): Promise<void> {
+    if (this.#network === null)
+      throw new WebError('ERR_MACHINE', 'the machine has no network card: make it with the option network')
+    await this.#network.connect(network)
   }
 
   /** See `Machine`. */

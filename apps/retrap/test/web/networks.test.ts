@@ -1,0 +1,118 @@
+/** Networks of machines in pages: the start page's Debian in Chromium, with other tabs, a relay, and a web server. */
+import { createServer, type Server } from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { createPc } from '@retrap/machine'
+import { Hub } from '@retrap/network'
+import { listenWebSocket } from '@retrap/network/node'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { debianMembers } from '@retrap/tooling/debian'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { CreateMachine } from '../../src/machine-contract.ts'
+import { fetchDebianFiles } from '../../src/web/debian-files.ts'
+import { makeDebianSystem } from '../../src/web/debian-system.ts'
+import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
+
+type Browser = Awaited<ReturnType<typeof launchBrowser>>
+type Page = Awaited<ReturnType<Browser['newPage']>>
+
+const PATIENT = { timeout: 60_000, interval: 200 }
+const debian = await debianMembers([{ package: 'busybox-static', members: ['./bin/busybox'] }])
+const missing = noBrowser ?? (debian === undefined ? 'there is no apt' : undefined)
+if (missing !== undefined) console.warn(`SKIPPED: networks of machines in pages: ${missing}`)
+
+describe.skipIf(missing !== undefined)('a network in a page', () => {
+  let site: SiteServer
+  let browser: Browser
+  let web: Server
+  let port: number
+
+  beforeAll(async () => {
+    const { files } = await makeDebianSystem(await fetchDebianFiles(() => {}), createPc as unknown as CreateMachine)
+    site = await serveSite(siteFolder(), 0, files)
+    web = createServer((request, response) => {
+      if (request.url === '/allowed') response.setHeader('access-control-allow-origin', '*')
+      response.end('from outside\n')
+    })
+    web.listen(0, '127.0.0.1')
+    await once(web, 'listening')
+    port = (web.address() as AddressInfo).port
+    browser = await launchBrowser()
+  }, 120_000)
+  afterAll(async () => {
+    await browser?.close()
+    site?.close()
+    web?.close()
+  })
+
+  const terminal = (page: Page): Promise<string> =>
+    page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\n'))
+
+  async function open(): Promise<Page> {
+    const page = await browser.newPage()
+    await page.goto(site.url, { waitUntil: 'load' })
+    await page.locator('::-p-aria(Start Debian amd64)').click()
+    await expect.poll(() => terminal(page), PATIENT).toMatch(/ # \s*$/)
+    return page
+  }
+
+  /** Types a command, and waits for a line of what it prints. */
+  async function shell(page: Page, command: string, expected: RegExp): Promise<void> {
+    await page.focus('.xterm-helper-textarea')
+    await page.keyboard.type(`clear; ${command}\n`)
+    await expect.poll(() => terminal(page), PATIENT).toMatch(expected)
+  }
+
+  async function plug(page: Page, network: string, address?: string): Promise<void> {
+    await page.select('::-p-aria(Network cable)', network)
+    if (address === undefined) return
+    await page.locator('::-p-aria(Address of the relay)').fill(address)
+    await page.locator('::-p-aria(Connect)').click()
+  }
+
+  test(
+    'two tabs ping each other, a relay is reached, and a web server that allows it',
+    { timeout: 300_000 },
+    async () => {
+      const pages = [await open(), await open()] as const
+      // Hidden tabs run on; what they are typed has to be seen.
+      for (const [i, page] of pages.entries()) {
+        // oxlint-disable-next-line no-await-in-loop -- one page is seen at a time
+        await page.bringToFront()
+        // oxlint-disable-next-line no-await-in-loop
+        await shell(page, `wget -q -O - http://10.0.2.2:${port}/allowed; echo got $?`, /from outside\s*\ngot 0/)
+        // oxlint-disable-next-line no-await-in-loop
+        await plug(page, 'tabs')
+        // oxlint-disable-next-line no-await-in-loop
+        await shell(page, `ip addr add 192.168.7.${i + 1}/24 dev eth0; echo done $?`, /^done 0/m)
+      }
+      await shell(pages[1], 'ping -c 2 192.168.7.1', /2 packets transmitted, 2 packets received/)
+      await shell(pages[1], `wget -T 3 -q -O - http://10.0.2.2:${port}/allowed; echo got $?`, /^got 1/m)
+      await pages[0].close()
+
+      const hub = new Hub()
+      const relay = await listenWebSocket(hub, { port: 0, origins: [new URL(site.url).origin] })
+      const frames: Uint8Array[] = []
+      hub.port().connect({
+        receive: (frame) => frames.push(new Uint8Array(frame)) > 0,
+        drained() {},
+        linkChanged() {},
+      })
+      const page = pages[1]
+      await plug(page, 'relay', `ws://127.0.0.1:${relay.port}/`)
+      await shell(page, 'ping -c 1 -W 1 192.168.7.77', /1 packets transmitted, 0 packets received/)
+      // Who has 192.168.7.77?
+      const asked = frames.some(
+        (frame) => frame[12] === 8 && frame[13] === 6 && frame.slice(38, 42).join('.') === '192.168.7.77',
+      )
+      expect(asked).toBe(true)
+      relay.close()
+
+      await plug(page, 'fetch')
+      await shell(page, `wget -q -O - http://10.0.2.2:${port}/forbidden; echo got $?`, /502[^]*\ngot 1/)
+      await shell(page, 'echo | nc -w 5 10.0.2.2 443; echo got $?', /^got 1/m)
+      const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
+      await expect.poll(alert, PATIENT).toContain('cannot pass through a page')
+    },
+  )
+})

@@ -1,0 +1,94 @@
+import type { PacketBackend, PacketClient } from '@retrap/device'
+import { HOST_CLOCK, type NetworkClock } from './clock.ts'
+import { FrameQueue } from './frame-queue.ts'
+import { MAXIMUM_TAGGED_FRAME } from './hub.ts'
+
+/** A channel does not tell when others have taken what it holds: it is given so much, then as much again a moment later. */
+const BURST_BYTES = 1 << 20
+const PAUSE_MS = 10
+const ETHERNET_HEADER = 14
+
+/** The part of a `BroadcastChannel` that is used. */
+export interface FrameChannel {
+  /** Sends to all other channels of the same name. */
+  postMessage(message: Uint8Array<ArrayBuffer>): void
+  /** Calls `listener` with each message of the others. */
+  addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void
+  /** Ends it. */
+  close(): void
+}
+
+/** How a {@link ChannelNetwork} is made. */
+export interface ChannelNetworkOptions {
+  /** Default the host's time. */
+  readonly clock?: NetworkClock | undefined
+}
+
+/**
+ * A hub between the tabs and Workers of an origin, or the threads of a process: frames over a `BroadcastChannel`, each a message
+ * of a `Uint8Array`. Other messages are passed over.
+ */
+export class ChannelNetwork implements PacketBackend {
+  /** Always plugged in. */
+  readonly linkUp: boolean = true
+  /** A frame with a VLAN tag. */
+  readonly maximumBytes: number = MAXIMUM_TAGGED_FRAME
+  readonly #channel: FrameChannel
+  readonly #clock: NetworkClock
+  readonly #queue: FrameQueue
+  /** Bytes that may be sent before the next moment. */
+  #allowance = BURST_BYTES
+  #cancel: (() => void) | null = null
+  #waits = false
+  #closed = false
+
+  /** @param channel - `new BroadcastChannel(name)`; it is closed with the network */
+  constructor(channel: FrameChannel, options: ChannelNetworkOptions = {}) {
+    this.#channel = channel
+    this.#clock = options.clock ?? HOST_CLOCK
+    this.#queue = new FrameQueue(this.#clock)
+    channel.addEventListener('message', ({ data }) => {
+      if (this.#closed || !(data instanceof Uint8Array)) return
+      if (data.length >= ETHERNET_HEADER && data.length <= this.maximumBytes) this.#queue.push(data)
+    })
+  }
+
+  /** Names the card. @throws NetworkError `ERR_CONNECTED` */
+  connect(client: PacketClient): void {
+    this.#queue.connect(client)
+  }
+
+  /** Sends a frame. @returns false where too much was sent within a moment */
+  send(frame: Uint8Array): boolean {
+    if (this.#closed || frame.length > this.maximumBytes) return true
+    this.#cancel ??= this.#clock.after(PAUSE_MS, () => this.#refill())
+    if (this.#allowance < frame.length) {
+      this.#waits = true
+      return false
+    }
+    this.#allowance -= frame.length
+    this.#channel.postMessage(new Uint8Array(frame))
+    return true
+  }
+
+  /** The card has room again. */
+  ready(): void {
+    this.#queue.ready()
+  }
+
+  /** Leaves the channel. */
+  close(): void {
+    this.#closed = true
+    this.#cancel?.()
+    this.#cancel = null
+    this.#channel.close()
+  }
+
+  #refill(): void {
+    this.#cancel = null
+    this.#allowance = BURST_BYTES
+    if (!this.#waits) return
+    this.#waits = false
+    this.#queue.client?.drained()
+  }
+}

@@ -1,0 +1,96 @@
+import { readIpv4 } from '../addresses.ts'
+import { NetworkError } from '../errors.ts'
+import type { SocketAddress, Sockets, TcpSocket, TcpSocketClient } from '../sockets.ts'
+import { isLoopback } from '../user/options.ts'
+import { FetchConnection, type FetchFunction, type FetchWorld } from './fetch-connection.ts'
+import { SyntheticNames } from './synthetic-names.ts'
+
+const HTTPS_PORT = 443
+
+/** A guest's connection that `fetch` cannot make. */
+export interface RefusedConnection {
+  /** The name that the guest has asked for, or the address. */
+  readonly host: string
+  /** TCP port. */
+  readonly port: number
+  /** `tls`: the guest encrypts by itself. `not-http`: it speaks something else. */
+  readonly reason: 'tls' | 'not-http'
+}
+
+/** How {@link fetchSockets} reaches the outside. */
+export interface FetchSocketsOptions {
+  /** Default the host's `fetch`. */
+  readonly fetch?: FetchFunction | undefined
+  /**
+   * Asks for `https:` where the guest asks for port 80 of another host: pages that came by https may ask for nothing else.
+   * Default: whether the page has come by https.
+   */
+  readonly secure?: boolean | undefined
+  /** Hears of connections that are refused. A guest decides how often. */
+  readonly onRefused?: ((refused: RefusedConnection) => void) | undefined
+}
+
+/**
+ * The outside of a web page: a guest's requests of HTTP are made by `fetch`, and all else is refused. A page reaches only hosts
+ * that allow it (Cross-Origin Resource Sharing); others are answered with status 502 and an explanation. What a guest encrypts
+ * by itself cannot pass. Requests carry no cookies and no referrer. Names get addresses of 198.18.0.0/15.
+ *
+ * Source: WHATWG, Fetch, 3.3, "CORS protocol".
+ */
+export function fetchSockets(options: FetchSocketsOptions = {}): Sockets {
+  const names = new SyntheticNames()
+  const { onRefused = () => {} } = options
+  const world: FetchWorld = {
+    fetch: options.fetch ?? hostFetch,
+    heldBytes: 0,
+    refused: (to, reason) => onRefused({ host: names.nameOf(to.address) ?? to.address, port: to.port, reason }),
+    originOf: (to, host) => originOf(to, host, names, options.secure ?? isSecurePage()),
+  }
+  const cannotListen = (): Promise<never> =>
+    Promise.reject(new NetworkError('ERR_LISTEN', 'a web page cannot wait for connections; use no forwarded ports'))
+  return {
+    connectTcp: (to, client) => {
+      if (to.port !== HTTPS_PORT) return new FetchConnection(to, client, world)
+      world.refused(to, 'tls')
+      return refuse(client)
+    },
+    listenTcp: cannotListen,
+    bindUdp: cannotListen,
+    openUdp: () => ({ send() {}, close() {} }),
+    lookup: async (name) => (isHostName(name) ? [names.addressOf(name.toLowerCase().replace(/\.$/, ''))] : null),
+  }
+}
+
+/** The host's `fetch`, as it is when it is called. */
+const hostFetch: FetchFunction = (...given) =>
+  (globalThis as unknown as { readonly fetch: FetchFunction }).fetch(...given)
+
+/** A page's origin begins with its scheme, also in a Worker whose program came from memory. */
+const isSecurePage = (): boolean =>
+  (globalThis as { readonly location?: { readonly origin?: string } }).location?.origin?.startsWith('https:') === true
+
+const isHostName = (name: string): boolean =>
+  name.length <= 253 && /^([a-z\d_]([a-z\d_-]{0,61}[a-z\d])?\.)+[a-z][a-z\d-]{0,61}[a-z\d]\.?$/i.test(name)
+
+/** Where a request goes; null: nobody knows any more what the guest means. */
+function originOf(
+  { address, port }: SocketAddress,
+  host: string | undefined,
+  names: SyntheticNames,
+  secure: boolean,
+): string | null {
+  const [, asked = ''] = /^([^:/?#@\\]+)(?::\d+)?$/.exec(host ?? '') ?? []
+  // Servers tell their sites apart by the name; an address is the one that the guest has connected to.
+  const name = isHostName(asked) && readIpv4(asked) === null ? asked : names.nameOf(address)
+  if (name === undefined && names.isSynthetic(address)) return null
+  const end = name ?? address
+  const scheme = secure && port === 80 && !isLoopback(end) ? 'https' : 'http'
+  const at = port === 80 ? '' : `:${port}`
+  return `${scheme}://${end}${at}`
+}
+
+/** Nobody listens there. */
+function refuse(client: TcpSocketClient): TcpSocket {
+  queueMicrotask(() => client.closed('refused'))
+  return { write: () => true, end() {}, abort() {}, pause() {}, resume() {} }
+}
