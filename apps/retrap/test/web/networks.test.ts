@@ -45,8 +45,10 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
     web?.close()
   })
 
-  const terminal = (page: Page): Promise<string> =>
-    page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\n'))
+  const terminal = async (page: Page): Promise<string> =>
+    (await page.evaluate(
+      "[...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\\n')",
+    )) as string
 
   async function open(): Promise<Page> {
     const page = await browser.newPage()
