@@ -1,7 +1,7 @@
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { MachinePage } from './machine-page.tsx'
-import { goOnFrom } from './saved-machines.ts'
+import { dropOrphans, goOnFrom } from './saved-machines.ts'
 import { keepSite } from './offline.ts'
 import type { Chosen } from './settings.ts'
 import { SAVED_HASH } from './snapshots-panel.tsx'
@@ -36,3 +36,4 @@ function App() {
 
 render(<App />, document.getElementById('app')!)
 void keepSite()
+void dropOrphans()

@@ -79,6 +79,26 @@ export async function keepMachine(chosen: Chosen, file: Blob): Promise<SavedMach
   return about
 }
 
+/** A file without its description, after so long, is of a tab that was closed while it saved. */
+const ORPHAN_MS = 24 * 3600 * 1000
+
+/** Deletes files of machines that were never saved to the end. */
+export async function dropOrphans(): Promise<void> {
+  try {
+    const place = await folder()
+    const names = new Set<string>()
+    for await (const name of place.keys()) names.add(name)
+    for (const name of names) {
+      if (!name.endsWith(DATA) || names.has(name.slice(0, -DATA.length) + ABOUT)) continue
+      // Its name begins with the time when it was saved.
+      // oxlint-disable-next-line no-await-in-loop -- few, if any
+      if (Date.now() - Number.parseInt(name, 10) > ORPHAN_MS) await place.removeEntry(name).catch(() => {})
+    }
+  } catch {
+    // There is no private file system.
+  }
+}
+
 /** Saved machines, the oldest first. None where the browser has no private file system. */
 export async function savedMachines(): Promise<SavedMachine[]> {
   const found: SavedMachine[] = []

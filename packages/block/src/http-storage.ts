@@ -100,6 +100,11 @@ export class HttpStorage implements BlockStorage {
     return this.#client.fetchedBytes
   }
 
+  /** What the server calls this state of the file: its `ETag`, or when it was last changed; null where it does not say. */
+  get tag(): string | null {
+    return this.#client.tag
+  }
+
   /** Fills `into`. @throws BlockError `ERR_MEDIUM` where the server fails, or the file has changed there */
   read(offset: number, into: Uint8Array): Promise<void> {
     return this.#cache.read(offset, into)
@@ -122,14 +127,14 @@ export class HttpStorage implements BlockStorage {
 /** Makes the requests for one file. */
 class Client {
   fetchedBytes = 0
+  /** What the server calls this state of the file. */
+  tag: string | null = null
   readonly #url: string
   readonly #fetch: HttpFetch
   readonly #headers: Readonly<Record<string, string>>
   readonly #timeoutMs: number
   readonly #retries: number
   readonly #sameOrigin: boolean
-  /** What the server calls this state of the file. */
-  #tag: string | null = null
 
   constructor(url: string, options: HttpStorageOptions) {
     const host = (globalThis as { fetch?: HttpFetch }).fetch
@@ -156,7 +161,7 @@ class Client {
     if (response.status === 416 && response.headers.get('content-range') === 'bytes */0') return 0
     if (response.status !== 206) throw refuse(`the server answers with status ${response.status}`)
     if (response.headers.get('content-encoding') !== null) throw refuse('the server sends it compressed')
-    this.#tag = response.headers.get('etag') ?? response.headers.get('last-modified')
+    this.tag = response.headers.get('etag') ?? response.headers.get('last-modified')
     const [, total] = /^bytes 0-0\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? []
     // A page may not see that field, unless the server says so (Access-Control-Expose-Headers).
     const bytes = Number(total ?? (await this.#lengthByHead()))
@@ -203,7 +208,7 @@ class Client {
   #troubleWith({ status, headers }: HttpResponse, expected: string): { reason: string; isFinal: boolean } | null {
     const final = (reason: string): { reason: string; isFinal: boolean } => ({ reason, isFinal: true })
     const tag = headers.get('etag') ?? headers.get('last-modified')
-    if (status === 200 || (status === 206 && tag !== this.#tag)) return final('it has changed on the server')
+    if (status === 200 || (status === 206 && tag !== this.tag)) return final('it has changed on the server')
     if (status === 416) return final(`it does not have ${expected} any more`)
     if (status !== 206) return { reason: `the server answers with status ${status}`, isFinal: false }
     const range = headers.get('content-range')

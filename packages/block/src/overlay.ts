@@ -68,7 +68,18 @@ export class Overlay implements BlockImage {
    *
    * @throws ImageError `ERR_FORMAT` for a state that is none, or of a disk of another size: nothing has changed then
    */
-  restore({ version, diskBytes, clusters, bytes, zeroes }: OverlayState): void {
+  restore(state: OverlayState): void {
+    this.checkState(state)
+    const { clusters, bytes, zeroes } = state
+    this.#clusters.clear()
+    this.#zeroes.clear()
+    for (const [i, index] of clusters.entries())
+      this.#clusters.set(index, bytes.slice(i * CLUSTER_BYTES, (i + 1) * CLUSTER_BYTES))
+    for (const index of zeroes) if (!this.#clusters.has(index)) this.#zeroes.add(index)
+  }
+
+  /** Checks what {@link Overlay.restore} takes, and changes nothing. @throws ImageError `ERR_FORMAT` as `restore` does */
+  checkState({ version, diskBytes, clusters, bytes, zeroes }: OverlayState): void {
     const size = this.#base.properties.bytes
     if (diskBytes !== size)
       throw new ImageError('ERR_FORMAT', `writes to a disk of ${String(diskBytes)} bytes: expected ${size}`)
@@ -83,11 +94,6 @@ export class Overlay implements BlockImage {
       !zeroes.every(fits)
     )
       throw new ImageError('ERR_FORMAT', 'the saved writes to a disk are damaged')
-    this.#clusters.clear()
-    this.#zeroes.clear()
-    for (const [i, index] of clusters.entries())
-      this.#clusters.set(index, bytes.slice(i * CLUSTER_BYTES, (i + 1) * CLUSTER_BYTES))
-    for (const index of zeroes) if (!this.#clusters.has(index)) this.#zeroes.add(index)
   }
 
   /** Fills `into`. */

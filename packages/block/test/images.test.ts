@@ -309,8 +309,10 @@ test('saved writes of another disk, or damaged ones, are refused, and change not
     { ...state, bytes: state.bytes.subarray(1) },
     { ...state, clusters: Uint32Array.of(1) },
     { ...state, zeroes: Uint32Array.of(7) },
-  ])
+  ]) {
+    expect(() => overlay.checkState(bad)).toThrow(code('ERR_FORMAT'))
     expect(() => overlay.restore(bad)).toThrow(code('ERR_FORMAT'))
+  }
   const into = new Uint8Array(512)
   await overlay.read(0, into)
   expect(into[0]).toBe(5)

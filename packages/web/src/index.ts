@@ -20,6 +20,7 @@ export type {
   RequestView,
   VcpuView,
 } from './inspection.ts'
+export { deleteKeptDisk, exportKeptDisk, importKeptDisk, type KeptDisk, keptDisks } from './kept-disks.ts'
 export { createMachine, Machine, type MachineEvents } from './machine.ts'
 export type { DriveOptions, MachineOptions, NetworkOptions, Progress, Source } from './options.ts'
 export type { KeyChange, MachineState, PointerChange } from './protocol.ts'

@@ -1,5 +1,5 @@
 // The program of a machine's Worker.
-import { LoaderError, MachineError } from '@retrap/machine'
+import { LoaderError, MachineError, preparePc } from '@retrap/machine'
 import { WebError } from './errors.ts'
 import type { Calls, FromWorker, SentError, ToWorker } from './protocol.ts'
 import { WorkerMachine } from './worker/worker-machine.ts'
@@ -8,6 +8,8 @@ import { WorkerMachine } from './worker/worker-machine.ts'
 const OPTION_CODES = new Set(['ERR_OPTION', 'ERR_NOTHING_TO_RUN', 'ERR_MEMORY_SIZE', 'ERR_CPUS'])
 
 let machine: WorkerMachine | null = null
+/** A page that starts its Worker early has the machine the sooner. */
+const idle = setTimeout(() => preparePc({ jit: true }))
 
 const send = (message: FromWorker, transfer: Transferable[] = []): void => self.postMessage(message, { transfer })
 
@@ -26,6 +28,7 @@ async function answer({ id, call, given }: Extract<ToWorker, { call: string }>):
 
 async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>): Promise<unknown> {
   if (call === 'open') {
+    clearTimeout(idle)
     machine = await WorkerMachine.open((given as Parameters<Calls['open']>)[0], send)
     return undefined
   }

@@ -90,6 +90,9 @@ export class Machine {
     }
     const sent = sentOptions(options, transport !== 'messages' && crossOriginIsolated)
     signal?.throwIfAborted()
+    // Browsers may throw away what they were not asked to keep. Some ask their user first, who may let them wait.
+    if (options.drives?.some(({ keep }) => keep !== undefined) === true)
+      (navigator as Partial<Navigator>).storage?.persist().catch(() => false)
     const machine = new Machine(createWorker())
     if (onProgress !== undefined) machine.on('progress', onProgress)
     const giveUp = (): void => machine.dispose()

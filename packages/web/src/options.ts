@@ -12,8 +12,13 @@ export interface DriveOptions {
   readonly source: Source | null
   /** Names it in events and for `machine.insert`. Default `cd0`, `disk0` and so on, in the order of the drives. */
   readonly id?: string
-  /** Default `disk`. What the guest writes to a disk stays in memory, and goes with the machine. */
+  /** Default `disk`. What the guest writes to a disk stays in memory, and goes with the machine, unless it is kept. */
   readonly media?: 'disk' | 'cdrom'
+  /**
+   * Keeps what the guest writes to a disk in the browser's private file system, by this name: a machine of another day goes
+   * on with it. One machine at a time has it. A machine with such a disk has no snapshots. See `keptDisks`.
+   */
+  readonly keep?: string
   /** How the guest reaches it; default `ide`, which is SATA on a `q35`. */
   readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb'
 }

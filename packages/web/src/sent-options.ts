@@ -1,4 +1,5 @@
 import { WebError } from './errors.ts'
+import { isKeptName, KEPT_NAME } from './kept-disk-files.ts'
 import type { DriveOptions, MachineOptions, NetworkOptions, Source } from './options.ts'
 import { IMAGE_OPTIONS, type SentDrive, type SentNetwork, type SentOptions, type SentSource } from './protocol.ts'
 
@@ -43,6 +44,7 @@ export function sentOptions(options: MachineOptions, shared: boolean): SentOptio
 
 function sentDrives(drives: readonly DriveOptions[]): SentDrive[] {
   const counts = { disk: 0, cdrom: 0 }
+  checkKept(drives)
   return drives.map(({ source, id, media = 'disk', ...rest }) => {
     const name = id ?? `${media === 'disk' ? 'disk' : 'cd'}${counts[media]}`
     counts[media]++
@@ -80,4 +82,15 @@ function relayAddress(given: string | URL): string {
     throw bad('a page that came by https may use wss: only')
   url.hash = ''
   return url.href
+}
+
+/** @throws WebError `ERR_OPTION` */
+function checkKept(drives: readonly DriveOptions[]): void {
+  const names = drives.filter(({ keep }) => keep !== undefined).map(({ keep }) => keep!)
+  for (const [i, name] of names.entries()) {
+    if (!isKeptName(name)) throw new WebError('ERR_OPTION', `keep '${name}': ${KEPT_NAME}`)
+    if (names.indexOf(name) < i) throw new WebError('ERR_OPTION', `keep '${name}': two disks of one name`)
+  }
+  const disc = drives.find(({ keep, media, source }) => keep !== undefined && (media === 'cdrom' || source === null))
+  if (disc !== undefined) throw new WebError('ERR_OPTION', `keep '${disc.keep}': only a disk is written to`)
 }

@@ -9,8 +9,16 @@ import {
   RawImage,
 } from '@retrap/block'
 import { WebError } from '../errors.ts'
+import type { KeptSource } from '../kept-disk-files.ts'
 import type { SentDrive, SentSource } from '../protocol.ts'
+import type { KeptDiskImage } from './kept-disk.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
+
+/** An image's storage, and what tells the image from others. */
+interface OpenedStorage {
+  readonly storage: BlockStorage
+  readonly identity: KeptSource
+}
 
 /** Magic number and version of a qcow2 image. */
 const HEAD_BYTES = 8
@@ -64,34 +72,49 @@ class WatchedStorage implements BlockStorage {
   }
 }
 
-async function openStorage(image: string, source: SentSource, listener: SourceListener): Promise<BlockStorage> {
-  if ('bytes' in source)
-    return new WatchedStorage(image, new MemoryStorage(source.bytes, { readOnly: true }), () => 0, listener)
+async function openStorage(image: string, source: SentSource, listener: SourceListener): Promise<OpenedStorage> {
+  if ('bytes' in source) {
+    const { bytes } = source
+    const storage = new WatchedStorage(image, new MemoryStorage(bytes, { readOnly: true }), () => 0, listener)
+    return { storage, identity: { name: 'bytes', bytes: bytes.length, tag: null } }
+  }
   if ('blob' in source) {
-    const storage = new BlobStorage(source.blob)
-    return new WatchedStorage(image, storage, () => 0, listener)
+    const { blob } = source
+    const storage = new WatchedStorage(image, new BlobStorage(blob), () => 0, listener)
+    const isFile = blob instanceof File
+    const tag = isFile ? `changed ${new Date(blob.lastModified).toISOString()}` : null
+    return { storage, identity: { name: isFile ? blob.name : 'file', bytes: blob.size, tag } }
   }
   const storage = await HttpStorage.open(source.url)
-  return new WatchedStorage(image, storage, () => storage.fetchedBytes, listener)
+  return {
+    storage: new WatchedStorage(image, storage, () => storage.fetchedBytes, listener),
+    identity: { name: source.url, bytes: storage.bytes, tag: storage.tag },
+  }
 }
 
 /**
- * Opens the medium of a drive, as little of it as possible. What is written to a disk stays in memory.
+ * Opens the medium of a drive, as little of it as possible. What is written to a disk stays in memory, unless it is kept.
  *
  * @throws WebError `ERR_SOURCE`
  */
 export async function openMedium(
-  drive: Pick<SentDrive, 'id' | 'media'>,
+  drive: Pick<SentDrive, 'id' | 'media' | 'keep'>,
   source: SentSource,
   listener: SourceListener,
-): Promise<Overlay | RawImage | Qcow2Image> {
+): Promise<Overlay | RawImage | Qcow2Image | KeptDiskImage> {
   try {
-    const storage = await openStorage(drive.id, source, listener)
+    const { storage, identity } = await openStorage(drive.id, source, listener)
     const head = new Uint8Array(Math.min(HEAD_BYTES, storage.bytes))
     await storage.read(0, head)
     const image = isQcow2(head)
       ? await Qcow2Image.open(storage, { readOnly: true })
       : new RawImage(storage, { readOnly: true })
+    if (drive.keep !== undefined) {
+      const { openKeptDisk } = await import('./kept-disk.ts')
+      return await openKeptDisk(drive.keep, image, identity, (error) =>
+        listener.warning(`${drive.id}: what the guest has written is not kept: ${reasonOf(error)}`),
+      )
+    }
     return drive.media === 'cdrom' ? image : new Overlay(image)
   } catch (error) {
     throw new WebError('ERR_SOURCE', `${drive.id}: ${reasonOf(error)}`, { cause: error })

@@ -8,12 +8,20 @@ declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBu
 
 /** How often a part that the guest waits for is asked for again. */
 const ATTEMPTS = 3
+/** A request that the guest waits for, and that takes longer, has failed. */
+const TIMEOUT_MS = 15_000
+/** The guest has this many times as long as what is fetched ahead takes the Worker. */
+const GUEST_SHARE = 3
+/** It waits no longer than this for the next part. */
+const LONGEST_WAIT_MS = 250
 const IMAGE = 'snapshot'
 
 /** A snapshot file whose pages are read when the machine needs them. */
 interface FarSource extends LateSnapshotSource {
   /** Fetches a part ahead. */
   fetch?(offset: number, bytes: number): Promise<void>
+  /** Drops parts that were fetched ahead, and not read. */
+  forget?(): void
 }
 
 /** An open snapshot, and what fetches its pages ahead. */
@@ -27,13 +35,21 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
   const file = await sourceOf(source, listener)
   const opened = await openSnapshot(file)
   const { pages } = opened
+  // What is here is decompressed between two calls: the guest runs first.
+  let since: number | null = null
   const ready = async (index: number, end: number): Promise<void> => {
+    const spent = since === null ? 0 : performance.now() - since
+    const wait = Math.min(LONGEST_WAIT_MS, GUEST_SHARE * spent)
+    await new Promise<void>((resolve) => setTimeout(resolve, wait))
+    // What the guest has touched before its part had come was asked for twice.
+    file.forget!()
     const parts = new Map<number, number>()
     for (let at = index; at < end; at++) {
       const { offset, bytes } = pages.placeOf(at)
       parts.set(offset, bytes)
     }
     await Promise.all([...parts].map(([offset, bytes]) => file.fetch!(offset, bytes)))
+    since = performance.now()
   }
   return { ...opened, ready: file.fetch === undefined ? undefined : ready }
 }
@@ -73,8 +89,8 @@ class UrlSource implements FarSource {
   }
 
   static async open(url: string, listener: SourceListener): Promise<UrlSource> {
-    // Each part is wanted once.
-    return new UrlSource(url, await HttpStorage.open(url, { cacheBytes: 1 << 20, chunkBytes: 64 << 10 }), listener)
+    // Each part is wanted once, and kept by this class; what is read first is small, and close together.
+    return new UrlSource(url, await HttpStorage.open(url, { cacheBytes: 128 << 10, chunkBytes: 64 << 10 }), listener)
   }
 
   async read(offset: number, bytes: number): Promise<Uint8Array> {
@@ -86,6 +102,10 @@ class UrlSource implements FarSource {
 
   async fetch(offset: number, bytes: number): Promise<void> {
     this.#ahead.set(offset, await this.read(offset, bytes))
+  }
+
+  forget(): void {
+    this.#ahead.clear()
   }
 
   readNow(offset: number, bytes: number): Uint8Array {
@@ -108,6 +128,7 @@ class UrlSource implements FarSource {
     const request = new XMLHttpRequest()
     request.open('GET', this.#url, false)
     request.responseType = 'arraybuffer'
+    request.timeout = TIMEOUT_MS
     request.setRequestHeader('range', `bytes=${offset}-${offset + bytes - 1}`)
     request.send()
     if (request.status !== 206) throw new Error(`the server answers with status ${request.status}`)

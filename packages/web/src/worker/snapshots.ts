@@ -63,8 +63,29 @@ export function savedOptions({ network, ...options }: SavedOptions): SavedOption
   return { ...kept, network: { kind: 'none', macAddress, ...(card === 'e1000' && { card }) } }
 }
 
-/** Opens a snapshot. Pages are read when they are needed. @throws WebError `ERR_SOURCE` */
-export async function readSnapshot(source: SentSource, listener: SourceListener): Promise<ReadSnapshot> {
+/** @throws WebError `ERR_OPTION` for a machine with kept disks: they cannot go back in time with it */
+export function checkKept({ drives }: Pick<SentOptions, 'drives'>): void {
+  const kept = drives?.find(({ keep }) => keep !== undefined)
+  if (kept === undefined) return
+  const why = 'what was written to it would not go back in time with the machine'
+  throw new WebError('ERR_OPTION', `${kept.id} is kept, and a machine with a kept disk has no snapshots: ${why}`)
+}
+
+/**
+ * Opens a snapshot for a machine. Pages are read when they are needed.
+ *
+ * @throws WebError `ERR_SOURCE`; `ERR_OPTION` for a machine with kept disks
+ */
+export async function openFrom(
+  options: Pick<SentOptions, 'drives'>,
+  source: SentSource,
+  listener: SourceListener,
+): Promise<ReadSnapshot> {
+  checkKept(options)
+  return readSnapshot(source, listener)
+}
+
+async function readSnapshot(source: SentSource, listener: SourceListener): Promise<ReadSnapshot> {
   try {
     const { description, state, pages, ready } = await openSnapshotSource(source, listener)
     const { page } = (description ?? {}) as Partial<Description>
@@ -104,14 +125,20 @@ function restoreDisks(media: readonly NamedMedium[], writes: Readonly<Record<str
   const lost = Object.keys(writes).find((id) => !media.some(([name]) => name === id))
   if (lost !== undefined)
     throw new WebError('ERR_SOURCE', `snapshot: it has writes to a disk '${lost}', which this machine has not`)
-  for (const [id, medium] of media) {
-    if (!(medium instanceof Overlay)) continue
+  const states = media.flatMap(([id, medium]) =>
+    medium instanceof Overlay
+      ? [{ id, medium, state: writes[id] ?? { ...NO_WRITES, diskBytes: medium.properties.bytes } }]
+      : [],
+  )
+  // All disks are put back, or none.
+  for (const { id, medium, state } of states) {
     try {
-      medium.restore(writes[id] ?? { ...NO_WRITES, diskBytes: medium.properties.bytes })
+      medium.checkState(state)
     } catch (error) {
       throw new WebError('ERR_SOURCE', `snapshot: ${id}: ${reasonOf(error)}`, { cause: error })
     }
   }
+  for (const { medium, state } of states) medium.restore(state)
 }
 
 /** Copies what the guest has written to its disks, while no request is under way. */

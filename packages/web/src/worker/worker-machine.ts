@@ -1,6 +1,7 @@
 import { DisplayError, Keyboard, type KeyName, Mouse, Screen } from '@retrap/display'
 import {
   createPc,
+  preparePc,
   type MachineExit,
   type Pc,
   type MachineDebugger,
@@ -124,8 +125,8 @@ export class WorkerMachine {
     }
     const from = options.images.snapshot
     const later = from === undefined ? [] : LATER
-    const [snapshot, images, media] = await Promise.all([
-      from === undefined ? null : loadSnapshots().then(({ readSnapshot }) => readSnapshot(from, listener)),
+    const loading = Promise.all([
+      from === undefined ? null : loadSnapshots().then(({ openFrom }) => openFrom(options, from, listener)),
       readImages(options, (name) => !later.includes(name), listener),
       Promise.all(
         (options.drives ?? []).map(async ({ source, ...drive }) =>
@@ -133,6 +134,9 @@ export class WorkerMachine {
         ),
       ),
     ])
+    // Images are on their way meanwhile.
+    preparePc({ jit: options.jit !== false })
+    const [snapshot, images, media] = await loading
     const drives = options.drives?.map((drive, i): PcDrive => ({
       id: drive.id,
       media: drive.media,
@@ -164,8 +168,19 @@ export class WorkerMachine {
     this.#pc = await createPc({ ...this.#pcOptions(), ...(snapshot !== null && { snapshot }) })
     this.#impairments.applyAll(this.#pc.domain.devices)
     this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
-    if (snapshot === null) return
-    const printed = snapshot.console ?? new Uint8Array()
+    if (snapshot !== null) this.#showConsole(snapshot)
+  }
+
+  /** Puts the machine back in its own memory; one that is off, or was stepped through, is made anew. */
+  async #goBack(snapshot: Snapshotting.ReadSnapshot): Promise<void> {
+    if (this.#pc === null || this.#debugger !== null || this.#anew) return this.#make(snapshot)
+    snapshot.restoreDisks(this.#media())
+    await this.#pc.restore(snapshot)
+    this.#showConsole(snapshot)
+  }
+
+  #showConsole({ console }: Snapshotting.ReadSnapshot): void {
+    const printed = console ?? new Uint8Array()
     this.#serial.startWith(printed)
     this.#send({ event: 'console', bytes: printed.slice() })
   }
@@ -229,7 +244,8 @@ export class WorkerMachine {
   save(): Promise<Blob> {
     return this.#between(async () => {
       const pc = this.#powered()
-      const { savedWrites, snapshotFile } = await loadSnapshots()
+      const { checkKept, savedWrites, snapshotFile } = await loadSnapshots()
+      checkKept(this.#options)
       const resumed = Promise.withResolvers<void>()
       const saving = pc.save({ onResumed: () => resumed.resolve() })
       await Promise.race([resumed.promise, saving])
@@ -244,12 +260,12 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async restore(source: SentSource): Promise<void> {
-    const { readSnapshot, checkMachine } = await loadSnapshots()
-    const snapshot = await readSnapshot(source, this.#listener)
+    const { openFrom, checkMachine } = await loadSnapshots()
+    const snapshot = await openFrom(this.#options, source, this.#listener)
     checkMachine(snapshot, this.#options)
     await this.#between(async () => {
       try {
-        await this.#make(snapshot)
+        await this.#goBack(snapshot)
         this.#anew = false
       } catch (error) {
         this.#end({ reason: 'internal-error', detail: { message: reasonOf(error) } })

@@ -86,7 +86,7 @@ export function loopingGuest(): Uint8Array {
 
 /**
  * For each digit n on its serial port it reads sector 256·n of its first disk, and sends the first byte of it; for an error `!`.
- * For each letter it fills sector 0 with it, and sends `.`.
+ * For each capital letter it fills sector 0 with it, and for the n-th small letter sector 256·n, has the disk flush it, and sends `.`; for an error `!`.
  */
 export function diskGuest(): Uint8Array {
   return firmwareImage((asm) => {
@@ -109,16 +109,24 @@ export function diskGuest(): Uint8Array {
     const word = asm.here()
     asm.in(ax, dx).dec(cx).jnz(word).jmp(send)
     asm.bind(write)
-    for (const [port, value] of [...[0x1f6, 0x1f2, 0x1f3, 0x1f4, 0x1f5, 0x1f7].entries()].map(
-      ([i, port]) => [port, [0xe0, 1, 0, 0, 0, 0x30][i]!] as const,
-    ))
-      out(asm, port, value)
+    const small = asm.label()
+    out(asm, 0x1f6, 0xe0)
+    out(asm, 0x1f2, 1)
+    out(asm, 0x1f3, 0)
+    asm.mov(dx, imm16(0x1f4)).mov(al, bl).test(al, 0x20).jnz(small).mov(al, 0x20)
+    asm.bind(small).and(al, 0x1f).out(dx, al)
+    out(asm, 0x1f5, 0)
+    out(asm, 0x1f7, 0x30)
     wait(asm, 0x1f7, 0x08, true)
     asm.mov(dx, imm16(0x1f0)).mov(al, bl).mov(ah, bl).mov(cx, imm16(256))
     const sent = asm.here()
     asm.out(dx, ax).dec(cx).jnz(sent)
     wait(asm, 0x1f7, 0x80, false)
-    asm.mov(bl, 0x2e).jmp(send)
+    asm.test(al, 1).jnz(failed)
+    // Durable, before it says so.
+    out(asm, 0x1f7, 0xe7)
+    wait(asm, 0x1f7, 0x80, false)
+    asm.test(al, 1).jnz(failed).mov(bl, 0x2e).jmp(send)
     asm.bind(failed).mov(bl, 0x21)
     asm.bind(send).mov(al, bl).mov(dx, imm16(COM1)).out(dx, al).jmp(next)
   })

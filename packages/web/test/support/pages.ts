@@ -8,6 +8,10 @@ import type * as web from '../../src/index.ts'
 /** What `page.ts` gives to expressions. */
 export interface PageGlobals {
   readonly createMachine: typeof web.createMachine
+  readonly deleteKeptDisk: typeof web.deleteKeptDisk
+  readonly exportKeptDisk: typeof web.exportKeptDisk
+  readonly importKeptDisk: typeof web.importKeptDisk
+  readonly keptDisks: typeof web.keptDisks
   readonly guestImage: Uint8Array
 }
 
@@ -53,7 +57,8 @@ export class Pages {
   }
 
   async closePages(): Promise<void> {
-    await Promise.all(this.#open.splice(0).map((page) => page.close()))
+    const open = this.#open.splice(0).filter((page) => !page.isClosed())
+    await Promise.all(open.map((page) => page.close()))
   }
 
   async close(): Promise<void> {

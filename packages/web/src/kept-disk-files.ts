@@ -1,0 +1,87 @@
+// Where kept disks lie in the origin private file system: for a page and its Workers.
+
+/** The image that a kept disk lies over. */
+export interface KeptSource {
+  /** Its address, or a file's name. */
+  readonly name: string
+  readonly bytes: number
+  /** What tells this state of it from others; null: nothing does. */
+  readonly tag: string | null
+}
+
+/** What is known of a kept disk beside its image. */
+export interface AboutKept {
+  readonly version: 1
+  /** Null: it was imported, and lies over any image of its size. */
+  readonly source: KeptSource | null
+}
+
+const FOLDER = 'retrap-disks'
+const IMAGE = '.qcow2'
+const ABOUT = '.json'
+
+/** What names a kept disk: it becomes a file's name. */
+export const isKeptName = (name: string): boolean => /^[A-Za-z0-9][\w.-]{0,99}$/.test(name)
+/** What is expected of a name, for messages. */
+export const KEPT_NAME = 'expected 1 to 100 letters, digits, points, hyphens and underscores, a letter or digit first'
+
+/** The folder of kept disks. @throws Error where the browser has no private file system */
+export async function keptFolder(): Promise<FileSystemDirectoryHandle> {
+  // Pages from addresses without https have none; types do not know that.
+  if ((navigator as Partial<Navigator>).storage?.getDirectory === undefined)
+    throw new Error('this browser keeps nothing for this page: that takes an address with https, or this computer')
+  const root = await navigator.storage.getDirectory()
+  return root.getDirectoryHandle(FOLDER, { create: true })
+}
+
+/** The file of a kept disk's image. */
+export const imageFile = (
+  folder: FileSystemDirectoryHandle,
+  name: string,
+  options?: FileSystemGetFileOptions,
+): Promise<FileSystemFileHandle> => folder.getFileHandle(name + IMAGE, options)
+
+/** Names of the kept disks. */
+export async function keptNames(folder: FileSystemDirectoryHandle): Promise<string[]> {
+  const names: string[] = []
+  for await (const name of folder.keys()) if (name.endsWith(IMAGE)) names.push(name.slice(0, -IMAGE.length))
+  return names.toSorted()
+}
+
+/** Reads what is known of a kept disk. @returns null where nothing is, or where it is damaged */
+export async function readAbout(folder: FileSystemDirectoryHandle, name: string): Promise<AboutKept | null> {
+  try {
+    const file = await (await folder.getFileHandle(name + ABOUT)).getFile()
+    const about = JSON.parse(await file.text()) as AboutKept
+    return about.version === 1 ? about : null
+  } catch {
+    return null
+  }
+}
+
+/** Writes what is known of a kept disk. */
+export async function writeAbout(folder: FileSystemDirectoryHandle, name: string, about: AboutKept): Promise<void> {
+  await writeFile(await folder.getFileHandle(name + ABOUT, { create: true }), JSON.stringify(about))
+}
+
+/** Puts content into a file: all of it, or the file stays as it was. */
+export async function writeFile(handle: FileSystemFileHandle, content: Blob | string): Promise<void> {
+  const stream = await handle.createWritable()
+  try {
+    await stream.write(content)
+    await stream.close()
+  } catch (error) {
+    await stream.abort().catch(() => {})
+    throw error
+  }
+}
+
+/** Deletes the files of a kept disk. The image goes first: it is what another machine may have. */
+export async function removeKept(folder: FileSystemDirectoryHandle, name: string): Promise<void> {
+  await folder.removeEntry(name + IMAGE)
+  await folder.removeEntry(name + ABOUT).catch(() => {})
+}
+
+/** The error that the browser gives for a file that another machine has. */
+export const isTaken = (error: unknown): boolean =>
+  error instanceof DOMException && error.name === 'NoModificationAllowedError'

@@ -1,0 +1,100 @@
+import { WebError } from './errors.ts'
+import {
+  imageFile,
+  isKeptName,
+  isTaken,
+  KEPT_NAME,
+  keptFolder,
+  keptNames,
+  readAbout,
+  removeKept,
+  writeAbout,
+  writeFile,
+} from './kept-disk-files.ts'
+
+/** What a guest has written to a disk, kept in the browser: see `DriveOptions.keep`. */
+export interface KeptDisk {
+  /** Its name. */
+  readonly name: string
+  /** Size of the file. */
+  readonly bytes: number
+  /** The image that it lies over: an address, or a file's name; null where it was imported. */
+  readonly source: string | null
+  /** Milliseconds since 1970 of its last change. */
+  readonly changedAt: number
+}
+
+/** Magic number and version of a qcow2 image. */
+const QCOW2_MAGIC = 0x5146_49fb
+
+/** Lists the kept disks of this site. None where the browser has no private file system. */
+export async function keptDisks(): Promise<KeptDisk[]> {
+  const folder = await keptFolder().catch(() => null)
+  if (folder === null) return []
+  const found = await Promise.all(
+    (await keptNames(folder)).map(async (name): Promise<KeptDisk | null> => {
+      try {
+        const file = await (await imageFile(folder, name)).getFile()
+        const about = await readAbout(folder, name)
+        return { name, bytes: file.size, source: about?.source?.name ?? null, changedAt: file.lastModified }
+      } catch {
+        // It has just been deleted.
+        return null
+      }
+    }),
+  )
+  return found.filter((disk) => disk !== null)
+}
+
+/**
+ * Returns the file of a kept disk: a qcow2 image whose backing file is the disk's image. To be called while no machine has it.
+ *
+ * @throws WebError `ERR_SOURCE` where it is not there
+ */
+export async function exportKeptDisk(name: string): Promise<File> {
+  try {
+    const file = await (await imageFile(await keptFolder(), name)).getFile()
+    return new File([file], `${name}.qcow2`, { type: 'application/octet-stream', lastModified: file.lastModified })
+  } catch (error) {
+    throw failed(name, 'cannot be read', error)
+  }
+}
+
+/**
+ * Puts a file of {@link exportKeptDisk}, or another qcow2 image of the same size, in place of a kept disk.
+ *
+ * @throws WebError `ERR_OPTION` for a name or a file that is none, `ERR_SOURCE` where the browser has no room, or a machine has
+ *   the disk
+ */
+export async function importKeptDisk(name: string, image: Blob): Promise<void> {
+  if (!isKeptName(name)) throw new WebError('ERR_OPTION', `the kept disk's name '${name}': ${KEPT_NAME}`)
+  const head = new DataView(await image.slice(0, 4).arrayBuffer())
+  if (head.byteLength < 4 || head.getUint32(0) !== QCOW2_MAGIC)
+    throw new WebError('ERR_OPTION', `the kept disk '${name}': the file is no qcow2 image`)
+  try {
+    const folder = await keptFolder()
+    await writeFile(await imageFile(folder, name, { create: true }), image)
+    await writeAbout(folder, name, { version: 1, source: null })
+  } catch (error) {
+    throw failed(name, 'cannot be imported', error)
+  }
+}
+
+/** Deletes a kept disk. @throws WebError `ERR_SOURCE` where a machine has it, or it is not there */
+export async function deleteKeptDisk(name: string): Promise<void> {
+  try {
+    await removeKept(await keptFolder(), name)
+  } catch (error) {
+    throw failed(name, 'cannot be deleted', error)
+  }
+}
+
+function failed(name: string, what: string, error: unknown): WebError {
+  const { name: kind, message } = error instanceof Error ? error : new Error(String(error))
+  const reasons: Readonly<Record<string, string>> = {
+    NotFoundError: 'there is none of this name',
+    QuotaExceededError: 'the browser has no room left for this site',
+  }
+  const reason = isTaken(error) ? 'a machine of this or another tab has it; close that machine' : reasons[kind]
+  return new WebError('ERR_SOURCE', `the kept disk '${name}' ${what}: ${reason ?? message}`, { cause: error })
+}

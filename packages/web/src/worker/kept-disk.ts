@@ -1,0 +1,137 @@
+import { type BlockImage, createQcow2, isQcow2, OpfsStorage, Qcow2Image, type SyncAccessHandle } from '@retrap/block'
+import { imageFile, isTaken, keptFolder, type KeptSource, readAbout, writeAbout } from '../kept-disk-files.ts'
+import { reasonOf } from './sources.ts'
+
+/** What was written is made durable after so long, even where the guest asks for nothing: a tab may close at any time. */
+const FLUSH_MS = 250
+/** Magic number and version of a qcow2 image. */
+const HEAD_BYTES = 8
+
+type Properties = BlockImage['properties']
+
+/** A disk whose writes are kept in the origin private file system. */
+export class KeptDiskImage implements BlockImage {
+  readonly #image: Qcow2Image
+  readonly #failed: (error: unknown) => void
+  #timer: ReturnType<typeof setTimeout> | null = null
+
+  /** @param failed - told of writes that have failed, which the guest sees as an I/O error */
+  constructor(image: Qcow2Image, failed: (error: unknown) => void) {
+    this.#image = image
+    this.#failed = failed
+  }
+
+  get properties(): Properties {
+    return this.#image.properties
+  }
+
+  read(...given: Parameters<BlockImage['read']>): Promise<void> {
+    return this.#image.read(...given)
+  }
+
+  write(...given: Parameters<BlockImage['write']>): Promise<void> {
+    return this.#change(this.#image.write(...given))
+  }
+
+  discard(...given: Parameters<BlockImage['discard']>): Promise<void> {
+    return this.#change(this.#image.discard(...given))
+  }
+
+  writeZeroes(...given: Parameters<BlockImage['writeZeroes']>): Promise<void> {
+    return this.#change(this.#image.writeZeroes(...given))
+  }
+
+  flush(): Promise<void> {
+    return this.#watch(this.#image.flush())
+  }
+
+  onChange(): () => void {
+    return this.#image.onChange()
+  }
+
+  idle(): Promise<void> {
+    return this.#image.idle()
+  }
+
+  async close(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    await this.#image.close()
+  }
+
+  #change(done: Promise<void>): Promise<void> {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null
+      this.flush().catch(() => {})
+    }, FLUSH_MS)
+    return this.#watch(done)
+  }
+
+  async #watch(done: Promise<void>): Promise<void> {
+    try {
+      await done
+    } catch (error) {
+      this.#failed(error)
+      throw error
+    }
+  }
+}
+
+const describe = ({ name, bytes, tag }: KeptSource): string =>
+  `${name} (${bytes} bytes${tag === null ? '' : `, ${tag}`})`
+
+/** Whether two sources have the same content, as far as their servers, or their files, say. */
+const isSame = (a: KeptSource, b: KeptSource): boolean =>
+  a.bytes === b.bytes && (a.tag === null || b.tag === null ? a.name === b.name : a.tag === b.tag)
+
+/**
+ * Opens a kept disk over its image; the first time makes it.
+ *
+ * @param base - the disk's image, which is closed with the kept disk
+ * @throws Error with what is wrong; ImageError; BlockError
+ */
+export async function openKeptDisk(
+  name: string,
+  base: BlockImage,
+  source: KeptSource,
+  failed: (error: unknown) => void,
+): Promise<KeptDiskImage> {
+  const folder = await keptFolder()
+  const storage = await openStorage(await imageFile(folder, name, { create: true }), name)
+  try {
+    const head = new Uint8Array(Math.min(HEAD_BYTES, storage.bytes))
+    await storage.read(0, head)
+    if (!isQcow2(head)) {
+      // An image is there only once it is known what it lies over.
+      await writeAbout(folder, name, { version: 1, source })
+      const { bytes } = base.properties
+      await createQcow2(storage, { bytes, backing: { name: source.name, format: 'raw' } })
+    }
+    const over = (await readAbout(folder, name))?.source ?? null
+    if (over !== null && !isSame(over, source))
+      throw new Error(
+        `the kept disk '${name}' has what was written to ${describe(over)}, and not to ${describe(source)}: ` +
+          'keep this one by another name, or delete that one',
+      )
+    const image = await Qcow2Image.open(storage, { openBacking: async () => base })
+    if (image.properties.bytes === base.properties.bytes) return new KeptDiskImage(image, failed)
+    throw new Error(
+      `the kept disk '${name}' has ${image.properties.bytes} bytes: expected ${base.properties.bytes}, as its image has`,
+    )
+  } catch (error) {
+    await storage.close()
+    throw error
+  }
+}
+
+async function openStorage(file: FileSystemFileHandle, name: string): Promise<OpfsStorage> {
+  // Workers have it; the DOM's types are those of pages.
+  const { createSyncAccessHandle } = file as { createSyncAccessHandle?: () => Promise<SyncAccessHandle> }
+  if (createSyncAccessHandle === undefined) throw new Error('this browser cannot write kept disks')
+  try {
+    return new OpfsStorage(await createSyncAccessHandle.call(file))
+  } catch (error) {
+    if (!isTaken(error)) throw new Error(`the kept disk '${name}': ${reasonOf(error)}`, { cause: error })
+    const who = 'another machine, of this or another tab, has it: close that machine'
+    throw new Error(`the kept disk '${name}': ${who}, or do not keep this one`, { cause: error })
+  }
+}
