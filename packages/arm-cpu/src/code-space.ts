@@ -3,7 +3,17 @@ import type { CodeSpace, Tlb } from '@retrap/engine'
 import type { DebugSlot } from './debug-hooks.ts'
 import { newTranslation } from './host.ts'
 import type { ArmTranslation } from './host.ts'
-import { MODE_A32, POINTER_TAGGED, S_FAULT_STAGE, S_FAULT_SYNDROME, S_MODE, S_PC, S_POINTERS } from './state-layout.ts'
+import { KEY_GUARDED } from './landings.ts'
+import {
+  MODE_A32,
+  POINTER_TAGGED,
+  S_FAULT_STAGE,
+  S_FAULT_SYNDROME,
+  S_GUARDS,
+  S_MODE,
+  S_PC,
+  S_POINTERS,
+} from './state-layout.ts'
 import type { Translation } from './translation.ts'
 import { FSC_EXTERNAL, instructionAbort, PC_ALIGNMENT_FAULT } from './syndrome.ts'
 
@@ -72,6 +82,14 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   }
 
   translate(lo: number, hi: number, into: ArmTranslation): number {
+    const status = this.#translate(lo, hi, into)
+    if (status !== STATUS_DONE || into.key !== KEY_GUARDED || this.#u32[S_GUARDS >>> 2] !== 0) return status
+    // The first one: what has led here was not looked at.
+    this.#u32[S_GUARDS >>> 2] = 1
+    return this.alone ? STATUS_DONE : STATUS_STEP
+  }
+
+  #translate(lo: number, hi: number, into: ArmTranslation): number {
     const translation = this.#translation
     if (!translation.code(lo, hi, into)) {
       return translation.raiseAbort((lo & ~1) >>> 0, hi, instructionAbort(into.faultStatus), into)
@@ -83,7 +101,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   reach(): number {
     const [lo, hi] = [this.#u32[S_PC >>> 2]!, this.#u32[(S_PC >>> 2) + 1]!]
     const status = this.#checkAlignment(lo, hi)
-    return status === STATUS_DONE ? this.translate(lo, hi, this.#reached) : status
+    return status === STATUS_DONE ? this.#translate(lo, hi, this.#reached) : status
   }
 
   newTranslation(): ArmTranslation {

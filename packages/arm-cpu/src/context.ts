@@ -12,6 +12,7 @@ import {
   ACCESS_UNPRIVILEGED,
   ACCESS_WRITE,
 } from './access-flags.ts'
+import { misalignment, PAGE_END } from './alignment.ts'
 import { LOADS, STORES } from './elements.ts'
 import type { ElementSize } from './elements.ts'
 import { conditionHolds } from './flags.ts'
@@ -21,6 +22,7 @@ import type { ArmLibrary } from './library.ts'
 import { SP_ALIGNMENT_FAULT } from './syndrome.ts'
 import { R_A, R_D, R_IMMEDIATE, R_M, R_N, R_SMALL, R_WORD } from './record.ts'
 import {
+  S_BUDGET,
   S_DATA,
   S_FAULT_SYNDROME,
   S_FPSR,
@@ -31,16 +33,6 @@ import {
   S_V,
   S_X,
 } from './state-layout.ts'
-
-/** Bytes of a page, and one: an access of `n` bytes lies in it at distances below this less `n`. */
-export const PAGE_END = 0x1001
-
-/** The bits of an address that must be clear and may not be, of an access that has to be aligned. */
-export function misalignment(address: I64, flags: number): I32 | undefined {
-  if ((flags & ACCESS_ALIGNED) === 0) return undefined
-  const bytes = 1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)
-  return bytes === 1 ? undefined : address.toI32().and(bytes - 1)
-}
 
 /** What every context is made of. */
 export interface ContextParts {
@@ -64,9 +56,10 @@ export abstract class ArmContext {
   readonly form: ArmForm
   readonly state: I32
   readonly record: I32
+  /** Machine address of the TLB set in use. */
+  readonly tlb: I32
   /** Functions that instructions share. */
   readonly library: ArmLibrary
-  readonly #tlb: I32
   readonly #access: I32Callee
   /** Control may go elsewhere than to the next instruction. */
   jumps = false
@@ -78,7 +71,7 @@ export abstract class ArmContext {
     this.form = parts.form
     this.state = parts.state
     this.record = parts.record
-    this.#tlb = parts.tlb
+    this.tlb = parts.tlb
     this.#access = parts.access
     this.library = parts.library
   }
@@ -249,7 +242,7 @@ export abstract class ArmContext {
   /** Calls the form whose entry of the table a field has, and ends as that ends unless it is done. */
   callForm(field: number): void {
     const { f, library, record, state } = this
-    const status = library.callForm(f, f.loadExpression('i32.load16_u', record, field), state, record, this.#tlb)
+    const status = library.callForm(f, f.loadExpression('i32.load16_u', record, field), state, record, this.tlb)
     f.if(status, () => this.fail(status))
   }
 
@@ -275,6 +268,11 @@ export abstract class ArmContext {
   }
 
   // ---------------------------------------------------------------- control
+
+  /** What is left of the budget where the instruction has retired; not of forms in the dispatch loop. */
+  remaining(): I32 {
+    return this.f.loadExpression('i32.load', this.state, S_BUDGET)
+  }
 
   branch(): void {
     this.jumps = true
@@ -383,9 +381,7 @@ export abstract class ArmContext {
     const { f } = this
     const start = (flags & ACCESS_BLOCK) === 0 ? address : f.let(address.and(-(flags & 0xff)))
     const set =
-      (flags & ACCESS_UNPRIVILEGED) === 0
-        ? this.#tlb
-        : this.f.loadExpression('i32.load', this.state, S_TLB_UNPRIVILEGED)
+      (flags & ACCESS_UNPRIVILEGED) === 0 ? this.tlb : this.f.loadExpression('i32.load', this.state, S_TLB_UNPRIVILEGED)
     const entry = f.let(set.add(start.shrU(8).toI32().and(TLB_INDEX_MASK)))
     return { entry, distance: f.let(start.sub(f.loadExpression('i64.load', entry, table))) }
   }

@@ -15,14 +15,17 @@ import {
 } from '@retrap/engine'
 import type { FunctionTable } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
+import { TLB_SETS } from './access-rights.ts'
+import { BranchTypes } from './branch-types.ts'
 import { ArmCodeSpace } from './code-space.ts'
 import { ArmCpuError } from './errors.ts'
-import { DebugSlot, type DebugHooks } from './debug-hooks.ts'
+import { DebugSlot } from './debug-hooks.ts'
+import { DebugStops } from './debug-stops.ts'
 import type { ArmEngine } from './engine.ts'
 import type { ArmExit } from './exit.ts'
 import type { ArmHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
-import { PSTATE_IL, PSTATE_NRW, PSTATE_SS } from './pstate.ts'
+import { PSTATE_BTYPE, PSTATE_IL, PSTATE_SS } from './pstate.ts'
 import { PinnedInstruction } from './pinned-instruction.ts'
 import { makeRegisters } from './registers.ts'
 import type { ArmRegisters } from './registers.ts'
@@ -38,36 +41,27 @@ import {
   S_ATTENTION,
   S_EXCLUSIVE_BYTES,
   S_FAULT_ADDRESS,
-  S_FAULT_HPFAR,
-  S_FAULT_STAGE,
   S_FAULT_SYNDROME,
-  S_PC,
   S_FETCH_STATUS,
   S_PINNED,
   S_SLOW_ACCESSES,
   S_TLB_SETS,
   S_WAITING,
-  STAGE_2_BEYOND,
-  WAIT_EVENT,
   WAIT_MONITOR,
   WAIT_INTERRUPT,
 } from './state-layout.ts'
 import { Debug, DEBUG_ALONE, DEBUG_RAISED } from './system/debug.ts'
 import { Exceptions } from './system/exceptions.ts'
-import { accessSyndrome, tellsAccess } from './access-syndrome.ts'
+import { StateExits } from './state-exits.ts'
 import { EC_HVC64, exceptionClassOf } from './syndrome.ts'
 import { SystemInstructions } from './system/instructions.ts'
 import { SystemState } from './system/system-state.ts'
 import { Watchpoints } from './system/watchpoints.ts'
-import { TLB_SETS, TLB_TAG, Translation } from './translation.ts'
+import { TLB_TAG, Translation } from './translation.ts'
 import { ProcessorState } from './trapped-state.ts'
 import type { TrappedState } from './trapped-state.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
-const DEBUG: ArmExit = { reason: 'debug' }
-const PAUSE: ArmExit = { reason: 'pause' }
-const WAIT_FOR_INTERRUPT: ArmExit = { reason: 'wait', until: 'interrupt' }
-const WAIT_FOR_EVENT: ArmExit = { reason: 'wait', until: 'event' }
 
 /** What a debugger of a processor is made of. */
 interface DebugParts {
@@ -88,7 +82,7 @@ export const debugPartsOf = (cpu: ArmCpu): DebugParts => partsOf(cpu)
  */
 export class ArmCpu {
   static {
-    partsOf = (cpu) => ({ slot: cpu.#debugger, system: cpu.#system })
+    partsOf = (cpu) => ({ slot: cpu.#stops.slot, system: cpu.#system })
   }
 
   /** Machine memory. */
@@ -104,7 +98,6 @@ export class ArmCpu {
   readonly #u32: Uint32Array
   readonly #u64: BigUint64Array
   readonly #tlb: Tlb
-  readonly #translation: Translation
   readonly #turn: Turn
   readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
   readonly #space: ArmCodeSpace
@@ -113,10 +106,9 @@ export class ArmCpu {
   readonly #exceptions: Exceptions
   readonly #debug: Debug
   readonly #pinned: PinnedInstruction
-  /** Where a debugger has its hooks. */
-  readonly #debugger = new DebugSlot()
-  /** The last run has ended for a debugger. */
-  #isStopped = false
+  readonly #branches: BranchTypes
+  readonly #exits: StateExits
+  readonly #stops: DebugStops
   #error: unknown
 
   /**
@@ -134,7 +126,6 @@ export class ArmCpu {
     const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS, TLB_TAG)
     this.#tlb = tlb
     const translation = new Translation(memory, tlb, host, state, engine)
-    this.#translation = translation
     codeCache.addClient({
       flushExecute: () => tlb.flushExecute(),
       dropWritable: (frameMa) => tlb.dropWritable(frameMa),
@@ -144,12 +135,16 @@ export class ArmCpu {
     this.#exceptions = new Exceptions(system)
     this.#debug = new Debug(system, this.#exceptions)
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
-    this.#space = new ArmCodeSpace(this.#u32, translation, tlb, this.#debugger)
+    const slot = new DebugSlot()
+    this.#stops = new DebugStops(slot, system, this.#turn)
+    this.#branches = new BranchTypes(memory, state, system, this.#exceptions)
+    this.#exits = new StateExits(memory, state, system, translation)
+    this.#space = new ArmCodeSpace(this.#u32, translation, tlb, slot)
     this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, this.#space)
     this.#pinned = new PinnedInstruction(memory, state, this.#fetch)
     this.registers = makeRegisters(memory, state, system)
     this.trapped = new ProcessorState(id, memory, state, system)
-    const accesses = new MemoryAccess(memory, tlb, translation, state, new Watchpoints(system), this.#debugger)
+    const accesses = new MemoryAccess(memory, tlb, translation, state, new Watchpoints(system), slot)
     const instructions = new SystemInstructions(memory, system, this.#exceptions, host)
     const imports = {
       memory: memory.memory,
@@ -261,13 +256,13 @@ export class ArmCpu {
    * and {@link ArmCpu.inject} do it too.
    */
   finished(hasRetired: boolean = true): void {
-    this.#debugger.hooks?.finished(hasRetired)
+    this.#stops.slot.hooks?.finished(hasRetired)
   }
 
   /** Moves the program counter behind the present instruction, which EL2 has executed. */
   advance(): void {
-    this.#system.advance(this.#instructionBytes())
-    this.#system.setPstate(this.#system.pstate & ~PSTATE_SS)
+    this.#system.advance(this.#exits.instructionBytes())
+    this.#system.setPstate(this.#system.pstate & ~(PSTATE_SS | PSTATE_BTYPE))
     this.finished()
   }
 
@@ -305,35 +300,34 @@ export class ArmCpu {
 
   #run(budget: number): ArmExit {
     const turn = this.#turn
+    const stops = this.#stops
     // For a debugger a turn has been cut in two.
-    if (!this.#isStopped) this.#openMonitor()
-    this.#isStopped = false
+    if (!stops.begin()) this.#openMonitor()
     turn.begin(budget)
     // A debugger has been told of it.
     if (this.#u32[S_FAULT_SYNDROME >>> 2] !== 0 && !this.#take()) return this.#exception()
     for (;;) {
-      const { hooks } = this.#debugger
-      if (hooks !== null && hooks.stopsBetween()) return this.#stopped()
-      const exit = this.#between(hooks)
+      if (stops.stopsBetween()) return stops.stop()
+      const exit = this.#between()
       if (exit !== undefined) return exit
       const debug = this.#debug.check()
       if (debug === DEBUG_RAISED) {
-        const raised = this.#raised(hooks)
+        const raised = this.#raised()
         if (raised !== undefined) return raised
         continue
       }
-      const isAlone = debug === DEBUG_ALONE || hooks?.stepping === true
+      const isAlone = debug === DEBUG_ALONE || stops.stepping
       let status = isAlone ? STATUS_STEP : this.#slice()
       if (status === STATUS_STEP) {
-        if (hooks !== null && this.#stopsHere(hooks)) return this.#stopped()
-        status = this.#alone(hooks)
+        if (stops.stopsHere()) return stops.stop()
+        status = this.#alone()
         // Before an access.
-        if (status === STATUS_STEP && hooks !== null) return this.#stopped()
+        if (status === STATUS_STEP && stops.slot.hooks !== null) return stops.stop()
       }
       if (status === STATUS_FAULT || status === STATUS_EXIT) {
         turn.mayEnd = true
         if (this.#u32[S_FAULT_SYNDROME >>> 2] === 0) continue
-        const raised = this.#raised(hooks)
+        const raised = this.#raised()
         if (raised !== undefined) return raised
       } else if (status !== STATUS_LEAVE && status !== STATUS_CONTINUE) {
         const error = status === STATUS_ERROR ? (this.#error ?? this.#fetch.error) : new Error(`status ${status}`)
@@ -343,43 +337,30 @@ export class ArmCpu {
     }
   }
 
-  #stopped(): ArmExit {
-    this.#isStopped = true
-    return DEBUG
-  }
-
-  /** Whether a debugger stops before the next instruction. */
-  #stopsHere(hooks: DebugHooks): boolean {
-    const lo = this.#u32[S_PC >>> 2]!
-    // Bit 0 of Thumb is PSTATE.T.
-    const isAArch32 = (this.#system.pstate & PSTATE_NRW) !== 0
-    return hooks.stopsAt(isAArch32 ? (lo & ~1) >>> 0 : lo, this.#u32[(S_PC >>> 2) + 1]!, this.#turn.cost)
-  }
-
   /** An exception has been raised. @returns why the run ends, if it does */
-  #raised(hooks: DebugHooks | null): ArmExit | undefined {
-    if (hooks !== null && !this.#exceptions.isForEl2) {
-      const at = S_FAULT_ADDRESS >>> 2
-      const syndrome = this.#u32[S_FAULT_SYNDROME >>> 2]!
-      if (hooks.stopsFor(syndrome, this.#u32[at]!, this.#u32[at + 1]!)) return this.#stopped()
-    }
+  #raised(): ArmExit | undefined {
+    if (!this.#exceptions.isForEl2 && this.#stops.stopsForException()) return this.#stops.stop()
     return this.#take() ? undefined : this.#exception()
   }
 
   #slice(): number {
     const turn = this.#turn
+    if (!this.#branches.lands()) return STATUS_FAULT
     this.#system.settleAttention()
     const slice = turn.allowSlice()
+    this.#branches.depart()
     const status = this.#interpret(this.state, 0)
+    this.#branches.arrive()
     turn.settle(slice)
     turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
     return status
   }
 
   /** Executes the next instruction, and only it. */
-  #alone(hooks: DebugHooks | null): number {
+  #alone(): number {
     const turn = this.#turn
     const u32 = this.#u32
+    if (!this.#branches.lands()) return STATUS_FAULT
     const status32 = this.#system.status
     this.#space.alone = true
     const word = this.#pinned.pin()
@@ -389,14 +370,16 @@ export class ArmCpu {
     u32[S_ATTENTION >>> 2] = 0
     turn.depart()
     turn.allow(1)
+    this.#branches.depart()
     const status = this.#interpret(this.state, this.state + S_PINNED)
+    this.#branches.arrive()
     u32[S_ALONE >>> 2] = 0
     turn.settle(1)
     turn.arrive(status)
     const hasRetired = status === STATUS_LEAVE || (status === STATUS_EXIT && u32[S_FAULT_SYNDROME >>> 2] === 0)
     if (hasRetired) {
       this.#debug.stepped(word, status32)
-      hooks?.executed()
+      this.#stops.slot.hooks?.executed()
     }
     return status
   }
@@ -410,39 +393,29 @@ export class ArmCpu {
   }
 
   /** What comes between two instructions. @returns why the run ends, if it does */
-  #between(hooks: DebugHooks | null): ArmExit | undefined {
+  #between(): ArmExit | undefined {
     const turn = this.#turn
     const system = this.#system
+    const stops = this.#stops
     this.#space.untag()
     for (;;) {
       if (system.takeStop()) return BUDGET
-      if (system.waits()) return this.#wait()
+      if (system.waits()) return this.#exits.wait()
       const event = system.dueInterrupt
-      if (event !== 0 && hooks?.holdsInterrupts !== true) {
+      if (event !== 0 && !stops.holdsInterrupts) {
         this.#exceptions.interrupt(event)
         turn.addEvent()
-        hooks?.executed()
-        if (hooks !== null && hooks.stopsBetween()) return this.#stopped()
+        stops.slot.hooks?.executed()
+        if (stops.stopsBetween()) return stops.stop()
         continue
       }
       if (turn.mayEnd && turn.remaining <= 0) return BUDGET
       if ((system.pstate & PSTATE_IL) === 0) return undefined
       // An instruction that cannot be fetched comes first.
       if (this.#space.reach() === STATUS_DONE) this.#exceptions.illegalState()
-      const raised = this.#raised(hooks)
+      const raised = this.#raised()
       if (raised !== undefined) return raised
-      if (hooks !== null && hooks.stopsBetween()) return this.#stopped()
-    }
-  }
-
-  #wait(): ArmExit {
-    switch (this.#u32[S_WAITING >>> 2]) {
-      case WAIT_INTERRUPT:
-        return WAIT_FOR_INTERRUPT
-      case WAIT_EVENT:
-        return WAIT_FOR_EVENT
-      default:
-        return PAUSE
+      if (stops.stopsBetween()) return stops.stop()
     }
   }
 
@@ -450,41 +423,16 @@ export class ArmCpu {
   #take(): boolean {
     if (!this.#exceptions.take()) return false
     this.#turn.addEvent()
-    this.#debugger.hooks?.executed()
+    this.#stops.slot.hooks?.executed()
     return true
   }
 
   #exception(): ArmExit {
-    const u32 = this.#u32
-    const syndrome = u32[S_FAULT_SYNDROME >>> 2]!
-    const address = this.#u64[S_FAULT_ADDRESS >>> 3]!
-    const stage = u32[S_FAULT_STAGE >>> 2]!
-    this.#debugger.hooks?.leftToHypervisor()
+    const { hooks } = this.#stops.slot
+    hooks?.leftToHypervisor()
     // The program counter is behind it.
-    if (exceptionClassOf(syndrome) === EC_HVC64) this.#debugger.hooks?.executed()
-    u32[S_FAULT_SYNDROME >>> 2] = 0
-    u32[S_FAULT_STAGE >>> 2] = 0
-    this.#u64[S_FAULT_ADDRESS >>> 3] = 0n
-    if (stage < 2) return { reason: 'exception', syndrome, address }
-    const hpfar = this.#u64[S_FAULT_HPFAR >>> 3]!
-    const described = this.#withAccess(syndrome)
-    if (stage !== STAGE_2_BEYOND) return { reason: 'exception', syndrome: described, address, hpfar }
-    return { reason: 'exception', syndrome: described, address, hpfar, beyond: true }
-  }
-
-  /** Bytes of the instruction at the program counter. */
-  #instructionBytes(): number {
-    const counter = S_PC >>> 2
-    if ((this.#u32[counter]! & 1) === 0 || (this.#system.pstate & PSTATE_NRW) === 0) return 4
-    const word = this.#translation.wordAt(this.#u32[counter]!, this.#u32[counter + 1]!)
-    return word > 0xffff ? 4 : 2
-  }
-
-  /** The syndrome of an abort of stage 2, with what it tells of the access. */
-  #withAccess(syndrome: number): number {
-    if (!tellsAccess(syndrome)) return syndrome
-    const word = this.#translation.wordAt(this.#u32[S_PC >>> 2]!, this.#u32[(S_PC >>> 2) + 1]!)
-    return word < 0 ? syndrome : accessSyndrome(syndrome, word, this.#system.status)
+    if (exceptionClassOf(this.#u32[S_FAULT_SYNDROME >>> 2]!) === EC_HVC64) hooks?.executed()
+    return this.#exits.exception()
   }
 
   /** An import of generated code, across which nothing is thrown. Its arguments come signed. */

@@ -18,7 +18,7 @@ export interface ArmTranslation extends CodeTranslation {
   global: boolean
   /** Bytes of the page that the guest's tables map. */
   pageBytes: number
-  /** Of the engine's TLB; 0. */
+  /** 1: the page is guarded, as bit GP of its descriptor says: BR and BLR lead to landings (FEAT_BTI). Else 0. */
   key: number
   /** The memory is of a Device type: accesses must be aligned. Told of a fault of stage 2, too. */
   device: boolean

@@ -21,7 +21,7 @@ function hotForms(): Map<string, (form: ArmForm) => boolean> {
   const pair = (form: ArmForm): boolean => form.row.operands.startsWith('<Xt>') && valueOf(form, 'w') !== 0
   const table: readonly (readonly [mnemonics: string, isHot: (form: ArmForm) => boolean])[] = [
     ['ADD ADDS SUB SUBS AND ANDS ORR EOR', plain],
-    ['MOVZ MOVN MOVK UBFM SBFM MADD ADR ADRP BL BR BLR RET', always],
+    ['MOVZ MOVN MOVK UBFM SBFM MADD ADR ADRP BL RET', always],
     ['B B.<cond> CBZ CBNZ TBZ TBNZ', inPage],
     ['LDR STR', simple],
     ['LDRB STRB LDRH STRH LDRSW LDUR STUR', offset],

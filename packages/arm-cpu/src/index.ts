@@ -11,6 +11,7 @@ export { ArmEngine, CODE_CACHE_BYTES, prepareArmEngine, type ArmEngineOptions } 
 export type { ArmExit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'
 export type { ArmCounter } from './host.ts'
+export { KEY_GUARDED } from './landings.ts'
 export {
   TRANSLATE_FETCH,
   TRANSLATE_PAN,

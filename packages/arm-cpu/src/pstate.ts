@@ -8,6 +8,8 @@
 export const PSTATE_SP = 1
 /** Exception level: 1. Level 0 has no bit. */
 export const PSTATE_EL1: number = 1 << 2
+/** Where the exception level is. */
+export const PSTATE_EL_SHIFT = 2
 /** Both bits of the exception level. */
 export const PSTATE_EL: number = 3 << 2
 /** AArch32. */
@@ -24,7 +26,8 @@ export const PSTATE_A: number = 1 << 8
 export const PSTATE_D: number = 1 << 9
 /** All four masks. */
 export const PSTATE_DAIF: number = PSTATE_D | PSTATE_A | PSTATE_I | PSTATE_F
-/** Kind of the branch that led here. */
+/** Kind of the branch that led here: `BTYPE_*`. */
+export const PSTATE_BTYPE_SHIFT = 10
 export const PSTATE_BTYPE: number = 3 << 10
 /** Speculative store bypassing is safe. */
 export const PSTATE_SSBS: number = 1 << 12

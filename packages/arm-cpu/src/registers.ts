@@ -2,7 +2,6 @@ import type { MachineMemory } from '@retrap/memory'
 import { KEYS } from './pointer-keys.ts'
 import type { KeyName } from './pointer-keys.ts'
 import {
-  PSTATE_BTYPE,
   PSTATE_DAIF,
   PSTATE_EL1,
   PSTATE_FIELDS,
@@ -223,7 +222,7 @@ export class ArmRegisters {
   }
   set pstate(value: number) {
     if (!isPstate(value)) throw new RangeError(`PSTATE of ${value}: expected EL0, or user mode of AArch32, or EL1`)
-    const fields = (value & PSTATE_NRW) !== 0 ? PSTATE_FIELDS32 | PSTATE_T | PSTATE_IT : PSTATE_FIELDS & ~PSTATE_BTYPE
+    const fields = (value & PSTATE_NRW) !== 0 ? PSTATE_FIELDS32 | PSTATE_T | PSTATE_IT : PSTATE_FIELDS
     this.#system.status = ((value & fields) | this.#system.flags) >>> 0
     this.#system.settleAttention()
   }

@@ -31,6 +31,8 @@ export const S_ITERATIONS = 332
 export const S_ATTENTION = 336
 export const S_ALONE = 340
 export const S_FETCH_STATUS = 348
+/** Not 0: the TLB may have guarded pages, so that BR and BLR look where they lead. 32 bits. */
+export const S_GUARDS = 356
 /** Floating-point control register. 32 bits. */
 export const S_FPCR = 360
 /** Floating-point status register. 32 bits. */
@@ -78,6 +80,11 @@ export const S_EXCLUSIVE_VALUE = 480
 export const S_KEYS = 496
 /** What LDRAA and LDRAB have authenticated last, and the pointer that it was, 64 bits each; then the key, 32 bits. */
 export const S_AUTHENTICATED = 608
+/**
+ * What generated code has of PSTATE.BTYPE: what was left of the budget after the last BR or BLR, and what it has set, 0 for
+ * none. It is PSTATE's for as long as that much is left. 32 bits each.
+ */
+export const S_BRANCH = 632
 /** V0 to V31, 128 bits each. */
 export const S_V = 640
 /**
@@ -111,7 +118,7 @@ export const S_LEVELS = 1176
 export const S_TAKES_EXCEPTIONS = 1248
 /** What software step has executed; see `Debug`. 32 bits. */
 export const S_STEPPED = 1252
-/** Where a return with an authenticated address goes. 64 bits. */
+/** Where a return with an authenticated address goes, or a branch that TypeScript makes. 64 bits. */
 export const S_RETURN = 1256
 /** The system registers of `SYSTEM_REGISTERS`, 64 bits each. */
 export const S_SYSTEM = 1264

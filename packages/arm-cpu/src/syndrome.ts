@@ -16,6 +16,7 @@ export const exceptionClassOf = (esr: number): number => esr >>> 26
 export const EC_UNKNOWN = 0
 export const EC_WAIT = 0x01
 export const EC_FP = 0x07
+export const EC_BRANCH_TARGET = 0x0d
 export const EC_ILLEGAL_STATE = 0x0e
 export const EC_CP15 = 0x03
 export const EC_CP15_PAIR = 0x04
@@ -44,6 +45,8 @@ export const PC_ALIGNMENT_FAULT: number = syndrome(EC_PC_ALIGNMENT, 0)
 /** A base that is a stack pointer and no multiple of 16. */
 export const SP_ALIGNMENT_FAULT: number = syndrome(EC_SP_ALIGNMENT, 0)
 
+/** A branch to what is no landing of it, in a guarded page. @param type - PSTATE.BTYPE */
+export const branchTargetFault = (type: number): number => syndrome(EC_BRANCH_TARGET, type)
 /** PSTATE.IL is set. */
 export const ILLEGAL_STATE: number = syndrome(EC_ILLEGAL_STATE, 0)
 /** A breakpoint at the address of an instruction. */

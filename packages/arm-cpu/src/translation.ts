@@ -4,6 +4,8 @@ import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_CACHE, ACCESS_UNPRIVILEGED } from './access-flags.ts'
+import { AARCH32, RIGHTS, SET_AARCH32 } from './access-rights.ts'
+import type { Rights } from './access-rights.ts'
 import {
   newTranslation,
   translate,
@@ -13,6 +15,7 @@ import {
   TRANSLATE_WRITE,
 } from './host.ts'
 import type { ArmHost, ArmTranslation } from './host.ts'
+import { KEY_GUARDED } from './landings.ts'
 import {
   S_FAULT_ADDRESS,
   S_FAULT_HPFAR,
@@ -57,16 +60,6 @@ const pageHigh = (lo: number, hi: number): number => {
   return ((high & 0x80_0000) === 0 ? high : high | 0xff00_0000) >>> 0
 }
 
-/** Sets of the TLB: what EL0 may do, what EL1 may do, and what EL1 may do with PSTATE.PAN. */
-const SET_EL0 = 0
-const SET_EL1 = 1
-const SET_EL1_PAN = 2
-
-/** What EL0 may do in AArch32, whose code is another. */
-const SET_AARCH32 = 3
-
-/** How many sets there are. */
-export const TLB_SETS = 4
 /**
  * Bits of the high word of an address that may be a tag, TCR_EL1.TBI: the operand of a TLBI has none, and the entries of a
  * page have those that it was accessed with. Where they are no tag they are those of bit 55.
@@ -76,37 +69,6 @@ export const TLB_TAG = 0xff00_0000
 /** The processors of each machine, whose TLBs hear of each other's TLBI. */
 const ofMachines = /*#__PURE__*/ new WeakMap<object, Translation[]>()
 
-/** The rights of a processor's accesses: `TRANSLATE_*` for data, for data with the rights of EL0 (LDTR, STTR), for code. */
-interface Rights {
-  readonly set: number
-  readonly data: number
-  readonly unprivilegedSet: number
-  readonly unprivileged: number
-  readonly code: number
-}
-
-const EL1_AS_EL0 = { unprivilegedSet: SET_EL0, unprivileged: TRANSLATE_UNPRIVILEGED, code: 0 }
-const EL1 = { set: SET_EL1, data: 0 }
-const EL1_PAN = { set: SET_EL1_PAN, data: TRANSLATE_PAN }
-
-/** Number of S_RIGHTS: EL0 in AArch32. */
-const AARCH32 = 5
-
-/** By the number of S_RIGHTS: EL0; EL1; EL1 with PAN; the last two with UAO; EL0 in AArch32. */
-const RIGHTS: readonly Rights[] = [
-  { ...EL1_AS_EL0, set: SET_EL0, data: TRANSLATE_UNPRIVILEGED, code: TRANSLATE_UNPRIVILEGED },
-  { ...EL1, ...EL1_AS_EL0 },
-  { ...EL1_PAN, ...EL1_AS_EL0 },
-  { ...EL1, unprivilegedSet: SET_EL1, unprivileged: 0, code: 0 },
-  { ...EL1_PAN, unprivilegedSet: SET_EL1_PAN, unprivileged: TRANSLATE_PAN, code: 0 },
-  {
-    set: SET_AARCH32,
-    data: TRANSLATE_UNPRIVILEGED,
-    unprivilegedSet: SET_AARCH32,
-    unprivileged: TRANSLATE_UNPRIVILEGED,
-    code: TRANSLATE_UNPRIVILEGED,
-  },
-]
 /** Bit of S_RIGHTS: every access must be aligned to its element, SCTLR_ELx.A. */
 const STRICT = 8
 /** Bit of S_RIGHTS: watchpoints may match, so that no access may be made without a look at them. */
@@ -357,6 +319,12 @@ export class Translation {
     if ((lo & 1) !== 0) return this.#thumbAt(lo - 1, hi)
     const into = this.#walked
     return this.code(lo, hi, into) && into.ma >= 0 ? (this.#memory.u32[into.ma >>> 2] as number) : -1
+  }
+
+  guardedWordAt(lo: number, hi: number): number {
+    const into = this.#walked
+    const isFound = (lo & 3) === 0 && this.code(lo, hi, into) && into.ma >= 0
+    return isFound && into.key === KEY_GUARDED ? (this.#memory.u32[into.ma >>> 2] as number) : -1
   }
 
   #thumbAt(lo: number, hi: number): number {

@@ -201,7 +201,7 @@ describe('system registers of EL1', () => {
 
   test.each([
     // msr sctlr_el1, x0
-    ['sctlr_el1', 0xd518_1000, 0x1000_fcdd_fbbfn],
+    ['sctlr_el1', 0xd518_1000, 0x1018_fcdd_fbbfn],
     // msr tcr_el1, x0; msr vbar_el1, x0; msr spsr_el1, x0; msr contextidr_el1, x0; msr ttbr0_el1, x0
     ['tcr_el1', 0xd518_2040, 0x0198_07f7_ffff_ffbfn],
     ['vbar_el1', 0xd518_c000, 0xffff_ffff_ffff_f800n],

@@ -106,7 +106,9 @@ export { Turn } from './turn.ts'
 export { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME, UNIT_SLOW } from './unit-outcome.ts'
 export {
   TLB_EXECUTE,
+  TLB_FLAGS,
   TLB_INDEX_MASK,
+  TLB_KEY_SHIFT,
   TLB_READ,
   TLB_SET_BYTES,
   TLB_WRITE,

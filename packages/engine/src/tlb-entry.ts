@@ -1,6 +1,7 @@
 import { PAGE_SHIFT } from '@retrap/memory'
+import { TLB_KEY_SHIFT } from './tlb-layout.ts'
 
-// The last word of a TLB entry, which generated code does not read.
+// The last word of a TLB entry, of which generated code reads the key at most.
 /** Valid in every address space. */
 export const FLAG_GLOBAL = 1
 export const FLAG_VALID = 0x20
@@ -9,9 +10,8 @@ export const FLAG_NOTED_GLOBAL = 0x40
 /** The entry is in the journal of the other entries; it may be in both. */
 export const FLAG_NOTED_LOCAL = 0x80
 export const FLAG_NOTED = 0xc0
-/** Protection key, five bits. */
-const KEY_SHIFT = 8
-const FLAG_KEY = 0x1f00
+/** Protection key. */
+const FLAG_KEY: number = 0x1f << TLB_KEY_SHIFT
 /** Page size of the guest's tables, log2 of the count of 4 KiB pages in it, five bits. */
 export const SIZE_SHIFT = 16
 export const FLAG_SIZE = 0x1f_0000
@@ -33,10 +33,10 @@ export interface TlbPage {
 /** Returns the flags of a page. */
 export function pageFlags({ global, pageBytes, key }: TlbPage): number {
   const size = 31 - PAGE_SHIFT - Math.clz32(pageBytes)
-  return (global ? FLAG_GLOBAL : 0) | (size << SIZE_SHIFT) | (key << KEY_SHIFT)
+  return (global ? FLAG_GLOBAL : 0) | (size << SIZE_SHIFT) | (key << TLB_KEY_SHIFT)
 }
 
 /** Returns whether a page has one of some protection keys, one bit each. */
 export function hasKey(flags: number, keys: number): boolean {
-  return ((keys >>> ((flags & FLAG_KEY) >>> KEY_SHIFT)) & 1) !== 0
+  return ((keys >>> ((flags & FLAG_KEY) >>> TLB_KEY_SHIFT)) & 1) !== 0
 }

@@ -42,7 +42,7 @@ const MOST_PARKED = 8192
  * It has a set for each access mode: what selects an access's permissions beside the guest's tables, such as the privilege
  * level. A set has three direct-mapped tables (read, write, execute) of 16384 entries of 16 bytes: 64-bit tag (linear
  * address of the page), 32-bit machine address of the page (read, write) or of the code page's slot table (execute), and
- * a word of flags that generated code does not read. Generated code subtracts the tag from an address and compares the
+ * a word of flags, of which generated code reads the key at most. Generated code subtracts the tag from an address and compares the
  * distance with the page size. An invalid tag lies in a page with other index bits, so that the distance is always larger.
  *
  * One more set, the miss set, never holds an entry: with it every access takes the slow path.

@@ -12,8 +12,9 @@ import { fetchLinux } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const COMPILER = 'arm-linux-gnueabihf-gcc'
+const COMPILER64 = 'aarch64-linux-gnu-gcc'
 const hasApt = await Apt.isAvailable()
-const canRun = hasApt && hasProgram(COMPILER)
+const canRun = hasApt && hasProgram(COMPILER) && hasProgram(COMPILER64)
 if (!canRun) console.warn('SKIPPED: programs of armhf need apt and a cross compiler')
 
 const DEADLINE_MS = 240_000
@@ -24,7 +25,11 @@ const LIBRARIES = ['libc.so.6', 'libresolv.so.2', 'ld-linux-armhf.so.3']
 /** Of `programs/armhf.c`: a line for each part, none of which found anything wrong. */
 const PARTS = ['counter', 'threads', 'signals', 'devices'].map((part) => `OK ${part}\n`).join('')
 
-/** Everything that runs is of 32 bits but for the kernel. */
+const FLAGS64 = ['-O2', '-nostdlib', '-static', '-ffreestanding', '-mbranch-protection=standard', '-Wl,-z,force-bti']
+/** Of `programs/branch-targets.c`, whose pages are guarded. */
+const GUARDED = ['calls and jumps', 'landings', 'bad calls', 'bad jumps'].map((part) => `OK ${part}\n`).join('')
+
+/** Everything that runs is of 32 bits but for the kernel, and one program for FEAT_BTI. */
 describe.skipIf(!canRun)("armhf programs on Debian's arm64 kernel", () => {
   let folder = ''
   let kernel = ''
@@ -41,21 +46,27 @@ describe.skipIf(!canRun)("armhf programs on Debian's arm64 kernel", () => {
     const [stat, dynamic, libc] = found as [string, string, string]
     const executable = async (path: string, from: string) =>
       ({ kind: 'file', path, mode: 0o755, data: await readFile(from) }) as const
-    const programs = ['arm', 'thumb'].map((set) => {
-      const file = join(folder, set)
-      const source = join(import.meta.dirname, 'programs', 'armhf.c')
-      const flags = [...FLAGS, ...TARGET, `-m${set}`, '-Wa,-mimplicit-it=always', '-Wl,-z,noexecstack']
-      const { status, stderr } = spawnSync(COMPILER, [...flags, '-o', file, source])
+    const compiled = async (compiler: string, name: string, from: string, flags: readonly string[]) => {
+      const file = join(folder, name)
+      const source = join(import.meta.dirname, 'programs', from)
+      const { status, stderr } = spawnSync(compiler, [...flags, '-o', file, source])
       if (status !== 0) throw new Error(String(stderr))
-      return executable(set, file)
-    })
+      return executable(name, file)
+    }
+    const flags32 = [...FLAGS, ...TARGET, '-Wa,-mimplicit-it=always', '-Wl,-z,noexecstack']
+    const programs = [
+      ...['arm', 'thumb'].map((set) => compiled(COMPILER, set, 'armhf.c', [...flags32, `-m${set}`])),
+      compiled(COMPILER64, 'guarded', 'branch-targets.c', FLAGS64),
+    ]
     sum = createHash('sha256')
       .update(await readFile(join(stat, 'bin/busybox')))
       .digest('hex')
     const commands = [
       'mount -t proc proc /proc',
       'mount -t devtmpfs devtmpfs /dev',
-      ...['arm', 'thumb', 'usr/busybox sha256sum /bin/busybox'].map((each) => `echo "${MARK}${each}"; /${each}`),
+      ...['arm', 'thumb', 'guarded', 'usr/busybox sha256sum /bin/busybox'].map(
+        (each) => `echo "${MARK}${each}"; /${each}`,
+      ),
       `echo "${MARK}awk"; awk 'BEGIN { print 1 / 3, 22 / 7 }'`,
       `echo "${MARK}end"; poweroff -f`,
     ]
@@ -96,6 +107,7 @@ describe.skipIf(!canRun)("armhf programs on Debian's arm64 kernel", () => {
       }
       expect(parts.get('arm')).toBe(`${PARTS}PASSED\n`)
       expect(parts.get('thumb')).toBe(`${PARTS}PASSED\n`)
+      expect(parts.get('guarded')).toBe(GUARDED)
       expect(parts.get('usr/busybox sha256sum /bin/busybox')).toBe(`${sum}  /bin/busybox\n`)
       expect(parts.get('awk')).toBe('0.333333 3.14286\n')
       expect(parts.has('end')).toBe(true)

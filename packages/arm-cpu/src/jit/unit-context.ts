@@ -3,7 +3,8 @@ import type { I32Callee, InstructionExits } from '@retrap/engine'
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import { ACCESS_MODIFY, ACCESS_WRITE } from '../access-flags.ts'
-import { ArmContext, misalignment, PAGE_END } from '../context.ts'
+import { misalignment, PAGE_END } from '../alignment.ts'
+import { ArmContext } from '../context.ts'
 import type { ContextParts } from '../context.ts'
 import type { FlagStore } from '../flags.ts'
 import type { UnitRegisters } from './unit-registers.ts'
@@ -44,6 +45,10 @@ export class UnitContext extends ArmContext {
 
   override writeLink(value: I64): void {
     this.#registers.write(30, value)
+  }
+
+  override remaining(): I32 {
+    return this.#exits.remaining()
   }
 
   override linear(offset: I64): I64 {

@@ -1,7 +1,9 @@
 import { I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { fieldOf, signedField, valueOf } from '../form.ts'
+import { branchTypeOf } from '../landings.ts'
 import type { Semantics } from '../semantics.ts'
+import { branchIndirect } from './indirect-branches.ts'
 import { isWide } from './widths.ts'
 
 /** Branches, and the addresses of code. */
@@ -60,10 +62,11 @@ const branchBit: Semantics = {
 const branchRegister: Semantics = {
   selectors: '',
   ends: true,
+  small: (row, word) => branchTypeOf(row.mnemonic, fieldOf(row, 'n', word)),
   emit(c, form) {
     const target = c.n(true)
-    if (form.row.mnemonic === 'BLR') c.writeLink(c.next())
-    c.jump(target)
+    if (form.row.mnemonic === 'RET') c.jump(target)
+    else branchIndirect(c, target, form.row.mnemonic === 'BLR')
   },
 }
 

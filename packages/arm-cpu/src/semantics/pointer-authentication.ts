@@ -2,7 +2,8 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
-import { valueOf } from '../form.ts'
+import { fieldOf, valueOf } from '../form.ts'
+import { branchTypeOf, landingsOf } from '../landings.ts'
 import { KEYS } from '../pointer-keys.ts'
 import type { KeyName } from '../pointer-keys.ts'
 import { R_M, R_N } from '../record.ts'
@@ -16,6 +17,7 @@ import {
   SIGNATURE_BYTES,
   SIGNATURES,
 } from '../state-layout.ts'
+import { branchIndirect } from './indirect-branches.ts'
 import { buildQarma5 } from './qarma.ts'
 
 /**
@@ -205,6 +207,7 @@ const HANDLED: ReadonlySet<number> = new Set([2, 3, 4, 5, 16])
 /** All hints; the others do nothing. */
 const hint: Semantics = {
   selectors: 'yw',
+  small: (_row, word) => landingsOf(word),
   emit(c, form) {
     const number = (valueOf(form, 'y') << 3) | valueOf(form, 'w')
     const operation = operationOfHint(number)
@@ -241,13 +244,14 @@ const strip: Semantics = {
 const branch: Semantics = {
   selectors: '',
   ends: true,
+  small: (row, word) => branchTypeOf(row.mnemonic, fieldOf(row, 'n', word)),
   emit(c, form) {
     const { mnemonic } = form.row
     const zero = mnemonic.endsWith('Z')
     const key = (zero ? mnemonic.slice(0, -1) : mnemonic).endsWith('A') ? 'IA' : 'IB'
     const target = c.let(authenticatedIfEnabled(c, c.n(true), zero ? I64.of(0) : c.m(true), key))
-    if (mnemonic.startsWith('BL')) c.writeLink(c.next())
-    c.jump(target)
+    if (mnemonic.startsWith('RET')) c.jump(target)
+    else branchIndirect(c, target, mnemonic.startsWith('BL'))
   },
 }
 

@@ -22,6 +22,8 @@ export const SCTLR_UCI: number = 1 << 26
 export const SCTLR_UCT: number = 1 << 15
 /** DC ZVA of EL0 is not trapped. */
 export const SCTLR_DZE: number = 1 << 14
+/** PACIASP and PACIBSP are no landings of any jump: of EL0, and in the next bit of EL1; upper word. */
+export const SCTLR_BT_SHIFT = 3
 /** PSTATE.SSBS after an exception to EL1; upper word. */
 export const SCTLR_DSSBS: number = 1 << 12
 

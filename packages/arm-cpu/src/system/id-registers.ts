@@ -15,6 +15,7 @@ id_aa64pfr0_el1   RAS        28  1
 id_aa64pfr0_el1   DIT        48  1
 id_aa64pfr0_el1   CSV2       56  1
 id_aa64pfr0_el1   CSV3       60  1
+id_aa64pfr1_el1   BT         0   1
 id_aa64pfr1_el1   SSBS       4   2
 id_aa64dfr0_el1   DebugVer   0   6
 id_aa64dfr0_el1   BRPs       12  5

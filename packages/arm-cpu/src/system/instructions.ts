@@ -3,6 +3,7 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { R_LENGTH, STATUS_DONE, STATUS_EXIT, STATUS_JUMP } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { ArmHost } from '../host.ts'
+import { branchTypeOf, BTYPE_CALL, BTYPE_GUARDED_JUMP, BTYPE_JUMP } from '../landings.ts'
 import {
   PSTATE_DAIF,
   PSTATE_DIT,
@@ -15,7 +16,7 @@ import {
   PSTATE_UAO,
 } from '../pstate.ts'
 import { HOST_FP, R_WORD } from '../record.ts'
-import { S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
+import { S_BRANCH, S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
 import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
 import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from './controls.ts'
 import type { Exceptions } from './exceptions.ts'
@@ -119,6 +120,8 @@ export class SystemInstructions {
     switch (row.operation) {
       case 'exception':
         return this.#call(row.mnemonic, fieldOf(row, 'i', word))
+      case 'branch-register':
+        return this.#branch(branchTypeOf(row.mnemonic, fieldOf(row, 'n', word)))
       case 'exception-return':
         return this.#exceptions.return(S_RETURN)
       case 'pstate':
@@ -165,6 +168,19 @@ export class SystemInstructions {
     else if (kind.operation === 'translate') return s.translation.translateAddress(encoding, lo, hi)
     else if (kind.operation === 'invalidate') return s.translation.invalidateCache(lo, hi)
     return STATUS_DONE
+  }
+
+  /** BR or BLR: what it leads to is looked at before the next instruction. @param type - as `branchTypeOf` has it */
+  #branch(type: number): number {
+    const s = this.#state
+    const isGuarded = s.translation.guardedWordAt(s.word(S_PC), s.word(S_PC + 4)) >= 0
+    s.setWord(S_BRANCH + 4, type === BTYPE_GUARDED_JUMP && !isGuarded ? BTYPE_JUMP : type)
+    if (type === BTYPE_CALL) {
+      s.advance(4)
+      s.copy(S_PC, S_X + 8 * 30)
+    }
+    s.copy(S_RETURN, S_PC)
+    return STATUS_EXIT
   }
 
   /** SVC, HVC, SMC, BRK, HLT, DCPS. */

@@ -20,7 +20,7 @@ const ROWS = `
 3 0 0 0 0     midr_el1         r      @vpidr_el2
 3 0 0 0 5     mpidr_el1        r      @vmpidr_el2
 3 0 0 0 6     revidr_el1       r      .           TID1
-3 0 1 0 0     sctlr_el1        rw     0-5,7-9,12-16,18-19,23,26-27,30-31,44+11,20,22,28-29   TVM,TRVM
+3 0 1 0 0     sctlr_el1        rw     0-5,7-9,12-16,18-19,23,26-27,30-31,35-36,44+11,20,22,28-29   TVM,TRVM
 3 0 1 0 1     actlr_el1        rw     .           TACR
 3 0 1 0 2     cpacr_el1        rw     20-21       TCPAC
 3 0 2 0 0     ttbr0_el1        rw     all         TVM,TRVM

@@ -80,6 +80,8 @@ export interface SystemTranslation {
   controlsChanged(): void
   /** TTBR0_EL1 or TTBR1_EL1 has been written. @returns whether the address space is another */
   tableChanged(): boolean
+  /** The instruction at an address if its page is guarded; else −1. */
+  guardedWordAt(lo: number, hi: number): number
   /** TLBI: by its encoding, with the register's value. */
   invalidate(encoding: number, lo: number, hi: number): void
   /** AT: by its encoding; writes PAR_EL1. @returns a status */

@@ -14,6 +14,7 @@ _start:
     ldr x20, =vectors
     msr vbar_el1, x20
     msr oslar_el1, xzr
+    bl map
     ldr x28, =CASES
     ldr x29, =RESULTS
     ldr x27, [x28]
@@ -88,7 +89,9 @@ note:
     orr x23, x23, x24
     mrs x24, s3_3_c4_c2_6 // SSBS
     orr x23, x23, x24
-    ldr x24, =SAFE_SCTLR
+    // With PSTATE.PAN nothing may be loaded yet.
+    mov x24, #(SAFE_SCTLR & 0xffff)
+    movk x24, #(SAFE_SCTLR >> 16), lsl #16
     mrs x25, sctlr_el1
     msr sctlr_el1, x24
     mov x24, #(3 << 20)
@@ -112,17 +115,33 @@ note:
     msr vbar_el1, x20
     msr tpidr_el1, xzr
     msr mdscr_el1, xzr
-    msr ttbr0_el1, xzr
+    bl map
     msr ttbr1_el1, xzr
-    msr tcr_el1, xzr
     msr par_el1, xzr
     add x28, x28, #128
     add x29, x29, #128
     sub x27, x27, #1
     b next
 
+// For cases with the MMU on: a block of 1 GiB that both levels may read and execute, guarded.
+map:
+    ldr x20, =table
+    msr ttbr0_el1, x20
+    mov x20, #25
+    msr tcr_el1, x20
+    isb
+    tlbi vmalle1
+    dsb ish
+    ret
+
 finish:
     // PSCI's SYSTEM_OFF
     ldr w0, =0x84000008
     hvc #0
     b finish
+
+    .balign 4096
+table:
+    .quad 0
+    .quad 0x00040000400007c1
+    .zero 4096 - 16

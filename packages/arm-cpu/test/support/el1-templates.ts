@@ -10,6 +10,8 @@ export interface Case {
   readonly pstate: number
   readonly x: readonly [bigint, bigint, bigint]
   readonly sctlr: number
+  /** Its upper word. */
+  readonly sctlrHigh: number
   readonly cpacr: number
   readonly cntkctl: number
   readonly spEl0: bigint
@@ -58,6 +60,7 @@ function template(
     pstate: pstateOf(random, modes),
     x: [wide(random), wide(random), STACK],
     sctlr: sctlrOf(random),
+    sctlrHigh: 0,
     cpacr: 3 << 20,
     cntkctl: random() & 0x3ff,
     spEl0: STACK - 0x1000n,
@@ -110,6 +113,12 @@ const MAINTENANCE: readonly (readonly [name: string, op1: number, m: number, op2
   ['tlbi rvaale1', 0, 6, 7, 8],
   ['tlbi alle2', 4, 7, 0, 8],
   ['at s12e1r', 4, 8, 4],
+]
+
+/** BTI, BTI c, j and jc; PACIASP, PACIBSP, PACIAZ; NOP; BRK, HLT, UDF; SVC; B .+4; ADD X0, X0, X1. */
+const LANDINGS = [
+  0xd503_241f, 0xd503_245f, 0xd503_249f, 0xd503_24df, 0xd503_233f, 0xd503_237f, 0xd503_231f, 0xd503_201f, 0xd420_0000,
+  0xd440_0000, 0, 0xd400_0001, 0x1400_0001, 0x8b01_0000,
 ]
 
 /** All templates. */
@@ -206,6 +215,25 @@ export function templates(): Template[] {
         compared: 0n,
       }),
     )
+  }
+  // Branches, and returns with BTYPE, to what is a landing or none; where the MMU is on, in a guarded page.
+  const guarded = (random: Random): Partial<Case> => ({
+    x: [wide(random), BigInt(SLOT + 8), BigInt(SLOT + 8)],
+    pstate: (pstateOf(random, ANY) | (random() & 0xc00)) >>> 0,
+    sctlr: sctlrOf(random) | (random() % 4 === 0 ? 0 : 1),
+    sctlrHigh: random() & 0x18,
+  })
+  for (const landing of LANDINGS) {
+    // mov x16, x1; br x16; the same with x17; nop; br x1; blr x2
+    for (const branch of [
+      [0xaa01_03f0, 0xd61f_0200],
+      [0xaa01_03f1, 0xd61f_0220],
+      [0xd503_24df, 0xd61f_0020],
+      [0xd503_24df, 0xd63f_0040],
+    ]) {
+      all.push(template('branch to a landing', () => [...branch, landing], { registers: guarded, compared: 0n }))
+    }
+    all.push(template('return to a landing', () => [landing], { registers: guarded, compared: 0n }))
   }
   const saved = (random: Random): bigint =>
     BigInt(((random() & 0xf1f0_1300) | 0xc0 | pick(random, [0, 0, 4, 5, 5, 1, 8, 9, 12, 13, 2, 6, 7])) >>> 0)

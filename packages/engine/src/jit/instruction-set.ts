@@ -124,6 +124,8 @@ export interface InstructionExits {
   readonly onMiss: MissAction
   /** Returns the linear address of the page of its first byte. */
   pageBase(): I64
+  /** Returns what is left of the budget where the instruction has retired. */
+  remaining(): I32
   /** The interpreter executes the instruction: nothing has changed. */
   interpret(): void
   /** Leaves as {@link InstructionExits.interpret} does, after a page was not found in the TLB. */

@@ -213,6 +213,7 @@ export class RegionTranslator<Form> {
     return {
       onMiss,
       pageBase: () => frame.linear(insn.page.delta),
+      remaining: () => frame.budget.get.sub(frame.pending + 1),
       interpret: () => interpret(UNIT_RESUME, 'rare'),
       miss: () => (onMiss === 'leave' ? interpret(UNIT_RESUME, 'device') : interpret(UNIT_SLOW, 'miss')),
       fail: (status) => this.#exits.fail(status, insn, frame.pending),

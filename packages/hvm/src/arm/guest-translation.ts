@@ -1,3 +1,4 @@
+import { KEY_GUARDED } from '@retrap/arm-cpu'
 import type { ArmTranslation } from '@retrap/arm-cpu'
 import {
   ARM_FETCH,
@@ -75,6 +76,7 @@ export class ArmGuestTranslation {
     into.device = walk.device
     into.attributes = walk.attributes
     into.global = walk.global
+    into.key = walk.guarded ? KEY_GUARDED : 0
     into.pageBytes = walk.pageBytes
     into.cacheable = true
     return this.#locate(walk.ipa, access, into)

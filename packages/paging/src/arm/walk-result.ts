@@ -38,6 +38,8 @@ export class ArmWalkResult {
   attributes: number
   /** The translation is that of all ASIDs; of long formats, and without stage 1. */
   global: boolean
+  /** The page is guarded: branches to computed addresses lead to instructions that say so. Of AArch64's formats. */
+  guarded: boolean
   /** IPA of the descriptor that decided, or that could not be read. */
   tableIpa: number
   /** Words of the descriptor read last. */
@@ -52,6 +54,7 @@ export class ArmWalkResult {
     this.device = false
     this.attributes = 0
     this.global = false
+    this.guarded = false
     this.tableIpa = 0
     this.entry = new Uint32Array(2)
   }

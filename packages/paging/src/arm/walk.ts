@@ -51,6 +51,7 @@ export function walkArm(
 ): number {
   result.status = 0
   result.domain = false
+  result.guarded = false
   result.level = 0
   switch (context.format) {
     case ArmFormat.OFF:
@@ -124,6 +125,7 @@ const AP_READ_ONLY = 1 << 7
 const ACCESS_FLAG_BIT = 1 << 10
 const NOT_GLOBAL = 1 << 11
 // … and of the high one.
+const GUARDED = 1 << 18
 const DIRTY_MODIFIER = 1 << 19
 const PXN = 1 << 21
 const UXN = 1 << 22
@@ -220,6 +222,7 @@ function finishLong(
   // Device memory has 0000 in the upper half.
   result.device = (result.attributes & 0xf0) === 0
   result.global = (entryLo & NOT_GLOBAL) === 0
+  result.guarded = (entryHi & GUARDED) !== 0 && context.format === ArmFormat.LONG_64
   return ARM_WALK_OK
 }
 

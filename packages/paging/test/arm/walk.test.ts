@@ -135,6 +135,15 @@ describe('long descriptors (VMSAv8-64)', () => {
     expect(walk({ ...registers, tcrHi: 5 | (1 << 9) }, page(bits, tableBits), VA, access).text).toBe(MAPPED)
   })
 
+  test('GP says whether the page is guarded, a block too', () => {
+    const guarded = 1n << 50n
+    const fetched = (tables: SparseTables): boolean => walk(registers, tables, VA, ARM_FETCH).result.guarded
+    expect([fetched(page(0x400n)), fetched(page(0x400n | guarded))]).toEqual([false, true])
+    // In a table's descriptor it is no such bit.
+    expect(fetched(page(0x400n, guarded))).toBe(false)
+    expect(fetched(table([L1, BigInt(L2) | 3n], [L2 + 0x91 * 8, 0x4000_0401n | guarded]))).toBe(true)
+  })
+
   test('SCTLR.WXN: what may be written is not executed', () => {
     const wxn = { ...registers, sctlr: 1 | (1 << 19) }
     expect(walk(wxn, page(0x400n), VA, ARM_FETCH).text).toBe('fault 0xf')

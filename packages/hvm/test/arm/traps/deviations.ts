@@ -20,11 +20,6 @@ const PAN = 1 << 22
 /** Trapped WFE, whose condition is valid: always. */
 const WFE = 0x7e0_0001n
 
-/** SPSR: BTYPE; N, Z, C, V and DIT, see compare.ts. */
-const BTYPE = 3n << 10n
-const LEFT = 0xf100_0000n
-const isButBtype = (a: bigint, b: bigint): boolean => (a | BTYPE | LEFT) === (b | BTYPE | LEFT)
-
 /** PAR_EL1: the sharing of memory; whether it is Device, or Normal and not cached. */
 const SHARING = 3n << 7n
 const isUncached = (par: bigint): boolean => [0x04n, 0x44n].includes(par >> 56n)
@@ -85,14 +80,6 @@ const DEVIATIONS: readonly {
       (ours.par | SHARING) === (theirs.par | SHARING),
     because:
       'PAR_EL1.SH is 0b10 for Device memory and for Normal memory that is not cached; QEMU has the descriptor’s.',
-  },
-  {
-    is: ({ name }, ours, theirs) =>
-      /^bl?r of /.test(name) &&
-      ours.esr === theirs.esr &&
-      isButBtype(ours.spsr, theirs.spsr) &&
-      isButBtype(ours.spsrEl1, theirs.spsrEl1),
-    because: 'ID_AA64PFR1_EL1.BT: without FEAT_BTI, BTYPE of an SPSR is RES0.',
   },
   {
     is: ({ name }, ours) => name === 'wfe' && [ours.esr, ours.esrEl1].includes(WFE),
