@@ -58,6 +58,7 @@ as it is: do not restore files of people whom you would not let choose your opti
 const REPLAY_HELP = `
 Nothing is read from disks and networks, and nothing is written to them: what came from them is in the recording. Kernels and
 firmware are read again by their names; images are opened. A machine that goes on by --go-live finds its disks as they are now.
+With -- --gdb tcp:127.0.0.1:1234, gdb goes through the recording in both directions; it begins at its start, or at --goto.
 The command line in the file is run as it is: do not replay files of people whom you would not let choose your options.`
 
 /**

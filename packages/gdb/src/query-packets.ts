@@ -13,6 +13,8 @@ const FEATURES = [
   'hwbreak+',
 ].join(';')
 
+const REVERSE_FEATURES = 'ReverseStep+;ReverseContinue+'
+
 /** Bits of `sstepbits`, as QEMU's server has them: single step, no interrupts, no timers. */
 const STEP_ENABLE = 1
 const STEP_HOLD = 2
@@ -30,7 +32,7 @@ export async function answerQuery(state: ClientState, packet: string): Promise<s
       const offered = new Set(rest.split(';'))
       state.understands.softwareBreakpoints = offered.has('swbreak+')
       state.understands.hardwareBreakpoints = offered.has('hwbreak+')
-      return FEATURES
+      return target.reverse === undefined ? FEATURES : `${FEATURES};${REVERSE_FEATURES}`
     }
     case 'qXfer':
       return transfer(state, rest)

@@ -133,13 +133,14 @@ export class GdbSession {
   }
 
   /** A stop reply. */
-  #describe({ cpu, signal, breakpoint, watch }: TargetStop): string {
+  #describe({ cpu, signal, breakpoint, watch, replayLog }: TargetStop): string {
     const { softwareBreakpoints, hardwareBreakpoints } = this.#state.understands
     const watches = { write: 'watch', read: 'rwatch', access: 'awatch' }
     let text = `T${signal.toString(16).padStart(2, '0')}thread:${threadOf(cpu)};core:${cpu.toString(16)};`
     if (watch !== undefined) text += `${watches[watch.kind]}:${watch.address.toString(16)};`
     if (breakpoint === 'software' && softwareBreakpoints) text += 'swbreak:;'
     if (breakpoint === 'hardware' && hardwareBreakpoints) text += 'hwbreak:;'
+    if (replayLog !== undefined) text += `replaylog:${replayLog};`
     return text
   }
 
@@ -226,6 +227,8 @@ export class GdbSession {
       case 'C':
       case 'S':
         return this.#resume(parseResume(state, packet))
+      case 'b':
+        return this.#reverse(rest)
       case 'H':
         return this.#choose(rest)
       case 'T':
@@ -257,6 +260,15 @@ export class GdbSession {
     else if (text[0] === 'g') state.cpu = Math.max(cpu, 0)
     else return ERROR_ARGUMENT
     return 'OK'
+  }
+
+  /** `bc` and `bs`. */
+  #reverse(how: string): string | null {
+    const { target, cpu, resumeCpu } = this.#state
+    if (target.reverse === undefined || (how !== 'c' && how !== 's')) return ''
+    this.#running = true
+    target.reverse(how === 'c' ? 'continue' : 'step', resumeCpu < 0 ? cpu : resumeCpu)
+    return null
   }
 
   #resume(actions: readonly CpuAction[] | undefined): string | null {

@@ -13,6 +13,8 @@ export interface TargetStop {
   readonly breakpoint?: 'software' | 'hardware'
   /** A watchpoint, with the address that was accessed. */
   readonly watch?: { readonly kind: WatchpointKind; readonly address: bigint }
+  /** A recording has no more, in the direction of the last command. */
+  readonly replayLog?: 'begin' | 'end'
 }
 
 /** Accesses that a watchpoint is for. */
@@ -48,6 +50,8 @@ export interface GdbTarget {
   readonly lastStop: TargetStop
   /** Has processors go on, by number. */
   resume(actions: readonly CpuAction[], rules: StepRules): void
+  /** Goes backwards, for a processor: until a breakpoint or watchpoint, or by one instruction. Absent: it cannot. */
+  reverse?(action: 'continue' | 'step', cpu: number): void
   /** Names the listener that hears of each stop; null for none. */
   onStop(listener: ((stop: TargetStop) => void) | null): void
   /** Reads a register by name; undefined where it is not known now. */

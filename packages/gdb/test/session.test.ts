@@ -195,6 +195,28 @@ describe('stop and go', () => {
     expect(await stops()).toBe('$T05thread:01;core:0;swbreak:; $T05thread:01;core:0;awatch:1234;')
   })
 
+  test('backwards where the target can, and the ends of a recording', async () => {
+    const { target, ask, taken } = connect()
+    expect(await ask('qSupported:swbreak+')).not.toContain('Reverse')
+    expect(await ask('bc')).toBe('')
+    Object.assign(target, {
+      reverse: (action: string, cpu: number) => {
+        target.isStopped = false
+        target.events.push(`reverse ${action} ${cpu}`)
+      },
+    })
+    expect(await ask('qSupported:swbreak+')).toContain(';ReverseStep+;ReverseContinue+')
+    expect(await ask('bx')).toBe('')
+    await ask('bc')
+    target.halt({ cpu: 0, signal: 5, replayLog: 'begin' })
+    expect(taken()).toContain('$T05thread:01;core:0;replaylog:begin;#')
+    await ask('Hc2')
+    await ask('bs')
+    target.halt({ cpu: 1, signal: 5, replayLog: 'end' })
+    expect(taken()).toContain('replaylog:end;#')
+    expect(target.events.slice(-2)).toEqual(['reverse continue 0', 'reverse step 1'])
+  })
+
   test('the client interrupts', async () => {
     const { raw, ask } = connect()
     await ask('c')

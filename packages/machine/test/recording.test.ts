@@ -274,6 +274,9 @@ test('a replay is debugged backwards', { timeout: 240_000 }, async () => {
   expect(await debug.stepBack()).toEqual({ reason: 'begin' })
   await replay.goto(replay.end)
   const watched = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
+  // A search that is ended before it finds anything leaves the replay where it was.
+  expect(await debug.reverseContinue({ signal: AbortSignal.abort() })).toEqual({ reason: 'stopped' })
+  expect(replay.instructions).toBe(replay.end)
   const writers: { readonly at: number; readonly address: bigint }[] = []
   for (let back = 1; back <= 2; back++) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other

@@ -1,6 +1,9 @@
-import type { MachineExit, Pc, PcReplay, PcSnapshot, ReplayExit } from '@retrap/machine'
+import type { GdbTarget } from '@retrap/gdb'
+import type { MachineExit, Pc, PcGdbOptions, PcReplay, PcSnapshot, ReplayExit } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
 import type { Machine, MachineSerial } from '../machine-contract.ts'
+
+const CTRL_C = 3
 
 /** How a recorded run is shown. */
 export interface ReplayView {
@@ -30,6 +33,7 @@ export class ReplayMachine implements Machine {
   #moved = Promise.withResolvers<void>()
   #interrupt: AbortController | undefined
   #live: Machine | undefined
+  #isDebugged = false
   #ports: readonly MachineSerial[] = []
 
   constructor(view: ReplayView) {
@@ -44,8 +48,11 @@ export class ReplayMachine implements Machine {
       onTransmit: (listener) => {
         this.#listeners[port] = listener
       },
-      // What is typed now was not typed then.
-      receive: (bytes) => this.#live?.serialPorts[port]?.receive(bytes) ?? true,
+      // What is typed now was not typed then, but Ctrl-C ends the way to a place.
+      receive: (bytes) => {
+        if (this.#live === undefined && bytes.includes(CTRL_C)) this.#interrupt?.abort()
+        return this.#live?.serialPorts[port]?.receive(bytes) ?? true
+      },
       onDrain: (listener) => this.#live?.serialPorts[port]?.onDrain(listener),
     }))
   }
@@ -62,6 +69,13 @@ export class ReplayMachine implements Machine {
     return this.#live?.domain ?? this.replay.pc.domain
   }
 
+  /** Shows it to gdb, which has it go through the recording from now on. */
+  async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
+    this.#isDebugged = true
+    if (this.#target !== undefined) await this.replay.goto(this.#target)
+    return this.replay.gdbTarget(options)
+  }
+
   /** Goes to an instruction, now or when it is run. */
   goto(instruction: number): void {
     this.#target = instruction
@@ -72,7 +86,14 @@ export class ReplayMachine implements Machine {
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
     if (this.#live !== undefined) return this.#live.run(options)
     const { path, tell, leave, waits, goLive } = this.#view
-    const ended = new Promise<void>((resolve) => options.signal?.addEventListener('abort', () => resolve()))
+    const ended = new Promise<void>((resolve) => {
+      options.signal?.addEventListener('abort', () => resolve())
+      if (options.signal?.aborted === true) resolve()
+    })
+    if (this.#isDebugged) {
+      await ended
+      return { reason: 'stopped' }
+    }
     for (;;) {
       this.#interrupt = new AbortController()
       this.#moved = Promise.withResolvers()
@@ -84,13 +105,20 @@ export class ReplayMachine implements Machine {
       // Without a place to go to, all that the guest has put out is seen.
       // oxlint-disable-next-line no-await-in-loop -- one place after the other
       const exit = await (target === undefined ? this.replay.run(limits) : this.replay.goto(target, limits))
-      if (options.signal?.aborted === true) return { reason: 'stopped' }
-      if (this.#interrupt.signal.aborted) continue
-      if (!isReplays(exit)) return exit
-      if (exit.reason === 'diverged') throw new CliError('ERR_INPUT', lineOf(exit, path, this.replay))
-      tell(lineOf(exit, path, this.replay))
+      if (options.signal?.aborted === true) {
+        tell(`stopped at instruction ${this.replay.instructions}`)
+        return { reason: 'stopped' }
+      }
+      if (this.#interrupt.signal.aborted && this.#target !== undefined) continue
+      const isInterrupted = exit.reason === 'stopped' && this.#interrupt.signal.aborted
+      if (isInterrupted) tell(`stopped at instruction ${this.replay.instructions}`)
+      else {
+        if (!isReplays(exit)) return exit
+        if (exit.reason === 'diverged') throw new CliError('ERR_INPUT', lineOf(exit, path, this.replay))
+        tell(lineOf(exit, path, this.replay))
+      }
       // oxlint-disable-next-line no-await-in-loop
-      if (goLive !== undefined) return await this.#runLive(goLive, options)
+      if (goLive !== undefined && !isInterrupted) return await this.#runLive(goLive, options)
       if (!waits) {
         leave()
         return { reason: 'stopped' }

@@ -49,8 +49,8 @@ export interface DebuggedGuest {
   readonly at: (label: string) => number
 }
 
-/** Builds the image: 64 KiB that end at 1 MiB. */
-export function debuggedGuest(): DebuggedGuest {
+/** Builds the image: 64 KiB that end at 1 MiB. @param isEndless - it loops at its end; else it resets the machine */
+export function debuggedGuest(isEndless = true): DebuggedGuest {
   const asm = new Assembler({ bits: 16, address: FIRMWARE_BASE })
   const [gdt, gdtr, long, source, sourceEnd] = [asm.label(), asm.label(), asm.label(), asm.label(), asm.label()]
   const handler = asm.label('handler')
@@ -100,6 +100,8 @@ export function debuggedGuest(): DebuggedGuest {
   asm.bind(asm.label('undefined')).ud2().mov(eax, DATA_64)
   asm.bind(asm.label('shadow')).mov(ss, ax).inc(rbx).bind(asm.label('afterShadow')).nop()
   asm.bind(asm.label('end'))
+  // Without an IDT any exception is a triple fault.
+  if (!isEndless) asm.mov(dword(IDTR), 0).lidt(tbyte(IDTR)).ud2()
   const end = asm.here()
   asm.nop().jmp(end)
 

@@ -2,6 +2,7 @@ import { type GdbTarget, Signal, x86Registers } from '@retrap/gdb'
 import type { X86Domain } from '@retrap/hvm'
 import type { MachineDebugger } from './machine-debugger.ts'
 import { machineGdbTarget } from './machine-gdb-target.ts'
+import type { MonitorCommand } from './monitor.ts'
 import { pcMonitor } from './pc-monitor.ts'
 import { VECTOR_NAMES } from './vectors.ts'
 
@@ -26,11 +27,16 @@ const SIGNALS: Readonly<Record<string, number>> = {
   '#AC': Signal.BUS,
 }
 
-/** Shows a PC to gdb. @returns what a `GdbSession` takes */
-export function pcGdbTarget(domain: X86Domain, debug: MachineDebugger, options: PcGdbOptions): GdbTarget {
+/** Shows a PC to gdb. @param further - more `monitor` commands @returns what a `GdbSession` takes */
+export function pcGdbTarget(
+  domain: X86Domain,
+  debug: MachineDebugger,
+  options: PcGdbOptions,
+  further: readonly MonitorCommand[] = [],
+): GdbTarget {
   return machineGdbTarget(debug, {
     registers: x86Registers(options.architecture === 'i386' ? 32 : 64),
-    monitor: pcMonitor(domain, debug),
+    monitor: pcMonitor(domain, debug, further),
     signalOf: (stop) => (stop.kind === 'fault' ? SIGNALS[VECTOR_NAMES[stop.vector] ?? ''] : undefined) ?? Signal.SEGV,
     // gdb looks for the breakpoint at the program counter, which is another address where CS has a base.
     isAtBreakpoint: (cpu) => debug.register(CS_BASE, cpu) === 0n,

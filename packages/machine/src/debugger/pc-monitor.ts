@@ -8,13 +8,14 @@ import {
   hex,
   machineCommands,
   Monitor,
+  type MonitorCommand,
   parseAddress,
   pendingCommand,
 } from './monitor.ts'
 import { VECTOR_NAMES } from './vectors.ts'
 
 /** The `monitor` commands of a PC. */
-export function pcMonitor(domain: X86Domain, debug: MachineDebugger): Monitor {
+export function pcMonitor(domain: X86Domain, debug: MachineDebugger, further: readonly MonitorCommand[] = []): Monitor {
   return new Monitor([
     ...machineCommands(domain, P2mType),
     ...catchCommands(debug, vectorNames(debug)),
@@ -29,6 +30,7 @@ export function pcMonitor(domain: X86Domain, debug: MachineDebugger): Monitor {
       help: 'page tables of a linear address',
       run: (cpu, [text]) => describeWalk(domain, debug, cpu, text),
     },
+    ...further,
   ])
 }
 

@@ -211,6 +211,8 @@ for (let i = 0; i < 16; i++) {
 export class X86State {
   readonly #vcpu: X86Vcpu
   #saved: SavedCpu | undefined
+  /** {@link X86Vcpu.cpu}'s `cost` when it was saved: a replay runs without a word. */
+  #at = -1
 
   constructor(vcpu: X86Vcpu) {
     this.#vcpu = vcpu
@@ -224,7 +226,14 @@ export class X86State {
   /** Reads a register; undefined for a name that there is not. */
   read(name: string): bigint | undefined {
     if (name === 'cr8') return BigInt(this.#vcpu.apic.cr8)
-    return ACCESSES.get(name)?.read((this.#saved ??= inspectVcpu(this.#vcpu.cpu)))
+    return ACCESSES.get(name)?.read(this.#inspect())
+  }
+
+  #inspect(): SavedCpu {
+    const { cpu } = this.#vcpu
+    if (this.#saved === undefined || this.#at !== cpu.cost) this.#saved = inspectVcpu(cpu)
+    this.#at = cpu.cost
+    return this.#saved
   }
 
   /** Writes one. @returns false where that cannot be: there is no such register, or an instruction waits for a device */
@@ -232,7 +241,7 @@ export class X86State {
     const { cpu } = this.#vcpu
     if (cpu.busy) return false
     const change = ACCESSES.get(name)?.write
-    const changed = change?.((this.#saved ??= inspectVcpu(cpu)), value)
+    const changed = change?.(this.#inspect(), value)
     if (changed === undefined) return false
     restoreVcpu(cpu, changed)
     this.#saved = undefined

@@ -12,7 +12,7 @@ export type ReplayStop =
   /** The instruction at a breakpoint is next. */
   | { readonly reason: 'breakpoint'; readonly cpu: number; readonly address: bigint }
   /** Watched bytes are accessed: by the instruction before this place, or, backwards, by the one that is next. */
-  | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint }
+  | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint; readonly watch: WatchKind }
   /** A step back has ended. */
   | { readonly reason: 'step' }
   /** It is at power-on. */
@@ -30,6 +30,8 @@ export interface TravellingMachine {
   readonly end: number
   /** Goes to an instruction. */
   goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
+  /** Takes a checkpoint here, if that is possible. */
+  keep(): Promise<void>
   /** Makes the machine at the last checkpoint that is not after an instruction. */
   makeNear(instruction: number): Promise<void>
   /** Runs the machine on to an instruction, which may be behind the end by one. */
@@ -61,13 +63,16 @@ interface Hit {
   readonly reason: 'breakpoint' | 'watch'
   readonly cpu: number
   readonly address: bigint
+  /** Of a watchpoint. */
+  readonly watch: WatchKind
   /** Instructions that have retired there. */
   readonly at: number
   /** The place before its instruction: an access shows when its instruction, or an iteration of it, is over. */
   readonly before: number
 }
 
-const stopOf = ({ reason, cpu, address }: Hit): ReplayStop => ({ reason, cpu, address })
+const stopOf = ({ reason, cpu, address, watch }: Hit): ReplayStop =>
+  reason === 'watch' ? { reason, cpu, address, watch } : { reason, cpu, address }
 
 const noMemory = (address: bigint, physical: boolean): MachineError =>
   new MachineError(
@@ -127,6 +132,18 @@ export class ReplayDebugger {
   }
 
   /**
+   * Goes on by one instruction, whichever vCPU executes it, with what is delivered before it.
+   *
+   * @throws MachineError as `pc.run`
+   */
+  async step(options: MachineRunOptions = {}): Promise<ReplayStop> {
+    const { instructions, end } = this.#machine
+    const { hit, exit } = await this.#run(Math.min(instructions + 1, end), options, ({ reason }) => reason === 'watch')
+    if (hit !== undefined) return stopOf(hit)
+    return exit.reason === 'arrived' || this.#machine.instructions > instructions ? { reason: 'step' } : exit
+  }
+
+  /**
    * Goes back by one instruction, whichever vCPU has executed it.
    *
    * @throws MachineError as `pc.run`
@@ -142,12 +159,16 @@ export class ReplayDebugger {
    * Goes back to the last breakpoint before this place, or to the last access of watched bytes: to before the instruction that
    * makes it.
    *
+   * A search that is ended leaves the machine where it was, or at a checkpoint before that, after which there is none.
+   *
    * @returns `begin` where there was none: the machine is at power-on
    * @throws MachineError as `pc.run`
    */
   async reverseContinue(options: MachineRunOptions = {}): Promise<ReplayStop> {
     const machine = this.#machine
     const now = machine.instructions
+    // Where a search that is ended leaves the machine is at hand.
+    await machine.keep()
     for (let before = now; before > 0;) {
       // oxlint-disable-next-line no-await-in-loop -- from the last checkpoint on, backwards
       await machine.makeNear(before - 1)
@@ -159,7 +180,12 @@ export class ReplayDebugger {
       }
       // oxlint-disable-next-line no-await-in-loop
       const { exit } = await this.#run(before + 1, options, note)
-      if (options.signal?.aborted === true || exit.reason === 'timeout' || exit.reason === 'diverged') return exit
+      if (exit.reason === 'diverged') return exit
+      if (options.signal?.aborted === true || exit.reason === 'timeout') {
+        // oxlint-disable-next-line no-await-in-loop
+        await machine.goto(before, {})
+        return exit
+      }
       // oxlint-disable-next-line no-await-in-loop
       if (last !== undefined) return this.#arrive(last, options)
       before = first
@@ -225,7 +251,9 @@ export class ReplayDebugger {
       if (told.kind !== 'breakpoint' && told.kind !== 'watch') return undefined
       const at = machine.instructions
       const isOver = told.kind === 'watch' && machine.pc.domain.vcpus[told.cpu]?.cpu.repeats !== true
-      const hit: Hit = { reason: told.kind, cpu: told.cpu, address: told.address, at, before: isOver ? at - 1 : at }
+      const { kind: reason, cpu, address } = told
+      const watch = told.kind === 'watch' ? told.watch : 'write'
+      const hit: Hit = { reason, cpu, address, watch, at, before: isOver ? at - 1 : at }
       if (found !== undefined || !stops(hit)) return undefined
       found = hit
       stop()

@@ -6,6 +6,8 @@ import {
   RecordingError,
   type RecordingMark,
 } from '@retrap/recording'
+import type { GdbTarget } from '@retrap/gdb'
+import type { PcGdbOptions } from '../debugger/gdb-target.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../machine-life.ts'
 import { Pc } from '../pc.ts'
@@ -210,6 +212,12 @@ export class PcReplay {
     return { reason: instruction === this.end ? 'end-of-recording' : 'arrived' }
   }
 
+  /** Shows the run to gdb, which goes through it in both directions. @returns what a `GdbSession` takes */
+  async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
+    const [{ replayGdbTarget }, debug] = await Promise.all([import('./replay-gdb-target.ts'), this.debugger()])
+    return replayGdbTarget(this, debug, options)
+  }
+
   #past(): Past {
     const { pc, gate } = this.#current!
     return {
@@ -235,6 +243,7 @@ export class PcReplay {
       },
       end: this.end,
       goto: (instruction, options) => this.goto(instruction, options),
+      keep: async () => void (await this.#current!.taker.take()),
       makeNear: (instruction) => this.#makeNear(instruction),
       goOn: (instruction, options) => this.#goOn(instruction, options),
       whoWrote: async (ranges, options) => {

@@ -1,0 +1,163 @@
+// gdb of Debian goes backwards through a recording.
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { retrapCommand } from '../support/processes.ts'
+import { debuggedGuest } from './guest.ts'
+import { DEADLINE_MS, debugScripted } from './scripted-gdb.ts'
+
+const hasGdb = hasProgram('gdb')
+const GDB = { gdb: 'gdb', before: ['set architecture i386:x86-64'] }
+
+describe.skipIf(!hasGdb)(`gdb${skipNote(hasGdb, 'gdb not installed')}`, { timeout: 2 * DEADLINE_MS }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-gdb-replay-'))
+  const recording = join(folder, 'run.rec')
+  const { bytes, at } = debuggedGuest(false)
+  const data = `*(long *) ${at('data')}`
+
+  beforeAll(() => {
+    const image = join(folder, 'guest.bin')
+    writeFileSync(image, bytes)
+    const args = ['run', '--firmware', image, '--memory', '4M', '--no-reboot', '--record', recording, '--timeout', '60']
+    const { stderr } = spawnSync(process.execPath, retrapCommand(args), { encoding: 'utf8', input: '' })
+    expect(stderr).toContain('recorded')
+  })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  const machine = (port: number): readonly [string, readonly string[]] => [
+    process.execPath,
+    retrapCommand(['replay', recording, '--', '--gdb', `tcp:${port},wait`]),
+  ]
+  const debug = async (commands: readonly string[]): Promise<string[]> => {
+    const [output] = await debugScripted(GDB, machine, commands, folder)
+    return output.split('\n').filter((line) => line.trim() !== '')
+  }
+
+  test('a counter that is watched goes back, and so do steps and breakpoints', async () => {
+    const lines = await debug([
+      `hbreak *${at('function')}`,
+      'continue',
+      'continue',
+      `print ${data}`,
+      'delete',
+      `watch ${data}`,
+      'continue',
+      'continue',
+      'reverse-continue',
+      'reverse-continue',
+      `print ${data}`,
+      'print/x $pc',
+      'delete',
+      'reverse-stepi',
+      'print/x $pc',
+      'stepi',
+      'print/x $pc',
+      `hbreak *${at('function')}`,
+      'reverse-continue',
+      'print $rcx',
+    ])
+    expect(lines).toMatchInlineSnapshot(`
+      [
+        "Hardware assisted breakpoint 1 at 0x20000",
+        "Breakpoint 1, 0x0000000000020000 in ?? ()",
+        "Breakpoint 1, 0x0000000000020000 in ?? ()",
+        "$1 = 100",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Old value = 100",
+        "New value = 99",
+        "0x0000000000020008 in ?? ()",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Old value = 99",
+        "New value = 98",
+        "0x0000000000020008 in ?? ()",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Old value = 98",
+        "New value = 99",
+        "0x0000000000020000 in ?? ()",
+        "Hardware watchpoint 2: *(long *) 196608",
+        "Old value = 99",
+        "New value = 100",
+        "0x0000000000020000 in ?? ()",
+        "$2 = 100",
+        "$3 = 0x20000",
+        "0x00000000000f01b5 in ?? ()",
+        "$4 = 0xf01b5",
+        "0x0000000000020000 in ?? ()",
+        "$5 = 0x20000",
+        "Hardware assisted breakpoint 3 at 0x20000",
+        "Breakpoint 3, 0x0000000000020000 in ?? ()",
+        "$6 = 100",
+      ]
+    `)
+  })
+
+  test('a recording ends on both sides', async () => {
+    const lines = await debug([
+      'continue',
+      `print ${data}`,
+      'reverse-continue',
+      'print/x $pc',
+      'reverse-stepi',
+      'stepi',
+    ])
+    expect(lines).toMatchInlineSnapshot(`
+      [
+        "No more reverse-execution history.",
+        "0x00000000000f01dc in ?? ()",
+        "$1 = 1",
+        "No more reverse-execution history.",
+        "0x000000000000fff0 in ?? ()",
+        "$2 = 0xfff0",
+        "No more reverse-execution history.",
+        "0x000000000000fff0 in ?? ()",
+        "0x0000000000000000 in ?? ()",
+      ]
+    `)
+  })
+
+  test('monitor goes to places, and says who wrote a byte', async () => {
+    const commands = [
+      'monitor when',
+      'monitor goto end',
+      `monitor who-wrote ${at('data')} 8`,
+      `monitor who-wrote ${at('data')}@p 8`,
+      `monitor who-wrote ${at('data') + 0x800}`,
+      'monitor who-wrote 0xfffffffff0000000',
+      'monitor who-wrote',
+      'monitor goto 3',
+      'maintenance flush register-cache',
+      'monitor goto nowhere',
+      'monitor marks',
+      'stepi',
+      'monitor when',
+    ]
+    const [, errors] = await debugScripted(GDB, machine, commands, folder)
+    const lines = errors.split('\n').filter((line) => line !== '' && !/^warning|^determining/.test(line))
+    expect(lines).toMatchInlineSnapshot(`
+      [
+        "instruction 0 of 981",
+        "instruction 981 of 981",
+        "gdb shows it after: maintenance flush register-cache",
+        "the instruction at 0x20000 of CPU 0: monitor goto 966",
+        "the instruction at 0x20000 of CPU 0: monitor goto 966",
+        "nobody since power-on",
+        "0xfffffffff0000000: there is no memory at this linear address",
+        "write who-wrote ADDRESS or ADDRESS@p, and a length",
+        "instruction 3 of 981",
+        "gdb shows it after: maintenance flush register-cache",
+        "write goto and an instruction from 0 to 981, a mark, or end",
+        "There is no mark.",
+        "instruction 4 of 981",
+      ]
+    `)
+  })
+
+  test('what has happened cannot be changed', async () => {
+    await expect(debug([`set var ${data} = 1`])).rejects.toThrow('Cannot access memory at address')
+    await expect(debug(['set var $rax = 1'])).rejects.toThrow('Could not write register')
+  })
+})

@@ -1,0 +1,225 @@
+import { type CpuAction, type GdbTarget, Signal, type TargetStop } from '@retrap/gdb'
+import { pcGdbTarget, type PcGdbOptions } from '../debugger/gdb-target.ts'
+import type { Removable } from '../debugger/machine-debugger.ts'
+import type { StopSignal } from '../machine-life.ts'
+import type { PcReplay } from './replay.ts'
+import type { ReplayDebugger, ReplayStop } from './replay-debugger.ts'
+import { replayCommands } from './replay-monitor.ts'
+
+/** Steps that are made until the processor that was named has had one. */
+const MOST_STEPS = 1000
+/** Bytes of one watchpoint. */
+const MOST_WATCHED = 1 << 20
+
+/**
+ * Shows a recorded run to gdb: it stands still unless gdb has it go on, in either direction. Its registers and memory cannot be
+ * changed, and interrupts come in steps where they came.
+ */
+export async function replayGdbTarget(
+  replay: PcReplay,
+  debug: ReplayDebugger,
+  options: PcGdbOptions,
+): Promise<GdbTarget> {
+  const target = new ReplayGdbTarget(replay, debug, options)
+  await target.refresh()
+  return target
+}
+
+class ReplayGdbTarget implements GdbTarget {
+  readonly #replay: PcReplay
+  readonly #debug: ReplayDebugger
+  readonly #options: PcGdbOptions
+  readonly #set = new Map<string, Removable>()
+  /** The machine as it is now; going back makes another one. */
+  #inner!: GdbTarget
+  #pc: PcReplay['pc'] | undefined
+  #busy: AbortController | undefined
+  #listener: ((stop: TargetStop) => void) | null = null
+  lastStop: TargetStop = { cpu: 0, signal: Signal.TRAP }
+
+  constructor(replay: PcReplay, debug: ReplayDebugger, options: PcGdbOptions) {
+    this.#replay = replay
+    this.#debug = debug
+    this.#options = options
+  }
+
+  /** Takes the machine that the replay has now. */
+  async refresh(): Promise<void> {
+    const { pc } = this.#replay
+    if (pc === this.#pc) return
+    this.#pc = pc
+    const commands = replayCommands(this.#replay, this.#debug, (action) => this.#during(action))
+    this.#inner = pcGdbTarget(pc.domain, await pc.debugger(), this.#options, commands)
+  }
+
+  get registers(): GdbTarget['registers'] {
+    return this.#inner.registers
+  }
+
+  get cpus(): number {
+    return this.#inner.cpus
+  }
+
+  describeCpu(cpu: number): string {
+    return this.#inner.describeCpu(cpu)
+  }
+
+  get isStopped(): boolean {
+    return this.#busy === undefined
+  }
+
+  stop(): void {
+    this.#busy?.abort()
+  }
+
+  onStop(listener: ((stop: TargetStop) => void) | null): void {
+    this.#listener = listener
+  }
+
+  resume(actions: readonly CpuAction[]): void {
+    const stepped = actions.findIndex(({ action }) => action === 'step')
+    this.#go('end', (signal) => (stepped < 0 ? this.#debug.continue({ signal }) : this.#step(stepped, signal)))
+  }
+
+  reverse(action: 'continue' | 'step', cpu: number): void {
+    this.#go('begin', (signal) =>
+      action === 'continue' ? this.#debug.reverseContinue({ signal }) : this.#stepBack(cpu, signal),
+    )
+  }
+
+  /** Goes on until a processor has executed an instruction. */
+  #step(cpu: number, signal: StopSignal): Promise<ReplayStop> {
+    return this.#steps(cpu, signal, () => this.#debug.step({ signal }))
+  }
+
+  #stepBack(cpu: number, signal: StopSignal): Promise<ReplayStop> {
+    return this.#steps(cpu, signal, () => this.#debug.stepBack({ signal }))
+  }
+
+  async #steps(cpu: number, signal: StopSignal, step: () => Promise<ReplayStop>): Promise<ReplayStop> {
+    const retired = (): number | undefined => this.#replay.pc.domain.vcpus[cpu]?.cpu.retired
+    const before = retired()
+    for (let left = MOST_STEPS; ; left--) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const stop = await step()
+      if (stop.reason !== 'step' || retired() !== before || left === 0 || signal.aborted) return stop
+    }
+  }
+
+  #go(direction: 'begin' | 'end', action: (signal: StopSignal) => Promise<ReplayStop>): void {
+    void this.#during(action).then(
+      (stop) => this.#stopped(stop, direction),
+      // A checkpoint that is damaged, a disk that cannot be read: the machine stands where it is.
+      () => this.#tell({ cpu: 0, signal: Signal.ABRT }),
+    )
+  }
+
+  async #during<T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const busy = new AbortController()
+    this.#busy = busy
+    try {
+      return await action(busy.signal)
+    } finally {
+      await this.refresh()
+      this.#busy = undefined
+    }
+  }
+
+  #stopped(stop: ReplayStop, direction: 'begin' | 'end'): void {
+    switch (stop.reason) {
+      case 'breakpoint': {
+        const isThere = this.#inner.readRegister(stop.cpu, 'cs_base') === 0n
+        this.#tell({ cpu: stop.cpu, signal: Signal.TRAP, ...(isThere && { breakpoint: 'software' as const }) })
+        return
+      }
+      case 'watch':
+        this.#tell({ cpu: stop.cpu, signal: Signal.TRAP, watch: { kind: stop.watch, address: stop.address } })
+        return
+      case 'step':
+      case 'arrived':
+        this.#tell({ cpu: 0, signal: Signal.TRAP })
+        return
+      case 'stopped':
+      case 'timeout':
+        this.#tell({ cpu: 0, signal: Signal.INT })
+        return
+      case 'diverged':
+        this.#tell({ cpu: 0, signal: Signal.ABRT })
+        return
+      default:
+        this.#tell({ cpu: 0, signal: Signal.TRAP, replayLog: direction })
+    }
+  }
+
+  #tell(stop: TargetStop): void {
+    this.lastStop = stop
+    this.#listener?.(stop)
+  }
+
+  readRegister(cpu: number, name: string): bigint | undefined {
+    return this.#inner.readRegister(cpu, name)
+  }
+
+  /** What has happened does not change. */
+  writeRegister(): boolean {
+    return false
+  }
+
+  readMemory(cpu: number, address: bigint, into: Uint8Array): number {
+    return this.#inner.readMemory(cpu, address, into)
+  }
+
+  writeMemory(): number {
+    return 0
+  }
+
+  readPhysical(address: bigint, into: Uint8Array): number {
+    return this.#inner.readPhysical(address, into)
+  }
+
+  writePhysical(): number {
+    return 0
+  }
+
+  addBreakpoint(address: bigint): boolean {
+    return this.#add(`${address}`, () => this.#debug.breakpoint(address))
+  }
+
+  removeBreakpoint(address: bigint): void {
+    this.#remove(`${address}`)
+  }
+
+  addWatchpoint(address: bigint, length: number, kind: 'write' | 'read' | 'access'): boolean {
+    if (length < 1 || length > MOST_WATCHED) return false
+    return this.#add(`${kind} ${address} ${length}`, () => this.#debug.watch(address, length, kind))
+  }
+
+  removeWatchpoint(address: bigint, length: number, kind: 'write' | 'read' | 'access'): void {
+    this.#remove(`${kind} ${address} ${length}`)
+  }
+
+  #add(key: string, make: () => Removable): boolean {
+    if (!this.#set.has(key)) this.#set.set(key, make())
+    return true
+  }
+
+  #remove(key: string): void {
+    this.#set.get(key)?.remove()
+    this.#set.delete(key)
+  }
+
+  monitor(cpu: number, command: string): Promise<string> {
+    if (!this.isStopped) return Promise.resolve('Stop it first, with Ctrl-C.\n')
+    return this.#inner.monitor(cpu, command)
+  }
+
+  kill(): void {
+    this.#options.kill()
+  }
+
+  /** It stays where it is, for another client. */
+  detach(): void {
+    this.stop()
+    for (const key of this.#set.keys()) this.#remove(key)
+  }
+}

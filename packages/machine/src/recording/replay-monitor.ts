@@ -1,0 +1,79 @@
+import { hex, type MonitorCommand, parseAddress } from '../debugger/monitor.ts'
+import { MachineError } from '../errors.ts'
+import type { PcReplay } from './replay.ts'
+import type { ReplayDebugger } from './replay-debugger.ts'
+import type { LastWriter } from './who-wrote.ts'
+
+/** gdb keeps registers that it has read. */
+const FLUSH = 'gdb shows it after: maintenance flush register-cache\n'
+
+/**
+ * The `monitor` commands of a recorded run.
+ *
+ * @param during - does something for which the replay is busy
+ */
+export function replayCommands(
+  replay: PcReplay,
+  debug: ReplayDebugger,
+  during: <T>(action: (signal: AbortSignal) => Promise<T>) => Promise<T>,
+): readonly MonitorCommand[] {
+  const when = (): string => `instruction ${replay.instructions} of ${replay.end}\n`
+  return [
+    { usage: 'when', help: 'where in the recording the machine is', run: when },
+    {
+      usage: 'goto PLACE',
+      help: 'go to an instruction by its number, to a mark, or to the end',
+      run: async (_cpu, [place]) => {
+        const mark = replay.marks.find(({ name }) => name === place)
+        const instruction =
+          mark?.instructions ?? (place === 'end' ? replay.end : /^\d{1,16}$/.test(place ?? '') ? Number(place) : NaN)
+        if (!(instruction <= replay.end))
+          return `write goto and an instruction from 0 to ${replay.end}, a mark, or end\n`
+        await during((signal) => replay.goto(instruction, { signal }))
+        return when() + FLUSH
+      },
+    },
+    {
+      usage: 'marks',
+      help: 'instants with names',
+      run: () =>
+        replay.marks.map(({ name, instructions }) => `${name}: instruction ${instructions}\n`).join('') ||
+        'There is no mark.\n',
+    },
+    {
+      usage: 'who-wrote ADDRESS [LENGTH]',
+      help: 'who wrote memory at a linear address last; ADDRESS@p: at a guest-physical one',
+      run: async (cpu, [text, length = '1']) => {
+        const physical = text?.endsWith('@p') === true
+        const address = parseAddress(physical ? text.slice(0, -2) : text)
+        if (address === undefined || !/^\d{1,5}$/.test(length))
+          return 'write who-wrote ADDRESS or ADDRESS@p, and a length\n'
+        try {
+          const options = { cpu, physical, length: Number(length) }
+          return describeWriter(await during((signal) => debug.whoWrote(address, { ...options, signal })))
+        } catch (error) {
+          if (error instanceof MachineError && error.code === 'ERR_OPTION') return `${error.message}\n`
+          throw error
+        }
+      },
+    },
+  ]
+}
+
+function describeWriter(writer: LastWriter): string {
+  switch (writer.by) {
+    case 'instruction': {
+      const { delivers, address, cpu, instructions } = writer
+      const what = delivers ? 'the delivery of an event before' : 'the instruction at'
+      return `${what} ${hex(address)} of CPU ${cpu}: monitor goto ${instructions}\n`
+    }
+    case 'device':
+      return `device ${writer.device}, by DMA: monitor goto ${writer.instructions}\n`
+    case 'machine':
+      return `the machine itself: monitor goto ${writer.instructions}\n`
+    case 'nobody':
+      return 'nobody since power-on\n'
+    default:
+      return `the search has ended (${writer.exit.reason})\n`
+  }
+}
