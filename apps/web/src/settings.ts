@@ -57,6 +57,8 @@ export interface Settings {
   readonly network: NetworkKind | 'off'
   /** Address of the relay. */
   readonly relay: string
+  /** What the guest writes to disks stays in this browser. */
+  readonly keep: boolean
   readonly images: readonly ChosenImage[]
 }
 
@@ -69,6 +71,7 @@ export const DEFAULTS: Settings = {
   commandLine: 'console=ttyS0',
   network: 'off',
   relay: '',
+  keep: false,
   images: [],
 }
 
@@ -99,14 +102,30 @@ function networkOptions({ network, relay }: Settings): NetworkOptions | undefine
   return network === 'relay' ? { kind: network, url: relay } : { kind: network }
 }
 
+/** The name of what is written to a disk: that of its image. @param taken - names of the machine's other disks; takes it up */
+function keptName(source: File | string, taken: Set<string>): string {
+  const last = typeof source === 'string' ? source.replace(/[?#].*$/, '').replace(/^.*\//, '') : source.name
+  const name =
+    last
+      .replaceAll(/[^A-Za-z0-9.-]+/g, '-')
+      .replace(/^[^A-Za-z0-9]+/, '')
+      .slice(0, 90) || 'disk'
+  let found = name
+  for (let i = 2; taken.has(found); i++) found = `${name}-${i}`
+  taken.add(found)
+  return found
+}
+
 /** The machine that settings ask for. */
 export function machineOptions(settings: Settings): MachineOptions {
   const { memory, cpus, board, vga, commandLine, images } = settings
   const network = networkOptions(settings)
   const of = (role: Role): File | string | undefined => images.find((image) => image.role === role)?.source
-  const drives = images.flatMap(({ role, source }): DriveOptions[] =>
-    role === 'disk' || role === 'cdrom' ? [{ media: role, source }] : [],
-  )
+  const names = new Set<string>()
+  const drives = images.flatMap(({ role, source }): DriveOptions[] => {
+    if (role !== 'disk') return role === 'cdrom' ? [{ media: role, source }] : []
+    return [{ media: role, source, ...(settings.keep && { keep: keptName(source, names) }) }]
+  })
   const [kernel, initrd, firmware, vgaBios] = (['kernel', 'initrd', 'firmware', 'vgaBios'] as const).map(of)
   return {
     memoryBytes: Number(memory) * 2 ** 20,
@@ -128,6 +147,7 @@ export function toHash(settings: Settings): string {
   const found = new URLSearchParams()
   for (const key of ['memory', 'cpus', 'board', 'vga', 'commandLine', 'network'] as const)
     if (settings[key] !== DEFAULTS[key]) found.set(key, settings[key])
+  if (settings.keep) found.set('keep', 'yes')
   if (settings.network === 'relay' && settings.relay !== '') found.set('relay', settings.relay)
   for (const { role, source } of settings.images) if (typeof source === 'string') found.append(role, source)
   return found.size === 0 ? '' : `#${found}`
@@ -148,6 +168,7 @@ export function fromHash(hash: string): Settings {
     commandLine: given.get('commandLine') ?? DEFAULTS.commandLine,
     network: Object.hasOwn(NETWORK_NAMES, network) ? (network as NetworkKind) : DEFAULTS.network,
     relay: given.get('relay') ?? DEFAULTS.relay,
+    keep: given.get('keep') === 'yes',
     images: ROLES.flatMap((role) => given.getAll(role).map((source) => ({ role, source }))),
   }
 }

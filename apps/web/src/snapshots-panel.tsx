@@ -1,5 +1,6 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
+import { download, sizeOf } from './files.ts'
 import { dropMachine, keepMachine, savedFile, type SavedMachine, savedMachines } from './saved-machines.ts'
 import type { Chosen } from './settings.ts'
 
@@ -9,18 +10,6 @@ export const SAVED_HASH = '#saved='
 /** When, for people. */
 export const whenOf = ({ savedAt }: SavedMachine): string =>
   new Date(savedAt).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' })
-/** How large, for people. */
-export const sizeOf = ({ bytes }: SavedMachine): string =>
-  bytes < 2 ** 20 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`
-
-/** Gives a file to the user. */
-function download(file: Blob, name: string): void {
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(file)
-  link.download = name
-  link.click()
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
-}
 
 /** The machine's time line: it is saved, and goes back, here or in another tab. */
 export function SnapshotsPanel({ machine, chosen, isOn }: { machine: Machine; chosen: Chosen; isOn: boolean }) {
@@ -80,7 +69,7 @@ export function SnapshotsPanel({ machine, chosen, isOn }: { machine: Machine; ch
         {all.map((saved) => (
           <li key={saved.id}>
             <span class="name">
-              {whenOf(saved)}, {sizeOf(saved)}
+              {whenOf(saved)}, {sizeOf(saved.bytes)}
             </span>
             <button
               disabled={doing !== ''}

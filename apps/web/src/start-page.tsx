@@ -14,6 +14,7 @@ import {
   toHash,
   withImage,
 } from './settings.ts'
+import { KeptDisksPanel } from './kept-disks-panel.tsx'
 import { RelayAddress } from './network-panel.tsx'
 import { prepareWorker } from './spare-worker.ts'
 import { Systems } from './systems.tsx'
@@ -68,6 +69,16 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
           }}
         >
           <Fields settings={settings} change={change} />
+          {settings.images.some(({ role }) => role === 'disk') && (
+            <label class="check">
+              <input
+                type="checkbox"
+                checked={settings.keep}
+                onChange={(event) => change({ keep: event.currentTarget.checked })}
+              />
+              Keep what the guest writes to disks in this browser. Such a machine has no snapshots.
+            </label>
+          )}
           <div class="actions">
             <button class="primary" type="submit" disabled={problem !== null}>
               Start
@@ -77,6 +88,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
             </span>
           </div>
         </form>
+        <KeptDisksPanel />
       </section>
       <p class="wide soft">
         Everything runs in this page: files stay on your computer, and nothing is fetched but the addresses you give.

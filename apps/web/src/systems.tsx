@@ -1,7 +1,8 @@
 import { useEffect, useState } from 'preact/hooks'
+import { sizeOf } from './files.ts'
 import { goOnFrom, type SavedMachine, savedMachines } from './saved-machines.ts'
 import type { Chosen } from './settings.ts'
-import { sizeOf, whenOf } from './snapshots-panel.tsx'
+import { whenOf } from './snapshots-panel.tsx'
 
 /** A system that lies beside the site, as its list has it. */
 interface OfferedSystem extends Chosen {
@@ -36,7 +37,7 @@ export function Systems({ start, failed }: { start: (chosen: Chosen) => void; fa
             {saved.map((one) => (
               <li key={one.id}>
                 <span class="name">
-                  {one.title}: {whenOf(one)}, {sizeOf(one)}
+                  {one.title}: {whenOf(one)}, {sizeOf(one.bytes)}
                 </span>
                 <button onClick={() => void goOnFrom(one.id).then(start, failed)}>Go on</button>
               </li>

@@ -48,6 +48,7 @@ describe('settings', () => {
       commandLine: 'console=ttyS0 quiet&x=1#y',
       network: 'relay',
       relay: 'wss://relay.example/?a=b',
+      keep: true,
       images: [{ role: 'kernel', source: 'https://example.org/a b' }],
     }
     const hash = toHash({ ...settings, images: [...settings.images, { role: 'disk', source: new File([], 'x') }] })
@@ -79,6 +80,21 @@ describe('settings', () => {
         { media: 'cdrom', source: 'b' },
       ],
     })
+  })
+
+  test('keep disks by the names of their images, each by its own', () => {
+    const file = new File([], 'mein Abbild.qcow2')
+    const sources = ['https://x.org/a/b.img?c/d', 'https://y.org/b.img', file, '/', '../..']
+    const images = [{ role: 'cdrom', source: 'a' }, ...sources.map((source) => ({ role: 'disk', source }))]
+    const { drives } = machineOptions({ ...DEFAULTS, keep: true, images: images as Settings['images'] })
+    expect(drives!.map(({ keep }) => keep)).toEqual([
+      undefined,
+      'b.img',
+      'b.img-2',
+      'mein-Abbild.qcow2',
+      'disk',
+      'disk-2',
+    ])
   })
 
   test('make a network card, with a cable or without one', () => {

@@ -32,6 +32,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
 
   beforeAll(async () => {
     const files = await buildSite()
+    files.set('small.img', new Uint8Array(1 << 20))
     for (const [name, content] of await offeredGuest()) files.set(name, content)
     if (LINUX !== undefined) files.set('vmlinuz', readFileSync(LINUX))
     server = await servePages(files)
@@ -87,6 +88,28 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
         await file.close()
       }
     }, names)
+
+  test('a disk is kept where the user wants it, shown at the start, and deleted', async () => {
+    await open('#firmware=guest.bin&disk=small.img')
+    await page.locator('.check input').click()
+    expect(await page.evaluate(() => location.hash)).toContain('keep=yes')
+    await click('Start')
+    await expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
+    await click('Save now')
+    await expect.poll(() => page.evaluate(() => document.body.textContent), PATIENT).toContain('has no snapshots')
+    await click('Close')
+    await page.locator('::-p-text(Disks that this browser keeps (1))').click()
+    await expect
+      .poll(() => page.$$eval('[aria-label="Kept disks"] .name', ([one]) => one?.textContent))
+      .toMatch(/^small\.img: \d+ KiB$/)
+    // The browser gives up a closed machine's files a little later.
+    await expect
+      .poll(async () => {
+        await page.$eval('[aria-label="Delete small.img"]', (button) => (button as HTMLElement).click()).catch(() => {})
+        return page.$$eval('[aria-label="Kept disks"] li', (rows) => rows.length)
+      }, PATIENT)
+      .toBe(0)
+  })
 
   test('a system at its prompt goes on by one click; it is saved, goes back, and goes on in another tab', async () => {
     await open()

@@ -1,0 +1,74 @@
+import type { KeptDisk } from '@retrap/web'
+import { useEffect, useState } from 'preact/hooks'
+import { download, sizeOf } from './files.ts'
+
+/** Loaded with what makes machines. */
+const disks = () => import('@retrap/web')
+
+const nameOfFile = (file: File): string => file.name.replace(/\.qcow2$/i, '').replaceAll(/[^\w.-]+/g, '-')
+
+/** What guests have written to disks that are kept: it goes out as a file, comes in, and is deleted. */
+export function KeptDisksPanel() {
+  const [all, setAll] = useState<readonly KeptDisk[]>([])
+  const [error, setError] = useState('')
+  const list = async (): Promise<void> => setAll(await (await disks()).keptDisks())
+  useEffect(() => void list(), [])
+  const attempt = (action: () => Promise<unknown>): void => {
+    setError('')
+    action()
+      .then(list)
+      .catch((thrown: unknown) => setError(thrown instanceof Error ? thrown.message : String(thrown)))
+  }
+  return (
+    <details>
+      <summary>Disks that this browser keeps{all.length === 0 ? '' : ` (${all.length})`}</summary>
+      <p class="soft">
+        What guests have written, without the images below it. A machine that keeps its disks goes on with them. Export
+        what you cannot lose: a browser may delete what a site keeps.
+      </p>
+      <ul class="files" aria-label="Kept disks">
+        {all.map((disk) => (
+          <li key={disk.name}>
+            <span class="name">
+              {disk.name}: {sizeOf(disk.bytes)}
+            </span>
+            <button
+              aria-label={`Export ${disk.name}`}
+              onClick={() =>
+                attempt(async () => {
+                  const file = await (await disks()).exportKeptDisk(disk.name)
+                  download(file, file.name)
+                })
+              }
+            >
+              Export
+            </button>
+            <button
+              aria-label={`Delete ${disk.name}`}
+              onClick={() => attempt(async () => (await disks()).deleteKeptDisk(disk.name))}
+            >
+              Delete
+            </button>
+          </li>
+        ))}
+      </ul>
+      <label class="button file">
+        Import
+        <input
+          type="file"
+          onChange={(event) => {
+            const file = event.currentTarget.files?.[0]
+            // The same file may be chosen again.
+            event.currentTarget.value = ''
+            if (file !== undefined) attempt(async () => (await disks()).importKeptDisk(nameOfFile(file), file))
+          }}
+        />
+      </label>
+      {error !== '' && (
+        <p class="wrong" role="alert">
+          {error}
+        </p>
+      )}
+    </details>
+  )
+}
