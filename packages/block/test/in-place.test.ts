@@ -1,5 +1,7 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import promises from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { InPlace, isLocal } from '../src/node/in-place.ts'
@@ -56,3 +58,28 @@ test('files of servers are never waited for in place', async () => {
     rmSync(folder, { recursive: true })
   }
 })
+
+test.runIf(process.platform === 'linux')(
+  'disks and memory of the host are local, by the numbers of statfs(2)',
+  async () => {
+    const local = [
+      0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0xca451a4e, 0x2fc12fc1, 0x01021994, 0x858458f6, 0x794c7630,
+    ]
+    // NFS, CIFS, SMB2, FUSE, 9P, Ceph, and /proc
+    const others = [0x6969, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x00c36400, 0x9fa0]
+    const statfs = vi.spyOn(promises, 'statfs')
+    syncBuiltinESMExports()
+    try {
+      for (const type of [...local, ...others]) {
+        // Numbers above 2^31 come with a sign on some hosts.
+        for (const told of [type, type | 0]) {
+          statfs.mockResolvedValue({ type: told } as never)
+          expect([type.toString(16), await isLocal('/')]).toEqual([type.toString(16), local.includes(type)])
+        }
+      }
+    } finally {
+      statfs.mockRestore()
+      syncBuiltinESMExports()
+    }
+  },
+)

@@ -38,6 +38,14 @@ test('what it writes meanwhile is sent again, until the rest fits the limit', as
   expect(rounds.at(-1)!.written).toBeLessThan(400)
 })
 
+test('memory takes the bandwidth that it is given', async () => {
+  // Of the 4 MiB that the guest writes, all go in the first round.
+  const bytesPerSecond = 2 << 20
+  const { report, result } = await move({}, { ...ONCE, bytesPerSecond }, { spin: 100 })
+  expect([report?.outcome, report?.rounds, result]).toEqual(['moved', 1, 'whole'])
+  expect(report!.totalMs).toBeGreaterThan(((4 << 20) / bytesPerSecond) * 1000)
+})
+
 test('a guest that writes too fast for the limit runs on', async () => {
   const { error, ran, result } = await move({}, { downtimeMs: 0.001, mostRounds: 2 })
   expect(error).toMatchObject({ code: 'ERR_DOWNTIME' })

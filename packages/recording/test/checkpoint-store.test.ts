@@ -46,6 +46,25 @@ describe('checkpoints in memory', () => {
     expect([store.nearest(99), store.nearest(100), store.nearest(-1), store.nearest(1e9)]).toEqual([0, 1, -1, 11])
   })
 
+  test.each([0, 1, 2])('number %i of three gives all of its bytes back, those of its extra too', (number) => {
+    const add = (store: CheckpointStore<null>, i: number): void =>
+      store.add(at(10 * i), { i, own: page(i) }, new Map([[i, page(100 + i)]]), null, 1000 * (i + 1))
+    const store = new CheckpointStore<null>()
+    for (let i = 0; i < 3; i++) add(store, i)
+    const all = store.bytes
+    // The first one has nothing before it, and the last one stays: one in between is dropped first.
+    store.thin(all - 1)
+    expect(store.instants.map(({ instructions }) => instructions)).toEqual([0, 20])
+    // Its page is the next one's now.
+    const text = 2 * '{"i":1,"own":{"$bytes":[0,4096]}}'.length
+    expect(all - store.bytes).toBeGreaterThan(4096 + 2000)
+    expect(all - store.bytes).toBeLessThan(4096 + 2000 + 2 * text)
+    store.thin(0)
+    expect([store.bytes, store.instants]).toEqual([0, []])
+    add(store, number)
+    expect(store.bytes).toBeGreaterThan(2 * 4096 + 1000 * (number + 1))
+  })
+
   test('what does not change is there once', () => {
     const store = new CheckpointStore<null>()
     const state = { bytes: new Uint8Array(1 << 20).fill(7) }

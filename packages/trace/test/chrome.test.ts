@@ -1,5 +1,6 @@
 /** Traces in Chrome's format. Source: "Trace Event Format", JSON Array Format. */
 import { expect, test } from 'vitest'
+import { createIoRequest, type IoTraceEvent } from '@retrap/ioreq'
 import { ChromeTrace, parseTrace, Tracer } from '../src/index.ts'
 import { tracedPc } from './support/guest.ts'
 
@@ -78,3 +79,39 @@ test('a file without its end can be read, as the format says', async () => {
 })
 
 test('an empty trace is a file, too', async () => expect(JSON.parse(await chromeTrace(['insn,cpl=3']))).toEqual([]))
+
+test.each([
+  { event: 'answered', ends: true },
+  { event: 'ended', ends: true },
+  { event: 'cancelled', ends: true },
+  { event: 'done', ends: false },
+  { event: 'unhandled', ends: false },
+  { event: 'buffered', ends: false },
+  { event: 'drained', ends: false },
+] satisfies { event: IoTraceEvent; ends: boolean }[])('a wait ends with $event: $ends', ({ event, ends }) => {
+  let text = ''
+  const chrome = new ChromeTrace((piece) => (text += piece))
+  const add = (what: IoTraceEvent, hostMs: number): void => {
+    const access = { event: what, vcpu: 1, server: 's', device: 'd', request: createIoRequest(), lo: 0, hi: 0 }
+    chrome.add({ kind: 'ioreq', vcpu: 1, ns: 0, hostMs, instructions: 0, waitedMs: undefined, access })
+  }
+  add('sent', 10)
+  add(event, 12)
+  add('unhandled', 15)
+  chrome.end()
+  const events = JSON.parse(text) as Event[]
+  const spans = events.filter(({ ph }) => ph === 'X')
+  // One that nothing ends lasts as long as the trace.
+  expect(spans.map(({ ts, dur }) => [ts, dur])).toEqual(
+    ends
+      ? [
+          [0, 2000],
+          [0, 2000],
+        ]
+      : [
+          [0, 5000],
+          [0, 5000],
+        ],
+  )
+  expect(events.filter(({ ph }) => ph === 'i')).toHaveLength(ends ? 1 : 2)
+})

@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { DisplayRectangle } from '@retrap/device'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { Keyboard, Mouse, Screen, VncServer, type VncServerOptions } from '../../src/index.ts'
 import { listenVnc, type VncListener, type VncListenOptions, zlibCompressor } from '../../src/node/index.ts'
@@ -100,6 +100,17 @@ describe('TCP', () => {
     expect(await greeting(listener!.port)).toBe('RFB 003.008\n')
     await expect.poll(() => server.clients).toBe(0)
     expect(await greeting(listener!.port)).toBe('RFB 003.008\n')
+  })
+
+  test('small messages go at once: the host does not collect them', async () => {
+    await listen()
+    const setNoDelay = vi.spyOn(Socket.prototype, 'setNoDelay')
+    try {
+      expect(await greeting(listener!.port)).toBe('RFB 003.008\n')
+      expect(setNoDelay.mock.calls).toEqual([[true]])
+    } finally {
+      setNoDelay.mockRestore()
+    }
   })
 
   test('random bytes end one connection, and a lost one is no failure', async () => {

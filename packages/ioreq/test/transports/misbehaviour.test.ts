@@ -585,6 +585,26 @@ describe('a socket', () => {
     expect(transport.writable).toBe(true)
   })
 
+  test('a receiver may lag time and again: buffered writes go on when it has caught up', async () => {
+    const { raw, transport, dispatch } = await rawServer()
+    raw.send({ kind: 'claim', type: 1, ranges: [[0xa_0000, 0xa_ffff]], buffered: [[0xa_0000, 0xa_ffff]] })
+    const write = { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: 0, addressLo: 0xa_0000, size: 4 }
+    await until(() => dispatch.submit(1, write) === IO_DONE)
+    const arrived = (kind: string): number => raw.frames.filter((frame) => frame.kind === kind).length
+    await until(() => arrived('buffered') === 1)
+    for (let round = 1; round <= 2; round++) {
+      raw.socket.pause()
+      for (let i = 0; i < 5; i++) transport.remote.post(new Uint8Array(1 << 18))
+      expect(transport.writable).toBe(false)
+      expect(dispatch.submit(1, write)).toBe(IO_DONE)
+      raw.socket.resume()
+      await until(() => arrived('message') === 5 * round)
+      expect(arrived('buffered')).toBe(round)
+      raw.packet(5, raw.frames.length, Buffer.alloc(0))
+      await until(() => arrived('buffered') === round + 1)
+    }
+  })
+
   test('a receiver that lags and ends leaves the buffered writes, and the event loop', async () => {
     const { raw, transport, dispatch } = await rawServer()
     raw.send({ kind: 'claim', type: 1, ranges: [[0xa_0000, 0xa_ffff]], buffered: [[0xa_0000, 0xa_ffff]] })
