@@ -26,12 +26,7 @@ import {
   TLB_WRITE,
   tlbChangesOffset,
 } from './tlb-layout.ts'
-
-/** The write entries of a frame are being dropped. */
-const TO_DROP = 2
-/** No entry, and more than one, in {@link Tlb.dropWritable}'s memory of a frame. */
-const NONE = 0
-const SEVERAL = -1
+import { WritableEntries } from './writable-entries.ts'
 
 /** Entries of an address space that are put aside at most; those made before them are looked up again. */
 const MOST_PARKED = 8192
@@ -58,15 +53,7 @@ export class Tlb {
   readonly #globals: TlbJournal
   /** All other entries that may be valid. */
   readonly #locals: TlbJournal
-  /** By frame: whether it may have write entries, parked ones included; or {@link TO_DROP}. */
-  readonly #writable: Uint8Array
-  /** The frame that {@link Tlb.dropWritable} was called for last. */
-  #droppedFrame = -1
-  /**
-   * The one write entry that was made for that frame since, {@link NONE} or {@link SEVERAL}; no other entry, parked or
-   * not, lets it be written. A guest that waits in MWAIT has the same page dropped each time that it is idle.
-   */
-  #onlyWritable = NONE
+  readonly #writable: WritableEntries
   /** Protection keys of the entries made since everything was dropped, one bit each. */
   #keys = 0
   /** An entry was made since everything was dropped. */
@@ -86,13 +73,19 @@ export class Tlb {
     this.#u32 = memory.u32
     this.#pageBits = ~ignored
     this.#base = at
-    this.#writable = new Uint8Array(memory.frameCount)
     this.missSet = modes
     this.#changes = (at + tlbChangesOffset(modes)) >>> 2
     this.#u32[this.#changes] = 0
     const entries = modes * 3 * TLB_ENTRIES
     this.#globals = new TlbJournal(entries)
     this.#locals = new TlbJournal(entries)
+    this.#writable = new WritableEntries(memory.frameCount, {
+      u32: this.#u32,
+      journals: [this.#globals, this.#locals],
+      parked: this.#parked,
+      isWrite: (entry) => this.#tableOf(entry) === TLB_WRITE,
+      invalidate: (entry) => this.#invalidate(entry),
+    })
     // Zeros stand for page 0, which only the first entry of a table can hold: all others are invalid as they are.
     for (let table = 0; table < 3 * (modes + 1); table++) this.#invalidate(at + table * TLB_TABLE_BYTES)
   }
@@ -127,12 +120,8 @@ export class Tlb {
   fill(set: number, table: number, lo: number, hi: number, target: number, page: TlbPage): void {
     const entry = this.#base + set * TLB_SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)
     this.#keys |= 1 << page.key
-    if (table === TLB_WRITE) {
-      const frame = target >>> PAGE_SHIFT
-      this.#writable[frame] = 1
-      if (frame === this.#droppedFrame && this.#onlyWritable !== entry)
-        this.#onlyWritable = this.#onlyWritable === NONE ? entry : SEVERAL
-    } else if (table === TLB_EXECUTE) this.#views.note(entry)
+    if (table === TLB_WRITE) this.#writable.note(entry, target)
+    else if (table === TLB_EXECUTE) this.#views.note(entry)
     this.#write(entry, lo & ~0xfff, hi, target, pageFlags(page))
   }
 
@@ -171,7 +160,7 @@ export class Tlb {
     this.#dropLocals(undefined)
     if (!all) return
     this.#filled = false
-    this.#writable.fill(0)
+    this.#writable.clear()
     this.#keys = 0
     this.#parked.clear()
     const u32 = this.#u32
@@ -221,7 +210,7 @@ export class Tlb {
    */
   exchange(from: number, to: number): void {
     this.#u32[this.#changes]!++
-    if (this.#onlyWritable !== NONE) this.#onlyWritable = SEVERAL
+    this.#writable.addressSpaceChanged()
     const next = this.#parked.take(to)
     this.#dropLocals(this.#parked.park(from, Math.min(this.#locals.count, MOST_PARKED)))
     if (next !== undefined) {
@@ -406,30 +395,7 @@ export class Tlb {
    * @param frameMa - machine address of the frame
    */
   dropWritable(frameMa: number): void {
-    const frame = frameMa >>> PAGE_SHIFT
-    if (this.#writable[frame] === 0) return
-    this.#writable[frame] = 0
-    const only = frame === this.#droppedFrame ? this.#onlyWritable : SEVERAL
-    this.#droppedFrame = frame
-    this.#onlyWritable = NONE
-    if (only !== SEVERAL) {
-      if (only !== NONE && this.#u32[(only >>> 2) + 2] === frameMa) this.#invalidate(only)
-      return
-    }
-    this.#dropWritableOf(this.#globals, frameMa)
-    this.#dropWritableOf(this.#locals, frameMa)
-    for (const { words, length } of this.#parked.spaces) {
-      for (let at = 0; at < length; at += PARKED_WORDS) {
-        if (words[at + 3] === frameMa && this.#tableOf(words[at] as number) === TLB_WRITE) words[at + 4] = 0
-      }
-    }
-  }
-
-  #dropWritableOf({ entries, count }: TlbJournal, frameMa: number): void {
-    for (let i = 0; i < count; i++) {
-      const entry = entries[i] as number
-      if (this.#u32[(entry >>> 2) + 2] === frameMa && this.#tableOf(entry) === TLB_WRITE) this.#invalidate(entry)
-    }
+    this.#writable.drop(frameMa)
   }
 
   /**
@@ -438,32 +404,6 @@ export class Tlb {
    * @param frames - numbers of machine frames, of which the first `count` are meant
    */
   dropWritableFrames(frames: Uint32Array, count: number): void {
-    const writable = this.#writable
-    let any = false
-    for (let i = 0; i < count; i++) {
-      const frame = frames[i] as number
-      if (writable[frame] === 0) continue
-      writable[frame] = TO_DROP
-      any = true
-    }
-    if (!any) return
-    this.#dropMarked(this.#globals)
-    this.#dropMarked(this.#locals)
-    for (const { words, length } of this.#parked.spaces) {
-      for (let at = 0; at < length; at += PARKED_WORDS) {
-        const isMarked = writable[words[at + 3]! >>> PAGE_SHIFT] === TO_DROP
-        if (isMarked && this.#tableOf(words[at] as number) === TLB_WRITE) words[at + 4] = 0
-      }
-    }
-    for (let i = 0; i < count; i++) if (writable[frames[i]!] === TO_DROP) writable[frames[i]!] = 0
-  }
-
-  #dropMarked({ entries, count }: TlbJournal): void {
-    const writable = this.#writable
-    for (let i = 0; i < count; i++) {
-      const entry = entries[i] as number
-      const isMarked = writable[this.#u32[(entry >>> 2) + 2]! >>> PAGE_SHIFT] === TO_DROP
-      if (isMarked && this.#tableOf(entry) === TLB_WRITE) this.#invalidate(entry)
-    }
+    this.#writable.dropFrames(frames, count)
   }
 }
