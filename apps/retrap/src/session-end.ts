@@ -20,6 +20,7 @@ interface EndText {
 const CRASHES: Readonly<Partial<Record<MachineExit['reason'], string>>> = {
   'triple-fault': 'triple fault',
   'guest-crash': 'guest crash',
+  'out-of-memory': 'no memory',
   'internal-error': 'internal error',
 }
 
@@ -44,6 +45,7 @@ export function exitCodeOf(exit: MachineExit): number {
       return ExitCode.GuestCrash
     case 'timeout':
       return ExitCode.Timeout
+    case 'out-of-memory':
     case 'internal-error':
       return ExitCode.InternalError
     case 'power-off':

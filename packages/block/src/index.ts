@@ -4,12 +4,13 @@
  * @packageDocumentation
  */
 export { type BlobSource, BlobStorage } from './blob-storage.ts'
+export { CopyBeforeWrite } from './copy-before-write.ts'
 export { ImageError, type ImageErrorCode } from './errors.ts'
 export { type HttpFetch, type HttpResponse, HttpStorage, type HttpStorageOptions } from './http-storage.ts'
 export type { BlockImage } from './image.ts'
 export { MemoryStorage } from './memory-storage.ts'
 export { OpfsStorage, type SyncAccessHandle } from './opfs-storage.ts'
-export { Overlay, type OverlayState } from './overlay.ts'
+export { Overlay, type OverlayOptions, type OverlayState } from './overlay.ts'
 export { checkQcow2, type Qcow2Check } from './qcow2/check.ts'
 export type { Codec } from './qcow2/codec.ts'
 export { createQcow2, type Qcow2CreateOptions } from './qcow2/create.ts'

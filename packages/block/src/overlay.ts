@@ -18,6 +18,12 @@ export interface OverlayState {
   readonly zeroes: Uint32Array
 }
 
+/** How an {@link Overlay} shows itself. */
+export interface OverlayOptions {
+  /** Says that `discard` may free storage, which an image had said that a guest has seen. Default false. */
+  readonly discards?: boolean
+}
+
 /** The unit that is copied on a first write. */
 const CLUSTER_BYTES = 64 << 10
 
@@ -27,6 +33,7 @@ const CLUSTER_BYTES = 64 << 10
  */
 export class Overlay implements BlockImage {
   readonly #base: BlockBackend
+  readonly #discards: boolean
   readonly #clusters = new Map<number, Uint8Array>()
   /** Clusters that are zeros, whatever is below. */
   readonly #zeroes = new ClusterSet()
@@ -35,13 +42,14 @@ export class Overlay implements BlockImage {
   readonly #requests = new Requests()
 
   /** @param base - is read through this overlay and never written; `close` closes it, where it has a `close` */
-  constructor(base: BlockBackend) {
+  constructor(base: BlockBackend, { discards = false }: OverlayOptions = {}) {
     this.#base = base
+    this.#discards = discards
   }
 
   /** The properties of the image below, writable. */
   get properties(): BlockProperties {
-    return { ...this.#base.properties, readOnly: false, discards: false }
+    return { ...this.#base.properties, readOnly: false, discards: this.#discards }
   }
 
   /** Bytes of memory that the overlay holds. */

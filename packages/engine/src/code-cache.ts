@@ -101,6 +101,12 @@ export class CodeCache {
     this.#clients.push(client)
   }
 
+  /** Takes a processor out that executes no more. */
+  removeClient(client: CodeCacheClient): void {
+    const index = this.#clients.indexOf(client)
+    if (index >= 0) this.#clients.splice(index, 1)
+  }
+
   /** Returns the code page of a frame, made if need be. From now on, writes to the frame are seen. */
   page(frame: number, mode: number): CodePage {
     const key = this.#key(frame, mode)

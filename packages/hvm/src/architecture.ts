@@ -13,6 +13,8 @@ export interface Architecture<V extends VirtualCpu = VirtualCpu> {
   readonly hasPortZero?: boolean
   /** Delivers a device's message. */
   signalMsi(address: number, data: number, requester: number): void
+  /** Gives its machine memory back, where it can: it is not used any more. */
+  free?(): void
   /** Power-on of everything but the vCPUs, before that of device models. */
   reset(): void
 }

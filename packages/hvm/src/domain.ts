@@ -6,6 +6,7 @@ import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
 import type { Architecture } from './architecture.ts'
 import type { DomainClock } from './clock.ts'
+import { freeDomain } from './domain-end.ts'
 import { platformOf } from './domain-platform.ts'
 import {
   checkDevices,
@@ -361,6 +362,21 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   #sendNotices(): void {
     for (const vcpu of this.vcpus) if (!vcpu.cpu.busy) this.invalidations.resume(vcpu.id)
+  }
+
+  /** Has the caches of device models of this thread keep no frame that no model holds just now. */
+  forgetMappings(): void {
+    this.#mappings.forget()
+  }
+
+  /**
+   * Gives all of its machine memory back to other domains in it, when its device models are at rest. It must not be used any
+   * more. What a model still holds when the deadline has passed stays its, for ever.
+   *
+   * @param deadlineMs - host time that device models may take
+   */
+  free(deadlineMs: number): Promise<void> {
+    return freeDomain(this, this.#deviceParties(), deadlineMs)
   }
 
   /** Power-on state of everything but memory. */

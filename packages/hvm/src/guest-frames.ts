@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { P2mLeaf } from '@retrap/p2m'
+import { type P2m, type P2mLeaf, P2mType } from '@retrap/p2m'
 import type { Domain } from './domain.ts'
 import { HvmError } from './errors.ts'
 
@@ -28,12 +28,14 @@ export interface MachineRun extends GuestFrames {
   readonly order: number
   /** One of `P2mAccess`. */
   readonly access: number
+  /** Other guests may have the frames too: nobody writes them. */
+  readonly isShared: boolean
 }
 
 /**
  * Returns the frames of RAM and ROM that a guest has, without those of memories that device models own.
  *
- * @throws HvmError `ERR_STATE` for memory that is neither: paged out, shared, to be populated on demand, or another guest's
+ * @throws HvmError `ERR_STATE` for memory that is neither: paged out, to be populated on demand, or another guest's
  */
 export function guestFrames(domain: Domain): GuestFrames[] {
   const found: { gfn: number; count: number; kind: 'ram' | 'rom' }[] = []
@@ -146,21 +148,32 @@ export function isZero(u32: Uint32Array, first: number): boolean {
   return true
 }
 
+/** Whether a frame has these contents; false where that would take long to find out. */
+export function isSame(u32: Uint32Array, first: number, contents: Uint8Array): boolean {
+  if (contents.byteOffset % 4 !== 0) return false
+  const words = new Uint32Array(contents.buffer, contents.byteOffset, WORDS)
+  for (let i = 0; i < WORDS; i++) if (u32[first + i] !== words[i]) return false
+  return true
+}
+
 /** Leaf by leaf, in order of guest frames. */
 export function* machineRuns(domain: Domain): Generator<MachineRun, void, undefined> {
   const { p2m, ownedMemories } = domain
   for (const leaf of p2m.leaves()) {
     const kind = kindOf(domain, leaf)
     if (kind === null || ownedMemories.owns(leaf.mfn)) continue
-    const { gfn, mfn, order, access } = leaf
-    yield { gfn, mfn, order, access, count: 2 ** order, kind }
+    const { gfn, mfn, order, access, type } = leaf
+    yield { gfn, mfn, order, access, count: 2 ** order, kind, isShared: isShared(p2m, type) }
   }
 }
 
+/** Whether a type is RAM that guests share. Arm has no such type. */
+const isShared = (p2m: P2m, type: number): boolean => p2m.format === 'ept' && type === P2mType.RAM_SHARED
+
 /** What a leaf is to the guest; null for a hole. */
-function kindOf(domain: Domain, { type, gfn }: P2mLeaf): 'ram' | 'rom' | null {
-  const { types } = domain.p2m
-  if (type === types.ram || type === types.logged) return 'ram'
+function kindOf({ p2m }: Domain, { type, gfn }: P2mLeaf): 'ram' | 'rom' | null {
+  const { types } = p2m
+  if (type === types.ram || type === types.logged || isShared(p2m, type)) return 'ram'
   if (type === types.rom) return 'rom'
   if (type === types.hole || type === types.nothing) return null
   const what = `guest frame 0x${gfn.toString(16)} is of type ${type}`

@@ -40,11 +40,14 @@ export { interruptSource } from './x86/interrupt-source.ts'
 export {
   beginRestoringX86Domain,
   beginSavingX86Domain,
+  forkX86Domain,
+  restoreForkedX86Domain,
   restoreX86Domain,
   saveX86Domain,
   saveX86DomainState,
 } from './x86/saved-domain.ts'
 export type { X86DomainRestoring, X86DomainSaving, X86DomainSnapshot, X86DomainState } from './x86/saved-domain.ts'
+export type { ForkedMemory } from './forked-memory.ts'
 export type { FormerContents } from './late-pages.ts'
 export type { DomainRestoring, DomainReturn, DomainSaving, DomainSnapshot, DomainState } from './saved-domain.ts'
 export type { OutsideInputs } from './outside-inputs.ts'

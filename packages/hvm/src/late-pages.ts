@@ -8,6 +8,7 @@ import {
   type GuestFrames,
   type GuestPages,
   type GuestPageSource,
+  isSame,
   isZero,
   type MachineRun,
   machineRuns,
@@ -28,6 +29,8 @@ interface LateBlock {
   /** Its contents in the source: from `first` up to `end`. */
   readonly first: number
   readonly end: number
+  /** Other guests may have its frames too: those that are to have other contents are copied first. */
+  readonly isShared: boolean
   /** The contents are in machine memory, and only the map still says no. */
   filled: boolean
 }
@@ -80,6 +83,8 @@ export class LatePages {
     this.#former = former
     this.#hasRun = domain.instructions > 0
     this.#source = source
+    // Models would find frames that nobody may access yet.
+    domain.forgetMappings()
     this.#begin(source)
     this.#stopWatching = domain.p2m.onChange((gfn, count) => {
       if (!this.#own) this.#beforeChange(gfn, count)
@@ -152,13 +157,16 @@ export class LatePages {
     const mayWait = !this.#domain.writtenElsewhere
     let at = 0
     for (const run of machineRuns(this.#domain)) {
-      const waits = mayWait && run.kind === 'ram' && run.order >= BLOCK_ORDER && run.access === P2mAccess.RWX
+      // What others have as well is brought at once: its frames may become others.
+      const waits =
+        mayWait && !run.isShared && run.kind === 'ram' && run.order >= BLOCK_ORDER && run.access === P2mAccess.RWX
       const step = waits ? BLOCK_FRAMES : run.count
       for (let done = 0; done < run.count; done += step) {
         const gfn = run.gfn + done
         const first = at
         while (at < gfns.length && gfns[at]! < gfn + step) at++
-        const block: LateBlock = { gfn, mfn: run.mfn + done, count: step, first, end: at, filled: false }
+        const { isShared } = run
+        const block: LateBlock = { gfn, mfn: run.mfn + done, count: step, first, end: at, isShared, filled: false }
         if (waits && this.#isWorthWaiting(block) && this.#hide(block)) this.#keep(block, run)
         else this.#fill(block)
       }
@@ -242,7 +250,7 @@ export class LatePages {
   #fill(block: LateBlock): void {
     const source = this.#source
     if (block.filled || source === null) return
-    if (this.#hasRun) this.#replace(block, source)
+    if (this.#hasRun || block.isShared) this.#replace(block, source)
     else {
       this.#clear(block)
       const { gfn, mfn, first, end } = block
@@ -257,7 +265,7 @@ export class LatePages {
   }
 
   /** Gives frames their contents that have others. */
-  #replace({ gfn, mfn, count, first, end }: LateBlock, source: GuestPageSource): void {
+  #replace({ gfn, mfn, count, first, end, isShared }: LateBlock, source: GuestPageSource): void {
     const { memory } = this.#domain
     const { written } = this.#former
     for (let frame = 0, at = first; frame < count; frame++) {
@@ -265,14 +273,21 @@ export class LatePages {
       const index = at
       if (has) at++
       if (written?.has(gfn + frame) === false) continue
-      const ma = (mfn + frame) * PAGE_BYTES
-      if (!has) {
-        if (!isZero(memory.u32, (mfn + frame) * WORDS)) memory.fill(ma, PAGE_BYTES, 0)
-        continue
-      }
-      const contents = source.contents(index)
-      if (!isSame(memory.u32, (mfn + frame) * WORDS, contents)) memory.write(ma, contents)
+      const word = (mfn + frame) * WORDS
+      const contents = has ? source.contents(index) : null
+      if (contents === null ? isZero(memory.u32, word) : isSame(memory.u32, word, contents)) continue
+      const ma = isShared ? this.#unshared(gfn + frame) : (mfn + frame) * PAGE_BYTES
+      if (contents === null) memory.fill(ma, PAGE_BYTES, 0)
+      else memory.write(ma, contents)
     }
+  }
+
+  /** Gives a guest frame a machine frame of its own. @returns its machine address */
+  #unshared(gfn: number): number {
+    const { p2m } = this.#domain
+    p2m.unshare(gfn)
+    p2m.lookup(gfn, this.#entry)
+    return this.#entry.mfn * PAGE_BYTES
   }
 
   /** The map has changed: frames that leave the guest have their contents first. */
@@ -287,12 +302,4 @@ export class LatePages {
       }
     }
   }
-}
-
-/** Whether a frame has these contents; false where that would take long to find out. */
-function isSame(u32: Uint32Array, first: number, contents: Uint8Array): boolean {
-  if (contents.byteOffset % 4 !== 0) return false
-  const words = new Uint32Array(contents.buffer, contents.byteOffset, WORDS)
-  for (let i = 0; i < WORDS; i++) if (u32[first + i] !== words[i]) return false
-  return true
 }

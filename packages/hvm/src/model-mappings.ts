@@ -47,6 +47,11 @@ export class ModelMappings {
     for (const { cache } of this.#caches) cache.heldForWriting(each)
   }
 
+  /** Forgets what no model holds just now: it is looked up again when it is next needed. */
+  forget(): void {
+    for (const { cache } of this.#caches) cache.invalidate()
+  }
+
   /** Views that were written after their mapping had been released: of each model's last 64 released pieces. */
   keptViews(): { readonly device: string; readonly gpa: number; readonly length: number }[] {
     return this.#caches.flatMap(({ device, cache }) => cache.keptViews().map((view) => ({ device, ...view })))

@@ -64,6 +64,11 @@ export class OwnedMemories {
     return memory
   }
 
+  /** Gives all memories back. */
+  free(): void {
+    for (const memory of [...this.#memories.values()]) memory.free()
+  }
+
   /** Whether a write to this ROM frame is an access of a device model. */
   trapsWrites(gfn: number): boolean {
     for (const memory of this.#memories.values()) if (memory.trapsWrites && memory.shows(gfn)) return true

@@ -3,6 +3,7 @@ import type { DevicesState } from './device-state.ts'
 import type { Domain } from './domain.ts'
 import { HvmError } from './errors.ts'
 import { closePages, guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from './guest-frames.ts'
+import type { ForkedMemory } from './forked-memory.ts'
 import type { FormerContents, LatePages } from './late-pages.ts'
 import type { PageCopies } from './page-copies.ts'
 import { checkShape } from './state-shape.ts'
@@ -195,7 +196,11 @@ export async function beginRestoringDomain<S extends DomainState>(
 ): Promise<DomainRestoring> {
   const restored: { late?: LatePages } = {}
   try {
-    await restore(domain, own, { state, pages }, used, restored)
+    const lateness = await import('./late-pages.ts')
+    await restore(domain, own, state, used, () => {
+      const former = { written: used?.written(), log: used?.log }
+      restored.late = new lateness.LatePages(domain, state.frames, pages, former)
+    })
     return restored.late!
   } catch (error) {
     restored.late?.close()
@@ -204,12 +209,27 @@ export async function beginRestoringDomain<S extends DomainState>(
   }
 }
 
+/**
+ * Gives a domain that has just been made the state of another one in the same machine memory, whose RAM it shares.
+ *
+ * @throws as {@link beginRestoringDomain}; P2mError `ERR_NO_MEMORY`
+ */
+export function restoreForkedDomain<S extends DomainState>(
+  domain: Domain,
+  own: OwnPart<S>,
+  state: S,
+  memory: ForkedMemory,
+): Promise<void> {
+  return restore(domain, own, state, undefined, () => memory.restoreInto(domain))
+}
+
+/** @param bring - gives RAM its contents */
 async function restore<S extends DomainState>(
   domain: Domain,
   own: OwnPart<S>,
-  { state, pages }: DomainSnapshot<S, GuestPages | GuestPageSource>,
+  state: S,
   used: DomainReturn | undefined,
-  restored: { late?: LatePages },
+  bring: () => void,
 ): Promise<void> {
   checkState(domain, own, state)
   if (used !== undefined) {
@@ -225,14 +245,10 @@ async function restore<S extends DomainState>(
   domain.restoreRound(state.round)
   // The levels of wires come with the controllers; the models drive them to the same.
   own.restoreInterrupts(state)
-  const lateness = await import('./late-pages.ts')
   // Models that go on look at rings in RAM at once.
   await domain.restoreDevices(state.devices, () => {
     own.mapped(state)
-    restored.late = new lateness.LatePages(domain, state.frames, pages, {
-      written: used?.written(),
-      log: used?.log,
-    })
+    bring()
     domain.asleep = state.asleep
     own.restoreVcpus(state)
     used?.returned()

@@ -32,11 +32,14 @@ export const TABLE_LOST = -1
 /** See `SecondLevelFaults.tableWrite`. */
 export const TABLE_WAIT = -2
 
-/** Guest frames that no access can go on with: broken, out of memory, executed where that is not allowed, or not restored. */
+/**
+ * Guest frames that no access can go on with: broken, out of memory, shared without room for a copy, executed where that is
+ * not allowed, or not restored.
+ */
 export interface MemoryFailure {
   /** Why the access cannot go on. */
-  readonly cause: 'broken' | 'out-of-memory' | 'not-executable' | 'unreadable'
-  /** The vCPU that made it; −1 for `unreadable`. */
+  readonly cause: 'broken' | 'out-of-memory' | 'no-copy' | 'not-executable' | 'unreadable'
+  /** The vCPU that made it; −1 for `unreadable`, and where it was a device model's. */
   readonly vcpu: number
   /** The guest frame. */
   readonly gfn: number
@@ -141,7 +144,7 @@ export class SecondLevelFaults {
       [P2mType.RAM_PAGING_OUT]: page,
       [P2mType.RAM_PAGED]: page,
       [P2mType.RAM_PAGING_IN]: page,
-      [P2mType.RAM_SHARED]: (_vcpu, gfn) => this.#copy(gfn),
+      [P2mType.RAM_SHARED]: (vcpu, gfn) => this.#copy(vcpu, gfn),
       [P2mType.RAM_BROKEN]: (vcpu, gfn) => this.#fail('broken', vcpu, gfn),
       [P2mType.IOREQ_SERVER]: (_vcpu, gfn) => this.#claimed(gfn),
     }
@@ -329,9 +332,16 @@ export class SecondLevelFaults {
     return outcome === 'wait' ? this.#wait(vcpu, gfn) : this.#fail('out-of-memory', vcpu, gfn)
   }
 
-  #copy(gfn: number): number {
-    this.#p2m.unshare(gfn)
-    return SecondLevel.RESOLVED
+  #copy(vcpu: number, gfn: number): number {
+    try {
+      this.#p2m.unshare(gfn)
+      return SecondLevel.RESOLVED
+    } catch (error) {
+      if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
+      // A device model's write would be lost, of which the guest knows nothing.
+      this.#options.onFailure({ cause: 'no-copy', vcpu, gfn })
+      return this.#wait(vcpu, gfn)
+    }
   }
 
   /** Writes are the server's for as long as it claims them; then the frame is RAM again. */

@@ -111,6 +111,11 @@ export class IoDispatch {
     return this.#registration.parties.servers[id] ?? null
   }
 
+  /** The servers that there are. */
+  get servers(): readonly IoreqServer[] {
+    return this.#registration.parties.present()
+  }
+
   /** Claims ports for the hypervisor itself, before any server. Handlers answer at once. */
   mapInternalPorts(name: string, base: number, count: number, handler: RangeHandler, options?: RegionOptions): Region {
     return this.#registration.mapPorts(name, base, count, handler, options)

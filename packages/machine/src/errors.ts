@@ -10,6 +10,7 @@ export type MachineErrorCode =
   | 'ERR_OPTION_ROM'
   | 'ERR_UNPLUG'
   | 'ERR_SNAPSHOT'
+  | 'ERR_FORK'
 
 /** A machine that cannot be made or used as asked. */
 export class MachineError extends Error {

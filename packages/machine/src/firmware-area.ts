@@ -38,6 +38,8 @@ export interface FirmwareAreaState {
  */
 export class FirmwareArea {
   readonly #domain: X86Domain
+  /** Frames of ROM. */
+  readonly #frames: number[] = []
   /** Frame of the bus's ROM and of the RAM behind it, for each page from 0xC0000. */
   readonly #rom: number[] = []
   readonly #ram: number[] = []
@@ -56,7 +58,7 @@ export class FirmwareArea {
   constructor(domain: X86Domain, image: Uint8Array, regions: readonly RomRegion[]) {
     this.#domain = domain
     const { memory, p2m, frameCounts } = domain
-    const frames: number[] = []
+    const frames = this.#frames
     for (let at = 0; at < image.length; at += PAGE_BYTES) {
       const mfn = memory.frames.allocate(0)
       frameCounts.adopt(mfn, 1)
@@ -67,6 +69,8 @@ export class FirmwareArea {
     const floating = memory.frames.allocate(0)
     frameCounts.adopt(floating, 1)
     memory.write(floating * PAGE_BYTES, new Uint8Array(PAGE_BYTES).fill(0xff))
+    const images = [...frames]
+    frames.push(floating)
     const entry = new P2mEntry()
     for (let page = 0; page < AREA_PAGES; page++) {
       p2m.lookup(AREA_FIRST_GFN + page, entry)
@@ -79,7 +83,7 @@ export class FirmwareArea {
     }
     for (const { gpa, bytes, offset } of regions) {
       for (let at = 0; at < bytes; at += PAGE_BYTES) {
-        const mfn = frames[(offset + at) / PAGE_BYTES]!
+        const mfn = images[(offset + at) / PAGE_BYTES]!
         const page = (gpa + at) / PAGE_BYTES - AREA_FIRST_GFN
         if (page < AREA_PAGES) this.#rom[page] = mfn
         else p2m.insert((gpa + at) / PAGE_BYTES, mfn, 0, P2mType.RAM_RO)
@@ -147,6 +151,11 @@ export class FirmwareArea {
       if (!this.#readsRam(page)) this.#writeRam(page, 0, new Uint8Array(PAGE_BYTES))
     }
     for (const range of state.hidden) this.#writeRam((range.gpa - AREA_BASE) / PAGE_BYTES, 0, range.bytes)
+  }
+
+  /** Gives its frames back: the domain is not used any more. */
+  close(): void {
+    for (const mfn of [...this.#frames, ...this.#ram]) this.#domain.frameCounts.drop(mfn, 1)
   }
 
   /** Whether RAM is what a page reads. */

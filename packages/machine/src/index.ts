@@ -7,6 +7,8 @@ export { ACPI_DEFAULT_BASE, buildAcpiTables } from './acpi/index.ts'
 export type { AcpiBoard, AcpiHpet, AcpiSerialPort, AcpiTables } from './acpi/index.ts'
 export { describeThrown } from '@retrap/device/host'
 export type { CrashDetail } from './crash.ts'
+export type { PcForkOptions } from './fork/fork-options.ts'
+export type { PcForks } from './fork/fork-room.ts'
 export { MachineError } from './errors.ts'
 export type { MachineErrorCode } from './errors.ts'
 export {

@@ -14,10 +14,12 @@ export interface MachineExit {
     | 'suspend'
     | 'timeout'
     | 'stopped'
+    /** No machine memory is left for a copy of RAM that other clones have too. */
+    | 'out-of-memory'
     | 'internal-error'
   /** `debug-exit`: the process's exit status that the device asked for. */
   readonly code?: number
-  /** `triple-fault`, `guest-crash` and `internal-error`. */
+  /** `triple-fault`, `guest-crash`, `out-of-memory` and `internal-error`. */
   readonly detail?: CrashDetail
 }
 
@@ -62,6 +64,11 @@ export function machineExit(exit: FinalExit, describe: DescribeCrash): MachineEx
       if (cause === 'unreadable') {
         const what = `the saved contents of guest frame 0x${gfn.toString(16)} cannot be read`
         return { reason: 'internal-error', detail: { message: `${what}: ${describeThrown(error)}` } }
+      }
+      if (cause === 'no-copy') {
+        const what = `guest frame 0x${gfn.toString(16)} cannot be written: no machine memory is left for a copy of it`
+        const message = `${what}; close clones, or make the machine with a larger forks.writtenBytes`
+        return { reason: 'out-of-memory', detail: vcpu < 0 ? { message } : describe(vcpu, message) }
       }
       const text = `guest frame 0x${gfn.toString(16)} cannot be accessed: ${cause}`
       return { reason: 'internal-error', detail: describe(vcpu, text) }

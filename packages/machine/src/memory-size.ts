@@ -9,6 +9,8 @@ const MIB = 1 << 20
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 4 * MIB
 const VCPU_OVERHEAD = 3584 * 1024
+/** RAM below 1 MiB, request pages, and tables that each guest has. */
+const CLONE_OVERHEAD = 1.5 * MIB
 /** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
 const FRAME_RECORD_SHARE = 256
 
@@ -18,19 +20,35 @@ const FRAME_RECORD_SHARE = 256
  * @param flash - contents of the flash memories
  */
 export function machineMemoryBytes(options: PcOptions, flash: readonly Uint8Array[]): number {
-  const { memoryBytes } = options
-  return (
+  const { memoryBytes, forks } = options
+  const bytes =
     roundToLargePage(memoryBytes) +
     FIXED_OVERHEAD +
-    (options.cpus ?? 1) * VCPU_OVERHEAD +
     (options.codeCacheBytes ?? CODE_CACHE_BYTES) +
+    besideRam(options, flashRoom(flash)) +
+    memoryBytes / FRAME_RECORD_SHARE
+  if (forks === undefined) return bytes
+  const clones = forks.clones * cloneBytes(options) + (forks.clones + 1) * roundToLargePage(forks.writtenBytes)
+  return bytes + clones + clones / FRAME_RECORD_SHARE
+}
+
+/** Bytes of machine memory that a clone takes beside the RAM that it writes. */
+export function cloneBytes(options: PcOptions): number {
+  const flash = (options.flash ?? []).reduce((sum, { medium }) => sum + medium.properties.bytes + 2 * MIB, 0)
+  // RAM below 1 MiB is its own, and so are the tables of its map: 8 bytes for each frame.
+  return CLONE_OVERHEAD + options.memoryBytes / 512 + besideRam(options, flash)
+}
+
+/** @param flash - bytes for the flash memories */
+function besideRam(options: PcOptions, flash: number): number {
+  return (
+    (options.cpus ?? 1) * VCPU_OVERHEAD +
     (options.firmware?.length ?? 0) +
-    flashRoom(flash) +
+    flash +
     vgaBytes(options) +
     networkRomBytes(options) +
     (options.smm === true ? SMRAM_BYTES : 0) +
-    (options.deviceMemoryBytes ?? 0) +
-    memoryBytes / FRAME_RECORD_SHARE
+    (options.deviceMemoryBytes ?? 0)
   )
 }
 

@@ -32,6 +32,7 @@ const image: Rule = { expected: "the image's bytes, a Uint8Array", accepts: isBy
 const flag = typed('boolean', 'true or false')
 const callback = typed('function', 'a function')
 
+const isWhole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
 const isMedium = (value: unknown): boolean => object(value) && typeof value['read'] === 'function'
 
 function isDrive(value: unknown): boolean {
@@ -98,6 +99,11 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     (value) => object(value) && typeof value['name'] === 'string' && isBytes(value['bytes']),
   ),
   commandLine: typed('string', 'text'),
+  forks: {
+    expected: '{ clones, writtenBytes }: whole numbers, of clones 1 or more',
+    accepts: (value) =>
+      object(value) && isWhole(value['clones']) && value['clones'] !== 0 && isWhole(value['writtenBytes']),
+  },
   snapshot: {
     expected: 'what pc.save returned',
     accepts: (value) => object(value) && object(value['state']) && object(value['pages']),

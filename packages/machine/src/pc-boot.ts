@@ -39,6 +39,11 @@ export class PcBoot {
     return this.#area
   }
 
+  /** Gives what it holds of machine memory back: the domain is not used any more. */
+  close(): void {
+    this.#area?.close()
+  }
+
   /** Firmware has changed how a range below 1 MiB is backed. */
   shadow(range: ShadowRange): void {
     this.#area?.shadow(range)

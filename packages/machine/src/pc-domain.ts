@@ -1,4 +1,4 @@
-import { DeterministicClock, RealClock, type X86DomainOptions } from '@retrap/hvm'
+import { DeterministicClock, RealClock, type X86Domain, type X86DomainOptions } from '@retrap/hvm'
 import type { MachineMemory } from '@retrap/memory'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { type HostSleeper, hostClock, laterTurn } from './host.ts'
@@ -11,12 +11,15 @@ interface PcDomainParts {
   /** Returns 32 random bits. */
   readonly random: () => number
   readonly sleeper: HostSleeper
+  /** The domain that this one was forked from. */
+  readonly forked?: X86Domain | undefined
 }
 
 /** How the domain of a PC is made. */
-export function pcDomainOptions(options: PcOptions, parts: PcDomainParts): X86DomainOptions {
+export function pcDomainOptions(options: PcOptions, { forked, ...parts }: PcDomainParts): X86DomainOptions {
   return {
     ...parts,
+    ...(forked && { frameCounts: forked.frameCounts, engine: forked.engine }),
     vcpus: options.cpus ?? 1,
     clock: options.clock === 'deterministic' ? new DeterministicClock() : new RealClock(hostClock),
     codeCacheBytes: options.codeCacheBytes ?? CODE_CACHE_BYTES,

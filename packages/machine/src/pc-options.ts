@@ -5,6 +5,7 @@ import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceR
 import { cpuModel } from '@retrap/x86-cpu'
 import type { CpuModel, JitOptions } from '@retrap/x86-cpu'
 import type { PcBootOptions, PcDrive } from './drives.ts'
+import type { PcForks } from './fork/fork-room.ts'
 import type { PcFlash } from './flash.ts'
 import type { BootModule, KernelImages } from './loaders/index.ts'
 import type { MachineType } from './machine-type.ts'
@@ -45,6 +46,8 @@ export interface PcOptions {
    * machine is powered on.
    */
   readonly snapshot?: PcSnapshot | PcSnapshotSource | undefined
+  /** Room in machine memory for clones (`pc.fork()`), which share the RAM that nobody writes. Default none. */
+  readonly forks?: PcForks | undefined
   /** A flat firmware image that ends at 4 GiB, started at the reset vector. */
   readonly firmware?: Uint8Array | undefined
   /**

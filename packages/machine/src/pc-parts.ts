@@ -3,6 +3,7 @@ import type { plugXen } from '@retrap/xen'
 import { loadDeviceKinds, type PcSite, type PlacedDevices, type PlaceDevices, placeDevices } from './device-kinds.ts'
 import type { startControllers } from './elsewhere/start-controllers.ts'
 import { type MovedControllers, splitControllers } from './elsewhere/split.ts'
+import type { ForkFamily, ForkOrigin } from './fork/fork-family.ts'
 import { loadFlash } from './flash.ts'
 import type { OptionRom } from './option-roms.ts'
 import type { PcOptions } from './pc-options.ts'
@@ -20,12 +21,27 @@ export interface PcParts {
   readonly vapicRoms: readonly OptionRom[]
   /** Contents of the flash memories. */
   readonly flash: readonly Uint8Array[]
+  /** The machines in its memory, where it can be forked. */
+  readonly family: ForkFamily | undefined
   /** Plugs Xen in, where the guest sees Xen. */
   readonly plugXen: typeof plugXen | undefined
 }
 
+/** Prepares a machine that is to be forked. @param origin - of a clone */
+export async function forkFamily(
+  options: PcOptions,
+  origin: ForkOrigin | undefined,
+): Promise<{ readonly family: ForkFamily | undefined; readonly options: PcOptions }> {
+  if (options.forks === undefined) return { family: undefined, options }
+  const [{ ForkFamily }, { withFreezableMedia }] = await Promise.all([
+    import('./fork/fork-family.ts'),
+    import('./fork/clone-options.ts'),
+  ])
+  return { family: origin?.family ?? new ForkFamily(), options: withFreezableMedia(options) }
+}
+
 /** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
-export async function loadPcParts(options: PcOptions): Promise<PcParts> {
+export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'family'>> {
   const { moved, local } = divide(options)
   const [flash, vapicRoms, kinds, movedKinds, elsewhere, xen] = await Promise.all([
     loadFlash(options.flash ?? []),

@@ -12,6 +12,8 @@ import type { MachineDebugger } from './debugger/machine-debugger.ts'
 import type { PcGdbOptions } from './debugger/gdb-target.ts'
 import type { PcSite } from './device-kinds.ts'
 import { MachineError } from './errors.ts'
+import type { ForkFamily, ForkOrigin } from './fork/fork-family.ts'
+import type { PcForkOptions } from './fork/fork-options.ts'
 import type { HotPlug, PcPluggable, PcUnplugOptions } from './hot-plug.ts'
 import { epochOf, HostSleeper, type RandomSource, randomOf } from './host.ts'
 import { InputSwitch } from './input/input-switch.ts'
@@ -33,12 +35,12 @@ import { PcBoot } from './pc-boot.ts'
 import { pcDomainOptions } from './pc-domain.ts'
 import { checkPcOptions } from './pc-option-rules.ts'
 import { kernelImages, type PcOptions, startsDirectly } from './pc-options.ts'
-import { loadPcParts, type PcParts, placePcDevices } from './pc-parts.ts'
+import { forkFamily, loadPcParts, type PcParts, placePcDevices } from './pc-parts.ts'
 import { type PlacedBoard, placeBoard } from './placed-board.ts'
 import { isShared } from './prepare.ts'
 import { type PcRemovableDrive, withTrays } from './removable-drive.ts'
 import { Sampler } from './sampling.ts'
-import { inSystemManagement } from './smram.ts'
+import { inSystemManagement, smramOf } from './smram.ts'
 import { Sleep } from './sleep.ts'
 import type { PcSnapshot, PcSnapshotSource } from './pc-snapshot.ts'
 import type { PcInputs } from './recording/pc-inputs.ts'
@@ -95,6 +97,8 @@ export class Pc {
   readonly #life: MachineLife
   readonly #sleep: Sleep
   readonly #gate: PcInputs | undefined
+  /** The machines in its memory, where it can be forked. */
+  readonly #family: ForkFamily | undefined
   readonly #pressPower: () => boolean | Promise<boolean>
   readonly #site: PcSite
   /** Loaded when the machine is saved or restored. */
@@ -104,25 +108,28 @@ export class Pc {
   /** Loaded when a device is plugged in or out. */
   #hotPlug: Promise<HotPlug> | undefined
 
-  private constructor(given: PcOptions, parts: PcParts, gate: PcInputs | undefined) {
+  private constructor(given: PcOptions, parts: PcParts, gate?: PcInputs, origin?: ForkOrigin) {
     const { drives: withMedia, removable } = withTrays(given.drives ?? [], () => this.domain.wake())
     const connected = { ...given, ...(given.drives !== undefined && { drives: withMedia }) }
     const options = gate?.options(connected) ?? connected
     this.#gate = gate
+    this.#family = parts.family
     this.removableDrives = removable
     const machine = options.machine ?? 'pc'
     const map = pcMemoryMap(options.memoryBytes, CHIPSETS[machine].lowRamLimit)
-    this.memory = MachineMemory.create({
-      bytes: machineMemoryBytes(options, parts.flash),
-      shared: isShared(options),
-    })
+    this.memory =
+      origin?.domain.memory ??
+      MachineMemory.create({
+        bytes: machineMemoryBytes(options, parts.flash),
+        shared: isShared(options),
+      })
     const epochSeconds = epochOf(options)
     const source = randomOf(options)
     const random = source.next
     const xen = options.hypervisor === 'xen'
     const sleeper = new HostSleeper()
     this.domain = new X86Domain({
-      ...pcDomainOptions(options, { memory: this.memory, random, sleeper }),
+      ...pcDomainOptions(options, { memory: this.memory, random, sleeper, forked: origin?.domain }),
       onFailure: (failure) => {
         this.#life.failed(failure)
         options.onDeviceFailure?.(failure)
@@ -137,12 +144,18 @@ export class Pc {
       },
       leave: () => {
         for (const drive of removable) drive.leave()
+        origin?.closeMedia()
+        if (this.#family !== undefined) this.#giveBack(this.#family)
       },
       describe: (vcpu, message) => describeCrash(this.domain, vcpu, message),
     })
     if (options.sampling !== undefined) this.domain.watchTurns(new Sampler(this.domain, options.sampling))
     this.xen = parts.plugXen?.(this.domain, xenOptions(map, epochSeconds, random))
-    for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
+    for (const range of map.ram) {
+      const [gfn, count] = [range.gpa / 4096, range.bytes / 4096]
+      if (origin === undefined) this.domain.p2m.populate(gfn, count)
+      else origin.memory.populate(this.domain, gfn, count)
+    }
     if (startsDirectly(options)) mapResetVector(this.domain)
     const sleep = (this.#sleep = new Sleep(this.domain, {
       resume: () => this.#boot.resume(),
@@ -240,12 +253,14 @@ export class Pc {
     })
   }
 
-  static async #create(given: PcOptions, gate?: PcInputs): Promise<Pc> {
-    checkPcOptions(given)
+  static async #create(given: PcOptions, gate?: PcInputs, origin?: ForkOrigin): Promise<Pc> {
+    if (origin === undefined) checkPcOptions(given)
     // The machine neither keeps the snapshot, which has all of its RAM, nor loads a kernel over it.
     const { snapshot, ...all } = given
-    const options = snapshot !== undefined && startsDirectly(all) ? { ...all, kernel: undefined } : all
-    const pc = new Pc(options, await loadPcParts(options), gate)
+    const goesOn = snapshot !== undefined || origin !== undefined
+    const kept = goesOn && startsDirectly(all) ? { ...all, kernel: undefined } : all
+    const { family, options } = await forkFamily(kept, origin)
+    const pc = new Pc(options, { ...(await loadPcParts(options)), family }, gate, origin)
     try {
       await pc.#life.startServers(options.deviceServers ?? [])
       await pc.#boot.setDevices()
@@ -255,6 +270,7 @@ export class Pc {
     }
     try {
       await pc.#boot.start()
+      if (origin !== undefined) await (await pc.#loadSnapshots()).beginFork(origin.state, origin.memory)
       if (snapshot !== undefined) await (await pc.#loadSnapshots()).begin(snapshot)
     } catch (error) {
       pc.close()
@@ -263,9 +279,13 @@ export class Pc {
     return pc
   }
 
-  /** Ends what runs beside the machine: threads and processes of device models. */
+  /**
+   * Ends what runs beside the machine: threads and processes of device models. A machine that can be forked, and a clone, is
+   * stopped, and gives its memory back.
+   */
   close(): void {
     this.#snapshots?.close()
+    if (this.#family !== undefined) this.domain.stop({ reason: 'stopped' })
     this.#life.close()
   }
 
@@ -363,6 +383,36 @@ export class Pc {
     }
     const snapshots = await this.#loadSnapshots()
     await snapshots.restore(snapshot, deadlineMs)
+  }
+
+  /**
+   * Makes a clone: a machine in the same machine memory that goes on from this instant, as this one does, by itself. RAM is
+   * shared, and copied a frame at a time where either of them writes it. Media that the guest may write are as they were for
+   * the clone, and keep what it writes in memory. Consoles are the clone's own; its network cards are on no network, unless
+   * `options` say otherwise. The machine needs room for it: the option `forks`.
+   *
+   * @throws MachineError `ERR_FORK` for a machine that cannot be forked, saying what to do; `ERR_STATE` for one that has ended
+   */
+  async fork(options: PcForkOptions = {}): Promise<Pc> {
+    const [{ forkPc }, snapshots] = await Promise.all([import('./fork/fork-pc.ts'), this.#loadSnapshots()])
+    return forkPc(
+      {
+        options: this.#options,
+        isRecorded: this.#gate !== undefined,
+        family: this.#family,
+        snapshots,
+        parts: () => this.#snapshotParts(),
+        create: (clone, origin) => Pc.#create(clone, undefined, origin),
+      },
+      options,
+    )
+  }
+
+  #giveBack(family: ForkFamily): void {
+    family.leave(this.domain, () => {
+      this.#boot.close()
+      smramOf(this.domain)?.close()
+    })
   }
 
   /** The machine's debugger: breakpoints, steps, registers, memory. */

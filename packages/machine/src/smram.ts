@@ -33,6 +33,10 @@ export function plugSystemManagement(domain: X86Domain, lowRamEnd: number): Pick
 export const inSystemManagement = (domain: X86Domain): boolean =>
   domain.vcpus[domain.executingVcpu]?.cpu.inSystemManagement === true
 
+/** The SMRAM of a PC that has system-management mode. */
+export const smramOf = ({ systemManagementMemory: memory }: X86Domain): Smram | undefined =>
+  memory instanceof Smram ? memory : undefined
+
 /** A page of SMRAM that is not all zeros. */
 export interface SmramPage {
   /** From 0 in its part. */
@@ -120,6 +124,11 @@ export class Smram implements SystemManagementMemory {
     this.#fill(this.#tseg, state.tseg)
   }
 
+  /** Gives its frames back: the domain is not used any more. */
+  close(): void {
+    for (const mfn of [...this.#low, ...this.#tseg]) this.#domain.frameCounts.drop(mfn, 1)
+  }
+
   #contents(frames: readonly number[]): SmramPage[] {
     return frames.flatMap((mfn, page) => {
       const bytes = this.#domain.memory.read(mfn * PAGE_BYTES, PAGE_BYTES)
@@ -181,7 +190,11 @@ export class Smram implements SystemManagementMemory {
     const entry = new P2mEntry()
     const frames: number[] = []
     for (let gfn = end - pages; gfn < end; gfn++) {
-      const type = p2m.lookup(gfn, entry)
+      let type = p2m.lookup(gfn, entry)
+      if (type === P2mType.RAM_SHARED) {
+        p2m.unshare(gfn)
+        type = p2m.lookup(gfn, entry)
+      }
       // RAM whose writes are logged is RAM: the machine may be being saved.
       if (type !== P2mType.RAM_RW && type !== P2mType.RAM_LOGDIRTY) break
       frames.push(entry.mfn)

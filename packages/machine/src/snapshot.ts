@@ -4,6 +4,8 @@ import {
   checkShape,
   type DomainReturn,
   type DomainVapic,
+  type ForkedMemory,
+  restoreForkedX86Domain,
   saveX86DomainState,
   type X86Domain,
   type X86DomainRestoring,
@@ -14,7 +16,7 @@ import { hostClock, laterTurn, type RandomSource } from './host.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
 import type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { Sleep } from './sleep.ts'
-import { Smram } from './smram.ts'
+import { smramOf } from './smram.ts'
 import { copiedPages, explaining, isNoError, lacksCode, requireSameMachine } from './snapshot-rules.ts'
 
 /** The parts of a PC that a snapshot has. */
@@ -56,7 +58,14 @@ export interface PcSaving {
 }
 
 /** A PC without its domain. */
-function stateOf({ domain, options, random, area, vapic, sleep }: SnapshotParts): Omit<PcSnapshotState, 'domain'> {
+export function stateOf({
+  domain,
+  options,
+  random,
+  area,
+  vapic,
+  sleep,
+}: SnapshotParts): Omit<PcSnapshotState, 'domain'> {
   return {
     version: 1,
     machine: machineOf(options),
@@ -130,8 +139,26 @@ export async function putBackPc(
   snapshot: PcSnapshotSource,
   used?: DomainReturn,
 ): Promise<X86DomainRestoring> {
-  const { domain, options, random, area, vapic, sleep } = parts
   const { state, pages } = snapshot
+  const late = await putBackState(parts, state, (restored) =>
+    beginRestoringX86Domain(parts.domain, { state: state.domain, pages }, restored, used),
+  )
+  void finishRestoring(late)
+  return late
+}
+
+/** Gives a PC that has just been made the state of one that was forked, whose RAM it shares. @throws as {@link restorePc} */
+export function restoreForkedPc(parts: SnapshotParts, state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
+  return putBackState(parts, state, (restored) => restoreForkedX86Domain(parts.domain, state.domain, memory, restored))
+}
+
+/** @param restore - restores the domain; it calls back when device models have mapped what they map */
+async function putBackState<T>(
+  parts: SnapshotParts,
+  state: PcSnapshotState,
+  restore: (mapped: () => void) => Promise<T>,
+): Promise<T> {
+  const { domain, options, random, area, vapic, sleep } = parts
   requireSameMachine(state, machineOf(options))
   for (const [what, saved, here] of [
     ['a firmware area', state.firmwareArea, area],
@@ -148,12 +175,11 @@ export async function putBackPc(
       if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
       if (state.smram !== null) smramOf(domain)?.restore(state.smram)
     }
-    const late = await beginRestoringX86Domain(domain, { state: state.domain, pages }, restored, used)
+    const done = await restore(restored)
     random.restore(state.random)
     sleep.isWoken = state.woken
     if (state.vapic !== null) vapic?.restore(state.vapic)
-    void finishRestoring(late)
-    return late
+    return done
   })
 }
 
@@ -162,6 +188,3 @@ export function finishRestoring(late: X86DomainRestoring): Promise<void> {
   const later = laterTurn()
   return late.finish(() => new Promise((resolve) => later(resolve)))
 }
-
-const smramOf = ({ systemManagementMemory: memory }: X86Domain): Smram | undefined =>
-  memory instanceof Smram ? memory : undefined

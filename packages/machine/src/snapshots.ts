@@ -1,5 +1,6 @@
 import {
   closePages,
+  type ForkedMemory,
   type GuestPages,
   type GuestPageSource,
   WrittenFrames,
@@ -8,8 +9,8 @@ import {
 } from '@retrap/hvm'
 import type { MachineLife, PcSaveOptions } from './machine-life.ts'
 import { SAVE_DEADLINE_MS } from './machine-life.ts'
-import type { PcSnapshot, PcSnapshotSource } from './pc-snapshot.ts'
-import { finishRestoring, putBackPc, restorePc, savePc, type SnapshotParts } from './snapshot.ts'
+import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
+import { finishRestoring, putBackPc, restoreForkedPc, restorePc, savePc, type SnapshotParts } from './snapshot.ts'
 import { OneByOne } from './snapshot-rules.ts'
 
 /** What a PC lends its {@link Snapshots}. */
@@ -39,6 +40,19 @@ export class Snapshots {
   /** Restores a PC that has just been made. See `restorePc`. */
   async begin(snapshot: PcSnapshotSource): Promise<void> {
     this.#restoring = await restorePc(this.#host.parts(), snapshot)
+  }
+
+  /** Restores a PC that has just been made in the memory of one that was forked. */
+  beginFork(state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
+    return restoreForkedPc(this.#host.parts(), state, memory)
+  }
+
+  /** Forks the machine while it stands still. @param begin - gets the log of what is written since an instant, if there is one */
+  fork<T>(begin: (written: WrittenFrames | null) => Promise<T>): Promise<T> {
+    return this.#inTurn.do(async () => {
+      if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
+      return this.#host.life.pause(() => begin(this.#written ?? null))
+    })
   }
 
   /** See `Pc.save`. */

@@ -207,3 +207,18 @@ test('a machine whose RAM cannot be put back is closed', async () => {
   expect(await running).toEqual({ reason: 'stopped' })
   await expect(pc.restore(snapshot)).rejects.toMatchObject({ code: 'ERR_STATE' })
 })
+
+test('what a device model has mapped before is looked up anew after a way back', async () => {
+  const pc = await made({ firmware: firmwareImage((asm) => void asm.jmp(asm.here())), jit: false }, 64 << 20)
+  const gpa = 32 << 20
+  pc.domain.guestMemory.write(gpa, Uint8Array.of(1))
+  await pc.run({ timeoutMs: 1 })
+  const snapshot = await pc.save({ forRestore: true })
+  const device = pc.domain.platform.openMemory!('test')
+  device.write(gpa, Uint8Array.of(2))
+  await pc.restore(snapshot)
+  const byte = new Uint8Array(1)
+  // At once: the rest of RAM is not there yet.
+  device.read(gpa, byte)
+  expect(byte[0]).toBe(1)
+})

@@ -21,6 +21,13 @@ export interface Region {
   readonly purpose: string
 }
 
+interface HeldRegion extends Region {
+  readonly align: number
+}
+
+/** Names what regions must have in common to take each other's place. */
+const sizeOf = (bytes: number, align: number): string => `${bytes} ${align}`
+
 /**
  * A machine's memory: one `WebAssembly.Memory`, made in one piece and never grown, so that no view of it detaches.
  * Everything that vCPUs share lives in it. A machine address (MA) is a byte offset into it.
@@ -66,7 +73,9 @@ export class MachineMemory {
   readonly #view: DataView
   readonly #atomics: Atomics64
   readonly #listeners: CodeWriteListener[] = []
-  readonly #regions: Region[] = []
+  readonly #regions: HeldRegion[] = []
+  /** Regions that were freed, by size and alignment. */
+  readonly #spare = new Map<string, number[]>()
 
   /**
    * Makes a machine's memory, all zero.
@@ -110,8 +119,8 @@ export class MachineMemory {
   }
 
   /**
-   * Cuts a zeroed region for a hypervisor structure. Regions live as long as the machine. Address zero is never
-   * handed out.
+   * Cuts a zeroed region for a hypervisor structure. It lives as long as the machine, or until it is freed. Address zero is
+   * never handed out.
    *
    * @param align - a power of two
    * @param purpose - what it is for; in error messages and `regions`
@@ -120,7 +129,8 @@ export class MachineMemory {
    */
   allocate(bytes: number, align: number, purpose: string): number {
     checkRegion(bytes, align, purpose)
-    return this.#handOut(this.frames.region(bytes, align, purpose), bytes, purpose)
+    const ma = this.#spare.get(sizeOf(bytes, align))?.pop() ?? this.frames.region(bytes, align, purpose)
+    return this.#handOut(ma, bytes, align, purpose)
   }
 
   /**
@@ -134,15 +144,36 @@ export class MachineMemory {
    */
   allocateFixed(bytes: number, align: number, purpose: string): number {
     checkRegion(bytes, align, purpose)
-    return this.#handOut(this.frames.fixedRegion(bytes, align, purpose), bytes, purpose)
+    return this.#handOut(this.frames.fixedRegion(bytes, align, purpose), bytes, align, purpose)
   }
 
-  #handOut(ma: number, bytes: number, purpose: string): number {
-    this.#regions.push({ ma, bytes, purpose })
+  #handOut(ma: number, bytes: number, align: number, purpose: string): number {
+    this.#regions.push({ ma, bytes, align, purpose })
     return ma
   }
 
-  /** The regions that this view handed out, in order. */
+  /**
+   * Gives a region back that this view handed out: nothing may use it any more. It is kept for the next one of its size and
+   * alignment, so that large regions do not break up what is free.
+   *
+   * @param ma - what `allocate` returned
+   * @throws MemoryError `ERR_NOT_ALLOCATED`
+   */
+  free(ma: number): void {
+    const index = this.#regions.findIndex((region) => region.ma === ma)
+    if (index < 0) throw new MemoryError('ERR_NOT_ALLOCATED', `MA ${hex(ma)} is no region of this view`, { ma })
+    const [{ bytes, align }] = this.#regions.splice(index, 1) as [HeldRegion]
+    this.#clear(ma, bytes)
+    const key = sizeOf(bytes, align)
+    this.#spare.set(key, [...(this.#spare.get(key) ?? []), ma])
+  }
+
+  /** Bytes of regions that were freed, and are kept for others of their sizes. */
+  get spareBytes(): number {
+    return [...this.#spare].reduce((sum, [size, all]) => sum + Number.parseInt(size, 10) * all.length, 0)
+  }
+
+  /** The regions that this view handed out and that were not freed, in order. */
   get regions(): readonly Region[] {
     return this.#regions
   }
@@ -324,6 +355,18 @@ export class MachineMemory {
     this.#check(ma, 4)
     if (ma % 4 !== 0) throw new MemoryError('ERR_ALIGN', `MA ${hex(ma)} is not a multiple of 4`, { ma })
     return Atomics.compareExchange(this.i32, ma / 4, expect | 0, value | 0) === (expect | 0)
+  }
+
+  /** Makes zeros of a range. The host has no memory for what nobody has touched: zeros are not written. */
+  #clear(ma: number, bytes: number): void {
+    const { u8 } = this
+    const end = ma + bytes
+    for (let from = ma; from < end; from += PAGE_BYTES) {
+      const to = Math.min(from + PAGE_BYTES, end)
+      let at = from
+      while (at < to && u8[at] === 0) at++
+      if (at < to) u8.fill(0, at, to)
+    }
   }
 
   #check(ma: number, length: number): void {

@@ -263,3 +263,22 @@ describe('sizes', () => {
     expect(codeOf(() => MachineMemory.attach(new WebAssembly.Memory({ initial: 4, maximum: 4 })))).toBe('ERR_HEADER')
   })
 })
+
+test('a region that was freed is the next one of its size, with zeros', () => {
+  const memory = MachineMemory.create({ bytes: 4 << 20 })
+  for (const bytes of [100, 300_000]) {
+    const ma = memory.allocate(bytes, 8, 'first')
+    memory.fill(ma, bytes, 7)
+    memory.free(ma)
+    expect(memory.spareBytes).toBe(bytes)
+    expect(memory.regions.some((region) => region.ma === ma)).toBe(false)
+    expect(() => memory.free(ma)).toThrow(/no region of this view/)
+    const free = memory.frames.freeFrames
+    expect(memory.allocate(bytes, 8, 'second')).toBe(ma)
+    expect(memory.frames.freeFrames).toBe(free)
+    expect(memory.read(ma, bytes).every((byte) => byte === 0)).toBe(true)
+    expect(memory.spareBytes).toBe(0)
+  }
+  // Another alignment is another region.
+  expect(memory.allocate(100, 16, 'third') % 16).toBe(0)
+})

@@ -9,7 +9,7 @@ import { P2mError } from './errors.ts'
 import { MapCore, type ChangeListener, type ReleaseListener } from './map-core.ts'
 import { memoryPaging, type MemoryPaging } from './memory-paging.ts'
 import { OnDemand, type PopulateOnDemand } from './on-demand.ts'
-import { beginShare, shareWith, unshare } from './page-sharing.ts'
+import { beginShare, insertShared, offer, type SharedRun, shareWith, unshare } from './page-sharing.ts'
 import { P2mEntry } from './radix-table.ts'
 import {
   coalesce,
@@ -375,6 +375,28 @@ export class P2m {
     } finally {
       this.#core.needCounts().drop(mfn, 1)
     }
+  }
+
+  /**
+   * Makes RAM of a range one that other guests may share (RAM_SHARED), in the leaves that there are. Frames of which
+   * somebody else has a hold, who may write them, and frames whose next write a processor waits for, stay what they are.
+   *
+   * @returns the frames, in order, each with a reference that the caller drops (`FrameCounts.drop`)
+   * @throws P2mError `ERR_RANGE`, `ERR_NO_MEMORY` where a leaf cannot be broken up; the caller has no references then
+   */
+  offer(gfn: number, count: number): SharedRun[] {
+    this.#needX86()
+    return offer(this.#core, gfn, count)
+  }
+
+  /**
+   * Maps frames that another map with the same counts has offered, whatever was there. The map takes references of its own.
+   *
+   * @throws P2mError `ERR_COUNT` for frames without an owner, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
+   */
+  insertShared(run: SharedRun): void {
+    this.#needX86()
+    insertShared(this.#core, run)
   }
 
   /**

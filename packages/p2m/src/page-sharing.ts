@@ -1,9 +1,22 @@
-import { PAGE_BYTES } from '@retrap/memory'
+import { FRAME_MONITORED, PAGE_BYTES } from '@retrap/memory'
+import { checkFrames, largestOrder } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
-import { HANDED_OVER, type MapCore } from './map-core.ts'
+import { HANDED_OVER, type MapCore, OVER_ANYTHING } from './map-core.ts'
+import { P2mEntry } from './radix-table.ts'
+import { checkReplaceable } from './range-changes.ts'
 import { P2mType } from './types.ts'
 
 const SHAREABLE = [P2mType.RAM_RW, P2mType.RAM_SHARED]
+
+/** Consecutive guest frames in consecutive machine frames. */
+export interface SharedRun {
+  /** First guest frame. */
+  readonly gfn: number
+  /** First machine frame. */
+  readonly mfn: number
+  /** How many. */
+  readonly count: number
+}
 
 /**
  * Makes a frame one that others may share: nobody writes it from then on.
@@ -65,6 +78,83 @@ export function unshare(core: MapCore, gfn: number): void {
     core.memory.u8.copyWithin(frame * PAGE_BYTES, mfn * PAGE_BYTES, (mfn + 1) * PAGE_BYTES)
     core.put(gfn, 0, frame, P2mType.RAM_RW, access, HANDED_OVER)
   })
+}
+
+/** See `P2m.offer`. */
+export function offer(core: MapCore, gfn: number, count: number): SharedRun[] {
+  core.checkRange(gfn, count)
+  const counts = core.needCounts()
+  const offered: SharedRun[] = []
+  const entry = new P2mEntry()
+  return core.change(() => {
+    try {
+      for (let at = gfn; at < gfn + count;) {
+        core.lookup(at, entry)
+        const { type, mfn, access, order } = entry
+        const size = Math.min(2 ** order - (at % 2 ** order), gfn + count - at)
+        const isRam = type === P2mType.RAM_RW || type === P2mType.RAM_LOGDIRTY || type === P2mType.RAM_SHARED
+        if (isRam) offerLeaf(core, { gfn: at, mfn, count: size }, type, access, offered)
+        at += size
+      }
+      return offered
+    } catch (error) {
+      for (const run of offered) counts.drop(run.mfn, run.count)
+      throw error
+    }
+  })
+}
+
+/** Offers the frames of a leaf, or of a part of one, that nobody else can write. */
+function offerLeaf(core: MapCore, run: SharedRun, type: number, access: number, offered: SharedRun[]): void {
+  const counts = core.needCounts()
+  const { codeBits } = core.memory
+  const isFree = (mfn: number): boolean =>
+    type === P2mType.RAM_SHARED || (counts.count(mfn) === 1 && (codeBits[mfn]! & FRAME_MONITORED) === 0)
+  for (let from = 0; from < run.count;) {
+    let end = from
+    while (end < run.count && isFree(run.mfn + end)) end++
+    if (end > from) {
+      const piece = { gfn: run.gfn + from, mfn: run.mfn + from, count: end - from }
+      if (type !== P2mType.RAM_SHARED) putShared(core, piece, access)
+      counts.tryTake(piece.mfn, piece.count)
+      append(offered, piece)
+    }
+    from = end + 1
+  }
+}
+
+function append(runs: SharedRun[], run: SharedRun): void {
+  const last = runs.at(-1)
+  const follows = last !== undefined && last.gfn + last.count === run.gfn && last.mfn + last.count === run.mfn
+  if (follows) runs[runs.length - 1] = { ...last, count: last.count + run.count }
+  else runs.push(run)
+}
+
+/** See `P2m.insertShared`. */
+export function insertShared(core: MapCore, run: SharedRun): void {
+  const { gfn, mfn, count } = run
+  core.checkRange(gfn, count)
+  checkFrames(core.memory, mfn, count)
+  const counts = core.needCounts()
+  for (let i = 0; i < count; i++) {
+    if (counts.count(mfn + i) > 0) continue
+    throw new P2mError('ERR_COUNT', `machine frame ${hex(mfn + i)} has no owner: expected one that was offered`, {
+      mfn,
+    })
+  }
+  core.change(() => {
+    checkReplaceable(core, gfn, count, P2mType.RAM_SHARED, mfn)
+    putShared(core, run)
+  })
+}
+
+/** Maps frames that are counted already, in the largest leaves there can be. */
+function putShared(core: MapCore, { gfn, mfn, count }: SharedRun, access?: number): void {
+  for (let done = 0; done < count;) {
+    const order = largestOrder(gfn + done, mfn + done, count - done)
+    core.put(gfn + done, order, mfn + done, P2mType.RAM_SHARED, access, OVER_ANYTHING)
+    done += 2 ** order
+  }
 }
 
 function areEqual(core: MapCore, a: number, b: number): boolean {

@@ -245,7 +245,7 @@ function changeLeaves(core: MapCore, gfn: number, count: number, edit: (entry: P
 }
 
 /** Refuses a range where a frame of another's is mapped, or a device's that is not to be mapped again as it is. */
-function checkReplaceable(core: MapCore, gfn: number, count: number, type: number, mfn: number): void {
+export function checkReplaceable(core: MapCore, gfn: number, count: number, type: number, mfn: number): void {
   const entry = new P2mEntry()
   for (let at = gfn; at < gfn + count;) {
     const kinds = core.kindsOf(core.table.lookup(at, entry))

@@ -78,6 +78,8 @@ export class CpuCore implements Cpu, CodeCacheClient {
   readonly #breakpoints: DataBreakpoints
   readonly #spaces: AddressSpaces
   readonly #monitor: LineMonitor
+  readonly #engine: X86Engine
+  readonly #logAt: number
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const memory = engine.memory
@@ -93,7 +95,9 @@ export class CpuCore implements Cpu, CodeCacheClient {
     this.i32 = memory.i32.subarray(state >>> 2, (state + S_TLB_SETS) >>> 2)
     this.u64 = memory.u64.subarray(state >>> 3, (state + S_TLB_SETS) >>> 3)
     const { u32 } = this
-    const log = new AccessLog(memory.buffer, memory.allocate(LOG_BYTES, 8, 'access log'))
+    this.#engine = engine
+    this.#logAt = memory.allocate(LOG_BYTES, 8, 'access log')
+    const log = new AccessLog(memory.buffer, this.#logAt)
     const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_MODES)
     const mode = new AccessMode(u32, tlb)
     const pass = new Pass(u32, log, this.counts)
@@ -122,6 +126,14 @@ export class CpuCore implements Cpu, CodeCacheClient {
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     engine.codeCache.addClient(this)
     engine.monitoredLines.add(this, this.#monitor)
+  }
+
+  /** Gives its part of machine memory back: it executes no more. */
+  close(): void {
+    this.#engine.codeCache.removeClient(this)
+    this.#engine.monitoredLines.remove(this)
+    this.memory.free(this.#logAt)
+    this.memory.free(this.state)
   }
 
   // ---------------------------------------------------------------- memory and ports
@@ -165,6 +177,14 @@ export class CpuCore implements Cpu, CodeCacheClient {
     // A change of DR7 flushes everything.
     if (all) this.#breakpoints.refresh()
     this.#spaces.flush(all)
+  }
+
+  /** Drops all translations: the host's map has changed. A monitored line is monitored where it is now. */
+  mapChanged(): void {
+    this.#breakpoints.refresh()
+    this.#spaces.flush(true)
+    const gpa = this.#monitor.address
+    if (gpa >= 0) this.#monitor.moved(this.host.peekAddress?.(gpa) ?? -1)
   }
 
   dropKeys(keys: number): void {

@@ -101,6 +101,8 @@ export interface CpuHost {
   translatePhysical?(gpa: number, access: number, into: Translation, log: AccessLog | null): number
   /** Machine address of the plain RAM that backs a guest-physical address for writing, or -1. */
   ramAddress(gpa: number): number
+  /** Machine address of the RAM that backs a guest-physical address now, or -1. Changes nothing. Default -1. */
+  peekAddress?(gpa: number): number
   /**
    * Reads 1, 2, 4 or 8 bytes of what is not RAM.
    *

@@ -34,6 +34,15 @@ export class MonitoredLines {
     this.#monitors.push(monitor)
   }
 
+  /** Takes a vCPU out that executes no more. */
+  remove(client: MonitorClient): void {
+    const index = this.#clients.indexOf(client)
+    if (index < 0) return
+    this.#clients.splice(index, 1)
+    const [monitor] = this.#monitors.splice(index, 1)
+    if (monitor!.line !== 0) this.release(monitor!.line)
+  }
+
   /** A vCPU monitors a line from now on. */
   watch(line: number): void {
     const frame = line >>> 12
@@ -96,6 +105,27 @@ export class LineMonitor {
     this.#u32[S_MONITOR_ADDRESS >>> 2] = start >>> 0
     this.#u32[(S_MONITOR_ADDRESS >>> 2) + 1] = Math.floor(start / 0x1_0000_0000)
     this.#lines.watch(line)
+  }
+
+  /** The armed line may be elsewhere in machine memory now. @param ma - of a byte of it; -1: it is no RAM any more */
+  moved(ma: number): void {
+    const before = this.line
+    const line = (ma & -MONITOR_LINE_BYTES) >>> 0
+    if (before === 0 || line === before) return
+    if (ma < 0) {
+      this.trigger()
+      return
+    }
+    this.#u32[S_MONITOR_LINE >>> 2] = line
+    this.#lines.release(before)
+    this.#lines.watch(line)
+  }
+
+  /** Guest-physical address of the armed line; -1: nothing is armed. */
+  get address(): number {
+    if (this.line === 0) return -1
+    const word = S_MONITOR_ADDRESS >>> 2
+    return this.#u32[word]! + this.#u32[word + 1]! * 0x1_0000_0000
   }
 
   /**

@@ -1,4 +1,4 @@
-import { linearAddress, type Turn } from '@retrap/engine'
+import { linearAddress, type Turn, type UnitTable } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessLog } from '@retrap/replay'
 import { CpuCore } from './cpu-core.ts'
@@ -99,6 +99,7 @@ export class Vcpu {
   readonly #numericError: NumericError
   readonly #executor: Executor
   readonly #fetch: InstructionFetch
+  readonly #units: UnitTable
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const core = new CpuCore(engine, host, clocks)
@@ -143,7 +144,14 @@ export class Vcpu {
     const interpreter = instance.exports as unknown as InterpreterExports
     const units = unitTable(core, interpreter, runHandler)
     engine.jit?.addRunner(units)
+    this.#units = units
     this.#executor = new Executor({ core, interpreter, fetch, quickPort, numericError })
+  }
+
+  /** Ends it: other vCPUs of its engine go on, and its part of machine memory is free. It must not be used any more. */
+  close(): void {
+    this.engine.jit?.removeRunner(this.#units)
+    this.core.close()
   }
 
   /** Instructions retired since the vCPU was made. It may be set between two runs, as of one that this one goes on from. */
@@ -177,7 +185,7 @@ export class Vcpu {
    * finds the new map, also where a device makes the change while it answers an access.
    */
   mapChanged(): void {
-    this.core.flushTlb(true)
+    this.core.mapChanged()
     this.u32[S_ATTENTION >>> 2] = 1
   }
 

@@ -51,6 +51,11 @@ export class CompiledUnits<Form> {
     this.#codes.addRunner(runner)
   }
 
+  /** Takes a processor out that executes no more. */
+  removeRunner(runner: UnitRunner): void {
+    this.#codes.removeRunner(runner)
+  }
+
   /** Returns the unit of a record. */
   get(record: number): LiveUnit | undefined {
     return this.#units.get(record)

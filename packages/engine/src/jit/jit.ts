@@ -138,6 +138,11 @@ export class Jit<Form> {
     this.#units.addRunner(runner)
   }
 
+  /** Takes a processor out that executes no more. */
+  removeRunner(runner: UnitRunner): void {
+    this.#units.removeRunner(runner)
+  }
+
   /**
    * Compiles what begins at a record that control has often come to: the import `hot` of the dispatch loop.
    *

@@ -39,6 +39,12 @@ export class UnitCodes {
     for (const { module, entry } of this.#all) runner.install(module, entry)
   }
 
+  /** Takes a processor out that executes no more. */
+  removeRunner(runner: UnitRunner): void {
+    const index = this.#runners.indexOf(runner)
+    if (index >= 0) this.#runners.splice(index, 1)
+  }
+
   /** Returns whether there is no entry of the table for more code. */
   isFull(): boolean {
     return this.#free.length === 0 && this.#nextEntry >= MOST_ENTRIES

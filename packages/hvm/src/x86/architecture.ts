@@ -23,6 +23,8 @@ const FERR_IRQ = 13
 export interface X86DomainOptions extends DomainOptions {
   /** 32 random bits a call: RDRAND and RDSEED. */
   readonly random: () => number
+  /** Generated code and decoded instructions of another domain in this memory, with the same processor; default its own. */
+  readonly engine?: X86Engine
   /** Arena for decoded instructions; default that of `X86Engine`. */
   readonly codeCacheBytes?: number
   /** Inputs of the I/O APIC, 24–48: a guest of Xen finds 48. Default 24. */
@@ -69,6 +71,7 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
   romWrite: RomWrite = () => undefined
   /** Reset with the interrupt controllers: the TPR patcher, if there is one. */
   vapic: { reset(): void } | null = null
+  readonly #interruptState: number
   readonly #ferr: InterruptLine
   #ferrAsserted = false
 
@@ -77,13 +80,16 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
     this.domain = domain
     this.cpus = options.vcpus
     this.random = options.random
-    this.engine = new X86Engine(memory, {
-      ...(options.cpu !== undefined && { cpu: options.cpu }),
-      ...(options.jit !== undefined && { jit: options.jit }),
-      ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
-      profile: options.profile ?? false,
-    })
+    this.engine =
+      options.engine ??
+      new X86Engine(memory, {
+        ...(options.cpu !== undefined && { cpu: options.cpu }),
+        ...(options.jit !== undefined && { jit: options.jit }),
+        ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
+        profile: options.profile ?? false,
+      })
     const { processor } = this.engine
+    this.#interruptState = memory.allocate(interruptFabricBytes(options.vcpus), 8, 'interrupt controllers')
     const vcpus: X86Vcpu[] = []
     this.vcpus = vcpus
     this.interrupts = new InterruptFabric({
@@ -101,7 +107,7 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
       ...(options.ioApicPins !== undefined && { ioApicPins: options.ioApicPins }),
       state: {
         buffer: memory.buffer,
-        byteOffset: memory.allocate(interruptFabricBytes(options.vcpus), 8, 'interrupt controllers'),
+        byteOffset: this.#interruptState,
       },
     })
     const clocks: CpuClocks = { tscHz: TSC_HZ, crystalHz: TSC_HZ }
@@ -175,6 +181,12 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
   set ferr(asserted: boolean) {
     this.#ferrAsserted = asserted
     this.#ferr.set(asserted)
+  }
+
+  /** Gives the parts of machine memory back that are the vCPUs' and the interrupt controllers'. */
+  free(): void {
+    for (const { cpu } of this.vcpus) cpu.close()
+    this.domain.memory.free(this.#interruptState)
   }
 
   /** Power-on of interrupt controllers and TPR patcher. */

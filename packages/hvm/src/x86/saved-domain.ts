@@ -1,6 +1,7 @@
 import type { InterruptFabricState } from '@retrap/irqchip'
 import { restoreVcpu, type SavedCpu, saveVcpu } from '@retrap/x86-cpu'
-import type { GuestPages, GuestPageSource } from '../guest-frames.ts'
+import type { ForkedMemory } from '../forked-memory.ts'
+import { guestFrames, type GuestPages, type GuestPageSource } from '../guest-frames.ts'
 import {
   beginRestoringDomain,
   beginSavingDomain,
@@ -11,8 +12,10 @@ import {
   type DomainState,
   finishSaving,
   type OwnPart,
+  restoreForkedDomain,
   saveDomainState,
 } from '../saved-domain.ts'
+import type { WrittenFrames } from '../written-frames.ts'
 import type { X86Domain } from './domain.ts'
 
 /** Holds all of an {@link X86Domain} but the contents of its RAM. */
@@ -112,6 +115,45 @@ export function beginRestoringX86Domain(
   used?: DomainReturn,
 ): Promise<X86DomainRestoring> {
   return beginRestoringDomain(domain, partOf(domain, mapped), snapshot, used)
+}
+
+/**
+ * Saves a domain as {@link saveX86DomainState} does, and has its RAM be shared from that instant on.
+ *
+ * @param written - logs what the guest writes: sharing is no writing
+ * @throws as {@link saveX86DomainState}; P2mError `ERR_NO_MEMORY`
+ */
+export async function forkX86Domain(
+  domain: X86Domain,
+  deadlineMs: number,
+  atRest: () => void,
+  written: WrittenFrames | null = null,
+): Promise<{ readonly state: X86DomainState; readonly memory: ForkedMemory }> {
+  const { ForkedMemory } = await import('../forked-memory.ts')
+  const begun: { memory?: ForkedMemory } = {}
+  const state = await saveX86DomainState(domain, deadlineMs, () => {
+    atRest()
+    const begin = (): void => void (begun.memory = new ForkedMemory(domain, guestFrames(domain)))
+    if (written === null) begin()
+    else written.unwritten(0, Infinity, begin)
+  })
+  return { state, memory: begun.memory! }
+}
+
+/**
+ * Restores a domain that has just been made in the machine memory of a domain that was forked. One for which this has
+ * failed is of no more use.
+ *
+ * @param mapped - called when device models have mapped what they map, and before RAM is restored
+ * @throws as {@link restoreX86Domain}; P2mError `ERR_NO_MEMORY`
+ */
+export function restoreForkedX86Domain(
+  domain: X86Domain,
+  state: X86DomainState,
+  memory: ForkedMemory,
+  mapped?: () => void,
+): Promise<void> {
+  return restoreForkedDomain(domain, partOf(domain, mapped), state, memory)
 }
 
 /**

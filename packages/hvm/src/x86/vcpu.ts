@@ -112,6 +112,12 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return managed >= 0 ? managed : this.#domain.secondLevel.translateWrite(gpa, this.id)
   }
 
+  /** Machine address of RAM, for those who look and change nothing; −1 for none. */
+  peekAddress(gpa: number): number {
+    const managed = this.#managedMemory()?.machineAddress(gpa) ?? -1
+    return managed >= 0 ? managed : this.#domain.p2m.translate(gpa)
+  }
+
   /** Translates the guest-physical address of an access of the processor itself. */
   translatePhysical(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
     // The delivery of an SMI comes here first.

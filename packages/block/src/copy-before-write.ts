@@ -1,0 +1,219 @@
+import { type BlockBackend, BlockError, type BlockProperties, type BlockRequest } from '@retrap/device'
+import type { BlockImage } from './image.ts'
+import { Requests } from './requests.ts'
+
+/** The unit that is copied before a write. */
+const CLUSTER_BYTES = 64 << 10
+
+/** Old contents of ranges that were written after one instant and before the next one. */
+interface Layer {
+  /** By the number of the range; null: it could not be read. */
+  readonly clusters: Map<number, Uint8Array | null>
+  /** Ranges that are being copied. */
+  readonly copying: Map<number, Promise<void>>
+  next: Layer | null
+}
+
+/**
+ * A filter in front of an image that can be frozen: what is written later goes to the image as before, and old contents
+ * that somebody may still want to see are copied to memory first, 64 KiB at a time. Without frozen instants it copies
+ * nothing.
+ */
+export class CopyBeforeWrite implements BlockBackend {
+  readonly #base: BlockBackend
+  /** Where old contents go now; null while nobody looks at an instant. */
+  #latest: Layer | null = null
+  #frozen = 0
+
+  /** @param base - is written by nobody else */
+  constructor(base: BlockBackend) {
+    this.#base = base
+  }
+
+  /** The image behind it. */
+  get base(): BlockBackend {
+    return this.#base
+  }
+
+  /** The properties of the image. */
+  get properties(): BlockProperties {
+    return this.#base.properties
+  }
+
+  /**
+   * Returns the image as it is now, to be read. Writes that are under way may be in it or not, in part even. To be closed:
+   * until then, old contents take memory.
+   */
+  freeze(): BlockImage {
+    const layer: Layer = { clusters: new Map(), copying: new Map(), next: null }
+    if (this.#latest !== null) this.#latest.next = layer
+    this.#latest = layer
+    this.#frozen++
+    return new FrozenImage(this.#base, layer, () => {
+      this.#frozen--
+      if (this.#frozen === 0) this.#latest = null
+    })
+  }
+
+  /** Fills `into`. */
+  read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
+    return this.#base.read(offset, into, request)
+  }
+
+  /** See `BlockBackend.readInPlace`. */
+  readInPlace(offset: number, into: Uint8Array): boolean {
+    return this.#base.readInPlace?.(offset, into) ?? false
+  }
+
+  /** Writes `from`. */
+  write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void> {
+    return this.#after(offset, from.length, () => this.#base.write(offset, from, request))
+  }
+
+  /** See `BlockBackend.writeInPlace`: false where something is to be copied first. */
+  writeInPlace(offset: number, from: Uint8Array): boolean {
+    if (this.#base.writeInPlace === undefined || this.#toCopy(offset, from.length).length > 0) return false
+    return this.#base.writeInPlace(offset, from)
+  }
+
+  /** Makes all completed writes durable. */
+  flush(request?: BlockRequest): Promise<void> {
+    return this.#base.flush(request)
+  }
+
+  /** Tells that the content of a range is not needed. */
+  discard(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    return this.#after(offset, bytes, () => this.#base.discard(offset, bytes, request))
+  }
+
+  /** Makes a range read as zeros. */
+  writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
+    return this.#after(offset, bytes, () => this.#base.writeZeroes(offset, bytes, request))
+  }
+
+  /** Calls back when the image has changed. */
+  onChange(listener: () => void): () => void {
+    return this.#base.onChange(listener)
+  }
+
+  #after(offset: number, bytes: number, change: () => Promise<void>): Promise<void> {
+    const clusters = this.#toCopy(offset, bytes)
+    const layer = this.#latest
+    if (layer === null || clusters.length === 0) return change()
+    return Promise.all(clusters.map((cluster) => this.#copy(layer, cluster))).then(change)
+  }
+
+  /** Ranges of which the latest layer has no contents yet. */
+  #toCopy(offset: number, bytes: number): number[] {
+    const layer = this.#latest
+    if (layer === null || !(bytes > 0)) return []
+    const found: number[] = []
+    const last = Math.floor((Math.min(offset + bytes, this.properties.bytes) - 1) / CLUSTER_BYTES)
+    for (let cluster = Math.floor(offset / CLUSTER_BYTES); cluster <= last; cluster++)
+      if (!layer.clusters.has(cluster)) found.push(cluster)
+    return found
+  }
+
+  #copy(layer: Layer, cluster: number): Promise<void> {
+    const under = layer.copying.get(cluster)
+    if (under !== undefined) return under
+    const first = cluster * CLUSTER_BYTES
+    const bytes = new Uint8Array(Math.min(CLUSTER_BYTES, this.properties.bytes - first))
+    const copied = readPieces(this.#base, first, bytes)
+      .then(
+        () => void layer.clusters.set(cluster, bytes),
+        // The writer is not to suffer: who looks at the instant hears of it.
+        () => void layer.clusters.set(cluster, null),
+      )
+      .finally(() => layer.copying.delete(cluster))
+    layer.copying.set(cluster, copied)
+    return copied
+  }
+}
+
+/** An image as it was at one instant. */
+class FrozenImage implements BlockImage {
+  readonly #base: BlockBackend
+  readonly #from: Layer
+  readonly #ended: () => void
+  readonly #requests = new Requests()
+
+  /** @param from - old contents of what was written first after the instant; later ones follow it */
+  constructor(base: BlockBackend, from: Layer, ended: () => void) {
+    this.#base = base
+    this.#from = from
+    this.#ended = ended
+  }
+
+  get properties(): BlockProperties {
+    return { ...this.#base.properties, readOnly: true }
+  }
+
+  read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
+    return this.#requests.run(this.properties, { offset, bytes: into.length }, request, async () => {
+      await this.#base.read(offset, into, request)
+      // A write that came meanwhile has left the old contents before it began.
+      const end = offset + into.length
+      for (let at = offset; at < end;) {
+        const cluster = Math.floor(at / CLUSTER_BYTES)
+        const length = Math.min(end - at, CLUSTER_BYTES - (at % CLUSTER_BYTES))
+        const old = this.#old(cluster)
+        if (old === null) throw new BlockError('ERR_MEDIUM', `the old contents at ${at} could not be read`)
+        const from = at % CLUSTER_BYTES
+        if (old !== undefined) into.set(old.subarray(from, from + length), at - offset)
+        at += length
+      }
+    })
+  }
+
+  /** The contents at the instant of a range that was written since; null: they could not be read. */
+  #old(cluster: number): Uint8Array | null | undefined {
+    for (let layer: Layer | null = this.#from; layer !== null; layer = layer.next) {
+      const old = layer.clusters.get(cluster)
+      if (old !== undefined) return old
+    }
+    return undefined
+  }
+
+  write(): Promise<void> {
+    return this.#refuse()
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  discard(): Promise<void> {
+    return this.#refuse()
+  }
+
+  writeZeroes(): Promise<void> {
+    return this.#refuse()
+  }
+
+  #refuse(): Promise<void> {
+    return Promise.reject(new BlockError('ERR_READ_ONLY', 'an image as it was at one instant cannot be written'))
+  }
+
+  onChange(): () => void {
+    return () => undefined
+  }
+
+  idle(): Promise<void> {
+    return this.#requests.idle()
+  }
+
+  async close(): Promise<void> {
+    const ended = this.#requests.close()
+    if (ended === null) return
+    await ended
+    this.#ended()
+  }
+}
+
+async function readPieces(base: BlockBackend, offset: number, into: Uint8Array): Promise<void> {
+  const { blockBytes, maximumBytes } = base.properties
+  const most = Math.max(blockBytes, maximumBytes - (maximumBytes % blockBytes))
+  // oxlint-disable-next-line no-await-in-loop -- in order, so that one request has one read below at a time
+  for (let done = 0; done < into.length; done += most) await base.read(offset + done, into.subarray(done, done + most))
+}

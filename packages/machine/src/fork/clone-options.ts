@@ -1,0 +1,141 @@
+import type { BlockBackend, PacketBackend } from '@retrap/device'
+import { type BlockImage, CopyBeforeWrite, Overlay } from '@retrap/block'
+import type { PcDrive } from '../drives.ts'
+import { MachineError } from '../errors.ts'
+import type { PcFlash } from '../flash.ts'
+import type { PcOptions } from '../pc-options.ts'
+import { RemovableDrive } from '../removable-drive.ts'
+import type { PcVirtioDevice } from '../virtio-device.ts'
+import type { PcForkOptions } from './fork-options.ts'
+
+/** Options for which a machine can be forked: its media can be frozen. */
+export function withFreezableMedia(options: PcOptions): PcOptions {
+  const drives = options.drives?.map((drive) =>
+    isFixed(drive) ? { ...drive, medium: new CopyBeforeWrite(drive.medium) } : drive,
+  )
+  return { ...options, ...(drives && { drives }) }
+}
+
+/** Whether a drive keeps its medium, and the guest may write to that. */
+function isFixed(drive: PcDrive): drive is PcDrive & { readonly medium: BlockBackend } {
+  const { medium, media, interface: by } = drive
+  return medium !== null && media !== 'cdrom' && by !== 'floppy' && !medium.properties.readOnly
+}
+
+/** Names what keeps a machine from being forked; undefined for nothing. */
+function hindranceOf(options: PcOptions, changes: PcForkOptions): string | undefined {
+  if (options.forks === undefined)
+    return 'its memory has no room for clones: make it with the option forks: { clones, writtenBytes }'
+  if (options.hypervisor === 'xen') return "it shows Xen to its guest: make it with hypervisor: 'none'"
+  if (options.sharedMemory === true || options.controllerPlacement !== undefined)
+    return 'its memory is shared with other threads: leave sharedMemory and controllerPlacement out'
+  if (typeof options.devicePlacement === 'function') return "its board is in another thread: use 'inline' or 'deferred'"
+  if ((options.deviceServers?.length ?? 0) > 0) return 'it has deviceServers: give it these models as devices'
+  const own = options.devices ?? []
+  if (own.length !== (changes.devices ?? []).length)
+    return `a clone needs models of its own for ${own.map(({ name }) => name).join(', ') || 'none'}: pass as many new ones as devices`
+  if (options.virtio?.some(({ kind }) => kind === 'device') === true && changes.virtio === undefined)
+    return 'a clone needs virtio devices of its own: pass new ones as virtio'
+  if (options.usb?.devices?.some(({ kind }) => kind === 'device') === true && changes.usb === undefined)
+    return 'a clone needs USB devices of its own: pass new ones as usb'
+  const written = (options.drives ?? []).find(({ medium }) => mayWrite(medium))
+  if (written !== undefined)
+    return `the guest may write to the medium of ${(written.medium as RemovableDrive).id}: eject it, or make it read-only`
+  return undefined
+}
+
+/** Whether a medium that can be exchanged is in, and can be written. */
+const mayWrite = (medium: BlockBackend | null): boolean =>
+  medium instanceof RemovableDrive && medium.medium !== null && !medium.properties.readOnly
+
+/** @throws MachineError `ERR_FORK`, saying what to do */
+export function checkForkable(options: PcOptions, changes: PcForkOptions, isRecorded: boolean): void {
+  const why = isRecorded ? 'its run is recorded or replayed' : hindranceOf(options, changes)
+  if (why !== undefined) throw new MachineError('ERR_FORK', `this machine cannot be forked: ${why}`)
+}
+
+/** Media as they are at an instant, each with a layer for what a clone writes. */
+export interface CloneMedia {
+  /** In the order of the drives. */
+  readonly drives: readonly (BlockBackend | null)[]
+  readonly flash: readonly BlockBackend[]
+  close(): void
+}
+
+/** Freezes the media of a machine at this instant, while its devices rest. */
+export function freezeMedia({ drives = [], flash = [] }: PcOptions): CloneMedia {
+  const layers: BlockImage[] = []
+  const layered = (medium: BlockBackend, frozen: BlockBackend): BlockBackend => {
+    const layer = new Overlay(frozen, { discards: medium.properties.discards })
+    layers.push(layer)
+    return layer
+  }
+  return {
+    drives: drives.map(({ medium }) => {
+      if (medium instanceof RemovableDrive) return medium.medium
+      return medium instanceof CopyBeforeWrite ? layered(medium, medium.freeze()) : medium
+    }),
+    // Its contents are part of the machine's state: nothing is read of it again.
+    flash: flash.map(({ medium }) => (medium.properties.readOnly ? medium : layered(medium, unowned(medium)))),
+    close: () => layers.forEach((layer) => void layer.close()),
+  }
+}
+
+/** A medium that is another's to close. */
+function unowned(medium: BlockBackend): BlockBackend {
+  return {
+    properties: medium.properties,
+    read: (offset, into, request) => medium.read(offset, into, request),
+    write: (offset, from, request) => medium.write(offset, from, request),
+    flush: (request) => medium.flush(request),
+    discard: (offset, bytes, request) => medium.discard(offset, bytes, request),
+    writeZeroes: (offset, bytes, request) => medium.writeZeroes(offset, bytes, request),
+    onChange: (listener) => medium.onChange(listener),
+  }
+}
+
+/** A cable that leads nowhere. It looks as the one of the machine that was forked did. */
+function unplugged({ linkUp, macAddress, maximumBytes }: PacketBackend): PacketBackend {
+  return {
+    linkUp,
+    ...(macAddress && { macAddress }),
+    maximumBytes,
+    connect: () => undefined,
+    send: () => true,
+    ready: () => undefined,
+  }
+}
+
+/** What a clone has for a virtio device: the same, with nobody at its other end. */
+function silent(device: PcVirtioDevice): PcVirtioDevice {
+  if (device.kind === 'net') return { ...device, network: unplugged(device.network) }
+  if (device.kind !== 'console') return device
+  return { ...device, ports: device.ports.map((port) => ({ ...port, stream: { send: () => undefined } })) }
+}
+
+/** The options of a clone. @param options - of the machine that is forked */
+export function cloneOptions(options: PcOptions, changes: PcForkOptions, media: CloneMedia): PcOptions {
+  const { drives, flash, virtio, networkCards, sound } = options
+  const { deadlineMs: _, ...own } = changes
+  return {
+    ...options,
+    snapshot: undefined,
+    drives: drives?.map((drive, i): PcDrive => ({ ...drive, medium: media.drives[i]! })),
+    flash: flash?.map((each, i): PcFlash => ({ ...each, readOnly: isReadOnly(each), medium: media.flash[i]! })),
+    virtio: virtio?.map(silent),
+    networkCards: networkCards?.map((card) => ({ ...card, network: unplugged(card.network) })),
+    sound: sound?.map((device) => ({ ...device, audio: undefined })),
+    speaker: options.speaker && { play: () => undefined },
+    devices: [],
+    keyboard: undefined,
+    mouse: undefined,
+    screen: undefined,
+    onSleep: undefined,
+    onDeviceFailure: undefined,
+    trace: undefined,
+    sampling: undefined,
+    ...own,
+  }
+}
+
+const isReadOnly = ({ readOnly, medium }: PcFlash): boolean => readOnly ?? medium.properties.readOnly

@@ -1,0 +1,38 @@
+import type { Domain, ForkedMemory, X86Domain } from '@retrap/hvm'
+import type { PcSnapshotState } from '../pc-snapshot.ts'
+
+/** Host time that the devices of a closed machine may take to bring their work to rest, in milliseconds. */
+const CLOSE_DEADLINE_MS = 10_000
+
+/** Machines that live in one machine memory: a PC, its clones, and theirs. */
+export class ForkFamily {
+  /** Machines that give their memory back just now. */
+  readonly #ending = new Set<Promise<void>>()
+  readonly #left = new WeakSet<Domain>()
+
+  /** A machine was closed: others may have its memory. @param free - gives back what is not the domain's */
+  leave(domain: Domain, free: () => void): void {
+    if (this.#left.has(domain)) return
+    this.#left.add(domain)
+    const freed = domain.free(CLOSE_DEADLINE_MS).then(free)
+    const ended = freed.finally(() => this.#ending.delete(ended))
+    this.#ending.add(ended)
+  }
+
+  /** Settles when all that was closed has given its memory back. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#ending)
+  }
+}
+
+/** The instant that a clone goes on from. */
+export interface ForkOrigin {
+  readonly family: ForkFamily
+  /** The machine that was forked. */
+  readonly domain: X86Domain
+  /** All of it but its RAM. */
+  readonly state: PcSnapshotState
+  readonly memory: ForkedMemory
+  /** Ends what the clone's media have of their own. */
+  closeMedia(): void
+}

@@ -1,0 +1,82 @@
+import { describeThrown } from '@retrap/device/host'
+import { type ForkedMemory, forkX86Domain, type WrittenFrames } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
+import { MachineError } from '../errors.ts'
+import { SAVE_DEADLINE_MS } from '../machine-life.ts'
+import { cloneBytes } from '../memory-size.ts'
+import type { Pc } from '../pc.ts'
+import type { PcOptions } from '../pc-options.ts'
+import type { PcSnapshotState } from '../pc-snapshot.ts'
+import { type SnapshotParts, stateOf } from '../snapshot.ts'
+import { explaining, lacksCode } from '../snapshot-rules.ts'
+import type { Snapshots } from '../snapshots.ts'
+import { checkForkable, type CloneMedia, cloneOptions, freezeMedia } from './clone-options.ts'
+import type { ForkFamily, ForkOrigin } from './fork-family.ts'
+import type { PcForkOptions } from './fork-options.ts'
+
+/** A PC that is forked. */
+export interface ForkedPc {
+  readonly options: PcOptions
+  readonly isRecorded: boolean
+  readonly family: ForkFamily | undefined
+  readonly snapshots: Snapshots
+  parts(): SnapshotParts
+  /** Makes a PC that goes on from there. */
+  create(options: PcOptions, origin: ForkOrigin): Promise<Pc>
+}
+
+/** See `Pc.fork`. */
+export async function forkPc(source: ForkedPc, changes: PcForkOptions): Promise<Pc> {
+  const { options, family } = source
+  checkForkable(options, changes, source.isRecorded)
+  await family!.settled()
+  const { domain } = source.parts()
+  const needed = cloneBytes(options)
+  const { frames, spareBytes } = domain.memory
+  const freeBytes = frames.freeFrames * PAGE_BYTES + spareBytes
+  if (freeBytes < needed)
+    throw new MachineError('ERR_FORK', `no room for a clone: ${freeBytes} bytes are free, expected ${needed}; ${ROOM}`)
+  const begun = await source.snapshots.fork((written) => begin(source.parts(), changes.deadlineMs, written))
+  const { state, memory, media } = begun
+  try {
+    const origin: ForkOrigin = { family: family!, domain, state, memory, closeMedia: () => media.close() }
+    return await source.create(cloneOptions(options, changes, media), origin)
+  } catch (error) {
+    media.close()
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code !== 'ERR_NO_MEMORY' && code !== 'ERR_NO_SPACE') throw error
+    throw new MachineError('ERR_FORK', `no room for a clone: ${describeThrown(error)}; ${ROOM}`, { cause: error })
+  } finally {
+    memory.close()
+  }
+}
+
+const ROOM = 'close other clones, or make the machine with more forks.clones or forks.writtenBytes'
+
+/** A PC at the instant that a clone goes on from. */
+interface BegunFork {
+  readonly state: PcSnapshotState
+  readonly memory: ForkedMemory
+  readonly media: CloneMedia
+}
+
+/** Not while the machine runs. @param written - logs what the guest writes: sharing is no writing */
+function begin(
+  parts: SnapshotParts,
+  deadlineMs: number = SAVE_DEADLINE_MS,
+  written: WrittenFrames | null,
+): Promise<BegunFork> {
+  const others: { state?: Omit<PcSnapshotState, 'domain'>; media?: CloneMedia } = {}
+  return explaining('this machine cannot be forked', lacksCode, async () => {
+    const { state, memory } = await forkX86Domain(
+      parts.domain,
+      deadlineMs,
+      () => {
+        others.state = stateOf(parts)
+        others.media = freezeMedia(parts.options)
+      },
+      written,
+    )
+    return { state: { ...others.state!, domain: state }, memory, media: others.media! }
+  })
+}

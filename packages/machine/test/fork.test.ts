@@ -1,0 +1,342 @@
+/** Machines that are forked: clones share RAM with the machine that they come from. */
+import { createHash } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
+import { MemoryStorage, RawImage } from '@retrap/block'
+import type { BlockBackend, PacketBackend } from '@retrap/device'
+import { DebugExit } from '@retrap/devices'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { type Assembler, dword, edi, imm32 } from '@retrap/x86-assembler'
+import { afterEach, expect, test } from 'vitest'
+import { cloneOptions, freezeMedia, withFreezableMedia } from '../src/fork/clone-options.ts'
+import {
+  createPc,
+  type MachineError,
+  type Pc,
+  type PcForkOptions,
+  type PcOptions,
+  type PcSnapshot,
+} from '../src/index.ts'
+import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { firmwareImage, multibootKernel } from './support/kernels.ts'
+import { medium } from './support/media.ts'
+
+const pcs: Pc[] = []
+afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+
+async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 20): Promise<Pc> {
+  const forks = { clones: 8, writtenBytes: memoryBytes }
+  const pc = await createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, forks, ...options })
+  pcs.push(pc)
+  return pc
+}
+
+async function cloned(pc: Pc, options?: PcForkOptions): Promise<Pc> {
+  const clone = await pc.fork(options)
+  pcs.push(clone)
+  return clone
+}
+
+/** Lets the host have some turns of the event loop. */
+async function someTurns(): Promise<void> {
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (let i = Math.random() * 60; i > 0; i--) await turn()
+}
+
+/** All of a snapshot, with bytes as digests. */
+function linesOf(snapshot: PcSnapshot): string[] {
+  const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
+  const text = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? digest(value) : value)
+  return JSON.stringify(snapshot, text, 1).split('\n')
+}
+
+test.each([
+  { machine: 'pc', devicePlacement: 'inline' },
+  { machine: 'pc', devicePlacement: 'deferred' },
+  { machine: 'q35', devicePlacement: 'inline', smm: true },
+] as const)('$machine with devices $devicePlacement: clones and theirs go on as the machine does', async (given) => {
+  const exit = (): PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
+  const options = (): Omit<PcOptions, 'memoryBytes'> => ({
+    ...given,
+    firmware: clockFirmware('periodic'),
+    clock: 'deterministic',
+    ...exit(),
+  })
+  const undisturbed = await made(options())
+  await undisturbed.run({ timeoutMs: 60_000 })
+  const expected = clockLog(undisturbed, 0n)
+  const end = linesOf(await saved(undisturbed))
+
+  const all = [await made(options())]
+  const runs = [all[0]!.run({ timeoutMs: 60_000 })]
+  for (let i = 0; i < 5; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await someTurns()
+    const source = all[Math.floor(Math.random() * all.length)]!
+    // oxlint-disable-next-line no-await-in-loop
+    const clone = await source.fork(exit()).catch(() => undefined)
+    // Its guest has ended it.
+    if (clone === undefined) continue
+    pcs.push(clone)
+    all.push(clone)
+    runs.push(clone.run({ timeoutMs: 60_000 }))
+  }
+  for (const [i, pc] of all.entries()) {
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await runs[i]).toMatchObject({ reason: 'debug-exit' })
+    expect(clockLog(pc, 0n)).toEqual(expected)
+    // oxlint-disable-next-line no-await-in-loop
+    expect(linesOf(await saved(pc))).toEqual(end)
+  }
+})
+
+/** RAM of a machine that its guest has ended. */
+async function saved(pc: Pc): Promise<PcSnapshot> {
+  const { saveX86Domain } = await import('@retrap/hvm')
+  return { ...(await saveX86Domain(pc.domain, 1000)) } as unknown as PcSnapshot
+}
+
+/** A network that takes all frames and brings none. */
+const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
+
+test.each(['pc', 'q35'] as const)(
+  'a clone of a %s has every device as it was, and all of it is given back',
+  async (machine) => {
+    const disk = medium(new Uint8Array(1 << 20))
+    const firmware = firmwareImage((asm) => void asm.jmp(asm.here()))
+    const pc = await made(
+      {
+        machine,
+        firmware,
+        jit: false,
+        clock: 'deterministic',
+        cpus: 2,
+        ...(machine === 'q35' ? { smm: true, rootPorts: [{ id: 'port' }] } : { vapic: true }),
+        vga: 'std',
+        serialPorts: 2,
+        drives: [
+          { medium: disk },
+          { medium: disk, media: 'cdrom' },
+          { medium: disk, interface: 'virtio' },
+          { medium: disk, interface: 'nvme' },
+          { medium: disk, interface: 'scsi' },
+          { medium: disk, interface: 'usb' },
+        ],
+        virtio: [
+          { kind: 'rng' },
+          { kind: 'console', ports: [{ stream: { send() {} } }] },
+          { kind: 'net', network: silent },
+          { kind: 'keyboard' },
+        ],
+        networkCards: [{ model: 'e1000', network: silent }],
+        usb: { devices: [{ kind: 'keyboard' }, { kind: 'tablet' }] },
+        sound: [{ model: 'ac97' }],
+      },
+      16 << 20,
+    )
+    pc.domain.guestMemory.write(0x40_0000, new Uint8Array(100_000).fill(7))
+    const { frames } = pc.memory
+    const first = await cloned(pc)
+    expect(linesOf(await first.save())).toEqual(linesOf(await pc.save()))
+    first.close()
+    const left: number[] = []
+    for (let times = 0; times < 3; times++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const second = await cloned(pc)
+      // oxlint-disable-next-line no-await-in-loop
+      const third = await cloned(second)
+      second.close()
+      third.domain.guestMemory.write(0x40_0000, new Uint8Array(100_000).fill(8))
+      third.close()
+      // oxlint-disable-next-line no-await-in-loop
+      await someTurnsMore()
+      left.push(frames.freeFrames)
+    }
+    // Regions of processors are kept for the next clones.
+    expect(left).toEqual([left[0], left[0], left[0]])
+  },
+)
+
+async function someTurnsMore(): Promise<void> {
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (let i = 0; i < 50; i++) await turn()
+}
+
+const MIB = 1 << 20
+
+/** Code that writes each page of a range and then halts. */
+function writeEachPage(asm: Assembler, from: number, to: number): void {
+  asm.mov(edi, imm32(from))
+  const next = asm.here()
+  asm.mov(dword(edi), edi).add(edi, imm32(4096)).cmp(edi, imm32(to)).jb(next).hlt()
+}
+const PAGES = 512
+
+/** A machine without work: vCPUs do nothing, and tests write its RAM as device models do. */
+const idle = (): Omit<PcOptions, 'memoryBytes'> => ({ kernel: multibootKernel((asm) => void asm.hlt()) })
+
+test('whoever writes breaks the sharing for itself alone, in whatever order machines come and go', async () => {
+  let seed = (Math.random() * 2 ** 32) >>> 0
+  const random = (below: number): number => {
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((seed / 2 ** 32) * below)
+  }
+  const info = `seed ${seed}`
+  const first = await made({ ...idle(), forks: { clones: 6, writtenBytes: 4 * MIB } }, 8 * MIB)
+  /** Each machine with what its pages say: 0 for zeros. */
+  const machine = (pc: Pc, pages: Uint32Array) => ({ pc, pages, device: pc.domain.platform.openMemory!('test') })
+  const machines = [machine(first, new Uint32Array(PAGES))]
+  const at = (page: number): number => 2 * MIB + page * 4096
+  const say = ({ pc, device }: (typeof machines)[number], page: number, value: number): void => {
+    const bytes = new Uint8Array(Uint32Array.of(value).buffer)
+    if (random(2) === 0) pc.domain.guestMemory.write(at(page), bytes)
+    else device.write(at(page), bytes)
+  }
+  const said = (pc: Pc): Uint32Array =>
+    Uint32Array.from({ length: PAGES }, (_, page) => {
+      const bytes = new Uint8Array(4)
+      pc.domain.guestMemory.read(at(page), bytes)
+      return new DataView(bytes.buffer).getUint32(0, true)
+    })
+  for (let step = 1; step < 300; step++) {
+    const index = random(machines.length)
+    const { pc, pages } = machines[index]!
+    const what = random(20)
+    if (what === 0 && machines.length < 6) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      machines.push(machine(await cloned(pc), pages.slice()))
+    } else if (what === 1 && machines.length > 1) {
+      pc.close()
+      machines.splice(index, 1)
+    } else if (what === 2) {
+      // oxlint-disable-next-line no-await-in-loop
+      const snapshot = await pc.save({ forRestore: random(2) === 0 })
+      say(machines[index]!, random(PAGES), step)
+      say(machines[index]!, random(PAGES), step)
+      // oxlint-disable-next-line no-await-in-loop
+      await pc.restore(snapshot)
+    } else {
+      const page = random(PAGES)
+      say(machines[index]!, page, step)
+      pages[page] = step
+    }
+    for (const each of machines) if (step % 10 === 0) expect(said(each.pc), info).toEqual(each.pages)
+  }
+  for (const each of machines) expect(said(each.pc), info).toEqual(each.pages)
+})
+
+test('logs of a clone have what it writes, and nothing else', async () => {
+  const pc = await made(idle(), 8 * MIB)
+  pc.domain.guestMemory.write(4 * MIB, Uint8Array.of(1))
+  const clone = await cloned(pc)
+  const log = clone.domain.dirtyLogs.start(0x300, 0x300)
+  const taken = (): number[] => {
+    const bits = new Uint32Array(0x300 / 32)
+    log.take(bits)
+    return Array.from({ length: 0x300 }, (_, i) => i).filter((i) => ((bits[i >>> 5]! >>> (i & 31)) & 1) !== 0)
+  }
+  clone.domain.guestMemory.write(4 * MIB, Uint8Array.of(2))
+  pc.domain.guestMemory.write(4 * MIB + 8192, Uint8Array.of(2))
+  expect(taken()).toEqual([0x100])
+  expect(taken()).toEqual([])
+  clone.domain.guestMemory.write(4 * MIB, Uint8Array.of(3))
+  clone.domain.guestMemory.write(4 * MIB + 4096, Uint8Array.of(3))
+  expect(taken()).toEqual([0x100, 0x101])
+})
+
+test('a guest that writes when no room is left ends, and the others go on', async () => {
+  const memoryBytes = 64 * MIB
+  // Writes each page of RAM from 2 MiB on, then halts.
+  const kernel = multibootKernel((asm) => writeEachPage(asm, 2 * MIB, 60 * MIB))
+  const pc = await made({ kernel, forks: { clones: 2, writtenBytes: 4 * MIB } }, memoryBytes)
+  const quiet = await cloned(pc)
+  const running = await cloned(pc)
+  const exit = await running.run({ timeoutMs: 60_000 })
+  expect(exit).toMatchObject({ reason: 'out-of-memory' })
+  expect(exit.detail?.message).toMatch(/forks.writtenBytes/)
+  // A device's write is not lost either.
+  const other = quiet.run({ timeoutMs: 60_000 })
+  quiet.domain.guestMemory.write(62 * MIB, Uint8Array.of(1))
+  expect(await other).toMatchObject({ reason: 'out-of-memory' })
+  await expect(pc.fork()).rejects.toMatchObject({ code: 'ERR_FORK' })
+  running.close()
+  const again = await cloned(pc)
+  const byte = Uint8Array.of(9)
+  again.domain.guestMemory.write(2 * MIB, Uint8Array.of(1))
+  pc.domain.guestMemory.read(2 * MIB, byte)
+  expect(byte[0]).toBe(0)
+})
+
+test('each has its own disk from then on, and the image is the first machine’s', async () => {
+  const disk = new RawImage(new MemoryStorage(new Uint8Array(MIB).fill(1)))
+  const given: PcOptions = { memoryBytes: 8 * MIB, drives: [{ medium: disk, interface: 'virtio' }] }
+  const options = withFreezableMedia(given)
+  const forked = (from: PcOptions): PcOptions => withFreezableMedia(cloneOptions(from, {}, freezeMedia(from)))
+  const first = forked(options)
+  const second = forked(first)
+  const media = [options, first, second].map(({ drives }) => drives![0]!.medium!)
+  const filled = (value: number): Uint8Array => new Uint8Array(512).fill(value)
+  for (const [i, medium] of media.entries()) {
+    expect(medium.properties).toEqual(disk.properties)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await medium.write(512 * i, filled(i + 2))
+  }
+  const all = async (from: BlockBackend): Promise<number[]> => {
+    const into = new Uint8Array(3 * 512)
+    await from.read(0, into)
+    return [into[0]!, into[512]!, into[1024]!]
+  }
+  expect(await Promise.all([...media, disk].map(all))).toEqual([
+    [2, 1, 1],
+    [1, 3, 1],
+    [1, 1, 4],
+    [2, 1, 1],
+  ])
+})
+
+test.each<[string, Omit<PcOptions, 'memoryBytes'>, RegExp]>([
+  ['without room', { ...idle(), forks: undefined }, /forks: \{ clones, writtenBytes \}/],
+  ['that shows Xen', { ...idle(), hypervisor: 'xen' }, /hypervisor: 'none'/],
+  ['in shared memory', { ...idle(), sharedMemory: true }, /leave sharedMemory/],
+  ['with models of the caller', { ...idle(), devices: [new DebugExit()] }, /pass as many new ones as devices/],
+])('a machine %s says why it cannot be forked', async (_, options, why) => {
+  const pc = await made(options)
+  const error = await pc.fork().then(
+    () => undefined,
+    (thrown: unknown) => thrown as MachineError,
+  )
+  expect(error?.code).toBe('ERR_FORK')
+  expect(error?.message).toMatch(why)
+})
+
+test('options for forks are checked', async () => {
+  for (const forks of [{}, { clones: 0, writtenBytes: 1 }, { clones: 1.5, writtenBytes: 1 }, 3]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const why = await createPc({ memoryBytes: 4 * MIB, ...idle(), forks: forks as never }).then(
+      () => 'made',
+      (error: Error) => error.message,
+    )
+    expect(why).toMatch(/forks/)
+  }
+})
+
+test('room for one clone is room for one after the other, and a machine may be closed before its clones', async () => {
+  const pc = await made({ ...idle(), forks: { clones: 1, writtenBytes: 65_536 } }, 8 * MIB)
+  pc.domain.guestMemory.write(4 * MIB, Uint8Array.of(7))
+  let last = await cloned(pc)
+  for (let times = 0; times < 3; times++) {
+    // A machine that runs is stopped.
+    const running = last.run({ timeoutMs: 60_000 })
+    last.close()
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await running).toEqual({ reason: 'stopped' })
+    // oxlint-disable-next-line no-await-in-loop
+    last = await cloned(pc)
+  }
+  pc.close()
+  await someTurnsMore()
+  last.domain.guestMemory.write(4 * MIB + 1, Uint8Array.of(8))
+  const bytes = new Uint8Array(2)
+  last.domain.guestMemory.read(4 * MIB, bytes)
+  expect(bytes).toEqual(Uint8Array.of(7, 8))
+  await last.run({ timeoutMs: 20 })
+})
