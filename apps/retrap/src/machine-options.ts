@@ -51,6 +51,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly incoming?: MigrationAddress
   readonly gdb?: GdbOption
   readonly record?: string
+  readonly recordCheckpoints?: 'on' | 'off'
   readonly replay?: string
   readonly stats?: 'json' | 'text'
   readonly deterministic?: boolean
@@ -148,6 +149,14 @@ function runOptions(command: Command): Command {
     .option('--deterministic', 'derive time from instructions, so that runs agree')
     .option('--save-on-exit <file>', 'save the machine when you end the run, for retrap restore FILE')
     .option('--record <file>', 'record the run, for retrap replay FILE; time is derived from instructions')
+    .addOption(
+      new Option(
+        '--record-checkpoints <switch>',
+        'keep checkpoints in the recording, by which a replay opens at its end',
+      )
+        .choices(['on', 'off'])
+        .default('on'),
+    )
     .option('--replay <file>', 'run what was recorded again; retrap replay FILE has its options from the recording')
     .option('--control <path>', 'take commands of the monitor by a Unix socket: retrap migrate PATH')
 }
@@ -245,7 +254,12 @@ export function settingsFor(
     ...(flags.control !== undefined && { control: flags.control }),
     ...(flags.incoming !== undefined && { incoming: flags.incoming }),
     ...(flags.gdb !== undefined && { gdb: flags.gdb }),
-    recording: { arguments: [], record: flags.record, replay: flags.replay },
+    recording: {
+      arguments: [],
+      record: flags.record,
+      keepsCheckpoints: flags.recordCheckpoints !== 'off',
+      replay: flags.replay,
+    },
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...(trace !== undefined && { trace }),

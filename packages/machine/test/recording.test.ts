@@ -164,6 +164,19 @@ test('a replay that is another run is stopped, and says what differs', { timeout
     expect(await run(other)).toMatchObject({ reason: 'diverged', difference: expect.stringContaining('rdx of vCPU 0') })
 })
 
+test.each([
+  ['input', 'an input of party'],
+  ['check', 'a check'],
+] as const)('an event that no recorder has written ends the replay: %s', { timeout: 60_000 }, async (kind, what) => {
+  const { file } = await record(1, false)
+  const broken = await changed(file, (event) =>
+    event.kind === kind && (kind === 'check' || event.data.length > 3) ? { ...event, data: Buffer.from('[') } : event,
+  )
+  const replay = await replayPc(options(1, true), sourceOf(broken))
+  closing.push(replay)
+  await expect(replay.run()).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: expect.stringContaining(what) })
+})
+
 test('a recording that was cut is run again as far as it goes', { timeout: 60_000 }, async () => {
   const { file } = await record(1, false)
   const replay = await replayPc(options(1, false), sourceOf(file.subarray(0, file.length - 1)))

@@ -11,6 +11,8 @@ export interface RecordingSettings {
   readonly arguments: readonly string[]
   /** The file that is written. */
   readonly record?: string | undefined
+  /** The file gets checkpoints; default it does. */
+  readonly keepsCheckpoints?: boolean | undefined
   /** The file that is run again. */
   readonly replay?: string | undefined
   /** Where the replay stops first, in instructions; default at its end. */
@@ -79,6 +81,7 @@ export class SessionRecording {
     }
     const recorder = await recordPc(options as PcMachineOptions, write, {
       about,
+      ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }),
       // Guests wait for people, and for the other end of a network, by their own time.
       keepsPace: this.#interactive || hasNetwork(options),
     })

@@ -30,6 +30,7 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--command',
   '--save-on-exit',
   '--record',
+  '--record-checkpoints',
   '--replay',
   '--profile',
   '--jit-dump',

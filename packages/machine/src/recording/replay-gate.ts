@@ -1,6 +1,6 @@
 import { BlockError } from '@retrap/device'
 import type { X86Domain } from '@retrap/hvm'
-import type { Instant, RecordedEvent, Recording } from '@retrap/recording'
+import { type Instant, type RecordedEvent, type Recording, RecordingError } from '@retrap/recording'
 import type { LoggedGate, LogPosition } from './checkpoints.ts'
 import { type AbortLike, InputGate } from './gate.ts'
 import { noteRegisters } from './record-gate.ts'
@@ -127,15 +127,23 @@ export class ReplayGate extends InputGate implements LoggedGate {
     const deliver = this.parties[source]
     if (deliver === undefined) this.#diverged(`an input of party ${source}, of which there are ${this.parties.length}`)
     // Receivers keep what they are given.
-    else deliver(data.slice())
+    else this.#take(`an input of party ${source}`, () => deliver(data.slice()))
+  }
+
+  /** Takes what the file has, which need not be of the form that a recorder writes. @throws RecordingError `ERR_DAMAGED` */
+  #take<T>(what: string, take: () => T): T {
+    try {
+      return take()
+    } catch (error) {
+      const where = `at instruction ${this.domain.instructions}`
+      throw new RecordingError('ERR_DAMAGED', `the recording has ${what} of another form ${where}`, { cause: error })
+    }
   }
 
   #check({ data }: RecordedEvent): boolean {
     const text = new TextDecoder()
-    const difference = differenceOf(
-      JSON.parse(text.decode(data)) as Notes,
-      JSON.parse(text.decode(noteRegisters(this.#cpus()))) as Notes,
-    )
+    const here = JSON.parse(text.decode(noteRegisters(this.#cpus()))) as Notes
+    const difference = this.#take('a check', () => differenceOf(JSON.parse(text.decode(data)) as Notes, here))
     if (difference !== undefined) this.#diverged(difference)
     return difference === undefined
   }
