@@ -15,7 +15,7 @@ export async function guessRole(file: Blob): Promise<Role> {
 /**
  * Guesses what a file is for.
  *
- * Source: Linux, Documentation/arch/x86/boot.rst, "HdrS"; System V ABI, ELF header; Multiboot Specification, 3.1.1; ECMA-119,
+ * Source: Linux, Documentation/arch/x86/boot.rst, "HdrS", and Documentation/arch/arm64/booting.rst; System V ABI, ELF header; Multiboot Specification, 3.1.1; ECMA-119,
  * 8.1.2, "Standard Identifier"; RFC 1952 and RFC 8878 for compressed files, cpio(5).
  *
  * @param head - its beginning
@@ -25,7 +25,14 @@ export function roleOf(head: Uint8Array, end: Uint8Array, bytes: number): Role {
   const is = (at: number, ...values: readonly number[]): boolean => values.every((value, i) => head[at + i] === value)
   const text = (at: number, expected: string): boolean =>
     is(at, ...[...expected].map((character) => character.charCodeAt(0)))
-  if (text(0x202, 'HdrS') || is(0, 0x7f, 0x45, 0x4c, 0x46) || hasMultiboot(head)) return 'kernel'
+  if (
+    text(0x38, 'ARMd') ||
+    text(4, 'zimg') ||
+    text(0x202, 'HdrS') ||
+    is(0, 0x7f, 0x45, 0x4c, 0x46) ||
+    hasMultiboot(head)
+  )
+    return 'kernel'
   if (text(0x8001, 'CD001')) return 'cdrom'
   if (text(0, 'QFI\u00fb')) return 'disk'
   if (is(0, 0x1f, 0x8b) || is(0, 0x28, 0xb5, 0x2f, 0xfd) || is(0, 0xfd, 0x37, 0x7a, 0x58, 0x5a) || text(0, '070701'))

@@ -44,6 +44,7 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
     await one.type(await navigator.clipboard.readText())
   }
   const hasCd = chosen.options.drives?.some(({ media }) => media === 'cdrom') === true
+  const isArm = chosen.options.board === 'virt'
   const isOn = state === 'running' || state === 'paused' || state === 'asleep'
   return (
     <>
@@ -108,8 +109,8 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
           {chosen.options.network !== undefined && (
             <NetworkPanel machine={machine} network={chosen.options.network} attempt={attempt} />
           )}
-          <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />
-          <Inspector machine={machine} />
+          {!isArm && <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />}
+          {!isArm && <Inspector machine={machine} />}
         </div>
       )}
     </>

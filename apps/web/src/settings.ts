@@ -50,7 +50,7 @@ export interface ChosenImage {
 export interface Settings {
   readonly memory: string
   readonly cpus: string
-  readonly board: 'pc' | 'q35'
+  readonly board: 'pc' | 'q35' | 'virt'
   readonly vga: 'auto' | 'std' | 'none'
   readonly commandLine: string
   /** `off`: there is no card. */
@@ -75,6 +75,14 @@ export const DEFAULTS: Settings = {
   images: [],
 }
 
+const BOARDS = ['pc', 'q35', 'virt'] as const
+/** Consoles of Linux on the boards' serial ports. */
+const CONSOLES = { pc: 'console=ttyS0', q35: 'console=ttyS0', virt: 'console=ttyAMA0' } as const
+
+/** The command line for another board, where it is the one that the form begins with. */
+export const commandLineFor = (board: Settings['board'], { board: old, commandLine }: Settings): string =>
+  commandLine === CONSOLES[old] ? CONSOLES[board] : commandLine
+
 const ROLES = Object.keys(ROLE_NAMES) as Role[]
 /** Roles of which a machine has one. */
 const SINGLE: readonly Role[] = ['kernel', 'initrd', 'firmware', 'vgaBios']
@@ -86,10 +94,13 @@ export function withImage(images: readonly ChosenImage[], image: ChosenImage): C
 }
 
 /** Why these settings make no machine; null: they do. */
-export function problemOf({ images, network, relay }: Settings): string | null {
+export function problemOf({ images, network, relay, board }: Settings): string | null {
   const has = (role: Role): boolean => images.some((image) => image.role === role)
   if (network === 'relay' && !/^wss?:\/\/./.test(relay))
     return 'A relay has an address that begins with wss:// or ws://.'
+  if (board === 'virt' && (has('firmware') || has('vgaBios')))
+    return 'An Arm board starts a kernel here, without firmware.'
+  if (board === 'virt') return has('kernel') ? null : 'Choose a kernel for Arm, 64-bit, first.'
   if (has('kernel') || has('firmware')) return null
   if (has('disk') || has('cdrom'))
     return 'A disk or a CD is started by firmware: add a BIOS, such as bios-256k.bin of SeaBIOS.'
@@ -163,7 +174,7 @@ export function fromHash(hash: string): Settings {
   return {
     memory: number('memory'),
     cpus: number('cpus'),
-    board: given.get('board') === 'q35' ? 'q35' : 'pc',
+    board: BOARDS.find((board) => board === given.get('board')) ?? DEFAULTS.board,
     vga: vga === 'std' || vga === 'none' ? vga : 'auto',
     commandLine: given.get('commandLine') ?? DEFAULTS.commandLine,
     network: Object.hasOwn(NETWORK_NAMES, network) ? (network as NetworkKind) : DEFAULTS.network,

@@ -3,6 +3,7 @@ import { guessRole } from './image-kind.ts'
 import {
   type Chosen,
   type ChosenImage,
+  commandLineFor,
   fromHash,
   machineOptions,
   NETWORK_NAMES,
@@ -230,7 +231,10 @@ function Fields({ settings, change }: FieldsProps) {
       <select
         name={key}
         value={settings[key]}
-        onChange={(event) => change({ [key]: event.currentTarget.value } as Partial<Settings>)}
+        onChange={(event) => {
+          const part = { [key]: event.currentTarget.value } as Partial<Settings>
+          change({ ...part, ...(part.board !== undefined && { commandLine: commandLineFor(part.board, settings) }) })
+        }}
       >
         {values.map(([value, name]) => (
           <option value={value}>{name}</option>
@@ -256,6 +260,7 @@ function Fields({ settings, change }: FieldsProps) {
         {choice('Board', 'board', [
           ['pc', 'pc: i440FX'],
           ['q35', 'q35: PCI Express'],
+          ['virt', 'virt: Arm, 64-bit'],
         ])}
         {choice('Graphics card', 'vga', [
           ['auto', 'if firmware starts it'],

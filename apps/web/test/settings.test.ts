@@ -1,7 +1,16 @@
 /** What files are, and settings in addresses. */
 import { describe, expect, test } from 'vitest'
 import { roleOf } from '../src/image-kind.ts'
-import { DEFAULTS, fromHash, machineOptions, problemOf, type Settings, toHash, withImage } from '../src/settings.ts'
+import {
+  commandLineFor,
+  DEFAULTS,
+  fromHash,
+  machineOptions,
+  problemOf,
+  type Settings,
+  toHash,
+  withImage,
+} from '../src/settings.ts'
 import { greetingDisk } from './support/boot-sector.ts'
 
 const ascii = (text: string): number[] => [...text].map((character) => character.charCodeAt(0))
@@ -15,6 +24,8 @@ const none = new Uint8Array(16)
 describe('what a file is', () => {
   test.each([
     { given: 'a bzImage', bytes: head(0x202, ...ascii('HdrS')), role: 'kernel' },
+    { given: 'an arm64 Image', bytes: head(0x38, ...ascii('ARMd')), role: 'kernel' },
+    { given: 'an arm64 zboot image', bytes: head(0, ...ascii('MZ'), 0, 0, ...ascii('zimg')), role: 'kernel' },
     { given: 'an ELF', bytes: head(0, 0x7f, ...ascii('ELF')), role: 'kernel' },
     {
       given: 'a multiboot header',
@@ -80,6 +91,19 @@ describe('settings', () => {
         { media: 'cdrom', source: 'b' },
       ],
     })
+  })
+
+  test('of an Arm board have its console, and no firmware', () => {
+    expect(commandLineFor('virt', DEFAULTS)).toBe('console=ttyAMA0')
+    expect(commandLineFor('q35', { ...DEFAULTS, board: 'virt', commandLine: 'console=ttyAMA0' })).toBe('console=ttyS0')
+    expect(commandLineFor('virt', { ...DEFAULTS, commandLine: 'quiet' })).toBe('quiet')
+    const settings: Settings = { ...DEFAULTS, board: 'virt', images: [{ role: 'kernel', source: 'Image' }] }
+    expect(fromHash(toHash(settings))).toEqual(settings)
+    expect(problemOf(settings)).toBeNull()
+    expect(machineOptions(settings)).toMatchObject({ board: 'virt', kernel: 'Image' })
+    expect(problemOf({ ...settings, images: [] })).toContain('Arm')
+    const withFirmware = [...settings.images, { role: 'firmware', source: 'x' } as const]
+    expect(problemOf({ ...settings, images: withFirmware })).toContain('without firmware')
   })
 
   test('keep disks by the names of their images, each by its own', () => {

@@ -23,6 +23,6 @@ export type {
 export { deleteKeptDisk, exportKeptDisk, importKeptDisk, type KeptDisk, keptDisks } from './kept-disks.ts'
 export { createMachine, Machine, type MachineEvents } from './machine.ts'
 export type { DriveOptions, MachineOptions, NetworkOptions, Progress, Source } from './options.ts'
-export type { KeyChange, MachineState, PointerChange } from './protocol.ts'
+export type { KeyChange, MachineState, MachineStatistics, PointerChange } from './protocol.ts'
 export type { TerminalLike } from './terminal.ts'
 export { startMachineWorker } from './worker-link.ts'

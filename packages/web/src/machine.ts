@@ -1,11 +1,11 @@
-import type { MachineExit, PcStatistics } from '@retrap/machine'
+import type { MachineExit } from '@retrap/machine'
 import { attachCanvas, type CanvasOptions } from './canvas.ts'
 import { WebError } from './errors.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import { Listeners } from './listeners.ts'
 import type { MachineOptions, NetworkOptions, Progress, Source } from './options.ts'
 import { PrintedBytes } from './printed-bytes.ts'
-import type { KeyChange, MachineState, PointerChange, SentFrame } from './protocol.ts'
+import type { KeyChange, MachineState, MachineStatistics, PointerChange, SentFrame } from './protocol.ts'
 import { sentNetwork, sentOptions, sentSource } from './sent-options.ts'
 import { attachTerminal, type TerminalLike } from './terminal.ts'
 import { startMachineWorker, type WorkerEvent, WorkerLink } from './worker-link.ts'
@@ -196,7 +196,7 @@ export class Machine {
   }
 
   /** Counts since power-on. @throws WebError `ERR_MACHINE` for a machine that is off */
-  statistics(): Promise<PcStatistics> {
+  statistics(): Promise<MachineStatistics> {
     return this.#link.call('statistics')
   }
 

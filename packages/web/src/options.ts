@@ -66,8 +66,11 @@ export interface MachineOptions {
   readonly cpus?: number
   /** The processor, such as `max` (default) or `core2,-sse4_1`. */
   readonly cpu?: string
-  /** The board: `pc` (default) or `q35`. */
-  readonly board?: 'pc' | 'q35'
+  /**
+   * The board: `pc` (default), `q35`, or `virt`, an Arm board with 64-bit vCPUs. That one starts a kernel (a Linux Image), and
+   * has neither firmware, snapshots nor an inspector yet.
+   */
+  readonly board?: 'pc' | 'q35' | 'virt'
   /** A Linux kernel, a PVH ELF or a multiboot image. */
   readonly kernel?: Source
   /** The kernel's initial RAM disk. */

@@ -1,5 +1,6 @@
 // What a page and the Worker of its machine tell each other. Both are of one build: there are no versions to agree on.
 import type { MachineExit, PcStatistics } from '@retrap/machine'
+import type { ArmStatistics } from '@retrap/machine/arm'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import type { DriveOptions, MachineOptions, NetworkOptions, Progress } from './options.ts'
 
@@ -46,6 +47,9 @@ export type SavedOptions = Pick<
   'memoryBytes' | 'cpus' | 'cpu' | 'board' | 'commandLine' | 'vga' | 'tablet' | 'hypervisor' | 'network'
 >
 
+/** Counts since power-on. What is of PCs alone is absent on an Arm board. */
+export type MachineStatistics = Pick<PcStatistics, keyof PcStatistics & keyof ArmStatistics> & Partial<PcStatistics>
+
 /** Requests of the page that have an answer. */
 export interface Calls {
   open(options: SentOptions): void
@@ -55,7 +59,7 @@ export interface Calls {
   powerButton(): boolean
   type(text: string): boolean
   screenText(): string | null
-  statistics(): PcStatistics
+  statistics(): MachineStatistics
   inspect(): MachineView
   save(): Blob
   restore(source: SentSource): void

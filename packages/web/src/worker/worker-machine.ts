@@ -3,12 +3,12 @@ import {
   createPc,
   preparePc,
   type MachineExit,
-  type Pc,
+  Pc,
   type MachineDebugger,
   type PcDrive,
   type PcOptions,
-  type PcStatistics,
 } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
 import type { CompiledView, Impairment, MachineView } from '../inspection.ts'
 import {
@@ -17,12 +17,14 @@ import {
   type ImageOption,
   type KeyChange,
   type MachineState,
+  type MachineStatistics,
   type PointerChange,
   type SentNetwork,
   type SentOptions,
   type SentSource,
   type ToWorker,
 } from '../protocol.ts'
+import type * as ArmBoards from './arm-board.ts'
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
@@ -54,6 +56,9 @@ const openNetwork = async (...given: Parameters<typeof MachineNetwork.open>): Pr
 /** Loaded when a machine is saved, or goes on from a snapshot. */
 const loadSnapshots = async (): Promise<typeof Snapshotting> => import('./snapshots.ts')
 
+/** Loaded for an Arm board. */
+const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
+
 /** Images that are read as a whole. */
 type WholeImage = Exclude<ImageOption, 'snapshot'>
 type LoadedImages = Partial<Record<WholeImage, Uint8Array>>
@@ -78,7 +83,7 @@ export class WorkerMachine {
   readonly #serial: SerialSender
   readonly #impairments = new Impairments()
   readonly #codes = new CompiledCodes()
-  #pc: Pc | null = null
+  #pc: Pc | ArmMachine | null = null
   /** Steps through the machine, once somebody has; it keeps the machine still until it runs on. */
   #debugger: MachineDebugger | null = null
   #life: Promise<void> | null = null
@@ -135,7 +140,8 @@ export class WorkerMachine {
       ),
     ])
     // Images are on their way meanwhile.
-    preparePc({ jit: options.jit !== false })
+    if (options.board === 'virt') (await loadArm()).prepare(options.jit !== false)
+    else preparePc({ jit: options.jit !== false })
     const [snapshot, images, media] = await loading
     const drives = options.drives?.map((drive, i): PcDrive => ({
       id: drive.id,
@@ -165,7 +171,10 @@ export class WorkerMachine {
         ...(await readImages(this.#options, (name) => this.#images[name] === undefined, this.#listener)),
       }
     snapshot?.restoreDisks(this.#media())
-    this.#pc = await createPc({ ...this.#pcOptions(), ...(snapshot !== null && { snapshot }) })
+    this.#pc =
+      this.#options.board === 'virt'
+        ? await (await loadArm()).createArmBoard(this.#pcOptions())
+        : await createPc({ ...this.#pcOptions(), ...(snapshot !== null && { snapshot }) })
     this.#impairments.applyAll(this.#pc.domain.devices)
     this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
     if (snapshot !== null) this.#showConsole(snapshot)
@@ -175,7 +184,7 @@ export class WorkerMachine {
   async #goBack(snapshot: Snapshotting.ReadSnapshot): Promise<void> {
     if (this.#pc === null || this.#debugger !== null || this.#anew) return this.#make(snapshot)
     snapshot.restoreDisks(this.#media())
-    await this.#pc.restore(snapshot)
+    await this.#x86().restore(snapshot)
     this.#showConsole(snapshot)
   }
 
@@ -209,7 +218,7 @@ export class WorkerMachine {
     return {
       ...this.#images,
       memoryBytes,
-      machine: board,
+      ...(board !== 'virt' && { machine: board }),
       cpus,
       cpu,
       commandLine,
@@ -243,7 +252,7 @@ export class WorkerMachine {
   /** See `Machine`. */
   save(): Promise<Blob> {
     return this.#between(async () => {
-      const pc = this.#powered()
+      const pc = this.#x86()
       const { checkKept, savedWrites, snapshotFile } = await loadSnapshots()
       checkKept(this.#options)
       const resumed = Promise.withResolvers<void>()
@@ -345,9 +354,16 @@ export class WorkerMachine {
   }
 
   /** @throws WebError `ERR_MACHINE` for a machine that is off */
-  #powered(): Pc {
+  #powered(): Pc | ArmMachine {
     if (this.#pc === null) throw new WebError('ERR_MACHINE', 'the machine is off; run() starts it again')
     return this.#pc
+  }
+
+  /** @throws WebError `ERR_MACHINE` for a machine that is off, and for an Arm board */
+  #x86(): Pc {
+    const machine = this.#powered()
+    if (machine instanceof Pc) return machine
+    throw new WebError('ERR_MACHINE', "board 'virt': an Arm board has neither snapshots nor an inspector here")
   }
 
   /** See `Machine`. */
@@ -367,14 +383,14 @@ export class WorkerMachine {
   }
 
   /** See `Machine`. */
-  statistics(): PcStatistics {
+  statistics(): MachineStatistics {
     return this.#powered().statistics()
   }
 
   /** See `Machine`. */
   async inspect(): Promise<MachineView> {
     const { inspectDomain } = await import('./inspect.ts')
-    const { domain } = this.#powered()
+    const { domain } = this.#x86()
     return {
       ...inspectDomain(domain),
       requests: this.#listener.requests.list(),
@@ -420,7 +436,12 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async insert(id: string, source: SentSource | null): Promise<void> {
-    const drive = this.#powered().drive(id)
+    const drives = this.#powered().removableDrives
+    const drive = drives.find((one) => one.id === id)
+    if (drive === undefined) {
+      const there = drives.map((one) => one.id).join(', ') || 'none'
+      throw new WebError('ERR_OPTION', `drive '${id}': drives with a medium to exchange are: ${there}`)
+    }
     const old =
       source === null
         ? await drive.eject()

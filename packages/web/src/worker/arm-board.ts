@@ -1,0 +1,17 @@
+// Arm boards. Loaded when one is wanted.
+import type { PcOptions } from '@retrap/machine'
+import { type ArmMachine, createArmMachine, prepareArmMachine } from '@retrap/machine/arm'
+
+/** Makes the code that Arm boards share, while their images are on their way. */
+export const prepare = (jit: boolean): void => prepareArmMachine({ jit })
+
+/** Makes an Arm board with what a PC of these options has. @throws MachineError; LoaderError */
+export function createArmBoard(options: PcOptions): Promise<ArmMachine> {
+  const { memoryBytes, cpus, kernel, initrd, commandLine, drives, virtio, networkCards, usb, vga } = options
+  const { hypervisor, screen, keyboard, mouse, jit } = options
+  return createArmMachine({
+    ...{ memoryBytes, cpus, kernel, initrd, commandLine, drives, virtio, networkCards, usb, vga },
+    ...{ hypervisor, screen, keyboard, mouse },
+    jit: jit !== undefined && jit !== false,
+  })
+}

@@ -1,0 +1,62 @@
+/** An Arm board in a page: loaded when it is wanted, and only then. */
+import { noBrowser } from '@retrap/tooling/browser'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+
+/* Instructions of A64. */
+const movz = (register: number, value: number, shift = 0): number =>
+  (0xd280_0000 | ((shift / 16) << 21) | (value << 5) | register) >>> 0
+const movk = (register: number, value: number): number => (0xf280_0000 | (value << 5) | register) >>> 0
+const send = (text: string): number[] => [...text].flatMap((one) => [movz(2, one.charCodeAt(0)), 0x3900_0022]) // strb w2, [x1]
+
+/** Says `ready` on its UART, sends back the first character that it gets, and powers off by PSCI. */
+const PROGRAM = [
+  ...[movz(1, 0x0900, 16), movz(2, 0x60), 0xb900_2c22], // str w2, [x1, #0x2c]: eight bits
+  ...[movz(2, 0x301), 0xb900_3022], // str w2, [x1, #0x30]: enabled, to send and to receive
+  ...send('ready '),
+  ...[0xb940_1822, 0x3727_ffe2], // ldr w2, [x1, #0x18]; tbnz w2, #4, .-4: nothing has come
+  ...[0x3940_0023, 0x3900_0023], // ldrb w3, [x1]; strb w3, [x1]
+  ...[movz(0, 0x8400, 16), movk(0, 8), 0xd400_0002], // hvc #0
+]
+
+/** An arm64 Image: the header of the boot protocol, whose first instruction jumps behind it. */
+function image(): Uint8Array {
+  const words = new Uint32Array(16 + PROGRAM.length)
+  words[0] = 0x1400_0010
+  words[4] = words.length * 4
+  words[14] = 0x644d_5241
+  words.set(PROGRAM, 16)
+  return new Uint8Array(words.buffer)
+}
+
+describe.skipIf(noBrowser !== undefined)('an Arm board in a page', () => {
+  let pages: Pages
+  beforeAll(async () => {
+    pages = await Pages.start()
+    pages.files.set('Image', image())
+  })
+  afterAll(() => pages?.close())
+
+  test('runs a kernel, which hears the serial port and powers off; what it has not is refused', async () => {
+    const page = await pages.open(await pages.serve({ headers: { 'content-security-policy': POLICY } }))
+    const got = await page.evaluate(async () => {
+      const { createMachine } = globalThis as unknown as PageGlobals
+      const message = ({ message: text }: Error): string => text
+      const machine = await createMachine({ board: 'virt', kernel: '/Image', memoryBytes: 16 << 20, cpus: 2 })
+      let text = ''
+      machine.on('serial', (bytes) => {
+        text += new TextDecoder().decode(bytes)
+        if (text === 'ready ') machine.write('x')
+      })
+      const ended = machine.run()
+      const refused = await Promise.all([machine.save().catch(message), machine.inspect().catch(message)])
+      const { reason } = await ended
+      machine.dispose()
+      const firmware = await createMachine({ board: 'virt', firmware: '/Image' }).catch(message)
+      return { text, reason, refused, firmware }
+    })
+    expect(got).toMatchObject({ text: 'ready x', reason: 'power-off' })
+    expect(got.firmware).toBe("firmware: board 'virt' starts a kernel, without it")
+    for (const why of got.refused) expect(why).toMatch(/board 'virt'|the machine is off/)
+  })
+})
