@@ -277,21 +277,29 @@ describe('A64', () => {
     expect([vcpu.x[0], vcpu.x[2], vcpu.x[4]]).toEqual([DEVICE_BASE + 21, 0x10_0000 + 21, 0])
   })
 
-  test('memory copy from a device above its source goes backwards', () => {
-    // cpyp, cpym, cpye [x0]!, [x1]!, x2! with overlap
-    ;[0x1d01_0440, 0x1d41_0440, 0x1d81_0440].forEach((word, index) => code.setUint32(CODE_BASE + index * 4, word, true))
-    const vcpu = flatVcpu(false)
-    world.contents.set([1, 2, 3, 4, 5, 6], 0)
-    vcpu.x[0] = DEVICE_BASE + 2
-    vcpu.x[2] = DEVICE_BASE
-    vcpu.x[4] = 6
-    let guard = 0
-    while ((vcpu.pc[0] as number) < CODE_BASE + 12 && guard++ < 50) {
-      if (skipDone(vcpu, 4)) continue
-      expect(finish(vcpu, DEVICE_BASE + 2, true)).toBe(Outcome.DONE)
-    }
-    expect([...world.contents.slice(0, 8)]).toEqual([1, 2, 1, 2, 3, 4, 5, 6])
-  })
+  test.each(['A', 'B'] as const)(
+    'memory copy within a device to above its source goes backwards, option %s',
+    (copyOption) => {
+      // cpyp, cpym, cpye [x0]!, [x1]!, x2! with overlap
+      ;[0x1d01_0440, 0x1d41_0440, 0x1d81_0440].forEach((word, index) =>
+        code.setUint32(CODE_BASE + index * 4, word, true),
+      )
+      const vcpu = flatVcpu(false)
+      world.contents.set([1, 2, 3, 4, 5, 6], 0)
+      vcpu.x[0] = DEVICE_BASE + 2
+      vcpu.x[2] = DEVICE_BASE
+      vcpu.x[4] = 6
+      let guard = 0
+      while ((vcpu.pc[0] as number) < CODE_BASE + 12 && guard++ < 50) {
+        if (skipDone(vcpu, 4)) continue
+        expect(finish(vcpu, DEVICE_BASE + 2, true, { copyOption })).toBe(Outcome.DONE)
+      }
+      expect([...world.contents.slice(0, 8)]).toEqual([1, 2, 1, 2, 3, 4, 5, 6])
+      expect([vcpu.x[0], vcpu.x[2], vcpu.x[4]]).toEqual([DEVICE_BASE + 2, DEVICE_BASE, 0])
+      // Option B says so in PSTATE: N of a copy that goes backwards, and C.
+      expect(vcpu.pstate >>> 28).toBe(copyOption === 'B' ? 0b1010 : 0)
+    },
+  )
 
   test('memory set', () => {
     // setp, setm, sete [x0]!, x1!, x2
