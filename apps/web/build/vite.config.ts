@@ -2,19 +2,40 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { buildGuestImage } from '@retrap/embedded-guest'
-import { defaultClientConditions, defineConfig, transformWithOxc } from 'vite'
+import { build, defaultClientConditions, defineConfig, transformWithOxc } from 'vite'
+
+/** From sources what is not used is left out more often than from bundles. */
+const conditions = ['retrap-source', ...defaultClientConditions]
+/** Pages have none of Node's variables. */
+const define = { 'process.env': '{}' }
 
 const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+/** The program of the playground's Worker, which has no address of its own: one script. */
+async function deviceProgram(): Promise<string> {
+  const result = await build({
+    configFile: false,
+    logLevel: 'error',
+    resolve: { conditions },
+    define,
+    build: {
+      write: false,
+      target: 'es2024',
+      lib: { entry: folder('../src/playground/device-program.ts'), name: 'retrapProgram', formats: ['iife'] },
+    },
+  })
+  const [output] = Array.isArray(result) ? result : []
+  if (output === undefined) throw new Error('vite gave no bundle')
+  return output.output[0].code
+}
 
 export default defineConfig({
   root: folder('../src'),
   // Any folder of any web server may hold the site.
   base: './',
-  // From sources what is not used is left out more often than from bundles.
-  resolve: { conditions: ['retrap-source', ...defaultClientConditions] },
+  resolve: { conditions },
   worker: { format: 'es' },
-  // Pages have none of Node's variables.
-  define: { 'process.env': '{}' },
+  define,
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
     outDir: folder('../dist'),
@@ -30,6 +51,16 @@ export default defineConfig({
         this.emitFile({ type: 'asset', fileName: 'guest.bin', source: buildGuestImage() })
         // The list of the systems that were put beside the site.
         this.emitFile({ type: 'asset', fileName: 'systems/systems.json', source: '[]' })
+      },
+    },
+    {
+      name: 'retrap:playground',
+      async generateBundle() {
+        this.emitFile({ type: 'asset', fileName: 'device-program.js', source: await deviceProgram() })
+        const html = readFileSync(folder('../src/playground/document.html'), 'utf8')
+        const [, script = ''] = /<script>([^]*?)<\/script>/.exec(html) ?? []
+        const hash = createHash('sha256').update(script).digest('base64')
+        this.emitFile({ type: 'asset', fileName: 'playground.html', source: html.replace('SCRIPT', `sha256-${hash}`) })
       },
     },
     {

@@ -1,6 +1,6 @@
 import type { Machine, MachineState, Progress } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { Inspector } from './inspector.tsx'
+import { LaterPanel } from './later-panel.tsx'
 import { NetworkPanel } from './network-panel.tsx'
 import { ScreenPanel } from './screen-panel.tsx'
 import { SerialPanel } from './serial-panel.tsx'
@@ -110,7 +110,21 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
             <NetworkPanel machine={machine} network={chosen.options.network} attempt={attempt} />
           )}
           {!isArm && <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />}
-          {!isArm && <Inspector machine={machine} />}
+          {!isArm && (
+            <>
+              <LaterPanel
+                summary="Inspector"
+                machine={machine}
+                load={async () => (await import('./inspector/panel.tsx')).InspectorPanel}
+              />
+              <LaterPanel
+                summary="Playground: a device of your own"
+                machine={machine}
+                load={async () => (await import('./playground/panel.tsx')).PlaygroundPanel}
+                stays
+              />
+            </>
+          )}
         </div>
       )}
     </>

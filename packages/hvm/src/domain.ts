@@ -132,7 +132,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       },
       onFailure: (failure) => {
         options.onFailure?.(failure)
-        if ((options.policy ?? 'crash') !== 'crash') return
+        if (failure.policy !== 'crash') return
         this.stop({ reason: 'device-failure', failure })
         const what = `device model ${failure.device} has failed, and its domain with it`
         this.invalidations.fail(new HvmError('ERR_PENDING', what, []))
@@ -232,6 +232,10 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   addServer(server: DomainServer): void {
     const was = this.writtenElsewhere
     this.#servers.push(server)
+    server.remote.onClosed(() => {
+      const at = this.#servers.indexOf(server)
+      if (at >= 0) this.#servers.splice(at, 1)
+    })
     if (!was && this.writtenElsewhere) {
       // Other threads write without asking first: what is to be copied or brought before a write has to be now.
       this.dirtyLogs.beforeWrites?.(0, MOST_FRAMES)

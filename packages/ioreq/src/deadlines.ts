@@ -143,7 +143,7 @@ export class Deadlines {
     const what = holder === undefined ? 'no answer' : 'guest memory is still mapped, and was to be released,'
     const error = new IoreqError('ERR_DEVICE', `${what} within ${this.#deadlineMs} ms`)
     const { failures } = this.#options
-    if (holder === undefined || failures.policy === 'crash') {
+    if (holder === undefined || failures.policyOf(server) === 'crash') {
       this.#options.serverFailed(server, vcpu, holder ?? server.name, error)
       return
     }

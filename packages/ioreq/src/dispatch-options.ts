@@ -1,6 +1,7 @@
 import type { EcamWindow } from './config-space.ts'
 import type { Dma } from '@retrap/device'
-import type { DeviceFailure, FailurePolicy } from './failures.ts'
+import type { DeviceFailure } from './failures.ts'
+import type { FailurePolicy } from './failure-policy.ts'
 import type { InvalidationListener } from './invalidation-listener.ts'
 import type { IoreqTransport, LocalRegions } from './server.ts'
 import type { IoTraceRecord } from './trace.ts'
@@ -56,6 +57,8 @@ export interface ServerOptions {
   readonly ringPage?: PageLocation
   /** `HVM_IOREQSRV_BUFIOREQ_*`; default off. */
   readonly bufferedMode?: number
+  /** What a failure of its models leads to; default the domain's policy. */
+  readonly policy?: FailurePolicy
   /** @internal The models of this process. */
   readonly local?: LocalRegions
 }

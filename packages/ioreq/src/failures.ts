@@ -1,5 +1,6 @@
 import type { Word64 } from '@retrap/device'
 import { hex } from '@retrap/device/host'
+import type { FailurePolicy } from './failure-policy.ts'
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,
@@ -25,6 +26,8 @@ export interface DeviceFailure {
   readonly request: string
   /** What was thrown, or an error that says what was wrong. */
   readonly cause: unknown
+  /** What it leads to. */
+  readonly policy: FailurePolicy
 }
 
 /** An access that a model has failed in. */
@@ -37,20 +40,22 @@ export interface FailedAccess {
   readonly size: number
 }
 
-/** What a domain does about a model that breaks its contract. */
-export type FailurePolicy = 'crash' | 'detach'
-
 /** Reports models that break their contract, and does what the policy says about them. */
 export class FailureHandler {
-  readonly policy: FailurePolicy
+  readonly #policy: FailurePolicy
   readonly #answer: Word64
   readonly #onFailure: ((failure: DeviceFailure) => void) | undefined
 
   /** @param answer - where a detached model's ones go */
   constructor(policy: FailurePolicy, answer: Word64, onFailure: ((failure: DeviceFailure) => void) | undefined) {
-    this.policy = policy
+    this.#policy = policy
     this.#answer = answer
     this.#onFailure = onFailure
+  }
+
+  /** What a failure of a server's leads to. */
+  policyOf(server: IoreqServer | null): FailurePolicy {
+    return server?.policy ?? this.#policy
   }
 
   /**
@@ -62,7 +67,7 @@ export class FailureHandler {
   fail(server: IoreqServer | null, device: string, access: FailedAccess, cause: unknown): number {
     this.#report(server, device, phrase(access), cause)
     allOnes(access.size, this.#answer)
-    if (this.policy === 'crash' || server === null) return IO_FAILED
+    if (server === null || this.policyOf(server) === 'crash') return IO_FAILED
     this.#detach(server, device)
     return IO_DONE
   }
@@ -70,7 +75,7 @@ export class FailureHandler {
   /** Something else than an access has failed: a timer, for instance. */
   failOutside(server: IoreqServer, device: string, what: string, cause: unknown): void {
     this.#report(server, device, what, cause)
-    if (this.policy === 'detach') this.#detach(server, device)
+    if (this.policyOf(server) === 'detach') this.#detach(server, device)
   }
 
   #detach(server: IoreqServer, device: string): void {
@@ -78,8 +83,8 @@ export class FailureHandler {
   }
 
   #report(server: IoreqServer | null, device: string, request: string, cause: unknown): void {
-    const failure = { server: server?.id ?? -1, serverName: server?.name ?? 'hypervisor', device, request, cause }
-    this.#onFailure?.(failure)
+    const { id = -1, name: serverName = 'hypervisor' } = server ?? {}
+    this.#onFailure?.({ server: id, serverName, device, request, cause, policy: this.policyOf(server) })
   }
 }
 

@@ -24,6 +24,8 @@ export {
   type FrameRange,
   type MessageFrame,
 } from './frames.ts'
+export type { FramePort } from './message-link.ts'
+export { MessageTransport, serveMessages } from './message-transport.ts'
 export { Doorbell } from './doorbell.ts'
 export { serveSharedDevices, type SharedDevicesOptions } from './shared-devices.ts'
 export type { SharedDeviceMemory } from './shared-memory.ts'
@@ -31,7 +33,8 @@ export { SharedTransport, type SharedTransportOptions } from './shared-transport
 export { DM_ERRNO, DmOps, type DmOpFields, type DmOpHandler, type DmPlatform } from './dm-op.ts'
 export { formatTrace, type IoTraceEvent, type IoTraceRecord } from './trace.ts'
 export { IO_DONE, IO_FAILED, IO_LOG, IO_RETRY, IO_UNHANDLED } from './status.ts'
-export type { DeviceFailure, FailurePolicy } from './failures.ts'
+export type { DeviceFailure } from './failures.ts'
+export type { FailurePolicy } from './failure-policy.ts'
 export type { DeviceImpairment } from './impairment.ts'
 export type { WaitDescription } from './wait.ts'
 export { ConfigAddress } from './config-address.ts'

@@ -77,7 +77,7 @@ export class LostServers {
     if (first >= 0) this.failed(server, first, waits[first]!, failure)
     else failures.failOutside(server, server.name, 'no request', error)
     for (const [vcpu, wait] of waits.entries()) {
-      if (wait.server === server && failures.policy === 'crash') this.#parts.end(vcpu, wait, IO_FAILED)
+      if (wait.server === server && failures.policyOf(server) === 'crash') this.#parts.end(vcpu, wait, IO_FAILED)
     }
     // Nothing is to be sent to it any more, whatever becomes of the domain.
     server.destroy()

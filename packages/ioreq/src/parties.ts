@@ -52,7 +52,7 @@ export class Parties {
     if (id < 0) {
       throw new IoreqError('ERR_NO_SPACE', `a domain has at most ${MAX_NR_IOREQ_SERVERS} ioreq servers`)
     }
-    const { name, transport, bufferedMode = HVM_IOREQSRV_BUFIOREQ_OFF, local = null } = options
+    const { name, transport, bufferedMode = HVM_IOREQSRV_BUFIOREQ_OFF, local = null, policy = null } = options
     const pages: PageLocation[] = []
     const page = options.page ?? this.#allocate(`request page of ioreq server ${name}`, pages)
     let ring: BufferedRing | null = null
@@ -62,7 +62,17 @@ export class Parties {
     }
     const requests = new IoreqPage(page.buffer, page.byteOffset)
     const vcpus = this.#vcpus
-    const server = new IoreqServer(owner, { id, name, vcpus, page: requests, ring, bufferedMode, transport, local })
+    const server = new IoreqServer(owner, {
+      id,
+      name,
+      vcpus,
+      page: requests,
+      ring,
+      bufferedMode,
+      transport,
+      local,
+      policy,
+    })
     this.servers[id] = server
     this.#pages.set(server, pages)
     return server

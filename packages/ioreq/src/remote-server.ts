@@ -1,5 +1,6 @@
 import type { DeviceHostState } from './device-set.ts'
 import type { DevicePlatform } from './platform.ts'
+import type { FailurePolicy } from './failure-policy.ts'
 import { HeldPlatform } from './held-platform.ts'
 import { HeldMemories } from './remote-memory.ts'
 import { stateFromText, stateToText } from './state-text.ts'
@@ -41,6 +42,8 @@ export interface RemoteServerOptions {
   readonly realTime?: boolean
   /** How long the models may take to be attached before the server has failed, in milliseconds. Default 30 seconds. */
   readonly readyMs?: number
+  /** What a failure of its models leads to; default the domain's policy. */
+  readonly policy?: FailurePolicy
   /** What the models send to whoever made the machine. */
   onMessage?(bytes: Uint8Array): void
   /** The server has ended, for whatever reason: what runs its models can be stopped. */
@@ -97,6 +100,7 @@ export class RemoteServer implements IoreqTransport {
       name: options.name,
       transport: this,
       bufferedMode: 2,
+      ...(options.policy && { policy: options.policy }),
       ...(link.page && { page: link.page }),
       ...(link.ringPage && { ringPage: link.ringPage }),
     })

@@ -8,6 +8,7 @@ import { IoreqError } from './errors.ts'
 import { RangeSet } from './range-set.ts'
 import type { IoreqPage, IoreqSlot } from './slot.ts'
 import type { BufferedRing } from './buffered-ring.ts'
+import type { FailurePolicy } from './failure-policy.ts'
 import type { IoRequest } from './request.ts'
 import type { ClaimedRegion } from './region.ts'
 import type { InvalidationNotice } from './invalidation.ts'
@@ -107,6 +108,8 @@ export interface ServerParts {
   readonly bufferedMode: number
   /** How it is reached. */
   readonly transport: IoreqTransport
+  /** What a failure leads to; null: what the domain's policy says. */
+  readonly policy: FailurePolicy | null
   /** The models of this process, or null. */
   readonly local: LocalRegions | null
 }
@@ -128,6 +131,8 @@ export class IoreqServer {
   readonly bufferedMode: number
   /** How it is reached. */
   readonly transport: IoreqTransport
+  /** What a failure of its models leads to; null: what the domain's policy says. */
+  readonly policy: FailurePolicy | null
   /** @internal The models of this process, or null. */
   readonly local: LocalRegions | null
   /** Ranges by type: port, memory, PCI. */
@@ -145,7 +150,7 @@ export class IoreqServer {
 
   /** @internal */
   constructor(owner: ServerOwner, parts: ServerParts) {
-    const { id, name, vcpus, page, ring, bufferedMode, transport, local } = parts
+    const { id, name, vcpus, page, ring, bufferedMode, transport, local, policy } = parts
     this.#owner = owner
     this.id = id
     this.name = name
@@ -154,6 +159,7 @@ export class IoreqServer {
     this.bufferedMode = ring === null ? HVM_IOREQSRV_BUFIOREQ_OFF : bufferedMode
     this.transport = transport
     this.local = local
+    this.policy = policy
     this.ranges = [new RangeSet(), new RangeSet(), new RangeSet()]
     this.bufferedRanges = [new RangeSet(), new RangeSet()]
     this.draining = new Uint8Array(vcpus)

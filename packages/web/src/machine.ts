@@ -278,6 +278,23 @@ export class Machine {
     await this.#link.call('connectNetwork', sentNetwork(network))
   }
 
+  /**
+   * Attaches device models that run elsewhere, such as in a sandboxed frame, where the other end of the port calls
+   * `serveMessages` of `@retrap/ioreq`. They are there until `detachDevices`, or until the machine starts anew, ends or goes back.
+   * A model that fails is taken out, with a `warning`; the machine runs on. With them it cannot be saved.
+   *
+   * @param name - names them in errors
+   * @throws WebError `ERR_MACHINE` for a machine that is off, for a name that is taken, and where the models are not there in time
+   */
+  async attachDevices(name: string, port: MessagePort): Promise<void> {
+    await this.#link.call('attachDevices', name, port)
+  }
+
+  /** Takes devices out: reads of them give ones. @returns whether there were any of that name */
+  detachDevices(name: string): Promise<boolean> {
+    return this.#link.call('detachDevices', name)
+  }
+
   /** Puts a disc into a CD drive, or takes it out with null. @throws WebError `ERR_SOURCE`, `ERR_MACHINE` */
   async insert(drive: string, source: Source | null): Promise<void> {
     await this.#link.call('insert', drive, source === null ? null : sentSource(drive, source))

@@ -66,6 +66,8 @@ export interface Calls {
   compiledCode(): CompiledView[]
   impairDevice(name: string, impairment: Impairment): void
   step(vcpu: number): boolean
+  attachDevices(name: string, port: MessagePort): void
+  detachDevices(name: string): boolean
   connectNetwork(network: SentNetwork): void
   insert(drive: string, source: SentSource | null): void
 }

@@ -68,7 +68,9 @@ export class WorkerLink {
       if (this.#closed !== null) return reject(this.#closed)
       const id = ++this.#count
       this.#waiting.set(id, { resolve, reject })
-      this.#worker.postMessage({ call, id, given })
+      // Ports go over, and cannot be copied.
+      const transfer = given.filter((value): value is MessagePort & typeof value => value instanceof MessagePort)
+      this.#worker.postMessage({ call, id, given }, transfer)
     })
   }
 

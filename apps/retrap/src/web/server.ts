@@ -22,11 +22,15 @@ const HEADERS: Readonly<Record<string, string>> = {
   'cross-origin-embedder-policy': 'require-corp',
   'cross-origin-resource-policy': 'same-origin',
   'content-security-policy':
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' http: https: ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; frame-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' http: https: ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-cache',
 }
+
+/** The playground's document says the rest of its policy itself, in a `meta` element; whoever opens it is kept from the site's origin. */
+const PLAYGROUND = '/playground.html'
+const PLAYGROUND_POLICY = "sandbox allow-scripts; frame-ancestors 'self'"
 
 /** A server of the site. */
 export interface SiteServer {
@@ -97,6 +101,7 @@ async function answer(
   file: ServedFile,
 ): Promise<void> {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value)
+  if (file.name === PLAYGROUND) response.setHeader('content-security-policy', PLAYGROUND_POLICY)
   if (method !== 'GET' && method !== 'HEAD') return void response.writeHead(405, { allow: 'GET, HEAD' }).end()
   const { path } = file
   if (path === undefined && file.bytes === undefined) return void response.writeHead(404).end('not found\n')

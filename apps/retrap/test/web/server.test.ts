@@ -49,6 +49,14 @@ test('files have their types, isolate their page, and have a strict policy; noth
   await expect(fetch(site.url)).rejects.toThrow()
 })
 
+test("the playground's document is kept from the site's origin, and framed by the site alone", async () => {
+  const site = await serveSite(folder, 0, new Map([['playground.html', new Uint8Array(1)]]))
+  const { headers } = await fetch(`${site.url}playground.html`)
+  expect(headers.get('content-security-policy')).toBe("sandbox allow-scripts; frame-ancestors 'self'")
+  expect(headers.get('cross-origin-embedder-policy')).toBe('require-corp')
+  site.close()
+})
+
 test('files beside the folder are served, and parts of files are, as a snapshot is read', async () => {
   const list = new TextEncoder().encode('[]')
   const site = await serveSite(folder, 0, new Map([['systems/systems.json', list]]))

@@ -250,7 +250,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
     expect(await own(OWN.dirty)).toBe(0)
     // A process of its own has no other way than to ask.
     expect(await own(OWN.sync)).toBe(
-      /process|socket/i.test(kind.name) && !kind.name.startsWith('in process') ? 0xee : 3,
+      /process|socket|message/i.test(kind.name) && !kind.name.startsWith('in process') ? 0xee : 3,
     )
     await own(OWN.trap)
     expect(memory?.mode).toBe('trapped')

@@ -1,5 +1,14 @@
 import type { DeviceModel } from '@retrap/device'
-import { IO_RETRY, IoreqError, type DeviceHostState, type IoRequest, type RemoteServer } from '../../src/index.ts'
+import {
+  IO_RETRY,
+  IoreqError,
+  MessageTransport,
+  serveMessages,
+  type DeviceHostState,
+  type FramePort,
+  type IoRequest,
+  type RemoteServer,
+} from '../../src/index.ts'
 import { connectDevices, DeviceListener, startDeviceProcess, startDeviceWorker } from '../../src/node/index.ts'
 import { makeMachine } from '../machine.ts'
 import { contractModels } from './models.ts'
@@ -143,6 +152,26 @@ function bySocket(address: { readonly path: string } | { readonly port: number }
     })
 }
 
+function byMessages(synchronous: boolean): Kind['make'] {
+  return (options = {}) =>
+    world(options, [], {}, async ({ dispatch, platform }) => {
+      const { port1, port2 } = new MessageChannel()
+      const [near, far] = [port1, port2] as unknown as [FramePort, FramePort]
+      const transport = new MessageTransport(dispatch, platform, near, { name: 'far', realTime: false })
+      await serveMessages(far, (server) => {
+        for (const model of contractModels(synchronous)) server.attach(model)
+      })
+      await readied(transport.remote)
+      return {
+        remote: transport.remote,
+        stop: async () => {
+          transport.close()
+          port2.close()
+        },
+      }
+    })
+}
+
 let sockets = 0
 const unixPath = (): string =>
   process.platform === 'win32'
@@ -206,6 +235,20 @@ export const KINDS: readonly Kind[] = [
     synchronousDma: false,
     direct: false,
     make: bySocket({ port: 0 }, false),
+  },
+  {
+    name: 'message port',
+    separate: false,
+    synchronousDma: false,
+    direct: false,
+    make: byMessages(true),
+  },
+  {
+    name: 'message port with asynchronous models',
+    separate: false,
+    synchronousDma: false,
+    direct: false,
+    make: byMessages(false),
   },
   {
     name: 'process',

@@ -1,3 +1,4 @@
+import type { DeviceFailure } from '@retrap/ioreq'
 import { DisplayError, Keyboard, type KeyName, Mouse, Screen } from '@retrap/display'
 import {
   createPc,
@@ -25,6 +26,7 @@ import {
   type ToWorker,
 } from '../protocol.ts'
 import type * as ArmBoards from './arm-board.ts'
+import type { AttachedDevices } from './attached-devices.ts'
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
@@ -83,6 +85,8 @@ export class WorkerMachine {
   readonly #serial: SerialSender
   readonly #impairments = new Impairments()
   readonly #codes = new CompiledCodes()
+  /** Devices of the page's; null before the first ones. */
+  #attached: AttachedDevices | null = null
   #pc: Pc | ArmMachine | null = null
   /** Steps through the machine, once somebody has; it keeps the machine still until it runs on. */
   #debugger: MachineDebugger | null = null
@@ -163,6 +167,7 @@ export class WorkerMachine {
   async #make(snapshot: Snapshotting.ReadSnapshot | null): Promise<void> {
     this.#pc?.close()
     this.#pc = null
+    this.#attached?.close()
     this.#debugger = null
     this.#codes.clear()
     if (snapshot === null)
@@ -183,6 +188,8 @@ export class WorkerMachine {
   /** Puts the machine back in its own memory; one that is off, or was stepped through, is made anew. */
   async #goBack(snapshot: Snapshotting.ReadSnapshot): Promise<void> {
     if (this.#pc === null || this.#debugger !== null || this.#anew) return this.#make(snapshot)
+    // Snapshots have none of the page's devices.
+    this.#attached?.close()
     snapshot.restoreDisks(this.#media())
     await this.#x86().restore(snapshot)
     this.#showConsole(snapshot)
@@ -231,6 +238,7 @@ export class WorkerMachine {
       screen: this.#screen,
       keyboard: this.#keyboard,
       mouse: this.#mouse,
+      onDeviceFailure: (failure) => this.#deviceFailed(failure),
       onSleep: (asleep) => this.#tellState(asleep ? 'asleep' : 'running'),
     }
   }
@@ -253,6 +261,7 @@ export class WorkerMachine {
   save(): Promise<Blob> {
     return this.#between(async () => {
       const pc = this.#x86()
+      this.#attached?.checkNone()
       const { checkKept, savedWrites, snapshotFile } = await loadSnapshots()
       checkKept(this.#options)
       const resumed = Promise.withResolvers<void>()
@@ -347,6 +356,7 @@ export class WorkerMachine {
     this.#wanted = false
     this.#pc?.close()
     this.#pc = null
+    this.#attached?.close()
     this.#debugger = null
     this.#serial.flush()
     this.#tellState('off')
@@ -425,6 +435,24 @@ export class WorkerMachine {
     if (!isDone) await tool.stop().catch(() => {})
     await this.pause()
     return isDone
+  }
+
+  /** The end of the machine is told with its reason. */
+  #deviceFailed({ policy, device, request, cause }: DeviceFailure): void {
+    if (policy === 'detach')
+      this.#listener.warning(`device ${device} is taken out, as it has failed (${request}): ${reasonOf(cause)}`)
+  }
+
+  /** See `Machine`. */
+  async attachDevices(name: string, port: MessagePort): Promise<void> {
+    const { AttachedDevices } = await import('./attached-devices.ts')
+    this.#attached ??= new AttachedDevices()
+    await this.#attached.attach(this.#x86().domain, name, port)
+  }
+
+  /** See `Machine`. */
+  detachDevices(name: string): boolean {
+    return this.#attached?.detach(name) ?? false
   }
 
   /** See `Machine`. */

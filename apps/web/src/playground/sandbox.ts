@@ -1,0 +1,79 @@
+import type { Machine } from '@retrap/web'
+import { compile } from './compile.ts'
+import { readReport, type Report } from './report.ts'
+
+/** Names the playground's devices in the machine. */
+const SERVER = 'playground'
+
+/** A document without the page's origin, in whose Worker the user's devices run. */
+export class Sandbox {
+  readonly #machine: Machine
+  readonly #told: (report: Report) => void
+  #frame: HTMLIFrameElement | null = null
+  #reports: MessagePort | null = null
+
+  constructor(machine: Machine, told: (report: Report) => void) {
+    this.#machine = machine
+    this.#told = told
+  }
+
+  /** Attaches the devices that the code exports, in place of those before. @throws CompileError, WebError */
+  async attach(code: string): Promise<void> {
+    const body = compile(code)
+    await this.detach()
+    const program = await (await fetch('device-program.js')).text()
+    const frame = await this.#openFrame()
+    const [devices, reports] = [new MessageChannel(), new MessageChannel()]
+    this.#reports = reports.port1
+    const failed = Promise.withResolvers<never>()
+    failed.promise.catch(() => {})
+    reports.port1.onmessage = ({ data }) => this.#report(data, failed.reject)
+    this.#onError = ({ source, data }) => {
+      if (source === frame.contentWindow) this.#report(data, failed.reject)
+    }
+    addEventListener('message', this.#onError)
+    const source = `function retrapDevices(require, exports) {${body}\n}\n${program}`
+    // The document has no origin that could be named.
+    frame.contentWindow!.postMessage(source, '*', [devices.port2, reports.port2])
+    try {
+      await Promise.race([this.#machine.attachDevices(SERVER, devices.port1), failed.promise])
+    } catch (error) {
+      await this.detach()
+      throw error
+    }
+  }
+
+  /** Takes the devices out, and ends their document. */
+  async detach(): Promise<void> {
+    removeEventListener('message', this.#onError)
+    this.#reports?.close()
+    this.#reports = null
+    this.#frame?.remove()
+    this.#frame = null
+    await this.#machine.detachDevices(SERVER).catch(() => false)
+  }
+
+  #onError: (event: MessageEvent) => void = () => {}
+
+  #report(data: unknown, failed: (error: Error) => void): void {
+    const report = readReport(data)
+    if (report === null) return
+    this.#told(report)
+    if (report.kind === 'error') failed(new Error(report.message))
+  }
+
+  async #openFrame(): Promise<HTMLIFrameElement> {
+    const frame = document.createElement('iframe')
+    frame.setAttribute('sandbox', 'allow-scripts')
+    // Where the server does not isolate the document, it is let in without cookies.
+    frame.setAttribute('credentialless', '')
+    frame.hidden = true
+    frame.title = 'Devices of the playground'
+    frame.src = 'playground.html'
+    this.#frame = frame
+    const loaded = new Promise((resolve) => frame.addEventListener('load', resolve, { once: true }))
+    document.body.append(frame)
+    await loaded
+    return frame
+  }
+}

@@ -1,0 +1,143 @@
+/** The playground: a device written in the page, used from the guest's shell, and kept away from the page. */
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Browser, Page } from 'puppeteer-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { compile } from '../src/playground/compile.ts'
+import { readReport } from '../src/playground/report.ts'
+import { buildSite } from './support/site.ts'
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: the playground: ${noBrowser}`)
+const PATIENT = { timeout: 60_000, interval: 100 }
+
+const device = (body: string): string =>
+  `import { defineDevice } from '@retrap/device'\nexport default defineDevice({\n  name: 'mine', stateless: true, mmio: { base: 0xfed9_1000, size: 0x1000 },\n${body}\n})\n`
+
+describe.skipIf(noBrowser !== undefined)('the playground', () => {
+  let browser: Browser
+  let server: PageServer
+  let page: Page
+  const said: string[] = []
+
+  beforeAll(async () => {
+    server = await servePages(await buildSite())
+    browser = await launchBrowser()
+    page = await browser.newPage()
+    page.on('pageerror', (error) => said.push(String(error)))
+    page.on('console', (message) => said.push(message.text()))
+    await page.goto(server.origin, { waitUntil: 'load' })
+    await click('Start the embedded guest')
+    await page.waitForSelector('textarea.xterm-helper-textarea')
+    await page.locator('::-p-text(Playground: a device)').click()
+    await page.waitForSelector('.editor')
+  })
+  afterAll(async () => {
+    await browser?.close()
+    server?.close()
+  })
+
+  const click = (name: string): Promise<void> => page.locator(`::-p-aria(${name})`).click()
+  const terminal = (): Promise<string> =>
+    page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\n'))
+  const panel = (): Promise<string> =>
+    page.evaluate(() => document.querySelector('.editor')!.closest('details')!.innerText)
+  const shell = async (command: string): Promise<void> => {
+    await page.focus('.xterm-helper-textarea')
+    await page.keyboard.type(`${command}\n`)
+  }
+  const write = (code: string): Promise<void> => page.locator('.editor textarea').fill(code)
+
+  test('the example is attached, read by the guest, and taken out', async () => {
+    await expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
+    await click('Attach')
+    await expect.poll(panel, PATIENT).toContain('Attached: greeter.')
+    await shell('memory fed90000')
+    // "Hello from T" as words.
+    await expect.poll(terminal, PATIENT).toContain('fed90000  6c6c6548 7266206f 54206d6f')
+    await expect.poll(panel, PATIENT).toMatch(/read \d+: \d bytes at 0/)
+    await click('Detach')
+    await expect.poll(panel, PATIENT).not.toContain('Attached')
+    await shell('memory fed90000')
+    await expect.poll(terminal, PATIENT).toContain('fed90000  ffffffff ffffffff')
+  })
+
+  test('mistakes are shown at their lines: of the language, of the code, and of a handler', async () => {
+    await write(device('  read( { return 1 },'))
+    await click('Attach')
+    await expect.poll(panel, PATIENT).toMatch(/Line 4: /)
+    await write('const wrong: number = 1\n\nnull.x\n')
+    await click('Attach')
+    await expect.poll(panel, PATIENT).toMatch(/Line 3: TypeError/)
+    expect(await page.$$eval('.editor .at', (all) => all.map((one) => one.textContent))).toEqual(['3'])
+    await write(device("  read(offset: number): number {\n    throw new Error('out of order')\n  },"))
+    await click('Attach')
+    await expect.poll(panel, PATIENT).toContain('Attached: mine.')
+    await shell('memory fed91000')
+    await expect.poll(panel, PATIENT).toContain('Line 5: Error: out of order')
+    // The machine lives.
+    await shell('echo alive')
+    await expect.poll(terminal, PATIENT).toContain('\nalive')
+  })
+
+  test('a device that never answers is taken out, and the guest goes on', async () => {
+    await write(device('  read(): number {\n    for (;;);\n  },'))
+    await click('Attach')
+    await expect.poll(panel, PATIENT).toContain('Attached: mine.')
+    await shell('memory fed91000')
+    await click('Detach')
+    await shell('echo further')
+    await expect.poll(terminal, PATIENT).toContain('\nfurther')
+  })
+
+  test("neither the page's storage nor its document is within the device's reach", async () => {
+    await page.evaluate(() => localStorage.setItem('secret', 'of the page'))
+    await write(
+      device(
+        `  async read(): Promise<number> {
+    const attempts = { indexedDB: () => indexedDB.open('x'), caches: () => caches.keys(), files: () => navigator.storage.getDirectory() }
+    for (const [name, attempt] of Object.entries(attempts)) {
+      try { await attempt(); console.log(name + ' reached') } catch (error) { console.log(name + ': ' + error.name) }
+    }
+    try { new Function('') ; console.log('eval reached') } catch (error) { console.log('eval: ' + error.name) }
+    console.log('origin ' + self.origin)
+    return 1
+  },`,
+      ),
+    )
+    await click('Attach')
+    await expect.poll(panel, PATIENT).toContain('Attached: mine.')
+    await shell('memory fed91000')
+    await expect.poll(panel, PATIENT).toContain('origin null')
+    const text = await panel()
+    for (const name of ['indexedDB', 'caches', 'files', 'eval']) {
+      expect(text).toMatch(new RegExp(`${name}: \\w*Error`))
+      expect(text).not.toContain(`${name} reached`)
+    }
+    const frame = page.frames().find((one) => one.url().endsWith('/playground.html'))!
+    const reached = await frame.evaluate(() => {
+      const attempts = [() => localStorage.getItem('secret'), () => document.cookie, () => parent.document.title]
+      return attempts.map((attempt) => {
+        try {
+          return String(attempt())
+        } catch (error) {
+          return (error as Error).name
+        }
+      })
+    })
+    expect(reached).toEqual(['SecurityError', 'SecurityError', 'SecurityError'])
+    expect(said).toEqual([])
+  })
+})
+
+test('types are taken out, and lines stay where they are', () => {
+  const code = compile('interface A {\n  x: number\n}\nexport const a: A = { x: 1 } satisfies A\n')
+  expect(code.split('\n')[3]).toMatch(/const a *= *{ x: 1 }/)
+  expect(() => compile('let x = 1\nlet = ')).toThrow()
+})
+
+test('what the sandbox says is taken for what it is', () => {
+  expect(readReport({ kind: 'log', text: 'x' })).toEqual({ kind: 'log', text: 'x' })
+  expect(readReport({ kind: 'error', message: 'x', line: 'y' })).toEqual({ kind: 'error', message: 'x', line: null })
+  for (const nonsense of [null, 1, 'log', {}, { kind: 'log' }, { kind: 'error' }, { kind: 'attached' }])
+    expect(readReport(nonsense)).toBe(null)
+})
