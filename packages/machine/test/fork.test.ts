@@ -169,7 +169,8 @@ function writeEachPage(asm: Assembler, from: number, to: number): void {
   const next = asm.here()
   asm.mov(dword(edi), edi).add(edi, imm32(4096)).cmp(edi, imm32(to)).jb(next).hlt()
 }
-const PAGES = 512
+/** Words that are written: two of each page, so that a copy without its contents shows. */
+const WORDS = 1024
 
 /** A machine without work: vCPUs do nothing, and tests write its RAM as device models do. */
 const idle = (): Omit<PcOptions, 'memoryBytes'> => ({ kernel: multibootKernel((asm) => void asm.hlt()) })
@@ -182,17 +183,17 @@ test('whoever writes breaks the sharing for itself alone, in whatever order mach
   }
   const info = `seed ${seed}`
   const first = await made({ ...idle(), forks: { clones: 6, writtenBytes: 4 * MIB } }, 8 * MIB)
-  /** Each machine with what its pages say: 0 for zeros. */
+  /** Each machine with what its words say. */
   const machine = (pc: Pc, pages: Uint32Array) => ({ pc, pages, device: pc.domain.platform.openMemory!('test') })
-  const machines = [machine(first, new Uint32Array(PAGES))]
-  const at = (page: number): number => 2 * MIB + page * 4096
+  const machines = [machine(first, new Uint32Array(WORDS))]
+  const at = (word: number): number => 2 * MIB + (word >>> 1) * 4096 + (word & 1) * 8
   const say = ({ pc, device }: (typeof machines)[number], page: number, value: number): void => {
     const bytes = new Uint8Array(Uint32Array.of(value).buffer)
     if (random(2) === 0) pc.domain.guestMemory.write(at(page), bytes)
     else device.write(at(page), bytes)
   }
   const said = (pc: Pc): Uint32Array =>
-    Uint32Array.from({ length: PAGES }, (_, page) => {
+    Uint32Array.from({ length: WORDS }, (_, page) => {
       const bytes = new Uint8Array(4)
       pc.domain.guestMemory.read(at(page), bytes)
       return new DataView(bytes.buffer).getUint32(0, true)
@@ -210,12 +211,12 @@ test('whoever writes breaks the sharing for itself alone, in whatever order mach
     } else if (what === 2) {
       // oxlint-disable-next-line no-await-in-loop
       const snapshot = await pc.save({ forRestore: random(2) === 0 })
-      say(machines[index]!, random(PAGES), step)
-      say(machines[index]!, random(PAGES), step)
+      say(machines[index]!, random(WORDS), step)
+      say(machines[index]!, random(WORDS), step)
       // oxlint-disable-next-line no-await-in-loop
       await pc.restore(snapshot)
     } else {
-      const page = random(PAGES)
+      const page = random(WORDS)
       say(machines[index]!, page, step)
       pages[page] = step
     }
