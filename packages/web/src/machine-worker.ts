@@ -9,7 +9,13 @@ const OPTION_CODES = new Set(['ERR_OPTION', 'ERR_NOTHING_TO_RUN', 'ERR_MEMORY_SI
 
 let machine: WorkerMachine | null = null
 /** A page that starts its Worker early has the machine the sooner. */
-const idle = setTimeout(() => preparePc({ jit: true }))
+const idle = setTimeout(() => {
+  try {
+    preparePc({ jit: true })
+  } catch {
+    // Such as a page whose policy forbids WebAssembly: whoever makes a machine is told.
+  }
+})
 
 const send = (message: FromWorker, transfer: Transferable[] = []): void => self.postMessage(message, { transfer })
 

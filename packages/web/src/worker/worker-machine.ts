@@ -144,9 +144,7 @@ export class WorkerMachine {
       ),
     ])
     // Images are on their way meanwhile.
-    if (options.board === 'virt') (await loadArm()).prepare(options.jit !== false)
-    else preparePc({ jit: options.jit !== false })
-    const [snapshot, images, media] = await loading
+    const [[snapshot, images, media]] = await Promise.all([loading, prepare(options)])
     const drives = options.drives?.map((drive, i): PcDrive => ({
       id: drive.id,
       media: drive.media,
@@ -516,6 +514,12 @@ export class WorkerMachine {
     this.#pointer = this.#mouse.pointer
     this.#send({ event: 'pointer', pointer: this.#pointer })
   }
+}
+
+/** Generates what machines of a kind share. */
+async function prepare({ board, jit }: SentOptions): Promise<void> {
+  if (board === 'virt') (await loadArm()).prepare(jit !== false)
+  else preparePc({ jit: jit !== false })
 }
 
 /** Reads images of a machine, whole. @throws WebError `ERR_SOURCE` */
