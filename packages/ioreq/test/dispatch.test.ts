@@ -536,6 +536,26 @@ describe('string requests (count > 1)', () => {
     expect(high.log).toEqual(['w2@0=4433', 'w4@2=44332211'])
   })
 
+  test('an access over the end of a range is made of two calls, by every way in', () => {
+    const low = recorder('low', { mmio: [0x8000, 6], ports: [0x100, 6] })
+    const high = recorder('high', { mmio: [0x8006, 6], ports: [0x106, 6] })
+    const { dispatch } = makeMachine({}, [low, high])
+    const ways: (() => number)[] = [
+      () => dispatch.mmioRead(0x8004, 4),
+      () => dispatch.mmioReadOrSend(0, 0x8004, 4),
+      () => dispatch.mmioWrite(0x8004, 4, 0x4433_2211, 0),
+      () => dispatch.portRead(0x104, 4),
+      () => dispatch.portReadOrSend(0, 0x104, 4),
+      () => dispatch.portWrite(0x104, 4, 0x4433_2211),
+    ]
+    for (const way of ways) expect(way()).toBe(IO_DONE)
+    const [reads, writes] = [['r2@4', 'r2@4'], ['w2@4=2211']] as const
+    expect(low.log).toEqual([...reads, ...writes, ...reads, ...writes])
+    expect(high.log).toHaveLength(6)
+    const ends = [0x8002, 0x8003].map((gpa) => dispatch.answersAtOnce(gpa, 4, 4))
+    expect(ends).toEqual([true, false])
+  })
+
   test('elements follow a range that one of them moves', () => {
     const { dispatch, host, request } = makeMachine()
     const log: string[] = []
