@@ -1,32 +1,28 @@
 import {
-  CodeFetch,
   STATUS_CONTINUE,
   STATUS_DONE,
-  STATUS_ERROR,
   STATUS_EXIT,
   STATUS_FAULT,
   STATUS_LEAVE,
   STATUS_STEP,
-  TLB_EXECUTE,
   Tlb,
   Turn,
-  UnitTable,
   tlbBytes,
 } from '@retrap/engine'
-import type { FunctionTable } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { TLB_SETS } from './access-rights.ts'
 import { BranchTypes } from './branch-types.ts'
 import { ArmCodeSpace } from './code-space.ts'
 import { ArmCpuError } from './errors.ts'
-import { DebugSlot } from './debug-hooks.ts'
+import { type DebugParts, DebugSlot } from './debug-hooks.ts'
 import { DebugStops } from './debug-stops.ts'
+import { type ArmExecutionWatch, WatchedExecution } from './execution-watch.ts'
 import type { ArmEngine } from './engine.ts'
 import type { ArmExit } from './exit.ts'
+import { GeneratedCode } from './generated-code.ts'
 import type { ArmHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
 import { PSTATE_BTYPE, PSTATE_IL, PSTATE_SS } from './pstate.ts'
-import { PinnedInstruction } from './pinned-instruction.ts'
 import { makeRegisters } from './registers.ts'
 import type { ArmRegisters } from './registers.ts'
 import {
@@ -43,7 +39,6 @@ import {
   S_FAULT_ADDRESS,
   S_FAULT_SYNDROME,
   S_FETCH_STATUS,
-  S_PINNED,
   S_SLOW_ACCESSES,
   S_TLB_SETS,
   S_WAITING,
@@ -62,12 +57,6 @@ import { ProcessorState } from './trapped-state.ts'
 import type { TrappedState } from './trapped-state.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
-
-/** What a debugger of a processor is made of. */
-interface DebugParts {
-  readonly slot: DebugSlot
-  readonly system: SystemState
-}
 
 let partsOf: (cpu: ArmCpu) => DebugParts
 
@@ -99,17 +88,15 @@ export class ArmCpu {
   readonly #u64: BigUint64Array
   readonly #tlb: Tlb
   readonly #turn: Turn
-  readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
+  readonly #code: GeneratedCode
   readonly #space: ArmCodeSpace
-  readonly #interpret: (state: number, record: number) => number
   readonly #system: SystemState
   readonly #exceptions: Exceptions
   readonly #debug: Debug
-  readonly #pinned: PinnedInstruction
   readonly #branches: BranchTypes
   readonly #exits: StateExits
   readonly #stops: DebugStops
-  #error: unknown
+  readonly #watched = new WatchedExecution()
 
   /**
    * @param id - number of the processor among those of its machine, for what finishes its instructions
@@ -140,41 +127,11 @@ export class ArmCpu {
     this.#branches = new BranchTypes(memory, state, system, this.#exceptions)
     this.#exits = new StateExits(memory, state, system, translation)
     this.#space = new ArmCodeSpace(this.#u32, translation, tlb, slot)
-    this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, this.#space)
-    this.#pinned = new PinnedInstruction(memory, state, this.#fetch)
     this.registers = makeRegisters(memory, state, system)
     this.trapped = new ProcessorState(id, memory, state, system)
     const accesses = new MemoryAccess(memory, tlb, translation, state, new Watchpoints(system), slot)
     const instructions = new SystemInstructions(memory, system, this.#exceptions, host)
-    const imports = {
-      memory: memory.memory,
-      access: this.#guarded((lo, hi, flags) => accesses.access(lo, hi, flags)),
-      probe(lo: number, hi: number, flags: number): number {
-        try {
-          return accesses.probe(lo >>> 0, hi >>> 0, flags)
-        } catch {
-          // The interpreter, which makes the access next, gets the same.
-          return STATUS_FAULT
-        }
-      },
-      system: this.#guarded((number, record) => instructions.execute(number, record)),
-    }
-    const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
-      cpu: {
-        ...imports,
-        fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, this.#space.untagged(hi >>> 0)),
-        cross: (record: number) => this.#fetch.cross(record >>> 0),
-        hot: (record: number) => engine.jit?.hot(record >>> 0, units) ?? record,
-      },
-    })
-    const units = new UnitTable({
-      state,
-      table: instance.exports['table'] as FunctionTable,
-      imports,
-      executeSlots: (lo, hi) => tlb.lookup(translation.executeSet, TLB_EXECUTE, lo, hi),
-    })
-    engine.jit?.addRunner(units)
-    this.#interpret = instance.exports['run'] as (state: number, record: number) => number
+    this.#code = new GeneratedCode(engine, state, { tlb, translation, space: this.#space, accesses, instructions })
   }
 
   /** Instructions retired since the processor was made. */
@@ -233,6 +190,11 @@ export class ArmCpu {
     return this.#u32[S_SLOW_ACCESSES >>> 2]!
   }
 
+  /** Tells `watch` of what is executed from now on; null ends that. It changes nothing of how the program executes. */
+  watch(watch: ArmExecutionWatch | null): void {
+    this.#watched.set(watch)
+  }
+
   /** Drops what is known of translations: the host's have changed. */
   flushTlb(): void {
     this.#tlb.flush(true)
@@ -247,6 +209,7 @@ export class ArmCpu {
   inject(syndrome: number, address: bigint = 0n): void {
     this.#exceptions.raise(syndrome)
     this.#u64[S_FAULT_ADDRESS >>> 3] = address
+    this.#watched.exception(this.#system, this.#exceptions)
     this.#exceptions.take()
     this.finished(false)
   }
@@ -316,7 +279,7 @@ export class ArmCpu {
         if (raised !== undefined) return raised
         continue
       }
-      const isAlone = debug === DEBUG_ALONE || stops.stepping
+      const isAlone = debug === DEBUG_ALONE || stops.stepping || this.#watched.instruction !== null
       let status = isAlone ? STATUS_STEP : this.#slice()
       if (status === STATUS_STEP) {
         if (stops.stopsHere()) return stops.stop()
@@ -330,9 +293,7 @@ export class ArmCpu {
         const raised = this.#raised()
         if (raised !== undefined) return raised
       } else if (status !== STATUS_LEAVE && status !== STATUS_CONTINUE) {
-        const error = status === STATUS_ERROR ? (this.#error ?? this.#fetch.error) : new Error(`status ${status}`)
-        this.#error = undefined
-        return { reason: 'error', error }
+        return { reason: 'error', error: this.#code.takeError(status) }
       }
     }
   }
@@ -349,7 +310,7 @@ export class ArmCpu {
     this.#system.settleAttention()
     const slice = turn.allowSlice()
     this.#branches.depart()
-    const status = this.#interpret(this.state, 0)
+    const status = this.#code.run()
     this.#branches.arrive()
     turn.settle(slice)
     turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
@@ -362,16 +323,15 @@ export class ArmCpu {
     const u32 = this.#u32
     if (!this.#branches.lands()) return STATUS_FAULT
     const status32 = this.#system.status
-    this.#space.alone = true
-    const word = this.#pinned.pin()
-    this.#space.alone = false
+    const word = this.#code.pin()
     if (word < 0) return u32[S_FETCH_STATUS >>> 2]!
+    this.#watched.instruction?.()
     u32[S_ALONE >>> 2] = 1
     u32[S_ATTENTION >>> 2] = 0
     turn.depart()
     turn.allow(1)
     this.#branches.depart()
-    const status = this.#interpret(this.state, this.state + S_PINNED)
+    const status = this.#code.runPinned()
     this.#branches.arrive()
     u32[S_ALONE >>> 2] = 0
     turn.settle(1)
@@ -403,6 +363,7 @@ export class ArmCpu {
       if (system.waits()) return this.#exits.wait()
       const event = system.dueInterrupt
       if (event !== 0 && !stops.holdsInterrupts) {
+        this.#watched.interrupt(event === EVENT_SERROR ? 'serror' : event === EVENT_FIQ ? 'fiq' : 'irq')
         this.#exceptions.interrupt(event)
         turn.addEvent()
         stops.slot.hooks?.executed()
@@ -421,6 +382,7 @@ export class ArmCpu {
 
   /** Takes the exception that an instruction has raised, unless it is EL2's. @returns whether it was taken */
   #take(): boolean {
+    this.#watched.exception(this.#system, this.#exceptions)
     if (!this.#exceptions.take()) return false
     this.#turn.addEvent()
     this.#stops.slot.hooks?.executed()
@@ -433,17 +395,5 @@ export class ArmCpu {
     // The program counter is behind it.
     if (exceptionClassOf(this.#u32[S_FAULT_SYNDROME >>> 2]!) === EC_HVC64) hooks?.executed()
     return this.#exits.exception()
-  }
-
-  /** An import of generated code, across which nothing is thrown. Its arguments come signed. */
-  #guarded(call: (a: number, b: number, c: number) => number): (a: number, b: number, c: number) => number {
-    return (a, b, c) => {
-      try {
-        return call(a >>> 0, b >>> 0, c)
-      } catch (error) {
-        this.#error = error
-        return STATUS_ERROR
-      }
-    }
   }
 }

@@ -1,4 +1,5 @@
 import type { DebugPoints } from '@retrap/engine'
+import type { SystemState } from './system/system-state.ts'
 
 /**
  * What a debugger asks of one processor, as the processor sees it. Without a debugger there is none, and the checks for it
@@ -36,4 +37,10 @@ export interface DebugHooks {
 export class DebugSlot {
   /** The hooks. */
   hooks: DebugHooks | null = null
+}
+
+/** What a debugger of a processor is made of. */
+export interface DebugParts {
+  readonly slot: DebugSlot
+  readonly system: SystemState
 }

@@ -9,6 +9,7 @@ export { ArmDebugControl, type ArmDebugResume, type ArmDebugStop } from './debug
 export { ArmCpuError, type ArmCpuErrorCode } from './errors.ts'
 export { ArmEngine, CODE_CACHE_BYTES, prepareArmEngine, type ArmEngineOptions } from './engine.ts'
 export type { ArmExit } from './exit.ts'
+export type { ArmDeliveredEvent, ArmExecutionWatch } from './execution-watch.ts'
 export { FlatHost } from './flat-host.ts'
 export type { ArmCounter } from './host.ts'
 export { KEY_GUARDED } from './landings.ts'

@@ -38,6 +38,17 @@ export const EC_WATCHPOINT = 0x34
 export const EC_BKPT32 = 0x38
 export const EC_BRK64 = 0x3c
 
+/** Whether an exception sets FAR_ELx. */
+export function hasFaultAddress(esr: number): boolean {
+  const exceptionClass = exceptionClassOf(esr)
+  return (
+    exceptionClass === EC_INSTRUCTION_ABORT ||
+    exceptionClass === EC_DATA_ABORT ||
+    exceptionClass === EC_PC_ALIGNMENT ||
+    exceptionClass === EC_WATCHPOINT
+  )
+}
+
 /** An instruction that is not allocated, or not allowed here. */
 export const UNDEFINED: number = syndrome(EC_UNKNOWN, 0)
 /** A branch to an address that is no multiple of 4. */

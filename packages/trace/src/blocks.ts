@@ -1,10 +1,9 @@
-import { decode } from '@retrap/x86-decoder'
-import type { BlockRecord, TracePlace } from './record.ts'
+import type { BlockRecord, CodeMode, TracePlace } from './record.ts'
 
 /** An instruction that is about to be executed. */
 interface Executed extends TracePlace {
   readonly address: bigint
-  readonly mode: 16 | 32 | 64
+  readonly mode: CodeMode
   readonly cpl: number
 }
 
@@ -26,8 +25,8 @@ export class Blocks {
     this.#told = told
   }
 
-  /** An instruction is about to be executed. @param bytes - reads it */
-  add(instruction: Executed, bytes: () => Uint8Array): void {
+  /** An instruction is about to be executed. @param length - its bytes */
+  add(instruction: Executed, length: () => number): void {
     const { vcpu, address, mode, cpl, hostMs } = instruction
     let block = this.#begun.get(vcpu)
     if (block !== undefined && (block.end !== address || block.first.cpl !== cpl || block.first.mode !== mode)) {
@@ -39,7 +38,7 @@ export class Blocks {
       this.#begun.set(vcpu, block)
     }
     block.executed++
-    block.end = address + BigInt(decode(bytes(), { mode, address }).length)
+    block.end = address + BigInt(length())
   }
 
   /** An event comes before the vCPU's next instruction. */

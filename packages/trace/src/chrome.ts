@@ -75,7 +75,7 @@ export class ChromeTrace {
       case 'irq':
         return this.#put({ name: record.source, ph: 'i', s: 't', ...base, args })
       case 'exceptions':
-        return this.#put({ name: exceptionName(record.vector), ph: 'i', s: 't', ...base, args })
+        return this.#put({ name: exceptionName(record), ph: 'i', s: 't', ...base, args })
       default: {
         const name = record.gpa === undefined ? 'page walk faults' : 'page walk'
         return this.#put({ name, ph: 'i', s: 't', ...base, args })

@@ -8,8 +8,10 @@ export { TraceError, type TraceErrorCode } from './errors.ts'
 export type {
   AccessRecord,
   BlockRecord,
+  CodeMode,
   ExceptionRecord,
   InstructionRecord,
+  InstructionSet,
   InterruptRecord,
   TracePlace,
   TraceRecord,

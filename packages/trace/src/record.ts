@@ -13,6 +13,11 @@ export interface TracePlace {
   readonly instructions: number
 }
 
+/** Instruction sets of Arm. */
+export type InstructionSet = 'a64' | 'a32' | 't32'
+/** How code is decoded: bits of an x86 code segment, or Arm's instruction set. */
+export type CodeMode = 16 | 32 | 64 | InstructionSet
+
 /** An instruction that is about to be executed. */
 export interface InstructionRecord extends TracePlace {
   /** Which record it is. */
@@ -21,9 +26,9 @@ export interface InstructionRecord extends TracePlace {
   readonly address: bigint
   /** Its bytes, and perhaps some behind it. */
   readonly bytes: Uint8Array
-  /** Bits of its code segment. */
-  readonly mode: 16 | 32 | 64
-  /** Current privilege level. */
+  /** How it is decoded. */
+  readonly mode: CodeMode
+  /** Current privilege level; of Arm the exception level. */
   readonly cpl: number
 }
 
@@ -37,7 +42,7 @@ export interface BlockRecord extends TracePlace {
   readonly end: bigint
   /** Instructions that were executed. */
   readonly executed: number
-  /** Current privilege level. */
+  /** Current privilege level; of Arm the exception level. */
   readonly cpl: number
   /** Host time when the next block began, in milliseconds. */
   readonly endMs: number
@@ -48,10 +53,10 @@ export interface InterruptRecord extends TracePlace {
   /** Which record it is. */
   readonly kind: 'irq'
   /** What sort of interrupt. */
-  readonly event: 'interrupt' | 'nmi' | 'smi'
-  /** Vector; −1 of an SMI. */
+  readonly event: 'interrupt' | 'nmi' | 'smi' | 'fiq' | 'serror'
+  /** Vector, of Arm the INTID; −1 of an SMI and of an SError. */
   readonly vector: number
-  /** What has raised it: `APIC timer`, `I/O APIC input 4`, `message of 00:04.0`, `processor`; found by the vector. */
+  /** What has raised it: `APIC timer`, `I/O APIC input 4`, `message of 00:04.0`, `processor`, `SPI 33`; found by the vector. */
   readonly source: string
   /** Linear address of the instruction that it comes before. */
   readonly address: bigint
@@ -63,12 +68,16 @@ export interface InterruptRecord extends TracePlace {
 export interface ExceptionRecord extends TracePlace {
   /** Which record it is. */
   readonly kind: 'exceptions'
-  /** Vector. */
+  /** Vector; of Arm the exception class. */
   readonly vector: number
   /** Error code; undefined: it has none. */
   readonly errorCode: number | undefined
   /** Linear address of a page fault. */
   readonly cr2: bigint | undefined
+  /** Of Arm: ESR_EL1. */
+  readonly syndrome?: number
+  /** Of Arm: FAR_EL1; undefined: it has none. */
+  readonly far?: bigint | undefined
   /** Linear address of the instruction. */
   readonly address: bigint
   /** Privilege level that it interrupts. */
@@ -79,6 +88,8 @@ export interface ExceptionRecord extends TracePlace {
 export interface WalkRecord extends TracePlace, GuestWalk {
   /** Which record it is. */
   readonly kind: 'pagewalk'
+  /** Of Arm: the fault status code of stage 1; undefined: there is no fault. */
+  readonly faultStatus?: number | undefined
 }
 
 /** A step of an access to a device. */

@@ -39,6 +39,8 @@ const FILTERS: Readonly<Record<TraceKind, readonly Filter[]>> = {
 /** All that can be traced. */
 export const TRACE_KINDS: readonly TraceKind[] = Object.keys(FILTERS) as TraceKind[]
 
+/** The largest INTID of a message of a GICv3: 24 bits. */
+const MOST_VECTOR = 0xff_ffff
 const NUMBER = /^(?:0x[\da-f]+|\d+)$/i
 
 /**
@@ -83,9 +85,9 @@ function valueOf(kind: TraceKind, name: Filter, value: string): unknown {
       throw refuse('an address, or FIRST-LAST, such as 0x7c00-0x7dff')
     return { first: BigInt(first), last: BigInt(last) }
   }
-  const most = name === 'cpl' ? 3 : name === 'vector' ? 255 : Number.MAX_SAFE_INTEGER
+  const most = name === 'cpl' ? 3 : name === 'vector' ? MOST_VECTOR : Number.MAX_SAFE_INTEGER
   if (!NUMBER.test(value) || Number(value) > most)
-    throw refuse(`a whole number${most < 256 ? ` up to ${most}` : ''}, such as 3 or 0x3`)
+    throw refuse(`a whole number${most <= MOST_VECTOR ? ` up to ${most}` : ''}, such as 3 or 0x3`)
   return Number(value)
 }
 

@@ -2,7 +2,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { Domain } from '@retrap/hvm'
 import type { IoTraceRecord } from '@retrap/ioreq'
-import { ChromeTrace, formatRecord, type TraceRecord, TraceError, Tracer, type TraceSpec } from '@retrap/trace'
+import { ChromeTrace, formatRecord, type TraceRecord, Tracer, type TraceSpec } from '@retrap/trace'
 import { CliError } from '../cli-error.ts'
 import type { SessionOutput } from '../host.ts'
 import type { Machine } from '../machine-contract.ts'
@@ -41,15 +41,9 @@ export class SessionTrace {
     return this.#tracer.access
   }
 
-  /** Traces a machine that was made with {@link SessionTrace.access}. @throws CliError `ERR_INPUT` for what an Arm board has not */
+  /** Traces a machine that was made with {@link SessionTrace.access}. */
   attach({ domain }: Pick<Machine, 'domain'>): void {
-    if (!(domain instanceof Domain)) return
-    try {
-      this.#tracer.attach(domain)
-    } catch (error) {
-      if (error instanceof TraceError) throw new CliError('ERR_INPUT', `--${error.message}`)
-      throw error
-    }
+    if (domain instanceof Domain) this.#tracer.attach(domain)
   }
 
   /** Ends the trace and its file. */

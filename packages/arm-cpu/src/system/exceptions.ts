@@ -33,11 +33,11 @@ import {
   EC_BRK64,
   EC_DATA_ABORT,
   EC_INSTRUCTION_ABORT,
-  EC_PC_ALIGNMENT,
   EC_SOFTWARE_STEP,
   EC_WATCHPOINT,
   exceptionClassOf,
   FSC_EXTERNAL,
+  hasFaultAddress,
   ILLEGAL_STATE,
   SERROR,
   UNDEFINED,
@@ -82,8 +82,6 @@ const HAS_LEVEL: ReadonlySet<number> = new Set([
   EC_SOFTWARE_STEP,
   EC_WATCHPOINT,
 ])
-/** Classes that set FAR_EL1. */
-const HAS_ADDRESS: ReadonlySet<number> = new Set([EC_INSTRUCTION_ABORT, EC_DATA_ABORT, EC_PC_ALIGNMENT, EC_WATCHPOINT])
 
 /**
  * Exceptions: raised by instructions, taken to EL1, left to EL2, and returned from.
@@ -120,7 +118,7 @@ export class Exceptions {
     const syndrome = s.word(S_FAULT_SYNDROME)
     if (this.isForEl2) return false
     const exceptionClass = exceptionClassOf(syndrome)
-    if (HAS_ADDRESS.has(exceptionClass)) s.copy(S_FAULT_ADDRESS, S_FAR_EL1)
+    if (hasFaultAddress(syndrome)) s.copy(S_FAULT_ADDRESS, S_FAR_EL1)
     const isSame = s.level === 1 && HAS_LEVEL.has(exceptionClass)
     s.setWord(S_ESR_EL1, isSame ? (syndrome | (1 << 26)) >>> 0 : syndrome)
     s.setWord(S_ESR_EL1 + 4, 0)

@@ -40,6 +40,10 @@ const FRAME_BYTES = 0x1000
 const MSI_TYPER = 0x008
 const MSI_SETSPI_NS = 0x040
 const MSI_IIDR = 0xfcc
+/** Highest priority pending interrupts of a vCPU's interface; INTIDs from 1020 stand for none. */
+const GICC_HPPIR = 0x18
+const GICC_AHPPIR = 0x28
+const INTID_FIRST_SPECIAL = 1020
 const FIRST_SPI_SHIFT = 16
 /** Of Arm's. */
 const IIDR = 0x43b
@@ -110,6 +114,12 @@ export class GicV2Controller implements ArmInterruptController {
 
   fiqPending(vcpu: number): boolean {
     return this.#gic.fiqPending(vcpu)
+  }
+
+  highestPending(vcpu: number): number {
+    // Of a software-generated interrupt it has the sender, too.
+    const first = this.#gic.readInterface(vcpu, GICC_HPPIR, 4) & 0x3ff
+    return first < INTID_FIRST_SPECIAL ? first : this.#gic.readInterface(vcpu, GICC_AHPPIR, 4) & 0x3ff
   }
 
   /** Its interfaces are connected for good. */

@@ -1,6 +1,6 @@
 import type { SystemValue } from '@retrap/arm-cpu'
 import { Instant, type Timer } from '@retrap/device'
-import { GicV3, gicV3StateBytes, Its, ITS_STATE_BYTES } from '@retrap/irqchip/gic'
+import { GicV3, gicV3StateBytes, ICC_HPPIR0_EL1, ICC_HPPIR1_EL1, Its, ITS_STATE_BYTES } from '@retrap/irqchip/gic'
 import type { Domain } from '../domain.ts'
 import {
   type ArmInterruptController,
@@ -9,6 +9,10 @@ import {
   type ControllerWiring,
   wrongController,
 } from './interrupt-controller.ts'
+
+/** INTIDs that stand for no interrupt, or none that is told: 1020 to 1023. */
+const INTID_FIRST_SPECIAL = 1020
+const INTID_NONE = 1023
 
 /** Where a board has a GICv3. */
 export interface GicV3Place {
@@ -97,6 +101,15 @@ export class GicV3Controller implements ArmInterruptController {
 
   connect(vcpu: number, connected: boolean): void {
     this.#gic.connect(vcpu, connected)
+  }
+
+  highestPending(vcpu: number): number {
+    const value = { lo: INTID_NONE, hi: 0 }
+    for (const encoding of [ICC_HPPIR0_EL1, ICC_HPPIR1_EL1]) {
+      this.#gic.readSystemRegister(vcpu, encoding, value)
+      if (value.lo < INTID_FIRST_SPECIAL || value.lo > INTID_NONE) return value.lo
+    }
+    return INTID_NONE
   }
 
   readSystemRegister(vcpu: number, encoding: number, into: SystemValue): boolean {

@@ -9,7 +9,7 @@ import {
   ArmWalkResult,
   walkArm,
 } from '@retrap/paging'
-import type { ArmTranslationRegisters } from '@retrap/paging'
+import type { ArmTranslationRegisters, TableReader, TableStatus } from '@retrap/paging'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry } from '@retrap/p2m'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { Domain } from '../domain.ts'
@@ -24,6 +24,50 @@ const FSC_PERMISSION = 0x0c
 /** The level of stage 2 that a leaf of an order is of. */
 const levelOf = (order: number): number => (order >= 27 ? 0 : order >= 18 ? 1 : order >= 9 ? 2 : 3)
 
+/** A walk of an Arm guest's page tables that has ended. */
+export interface ArmGuestWalk {
+  /** Virtual address. */
+  readonly linear: bigint
+  /** `ARM_*` of `@retrap/paging`. */
+  readonly access: number
+  /** Intermediate physical address; undefined where stage 1 faults. */
+  readonly gpa: number | undefined
+  /** Bytes of the page. */
+  readonly pageBytes: number
+  /** Descriptors that were read. */
+  readonly reads: number
+  /** Fault status code of stage 1; undefined: there is no fault. */
+  readonly faultStatus: number | undefined
+}
+
+/** The guest's tables, and a count of what is read of them. */
+class CountedTables implements TableReader {
+  reads = 0
+  readonly #tables: GuestTables
+
+  constructor(tables: GuestTables) {
+    this.#tables = tables
+  }
+
+  read32(gpa: number, into: Uint32Array): TableStatus {
+    this.reads++
+    return this.#tables.read32(gpa, into)
+  }
+
+  read64(gpa: number, into: Uint32Array): TableStatus {
+    this.reads++
+    return this.#tables.read64(gpa, into)
+  }
+
+  compareExchange32(gpa: number, expect: number, value: number): TableStatus {
+    return this.#tables.compareExchange32(gpa, expect, value)
+  }
+
+  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableStatus {
+    return this.#tables.compareExchange64(gpa, expectLo, expectHi, lo, hi)
+  }
+}
+
 /** A vCPU's virtual addresses: walks of its tables, and what the guest's map has behind them. */
 export class ArmGuestTranslation {
   /** The guest's tables, as the vCPU walks them. */
@@ -35,6 +79,8 @@ export class ArmGuestTranslation {
   readonly #walk = new ArmWalkResult()
   readonly #entry = new P2mEntry()
   readonly #peekTables: GuestTables
+  /** Told of each walk; null: nobody looks. */
+  watch: ((walk: ArmGuestWalk) => void) | null = null
   /** Control registers have changed since the context was made. */
   #isStale = true
 
@@ -62,7 +108,10 @@ export class ArmGuestTranslation {
   /** As `ArmHost.translate` of `@retrap/arm-cpu`. */
   translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
     const walk = this.#walk
-    const outcome = walkArm(this.#current, this.tables, lo, hi, access, walk)
+    const outcome =
+      this.watch === null
+        ? walkArm(this.#current, this.tables, lo, hi, access, walk)
+        : this.#watchedWalk(lo, hi, access)
     into.stage2 = false
     into.tableWalk = false
     if (outcome === ARM_WALK_FAULT) {
@@ -80,6 +129,21 @@ export class ArmGuestTranslation {
     into.pageBytes = walk.pageBytes
     into.cacheable = true
     return this.#locate(walk.ipa, access, into)
+  }
+
+  /** Walks, and tells of it; not of those that stage 2 stops. */
+  #watchedWalk(lo: number, hi: number, access: number): number {
+    const { watch } = this
+    const tables = new CountedTables(this.tables)
+    const walk = this.#walk
+    const outcome = walkArm(this.#current, tables, lo, hi, access, walk)
+    // Without stage 1 there is no walk.
+    if (watch === null || tables.reads === 0) return outcome
+    const linear = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+    const found = { linear, access, pageBytes: walk.pageBytes, reads: tables.reads }
+    if (outcome === ARM_WALK_OK) watch({ ...found, gpa: walk.ipa, faultStatus: undefined })
+    else if (outcome === ARM_WALK_FAULT) watch({ ...found, gpa: undefined, faultStatus: walk.status })
+    return outcome
   }
 
   /** Finds what is behind an intermediate physical address. */

@@ -17,6 +17,7 @@ export type {
   GicV2DomainState,
   GicV3DomainState,
 } from './interrupt-controller.ts'
+export type { ArmGuestWalk } from './guest-translation.ts'
 export type { ArmVcpu, ArmVcpuState } from './vcpu.ts'
 export type { ArmParavirtual } from './paravirtual.ts'
 export { PowerState } from './psci.ts'

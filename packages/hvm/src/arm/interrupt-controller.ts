@@ -52,6 +52,8 @@ export interface ArmInterruptController {
   irqPending(vcpu: number): boolean
   /** Whether a vCPU's FIQ is asserted. */
   fiqPending(vcpu: number): boolean
+  /** INTID of the interrupt that a vCPU is to take next; 1023: none. Nothing changes. */
+  highestPending(vcpu: number): number
   /** A vCPU is turned on, or off: interrupts reach it, or do not. */
   connect(vcpu: number, connected: boolean): void
   /** Reads a system register of a vCPU. @returns whether it is one */

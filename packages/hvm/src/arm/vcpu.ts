@@ -16,7 +16,7 @@ import type { Domain } from '../domain.ts'
 import { HvmError } from '../errors.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { ArmDeviceAccess } from './device-access.ts'
-import { ArmGuestTranslation } from './guest-translation.ts'
+import { ArmGuestTranslation, type ArmGuestWalk } from './guest-translation.ts'
 import type { BankedRegisters } from './interrupt-controller.ts'
 import type { ArmParavirtual } from './paravirtual.ts'
 import { ArmProcessor } from './processor.ts'
@@ -140,6 +140,11 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   /** Writes one. */
   writeSystem(encoding: number, lo: number, hi: number): number {
     return this.#world.writeSystem(this.id, encoding, lo, hi)
+  }
+
+  /** Tells `watch` of each walk of page tables from now on; null ends that. Without stage 1 there are none. */
+  watchWalks(watch: ((walk: ArmGuestWalk) => void) | null): void {
+    this.#translation.watch = watch
   }
 
   /** Guest-physical address that a virtual one maps to now, for EL1; −1: it is not mapped. */

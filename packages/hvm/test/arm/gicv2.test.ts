@@ -154,3 +154,22 @@ test('CPU_SUSPEND waits for an interrupt, and goes on or starts again', async ()
   expect([...noted]).toEqual([-2, 0, 5, -9])
   expect([registers.x(5), registers.x(15)]).toEqual([0x55n, 6n])
 })
+
+test('the interrupt that is next can be asked for, and nothing changes', async () => {
+  const program = [
+    ...REGISTERS,
+    movz(3, 1),
+    str(3, 1, 0), // GICD_CTLR
+    str(3, 2, 0), // GICC_CTLR
+    movz(3, 0xf0),
+    str(3, 2, 4), // GICC_PMR
+    ...load(3, (1 << 16) | 5),
+    str(3, 1, 0xf00), // GICD_SGIR: 5, to itself
+    ...OFF,
+  ]
+  const domain = domainWith(program, 1)
+  const { gic } = domain.architecture
+  expect(gic.highestPending(0)).toBe(1023)
+  expect(await domain.run()).toEqual({ reason: 'power-off' })
+  expect([gic.highestPending(0), gic.highestPending(0), gic.irqPending(0)]).toEqual([5, 5, true])
+})

@@ -1,0 +1,107 @@
+import { CodeFetch, STATUS_ERROR, STATUS_FAULT, TLB_EXECUTE, UnitTable } from '@retrap/engine'
+import type { FunctionTable, Tlb } from '@retrap/engine'
+import type { ArmCodeSpace } from './code-space.ts'
+import type { ArmEngine } from './engine.ts'
+import type { MemoryAccess } from './memory-access.ts'
+import { PinnedInstruction } from './pinned-instruction.ts'
+import { STATE_LAYOUT, S_PINNED } from './state-layout.ts'
+import type { SystemInstructions } from './system/instructions.ts'
+import type { Translation } from './translation.ts'
+
+/** What generated code calls of a processor. */
+export interface GeneratedCodeParts {
+  readonly tlb: Tlb
+  readonly translation: Translation
+  readonly space: ArmCodeSpace
+  readonly accesses: MemoryAccess
+  readonly instructions: SystemInstructions
+}
+
+/** A processor's instances of generated code: the interpreter, and the units that it calls. */
+export class GeneratedCode {
+  readonly #state: number
+  readonly #space: ArmCodeSpace
+  readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
+  readonly #pinned: PinnedInstruction
+  readonly #interpret: (state: number, record: number) => number
+  #error: unknown
+
+  /** @param state - machine address of the processor's state */
+  constructor(
+    engine: ArmEngine,
+    state: number,
+    { tlb, translation, space, accesses, instructions }: GeneratedCodeParts,
+  ) {
+    const { memory, codeCache, jit } = engine
+    this.#state = state
+    this.#space = space
+    this.#fetch = new CodeFetch(memory, state, STATE_LAYOUT, codeCache, tlb, space)
+    this.#pinned = new PinnedInstruction(memory, state, this.#fetch)
+    const imports = {
+      memory: memory.memory,
+      access: this.#guarded((lo, hi, flags) => accesses.access(lo, hi, flags)),
+      probe(lo: number, hi: number, flags: number): number {
+        try {
+          return accesses.probe(lo >>> 0, hi >>> 0, flags)
+        } catch {
+          // The interpreter, which makes the access next, gets the same.
+          return STATUS_FAULT
+        }
+      },
+      system: this.#guarded((number, record) => instructions.execute(number, record)),
+    }
+    const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
+      cpu: {
+        ...imports,
+        fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, space.untagged(hi >>> 0)),
+        cross: (record: number) => this.#fetch.cross(record >>> 0),
+        hot: (record: number) => jit?.hot(record >>> 0, units) ?? record,
+      },
+    })
+    const units = new UnitTable({
+      state,
+      table: instance.exports['table'] as FunctionTable,
+      imports,
+      executeSlots: (lo, hi) => tlb.lookup(translation.executeSet, TLB_EXECUTE, lo, hi),
+    })
+    jit?.addRunner(units)
+    this.#interpret = instance.exports['run'] as (state: number, record: number) => number
+  }
+
+  /** Runs from the program counter, until the budget in the state is used up or something else comes. @returns a status */
+  run(): number {
+    return this.#interpret(this.#state, 0)
+  }
+
+  /** Finds the instruction at the program counter, to execute it alone. @returns the instruction; −1 where there is none */
+  pin(): number {
+    this.#space.alone = true
+    const word = this.#pinned.pin()
+    this.#space.alone = false
+    return word
+  }
+
+  /** Executes the instruction that {@link GeneratedCode.pin} has found. @returns a status */
+  runPinned(): number {
+    return this.#interpret(this.#state, this.#state + S_PINNED)
+  }
+
+  /** What was thrown, after a status that is none of an instruction; once. */
+  takeError(status: number): unknown {
+    const error = status === STATUS_ERROR ? (this.#error ?? this.#fetch.error) : new Error(`status ${status}`)
+    this.#error = undefined
+    return error
+  }
+
+  /** An import of generated code, across which nothing is thrown. Its arguments come signed. */
+  #guarded(call: (a: number, b: number, c: number) => number): (a: number, b: number, c: number) => number {
+    return (a, b, c) => {
+      try {
+        return call(a >>> 0, b >>> 0, c)
+      } catch (error) {
+        this.#error = error
+        return STATUS_ERROR
+      }
+    }
+  }
+}

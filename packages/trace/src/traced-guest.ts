@@ -1,0 +1,23 @@
+import type { Blocks } from './blocks.ts'
+import type { TracePlace, TraceRecord } from './record.ts'
+import type { TraceKind, TraceSubject } from './spec.ts'
+
+/** What a tracer is told by the part of it that knows an instruction set. */
+export interface Told {
+  /** Where a vCPU is. */
+  place(vcpu: number): TracePlace
+  /** Whether records of a kind are still asked for. */
+  wants(kind: TraceKind): boolean
+  /** Hands a record over if it is asked for. @param make - makes it only then */
+  tell(kind: TraceKind, subject: TraceSubject, make: () => TraceRecord): void
+  /** Takes instructions, for the blocks that they make. */
+  readonly blocks: Blocks
+}
+
+/** A guest of one instruction set. */
+export interface TracedGuest {
+  /** Has the processors tell of instructions, of events, and of page walks, from now on. */
+  watch(steps: boolean, events: boolean, walks: boolean): void
+  /** Has them tell nothing more. */
+  end(): void
+}
