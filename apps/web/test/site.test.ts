@@ -33,6 +33,10 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
   beforeAll(async () => {
     const files = await buildSite()
     files.set('small.img', new Uint8Array(1 << 20))
+    files.set(
+      'broken.qcow2',
+      Uint8Array.from({ length: 4096 }, (_, i) => [0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3][i] ?? 0xee),
+    )
     for (const [name, content] of await offeredGuest()) files.set(name, content)
     if (LINUX !== undefined) files.set('vmlinuz', readFileSync(LINUX))
     server = await servePages(files)
@@ -88,6 +92,20 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
         await file.close()
       }
     }, names)
+
+  test.each([
+    { what: 'a kernel', hash: '#kernel=small.img', error: /kernel/ },
+    { what: 'a kernel for Arm', hash: '#board=virt&kernel=small.img', error: /kernel/ },
+    { what: 'a qcow2 image', hash: '#firmware=guest.bin&disk=broken.qcow2', error: /disk0: .*damaged/ },
+  ])('$what that is none is told; the page goes on and starts another machine', async ({ hash, error }) => {
+    await open(hash)
+    await click('Start')
+    await page.waitForSelector('[role=alert]')
+    expect(await page.$eval('[role=alert]', (alert) => alert.textContent)).toMatch(error)
+    await click('Close')
+    await click('Start the embedded guest')
+    await expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
+  })
 
   test('a disk is kept where the user wants it, shown at the start, and deleted', async () => {
     await open('#firmware=guest.bin&disk=small.img')
