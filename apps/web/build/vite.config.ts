@@ -43,6 +43,7 @@ export default defineConfig({
     target: 'es2024',
     modulePreload: false,
     chunkSizeWarningLimit: 2000,
+    rolldownOptions: { input: { index: folder('../src/index.html'), tools: folder('../src/tools.html') } },
   },
   plugins: [
     {

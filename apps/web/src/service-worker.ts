@@ -19,7 +19,8 @@ interface ServiceWorkerWorld {
 }
 
 const world = self as unknown as ServiceWorkerWorld
-const PREFIX = 'retrap-site-'
+// Sites of one origin, in several folders, keep what is theirs.
+const PREFIX = `retrap-site ${world.registration.scope} `
 const NAME = PREFIX + SITE.version
 const FILES = new Set(SITE.files)
 

@@ -91,6 +91,9 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
         </form>
         <KeptDisksPanel />
       </section>
+      <p class="wide">
+        <a href="tools.html">Tools without a machine</a>: disassembler, Arm syndromes.
+      </p>
       <p class="wide soft">
         Everything runs in this page: files stay on your computer, and nothing is fetched but the addresses you give.
       </p>

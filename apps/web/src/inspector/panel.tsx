@@ -34,7 +34,10 @@ export function InspectorPanel({ machine }: { machine: Machine }) {
   if (view === null) return <p class="soft">The machine is off.</p>
   return (
     <>
-      <p class="soft">{view.instructions.toLocaleString('en')} instructions since power-on</p>
+      <p class="soft">
+        {view.instructions.toLocaleString('en')} instructions executed since this page has switched it on, or has gone
+        on from a snapshot
+      </p>
       <Vcpus machine={machine} vcpus={view.vcpus} disassemble={disassemble} />
       <Devices machine={machine} devices={view.devices} requests={view.requests} />
       <Interrupts interrupts={view.interrupts} />

@@ -1,0 +1,64 @@
+import { describeSyndrome } from '@retrap/arm-mmio'
+import { useState } from 'preact/hooks'
+
+/** An Arm exception syndrome field by field, as `retrap esr` shows it. */
+export function Syndromes() {
+  const [text, setText] = useState('0x93c38045')
+  const [isHsr, setHsr] = useState(false)
+  const value = /^(0x)?[\da-f]{1,16}$/i.test(text.trim()) ? BigInt(`0x${text.trim().replace(/^0x/i, '')}`) : null
+  const isWrong = value === null || (isHsr && value > 0xffff_ffffn)
+  return (
+    <section class="panel wide" aria-labelledby="syndromes">
+      <h2 id="syndromes">Arm syndromes</h2>
+      <div class="fields">
+        <label>
+          {isHsr ? 'HSR' : 'ESR_EL1 or ESR_EL2'}, hexadecimal
+          <input type="text" value={text} onInput={(event) => setText(event.currentTarget.value)} />
+        </label>
+        <label>
+          <input type="checkbox" checked={isHsr} onChange={(event) => setHsr(event.currentTarget.checked)} /> AArch32's
+          HSR
+        </label>
+      </div>
+      {isWrong ? (
+        <p class="wrong" role="alert">
+          A syndrome has 1 to {isHsr ? 8 : 16} hexadecimal digits.
+        </p>
+      ) : (
+        <Fields value={value} isHsr={isHsr} />
+      )}
+    </section>
+  )
+}
+
+function Fields({ value, isHsr }: { value: bigint; isHsr: boolean }) {
+  const { fields, sentence } = describeSyndrome(Number(value & 0xffff_ffffn), isHsr ? 'hsr' : 'esr')
+  const high = value >> 32n
+  return (
+    <>
+      <p role="status">{sentence}</p>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Fields of the syndrome">
+        <table>
+          <tbody>
+            {high !== 0n && (
+              <tr>
+                <th scope="row">ISS2</th>
+                <td class="code">63:32</td>
+                <td class="code">{high.toString(16)}</td>
+                <td>not taken apart</td>
+              </tr>
+            )}
+            {fields.map(({ name, bits, value: field, text }) => (
+              <tr key={name + bits}>
+                <th scope="row">{name}</th>
+                <td class="code">{bits}</td>
+                <td class="code">{field.toString(16)}</td>
+                <td>{text}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  )
+}

@@ -1,0 +1,118 @@
+/** Tools without a machine: bytes into lines and parts, and the page in Chromium, which loads no engine. */
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { servePages } from '@retrap/tooling/page-server'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { AxeResults } from 'axe-core'
+import { describe, expect, test } from 'vitest'
+import { armLines } from '../src/tools/arm-lines.ts'
+import { readBytes } from '../src/tools/code.ts'
+import { x86Lines } from '../src/tools/x86-lines.ts'
+import { buildSite } from './support/site.ts'
+
+const bytes = (text: string): Uint8Array => readBytes(text)!
+
+test.each([
+  ['48 89 d8', [0x48, 0x89, 0xd8]],
+  ['4889d8', [0x48, 0x89, 0xd8]],
+  ['0x48, 0x89;\n\\xd8', [0x48, 0x89, 0xd8]],
+  ['', []],
+  ['4', null],
+  ['mov', null],
+])('%j are bytes', (text, expected) => {
+  expect(readBytes(text)).toEqual(expected && Uint8Array.from(expected))
+})
+
+describe('x86', () => {
+  test.each([
+    ['intel', 'mov rax, qword ptr [rbx+rcx*8+0x10]'],
+    ['att', 'mov 0x10(%rbx,%rcx,8), %rax'],
+    ['nasm', 'mov rax, qword [rbx+rcx*8+0x10]'],
+  ] as const)('in the syntax %s', (syntax, text) => {
+    const [line] = x86Lines(bytes('48 8b 44 cb 10'), 64, 0n, syntax)
+    expect(line!.text.replaceAll(/\s+/g, ' ')).toBe(text)
+  })
+
+  test('the bytes are taken apart', () => {
+    const parts = (text: string): string[] =>
+      x86Lines(bytes(text), 64, 0n, 'intel').flatMap((line) =>
+        line.parts.map(({ name, value }) => `${name} ${value}`.trim()),
+      )
+    expect(parts('48 8b 44 cb 10')).toEqual([
+      'prefixes 48',
+      'opcode 8b',
+      'ModRM 44',
+      'SIB cb',
+      'displacement 10',
+      'operand 1',
+      'operand 2',
+    ])
+    expect(parts('c3')).toEqual(['opcode c3'])
+    expect(parts('66 81 c0 34 12')).toEqual([
+      'prefixes 66',
+      'opcode 81',
+      'ModRM c0',
+      'immediate 34 12',
+      'operand 1',
+      'operand 2',
+    ])
+    expect(parts('c7 05 01 00 00 00 02 00 00 00')).toEqual([
+      ...['opcode c7', 'ModRM 05', 'displacement 01 00 00 00', 'immediate 02 00 00 00', 'operand 1', 'operand 2'],
+    ])
+  })
+
+  test('what is no instruction is said', () => {
+    expect(x86Lines(bytes('06 48'), 64, 0n, 'intel').map(({ text }) => text)).toEqual([
+      expect.stringMatching(/^\(invalid/) as string,
+      expect.stringMatching(/^\(truncated/) as string,
+    ])
+  })
+})
+
+test.each([
+  ['a64', 'e0 03 01 aa 00', ['mov x0, x1', '(truncated)']],
+  ['a32', '01 00 a0 e1', ['mov r0, r1']],
+  ['t32', '08 46 4f f0 01 00', ['mov r0, r1', 'mov.w r0, #0x1']],
+  ['a64', '00 00 00 00', ['udf #0x0']],
+] as const)('Arm %s: %s', (mode, text, expected) => {
+  const lines = armLines(bytes(text), mode, 0n)
+  expect(lines.map((line) => line.text.replaceAll(/\s+/g, ' ').replace(/#(\d+)$/, '#0x$1'))).toEqual(expected)
+  expect(lines[0]!.parts.slice(0, 2).map(({ name }) => name)).toEqual(['word', 'fixed bits'])
+})
+
+test.skipIf(noBrowser !== undefined)('the page disassembles, reads a syndrome, and loads no engine', async () => {
+  const server = await servePages(await buildSite())
+  const browser = await launchBrowser()
+  try {
+    const page = await browser.newPage()
+    const said: string[] = []
+    const loaded: string[] = []
+    page.on('console', (message) => said.push(message.text()))
+    page.on('pageerror', (error) => said.push(String(error)))
+    page.on('request', (request) => loaded.push(new URL(request.url()).pathname))
+    await page.goto(`${server.origin}/tools.html#mode=x64&bytes=0f05`, { waitUntil: 'load' })
+    const listing = (): Promise<string> => page.$eval('.listing', (one) => (one as HTMLElement).innerText)
+    expect(await listing()).toContain('syscall')
+    await page.locator('.bytes').fill('f0 48 0f c1 02')
+    await expect.poll(listing).toContain('lock xadd qword ptr [rdx], rax')
+    await page.locator('.listing summary').click()
+    expect(await listing()).toMatch(/prefixes\s+f0 48/)
+    await page.select('select', 'a64')
+    await page.locator('.bytes').fill('c0 03 5f d6')
+    await expect.poll(listing).toContain('ret')
+    expect(await page.$eval('section[aria-labelledby=syndromes]', (one) => one.textContent)).toMatch(/data abort/i)
+    // Neither a Worker's program nor WebAssembly.
+    expect(page.workers()).toEqual([])
+    expect(loaded.filter((path) => /worker|wasm|machine/.test(path))).toEqual([])
+    await page.evaluate(readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8'))
+    const violations = await page.evaluate(async () => {
+      const { violations: found } = await (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run()
+      return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+    })
+    expect(violations).toEqual([])
+    expect(said).toEqual([])
+  } finally {
+    await browser.close()
+    server.close()
+  }
+})
