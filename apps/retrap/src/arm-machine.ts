@@ -57,6 +57,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'stats',
   'timeout',
   'trace',
+  'traceTo',
   'vga',
   'virtfs',
 ])
