@@ -215,7 +215,7 @@ test('RAM is copied before another thread may write it', async () => {
   domain.p2m.populate(FIRST, COUNT)
   domain.guestMemory.write(0x30_0000, Uint8Array.of(1))
   const saving = await beginSavingX86Domain(domain, 1000)
-  domain.addServer({ remote: {}, close: () => undefined } as unknown as DomainServer)
+  domain.addServer({ remote: { onClosed: () => undefined }, close: () => undefined } as unknown as DomainServer)
   domain.memory.u8[domain.p2m.translate(0x30_0000)] = 2
   expect(
     savedContents(await saving.pages(() => Promise.resolve()))
