@@ -1,10 +1,15 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { FrameCounts, SharedRun } from '@retrap/p2m'
 import type { Domain } from './domain.ts'
-import { checkGuestFrames, type GuestFrames, isSame, isZero, machineRuns, WORDS } from './guest-frames.ts'
-
-/** RAM below it is copied: devices and patchers keep machine addresses of it. */
-const FIRST_SHARED_GFN = 0x100
+import {
+  checkGuestFrames,
+  FIRST_LOGGED_GFN,
+  type GuestFrames,
+  isSame,
+  isZero,
+  machineRuns,
+  WORDS,
+} from './guest-frames.ts'
 
 /** Contents of frames that cannot be shared; zeros are left out. */
 interface CopiedFrames {
@@ -38,7 +43,7 @@ export class ForkedMemory {
     this.#shared = shared
     try {
       for (const { gfn, count, kind } of frames) {
-        const first = Math.max(gfn, FIRST_SHARED_GFN)
+        const first = Math.max(gfn, FIRST_LOGGED_GFN)
         if (kind === 'ram' && first < gfn + count) shared.push(...domain.p2m.offer(first, gfn + count - first))
       }
       this.#copied = copiesOf(domain, shared)

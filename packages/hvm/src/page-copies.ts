@@ -1,10 +1,8 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { P2mError, type P2m } from '@retrap/p2m'
 import type { Domain } from './domain.ts'
-import { type GuestFrames, type GuestPages, isZero, machineRuns, WORDS } from './guest-frames.ts'
+import { FIRST_LOGGED_GFN, type GuestFrames, type GuestPages, isZero, machineRuns, WORDS } from './guest-frames.ts'
 
-/** RAM below it is copied at once: devices and patchers keep machine addresses of it. */
-const FIRST_LATER_GFN = 0x100
 /** Frames that are looked at, and copied, in one go: about a millisecond each. */
 const FRAMES_A_TURN = 4096
 const COPIES_A_TURN = 512
@@ -60,7 +58,7 @@ export class PageCopies {
     this.#end = domain.writtenElsewhere ? null : this.#protect()
     try {
       for (const run of this.#runs) {
-        const now = this.#end === null || run.kind === 'rom' ? run.count : Math.max(0, FIRST_LATER_GFN - run.gfn)
+        const now = this.#end === null || run.kind === 'rom' ? run.count : Math.max(0, FIRST_LOGGED_GFN - run.gfn)
         this.#copyRun(run, 0, Math.min(run.count, now))
       }
       if (this.#end !== null) domain.heldForWriting((gfn, frames) => this.#before(gfn, frames))
@@ -233,7 +231,7 @@ function runsOf(domain: Domain): CopiedRun[] {
 function laterRanges(runs: readonly CopiedRun[]): GuestRange[] {
   const ranges: { readonly gfn: number; count: number }[] = []
   for (const run of runs) {
-    const skipped = Math.max(0, FIRST_LATER_GFN - run.gfn)
+    const skipped = Math.max(0, FIRST_LOGGED_GFN - run.gfn)
     if (run.kind === 'rom' || skipped >= run.count) continue
     const [gfn, count] = [run.gfn + skipped, run.count - skipped]
     const last = ranges.at(-1)

@@ -1,9 +1,6 @@
 import { type LogDirty, P2mError } from '@retrap/p2m'
 import type { Domain } from './domain.ts'
-import { guestFrames } from './guest-frames.ts'
-
-/** RAM below it is taken as written always: devices and patchers keep machine addresses of it. */
-const FIRST_LOGGED_GFN = 0x100
+import { FIRST_LOGGED_GFN, guestFrames } from './guest-frames.ts'
 
 /** Consecutive guest frames, with a bit for each: bit `i % 32` of word `i / 32` is frame `gfn + i`. */
 export interface FrameBits {
