@@ -7,7 +7,7 @@ import type { SystemState } from './system/system-state.ts'
 export interface ArmDeliveredEvent {
   /** SVC is an instruction, and no event; what EL2 takes is none either. */
   readonly kind: 'exception' | 'irq' | 'fiq' | 'serror'
-  /** Of an exception ESR_EL1, its lowest class where that depends on the level; 0 of others. */
+  /** Of an exception ESR_EL1; 0 of others. */
   readonly syndrome: number
   /** FAR_EL1; undefined: the exception has none. */
   readonly address: bigint | undefined
@@ -36,12 +36,13 @@ export class WatchedExecution {
 
   /** Tells of the exception that the state has, if EL1 is about to take it. */
   exception(system: SystemState, exceptions: Exceptions): void {
-    const syndrome = system.word(S_FAULT_SYNDROME)
-    const exceptionClass = exceptionClassOf(syndrome)
     if (this.event === null || exceptions.isForEl2) return
+    const raised = system.word(S_FAULT_SYNDROME)
+    const exceptionClass = exceptionClassOf(raised)
     if (exceptionClass === EC_SVC64 || exceptionClass === EC_SVC32) return
     const address = (BigInt(system.word(S_FAULT_ADDRESS + 4)) << 32n) | BigInt(system.word(S_FAULT_ADDRESS))
-    this.event({ kind: 'exception', syndrome, address: hasFaultAddress(syndrome) ? address : undefined })
+    const { syndrome } = exceptions
+    this.event({ kind: 'exception', syndrome, address: hasFaultAddress(raised) ? address : undefined })
   }
 
   /** Tells of an interrupt that EL1 is about to take. */

@@ -15,7 +15,7 @@ import type {
 const EXCEPTIONS: readonly string[] =
   '#DE #DB NMI #BP #OF #BR #UD #NM #DF 9 #TS #NP #SS #GP #PF 15 #MF #AC #MC #XM #VE #CP'.split(' ')
 
-/** Exception classes of Arm. Source: Arm ARM (DDI 0487) D24.2.40, "ESR_EL1", field EC. */
+/** Exception classes of Arm. Source: Arm ARM (DDI 0487) D24.2.40, "ESR_EL1", field EC: those with two are of EL0 and of EL1. */
 const CLASSES: ReadonlyMap<number, string> = new Map([
   [0x00, 'undefined instruction'],
   [0x07, 'floating point'],
@@ -23,12 +23,17 @@ const CLASSES: ReadonlyMap<number, string> = new Map([
   [0x0e, 'illegal state'],
   [0x18, 'system register'],
   [0x20, 'instruction abort'],
+  [0x21, 'instruction abort'],
   [0x22, 'PC alignment'],
   [0x24, 'data abort'],
+  [0x25, 'data abort'],
   [0x26, 'SP alignment'],
   [0x30, 'breakpoint'],
+  [0x31, 'breakpoint'],
   [0x32, 'software step'],
+  [0x33, 'software step'],
   [0x34, 'watchpoint'],
+  [0x35, 'watchpoint'],
   [0x38, 'BKPT'],
   [0x3c, 'BRK'],
 ])

@@ -117,14 +117,20 @@ export class Exceptions {
     const s = this.#state
     const syndrome = s.word(S_FAULT_SYNDROME)
     if (this.isForEl2) return false
-    const exceptionClass = exceptionClassOf(syndrome)
     if (hasFaultAddress(syndrome)) s.copy(S_FAULT_ADDRESS, S_FAR_EL1)
-    const isSame = s.level === 1 && HAS_LEVEL.has(exceptionClass)
-    s.setWord(S_ESR_EL1, isSame ? (syndrome | (1 << 26)) >>> 0 : syndrome)
+    s.setWord(S_ESR_EL1, this.syndrome)
     s.setWord(S_ESR_EL1 + 4, 0)
     s.setWord(S_FAULT_SYNDROME, 0)
     this.#enter(VECTOR_SYNCHRONOUS)
     return true
+  }
+
+  /** What ESR_EL1 has when EL1 takes the exception that the state has. */
+  get syndrome(): number {
+    const s = this.#state
+    const syndrome = s.word(S_FAULT_SYNDROME)
+    const isSame = s.level === 1 && HAS_LEVEL.has(exceptionClassOf(syndrome))
+    return isSame ? (syndrome | (1 << 26)) >>> 0 : syndrome
   }
 
   /** Whether the exception that the state has is EL2's. */

@@ -280,13 +280,14 @@ export class GuestTranslation {
     )
   }
 
-  /** Guest-physical address that a debugger sees at a linear one; −1 where it is not mapped. */
+  /** Guest-physical address of a linear one for debuggers, with the A20 gate as it is; −1 where it is not mapped. */
   peekPhysical(linear: bigint): number {
     const at = BigInt.asUintN(64, linear)
     const gpa = this.#debugged(Number(at & 0xffff_ffffn), Number(at >> 32n))
     return gpa >= 0 && this.#a20Masked ? withoutA20(gpa) : gpa
   }
 
+  /** Guest-physical address that a debugger sees at a linear one; −1 where it is not mapped. */
   #debugged(lo: number, hi: number): number {
     if (!this.#isCanonical(hi)) return -1
     const asSupervisor = this.#probe(lo, hi, ACCESS_READ)
