@@ -152,10 +152,7 @@ export class MachineLife {
     this.#running = true
     let timedOut = false
     this.#stopping = Promise.withResolvers<void>()
-    const stop = (): void => {
-      this.#domain.stop({ reason: 'stopped' })
-      this.#stopping.resolve()
-    }
+    const stop = (): void => this.stop()
     const timer =
       timeoutMs === undefined
         ? undefined
@@ -181,6 +178,12 @@ export class MachineLife {
       if (this.#over) this.#holder?.over()
       if (this.#closed) this.#leave()
     }
+  }
+
+  /** Has the run that is under way end, or the next one, kept still by a debugger or not. */
+  stop(): void {
+    this.#domain.stop({ reason: 'stopped' })
+    this.#stopping.resolve()
   }
 
   /**

@@ -135,6 +135,7 @@ export class Pc {
         options.onDeviceFailure?.(failure)
       },
     })
+    if (origin !== undefined) origin.clone = this.domain
     this.#life = new MachineLife(this.domain, {
       models: options.devices ?? [],
       run: () => sleep.run(),
@@ -260,7 +261,9 @@ export class Pc {
     const goesOn = snapshot !== undefined || origin !== undefined
     const kept = goesOn && startsDirectly(all) ? { ...all, kernel: undefined } : all
     const { family, options } = await forkFamily(kept, origin)
-    const pc = new Pc(options, { ...(await loadPcParts(options)), family }, gate, origin)
+    const parts = await loadPcParts(options)
+    origin?.checkRoom()
+    const pc = new Pc(options, { ...parts, family }, gate, origin)
     try {
       await pc.#life.startServers(options.deviceServers ?? [])
       await pc.#boot.setDevices()
@@ -285,7 +288,7 @@ export class Pc {
    */
   close(): void {
     this.#snapshots?.close()
-    if (this.#family !== undefined) this.domain.stop({ reason: 'stopped' })
+    if (this.#family !== undefined) this.#life.stop()
     this.#life.close()
   }
 
@@ -298,9 +301,10 @@ export class Pc {
    * Runs until the guest or the caller ends it.
    *
    * @param options.timeoutMs - host time after which it is stopped
-   * @throws MachineError `ERR_STATE` if it runs already
+   * @throws MachineError `ERR_STATE` if it runs already, or was closed and has given its memory back
    */
-  run(options: MachineRunOptions = {}): Promise<MachineExit> {
+  async run(options: MachineRunOptions = {}): Promise<MachineExit> {
+    if (this.#family?.hasLeft(this.domain) === true) throw new MachineError('ERR_STATE', 'the machine was closed')
     return this.#life.run(options)
   }
 

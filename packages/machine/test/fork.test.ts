@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import { MemoryStorage, RawImage } from '@retrap/block'
-import type { BlockBackend, PacketBackend } from '@retrap/device'
+import { type BlockBackend, defineDevice, type PacketBackend } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { type Assembler, dword, edi, imm32 } from '@retrap/x86-assembler'
@@ -340,4 +340,75 @@ test('room for one clone is room for one after the other, and a machine may be c
   last.domain.guestMemory.read(4 * MIB, bytes)
   expect(bytes).toEqual(Uint8Array.of(7, 8))
   await last.run({ timeoutMs: 20 })
+})
+
+test('a clone that was closed leaves the memory of the others alone', async () => {
+  const kernel = multibootKernel((asm) => {
+    asm.mov(edi, imm32(2 * MIB))
+    const again = asm.here()
+    asm.inc(dword(edi)).jmp(again)
+  })
+  const pc = await made({ kernel, clock: 'deterministic' }, 8 * MIB)
+  const clone = await cloned(pc)
+  const device = clone.domain.platform.openMemory!('test')
+  clone.close()
+  await someTurnsMore()
+  // They have its frames, those of its tables too.
+  const others = [await cloned(pc), await cloned(pc)]
+  await expect(clone.run({ timeoutMs: 10 }).then(() => 'ran')).rejects.toMatchObject({ code: 'ERR_STATE' })
+  await expect(clone.run({ timeoutMs: 10 }).then(() => 'ran')).rejects.toMatchObject({ code: 'ERR_STATE' })
+  for (let gpa = 0; gpa < 8 * MIB; gpa += 4096) {
+    expect(clone.domain.guestMemory.write(gpa, Uint8Array.of(1, 2, 3))).toBe(false)
+    device.write(gpa, Uint8Array.of(1, 2, 3))
+  }
+  const [state, ...states] = await Promise.all([pc, ...others].map(async (each) => linesOf(await each.save())))
+  expect(states).toEqual([state, state])
+})
+
+test('a clone that a debugger keeps still ends when it is closed', async () => {
+  const pc = await made({ kernel: multibootKernel((asm) => void asm.jmp(asm.here())) }, 8 * MIB)
+  const clone = await cloned(pc)
+  const debug = await clone.debugger()
+  const stopped = new Promise<void>((resolve) => {
+    debug.breakpoint(debug.register('rip')!, () => {
+      resolve()
+      return 'stay'
+    })
+  })
+  const running = clone.run({ timeoutMs: 60_000 })
+  await stopped
+  await someTurnsMore()
+  clone.close()
+  expect(await running).toEqual({ reason: 'stopped' })
+})
+
+test('a clone that cannot be made leaves its room', async () => {
+  const exit = (): PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
+  const broken = defineDevice({
+    name: 'broken',
+    ports: [],
+    attach() {
+      throw new Error('broken')
+    },
+  })
+  const pc = await made({ ...idle(), ...exit(), forks: { clones: 1, writtenBytes: 65_536 } }, 8 * MIB)
+  const first = await cloned(pc, exit())
+  first.close()
+  await someTurnsMore()
+  const room = (): number[] => [pc.memory.frames.freeFrames, pc.memory.spareBytes]
+  const before = room()
+  for (const options of [{ devices: [broken] }, { ...exit(), networkCards: 7 as never }]) {
+    for (let times = 0; times < 4; times++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(
+        await pc.fork(options).then(
+          () => 'made',
+          (error: Error) => error.name,
+        ),
+      ).not.toBe('made')
+      // oxlint-disable-next-line no-await-in-loop
+      await someTurnsMore()
+      expect(room()).toEqual(before)
+    }
+  }
 })

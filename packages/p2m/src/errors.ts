@@ -18,7 +18,7 @@ export type P2mErrorCode =
   | 'ERR_NO_MEMORY'
   /** A frame adopted twice, or dropped by more than hold it. */
   | 'ERR_COUNT'
-  /** Saved data of another version, or that no map saved; nothing has changed. */
+  /** Saved data of another version, or that no map saved; a map that was destroyed. Nothing has changed. */
   | 'ERR_STATE'
   /** Somebody uses the frame, a claim is another's, or the map is being changed (Xen's `-EBUSY`); nothing has changed. */
   | 'ERR_BUSY'

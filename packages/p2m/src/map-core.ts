@@ -95,7 +95,7 @@ export class MapCore implements EntryPublisher {
     this.accessTree = format.name === 'lpae' ? new AccessTree(memory, control, shape.limit) : null
   }
 
-  /** Does something under the lock. @throws P2mError `ERR_BUSY`, or what it throws */
+  /** Does something under the lock. @throws P2mError `ERR_BUSY`, `ERR_STATE` for a map that was destroyed, or what it throws */
   change<T>(action: () => T): T {
     this.begin()
     try {
@@ -127,6 +127,7 @@ export class MapCore implements EntryPublisher {
 
   /** Begins a change, which `end` ends whatever happens in between. @throws P2mError `ERR_BUSY` */
   begin(): void {
+    if (this.table.limit === 0) throw new P2mError('ERR_STATE', 'the map has been destroyed')
     this.control.lock()
   }
 

@@ -483,7 +483,7 @@ export class P2m {
   }
 
   /**
-   * Removes everything, reporting what is released, and gives the tables' frames back. The map is not usable after.
+   * Removes everything, reporting what is released, and gives the tables' frames back. Then it maps nothing, and cannot be changed.
    *
    * @throws P2mError `ERR_FOREIGN` while frames of others are mapped
    */
@@ -495,6 +495,7 @@ export class P2m {
     core.accessTree?.close()
     for (let i = this.stage2?.rootTables ?? 1; i > 0; i--) table.free(this.root + (i - 1) * PAGE_BYTES, table.levels)
     core.control.close()
+    table.end()
     this.memory.frames.free(this.ma / PAGE_BYTES)
   }
 }

@@ -42,8 +42,8 @@ export interface TableShape {
 export class RadixTable {
   readonly format: TableFormat
   readonly levels: number
-  /** Guest frames that it can map. */
-  readonly limit: number
+  /** Guest frames that it can map; 0 when it has ended. */
+  limit: number
   /** See {@link RadixTable.isWhole}. */
   wholeLo: number = 0
   wholeHi: number = 0
@@ -53,7 +53,7 @@ export class RadixTable {
   readonly #shared: boolean
   readonly #root: number
   readonly #roots: number
-  readonly #limitGpa: number
+  #limitGpa: number
   readonly #present: number
   readonly #leafBit: number
   readonly #leafFlip: number
@@ -73,6 +73,12 @@ export class RadixTable {
     this.#present = format.present
     this.#leafBit = format.leafBit
     this.#leafFlip = format.leafFlip
+  }
+
+  /** Its frames are others' from now on: nothing is found in them any more. */
+  end(): void {
+    this.limit = 0
+    this.#limitGpa = 0
   }
 
   // ---- descent ----

@@ -1,7 +1,7 @@
 /** RAM that a guest shares with others from one instant on. */
 import { FRAME_MONITORED, MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { beforeEach, expect, test } from 'vitest'
-import { FrameCounts, P2m, P2mEntry, P2mType } from '../src/index.ts'
+import { FrameCounts, P2m, P2mEntry, P2mError, P2mType } from '../src/index.ts'
 
 let memory: MachineMemory
 let counts: FrameCounts
@@ -43,6 +43,15 @@ test('whole leaves are shared, and written frames become each guest’s own', ()
   expect(counts.count(mapped(source, 601).mfn)).toBe(1)
   source.destroy()
   expect(memory.frames.freeFrames).toBeGreaterThan(free)
+  // Its tables are others' frames.
+  memory.fill(source.root, PAGE_BYTES, 0xff)
+  expect([source.translate(0), source.translateWrite(601 * PAGE_BYTES), mapped(source, 601).type]).toEqual([
+    -1,
+    -1,
+    P2mType.MMIO_DM,
+  ])
+  expect(() => source.populate(0, 1)).toThrow(P2mError)
+  expect(() => source.coalesce()).toThrow(P2mError)
 })
 
 test('frames that others hold, or that a processor watches, stay as they are', () => {

@@ -1,5 +1,6 @@
 import type { Domain, ForkedMemory, X86Domain } from '@retrap/hvm'
 import type { PcSnapshotState } from '../pc-snapshot.ts'
+import { OneByOne } from '../snapshot-rules.ts'
 
 /** Host time that the devices of a closed machine may take to bring their work to rest, in milliseconds. */
 const CLOSE_DEADLINE_MS = 10_000
@@ -9,6 +10,8 @@ export class ForkFamily {
   /** Machines that give their memory back just now. */
   readonly #ending = new Set<Promise<void>>()
   readonly #left = new WeakSet<Domain>()
+  /** Forks: each has its room before the next one asks for room. */
+  readonly forks: OneByOne = new OneByOne()
 
   /** A machine was closed: others may have its memory. @param free - gives back what is not the domain's */
   leave(domain: Domain, free: () => void): void {
@@ -17,6 +20,11 @@ export class ForkFamily {
     const freed = domain.free(CLOSE_DEADLINE_MS).then(free)
     const ended = freed.finally(() => this.#ending.delete(ended))
     this.#ending.add(ended)
+  }
+
+  /** Whether a machine was closed: its memory is others' already, or soon. */
+  hasLeft(domain: Domain): boolean {
+    return this.#left.has(domain)
   }
 
   /** Settles when all that was closed has given its memory back. */
@@ -33,6 +41,10 @@ export interface ForkOrigin {
   /** All of it but its RAM. */
   readonly state: PcSnapshotState
   readonly memory: ForkedMemory
+  /** The clone, as soon as it has memory. */
+  clone: X86Domain | undefined
+  /** Checks that there is room for it just now. @throws MachineError `ERR_FORK` */
+  checkRoom(): void
   /** Ends what the clone's media have of their own. */
   closeMedia(): void
 }

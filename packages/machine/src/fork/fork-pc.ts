@@ -1,7 +1,8 @@
 import { describeThrown } from '@retrap/device/host'
 import { type ForkedMemory, forkX86Domain, type WrittenFrames } from '@retrap/hvm'
-import { PAGE_BYTES } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
+import { checkOptionValues } from '../option-values.ts'
 import { SAVE_DEADLINE_MS } from '../machine-life.ts'
 import { cloneBytes } from '../memory-size.ts'
 import type { Pc } from '../pc.ts'
@@ -25,23 +26,29 @@ export interface ForkedPc {
   create(options: PcOptions, origin: ForkOrigin): Promise<Pc>
 }
 
-/** See `Pc.fork`. */
+/** See `Pc.fork`. @throws also MachineError `ERR_OPTION` for what is no option */
 export async function forkPc(source: ForkedPc, changes: PcForkOptions): Promise<Pc> {
-  const { options, family } = source
-  checkForkable(options, changes, source.isRecorded)
-  await family!.settled()
+  checkOptionValues({ ...source.options, ...changes })
+  checkForkable(source.options, changes, source.isRecorded)
+  const family = source.family!
+  return family.forks.do(() => forkInTurn(source, family, changes))
+}
+
+async function forkInTurn(source: ForkedPc, family: ForkFamily, changes: PcForkOptions): Promise<Pc> {
+  const { options } = source
+  await family.settled()
   const { domain } = source.parts()
-  const needed = cloneBytes(options)
-  const { frames, spareBytes } = domain.memory
-  const freeBytes = frames.freeFrames * PAGE_BYTES + spareBytes
-  if (freeBytes < needed)
-    throw new MachineError('ERR_FORK', `no room for a clone: ${freeBytes} bytes are free, expected ${needed}; ${ROOM}`)
+  const checkRoom = (): void => checkRoomFor(options, domain.memory)
+  checkRoom()
   const begun = await source.snapshots.fork((written) => begin(source.parts(), changes.deadlineMs, written))
   const { state, memory, media } = begun
+  const closeMedia = (): void => media.close()
+  const origin: ForkOrigin = { family, domain, state, memory, clone: undefined, checkRoom, closeMedia }
   try {
-    const origin: ForkOrigin = { family: family!, domain, state, memory, closeMedia: () => media.close() }
     return await source.create(cloneOptions(options, changes, media), origin)
   } catch (error) {
+    // What a machine has that could not be made is free again.
+    if (origin.clone !== undefined) family.leave(origin.clone, () => undefined)
     media.close()
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code !== 'ERR_NO_MEMORY' && code !== 'ERR_NO_SPACE') throw error
@@ -49,6 +56,14 @@ export async function forkPc(source: ForkedPc, changes: PcForkOptions): Promise<
   } finally {
     memory.close()
   }
+}
+
+/** @throws MachineError `ERR_FORK` */
+function checkRoomFor(options: PcOptions, { frames, spareBytes }: MachineMemory): void {
+  const needed = cloneBytes(options)
+  const freeBytes = frames.freeFrames * PAGE_BYTES + spareBytes
+  if (freeBytes < needed)
+    throw new MachineError('ERR_FORK', `no room for a clone: ${freeBytes} bytes are free, expected ${needed}; ${ROOM}`)
 }
 
 const ROOM = 'close other clones, or make the machine with more forks.clones or forks.writtenBytes'
