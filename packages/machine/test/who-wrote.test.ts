@@ -167,6 +167,20 @@ describe.each([true, false])('with JIT %s', (jit) => {
     expect(await debug.whoWrote(BigInt(UNTOUCHED), { length: 4096 })).toEqual({ by: 'nobody' })
   })
 
+  test('after a search the replay goes on with the models of its caller, which were in other machines meanwhile', async () => {
+    await replay.goto(replay.end)
+    const now = await debug.whoWrote(BigInt(NOW), { physical: true })
+    // Before the instruction that has the model write.
+    const before = (now as { instructions: number }).instructions
+    await replay.goto(before)
+    const found = await Promise.all([debug.whoWrote(BigInt(DATA)), debug.whoWrote(BigInt(TABLE))])
+    expect(found).toMatchObject([{ by: 'instruction' }, { by: 'instruction' }])
+    expect(replay.instructions).toBe(before)
+    expect(word(NOW)).toBe(0)
+    expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'debug-exit' })
+    expect([word(NOW), word(LATER)]).toEqual([0x0403_0201, 0x0403_0201])
+  })
+
   test('the search can be ended', async () => {
     await replay.goto(replay.end)
     const found = await debug.whoWrote(BigInt(DATA), { signal: AbortSignal.abort() })

@@ -205,7 +205,8 @@ export class ReplayDebugger {
 
   /**
    * Finds who wrote memory last before this place: an instruction, a device by DMA, or nobody since power-on. The machine
-   * stays where it is. `goto(instructions)` leads to before that instruction.
+   * stays where it is; with models of the caller (`devices`) it is made again there, as when going back.
+   * `goto(instructions)` leads to before that instruction.
    *
    * Of a page table's accessed and dirty bits, the instruction whose walk set them is the writer.
    *

@@ -7,19 +7,20 @@ import {
   type RecordingMark,
 } from '@retrap/recording'
 import type { GdbTarget } from '@retrap/gdb'
+import type { PhysicalRange } from '@retrap/hvm'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../machine-life.ts'
 import { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
-import { differenceOf } from '../snapshot-rules.ts'
+import { differenceOf, OneByOne } from '../snapshot-rules.ts'
 import { recordedMachine, type RunDescription } from './description.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { PcGate } from './pc-gate.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
-import type { Past, RebuiltPc } from './who-wrote.ts'
+import type { LastWriter, Past, RebuiltPc } from './who-wrote.ts'
 import { keepCheckpoint, readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** A recording, wherever it is. */
@@ -69,6 +70,8 @@ export class PcReplay {
   readonly #onMachine: (pc: Pc) => void
   readonly #store: Checkpoints
   readonly #checkpointMs: number | undefined
+  /** Searches: one at a time, as there is one of each model of the caller. */
+  readonly #searches = new OneByOne()
   #current: { readonly pc: Pc; readonly gate: ReplayGate; readonly taker: CheckpointTaker } | undefined
 
   private constructor(recording: Recording, options: PcOptions, given: ReplayPcOptions, store: Checkpoints) {
@@ -218,6 +221,39 @@ export class PcReplay {
     return replayGdbTarget(this, debug, options)
   }
 
+  async #whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter> {
+    const { findWriter } = await import('./who-wrote.ts')
+    const past = this.#past()
+    if ((this.#options.devices ?? []).length === 0) return findWriter(past, ranges, options)
+    let isElsewhere = false
+    const build = async (from?: StartingPoint): Promise<RebuiltPc> => {
+      // Where the search leaves the machine is at hand.
+      if (!isElsewhere) await this.#current!.taker.take()
+      isElsewhere = true
+      return this.#build(from)
+    }
+    try {
+      return await findWriter({ ...past, build }, ranges, options)
+    } finally {
+      // Models of the caller were in other machines meanwhile.
+      if (isElsewhere) await this.#makeAt(past.now)
+    }
+  }
+
+  /** Makes the machine as it is at an instant. */
+  async #makeAt({ instructions, round }: Instant): Promise<void> {
+    await this.#makeNear(instructions)
+    // A checkpoint may be of a later round.
+    if (this.#current!.gate.round > round && instructions > 0) await this.#makeNear(instructions - 1)
+    const { gate } = this.#current!
+    gate.limitRound = round
+    try {
+      await this.#goOn(instructions, {})
+    } finally {
+      gate.limitRound = 0
+    }
+  }
+
   #past(): Past {
     const { pc, gate } = this.#current!
     return {
@@ -246,10 +282,7 @@ export class PcReplay {
       keep: async () => void (await this.#current!.taker.take()),
       makeNear: (instruction) => this.#makeNear(instruction),
       goOn: (instruction, options) => this.#goOn(instruction, options),
-      whoWrote: async (ranges, options) => {
-        const { findWriter } = await import('./who-wrote.ts')
-        return findWriter(this.#past(), ranges, options)
-      },
+      whoWrote: (ranges, options) => this.#searches.do(() => this.#whoWrote(ranges, options)),
     })
   }
 
