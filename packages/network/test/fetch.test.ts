@@ -179,6 +179,43 @@ describe('the outside by fetch', () => {
     expect([signal?.aborted, client.isConnected, client.end, client.text]).toEqual([true, false, null, ''])
   })
 
+  describe('what requests hold together', () => {
+    const never: FetchSocketsOptions = { fetch: () => new Promise<FetchedResponse>(() => {}) }
+    const half = latin1(`POST / HTTP/1.1\r\nContent-Length: ${16 << 20}\r\n\r\n${'x'.repeat(15 << 20)}`)
+    const whole = latin1(`POST / HTTP/1.1\r\nContent-Length: ${16 << 20}\r\n\r\n${'x'.repeat(16 << 20)}`)
+    const send = (sockets: ReturnType<typeof fetchSockets>, bytes: Uint8Array) => {
+      const client = new Client()
+      const socket = sockets.connectTcp({ address: '127.0.0.1', port }, client)
+      socket.write(bytes)
+      return { client, socket }
+    }
+
+    test('is given back by requests that the guest cuts off', () => {
+      const sockets = fetchSockets(never)
+      for (let i = 0; i < 8; i++) {
+        const { client, socket } = send(sockets, half)
+        expect(client.text).toBe('')
+        socket.end()
+      }
+    })
+
+    test('counts bodies that the server has not taken yet', () => {
+      const sockets = fetchSockets(never)
+      const sent = Array.from({ length: 5 }, () => send(sockets, whole))
+      expect(sent.map(({ client }) => client.text.slice(9, 12))).toEqual(['', '', '', '', '503'])
+      for (const { socket } of sent.slice(0, 1)) socket.abort()
+      expect(send(sockets, whole).client.text).toBe('')
+    })
+  })
+
+  test('fields of an answer keep their bytes', async () => {
+    const { text } = await ask('GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n', {
+      fetch: async () => new Response('', { statusText: 'Tr\u00e8s bien', headers: { 'x-own': 'caf\u00e9' } }),
+    })
+    expect(text).toMatch(/^HTTP\/1\.1 200 Tr\u00e8s bien\r\n/)
+    expect(text).toContain('\r\nx-own: caf\u00e9\r\n')
+  })
+
   test("a guest's own TLS is refused, and reported with the name that it has asked for", async () => {
     const refused: RefusedConnection[] = []
     const sockets = fetchSockets({ onRefused: (one) => refused.push(one) })

@@ -41,10 +41,13 @@ export interface FetchedResponse {
 /** Makes a request, as `fetch` does. */
 export type FetchFunction = (url: string, request: FetchRequest) => Promise<FetchedResponse>
 
+/** What an answer depends on. */
+type Answered = Pick<HttpRequest, 'method' | 'isHttp11'>
+
 /** What the connections of a network share. */
 export interface FetchWorld {
   readonly fetch: FetchFunction
-  /** Bytes that requests hold which are not complete. */
+  /** Bytes of requests that are not complete, and of bodies that no server has taken yet. */
   heldBytes: number
   refused(to: SocketAddress, reason: 'tls' | 'not-http'): void
   /** Where a request goes, by the field `Host`; null: nobody knows. */
@@ -74,6 +77,9 @@ const BODYLESS: readonly number[] = [204, 304]
 const FORBIDDEN: readonly string[] = ['CONNECT', 'TRACE', 'TRACK']
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
+/** Heads are bytes: `fetch` shows each as the character of the same number. Source: WHATWG, Infra, "isomorphic decode". */
+const encodeHead = (lines: readonly string[]): Uint8Array =>
+  Uint8Array.from(`${lines.join('\r\n')}\r\n\r\n`, (character) => character.charCodeAt(0))
 
 /** A guest's connection, of one request and its answer. */
 export class FetchConnection implements TcpSocket {
@@ -104,14 +110,17 @@ export class FetchConnection implements TcpSocket {
     if (this.#over || this.#answers) return true
     const parser = this.#parser
     parser.push(bytes)
-    this.#hold(parser.request === null && parser.fault === null ? parser.heldBytes : 0)
+    this.#hold(parser.fault === null ? (parser.request?.body.length ?? parser.heldBytes) : 0)
     if (parser.expectsContinue && parser.fault === null) {
       parser.expectsContinue = false
       this.#client.data(encode('HTTP/1.1 100 Continue\r\n\r\n'))
     }
+    const { request } = parser
+    // Its body is the browser's from now on, until the server has it.
+    parser.request = null
     if (parser.fault !== null) this.#refuse(parser.fault)
-    else if (parser.request !== null) void this.#perform(parser.request)
     else if (this.#world.heldBytes > MOST_HELD_BYTES) this.#fail(503, 'Too many requests are under way.')
+    else if (request !== null) this.#perform(request)
     return true
   }
 
@@ -165,12 +174,12 @@ export class FetchConnection implements TcpSocket {
       `Content-Length: ${body.length}`,
       'Connection: close',
     ]
-    this.#client.data(encode(`${head.join('\r\n')}\r\n\r\n`))
+    this.#client.data(encodeHead(head))
     this.#client.data(body)
     this.#end()
   }
 
-  async #perform(request: HttpRequest): Promise<void> {
+  #perform(request: HttpRequest): void {
     this.#answers = true
     const { method, fields, target } = request
     const origin = this.#world.originOf(this.#to, fields.get('host'))
@@ -182,9 +191,16 @@ export class FetchConnection implements TcpSocket {
     if (origin === null) return this.#fail(502, 'The name of this address is not known any more: look it up again.')
     // A proxy's request has a whole address.
     const url = /^https?:\/\//i.test(target) ? target : origin + (target.startsWith('/') ? target : `/${target}`)
+    const { isHttp11 } = request
+    void this.#pass(url, this.#fetch(url, request), { method, isHttp11 })
+  }
+
+  /** Takes the answer. The request's body is not held meanwhile. */
+  async #pass(url: string, fetched: Promise<FetchedResponse>, request: Answered): Promise<void> {
     let response: FetchedResponse
     try {
-      response = await this.#fetch(url, request)
+      response = await fetched
+      this.#hold(0)
     } catch (error) {
       if (this.#over) return
       const why = error instanceof Error ? error.message : String(error)
@@ -196,7 +212,7 @@ export class FetchConnection implements TcpSocket {
     await this.#answer(response, request)
   }
 
-  #fetch(url: string, { method, fields, body }: HttpRequest): Promise<FetchedResponse> {
+  async #fetch(url: string, { method, fields, body }: HttpRequest): Promise<FetchedResponse> {
     const headers = [...fields].filter(([name]) => SENT.has(name) || name.startsWith('x-'))
     // A part of a file that has changed meanwhile must not be taken for one of the old file.
     const sent = fields.has('if-range') ? headers.filter(([name]) => name !== 'range') : headers
@@ -213,7 +229,7 @@ export class FetchConnection implements TcpSocket {
     })
   }
 
-  async #answer(response: FetchedResponse, { method, isHttp11 }: HttpRequest): Promise<void> {
+  async #answer(response: FetchedResponse, { method, isHttp11 }: Answered): Promise<void> {
     const { status, statusText, headers, body } = response
     const hasBody = method !== 'HEAD' && !BODYLESS.includes(status)
     const inChunks = hasBody && isHttp11
@@ -228,7 +244,7 @@ export class FetchConnection implements TcpSocket {
       'Connection: close',
     ]
     if (this.#over) return
-    this.#client.data(encode(`${head.join('\r\n')}\r\n\r\n`))
+    this.#client.data(encodeHead(head))
     try {
       if (hasBody && body !== null) await this.#stream(body, inChunks)
     } catch {
@@ -261,6 +277,7 @@ export class FetchConnection implements TcpSocket {
   #end(): void {
     if (this.#ended || this.#over) return
     this.#ended = true
+    this.#hold(0)
     this.#client.ended()
     this.#closeIfOver()
   }
