@@ -153,12 +153,11 @@ export function machineOptions(settings: Settings): MachineOptions {
   }
 }
 
-/** Settings as the end of an address that can be shared. Files are not part of it. */
+/** Settings as the end of an address that can be shared. Files, and whether disks are kept, are not part of it. */
 export function toHash(settings: Settings): string {
   const found = new URLSearchParams()
   for (const key of ['memory', 'cpus', 'board', 'vga', 'commandLine', 'network'] as const)
     if (settings[key] !== DEFAULTS[key]) found.set(key, settings[key])
-  if (settings.keep) found.set('keep', 'yes')
   if (settings.network === 'relay' && settings.relay !== '') found.set('relay', settings.relay)
   for (const { role, source } of settings.images) if (typeof source === 'string') found.append(role, source)
   return found.size === 0 ? '' : `#${found}`
@@ -179,7 +178,8 @@ export function fromHash(hash: string): Settings {
     commandLine: given.get('commandLine') ?? DEFAULTS.commandLine,
     network: Object.hasOwn(NETWORK_NAMES, network) ? (network as NetworkKind) : DEFAULTS.network,
     relay: given.get('relay') ?? DEFAULTS.relay,
-    keep: given.get('keep') === 'yes',
+    // A link of somebody else's would have his guest read what the user's guests have written.
+    keep: false,
     images: ROLES.flatMap((role) => given.getAll(role).map((source) => ({ role, source }))),
   }
 }

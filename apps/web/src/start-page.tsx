@@ -27,15 +27,22 @@ const EMBEDDED: Chosen = {
   options: { firmware: 'guest.bin', memoryBytes: 32 << 20, vga: 'none' },
 }
 
+/** What a page that is loaded again knows beside its address. A link has none of it. */
+interface PageState {
+  readonly keep: boolean
+}
+
+const keepsHere = (): boolean => (history.state as PageState | null)?.keep === true
+
 /** Where a machine is chosen. */
 export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
-  const [settings, setSettings] = useState(() => fromHash(location.hash))
+  const [settings, setSettings] = useState(() => ({ ...fromHash(location.hash), keep: keepsHere() }))
   const [error, setError] = useState('')
   const change = (part: Partial<Settings>): void => {
     const next = { ...settings, ...part }
     setSettings(next)
     // The address of this page is that of the machine.
-    history.replaceState(null, '', toHash(next) || location.pathname)
+    history.replaceState({ keep: next.keep } satisfies PageState, '', toHash(next) || location.pathname)
   }
   useEffect(() => void prepareWorker(), [])
   const problem = problemOf(settings)

@@ -63,7 +63,9 @@ describe('settings', () => {
       images: [{ role: 'kernel', source: 'https://example.org/a b' }],
     }
     const hash = toHash({ ...settings, images: [...settings.images, { role: 'disk', source: new File([], 'x') }] })
-    expect(fromHash(hash)).toEqual(settings)
+    // Whether disks are kept is the user's to say, and not a link's.
+    expect(fromHash(hash)).toEqual({ ...settings, keep: false })
+    expect(fromHash(`${hash}&keep=yes`).keep).toBe(false)
     expect(toHash(DEFAULTS)).toBe('')
     expect(fromHash('')).toEqual(DEFAULTS)
   })

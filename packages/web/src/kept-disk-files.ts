@@ -9,6 +9,21 @@ export interface KeptSource {
   readonly tag: string | null
 }
 
+/** A source without the query of its address. */
+export const placeOf = (name: string): string => (isAddress(name) ? name.replace(/[?#].*$/, '') : name)
+/** A file's name has no slashes. */
+const isAddress = (name: string): boolean => /^[a-z][a-z\d+.-]*:\/\//i.test(name)
+
+/**
+ * Whether two sources have the same content, as far as their servers, or their files, say. Another address is never the same:
+ * whoever runs its server sends what tags it likes, and its guest would read what was written to this one.
+ */
+export function isSameSource(a: KeptSource, b: KeptSource): boolean {
+  if (a.bytes !== b.bytes) return false
+  if ((isAddress(a.name) || isAddress(b.name)) && placeOf(a.name) !== placeOf(b.name)) return false
+  return a.tag === null || b.tag === null ? a.name === b.name : a.tag === b.tag
+}
+
 /** What is known of a kept disk beside its image. */
 export interface AboutKept {
   readonly version: 1

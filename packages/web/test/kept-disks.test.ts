@@ -11,6 +11,8 @@ import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
 if (noBrowser !== undefined) console.warn(`SKIPPED: kept disks in pages: ${noBrowser}`)
 
 const DISK_BYTES = 8 << 20
+/** More than a qcow2 image has room for. */
+const HUGE_BYTES = 2 ** 52
 const DISK = new Uint8Array(DISK_BYTES).fill(0x41)
 
 /** What expressions of these tests keep in their page. */
@@ -30,9 +32,11 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
     server = await pages.serve({
       headers: { 'content-security-policy': POLICY },
       answer: (request, response) => {
-        if (request.url !== '/disk.img') return false
+        const [, name] = /^\/(disk|huge)\.img(\?.*)?$/.exec(request.url ?? '') ?? []
+        if (name === undefined) return false
         const [, first, last] = /bytes=(\d+)-(\d+)/.exec(String(request.headers.range)) ?? []
-        response.writeHead(206, { 'content-range': `bytes ${first}-${last}/${DISK_BYTES}`, etag: tag })
+        const bytes = name === 'huge' ? HUGE_BYTES : DISK_BYTES
+        response.writeHead(206, { 'content-range': `bytes ${first}-${last}/${bytes}`, etag: tag })
         response.end(DISK.subarray(Number(first), Number(last) + 1))
         return true
       },
@@ -42,12 +46,12 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
   afterEach(() => pages.closePages())
 
   /** Makes a machine in a page. @returns why there is none; null: it runs */
-  const start = (page: Page, keep: string, snapshot?: string): Promise<string | null> =>
+  const start = (page: Page, keep: string, snapshot?: string, source = '/disk.img'): Promise<string | null> =>
     page.evaluate(
-      async (name, from) => {
+      async (name, from, image) => {
         const { createMachine } = globalThis as unknown as PageGlobals
         const options = { firmware: '/disk.bin', vga: 'none', memoryBytes: 16 << 20 } as const
-        const drives = [{ source: '/disk.img', keep: name }]
+        const drives = [{ source: image, keep: name }]
         const machine = await createMachine({ ...options, drives, ...(from !== null && { snapshot: from }) }).catch(
           (error: Error) => error,
         )
@@ -60,6 +64,7 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
       },
       keep,
       snapshot ?? null,
+      source,
     )
   /** Has the guest do something. @returns what it says */
   const ask = (page: Page, text: string): Promise<string> =>
@@ -128,6 +133,15 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
     tag = '"one"'
     expect(await start(page, 'over')).toBeNull()
     expect(await ask(page, '0')).toBe('B')
+  })
+
+  test('may have an address with a long signature; one that cannot be made leaves nothing', async () => {
+    const page = await pages.open(server)
+    expect(await start(page, 'long', undefined, `/disk.img?${'s'.repeat(1500)}`)).toBeNull()
+    expect(await start(page, 'huge', undefined, '/huge.img')).toContain('too many for clusters')
+    const names = (await listed(page)).map((text) => text.split(' ')[0])
+    expect(names).toContain('long')
+    expect(names).not.toContain('huge')
   })
 
   test('goes out as a qcow2 image, and comes in again by another name', async () => {

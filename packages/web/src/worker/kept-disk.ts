@@ -1,11 +1,23 @@
 import { type BlockImage, createQcow2, isQcow2, OpfsStorage, Qcow2Image, type SyncAccessHandle } from '@retrap/block'
-import { imageFile, isTaken, keptFolder, type KeptSource, readAbout, writeAbout } from '../kept-disk-files.ts'
+import {
+  imageFile,
+  isSameSource,
+  isTaken,
+  keptFolder,
+  type KeptSource,
+  placeOf,
+  readAbout,
+  removeKept,
+  writeAbout,
+} from '../kept-disk-files.ts'
 import { reasonOf } from './sources.ts'
 
 /** What was written is made durable after so long, even where the guest asks for nothing: a tab may close at any time. */
 const FLUSH_MS = 250
 /** Magic number and version of a qcow2 image. */
 const HEAD_BYTES = 8
+/** Source: QEMU, docs/interop/qcow2.txt, "Header", `backing_file_size`. */
+const MOST_BACKING_BYTES = 1023
 
 type Properties = BlockImage['properties']
 
@@ -79,9 +91,11 @@ export class KeptDiskImage implements BlockImage {
 const describe = ({ name, bytes, tag }: KeptSource): string =>
   `${name} (${bytes} bytes${tag === null ? '' : `, ${tag}`})`
 
-/** Whether two sources have the same content, as far as their servers, or their files, say. */
-const isSame = (a: KeptSource, b: KeptSource): boolean =>
-  a.bytes === b.bytes && (a.tag === null || b.tag === null ? a.name === b.name : a.tag === b.tag)
+/** What the qcow2 image calls the image below: no query, which may be a signature, and no more than has room. */
+const backingName = ({ name }: KeptSource): string => {
+  const place = placeOf(name)
+  return new TextEncoder().encode(place).length <= MOST_BACKING_BYTES && place !== '' ? place : 'image'
+}
 
 /**
  * Opens a kept disk over its image; the first time makes it.
@@ -97,17 +111,20 @@ export async function openKeptDisk(
 ): Promise<KeptDiskImage> {
   const folder = await keptFolder()
   const storage = await openStorage(await imageFile(folder, name, { create: true }), name)
+  let isUnmade = false
   try {
     const head = new Uint8Array(Math.min(HEAD_BYTES, storage.bytes))
     await storage.read(0, head)
     if (!isQcow2(head)) {
+      isUnmade = true
       // An image is there only once it is known what it lies over.
       await writeAbout(folder, name, { version: 1, source })
       const { bytes } = base.properties
-      await createQcow2(storage, { bytes, backing: { name: source.name, format: 'raw' } })
+      await createQcow2(storage, { bytes, backing: { name: backingName(source), format: 'raw' } })
+      isUnmade = false
     }
     const over = (await readAbout(folder, name))?.source ?? null
-    if (over !== null && !isSame(over, source))
+    if (over !== null && !isSameSource(over, source))
       throw new Error(
         `the kept disk '${name}' has what was written to ${describe(over)}, and not to ${describe(source)}: ` +
           'keep this one by another name, or delete that one',
@@ -119,6 +136,8 @@ export async function openKeptDisk(
     )
   } catch (error) {
     await storage.close()
+    // Nothing is kept by this name.
+    if (isUnmade) await removeKept(folder, name).catch(() => {})
     throw error
   }
 }
