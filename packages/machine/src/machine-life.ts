@@ -44,10 +44,15 @@ export interface PcSaveOptions {
   readonly forRestore?: boolean | undefined
 }
 
-/** Limits of `pc.restore`. */
+/** How `pc.restore` puts a machine back. */
 export interface PcRestoreOptions {
   /** Host time that devices may take to bring their work to rest, in milliseconds; default 10 seconds. */
   readonly deadlineMs?: number | undefined
+  /**
+   * Called when all that devices had under way has ended, and before any of them goes on: the time to bring media back. A
+   * write that was under way before would be on a disk that is brought back earlier. Where it throws, the machine is closed.
+   */
+  readonly atRest?: (() => void) | undefined
 }
 
 /** A disk may take seconds. */

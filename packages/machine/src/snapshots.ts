@@ -7,7 +7,7 @@ import {
   type WrittenSince,
   type X86DomainRestoring,
 } from '@retrap/hvm'
-import type { MachineLife, PcSaveOptions } from './machine-life.ts'
+import type { MachineLife, PcRestoreOptions, PcSaveOptions } from './machine-life.ts'
 import { SAVE_DEADLINE_MS } from './machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import { finishRestoring, putBackPc, restoreForkedPc, restorePc, savePc, type SnapshotParts } from './snapshot.ts'
@@ -80,7 +80,10 @@ export class Snapshots {
   }
 
   /** See `Pc.restore`. */
-  restore(snapshot: PcSnapshotSource, deadlineMs: number = SAVE_DEADLINE_MS): Promise<void> {
+  restore(
+    snapshot: PcSnapshotSource,
+    { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
+  ): Promise<void> {
     const done = this.#inTurn.do(() =>
       this.#host.life.restart(async () => {
         const parts = this.#host.parts()
@@ -97,6 +100,7 @@ export class Snapshots {
             written: () => known?.now(),
             accepted: () => {
               isBegun = true
+              atRest?.()
             },
             returned: () => {
               const since = this.#written?.returnedTo(known)

@@ -36,10 +36,10 @@ describe('the disks of a snapshot', () => {
     const bytes = await fileOf({ one: await written(BYTES, 1) })
     const [one, two] = [await written(BYTES, 5), await written(BYTES, 6)]
     const snapshot = await openFrom({ drives: null }, { bytes }, listener)
-    snapshot.restoreDisks([
+    snapshot.checkDisks([
       ['one', one],
       ['two', two],
-    ])
+    ])()
     expect([await firstByte(one), await firstByte(two)]).toEqual([1, 0])
   })
 
@@ -47,12 +47,12 @@ describe('the disks of a snapshot', () => {
     const bytes = await fileOf({ one: await written(BYTES, 1), two: await written(2 * BYTES, 2) })
     const [one, two] = [await written(BYTES, 5), await written(BYTES, 6)]
     const snapshot = await openFrom({ drives: null }, { bytes }, listener)
-    const restore = (): void =>
-      snapshot.restoreDisks([
+    const check = (): unknown =>
+      snapshot.checkDisks([
         ['one', one],
         ['two', two],
       ])
-    expect(restore).toThrow(`snapshot: two: writes to a disk of ${2 * BYTES} bytes: expected ${BYTES}`)
+    expect(check).toThrow(`snapshot: two: writes to a disk of ${2 * BYTES} bytes: expected ${BYTES}`)
     expect([await firstByte(one), await firstByte(two)]).toEqual([5, 6])
   })
 

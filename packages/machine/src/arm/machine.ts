@@ -358,8 +358,8 @@ export class ArmMachine {
   }
 
   /** As `Pc.restore`; all of its RAM is brought back before it goes on. @throws MachineError as that */
-  async restore(snapshot: ArmSnapshot | ArmSnapshotSource, { deadlineMs }: PcRestoreOptions = {}): Promise<void> {
-    await (await this.#loadSnapshots()).restore(snapshot, deadlineMs)
+  async restore(snapshot: ArmSnapshot | ArmSnapshotSource, options: PcRestoreOptions = {}): Promise<void> {
+    await (await this.#loadSnapshots()).restore(snapshot, options)
   }
 
   async #loadSnapshots(): Promise<ArmSnapshots> {

@@ -2,7 +2,7 @@ import { closePages } from '@retrap/hvm'
 import { type ArmDomain, beginSavingArmDomain, putBackArmDomain, restoreArmDomain } from '@retrap/hvm/arm'
 import type { PcDrive } from '../drives.ts'
 import { hostClock, type RandomSource } from '../host.ts'
-import { type MachineLife, type PcSaveOptions, SAVE_DEADLINE_MS } from '../machine-life.ts'
+import { type MachineLife, type PcRestoreOptions, type PcSaveOptions, SAVE_DEADLINE_MS } from '../machine-life.ts'
 import { copiedPages, explaining, isNoError, lacksCode, OneByOne, requireSameMachine } from '../snapshot-rules.ts'
 import type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot-types.ts'
 
@@ -86,7 +86,10 @@ export class ArmSnapshots {
   }
 
   /** See `ArmMachine.restore`. */
-  restore({ state, pages }: ArmSnapshotSource, deadlineMs: number = SAVE_DEADLINE_MS): Promise<void> {
+  restore(
+    { state, pages }: ArmSnapshotSource,
+    { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
+  ): Promise<void> {
     const done = this.#inTurn.do(() =>
       this.#life.restart(async () => {
         const parts = this.#parts()
@@ -97,6 +100,7 @@ export class ArmSnapshots {
           await explaining('the snapshot does not fit this machine', isNoError, () =>
             putBackArmDomain(domain, { state: state.domain, pages }, deadlineMs, () => {
               isBegun = true
+              atRest?.()
             }),
           )
         } catch (error) {

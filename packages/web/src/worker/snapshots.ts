@@ -35,8 +35,8 @@ export interface ReadSnapshot extends PcSnapshotSource {
   /** The options of the saved machine, as far as it says. */
   readonly options: SavedOptions
   readonly console: Uint8Array | null
-  /** Puts back what was written to disks. @throws WebError `ERR_SOURCE` */
-  restoreDisks(media: readonly NamedMedium[]): void
+  /** Looks whether it is of these disks. @returns puts back what was written to them. @throws WebError `ERR_SOURCE` */
+  checkDisks(media: readonly NamedMedium[]): () => void
 }
 
 /** Of a disk that nobody has written to. */
@@ -102,7 +102,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
         ...savedOptions(page ?? {}),
       },
       console: console instanceof Uint8Array ? console : null,
-      restoreDisks: (media) => restoreDisks(media, writes ?? {}),
+      checkDisks: (media) => checkDisks(media, writes ?? {}),
     }
   } catch (error) {
     throw new WebError('ERR_SOURCE', `snapshot: ${reasonOf(error)}`, { cause: error })
@@ -121,7 +121,7 @@ export function checkMachine(
     throw new WebError('ERR_MACHINE', `snapshot: it is of a machine with ${found}; this one has ${own}`)
 }
 
-function restoreDisks(media: readonly NamedMedium[], writes: Readonly<Record<string, OverlayState>>): void {
+function checkDisks(media: readonly NamedMedium[], writes: Readonly<Record<string, OverlayState>>): () => void {
   const lost = Object.keys(writes).find((id) => !media.some(([name]) => name === id))
   if (lost !== undefined)
     throw new WebError('ERR_SOURCE', `snapshot: it has writes to a disk '${lost}', which this machine has not`)
@@ -138,7 +138,14 @@ function restoreDisks(media: readonly NamedMedium[], writes: Readonly<Record<str
       throw new WebError('ERR_SOURCE', `snapshot: ${id}: ${reasonOf(error)}`, { cause: error })
     }
   }
-  for (const { medium, state } of states) medium.restore(state)
+  return () => {
+    for (const { medium, state } of states) medium.restore(state)
+  }
+}
+
+/** Waits for what a machine that is closed has under way at its disks: it would be on disks that are put back. */
+export async function settleDisks(media: readonly NamedMedium[]): Promise<void> {
+  await Promise.all(media.map(async ([, medium]) => medium instanceof Overlay && medium.idle()))
 }
 
 /** Copies what the guest has written to its disks, while no request is under way. */

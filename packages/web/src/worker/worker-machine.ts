@@ -173,7 +173,11 @@ export class WorkerMachine {
         ...this.#images,
         ...(await readImages(this.#options, (name) => this.#images[name] === undefined, this.#listener)),
       }
-    snapshot?.restoreDisks(this.#media())
+    if (snapshot !== null) {
+      const { settleDisks } = await loadSnapshots()
+      await settleDisks(this.#media())
+      snapshot.checkDisks(this.#media())()
+    }
     this.#pc =
       this.#options.board === 'virt'
         ? await (await loadArm()).createArmBoard(this.#pcOptions())
@@ -186,10 +190,10 @@ export class WorkerMachine {
   /** Puts the machine back in its own memory; one that is off, or was stepped through, is made anew. */
   async #goBack(snapshot: Snapshotting.ReadSnapshot): Promise<void> {
     if (this.#pc === null || this.#debugger !== null || this.#anew) return this.#make(snapshot)
+    const atRest = snapshot.checkDisks(this.#media())
     // Snapshots have none of the page's devices.
     this.#attached?.close()
-    snapshot.restoreDisks(this.#media())
-    await this.#x86().restore(snapshot)
+    await this.#x86().restore(snapshot, { atRest })
     this.#showConsole(snapshot)
   }
 
