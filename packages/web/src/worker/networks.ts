@@ -90,20 +90,21 @@ async function openNetwork(options: SentNetwork, listener: Warn): Promise<Networ
     case 'tabs':
       return new ChannelNetwork(new BroadcastChannel(CHANNEL_PREFIX + options.name))
     case 'relay':
-      return new WebSocketNetwork(relaySockets(options.url, listener))
+      return openRelay(options.url, listener)
     case 'fetch':
       return UserNetwork.open({ sockets: fetchSockets({ onRefused: refusals(listener) }) })
   }
 }
 
-/** Makes connections to a relay. The page hears when there is none, once until there is one again. */
-function relaySockets(url: string, listener: Warn): () => WebSocket {
+/** Connects with a relay. The page hears when there is no connection, once until there is one again. */
+function openRelay(url: string, listener: Warn): Network {
   let isTold = false
+  let isClosed = false
   const tell = (what: string): void => {
-    if (!isTold) listener.warning(`network: ${what} the relay at ${url}; it is tried again every 2 s`)
+    if (!isTold && !isClosed) listener.warning(`network: ${what} the relay at ${url}; it is tried again every 2 s`)
     isTold = true
   }
-  return () => {
+  const network = new WebSocketNetwork(() => {
     const socket = new WebSocket(url)
     let wasOpen = false
     socket.addEventListener('open', () => {
@@ -112,7 +113,14 @@ function relaySockets(url: string, listener: Warn): () => WebSocket {
     })
     socket.addEventListener('close', () => tell(wasOpen ? 'the connection is lost to' : 'there is no connection to'))
     return socket
+  })
+  const leave = network.close.bind(network)
+  network.close = () => {
+    // The cable is plugged in elsewhere: this connection is not missed.
+    isClosed = true
+    leave()
   }
+  return network
 }
 
 function refusals(listener: Warn): (refused: RefusedConnection) => void {
