@@ -89,6 +89,38 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
     await expect.poll(terminal, PATIENT).toContain('\nfurther')
   })
 
+  test('a device that says too much is taken out, and the page and the guest go on', async () => {
+    await write(device("  read(): number {\n    for (;;) console.log('x')\n  },"))
+    await click('Attach')
+    await expect.poll(panel, PATIENT).toContain('Attached: mine.')
+    await shell('memory fed91000')
+    await expect.poll(panel, PATIENT).toContain('things a second, and was taken out')
+    expect(await panel()).not.toContain('Attached')
+    await shell('echo quiet now')
+    await expect.poll(terminal, PATIENT).toContain('\nquiet now')
+  })
+
+  test('the document runs nothing where it is framed with the origin of the site', async () => {
+    const answer = await page.evaluate(async () => {
+      const frame = document.createElement('iframe')
+      frame.src = 'playground.html'
+      const loaded = new Promise((resolve) => frame.addEventListener('load', resolve))
+      document.body.append(frame)
+      await loaded
+      const [one, other] = [new MessageChannel(), new MessageChannel()]
+      const ran = new Promise((resolve) => {
+        one.port1.onmessage = ({ data }) => resolve(data)
+      })
+      const program = "onmessage = ({ ports }) => ports[0].postMessage('ran with ' + origin)"
+      frame.contentWindow!.postMessage(program, '*', [one.port2, other.port2])
+      const late = new Promise((resolve) => setTimeout(() => resolve('nothing'), 1000))
+      const first = await Promise.race([ran, late])
+      frame.remove()
+      return first
+    })
+    expect(answer).toBe('nothing')
+  })
+
   test("neither the page's storage nor its document is within the device's reach", async () => {
     await page.evaluate(() => localStorage.setItem('secret', 'of the page'))
     await write(
@@ -138,6 +170,15 @@ test('types are taken out, and lines stay where they are', () => {
 test('what the sandbox says is taken for what it is', () => {
   expect(readReport({ kind: 'log', text: 'x' })).toEqual({ kind: 'log', text: 'x' })
   expect(readReport({ kind: 'error', message: 'x', line: 'y' })).toEqual({ kind: 'error', message: 'x', line: null })
+  const long = 'x'.repeat(1_000_000)
+  expect(readReport({ kind: 'log', text: long })).toEqual({ kind: 'log', text: long.slice(0, 2000) })
+  // Each level has the one below it twice: as text it would be without end.
+  let nested: unknown = []
+  for (let i = 0; i < 60; i++) nested = [nested, nested]
+  expect(readReport({ kind: 'attached', names: ['a', nested, long] })).toEqual({
+    kind: 'attached',
+    names: ['a', long.slice(0, 2000)],
+  })
   for (const nonsense of [null, 1, 'log', {}, { kind: 'log' }, { kind: 'error' }, { kind: 'attached' }])
     expect(readReport(nonsense)).toBe(null)
 })

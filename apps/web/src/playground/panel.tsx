@@ -7,6 +7,8 @@ import type { Report } from './report.ts'
 import { Sandbox } from './sandbox.ts'
 
 const MOST_LINES = 200
+/** How long a line of the log may wait for others. */
+const LOG_MS = 50
 
 /** An editor for devices, and what they say. */
 export function PlaygroundPanel({ machine }: { machine: Machine }) {
@@ -16,10 +18,22 @@ export function PlaygroundPanel({ machine }: { machine: Machine }) {
   const [wrong, setWrong] = useState<{ readonly message: string; readonly line: number | null } | null>(null)
   const [isBusy, setBusy] = useState(false)
   const sandbox = useMemo(() => {
+    const lines: string[] = []
+    let timer: ReturnType<typeof setTimeout> | null = null
+    // A device that says much is shown now and then.
+    const show = (): void => {
+      timer = null
+      const more = lines.splice(0)
+      setLog((before) => [...before, ...more].slice(-MOST_LINES))
+    }
     const told = (report: Report): void => {
       if (report.kind === 'attached') setNames(report.names)
       else if (report.kind === 'error') setWrong(report)
-      else setLog((before) => [...before, report.text].slice(-MOST_LINES))
+      else {
+        lines.push(report.text)
+        if (lines.length > 2 * MOST_LINES) lines.splice(0, MOST_LINES)
+        timer ??= setTimeout(show, LOG_MS)
+      }
     }
     return new Sandbox(machine, told)
   }, [machine])

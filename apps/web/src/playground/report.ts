@@ -5,13 +5,21 @@ export type Report =
   /** `line` counts from 1. */
   | { readonly kind: 'error'; readonly message: string; readonly line: number | null }
 
+/** More is cut off. */
+const MOST_CHARACTERS = 2000
+const MOST_NAMES = 50
+
+const cut = (text: string): string => text.slice(0, MOST_CHARACTERS)
+const isText = (value: unknown): value is string => typeof value === 'string'
+
 /** A report, as far as it is one. */
 export function readReport(data: unknown): Report | null {
   if (typeof data !== 'object' || data === null) return null
   const { kind, names, text, message, line } = data as Partial<Record<string, unknown>>
-  if (kind === 'attached' && Array.isArray(names)) return { kind, names: names.map(String) }
-  if (kind === 'log' && typeof text === 'string') return { kind, text }
-  if (kind === 'error' && typeof message === 'string')
-    return { kind, message, line: typeof line === 'number' ? line : null }
+  if (kind === 'attached' && Array.isArray(names))
+    return { kind, names: names.slice(0, MOST_NAMES).filter(isText).map(cut) }
+  if (kind === 'log' && isText(text)) return { kind, text: cut(text) }
+  if (kind === 'error' && isText(message))
+    return { kind, message: cut(message), line: typeof line === 'number' ? line : null }
   return null
 }

@@ -4,6 +4,8 @@ import { readReport, type Report } from './report.ts'
 
 /** Names the playground's devices in the machine. */
 const SERVER = 'playground'
+/** Reports of a second, above which the devices are taken out: the page would have no time for anything else. */
+const MOST_REPORTS = 10_000
 
 /** A document without the page's origin, in whose Worker the user's devices run. */
 export class Sandbox {
@@ -11,6 +13,9 @@ export class Sandbox {
   readonly #told: (report: Report) => void
   #frame: HTMLIFrameElement | null = null
   #reports: MessagePort | null = null
+  /** Reports since a time in milliseconds. */
+  #count = 0
+  #since = 0
 
   constructor(machine: Machine, told: (report: Report) => void) {
     this.#machine = machine
@@ -56,10 +61,26 @@ export class Sandbox {
   #onError: (event: MessageEvent) => void = () => {}
 
   #report(data: unknown, failed: (error: Error) => void): void {
+    if (this.#isFlood()) {
+      const message = `The device says more than ${MOST_REPORTS} things a second, and was taken out.`
+      this.#told({ kind: 'attached', names: [] })
+      this.#told({ kind: 'error', message, line: null })
+      failed(new Error(message))
+      return void this.detach()
+    }
     const report = readReport(data)
     if (report === null) return
     this.#told(report)
     if (report.kind === 'error') failed(new Error(report.message))
+  }
+
+  #isFlood(): boolean {
+    const now = performance.now()
+    if (now - this.#since >= 1000) {
+      this.#since = now
+      this.#count = 0
+    }
+    return ++this.#count > MOST_REPORTS
   }
 
   async #openFrame(): Promise<HTMLIFrameElement> {
