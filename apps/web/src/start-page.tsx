@@ -102,7 +102,8 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
         <a href="tools.html">Tools without a machine</a>: disassembler, Arm syndromes.
       </p>
       <p class="wide soft">
-        Everything runs in this page: files stay on your computer, and nothing is fetched but the addresses you give.
+        Everything runs in this page: files stay on your computer. Nothing is fetched but the addresses you give, and
+        what a guest asks for whose network card you connect.
       </p>
     </div>
   )

@@ -80,10 +80,7 @@ export class Snapshots {
   }
 
   /** See `Pc.restore`. */
-  restore(
-    snapshot: PcSnapshotSource,
-    { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
-  ): Promise<void> {
+  restore(snapshot: PcSnapshotSource, { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {}): Promise<void> {
     const done = this.#inTurn.do(() =>
       this.#host.life.restart(async () => {
         const parts = this.#host.parts()

@@ -36,7 +36,8 @@ export type NetworkOptions = {
   | {
       /**
        * A network behind the page, with DHCP and DNS as QEMU's user network has them. Requests of HTTP are made by `fetch`: only
-       * hosts that allow the page (CORS) answer, and what the guest encrypts by itself, such as https, cannot pass.
+       * hosts that allow the page (CORS) answer, and what the guest encrypts by itself, such as https, cannot pass. The guest
+       * reaches what the user's browser reaches: its own network, and this computer as 10.0.2.2. No cookies are sent.
        */
       readonly kind: 'fetch'
     }
