@@ -110,6 +110,8 @@ test.skipIf(noBrowser !== undefined)('the page disassembles, reads a syndrome, a
       return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
     })
     expect(violations).toEqual([])
+    await page.setViewport({ width: 390, height: 800 })
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)
     expect(said).toEqual([])
   } finally {
     await browser.close()

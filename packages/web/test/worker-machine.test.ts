@@ -33,7 +33,7 @@ test('a write that is under way when the machine goes back is not on its disk th
   }
   let said = ''
   const machine = await WorkerMachine.open(options, (message) => {
-    if (message.event === 'serial') said += new TextDecoder().decode(message.bytes)
+    if ('event' in message && message.event === 'serial') said += new TextDecoder().decode(message.bytes)
   })
   const type = (text: string): void => machine.told({ tell: 'serial', bytes: new TextEncoder().encode(text) })
   machine.run()
