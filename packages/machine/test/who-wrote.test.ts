@@ -16,6 +16,8 @@ const NOW = DATA + 0x100
 const LATER = DATA + 0x200
 const FILLED = DATA + 0x300
 const PUSHED = DATA + 0x400
+/** Below 1 MiB: what checkpoints have of it was compared. */
+const LOW = 0x7_0000
 const UNTOUCHED = 0x2f_0000
 const BASE = 0x10_0000
 
@@ -44,6 +46,7 @@ const kernel = multibootKernel((asm) => {
   asm.mov(dword(TABLE), imm32(0x83)).mov(eax, imm32(TABLE)).mov(cr3, eax)
   asm.mov(eax, cr4).or(eax, imm32(0x10)).mov(cr4, eax)
   asm.mov(eax, cr0).or(eax, imm32(0x8000_0000)).mov(cr0, eax)
+  asm.mov(dword(LOW), 5)
   asm.mov(dword(DATA), 1).mov(dx, imm16(NOW_PORT)).out(dx, al).mov(dx, imm16(LATER_PORT)).out(dx, al)
   asm.mov(ecx, imm32(12_000))
   const again = asm.here()
@@ -52,6 +55,7 @@ const kernel = multibootKernel((asm) => {
     .dec(ecx)
     .jnz(again)
   asm
+    .mov(dword(LOW), 5)
     .mov(dword(DATA), 2)
     .mov(esp, imm32(PUSHED + 32))
     .pusha()
@@ -179,6 +183,20 @@ describe.each([true, false])('with JIT %s', (jit) => {
     expect(word(NOW)).toBe(0)
     expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'debug-exit' })
     expect([word(NOW), word(LATER)]).toEqual([0x0403_0201, 0x0403_0201])
+  })
+
+  test('a store that changes nothing is a store', async () => {
+    for (const instruction of [10_000, replay.end]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await replay.goto(instruction)
+      // It takes a checkpoint there.
+      // oxlint-disable-next-line no-await-in-loop
+      await debug.reverseContinue()
+    }
+    await replay.goto(replay.end)
+    const found = await debug.whoWrote(BigInt(LOW))
+    expect(found).toMatchObject({ by: 'instruction', cpu: 0 })
+    expect((found as { instructions: number }).instructions).toBeGreaterThan(10_000)
   })
 
   test('the search can be ended', async () => {

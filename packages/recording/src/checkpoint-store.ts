@@ -30,6 +30,8 @@ interface Entry<T> extends Instant {
   readonly extraBytes: number
   /** Pages that were written since the checkpoint before, with their contents now; of the first: all that are not zeros. */
   readonly written: Map<number, PageContents>
+  /** Pages that were written and have the contents that they had are not among them. */
+  isCompared: boolean
 }
 
 /**
@@ -86,6 +88,7 @@ export class CheckpointStore<T> {
    * @param written - pages that were written since the last one, from low to high, with their contents; contents that
    *   {@link CheckpointStore.latest} has returned are not kept twice. For the first one: all pages that are not zeros
    * @param extraBytes - memory that `extra` keeps
+   * @param isCompared - of pages that were written, `written` has only those that have other contents now
    * @throws SnapshotError for a state that is no plain data
    */
   add(
@@ -94,6 +97,7 @@ export class CheckpointStore<T> {
     written: ReadonlyMap<number, PageContents>,
     extra: T,
     extraBytes = 0,
+    isCompared = false,
   ): void {
     const { text, bytes } = encodeState(state)
     const pieces = this.#piecesOf(bytes)
@@ -106,6 +110,7 @@ export class CheckpointStore<T> {
       extra,
       extraBytes,
       written: new Map(written),
+      isCompared,
     }
     for (const [gfn, contents] of written) {
       if (contents === null) this.#latest.delete(gfn)
@@ -173,7 +178,9 @@ export class CheckpointStore<T> {
   /** Drops one: the next one takes over what was written before it. */
   #drop(at: number): void {
     const [dropped] = this.#entries.splice(at, 1) as [Entry<T>]
-    const { written } = this.#entries[at]!
+    const next = this.#entries[at]!
+    const { written } = next
+    if (dropped.isCompared) next.isCompared = true
     for (const [gfn, contents] of dropped.written) {
       if (!written.has(gfn)) written.set(gfn, contents)
       else if (contents !== null) this.#release(contents)
@@ -191,9 +198,10 @@ export class CheckpointStore<T> {
     this.#bytes = 0
   }
 
-  /** Whether a page was written between the checkpoint before and this one. */
+  /** Whether a page may have been written between the checkpoint before and this one. */
   wasWritten(number: number, gfn: number): boolean {
-    return this.#entries[number]!.written.has(gfn)
+    const { isCompared, written } = this.#entries[number]!
+    return isCompared || written.has(gfn)
   }
 
   /** Returns a checkpoint with all of memory. */

@@ -138,3 +138,13 @@ describe('checkpoints in memory', () => {
     }
   })
 })
+
+test('of pages that were only compared it is not known whether they were written', () => {
+  const store = new CheckpointStore<null>(Infinity)
+  for (const [i, isCompared] of [false, false, true, false].entries())
+    store.add(at(10 * i), i, new Map([[i, page(100 + i)]]), null, 0, isCompared)
+  const written = (number: number): boolean[] => [0, 1, 2, 3].map((gfn) => store.wasWritten(number, gfn))
+  expect(written(1)).toEqual([false, true, false, false])
+  expect(written(2)).toEqual([true, true, true, true])
+  expect(written(3)).toEqual([false, false, false, true])
+})

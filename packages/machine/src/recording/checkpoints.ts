@@ -14,7 +14,7 @@ const DEADLINE_MS = 2000
 /** Attempts that may fail one after the other. */
 const MOST_FAILURES = 3
 /** Frames below it are looked at each time: devices and patchers keep machine addresses of them. */
-const FIRST_LOGGED_GFN = 0x100
+export const FIRST_LOGGED_GFN = 0x100
 const PAGE_BYTES = 4096
 const WORDS = PAGE_BYTES / 4
 
@@ -64,6 +64,8 @@ export class CheckpointTaker {
   #failures = 0
   /** Bytes of pages that were copied for the one that is taken. */
   #copied = 0
+  /** Pages of the one that is taken were compared with those of the last one, all of them. */
+  #isCompared = false
   /** Host time of the next one. */
   #due = 0
   /** Instructions of the next one. */
@@ -132,6 +134,7 @@ export class CheckpointTaker {
 
   async #take(instant: Instant): Promise<void> {
     const gate = this.#gate
+    this.#isCompared = false
     const kept: { pages?: Map<number, PageContents>; parties?: readonly unknown[]; position?: LogPosition } = {}
     const pc = await this.#machine.saveState(DEADLINE_MS, () => {
       const [parties, position] = [gate.saveParties(), gate.position()]
@@ -141,7 +144,7 @@ export class CheckpointTaker {
     const { pages, parties, position } = kept as Required<typeof kept>
     const retired = this.#machine.domain.vcpus.map(({ cpu }) => cpu.retired)
     const state: CheckpointState = { pc, parties, retired }
-    this.#store.add(instant, state, pages, position, bytesOf(position))
+    this.#store.add(instant, state, pages, position, bytesOf(position), this.#isCompared)
   }
 
   /** Pages that may have changed since the last checkpoint, with their contents. */
@@ -151,6 +154,7 @@ export class CheckpointTaker {
     const written = this.#written
     const { domain } = this.#machine
     if (written === null || written.haveMoved || this.#store.last === undefined) {
+      this.#isCompared = true
       written?.close()
       this.#written = new LoggedMemory(domain)
       for (const { gfn, count } of this.#written.frames)

@@ -2,7 +2,7 @@ import { MemoryWatch, type MemoryWriter, type PhysicalRange } from '@retrap/hvm'
 import type { Instant, Recording } from '@retrap/recording'
 import type { MachineRunOptions } from '../machine-life.ts'
 import type { Pc } from '../pc.ts'
-import type { Checkpoints } from './checkpoints.ts'
+import { type Checkpoints, FIRST_LOGGED_GFN } from './checkpoints.ts'
 import type { GatedMachine } from './pc-inputs.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import type { ReplayGate } from './replay-gate.ts'
@@ -99,6 +99,8 @@ async function mayHaveWritten(
   to: number,
   gfns: readonly number[],
 ): Promise<boolean> {
+  // Of these, checkpoints have what differs: a store may change nothing.
+  if (gfns.some((gfn) => gfn < FIRST_LOGGED_GFN)) return true
   // What the first checkpoint has says nothing of pages that are zeros again.
   const contains = (before: Instant | undefined, after: Instant): boolean =>
     before !== undefined && before.instructions <= from && after.instructions >= to
