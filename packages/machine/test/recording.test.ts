@@ -119,6 +119,33 @@ test(
   },
 )
 
+test('a replay that stops while its log is read goes on with what is read', { timeout: 60_000 }, async () => {
+  const { file: recorded, result } = await record(1, false)
+  // In one piece.
+  const file = await changed(recorded, (event) => event)
+  const reads: (() => void)[] = []
+  let isSlow = false
+  const source = {
+    bytes: file.length,
+    async read(offset: number, bytes: number) {
+      if (isSlow) await new Promise<void>((resolve) => reads.push(resolve))
+      return file.subarray(offset, offset + bytes)
+    },
+  }
+  const replay = await replayPc(options(1, true), source, { checkpointMs: Infinity })
+  closing.push(replay)
+  isSlow = true
+  expect(await replay.goto(0)).toEqual({ reason: 'arrived' })
+  const running = replay.run()
+  await turn()
+  expect(replay.instructions).toBe(0)
+  expect(reads.length).toBe(1)
+  isSlow = false
+  for (const read of reads) read()
+  expect(await running).toMatchObject({ reason: 'debug-exit' })
+  expect(pollingResult(replay.pc)).toEqual(result)
+})
+
 /** Writes a recording anew, with other events. */
 async function changed(file: Uint8Array, change: (event: RecordedEvent) => RecordedEvent | null): Promise<Uint8Array> {
   const recording = await openRecording(sourceOf(file))

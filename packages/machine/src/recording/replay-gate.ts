@@ -83,13 +83,15 @@ export class ReplayGate extends InputGate implements LoggedGate {
       if (answer !== undefined) return answer
       if (signal?.aborted === true) throw new BlockError('ERR_CANCELLED', `${key}: cancelled`)
       // The recording ended while the back end was busy with it: the machine gets so far, and no further.
-      if (this.#nextPiece === this.#recording.pieces) return new Promise(() => undefined)
+      if (this.#loading === null && this.#nextPiece === this.#recording.pieces) return new Promise(() => undefined)
       // oxlint-disable-next-line no-await-in-loop -- piece after piece
       await this.#load()
     }
   }
 
   protected atRound(): Promise<unknown> | null {
+    // A machine that is stopped does not wait for it.
+    if (this.#loading !== null) return this.#loading
     // All inputs of a round are delivered together: they are read before the first one is.
     const last = this.#ahead.at(-1)
     if (this.#nextPiece < this.#recording.pieces && (last === undefined || last.round <= this.round))
