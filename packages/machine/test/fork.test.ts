@@ -320,6 +320,18 @@ test('options for forks are checked', async () => {
   }
 })
 
+test('what a clone cannot have of its own is refused', async () => {
+  const pc = await made(idle())
+  for (const changes of [{ forks: undefined }, { memoryBytes: 8 * MIB }]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const why = await pc.fork(changes as PcForkOptions).then(
+      () => 'made',
+      (error: unknown) => error,
+    )
+    expect(why).toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(Object.keys(changes)[0]!) })
+  }
+})
+
 test('room for one clone is room for one after the other, and a machine may be closed before its clones', async () => {
   const pc = await made({ ...idle(), forks: { clones: 1, writtenBytes: 65_536 } }, 8 * MIB)
   pc.domain.guestMemory.write(4 * MIB, Uint8Array.of(7))

@@ -204,6 +204,16 @@ test.each([
   await expect(replay.run()).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: expect.stringContaining(what) })
 })
 
+test('an answer of another size than was asked for is an error of the medium', { timeout: 60_000 }, async () => {
+  const { file } = await record(1, false)
+  const broken = await changed(file, (event) =>
+    event.kind === 'answer' && event.data.length > 512 ? { ...event, data: event.data.subarray(0, -1) } : event,
+  )
+  const replay = await replayPc(options(1, true), sourceOf(broken))
+  closing.push(replay)
+  expect(await replay.run({ timeoutMs: 30_000 })).toMatchObject({ reason: 'diverged' })
+})
+
 test('a recording that was cut is run again as far as it goes', { timeout: 60_000 }, async () => {
   const { file } = await record(1, false)
   const replay = await replayPc(options(1, false), sourceOf(file.subarray(0, file.length - 1)))

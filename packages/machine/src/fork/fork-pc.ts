@@ -13,7 +13,7 @@ import { explaining, lacksCode } from '../snapshot-rules.ts'
 import type { Snapshots } from '../snapshots.ts'
 import { checkForkable, type CloneMedia, cloneOptions, freezeMedia } from './clone-options.ts'
 import type { ForkFamily, ForkOrigin } from './fork-family.ts'
-import type { PcForkOptions } from './fork-options.ts'
+import { FORK_OPTIONS, type PcForkOptions } from './fork-options.ts'
 
 /** A PC that is forked. */
 export interface ForkedPc {
@@ -28,6 +28,10 @@ export interface ForkedPc {
 
 /** See `Pc.fork`. @throws also MachineError `ERR_OPTION` for what is no option */
 export async function forkPc(source: ForkedPc, changes: PcForkOptions): Promise<Pc> {
+  const known: readonly string[] = FORK_OPTIONS
+  const unknown = Object.keys(changes).find((name) => !known.includes(name))
+  if (unknown !== undefined)
+    throw new MachineError('ERR_OPTION', `a clone has no ${unknown} of its own: expected ${known.join(', ')}`)
   checkOptionValues({ ...source.options, ...changes })
   checkForkable(source.options, changes, source.isRecorded)
   const family = source.family!

@@ -73,6 +73,8 @@ export class GatedMedium implements BlockBackend {
       await medium.read(offset, read.subarray(1), request)
       return read
     })
+    if (answer.length !== into.length + 1)
+      throw new BlockError('ERR_MEDIUM', `read ${offset} ${into.length}: the recording has ${answer.length - 1} bytes`)
     into.set(answer.subarray(1))
   }
 
