@@ -280,7 +280,7 @@ function Fields({ settings, change }: FieldsProps) {
         ])}
         {choice('Network', 'network', [['off', 'no card'], ...Object.entries(NETWORK_NAMES)])}
         {settings.network === 'relay' && <RelayAddress value={settings.relay} change={(relay) => change({ relay })} />}
-        <label>
+        <label class="wide">
           Kernel's command line
           <input
             type="text"

@@ -12,10 +12,10 @@ export function Syndromes() {
       <h2 id="syndromes">Arm syndromes</h2>
       <div class="fields">
         <label>
-          {isHsr ? 'HSR' : 'ESR_EL1 or ESR_EL2'}, hexadecimal
+          {isHsr ? 'HSR' : 'ESR'}, hexadecimal
           <input type="text" value={text} onInput={(event) => setText(event.currentTarget.value)} />
         </label>
-        <label>
+        <label class="check">
           <input type="checkbox" checked={isHsr} onChange={(event) => setHsr(event.currentTarget.checked)} /> AArch32's
           HSR
         </label>
