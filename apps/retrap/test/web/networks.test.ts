@@ -82,6 +82,8 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
         // oxlint-disable-next-line no-await-in-loop -- one page is seen at a time
         await page.bringToFront()
         // oxlint-disable-next-line no-await-in-loop
+        await shell(page, 'until ip route | grep -q default; do sleep 1; done; echo leased $?', /^leased 0/m)
+        // oxlint-disable-next-line no-await-in-loop
         await shell(page, `wget -q -O - http://10.0.2.2:${port}/allowed; echo got $?`, /from outside\s*\ngot 0/)
         // oxlint-disable-next-line no-await-in-loop
         await plug(page, 'tabs')
