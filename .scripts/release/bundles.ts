@@ -33,7 +33,7 @@ const BUDGETS: readonly Budget[] = [
   { name: 'scsi', imports: 'performScsi, ScsiDisk', from: '@retrap/scsi', limit: 4_000 },
   { name: 'user-network', imports: 'UserNetwork', from: '@retrap/network', limit: 14_000 },
   { name: 'cpu', imports: 'Vcpu, X86Engine', from: '@retrap/x86-cpu', limit: 216_000 },
-  { name: 'pc', imports: 'createPc', from: '@retrap/machine', limit: 395_000 },
+  { name: 'pc', imports: 'createPc', from: '@retrap/machine', limit: 390_000 },
   { name: 'pc-with-all-devices', imports: 'createPc', from: '@retrap/machine', limit: 600_000, whole: true },
 ]
 

@@ -44,14 +44,6 @@ export interface ReplayPcOptions {
 /** Instructions that are executed in less time than it takes to make another machine. */
 const WORTH_INSTRUCTIONS = 20_000_000
 
-/** Opens a recording, of which some checkpoints are in memory already. */
-let openReplay: (
-  source: RecordingSource,
-  options: PcOptions,
-  given: ReplayPcOptions,
-  store: Checkpoints,
-) => Promise<PcReplay>
-
 /**
  * A recorded run that is run again. It needs neither images nor networks: options name the same devices, and what their
  * back ends are is in the recording.
@@ -68,17 +60,16 @@ export class PcReplay {
   readonly #recording: Recording
   readonly #options: PcOptions
   readonly #onMachine: (pc: Pc) => void
-  readonly #store: Checkpoints
+  readonly #store: Checkpoints = new CheckpointStore()
   readonly #checkpointMs: number | undefined
   /** Searches: one at a time, as there is one of each model of the caller. */
   readonly #searches = new OneByOne()
   #current: { readonly pc: Pc; readonly gate: ReplayGate; readonly taker: CheckpointTaker } | undefined
 
-  private constructor(recording: Recording, options: PcOptions, given: ReplayPcOptions, store: Checkpoints) {
+  private constructor(recording: Recording, options: PcOptions, given: ReplayPcOptions) {
     this.#recording = recording
     this.#options = options
     this.#onMachine = given.onMachine ?? (() => undefined)
-    this.#store = store
     this.#checkpointMs = given.checkpointMs
     this.end = recording.end.instructions
     this.marks = recording.marks
@@ -86,16 +77,8 @@ export class PcReplay {
     this.about = (recording.description as RunDescription).about
   }
 
-  static {
-    openReplay = (source, options, given, store) => PcReplay.#open(source, options, given, store)
-  }
-
-  static async #open(
-    source: RecordingSource,
-    options: PcOptions,
-    given: ReplayPcOptions,
-    store: Checkpoints,
-  ): Promise<PcReplay> {
+  /** @internal Use {@link replayPc}. A method, since a static block would keep this class in pages that never replay. */
+  static async open(source: RecordingSource, options: PcOptions, given: ReplayPcOptions): Promise<PcReplay> {
     const recording = await openRecording(source)
     const description = recording.description as Partial<RunDescription> | null
     if (description?.version !== 1)
@@ -105,7 +88,7 @@ export class PcReplay {
     const difference = differenceOf(description.machine!, here)
     if (difference !== undefined)
       throw new MachineError('ERR_OPTION', `the recording is of another machine: ${difference}`)
-    const replay = new PcReplay(recording, options, given, store)
+    const replay = new PcReplay(recording, options, given)
     const at = given.at === 'end' ? replay.end : (given.at ?? 0)
     replay.#checkPlace(at)
     await replay.#makeNear(at)
@@ -300,5 +283,5 @@ export class PcReplay {
  *   `createPc`
  */
 export function replayPc(options: PcOptions, source: RecordingSource, given: ReplayPcOptions = {}): Promise<PcReplay> {
-  return openReplay(source, options, given, new CheckpointStore())
+  return PcReplay.open(source, options, given)
 }
