@@ -373,9 +373,9 @@ export class Pc {
   /**
    * Puts the machine back to the instant of a snapshot, in its own memory: of its own, or of any machine with the same
    * options. One that runs goes on from there; one that its guest has ended can be run again. What its devices have in
-   * flight ends, and nothing of it is seen. Media are as they are now: who goes back with disks that were written since
-   * brings those back too, when `atRest` is called. Only what was written since `save` with `forRestore`, or since the last `restore`, is brought
-   * back, and of that what is used first comes first.
+   * flight ends, and nothing of it is seen. Media are as they are now: to go back with disks that were written since, bring
+   * those back too, in `atRest`. Only what was written since `save` with `forRestore`, or since the last `restore`, is
+   * brought back, and of that what is used first comes first.
    *
    * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another machine, and for a device that is too late: the machine is
    *   as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine that was closed

@@ -12,7 +12,7 @@ export interface PhysicalRange {
   readonly length: number
 }
 
-/** Who has written memory, as {@link MemoryWatch} sees it. */
+/** A writer of memory, as {@link MemoryWatch} sees it. */
 export type MemoryWriter =
   /**
    * An instruction, its walk of page tables among it; `delivers`: the delivery of an event before it. `address` is linear,

@@ -20,19 +20,20 @@ export interface PcForkOptions extends Pick<
   readonly deadlineMs?: number | undefined
 }
 
-/** All of them. */
-export const FORK_OPTIONS: readonly (keyof PcForkOptions)[] = [
-  'devices',
-  'virtio',
-  'networkCards',
-  'usb',
-  'sound',
-  'speaker',
-  'keyboard',
-  'mouse',
-  'screen',
-  'onSleep',
-  'onDeviceFailure',
-  'trace',
-  'deadlineMs',
-]
+/** All of them: a name that is missing here, or too many, is an error of types. */
+const ALL: Readonly<Record<keyof PcForkOptions, true>> = {
+  devices: true,
+  virtio: true,
+  networkCards: true,
+  usb: true,
+  sound: true,
+  speaker: true,
+  keyboard: true,
+  mouse: true,
+  screen: true,
+  onSleep: true,
+  onDeviceFailure: true,
+  trace: true,
+  deadlineMs: true,
+}
+export const FORK_OPTIONS: readonly string[] = Object.keys(ALL)

@@ -28,10 +28,9 @@ export interface ForkedPc {
 
 /** See `Pc.fork`. @throws also MachineError `ERR_OPTION` for what is no option */
 export async function forkPc(source: ForkedPc, changes: PcForkOptions): Promise<Pc> {
-  const known: readonly string[] = FORK_OPTIONS
-  const unknown = Object.keys(changes).find((name) => !known.includes(name))
+  const unknown = Object.keys(changes).find((name) => !FORK_OPTIONS.includes(name))
   if (unknown !== undefined)
-    throw new MachineError('ERR_OPTION', `a clone has no ${unknown} of its own: expected ${known.join(', ')}`)
+    throw new MachineError('ERR_OPTION', `a clone has no ${unknown} of its own: expected ${FORK_OPTIONS.join(', ')}`)
   checkOptionValues({ ...source.options, ...changes })
   checkForkable(source.options, changes, source.isRecorded)
   const family = source.family!

@@ -8,10 +8,10 @@ import type { ReplayExit } from './replay-exit.ts'
 import type { ReplayGate } from './replay-gate.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
-/** Who wrote memory last. */
+/** The last writer of some memory. */
 export type LastWriter =
   | MemoryWriter
-  /** Nobody since power-on: it has what the loader left there. */
+  /** It was not written since power-on, and has what the loader left there. */
   | { readonly by: 'nobody' }
   /** The search has ended before it was found. */
   | { readonly by: 'unknown'; readonly exit: ReplayExit }
@@ -99,7 +99,7 @@ async function mayHaveWritten(
   to: number,
   gfns: readonly number[],
 ): Promise<boolean> {
-  // Of these, checkpoints have what differs: a store may change nothing.
+  // Checkpoints keep the differences of these frames, and so miss a store of what was there already.
   if (gfns.some((gfn) => gfn < FIRST_LOGGED_GFN)) return true
   // What the first checkpoint has says nothing of pages that are zeros again.
   const contains = (before: Instant | undefined, after: Instant): boolean =>
