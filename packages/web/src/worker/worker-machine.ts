@@ -1,86 +1,51 @@
 import type { DeviceFailure } from '@retrap/ioreq'
-import { DisplayError, Keyboard, type KeyName, Mouse, Screen } from '@retrap/display'
-import {
-  createPc,
-  preparePc,
-  type MachineExit,
-  Pc,
-  type MachineDebugger,
-  type PcDrive,
-  type PcOptions,
-} from '@retrap/machine'
+import { type Mouse, Screen } from '@retrap/display'
+import { type MachineExit, Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
 import type { CompiledView, Impairment, MachineView } from '../inspection.ts'
-import {
-  type FromWorker,
-  IMAGE_OPTIONS,
-  type ImageOption,
-  type KeyChange,
-  type MachineState,
-  type MachineStatistics,
-  type PointerChange,
-  type SentNetwork,
-  type SentOptions,
-  type SentSource,
-  type ToWorker,
+import type {
+  FromWorker,
+  MachineState,
+  MachineStatistics,
+  SentNetwork,
+  SentOptions,
+  SentSource,
+  ToWorker,
 } from '../protocol.ts'
-import type * as ArmBoards from './arm-board.ts'
 import type { AttachedDevices } from './attached-devices.ts'
+import { createBoard } from './boards.ts'
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
-import type { MachineNetwork } from './networks.ts'
+import { GuestInput } from './guest-input.ts'
 import { Impairments } from './impairments.ts'
+import type { MachineDrives } from './machine-drives.ts'
+import type { MachineNetwork } from './networks.ts'
+import { loadSnapshots, type OpenedParts, openParts } from './opening.ts'
 import { SerialSender } from './serial-sender.ts'
-import type { OpenMedium } from './media.ts'
 import type * as Snapshotting from './snapshots.ts'
-import { readWhole, reasonOf, type SourceListener } from './sources.ts'
+import { reasonOf, type SourceListener } from './sources.ts'
+import { Stepper } from './stepper.ts'
+import { type LoadedImages, readOtherImages } from './whole-images.ts'
 
 /** Sends a message to the page. */
 type Send = (message: FromWorker, transfer?: Transferable[]) => void
 
-const DEFAULT_MEMORY_BYTES = 128 << 20
 /** 60 frames a second. */
 const FRAME_MS = 16
-/** Within this time a vCPU executes an instruction, unless it waits for a device or an interrupt. */
-const STEP_MS = 250
-/** Absolute pointers go from 0 to this. */
-const LARGEST_PLACE = 0x7fff
-
-/** Opens a medium. Machines without drives load nothing of that. */
-const openMedium: OpenMedium = async (...given) => (await import('./media.ts')).openMedium(...given)
-
-/** Machines without a network load nothing of that. */
-const openNetwork = async (...given: Parameters<typeof MachineNetwork.open>): Promise<MachineNetwork> =>
-  (await import('./networks.ts')).MachineNetwork.open(...given)
-
-/** Loaded when a machine is saved, or goes on from a snapshot. */
-const loadSnapshots = async (): Promise<typeof Snapshotting> => import('./snapshots.ts')
-
-/** Loaded for an Arm board. */
-const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
-
-/** Images that are read as a whole. */
-type WholeImage = Exclude<ImageOption, 'snapshot'>
-type LoadedImages = Partial<Record<WholeImage, Uint8Array>>
-const WHOLE_IMAGES = IMAGE_OPTIONS.filter((name) => name !== 'snapshot')
-
-/** Images that a machine which goes on from a snapshot needs for a reset only. */
-const LATER: readonly WholeImage[] = ['kernel', 'initrd']
 
 /** The machine of a Worker: what the page's calls do. */
 export class WorkerMachine {
   readonly #send: Send
   readonly #options: SentOptions
   #images: LoadedImages
-  readonly #drives: PcDrive[] | null
+  readonly #drives: MachineDrives
   readonly #listener: SourceListener
   readonly #network: MachineNetwork | null
   // They go on when the machine starts anew.
   readonly #screen = new Screen({ intervalMs: FRAME_MS })
-  readonly #keyboard: Keyboard
-  readonly #mouse = new Mouse()
+  readonly #input: GuestInput
   readonly #frames: FrameSender
   readonly #serial: SerialSender
   readonly #impairments = new Impairments()
@@ -88,34 +53,31 @@ export class WorkerMachine {
   /** Devices of the page's; null before the first ones. */
   #attached: AttachedDevices | null = null
   #pc: Pc | ArmMachine | null = null
-  /** Steps through the machine, once somebody has; it keeps the machine still until it runs on. */
-  #debugger: MachineDebugger | null = null
+  readonly #stepper = new Stepper({
+    rest: () => this.#rest(),
+    go: () => this.#go(),
+    powered: () => this.#powered(),
+  })
   #life: Promise<void> | null = null
   #stop = new AbortController()
   /** The user wants it to run. */
   #wanted = false
   /** It is to start anew. */
   #anew = false
-  #pointer: Mouse['pointer'] = 'none'
   #told: MachineState = 'off'
   /** What is done between two turns of the machine. */
   readonly #errands: (() => Promise<void>)[] = []
 
-  private constructor(
-    options: SentOptions,
-    images: LoadedImages,
-    drives: PcDrive[] | null,
-    network: MachineNetwork | null,
-    listener: SourceListener,
-    send: Send,
-  ) {
+  private constructor({ options, images, drives, network }: OpenedParts, listener: SourceListener, send: Send) {
     this.#options = options
     this.#images = images
     this.#drives = drives
     this.#network = network
     this.#listener = listener
     this.#send = send
-    this.#keyboard = new Keyboard({ layout: options.layout ?? 'us' })
+    this.#input = new GuestInput(options.layout ?? 'us', (pointer: Mouse['pointer']) =>
+      send({ event: 'pointer', pointer }),
+    )
     this.#frames = new FrameSender(this.#screen, options.shared, (frame, transfer) =>
       send({ event: 'frame', frame }, transfer),
     )
@@ -132,32 +94,9 @@ export class WorkerMachine {
       warning: (message) => send({ event: 'warning', message }),
       requests: new DiskRequests(),
     }
-    const from = options.images.snapshot
-    const later = from === undefined ? [] : LATER
-    const loading = Promise.all([
-      from === undefined ? null : loadSnapshots().then(({ openFrom }) => openFrom(options, from, listener)),
-      readImages(options, (name) => !later.includes(name), listener),
-      Promise.all(
-        (options.drives ?? []).map(async ({ source, ...drive }) =>
-          source === null ? null : openMedium(drive, source, listener),
-        ),
-      ),
-    ])
-    // Images are on their way meanwhile.
-    const [[snapshot, images, media]] = await Promise.all([loading, prepare(options)])
-    const drives = options.drives?.map((drive, i): PcDrive => ({
-      id: drive.id,
-      media: drive.media,
-      interface: drive.interface,
-      medium: media[i] ?? null,
-    }))
-    const saved = snapshot?.options
-    const plug = options.network === undefined ? saved?.network : { ...saved?.network, ...options.network }
-    const isCopy = snapshot !== null && options.network?.macAddress === undefined
-    const network = plug === undefined ? null : await openNetwork(plug, isCopy, listener)
-    const all = { memoryBytes: DEFAULT_MEMORY_BYTES, ...saved, ...options }
-    const machine = new WorkerMachine(all, images, drives ?? null, network, listener, send)
-    await machine.#make(snapshot)
+    const parts = await openParts(options, listener)
+    const machine = new WorkerMachine(parts, listener, send)
+    await machine.#make(parts.snapshot)
     return machine
   }
 
@@ -166,22 +105,15 @@ export class WorkerMachine {
     this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
-    this.#debugger = null
+    this.#stepper.forget()
     this.#codes.clear()
-    if (snapshot === null)
-      this.#images = {
-        ...this.#images,
-        ...(await readImages(this.#options, (name) => this.#images[name] === undefined, this.#listener)),
-      }
+    if (snapshot === null) this.#images = await readOtherImages(this.#options, this.#images, this.#listener)
     if (snapshot !== null) {
       const { settleDisks } = await loadSnapshots()
-      await settleDisks(this.#media())
-      snapshot.checkDisks(this.#media())()
+      await settleDisks(this.#drives.media)
+      snapshot.checkDisks(this.#drives.media)()
     }
-    this.#pc =
-      this.#options.board === 'virt'
-        ? await (await loadArm()).createArmBoard(this.#pcOptions())
-        : await createPc({ ...this.#pcOptions(), ...(snapshot !== null && { snapshot }) })
+    this.#pc = await this.#createBoard(snapshot)
     this.#impairments.applyAll(this.#pc.domain.devices)
     this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
     if (snapshot !== null) this.#showConsole(snapshot)
@@ -189,8 +121,8 @@ export class WorkerMachine {
 
   /** Puts the machine back in its own memory; one that is off, or was stepped through, is made anew. */
   async #goBack(snapshot: Snapshotting.ReadSnapshot): Promise<void> {
-    if (this.#pc === null || this.#debugger !== null || this.#anew) return this.#make(snapshot)
-    const atRest = snapshot.checkDisks(this.#media())
+    if (this.#pc === null || this.#stepper.isUsed || this.#anew) return this.#make(snapshot)
+    const atRest = snapshot.checkDisks(this.#drives.media)
     // Snapshots have none of the page's devices.
     this.#attached?.close()
     await this.#x86().restore(snapshot, { atRest })
@@ -208,41 +140,18 @@ export class WorkerMachine {
     return this.#network === null ? this.#options : { ...this.#options, network: this.#network.options }
   }
 
-  #media(): Snapshotting.NamedMedium[] {
-    return (this.#drives ?? []).map(({ id, medium }, i) => [id ?? `disk${i}`, medium as Snapshotting.NamedMedium[1]])
-  }
-
-  #pcOptions(): PcOptions {
-    const {
-      memoryBytes = DEFAULT_MEMORY_BYTES,
-      board,
-      tablet,
-      cpus,
-      cpu,
-      commandLine,
-      vga,
-      hypervisor,
-      jit,
-    } = this.#options
-    return {
-      ...this.#images,
-      memoryBytes,
-      ...(board !== 'virt' && { machine: board }),
-      cpus,
-      cpu,
-      commandLine,
-      vga,
-      hypervisor,
-      jit: jit !== false && { onCode: this.#codes.onCode },
-      ...(this.#drives !== null && { drives: this.#drives }),
-      ...this.#network?.pcOptions(),
-      ...(tablet === true && { usb: { devices: [{ kind: 'tablet' }] } }),
+  #createBoard(snapshot: Snapshotting.ReadSnapshot | null): Promise<Pc | ArmMachine> {
+    const parts = {
+      images: this.#images,
+      drives: this.#drives,
+      network: this.#network,
+      input: this.#input,
       screen: this.#screen,
-      keyboard: this.#keyboard,
-      mouse: this.#mouse,
-      onDeviceFailure: (failure) => this.#deviceFailed(failure),
-      onSleep: (asleep) => this.#tellState(asleep ? 'asleep' : 'running'),
+      onCode: this.#codes.onCode,
+      onDeviceFailure: (failure: DeviceFailure) => this.#deviceFailed(failure),
+      onSleep: (asleep: boolean) => this.#tellState(asleep ? 'asleep' : 'running'),
     }
+    return createBoard(this.#options, parts, snapshot)
   }
 
   #tellState(state: MachineState): void {
@@ -270,7 +179,7 @@ export class WorkerMachine {
       const saving = pc.save({ onResumed: () => resumed.resolve() })
       await Promise.race([resumed.promise, saving])
       // Devices have nothing under way: disks are as they were at that instant.
-      const writes = await savedWrites(this.#media())
+      const writes = await savedWrites(this.#drives.media)
       const { tail } = this.#serial
       const file = saving.then((snapshot) => snapshotFile(this.#currentOptions(), snapshot, writes, tail))
       // RAM is copied, and compressed, while the guest runs on.
@@ -295,28 +204,34 @@ export class WorkerMachine {
   }
 
   /** Starts the machine, or lets it go on. */
-  run(): void {
-    this.#debugger?.resume()
-    this.#go()
+  async run(): Promise<void> {
+    await this.#stepper.idle()
+    this.#stepper.resume()
+    void this.#go()
   }
 
-  #go(): void {
+  #go(): Promise<void> {
     this.#wanted = true
-    this.#life ??= this.#live()
+    return (this.#life ??= this.#live())
   }
 
   /** Stops between two instructions. Resolves when it stands still. */
   async pause(): Promise<void> {
+    await this.#stepper.idle()
+    await this.#rest()
+  }
+
+  async #rest(): Promise<void> {
     this.#wanted = false
     this.#stop.abort()
     await this.#life
   }
 
   /** Starts the machine anew, as its reset button would. */
-  reset(): void {
+  async reset(): Promise<void> {
     this.#anew = true
     this.#stop.abort()
-    this.run()
+    await this.run()
   }
 
   async #live(): Promise<void> {
@@ -359,7 +274,7 @@ export class WorkerMachine {
     this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
-    this.#debugger = null
+    this.#stepper.forget()
     this.#serial.flush()
     this.#tellState('off')
     this.#send({ event: 'exit', exit })
@@ -385,7 +300,7 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   type(text: string): Promise<boolean> {
-    return this.#keyboard.type(text)
+    return this.#input.keyboard.type(text)
   }
 
   /** See `Machine`. */
@@ -421,22 +336,8 @@ export class WorkerMachine {
   }
 
   /** See `Machine`. */
-  async step(vcpu: number): Promise<boolean> {
-    await this.pause()
-    const tool = (this.#debugger ??= await this.#powered().debugger())
-    const stopped = tool.stop()
-    this.#go()
-    await stopped
-    const done = tool.step(vcpu).then(
-      () => true,
-      () => false,
-    )
-    const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), STEP_MS))
-    const isDone = await Promise.race([done, late])
-    // Otherwise it would stop after that instruction, whenever that is executed.
-    if (!isDone) await tool.stop().catch(() => {})
-    await this.pause()
-    return isDone
+  step(vcpu: number): Promise<boolean> {
+    return this.#stepper.step(vcpu)
   }
 
   /** The end of the machine is told with its reason. */
@@ -466,74 +367,18 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async insert(id: string, source: SentSource | null): Promise<void> {
-    const drives = this.#powered().removableDrives
-    const drive = drives.find((one) => one.id === id)
-    if (drive === undefined) {
-      const there = drives.map((one) => one.id).join(', ') || 'none'
-      throw new WebError('ERR_OPTION', `drive '${id}': drives with a medium to exchange are: ${there}`)
-    }
-    const old =
-      source === null
-        ? await drive.eject()
-        : await drive.insert(await openMedium({ id, media: 'cdrom' }, source, this.#listener))
-    const at = this.#drives?.findIndex((one) => one.id === id) ?? -1
-    if (at >= 0) this.#drives![at] = { ...this.#drives![at]!, medium: drive.medium }
-    if (old !== null && 'close' in old) await (old as { close(): Promise<void> }).close()
+    await this.#drives.insert(this.#powered(), id, source)
   }
 
   /** Does what the page tells and wants no answer to. */
   told(message: Extract<ToWorker, { tell: string }>): void {
     if (message.tell === 'serial') this.#pc?.serial.receive(message.bytes)
     else if (message.tell === 'printed') this.#serial.printed(message.bytes)
-    else if (message.tell === 'keys') this.#pressKeys(message.keys)
-    else if (message.tell === 'pointer') this.#movePointer(message.events)
+    else if (message.tell === 'keys') this.#input.pressKeys(message.keys)
+    else if (message.tell === 'pointer') this.#input.movePointer(message.events)
     else if (message.tell === 'watch') this.#frames.watch(message.on)
     else if (message.tell === 'diskDelay') this.#listener.requests.delayMs = message.ms
     else if (message.tell === 'diskFailure') this.#listener.requests.fails = message.on
     else this.#frames.drawn()
   }
-
-  #pressKeys(keys: readonly KeyChange[]): void {
-    for (const { code, down } of keys) {
-      try {
-        if (down) void this.#keyboard.down(code as KeyName)
-        else void this.#keyboard.up(code as KeyName)
-      } catch (error) {
-        // A key of the page's keyboard that no PC has.
-        if (!(error instanceof DisplayError)) throw error
-      }
-    }
-  }
-
-  #movePointer(events: readonly PointerChange[]): void {
-    const isAbsolute = this.#mouse.pointer === 'absolute'
-    for (const event of events) {
-      if (event.kind === 'wheel') void this.#mouse.wheel(event.vertical)
-      else if (event.kind === 'button') void this.#mouse[event.down ? 'down' : 'up'](event.button)
-      else if (isAbsolute)
-        void this.#mouse.moveTo(Math.round(event.x * LARGEST_PLACE), Math.round(event.y * LARGEST_PLACE))
-      else if (event.dx !== 0 || event.dy !== 0) void this.#mouse.move(Math.round(event.dx), Math.round(event.dy))
-    }
-    if (this.#pointer === this.#mouse.pointer) return
-    this.#pointer = this.#mouse.pointer
-    this.#send({ event: 'pointer', pointer: this.#pointer })
-  }
-}
-
-/** Generates what machines of a kind share. */
-async function prepare({ board, jit }: SentOptions): Promise<void> {
-  if (board === 'virt') (await loadArm()).prepare(jit !== false)
-  else preparePc({ jit: jit !== false })
-}
-
-/** Reads images of a machine, whole. @throws WebError `ERR_SOURCE` */
-async function readImages(
-  { images }: SentOptions,
-  isWanted: (name: WholeImage) => boolean,
-  listener: SourceListener,
-): Promise<LoadedImages> {
-  const names = WHOLE_IMAGES.filter((name) => images[name] !== undefined && isWanted(name))
-  return Object.fromEntries(
-    await Promise.all(names.map(async (name) => [name, await readWhole(name, images[name]!, listener)] as const)),
-  )
 }

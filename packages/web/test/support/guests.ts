@@ -84,6 +84,12 @@ export function loopingGuest(): Uint8Array {
   })
 }
 
+/** Powers its machine off at once. */
+export function endingGuest(): Uint8Array {
+  // PM1 control: SLP_EN, and type 0, which is S5.
+  return firmwareImage((asm) => asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax))
+}
+
 /**
  * For each digit n on its serial port it reads sector 256·n of its first disk, and sends the first byte of it; for an error `!`.
  * For each capital letter it fills sector 0 with it, and for the n-th small letter sector 256·n, has the disk flush it, and sends `.`; for an error `!`.

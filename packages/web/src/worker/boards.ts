@@ -1,0 +1,59 @@
+import { createPc, type Pc, type PcOptions, preparePc } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
+import type { SentOptions } from '../protocol.ts'
+import type * as ArmBoards from './arm-board.ts'
+import type { CompiledCodes } from './compiled-code.ts'
+import type { GuestInput } from './guest-input.ts'
+import type { MachineDrives } from './machine-drives.ts'
+import type { MachineNetwork } from './networks.ts'
+import type { ReadSnapshot } from './snapshots.ts'
+import type { LoadedImages } from './whole-images.ts'
+
+/** RAM of a machine of which nothing is said. */
+export const DEFAULT_MEMORY_BYTES: number = 128 << 20
+
+/** Loaded for an Arm board. */
+const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
+
+/** What a machine is made of, beside its options. */
+export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure' | 'onSleep'> {
+  readonly images: LoadedImages
+  readonly drives: MachineDrives
+  readonly network: MachineNetwork | null
+  readonly input: GuestInput
+  readonly onCode: CompiledCodes['onCode']
+}
+
+/** Generates what machines of a kind share. */
+export async function prepareBoard({ board, jit }: SentOptions): Promise<void> {
+  if (board === 'virt') (await loadArm()).prepare(jit !== false)
+  else preparePc({ jit: jit !== false })
+}
+
+/** Makes a PC, or an Arm board. @param snapshot - that a PC goes on from @throws MachineError; LoaderError */
+export async function createBoard(
+  options: SentOptions,
+  parts: BoardParts,
+  snapshot: ReadSnapshot | null,
+): Promise<Pc | ArmMachine> {
+  const all = boardOptions(options, parts)
+  if (options.board === 'virt') return (await loadArm()).createArmBoard(all)
+  return createPc({ ...all, ...(snapshot !== null && { snapshot }) })
+}
+
+function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {
+  const { memoryBytes = DEFAULT_MEMORY_BYTES, board, tablet, cpus, cpu, commandLine, vga, hypervisor, jit } = options
+  const { images, drives, network, input, screen, onCode, onDeviceFailure, onSleep } = parts
+  return {
+    ...images,
+    memoryBytes,
+    ...(board !== 'virt' && { machine: board }),
+    ...{ cpus, cpu, commandLine, vga, hypervisor },
+    jit: jit !== false && { onCode },
+    ...(drives.options !== null && { drives: drives.options }),
+    ...network?.pcOptions(),
+    ...(tablet === true && { usb: { devices: [{ kind: 'tablet' }] } }),
+    ...{ screen, keyboard: input.keyboard, mouse: input.mouse },
+    ...{ onDeviceFailure, onSleep },
+  }
+}

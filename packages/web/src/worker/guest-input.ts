@@ -1,0 +1,47 @@
+import { DisplayError, Keyboard, type KeyboardLayoutName, type KeyName, Mouse } from '@retrap/display'
+import type { KeyChange, PointerChange } from '../protocol.ts'
+
+/** Absolute pointers go from 0 to this. */
+const LARGEST_PLACE = 0x7fff
+
+/** Keyboard and mouse of a machine, as a page uses them. They go on when it starts anew. */
+export class GuestInput {
+  readonly keyboard: Keyboard
+  readonly mouse: Mouse = new Mouse()
+  readonly #pointerChanged: (pointer: Mouse['pointer']) => void
+  #pointer: Mouse['pointer'] = 'none'
+
+  /** @param pointerChanged - hears of another kind of pointer, when the page's has been moved */
+  constructor(layout: KeyboardLayoutName, pointerChanged: (pointer: Mouse['pointer']) => void) {
+    this.keyboard = new Keyboard({ layout })
+    this.#pointerChanged = pointerChanged
+  }
+
+  /** Presses and releases keys. */
+  pressKeys(keys: readonly KeyChange[]): void {
+    for (const { code, down } of keys) {
+      try {
+        if (down) void this.keyboard.down(code as KeyName)
+        else void this.keyboard.up(code as KeyName)
+      } catch (error) {
+        // A key of the page's keyboard that no PC has.
+        if (!(error instanceof DisplayError)) throw error
+      }
+    }
+  }
+
+  /** Moves the mouse, and presses its buttons. */
+  movePointer(events: readonly PointerChange[]): void {
+    const isAbsolute = this.mouse.pointer === 'absolute'
+    for (const event of events) {
+      if (event.kind === 'wheel') void this.mouse.wheel(event.vertical)
+      else if (event.kind === 'button') void this.mouse[event.down ? 'down' : 'up'](event.button)
+      else if (isAbsolute)
+        void this.mouse.moveTo(Math.round(event.x * LARGEST_PLACE), Math.round(event.y * LARGEST_PLACE))
+      else if (event.dx !== 0 || event.dy !== 0) void this.mouse.move(Math.round(event.dx), Math.round(event.dy))
+    }
+    if (this.#pointer === this.mouse.pointer) return
+    this.#pointer = this.mouse.pointer
+    this.#pointerChanged(this.#pointer)
+  }
+}

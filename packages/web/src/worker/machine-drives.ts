@@ -1,0 +1,59 @@
+import type { Pc, PcDrive } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
+import { WebError } from '../errors.ts'
+import type { SentOptions, SentSource } from '../protocol.ts'
+import type { OpenMedium } from './media.ts'
+import type { NamedMedium } from './snapshots.ts'
+import type { SourceListener } from './sources.ts'
+
+/** Opens a medium. Machines without drives load nothing of that. */
+const openMedium: OpenMedium = async (...given) => (await import('./media.ts')).openMedium(...given)
+
+/** The drives of a machine, and what is in them. They go on when it starts anew. */
+export class MachineDrives {
+  readonly #drives: PcDrive[] | null
+  readonly #listener: SourceListener
+
+  private constructor(drives: PcDrive[] | null, listener: SourceListener) {
+    this.#drives = drives
+    this.#listener = listener
+  }
+
+  /** Opens all media. @throws WebError `ERR_SOURCE` */
+  static async open({ drives }: SentOptions, listener: SourceListener): Promise<MachineDrives> {
+    if (drives === null) return new MachineDrives(null, listener)
+    const media = await Promise.all(
+      drives.map(async ({ source, ...drive }) => (source === null ? null : openMedium(drive, source, listener))),
+    )
+    return new MachineDrives(
+      drives.map(({ id, media: kind, interface: way }, i) => ({ id, media: kind, interface: way, medium: media[i]! })),
+      listener,
+    )
+  }
+
+  /** As a machine's options have them; null where nothing was said of drives. */
+  get options(): readonly PcDrive[] | null {
+    return this.#drives
+  }
+
+  /** What is in the drives now. */
+  get media(): NamedMedium[] {
+    return (this.#drives ?? []).map(({ id, medium }, i) => [id ?? `disk${i}`, medium as NamedMedium[1]])
+  }
+
+  /** Puts a disc into a drive of this machine, or takes it out with null. @throws WebError */
+  async insert({ removableDrives }: Pc | ArmMachine, id: string, source: SentSource | null): Promise<void> {
+    const drive = removableDrives.find((one) => one.id === id)
+    if (drive === undefined) {
+      const there = removableDrives.map((one) => one.id).join(', ') || 'none'
+      throw new WebError('ERR_OPTION', `drive '${id}': drives with a medium to exchange are: ${there}`)
+    }
+    const old =
+      source === null
+        ? await drive.eject()
+        : await drive.insert(await openMedium({ id, media: 'cdrom' }, source, this.#listener))
+    const at = this.#drives?.findIndex((one) => one.id === id) ?? -1
+    if (at >= 0) this.#drives![at] = { ...this.#drives![at]!, medium: drive.medium }
+    if (old !== null && 'close' in old) await (old as { close(): Promise<void> }).close()
+  }
+}

@@ -1,0 +1,42 @@
+import type { SentOptions } from '../protocol.ts'
+import { DEFAULT_MEMORY_BYTES, prepareBoard } from './boards.ts'
+import { MachineDrives } from './machine-drives.ts'
+import type { MachineNetwork } from './networks.ts'
+import type * as Snapshotting from './snapshots.ts'
+import type { SourceListener } from './sources.ts'
+import { type LoadedImages, readFirstImages } from './whole-images.ts'
+
+/** Machines without a network load nothing of that. */
+const openNetwork = async (...given: Parameters<typeof MachineNetwork.open>): Promise<MachineNetwork> =>
+  (await import('./networks.ts')).MachineNetwork.open(...given)
+
+/** Loaded when a machine is saved, or goes on from a snapshot. */
+export const loadSnapshots = async (): Promise<typeof Snapshotting> => import('./snapshots.ts')
+
+/** What a machine is made of: it stays when the machine starts anew. */
+export interface OpenedParts {
+  /** With those of the snapshot. */
+  readonly options: SentOptions
+  readonly images: LoadedImages
+  readonly drives: MachineDrives
+  readonly network: MachineNetwork | null
+  /** What it goes on from at first. */
+  readonly snapshot: Snapshotting.ReadSnapshot | null
+}
+
+/** Opens what a machine is made of. @throws WebError */
+export async function openParts(options: SentOptions, listener: SourceListener): Promise<OpenedParts> {
+  const from = options.images.snapshot
+  const loading = Promise.all([
+    from === undefined ? null : loadSnapshots().then(({ openFrom }) => openFrom(options, from, listener)),
+    readFirstImages(options, listener),
+    MachineDrives.open(options, listener),
+  ])
+  // Images are on their way meanwhile.
+  const [[snapshot, images, drives]] = await Promise.all([loading, prepareBoard(options)])
+  const saved = snapshot?.options
+  const plug = options.network === undefined ? saved?.network : { ...saved?.network, ...options.network }
+  const isCopy = snapshot !== null && options.network?.macAddress === undefined
+  const network = plug === undefined ? null : await openNetwork(plug, isCopy, listener)
+  return { options: { memoryBytes: DEFAULT_MEMORY_BYTES, ...saved, ...options }, images, drives, network, snapshot }
+}

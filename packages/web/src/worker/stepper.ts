@@ -1,0 +1,80 @@
+import type { MachineDebugger, Pc } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
+import { WebError } from '../errors.ts'
+
+/** Within this time a vCPU executes an instruction, unless it waits for a device or an interrupt. */
+const STEP_MS = 250
+
+/** What a machine's life lends its stepper. */
+export interface SteppedLife {
+  /** Has the machine stand still. */
+  rest(): Promise<void>
+  /** Lets it run. @returns settles when it stands still again, or has ended */
+  go(): Promise<void>
+  /** @throws WebError `ERR_MACHINE` for a machine that is off */
+  powered(): Pc | ArmMachine
+}
+
+/** Steps through a machine: one instruction after the other. */
+export class Stepper {
+  readonly #life: SteppedLife
+  /** Once somebody has stepped; it keeps the machine still until it runs on. */
+  #debugger: MachineDebugger | null = null
+  /** Settles when all steps that were asked for are done. */
+  #done: Promise<unknown> = Promise.resolve()
+
+  constructor(life: SteppedLife) {
+    this.#life = life
+  }
+
+  /** Whether this machine was stepped through. */
+  get isUsed(): boolean {
+    return this.#debugger !== null
+  }
+
+  /** Settles when no step is under way. */
+  idle(): Promise<unknown> {
+    return this.#done
+  }
+
+  /** The machine is another one. */
+  forget(): void {
+    this.#debugger = null
+  }
+
+  /** Lets a machine that is to run go on. */
+  resume(): void {
+    this.#debugger?.resume()
+  }
+
+  /** Executes one instruction of a vCPU. @returns whether it was executed @throws WebError for a machine that is off */
+  step(vcpu: number): Promise<boolean> {
+    const step = this.#done.then(() => this.#step(vcpu))
+    this.#done = step.catch(() => {})
+    return step
+  }
+
+  async #step(vcpu: number): Promise<boolean> {
+    await this.#life.rest()
+    const tool = (this.#debugger ??= await this.#life.powered().debugger())
+    if (!Number.isInteger(vcpu) || vcpu < 0 || vcpu >= tool.cpus)
+      throw new WebError('ERR_OPTION', `vCPU ${vcpu}: expected 0 to ${tool.cpus - 1}`)
+    // It stands still: so it stays, now that it may run.
+    await tool.stop()
+    const over = this.#life.go()
+    const executed = tool.step(vcpu).then(
+      () => true,
+      () => false,
+    )
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, STEP_MS)
+    })
+    const isDone = await Promise.race([executed, Promise.race([late, over]).then(() => false)])
+    clearTimeout(timer)
+    await this.#life.rest()
+    // Otherwise it would stop after that instruction, whenever that is executed. One that has ended has nothing to stop.
+    if (!isDone) await tool.stop().catch(() => {})
+    return isDone
+  }
+}
