@@ -40,10 +40,16 @@ export const NETWORK_NOTES: Readonly<Record<NetworkKind, string>> = {
     'Each Ethernet frame is one binary message of a WebSocket, as with relays for v86 and JSLinux. Whoever runs the relay sees the traffic.',
 }
 
+/** How a guest reaches a disk or a CD. */
+export const INTERFACES = ['ide', 'virtio', 'nvme', 'scsi', 'usb'] as const
+export type Interface = (typeof INTERFACES)[number]
+
 /** An image that the user has chosen: a file, or an address. */
 export interface ChosenImage {
   readonly role: Role
   readonly source: File | string
+  /** Of a disk or a CD; default `ide`. */
+  readonly interface?: Interface
 }
 
 /** What the form holds. */
@@ -53,6 +59,11 @@ export interface Settings {
   readonly board: 'pc' | 'q35' | 'virt'
   readonly vga: 'auto' | 'std' | 'none'
   readonly commandLine: string
+  /** The processor; empty: all that there is. */
+  readonly cpu: string
+  readonly hypervisor: 'none' | 'xen'
+  /** A USB tablet in place of the mouse. */
+  readonly tablet: boolean
   /** `off`: there is no card. */
   readonly network: NetworkKind | 'off'
   /** Address of the relay. */
@@ -69,13 +80,16 @@ export const DEFAULTS: Settings = {
   board: 'pc',
   vga: 'auto',
   commandLine: 'console=ttyS0',
+  cpu: '',
+  hypervisor: 'none',
+  tablet: false,
   network: 'off',
   relay: '',
   keep: false,
   images: [],
 }
 
-const BOARDS = ['pc', 'q35', 'virt'] as const
+export const BOARDS = ['pc', 'q35', 'virt'] as const
 /** Consoles of Linux on the boards' serial ports. */
 const CONSOLES = { pc: 'console=ttyS0', q35: 'console=ttyS0', virt: 'console=ttyAMA0' } as const
 
@@ -129,13 +143,14 @@ function keptName(source: File | string, taken: Set<string>): string {
 
 /** The machine that settings ask for. */
 export function machineOptions(settings: Settings): MachineOptions {
-  const { memory, cpus, board, vga, commandLine, images } = settings
+  const { memory, cpus, board, vga, commandLine, images, cpu, hypervisor, tablet } = settings
   const network = networkOptions(settings)
   const of = (role: Role): File | string | undefined => images.find((image) => image.role === role)?.source
   const names = new Set<string>()
-  const drives = images.flatMap(({ role, source }): DriveOptions[] => {
-    if (role !== 'disk') return role === 'cdrom' ? [{ media: role, source }] : []
-    return [{ media: role, source, ...(settings.keep && { keep: keptName(source, names) }) }]
+  const drives = images.flatMap(({ role, source, interface: way }): DriveOptions[] => {
+    if (role !== 'disk' && role !== 'cdrom') return []
+    const drive = { media: role, source, ...(way !== undefined && { interface: way }) }
+    return [role === 'disk' && settings.keep ? { ...drive, keep: keptName(source, names) } : drive]
   })
   const [kernel, initrd, firmware, vgaBios] = (['kernel', 'initrd', 'firmware', 'vgaBios'] as const).map(of)
   return {
@@ -143,6 +158,9 @@ export function machineOptions(settings: Settings): MachineOptions {
     cpus: Number(cpus),
     board,
     ...(vga !== 'auto' && { vga }),
+    ...(cpu !== '' && { cpu }),
+    ...(hypervisor === 'xen' && { hypervisor }),
+    ...(tablet && { tablet }),
     ...(network !== undefined && { network }),
     ...(kernel !== undefined && { kernel, commandLine }),
     ...(initrd !== undefined && { initrd }),
@@ -156,10 +174,12 @@ export function machineOptions(settings: Settings): MachineOptions {
 /** Settings as the end of an address that can be shared. Files, and whether disks are kept, are not part of it. */
 export function toHash(settings: Settings): string {
   const found = new URLSearchParams()
-  for (const key of ['memory', 'cpus', 'board', 'vga', 'commandLine', 'network'] as const)
+  for (const key of ['memory', 'cpus', 'board', 'vga', 'commandLine', 'cpu', 'hypervisor', 'network'] as const)
     if (settings[key] !== DEFAULTS[key]) found.set(key, settings[key])
   if (settings.network === 'relay' && settings.relay !== '') found.set('relay', settings.relay)
-  for (const { role, source } of settings.images) if (typeof source === 'string') found.append(role, source)
+  if (settings.tablet) found.set('tablet', 'yes')
+  for (const { role, source, interface: way } of settings.images)
+    if (typeof source === 'string') found.append(way === undefined ? role : `${role}.${way}`, source)
   return found.size === 0 ? '' : `#${found}`
 }
 
@@ -176,10 +196,22 @@ export function fromHash(hash: string): Settings {
     board: BOARDS.find((board) => board === given.get('board')) ?? DEFAULTS.board,
     vga: vga === 'std' || vga === 'none' ? vga : 'auto',
     commandLine: given.get('commandLine') ?? DEFAULTS.commandLine,
+    cpu: given.get('cpu') ?? DEFAULTS.cpu,
+    hypervisor: given.get('hypervisor') === 'xen' ? 'xen' : 'none',
+    tablet: given.get('tablet') === 'yes',
     network: Object.hasOwn(NETWORK_NAMES, network) ? (network as NetworkKind) : DEFAULTS.network,
     relay: given.get('relay') ?? DEFAULTS.relay,
     // A link of somebody else's would have his guest read what the user's guests have written.
     keep: false,
-    images: ROLES.flatMap((role) => given.getAll(role).map((source) => ({ role, source }))),
+    images: ROLES.flatMap((role) => imagesOf(given, role)),
   }
+}
+
+/** The images of a role: `disk=ADDRESS`, or `disk.virtio=ADDRESS`. In the order of the address, as drives are numbered by it. */
+function imagesOf(given: URLSearchParams, role: Role): ChosenImage[] {
+  return [...given].flatMap(([key, source]): ChosenImage[] => {
+    if (key === role) return [{ role, source }]
+    const way = INTERFACES.find((one) => key === `${role}.${one}`)
+    return way === undefined ? [] : [{ role, source, interface: way }]
+  })
 }

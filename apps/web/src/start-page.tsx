@@ -16,6 +16,7 @@ import {
   withImage,
 } from './settings.ts'
 import { KeptDisksPanel } from './kept-disks-panel.tsx'
+import { bringMachine, type BroughtMachine, MachineJsonPanel } from './machine-json-panel.tsx'
 import { RelayAddress } from './network-panel.tsx'
 import { prepareWorker } from './spare-worker.ts'
 import { Systems } from './systems.tsx'
@@ -38,11 +39,29 @@ const keepsHere = (): boolean => (history.state as PageState | null)?.keep === t
 export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const [settings, setSettings] = useState(() => ({ ...fromHash(location.hash), keep: keepsHere() }))
   const [error, setError] = useState('')
+  const [brought, setBrought] = useState<BroughtMachine | null>(null)
   const change = (part: Partial<Settings>): void => {
     const next = { ...settings, ...part }
     setSettings(next)
+    setBrought(null)
     // The address of this page is that of the machine.
     history.replaceState({ keep: next.keep } satisfies PageState, '', toHash(next) || location.pathname)
+  }
+  /** Takes a machine's file, with files that it may name. */
+  const bring = async (text: string, files: readonly File[] = []): Promise<void> => {
+    const chosen = settings.images.flatMap(({ source }) => (typeof source === 'string' ? [] : [source]))
+    const found = await bringMachine(text, [...files, ...chosen])
+    if ('brought' in found) setBrought(found.brought)
+    else change(found.settings)
+  }
+  /** Takes files: those of a machine's file, or images. */
+  const add = async (files: readonly File[]): Promise<void> => {
+    const machine = files.find(({ name }) => /\.json$/i.test(name))
+    if (machine !== undefined) return bring(await machine.text(), files)
+    const found = await Promise.all(files.map(async (file) => ({ role: await guessRole(file), source: file })))
+    const images = found.reduce<readonly ChosenImage[]>(withImage, settings.images)
+    change({ images })
+    if (brought !== null && brought.error === '') await bring(brought.text, files)
   }
   useEffect(() => void prepareWorker(), [])
   const problem = problemOf(settings)
@@ -69,7 +88,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
       </section>
       <section class="panel wide" aria-labelledby="own">
         <h2 id="own">Start a system of yours</h2>
-        <Images images={settings.images} change={(images) => change({ images })} />
+        <Images images={settings.images} change={(images) => change({ images })} add={add} />
         <form
           onSubmit={(event) => {
             event.preventDefault()
@@ -96,6 +115,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
             </span>
           </div>
         </form>
+        <MachineJsonPanel settings={settings} brought={brought} bring={(text) => void bring(text)} />
         <KeptDisksPanel />
       </section>
       <p class="wide">
@@ -119,17 +139,14 @@ function titleOf({ images }: Settings): string {
 interface ImagesProps {
   readonly images: readonly ChosenImage[]
   readonly change: (images: readonly ChosenImage[]) => void
+  readonly add: (files: readonly File[]) => Promise<void>
 }
 
 /** The files and addresses that were chosen, and where more are added. */
-function Images({ images, change }: ImagesProps) {
+function Images({ images, change, add }: ImagesProps) {
   const [over, setOver] = useState(false)
   const [address, setAddress] = useState('')
   const [role, setRole] = useState<Role>('disk')
-  const add = async (files: Iterable<File>): Promise<void> => {
-    const found = await Promise.all([...files].map(async (file) => ({ role: await guessRole(file), source: file })))
-    change(found.reduce<readonly ChosenImage[]>(withImage, images))
-  }
   return (
     <>
       <div
@@ -142,10 +159,10 @@ function Images({ images, change }: ImagesProps) {
         onDrop={(event) => {
           event.preventDefault()
           setOver(false)
-          void add(event.dataTransfer?.files ?? [])
+          void add([...(event.dataTransfer?.files ?? [])])
         }}
       >
-        <p>Drop a kernel, a disk, a CD image or firmware here, or</p>
+        <p>Drop a kernel, a disk, a CD image, firmware or a machine.json here, or</p>
         <label class="button file">
           choose files
           <input
@@ -153,7 +170,7 @@ function Images({ images, change }: ImagesProps) {
             multiple
             onChange={(event) => {
               const { files } = event.currentTarget
-              void add(files ?? [])
+              void add([...(files ?? [])])
             }}
           />
         </label>
@@ -278,6 +295,17 @@ function Fields({ settings, change }: FieldsProps) {
           ['std', 'yes'],
           ['none', 'no'],
         ])}
+        <label>
+          Pointer
+          <select
+            name="tablet"
+            value={settings.tablet ? 'tablet' : 'mouse'}
+            onChange={(event) => change({ tablet: event.currentTarget.value === 'tablet' })}
+          >
+            <option value="mouse">mouse</option>
+            <option value="tablet">USB tablet: where yours is</option>
+          </select>
+        </label>
         {choice('Network', 'network', [['off', 'no card'], ...Object.entries(NETWORK_NAMES)])}
         {settings.network === 'relay' && <RelayAddress value={settings.relay} change={(relay) => change({ relay })} />}
         <label class="wide">

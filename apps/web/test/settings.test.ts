@@ -60,7 +60,14 @@ describe('settings', () => {
       network: 'relay',
       relay: 'wss://relay.example/?a=b',
       keep: true,
-      images: [{ role: 'kernel', source: 'https://example.org/a b' }],
+      cpu: 'core2',
+      hypervisor: 'xen',
+      tablet: true,
+      images: [
+        { role: 'kernel', source: 'https://example.org/a b' },
+        { role: 'disk', source: 'https://example.org/c', interface: 'virtio' },
+        { role: 'disk', source: 'https://example.org/d' },
+      ],
     }
     const hash = toHash({ ...settings, images: [...settings.images, { role: 'disk', source: new File([], 'x') }] })
     // Whether disks are kept is the user's to say, and not a link's.

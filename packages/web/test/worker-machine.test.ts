@@ -15,11 +15,14 @@ test.each([
   [16, 16],
 ])('of %s MiB that a page asks for, a machine has %d', async (asked, has) => {
   const memoryBytes = asked === undefined ? {} : { memoryBytes: asked << 20 }
-  const options: SentOptions = { images: { firmware }, drives: null, shared: false, ...memoryBytes }
+  const options: SentOptions = { images: { firmware }, drives: null, shared: false, tablet: true, ...memoryBytes }
   const machine = await WorkerMachine.open(options, () => {})
   const file = new Uint8Array(await (await machine.save()).arrayBuffer())
   const description = await readSnapshotDescription(bytesSource(file))
   expect(description).toMatchObject({ page: { memoryBytes: has * 2 ** 20 } })
+  // What the command line takes: a controller, and then the device on it.
+  const { arguments: given } = description as { arguments: string[] }
+  expect(given.join(' ')).toContain('--device qemu-xhci --device usb-tablet')
 })
 
 test('a write that is under way when the machine goes back is not on its disk then', async () => {

@@ -20,11 +20,16 @@ export function commandLineOf(options: SentOptions): string[] {
     ...file('--initrd', images.initrd),
     ...option('--append', commandLine),
     ...file('--firmware', images.firmware),
+    // USB devices need a controller, before them.
+    ...(tablet === true || hasUsbDrive(drives) ? ['--device', 'qemu-xhci'] : []),
     ...(tablet === true ? ['--device', 'usb-tablet'] : []),
     ...(network === undefined ? [] : ['--nic', nicOf(network)]),
     ...(drives ?? []).flatMap(driveOf),
   ]
 }
+
+const hasUsbDrive = (drives: SentOptions['drives']): boolean =>
+  drives?.some((drive) => drive.interface === 'usb') === true
 
 /** The interfaces that `--drive` has; others are a `--device`. */
 const PLAIN: Readonly<Record<string, string>> = { ide: 'ide', virtio: 'virtio', scsi: 'scsi' }

@@ -1,0 +1,129 @@
+/** The machine of the start page's form as a file: the command line runs it, and the page takes it back. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buildGuestImage } from '@retrap/embedded-guest'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { Ajv } from 'ajv'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runCli } from '../../src/cli.ts'
+import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
+import { FakeHost } from '../support/fake-machine.ts'
+import { runRetrap } from '../support/processes.ts'
+
+type Browser = Awaited<ReturnType<typeof launchBrowser>>
+type Page = Awaited<ReturnType<Browser['newPage']>>
+
+const PATIENT = { timeout: 60_000, interval: 100 }
+const JSON_AREA = '::-p-aria(This machine as JSON[role="textbox"])'
+if (noBrowser !== undefined) console.warn(`SKIPPED: machines of the page as JSON: ${noBrowser}`)
+
+describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-machine-json-'))
+  const guest = join(folder, 'guest.bin')
+  const file = join(folder, 'machine.json')
+  let site: SiteServer
+  let browser: Browser
+
+  beforeAll(async () => {
+    writeFileSync(guest, buildGuestImage())
+    site = await serveSite(siteFolder(), 0)
+    browser = await launchBrowser()
+  }, 60_000)
+  afterAll(async () => {
+    await browser?.close()
+    site?.close()
+    rmSync(folder, { recursive: true })
+  })
+
+  async function open(): Promise<Page> {
+    const page = await browser.newPage()
+    await page.goto(site.url, { waitUntil: 'load' })
+    await page.waitForSelector('.drop')
+    return page
+  }
+  const choose = async (page: Page, ...paths: readonly string[]): Promise<void> => {
+    const input = (await page.$('.drop input[type=file]')) as unknown as { uploadFile(...all: string[]): Promise<void> }
+    await input.uploadFile(...paths)
+  }
+  const read = (page: Page): Promise<string> =>
+    page.$eval(JSON_AREA, (area) => (area as unknown as { value: string }).value)
+  const names = (page: Page): Promise<string> =>
+    page.$$eval('.files .name', (rows) => rows.map((row) => row.textContent).join(' '))
+  const terminal = async (page: Page): Promise<string> =>
+    (await page.evaluate(
+      "[...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\\n')",
+    )) as string
+
+  test('is in the schema, runs by the command line, and in a page that gets it with its files', async () => {
+    const host = new FakeHost(async () => ({ reason: 'power-off' }))
+    await runCli(['run', '--schema'], host)
+    const accepts = new Ajv({ allowUnionTypes: true }).compile(JSON.parse(host.stdout.text) as object)
+
+    const page = await open()
+    await choose(page, guest)
+    await expect.poll(() => names(page), PATIENT).toBe('guest.bin')
+    await page.select('select[name=memory]', '64')
+    await page.select('select[name=board]', 'q35')
+    await page.select('select[name=vga]', 'std')
+    await page.locator('::-p-aria(This machine as JSON, for the command line)').click()
+    await expect.poll(() => read(page), PATIENT).toContain('guest.bin')
+    for (const [network, said] of [
+      ['fetch', '"kind": "user"'],
+      ['tabs', '"hubid": 0'],
+      ['none', '"hubid": 1'],
+      ['off', '"usb-tablet"'],
+    ] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one form
+      await page.select('select[name=network]', network)
+      // oxlint-disable-next-line no-await-in-loop
+      if (network === 'off') await page.select('select[name=tablet]', 'tablet')
+      // oxlint-disable-next-line no-await-in-loop
+      await expect.poll(() => read(page), PATIENT).toContain(said)
+      // oxlint-disable-next-line no-await-in-loop
+      const text = await read(page)
+      expect([accepts(JSON.parse(text)), accepts.errors]).toEqual([true, null])
+      writeFileSync(file, text)
+      const runner = new FakeHost(async () => ({ reason: 'power-off' }))
+      // oxlint-disable-next-line no-await-in-loop
+      expect([await runCli(['run', file], runner), runner.stderr.text]).toEqual([0, expect.anything()])
+      expect(runner.created[0]).toMatchObject({ memoryBytes: 64 << 20, cpus: 1, machine: 'q35', vga: 'std' })
+    }
+    const ran = await runRetrap(['run', file], { input: 'echo by the command line\noff\n', deadlineMs: 60_000 })
+    expect(ran).toMatchObject({ code: 0, stdout: expect.stringContaining('\nby the command line') as string })
+    await page.close()
+
+    const other = await open()
+    await choose(other, file)
+    const state = (): Promise<string> =>
+      other.$$eval('[role=status]', (all) => all.map((one) => one.textContent).join('\n'))
+    await expect.poll(state, PATIENT).toContain('It names files: drop guest.bin here, too.')
+    await choose(other, guest)
+    await expect.poll(() => names(other), PATIENT).toBe('guest.bin')
+    expect(await other.$eval('select[name=board]', (one) => (one as unknown as { value: string }).value)).toBe('q35')
+    await other.locator('::-p-aria(Start[role="button"])').click()
+    await expect.poll(() => terminal(other), PATIENT).toMatch(/retrap> \s*$/)
+    await other.close()
+  }, 180_000)
+
+  test('is pasted, changed by hand, and what is wrong is said', async () => {
+    const page = await open()
+    await page.evaluate(`{
+      const clipboardData = new DataTransfer()
+      clipboardData.setData('text/plain', '{ "memory": "1G", "firmware": "http://127.0.0.1:9/x" }')
+      document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }))
+    }`)
+    const memory = (): Promise<string> =>
+      page.$eval('select[name=memory]', (one) => (one as unknown as { value: string }).value)
+    await expect.poll(memory, PATIENT).toBe('1024')
+    expect(new URL(page.url()).hash).toContain('memory=1024')
+    await page.locator('::-p-aria(This machine as JSON, for the command line)').click()
+    await expect.poll(() => read(page), PATIENT).toContain('"1024M"')
+    await page.locator(JSON_AREA).fill('{ "memroy": "1G" }')
+    await page.locator('::-p-aria(Use this)').click()
+    const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
+    await expect.poll(alert, PATIENT).toMatch(/^memroy: a machine in a page has no such option; it has memory,/)
+    expect(await memory()).toBe('1024')
+    await page.close()
+  })
+})
