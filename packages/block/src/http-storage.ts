@@ -1,6 +1,7 @@
 import { BlockError } from '@retrap/device'
 import { ChunkCache } from './chunk-cache.ts'
 import { ImageError } from './errors.ts'
+import type { HttpFileState, RangeStore } from './range-store.ts'
 import type { BlockStorage } from './storage.ts'
 
 /** The answer to a request, as far as it matters here. */
@@ -52,6 +53,11 @@ export interface HttpStorageOptions {
   readonly sameOrigin?: boolean
   /** What makes requests; `fetch` unless given. */
   readonly fetch?: HttpFetch
+  /**
+   * Keeps what was read for longer than this storage is there; its chunks are those of requests. It is used where the server
+   * sends a strong `ETag`, and answers in place of a server that cannot be reached. `close` closes it.
+   */
+  readonly store?: RangeStore
 }
 
 const option = (name: string, value: number, least: number): number => {
@@ -72,16 +78,21 @@ export class HttpStorage implements BlockStorage {
   readonly bytes: number
   readonly #client: Client
   readonly #cache: ChunkCache
+  /** What was read before; null: nothing is kept. */
+  readonly #store: RangeStore | null
 
   private constructor(client: Client, bytes: number, options: HttpStorageOptions) {
     this.#client = client
     this.bytes = bytes
-    const chunkBytes = option('chunkBytes', options.chunkBytes ?? 256 << 10, 512)
+    const { store = null } = options
+    const chunkBytes = option('chunkBytes', store?.chunkBytes ?? options.chunkBytes ?? 256 << 10, 512)
+    this.#store = client.strongTag !== null && store?.use({ tag: client.strongTag, bytes }) === true ? store : null
+    if (this.#store === null) store?.close()
     this.#cache = new ChunkCache({
       bytes,
       chunkBytes,
       cacheBytes: option('cacheBytes', options.cacheBytes ?? 32 << 20, 0),
-      load: (offset, length) => client.range(offset, length, bytes),
+      load: (offset, length) => this.#load(offset, length, chunkBytes),
     })
   }
 
@@ -91,8 +102,13 @@ export class HttpStorage implements BlockStorage {
    * @throws ImageError `ERR_OPEN` where it cannot be read by ranges; `ERR_BACKING` for a redirect that `sameOrigin` refuses; `ERR_OPTION`
    */
   static async open(url: string, options: HttpStorageOptions = {}): Promise<HttpStorage> {
-    const client = new Client(url, options)
-    return new HttpStorage(client, await client.size(), options)
+    try {
+      const client = new Client(url, options)
+      return new HttpStorage(client, await client.size(options.store?.kept ?? null), options)
+    } catch (error) {
+      options.store?.close()
+      throw error
+    }
   }
 
   /** Bytes that requests have brought so far. */
@@ -118,9 +134,34 @@ export class HttpStorage implements BlockStorage {
   /** Has nothing to do. */
   async flush(): Promise<void> {}
 
-  /** Forgets what was read. */
+  /** Forgets what was read, but for what its store keeps. */
   async close(): Promise<void> {
     this.#cache.clear()
+    this.#store?.close()
+  }
+
+  /** Reads whole chunks: those that are kept, and the others by as few requests as there are gaps. */
+  async #load(offset: number, length: number, chunkBytes: number): Promise<Uint8Array> {
+    const store = this.#store
+    if (store === null) return this.#client.range(offset, length, this.bytes)
+    const into = new Uint8Array(length)
+    const missing: { start: number; end: number }[] = []
+    for (let start = 0; start < length; start += chunkBytes) {
+      const kept = store.read((offset + start) / chunkBytes)
+      const end = Math.min(start + chunkBytes, length)
+      if (kept !== null) into.set(kept, start)
+      else if (missing.at(-1)?.end === start) missing.at(-1)!.end = end
+      else missing.push({ start, end })
+    }
+    await Promise.all(
+      missing.map(async ({ start, end }) => {
+        const content = await this.#client.range(offset + start, end - start, this.bytes)
+        into.set(content, start)
+        for (let at = 0; at < content.length; at += chunkBytes)
+          store.write((offset + start + at) / chunkBytes, content.subarray(at, at + chunkBytes))
+      }),
+    )
+    return into
   }
 }
 
@@ -129,6 +170,8 @@ class Client {
   fetchedBytes = 0
   /** What the server calls this state of the file. */
   tag: string | null = null
+  /** The same, where it says that any other byte would change it. Source: RFC 9110, section 8.8.1. */
+  strongTag: string | null = null
   readonly #url: string
   readonly #fetch: HttpFetch
   readonly #headers: Readonly<Record<string, string>>
@@ -148,20 +191,32 @@ class Client {
     this.#retries = option('retries', options.retries ?? 2, 0)
   }
 
-  /** @throws ImageError `ERR_OPEN`, `ERR_BACKING` */
-  async size(): Promise<number> {
+  /**
+   * @param kept - the state that stands in for a server that cannot be reached; null: none
+   * @throws ImageError `ERR_OPEN`, `ERR_BACKING`
+   */
+  async size(kept: HttpFileState | null): Promise<number> {
     const refuse = (reason: string, cause?: unknown): ImageError =>
       new ImageError('ERR_OPEN', `${this.#url}: ${reason}`, { cause })
     const response = await this.#requestAgain('GET', 'bytes=0-0').catch((error: unknown) => {
-      throw error instanceof ImageError ? error : refuse(`the request failed: ${reasonOf(error)}`, error)
+      if (error instanceof ImageError) throw error
+      if (kept === null) throw refuse(`the request failed: ${reasonOf(error)}`, error)
+      return null
     })
-    await response.body?.getReader().cancel()
+    await response?.body?.getReader().cancel()
+    if (kept !== null && (response === null || mayPass(response.status))) {
+      this.tag = this.strongTag = kept.tag
+      return kept.bytes
+    }
+    if (response === null) throw refuse('the request failed')
     if (response.status === 200) throw refuse('the server does not answer requests for a range')
     // An empty file has no first byte.
     if (response.status === 416 && response.headers.get('content-range') === 'bytes */0') return 0
     if (response.status !== 206) throw refuse(`the server answers with status ${response.status}`)
     if (response.headers.get('content-encoding') !== null) throw refuse('the server sends it compressed')
-    this.tag = response.headers.get('etag') ?? response.headers.get('last-modified')
+    const etag = response.headers.get('etag')
+    this.tag = etag ?? response.headers.get('last-modified')
+    this.strongTag = etag?.startsWith('"') === true ? etag : null
     const [, total] = /^bytes 0-0\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? []
     // A page may not see that field, unless the server says so (Access-Control-Expose-Headers).
     const bytes = Number(total ?? (await this.#lengthByHead()))

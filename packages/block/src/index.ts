@@ -21,5 +21,6 @@ export { type ImageExtent, Qcow2Image, type Qcow2Options } from './qcow2/qcow2-i
 export type { Qcow2Repair } from './qcow2/repair.ts'
 export { repairQcow2 } from './qcow2/repair-image.ts'
 export type { Qcow2Snapshot } from './qcow2/snapshots.ts'
+export type { HttpFileState, RangeStore } from './range-store.ts'
 export { RawImage, type RawImageOptions } from './raw-image.ts'
 export type { BlockStorage } from './storage.ts'

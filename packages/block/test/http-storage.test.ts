@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { BlockError } from '@retrap/device'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { HttpStorage, Overlay, RawImage } from '../src/index.ts'
+import { type HttpFileState, HttpStorage, Overlay, RawImage, type RangeStore } from '../src/index.ts'
 
 const BYTES = (1 << 20) + 700
 const content = Uint8Array.from({ length: BYTES }, (_, i) => (i * 7 + (i >> 9)) & 0xff)
@@ -280,5 +280,99 @@ describe('a file on a web server', () => {
     const storage = await HttpStorage.open(url)
     await expect(storage.write()).rejects.toThrow(BlockError)
     await expect(new RawImage(storage).write(0, new Uint8Array(512))).rejects.toThrow('cannot be written')
+  })
+})
+
+/** Keeps chunks of 4 KiB in memory. */
+class MemoryStore implements RangeStore {
+  readonly chunkBytes = 4096
+  readonly chunks = new Map<number, Uint8Array>()
+  kept: HttpFileState | null = null
+  closed = 0
+
+  use(state: HttpFileState): boolean {
+    if (this.kept?.tag !== state.tag || this.kept.bytes !== state.bytes) this.chunks.clear()
+    this.kept = state
+    return true
+  }
+
+  read(index: number): Uint8Array | null {
+    return this.chunks.get(index) ?? null
+  }
+
+  write(index: number, bytes: Uint8Array): void {
+    this.chunks.set(index, bytes.slice())
+  }
+
+  close(): void {
+    this.closed++
+  }
+}
+
+describe('with a store of what was read', () => {
+  const read = async (store: RangeStore, offset: number, bytes: number): Promise<number> => {
+    const storage = await HttpStorage.open(url, { ...OPTIONS, store })
+    try {
+      const into = new Uint8Array(bytes)
+      await storage.read(offset, into)
+      expect(Buffer.compare(into, content.subarray(offset, offset + bytes))).toBe(0)
+      return storage.fetchedBytes
+    } finally {
+      await storage.close()
+    }
+  }
+
+  test('what an earlier storage has read is not asked for again: gaps are', async () => {
+    const store = new MemoryStore()
+    expect(await read(store, 4096, 4096)).toBe(4096)
+    expect(await read(store, 12_288, 100)).toBe(4096)
+    ranges = []
+    expect(await read(store, 0, 20_480)).toBe(3 * 4096)
+    expect(ranges.toSorted()).toEqual(['bytes=0-0', 'bytes=0-4095', 'bytes=16384-20479', 'bytes=8192-12287'])
+    expect(await read(store, BYTES - 700, 700)).toBe(700)
+    ranges = []
+    expect(await read(store, BYTES - 700, 700)).toBe(0)
+    expect(ranges).toEqual(['bytes=0-0'])
+    expect(store.closed).toBe(5)
+  })
+
+  test('a server that cannot be reached, or is in trouble, is not missed', async () => {
+    const store = new MemoryStore()
+    await read(store, 0, 8192)
+    for (const away of [
+      (_request, response) => void response.destroy(),
+      (_request, response) => void response.writeHead(503).end(),
+    ] satisfies (typeof behaviour)[]) {
+      behaviour = away
+      expect(await read(store, 100, 8000)).toBe(0)
+      await expect(read(store, 8192, 1)).rejects.toThrow(medium)
+    }
+    behaviour = (_request, response) => void response.writeHead(404).end()
+    await expect(read(store, 0, 1)).rejects.toThrow('the server answers with status 404')
+    expect(store.closed).toBe(6)
+  })
+
+  test('another state of the file is read anew', async () => {
+    const store = new MemoryStore()
+    await read(store, 0, 4096)
+    behaviour = (_request, response, range) => {
+      const [first, last] = range!
+      response.writeHead(206, { 'content-range': `bytes ${first}-${last}/${BYTES}`, etag: '"two"' })
+      response.end(content.subarray(first, last + 1))
+    }
+    expect(await read(store, 0, 4096)).toBe(4096)
+    expect(store.kept?.tag).toBe('"two"')
+  })
+
+  test.each([['W/"one"'], [undefined]])('the tag %s says too little: nothing is kept', async (etag) => {
+    const store = new MemoryStore()
+    behaviour = (_request, response, range) => {
+      const [first, last] = range!
+      const headers = { 'content-range': `bytes ${first}-${last}/${BYTES}`, ...(etag !== undefined && { etag }) }
+      response.writeHead(206, headers).end(content.subarray(first, last + 1))
+    }
+    expect(await read(store, 0, 4096)).toBe(4096)
+    expect(await read(store, 0, 4096)).toBe(4096)
+    expect([store.kept, store.chunks.size, store.closed]).toEqual([null, 0, 2])
   })
 })

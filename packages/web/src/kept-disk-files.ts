@@ -41,12 +41,15 @@ export const isKeptName = (name: string): boolean => /^[A-Za-z0-9][\w.-]{0,99}$/
 export const KEPT_NAME = 'expected 1 to 100 letters, digits, points, hyphens and underscores, a letter or digit first'
 
 /** The folder of kept disks. @throws Error where the browser has no private file system */
-export async function keptFolder(): Promise<FileSystemDirectoryHandle> {
+export const keptFolder = (): Promise<FileSystemDirectoryHandle> => privateFolder(FOLDER)
+
+/** A folder of the origin private file system. @throws Error where the browser has none */
+export async function privateFolder(name: string): Promise<FileSystemDirectoryHandle> {
   // Pages from addresses without https have none; types do not know that.
   if ((navigator as Partial<Navigator>).storage?.getDirectory === undefined)
     throw new Error('this browser keeps nothing for this page: that takes an address with https, or this computer')
   const root = await navigator.storage.getDirectory()
-  return root.getDirectoryHandle(FOLDER, { create: true })
+  return root.getDirectoryHandle(name, { create: true })
 }
 
 /** The file of a kept disk's image. */

@@ -100,6 +100,12 @@ export interface MachineOptions {
    * again, a kernel only for a reset.
    */
   readonly snapshot?: Source
+  /**
+   * Keeps what is read of disks and snapshots at addresses in the browser's private file system, where the server sends a strong
+   * `ETag`: it is not fetched again, and is there without a network. One tab at a time does so for an image. Default true. See
+   * `fetchedBytes`.
+   */
+  readonly keepFetched?: boolean
   /** Compiles hot guest code; default true. */
   readonly jit?: boolean
   /**

@@ -6,7 +6,7 @@ import { DiskRequests } from '../src/worker/disk-requests.ts'
 import { openFrom } from '../src/worker/snapshots.ts'
 
 const BYTES = 1 << 20
-const listener = { progress() {}, warning() {}, requests: new DiskRequests() }
+const listener = { progress() {}, warning() {}, requests: new DiskRequests(), keepsFetched: false }
 const disk = (bytes = BYTES): Overlay => new Overlay(new RawImage(new MemoryStorage(new Uint8Array(bytes))))
 
 async function written(bytes: number, value: number): Promise<Overlay> {

@@ -11,6 +11,7 @@ import {
 import { WebError } from '../errors.ts'
 import type { KeptSource } from '../kept-disk-files.ts'
 import type { SentDrive, SentSource } from '../protocol.ts'
+import { openKeptRanges } from './open-kept-ranges.ts'
 import type { KeptDiskImage } from './kept-disk.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 
@@ -22,6 +23,8 @@ interface OpenedStorage {
 
 /** Magic number and version of a qcow2 image. */
 const HEAD_BYTES = 8
+/** Of a disk at an address so much is read at a time. */
+const CHUNK_BYTES = 256 << 10
 
 /** Tells the page what is read from an image by and by, and what fails. */
 class WatchedStorage implements BlockStorage {
@@ -85,7 +88,8 @@ async function openStorage(image: string, source: SentSource, listener: SourceLi
     const tag = isFile ? `changed ${new Date(blob.lastModified).toISOString()}` : null
     return { storage, identity: { name: isFile ? blob.name : 'file', bytes: blob.size, tag } }
   }
-  const storage = await HttpStorage.open(source.url)
+  const store = listener.keepsFetched ? await openKeptRanges(source.url, CHUNK_BYTES) : undefined
+  const storage = await HttpStorage.open(source.url, { chunkBytes: CHUNK_BYTES, ...(store !== undefined && { store }) })
   return {
     storage: new WatchedStorage(image, storage, () => storage.fetchedBytes, listener),
     identity: { name: source.url, bytes: storage.bytes, tag: storage.tag },

@@ -1,6 +1,7 @@
-import { HttpStorage } from '@retrap/block'
+import { HttpStorage, type RangeStore } from '@retrap/block'
 import { inflateNow, type LateSnapshotSource, openSnapshot, type OpenSnapshot } from '@retrap/snapshot'
 import type { SentSource } from '../protocol.ts'
+import { openKeptRanges } from './open-kept-ranges.ts'
 import type { SourceListener } from './sources.ts'
 
 /** What Workers have, and pages lack: a file is read at once. */
@@ -15,6 +16,8 @@ const GUEST_SHARE = 3
 /** It waits no longer than this for the next part. */
 const LONGEST_WAIT_MS = 250
 const IMAGE = 'snapshot'
+/** What is read first is small, and close together. */
+const CHUNK_BYTES = 64 << 10
 
 /** A snapshot file whose pages are read when the machine needs them. */
 interface FarSource extends LateSnapshotSource {
@@ -79,18 +82,23 @@ class UrlSource implements FarSource {
   readonly #listener: SourceListener
   /** Parts that were fetched ahead, by offset. */
   readonly #ahead = new Map<number, Uint8Array>()
+  /** Chunks that were fetched by this machine, or earlier ones; null: none are kept. */
+  readonly #store: RangeStore | null
   #loaded = 0
 
-  private constructor(url: string, storage: HttpStorage, listener: SourceListener) {
+  private constructor(url: string, storage: HttpStorage, store: RangeStore | null, listener: SourceListener) {
     this.#url = url
     this.#storage = storage
+    this.#store = store?.kept === null ? null : store
     this.bytes = storage.bytes
     this.#listener = listener
   }
 
   static async open(url: string, listener: SourceListener): Promise<UrlSource> {
-    // Each part is wanted once, and kept by this class; what is read first is small, and close together.
-    return new UrlSource(url, await HttpStorage.open(url, { cacheBytes: 128 << 10, chunkBytes: 64 << 10 }), listener)
+    const store = listener.keepsFetched ? await openKeptRanges(url, CHUNK_BYTES) : undefined
+    // Each part is wanted once, and kept by this class.
+    const options = { cacheBytes: 2 * CHUNK_BYTES, chunkBytes: CHUNK_BYTES, ...(store !== undefined && { store }) }
+    return new UrlSource(url, await HttpStorage.open(url, options), store ?? null, listener)
   }
 
   async read(offset: number, bytes: number): Promise<Uint8Array> {
@@ -112,9 +120,33 @@ class UrlSource implements FarSource {
     const ahead = this.#ahead.get(offset)
     this.#ahead.delete(offset)
     if (ahead?.length === bytes) return ahead
+    return this.#kept(offset, bytes) ?? this.#fetchNow(offset, bytes)
+  }
+
+  /** A part all of whose chunks are kept; null: some are not. */
+  #kept(offset: number, bytes: number): Uint8Array | null {
+    if (this.#store === null) return null
+    const into = new Uint8Array(bytes)
+    for (let at = offset; at < offset + bytes;) {
+      const index = Math.floor(at / CHUNK_BYTES)
+      const chunk = this.#store.read(index)?.subarray(at - index * CHUNK_BYTES, offset + bytes - index * CHUNK_BYTES)
+      if (chunk === undefined || chunk.length === 0) return null
+      into.set(chunk, at - offset)
+      at += chunk.length
+    }
+    this.#tell(bytes)
+    return into
+  }
+
+  #fetchNow(offset: number, bytes: number): Uint8Array {
     for (let attempt = 1; ; attempt++) {
       try {
-        return this.#ask(offset, bytes)
+        if (this.#store === null) return this.#ask(offset, offset + bytes)
+        // Whole chunks are kept.
+        const start = offset - (offset % CHUNK_BYTES)
+        const end = Math.min(Math.ceil((offset + bytes) / CHUNK_BYTES) * CHUNK_BYTES, this.bytes)
+        const found = this.#ask(start, end)
+        return found.subarray(offset - start, offset - start + bytes)
       } catch (error) {
         if (attempt < ATTEMPTS) continue
         const reason = error instanceof Error ? error.message : String(error)
@@ -124,17 +156,21 @@ class UrlSource implements FarSource {
   }
 
   /** The Worker waits: the guest's instruction cannot go on without its page. */
-  #ask(offset: number, bytes: number): Uint8Array {
+  #ask(start: number, end: number): Uint8Array {
     const request = new XMLHttpRequest()
     request.open('GET', this.#url, false)
     request.responseType = 'arraybuffer'
     request.timeout = TIMEOUT_MS
-    request.setRequestHeader('range', `bytes=${offset}-${offset + bytes - 1}`)
+    request.setRequestHeader('range', `bytes=${start}-${end - 1}`)
     request.send()
     if (request.status !== 206) throw new Error(`the server answers with status ${request.status}`)
     const found = new Uint8Array(request.response as ArrayBuffer)
-    if (found.length !== bytes) throw new Error(`the answer has ${found.length} bytes: expected ${bytes}`)
-    this.#tell(bytes)
+    if (found.length !== end - start) throw new Error(`the answer has ${found.length} bytes: expected ${end - start}`)
+    // What is of another state of the file fails its checksum, and is not to stay.
+    if (this.#store !== null && request.getResponseHeader('etag') === this.#store.kept?.tag)
+      for (let at = 0; at < found.length; at += CHUNK_BYTES)
+        this.#store.write((start + at) / CHUNK_BYTES, found.subarray(at, at + CHUNK_BYTES))
+    this.#tell(found.length)
     return found
   }
 

@@ -10,6 +10,8 @@ export interface SourceListener {
   warning(message: string): void
   /** Reads of disks, for the inspector. */
   readonly requests: DiskRequests
+  /** What is read of addresses is kept: `MachineOptions.keepFetched`. */
+  readonly keepsFetched: boolean
 }
 
 /** What an error says. */

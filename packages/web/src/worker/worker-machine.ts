@@ -93,6 +93,7 @@ export class WorkerMachine {
       progress: (progress) => send({ event: 'progress', progress }),
       warning: (message) => send({ event: 'warning', message }),
       requests: new DiskRequests(),
+      keepsFetched: options.keepFetched !== false,
     }
     const parts = await openParts(options, listener)
     const machine = new WorkerMachine(parts, listener, send)

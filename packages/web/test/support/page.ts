@@ -2,8 +2,10 @@
 import {
   createMachine,
   defineMachineElement,
+  deleteFetched,
   deleteKeptDisk,
   exportKeptDisk,
+  fetchedBytes,
   importKeptDisk,
   keptDisks,
 } from '@retrap/web'
@@ -12,8 +14,10 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 defineMachineElement()
 Object.assign(globalThis, {
   createMachine,
+  deleteFetched,
   deleteKeptDisk,
   exportKeptDisk,
+  fetchedBytes,
   importKeptDisk,
   keptDisks,
   guestImage: buildGuestImage(),

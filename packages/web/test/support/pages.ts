@@ -8,8 +8,10 @@ import type * as web from '../../src/index.ts'
 /** What `page.ts` gives to expressions. */
 export interface PageGlobals {
   readonly createMachine: typeof web.createMachine
+  readonly deleteFetched: typeof web.deleteFetched
   readonly deleteKeptDisk: typeof web.deleteKeptDisk
   readonly exportKeptDisk: typeof web.exportKeptDisk
+  readonly fetchedBytes: typeof web.fetchedBytes
   readonly importKeptDisk: typeof web.importKeptDisk
   readonly keptDisks: typeof web.keptDisks
   readonly guestImage: Uint8Array

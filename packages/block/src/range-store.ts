@@ -1,0 +1,26 @@
+/** One state of a file on a web server. */
+export interface HttpFileState {
+  /** Its strong `ETag`. Source: RFC 9110, section 8.8.3. */
+  readonly tag: string
+  /** Its size. */
+  readonly bytes: number
+}
+
+/**
+ * Keeps chunks of one file of a web server for longer than an `HttpStorage` is there. All of it is done at once, and nothing
+ * of it throws: a store that fails keeps less.
+ */
+export interface RangeStore {
+  /** Bytes of a chunk; the file's last one may be shorter. */
+  readonly chunkBytes: number
+  /** The state of which chunks are kept; null: none. */
+  readonly kept: HttpFileState | null
+  /** Keeps chunks of this state from now on, and drops those of another one. @returns false: it keeps nothing */
+  use(state: HttpFileState): boolean
+  /** A chunk by its number; null: it is not kept, or is damaged. */
+  read(index: number): Uint8Array | null
+  /** Keeps a chunk, if there is room. */
+  write(index: number, content: Uint8Array): void
+  /** Is called once, and nothing after it. */
+  close(): void
+}

@@ -1,0 +1,48 @@
+import { fetchedFiles, fetchedFolder, fetchedName } from '../fetched-files.ts'
+import { KeptRanges, type RangeFile } from './kept-ranges.ts'
+
+/** The part of the room that the browser gives the site: the rest is for what its user wants to keep. */
+const SHARE = 0.5
+/** With less room than this, what was fetched long ago goes. */
+const LEAST_ROOM_BYTES = 256 << 20
+
+/**
+ * Opens what is kept of a file on a web server, for one `HttpStorage`.
+ *
+ * @returns undefined where the browser keeps nothing for this page, or another tab has the file
+ */
+export async function openKeptRanges(address: string, chunkBytes: number): Promise<KeptRanges | undefined> {
+  try {
+    const url = address.replace(/#.*$/, '')
+    const [folder, name] = await Promise.all([fetchedFolder(), fetchedName(url)])
+    const room = await makeRoom(folder, name)
+    const file = await folder.getFileHandle(name, { create: true })
+    // Workers have it; the DOM's types are those of pages.
+    const { createSyncAccessHandle } = file as { createSyncAccessHandle?: () => Promise<RangeFile> }
+    const handle = await createSyncAccessHandle?.call(file)
+    if (handle === undefined) return undefined
+    return new KeptRanges(handle, { url, chunkBytes, mostBytes: handle.getSize() + room })
+  } catch {
+    // A cache is worth no message: the image is read from its server.
+    return undefined
+  }
+}
+
+/** Deletes what was fetched long ago, while there is little room. @returns bytes that there is room for */
+async function makeRoom(folder: FileSystemDirectoryHandle, wanted: string): Promise<number> {
+  const { quota = 0, usage = 0 } = await navigator.storage.estimate()
+  let room = quota * SHARE - usage
+  if (room >= LEAST_ROOM_BYTES) return room
+  for (const { name, bytes } of await fetchedFiles(folder)) {
+    if (name === wanted) continue
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- no more go than have to
+      await folder.removeEntry(name)
+      room += bytes
+    } catch {
+      // A machine has it.
+    }
+    if (room >= LEAST_ROOM_BYTES) break
+  }
+  return Math.max(0, room)
+}
