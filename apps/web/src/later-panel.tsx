@@ -8,10 +8,12 @@ interface LaterPanelProps {
   readonly load: () => Promise<ComponentType<{ machine: Machine }>>
   /** Whether its contents stay, out of sight, when it is closed. */
   readonly stays?: boolean
+  /** Whether it is open at first. */
+  readonly opens?: boolean
 }
 
 /** A panel whose contents are loaded when it is opened. */
-export function LaterPanel({ summary, machine, load, stays = false }: LaterPanelProps) {
+export function LaterPanel({ summary, machine, load, stays = false, opens = false }: LaterPanelProps) {
   const [isOpen, setOpen] = useState(false)
   const [Panel, setPanel] = useState<ComponentType<{ machine: Machine }> | null>(null)
   const toggle = async (open: boolean): Promise<void> => {
@@ -21,7 +23,7 @@ export function LaterPanel({ summary, machine, load, stays = false }: LaterPanel
     setPanel(() => loaded)
   }
   return (
-    <details class="panel" onToggle={(event) => void toggle(event.currentTarget.open)}>
+    <details class="panel" open={opens} onToggle={(event) => void toggle(event.currentTarget.open)}>
       <summary>{summary}</summary>
       {(isOpen || stays) && Panel !== null && <Panel machine={machine} />}
     </details>

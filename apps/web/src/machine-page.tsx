@@ -40,9 +40,6 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
   const pressPower = async (one: Machine): Promise<void> => {
     if (!(await one.powerButton())) setNote('The guest does not listen to its power button.')
   }
-  const paste = async (one: Machine): Promise<void> => {
-    await one.type(await navigator.clipboard.readText())
-  }
   const hasCd = chosen.options.drives?.some(({ media }) => media === 'cdrom') === true
   const isArm = chosen.options.board === 'virt'
   const isOn = state === 'running' || state === 'paused' || state === 'asleep'
@@ -64,9 +61,6 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
         </button>
         <button disabled={!isOn} onClick={() => attempt(() => pressPower(machine!))}>
           Power button
-        </button>
-        <button disabled={machine === null} onClick={() => attempt(() => paste(machine!))}>
-          Paste as keys
         </button>
         {hasCd && machine !== null && (
           <label class="button file">
@@ -106,6 +100,12 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
         <div class="machine">
           <ScreenPanel machine={machine} />
           <SerialPanel machine={machine} />
+          <LaterPanel
+            summary="Keys, and text to type"
+            machine={machine}
+            load={async () => (await import('./keys/panel.tsx')).KeysPanel}
+            opens={matchMedia('(pointer: coarse)').matches}
+          />
           {chosen.options.network !== undefined && (
             <NetworkPanel machine={machine} network={chosen.options.network} attempt={attempt} />
           )}

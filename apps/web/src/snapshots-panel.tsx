@@ -7,6 +7,10 @@ import type { Chosen } from './settings.ts'
 /** What a tab that goes on from a snapshot is opened with. */
 export const SAVED_HASH = '#saved='
 
+const OFF = 'The machine is off: there is nothing to save now.'
+const NONE = 'None yet. They stay in this browser.'
+const FILES = 'It cannot be forked: another tab does not have the files that you chose.'
+
 /** When, for people. */
 export const whenOf = ({ savedAt }: SavedMachine): string =>
   new Date(savedAt).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' })
@@ -35,6 +39,7 @@ export function SnapshotsPanel({ machine, chosen, isOn }: { machine: Machine; ch
       <div class="toolbar">
         <button
           disabled={!isOn || doing !== ''}
+          title={isOn ? undefined : OFF}
           onClick={() => attempt('Saving', async () => keepMachine(chosen, await machine.save()))}
         >
           Save now
@@ -58,7 +63,7 @@ export function SnapshotsPanel({ machine, chosen, isOn }: { machine: Machine; ch
         </label>
       </div>
       <p class="soft" role="status">
-        {doing === '' ? (all.length === 0 ? 'None yet. They stay in this browser.' : '') : `${doing} …`}
+        {doing !== '' ? `${doing} …` : [!isOn && OFF, all.length === 0 && NONE].filter(Boolean).join(' ')}
       </p>
       {error !== '' && (
         <p class="wrong" role="alert">
@@ -77,7 +82,11 @@ export function SnapshotsPanel({ machine, chosen, isOn }: { machine: Machine; ch
             >
               Go back
             </button>
-            {saved.options !== null && (
+            {saved.options === null ? (
+              <button disabled title={FILES}>
+                Fork
+              </button>
+            ) : (
               <a class="button" href={SAVED_HASH + saved.id} target="_blank" rel="noopener">
                 Fork
               </a>
@@ -96,6 +105,7 @@ export function SnapshotsPanel({ machine, chosen, isOn }: { machine: Machine; ch
           </li>
         ))}
       </ol>
+      {all.some(({ options }) => options === null) && <p class="soft">{FILES}</p>}
     </section>
   )
 }

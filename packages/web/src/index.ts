@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export type { KeyboardLayoutName } from '@retrap/display'
 export type { CanvasOptions } from './canvas.ts'
 export { defineMachineElement, type MachineElement } from './element.ts'
 export { WebError, type WebErrorCode } from './errors.ts'
@@ -22,7 +23,8 @@ export type {
   VcpuView,
 } from './inspection.ts'
 export { deleteKeptDisk, exportKeptDisk, importKeptDisk, type KeptDisk, keptDisks } from './kept-disks.ts'
-export { createMachine, Machine, type MachineEvents } from './machine.ts'
+export { createMachine, Machine } from './machine.ts'
+export type { MachineEvents } from './machine-events.ts'
 export type { DriveOptions, MachineOptions, NetworkOptions, Progress, Source } from './options.ts'
 export type { KeyChange, MachineState, MachineStatistics, PointerChange } from './protocol.ts'
 export type { TerminalLike } from './terminal.ts'

@@ -1,4 +1,5 @@
 import type { KeyChange, PointerChange } from './protocol.ts'
+import { type FingerMove, TouchPointer } from './touch.ts'
 
 /** The part of a machine that a canvas's input uses. */
 export interface InputMachine {
@@ -46,19 +47,18 @@ export function attachInput(machine: InputMachine, element: HTMLElement, pointer
     if (!held.delete(event.code)) return
     keys(event.code, false)
   }
+  /** The wheel has been turned by so much that was not sent. */
+  let turned = 0
   const isCaught = (): boolean => document.pointerLockElement === element
-  const onMove = (event: PointerEvent): void => {
+  const fingers = new TouchPointer(machine)
+  const placeOf = (event: PointerEvent, dx: number, dy: number): FingerMove => {
     const { left, top, width, height } = element.getBoundingClientRect()
     const place = (at: number, start: number, length: number): number => Math.min(Math.max((at - start) / length, 0), 1)
-    machine.sendPointer([
-      {
-        kind: 'move',
-        dx: event.movementX,
-        dy: event.movementY,
-        x: place(event.clientX, left, width),
-        y: place(event.clientY, top, height),
-      },
-    ])
+    return { kind: 'move', dx, dy, x: place(event.clientX, left, width), y: place(event.clientY, top, height) }
+  }
+  const onMove = (event: PointerEvent): void => {
+    if (event.pointerType === 'touch') fingers.move(event, placeOf(event, 0, 0))
+    else machine.sendPointer([placeOf(event, event.movementX, event.movementY)])
   }
   const onButton = (event: PointerEvent, down: boolean): void => {
     event.preventDefault()
@@ -69,34 +69,57 @@ export function attachInput(machine: InputMachine, element: HTMLElement, pointer
   element.addEventListener('keydown', onKeyDown, { signal })
   element.addEventListener('keyup', onKeyUp, { signal })
   element.addEventListener('blur', release, { signal })
+  // Fingers are the guest's, and scroll no page.
+  const { touchAction } = element.style
+  element.style.touchAction = 'none'
   element.addEventListener('pointermove', onMove, { signal })
   element.addEventListener(
     'pointerdown',
     (event) => {
       element.focus()
-      if (pointerLock && event.pointerType === 'mouse' && machine.pointer !== 'absolute' && !isCaught())
+      if (event.pointerType === 'touch') {
+        event.preventDefault()
+        element.setPointerCapture(event.pointerId)
+        fingers.down(event, placeOf(event, 0, 0))
+        return
+      }
+      if (pointerLock && event.pointerType === 'mouse' && machine.pointer === 'relative' && !isCaught())
         void Promise.resolve(element.requestPointerLock()).catch(() => {})
       else element.setPointerCapture(event.pointerId)
       onButton(event, true)
     },
     { signal },
   )
-  element.addEventListener('pointerup', (event) => onButton(event, false), { signal })
+  element.addEventListener(
+    'pointerup',
+    (event) => {
+      if (event.pointerType === 'touch') fingers.up(event)
+      else onButton(event, false)
+    },
+    { signal },
+  )
+  element.addEventListener('pointercancel', (event) => event.pointerType === 'touch' && fingers.cancel(event), {
+    signal,
+  })
   element.addEventListener('contextmenu', (event) => event.preventDefault(), { signal })
   element.addEventListener(
     'wheel',
     (event) => {
       event.preventDefault()
+      // Away from the user is positive, which scrolls up. A touch pad sends parts of a detent.
       const detents = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY / DETENT_PIXELS : event.deltaY
-      // Away from the user is positive, which scrolls up.
-      const vertical = -Math.sign(detents) * Math.max(1, Math.round(Math.abs(detents)))
-      if (detents !== 0) machine.sendPointer([{ kind: 'wheel', vertical }])
+      turned = Math.sign(turned) === -Math.sign(detents) ? turned - detents : -detents
+      const vertical = Math.trunc(turned)
+      turned -= vertical
+      if (vertical !== 0) machine.sendPointer([{ kind: 'wheel', vertical }])
     },
     { signal, passive: false },
   )
   return () => {
     control.abort()
     release()
+    fingers.end()
+    element.style.touchAction = touchAction
     if (isCaught()) document.exitPointerLock()
   }
 }

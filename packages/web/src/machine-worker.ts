@@ -1,4 +1,5 @@
 // The program of a machine's Worker.
+import { DisplayError } from '@retrap/display'
 import { LoaderError, MachineError, preparePc } from '@retrap/machine'
 import { WebError } from './errors.ts'
 import type { Calls, FromWorker, SentError, ToWorker } from './protocol.ts'
@@ -46,6 +47,9 @@ function describe(error: unknown): SentError {
   const message = error instanceof Error ? error.message : String(error)
   if (error instanceof WebError && error.code !== 'ERR_WORKER' && error.code !== 'ERR_DISPOSED')
     return { code: error.code, message }
-  const isOption = error instanceof LoaderError || (error instanceof MachineError && OPTION_CODES.has(error.code))
+  const isOption =
+    error instanceof LoaderError ||
+    error instanceof DisplayError ||
+    (error instanceof MachineError && OPTION_CODES.has(error.code))
   return { code: isOption ? 'ERR_OPTION' : 'ERR_MACHINE', message }
 }

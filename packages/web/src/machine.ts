@@ -1,34 +1,16 @@
+import type { KeyboardLayoutName } from '@retrap/display'
 import type { MachineExit } from '@retrap/machine'
 import { attachCanvas, type CanvasOptions } from './canvas.ts'
 import { WebError } from './errors.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import { Listeners } from './listeners.ts'
-import type { MachineOptions, NetworkOptions, Progress, Source } from './options.ts'
+import type { MachineEvents } from './machine-events.ts'
+import type { MachineOptions, NetworkOptions, Source } from './options.ts'
 import { PrintedBytes } from './printed-bytes.ts'
 import type { KeyChange, MachineState, MachineStatistics, PointerChange, SentFrame } from './protocol.ts'
 import { sentNetwork, sentOptions, sentSource } from './sent-options.ts'
 import { attachTerminal, type TerminalLike } from './terminal.ts'
 import { startMachineWorker, type WorkerEvent, WorkerLink } from './worker-link.ts'
-
-/** What a {@link Machine} tells its listeners. */
-export interface MachineEvents {
-  /** The machine runs, is paused, sleeps, or is off. */
-  readonly state: MachineState
-  /** The guest has ended the machine, or something else has: `reason` says why. */
-  readonly exit: MachineExit
-  /** The guest has written to its serial port. */
-  readonly serial: Uint8Array
-  /** The machine goes on from another instant, by `restore`: the end of what its serial port had printed by then. */
-  readonly console: Uint8Array
-  /** More of an image has come. */
-  readonly progress: Progress
-  /** A disk has failed for the guest, or a network refuses a connection, with the reason. */
-  readonly warning: string
-  /** The size of the picture has changed; 0 × 0: the display is off. */
-  readonly resize: { readonly width: number; readonly height: number }
-  /** The guest drives another kind of pointer. */
-  readonly pointer: 'none' | 'relative' | 'absolute'
-}
 
 /** What a page lacks that is not cross-origin isolated. */
 const NOT_ISOLATED =
@@ -175,9 +157,15 @@ export class Machine {
       this.#link.tell({ tell: 'serial', bytes: bytes as Uint8Array<ArrayBuffer> }, [bytes.buffer as ArrayBuffer])
   }
 
-  /** Types a text on the keyboard. @returns whether the guest has taken it */
-  type(text: string): Promise<boolean> {
-    return this.#link.call('type', text)
+  /**
+   * Types a text on the keyboard.
+   *
+   * @param options.layout - what the guest's keyboard is set to; default `MachineOptions.layout`
+   * @returns whether the guest has taken it
+   * @throws WebError `ERR_OPTION` for a character that the layout does not have; then nothing is typed
+   */
+  type(text: string, options: { readonly layout?: KeyboardLayoutName } = {}): Promise<boolean> {
+    return this.#link.call('type', text, options.layout)
   }
 
   /** Presses and releases keys, by the names of `KeyboardEvent.code`. Names that no PC has are passed over. */
@@ -228,7 +216,7 @@ export class Machine {
 
   /**
    * Goes back, or forward, to a snapshot of this machine, or of one with the same options. Running, it runs on from there;
-   * paused, or off, it waits for `run`. Disks hold what they held then.
+   * paused, or off, it is paused there, and waits for `run`. Disks hold what they held then.
    *
    * @throws WebError `ERR_SOURCE` for a snapshot that cannot be read, and `ERR_MACHINE` for one of a machine with other memory,
    * vCPUs or board: the machine is as it was; `ERR_MACHINE` for one of a machine with other devices: this one is off then

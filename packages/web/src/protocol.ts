@@ -1,4 +1,5 @@
 // What a page and the Worker of its machine tell each other. Both are of one build: there are no versions to agree on.
+import type { KeyboardLayoutName } from '@retrap/display'
 import type { MachineExit, PcStatistics } from '@retrap/machine'
 import type { ArmStatistics } from '@retrap/machine/arm'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
@@ -57,7 +58,7 @@ export interface Calls {
   pause(): void
   reset(): void
   powerButton(): boolean
-  type(text: string): boolean
+  type(text: string, layout: KeyboardLayoutName | undefined): boolean
   screenText(): string | null
   statistics(): MachineStatistics
   inspect(): MachineView

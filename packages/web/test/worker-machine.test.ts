@@ -108,3 +108,25 @@ describe('a single step', () => {
     await expect(machine.step(0)).rejects.toThrow('the machine is off')
   })
 })
+
+test('a machine that is off goes back to a snapshot, and is paused there', async () => {
+  const events: string[] = []
+  const images = { firmware: { bytes: new Uint8Array(endingGuest()) } }
+  const machine = await WorkerMachine.open(
+    { images, drives: null, shared: false, memoryBytes: 16 << 20 },
+    (message) => {
+      if ('event' in message && message.event === 'state') events.push(message.state)
+    },
+  )
+  const bytes = new Uint8Array(await (await machine.save()).arrayBuffer())
+  for (const _ of [1, 2]) {
+    // oxlint-disable-next-line no-await-in-loop -- one life after the other
+    await machine.run()
+    // oxlint-disable-next-line no-await-in-loop
+    await expect.poll(() => events.at(-1), PATIENT).toBe('off')
+    // oxlint-disable-next-line no-await-in-loop
+    await machine.restore({ bytes })
+    expect(events.at(-1)).toBe('paused')
+    expect(machine.statistics().instructions).toBe(0)
+  }
+})

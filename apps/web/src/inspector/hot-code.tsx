@@ -59,10 +59,10 @@ function Units({ machine, disassemble }: HotCodeProps) {
         </select>
       </label>
       <div class="beside">
-        <pre tabIndex={0} aria-label="The guest's instructions">
+        <pre role="region" tabIndex={0} aria-label="The guest's instructions">
           {guest.join('\n')}
         </pre>
-        <pre tabIndex={0} aria-label="The WebAssembly">
+        <pre role="region" tabIndex={0} aria-label="The WebAssembly">
           {wat}
         </pre>
       </div>

@@ -30,7 +30,7 @@ export function Vcpus({ machine, vcpus, disassemble }: VcpusProps) {
           <h3>
             vCPU {i}: {vcpu.mode}-bit, {vcpu.activity}
           </h3>
-          <pre tabIndex={0} aria-label={`Next instructions of vCPU ${i}`}>
+          <pre role="region" tabIndex={0} aria-label={`Next instructions of vCPU ${i}`}>
             {disassemble?.(vcpu, MOST_INSTRUCTIONS) ?? ''}
           </pre>
           {vcpu.waitsFor !== null && (
@@ -54,7 +54,9 @@ export function Vcpus({ machine, vcpus, disassemble }: VcpusProps) {
           )}
           <details>
             <summary>Registers of vCPU {i}</summary>
-            <pre tabIndex={0}>{registersText(vcpu)}</pre>
+            <pre role="region" tabIndex={0}>
+              {registersText(vcpu)}
+            </pre>
           </details>
         </section>
       ))}

@@ -49,14 +49,20 @@ export class Keyboard implements InputBackend {
   /**
    * Types a text: `\n` is Enter, `\t` Tab, `\b` Backspace and `\x1b` Escape.
    *
+   * @param options.layout - what the guest is set to, where that is another one than the keyboard's own
    * @param options.delayMs - host milliseconds between two characters, for firmware with a small buffer; default 0
-   * @throws DisplayError `ERR_OPTION` for a character that the layout does not have; then nothing is typed
+   * @throws DisplayError `ERR_OPTION` for a character that the layout does not have, and for a layout that there is not; then
+   *   nothing is typed
    */
-  async type(text: string, options: { readonly delayMs?: number } = {}): Promise<boolean> {
+  async type(
+    text: string,
+    options: { readonly delayMs?: number; readonly layout?: KeyboardLayoutName } = {},
+  ): Promise<boolean> {
+    const layout = this.#layoutOf(options.layout)
     const characters = [...text.normalize('NFC').replaceAll('\r\n', '\n')].map((character) => {
-      const strokes = this.layout.strokesOf(character)
+      const strokes = layout.strokesOf(character)
       if (strokes !== undefined) return strokes.flatMap(strokeEvents)
-      throw new DisplayError('ERR_OPTION', `type: '${character}' is not on a keyboard of layout ${this.layout.name}`)
+      throw new DisplayError('ERR_OPTION', `type: '${character}' is not on a keyboard of layout ${layout.name}`)
     })
     const { delayMs = 0 } = options
     if (delayMs === 0) return this.#queue.send(characters.flat())
@@ -67,6 +73,10 @@ export class Keyboard implements InputBackend {
       await new Promise<void>((resolve) => setTimeout(resolve, delayMs))
     }
     return true
+  }
+
+  #layoutOf(name: KeyboardLayoutName | undefined): KeyboardLayout {
+    return name === undefined || name === this.layout.name ? this.layout : new KeyboardLayout(name)
   }
 
   /** Presses keys together: down in their order, and up in the opposite one. @throws DisplayError `ERR_OPTION` */

@@ -50,6 +50,14 @@ describe('layouts', () => {
     for (const character of ascii) expect(model.keyboard.layout.usageOf(character), character).toBeDefined()
   })
 
+  test('one text may be typed as another layout has it', async () => {
+    const model = new TestKeyboard('us')
+    await model.keyboard.type('y', { layout: 'de' })
+    await model.keyboard.type('y')
+    expect(model.noted.trim()).toBe('+1d -1d +1c -1c')
+    await expect(model.keyboard.type('y', { layout: 'xx' as 'us' })).rejects.toThrow("keyboard layout 'xx'")
+  })
+
   test('a character that is not there is refused, and nothing is typed', async () => {
     const model = new TestKeyboard('us')
     await expect(model.keyboard.type('aß')).rejects.toThrow("type: 'ß' is not on a keyboard of layout us")

@@ -1,5 +1,5 @@
 import type { DeviceFailure } from '@retrap/ioreq'
-import { type Mouse, Screen } from '@retrap/display'
+import { type KeyboardLayoutName, type Mouse, Screen } from '@retrap/display'
 import { type MachineExit, Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
@@ -197,6 +197,8 @@ export class WorkerMachine {
       try {
         await this.#goBack(snapshot)
         this.#anew = false
+        // One that was off stands at that instant now.
+        if (!this.#wanted) this.#tellState('paused')
       } catch (error) {
         this.#end({ reason: 'internal-error', detail: { message: reasonOf(error) } })
         throw error
@@ -300,8 +302,8 @@ export class WorkerMachine {
   }
 
   /** See `Machine`. */
-  type(text: string): Promise<boolean> {
-    return this.#input.keyboard.type(text)
+  type(text: string, layout: KeyboardLayoutName | undefined): Promise<boolean> {
+    return this.#input.keyboard.type(text, layout === undefined ? {} : { layout })
   }
 
   /** See `Machine`. */

@@ -1,0 +1,125 @@
+/** A machine's page in a person's hands: keys on the screen, pasted text, fingers, mouse. The guest prints what it is sent. */
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Browser, Page } from 'puppeteer-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { inputGuest } from './support/input-guest.ts'
+import { buildSite } from './support/site.ts'
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: a machine's page in hands: ${noBrowser}`)
+const PATIENT = { timeout: 60_000, interval: 100 }
+
+describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent, on a phone', () => {
+  let browser: Browser
+  let server: PageServer
+  let page: Page
+  const said: string[] = []
+
+  beforeAll(async () => {
+    const files = await buildSite()
+    files.set('input.bin', inputGuest())
+    server = await servePages(files)
+    browser = await launchBrowser()
+    page = await browser.newPage()
+    page.on('pageerror', (error) => said.push(String(error)))
+    await page.setViewport({ width: 390, height: 844, hasTouch: true, isMobile: true })
+    await page.goto(`${server.origin}/#memory=64&firmware=input.bin&vga=std`, { waitUntil: 'load' })
+    await page.locator('::-p-aria(Start[role="button"])').click()
+  }, 120_000)
+  afterAll(async () => {
+    await browser?.close()
+    server?.close()
+  })
+
+  /** All that the guest has printed: few rows of the terminal, which may end anywhere. */
+  const printed = (): Promise<string> =>
+    page.evaluate(() =>
+      [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent.replaceAll(/\s/g, '')).join(''),
+    )
+  const click = (name: string): Promise<void> => page.locator(`::-p-aria(${name}[role="button"])`).click()
+
+  /** Expects the guest to print so much more by an action. */
+  async function prints(action: () => Promise<unknown>, expected: string): Promise<void> {
+    const before = await printed()
+    await action()
+    await expect.poll(printed, PATIENT).toBe(before + expected.replaceAll(' ', ''))
+  }
+
+  test('starts with its keys open, as there are fingers', { timeout: 120_000 }, async () => {
+    // Keyboard and mouse have acknowledged.
+    await expect.poll(printed, PATIENT).toBe('famfa')
+    await page.waitForSelector('.keys')
+    await page.select('::-p-aria(Keys go to)', 'keyboard')
+  })
+
+  test('keys are pressed, and modifiers hold until the next one', async () => {
+    await prints(() => click('Escape'), '01 81')
+    await prints(() => click('F12'), '58 d8')
+    await prints(() => click('Up arrow'), 'e0 48 e0 c8')
+    await prints(async () => {
+      await click('Ctrl')
+      expect(await page.$eval('::-p-aria(Ctrl[role="button"])', (one) => one.ariaPressed)).toBe('true')
+      await click('Tab')
+      await click('Tab')
+    }, '1d 0f 8f 9d 0f 8f')
+    await prints(async () => {
+      await click('Alt')
+      await click('Alt')
+    }, '38 b8')
+    await prints(() => click('Ctrl-Alt-Del'), '1d 38 e0 53 e0 d3 b8 9d')
+  })
+
+  test('text is typed as the layout of the guest has it; what it lacks is said', async () => {
+    const type = async (text: string): Promise<void> => {
+      await page.locator('::-p-aria(Text to type)').fill(text)
+      await click('Type it')
+    }
+    await prints(() => type('z@'), '2c ac 2a 03 83 aa')
+    await page.select("::-p-aria(The guest's keyboard layout)", 'de')
+    await prints(() => type('z@'), '15 95 e0 38 10 90 e0 b8')
+    await page.select("::-p-aria(The guest's keyboard layout)", 'us')
+    await prints(() => type('ü'), '')
+    const note = (): Promise<string> => page.$eval('.actions [role=status]', (one) => one.textContent ?? '')
+    await expect.poll(note, PATIENT).toContain("'ü' is not on a keyboard of layout us")
+    // Control holds for what is typed, too.
+    await prints(async () => {
+      await click('Ctrl')
+      await type('c')
+    }, '1d 2e ae 9d')
+  })
+
+  test('fingers are the mouse: a tap, a long press, a movement', async () => {
+    await page.$eval('canvas', (canvas) => canvas.scrollIntoView({ block: 'center' }))
+    const box = (await (await page.$('canvas'))!.boundingBox())!
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2]
+    await prints(() => page.touchscreen.tap(x, y), 'm09 m00 m00 m08 m00 m00')
+    await prints(async () => {
+      const finger = await page.touchscreen.touchStart(x, y)
+      await expect.poll(printed, PATIENT).toMatch(/m0am00m00m08m00m00$/)
+      await finger.end()
+    }, 'm0a m00 m00 m08 m00 m00')
+    await prints(async () => {
+      const finger = await page.touchscreen.touchStart(x, y)
+      await finger.move(x + 20, y)
+      await finger.end()
+    }, 'm08 m14 m00')
+    expect(said).toEqual([])
+  })
+
+  test('keys go to the serial port where there is no screen to type on', async () => {
+    await page.select('::-p-aria(Keys go to)', 'serial')
+    expect(await page.$$eval('.keys button', (all) => all.map((one) => one.textContent))).not.toContain('Ctrl-Alt-Del')
+    await page.select('::-p-aria(Keys go to)', 'keyboard')
+  })
+
+  test('the screen is full, and its pixels are whole', async () => {
+    await click('Full screen')
+    const full = (): Promise<boolean> => page.evaluate(() => document.fullscreenElement?.className === 'screen')
+    await expect.poll(full, PATIENT).toBe(true)
+    const factor = (): Promise<number> =>
+      page.$eval('canvas', (canvas) => (canvas.clientWidth * devicePixelRatio) / canvas.width)
+    await expect.poll(factor, PATIENT).toBe(1)
+    await page.evaluate(() => document.exitFullscreen())
+    await expect.poll(full, PATIENT).toBe(false)
+  })
+})
