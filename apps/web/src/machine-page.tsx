@@ -109,7 +109,7 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
           {chosen.options.network !== undefined && (
             <NetworkPanel machine={machine} network={chosen.options.network} attempt={attempt} />
           )}
-          {!isArm && <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />}
+          <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />
           {!isArm && (
             <>
               <LaterPanel

@@ -32,7 +32,7 @@ export function sentOptions(options: MachineOptions, shared: boolean): SentOptio
     vgaBios: options.vgaBios,
     snapshot: options.snapshot,
   }
-  for (const name of options.board === 'virt' ? (['firmware', 'vgaBios', 'snapshot'] as const) : [])
+  for (const name of options.board === 'virt' ? (['firmware', 'vgaBios'] as const) : [])
     if (images[name] !== undefined)
       throw new WebError('ERR_OPTION', `${name}: board 'virt' starts a kernel, without it`)
   const given = IMAGE_OPTIONS.filter((name) => images[name] !== undefined)

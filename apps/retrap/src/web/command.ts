@@ -8,7 +8,7 @@ import type { SessionHost } from '../host.ts'
 import { usage } from '../values.ts'
 import { showFetchProgress } from '../fetch-progress.ts'
 import { fetchDebianFiles } from './debian-files.ts'
-import { makeDebianSystem } from './debian-system.ts'
+import { makeDebianSystem, type OfferedSystem, SYSTEMS_LIST, systemsList } from './debian-system.ts'
 import { type MoreFiles, serveSite, siteFolder, type SiteServer } from './server.ts'
 
 /** Browsers keep what belongs to a site by its port: it is the same one each time, if it is free. */
@@ -35,7 +35,10 @@ export function addWeb(
     .command('web')
     .description('Serve the site, with machines in web pages, on this computer, and open it')
     .option('--port <number>', `TCP port; 0: any (default: ${USUAL_PORT}, or any where it is taken)`, parsePort)
-    .option('--debian', 'boot Debian first, and offer it at its prompt; fetched once, through apt')
+    .option(
+      '--debian',
+      'boot Debian first, amd64 and arm64, and offer both at their prompts; fetched once, through apt',
+    )
     .option('--no-open', 'do not open a browser')
     .action(async ({ port, open, debian }: WebFlags) => {
       const folder = siteFolder()
@@ -44,8 +47,15 @@ export function addWeb(
           'ERR_INPUT',
           `there is no site in ${folder}; build it: npx turbo run build --filter=@retrap/site`,
         )
-      const systems = debian === true ? await debianFiles(host) : undefined
+      // A port that is taken is known before anything is fetched, or booted.
+      const systems = new Map<string, Uint8Array>()
       const server = await start(folder, port, systems)
+      try {
+        if (debian === true) await addDebian(systems, host)
+      } catch (error) {
+        server.close()
+        throw error
+      }
       host.stdout.write(`retrap: ${server.url} (Ctrl-C ends it)\n`)
       if (open) openBrowser(server.url)
       await new Promise<void>((resolve) => {
@@ -64,18 +74,26 @@ function parsePort(text: string): number {
   throw usage(`--port '${text}': expected a number from 0 to 65535`)
 }
 
-async function debianFiles({
-  stderr,
-  createMachine,
-}: Pick<SessionHost, 'stderr' | 'createMachine'>): Promise<MoreFiles> {
-  const shown = showFetchProgress()
-  const linux = await fetchDebianFiles(shown.onProgress).finally(() => shown.stop('done'))
-  stderr.write(`retrap: booting Debian's kernel ${linux.version}, for the start page …\n`)
-  const { files } = await makeDebianSystem(linux, createMachine)
-  return files
+/** Boots Debian, and adds it to the files of the site. */
+async function addDebian(
+  files: Map<string, Uint8Array>,
+  { stderr, createMachine }: Pick<SessionHost, 'stderr' | 'createMachine'>,
+): Promise<void> {
+  const systems: OfferedSystem[] = []
+  for (const architecture of ['amd64', 'arm64'] as const) {
+    const shown = showFetchProgress()
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const linux = await fetchDebianFiles(architecture, shown.onProgress).finally(() => shown.stop('done'))
+    stderr.write(`retrap: booting Debian's kernel ${linux.version}, for the start page …\n`)
+    // oxlint-disable-next-line no-await-in-loop
+    const made = await makeDebianSystem(linux, createMachine)
+    systems.push(made.system)
+    for (const [name, bytes] of made.files) files.set(name, bytes)
+  }
+  files.set(SYSTEMS_LIST, systemsList(systems))
 }
 
-async function start(folder: string, port: number | undefined, more?: MoreFiles): Promise<SiteServer> {
+async function start(folder: string, port: number | undefined, more: MoreFiles): Promise<SiteServer> {
   try {
     return await serveSite(folder, port ?? USUAL_PORT, more)
   } catch (error) {

@@ -2,17 +2,25 @@ import { globSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { DebianError, fetchMembers, type OnProgress, type PackageMembers } from '@retrap/debian'
 import { CliError } from '../cli-error.ts'
+import type { LinuxArchitecture } from '../linux/debian.ts'
 import { addModule, moduleFiles } from '../linux/kernel-modules.ts'
 
 /** Drivers of the network card. */
 const DRIVERS = ['virtio_pci', 'virtio_net']
-const PACKAGES: readonly PackageMembers[] = [
-  { package: 'linux-image-cloud-amd64', members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
-  { package: 'busybox-static', members: ['./bin/busybox'] },
-]
+
+/** Packages of an architecture: names of amd64 need none. */
+const packagesOf = (architecture: LinuxArchitecture): readonly PackageMembers[] => {
+  const suffix = architecture === 'amd64' ? '' : `:${architecture}`
+  const kernel = `linux-image-cloud-${architecture}${suffix}`
+  return [
+    { package: kernel, members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
+    { package: `busybox-static${suffix}`, members: ['./bin/busybox'] },
+  ]
+}
 
 /** Files of which the start page's Debian is made. */
 export interface DebianFiles {
+  readonly architecture: LinuxArchitecture
   /** The kernel's. */
   readonly version: string
   readonly kernelPath: string
@@ -22,14 +30,15 @@ export interface DebianFiles {
 }
 
 /** Finds the files in the cache, or fetches them. @throws CliError `ERR_FETCH` where there is no apt, or no network */
-export async function fetchDebianFiles(onProgress: OnProgress): Promise<DebianFiles> {
+export async function fetchDebianFiles(architecture: LinuxArchitecture, onProgress: OnProgress): Promise<DebianFiles> {
   try {
-    const [kernel = '', busybox = ''] = await fetchMembers(PACKAGES, { onProgress })
+    const [kernel = '', busybox = ''] = await fetchMembers(packagesOf(architecture), { onProgress })
     const files = moduleFiles(kernel)
     const order: string[] = []
     for (const name of DRIVERS) addModule(name, files, order)
     const [kernelPath = ''] = globSync(join(kernel, 'boot', 'vmlinuz-*'))
     return {
+      architecture,
       version: basename(kernelPath).replace('vmlinuz-', ''),
       kernelPath,
       busyboxPath: join(busybox, 'bin', 'busybox'),

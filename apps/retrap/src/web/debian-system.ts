@@ -1,7 +1,8 @@
 import { writeSnapshot } from '@retrap/snapshot'
 import { CliError } from '../cli-error.ts'
-import type { CreateMachine, MachineSnapshot } from '../machine-contract.ts'
+import type { CreateMachine, MachineOptions, MachineSnapshot } from '../machine-contract.ts'
 import { readBytes } from '../files.ts'
+import type { LinuxArchitecture } from '../linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from '../linux/initramfs.ts'
 import { Hub } from '@retrap/network'
 import type { DebianFiles } from './debian-files.ts'
@@ -14,17 +15,30 @@ export interface OfferedSystem {
   readonly options: Readonly<Record<string, unknown>>
 }
 
-/** Systems, and the files that they need, by their paths below the site. */
-export interface MadeSystems {
+/** A system, and the files that it needs, by their paths below the site. */
+export interface MadeSystem {
+  readonly system: OfferedSystem
   readonly files: ReadonlyMap<string, Uint8Array>
+}
+
+/** What tells the machines of architectures from each other. */
+interface Board {
+  readonly console: string
+  /** Options of the page's machine. */
+  readonly page: Readonly<Record<string, unknown>>
+  /** Arguments of the command line. */
+  readonly arguments: readonly string[]
+}
+
+const BOARDS: Readonly<Record<LinuxArchitecture, Board>> = {
+  amd64: { console: 'ttyS0', page: {}, arguments: [] },
+  arm64: { console: 'ttyAMA0', page: { board: 'virt' }, arguments: ['--arch', 'arm64'] },
 }
 
 /** Where the site's start page finds its list of systems. */
 export const SYSTEMS_LIST = 'systems/systems.json'
 
-const FOLDER = 'systems/debian-amd64'
 const MEMORY_BYTES = 256 << 20
-const COMMAND_LINE = 'console=ttyS0 quiet'
 const MAC_ADDRESS = '52:54:00:12:34:56'
 /** The shell asks its terminal, which answers when the page shows it. Source: ECMA-48, 8.3.35, "DSR". */
 const WHERE_IS_THE_CURSOR = '\u001b[6n'
@@ -39,15 +53,21 @@ const bytesOf = (macAddress: string): Uint8Array =>
  *
  * @throws CliError `ERR_INPUT` for a guest that comes to no prompt
  */
-export async function makeDebianSystem(linux: DebianFiles, createMachine: CreateMachine): Promise<MadeSystems> {
+export async function makeDebianSystem(linux: DebianFiles, createMachine: CreateMachine): Promise<MadeSystem> {
+  const { architecture } = linux
+  const board = BOARDS[architecture]
+  const folder = `systems/debian-${architecture}`
+  const commandLine = `console=${board.console} quiet`
   const [kernel, busybox] = await Promise.all([readBytes(linux.kernelPath), readBytes(linux.busyboxPath)])
   const initrd = buildInitramfs(busybox, await Promise.all(linux.modulePaths.map(readBytes)))
   // The machine's own: it may give their memory back.
-  const { snapshot, printed } = await bootToPrompt({ kernel: kernel.slice(), initrd: initrd.slice() }, createMachine)
+  const images = { kernel: kernel.slice(), initrd: initrd.slice() }
+  const { snapshot, printed } = await bootToPrompt({ ...images, architecture, commandLine }, createMachine)
   const description = {
     version: 1,
     arguments: [
       'run',
+      ...board.arguments,
       '--memory',
       '256M',
       '--kernel',
@@ -55,47 +75,50 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
       '--initrd',
       'initrd',
       '--append',
-      COMMAND_LINE,
+      commandLine,
       '--nic',
       `user,mac=${MAC_ADDRESS}`,
     ],
     savedAt: new Date().toISOString(),
-    page: { commandLine: COMMAND_LINE, network: { kind: 'none', macAddress: MAC_ADDRESS } },
+    page: { ...board.page, commandLine, network: { kind: 'none', macAddress: MAC_ADDRESS } },
   }
   const parts: Uint8Array[] = []
   // Pages show again what the terminal had shown.
   const state = { ...snapshot.state, console: new TextEncoder().encode(printed) }
   await writeSnapshot({ description, state, pages: snapshot.pages }, (bytes) => parts.push(bytes))
   const system: OfferedSystem = {
-    title: 'Debian amd64',
+    title: `Debian ${architecture}`,
     description: `Debian's kernel ${linux.version}, at the prompt of a busybox shell, with a network card.`,
     options: {
-      snapshot: `${FOLDER}/machine.snapshot`,
-      kernel: `${FOLDER}/vmlinuz`,
-      initrd: `${FOLDER}/initrd`,
-      commandLine: COMMAND_LINE,
+      ...board.page,
+      snapshot: `${folder}/machine.snapshot`,
+      kernel: `${folder}/vmlinuz`,
+      initrd: `${folder}/initrd`,
+      commandLine,
       network: { kind: 'fetch' },
     },
   }
   return {
+    system,
     files: new Map([
-      [`${FOLDER}/machine.snapshot`, Buffer.concat(parts)],
-      [`${FOLDER}/vmlinuz`, kernel],
-      [`${FOLDER}/initrd`, initrd],
-      [SYSTEMS_LIST, Buffer.from(JSON.stringify([system]))],
+      [`${folder}/machine.snapshot`, Buffer.concat(parts)],
+      [`${folder}/vmlinuz`, kernel],
+      [`${folder}/initrd`, initrd],
     ]),
   }
 }
 
+/** The list of systems for the start page, as one of its files. */
+export const systemsList = (systems: readonly OfferedSystem[]): Uint8Array => Buffer.from(JSON.stringify(systems))
+
 async function bootToPrompt(
-  images: { readonly kernel: Uint8Array; readonly initrd: Uint8Array },
+  given: Required<Pick<MachineOptions, 'kernel' | 'initrd' | 'architecture' | 'commandLine'>>,
   createMachine: CreateMachine,
 ): Promise<{ snapshot: MachineSnapshot; printed: string }> {
   const machine = await createMachine({
-    ...images,
+    ...given,
     memoryBytes: MEMORY_BYTES,
     cpus: 1,
-    commandLine: COMMAND_LINE,
     devices: [],
     // The page plugs the cable in.
     virtio: [{ kind: 'net', network: new Hub().port(), macAddress: bytesOf(MAC_ADDRESS) }],

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -108,8 +109,13 @@ async function answer(
   const bytes = file.bytes ?? (await readFile(path!).catch(() => null))
   if (bytes === null) return void response.writeHead(500).end()
   const type = TYPES[extname(file.name)] ?? 'application/octet-stream'
-  // Ranges are of GET alone. Nothing here has a validator that `If-Range` could name: all of the file is its answer.
-  const isPart = method === 'GET' && headers['if-range'] === undefined
+  const tag = tagOf(bytes)
+  response.setHeader('etag', tag)
+  const has = headers['if-none-match']?.split(',').map((one) => one.trim().replace(/^W\//, '')) ?? []
+  if (has.includes(tag) || has.includes('*')) return void response.writeHead(304).end()
+  // Ranges are of GET alone.
+  const condition = headers['if-range']
+  const isPart = method === 'GET' && (condition === undefined || condition === tag)
   const range = isPart ? rangeOf(headers.range, bytes.length) : null
   const { first, end } = range ?? { first: 0, end: bytes.length }
   if (first >= end && range !== null)
@@ -121,6 +127,17 @@ async function answer(
     ...(range !== null && { 'content-range': `bytes ${first}-${end - 1}/${bytes.length}` }),
   })
   response.end(method === 'HEAD' ? undefined : bytes.subarray(first, end))
+}
+
+const tags = new WeakMap<Uint8Array, string>()
+
+/** A strong tag: other bytes have another one. Pages keep what they read of a file by it. */
+function tagOf(bytes: Uint8Array): string {
+  const known = tags.get(bytes)
+  if (known !== undefined) return known
+  const tag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 27)}"`
+  tags.set(bytes, tag)
+  return tag
 }
 
 /**

@@ -2,14 +2,15 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { bytesSource, readSnapshot } from '@retrap/snapshot'
+import { bytesSource, readSnapshot, readSnapshotDescription } from '@retrap/snapshot'
 import { afterAll, expect, test } from 'vitest'
 import type { CreateMachine, Machine, MachineSnapshot } from '../../src/machine-contract.ts'
-import { makeDebianSystem, SYSTEMS_LIST } from '../../src/web/debian-system.ts'
+import { makeDebianSystem } from '../../src/web/debian-system.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-debian-system-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 const linux = {
+  architecture: 'amd64' as const,
   kernelPath: join(folder, 'vmlinuz'),
   busyboxPath: join(folder, 'busybox'),
   version: '6.1',
@@ -35,12 +36,19 @@ function printing(text: string): CreateMachine {
 }
 
 test('is saved at its prompt, with what it had printed, and listed for the page', async () => {
-  const { files } = await makeDebianSystem(linux, printing('boots\r\n/ # \u001b[6n'))
-  const [system] = JSON.parse(Buffer.from(files.get(SYSTEMS_LIST)!).toString()) as [{ options: Record<string, string> }]
-  const named = ['snapshot', 'kernel', 'initrd'].map((name) => files.get(system.options[name]!))
+  const { system, files } = await makeDebianSystem(linux, printing('boots\r\n/ # \u001b[6n'))
+  const named = ['snapshot', 'kernel', 'initrd'].map((name) => files.get(String(system.options[name])))
   expect(named).not.toContain(undefined)
   const { state } = await readSnapshot(bytesSource(named[0]!))
   expect(Buffer.from((state as { console: Uint8Array }).console).toString()).toBe('boots\r\n/ # \u001b[6n')
+})
+
+test('an Arm board has its own console, files and command line', async () => {
+  const { system, files } = await makeDebianSystem({ ...linux, architecture: 'arm64' }, printing('/ # '))
+  expect(system.options).toMatchObject({ board: 'virt', commandLine: 'console=ttyAMA0 quiet' })
+  const file = files.get('systems/debian-arm64/machine.snapshot')!
+  const description = { arguments: expect.arrayContaining(['--arch', 'arm64']), page: { board: 'virt' } }
+  expect(await readSnapshotDescription(bytesSource(file))).toMatchObject(description)
 })
 
 test('a guest that comes to no prompt is said', async () => {

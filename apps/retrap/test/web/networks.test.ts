@@ -10,7 +10,7 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CreateMachine } from '../../src/machine-contract.ts'
 import { fetchDebianFiles } from '../../src/web/debian-files.ts'
-import { makeDebianSystem } from '../../src/web/debian-system.ts'
+import { makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/web/debian-system.ts'
 import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
 
 type Browser = Awaited<ReturnType<typeof launchBrowser>>
@@ -28,8 +28,9 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
   let port: number
 
   beforeAll(async () => {
-    const { files } = await makeDebianSystem(await fetchDebianFiles(() => {}), createPc as unknown as CreateMachine)
-    site = await serveSite(siteFolder(), 0, files)
+    const linux = await fetchDebianFiles('amd64', () => {})
+    const { system, files } = await makeDebianSystem(linux, createPc as unknown as CreateMachine)
+    site = await serveSite(siteFolder(), 0, new Map([...files, [SYSTEMS_LIST, systemsList([system])]]))
     web = createServer((request, response) => {
       if (request.url === '/allowed') response.setHeader('access-control-allow-origin', '*')
       response.end('from outside\n')

@@ -85,6 +85,13 @@ test('a range is of GET, and of a file that is the same still; a type is that of
   const range = 'bytes=0-0'
   expect(await ask('assets/main.js', { method: 'HEAD', headers: { range } })).toEqual([200, '9', script])
   expect(await ask('assets/main.js', { headers: { range, 'if-range': '"x"' } })).toEqual([200, '9', script])
+  const tag = (await fetch(`${site.url}assets/main.js`)).headers.get('etag')!
+  expect(tag).toMatch(/^"[^"]{20,}"$/)
+  expect(await ask('assets/main.js', { headers: { range, 'if-range': tag } })).toEqual([206, '1', script])
+  for (const has of [tag, `"x", W/${tag}`, '*'])
+    expect(await ask('assets/main.js', { headers: { 'if-none-match': has } })).toEqual([304, null, null])
+  expect(await ask('assets/main.js', { headers: { 'if-none-match': '"x"' } })).toEqual([200, '9', script])
+  expect((await fetch(`${site.url}systems/kernel`)).headers.get('etag')).not.toBe(tag)
   expect(await ask('systems/kernel?a.html', {})).toEqual([200, '3', 'application/octet-stream'])
   site.close()
 })
@@ -92,8 +99,12 @@ test('a range is of GET, and of a file that is the same still; a type is that of
 test('a port that is taken, or is none, is said', async () => {
   const site = await serveSite(folder, 0)
   await expect(serveSite(folder, Number(new URL(site.url).port))).rejects.toMatchObject({ code: 'EADDRINUSE' })
-  site.close()
   const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  // Before anything is fetched, or booted.
+  expect(await runCli(['web', '--port', new URL(site.url).port, '--debian', '--no-open'], host)).toBe(74)
+  expect(host.stderr.text).toMatch(/--port \d+: .*EADDRINUSE/)
+  expect(host.stderr.text).not.toContain('booting')
+  site.close()
   expect(await runCli(['web', '--port', '65536'], host)).toBe(2)
   expect(host.stderr.text).toContain("--port '65536': expected a number from 0 to 65535")
 })

@@ -6,7 +6,7 @@ import type { CompiledCodes } from './compiled-code.ts'
 import type { GuestInput } from './guest-input.ts'
 import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
-import type { ReadSnapshot } from './snapshots.ts'
+import { pcSnapshot, type ReadSnapshot } from './read-snapshot.ts'
 import type { LoadedImages } from './whole-images.ts'
 
 /** RAM of a machine of which nothing is said. */
@@ -30,15 +30,15 @@ export async function prepareBoard({ board, jit }: SentOptions): Promise<void> {
   else preparePc({ jit: jit !== false })
 }
 
-/** Makes a PC, or an Arm board. @param snapshot - that a PC goes on from @throws MachineError; LoaderError */
+/** Makes a PC, or an Arm board. @param snapshot - that it goes on from @throws MachineError; LoaderError */
 export async function createBoard(
   options: SentOptions,
   parts: BoardParts,
   snapshot: ReadSnapshot | null,
 ): Promise<Pc | ArmMachine> {
   const all = boardOptions(options, parts)
-  if (options.board === 'virt') return (await loadArm()).createArmBoard(all)
-  return createPc({ ...all, ...(snapshot !== null && { snapshot }) })
+  if (options.board === 'virt') return (await loadArm()).createArmBoard(all, snapshot)
+  return createPc({ ...all, ...(snapshot !== null && { snapshot: pcSnapshot(snapshot) }) })
 }
 
 function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {

@@ -12,7 +12,7 @@ export function commandLineOf(options: SentOptions): string[] {
     ...option('--memory', memoryBytes === undefined ? undefined : `${memoryBytes / 1024}K`),
     ...option('--cpus', cpus),
     ...option('--cpu', cpu),
-    ...option('--machine', board),
+    ...(board === 'virt' ? ['--arch', 'arm64'] : option('--machine', board)),
     ...option('--vga', vga),
     ...option('--hypervisor', hypervisor === 'xen' ? hypervisor : undefined),
     ...option('--jit', jit === false ? 'off' : undefined),

@@ -3,7 +3,7 @@ import type { ArmMachine } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
 import type { SentOptions, SentSource } from '../protocol.ts'
 import type { OpenMedium } from './media.ts'
-import type { NamedMedium } from './snapshots.ts'
+import type { NamedMedium } from './read-snapshot.ts'
 import type { SourceListener } from './sources.ts'
 
 /** Opens a medium. Machines without drives load nothing of that. */

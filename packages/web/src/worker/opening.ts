@@ -2,6 +2,7 @@ import type { SentOptions } from '../protocol.ts'
 import { DEFAULT_MEMORY_BYTES, prepareBoard } from './boards.ts'
 import { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
+import type { ReadSnapshot } from './read-snapshot.ts'
 import type * as Snapshotting from './snapshots.ts'
 import type { SourceListener } from './sources.ts'
 import { type LoadedImages, readFirstImages } from './whole-images.ts'
@@ -21,7 +22,7 @@ export interface OpenedParts {
   readonly drives: MachineDrives
   readonly network: MachineNetwork | null
   /** What it goes on from at first. */
-  readonly snapshot: Snapshotting.ReadSnapshot | null
+  readonly snapshot: ReadSnapshot | null
 }
 
 /** Opens what a machine is made of. @throws WebError */

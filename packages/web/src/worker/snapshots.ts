@@ -1,20 +1,24 @@
-import { type BlockImage, Overlay, type OverlayState } from '@retrap/block'
-import type { PcSnapshotSource, PcSnapshotState } from '@retrap/machine'
+import { Overlay, type OverlayState } from '@retrap/block'
+import type { PcSnapshot, PcSnapshotState } from '@retrap/machine'
+import type { ArmSnapshot, ArmSnapshotState } from '@retrap/machine/arm'
 import { writeSnapshot } from '@retrap/snapshot'
 import { WebError } from '../errors.ts'
 import type { SavedOptions, SentOptions, SentSource } from '../protocol.ts'
 import { MAC_ADDRESS } from '../sent-options.ts'
 import { commandLineOf } from './command-line.ts'
+import type { NamedMedium, ReadSnapshot } from './read-snapshot.ts'
 import { openSnapshotSource } from './snapshot-source.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 
 /** What a page's snapshot has beside the machine's own state. Other programs pass over it. */
-interface PageState extends PcSnapshotState {
+interface PageParts {
   /** What the guest has written to its disks, by the drive's name. */
   readonly writes?: Readonly<Record<string, OverlayState>>
   /** The end of what the guest has written to its serial port. */
   readonly console?: Uint8Array
 }
+
+type PageState = (PcSnapshotState | ArmSnapshotState) & PageParts
 
 /** What a snapshot says of itself. The first three are those of the command line's. */
 interface Description {
@@ -25,18 +29,6 @@ interface Description {
   readonly page?: SavedOptions
   /** Drives whose writes are in the snapshot. */
   readonly writes?: readonly string[]
-}
-
-/** A medium, by the drive's name. */
-export type NamedMedium = readonly [id: string, medium: BlockImage | null]
-
-/** A snapshot to go on from. */
-export interface ReadSnapshot extends PcSnapshotSource {
-  /** The options of the saved machine, as far as it says. */
-  readonly options: SavedOptions
-  readonly console: Uint8Array | null
-  /** Looks whether it is of these disks. @returns puts back what was written to them. @throws WebError `ERR_SOURCE` */
-  checkDisks(media: readonly NamedMedium[]): () => void
 }
 
 /** Of a disk that nobody has written to. */
@@ -87,18 +79,19 @@ export async function openFrom(
 
 async function readSnapshot(source: SentSource, listener: SourceListener): Promise<ReadSnapshot> {
   try {
-    const { description, state, pages, ready } = await openSnapshotSource(source, listener)
+    const { description, state, pages, ready, bring } = await openSnapshotSource(source, listener)
     const { page } = (description ?? {}) as Partial<Description>
-    const saved = state as Partial<PageState> | null
-    const { machine, writes, console } = saved ?? {}
+    const saved = state as PageState | null
+    const { machine, writes, console } = (saved ?? {}) as Partial<PageState>
     if (typeof machine !== 'object' || machine === null) throw new Error('it is of no machine that a page has')
     return {
       state: saved as PageState,
       pages: { gfns: pages.gfns, contents: (index) => pages.contents(index), ...(ready !== undefined && { ready }) },
+      bringPages: bring,
       options: {
         memoryBytes: machine.memoryBytes,
         cpus: machine.cpus,
-        board: machine.machine as 'pc' | 'q35',
+        board: machine.machine as 'pc' | 'q35' | 'virt',
         ...savedOptions(page ?? {}),
       },
       console: console instanceof Uint8Array ? console : null,
@@ -164,7 +157,7 @@ export async function savedWrites(media: readonly NamedMedium[]): Promise<Record
 /** Makes a snapshot's file: that of `retrap run --save-on-exit`, with what the page has to keep beside it. */
 export async function snapshotFile(
   options: SentOptions,
-  { state, pages }: { readonly state: PcSnapshotState; readonly pages: { gfns: Uint32Array; bytes: Uint8Array } },
+  { state, pages }: PcSnapshot | ArmSnapshot,
   writes: Readonly<Record<string, OverlayState>>,
   console: Uint8Array,
 ): Promise<Blob> {

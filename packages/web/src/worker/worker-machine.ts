@@ -23,8 +23,8 @@ import { Impairments } from './impairments.ts'
 import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
 import { loadSnapshots, type OpenedParts, openParts } from './opening.ts'
+import { armSnapshot, pcSnapshot, type ReadSnapshot } from './read-snapshot.ts'
 import { SerialSender } from './serial-sender.ts'
-import type * as Snapshotting from './snapshots.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 import { Stepper } from './stepper.ts'
 import { type LoadedImages, readOtherImages } from './whole-images.ts'
@@ -102,7 +102,7 @@ export class WorkerMachine {
   }
 
   /** @param snapshot - to go on from; null: it is switched on */
-  async #make(snapshot: Snapshotting.ReadSnapshot | null): Promise<void> {
+  async #make(snapshot: ReadSnapshot | null): Promise<void> {
     this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
@@ -121,16 +121,23 @@ export class WorkerMachine {
   }
 
   /** Puts the machine back in its own memory; one that is off, or was stepped through, is made anew. */
-  async #goBack(snapshot: Snapshotting.ReadSnapshot): Promise<void> {
+  async #goBack(snapshot: ReadSnapshot): Promise<void> {
     if (this.#pc === null || this.#stepper.isUsed || this.#anew) return this.#make(snapshot)
     const atRest = snapshot.checkDisks(this.#drives.media)
     // Snapshots have none of the page's devices.
     this.#attached?.close()
-    await this.#x86().restore(snapshot, { atRest })
+    await this.#restorePowered(snapshot, atRest)
     this.#showConsole(snapshot)
   }
 
-  #showConsole({ console }: Snapshotting.ReadSnapshot): void {
+  async #restorePowered(snapshot: ReadSnapshot, atRest: () => void): Promise<void> {
+    const machine = this.#powered()
+    if (machine instanceof Pc) return machine.restore(pcSnapshot(snapshot), { atRest })
+    await snapshot.bringPages()
+    return machine.restore(armSnapshot(snapshot), { atRest })
+  }
+
+  #showConsole({ console }: ReadSnapshot): void {
     const printed = console ?? new Uint8Array()
     this.#serial.startWith(printed)
     this.#send({ event: 'console', bytes: printed.slice() })
@@ -141,7 +148,7 @@ export class WorkerMachine {
     return this.#network === null ? this.#options : { ...this.#options, network: this.#network.options }
   }
 
-  #createBoard(snapshot: Snapshotting.ReadSnapshot | null): Promise<Pc | ArmMachine> {
+  #createBoard(snapshot: ReadSnapshot | null): Promise<Pc | ArmMachine> {
     const parts = {
       images: this.#images,
       drives: this.#drives,
@@ -172,7 +179,7 @@ export class WorkerMachine {
   /** See `Machine`. */
   save(): Promise<Blob> {
     return this.#between(async () => {
-      const pc = this.#x86()
+      const pc = this.#powered()
       this.#attached?.checkNone()
       const { checkKept, savedWrites, snapshotFile } = await loadSnapshots()
       checkKept(this.#options)
@@ -293,7 +300,7 @@ export class WorkerMachine {
   #x86(): Pc {
     const machine = this.#powered()
     if (machine instanceof Pc) return machine
-    throw new WebError('ERR_MACHINE', "board 'virt': an Arm board has neither snapshots nor an inspector here")
+    throw new WebError('ERR_MACHINE', "board 'virt': an Arm board has no inspector here")
   }
 
   /** See `Machine`. */

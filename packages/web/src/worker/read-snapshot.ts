@@ -1,0 +1,32 @@
+import type { PcSnapshotSource } from '@retrap/machine'
+import type { ArmSnapshotSource } from '@retrap/machine/arm'
+import type { BlockImage } from '@retrap/block'
+import type { SavedOptions } from '../protocol.ts'
+
+/** A medium, by the drive's name. */
+export type NamedMedium = readonly [id: string, medium: BlockImage | null]
+
+/** A snapshot to go on from: of a PC, or of an Arm board. Its machine looks whether the state is one of its own. */
+export interface ReadSnapshot {
+  readonly state: PcSnapshotSource['state'] | ArmSnapshotSource['state']
+  readonly pages: PcSnapshotSource['pages']
+  /** Brings all pages, for a board that reads them before it goes on. Until it has, each read waits for its server. */
+  bringPages(): Promise<void>
+  /** The options of the saved machine, as far as it says. */
+  readonly options: SavedOptions
+  readonly console: Uint8Array | null
+  /** Looks whether it is of these disks. @returns puts back what was written to them. @throws WebError `ERR_SOURCE` */
+  checkDisks(media: readonly NamedMedium[]): () => void
+}
+
+/** It as a PC's. A PC refuses the state of another board. */
+export const pcSnapshot = ({ state, pages }: ReadSnapshot): PcSnapshotSource => ({
+  state: state as PcSnapshotSource['state'],
+  pages,
+})
+
+/** It as an Arm board's, which refuses the state of a PC. */
+export const armSnapshot = ({ state, pages }: ReadSnapshot): ArmSnapshotSource => ({
+  state: state as ArmSnapshotSource['state'],
+  pages,
+})
