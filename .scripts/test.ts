@@ -4,7 +4,7 @@
 // then come the checks of the workspace as a whole. Nothing stops at the first failure. It ends with vitest's totals
 // over all packages; a failing check that is not a test counts as one failure, and its name is printed.
 // With package names (`npm test -- memory paging`) only turbo's tasks of these packages run.
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { checkBoundaries } from './boundaries.ts'
@@ -20,6 +20,11 @@ import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
 /** Two at a time is what the gate may use: two packages with one vitest worker each, or one package with two. */
 const CONCURRENCY = 2
 const TASKS = ['build', 'typecheck', 'test', 'api:check', 'package:check']
+/**
+ * The packages whose tests take longest. Turbo would begin with them when it is done with all others, and one processor
+ * would have nothing to do at the end: a run of their own begins with them at once, one after the other.
+ */
+const LONGEST = ['retrap', '@retrap/machine']
 
 interface TaskSummary {
   readonly task: string
@@ -49,21 +54,21 @@ interface Totals {
 const failures: string[] = []
 const skips: string[] = []
 
-function exec(name: string, args: readonly string[], quiet: boolean): SpawnSyncReturns<string> {
-  return spawnSync(name, args, {
-    cwd: root,
-    encoding: 'utf8',
-    env: { ...process.env, VITEST_MAX_WORKERS: process.argv.length === 3 ? '2' : '1' },
-    maxBuffer: 1 << 28,
-    stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'],
-    shell: process.platform === 'win32',
-  })
+function environment(): NodeJS.ProcessEnv {
+  return { ...process.env, VITEST_MAX_WORKERS: process.argv.length === 3 ? '2' : '1' }
 }
 
 /** Runs one check of the whole workspace; its output appears only if it fails. */
 function check(name: string, command: string, ...args: string[]): void {
   const started = performance.now()
-  const result = exec(command, args, true)
+  const result = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    env: environment(),
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    shell: process.platform === 'win32',
+  })
   report(
     name,
     result.status === 0,
@@ -86,26 +91,64 @@ function report(name: string, good: boolean, output: string, started: number): v
   failures.push(name)
 }
 
-/** Runs turbo's tasks and returns them with their exit codes. Turbo needs pnpm on PATH, which npx puts there. */
-function turbo(selected: readonly Member[], everything: boolean): TaskSummary[] {
+/**
+ * Runs turbo's tasks and returns them with their exit codes. Turbo needs pnpm on PATH, which npx puts there.
+ *
+ * @param meanwhile - done when all is built, while the longest tests may still run
+ */
+async function turbo(
+  selected: readonly Member[],
+  everything: boolean,
+  meanwhile: () => Promise<void>,
+): Promise<TaskSummary[]> {
   for (const { folder } of selected) rmSync(join(folder, 'temp/vitest.json'), { force: true })
   rmSync(join(root, '.turbo/runs'), { recursive: true, force: true })
-  const filters = everything ? [] : selected.map(({ manifest }) => `--filter=${manifest.name}`)
+  if (!everything) {
+    await runTurbo([...TASKS, ...selected.map(({ manifest }) => `--filter=${manifest.name}`)], CONCURRENCY)
+    return summaries(1)
+  }
+  // Before all tests: one of them opens the site. The other runs find it in turbo's cache.
+  await runTurbo(['build'], CONCURRENCY)
+  const longest = runTurbo(['test', ...LONGEST.map((name) => `--filter=${name}`)], 1)
+  await runTurbo([...TASKS, ...LONGEST.map((name) => `--filter=!${name}`)], CONCURRENCY)
+  const rest = TASKS.filter((task) => task !== 'test')
+  await runTurbo([...rest, ...LONGEST.map((name) => `--filter=${name}`)], CONCURRENCY)
+  await meanwhile()
+  await longest
+  return summaries(4)
+}
+
+/** Runs turbo, and resolves when it has ended, whatever the end. */
+async function runTurbo(args: readonly string[], concurrency: number): Promise<void> {
   const options = [
     '--continue=dependencies-successful',
-    `--concurrency=${CONCURRENCY}`,
+    `--concurrency=${concurrency}`,
     '--summarize',
     '--output-logs=errors-only',
     '--ui=stream',
   ]
-  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'turbo', 'run', ...TASKS, ...filters, ...options]
-  const result = exec('npx', npx, false)
-  const [summary] = globSync('.turbo/runs/*.json', { cwd: root })
-  if (summary === undefined) {
-    failures.push(`turbo run (exit code ${result.status})`)
-    return []
-  }
-  return (JSON.parse(readFileSync(join(root, summary), 'utf8')) as { tasks: TaskSummary[] }).tasks
+  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'turbo', 'run', ...args, ...options]
+  const child = spawn('npx', npx, {
+    cwd: root,
+    env: environment(),
+    stdio: ['ignore', 'inherit', 'inherit'],
+    shell: process.platform === 'win32',
+  })
+  const ended = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    child.once('close', (code, signal) => resolve(`${signal ?? `exit code ${code}`}`))
+  })
+  ends.push(await ended)
+}
+
+/** How each run of turbo has ended. */
+const ends: string[] = []
+
+/** The tasks of so many runs of turbo. */
+function summaries(runs: number): TaskSummary[] {
+  const files = globSync('.turbo/runs/*.json', { cwd: root })
+  if (files.length !== runs) failures.push(`turbo run (${ends.join(', ')}): ${files.length} of ${runs} have a summary`)
+  return files.flatMap((file) => (JSON.parse(readFileSync(join(root, file), 'utf8')) as { tasks: TaskSummary[] }).tasks)
 }
 
 /** Adds one package's vitest report to the totals. */
@@ -139,6 +182,22 @@ function addTests(member: Member, task: TaskSummary | undefined, totals: Totals)
   return `${String(result.numPassedTests).padStart(6)} passed ${String(failed).padStart(4)} failed ${String(skipped).padStart(4)} skipped`
 }
 
+/** The checks of the workspace as a whole. */
+async function checkWorkspace(all: readonly Member[]): Promise<void> {
+  check('scripts type-check', 'tsc', '-p', '.scripts')
+  check('oxlint', 'oxlint', '--type-aware', '--deny-warnings')
+  check('oxfmt', 'oxfmt', '--check')
+  check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
+  check('turbo boundaries', 'turbo', 'boundaries')
+  await checkWith('who imports whom', () => checkBoundaries(all))
+  await checkWith('manifests', () => checkManifests(all))
+  await checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
+  await checkWith('named mutations', () => checkNamedMutations())
+  await checkWith('READMEs as a reader on npm meets them', () => checkReadmes(all))
+  await checkWith('examples', () => checkExamples(all))
+  await checkWith('a release, rehearsed on a registry of its own', () => rehearse(all, 'short'))
+}
+
 async function main(): Promise<number> {
   const started = performance.now()
   const names = process.argv.slice(2)
@@ -154,21 +213,7 @@ async function main(): Promise<number> {
   const selected = everything ? all : all.filter(({ path }) => names.includes(basename(path)))
 
   await provideDebianPrograms()
-  const tasks = turbo(selected, everything)
-  if (everything) {
-    check('scripts type-check', 'tsc', '-p', '.scripts')
-    check('oxlint', 'oxlint', '--type-aware', '--deny-warnings')
-    check('oxfmt', 'oxfmt', '--check')
-    check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
-    check('turbo boundaries', 'turbo', 'boundaries')
-    await checkWith('who imports whom', () => checkBoundaries(all))
-    await checkWith('manifests', () => checkManifests(all))
-    await checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
-    await checkWith('named mutations', () => checkNamedMutations())
-    await checkWith('READMEs as a reader on npm meets them', () => checkReadmes(all))
-    await checkWith('examples', () => checkExamples(all))
-    await checkWith('a release, rehearsed on a registry of its own', () => rehearse(all, 'short'))
-  }
+  const tasks = await turbo(selected, everything, () => checkWorkspace(all))
   for (const { task, package: owner, execution } of tasks) {
     if (task !== 'test' && TASKS.includes(task) && execution !== undefined && execution.exitCode !== 0)
       failures.push(`${owner}: ${task}`)
