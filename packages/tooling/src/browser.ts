@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { launch, type Browser } from 'puppeteer-core'
 import { findChromium } from './chromium.ts'
+import { hasProgram } from './skip.ts'
 
 const OPTIONS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync', '--disable-dev-shm-usage'],
@@ -11,10 +12,24 @@ const OPTIONS = [
 export const noBrowser: string | undefined =
   (await findChromium()) === undefined ? 'there is no Chromium, and no apt to fetch it with' : undefined
 
+const FIREFOX = 'firefox-esr'
+
+/** Why tests with Firefox are left out; undefined: they are not. */
+export const noFirefox: string | undefined = hasProgram(FIREFOX)
+  ? undefined
+  : 'there is no firefox-esr, and no apt to fetch it with'
+
+/** Starts a Firefox, driven through its own WebDriver BiDi. */
+export function launchFirefox(): Promise<Browser> {
+  return launch({ browser: 'firefox', executablePath: pathOf(FIREFOX), headless: true })
+}
+
+const pathOf = (name: string): string =>
+  spawnSync('sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).stdout.trim()
+
 /** Starts a Chromium that is driven as a person would use it. */
 export async function launchBrowser(): Promise<Browser> {
   const name = await findChromium()
   if (name === undefined) throw new Error('there is no Chromium')
-  const executablePath = spawnSync('sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).stdout.trim()
-  return launch({ executablePath, headless: 'shell', args: OPTIONS })
+  return launch({ executablePath: pathOf(name), headless: 'shell', args: OPTIONS })
 }

@@ -48,6 +48,7 @@ const PROGRAMS: ProgramTable = [
     programs: ['arm-linux-gnueabihf-as', 'arm-linux-gnueabihf-objdump'],
   },
   { packages: ['chromium-headless-shell'], programs: ['chromium-headless-shell'] },
+  { packages: ['firefox-esr'], programs: ['firefox-esr'] },
 ]
 
 /**

@@ -1,0 +1,132 @@
+/** The site in Debian's Firefox, by its own WebDriver BiDi: what a person does first. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { launchFirefox, noFirefox } from '@retrap/tooling/browser'
+import { debianMembers } from '@retrap/tooling/debian'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Browser, Page } from 'puppeteer-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { greetingDisk } from './support/boot-sector.ts'
+import { offeredGuest } from './support/offered-guest.ts'
+import { buildSite } from './support/site.ts'
+
+if (noFirefox !== undefined) console.warn(`SKIPPED: the site in Firefox: ${noFirefox}`)
+const PATIENT = { timeout: 60_000, interval: 100 }
+const debian = await debianMembers([
+  { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin', './usr/share/seabios/vgabios-stdvga.bin'] },
+])
+const SEABIOS = debian === undefined ? undefined : join(debian[0]!, 'usr/share/seabios')
+
+describe.skipIf(noFirefox !== undefined)('the site in Firefox', () => {
+  let browser: Browser
+  let server: PageServer
+  let plain: PageServer
+  let page: Page
+  let said: string[]
+
+  beforeAll(async () => {
+    const files = await buildSite()
+    for (const [name, content] of await offeredGuest()) files.set(name, content)
+    files.set('greeting.img', greetingDisk('Hello from a disk. '))
+    for (const name of SEABIOS === undefined ? [] : ['bios-256k.bin', 'vgabios-stdvga.bin'])
+      files.set(name, readFileSync(join(SEABIOS!, name)))
+    server = await servePages(files)
+    plain = await servePages(files, { isolated: false })
+    browser = await launchFirefox()
+  })
+  afterAll(async () => {
+    await browser?.close()
+    server?.close()
+    plain?.close()
+  })
+  afterEach(() => page.close())
+
+  async function open(url = `${server.origin}/`): Promise<void> {
+    page = await browser.newPage()
+    said = []
+    page.on('console', (message) => said.push(message.text()))
+    page.on('pageerror', (error) => said.push(String(error)))
+    await page.goto(url, { waitUntil: 'load' })
+  }
+  const click = (text: string): Promise<void> => page.locator(`button::-p-text(${text})`).click()
+  const terminal = (): Promise<string> =>
+    page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\n'))
+  const hasPrompt = (): Promise<void> => expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
+  const status = (): Promise<string> =>
+    page.evaluate(() => document.querySelector('.status')?.textContent?.trim() ?? '')
+
+  test('the embedded guest starts by one click, is typed to, and powers off', async () => {
+    await open()
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true)
+    await click('Start the embedded guest')
+    await hasPrompt()
+    await page.keyboard.type('echo typed by hand\n')
+    await expect.poll(terminal, PATIENT).toContain('\ntyped by hand')
+    await page.keyboard.type('off\n')
+    await expect.poll(status, PATIENT).toBe('Off. The machine has ended: power-off.')
+    expect(said).toEqual([])
+  })
+
+  test('a system at its prompt is saved, and goes on in another tab when its own is closed', async () => {
+    await open()
+    await click('Start Small guest')
+    await expect.poll(terminal, PATIENT).toMatch(/saved here\s*\n\s*retrap> \s*$/)
+    await page.keyboard.type('echo one\n')
+    await expect.poll(terminal, PATIENT).toMatch(/\none\s*\n\s*retrap> \s*$/)
+    await click('Save now')
+    await page.waitForSelector('button::-p-text(Go back)')
+    await page.close()
+    await open()
+    await page.locator('summary::-p-text(Go on with a machine that you have saved)').click()
+    await click('Go on')
+    await expect.poll(terminal, PATIENT).toMatch(/\none\s*\n\s*retrap> \s*$/)
+    await page.keyboard.type('echo two\n')
+    await expect.poll(terminal, PATIENT).toMatch(/\ntwo\s*\n\s*retrap> \s*$/)
+    expect(said).toEqual([])
+  })
+
+  test.skipIf(SEABIOS === undefined)(
+    'a disk at an address is read by ranges; what it prints is on the screen',
+    async () => {
+      await open(`${server.origin}/#firmware=bios-256k.bin&vgaBios=vgabios-stdvga.bin&disk=greeting.img&memory=32`)
+      await page.locator('form button[type=submit].primary').click()
+      const lit = (): Promise<number> =>
+        page.evaluate(() => {
+          const canvas = document.querySelector('canvas')
+          if (canvas === null || canvas.width !== 720) return 0
+          const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height)
+          return data.filter((byte, i) => i % 4 === 1 && byte > 100).length
+        })
+      await expect.poll(lit, PATIENT).toBeGreaterThan(2000)
+    },
+  )
+
+  test('the inspector shows the guest in the middle of an instruction that waits for a slow device', async () => {
+    await open()
+    await click('Start the embedded guest')
+    await hasPrompt()
+    await page.locator('summary::-p-text(Inspector)').click()
+    const inspector = (): Promise<string> =>
+      page.evaluate(() => [...document.querySelectorAll('details')].map((one) => one.innerText).join('\n'))
+    await expect.poll(inspector, PATIENT).toMatch(/vCPU 0: 64-bit, halted/)
+    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await page.focus('[aria-label="Delay of serial-3f8"]')
+    await page.keyboard.press('End')
+    await page.evaluate(() => document.querySelector<HTMLElement>('.xterm-helper-textarea')!.focus())
+    await page.keyboard.type('echo hi\n')
+    await expect.poll(inspector, PATIENT).toMatch(/Waits for serial-3f8 .*at 0x3f[\da-f]/)
+    await page.focus('[aria-label="Delay of serial-3f8"]')
+    await page.keyboard.press('Home')
+    await expect.poll(terminal, PATIENT).toContain('\nhi')
+    expect(said).toEqual([])
+  })
+
+  test('a server that does not isolate is made up for; without a network the site starts its guest', async () => {
+    await open(plain.origin)
+    await expect.poll(() => page.evaluate(() => crossOriginIsolated).catch(() => false), PATIENT).toBe(true)
+    plain.close()
+    await page.goto(plain.origin, { waitUntil: 'load' })
+    await click('Start the embedded guest')
+    await hasPrompt()
+  })
+})
