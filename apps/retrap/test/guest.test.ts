@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
 import { createPc } from '@retrap/machine'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -12,48 +11,6 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 const QEMU = 'qemu-system-x86_64'
 const hasQemu = hasProgram(QEMU)
 const CTRL_D = '\x04'
-
-describe('the embedded guest, as an image', () => {
-  const image = buildGuestImage()
-
-  test('is 64 KiB, with a far jump to segment F000 at the reset vector', () => {
-    expect(image.length).toBe(0x1_0000)
-    const vector = image.subarray(0xfff0)
-    expect(vector[0]).toBe(0xea)
-    expect((vector[3] ?? 0) | ((vector[4] ?? 0) << 8)).toBe(0xf000)
-  })
-
-  // PC16550D data sheet, 8.0: without DTR and RTS a sender that heeds flow control sends nothing; OUT2 lets interrupts out.
-  test('sets COM1 to 115200 baud, 8N1, with DTR, RTS and OUT2', async () => {
-    const written: number[][] = []
-    const stop = new AbortController()
-    const pc = await createPc({
-      memoryBytes: 16 << 20,
-      firmware: image,
-      trace: ({ event, request, lo }) => {
-        const register = request.addressLo - 0x3f8
-        if (event !== 'done' || request.type !== IOREQ_TYPE_PIO || request.direction !== IOREQ_WRITE) return
-        if (register < 0 || register > 7) return
-        written.push([register, lo])
-        if (written.length === 6) stop.abort()
-      },
-    })
-    await pc.run({ signal: stop.signal, timeoutMs: 10_000 })
-    pc.close()
-    expect(written.slice(0, 6)).toEqual([
-      [1, 0],
-      [3, 0x83],
-      [0, 1],
-      [1, 0],
-      [3, 0x03],
-      [4, 0x0b],
-    ])
-  })
-
-  test('is the same every time', () => {
-    expect(buildGuestImage()).toEqual(image)
-  })
-})
 
 describe.skipIf(!hasQemu)(
   `the embedded guest under QEMU${skipNote(hasQemu, 'qemu-system-x86_64 is not installed')}`,

@@ -1,7 +1,7 @@
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { TableFormat } from './format.ts'
 import { P2mEntry, type RadixTable } from './radix-table.ts'
-import { INVALID_MFN, KIND_LARGE } from './types.ts'
+import { INVALID_MFN } from './types.ts'
 
 /*
  * The contiguous bit of stage-2 entries: 16 aligned neighbours that map consecutive, aligned frames in the same way may be
@@ -64,7 +64,10 @@ export function markContiguous(core: ContiguousTables, gfn: number, count: numbe
   }
 }
 
-/** Whether 16 entries could be one, and are not marked as such yet. */
+/**
+ * Whether 16 entries could be one, and are not marked as such yet. Frames of others, which have to stay apart, are mapped one
+ * by one (`insertForeign`) and do not come here.
+ */
 function isContiguous(core: ContiguousTables, ma: number, order: number): boolean {
   const { u32 } = core.memory
   const { format } = core
@@ -72,7 +75,6 @@ function isContiguous(core: ContiguousTables, ma: number, order: number): boolea
   const lo = u32[word]!
   const hi = u32[word + 1]!
   if (!format.isLeaf(lo, hi, order / 9 + 1) || (hi & format.contiguous) !== 0) return false
-  if (((format.types.kinds[format.typeOf(hi)] ?? 0) & KIND_LARGE) === 0) return false
   if ((lo & format.present) === 0 || (lo >>> 12) % (16 * 2 ** order) !== 0) return false
   for (let i = 1; i < 16; i++) {
     const same = u32[word + i * 2] === lo + i * 2 ** order * PAGE_BYTES && u32[word + i * 2 + 1] === hi

@@ -137,6 +137,25 @@ describe('entries, as hardware reads them', () => {
     p2m.insertRange(0x4_0000, 0x2000, 0x200 * 4, T.RAM_RW)
     expect(walk(0x4_0000)).toMatchObject({ level: 2, contiguous: false })
   })
+
+  test('blocks of which there are 16 neighbours are marked as well', () => {
+    const large = MachineMemory.create({ bytes: 100 << 20 })
+    const map = P2m.create(large, { stage2: {} })
+    const at = (gfn: number): Stage2Walk => walkStage2(large, stage2(map).registers, BigInt(gfn) * 4096n)
+    map.insertRange(0x4_0000, 0x2000, 0x200 * 16, T.RAM_RW)
+    expect([at(0x4_0000), at(0x4_1fff)]).toMatchObject([
+      { level: 2, contiguous: true },
+      { level: 2, contiguous: true },
+    ])
+  })
+
+  test.each([
+    { type: T.RAM_RO, contiguous: true },
+    { type: T.MMIO_DIRECT_DEV, contiguous: true },
+  ])('pages of type $type may be one: $contiguous', ({ type, contiguous }) => {
+    p2m.insertRange(0x1000, 0x2000, 16, type)
+    expect([walk(0x1000), walk(0x100f)]).toMatchObject([{ contiguous }, { contiguous }])
+  })
 })
 
 describe('break before make', () => {

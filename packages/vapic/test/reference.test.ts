@@ -222,6 +222,20 @@ describe('test cases that the reference implies', () => {
     }
   })
 
+  test('10. A ROM with a third poll site, in its last bytes, is not one that can be migrated', () => {
+    const saved = standby().patcher.save()
+    const states = [0, 1].map((extra) => {
+      const to = new Guest()
+      to.pollMethod = 'vmmcall'
+      const image = rom.slice()
+      if (extra === 1) image.set([0xb8, 1, 0, 0, 0, 0x0f, 0x01, 0xc1], image.length - 8)
+      to.board.load(ROM_GPA, image)
+      to.patcher.restore(saved)
+      return to.patcher.state
+    })
+    expect(states).toEqual([VapicState.STANDBY, VapicState.INACTIVE])
+  })
+
   test('11. The first access of processor 1, after processor 0 has patched, enables its record', () => {
     const guest = active(4)
     expect([guest.patcher.isEnabled(0), guest.patcher.isEnabled(1)]).toEqual([true, false])

@@ -1,5 +1,5 @@
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { DisplayError } from '../errors.ts'
 import type { VncServer } from '../vnc/server.ts'
@@ -80,8 +80,9 @@ export async function listenVnc(server: VncServer, options: VncListenOptions = {
   }
 }
 
+/** The port that a server listens on: it has a TCP address while it does. */
 function portOf(address: ReturnType<Server['address']>): number {
-  return typeof address === 'object' && address !== null ? address.port : 0
+  return (address as AddressInfo).port
 }
 
 async function listening(server: Server, host: string, port: number): Promise<void> {
