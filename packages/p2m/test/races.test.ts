@@ -4,9 +4,11 @@ import { numbers } from '@retrap/tooling/random'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { P2m, P2mEntry, P2mType } from '../src/index.ts'
 import type { RaceReport, RaceTask } from './support/race-worker.ts'
-import { BEGUN, change, fill, FRAMES, statesOf, STOP } from './support/races.ts'
+import { BEGUN, change, DONE, fill, FRAMES, statesOf, STOP } from './support/races.ts'
 
 const RACE_MS = 1500
+/** A race goes on until each thread has done so much, however busy the host is. */
+const LEAST = 1001
 
 let memory: MachineMemory
 let p2m: P2m
@@ -35,15 +37,19 @@ function start(role: RaceTask['role'], seed: number): Promise<RaceReport> {
   return promise
 }
 
-/** Lets the threads race, and does something meanwhile, in turns short enough to see a thread fail. */
+/** Lets the threads race, and does something meanwhile, in turns short enough to see a thread end that has gone wrong. */
 async function race(threads: readonly Promise<RaceReport>[], meanwhile: () => void): Promise<RaceReport[]> {
   const all = Promise.all(threads)
-  const state = { failed: false }
-  all.catch(() => (state.failed = true))
-  const begun = (): boolean => Atomics.load(memory.i32, words / 4 + BEGUN) === threads.length
-  for (let end = Infinity; performance.now() < end && !state.failed;) {
-    if (end === Infinity && begun()) end = performance.now() + RACE_MS
+  const state = { ended: false }
+  const end = (): void => void (state.ended = true)
+  for (const thread of threads) thread.then(end, end)
+  const word = (index: number): number => Atomics.load(memory.i32, words / 4 + index)
+  let turns = 0
+  const isEnough = (): boolean => turns >= LEAST && threads.every((_, i) => word(DONE + i) >= LEAST)
+  for (let until = Infinity; !(performance.now() >= until && isEnough()) && !state.ended;) {
+    if (until === Infinity && word(BEGUN) === threads.length) until = performance.now() + RACE_MS
     for (let i = 0; i < 200; i++) meanwhile()
+    turns += 200
     // oxlint-disable-next-line no-await-in-loop -- a turn of the event loop
     await new Promise((resolve) => setImmediate(resolve))
   }

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { MachineMemory } from '@retrap/memory'
 import { numbers } from '@retrap/tooling/random'
 import { INVALID_MFN, P2m, P2mEntry, P2mType } from '../../src/index.ts'
-import { BEGUN, change, FRAMES, statesOf, STOP } from './races.ts'
+import { BEGUN, change, DONE, FRAMES, statesOf, STOP } from './races.ts'
 
 /** What a thread is given. */
 export interface RaceTask {
@@ -68,11 +68,11 @@ function changeOwn(): void {
 }
 
 const step = task.role === 'read' ? read : task.role === 'own' ? changeOwn : () => change(p2m, random)
-Atomics.add(words, BEGUN, 1)
+const count = DONE + Atomics.add(words, BEGUN, 1)
 try {
   while (Atomics.load(words, STOP) === 0 && wrong.length < 5) {
     step()
-    done++
+    Atomics.store(words, count, ++done)
   }
 } catch (error) {
   wrong.push(error instanceof Error ? (error.stack ?? error.message) : String(error))

@@ -6,6 +6,8 @@ export const FRAMES = 0x800
 export const STOP = 0
 /** Word that counts threads that have begun. */
 export const BEGUN = 1
+/** The first word of those that count what each thread has done. */
+export const DONE = 2
 
 /** What may be at a guest frame: which machine frame as which type. */
 export interface State {
