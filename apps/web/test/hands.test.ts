@@ -53,7 +53,7 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
   })
 
   test('keys are pressed, and modifiers hold until the next one', async () => {
-    await prints(() => click('Escape'), '01 81')
+    await prints(() => click('Esc'), '01 81')
     await prints(() => click('F12'), '58 d8')
     await prints(() => click('Up arrow'), 'e0 48 e0 c8')
     await prints(async () => {

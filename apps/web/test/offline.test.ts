@@ -6,6 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildSite } from './support/site.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site offline: ${noBrowser}`)
+/** The inspector's panel. */
+const INSPECTOR = '::-p-xpath(//details[summary="Inspector"])'
+const INSPECTOR_SUMMARY = '::-p-xpath(//summary[.="Inspector"])'
 const PATIENT = { timeout: 60_000, interval: 100 }
 
 describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
@@ -54,8 +57,10 @@ describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
     await expect.poll(() => terminal(page), PATIENT).toMatch(/retrap> \s*$/)
     expect(await systems()).toBe('[]')
     // Also what is loaded when it is used is there.
-    await page.click('summary')
-    await expect.poll(() => page.$eval('details', (one) => one.innerText), PATIENT).toContain('vCPU 0: 64-bit')
+    await page.click(INSPECTOR_SUMMARY)
+    await expect
+      .poll(() => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText), PATIENT)
+      .toContain('vCPU 0: 64-bit')
     expect(navigations).toBe(3)
     expect(said).toEqual([])
   })

@@ -12,6 +12,9 @@ import { offeredGuest } from './support/offered-guest.ts'
 import { buildSite } from './support/site.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site: ${noBrowser}`)
+/** The inspector's panel. */
+const INSPECTOR = '::-p-xpath(//details[summary="Inspector"])'
+const INSPECTOR_SUMMARY = '::-p-xpath(//summary[.="Inspector"])'
 const PATIENT = { timeout: 60_000, interval: 100 }
 const debian = await debianMembers([
   { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin', './usr/share/seabios/vgabios-stdvga.bin'] },
@@ -217,8 +220,8 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await open()
     await click('Start the embedded guest')
     await expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
-    await page.click('summary')
-    const inspector = (): Promise<string> => page.$eval('details', (one) => one.innerText)
+    await page.click(INSPECTOR_SUMMARY)
+    const inspector = (): Promise<string> => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText)
     await expect.poll(inspector, PATIENT).toMatch(/vCPU 0: 64-bit, halted\s+([0-9a-f]{16} {2}\w+.*\n){6}/)
     await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
     await expect

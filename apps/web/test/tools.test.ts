@@ -6,10 +6,13 @@ import { fileURLToPath } from 'node:url'
 import type { AxeResults } from 'axe-core'
 import { describe, expect, test } from 'vitest'
 import { armLines } from '../src/tools/arm-lines.ts'
-import { readBytes } from '../src/tools/code.ts'
+import { hexOf, type Line, type Part, readBytes } from '../src/tools/code.ts'
 import { x86Lines } from '../src/tools/x86-lines.ts'
 import { buildSite } from './support/site.ts'
 
+const PATIENT = { timeout: 60_000, interval: 100 }
+/** The parts, and what they consist of. */
+const partsOf = ({ parts }: Line): Part[] => parts.flatMap((part) => [part, ...(part.parts ?? [])])
 const bytes = (text: string): Uint8Array => readBytes(text)!
 
 test.each([
@@ -48,6 +51,9 @@ describe('x86', () => {
       'operand 2',
     ])
     expect(parts('c3')).toEqual(['opcode c3'])
+    expect(parts('f3 0f 38 f6 c1').slice(0, 3)).toEqual(['prefixes f3', 'opcode 0f 38 f6', 'ModRM c1'])
+    // The last byte of VEX may be 0F.
+    expect(parts('c4 e1 0f d0 c1').slice(0, 3)).toEqual(['prefixes c4 e1 0f', 'opcode d0', 'ModRM c1'])
     expect(parts('66 81 c0 34 12')).toEqual([
       'prefixes 66',
       'opcode 81',
@@ -59,6 +65,24 @@ describe('x86', () => {
     expect(parts('c7 05 01 00 00 00 02 00 00 00')).toEqual([
       ...['opcode c7', 'ModRM 05', 'displacement 01 00 00 00', 'immediate 02 00 00 00', 'operand 1', 'operand 2'],
     ])
+  })
+
+  test.each([
+    ['48 8b 44 cb 10', 'prefixes', '4c', '4c 8b 44 cb 10'],
+    ['48 8b 44 cb 10', 'prefixes', '', '8b 44 cb 10'],
+    ['48 8b 44 cb 10', 'reg', '7', '48 8b 7c cb 10'],
+    ['48 8b 44 cb 10', 'mod', '2', '48 8b 84 cb 10'],
+    ['48 8b 44 cb 10', 'scale', '0', '48 8b 44 0b 10'],
+    ['48 8b 44 cb 10', 'base', '8', null],
+    ['48 8b 44 cb 10', 'displacement', 'f0', '48 8b 44 cb f0'],
+    ['66 81 c0 34 12', 'immediate', '78 56', '66 81 c0 78 56'],
+    ['66 81 c0 34 12', 'immediate', 'x', null],
+    ['66 81 c0 34 12', 'operand 1', '1', undefined],
+  ])('%s with another %s, %j: %s', (text, name, value, expected) => {
+    const [line] = x86Lines(bytes(text), 64, 0n, 'intel')
+    const part = partsOf(line!).find((one) => one.name === name)!
+    const changed = part.change?.(value)
+    expect(changed && hexOf(changed)).toBe(expected)
   })
 
   test('what is no instruction is said', () => {
@@ -80,6 +104,28 @@ test.each([
   expect(lines[0]!.parts.slice(0, 2).map(({ name }) => name)).toEqual(['word', 'fixed bits'])
 })
 
+test.each([
+  ['a64', 'e0 03 01 aa'],
+  ['a64', '00 04 40 f9'],
+  ['a32', '01 00 a0 e1'],
+  ['t32', '08 46'],
+  ['t32', '4f f0 01 00'],
+] as const)('each field of %s %s changes its own bits, and comes back', (mode, text) => {
+  const [line] = armLines(bytes(text), mode, 0n)
+  const fields = line!.parts.filter(({ name, change }) => change !== undefined && name !== 'word')
+  expect(fields.length).toBeGreaterThan(0)
+  for (const field of fields) {
+    const other = (Number.parseInt(field.value, 16) ^ 1).toString(16)
+    const [changed] = armLines(field.change!(other)!, mode, 0n)
+    const found = changed!.parts.find(({ name }) => name === field.name)
+    // Another value may be another instruction, with fields of its own.
+    if (found !== undefined) expect(found.value).toBe(other)
+    expect(hexOf(field.change!(field.value)!)).toBe(text)
+    expect(field.change!('1ffffffff')).toBeNull()
+  }
+  expect(hexOf(line!.parts[0]!.change!(line!.parts[0]!.value)!)).toBe(text)
+})
+
 test.skipIf(noBrowser !== undefined)('the page disassembles, reads a syndrome, and loads no engine', async () => {
   const server = await servePages(await buildSite())
   const browser = await launchBrowser()
@@ -94,12 +140,27 @@ test.skipIf(noBrowser !== undefined)('the page disassembles, reads a syndrome, a
     const listing = (): Promise<string> => page.$eval('.listing', (one) => (one as HTMLElement).innerText)
     expect(await listing()).toContain('syscall')
     await page.locator('.bytes').fill('f0 48 0f c1 02')
-    await expect.poll(listing).toContain('lock xadd qword ptr [rdx], rax')
+    await expect.poll(listing, PATIENT).toContain('lock xadd qword ptr [rdx], rax')
     await page.locator('.listing summary').click()
-    expect(await listing()).toMatch(/prefixes\s+f0 48/)
+    const value = (part: string): Promise<string> =>
+      page.$eval(`::-p-aria(Value of ${part})`, (one) => (one as HTMLInputElement).value)
+    expect([await value('prefixes'), await value('ModRM')]).toEqual(['f0 48', '02'])
+    // The other direction: a part of the encoding is changed, and the bytes follow.
+    await page.locator('::-p-aria(Value of reg)').fill('3')
+    await page.keyboard.press('Enter')
+    await expect.poll(listing, PATIENT).toContain('lock xadd qword ptr [rdx], rbx')
+    expect(await page.$eval('.bytes', (one) => (one as HTMLTextAreaElement).value)).toBe('f0 48 0f c1 1a')
+    // An instruction of ten bytes lies across the end of what is shown at once.
+    await page.locator('.bytes').fill('48 b8 01 02 03 04 05 06 07 08 '.repeat(500))
+    const rows = (): Promise<number> => page.$$eval('.listing > li', (all) => all.length)
+    await expect.poll(rows, PATIENT).toBe(410)
+    expect(await listing()).not.toContain('truncated')
+    expect(await page.$eval('[role=status]', (one) => one.textContent)).toContain('the first 4100 of 5000 bytes')
+    await page.locator('::-p-aria(Show 900 more)').click()
+    await expect.poll(rows, PATIENT).toBe(500)
     await page.select('select', 'a64')
     await page.locator('.bytes').fill('c0 03 5f d6')
-    await expect.poll(listing).toContain('ret')
+    await expect.poll(listing, PATIENT).toContain('ret')
     expect(await page.$eval('section[aria-labelledby=syndromes]', (one) => one.textContent)).toMatch(/data abort/i)
     // Neither a Worker's program nor WebAssembly.
     expect(page.workers()).toEqual([])

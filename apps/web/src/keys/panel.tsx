@@ -14,7 +14,7 @@ type Modifier = (typeof MODIFIERS)[number][0]
 
 const ROWS: readonly (readonly (readonly [code: string, name: string, label?: string])[])[] = [
   [
-    ['Escape', 'Esc', 'Escape'],
+    ['Escape', 'Esc'],
     ['Tab', 'Tab'],
     ['Enter', 'Enter'],
     ['Backspace', '⌫', 'Backspace'],
@@ -25,12 +25,12 @@ const ROWS: readonly (readonly (readonly [code: string, name: string, label?: st
   ],
   Array.from({ length: 12 }, (_, i) => [`F${i + 1}`, `F${i + 1}`] as const),
   [
-    ['Insert', 'Ins', 'Insert'],
-    ['Delete', 'Del', 'Delete'],
+    ['Insert', 'Ins'],
+    ['Delete', 'Del'],
     ['Home', 'Home'],
     ['End', 'End'],
-    ['PageUp', 'PgUp', 'Page up'],
-    ['PageDown', 'PgDn', 'Page down'],
+    ['PageUp', 'PgUp'],
+    ['PageDown', 'PgDn'],
   ],
 ]
 

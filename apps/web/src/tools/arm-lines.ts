@@ -3,13 +3,14 @@ import {
   findA32,
   findA64,
   findThumb,
+  type Field,
   type Form,
   formatA32,
   formatA64,
   formatThumb,
   isWideThumb,
 } from '@retrap/arm-decoder'
-import type { Line, Part } from './code.ts'
+import { type Line, type Part, readField } from './code.ts'
 
 /** Takes Arm code apart: little-endian words, as they lie in memory. */
 export function armLines(bytes: Uint8Array, mode: 'a64' | 'a32' | 't32', address: bigint): Line[] {
@@ -28,7 +29,7 @@ export function armLines(bytes: Uint8Array, mode: 'a64' | 'a32' | 't32', address
       address: here,
       bytes: taken,
       text: text ?? '(unallocated)',
-      parts: form === undefined ? [] : partsOf(form, word),
+      parts: form === undefined ? [] : partsOf(form, word, length, mode === 't32'),
     })
     at += length
   }
@@ -57,17 +58,51 @@ function wide(view: DataView, at: number, mode: 'a64' | 'a32', address: bigint):
   return { text: format(word, { address }), form: find(word), word }
 }
 
+/** A word with another value in a field. */
+function inserted({ pieces }: Field, word: number, value: number): number {
+  let [result, rest] = [word, value]
+  for (const piece of pieces.toReversed()) {
+    const [shift, width] = [piece & 255, piece >> 8]
+    const mask = 2 ** width - 1
+    result = (result & ~(mask << shift)) | ((rest & mask) << shift)
+    rest >>>= width
+  }
+  return result >>> 0
+}
+
+/** The bytes of a word, as they lie in memory: of a wide Thumb instruction the first half lies first. */
+function bytesOf(word: number, length: number, isThumb: boolean): Uint8Array {
+  const view = new DataView(new ArrayBuffer(length))
+  if (length === 2) view.setUint16(0, word, true)
+  else view.setUint32(0, isThumb ? ((word >>> 16) | (word << 16)) >>> 0 : word, true)
+  return new Uint8Array(view.buffer)
+}
+
 /** The word, its fixed bits and its fields. */
-function partsOf(form: Form, word: number): Part[] {
-  const digits = form.size === 2 ? 4 : 8
+function partsOf(form: Form, word: number, length: number, isThumb: boolean): Part[] {
+  const digits = 2 * length
+  const changes = (width: number, into: (value: number) => number) => (text: string) => {
+    const value = readField(text, width)
+    return value === null ? null : bytesOf(into(value), length, isThumb)
+  }
   const hex = (value: number): string => (value >>> 0).toString(16).padStart(digits, '0')
   return [
-    { name: 'word', value: hex(word), text: form.feature === '' ? form.mnemonic : `${form.mnemonic}, ${form.feature}` },
+    {
+      name: 'word',
+      value: hex(word),
+      text: form.feature === '' ? form.mnemonic : `${form.mnemonic}, ${form.feature}`,
+      change: changes(8 * length, (value) => value),
+    },
     { name: 'fixed bits', value: hex(form.value), text: `under the mask ${hex(form.mask)}` },
     ...Array.from(form.fields, ([name, field]): Part => {
       const value = extract(field, word) >>> 0
       const bits = value.toString(2).padStart(field.width, '0')
-      return { name, value: value.toString(16), text: field.width === 1 ? '1 bit' : `${field.width} bits: ${bits}` }
+      return {
+        name,
+        value: value.toString(16),
+        text: field.width === 1 ? '1 bit' : `${field.width} bits: ${bits}`,
+        change: changes(field.width, (given) => inserted(field, word, given)),
+      }
     }),
   ]
 }

@@ -19,6 +19,10 @@ export interface Part {
   /** Hexadecimal digits. */
   readonly value: string
   readonly text: string
+  /** The bytes of the instruction with another value here; null for what makes no sense. Absent: it follows from others. */
+  readonly change?: (value: string) => Uint8Array | null
+  /** What it consists of. */
+  readonly parts?: readonly Part[]
 }
 
 /** An instruction, taken apart. */
@@ -29,8 +33,8 @@ export interface Line {
   readonly parts: readonly Part[]
 }
 
-/** More is cut off: it is a page for people. */
-export const MOST_BYTES = 4096
+/** Bytes that are taken apart at once: it is a page for people, who ask for more. */
+export const SHOWN_BYTES = 4096
 
 /**
  * Reads bytes as people write them: `48 89 d8`, `4889d8`, `0x48, 0x89`, `\x48\x89`.
@@ -41,9 +45,25 @@ export function readBytes(text: string): Uint8Array | null {
   const digits = text.replaceAll(/0x|\\x|[\s,;]/gi, '')
   if (digits.length % 2 !== 0 || !/^[\da-f]*$/i.test(digits)) return null
   const pairs = digits.match(/../g) ?? []
-  return Uint8Array.from(pairs.slice(0, MOST_BYTES), (pair) => Number.parseInt(pair, 16))
+  return Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16))
 }
 
 /** Bytes as digits, with blanks between them. */
 export const hexOf = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
+
+/** Bytes with others in place of some. */
+export function replaced(bytes: Uint8Array, from: number, to: number, others: Uint8Array): Uint8Array {
+  const all = new Uint8Array(bytes.length - (to - from) + others.length)
+  all.set(bytes.subarray(0, from))
+  all.set(others, from)
+  all.set(bytes.subarray(to), from + others.length)
+  return all
+}
+
+/** Reads the value of a field: hexadecimal digits. @returns null where it has more bits than the field */
+export function readField(text: string, width: number): number | null {
+  if (!/^(0x)?[\da-f]{1,8}$/i.test(text.trim())) return null
+  const value = Number.parseInt(text, 16)
+  return value < 2 ** width ? value : null
+}

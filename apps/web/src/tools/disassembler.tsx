@@ -1,6 +1,17 @@
 import { useMemo, useState } from 'preact/hooks'
 import { armLines } from './arm-lines.ts'
-import { hexOf, type Line, type Mode, MODES, readBytes, type Syntax, SYNTAXES } from './code.ts'
+import {
+  hexOf,
+  type Line,
+  type Mode,
+  MODES,
+  type Part,
+  readBytes,
+  replaced,
+  SHOWN_BYTES,
+  type Syntax,
+  SYNTAXES,
+} from './code.ts'
 import { x86Lines } from './x86-lines.ts'
 
 const EXAMPLE = '48 8b 44 cb 10 f0 0f c1 02 62 f1 7c 48 58 c1 75 ef c3'
@@ -12,7 +23,13 @@ export function Disassembler() {
   const [syntax, setSyntax] = useState<Syntax>(pick(SYNTAXES, given.get('syntax'), 'intel'))
   const [text, setText] = useState(given.get('bytes') ?? EXAMPLE)
   const [address, setAddress] = useState(given.get('address') ?? '401000')
-  const lines = useMemo(() => disassemble(text, address, mode, syntax), [text, address, mode, syntax])
+  const [most, setMost] = useState(SHOWN_BYTES)
+  const bytes = useMemo(() => readBytes(text), [text])
+  const lines = useMemo(() => disassemble(bytes, most, address, mode, syntax), [bytes, most, address, mode, syntax])
+  /** Puts other bytes in place of an instruction's. */
+  const change = (at: number, line: Line, others: Uint8Array): void =>
+    setText(hexOf(replaced(bytes!, at, at + line.bytes.length, others)))
+  let at = 0
   const share = `#${new URLSearchParams({ mode, syntax, address, bytes: text })}`
   return (
     <section class="panel wide" aria-labelledby="disassembler">
@@ -44,16 +61,31 @@ export function Disassembler() {
         </p>
       ) : (
         <ol class="listing" aria-label="Instructions">
-          {lines.map((line) => (
-            <Instruction key={line.address} line={line} />
-          ))}
+          {lines.map((line) => {
+            const here = at
+            at += line.bytes.length
+            return <Instruction key={line.address} line={line} change={(others) => change(here, line, others)} />
+          })}
         </ol>
+      )}
+      {bytes !== null && typeof lines !== 'string' && at < bytes.length && (
+        <p role="status">
+          These are the first {at} of {bytes.length} bytes.{' '}
+          <button onClick={() => setMost(most + SHOWN_BYTES)}>
+            Show {Math.min(SHOWN_BYTES, bytes.length - at)} more
+          </button>
+        </p>
       )}
     </section>
   )
 }
 
-function Instruction({ line: { address, bytes, text, parts } }: { line: Line }) {
+interface InstructionProps {
+  readonly line: Line
+  readonly change: (bytes: Uint8Array) => void
+}
+
+function Instruction({ line: { address, bytes, text, parts }, change }: InstructionProps) {
   const head = (
     <>
       <span class="soft">{address.toString(16).padStart(8, '0')}</span> <span class="code">{hexOf(bytes)}</span>{' '}
@@ -67,17 +99,54 @@ function Instruction({ line: { address, bytes, text, parts } }: { line: Line }) 
         <summary>{head}</summary>
         <table>
           <tbody>
-            {parts.map(({ name, value, text: meaning }) => (
-              <tr key={name}>
-                <th scope="row">{name}</th>
-                <td class="code">{value}</td>
-                <td>{meaning}</td>
-              </tr>
-            ))}
+            {parts
+              .flatMap((part) => [part, ...(part.parts ?? []).map((one) => ({ ...one, isInner: true }))])
+              .map((part) => (
+                <PartRow key={part.name} part={part} change={change} />
+              ))}
           </tbody>
         </table>
       </details>
     </li>
+  )
+}
+
+/** A part of the encoding, whose value can be changed: the bytes follow. */
+function PartRow({
+  part,
+  change,
+}: {
+  part: Part & { readonly isInner?: boolean }
+  change: InstructionProps['change']
+}) {
+  const [isWrong, setWrong] = useState(false)
+  const { name, value, text, isInner = false } = part
+  return (
+    <tr>
+      <th scope="row" class={isInner ? 'inner' : ''}>
+        {name}
+      </th>
+      <td class="code">
+        {part.change === undefined ? (
+          value
+        ) : (
+          <input
+            type="text"
+            aria-label={`Value of ${name}`}
+            aria-invalid={isWrong}
+            spellcheck={false}
+            size={Math.max(3, value.length)}
+            value={value}
+            onChange={(event) => {
+              const bytes = part.change!(event.currentTarget.value)
+              setWrong(bytes === null)
+              if (bytes !== null) change(bytes)
+            }}
+          />
+        )}
+      </td>
+      <td>{isWrong ? <span class="wrong">It has no such value.</span> : text}</td>
+    </tr>
   )
 }
 
@@ -105,15 +174,26 @@ function pick<T extends string>(names: Readonly<Record<T, string>>, text: string
   return text !== null && Object.hasOwn(names, text) ? (text as T) : otherwise
 }
 
+/** Bytes of an instruction, at most. */
+const LONGEST = 15
 const BITS = { x64: 64, x32: 32, x16: 16 } as const
 
 /** @returns what is wrong, in words, in place of lines */
-function disassemble(text: string, address: string, mode: Mode, syntax: Syntax): Line[] | string {
-  const bytes = readBytes(text)
-  if (bytes === null) return 'Bytes are pairs of hexadecimal digits, such as 48 89 d8.'
+function disassemble(
+  all: Uint8Array | null,
+  most: number,
+  address: string,
+  mode: Mode,
+  syntax: Syntax,
+): Line[] | string {
+  if (all === null) return 'Bytes are pairs of hexadecimal digits, such as 48 89 d8.'
   if (!/^(0x)?[\da-f]{1,16}$/i.test(address.trim())) return 'An address has 1 to 16 hexadecimal digits.'
   const base = BigInt(`0x${address.trim().replace(/^0x/i, '')}`)
-  return mode === 'a64' || mode === 'a32' || mode === 't32'
-    ? armLines(bytes, mode, base)
-    : x86Lines(bytes, BITS[mode], base, syntax)
+  // The last instruction is whole.
+  const bytes = all.subarray(0, most + LONGEST)
+  const lines =
+    mode === 'a64' || mode === 'a32' || mode === 't32'
+      ? armLines(bytes, mode, base)
+      : x86Lines(bytes, BITS[mode], base, syntax)
+  return lines.filter((line) => line.address - base < BigInt(most))
 }
