@@ -19,6 +19,7 @@ const BR_X16 = 0xd61f_0200
 const BLR_X1 = 0xd63f_0020
 const BRAAZ_X1 = 0xd61f_083f
 const RET = 0xd65f_03c0
+const RETAA = 0xd65f_0bff
 const BRANCH_TARGET = 0x3600_0000
 
 /** RAM of which some pages are guarded. */
@@ -209,17 +210,41 @@ const CALLS: Record<number, number[]> = {
   ],
 }
 
-test.each([
+/** The same with pointers that are signed: BLRAAZ, BRAAZ and RETAA in place of BLR, BR and RET. */
+const SIGNED_CALLS: Record<number, number[]> = {
+  // As above, but lsl x3, x3, #5; movz x1, #0x2000; add x1, x1, x3; paciza x1; blraaz x1
+  // sub x0, x0, #1; cbnz x0, -8; movz x1, #0x2080; blr x1
+  [CODE]: [
+    ...[0x9100_0442, 0x9240_0443, 0xd37b_e863, 0xd284_0001, 0x8b03_0021, 0xdac1_23e1, 0xd63f_083f],
+    ...[0xd100_0400, 0xb5ff_ff00, 0xd284_1001, BLR_X1],
+  ],
+  0x2000: [
+    ...[PACIASP, 0x8b00_0084, RETAA, NOP, NOP, NOP, NOP, NOP],
+    ...[BTI_C, PACIASP, 0xca00_0084, RETAA, NOP, NOP, NOP, NOP],
+    // bti jc; adr x5, .+28; paciza x5; braaz x5 (to the next)
+    ...[BTI_JC, 0x1000_00e5, 0xdac1_23e5, 0xd61f_08bf, NOP, NOP, NOP, NOP],
+    ...[BTI_JC, 0xcb02_0084, PACIASP, RETAA, NOP, NOP, NOP, NOP],
+    ...[NOP, SVC],
+  ],
+}
+
+const GUARDS: readonly (readonly [name: string, guards: (page: number) => boolean])[] = [
   ['in guarded pages', (): boolean => true],
   ['from a page that is not', (page: number): boolean => page !== 1],
   ['without any', (): boolean => false],
-])('calls %s: every turn ends alike, interpreted, compiled and one at a time', (_name, guards) => {
+]
+
+test.each([
+  ...GUARDS.map(([name, guards]) => [`calls ${name}`, CALLS, 0, 0x2040, guards] as const),
+  ...GUARDS.map(([name, guards]) => [`signed calls ${name}`, SIGNED_CALLS, 15, 0x2080, guards] as const),
+])('%s: every turn ends alike, interpreted, compiled and one at a time', (_name, programs, keys, last, guards) => {
   const random = words(20_261_123)
-  const all = [false, true].map((compiles) => machine(CALLS, { guards, compiles }).cpu)
-  const single = machine(CALLS, { guards }).cpu
+  const all = [false, true].map((compiles) => machine(programs, { guards, compiles }).cpu)
+  const single = machine(programs, { guards }).cpu
   for (const { registers } of [...all, single]) {
     registers.setX(0, 2000n)
-    registers.enabledKeys = 0
+    registers.enabledKeys = keys
+    registers.setKey('IA', 0x84be_85ce_9804_e94b_ec28_02d4_e0a4_88e9n)
   }
   const seen = (cpu: ArmCpu, exit: ArmExit): string =>
     [
@@ -243,7 +268,12 @@ test.each([
     expect(seen(single, exit)).toBe(plain!.text)
     if (plain!.exit.reason !== 'budget') break
   }
-  expect(all[1]!.engine.jit!.counts.executed).toBeGreaterThan(5000)
-  const end = guards(2) ? '36000002 at 2040, BTYPE 2' : '56000000 at 2048, BTYPE 0'
+  const { executed, exits } = all[1]!.engine.jit!.counts
+  expect(executed).toBeGreaterThan(5000)
+  // The interpreter executes no branch: nearly all of them stay in compiled code.
+  expect(exits.system).toBeLessThan(100)
+  const end = guards(2)
+    ? `36000002 at ${last.toString(16)}, BTYPE 2`
+    : `56000000 at ${(last + 8).toString(16)}, BTYPE 0`
   expect(ended(single, { reason: 'exception', syndrome: guards(2) ? 0x3600_0002 : 0x5600_0000, address: 0n })).toBe(end)
 })

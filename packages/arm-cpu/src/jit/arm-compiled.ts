@@ -12,6 +12,10 @@ const FLOWS: ReadonlyMap<string, Flow> = new Map<string, Flow>([
   ['BR', 'indirect'],
   ['BLR', 'indirect'],
   ['RET', 'indirect'],
+  // With a pointer that is authenticated; returns are by X30.
+  ...['BRAA', 'BRAAZ', 'BRAB', 'BRABZ', 'BLRAA', 'BLRAAZ', 'BLRAB', 'BLRABZ'].map((name) => [name, 'indirect'] as const),
+  ['RETAA', 'return'],
+  ['RETAB', 'return'],
 ])
 
 /** Bytes of a form's function from which units call it: mostly operations on many elements. */
@@ -46,7 +50,7 @@ export class ArmCompiled implements CompiledInstructionSet<FormSource> {
   }
 
   isCalled({ semantics }: FormSource, bytes: number): boolean {
-    return bytes > LARGE && semantics.folds !== true
+    return bytes > LARGE && semantics.folds !== true && semantics.ends !== true
   }
 
   isHostCalled(fn: number): boolean {
