@@ -382,7 +382,7 @@ export abstract class ArmContext {
     const start = (flags & ACCESS_BLOCK) === 0 ? address : f.let(address.and(-(flags & 0xff)))
     const set =
       (flags & ACCESS_UNPRIVILEGED) === 0 ? this.tlb : this.f.loadExpression('i32.load', this.state, S_TLB_UNPRIVILEGED)
-    const entry = f.let(set.add(start.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const entry = f.let(set.add(start.toI32().shrU(8).and(TLB_INDEX_MASK)))
     return { entry, distance: f.let(start.sub(f.loadExpression('i64.load', entry, table))) }
   }
 

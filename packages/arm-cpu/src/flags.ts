@@ -1,5 +1,5 @@
-import { I32 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I64, Local } from '@retrap/wasm-emitter'
+import { I32, I64 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, Local } from '@retrap/wasm-emitter'
 import { S_FLAG_C, S_FLAG_N, S_FLAG_V, S_FLAG_Z } from './state-layout.ts'
 
 /** PSTATE's condition flags as generated code holds them. */
@@ -12,6 +12,16 @@ export interface Flags {
   readonly c: I32
   /** V, 0 or 1. */
   readonly v: I32
+  /** The operation that C and V are of, where it is known: its result is `n`, and `z` too. */
+  readonly operation?: FlagOperation | undefined
+}
+
+/** An addition or subtraction. Of 32 bits, the operands are zero-extended. */
+export interface FlagOperation {
+  readonly subtracts: boolean
+  readonly wide: boolean
+  readonly a: I64
+  readonly b: I64
 }
 
 /** Where a form finds the condition flags, and leaves them. */
@@ -110,7 +120,9 @@ export class FlagLocals implements FlagStore {
  * Source: Arm ARM (DDI 0487) C1.2.4.
  */
 export function conditionHolds(flags: Flags, condition: number): I32 {
-  const holds = CONDITIONS[condition >> 1]!(flags)
+  const { operation } = flags
+  const compare = operation?.subtracts === true ? COMPARISONS[condition >> 1] : undefined
+  const holds = compare === undefined ? CONDITIONS[condition >> 1]!(flags) : compared(compare, operation!)
   return (condition & 1) === 0 || condition === 15 ? holds : holds.eqz()
 }
 
@@ -129,6 +141,43 @@ const CONDITIONS: readonly ((flags: Flags) => I32)[] = [
   () => I32.of(1),
 ]
 
+const compared = (compare: (a: I64, b: I64) => I32, { a, b, wide }: FlagOperation): I32 =>
+  wide ? compare(a, b) : compare(a.extend32S(), b.extend32S())
+
+/** The conditions of the order of two numbers, after their comparison; the others are as cheap by the flags. */
+const COMPARISONS: readonly (((a: I64, b: I64) => I32) | undefined)[] = [
+  undefined,
+  undefined,
+  undefined,
+  undefined,
+  (a, b) => a.gtU(b),
+  (a, b) => a.geS(b),
+  (a, b) => a.gtS(b),
+  undefined,
+]
+
+/** The flags of `a + b + carry`, whose low bits are `result`. */
+export function flagsOfSum(a: I64, b: I64, result: I64, wide: boolean): Flags {
+  // The carry out is the majority of both top bits and the result's, inverted.
+  const carry = a.and(b).or(a.or(b).and(result.xor(-1)))
+  const overflow = a.xor(result).and(b.xor(result))
+  const n = wide ? result : result.extend32S()
+  return { n, z: n, c: topBit(carry, wide), v: topBit(overflow, wide), operation: { subtracts: false, wide, a, b } }
+}
+
+/** The flags of `a − b`, which is `result`. */
+export function flagsOfDifference(a: I64, b: I64, result: I64, wide: boolean): Flags {
+  const overflow = a.xor(b).and(a.xor(result))
+  const n = wide ? result : result.extend32S()
+  return { n, z: n, c: a.geU(b), v: topBit(overflow, wide), operation: { subtracts: true, wide, a, b } }
+}
+
+const topBit = (value: I64, wide: boolean): I32 =>
+  value
+    .shrU(wide ? 63 : 31)
+    .toI32()
+    .and(1)
+
 /** The flags of four bits, N the uppermost. */
 export function flagsOfBits(bits: I32): Flags {
   return {
@@ -139,9 +188,10 @@ export function flagsOfBits(bits: I32): Flags {
   }
 }
 
-/** The flags of a result without a carry: C and V are clear. */
+/** The flags of a result without a carry: C and V are clear, as if it were added to zero. */
 export function flagsOfResult(result: I64): Flags {
-  return { n: result, z: result, c: I32.of(0), v: I32.of(0) }
+  const operation = { subtracts: false, wide: true, a: I64.of(0), b: result }
+  return { n: result, z: result, c: I32.of(0), v: I32.of(0), operation }
 }
 
 /** The flags where PSTATE has them, in bits 31 to 28. */

@@ -13,7 +13,9 @@ const FLOWS: ReadonlyMap<string, Flow> = new Map<string, Flow>([
   ['BLR', 'indirect'],
   ['RET', 'indirect'],
   // With a pointer that is authenticated; returns are by X30.
-  ...['BRAA', 'BRAAZ', 'BRAB', 'BRABZ', 'BLRAA', 'BLRAAZ', 'BLRAB', 'BLRABZ'].map((name) => [name, 'indirect'] as const),
+  ...['BRAA', 'BRAAZ', 'BRAB', 'BRABZ', 'BLRAA', 'BLRAAZ', 'BLRAB', 'BLRABZ'].map(
+    (name) => [name, 'indirect'] as const,
+  ),
   ['RETAA', 'return'],
   ['RETAB', 'return'],
 ])

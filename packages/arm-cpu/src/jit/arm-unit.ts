@@ -55,18 +55,26 @@ export class ArmUnit implements UnitSemantics<FormSource> {
   }
 
   store(): void {
+    this.#registers.flags.meet()
     this.#registers.store()
   }
 
   // ---------------------------------------------------------------- control flow: the locals are always settled
 
   settle(): void {}
-  beginLoop(): void {}
+
+  beginLoop(): void {
+    this.#registers.flags.meet()
+  }
+
   meet(): void {}
-  merge(): void {}
+
+  merge(): void {
+    this.#registers.flags.meet()
+  }
 
   aside(build: () => void): void {
-    build()
+    this.#registers.flags.aside(build)
   }
 
   // ---------------------------------------------------------------- instructions

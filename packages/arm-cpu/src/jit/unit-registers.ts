@@ -1,8 +1,9 @@
 import type { MachineMemory } from '@retrap/memory'
 import { I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32, Local } from '@retrap/wasm-emitter'
-import { FlagLocals } from '../flags.ts'
+import type { I32, Local } from '@retrap/wasm-emitter'
 import { S_SINK, S_X, S_ZERO } from '../state-layout.ts'
+import type { RecordFunction } from './record-function.ts'
+import { UnitFlags } from './unit-flags.ts'
 
 /** X0 to X30, and the stack pointer behind them. */
 export const REGISTERS = 32
@@ -12,8 +13,8 @@ const SINK: number = (S_SINK - S_X) >>> 3
 
 /** A unit's general-purpose registers and flags, in locals: loaded where it is entered if it uses them at all. */
 export class UnitRegisters {
-  readonly flags: FlagLocals
-  readonly #f: FunctionBuilder
+  readonly flags: UnitFlags
+  readonly #f: RecordFunction
   readonly #memory: MachineMemory
   readonly #state: I32
   readonly #locals: readonly Local<'i64'>[]
@@ -21,11 +22,11 @@ export class UnitRegisters {
   readonly #written = new Set<number>()
   #usesFlags = false
 
-  constructor(f: FunctionBuilder, memory: MachineMemory, state: I32) {
+  constructor(f: RecordFunction, memory: MachineMemory, state: I32) {
     this.#f = f
     this.#memory = memory
     this.#state = state
-    this.flags = new FlagLocals(f)
+    this.flags = new UnitFlags(f)
     this.#locals = Array.from({ length: REGISTERS }, () => f.local('i64'))
   }
 

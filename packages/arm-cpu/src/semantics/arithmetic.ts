@@ -1,41 +1,14 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
-import { flagsOfBits } from '../flags.ts'
-import type { Flags } from '../flags.ts'
+import { flagsOfBits, flagsOfDifference, flagsOfSum } from '../flags.ts'
 import { fieldOf, valueOf } from '../form.ts'
 import type { ArmForm } from '../form.ts'
 import type { Semantics } from '../semantics.ts'
 import { extended, withShiftedRegister } from './shifted.ts'
-import { isWide, signed, truncated } from './widths.ts'
+import { isWide, truncated } from './widths.ts'
 
 /** Additions and subtractions, with and without flags, and comparisons under a condition. */
-
-/** The flags of `a + b + carry`, whose low bits are `result`. */
-export function flagsOfSum(a: I64, b: I64, result: I64, wide: boolean): Flags {
-  // The carry out is the majority of both top bits and the result's, inverted.
-  const carry = a.and(b).or(a.or(b).and(result.xor(-1)))
-  const overflow = a.xor(result).and(b.xor(result))
-  const top = wide ? 63 : 31
-  const bit = (value: I64): I32 => value.shrU(top).toI32().and(1)
-  const n = signed(result, wide)
-  return { n, z: n, c: bit(carry), v: bit(overflow) }
-}
-
-/** The flags of `a − b`, which is `result`. */
-export function flagsOfDifference(a: I64, b: I64, result: I64, wide: boolean): Flags {
-  const overflow = a.xor(b).and(a.xor(result))
-  const n = signed(result, wide)
-  return {
-    n,
-    z: n,
-    c: a.geU(b),
-    v: overflow
-      .shrU(wide ? 63 : 31)
-      .toI32()
-      .and(1),
-  }
-}
 
 /** ADD, SUB, ADDS and SUBS of the first operand and `b`. */
 function add(c: ArmContext, form: ArmForm, b: I64): void {

@@ -15,7 +15,7 @@ const HINT = 0xd503_201f | 0
 
 /** The execute entry of the TLB for an address; leaves where it is of another one. */
 function entryOf(f: FunctionBuilder, tlb: I32, address: I64, unknown: Label): I32 {
-  const entry = f.let(tlb.add(address.shrU(8).toI32().and(TLB_INDEX_MASK)))
+  const entry = f.let(tlb.add(address.toI32().shrU(8).and(TLB_INDEX_MASK)))
   f.brIf(f.loadExpression('i64.load', entry, TLB_EXECUTE).ne(address.and(-4096n)), unknown)
   return entry
 }

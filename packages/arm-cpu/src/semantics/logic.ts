@@ -5,6 +5,7 @@ import type { ArmContext } from '../context.ts'
 import { flagsOfResult } from '../flags.ts'
 import { fieldOf } from '../form.ts'
 import type { ArmForm } from '../form.ts'
+import { R_M, R_N } from '../record.ts'
 import type { Semantics } from '../semantics.ts'
 import { shifted, withShiftedRegister } from './shifted.ts'
 import { bitsOf, isWide, signed, truncated } from './widths.ts'
@@ -105,7 +106,10 @@ const extract: Semantics = {
   emit(c, form) {
     const wide = isWide(form)
     const amount = c.small.toI64U()
-    if (wide) {
+    const [n, m] = [R_N, R_M].map((field) => c.f.loadExpression('i32.load16_u', c.record, field).known)
+    // ROR by an immediate is the EXTR of one register.
+    if (n !== undefined && n === m) c.setD(shifted(c.n(wide), 3, amount, wide), wide)
+    else if (wide) {
       const high = c.n(true).shl(1).shl(I64.of(63).sub(amount))
       c.setD(c.m(true).shrU(amount).or(high), true)
     } else c.setD(c.n(false).shl(32).or(c.m(false)).shrU(amount), false)
