@@ -19,6 +19,7 @@ const STATE_NAMES: Readonly<Record<MachineState | 'loading' | 'failed', string>>
 
 /** A machine, with its screen, its serial port and its buttons. */
 export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => void }) {
+  const [begun, setBegun] = useState(false)
   const [machine, setMachine] = useState<Machine | null>(null)
   const [state, setState] = useState<MachineState | 'loading' | 'failed'>('loading')
   const [progress, setProgress] = useState<Progress | null>(null)
@@ -29,7 +30,7 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
   useEffect(() => {
     heading.current?.focus()
     const control = new AbortController()
-    void begin(chosen, control.signal, { setMachine, setState, setProgress, setNote, setError })
+    void begin(chosen, control.signal, { setBegun, setMachine, setState, setProgress, setNote, setError })
     return () => control.abort()
   }, [chosen])
 
@@ -41,7 +42,6 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
     if (!(await one.powerButton())) setNote('The guest does not listen to its power button.')
   }
   const hasCd = chosen.options.drives?.some(({ media }) => media === 'cdrom') === true
-  const isArm = chosen.options.board === 'virt'
   const isOn = state === 'running' || state === 'paused' || state === 'asleep'
   return (
     <>
@@ -96,42 +96,59 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
           </label>
         </p>
       )}
-      {machine !== null && (
+      {begun && state !== 'failed' && (
         <div class="machine">
-          <ScreenPanel machine={machine} />
+          {machine !== null && <ScreenPanel machine={machine} />}
           <SerialPanel machine={machine} />
-          <LaterPanel
-            summary="Keys, and text to type"
-            machine={machine}
-            load={async () => (await import('./keys/panel.tsx')).KeysPanel}
-            opens={matchMedia('(pointer: coarse)').matches}
-          />
-          {chosen.options.network !== undefined && (
-            <NetworkPanel machine={machine} network={chosen.options.network} attempt={attempt} />
-          )}
-          <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />
-          {!isArm && (
-            <>
-              <LaterPanel
-                summary="Inspector"
-                machine={machine}
-                load={async () => (await import('./inspector/panel.tsx')).InspectorPanel}
-              />
-              <LaterPanel
-                summary="Playground: a device of your own"
-                machine={machine}
-                load={async () => (await import('./playground/panel.tsx')).PlaygroundPanel}
-                stays
-              />
-            </>
-          )}
+          {machine !== null && <Panels machine={machine} chosen={chosen} isOn={isOn} attempt={attempt} />}
         </div>
       )}
     </>
   )
 }
 
+interface PanelsProps {
+  readonly machine: Machine
+  readonly chosen: Chosen
+  readonly isOn: boolean
+  readonly attempt: (action: () => Promise<unknown>) => void
+}
+
+/** What is below the screen and the terminal. */
+function Panels({ machine, chosen, isOn, attempt }: PanelsProps) {
+  return (
+    <>
+      <LaterPanel
+        summary="Keys, and text to type"
+        machine={machine}
+        load={async () => (await import('./keys/panel.tsx')).KeysPanel}
+        opens={matchMedia('(pointer: coarse)').matches}
+      />
+      {chosen.options.network !== undefined && (
+        <NetworkPanel machine={machine} network={chosen.options.network} attempt={attempt} />
+      )}
+      <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />
+      {chosen.options.board !== 'virt' && (
+        <>
+          <LaterPanel
+            summary="Inspector"
+            machine={machine}
+            load={async () => (await import('./inspector/panel.tsx')).InspectorPanel}
+          />
+          <LaterPanel
+            summary="Playground: a device of your own"
+            machine={machine}
+            load={async () => (await import('./playground/panel.tsx')).PlaygroundPanel}
+            stays
+          />
+        </>
+      )}
+    </>
+  )
+}
+
 interface Setters {
+  readonly setBegun: (begun: boolean) => void
   readonly setMachine: (machine: Machine | null) => void
   readonly setState: (state: MachineState | 'loading' | 'failed') => void
   readonly setProgress: (progress: Progress) => void
@@ -154,7 +171,10 @@ async function begin({ options }: Chosen, signal: AbortSignal, set: Setters): Pr
   try {
     const { createMachine, startMachineWorker } = await import('@retrap/web')
     const createWorker = (): Worker => takeWorker() ?? startMachineWorker()
-    const machine = await createMachine({ ...options, createWorker, signal, onProgress: set.setProgress })
+    const making = createMachine({ ...options, createWorker, signal, onProgress: set.setProgress })
+    // The terminal is made while the Worker makes the machine.
+    set.setBegun(true)
+    const machine = await making
     signal.addEventListener('abort', () => machine.dispose())
     machine.on('state', set.setState)
     machine.on('warning', set.setError)

@@ -3,6 +3,7 @@ import { DisplayError } from '@retrap/display'
 import { LoaderError, MachineError, preparePc } from '@retrap/machine'
 import { WebError } from './errors.ts'
 import type { Calls, FromWorker, SentError, ToWorker } from './protocol.ts'
+import { watchHostSleep } from './worker/host-sleep.ts'
 import { WorkerMachine } from './worker/worker-machine.ts'
 
 /** Errors of what the page has asked for, and not of what has happened since. */
@@ -37,6 +38,7 @@ async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>)
   if (call === 'open') {
     clearTimeout(idle)
     machine = await WorkerMachine.open((given as Parameters<Calls['open']>)[0], send)
+    watchHostSleep((ms) => void machine?.slept(ms))
     return undefined
   }
   if (machine === null) throw new WebError('ERR_MACHINE', 'the machine has not been made yet')

@@ -1,10 +1,11 @@
 /** The Worker's side without a page: what a page that says little gets. */
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { bytesSource, readSnapshotDescription } from '@retrap/snapshot'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { SentOptions } from '../src/protocol.ts'
+import { watchHostSleep } from '../src/worker/host-sleep.ts'
 import { WorkerMachine } from '../src/worker/worker-machine.ts'
-import { diskGuest, endingGuest, loopingGuest } from './support/guests.ts'
+import { diskGuest, tickingGuest, endingGuest, loopingGuest } from './support/guests.ts'
 
 const PATIENT = { timeout: 60_000, interval: 20 }
 
@@ -129,4 +130,68 @@ test('a machine that is off goes back to a snapshot, and is paused there', async
     expect(events.at(-1)).toBe('paused')
     expect(machine.statistics().instructions).toBe(0)
   }
+})
+
+describe('a computer that has slept for two hours', () => {
+  const MS = 2 * 3600 * 1000
+  afterEach(() => vi.restoreAllMocks())
+
+  // Clocks of hosts differ: some count the sleep, and the others have it told.
+  test.each([true, false])(
+    'has the guest at the time of day, without a storm of ticks (its clock went on: %s)',
+    async (goesOn) => {
+      const said: number[] = []
+      const machine = await WorkerMachine.open(
+        { images: { firmware: { bytes: new Uint8Array(tickingGuest()) } }, drives: null, shared: false },
+        (message) => {
+          if ('event' in message && message.event === 'serial') said.push(...message.bytes)
+        },
+      )
+      await machine.run()
+      const ask = async (): Promise<{ ticks: number; minutes: number }> => {
+        said.length = 0
+        machine.told({ tell: 'serial', bytes: new Uint8Array([0x61]) })
+        await expect.poll(() => said.length, PATIENT).toBe(4)
+        const [low, high, hour, minute] = said as [number, number, number, number]
+        const decimal = (bcd: number): number => (bcd >> 4) * 10 + (bcd & 15)
+        return { ticks: low | (high << 8), minutes: decimal(hour) * 60 + decimal(minute) }
+      }
+      const before = await ask()
+      const now = performance.now.bind(performance)
+      const began = now()
+      if (goesOn) vi.spyOn(performance, 'now').mockImplementation(() => now() + MS)
+      else await machine.slept(MS)
+      const first = await ask()
+      const minutes = (first.minutes - before.minutes + 1440) % 1440
+      expect(minutes).toBeGreaterThanOrEqual(120)
+      expect(minutes).toBeLessThanOrEqual(121 + (now() - began) / 60_000)
+      // The ticks of a second at most, of the 7,200,000; later ones may still come.
+      const later = await ask()
+      expect(first.ticks + later.ticks).toBeLessThan(1100 + 1.1 * (now() - began))
+      await machine.pause()
+    },
+  )
+
+  test('is noticed by its two clocks; a wall clock that is set right is not', () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date', 'performance'] })
+    try {
+      const told: number[] = []
+      const stop = watchHostSleep((ms) => told.push(ms))
+      vi.advanceTimersByTime(10_000)
+      vi.setSystemTime(Date.now() + 3000)
+      vi.advanceTimersByTime(10_000)
+      vi.setSystemTime(Date.now() - 60_000)
+      vi.advanceTimersByTime(10_000)
+      expect(told).toEqual([])
+      vi.setSystemTime(Date.now() + MS)
+      vi.advanceTimersByTime(10_000)
+      expect(told).toEqual([MS])
+      stop()
+      vi.setSystemTime(Date.now() + MS)
+      vi.advanceTimersByTime(10_000)
+      expect(told).toEqual([MS])
+    } finally {
+      vi.useRealTimers()
+    }
+  })
 })

@@ -19,6 +19,7 @@ import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
 import { GuestInput } from './guest-input.ts'
+import { addTime } from './host-sleep.ts'
 import { Impairments } from './impairments.ts'
 import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
@@ -333,6 +334,20 @@ export class WorkerMachine {
       requests: this.#listener.requests.list(),
       devices: this.#impairments.list(domain.devices),
     }
+  }
+
+  /**
+   * The host has slept, and its exact clock with it: the guest's time goes on to where it would be. Its timers then have
+   * no more ticks than those of a moment.
+   *
+   * @param ms - milliseconds that the clock has missed
+   */
+  async slept(ms: number): Promise<void> {
+    if (this.#pc === null) return
+    // Between two turns: waits are worked out anew.
+    await this.#between(async () => {
+      if (this.#pc !== null) addTime(this.#pc.domain.clock, ms)
+    })
   }
 
   /** See `Machine`. */

@@ -4,21 +4,31 @@ import {
   ah,
   al,
   ax,
+  bh,
   bl,
+  bp,
   byte,
   bx,
   cx,
   ds,
   dx,
+  eax,
+  ecx,
+  edx,
   imm16,
+  ptr,
+  sp,
+  ss,
+  word,
 } from '@retrap/x86-assembler'
 
 const COM1 = 0x3f8
 const IMAGE_BYTES = 0x1_0000
 const RESET = 0xfff0
+const HANDLER = 0x8000
 
 /** A firmware image of 64 KiB whose 16-bit code starts at F000:0000. */
-function firmwareImage(build: (asm: Assembler) => void): Uint8Array {
+function firmwareImage(build: (asm: Assembler) => unknown): Uint8Array {
   const asm = new NewAssembler({ bits: 16, address: 0 })
   const start = asm.here()
   // Eight data bits.
@@ -74,6 +84,34 @@ export function drawingGuest(): Uint8Array {
   })
 }
 
+/** Has an exception, and no handlers: it faults thrice. */
+export function triplyFaultingGuest(): Uint8Array {
+  // RAM is zeros: a table without entries.
+  return firmwareImage((asm) => asm.xor(ax, ax).mov(ds, ax).lidt(ptr(0x9000)).ud2())
+}
+
+/** Has the bus master of its disk controller read and write whatever a wild list names, again and again. */
+export function hungryGuest(): Uint8Array {
+  return firmwareImage((asm) => {
+    // The bus master's ports at C000h, by configuration mechanism #1: device 1, function 1.
+    for (const [register, value] of [
+      [0x8000_0920, 0xc001],
+      [0x8000_0904, 5],
+    ] as const)
+      asm.mov(dx, imm16(0xcf8)).mov(eax, register).out(dx, eax).mov(dx, imm16(0xcfc)).mov(eax, value).out(dx, eax)
+    const again = asm.here()
+    for (const command of [0xc8, 0xca]) {
+      // Descriptors are whatever lies at the end of 4 GiB.
+      asm.mov(dx, imm16(0xc004)).mov(eax, 0xffff_fff0).out(dx, eax)
+      out(asm, 0x1f6, 0xe0)
+      out(asm, 0x1f2, 0)
+      out(asm, 0x1f7, command)
+      out(asm, 0xc000, command === 0xc8 ? 9 : 1)
+    }
+    asm.jmp(again)
+  })
+}
+
 /** Says `l`, and counts in a loop for ever. */
 export function loopingGuest(): Uint8Array {
   return firmwareImage((asm) => {
@@ -88,6 +126,42 @@ export function loopingGuest(): Uint8Array {
 export function endingGuest(): Uint8Array {
   // PM1 control: SLP_EN, and type 0, which is S5.
   return firmwareImage((asm) => asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax))
+}
+
+/**
+ * Takes a thousand timer interrupts a second. For each character on its serial port it sends four bytes: how many interrupts it
+ * has had since the last one, low byte first, and hour and minute of its clock (BCD).
+ */
+export function tickingGuest(): Uint8Array {
+  return firmwareImage((asm) => {
+    asm.xor(ax, ax).mov(ds, ax).mov(ss, ax).mov(sp, imm16(0x7000)).xor(bp, bp)
+    for (const [at, value] of [
+      [0x20, HANDLER],
+      [0x22, 0xf000],
+    ] as const)
+      asm.mov(bx, imm16(at)).mov(ax, imm16(value)).mov(word(bx), ax)
+    // Without its local APIC the processor has the i8259's interrupts. Source: Intel SDM, volume 3, 12.4.3, IA32_APIC_BASE.
+    asm.mov(ecx, 0x1b).mov(eax, 0xfee0_0100).xor(edx, edx).wrmsr()
+    out(asm, 0x20, 0x11)
+    out(asm, 0x21, 8, 4, 1, 0xfe)
+    out(asm, 0x43, 0x34)
+    out(asm, 0x40, 0xa9, 0x04)
+    const next = asm.sti().here()
+    asm
+      .hlt()
+      .mov(dx, imm16(COM1 + 5))
+      .in(al, dx)
+      .test(al, 1)
+      .jz(next)
+    asm.mov(dx, imm16(COM1)).in(al, dx).cli().mov(bx, bp).xor(bp, bp).sti()
+    asm.mov(al, bl).out(dx, al).mov(al, bh).out(dx, al)
+    for (const register of [4, 2]) {
+      out(asm, 0x70, register)
+      asm.mov(dx, imm16(0x71)).in(al, dx).mov(dx, imm16(COM1)).out(dx, al)
+    }
+    asm.jmp(next)
+    asm.org(HANDLER).inc(bp).push(ax).mov(al, 0x20).out(0x20, al).pop(ax).iret()
+  })
 }
 
 /**

@@ -1,0 +1,34 @@
+import type { Pc } from '@retrap/machine'
+
+const TWO_32 = 2 ** 32
+
+/** Has a machine's clock go on by so many milliseconds at once. The machine stands still meanwhile. */
+export function addTime(clock: Pc['domain']['clock'], ms: number): void {
+  const state = clock.save()
+  const ns = state.time.hi * TWO_32 + state.time.lo + Math.round(ms * 1e6)
+  clock.restore({ ...state, time: { lo: (ns % TWO_32) >>> 0, hi: Math.floor(ns / TWO_32) } })
+}
+
+/** How often is looked. */
+const LOOK_MS = 1000
+/** Less than this is a wall clock that was set right. */
+const LEAST_MS = 5000
+
+/**
+ * Tells when this computer has slept. The exact clock of a browser, which machines follow, stands still meanwhile on most systems,
+ * and the wall clock does not.
+ *
+ * @param slept - gets the milliseconds that the exact clock has missed
+ * @returns ends it
+ */
+export function watchHostSleep(slept: (ms: number) => void): () => void {
+  const difference = (): number => Date.now() - performance.now()
+  let before = difference()
+  const timer = setInterval(() => {
+    const now = difference()
+    const missed = now - before
+    before = now
+    if (missed >= LEAST_MS) slept(missed)
+  }, LOOK_MS)
+  return () => clearInterval(timer)
+}
