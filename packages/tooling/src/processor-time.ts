@@ -52,6 +52,18 @@ export class ProcessorDelay {
   }
 }
 
+/** The host's time, but for that in which this process has waited for a processor: on a busy host it passes no faster. */
+export class OwnTime {
+  readonly #begun = performance.now()
+  readonly #delay = new ProcessorDelay()
+
+  /** Milliseconds since this object was made. */
+  milliseconds(): number {
+    const delayed = this.#delay.seconds()
+    return performance.now() - this.#begun - (Number.isNaN(delayed) ? 0 : delayed * 1000)
+  }
+}
+
 /**
  * Waits for a promise, and no longer than a time in which this process had a processor or wanted none: on a busy host
  * that is longer by the clock.
@@ -59,13 +71,11 @@ export class ProcessorDelay {
  * @returns whether the promise has resolved in that time; a rejection is thrown
  */
 export async function resolvesWithin(seconds: number, promise: Promise<unknown>): Promise<boolean> {
-  const [begun, delay] = [performance.now(), new ProcessorDelay()]
+  const time = new OwnTime()
   const resolved = promise.then(() => true)
-  for (let left = seconds; left > 0;) {
+  for (let left = seconds * 1000; left > 0; left = seconds * 1000 - time.milliseconds()) {
     // oxlint-disable-next-line no-await-in-loop -- one look after the other
-    if (await Promise.race([resolved, setTimeout(left * 1000 + 1, false)])) return true
-    const delayed = delay.seconds()
-    left = seconds + (Number.isNaN(delayed) ? 0 : delayed) - (performance.now() - begun) / 1000
+    if (await Promise.race([resolved, setTimeout(left + 1, false)])) return true
   }
   return false
 }

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { OwnTime } from '@retrap/tooling/processor-time'
 import { describe, expect, test } from 'vitest'
 import { CONNECTION, ERROR, REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, StoreGuest, XS } from './support/store-guest.ts'
 
@@ -309,7 +310,7 @@ test('a transaction can look at and change only so much', () => {
 test('a deep path costs no more than its length', () => {
   const guest = new StoreGuest()
   const deep = Array.from({ length: 980 }, () => 'a').join('/')
-  const start = performance.now()
+  const time = new OwnTime()
   expect(guest.ask(XS.write, `${deep}\0x`)).toBe('OK')
   expect(guest.ask(XS.read, `${deep}\0`)).toBe('x')
   expect(guest.ask(XS.remove, 'a\0')).toBe('OK')
@@ -318,7 +319,7 @@ test('a deep path costs no more than its length', () => {
   for (let i = 0; i < 500; i++) expect(guest.ask(XS.write, `${deep.slice(0, 2 * i + 1)}\0${i}`, id)).toBe('OK')
   expect(guest.ask(XS.end, 'T\0', id)).toBe('OK')
   expect(guest.ask(XS.read, `${deep.slice(0, 999)}\0`)).toBe('499')
-  expect(performance.now() - start).toBeLessThan(4000)
+  expect(time.milliseconds()).toBeLessThan(4000)
 })
 
 test('one request’s events take up only so much', () => {
@@ -348,7 +349,7 @@ test('a flood of events is taken off as fast as it comes', () => {
   guest.takeEvents()
   guest.set(RSP_CONS, (guest.get(RSP_PROD) - 1024) >>> 0)
   for (let i = 0; i < 200; i++) guest.store.write(`/local/domain/1/a/${i}`, '')
-  const start = performance.now()
+  const time = new OwnTime()
   let bytes = 0
   for (let count = 1; count > 0; bytes += count) {
     guest.set(RSP_CONS, guest.get(RSP_PROD))
@@ -357,7 +358,7 @@ test('a flood of events is taken off as fast as it comes', () => {
   }
   // 128 watches of 200 names: each event is 16 bytes, the path and the token.
   expect(bytes).toBeGreaterThan(25_600 * (16 + 'a/0_0_'.length))
-  expect(performance.now() - start).toBeLessThan(10_000)
+  expect(time.milliseconds()).toBeLessThan(10_000)
 })
 
 describe('the ring', () => {

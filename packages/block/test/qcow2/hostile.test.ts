@@ -1,5 +1,6 @@
 import { BlockError } from '@retrap/device'
 import fc from 'fast-check'
+import { OwnTime } from '@retrap/tooling/processor-time'
 import { describe, expect, test } from 'vitest'
 import { checkQcow2, createQcow2, ImageError, Qcow2Image, readQcow2Info } from '../../src/index.ts'
 import { LoggingStorage } from '../support/logging-storage.ts'
@@ -201,12 +202,12 @@ test('a large disk with nothing in it is discarded at once, and filled with zero
   const storage = new LoggingStorage()
   await createQcow2(storage, { bytes: 2 ** 37, clusterBytes: 512 })
   const image = await Qcow2Image.open(storage)
-  const began = performance.now()
+  const time = new OwnTime()
   await image.write(2 ** 36, new Uint8Array(512).fill(1))
   await image.discard(0, 2 ** 37)
   await image.write(2 ** 36, new Uint8Array(512).fill(1))
   await image.writeZeroes(0, 2 ** 37)
-  expect(performance.now() - began).toBeLessThan(3000)
+  expect(time.milliseconds()).toBeLessThan(3000)
   const sector = new Uint8Array(512).fill(2)
   await image.read(2 ** 36, sector)
   expect(sector.every((byte) => byte === 0)).toBe(true)
@@ -222,9 +223,9 @@ test('a refcount table of 8 MiB whose entries are all one block takes no longer 
   storage.apply(place, table)
   const fields = new Uint8Array([0, 0, 0, 0, 0, place >> 16, 0, 0, 0, 0, 0, 128])
   storage.apply(48, fields)
-  const began = performance.now()
+  const time = new OwnTime()
   expect((await checkQcow2(storage)).corruptions).toBeGreaterThan(1_000_000)
   await expect(Qcow2Image.open(storage)).rejects.toThrow('two refcount blocks lie at 131072')
   await (await Qcow2Image.open(storage, { readOnly: true })).read(0, new Uint8Array(512))
-  expect(performance.now() - began).toBeLessThan(10_000)
+  expect(time.milliseconds()).toBeLessThan(10_000)
 })

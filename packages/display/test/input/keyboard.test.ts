@@ -1,4 +1,5 @@
 import type { InputClient, InputEvent } from '@retrap/device'
+import { OwnTime } from '@retrap/tooling/processor-time'
 import { describe, expect, test } from 'vitest'
 import { Keyboard, type KeyboardLayoutName, type KeyName } from '../../src/index.ts'
 
@@ -149,13 +150,13 @@ describe('keys that the guest does not take', () => {
     model.room = 0
     const typed = model.keyboard.type('x'.repeat(50_000))
     await Promise.resolve()
-    const start = performance.now()
+    const time = new OwnTime()
     while (model.keyboard.waiting > 0) {
       model.room = 3
       model.keyboard.ready()
     }
     expect(await typed).toBe(true)
-    expect(performance.now() - start).toBeLessThan(5000)
+    expect(time.milliseconds()).toBeLessThan(5000)
   })
 })
 

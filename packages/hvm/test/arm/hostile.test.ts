@@ -1,4 +1,5 @@
 import { defineDevice } from '@retrap/device'
+import { OwnTime } from '@retrap/tooling/processor-time'
 import { describe, expect, test } from 'vitest'
 import type { ArmDomain } from '../../src/arm/index.ts'
 import { RealClock } from '../../src/index.ts'
@@ -180,9 +181,9 @@ test.each([
   ['that are undefined themselves', RAM + 0x1000],
 ])('vectors %s keep a vCPU busy, and not the host', async (_name, vectors) => {
   const domain = domainWith([...load(1, vectors), 0xd518_c001, 0])
-  const before = performance.now()
+  const time = new OwnTime()
   expect(await run(domain, 100)).toBe('stopped')
-  expect(performance.now() - before).toBeLessThan(2000)
+  expect(time.milliseconds()).toBeLessThan(2000)
 })
 
 test('a long queue of the interrupt translation service leaves what else is due its turn', () => {
