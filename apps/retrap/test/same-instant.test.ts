@@ -4,10 +4,13 @@
  */
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { createPc, type Pc, type PcOptions, type PcSnapshot } from '@retrap/machine'
+import { withLong } from '@retrap/tooling/long'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 
 const PROMPT = 'retrap> '
 const DEADLINE_MS = 60_000
+/** How many machines begin there, and how many clones. */
+const COUNT = withLong([10], [40]).reduce((sum, count) => sum + count)
 const options: PcOptions = { memoryBytes: 64 << 20, jit: true, codeCacheBytes: 4 << 20, firmware: buildGuestImage() }
 
 /** A running machine, and what it prints. */
@@ -67,7 +70,7 @@ async function atPrompt(): Promise<Session> {
   return new Session(pc)
 }
 
-test.each(Array.from({ length: 50 }, (_, i) => i))('test %i begins where all others do', async (i) => {
+test.each(Array.from({ length: COUNT }, (_, i) => i))('test %i begins where all others do', async (i) => {
   const session = await atPrompt()
   expect(await session.command(`echo this is ${i}`)).toBe(`this is ${i}\n`)
   // It ends this machine, and no other.
@@ -81,7 +84,7 @@ async function clonedAtPrompt(): Promise<Session> {
   return new Session(pc)
 }
 
-test.each(Array.from({ length: 50 }, (_, i) => i))('clone %i begins where all others do', async (i) => {
+test.each(Array.from({ length: COUNT }, (_, i) => i))('clone %i begins where all others do', async (i) => {
   const session = await clonedAtPrompt()
   expect(await session.command(`echo this is ${i}`)).toBe(`this is ${i}\n`)
   if (i % 2 === 0) session.type('fault')

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
+import { withLong } from '@retrap/tooling/long'
 import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
@@ -88,10 +89,7 @@ describe.skipIf(!canRun)("armhf programs on Debian's arm64 kernel", () => {
 
   afterAll(async () => rm(folder, { recursive: true, force: true }))
 
-  test.each([
-    [1, 'inline', 'off'],
-    [2, 'async', 'on'],
-  ])(
+  test.each(withLong([[2, 'async', 'on'] as const], [[1, 'inline', 'off'] as const]))(
     'run with %d CPUs, devices %s, the JIT %s',
     async (cpus, devices, jit) => {
       const args = ['run', '--arch', 'arm64', '--kernel', kernel, '--initrd', join(folder, 'initrd')]

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { armLinux } from '../support/disk-linux.ts'
@@ -40,10 +41,7 @@ afterAll(() => rmSync(scratch, { recursive: true }))
 const sum = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 describe.runIf(linux !== undefined)(`PCI devices of an Arm machine${note}`, () => {
-  test.each([
-    ['inline', 3, 2, 'ITS-MSI'],
-    ['async', 2, 2, 'MSI'],
-  ])(
+  test.each(withLong([['inline', 3, 2, 'ITS-MSI'] as const], [['async', 2, 2, 'MSI'] as const]))(
     'Linux reads and writes disks of all kinds by their own interrupts, devices %s, with a GICv%d and %d CPUs',
     async (devices, gic, cpus, messages) => {
       const initrd = join(scratch, 'initrd')

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
+import { withLong } from '@retrap/tooling/long'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { runProgram, runRetrap } from '../support/processes.ts'
 
@@ -20,10 +21,7 @@ describe.skipIf(!hasApt)("Debian's arm64 kernel on Xen", () => {
     ;({ kernelPath, busyboxPath } = await fetchLinux('linux-image-arm64', {}, 'arm64'))
   }, DEADLINE_MS)
 
-  test.each([
-    { cpus: 1, devices: 'inline' },
-    { cpus: 4, devices: 'async' },
-  ])(
+  test.each(withLong([{ cpus: 4, devices: 'async' }], [{ cpus: 1, devices: 'inline' }]))(
     'takes events, store and console from it: $cpus CPUs, devices $devices',
     async ({ cpus, devices }) => {
       const commands = [
@@ -66,7 +64,7 @@ describe.skipIf(!hasApt)("Debian's arm64 kernel on Xen", () => {
     DEADLINE_MS,
   )
 
-  test.each([1, 4])(
+  test.each(withLong([1], [4]))(
     'balloons through the store, while a device maps its memory: %d CPUs',
     async (cpus) => {
       const { stdout, stderr, code } = await runProgram(

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
+import { withLong } from '@retrap/tooling/long'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 
@@ -19,11 +20,15 @@ describe.skipIf(!hasApt)("Debian's arm64 kernel", () => {
       .digest('hex')
   }, DEADLINE_MS)
 
-  test.each([
-    [1, 'inline', 'on'],
-    [4, 'async', 'on'],
-    [2, 'inline', 'off'],
-  ])(
+  test.each(
+    withLong(
+      [[4, 'async', 'on'] as const],
+      [
+        [1, 'inline', 'on'],
+        [2, 'inline', 'off'],
+      ],
+    ),
+  )(
     'boots to a shell with %d CPUs, devices %s, the JIT %s',
     async (cpus, devices, jit) => {
       const commands = [

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { Apt } from '@retrap/debian'
+import { withLong } from '@retrap/tooling/long'
 import { BalloonGuest, hasCompiler } from '../support/balloon.ts'
 
 const DEADLINE_MS = 240_000
@@ -21,9 +22,9 @@ describe.skipIf(!canRun)("Debian's kernel balloons by half and back, while a dev
   }, DEADLINE_MS)
   afterAll(async () => rm(folder, { recursive: true, force: true }))
 
-  test(
-    'asked for in the guest; the device is a module in a Worker, and maps the guest where it is',
-    () => guest.askedInGuest('worker'),
+  test.each(withLong([], ['worker']))(
+    'asked for in the guest; the device is a module in a %s, and maps the guest where it is',
+    (transport) => guest.askedInGuest(transport),
     DEADLINE_MS,
   )
 

@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { echoThrough, openHost, sha256 } from '../support/network-host.ts'
@@ -27,29 +28,40 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** Programs at the other end of the cable, which have a network of their own, and a port of the host that leads to the guest. */
-const ENDS = [
-  {
-    program: QEMU,
-    is: spawnSync(QEMU, ['--version']).status === 0,
-    args: (path: string, port: number) => [
-      ...['-machine', 'none', '-nodefaults', '-display', 'none'],
-      ...['-netdev', `stream,id=cable,server=on,addr.type=unix,addr.path=${path}`],
-      ...['-netdev', `user,id=user,hostfwd=tcp:127.0.0.1:${port}-:7`],
-      ...['-netdev', 'hubport,id=a,hubid=0,netdev=cable', '-netdev', 'hubport,id=b,hubid=0,netdev=user'],
-    ],
-    lease: /^lease 10\.0\.2\.15 10\.0\.2\.2/m,
-  },
-  {
-    program: 'passt',
-    is: spawnSync('passt', ['--version']).status === 0,
-    args: (path: string, port: number) => [
-      ...['--foreground', '--quiet', '--socket', path, '--tcp-ports', `127.0.0.1/${port}:7`],
-      ...['--address', '10.0.3.15', '--netmask', '24', '--gateway', '10.0.3.2'],
-    ],
-    lease: /^lease 10\.0\.3\.15 10\.0\.3\.2/m,
-  },
-]
+/** A program at the other end of the cable, which has a network of its own, and a port of the host that leads to the guest. */
+interface End {
+  readonly program: string
+  readonly is: boolean
+  readonly args: (path: string, port: number) => readonly string[]
+  readonly lease: RegExp
+}
+
+const ENDS = withLong<End>(
+  [
+    {
+      program: QEMU,
+      is: spawnSync(QEMU, ['--version']).status === 0,
+      args: (path: string, port: number) => [
+        ...['-machine', 'none', '-nodefaults', '-display', 'none'],
+        ...['-netdev', `stream,id=cable,server=on,addr.type=unix,addr.path=${path}`],
+        ...['-netdev', `user,id=user,hostfwd=tcp:127.0.0.1:${port}-:7`],
+        ...['-netdev', 'hubport,id=a,hubid=0,netdev=cable', '-netdev', 'hubport,id=b,hubid=0,netdev=user'],
+      ],
+      lease: /^lease 10\.0\.2\.15 10\.0\.2\.2/m,
+    },
+  ],
+  [
+    {
+      program: 'passt',
+      is: spawnSync('passt', ['--version']).status === 0,
+      args: (path: string, port: number) => [
+        ...['--foreground', '--quiet', '--socket', path, '--tcp-ports', `127.0.0.1/${port}:7`],
+        ...['--address', '10.0.3.15', '--netmask', '24', '--gateway', '10.0.3.2'],
+      ],
+      lease: /^lease 10\.0\.3\.15 10\.0\.3\.2/m,
+    },
+  ],
+)
 
 describe.each(ENDS)('--netdev stream to $program', ({ program, is, args, lease }) => {
   const runs = is && linux !== undefined

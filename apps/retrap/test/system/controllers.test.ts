@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
@@ -56,7 +57,7 @@ afterAll(() => rmSync(scratch, { recursive: true }))
 const note = skipNote(linux !== undefined, 'there is no apt')
 
 describe.runIf(linux !== undefined)(`controllers in a Worker${note}`, () => {
-  test.each([[['--controllers', 'worker']], [['--controllers', 'worker', '--devices', 'worker']]])(
+  test.each(withLong([[['--controllers', 'worker', '--devices', 'worker']]], [[['--controllers', 'worker']]]))(
     'Linux uses IDE, virtio, SCSI and NVMe disks and a network card: %s',
     { timeout: DEADLINE_MS },
     async (placement) => {

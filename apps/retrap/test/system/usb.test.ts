@@ -8,6 +8,7 @@ import { openImage } from '@retrap/block/node'
 import { Keyboard, Mouse } from '@retrap/display'
 import { createPc, type PcOptions } from '@retrap/machine'
 import { debianMembers } from '@retrap/tooling/debian'
+import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { UsbKeyboard, UsbPointer } from '@retrap/usb'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -127,9 +128,9 @@ describe.runIf(linux !== undefined)(`USB${note}`, () => {
     DEADLINE_MS,
   )
 
-  test(
-    'UEFI firmware and GRUB do the same on a q35',
-    async () => {
+  test.each(withLong([], ['q35' as const]))(
+    'UEFI firmware and GRUB do the same on a %s',
+    async (machine) => {
       const folder = mkdtempSync(join(scratch, 'efi-'))
       const image = (await makeGrubEfiDisk(folder, linux!, COMMAND_LINE, GRUB_READS_LINE))!
       const vars = join(folder, 'vars.fd')
@@ -137,7 +138,7 @@ describe.runIf(linux !== undefined)(`USB${note}`, () => {
       const code = await openImage(join(ovmf, 'usr/share/OVMF/OVMF_CODE_4M.fd'), { format: 'raw', readOnly: true })
       const variables = await openImage(vars, { format: 'raw' })
       const flash = [{ medium: code, readOnly: true }, { medium: variables }]
-      const text = await boot(image, { machine: 'q35', flash })
+      const text = await boot(image, { machine, flash })
       await code.close()
       await variables.close()
       checkText(text)
