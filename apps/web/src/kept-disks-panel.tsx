@@ -5,12 +5,21 @@ import { download, sizeOf } from './files.ts'
 /** Loaded with what makes machines. */
 const disks = () => import('@retrap/web')
 
-const nameOfFile = (file: File): string => file.name.replace(/\.qcow2$/i, '').replaceAll(/[^\w.-]+/g, '-')
+/** A name for what is in a file: letters of any script. */
+const nameOfFile = (file: File): string =>
+  file.name
+    .normalize('NFC')
+    .replace(/\.qcow2$/i, '')
+    .replaceAll(/[^\p{L}\p{M}\p{N}_.-]+/gu, '-')
+    .replace(/^[^\p{L}\p{N}]+/u, '')
+    .slice(0, 60) || 'disk'
 
 /** What guests have written to disks that are kept: it goes out as a file, comes in, and is deleted. */
 export function KeptDisksPanel() {
   const [all, setAll] = useState<readonly KeptDisk[]>([])
   const [error, setError] = useState('')
+  /** A file that is to be imported, once it is known as what. */
+  const [brought, setBrought] = useState<{ readonly file: File; readonly name: string } | null>(null)
   const list = async (): Promise<void> => setAll(await (await disks()).keptDisks())
   useEffect(() => void list(), [])
   const attempt = (action: () => Promise<unknown>): void => {
@@ -31,6 +40,7 @@ export function KeptDisksPanel() {
           <li key={disk.name}>
             <span class="name">
               {disk.name}: {sizeOf(disk.bytes)}
+              {disk.source !== null && <span class="soft">, over {disk.source}</span>}
             </span>
             <button
               aria-label={`Export ${disk.name}`}
@@ -60,10 +70,42 @@ export function KeptDisksPanel() {
             const file = event.currentTarget.files?.[0]
             // The same file may be chosen again.
             event.currentTarget.value = ''
-            if (file !== undefined) attempt(async () => (await disks()).importKeptDisk(nameOfFile(file), file))
+            if (file !== undefined) setBrought({ file, name: nameOfFile(file) })
           }}
         />
       </label>
+      {brought !== null && (
+        <form
+          onSubmit={(event) => {
+            event.preventDefault()
+            const { file, name } = brought
+            setBrought(null)
+            attempt(async () => (await disks()).importKeptDisk(name, file))
+          }}
+        >
+          <div class="fields">
+            <label>
+              For the disk image named
+              <input
+                type="text"
+                required
+                value={brought.name}
+                onInput={(event) => setBrought({ ...brought, name: event.currentTarget.value })}
+              />
+            </label>
+          </div>
+          <p class="soft">
+            A machine that keeps its disks goes on with what is kept by its image's name.
+            {all.some(({ name }) => name === brought.name) && ' There is one of this name: it is replaced.'}
+          </p>
+          <div class="actions">
+            <button type="submit">Import it</button>
+            <button type="button" onClick={() => setBrought(null)}>
+              Do not
+            </button>
+          </div>
+        </form>
+      )}
       {error !== '' && (
         <p class="wrong" role="alert">
           {error}

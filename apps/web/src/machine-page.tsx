@@ -29,9 +29,15 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
 
   useEffect(() => {
     heading.current?.focus()
+    // Tabs are told apart by it, and say by it which of them has a disk.
+    const { title } = document
+    document.title = `${chosen.title} – retrap`
     const control = new AbortController()
     void begin(chosen, control.signal, { setBegun, setMachine, setState, setProgress, setNote, setError })
-    return () => control.abort()
+    return () => {
+      control.abort()
+      document.title = title
+    }
   }, [chosen])
 
   const attempt = (action: () => Promise<unknown>): void => {

@@ -127,7 +127,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.locator('::-p-text(Disks that this browser keeps (1))').click()
     await expect
       .poll(() => page.$$eval('[aria-label="Kept disks"] .name', ([one]) => one?.textContent))
-      .toMatch(/^small\.img: \d+ KiB$/)
+      .toMatch(/^small\.img: \d+ KiB, over http.*\/small\.img$/)
     // The browser gives up a closed machine's files a little later.
     await expect
       .poll(async () => {
@@ -135,6 +135,22 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
         return page.$$eval('[aria-label="Kept disks"] li', (rows) => rows.length)
       }, PATIENT)
       .toBe(0)
+    // One comes in again, by any script's letters, for the image that the user says.
+    const file = join(folder, 'Übung 日本.qcow2')
+    writeFileSync(file, Uint8Array.of(0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3))
+    const input = (await page.$(
+      '::-p-xpath(//label[normalize-space(.)="Import"]/input)',
+    )) as ElementHandle<HTMLInputElement>
+    await input.uploadFile(file)
+    const name = '::-p-aria(For the disk image named)'
+    await expect
+      .poll(() => page.$eval(name, (one) => (one as HTMLInputElement).value).catch(() => ''), PATIENT)
+      .toBe('Übung-日本')
+    await page.locator(name).fill('日本.img')
+    await click('Import it')
+    await expect
+      .poll(() => page.$$eval('[aria-label="Kept disks"] .name', ([one]) => one?.textContent), PATIENT)
+      .toMatch(/^日本\.img: /)
   })
 
   test('a system at its prompt goes on by one click; it is saved, goes back, and goes on in another tab', async () => {

@@ -35,8 +35,11 @@ const FOLDER = 'retrap-disks'
 const IMAGE = '.qcow2'
 const ABOUT = '.json'
 
-/** What names a kept disk: it becomes a file's name. */
-export const isKeptName = (name: string): boolean => /^[A-Za-z0-9][\w.-]{0,99}$/.test(name)
+/** File systems have names of 255 bytes. */
+const MOST_NAME_BYTES = 200
+/** What names a kept disk, letters of any script: it becomes a file's name. */
+export const isKeptName = (name: string): boolean =>
+  /^[\p{L}\p{N}][\p{L}\p{M}\p{N}_.-]{0,99}$/u.test(name) && new TextEncoder().encode(name).length <= MOST_NAME_BYTES
 /** What is expected of a name, for messages. */
 export const KEPT_NAME = 'expected 1 to 100 letters, digits, points, hyphens and underscores, a letter or digit first'
 

@@ -18,7 +18,7 @@ export interface KeptDisk {
   readonly name: string
   /** Size of the file. */
   readonly bytes: number
-  /** The image that it lies over: an address, or a file's name; null where it was imported. */
+  /** The image that it lies over: an address, or a file's name; of one that was imported, what its file says; null: nothing. */
   readonly source: string | null
   /** Milliseconds since 1970 of its last change. */
   readonly changedAt: number
@@ -26,6 +26,8 @@ export interface KeptDisk {
 
 /** Magic number and version of a qcow2 image. */
 const QCOW2_MAGIC = 0x5146_49fb
+/** Of the name of the image below. */
+const MOST_BACKING_BYTES = 1023
 
 /** Lists the kept disks of this site. None where the browser has no private file system. */
 export async function keptDisks(): Promise<KeptDisk[]> {
@@ -36,7 +38,8 @@ export async function keptDisks(): Promise<KeptDisk[]> {
       try {
         const file = await (await imageFile(folder, name)).getFile()
         const about = await readAbout(folder, name)
-        return { name, bytes: file.size, source: about?.source?.name ?? null, changedAt: file.lastModified }
+        const source = about?.source?.name ?? (await backingName(file))
+        return { name, bytes: file.size, source, changedAt: file.lastModified }
       } catch {
         // It has just been deleted.
         return null
@@ -44,6 +47,19 @@ export async function keptDisks(): Promise<KeptDisk[]> {
     }),
   )
   return found.filter((disk) => disk !== null)
+}
+
+/**
+ * The image that a qcow2 image says that it lies over.
+ *
+ * Source: QEMU, docs/interop/qcow2.txt, "Header", `backing_file_offset` and `backing_file_size`.
+ */
+async function backingName(file: Blob): Promise<string | null> {
+  const head = new DataView(await file.slice(0, 20).arrayBuffer())
+  if (head.byteLength < 20 || head.getUint32(0) !== QCOW2_MAGIC) return null
+  const [offset, bytes] = [Number(head.getBigUint64(8)), head.getUint32(16)]
+  if (offset === 0 || bytes === 0 || bytes > MOST_BACKING_BYTES) return null
+  return (await file.slice(offset, offset + bytes).text()) || null
 }
 
 /**

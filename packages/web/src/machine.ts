@@ -1,6 +1,7 @@
 import type { KeyboardLayoutName } from '@retrap/display'
 import type { MachineExit } from '@retrap/machine'
 import { attachCanvas, type CanvasOptions } from './canvas.ts'
+import { answerForDisks } from './disk-holders.ts'
 import { WebError } from './errors.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import { Listeners } from './listeners.ts'
@@ -81,6 +82,8 @@ export class Machine {
     signal?.addEventListener('abort', giveUp)
     try {
       await machine.#link.call('open', sent)
+      const kept = options.drives?.flatMap(({ keep }) => keep ?? []) ?? []
+      if (kept.length > 0) machine.#attach(answerForDisks(kept))
       return machine
     } catch (error) {
       machine.dispose()

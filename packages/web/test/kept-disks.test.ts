@@ -107,6 +107,10 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
     expect(await start(second, 'mine')).toBe(
       "disk0: the kept disk 'mine': another machine, of this or another tab, has it: close that machine, or do not keep this one",
     )
+    await first.evaluate(() => void (document.title = 'Debian of mine'))
+    expect(await start(second, 'mine')).toMatch(
+      /^disk0: the kept disk 'mine': the machine of the tab 'Debian of mine' has it, since [^ ]*\d.*: close it, or do not keep this one$/,
+    )
     expect(await attempt(second, 'deleteKeptDisk', 'mine')).toMatch(/a machine of this or another tab has it/)
     expect(await start(second, 'other')).toBeNull()
     expect(await ask(second, '0')).toBe('A')
@@ -151,7 +155,7 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
     await page.evaluate(() => (globalThis as unknown as Kept).machine.dispose())
     const text = await page.evaluate(async () => {
       const file = await (globalThis as unknown as PageGlobals).exportKeptDisk('out')
-      await (globalThis as unknown as PageGlobals).importKeptDisk('in', file)
+      await (globalThis as unknown as PageGlobals).importKeptDisk('Größe-日本', file)
       let bytes = ''
       for (const byte of new Uint8Array(await file.arrayBuffer())) bytes += String.fromCharCode(byte)
       return `${file.name} ${btoa(bytes)}`
@@ -167,7 +171,9 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
     const sectors = new Uint8Array(1024)
     await image.read(0, sectors)
     expect([sectors[0], sectors[511], sectors[512]]).toEqual([0x43, 0x43, 0x41])
-    expect(await start(page, 'in')).toBeNull()
+    // Its file says what it lies over.
+    expect(await listed(page)).toContain('Größe-日本 /disk.img')
+    expect(await start(page, 'Größe-日本')).toBeNull()
     expect(await ask(page, '0')).toBe('C')
     await expect.poll(() => attempt(page, 'deleteKeptDisk', 'out'), { timeout: 20_000 }).toBe('done')
     expect(await listed(page)).not.toContain('out /disk.img')

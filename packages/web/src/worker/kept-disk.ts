@@ -1,4 +1,5 @@
 import { type BlockImage, createQcow2, isQcow2, OpfsStorage, Qcow2Image, type SyncAccessHandle } from '@retrap/block'
+import { holderOf } from '../disk-holders.ts'
 import {
   imageFile,
   isSameSource,
@@ -150,7 +151,11 @@ async function openStorage(file: FileSystemFileHandle, name: string): Promise<Op
     return new OpfsStorage(await createSyncAccessHandle.call(file))
   } catch (error) {
     if (!isTaken(error)) throw new Error(`the kept disk '${name}': ${reasonOf(error)}`, { cause: error })
-    const who = 'another machine, of this or another tab, has it: close that machine'
+    const holder = await holderOf(name)
+    const who =
+      holder === null || holder.title === ''
+        ? 'another machine, of this or another tab, has it: close that machine'
+        : `the machine of the tab '${holder.title}' has it, since ${new Date(holder.since).toLocaleTimeString()}: close it`
     throw new Error(`the kept disk '${name}': ${who}, or do not keep this one`, { cause: error })
   }
 }
