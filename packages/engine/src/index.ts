@@ -83,6 +83,7 @@ export type { Flow, Region, RegionBlock, RegionInstruction, RegionPage } from '.
 export { UnitTable } from './jit/unit-table.ts'
 export type { FunctionTable, UnitTableParts } from './jit/unit-table.ts'
 export type { UnitRunner } from './jit/unit.ts'
+export { ATTENTION_ASKED } from './state-layout.ts'
 export type { StateLayout } from './state-layout.ts'
 export {
   STATUS_ANSWERED,

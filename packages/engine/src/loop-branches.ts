@@ -81,7 +81,7 @@ export class LoopBranches {
     const link = f.load('i32.load', record.get, R_LINK)
     const attention = this.#state.word(this.#state.layout.attention)
     // A loop checks its budget and attention; a forward branch leaves that to the loop's end.
-    const ready = forward ? link : link.ne(0).and(budget.get.gtS(0)).and(attention.eqz())
+    const ready = forward ? link : link.ne(0).and(budget.get.gtS(attention))
     f.if(ready, () => {
       if (!forward) {
         this.#count(link, (unit) => {
@@ -123,8 +123,7 @@ export class LoopBranches {
 
   /** The budget is used up, or attention is requested. */
   mustPause(): I32 {
-    const attention = this.#state.word(this.#state.layout.attention)
-    return this.#state.locals.budget.get.leS(0).or(attention)
+    return this.#state.locals.budget.get.leS(this.#state.word(this.#state.layout.attention))
   }
 
   /** Emits: follows a branch within the page to `slot` and links it; falls out where nothing is decoded at the target. */
@@ -184,6 +183,6 @@ export class LoopBranches {
 
   /** Returns the machine address of the TLB's entries for a linear address. */
   executeEntry(linear: I64): I32 {
-    return this.#state.f.let(this.#state.locals.tlb.get.add(linear.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    return this.#state.f.let(this.#state.locals.tlb.get.add(linear.toI32().shrU(8).and(TLB_INDEX_MASK)))
   }
 }

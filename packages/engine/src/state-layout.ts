@@ -1,3 +1,6 @@
+/** What {@link StateLayout.attention} is where attention is asked for: more than any budget, so that one comparison finds either. */
+export const ATTENTION_ASKED = 0x7fff_ffff
+
 /**
  * Where the fields lie that the engine needs of a processor's state: byte offsets from the state's machine address.
  *
@@ -24,7 +27,7 @@ export interface StateLayout {
   readonly budget: number
   /** Iterations of repeated instructions, which have been charged to the budget too. */
   readonly iterations: number
-  /** Non-zero: the interpreter returns at the next backward branch, or branch to another page. */
+  /** 0, or {@link ATTENTION_ASKED}: execution ends at the next backward branch, or branch to another page. */
   readonly attention: number
   /** Non-zero: one instruction is executed alone, so every branch leaves the interpreter. */
   readonly alone: number

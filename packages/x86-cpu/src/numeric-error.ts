@@ -1,3 +1,4 @@
+import { ATTENTION_ASKED } from '@retrap/engine'
 import type { CpuHost } from './host.ts'
 import { VECTOR_MF } from './vectors.ts'
 import {
@@ -63,7 +64,7 @@ export class NumericError {
     const u32 = this.#u32
     if (((u32[S_FSW >>> 2] as number) & FSW_SUMMARY) === 0) return
     u32[S_IGNNE >>> 2] = ASSERTED
-    u32[S_ATTENTION >>> 2] = 1
+    u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
   /** IGNNE# is asserted, so each instruction runs alone. */

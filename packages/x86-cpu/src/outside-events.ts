@@ -1,3 +1,4 @@
+import { ATTENTION_ASKED } from '@retrap/engine'
 import {
   EVENT_INIT,
   EVENT_INTERRUPT,
@@ -38,7 +39,7 @@ export class OutsideEvents {
   /** `EVENT_*`: it waits, and generated code is to come back for it. */
   raise(event: number): void {
     this.#u32[S_EVENTS >>> 2]! |= event
-    this.#u32[S_ATTENTION >>> 2] = 1
+    this.#u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
   clear(events: number): void {
@@ -62,7 +63,7 @@ export class OutsideEvents {
     u32[S_PENDING_FAULT_ERROR >>> 2] = errorCode
     u32[S_PENDING_FAULT_ADDRESS >>> 2] = addressLo
     u32[(S_PENDING_FAULT_ADDRESS >>> 2) + 1] = addressHi
-    u32[S_ATTENTION >>> 2] = 1
+    u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
     return true
   }
 
@@ -101,6 +102,6 @@ export class OutsideEvents {
 
   /** Attention is asked for only where something can be done about it. */
   settleAttention(): void {
-    this.#u32[S_ATTENTION >>> 2] = this.urgent ? 1 : 0
+    this.#u32[S_ATTENTION >>> 2] = this.urgent ? ATTENTION_ASKED : 0
   }
 }

@@ -45,7 +45,7 @@ export const S_TLB_MISSES = 0x0e0
 export const S_LOGGED = 0x0e4
 
 /**
- * Non-zero: something precedes the next instruction, an event or a look at what is mapped there. Generated code leaves at
+ * `ATTENTION_ASKED`, not 0: something precedes the next instruction, an event or a look at what is mapped there. Generated code leaves at
  * the next taken branch; an instruction that calls a device or a handler is left as soon as it has retired.
  */
 export const S_ATTENTION = 0x0e8

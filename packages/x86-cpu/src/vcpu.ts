@@ -1,4 +1,4 @@
-import { linearAddress, type Turn, type UnitTable } from '@retrap/engine'
+import { ATTENTION_ASKED, linearAddress, type Turn, type UnitTable } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessLog } from '@retrap/replay'
 import { CpuCore } from './cpu-core.ts'
@@ -186,7 +186,7 @@ export class Vcpu {
    */
   mapChanged(): void {
     this.core.mapChanged()
-    this.u32[S_ATTENTION >>> 2] = 1
+    this.u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
   /**
@@ -270,7 +270,7 @@ export class Vcpu {
   /** PAUSE: the owner may want to run another vCPU. */
   notePause(): void {
     this.#executor.paused = true
-    this.u32[S_ATTENTION >>> 2] = 1
+    this.u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
 
   /** Whether HLT waits for an event. */
@@ -418,7 +418,7 @@ export class Vcpu {
 
   /** Import of generated code: executes a TypeScript handler. */
   #system(handlers: HandlerPath, fn: number, record: number): number {
-    if (++this.counts.systemCalls >= this.#executor.callLimit) this.u32[S_ATTENTION >>> 2] = 1
+    if (++this.counts.systemCalls >= this.#executor.callLimit) this.u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
     try {
       return handlers.run(this.engine.handlerOf(fn), record)
     } catch (error) {

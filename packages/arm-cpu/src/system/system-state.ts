@@ -1,3 +1,4 @@
+import { ATTENTION_ASKED } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
 import {
   bitsOfIt,
@@ -337,7 +338,7 @@ export class SystemState {
   setEvent(event: number, level: boolean): void {
     const events = this.word(S_EVENTS)
     this.setWord(S_EVENTS, level ? events | event : events & ~event)
-    if (level && this.isUrgent) this.setWord(S_ATTENTION, 1)
+    if (level && this.isUrgent) this.setWord(S_ATTENTION, ATTENTION_ASKED)
   }
 
   /** The interrupt that can be taken now: `EVENT_IRQ`, `EVENT_FIQ` or `EVENT_SERROR`; 0 for none. */
@@ -387,7 +388,7 @@ export class SystemState {
 
   /** Has generated code look for attention only where something can be done about it. */
   settleAttention(): void {
-    this.setWord(S_ATTENTION, this.isUrgent ? 1 : 0)
+    this.setWord(S_ATTENTION, this.isUrgent ? ATTENTION_ASKED : 0)
   }
 
   /** Whether EL0 and what it raises is the host's: HCR_EL2.TGE. */

@@ -17,6 +17,9 @@ import type { UnitPlacement } from './unit-placement.ts'
 import type { LiveUnit, Place, UnitRunner } from './unit.ts'
 import { Units } from './units.ts'
 
+/** Instructions of a unit up to which it is made part of others that lead to it. */
+const LARGEST_COPIED = 80
+
 /** What {@link CompiledUnits} works with. */
 export interface CompiledUnitsParts<Form> {
   readonly memory: MachineMemory
@@ -59,6 +62,17 @@ export class CompiledUnits<Form> {
   /** Returns the unit of a record. */
   get(record: number): LiveUnit | undefined {
     return this.#units.get(record)
+  }
+
+  /**
+   * Returns whether the unit of a record is not made part of another one: it is large, and does not lead to the place where
+   * that one begins. Of one that does, two would break a loop up, each round of which would then go from one to the other.
+   */
+  isApart(record: number, { slots }: CodePage, offset: number): boolean {
+    const unit = this.#units.get(record)
+    if (unit === undefined || unit.code.instructions.length <= LARGEST_COPIED) return false
+    const delta = unit.deltas.get(slots)
+    return delta === undefined || unit.code.instructions.every(({ at }) => at !== delta + offset)
   }
 
   /** Returns whether there may be code already for what a record begins with. */

@@ -38,9 +38,6 @@ const MOST_FLUSH_DOUBLINGS = 8
 /** Fraction of the threshold after which a computed branch that leads out of its unit is looked at. */
 const MISS_FRACTION = 20
 const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 1, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES }
-/** Instructions of a unit up to which it is made part of others that lead to it. */
-const LARGEST_COPIED = 80
-
 /** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
 const REVIVAL_FRACTION = 200
 /** Branches to a place, up to the threshold, that such a look takes at least: fewer do not pay for it. */
@@ -267,7 +264,7 @@ export class Jit<Form> {
       isHostCalled: (fn, record) => instructionSet.isHostCalled(fn, record),
       pageAt: (delta) => (delta === 0 ? page : this.#pageAt(lo + delta, hi, mode, runner)),
       targetsOf: (record) => this.#targets.of(record),
-      isLargeUnit: (record) => (this.#units.get(record)?.code.instructions.length ?? 0) > LARGEST_COPIED,
+      isApart: (record) => this.#units.isApart(record, page, offset),
     })
   }
 

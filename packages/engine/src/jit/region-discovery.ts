@@ -38,8 +38,8 @@ export interface RegionSources<Form> {
   isHostCalled(fn: number, record: number): boolean
   /** Returns the code page that is executed at a distance from the entry's page, if it is known. */
   pageAt(delta: number): CodePage | undefined
-  /** Returns whether the unit of a record is so large that it is not made part of another unit. */
-  isLargeUnit(record: number): boolean
+  /** Returns whether the unit of a record is not made part of another unit. */
+  isApart(record: number): boolean
   /** Returns where a computed branch has often led to: distances from the beginning of its own page. */
   targetsOf(record: number): readonly number[]
 }
@@ -101,7 +101,7 @@ export class RegionDiscovery<Form> {
     let record = u32[(page.page.slots >>> 2) + (at & (PAGE_BYTES - 1))] as number
     if (record === 0) return undefined
     if (u16[(record + R_OP) >>> 1] === OP_UNIT) {
-      if (this.instructions.size > 0 && sources.isLargeUnit(record)) return undefined
+      if (this.instructions.size > 0 && sources.isApart(record)) return undefined
       record = u32[(record + R_LINK) >>> 2] as number
     }
     let crosses = 0

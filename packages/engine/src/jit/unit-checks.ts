@@ -22,14 +22,10 @@ export class UnitChecks<Form> {
   /** Emits an exit where a turn may end, if it ends. @param target - a position, or a linear address */
   turn(insn: RegionInstruction<Form>, target: number | I64): void {
     const { f, state, layout, budget, pending } = this.#frame
-    f.structuredBlock((goesOn) => {
-      // Two branches that are hardly ever taken cost less than their conditions in one.
-      f.structuredBlock((ends) => {
-        f.brIf(budget.get.leS(pending), ends)
-        f.brIf(f.loadExpression('i32.load', state, layout.attention).eqz(), goesOn)
-      })
+    const left = budget.get.sub(pending)
+    f.structuredIf(left.leS(f.loadExpression('i32.load', state, layout.attention)), () => {
       const linear = typeof target === 'number' ? this.#frame.linear(target) : target
-      const over = budget.get.leS(pending)
+      const over = left.leS(0)
       const why = select(over, I32.of(exitNumber('budget')), I32.of(exitNumber('event')))
       this.#exits.leave({
         why,
@@ -79,7 +75,7 @@ export class UnitChecks<Form> {
   #isElsewhere(delta: number): I32 {
     const { f, tlb } = this.#frame
     const page = f.let(this.#frame.linear(delta))
-    const entry = f.let(tlb.add(page.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const entry = f.let(tlb.add(page.toI32().shrU(8).and(TLB_INDEX_MASK)))
     const tag = f.loadExpression('i64.load', entry, TLB_EXECUTE)
     return tag.ne(page).or(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8).ne(this.#frame.slotsAt(delta)))
   }

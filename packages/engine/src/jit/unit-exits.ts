@@ -164,12 +164,12 @@ export class UnitExits<Form> {
   /** Goes on with the unit at the target of a jump, where there is one and the turn goes on, as the dispatch loop would. */
   #chain(outcome: I32, left: I32): void {
     const { f, state, layout, tlb, parts } = this.#frame
-    const pauses = left.leS(0).or(f.loadExpression('i32.load', state, layout.attention))
+    const pauses = left.leS(f.loadExpression('i32.load', state, layout.attention))
     f.structuredBlock((none) => {
       f.brIf(outcome.ne(UNIT_JUMP).or(pauses), none)
       const target = this.#target.get
       const page = f.let(target.and(-4096n))
-      const entry = f.let(tlb.add(target.shrU(8).toI32().and(TLB_INDEX_MASK)))
+      const entry = f.let(tlb.add(target.toI32().shrU(8).and(TLB_INDEX_MASK)))
       f.brIf(f.loadExpression('i64.load', entry, TLB_EXECUTE).ne(page), none)
       const slots = f.let(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8))
       const record = f.let(f.loadExpression('i32.load', slots.add(target.toI32().and(0xfff).shl(2))))

@@ -82,6 +82,22 @@ describe('a unit', () => {
     expect(run(lines).jit!.counts.live).toBeGreaterThan(1)
     expect(run(lines, { budget: 777 }).jit!.counts.live).toBeGreaterThan(1)
   })
+
+  test('has a loop of its own in it that is a large unit, too', () => {
+    const lengths: number[] = []
+    const onCode = ({ instructions }: CompiledCode): void => void lengths.push(instructions.length)
+    const body = (rd: number): Line[] => many(50, { op: 'add', rd, rs: 7 })
+    const lines = [
+      ...[set(7, 1), set(0, 300), 'outer', ...body(3), set(1, 3), 'inner', ...body(4)],
+      ...loopEnd(1, 'inner'),
+      ...loopEnd(0, 'outer'),
+      HALT,
+    ]
+    // Turns end at either head, so that both are units.
+    const { jit } = run(lines, { budget: 77, jit: { threshold: 20, fewestInstructions: 1, onCode } })
+    expect(jit!.counts.live).toBeGreaterThan(1)
+    expect(Math.min(...lengths)).toBeGreaterThan(100)
+  })
 })
 
 test('a single instruction between units is a unit of its own', () => {

@@ -1,6 +1,7 @@
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import {
+  ATTENTION_ASKED,
   HOST_OF_FORM,
   CodeCache,
   CodeFetch,
@@ -421,7 +422,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
         this.#u64[S.S_PC >>> 3] = next
         return STATUS_JUMP
       case SYSTEM.attention:
-        this.#u32[S.S_ATTENTION >>> 2] = 1
+        this.#u32[S.S_ATTENTION >>> 2] = ATTENTION_ASKED
         return STATUS_DONE
       case SYSTEM.remap: {
         const [a, b] = [Number(registers[2]! & 3n), Number(registers[3]! & 3n)]

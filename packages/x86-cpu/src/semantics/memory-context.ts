@@ -314,7 +314,7 @@ export abstract class MemoryContext {
 
   /** Machine address of the TLB entry of a linear address, without the table's offset. */
   protected tlbEntry(ea: I64): I32 {
-    return this.tlb.add(ea.shrU(8).toI32().and(TLB_INDEX_MASK))
+    return this.tlb.add(ea.toI32().shrU(8).and(TLB_INDEX_MASK))
   }
 
   /** The out-of-line access; leaves the instruction unless it is done. */

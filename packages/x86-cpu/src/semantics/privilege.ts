@@ -100,7 +100,7 @@ export function implicitAddress(
   const hasSmap = f.loadExpression('i32.load', state, S_CR4).and(CR4_SMAP)
   const set = select(hasSmap.eqz(), I32.of(TLB_SUPERVISOR), I32.of(TLB_SUPERVISOR_SMAP))
   const sets = state.add(S_TLB_SETS).add(set.mul(TLB_SET_BYTES))
-  const entry = f.let(sets.add(at.shrU(8).toI32().and(TLB_INDEX_MASK)))
+  const entry = f.let(sets.add(at.toI32().shrU(8).and(TLB_INDEX_MASK)))
   const distance = f.let(at.sub(f.loadExpression('i64.load', entry, table)))
   f.if(distance.gtU(0x1000 - bytes), otherwise)
   return f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())

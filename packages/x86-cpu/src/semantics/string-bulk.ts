@@ -17,7 +17,7 @@ const MOST_SHORT = 128
 function hostOf(c: Context, ea: I64, table: number): { host: I32; elements: I64 } {
   const f = c.f
   const size = c.form.size
-  const entry = f.let(c.tlbBase().add(ea.shrU(8).toI32().and(TLB_INDEX_MASK)))
+  const entry = f.let(c.tlbBase().add(ea.toI32().shrU(8).and(TLB_INDEX_MASK)))
   const distance = f.let(ea.sub(f.loadExpression('i64.load', entry, table)))
   const host = f.local('i32')
   f.set(host, I32.of(0))

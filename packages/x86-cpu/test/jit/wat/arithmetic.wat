@@ -129,17 +129,13 @@
         local.set 51
         local.get 51
         if
-          block
-            block
-              local.get 42
-              i32.const 6
-              i32.le_s
-              br_if 0
-              local.get 0
-              i32.load offset=232 align=1
-              i32.eqz
-              br_if 1
-            end
+          local.get 42
+          i32.const 6
+          i32.sub
+          local.get 0
+          i32.load offset=232 align=1
+          i32.le_s
+          if
             local.get 50
             i32.const 15
             i32.and
@@ -177,6 +173,8 @@
             i32.const 3
             local.get 42
             i32.const 6
+            i32.sub
+            i32.const 0
             i32.le_s
             select
             i32.const 20
@@ -303,11 +301,9 @@
       i32.const 1
       i32.ne
       local.get 53
-      i32.const 0
-      i32.le_s
       local.get 0
       i32.load offset=232 align=1
-      i32.or
+      i32.le_s
       i32.or
       br_if 0
       local.get 46
@@ -316,9 +312,9 @@
       local.set 57
       local.get 2
       local.get 46
-      i64.const 8
-      i64.shr_u
       i32.wrap_i64
+      i32.const 8
+      i32.shr_u
       i32.const (an address)
       i32.and
       i32.add

@@ -56,9 +56,9 @@
         local.set 47
         local.get 2
         local.get 47
-        i64.const 8
-        i64.shr_u
         i32.wrap_i64
+        i32.const 8
+        i32.shr_u
         i32.const (an address)
         i32.and
         i32.add
@@ -115,9 +115,9 @@
         local.set 54
         local.get 2
         local.get 54
-        i64.const 8
-        i64.shr_u
         i32.wrap_i64
+        i32.const 8
+        i32.shr_u
         i32.const (an address)
         i32.and
         i32.add
@@ -178,17 +178,13 @@
         local.set 50
         local.get 50
         if
-          block
-            block
-              local.get 42
-              i32.const 4
-              i32.le_s
-              br_if 0
-              local.get 0
-              i32.load offset=232 align=1
-              i32.eqz
-              br_if 1
-            end
+          local.get 42
+          i32.const 4
+          i32.sub
+          local.get 0
+          i32.load offset=232 align=1
+          i32.le_s
+          if
             local.get 59
             i32.const 15
             i32.and
@@ -226,6 +222,8 @@
             i32.const 3
             local.get 42
             i32.const 4
+            i32.sub
+            i32.const 0
             i32.le_s
             select
             i32.const 20
@@ -349,11 +347,9 @@
       i32.const 1
       i32.ne
       local.get 60
-      i32.const 0
-      i32.le_s
       local.get 0
       i32.load offset=232 align=1
-      i32.or
+      i32.le_s
       i32.or
       br_if 0
       local.get 46
@@ -362,9 +358,9 @@
       local.set 52
       local.get 2
       local.get 46
-      i64.const 8
-      i64.shr_u
       i32.wrap_i64
+      i32.const 8
+      i32.shr_u
       i32.const (an address)
       i32.and
       i32.add
