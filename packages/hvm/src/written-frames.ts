@@ -62,14 +62,18 @@ export class WrittenSince {
     this.#bits = ranges.map(({ bits }) => new Uint32Array(bits.length))
   }
 
-  /** The frames that may have other contents now than they had at the instant. */
-  now(): FrameSet {
-    return new FrameSet(
-      this.#ranges.map(({ gfn, count, bits }, at) => {
-        const own = this.#bits[at]!
-        return { gfn, count, bits: own.map((word, i) => word | Atomics.load(bits, i)) }
-      }),
-    )
+  /** The frames that may have other contents now than they had at the instant. @param others - guest frames that are added */
+  now(others: Iterable<number> = []): FrameSet {
+    const found = this.#ranges.map(({ gfn, count, bits }, at) => {
+      const own = this.#bits[at]!
+      return { gfn, count, bits: own.map((word, i) => word | Atomics.load(bits, i)) }
+    })
+    for (const other of others)
+      for (const { gfn, count, bits } of found) {
+        const at = other - gfn
+        if (at >= 0 && at < count) bits[at >>> 5]! |= 1 << (at & 31)
+      }
+    return new FrameSet(found)
   }
 
   /** @internal Adds to what it has. @param others - by range */

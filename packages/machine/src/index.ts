@@ -74,7 +74,7 @@ export type {
   StartPartServer,
 } from './elsewhere/start.ts'
 export { recordPc } from './recording/record.ts'
-export type { GatedMachine, PcInputs } from './recording/pc-inputs.ts'
+export type { FormerPages, GatedMachine, GatedSnapshots, PcInputs } from './recording/pc-inputs.ts'
 export type { PcRecorder, RecordPcOptions } from './recording/record.ts'
 export { replayPc } from './recording/replay.ts'
 export type { PcReplay, RecordingSource, ReplayPcOptions } from './recording/replay.ts'

@@ -167,8 +167,7 @@ export class Pc {
     gate?.start({
       domain: this.domain,
       pause: (action) => this.#life.pause(action),
-      saveState: async (deadlineMs, atRest) =>
-        (await import('./snapshot.ts')).savePcState(this.#snapshotParts(), deadlineMs, atRest),
+      snapshots: () => this.#loadSnapshots(),
     })
     if (gate !== undefined) this.domain.takeInputs(gate.gate)
     const lines = Array.from({ length: options.serialPorts ?? 1 }, (_, port) => {

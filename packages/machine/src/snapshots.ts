@@ -10,7 +10,16 @@ import {
 import type { MachineLife, PcRestoreOptions, PcSaveOptions } from './machine-life.ts'
 import { SAVE_DEADLINE_MS } from './machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
-import { finishRestoring, putBackPc, restoreForkedPc, restorePc, savePc, type SnapshotParts } from './snapshot.ts'
+import type { FormerPages } from './recording/pc-inputs.ts'
+import {
+  finishRestoring,
+  putBackPc,
+  restoreForkedPc,
+  restorePc,
+  savePc,
+  savePcState,
+  type SnapshotParts,
+} from './snapshot.ts'
 import { OneByOne } from './snapshot-rules.ts'
 
 /** What a PC lends its {@link Snapshots}. */
@@ -79,8 +88,22 @@ export class Snapshots {
     })
   }
 
-  /** See `Pc.restore`. */
-  restore(snapshot: PcSnapshotSource, { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {}): Promise<void> {
+  /**
+   * Saves the machine but for the contents of its RAM, while no vCPU executes.
+   *
+   * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
+   * @throws MachineError `ERR_SNAPSHOT` as `savePc`
+   */
+  saveState(deadlineMs: number, atRest: () => void): Promise<PcSnapshotState> {
+    return savePcState(this.#host.parts(), deadlineMs, atRest)
+  }
+
+  /** See `Pc.restore`. @param before - what is known of the snapshot's pages */
+  restore(
+    snapshot: PcSnapshotSource,
+    { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
+    before?: FormerPages,
+  ): Promise<void> {
     const done = this.#inTurn.do(() =>
       this.#host.life.restart(async () => {
         const parts = this.#host.parts()
@@ -89,12 +112,13 @@ export class Snapshots {
         this.#log(parts)
         const { pages } = snapshot
         const known = this.#since.get(pages)
+        const former = known === undefined && before !== undefined ? this.#since.get(before.pages) : undefined
         let isBegun = false
         try {
           this.#restoring = await putBackPc(parts, snapshot, {
             deadlineMs,
             log: this.#written ?? undefined,
-            written: () => known?.now(),
+            written: () => known?.now() ?? former?.now(before!.differing),
             accepted: () => {
               isBegun = true
               atRest?.()

@@ -244,16 +244,36 @@ export class CheckpointStore<T> {
       const gfns = [...changed.keys()].sort((a, b) => a - b)
       const some = gfns.filter((gfn) => changed.get(gfn) !== null)
       const bytes = new Uint8Array(some.length * PAGE_BYTES)
-      for (const [i, gfn] of some.entries()) bytes.set(changed.get(gfn)!, i * PAGE_BYTES)
+      for (const [i, gfn] of some.entries()) {
+        const page = bytes.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
+        page.set(changed.get(gfn)!)
+        // Little of a page has been written, as a rule: the rest becomes zeros.
+        if (!isLast) exclusiveOr(page, pages.get(gfn) ?? null)
+      }
+      if (!isLast) for (const [gfn, contents] of changed) pages.set(gfn, contents)
       each(entry, {
         state: stateOf(this.#stateOf(at), entry.extra),
         pages: { gfns: Uint32Array.from(some), bytes },
-        ...(!isLast && { cleared: Uint32Array.from(gfns.filter((gfn) => changed.get(gfn) === null)) }),
+        ...(!isLast && {
+          areDifferences: true,
+          cleared: Uint32Array.from(gfns.filter((gfn) => changed.get(gfn) === null)),
+        }),
         written: Uint32Array.from([...entry.written.keys()].sort((a, b) => a - b)),
       })
     }
   }
 }
+
+/** Leaves in a page the bits that another one has not. */
+export function exclusiveOr(page: Uint8Array, other: PageContents): void {
+  if (other === null) return
+  const [words, others] = [wordsOf(page), wordsOf(other)]
+  if (words === undefined || others === undefined) for (let i = 0; i < page.length; i++) page[i]! ^= other[i]!
+  else for (let i = 0; i < words.length; i++) words[i]! ^= others[i]!
+}
+
+const wordsOf = ({ buffer, byteOffset, length }: Uint8Array): Uint32Array | undefined =>
+  byteOffset % 4 === 0 ? new Uint32Array(buffer, byteOffset, length / 4) : undefined
 
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {
   if (one.length !== other.length) return false

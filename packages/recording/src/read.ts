@@ -1,4 +1,5 @@
 import { crc32, decodeState, inflate, type SnapshotPages, type SnapshotSource } from '@retrap/snapshot'
+import { type CheckpointStore, exclusiveOr, type PageContents } from './checkpoint-store.ts'
 import { RecordingError } from './errors.ts'
 import { decodeEvents, type RecordedEvent } from './events.ts'
 import {
@@ -82,25 +83,78 @@ export class Recording {
    * @throws RecordingError `ERR_DAMAGED`
    */
   async checkpoint(number: number, mostPages: number = Infinity): Promise<Pick<Checkpoint, 'state' | 'pages'>> {
-    const last = this.#checkpoints[number]
-    if (last === undefined) throw new RecordingError('ERR_STATE', `there is no checkpoint ${number}`)
-    const pages = new Map<number, Uint8Array | null>()
-    let state: unknown
-    for (let at = number; at >= 0; at--) {
-      const entry = this.#checkpoints[at]!
-      // oxlint-disable-next-line no-await-in-loop -- from the last one on: what is later holds
-      const saved = await this.#stateOf(entry)
-      if (at === number) ({ state } = saved)
-      for (let from = 0; from < entry.pages.length; from += SECTIONS_AT_ONCE) {
-        const some = entry.pages.slice(from, from + SECTIONS_AT_ONCE)
-        // oxlint-disable-next-line no-await-in-loop -- a few in memory at a time
-        for (const piece of await Promise.all(some.map((page) => this.#file.read(page)))) this.#addPages(pages, piece)
-        if (pages.size > mostPages) throw damagedAt(some[0]!.offset)
-      }
-      if (saved.cleared === null) break
-      for (const gfn of saved.cleared) if (!pages.has(gfn)) pages.set(gfn, null)
+    if (this.#checkpoints[number] === undefined)
+      throw new RecordingError('ERR_STATE', `there is no checkpoint ${number}`)
+    const saved: SavedState[] = []
+    // From the one that has all of memory.
+    let first = number + 1
+    do {
+      // oxlint-disable-next-line no-await-in-loop -- each says whether it needs the one before
+      saved.unshift(await this.#stateOf(this.#checkpoints[--first]!))
+    } while (first > 0 && saved[0]!.cleared !== null)
+    const pages = new Map<number, PageContents>()
+    for (const [i, { cleared }] of saved.entries())
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await this.#change(pages, this.#checkpoints[first + i]!, cleared, mostPages)
+    return { state: saved.at(-1)!.state, pages: inOrder(pages) }
+  }
+
+  /**
+   * Reads all checkpoints into memory, where each is at hand: where they are in the file as {@link CheckpointStore.fromLast}
+   * has written them; other ones are left out.
+   *
+   * @param store - without any
+   * @param split - takes apart what `fromLast` has put together
+   * @param mostPages - as in {@link Recording.checkpoint}
+   * @throws RecordingError `ERR_DAMAGED`; what `split` throws
+   */
+  async loadCheckpoints<T>(
+    store: CheckpointStore<T>,
+    split: (state: unknown, number: number) => { readonly state: unknown; readonly extra: T },
+    mostPages: number = Infinity,
+  ): Promise<void> {
+    const found: { at: Instant; state: unknown; extra: T; later: Map<number, PageContents> }[] = []
+    const pages = new Map<number, PageContents>()
+    for (const [number, entry] of this.#checkpoints.entries()) {
+      const { round, instructions } = entry.state
+      // oxlint-disable-next-line no-await-in-loop -- each is made of the one before
+      const { state, cleared } = await this.#stateOf(entry)
+      const isNext = number === 0 || (cleared !== null && instructions < found[0]!.at.instructions)
+      if (!isNext) break
+      // oxlint-disable-next-line no-await-in-loop
+      const later = await this.#change(pages, entry, number === 0 ? null : cleared, mostPages)
+      found.unshift({ at: { round, instructions }, ...split(state, number), later })
     }
-    return { state, pages: inOrder(pages) }
+    for (const [i, { at, state, extra }] of found.entries())
+      store.add(at, state, i === 0 ? nonZero(pages) : found[i - 1]!.later, extra, 0, true)
+  }
+
+  /**
+   * Makes the pages of a checkpoint of those of the one before it in the file.
+   *
+   * @param cleared - null: it has all of memory
+   * @returns the contents that changed pages had
+   */
+  async #change(
+    pages: Map<number, PageContents>,
+    entry: CheckpointEntry,
+    cleared: Uint32Array | null,
+    mostPages: number,
+  ): Promise<Map<number, PageContents>> {
+    const former = new Map<number, PageContents>()
+    if (cleared === null) pages.clear()
+    for (let from = 0; from < entry.pages.length; from += SECTIONS_AT_ONCE) {
+      const some = entry.pages.slice(from, from + SECTIONS_AT_ONCE)
+      // oxlint-disable-next-line no-await-in-loop -- a few in memory at a time
+      const pieces = await Promise.all(some.map((page) => this.#file.read(page)))
+      for (const [i, piece] of pieces.entries()) changePages(pages, former, piece, some[i]!.name === 'DIFF')
+      if (pages.size > mostPages) throw damagedAt(some[0]!.offset)
+    }
+    for (const gfn of cleared ?? []) {
+      if (!former.has(gfn)) former.set(gfn, pages.get(gfn) ?? null)
+      pages.set(gfn, null)
+    }
+    return former
   }
 
   /**
@@ -118,25 +172,46 @@ export class Recording {
     return Uint32Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, true))
   }
 
-  async #stateOf({ state, bytes }: CheckpointEntry): Promise<{ state: unknown; cleared: Uint32Array | null }> {
+  async #stateOf({ state, bytes }: CheckpointEntry): Promise<SavedState> {
     const text = new TextDecoder().decode(await this.#file.read(state))
     const saved = decodeState({ text, bytes: await this.#file.read(bytes) })
     const cleared = (saved as { readonly cleared?: unknown } | null)?.cleared
     if (cleared !== null && !(cleared instanceof Uint32Array)) throw damagedAt(state.offset)
-    return saved as { state: unknown; cleared: Uint32Array | null }
-  }
-
-  #addPages(pages: Map<number, Uint8Array | null>, piece: Uint8Array): void {
-    const count = piece.length / (4 + 4096)
-    const view = new DataView(piece.buffer, piece.byteOffset, piece.length)
-    if (!Number.isInteger(count)) throw new RecordingError('ERR_DAMAGED', 'the recording has damaged pages')
-    for (let i = 0; i < count; i++) {
-      const gfn = view.getUint32(4 * i, true)
-      const from = 4 * count + 4096 * i
-      if (!pages.has(gfn)) pages.set(gfn, piece.subarray(from, from + 4096))
-    }
+    return saved as SavedState
   }
 }
+
+/** The state of a checkpoint. */
+interface SavedState {
+  readonly state: unknown
+  /** Pages that are zeros now; null: the checkpoint has all of memory. */
+  readonly cleared: Uint32Array | null
+}
+
+/** Gives pages the contents that a section has. @param former - gets those that they had */
+function changePages(
+  pages: Map<number, PageContents>,
+  former: Map<number, PageContents>,
+  section: Uint8Array,
+  areDifferences: boolean,
+): void {
+  const count = section.length / (4 + 4096)
+  const view = new DataView(section.buffer, section.byteOffset, section.length)
+  if (!Number.isInteger(count)) throw new RecordingError('ERR_DAMAGED', 'the recording has damaged pages')
+  for (let i = 0; i < count; i++) {
+    const gfn = view.getUint32(4 * i, true)
+    const from = 4 * count + 4096 * i
+    const had = pages.get(gfn) ?? null
+    const has = section.subarray(from, from + 4096)
+    // The section is this reader's own.
+    if (areDifferences) exclusiveOr(has, had)
+    if (!former.has(gfn)) former.set(gfn, had)
+    pages.set(gfn, has)
+  }
+}
+
+const nonZero = (pages: ReadonlyMap<number, PageContents>): Map<number, PageContents> =>
+  new Map([...pages].filter(([, contents]) => contents !== null))
 
 interface CheckpointEntry {
   readonly state: IndexEntry
@@ -154,14 +229,14 @@ function checkpointsOf(sections: readonly IndexEntry[], isCut: boolean): Checkpo
     const pages: IndexEntry[] = []
     let next = i + 2
     const written = sections[next]?.name === 'WRIT' ? sections[next++] : undefined
-    while (sections[next]?.name === 'PAGE') pages.push(sections[next++]!)
+    while (['PAGE', 'DIFF'].includes(sections[next]?.name ?? '')) pages.push(sections[next++]!)
     // Of a file that was cut, something behind it says that it is whole.
     if (!isCut || sections[next] !== undefined) found.push({ state, bytes, written, pages })
   }
   return found
 }
 
-function inOrder(pages: ReadonlyMap<number, Uint8Array | null>): SnapshotPages {
+function inOrder(pages: ReadonlyMap<number, PageContents>): SnapshotPages {
   const some = [...pages].filter((page): page is [number, Uint8Array] => page[1] !== null).sort(([a], [b]) => a - b)
   const bytes = new Uint8Array(some.length * 4096)
   some.forEach(([, page], i) => bytes.set(page, i * 4096))
@@ -206,7 +281,8 @@ class Sections {
   /** Reads the contents of a section. @throws RecordingError `ERR_DAMAGED`, saying where */
   async read({ name, offset }: IndexEntry): Promise<Uint8Array> {
     const head = await this.#head(offset)
-    if (head?.name !== name || (name === 'PAGE' && head.bytes > MOST_PAGES_BYTES)) throw damagedAt(offset)
+    if (head?.name !== name || ((name === 'PAGE' || name === 'DIFF') && head.bytes > MOST_PAGES_BYTES))
+      throw damagedAt(offset)
     const data = await this.#source.read(offset + SECTION_BYTES, head.stored)
     if (data.length < head.stored || crc32(data) !== head.checksum) throw damagedAt(offset)
     if (head.bytes === 0) return data

@@ -16,6 +16,11 @@ export interface Checkpoint {
   readonly state: unknown
   /** Memory: all of it, or what differs from the checkpoint that was added before, which may be of a later instant. */
   readonly pages: SnapshotPages
+  /**
+   * The contents of `pages` are bit by bit what differs from the checkpoint that was added before (exclusive or), where a
+   * page that is not there is zeros. Default false: they are contents.
+   */
+  readonly areDifferences?: boolean
   /** Pages that are zeros, and are not at the checkpoint that was added before; undefined: `pages` are all of memory. */
   readonly cleared?: Uint32Array
   /** Pages that were written between the next earlier instant with a checkpoint and this one, from low to high. */
@@ -90,7 +95,7 @@ export class RecordingWriter {
   }
 
   /** Adds a checkpoint. @throws RecordingError `ERR_STATE` after the end; SnapshotError for what is no plain data */
-  checkpoint(at: Instant, { state, pages, cleared, written }: Checkpoint): void {
+  checkpoint(at: Instant, { state, pages, areDifferences = false, cleared, written }: Checkpoint): void {
     this.#check()
     const { text, bytes } = encodeState({ state, cleared: cleared ?? null })
     this.flush()
@@ -104,7 +109,7 @@ export class RecordingWriter {
       const piece = new Uint8Array(some.length * (4 + PAGE_BYTES))
       piece.set(new Uint8Array(some.buffer, some.byteOffset, some.byteLength))
       piece.set(pages.bytes.subarray(from * PAGE_BYTES, (from + some.length) * PAGE_BYTES), 4 * some.length)
-      this.#section('PAGE', piece, at)
+      this.#section(areDifferences ? 'DIFF' : 'PAGE', piece, at)
     }
     if (at.round > this.#last.round) this.#last = { round: at.round, instructions: at.instructions }
   }

@@ -136,6 +136,37 @@ describe('checkpoints in memory', () => {
       const written = await recording.written(number)
       expect([...written!].every((gfn) => store.wasWritten(11 - number, gfn))).toBe(true)
     }
+    const loaded = new CheckpointStore<number>()
+    await recording.loadCheckpoints(loaded, (state, number) => ({ state, extra: number }))
+    expect(loaded.instants).toEqual(store.instants)
+    for (const [i, { pages }] of model.entries()) {
+      expect(pagesOf(loaded, i)).toEqual(new Map([...pages].toSorted(([a], [b]) => a - b)))
+      expect(loaded.read(i)).toMatchObject({ extra: 11 - i, state: { i, own: page(i) } })
+      // The file is asked for it.
+      expect(loaded.wasWritten(i, 99)).toBe(true)
+    }
+    await expect(
+      recording.loadCheckpoints(new CheckpointStore(), (state) => ({ state, extra: 0 }), 3),
+    ).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+  })
+
+  test('a file has what differs of a page, which becomes smaller than the page', async () => {
+    const random = Uint8Array.from({ length: 4096 }, (_, i) => (i * i * 7919) >>> 5)
+    const bytesWith = async (changed: (i: number) => Uint8Array): Promise<number> => {
+      const store = new CheckpointStore<null>()
+      for (let i = 0; i < 20; i++) store.add(at(10 * i), i, new Map([[7, changed(i)]]), null)
+      let bytes = 0
+      const writer = new RecordingWriter((piece) => void (bytes += piece.length), null)
+      store.fromLast(
+        (state) => state,
+        (instant, checkpoint) => writer.checkpoint(instant, checkpoint),
+      )
+      await writer.end(at(200))
+      return bytes
+    }
+    const little = await bytesWith((i) => random.with(100, i))
+    const other = await bytesWith((i) => random.map((byte) => (byte * (2 * i + 1)) ^ i))
+    expect(other - little).toBeGreaterThan(15 * 1000)
   })
 })
 

@@ -1,6 +1,13 @@
 import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib'
 import { expect, test } from 'vitest'
-import { type EventKind, openRecording, type RecordedEvent, RecordingError, RecordingWriter } from '../src/index.ts'
+import {
+  CheckpointStore,
+  type EventKind,
+  openRecording,
+  type RecordedEvent,
+  RecordingError,
+  RecordingWriter,
+} from '../src/index.ts'
 
 const sourceOf = (file: Uint8Array) => ({
   bytes: file.length,
@@ -100,6 +107,24 @@ test('a checkpoint has all of memory, whatever it was written as', async () => {
   await expect(recording.checkpoint(3)).rejects.toMatchObject({ code: 'ERR_STATE' })
 })
 
+test('a file of the first format is read', async () => {
+  const { file, events } = await written()
+  file[8] = 1
+  expect(await eventsOf(file)).toEqual(events)
+  const { pages } = await (await openRecording(sourceOf(file))).checkpoint(2)
+  expect([...pages.gfns]).toEqual([2, 3, 5])
+  file[8] = 0
+  await expect(openRecording(sourceOf(file))).rejects.toMatchObject({ code: 'ERR_VERSION' })
+})
+
+test('checkpoints that are not in the order of a recorder are left out when all are loaded', async () => {
+  const { file } = await written()
+  const store = new CheckpointStore<null>()
+  const recording = await openRecording(sourceOf(file))
+  await recording.loadCheckpoints(store, (state) => ({ state, extra: null }))
+  expect(store.instants).toEqual(recording.checkpoints.slice(0, 1))
+})
+
 test('a file that was cut anywhere has what was written before', { timeout: 30_000 }, async () => {
   const { file, events } = await written(2000)
   const whole = await openRecording(sourceOf(file))
@@ -140,7 +165,7 @@ test.each<[string, Uint8Array, string]>([
   ['something else', new Uint8Array(100), 'ERR_NOT_A_RECORDING'],
   [
     'a later format',
-    Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a, 2, 0, 0, 0, 0, 0, 0, 0),
+    Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a, 3, 0, 0, 0, 0, 0, 0, 0),
     'ERR_VERSION',
   ],
 ])('%s is refused', async (_what, file, code) => {

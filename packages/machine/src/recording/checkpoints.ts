@@ -4,11 +4,13 @@ import type { PcSnapshotState } from '../pc-snapshot.ts'
 import type { InputGate } from './gate.ts'
 import type { GatedMachine } from './pc-inputs.ts'
 
-/** Host time between two checkpoints, if so much was executed: going back executes no more than that again. */
+/** Host time between two checkpoints, if so much was executed. */
 const INTERVAL_MS = 1000
 const INSTRUCTIONS_A_MS = 2000
+/** Instructions between two checkpoints, however little time they take: going back executes no more than that again. */
+const MOST_INSTRUCTIONS = 50_000_000
 /** A checkpoint takes at most this part of the time. */
-const MOST_SHARE = 1 / 20
+const MOST_SHARE = 1 / 10
 /** Host time that devices have to come to rest. */
 const DEADLINE_MS = 2000
 /** Attempts that may fail one after the other. */
@@ -66,10 +68,13 @@ export class CheckpointTaker {
   #copied = 0
   /** Pages of the one that is taken were compared with those of the last one, all of them. */
   #isCompared = false
-  /** Host time of the next one. */
+  /** Host time before which there is no other. */
+  #soonest = 0
+  /** Host time of the next one, if so many instructions were executed by then. */
   #due = 0
-  /** Instructions of the next one. */
   #least = 0
+  /** Instructions of the next one. */
+  #most = 0
 
   /** @param intervalMs - host time between two checkpoints; `Infinity`: none is taken unless `take` is called */
   constructor(machine: GatedMachine, gate: LoggedGate, store: Checkpoints, intervalMs: number = INTERVAL_MS) {
@@ -90,16 +95,20 @@ export class CheckpointTaker {
 
   /** @param tookMs - host time of the last one */
   #wait(tookMs: number): void {
-    this.#due =
-      performance.now() +
-      Math.max(this.#intervalMs, Math.min(1, this.#intervalMs / INTERVAL_MS) * (tookMs / MOST_SHARE))
-    this.#least = this.#machine.domain.instructions + INSTRUCTIONS_A_MS * this.#intervalMs
+    const now = performance.now()
+    const { instructions } = this.#machine.domain
+    this.#soonest = now + Math.min(1, this.#intervalMs / INTERVAL_MS) * (tookMs / MOST_SHARE)
+    this.#due = now + this.#intervalMs
+    this.#least = instructions + INSTRUCTIONS_A_MS * this.#intervalMs
+    this.#most = instructions + MOST_INSTRUCTIONS
   }
 
   #look(): void {
-    if (this.#isTaking || this.#failures >= MOST_FAILURES || performance.now() < this.#due) return
+    const now = performance.now()
+    if (this.#isTaking || this.#failures >= MOST_FAILURES || now < this.#soonest) return
     const { instructions } = this.#machine.domain
-    if (instructions < this.#least || instructions <= (this.#store.last?.instructions ?? -1)) return
+    const isDue = instructions >= this.#most || (instructions >= this.#least && now >= this.#due)
+    if (!isDue || instructions <= (this.#store.last?.instructions ?? -1)) return
     this.#isTaking = true
     void this.#machine.pause(() => this.take()).catch(() => undefined)
   }
@@ -136,7 +145,8 @@ export class CheckpointTaker {
     const gate = this.#gate
     this.#isCompared = false
     const kept: { pages?: Map<number, PageContents>; parties?: readonly unknown[]; position?: LogPosition } = {}
-    const pc = await this.#machine.saveState(DEADLINE_MS, () => {
+    const snapshots = await this.#machine.snapshots()
+    const pc = await snapshots.saveState(DEADLINE_MS, () => {
       const [parties, position] = [gate.saveParties(), gate.position()]
       if (parties === undefined || position === undefined) throw new Error('the machine waits for its back ends')
       Object.assign(kept, { parties, position, pages: this.#changedPages() })

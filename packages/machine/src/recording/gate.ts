@@ -13,6 +13,8 @@ export interface HeldInputs {
   save(): unknown
   /** Puts it back; its model has been restored. */
   restore(saved: unknown): void
+  /** A machine must be made with it, and cannot be put back to where it was another. */
+  readonly isFixed?: boolean
 }
 
 /** Rounds between two looks at whether a checkpoint is due. */
@@ -81,6 +83,13 @@ export abstract class InputGate implements OutsideInputs {
   /** What all parties keep, by number; undefined while a back end is asked for something. */
   saveParties(): readonly unknown[] | undefined {
     return this.asking > 0 ? undefined : this.#held.map((held) => held?.save() ?? null)
+  }
+
+  /** Whether this machine can be put back to where its parties kept that. */
+  canRestore(saved: readonly unknown[]): boolean {
+    return this.#held.every(
+      (held, number) => held?.isFixed !== true || JSON.stringify(held.save()) === JSON.stringify(saved[number] ?? null),
+    )
   }
 
   /** Names what parties of the machine that is made next have kept. */

@@ -32,6 +32,7 @@ export class GatedMedium implements BlockBackend {
     this.#number = gate.party(name, (data) => this.#changed(data), {
       save: () => this.#properties,
       restore: () => undefined,
+      isFixed: true,
     })
     // The machine is made with the medium that was in.
     this.#properties = (gate.savedOf(this.#number) as BlockProperties | undefined) ?? properties

@@ -1,7 +1,28 @@
 import type { InputBackend } from '@retrap/device'
 import type { OutsideInputs, X86Domain } from '@retrap/hvm'
+import type { PcRestoreOptions } from '../machine-life.ts'
 import type { PcOptions } from '../pc-options.ts'
-import type { PcSnapshotState } from '../pc-snapshot.ts'
+import type { PcSnapshotSource, PcSnapshotState } from '../pc-snapshot.ts'
+
+/** The way to other instants of a machine that has a gate. */
+export interface GatedSnapshots {
+  /**
+   * Saves it but for the contents of its RAM, while no vCPU executes.
+   *
+   * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
+   */
+  saveState(deadlineMs: number, atRest: () => void): Promise<PcSnapshotState>
+  /** Puts it back, as `Pc.restore` does. @param before - what is known of the snapshot's pages */
+  restore(snapshot: PcSnapshotSource, options: PcRestoreOptions, before?: FormerPages): Promise<void>
+}
+
+/** Another snapshot, which a machine was put back to before. */
+export interface FormerPages {
+  /** Pages of the snapshot that it was put back to. */
+  readonly pages: PcSnapshotSource['pages']
+  /** Guest frames whose contents differ between the two. */
+  readonly differing: Iterable<number>
+}
 
 /** A machine as its gate sees it. */
 export interface GatedMachine {
@@ -9,12 +30,8 @@ export interface GatedMachine {
   readonly domain: X86Domain
   /** Does something while no vCPU executes, between two instructions; see `MachineLife.pause`. */
   pause<T>(action: () => Promise<T>): Promise<T>
-  /**
-   * Saves it but for the contents of its RAM, while no vCPU executes.
-   *
-   * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
-   */
-  saveState(deadlineMs: number, atRest: () => void): Promise<PcSnapshotState>
+  /** Saves it, and puts it back. */
+  snapshots(): Promise<GatedSnapshots>
 }
 
 /** Stands between a PC and what is outside of it, so that inputs enter at instants of their own. See {@link recordPc}. */

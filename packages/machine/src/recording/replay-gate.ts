@@ -32,6 +32,10 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #same = 0
   /** It has stopped because the recording has no more. */
   isAtEnd = false
+  /** The machine leaves this place: requests are cancelled. */
+  #leaves = false
+  /** Cancel requests that have no answer. */
+  readonly #unanswered: (() => void)[] = []
 
   /** @param from - where the machine begins that is made with it; default at power-on */
   constructor(recording: Recording, cpus: () => X86Domain['vcpus'], from?: LogPosition) {
@@ -39,11 +43,36 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#recording = recording
     this.#cpus = cpus
     this.limit = recording.end.instructions
-    if (from === undefined) return
-    this.round = from.round
-    this.#nextPiece = from.piece
-    this.#ahead = [...from.ahead]
-    for (const [key, answers] of from.answers) this.#answers.set(key, [...answers])
+    if (from !== undefined) this.#begin(from)
+  }
+
+  #begin({ round, piece, ahead, answers }: LogPosition): void {
+    this.round = round
+    this.#nextPiece = piece
+    this.#ahead = [...ahead]
+    this.#at = 0
+    this.#answers.clear()
+    for (const [key, list] of answers) this.#answers.set(key, [...list])
+  }
+
+  /** The machine leaves this place for another: what its devices have asked for is cancelled. */
+  async leave(): Promise<void> {
+    this.#leaves = true
+    for (const cancel of this.#unanswered.splice(0)) cancel()
+    // A piece that is damaged shows where it is needed.
+    await this.#loading?.catch(() => undefined)
+  }
+
+  /** The machine goes on from there. */
+  goesOnAt(position: LogPosition): void {
+    this.#begin(position)
+    this.#leaves = false
+    this.divergence = null
+    this.isAtEnd = false
+    this.limit = this.#recording.end.instructions
+    this.limitRound = 0
+    this.aloneFrom = Infinity
+    this.alone = false
   }
 
   /** The machine is at a checkpoint. @param retired - instructions that each vCPU has retired */
@@ -79,11 +108,13 @@ export class ReplayGate extends InputGate implements LoggedGate {
 
   async #answer(party: number, key: string, signal?: AbortLike): Promise<Uint8Array> {
     for (;;) {
+      if (this.#leaves) throw cancelled(key)
       const answer = this.#answers.get(`${party} ${key}`)?.shift()
       if (answer !== undefined) return answer
-      if (signal?.aborted === true) throw new BlockError('ERR_CANCELLED', `${key}: cancelled`)
+      if (signal?.aborted === true) throw cancelled(key)
       // The recording ended while the back end was busy with it: the machine gets so far, and no further.
-      if (this.#loading === null && this.#nextPiece === this.#recording.pieces) return new Promise(() => undefined)
+      if (this.#loading === null && this.#nextPiece === this.#recording.pieces)
+        return new Promise((_, reject) => this.#unanswered.push(() => reject(cancelled(key))))
       // oxlint-disable-next-line no-await-in-loop -- piece after piece
       await this.#load()
     }
@@ -180,6 +211,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
     else answers.push(data.subarray(length))
   }
 }
+
+const cancelled = (key: string): BlockError => new BlockError('ERR_CANCELLED', `${key}: cancelled`)
 
 type Notes = readonly (Readonly<Record<string, unknown>> | null)[]
 

@@ -20,8 +20,15 @@ import { PcGate } from './pc-gate.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
+import type { SearchMachine } from './search-machine.ts'
 import type { LastWriter, Past, RebuiltPc } from './who-wrote.ts'
-import { keepCheckpoint, readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
+import {
+  keepCheckpoint,
+  loadCheckpoints,
+  readCheckpoint,
+  type StartingPoint,
+  storedCheckpoint,
+} from './saved-checkpoints.ts'
 
 /** A recording, wherever it is. */
 export interface RecordingSource {
@@ -44,6 +51,13 @@ export interface ReplayPcOptions {
 /** Instructions that are executed in less time than it takes to make another machine. */
 const WORTH_INSTRUCTIONS = 20_000_000
 
+/** What `whoWrote` has kept from question to question. */
+interface Search {
+  /** The file's checkpoints. */
+  readonly fromFile: Checkpoints
+  readonly machine: SearchMachine
+}
+
 /**
  * A recorded run that is run again. It needs neither images nor networks: options name the same devices, and what their
  * back ends are is in the recording.
@@ -64,6 +78,7 @@ export class PcReplay {
   readonly #checkpointMs: number | undefined
   /** Searches: one at a time, as there is one of each model of the caller. */
   readonly #searches = new OneByOne()
+  #search: Search | undefined
   #current: { readonly pc: Pc; readonly gate: ReplayGate; readonly taker: CheckpointTaker } | undefined
 
   private constructor(recording: Recording, options: PcOptions, given: ReplayPcOptions) {
@@ -206,21 +221,29 @@ export class PcReplay {
 
   async #whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter> {
     const { findWriter } = await import('./who-wrote.ts')
-    const past = this.#past()
+    this.#search ??= await this.#beginSearch()
+    const past = this.#past(this.#search)
     if ((this.#options.devices ?? []).length === 0) return findWriter(past, ranges, options)
     let isElsewhere = false
-    const build = async (from?: StartingPoint): Promise<RebuiltPc> => {
+    const at = async (from?: StartingPoint): Promise<RebuiltPc> => {
       // Where the search leaves the machine is at hand.
       if (!isElsewhere) await this.#current!.taker.take()
       isElsewhere = true
-      return this.#build(from)
+      return past.at(from)
     }
     try {
-      return await findWriter({ ...past, build }, ranges, options)
+      return await findWriter({ ...past, at }, ranges, options)
     } finally {
       // Models of the caller were in other machines meanwhile.
+      past.discard()
       if (isElsewhere) await this.#makeAt(past.now)
     }
+  }
+
+  async #beginSearch(): Promise<Search> {
+    const { SearchMachine } = await import('./search-machine.ts')
+    const fromFile = await loadCheckpoints(this.#recording, this.#options.memoryBytes)
+    return { fromFile, machine: new SearchMachine((from) => this.#build(from)) }
   }
 
   /** Makes the machine as it is at an instant. */
@@ -237,15 +260,17 @@ export class PcReplay {
     }
   }
 
-  #past(): Past {
+  #past({ fromFile, machine }: Search): Past {
     const { pc, gate } = this.#current!
     return {
+      fromFile,
       pc,
       now: gate.instant(),
       recording: this.#recording,
       store: this.#store,
       memoryBytes: this.#options.memoryBytes,
-      build: (from) => this.#build(from),
+      at: (from) => machine.at(from),
+      discard: () => machine.close(),
     }
   }
 
@@ -271,6 +296,7 @@ export class PcReplay {
 
   /** Ends the machine. */
   close(): void {
+    this.#search?.machine.close()
     this.#current?.pc.close()
   }
 }

@@ -1,5 +1,5 @@
 import type { GuestPages, GuestPageSource } from '@retrap/hvm'
-import { type Recording, RecordingError, type RecordingWriter } from '@retrap/recording'
+import { CheckpointStore, type Recording, RecordingError, type RecordingWriter } from '@retrap/recording'
 import type { Checkpoints, CheckpointState, LogPosition } from './checkpoints.ts'
 
 /** Bytes of checkpoints that a file has room for, before they are compressed: of the last one's state, and of the others. */
@@ -42,13 +42,35 @@ export async function readCheckpoint(
   number: number,
   memoryBytes: number,
 ): Promise<StartingPoint> {
-  const { state, pages } = await recording.checkpoint(number, (memoryBytes + MOST_ROM_BYTES) / 4096)
+  const { state, pages } = await recording.checkpoint(number, mostPages(memoryBytes))
+  const { state: found, extra } = takenApart(recording, state)
+  const { instructions } = recording.checkpoints[number]!
+  return { ...found, instructions, pages, position: extra }
+}
+
+/**
+ * Reads all checkpoints of a recording into memory, as far as there is room.
+ *
+ * @throws RecordingError `ERR_DAMAGED`
+ */
+export async function loadCheckpoints(recording: Recording, memoryBytes: number): Promise<Checkpoints> {
+  const store: Checkpoints = new CheckpointStore()
+  await recording.loadCheckpoints(store, (state) => takenApart(recording, state), mostPages(memoryBytes))
+  return store
+}
+
+const mostPages = (memoryBytes: number): number => (memoryBytes + MOST_ROM_BYTES) / 4096
+
+/** @throws RecordingError `ERR_DAMAGED` */
+function takenApart(
+  recording: Recording,
+  state: unknown,
+): { readonly state: CheckpointState; readonly extra: LogPosition } {
   const { version, pc, parties, retired, round, piece } = (state ?? {}) as Partial<FileState>
   const isWhole = version === 1 && pc !== undefined && Array.isArray(parties) && Array.isArray(retired)
   if (!isWhole || !retired.every(isCount) || !isCount(round) || !isCount(piece) || piece > recording.pieces)
     throw new RecordingError('ERR_DAMAGED', 'the recording has a checkpoint of another form')
-  const { instructions } = recording.checkpoints[number]!
-  return { pc, parties, retired, instructions, pages, position: { round, piece, ahead: [], answers: [] } }
+  return { state: { pc, parties, retired }, extra: { round, piece, ahead: [], answers: [] } }
 }
 
 /** A checkpoint in memory that a machine is made from. */

@@ -32,7 +32,12 @@ export interface Past {
   readonly recording: Recording
   readonly store: Checkpoints
   readonly memoryBytes: number
-  build(from?: StartingPoint): Promise<RebuiltPc>
+  /** The file's checkpoints that are in memory. */
+  readonly fromFile: Checkpoints
+  /** Returns a machine of its own at a checkpoint; undefined: at power-on. */
+  at(from?: StartingPoint): Promise<RebuiltPc>
+  /** The machine that was returned last is of no more use. */
+  discard(): void
 }
 
 /** An instant that has a checkpoint: in the file or in memory. */
@@ -152,7 +157,7 @@ async function runInterval(
   options: MachineRunOptions,
   ending?: SeenWrite,
 ): Promise<{ readonly exit?: ReplayExit; readonly last: SeenWrite | undefined }> {
-  const { pc, gate } = await past.build(start)
+  const { pc, gate } = await past.at(start)
   let last: SeenWrite | undefined
   let number = 0
   const watch = new MemoryWatch(pc.domain, ranges, (writer, isExact) => {
@@ -169,16 +174,20 @@ async function runInterval(
     if (gate.divergence !== null) return { exit: { reason: 'diverged', ...gate.divergence }, last }
     const isCut = exit.reason === 'timeout' || options.signal?.aborted === true
     return { ...(isCut && { exit }), last }
+  } catch (error) {
+    past.discard()
+    throw error
   } finally {
     watch.close()
-    pc.close()
   }
 }
 
-async function startingPoint(past: Past, { isStored, number }: Boundary): Promise<StartingPoint> {
-  return isStored
-    ? storedCheckpoint(past.store, number)
-    : await readCheckpoint(past.recording, number, past.memoryBytes)
+async function startingPoint(past: Past, { isStored, number, instant }: Boundary): Promise<StartingPoint> {
+  if (isStored) return storedCheckpoint(past.store, number)
+  const { fromFile } = past
+  const inMemory = fromFile.nearest(instant.instructions)
+  if (fromFile.instants[inMemory]?.instructions === instant.instructions) return storedCheckpoint(fromFile, inMemory)
+  return readCheckpoint(past.recording, number, past.memoryBytes)
 }
 
 /** Whether a write was made before an instant. @param isSame - whether memory is as it is there */
