@@ -1,14 +1,17 @@
 /**
  * The site in Chromium: `npm run -s bench -- web`. What a browser loads from the start page to the prompt of the embedded guest,
  * compressed; and how long it takes from the click to the first output in the terminal, for a user who has read the page, whose
- * Worker is ready then, and for one who clicks at once. Each start is a page of its own.
+ * Worker is ready then, and for one who clicks at once. Each start is a page of its own. Then the speed of guests, of the screen
+ * and of keys, and what an idle guest takes. The host's load is printed first: nearly all figures are of the wall clock.
  */
 import { globSync, readFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants } from 'node:zlib'
 import { launchBrowser } from '@retrap/tooling/browser'
 import { servePages } from '@retrap/tooling/page-server'
 import type { Browser, Page } from 'puppeteer-core'
+import { measureMachines } from './figures/figures.ts'
 
 const ROUNDS = 9
 /** Of starts by a user who clicks at once. */
@@ -62,6 +65,7 @@ export async function run(): Promise<void> {
   const files = new Map(names.map((name) => [name.replaceAll('\\', '/'), readFileSync(`${folder}/${name}`)]))
   const server = await servePages(files)
   const browser = await launchBrowser()
+  console.log(`load of the host: ${loadavg()[0]!.toFixed(1)} on ${availableParallelism()} processors`)
   try {
     const loaded = new Set<string>()
     const times: [number, number][] = []
@@ -98,6 +102,7 @@ export async function run(): Promise<void> {
     console.log(
       `web: ${(first / GOAL_MS).toFixed(3)} x 500 ms (${first.toFixed(0)} ms from click to first output, median of ${ROUNDS})`,
     )
+    await measureMachines(browser)
   } finally {
     await browser.close()
     server.close()
