@@ -49,3 +49,9 @@ const config: ViteUserConfig = defineConfig({
   },
 })
 export default config
+
+/**
+ * The same for packages whose test files leave everything as they found it: all of them run in one process, which loads the
+ * sources once. Not for a package where a file of tests imports another one, or changes a class for itself.
+ */
+export const together: ViteUserConfig = { ...config, test: { ...config.test, isolate: false } }
