@@ -220,6 +220,7 @@ class Client {
     const [, total] = /^bytes 0-0\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? []
     // A page may not see that field, unless the server says so (Access-Control-Expose-Headers).
     const bytes = Number(total ?? (await this.#lengthByHead()))
+    if (!(bytes > 0) && response.headers.get('content-range') === null) throw refuse(UNEXPOSED)
     if (!Number.isSafeInteger(bytes) || bytes <= 0) throw refuse('the server does not say how long it is')
     return bytes
   }
@@ -324,6 +325,11 @@ const { URL } = globalThis as unknown as {
     canParse(url: string, base?: string): boolean
   }
 }
+
+/** Source: WHATWG, Fetch, 3.3.3, "HTTP responses": a page sees few fields of an answer from another origin. */
+const UNEXPOSED =
+  'the answer has no Content-Range that this program may see, so its size is not known; for a page from elsewhere the server has to ' +
+  'send Access-Control-Expose-Headers: Content-Range, ETag'
 
 /** As many as `fetch` follows. Source: the Fetch standard, section 4.4, "HTTP-redirect fetch". */
 const MOST_REDIRECTS = 20

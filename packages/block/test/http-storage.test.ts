@@ -97,6 +97,12 @@ describe('a file on a web server', () => {
     { what: 'knows no ranges', status: 200, headers: {}, message: 'does not answer requests for a range' },
     { what: 'has no such file', status: 404, headers: {}, message: 'status 404' },
     { what: 'compresses', status: 206, headers: { 'content-encoding': 'br' }, message: 'sends it compressed' },
+    {
+      what: 'shows no Content-Range',
+      status: 206,
+      headers: {},
+      message: 'has to send Access-Control-Expose-Headers: Content-Range',
+    },
     { what: 'gives no size', status: 206, headers: { 'content-range': 'bytes 0-0/*' }, message: 'how long it is' },
   ])('is refused where the server $what', async ({ status, headers, message }) => {
     behaviour = (request, response) =>

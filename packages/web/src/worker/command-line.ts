@@ -42,13 +42,11 @@ function driveOf({ id, media = 'disk', interface: way = 'ide', source }: SentDri
   return DEVICES[way] === undefined ? drive : [...drive, '--device', `${DEVICES[way]},drive=${id}`]
 }
 
-/** In place of `fetch` there is the host's network; of other tabs nothing is known there. */
+/** In place of `fetch` there is the host's network. Of other tabs nothing is known there, and a relay's address may hold a secret. */
 function nicOf(network: SentNetwork): string {
   const { kind, card, macAddress } = network
-  const relay = kind === 'relay' ? `websocket,url=${network.url.replaceAll(',', ',,')}` : 'hubport,hubid=0'
-  const where = kind === 'fetch' ? 'user' : relay
   return [
-    where,
+    kind === 'fetch' ? 'user' : 'hubport,hubid=0',
     ...(card === undefined ? [] : [`model=${card}`]),
     ...(macAddress === undefined ? [] : [`mac=${macAddress}`]),
   ].join(',')
