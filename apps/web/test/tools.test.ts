@@ -171,6 +171,11 @@ test.skipIf(noBrowser !== undefined)('the page disassembles, reads a syndrome, a
       return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
     })
     expect(violations).toEqual([])
+    // With an encoding taken apart, too.
+    await page.select('select', 'x64')
+    await page.locator('.bytes').fill('f0 48 0f c1 02')
+    await expect.poll(listing, PATIENT).toContain('lock xadd')
+    await page.$eval('.listing details', (one) => ((one as HTMLDetailsElement).open = true))
     await page.setViewport({ width: 390, height: 800 })
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)
     expect(said).toEqual([])

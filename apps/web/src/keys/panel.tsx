@@ -116,7 +116,7 @@ export function KeysPanel({ machine }: { machine: Machine }) {
           </button>
         ))}
         {target === 'keyboard' && (
-          <button type="button" onClick={() => pressAll(['ControlLeft', 'AltLeft', 'Delete'])}>
+          <button type="button" class="long" onClick={() => pressAll(['ControlLeft', 'AltLeft', 'Delete'])}>
             Ctrl-Alt-Del
           </button>
         )}
