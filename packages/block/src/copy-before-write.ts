@@ -203,11 +203,8 @@ class FrozenImage implements BlockImage {
     return this.#requests.idle()
   }
 
-  async close(): Promise<void> {
-    const ended = this.#requests.close()
-    if (ended === null) return
-    await ended
-    this.#ended()
+  close(): Promise<void> {
+    return this.#requests.close(this.#ended)
   }
 }
 

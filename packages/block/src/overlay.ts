@@ -173,13 +173,12 @@ export class Overlay implements BlockImage {
   }
 
   /** See `BlockImage.close`. */
-  async close(): Promise<void> {
-    const ended = this.#requests.close()
-    if (ended === null) return
-    await ended
-    this.#clusters.clear()
-    this.#zeroes.clear()
-    if (isClosable(this.#base)) await this.#base.close()
+  close(): Promise<void> {
+    return this.#requests.close(async () => {
+      this.#clusters.clear()
+      this.#zeroes.clear()
+      if (isClosable(this.#base)) await this.#base.close()
+    })
   }
 
   /** Whether a cluster is ours, and what is below is not to be seen. */

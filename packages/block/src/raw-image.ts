@@ -157,14 +157,13 @@ export class RawImage implements BlockImage {
   }
 
   /** See `BlockImage.close`. */
-  async close(): Promise<void> {
-    const ended = this.#requests.close()
-    if (ended === null) return
-    await ended
-    try {
-      if (!this.properties.readOnly) await this.#storage.flush()
-    } finally {
-      await this.#storage.close()
-    }
+  close(): Promise<void> {
+    return this.#requests.close(async () => {
+      try {
+        if (!this.properties.readOnly) await this.#storage.flush()
+      } finally {
+        await this.#storage.close()
+      }
+    })
   }
 }

@@ -45,11 +45,16 @@ export class Requests {
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
-  /** Refuses requests from now on. @returns settles when those under way have ended; a second time null */
-  close(): Promise<void> | null {
-    if (this.#closed) return null
+  /**
+   * Refuses requests from now on. A second time nothing happens.
+   *
+   * @param end - called when those under way have ended
+   */
+  async close(end: () => Promise<void> | void): Promise<void> {
+    if (this.#closed) return
     this.#closed = true
-    return this.idle()
+    await this.idle()
+    await end()
   }
 }
 

@@ -78,6 +78,18 @@ Power off.`,
   )
 })
 
+test('Ctrl-C gives a line up, what is beyond 127 characters is not taken, and Ctrl-D ends an empty line alone', async () => {
+  const text = await printed(['echo no\x03', `${'x'.repeat(200)}\n`, 'echo\x04 yes\n', '\x04'], 'retrap> ')
+  const most = 'x'.repeat(127)
+  expect(text).toBe(`retrap> echo no^C
+retrap> ${most}
+There is no command ${most}; try help.
+retrap> echo yes
+yes
+retrap> 
+Power off.`)
+})
+
 // SDM vol. 3A, "APIC Timer": vector 255 with the mask set, the clock divided by 1, and as long a count as there is.
 test('has the timer of the local APIC run down without an interrupt', async () => {
   const text = await printed(['memory FEE00320\n', 'memory FEE00380\n', 'memory FEE003E0\n', 'off\n'], 'retrap> ')

@@ -229,6 +229,7 @@ describe('stop and go', () => {
     expect(await ask('qqemu.sstep')).toBe('0x3')
     expect(await ask('qqemu.sstepbits')).toBe('ENABLE=1,NOIRQ=2,NOTIMER=4')
     expect(await ask('Qqemu.sstep=0x1')).toBe('OK')
+    expect(await ask('qqemu.sstep')).toBe('0x1')
     await ask('s')
     expect(target.events.at(-1)).toBe('resume step stay (interrupts)')
     expect(await ask('Qqemu.sstep=0')).toBe('E16')

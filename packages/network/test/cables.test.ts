@@ -126,7 +126,9 @@ describe('a hub between tabs', () => {
     const clock = new VirtualClock()
     let sent = 0
     const channel = { postMessage: () => sent++, addEventListener() {}, close() {} }
-    const card = new TestCard(new ChannelNetwork(channel, { clock }))
+    const network = new ChannelNetwork(channel, { clock })
+    expect(network.linkUp).toBe(true)
+    const card = new TestCard(network)
     const burst = (): number => {
       const before = sent
       while (card.network.send(testFrame(1514, 0)));

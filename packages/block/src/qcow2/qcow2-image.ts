@@ -190,22 +190,21 @@ export class Qcow2Image implements BlockImage {
   }
 
   /** See `BlockImage.close`. */
-  async close(): Promise<void> {
-    const ended = this.#requests.close()
-    if (ended === null) return
-    await ended
-    try {
-      if (!this.properties.readOnly) {
-        await this.#metadata.commit()
-        // What was released is counted as free only now.
-        while (this.#metadata.isDirty) {
-          // oxlint-disable-next-line no-await-in-loop
+  close(): Promise<void> {
+    return this.#requests.close(async () => {
+      try {
+        if (!this.properties.readOnly) {
           await this.#metadata.commit()
+          // What was released is counted as free only now.
+          while (this.#metadata.isDirty) {
+            // oxlint-disable-next-line no-await-in-loop
+            await this.#metadata.commit()
+          }
         }
+      } finally {
+        await Promise.all([this.#storage.close(), this.#backing?.close()])
       }
-    } finally {
-      await Promise.all([this.#storage.close(), this.#backing?.close()])
-    }
+    })
   }
 
   /** A request that changes the image. */

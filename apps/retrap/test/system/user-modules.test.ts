@@ -1,0 +1,94 @@
+// Device modules of users, in a folder that has no installation above it: `--device FILE` in the main thread, a Worker and a
+// process, and the line of `run --help` that has an editor check their types.
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, test } from 'vitest'
+import { MAIN, runRetrap } from '../support/processes.ts'
+
+const DEADLINE_MS = 120_000
+const DEVICE = fileURLToPath(new URL('../../../../packages/device/', import.meta.url))
+/** The oldest compiler that users may have, and the newest. */
+const COMPILERS = ['typescript-5', 'typescript'].map((name) =>
+  fileURLToPath(new URL(`../../../../node_modules/${name}/bin/tsc`, import.meta.url)),
+)
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'retrap-user-modules-')))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Answers with 42 where the error of the host is of the class that the module has imported. */
+const MODULE = `
+import { DeviceError, defineDevice } from '@retrap/device'
+
+const value = { read: () => 0, write: () => {} }
+export const answer = defineDevice({
+  name: 'answer',
+  stateless: true,
+  mmio: { base: 0xfed9_0000, size: 16 },
+  read: (offset: number) => (offset === 0 ? found : 0),
+  attach(context) {
+    try {
+      context.mapPorts(-1, 1, value)
+    } catch (error) {
+      found = error instanceof DeviceError ? 42 : 13
+    }
+  },
+})
+let found = 0
+`
+const file = join(folder, 'answer.ts')
+writeFileSync(file, MODULE)
+
+test.each(['inline', 'worker', 'process'])(
+  'a model with transport=%s has the instance of @retrap/device that retrap has',
+  async (transport) => {
+    const { code, stdout, stderr } = await runRetrap(['--device', `${file},transport=${transport}`], {
+      input: 'memory FED90000\noff\n',
+      deadlineMs: DEADLINE_MS,
+    })
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^ {2}fed90000 {2}0000002a /m)
+  },
+  DEADLINE_MS,
+)
+
+describe('the line of run --help for editors', () => {
+  const help = spawnSync(process.execPath, ['--conditions=retrap-source', MAIN, 'run', '--help'], {
+    encoding: 'utf8',
+    timeout: DEADLINE_MS,
+  })
+  const [line = ''] = /\{ "extends": .*\}/.exec(help.stdout) ?? []
+  /** Beside the package's manifest, whose types are in `dist` once it is built: here, from the sources as they are. */
+  const installed = join(folder, 'installed')
+  mkdirSync(installed)
+  cpSync(join(DEVICE, 'tsconfig.user.json'), join(installed, 'tsconfig.user.json'))
+
+  function compile(compiler: string, text: string): string {
+    writeFileSync(file, text)
+    writeFileSync(
+      join(folder, 'tsconfig.json'),
+      JSON.stringify({ ...(JSON.parse(line) as object), extends: join(installed, 'tsconfig.user.json') }),
+    )
+    const { stdout, stderr } = spawnSync(process.execPath, [compiler, '-p', folder], { encoding: 'utf8' })
+    return stdout + stderr
+  }
+
+  test('names a file of the package', () => {
+    expect(JSON.parse(line)).toEqual({ extends: join(dirname(DEVICE), 'device', 'tsconfig.user.json') })
+  })
+
+  test.each(COMPILERS)('is all that %s needs, and has it find mistakes', (compiler) => {
+    const types = ['--composite', 'false', '--incremental', 'false', '--emitDeclarationOnly', '--declaration']
+    const made = spawnSync(
+      process.execPath,
+      [COMPILERS.at(-1)!, '-p', DEVICE, ...types, '--declarationMap', 'false', '--outDir', join(installed, 'dist')],
+      { encoding: 'utf8' },
+    )
+    expect([made.status, made.stdout]).toEqual([0, ''])
+    expect(compile(compiler, MODULE)).toBe('')
+    expect(compile(compiler, MODULE.replace('(offset: number)', '(offset: string)'))).toMatch(/error TS\d+/)
+    expect(compile(compiler, MODULE.replace("name: 'answer'", 'title: 1'))).toMatch(/error TS\d+/)
+  })
+})
