@@ -17,7 +17,7 @@ function gateway() {
   const clock = new VirtualClock()
   const frames: Uint8Array[] = []
   const queue = new FrameQueue(clock)
-  queue.push = (frame: Uint8Array): void => void frames.push(frame)
+  queue.push = (frame: Uint8Array): boolean => frames.push(frame) > 0
   const link = new Link(clock, queue, parseSubnet('10.0.0.0/16'), [GATEWAY])
   const send = (index: number): void =>
     link.send({ source: GATEWAY, destination: guest(index), protocol: PROTOCOL_UDP }, new Uint8Array(8))
