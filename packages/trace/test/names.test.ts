@@ -34,7 +34,7 @@ describe('classes of Arm’s exceptions', () => {
 
 // SDM vol. 3A, "Exception and Interrupt Reference".
 test('exceptions of x86', () => {
-  const names = Array.from({ length: 23 }, (_, vector) => exceptionName({ vector, syndrome: undefined }))
+  const names = Array.from({ length: 23 }, (_, vector) => exceptionName({ vector }))
   expect(names.join(' ')).toBe(
     '#DE #DB NMI #BP #OF #BR #UD #NM #DF 9 #TS #NP #SS #GP #PF 15 #MF #AC #MC #XM #VE #CP 22',
   )
@@ -43,7 +43,7 @@ test('exceptions of x86', () => {
 test('an access names its device and not its vCPU, and says how long it has waited', () => {
   const request = { ...createIoRequest(), type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x61, size: 1 }
   const access = { event: 'done', server: 'devices', device: 'PIT', vcpu: 3, request, lo: 0x20, hi: 0 } as const
-  const record = { kind: 'ioreq', vcpu: 3, ns: 0, instructions: 0, access } as const
+  const record = { kind: 'ioreq', vcpu: 3, ns: 0, instructions: 0, hostMs: 0, waitedMs: undefined, access } as const
   expect(describeRecord(record)).toMatch(/^ioreq PIT done: .* = 0x20$/)
   expect(describeRecord({ ...record, waitedMs: 1.25 })).toMatch(/ = 0x20 after 1\.250 ms$/)
 })
