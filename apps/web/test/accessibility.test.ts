@@ -46,7 +46,8 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
     await openAll()
     expect(await violations(page)).toEqual([])
     await page.locator('::-p-aria(Start the embedded guest)').click()
-    await page.waitForSelector('.xterm')
+    // The terminal is there before the machine is.
+    await page.waitForSelector(INSPECTOR)
     await openAll()
     await page.waitForSelector('section[aria-label="vCPU 0"]')
     await openAll()
