@@ -100,7 +100,7 @@ export class CheckpointStore<T> {
     isCompared = false,
   ): void {
     const { text, bytes } = encodeState(state)
-    const pieces = this.#piecesOf(bytes)
+    const pieces = piecesOf(bytes, this.#lastPieces)
     const entry: Entry<T> = {
       round,
       instructions,
@@ -122,17 +122,6 @@ export class CheckpointStore<T> {
     for (const contents of written.values()) if (contents !== null) this.#use(contents)
     this.#entries.push(entry)
     this.thin(this.mostBytes)
-  }
-
-  /** Cuts bytes into pieces; a piece that is as in the last checkpoint is that one. */
-  #piecesOf(bytes: Uint8Array): Uint8Array[] {
-    const pieces: Uint8Array[] = []
-    for (let at = 0; at < bytes.length; at += PAGE_BYTES) {
-      const piece = bytes.subarray(at, at + PAGE_BYTES)
-      const last = this.#lastPieces[pieces.length]
-      pieces.push(last !== undefined && isEqual(last, piece) ? last : piece.slice())
-    }
-    return pieces
   }
 
   #use(piece: Uint8Array): void {
@@ -217,9 +206,7 @@ export class CheckpointStore<T> {
 
   #stateOf(number: number): unknown {
     const { text, pieces, bytes } = this.#entries[number]!
-    const all = new Uint8Array(bytes)
-    for (const [i, piece] of pieces.entries()) all.set(piece, i * PAGE_BYTES)
-    return decodeState({ text, bytes: all })
+    return decodeState({ text, bytes: bytesOf(pieces, bytes) })
   }
 
   /**
@@ -262,6 +249,24 @@ export class CheckpointStore<T> {
       })
     }
   }
+}
+
+/** Cuts bytes into pieces of a page, which are copies. @param last - pieces of other bytes: one that is the same is that one */
+export function piecesOf(bytes: Uint8Array, last: readonly Uint8Array[]): Uint8Array[] {
+  const pieces: Uint8Array[] = []
+  for (let at = 0; at < bytes.length; at += PAGE_BYTES) {
+    const piece = bytes.subarray(at, at + PAGE_BYTES)
+    const other = last[pieces.length]
+    pieces.push(other !== undefined && isEqual(other, piece) ? other : piece.slice())
+  }
+  return pieces
+}
+
+/** Puts pieces together again. */
+export function bytesOf(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
+  const all = new Uint8Array(bytes)
+  for (const [i, piece] of pieces.entries()) all.set(piece, i * PAGE_BYTES)
+  return all
 }
 
 /** Leaves in a page the bits that another one has not. */

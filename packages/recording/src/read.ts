@@ -1,5 +1,5 @@
 import { crc32, decodeState, inflate, type SnapshotPages, type SnapshotSource } from '@retrap/snapshot'
-import { type CheckpointStore, exclusiveOr, type PageContents } from './checkpoint-store.ts'
+import { bytesOf, type CheckpointStore, exclusiveOr, type PageContents, piecesOf } from './checkpoint-store.ts'
 import { RecordingError } from './errors.ts'
 import { decodeEvents, type RecordedEvent } from './events.ts'
 import {
@@ -19,6 +19,7 @@ import { type Checkpoint, PAGES_A_SECTION } from './write.ts'
 const SECTIONS_AT_ONCE = 8
 /** Bytes of the largest section of pages. */
 const MOST_PAGES_BYTES = PAGES_A_SECTION * (4 + 4096)
+const PAGE_BYTES = 4096
 
 /** A recording that can be read from any of its sections on. */
 export class Recording {
@@ -101,7 +102,7 @@ export class Recording {
 
   /**
    * Reads all checkpoints into memory, where each is at hand: where they are in the file as {@link CheckpointStore.fromLast}
-   * has written them; other ones are left out.
+   * has written them; other ones are left out, and those for which the store has no room.
    *
    * @param store - without any
    * @param split - takes apart what `fromLast` has put together
@@ -113,20 +114,30 @@ export class Recording {
     split: (state: unknown, number: number) => { readonly state: unknown; readonly extra: T },
     mostPages: number = Infinity,
   ): Promise<void> {
-    const found: { at: Instant; state: unknown; extra: T; later: Map<number, PageContents> }[] = []
+    const found: LoadedCheckpoint[] = []
     const pages = new Map<number, PageContents>()
+    // A file may have far more than there is memory for.
+    let held = 0
     for (const [number, entry] of this.#checkpoints.entries()) {
+      if (held > store.mostBytes) break
       const { round, instructions } = entry.state
       // oxlint-disable-next-line no-await-in-loop -- each is made of the one before
-      const { state, cleared } = await this.#stateOf(entry)
+      const { text, bytes, cleared } = await this.#stateOf(entry)
       const isNext = number === 0 || (cleared !== null && instructions < found[0]!.at.instructions)
       if (!isNext) break
       // oxlint-disable-next-line no-await-in-loop
       const later = await this.#change(pages, entry, number === 0 ? null : cleared, mostPages)
-      found.unshift({ at: { round, instructions }, ...split(state, number), later })
+      // Much of a state, such as the memory of a graphics card, is that of the one before.
+      const last = found[0]?.pieces ?? []
+      const pieces = piecesOf(bytes, last)
+      found.unshift({ at: { round, instructions }, number, text, pieces, bytes: bytes.length, later })
+      held += 2 * text.length + PAGE_BYTES * (pieces.filter((piece, i) => piece !== last[i]).length + later.size)
     }
-    for (const [i, { at, state, extra }] of found.entries())
-      store.add(at, state, i === 0 ? nonZero(pages) : found[i - 1]!.later, extra, 0, true)
+    for (const [i, { at, number, text, pieces, bytes }] of found.entries()) {
+      const { state } = decodeState({ text, bytes: bytesOf(pieces, bytes) }) as { readonly state: unknown }
+      const { state: own, extra } = split(state, number)
+      store.add(at, own, i === 0 ? nonZero(pages) : found[i - 1]!.later, extra, 0, true)
+    }
   }
 
   /**
@@ -174,18 +185,37 @@ export class Recording {
 
   async #stateOf({ state, bytes }: CheckpointEntry): Promise<SavedState> {
     const text = new TextDecoder().decode(await this.#file.read(state))
-    const saved = decodeState({ text, bytes: await this.#file.read(bytes) })
-    const cleared = (saved as { readonly cleared?: unknown } | null)?.cleared
+    const content = await this.#file.read(bytes)
+    const saved = decodeState({ text, bytes: content }) as {
+      readonly state: unknown
+      readonly cleared?: unknown
+    } | null
+    const cleared = saved?.cleared
     if (cleared !== null && !(cleared instanceof Uint32Array)) throw damagedAt(state.offset)
-    return saved as SavedState
+    return { text, bytes: content, state: saved!.state, cleared }
   }
 }
 
 /** The state of a checkpoint. */
 interface SavedState {
+  /** It as the file has it. */
+  readonly text: string
+  readonly bytes: Uint8Array
   readonly state: unknown
   /** Pages that are zeros now; null: the checkpoint has all of memory. */
   readonly cleared: Uint32Array | null
+}
+
+/** A checkpoint of a file on its way into memory. */
+interface LoadedCheckpoint {
+  readonly at: Instant
+  readonly number: number
+  /** The state, in pieces, and how many bytes these are together. */
+  readonly text: string
+  readonly pieces: readonly Uint8Array[]
+  readonly bytes: number
+  /** The contents that its changed pages have at the checkpoint that is later. */
+  readonly later: ReadonlyMap<number, PageContents>
 }
 
 /** Gives pages the contents that a section has. @param former - gets those that they had */

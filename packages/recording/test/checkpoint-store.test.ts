@@ -150,6 +150,39 @@ describe('checkpoints in memory', () => {
     ).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
   })
 
+  test('a file that has more than there is room for is read no further, and not into memory', async () => {
+    const [store, written] = [new CheckpointStore<null>(), new Map<number, PageContents>()]
+    for (let i = 0; i < 40; i++) {
+      for (let gfn = 0; gfn < 10; gfn++) written.set(gfn, page(i + gfn))
+      store.add(at(10 * i), { large: new Uint8Array(64 * 4096).fill(1), own: page(i) }, new Map(written), null)
+    }
+    const pieces: Uint8Array[] = []
+    const writer = new RecordingWriter((bytes) => pieces.push(bytes.slice()), null)
+    store.fromLast(
+      (state) => state,
+      (instant, checkpoint) => writer.checkpoint(instant, checkpoint),
+    )
+    await writer.end(at(400))
+    const file = new Uint8Array(Buffer.concat(pieces))
+    let read = 0
+    const recording = await openRecording({
+      bytes: file.length,
+      read: (from, count) => ((read += count), file.subarray(from, from + count)),
+    })
+    const bytesFor = async (mostBytes: number): Promise<[bytes: number, instants: number[]]> => {
+      const loaded = new CheckpointStore<null>(mostBytes)
+      read = 0
+      await recording.loadCheckpoints(loaded, (state) => ({ state, extra: null }))
+      return [read, loaded.instants.map(({ instructions }) => instructions)]
+    }
+    const [all, instants] = await bytesFor(2 ** 22)
+    // What all states have is counted once.
+    expect(instants).toEqual(store.instants.map(({ instructions }) => instructions))
+    const [some, last] = await bytesFor(400_000)
+    expect(some).toBeLessThan(all / 2)
+    expect([last.length > 0, last.at(-1)]).toEqual([true, 390])
+  })
+
   test('a file has what differs of a page, which becomes smaller than the page', async () => {
     const random = Uint8Array.from({ length: 4096 }, (_, i) => (i * i * 7919) >>> 5)
     const bytesWith = async (changed: (i: number) => Uint8Array): Promise<number> => {
