@@ -55,7 +55,8 @@ export interface HttpStorageOptions {
   readonly fetch?: HttpFetch
   /**
    * Keeps what was read for longer than this storage is there; its chunks are those of requests. It is used where the server
-   * sends a strong `ETag`, and answers in place of a server that cannot be reached. `close` closes it.
+   * sends a strong `ETag`, and does not forbid it (`Cache-Control: no-store`), and answers in place of a server that cannot be
+   * reached. `close` closes it.
    */
   readonly store?: RangeStore
 }
@@ -79,7 +80,7 @@ export class HttpStorage implements BlockStorage {
   readonly #client: Client
   readonly #cache: ChunkCache
   /** What was read before; null: nothing is kept. */
-  readonly #store: RangeStore | null
+  #store: RangeStore | null
 
   private constructor(client: Client, bytes: number, options: HttpStorageOptions) {
     this.#client = client
@@ -137,7 +138,10 @@ export class HttpStorage implements BlockStorage {
   /** Forgets what was read, but for what its store keeps. */
   async close(): Promise<void> {
     this.#cache.clear()
-    this.#store?.close()
+    const store = this.#store
+    // Requests that are under way keep nothing.
+    this.#store = null
+    store?.close()
   }
 
   /** Reads whole chunks: those that are kept, and the others by as few requests as there are gaps. */
@@ -158,7 +162,7 @@ export class HttpStorage implements BlockStorage {
         const content = await this.#client.range(offset + start, end - start, this.bytes)
         into.set(content, start)
         for (let at = 0; at < content.length; at += chunkBytes)
-          store.write((offset + start + at) / chunkBytes, content.subarray(at, at + chunkBytes))
+          this.#store?.write((offset + start + at) / chunkBytes, content.subarray(at, at + chunkBytes))
       }),
     )
     return into
@@ -170,7 +174,11 @@ class Client {
   fetchedBytes = 0
   /** What the server calls this state of the file. */
   tag: string | null = null
-  /** The same, where it says that any other byte would change it. Source: RFC 9110, section 8.8.1. */
+  /**
+   * The same, where it says that any other byte would change it, and what was read may be kept by it.
+   *
+   * Source: RFC 9110, section 8.8.1, and RFC 9111, section 5.2.2.5, "no-store".
+   */
   strongTag: string | null = null
   readonly #url: string
   readonly #fetch: HttpFetch
@@ -216,7 +224,8 @@ class Client {
     if (response.headers.get('content-encoding') !== null) throw refuse('the server sends it compressed')
     const etag = response.headers.get('etag')
     this.tag = etag ?? response.headers.get('last-modified')
-    this.strongTag = etag?.startsWith('"') === true ? etag : null
+    const mayKeep = !/\bno-store\b/i.test(response.headers.get('cache-control') ?? '')
+    this.strongTag = mayKeep && etag?.startsWith('"') === true ? etag : null
     const [, total] = /^bytes 0-0\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? []
     // A page may not see that field, unless the server says so (Access-Control-Expose-Headers).
     const bytes = Number(total ?? (await this.#lengthByHead()))

@@ -3,7 +3,15 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { BlockError } from '@retrap/device'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type HttpFileState, HttpStorage, Overlay, RawImage, type RangeStore } from '../src/index.ts'
+import {
+  type HttpFetch,
+  type HttpFileState,
+  type HttpResponse,
+  HttpStorage,
+  Overlay,
+  RawImage,
+  type RangeStore,
+} from '../src/index.ts'
 
 const BYTES = (1 << 20) + 700
 const content = Uint8Array.from({ length: BYTES }, (_, i) => (i * 7 + (i >> 9)) & 0xff)
@@ -270,8 +278,16 @@ describe('a file on a web server', () => {
   })
 
   test('that does not answer fails after its time', async () => {
-    const storage = await HttpStorage.open(url, { ...OPTIONS, timeoutMs: 50, retries: 0 })
-    behaviour = () => {}
+    const first = { 'content-range': `bytes 0-0/${BYTES}`, etag: '"one"' }
+    const answers: HttpResponse[] = [{ status: 206, headers: new Headers(first), body: null }]
+    // The first request is answered however busy this host is.
+    const get: HttpFetch = (_url, { signal }) =>
+      new Promise((resolve, reject) => {
+        const answer = answers.shift()
+        if (answer !== undefined) resolve(answer)
+        signal.addEventListener('abort', () => reject(signal.reason as Error))
+      })
+    const storage = await HttpStorage.open(url, { ...OPTIONS, timeoutMs: 50, retries: 0, fetch: get })
     await expect(storage.read(0, new Uint8Array(512))).rejects.toThrow(medium)
   })
 
@@ -370,15 +386,29 @@ describe('with a store of what was read', () => {
     expect(store.kept?.tag).toBe('"two"')
   })
 
-  test.each([['W/"one"'], [undefined]])('the tag %s says too little: nothing is kept', async (etag) => {
+  test.each<[what: string, fields: Readonly<Record<string, string>>]>([
+    ['a weak tag', { etag: 'W/"one"' }],
+    ['no tag', {}],
+    ['a server that forbids it', { etag: '"one"', 'cache-control': 'private, No-Store' }],
+  ])('with %s nothing is kept', async (_what, fields) => {
     const store = new MemoryStore()
     behaviour = (_request, response, range) => {
       const [first, last] = range!
-      const headers = { 'content-range': `bytes ${first}-${last}/${BYTES}`, ...(etag !== undefined && { etag }) }
+      const headers = { 'content-range': `bytes ${first}-${last}/${BYTES}`, ...fields }
       response.writeHead(206, headers).end(content.subarray(first, last + 1))
     }
     expect(await read(store, 0, 4096)).toBe(4096)
     expect(await read(store, 0, 4096)).toBe(4096)
     expect([store.kept, store.chunks.size, store.closed]).toEqual([null, 0, 2])
+  })
+
+  test('what comes after it was closed is not kept', async () => {
+    const store = new MemoryStore()
+    const storage = await HttpStorage.open(url, { ...OPTIONS, store })
+    const reading = storage.read(0, new Uint8Array(4096))
+    await storage.close()
+    await reading
+    await storage.close()
+    expect([store.chunks.size, store.closed]).toEqual([0, 1])
   })
 })

@@ -1,48 +1,13 @@
 /** What the browser keeps of a file on a web server: whose it is, and whether it is whole. */
 import { expect, test } from 'vitest'
 import { KeptRanges, type RangeFile } from '../src/worker/kept-ranges.ts'
+import { MemoryFile } from './support/memory-folder.ts'
 
 const CHUNK = 64
 const HEAD_BYTES = 8192
 const SLOT_BYTES = 16 + CHUNK
 const URL_A = 'https://a.test/x.img'
 const STATE = { tag: '"one"', bytes: 3 * CHUNK + 5 }
-
-/** A file of the browser's, in memory. */
-class MemoryFile implements RangeFile {
-  bytes = new Uint8Array()
-  /** Bytes that it may have. */
-  quota = Number.POSITIVE_INFINITY
-
-  read(into: Uint8Array, { at }: { readonly at: number }): number {
-    const found = this.bytes.subarray(at, at + into.length)
-    into.set(found)
-    return found.length
-  }
-
-  write(from: Uint8Array, { at }: { readonly at: number }): number {
-    if (at + from.length > this.quota) throw new DOMException('no room', 'QuotaExceededError')
-    if (at + from.length > this.bytes.length) {
-      const larger = new Uint8Array(at + from.length)
-      larger.set(this.bytes)
-      this.bytes = larger
-    }
-    this.bytes.set(from, at)
-    return from.length
-  }
-
-  truncate(bytes: number): void {
-    this.bytes = this.bytes.slice(0, bytes)
-  }
-
-  flush(): void {}
-
-  getSize(): number {
-    return this.bytes.length
-  }
-
-  close(): void {}
-}
 
 const open = (file: RangeFile, url = URL_A, mostBytes = 1 << 20): KeptRanges =>
   new KeptRanges(file, { url, chunkBytes: CHUNK, mostBytes })
@@ -142,6 +107,12 @@ test('a full browser keeps what it has, and asks for no more', () => {
   const none = open(file)
   expect(none.use({ ...STATE, tag: '"two"' })).toBe(false)
   expect(none.kept).toBeNull()
+})
+
+test('a head that says that there is less than nothing is none', () => {
+  const file = new MemoryFile()
+  open(file).use({ ...STATE, bytes: -1 })
+  expect(open(file).kept).toBeNull()
 })
 
 test('the file does not grow beyond its limit', () => {

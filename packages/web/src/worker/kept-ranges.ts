@@ -29,6 +29,8 @@ export interface KeptRangesOptions {
   readonly chunkBytes: number
   /** The file grows no larger. */
   readonly mostBytes: number
+  /** Called when it is closed. */
+  readonly closed?: () => void
 }
 
 /** Chunks of a file on a web server, kept in a file of the browser's. Nothing of what that file holds is trusted. */
@@ -37,6 +39,7 @@ export class KeptRanges implements RangeStore {
   readonly #handle: RangeFile
   readonly #url: string
   readonly #mostBytes: number
+  readonly #closed: (() => void) | undefined
   #kept: HttpFileState | null = null
   /** Slots by number of their chunk. */
   readonly #slots = new Map<number, number>()
@@ -47,11 +50,12 @@ export class KeptRanges implements RangeStore {
   #isFull = false
 
   /** @param handle - of a file that is of this format, or empty, or damaged; `close` closes it */
-  constructor(handle: RangeFile, { url, chunkBytes, mostBytes }: KeptRangesOptions) {
+  constructor(handle: RangeFile, { url, chunkBytes, mostBytes, closed }: KeptRangesOptions) {
     this.#handle = handle
     this.#url = url
     this.chunkBytes = chunkBytes
     this.#mostBytes = mostBytes
+    this.#closed = closed
     try {
       this.#kept = this.#readHead()
       if (this.#kept !== null) this.#readSlots(this.#kept)
@@ -145,6 +149,7 @@ export class KeptRanges implements RangeStore {
     } catch {
       // It is closed then.
     }
+    this.#closed?.()
   }
 
   #lengthOf(index: number): number {
@@ -161,7 +166,8 @@ export class KeptRanges implements RangeStore {
     const json = head.subarray(JSON_AT, JSON_AT + length)
     if (crc32(json) !== view.getUint32(16, true)) return null
     const { url, tag, bytes } = JSON.parse(new TextDecoder().decode(json)) as KeptHead
-    return url === this.#url && typeof tag === 'string' && Number.isSafeInteger(bytes) ? { tag, bytes } : null
+    const isState = typeof tag === 'string' && Number.isSafeInteger(bytes) && bytes > 0
+    return url === this.#url && isState ? { tag, bytes } : null
   }
 
   #readSlots({ bytes }: HttpFileState): void {

@@ -48,12 +48,16 @@ export class MachineDrives {
       const there = removableDrives.map((one) => one.id).join(', ') || 'none'
       throw new WebError('ERR_OPTION', `drive '${id}': drives with a medium to exchange are: ${there}`)
     }
-    const old =
-      source === null
-        ? await drive.eject()
-        : await drive.insert(await openMedium({ id, media: 'cdrom' }, source, this.#listener))
+    const medium = source === null ? null : await openMedium({ id, media: 'cdrom' }, source, this.#listener)
+    let old: unknown
+    try {
+      old = await (medium === null ? drive.eject() : drive.insert(medium))
+    } catch (error) {
+      await medium?.close()
+      throw error
+    }
     const at = this.#drives?.findIndex((one) => one.id === id) ?? -1
     if (at >= 0) this.#drives![at] = { ...this.#drives![at]!, medium: drive.medium }
-    if (old !== null && 'close' in old) await (old as { close(): Promise<void> }).close()
+    await (old as { close?(): Promise<void> } | null)?.close?.()
   }
 }

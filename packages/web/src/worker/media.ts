@@ -106,8 +106,10 @@ export async function openMedium(
   source: SentSource,
   listener: SourceListener,
 ): Promise<Overlay | RawImage | Qcow2Image | KeptDiskImage> {
+  let opened: BlockStorage | undefined
   try {
     const { storage, identity } = await openStorage(drive.id, source, listener)
+    opened = storage
     const head = new Uint8Array(Math.min(HEAD_BYTES, storage.bytes))
     await storage.read(0, head)
     const image = isQcow2(head)
@@ -121,6 +123,8 @@ export async function openMedium(
     }
     return drive.media === 'cdrom' ? image : new Overlay(image)
   } catch (error) {
+    // What is kept of it is another's to open.
+    await opened?.close().catch(() => {})
     throw new WebError('ERR_SOURCE', `${drive.id}: ${reasonOf(error)}`, { cause: error })
   }
 }

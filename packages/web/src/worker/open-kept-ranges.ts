@@ -5,6 +5,8 @@ import { KeptRanges, type RangeFile } from './kept-ranges.ts'
 const SHARE = 0.5
 /** With less room than this, what was fetched long ago goes. */
 const LEAST_ROOM_BYTES = 256 << 20
+/** Bytes by which the files that are open in this Worker may grow: the room is no other file's. */
+let promised = 0
 
 /**
  * Opens what is kept of a file on a web server, for one `HttpStorage`.
@@ -21,7 +23,11 @@ export async function openKeptRanges(address: string, chunkBytes: number): Promi
     const { createSyncAccessHandle } = file as { createSyncAccessHandle?: () => Promise<RangeFile> }
     const handle = await createSyncAccessHandle?.call(file)
     if (handle === undefined) return undefined
-    return new KeptRanges(handle, { url, chunkBytes, mostBytes: handle.getSize() + room })
+    // A machine has several images, and how large this one is is not known.
+    const growth = Math.floor(Math.max(0, room - promised) / 2)
+    promised += growth
+    const closed = (): void => void (promised -= growth)
+    return new KeptRanges(handle, { url, chunkBytes, mostBytes: handle.getSize() + growth, closed })
   } catch {
     // A cache is worth no message: the image is read from its server.
     return undefined

@@ -9,7 +9,8 @@ export type NamedMedium = readonly [id: string, medium: BlockImage | null]
 /** A snapshot to go on from: of a PC, or of an Arm board. Its machine looks whether the state is one of its own. */
 export interface ReadSnapshot {
   readonly state: PcSnapshotSource['state'] | ArmSnapshotSource['state']
-  readonly pages: PcSnapshotSource['pages']
+  /** The machine closes them; who gives them to none does it himself. */
+  readonly pages: Extract<PcSnapshotSource['pages'], { contents: unknown }>
   /** Brings all pages, for a board that reads them before it goes on. Until it has, each read waits for its server. */
   bringPages(): Promise<void>
   /** The options of the saved machine, as far as it says. */

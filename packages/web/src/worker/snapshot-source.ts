@@ -27,6 +27,8 @@ interface FarSource extends LateSnapshotSource {
   fetch?(offset: number, bytes: number): Promise<void>
   /** Drops parts that were fetched ahead, and not read. */
   forget?(): void
+  /** Nothing more is read. */
+  close?(): void
 }
 
 /** An open snapshot, and what fetches its pages ahead. */
@@ -35,12 +37,18 @@ export interface OpenedSnapshot extends OpenSnapshot {
   readonly ready: ((index: number, end: number) => Promise<void>) | undefined
   /** Fetches all pages ahead. */
   readonly bring: () => Promise<void>
+  /** See `GuestPageSource.close` of `@retrap/hvm`. */
+  readonly close: () => void
 }
 
 /** Opens a snapshot, and reads all of it but its pages. @throws SnapshotError; ImageError; BlockError */
 export async function openSnapshotSource(source: SentSource, listener: SourceListener): Promise<OpenedSnapshot> {
   const file = await sourceOf(source, listener)
-  const opened = await openSnapshot(file)
+  const close = (): void => file.close?.()
+  const opened = await openSnapshot(file).catch((error: unknown) => {
+    close()
+    throw error
+  })
   const { pages } = opened
   // What is here is decompressed between two calls: the guest runs first.
   let since: number | null = null
@@ -60,7 +68,7 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
       // oxlint-disable-next-line no-await-in-loop
       await Promise.all(parts.slice(at, at + AT_ONCE).map(([offset, bytes]) => file.fetch!(offset, bytes)))
   }
-  return { ...opened, ready: file.fetch === undefined ? undefined : ready, bring }
+  return { ...opened, ready: file.fetch === undefined ? undefined : ready, bring, close }
 }
 
 /** Parts of the file that have these pages. */
@@ -130,6 +138,11 @@ class UrlSource implements FarSource {
 
   forget(): void {
     this.#ahead.clear()
+  }
+
+  close(): void {
+    this.#ahead.clear()
+    void this.#storage.close()
   }
 
   readNow(offset: number, bytes: number): Uint8Array {

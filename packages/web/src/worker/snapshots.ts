@@ -7,7 +7,7 @@ import type { SavedOptions, SentOptions, SentSource } from '../protocol.ts'
 import { MAC_ADDRESS } from '../sent-options.ts'
 import { commandLineOf } from './command-line.ts'
 import type { NamedMedium, ReadSnapshot } from './read-snapshot.ts'
-import { openSnapshotSource } from './snapshot-source.ts'
+import { type OpenedSnapshot, openSnapshotSource } from './snapshot-source.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 
 /** What a page's snapshot has beside the machine's own state. Other programs pass over it. */
@@ -77,16 +77,39 @@ export async function openFrom(
   return readSnapshot(source, listener)
 }
 
-async function readSnapshot(source: SentSource, listener: SourceListener): Promise<ReadSnapshot> {
+/**
+ * Opens a snapshot for a machine that is there.
+ *
+ * @throws WebError as {@link openFrom}; `ERR_MACHINE` for a snapshot of another one
+ */
+export async function openAgain(
+  options: SentOptions,
+  source: SentSource,
+  listener: SourceListener,
+): Promise<ReadSnapshot> {
+  const snapshot = await openFrom(options, source, listener)
   try {
-    const { description, state, pages, ready, bring } = await openSnapshotSource(source, listener)
+    checkMachine(snapshot, options)
+    return snapshot
+  } catch (error) {
+    snapshot.pages.close?.()
+    throw error
+  }
+}
+
+async function readSnapshot(source: SentSource, listener: SourceListener): Promise<ReadSnapshot> {
+  let opened: OpenedSnapshot | undefined
+  try {
+    opened = await openSnapshotSource(source, listener)
+    const { description, state, pages, ready, bring, close } = opened
     const { page } = (description ?? {}) as Partial<Description>
     const saved = state as PageState | null
     const { machine, writes, console } = (saved ?? {}) as Partial<PageState>
     if (typeof machine !== 'object' || machine === null) throw new Error('it is of no machine that a page has')
+    const contents = (index: number): Uint8Array => pages.contents(index)
     return {
       state: saved as PageState,
-      pages: { gfns: pages.gfns, contents: (index) => pages.contents(index), ...(ready !== undefined && { ready }) },
+      pages: { gfns: pages.gfns, contents, close, ...(ready !== undefined && { ready }) },
       bringPages: bring,
       options: {
         memoryBytes: machine.memoryBytes,
@@ -98,12 +121,13 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
       checkDisks: (media) => checkDisks(media, writes ?? {}),
     }
   } catch (error) {
+    opened?.close()
     throw new WebError('ERR_SOURCE', `snapshot: ${reasonOf(error)}`, { cause: error })
   }
 }
 
 /** @throws WebError `ERR_MACHINE` for a snapshot of a machine that shows to be another one before it is made */
-export function checkMachine(
+function checkMachine(
   { state: { machine } }: ReadSnapshot,
   { memoryBytes, cpus = 1, board = 'pc' }: SavedOptions,
 ): void {

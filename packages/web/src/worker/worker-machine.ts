@@ -198,9 +198,8 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async restore(source: SentSource): Promise<void> {
-    const { openFrom, checkMachine } = await loadSnapshots()
-    const snapshot = await openFrom(this.#options, source, this.#listener)
-    checkMachine(snapshot, this.#options)
+    const { openAgain } = await loadSnapshots()
+    const snapshot = await openAgain(this.#options, source, this.#listener)
     await this.#between(async () => {
       try {
         await this.#goBack(snapshot)
@@ -208,6 +207,7 @@ export class WorkerMachine {
         // One that was off stands at that instant now.
         if (!this.#wanted) this.#tellState('paused')
       } catch (error) {
+        snapshot.pages.close?.()
         this.#end({ reason: 'internal-error', detail: { message: reasonOf(error) } })
         throw error
       }

@@ -1,0 +1,81 @@
+/** Who has the files that keep what was fetched, and how much room these take. */
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { DiskRequests } from '../src/worker/disk-requests.ts'
+import { MachineDrives } from '../src/worker/machine-drives.ts'
+import { openMedium } from '../src/worker/media.ts'
+import { openKeptRanges } from '../src/worker/open-kept-ranges.ts'
+import { openFrom } from '../src/worker/snapshots.ts'
+import type { SourceListener } from '../src/worker/sources.ts'
+import { MemoryFolder } from './support/memory-folder.ts'
+
+const CHUNK = 200 << 20
+const QUOTA = 1 << 30
+const URL_OF = (name: string): string => `https://a.test/${name}`
+
+let folder: MemoryFolder
+beforeEach(() => {
+  folder = new MemoryFolder(QUOTA)
+  vi.stubGlobal('navigator', { storage: folder.storage })
+})
+afterEach(() => vi.unstubAllGlobals())
+
+/** Has a server with these bytes at all addresses. */
+function serve(bytes: Uint8Array<ArrayBuffer>): void {
+  vi.stubGlobal('fetch', async (_url: string, { headers }: { headers: Record<string, string> }) => {
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers['range']!)!
+    const part = bytes.subarray(Number(first), Number(last) + 1)
+    const range = `bytes ${first}-${Number(first) + part.length - 1}/${bytes.length}`
+    return new Response(part, { status: 206, headers: { 'content-range': range, etag: '"one"' } })
+  })
+}
+
+const listener: SourceListener = {
+  progress: () => {},
+  warning: () => {},
+  requests: new DiskRequests(),
+  keepsFetched: true,
+}
+
+test('images of one machine do not take the room twice, and give back what they had', async () => {
+  const open = (name: string): ReturnType<typeof openKeptRanges> => openKeptRanges(URL_OF(name), CHUNK)
+  /** Whether a file may grow by a chunk, of which there is a byte. */
+  const grows = (store: Awaited<ReturnType<typeof openKeptRanges>>): boolean => {
+    store!.use({ tag: '"one"', bytes: CHUNK + 1 })
+    store!.write(1, Uint8Array.of(7))
+    return store!.read(1) !== null
+  }
+  const stores = await Promise.all(['a', 'b', 'c'].map(open))
+  // Half of the room is for what the user keeps: three of them would be more than the other half.
+  expect(stores.filter(grows)).toHaveLength(1)
+  for (const store of stores) store!.close()
+  expect(folder.open).toBe(0)
+  const again = await open('d')
+  expect(grows(again)).toBe(true)
+  again!.close()
+})
+
+test('a medium that cannot be read gives its file to the next one', async () => {
+  const wrecked = new Uint8Array(4096).fill(0xee)
+  wrecked.set([0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3])
+  serve(wrecked)
+  const opened = openMedium({ id: 'cd0', media: 'cdrom' }, { url: URL_OF('a.iso') }, listener)
+  await expect(opened).rejects.toMatchObject({ code: 'ERR_SOURCE' })
+  expect([folder.files.size, folder.open]).toEqual([1, 0])
+})
+
+test('a disc that a drive does not take gives its file to the next one', async () => {
+  serve(new Uint8Array(4096))
+  const insert = (): Promise<never> => Promise.reject(new Error('the guest has locked the tray'))
+  const machine = { removableDrives: [{ id: 'cd0', insert }] } as unknown as Parameters<MachineDrives['insert']>[0]
+  const drives = await MachineDrives.open({ images: {}, drives: null, shared: false }, listener)
+  await expect(drives.insert(machine, 'cd0', { url: URL_OF('a.iso') })).rejects.toThrow('locked')
+  expect([folder.files.size, folder.open]).toEqual([1, 0])
+})
+
+test('a snapshot that cannot be read gives its file to the next one', async () => {
+  serve(new Uint8Array(100_000).fill(0xee))
+  await expect(openFrom({ drives: null }, { url: URL_OF('a.snapshot') }, listener)).rejects.toMatchObject({
+    code: 'ERR_SOURCE',
+  })
+  expect([folder.files.size, folder.open]).toEqual([1, 0])
+})
