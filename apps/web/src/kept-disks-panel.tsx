@@ -1,18 +1,13 @@
 import type { KeptDisk } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { download, sizeOf } from './files.ts'
+import { keptNameOf } from './settings.ts'
 
 /** Loaded with what makes machines. */
 const disks = () => import('@retrap/web')
 
-/** A name for what is in a file: letters of any script. */
-const nameOfFile = (file: File): string =>
-  file.name
-    .normalize('NFC')
-    .replace(/\.qcow2$/i, '')
-    .replaceAll(/[^\p{L}\p{M}\p{N}_.-]+/gu, '-')
-    .replace(/^[^\p{L}\p{N}]+/u, '')
-    .slice(0, 60) || 'disk'
+/** The name by which a machine finds what is in a file: exports are called by it, and end in `.qcow2`. */
+const nameOfFile = (file: File): string => keptNameOf(file.name.replace(/\.qcow2$/i, ''))
 
 /** What guests have written to disks that are kept: it goes out as a file, comes in, and is deleted. */
 export function KeptDisksPanel() {

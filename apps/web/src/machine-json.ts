@@ -44,7 +44,7 @@ const listOf = (value: unknown): readonly unknown[] =>
 export function toMachineJson(settings: Settings, base: string): string {
   const { board, network, images } = settings
   const nameOf = (source: File | string): string =>
-    typeof source === 'string' ? new URL(source, base).href : source.name
+    typeof source === 'string' ? (URL.parse(source, base)?.href ?? source) : source.name
   const single = (role: Role): string | undefined => {
     const image = images.find((one) => one.role === role)
     return image && nameOf(image.source)

@@ -127,14 +127,24 @@ function networkOptions({ network, relay }: Settings): NetworkOptions | undefine
   return network === 'relay' ? { kind: network, url: relay } : { kind: network }
 }
 
-/** The name of what is written to a disk: that of its image. @param taken - names of the machine's other disks; takes it up */
+/** Of a name so many bytes are kept: file systems have names of 255 bytes, and there is more to come. */
+const MOST_NAME_BYTES = 180
+
+/** The name of what is written to a disk whose image has this name: letters and digits of any script, points and hyphens. */
+export function keptNameOf(name: string): string {
+  const plain = name
+    .normalize('NFC')
+    .replaceAll(/[^\p{L}\p{M}\p{N}.-]+/gu, '-')
+    .replace(/^[^\p{L}\p{N}]+/u, '')
+  const characters = [...plain].slice(0, 90)
+  while (new TextEncoder().encode(characters.join('')).length > MOST_NAME_BYTES) characters.pop()
+  return characters.join('') || 'disk'
+}
+
+/** The name of what is written to a disk. @param taken - names of the machine's other disks; takes it up */
 function keptName(source: File | string, taken: Set<string>): string {
   const last = typeof source === 'string' ? source.replace(/[?#].*$/, '').replace(/^.*\//, '') : source.name
-  const name =
-    last
-      .replaceAll(/[^A-Za-z0-9.-]+/g, '-')
-      .replace(/^[^A-Za-z0-9]+/, '')
-      .slice(0, 90) || 'disk'
+  const name = keptNameOf(last)
   let found = name
   for (let i = 2; taken.has(found); i++) found = `${name}-${i}`
   taken.add(found)

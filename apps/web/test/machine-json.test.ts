@@ -48,6 +48,11 @@ test('files that were not given are named; addresses are whole', () => {
   expect(JSON.parse(text)).toMatchObject({ initrd: 'https://site.example/page/a.img' })
 })
 
+test('an address of a link that is none is shown as it is', () => {
+  const text = toMachineJson({ ...DEFAULTS, images: [{ role: 'kernel', source: 'http://[' }] }, BASE)
+  expect(JSON.parse(text)).toMatchObject({ kernel: 'http://[' })
+})
+
 test('what people write by hand is read', () => {
   const text = JSON.stringify({
     $schema: './machine.schema.json',

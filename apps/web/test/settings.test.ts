@@ -10,6 +10,7 @@ import {
   type Settings,
   toHash,
   withImage,
+  keptNameOf,
 } from '../src/settings.ts'
 import { greetingDisk } from './support/boot-sector.ts'
 
@@ -128,6 +129,14 @@ describe('settings', () => {
       'disk',
       'disk-2',
     ])
+  })
+
+  test('keep disks whose names are in any script apart, and imports find them', () => {
+    const names = ['日本.img', '中国.img', 'Gro\u0308ße_1.img', `${'日'.repeat(70)}.img`, `${'😀'.repeat(9)}`]
+    const images = names.map((name) => ({ role: 'disk', source: new File([], name) }) as const)
+    const keeps = machineOptions({ ...DEFAULTS, keep: true, images }).drives!.map(({ keep }) => keep)
+    expect(keeps).toEqual(['日本.img', '中国.img', 'Größe-1.img', '日'.repeat(60), 'disk'])
+    expect(keeps.every((keep) => keep === keptNameOf(keep!))).toBe(true)
   })
 
   test('make a network card, with a cable or without one', () => {

@@ -68,6 +68,16 @@ test('answers are the same wherever the question before has left the machine', {
   for (const place of [...ADDRESSES.keys()].toReversed()) expect(await ask(place)).toEqual(found[place])
   expect(made.mock.calls.length).toBe(1)
   expect(replay.instructions).toBe(replay.end)
+  // And those of a machine that was made for the question.
+  for (const place of [0, 3]) {
+    replay.close()
+    // oxlint-disable-next-line no-await-in-loop
+    replay = await open()
+    // oxlint-disable-next-line no-await-in-loop
+    const alone = await replay.debugger()
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await alone.whoWrote(BigInt(ADDRESSES[place]!), { physical: true })).toEqual(found[place])
+  }
 })
 
 test('a question that is ended leaves the machine of use for the next one', async () => {

@@ -23,7 +23,7 @@ type Gesture =
   | 'waits'
   /** It moves the pointer; with an absolute one the left button is held. */
   | 'moves'
-  /** Two fingers have turned the wheel: what is left of them does nothing. */
+  /** Two fingers turn the wheel, and what is left of them goes on with it. */
   | 'scrolls'
   /** A long press was the right button. */
   | 'done'
