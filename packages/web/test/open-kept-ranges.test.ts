@@ -1,10 +1,12 @@
 /** Who has the files that keep what was fetched, and how much room these take. */
+import { buildGuestImage } from '@retrap/embedded-guest'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { DiskRequests } from '../src/worker/disk-requests.ts'
 import { MachineDrives } from '../src/worker/machine-drives.ts'
 import { openMedium } from '../src/worker/media.ts'
 import { openKeptRanges } from '../src/worker/open-kept-ranges.ts'
 import { openFrom } from '../src/worker/snapshots.ts'
+import { WorkerMachine } from '../src/worker/worker-machine.ts'
 import type { SourceListener } from '../src/worker/sources.ts'
 import { MemoryFolder } from './support/memory-folder.ts'
 
@@ -72,10 +74,46 @@ test('a disc that a drive does not take gives its file to the next one', async (
   expect([folder.files.size, folder.open]).toEqual([1, 0])
 })
 
-test('a snapshot that cannot be read gives its file to the next one', async () => {
+test('a snapshot that is damaged gives its file to the next one, and nothing of it stays', async () => {
   serve(new Uint8Array(100_000).fill(0xee))
   await expect(openFrom({ drives: null }, { url: URL_OF('a.snapshot') }, listener)).rejects.toMatchObject({
     code: 'ERR_SOURCE',
   })
   expect([folder.files.size, folder.open]).toEqual([1, 0])
+  expect([...folder.files.values()].map(({ bytes }) => bytes.length)).toEqual([0])
+})
+
+test('a snapshot whose pages are damaged is read anew the next time', async () => {
+  const image = { bytes: new Uint8Array(buildGuestImage()) }
+  const options = { images: { firmware: image }, drives: null, shared: false, memoryBytes: 16 << 20 }
+  const machine = await WorkerMachine.open(options, () => {})
+  const good = new Uint8Array(await (await machine.save()).arrayBuffer())
+  // Its pages are at the end.
+  const bad = good.slice()
+  bad[bad.length - 1000]! ^= 1
+  const url = URL_OF('a.snapshot')
+  const read = async (): Promise<boolean> => {
+    const { pages } = await openFrom({ drives: null }, { url }, listener)
+    try {
+      for (const index of pages.gfns.keys()) pages.contents(index)
+      return true
+    } catch {
+      return false
+    } finally {
+      pages.close?.()
+    }
+  }
+  // A Worker waits for what is not at hand: here it is.
+  vi.stubGlobal('XMLHttpRequest', undefined)
+  const readAll = async (): Promise<boolean> => {
+    const opened = await openFrom({ drives: null }, { url }, listener)
+    await opened.bringPages()
+    opened.pages.close?.()
+    return read()
+  }
+  serve(bad)
+  expect(await readAll()).toBe(false)
+  serve(good)
+  expect(await readAll()).toBe(true)
+  expect(folder.open).toBe(0)
 })

@@ -74,10 +74,7 @@ export class KeptRanges implements RangeStore {
 
   use(state: HttpFileState): boolean {
     if (this.#kept?.tag === state.tag && this.#kept.bytes === state.bytes) return true
-    this.#kept = null
-    this.#slots.clear()
-    this.#free.length = 0
-    this.#count = 0
+    this.#forget()
     const json = new TextEncoder().encode(
       JSON.stringify({ url: this.#url, tag: state.tag, bytes: state.bytes } satisfies KeptHead),
     )
@@ -139,6 +136,23 @@ export class KeptRanges implements RangeStore {
     if (slot === this.#count) this.#count++
     else this.#free.pop()
     this.#slots.set(index, slot)
+  }
+
+  /** Drops all chunks: somebody has found that they are wrong. Nothing more is kept. */
+  drop(): void {
+    this.#forget()
+    try {
+      this.#handle.truncate(0)
+    } catch {
+      // Whoever opens it next finds the same.
+    }
+  }
+
+  #forget(): void {
+    this.#kept = null
+    this.#slots.clear()
+    this.#free.length = 0
+    this.#count = 0
   }
 
   close(): void {

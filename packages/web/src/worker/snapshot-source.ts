@@ -1,7 +1,8 @@
-import { HttpStorage, type RangeStore } from '@retrap/block'
-import { inflateNow, type LateSnapshotSource, openSnapshot, type OpenSnapshot } from '@retrap/snapshot'
+import { HttpStorage } from '@retrap/block'
+import { inflateNow, type LateSnapshotSource, openSnapshot, type OpenSnapshot, SnapshotError } from '@retrap/snapshot'
 import type { SentSource } from '../protocol.ts'
 import { openKeptRanges } from './open-kept-ranges.ts'
+import type { KeptRanges } from './kept-ranges.ts'
 import type { SourceListener } from './sources.ts'
 
 /** What Workers have, and pages lack: a file is read at once. */
@@ -27,6 +28,8 @@ interface FarSource extends LateSnapshotSource {
   fetch?(offset: number, bytes: number): Promise<void>
   /** Drops parts that were fetched ahead, and not read. */
   forget?(): void
+  /** What was read is damaged: it is not to stay. */
+  drop?(): void
   /** Nothing more is read. */
   close?(): void
 }
@@ -45,11 +48,26 @@ export interface OpenedSnapshot extends OpenSnapshot {
 export async function openSnapshotSource(source: SentSource, listener: SourceListener): Promise<OpenedSnapshot> {
   const file = await sourceOf(source, listener)
   const close = (): void => file.close?.()
-  const opened = await openSnapshot(file).catch((error: unknown) => {
-    close()
+  const failed = (error: unknown): never => {
+    // Kept, it would be as damaged the next time.
+    if (error instanceof SnapshotError) file.drop?.()
     throw error
+  }
+  const opened = await openSnapshot(file).catch((error: unknown) => {
+    try {
+      return failed(error)
+    } finally {
+      close()
+    }
   })
-  const { pages } = opened
+  const contents = (index: number): Uint8Array => {
+    try {
+      return opened.pages.contents(index)
+    } catch (error) {
+      return failed(error)
+    }
+  }
+  const pages = { ...opened.pages, contents }
   // What is here is decompressed between two calls: the guest runs first.
   let since: number | null = null
   const ready = async (index: number, end: number): Promise<void> => {
@@ -68,7 +86,7 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
       // oxlint-disable-next-line no-await-in-loop
       await Promise.all(parts.slice(at, at + AT_ONCE).map(([offset, bytes]) => file.fetch!(offset, bytes)))
   }
-  return { ...opened, ready: file.fetch === undefined ? undefined : ready, bring, close }
+  return { ...opened, pages, ready: file.fetch === undefined ? undefined : ready, bring, close }
 }
 
 /** Parts of the file that have these pages. */
@@ -107,10 +125,10 @@ class UrlSource implements FarSource {
   /** Parts that were fetched ahead, by offset. */
   readonly #ahead = new Map<number, Uint8Array>()
   /** Chunks that were fetched by this machine, or earlier ones; null: none are kept. */
-  readonly #store: RangeStore | null
+  readonly #store: KeptRanges | null
   #loaded = 0
 
-  private constructor(url: string, storage: HttpStorage, store: RangeStore | null, listener: SourceListener) {
+  private constructor(url: string, storage: HttpStorage, store: KeptRanges | null, listener: SourceListener) {
     this.#url = url
     this.#storage = storage
     this.#store = store?.kept === null ? null : store
@@ -138,6 +156,10 @@ class UrlSource implements FarSource {
 
   forget(): void {
     this.#ahead.clear()
+  }
+
+  drop(): void {
+    this.#store?.drop()
   }
 
   close(): void {

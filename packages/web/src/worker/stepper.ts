@@ -4,6 +4,8 @@ import { WebError } from '../errors.ts'
 
 /** Within this time a vCPU executes an instruction, unless it waits for a device or an interrupt. */
 const STEP_MS = 250
+/** It passes in so many parts: while the host has no processor for this Worker, no more than one of them. */
+const PARTS = 10
 
 /** What a machine's life lends its stepper. */
 export interface SteppedLife {
@@ -66,10 +68,13 @@ export class Stepper {
       () => true,
       () => false,
     )
+    const { promise: late, resolve: isLate } = Promise.withResolvers<void>()
     let timer: ReturnType<typeof setTimeout> | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, STEP_MS)
-    })
+    const wait = (parts: number): void => {
+      if (parts === 0) isLate()
+      else timer = setTimeout(() => wait(parts - 1), STEP_MS / PARTS)
+    }
+    wait(PARTS)
     const isDone = await Promise.race([executed, Promise.race([late, over]).then(() => false)])
     clearTimeout(timer)
     await this.#life.rest()
