@@ -420,6 +420,35 @@ test('a guest with more memory than checkpoints may have is recorded without', {
   expect(copied).toBeLessThanOrEqual(store.mostBytes)
 })
 
+test('a recording whose back ends were busy a while has checkpoints again', { timeout: 60_000 }, async () => {
+  const given = options(1, false)
+  const description = describeRun(given, undefined)
+  const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () => pc.domain.vcpus)
+  const pcGate = new PcGate(gate, description.backEnds, given)
+  const pc: Pc = await Pc.create(given, pcGate)
+  closing.push(pc)
+  const store = new CheckpointStore<LogPosition>(64 << 20)
+  const taker = new CheckpointTaker(pcGate.machine, gate, store, 1)
+  expect(await taker.take()).toBe(true)
+  const { saveParties } = gate
+  gate.saveParties = () => undefined
+  pc.domain.vcpus[0]!.cpu.retired += 1e9
+  for (let i = 0; i < 4; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await taker.take()).toBe(false)
+  }
+  gate.saveParties = saveParties
+  const until = performance.now() + 50_000
+  while (store.instants.length < 2 && performance.now() < until) {
+    // What the gate does between two rounds of vCPUs.
+    gate.look?.()
+    // oxlint-disable-next-line no-await-in-loop
+    await sleep(5)
+    pc.domain.vcpus[0]!.cpu.retired += 1e9
+  }
+  expect(store.instants).toHaveLength(2)
+})
+
 test('no checkpoint is taken between an answer and its place in the log', async () => {
   let isLogged = false
   const writer = { add: () => (isLogged = true) } as unknown as RecordingWriter

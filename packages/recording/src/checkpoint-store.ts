@@ -210,12 +210,12 @@ export class CheckpointStore<T> {
   }
 
   /**
-   * Calls back with all checkpoints for a file, the last one first: it has all of memory, and each other one what differs
-   * from the one after it.
+   * All checkpoints for a file, the last one first: it has all of memory, and each other one what differs from the one after
+   * it. Each is copied when it is its turn; the store is to be left alone until the last one.
    *
    * @param stateOf - makes the state that is written
    */
-  fromLast(stateOf: (state: unknown, extra: T) => unknown, each: (at: Instant, checkpoint: Checkpoint) => void): void {
+  *fromLast(stateOf: (state: unknown, extra: T) => unknown): Generator<readonly [at: Instant, checkpoint: Checkpoint]> {
     const entries = this.#entries
     /** By checkpoint: what its pages were before it. */
     const before: Map<number, PageContents>[] = []
@@ -238,7 +238,7 @@ export class CheckpointStore<T> {
         if (!isLast) exclusiveOr(page, pages.get(gfn) ?? null)
       }
       if (!isLast) for (const [gfn, contents] of changed) pages.set(gfn, contents)
-      each(entry, {
+      const checkpoint = {
         state: stateOf(this.#stateOf(at), entry.extra),
         pages: { gfns: Uint32Array.from(some), bytes },
         ...(!isLast && {
@@ -246,7 +246,8 @@ export class CheckpointStore<T> {
           cleared: Uint32Array.from(gfns.filter((gfn) => changed.get(gfn) === null)),
         }),
         written: Uint32Array.from([...entry.written.keys()].sort((a, b) => a - b)),
-      })
+      }
+      yield [entry, checkpoint]
     }
   }
 }

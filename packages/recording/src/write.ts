@@ -27,6 +27,18 @@ export interface Checkpoint {
   readonly written?: Uint32Array
 }
 
+/** Compresses bytes by DEFLATE without a header (RFC 1951). */
+export type Deflate = (bytes: Uint8Array) => Promise<Uint8Array>
+
+/** How a recording is written. */
+export interface RecordingWriterOptions {
+  /**
+   * How pieces are compressed; default by the host's `CompressionStream`, in Node and pages alike. A host that can choose is
+   * better off with the fastest level: most of a recording is memory, of which much has been compressed before.
+   */
+  readonly deflate?: Deflate | undefined
+}
+
 /**
  * Writes a recording, piece by piece. What was written before a cut can be read.
  *
@@ -35,6 +47,7 @@ export interface Checkpoint {
  */
 export class RecordingWriter {
   readonly #write: (bytes: Uint8Array) => unknown
+  readonly #deflate: Deflate
   readonly #events = new EventEncoder()
   readonly #index: IndexEntry[] = []
   readonly #marks: RecordingMark[] = []
@@ -52,8 +65,9 @@ export class RecordingWriter {
    * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
    * @param description - what a reader must know of the machine: what JSON can hold
    */
-  constructor(write: (bytes: Uint8Array) => unknown, description: unknown) {
+  constructor(write: (bytes: Uint8Array) => unknown, description: unknown, options: RecordingWriterOptions = {}) {
     this.#write = write
+    this.#deflate = options.deflate ?? deflate
     this.#chain = this.#attempt(() => this.#put(encodeHeader()))
     this.#section('DESC', new TextEncoder().encode(JSON.stringify(description)), this.#last)
   }
@@ -149,7 +163,7 @@ export class RecordingWriter {
     this.#waiting += bytes.length
     const write = async (): Promise<void> => {
       // The footer is read before it is known whether there is one.
-      const data = name === 'END ' || bytes.length === 0 ? bytes : await deflate(bytes)
+      const data = name === 'END ' || bytes.length === 0 ? bytes : await this.#deflate(bytes)
       const offset = this.#at
       await this.#put(encodeHead(name, data, bytes.length, at))
       await this.#put(data)

@@ -111,10 +111,8 @@ describe('checkpoints in memory', () => {
     const pieces: Uint8Array[] = []
     const writer = new RecordingWriter((bytes) => pieces.push(bytes.slice()), null)
     writer.add('input', at(500), 0, page(1))
-    store.fromLast(
-      (state, extra) => ({ ...(state as object), extra }),
-      (instant, checkpoint) => writer.checkpoint(instant, checkpoint),
-    )
+    for (const [instant, checkpoint] of store.fromLast((state, extra) => ({ ...(state as object), extra })))
+      writer.checkpoint(instant, checkpoint)
     await writer.end(at(1100))
     const file = Uint8Array.from(pieces.flatMap((piece) => [...piece]))
     const recording = await openRecording({
@@ -190,10 +188,7 @@ describe('checkpoints in memory', () => {
       for (let i = 0; i < 20; i++) store.add(at(10 * i), i, new Map([[7, changed(i)]]), null)
       let bytes = 0
       const writer = new RecordingWriter((piece) => void (bytes += piece.length), null)
-      store.fromLast(
-        (state) => state,
-        (instant, checkpoint) => writer.checkpoint(instant, checkpoint),
-      )
+      for (const [instant, checkpoint] of store.fromLast((state) => state)) writer.checkpoint(instant, checkpoint)
       await writer.end(at(200))
       return bytes
     }

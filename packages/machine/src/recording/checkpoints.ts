@@ -10,13 +10,16 @@ const INSTRUCTIONS_A_MS = 2000
 /** Instructions between two checkpoints, however little time they take: going back executes no more than that again. */
 const MOST_INSTRUCTIONS = 50_000_000
 /** A checkpoint takes at most this part of the time. */
-const MOST_SHARE = 1 / 10
+const MOST_SHARE = 1 / 20
 /** Host time that devices have to come to rest. */
 const DEADLINE_MS = 2000
-/** Attempts that may fail one after the other. */
+/** Attempts that may fail one after the other; from then on there is one in so many intervals. */
 const MOST_FAILURES = 3
+const FEW = 60
 /** Frames below it are looked at each time: devices and patchers keep machine addresses of them. */
 export const FIRST_LOGGED_GFN = 0x100
+/** The machine waits for its back ends just now: another attempt may succeed at once. */
+const BUSY = new Error('the machine waits for its back ends')
 const PAGE_BYTES = 4096
 const WORDS = PAGE_BYTES / 4
 
@@ -97,7 +100,8 @@ export class CheckpointTaker {
   #wait(tookMs: number): void {
     const now = performance.now()
     const { instructions } = this.#machine.domain
-    this.#soonest = now + Math.min(1, this.#intervalMs / INTERVAL_MS) * (tookMs / MOST_SHARE)
+    const rest = Math.min(1, this.#intervalMs / INTERVAL_MS) * (tookMs / MOST_SHARE)
+    this.#soonest = now + (this.#failures < MOST_FAILURES ? rest : Math.max(rest, FEW * this.#intervalMs))
     this.#due = now + this.#intervalMs
     this.#least = instructions + INSTRUCTIONS_A_MS * this.#intervalMs
     this.#most = instructions + MOST_INSTRUCTIONS
@@ -105,7 +109,7 @@ export class CheckpointTaker {
 
   #look(): void {
     const now = performance.now()
-    if (this.#isTaking || this.#failures >= MOST_FAILURES || now < this.#soonest) return
+    if (this.#isTaking || now < this.#soonest) return
     const { instructions } = this.#machine.domain
     const isDue = instructions >= this.#most || (instructions >= this.#least && now >= this.#due)
     if (!isDue || instructions <= (this.#store.last?.instructions ?? -1)) return
@@ -130,8 +134,10 @@ export class CheckpointTaker {
       await this.#take(instant)
       this.#failures = 0
       return true
-    } catch {
-      // A device that cannot be saved, or is busy; a guest that has too much memory. Frames that were taken from the log are compared next time.
+    } catch (error) {
+      if (error === BUSY) return false
+      // A device that cannot be saved, or is late; a guest that has too much memory. Frames that were taken from the log
+      // are compared next time.
       this.#failures++
       this.close()
       return false
@@ -148,7 +154,7 @@ export class CheckpointTaker {
     const snapshots = await this.#machine.snapshots()
     const pc = await snapshots.saveState(DEADLINE_MS, () => {
       const [parties, position] = [gate.saveParties(), gate.position()]
-      if (parties === undefined || position === undefined) throw new Error('the machine waits for its back ends')
+      if (parties === undefined || position === undefined) throw BUSY
       Object.assign(kept, { parties, position, pages: this.#changedPages() })
     })
     const { pages, parties, position } = kept as Required<typeof kept>

@@ -1,4 +1,4 @@
-import { CheckpointStore, RecordingWriter } from '@retrap/recording'
+import { CheckpointStore, type Deflate, RecordingWriter } from '@retrap/recording'
 import { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
@@ -18,6 +18,8 @@ export interface RecordPcOptions {
    * written when the recording ends. `Infinity`: none is taken on the way, and none is written.
    */
   readonly checkpointMs?: number | undefined
+  /** See `RecordingWriterOptions`. */
+  readonly deflate?: Deflate | undefined
 }
 
 /** A PC whose run is recorded. */
@@ -49,11 +51,11 @@ export interface PcRecorder {
 export async function recordPc(
   options: PcOptions,
   write: (bytes: Uint8Array) => unknown,
-  { about, keepsPace = false, checkpointMs }: RecordPcOptions = {},
+  { about, keepsPace = false, checkpointMs, deflate }: RecordPcOptions = {},
 ): Promise<PcRecorder> {
   checkRecordable(options)
   const description = describeRun(options, about)
-  const writer = new RecordingWriter(write, description)
+  const writer = new RecordingWriter(write, description, { deflate })
   const gate = new RecordGate(writer, keepsPace, () => pc.domain.vcpus)
   const pcGate = new PcGate(gate, description.backEnds, options)
   const pc = await Pc.create(options, pcGate)
@@ -69,7 +71,7 @@ export async function recordPc(
     async end() {
       if (checkpointMs !== Infinity) await taker.take()
       const instant = gate.instant()
-      writeCheckpoints(writer, store)
+      await writeCheckpoints(writer, store)
       store.clear()
       await writer.end(instant)
     },

@@ -22,13 +22,25 @@ export interface StartingPoint extends CheckpointState {
   readonly pages: GuestPages | GuestPageSource
 }
 
-/** Writes checkpoints to the end of a recording, the last one first. The checkpoints are thinned for it. */
-export function writeCheckpoints(writer: RecordingWriter, store: Checkpoints): void {
+/**
+ * Writes checkpoints to the end of a recording, the last one first. The checkpoints are thinned for it.
+ *
+ * @throws what writing threw
+ */
+export async function writeCheckpoints(writer: RecordingWriter, store: Checkpoints): Promise<void> {
   store.thin(MOST_FILE_BYTES, 1)
-  store.fromLast(
-    (state, { round, piece }): FileState => ({ version: 1, ...(state as CheckpointState), round, piece }),
-    (at, checkpoint) => writer.checkpoint(at, checkpoint),
-  )
+  const stateOf = (state: unknown, { round, piece }: LogPosition): FileState => ({
+    version: 1,
+    ...(state as CheckpointState),
+    round,
+    piece,
+  })
+  for (const [at, checkpoint] of store.fromLast(stateOf)) {
+    writer.checkpoint(at, checkpoint)
+    // One after the other: the copies of all would take as much memory again.
+    // oxlint-disable-next-line no-await-in-loop
+    await writer.settled()
+  }
 }
 
 /**
