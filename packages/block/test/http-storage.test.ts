@@ -3,15 +3,8 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { BlockError } from '@retrap/device'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import {
-  type HttpFetch,
-  type HttpFileState,
-  type HttpResponse,
-  HttpStorage,
-  Overlay,
-  RawImage,
-  type RangeStore,
-} from '../src/index.ts'
+import { type HttpFetch, type HttpResponse, HttpStorage, Overlay, RawImage, type RangeStore } from '../src/index.ts'
+import { MemoryStore } from './support/memory-store.ts'
 
 const BYTES = (1 << 20) + 700
 const content = Uint8Array.from({ length: BYTES }, (_, i) => (i * 7 + (i >> 9)) & 0xff)
@@ -304,32 +297,6 @@ describe('a file on a web server', () => {
     await expect(new RawImage(storage).write(0, new Uint8Array(512))).rejects.toThrow('cannot be written')
   })
 })
-
-/** Keeps chunks of 4 KiB in memory. */
-class MemoryStore implements RangeStore {
-  readonly chunkBytes = 4096
-  readonly chunks = new Map<number, Uint8Array>()
-  kept: HttpFileState | null = null
-  closed = 0
-
-  use(state: HttpFileState): boolean {
-    if (this.kept?.tag !== state.tag || this.kept.bytes !== state.bytes) this.chunks.clear()
-    this.kept = state
-    return true
-  }
-
-  read(index: number): Uint8Array | null {
-    return this.chunks.get(index) ?? null
-  }
-
-  write(index: number, bytes: Uint8Array): void {
-    this.chunks.set(index, bytes.slice())
-  }
-
-  close(): void {
-    this.closed++
-  }
-}
 
 describe('with a store of what was read', () => {
   const read = async (store: RangeStore, offset: number, bytes: number): Promise<number> => {

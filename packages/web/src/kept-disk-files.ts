@@ -41,7 +41,9 @@ const MOST_NAME_BYTES = 200
 export const isKeptName = (name: string): boolean =>
   /^[\p{L}\p{N}][\p{L}\p{M}\p{N}_.-]{0,99}$/u.test(name) && new TextEncoder().encode(name).length <= MOST_NAME_BYTES
 /** What is expected of a name, for messages. */
-export const KEPT_NAME = 'expected 1 to 100 letters, digits, points, hyphens and underscores, a letter or digit first'
+export const KEPT_NAME: string =
+  'expected 1 to 100 letters, digits, points, hyphens and underscores, a letter or digit first, of no more than ' +
+  `${MOST_NAME_BYTES} bytes`
 
 /** The folder of kept disks. @throws Error where the browser has no private file system */
 export const keptFolder = (): Promise<FileSystemDirectoryHandle> => privateFolder(FOLDER)

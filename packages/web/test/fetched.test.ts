@@ -87,16 +87,29 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
   const bytes = (page: Page): Promise<number> =>
     page.evaluate(() => (globalThis as unknown as PageGlobals).fetchedBytes())
   const dispose = (page: Page): Promise<void> => page.evaluate(() => (globalThis as unknown as Kept).machine.dispose())
+  /** Whether nobody has a file of those that are kept. */
+  const isFree = (page: Page): Promise<boolean> =>
+    page.evaluate(async () => {
+      const root = await navigator.storage.getDirectory()
+      const folder = await root.getDirectoryHandle('retrap-fetched')
+      try {
+        for await (const file of folder.values()) await (await (file as FileSystemFileHandle).createWritable()).abort()
+        return true
+      } catch {
+        return false
+      }
+    })
   /** The browser gives up the files of a machine that has ended a little later. */
   const released = async (page: Page): Promise<void> => {
     await dispose(page)
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await expect.poll(() => isFree(page), PATIENT).toBe(true)
   }
 
   test('is read once: another machine has it without a network; a tab beside it reads for itself', async () => {
     const first = await pages.open(server)
     await start(first, withDisk('/disk.img'))
     expect([await read(first, '0'), await read(first, '5')]).toEqual(['A', 'F'])
+    expect(await isFree(first)).toBe(false)
     expect(asked).toEqual(['bytes=0-262143', 'bytes=524288-786431'])
     const second = await pages.open(server)
     await start(second, withDisk('/disk.img'))
