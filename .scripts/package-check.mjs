@@ -1,7 +1,7 @@
 // Packs the package in the current folder as it would be published, and has publint and attw look at the tarball.
 import { spawnSync } from 'node:child_process'
 import { existsSync, globSync, mkdirSync, readFileSync } from 'node:fs'
-import { entryPoints } from '../packages/tooling/src/rolldown.ts'
+import { entryPoints, standaloneModules } from '../packages/tooling/src/rolldown.ts'
 
 const tarball = 'temp/package.tgz'
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'))
@@ -14,7 +14,7 @@ const commands = [
 if (manifest.exports?.['.'] !== undefined) commands.push(['attw', [tarball, '--profile', 'esm-only']])
 
 // One module per entry point, and what several of them share.
-const modules = entryPoints(process.cwd()).map((name) => `${name}.js`)
+const modules = [...entryPoints(process.cwd()), ...standaloneModules(process.cwd())].map((name) => `${name}.js`)
 // The site is files for browsers, with names of vite's.
 const built = globSync('**/*.js', { cwd: 'dist', exclude: ['site'] }).map((file) => file.replaceAll('\\', '/'))
 const hasSite = manifest.devDependencies?.['@retrap/site'] === undefined || existsSync('dist/site/index.html')
@@ -22,7 +22,7 @@ const wrong = [
   ...(hasSite ? [] : ['there is no dist/site/index.html']),
   ...modules.filter((file) => !built.includes(file)).map((file) => `there is no dist/${file}`),
   ...built
-    .filter((file) => !modules.includes(file) && !/^chunk-[\w-]+\.js$/.test(file))
+    .filter((file) => !modules.includes(file) && !/^(?:standalone\/)?chunk-[\w-]+\.js$/.test(file))
     .map((file) => `dist/${file} is neither an entry point nor a chunk of one`),
 ]
 if (wrong.length > 0) {

@@ -1,6 +1,6 @@
 // What a program that uses one part of a package carries along, bundled as its author would: what it loads at its start,
 // without the chunks that it asks for later by `import()`. The budgets are what a reader of the READMEs may rely on.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
@@ -37,6 +37,9 @@ const BUDGETS: readonly Budget[] = [
   { name: 'pc-with-all-devices', imports: 'createPc', from: '@retrap/machine', limit: 600_000, whole: true },
 ]
 
+/** The programs of the package for pages without a bundler, and the most that a page loads when it starts a machine. */
+const STANDALONE = { programs: ['index.js', 'machine-worker.js'], limit: 365_000 }
+
 /** Bundles all packages and each budget's program with esbuild and vite. Prints the sizes; returns the problems. */
 export async function bundleProblems(folder: string, libraries: readonly string[]): Promise<string[]> {
   const problems: string[] = []
@@ -68,8 +71,39 @@ export async function bundleProblems(folder: string, libraries: readonly string[
       if (size > limit) problems.push(`${name} is ${size} bytes with ${bundler}; its budget is ${limit}`)
     }
   }
-  return problems
+  return [...problems, ...(await standaloneProblems(join(folder, 'node_modules/@retrap/web/dist/standalone')))]
 }
+
+/** Weighs what pages without a bundler load, as it was published. Prints the size; returns the problems. */
+async function standaloneProblems(folder: string): Promise<string[]> {
+  const { programs, limit } = STANDALONE
+  const { build } = await import('esbuild')
+  const { metafile } = await build({
+    entryPoints: programs,
+    absWorkingDir: folder,
+    outdir: folder,
+    bundle: true,
+    splitting: true,
+    write: false,
+    metafile: true,
+    format: 'esm',
+    target: 'es2022',
+    logLevel: 'silent',
+  })
+  const chunks = Object.entries(metafile.inputs).map(([name, { imports }]): [string, Chunk] => [
+    name,
+    { text: readFileSync(join(folder, name), 'utf8'), imports: atOnce(imports) },
+  ])
+  const outside = chunks.flatMap(([name]) => (name.includes('/') ? [`the standalone build imports ${name}`] : []))
+  const size = gzipSync(text(new Map(chunks), programs), { level: 9 }).length
+  console.log(`       standalone: ${size} bytes of ${limit}`)
+  if (size > limit) outside.push(`a page without a bundler loads ${size} bytes; its budget is ${limit}`)
+  return outside
+}
+
+/** The names of those imports that are no `import()`. */
+const atOnce = (imports: readonly { readonly path: string; readonly kind: string }[]): string[] =>
+  imports.filter(({ kind }) => kind === 'import-statement').map(({ path }) => path)
 
 /** A file of a bundle, and those that it imports at once. */
 interface Chunk {
@@ -111,7 +145,7 @@ async function withEsbuild(entry: string, folder: string): Promise<Bundle> {
     name,
     {
       text: texts.get(name) ?? '',
-      imports: imports.filter(({ kind }) => kind === 'import-statement').map(({ path }) => path),
+      imports: atOnce(imports),
     },
   ])
   const first = Object.entries(metafile.outputs).find(([, { entryPoint }]) => entryPoint === relative(folder, entry))

@@ -11,6 +11,9 @@ interface Manifest {
   readonly exports?: Readonly<Record<string, string | { readonly default: string }>>
 }
 
+/** Where a package's own build puts it for pages without a bundler, after this one. */
+const STANDALONE = 'standalone/'
+
 const isPackage = /^(?:node:|@?[a-z][\w.-]*(?:\/|$))/
 
 const readManifest = (folder: string): Manifest =>
@@ -18,7 +21,7 @@ const readManifest = (folder: string): Manifest =>
 
 /**
  * The entry points of a package: what its package.json exports, its commands, and the programs of Workers and processes
- * that it starts by URL, whose names end so.
+ * that it starts by URL, whose names end so. Those in `standalone` are bundled by the package.
  *
  * @param folder - the package's folder
  * @returns their paths in `src` and `dist`, without extension
@@ -29,12 +32,27 @@ export function entryPoints(folder: string): string[] {
   const names = files.map((file) => /^\.\/dist\/(.+)\.js$/.exec(typeof file === 'string' ? file : file.default)?.[1])
   const programs = globSync('**/*-{process,worker}.ts', { cwd: join(folder, 'src') })
   return [
-    ...names.filter((name) => name !== undefined),
+    ...names.filter((name) => name !== undefined).filter((name) => !name.startsWith(STANDALONE)),
     ...programs.map((file) => file.replaceAll('\\', '/').replace(/\.ts$/, '')),
   ].sort()
 }
 
-/** Removes the modules of earlier builds. `dist` cannot be emptied instead: tsc has just written declarations there. */
+/**
+ * The modules of a package for pages without a bundler, if its package.json exports one: `standalone/index`, and the programs of
+ * its Workers.
+ *
+ * @param folder - the package's folder
+ * @returns their paths in `dist`, without extension
+ */
+export function standaloneModules(folder: string): string[] {
+  if (readManifest(folder).exports?.['./standalone'] === undefined) return []
+  return ['index', ...entryPoints(folder).filter((name) => name.endsWith('-worker'))].map((name) => STANDALONE + name)
+}
+
+/**
+ * Removes the modules of earlier builds; standalone ones are among them, and are built after these. `dist` cannot be emptied
+ * instead: tsc has just written declarations there.
+ */
 const removeStale: Plugin = {
   name: 'remove-stale',
   writeBundle({ dir = '' }, bundle) {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { bundleOptions, entryPoints } from '../src/rolldown.ts'
+import { bundleOptions, entryPoints, standaloneModules } from '../src/rolldown.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-bundle-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -27,6 +27,16 @@ test('entry points are exports, commands, and programs of Workers and processes'
     bin: { tool: './dist/main.js' },
   })
   expect(entryPoints(folder)).toEqual(['device-worker', 'index', 'main', 'node/device-process'])
+})
+
+test('modules for pages without a bundler are made from the index and the programs of Workers, beside the entry points', () => {
+  manifest({})
+  expect(standaloneModules(folder)).toEqual([])
+  manifest({
+    exports: { '.': { default: './dist/index.js' }, './standalone': { default: './dist/standalone/index.js' } },
+  })
+  expect(standaloneModules(folder)).toEqual(['standalone/index', 'standalone/device-worker'])
+  expect(entryPoints(folder)).toEqual(['device-worker', 'index', 'node/device-process'])
 })
 
 test('other packages and Node’s modules stay imports, development dependencies become parts', () => {

@@ -15,20 +15,28 @@ interface Waiting {
  * and hands the Worker to `createWorker`, has the machine the sooner.
  */
 export function startMachineWorker(): Worker {
-  if (new URL(import.meta.url).origin !== location.origin) return startForeignWorker()
+  if (new URL(import.meta.url).origin !== globalThis.origin) return startForeignWorker()
   // Bundlers know this form, and no other: they make a bundle of the program, and put its address here.
   return new Worker(new URL('./machine-worker.js', import.meta.url), { type: 'module' })
 }
 
+/** The program of Workers for a page that has this module from another origin: one for all of them. */
+let foreignProgram: string | undefined
+
 /** A Worker's own program has to come from the page's origin; what that imports may come from a CDN, where this module is. */
 function startForeignWorker(): Worker {
-  const address = import.meta.url.replace(/[^/]*$/, 'machine-worker.js')
-  const program = URL.createObjectURL(new Blob([`import ${JSON.stringify(address)}`], { type: 'text/javascript' }))
-  const worker = new Worker(program, { type: 'module' })
-  // By its first message the Worker has its program.
-  worker.addEventListener('message', () => URL.revokeObjectURL(program), { once: true })
-  return worker
+  foreignProgram ??= addressOf(`import ${JSON.stringify(beside('machine-worker.js'))}`)
+  return new Worker(foreignProgram, { type: 'module' })
 }
+
+/** A page of no origin, such as a file of the user's or a sandboxed frame, gets no module Worker of a Blob's from Chromium. */
+const addressOf = (program: string): string =>
+  globalThis.origin === 'null'
+    ? `data:text/javascript,${encodeURIComponent(program)}`
+    : URL.createObjectURL(new Blob([program], { type: 'text/javascript' }))
+
+/** A file beside this module, whose own address may end in a query. Bundlers do not know this form, and leave it. */
+const beside = (file: string): string => import.meta.url.replace(/[^/?#]*(?:[?#].*)?$/, file)
 
 /** The page's end of what a page and a machine's Worker tell each other. */
 export class WorkerLink {

@@ -1,0 +1,126 @@
+/** The example in plain HTML: the package without a bundler, in a page that has it from another origin. */
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { buildGuestImage } from '@retrap/embedded-guest'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Browser, Page } from 'puppeteer-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { bundleStandalone } from '../build/standalone.ts'
+import type { MachineElement } from '../src/index.ts'
+import type { PageGlobals } from './support/pages.ts'
+
+const PATIENT = { timeout: 60_000, interval: 100 }
+const EXAMPLE = readFileSync(new URL('../examples/page.html', import.meta.url), 'utf8')
+const CDN = 'https://cdn.jsdelivr.net'
+/** Where the example has them from. */
+const MODULES = 'npm/@retrap/web@0.1.0/dist/standalone'
+const GUEST = 'npm/retrap/dist/site/guest.bin'
+
+/** The text of the example's serial port. */
+const serial = (page: Page): Promise<string> =>
+  page.evaluate(() => document.querySelector('retrap-machine')?.shadowRoot?.querySelector('pre')?.textContent ?? '')
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: a page without a bundler: ${noBrowser}`)
+
+describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
+  let browser: Browser
+  let cdn: PageServer
+  let html: string
+  let site: PageServer
+  /** Paths that the other origin was asked for. */
+  const asked: string[] = []
+
+  beforeAll(async () => {
+    const modules = await bundleStandalone()
+    const files = new Map(
+      [...modules].map(([name, text]): [string, string | Uint8Array] => [`${MODULES}/${name}`, text]),
+    )
+    files.set(GUEST, buildGuestImage())
+    // A module without its Worker's program.
+    files.set('alone/index.js', modules.get('index.js')!)
+    cdn = await servePages(files, {
+      isolated: false,
+      headers: { 'access-control-allow-origin': '*' },
+      answer: ({ url = '' }) => asked.push(url.slice(1)) < 0,
+    })
+    html = EXAMPLE.replaceAll(CDN, cdn.origin)
+    const script = createHash('sha256')
+      .update(/<script[^>]*>([^]*)<\/script>/.exec(html)![1]!)
+      .digest('base64')
+    const policy = `default-src 'none'; script-src ${cdn.origin} 'sha256-${script}' 'wasm-unsafe-eval'; worker-src blob: ${cdn.origin}; connect-src ${cdn.origin}; img-src data:`
+    // Isolated: the strictest of pages.
+    site = await servePages(new Map([['index.html', html]]), { headers: { 'content-security-policy': policy } })
+    browser = await launchBrowser()
+  })
+  afterAll(async () => {
+    await browser?.close()
+    cdn?.close()
+    site?.close()
+  })
+
+  test('the example runs its machine, has what it needs alone, and leaves no Worker', async () => {
+    const page = await browser.newPage()
+    const said: string[] = []
+    page.on('console', (message) => said.push(message.text()))
+    page.on('pageerror', (error) => said.push(String(error)))
+    await page.goto(site.origin, { waitUntil: 'load' })
+    await expect.poll(() => serial(page), PATIENT).toMatch(/retrap> $/)
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true)
+    expect(new Set(asked)).toEqual(new Set([`${MODULES}/index.js`, `${MODULES}/machine-worker.js`, GUEST]))
+    await page.click('#ask')
+    await expect.poll(() => serial(page), PATIENT).toMatch(/> help\s[^]*retrap> $/)
+
+    // A chunk comes when it is asked for, to a Worker whose own address is no place of files.
+    const vcpus = await page.evaluate(async () => {
+      const { machine } = document.querySelector<MachineElement>('retrap-machine')!
+      return (await machine!.inspect()).vcpus.length
+    })
+    expect([vcpus, asked.at(-1)]).toEqual([1, `${MODULES}/chunk-inspect.js`])
+    expect(page.workers().length).toBe(1)
+    await page.click('#remove')
+    await expect.poll(() => page.workers().length, PATIENT).toBe(0)
+    expect(said).toEqual([])
+    await page.close()
+  }, 120_000)
+
+  test('the example runs as a file of the user, which has no origin', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'retrap-standalone-'))
+    try {
+      const file = join(folder, 'page.html')
+      writeFileSync(file, html)
+      const page = await browser.newPage()
+      await page.goto(pathToFileURL(file).href, { waitUntil: 'load' })
+      await expect.poll(() => serial(page), PATIENT).toMatch('a 64-bit guest')
+      await page.close()
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  }, 120_000)
+
+  test('a query is no part of the Worker’s address; a Worker without its program is an error', async () => {
+    const page = await browser.newPage()
+    await page.goto(`${site.origin}/empty`, { waitUntil: 'load' })
+    // Vite would replace an `import()` that is no text.
+    const urls = [`${cdn.origin}/${MODULES}/index.js?of=a/page`, `${cdn.origin}/alone/index.js`]
+    await page.evaluate(
+      `Promise.all(${JSON.stringify(urls)}.map((url) => import(url))).then((all) => (globalThis.all = all))`,
+    )
+    const failure = await page.evaluate(async (firmware) => {
+      const [{ createMachine }, alone] = (globalThis as unknown as { all: [PageGlobals, PageGlobals] }).all
+      const options = { firmware, memoryBytes: 16 << 20 }
+      const machine = await createMachine(options)
+      machine.dispose()
+      return alone.createMachine(options).then(
+        () => 'made',
+        ({ code, message }: { code: string; message: string }) => `${code}: ${message}`,
+      )
+    }, `${cdn.origin}/${GUEST}`)
+    expect(failure).toBe("ERR_WORKER: the machine's Worker has failed: its program cannot be loaded")
+    await expect.poll(() => page.workers().length, PATIENT).toBe(0)
+    await page.close()
+  }, 120_000)
+})
