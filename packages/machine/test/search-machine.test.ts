@@ -91,3 +91,40 @@ test('a question that is ended leaves the machine of use for the next one', asyn
   expect(await debug.whoWrote(address, { physical: true })).toEqual(whole)
   expect(made.mock.calls.length).toBe(1)
 })
+
+test('a checkpoint that is damaged is no matter of questions that need others', async () => {
+  const whole = file
+  replay = await open()
+  const ask = async (): Promise<unknown> => (await replay.debugger()).whoWrote(BigInt(DATA + 4096), { physical: true })
+  const found = await ask()
+  replay.close()
+  // The last one of the file is the first one of the run.
+  const text = Buffer.from(whole)
+  const offset = text.lastIndexOf('STAT') + 40
+  file = whole.slice()
+  file[offset + 10]! ^= 1
+  try {
+    replay = await open()
+    expect(await ask()).toEqual(found)
+  } finally {
+    file = whole
+  }
+})
+
+test.each([0, 1])('a replay that is closed leaves no machine of a question, %i awaited', async (turns) => {
+  replay = await open()
+  const debug = await replay.debugger()
+  const create = Pc.create.bind(Pc)
+  const closed: (() => void)[] = []
+  vi.spyOn(Pc, 'create').mockImplementation(async (...given) => {
+    const pc = await create(...given)
+    closed.push(vi.spyOn(pc, 'close'))
+    if (turns > 0) replay.close()
+    return pc
+  })
+  const found = debug.whoWrote(BigInt(DATA + 4096 * PAGES), { physical: true })
+  if (turns === 0) replay.close()
+  await expect(found).rejects.toMatchObject({ code: 'ERR_STATE' })
+  expect(closed.length).toBe(turns)
+  for (const close of closed) expect(close).toHaveBeenCalled()
+})

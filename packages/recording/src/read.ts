@@ -86,18 +86,18 @@ export class Recording {
   async checkpoint(number: number, mostPages: number = Infinity): Promise<Pick<Checkpoint, 'state' | 'pages'>> {
     if (this.#checkpoints[number] === undefined)
       throw new RecordingError('ERR_STATE', `there is no checkpoint ${number}`)
-    const saved: SavedState[] = []
+    const { state, cleared } = await this.#stateOf(this.#checkpoints[number])
+    const chain = [cleared]
     // From the one that has all of memory.
-    let first = number + 1
-    do {
+    let first = number
+    while (first > 0 && chain[0] !== null)
       // oxlint-disable-next-line no-await-in-loop -- each says whether it needs the one before
-      saved.unshift(await this.#stateOf(this.#checkpoints[--first]!))
-    } while (first > 0 && saved[0]!.cleared !== null)
+      chain.unshift((await this.#stateOf(this.#checkpoints[--first]!)).cleared)
     const pages = new Map<number, PageContents>()
-    for (const [i, { cleared }] of saved.entries())
+    for (const [i, each] of chain.entries())
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      await this.#change(pages, this.#checkpoints[first + i]!, cleared, mostPages)
-    return { state: saved.at(-1)!.state, pages: inOrder(pages) }
+      await this.#change(pages, this.#checkpoints[first + i]!, each, mostPages)
+    return { state, pages: inOrder(pages) }
   }
 
   /**
@@ -161,6 +161,7 @@ export class Recording {
       for (const [i, piece] of pieces.entries()) changePages(pages, former, piece, some[i]!.name === 'DIFF')
       if (pages.size > mostPages) throw damagedAt(some[0]!.offset)
     }
+    if (cleared !== null && cleared.length > mostPages) throw damagedAt(entry.state.offset)
     for (const gfn of cleared ?? []) {
       if (!former.has(gfn)) former.set(gfn, pages.get(gfn) ?? null)
       pages.set(gfn, null)

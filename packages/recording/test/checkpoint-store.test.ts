@@ -156,10 +156,7 @@ describe('checkpoints in memory', () => {
     }
     const pieces: Uint8Array[] = []
     const writer = new RecordingWriter((bytes) => pieces.push(bytes.slice()), null)
-    store.fromLast(
-      (state) => state,
-      (instant, checkpoint) => writer.checkpoint(instant, checkpoint),
-    )
+    for (const [instant, checkpoint] of store.fromLast((state) => state)) writer.checkpoint(instant, checkpoint)
     await writer.end(at(400))
     const file = new Uint8Array(Buffer.concat(pieces))
     let read = 0

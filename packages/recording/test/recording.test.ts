@@ -107,6 +107,19 @@ test('a checkpoint has all of memory, whatever it was written as', async () => {
   await expect(recording.checkpoint(3)).rejects.toMatchObject({ code: 'ERR_STATE' })
 })
 
+test('a checkpoint that clears more pages than there are is damaged', async () => {
+  const pieces: Uint8Array[] = []
+  const writer = new RecordingWriter((bytes) => pieces.push(bytes.slice()), null)
+  const pages = { gfns: Uint32Array.of(), bytes: new Uint8Array() }
+  writer.checkpoint({ round: 2, instructions: 2 }, { state: {}, pages })
+  const cleared = Uint32Array.from({ length: 100 }, (_, i) => i)
+  writer.checkpoint({ round: 1, instructions: 1 }, { state: {}, pages, cleared })
+  await writer.end()
+  const recording = await openRecording(sourceOf(new Uint8Array(Buffer.concat(pieces))))
+  expect((await recording.checkpoint(1, 100)).pages.gfns.length).toBe(0)
+  await expect(recording.checkpoint(1, 99)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+})
+
 test('a file of the first format is read', async () => {
   const { file, events } = await written()
   file[8] = 1

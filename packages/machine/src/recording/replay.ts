@@ -51,6 +51,8 @@ export interface ReplayPcOptions {
 /** Instructions that are executed in less time than it takes to make another machine. */
 const WORTH_INSTRUCTIONS = 20_000_000
 
+const wasClosed = (): MachineError => new MachineError('ERR_STATE', 'the replay was closed')
+
 /** What `whoWrote` has kept from question to question. */
 interface Search {
   /** The file's checkpoints. */
@@ -79,6 +81,7 @@ export class PcReplay {
   /** Searches: one at a time, as there is one of each model of the caller. */
   readonly #searches = new OneByOne()
   #search: Search | undefined
+  #isClosed = false
   #current: { readonly pc: Pc; readonly gate: ReplayGate; readonly taker: CheckpointTaker } | undefined
 
   private constructor(recording: Recording, options: PcOptions, given: ReplayPcOptions) {
@@ -143,7 +146,9 @@ export class PcReplay {
     this.#onMachine(pc)
   }
 
+  /** @throws MachineError `ERR_STATE` if the replay was closed, meanwhile too */
   async #build(from?: StartingPoint): Promise<RebuiltPc> {
+    if (this.#isClosed) throw wasClosed()
     const { backEnds } = this.#recording.description as RunDescription
     const gate: ReplayGate = new ReplayGate(this.#recording, () => pc.domain.vcpus, from?.position)
     if (from !== undefined) gate.willRestore(from.parties)
@@ -151,6 +156,10 @@ export class PcReplay {
     const options =
       from === undefined ? this.#options : { ...this.#options, snapshot: { state: from.pc, pages: from.pages } }
     const pc: Pc = await Pc.create(options, pcGate)
+    if (this.#isClosed) {
+      pc.close()
+      throw wasClosed()
+    }
     try {
       if (from !== undefined) gate.restored(from.retired)
     } catch (error) {
@@ -294,8 +303,9 @@ export class PcReplay {
     })
   }
 
-  /** Ends the machine. */
+  /** Ends the machine. Where it is just going somewhere else, or searched, that ends with MachineError `ERR_STATE`. */
   close(): void {
+    this.#isClosed = true
     this.#search?.machine.close()
     this.#current?.pc.close()
   }

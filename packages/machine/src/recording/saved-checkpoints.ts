@@ -60,15 +60,16 @@ export async function readCheckpoint(
   return { ...found, instructions, pages, position: extra }
 }
 
-/**
- * Reads all checkpoints of a recording into memory, as far as there is room.
- *
- * @throws RecordingError `ERR_DAMAGED`
- */
+/** Reads all checkpoints of a recording into memory, as far as there is room; none where one of them is damaged. */
 export async function loadCheckpoints(recording: Recording, memoryBytes: number): Promise<Checkpoints> {
   const store: Checkpoints = new CheckpointStore()
-  await recording.loadCheckpoints(store, (state) => takenApart(recording, state), mostPages(memoryBytes))
-  return store
+  try {
+    await recording.loadCheckpoints(store, (state) => takenApart(recording, state), mostPages(memoryBytes))
+    return store
+  } catch {
+    // It shows where it is needed: questions that do without it have their answers.
+    return new CheckpointStore()
+  }
 }
 
 const mostPages = (memoryBytes: number): number => (memoryBytes + MOST_ROM_BYTES) / 4096
