@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { buildGuestImage } from '@retrap/embedded-guest'
-import { build, defaultClientConditions, defineConfig, transformWithOxc } from 'vite'
+import { NOTICES, noticesOf } from '@retrap/tooling/notices'
+import { build, defaultClientConditions, defineConfig, type Plugin, transformWithOxc } from 'vite'
 
 /** From sources what is not used is left out more often than from bundles. */
 const conditions = ['retrap-source', ...defaultClientConditions]
@@ -11,6 +12,15 @@ const define = { 'process.env': '{}' }
 
 const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
+/** All files that the page, its Workers and the playground are made of. */
+const modules = new Set<string>()
+const collect = (): Plugin => ({
+  name: 'retrap:modules',
+  moduleParsed({ id }) {
+    modules.add(id)
+  },
+})
+
 /** The program of the playground's Worker, which has no address of its own: one script. */
 async function deviceProgram(): Promise<string> {
   const result = await build({
@@ -18,6 +28,7 @@ async function deviceProgram(): Promise<string> {
     logLevel: 'error',
     resolve: { conditions },
     define,
+    plugins: [collect()],
     build: {
       write: false,
       target: 'es2024',
@@ -34,7 +45,7 @@ export default defineConfig({
   // Any folder of any web server may hold the site.
   base: './',
   resolve: { conditions },
-  worker: { format: 'es' },
+  worker: { format: 'es', plugins: () => [collect()] },
   define,
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
@@ -46,6 +57,7 @@ export default defineConfig({
     rolldownOptions: { input: { index: folder('../src/index.html'), tools: folder('../src/tools.html') } },
   },
   plugins: [
+    collect(),
     {
       name: 'retrap:guest',
       generateBundle() {
@@ -62,6 +74,12 @@ export default defineConfig({
         const [, script = ''] = /<script>([^]*?)<\/script>/.exec(html) ?? []
         const hash = createHash('sha256').update(script).digest('base64')
         this.emitFile({ type: 'asset', fileName: 'playground.html', source: html.replace('SCRIPT', `sha256-${hash}`) })
+      },
+    },
+    {
+      name: 'retrap:notices',
+      generateBundle() {
+        this.emitFile({ type: 'asset', fileName: `${NOTICES}.txt`, source: noticesOf(modules) })
       },
     },
     {

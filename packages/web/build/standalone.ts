@@ -3,13 +3,13 @@
  * of its Worker are one file each, with all packages in them; what a machine asks for by `import()` is in chunks beside them.
  * They import each other by relative names: a page's import map does not reach its Workers.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { NOTICES, noticesOf } from '@retrap/tooling/notices'
 import { build, type OutputChunk } from 'rolldown'
 
 const folder = fileURLToPath(new URL('..', import.meta.url))
-const NOTICES = 'THIRD-PARTY-NOTICES'
 const BANNER = `/*! @retrap/web: MIT, https://github.com/retrap/retrap; ${NOTICES} lies beside this file */`
 
 const WORKER = 'machine-worker'
@@ -53,21 +53,6 @@ async function bundle(name: string): Promise<OutputChunk[]> {
     },
   })
   return output.filter((file) => file.type === 'chunk')
-}
-
-/** What the packages of these modules say of others' work in them. */
-function noticesOf(modules: readonly string[]): string {
-  const packages = new Set(modules.filter((id) => existsSync(id)).map(packageOf))
-  const files = [...packages].map((one) => join(one, NOTICES)).filter((file) => existsSync(file))
-  return files
-    .toSorted()
-    .map((file) => readFileSync(file, 'utf8'))
-    .join('\n')
-}
-
-function packageOf(path: string): string {
-  const parent = dirname(path)
-  return existsSync(join(parent, 'package.json')) ? parent : packageOf(parent)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
