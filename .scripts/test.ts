@@ -21,8 +21,8 @@ import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
 const CONCURRENCY = 2
 const TASKS = ['build', 'typecheck', 'test', 'api:check', 'package:check']
 /**
- * The packages whose tests take longest. Turbo would begin with them when it is done with all others, and one processor
- * would have nothing to do at the end: a run of their own begins with them at once, one after the other.
+ * The packages whose tests take longest, the longest first. Turbo would begin with them when it is done with all others, and
+ * one processor would have nothing to do at the end: runs of their own begin with them at once, one after the other.
  */
 const LONGEST = ['retrap', '@retrap/machine']
 
@@ -109,13 +109,18 @@ async function turbo(
   }
   // Before all tests: one of them opens the site. The other runs find it in turbo's cache.
   await runTurbo(['build'], CONCURRENCY)
-  const longest = runTurbo(['test', ...LONGEST.map((name) => `--filter=${name}`)], 1)
+  const longest = runOneByOne(LONGEST.map((name) => ['test', `--filter=${name}`]))
   await runTurbo([...TASKS, ...LONGEST.map((name) => `--filter=!${name}`)], CONCURRENCY)
   const rest = TASKS.filter((task) => task !== 'test')
   await runTurbo([...rest, ...LONGEST.map((name) => `--filter=${name}`)], CONCURRENCY)
   await meanwhile()
   await longest
-  return summaries(4)
+  return summaries(3 + LONGEST.length)
+}
+
+async function runOneByOne(runs: readonly (readonly string[])[]): Promise<void> {
+  // oxlint-disable-next-line no-await-in-loop -- one processor is left to others
+  for (const args of runs) await runTurbo(args, 1)
 }
 
 /** Runs turbo, and resolves when it has ended, whatever the end. */
