@@ -8,7 +8,8 @@ import type { SessionHost } from '../host.ts'
 import { usage } from '../values.ts'
 import { showFetchProgress } from '../fetch-progress.ts'
 import { fetchDebianFiles } from './debian-files.ts'
-import { makeDebianSystem, type OfferedSystem, SYSTEMS_LIST, systemsList } from './debian-system.ts'
+import type { LinuxArchitecture } from '../linux/debian.ts'
+import { type MadeSystem, makeDebianSystem, makeSystems, SYSTEMS_LIST, systemsList } from './debian-system.ts'
 import { type MoreFiles, serveSite, siteFolder, type SiteServer } from './server.ts'
 
 /** Browsers keep what belongs to a site by its port: it is the same one each time, if it is free. */
@@ -79,18 +80,15 @@ async function addDebian(
   files: Map<string, Uint8Array>,
   { stderr, createMachine }: Pick<SessionHost, 'stderr' | 'createMachine'>,
 ): Promise<void> {
-  const systems: OfferedSystem[] = []
-  for (const architecture of ['amd64', 'arm64'] as const) {
+  const make = async (architecture: LinuxArchitecture): Promise<MadeSystem> => {
     const shown = showFetchProgress()
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
     const linux = await fetchDebianFiles(architecture, shown.onProgress).finally(() => shown.stop('done'))
     stderr.write(`retrap: booting Debian's kernel ${linux.version}, for the start page …\n`)
-    // oxlint-disable-next-line no-await-in-loop
-    const made = await makeDebianSystem(linux, createMachine)
-    systems.push(made.system)
-    for (const [name, bytes] of made.files) files.set(name, bytes)
+    return makeDebianSystem(linux, createMachine)
   }
-  files.set(SYSTEMS_LIST, systemsList(systems))
+  const made = await makeSystems(['amd64', 'arm64'], make, (text) => void stderr.write(`retrap: ${text}\n`))
+  for (const [name, bytes] of made.flatMap((one) => [...one.files])) files.set(name, bytes)
+  files.set(SYSTEMS_LIST, systemsList(made.map(({ system }) => system)))
 }
 
 async function start(folder: string, port: number | undefined, more: MoreFiles): Promise<SiteServer> {

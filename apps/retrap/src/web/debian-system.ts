@@ -43,7 +43,7 @@ const MAC_ADDRESS = '52:54:00:12:34:56'
 /** The shell asks its terminal, which answers when the page shows it. Source: ECMA-48, 8.3.35, "DSR". */
 const WHERE_IS_THE_CURSOR = '\u001b[6n'
 /** Host time in which it has to come to its prompt. */
-const DEADLINE_MS = 120_000
+const DEADLINE_MS = 600_000
 
 const bytesOf = (macAddress: string): Uint8Array =>
   Uint8Array.from(macAddress.split(':'), (byte) => Number.parseInt(byte, 16))
@@ -106,6 +106,32 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
       [`${folder}/initrd`, initrd],
     ]),
   }
+}
+
+/**
+ * Makes the systems of the start page, one after the other. One that cannot be made is left out, and told of.
+ *
+ * @throws what the first one threw, where none can be made
+ */
+export async function makeSystems(
+  architectures: readonly LinuxArchitecture[],
+  make: (architecture: LinuxArchitecture) => Promise<MadeSystem>,
+  tell: (text: string) => void,
+): Promise<MadeSystem[]> {
+  const made: MadeSystem[] = []
+  const failures: { readonly architecture: LinuxArchitecture; readonly error: unknown }[] = []
+  for (const architecture of architectures) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      made.push(await make(architecture))
+    } catch (error) {
+      failures.push({ architecture, error })
+    }
+  }
+  if (made.length === 0 && failures.length > 0) throw failures[0]!.error
+  for (const { architecture, error } of failures)
+    tell(`the start page has no Debian ${architecture}: ${error instanceof Error ? error.message : String(error)}`)
+  return made
 }
 
 /** The list of systems for the start page, as one of its files. */
