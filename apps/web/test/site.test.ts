@@ -126,7 +126,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await click('Close')
     await page.locator('::-p-text(Disks that this browser keeps (1))').click()
     await expect
-      .poll(() => page.$$eval('[aria-label="Kept disks"] .name', ([one]) => one?.textContent))
+      .poll(() => page.$$eval('[aria-label="Kept disks"] .name', ([one]) => one?.textContent), PATIENT)
       .toMatch(/^small\.img: \d+ KiB, over http.*\/small\.img$/)
     // The browser gives up a closed machine's files a little later.
     await expect
