@@ -45,8 +45,18 @@ export function elementAddress(c: Context, register: number, segment: I32, write
   }
   const rights = f.loadExpression('i32.load8_u', c.state.add(segment.mul(SEG_BYTES)), S_SEGMENTS + SEG_RIGHTS)
   // In a unit the segment is known, and usually flat.
-  if (((rights.known ?? 0) & SEG_FLAT) !== 0 && c.form.addressSize === 4) return offset
-  const ea = f.call(c.library.checkSegment, c.state, segment, offset, I32.of(size | (write ? SLOW_WRITE : 0))) as I64
+  const check = (): I64 =>
+    f.call(c.library.checkSegment, c.state, segment, offset, I32.of(size | (write ? SLOW_WRITE : 0))) as I64
+  if (((rights.known ?? 0) & SEG_FLAT) !== 0 && c.form.addressSize === 4) {
+    // An element may still reach beyond its end.
+    if (size > 1)
+      f.if(offset.gtU(2 ** 32 - size), () => {
+        check()
+        c.fail(STATUS_FAULT)
+      })
+    return offset
+  }
+  const ea = check()
   f.if(f.loadExpression('i32.load', c.state, S_FAULT_VECTOR).ne(-1), () => c.fail(STATUS_FAULT))
   return ea
 }
