@@ -1,7 +1,6 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { VirtualCpu } from './virtual-cpu.ts'
 import { LogDirty, P2M_WRITE, P2mEntry, rightsOfAccess, type P2m } from '@retrap/p2m'
-
-const FRAME = 0x1000
 
 /**
  * Logs of the RAM that is written, for migration and for screens. Every writer of guest RAM asks here where it is; what is
@@ -88,7 +87,7 @@ export class DirtyLogs {
     for (let at = gfn; at < gfn + count;) {
       this.#p2m.lookup(at, entry)
       const rest = Math.min(2 ** entry.order - (at % 2 ** entry.order), gfn + count - at)
-      if (entry.mfn >= 0) memory.noteWrite(entry.mfn * FRAME, rest * FRAME)
+      if (entry.mfn >= 0) memory.noteWrite(entry.mfn * PAGE_BYTES, rest * PAGE_BYTES)
       at += rest
     }
     this.mark(gfn, count)
@@ -99,7 +98,7 @@ export class DirtyLogs {
     const ma = this.#p2m.translateWrite(gpa)
     if (ma >= 0) return ma
     const entry = this.#entry
-    const isLogged = this.#p2m.lookup(Math.floor(gpa / FRAME), entry) === this.#p2m.types.logged
+    const isLogged = this.#p2m.lookup(Math.floor(gpa / PAGE_BYTES), entry) === this.#p2m.types.logged
     return isLogged && (rightsOfAccess(entry.access) & P2M_WRITE) !== 0 ? this.#p2m.translate(gpa) : -1
   }
 

@@ -1,9 +1,7 @@
 import type { Dma } from '@retrap/device'
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import type { P2m } from '@retrap/p2m'
 import type { SecondLevelFaults } from './second-level.ts'
-
-const FRAME = 0x1000
 
 /**
  * A domain's RAM by guest-physical address: for DMA, loaders and tools. Every write is noted, so that decoded code of it
@@ -22,7 +20,7 @@ export class GuestMemory implements Dma {
   /** Reads RAM and ROM. @returns false if some byte is not RAM; the bytes before it have been read */
   read(gpa: number, into: Uint8Array): boolean {
     for (let done = 0; done < into.length;) {
-      const piece = Math.min(into.length - done, FRAME - ((gpa + done) % FRAME))
+      const piece = Math.min(into.length - done, PAGE_BYTES - ((gpa + done) % PAGE_BYTES))
       const ma = this.#map.translate(gpa + done)
       if (ma < 0) return false
       into.set(this.#memory.u8.subarray(ma, ma + piece), done)
@@ -34,7 +32,7 @@ export class GuestMemory implements Dma {
   /** Writes RAM; ROM swallows its part. @returns false if some byte is not RAM; the bytes before it have been written */
   write(gpa: number, from: Uint8Array): boolean {
     for (let done = 0; done < from.length;) {
-      const piece = Math.min(from.length - done, FRAME - ((gpa + done) % FRAME))
+      const piece = Math.min(from.length - done, PAGE_BYTES - ((gpa + done) % PAGE_BYTES))
       if (this.#map.translate(gpa + done) < 0) return false
       const ma = this.#map.translateWrite(gpa + done)
       if (ma >= 0) this.#memory.write(ma, from.subarray(done, done + piece))
@@ -46,7 +44,7 @@ export class GuestMemory implements Dma {
   /** Writes RAM and ROM alike: what a loader does before the guest runs. */
   load(gpa: number, from: Uint8Array): boolean {
     for (let done = 0; done < from.length;) {
-      const piece = Math.min(from.length - done, FRAME - ((gpa + done) % FRAME))
+      const piece = Math.min(from.length - done, PAGE_BYTES - ((gpa + done) % PAGE_BYTES))
       const ma = this.#map.translate(gpa + done)
       if (ma < 0) return false
       // It may be another frame that is written: a copy of a shared one.

@@ -1,4 +1,5 @@
 import type { IoDispatch, IoreqServer } from '@retrap/ioreq'
+import { PAGE_BYTES } from '@retrap/memory'
 import {
   P2M_EXECUTE,
   P2M_READ,
@@ -90,8 +91,6 @@ export interface SecondLevelOptions {
   /** A vCPU is to have its turn. */
   wake(): void
 }
-
-const FRAME = 0x1000
 
 /** Deals with an access to a guest frame of one type. @returns one of `SecondLevel` */
 type Resolver = (vcpu: number, gfn: number, wanted: number) => number
@@ -196,7 +195,7 @@ export class SecondLevelFaults {
   /** As `P2m.translate`, for those who look and change nothing: only contents that are still to be restored are brought. */
   peek(gpa: number): number {
     const ma = this.#p2m.translate(gpa)
-    const gfn = Math.floor(gpa / FRAME)
+    const gfn = Math.floor(gpa / PAGE_BYTES)
     return ma < 0 && this.late?.has(gfn) === true && this.late.bring(gfn) ? this.#p2m.translate(gpa) : ma
   }
 
@@ -224,7 +223,7 @@ export class SecondLevelFaults {
   tableWrite(gpa: number, vcpu: number): number {
     const ma = this.#p2m.translateWrite(gpa)
     if (ma >= 0) return ma
-    const type = this.#p2m.lookup(Math.floor(gpa / FRAME), this.#entry)
+    const type = this.#p2m.lookup(Math.floor(gpa / PAGE_BYTES), this.#entry)
     if (type === this.#p2m.types.ram && this.#entry.access === P2mAccess.R_PW) return this.#p2m.translate(gpa)
     const outcome = this.fault(vcpu, gpa, P2M_WRITE)
     if (outcome === SecondLevel.WAIT) return TABLE_WAIT
@@ -238,7 +237,7 @@ export class SecondLevelFaults {
     const isShared = this.#p2m.format === 'ept' && type === P2mType.RAM_SHARED
     const wanted = isShared ? P2M_WRITE : P2M_READ
     if (type === this.#p2m.types.hole || (into.rights & wanted) !== 0) return type
-    const outcome = this.fault(OUTSIDE, gfn * FRAME, wanted)
+    const outcome = this.fault(OUTSIDE, gfn * PAGE_BYTES, wanted)
     return outcome === SecondLevel.RESOLVED ? this.#p2m.lookup(gfn, into) : type
   }
 
@@ -247,7 +246,7 @@ export class SecondLevelFaults {
    * of a model that takes them.
    */
   readsRam(gpa: number): boolean {
-    const gfn = Math.floor(gpa / FRAME)
+    const gfn = Math.floor(gpa / PAGE_BYTES)
     const type = this.#p2m.lookup(gfn, this.#entry)
     if (this.#claim !== null && type === P2mType.IOREQ_SERVER) return this.claimant(gpa) !== null
     return type === this.#p2m.types.rom && this.#options.owned?.trapsWrites(gfn) === true
@@ -260,7 +259,7 @@ export class SecondLevelFaults {
   }
 
   #claimantOf(gpa: number): IoreqServer | null {
-    const type = this.#p2m.lookup(Math.floor(gpa / FRAME), this.#entry)
+    const type = this.#p2m.lookup(Math.floor(gpa / PAGE_BYTES), this.#entry)
     return type === P2mType.IOREQ_SERVER ? this.#claimingServer() : null
   }
 
@@ -282,7 +281,7 @@ export class SecondLevelFaults {
    * @returns one of `SecondLevel`
    */
   fault(vcpu: number, gpa: number, wanted: number): number {
-    const gfn = Math.floor(gpa / FRAME)
+    const gfn = Math.floor(gpa / PAGE_BYTES)
     const entry = this.#entry
     const type = this.#p2m.lookup(gfn, entry)
     const { hole, nothing } = this.#p2m.types
@@ -360,7 +359,7 @@ export class SecondLevelFaults {
     }
     if (how !== 'none') this.onPageRequest?.(gfn, how)
     // It may have been brought at once.
-    if (this.#p2m.translate(gfn * FRAME) >= 0) return SecondLevel.RESOLVED
+    if (this.#p2m.translate(gfn * PAGE_BYTES) >= 0) return SecondLevel.RESOLVED
     return this.#wait(vcpu, gfn)
   }
 

@@ -1,8 +1,7 @@
 import { decodeState, encodeState } from '@retrap/snapshot'
-import type { Instant } from './format.ts'
+import { type Instant, PAGE_BYTES } from './format.ts'
 import type { Checkpoint } from './write.ts'
 
-const PAGE_BYTES = 4096
 /** Bytes that all checkpoints may have together. */
 const MOST_BYTES = 256 * 2 ** 20
 

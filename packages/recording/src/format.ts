@@ -12,6 +12,8 @@ export const HEADER_BYTES = 16
 export const SECTION_BYTES = 40
 /** Largest section, compressed or not. */
 export const MOST_SECTION_BYTES: number = 2 ** 30
+/** Bytes of a page of guest memory. */
+export const PAGE_BYTES = 4096
 /** Bytes of the footer's contents: where the index is. */
 export const FOOTER_BYTES = 8
 

@@ -8,6 +8,7 @@ import {
   FOOTER_BYTES,
   HEADER_BYTES,
   type Instant,
+  PAGE_BYTES,
   SECTION_BYTES,
   type SectionHead,
   type SectionName,
@@ -18,8 +19,7 @@ import { type Checkpoint, PAGES_A_SECTION } from './write.ts'
 /** Sections of pages that are decompressed together. */
 const SECTIONS_AT_ONCE = 8
 /** Bytes of the largest section of pages. */
-const MOST_PAGES_BYTES = PAGES_A_SECTION * (4 + 4096)
-const PAGE_BYTES = 4096
+const MOST_PAGES_BYTES = PAGES_A_SECTION * (4 + PAGE_BYTES)
 
 /** A recording that can be read from any of its sections on. */
 export class Recording {
@@ -226,14 +226,14 @@ function changePages(
   section: Uint8Array,
   areDifferences: boolean,
 ): void {
-  const count = section.length / (4 + 4096)
+  const count = section.length / (4 + PAGE_BYTES)
   const view = new DataView(section.buffer, section.byteOffset, section.length)
   if (!Number.isInteger(count)) throw new RecordingError('ERR_DAMAGED', 'the recording has damaged pages')
   for (let i = 0; i < count; i++) {
     const gfn = view.getUint32(4 * i, true)
-    const from = 4 * count + 4096 * i
+    const from = 4 * count + PAGE_BYTES * i
     const had = pages.get(gfn) ?? null
-    const has = section.subarray(from, from + 4096)
+    const has = section.subarray(from, from + PAGE_BYTES)
     // The section is this reader's own.
     if (areDifferences) exclusiveOr(has, had)
     if (!former.has(gfn)) former.set(gfn, had)
@@ -269,8 +269,8 @@ function checkpointsOf(sections: readonly IndexEntry[], isCut: boolean): Checkpo
 
 function inOrder(pages: ReadonlyMap<number, PageContents>): SnapshotPages {
   const some = [...pages].filter((page): page is [number, Uint8Array] => page[1] !== null).sort(([a], [b]) => a - b)
-  const bytes = new Uint8Array(some.length * 4096)
-  some.forEach(([, page], i) => bytes.set(page, i * 4096))
+  const bytes = new Uint8Array(some.length * PAGE_BYTES)
+  some.forEach(([, page], i) => bytes.set(page, i * PAGE_BYTES))
   return { gfns: Uint32Array.from(some, ([gfn]) => gfn), bytes }
 }
 

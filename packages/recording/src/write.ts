@@ -1,14 +1,13 @@
 import { deflate, encodeState, type SnapshotPages } from '@retrap/snapshot'
 import { RecordingError } from './errors.ts'
 import { EventEncoder, type EventKind } from './events.ts'
-import { encodeHead, encodeHeader, type Instant, type SectionName } from './format.ts'
+import { encodeHead, encodeHeader, type Instant, PAGE_BYTES, type SectionName } from './format.ts'
 import type { IndexEntry, RecordingIndex, RecordingMark } from './recording-index.ts'
 
 /** Events are compressed and written when they have so many bytes. */
 const LOG_BYTES = 256 * 1024
 /** Pages that are compressed together. */
 export const PAGES_A_SECTION: number = 256
-const PAGE_BYTES = 4096
 
 /** A machine as it was at an instant. */
 export interface Checkpoint {

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_READ, ACCESS_WRITE } from '@retrap/paging'
 import type { XenHost, XenProcessor } from './architecture.ts'
 import { type FieldType, type Layout, type Values, bytesOf, get, put } from './layout.ts'
@@ -7,7 +8,6 @@ import type { XenState } from './xen-state.ts'
 /** Arguments that a hypercall can have. */
 const ARGUMENTS = 6
 
-const PAGE = 0x1000
 /** Frames, or as much other work, before a call is cut in two. */
 const WORK = 2048
 /** Work after which the vCPU's turn is over. */
@@ -171,7 +171,7 @@ export class XenCall {
       const at = start + done
       const gpa = vcpu.guestPhysical(at >>> 0, at > 0xffff_ffff ? (startHi + 1) >>> 0 : startHi, rights)
       if (gpa < 0) return false
-      const piece = Math.min(length - done, PAGE - (at & (PAGE - 1)))
+      const piece = Math.min(length - done, PAGE_BYTES - (at & (PAGE_BYTES - 1)))
       const part = bytes.subarray(done, done + piece)
       if (!(access === ACCESS_WRITE ? guestMemory.write(gpa, part) : guestMemory.read(gpa, part))) return false
       done += piece

@@ -1,8 +1,7 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { XenHost } from './architecture.ts'
 import type { EventDelivery, EventTarget } from './event-delivery.ts'
 import { XenErrno } from './numbers.ts'
-
-const PAGE = 0x1000
 
 /* public/event_channel.h, "FIFO ABI": an event word, and a vCPU's control block. */
 /** EVTCHN_FIFO_LINK_BITS: as wide as a port's number is in an event word. */
@@ -22,7 +21,7 @@ const HEADS = 8
 const CONTROL_BLOCK_BYTES = HEADS + 4 * QUEUES
 const CONTROL_BLOCK_ALIGNMENT = 8
 
-const WORDS_PER_PAGE = PAGE / 4
+const WORDS_PER_PAGE = PAGE_BYTES / 4
 const MOST_PAGES = PORTS / WORDS_PER_PAGE
 /** A page that is not, or no longer, there. */
 const NONE = -1
@@ -89,7 +88,7 @@ export class FifoEvents implements EventDelivery {
   initControl(vcpu: number, mfn: number, offset: number): number {
     if (!validOffset(offset) || mfn < 0 || this.#blocks[vcpu] !== NONE) return XenErrno.INVAL
     this.#hold(mfn)
-    this.#blocks[vcpu] = mfn * PAGE + offset
+    this.#blocks[vcpu] = mfn * PAGE_BYTES + offset
     this.#listFrames()
     return 0
   }
@@ -140,7 +139,7 @@ export class FifoEvents implements EventDelivery {
       this.#letGo(mfn)
     }
     for (const [vcpu, block] of this.#blocks.entries()) {
-      if (block === NONE || Math.floor(block / PAGE) !== mfn) continue
+      if (block === NONE || Math.floor(block / PAGE_BYTES) !== mfn) continue
       this.#blocks[vcpu] = NONE
       this.#letGo(mfn)
     }
@@ -159,7 +158,7 @@ export class FifoEvents implements EventDelivery {
   }
 
   #listFrames(): void {
-    const blocks = this.#blocks.map((block) => (block === NONE ? NONE : Math.floor(block / PAGE)))
+    const blocks = this.#blocks.map((block) => (block === NONE ? NONE : Math.floor(block / PAGE_BYTES)))
     this.frames = [...new Set([...this.#pages, ...blocks])].filter((mfn) => mfn !== NONE)
   }
 
@@ -232,7 +231,7 @@ export class FifoEvents implements EventDelivery {
   /** Machine address of a port's word; −1 if there is none. */
   #word(port: number): number {
     const page = this.#pages[Math.floor(port / WORDS_PER_PAGE)] ?? NONE
-    return page === NONE ? -1 : page * PAGE + 4 * (port % WORDS_PER_PAGE)
+    return page === NONE ? -1 : page * PAGE_BYTES + 4 * (port % WORDS_PER_PAGE)
   }
 
   #load(ma: number): number {
@@ -260,7 +259,7 @@ export class FifoEvents implements EventDelivery {
   #written(ma: number): void {
     const { memory, p2m, dirtyLogs } = this.#domain
     memory.noteWrite(ma, 4)
-    const gfn = p2m.guestFrame(Math.floor(ma / PAGE))
+    const gfn = p2m.guestFrame(Math.floor(ma / PAGE_BYTES))
     if (gfn >= 0) dirtyLogs.mark(gfn, 1)
   }
 
@@ -294,7 +293,7 @@ export class FifoEvents implements EventDelivery {
 
 /** Whether a control block can begin there: within its page, and aligned. */
 function validOffset(offset: number): boolean {
-  return offset <= PAGE - CONTROL_BLOCK_BYTES && offset % CONTROL_BLOCK_ALIGNMENT === 0
+  return offset <= PAGE_BYTES - CONTROL_BLOCK_BYTES && offset % CONTROL_BLOCK_ALIGNMENT === 0
 }
 
 /** Whether a number is a priority. */

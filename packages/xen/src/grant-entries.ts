@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 
 /* public/grant_table.h: `GTF_*`. */
 export const GTF_TYPE_MASK = 3
@@ -9,7 +9,6 @@ export const GTF_READING: number = 1 << 3
 export const GTF_WRITING: number = 1 << 4
 const GTF_SUB_PAGE = 1 << 8
 
-const PAGE = 0x1000
 const TWO_32 = 0x1_0000_0000
 
 /** One entry as its owner has written it. */
@@ -45,7 +44,7 @@ const V1: GrantFormat = {
   read(memory, ma) {
     const word = Atomics.load(memory.u32, ma >>> 2)
     const frame = Atomics.load(memory.u32, (ma >>> 2) + 1)
-    return { flags: word & 0xffff, domid: word >>> 16, frame, from: 0, to: PAGE, through: -1 }
+    return { flags: word & 0xffff, domid: word >>> 16, frame, from: 0, to: PAGE_BYTES, through: -1 }
   },
   encode: ({ flags, domid, frame }) => (frame < TWO_32 ? [flags | (domid << 16), frame] : null),
 }
@@ -64,10 +63,10 @@ const V2: GrantFormat = {
     const flags = word & 0xffff
     const domid = word >>> 16
     if ((flags & GTF_TYPE_MASK) === GTF_TRANSITIVE) {
-      return { flags, domid, frame: at(2), from: 0, to: PAGE, through: part & 0xffff }
+      return { flags, domid, frame: at(2), from: 0, to: PAGE_BYTES, through: part & 0xffff }
     }
     const frame = at(3) * TWO_32 + at(2)
-    if ((flags & GTF_SUB_PAGE) === 0) return { flags, domid, frame, from: 0, to: PAGE, through: -1 }
+    if ((flags & GTF_SUB_PAGE) === 0) return { flags, domid, frame, from: 0, to: PAGE_BYTES, through: -1 }
     const from = part & 0xffff
     return { flags, domid, frame, from, to: from + (part >>> 16), through: -1 }
   },
@@ -79,5 +78,7 @@ export const GRANT_FORMATS: Readonly<Record<1 | 2, GrantFormat>> = { 1: V1, 2: V
 
 /** Whether an entry grants a whole page: what each version can say. */
 export function isWholePage({ flags, from, to }: GrantEntry): boolean {
-  return (flags & GTF_TYPE_MASK) === GTF_PERMIT_ACCESS && from === 0 && to === PAGE && (flags & GTF_SUB_PAGE) === 0
+  return (
+    (flags & GTF_TYPE_MASK) === GTF_PERMIT_ACCESS && from === 0 && to === PAGE_BYTES && (flags & GTF_SUB_PAGE) === 0
+  )
 }

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { XenCall } from './call.ts'
 import { GrantStatus, MAX_GRANT_FRAMES } from './grant-table.ts'
 import { Layout } from './layout.ts'
@@ -27,8 +28,6 @@ const SET_VERSION = new Layout({ version: 'u32' })
 const STATUS_FRAMES = new Layout({ count: 'u32', domid: 'u16', status: 'i16', list: 'pointer' })
 const GET_VERSION = new Layout({ domid: 'u16', pad: 'u16', version: 'u32' })
 const SWAP = new Layout({ a: 'u32', b: 'u32', status: 'i16' })
-
-const PAGE = 0x1000
 
 /** `GNTMAP_*`. */
 const DEVICE_MAP = 1 << 0
@@ -173,7 +172,7 @@ function copy(call: XenCall, pointer: bigint): number {
   if (source === null || target === null || request === null) return XenErrno.FAULT
   const { flags, length } = request
   let status: number = GrantStatus.BAD_COPY_ARG
-  if (source.offset + length <= PAGE && target.offset + length <= PAGE) {
+  if (source.offset + length <= PAGE_BYTES && target.offset + length <= PAGE_BYTES) {
     const from = endOf(call, (flags & SOURCE_GREF) !== 0, source.frame, source.domid, false)
     const to =
       typeof from === 'number' ? from : endOf(call, (flags & TARGET_GREF) !== 0, target.frame, target.domid, true)
@@ -183,10 +182,10 @@ function copy(call: XenCall, pointer: bigint): number {
     }
     if (typeof from !== 'number' && typeof to !== 'number' && status === GrantStatus.OKAY) {
       const { memory, guestMemory } = call.domain
-      const bytes = memory.read(from.mfn * PAGE + source.offset, length)
+      const bytes = memory.read(from.mfn * PAGE_BYTES + source.offset, length)
       // The write is logged, as long as the frame is still where its owner had it.
-      if (call.xen.memory.ramAt(to.gfn) === to.mfn) guestMemory.write(to.gfn * PAGE + target.offset, bytes)
-      else memory.write(to.mfn * PAGE + target.offset, bytes)
+      if (call.xen.memory.ramAt(to.gfn) === to.mfn) guestMemory.write(to.gfn * PAGE_BYTES + target.offset, bytes)
+      else memory.write(to.mfn * PAGE_BYTES + target.offset, bytes)
     }
     for (const end of [from, to]) if (typeof end !== 'number') end.done()
   }

@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import type { FrameCounts } from '@retrap/p2m'
 import {
   GRANT_FORMATS,
@@ -29,7 +29,6 @@ export const GrantStatus = {
   NO_SPACE: -13,
 } as const
 
-const FRAME_BYTES = 0x1000
 /** Frames that the table may have: 32,768 entries. */
 export const MAX_GRANT_FRAMES = 64
 /** Mappings that there may be at a time. */
@@ -39,7 +38,7 @@ const MAX_MAPPINGS = 4096
 const RESERVED_ENTRIES = 8
 /** `grant_status_t`. */
 const STATUS_BYTES = 2
-const STATUS_PER_FRAME = FRAME_BYTES / STATUS_BYTES
+const STATUS_PER_FRAME = PAGE_BYTES / STATUS_BYTES
 
 /** A grant that is in use. */
 interface Use {
@@ -133,7 +132,7 @@ export class GrantTable {
   }
 
   #entriesPerFrame(): number {
-    return FRAME_BYTES / this.#format.bytes
+    return PAGE_BYTES / this.#format.bytes
   }
 
   /**
@@ -147,7 +146,7 @@ export class GrantTable {
     if (version === old.version) return 0
     if (this.#uses.size > 0) return XenErrno.BUSY
     const { u32 } = this.#machine
-    const first = (this.#frames[0] ?? 0) * FRAME_BYTES
+    const first = (this.#frames[0] ?? 0) * PAGE_BYTES
     const reserved = Array.from({ length: this.#frames.length > 0 ? RESERVED_ENTRIES : 0 }, (_, ref) =>
       old.read(this.#machine, first + ref * old.bytes),
     )
@@ -160,8 +159,8 @@ export class GrantTable {
     }
     if (version === 1) this.#freeFrames(this.#statusFrames)
     for (const mfn of this.#frames) {
-      u32.fill(0, (mfn * FRAME_BYTES) >>> 2, ((mfn + 1) * FRAME_BYTES) >>> 2)
-      this.#machine.noteWrite(mfn * FRAME_BYTES, FRAME_BYTES)
+      u32.fill(0, (mfn * PAGE_BYTES) >>> 2, ((mfn + 1) * PAGE_BYTES) >>> 2)
+      this.#machine.noteWrite(mfn * PAGE_BYTES, PAGE_BYTES)
     }
     for (const [ref, entry] of reserved.entries()) {
       const words = isWholePage(entry) ? format.encode(entry) : null
@@ -197,7 +196,7 @@ export class GrantTable {
   #entry(ref: number): number {
     const perFrame = this.#entriesPerFrame()
     const frame = this.#frames[Math.floor(ref / perFrame)]
-    return frame === undefined ? -1 : frame * FRAME_BYTES + (ref % perFrame) * this.#format.bytes
+    return frame === undefined ? -1 : frame * PAGE_BYTES + (ref % perFrame) * this.#format.bytes
   }
 
   /**
@@ -219,7 +218,7 @@ export class GrantTable {
     if (whole && !isWholePage(entry)) return GrantStatus.GENERAL_ERROR
     // The other domain has granted nothing; passing on a grant of its own says nothing that the grant does not say.
     if (transitive) return passedOn(entry.through, domid)
-    if (to > FRAME_BYTES) return GrantStatus.GENERAL_ERROR
+    if (to > PAGE_BYTES) return GrantStatus.GENERAL_ERROR
     let use = this.#uses.get(ref)
     if (use === undefined) {
       const gfn = entry.frame
@@ -260,7 +259,7 @@ export class GrantTable {
   #useFlags(ref: number): number {
     if (this.#format.version === 1) return this.#entry(ref)
     const frame = this.#statusFrames[Math.floor(ref / STATUS_PER_FRAME)]!
-    return frame * FRAME_BYTES + (ref % STATUS_PER_FRAME) * STATUS_BYTES
+    return frame * PAGE_BYTES + (ref % STATUS_PER_FRAME) * STATUS_BYTES
   }
 
   /** Sets and clears flags of a grant's use; the guest may change others meanwhile. */

@@ -1,4 +1,5 @@
 import { Instant, type Timer, type Word64 } from '@retrap/device'
+import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_WRITE } from '@retrap/paging'
 import type { XenArchitecture, XenHost, XenProcessor } from './architecture.ts'
 import type { EventChannels } from './event-channels.ts'
@@ -7,7 +8,6 @@ import { Runstate, VcpuRunstate, type RunstateState } from './runstate.ts'
 import type { SharedInfo } from './shared-info.ts'
 import { deadlineOf } from './system-time.ts'
 
-const PAGE = 0x1000
 const TWO_32 = 0x1_0000_0000
 const OFF: Readonly<Word64> = { lo: 0, hi: 0 }
 
@@ -185,7 +185,7 @@ export class XenVcpu {
       const at = BigInt.asUintN(64, linear + BigInt(done))
       const lo = Number(at & 0xffff_ffffn)
       const gpa = this.#vcpu.guestPhysical(lo, Number(at >> 32n), ACCESS_WRITE)
-      const piece = Math.min(bytes.length - done, PAGE - (lo & (PAGE - 1)))
+      const piece = Math.min(bytes.length - done, PAGE_BYTES - (lo & (PAGE_BYTES - 1)))
       if (gpa < 0 || !this.#domain.guestMemory.write(gpa, bytes.subarray(done, done + piece))) return false
       done += piece
     }

@@ -1,4 +1,5 @@
 import type { ClockState, Domain, VirtualCpu } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
 import type { HeldMachine } from '../machine-life.ts'
 import type { CpuStop, DebuggedCpu, MachineWatchKind } from './debugged-cpu.ts'
@@ -371,7 +372,6 @@ export class MachineDebugger {
 
 const ended = (): MachineError => new MachineError('ERR_STATE', 'the machine has ended')
 
-const PAGE_BYTES = 4096
 /** Guest-physical addresses have no more bits. */
 const PHYSICAL_END = 2 ** 52
 

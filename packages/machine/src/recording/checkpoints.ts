@@ -1,4 +1,5 @@
 import { LoggedMemory } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
 import type { CheckpointStore, Instant, PageContents, RecordedEvent } from '@retrap/recording'
 import type { PcSnapshotState } from '../pc-snapshot.ts'
 import type { InputGate } from './gate.ts'
@@ -20,7 +21,6 @@ const FEW = 60
 export const FIRST_LOGGED_GFN = 0x100
 /** The machine waits for its back ends just now: another attempt may succeed at once. */
 const BUSY = new Error('the machine waits for its back ends')
-const PAGE_BYTES = 4096
 const WORDS = PAGE_BYTES / 4
 
 /** Where a run is in its log. */

@@ -1,4 +1,5 @@
 import { MemoryWatch, type MemoryWriter, type PhysicalRange } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
 import type { Instant, Recording } from '@retrap/recording'
 import type { MachineRunOptions } from '../machine-life.ts'
 import type { Pc } from '../pc.ts'
@@ -46,8 +47,6 @@ interface Boundary {
   readonly isStored: boolean
   readonly number: number
 }
-
-const PAGE_BYTES = 4096
 
 /**
  * Finds who wrote memory last before the present place. From the last checkpoint backwards, each interval in which its pages

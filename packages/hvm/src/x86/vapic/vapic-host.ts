@@ -1,9 +1,8 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { PollMethod, VapicHost, VapicRegisters } from '@retrap/vapic'
 import { P2M_WRITE, P2mType } from '@retrap/p2m'
 import type { X86Domain } from '../domain.ts'
 import type { X86Vcpu } from '../vcpu.ts'
-
-const PAGE = 0x1000
 
 /** What the patcher's host has beside its domain. */
 export interface VapicHostParts {
@@ -70,7 +69,7 @@ export class DomainVapicHost implements VapicHost {
   ): boolean {
     for (let done = 0; done < bytes.length;) {
       const at = (address + done) >>> 0
-      const length = Math.min(bytes.length - done, PAGE - (at % PAGE))
+      const length = Math.min(bytes.length - done, PAGE_BYTES - (at % PAGE_BYTES))
       const gpa = this.translate(vcpu, at)
       if (gpa === undefined || !apply(gpa, bytes.subarray(done, done + length))) return false
       done += length
@@ -88,7 +87,8 @@ export class DomainVapicHost implements VapicHost {
 
   #isWritable(gpa: number, bytes: number): boolean {
     const { dirtyLogs } = this.#domain
-    for (let at = gpa - (gpa % PAGE); at < gpa + bytes; at += PAGE) if (dirtyLogs.writable(at) < 0) return false
+    for (let at = gpa - (gpa % PAGE_BYTES); at < gpa + bytes; at += PAGE_BYTES)
+      if (dirtyLogs.writable(at) < 0) return false
     return true
   }
 
@@ -112,7 +112,7 @@ export class DomainVapicHost implements VapicHost {
   dropCode(gpa: number, bytes: number): void {
     const { p2m, memory } = this.#domain
     for (let at = gpa; at < gpa + bytes;) {
-      const length = Math.min(gpa + bytes - at, PAGE - (at % PAGE))
+      const length = Math.min(gpa + bytes - at, PAGE_BYTES - (at % PAGE_BYTES))
       const ma = p2m.translate(at)
       if (ma >= 0) memory.noteWrite(ma, length)
       at += length
@@ -128,11 +128,11 @@ export class DomainVapicHost implements VapicHost {
     const { u32 } = memory
     for (const { gfn, mfn, order, rights, type } of p2m.leaves()) {
       if ((rights & P2M_WRITE) === 0 && type !== P2mType.RAM_LOGDIRTY) continue
-      const from = (mfn * PAGE) >>> 2
-      const words = (PAGE << order) >>> 2
+      const from = (mfn * PAGE_BYTES) >>> 2
+      const words = (PAGE_BYTES << order) >>> 2
       for (let i = 0; i < words; i++) {
         const value = u32[from + i] as number
-        if (value >= first && value <= last) yield { gpa: gfn * PAGE + 4 * i, value }
+        if (value >= first && value <= last) yield { gpa: gfn * PAGE_BYTES + 4 * i, value }
       }
     }
   }
