@@ -4,6 +4,7 @@
 // node .scripts/boundaries.ts rewrites turbo.json, the packages' tags and the README's picture from the manifests.
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { checkCircles } from './circles.ts'
 import { type Member, inOrder, members, root } from './workspace.ts'
 
 const [BEGIN, END] = ['<!-- imports: node .scripts/boundaries.ts -->', '<!-- /imports -->']
@@ -74,8 +75,9 @@ function picture(all: readonly Member[]): string {
   return `${BEGIN}\n\n\`\`\`text\n${lines.join('\n')}\n\`\`\`\n\n${END}`
 }
 
-/** Returns one line per difference between manifests, `src`, turbo.json and the README. */
+/** Returns one line per difference between manifests, `src`, turbo.json and the README, and per package with a circle. */
 export function checkBoundaries(all: readonly Member[]): string[] {
+  const circles = checkCircles(all)
   const problems: string[] = []
   for (const member of all) {
     const wanted = named(member, all, 'dependencies')
@@ -100,7 +102,7 @@ export function checkBoundaries(all: readonly Member[]): string[] {
     problems.push('README.md: the picture of the packages is out of date')
   if (problems.length > 0)
     problems.push('node .scripts/boundaries.ts rewrites turbo.json and the picture from the manifests')
-  return problems
+  return [...circles, ...problems]
 }
 
 function read<T>(file: string): T | undefined {

@@ -1,6 +1,7 @@
 import { DeviceError } from '@retrap/device'
 import type { X86Domain } from '@retrap/hvm'
-import { loadDeviceKinds, type PcSite, placeDevices } from './device-kinds.ts'
+import { loadDeviceKinds, placeDevices } from './device-kinds.ts'
+import type { PcSite } from './kinds/placed-devices.ts'
 import type { PcDrive } from './drives.ts'
 import { MachineError } from './errors.ts'
 import { type PcNetworkCard, usualMacAddress } from './network-card.ts'

@@ -1,6 +1,6 @@
 import type { AcpiBoard } from './acpi/index.ts'
 import type { BoardDescription } from './board.ts'
-import type { PlacedDevices } from './device-kinds.ts'
+import type { PlacedDevices } from './kinds/placed-devices.ts'
 import { bootOrder } from './drives.ts'
 import { kernelRomPaths } from './firmware-configuration.ts'
 import type { FirmwareKernel, PcMemoryMap } from './loaders/index.ts'

@@ -1,6 +1,7 @@
 import type { X86Domain } from '@retrap/hvm'
 import type { plugXen } from '@retrap/xen'
-import { loadDeviceKinds, type PcSite, type PlacedDevices, type PlaceDevices, placeDevices } from './device-kinds.ts'
+import { loadDeviceKinds, placeDevices } from './device-kinds.ts'
+import type { PcSite, PlacedDevices, PlaceDevices } from './kinds/placed-devices.ts'
 import type { startControllers } from './elsewhere/start-controllers.ts'
 import { type MovedControllers, splitControllers } from './elsewhere/split.ts'
 import type { ForkFamily, ForkOrigin } from './fork/fork-family.ts'

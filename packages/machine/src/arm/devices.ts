@@ -1,6 +1,7 @@
 import { Keyboard, Mouse, type Screen } from '@retrap/display'
 import type { ArmDomain } from '@retrap/hvm/arm'
-import { loadDeviceKinds, type PlacedDevices, placeDevices, type PlaceDevices } from '../device-kinds.ts'
+import { loadDeviceKinds, placeDevices } from '../device-kinds.ts'
+import type { PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
 import { drivesOf, type PcBootOptions, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import { InputSwitch } from '../input/input-switch.ts'

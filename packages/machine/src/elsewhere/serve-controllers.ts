@@ -4,7 +4,8 @@ import {
   type SharedDeviceMemory,
   type SharedDevicesOptions,
 } from '@retrap/ioreq'
-import { loadDeviceKinds, type PcSite, placeDevices } from '../device-kinds.ts'
+import { loadDeviceKinds, placeDevices } from '../device-kinds.ts'
+import type { PcSite } from '../kinds/placed-devices.ts'
 import { type PciPlace, PciSlots } from '../pci-slots.ts'
 import { OF_NETWORK, withBackEnds } from './back-ends.ts'
 import { FarMedium } from './far-medium.ts'

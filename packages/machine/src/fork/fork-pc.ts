@@ -5,7 +5,6 @@ import { MachineError } from '../errors.ts'
 import { checkOptionValues } from '../option-values.ts'
 import { SAVE_DEADLINE_MS } from '../machine-life.ts'
 import { cloneBytes } from '../memory-size.ts'
-import type { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
 import type { PcSnapshotState } from '../pc-snapshot.ts'
 import { type SnapshotParts, stateOf } from '../snapshot.ts'
@@ -16,18 +15,18 @@ import type { ForkFamily, ForkOrigin } from './fork-family.ts'
 import { FORK_OPTIONS, type PcForkOptions } from './fork-options.ts'
 
 /** A PC that is forked. */
-export interface ForkedPc {
+export interface ForkedPc<Clone> {
   readonly options: PcOptions
   readonly isRecorded: boolean
   readonly family: ForkFamily | undefined
   readonly snapshots: Snapshots
   parts(): SnapshotParts
   /** Makes a PC that goes on from there. */
-  create(options: PcOptions, origin: ForkOrigin): Promise<Pc>
+  create(options: PcOptions, origin: ForkOrigin): Promise<Clone>
 }
 
 /** See `Pc.fork`. @throws also MachineError `ERR_OPTION` for what is no option */
-export async function forkPc(source: ForkedPc, changes: PcForkOptions): Promise<Pc> {
+export async function forkPc<Clone>(source: ForkedPc<Clone>, changes: PcForkOptions): Promise<Clone> {
   const unknown = Object.keys(changes).find((name) => !FORK_OPTIONS.includes(name))
   if (unknown !== undefined)
     throw new MachineError('ERR_OPTION', `a clone has no ${unknown} of its own: expected ${FORK_OPTIONS.join(', ')}`)
@@ -37,7 +36,7 @@ export async function forkPc(source: ForkedPc, changes: PcForkOptions): Promise<
   return family.forks.do(() => forkInTurn(source, family, changes))
 }
 
-async function forkInTurn(source: ForkedPc, family: ForkFamily, changes: PcForkOptions): Promise<Pc> {
+async function forkInTurn<Clone>(source: ForkedPc<Clone>, family: ForkFamily, changes: PcForkOptions): Promise<Clone> {
   const { options } = source
   await family.settled()
   const { domain } = source.parts()

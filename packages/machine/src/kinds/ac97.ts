@@ -1,5 +1,5 @@
 import { Ac97 } from '@retrap/devices/ac97'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 
 /** Makes the sound devices. @throws DeviceError or MachineError `ERR_OPTION` */
 export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {

@@ -1,5 +1,5 @@
 import { Ahci } from '@retrap/devices/ahci'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { placeDrives } from '../drive-places.ts'
 import { drivesOf } from '../drives.ts'
 

@@ -1,5 +1,5 @@
 import { E1000 } from '@retrap/devices/e1000'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { usualMacAddress } from '../network-card.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { CfiFlash } from '@retrap/devices/flash'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 
 const FOUR_GIB = 2 ** 32
 

@@ -1,6 +1,6 @@
 import type { BlockBackend } from '@retrap/device'
 import { FloppyController, floppyDriveType, I8237 } from '@retrap/devices/floppy'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import { CHIPSETS } from '../machine-type.ts'

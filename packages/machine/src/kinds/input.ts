@@ -1,5 +1,5 @@
 import { VirtioInput } from '@retrap/virtio/input'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { VIRTIO_INPUT, virtioOf } from '../virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
 

@@ -1,5 +1,5 @@
 import { Nvme } from '@retrap/devices/nvme'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import type { PciPlace } from '../pci-slots.ts'

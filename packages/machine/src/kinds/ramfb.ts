@@ -1,5 +1,5 @@
 import { Ramfb } from '@retrap/devices/ramfb'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 
 /** Makes the picture in guest RAM. */
 export function place({ screen }: Pick<PcSite, 'screen'>): PlacedDevices {

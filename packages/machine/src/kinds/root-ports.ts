@@ -1,5 +1,5 @@
 import { PcieRootPort } from '@retrap/devices/pcie'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { MachineError } from '../errors.ts'
 
 /** Makes the root ports. @throws MachineError `ERR_OPTION` */

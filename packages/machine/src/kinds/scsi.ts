@@ -1,6 +1,6 @@
 import { ScsiCd, ScsiDisk, type ScsiUnit } from '@retrap/scsi'
 import { VirtioScsi } from '@retrap/virtio/scsi'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import { virtioOf } from '../virtio-device.ts'

@@ -1,5 +1,5 @@
 import { Virtio9p } from '@retrap/virtio/p9'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { virtioOf } from '../virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
 

@@ -1,5 +1,5 @@
 import { StandardVga } from '@retrap/devices/vga'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { VGA_MEMORY_BYTES } from '../vga.ts'
 
 /** Where QEMU's `pc` has it; with Xen its platform device is there. */

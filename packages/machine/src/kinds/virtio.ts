@@ -1,6 +1,6 @@
 import type { DeviceModel } from '@retrap/device'
 import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioRng } from '@retrap/virtio'
-import type { PcSite, PlacedDevices } from '../device-kinds.ts'
+import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { type BootPath, drivesOf, type PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import { usualMacAddress } from '../network-card.ts'

@@ -2,21 +2,26 @@ import { type CpuAction, type GdbTarget, Signal, type TargetStop } from '@retrap
 import { pcGdbTarget, type PcGdbOptions } from '../debugger/gdb-target.ts'
 import type { Removable } from '../debugger/machine-debugger.ts'
 import type { StopSignal } from '../machine-life.ts'
-import type { PcReplay } from './replay.ts'
+import type { Pc } from '../pc.ts'
 import type { ReplayDebugger, ReplayStop } from './replay-debugger.ts'
-import { replayCommands } from './replay-monitor.ts'
+import { type RecordedRun, replayCommands } from './replay-monitor.ts'
 
 /** Steps that are made until the processor that was named has had one. */
 const MOST_STEPS = 1000
 /** Bytes of one watchpoint. */
 const MOST_WATCHED = 1 << 20
 
+/** A recorded run, and the machine that it has now: going back makes another one. */
+interface MachineRun extends RecordedRun {
+  readonly pc: Pc
+}
+
 /**
  * Shows a recorded run to gdb: it stands still unless gdb has it go on, in either direction. Its registers and memory cannot be
  * changed, and interrupts come in steps where they came.
  */
 export async function replayGdbTarget(
-  replay: PcReplay,
+  replay: MachineRun,
   debug: ReplayDebugger,
   options: PcGdbOptions,
 ): Promise<GdbTarget> {
@@ -26,18 +31,18 @@ export async function replayGdbTarget(
 }
 
 class ReplayGdbTarget implements GdbTarget {
-  readonly #replay: PcReplay
+  readonly #replay: MachineRun
   readonly #debug: ReplayDebugger
   readonly #options: PcGdbOptions
   readonly #set = new Map<string, Removable>()
   /** The machine as it is now; going back makes another one. */
   #inner!: GdbTarget
-  #pc: PcReplay['pc'] | undefined
+  #pc: Pc | undefined
   #busy: AbortController | undefined
   #listener: ((stop: TargetStop) => void) | null = null
   lastStop: TargetStop = { cpu: 0, signal: Signal.TRAP }
 
-  constructor(replay: PcReplay, debug: ReplayDebugger, options: PcGdbOptions) {
+  constructor(replay: MachineRun, debug: ReplayDebugger, options: PcGdbOptions) {
     this.#replay = replay
     this.#debug = debug
     this.#options = options

@@ -1,11 +1,22 @@
 import { hex, type MonitorCommand, parseAddress } from '../debugger/monitor.ts'
 import { MachineError } from '../errors.ts'
-import type { PcReplay } from './replay.ts'
+import type { MachineRunOptions } from '../machine-life.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import type { LastWriter } from './who-wrote.ts'
 
 /** gdb keeps registers that it has read. */
 const FLUSH = 'gdb shows it after: maintenance flush register-cache\n'
+
+/** A recorded run, as the `monitor` commands see it. */
+export interface RecordedRun {
+  /** Instructions that have been retired where it is. */
+  readonly instructions: number
+  /** Where the recording ends, in instructions. */
+  readonly end: number
+  /** Instants with names. */
+  readonly marks: readonly { readonly name: string; readonly instructions: number }[]
+  goto(instruction: number, options: MachineRunOptions): Promise<unknown>
+}
 
 /**
  * The `monitor` commands of a recorded run.
@@ -13,7 +24,7 @@ const FLUSH = 'gdb shows it after: maintenance flush register-cache\n'
  * @param during - does something for which the replay is busy
  */
 export function replayCommands(
-  replay: PcReplay,
+  replay: RecordedRun,
   debug: ReplayDebugger,
   during: <T>(action: (signal: AbortSignal) => Promise<T>) => Promise<T>,
 ): readonly MonitorCommand[] {
