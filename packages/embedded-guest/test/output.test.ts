@@ -8,8 +8,9 @@ const VIEW = new DataView(IMAGE.buffer, IMAGE.byteOffset, IMAGE.length)
 const BASE = 0xf_0000
 
 /** Runs the guest, typing a line whenever it prompts. @returns what it prints, from a text on */
-async function printed(lines: readonly string[], from: string): Promise<string> {
+async function printed(lines: readonly string[], from: string, cpu = 'max'): Promise<string> {
   const pc = await createPc({
+    cpu,
     firmware: IMAGE.slice(),
     memoryBytes: 256 << 20,
     cpus: 2,
@@ -29,6 +30,33 @@ async function printed(lines: readonly string[], from: string): Promise<string> 
   return text.slice(text.indexOf(from)).replaceAll('\r', '').trimEnd()
 }
 
+/** Names of features as Linux prints them (arch/x86/include/asm/cpufeatures.h), by the bits of SDM vol. 2A, "CPUID". */
+const PROCESSOR = `Processor
+  vendor      GenuineIntel
+  brand       retrap virtual x86-64 processor
+  family      6 model 44 stepping 2
+  addresses   40 bits physical, 48 linear
+  processors  2
+  hypervisor  
+  features    fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat
+              pse36 clflush mmx fxsr sse sse2 ht sse3 pclmulqdq monitor ssse3
+              fma cx16 pcid sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline aes
+              xsave avx f16c rdrand hypervisor fsgsbase tsc_adjust bmi1 avx2 smep
+              bmi2 erms invpcid rdseed adx smap clflushopt clwb sha umip pku syscall
+              nx pdpe1gb rdtscp lm lahf_lm abm 3dnowprefetch constant_tsc
+`
+/** Without a leaf 7. */
+const CORE2 = `Processor
+  vendor      GenuineIntel
+  brand       retrap virtual Core 2 processor
+  family      6 model 23 stepping 6
+  addresses   36 bits physical, 48 linear
+  processors  2
+  hypervisor  
+  features    fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat
+              pse36 clflush mmx fxsr sse sse2 ht sse3 monitor ssse3 cx16 sse4_1
+              hypervisor syscall nx lm lahf_lm
+`
 const MEMORY = `Memory         256 MiB of RAM
   0000000000-000009ffff      640 KiB  RAM
   00000f0000-00000fffff       64 KiB  firmware
@@ -64,10 +92,10 @@ test('prints what the machine has, and memory as it is asked for', async () => {
   })
   const text = await printed(
     ['memory F0000\n', 'echo  a  b \r\n', 'devices\r', 'x\btimer\n', 'memory  \n', 'no\x15\x7foff\n'],
-    'Memory',
+    'Processor',
   )
   expect(text.replaceAll(/1000\.0\d\d/g, '1000.0__').replaceAll(/100\.00\d/g, '100.00_')).toBe(
-    `${MEMORY}${DEVICES}${CLOCKS}
+    `${PROCESSOR}${MEMORY}${DEVICES}${CLOCKS}
 Type help for the commands.
 retrap> memory F0000
 ${bytes.join('')}retrap> echo  a  b \na  b \nretrap> devices
@@ -79,9 +107,11 @@ Power off.`,
 })
 
 test('Ctrl-C gives a line up, what is beyond 127 characters is not taken, and Ctrl-D ends an empty line alone', async () => {
-  const text = await printed(['echo no\x03', `${'x'.repeat(200)}\n`, 'echo\x04 yes\n', '\x04'], 'retrap> ')
+  const lines = ['echo no\x03', `${'x'.repeat(200)}\n`, 'echo\x04 yes\n', '\x04']
+  const text = await printed(lines, 'Processor', 'core2')
   const most = 'x'.repeat(127)
-  expect(text).toBe(`retrap> echo no^C
+  expect(text.slice(0, text.indexOf('Memory'))).toBe(CORE2)
+  expect(text.slice(text.indexOf('retrap> '))).toBe(`retrap> echo no^C
 retrap> ${most}
 There is no command ${most}; try help.
 retrap> echo yes

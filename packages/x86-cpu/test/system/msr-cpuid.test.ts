@@ -122,6 +122,22 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     expect([b.s.gpr(0), b.s.gpr(2), b.s.gpr(1)]).toEqual([0x10, 1, 0])
   })
 
+  // SDM vol. 2B: in 64-bit mode "the high-order 32 bits of each of RAX and RDX are cleared" (and of RCX by RDTSCP).
+  test.each([
+    { mnemonic: 'RDTSC', rcx: 0xeeee_eeee_eeee_eeeen, index: undefined },
+    { mnemonic: 'RDTSCP', rcx: 0x9abc_def0n, index: undefined },
+    { mnemonic: 'RDMSR', rcx: 0xeeee_eeee_0000_0010n, index: 0x10 },
+  ])('$mnemonic replaces both registers whole', ({ mnemonic, rcx, index }) => {
+    const b = Bench.long64()
+    expect(write(b, 0xc000_0103, 0x9abc_def0n)).toBe('ok')
+    b.cpu.host.tsc = 0x89ab_cdef_0000n
+    for (const register of [0, 1, 2]) b.s.set64(S_GPR + 8 * register, 0xeeee_eeee, 0xeeee_eeee)
+    if (index !== undefined) b.s.set(S_GPR + 8, index)
+    expect(b.outcome(mnemonic)).toBe('ok')
+    const register = (number: number): bigint => (BigInt(b.s.gprHi(number)) << 32n) | BigInt(b.s.gpr(number))
+    expect([0, 2, 1].map(register)).toEqual([0xcdef_0000n, 0x89abn, rcx])
+  })
+
   test('the host’s counter at which the counter reaches a value is exact', () => {
     const b = Bench.long64()
     const word = fc.bigInt(0n, 2n ** 64n - 1n)
