@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { guessRole } from './image-kind.ts'
 import {
   type Chosen,
@@ -40,8 +40,11 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const [settings, setSettings] = useState(() => ({ ...fromHash(location.hash), keep: keepsHere() }))
   const [error, setError] = useState('')
   const [brought, setBrought] = useState<BroughtMachine | null>(null)
+  // What is read of files takes its time: the user goes on meanwhile.
+  const latest = useRef(settings)
   const change = (part: Partial<Settings>): void => {
-    const next = { ...settings, ...part }
+    const next = { ...latest.current, ...part }
+    latest.current = next
     setSettings(next)
     setBrought(null)
     // The address of this page is that of the machine.
@@ -49,7 +52,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   }
   /** Takes a machine's file, with files that it may name. */
   const bring = async (text: string, files: readonly File[] = []): Promise<void> => {
-    const chosen = settings.images.flatMap(({ source }) => (typeof source === 'string' ? [] : [source]))
+    const chosen = latest.current.images.flatMap(({ source }) => (typeof source === 'string' ? [] : [source]))
     const found = await bringMachine(text, [...files, ...chosen])
     if ('brought' in found) setBrought(found.brought)
     else change(found.settings)
@@ -59,8 +62,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
     const machine = files.find(({ name }) => /\.json$/i.test(name))
     if (machine !== undefined) return bring(await machine.text(), files)
     const found = await Promise.all(files.map(async (file) => ({ role: await guessRole(file), source: file })))
-    const images = found.reduce<readonly ChosenImage[]>(withImage, settings.images)
-    change({ images })
+    change({ images: found.reduce<readonly ChosenImage[]>(withImage, latest.current.images) })
     if (brought !== null && brought.error === '') await bring(brought.text, files)
   }
   useEffect(() => void prepareWorker(), [])
@@ -169,8 +171,10 @@ function Images({ images, change, add }: ImagesProps) {
             type="file"
             multiple
             onChange={(event) => {
-              const { files } = event.currentTarget
-              void add([...(files ?? [])])
+              const files = [...(event.currentTarget.files ?? [])]
+              // The same files may be chosen again.
+              event.currentTarget.value = ''
+              void add(files)
             }}
           />
         </label>

@@ -8,10 +8,11 @@ import type { Browser, Page } from 'puppeteer-core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { greetingDisk } from './support/boot-sector.ts'
 import { offeredGuest } from './support/offered-guest.ts'
+import { newPage, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
+import { readFont, textOnScreen } from './support/text-screen.ts'
 
 if (noFirefox !== undefined) console.warn(`SKIPPED: the site in Firefox: ${noFirefox}`)
-const PATIENT = { timeout: 60_000, interval: 100 }
 const debian = await debianMembers([
   { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin', './usr/share/seabios/vgabios-stdvga.bin'] },
 ])
@@ -42,16 +43,13 @@ describe.skipIf(noFirefox !== undefined)('the site in Firefox', () => {
   afterEach(() => page.close())
 
   async function open(url = `${server.origin}/`): Promise<void> {
-    page = await browser.newPage()
     said = []
-    page.on('console', (message) => said.push(message.text()))
-    page.on('pageerror', (error) => said.push(String(error)))
+    page = await newPage(browser, said)
     await page.goto(url, { waitUntil: 'load' })
   }
   const click = (text: string): Promise<void> => page.locator(`button::-p-text(${text})`).click()
-  const terminal = (): Promise<string> =>
-    page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\n'))
-  const hasPrompt = (): Promise<void> => expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
+  const terminal = (): Promise<string> => terminalText(page)
+  const hasPrompt = (): Promise<void> => expect.poll(terminal).toMatch(/retrap> \s*$/)
   const status = (): Promise<string> =>
     page.evaluate(() => document.querySelector('.status')?.textContent?.trim() ?? '')
 
@@ -61,27 +59,27 @@ describe.skipIf(noFirefox !== undefined)('the site in Firefox', () => {
     await click('Start the embedded guest')
     await hasPrompt()
     await page.keyboard.type('echo typed by hand\n')
-    await expect.poll(terminal, PATIENT).toContain('\ntyped by hand')
+    await expect.poll(terminal).toContain('\ntyped by hand')
     await page.keyboard.type('off\n')
-    await expect.poll(status, PATIENT).toBe('Off. The machine has ended: power-off.')
+    await expect.poll(status).toBe('Off. The machine has ended: power-off.')
     expect(said).toEqual([])
   })
 
   test('a system at its prompt is saved, and goes on in another tab when its own is closed', async () => {
     await open()
     await click('Start Small guest')
-    await expect.poll(terminal, PATIENT).toMatch(/saved here\s*\n\s*retrap> \s*$/)
+    await expect.poll(terminal).toMatch(/saved here\s*\n\s*retrap> \s*$/)
     await page.keyboard.type('echo one\n')
-    await expect.poll(terminal, PATIENT).toMatch(/\none\s*\n\s*retrap> \s*$/)
+    await expect.poll(terminal).toMatch(/\none\s*\n\s*retrap> \s*$/)
     await click('Save now')
     await page.waitForSelector('button::-p-text(Go back)')
     await page.close()
     await open()
     await page.locator('summary::-p-text(Go on with a machine that you have saved)').click()
     await click('Go on')
-    await expect.poll(terminal, PATIENT).toMatch(/\none\s*\n\s*retrap> \s*$/)
+    await expect.poll(terminal).toMatch(/\none\s*\n\s*retrap> \s*$/)
     await page.keyboard.type('echo two\n')
-    await expect.poll(terminal, PATIENT).toMatch(/\ntwo\s*\n\s*retrap> \s*$/)
+    await expect.poll(terminal).toMatch(/\ntwo\s*\n\s*retrap> \s*$/)
     expect(said).toEqual([])
   })
 
@@ -90,14 +88,8 @@ describe.skipIf(noFirefox !== undefined)('the site in Firefox', () => {
     async () => {
       await open(`${server.origin}/#firmware=bios-256k.bin&vgaBios=vgabios-stdvga.bin&disk=greeting.img&memory=32`)
       await page.locator('form button[type=submit].primary').click()
-      const lit = (): Promise<number> =>
-        page.evaluate(() => {
-          const canvas = document.querySelector('canvas')
-          if (canvas === null || canvas.width !== 720) return 0
-          const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height)
-          return data.filter((byte, i) => i % 4 === 1 && byte > 100).length
-        })
-      await expect.poll(lit, PATIENT).toBeGreaterThan(2000)
+      const font = readFont(join(SEABIOS!, 'vgabios-stdvga.bin'))
+      await expect.poll(() => textOnScreen(page, font)).toMatch(/\nHello from a disk\./)
     },
   )
 
@@ -108,22 +100,22 @@ describe.skipIf(noFirefox !== undefined)('the site in Firefox', () => {
     await page.locator('summary::-p-text(Inspector)').click()
     const inspector = (): Promise<string> =>
       page.evaluate(() => [...document.querySelectorAll('details')].map((one) => one.innerText).join('\n'))
-    await expect.poll(inspector, PATIENT).toMatch(/vCPU 0: 64-bit, halted/)
+    await expect.poll(inspector).toMatch(/vCPU 0: 64-bit, halted/)
     await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
     await page.focus('[aria-label="Delay of serial-3f8"]')
     await page.keyboard.press('End')
     await page.evaluate(() => document.querySelector<HTMLElement>('.xterm-helper-textarea')!.focus())
     await page.keyboard.type('echo hi\n')
-    await expect.poll(inspector, PATIENT).toMatch(/Waits for serial-3f8 .*at 0x3f[\da-f]/)
+    await expect.poll(inspector).toMatch(/Waits for serial-3f8 .*at 0x3f[\da-f]/)
     await page.focus('[aria-label="Delay of serial-3f8"]')
     await page.keyboard.press('Home')
-    await expect.poll(terminal, PATIENT).toContain('\nhi')
+    await expect.poll(terminal).toContain('\nhi')
     expect(said).toEqual([])
   })
 
   test('a server that does not isolate is made up for; without a network the site starts its guest', async () => {
     await open(plain.origin)
-    await expect.poll(() => page.evaluate(() => crossOriginIsolated).catch(() => false), PATIENT).toBe(true)
+    await expect.poll(() => page.evaluate(() => crossOriginIsolated).catch(() => false)).toBe(true)
     plain.close()
     await page.goto(plain.origin, { waitUntil: 'load' })
     await click('Start the embedded guest')

@@ -4,10 +4,10 @@ import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Browser, Page } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { inputGuest } from './support/input-guest.ts'
+import { newPage, replaceText, terminalRows } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: a machine's page in hands: ${noBrowser}`)
-const PATIENT = { timeout: 60_000, interval: 100 }
 /** So long a finger stays for the right button. */
 const LONG_PRESS_MS = 500
 
@@ -22,8 +22,7 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     files.set('input.bin', inputGuest())
     server = await servePages(files)
     browser = await launchBrowser()
-    page = await browser.newPage()
-    page.on('pageerror', (error) => said.push(String(error)))
+    page = await newPage(browser, said)
     await page.setViewport({ width: 390, height: 844, hasTouch: true, isMobile: true })
     // A host that is busy takes its time between two events of a finger: it is no long press, unless it is to be one.
     await page.evaluateOnNewDocument((pressMs) => {
@@ -35,29 +34,26 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     }, LONG_PRESS_MS)
     await page.goto(`${server.origin}/#memory=64&firmware=input.bin&vga=std`, { waitUntil: 'load' })
     await page.locator('::-p-aria(Start[role="button"])').click()
-  }, 120_000)
+  })
   afterAll(async () => {
     await browser?.close()
     server?.close()
   })
 
   /** All that the guest has printed: few rows of the terminal, which may end anywhere. */
-  const printed = (): Promise<string> =>
-    page.evaluate(() =>
-      [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent.replaceAll(/\s/g, '')).join(''),
-    )
+  const printed = async (): Promise<string> => (await terminalRows(page)).join('').replaceAll(/\s/g, '')
   const click = (name: string): Promise<void> => page.locator(`::-p-aria(${name}[role="button"])`).click()
 
   /** Expects the guest to print so much more by an action. */
   async function prints(action: () => Promise<unknown>, expected: string): Promise<void> {
     const before = await printed()
     await action()
-    await expect.poll(printed, PATIENT).toBe(before + expected.replaceAll(' ', ''))
+    await expect.poll(printed).toBe(before + expected.replaceAll(' ', ''))
   }
 
-  test('starts with its keys open, as there are fingers', { timeout: 120_000 }, async () => {
+  test('starts with its keys open, as there are fingers', async () => {
     // Keyboard and mouse have acknowledged.
-    await expect.poll(printed, PATIENT).toBe('famfa')
+    await expect.poll(printed).toBe('famfa')
     await page.waitForSelector('.keys')
     await page.select('::-p-aria(Keys go to)', 'keyboard')
   })
@@ -81,7 +77,7 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
 
   test('text is typed as the layout of the guest has it; what it lacks is said', async () => {
     const type = async (text: string): Promise<void> => {
-      await page.locator('::-p-aria(Text to type)').fill(text)
+      await replaceText(page, '::-p-aria(Text to type)', text)
       await click('Type it')
     }
     await prints(() => type('z@'), '2c ac 2a 03 83 aa')
@@ -90,7 +86,7 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     await page.select("::-p-aria(The guest's keyboard layout)", 'us')
     await prints(() => type('ü'), '')
     const note = (): Promise<string> => page.$eval('.actions [role=status]', (one) => one.textContent ?? '')
-    await expect.poll(note, PATIENT).toContain("'ü' is not on a keyboard of layout us")
+    await expect.poll(note).toContain("'ü' is not on a keyboard of layout us")
     // Control holds for what is typed, too.
     await prints(async () => {
       await click('Ctrl')
@@ -108,7 +104,7 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     await longPress(true)
     await prints(async () => {
       const finger = await page.touchscreen.touchStart(x, y)
-      await expect.poll(printed, PATIENT).toMatch(/m0am00m00m08m00m00$/)
+      await expect.poll(printed).toMatch(/m0am00m00m08m00m00$/)
       await finger.end()
     }, 'm0a m00 m00 m08 m00 m00')
     await longPress(false)
@@ -129,11 +125,11 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
   test('the screen is full, and its pixels are whole', async () => {
     await click('Full screen')
     const full = (): Promise<boolean> => page.evaluate(() => document.fullscreenElement?.className === 'screen')
-    await expect.poll(full, PATIENT).toBe(true)
+    await expect.poll(full).toBe(true)
     const factor = (): Promise<number> =>
       page.$eval('canvas', (canvas) => (canvas.clientWidth * devicePixelRatio) / canvas.width)
-    await expect.poll(factor, PATIENT).toBe(1)
+    await expect.poll(factor).toBe(1)
     await page.evaluate(() => document.exitFullscreen())
-    await expect.poll(full, PATIENT).toBe(false)
+    await expect.poll(full).toBe(false)
   })
 })

@@ -1,15 +1,15 @@
 /** The site without a network, and on a server that does not isolate its pages. */
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
-import type { Browser, Page } from 'puppeteer-core'
+import type { Browser } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newPage, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site offline: ${noBrowser}`)
 /** The inspector's panel. */
 const INSPECTOR = '::-p-xpath(//details[summary="Inspector"])'
 const INSPECTOR_SUMMARY = '::-p-xpath(//summary[.="Inspector"])'
-const PATIENT = { timeout: 60_000, interval: 100 }
 
 describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
   let browser: Browser
@@ -33,19 +33,14 @@ describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
     server?.close()
   })
 
-  const terminal = (page: Page): Promise<string> =>
-    page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\n'))
-
   test('is loaded again once, is isolated then, and starts its guest when the server is gone', async () => {
-    const page = await browser.newPage()
     const said: string[] = []
-    page.on('console', (message) => said.push(message.text()))
-    page.on('pageerror', (error) => said.push(String(error)))
+    const page = await newPage(browser, said)
     let navigations = 0
     page.on('framenavigated', () => navigations++)
     await page.goto(server.origin, { waitUntil: 'load' })
     const isIsolated = (): Promise<boolean> => page.evaluate(() => crossOriginIsolated).catch(() => false)
-    await expect.poll(isIsolated, PATIENT).toBe(true)
+    await expect.poll(isIsolated).toBe(true)
     expect([navigations, loads]).toEqual([2, 1])
     // The list of systems is the server's as long as there is a server.
     const systems = (): Promise<string> => page.evaluate(async () => (await fetch('systems/systems.json')).text())
@@ -54,13 +49,11 @@ describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
     server.close()
     await page.goto(server.origin, { waitUntil: 'load' })
     await page.locator('::-p-aria(Start the embedded guest)').click()
-    await expect.poll(() => terminal(page), PATIENT).toMatch(/retrap> \s*$/)
+    await expect.poll(() => terminalText(page)).toMatch(/retrap> \s*$/)
     expect(await systems()).toBe('[]')
     // Also what is loaded when it is used is there.
     await page.click(INSPECTOR_SUMMARY)
-    await expect
-      .poll(() => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText), PATIENT)
-      .toContain('vCPU 0: 64-bit')
+    await expect.poll(() => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText)).toContain('vCPU 0: 64-bit')
     expect(navigations).toBe(3)
     expect(said).toEqual([])
   })

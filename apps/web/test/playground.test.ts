@@ -5,10 +5,10 @@ import type { Browser, Page } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compile } from '../src/playground/compile.ts'
 import { readReport } from '../src/playground/report.ts'
+import { newPage, replaceText, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the playground: ${noBrowser}`)
-const PATIENT = { timeout: 60_000, interval: 100 }
 
 const device = (body: string): string =>
   `import { defineDevice } from '@retrap/device'\nexport default defineDevice({\n  name: 'mine', stateless: true, mmio: { base: 0xfed9_1000, size: 0x1000 },\n${body}\n})\n`
@@ -22,9 +22,7 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
   beforeAll(async () => {
     server = await servePages(await buildSite())
     browser = await launchBrowser()
-    page = await browser.newPage()
-    page.on('pageerror', (error) => said.push(String(error)))
-    page.on('console', (message) => said.push(message.text()))
+    page = await newPage(browser, said)
     await page.goto(server.origin, { waitUntil: 'load' })
     await click('Start the embedded guest')
     await page.waitForSelector('textarea.xterm-helper-textarea')
@@ -37,67 +35,66 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
   })
 
   const click = (name: string): Promise<void> => page.locator(`::-p-aria(${name})`).click()
-  const terminal = (): Promise<string> =>
-    page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\n'))
+  const terminal = (): Promise<string> => terminalText(page)
   const panel = (): Promise<string> =>
     page.evaluate(() => document.querySelector('.editor')!.closest('details')!.innerText)
   const shell = async (command: string): Promise<void> => {
     await page.focus('.xterm-helper-textarea')
     await page.keyboard.type(`${command}\n`)
   }
-  const write = (code: string): Promise<void> => page.locator('.editor textarea').fill(code)
+  const write = (code: string): Promise<void> => replaceText(page, '.editor textarea', code)
 
   test('the example is attached, read by the guest, and taken out', async () => {
-    await expect.poll(terminal, PATIENT).toMatch(/retrap> \s*$/)
+    await expect.poll(terminal).toMatch(/retrap> \s*$/)
     await click('Attach')
-    await expect.poll(panel, PATIENT).toContain('Attached: greeter.')
+    await expect.poll(panel).toContain('Attached: greeter.')
     await shell('memory fed90000')
     // "Hello from T" as words.
-    await expect.poll(terminal, PATIENT).toContain('fed90000  6c6c6548 7266206f 54206d6f')
-    await expect.poll(panel, PATIENT).toMatch(/read \d+: \d bytes at 0/)
+    await expect.poll(terminal).toContain('fed90000  6c6c6548 7266206f 54206d6f')
+    await expect.poll(panel).toMatch(/read \d+: \d bytes at 0/)
     await click('Detach')
-    await expect.poll(panel, PATIENT).not.toContain('Attached')
+    await expect.poll(panel).not.toContain('Attached')
     await shell('memory fed90000')
-    await expect.poll(terminal, PATIENT).toContain('fed90000  ffffffff ffffffff')
+    await expect.poll(terminal).toContain('fed90000  ffffffff ffffffff')
   })
 
   test('mistakes are shown at their lines: of the language, of the code, and of a handler', async () => {
     await write(device('  read( { return 1 },'))
     await click('Attach')
-    await expect.poll(panel, PATIENT).toMatch(/Line 4: /)
+    await expect.poll(panel).toMatch(/Line 4: /)
     await write('const wrong: number = 1\n\nnull.x\n')
     await click('Attach')
-    await expect.poll(panel, PATIENT).toMatch(/Line 3: TypeError/)
+    await expect.poll(panel).toMatch(/Line 3: TypeError/)
     expect(await page.$$eval('.editor .at', (all) => all.map((one) => one.textContent))).toEqual(['3'])
     await write(device("  read(offset: number): number {\n    throw new Error('out of order')\n  },"))
     await click('Attach')
-    await expect.poll(panel, PATIENT).toContain('Attached: mine.')
+    await expect.poll(panel).toContain('Attached: mine.')
     await shell('memory fed91000')
-    await expect.poll(panel, PATIENT).toContain('Line 5: Error: out of order')
+    await expect.poll(panel).toContain('Line 5: Error: out of order')
     // The machine lives.
     await shell('echo alive')
-    await expect.poll(terminal, PATIENT).toContain('\nalive')
+    await expect.poll(terminal).toContain('\nalive')
   })
 
   test('a device that never answers is taken out, and the guest goes on', async () => {
     await write(device('  read(): number {\n    for (;;);\n  },'))
     await click('Attach')
-    await expect.poll(panel, PATIENT).toContain('Attached: mine.')
+    await expect.poll(panel).toContain('Attached: mine.')
     await shell('memory fed91000')
     await click('Detach')
     await shell('echo further')
-    await expect.poll(terminal, PATIENT).toContain('\nfurther')
+    await expect.poll(terminal).toContain('\nfurther')
   })
 
   test('a device that says too much is taken out, and the page and the guest go on', async () => {
     await write(device("  read(): number {\n    for (;;) console.log('x')\n  },"))
     await click('Attach')
-    await expect.poll(panel, PATIENT).toContain('Attached: mine.')
+    await expect.poll(panel).toContain('Attached: mine.')
     await shell('memory fed91000')
-    await expect.poll(panel, PATIENT).toContain('things a second, and was taken out')
+    await expect.poll(panel).toContain('things a second, and was taken out')
     expect(await panel()).not.toContain('Attached')
     await shell('echo quiet now')
-    await expect.poll(terminal, PATIENT).toContain('\nquiet now')
+    await expect.poll(terminal).toContain('\nquiet now')
   })
 
   test('the document runs nothing where it is framed with the origin of the site', async () => {
@@ -137,9 +134,9 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
       ),
     )
     await click('Attach')
-    await expect.poll(panel, PATIENT).toContain('Attached: mine.')
+    await expect.poll(panel).toContain('Attached: mine.')
     await shell('memory fed91000')
-    await expect.poll(panel, PATIENT).toContain('origin null')
+    await expect.poll(panel).toContain('origin null')
     const text = await panel()
     for (const name of ['indexedDB', 'caches', 'files', 'eval']) {
       expect(text).toMatch(new RegExp(`${name}: \\w*Error`))

@@ -8,9 +8,9 @@ import { describe, expect, test } from 'vitest'
 import { armLines } from '../src/tools/arm-lines.ts'
 import { hexOf, type Line, type Part, readBytes } from '../src/tools/code.ts'
 import { x86Lines } from '../src/tools/x86-lines.ts'
+import { newPage, replaceText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 
-const PATIENT = { timeout: 60_000, interval: 100 }
 /** The parts, and what they consist of. */
 const partsOf = ({ parts }: Line): Part[] => parts.flatMap((part) => [part, ...(part.parts ?? [])])
 const bytes = (text: string): Uint8Array => readBytes(text)!
@@ -130,37 +130,35 @@ test.skipIf(noBrowser !== undefined)('the page disassembles, reads a syndrome, a
   const server = await servePages(await buildSite())
   const browser = await launchBrowser()
   try {
-    const page = await browser.newPage()
     const said: string[] = []
     const loaded: string[] = []
-    page.on('console', (message) => said.push(message.text()))
-    page.on('pageerror', (error) => said.push(String(error)))
+    const page = await newPage(browser, said)
     page.on('request', (request) => loaded.push(new URL(request.url()).pathname))
     await page.goto(`${server.origin}/tools.html#mode=x64&bytes=0f05`, { waitUntil: 'load' })
     const listing = (): Promise<string> => page.$eval('.listing', (one) => (one as HTMLElement).innerText)
     expect(await listing()).toContain('syscall')
-    await page.locator('.bytes').fill('f0 48 0f c1 02')
-    await expect.poll(listing, PATIENT).toContain('lock xadd qword ptr [rdx], rax')
+    await replaceText(page, '.bytes', 'f0 48 0f c1 02')
+    await expect.poll(listing).toContain('lock xadd qword ptr [rdx], rax')
     await page.locator('.listing summary').click()
     const value = (part: string): Promise<string> =>
       page.$eval(`::-p-aria(Value of ${part})`, (one) => (one as HTMLInputElement).value)
     expect([await value('prefixes'), await value('ModRM')]).toEqual(['f0 48', '02'])
     // The other direction: a part of the encoding is changed, and the bytes follow.
-    await page.locator('::-p-aria(Value of reg)').fill('3')
+    await replaceText(page, '::-p-aria(Value of reg)', '3')
     await page.keyboard.press('Enter')
-    await expect.poll(listing, PATIENT).toContain('lock xadd qword ptr [rdx], rbx')
+    await expect.poll(listing).toContain('lock xadd qword ptr [rdx], rbx')
     expect(await page.$eval('.bytes', (one) => (one as HTMLTextAreaElement).value)).toBe('f0 48 0f c1 1a')
     // An instruction of ten bytes lies across the end of what is shown at once.
-    await page.locator('.bytes').fill('48 b8 01 02 03 04 05 06 07 08 '.repeat(500))
+    await replaceText(page, '.bytes', '48 b8 01 02 03 04 05 06 07 08 '.repeat(500))
     const rows = (): Promise<number> => page.$$eval('.listing > li', (all) => all.length)
-    await expect.poll(rows, PATIENT).toBe(410)
+    await expect.poll(rows).toBe(410)
     expect(await listing()).not.toContain('truncated')
     expect(await page.$eval('[role=status]', (one) => one.textContent)).toContain('the first 4100 of 5000 bytes')
     await page.locator('::-p-aria(Show 900 more)').click()
-    await expect.poll(rows, PATIENT).toBe(500)
+    await expect.poll(rows).toBe(500)
     await page.select('select', 'a64')
-    await page.locator('.bytes').fill('c0 03 5f d6')
-    await expect.poll(listing, PATIENT).toContain('ret')
+    await replaceText(page, '.bytes', 'c0 03 5f d6')
+    await expect.poll(listing).toContain('ret')
     expect(await page.$eval('section[aria-labelledby=syndromes]', (one) => one.textContent)).toMatch(/data abort/i)
     // Neither a Worker's program nor WebAssembly.
     expect(page.workers()).toEqual([])
@@ -173,8 +171,8 @@ test.skipIf(noBrowser !== undefined)('the page disassembles, reads a syndrome, a
     expect(violations).toEqual([])
     // With an encoding taken apart, too.
     await page.select('select', 'x64')
-    await page.locator('.bytes').fill('f0 48 0f c1 02')
-    await expect.poll(listing, PATIENT).toContain('lock xadd')
+    await replaceText(page, '.bytes', 'f0 48 0f c1 02')
+    await expect.poll(listing).toContain('lock xadd')
     await page.$eval('.listing details', (one) => ((one as HTMLDetailsElement).open = true))
     await page.setViewport({ width: 390, height: 800 })
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390)

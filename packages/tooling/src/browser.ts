@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { launch, type Browser } from 'puppeteer-core'
+import { launch, type Browser, type LaunchOptions } from 'puppeteer-core'
 import { findChromium } from './chromium.ts'
+import { PATIENCE_MS } from './patience.ts'
 import { hasProgram } from './skip.ts'
 
 const OPTIONS = [
@@ -21,7 +22,7 @@ export const noFirefox: string | undefined = hasProgram(FIREFOX)
 
 /** Starts a Firefox, driven through its own WebDriver BiDi. */
 export function launchFirefox(): Promise<Browser> {
-  return launch({ browser: 'firefox', executablePath: pathOf(FIREFOX), headless: true })
+  return launchPatient({ browser: 'firefox', executablePath: pathOf(FIREFOX), headless: true })
 }
 
 const pathOf = (name: string): string =>
@@ -31,5 +32,17 @@ const pathOf = (name: string): string =>
 export async function launchBrowser(): Promise<Browser> {
   const name = await findChromium()
   if (name === undefined) throw new Error('there is no Chromium')
-  return launch({ executablePath: pathOf(name), headless: 'shell', args: OPTIONS })
+  return launchPatient({ executablePath: pathOf(name), headless: 'shell', args: OPTIONS })
+}
+
+/** Starts a browser that a busy host may slow down, and its pages. */
+async function launchPatient(options: LaunchOptions): Promise<Browser> {
+  const browser = await launch({ ...options, timeout: PATIENCE_MS })
+  const newPage = browser.newPage.bind(browser)
+  browser.newPage = async (...given) => {
+    const page = await newPage(...given)
+    page.setDefaultTimeout(PATIENCE_MS)
+    return page
+  }
+  return browser
 }

@@ -1,5 +1,6 @@
 import { defaultServerConditions } from 'vite'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
+import { PATIENCE_MS } from './patience.ts'
 
 /** A change to one file that `npm run -s mutate` tries (.scripts/mutate.ts). */
 interface Mutation {
@@ -43,6 +44,8 @@ const config: ViteUserConfig = defineConfig({
     // A hung test is to be found, not a slow machine.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // Shorter than the test's limit: what was seen last is shown.
+    expect: { poll: { timeout: PATIENCE_MS, interval: 100 } },
     // .scripts/test.mjs adds these up over all packages.
     reporters: ['default', ['json', { outputFile: 'temp/vitest.json' }]],
     passWithNoTests: true,

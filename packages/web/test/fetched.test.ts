@@ -12,7 +12,6 @@ if (noBrowser !== undefined) console.warn(`SKIPPED: fetched images in pages: ${n
 
 /** The guest reads at multiples of 128 KiB; two of these are in one chunk of 256 KiB. */
 const DISK = new Uint8Array(2 << 20).map((_, at) => 0x41 + (at >> 17))
-const PATIENT = { timeout: 20_000, interval: 50 }
 
 /** What expressions of these tests keep in their page. */
 interface Kept {
@@ -75,7 +74,7 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
   /** Types something. @returns what the guest has said since it was asked before */
   async function type(page: Page, text: string, until: RegExp): Promise<string> {
     await page.evaluate((typed) => (globalThis as unknown as Kept).machine.write(typed), text)
-    await expect.poll(() => page.evaluate(() => (globalThis as unknown as Kept).text), PATIENT).toMatch(until)
+    await expect.poll(() => page.evaluate(() => (globalThis as unknown as Kept).text)).toMatch(until)
     return page.evaluate(() => {
       const kept = globalThis as unknown as Kept
       const said = kept.text
@@ -102,7 +101,7 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
   /** The browser gives up the files of a machine that has ended a little later. */
   const released = async (page: Page): Promise<void> => {
     await dispose(page)
-    await expect.poll(() => isFree(page), PATIENT).toBe(true)
+    await expect.poll(() => isFree(page)).toBe(true)
   }
 
   test('is read once: another machine has it without a network; a tab beside it reads for itself', async () => {
@@ -174,7 +173,7 @@ describe.skipIf(noBrowser !== undefined)('an image at an address', () => {
     await type(page, 'echo one\r', /\none\r\nretrap> /)
     const { size } = new Blob([Buffer.from(text, 'base64')])
     // What the guest does not touch comes by and by.
-    await expect.poll(() => bytes(page), PATIENT).toBeGreaterThan(size)
+    await expect.poll(() => bytes(page)).toBeGreaterThan(size)
     await released(page)
     isAway = true
     asked = []

@@ -119,7 +119,7 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
     await second.close()
     const third = await pages.open(server)
     // The browser gives up a closed tab's files a little later.
-    await expect.poll(() => start(third, 'mine'), { timeout: 20_000 }).toBeNull()
+    await expect.poll(() => start(third, 'mine')).toBeNull()
     expect([await ask(third, '0'), await ask(third, '2')]).toEqual(['B', 'A'])
     expect(
       await third.evaluate(() => (globalThis as unknown as Kept).machine.save().catch(({ message }: Error) => message)),
@@ -133,7 +133,7 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
     await page.evaluate(() => (globalThis as unknown as Kept).machine.dispose())
     tag = '"two"'
     const refused = "disk0: the kept disk 'over' has what was written to http"
-    await expect.poll(() => start(page, 'over'), { timeout: 20_000 }).toContain(refused)
+    await expect.poll(() => start(page, 'over')).toContain(refused)
     tag = '"one"'
     expect(await start(page, 'over')).toBeNull()
     expect(await ask(page, '0')).toBe('B')
@@ -175,7 +175,7 @@ describe.skipIf(noBrowser !== undefined)('a disk that is kept', () => {
     expect(await listed(page)).toContain('Größe-日本 /disk.img')
     expect(await start(page, 'Größe-日本')).toBeNull()
     expect(await ask(page, '0')).toBe('C')
-    await expect.poll(() => attempt(page, 'deleteKeptDisk', 'out'), { timeout: 20_000 }).toBe('done')
+    await expect.poll(() => attempt(page, 'deleteKeptDisk', 'out')).toBe('done')
     expect(await listed(page)).not.toContain('out /disk.img')
     expect(await attempt(page, 'exportKeptDisk', 'out')).toMatch(/cannot be read: there is none of this name/)
     expect(await start(page, '../up')).toMatch(/^keep '..\/up': expected 1 to 100 letters/)

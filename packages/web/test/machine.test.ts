@@ -99,7 +99,7 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
       alive: true,
       third: 'AbortError',
     })
-    await expect.poll(() => page.workers().length, { timeout: 20_000 }).toBe(0)
+    await expect.poll(() => page.workers().length).toBe(0)
   })
 
   test('is switched on again after its end, and starts anew by its reset button', async () => {

@@ -10,8 +10,6 @@ import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
 const DISK_BYTES = 2 << 20
 /** Each 128 KiB of it are a letter: `A`, `B` and so on. */
 const DISK = Uint8Array.from({ length: DISK_BYTES }, (_, i) => 0x41 + (i >> 17))
-/** A busy host is slow. */
-const PATIENT = { timeout: 20_000 }
 const headers = { 'content-security-policy': POLICY }
 
 describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
@@ -53,14 +51,14 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
             [...canvas.getContext('2d')!.getImageData(x, y, 1, 1).data].join(' ')
           return [canvas.width, canvas.height, at(99, 0), at(100, 0), at(0, 1)]
         })
-      await expect.poll(picture, PATIENT).toEqual([320, 240, '255 255 255 255', '0 0 0 255', '0 0 0 255'])
+      await expect.poll(picture).toEqual([320, 240, '255 255 255 255', '0 0 0 255', '0 0 0 255'])
       await page.focus('canvas')
       await page.keyboard.press('a')
       // Set 1: A goes down, and up.
       await expect
-        .poll(() => page.evaluate(() => (globalThis as unknown as { codes: number[] }).codes), PATIENT)
+        .poll(() => page.evaluate(() => (globalThis as unknown as { codes: number[] }).codes))
         .toEqual([0x64, 0x1e, 0x9e])
-      await expect.poll(picture, PATIENT).toEqual([320, 240, '255 255 255 255', '0 0 0 255', '0 0 255 255'])
+      await expect.poll(picture).toEqual([320, 240, '255 255 255 255', '0 0 0 255', '0 0 255 255'])
       // The test itself reads pixels back.
       expect(said.filter((line) => !line.startsWith('Canvas2D:'))).toEqual([])
     })
@@ -150,7 +148,7 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
         }
       })
     // The guest polls the drive's status by 16-bit code below 4 GiB, where a processor starts.
-    await expect.poll(inspect, PATIENT).toEqual({
+    await expect.poll(inspect).toEqual({
       vcpus: [[16, String(0xffff), 64, false]],
       requests: [['disk0', 4 << 17, true]],
     })
@@ -256,14 +254,14 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
     })
     const text = (): Promise<string> =>
       page.evaluate(() => document.querySelector('retrap-machine')?.shadowRoot?.querySelector('pre')?.textContent ?? '')
-    await expect.poll(text, PATIENT).toMatch(/retrap> $/)
+    await expect.poll(text).toMatch(/retrap> $/)
     await page.evaluate(() => document.querySelector('retrap-machine')!.shadowRoot!.querySelector('pre')!.focus())
     await page.keyboard.type('echx')
     await page.keyboard.press('Backspace')
     await page.keyboard.type('o by hand\n')
-    await expect.poll(text, PATIENT).toMatch(/retrap> echo by hand\nby hand\nretrap> $/)
+    await expect.poll(text).toMatch(/retrap> echo by hand\nby hand\nretrap> $/)
     await page.evaluate(() => document.querySelector('retrap-machine')!.remove())
-    await expect.poll(() => page.workers().length, PATIENT).toBe(0)
+    await expect.poll(() => page.workers().length).toBe(0)
     expect(said).toEqual([])
   })
 })

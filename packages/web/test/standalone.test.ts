@@ -13,7 +13,6 @@ import { bundleStandalone } from '../build/standalone.ts'
 import type { MachineElement } from '../src/index.ts'
 import type { PageGlobals } from './support/pages.ts'
 
-const PATIENT = { timeout: 60_000, interval: 100 }
 const EXAMPLE = readFileSync(new URL('../examples/page.html', import.meta.url), 'utf8')
 const CDN = 'https://cdn.jsdelivr.net'
 /** Where the example has them from. */
@@ -68,11 +67,11 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
     page.on('console', (message) => said.push(message.text()))
     page.on('pageerror', (error) => said.push(String(error)))
     await page.goto(site.origin, { waitUntil: 'load' })
-    await expect.poll(() => serial(page), PATIENT).toMatch(/retrap> $/)
+    await expect.poll(() => serial(page)).toMatch(/retrap> $/)
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true)
     expect(new Set(asked)).toEqual(new Set([`${MODULES}/index.js`, `${MODULES}/machine-worker.js`, GUEST]))
     await page.click('#ask')
-    await expect.poll(() => serial(page), PATIENT).toMatch(/> help\s[^]*retrap> $/)
+    await expect.poll(() => serial(page)).toMatch(/> help\s[^]*retrap> $/)
 
     // A chunk comes when it is asked for, to a Worker whose own address is no place of files.
     const vcpus = await page.evaluate(async () => {
@@ -82,10 +81,10 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
     expect([vcpus, asked.at(-1)]).toEqual([1, `${MODULES}/chunk-inspect.js`])
     expect(page.workers().length).toBe(1)
     await page.click('#remove')
-    await expect.poll(() => page.workers().length, PATIENT).toBe(0)
+    await expect.poll(() => page.workers().length).toBe(0)
     expect(said).toEqual([])
     await page.close()
-  }, 120_000)
+  })
 
   test('the example runs as a file of the user, which has no origin', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'retrap-standalone-'))
@@ -94,12 +93,12 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
       writeFileSync(file, html)
       const page = await browser.newPage()
       await page.goto(pathToFileURL(file).href, { waitUntil: 'load' })
-      await expect.poll(() => serial(page), PATIENT).toMatch('a 64-bit guest')
+      await expect.poll(() => serial(page)).toMatch('a 64-bit guest')
       await page.close()
     } finally {
       rmSync(folder, { recursive: true })
     }
-  }, 120_000)
+  })
 
   test('a query is no part of the Worker’s address; a Worker without its program is an error', async () => {
     const page = await browser.newPage()
@@ -120,7 +119,7 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
       )
     }, `${cdn.origin}/${GUEST}`)
     expect(failure).toBe("ERR_WORKER: the machine's Worker has failed: its program cannot be loaded")
-    await expect.poll(() => page.workers().length, PATIENT).toBe(0)
+    await expect.poll(() => page.workers().length).toBe(0)
     await page.close()
-  }, 120_000)
+  })
 })

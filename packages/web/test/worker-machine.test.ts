@@ -7,8 +7,6 @@ import { watchHostSleep } from '../src/worker/host-sleep.ts'
 import { WorkerMachine } from '../src/worker/worker-machine.ts'
 import { diskGuest, tickingGuest, endingGuest, loopingGuest } from './support/guests.ts'
 
-const PATIENT = { timeout: 60_000, interval: 20 }
-
 const firmware = { bytes: new Uint8Array(buildGuestImage()) }
 
 test.each([
@@ -41,12 +39,12 @@ test('a write that is under way when the machine goes back is not on its disk th
   })
   const type = (text: string): void => machine.told({ tell: 'serial', bytes: new TextEncoder().encode(text) })
   await machine.run()
-  await expect.poll(() => said, PATIENT).toBe('r')
+  await expect.poll(() => said).toBe('r')
   const bytes = new Uint8Array(await (await machine.save()).arrayBuffer())
   machine.told({ tell: 'diskDelay', ms: 4000 })
   // The rest of what it lies in is read first.
   type('b')
-  await expect.poll(async () => (await machine.inspect()).requests.length, PATIENT).toBeGreaterThan(0)
+  await expect.poll(async () => (await machine.inspect()).requests.length).toBeGreaterThan(0)
   machine.told({ tell: 'diskDelay', ms: 0 })
   // The guest waits for it in a loop: others have their turns sooner without.
   await machine.pause()
@@ -54,7 +52,7 @@ test('a write that is under way when the machine goes back is not on its disk th
   await machine.run()
   said = ''
   type('2')
-  await expect.poll(() => said, PATIENT).toBe('A')
+  await expect.poll(() => said).toBe('A')
   await machine.pause()
 })
 
@@ -89,14 +87,14 @@ describe('a single step', () => {
     const [machine, events] = await open(loopingGuest())
     const [first] = await Promise.all([machine.step(0), machine.run()])
     expect(first).toBe(true)
-    await expect.poll(() => events.at(-1), PATIENT).toBe('running')
+    await expect.poll(() => events.at(-1)).toBe('running')
     const [second] = await Promise.all([machine.step(0), machine.pause()])
     expect(second).toBe(true)
     expect(events.at(-1)).toBe('paused')
     const third = machine.step(0)
     await machine.reset()
     expect(typeof (await third)).toBe('boolean')
-    await expect.poll(() => events.at(-1), PATIENT).toBe('running')
+    await expect.poll(() => events.at(-1)).toBe('running')
     await machine.pause()
   })
 
@@ -124,7 +122,7 @@ test('a machine that is off goes back to a snapshot, and is paused there', async
     // oxlint-disable-next-line no-await-in-loop -- one life after the other
     await machine.run()
     // oxlint-disable-next-line no-await-in-loop
-    await expect.poll(() => events.at(-1), PATIENT).toBe('off')
+    await expect.poll(() => events.at(-1)).toBe('off')
     // oxlint-disable-next-line no-await-in-loop
     await machine.restore({ bytes })
     expect(events.at(-1)).toBe('paused')
@@ -151,7 +149,7 @@ describe('a computer that has slept for two hours', () => {
       const ask = async (): Promise<{ ticks: number; minutes: number }> => {
         said.length = 0
         machine.told({ tell: 'serial', bytes: new Uint8Array([0x61]) })
-        await expect.poll(() => said.length, PATIENT).toBe(4)
+        await expect.poll(() => said.length).toBe(4)
         const [low, high, hour, minute] = said as [number, number, number, number]
         const decimal = (bcd: number): number => (bcd >> 4) * 10 + (bcd & 15)
         return { ticks: low | (high << 8), minutes: decimal(hour) * 60 + decimal(minute) }

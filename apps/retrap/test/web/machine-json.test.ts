@@ -14,7 +14,6 @@ import { runRetrap } from '../support/processes.ts'
 type Browser = Awaited<ReturnType<typeof launchBrowser>>
 type Page = Awaited<ReturnType<Browser['newPage']>>
 
-const PATIENT = { timeout: 60_000, interval: 100 }
 const JSON_AREA = '::-p-aria(This machine as JSON[role="textbox"])'
 if (noBrowser !== undefined) console.warn(`SKIPPED: machines of the page as JSON: ${noBrowser}`)
 
@@ -29,7 +28,7 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
     writeFileSync(guest, buildGuestImage())
     site = await serveSite(siteFolder(), 0)
     browser = await launchBrowser()
-  }, 60_000)
+  })
   afterAll(async () => {
     await browser?.close()
     site?.close()
@@ -49,7 +48,7 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
   const read = (page: Page): Promise<string> =>
     page.$eval(JSON_AREA, (area) => (area as unknown as { value: string }).value)
   const names = (page: Page): Promise<string> =>
-    page.$$eval('.files .name', (rows) => rows.map((row) => row.textContent).join(' '))
+    page.$$eval('[aria-label="Chosen images"] .name', (rows) => rows.map((row) => row.textContent).join(' '))
   const terminal = async (page: Page): Promise<string> =>
     (await page.evaluate(
       "[...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\\n')",
@@ -62,12 +61,12 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
 
     const page = await open()
     await choose(page, guest)
-    await expect.poll(() => names(page), PATIENT).toBe('guest.bin')
+    await expect.poll(() => names(page)).toBe('guest.bin')
     await page.select('select[name=memory]', '64')
     await page.select('select[name=board]', 'q35')
     await page.select('select[name=vga]', 'std')
     await page.locator('::-p-aria(This machine as JSON, for the command line)').click()
-    await expect.poll(() => read(page), PATIENT).toContain('guest.bin')
+    await expect.poll(() => read(page)).toContain('guest.bin')
     for (const [network, said] of [
       ['fetch', '"kind": "user"'],
       ['tabs', '"hubid": 0'],
@@ -79,7 +78,7 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
       // oxlint-disable-next-line no-await-in-loop
       if (network === 'off') await page.select('select[name=tablet]', 'tablet')
       // oxlint-disable-next-line no-await-in-loop
-      await expect.poll(() => read(page), PATIENT).toContain(said)
+      await expect.poll(() => read(page)).toContain(said)
       // oxlint-disable-next-line no-await-in-loop
       const text = await read(page)
       expect([accepts(JSON.parse(text)), accepts.errors]).toEqual([true, null])
@@ -97,12 +96,12 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
     await choose(other, file)
     const state = (): Promise<string> =>
       other.$$eval('[role=status]', (all) => all.map((one) => one.textContent).join('\n'))
-    await expect.poll(state, PATIENT).toContain('It names files: drop guest.bin here, too.')
+    await expect.poll(state).toContain('It names files: drop guest.bin here, too.')
     await choose(other, guest)
-    await expect.poll(() => names(other), PATIENT).toBe('guest.bin')
+    await expect.poll(() => names(other)).toBe('guest.bin')
     expect(await other.$eval('select[name=board]', (one) => (one as unknown as { value: string }).value)).toBe('q35')
     await other.locator('::-p-aria(Start[role="button"])').click()
-    await expect.poll(() => terminal(other), PATIENT).toMatch(/retrap> \s*$/)
+    await expect.poll(() => terminal(other)).toMatch(/retrap> \s*$/)
     await other.close()
   }, 180_000)
 
@@ -115,14 +114,14 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
     }`)
     const memory = (): Promise<string> =>
       page.$eval('select[name=memory]', (one) => (one as unknown as { value: string }).value)
-    await expect.poll(memory, PATIENT).toBe('1024')
+    await expect.poll(memory).toBe('1024')
     expect(new URL(page.url()).hash).toContain('memory=1024')
     await page.locator('::-p-aria(This machine as JSON, for the command line)').click()
-    await expect.poll(() => read(page), PATIENT).toContain('"1024M"')
+    await expect.poll(() => read(page)).toContain('"1024M"')
     await page.locator(JSON_AREA).fill('{ "memroy": "1G" }')
     await page.locator('::-p-aria(Use this)').click()
     const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
-    await expect.poll(alert, PATIENT).toMatch(/^memroy: a machine in a page has no such option; it has memory,/)
+    await expect.poll(alert).toMatch(/^memroy: a machine in a page has no such option; it has memory,/)
     expect(await memory()).toBe('1024')
     await page.close()
   })

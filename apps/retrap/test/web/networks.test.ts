@@ -16,7 +16,6 @@ import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
 type Browser = Awaited<ReturnType<typeof launchBrowser>>
 type Page = Awaited<ReturnType<Browser['newPage']>>
 
-const PATIENT = { timeout: 60_000, interval: 200 }
 const debian = await debianMembers([{ package: 'busybox-static', members: ['./bin/busybox'] }])
 const missing = noBrowser ?? (debian === undefined ? 'there is no apt' : undefined)
 if (missing !== undefined) console.warn(`SKIPPED: networks of machines in pages: ${missing}`)
@@ -39,7 +38,7 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
     await once(web, 'listening')
     port = (web.address() as AddressInfo).port
     browser = await launchBrowser()
-  }, 120_000)
+  })
   afterAll(async () => {
     await browser?.close()
     site?.close()
@@ -55,7 +54,7 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
     const page = await browser.newPage()
     await page.goto(site.url, { waitUntil: 'load' })
     await page.locator('::-p-aria(Start Debian amd64)').click()
-    await expect.poll(() => terminal(page), PATIENT).toMatch(/ # \s*$/)
+    await expect.poll(() => terminal(page)).toMatch(/ # \s*$/)
     return page
   }
 
@@ -63,7 +62,7 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
   async function shell(page: Page, command: string, expected: RegExp): Promise<void> {
     await page.focus('.xterm-helper-textarea')
     await page.keyboard.type(`clear; ${command}\n`)
-    await expect.poll(() => terminal(page), PATIENT).toMatch(expected)
+    await expect.poll(() => terminal(page)).toMatch(expected)
   }
 
   async function plug(page: Page, network: string, address?: string): Promise<void> {
@@ -117,7 +116,7 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
       await shell(page, `wget -q -O - http://10.0.2.2:${port}/forbidden; echo got $?`, /502[^]*\ngot 1/)
       await shell(page, 'echo | nc -w 5 10.0.2.2 443; echo got $?', /^got 1/m)
       const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
-      await expect.poll(alert, PATIENT).toContain('cannot pass through a page')
+      await expect.poll(alert).toContain('cannot pass through a page')
     },
   )
 })
