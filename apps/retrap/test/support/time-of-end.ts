@@ -1,6 +1,6 @@
 // To be loaded into a process with --import: says at its end how much processor time its main thread has used, in
-// nanoseconds, and how much of that after the deadline that `RETRAP_DEADLINE_MS` names by its length. The last line on
-// stderr.
+// nanoseconds, and how much of that after the deadline that `RETRAP_DEADLINE_MS` names by its length; and when that
+// deadline was, in milliseconds since 1970. The last line on stderr.
 import { readFileSync, writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 
@@ -39,5 +39,6 @@ if (!Number.isNaN(wanted)) {
 
 process.on('exit', () => {
   const used = Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0])
-  writeSync(2, `processor time ${used} ${doubles[2] === 0 ? 'unknown' : used - (doubles[2] as number)}\n`)
+  const after = doubles[2] === 0 ? 'unknown' : used - (doubles[2] as number)
+  writeSync(2, `processor time ${used} ${after} ${doubles[1]}\n`)
 })

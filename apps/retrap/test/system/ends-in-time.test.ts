@@ -51,14 +51,14 @@ async function endOf({ name, image, args }: HostileKernel, end: End, timeoutMs: 
   const hung = globalThis.setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
   let stderr = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  const begun = new Promise<boolean>((resolve) => {
-    child.stdout.once('data', () => resolve(true))
-    child.once('close', () => resolve(false))
+  const begun = new Promise<number>((resolve) => {
+    child.stdout.once('data', () => resolve(Date.now()))
+    child.once('close', () => resolve(NaN))
   })
   const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
-  const began = await begun
+  const beganAt = await begun
   let before = NaN
-  if (began && !timed) {
+  if (beganAt > 0 && !timed) {
     await setTimeout(AT_IT_MS)
     before = Number((await readFile(`/proc/${child.pid}/task/${child.pid}/schedstat`, 'latin1')).split(' ')[0]) / 1e6
     if (end === 'SIGTERM') child.kill('SIGTERM')
@@ -66,7 +66,10 @@ async function endOf({ name, image, args }: HostileKernel, end: End, timeoutMs: 
   }
   const code = await closed
   clearTimeout(hung)
-  const [, used = 'NaN', after = 'NaN'] = /^processor time (\d+) (\w+)\n$/m.exec(stderr) ?? []
+  const [, used = 'NaN', after = 'NaN', deadline = 'NaN'] =
+    /^processor time (\d+) (\w+) ([\d.]+)\n$/m.exec(stderr) ?? []
+  // What is used after a deadline that comes while the machine is still made is no guest's doing.
+  const began = timed ? beganAt < Number(deadline) : beganAt > 0
   return { code, began, stderr, ms: timed ? Number(after) / 1e6 : Number(used) / 1e6 - before }
 }
 
