@@ -388,6 +388,27 @@ describe('local interrupt pins', () => {
     expect([apic.hasInterrupt(), apic.read(APIC_LVT_LINT0)]).toEqual([false, 0x8044])
   })
 
+  test('the EOI of another level-triggered vector leaves its remote IRR', () => {
+    const { apic } = makeFabric()
+    const entries = (): number[] => [apic.read(APIC_LVT_LINT0), apic.read(APIC_LVT_LINT1)]
+    const ends: number[][] = []
+    apic.write(APIC_LVT_LINT0, 0x8044)
+    apic.write(APIC_LVT_LINT1, 0x8055)
+    for (const pin of [0, 1] as const) {
+      apic.setLint(pin, true)
+      expect(apic.acknowledge()).toBe([0x44, 0x55][pin])
+      apic.setLint(pin, false)
+    }
+    for (let left = 2; left > 0; left--) {
+      apic.write(APIC_EOI, 0)
+      ends.push(entries())
+    }
+    expect(ends).toEqual([
+      [0xc044, 0x8055],
+      [0x8044, 0x8055],
+    ])
+  })
+
   test('an APIC that is off leaves the pins to the processor: INTR and NMI', () => {
     const { apic } = makeFabric()
     expect(apic.setApicBase(0xfee0_0100, 0)).toBe(true)

@@ -1,4 +1,4 @@
-// The tables once more, in machine memory whose free frames lie above 2 GiB: an address there has its highest bit set.
+// Both kinds of tables once more, in machine memory whose free frames lie above 2 GiB: an address there has its highest bit set.
 import { MachineMemory } from '@retrap/memory'
 import { vi } from 'vitest'
 
@@ -15,3 +15,4 @@ vi.spyOn(MachineMemory, 'create').mockImplementation((options) => {
 })
 
 await import('./stage2.test.ts')
+await import('./foreign.test.ts')
