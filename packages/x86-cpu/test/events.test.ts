@@ -3,6 +3,7 @@ import {
   al,
   ax,
   cr0,
+  cr2 as controlRegister2,
   dword,
   eax,
   ebx,
@@ -19,7 +20,7 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { CS, FLAG_IF, SEG_BASE, SEG_BYTES, SEG_SELECTOR, S_EFLAGS, S_SEGMENTS } from '../src/state-layout.ts'
+import { CS, FLAG_IF, SEG_BASE, SEG_BYTES, SEG_SELECTOR, S_CR2, S_EFLAGS, S_SEGMENTS } from '../src/state-layout.ts'
 import { DR6_BT } from '../src/system/architecture.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_PENDING_DEBUG } from '../src/system/system-state.ts'
 import { BareCpu, CODE, IDT, STACK } from './support/bare-cpu.ts'
@@ -274,6 +275,35 @@ describe('INIT and start-up IPIs', () => {
     expect(pc.register('rax')).toBe(0n)
     expect(pc.rip).toBe(0xfff0)
     expect(pc.host.seen).toEqual([])
+  })
+})
+
+describe('events that a hypervisor injects', () => {
+  const FAULTING = 0x8765_4321_9abc
+  test.each([
+    { what: 'an exception', vector: 6, external: false, error: -1 },
+    { what: 'an exception with an error code', vector: 13, external: false, error: 0x1234 },
+    { what: 'a page fault', vector: 14, external: false, error: 0x15, cr2: FAULTING },
+    { what: 'an interrupt, although IF is clear', vector: 0x81, external: true, error: -1 },
+    { what: 'an interrupt with the number of a fault has no error code', vector: 13, external: true, error: 0x1234 },
+  ])('$what', ({ vector, external, error, cr2 = 0x777 }) => {
+    const pc = new BareCpu()
+    for (const number of [6, 13, 14, 0x81]) {
+      pc.vector(number, HANDLER + 0x40 * (number & 0xf))
+      pc.program(
+        (asm) => asm.mov(ebx, number).mov(rax, qword(rsp)).mov(rdx, controlRegister2).hlt(),
+        HANDLER + 0x40 * (number & 0xf),
+      )
+    }
+    pc.program((asm) => asm.inc(ecx).hlt())
+    pc.cpu.u64[S_CR2 >>> 3] = 0x777n
+    const inject = (number: number): boolean =>
+      pc.cpu.inject(number, external, error, FAULTING >>> 0, Math.floor(FAULTING / 2 ** 32))
+    expect([inject(vector), inject(6)]).toEqual([true, false])
+    expect(pc.run().reason).toBe('hlt')
+    const top = external || error < 0 ? CODE : error
+    const registers = (['rbx', 'rcx', 'rax', 'rdx'] as const).map((name) => Number(pc.register(name)))
+    expect(registers).toEqual([vector, 0, top, cr2])
   })
 })
 
