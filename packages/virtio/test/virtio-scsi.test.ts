@@ -258,9 +258,15 @@ describe('commands (VIRTIO 1.2, 5.6.6.1; SPC-4; SBC-3)', () => {
 
   test('a buffer that is too small overruns, and no byte is moved', async () => {
     const scsi = await start()
-    expect(await scsi.run([0x28, 0, 0, 0, 0, 0, 0, 0, 2], { room: 512 })).toMatchObject({ response: 1 })
-    expect(await scsi.run([0x2a, 0, 0, 0, 0, 0, 0, 0, 2], { out: new Uint8Array(512) })).toMatchObject({ response: 1 })
+    for (const room of [0, 512, 1023]) {
+      expect(await scsi.run([0x28, 0, 0, 0, 0, 0, 0, 0, 2], { room })).toMatchObject({ response: 1 })
+      expect(await scsi.run([0x2a, 0, 0, 0, 0, 0, 0, 0, 2], { out: new Uint8Array(room) })).toMatchObject({
+        response: 1,
+      })
+    }
     expect(scsi.disk.log).toEqual([])
+    expect(await scsi.run([0x28, 0, 0, 0, 0, 0, 0, 0, 2], { room: 1024 })).toMatchObject({ response: 0 })
+    expect(await scsi.run([0x2a, 0, 0, 0, 0, 0, 0, 0, 2], { out: new Uint8Array(1024) })).toMatchObject({ response: 0 })
   })
 
   test('a request without room for an answer stops the device', async () => {
