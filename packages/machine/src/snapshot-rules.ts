@@ -1,4 +1,4 @@
-import type { GuestPages } from '@retrap/hvm'
+import type { DomainRestoring, GuestPages } from '@retrap/hvm'
 import { MachineError } from './errors.ts'
 import { laterTurn } from './host.ts'
 
@@ -59,6 +59,12 @@ export async function copiedPages(pages: (turn: () => Promise<void>) => Promise<
     const what = `its RAM cannot be copied: ${error.message}; the machine is as it was`
     throw new MachineError('ERR_SNAPSHOT', `this machine cannot be saved: ${what}`, { cause: error })
   }
+}
+
+/** Brings what is left of a restored machine's RAM, while others have their turns. */
+export function finishRestoring(late: DomainRestoring): Promise<void> {
+  const later = laterTurn()
+  return late.finish(() => new Promise((resolve) => later(resolve)))
 }
 
 /** Does things one after the other. */

@@ -12,12 +12,12 @@ import {
 } from '@retrap/hvm'
 import { MachineError } from './errors.ts'
 import type { FirmwareArea } from './firmware-area.ts'
-import { hostClock, laterTurn, type RandomSource } from './host.ts'
+import { hostClock, type RandomSource } from './host.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
 import type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { Sleep } from './sleep.ts'
 import { smramOf } from './smram.ts'
-import { copiedPages, explaining, isNoError, lacksCode, requireSameMachine } from './snapshot-rules.ts'
+import { copiedPages, explaining, finishRestoring, isNoError, lacksCode, requireSameMachine } from './snapshot-rules.ts'
 
 /** The parts of a PC that a snapshot has. */
 export interface SnapshotParts {
@@ -181,10 +181,4 @@ async function putBackState<T>(
     if (state.vapic !== null) vapic?.restore(state.vapic)
     return done
   })
-}
-
-/** Brings what is left of a restored machine's RAM, while others have their turns. */
-export function finishRestoring(late: X86DomainRestoring): Promise<void> {
-  const later = laterTurn()
-  return late.finish(() => new Promise((resolve) => later(resolve)))
 }

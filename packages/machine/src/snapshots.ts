@@ -11,16 +11,8 @@ import type { MachineLife, PcRestoreOptions, PcSaveOptions } from './machine-lif
 import { SAVE_DEADLINE_MS } from './machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { FormerPages } from './recording/pc-inputs.ts'
-import {
-  finishRestoring,
-  putBackPc,
-  restoreForkedPc,
-  restorePc,
-  savePc,
-  savePcState,
-  type SnapshotParts,
-} from './snapshot.ts'
-import { OneByOne } from './snapshot-rules.ts'
+import { putBackPc, restoreForkedPc, restorePc, savePc, savePcState, type SnapshotParts } from './snapshot.ts'
+import { finishRestoring, OneByOne } from './snapshot-rules.ts'
 
 /** What a PC lends its {@link Snapshots}. */
 export interface SnapshotHost {

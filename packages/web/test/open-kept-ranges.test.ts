@@ -107,7 +107,7 @@ test('a snapshot whose pages are damaged is read anew the next time', async () =
   vi.stubGlobal('XMLHttpRequest', undefined)
   const readAll = async (): Promise<boolean> => {
     const opened = await openFrom({ drives: null }, { url }, listener)
-    await opened.bringPages()
+    await opened.pages.ready!(0, opened.pages.gfns.length)
     opened.pages.close?.()
     return read()
   }

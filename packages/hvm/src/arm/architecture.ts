@@ -139,7 +139,10 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
       turnOff: () => vcpus[caller]!.stop(),
       standBy: () => vcpus[caller]!.standBy(),
       suspend: (entry, context) => vcpus[caller]!.suspend(entry, context),
-      isCode: (address) => domain.p2m.translateExecute(Number(address)) >= 0,
+      isCode: (address) => {
+        const gpa = Number(address)
+        return domain.secondLevel.peek(gpa) >= 0 && domain.p2m.translateExecute(gpa) >= 0
+      },
       powerOff: () => domain.stop({ reason: 'power-off' }),
       reset: () => domain.stop({ reason: 'reset' }),
     }

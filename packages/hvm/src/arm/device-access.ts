@@ -44,8 +44,9 @@ export class ArmDeviceAccess implements ArmWorld {
 
   region(ipaLo: number, ipaHi: number, write: boolean): Region {
     const ipa = ipaHi * TWO_32 + ipaLo
-    const { p2m, secondLevel } = this.#domain
-    if (p2m.translate(ipa) < 0) return Region.DEVICE
+    const { secondLevel } = this.#domain
+    // An access may end in a page whose contents are still to be restored.
+    if (secondLevel.peek(ipa) < 0) return Region.DEVICE
     return write && secondLevel.readsRam(ipa) ? Region.DEVICE : Region.RAM
   }
 

@@ -90,7 +90,10 @@ export class ArmGuestTranslation {
     this.#domain = domain
     this.#registers = registers
     this.tables = new GuestTables(domain.memory, domain.p2m, domain.secondLevel, vcpu)
-    this.#peekTables = new GuestTables(domain.memory, domain.p2m)
+    this.#peekTables = new GuestTables(domain.memory, {
+      translate: (gpa) => domain.secondLevel.peek(gpa),
+      translateWrite: () => -1,
+    })
   }
 
   /** Control registers have changed. A switch of processes writes several, one after another. */

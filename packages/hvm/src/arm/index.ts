@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { ArmDomain } from './domain.ts'
-export { beginSavingArmDomain, putBackArmDomain, restoreArmDomain, saveArmDomain } from './saved-domain.ts'
+export { beginRestoringArmDomain, beginSavingArmDomain, restoreArmDomain, saveArmDomain } from './saved-domain.ts'
 export type { ArmDomainSaving, ArmDomainSnapshot, ArmDomainState } from './saved-domain.ts'
 export type { DomainSnapshot, DomainState } from '../saved-domain.ts'
 export type { ArmArchitecture, ArmDomainOptions, GicPlace } from './architecture.ts'

@@ -3,6 +3,8 @@ import type { GuestPages, GuestPageSource } from '../guest-frames.ts'
 import {
   beginRestoringDomain,
   beginSavingDomain,
+  type DomainRestoring,
+  type DomainReturn,
   type DomainSaving,
   type DomainSnapshot,
   type DomainState,
@@ -77,6 +79,22 @@ export async function saveArmDomain(
 }
 
 /**
+ * Restores a domain as {@link restoreArmDomain} does, and lets it run before its RAM is there: what is accessed is brought
+ * first.
+ *
+ * @param used - how a domain is put back that has run; default one that has just been made
+ * @throws as `restoreArmDomain`, but for what reading later pages throws; DeviceError `ERR_DEVICE` for a model of one that has
+ *   run, and that is too late: the domain is as it was
+ */
+export function beginRestoringArmDomain(
+  domain: ArmDomain,
+  snapshot: DomainSnapshot<ArmDomainState, GuestPages | GuestPageSource>,
+  used?: DomainReturn,
+): Promise<DomainRestoring> {
+  return beginRestoringDomain(domain, partOf(domain), snapshot, used)
+}
+
+/**
  * Restores a domain that has just been made, with the same number of vCPUs, interrupt controller and device models. It goes
  * on where the saved one was. A domain for which this has failed is of no more use.
  *
@@ -85,31 +103,8 @@ export async function saveArmDomain(
  */
 export async function restoreArmDomain(
   domain: ArmDomain,
-  snapshot: { readonly state: ArmDomainState; readonly pages: GuestPages | GuestPageSource },
+  snapshot: DomainSnapshot<ArmDomainState, GuestPages | GuestPageSource>,
 ): Promise<void> {
-  const late = await beginRestoringDomain(domain, partOf(domain), snapshot)
-  // An access that ends beyond its page would take a page that is still to be brought for a device's.
-  late.finishNow()
-}
-
-/**
- * Puts a domain back that has run, as {@link restoreArmDomain} restores one that has just been made.
- *
- * @param deadlineMs - host time that device models may take to bring their work to rest
- * @param accepted - called when the state fits, before anything is changed
- * @throws as `restoreArmDomain`; DeviceError `ERR_DEVICE` for a model that is too late: the domain is as it was
- */
-export async function putBackArmDomain(
-  domain: ArmDomain,
-  snapshot: { readonly state: ArmDomainState; readonly pages: GuestPages | GuestPageSource },
-  deadlineMs: number,
-  accepted: () => void = () => undefined,
-): Promise<void> {
-  const late = await beginRestoringDomain(domain, partOf(domain), snapshot, {
-    deadlineMs,
-    written: () => undefined,
-    accepted,
-    returned: () => undefined,
-  })
+  const late = await beginRestoringArmDomain(domain, snapshot)
   late.finishNow()
 }

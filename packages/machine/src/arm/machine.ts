@@ -275,9 +275,9 @@ export class ArmMachine {
   }
 
   async #restore(snapshot: ArmSnapshotSource): Promise<void> {
-    const { restoreArmMachine } = await import('./snapshot.ts')
+    const snapshots = await this.#loadSnapshots()
     this.domain.reset()
-    await restoreArmMachine(this.#snapshotParts(), snapshot)
+    await snapshots.begin(snapshot)
   }
 
   #snapshotParts(): ArmSnapshotParts {
@@ -314,6 +314,7 @@ export class ArmMachine {
 
   /** Ends what runs beside the machine: threads and processes of device models. */
   close(): void {
+    this.#snapshots?.close()
     this.#life.close()
   }
 
@@ -357,7 +358,7 @@ export class ArmMachine {
     return (await this.#loadSnapshots()).save(options)
   }
 
-  /** As `Pc.restore`; all of its RAM is brought back before it goes on. @throws MachineError as that */
+  /** As `Pc.restore`. @throws MachineError as that */
   async restore(snapshot: ArmSnapshot | ArmSnapshotSource, options: PcRestoreOptions = {}): Promise<void> {
     await (await this.#loadSnapshots()).restore(snapshot, options)
   }

@@ -1,9 +1,17 @@
-import { closePages } from '@retrap/hvm'
-import { type ArmDomain, beginSavingArmDomain, putBackArmDomain, restoreArmDomain } from '@retrap/hvm/arm'
+import { closePages, type DomainRestoring, type DomainReturn } from '@retrap/hvm'
+import { type ArmDomain, beginRestoringArmDomain, beginSavingArmDomain } from '@retrap/hvm/arm'
 import type { PcDrive } from '../drives.ts'
 import { hostClock, type RandomSource } from '../host.ts'
 import { type MachineLife, type PcRestoreOptions, type PcSaveOptions, SAVE_DEADLINE_MS } from '../machine-life.ts'
-import { copiedPages, explaining, isNoError, lacksCode, OneByOne, requireSameMachine } from '../snapshot-rules.ts'
+import {
+  copiedPages,
+  explaining,
+  finishRestoring,
+  isNoError,
+  lacksCode,
+  OneByOne,
+  requireSameMachine,
+} from '../snapshot-rules.ts'
 import type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot-types.ts'
 
 /** The parts of an Arm machine that a snapshot has. */
@@ -64,6 +72,7 @@ export class ArmSnapshots {
   readonly #life: MachineLife
   readonly #parts: () => ArmSnapshotParts
   readonly #inTurn = new OneByOne()
+  #restoring: DomainRestoring | undefined
 
   /** @param parts - returns the machine's parts as they are now */
   constructor(life: MachineLife, parts: () => ArmSnapshotParts) {
@@ -71,9 +80,15 @@ export class ArmSnapshots {
     this.#parts = parts
   }
 
+  /** Restores a machine that has just been made. One for which this fails is of no more use. @throws as `restore` */
+  async begin(snapshot: ArmSnapshotSource): Promise<void> {
+    this.#restoring = await putBackArm(this.#parts(), snapshot)
+  }
+
   /** See `ArmMachine.save`. */
   save({ deadlineMs = SAVE_DEADLINE_MS, onResumed }: PcSaveOptions): Promise<ArmSnapshot> {
     return this.#inTurn.do(async () => {
+      if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const begun = await this.#life.pause(() => saveArmMachine(this.#parts(), deadlineMs))
       try {
         onResumed?.(begun.tookMs)
@@ -87,50 +102,62 @@ export class ArmSnapshots {
 
   /** See `ArmMachine.restore`. */
   restore(
-    { state, pages }: ArmSnapshotSource,
+    snapshot: ArmSnapshotSource,
     { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
   ): Promise<void> {
     const done = this.#inTurn.do(() =>
       this.#life.restart(async () => {
         const parts = this.#parts()
-        const { domain, random } = parts
         let isBegun = false
         try {
-          requireSameMachine(state, machineOf(parts))
-          await explaining('the snapshot does not fit this machine', isNoError, () =>
-            putBackArmDomain(domain, { state: state.domain, pages }, deadlineMs, () => {
+          this.#restoring = await putBackArm(parts, snapshot, {
+            deadlineMs,
+            written: () => undefined,
+            accepted: () => {
               isBegun = true
               atRest?.()
-            }),
-          )
+            },
+            returned: () => undefined,
+          })
         } catch (error) {
           // It is neither the one nor the other.
           if (isBegun) {
-            domain.stop({ reason: 'stopped' })
+            parts.domain.stop({ reason: 'stopped' })
             this.#life.close()
           }
           throw error
         }
-        random.restore(state.random)
       }),
     )
     return done.catch((error: unknown) => {
-      closePages(pages)
+      closePages(snapshot.pages)
       throw error
     })
+  }
+
+  /** Ends it with its machine. */
+  close(): void {
+    this.#restoring?.close()
   }
 }
 
 /**
- * Restores an Arm machine that has just been made. One for which this fails is of no more use.
+ * Restores an Arm machine: it may run before its RAM is there.
  *
+ * @param used - for one that has run: nothing of it has changed where this fails before `accepted` is called
+ * @returns what brings the rest of its RAM, which goes on by itself
  * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
  */
-export async function restoreArmMachine(parts: ArmSnapshotParts, { state, pages }: ArmSnapshotSource): Promise<void> {
-  const { domain, random } = parts
+async function putBackArm(
+  parts: ArmSnapshotParts,
+  { state, pages }: ArmSnapshotSource,
+  used?: DomainReturn,
+): Promise<DomainRestoring> {
   requireSameMachine(state, machineOf(parts))
-  await explaining('the snapshot does not fit this machine', isNoError, () =>
-    restoreArmDomain(domain, { state: state.domain, pages }),
+  const late = await explaining('the snapshot does not fit this machine', isNoError, () =>
+    beginRestoringArmDomain(parts.domain, { state: state.domain, pages }, used),
   )
-  random.restore(state.random)
+  parts.random.restore(state.random)
+  void finishRestoring(late)
+  return late
 }

@@ -13,7 +13,6 @@ export const prepare = (jit: boolean): void => prepareArmMachine({ jit })
  * @throws MachineError; LoaderError
  */
 export async function createArmBoard(options: PcOptions, snapshot: ReadSnapshot | null): Promise<ArmMachine> {
-  await snapshot?.bringPages()
   const { memoryBytes, cpus, kernel, initrd, commandLine, drives, virtio, networkCards, usb, vga } = options
   const { hypervisor, screen, keyboard, mouse, jit } = options
   return createArmMachine({

@@ -11,8 +11,6 @@ export interface ReadSnapshot {
   readonly state: PcSnapshotSource['state'] | ArmSnapshotSource['state']
   /** The machine closes them; who gives them to none does it himself. */
   readonly pages: Extract<PcSnapshotSource['pages'], { contents: unknown }>
-  /** Brings all pages, for a board that reads them before it goes on. Until it has, each read waits for its server. */
-  bringPages(): Promise<void>
   /** The options of the saved machine, as far as it says. */
   readonly options: SavedOptions
   readonly console: Uint8Array | null

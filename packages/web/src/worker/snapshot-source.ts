@@ -16,8 +16,6 @@ const TIMEOUT_MS = 15_000
 const GUEST_SHARE = 3
 /** It waits no longer than this for the next part. */
 const LONGEST_WAIT_MS = 250
-/** Requests under way at a time, where all of it is fetched. Source: browsers have six connections for a server of HTTP/1.1. */
-const AT_ONCE = 6
 const IMAGE = 'snapshot'
 /** What is read first is small, and close together. */
 const CHUNK_BYTES = 64 << 10
@@ -38,8 +36,6 @@ interface FarSource extends LateSnapshotSource {
 export interface OpenedSnapshot extends OpenSnapshot {
   /** See `GuestPageSource.ready` of `@retrap/hvm`. */
   readonly ready: ((index: number, end: number) => Promise<void>) | undefined
-  /** Fetches all pages ahead. */
-  readonly bring: () => Promise<void>
   /** See `GuestPageSource.close` of `@retrap/hvm`. */
   readonly close: () => void
 }
@@ -79,14 +75,7 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
     await Promise.all(partsOf(opened, index, end).map(([offset, bytes]) => file.fetch!(offset, bytes)))
     since = performance.now()
   }
-  const bring = async (): Promise<void> => {
-    const parts = file.fetch === undefined ? [] : partsOf(opened, 0, pages.gfns.length)
-    // One by one they would each wait for the server; all at once, the last ones would have waited too long.
-    for (let at = 0; at < parts.length; at += AT_ONCE)
-      // oxlint-disable-next-line no-await-in-loop
-      await Promise.all(parts.slice(at, at + AT_ONCE).map(([offset, bytes]) => file.fetch!(offset, bytes)))
-  }
-  return { ...opened, pages, ready: file.fetch === undefined ? undefined : ready, bring, close }
+  return { ...opened, pages, ready: file.fetch === undefined ? undefined : ready, close }
 }
 
 /** Parts of the file that have these pages. */

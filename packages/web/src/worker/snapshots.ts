@@ -101,7 +101,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
   let opened: OpenedSnapshot | undefined
   try {
     opened = await openSnapshotSource(source, listener)
-    const { description, state, pages, ready, bring, close } = opened
+    const { description, state, pages, ready, close } = opened
     const { page } = (description ?? {}) as Partial<Description>
     const saved = state as PageState | null
     const { machine, writes, console } = (saved ?? {}) as Partial<PageState>
@@ -110,7 +110,6 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
     return {
       state: saved as PageState,
       pages: { gfns: pages.gfns, contents, close, ...(ready !== undefined && { ready }) },
-      bringPages: bring,
       options: {
         memoryBytes: machine.memoryBytes,
         cpus: machine.cpus,

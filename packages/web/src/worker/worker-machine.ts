@@ -134,7 +134,6 @@ export class WorkerMachine {
   async #restorePowered(snapshot: ReadSnapshot, atRest: () => void): Promise<void> {
     const machine = this.#powered()
     if (machine instanceof Pc) return machine.restore(pcSnapshot(snapshot), { atRest })
-    await snapshot.bringPages()
     return machine.restore(armSnapshot(snapshot), { atRest })
   }
 
