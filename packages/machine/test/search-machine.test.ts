@@ -98,9 +98,8 @@ test('a checkpoint that is damaged is no matter of questions that need others', 
   const ask = async (): Promise<unknown> => (await replay.debugger()).whoWrote(BigInt(DATA + 4096), { physical: true })
   const found = await ask()
   replay.close()
-  // The last one of the file is the first one of the run.
   const text = Buffer.from(whole)
-  const offset = text.lastIndexOf('STAT') + 40
+  const offset = text.indexOf('STAT') + 40
   file = whole.slice()
   file[offset + 10]! ^= 1
   try {

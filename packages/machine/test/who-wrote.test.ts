@@ -1,9 +1,12 @@
 /** Who wrote a byte last: found by running parts of a recording again. */
 import { defineDevice, type DeviceContext, type DeviceModel, type Timer } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
+import { CheckpointStore, type Recording } from '@retrap/recording'
 import { al, cr0, cr3, cr4, dword, dx, eax, ecx, edi, esp, imm16, imm32 } from '@retrap/x86-assembler'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type PcOptions, type PcReplay, recordPc, type ReplayDebugger, replayPc } from '../src/index.ts'
+import type { Checkpoints } from '../src/recording/checkpoints.ts'
+import { startingPoint } from '../src/recording/who-wrote.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const EXIT_PORT = 0x501
@@ -211,4 +214,23 @@ describe.each([true, false])('with JIT %s', (jit) => {
     await expect(debug.whoWrote(BigInt(DATA), { length: 0 })).rejects.toThrow('expected 1 to 4096')
     await expect(debug.whoWrote(BigInt(DATA), { cpu: 1 })).rejects.toThrow('there is no vCPU 1')
   })
+})
+
+test('checkpoints are found by their instants, also where others were dropped meanwhile', async () => {
+  const store: Checkpoints = new CheckpointStore()
+  for (let i = 0; i < 6; i++) {
+    const position = { round: i, piece: 0, ahead: [], answers: [] }
+    store.add({ round: i, instructions: 100 * i }, { own: i, large: 'x'.repeat(1000) }, store.draft(), position)
+  }
+  const { instants } = store
+  const past = { store, recording: { checkpoints: [] } as unknown as Recording, memoryBytes: 4 << 20 }
+  const found = async () =>
+    (await Promise.all(instants.map((at) => startingPoint(past, at)))).map((at) => at?.instructions)
+  expect(await found()).toEqual([0, 100, 200, 300, 400, 500])
+  store.thin(store.bytes / 2)
+  const left = store.instants.map(({ instructions }) => instructions)
+  expect(left.length).toBeLessThan(6)
+  // One that is gone is replaced by the one before it: what was written since is found too.
+  expect(await found()).toEqual(instants.map(({ instructions }) => left.findLast((at) => at <= instructions)))
+  expect(await startingPoint(past, { round: 0, instructions: -1 })).toBeUndefined()
 })

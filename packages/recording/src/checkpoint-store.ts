@@ -1,14 +1,15 @@
 import { decodeState, encodeState } from '@retrap/snapshot'
+import { RecordingError } from './errors.ts'
 import { type Instant, PAGE_BYTES } from './format.ts'
-import type { Checkpoint } from './write.ts'
+import { PageStore, ZEROS } from './page-store.ts'
+import { applied, nonZero, putOver, type WrittenPages } from './written-pages.ts'
 
 /** Bytes that all checkpoints may have together. */
 const MOST_BYTES = 256 * 2 ** 20
+/** Bytes for the number of a frame and that of its page. */
+const BYTES_A_FRAME = 8
 
-/** The contents of a page; null: zeros. The bytes do not change any more. */
-export type PageContents = Uint8Array | null
-
-/** A checkpoint of a {@link CheckpointStore}, with all of memory. */
+/** A checkpoint with all of memory. */
 export interface StoredCheckpoint<T> extends Instant {
   /** All state but the pages; a copy. */
   readonly state: unknown
@@ -16,39 +17,112 @@ export interface StoredCheckpoint<T> extends Instant {
   readonly extra: T
   /** Numbers of the pages that are not zeros, from low to high. */
   readonly gfns: Uint32Array
-  /** Returns the contents of a page. @param index - in `gfns` */
+  /**
+   * Returns the contents of a page, which are not to be written.
+   *
+   * @param index - in `gfns`
+   * @throws RecordingError `ERR_STATE` for a checkpoint that was dropped meanwhile
+   */
   contents(index: number): Uint8Array
+  /** A number that pages of the same source have only where their contents are the same. @param index - in `gfns` */
+  identity(index: number): number
+  /** Checkpoints with another source have other numbers. */
+  readonly source: object
 }
 
 interface Entry<T> extends Instant {
   readonly text: string
-  /** Bytes that the text refers to, in pieces of a page. */
-  readonly pieces: readonly Uint8Array[]
+  /** Bytes that the text refers to, in pages, and how many there are. */
+  readonly pieces: readonly number[]
   readonly bytes: number
   readonly extra: T
   readonly extraBytes: number
-  /** Pages that were written since the checkpoint before, with their contents now; of the first: all that are not zeros. */
-  readonly written: Map<number, PageContents>
-  /** Pages that were written and have the contents that they had are not among them. */
+  /** Frames that were written since the checkpoint before, with their pages now; of the first: all that are not zeros. */
+  written: WrittenPages
+  /** Frames that were written and have the contents that they had are not among them. */
   isCompared: boolean
+}
+
+/** A checkpoint of a store, as a file has it. */
+export interface CheckpointForFile<T> {
+  /** Its instant. */
+  readonly at: Instant
+  /** All state but the pages; a copy. */
+  readonly state: unknown
+  /** What was given with it. */
+  readonly extra: T
+  /** Frames that were written since the checkpoint before, with their pages in the file: from 1 on; 0 is zeros. */
+  readonly written: WrittenPages
+  /** Frames that were written and have the contents that they had may not be among them. */
+  readonly isCompared: boolean
+}
+
+/** The memory of a checkpoint that is about to be added to its store, frame by frame. */
+export interface CheckpointDraft {
+  /**
+   * Adds a frame that was written.
+   *
+   * @param offset - of its contents in the bytes; −1: they are zeros
+   * @param isCompared - it is left out if it has the contents that it had
+   * @throws RecordingError `ERR_STATE` where there is no room, by all that was added
+   */
+  add(gfn: number, from: Uint8Array, offset: number, isCompared?: boolean): void
+  /** Takes the frames, from low to high, with the numbers of their pages in the store. */
+  take(): WrittenPages
+  /** Drops what was added: there is to be no such checkpoint. */
+  discard(): void
+}
+
+class Draft implements CheckpointDraft {
+  readonly #pages: PageStore
+  readonly #latest: (gfn: number) => number
+  readonly #mostBytes: number
+  /** Frames and their pages, in turn. */
+  #frames: number[] = []
+
+  constructor(pages: PageStore, latest: (gfn: number) => number, mostBytes: number) {
+    this.#pages = pages
+    this.#latest = latest
+    this.#mostBytes = pages.bytes + mostBytes
+  }
+
+  add(gfn: number, from: Uint8Array, offset: number, isCompared = false): void {
+    if (offset < 0) this.#pages.use(ZEROS)
+    const page = offset < 0 ? ZEROS : this.#pages.add(from, offset)
+    if (isCompared && page === this.#latest(gfn)) this.#pages.release(page)
+    else this.#frames.push(gfn, page)
+    if (this.#pages.bytes > this.#mostBytes)
+      throw new RecordingError('ERR_STATE', `there is no room for a checkpoint: it has over ${this.#mostBytes} bytes`)
+  }
+
+  take(): WrittenPages {
+    const frames = this.#frames
+    this.#frames = []
+    const order = new Uint32Array(frames.length / 2).map((_, i) => i)
+    order.sort((a, b) => frames[2 * a]! - frames[2 * b]!)
+    return { gfns: order.map((i) => frames[2 * i]!), pages: order.map((i) => frames[2 * i + 1]!) }
+  }
+
+  discard(): void {
+    for (const page of this.take().pages) this.#pages.release(page)
+  }
 }
 
 /**
  * Checkpoints of one run in memory, in the order of their instants.
  *
- * Each has the pages that were written since the one before; contents that are the same are there once. When there is no
- * room for more, checkpoints are dropped: those whose neighbours are near, compared with how long ago they are. So
- * distances grow with age.
+ * Each has the pages that were written since the one before. Pages are compressed, and those with the same contents are
+ * there once. When there is no room for more, checkpoints are dropped: those whose neighbours are near, compared with how
+ * long ago they are. So distances grow with age.
  */
 export class CheckpointStore<T> {
   /** Bytes that all checkpoints may have together. */
   readonly mostBytes: number
   readonly #entries: Entry<T>[] = []
-  /** All pages of the last checkpoint that are not zeros. */
-  #latest = new Map<number, Uint8Array>()
-  #lastPieces: readonly Uint8Array[] = []
-  /** How many checkpoints have a piece of memory. */
-  readonly #uses = new Map<Uint8Array, number>()
+  #pages = new PageStore()
+  /** By frame: its page at the last checkpoint. Those that are zeros are not there. */
+  #latest = new Map<number, number>()
+  /** Bytes beside the pages. */
   #bytes = 0
 
   /** @param mostBytes - that all checkpoints may have together; default 256 MiB */
@@ -58,7 +132,7 @@ export class CheckpointStore<T> {
 
   /** Bytes of all checkpoints. */
   get bytes(): number {
-    return this.#bytes
+    return this.#pages.bytes + this.#bytes
   }
 
   /** The instants of all checkpoints, in order. */
@@ -71,9 +145,9 @@ export class CheckpointStore<T> {
     return this.#entries.at(-1)
   }
 
-  /** The contents of a page at the last checkpoint. */
-  latest(gfn: number): PageContents {
-    return this.#latest.get(gfn) ?? null
+  /** Whether a frame was zeros at the last checkpoint. */
+  wasZeros(gfn: number): boolean {
+    return !this.#latest.has(gfn)
   }
 
   /** The last checkpoint that is not after an instruction; −1: there is none. */
@@ -81,61 +155,44 @@ export class CheckpointStore<T> {
     return this.#entries.findLastIndex((entry) => entry.instructions <= instructions)
   }
 
+  /** Begins a checkpoint: it is added, or discarded, before another is begun. */
+  draft(): CheckpointDraft {
+    return new Draft(this.#pages, (gfn) => this.#latest.get(gfn) ?? ZEROS, this.mostBytes)
+  }
+
   /**
    * Adds a checkpoint behind all others.
    *
-   * @param written - pages that were written since the last one, from low to high, with their contents; contents that
-   *   {@link CheckpointStore.latest} has returned are not kept twice. For the first one: all pages that are not zeros
+   * @param memory - frames that were written since the last one; for the first one: all that are not zeros
    * @param extraBytes - memory that `extra` keeps
-   * @param isCompared - of pages that were written, `written` has only those that have other contents now
+   * @param isCompared - of frames that were written, there may be only those that have other contents now
    * @throws SnapshotError for a state that is no plain data
    */
   add(
     { round, instructions }: Instant,
     state: unknown,
-    written: ReadonlyMap<number, PageContents>,
+    memory: CheckpointDraft,
     extra: T,
     extraBytes = 0,
     isCompared = false,
   ): void {
     const { text, bytes } = encodeState(state)
-    const pieces = piecesOf(bytes, this.#lastPieces)
-    const entry: Entry<T> = {
-      round,
-      instructions,
-      text,
-      pieces,
-      bytes: bytes.length,
-      extra,
-      extraBytes,
-      written: new Map(written),
-      isCompared,
+    const written = memory.take()
+    for (const [i, gfn] of written.gfns.entries()) {
+      const page = written.pages[i]!
+      if (page === ZEROS) this.#latest.delete(gfn)
+      else this.#latest.set(gfn, page)
     }
-    for (const [gfn, contents] of written) {
-      if (contents === null) this.#latest.delete(gfn)
-      else this.#latest.set(gfn, contents)
+    const pieces: number[] = []
+    for (let at = 0; at < bytes.length; at += PAGE_BYTES) {
+      const piece = new Uint8Array(PAGE_BYTES)
+      piece.set(bytes.subarray(at, at + PAGE_BYTES))
+      pieces.push(this.#pages.add(piece, 0))
     }
-    this.#lastPieces = pieces
-    this.#bytes += 2 * text.length + extraBytes
-    for (const piece of pieces) this.#use(piece)
-    for (const contents of written.values()) if (contents !== null) this.#use(contents)
+    const entry = { round, instructions, text, pieces, bytes: bytes.length, extra, extraBytes, written, isCompared }
     this.#entries.push(entry)
+    this.#bytes += besides(entry)
     this.thin(this.mostBytes)
-  }
-
-  #use(piece: Uint8Array): void {
-    const uses = this.#uses.get(piece) ?? 0
-    if (uses === 0) this.#bytes += piece.length
-    this.#uses.set(piece, uses + 1)
-  }
-
-  #release(piece: Uint8Array): void {
-    const uses = this.#uses.get(piece)! - 1
-    if (uses > 0) this.#uses.set(piece, uses)
-    else {
-      this.#uses.delete(piece)
-      this.#bytes -= piece.length
-    }
   }
 
   /**
@@ -144,7 +201,7 @@ export class CheckpointStore<T> {
    * @param least - so many are left, from the last one on
    */
   thin(mostBytes: number, least = 0): void {
-    while (this.#bytes > mostBytes && this.#entries.length > least) {
+    while (this.bytes > mostBytes && this.#entries.length > least) {
       if (this.#entries.length === 1) this.clear()
       else this.#drop(this.#leastMissed())
     }
@@ -167,121 +224,76 @@ export class CheckpointStore<T> {
   #drop(at: number): void {
     const [dropped] = this.#entries.splice(at, 1) as [Entry<T>]
     const next = this.#entries[at]!
-    const { written } = next
+    this.#bytes -= besides(dropped) + besides(next)
     if (dropped.isCompared) next.isCompared = true
-    for (const [gfn, contents] of dropped.written) {
-      if (!written.has(gfn)) written.set(gfn, contents)
-      else if (contents !== null) this.#release(contents)
-    }
-    for (const piece of dropped.pieces) this.#release(piece)
-    this.#bytes -= 2 * dropped.text.length + dropped.extraBytes
+    next.written = applied(dropped.written, next.written, (page) => this.#pages.release(page))
+    this.#bytes += besides(next)
+    for (const page of dropped.pieces) this.#pages.release(page)
   }
 
   /** Drops all. */
   clear(): void {
     this.#entries.length = 0
     this.#latest = new Map()
-    this.#lastPieces = []
-    this.#uses.clear()
+    this.#pages = new PageStore()
     this.#bytes = 0
   }
 
   /** Whether a page may have been written between the checkpoint before and this one. */
   wasWritten(number: number, gfn: number): boolean {
     const { isCompared, written } = this.#entries[number]!
-    return isCompared || written.has(gfn)
+    return isCompared || written.gfns.includes(gfn)
   }
 
   /** Returns a checkpoint with all of memory. */
   read(number: number): StoredCheckpoint<T> {
     const { round, instructions, extra } = this.#entries[number]!
-    const pages = new Map<number, PageContents>()
-    for (const { written } of this.#entries.slice(0, number + 1))
-      for (const [gfn, contents] of written) pages.set(gfn, contents)
-    const some = [...pages].filter((page): page is [number, Uint8Array] => page[1] !== null).sort(([a], [b]) => a - b)
-    const gfns = Uint32Array.from(some, ([gfn]) => gfn)
-    return { round, instructions, state: this.#stateOf(number), extra, gfns, contents: (index) => some[index]![1] }
+    const store = this.#pages
+    const all = new Map<number, number>()
+    for (const { written } of this.#entries.slice(0, number + 1)) putOver(all, written)
+    const { gfns, pages } = nonZero(all)
+    const identities = Array.from(pages, (page) => store.identity(page))
+    return {
+      round,
+      instructions,
+      state: this.#stateOf(this.#entries[number]!),
+      extra,
+      gfns,
+      contents(index) {
+        const page = pages[index]!
+        if (store.identity(page) !== identities[index])
+          throw new RecordingError('ERR_STATE', `the checkpoint at instruction ${instructions} was dropped`)
+        return store.contents(page)
+      },
+      identity: (index) => identities[index]!,
+      source: store,
+    }
   }
 
-  #stateOf(number: number): unknown {
-    const { text, pieces, bytes } = this.#entries[number]!
-    return decodeState({ text, bytes: bytesOf(pieces, bytes) })
+  #stateOf({ text, pieces, bytes }: Entry<T>): unknown {
+    const all = new Uint8Array(pieces.length * PAGE_BYTES)
+    for (const [i, page] of pieces.entries()) all.set(this.#pages.contents(page), i * PAGE_BYTES)
+    return decodeState({ text, bytes: all.subarray(0, bytes) })
   }
 
-  /**
-   * All checkpoints for a file, the last one first: it has all of memory, and each other one what differs from the one after
-   * it. Each is copied when it is its turn; the store is to be left alone until the last one.
-   *
-   * @param stateOf - makes the state that is written
-   */
-  *fromLast(stateOf: (state: unknown, extra: T) => unknown): Generator<readonly [at: Instant, checkpoint: Checkpoint]> {
+  /** All pages and checkpoints, for a file. The store is to be left alone until the last one. */
+  forFile(): { readonly blocks: readonly Uint8Array[]; readonly checkpoints: Iterable<CheckpointForFile<T>> } {
+    const { blocks, numberOf } = this.#pages.blocks()
+    const checkpointOf = (entry: Entry<T>): CheckpointForFile<T> => {
+      const { round, instructions, extra, written, isCompared } = entry
+      const pages = written.pages.map((page) => (page === ZEROS ? ZEROS : 1 + numberOf(page)))
+      const state = this.#stateOf(entry)
+      return { at: { round, instructions }, state, extra, written: { gfns: written.gfns, pages }, isCompared }
+    }
     const entries = this.#entries
-    /** By checkpoint: what its pages were before it. */
-    const before: Map<number, PageContents>[] = []
-    const pages = new Map<number, PageContents>()
-    for (const { written } of entries) {
-      before.push(new Map([...written.keys()].map((gfn) => [gfn, pages.get(gfn) ?? null])))
-      for (const [gfn, contents] of written) pages.set(gfn, contents)
-    }
-    for (let at = entries.length - 1; at >= 0; at--) {
-      const entry = entries[at]!
-      const isLast = at === entries.length - 1
-      const changed = isLast ? pages : before[at + 1]!
-      const gfns = [...changed.keys()].sort((a, b) => a - b)
-      const some = gfns.filter((gfn) => changed.get(gfn) !== null)
-      const bytes = new Uint8Array(some.length * PAGE_BYTES)
-      for (const [i, gfn] of some.entries()) {
-        const page = bytes.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
-        page.set(changed.get(gfn)!)
-        // Little of a page has been written, as a rule: the rest becomes zeros.
-        if (!isLast) exclusiveOr(page, pages.get(gfn) ?? null)
-      }
-      if (!isLast) for (const [gfn, contents] of changed) pages.set(gfn, contents)
-      const checkpoint = {
-        state: stateOf(this.#stateOf(at), entry.extra),
-        pages: { gfns: Uint32Array.from(some), bytes },
-        ...(!isLast && {
-          areDifferences: true,
-          cleared: Uint32Array.from(gfns.filter((gfn) => changed.get(gfn) === null)),
-        }),
-        written: Uint32Array.from([...entry.written.keys()].sort((a, b) => a - b)),
-      }
-      yield [entry, checkpoint]
+    return {
+      blocks,
+      checkpoints: (function* () {
+        for (const entry of entries) yield checkpointOf(entry)
+      })(),
     }
   }
 }
 
-/** Cuts bytes into pieces of a page, which are copies. @param last - pieces of other bytes: one that is the same is that one */
-export function piecesOf(bytes: Uint8Array, last: readonly Uint8Array[]): Uint8Array[] {
-  const pieces: Uint8Array[] = []
-  for (let at = 0; at < bytes.length; at += PAGE_BYTES) {
-    const piece = bytes.subarray(at, at + PAGE_BYTES)
-    const other = last[pieces.length]
-    pieces.push(other !== undefined && isEqual(other, piece) ? other : piece.slice())
-  }
-  return pieces
-}
-
-/** Puts pieces together again. */
-export function bytesOf(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
-  const all = new Uint8Array(bytes)
-  for (const [i, piece] of pieces.entries()) all.set(piece, i * PAGE_BYTES)
-  return all
-}
-
-/** Leaves in a page the bits that another one has not. */
-export function exclusiveOr(page: Uint8Array, other: PageContents): void {
-  if (other === null) return
-  const [words, others] = [wordsOf(page), wordsOf(other)]
-  if (words === undefined || others === undefined) for (let i = 0; i < page.length; i++) page[i]! ^= other[i]!
-  else for (let i = 0; i < words.length; i++) words[i]! ^= others[i]!
-}
-
-const wordsOf = ({ buffer, byteOffset, length }: Uint8Array): Uint32Array | undefined =>
-  byteOffset % 4 === 0 ? new Uint32Array(buffer, byteOffset, length / 4) : undefined
-
-function isEqual(one: Uint8Array, other: Uint8Array): boolean {
-  if (one.length !== other.length) return false
-  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false
-  return true
-}
+const besides = ({ text, extraBytes, written }: Entry<unknown>): number =>
+  2 * text.length + extraBytes + BYTES_A_FRAME * written.gfns.length

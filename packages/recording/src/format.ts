@@ -3,9 +3,7 @@ import { RecordingError } from './errors.ts'
 
 /** A file begins with it: a name, and bytes that show a transfer as text. */
 const MAGIC = Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a)
-const FORMAT_VERSION = 2
-/** The first one has no sections of differences. */
-const OLDEST_VERSION = 1
+const FORMAT_VERSION = 3
 /** Bytes of the file's header: the magic number, the version, and zeros. */
 export const HEADER_BYTES = 16
 /** Bytes in front of each section. */
@@ -18,7 +16,7 @@ export const PAGE_BYTES = 4096
 export const FOOTER_BYTES = 8
 
 /** Names of sections. A file begins with `DESC` and, if nothing has cut it, ends with `INDX` and `END `. */
-export type SectionName = 'DESC' | 'LOG ' | 'STAT' | 'BYTE' | 'WRIT' | 'PAGE' | 'DIFF' | 'INDX' | 'END '
+export type SectionName = 'DESC' | 'LOG ' | 'PAGE' | 'STAT' | 'BYTE' | 'PMAP' | 'INDX' | 'END '
 
 /** A point of a run. */
 export interface Instant {
@@ -35,7 +33,7 @@ export interface SectionHead extends Instant {
   readonly checksum: number
   /** Bytes in the file. */
   readonly stored: number
-  /** Bytes when decompressed; equal where nothing was compressed. */
+  /** Bytes when decompressed. */
   readonly bytes: number
 }
 
@@ -53,10 +51,8 @@ export function checkHeader(header: Uint8Array): void {
     throw new RecordingError('ERR_NOT_A_RECORDING', 'this is no recording: it does not begin as one')
   const view = new DataView(header.buffer, header.byteOffset, HEADER_BYTES)
   const version = view.getUint32(8, true)
-  if (version < OLDEST_VERSION || version > FORMAT_VERSION) {
-    const expected = `${OLDEST_VERSION} to ${FORMAT_VERSION}`
-    throw new RecordingError('ERR_VERSION', `the recording has format ${version}: expected ${expected}`)
-  }
+  if (version !== FORMAT_VERSION)
+    throw new RecordingError('ERR_VERSION', `the recording has format ${version}: expected ${FORMAT_VERSION}`)
   if (view.getUint32(12, true) !== 0) throw new RecordingError('ERR_DAMAGED', 'the recording is damaged in its header')
 }
 

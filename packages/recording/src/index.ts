@@ -4,13 +4,13 @@
  * @packageDocumentation
  */
 export { CheckpointStore } from './checkpoint-store.ts'
-export type { PageContents, StoredCheckpoint } from './checkpoint-store.ts'
+export type { CheckpointDraft, CheckpointForFile, StoredCheckpoint } from './checkpoint-store.ts'
 export { RecordingError } from './errors.ts'
 export type { RecordingErrorCode } from './errors.ts'
 export type { EventKind, RecordedEvent } from './events.ts'
 export type { Instant } from './format.ts'
 export { openRecording } from './read.ts'
-export type { Recording } from './read.ts'
+export type { FileCheckpoint, Recording } from './read.ts'
 export type { RecordingMark } from './recording-index.ts'
 export { RecordingWriter } from './write.ts'
-export type { Checkpoint, Deflate, RecordingWriterOptions } from './write.ts'
+export type { WrittenPages } from './written-pages.ts'

@@ -1,5 +1,5 @@
-import { crc32, decodeState, inflate, type SnapshotPages, type SnapshotSource } from '@retrap/snapshot'
-import { bytesOf, type CheckpointStore, exclusiveOr, type PageContents, piecesOf } from './checkpoint-store.ts'
+import { crc32, decodeState, type SnapshotSource } from '@retrap/snapshot'
+import { BLOCK_BYTES, Codec } from './codec.ts'
 import { RecordingError } from './errors.ts'
 import { decodeEvents, type RecordedEvent } from './events.ts'
 import {
@@ -14,12 +14,17 @@ import {
   type SectionName,
 } from './format.ts'
 import { type IndexEntry, isIndex, type RecordingIndex, type RecordingMark } from './recording-index.ts'
-import { type Checkpoint, PAGES_A_SECTION } from './write.ts'
+import { PAGES_A_BLOCK } from './page-store.ts'
+import { nonZero, putOver, type WrittenPages } from './written-pages.ts'
 
-/** Sections of pages that are decompressed together. */
-const SECTIONS_AT_ONCE = 8
-/** Bytes of the largest section of pages. */
-const MOST_PAGES_BYTES = PAGES_A_SECTION * (4 + PAGE_BYTES)
+/** Decompressed blocks that are kept. */
+const KEPT_BLOCKS = 64
+/** Frames of the largest map: 4 GiB, and ROM. */
+const MOST_FRAMES = 2 ** 20 + 2 ** 16
+/** Frames of the maps that are kept. */
+const MOST_MAPPED = 4 * MOST_FRAMES
+/** Bytes of blocks that are kept from checkpoint to checkpoint, compressed. */
+const MOST_PACKED_BYTES = 96 * 2 ** 20
 
 /** A recording that can be read from any of its sections on. */
 export class Recording {
@@ -34,6 +39,16 @@ export class Recording {
   readonly #file: Sections
   readonly #log: readonly IndexEntry[]
   readonly #checkpoints: readonly CheckpointEntry[]
+  readonly #blocks: readonly IndexEntry[]
+  /** By checkpoint, as far as they were read. */
+  readonly #maps = new Map<number, CheckpointMap>()
+  #mapped = 0
+  readonly #codec = new Codec()
+  /** By number: blocks as they are in the file. */
+  readonly #packed = new Map<number, Uint8Array>()
+  #packedBytes = 0
+  /** Decompressed blocks, the one that was used last at the end. */
+  readonly #plain = new Map<number, Uint8Array>()
 
   private constructor(file: Sections, description: unknown, index: RecordingIndex, isCut: boolean) {
     this.#file = file
@@ -42,7 +57,8 @@ export class Recording {
     this.marks = index.marks
     this.isCut = isCut
     this.#log = index.sections.filter(({ name }) => name === 'LOG ')
-    this.#checkpoints = checkpointsOf(index.sections, isCut)
+    this.#checkpoints = checkpointsOf(index.sections)
+    this.#blocks = index.sections.filter(({ name }) => name === 'PAGE')
   }
 
   /** @internal Use {@link openRecording}. */
@@ -55,7 +71,7 @@ export class Recording {
     return new Recording(file, description, index ?? (await lookThrough(file)), index === undefined)
   }
 
-  /** Instants of checkpoints, in the order of the file: the last one may come first. */
+  /** Instants of checkpoints, in order. */
   get checkpoints(): readonly Instant[] {
     return this.#checkpoints.map(({ state: { round, instructions } }) => ({ round, instructions }))
   }
@@ -78,200 +94,155 @@ export class Recording {
   }
 
   /**
-   * Reads a checkpoint, with all of memory.
+   * Reads a checkpoint, with all of memory. Its pages are decompressed when they are asked for.
    *
    * @param mostPages - of the machine; a file that has more is damaged, and is read no further. Default: any number
    * @throws RecordingError `ERR_DAMAGED`
    */
-  async checkpoint(number: number, mostPages: number = Infinity): Promise<Pick<Checkpoint, 'state' | 'pages'>> {
-    if (this.#checkpoints[number] === undefined)
-      throw new RecordingError('ERR_STATE', `there is no checkpoint ${number}`)
-    const { state, cleared } = await this.#stateOf(this.#checkpoints[number])
-    const chain = [cleared]
-    // From the one that has all of memory.
-    let first = number
-    while (first > 0 && chain[0] !== null)
-      // oxlint-disable-next-line no-await-in-loop -- each says whether it needs the one before
-      chain.unshift((await this.#stateOf(this.#checkpoints[--first]!)).cleared)
-    const pages = new Map<number, PageContents>()
-    for (const [i, each] of chain.entries())
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
-      await this.#change(pages, this.#checkpoints[first + i]!, each, mostPages)
-    return { state, pages: inOrder(pages) }
-  }
-
-  /**
-   * Reads all checkpoints into memory, where each is at hand: where they are in the file as {@link CheckpointStore.fromLast}
-   * has written them; other ones are left out, and those for which the store has no room.
-   *
-   * @param store - without any
-   * @param split - takes apart what `fromLast` has put together
-   * @param mostPages - as in {@link Recording.checkpoint}
-   * @throws RecordingError `ERR_DAMAGED`; what `split` throws
-   */
-  async loadCheckpoints<T>(
-    store: CheckpointStore<T>,
-    split: (state: unknown, number: number) => { readonly state: unknown; readonly extra: T },
-    mostPages: number = Infinity,
-  ): Promise<void> {
-    const found: LoadedCheckpoint[] = []
-    const pages = new Map<number, PageContents>()
-    // A file may have far more than there is memory for.
-    let held = 0
-    for (const [number, entry] of this.#checkpoints.entries()) {
-      if (held > store.mostBytes) break
-      const { round, instructions } = entry.state
-      // oxlint-disable-next-line no-await-in-loop -- each is made of the one before
-      const { text, bytes, cleared } = await this.#stateOf(entry)
-      const isNext = number === 0 || (cleared !== null && instructions < found[0]!.at.instructions)
-      if (!isNext) break
-      // oxlint-disable-next-line no-await-in-loop
-      const later = await this.#change(pages, entry, number === 0 ? null : cleared, mostPages)
-      // Much of a state, such as the memory of a graphics card, is that of the one before.
-      const last = found[0]?.pieces ?? []
-      const pieces = piecesOf(bytes, last)
-      found.unshift({ at: { round, instructions }, number, text, pieces, bytes: bytes.length, later })
-      held += 2 * text.length + PAGE_BYTES * (pieces.filter((piece, i) => piece !== last[i]).length + later.size)
+  async checkpoint(number: number, mostPages: number = Infinity): Promise<FileCheckpoint> {
+    const entry = this.#checkpoints[number]
+    if (entry === undefined) throw new RecordingError('ERR_STATE', `there is no checkpoint ${number}`)
+    const text = new TextDecoder().decode(await this.#file.read(entry.state))
+    const state = decodeState({ text, bytes: await this.#file.read(entry.bytes) })
+    const all = new Map<number, number>()
+    for (let at = 0; at <= number; at++) {
+      // oxlint-disable-next-line no-await-in-loop -- each is put over the one before
+      putOver(all, (await this.#mapOf(at)).written)
+      if (all.size > mostPages) throw damagedAt(this.#checkpoints[at]!.map.offset)
     }
-    for (const [i, { at, number, text, pieces, bytes }] of found.entries()) {
-      const { state } = decodeState({ text, bytes: bytesOf(pieces, bytes) }) as { readonly state: unknown }
-      const { state: own, extra } = split(state, number)
-      store.add(at, own, i === 0 ? nonZero(pages) : found[i - 1]!.later, extra, 0, true)
+    const { gfns, pages } = nonZero(all)
+    const blocks = await this.#blocksOf(pages)
+    return {
+      state,
+      gfns,
+      contents: (index) => this.#contents(blocks, pages[index]!),
+      identity: (index) => pages[index]!,
+      source: this,
     }
   }
 
-  /**
-   * Makes the pages of a checkpoint of those of the one before it in the file.
-   *
-   * @param cleared - null: it has all of memory
-   * @returns the contents that changed pages had
-   */
-  async #change(
-    pages: Map<number, PageContents>,
-    entry: CheckpointEntry,
-    cleared: Uint32Array | null,
-    mostPages: number,
-  ): Promise<Map<number, PageContents>> {
-    const former = new Map<number, PageContents>()
-    if (cleared === null) pages.clear()
-    for (let from = 0; from < entry.pages.length; from += SECTIONS_AT_ONCE) {
-      const some = entry.pages.slice(from, from + SECTIONS_AT_ONCE)
-      // oxlint-disable-next-line no-await-in-loop -- a few in memory at a time
-      const pieces = await Promise.all(some.map((page) => this.#file.read(page)))
-      for (const [i, piece] of pieces.entries()) changePages(pages, former, piece, some[i]!.name === 'DIFF')
-      if (pages.size > mostPages) throw damagedAt(some[0]!.offset)
+  /** Which frames were written up to a checkpoint, since the one before. */
+  async #mapOf(number: number): Promise<CheckpointMap> {
+    const known = this.#maps.get(number)
+    if (known !== undefined) return known
+    const { map } = this.#checkpoints[number]!
+    const found = decodeMap(await this.#file.read(map), this.#blocks.length * PAGES_A_BLOCK)
+    if (found === undefined) throw damagedAt(map.offset)
+    this.#mapped += found.written.gfns.length
+    if (this.#mapped > MOST_MAPPED) {
+      this.#maps.clear()
+      this.#mapped = found.written.gfns.length
     }
-    if (cleared !== null && cleared.length > mostPages) throw damagedAt(entry.state.offset)
-    for (const gfn of cleared ?? []) {
-      if (!former.has(gfn)) former.set(gfn, pages.get(gfn) ?? null)
-      pages.set(gfn, null)
+    this.#maps.set(number, found)
+    return found
+  }
+
+  /** Reads the blocks that have pages, as far as they are not in memory. */
+  async #blocksOf(pages: Uint32Array): Promise<ReadonlyMap<number, Uint8Array>> {
+    const wanted = new Set<number>()
+    for (const page of pages) wanted.add(blockOf(page))
+    if (this.#packedBytes > MOST_PACKED_BYTES) {
+      this.#packed.clear()
+      this.#packedBytes = 0
     }
-    return former
+    const found = new Map<number, Uint8Array>()
+    for (const block of [...wanted].sort((a, b) => a - b)) {
+      const entry = this.#blocks[block]!
+      // oxlint-disable-next-line no-await-in-loop -- in the order of the file
+      const bytes = this.#packed.get(block) ?? (await this.#file.readBlock(entry))
+      found.set(block, bytes)
+      if (this.#packed.has(block)) continue
+      this.#packed.set(block, bytes)
+      this.#packedBytes += bytes.length
+    }
+    return found
+  }
+
+  /** @throws RecordingError `ERR_DAMAGED` */
+  #contents(blocks: ReadonlyMap<number, Uint8Array>, page: number): Uint8Array {
+    const block = blockOf(page)
+    let plain = this.#plain.get(block)
+    if (plain === undefined) {
+      plain = this.#codec.decompress(blocks.get(block)!, BLOCK_BYTES)
+      if (plain === undefined) throw damagedAt(this.#blocks[block]!.offset)
+    } else this.#plain.delete(block)
+    this.#plain.set(block, plain)
+    if (this.#plain.size > KEPT_BLOCKS) this.#plain.delete(this.#plain.keys().next().value!)
+    const from = ((page - 1) % PAGES_A_BLOCK) * PAGE_BYTES
+    return plain.subarray(from, from + PAGE_BYTES)
   }
 
   /**
-   * Reads which pages were written between the next earlier instant with a checkpoint and this one, from low to high.
+   * Whether some frames may have been written between the checkpoint before and this one.
    *
-   * @returns undefined where the file does not say
    * @throws RecordingError `ERR_DAMAGED`
    */
-  async written(number: number): Promise<Uint32Array | undefined> {
-    const entry = this.#checkpoints[number]?.written
-    if (entry === undefined) return undefined
-    const bytes = await this.#file.read(entry)
-    if (bytes.length % 4 !== 0) throw damagedAt(entry.offset)
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-    return Uint32Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, true))
-  }
-
-  async #stateOf({ state, bytes }: CheckpointEntry): Promise<SavedState> {
-    const text = new TextDecoder().decode(await this.#file.read(state))
-    const content = await this.#file.read(bytes)
-    const saved = decodeState({ text, bytes: content }) as {
-      readonly state: unknown
-      readonly cleared?: unknown
-    } | null
-    const cleared = saved?.cleared
-    if (cleared !== null && !(cleared instanceof Uint32Array)) throw damagedAt(state.offset)
-    return { text, bytes: content, state: saved!.state, cleared }
+  async wasWritten(number: number, gfns: readonly number[]): Promise<boolean> {
+    const { written, isCompared } = await this.#mapOf(number)
+    return isCompared || gfns.some((gfn) => written.gfns.includes(gfn))
   }
 }
 
-/** The state of a checkpoint. */
-interface SavedState {
-  /** It as the file has it. */
-  readonly text: string
-  readonly bytes: Uint8Array
+/** A checkpoint of a file, with all of memory. */
+export interface FileCheckpoint {
+  /** All state but the pages: plain data. */
   readonly state: unknown
-  /** Pages that are zeros now; null: the checkpoint has all of memory. */
-  readonly cleared: Uint32Array | null
+  /** Numbers of the pages that are not zeros, from low to high. */
+  readonly gfns: Uint32Array
+  /**
+   * Returns the contents of a page, which are not to be written.
+   *
+   * @param index - in `gfns`
+   * @throws RecordingError `ERR_DAMAGED`
+   */
+  contents(index: number): Uint8Array
+  /** A number that pages of the same source have only where their contents are the same. @param index - in `gfns` */
+  identity(index: number): number
+  /** Checkpoints with another source have other numbers. */
+  readonly source: object
 }
 
-/** A checkpoint of a file on its way into memory. */
-interface LoadedCheckpoint {
-  readonly at: Instant
-  readonly number: number
-  /** The state, in pieces, and how many bytes these are together. */
-  readonly text: string
-  readonly pieces: readonly Uint8Array[]
-  readonly bytes: number
-  /** The contents that its changed pages have at the checkpoint that is later. */
-  readonly later: ReadonlyMap<number, PageContents>
+const blockOf = (page: number): number => Math.floor((page - 1) / PAGES_A_BLOCK)
+
+/** The frames of a checkpoint, as a file has them. */
+interface CheckpointMap {
+  readonly written: WrittenPages
+  readonly isCompared: boolean
 }
 
-/** Gives pages the contents that a section has. @param former - gets those that they had */
-function changePages(
-  pages: Map<number, PageContents>,
-  former: Map<number, PageContents>,
-  section: Uint8Array,
-  areDifferences: boolean,
-): void {
-  const count = section.length / (4 + PAGE_BYTES)
-  const view = new DataView(section.buffer, section.byteOffset, section.length)
-  if (!Number.isInteger(count)) throw new RecordingError('ERR_DAMAGED', 'the recording has damaged pages')
+/** @param mostPages - that the file has. @returns undefined for what no writer has written */
+function decodeMap(bytes: Uint8Array, mostPages: number): CheckpointMap | undefined {
+  if (bytes.length % 8 !== 4 || bytes.length > 4 + 8 * MOST_FRAMES) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const count = (bytes.length - 4) / 8
+  const written = { gfns: new Uint32Array(count), pages: new Uint32Array(count) }
   for (let i = 0; i < count; i++) {
-    const gfn = view.getUint32(4 * i, true)
-    const from = 4 * count + PAGE_BYTES * i
-    const had = pages.get(gfn) ?? null
-    const has = section.subarray(from, from + PAGE_BYTES)
-    // The section is this reader's own.
-    if (areDifferences) exclusiveOr(has, had)
-    if (!former.has(gfn)) former.set(gfn, had)
-    pages.set(gfn, has)
+    const gfn = (written.gfns[i] = view.getUint32(4 + 8 * i, true))
+    const page = (written.pages[i] = view.getUint32(8 + 8 * i, true))
+    if (page > mostPages || (i > 0 && gfn <= written.gfns[i - 1]!)) return undefined
   }
+  return { written, isCompared: view.getUint32(0, true) !== 0 }
 }
-
-const nonZero = (pages: ReadonlyMap<number, PageContents>): Map<number, PageContents> =>
-  new Map([...pages].filter(([, contents]) => contents !== null))
 
 interface CheckpointEntry {
   readonly state: IndexEntry
   readonly bytes: IndexEntry
-  readonly written: IndexEntry | undefined
-  readonly pages: readonly IndexEntry[]
+  readonly map: IndexEntry
 }
 
 /** A checkpoint that was cut is none. @param sections - in the order of the file */
-function checkpointsOf(sections: readonly IndexEntry[], isCut: boolean): CheckpointEntry[] {
+function checkpointsOf(sections: readonly IndexEntry[]): CheckpointEntry[] {
   const found: CheckpointEntry[] = []
   for (let i = 0; i < sections.length; i++) {
-    const [state, bytes] = [sections[i]!, sections[i + 1]]
-    if (state.name !== 'STAT' || bytes?.name !== 'BYTE') continue
-    const pages: IndexEntry[] = []
-    let next = i + 2
-    const written = sections[next]?.name === 'WRIT' ? sections[next++] : undefined
-    while (['PAGE', 'DIFF'].includes(sections[next]?.name ?? '')) pages.push(sections[next++]!)
-    // Of a file that was cut, something behind it says that it is whole.
-    if (!isCut || sections[next] !== undefined) found.push({ state, bytes, written, pages })
+    const [state, bytes, map] = [sections[i]!, sections[i + 1], sections[i + 2]]
+    if (state.name !== 'STAT' || bytes?.name !== 'BYTE' || map?.name !== 'PMAP') continue
+    const last = found.at(-1)?.state
+    // Each is what was written since the one before.
+    if (last !== undefined && (state.instructions <= last.instructions || state.round < last.round))
+      throw damagedAt(state.offset)
+    found.push({ state, bytes, map })
   }
   return found
-}
-
-function inOrder(pages: ReadonlyMap<number, PageContents>): SnapshotPages {
-  const some = [...pages].filter((page): page is [number, Uint8Array] => page[1] !== null).sort(([a], [b]) => a - b)
-  const bytes = new Uint8Array(some.length * PAGE_BYTES)
-  some.forEach(([, page], i) => bytes.set(page, i * PAGE_BYTES))
-  return { gfns: Uint32Array.from(some, ([gfn]) => gfn), bytes }
 }
 
 /**
@@ -300,6 +271,7 @@ async function lookThrough(file: Sections): Promise<RecordingIndex> {
 /** The sections of a file. */
 class Sections {
   readonly #source: SnapshotSource
+  readonly #codec = new Codec()
 
   constructor(source: SnapshotSource) {
     this.#source = source
@@ -310,16 +282,26 @@ class Sections {
   }
 
   /** Reads the contents of a section. @throws RecordingError `ERR_DAMAGED`, saying where */
-  async read({ name, offset }: IndexEntry): Promise<Uint8Array> {
+  async read(entry: IndexEntry): Promise<Uint8Array> {
+    const { bytes, data } = await this.#stored(entry)
+    const found = this.#codec.decompress(data, bytes)
+    if (found === undefined) throw damagedAt(entry.offset)
+    return found
+  }
+
+  /** Reads a block of pages as it is in the file. @throws RecordingError `ERR_DAMAGED`, saying where */
+  async readBlock(entry: IndexEntry): Promise<Uint8Array> {
+    const { bytes, data } = await this.#stored(entry)
+    if (bytes !== BLOCK_BYTES || data.length > 2 * BLOCK_BYTES) throw damagedAt(entry.offset)
+    return data
+  }
+
+  async #stored({ name, offset }: IndexEntry): Promise<{ readonly bytes: number; readonly data: Uint8Array }> {
     const head = await this.#head(offset)
-    if (head?.name !== name || ((name === 'PAGE' || name === 'DIFF') && head.bytes > MOST_PAGES_BYTES))
-      throw damagedAt(offset)
+    if (head?.name !== name) throw damagedAt(offset)
     const data = await this.#source.read(offset + SECTION_BYTES, head.stored)
     if (data.length < head.stored || crc32(data) !== head.checksum) throw damagedAt(offset)
-    if (head.bytes === 0) return data
-    const bytes = await inflate(data, head.bytes)
-    if (bytes === undefined) throw damagedAt(offset)
-    return bytes
+    return { bytes: head.bytes, data }
   }
 
   /** The index of a file that was ended; undefined: it was cut. */

@@ -1,52 +1,25 @@
-import { deflate, encodeState, type SnapshotPages } from '@retrap/snapshot'
+import { encodeState } from '@retrap/snapshot'
+import type { CheckpointStore } from './checkpoint-store.ts'
+import { BLOCK_BYTES, Codec } from './codec.ts'
 import { RecordingError } from './errors.ts'
 import { EventEncoder, type EventKind } from './events.ts'
-import { encodeHead, encodeHeader, type Instant, PAGE_BYTES, type SectionName } from './format.ts'
+import { encodeHead, encodeHeader, type Instant, type SectionName } from './format.ts'
 import type { IndexEntry, RecordingIndex, RecordingMark } from './recording-index.ts'
+import type { WrittenPages } from './written-pages.ts'
 
+/** Blocks of pages that wait to be written at once. */
+const BLOCKS_AT_ONCE = 64
 /** Events are compressed and written when they have so many bytes. */
 const LOG_BYTES = 256 * 1024
-/** Pages that are compressed together. */
-export const PAGES_A_SECTION: number = 256
-
-/** A machine as it was at an instant. */
-export interface Checkpoint {
-  /** All state but the pages: plain data, which may have typed arrays and bigints. */
-  readonly state: unknown
-  /** Memory: all of it, or what differs from the checkpoint that was added before, which may be of a later instant. */
-  readonly pages: SnapshotPages
-  /**
-   * The contents of `pages` are bit by bit what differs from the checkpoint that was added before (exclusive or), where a
-   * page that is not there is zeros. Default false: they are contents.
-   */
-  readonly areDifferences?: boolean
-  /** Pages that are zeros, and are not at the checkpoint that was added before; undefined: `pages` are all of memory. */
-  readonly cleared?: Uint32Array
-  /** Pages that were written between the next earlier instant with a checkpoint and this one, from low to high. */
-  readonly written?: Uint32Array
-}
-
-/** Compresses bytes by DEFLATE without a header (RFC 1951). */
-export type Deflate = (bytes: Uint8Array) => Promise<Uint8Array>
-
-/** How a recording is written. */
-export interface RecordingWriterOptions {
-  /**
-   * How pieces are compressed; default by the host's `CompressionStream`, in Node and pages alike. A host that can choose is
-   * better off with the fastest level: most of a recording is memory, of which much has been compressed before.
-   */
-  readonly deflate?: Deflate | undefined
-}
-
 /**
  * Writes a recording, piece by piece. What was written before a cut can be read.
  *
- * Pieces are compressed and written one after the other while the machine goes on. `settled` waits for them, and
- * `waitingBytes` says how much is still to be written.
+ * Pieces are written one after the other while the machine goes on. `settled` waits for them, and `waitingBytes` says how
+ * much is still to be written.
  */
 export class RecordingWriter {
   readonly #write: (bytes: Uint8Array) => unknown
-  readonly #deflate: Deflate
+  readonly #codec = new Codec()
   readonly #events = new EventEncoder()
   readonly #index: IndexEntry[] = []
   readonly #marks: RecordingMark[] = []
@@ -58,16 +31,16 @@ export class RecordingWriter {
   #chain: Promise<void>
   #waiting = 0
   #ended = false
+  #hasCheckpoints = false
   #failure: { readonly error: unknown } | undefined
 
   /**
    * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
    * @param description - what a reader must know of the machine: what JSON can hold
    */
-  constructor(write: (bytes: Uint8Array) => unknown, description: unknown, options: RecordingWriterOptions = {}) {
+  constructor(write: (bytes: Uint8Array) => unknown, description: unknown) {
     this.#write = write
-    this.#deflate = options.deflate ?? deflate
-    this.#chain = this.#attempt(() => this.#put(encodeHeader()))
+    this.#chain = this.#attempt(() => this.#append(encodeHeader()))
     this.#section('DESC', new TextEncoder().encode(JSON.stringify(description)), this.#last)
   }
 
@@ -76,7 +49,7 @@ export class RecordingWriter {
     return this.#pieces
   }
 
-  /** Bytes that wait to be compressed and written. */
+  /** Bytes that wait to be written. */
   get waitingBytes(): number {
     return this.#waiting
   }
@@ -107,24 +80,36 @@ export class RecordingWriter {
     this.#section('LOG ', this.#events.take(), this.#first)
   }
 
-  /** Adds a checkpoint. @throws RecordingError `ERR_STATE` after the end; SnapshotError for what is no plain data */
-  checkpoint(at: Instant, { state, pages, areDifferences = false, cleared, written }: Checkpoint): void {
+  /**
+   * Adds all checkpoints of a store, which is to be left alone meanwhile. Once, behind all events.
+   *
+   * @param stateOf - makes the state that the file gets
+   * @throws RecordingError `ERR_STATE` after the end, and the second time; SnapshotError for what is no plain data; what
+   *   writing threw
+   */
+  async addCheckpoints<T>(
+    store: CheckpointStore<T>,
+    stateOf: (state: unknown, extra: T) => unknown = (state) => state,
+  ): Promise<void> {
     this.#check()
-    const { text, bytes } = encodeState({ state, cleared: cleared ?? null })
+    if (this.#hasCheckpoints) throw new RecordingError('ERR_STATE', 'the recording has its checkpoints already')
+    this.#hasCheckpoints = true
     this.flush()
-    this.#section('STAT', new TextEncoder().encode(text), at)
-    this.#section('BYTE', bytes, at)
-    if (written !== undefined)
-      this.#section('WRIT', new Uint8Array(written.buffer, written.byteOffset, written.byteLength), at)
-    const { gfns } = pages
-    for (let from = 0; from < gfns.length; from += PAGES_A_SECTION) {
-      const some = gfns.slice(from, from + PAGES_A_SECTION)
-      const piece = new Uint8Array(some.length * (4 + PAGE_BYTES))
-      piece.set(new Uint8Array(some.buffer, some.byteOffset, some.byteLength))
-      piece.set(pages.bytes.subarray(from * PAGE_BYTES, (from + some.length) * PAGE_BYTES), 4 * some.length)
-      this.#section(areDifferences ? 'DIFF' : 'PAGE', piece, at)
+    const { blocks, checkpoints } = store.forFile()
+    for (const [i, block] of blocks.entries()) {
+      this.#put('PAGE', block, BLOCK_BYTES, this.#last)
+      // oxlint-disable-next-line no-await-in-loop -- few are handed over at once
+      if (i % BLOCKS_AT_ONCE === 0) await this.settled()
     }
-    if (at.round > this.#last.round) this.#last = { round: at.round, instructions: at.instructions }
+    for (const { at, state, extra, written, isCompared } of checkpoints) {
+      const { text, bytes } = encodeState(stateOf(state, extra))
+      this.#section('STAT', new TextEncoder().encode(text), at)
+      this.#section('BYTE', bytes, at)
+      this.#section('PMAP', encodeMap(written, isCompared), at)
+      if (at.round > this.#last.round) this.#last = at
+      // oxlint-disable-next-line no-await-in-loop
+      await this.settled()
+    }
   }
 
   /** Waits until all that was flushed is written. @throws what writing threw */
@@ -159,18 +144,22 @@ export class RecordingWriter {
   }
 
   #section(name: SectionName, bytes: Uint8Array, at: Instant): void {
-    this.#waiting += bytes.length
+    // The footer is read before it is known whether there is one.
+    this.#put(name, name === 'END ' ? bytes : this.#codec.compress(bytes), bytes.length, at)
+  }
+
+  /** @param data - contents as they are in the file. @param bytes - how many they are decompressed */
+  #put(name: SectionName, data: Uint8Array, bytes: number, at: Instant): void {
+    this.#waiting += data.length
     const write = async (): Promise<void> => {
-      // The footer is read before it is known whether there is one.
-      const data = name === 'END ' || bytes.length === 0 ? bytes : await this.#deflate(bytes)
       const offset = this.#at
-      await this.#put(encodeHead(name, data, bytes.length, at))
-      await this.#put(data)
+      await this.#append(encodeHead(name, data, bytes, at))
+      await this.#append(data)
       this.#index.push({ name, offset, round: at.round, instructions: at.instructions })
     }
     this.#chain = this.#chain.then(async () => {
       await this.#attempt(write)
-      this.#waiting -= bytes.length
+      this.#waiting -= data.length
     })
   }
 
@@ -182,9 +171,21 @@ export class RecordingWriter {
     }
   }
 
-  async #put(bytes: Uint8Array): Promise<void> {
+  async #append(bytes: Uint8Array): Promise<void> {
     if (this.#failure !== undefined || bytes.length === 0) return
     await this.#write(bytes)
     this.#at += bytes.length
   }
+}
+
+/** A word that says whether only frames with other contents are there; then each frame and its page. */
+function encodeMap({ gfns, pages }: WrittenPages, isCompared: boolean): Uint8Array {
+  const map = new Uint8Array(4 + 8 * gfns.length)
+  const view = new DataView(map.buffer)
+  view.setUint32(0, Number(isCompared), true)
+  for (let i = 0; i < gfns.length; i++) {
+    view.setUint32(4 + 8 * i, gfns[i]!, true)
+    view.setUint32(8 + 8 * i, pages[i]!, true)
+  }
+  return map
 }

@@ -1,9 +1,27 @@
-/** Checkpoints in memory: what is the same is kept once, and there is a limit for all of them. */
+/** Checkpoints in memory and in files: what is the same is kept once, and there is a limit for all of them. */
 import { describe, expect, test } from 'vitest'
-import { CheckpointStore, openRecording, type PageContents, RecordingWriter } from '../src/index.ts'
+import { CheckpointStore, openRecording, RecordingWriter } from '../src/index.ts'
 
-const page = (value: number): Uint8Array => new Uint8Array(4096).fill(value)
+/** A page that compresses to about 1 KB. */
+const page = (value: number): Uint8Array =>
+  new Uint8Array(4096).map((_, i) => (i < 1000 ? Math.imul(i + 1, 0x9e37_79b1 ^ (value * 0x85eb_ca6b)) >>> 11 : value))
 const at = (instructions: number) => ({ round: instructions / 10, instructions })
+
+type Written = ReadonlyMap<number, Uint8Array | null>
+
+function add<T>(
+  store: CheckpointStore<T>,
+  instructions: number,
+  state: unknown,
+  written: Written,
+  extra: T,
+  extraBytes = 0,
+  isCompared = false,
+): void {
+  const memory = store.draft()
+  for (const [gfn, contents] of written) memory.add(gfn, contents ?? new Uint8Array(), contents === null ? -1 : 0)
+  store.add(at(instructions), state, memory, extra, extraBytes, isCompared)
+}
 
 /** A store beside a plain model of it: all pages at each instant. */
 function filled(mostBytes?: number, count = 12) {
@@ -11,14 +29,17 @@ function filled(mostBytes?: number, count = 12) {
   const model: { instructions: number; pages: Map<number, Uint8Array> }[] = []
   let pages = new Map<number, Uint8Array>()
   for (let i = 0; i < count; i++) {
-    const written = new Map<number, PageContents>()
-    for (let gfn = 0; gfn < 20; gfn++) {
+    const written = new Map<number, Uint8Array | null>()
+    // In no order.
+    for (let n = 0; n < 20; n++) {
+      const gfn = (n * 13) % 20
       if (i > 0 && (gfn * 7 + i * 3) % 5 !== 0) continue
       // Some are written with what they had, some become zeros.
       const isSame = i > 0 && (gfn + i) % 4 === 0
-      written.set(gfn, isSame ? store.latest(gfn) : (gfn + i) % 7 === 0 ? null : page(1 + ((gfn + i) % 250)))
+      const zeros = (gfn + i) % 7 === 0 ? null : page(1 + ((gfn + i) % 250))
+      written.set(gfn, isSame ? (pages.get(gfn) ?? null) : zeros)
     }
-    store.add(at(i * 100), { i, fixed: new Uint8Array(9000).fill(3), own: page(i) }, written, i)
+    add(store, i * 100, { i, fixed: new Uint8Array(9000).fill(3), own: page(i) }, written, i)
     pages = new Map(pages)
     for (const [gfn, contents] of written)
       if (contents === null) pages.delete(gfn)
@@ -28,10 +49,15 @@ function filled(mostBytes?: number, count = 12) {
   return { store, model }
 }
 
-function pagesOf(store: CheckpointStore<number>, number: number): Map<number, Uint8Array> {
-  const stored = store.read(number)
-  return new Map([...stored.gfns].map((gfn, i) => [gfn, stored.contents(i).slice()]))
+interface Pages {
+  readonly gfns: Uint32Array
+  contents(index: number): Uint8Array
 }
+
+const pagesOf = ({ gfns, ...of }: Pages): [number, Uint8Array][] =>
+  [...gfns].map((gfn, i) => [gfn, of.contents(i).slice()])
+const inOrder = (pages: ReadonlyMap<number, Uint8Array>): [number, Uint8Array][] =>
+  [...pages].toSorted(([a], [b]) => a - b)
 
 describe('checkpoints in memory', () => {
   test('each has its state and all of its memory', () => {
@@ -40,167 +66,201 @@ describe('checkpoints in memory', () => {
       model.map(({ instructions }) => instructions),
     )
     for (const [i, { pages }] of model.entries()) {
-      expect(pagesOf(store, i)).toEqual(new Map([...pages].toSorted(([a], [b]) => a - b)))
+      expect(pagesOf(store.read(i))).toEqual(inOrder(pages))
       expect(store.read(i)).toMatchObject({ extra: i, state: { i, own: page(i) } })
     }
     expect([store.nearest(99), store.nearest(100), store.nearest(-1), store.nearest(1e9)]).toEqual([0, 1, -1, 11])
+    for (let gfn = 0; gfn < 20; gfn++) expect(store.wasZeros(gfn)).toBe(!model[11]!.pages.has(gfn))
+  })
+
+  test('pages of two checkpoints have one identity where they are the same', () => {
+    const { store } = filled()
+    const [one, other] = [store.read(3), store.read(9)]
+    expect(one.source).toBe(other.source)
+    expect(one.source).not.toBe(filled().store.read(3).source)
+    for (let i = 0; i < one.gfns.length; i++)
+      for (let j = 0; j < other.gfns.length; j++)
+        expect(one.identity(i) === other.identity(j)).toBe(Buffer.compare(one.contents(i), other.contents(j)) === 0)
   })
 
   test.each([0, 1, 2])('number %i of three gives all of its bytes back, those of its extra too', (number) => {
-    const add = (store: CheckpointStore<null>, i: number): void =>
-      store.add(at(10 * i), { i, own: page(i) }, new Map([[i, page(100 + i)]]), null, 1000 * (i + 1))
+    const put = (store: CheckpointStore<null>, i: number): void =>
+      add(store, 10 * i, { i, own: page(i) }, new Map([[i, page(100 + i)]]), null, 1000 * (i + 1))
     const store = new CheckpointStore<null>()
-    for (let i = 0; i < 3; i++) add(store, i)
+    const none = store.bytes
+    for (let i = 0; i < 3; i++) put(store, i)
     const all = store.bytes
     // The first one has nothing before it, and the last one stays: one in between is dropped first.
     store.thin(all - 1)
     expect(store.instants.map(({ instructions }) => instructions)).toEqual([0, 20])
     // Its page is the next one's now.
     const text = 2 * '{"i":1,"own":{"$bytes":[0,4096]}}'.length
-    expect(all - store.bytes).toBeGreaterThan(4096 + 2000)
-    expect(all - store.bytes).toBeLessThan(4096 + 2000 + 2 * text)
+    expect(all - store.bytes).toBeGreaterThan(2000)
+    expect(all - store.bytes).toBeLessThan(2000 + 2 * text + 32)
     store.thin(0)
-    expect([store.bytes, store.instants]).toEqual([0, []])
-    add(store, number)
-    expect(store.bytes).toBeGreaterThan(2 * 4096 + 1000 * (number + 1))
+    expect([store.bytes, store.instants]).toEqual([none, []])
+    put(store, number)
+    expect(store.bytes).toBeGreaterThan(1000 * (number + 1))
   })
 
   test('what does not change is there once', () => {
     const store = new CheckpointStore<null>()
-    const state = { bytes: new Uint8Array(1 << 20).fill(7) }
-    store.add(at(0), state, new Map([[5, page(1)]]), null)
+    const random = (value: number): Uint8Array => new Uint8Array(1 << 20).map((_, i) => Math.imul(i, value) >>> 13)
+    const state = { bytes: random(0x9e37_79b1) }
+    const written = new Map(Array.from({ length: 64 }, (_, i) => [i, random(0x85eb_ca6b).subarray(4096 * i)]))
+    add(store, 0, state, written, null)
     const first = store.bytes
-    expect(first).toBeGreaterThan((1 << 20) + 4096)
-    store.add(at(10), state, new Map([[5, store.latest(5)]]), null)
+    expect(first).toBeGreaterThan(100_000)
+    add(store, 10, state, written, null)
     expect(store.bytes - first).toBeLessThan(1000)
     expect(store.wasWritten(1, 5)).toBe(true)
-    expect(store.wasWritten(1, 6)).toBe(false)
+    expect(store.wasWritten(1, 64)).toBe(false)
+    // Those that are compared are left out.
+    const memory = store.draft()
+    for (const [gfn, contents] of written) memory.add(gfn, contents, 0, true)
+    store.add(at(20), state, memory, null, 0, true)
+    expect(store.bytes - first).toBeLessThan(1000)
+    expect(pagesOf(store.read(2)).length).toBe(64)
   })
 
-  test.each([150_000, 100_000, 70_000])(
-    'with %i bytes some are dropped, and the others stay what they were',
-    (most) => {
-      const { store, model } = filled(most, 30)
-      expect(store.bytes).toBeLessThanOrEqual(most)
-      const { instants } = store
-      expect(instants.length).toBeGreaterThan(0)
-      expect(instants.length).toBeLessThan(30)
-      expect(instants.at(-1)!.instructions).toBe(2900)
-      for (const [number, { instructions }] of instants.entries()) {
-        const { pages } = model[instructions / 100]!
-        expect(pagesOf(store, number)).toEqual(new Map([...pages].toSorted(([a], [b]) => a - b)))
-        const from = number === 0 ? -1 : instants[number - 1]!.instructions / 100
-        for (let gfn = 0; gfn < 20; gfn++) {
-          let wasWritten = false
-          for (let i = from + 1; i <= instructions / 100; i++) wasWritten ||= i === 0 || (gfn * 7 + i * 3) % 5 === 0
-          expect(store.wasWritten(number, gfn)).toBe(wasWritten)
+  test('a checkpoint that is dropped while somebody reads it gives no other contents', () => {
+    const { store } = filled()
+    const before = store.read(5)
+    store.thin(0, 1)
+    for (let i = 0; i < 400; i++) add(store, 10_000 + i, i, new Map([[i % 40, page(i)]]), 0)
+    let isRefused = false
+    for (let i = 0; i < before.gfns.length; i++) {
+      const found = ((): Uint8Array | string => {
+        try {
+          return before.contents(i)
+        } catch (error) {
+          return (error as { code: string }).code
         }
+      })()
+      if (typeof found === 'string') expect(found).toBe('ERR_STATE')
+      else expect(Buffer.compare(found, filled().store.read(5).contents(i))).toBe(0)
+      isRefused ||= typeof found === 'string'
+    }
+    expect(isRefused).toBe(true)
+  })
+
+  test('a draft that is discarded leaves nothing, and one without room is refused', () => {
+    const store = new CheckpointStore<null>(300_000)
+    add(store, 0, 0, new Map([[1, page(1)]]), null)
+    const before = store.bytes
+    const memory = store.draft()
+    for (let i = 0; i < 20; i++) memory.add(i, page(50 + i), 0)
+    memory.discard()
+    expect(store.bytes).toBe(before)
+    const large = store.draft()
+    const fill = (): void => {
+      const random = new Uint8Array(4096)
+      for (let gfn = 0; gfn < 200; gfn++) {
+        for (let i = 0; i < 4096; i++) random[i] = Math.imul(i + 4096 * gfn + 1, 0x9e37_79b1) >>> 17
+        for (let i = 0; i < 4096; i += 4) random[i] = Math.imul(gfn + 1, i * i + 7) >>> 3
+        large.add(gfn, random, 0)
       }
-      const distances = instants.slice(1).map(({ instructions }, i) => instructions - instants[i]!.instructions)
-      if (distances.length > 3) expect(distances.at(-1)!).toBeLessThanOrEqual(distances[1]!)
-      store.thin(0, 1)
-      expect(store.instants).toHaveLength(1)
-      expect(pagesOf(store, 0)).toEqual(new Map([...model[29]!.pages].toSorted(([a], [b]) => a - b)))
-      store.thin(0)
-      expect([store.instants.length, store.bytes]).toEqual([0, 0])
-    },
-  )
-
-  test('a file has them with the last one first, and each as it was', async () => {
-    const { store, model } = filled()
-    const pieces: Uint8Array[] = []
-    const writer = new RecordingWriter((bytes) => pieces.push(bytes.slice()), null)
-    writer.add('input', at(500), 0, page(1))
-    for (const [instant, checkpoint] of store.fromLast((state, extra) => ({ ...(state as object), extra })))
-      writer.checkpoint(instant, checkpoint)
-    await writer.end(at(1100))
-    const file = Uint8Array.from(pieces.flatMap((piece) => [...piece]))
-    const recording = await openRecording({
-      bytes: file.length,
-      read: (from, count) => file.subarray(from, from + count),
-    })
-    expect(recording.checkpoints.map(({ instructions }) => instructions)).toEqual(
-      model.map(({ instructions }) => instructions).toReversed(),
-    )
-    expect(recording.end.instructions).toBe(1100)
-    for (const [number, { pages, instructions }] of model.toReversed().entries()) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const { state, pages: read } = await recording.checkpoint(number)
-      expect(state).toMatchObject({ i: instructions / 100, extra: instructions / 100 })
-      expect([...read.gfns]).toEqual([...pages.keys()].toSorted((a, b) => a - b))
-      for (const [i, gfn] of read.gfns.entries())
-        expect(read.bytes.subarray(4096 * i, 4096 * (i + 1))).toEqual(pages.get(gfn))
-      // oxlint-disable-next-line no-await-in-loop
-      const written = await recording.written(number)
-      expect([...written!].every((gfn) => store.wasWritten(11 - number, gfn))).toBe(true)
     }
-    const loaded = new CheckpointStore<number>()
-    await recording.loadCheckpoints(loaded, (state, number) => ({ state, extra: number }))
-    expect(loaded.instants).toEqual(store.instants)
-    for (const [i, { pages }] of model.entries()) {
-      expect(pagesOf(loaded, i)).toEqual(new Map([...pages].toSorted(([a], [b]) => a - b)))
-      expect(loaded.read(i)).toMatchObject({ extra: 11 - i, state: { i, own: page(i) } })
-      // The file is asked for it.
-      expect(loaded.wasWritten(i, 99)).toBe(true)
-    }
-    await expect(
-      recording.loadCheckpoints(new CheckpointStore(), (state) => ({ state, extra: 0 }), 3),
-    ).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+    expect(fill).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
+    large.discard()
+    expect(store.bytes).toBe(before)
   })
 
-  test('a file that has more than there is room for is read no further, and not into memory', async () => {
-    const [store, written] = [new CheckpointStore<null>(), new Map<number, PageContents>()]
-    for (let i = 0; i < 40; i++) {
-      for (let gfn = 0; gfn < 10; gfn++) written.set(gfn, page(i + gfn))
-      store.add(at(10 * i), { large: new Uint8Array(64 * 4096).fill(1), own: page(i) }, new Map(written), null)
+  test.each([35_000, 31_000, 28_000])('with %i bytes some are dropped, and the others stay what they were', (most) => {
+    const { store, model } = filled(most, 30)
+    expect(store.bytes).toBeLessThanOrEqual(most)
+    const { instants } = store
+    expect(instants.length).toBeGreaterThan(0)
+    expect(instants.length).toBeLessThan(30)
+    expect(instants.at(-1)!.instructions).toBe(2900)
+    for (const [number, { instructions }] of instants.entries()) {
+      const { pages } = model[instructions / 100]!
+      expect(pagesOf(store.read(number))).toEqual(inOrder(pages))
+      const from = number === 0 ? -1 : instants[number - 1]!.instructions / 100
+      for (let gfn = 0; gfn < 20; gfn++) {
+        let wasWritten = false
+        for (let i = from + 1; i <= instructions / 100; i++) wasWritten ||= i === 0 || (gfn * 7 + i * 3) % 5 === 0
+        expect(store.wasWritten(number, gfn)).toBe(wasWritten)
+      }
     }
-    const pieces: Uint8Array[] = []
-    const writer = new RecordingWriter((bytes) => pieces.push(bytes.slice()), null)
-    for (const [instant, checkpoint] of store.fromLast((state) => state)) writer.checkpoint(instant, checkpoint)
-    await writer.end(at(400))
-    const file = new Uint8Array(Buffer.concat(pieces))
-    let read = 0
-    const recording = await openRecording({
-      bytes: file.length,
-      read: (from, count) => ((read += count), file.subarray(from, from + count)),
-    })
-    const bytesFor = async (mostBytes: number): Promise<[bytes: number, instants: number[]]> => {
-      const loaded = new CheckpointStore<null>(mostBytes)
-      read = 0
-      await recording.loadCheckpoints(loaded, (state) => ({ state, extra: null }))
-      return [read, loaded.instants.map(({ instructions }) => instructions)]
-    }
-    const [all, instants] = await bytesFor(2 ** 22)
-    // What all states have is counted once.
-    expect(instants).toEqual(store.instants.map(({ instructions }) => instructions))
-    const [some, last] = await bytesFor(400_000)
-    expect(some).toBeLessThan(all / 2)
-    expect([last.length > 0, last.at(-1)]).toEqual([true, 390])
-  })
-
-  test('a file has what differs of a page, which becomes smaller than the page', async () => {
-    const random = Uint8Array.from({ length: 4096 }, (_, i) => (i * i * 7919) >>> 5)
-    const bytesWith = async (changed: (i: number) => Uint8Array): Promise<number> => {
-      const store = new CheckpointStore<null>()
-      for (let i = 0; i < 20; i++) store.add(at(10 * i), i, new Map([[7, changed(i)]]), null)
-      let bytes = 0
-      const writer = new RecordingWriter((piece) => void (bytes += piece.length), null)
-      for (const [instant, checkpoint] of store.fromLast((state) => state)) writer.checkpoint(instant, checkpoint)
-      await writer.end(at(200))
-      return bytes
-    }
-    const little = await bytesWith((i) => random.with(100, i))
-    const other = await bytesWith((i) => random.map((byte) => (byte * (2 * i + 1)) ^ i))
-    expect(other - little).toBeGreaterThan(15 * 1000)
+    const distances = instants.slice(1).map(({ instructions }, i) => instructions - instants[i]!.instructions)
+    if (distances.length > 3) expect(distances.at(-1)!).toBeLessThanOrEqual(distances[1]!)
+    store.thin(0, 1)
+    expect(store.instants).toHaveLength(1)
+    expect(pagesOf(store.read(0))).toEqual(inOrder(model[29]!.pages))
+    store.thin(0)
+    expect(store.instants.length).toBe(0)
+    expect(store.bytes).toBe(new CheckpointStore().bytes)
   })
 })
 
-test('of pages that were only compared it is not known whether they were written', () => {
+/** A file of the checkpoints of a store. */
+async function fileOf<T>(store: CheckpointStore<T>, stateOf?: (state: unknown, extra: T) => unknown) {
+  const pieces: Uint8Array[] = []
+  const writer = new RecordingWriter((bytes) => pieces.push(bytes.slice()), null)
+  writer.add('input', at(500), 0, page(1))
+  await writer.addCheckpoints(store, stateOf)
+  await expect(writer.addCheckpoints(store)).rejects.toMatchObject({ code: 'ERR_STATE' })
+  await writer.end(at(1100))
+  const file = new Uint8Array(Buffer.concat(pieces))
+  let read = 0
+  const recording = await openRecording({
+    bytes: file.length,
+    read: (from, count) => ((read += count), file.subarray(from, from + count)),
+  })
+  return { file, recording, bytesRead: () => read }
+}
+
+describe('checkpoints in a file', () => {
+  test.each([undefined, 31_000])('each is as it was, also where some were dropped: %s bytes', async (most) => {
+    const { store, model } = filled(most, 30)
+    const { recording } = await fileOf(store, (state, extra) => ({ ...(state as object), extra }))
+    expect(recording.checkpoints).toEqual(store.instants)
+    expect(recording.end.instructions).toBe(1100)
+    for (const [number, { instructions }] of store.instants.entries()) {
+      const i = instructions / 100
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const found = await recording.checkpoint(number)
+      expect(found.state).toMatchObject({ i, extra: i, own: page(i) })
+      expect(pagesOf(found)).toEqual(inOrder(model[i]!.pages))
+      for (let gfn = 0; gfn < 21; gfn++)
+        // oxlint-disable-next-line no-await-in-loop
+        expect(await recording.wasWritten(number, [100, gfn])).toBe(store.wasWritten(number, gfn))
+    }
+    const [one, other] = [await recording.checkpoint(0), await recording.checkpoint(2)]
+    expect(one.source).toBe(other.source)
+    for (let i = 0; i < one.gfns.length; i++)
+      for (let j = 0; j < other.gfns.length; j++)
+        expect(one.identity(i) === other.identity(j)).toBe(Buffer.compare(one.contents(i), other.contents(j)) === 0)
+  })
+
+  test('a checkpoint is read without the pages of others, and once', async () => {
+    const store = new CheckpointStore<null>()
+    const random = (i: number): Uint8Array =>
+      new Uint8Array(4096).map((_, j) => Math.imul(j + 1, i * 0x9e37_79b1) >>> 9)
+    for (let i = 0; i < 20; i++) {
+      const own = Array.from({ length: 32 }, (_, n): [number, Uint8Array] => [n, random(1 + 32 * i + n)])
+      add(store, 10 * i, i, new Map(own), null)
+    }
+    const { file, recording, bytesRead } = await fileOf(store)
+    const opened = bytesRead()
+    const last = await recording.checkpoint(19)
+    expect(pagesOf(last).map(([, contents]) => contents)).toEqual(Array.from({ length: 32 }, (_, n) => random(609 + n)))
+    expect(bytesRead() - opened).toBeLessThan(file.length / 4)
+    const before = bytesRead()
+    await recording.checkpoint(19)
+    expect(bytesRead() - before).toBeLessThan(200)
+  })
+})
+
+test('of pages that were only compared it is not known whether they were written', async () => {
   const store = new CheckpointStore<null>(Infinity)
   for (const [i, isCompared] of [false, false, true, false].entries())
-    store.add(at(10 * i), i, new Map([[i, page(100 + i)]]), null, 0, isCompared)
+    add(store, 10 * i, i, new Map([[i, page(100 + i)]]), null, 0, isCompared)
   const written = (number: number): boolean[] => [0, 1, 2, 3].map((gfn) => store.wasWritten(number, gfn))
   expect(written(1)).toEqual([false, true, false, false])
   expect(written(2)).toEqual([true, true, true, true])
   expect(written(3)).toEqual([false, false, false, true])
+  const { recording } = await fileOf(store)
+  expect(await Promise.all([1, 2, 3].map((number) => recording.wasWritten(number, [0])))).toEqual([false, true, false])
 })

@@ -1,5 +1,6 @@
-import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib'
+import { crc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
+import { Codec } from '../src/codec.ts'
 import {
   CheckpointStore,
   type EventKind,
@@ -21,11 +22,31 @@ interface Written {
   readonly events: readonly RecordedEvent[]
 }
 
+/** Frames of three checkpoints that were written since the one before, and what they are filled with. */
+const CHANGES: readonly (readonly [gfn: number, value: number][])[] = [
+  [
+    [1, 1],
+    [2, 2],
+    [3, 3],
+  ],
+  [
+    [2, 9],
+    [3, 0],
+  ],
+  [
+    [1, 0],
+    [3, 7],
+    [5, 5],
+  ],
+]
+
 /** A recording of `count` events, with a mark and three checkpoints. */
 async function written(count = 2000, ended = true): Promise<Written> {
   const pieces: Uint8Array[] = []
   const writer = new RecordingWriter((bytes) => void pieces.push(bytes.slice()), { machine: 'test' })
   const events: RecordedEvent[] = []
+  const store = new CheckpointStore<null>()
+  const checkpointsAt = [250, 270, 290]
   let [round, instructions] = [0, 0]
   for (let i = 0; i < count; i++) {
     round += i % 3
@@ -41,16 +62,14 @@ async function written(count = 2000, ended = true): Promise<Written> {
     writer.add(kind, event, event.source, event.data)
     events.push(event)
     if (i === 1000) writer.mark(event, 'middle')
-    const pages = (...gfns: [gfn: number, value: number][]) => ({
-      gfns: Uint32Array.from(gfns, ([gfn]) => gfn),
-      bytes: Uint8Array.from(gfns.flatMap(([, value]) => [...page(value)])),
-    })
-    if (i === 500) writer.checkpoint(event, { state: { at: i }, pages: pages([1, 1], [2, 2], [3, 3]) })
-    if (i === 1200) writer.checkpoint(event, { state: { at: i }, pages: pages([2, 9]), cleared: Uint32Array.of(3) })
-    if (i === 1600)
-      writer.checkpoint(event, { state: { at: i }, pages: pages([3, 7], [5, 5]), cleared: Uint32Array.of(1) })
+    if (checkpointsAt.includes(i)) {
+      const memory = store.draft()
+      for (const [gfn, value] of CHANGES[checkpointsAt.indexOf(i)]!) memory.add(gfn, page(value), value === 0 ? -1 : 0)
+      store.add(event, { at: i }, memory, null)
+    }
   }
   writer.flush()
+  if (count > checkpointsAt.at(-1)!) await writer.addCheckpoints(store)
   await (ended ? writer.end() : writer.settled())
   return { file: new Uint8Array(Buffer.concat(pieces)), events }
 }
@@ -92,50 +111,19 @@ test('a piece of the log is found by its round', async () => {
   }
 })
 
-test('a checkpoint has all of memory, whatever it was written as', async () => {
+test('a checkpoint has all of memory', async () => {
   const { file } = await written()
   const recording = await openRecording(sourceOf(file))
   expect(recording.checkpoints.length).toBe(3)
   const memory = async (number: number): Promise<Record<number, number>> => {
-    const { pages } = await recording.checkpoint(number)
-    return Object.fromEntries([...pages.gfns].map((gfn, i) => [gfn, pages.bytes[4096 * i + 4095]!]))
+    const pages = await recording.checkpoint(number)
+    return Object.fromEntries([...pages.gfns].map((gfn, i) => [gfn, pages.contents(i)[4095]!]))
   }
   expect(await memory(0)).toEqual({ 1: 1, 2: 2, 3: 3 })
   expect(await memory(1)).toEqual({ 1: 1, 2: 9 })
   expect(await memory(2)).toEqual({ 2: 9, 3: 7, 5: 5 })
-  expect((await recording.checkpoint(1)).state).toEqual({ at: 1200 })
+  expect((await recording.checkpoint(1)).state).toEqual({ at: 270 })
   await expect(recording.checkpoint(3)).rejects.toMatchObject({ code: 'ERR_STATE' })
-})
-
-test('a checkpoint that clears more pages than there are is damaged', async () => {
-  const pieces: Uint8Array[] = []
-  const writer = new RecordingWriter((bytes) => pieces.push(bytes.slice()), null)
-  const pages = { gfns: Uint32Array.of(), bytes: new Uint8Array() }
-  writer.checkpoint({ round: 2, instructions: 2 }, { state: {}, pages })
-  const cleared = Uint32Array.from({ length: 100 }, (_, i) => i)
-  writer.checkpoint({ round: 1, instructions: 1 }, { state: {}, pages, cleared })
-  await writer.end()
-  const recording = await openRecording(sourceOf(new Uint8Array(Buffer.concat(pieces))))
-  expect((await recording.checkpoint(1, 100)).pages.gfns.length).toBe(0)
-  await expect(recording.checkpoint(1, 99)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
-})
-
-test('a file of the first format is read', async () => {
-  const { file, events } = await written()
-  file[8] = 1
-  expect(await eventsOf(file)).toEqual(events)
-  const { pages } = await (await openRecording(sourceOf(file))).checkpoint(2)
-  expect([...pages.gfns]).toEqual([2, 3, 5])
-  file[8] = 0
-  await expect(openRecording(sourceOf(file))).rejects.toMatchObject({ code: 'ERR_VERSION' })
-})
-
-test('checkpoints that are not in the order of a recorder are left out when all are loaded', async () => {
-  const { file } = await written()
-  const store = new CheckpointStore<null>()
-  const recording = await openRecording(sourceOf(file))
-  await recording.loadCheckpoints(store, (state) => ({ state, extra: null }))
-  expect(store.instants).toEqual(recording.checkpoints.slice(0, 1))
 })
 
 test('a file that was cut anywhere has what was written before', { timeout: 30_000 }, async () => {
@@ -178,7 +166,12 @@ test.each<[string, Uint8Array, string]>([
   ['something else', new Uint8Array(100), 'ERR_NOT_A_RECORDING'],
   [
     'a later format',
-    Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a, 3, 0, 0, 0, 0, 0, 0, 0),
+    Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a, 4, 0, 0, 0, 0, 0, 0, 0),
+    'ERR_VERSION',
+  ],
+  [
+    'an earlier format',
+    Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a, 2, 0, 0, 0, 0, 0, 0, 0),
     'ERR_VERSION',
   ],
 ])('%s is refused', async (_what, file, code) => {
@@ -204,27 +197,28 @@ test('what fails to be written is told', async () => {
   await expect(writer.end()).rejects.toBe(full)
 })
 
-/** Where the sections of a file are: their names and offsets. */
-function sectionsOf(file: Uint8Array): { name: string; offset: number; stored: number }[] {
+/** Where the sections of a file are: their names and offsets, and how many bytes they are stored and decompressed. */
+function sectionsOf(file: Uint8Array): { name: string; offset: number; stored: number; bytes: number }[] {
   const view = new DataView(file.buffer, file.byteOffset, file.length)
-  const found: { name: string; offset: number; stored: number }[] = []
+  const found: { name: string; offset: number; stored: number; bytes: number }[] = []
   for (let offset = 16; offset < file.length;) {
     const stored = view.getUint32(offset + 8, true)
-    found.push({ name: String.fromCharCode(...file.subarray(offset, offset + 4)), offset, stored })
+    const name = String.fromCharCode(...file.subarray(offset, offset + 4))
+    found.push({ name, offset, stored, bytes: view.getUint32(offset + 12, true) })
     offset += 40 + stored
   }
   return found
 }
 
 /** Makes a section of a file, with sums that are right. */
-function section(name: string, contents: Uint8Array): Uint8Array {
-  const data = new Uint8Array(deflateRawSync(contents))
+function section(name: string, contents: Uint8Array, bytes = contents.length): Uint8Array {
+  const data = new Codec().compress(contents)
   const made = new Uint8Array(40 + data.length)
   const view = new DataView(made.buffer)
   for (let i = 0; i < 4; i++) made[i] = name.charCodeAt(i)
   view.setUint32(4, crc32(data), true)
   view.setUint32(8, data.length, true)
-  view.setUint32(12, contents.length, true)
+  view.setUint32(12, bytes, true)
   view.setUint32(36, crc32(made.subarray(0, 36)), true)
   made.set(data, 40)
   return made
@@ -241,7 +235,7 @@ function withIndex(file: Uint8Array, change: (index: Index) => void): Uint8Array
   const sections = sectionsOf(file)
   const [index, end] = [sections.at(-2)!, sections.at(-1)!]
   const data = file.subarray(index.offset + 40, index.offset + 40 + index.stored)
-  const found = JSON.parse(inflateRawSync(data).toString()) as Index
+  const found = JSON.parse(Buffer.from(new Codec().decompress(data, index.bytes)!).toString()) as Index
   change(found)
   const made = section('INDX', new TextEncoder().encode(JSON.stringify(found)))
   return new Uint8Array(Buffer.concat([file.subarray(0, index.offset), made, file.subarray(end.offset)]))
@@ -265,19 +259,31 @@ test.each<[string, (index: Index) => void]>([
 test('a checkpoint of more memory than its machine has is read no further', async () => {
   const { file } = await written()
   const recording = await openRecording(sourceOf(file))
-  expect((await recording.checkpoint(2, 5)).pages.gfns.length).toBe(3)
-  await expect(recording.checkpoint(2, 2)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+  expect((await recording.checkpoint(2, 4)).gfns.length).toBe(3)
+  await expect(recording.checkpoint(2, 3)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
 })
 
-test('a section of more pages than are written together is not decompressed', async () => {
-  const { file } = await written(600, false)
-  const { offset, stored } = sectionsOf(file).find(({ name }) => name === 'PAGE')!
-  const many = 257
-  const pages = new Uint8Array(many * (4 + 4096))
-  new Uint32Array(pages.buffer, 0, many).set(Array.from({ length: many }, (_, i) => i))
+/** The file with another section instead of the first one of a name. */
+function withSection(file: Uint8Array, name: string, contents: Uint8Array, bytes?: number): Uint8Array {
+  const { offset, stored } = sectionsOf(file).find((each) => each.name === name)!
   const rest = file.subarray(offset + 40 + stored)
-  const other = new Uint8Array(Buffer.concat([file.subarray(0, offset), section('PAGE', pages), rest]))
-  const recording = await openRecording(sourceOf(other))
-  expect(recording.checkpoints.length).toBe(1)
-  await expect(recording.checkpoint(0)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+  return new Uint8Array(Buffer.concat([file.subarray(0, offset), section(name, contents, bytes), rest]))
+}
+
+test.each<[string, string, Uint8Array, number?]>([
+  ['a block of more pages than are written together', 'PAGE', new Uint8Array(17 * 4096)],
+  ['a block of fewer', 'PAGE', new Uint8Array(15 * 4096)],
+  ['a block that becomes something else', 'PAGE', new Uint8Array(17 * 4096), 16 * 4096],
+  ['a map without a beginning', 'PMAP', new Uint8Array(8)],
+  ['a map with a page that is not there', 'PMAP', new Uint8Array(Uint32Array.of(0, 1, 17).buffer)],
+  ['a map out of order', 'PMAP', new Uint8Array(Uint32Array.of(0, 2, 1, 2, 1).buffer)],
+  ['a state that is none', 'STAT', new TextEncoder().encode('{')],
+  ['a section that says it becomes a gigabyte', 'BYTE', new Uint8Array(100), 2 ** 30],
+])('%s is damaged', async (_what, name, contents, bytes) => {
+  const { file } = await written(300, false)
+  expect((await (await openRecording(sourceOf(file))).checkpoint(0)).contents(0)).toEqual(page(1))
+  const recording = await openRecording(sourceOf(withSection(file, name, contents, bytes)))
+  expect(recording.checkpoints.length).toBe(3)
+  const read = async (): Promise<unknown> => (await recording.checkpoint(0)).contents(0)
+  await expect(read()).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
 })

@@ -1,14 +1,9 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import { promisify } from 'node:util'
-import { deflateRaw } from 'node:zlib'
 import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
 import { ReplayMachine } from './replay-machine.ts'
-
-/** The fastest level: a boot's recording takes four seconds of processor time less than by the usual one. */
-const deflate = (bytes: Uint8Array): Promise<Uint8Array> => promisify(deflateRaw)(bytes, { level: 1 })
 
 /** How a session records its machine, or runs a recorded one again. */
 export interface RecordingSettings {
@@ -86,7 +81,6 @@ export class SessionRecording {
     }
     const recorder = await recordPc(options as PcMachineOptions, write, {
       about,
-      deflate,
       ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }),
       // Guests wait for people, and for the other end of a network, by their own time.
       keepsPace: this.#interactive || hasNetwork(options),

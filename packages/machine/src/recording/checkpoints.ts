@@ -1,6 +1,6 @@
 import { LoggedMemory } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
-import type { CheckpointStore, Instant, PageContents, RecordedEvent } from '@retrap/recording'
+import type { CheckpointDraft, CheckpointStore, Instant, RecordedEvent } from '@retrap/recording'
 import type { PcSnapshotState } from '../pc-snapshot.ts'
 import type { InputGate } from './gate.ts'
 import type { GatedMachine } from './pc-inputs.ts'
@@ -67,8 +67,6 @@ export class CheckpointTaker {
   #written: LoggedMemory | null = null
   #isTaking = false
   #failures = 0
-  /** Bytes of pages that were copied for the one that is taken. */
-  #copied = 0
   /** Pages of the one that is taken were compared with those of the last one, all of them. */
   #isCompared = false
   /** Host time before which there is no other. */
@@ -88,7 +86,8 @@ export class CheckpointTaker {
     if (machine.domain.writtenElsewhere || intervalMs === Infinity) return
     gate.look = () => this.#look()
     // The machine is at a checkpoint: what is written from now on is what differs from it.
-    if (store.last !== undefined) this.#begin()
+    if (store.last === undefined) this.#wait(0)
+    else this.#begin()
   }
 
   #begin(): void {
@@ -150,23 +149,28 @@ export class CheckpointTaker {
   async #take(instant: Instant): Promise<void> {
     const gate = this.#gate
     this.#isCompared = false
-    const kept: { pages?: Map<number, PageContents>; parties?: readonly unknown[]; position?: LogPosition } = {}
-    const snapshots = await this.#machine.snapshots()
-    const pc = await snapshots.saveState(DEADLINE_MS, () => {
-      const [parties, position] = [gate.saveParties(), gate.position()]
-      if (parties === undefined || position === undefined) throw BUSY
-      Object.assign(kept, { parties, position, pages: this.#changedPages() })
-    })
-    const { pages, parties, position } = kept as Required<typeof kept>
-    const retired = this.#machine.domain.vcpus.map(({ cpu }) => cpu.retired)
-    const state: CheckpointState = { pc, parties, retired }
-    this.#store.add(instant, state, pages, position, bytesOf(position), this.#isCompared)
+    const kept: { parties?: readonly unknown[]; position?: LogPosition } = {}
+    const memory = this.#store.draft()
+    try {
+      const snapshots = await this.#machine.snapshots()
+      const pc = await snapshots.saveState(DEADLINE_MS, () => {
+        const [parties, position] = [gate.saveParties(), gate.position()]
+        if (parties === undefined || position === undefined) throw BUSY
+        Object.assign(kept, { parties, position })
+        this.#addChanged(memory)
+      })
+      const { parties, position } = kept as Required<typeof kept>
+      const retired = this.#machine.domain.vcpus.map(({ cpu }) => cpu.retired)
+      const state: CheckpointState = { pc, parties, retired }
+      this.#store.add(instant, state, memory, position, bytesOf(position), this.#isCompared)
+    } catch (error) {
+      memory.discard()
+      throw error
+    }
   }
 
-  /** Pages that may have changed since the last checkpoint, with their contents. */
-  #changedPages(): Map<number, PageContents> {
-    const pages = new Map<number, PageContents>()
-    this.#copied = 0
+  /** Adds frames that may have been written since the last checkpoint. */
+  #addChanged(memory: CheckpointDraft): void {
     const written = this.#written
     const { domain } = this.#machine
     if (written === null || written.haveMoved || this.#store.last === undefined) {
@@ -174,39 +178,23 @@ export class CheckpointTaker {
       written?.close()
       this.#written = new LoggedMemory(domain)
       for (const { gfn, count } of this.#written.frames)
-        for (let at = gfn; at < gfn + count; at++) this.#noteChanged(pages, at)
-      return pages
+        for (let at = gfn; at < gfn + count; at++) this.#add(memory, at, true)
+      return
     }
     for (const { gfn, count, kind } of written.frames) {
       const end = kind === 'rom' ? gfn + count : Math.min(gfn + count, FIRST_LOGGED_GFN)
-      for (let at = gfn; at < end; at++) this.#noteChanged(pages, at)
+      for (let at = gfn; at < end; at++) this.#add(memory, at, true)
     }
-    for (const gfn of written.take()) this.#note(pages, gfn)
-    return pages
+    for (const gfn of written.take()) if (gfn >= FIRST_LOGGED_GFN) this.#add(memory, gfn, false)
   }
 
-  #noteChanged(pages: Map<number, PageContents>, gfn: number): void {
-    const latest = this.#store.latest(gfn)
-    const contents = this.#contents(gfn, latest)
-    if (contents !== latest) pages.set(gfn, contents)
-  }
-
-  #note(pages: Map<number, PageContents>, gfn: number): void {
-    pages.set(gfn, this.#contents(gfn, this.#store.latest(gfn)))
-  }
-
-  /** The contents of a frame: those of the last checkpoint where they are the same. */
-  #contents(gfn: number, latest: PageContents): PageContents {
-    const { p2m, memory } = this.#machine.domain
+  /** @param isCompared - it is left out if it has the contents that it had */
+  #add(memory: CheckpointDraft, gfn: number, isCompared: boolean): void {
+    const { p2m, memory: machine } = this.#machine.domain
     const ma = p2m.translate(gfn * PAGE_BYTES)
-    if (ma < 0) return null
-    const { u8, u32 } = memory
-    if (isSame(u32, ma >>> 2, latest)) return latest
-    if (latest !== null && isSame(u32, ma >>> 2, null)) return null
-    // The store would have dropped all: it is not to be found out with a copy of the guest's whole memory.
-    this.#copied += PAGE_BYTES
-    if (this.#copied > this.#store.mostBytes) throw new Error('there is no room for so much memory')
-    return u8.slice(ma, ma + PAGE_BYTES)
+    const isZeros = ma < 0 || areZeros(machine.u32, ma >>> 2)
+    if (isZeros && isCompared && this.#store.wasZeros(gfn)) return
+    memory.add(gfn, machine.u8, isZeros ? -1 : ma, isCompared)
   }
 
   /** The machine is used no more, or the next checkpoint looks at all of memory. */
@@ -216,14 +204,9 @@ export class CheckpointTaker {
   }
 }
 
-/** Whether a frame has these contents. @param first - word of its first byte */
-function isSame(u32: Uint32Array, first: number, contents: PageContents): boolean {
-  if (contents === null) {
-    for (let i = 0; i < WORDS; i++) if (u32[first + i] !== 0) return false
-    return true
-  }
-  const words = new Uint32Array(contents.buffer, contents.byteOffset, WORDS)
-  for (let i = 0; i < WORDS; i++) if (u32[first + i] !== words[i]) return false
+/** @param first - word of the frame's first byte */
+function areZeros(u32: Uint32Array, first: number): boolean {
+  for (let i = 0; i < WORDS; i++) if (u32[first + i] !== 0) return false
   return true
 }
 

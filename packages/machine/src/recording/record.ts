@@ -1,4 +1,4 @@
-import { CheckpointStore, type Deflate, RecordingWriter } from '@retrap/recording'
+import { CheckpointStore, RecordingWriter } from '@retrap/recording'
 import { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
@@ -18,8 +18,6 @@ export interface RecordPcOptions {
    * written when the recording ends. `Infinity`: none is taken on the way, and none is written.
    */
   readonly checkpointMs?: number | undefined
-  /** See `RecordingWriterOptions`. */
-  readonly deflate?: Deflate | undefined
 }
 
 /** A PC whose run is recorded. */
@@ -51,11 +49,11 @@ export interface PcRecorder {
 export async function recordPc(
   options: PcOptions,
   write: (bytes: Uint8Array) => unknown,
-  { about, keepsPace = false, checkpointMs, deflate }: RecordPcOptions = {},
+  { about, keepsPace = false, checkpointMs }: RecordPcOptions = {},
 ): Promise<PcRecorder> {
   checkRecordable(options)
   const description = describeRun(options, about)
-  const writer = new RecordingWriter(write, description, { deflate })
+  const writer = new RecordingWriter(write, description)
   const gate = new RecordGate(writer, keepsPace, () => pc.domain.vcpus)
   const pcGate = new PcGate(gate, description.backEnds, options)
   const pc = await Pc.create(options, pcGate)

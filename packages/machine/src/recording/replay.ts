@@ -22,13 +22,7 @@ import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
 import type { SearchMachine } from './search-machine.ts'
 import type { LastWriter, Past, RebuiltPc } from './who-wrote.ts'
-import {
-  keepCheckpoint,
-  loadCheckpoints,
-  readCheckpoint,
-  type StartingPoint,
-  storedCheckpoint,
-} from './saved-checkpoints.ts'
+import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** A recording, wherever it is. */
 export interface RecordingSource {
@@ -48,17 +42,12 @@ export interface ReplayPcOptions {
   readonly checkpointMs?: number | undefined
 }
 
+/** Bytes of checkpoints in memory: as much again is left for those of the file, and what is made of both. */
+const MOST_STORED_BYTES = 128 * 2 ** 20
 /** Instructions that are executed in less time than it takes to make another machine. */
 const WORTH_INSTRUCTIONS = 20_000_000
 
 const wasClosed = (): MachineError => new MachineError('ERR_STATE', 'the replay was closed')
-
-/** What `whoWrote` has kept from question to question. */
-interface Search {
-  /** The file's checkpoints. */
-  readonly fromFile: Checkpoints
-  readonly machine: SearchMachine
-}
 
 /**
  * A recorded run that is run again. It needs neither images nor networks: options name the same devices, and what their
@@ -76,11 +65,12 @@ export class PcReplay {
   readonly #recording: Recording
   readonly #options: PcOptions
   readonly #onMachine: (pc: Pc) => void
-  readonly #store: Checkpoints = new CheckpointStore()
+  readonly #store: Checkpoints = new CheckpointStore(MOST_STORED_BYTES)
   readonly #checkpointMs: number | undefined
   /** Searches: one at a time, as there is one of each model of the caller. */
   readonly #searches = new OneByOne()
-  #search: Search | undefined
+  /** The machine of `whoWrote`, from question to question. */
+  #search: SearchMachine | undefined
   #isClosed = false
   #current: { readonly pc: Pc; readonly gate: ReplayGate; readonly taker: CheckpointTaker } | undefined
 
@@ -116,7 +106,10 @@ export class PcReplay {
 
   /** Makes the machine at the last checkpoint that is not after an instruction, or at power-on. */
   async #makeNear(instruction: number): Promise<void> {
-    const [inMemory, inFile] = [this.#store.nearest(instruction), this.#nearestInFile(instruction)]
+    const [inMemory, inFile] = [
+      this.#store.nearest(instruction),
+      this.#recording.checkpoints.findLastIndex(({ instructions }) => instructions <= instruction),
+    ]
     const memoryAt = this.#store.instants[inMemory]?.instructions ?? -1
     const fileAt = this.#recording.checkpoints[inFile]?.instructions ?? -1
     if (memoryAt >= fileAt && memoryAt >= 0) return this.#make(storedCheckpoint(this.#store, inMemory))
@@ -127,16 +120,9 @@ export class PcReplay {
       return
     }
     const from = await readCheckpoint(this.#recording, inFile, this.#options.memoryBytes)
-    keepCheckpoint(this.#store, from)
+    // Those that are taken next follow this one.
+    this.#store.clear()
     await this.#make(from)
-  }
-
-  /** The file's checkpoints may be in any order. */
-  #nearestInFile(instruction: number): number {
-    let [found, most] = [-1, -1]
-    for (const [i, { instructions }] of this.#recording.checkpoints.entries())
-      if (instructions <= instruction && instructions > most) [found, most] = [i, instructions]
-    return found
   }
 
   async #make(from?: StartingPoint): Promise<void> {
@@ -249,10 +235,9 @@ export class PcReplay {
     }
   }
 
-  async #beginSearch(): Promise<Search> {
+  async #beginSearch(): Promise<SearchMachine> {
     const { SearchMachine } = await import('./search-machine.ts')
-    const fromFile = await loadCheckpoints(this.#recording, this.#options.memoryBytes)
-    return { fromFile, machine: new SearchMachine((from) => this.#build(from)) }
+    return new SearchMachine((from) => this.#build(from))
   }
 
   /** Makes the machine as it is at an instant. */
@@ -269,10 +254,9 @@ export class PcReplay {
     }
   }
 
-  #past({ fromFile, machine }: Search): Past {
+  #past(machine: SearchMachine): Past {
     const { pc, gate } = this.#current!
     return {
-      fromFile,
       pc,
       now: gate.instant(),
       recording: this.#recording,
@@ -306,7 +290,7 @@ export class PcReplay {
   /** Ends the machine. Where it is just going somewhere else, or searched, that ends with MachineError `ERR_STATE`. */
   close(): void {
     this.#isClosed = true
-    this.#search?.machine.close()
+    this.#search?.close()
     this.#current?.pc.close()
   }
 }

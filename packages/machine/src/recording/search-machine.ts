@@ -59,19 +59,16 @@ async function isPutBack(
   }
 }
 
-/** Frames whose contents are not the same bytes in memory. */
+/** Frames whose contents may not be the same. */
 function* differing(one: Pages, other: Pages): Generator<number, void, undefined> {
+  const isKnown = one.source === other.source
   const [some, more] = [one.gfns, other.gfns]
   for (let i = 0, j = 0; i < some.length || j < more.length;) {
     const [a, b] = [some[i] ?? Infinity, more[j] ?? Infinity]
-    if (a !== b || contentsOf(one, i) !== contentsOf(other, j)) yield Math.min(a, b)
+    if (a !== b || !isKnown || one.identity(i) !== other.identity(j)) yield Math.min(a, b)
     if (a <= b) i++
     if (b <= a) j++
   }
 }
 
 type Pages = StartingPoint['pages']
-
-/** The same object for the same bytes; NaN, which differs from itself, where that is not known. */
-const contentsOf = (pages: Pages, index: number): Uint8Array | number =>
-  'contents' in pages ? pages.contents(index) : NaN

@@ -33,19 +33,10 @@ export interface Past {
   readonly recording: Recording
   readonly store: Checkpoints
   readonly memoryBytes: number
-  /** The file's checkpoints that are in memory. */
-  readonly fromFile: Checkpoints
   /** Returns a machine of its own at a checkpoint; undefined: at power-on. */
   at(from?: StartingPoint): Promise<RebuiltPc>
   /** The machine that was returned last is of no more use. */
   discard(): void
-}
-
-/** An instant that has a checkpoint: in the file or in memory. */
-interface Boundary {
-  readonly instant: Instant
-  readonly isStored: boolean
-  readonly number: number
 }
 
 /**
@@ -65,14 +56,14 @@ export async function findWriter(
   for (let at = boundaries.length - 1; at >= -1; at--) {
     const from = boundaries[at]
     // oxlint-disable-next-line no-await-in-loop -- from the present backwards
-    if (await mayHaveWritten(past, from?.instant.instructions ?? -1, until.instructions, gfns)) {
+    if (await mayHaveWritten(past, from?.instructions ?? -1, until.instructions, gfns)) {
       // oxlint-disable-next-line no-await-in-loop
       const found = await searchInterval(past, from, until, ranges, options)
       if (found !== undefined) return found
     }
     // The machine is made there.
-    if (from === undefined || from.instant.instructions === 0) break
-    until = from.instant
+    if (from === undefined || from.instructions === 0) break
+    until = from
   }
   return { by: 'nobody' }
 }
@@ -84,16 +75,13 @@ function framesOf(ranges: readonly PhysicalRange[]): number[] {
   return gfns
 }
 
-/** Checkpoints before the present place, in order. */
-function boundariesOf({ now, recording, store }: Past): Boundary[] {
-  const found = new Map<number, Boundary>()
-  for (const [number, instant] of recording.checkpoints.entries())
-    found.set(instant.instructions, { instant, isStored: false, number })
-  for (const [number, instant] of store.instants.entries())
-    found.set(instant.instructions, { instant, isStored: true, number })
+/** Instants of checkpoints before the present place, in order. */
+function boundariesOf({ now, recording, store }: Past): Instant[] {
+  const found = new Map<number, Instant>()
+  for (const instant of [...recording.checkpoints, ...store.instants]) found.set(instant.instructions, instant)
   return [...found.values()]
-    .filter(({ instant }) => instant.instructions <= now.instructions && instant.round <= now.round)
-    .sort((a, b) => a.instant.instructions - b.instant.instructions)
+    .filter(({ instructions, round }) => instructions <= now.instructions && round <= now.round)
+    .sort((a, b) => a.instructions - b.instructions)
 }
 
 /** Whether pages may have been written between two places. @param from - −1: power-on */
@@ -111,11 +99,9 @@ async function mayHaveWritten(
   const { instants } = store
   const stored = instants.findIndex((after, i) => contains(instants[i - 1], after))
   if (stored >= 0 && !gfns.some((gfn) => store.wasWritten(stored, gfn))) return false
-  const inFile = [...recording.checkpoints.entries()].sort(([, a], [, b]) => a.instructions - b.instructions)
-  const at = inFile.findIndex(([, after], i) => contains(inFile[i - 1]?.[1], after))
-  if (at < 0) return true
-  const written = await recording.written(inFile[at]![0])
-  return written === undefined || gfns.some((gfn) => written.includes(gfn))
+  const { checkpoints } = recording
+  const at = checkpoints.findIndex((after, i) => contains(checkpoints[i - 1], after))
+  return at < 0 || recording.wasWritten(at, gfns)
 }
 
 /** A write that was seen in an interval. */
@@ -128,7 +114,7 @@ interface SeenWrite {
 
 async function searchInterval(
   past: Past,
-  from: Boundary | undefined,
+  from: Instant | undefined,
   until: Instant,
   ranges: readonly PhysicalRange[],
   options: MachineRunOptions,
@@ -181,12 +167,23 @@ async function runInterval(
   }
 }
 
-async function startingPoint(past: Past, { isStored, number, instant }: Boundary): Promise<StartingPoint> {
-  if (isStored) return storedCheckpoint(past.store, number)
-  const { fromFile } = past
-  const inMemory = fromFile.nearest(instant.instructions)
-  if (fromFile.instants[inMemory]?.instructions === instant.instructions) return storedCheckpoint(fromFile, inMemory)
-  return readCheckpoint(past.recording, number, past.memoryBytes)
+/**
+ * Returns the last checkpoint that is not after an instant: the one of that instant, if the store still has it.
+ *
+ * @returns undefined where there is none: power-on
+ * @throws RecordingError for a checkpoint that is damaged
+ */
+export async function startingPoint(
+  { store, recording, memoryBytes }: Pick<Past, 'store' | 'recording' | 'memoryBytes'>,
+  { instructions, round }: Instant,
+): Promise<StartingPoint | undefined> {
+  const isNotAfter = (one: Instant): boolean => one.instructions <= instructions && one.round <= round
+  const inMemory = store.instants.findLastIndex(isNotAfter)
+  const inFile = recording.checkpoints.findLastIndex(isNotAfter)
+  const [stored, written] = [store.instants[inMemory], recording.checkpoints[inFile]]
+  if (stored !== undefined && stored.instructions >= (written?.instructions ?? 0))
+    return storedCheckpoint(store, inMemory)
+  return written && readCheckpoint(recording, inFile, memoryBytes)
 }
 
 /** Whether a write was made before an instant. @param isSame - whether memory is as it is there */

@@ -1,0 +1,250 @@
+import { BLOCK_BYTES, Codec } from './codec.ts'
+import { PAGE_BYTES } from './format.ts'
+
+/** Pages that are compressed together. */
+export const PAGES_A_BLOCK: number = BLOCK_BYTES / PAGE_BYTES
+/** The number of the page that is zeros. */
+export const ZEROS = 0
+/** Blocks with fewer pages than that give these to another block. */
+const FEW_PAGES = PAGES_A_BLOCK / 2
+/** Decompressed blocks that are kept. */
+const KEPT_BLOCKS = 64
+/** What is remembered of a page: its hash, uses and place. */
+const BYTES_A_PAGE = 32
+
+/** Contents of pages, compressed, each once. A page is named by a number, as long as it is used. */
+export class PageStore {
+  readonly #codec = new Codec()
+  /** By page: its hash. */
+  #hashes = new Uint32Array(4 * 1024)
+  #uses = new Uint32Array(1024)
+  /** By page: its block, and where it is in that. */
+  #places = new Uint32Array(1024)
+  /** By page: how many others had its number before. */
+  #generations = new Uint32Array(1024)
+  #pages = 0
+  readonly #free: number[] = []
+  /** Pages by their hashes, with open addressing; 0: none. */
+  #table = new Uint32Array(4096)
+  #tableUsed = 0
+  /** Compressed; undefined: there is none. */
+  readonly #blocks: (Uint8Array | undefined)[] = []
+  /** By block and place: the page that is there; 0: none. */
+  #contained = new Uint32Array(1024)
+  readonly #live: number[] = []
+  readonly #freeBlocks: number[] = []
+  /** The block that pages are added to, and how many it has. */
+  #open = 0
+  #opened = 0
+  #bytes = 0
+  /** Decompressed blocks, the one that was used last at the end. */
+  readonly #plain = new Map<number, Uint8Array>()
+
+  constructor() {
+    this.#beginBlock()
+    // The page of zeros is in no block, and never released.
+    this.#enter(this.#newPage(), this.#codec.hash(0))
+    this.#uses[ZEROS] = 1
+  }
+
+  /** Bytes that the pages take. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /**
+   * Adds a page, or a use of it.
+   *
+   * @param offset - of the page in the bytes
+   * @returns its number
+   */
+  add(from: Uint8Array, offset: number): number {
+    const at = this.#opened * PAGE_BYTES
+    this.#codec.open.set(from.subarray(offset, offset + PAGE_BYTES), at)
+    const hash = this.#codec.hash(at)
+    const known = this.#find(hash)
+    if (known >= 0) {
+      this.#uses[known]!++
+      return known
+    }
+    const page = this.#free.pop() ?? this.#newPage()
+    this.#enter(page, hash)
+    this.#uses[page] = 1
+    this.#put(page)
+    this.#bytes += BYTES_A_PAGE
+    return page
+  }
+
+  /** Adds a use of a page. */
+  use(page: number): void {
+    this.#uses[page]!++
+  }
+
+  /** Takes back a use: a page without any is dropped. */
+  release(page: number): void {
+    if (--this.#uses[page]! > 0) return
+    this.#forget(page)
+    this.#free.push(page)
+    this.#generations[page]!++
+    this.#bytes -= BYTES_A_PAGE
+    const place = this.#places[page]!
+    const block = Math.floor(place / PAGES_A_BLOCK)
+    this.#contained[place] = 0
+    this.#live[block]!--
+    if (block !== this.#open && this.#live[block]! < FEW_PAGES) this.#empty(block)
+  }
+
+  /** A number that no other page has, or will have. */
+  identity(page: number): number {
+    return this.#generations[page]! * 2 ** 32 + page
+  }
+
+  /** Returns the contents of a page, which are not to be written. */
+  contents(page: number): Uint8Array {
+    if (page === ZEROS) return new Uint8Array(PAGE_BYTES)
+    const place = this.#places[page]!
+    const from = (place % PAGES_A_BLOCK) * PAGE_BYTES
+    const block = Math.floor(place / PAGES_A_BLOCK)
+    // The open block changes.
+    if (block === this.#open) return this.#codec.open.slice(from, from + PAGE_BYTES)
+    return this.#plainBlock(block).subarray(from, from + PAGE_BYTES)
+  }
+
+  /** All blocks that have pages, compressed, for a file. Pages are numbered by their places in them. */
+  blocks(): { readonly blocks: readonly Uint8Array[]; readonly numberOf: (page: number) => number } {
+    this.#closeBlock()
+    this.#beginBlock()
+    const numbers = new Map<number, number>()
+    const blocks: Uint8Array[] = []
+    for (const [number, bytes] of this.#blocks.entries()) {
+      if (bytes === undefined) continue
+      numbers.set(number, blocks.length)
+      blocks.push(bytes)
+    }
+    const numberOf = (page: number): number => {
+      const place = this.#places[page]!
+      return numbers.get(Math.floor(place / PAGES_A_BLOCK))! * PAGES_A_BLOCK + (place % PAGES_A_BLOCK)
+    }
+    return { blocks, numberOf }
+  }
+
+  #newPage(): number {
+    const page = this.#pages++
+    if (page >= this.#uses.length) {
+      this.#hashes = longer(this.#hashes)
+      this.#uses = longer(this.#uses)
+      this.#places = longer(this.#places)
+      this.#generations = longer(this.#generations)
+    }
+    return page
+  }
+
+  /** Gives a page whose contents are at the end of the open block its place there. */
+  #put(page: number): void {
+    const place = this.#open * PAGES_A_BLOCK + this.#opened++
+    if (place >= this.#contained.length) this.#contained = longer(this.#contained)
+    this.#contained[place] = page
+    this.#places[page] = place
+    this.#live[this.#open]!++
+    if (this.#opened < PAGES_A_BLOCK) return
+    this.#closeBlock()
+    this.#beginBlock()
+  }
+
+  #beginBlock(): void {
+    this.#open = this.#freeBlocks.pop() ?? this.#live.length
+    this.#opened = 0
+    this.#live[this.#open] = 0
+    this.#blocks[this.#open] = undefined
+    this.#codec.open.fill(0)
+  }
+
+  #closeBlock(): void {
+    const block = this.#open
+    this.#open = -1
+    if (this.#live[block] === 0) this.#freeBlocks.push(block)
+    else {
+      const bytes = this.#codec.compressOpen(BLOCK_BYTES)
+      this.#blocks[block] = bytes
+      this.#bytes += bytes.length
+    }
+  }
+
+  /** Moves what a block still has to the open one. */
+  #empty(block: number): void {
+    const plain = this.#plainBlock(block)
+    for (let i = 0; i < PAGES_A_BLOCK; i++) {
+      const page = this.#contained[block * PAGES_A_BLOCK + i]!
+      if (page === 0) continue
+      this.#codec.open.set(plain.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES), this.#opened * PAGE_BYTES)
+      this.#put(page)
+    }
+    this.#contained.fill(0, block * PAGES_A_BLOCK, (block + 1) * PAGES_A_BLOCK)
+    this.#live[block] = 0
+    this.#plain.delete(block)
+    this.#bytes -= this.#blocks[block]!.length
+    this.#blocks[block] = undefined
+    this.#freeBlocks.push(block)
+  }
+
+  #plainBlock(block: number): Uint8Array {
+    const found = this.#plain.get(block) ?? this.#codec.decompress(this.#blocks[block]!, BLOCK_BYTES)!
+    this.#plain.delete(block)
+    this.#plain.set(block, found)
+    if (this.#plain.size > KEPT_BLOCKS) this.#plain.delete(this.#plain.keys().next().value!)
+    return found
+  }
+
+  /** The page that has a hash; −1: there is none. */
+  #find(hash: Uint32Array): number {
+    const mask = this.#table.length - 1
+    for (let at = hash[0]! & mask; ; at = (at + 1) & mask) {
+      const page = this.#table[at]! - 1
+      if (page < 0) return -1
+      const from = 4 * page
+      const hashes = this.#hashes
+      if (hashes[from] !== hash[0] || hashes[from + 1] !== hash[1]) continue
+      if (hashes[from + 2] === hash[2] && hashes[from + 3] === hash[3]) return page
+    }
+  }
+
+  #enter(page: number, hash: Uint32Array): void {
+    this.#hashes.set(hash, 4 * page)
+    if (2 * ++this.#tableUsed > this.#table.length) {
+      const pages = this.#table.filter((entry) => entry !== 0)
+      this.#table = new Uint32Array(2 * this.#table.length)
+      for (const entry of pages) this.#insert(entry - 1)
+    }
+    this.#insert(page)
+  }
+
+  #insert(page: number): void {
+    const mask = this.#table.length - 1
+    let at = this.#hashes[4 * page]! & mask
+    while (this.#table[at] !== 0) at = (at + 1) & mask
+    this.#table[at] = page + 1
+  }
+
+  /** Takes a page out of the table, and moves those behind it up that would not be found any more. */
+  #forget(page: number): void {
+    const table = this.#table
+    const mask = table.length - 1
+    let hole = this.#hashes[4 * page]! & mask
+    while (table[hole] !== page + 1) hole = (hole + 1) & mask
+    for (let at = (hole + 1) & mask; table[at] !== 0; at = (at + 1) & mask) {
+      const wanted = this.#hashes[4 * (table[at]! - 1)]! & mask
+      // It may be at the hole if that is not before where it is wanted.
+      if (((at - wanted) & mask) < ((at - hole) & mask)) continue
+      table[hole] = table[at]!
+      hole = at
+    }
+    table[hole] = 0
+    this.#tableUsed--
+  }
+}
+
+function longer(array: Uint32Array): Uint32Array<ArrayBuffer> {
+  const found = new Uint32Array(2 * array.length)
+  found.set(array)
+  return found
+}

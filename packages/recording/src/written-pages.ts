@@ -1,0 +1,45 @@
+/** Frames with the numbers of their pages, from low to high; 0: a page of zeros. */
+export interface WrittenPages {
+  /** Numbers of the frames. */
+  readonly gfns: Uint32Array
+  /** For each frame the number of its page. */
+  readonly pages: Uint32Array
+}
+
+/**
+ * Puts frames that were written later over those that were written earlier.
+ *
+ * @param replaced - told of each page that is not among them any more
+ */
+export function applied(
+  earlier: WrittenPages,
+  later: WrittenPages,
+  replaced: (page: number) => void = () => undefined,
+): WrittenPages {
+  const gfns = new Uint32Array(earlier.gfns.length + later.gfns.length)
+  const pages = new Uint32Array(gfns.length)
+  let [i, j, count] = [0, 0, 0]
+  while (i < earlier.gfns.length || j < later.gfns.length) {
+    const [one, other] = [earlier.gfns[i] ?? Infinity, later.gfns[j] ?? Infinity]
+    gfns[count] = Math.min(one, other)
+    pages[count++] = other <= one ? later.pages[j]! : earlier.pages[i]!
+    if (one === other) replaced(earlier.pages[i]!)
+    if (one <= other) i++
+    if (other <= one) j++
+  }
+  return { gfns: gfns.slice(0, count), pages: pages.slice(0, count) }
+}
+
+/** Returns the frames that are not zeros, from low to high. */
+export function nonZero(all: ReadonlyMap<number, number>): WrittenPages {
+  const gfns = new Uint32Array(all.size)
+  let count = 0
+  for (const [gfn, page] of all) if (page !== 0) gfns[count++] = gfn
+  const found = gfns.subarray(0, count).sort().slice()
+  return { gfns: found, pages: found.map((gfn) => all.get(gfn)!) }
+}
+
+/** Puts frames over those that were written earlier, by frame. */
+export function putOver(all: Map<number, number>, { gfns, pages }: WrittenPages): void {
+  for (let i = 0; i < gfns.length; i++) all.set(gfns[i]!, pages[i]!)
+}
