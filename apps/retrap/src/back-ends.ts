@@ -26,6 +26,8 @@ export interface BackEndSettings extends Partial<SoundSettings> {
   readonly drives?: readonly DriveArgument[]
   /** Networks; default none. */
   readonly networks?: readonly NetdevArgument[]
+  /** The networks reach nothing: what came by them is in a recording. Default they do. */
+  readonly isReplay?: boolean
   /** Virtio devices beside the drives; networks and chardevs are named by id, directories by path. */
   readonly virtio?: readonly VirtioArgument[]
   /** Other network cards. */
@@ -83,7 +85,7 @@ export class BackEnds {
    * @throws CliError `ERR_INPUT`, `ERR_USAGE`; ImageError; NetworkError
    */
   static async open(settings: BackEndSettings, chardevs: Chardevs): Promise<BackEnds> {
-    const { drives = [], networks = [], virtio = [], cards = [], networkBoot } = settings
+    const { drives = [], networks = [], virtio = [], cards = [], networkBoot, isReplay } = settings
     const roms = await CardRoms.open(romsOf(virtio, cards), networkBoot ?? WITHOUT_FIRMWARE)
     const images = await OpenDrives.open(drives)
     const shares = new Map<string, LocalShare>()
@@ -92,7 +94,7 @@ export class BackEnds {
       for (const one of virtio) {
         if (one.kind === 'share' && !shares.has(one.path)) shares.set(one.path, new LocalShare(one.path))
       }
-      opened = await OpenNetworks.open(networks)
+      opened = await OpenNetworks.open(networks, isReplay)
       return new BackEnds(images, opened, settings, roms, shares, chardevs)
     } catch (error) {
       opened?.close()

@@ -21,9 +21,16 @@ export class OpenNetworks {
 
   private constructor() {}
 
-  /** @throws CliError `ERR_USAGE`; NetworkError */
-  static async open(list: readonly NetdevArgument[]): Promise<OpenNetworks> {
+  /**
+   * @param reachNothing - cards have networks without anybody: no port is opened, and no capture written
+   * @throws CliError `ERR_USAGE`; NetworkError
+   */
+  static async open(list: readonly NetdevArgument[], reachNothing: boolean = false): Promise<OpenNetworks> {
     const opened = new OpenNetworks()
+    if (reachNothing) {
+      for (const { id } of list) opened.#outlets.set(id, new NetworkOutlet(new Hub().port()))
+      return opened
+    }
     const networks = new Map<string, PacketBackend>()
     const attached: { readonly hub: Hub; readonly id: string; readonly by: string }[] = []
     try {

@@ -174,7 +174,9 @@ class Session {
     const { stdout, stderr } = this.#host
     const failed = (message: string): void => this.#end({ code: ExitCode.Input, message }, true)
     await this.#chardevs.open(chardevs, this.#terminal.farEnd(), stderr, failed)
-    this.#backEnds = await BackEnds.open(this.#settings, this.#chardevs)
+    const { recording } = this.#settings
+    const isReplay = recording?.replay !== undefined && recording.goLive !== true
+    this.#backEnds = await BackEnds.open({ ...this.#settings, isReplay }, this.#chardevs)
     const { machine, portDevices = [] } = this.#settings
     this.#devices = new HotDevices(machine.rootPorts ?? [], portDevices, this.#backEnds)
     for (const note of this.#backEnds.images.notes) stderr.write(`retrap: ${note}\n`)

@@ -50,6 +50,8 @@ export interface DeviceDefinition extends DeviceHandlers {
   quiesce?(deadlineMs: number): void | Promise<void>
   /** See `DeviceModel.resume`. */
   resume?(): void
+  /** See `DeviceModel.isAtRest`. */
+  isAtRest?(): boolean
   /** See `DeviceModel.save`. */
   save?(): unknown
   /** See `DeviceModel.restore`. */
@@ -99,6 +101,7 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
     ...(definition.reset && { reset: () => definition.reset!() }),
     ...(definition.quiesce && { quiesce: definition.quiesce.bind(definition) }),
     ...(definition.resume && { resume: () => definition.resume!() }),
+    ...(definition.isAtRest && { isAtRest: () => definition.isAtRest!() }),
     ...(definition.save && { save: () => definition.save!() }),
     ...(definition.restore && { restore: (state: unknown) => definition.restore!(state) }),
   }
@@ -115,6 +118,7 @@ const FUNCTIONS = [
   'reset',
   'quiesce',
   'resume',
+  'isAtRest',
   'save',
   'restore',
 ] as const

@@ -100,6 +100,12 @@ export interface DeviceModel {
   /** Goes on after `quiesce` or `restore`. */
   resume?(): void
   /**
+   * Whether the guest would not notice that the model is saved just now: `quiesce` would end nothing before its time, and
+   * `resume` begin nothing that the guest has not asked for yet. Runs on deterministic time get checkpoints at such instants
+   * alone, since they are the same without. Absent: always.
+   */
+  isAtRest?(): boolean
+  /**
    * Returns the state: a `version` and named fields of numbers, strings, booleans, null, arrays, plain objects and
    * `Uint8Array`. It may be asynchronous.
    */

@@ -40,7 +40,9 @@ describe('debug console', () => {
   test('reads 0xE9 and gives what is written, in batches', () => {
     const batches: string[] = []
     const console = new DebugConsole({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } })
-    const machine = new FakeMachine(console)
+    const machine = new FakeMachine()
+    machine.clock.realTime = true
+    console.attach(machine.context())
     expect(machine.in(0x402)).toBe(0xe9)
     for (const c of 'boot\n') machine.out(0x402, c.charCodeAt(0))
     machine.advance(1_000_000)

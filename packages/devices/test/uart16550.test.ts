@@ -17,14 +17,19 @@ const [DATA, IER, IIR, FCR, LCR, MCR, LSR, MSR, SCR] = [0, 1, 2, 2, 3, 4, 5, 6, 
   number,
 ]
 
-function port(options: ConstructorParameters<typeof Uart16550>[0] = {}): {
+function port(
+  options: ConstructorParameters<typeof Uart16550>[0] = {},
+  realTime = false,
+): {
   uart: Uart16550
   machine: FakeMachine
   sent: () => string
 } {
   let text = ''
   const uart = new Uart16550({ stream: { send: (bytes) => void (text += String.fromCharCode(...bytes)) }, ...options })
-  const machine = new FakeMachine(uart)
+  const machine = new FakeMachine()
+  machine.clock.realTime = realTime
+  uart.attach(machine.context())
   return { uart, machine, sent: () => (uart.flush(), text) }
 }
 
@@ -69,11 +74,22 @@ describe('registers', () => {
 describe('transmitter', () => {
   test('sends in order and hands over in batches', () => {
     const batches: string[] = []
-    const { machine } = port({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } })
+    const { machine } = port({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } }, true)
     machine.out(LCR, 0x03)
     for (const byte of bytes('hello')) machine.out(DATA, byte)
     expect(batches).toEqual([])
     machine.advance(1_000_000)
+    expect(batches).toEqual(['hello'])
+  })
+
+  test('on deterministic time, hands over when the event loop has its turn, and arms no timer', async () => {
+    const batches: string[] = []
+    const { machine } = port({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } })
+    machine.out(LCR, 0x03)
+    for (const byte of bytes('hello')) machine.out(DATA, byte)
+    expect(machine.timers.nextDeadlineNs).toBe(Infinity)
+    expect(batches).toEqual([])
+    await Promise.resolve()
     expect(batches).toEqual(['hello'])
   })
 

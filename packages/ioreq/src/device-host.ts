@@ -146,6 +146,11 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     return this.#set.quiesce(deadlineMs)
   }
 
+  /** See `DeviceSet.isAtRest`. */
+  isAtRest(): boolean {
+    return this.#set.isAtRest()
+  }
+
   /** Tells every model that the machine goes on. */
   resume(): void {
     this.#set.resume()

@@ -339,6 +339,11 @@ export class DeviceSet {
     await withDeadline('hot plug', 'the end of a device', deadlineMs, () => this.#hotPlug.settled())
   }
 
+  /** Whether the guest would notice of no model that it is saved; see `DeviceModel.isAtRest`. */
+  isAtRest(): boolean {
+    return this.#present().every((model) => model.isAtRest?.() ?? true)
+  }
+
   /** Tells every model that the machine goes on. */
   resume(): void {
     this.#notify('resume', (model) => model.resume?.())

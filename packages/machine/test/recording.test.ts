@@ -8,6 +8,7 @@ import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.
 import { describeRun } from '../src/recording/description.ts'
 import { PcGate } from '../src/recording/pc-gate.ts'
 import { RecordGate } from '../src/recording/record-gate.ts'
+import { EXIT_PORT as ECHO_EXIT_PORT, LAST as LAST_ECHO, echoFirmware } from './support/echo-guest.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 import { COUNT_ADDRESS, EXIT_PORT, LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
@@ -116,6 +117,50 @@ test(
     expect(await replay.run()).toMatchObject({ reason: 'debug-exit' })
     expect(pollingResult(replay.pc)).toEqual(result)
     await expect(replay.goto(replay.end + 1)).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  },
+)
+
+test.each([
+  ['without', Infinity],
+  ['with', 0],
+])(
+  'checkpoints change nothing: a run is recorded %s them, and replayed with as many as there can be',
+  async (_, checkpointMs) => {
+    const echo = (): PcOptions => ({
+      memoryBytes: 4 << 20,
+      codeCacheBytes: 4 << 20,
+      clock: 'deterministic',
+      firmware: echoFirmware(),
+      devices: [new DebugExit({ iobase: ECHO_EXIT_PORT })],
+    })
+    const pieces: Uint8Array[] = []
+    const recorder = await recordPc(echo(), (piece) => void pieces.push(piece.slice()), { checkpointMs })
+    const { pc } = recorder
+    closing.push(pc)
+    let heard = ''
+    let wake = (): void => {}
+    pc.serial.onTransmit((bytes) => {
+      heard += Buffer.from(bytes).toString('latin1')
+      wake()
+    })
+    const running = pc.run({ timeoutMs: 30_000 })
+    for (const each of [...'abcdefghijklmnopqrstuvwxyz'.replace(LAST_ECHO, '').repeat(4), LAST_ECHO]) {
+      const length = heard.length + 3
+      pc.serial.receive(Buffer.from(each))
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      while (each !== LAST_ECHO && heard.length < length) await new Promise<void>((resolve) => (wake = resolve))
+    }
+    expect(await running).toMatchObject({ reason: 'debug-exit' })
+    await recorder.end()
+    let again = ''
+    const replay = await replayPc(echo(), sourceOf(bytesOf(pieces)), {
+      checkpointMs: 0,
+      onMachine: ({ serial }) => serial.onTransmit((bytes) => (again += Buffer.from(bytes).toString('latin1'))),
+    })
+    closing.push(replay)
+    expect(await replay.run({ timeoutMs: 30_000 })).toMatchObject({ reason: 'debug-exit' })
+    expect(again).toBe(heard)
+    expect(replay.instructions).toBe(recorder.instructions)
   },
 )
 
@@ -441,7 +486,7 @@ test('a recording whose back ends were busy a while has checkpoints again', { ti
   const pc: Pc = await Pc.create(given, pcGate)
   closing.push(pc)
   const store = new CheckpointStore<LogPosition>(64 << 20)
-  const taker = new CheckpointTaker(pcGate.machine, gate, store, 1)
+  const taker = new CheckpointTaker(pcGate.machine, gate, store, 1000)
   expect(await taker.take()).toBe(true)
   const saveParties = gate.saveParties.bind(gate)
   let isBusy = true

@@ -71,6 +71,39 @@ test('nothing is answered between quiesce and resume', async () => {
   expect(driver.events()).toMatchObject([{ code: 1 }])
 })
 
+test('saving changes nothing: rings without a doorbell are not looked at, nor in a machine that goes on from it', async () => {
+  const make = (): { device: TestDevice; driver: XhciDriver } => {
+    const device = new TestDevice()
+    return { device, driver: new XhciDriver([device]) }
+  }
+  const one = make()
+  one.driver.start()
+  const slot = one.driver.address(5, 1)
+  one.driver.configure(slot)
+  one.driver.addEndpoint(slot, 3, 6)
+  one.driver.events()
+  one.driver.put(32 * slot + 3, [DATA, 0, 8, trbType(1) | IOC])
+  expect(one.driver.model.isAtRest()).toBe(true)
+  await one.driver.model.quiesce()
+  one.device.answers.push(new Uint8Array(8))
+  const state: unknown = structuredClone(one.driver.model.save())
+  one.driver.model.resume()
+  expect(one.driver.events(false)).toEqual([])
+  const two = make()
+  two.device.answers.push(new Uint8Array(8))
+  two.driver.machine.ram.set(one.driver.machine.ram)
+  two.driver.machine.now.set(one.driver.machine.now)
+  two.driver.model.restore(state)
+  two.driver.model.resume()
+  expect(two.device.answers).toHaveLength(1)
+  // Versions of old did not say which rings had been rung for.
+  two.driver.model.restore({ ...(state as object), ready: undefined })
+  two.driver.model.resume()
+  expect(two.device.answers).toHaveLength(0)
+  one.driver.doorbell(slot, 3)
+  expect(one.driver.events()).toMatchObject([{ code: 1 }])
+})
+
 test('a reset of the controller cancels a read: no byte of it arrives', async () => {
   const disk = new TestDisk(1 << 16)
   const guest = await StorageGuest.ready(disk)

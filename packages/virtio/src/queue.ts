@@ -15,6 +15,8 @@ export interface VirtioQueue {
   readonly size: number
   /** Whether the driver has set it up, and the device may use it. */
   readonly ready: boolean
+  /** Whether the driver has made no chain available that was not taken; also of one that may not be used. */
+  readonly isEmpty: boolean
   /** Takes the next chain; null: there is none, and `notify` is called when there is. */
   take(): VirtioChain | null
   /**
@@ -109,6 +111,11 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     const options = { ...this.addresses, size, indirect, eventIndex }
     this.#ring = packed ? new PackedRing(memory, options) : new SplitRing(memory, options)
     return this.#ring
+  }
+
+  get isEmpty(): boolean {
+    if (!this.ready) return true
+    return this.#again.length === 0 && this.#late.length === 0 && (this.#open()?.isEmpty ?? true)
   }
 
   take(): VirtioChain | null {

@@ -271,6 +271,14 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     if (this.#paused) await this.device.quiesce?.(deadlineMs)
   }
 
+  /** Whether no answer is to come, and `poll` would find nothing. */
+  isAtRest(): boolean {
+    if (this.#answers.count > 0 || this.#more.deadlineNs !== Infinity) return false
+    const { queues } = this.device
+    const isUnseen = (queue: RingQueue): boolean => queues[queue.index]!.handle !== undefined && !queue.isEmpty
+    return !this.queues.some(isUnseen) && (this.device.isAtRest?.() ?? true)
+  }
+
   resume(): void {
     this.#paused = false
     this.device.resume?.()

@@ -85,6 +85,8 @@ export interface VirtioDevice {
   quiesce?(deadlineMs: number): void | Promise<void>
   /** As `DeviceModel.resume`. */
   resume?(): void
+  /** As `DeviceModel.isAtRest`. Queues with `handle` are looked at without it. */
+  isAtRest?(): boolean
   /** State beside rings, features and configuration; as `DeviceModel.save`. */
   save?(): unknown
   /** Takes what `save` returned. */

@@ -2,7 +2,7 @@ import { turn } from '@retrap/device-test'
 import { expect, test } from 'vitest'
 import { type VirtioAnswer, type VirtioDevice, VirtioPci } from '../src/index.ts'
 import { PciDriver } from './support/pci-driver.ts'
-import { SplitDriver } from './support/ring-drivers.ts'
+import { PackedDriver, SplitDriver } from './support/ring-drivers.ts'
 import { VirtioMachine } from './support/virtio-machine.ts'
 
 const PLACE = { size: 16, descriptors: 0x1000, driver: 0x2000, device: 0x3000, eventIndex: false }
@@ -36,3 +36,48 @@ test.each([
   await quiet
   expect(calls).toBe(quiesced)
 })
+
+test.each([
+  ['split', [32]],
+  ['packed', [32, 34]],
+])(
+  'in a %s ring, a device is at rest until its driver publishes a chain, and again when that is answered',
+  async (layout, features) => {
+    const { promise, resolve } = Promise.withResolvers<VirtioAnswer>()
+    let isAtRest = true
+    const device: VirtioDevice = {
+      name: 'slow',
+      type: 4,
+      queues: [{ handle: () => promise }, { notify: () => undefined }],
+      isAtRest: () => isAtRest,
+    }
+    const model = new VirtioPci(device, { device: 3, packed: true })
+    expect(model.isAtRest()).toBe(true)
+    const machine = new VirtioMachine(model)
+    const driver = new PciDriver(machine)
+    expect(driver.negotiate(features)).toBe(true)
+    const other = { size: 16, descriptors: 0x4000, driver: 0x5000, device: 0x6000, eventIndex: false }
+    driver.setQueue(0, PLACE)
+    driver.setQueue(1, other)
+    driver.start()
+    const Driver = layout === 'packed' ? PackedDriver : SplitDriver
+    const [ring, buffers] = [new Driver(machine.view, PLACE), new Driver(machine.view, other)]
+    // What a device of its own takes when it needs it is no work that waits.
+    buffers.add([{ gpa: 0x1_0000, length: 8, write: true }], 1)
+    buffers.publish()
+    expect(model.isAtRest()).toBe(true)
+    ring.add([{ gpa: 0x1_0000, length: 8, write: true }], 1)
+    expect(model.isAtRest()).toBe(true)
+    ring.publish()
+    expect(model.isAtRest()).toBe(false)
+    driver.notify(0)
+    expect(model.isAtRest()).toBe(false)
+    resolve(0)
+    await turn()
+    expect(model.isAtRest()).toBe(false)
+    machine.advance(20_000)
+    expect(model.isAtRest()).toBe(true)
+    isAtRest = false
+    expect(model.isAtRest()).toBe(false)
+  },
+)

@@ -184,6 +184,17 @@ describe('several ports (§5.3.6.2)', () => {
   })
 })
 
+test('a console is at rest while no message waits, and all that was given is sent', () => {
+  const one = new ConsoleDriver([{}, {}])
+  expect(one.model.isAtRest()).toBe(true)
+  one.rings[5]!.add([{ gpa: 0x1_0000, length: 64, write: false }], 7)
+  one.rings[5]!.publish()
+  expect(one.model.isAtRest()).toBe(false)
+  const two = new ConsoleDriver([{}, {}])
+  for (let i = 0; i < 64; i++) two.control(0, 0, 1)
+  expect(two.model.isAtRest()).toBe(false)
+})
+
 test('a console that was saved goes on elsewhere: a chain that is half sent, messages, open ports', async () => {
   const one = new ConsoleDriver([{}, {}])
   one.control(1, 6, 1)

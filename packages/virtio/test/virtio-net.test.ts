@@ -433,6 +433,24 @@ test('a card that was saved goes on elsewhere: buffers that it holds, filters, a
   ])
 })
 
+test('a card is at rest while no packet waits: for its driver, the network, or a notification', async () => {
+  const one = new NetDriver()
+  expect(one.model.isAtRest()).toBe(true)
+  expect(one.network.client!.receive(frameTo(NETWORK_MAC, 100))).toBe(false)
+  expect(one.model.isAtRest()).toBe(false)
+  one.give(2000)
+  expect(one.model.isAtRest()).toBe(true)
+  one.network.room = 0
+  one.send([], frameTo([9], 77))
+  expect(one.model.isAtRest()).toBe(false)
+  one.network.room = 1
+  one.network.client!.drained()
+  expect(one.model.isAtRest()).toBe(true)
+  one.rings[1]!.add([{ gpa: 0x1_0000, length: 64, write: false }], 7)
+  one.rings[1]!.publish()
+  expect(one.model.isAtRest()).toBe(false)
+})
+
 test('a card that goes on where the cable is pulled tells its driver, once', async () => {
   const one = new NetDriver()
   await one.model.quiesce(1000)

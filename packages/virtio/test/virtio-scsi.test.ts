@@ -463,7 +463,9 @@ describe('a machine', () => {
 
   test('a saved controller has its unit attentions and events', async () => {
     const scsi = await start()
+    expect(scsi.model.isAtRest()).toBe(true)
     scsi.disk.change({ bytes: 512 * 16 })
+    expect(scsi.model.isAtRest()).toBe(false)
     await scsi.model.quiesce(1000)
     const other = await start()
     other.model.restore(structuredClone(scsi.model.save()))

@@ -126,7 +126,11 @@ test.skipIf(network === undefined)(
     } finally {
       host.close()
     }
+    // The port of the run that was recorded is another's now: a replay has no use for it.
+    const other = createServer().listen(port, '127.0.0.1')
+    await once(other, 'listening')
     const again = await runRetrap(['replay', file, '--jit', 'on'], { deadlineMs: DEADLINE_MS })
+    other.close()
     expect(again.stdout, again.stderr).toBe(first.stdout)
     expect(again.code).toBe(first.code)
   },

@@ -374,6 +374,11 @@ export class Nvme implements DeviceModel {
     await this.#requests.pause()
   }
 
+  /** Whether it is not just being disabled, which takes its time. */
+  isAtRest(): boolean {
+    return (this.#registers.status & READY) === 0 || this.#registers.isEnabled
+  }
+
   /** Answers again. */
   resume(): void {
     this.#isPaused = false

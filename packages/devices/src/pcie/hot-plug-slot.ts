@@ -278,6 +278,11 @@ export class HotPlugSlot implements PciSlotEvents {
     this.#ended()
   }
 
+  /** Whether no command is under way, and the guest has been told of the device. */
+  get isAtRest(): boolean {
+    return this.#ending === null && !this.#unannounced && this.#completion.deadlineNs === Infinity
+  }
+
   /** Lets a device go that had been given up, and tells of one that came. */
   resume(): void {
     this.#giveUp()

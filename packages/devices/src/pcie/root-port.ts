@@ -152,6 +152,11 @@ export class PcieRootPort implements DeviceModel {
     await this.#slot.quiesce()
   }
 
+  /** Whether nothing is being plugged or unplugged. */
+  isAtRest(): boolean {
+    return this.#slot.isAtRest
+  }
+
   /** Goes on. */
   resume(): void {
     this.#slot.resume()

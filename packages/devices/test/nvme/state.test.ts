@@ -84,11 +84,14 @@ test('a reset of the controller that had not ended ends', async () => {
   const medium = new TestMedium(64 * 512)
   const one = new NvmeMachine(medium)
   await one.start()
+  expect(one.model.isAtRest()).toBe(true)
   one.write(0x14, 0x0046_0000)
+  expect(one.model.isAtRest()).toBe(false)
   const two = await moved(one, medium)
   expect(two.read(0x1c)).toBe(1)
   await two.pass()
   expect(two.read(0x1c)).toBe(0)
+  expect(two.model.isAtRest()).toBe(true)
 })
 
 test('a read that was under way goes to where its list said, and brings what was there', async () => {

@@ -290,6 +290,7 @@ describe('state', () => {
     first.setRegister(SLOT_CONTROL, INDICATOR_BLINKS | OFF)
     await first.port.quiesce()
     expect(first.register(SLOT_STATUS) & COMMAND).toBe(COMMAND)
+    expect(new PortMachine().port.isAtRest()).toBe(true)
     const second = copyTo(first, true)
     expect([second.found, isUp(second), second.register(SLOT_STATUS)]).toEqual([
       NOBODY,
@@ -309,8 +310,10 @@ describe('state', () => {
     first.insert(true)
     first.setRegister(SLOT_CONTROL, INDICATOR_OFF | OFF)
     first.takeStatus()
+    expect(first.port.isAtRest()).toBe(false)
     const second = copyTo(first, true)
     await second.pass(1e9)
+    expect(second.port.isAtRest()).toBe(true)
     expect(second.takeStatus()).toBe(PRESENT | BUTTON)
   })
 

@@ -14,9 +14,10 @@ const MOST_INSTRUCTIONS = 50_000_000
 const MOST_SHARE = 1 / 20
 /** Host time that devices have to come to rest. */
 const DEADLINE_MS = 2000
-/** Attempts that may fail one after the other; from then on there is one in so many intervals. */
+/** Attempts that may fail one after the other. */
 const MOST_FAILURES = 3
-const FEW = 60
+/** Intervals between two attempts from then on. */
+const INTERVALS_AFTER_FAILURES = 60
 /** Frames below it are looked at each time: devices and patchers keep machine addresses of them. */
 export const FIRST_LOGGED_GFN = 0x100
 /** The machine waits for its back ends just now: another attempt may succeed at once. */
@@ -100,7 +101,8 @@ export class CheckpointTaker {
     const now = performance.now()
     const { instructions } = this.#machine.domain
     const rest = Math.min(1, this.#intervalMs / INTERVAL_MS) * (tookMs / MOST_SHARE)
-    this.#soonest = now + (this.#failures < MOST_FAILURES ? rest : Math.max(rest, FEW * this.#intervalMs))
+    this.#soonest =
+      now + (this.#failures < MOST_FAILURES ? rest : Math.max(rest, INTERVALS_AFTER_FAILURES * this.#intervalMs))
     this.#due = now + this.#intervalMs
     this.#least = instructions + INSTRUCTIONS_A_MS * this.#intervalMs
     this.#most = instructions + MOST_INSTRUCTIONS
@@ -110,6 +112,7 @@ export class CheckpointTaker {
     const now = performance.now()
     if (this.#isTaking || now < this.#soonest) return
     const { instructions } = this.#machine.domain
+    if (!this.#machine.domain.devices.isAtRest()) return
     const isDue = instructions >= this.#most || (instructions >= this.#least && now >= this.#due)
     if (!isDue || instructions <= (this.#store.last?.instructions ?? -1)) return
     this.#isTaking = true
@@ -128,7 +131,8 @@ export class CheckpointTaker {
     const instant = this.#gate.instant()
     this.#isTaking = true
     try {
-      if (this.#machine.domain.writtenElsewhere) return false
+      const { domain } = this.#machine
+      if (domain.writtenElsewhere || !domain.devices.isAtRest()) return false
       if (instant.instructions <= (this.#store.last?.instructions ?? -1)) return false
       await this.#take(instant)
       this.#failures = 0

@@ -89,8 +89,8 @@ export class PcReplay {
   static async open(source: RecordingSource, options: PcOptions, given: ReplayPcOptions): Promise<PcReplay> {
     const recording = await openRecording(source)
     const description = recording.description as Partial<RunDescription> | null
-    if (description?.version !== 1)
-      throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 1`)
+    if (description?.version !== 2)
+      throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 2`)
     // Media need not be there.
     const here = { ...recordedMachine(options), media: description.machine?.media ?? [] }
     const difference = differenceOf(description.machine!, here)

@@ -12,6 +12,9 @@ import { eventsOf, type TransferEvent, transferEvent } from './transfer-events.t
 
 const MICROFRAME_NS = 125_000
 
+/** Endpoints by slot and index. */
+export type ReadyEndpoints = readonly (readonly [slot: number, index: number])[]
+
 /** What transfers need of the controller. */
 export interface TransferHost {
   readonly memory: GuestAccess
@@ -54,7 +57,7 @@ export class Transfers {
     }
   }
 
-  /** A device has gone, or everything was restored: all rings of a port, or of all, are looked at again. */
+  /** A device has gone, or a state of old was restored: all rings of a port, or of all, are looked at again. */
   wakeAll(port?: RootPort): void {
     for (const slot of this.#host.slots.all())
       if (port === undefined || slot.port === port.number)
@@ -75,6 +78,21 @@ export class Transfers {
 
   clear(): void {
     this.#ready.clear()
+  }
+
+  /** Which endpoints may have something to do, in the order of their turns. */
+  save(): ReadyEndpoints {
+    return [...this.#ready].map(({ slot, index }) => [slot, index])
+  }
+
+  /** To be called when slots have been restored. @param ready - absent from states of old: all rings are looked at again */
+  restore(ready: ReadyEndpoints | undefined): void {
+    this.#ready.clear()
+    if (ready === undefined) return this.wakeAll()
+    for (const [slot, index] of ready) {
+      const endpoint = this.#host.slots.get(slot)?.endpoints.get(index)
+      if (endpoint !== undefined) this.#ready.add(endpoint)
+    }
   }
 
   /** When to go on by itself. @returns null where there is nothing to wait for */

@@ -19,7 +19,7 @@ import { capabilityRegister, ExtendedCapabilities, INTERRUPTERS, LAYOUT, MOST_SL
 import { OperationalRegisters } from './operational-registers.ts'
 import { RootHub, type RootHubState } from './root-hub.ts'
 import { Slots, type SlotsState } from './slots.ts'
-import { Transfers } from './transfers.ts'
+import { type ReadyEndpoints, Transfers } from './transfers.ts'
 import { CODE, type EventWords, TRB } from './trb.ts'
 
 /** Options of {@link Xhci}. */
@@ -52,6 +52,8 @@ export interface XhciState {
   readonly commands: unknown
   /** Device slots. */
   readonly slots: unknown
+  /** Endpoints that may have something to do; absent from states of old. */
+  readonly ready?: unknown
   /** Exact time at which the frame counter was 0. */
   readonly frames: unknown
 }
@@ -92,6 +94,8 @@ export class Xhci implements DeviceModel {
   #frames!: FrameCounter
   #pumping = false
   #paused = false
+  /** There is more to do than one go may take. */
+  #goesOnLater = false
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ bus, device, name = 'xhci', ports, devices = [] }: XhciOptions) {
@@ -320,6 +324,7 @@ export class Xhci implements DeviceModel {
     }
     this.#pumping = false
     if (!this.#registers.isRunning || this.#isFull) return
+    this.#goesOnLater = left <= 0
     if (left <= 0) this.#later.armAfter(PAUSE_NS)
     else if (next === null) this.#later.cancel()
     else this.#later.armAfter(0, next)
@@ -365,14 +370,16 @@ export class Xhci implements DeviceModel {
     await this.#hub.quiesce()
   }
 
+  /** Whether it has looked at all that the guest has rung for. */
+  isAtRest(): boolean {
+    return !this.#goesOnLater
+  }
+
   /** Goes on. */
   resume(): void {
     this.#paused = false
     this.#hub.resume()
     for (const interrupter of this.#interrupters) interrupter.resume()
-    // In an order that does not depend on which endpoint had its turn before the snapshot.
-    this.#transfers.clear()
-    this.#transfers.wakeAll()
     this.#driveAll()
     this.#pump()
   }
@@ -387,6 +394,7 @@ export class Xhci implements DeviceModel {
       interrupters: this.#interrupters.map((one) => one.save()),
       commands: this.#commands.save(),
       slots: this.#slots.save(),
+      ready: this.#transfers.save(),
       frames: this.#frames.save(),
     }
   }
@@ -403,6 +411,7 @@ export class Xhci implements DeviceModel {
     this.#commands.restore(state.commands)
     this.#slots.restore(state.slots as SlotsState)
     this.#hub.restore(hub)
+    this.#transfers.restore(state.ready as ReadyEndpoints | undefined)
     this.#frames.restore(state.frames as Word64)
     this.#armWrap()
   }

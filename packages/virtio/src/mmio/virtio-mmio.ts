@@ -201,6 +201,11 @@ export class VirtioMmio implements DeviceModel {
     await this.#core?.quiesce(deadlineMs)
   }
 
+  /** Whether no request is under way, and the driver has told of all that it has made available. */
+  isAtRest(): boolean {
+    return this.#core?.isAtRest() ?? true
+  }
+
   /** Goes on. */
   resume(): void {
     this.#core?.resume()

@@ -54,6 +54,10 @@ export class PackedRing implements Ring {
     return available === this.#nextWrap && used !== this.#nextWrap ? 1 : 0
   }
 
+  get isEmpty(): boolean {
+    return this.#available() === 0
+  }
+
   take(into: ChainBuilder): Taken {
     const { descriptors, size, indirect } = this.#options
     const available = this.#available()

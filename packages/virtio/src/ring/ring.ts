@@ -39,6 +39,8 @@ export type Taken = 'empty' | 'taken' | 'broken'
 
 /** One layout of a queue. Nothing of what the guest wrote there is trusted. */
 export interface Ring {
+  /** Whether there is no next chain. */
+  readonly isEmpty: boolean
   /** Takes the next chain. */
   take(into: ChainBuilder): Taken
   /** Asks the driver to notify of the next chain. @returns whether there is one already, or the ring is broken */

@@ -33,6 +33,10 @@ export class SplitRing implements Ring {
     this.#options = options
   }
 
+  get isEmpty(): boolean {
+    return this.#memory.read16(this.#options.driver + INDEX) === this.#next
+  }
+
   take(into: ChainBuilder): Taken {
     const { driver, size } = this.#options
     const index = this.#memory.read16(driver + INDEX)

@@ -188,6 +188,12 @@ export class VirtioConsole implements VirtioDevice {
     for (const port of this.#ports) port.reset()
   }
 
+  /** Whether nothing waits for the driver, and all that it has given was sent. */
+  isAtRest(): boolean {
+    const isSent = (_: unknown, port: number): boolean => this.#queueOf(port)[1]?.isEmpty !== false
+    return this.#messages.length === 0 && this.#ports.every(isSent)
+  }
+
   /** Goes on with what streams have kept back. */
   resume(): void {
     for (const port of this.#ports) port.refilled()

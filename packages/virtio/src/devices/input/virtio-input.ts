@@ -252,6 +252,11 @@ export class VirtioInput implements VirtioDevice, InputClient {
     this.#quiet = true
   }
 
+  /** Whether no event waits. */
+  isAtRest(): boolean {
+    return this.#waiting.length === 0
+  }
+
   /** Goes on with what waits. */
   resume(): void {
     this.#quiet = false

@@ -288,6 +288,12 @@ export class VirtioNet implements VirtioDevice {
     this.#refilled()
   }
 
+  /** Whether no packet waits, for the network or for the driver. */
+  isAtRest(): boolean {
+    const isSent = this.#sending === null && this.#host?.queues[TRANSMIT]!.isEmpty !== false
+    return isSent && !this.#starved && !this.#joiner.holds
+  }
+
   /** Goes on with what the network has kept back. */
   resume(): void {
     const before = this.config[STATUS]

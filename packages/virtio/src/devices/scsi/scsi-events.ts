@@ -54,6 +54,10 @@ export class ScsiEvents {
     }
   }
 
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0 && !this.#missed
+  }
+
   reset(): void {
     this.#waiting = []
     this.#missed = false

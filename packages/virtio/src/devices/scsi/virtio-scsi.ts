@@ -369,6 +369,11 @@ export class VirtioScsi implements VirtioDevice {
     for (const unit of this.#targets.values()) unit.powerOn()
   }
 
+  /** Whether no event waits for the driver. */
+  isAtRest(): boolean {
+    return this.#events.isEmpty
+  }
+
   /** Tells what the driver had no room for. */
   resume(): void {
     const queue = this.#host?.queues[EVENT_QUEUE]
