@@ -191,6 +191,19 @@ test('a replay that stops while its log is read goes on with what is read', { ti
   expect(pollingResult(replay.pc)).toEqual(result)
 })
 
+test('a replay takes checkpoints on its way, and goes back to the nearest', { timeout: 60_000 }, async () => {
+  // Without those of the recorder.
+  const file = await changed((await record(1, false)).file, (event) => event)
+  const begins: number[] = []
+  const onMachine = (pc: Pc): void => void begins.push(pc.domain.instructions)
+  const replay = await replayPc(options(1, false), sourceOf(file), { checkpointMs: 0.01, onMachine })
+  closing.push(replay)
+  expect(await replay.run()).toMatchObject({ reason: 'debug-exit' })
+  expect(await replay.goto(replay.end - 1)).toEqual({ reason: 'arrived' })
+  expect([begins.length, begins[0]]).toEqual([2, 0])
+  expect(begins[1]).toBeGreaterThan(0)
+})
+
 /** Writes a recording anew, with other events. */
 async function changed(file: Uint8Array, change: (event: RecordedEvent) => RecordedEvent | null): Promise<Uint8Array> {
   const recording = await openRecording(sourceOf(file))
