@@ -19,6 +19,7 @@ const PENDING = RAM + 0x5_0000
 const TRANSLATION = RAM + 0x10_0000
 const VALID = 2 ** 31
 const CTLR = 0
+const CBASER = 0x80
 const CWRITER = 0x88
 const CREADR = 0x90
 
@@ -41,7 +42,7 @@ function makeBoard({ pages = 1, queue = QUEUE, enabled = true } = {}) {
   }
   its.write64(0x100, RAM, VALID)
   its.write64(0x108, COLLECTIONS, VALID)
-  its.write64(0x80, queue | (pages - 1), VALID)
+  its.write64(CBASER, queue | (pages - 1), VALID)
   its.write(CTLR, 4, 1)
   let at = 0
   const view = new DataView(ram.bytes.buffer)
@@ -155,6 +156,25 @@ test('a table in no memory stalls the queue at its command', () => {
   board.view.setUint32(QUEUE - RAM + 0x60, 0x05, true)
   board.its.write(CWRITER, 4, 0x81)
   expect(board.its.read(CREADR, 4)).toBe(0x80)
+})
+
+test('a queue that is not valid, or an ITS that is off, performs nothing until it is', () => {
+  const board = makeBoard()
+  const { its } = board
+  const high = its.read(CBASER + 4, 4)
+  const reads: number[] = []
+  for (const [enabled, valid] of [
+    [0, 1],
+    [1, 0],
+    [1, 1],
+  ] as const) {
+    its.write(CTLR, 4, 0)
+    its.write(CBASER + 4, 4, (valid === 1 ? high : high & 0x7fff_ffff) >>> 0)
+    its.write(CTLR, 4, enabled)
+    its.write(CWRITER, 4, 0x40)
+    reads.push(its.read(CREADR, 4))
+  }
+  expect([high >>> 31, ...reads]).toEqual([1, 0, 0, 0x40])
 })
 
 test('an offset beyond the queue performs nothing', () => {
