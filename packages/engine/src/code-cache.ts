@@ -213,6 +213,11 @@ export class CodeCache {
     if (unit !== undefined) this.#killer.killUnit(unit, 0)
   }
 
+  /** Count of units that have not ended. */
+  get unitCount(): number {
+    return this.#killer.units.size
+  }
+
   /** Drops everything. */
   flush(): void {
     for (const page of this.#pages.values()) this.#memory.codeBits[page.frame]! &= ~FRAME_DECODED

@@ -190,16 +190,20 @@ export class CompiledUnits<Form> {
 
   /** Removes units whose code has been written. @returns the frames that were */
   sweep(): ReadonlySet<number> {
-    const { u32 } = this.#parts.memory
-    const swept = this.#units.sweep()
-    for (const { code } of swept) this.#codes.release(code, true)
-    this.#count()
-    return new Set(swept.map(({ record }) => u32[(record + R_WRITTEN) >>> 2] as number))
+    const { memory, cache } = this.#parts
+    // There are hundreds of units, and hardly ever has one ended since the last time.
+    const swept = cache.unitCount === this.#units.count ? [] : this.#units.sweep()
+    this.#release(swept)
+    return new Set(swept.map(({ record }) => memory.u32[(record + R_WRITTEN) >>> 2] as number))
   }
 
   /** Removes all units: their records are gone. Their code is kept. */
   clear(): void {
-    for (const { code } of this.#units.clear()) this.#codes.release(code, true)
+    this.#release(this.#units.clear())
+  }
+
+  #release(units: readonly LiveUnit[]): void {
+    for (const { code } of units) this.#codes.release(code, true)
     this.#count()
   }
 
