@@ -31,6 +31,8 @@ let compiled: WebAssembly.Module | undefined
  * nobody else knows: no guest makes two pages that have one hash.
  */
 export class Codec {
+  /** Room for bytes that are to be compressed as a block; `compress` overwrites it. */
+  readonly open: Uint8Array
   readonly #u8: Uint8Array
   readonly #hash: Uint32Array
   readonly #exports: CodecExports
@@ -41,14 +43,10 @@ export class Codec {
     const { exports } = new WebAssembly.Instance(compiled, { codec: { memory } })
     this.#exports = exports as unknown as CodecExports
     this.#u8 = new Uint8Array(memory.buffer)
+    this.open = this.#u8.subarray(OPEN, OPEN + BLOCK_BYTES)
     this.#hash = new Uint32Array(memory.buffer, HASH, 4)
     const { crypto } = globalThis as unknown as RandomHost
     crypto.getRandomValues(new Uint32Array(memory.buffer, KEYS, KEY_WORDS))
-  }
-
-  /** Room for bytes that are to be compressed as a block; `compress` overwrites it. */
-  get open(): Uint8Array {
-    return this.#u8.subarray(OPEN, OPEN + BLOCK_BYTES)
   }
 
   /** Hashes a page of the open block. @returns four words, which the next call overwrites */

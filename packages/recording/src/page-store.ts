@@ -156,7 +156,6 @@ export class PageStore {
     this.#opened = 0
     this.#live[this.#open] = 0
     this.#blocks[this.#open] = undefined
-    this.#codec.open.fill(0)
   }
 
   #closeBlock(): void {
@@ -164,6 +163,7 @@ export class PageStore {
     this.#open = -1
     if (this.#live[block] === 0) this.#freeBlocks.push(block)
     else {
+      this.#codec.open.fill(0, this.#opened * PAGE_BYTES)
       const bytes = this.#codec.compressOpen(BLOCK_BYTES)
       this.#blocks[block] = bytes
       this.#bytes += bytes.length

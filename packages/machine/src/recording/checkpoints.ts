@@ -210,7 +210,11 @@ export class CheckpointTaker {
 
 /** @param first - word of the frame's first byte */
 function areZeros(u32: Uint32Array, first: number): boolean {
-  for (let i = 0; i < WORDS; i++) if (u32[first + i] !== 0) return false
+  // Power-on looks at all of memory: few branches.
+  for (let i = first, end = first + WORDS; i < end; i += 8) {
+    const some = u32[i]! | u32[i + 1]! | u32[i + 2]! | u32[i + 3]!
+    if ((some | u32[i + 4]! | u32[i + 5]! | u32[i + 6]! | u32[i + 7]!) !== 0) return false
+  }
   return true
 }
 
