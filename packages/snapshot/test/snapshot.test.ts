@@ -243,6 +243,31 @@ test('pages that take more bytes than they have are refused before they are read
   await expect(read(long)).rejects.toMatchObject(damaged('INDX'))
 })
 
+test('the map of pages is in their order, each once, and contents are numbered where they come first', async () => {
+  const page = deflateRawSync(new Uint8Array(4096).fill(1))
+  const index = new Uint8Array(Uint32Array.of(crc32(page), page.length).buffer)
+  const withMap = (...words: number[]): Uint8Array =>
+    forged(
+      ['DESC', Buffer.from('null'), 0],
+      ['STAT', Buffer.from('null'), 0],
+      ['BYTE', new Uint8Array(), 0],
+      ['PMAP', new Uint8Array(Uint32Array.from(words).buffer), 0],
+      ['PAGE', page, 4096],
+      ['INDX', index, 0],
+      ['END ', new Uint8Array(), 0],
+    )
+  expect((await read(withMap(1, 0, 2, 0, 7, 0))).pages.gfns).toEqual(Uint32Array.of(1, 2, 7))
+  const notSo = await read(withMap(1, 1)).then(String, (error: Error) => error.message)
+  for (const words of [
+    [2, 0, 1, 0],
+    [1, 0, 1, 0],
+    [1, 0, 3, 0, 2, 0],
+    [0, 0, 0, 0],
+  ])
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await expect(read(withMap(...words))).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: notSo })
+})
+
 /** A file whose pages are read when they are needed. */
 const lateSource = (file: Uint8Array): LateSnapshotSource => ({
   ...bytesSource(file),
