@@ -26,10 +26,22 @@ export function ScreenPanel({ machine }: { machine: Machine }) {
         />
       </div>
       <div class="toolbar">
-        <button onClick={() => void panel.current!.requestFullscreen()}>Full screen</button>
+        <button onClick={() => void fill(panel.current!)}>Full screen</button>
       </div>
     </section>
   )
+}
+
+/** What some browsers have: keys that are the page's own while its picture fills the screen. */
+interface KeyboardLock {
+  readonly keyboard?: { lock(codes: readonly string[]): Promise<void> }
+}
+
+/** Fills the screen. Escape is the guest's then, where the browser allows it: held down, it still leaves. */
+async function fill(panel: HTMLElement): Promise<void> {
+  await panel.requestFullscreen()
+  // Leaving ends the lock, too.
+  await (navigator as KeyboardLock).keyboard?.lock(['Escape']).catch(() => {})
 }
 
 /** A pixel of the guest is a whole number of the host's; a picture that is too wide is made smaller. */

@@ -15,6 +15,7 @@ import {
   toHash,
   withImage,
 } from './settings.ts'
+import { FetchedPanel } from './fetched-panel.tsx'
 import { KeptDisksPanel } from './kept-disks-panel.tsx'
 import { bringMachine, type BroughtMachine, MachineJsonPanel } from './machine-json-panel.tsx'
 import { RelayAddress } from './network-panel.tsx'
@@ -119,6 +120,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
         </form>
         <MachineJsonPanel settings={settings} brought={brought} bring={(text) => void bring(text)} />
         <KeptDisksPanel />
+        <FetchedPanel />
       </section>
       <p class="wide">
         <a href="tools.html">Tools without a machine</a>: disassembler, Arm syndromes.

@@ -32,6 +32,13 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
         wait(done, ms === pressMs && !own.isLongPress ? 1e9 : ms)
       globalThis.setTimeout = later as typeof wait
     }, LONG_PRESS_MS)
+    await page.evaluateOnNewDocument(() => {
+      const { keyboard } = navigator as unknown as { keyboard: { lock(codes: readonly string[]): Promise<void> } }
+      const lock = keyboard.lock.bind(keyboard)
+      const own = globalThis as unknown as { locked: (readonly string[])[] }
+      own.locked = []
+      keyboard.lock = (codes) => (own.locked.push(codes), lock(codes))
+    })
     await page.goto(`${server.origin}/#memory=64&firmware=input.bin&vga=std`, { waitUntil: 'load' })
     await page.locator('::-p-aria(Start[role="button"])').click()
   })
@@ -126,6 +133,10 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     await click('Full screen')
     const full = (): Promise<boolean> => page.evaluate(() => document.fullscreenElement?.className === 'screen')
     await expect.poll(full).toBe(true)
+    // Escape is the guest's as long.
+    const locked = (): Promise<unknown> => page.evaluate(() => (globalThis as unknown as { locked: unknown }).locked)
+    await expect.poll(locked).toEqual([['Escape']])
+    expect(said).toEqual([])
     const factor = (): Promise<number> =>
       page.$eval('canvas', (canvas) => (canvas.clientWidth * devicePixelRatio) / canvas.width)
     await expect.poll(factor).toBe(1)

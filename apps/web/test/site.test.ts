@@ -181,6 +181,26 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     expect(said).toEqual([])
   })
 
+  test('what was fetched is shown, and deleted', async () => {
+    await open()
+    const inPanel = (path: string): string =>
+      `::-p-xpath(//details[summary[starts-with(., "What this browser has fetched")]]${path})`
+    await click('Start Small guest')
+    await expect.poll(terminal).toMatch(/retrap> \s*$/)
+    await click('Close')
+    const summary = (): Promise<string> => page.$eval(inPanel('/summary'), (one) => one.textContent)
+    await expect.poll(summary).toMatch(/fetched \(\d+(\.\d)? [KM]iB\)$/)
+    await page.$eval(inPanel(''), (one) => ((one as HTMLDetailsElement).open = true))
+    // The browser gives up a closed machine's files a little later.
+    await expect
+      .poll(async () => {
+        await page.$eval(inPanel('//button'), (button) => (button as HTMLElement).click())
+        return summary()
+      })
+      .toBe('What this browser has fetched')
+    expect(said).toEqual([])
+  })
+
   test('a page that may keep nothing says so, and does not wait for a browser that asks its user', async () => {
     await open()
     await click('Start Small guest')

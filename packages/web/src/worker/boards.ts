@@ -1,12 +1,13 @@
-import { createPc, type Pc, type PcOptions, preparePc } from '@retrap/machine'
+import { createPc, Pc, type PcOptions, preparePc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
+import { WebError } from '../errors.ts'
 import type { SentOptions } from '../protocol.ts'
 import type * as ArmBoards from './arm-board.ts'
 import type { CompiledCodes } from './compiled-code.ts'
 import type { GuestInput } from './guest-input.ts'
 import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
-import { pcSnapshot, type ReadSnapshot } from './read-snapshot.ts'
+import { armSnapshot, pcSnapshot, type ReadSnapshot } from './read-snapshot.ts'
 import type { LoadedImages } from './whole-images.ts'
 
 /** RAM of a machine of which nothing is said. */
@@ -39,6 +40,18 @@ export async function createBoard(
   const all = boardOptions(options, parts)
   if (options.board === 'virt') return (await loadArm()).createArmBoard(all, snapshot)
   return createPc({ ...all, ...(snapshot !== null && { snapshot: pcSnapshot(snapshot) }) })
+}
+
+/** Puts a machine back in its own memory. @param atRest - called before it goes on @throws MachineError */
+export function putBackBoard(machine: Pc | ArmMachine, snapshot: ReadSnapshot, atRest: () => void): Promise<void> {
+  if (machine instanceof Pc) return machine.restore(pcSnapshot(snapshot), { atRest })
+  return machine.restore(armSnapshot(snapshot), { atRest })
+}
+
+/** The machine as a PC. @throws WebError `ERR_MACHINE` for an Arm board */
+export function requirePc(machine: Pc | ArmMachine): Pc {
+  if (machine instanceof Pc) return machine
+  throw new WebError('ERR_MACHINE', "board 'virt': an Arm board has no inspector here")
 }
 
 function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {

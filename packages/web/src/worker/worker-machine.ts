@@ -1,6 +1,6 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type KeyboardLayoutName, type Mouse, Screen } from '@retrap/display'
-import { type MachineExit, Pc } from '@retrap/machine'
+import type { MachineExit, Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
 import type { CompiledView, Impairment, MachineView } from '../inspection.ts'
@@ -14,7 +14,7 @@ import type {
   ToWorker,
 } from '../protocol.ts'
 import type { AttachedDevices } from './attached-devices.ts'
-import { createBoard } from './boards.ts'
+import { createBoard, putBackBoard, requirePc } from './boards.ts'
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
@@ -24,7 +24,7 @@ import { Impairments } from './impairments.ts'
 import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
 import { loadSnapshots, type OpenedParts, openParts } from './opening.ts'
-import { armSnapshot, pcSnapshot, type ReadSnapshot } from './read-snapshot.ts'
+import type { ReadSnapshot } from './read-snapshot.ts'
 import { SerialSender } from './serial-sender.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 import { Stepper } from './stepper.ts'
@@ -127,14 +127,8 @@ export class WorkerMachine {
     const atRest = snapshot.checkDisks(this.#drives.media)
     // Snapshots have none of the page's devices.
     this.#attached?.close()
-    await this.#restorePowered(snapshot, atRest)
+    await putBackBoard(this.#powered(), snapshot, atRest)
     this.#showConsole(snapshot)
-  }
-
-  async #restorePowered(snapshot: ReadSnapshot, atRest: () => void): Promise<void> {
-    const machine = this.#powered()
-    if (machine instanceof Pc) return machine.restore(pcSnapshot(snapshot), { atRest })
-    return machine.restore(armSnapshot(snapshot), { atRest })
   }
 
   #showConsole({ console }: ReadSnapshot): void {
@@ -298,9 +292,7 @@ export class WorkerMachine {
 
   /** @throws WebError `ERR_MACHINE` for a machine that is off, and for an Arm board */
   #x86(): Pc {
-    const machine = this.#powered()
-    if (machine instanceof Pc) return machine
-    throw new WebError('ERR_MACHINE', "board 'virt': an Arm board has no inspector here")
+    return requirePc(this.#powered())
   }
 
   /** See `Machine`. */
