@@ -45,6 +45,8 @@ export class Screen implements DisplayBackend {
   #text: DisplayText | null = null
   #watchers: readonly ((frame: ScreenFrame) => void)[] = []
   #timer: unknown = null
+  /** When the next frame is due, by `performance.now`. */
+  #due = 0
   #cursor: CursorImage | null = null
   #cursorChanged = false
   #resized = false
@@ -199,11 +201,15 @@ export class Screen implements DisplayBackend {
   }
 
   #schedule(): void {
+    const now = performance.now()
+    // By the clock: a host that is late by less than a frame keeps the rate, and one that is slower has pauses.
+    const due = this.#due + this.#intervalMs
+    this.#due = due > now && due < now + 2 * this.#intervalMs ? due : now + this.#intervalMs
     this.#timer = setTimeout(() => {
       this.#schedule()
       this.#client?.update()
       this.#deliver()
-    }, this.#intervalMs)
+    }, this.#due - now)
   }
 
   #deliver(): void {

@@ -83,6 +83,25 @@ describe('pixel formats become one', () => {
 })
 
 describe('frames', () => {
+  test('come at their rate on a host that is late now and then, and with pauses on one that is slower', () => {
+    const screen = new Screen({ intervalMs: 10 })
+    void new Card(screen)
+    const delays: unknown[] = []
+    const ticks: (() => void)[] = []
+    vi.spyOn(globalThis, 'setTimeout').mockImplementation(((tick: () => void, ms: number) => {
+      delays.push(ms)
+      ticks.push(tick)
+    }) as never)
+    const now = vi.spyOn(performance, 'now').mockReturnValue(1000)
+    screen.watch(() => {})
+    for (const late of [1014, 1021, 1029.5, 1085, 1095]) {
+      now.mockReturnValue(late)
+      ticks.shift()!()
+    }
+    vi.restoreAllMocks()
+    expect(delays).toEqual([10, 6, 9, 10.5, 10, 10])
+  })
+
   test('a card is asked for changes while somebody watches, and left alone otherwise', () => {
     const screen = new Screen({ intervalMs: 10 })
     const card = new Card(screen)
