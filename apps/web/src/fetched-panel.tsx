@@ -7,35 +7,37 @@ const machines = () => import('@retrap/web')
 /** Parts of images at addresses that the browser keeps: how much that is, and how it is given up. */
 export function FetchedPanel() {
   const [bytes, setBytes] = useState(0)
-  const [error, setError] = useState('')
-  const look = async (): Promise<void> => setBytes(await (await machines()).fetchedBytes())
+  const [note, setNote] = useState('')
+  const look = async (): Promise<number> => {
+    const found = await (await machines()).fetchedBytes()
+    setBytes(found)
+    return found
+  }
   useEffect(() => void look().catch(() => {}), [])
   const remove = async (): Promise<void> => {
-    setError('')
+    setNote('')
     try {
       await (await machines()).deleteFetched()
-      await look()
+      const left = await look()
+      setNote(left === 0 ? 'There is nothing left.' : `${sizeOf(left)} stay: a machine reads them.`)
     } catch (thrown) {
-      setError(thrown instanceof Error ? thrown.message : String(thrown))
+      setNote(thrown instanceof Error ? thrown.message : String(thrown))
     }
   }
   return (
-    <details>
+    // Another tab may have fetched more.
+    <details onToggle={() => void look().catch(() => {})}>
       <summary>What this browser has fetched{bytes === 0 ? '' : ` (${sizeOf(bytes)})`}</summary>
       <p class="soft">
         Parts of disks, CDs and snapshots at addresses: the next machine has them at once, and without a network. What a
         machine reads at present stays.
       </p>
       <div class="actions">
-        <button disabled={bytes === 0} onClick={() => void remove()}>
-          Delete what was fetched
-        </button>
+        <button onClick={() => void remove()}>Delete what was fetched</button>
+        <span class="soft" role="status">
+          {note}
+        </span>
       </div>
-      {error !== '' && (
-        <p class="wrong" role="alert">
-          {error}
-        </p>
-      )}
     </details>
   )
 }

@@ -12,13 +12,19 @@ export interface BroughtMachine {
   readonly error: string
 }
 
-/** Reads a machine's file. @returns the settings, or why there are none yet */
+/**
+ * Reads a machine's file.
+ *
+ * @param filesOf - the files that it may name; asked last of all, as what reads it is loaded when it is first used
+ * @returns the settings, or why there are none yet
+ */
 export async function bringMachine(
   text: string,
-  files: readonly File[],
+  filesOf: () => readonly File[],
 ): Promise<{ readonly settings: Settings } | { readonly brought: BroughtMachine }> {
   try {
-    const { settings, missing } = (await json()).fromMachineJson(text, files)
+    const { fromMachineJson } = await json()
+    const { settings, missing } = fromMachineJson(text, filesOf())
     if (missing.length === 0) return { settings }
     return { brought: { text, missing, error: '' } }
   } catch (error) {

@@ -9,6 +9,13 @@ export function ScreenPanel({ machine }: { machine: Machine }) {
   useEffect(() => machine.attachCanvas(canvas.current!), [machine])
   useEffect(() => machine.on('resize', setSize), [machine])
   useEffect(() => {
+    const unlock = (): void => {
+      if (document.fullscreenElement === null) keyboardLock()?.unlock()
+    }
+    document.addEventListener('fullscreenchange', unlock)
+    return () => document.removeEventListener('fullscreenchange', unlock)
+  }, [])
+  useEffect(() => {
     const fit = (): void => scale(canvas.current!, panel.current!, size.width, size.height)
     const observer = new ResizeObserver(fit)
     observer.observe(panel.current!)
@@ -26,7 +33,7 @@ export function ScreenPanel({ machine }: { machine: Machine }) {
         />
       </div>
       <div class="toolbar">
-        <button onClick={() => void fill(panel.current!)}>Full screen</button>
+        <button onClick={() => void fill(panel.current!, canvas.current!)}>Full screen</button>
       </div>
     </section>
   )
@@ -34,14 +41,18 @@ export function ScreenPanel({ machine }: { machine: Machine }) {
 
 /** What some browsers have: keys that are the page's own while its picture fills the screen. */
 interface KeyboardLock {
-  readonly keyboard?: { lock(codes: readonly string[]): Promise<void> }
+  readonly keyboard?: { lock(codes: readonly string[]): Promise<void>; unlock(): void }
 }
 
-/** Fills the screen. Escape is the guest's then, where the browser allows it: held down, it still leaves. */
-async function fill(panel: HTMLElement): Promise<void> {
+const keyboardLock = (): KeyboardLock['keyboard'] => (navigator as KeyboardLock).keyboard
+
+/** Fills the screen. Keys are the guest's then, Escape too where the browser allows it: held down, it still leaves. */
+async function fill(panel: HTMLElement, canvas: HTMLElement): Promise<void> {
   await panel.requestFullscreen()
-  // Leaving ends the lock, too.
-  await (navigator as KeyboardLock).keyboard?.lock(['Escape']).catch(() => {})
+  canvas.focus()
+  await keyboardLock()
+    ?.lock(['Escape'])
+    .catch(() => {})
 }
 
 /** A pixel of the guest is a whole number of the host's; a picture that is too wide is made smaller. */

@@ -40,9 +40,14 @@ const keepsHere = (): boolean => (history.state as PageState | null)?.keep === t
 export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const [settings, setSettings] = useState(() => ({ ...fromHash(location.hash), keep: keepsHere() }))
   const [error, setError] = useState('')
-  const [brought, setBrought] = useState<BroughtMachine | null>(null)
+  const [brought, showBrought] = useState<BroughtMachine | null>(null)
   // What is read of files takes its time: the user goes on meanwhile.
   const latest = useRef(settings)
+  const waiting = useRef(brought)
+  const setBrought = (machine: BroughtMachine | null): void => {
+    waiting.current = machine
+    showBrought(machine)
+  }
   const change = (part: Partial<Settings>): void => {
     const next = { ...latest.current, ...part }
     latest.current = next
@@ -53,8 +58,10 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   }
   /** Takes a machine's file, with files that it may name. */
   const bring = async (text: string, files: readonly File[] = []): Promise<void> => {
-    const chosen = latest.current.images.flatMap(({ source }) => (typeof source === 'string' ? [] : [source]))
-    const found = await bringMachine(text, [...files, ...chosen])
+    const found = await bringMachine(text, () => {
+      const chosen = latest.current.images.flatMap(({ source }) => (typeof source === 'string' ? [] : [source]))
+      return [...files, ...chosen]
+    })
     if ('brought' in found) setBrought(found.brought)
     else change(found.settings)
   }
@@ -63,8 +70,10 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
     const machine = files.find(({ name }) => /\.json$/i.test(name))
     if (machine !== undefined) return bring(await machine.text(), files)
     const found = await Promise.all(files.map(async (file) => ({ role: await guessRole(file), source: file })))
+    // A machine's file may have come since.
+    const machineNow = waiting.current
     change({ images: found.reduce<readonly ChosenImage[]>(withImage, latest.current.images) })
-    if (brought !== null && brought.error === '') await bring(brought.text, files)
+    if (machineNow !== null && machineNow.error === '') await bring(machineNow.text, files)
   }
   useEffect(() => void prepareWorker(), [])
   const problem = problemOf(settings)

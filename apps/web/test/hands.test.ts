@@ -136,6 +136,8 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     // Escape is the guest's as long.
     const locked = (): Promise<unknown> => page.evaluate(() => (globalThis as unknown as { locked: unknown }).locked)
     await expect.poll(locked).toEqual([['Escape']])
+    await prints(() => page.keyboard.press('Escape'), '01 81')
+    expect(await full()).toBe(true)
     expect(said).toEqual([])
     const factor = (): Promise<number> =>
       page.$eval('canvas', (canvas) => (canvas.clientWidth * devicePixelRatio) / canvas.width)

@@ -198,6 +198,9 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
         return summary()
       })
       .toBe('What this browser has fetched')
+    await expect
+      .poll(() => page.$eval(inPanel('//*[@role="status"]'), (one) => one.textContent))
+      .toBe('There is nothing left.')
     expect(said).toEqual([])
   })
 
@@ -366,6 +369,25 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await input.uploadFile(file)
     await expect.poll(names).toContain('three.img')
   })
+
+  test.each([[['machine.json', 'named.img']], [['named.img', 'machine.json']]])(
+    'a machine’s file and the image that it names are both taken: %j',
+    async (names) => {
+      await open()
+      await page.evaluate((all) => {
+        for (const name of all) {
+          const content = name.endsWith('.json') ? '{"memory": "64M", "drive": "named.img"}' : 'content'
+          const dataTransfer = new DataTransfer()
+          dataTransfer.items.add(new File([content], name))
+          const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true })
+          document.querySelector('.drop')!.dispatchEvent(event)
+        }
+      }, names)
+      const memory = (): Promise<string> => page.$eval('select[name=memory]', (one) => (one as HTMLSelectElement).value)
+      await expect.poll(memory).toBe('64')
+      expect(await page.$$eval(`${CHOSEN} .name`, (all) => all.map((one) => one.textContent))).toEqual(['named.img'])
+    },
+  )
 
   test('what is wrong is said: without firmware before the start, and afterwards as an alert', async () => {
     await open('#disk=nowhere.img')

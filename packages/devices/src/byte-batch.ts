@@ -1,51 +1,75 @@
-import type { DeviceContext, Timer } from '@retrap/device'
+import type { DeviceContext, Timer, Word64 } from '@retrap/device'
+import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 
 /** Longest that a byte waits for others, in virtual time. */
 const BATCH_DELAY_NS = 1_000_000
 const BATCH_BYTES = 1024
-/** The next microtask. */
-const NOW = Promise.resolve()
+
+/** What a guest has sent just now, and the host has: a batch that has begun. */
+export interface ByteBatchState {
+  /** When the batch that has begun ends; null: none has. */
+  readonly endsAt: Readonly<Word64> | null
+  /** Bytes of it so far. */
+  readonly bytes: number
+}
 
 /**
- * Collects a guest's output bytes, so that the host is called once for many: when a batch is full, a while after its first
- * byte, or on `flush`.
- *
- * On the host's clock that while is a millisecond. On deterministic time it is over when the event loop has its turn: a timer
- * would be an instant at which something happens in the guest's time, or does not where the host has flushed before it.
+ * Collects a guest's output bytes, so that the host is called once for many: a millisecond after the first one, or when a batch
+ * is full. Where the host takes what is there before, the batch ends when it would have ended: on deterministic time, that is
+ * an instant at which something happens, whoever has looked.
  */
 export class ByteBatch {
   readonly #sink: (bytes: Uint8Array) => void
   readonly #bytes = new Uint8Array(BATCH_BYTES)
+  /** Bytes that the host does not have yet. */
   #count = 0
+  /** Bytes of the batch, with those that the host has. */
+  #pushed = 0
   #timer: Timer | null = null
-  #isTimeless = false
 
   constructor(sink: (bytes: Uint8Array) => void) {
     this.#sink = sink
   }
 
-  attach(context: Pick<DeviceContext, 'clock' | 'timer'>): void {
-    if (context.clock.realTime === true) this.#timer = context.timer(() => this.flush())
-    else this.#isTimeless = true
+  attach(context: Pick<DeviceContext, 'timer'>): void {
+    this.#timer = context.timer(() => this.end())
   }
 
   push(byte: number): void {
-    if (this.#count === 0) {
-      this.#timer?.armAfter(BATCH_DELAY_NS)
-      if (this.#isTimeless) void NOW.then(this.#flushLater)
-    }
+    if (this.#pushed === 0) this.#timer?.armAfter(BATCH_DELAY_NS)
     this.#bytes[this.#count++] = byte
-    if (this.#count === BATCH_BYTES) this.flush()
+    if (++this.#pushed === BATCH_BYTES) this.end()
   }
 
-  readonly #flushLater = (): void => this.flush()
+  /** Whether no batch has begun. */
+  get isEmpty(): boolean {
+    return this.#pushed === 0
+  }
 
   /** Hands over what is there. The sink gets a copy of its own. */
   flush(): void {
     if (this.#count === 0) return
     const bytes = this.#bytes.slice(0, this.#count)
     this.#count = 0
-    this.#timer?.cancel()
     this.#sink(bytes)
+  }
+
+  /** Ends the batch, for a reason that is the guest's. */
+  end(): void {
+    this.#pushed = 0
+    this.#timer?.cancel()
+    this.flush()
+  }
+
+  /** To be called when it has been flushed. */
+  save(): ByteBatchState {
+    return { endsAt: savedDeadline(this.#timer), bytes: this.#pushed }
+  }
+
+  /** Takes what `save` returned; undefined: no batch has begun. */
+  restore({ endsAt, bytes }: ByteBatchState = { endsAt: null, bytes: 0 }): void {
+    this.#count = 0
+    this.#pushed = bytes
+    restoreDeadline(this.#timer, endsAt)
   }
 }

@@ -59,8 +59,13 @@ export class DebugConsole implements DeviceModel {
     this.#batch.flush()
   }
 
+  /** Whether nothing was written just now. */
+  isAtRest(): boolean {
+    return this.#batch.isEmpty
+  }
+
   /** Hands the host what the guest has written so far. */
   reset(): void {
-    this.#batch.flush()
+    this.#batch.end()
   }
 }

@@ -1,3 +1,4 @@
+import type { ByteBatchState } from './byte-batch.ts'
 import type { Word64 } from '@retrap/device'
 
 /** Saved form of a `Uart16550`. */
@@ -38,4 +39,6 @@ export interface Uart16550State {
   readonly waiting: readonly number[]
   /** Characters in the transmit FIFO. */
   readonly sending: readonly number[]
+  /** What was sent just now, and is handed over together; absent: nothing was. */
+  readonly batch?: ByteBatchState
 }

@@ -349,7 +349,7 @@ export class Uart16550 implements DeviceModel {
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    this.flush()
+    this.#batch.end()
     this.#ier = 0
     this.#lcr = 0
     this.#scr = 0
@@ -377,6 +377,7 @@ export class Uart16550 implements DeviceModel {
       modem: this.#modem.lines,
       paused: this.#paused,
       sending: this.#sending.toArray(),
+      batch: this.#batch.save(),
     }
   }
 
@@ -393,6 +394,7 @@ export class Uart16550 implements DeviceModel {
     this.#thrEmptyPending = saved.thrEmptyPending
     this.#paused = saved.paused
     this.#sending.fill(saved.sending)
+    this.#batch.restore(saved.batch)
     this.#receiver.restore(saved)
     this.#update()
   }

@@ -40,15 +40,17 @@ describe('debug console', () => {
   test('reads 0xE9 and gives what is written, in batches', () => {
     const batches: string[] = []
     const console = new DebugConsole({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } })
-    const machine = new FakeMachine()
-    machine.clock.realTime = true
-    console.attach(machine.context())
+    const machine = new FakeMachine(console)
     expect(machine.in(0x402)).toBe(0xe9)
     for (const c of 'boot\n') machine.out(0x402, c.charCodeAt(0))
     machine.advance(1_000_000)
     machine.out(0x402, 0x21)
+    expect(console.isAtRest()).toBe(false)
     console.flush()
     console.flush()
+    expect(console.isAtRest()).toBe(false)
+    machine.advance(1_000_000)
+    expect(console.isAtRest()).toBe(true)
     expect(batches).toEqual(['boot\n', '!'])
   })
 

@@ -17,19 +17,14 @@ const [DATA, IER, IIR, FCR, LCR, MCR, LSR, MSR, SCR] = [0, 1, 2, 2, 3, 4, 5, 6, 
   number,
 ]
 
-function port(
-  options: ConstructorParameters<typeof Uart16550>[0] = {},
-  realTime = false,
-): {
+function port(options: ConstructorParameters<typeof Uart16550>[0] = {}): {
   uart: Uart16550
   machine: FakeMachine
   sent: () => string
 } {
   let text = ''
   const uart = new Uart16550({ stream: { send: (bytes) => void (text += String.fromCharCode(...bytes)) }, ...options })
-  const machine = new FakeMachine()
-  machine.clock.realTime = realTime
-  uart.attach(machine.context())
+  const machine = new FakeMachine(uart)
   return { uart, machine, sent: () => (uart.flush(), text) }
 }
 
@@ -74,7 +69,7 @@ describe('registers', () => {
 describe('transmitter', () => {
   test('sends in order and hands over in batches', () => {
     const batches: string[] = []
-    const { machine } = port({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } }, true)
+    const { machine } = port({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } })
     machine.out(LCR, 0x03)
     for (const byte of bytes('hello')) machine.out(DATA, byte)
     expect(batches).toEqual([])
@@ -82,15 +77,42 @@ describe('transmitter', () => {
     expect(batches).toEqual(['hello'])
   })
 
-  test('on deterministic time, hands over when the event loop has its turn, and arms no timer', async () => {
-    const batches: string[] = []
-    const { machine } = port({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } })
-    machine.out(LCR, 0x03)
-    for (const byte of bytes('hello')) machine.out(DATA, byte)
-    expect(machine.timers.nextDeadlineNs).toBe(Infinity)
-    expect(batches).toEqual([])
-    await Promise.resolve()
-    expect(batches).toEqual(['hello'])
+  test('a batch ends when it would have, whenever the host has taken its bytes, and in a machine that goes on from it', () => {
+    const make = () => {
+      const batches: string[] = []
+      return { batches, ...port({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } }) }
+    }
+    const one = make()
+    one.machine.out(LCR, 0x03)
+    one.machine.out(DATA, 0x41)
+    one.machine.advance(600_000)
+    one.uart.quiesce()
+    const state: unknown = structuredClone(one.uart.save())
+    const two = make()
+    two.machine.time = one.machine.time
+    two.uart.restore(state)
+    for (const { machine, batches, uart } of [one, two]) {
+      batches.length = 0
+      machine.out(DATA, 0x42)
+      expect(machine.timers.nextDeadlineNs).toBe(1_000_000)
+      machine.advance(399_999)
+      expect(batches).toEqual([])
+      machine.advance(1)
+      expect(batches).toEqual(['B'])
+      // The next one is full with as many as if nobody had looked.
+      for (let i = 0; i < 1023; i++) {
+        machine.out(DATA, 0x43)
+        uart.flush()
+      }
+      expect(machine.timers.nextDeadlineNs).toBe(2_000_000)
+      machine.out(DATA, 0x43)
+      expect(machine.timers.nextDeadlineNs).toBe(Infinity)
+      machine.out(DATA, 0x44)
+      uart.reset()
+      expect(machine.timers.nextDeadlineNs).toBe(Infinity)
+      uart.restore({ ...(state as object), batch: undefined })
+      expect(machine.timers.nextDeadlineNs).toBe(Infinity)
+    }
   })
 
   test.each([

@@ -126,6 +126,7 @@ export class Screen implements DisplayBackend {
       if (this.#watchers.length > 0 || this.#timer === null) return
       clearTimeout(this.#timer)
       this.#timer = null
+      this.#due = 0
     }
   }
 
@@ -202,13 +203,18 @@ export class Screen implements DisplayBackend {
 
   #schedule(): void {
     const now = performance.now()
-    // By the clock: a host that is late by less than a frame keeps the rate, and one that is slower has pauses.
+    // By the clock: a host that is late by less than a frame keeps the rate, and one that takes longer has pauses.
     const due = this.#due + this.#intervalMs
     this.#due = due > now && due < now + 2 * this.#intervalMs ? due : now + this.#intervalMs
     this.#timer = setTimeout(() => {
-      this.#schedule()
-      this.#client?.update()
-      this.#deliver()
+      this.#timer = null
+      try {
+        this.#client?.update()
+        this.#deliver()
+      } finally {
+        // A watcher may have been the last one, or have begun anew.
+        if (this.#timer === null && this.visible) this.#schedule()
+      }
     }, this.#due - now)
   }
 

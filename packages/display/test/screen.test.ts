@@ -102,6 +102,32 @@ describe('frames', () => {
     expect(delays).toEqual([10, 6, 9, 10.5, 10, 10])
   })
 
+  test('begin with a whole period each time that somebody watches, and the clock may go back', () => {
+    const screen = new Screen({ intervalMs: 10 })
+    void new Card(screen)
+    const delays: unknown[] = []
+    let tick = (): void => {}
+    vi.spyOn(globalThis, 'setTimeout').mockImplementation(((next: () => void, ms: number) => {
+      delays.push(ms)
+      tick = next
+      return {}
+    }) as never)
+    const now = vi.spyOn(performance, 'now').mockReturnValue(1000)
+    let stop = screen.watch(() => {})
+    now.mockReturnValue(1001)
+    stop()
+    // Watching anew within a frame makes it no second timer.
+    stop = screen.watch(() => {
+      stop()
+      stop = screen.watch(() => {})
+    })
+    expect(delays).toEqual([10, 10])
+    now.mockReturnValue(500)
+    tick()
+    vi.restoreAllMocks()
+    expect(delays).toEqual([10, 10, 10])
+  })
+
   test('a card is asked for changes while somebody watches, and left alone otherwise', () => {
     const screen = new Screen({ intervalMs: 10 })
     const card = new Card(screen)

@@ -142,6 +142,8 @@ export class VirtualRounds {
           this.#moved = true
           return host.sleep(0)
         }
+        // What was asked for by `begin` comes before anything is executed: nothing is due then.
+        if (host.pauses()) return null
       }
       const vcpu = host.vcpus[this.#next]
       if (vcpu !== undefined) units = this.#turn(vcpu)

@@ -362,7 +362,8 @@ export class Pc {
    *
    * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
    * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and
-   *   where the host has no memory for the copy: the machine can run on; `ERR_STATE` for one that has ended
+   *   where the host has no memory for the copy: the machine can run on; so can one whose run is recorded, and that has a
+   *   device at work: try again; `ERR_STATE` for one that has ended
    */
   async save(options: PcSaveOptions = {}): Promise<PcSnapshot> {
     const snapshots = await this.#loadSnapshots()
@@ -442,6 +443,7 @@ export class Pc {
     return (this.#snapshots ??= new Snapshots({
       life: this.#life,
       parts: () => this.#snapshotParts(),
+      isRecorded: this.#gate?.isRecording === true,
       slept: (asleep) => this.#options.onSleep?.(asleep),
     }))
   }

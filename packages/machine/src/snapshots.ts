@@ -7,6 +7,8 @@ import {
   type WrittenSince,
   type X86DomainRestoring,
 } from '@retrap/hvm'
+import { isAtRest } from './at-rest.ts'
+import { MachineError } from './errors.ts'
 import type { MachineLife, PcRestoreOptions, PcSaveOptions } from './machine-life.ts'
 import { SAVE_DEADLINE_MS } from './machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
@@ -14,11 +16,17 @@ import type { FormerPages } from './recording/pc-inputs.ts'
 import { putBackPc, restoreForkedPc, restorePc, savePc, savePcState, type SnapshotParts } from './snapshot.ts'
 import { finishRestoring, OneByOne } from './snapshot-rules.ts'
 
+/** The recording would be of another run. */
+const NOT_AT_REST =
+  'a machine that is recorded is saved while its devices are at rest, and one is at work: try again soon'
+
 /** What a PC lends its {@link Snapshots}. */
 export interface SnapshotHost {
   readonly life: MachineLife
   /** Its parts as they are now. */
   parts(): SnapshotParts
+  /** Its run is recorded. */
+  readonly isRecorded: boolean
   /** It sleeps, or sleeps no more. */
   slept(asleep: boolean): void
 }
@@ -63,6 +71,7 @@ export class Snapshots {
       const noted: { since?: WrittenSince | undefined } = {}
       const begun = await this.#host.life.pause(() => {
         const parts = this.#host.parts()
+        if (this.#host.isRecorded && !isAtRest(parts.domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
         return savePc(parts, deadlineMs, () => {
           if (forRestore === true) this.#log(parts)
           noted.since = this.#written?.note()

@@ -1,5 +1,6 @@
 /** Runs that are recorded and run again: inputs come at their instants, whatever the host does. */
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { CheckpointStore, openRecording, type RecordedEvent, RecordingWriter } from '@retrap/recording'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -519,6 +520,20 @@ test('a recording whose back ends were busy a while has checkpoints again', { ti
     pc.domain.vcpus[0]!.cpu.retired += 1e9
   }
   expect(store.instants).toHaveLength(2)
+})
+
+test('a machine that is recorded is saved while its devices are at rest, and not otherwise', async () => {
+  let isAtRest = false
+  const busy = defineDevice({ name: 'busy', stateless: true, isAtRest: () => isAtRest })
+  const recorder = await recordPc({ ...options(1, false), devices: [busy] }, () => undefined, {
+    checkpointMs: Infinity,
+  })
+  const { pc } = recorder
+  closing.push(pc)
+  const saved = (): Promise<unknown> => pc.save().then(() => 'saved')
+  await expect(saved()).rejects.toMatchObject({ code: 'ERR_SNAPSHOT', message: expect.stringContaining('try again') })
+  isAtRest = true
+  expect(await saved()).toBe('saved')
 })
 
 test('no checkpoint is taken between an answer and its place in the log', async () => {

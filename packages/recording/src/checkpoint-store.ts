@@ -59,6 +59,8 @@ export interface CheckpointForFile<T> {
 
 /** The memory of a checkpoint that is about to be added to its store, frame by frame. */
 export interface CheckpointDraft {
+  /** What its pages are in. */
+  readonly source: object
   /**
    * Adds a frame that was written.
    *
@@ -84,6 +86,10 @@ class Draft implements CheckpointDraft {
     this.#pages = pages
     this.#latest = latest
     this.#mostBytes = pages.bytes + mostBytes
+  }
+
+  get source(): object {
+    return this.#pages
   }
 
   add(gfn: number, from: Uint8Array, offset: number, isCompared = false): void {
@@ -150,6 +156,11 @@ export class CheckpointStore<T> {
     return !this.#latest.has(gfn)
   }
 
+  /** The frames that were not zeros at the last checkpoint. */
+  latestFrames(): IterableIterator<number> {
+    return this.#latest.keys()
+  }
+
   /** The last checkpoint that is not after an instruction; −1: there is none. */
   nearest(instructions: number): number {
     return this.#entries.findLastIndex((entry) => entry.instructions <= instructions)
@@ -177,6 +188,8 @@ export class CheckpointStore<T> {
     isCompared = false,
   ): void {
     const { text, bytes } = encodeState(state)
+    if (memory.source !== this.#pages)
+      throw new RecordingError('ERR_STATE', 'the store was cleared since the checkpoint was begun')
     const written = memory.take()
     for (const [i, gfn] of written.gfns.entries()) {
       const page = written.pages[i]!

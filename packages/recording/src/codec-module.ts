@@ -43,7 +43,8 @@ type Builder = ReturnType<ModuleBuilder['function']>
 /**
  * Makes the code that compresses blocks, and that hashes pages.
  *
- * Sources: "LZ4 Block Format Description" (Y. Collet, 2022); RFC 4418, "UMAC", section 5.2 for the hash.
+ * Sources: "LZ4 Block Format Description" (Y. Collet, 2022); "UMAC: Fast and Secure Message Authentication" (J. Black
+ * et al., 1999), "NH", for the hash.
  */
 export function codecModule(): Uint8Array {
   const module = new ModuleBuilder()
@@ -290,7 +291,7 @@ function repeat(f: Builder, to: I32, distance: I32, bytes: I32): void {
 /** Pairs of words that one turn of the loop takes. */
 const PAIRS_AT_ONCE = 8
 
-/** NH of RFC 4418, 5.2.2, of words in pairs, twice: the second time with keys that are two words further on. */
+/** NH of words in pairs, twice: the second time with keys that are two words further on. */
 function writeHash(f: Builder): void {
   const page = f.param(0, 'i32').get
   const at = f.local('i32')

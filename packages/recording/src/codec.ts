@@ -28,7 +28,7 @@ let compiled: WebAssembly.Module | undefined
 
 /**
  * Compresses bytes: blocks of 64 KiB, each by itself, a word with its length in front of each. Hashes pages, with keys that
- * nobody else knows: no guest makes two pages that have one hash.
+ * nobody else knows: two pages have one hash by a chance of 1 to 2^64, whatever a guest puts into them.
  */
 export class Codec {
   /** Room for bytes that are to be compressed as a block; `compress` overwrites it. */

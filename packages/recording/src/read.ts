@@ -146,11 +146,15 @@ export class Recording {
       this.#packedBytes = 0
     }
     const found = new Map<number, Uint8Array>()
+    let bytesFound = 0
     for (const block of [...wanted].sort((a, b) => a - b)) {
       const entry = this.#blocks[block]!
       // oxlint-disable-next-line no-await-in-loop -- in the order of the file
       const bytes = this.#packed.get(block) ?? (await this.#file.readBlock(entry))
       found.set(block, bytes)
+      bytesFound += bytes.length
+      // Sections that lie over each other.
+      if (bytesFound > this.#file.bytes) throw damagedAt(entry.offset)
       if (this.#packed.has(block)) continue
       this.#packed.set(block, bytes)
       this.#packedBytes += bytes.length
@@ -275,6 +279,11 @@ class Sections {
 
   constructor(source: SnapshotSource) {
     this.#source = source
+  }
+
+  /** Bytes of the file. */
+  get bytes(): number {
+    return this.#source.bytes
   }
 
   async #head(offset: number): Promise<SectionHead | undefined> {

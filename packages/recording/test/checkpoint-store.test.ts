@@ -166,6 +166,17 @@ describe('checkpoints in memory', () => {
     expect(store.bytes).toBe(before)
   })
 
+  test('a draft of a store that was cleared meanwhile is refused', () => {
+    const store = new CheckpointStore<null>()
+    const memory = store.draft()
+    memory.add(1, page(1), 0)
+    store.clear()
+    add(store, 0, 0, new Map([[1, page(2)]]), null)
+    expect([...store.latestFrames()]).toEqual([1])
+    expect(() => store.add(at(10), 0, memory, null)).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
+    expect(store.instants).toHaveLength(1)
+  })
+
   test.each([35_000, 31_000, 28_000])('with %i bytes some are dropped, and the others stay what they were', (most) => {
     const { store, model } = filled(most, 30)
     expect(store.bytes).toBeLessThanOrEqual(most)

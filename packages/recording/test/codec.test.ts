@@ -128,7 +128,7 @@ describe('hashes of pages', () => {
     expect(hash(page, new Codec())).not.toBe(hash(page))
   })
 
-  test('are those of RFC 4418 with keys of their own: words change places, and the hash does not stay', () => {
+  test('have keys of their own: words change places, and the hash does not stay', () => {
     const page = sample(4, 4096)
     const words = new Uint32Array(page.slice().buffer)
     const swapped = words.slice()

@@ -44,7 +44,7 @@ const config: ViteUserConfig = defineConfig({
     // A hung test is to be found, not a slow machine.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Shorter than the test's limit: what was seen last is shown.
+    // Shorter than the usual limit of a test: what was seen last is shown.
     expect: { poll: { timeout: PATIENCE_MS, interval: 100 } },
     // .scripts/test.mjs adds these up over all packages.
     reporters: ['default', ['json', { outputFile: 'temp/vitest.json' }]],

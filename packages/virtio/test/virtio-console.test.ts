@@ -184,7 +184,7 @@ describe('several ports (§5.3.6.2)', () => {
   })
 })
 
-test('a console is at rest while no message waits, and all that was given is sent', () => {
+test('a console is at rest while all that was given is sent, and nothing waits for buffers that are there', () => {
   const one = new ConsoleDriver([{}, {}])
   expect(one.model.isAtRest()).toBe(true)
   one.rings[5]!.add([{ gpa: 0x1_0000, length: 64, write: false }], 7)
@@ -192,7 +192,18 @@ test('a console is at rest while no message waits, and all that was given is sen
   expect(one.model.isAtRest()).toBe(false)
   const two = new ConsoleDriver([{}, {}])
   for (let i = 0; i < 64; i++) two.control(0, 0, 1)
+  expect(two.model.isAtRest()).toBe(true)
+  two.rings[2]!.add([{ gpa: 0x1_0000, length: 64, write: true }], 7)
+  two.rings[2]!.publish()
   expect(two.model.isAtRest()).toBe(false)
+  // A stream that has bytes for which there is no room.
+  const three = new ConsoleDriver([{}, {}])
+  three.control(1, 6, 1)
+  expect(three.streams[1]!.client!.receive(Uint8Array.of(1))).toBe(0)
+  expect(three.model.isAtRest()).toBe(true)
+  three.rings[4]!.add([{ gpa: 0x1_0000, length: 64, write: true }], 7)
+  three.rings[4]!.publish()
+  expect(three.model.isAtRest()).toBe(false)
 })
 
 test('a console that was saved goes on elsewhere: a chain that is half sent, messages, open ports', async () => {

@@ -433,12 +433,16 @@ test('a card that was saved goes on elsewhere: buffers that it holds, filters, a
   ])
 })
 
-test('a card is at rest while no packet waits: for its driver, the network, or a notification', async () => {
+test('a card is at rest while no packet waits: for the network, or for buffers that are there', () => {
   const one = new NetDriver()
   expect(one.model.isAtRest()).toBe(true)
   expect(one.network.client!.receive(frameTo(NETWORK_MAC, 100))).toBe(false)
+  // Without buffers, nothing comes of another look.
+  expect(one.model.isAtRest()).toBe(true)
+  one.rings[0]!.add([{ gpa: 0x1_0000, length: 2000, write: true }], 7)
+  one.rings[0]!.publish()
   expect(one.model.isAtRest()).toBe(false)
-  one.give(2000)
+  one.driver.notify(0)
   expect(one.model.isAtRest()).toBe(true)
   one.network.room = 0
   one.send([], frameTo([9], 77))

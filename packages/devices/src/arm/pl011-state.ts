@@ -1,3 +1,4 @@
+import type { ByteBatchState } from '../byte-batch.ts'
 import type { Word64 } from '@retrap/device'
 
 /** Saved form of a `Pl011`. Registers have the names of the manual without the prefix UART. */
@@ -36,6 +37,8 @@ export interface Pl011State {
   readonly waiting: readonly number[]
   /** Characters in the transmit FIFO. */
   readonly sending: readonly number[]
+  /** What was sent just now, and is handed over together; absent: nothing was. */
+  readonly batch?: ByteBatchState
   /** Time of the receive timeout: nanoseconds of the machine's clock, 64 bits; null: none is due. */
   readonly timeoutAt: Word64 | null
 }

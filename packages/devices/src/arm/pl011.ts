@@ -324,7 +324,7 @@ export class Pl011 implements DeviceModel {
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    this.flush()
+    this.#batch.end()
     this.#ilpr = 0
     this.#ibrd = 0
     this.#fbrd = 0
@@ -357,6 +357,7 @@ export class Pl011 implements DeviceModel {
       modem: this.#modem,
       paused: this.#paused,
       sending: this.#sending.toArray(),
+      batch: this.#batch.save(),
     }
   }
 
@@ -374,6 +375,7 @@ export class Pl011 implements DeviceModel {
     this.#modem = saved.modem
     this.#paused = saved.paused
     this.#sending.fill(saved.sending)
+    this.#batch.restore(saved.batch)
     this.#receiver.restore(saved)
     this.#setRaw(saved.ris)
   }

@@ -374,9 +374,9 @@ export class Nvme implements DeviceModel {
     await this.#requests.pause()
   }
 
-  /** Whether it is not just being disabled, which takes its time. */
+  /** Whether it is not just being disabled, which takes its time, and has looked at all commands. */
   isAtRest(): boolean {
-    return (this.#registers.status & READY) === 0 || this.#registers.isEnabled
+    return this.#later.deadlineNs === Infinity && this.#disabling.deadlineNs === Infinity
   }
 
   /** Answers again. */

@@ -2,13 +2,14 @@ import { LoggedMemory } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { CheckpointDraft, CheckpointStore, Instant, RecordedEvent } from '@retrap/recording'
 import type { PcSnapshotState } from '../pc-snapshot.ts'
+import { isAtRest } from '../at-rest.ts'
 import type { InputGate } from './gate.ts'
 import type { GatedMachine } from './pc-inputs.ts'
 
 /** Host time between two checkpoints, if so much was executed. */
 const INTERVAL_MS = 1000
 const INSTRUCTIONS_A_MS = 2000
-/** Instructions between two checkpoints, however little time they take: going back executes no more than that again. */
+/** Instructions between two checkpoints, however little time they take, where the machine is at rest by then. */
 const MOST_INSTRUCTIONS = 50_000_000
 /** A checkpoint takes at most this part of the time. */
 const MOST_SHARE = 1 / 20
@@ -57,8 +58,8 @@ export interface LoggedGate extends InputGate {
 }
 
 /**
- * Takes checkpoints of a machine as it runs: between two rounds of its vCPUs, as `pc.save` does, so that the run is the same
- * with and without. Only frames that were written since the last one are looked at.
+ * Takes checkpoints of a machine as it runs: where a round of its vCPUs begins, and while its devices are at rest, so that
+ * the run is the same with and without. Only frames that were written since the last one are looked at.
  */
 export class CheckpointTaker {
   readonly #machine: GatedMachine
@@ -112,9 +113,10 @@ export class CheckpointTaker {
     const now = performance.now()
     if (this.#isTaking || now < this.#soonest) return
     const { instructions } = this.#machine.domain
-    if (!this.#machine.domain.devices.isAtRest()) return
     const isDue = instructions >= this.#most || (instructions >= this.#least && now >= this.#due)
     if (!isDue || instructions <= (this.#store.last?.instructions ?? -1)) return
+    // Timers that are due fire before the machine pauses.
+    if (!this.#machine.domain.devices.isAtRest()) return
     this.#isTaking = true
     void this.#machine.pause(() => this.take()).catch(() => undefined)
   }
@@ -129,10 +131,14 @@ export class CheckpointTaker {
     // It looks at all of memory, as no later one does: how long it takes says nothing of those.
     const looksAtAll = this.#written === null
     const instant = this.#gate.instant()
+    const { domain } = this.#machine
     this.#isTaking = true
+    if (domain.writtenElsewhere || !isAtRest(domain)) {
+      // The next look may find it at rest.
+      this.#isTaking = false
+      return false
+    }
     try {
-      const { domain } = this.#machine
-      if (domain.writtenElsewhere || !domain.devices.isAtRest()) return false
       if (instant.instructions <= (this.#store.last?.instructions ?? -1)) return false
       await this.#take(instant)
       this.#failures = 0
@@ -181,8 +187,12 @@ export class CheckpointTaker {
       this.#isCompared = true
       written?.close()
       this.#written = new LoggedMemory(domain)
-      for (const { gfn, count } of this.#written.frames)
-        for (let at = gfn; at < gfn + count; at++) this.#add(memory, at, true)
+      const { frames } = this.#written
+      for (const { gfn, count } of frames) for (let at = gfn; at < gfn + count; at++) this.#add(memory, at, true)
+      // Frames that are the guest's no more have no contents.
+      for (const gfn of this.#store.latestFrames())
+        if (!frames.some((one) => gfn >= one.gfn && gfn < one.gfn + one.count))
+          memory.add(gfn, domain.memory.u8, -1, true)
       return
     }
     for (const { gfn, count, kind } of written.frames) {

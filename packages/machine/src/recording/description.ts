@@ -17,8 +17,8 @@ export interface RecordedMachine extends PcSnapshotMachine {
 
 /** What a recording says of its run. */
 export interface RunDescription {
-  /** Version of this shape, and of what follows from what the guest executes; 1 had timers of the host's in it. */
-  readonly version: 2
+  /** Version of this shape. */
+  readonly version: 1
   /** The machine. */
   readonly machine: RecordedMachine
   /** What its back ends were. */
@@ -49,7 +49,7 @@ export function recordedMachine(options: PcOptions): RecordedMachine {
 
 /** What a recording says of its run. */
 export const describeRun = (options: PcOptions, about: unknown): RunDescription => ({
-  version: 2,
+  version: 1,
   machine: recordedMachine(options),
   backEnds: backEndFacts(options),
   about: about ?? null,

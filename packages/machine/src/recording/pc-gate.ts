@@ -57,6 +57,10 @@ export class PcGate implements PcInputs {
     this.#drives = options.drives ?? []
   }
 
+  get isRecording(): boolean {
+    return this.gate.hasOutside
+  }
+
   start(machine: GatedMachine): void {
     this.machine = machine
     this.gate.start(machine.domain)

@@ -38,6 +38,8 @@ export interface GatedMachine {
 export interface PcInputs {
   /** Says when inputs enter. */
   readonly gate: OutsideInputs
+  /** The run is being recorded, and not replayed. */
+  readonly isRecording: boolean
   /** Takes the machine, when it is made. */
   start(machine: GatedMachine): void
   /** Puts itself before all back ends of the options. */

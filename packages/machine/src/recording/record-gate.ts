@@ -90,7 +90,9 @@ export class RecordGate extends InputGate implements LoggedGate {
     return this.#keepsPace ? this.#waitForHost() : null
   }
 
-  idle(): null {
+  idle(): Promise<unknown> | null {
+    // It may have come while the machine was paused.
+    if (this.#queue.length > 0) return Promise.resolve()
     // Nothing may follow for long.
     this.#writer.flush()
     return null

@@ -22,7 +22,7 @@ export interface RecordPcOptions {
 
 /** A PC whose run is recorded. */
 export interface PcRecorder {
-  /** The machine. It is run, typed to and saved as any other. */
+  /** The machine. It is run and typed to as any other, and saved while its devices are at rest. */
   readonly pc: Pc
   /** Instructions that its vCPUs have retired. */
   readonly instructions: number

@@ -89,8 +89,8 @@ export class PcReplay {
   static async open(source: RecordingSource, options: PcOptions, given: ReplayPcOptions): Promise<PcReplay> {
     const recording = await openRecording(source)
     const description = recording.description as Partial<RunDescription> | null
-    if (description?.version !== 2)
-      throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 2`)
+    if (description?.version !== 1)
+      throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 1`)
     // Media need not be there.
     const here = { ...recordedMachine(options), media: description.machine?.media ?? [] }
     const difference = differenceOf(description.machine!, here)
@@ -219,10 +219,10 @@ export class PcReplay {
     this.#search ??= await this.#beginSearch()
     const past = this.#past(this.#search)
     if ((this.#options.devices ?? []).length === 0) return findWriter(past, ranges, options)
+    // Where the search leaves the machine is at hand.
+    await this.#current!.taker.take()
     let isElsewhere = false
     const at = async (from?: StartingPoint): Promise<RebuiltPc> => {
-      // Where the search leaves the machine is at hand.
-      if (!isElsewhere) await this.#current!.taker.take()
       isElsewhere = true
       return past.at(from)
     }

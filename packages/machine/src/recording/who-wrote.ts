@@ -157,7 +157,8 @@ async function runInterval(
     if (ending !== undefined) gate.aloneFrom = ending.writer.instructions
     const exit = await pc.run(options)
     if (gate.divergence !== null) return { exit: { reason: 'diverged', ...gate.divergence }, last }
-    const isCut = exit.reason === 'timeout' || options.signal?.aborted === true
+    const isShort = exit.reason !== 'stopped' && pc.domain.instructions < until.instructions
+    const isCut = isShort || options.signal?.aborted === true
     return { ...(isCut && { exit }), last }
   } catch (error) {
     past.discard()

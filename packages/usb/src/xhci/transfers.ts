@@ -82,7 +82,9 @@ export class Transfers {
 
   /** Which endpoints may have something to do, in the order of their turns. */
   save(): ReadyEndpoints {
-    return [...this.#ready].map(({ slot, index }) => [slot, index])
+    // The guest may have put another endpoint in the place of one.
+    const isThere = (one: Endpoint): boolean => this.#host.slots.get(one.slot)?.endpoints.get(one.index) === one
+    return [...this.#ready].filter(isThere).map(({ slot, index }) => [slot, index])
   }
 
   /** To be called when slots have been restored. @param ready - absent from states of old: all rings are looked at again */

@@ -3,7 +3,7 @@ import {
   type DeviceContext,
   DeviceError,
   type DeviceModel,
-  type Instant,
+  Instant,
   type PciFunction,
   savedState,
   type Timer,
@@ -54,6 +54,10 @@ export interface XhciState {
   readonly slots: unknown
   /** Endpoints that may have something to do; absent from states of old. */
   readonly ready?: unknown
+  /** When it goes on by itself; null: not. Absent likewise. */
+  readonly later?: unknown
+  /** Something waits to be looked at; absent: that is not known. */
+  readonly wasCalled?: boolean
   /** Exact time at which the frame counter was 0. */
   readonly frames: unknown
 }
@@ -94,8 +98,8 @@ export class Xhci implements DeviceModel {
   #frames!: FrameCounter
   #pumping = false
   #paused = false
-  /** There is more to do than one go may take. */
-  #goesOnLater = false
+  /** Something has come while it was paused. */
+  #wasCalled = false
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor({ bus, device, name = 'xhci', ports, devices = [] }: XhciOptions) {
@@ -300,6 +304,7 @@ export class Xhci implements DeviceModel {
 
   /** Does what there is to do, up to a bound. */
   #pump(): void {
+    if (this.#paused) this.#wasCalled = true
     if (this.#pumping || this.#paused || !this.#registers.isRunning || !this.#pci.mayMaster) return
     this.#pumping = true
     for (const interrupter of this.#interrupters) interrupter.proceed()
@@ -324,7 +329,6 @@ export class Xhci implements DeviceModel {
     }
     this.#pumping = false
     if (!this.#registers.isRunning || this.#isFull) return
-    this.#goesOnLater = left <= 0
     if (left <= 0) this.#later.armAfter(PAUSE_NS)
     else if (next === null) this.#later.cancel()
     else this.#later.armAfter(0, next)
@@ -370,22 +374,20 @@ export class Xhci implements DeviceModel {
     await this.#hub.quiesce()
   }
 
-  /** Whether it has looked at all that the guest has rung for. */
-  isAtRest(): boolean {
-    return !this.#goesOnLater
-  }
-
   /** Goes on. */
   resume(): void {
     this.#paused = false
     this.#hub.resume()
     for (const interrupter of this.#interrupters) interrupter.resume()
     this.#driveAll()
-    this.#pump()
+    // The guest need not notice that it was saved: rings without a doorbell are not looked at.
+    if (this.#wasCalled) this.#pump()
+    this.#wasCalled = false
   }
 
   /** Returns the state as plain data. What is plugged in must be the same where it is restored. */
   save(): XhciState {
+    const later = new Instant()
     return {
       version: 1,
       registers: this.#registers.save(),
@@ -395,6 +397,8 @@ export class Xhci implements DeviceModel {
       commands: this.#commands.save(),
       slots: this.#slots.save(),
       ready: this.#transfers.save(),
+      later: this.#later.readDeadline(later) ? later.save() : null,
+      wasCalled: this.#wasCalled,
       frames: this.#frames.save(),
     }
   }
@@ -412,6 +416,8 @@ export class Xhci implements DeviceModel {
     this.#slots.restore(state.slots as SlotsState)
     this.#hub.restore(hub)
     this.#transfers.restore(state.ready as ReadyEndpoints | undefined)
+    if ((state.later ?? null) !== null) this.#later.armAfter(0, state.later as Word64)
+    this.#wasCalled = state.wasCalled ?? true
     this.#frames.restore(state.frames as Word64)
     this.#armWrap()
   }

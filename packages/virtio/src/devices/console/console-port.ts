@@ -69,6 +69,11 @@ export class ConsolePort {
     return taken
   }
 
+  /** Whether nothing waits for buffers of a queue that are there. */
+  isAtRest(receive: VirtioQueue | undefined): boolean {
+    return !this.#starved || receive?.isEmpty !== false
+  }
+
   /** There is room again for what the stream has kept. */
   refilled(): void {
     if (!this.#starved || !this.#open) return

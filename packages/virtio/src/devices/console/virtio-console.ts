@@ -188,10 +188,14 @@ export class VirtioConsole implements VirtioDevice {
     for (const port of this.#ports) port.reset()
   }
 
-  /** Whether nothing waits for the driver, and all that it has given was sent. */
+  /** Whether all that the driver has given was sent, and nothing waits for buffers that are there. */
   isAtRest(): boolean {
-    const isSent = (_: unknown, port: number): boolean => this.#queueOf(port)[1]?.isEmpty !== false
-    return this.#messages.length === 0 && this.#ports.every(isSent)
+    const isPortAtRest = (port: ConsolePort, number: number): boolean => {
+      const [receive, transmit] = this.#queueOf(number)
+      return transmit?.isEmpty !== false && port.isAtRest(receive)
+    }
+    const isTold = this.#messages.length === 0 || this.#host?.queues[CONTROL_RECEIVE]?.isEmpty !== false
+    return isTold && this.#ports.every(isPortAtRest)
   }
 
   /** Goes on with what streams have kept back. */

@@ -252,9 +252,9 @@ export class VirtioInput implements VirtioDevice, InputClient {
     this.#quiet = true
   }
 
-  /** Whether no event waits. */
+  /** Whether no event waits for buffers that are there. */
   isAtRest(): boolean {
-    return this.#waiting.length === 0
+    return this.#waiting.length === 0 || this.#host?.queues[0]?.isEmpty !== false
   }
 
   /** Goes on with what waits. */

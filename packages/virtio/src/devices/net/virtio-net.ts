@@ -288,10 +288,11 @@ export class VirtioNet implements VirtioDevice {
     this.#refilled()
   }
 
-  /** Whether no packet waits, for the network or for the driver. */
+  /** Whether no packet waits for the network, and none for buffers that are there. */
   isAtRest(): boolean {
-    const isSent = this.#sending === null && this.#host?.queues[TRANSMIT]!.isEmpty !== false
-    return isSent && !this.#starved && !this.#joiner.holds
+    const isEmpty = (queue: number): boolean => this.#host?.queues[queue]!.isEmpty !== false
+    const isWaiting = this.#starved || this.#joiner.holds
+    return this.#sending === null && isEmpty(TRANSMIT) && (!isWaiting || isEmpty(RECEIVE))
   }
 
   /** Goes on with what the network has kept back. */

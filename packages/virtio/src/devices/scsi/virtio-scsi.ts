@@ -369,9 +369,9 @@ export class VirtioScsi implements VirtioDevice {
     for (const unit of this.#targets.values()) unit.powerOn()
   }
 
-  /** Whether no event waits for the driver. */
+  /** Whether no event waits for buffers that are there. */
   isAtRest(): boolean {
-    return this.#events.isEmpty
+    return this.#events.isEmpty || this.#host?.queues[EVENT_QUEUE]?.isEmpty !== false
   }
 
   /** Tells what the driver had no room for. */
