@@ -34,6 +34,9 @@ export class Sandbox {
     const frame = await this.#openFrame()
     const [devices, reports] = [new MessageChannel(), new MessageChannel()]
     this.#reports = reports.port1
+    // What the ones before have said is not theirs.
+    this.#since = performance.now()
+    this.#count = 0
     const failed = Promise.withResolvers<never>()
     failed.promise.catch(() => {})
     reports.port1.onmessage = ({ data }) => this.#report(data, failed.reject)
