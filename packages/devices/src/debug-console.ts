@@ -54,9 +54,9 @@ export class DebugConsole implements DeviceModel {
     this.#batch.flush()
   }
 
-  /** Hands over what would be lost with the machine. */
+  /** Hands over what would be lost with the machine, and ends the batch, of which nothing is saved. */
   quiesce(): void {
-    this.#batch.flush()
+    this.#batch.end()
   }
 
   /** Whether nothing was written just now. */

@@ -70,7 +70,7 @@ class Board {
     for (const [key, fn] of this.machine.functions) other.machine.functions.get(key)?.config.set(fn.config)
     const saved = this.models.map((model) => model.save?.())
     other.models.forEach((model, i) => void model.restore?.(JSON.parse(JSON.stringify(saved[i] ?? null))))
-    for (const model of this.models) if (model instanceof devices.DebugConsole) model.flush()
+    for (const model of this.models) if (model instanceof devices.DebugConsole) model.quiesce()
     this.output = ''
     // What its models have no room for waits in front of the other board too.
     other.keys.send(...this.keys.waiting)
