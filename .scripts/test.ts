@@ -17,7 +17,7 @@ import { checkReadmes } from './release/readme.ts'
 import { rehearse } from './release/rehearsal.ts'
 import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
 
-/** Two at a time is what the gate may use: two packages with one vitest worker each, or one package with two. */
+/** Tasks of a turbo run at a time: packages with one vitest worker each, or one package with two. The longest come beside. */
 const CONCURRENCY = 2
 const TASKS = ['build', 'typecheck', 'test', 'api:check', 'package:check']
 /**

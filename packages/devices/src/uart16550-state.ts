@@ -1,5 +1,5 @@
-import type { ByteBatchState } from './byte-batch.ts'
 import type { Word64 } from '@retrap/device'
+import type { ByteBatchState } from './byte-batch.ts'
 
 /** Saved form of a `Uart16550`. */
 export interface Uart16550State {

@@ -230,7 +230,7 @@ test('checkpoints are found by their instants, also where others were dropped me
   store.thin(store.bytes / 2)
   const left = store.instants.map(({ instructions }) => instructions)
   expect(left.length).toBeLessThan(6)
-  // One that is gone is replaced by the one before it: what was written since is found too.
+  // For a checkpoint that was dropped, the search begins at the one before it.
   expect(await found()).toEqual(instants.map(({ instructions }) => left.findLast((at) => at <= instructions)))
   expect(await startingPoint(past, { round: 0, instructions: -1 })).toBeUndefined()
 })

@@ -115,7 +115,7 @@ describe('checkpoints in memory', () => {
     expect(store.bytes - first).toBeLessThan(1000)
     expect(store.wasWritten(1, 5)).toBe(true)
     expect(store.wasWritten(1, 64)).toBe(false)
-    // Those that are compared are left out.
+    // Frames that are compared, and have not changed, are left out.
     const memory = store.draft()
     for (const [gfn, contents] of written) memory.add(gfn, contents, 0, true)
     store.add(at(20), state, memory, null, 0, true)

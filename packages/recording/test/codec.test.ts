@@ -124,7 +124,7 @@ describe('hashes of pages', () => {
       }
     expect(known.size).toBe(1 + 2 * Math.ceil(4096 / 7))
     expect(hash(page)).toBe(hash(page.slice()))
-    // Nobody can know which pages have one hash.
+    // Each codec has random keys: no guest can work out two pages with the same hash.
     expect(hash(page, new Codec())).not.toBe(hash(page))
   })
 

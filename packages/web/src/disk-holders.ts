@@ -1,4 +1,4 @@
-// Who has a kept disk: the page whose machine has it says so, to machines of other tabs that are refused.
+// A kept disk is open in one tab at a time. Where a second tab is refused, the first one tells it which tab has the disk.
 const CHANNEL = 'retrap-kept-disks'
 /** A page that is there answers within this time. */
 const ANSWER_MS = 500

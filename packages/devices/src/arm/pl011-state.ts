@@ -1,5 +1,5 @@
-import type { ByteBatchState } from '../byte-batch.ts'
 import type { Word64 } from '@retrap/device'
+import type { ByteBatchState } from '../byte-batch.ts'
 
 /** Saved form of a `Pl011`. Registers have the names of the manual without the prefix UART. */
 export interface Pl011State {

@@ -132,12 +132,12 @@ export class CheckpointTaker {
     const looksAtAll = this.#written === null
     const instant = this.#gate.instant()
     const { domain } = this.#machine
-    this.#isTaking = true
     if (domain.writtenElsewhere || !isAtRest(domain)) {
       // The next look may find it at rest.
       this.#isTaking = false
       return false
     }
+    this.#isTaking = true
     try {
       if (instant.instructions <= (this.#store.last?.instructions ?? -1)) return false
       await this.#take(instant)

@@ -120,7 +120,7 @@ export class PcReplay {
       return
     }
     const from = await readCheckpoint(this.#recording, inFile, this.#options.memoryBytes)
-    // Those that are taken next follow this one.
+    // The machine begins at a checkpoint of the file: the store gets only checkpoints from there on.
     this.#store.clear()
     await this.#make(from)
   }

@@ -144,7 +144,7 @@ export class KeptRanges implements RangeStore {
     try {
       this.#handle.truncate(0)
     } catch {
-      // Whoever opens it next finds the same.
+      // The file is damaged as before: it is found to be so when it is opened next.
     }
   }
 

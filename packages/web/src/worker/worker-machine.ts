@@ -197,7 +197,7 @@ export class WorkerMachine {
       try {
         await this.#goBack(snapshot)
         this.#anew = false
-        // One that was off stands at that instant now.
+        // A machine that was off is paused at the instant of the snapshot.
         if (!this.#wanted) this.#tellState('paused')
       } catch (error) {
         snapshot.pages.close?.()
