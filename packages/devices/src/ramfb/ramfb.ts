@@ -31,7 +31,7 @@ export interface RamfbState {
  * A picture in guest RAM, which the guest names by a file of fw_cfg: firmware without a driver for a graphics card has a
  * picture by it. The model reads guest RAM only when somebody looks.
  *
- * Source: QEMU, docs/specs/fw_cfg.rst, and its hw/display/ramfb.c for the fields of `etc/ramfb`; Linux, drm_fourcc.h.
+ * Source: QEMU, docs/specs/fw_cfg.rst; EDK2, OvmfPkg/QemuRamfbDxe (BSD), the fields of `etc/ramfb`; Linux, drm_fourcc.h.
  */
 export class Ramfb implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */

@@ -43,7 +43,7 @@ export const relocatableAcpi = (board: AcpiBoard): RelocatableAcpi => relocate(b
  *
  * @param built - at address 0: every pointer is an offset into the image, and 0 is none
  *
- * Source: QEMU, hw/acpi/bios-linker-loader.c, the layout of its commands.
+ * Source: EDK2, OvmfPkg/AcpiPlatformDxe/QemuLoader.h (BSD), the layout of the commands.
  */
 export function relocate({ image, addresses }: AcpiTables): RelocatableAcpi {
   const rsdp = image.slice(0, RSDP_BYTES)

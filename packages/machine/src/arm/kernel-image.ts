@@ -13,7 +13,8 @@ const DEFAULT_TEXT_OFFSET = 0x8_0000
 /** Where an Image counts its offset from. */
 export const IMAGE_ALIGNMENT = 0x20_0000
 
-// The header of a compressed EFI image (Linux, drivers/firmware/efi/libstub/zboot-header.S).
+// The header of a compressed EFI image (a kernel built with Linux' CONFIG_EFI_ZBOOT): behind `MZ` a magic number of its own,
+// then where the payload lies, and the name of what compressed it.
 const ZBOOT_MAGIC = 0x04
 const ZBOOT_MAGIC_VALUE = 0x676d_697a
 const ZBOOT_PAYLOAD_OFFSET = 0x08
