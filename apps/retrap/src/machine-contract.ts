@@ -89,6 +89,8 @@ export interface Machine {
   readonly memory: { readonly u8: Uint8Array }
   readonly domain: {
     readonly p2m: ListedMap
+    /** Where a guest-physical address is in machine memory; below 0: nowhere. */
+    readonly secondLevel: { peek(gpa: number): number }
     /** Its PCI functions, of models in this process. */
     readonly devices?: PciSource
     /** What devices have written after they had released it, where that is looked for. */

@@ -5,6 +5,7 @@ import type { SessionOutput } from '../host.ts'
 import type { Machine } from '../machine-contract.ts'
 import { usage } from '../values.ts'
 import type { GdbOption } from './gdb-option.ts'
+import { kaslrCommand } from './kaslr-command.ts'
 
 /** Bytes that may wait for a client that does not read. */
 const MOST_UNREAD = 8 << 20
@@ -47,7 +48,8 @@ export class SessionGdb {
   /** Shows gdb a machine that has not run yet. @throws CliError `ERR_USAGE` where it cannot be debugged */
   async adopt(machine: Machine): Promise<void> {
     const { architecture } = this.#option
-    const options = { kill: this.#kill, ...(architecture !== undefined && { architecture }) }
+    const commands = [kaslrCommand(machine)]
+    const options = { kill: this.#kill, commands, ...(architecture !== undefined && { architecture }) }
     const target = await machine.gdbTarget?.(options)
     if (target === undefined) throw usage('--gdb: this machine has no debugger')
     this.#target = target

@@ -11,8 +11,8 @@ import {
   type P2mStatistics,
 } from '@retrap/p2m'
 
-/** The part of a `P2m` that is listed. */
-export type ListedMap = Pick<P2m, 'format' | 'leaves' | 'root' | 'tableBytes'>
+/** The part of a `P2m` that is listed, and by which RAM is found. */
+export type ListedMap = Pick<P2m, 'format' | 'isRam' | 'leaves' | 'root' | 'tableBytes'>
 
 const PAGE = 4096
 

@@ -1,5 +1,4 @@
 /** Names of a guest kernel's functions, from its file or its memory. */
-import { P2mType } from '@retrap/p2m'
 import { CliError } from '../cli-error.ts'
 import { isElf, readElf } from '../disasm/elf.ts'
 import type { Symbol } from '../disasm/program.ts'
@@ -18,7 +17,7 @@ export interface Names {
 }
 
 /** What is read of a machine whose guest's functions get names. */
-export type NamedMachine = Pick<Machine, 'memory'> & { readonly domain: Pick<Machine['domain'], 'p2m'> }
+export type NamedMachine = Pick<Machine, 'memory'> & { readonly domain: Pick<Machine['domain'], 'p2m' | 'secondLevel'> }
 
 /** Names of an ELF kernel's functions; none where it is not one, or is damaged. */
 export function elfNames(kernel: Uint8Array | undefined): Names[] {
@@ -43,25 +42,29 @@ function sized(symbols: readonly Symbol[]): readonly Symbol[] {
 }
 
 /** Names of the functions of a Linux kernel that runs in a machine, as its memory has them. */
-export function linuxNames({ domain, memory }: NamedMachine): Names[] {
+export const linuxNames = (machine: NamedMachine): Names[] => namesOf('linux', linuxSymbols(machine))
+
+/** Functions of a Linux kernel that runs in a machine, as its memory has them; none where no kernel is found. */
+export function linuxSymbols({ domain, memory }: NamedMachine): Symbol[] {
   let gfn = 0
   let mfn = 0
   let frames = 0
-  const search = (): Names[] =>
-    frames === 0
-      ? []
-      : namesOf('linux', readKallsyms(memory.u8.subarray(mfn * PAGE_BYTES, (mfn + frames) * PAGE_BYTES)))
-  for (const leaf of domain.p2m.leaves()) {
-    if (leaf.type !== P2mType.RAM_RW) continue
+  const search = (): Symbol[] =>
+    frames === 0 ? [] : readKallsyms(memory.u8.subarray(mfn * PAGE_BYTES, (mfn + frames) * PAGE_BYTES))
+  // Contents that a restored machine has not needed yet are brought, which changes the map.
+  for (const leaf of [...domain.p2m.leaves()]) {
+    const ma = domain.p2m.isRam(leaf.type) ? domain.secondLevel.peek(leaf.gfn * PAGE_BYTES) : -1
+    if (ma < 0) continue
     const count = 2 ** leaf.order
-    if (leaf.gfn === gfn + frames && leaf.mfn === mfn + frames) {
+    const from = ma / PAGE_BYTES
+    if (leaf.gfn === gfn + frames && from === mfn + frames) {
       frames += count
       continue
     }
     const found = search()
     if (found.length > 0) return found
     gfn = leaf.gfn
-    mfn = leaf.mfn
+    mfn = from
     frames = count
   }
   return search()

@@ -7,17 +7,17 @@ import { join } from 'node:path'
 /** The program of a machine and its arguments, for a port that it listens on. */
 export type DebuggedMachine = (port: number) => readonly [file: string, args: readonly string[]]
 
-/** Host time for one script. */
+/** Host time for one script, unless it says otherwise. */
 export const DEADLINE_MS = 40_000
 
-const PREAMBLE = [
+const preamble = (deadlineMs: number): readonly string[] => [
   'set pagination off',
   'set confirm off',
   'set width 0',
   'set height 0',
   'set style enabled off',
-  'set tcp connect-timeout 20',
-  'set remotetimeout 20',
+  `set tcp connect-timeout ${deadlineMs / 2000}`,
+  `set remotetimeout ${deadlineMs / 2000}`,
 ]
 
 async function freePort(): Promise<number> {
@@ -39,6 +39,7 @@ export async function debugScripted(
   machine: DebuggedMachine,
   commands: readonly string[],
   folder: string,
+  deadlineMs = DEADLINE_MS,
 ): Promise<readonly [output: string, errors: string]> {
   const port = await freePort()
   const [file, args] = machine(port)
@@ -46,14 +47,21 @@ export async function debugScripted(
   let said = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes: Buffer) => (said += bytes.toString()))
   const script = join(folder, `script-${port}.gdb`)
-  const lines = [...PREAMBLE, ...program.before, `target remote 127.0.0.1:${port}`, 'echo BEGIN\\n', ...commands, '']
+  const lines = [
+    ...preamble(deadlineMs),
+    ...program.before,
+    `target remote 127.0.0.1:${port}`,
+    'echo BEGIN\\n',
+    ...commands,
+    '',
+  ]
   writeFileSync(script, lines.join('\n'))
   const gdb = spawn(program.gdb, ['-nx', '-batch', '-x', script], { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   let errors = ''
   gdb.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()))
   gdb.stderr.on('data', (bytes: Buffer) => (errors += bytes.toString()))
-  const timer = setTimeout(() => gdb.kill('SIGKILL'), DEADLINE_MS)
+  const timer = setTimeout(() => gdb.kill('SIGKILL'), deadlineMs)
   const code = await new Promise<number | null>((resolve) => gdb.on('close', resolve))
   clearTimeout(timer)
   child.kill('SIGKILL')

@@ -107,7 +107,9 @@ export class FakeHost implements SessionHost {
       memory: { u8: new Uint8Array() },
       domain: {
         keptViews: () => this.keptViews,
+        secondLevel: { peek: () => -1 },
         p2m: {
+          isRam: () => true,
           root: 0x1000,
           format: 'ept',
           tableBytes: 0x5000,

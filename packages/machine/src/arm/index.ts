@@ -16,6 +16,8 @@ export type { ArmInitialState, ArmKernelImages, ArmRamWriter, LoadedArmKernel } 
 export type { CpuStop, MachineWatchKind } from '../debugger/debugged-cpu.ts'
 export type { CpuResume, MachineDebugger, MachineStop, Removable, StopHandler } from '../debugger/machine-debugger.ts'
 export type { ArmGdbOptions } from './debugger/arm-gdb-target.ts'
+export type { MachineGdbOptions } from '../debugger/machine-gdb-target.ts'
+export type { MonitorCommand } from '../debugger/monitor.ts'
 export type { CrashDetail } from '../crash.ts'
 export type { MachineExit } from '../machine-exit.ts'
 export { prepareArmMachine } from './prepare.ts'

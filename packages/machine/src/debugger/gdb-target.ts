@@ -1,17 +1,15 @@
 import { type GdbTarget, Signal, x86Registers } from '@retrap/gdb'
 import type { X86Domain } from '@retrap/hvm'
 import type { MachineDebugger } from './machine-debugger.ts'
-import { machineGdbTarget } from './machine-gdb-target.ts'
+import { machineGdbTarget, type MachineGdbOptions } from './machine-gdb-target.ts'
 import type { MonitorCommand } from './monitor.ts'
 import { pcMonitor } from './pc-monitor.ts'
 import { VECTOR_NAMES } from './vectors.ts'
 
 /** How a machine is shown to gdb. */
-export interface PcGdbOptions {
+export interface PcGdbOptions extends MachineGdbOptions {
   /** The registers of this architecture are described; default `x86-64`, for a guest in any mode. */
   readonly architecture?: 'x86-64' | 'i386'
-  /** Ends the machine for `kill`. */
-  kill(): void
 }
 
 const CS_BASE = 'cs_base'
@@ -27,7 +25,7 @@ const SIGNALS: Readonly<Record<string, number>> = {
   '#AC': Signal.BUS,
 }
 
-/** Shows a PC to gdb. @param further - more `monitor` commands @returns what a `GdbSession` takes */
+/** Shows a PC to gdb. @param further - `monitor` commands of its kind of run @returns what a `GdbSession` takes */
 export function pcGdbTarget(
   domain: X86Domain,
   debug: MachineDebugger,
@@ -36,7 +34,7 @@ export function pcGdbTarget(
 ): GdbTarget {
   return machineGdbTarget(debug, {
     registers: x86Registers(options.architecture === 'i386' ? 32 : 64),
-    monitor: pcMonitor(domain, debug, further),
+    monitor: pcMonitor(domain, debug, [...further, ...(options.commands ?? [])]),
     signalOf: (stop) => (stop.kind === 'fault' ? SIGNALS[VECTOR_NAMES[stop.vector] ?? ''] : undefined) ?? Signal.SEGV,
     // gdb looks for the breakpoint at the program counter, which is another address where CS has a base.
     isAtBreakpoint: (cpu) => debug.register(CS_BASE, cpu) === 0n,

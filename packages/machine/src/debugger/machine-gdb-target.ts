@@ -1,6 +1,14 @@
 import { type GdbTarget, type RegisterSet, Signal, type TargetStop } from '@retrap/gdb'
 import type { MachineDebugger, MachineStop, Removable } from './machine-debugger.ts'
-import type { Monitor } from './monitor.ts'
+import type { Monitor, MonitorCommand } from './monitor.ts'
+
+/** How a machine of any kind is shown to gdb. */
+export interface MachineGdbOptions {
+  /** Further `monitor` commands. One with the name of a command of the machine takes its place. */
+  readonly commands?: readonly MonitorCommand[]
+  /** Ends the machine for `kill`. */
+  kill(): void
+}
 
 /** What a kind of machine adds to {@link machineGdbTarget}. */
 export interface GdbMachine {

@@ -4,7 +4,7 @@ import type { MachineDebugger } from './machine-debugger.ts'
 
 /** One command that gdb hands on with `monitor`. */
 export interface MonitorCommand {
-  /** Its name and what follows it, for its line of help. */
+  /** Its name, then what is written behind it, as its line of help shows them. */
   readonly usage: string
   /** What it does, for the same line. */
   readonly help: string

@@ -1,22 +1,19 @@
 import { arm64Registers, type GdbTarget, Signal } from '@retrap/gdb'
 import type { ArmDomain } from '@retrap/hvm/arm'
-import { machineGdbTarget } from '../../debugger/machine-gdb-target.ts'
+import { machineGdbTarget, type MachineGdbOptions } from '../../debugger/machine-gdb-target.ts'
 import type { MachineDebugger } from '../../debugger/machine-debugger.ts'
 import { armMonitor } from './arm-monitor.ts'
 import { ARM_SYSTEM_NAMES } from './arm-registers.ts'
 import { exceptionClassSignal } from './exception-classes.ts'
 
 /** How an Arm machine is shown to gdb. */
-export interface ArmGdbOptions {
-  /** Ends the machine for `kill`. */
-  kill(): void
-}
+export type ArmGdbOptions = MachineGdbOptions
 
 /** Shows an Arm machine to gdb. @returns what a `GdbSession` takes */
 export function armGdbTarget(domain: ArmDomain, debug: MachineDebugger, options: ArmGdbOptions): GdbTarget {
   return machineGdbTarget(debug, {
     registers: arm64Registers(ARM_SYSTEM_NAMES),
-    monitor: armMonitor(domain, debug),
+    monitor: armMonitor(domain, debug, options.commands),
     signalOf: (stop) => (stop.kind === 'exception' ? exceptionClassSignal(stop.syndrome >>> 26) : Signal.TRAP),
     isAtBreakpoint: () => true,
     attached: (isAttached) => {

@@ -2,7 +2,15 @@ import type { ArmDomain } from '@retrap/hvm/arm'
 import { ArmP2mType } from '@retrap/p2m'
 import { ARM_WALK_OK, ArmPagingContext, ArmWalkResult, type TableReader, walkArm } from '@retrap/paging'
 import type { MachineDebugger } from '../../debugger/machine-debugger.ts'
-import { catchCommands, hex, machineCommands, Monitor, parseAddress, pendingCommand } from '../../debugger/monitor.ts'
+import {
+  catchCommands,
+  hex,
+  machineCommands,
+  Monitor,
+  type MonitorCommand,
+  parseAddress,
+  pendingCommand,
+} from '../../debugger/monitor.ts'
 import { exceptionClassName, exceptionClassNumber } from './exception-classes.ts'
 
 /** PSTATE.I and PSTATE.F. */
@@ -10,7 +18,11 @@ const STATUS_I = 1n << 7n
 const STATUS_F = 1n << 6n
 
 /** The `monitor` commands of an Arm machine. */
-export function armMonitor(domain: ArmDomain, debug: MachineDebugger): Monitor {
+export function armMonitor(
+  domain: ArmDomain,
+  debug: MachineDebugger,
+  further: readonly MonitorCommand[] = [],
+): Monitor {
   return new Monitor([
     ...machineCommands(domain, ArmP2mType),
     ...catchCommands(debug, {
@@ -29,6 +41,7 @@ export function armMonitor(domain: ArmDomain, debug: MachineDebugger): Monitor {
       help: 'translation tables of a virtual address',
       run: (cpu, [text]) => describeWalk(domain, debug, cpu, text),
     },
+    ...further,
   ])
 }
 

@@ -1,0 +1,59 @@
+import { P2mType } from '@retrap/p2m'
+import { describe, expect, test } from 'vitest'
+import { kaslrCommand } from '../../src/gdb/kaslr-command.ts'
+import type { NamedMachine } from '../../src/profile/guest-names.ts'
+import { tables } from '../support/kallsyms-tables.ts'
+
+/** A machine whose second frame and those behind it hold some bytes, in the guest's map elsewhere. */
+function machineWith(bytes: Uint8Array): NamedMachine {
+  const frames = Math.ceil(bytes.length / 4096)
+  const u8 = new Uint8Array((frames + 1) * 4096)
+  u8.set(bytes, 4096)
+  const leaves = Array.from({ length: frames }, (_, i) => ({
+    gfn: 0x100 + i,
+    order: 0,
+    mfn: 1 + i,
+    type: P2mType.RAM_LOGDIRTY,
+  }))
+  const p2m = { isRam: (type: number) => type === P2mType.RAM_LOGDIRTY, leaves: () => leaves }
+  const secondLevel = { peek: (gpa: number) => gpa - 0xff * 4096 }
+  return { memory: { u8 }, domain: { p2m, secondLevel } as unknown as NamedMachine['domain'] }
+}
+
+/** The tables of a kernel whose code begins somewhere. */
+function kernelAt(text: bigint, bits: 32 | 64): Uint8Array {
+  const symbols = Array.from({ length: 1200 }, (_, i) => ({
+    type: 'T',
+    name: i === 0 ? '_stext' : `function_${i}`,
+    address: text + BigInt(16 * i),
+  }))
+  return tables({ bits, addresses: 'before', base: text, perCpu: false, symbols })
+}
+
+const answer = (bytes: Uint8Array): unknown => kaslrCommand(machineWith(bytes)).run(0, [])
+
+describe('monitor kaslr', () => {
+  test.each([
+    ['x86-64, moved', 0xffff_ffff_a360_0000n, 64, '0x22600000'],
+    ['x86-64, where it was linked', 0xffff_ffff_8100_0000n, 64, '0x0'],
+    ['x86-64, linked lower', 0xffff_ffff_8020_0000n, 64, '-0xe00000'],
+    ['i386', 0xc1c0_0000n, 32, '0xc00000'],
+  ] as const)('%s', (_name, text, bits, offset) => {
+    expect(answer(kernelAt(text, bits))).toBe(
+      `_stext is at 0x${text.toString(16)}, ${offset} from where it was linked: symbol-file -o ${offset} vmlinux\n`,
+    )
+  })
+
+  test('arm64: gdb takes the place where it was linked from the file', () => {
+    expect(answer(kernelAt(0xffff_ba5c_1580_0000n, 64))).toBe(
+      '_stext is at 0xffffba5c15800000: file vmlinux, then symbol-file -o 0xffffba5c15800000-(long)&_stext vmlinux\n',
+    )
+  })
+
+  test('no kernel', () => {
+    expect(answer(new Uint8Array(10_000))).toContain('There is no Linux in memory')
+    expect(kaslrCommand({ ...machineWith(new Uint8Array(1)), memory: { u8: new Uint8Array(0) } }).run(0, [])).toContain(
+      'There is no Linux',
+    )
+  })
+})
