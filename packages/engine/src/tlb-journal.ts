@@ -1,5 +1,11 @@
 import { FLAG_SIZE, SIZE_4M } from './tlb-entry.ts'
 
+/**
+ * Regions that are remembered at most, of each size. A guest may use any number of them between two flushes; a `Set` holds
+ * 2^24 at most.
+ */
+const MOST_REGIONS = 0x4000
+
 /** The TLB entries that may be valid, global ones or all others, so that a flush costs what was filled. */
 export class TlbJournal {
   /** Addresses of the entries, each once. */
@@ -7,9 +13,9 @@ export class TlbJournal {
   /** Count of the entries. */
   count = 0
   /** Linear 4 MiB regions of which there may be fragments of large pages. */
-  readonly #large = new Set<number>()
+  readonly #large = new Regions()
   /** Linear 1 GiB regions of which there may be fragments of larger pages. */
-  readonly #huge = new Set<number>()
+  readonly #huge = new Regions()
 
   /** @param most - entries that there are */
   constructor(most: number) {
@@ -29,14 +35,31 @@ export class TlbJournal {
 
   /** Returns whether there may be fragments of a large page that a linear address belongs to. */
   mayHaveFragments(lo: number, hi: number): boolean {
-    return this.#large.has(hi * 0x400 + (lo >>> 22)) || this.#huge.has(hi * 4 + (lo >>> 30))
+    return this.#large.mayHave(hi * 0x400 + (lo >>> 22)) || this.#huge.mayHave(hi * 4 + (lo >>> 30))
   }
 
   /** Forgets all entries. */
   clear(): void {
     this.count = 0
+    this.#large.clear()
+    this.#huge.clear()
+  }
+}
+
+/** Numbers of regions; all of them where there are too many to remember. */
+class Regions {
+  readonly #some = new Set<number>()
+
+  add(region: number): void {
+    if (this.#some.size < MOST_REGIONS) this.#some.add(region)
+  }
+
+  mayHave(region: number): boolean {
+    return this.#some.size >= MOST_REGIONS || this.#some.has(region)
+  }
+
+  clear(): void {
     // To clear a set allocates, and these are nearly always empty.
-    if (this.#large.size !== 0) this.#large.clear()
-    if (this.#huge.size !== 0) this.#huge.clear()
+    if (this.#some.size !== 0) this.#some.clear()
   }
 }

@@ -426,3 +426,18 @@ test.each([
 ])('%o is refused', async (options) => {
   await expect(TestGuest.create(options)).rejects.toThrow(NetworkError)
 })
+
+describe('ports of forwards', () => {
+  const address = '10.0.2.100'
+  const accept = (): null => null
+  test.each<{ readonly field: string; readonly least: number; readonly of: (port: number) => object }>([
+    // Port 0 of the host: whichever is free.
+    { field: 'hostPort', least: 0, of: (hostPort) => ({ hostForwards: [{ hostPort, guestPort: 22 }] }) },
+    { field: 'guestPort', least: 1, of: (guestPort) => ({ hostForwards: [{ hostPort: 22, guestPort }] }) },
+    { field: 'port', least: 1, of: (port) => ({ guestForwards: [{ address, port, accept }] }) },
+  ])('$field is from $least to 65535', async ({ least, of }) => {
+    for (const port of [least, 65_535]) expect(await TestGuest.create(of(port)).then(() => 'made')).toBe('made')
+    for (const port of [least - 1, 65_536, 22.5, NaN, Infinity])
+      expect(await TestGuest.create(of(port)).catch((error: unknown) => error)).toMatchObject({ code: 'ERR_OPTION' })
+  })
+})
