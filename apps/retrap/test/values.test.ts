@@ -14,12 +14,18 @@ describe('an amount of memory', () => {
     ['1.5g', 1536 * MIB],
     ['65536K', 64 * MIB],
     ['67108864B', 64 * MIB],
+    ['0.0009765625T', 1024 * MIB],
+    ['0.0009765625TiB', 1024 * MIB],
+    ['2048KB', 2 * MIB],
+    ['2', 2 * MIB],
     ['3584M', 3584 * MIB],
   ])('%s is %d bytes', (text, bytes) => expect(parseMemory(text)).toBe(bytes))
 
   test.each([
     ['0', 'too little'],
     ['1M', 'at least 2M'],
+    ['2044K', 'at least 2M'],
+    ['3670020K', 'at most 3584M'],
     ['5G', 'at most 3584M'],
     ['99999T', 'at most 3584M'],
     ['', 'is not a size'],

@@ -223,7 +223,9 @@ describe('a file on a web server', () => {
     { what: 'no answer', status: 0 },
     { what: 'a time that is up', status: 408 },
     { what: 'too many requests', status: 429 },
+    { what: 'an error of the server', status: 500 },
     { what: 'trouble of the server', status: 503 },
+    { what: 'the last of the errors that a server has', status: 599 },
   ])('is opened again after $what, as often as told', async ({ status }) => {
     let failures = 2
     behaviour = (request, response, range) => {
@@ -238,9 +240,9 @@ describe('a file on a web server', () => {
     expect(ranges).toHaveLength(5)
   })
 
-  test('is not asked for again where the server has no such file', async () => {
-    behaviour = (_request, response) => void response.writeHead(404).end()
-    await expect(HttpStorage.open(url, { ...OPTIONS, retries: 2 })).rejects.toThrow('status 404')
+  test.each([400, 401, 404, 409, 428, 430, 499])('is not asked for again where the answer is %i', async (status) => {
+    behaviour = (_request, response) => void response.writeHead(status).end()
+    await expect(HttpStorage.open(url, { ...OPTIONS, retries: 2 })).rejects.toThrow(`status ${status}`)
     expect(ranges).toHaveLength(1)
   })
 

@@ -107,6 +107,24 @@ describe('the tray (MMC-5, "PREVENT ALLOW MEDIUM REMOVAL", "START STOP UNIT", "G
     expect(unit.execute(Uint8Array.of(0))).toEqual({ kind: 'failed', sense: SENSE.mediumChanged })
   })
 
+  test('a disc that is exchanged during a command fails it, and no later one', () => {
+    const disk = new TestDisk(400 * 2048, { blockBytes: 2048 })
+    const cd = new ScsiCd({ medium: disk })
+    const read = Uint8Array.of(0x28, 0, 0, 0, 0, 0, 0, 0, 1)
+    cd.execute(Uint8Array.of(0))
+    expect(cd.execute(read).kind).toBe('blocks')
+    expect([cd.takeExchange(), cd.exchanges]).toEqual([null, 0])
+    disk.change({ blockBytes: 2048 })
+    expect([cd.takeExchange(), cd.exchanges]).toEqual([SENSE.mediumChanged, 1])
+    // This command has told the host.
+    expect(cd.execute(read).kind).toBe('blocks')
+    expect([cd.takeExchange(), cd.exchanges]).toEqual([null, 1])
+    const other = new ScsiCd({ medium: new TestDisk(400 * 2048, { blockBytes: 2048 }) })
+    disk.change({ blockBytes: 2048 })
+    other.restore(cd.save())
+    expect(other.takeExchange()).toEqual(SENSE.mediumChanged)
+  })
+
   test('a user who wants a locked disc is an event, once', () => {
     const { unit, client, event } = withTray()
     unit.execute(LOCK)

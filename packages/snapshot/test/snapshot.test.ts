@@ -165,6 +165,15 @@ test('a state too deep cannot be written, nor read', async () => {
   const written = { description: null, state: nested(100), pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } }
   expect(await read(await fileOf(written))).toStrictEqual(written)
   await expect(fileOf({ ...written, state: nested(101) })).rejects.toMatchObject({ code: 'ERR_STATE' })
+  // What is empty counts as a level, too.
+  for (const [open, close] of [
+    ['[', ']'],
+    ['{"a":', '}'],
+  ] as const) {
+    const text = (levels: number): string => `${open.repeat(levels)}${open[0]}${close}${close.repeat(levels)}`
+    expect(decodeState({ text: text(100), bytes: new Uint8Array() })).toStrictEqual(JSON.parse(text(100)))
+    expect(() => decodeState({ text: text(101), bytes: new Uint8Array() })).toThrow('over 100 levels')
+  }
   for (const text of [
     `${'['.repeat(20_000)}${']'.repeat(20_000)}`,
     `{"$bigint":${'['.repeat(20_000)}${']'.repeat(20_000)}}`,

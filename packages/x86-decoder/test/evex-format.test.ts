@@ -182,3 +182,80 @@ describe('what is printed is read again', () => {
     expect(sameBytes).toBeGreaterThan(all.length * 0.8)
   })
 })
+
+/** An EVEX instruction of map 1 with prefix 66, its registers by number. Source: SDM vol. 2A, 2.7.1, "Instruction Format and EVEX". */
+function encode(
+  opcode: number,
+  reg: number,
+  vvvv: number,
+  rm: number,
+  more: { l?: number; mask?: number } = {},
+): number[] {
+  const p0 = (((reg & 8) << 4) | ((rm & 16) << 2) | ((rm & 8) << 2) | (reg & 16)) ^ 0xf1
+  const p1 = ((~vvvv & 15) << 3) | 5
+  const p2 = ((more.l ?? 0) << 5) | ((~vvvv & 16) >> 1) | (more.mask ?? 0)
+  return [0x62, p0, p1, p2, opcode, 0xc0 | ((reg & 7) << 3) | (rm & 7), 1]
+}
+
+const textOf = (bytes: readonly number[]): string => {
+  const decoded = decode(Uint8Array.from([...bytes, ...new Array<number>(16).fill(0)]))
+  if (decoded.status !== 'decoded') throw new Error(decoded.status)
+  return formatIntel(decoded)
+}
+
+// The forms that an assembler has a shorter encoding for, which it would take.
+test('{evex} stands before what VEX can say, which is any of 16 registers without a mask, in 128 and 256 bits', () => {
+  const numbers = [0, 7, 8, 15, 16, 23, 24, 31]
+  for (const reg of numbers) {
+    for (const vvvv of numbers) {
+      for (const rm of numbers) {
+        const name = (register: number): string => `xmm${register}`
+        const isPossible = Math.max(reg, vvvv, rm) < 16
+        expect(textOf(encode(0xfe, reg, vvvv, rm))).toBe(
+          `${isPossible ? '{evex} ' : ''}vpaddd ${[reg, vvvv, rm].map(name).join(', ')}`,
+        )
+      }
+    }
+  }
+  expect(textOf(encode(0xfe, 1, 2, 3, { l: 1 }))).toBe('{evex} vpaddd ymm1, ymm2, ymm3')
+  expect(textOf(encode(0xfe, 1, 2, 3, { l: 2 }))).toBe('vpaddd zmm1, zmm2, zmm3')
+  expect(textOf(encode(0xfe, 1, 2, 3, { mask: 5 }))).toBe('vpaddd xmm1{k5}, xmm2, xmm3')
+  // VEX has VPAND alone.
+  expect(textOf(encode(0xdb, 1, 2, 3))).toBe('vpandd xmm1, xmm2, xmm3')
+})
+
+// Bits 3 of the second byte and 2 of the third are the fifth ones of base and index: APX specification, "EVEX".
+test.each([
+  { bytes: [0x62, 0xf1, 0x6d, 0x08, 0xfe, 0x08], text: '{evex} vpaddd xmm1, xmm2, xmmword ptr [rax]' },
+  { bytes: [0x62, 0xd1, 0x6d, 0x08, 0xfe, 0x0f], text: '{evex} vpaddd xmm1, xmm2, xmmword ptr [r15]' },
+  { bytes: [0x62, 0xf9, 0x6d, 0x08, 0xfe, 0x08], text: 'vpaddd xmm1, xmm2, xmmword ptr [r16]' },
+  { bytes: [0x62, 0xd9, 0x6d, 0x08, 0xfe, 0x0f], text: 'vpaddd xmm1, xmm2, xmmword ptr [r31]' },
+  { bytes: [0x62, 0xb1, 0x6d, 0x08, 0xfe, 0x0c, 0x38], text: '{evex} vpaddd xmm1, xmm2, xmmword ptr [rax+r15*1]' },
+  { bytes: [0x62, 0xf1, 0x69, 0x08, 0xfe, 0x0c, 0x00], text: 'vpaddd xmm1, xmm2, xmmword ptr [rax+r16*1]' },
+  { bytes: [0x62, 0xb1, 0x69, 0x08, 0xfe, 0x0c, 0x38], text: 'vpaddd xmm1, xmm2, xmmword ptr [rax+r31*1]' },
+  { bytes: [0x62, 0xf1, 0x6d, 0x08, 0xfe, 0x0d, 0, 0, 0, 0], text: '{evex} vpaddd xmm1, xmm2, xmmword ptr [rip+0x0]' },
+  {
+    bytes: [0x62, 0xf1, 0x6d, 0x08, 0xfe, 0x0c, 0x25, 0, 0, 0, 0],
+    text: '{evex} vpaddd xmm1, xmm2, xmmword ptr ds:[0x0]',
+  },
+])('the same of memory: $text', ({ bytes, text }) => {
+  expect(textOf(bytes)).toBe(text)
+})
+
+// With VEX they shift registers alone.
+test.each([
+  { opcode: 0x71, p1: 0x75, register: '{evex} vpsrlw xmm1, xmm2, 0x1', memory: 'vpsrlw xmm1, xmmword ptr [rax], 0x1' },
+  { opcode: 0x72, p1: 0x75, register: '{evex} vpsrld xmm1, xmm2, 0x1', memory: 'vpsrld xmm1, xmmword ptr [rax], 0x1' },
+  { opcode: 0x73, p1: 0xf5, register: '{evex} vpsrlq xmm1, xmm2, 0x1', memory: 'vpsrlq xmm1, xmmword ptr [rax], 0x1' },
+  // Its neighbours: VPSHUFD, VPCMPEQB.
+  {
+    opcode: 0x70,
+    p1: 0x7d,
+    register: '{evex} vpshufd xmm2, xmm2, 0x1',
+    memory: '{evex} vpshufd xmm2, xmmword ptr [rax], 0x1',
+  },
+  { opcode: 0x74, p1: 0x75, register: 'vpcmpeqb k2, xmm1, xmm2', memory: 'vpcmpeqb k2, xmm1, xmmword ptr [rax]' },
+])('shifts by an immediate and their neighbours: $register', ({ opcode, p1, register, memory }) => {
+  expect(textOf([0x62, 0xf1, p1, 0x08, opcode, 0xd2, 1])).toBe(register)
+  expect(textOf([0x62, 0xf1, p1, 0x08, opcode, 0x10, 1])).toBe(memory)
+})

@@ -310,6 +310,27 @@ describe('queues', () => {
     expect(nvme.completions(1).map(({ id }) => id)).toEqual([late])
   })
 
+  test('64 commands are under way at most; those that follow begin when others end, and admin commands at once', async () => {
+    medium.hold = true
+    const read = (i: number): number => nvme.submit(1, { opcode: READ, words: blocks(i, 1) })
+    for (let i = 0; i < 64; i++) read(i)
+    expect(medium.held).toBe(64)
+    const late = [read(64), read(65)]
+    expect(medium.held).toBe(64)
+    expect((await nvme.admin({ opcode: 6, words: [1] })).status).toBe(0)
+    medium.letGo(0)
+    await nvme.pass()
+    expect([medium.held, medium.log.at(-1)]).toEqual([64, `read ${64 * 512}+512`])
+    const ids = nvme.completions(1).map(({ id }) => id)
+    await medium.release()
+    for (let turns = 0; turns < 8; turns++) {
+      ids.push(...nvme.completions(1).map(({ id }) => id))
+      await nvme.pass()
+    }
+    expect(ids).toHaveLength(66)
+    expect(ids.slice(-2)).toEqual(late)
+  })
+
   test('a queue is deleted when its commands have ended', async () => {
     medium.hold = true
     nvme.submit(1, { opcode: READ, words: blocks(0, 1) })
