@@ -7,10 +7,30 @@ const IMAGE = buildGuestImage()
 const VIEW = new DataView(IMAGE.buffer, IMAGE.byteOffset, IMAGE.length)
 const BASE = 0xf_0000
 
+/**
+ * Where firmware places the power-management block, as words of configuration space: of PIIX4 (Intel 290562, "PMBA",
+ * "PMREGMISC"), and of ICH9 (Intel 316972, "PMBASE", "ACPI_CNTL").
+ */
+const PLACED = {
+  pc: [
+    { register: 0x0b40, word: 0x601 },
+    { register: 0x0b80, word: 1 },
+  ],
+  q35: [
+    { register: 0xf840, word: 0x601 },
+    { register: 0xf844, word: 0x80 },
+  ],
+}
+
 /** Runs the guest, typing a line whenever it prompts. @returns what it prints, from a text on */
-async function printed(lines: readonly string[], from: string, cpu = 'max'): Promise<string> {
+async function printed(
+  lines: readonly string[],
+  from: string,
+  { cpu = 'max', board = 'pc' }: { readonly cpu?: string; readonly board?: keyof typeof PLACED } = {},
+): Promise<string> {
   const pc = await createPc({
     cpu,
+    machine: board,
     firmware: IMAGE.slice(),
     memoryBytes: 256 << 20,
     cpus: 2,
@@ -27,6 +47,12 @@ async function printed(lines: readonly string[], from: string, cpu = 'max'): Pro
   })
   const exit = await pc.run({ timeoutMs: 110_000 })
   expect([exit.reason, left]).toEqual(['power-off', []])
+  const { dispatch } = pc.domain
+  for (const { register, word } of PLACED[board]) {
+    dispatch.portWrite(0xcf8, 4, 0x8000_0000 + register)
+    dispatch.portRead(0xcfc, 4)
+    expect([register, dispatch.lo]).toEqual([register, word])
+  }
   return text.slice(text.indexOf(from)).replaceAll('\r', '').trimEnd()
 }
 
@@ -108,7 +134,7 @@ Power off.`,
 
 test('Ctrl-C gives a line up, what is beyond 127 characters is not taken, and Ctrl-D ends an empty line alone', async () => {
   const lines = ['echo no\x03', `${'x'.repeat(200)}\n`, 'echo\x04 yes\n', '\x04']
-  const text = await printed(lines, 'Processor', 'core2')
+  const text = await printed(lines, 'Processor', { cpu: 'core2' })
   const most = 'x'.repeat(127)
   expect(text.slice(0, text.indexOf('Memory'))).toBe(CORE2)
   expect(text.slice(text.indexOf('retrap> '))).toBe(`retrap> echo no^C
@@ -122,7 +148,8 @@ Power off.`)
 
 // SDM vol. 3A, "APIC Timer": vector 255 with the mask set, the clock divided by 1, and as long a count as there is.
 test('has the timer of the local APIC run down without an interrupt', async () => {
-  const text = await printed(['memory FEE00320\n', 'memory FEE00380\n', 'memory FEE003E0\n', 'off\n'], 'retrap> ')
+  const lines = ['memory FEE00320\n', 'memory FEE00380\n', 'memory FEE003E0\n', 'off\n']
+  const text = await printed(lines, 'retrap> ', { board: 'q35' })
   const words = Array.from(text.matchAll(/^ {2}fee00(\w\w)0 {2}(\w{8})/gm), ([, register, word]) => [register, word])
   expect(words.filter(([register]) => ['32', '38', '3e'].includes(register!))).toEqual([
     ['32', '000100ff'],

@@ -21,6 +21,7 @@ function board(synchronous = true) {
     synchronous,
     stateless: true,
     ports: [
+      { base: 0, size: 2, maximumAccess: 2 },
       { base: 0x1000, size: 8, maximumAccess: 4 },
       { base: 0xfffc, size: 4, read: () => 6 },
     ],
@@ -55,6 +56,18 @@ describe('ports in memory', () => {
     expect([dispatch.mmioRead(WINDOW + 0xfffc, 4), dispatch.lo]).toEqual([IO_DONE, 6])
     // Ports are where they were, too.
     expect([dispatch.portRead(0x1000, 2), dispatch.lo]).toEqual([IO_DONE, 0x4321])
+  })
+
+  test('the first port is at its beginning', () => {
+    const { dispatch, log } = board()
+    expect([dispatch.mmioRead(WINDOW, 2), dispatch.lo]).toEqual([IO_DONE, 0x4321])
+    expect(dispatch.mmioWrite(WINDOW, 1, 0xab, 0)).toBe(IO_DONE)
+    expect(dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_WRITE, WINDOW, 2, 5, 0)).toBe(IO_DONE)
+    expect([dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_READ, WINDOW + 1, 1, 0, 0), dispatch.lo]).toEqual([
+      IO_DONE,
+      0x43,
+    ])
+    expect(log).toEqual(['r2@0', 'w1@0=ab', 'w2@0=5', 'r1@1'])
   })
 
   test('a model may take its time', async () => {

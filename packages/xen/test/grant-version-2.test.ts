@@ -145,6 +145,15 @@ describe.each<CallerMode>(['64', '32', 'compatibility'])('version 2 of the grant
     expect(await guest.place(0xffff_ffff, STATUS_GFN + 8)).toBe(EINVAL)
   })
 
+  test('a table for which the machine has no memory does not grow, and nothing is placed', async () => {
+    const guest = await new GrantGuest(mode).start()
+    const before = guest.domain.p2m.translate((TABLE + 1) * 0x1000)
+    while (guest.memory.frames.tryAllocate(0) >= 0);
+    for (const index of [1, STATUS_INDEX + 1]) expect(await guest.place(index, TABLE + 1)).toBe(EINVAL)
+    expect(await guest.frames()).toBe(1)
+    expect(guest.domain.p2m.translate((TABLE + 1) * 0x1000)).toBe(before)
+  })
+
   test('status frames: whose, how many, and where', async () => {
     const guest = new GrantGuest(mode)
     expect(await guest.place(STATUS_INDEX, STATUS_GFN)).toBe(EINVAL)
