@@ -179,7 +179,10 @@ export class VgaDisplay implements DisplayClient {
     if (kind === 'blank') picture.blank()
     else if (kind === 'graphics') this.#graphics.draw(picture)
     else if (dispi.bitsPerPixel === 4) this.#graphics.drawLinear(picture, dispi.start >> 2, dispi.stride >> 2)
-    else this.#drawBytes()
+    else {
+      const { start, stride } = dispi
+      this.#drawBytes(anew || resized ? [{ x: 0, y: 0, width, height }] : this.#dirtyRows(start, stride, width, height))
+    }
     this.#show(all || anew || resized)
     if (anew) display.setText?.(null)
   }
@@ -189,15 +192,19 @@ export class VgaDisplay implements DisplayClient {
     return this.#picture.width > 0 ? this.#picture : FIRST_SIZE
   }
 
-  /** Draws a mode of DISPI with 256 colours. */
-  #drawBytes(): void {
+  /** Draws rows of a mode of DISPI with 256 colours. */
+  #drawBytes(rows: readonly DisplayRectangle[]): void {
     const { dispi, bytes } = this.#parts
     const { colours } = this.#palette
-    for (let y = 0; y < dispi.height; y++) {
-      const from = dispi.start + y * dispi.stride
-      this.#picture.row(y, (into) => {
-        for (let x = 0; x < into.length; x++) into[x] = colours[bytes[from + x]!]!
-      })
+    let from = 0
+    const make = (into: Uint32Array): void => {
+      for (let x = 0; x < into.length; x++) into[x] = colours[bytes[from + x]!]!
+    }
+    for (const { y: top, height } of rows) {
+      for (let y = top; y < top + height; y++) {
+        from = dispi.start + y * dispi.stride
+        this.#picture.row(y, make)
+      }
     }
   }
 

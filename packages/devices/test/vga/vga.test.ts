@@ -225,6 +225,38 @@ describe('DISPI', () => {
     ])
   })
 
+  test('of 256 colours too, wherever the picture begins', () => {
+    const vga = vgaMachine()
+    greys(vga)
+    attributes(vga, {})
+    const [stride, left, top] = [1000, 24, 5]
+    setDispi(vga, { 1: 640, 2: 480, 3: 8, 4: 1, 6: stride, 8: left, 9: top })
+    const at = (x: number, y: number): number => (top + y) * stride + left + x
+    const pixel = (x: number, y: number): number => vga.screen.pixels[y * 640 + x]! & 0xff_ffff
+    vga.screen.watch(() => {})
+    vi.advanceTimersByTime(20)
+    // The first and the last dot, the ends of a row that two pages have parts of, and rows of one page in one frame.
+    const places = [
+      [0, 0],
+      [639, 479],
+      [0, 7],
+      [639, 7],
+      [5, 200],
+      [5, 201],
+    ] as const
+    for (const [i, [x, y]] of places.entries()) {
+      vga.memory.write(at(x, y), Uint8Array.of(i + 1))
+      if (i !== 4) vi.advanceTimersByTime(20)
+    }
+    expect(places.map(([x, y]) => pixel(x, y))).toEqual(places.map((_, i) => grey(i + 1)))
+    // Written past the log: only a row whose page was written is made anew.
+    vga.memory.view[at(1, 300)] = 9
+    vga.memory.view[at(1, 100)] = 9
+    vga.memory.write(at(0, 100), Uint8Array.of(8))
+    vi.advanceTimersByTime(20)
+    expect([pixel(1, 100), pixel(1, 300)]).toEqual([grey(9), 0])
+  })
+
   test('writes are logged while somebody watches', () => {
     const vga = vgaMachine()
     vga.screen.refresh()
