@@ -4,6 +4,7 @@ import { type PcOptions, processorOf } from '../pc-options.ts'
 import type { PcSnapshotMachine } from '../pc-snapshot.ts'
 import { machineOf } from '../snapshot.ts'
 import { backEndFacts, type BackEndFacts } from './pc-gate.ts'
+import type { FlashFacts } from './recorded-flash.ts'
 
 /** The machine that a recording is of: what a replay must be made with again. */
 export interface RecordedMachine extends PcSnapshotMachine {
@@ -47,10 +48,10 @@ export function recordedMachine(options: PcOptions): RecordedMachine {
   }
 }
 
-/** What a recording says of its run. */
-export const describeRun = (options: PcOptions, about: unknown): RunDescription => ({
+/** What a recording says of its run. @param flash - what its flash memories hold */
+export const describeRun = (options: PcOptions, about: unknown, flash: readonly FlashFacts[] = []): RunDescription => ({
   version: 1,
   machine: recordedMachine(options),
-  backEnds: backEndFacts(options),
+  backEnds: backEndFacts(options, flash),
   about: about ?? null,
 })

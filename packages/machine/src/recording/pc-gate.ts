@@ -10,20 +10,26 @@ import { factsOf, GatedPackets, type NetworkFacts } from './gated-packets.ts'
 import { gatedInput } from './gated-input.ts'
 import { GatedStream } from './gated-stream.ts'
 import type { GatedMachine, PcInputs } from './pc-inputs.ts'
+import type { FlashFacts } from './recorded-flash.ts'
 import { NO_MEDIUM } from '../media.ts'
 
 /** What back ends were when the machine was made: plain data, which a replay has instead of them. */
 export interface BackEndFacts {
   readonly media: readonly BlockProperties[]
   readonly networks: readonly NetworkFacts[]
+  readonly flash: readonly FlashFacts[]
 }
 
-/** The facts about the back ends that options name. */
-export function backEndFacts({ drives = [], virtio = [], networkCards = [] }: PcOptions): BackEndFacts {
+/** The facts about the back ends that options name. @param flash - what its flash memories hold */
+export function backEndFacts(
+  { drives = [], virtio = [], networkCards = [] }: PcOptions,
+  flash: readonly FlashFacts[],
+): BackEndFacts {
   const cards = [...virtio.filter((device) => device.kind === 'net'), ...networkCards]
   return {
     media: drives.map(({ medium }) => medium?.properties ?? NO_MEDIUM),
     networks: cards.map(({ network }) => factsOf(network)),
+    flash,
   }
 }
 

@@ -5,6 +5,7 @@ import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { describeRun } from './description.ts'
 import { checkRecordable, PcGate } from './pc-gate.ts'
 import { RecordGate } from './record-gate.ts'
+import { flashFacts } from './recorded-flash.ts'
 import { writeCheckpoints } from './saved-checkpoints.ts'
 
 /** How a run is recorded. */
@@ -52,7 +53,7 @@ export async function recordPc(
   { about, keepsPace = false, checkpointMs }: RecordPcOptions = {},
 ): Promise<PcRecorder> {
   checkRecordable(options)
-  const description = describeRun(options, about)
+  const description = describeRun(options, about, await flashFacts(options.flash))
   const writer = new RecordingWriter(write, description)
   const gate = new RecordGate(writer, keepsPace, () => pc.domain.vcpus)
   const pcGate = new PcGate(gate, description.backEnds, options)

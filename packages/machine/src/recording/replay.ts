@@ -22,6 +22,7 @@ import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
 import type { SearchMachine } from './search-machine.ts'
 import type { LastWriter, Past, RebuiltPc } from './who-wrote.ts'
+import { recordedFlash } from './recorded-flash.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** A recording, wherever it is. */
@@ -96,7 +97,11 @@ export class PcReplay {
     const difference = differenceOf(description.machine!, here)
     if (difference !== undefined)
       throw new MachineError('ERR_OPTION', `the recording is of another machine: ${difference}`)
-    const replay = new PcReplay(recording, options, given)
+    const { flash } = options
+    // What the guest changes of them now is not to reach their media.
+    const machine =
+      flash === undefined ? options : { ...options, flash: recordedFlash(flash, description.backEnds?.flash) }
+    const replay = new PcReplay(recording, machine, given)
     const at = given.at === 'end' ? replay.end : (given.at ?? 0)
     replay.#checkPlace(at)
     await replay.#makeNear(at)

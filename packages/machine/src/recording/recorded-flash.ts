@@ -1,0 +1,76 @@
+import { BlockError, type BlockBackend } from '@retrap/device'
+import { RecordingError } from '@retrap/recording'
+import { loadFlash, type PcFlash } from '../flash.ts'
+
+/** A flash memory as a run began with it: plain data. */
+export interface FlashFacts {
+  readonly readOnly: boolean
+  /** Its contents, in Base64. */
+  readonly contents: string
+}
+
+/** What Node and browsers offer that their common type declarations do not. */
+const { atob, btoa } = globalThis as unknown as { atob(text: string): string; btoa(text: string): string }
+
+/** Bytes that become characters at once: a multiple of three. */
+const PIECE = 0x6000
+const MOST_READ_BYTES = 1 << 20
+
+/** Reads what flash memories hold, for a recording. @throws as `loadFlash` */
+export async function flashFacts(list: readonly PcFlash[] = []): Promise<FlashFacts[]> {
+  const loaded = await loadFlash(list)
+  return list.map(({ medium, readOnly }, i) => ({
+    readOnly: readOnly ?? medium.properties.readOnly,
+    contents: toBase64(loaded[i]!),
+  }))
+}
+
+/**
+ * Flash memories with the contents that a recording has: their media are left alone.
+ *
+ * @param facts - as the file has them
+ * @throws RecordingError `ERR_DAMAGED`
+ */
+export function recordedFlash(list: readonly PcFlash[], facts: readonly FlashFacts[] | undefined): PcFlash[] {
+  try {
+    return list.map((flash, i) => {
+      const { readOnly, contents } = facts![i]!
+      return { ...flash, readOnly, medium: keptMedium(fromBase64(contents), readOnly) }
+    })
+  } catch (error) {
+    throw new RecordingError('ERR_DAMAGED', 'the recording has a flash memory of another form', { cause: error })
+  }
+}
+
+/** A medium that reads as it was, and forgets what is written. */
+function keptMedium(bytes: Uint8Array, readOnly: boolean): BlockBackend {
+  const forget = async (): Promise<void> => undefined
+  return {
+    properties: {
+      bytes: bytes.length,
+      blockBytes: 1,
+      physicalBlockBytes: 1,
+      maximumBytes: MOST_READ_BYTES,
+      readOnly,
+      discards: false,
+    },
+    async read(offset, into) {
+      if (offset + into.length > bytes.length)
+        throw new BlockError('ERR_RANGE', `${offset}: a flash of ${bytes.length}`)
+      into.set(bytes.subarray(offset, offset + into.length))
+    },
+    write: forget,
+    flush: forget,
+    discard: forget,
+    writeZeroes: forget,
+    onChange: () => () => undefined,
+  }
+}
+
+function toBase64(bytes: Uint8Array): string {
+  let text = ''
+  for (let at = 0; at < bytes.length; at += PIECE) text += btoa(String.fromCharCode(...bytes.subarray(at, at + PIECE)))
+  return text
+}
+
+const fromBase64 = (text: string): Uint8Array => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
