@@ -1,1 +1,1 @@
-export { default } from './src/vitest.ts'
+export { withMadeOnce as default } from './src/vitest.ts'

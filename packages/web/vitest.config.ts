@@ -1,1 +1,1 @@
-export { default } from '@retrap/tooling/vitest'
+export { withMadeOnce as default } from '@retrap/tooling/vitest'

@@ -1,5 +1,6 @@
+import { fileURLToPath } from 'node:url'
 import { defaultServerConditions } from 'vite'
-import { defineConfig, type ViteUserConfig } from 'vitest/config'
+import { defaultExclude, defineConfig, type ViteUserConfig } from 'vitest/config'
 import { PATIENCE_MS } from './patience.ts'
 
 /** A change to one file that `npm run -s mutate` tries (.scripts/mutate.ts). */
@@ -29,13 +30,15 @@ function mutate(text: string): NonNullable<ViteUserConfig['plugins']>[number] {
 
 const mutation = process.env['RETRAP_MUTATION']
 
+const INCLUDE = ['test/**/*.test.ts']
+
 // One configuration for every package; each has a vitest.config.ts that re-exports it.
 const config: ViteUserConfig = defineConfig({
   plugins: mutation === undefined ? [] : [mutate(mutation)],
   // Other packages resolve to their sources, so that tests need no build.
   ssr: { resolve: { conditions: ['retrap-source', ...defaultServerConditions] } },
   test: {
-    include: ['test/**/*.test.ts'],
+    include: INCLUDE,
     maxWorkers: 2,
     // V8 13.6 frees the code between Wasm and an imported function twice, now and then, where several threads of a process
     // compile it after its 1000th call ("Check failed: jit_page.has_value()", https://github.com/nodejs/node/issues/64500).
@@ -58,3 +61,33 @@ export default config
  * sources once. Not for a package where a file of tests imports another one, or changes a class for itself.
  */
 export const together: ViteUserConfig = { ...config, test: { ...config.test, isolate: false } }
+
+/**
+ * The same for packages where all test files but a few are so.
+ *
+ * @param alone - those that have a process of their own: one that imports another test file, replaces a module, or sets what
+ *   a module reads as it is loaded; paths in the package's folder
+ */
+export function togetherBut(...alone: readonly [string, ...string[]]): ViteUserConfig {
+  // What a project includes would be added to what all include.
+  const { include: _, ...test } = config.test ?? {}
+  return {
+    ...config,
+    test: {
+      ...test,
+      projects: [
+        {
+          extends: true,
+          test: { name: 'together', isolate: false, include: INCLUDE, exclude: [...defaultExclude, ...alone] },
+        },
+        { extends: true, test: { name: 'alone', include: [...alone] } },
+      ],
+    },
+  }
+}
+
+/** The same, with a folder in which test files find what others have made: `@retrap/tooling/made-once`. */
+export const withMadeOnce: ViteUserConfig = {
+  ...config,
+  test: { ...config.test, globalSetup: [fileURLToPath(new URL('./run-folder.ts', import.meta.url))] },
+}

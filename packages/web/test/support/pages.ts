@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { launchBrowser } from '@retrap/tooling/browser'
 import { bundlePage } from '@retrap/tooling/bundle'
+import { madeOnce } from '@retrap/tooling/made-once'
 import { type PageServer, type PageServerOptions, servePages } from '@retrap/tooling/page-server'
 import type { Browser, Page } from 'puppeteer-core'
 import type * as web from '../../src/index.ts'
@@ -33,7 +34,9 @@ export class Pages {
   }
 
   static async start(): Promise<Pages> {
-    const files = new Map(await bundlePage(fileURLToPath(new URL('page.ts', import.meta.url))))
+    const files = new Map<string, string | Uint8Array>(
+      await madeOnce('page', () => bundlePage(fileURLToPath(new URL('page.ts', import.meta.url)))),
+    )
     files.set(
       'index.html',
       '<!doctype html><link rel="icon" href="data:,"><script type="module" src="page.js"></script>',
