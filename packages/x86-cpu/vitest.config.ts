@@ -1,1 +1,4 @@
-export { default } from '@retrap/tooling/vitest'
+import { togetherBut } from '@retrap/tooling/vitest'
+
+// They have all code compiled, by what modules read as they are loaded.
+export default togetherBut('test/compiled.test.ts', 'test/contract/compiled.test.ts', 'test/semantics/compiled.test.ts')

@@ -5,6 +5,5 @@ process.env['RETRAP_TEST_JIT'] = '1'
 await import('./device-effects.test.ts')
 await import('./repeated-strings.test.ts')
 await import('./smm-io.test.ts')
-await import('./system-code.test.ts')
 await import('./in-the-middle.test.ts')
 await import('./wrap.test.ts')
