@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { hasProgram } from '@retrap/tooling/skip'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { fetchLinux } from '../../src/linux/debian.ts'
-import { FIRST_PROCESS } from './first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from './first-process.ts'
 import { runProgram, runRetrap } from './processes.ts'
 
 const DEVICE = fileURLToPath(new URL('../system/devices/dma-loop.ts', import.meta.url))
@@ -92,7 +92,7 @@ export class BalloonGuest {
     const { stdout, code } = await runRetrap(
       [
         ...['run', '--hypervisor', 'xen', '--kernel', this.#kernel, '--initrd', initrd, '--memory', '256M'],
-        ...['--device', `${DEVICE},transport=${transport}`, '--append', 'console=ttyS0 quiet'],
+        ...['--device', `${DEVICE},transport=${transport}`, '--append', TO_DEVICES],
       ],
       { deadlineMs: this.#deadlineMs },
     )

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ADAPTERS, type DiskLinux, linuxWith } from './disk-linux.ts'
-import { FIRST_PROCESS } from './first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from './first-process.ts'
 import { runRetrap } from './processes.ts'
 
 /**
@@ -51,7 +51,7 @@ export async function record(linux: DiskLinux, folder: string, ...args: readonly
   const { stdout, stderr, code } = await runRetrap(
     [
       ...['run', '--deterministic', '--memory', '256M', '--kernel', linux.kernelPath, '--initrd', initrd],
-      ...['--append', 'console=ttyS0 quiet rdinit=/auto', '--audio', `wav:${wav}`, ...args],
+      ...['--append', `${TO_DEVICES} rdinit=/auto`, '--audio', `wav:${wav}`, ...args],
     ],
     { deadlineMs: 110_000 },
   )

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test, vi } from 'vitest'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { echoThrough, openHost, sha256 } from '../support/network-host.ts'
 import { cableLinux } from '../support/network-linux.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -82,7 +83,7 @@ describe.each(ENDS)('--netdev stream to $program', ({ program, is, args, lease }
       const { stdout, stderr, code } = await runRetrap(
         [
           ...['run', '--memory', '256M', '--kernel', linux!.kernelPath, '--initrd', initrd],
-          ...['--append', `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink}`],
+          ...['--append', `${TO_DEVICES} rdinit=/auto http=${http} sink=${sink}`],
           ...['--netdev', `stream,id=n,addr.type=unix,addr.path=${path}`, '--device', 'virtio-net-pci,netdev=n'],
         ],
         {

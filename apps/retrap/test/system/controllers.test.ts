@@ -6,6 +6,7 @@ import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { openHost, sha256 } from '../support/network-host.ts'
 import { runRetrap } from '../support/processes.ts'
 
@@ -73,7 +74,7 @@ describe.runIf(linux !== undefined)(`controllers in a Worker${note}`, () => {
         const { code, stdout, stderr } = await runRetrap(
           [
             ...['run', '--kernel', linux!.kernelPath, '--initrd', initrd, ...placement],
-            ...['--append', `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink}`],
+            ...['--append', `${TO_DEVICES} rdinit=/auto http=${http} sink=${sink}`],
             ...['--drive', `file=${path('ide')},format=raw`, '--drive', `file=${path('virtio')},format=raw,if=virtio`],
             ...['--drive', `file=${path('disc')},format=raw,media=cdrom`],
             ...['--drive', `file=${path('nvme')},format=raw,if=none,id=n`, '--device', 'nvme,drive=n'],
@@ -115,7 +116,7 @@ describe.runIf(linux !== undefined)(`controllers in a Worker${note}`, () => {
         [
           ...['run', '--machine', 'q35', '--controllers', 'worker'],
           ...['--kernel', sataLinux!.kernelPath, '--initrd', path('initrd')],
-          ...['--append', `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink}`],
+          ...['--append', `${TO_DEVICES} rdinit=/auto http=${http} sink=${sink}`],
           ...['--drive', `file=${path('disk')},format=raw`, '--drive', `file=${path('disc')},format=raw,media=cdrom`],
           ...['--netdev', 'user,id=u', '--device', 'e1000,netdev=u'],
         ],

@@ -9,6 +9,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubDisk, makeIsolinuxCd, makeIso } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
@@ -103,7 +104,7 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
       const initrd = join(scratch, 'initrd')
       writeFileSync(initrd, linux!.initrd)
       const drives = ['--drive', `file=${path},if=ide,format=raw,snapshot=on`, '--cdrom', cd, '--devices', 'async']
-      const append = 'console=ttyS0 quiet rdinit=/auto'
+      const append = `${TO_DEVICES} rdinit=/auto`
       const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', append]
       const { code, stdout } = await runRetrap(['run', ...kernel, ...drives], { deadlineMs: DEADLINE_MS })
       expect(stdout).toContain(`${sha256(onDisk)}  /mnt/data`)
@@ -126,7 +127,7 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
         deadlineMs: DEADLINE_MS,
       })
       expect(made).toMatchObject({ code: 0 })
-      const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', 'console=ttyS0 quiet']
+      const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', TO_DEVICES]
       const { code, stdout } = await runRetrap(['run', ...kernel, image, ...INLINE], {
         answers: [
           { to: '/ # ', type: '/drivers; mount /dev/sda /mnt; cat /mnt/note.txt\n' },
@@ -163,7 +164,7 @@ describe.runIf(linux !== undefined)(`disks and CDs${note}`, () => {
           memoryBytes: 256 << 20,
           kernel: new Uint8Array(readFileSync(linux!.kernelPath)),
           initrd: linux!.initrd.slice(),
-          commandLine: 'console=ttyS0 quiet rdinit=/auto',
+          commandLine: `${TO_DEVICES} rdinit=/auto`,
           clock: 'deterministic',
           jit: TEST_JIT,
           drives: [{ medium: disk }, { medium: disc, media: 'cdrom' }],

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { al, Assembler, ax, bx, byte, cx, ds, dx, es } from '@retrap/x86-assembler'
 import { afterAll, expect, test } from 'vitest'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { floppyLinux } from '../support/floppy-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 
@@ -28,7 +29,7 @@ test.skipIf(linux === undefined)(
     const { stdout, stderr, code } = await runRetrap(
       [
         ...['run', '--memory', '256M', '--kernel', linux!.kernelPath, '--initrd', initrd],
-        ...['--append', 'console=ttyS0 quiet rdinit=/auto', '--drive', `if=floppy,file=${path},format=raw`],
+        ...['--append', `${TO_DEVICES} rdinit=/auto`, '--drive', `if=floppy,file=${path},format=raw`],
       ],
       { deadlineMs: 180_000 },
     )

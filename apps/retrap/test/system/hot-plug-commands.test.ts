@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 240_000
@@ -28,7 +29,7 @@ test.skipIf(linux === undefined)(
     writeFileSync(initrd, linux!.initrd)
     writeFileSync(image, Buffer.alloc(1 << 20, 'DISK'))
     const ports = ['rp1', 'rp2'].flatMap((id) => ['--device', `pcie-root-port,id=${id}`])
-    const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', 'console=ttyS0 quiet']
+    const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', TO_DEVICES]
     const { code, stdout, stderr } = await runRetrap(['run', '--machine', 'q35', ...kernel, ...ports], {
       answers: [
         { to: '/ # ', type: '/drivers; echo ready-$((6 * 7))\n' },

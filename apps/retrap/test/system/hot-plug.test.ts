@@ -4,6 +4,7 @@ import { createPc, type Pc } from '@retrap/machine'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const DEADLINE_MS = 240_000
@@ -101,7 +102,7 @@ test.skipIf(linux === undefined)(
       jit: TEST_JIT,
       kernel: new Uint8Array(readFileSync(linux!.kernelPath)),
       initrd: linux!.initrd,
-      commandLine: 'console=ttyS0 quiet rdinit=/auto',
+      commandLine: `${TO_DEVICES} rdinit=/auto`,
       rootPorts: [{ id: 'rp1' }, { id: 'rp2' }],
       drives: [{ medium: new Disk('COLD....'), interface: 'virtio', virtio: { port: 'rp2' } }],
     })

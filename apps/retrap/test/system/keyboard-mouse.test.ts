@@ -66,7 +66,7 @@ describe.runIf(folders !== undefined)(`keyboard and mouse${skipNote(folders !== 
         memoryBytes: 256 << 20,
         kernel: new Uint8Array(readFileSync(globSync(join(kernel, 'boot/vmlinuz-*'))[0]!)),
         initrd: Buffer.concat([base, extra]),
-        commandLine: 'console=ttyS0 rdinit=/auto',
+        commandLine: 'console=ttyS0 cryptomgr.notests rdinit=/auto',
         jit: TEST_JIT,
       })
       const answers: readonly Answer[] = [

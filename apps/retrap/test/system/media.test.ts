@@ -5,6 +5,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { makeIso } from '../support/boot-media.ts'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 
@@ -52,7 +53,7 @@ describe.runIf(linux !== undefined)(`discs and floppies that are exchanged${note
   const kernel = (): readonly string[] => {
     const initrd = join(scratch, 'initrd')
     writeFileSync(initrd, linux!.initrd)
-    return ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', 'console=ttyS0 quiet', '--devices', 'inline']
+    return ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', TO_DEVICES, '--devices', 'inline']
   }
 
   test(

@@ -9,6 +9,7 @@ import { Hub, UserNetwork } from '@retrap/network'
 import { nodeSockets, StreamNetwork } from '@retrap/network/node'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { echoThrough, type Host, openHost, sha256 } from '../support/network-host.ts'
 import { runRetrap } from '../support/processes.ts'
 import { e1000Linux, networkLinux } from '../support/network-linux.ts'
@@ -39,7 +40,7 @@ function expectAll(text: string, host: Host, boot: Uint8Array): void {
 
 const note = skipNote(linux !== undefined, 'there is no apt')
 const append = ({ ports: { http, sink } }: Host, name: string, address: string): string =>
-  `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink} name=${name} address=${address}`
+  `${TO_DEVICES} rdinit=/auto http=${http} sink=${sink} name=${name} address=${address}`
 
 test.skipIf(linux === undefined).each(CARDS)(
   `Linux uses a $device in the user network${note}`,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
-import { FIRST_PROCESS } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000
@@ -35,7 +35,7 @@ describe.runIf(there)(`Linux powers off by the button${skipNote(there, 'there is
     async (_what, more, key) => {
       const initrd = join(scratch, 'initrd')
       writeFileSync(initrd, linux!.initrd)
-      const images = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', 'rdinit=/auto console=ttyS0 quiet']
+      const images = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', `${TO_DEVICES} rdinit=/auto`]
       let pressed = false
       const { code, stdout, stderr } = await runRetrap(['run', ...images, '--no-reboot', ...more], {
         answers: key ? [{ to: 'waits for the button', type: '\u0001p' }] : [],

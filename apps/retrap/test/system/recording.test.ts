@@ -12,6 +12,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { makeExt4 } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { echoThrough, openHost } from '../support/network-host.ts'
 import { networkLinux } from '../support/network-linux.ts'
 import { runRetrap } from '../support/processes.ts'
@@ -43,7 +44,7 @@ test.skipIf(disk === undefined)(
       cpus: 2,
       kernel: new Uint8Array(readFileSync(disk!.kernelPath)),
       initrd: disk!.initrd.slice(),
-      commandLine: 'console=ttyS0 quiet rdinit=/auto',
+      commandLine: `${TO_DEVICES} rdinit=/auto`,
       clock: 'deterministic',
       jit,
       drives: [{ medium }],
@@ -105,10 +106,7 @@ test.skipIf(network === undefined)(
       first = await runRetrap(
         [
           ...['run', '--record', file, '--memory', '256M', '--kernel', network!.kernelPath, '--initrd', initrd],
-          ...[
-            '--append',
-            `console=ttyS0 quiet rdinit=/auto http=${http} sink=${sink} name=localhost address=127.0.0.1`,
-          ],
+          ...['--append', `${TO_DEVICES} rdinit=/auto http=${http} sink=${sink} name=localhost address=127.0.0.1`],
           ...['--netdev', `user,id=n,hostname=guest,domainname=test,hostfwd=tcp::${port}-:7,tftp=${folder}`],
           ...['--device', 'virtio-net-pci,netdev=n'],
         ],

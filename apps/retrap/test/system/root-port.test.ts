@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { BEHIND_PORTS, linuxWith } from '../support/disk-linux.ts'
-import { FIRST_PROCESS } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 /** The first process of `rdinit=/auto`. */
@@ -43,7 +43,7 @@ test.skipIf(linux === undefined)(
     const { stdout, stderr, code } = await runRetrap(
       [
         ...['run', '--memory', '256M', '--kernel', linux!.kernelPath, '--initrd', initrd, ...PORTS],
-        ...['--append', 'console=ttyS0 quiet rdinit=/auto', '--device', 'virtio-rng-pci,bus=rp1', ...others],
+        ...['--append', `${TO_DEVICES} rdinit=/auto`, '--device', 'virtio-rng-pci,bus=rp1', ...others],
         ...['--drive', disk('nvme'), '--device', 'nvme,drive=nvme,bus=nvme', '--netdev', 'user,id=net'],
         ...['--device', 'e1000,netdev=net,bus=e1000', '--drive', disk('usb')],
         ...['--device', 'qemu-xhci,bus=usb', '--device', 'usb-storage,drive=usb'],

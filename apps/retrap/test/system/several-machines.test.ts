@@ -6,6 +6,7 @@ import { Hub } from '@retrap/network'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const DEADLINE_MS = 280_000
@@ -47,7 +48,7 @@ test.skipIf(linux === undefined)(
         memoryBytes: 256 << 20,
         kernel: new Uint8Array(readFileSync(linux!.kernelPath)),
         initrd: linux!.initrd.slice(),
-        commandLine: `console=ttyS0 quiet rdinit=/auto me=${index + 1} peer=${2 - index}`,
+        commandLine: `${TO_DEVICES} rdinit=/auto me=${index + 1} peer=${2 - index}`,
         jit: index === 0 || TEST_JIT,
         drives: [{ medium: new RawImage(new MemoryStorage(disks[index]!)), interface: 'virtio' }],
         virtio: [{ kind: 'net', network: hub.port(), macAddress: Uint8Array.of(0x52, 0x54, 0, 0, 0, index + 1) }],

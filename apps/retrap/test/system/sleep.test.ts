@@ -5,7 +5,7 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
-import { FIRST_PROCESS } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 150_000
@@ -65,7 +65,7 @@ describe.runIf(there)(`Linux sleeps in S3, wakes, and goes on${skipNote(there, '
       const [initrd, disk] = ['initrd', 'disk.img'].map((name) => join(scratch, name)) as [string, string]
       writeFileSync(initrd, linux!.initrd)
       writeFileSync(disk, new Uint8Array(DISK_BYTES))
-      const append = `rdinit=/auto console=ttyS0 quiet alarm=${alarm}`
+      const append = `${TO_DEVICES} rdinit=/auto alarm=${alarm}`
       const images = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', append]
       const drives = ['--drive', `file=${disk},format=raw,${drive}`]
       let pressed = false

@@ -15,7 +15,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { type Answer, converse } from '../support/answers.ts'
 import { GRUB_READS_LINE, makeGrubDisk, makeGrubEfiDisk } from '../support/boot-media.ts'
 import { usbLinux } from '../support/disk-linux.ts'
-import { FIRST_PROCESS } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 
@@ -56,7 +56,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'retrap-usb-'))
 afterAll(() => rmSync(scratch, { recursive: true }))
 const note = skipNote(linux !== undefined, `there is no ${lacking.length > 0 ? lacking.join(', ') : 'apt'}`)
 
-const COMMAND_LINE = 'console=ttyS0 quiet rdinit=/auto'
+const COMMAND_LINE = `${TO_DEVICES} rdinit=/auto`
 
 /** Boots a stick, types by USB and nothing else, and follows the guest to its end. @returns what it has said */
 async function boot(image: string, options: Partial<PcOptions>): Promise<string> {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
-import { FIRST_PROCESS } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 300_000
@@ -53,7 +53,7 @@ test.runIf(linux !== undefined)(
     const { code, stdout, stderr } = await runRetrap(
       [
         ...['run', '--kernel', linux!.kernelPath, '--initrd', initrd, '--memory', '256M'],
-        ...['--append', 'console=ttyS0 quiet rdinit=/auto', '--serial', `file:${join(scratch, 'serial')}`],
+        ...['--append', `${TO_DEVICES} rdinit=/auto`, '--serial', `file:${join(scratch, 'serial')}`],
         ...['--chardev', 'stdio,id=terminal', '--chardev', `socket,id=socket,path=${path},server=on,wait=off`],
         ...['--chardev', 'null,id=nothing', '--device', 'virtio-serial-pci,id=serial'],
         ...['--device', 'virtserialport,chardev=socket,name=org.test.0,bus=serial.0'],

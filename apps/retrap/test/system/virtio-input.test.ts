@@ -6,7 +6,7 @@ import { VirtioInput } from '@retrap/virtio/input'
 import { describe, expect, test } from 'vitest'
 import { type Answer, converse } from '../support/answers.ts'
 import { linuxWith } from '../support/disk-linux.ts'
-import { FIRST_PROCESS } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { TEST_JIT } from '../support/processes.ts'
 
 const DEADLINE_MS = 300_000
@@ -44,7 +44,7 @@ describe.runIf(linux !== undefined)(`virtio input${skipNote(linux !== undefined,
         jit: TEST_JIT,
         kernel: new Uint8Array(readFileSync(linux!.kernelPath)),
         initrd: linux!.initrd,
-        commandLine: 'console=ttyS0 quiet rdinit=/auto',
+        commandLine: `${TO_DEVICES} rdinit=/auto`,
         keyboard,
         mouse,
         virtio: [{ kind: 'keyboard', serialNumber: 'K-1' }, { kind: 'mouse' }, { kind: 'device', device: tablet }],

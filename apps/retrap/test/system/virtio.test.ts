@@ -10,7 +10,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubDisk } from '../support/boot-media.ts'
 import { linuxWith } from '../support/disk-linux.ts'
-import { FIRST_PROCESS } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
@@ -117,7 +117,7 @@ describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
       memoryBytes: 256 << 20,
       kernel: new Uint8Array(readFileSync(linux!.kernelPath)),
       initrd: linux!.initrd.slice(),
-      commandLine: `console=ttyS0 quiet rdinit=/auto ${append}`,
+      commandLine: `${TO_DEVICES} rdinit=/auto ${append}`,
       clock: seed === undefined ? 'real' : 'deterministic',
       jit: TEST_JIT,
       drives: [{ medium, interface: 'virtio', virtio: place, serialNumber: 'DISK-1' }],

@@ -59,7 +59,7 @@ const machine: ArmMachine = await createArmMachine({
   cpus: Number(cpus),
   hypervisor: 'xen',
   jit: process.env['RETRAP_TEST_JIT'] !== 'off',
-  commandLine: 'console=ttyAMA0 quiet panic=-1',
+  commandLine: 'console=ttyAMA0 quiet cryptomgr.notests panic=-1',
   devices: [
     defineDevice({ name: 'sweeper', synchronous: true, mmio: { base: 0x0d00_0000, size: PAGE }, attach: sweep }),
   ],

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import type { GuestMapping } from '@retrap/device'
 import { createPc, type Pc } from '@retrap/machine'
+import { TO_DEVICES } from '../../support/first-process.ts'
 import { createDmaLoop } from '../devices/dma-loop.ts'
 
 const MEMORY_BYTES = 256 << 20
@@ -43,7 +44,7 @@ const pc: Pc = await createPc({
   cpus: Number(cpus),
   hypervisor: 'xen',
   jit: process.env['RETRAP_TEST_JIT'] !== 'off',
-  commandLine: 'console=ttyS0 quiet',
+  commandLine: TO_DEVICES,
   devices: [createDmaLoop({ ramBytes: MEMORY_BYTES, beforeRelease: (mapping) => look(pc, mapping) })],
 })
 const { xen } = pc
