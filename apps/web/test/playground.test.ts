@@ -4,7 +4,6 @@ import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Browser, Page } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compile } from '../src/playground/compile.ts'
-import { readReport } from '../src/playground/report.ts'
 import { newPage, replaceText, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 
@@ -162,20 +161,4 @@ test('types are taken out, and lines stay where they are', () => {
   const code = compile('interface A {\n  x: number\n}\nexport const a: A = { x: 1 } satisfies A\n')
   expect(code.split('\n')[3]).toMatch(/const a *= *{ x: 1 }/)
   expect(() => compile('let x = 1\nlet = ')).toThrow()
-})
-
-test('what the sandbox says is taken for what it is', () => {
-  expect(readReport({ kind: 'log', text: 'x' })).toEqual({ kind: 'log', text: 'x' })
-  expect(readReport({ kind: 'error', message: 'x', line: 'y' })).toEqual({ kind: 'error', message: 'x', line: null })
-  const long = 'x'.repeat(1_000_000)
-  expect(readReport({ kind: 'log', text: long })).toEqual({ kind: 'log', text: long.slice(0, 2000) })
-  // Each level has the one below it twice: as text it would be without end.
-  let nested: unknown = []
-  for (let i = 0; i < 60; i++) nested = [nested, nested]
-  expect(readReport({ kind: 'attached', names: ['a', nested, long] })).toEqual({
-    kind: 'attached',
-    names: ['a', long.slice(0, 2000)],
-  })
-  for (const nonsense of [null, 1, 'log', {}, { kind: 'log' }, { kind: 'error' }, { kind: 'attached' }])
-    expect(readReport(nonsense)).toBe(null)
 })

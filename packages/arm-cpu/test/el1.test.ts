@@ -296,6 +296,32 @@ describe('system registers of EL1', () => {
   })
 })
 
+// Arm ARM (DDI 0487), "MSR (register)": register 31 is zero, and 30 the link register.
+test.each<[SystemRegisterName, number]>([
+  ['vbar_el1', 0xd518_c000],
+  ['mair_el1', 0xd518_a200],
+  ['tpidr_el0', 0xd51b_d040],
+  ['tpidr_el1', 0xd518_d080],
+  ['elr_el1', 0xd518_4020],
+  ['far_el1', 0xd518_6000],
+  ['ttbr0_el1', 0xd518_2000],
+])('MSR of %s from XZR writes 64 zeros', (name, word) => {
+  const ones = 0xfff0_1234_5678_9000n
+  const read = word + 0x20_0000
+  // msr name, x30; mrs x0, name; msr name, xzr; mrs x1, name
+  const cpu = atEl1(word + 30, read, word + 31, read + 1, SVC)
+  const { registers } = cpu
+  for (const [general, value] of [
+    [0, 0n],
+    [1, ones],
+    [30, ones],
+  ] as const)
+    registers.setX(general, value)
+  if (name === 'vbar_el1') cpu.run(4)
+  else expect(vectorOf(cpu)).toBe('+200')
+  expect([registers.x(0), registers.x(1)]).toEqual([ones, 0n])
+})
+
 describe('SIMD and floating point', () => {
   test.each([
     ['EL1, none enabled', 0n, '+200', atEl1],

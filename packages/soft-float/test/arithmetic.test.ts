@@ -122,6 +122,21 @@ describe('tininess', () => {
   })
 })
 
+// IEEE 754-1985, 7.4; SDM vol. 1, "Numeric Underflow Exception (#U)": unmasked, it is signalled of what is tiny, exact or not.
+test.each<[string, number, bigint, number, number]>([
+  ['tiny and inexact', 0, THREE, FE_UNDERFLOW | FE_PRECISION, FE_UNDERFLOW | FE_PRECISION],
+  ['tiny and exact', 0, 0x4000_0000n, 0, FE_UNDERFLOW],
+  ['tiny and exact, where it would be flushed', FC_FTZ, 0x4000_0000n, FE_UNDERFLOW, FE_UNDERFLOW],
+  ['tiny and inexact, where it would be flushed', FC_FTZ, THREE, FE_UNDERFLOW, FE_UNDERFLOW | FE_PRECISION],
+  ['not tiny', 0, ONE, 0, 0],
+])('underflow of a result that is %s', (_, control, divisor, masked, unmasked) => {
+  const raised = (masks: number): number => calculator(32, RULES, masks)('divide', control, SMALLEST, divisor).raised
+  for (const others of [0, 0x3f & ~FE_UNDERFLOW]) {
+    expect(raised(FE_UNDERFLOW | others)).toBe(masked)
+    expect(raised(others)).toBe(unmasked)
+  }
+})
+
 test('half precision is rounded once, from a double', () => {
   const calculate = calculator(16)
   expect(calculate('convert', 0, bitsOf(1 / 3, 64)).bits).toBe(0x3555n)

@@ -43,10 +43,15 @@ export interface Outcome {
   readonly raised: number
 }
 
-/** Compiles all operations of one format; `convert` converts to it from double precision. */
+/**
+ * Compiles all operations of one format; `convert` converts to it from double precision.
+ *
+ * @param masked - exceptions that are masked: `FE_*`
+ */
 export function calculator(
   width: Width,
   rules: FloatRules = RULES,
+  masked = 0x3f,
 ): (name: Name, control: number, ...operands: bigint[]) => Outcome {
   const module = new ModuleBuilder()
   module.importMemory({ module: 'env', name: 'memory', initialPages: 1 })
@@ -74,7 +79,7 @@ export function calculator(
   const { exports } = new WebAssembly.Instance(compiled, { env: { memory } })
   return (name, control, a, b = 0n, c = 0n) => {
     new Uint8Array(memory.buffer).fill(0xa5, STATE + SCRATCH, STATE + SCRATCH + SCRATCH_BYTES)
-    bytes.setUint32(STATE + SCRATCH + F_CONTROL, control | 0x3f, true)
+    bytes.setUint32(STATE + SCRATCH + F_CONTROL, control | masked, true)
     bytes.setUint32(STATE + SCRATCH + F_FLAGS, 0, true)
     const run = exports[name] as (a: bigint, b: bigint, c: bigint) => bigint
     const bits = BigInt.asUintN(64, run(a, b, c))
