@@ -295,6 +295,24 @@ describe('queries', () => {
     expect(await ask('qXfer:features:write:target.xml:0,1')).toBe('')
   })
 
+  test('a piece fits into a packet although all of it were escaped, whatever the client asks for', async () => {
+    const { target, ask } = connect()
+    Object.defineProperty(target, 'cpus', { value: 400 })
+    let text = ''
+    const lengths: number[] = []
+    for (let kind = 'm'; kind === 'm'; kind = lengths.length > 9 ? 'too many' : kind) {
+      const piece = await ask(`qXfer:threads:read::${text.length.toString(16)},fffff`)
+      kind = piece[0]!
+      text += piece.slice(1)
+      lengths.push(piece.length - 1)
+    }
+    expect(text.match(/<thread /g)).toHaveLength(400)
+    expect(text.endsWith('</threads>\n')).toBe(true)
+    expect(lengths.slice(0, -1).every((length) => length === 0x2000)).toBe(true)
+    expect(lengths.length).toBe(Math.ceil(text.length / 0x2000))
+    expect(await ask('qSupported')).toContain('PacketSize=4000')
+  })
+
   test('the monitor prints', async () => {
     const { ask } = connect()
     const hex = (text: string): string => Buffer.from(text).toString('hex')

@@ -2,7 +2,7 @@
  * x87 exceptions while CR0.NE is clear: FERR#, of which the world makes an interrupt, and IGNNE#. Source: SDM vol. 1,
  * appendix D, "Guidelines for Writing x87 FPU Exception Handlers".
  */
-import { ax, cr0, eax, ebx, ecx, ptr, rax, rsp, st0, st1 } from '@retrap/x86-assembler'
+import { ax, cr0, eax, ebx, ecx, ptr, rax, st0, st1, word } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
 import { BareCpu } from './support/bare-cpu.ts'
@@ -11,12 +11,14 @@ const FERR = 0x2d
 const MATH_FAULT = 16
 const HANDLER = 0x5000
 const FAULT_HANDLER = 0x6000
+const CONTROL = 0x7000
+const DATA = 0x7010
 /** Of the status word: division by zero, the summary and B; the top of the stack is register 6. */
 const PENDING = 0xb084
 
 /** Divides by zero with the exception unmasked; counts in EBX the instructions behind that which wait for it. */
 function program(asm: Assembler): void {
-  asm.fninit().push(0x37b).fldcw(ptr(rsp)).sti()
+  asm.fninit().mov(word(CONTROL), 0x37b).fldcw(ptr(CONTROL)).sti()
   asm.fld1().fldz().fdivp(st1, st0)
   asm.bind(asm.label('waits')).fwait().inc(ebx).fld1().inc(ebx).hlt()
 }
@@ -28,11 +30,12 @@ interface World {
   readonly ignores?: boolean
   /** CR0.NE is set. */
   readonly ne?: boolean
+  readonly mode?: 'real' | 'long'
   readonly handler: (asm: Assembler) => unknown
 }
 
-function run({ hasLine = true, ignores = false, ne = false, handler }: World) {
-  const pc = new BareCpu()
+function run({ hasLine = true, ignores = false, ne = false, mode = 'long', handler }: World) {
+  const pc = new BareCpu({ mode })
   const at = pc.program((asm) => {
     if (ne) asm.mov(rax, cr0).or(eax, 0x20).mov(cr0, rax)
     program(asm)
@@ -82,4 +85,10 @@ test('without IGNNE# a handler that calculates stands still, and FERR# is assert
 test('with IGNNE# an exception that nobody clears is passed over', () => {
   const seen = run({ ignores: true, handler: (asm) => asm.iretq() })
   expect(seen).toMatchObject({ asserted: [0], waited: 2, faults: 0 })
+})
+
+test('its operands in memory are checked as ever: by segments, where there are some', () => {
+  const handler = (asm: Assembler): unknown =>
+    asm.fild(word(DATA)).fstp(st0).fiadd(word(DATA)).fnstsw(ax).fnclex().iret()
+  expect(run({ ignores: true, mode: 'real', handler })).toEqual({ ...LEAVE, status: PENDING })
 })
