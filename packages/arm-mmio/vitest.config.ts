@@ -1,1 +1,4 @@
-export { default } from '@retrap/tooling/vitest'
+import { togetherBut } from '@retrap/tooling/vitest'
+
+// Replaces a module.
+export default togetherBut('test/fetch-race.test.ts')
