@@ -65,8 +65,8 @@ export function elfFile(bits: 32 | 64, code: readonly number[], symbols: readonl
   return Uint8Array.from(file.bytes)
 }
 
-/** A PE32+ file: `.text` at 0x140001000 with `code`, whose first byte is exported under a name. */
-export function peFile(code: readonly number[], name: string): Uint8Array {
+/** A PE32+ file: `.text` at 0x140001000 with `code`, whose first bytes are exported; the last name is that of the first one. */
+export function peFile(code: readonly number[], ...names: readonly string[]): Uint8Array {
   const file = new FileBuilder()
   file.bytes.push(...text('MZ'))
   file.pad(60)
@@ -82,15 +82,20 @@ export function peFile(code: readonly number[], name: string): Uint8Array {
   const exportsAt = 0x1000 + code.length
   file.fields([4, 16], [4, exportsAt])
   file.pad(optional + 0xf0)
-  const size = code.length + 40 + 4 + 4 + 2 + name.length + 1
+  const count = names.length
+  const strings = names.map((name) => `${name}\0`)
+  const size = code.length + 40 + 10 * count + strings.join('').length
   file.bytes.push(...text('.text'), 0, 0, 0)
   file.fields([4, size], [4, 0x1000], [4, 0x400], [4, 0x200], [4, 0], [4, 0], [4, 0], [4, 0x60000020])
   file.pad(0x200)
   file.bytes.push(...code)
-  file.fields([4, 0], [4, 0], [4, 0], [4, 0], [4, 1], [4, 1], [4, 1])
-  file.fields([4, exportsAt + 40], [4, exportsAt + 44], [4, exportsAt + 48])
-  file.fields([4, 0x1000], [4, exportsAt + 50], [2, 0])
-  file.bytes.push(...text(`${name}\0`))
+  file.fields([4, 0], [4, 0], [4, 0], [4, 0], [4, 1], [4, count], [4, count])
+  const tables = exportsAt + 40
+  file.fields([4, tables], [4, tables + 4 * count], [4, tables + 8 * count])
+  for (let i = 0; i < count; i++) file.fields([4, 0x1000 + i])
+  for (let i = 0; i < count; i++) file.fields([4, tables + 10 * count + strings.slice(0, i).join('').length])
+  for (let i = 0; i < count; i++) file.fields([2, count - 1 - i])
+  file.bytes.push(...text(strings.join('')))
   file.pad(0x600)
   return Uint8Array.from(file.bytes)
 }
