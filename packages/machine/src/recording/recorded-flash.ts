@@ -10,7 +10,12 @@ export interface FlashFacts {
 }
 
 /** What Node and browsers offer that their common type declarations do not. */
-const { atob, btoa } = globalThis as unknown as { atob(text: string): string; btoa(text: string): string }
+interface Base64 {
+  readonly atob: (text: string) => string
+  readonly btoa: (bytes: string) => string
+}
+
+const { atob, btoa } = globalThis as unknown as Base64
 
 /** Bytes that become characters at once: a multiple of three. */
 const PIECE = 0x6000
