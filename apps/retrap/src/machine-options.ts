@@ -204,8 +204,6 @@ export function settingsFor(
   drives: readonly DriveArgument[] = [],
 ): SessionSettings {
   const usb = usbController(flags.device, drives)
-  if (flags.record !== undefined && flags.gdb !== undefined)
-    throw usage('--gdb with --record: what a debugger does is not recorded; record first, and debug the replay')
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const ports = rootPorts(flags.device)
   const [board, smm] = flags.machine.split(',')
@@ -253,7 +251,8 @@ export function settingsFor(
     snapshots: { arguments: [], onExit: flags.saveOnExit },
     ...(flags.control !== undefined && { control: flags.control }),
     ...(flags.incoming !== undefined && { incoming: flags.incoming }),
-    ...(flags.gdb !== undefined && { gdb: flags.gdb }),
+    // Whoever debugs a recorded machine has it run.
+    ...(flags.gdb !== undefined && { gdb: { ...flags.gdb, wait: flags.gdb.wait || flags.record !== undefined } }),
     recording: {
       arguments: [],
       record: flags.record,

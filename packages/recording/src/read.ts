@@ -62,12 +62,12 @@ export class Recording {
   }
 
   /** @internal Use {@link openRecording}. */
-  static async open(source: SnapshotSource): Promise<Recording> {
+  static async open(source: SnapshotSource, known?: RecordingIndex): Promise<Recording> {
     checkHeader(await source.read(0, HEADER_BYTES))
     const file = new Sections(source)
     const about = await file.read({ name: 'DESC', offset: HEADER_BYTES, round: 0, instructions: 0 })
     const description = parsed(about, HEADER_BYTES)
-    const index = await file.index()
+    const index = known ?? (await file.index())
     return new Recording(file, description, index ?? (await lookThrough(file)), index === undefined)
   }
 
@@ -252,9 +252,11 @@ function checkpointsOf(sections: readonly IndexEntry[]): CheckpointEntry[] {
 /**
  * Opens a recording. One that has its index is opened by that; one that was cut is looked through, head by head.
  *
+ * @param index - of one that is still being written, from its `RecordingWriter`
  * @throws RecordingError `ERR_NOT_A_RECORDING`, `ERR_VERSION`, `ERR_DAMAGED`; what the source throws
  */
-export const openRecording = (source: SnapshotSource): Promise<Recording> => Recording.open(source)
+export const openRecording = (source: SnapshotSource, index?: RecordingIndex): Promise<Recording> =>
+  Recording.open(source, index)
 
 /** What a file that was cut has: its sections, and what their events say of marks and of the end. */
 async function lookThrough(file: Sections): Promise<RecordingIndex> {

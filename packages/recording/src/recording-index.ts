@@ -2,6 +2,7 @@ import { HEADER_BYTES, type Instant, isCount } from './format.ts'
 
 /** Where a section is. */
 export interface IndexEntry extends Instant {
+  /** What it holds: four characters. */
   readonly name: string
   /** Of its head in the file. */
   readonly offset: number
@@ -15,7 +16,9 @@ export interface RecordingMark extends Instant {
 
 /** All sections of a file, so that it need not be read from its beginning. */
 export interface RecordingIndex {
+  /** All sections, in the order of the file. */
   readonly sections: readonly IndexEntry[]
+  /** Named instants, in order. */
   readonly marks: readonly RecordingMark[]
   /** Where the recording ends. */
   readonly end: Instant

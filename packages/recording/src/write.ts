@@ -119,6 +119,20 @@ export class RecordingWriter {
   }
 
   /**
+   * Writes what was added, and returns what the file has by then, for `openRecording`: a recording can be read while it is
+   * written.
+   *
+   * @param at - where it ends so far
+   * @throws RecordingError `ERR_STATE` after the end; what writing threw
+   */
+  async soFar(at: Instant): Promise<RecordingIndex> {
+    this.#check()
+    this.flush()
+    await this.settled()
+    return { sections: [...this.#index], marks: [...this.#marks], end: at }
+  }
+
+  /**
    * Ends the recording with its index, by which it is opened at its end at once.
    *
    * @param at - where it ends

@@ -3,6 +3,7 @@ import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retr
 import { CliError } from '../cli-error.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
+import { RecordedMachine } from './recorded-machine.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
 /** How a session records its machine, or runs a recorded one again. */
@@ -23,7 +24,7 @@ export interface RecordingSettings {
 
 /** What is recorded, or run again. */
 type Active =
-  | { readonly recorder: PcRecorder; readonly file: FileHandle }
+  | { readonly recorder: PcRecorder; readonly machine: RecordedMachine; readonly file: { close(): Promise<void> } }
   | { readonly replay: ReplayMachine; readonly file: { close(): Promise<void> } }
 
 /** Records the machine of a session, or runs a recorded one again. */
@@ -85,8 +86,16 @@ export class SessionRecording {
       // Guests wait for people, and for the other end of a network, by their own time.
       keepsPace: this.#interactive || hasNetwork(options),
     })
-    this.#active = { recorder, file }
-    return recorder.pc
+    // What was written is read again where gdb goes back.
+    let reader: Promise<FileHandle> | undefined
+    const read = async (from: number, bytes: number): Promise<Uint8Array> =>
+      readAt(await (reader ??= opened(path, 'r')), from, bytes)
+    const machine = new RecordedMachine(recorder, read)
+    const close = async (): Promise<void> => {
+      await Promise.all([file.close(), reader?.then((handle) => handle.close())])
+    }
+    this.#active = { recorder, machine, file: { close } }
+    return machine
   }
 
   async #replay(
@@ -160,6 +169,7 @@ export class SessionRecording {
     if (active === undefined) return
     try {
       if (!('recorder' in active)) return
+      await active.machine.stop()
       await active.recorder.end()
       this.#tell(`recorded ${active.recorder.instructions} instructions to ${this.#settings.record}`)
     } finally {
@@ -181,6 +191,12 @@ async function opened(path: string, flags: 'r' | 'w'): Promise<FileHandle> {
   }
 }
 
+async function readAt(file: FileHandle, offset: number, bytes: number): Promise<Uint8Array> {
+  const into = new Uint8Array(bytes)
+  const { bytesRead } = await file.read(into, 0, bytes, offset)
+  return into.subarray(0, bytesRead)
+}
+
 /** A file as a source. @throws CliError `ERR_INPUT` */
 export async function fileSource(path: string): Promise<RecordingSource & { close(): Promise<void> }> {
   const file = await opened(path, 'r')
@@ -188,10 +204,6 @@ export async function fileSource(path: string): Promise<RecordingSource & { clos
   return {
     bytes: size,
     close: () => file.close(),
-    async read(offset, bytes) {
-      const into = new Uint8Array(Math.max(0, Math.min(bytes, size - offset)))
-      const { bytesRead } = await file.read(into, 0, into.length, offset)
-      return into.subarray(0, bytesRead)
-    },
+    read: (offset, bytes) => readAt(file, offset, Math.max(0, Math.min(bytes, size - offset))),
   }
 }

@@ -27,6 +27,7 @@ const WORDS = PAGE_BYTES / 4
 
 /** Where a run is in its log. */
 export interface LogPosition {
+  /** Its round. */
   readonly round: number
   /** The piece of the log that is read next. */
   readonly piece: number

@@ -1,11 +1,15 @@
-import { CheckpointStore, RecordingWriter } from '@retrap/recording'
+import type { GdbTarget } from '@retrap/gdb'
+import { CheckpointStore, type RecordingMark, RecordingWriter } from '@retrap/recording'
+import type { PcGdbOptions } from '../debugger/gdb-target.ts'
 import { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { describeRun } from './description.ts'
+import type { LiveDebugOptions, LiveRun } from './live-run.ts'
 import { checkRecordable, PcGate } from './pc-gate.ts'
 import { RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
+import type { ReplayDebugger } from './replay-debugger.ts'
 import { writeCheckpoints } from './saved-checkpoints.ts'
 
 /** How a run is recorded. */
@@ -29,6 +33,16 @@ export interface PcRecorder {
   readonly instructions: number
   /** Names this instant. */
   mark(name: string): void
+  /**
+   * A debugger that goes back through what was recorded so far, and on again. It runs the machine, which `pc.run` does not
+   * meanwhile; what it goes back in is another machine with as much memory. Registers and memory cannot be changed: the
+   * recording would be of another run.
+   *
+   * @throws MachineError `ERR_OPTION` for a machine with models of the caller
+   */
+  debugger(options: LiveDebugOptions): Promise<ReplayDebugger>
+  /** The same for gdb. @returns what a `GdbSession` of `@retrap/gdb` takes. @throws as `debugger` */
+  gdbTarget(gdb: PcGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
   /**
    * Ends the recording; to be called when the machine does not run. A recording that was not ended can be read up to what
    * was written last.
@@ -61,13 +75,27 @@ export async function recordPc(
   const store: Checkpoints = new CheckpointStore()
   const taker = new CheckpointTaker(pcGate.machine, gate, store, checkpointMs)
   if (checkpointMs !== Infinity) await taker.take()
+  const marks: RecordingMark[] = []
+  let live: LiveRun | undefined
+  const debugged = async (given: LiveDebugOptions): Promise<LiveRun> => {
+    const { LiveRun } = await import('./live-run.ts')
+    live?.close()
+    return (live = new LiveRun({ pc, options, gate, writer, store, taker, marks, ...given }))
+  }
   return {
     pc,
     get instructions() {
       return pc.domain.instructions
     },
-    mark: (name) => writer.mark(gate.instant(), name),
+    mark(name) {
+      const { round, instructions } = gate.instant()
+      writer.mark({ round, instructions }, name)
+      marks.push({ name, round, instructions })
+    },
+    debugger: async (given) => (await debugged(given)).debugger(),
+    gdbTarget: async (gdb, given) => (await debugged(given)).gdbTarget(gdb),
     async end() {
+      live?.close()
       if (checkpointMs !== Infinity) await taker.take()
       const instant = gate.instant()
       await writeCheckpoints(writer, store)

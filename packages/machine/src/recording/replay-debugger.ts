@@ -26,8 +26,10 @@ export interface TravellingMachine {
   readonly pc: Pc
   /** Instructions that its vCPUs have retired. */
   readonly instructions: number
-  /** Where the recording ends. */
+  /** Where the recording ends; Infinity: the run goes on. */
   readonly end: number
+  /** It is about to be run forwards from here by a command. */
+  forwards?(): void
   /** Goes to an instruction. */
   goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
   /** Takes a checkpoint here, if that is possible. */
@@ -91,7 +93,7 @@ export function attachReplayDebugger(machine: TravellingMachine): ReplayDebugger
  * Goes through a recorded run in both directions. Made by `replay.debugger()`.
  *
  * Breakpoints and watchpoints stay when going back makes another machine; registers and memory are those of the debugger of
- * `replay.pc`.
+ * {@link ReplayDebugger.pc}.
  */
 export class ReplayDebugger {
   static {
@@ -103,6 +105,16 @@ export class ReplayDebugger {
 
   private constructor(machine: TravellingMachine) {
     this.#machine = machine
+  }
+
+  /** The machine where it is now, with its registers and memory: going back makes another one. */
+  get pc(): Pc {
+    return this.#machine.pc
+  }
+
+  /** Instructions that its vCPUs have retired there. */
+  get instructions(): number {
+    return this.#machine.instructions
   }
 
   /** Stops before the instruction at a linear address, whichever vCPU comes there. */
@@ -122,6 +134,7 @@ export class ReplayDebugger {
 
   /** Runs on to the next breakpoint or watchpoint, or to the end. @throws MachineError as `pc.run` */
   async continue(options: MachineRunOptions = {}): Promise<ReplayStop> {
+    this.#machine.forwards?.()
     const from = this.#machine.instructions
     const { hit, exit } = await this.#run(
       this.#machine.end,
@@ -137,6 +150,7 @@ export class ReplayDebugger {
    * @throws MachineError as `pc.run`
    */
   async step(options: MachineRunOptions = {}): Promise<ReplayStop> {
+    this.#machine.forwards?.()
     const { instructions, end } = this.#machine
     const { hit, exit } = await this.#run(Math.min(instructions + 1, end), options, ({ reason }) => reason === 'watch')
     if (hit !== undefined) return stopOf(hit)

@@ -39,6 +39,8 @@ class ReplayGdbTarget implements GdbTarget {
   #inner!: GdbTarget
   #pc: Pc | undefined
   #busy: AbortController | undefined
+  /** Settles when it is busy no longer. */
+  #doing: Promise<void> | undefined
   #listener: ((stop: TargetStop) => void) | null = null
   lastStop: TargetStop = { cpu: 0, signal: Signal.TRAP }
 
@@ -121,12 +123,16 @@ class ReplayGdbTarget implements GdbTarget {
 
   async #during<T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const busy = new AbortController()
+    const done = Promise.withResolvers<void>()
     this.#busy = busy
+    this.#doing = done.promise
     try {
       return await action(busy.signal)
     } finally {
       await this.refresh()
       this.#busy = undefined
+      this.#doing = undefined
+      done.resolve()
     }
   }
 
@@ -222,9 +228,14 @@ class ReplayGdbTarget implements GdbTarget {
     this.#options.kill()
   }
 
-  /** It stays where it is, for another client. */
-  detach(): void {
+  /** A replay stays where it is, for another client; a machine goes on. */
+  detach(resumes: boolean): void {
     this.stop()
     for (const key of this.#set.keys()) this.#remove(key)
+    const replay = this.#replay
+    if (!resumes || replay.goFree === undefined) return
+    // What was under way has ended by then.
+    const free = (): Promise<unknown> => this.#during((signal) => replay.goFree!({ signal }))
+    void (this.#doing ?? Promise.resolve()).then(free).catch(() => undefined)
   }
 }

@@ -16,6 +16,8 @@ export interface RecordedRun {
   /** Instants with names. */
   readonly marks: readonly { readonly name: string; readonly instructions: number }[]
   goto(instruction: number, options: MachineRunOptions): Promise<unknown>
+  /** Goes on by itself when nobody debugs it. Absent: it stays where it is. */
+  goFree?(options: MachineRunOptions): Promise<unknown>
 }
 
 /**

@@ -17,7 +17,7 @@ import { differenceOf, OneByOne } from '../snapshot-rules.ts'
 import { recordedMachine, type RunDescription } from './description.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { PcGate } from './pc-gate.ts'
-import type { ReplayDebugger } from './replay-debugger.ts'
+import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
 import type { SearchMachine } from './search-machine.ts'
@@ -67,6 +67,8 @@ export class PcReplay {
   readonly #options: PcOptions
   readonly #onMachine: (pc: Pc) => void
   readonly #store: Checkpoints = new CheckpointStore(MOST_STORED_BYTES)
+  /** Checkpoints of the machine that is recorded just now. */
+  #recorded: Checkpoints | undefined
   readonly #checkpointMs: number | undefined
   /** Searches: one at a time, as there is one of each model of the caller. */
   readonly #searches = new OneByOne()
@@ -97,15 +99,28 @@ export class PcReplay {
     const difference = differenceOf(description.machine!, here)
     if (difference !== undefined)
       throw new MachineError('ERR_OPTION', `the recording is of another machine: ${difference}`)
-    const { flash } = options
-    // What the guest changes of them now is not to reach their media.
-    const machine =
-      flash === undefined ? options : { ...options, flash: recordedFlash(flash, description.backEnds?.flash) }
-    const replay = new PcReplay(recording, machine, given)
+    const replay = new PcReplay(recording, withRecordedFlash(options, description.backEnds), given)
     const at = given.at === 'end' ? replay.end : (given.at ?? 0)
     replay.#checkPlace(at)
     await replay.#makeNear(at)
     if (replay.instructions < at) await replay.#goOn(at, {})
+    return replay
+  }
+
+  /**
+   * @internal The past of a machine that is recorded just now, and stands still. The machine is at the last checkpoint that is
+   * not after an instruction.
+   */
+  static async ofLive(
+    recording: Recording,
+    options: PcOptions,
+    recorded: Checkpoints,
+    instruction: number,
+  ): Promise<PcReplay> {
+    const { backEnds } = recording.description as RunDescription
+    const replay = new PcReplay(recording, withRecordedFlash(options, backEnds), {})
+    replay.#recorded = recorded
+    await replay.#makeNear(instruction)
     return replay
   }
 
@@ -117,7 +132,15 @@ export class PcReplay {
     ]
     const memoryAt = this.#store.instants[inMemory]?.instructions ?? -1
     const fileAt = this.#recording.checkpoints[inFile]?.instructions ?? -1
-    if (memoryAt >= fileAt && memoryAt >= 0) return this.#make(storedCheckpoint(this.#store, inMemory))
+    const inRecorder = this.#recorded?.nearest(instruction) ?? -1
+    const recorderAt = this.#recorded?.instants[inRecorder]?.instructions ?? -1
+    if (memoryAt >= Math.max(fileAt, recorderAt) && memoryAt >= 0)
+      return this.#make(storedCheckpoint(this.#store, inMemory))
+    if (recorderAt > fileAt) {
+      this.#store.clear()
+      await this.#make(storedCheckpoint(this.#recorded!, inRecorder))
+      return
+    }
     if (fileAt < 0) {
       this.#store.clear()
       await this.#make()
@@ -275,8 +298,13 @@ export class PcReplay {
   /** A debugger that goes backwards too. Its machine is the replay's. */
   async debugger(): Promise<ReplayDebugger> {
     const { attachReplayDebugger } = await import('./replay-debugger.ts')
+    return attachReplayDebugger(this.travelling())
+  }
+
+  /** @internal The run as its debugger sees it. */
+  travelling(): TravellingMachine {
     const replay = (): PcReplay => this
-    return attachReplayDebugger({
+    return {
       get pc() {
         return replay().pc
       },
@@ -289,7 +317,7 @@ export class PcReplay {
       makeNear: (instruction) => this.#makeNear(instruction),
       goOn: (instruction, options) => this.#goOn(instruction, options),
       whoWrote: (ranges, options) => this.#searches.do(() => this.#whoWrote(ranges, options)),
-    })
+    }
   }
 
   /** Ends the machine. Where it is just going somewhere else, or searched, that ends with MachineError `ERR_STATE`. */
@@ -299,6 +327,10 @@ export class PcReplay {
     this.#current?.pc.close()
   }
 }
+
+/** What the guest changes of flash memories now is not to reach their media. */
+const withRecordedFlash = (options: PcOptions, backEnds: RunDescription['backEnds'] | undefined): PcOptions =>
+  options.flash === undefined ? options : { ...options, flash: recordedFlash(options.flash, backEnds?.flash) }
 
 /**
  * Opens a recording, to run it again.

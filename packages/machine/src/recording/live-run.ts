@@ -1,0 +1,203 @@
+import type { AudioBackend } from '@retrap/device'
+import type { GdbTarget } from '@retrap/gdb'
+import type { PhysicalRange } from '@retrap/hvm'
+import { openRecording, type RecordingMark, type RecordingWriter } from '@retrap/recording'
+import type { PcGdbOptions } from '../debugger/gdb-target.ts'
+import { MachineError } from '../errors.ts'
+import type { MachineExit } from '../machine-exit.ts'
+import type { MachineRunOptions } from '../machine-life.ts'
+import type { Pc } from '../pc.ts'
+import type { PcOptions } from '../pc-options.ts'
+import type { Checkpoints, CheckpointTaker } from './checkpoints.ts'
+import type { RecordGate } from './record-gate.ts'
+import { PcReplay } from './replay.ts'
+import { attachReplayDebugger, type ReplayDebugger, type TravellingMachine } from './replay-debugger.ts'
+import type { ReplayExit } from './replay-exit.ts'
+import { replayGdbTarget } from './replay-gdb-target.ts'
+import type { LastWriter } from './who-wrote.ts'
+
+/** How a machine is debugged that is recorded just now. */
+export interface LiveDebugOptions {
+  /** Reads back what the recorder has written. @returns fewer bytes where that ends */
+  read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
+  /** Told how the machine has ended. */
+  readonly onExit?: ((exit: MachineExit) => void) | undefined
+}
+
+/** What a run that is recorded consists of. */
+export interface LiveRunParts extends LiveDebugOptions {
+  readonly pc: Pc
+  readonly options: PcOptions
+  readonly gate: RecordGate
+  readonly writer: RecordingWriter
+  readonly store: Checkpoints
+  readonly taker: CheckpointTaker
+  /** Instants with names. */
+  readonly marks: readonly RecordingMark[]
+}
+
+/** Nobody hears what was played then. */
+const SILENT: AudioBackend = { play: () => undefined }
+
+/**
+ * A machine that is recorded, and what it has done so far: a debugger goes back from where it is, in another machine, and on
+ * again. The machine itself stands where it is meanwhile.
+ */
+export class LiveRun implements TravellingMachine {
+  readonly end: number = Infinity
+  readonly #parts: LiveRunParts
+  /** What was recorded up to where the machine is. */
+  #past: PcReplay | undefined
+  /** The machine is where the debugger is. */
+  #isLive = true
+  #exit: MachineExit | undefined
+
+  /** @throws MachineError `ERR_OPTION` for a machine with models of the caller, which cannot be in two machines */
+  constructor(parts: LiveRunParts) {
+    if ((parts.options.devices ?? []).length > 0)
+      throw new MachineError(
+        'ERR_OPTION',
+        'devices: a machine that has models of yours goes back in a replay alone: they are in the one that runs',
+      )
+    this.#parts = parts
+  }
+
+  get pc(): Pc {
+    return this.#isLive ? this.#parts.pc : this.#past!.pc
+  }
+
+  get instructions(): number {
+    return this.pc.domain.instructions
+  }
+
+  /** Where the machine itself is. */
+  get now(): number {
+    return this.#parts.pc.domain.instructions
+  }
+
+  forwards(): void {
+    if (this.instructions >= this.now) this.#isLive = true
+  }
+
+  async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayExit> {
+    if (!Number.isSafeInteger(instruction) || instruction < 0 || instruction > this.now)
+      throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected 0 to ${this.now}`)
+    if (instruction === this.now) {
+      this.#isLive = true
+      return { reason: 'arrived' }
+    }
+    const past = await this.#goBack(instruction)
+    return past.goto(instruction, options)
+  }
+
+  async keep(): Promise<void> {
+    if (this.#isLive) await this.#parts.taker.take()
+    else await this.#past!.travelling().keep()
+  }
+
+  async makeNear(instruction: number): Promise<void> {
+    const isNew = this.#past === undefined
+    const past = await this.#goBack(instruction)
+    if (!isNew) await past.travelling().makeNear(instruction)
+  }
+
+  async goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
+    if (this.#isLive) return this.#goOnLive(instruction, options)
+    const { now } = this
+    // A search looks at what comes right behind the end as well.
+    return this.#past!.travelling().goOn(instruction > now + 1 ? now : instruction, options)
+  }
+
+  async whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter> {
+    const isLive = this.#isLive
+    const past = await this.#goBack(this.instructions)
+    try {
+      if (isLive) await past.goto(this.now, options)
+      return await past.travelling().whoWrote(ranges, options)
+    } finally {
+      this.#isLive = isLive
+    }
+  }
+
+  /** Returns the past; of one that is new, the machine is near an instruction. */
+  async #goBack(instruction: number): Promise<PcReplay> {
+    const { options, writer, gate, store } = this.#parts
+    if (this.#past === undefined) {
+      const index = await writer.soFar(gate.instant())
+      const source = { bytes: Infinity, read: (at: number, bytes: number) => this.#parts.read(at, bytes) }
+      this.#past = await PcReplay.ofLive(await openRecording(source, index), unheard(options), store, instruction)
+    }
+    this.#isLive = false
+    return this.#past
+  }
+
+  async #goOnLive(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
+    if (this.#exit !== undefined) return this.#exit
+    const { pc, gate, onExit } = this.#parts
+    this.#past?.close()
+    this.#past = undefined
+    gate.limit = instruction
+    try {
+      const exit = await pc.run(options)
+      if (exit.reason === 'stopped') return this.now >= instruction ? { reason: 'arrived' } : exit
+      if (exit.reason !== 'timeout') {
+        this.#exit = exit
+        onExit?.(exit)
+      }
+      return exit
+    } finally {
+      gate.limit = Infinity
+    }
+  }
+
+  /** A debugger that goes through it. */
+  debugger(): ReplayDebugger {
+    return attachReplayDebugger(this)
+  }
+
+  /** Shows it to gdb. */
+  gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
+    const run = (): LiveRun => this
+    const recorded = {
+      get pc() {
+        return run().pc
+      },
+      get instructions() {
+        return run().instructions
+      },
+      get end() {
+        return run().now
+      },
+      marks: this.#parts.marks,
+      goto: (instruction: number, limits: MachineRunOptions) => this.goto(instruction, limits),
+      goFree: async (limits: MachineRunOptions) => {
+        await this.goto(this.now)
+        await this.goOn(Infinity, limits)
+      },
+    }
+    return replayGdbTarget(recorded, this.debugger(), options)
+  }
+
+  /** Ends the past; the machine is the caller's. */
+  close(): void {
+    this.#past?.close()
+    this.#past = undefined
+    this.#isLive = true
+  }
+}
+
+/** Options of a machine that nobody sees or hears: what was shown, played and told then is over. */
+function unheard({ sound, speaker, ...options }: PcOptions): PcOptions {
+  return {
+    ...options,
+    screen: undefined,
+    keyboard: undefined,
+    mouse: undefined,
+    onSleep: undefined,
+    onDeviceFailure: undefined,
+    trace: undefined,
+    sampling: undefined,
+    ...(sound !== undefined && { sound: sound.map((device) => ({ ...device, audio: undefined })) }),
+    ...(speaker !== undefined && { speaker: SILENT }),
+  }
+}

@@ -1,0 +1,144 @@
+/** A machine that is recorded goes back from where it is, and on again. */
+import { setImmediate as turn } from 'node:timers/promises'
+import { DebugExit } from '@retrap/devices'
+import { ax, dx, imm16 } from '@retrap/x86-assembler'
+import { afterEach, expect, test } from 'vitest'
+import { MachineError, type PcOptions, type PcRecorder, recordPc, replayPc } from '../src/index.ts'
+import { multibootKernel } from './support/kernels.ts'
+import { medium } from './support/media.ts'
+import { COUNT_ADDRESS, pollingKernel, pollingResult } from './support/polling-guest.ts'
+
+const closing: { close(): void }[] = []
+afterEach(() => closing.splice(0).forEach((one) => one.close()))
+
+const IMAGE = Uint8Array.from({ length: 1 << 16 }, (_, i) => (i * 131) ^ (i >> 8))
+
+const options = (cpus: 1 | 2, jit: boolean): PcOptions => ({
+  memoryBytes: 4 << 20,
+  codeCacheBytes: 4 << 20,
+  cpus,
+  jit,
+  clock: 'deterministic',
+  kernel: pollingKernel(cpus),
+  drives: [{ medium: medium(IMAGE, () => turn()) }],
+})
+
+/** A file in memory. */
+class Pieces {
+  #bytes = new Uint8Array(0)
+
+  readonly write = (piece: Uint8Array): void => {
+    const bytes = new Uint8Array(this.#bytes.length + piece.length)
+    bytes.set(this.#bytes)
+    bytes.set(piece, this.#bytes.length)
+    this.#bytes = bytes
+  }
+
+  readonly read = (at: number, bytes: number): Uint8Array => this.#bytes.subarray(at, at + bytes)
+
+  get source(): { bytes: number; read: (at: number, bytes: number) => Uint8Array } {
+    return { bytes: this.#bytes.length, read: this.read }
+  }
+}
+
+/** Runs the machine on with a debugger while bytes are typed, until it has counted so many more. */
+async function runOn({ pc }: PcRecorder, go: (signal: AbortSignal) => Promise<unknown>, more: number): Promise<void> {
+  const { count } = pollingResult(pc) as { count: number }
+  const stop = new AbortController()
+  const running = go(stop.signal)
+  for (let i = 0; (pollingResult(pc) as { count: number }).count < count + more; i++) {
+    if (i < 5) pc.serial.receive(Uint8Array.of(65 + i))
+    // oxlint-disable-next-line no-await-in-loop -- while the machine runs
+    await turn()
+  }
+  stop.abort()
+  expect(await running).toEqual({ reason: 'stopped' })
+}
+
+test.each([
+  { cpus: 1, jit: true },
+  { cpus: 2, jit: false },
+] as const)('$cpus vCPUs, JIT $jit: back, on, and back again', { timeout: 120_000 }, async ({ cpus, jit }) => {
+  const file = new Pieces()
+  const recorder = await recordPc(options(cpus, jit), file.write, { checkpointMs: 5 })
+  const { pc } = recorder
+  closing.push(pc)
+  const debug = await recorder.debugger({ read: file.read })
+  const count = (): number => (pollingResult(debug.pc) as { count: number }).count
+  const watched = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
+  for (let visit = 0; visit < 2; visit++) {
+    watched.remove()
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await runOn(recorder, (signal) => debug.continue({ signal }), 20)
+    expect(debug.pc).toBe(pc)
+    const [now, counted] = [recorder.instructions, count()]
+    const here = pollingResult(pc)
+    const again = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
+    for (let back = 1; back <= 3; back++) {
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await debug.reverseContinue()).toMatchObject({ reason: 'watch', address: BigInt(COUNT_ADDRESS) })
+      expect(count()).toBe(counted - back)
+      expect(debug.pc).not.toBe(pc)
+      expect(debug.instructions).toBeLessThan(now)
+    }
+    // The machine itself has not moved, and what was done since then is done again.
+    expect(recorder.instructions).toBe(now)
+    for (let on = 1; on <= 3; on++) {
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await debug.continue()).toMatchObject({ reason: 'watch' })
+      expect(count()).toBe(counted - 3 + on)
+    }
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await debug.continue()).toEqual({ reason: 'end-of-recording' })
+    expect([debug.instructions, pollingResult(debug.pc)]).toEqual([now, here])
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await debug.stepBack()).toEqual({ reason: 'step' })
+    expect(debug.instructions).toBe(now - 1)
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await debug.whoWrote(BigInt(COUNT_ADDRESS), { physical: true })).toMatchObject({ by: 'instruction' })
+    again.remove()
+    // To where it is, and on.
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await debug.step()).toEqual({ reason: 'step' })
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await debug.step()).toEqual({ reason: 'step' })
+    expect(debug.pc).toBe(pc)
+    expect(recorder.instructions).toBe(now + 1)
+  }
+  await recorder.end()
+  // What was recorded is one run.
+  const replay = await replayPc(options(cpus, !jit), file.source)
+  closing.push(replay)
+  expect(await replay.run({ timeoutMs: 60_000 })).toEqual({ reason: 'end-of-recording' })
+  expect(replay.instructions).toBe(recorder.instructions)
+  expect(pollingResult(replay.pc)).toEqual(pollingResult(pc))
+})
+
+test('the end of the machine is told, and it can be gone back from', { timeout: 60_000 }, async () => {
+  const file = new Pieces()
+  // It switches the machine off.
+  const kernel = multibootKernel((asm) => asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax).hlt())
+  const ends: unknown[] = []
+  const recorder = await recordPc({ memoryBytes: 4 << 20, clock: 'deterministic', kernel }, file.write)
+  closing.push(recorder.pc)
+  const debug = await recorder.debugger({ read: file.read, onExit: (exit) => ends.push(exit) })
+  expect(await debug.continue()).toMatchObject({ reason: 'power-off' })
+  expect(ends).toMatchObject([{ reason: 'power-off' }])
+  expect(await debug.continue()).toMatchObject({ reason: 'power-off' })
+  expect(await debug.stepBack()).toEqual({ reason: 'step' })
+  expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
+  expect(debug.instructions).toBe(0)
+  await recorder.end()
+})
+
+test('models of the caller cannot be in two machines', async () => {
+  const file = new Pieces()
+  const recorder = await recordPc({ ...options(1, false), devices: [new DebugExit({ iobase: 0x501 })] }, file.write)
+  closing.push(recorder.pc)
+  const refused = await recorder.debugger({ read: file.read }).then(
+    () => 'made',
+    (error: unknown) => error,
+  )
+  expect(refused).toBeInstanceOf(MachineError)
+  expect(refused).toMatchObject({ code: 'ERR_OPTION' })
+})
