@@ -90,9 +90,4 @@ export class FoundPlaces {
     this.known = [...this.known.filter((each) => each.number !== number), place]
     return at.get
   }
-
-  /** Forgets all places: what is called may change translations. */
-  clear(): void {
-    this.known = []
-  }
 }

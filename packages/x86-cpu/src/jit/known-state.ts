@@ -121,26 +121,15 @@ function constant(op: LoadOp, value: bigint): Value {
   return op.startsWith('i64') ? I64.of(BigInt.asIntN(64, value)) : I32.of(Number(BigInt.asIntN(32, value)))
 }
 
+/** A load of an integer: its type's bits, those that it reads if these are fewer, and whether they are not signed. */
+const INTEGER_LOAD = /^i(\d+)\.load(\d*)(_u)?/
+
 function readMemory(memory: MachineMemory, op: LoadOp, at: number): bigint {
   const { u8 } = memory
   let value = 0n
-  const [bytes, signed] = MEMORY_READS[op] ?? []
-  if (bytes === undefined) throw new TypeError(`a known field is not read by ${op}`)
-  for (let i = bytes - 1; i >= 0; i--) value = (value << 8n) | BigInt(u8[at + i] as number)
-  return signed === true ? BigInt.asIntN(8 * bytes, value) : value
-}
-
-const MEMORY_READS: Readonly<Partial<Record<LoadOp, readonly [bytes: number, signed: boolean]>>> = {
-  'i32.load': [4, true],
-  'i32.load8_u': [1, false],
-  'i32.load8_s': [1, true],
-  'i32.load16_u': [2, false],
-  'i32.load16_s': [2, true],
-  'i64.load': [8, true],
-  'i64.load8_u': [1, false],
-  'i64.load8_s': [1, true],
-  'i64.load16_u': [2, false],
-  'i64.load16_s': [2, true],
-  'i64.load32_u': [4, false],
-  'i64.load32_s': [4, true],
+  const [, width, narrow, unsigned] = INTEGER_LOAD.exec(op) ?? []
+  if (width === undefined) throw new TypeError(`a known field is not read by ${op}`)
+  const bits = Number(narrow || width)
+  for (let i = bits >>> 3; i-- > 0;) value = (value << 8n) | BigInt(u8[at + i] as number)
+  return unsigned === undefined ? BigInt.asIntN(bits, value) : value
 }

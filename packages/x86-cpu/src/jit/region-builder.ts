@@ -21,6 +21,7 @@ import type { FoundPlace } from './found-places.ts'
 import { RegisterOrigins } from './register-origins.ts'
 import { readPart, writePart } from './register-parts.ts'
 import { RelativeValue } from './relative-value.ts'
+import type { Origin } from './relative-value.ts'
 import type { VectorRegisters } from './vector-registers.ts'
 
 /** Number of general registers. */
@@ -58,6 +59,9 @@ export interface KnownState {
   /** A field of a record. */
   record(op: LoadOp, address: number): Value
 }
+
+/** What is known of memory and registers by the path that has led to a place. */
+export type KnownPath = readonly [places: readonly FoundPlace[], origins: readonly Origin[]]
 
 /**
  * Builds a region's function. Semantics see the state and a record in memory, as the interpreter has them; here the fields
@@ -125,27 +129,40 @@ export class RegionBuilder extends RegionFunction {
 
   /** Forgets where anything lies: the set of the TLB is another, or what is called may change translations. */
   forgetPlaces(): void {
-    this.#places.clear()
+    this.#places.known = []
   }
 
   /** Forgets all that is known by the path that has led here: other paths lead here, or registers have been set elsewhere. */
   forgetPath(): void {
-    this.#places.clear()
+    this.forgetPlaces()
     this.#origins.forget()
+  }
+
+  /**
+   * Returns what is known by the path that has led here.
+   *
+   * @param path - what another one knows that leads to the same place: only what both know is returned
+   */
+  meetPath([places, origins]: KnownPath = [this.#places.known, this.#origins.known]): KnownPath {
+    return [this.#places.known.filter((place) => places.includes(place)), this.#origins.meet(origins)]
+  }
+
+  /** Goes on with what {@link RegionBuilder.meetPath} has returned, for all paths that lead here. */
+  mergePaths([places, origins]: KnownPath): void {
+    this.#places.known = places
+    this.#origins.known = origins
   }
 
   /** Emits code to which control goes, and from which it does not come back. */
   onPath(build: () => void): void {
-    const { known: places } = this.#places
-    const { known: origins } = this.#origins
+    const path = this.meetPath()
     const [arms, writtenInArms] = [this.#arms, this.#writtenInArms]
     this.#arms = 0
     this.#writtenInArms = 0
     build()
     this.#arms = arms
     this.#writtenInArms = writtenInArms
-    this.#places.known = places
-    this.#origins.restore(origins)
+    this.mergePaths(path)
   }
 
   #enterArm(): void {
@@ -263,7 +280,7 @@ export class RegionBuilder extends RegionFunction {
   }
 
   override call(callee: Callee, ...operands: Value[]): never {
-    if (!this.harmless.has(callee)) this.#places.clear()
+    if (!this.harmless.has(callee)) this.forgetPlaces()
     return super.call(callee, ...operands)
   }
 

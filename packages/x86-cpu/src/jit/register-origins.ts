@@ -5,39 +5,36 @@ import type { Origin } from './relative-value.ts'
 /** What the general registers are relative to, along one path of a unit. */
 export class RegisterOrigins {
   #roots = 0
-  #origins: readonly Origin[]
+  /** What is known where code is generated now. */
+  known: readonly Origin[]
 
   /** @param count - of the registers */
   constructor(count: number) {
-    this.#origins = Array.from({ length: count }, () => this.#fresh())
+    this.known = Array.from({ length: count }, () => this.#fresh())
   }
 
   #fresh(): Origin {
     return { root: this.#roots++, offset: 0, width: 'wide' }
   }
 
-  /** What is known, for {@link RegisterOrigins.restore}. */
-  get known(): readonly Origin[] {
-    return this.#origins
-  }
-
-  restore(known: readonly Origin[]): void {
-    this.#origins = known
+  /** Returns what is known both here and by another path. */
+  meet(others: readonly Origin[]): readonly Origin[] {
+    return this.known.map((origin, i) => (origin === others[i] ? origin : this.#fresh()))
   }
 
   /** Returns the value of a register whose 64 bits are in a local. */
   read(i: number, local: I64): I64 {
-    return new RelativeValue(local, this.#origins[i]!)
+    return new RelativeValue(local, this.known[i]!)
   }
 
   /** A register has been set to a value. @param isOnEveryPath - what follows here is reached only by this code */
   write(i: number, value: Value, isOnEveryPath: boolean): void {
     const isKnown = isOnEveryPath && value instanceof RelativeValue && value.origin.width !== 'open'
-    this.#origins = this.#origins.with(i, isKnown ? value.origin : this.#fresh())
+    this.known = this.known.with(i, isKnown ? value.origin : this.#fresh())
   }
 
   /** Registers may have been set. @param mask - bit i: register i */
   forget(mask: number = -1): void {
-    this.#origins = this.#origins.map((origin, i) => (((mask >>> i) & 1) === 0 ? origin : this.#fresh()))
+    this.known = this.known.map((origin, i) => (((mask >>> i) & 1) === 0 ? origin : this.#fresh()))
   }
 }

@@ -32,24 +32,18 @@ export function readPart(op: LoadOp, register: I64, at: number): Value {
   }
 }
 
+/** A store of an integer: its type's bits, and those that it writes if these are fewer. */
+const INTEGER_STORE = /^i(\d+)\.store(\d*)/
+
 /** A 64-bit register after a store of integers at its byte `at`. */
 export function writePart(op: StoreOp, register: I64, given: Value, at: number): I64 {
   const value = given instanceof I32 ? given.toI64U() : (given as I64)
-  const bits = STORED_BITS[op]
-  if (bits === undefined) throw new TypeError(`a register is not written by ${op}`)
+  const [, width, narrow] = INTEGER_STORE.exec(op) ?? []
+  if (width === undefined) throw new TypeError(`a register is not written by ${op}`)
+  const bits = Number(narrow || width)
   if (bits === 64) return value
   const shift = 8 * at
   const mask = (1n << BigInt(bits)) - 1n
   const kept = register.and(BigInt.asIntN(64, ~(mask << BigInt(shift))))
   return kept.or(value.and(mask).shl(shift))
-}
-
-const STORED_BITS: Readonly<Partial<Record<StoreOp, number>>> = {
-  'i64.store': 64,
-  'i64.store32': 32,
-  'i64.store16': 16,
-  'i64.store8': 8,
-  'i32.store': 32,
-  'i32.store16': 16,
-  'i32.store8': 8,
 }

@@ -6,7 +6,7 @@ import type { FormSource } from '../form-context.ts'
 import { R_OP } from '../record.ts'
 import type { Library } from '../semantics/library.ts'
 import { StateKnowledge } from './known-state.ts'
-import type { RegionBuilder } from './region-builder.ts'
+import type { KnownPath, RegionBuilder } from './region-builder.ts'
 import { RegionContext } from './region-context.ts'
 import { RegionFlags } from './region-flags.ts'
 import { normalDemand } from './normal-demand.ts'
@@ -25,6 +25,8 @@ export class X86Unit implements UnitSemantics<FormSource> {
   /** Kinds of flags that control has come with to a block where edges meet; null where they differ. */
   readonly #meeting: (number | null | undefined)[] = []
 
+  /** What is known of memory and registers on all edges to a block where edges meet. */
+  readonly #paths: (KnownPath | undefined)[] = []
   /** Elements of vector registers that are not denormal on any edge to a block where edges meet. */
   readonly #normal: (readonly NormalSet[] | undefined)[] = []
   /** Elements that code from a block on takes not to be denormal, if it is the head of a loop. */
@@ -104,13 +106,16 @@ export class X86Unit implements UnitSemantics<FormSource> {
       const before = this.#normal[block]
       this.#normal[block] = vectors.knowledge.map((set, i) => set & (before?.[i] ?? -1))
     }
+    this.#paths[block] = this.f.meetPath(this.#paths[block])
     const known = this.#meeting[block]
     const kind = this.#flags.knownKind
     this.#meeting[block] = known === undefined || known === kind ? kind : null
   }
 
   merge(block: number): void {
-    this.f.forgetPath()
+    const path = this.#paths[block]
+    if (path === undefined) this.f.forgetPath()
+    else this.f.mergePaths(path)
     this.#flags.meet(this.#meeting[block] ?? undefined)
     if (this.f.vectors !== undefined) this.f.vectors.knowledge = this.#normal[block] ?? []
   }

@@ -21,10 +21,18 @@ function compiled(body: (asm: Assembler) => void): CompiledCode {
   return units[0]!
 }
 
+/** An instruction that a branch sometimes skips. */
+function skipped(asm: Assembler): Assembler {
+  const after = asm.label()
+  return asm.jne(after).inc(ebx).bind(after)
+}
+
 test.each([
   // A comparison that only its branch reads is one comparison; INC keeps CF, which is computed where the unit is left.
   ['arithmetic', (asm: Assembler) => asm.add(eax, ebx).ror(eax, 7).inc(ebx).xor(rax, rcx)],
   ['memory', (asm: Assembler) => asm.add(rax, qword(rsi)).mov(qword(rsi), rax)],
+  // What lies beside an access needs no look into the TLB, also after paths have met that begin behind that access.
+  ['paths', (asm: Assembler) => skipped(asm.add(rax, qword(rsi)).test(eax, 1)).sub(rax, qword(rsi, { disp: 8 }))],
 ])('%s', async (name, body) => {
   const code = compiled((asm) => void body(asm))
   const guest = code.instructions.map(
