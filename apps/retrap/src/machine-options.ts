@@ -251,7 +251,7 @@ export function settingsFor(
     snapshots: { arguments: [], onExit: flags.saveOnExit },
     ...(flags.control !== undefined && { control: flags.control }),
     ...(flags.incoming !== undefined && { incoming: flags.incoming }),
-    // Whoever debugs a recorded machine has it run.
+    // A recorded machine waits for gdb.
     ...(flags.gdb !== undefined && { gdb: { ...flags.gdb, wait: flags.gdb.wait || flags.record !== undefined } }),
     recording: {
       arguments: [],

@@ -310,6 +310,10 @@ class Session {
       : await settings.restore?.((text) => this.#terminal.answer(`retrap: ${text}\n`))
     this.#restored = true
     const { models, servers } = await settings.devices()
+    if (this.#gdb !== undefined && settings.recording?.record !== undefined && models.length > 0)
+      throw usage(
+        `--record with --gdb: ${models[0]!.name} cannot go back; leave it out, or record first and debug the replay`,
+      )
     const serialPorts = Math.max(1, settings.serial.length)
     const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
     const machine = await this.#recording.create(

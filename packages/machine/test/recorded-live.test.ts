@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { DebugExit } from '@retrap/devices'
 import { ax, dx, imm16 } from '@retrap/x86-assembler'
+import { openRecording } from '@retrap/recording'
 import { afterEach, expect, test } from 'vitest'
 import { MachineError, type PcOptions, type PcRecorder, recordPc, replayPc } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -141,4 +142,73 @@ test('models of the caller cannot be in two machines', async () => {
   )
   expect(refused).toBeInstanceOf(MachineError)
   expect(refused).toMatchObject({ code: 'ERR_OPTION' })
+})
+
+test('what a recording cannot be written for is told', { timeout: 60_000 }, async () => {
+  const file = new Pieces()
+  let isFull = false
+  const write = (piece: Uint8Array): void => {
+    if (isFull) throw new Error('the disk is full')
+    file.write(piece)
+  }
+  const failures: unknown[] = []
+  const recorder = await recordPc(options(1, true), write, { checkpointMs: Infinity })
+  closing.push(recorder.pc)
+  const debug = await recorder.debugger({ read: file.read, onFailure: (error) => failures.push(error) })
+  await runOn(recorder, (signal) => debug.continue({ signal }), 5)
+  isFull = true
+  expect(await debug.continue().catch((error: unknown) => error)).toMatchObject({ message: 'the disk is full' })
+  expect(failures).toMatchObject([{ message: 'the disk is full' }])
+})
+
+test('a recording that has ended is gone through by nobody, and has no checkpoints that were not wanted', async () => {
+  const file = new Pieces()
+  const recorder = await recordPc(options(1, true), file.write, { checkpointMs: Infinity })
+  closing.push(recorder.pc)
+  const debug = await recorder.debugger({ read: file.read })
+  await runOn(recorder, (signal) => debug.continue({ signal }), 5)
+  expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
+  await recorder.end()
+  const ended = expect.objectContaining({ code: 'ERR_STATE' })
+  for (const act of [
+    () => debug.continue(),
+    () => debug.stepBack(),
+    () => debug.reverseContinue(),
+    () => debug.step(),
+  ]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await act().catch((error: unknown) => error)).toEqual(ended)
+  }
+  const replay = await replayPc(options(1, true), file.source)
+  closing.push(replay)
+  expect(replay.end).toBe(recorder.instructions)
+  expect((await openRecording(file.source)).checkpoints).toEqual([])
+})
+
+test('a fault that is caught stops it, and its past', { timeout: 60_000 }, async () => {
+  const file = new Pieces()
+  const kernel = multibootKernel((asm) => asm.mov(dx, imm16(1)).ud2())
+  const recorder = await recordPc({ memoryBytes: 4 << 20, clock: 'deterministic', kernel }, file.write)
+  closing.push(recorder.pc)
+  const debug = await recorder.debugger({ read: file.read })
+  const INVALID_OPCODE = 6
+  const registers = await debug.pc.debugger()
+  registers.catchFault(INVALID_OPCODE, true)
+  expect(await debug.continue()).toEqual({ reason: 'stopped' })
+  expect(registers.register('rdx')).toBe(1n)
+  expect(await debug.stepBack()).toEqual({ reason: 'step' })
+  expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
+  await recorder.end()
+})
+
+test('who wrote memory last is asked where it is', { timeout: 60_000 }, async () => {
+  const file = new Pieces()
+  const recorder = await recordPc(options(2, true), file.write)
+  closing.push(recorder.pc)
+  const debug = await recorder.debugger({ read: file.read })
+  await runOn(recorder, (signal) => debug.continue({ signal }), 30)
+  const writer = await debug.whoWrote(BigInt(COUNT_ADDRESS), { physical: true })
+  expect(writer).toMatchObject({ by: 'instruction' })
+  expect(debug.pc).toBe(recorder.pc)
+  expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
 })

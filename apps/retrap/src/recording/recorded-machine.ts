@@ -1,5 +1,6 @@
 import type { GdbTarget } from '@retrap/gdb'
-import type { LiveDebugOptions, MachineExit, Pc, PcGdbOptions, PcRecorder } from '@retrap/machine'
+import type { LiveDebugOptions, MachineExit, MachineRunOptions, Pc, PcGdbOptions, PcRecorder } from '@retrap/machine'
+import { StoppableRun } from '@retrap/migration'
 import type { Machine } from '../machine-contract.ts'
 
 /** A machine that is recorded, as a session's: gdb goes back in it. */
@@ -8,11 +9,14 @@ export class RecordedMachine implements Machine {
   readonly #read: LiveDebugOptions['read']
   #target: GdbTarget | undefined
   readonly #ended = Promise.withResolvers<MachineExit>()
+  /** It runs while the session runs it, and gdb has it go on. */
+  readonly #stoppable = new StoppableRun()
 
   /** @param read - reads back what the recorder has written */
   constructor(recorder: PcRecorder, read: LiveDebugOptions['read']) {
     this.#recorder = recorder
     this.#read = read
+    this.#ended.promise.catch(() => {})
   }
 
   get #pc(): Pc {
@@ -61,12 +65,19 @@ export class RecordedMachine implements Machine {
 
   /** Shows it to gdb, which has it go on from now on. */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
-    const onExit = (exit: MachineExit): void => this.#ended.resolve(exit)
-    this.#target = await this.#recorder.gdbTarget(options, { read: this.#read, onExit })
+    const pc = this.#pc
+    this.#target = await this.#recorder.gdbTarget(options, {
+      read: this.#read,
+      run: (limits: MachineRunOptions) =>
+        this.#stoppable.run(pc, limits as { readonly signal?: AbortSignal }, { reason: 'stopped' }),
+      onExit: (exit) => this.#ended.resolve(exit),
+      onFailure: (error) => this.#ended.reject(error),
+    })
+    await this.#hold()
     return this.#target
   }
 
-  /** Runs it, or waits while gdb does. */
+  /** Runs it, or lets gdb run it. It stands still when this returns. */
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
     if (this.#target === undefined) return this.#pc.run(options)
     const { signal, timeoutMs } = options
@@ -75,18 +86,28 @@ export class RecordedMachine implements Machine {
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => left.resolve({ reason: 'timeout' }), timeoutMs)
     signal?.addEventListener('abort', stop)
     if (signal?.aborted === true) stop()
+    this.#stoppable.resume()
     try {
       return await Promise.race([this.#ended.promise, left.promise])
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
+      await this.#hold()
     }
   }
 
-  /** Settles when it stands still, whatever gdb has it do. */
+  /** Whatever gdb has it do, it does not run until the session runs it. */
+  async #hold(): Promise<void> {
+    // One that has ended cannot be stopped.
+    await this.#stoppable.stop().catch(() => {})
+  }
+
+  /** Settles when gdb's command has ended. */
   async stop(): Promise<void> {
-    this.#target?.stop()
-    // oxlint-disable-next-line no-await-in-loop -- until what was under way has ended
-    while (this.#target?.isStopped === false) await new Promise((resolve) => setTimeout(resolve, 1))
+    while (this.#target?.isStopped === false) {
+      this.#target.stop()
+      // oxlint-disable-next-line no-await-in-loop -- until what was under way has ended
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
   }
 }

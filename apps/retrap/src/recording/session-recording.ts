@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from '../machine-contract.ts'
@@ -89,10 +89,10 @@ export class SessionRecording {
     // What was written is read again where gdb goes back.
     let reader: Promise<FileHandle> | undefined
     const read = async (from: number, bytes: number): Promise<Uint8Array> =>
-      readAt(await (reader ??= opened(path, 'r')), from, bytes)
+      readAt(await (reader ??= openedFile(path)), from, bytes)
     const machine = new RecordedMachine(recorder, read)
     const close = async (): Promise<void> => {
-      await Promise.all([file.close(), reader?.then((handle) => handle.close())])
+      await Promise.all([file.close(), reader?.then((handle) => handle.close()).catch(() => {})])
     }
     this.#active = { recorder, machine, file: { close } }
     return machine
@@ -189,6 +189,14 @@ async function opened(path: string, flags: 'r' | 'w'): Promise<FileHandle> {
   } catch (error) {
     throw new CliError('ERR_INPUT', `${path}: ${(error as Error).message}`)
   }
+}
+
+/** Opens a file that can be read at any place, which a pipe cannot. @throws CliError `ERR_INPUT` */
+async function openedFile(path: string): Promise<FileHandle> {
+  const found = await stat(path).catch(() => undefined)
+  if (found?.isFile() !== true)
+    throw new CliError('ERR_INPUT', `${path}: gdb goes back only where the recording is a file`)
+  return opened(path, 'r')
 }
 
 async function readAt(file: FileHandle, offset: number, bytes: number): Promise<Uint8Array> {

@@ -16,12 +16,16 @@ import type { ReplayExit } from './replay-exit.ts'
 import { replayGdbTarget } from './replay-gdb-target.ts'
 import type { LastWriter } from './who-wrote.ts'
 
-/** How a machine is debugged that is recorded just now. */
+/** How a machine is debugged while it is recorded. */
 export interface LiveDebugOptions {
   /** Reads back what the recorder has written. @returns fewer bytes where that ends */
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
-  /** Told how the machine has ended. */
+  /** Runs the machine; default `pc.run`. A program that pauses the machine does so here. */
+  readonly run?: ((options: MachineRunOptions) => Promise<MachineExit>) | undefined
+  /** Receives the exit when the machine ends. */
   readonly onExit?: ((exit: MachineExit) => void) | undefined
+  /** Receives what `run` threw, such as an error of writing the recording; the debugger's command rejects with it as well. */
+  readonly onFailure?: ((error: unknown) => void) | undefined
 }
 
 /** What a run that is recorded consists of. */
@@ -36,12 +40,12 @@ export interface LiveRunParts extends LiveDebugOptions {
   readonly marks: readonly RecordingMark[]
 }
 
-/** Nobody hears what was played then. */
+/** Discards the speaker's sound of a past machine. */
 const SILENT: AudioBackend = { play: () => undefined }
 
 /**
- * A machine that is recorded, and what it has done so far: a debugger goes back from where it is, in another machine, and on
- * again. The machine itself stands where it is meanwhile.
+ * A machine that is recorded, and what it has done so far. A debugger goes back from the machine's instant in a second machine, its
+ * past, and on again; the machine itself stands still meanwhile.
  */
 export class LiveRun implements TravellingMachine {
   readonly end: number = Infinity
@@ -51,13 +55,14 @@ export class LiveRun implements TravellingMachine {
   /** The machine is where the debugger is. */
   #isLive = true
   #exit: MachineExit | undefined
+  #isClosed = false
 
   /** @throws MachineError `ERR_OPTION` for a machine with models of the caller, which cannot be in two machines */
   constructor(parts: LiveRunParts) {
     if ((parts.options.devices ?? []).length > 0)
       throw new MachineError(
         'ERR_OPTION',
-        'devices: a machine that has models of yours goes back in a replay alone: they are in the one that runs',
+        'devices: a machine with models of the caller cannot go back while it is recorded; end the recording, then replay it',
       )
     this.#parts = parts
   }
@@ -80,6 +85,7 @@ export class LiveRun implements TravellingMachine {
   }
 
   async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayExit> {
+    this.#check()
     if (!Number.isSafeInteger(instruction) || instruction < 0 || instruction > this.now)
       throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected 0 to ${this.now}`)
     if (instruction === this.now) {
@@ -91,6 +97,7 @@ export class LiveRun implements TravellingMachine {
   }
 
   async keep(): Promise<void> {
+    this.#check()
     if (this.#isLive) await this.#parts.taker.take()
     else await this.#past!.travelling().keep()
   }
@@ -102,6 +109,7 @@ export class LiveRun implements TravellingMachine {
   }
 
   async goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
+    this.#check()
     if (this.#isLive) return this.#goOnLive(instruction, options)
     const { now } = this
     // A search looks at what comes right behind the end as well.
@@ -112,7 +120,11 @@ export class LiveRun implements TravellingMachine {
     const isLive = this.#isLive
     const past = await this.#goBack(this.instructions)
     try {
-      if (isLive) await past.goto(this.now, options)
+      if (isLive) {
+        // Rounds may have passed since the last instruction: a device has written, an interrupt was delivered.
+        const exit = await past.toInstant(this.#parts.gate.instant(), options)
+        if (exit.reason !== 'arrived' && exit.reason !== 'end-of-recording') return { by: 'unknown', exit }
+      }
       return await past.travelling().whoWrote(ranges, options)
     } finally {
       this.#isLive = isLive
@@ -121,11 +133,15 @@ export class LiveRun implements TravellingMachine {
 
   /** Returns the past; of one that is new, the machine is near an instruction. */
   async #goBack(instruction: number): Promise<PcReplay> {
+    this.#check()
     const { options, writer, gate, store } = this.#parts
     if (this.#past === undefined) {
       const index = await writer.soFar(gate.instant())
       const source = { bytes: Infinity, read: (at: number, bytes: number) => this.#parts.read(at, bytes) }
-      this.#past = await PcReplay.ofLive(await openRecording(source, index), unheard(options), store, instruction)
+      const past = await PcReplay.ofLive(await openRecording(source, index), unheard(options), store, instruction)
+      if (this.#isClosed) past.close()
+      this.#check()
+      this.#past = past
     }
     this.#isLive = false
     return this.#past
@@ -133,21 +149,28 @@ export class LiveRun implements TravellingMachine {
 
   async #goOnLive(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
     if (this.#exit !== undefined) return this.#exit
-    const { pc, gate, onExit } = this.#parts
+    const { pc, gate, onExit, onFailure, run = (limits) => pc.run(limits) } = this.#parts
     this.#past?.close()
     this.#past = undefined
     gate.limit = instruction
     try {
-      const exit = await pc.run(options)
+      const exit = await run(options)
       if (exit.reason === 'stopped') return this.now >= instruction ? { reason: 'arrived' } : exit
       if (exit.reason !== 'timeout') {
         this.#exit = exit
         onExit?.(exit)
       }
       return exit
+    } catch (error) {
+      onFailure?.(error)
+      throw error
     } finally {
       gate.limit = Infinity
     }
+  }
+
+  #check(): void {
+    if (this.#isClosed) throw new MachineError('ERR_STATE', 'the recording has ended')
   }
 
   /** A debugger that goes through it. */
@@ -178,16 +201,17 @@ export class LiveRun implements TravellingMachine {
     return replayGdbTarget(recorded, this.debugger(), options)
   }
 
-  /** Ends the past; the machine is the caller's. */
+  /** The recording ends: a debugger has nothing more to do. The machine is the caller's. */
   close(): void {
+    this.#isClosed = true
     this.#past?.close()
     this.#past = undefined
     this.#isLive = true
   }
 }
 
-/** Options of a machine that nobody sees or hears: what was shown, played and told then is over. */
-function unheard({ sound, speaker, ...options }: PcOptions): PcOptions {
+/** Options of the past machine, which shows, plays and reports nothing. */
+function unheard({ sound, speaker, jit, ...options }: PcOptions): PcOptions {
   return {
     ...options,
     screen: undefined,
@@ -197,7 +221,14 @@ function unheard({ sound, speaker, ...options }: PcOptions): PcOptions {
     onDeviceFailure: undefined,
     trace: undefined,
     sampling: undefined,
+    jit: typeof jit === 'object' ? unreported(jit) : jit,
     ...(sound !== undefined && { sound: sound.map((device) => ({ ...device, audio: undefined })) }),
     ...(speaker !== undefined && { speaker: SILENT }),
   }
+}
+
+/** The same compiler, which reports no code. */
+function unreported(jit: Exclude<PcOptions['jit'], boolean | undefined>): PcOptions['jit'] {
+  const { onCode: _onCode, ...others } = jit
+  return others
 }

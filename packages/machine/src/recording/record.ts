@@ -34,9 +34,9 @@ export interface PcRecorder {
   /** Names this instant. */
   mark(name: string): void
   /**
-   * A debugger that goes back through what was recorded so far, and on again. It runs the machine, which `pc.run` does not
-   * meanwhile; what it goes back in is another machine with as much memory. Registers and memory cannot be changed: the
-   * recording would be of another run.
+   * A debugger that goes back through what was recorded so far, and on again. It runs the machine: while it is used, do not call
+   * `pc.run`. Going back makes a second machine with as much memory, and `whoWrote` a third. Change no register and no memory:
+   * the recording would be of another run. It is over when the recording ends.
    *
    * @throws MachineError `ERR_OPTION` for a machine with models of the caller
    */
@@ -96,7 +96,9 @@ export async function recordPc(
     gdbTarget: async (gdb, given) => (await debugged(given)).gdbTarget(gdb),
     async end() {
       live?.close()
-      if (checkpointMs !== Infinity) await taker.take()
+      // A debugger has taken some on its way.
+      if (checkpointMs === Infinity) store.clear()
+      else await taker.take()
       const instant = gate.instant()
       await writeCheckpoints(writer, store)
       store.clear()

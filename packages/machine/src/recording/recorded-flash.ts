@@ -20,6 +20,8 @@ const { atob, btoa } = globalThis as unknown as Base64
 /** Bytes that become characters at once: a multiple of three. */
 const PIECE = 0x6000
 const MOST_READ_BYTES = 1 << 20
+/** What flash memories consist of. */
+const BLOCK_BYTES = 4096
 
 /** Reads what flash memories hold, for a recording. @throws as `loadFlash` */
 export async function flashFacts(list: readonly PcFlash[] = []): Promise<FlashFacts[]> {
@@ -40,7 +42,10 @@ export function recordedFlash(list: readonly PcFlash[], facts: readonly FlashFac
   try {
     return list.map((flash, i) => {
       const { readOnly, contents } = facts![i]!
-      return { ...flash, readOnly, medium: keptMedium(fromBase64(contents), readOnly) }
+      const bytes = fromBase64(contents)
+      if (typeof readOnly !== 'boolean' || bytes.length === 0 || bytes.length % BLOCK_BYTES !== 0)
+        throw new TypeError(`flash ${i}: ${bytes.length} bytes`)
+      return { ...flash, readOnly, medium: keptMedium(bytes, readOnly) }
     })
   } catch (error) {
     throw new RecordingError('ERR_DAMAGED', 'the recording has a flash memory of another form', { cause: error })

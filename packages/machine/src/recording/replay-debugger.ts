@@ -28,7 +28,7 @@ export interface TravellingMachine {
   readonly instructions: number
   /** Where the recording ends; Infinity: the run goes on. */
   readonly end: number
-  /** It is about to be run forwards from here by a command. */
+  /** Called before a command runs forwards: a past that has reached the present becomes the machine that is recorded. */
   forwards?(): void
   /** Goes to an instruction. */
   goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
@@ -275,12 +275,17 @@ export class ReplayDebugger {
       return 'stay'
     }
     const set = [...this.#stoppers].map((stopper) => stopper.set(debug, handler))
+    // A fault that is caught, or a triple fault.
+    debug.onStop(({ kind }) => {
+      if (kind !== 'breakpoint' && kind !== 'watch') stop()
+    })
     try {
       const exit = await machine.goOn(to, { ...options, signal: abort.signal })
       return { hit: found, exit }
     } finally {
       options.signal?.removeEventListener('abort', stop)
       for (const each of set) each.remove()
+      debug.onStop(null)
       if (debug.isStopped) debug.resume()
     }
   }

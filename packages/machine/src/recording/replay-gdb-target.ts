@@ -41,6 +41,8 @@ class ReplayGdbTarget implements GdbTarget {
   #busy: AbortController | undefined
   /** Settles when it is busy no longer. */
   #doing: Promise<void> | undefined
+  /** Names the detachment after which the machine is about to go on by itself. */
+  #freeing: object | undefined
   #listener: ((stop: TargetStop) => void) | null = null
   lastStop: TargetStop = { cpu: 0, signal: Signal.TRAP }
 
@@ -76,6 +78,7 @@ class ReplayGdbTarget implements GdbTarget {
   }
 
   stop(): void {
+    this.#freeing = undefined
     this.#busy?.abort()
   }
 
@@ -232,10 +235,15 @@ class ReplayGdbTarget implements GdbTarget {
   detach(resumes: boolean): void {
     this.stop()
     for (const key of this.#set.keys()) this.#remove(key)
+    // Faults that were caught stop nobody any more.
+    this.#inner.detach(false)
     const replay = this.#replay
     if (!resumes || replay.goFree === undefined) return
-    // What was under way has ended by then.
-    const free = (): Promise<unknown> => this.#during((signal) => replay.goFree!({ signal }))
+    const mine = (this.#freeing = {})
+    const free = async (): Promise<void> => {
+      // Another client may be there, or the session over, by the time that what was under way has ended.
+      if (this.#freeing === mine) await this.#during((signal) => replay.goFree!({ signal }))
+    }
     void (this.#doing ?? Promise.resolve()).then(free).catch(() => undefined)
   }
 }

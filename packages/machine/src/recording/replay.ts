@@ -136,6 +136,10 @@ export class PcReplay {
     const recorderAt = this.#recorded?.instants[inRecorder]?.instructions ?? -1
     if (memoryAt >= Math.max(fileAt, recorderAt) && memoryAt >= 0)
       return this.#make(storedCheckpoint(this.#store, inMemory))
+    const isAnywhere = Math.max(memoryAt, fileAt, recorderAt) >= 0
+    // The snapshot's pages are read by the machine that is recorded.
+    if (!isAnywhere && this.#recorded !== undefined && this.#options.snapshot !== undefined)
+      throw new MachineError('ERR_STATE', `there is no checkpoint at or before instruction ${instruction}`)
     if (recorderAt > fileAt) {
       this.#store.clear()
       await this.#make(storedCheckpoint(this.#recorded!, inRecorder))
@@ -221,7 +225,8 @@ export class PcReplay {
   #hasBetween(from: number, to: number): boolean {
     const least = from + WORTH_INSTRUCTIONS
     const isThere = ({ instructions }: Instant): boolean => instructions > least && instructions <= to
-    return this.#store.instants.some(isThere) || this.#recording.checkpoints.some(isThere)
+    const stores = [this.#store.instants, this.#recorded?.instants ?? [], this.#recording.checkpoints]
+    return stores.some((instants) => instants.some(isThere))
   }
 
   async #goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
@@ -269,14 +274,14 @@ export class PcReplay {
   }
 
   /** Makes the machine as it is at an instant. */
-  async #makeAt({ instructions, round }: Instant): Promise<void> {
+  async #makeAt({ instructions, round }: Instant, options: MachineRunOptions = {}): Promise<ReplayExit> {
     await this.#makeNear(instructions)
     // A checkpoint may be of a later round.
     if (this.#current!.gate.round > round && instructions > 0) await this.#makeNear(instructions - 1)
     const { gate } = this.#current!
     gate.limitRound = round
     try {
-      await this.#goOn(instructions, {})
+      return await this.#goOn(instructions, options)
     } finally {
       gate.limitRound = 0
     }
@@ -299,6 +304,11 @@ export class PcReplay {
   async debugger(): Promise<ReplayDebugger> {
     const { attachReplayDebugger } = await import('./replay-debugger.ts')
     return attachReplayDebugger(this.travelling())
+  }
+
+  /** @internal Goes to an instant: `goto` goes to the first one with so many instructions. */
+  toInstant(instant: Instant, options: MachineRunOptions): Promise<ReplayExit> {
+    return this.#makeAt(instant, options)
   }
 
   /** @internal The run as its debugger sees it. */

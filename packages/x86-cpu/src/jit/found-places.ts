@@ -22,7 +22,7 @@ export interface FoundPlace {
 }
 
 /**
- * Places of memory that straight code has found in the TLB. Another access that is a constant away from one needs no look
+ * Places of memory that were found in the TLB on every path that leads here. Another access that is a constant away from one needs no look
  * into the TLB: it lies in the same page, or the code leaves the unit. A translation does not change while a unit runs,
  * unless the unit calls what is outside it.
  */

@@ -132,7 +132,7 @@ export class RegionBuilder extends RegionFunction {
     this.#places.known = []
   }
 
-  /** Forgets all that is known by the path that has led here: other paths lead here, or registers have been set elsewhere. */
+  /** Forgets all that is known by the path that has led here: a loop begins, no path leads here, or registers were set elsewhere. */
   forgetPath(): void {
     this.forgetPlaces()
     this.#origins.forget()
