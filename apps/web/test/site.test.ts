@@ -116,10 +116,12 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await click('Save now')
     await expect.poll(() => page.evaluate(() => document.body.textContent)).toContain('has no snapshots')
     await click('Close')
-    // A click that is tried again on a busy host would close it.
-    const kept = '::-p-xpath(//details[summary[contains(., "Disks that this browser keeps (1)")]])'
-    await page.waitForSelector(kept)
-    await page.$eval(kept, (one) => ((one as HTMLDetailsElement).open = true))
+    await page.waitForSelector('::-p-xpath(//summary[contains(., "Disks that this browser keeps (1)")])')
+    // A click that is tried again on a busy host, as that on Close, closes it where it comes late.
+    const openKept = (): Promise<unknown> =>
+      page.$eval('::-p-xpath(//details[summary[contains(., "Disks that this browser keeps")]])', (one) => {
+        ;(one as HTMLDetailsElement).open = true
+      })
     await expect
       .poll(() => page.$$eval('[aria-label="Kept disks"] .name', ([one]) => one?.textContent))
       .toMatch(/^small\.img: \d+ KiB, over http.*\/small\.img$/)
@@ -139,7 +141,10 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await input.uploadFile(file)
     const name = '::-p-aria(For the disk image named)'
     await expect
-      .poll(() => page.$eval(name, (one) => (one as HTMLInputElement).value).catch(() => ''))
+      .poll(async () => {
+        await openKept()
+        return page.$eval(name, (one) => (one as HTMLInputElement).value).catch(() => '')
+      })
       .toBe('Übung-日本')
     await replaceText(page, name, '日本.img')
     await click('Import it')

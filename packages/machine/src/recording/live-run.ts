@@ -1,16 +1,16 @@
 import type { AudioBackend } from '@retrap/device'
 import type { GdbTarget } from '@retrap/gdb'
 import type { PhysicalRange } from '@retrap/hvm'
-import { openRecording, type RecordingMark, type RecordingWriter } from '@retrap/recording'
+import type { RecordingIndex, RecordingMark, RecordingWriter } from '@retrap/recording'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineExit } from '../machine-exit.ts'
 import type { MachineRunOptions } from '../machine-life.ts'
 import type { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
-import type { Checkpoints, CheckpointTaker } from './checkpoints.ts'
+import type { CheckpointTaker } from './checkpoints.ts'
 import type { RecordGate } from './record-gate.ts'
-import { PcReplay } from './replay.ts'
+import type { PcReplay } from './replay.ts'
 import { attachReplayDebugger, type ReplayDebugger, type TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { replayGdbTarget } from './replay-gdb-target.ts'
@@ -29,13 +29,14 @@ export interface LiveDebugOptions {
 }
 
 /** What a run that is recorded consists of. */
-export interface LiveRunParts extends LiveDebugOptions {
+export interface LiveRunParts extends Omit<LiveDebugOptions, 'read'> {
   readonly pc: Pc
   readonly options: PcOptions
   readonly gate: RecordGate
   readonly writer: RecordingWriter
-  readonly store: Checkpoints
   readonly taker: CheckpointTaker
+  /** Makes the past near an instruction. Here, as a page that records nothing would load the class otherwise. */
+  openPast(index: RecordingIndex, options: PcOptions, instruction: number): Promise<PcReplay>
   /** Instants with names. */
   readonly marks: readonly RecordingMark[]
 }
@@ -134,11 +135,10 @@ export class LiveRun implements TravellingMachine {
   /** Returns the past; of one that is new, the machine is near an instruction. */
   async #goBack(instruction: number): Promise<PcReplay> {
     this.#check()
-    const { options, writer, gate, store } = this.#parts
+    const { options, writer, gate } = this.#parts
     if (this.#past === undefined) {
       const index = await writer.soFar(gate.instant())
-      const source = { bytes: Infinity, read: (at: number, bytes: number) => this.#parts.read(at, bytes) }
-      const past = await PcReplay.ofLive(await openRecording(source, index), unheard(options), store, instruction)
+      const past = await this.#parts.openPast(index, unheard(options), instruction)
       if (this.#isClosed) past.close()
       this.#check()
       this.#past = past

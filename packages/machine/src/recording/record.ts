@@ -1,5 +1,11 @@
 import type { GdbTarget } from '@retrap/gdb'
-import { CheckpointStore, type RecordingMark, RecordingWriter } from '@retrap/recording'
+import {
+  CheckpointStore,
+  openRecording,
+  type RecordingIndex,
+  type RecordingMark,
+  RecordingWriter,
+} from '@retrap/recording'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
 import { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
@@ -9,6 +15,7 @@ import type { LiveDebugOptions, LiveRun } from './live-run.ts'
 import { checkRecordable, PcGate } from './pc-gate.ts'
 import { RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
+import { PcReplay } from './replay.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import { writeCheckpoints } from './saved-checkpoints.ts'
 
@@ -80,7 +87,10 @@ export async function recordPc(
   const debugged = async (given: LiveDebugOptions): Promise<LiveRun> => {
     const { LiveRun } = await import('./live-run.ts')
     live?.close()
-    return (live = new LiveRun({ pc, options, gate, writer, store, taker, marks, ...given }))
+    const source = { bytes: Infinity, read: (at: number, bytes: number) => given.read(at, bytes) }
+    const openPast = async (index: RecordingIndex, past: PcOptions, instruction: number): Promise<PcReplay> =>
+      PcReplay.ofLive(await openRecording(source, index), past, store, instruction)
+    return (live = new LiveRun({ pc, options, gate, writer, taker, marks, openPast, ...given }))
   }
   return {
     pc,

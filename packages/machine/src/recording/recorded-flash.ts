@@ -15,7 +15,7 @@ interface Base64 {
   readonly btoa: (bytes: string) => string
 }
 
-const { atob, btoa } = globalThis as unknown as Base64
+const host = globalThis as unknown as Base64
 
 /** Bytes that become characters at once: a multiple of three. */
 const PIECE = 0x6000
@@ -79,8 +79,10 @@ function keptMedium(bytes: Uint8Array, readOnly: boolean): BlockBackend {
 
 function toBase64(bytes: Uint8Array): string {
   let text = ''
-  for (let at = 0; at < bytes.length; at += PIECE) text += btoa(String.fromCharCode(...bytes.subarray(at, at + PIECE)))
+  for (let at = 0; at < bytes.length; at += PIECE)
+    text += host.btoa(String.fromCharCode(...bytes.subarray(at, at + PIECE)))
   return text
 }
 
-const fromBase64 = (text: string): Uint8Array => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+const fromBase64 = (text: string): Uint8Array =>
+  Uint8Array.from(host.atob(text), (character) => character.charCodeAt(0))
