@@ -117,7 +117,9 @@ test(
       input: 'echo three\noff\n',
       deadlineMs: DEADLINE_MS,
     })
-    expect(second.stderr).toMatch(/^retrap: going on, as it was 20\S+, with: retrap [^\n]*\n$/)
+    expect(second.stderr).toMatch(
+      /^retrap: going on, as it was 20\S+, with: retrap [^\n]*\n(retrap: \d+ % of its memory has been read\n)*$/,
+    )
     expect(second.stdout).toMatch(/^three\r?$/m)
     expect(second.stdout).not.toContain('from the reset vector')
     expect(second.code).toBe(0)
