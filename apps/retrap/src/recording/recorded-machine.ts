@@ -2,6 +2,7 @@ import type { GdbTarget } from '@retrap/gdb'
 import type { LiveDebugOptions, MachineExit, MachineRunOptions, Pc, PcGdbOptions, PcRecorder } from '@retrap/machine'
 import { StoppableRun } from '@retrap/migration'
 import type { Machine } from '../machine-contract.ts'
+import { limitsOf } from './run-limits.ts'
 
 /** A machine that is recorded, as a session's: gdb goes back in it. */
 export class RecordedMachine implements Machine {
@@ -80,25 +81,19 @@ export class RecordedMachine implements Machine {
   /** Runs it, or lets gdb run it. It stands still when this returns. */
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
     if (this.#target === undefined) return this.#pc.run(options)
-    const { signal, timeoutMs } = options
-    const left = Promise.withResolvers<MachineExit>()
-    const stop = (): void => left.resolve({ reason: 'stopped' })
-    const timer = timeoutMs === undefined ? undefined : setTimeout(() => left.resolve({ reason: 'timeout' }), timeoutMs)
-    signal?.addEventListener('abort', stop)
-    if (signal?.aborted === true) stop()
+    const limits = limitsOf(options)
     this.#stoppable.resume()
     try {
-      return await Promise.race([this.#ended.promise, left.promise])
+      return await Promise.race([this.#ended.promise, limits.reached])
     } finally {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', stop)
+      limits.clear()
       await this.#hold()
     }
   }
 
   /** Whatever gdb has it do, it does not run until the session runs it. */
   async #hold(): Promise<void> {
-    // One that has ended cannot be stopped.
+    // `stop` rejects for a machine that has ended, which does not run either.
     await this.#stoppable.stop().catch(() => {})
   }
 

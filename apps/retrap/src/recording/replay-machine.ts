@@ -2,6 +2,7 @@ import type { GdbTarget } from '@retrap/gdb'
 import type { MachineExit, Pc, PcGdbOptions, PcReplay, PcSnapshot, ReplayExit } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
 import type { Machine, MachineSerial } from '../machine-contract.ts'
+import { limitsOf } from './run-limits.ts'
 
 const CTRL_C = 3
 
@@ -85,15 +86,16 @@ export class ReplayMachine implements Machine {
 
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
     if (this.#live !== undefined) return this.#live.run(options)
+    if (this.#isDebugged) {
+      // gdb has it go on: only the session's limits end this.
+      const limits = limitsOf(options)
+      return limits.reached.finally(() => limits.clear())
+    }
     const { path, tell, leave, waits, goLive } = this.#view
     const ended = new Promise<void>((resolve) => {
       options.signal?.addEventListener('abort', () => resolve())
       if (options.signal?.aborted === true) resolve()
     })
-    if (this.#isDebugged) {
-      await ended
-      return { reason: 'stopped' }
-    }
     for (;;) {
       this.#interrupt = new AbortController()
       this.#moved = Promise.withResolvers()

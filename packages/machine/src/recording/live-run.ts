@@ -170,7 +170,7 @@ export class LiveRun implements TravellingMachine {
   }
 
   #check(): void {
-    if (this.#isClosed) throw new MachineError('ERR_STATE', 'the recording has ended')
+    if (this.#isClosed) throw new MachineError('ERR_STATE', 'the recording has ended, or has another debugger')
   }
 
   /** A debugger that goes through it. */

@@ -22,8 +22,8 @@ export interface FoundPlace {
 }
 
 /**
- * Places of memory that were found in the TLB on every path that leads here. Another access that is a constant away from one needs no look
- * into the TLB: it lies in the same page, or the code leaves the unit. A translation does not change while a unit runs,
+ * Places of memory that were found in the TLB on every path that leads here. Another access that is a constant away from
+ * one needs no look into the TLB: it lies in the same page, or the code leaves the unit. A translation does not change while a unit runs,
  * unless the unit calls what is outside it.
  */
 export class FoundPlaces {
