@@ -143,7 +143,8 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect
       .poll(async () => {
         await openKept()
-        return page.$eval(name, (one) => (one as HTMLInputElement).value).catch(() => '')
+        const shown = (): Promise<string> => page.evaluate(() => `no form in: ${document.body.innerText}`)
+        return page.$eval(name, (one) => (one as HTMLInputElement).value).catch(shown)
       })
       .toBe('Übung-日本')
     await replaceText(page, name, '日本.img')

@@ -35,9 +35,12 @@ export async function launchBrowser(): Promise<Browser> {
   return launchPatient({ executablePath: pathOf(name), headless: 'shell', args: OPTIONS })
 }
 
+/** Without a UTF-8 locale, as in CI, browsers cannot open files with names that are not ASCII. */
+const LOCALE = { LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8' }
+
 /** Starts a browser that a busy host may slow down, and its pages. */
 async function launchPatient(options: LaunchOptions): Promise<Browser> {
-  const browser = await launch({ ...options, timeout: PATIENCE_MS })
+  const browser = await launch({ ...options, timeout: PATIENCE_MS, env: { ...process.env, ...LOCALE } })
   const newPage = browser.newPage.bind(browser)
   browser.newPage = async (...given) => {
     const page = await newPage(...given)

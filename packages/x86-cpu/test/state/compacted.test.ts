@@ -10,6 +10,7 @@ import { S_ACTIVITY } from '../../src/system/system-state.ts'
 import { BareCpu, STACK } from '../support/bare-cpu.ts'
 
 const AREA_BYTES = 1024
+const HOST_RUNS = 5
 const BEFORE = 0x8000
 const AREA = 0x9000
 const AFTER = 0xa000
@@ -107,9 +108,19 @@ function onHost(cases: readonly StateCase[]): Uint8Array[] {
     input.set(before, at + 64)
     input.set(area, at + 64 + AREA_BYTES)
   }
-  const { stdout, status } = spawnSync(join(folder, 'host'), { input, maxBuffer: 1 << 26 })
-  expect(status).toBe(0)
-  return cases.map((_, i) => new Uint8Array(stdout.subarray(i * AREA_BYTES, (i + 1) * AREA_BYTES)))
+  // A host that is interrupted between two instructions of a case may come back with SSE state "in use" that was in its
+  // initial configuration (SDM vol. 1 13.6 lets a processor say either): an answer counts when most runs give it.
+  const answers = Array.from({ length: HOST_RUNS }, () => {
+    const { stdout, status } = spawnSync(join(folder, 'host'), { input, maxBuffer: 1 << 26 })
+    expect(status).toBe(0)
+    return stdout
+  })
+  return cases.map((_, i) => {
+    const given = answers.map((answer) => answer.subarray(i * AREA_BYTES, (i + 1) * AREA_BYTES))
+    const common = given.find((one) => given.filter((other) => other.equals(one)).length > HOST_RUNS / 2)
+    expect(common, `case ${i}: the host has no answer that most runs give`).toBeDefined()
+    return new Uint8Array(common as Buffer)
+  })
 }
 
 function here(pc: BareCpu, { operation, components, before, area }: StateCase): Uint8Array {
