@@ -76,7 +76,7 @@ export type {
   StartPartServer,
 } from './elsewhere/start.ts'
 export { recordPc } from './recording/record.ts'
-export type { Checkpoints, LogPosition } from './recording/checkpoints.ts'
+export type { Checkpoints, LogPosition, RecordedAnswer } from './recording/checkpoints.ts'
 export type { LiveDebugOptions } from './recording/live-run.ts'
 export type { FormerPages, GatedMachine, GatedSnapshots, PcInputs } from './recording/pc-inputs.ts'
 export type { PcRecorder, RecordPcOptions } from './recording/record.ts'

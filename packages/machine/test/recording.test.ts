@@ -2,13 +2,21 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import { CheckpointStore, openRecording, type RecordedEvent, RecordingWriter } from '@retrap/recording'
+import {
+  CheckpointStore,
+  openRecording,
+  type RecordedEvent,
+  type Recording,
+  RecordingError,
+  RecordingWriter,
+} from '@retrap/recording'
 import { afterEach, describe, expect, test } from 'vitest'
 import { Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.ts'
 import { describeRun } from '../src/recording/description.ts'
 import { PcGate } from '../src/recording/pc-gate.ts'
 import { RecordGate } from '../src/recording/record-gate.ts'
+import { ReplayGate } from '../src/recording/replay-gate.ts'
 import { EXIT_PORT as ECHO_EXIT_PORT, LAST as LAST_ECHO, echoFirmware } from './support/echo-guest.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
@@ -206,7 +214,11 @@ test('a replay takes checkpoints on its way, and goes back to the nearest', { ti
 })
 
 /** Writes a recording anew, with other events. */
-async function changed(file: Uint8Array, change: (event: RecordedEvent) => RecordedEvent | null): Promise<Uint8Array> {
+async function changed(
+  file: Uint8Array,
+  change: (event: RecordedEvent) => RecordedEvent | null,
+  changeBody = (body: Uint8Array): Uint8Array => body,
+): Promise<Uint8Array> {
   const recording = await openRecording(sourceOf(file))
   const pieces: Uint8Array[] = []
   const writer = new RecordingWriter((piece) => void pieces.push(piece.slice()), recording.description)
@@ -214,7 +226,11 @@ async function changed(file: Uint8Array, change: (event: RecordedEvent) => Recor
     // oxlint-disable-next-line no-await-in-loop -- in order
     for (const event of await recording.events(piece)) {
       const now = change(event)
-      if (now !== null) writer.add(now.kind, now, now.source, now.data)
+      if (now === null) continue
+      const body = now.body && new Uint8Array(now.body.bytes)
+      // oxlint-disable-next-line no-await-in-loop
+      if (body !== undefined) await recording.readBody(now.body!, body)
+      writer.add(now.kind, now, now.source, now.data, body && changeBody(body))
     }
   }
   await writer.end(recording.end)
@@ -263,15 +279,44 @@ test.each([
   await expect(replay.run()).rejects.toMatchObject({ code: 'ERR_DAMAGED', message: expect.stringContaining(what) })
 })
 
-test('an answer of another size than was asked for is an error of the medium', { timeout: 60_000 }, async () => {
+test('an answer of another size than was asked for ends the replay', { timeout: 60_000 }, async () => {
   const { file } = await record(1, false)
-  const broken = await changed(file, (event) =>
-    event.kind === 'answer' && event.data.length > 512 ? { ...event, data: event.data.subarray(0, -1) } : event,
+  const broken = await changed(
+    file,
+    (event) => event,
+    (body) => body.subarray(0, -1),
   )
   const replay = await replayPc(options(1, true), sourceOf(broken))
   closing.push(replay)
-  expect(await replay.run({ timeoutMs: 30_000 })).toMatchObject({ reason: 'diverged' })
+  const message = expect.stringContaining('511 bytes as the answer to read 0 512')
+  await expect(replay.run({ timeoutMs: 30_000 })).rejects.toMatchObject({ code: 'ERR_DAMAGED', message })
 })
+
+test.each([
+  ['DATA', 'sectors'],
+  ['LOG ', 'events'],
+] as const)(
+  '%s: %s that are damaged end the replay, each time that it comes there',
+  { timeout: 60_000 },
+  async (name, _what) => {
+    const { file } = await record(1, false)
+    const offset = Buffer.from(file).indexOf(name)
+    const broken = file.slice()
+    broken[offset + 50]! ^= 1
+    const replay = await replayPc(options(1, true), sourceOf(broken))
+    closing.push(replay)
+    const damaged = { code: 'ERR_DAMAGED', message: `the recording is damaged at byte ${offset}` }
+    for (let i = 0; i < 2; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect(replay.run({ timeoutMs: 30_000 })).rejects.toMatchObject(damaged)
+      // oxlint-disable-next-line no-await-in-loop
+      await expect(replay.run({ timeoutMs: 30_000 })).rejects.toMatchObject(damaged)
+      // Events are read ahead. Of sectors nothing has been asked for there, also where the machine comes back from behind.
+      // oxlint-disable-next-line no-await-in-loop
+      if (name === 'DATA') expect(await replay.goto(1000)).toEqual({ reason: 'arrived' })
+    }
+  },
+)
 
 test('a recording that was cut is run again as far as it goes', { timeout: 60_000 }, async () => {
   const { file } = await record(1, false)
@@ -484,7 +529,7 @@ test('a guest with more memory than checkpoints may have is recorded without', {
     }
     return memory_
   }
-  expect(await new CheckpointTaker(pcGate.machine, gate, store, 1000).take()).toBe(false)
+  expect(await new CheckpointTaker({ machine: pcGate.machine, gate, store }).take()).toBe(false)
   expect(store.last).toBeUndefined()
   // It ends where there is no room for more, and leaves nothing.
   expect(frames).toBeGreaterThan(0)
@@ -500,7 +545,7 @@ test('a recording whose back ends were busy a while has checkpoints again', { ti
   const pc: Pc = await Pc.create(given, pcGate)
   closing.push(pc)
   const store = new CheckpointStore<LogPosition>(64 << 20)
-  const taker = new CheckpointTaker(pcGate.machine, gate, store, 1000)
+  const taker = new CheckpointTaker({ machine: pcGate.machine, gate, store })
   expect(await taker.take()).toBe(true)
   const saveParties = gate.saveParties.bind(gate)
   let isBusy = true
@@ -542,13 +587,31 @@ test('no checkpoint is taken between an answer and its place in the log', async 
   const gate = new RecordGate(writer, false, () => [])
   gate.start({ instructions: 0 } as never)
   expect(gate.saveParties()).toEqual([])
-  const answer = gate.ask(0, 'read 0 512', () => Promise.resolve(Uint8Array.of(1)))
+  const answer = gate.ask(0, 'read 0 512', undefined, () => Promise.resolve(1))
   for (let i = 0; i < 20; i++) {
     if (!isLogged) expect(gate.saveParties()).toBeUndefined()
     // oxlint-disable-next-line no-await-in-loop -- one job of the host's queue after the other
     await Promise.resolve()
   }
-  expect(await answer).toEqual(Uint8Array.of(1))
+  expect(await answer).toBe(1)
   expect(isLogged).toBe(true)
   expect(gate.saveParties()).toEqual([])
+})
+
+test('no checkpoint is taken where the file has failed a device', async () => {
+  const answer = { kind: 'answer', round: 0, instructions: 0, source: 0, data: Uint8Array.of(1, 0x61, 0) }
+  const body = { bytes: 512, runs: [1, 1] }
+  const damaged = new RecordingError('ERR_DAMAGED', 'here')
+  const recording = {
+    pieces: 1,
+    end: { round: 9, instructions: 9 },
+    events: () => Promise.resolve([{ ...answer, body }]),
+    readBody: () => Promise.reject(damaged),
+  }
+  const gate = new ReplayGate(recording as unknown as Recording, () => [])
+  gate.start({ instructions: 0 } as never)
+  expect(gate.position()).toBeDefined()
+  await expect(gate.ask(0, 'a', new Uint8Array(512), null)).rejects.toMatchObject({ code: 'ERR_CANCELLED' })
+  expect(gate.position()).toBeUndefined()
+  await expect(gate.begin(false)).rejects.toBe(damaged)
 })

@@ -1,6 +1,6 @@
-import { decodeState, encodeState } from '@retrap/snapshot'
+import { decodeState, encodeState, PAGE_BYTES } from '@retrap/snapshot'
 import { RecordingError } from './errors.ts'
-import { type Instant, PAGE_BYTES } from './format.ts'
+import type { Instant } from './format.ts'
 import { PageStore, ZEROS } from './page-store.ts'
 import { applied, nonZero, putOver, type WrittenPages } from './written-pages.ts'
 

@@ -1,5 +1,5 @@
+import { PAGE_BYTES } from '@retrap/snapshot'
 import { I32, type I64, type Label, type Local, ModuleBuilder } from '@retrap/wasm-emitter'
-import { PAGE_BYTES } from './format.ts'
 
 /** Bytes that are compressed together, at most. */
 export const BLOCK_BYTES = 0x1_0000

@@ -1,5 +1,6 @@
+import { PAGE_BYTES } from '@retrap/snapshot'
 import { RecordingError } from './errors.ts'
-import type { Instant } from './format.ts'
+import { type Instant, MOST_LOG_BYTES, MOST_SECTION_BYTES } from './format.ts'
 
 /** What an event of a recording is. */
 export type EventKind =
@@ -20,13 +21,27 @@ export interface RecordedEvent extends Instant {
   readonly source: number
   /** Its contents, which the party knows the form of. */
   readonly data: Uint8Array
+  /** Where the file has the bytes that were given besides, for `Recording.readBody`. */
+  readonly body?: EventBody
+}
+
+/** Where a file has bytes that may be many: each page of them is in the file once. */
+export interface EventBody {
+  /** How many they are. */
+  readonly bytes: number
+  /** Their pages: of each run the number of its first page, and how many follow each other; of zeros the number is 0. */
+  readonly runs: readonly number[]
 }
 
 const KINDS: readonly EventKind[] = ['input', 'answer', 'check', 'mark']
-/** Enough for the numbers of one event. */
-const MOST_NUMBERS = 40
+/** Beside the kind: a body follows. */
+const HAS_BODY = 0x80
+/** Largest contents of an event, which are written with others. */
+const MOST_EVENT_BYTES = MOST_LOG_BYTES / 2
+/** Most bytes of a number. */
+const NUMBER_BYTES = 8
 
-/** Events as bytes: of each the kind, how far it is from the one before, its source, length and contents. */
+/** Events as bytes: of each the kind, how far it is from the one before, its source, length and contents, and its body. */
 export class EventEncoder {
   #bytes = new Uint8Array(4096)
   #length = 0
@@ -42,22 +57,29 @@ export class EventEncoder {
     this.#last = at
   }
 
-  /** Adds an event. The bytes of `data` are copied. @throws RecordingError `ERR_STATE` for one that is before the last */
-  add(kind: EventKind, at: Instant, source: number, data: Uint8Array): void {
+  /** Adds an event. The bytes of `data` are copied. @throws RecordingError `ERR_STATE` for one that is before the last, or too large */
+  add(kind: EventKind, at: Instant, source: number, data: Uint8Array, body?: EventBody): void {
     const [rounds, instructions] = [at.round - this.#last.round, at.instructions - this.#last.instructions]
     if (rounds < 0 || instructions < 0)
       throw new RecordingError(
         'ERR_STATE',
         `an event at instruction ${at.instructions}: expected ${this.#last.instructions} or later`,
       )
-    this.#grow(MOST_NUMBERS + data.length)
-    this.#bytes[this.#length++] = KINDS.indexOf(kind)
+    if (data.length > MOST_EVENT_BYTES)
+      throw new RecordingError('ERR_STATE', `an event of ${data.length} bytes: expected at most ${MOST_EVENT_BYTES}`)
+    this.#grow(1 + NUMBER_BYTES * (6 + (body?.runs.length ?? 0)) + data.length)
+    this.#bytes[this.#length++] = KINDS.indexOf(kind) | (body === undefined ? 0 : HAS_BODY)
     this.#number(rounds)
     this.#number(instructions)
     this.#number(source)
     this.#number(data.length)
     this.#bytes.set(data, this.#length)
     this.#length += data.length
+    if (body !== undefined) {
+      this.#number(body.bytes)
+      this.#number(body.runs.length / 2)
+      for (const value of body.runs) this.#number(value)
+    }
     this.#last = { round: at.round, instructions: at.instructions }
   }
 
@@ -85,6 +107,7 @@ export class EventEncoder {
 
 /** Reads events. @throws RecordingError `ERR_DAMAGED` for what {@link EventEncoder} cannot have written */
 export function decodeEvents(bytes: Uint8Array, from: Instant): RecordedEvent[] {
+  if (bytes.length > MOST_LOG_BYTES) throw damaged()
   const events: RecordedEvent[] = []
   let at = 0
   let { round, instructions } = from
@@ -98,16 +121,33 @@ export function decodeEvents(bytes: Uint8Array, from: Instant): RecordedEvent[] 
       if (byte < 0x80) return value
     }
   }
+  const bodyOf = (): EventBody => {
+    const length = number()
+    const runs: number[] = []
+    if (length > MOST_SECTION_BYTES) throw damaged()
+    let left = Math.ceil(length / PAGE_BYTES)
+    for (let count = number(); count > 0; count--) {
+      const [first, pages] = [number(), number()]
+      left -= pages
+      if (pages === 0 || left < 0) throw damaged()
+      runs.push(first, pages)
+    }
+    if (left > 0) throw damaged()
+    return { bytes: length, runs }
+  }
   while (at < bytes.length) {
-    const kind = KINDS[bytes[at++]!]
+    const word = bytes[at++]!
+    const kind = KINDS[word & ~HAS_BODY]
     if (kind === undefined) throw damaged()
     round += number()
     instructions += number()
     const source = number()
     const length = number()
     if (length > bytes.length - at) throw damaged()
-    events.push({ kind, round, instructions, source, data: bytes.subarray(at, at + length) })
+    const data = bytes.subarray(at, at + length)
     at += length
+    const event = { kind, round, instructions, source, data }
+    events.push((word & HAS_BODY) === 0 ? event : { ...event, body: bodyOf() })
   }
   return events
 }

@@ -3,20 +3,20 @@ import { RecordingError } from './errors.ts'
 
 /** A file begins with it: a name, and bytes that show a transfer as text. */
 const MAGIC = Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a)
-const FORMAT_VERSION = 3
+const FORMAT_VERSION = 4
 /** Bytes of the file's header: the magic number, the version, and zeros. */
 export const HEADER_BYTES = 16
 /** Bytes in front of each section. */
 export const SECTION_BYTES = 40
 /** Largest section, compressed or not. */
 export const MOST_SECTION_BYTES: number = 2 ** 30
-/** Bytes of a page of guest memory. */
-export const PAGE_BYTES = 4096
+/** Largest section of events, decompressed: what a file names in so few bytes does not fill the host's memory. */
+export const MOST_LOG_BYTES: number = 16 * 2 ** 20
 /** Bytes of the footer's contents: where the index is. */
 export const FOOTER_BYTES = 8
 
 /** Names of sections. A file begins with `DESC` and, if nothing has cut it, ends with `INDX` and `END `. */
-export type SectionName = 'DESC' | 'LOG ' | 'PAGE' | 'STAT' | 'BYTE' | 'PMAP' | 'INDX' | 'END '
+export type SectionName = 'DESC' | 'LOG ' | 'DATA' | 'PAGE' | 'STAT' | 'BYTE' | 'PMAP' | 'INDX' | 'END '
 
 /** A point of a run. */
 export interface Instant {

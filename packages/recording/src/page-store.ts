@@ -1,5 +1,6 @@
+import { PAGE_BYTES } from '@retrap/snapshot'
 import { BLOCK_BYTES, Codec } from './codec.ts'
-import { PAGE_BYTES } from './format.ts'
+import { HashIndex, longer } from './hash-index.ts'
 
 /** Pages that are compressed together. */
 export const PAGES_A_BLOCK: number = BLOCK_BYTES / PAGE_BYTES
@@ -15,8 +16,7 @@ const BYTES_A_PAGE = 32
 /** Contents of pages, compressed, each once. A page is named by a number, as long as it is used. */
 export class PageStore {
   readonly #codec = new Codec()
-  /** By page: its hash. */
-  #hashes = new Uint32Array(4 * 1024)
+  readonly #known = new HashIndex()
   #uses = new Uint32Array(1024)
   /** By page: its block, and where it is in that. */
   #places = new Uint32Array(1024)
@@ -24,9 +24,6 @@ export class PageStore {
   #generations = new Uint32Array(1024)
   #pages = 0
   readonly #free: number[] = []
-  /** Pages by their hashes, with open addressing; 0: none. */
-  #table = new Uint32Array(4096)
-  #tableUsed = 0
   /** Compressed; undefined: there is none. */
   readonly #blocks: (Uint8Array | undefined)[] = []
   /** By block and place: the page that is there; 0: none. */
@@ -43,7 +40,7 @@ export class PageStore {
   constructor() {
     this.#beginBlock()
     // The page of zeros is in no block, and never released.
-    this.#enter(this.#newPage(), this.#codec.hash(0))
+    this.#known.enter(this.#newPage(), this.#codec.hash(0))
     this.#uses[ZEROS] = 1
   }
 
@@ -62,13 +59,13 @@ export class PageStore {
     const at = this.#opened * PAGE_BYTES
     this.#codec.open.set(from.subarray(offset, offset + PAGE_BYTES), at)
     const hash = this.#codec.hash(at)
-    const known = this.#find(hash)
+    const known = this.#known.find(hash)
     if (known >= 0) {
       this.#uses[known]!++
       return known
     }
     const page = this.#free.pop() ?? this.#newPage()
-    this.#enter(page, hash)
+    this.#known.enter(page, hash)
     this.#uses[page] = 1
     this.#put(page)
     this.#bytes += BYTES_A_PAGE
@@ -83,7 +80,7 @@ export class PageStore {
   /** Takes back a use: a page without any is dropped. */
   release(page: number): void {
     if (--this.#uses[page]! > 0) return
-    this.#forget(page)
+    this.#known.forget(page)
     this.#free.push(page)
     this.#generations[page]!++
     this.#bytes -= BYTES_A_PAGE
@@ -131,7 +128,6 @@ export class PageStore {
   #newPage(): number {
     const page = this.#pages++
     if (page >= this.#uses.length) {
-      this.#hashes = longer(this.#hashes)
       this.#uses = longer(this.#uses)
       this.#places = longer(this.#places)
       this.#generations = longer(this.#generations)
@@ -194,57 +190,4 @@ export class PageStore {
     if (this.#plain.size > KEPT_BLOCKS) this.#plain.delete(this.#plain.keys().next().value!)
     return found
   }
-
-  /** The page that has a hash; −1: there is none. */
-  #find(hash: Uint32Array): number {
-    const mask = this.#table.length - 1
-    for (let at = hash[0]! & mask; ; at = (at + 1) & mask) {
-      const page = this.#table[at]! - 1
-      if (page < 0) return -1
-      const from = 4 * page
-      const hashes = this.#hashes
-      if (hashes[from] !== hash[0] || hashes[from + 1] !== hash[1]) continue
-      if (hashes[from + 2] === hash[2] && hashes[from + 3] === hash[3]) return page
-    }
-  }
-
-  #enter(page: number, hash: Uint32Array): void {
-    this.#hashes.set(hash, 4 * page)
-    if (2 * ++this.#tableUsed > this.#table.length) {
-      const pages = this.#table.filter((entry) => entry !== 0)
-      this.#table = new Uint32Array(2 * this.#table.length)
-      for (const entry of pages) this.#insert(entry - 1)
-    }
-    this.#insert(page)
-  }
-
-  #insert(page: number): void {
-    const mask = this.#table.length - 1
-    let at = this.#hashes[4 * page]! & mask
-    while (this.#table[at] !== 0) at = (at + 1) & mask
-    this.#table[at] = page + 1
-  }
-
-  /** Takes a page out of the table, and moves those behind it up that would not be found any more. */
-  #forget(page: number): void {
-    const table = this.#table
-    const mask = table.length - 1
-    let hole = this.#hashes[4 * page]! & mask
-    while (table[hole] !== page + 1) hole = (hole + 1) & mask
-    for (let at = (hole + 1) & mask; table[at] !== 0; at = (at + 1) & mask) {
-      const wanted = this.#hashes[4 * (table[at]! - 1)]! & mask
-      // It may be at the hole if that is not before where it is wanted.
-      if (((at - wanted) & mask) < ((at - hole) & mask)) continue
-      table[hole] = table[at]!
-      hole = at
-    }
-    table[hole] = 0
-    this.#tableUsed--
-  }
-}
-
-function longer(array: Uint32Array): Uint32Array<ArrayBuffer> {
-  const found = new Uint32Array(2 * array.length)
-  found.set(array)
-  return found
 }

@@ -1,30 +1,17 @@
-import { crc32, decodeState, type SnapshotSource } from '@retrap/snapshot'
-import { BLOCK_BYTES, Codec } from './codec.ts'
+import { decodeState, PAGE_BYTES, type SnapshotSource } from '@retrap/snapshot'
 import { RecordingError } from './errors.ts'
-import { decodeEvents, type RecordedEvent } from './events.ts'
-import {
-  checkHeader,
-  decodeHead,
-  FOOTER_BYTES,
-  HEADER_BYTES,
-  type Instant,
-  PAGE_BYTES,
-  SECTION_BYTES,
-  type SectionHead,
-  type SectionName,
-} from './format.ts'
-import { type IndexEntry, isIndex, type RecordingIndex, type RecordingMark } from './recording-index.ts'
-import { PAGES_A_BLOCK } from './page-store.ts'
+import { decodeEvents, type EventBody, type RecordedEvent } from './events.ts'
+import { FileBlocks } from './file-blocks.ts'
+import { checkHeader, HEADER_BYTES, type Instant, type SectionName } from './format.ts'
+import { ZEROS } from './page-store.ts'
+import type { IndexEntry, RecordingIndex, RecordingMark } from './recording-index.ts'
+import { damagedAt, parsed, Sections } from './sections.ts'
 import { nonZero, putOver, type WrittenPages } from './written-pages.ts'
 
-/** Decompressed blocks that are kept. */
-const KEPT_BLOCKS = 64
 /** Frames of the largest map: 4 GiB, and ROM. */
 const MOST_FRAMES = 2 ** 20 + 2 ** 16
 /** Frames of the maps that are kept. */
 const MOST_MAPPED = 4 * MOST_FRAMES
-/** Bytes of blocks that are kept from checkpoint to checkpoint, compressed. */
-const MOST_PACKED_BYTES = 96 * 2 ** 20
 
 /** A recording that can be read from any of its sections on. */
 export class Recording {
@@ -39,16 +26,12 @@ export class Recording {
   readonly #file: Sections
   readonly #log: readonly IndexEntry[]
   readonly #checkpoints: readonly CheckpointEntry[]
-  readonly #blocks: readonly IndexEntry[]
+  /** Pages of checkpoints, and those that events have besides. */
+  readonly #pages: FileBlocks
+  readonly #bodies: FileBlocks
   /** By checkpoint, as far as they were read. */
   readonly #maps = new Map<number, CheckpointMap>()
   #mapped = 0
-  readonly #codec = new Codec()
-  /** By number: blocks as they are in the file. */
-  readonly #packed = new Map<number, Uint8Array>()
-  #packedBytes = 0
-  /** Decompressed blocks, the one that was used last at the end. */
-  readonly #plain = new Map<number, Uint8Array>()
 
   private constructor(file: Sections, description: unknown, index: RecordingIndex, isCut: boolean) {
     this.#file = file
@@ -58,7 +41,13 @@ export class Recording {
     this.isCut = isCut
     this.#log = index.sections.filter(({ name }) => name === 'LOG ')
     this.#checkpoints = checkpointsOf(index.sections)
-    this.#blocks = index.sections.filter(({ name }) => name === 'PAGE')
+    const blocks = (wanted: SectionName): FileBlocks =>
+      new FileBlocks(
+        file,
+        index.sections.filter(({ name }) => name === wanted),
+      )
+    this.#pages = blocks('PAGE')
+    this.#bodies = blocks('DATA')
   }
 
   /** @internal Use {@link openRecording}. */
@@ -94,6 +83,30 @@ export class Recording {
   }
 
   /**
+   * Reads what an event has besides.
+   *
+   * @param into - as long as that
+   * @throws RecordingError `ERR_STATE` for another length, `ERR_DAMAGED`
+   */
+  async readBody(body: EventBody, into: Uint8Array): Promise<void> {
+    const { bytes, runs } = body
+    if (into.length !== bytes) throw new RecordingError('ERR_STATE', `it has ${bytes} bytes: expected ${into.length}`)
+    let at = 0
+    for (let i = 0; i < runs.length; i += 2) {
+      const [first, count] = [runs[i]!, runs[i + 1]!]
+      const end = Math.min(at + count * PAGE_BYTES, bytes)
+      if (first === ZEROS) into.fill(0, at, end)
+      for (let page = first; page > ZEROS && page < first + count; page++) {
+        // oxlint-disable-next-line no-await-in-loop -- in the order of the file, and few blocks in memory
+        const contents = await this.#bodies.page(page)
+        const from = at + (page - first) * PAGE_BYTES
+        into.set(contents.subarray(0, Math.min(PAGE_BYTES, bytes - from)), from)
+      }
+      at = end
+    }
+  }
+
+  /**
    * Reads a checkpoint, with all of memory. Its pages are decompressed when they are asked for.
    *
    * @param mostPages - of the machine; a file that has more is damaged, and is read no further. Default: any number
@@ -111,11 +124,11 @@ export class Recording {
       if (all.size > mostPages) throw damagedAt(this.#checkpoints[at]!.map.offset)
     }
     const { gfns, pages } = nonZero(all)
-    const blocks = await this.#blocksOf(pages)
+    const blocks = await this.#pages.read(pages)
     return {
       state,
       gfns,
-      contents: (index) => this.#contents(blocks, pages[index]!),
+      contents: (index) => this.#pages.contents(pages[index]!, blocks),
       identity: (index) => pages[index]!,
       source: this,
     }
@@ -126,7 +139,7 @@ export class Recording {
     const known = this.#maps.get(number)
     if (known !== undefined) return known
     const { map } = this.#checkpoints[number]!
-    const found = decodeMap(await this.#file.read(map), this.#blocks.length * PAGES_A_BLOCK)
+    const found = decodeMap(await this.#file.read(map), this.#pages.count)
     if (found === undefined) throw damagedAt(map.offset)
     this.#mapped += found.written.gfns.length
     if (this.#mapped > MOST_MAPPED) {
@@ -135,45 +148,6 @@ export class Recording {
     }
     this.#maps.set(number, found)
     return found
-  }
-
-  /** Reads the blocks that have pages, as far as they are not in memory. */
-  async #blocksOf(pages: Uint32Array): Promise<ReadonlyMap<number, Uint8Array>> {
-    const wanted = new Set<number>()
-    for (const page of pages) wanted.add(blockOf(page))
-    if (this.#packedBytes > MOST_PACKED_BYTES) {
-      this.#packed.clear()
-      this.#packedBytes = 0
-    }
-    const found = new Map<number, Uint8Array>()
-    let bytesFound = 0
-    for (const block of [...wanted].sort((a, b) => a - b)) {
-      const entry = this.#blocks[block]!
-      // oxlint-disable-next-line no-await-in-loop -- in the order of the file
-      const bytes = this.#packed.get(block) ?? (await this.#file.readBlock(entry))
-      found.set(block, bytes)
-      bytesFound += bytes.length
-      // Sections that lie over each other.
-      if (bytesFound > this.#file.bytes) throw damagedAt(entry.offset)
-      if (this.#packed.has(block)) continue
-      this.#packed.set(block, bytes)
-      this.#packedBytes += bytes.length
-    }
-    return found
-  }
-
-  /** @throws RecordingError `ERR_DAMAGED` */
-  #contents(blocks: ReadonlyMap<number, Uint8Array>, page: number): Uint8Array {
-    const block = blockOf(page)
-    let plain = this.#plain.get(block)
-    if (plain === undefined) {
-      plain = this.#codec.decompress(blocks.get(block)!, BLOCK_BYTES)
-      if (plain === undefined) throw damagedAt(this.#blocks[block]!.offset)
-    } else this.#plain.delete(block)
-    this.#plain.set(block, plain)
-    if (this.#plain.size > KEPT_BLOCKS) this.#plain.delete(this.#plain.keys().next().value!)
-    const from = ((page - 1) % PAGES_A_BLOCK) * PAGE_BYTES
-    return plain.subarray(from, from + PAGE_BYTES)
   }
 
   /**
@@ -205,8 +179,6 @@ export interface FileCheckpoint {
   /** Checkpoints with another source have other numbers. */
   readonly source: object
 }
-
-const blockOf = (page: number): number => Math.floor((page - 1) / PAGES_A_BLOCK)
 
 /** The frames of a checkpoint, as a file has them. */
 interface CheckpointMap {
@@ -273,84 +245,3 @@ async function lookThrough(file: Sections): Promise<RecordingIndex> {
   }
   return { sections, marks, end }
 }
-
-/** The sections of a file. */
-class Sections {
-  readonly #source: SnapshotSource
-  readonly #codec = new Codec()
-
-  constructor(source: SnapshotSource) {
-    this.#source = source
-  }
-
-  /** Bytes of the file. */
-  get bytes(): number {
-    return this.#source.bytes
-  }
-
-  async #head(offset: number): Promise<SectionHead | undefined> {
-    return decodeHead(await this.#source.read(offset, SECTION_BYTES))
-  }
-
-  /** Reads the contents of a section. @throws RecordingError `ERR_DAMAGED`, saying where */
-  async read(entry: IndexEntry): Promise<Uint8Array> {
-    const { bytes, data } = await this.#stored(entry)
-    const found = this.#codec.decompress(data, bytes)
-    if (found === undefined) throw damagedAt(entry.offset)
-    return found
-  }
-
-  /** Reads a block of pages as it is in the file. @throws RecordingError `ERR_DAMAGED`, saying where */
-  async readBlock(entry: IndexEntry): Promise<Uint8Array> {
-    const { bytes, data } = await this.#stored(entry)
-    if (bytes !== BLOCK_BYTES || data.length > 2 * BLOCK_BYTES) throw damagedAt(entry.offset)
-    return data
-  }
-
-  async #stored({ name, offset }: IndexEntry): Promise<{ readonly bytes: number; readonly data: Uint8Array }> {
-    const head = await this.#head(offset)
-    if (head?.name !== name) throw damagedAt(offset)
-    const data = await this.#source.read(offset + SECTION_BYTES, head.stored)
-    if (data.length < head.stored || crc32(data) !== head.checksum) throw damagedAt(offset)
-    return { bytes: head.bytes, data }
-  }
-
-  /** The index of a file that was ended; undefined: it was cut. */
-  async index(): Promise<RecordingIndex | undefined> {
-    const end = this.#source.bytes - SECTION_BYTES - FOOTER_BYTES
-    if (end < HEADER_BYTES) return undefined
-    if ((await this.#head(end))?.name !== 'END ') return undefined
-    const footer = await this.#source.read(end + SECTION_BYTES, FOOTER_BYTES)
-    const offset = new DataView(footer.buffer, footer.byteOffset, FOOTER_BYTES).getFloat64(0, true)
-    if (!Number.isSafeInteger(offset) || offset < 0) return undefined
-    const bytes = await this.read({ name: 'INDX', offset, round: 0, instructions: 0 })
-    const index = parsed(bytes, offset)
-    if (!isIndex(index, end)) throw damagedAt(offset)
-    return index
-  }
-
-  /** The whole sections that a file which was cut has. */
-  async scan(): Promise<IndexEntry[]> {
-    const found: IndexEntry[] = []
-    for (let offset = HEADER_BYTES; ;) {
-      // oxlint-disable-next-line no-await-in-loop -- each says where the next one is
-      const head = await this.#head(offset)
-      const next = offset + SECTION_BYTES + (head?.stored ?? 0)
-      if (head === undefined || next > this.#source.bytes) return found
-      const { name, round, instructions } = head
-      found.push({ name: name as SectionName, offset, round, instructions })
-      offset = next
-    }
-  }
-}
-
-function parsed(bytes: Uint8Array, offset: number): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    throw damagedAt(offset)
-  }
-}
-
-const damagedAt = (offset: number): RecordingError =>
-  new RecordingError('ERR_DAMAGED', `the recording is damaged at byte ${offset}`)

@@ -1,4 +1,5 @@
 import { encodeState } from '@retrap/snapshot'
+import { BodyPages } from './body-pages.ts'
 import type { CheckpointStore } from './checkpoint-store.ts'
 import { BLOCK_BYTES, Codec } from './codec.ts'
 import { RecordingError } from './errors.ts'
@@ -11,6 +12,7 @@ import type { WrittenPages } from './written-pages.ts'
 const BLOCKS_AT_ONCE = 64
 /** Events are compressed and written when they have so many bytes. */
 const LOG_BYTES = 256 * 1024
+
 /**
  * Writes a recording, piece by piece. What was written before a cut can be read.
  *
@@ -21,6 +23,7 @@ export class RecordingWriter {
   readonly #write: (bytes: Uint8Array) => unknown
   readonly #codec = new Codec()
   readonly #events = new EventEncoder()
+  readonly #bodies = new BodyPages((block) => this.#put('DATA', block, BLOCK_BYTES, this.#last))
   readonly #index: IndexEntry[] = []
   readonly #marks: RecordingMark[] = []
   #at = 0
@@ -54,14 +57,19 @@ export class RecordingWriter {
     return this.#waiting
   }
 
-  /** Adds an event, whose bytes are copied. @throws RecordingError `ERR_STATE` after the end, and for one out of order */
-  add(kind: EventKind, at: Instant, source: number, data: Uint8Array): void {
+  /**
+   * Adds an event, whose bytes are copied.
+   *
+   * @param body - bytes besides, which may be many, and the same as others before: a page of them is written once
+   * @throws RecordingError `ERR_STATE` after the end, and for one out of order, or of more than 8 MiB without the body
+   */
+  add(kind: EventKind, at: Instant, source: number, data: Uint8Array, body?: Uint8Array): void {
     this.#check()
     if (this.#events.length === 0) {
       this.#first = { round: at.round, instructions: at.instructions }
       this.#events.begin(this.#first)
     }
-    this.#events.add(kind, at, source, data)
+    this.#events.add(kind, at, source, data, body && this.#bodies.add(body))
     this.#last = { round: at.round, instructions: at.instructions }
     if (this.#events.length >= LOG_BYTES) this.flush()
   }
@@ -77,6 +85,8 @@ export class RecordingWriter {
   flush(): void {
     if (this.#events.length === 0) return
     this.#pieces++
+    // Events are read when the pages are there that they name.
+    this.#bodies.close()
     this.#section('LOG ', this.#events.take(), this.#first)
   }
 

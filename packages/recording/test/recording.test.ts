@@ -166,12 +166,12 @@ test.each<[string, Uint8Array, string]>([
   ['something else', new Uint8Array(100), 'ERR_NOT_A_RECORDING'],
   [
     'a later format',
-    Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a, 4, 0, 0, 0, 0, 0, 0, 0),
+    Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a, 5, 0, 0, 0, 0, 0, 0, 0),
     'ERR_VERSION',
   ],
   [
     'an earlier format',
-    Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a, 2, 0, 0, 0, 0, 0, 0, 0),
+    Uint8Array.of(0x89, 0x72, 0x65, 0x74, 0x72, 0x65, 0x63, 0x0a, 3, 0, 0, 0, 0, 0, 0, 0),
     'ERR_VERSION',
   ],
 ])('%s is refused', async (_what, file, code) => {

@@ -1,6 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
+import { loadInterpreters } from '../interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
 import { RecordedMachine } from './recorded-machine.ts'
@@ -61,6 +62,7 @@ export class SessionRecording {
     const { record, replay } = this.#settings
     if (record === undefined && replay === undefined) return createMachine(options)
     if (options.architecture === 'arm64') throw usage('runs of PCs are recorded; leave --arch arm64 out')
+    await loadInterpreters('x86')
     const given: MachineOptions = { ...options, clock: 'deterministic' }
     return replay === undefined ? this.#record(given, record!) : this.#replay(given, replay, createMachine)
   }

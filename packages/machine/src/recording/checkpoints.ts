@@ -1,6 +1,6 @@
 import { LoggedMemory } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
-import type { CheckpointDraft, CheckpointStore, Instant, RecordedEvent } from '@retrap/recording'
+import type { CheckpointDraft, CheckpointStore, EventBody, Instant, RecordedEvent } from '@retrap/recording'
 import type { PcSnapshotState } from '../pc-snapshot.ts'
 import { isAtRest } from '../at-rest.ts'
 import type { InputGate } from './gate.ts'
@@ -25,6 +25,14 @@ export const FIRST_LOGGED_GFN = 0x100
 const BUSY = new Error('the machine waits for its back ends')
 const WORDS = PAGE_BYTES / 4
 
+/** What a back end answered. */
+export interface RecordedAnswer {
+  /** 0, or what failed. */
+  readonly status: number
+  /** Where the recording has what was read. */
+  readonly body: EventBody | undefined
+}
+
 /** Where a run is in its log. */
 export interface LogPosition {
   /** Its round. */
@@ -34,7 +42,7 @@ export interface LogPosition {
   /** Inputs and checks that were read, and are still to come. */
   readonly ahead: readonly RecordedEvent[]
   /** Answers that were read, and that nobody has asked for. */
-  readonly answers: readonly (readonly [key: string, answers: readonly Uint8Array[]])[]
+  readonly answers: readonly (readonly [key: string, answers: readonly RecordedAnswer[]])[]
 }
 
 /** What a checkpoint of a recorded or replayed machine holds. */
@@ -58,6 +66,17 @@ export interface LoggedGate extends InputGate {
   position(): LogPosition | undefined
 }
 
+/** Options of {@link CheckpointTaker}. */
+export interface CheckpointTakerOptions {
+  readonly machine: GatedMachine
+  readonly gate: LoggedGate
+  readonly store: Checkpoints
+  /** Host time between two checkpoints; `Infinity`: none is taken unless `take` is called. Default 1000. */
+  readonly intervalMs?: number | undefined
+  /** The log of a machine that has not run, begun when its RAM was zeros. Default: all of RAM is looked at. */
+  readonly sinceZeros?: LoggedMemory | null | undefined
+}
+
 /**
  * Takes checkpoints of a machine as it runs: where a round of its vCPUs begins, and while its devices are at rest, so that
  * the run is the same with and without. Only frames that were written since the last one are looked at.
@@ -68,6 +87,8 @@ export class CheckpointTaker {
   readonly #store: Checkpoints
   readonly #intervalMs: number
   #written: LoggedMemory | null = null
+  /** The log of a machine that has just been made, whose RAM was zeros when it began. */
+  #sinceZeros: LoggedMemory | null
   #isTaking = false
   #failures = 0
   /** Pages of the one that is taken were compared with those of the last one, all of them. */
@@ -80,9 +101,9 @@ export class CheckpointTaker {
   /** Instructions of the next one. */
   #most = 0
 
-  /** @param intervalMs - host time between two checkpoints; `Infinity`: none is taken unless `take` is called */
-  constructor(machine: GatedMachine, gate: LoggedGate, store: Checkpoints, intervalMs: number = INTERVAL_MS) {
+  constructor({ machine, gate, store, intervalMs = INTERVAL_MS, sinceZeros = null }: CheckpointTakerOptions) {
     this.#intervalMs = intervalMs
+    this.#sinceZeros = sinceZeros
     this.#machine = machine
     this.#gate = gate
     this.#store = store
@@ -187,9 +208,12 @@ export class CheckpointTaker {
     if (written === null || written.haveMoved || this.#store.last === undefined) {
       this.#isCompared = true
       written?.close()
+      const isZeros = this.#untouched()
       this.#written = new LoggedMemory(domain)
       const { frames } = this.#written
-      for (const { gfn, count } of frames) for (let at = gfn; at < gfn + count; at++) this.#add(memory, at, true)
+      for (const { gfn, count, kind } of frames)
+        for (let at = gfn; at < gfn + count; at++)
+          if (kind === 'rom' || at < FIRST_LOGGED_GFN || !isZeros(at)) this.#add(memory, at, true)
       // Frames that are the guest's no more have no contents.
       for (const gfn of this.#store.latestFrames())
         if (!frames.some((one) => gfn >= one.gfn && gfn < one.gfn + one.count))
@@ -203,6 +227,17 @@ export class CheckpointTaker {
     for (const gfn of written.take()) if (gfn >= FIRST_LOGGED_GFN) this.#add(memory, gfn, false)
   }
 
+  /** Tells which frames of RAM nobody has written since the machine was made. Once. */
+  #untouched(): (gfn: number) => boolean {
+    const log = this.#sinceZeros
+    this.#sinceZeros = null
+    if (log === null) return () => false
+    const written = new Set(log.take())
+    log.close()
+    const ram = log.frames.filter(({ kind }) => kind === 'ram')
+    return (at) => !written.has(at) && ram.some(({ gfn, count }) => at >= gfn && at < gfn + count)
+  }
+
   /** @param isCompared - it is left out if it has the contents that it had */
   #add(memory: CheckpointDraft, gfn: number, isCompared: boolean): void {
     const { p2m, memory: machine } = this.#machine.domain
@@ -214,6 +249,8 @@ export class CheckpointTaker {
 
   /** The machine is used no more, or the next checkpoint looks at all of memory. */
   close(): void {
+    this.#sinceZeros?.close()
+    this.#sinceZeros = null
     this.#written?.close()
     this.#written = null
   }
@@ -229,9 +266,14 @@ function areZeros(u32: Uint32Array, first: number): boolean {
   return true
 }
 
-const bytesOf = ({ ahead, answers }: LogPosition): number => {
+/** Memory of an answer, about. */
+const ANSWER_BYTES = 64
+const NUMBER_BYTES = 8
+
+function bytesOf({ ahead, answers }: LogPosition): number {
   let bytes = 0
   for (const { data } of ahead) bytes += data.length
-  for (const [, list] of answers) for (const each of list) bytes += each.length
+  for (const [, list] of answers)
+    for (const { body } of list) bytes += ANSWER_BYTES + NUMBER_BYTES * (body?.runs.length ?? 0)
   return bytes
 }

@@ -115,9 +115,16 @@ export abstract class InputGate implements OutsideInputs {
    * Makes a request of a back end, or has the recording answer it.
    *
    * @param key - what is asked for: two requests with one key may take each other's answers
-   * @param ask - asks the back end. @returns the answer
+   * @param into - takes what is read, by an answer of 0
+   * @param ask - asks the back end. @returns the answer: 0, or a byte that says what failed
    */
-  abstract ask(party: number, key: string, ask: () => Promise<Uint8Array>, signal?: AbortLike): Promise<Uint8Array>
+  abstract ask(
+    party: number,
+    key: string,
+    into: Uint8Array | undefined,
+    ask: () => Promise<number>,
+    signal?: AbortLike,
+  ): Promise<number>
 
   begin(moved: boolean): Promise<unknown> | null {
     if (moved) this.round++

@@ -3,7 +3,6 @@ import { BLOCK_ERRORS } from '../media.ts'
 import type { InputGate } from './gate.ts'
 
 const EJECT_REQUESTED = new Uint8Array()
-const DONE = Uint8Array.of(0)
 
 /**
  * A medium whose answers are recorded, or come from the recording. The virtual instant of an answer follows from that of
@@ -69,59 +68,44 @@ export class GatedMedium implements BlockBackend {
   }
 
   async read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void> {
-    const answer = await this.#ask(`read ${offset} ${into.length}`, request, async (medium) => {
-      const read = new Uint8Array(into.length + 1)
-      await medium.read(offset, read.subarray(1), request)
-      return read
-    })
-    if (answer.length !== into.length + 1)
-      throw new BlockError('ERR_MEDIUM', `read ${offset} ${into.length}: the recording has ${answer.length - 1} bytes`)
-    into.set(answer.subarray(1))
+    await this.#ask(`read ${offset} ${into.length}`, request, (medium) => medium.read(offset, into, request), into)
   }
 
   async write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void> {
-    await this.#do(`write ${offset} ${from.length}`, request, (medium) => medium.write(offset, from, request))
+    await this.#ask(`write ${offset} ${from.length}`, request, (medium) => medium.write(offset, from, request))
   }
 
   async flush(request?: BlockRequest): Promise<void> {
-    await this.#do('flush', request, (medium) => medium.flush(request))
+    await this.#ask('flush', request, (medium) => medium.flush(request))
   }
 
   async discard(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
-    await this.#do(`discard ${offset} ${bytes}`, request, (medium) => medium.discard(offset, bytes, request))
+    await this.#ask(`discard ${offset} ${bytes}`, request, (medium) => medium.discard(offset, bytes, request))
   }
 
   async writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
-    await this.#do(`zeroes ${offset} ${bytes}`, request, (medium) => medium.writeZeroes(offset, bytes, request))
-  }
-
-  async #do(
-    key: string,
-    request: BlockRequest | undefined,
-    act: (medium: BlockBackend) => Promise<void>,
-  ): Promise<void> {
-    await this.#ask(key, request, async (medium) => {
-      await act(medium)
-      return DONE
-    })
+    await this.#ask(`zeroes ${offset} ${bytes}`, request, (medium) => medium.writeZeroes(offset, bytes, request))
   }
 
   async #ask(
     key: string,
     request: BlockRequest | undefined,
-    act: (medium: BlockBackend) => Promise<Uint8Array>,
-  ): Promise<Uint8Array> {
-    const ask = async (): Promise<Uint8Array> => {
+    act: (medium: BlockBackend) => Promise<void>,
+    into?: Uint8Array,
+  ): Promise<void> {
+    const ask = async (): Promise<number> => {
       try {
-        return await act(this.#medium!)
+        await act(this.#medium!)
+        return 0
       } catch (error) {
         const code = error instanceof BlockError ? error.code : 'ERR_MEDIUM'
-        return Uint8Array.of(1 + BLOCK_ERRORS.indexOf(code))
+        return 1 + BLOCK_ERRORS.indexOf(code)
       }
     }
-    const answer = await this.#gate.ask(this.#number, key, ask, request?.signal)
-    const status = answer[0] ?? 1
-    if (status !== 0) throw new BlockError(BLOCK_ERRORS[status - 1] ?? 'ERR_MEDIUM', `${key}: the medium failed`)
-    return answer
+    const status = await this.#gate.ask(this.#number, key, into, ask, request?.signal)
+    if (status === 0) return
+    // A recording has nothing of what a read that failed has read.
+    into?.fill(0)
+    throw new BlockError(BLOCK_ERRORS[status - 1] ?? 'ERR_MEDIUM', `${key}: the medium failed`)
   }
 }

@@ -1,4 +1,5 @@
 import type { BlockProperties, InputBackend } from '@retrap/device'
+import { LoggedMemory } from '@retrap/hvm'
 import type { PcDrive } from '../drives.ts'
 import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../pc-options.ts'
@@ -53,11 +54,18 @@ export class PcGate implements PcInputs {
   readonly gate: InputGate
   /** The machine, when it is made. */
   machine!: GatedMachine
+  /** Frames of its RAM that were written since they were all zeros, if that is wanted. */
+  sinceZeros: LoggedMemory | null = null
+  readonly #wantsWritten: boolean
   readonly #facts: BackEndFacts
   readonly #drives: readonly PcDrive[]
 
-  /** @param options - as they were given, before drives have trays */
-  constructor(gate: InputGate, facts: BackEndFacts, options: PcOptions) {
+  /**
+   * @param options - as they were given, before drives have trays
+   * @param wantsWritten - what is written into the machine while it is made is logged
+   */
+  constructor(gate: InputGate, facts: BackEndFacts, options: PcOptions, wantsWritten = false) {
+    this.#wantsWritten = wantsWritten
     this.gate = gate
     this.#facts = facts
     this.#drives = options.drives ?? []
@@ -69,7 +77,9 @@ export class PcGate implements PcInputs {
 
   start(machine: GatedMachine): void {
     this.machine = machine
-    this.gate.start(machine.domain)
+    const { domain } = machine
+    if (this.#wantsWritten && !domain.writtenElsewhere) this.sinceZeros = new LoggedMemory(domain)
+    this.gate.start(domain)
   }
 
   /** Puts the gate before all back ends of the options. */

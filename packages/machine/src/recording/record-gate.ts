@@ -46,16 +46,16 @@ export class RecordGate extends InputGate implements LoggedGate {
     this.domain.wake()
   }
 
-  async ask(party: number, key: string, ask: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  async ask(party: number, key: string, into: Uint8Array | undefined, ask: () => Promise<number>): Promise<number> {
     this.asking++
     try {
-      const answer = await ask()
-      const data = new Uint8Array(1 + key.length + answer.length)
+      const status = await ask()
+      const data = new Uint8Array(2 + key.length)
       data[0] = key.length
       for (let i = 0; i < key.length; i++) data[1 + i] = key.charCodeAt(i)
-      data.set(answer, 1 + key.length)
-      this.#writer.add('answer', this.instant(), party, data)
-      return answer
+      data[1 + key.length] = status
+      this.#writer.add('answer', this.instant(), party, data, status === 0 ? into : undefined)
+      return status
     } finally {
       // Not before the answer is in the log: a checkpoint in between would come before it, and nobody ask for it again.
       this.asking--

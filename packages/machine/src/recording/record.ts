@@ -77,10 +77,22 @@ export async function recordPc(
   const description = describeRun(options, about, await flashFacts(options.flash))
   const writer = new RecordingWriter(write, description)
   const gate = new RecordGate(writer, keepsPace, () => pc.domain.vcpus)
-  const pcGate = new PcGate(gate, description.backEnds, options)
+  // A snapshot's RAM comes later, and not by writes.
+  const pcGate = new PcGate(
+    gate,
+    description.backEnds,
+    options,
+    checkpointMs !== Infinity && options.snapshot === undefined,
+  )
   const pc = await Pc.create(options, pcGate)
   const store: Checkpoints = new CheckpointStore()
-  const taker = new CheckpointTaker(pcGate.machine, gate, store, checkpointMs)
+  const taker = new CheckpointTaker({
+    machine: pcGate.machine,
+    gate,
+    store,
+    intervalMs: checkpointMs,
+    sinceZeros: pcGate.sinceZeros,
+  })
   if (checkpointMs !== Infinity) await taker.take()
   const marks: RecordingMark[] = []
   let live: LiveRun | undefined

@@ -1,7 +1,7 @@
 import { BlockError } from '@retrap/device'
 import type { X86Domain } from '@retrap/hvm'
-import { type Instant, type RecordedEvent, type Recording, RecordingError } from '@retrap/recording'
-import type { LoggedGate, LogPosition } from './checkpoints.ts'
+import { type EventBody, type Instant, type RecordedEvent, type Recording, RecordingError } from '@retrap/recording'
+import type { LoggedGate, LogPosition, RecordedAnswer } from './checkpoints.ts'
 import { type AbortLike, InputGate } from './gate.ts'
 import { noteRegisters } from './record-gate.ts'
 
@@ -25,7 +25,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   /** Inputs and checks that are to come, in order. */
   #ahead: RecordedEvent[] = []
   #at = 0
-  readonly #answers = new Map<string, Uint8Array[]>()
+  readonly #answers = new Map<string, RecordedAnswer[]>()
   #nextPiece = 0
   #loading: Promise<void> | null = null
   /** Instructions of the last instant at which the two were the same. */
@@ -34,6 +34,10 @@ export class ReplayGate extends InputGate implements LoggedGate {
   isAtEnd = false
   /** The machine leaves this place: requests are cancelled. */
   #leaves = false
+  /** What was read is on its way from the file. */
+  readonly #reading = new Set<Promise<void>>()
+  /** The file could not be read where a device has asked for something. */
+  #failure: { readonly error: unknown } | null = null
   /** Cancel requests that have no answer. */
   readonly #unanswered: (() => void)[] = []
 
@@ -60,13 +64,14 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#leaves = true
     for (const cancel of this.#unanswered.splice(0)) cancel()
     // A piece that is damaged shows where it is needed.
-    await this.#loading?.catch(() => undefined)
+    await Promise.allSettled([this.#loading, ...this.#reading])
   }
 
   /** The machine goes on from there. */
   goesOnAt(position: LogPosition): void {
     this.#begin(position)
     this.#leaves = false
+    this.#failure = null
     this.divergence = null
     this.isAtEnd = false
     this.limit = this.#recording.end.instructions
@@ -87,7 +92,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   }
 
   position(): LogPosition | undefined {
-    if (this.#loading !== null) return undefined
+    if (this.#loading !== null || this.#failure !== null) return undefined
     const answers = [...this.#answers]
       .filter(([, list]) => list.length > 0)
       .map(([key, list]) => [key, [...list]] as const)
@@ -97,19 +102,32 @@ export class ReplayGate extends InputGate implements LoggedGate {
   /** Does nothing: what comes from outside now was not there then. */
   post(): void {}
 
-  async ask(party: number, key: string, _ask: unknown, signal?: AbortLike): Promise<Uint8Array> {
+  async ask(
+    party: number,
+    key: string,
+    into: Uint8Array | undefined,
+    _ask: unknown,
+    signal?: AbortLike,
+  ): Promise<number> {
     this.asking++
     try {
-      return await this.#answer(party, key, signal)
+      const { status, body } = await this.#answer(`${party} ${key}`, key, signal)
+      if (status === 0 && into !== undefined) await this.#read(key, body ?? NO_BODY, into)
+      return status
+    } catch (error) {
+      if (error instanceof BlockError) throw error
+      // A model would take it for an error of its medium, and go on: the run ends instead.
+      this.#failure ??= { error }
+      throw cancelled(key)
     } finally {
       this.asking--
     }
   }
 
-  async #answer(party: number, key: string, signal?: AbortLike): Promise<Uint8Array> {
+  async #answer(name: string, key: string, signal?: AbortLike): Promise<RecordedAnswer> {
     for (;;) {
       if (this.#leaves) throw cancelled(key)
-      const answer = this.#answers.get(`${party} ${key}`)?.shift()
+      const answer = this.#answers.get(name)?.shift()
       if (answer !== undefined) return answer
       if (signal?.aborted === true) throw cancelled(key)
       // The recording ended while the back end was busy with it: the machine gets so far, and no further.
@@ -120,7 +138,22 @@ export class ReplayGate extends InputGate implements LoggedGate {
     }
   }
 
+  /** Takes what was read from the file. @throws RecordingError `ERR_DAMAGED` */
+  async #read(key: string, body: EventBody, into: Uint8Array): Promise<void> {
+    if (body.bytes !== into.length)
+      throw new RecordingError('ERR_DAMAGED', `the recording has ${body.bytes} bytes as the answer to ${key}`)
+    const reading = this.#recording.readBody(body, into)
+    this.#reading.add(reading)
+    try {
+      await reading
+    } finally {
+      this.#reading.delete(reading)
+    }
+    if (this.#leaves) throw cancelled(key)
+  }
+
   protected atRound(): Promise<unknown> | null {
+    if (this.#failure !== null) return Promise.reject(this.#failure.error as Error)
     // A machine that is stopped does not wait for it.
     if (this.#loading !== null) return this.#loading
     // All inputs of a round are delivered together: they are read before the first one is.
@@ -194,7 +227,9 @@ export class ReplayGate extends InputGate implements LoggedGate {
   }
 
   async #loadPiece(): Promise<void> {
-    const events = await this.#recording.events(this.#nextPiece++)
+    const events = await this.#recording.events(this.#nextPiece)
+    // Not before it was read: where that fails, the next run needs the same piece.
+    this.#nextPiece++
     this.#ahead = this.#ahead.slice(this.#at)
     this.#at = 0
     for (const event of events) {
@@ -203,14 +238,17 @@ export class ReplayGate extends InputGate implements LoggedGate {
     }
   }
 
-  #keepAnswer({ source, data }: RecordedEvent): void {
+  #keepAnswer({ source, data, body }: RecordedEvent): void {
     const length = 1 + (data[0] ?? 0)
     const key = `${source} ${String.fromCharCode(...data.subarray(1, length))}`
+    const answer = { status: data[length] ?? 1, body }
     const answers = this.#answers.get(key)
-    if (answers === undefined) this.#answers.set(key, [data.subarray(length)])
-    else answers.push(data.subarray(length))
+    if (answers === undefined) this.#answers.set(key, [answer])
+    else answers.push(answer)
   }
 }
+
+const NO_BODY: EventBody = { bytes: 0, runs: [] }
 
 const cancelled = (key: string): BlockError => new BlockError('ERR_CANCELLED', `${key}: cancelled`)
 

@@ -160,7 +160,11 @@ export class PcReplay {
   async #make(from?: StartingPoint): Promise<void> {
     this.#current?.pc.close()
     const { pc, gate, machine } = await this.#build(from)
-    this.#current = { pc, gate, taker: new CheckpointTaker(machine, gate, this.#store, this.#checkpointMs) }
+    this.#current = {
+      pc,
+      gate,
+      taker: new CheckpointTaker({ machine, gate, store: this.#store, intervalMs: this.#checkpointMs }),
+    }
     this.#onMachine(pc)
   }
 
