@@ -5,6 +5,7 @@ import { MemoryStorage, RawImage } from '@retrap/block'
 import type { ArmMachineOptions, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { DriveArgument } from './drives.ts'
 import type { ImageFlags } from './images.ts'
+import { loadInterpreters } from './interpreters.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
 import { usage } from './values.ts'
 
@@ -112,6 +113,7 @@ export async function createArm(options: MachineOptions): Promise<Machine> {
   if (options.modules !== undefined && options.modules.length > 0)
     throw usage(`--module is not there for --arch arm64; ${INSTEAD['module']}`)
   const { createArmMachine } = await import('@retrap/machine/arm')
+  await loadInterpreters('arm64')
   const { memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace } = options
   const { gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, hypervisor } = options
   const { vga, preferredMode, screen, boot } = options

@@ -3,6 +3,7 @@ import { createPc } from '@retrap/machine'
 import { createArm } from './arm-machine.ts'
 import { formatIntel, decode } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from './cli.ts'
+import { loadInterpreters } from './interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from './machine-contract.ts'
 import type { EndingSignal } from './host.ts'
 import { usage } from './values.ts'
@@ -13,6 +14,7 @@ const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 async function createMachine(options: MachineOptions): Promise<Machine> {
   if (options.architecture === 'arm64') return createArm(options)
   if (options.gic !== undefined) throw usage('--machine virt is there for --arch arm64')
+  await loadInterpreters('x86')
   const pc = await createPc(options as PcMachineOptions)
   const { kernel, initrd, firmware, flash, modules = [] } = options
   // Firmware asks for the kernel while the machine runs.

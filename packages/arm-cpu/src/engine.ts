@@ -18,12 +18,21 @@ interface Compiled {
 
 const compiled = new Map<string, Compiled>()
 
-/** The interpreter for a kind of memory, generated once. @param hotAt - machine address of the counters of hot code */
-function interpreterFor(shared: boolean, hotAt: number | undefined): Compiled {
+/**
+ * The interpreter for a kind of memory.
+ *
+ * @param hotAt - machine address of the counters of hot code
+ * @param given - taken if there is none yet; absent, it is generated then
+ */
+export function interpreterFor(
+  shared: boolean,
+  hotAt: number | undefined,
+  given?: InterpreterCode<FormSource>,
+): Compiled {
   const key = `${shared ? 'shared' : 'plain'} ${hotAt ?? ''}`
   let known = compiled.get(key)
   if (known === undefined) {
-    const code = generateArmInterpreter({ shared, hotAt })
+    const code = given ?? generateArmInterpreter({ shared, hotAt })
     known = { code, module: new WebAssembly.Module(Uint8Array.from(code.bytes)) }
     compiled.set(key, known)
   }

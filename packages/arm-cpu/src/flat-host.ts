@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { ArmCpuError } from './errors.ts'
 import type { ArmHost, ArmTranslation } from './host.ts'
 import { FSC_TRANSLATION } from './syndrome.ts'
@@ -20,14 +20,14 @@ export class FlatHost implements ArmHost {
    * @throws MemoryError if machine memory has no room for it
    */
   constructor(memory: MachineMemory, start: number, bytes: number) {
-    const fits = (value: number): boolean => Number.isInteger(value) && value >= 0 && value % 4096 === 0
+    const fits = (value: number): boolean => Number.isInteger(value) && value >= 0 && value % PAGE_BYTES === 0
     if (!fits(start) || !fits(bytes) || bytes === 0 || start + bytes > 2 ** 32) {
       throw new ArmCpuError('ERR_RAM', `RAM of ${bytes} bytes at ${start}: expected whole pages below 2^32`)
     }
     this.memory = memory
     this.start = start
     this.bytes = bytes
-    this.#ma = memory.allocate(bytes, 4096, 'RAM')
+    this.#ma = memory.allocate(bytes, PAGE_BYTES, 'RAM')
   }
 
   /** Machine address of an address of RAM; −1 outside. */

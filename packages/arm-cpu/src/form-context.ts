@@ -32,21 +32,25 @@ export class FunctionContext extends ArmContext {
   }
 }
 
+/** Values that the code of a form in the dispatch loop uses. */
+export interface InlineParts {
+  readonly f: FunctionBuilder
+  readonly form: ArmForm
+  /** The function that makes an access which the TLB does not allow at once. */
+  readonly access: I32Callee
+  readonly library: ArmLibrary
+  readonly flags: FlagLocals
+  readonly loop: DispatchLoop
+  readonly labels: DispatchLabels
+}
+
 /** A hot form, in the dispatch loop. */
 export class InlineContext extends ArmContext {
   protected readonly flagStore: FlagLocals
   readonly #loop: DispatchLoop
   readonly #labels: DispatchLabels
 
-  constructor(
-    f: FunctionBuilder,
-    form: ArmForm,
-    access: I32Callee,
-    library: ArmLibrary,
-    flags: FlagLocals,
-    loop: DispatchLoop,
-    labels: DispatchLabels,
-  ) {
+  constructor({ f, form, access, library, flags, loop, labels }: InlineParts) {
     const { record, tlb } = loop.locals
     super({ f, form, state: f.param(0, 'i32').get, record: record.get, tlb: tlb.get, access, library })
     this.flagStore = flags

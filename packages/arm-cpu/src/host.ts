@@ -113,7 +113,7 @@ export function newTranslation(): ArmTranslation {
     writable: false,
     cacheable: false,
     global: false,
-    pageBytes: 4096,
+    pageBytes: PAGE_BYTES,
     key: 0,
     device: false,
     attributes: 0xff,

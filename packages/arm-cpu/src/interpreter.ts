@@ -39,7 +39,15 @@ class ArmInlineForms implements InlineForms<FormSource> {
   }
 
   emit({ form, semantics }: FormSource, labels: DispatchLabels): void {
-    const context = new InlineContext(this.#f, form, this.#access, this.#library, this.#flags, this.#loop, labels)
+    const context = new InlineContext({
+      f: this.#f,
+      form,
+      access: this.#access,
+      library: this.#library,
+      flags: this.#flags,
+      loop: this.#loop,
+      labels,
+    })
     semantics.emit(context, form)
   }
 
@@ -91,13 +99,16 @@ export interface InterpreterOptions extends DispatchCounters {
   readonly shared: boolean
 }
 
+/** All forms that the interpreter executes; of several with one key the first counts. */
+export const allForms = (): FormSource[] => [...armForms().values(), ...a32Sources().values()].flat()
+
 /** Generates the interpreter of A64 and A32. */
 export function generateArmInterpreter(options: InterpreterOptions): InterpreterCode<FormSource> {
   const module = new ModuleBuilder()
   importMachineMemory(module, options.shared)
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const imports = importDispatch(module)
-  const forms = [...armForms().values(), ...a32Sources().values()].flat()
+  const forms = allForms()
   const hot = new Set(forms.filter(({ form }) => isHotForm(form)).map(({ form }) => form.key))
   return generateInterpreter(
     module,

@@ -2,7 +2,7 @@ import { findA64, isWideThumb } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from '@retrap/engine'
 import type { FormCode, RecordDecoder } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { A32RecordDecoder } from './aarch32/record-decoder.ts'
 import { ThumbRecordDecoder } from './aarch32/thumb-record-decoder.ts'
 import { fieldOf } from './form.ts'
@@ -177,11 +177,11 @@ export class ArmRecordDecoder implements RecordDecoder {
     const from = (Math.imul(word, GOLDEN) >>> HASH_SHIFT) * RECORD_WORDS
     const to = record >>> 2
     if (known[from + WORD_AT] === word && (known[from]! & VALID) !== 0) {
-      for (let i = 0; i < RECORD_WORDS; i++) u32[to + i] = known[from + i] as number
+      for (let i = 0; i < RECORD_WORDS; i++) u32[to + i] = known[from + i]!
       u16[(record + R_OFFSET) >>> 1] = offset
       this.endsRun = (known[from]! & ENDS_RUN) !== 0
     } else if (this.#decode(word, mode, record, offset)) {
-      for (let i = 0; i < RECORD_WORDS; i++) known[from + i] = u32[to + i] as number
+      for (let i = 0; i < RECORD_WORDS; i++) known[from + i] = u32[to + i]!
       known[from] = (u32[to]! & OP_BITS) | VALID | (this.endsRun ? ENDS_RUN : 0)
     }
     return 4
@@ -217,7 +217,7 @@ export class ArmRecordDecoder implements RecordDecoder {
     index *= decoding.variants
     if (semantics.branches === true) {
       const target = Number(immediate) + offset
-      const inPage = target >= 0 && target < 0x1000
+      const inPage = target >= 0 && target < PAGE_BYTES
       index += inPage ? (target > offset ? 0 : 1) : 2
       immediate = BigInt(inPage ? target << 2 : target)
     } else if (semantics.usesStack === true && fieldOf(row, 'n', word) === 31) index++

@@ -1,7 +1,7 @@
 import { isWideThumb } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_FAULT } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
-import { PAGE_BYTES } from '@retrap/memory'
+import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_CACHE, ACCESS_UNPRIVILEGED } from './access-flags.ts'
 import { AARCH32, RIGHTS, SET_AARCH32 } from './access-rights.ts'
@@ -209,7 +209,7 @@ export class Translation {
       default:
         // By address; the operation says whether the ASID matters. A page is dropped in the present space whatever it is.
         if (TLBI_RANGES.has((encoding >>> 3) & 15)) this.#invalidateRange(lo, hi)
-        else tlb.invalidatePage((lo << 12) >>> 0, pageHigh(lo, hi))
+        else tlb.invalidatePage((lo << PAGE_SHIFT) >>> 0, pageHigh(lo, hi))
         if ((encoding & TLBI_ANY_ASID) !== 0) tlb.dropAllParked()
         else if (!this.#isCurrent(asid)) tlb.dropParked(asid)
     }
@@ -261,7 +261,7 @@ export class Translation {
     if (found || (into.stage2 && !into.tableWalk)) {
       // Stage 1 alone is asked.
       u32[S_PAR_EL1 >>> 2] =
-        ((into.ipa & 0xffff_f000) |
+        ((into.ipa & -PAGE_BYTES) |
           PAR_RES1 |
           PAR_NS |
           (into.device || into.attributes === NON_CACHEABLE ? PAR_OUTER : PAR_INNER)) >>>
@@ -318,13 +318,13 @@ export class Translation {
   wordAt(lo: number, hi: number): number {
     if ((lo & 1) !== 0) return this.#thumbAt(lo - 1, hi)
     const into = this.#walked
-    return this.code(lo, hi, into) && into.ma >= 0 ? (this.#memory.u32[into.ma >>> 2] as number) : -1
+    return this.code(lo, hi, into) && into.ma >= 0 ? this.#memory.u32[into.ma >>> 2]! : -1
   }
 
   guardedWordAt(lo: number, hi: number): number {
     const into = this.#walked
     const isFound = (lo & 3) === 0 && this.code(lo, hi, into) && into.ma >= 0
-    return isFound && into.key === KEY_GUARDED ? (this.#memory.u32[into.ma >>> 2] as number) : -1
+    return isFound && into.key === KEY_GUARDED ? this.#memory.u32[into.ma >>> 2]! : -1
   }
 
   #thumbAt(lo: number, hi: number): number {
@@ -336,7 +336,7 @@ export class Translation {
 
   #halfAt(lo: number, hi: number): number {
     const into = this.#walked
-    return this.code(lo, hi, into) && into.ma >= 0 ? (this.#memory.u16[into.ma >>> 1] as number) : -1
+    return this.code(lo, hi, into) && into.ma >= 0 ? this.#memory.u16[into.ma >>> 1]! : -1
   }
 
   /** Notes the exception that an access ends with. @param syndrome - ESR_ELx @returns STATUS_FAULT */
@@ -356,7 +356,7 @@ export class Translation {
   raiseAbort(lo: number, hi: number, syndrome: number, fault: ArmTranslation, isBeyond: boolean = false): number {
     this.raise(lo, hi, fault.stage2 && fault.tableWalk ? (syndrome | ISS_S1PTW) >>> 0 : syndrome)
     if (fault.stage2) {
-      const frame = Math.floor(fault.ipa / 4096) * 16
+      const frame = Math.floor(fault.ipa / PAGE_BYTES) * 16
       this.#u32[S_FAULT_STAGE >>> 2] = isBeyond ? STAGE_2_BEYOND : 2
       this.#u32[S_FAULT_HPFAR >>> 2] = frame >>> 0
       this.#u32[(S_FAULT_HPFAR >>> 2) + 1] = Math.floor(frame / 2 ** 32)

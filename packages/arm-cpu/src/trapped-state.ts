@@ -122,7 +122,7 @@ class Controls implements TrappedControls {
   }
 
   #word(place: number): number {
-    return this.#u32[place >>> 2] as number
+    return this.#u32[place >>> 2]!
   }
 
   get sctlr(): number {
@@ -176,38 +176,38 @@ class ExceptionRegisters implements TrappedException {
   }
 
   get esrEl1(): number {
-    return this.#u32[S_ESR_EL1 >>> 2] as number
+    return this.#u32[S_ESR_EL1 >>> 2]!
   }
   set esrEl1(value: number) {
     this.#set(S_ESR_EL1, value)
     this.#set(S_ESR_EL1 + 4, 0)
   }
   get farLo(): number {
-    return this.#u32[S_FAR_EL1 >>> 2] as number
+    return this.#u32[S_FAR_EL1 >>> 2]!
   }
   set farLo(value: number) {
     this.#set(S_FAR_EL1, value)
   }
   get farHi(): number {
-    return this.#u32[(S_FAR_EL1 + 4) >>> 2] as number
+    return this.#u32[(S_FAR_EL1 + 4) >>> 2]!
   }
   set farHi(value: number) {
     this.#set(S_FAR_EL1 + 4, value)
   }
   get elrLo(): number {
-    return this.#u32[S_ELR_EL1 >>> 2] as number
+    return this.#u32[S_ELR_EL1 >>> 2]!
   }
   set elrLo(value: number) {
     this.#set(S_ELR_EL1, value)
   }
   get elrHi(): number {
-    return this.#u32[(S_ELR_EL1 + 4) >>> 2] as number
+    return this.#u32[(S_ELR_EL1 + 4) >>> 2]!
   }
   set elrHi(value: number) {
     this.#set(S_ELR_EL1 + 4, value)
   }
   get spsrEl1(): number {
-    return this.#u32[S_SPSR_EL1 >>> 2] as number
+    return this.#u32[S_SPSR_EL1 >>> 2]!
   }
   set spsrEl1(value: number) {
     this.#set(S_SPSR_EL1, value)

@@ -21,6 +21,29 @@ test('compiled and interpreted programs agree at the end of every turn', { timeo
   expect(executed).toBeGreaterThan(PROGRAMS * 500)
 })
 
+/** ADD Vd.4S, Vd.4S, V16.4S. */
+const addTo = (d: number): number => (0x4eb0_8400 | (d << 5) | d) >>> 0
+const FOUR = [30, 31, 0, 1]
+
+test.each<[string, number]>([
+  ['LD4 {V30.16B-V1.16B}, [X28]', 0x4c40_0000 | (28 << 5) | 30],
+  ['LD3 {V30.8H-V0.8H}, [X28]', 0x4c40_4400 | (28 << 5) | 30],
+  ['ST4 {V30.4S-V1.4S}, [X28]', 0x4c00_0800 | (28 << 5) | 30],
+  ['LD2 {V31.B, V0.B}[1], [X28]', 0x0d60_0400 | (28 << 5) | 31],
+  ['TBL V2.16B, {V30.16B-V1.16B}, V16.16B', 0x4e00_6000 | (16 << 16) | (30 << 5) | 2],
+  ['TBX V2.8B, {V30.16B-V1.16B}, V16.8B', 0x0e00_7000 | (16 << 16) | (30 << 5) | 2],
+  ['TBX V2.16B, {V31.16B, V0.16B}, V16.16B', 0x4e00_3000 | (16 << 16) | (31 << 5) | 2],
+])('registers that follow the one that is named, also after the last: %s', (_text, word) => {
+  const random = words(word)
+  const change = FOUR.map(addTo)
+  // mov x27, #200; the loop; sub x27, x27, #1; cbnz x27; svc #0
+  const loop = [...change, word >>> 0, ...change, addTo(2)]
+  const back = (0xb500_0000 | ((-(loop.length + 1) & 0x7_ffff) << 5) | 27) >>> 0
+  const found = compareExecutions([0xd280_0000 | (200 << 5) | 27, ...loop, 0xd100_077b, back, SVC], random)
+  expect(found.difference).toBeUndefined()
+  expect(found.executed).toBeGreaterThan(200 * 10)
+})
+
 test('every instruction can be compiled whose registers are all 31', () => {
   const memory = MachineMemory.create({ bytes: 64 << 20 })
   const host = new FlatHost(memory, 0, 0x10_0000)

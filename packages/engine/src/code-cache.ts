@@ -260,7 +260,7 @@ export class CodeCache {
    * @returns its machine address; 0 if the instruction crosses into the next page: then {@link CodeCache.crossing}
    */
   record(page: CodePage, offset: number): number {
-    const known = this.#memory.u32[(page.slots >>> 2) + offset] as number
+    const known = this.#memory.u32[(page.slots >>> 2) + offset]!
     return known !== 0 ? known : this.#decodeRun(page, offset)
   }
 
@@ -322,13 +322,13 @@ export class CodeCache {
     const head = PAGE_BYTES - begin
     if (this.#next + 3 * RECORD_BYTES > this.#end) return 0
     const bytes = this.#crossing
-    for (let i = 0; i < head; i++) bytes[i] = u8[page.frame * PAGE_BYTES + begin + i] as number
-    for (let i = 0; i < longestBytes; i++) bytes[head + i] = u8[second.frame * PAGE_BYTES + i] as number
+    for (let i = 0; i < head; i++) bytes[i] = u8[page.frame * PAGE_BYTES + begin + i]!
+    for (let i = 0; i < longestBytes; i++) bytes[head + i] = u8[second.frame * PAGE_BYTES + i]!
     const first = this.#next
     this.#writePseudo(first, OP_CROSS, offset)
     i32[(first + R_LINK) >>> 2] = second.slots
     this.#decoder.decode(bytes, offset & tag, head + longestBytes, page.mode, first + RECORD_BYTES, offset)
-    const length = u8[first + RECORD_BYTES + R_LENGTH] as number
+    const length = u8[first + RECORD_BYTES + R_LENGTH]!
     this.#writePseudo(first + 2 * RECORD_BYTES, OP_CONTINUE, offset + length)
     this.#next = first + 3 * RECORD_BYTES
     page.mark(offset, PAGE_BYTES)
@@ -344,13 +344,13 @@ export class CodeCache {
   crossesInto(record: number, second: CodePage): boolean {
     const { u16, i32 } = this.#memory
     // The walk to the second page may have killed it.
-    return u16[(record + R_OP) >>> 1] === OP_CROSS && (i32[(record + R_LINK) >>> 2] as number) >>> 0 === second.slots
+    return u16[(record + R_OP) >>> 1] === OP_CROSS && i32[(record + R_LINK) >>> 2]! >>> 0 === second.slots
   }
 
   /** Kills an {@link OP_CROSS} record whose second page has become another, and clears its slot. */
   dropCrossing(page: CodePage, record: number): void {
     const { u16, u32 } = this.#memory
-    u32[(page.slots >>> 2) + (u16[(record + R_OFFSET) >>> 1] as number)] = 0
+    u32[(page.slots >>> 2) + u16[(record + R_OFFSET) >>> 1]!] = 0
     this.#killer.killCrossing(record)
   }
 

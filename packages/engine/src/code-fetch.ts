@@ -140,7 +140,7 @@ export class CodeFetch<Into extends CodeTranslation> {
   cross(record: number): number {
     const { u16 } = this.#memory
     const lo = (this.#u32[this.#pageBase]! + u16[(record + R_OFFSET) >>> 1]!) >>> 0
-    const hi = this.#u32[this.#pageBase + 1] as number
+    const hi = this.#u32[this.#pageBase + 1]!
     if (u16[(record + R_OP) >>> 1] !== OP_CROSS) return 0
     const { flushes } = this.#cache
     if (this.#secondPageHolds(record, lo, hi)) return 1

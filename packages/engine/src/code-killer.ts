@@ -74,7 +74,7 @@ export class CodeKiller {
     const { record, slot, parts } = unit
     this.#u16[(record + R_OP) >>> 1]! |= OP_DEAD
     this.#u32[(record + R_WRITTEN) >>> 2] = frame
-    if (this.#u32[slot >>> 2] === record) this.#u32[slot >>> 2] = this.#u32[(record + R_LINK) >>> 2] as number
+    if (this.#u32[slot >>> 2] === record) this.#u32[slot >>> 2] = this.#u32[(record + R_LINK) >>> 2]!
     for (const { page } of parts) page.units.delete(unit)
     this.units.delete(record)
   }
@@ -93,11 +93,11 @@ export class CodeKiller {
 
   /** Bytes that decided what an instruction is, at most. Of bytes that are no instruction, whose length is 1, that is unknown. */
   #extent(slot: number): number {
-    let record = this.#u32[slot] as number
+    let record = this.#u32[slot]!
     const op = this.#u16[(record + R_OP) >>> 1]
     if (op === OP_CROSS) return this.#longest
-    if (op === OP_UNIT) record = this.#u32[(record + R_LINK) >>> 2] as number
-    const length = this.#u8[record + R_LENGTH] as number
+    if (op === OP_UNIT) record = this.#u32[(record + R_LINK) >>> 2]!
+    const length = this.#u8[record + R_LENGTH]!
     return length === 1 ? this.#longest : length
   }
 
@@ -105,7 +105,7 @@ export class CodeKiller {
   #killSlot(page: CodePage, slot: number): void {
     const unit = this.units.get(this.#u32[slot]!)
     if (unit !== undefined) this.killUnit(unit, page.frame)
-    const record = this.#u32[slot] as number
+    const record = this.#u32[slot]!
     if (this.#u16[(record + R_OP) >>> 1] === OP_CROSS) this.killCrossing(record)
     else this.#u16[(record + R_OP) >>> 1]! |= OP_DEAD
     this.#u32[slot] = 0

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { I32 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, Label } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE } from './dispatch-parts.ts'
@@ -9,6 +10,7 @@ import {
   OP_CALL,
   OP_CALL_CONTROL,
   OP_CALL_SPILLED,
+  OP_COLD,
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,
@@ -90,7 +92,7 @@ export class DispatchLoop {
     f.if(start.get.eqz(), () => {
       // A record that continues at the program counter, so that the loop needs no test for its first round.
       f.set(l.target, state.linearProgramCounter())
-      f.set(l.pageBase, l.target.get.and(-4096n))
+      f.set(l.pageBase, l.target.get.and(BigInt(-PAGE_BYTES)))
       f.store('i32.store', state.base, I32.of(OP_CONTINUE), layout.entry + R_OP)
       f.store('i64.store16', state.base, l.target.get.and(0xfffn), layout.entry + R_OFFSET)
       f.set(l.record, state.base.add(layout.entry))
@@ -160,7 +162,7 @@ export class DispatchLoop {
       const offset = f.let(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET))
       f.set(l.target, l.pageBase.get.add(offset))
       // The place within a page where decoding stopped depends on what was executed before; the end of the page does not.
-      f.brIf(offset.ltU(0x1000), labels.locate)
+      f.brIf(offset.ltU(PAGE_BYTES), labels.locate)
       f.br(labels.jump)
     }
     bodies[OP_LEAVE] = () => {
@@ -188,6 +190,14 @@ export class DispatchLoop {
         this.#advance(labels.next)
       }
     }
+    // What the table does not have: a dead record, or one with OP_COLD.
+    bodies.push(() => {
+      const op = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OP))
+      f.brIf(op.geU(OP_DEAD), targets[OP_CONTINUE]!)
+      f.set(l.budget, l.budget.get.add(1))
+      f.store('i32.store16', l.record.get, op.and(OP_COLD - 1), R_OP)
+      f.br(labels.next)
+    })
     const targets: Label[] = []
     const open = (i: number): void => {
       f.block((label) => {
@@ -197,9 +207,8 @@ export class DispatchLoop {
           return
         }
         f.set(l.budget, l.budget.get.sub(1))
-        this.#profile(f.loadExpression('i32.load16_u', l.record.get, R_OP).and(OP_DEAD - 1), 0)
-        // A dead record is past the end of the table.
-        f.brTable(f.loadExpression('i32.load16_u', l.record.get, R_OP), targets, targets[OP_CONTINUE] as Label)
+        this.#profile(f.loadExpression('i32.load16_u', l.record.get, R_OP).and(OP_COLD - 1), 0)
+        f.brTable(f.loadExpression('i32.load16_u', l.record.get, R_OP), targets.slice(0, -1), targets.at(-1)!)
       })
       f.scope(() => bodies[i]?.())
     }
@@ -211,7 +220,7 @@ export class DispatchLoop {
     const l = this.#state.locals
     f.set(l.budget, l.budget.get.add(1))
     // Where the second page's execute entry leads to the code page that the record was made from, nothing has changed.
-    const next = f.let(l.pageBase.get.add(0x1000))
+    const next = f.let(l.pageBase.get.add(PAGE_BYTES))
     const entry = this.#branches.executeEntry(next)
     const known = f.loadExpression('i64.load', entry, TLB_EXECUTE).eq(next)
     const expected = f.loadExpression('i32.load', l.record.get, R_LINK)

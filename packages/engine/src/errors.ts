@@ -1,7 +1,9 @@
 /** What a caller of the engine can do wrong. */
 export type EngineErrorCode =
   /** The arena of a code cache is smaller than {@link MINIMUM_ARENA_BYTES}. */
-  'ERR_ARENA_SIZE'
+  | 'ERR_ARENA_SIZE'
+  /** Bytes that are no packed interpreters of this version. */
+  | 'ERR_PACKED_INTERPRETERS'
 
 /** A caller's mistake. Programs' mistakes are exceptions of the emulated processor. */
 export class EngineError extends Error {

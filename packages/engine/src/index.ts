@@ -41,11 +41,14 @@ export {
 } from './hot-counters.ts'
 export { generateInterpreter, importDispatch, importMachineMemory } from './interpreter.ts'
 export type { FormCall, FormCode, InlineForms, InterpreterCode, InterpreterForms } from './interpreter.ts'
+export { packInterpreters, unpackInterpreters } from './packed-interpreters.ts'
+export type { MachineInterpreter } from './packed-interpreters.ts'
 export {
   HOST_OF_FORM,
   OP_CALL,
   OP_CALL_CONTROL,
   OP_CALL_SPILLED,
+  OP_COLD,
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,

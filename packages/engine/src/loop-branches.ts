@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Label } from '@retrap/wasm-emitter'
 import type { DispatchImports, DispatchLabels } from './dispatch-parts.ts'
@@ -148,7 +149,7 @@ export class LoopBranches {
     const { f } = this.#state
     const l = this.#state.locals
     const offset = f.let(l.target.get.sub(l.pageBase.get))
-    const forward = offset.ltU(0x1000).and(offset.gtU(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
+    const forward = offset.ltU(PAGE_BYTES).and(offset.gtU(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
     f.brIf(this.#state.word(this.#state.layout.alone).or(forward.eqz()), leaveAtTarget)
   }
 
@@ -157,12 +158,20 @@ export class LoopBranches {
     const { f, layout } = this.#state
     const l = this.#state.locals
     const entry = this.executeEntry(l.target.get)
-    const page = f.let(l.target.get.and(-4096n))
+    const page = f.let(l.target.get.and(BigInt(-PAGE_BYTES)))
     f.if(f.loadExpression('i64.load', entry, TLB_EXECUTE).eq(page), () => {
       f.set(l.slots, f.loadExpression('i32.load', entry, TLB_EXECUTE + 8))
       f.set(l.pageBase, page)
       f.store('i64.store', this.#state.base, page, layout.pageBase)
-      const record = f.load('i32.load', l.slots.get.add(l.target.get.toI32().and(0xfff).shl(2)))
+      const record = f.load(
+        'i32.load',
+        l.slots.get.add(
+          l.target.get
+            .toI32()
+            .and(PAGE_BYTES - 1)
+            .shl(2),
+        ),
+      )
       f.if(record, () => {
         this.#count(record, (unit) => {
           f.set(l.record, unit)

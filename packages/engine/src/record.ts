@@ -34,6 +34,11 @@ export const OP_CONTINUE = 0
  * former operation, for the instruction that is being executed.
  */
 export const OP_DEAD = 0x8000
+/**
+ * Bit of the {@link R_OP} of a record that is not known to be executed: its execution takes the bit away. Set by a compiler of hot code,
+ * which leaves out what is cold.
+ */
+export const OP_COLD = 0x4000
 /** Leaves the interpreter with everything retired; the next instruction is at page base + {@link R_OFFSET}. */
 export const OP_LEAVE = 1
 /** Calls function {@link R_FUNCTION} of the table, which uses no held state; the next record follows. */

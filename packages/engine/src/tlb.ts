@@ -92,7 +92,7 @@ export class Tlb {
 
   /** Counts the calls that may have dropped an entry; to validate copies of translations that are kept elsewhere. 32 bits. */
   get changes(): number {
-    return this.#u32[this.#changes] as number
+    return this.#u32[this.#changes]!
   }
 
   /** Returns the machine address of a set, for generated code. */
@@ -145,7 +145,7 @@ export class Tlb {
   lookup(set: number, table: number, lo: number, hi: number): number {
     const word = (this.#base + set * TLB_SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)) >>> 2
     const hit = this.#u32[word] === (lo & ~0xfff) >>> 0 && this.#u32[word + 1] === hi >>> 0
-    return hit ? (this.#u32[word + 2] as number) : -1
+    return hit ? this.#u32[word + 2]! : -1
   }
 
   /**
@@ -166,7 +166,7 @@ export class Tlb {
     const u32 = this.#u32
     const { entries, count } = this.#globals
     for (let i = 0; i < count; i++) {
-      const entry = entries[i] as number
+      const entry = entries[i]!
       this.#invalidate(entry)
       u32[(entry >>> 2) + 3] = 0
     }
@@ -179,16 +179,16 @@ export class Tlb {
     const { entries, count } = this.#locals
     const firstKept = to === undefined ? count : count - MOST_PARKED
     for (let i = 0; i < count; i++) {
-      const entry = entries[i] as number
+      const entry = entries[i]!
       const word = entry >>> 2
-      const flags = u32[word + 3] as number
+      const flags = u32[word + 3]!
       if ((flags & FLAG_GLOBAL) === 0) {
         if (to !== undefined && i >= firstKept && (flags & FLAG_VALID) !== 0) {
           const at = to.length
           to.words[at] = entry
-          to.words[at + 1] = u32[word] as number
-          to.words[at + 2] = u32[word + 1] as number
-          to.words[at + 3] = u32[word + 2] as number
+          to.words[at + 1] = u32[word]!
+          to.words[at + 2] = u32[word + 1]!
+          to.words[at + 3] = u32[word + 2]!
           to.words[at + 4] = flags
           to.length = at + PARKED_WORDS
         }
@@ -223,8 +223,8 @@ export class Tlb {
   #bringBack(parked: ParkedSpace): void {
     const { words, length, staleExecute } = parked
     for (let at = 0; at < length; at += PARKED_WORDS) {
-      const entry = words[at] as number
-      const flags = words[at + 4] as number
+      const entry = words[at]!
+      const flags = words[at + 4]!
       if ((flags & FLAG_VALID) === 0) continue
       if (this.#tableOf(entry) === TLB_EXECUTE) {
         if (staleExecute) continue
@@ -272,7 +272,7 @@ export class Tlb {
   #dropFragments({ entries, count }: TlbJournal, lo: number, hi: number): void {
     const u32 = this.#u32
     for (let i = 0; i < count; i++) {
-      const entry = entries[i] as number
+      const entry = entries[i]!
       const word = entry >>> 2
       const size = u32[word + 3]! & FLAG_SIZE
       if (size === 0 || !this.#isSamePage(word, hi)) continue
@@ -295,15 +295,15 @@ export class Tlb {
     this.#dropKeysOf(this.#locals, keys)
     for (const { words, length } of this.#parked.spaces) {
       for (let at = 0; at < length; at += PARKED_WORDS) {
-        if (this.#isDataOf(words[at] as number, words[at + 4] as number, keys)) words[at + 4] = 0
+        if (this.#isDataOf(words[at]!, words[at + 4]!, keys)) words[at + 4] = 0
       }
     }
   }
 
   #dropKeysOf({ entries, count }: TlbJournal, keys: number): void {
     for (let i = 0; i < count; i++) {
-      const entry = entries[i] as number
-      if (this.#isDataOf(entry, this.#u32[(entry >>> 2) + 3] as number, keys)) this.#invalidate(entry)
+      const entry = entries[i]!
+      if (this.#isDataOf(entry, this.#u32[(entry >>> 2) + 3]!, keys)) this.#invalidate(entry)
     }
   }
 
@@ -347,7 +347,7 @@ export class Tlb {
     this.#views.view(to).length = 0
     if (changes !== this.changes) return
     for (let at = 0; at < length; at += PARKED_WORDS) {
-      const entry = words[at] as number
+      const entry = words[at]!
       this.#views.note(entry)
       this.#write(entry, words[at + 1]!, words[at + 2]!, words[at + 3]!, words[at + 4]! & FLAG_PAGE)
     }
@@ -363,9 +363,9 @@ export class Tlb {
     const u32 = this.#u32
     let length = 0
     for (let i = 0; i < count; i++) {
-      const entry = current[i] as number
+      const entry = current[i]!
       const word = entry >>> 2
-      const flags = u32[word + 3] as number
+      const flags = u32[word + 3]!
       if ((flags & FLAG_VALID) === 0) continue
       words[length] = entry
       for (let k = 0; k < PARKED_WORDS - 1; k++) words[length + 1 + k] = u32[word + k]!
@@ -384,7 +384,7 @@ export class Tlb {
 
   #dropExecute({ entries, count }: TlbJournal): void {
     for (let i = 0; i < count; i++) {
-      const entry = entries[i] as number
+      const entry = entries[i]!
       if (this.#tableOf(entry) === TLB_EXECUTE) this.#invalidate(entry)
     }
   }

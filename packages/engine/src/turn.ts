@@ -98,8 +98,8 @@ export class Turn {
   /** Adds what the interpreter has executed of the budget that it had. */
   settle(budget: number): void {
     const i32 = this.#i32
-    const iterations = i32[this.#iterations] as number
-    this.retired += budget - (i32[this.#budget] as number) - iterations
+    const iterations = i32[this.#iterations]!
+    this.retired += budget - i32[this.#budget]! - iterations
     this.#extra += iterations
   }
 
@@ -127,13 +127,13 @@ export class Turn {
 
   /** Low word of the program counter's linear address; signed, which V8 keeps without an object. */
   #linearLo(): number {
-    const counter = this.#i32[this.#counter] as number
+    const counter = this.#i32[this.#counter]!
     return this.#base < 0 ? counter : (counter + this.#i32[this.#base]!) | 0
   }
 
   /** High word. Where the program counter has a base it has either 32 bits, or 64 and a base of zero. */
   #linearHi(): number {
-    const counter = this.#i32[this.#counter + 1] as number
+    const counter = this.#i32[this.#counter + 1]!
     return this.#mask < 0 ? counter : counter & this.#i32[this.#mask + 1]!
   }
 }

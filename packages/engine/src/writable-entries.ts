@@ -75,13 +75,13 @@ export class WritableEntries {
     }
     for (const { entries, count } of journals) {
       for (let i = 0; i < count; i++) {
-        const entry = entries[i] as number
+        const entry = entries[i]!
         if (u32[(entry >>> 2) + 2] === frameMa && this.#entries.isWrite(entry)) this.#entries.invalidate(entry)
       }
     }
     for (const { words, length } of parked.spaces) {
       for (let at = 0; at < length; at += PARKED_WORDS) {
-        if (words[at + 3] === frameMa && this.#entries.isWrite(words[at] as number)) words[at + 4] = 0
+        if (words[at + 3] === frameMa && this.#entries.isWrite(words[at]!)) words[at + 4] = 0
       }
     }
   }
@@ -95,7 +95,7 @@ export class WritableEntries {
     const frames = this.#frames
     let any = false
     for (let i = 0; i < count; i++) {
-      const frame = numbers[i] as number
+      const frame = numbers[i]!
       if (frames[frame] === 0) continue
       frames[frame] = TO_DROP
       any = true
@@ -106,7 +106,7 @@ export class WritableEntries {
     for (const { words, length } of parked.spaces) {
       for (let at = 0; at < length; at += PARKED_WORDS) {
         const isMarked = frames[words[at + 3]! >>> PAGE_SHIFT] === TO_DROP
-        if (isMarked && this.#entries.isWrite(words[at] as number)) words[at + 4] = 0
+        if (isMarked && this.#entries.isWrite(words[at]!)) words[at + 4] = 0
       }
     }
     for (let i = 0; i < count; i++) if (frames[numbers[i]!] === TO_DROP) frames[numbers[i]!] = 0
@@ -115,7 +115,7 @@ export class WritableEntries {
   #dropMarked({ entries, count }: TlbJournal): void {
     const { u32 } = this.#entries
     for (let i = 0; i < count; i++) {
-      const entry = entries[i] as number
+      const entry = entries[i]!
       const isMarked = this.#frames[u32[(entry >>> 2) + 2]! >>> PAGE_SHIFT] === TO_DROP
       if (isMarked && this.#entries.isWrite(entry)) this.#entries.invalidate(entry)
     }

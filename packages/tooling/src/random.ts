@@ -37,7 +37,7 @@ export interface Choices {
 export function choices(seed: number): Choices {
   const below = numbers(seed)
   return {
-    pick: <T>(list: readonly T[]) => list[below(list.length)] as T,
+    pick: <T>(list: readonly T[]) => list[below(list.length)]!,
     chance: (numerator, denominator) => below(denominator) < numerator,
   }
 }

@@ -57,12 +57,12 @@ export class AccessMode {
 
   /** The set of explicit accesses, whose execute table is in use; TLB_MISS where nothing may be kept. */
   get executeSet(): number {
-    return this.#u32[S_ACCESS_SET >>> 2] as number
+    return this.#u32[S_ACCESS_SET >>> 2]!
   }
 
   /** The set that translations of explicit accesses are kept in now, or -1. */
   get fillSet(): number {
-    const set = this.#u32[S_ACCESS_SET >>> 2] as number
+    const set = this.#u32[S_ACCESS_SET >>> 2]!
     return this.#u32[S_LOGGED >>> 2] === 1 || set === TLB_MISS ? -1 : set
   }
 
@@ -75,7 +75,7 @@ export class AccessMode {
   changed(): void {
     const u32 = this.#u32
     const set = deriveMode(u32)
-    const mode = u32[S_MODE >>> 2] as number
+    const mode = u32[S_MODE >>> 2]!
     u32[S_ACCESS_SET >>> 2] = set
     const { modes, codeBase, codeLimit } = this.#views[this.#view]!
     const newModes = set === TLB_MISS ? modes : (modes & ~(0xff << (8 * set))) | (mode << (8 * set))

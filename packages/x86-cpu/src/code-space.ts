@@ -81,8 +81,8 @@ export class X86CodeSpace implements CodeSpace<Translation> {
       const unused = (u32[S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7
       return (hi << unused) >> unused === (hi | 0) ? STATUS_DONE : this.fault(lo, hi, VECTOR_GP, 0)
     }
-    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
-    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] as number
+    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
+    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
     const offset = (lo - base) >>> 0
     if (offset > limit) return this.fault(lo, hi, VECTOR_GP, 0)
     // The page must lie within the segment as a whole. After the last one of all, linear addresses begin again at 0.
@@ -95,8 +95,8 @@ export class X86CodeSpace implements CodeSpace<Translation> {
   checkSecondPage(lo: number): number {
     const u32 = this.#u32
     if (u32[S_MODE >>> 2] === MODE_64) return STATUS_DONE
-    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
-    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] as number
+    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
+    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
     return (lo - base) >>> 0 <= limit - MOST_ON_SECOND_PAGE ? STATUS_DONE : STATUS_STEP
   }
 

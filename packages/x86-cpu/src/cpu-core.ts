@@ -1,6 +1,6 @@
 import { Tlb, Turn, tlbBytes } from '@retrap/engine'
 import type { CodeCacheClient } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { AccessLog, LOG_BYTES } from '@retrap/replay'
 import { AccessMode } from './access-mode.ts'
 import { AddressSpaces } from './address-spaces.ts'
@@ -87,7 +87,7 @@ export class CpuCore implements Cpu, CodeCacheClient {
     this.host = host
     this.processor = engine.processor
     this.clocks = clocks
-    const state = memory.allocate(STATE_BYTES, 0x1000, 'vCPU state')
+    const state = memory.allocate(STATE_BYTES, PAGE_BYTES, 'vCPU state')
     this.state = state
     this.u8 = memory.u8.subarray(state, state + S_TLB_SETS)
     this.u16 = memory.u16.subarray(state >>> 1, (state + S_TLB_SETS) >>> 1)
@@ -239,7 +239,7 @@ export class CpuCore implements Cpu, CodeCacheClient {
   // ---------------------------------------------------------------- flags
 
   materialiseFlags(): number {
-    return ((this.u32[S_EFLAGS >>> 2] as number) & ~FLAGS_ARITHMETIC) | arithmeticFlags(this.u32) | 2
+    return (this.u32[S_EFLAGS >>> 2]! & ~FLAGS_ARITHMETIC) | arithmeticFlags(this.u32) | 2
   }
 
   setRflags(value: number): void {

@@ -9,6 +9,7 @@ import { HOT_FORMS } from './hot-forms.ts'
 import { generateX86Interpreter } from './interpreter.ts'
 import type { FormSource } from './form-context.ts'
 import { formOf, isStringForm, variantsOf } from './code-forms.ts'
+import type { Variant } from './code-forms.ts'
 import { engineOptions } from './jit/jit-options.ts'
 import type { JitOptions } from './jit/jit-options.ts'
 import { X86Compiled } from './jit/x86-compiled.ts'
@@ -52,9 +53,14 @@ const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pau
 
 /** Forms that read or write memory once and can then not fail. */
 function isDirect(semantics: Semantics, form: Form): boolean {
-  if (semantics.direct !== true) return false
-  const memory = form.operands.filter((o) => o.kind === 'mem')
-  return memory.every((o) => o.access !== 'rw')
+  return semantics.direct === true && form.operands.every((o) => o.access !== 'rw')
+}
+
+/** Returns a form of a code, if generated code executes it. */
+export function sourceOf(info: CodeInfo, variant: Variant): FormSource | undefined {
+  const form = formOf(info, variant)
+  const semantics = semanticsOf(info, form)
+  return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0 }
 }
 
 function* sources(): Generator<FormSource> {
@@ -64,10 +70,8 @@ function* sources(): Generator<FormSource> {
     if (info.code !== code || info.encoding === 'evex') return
     if (!isImplemented(info)) continue
     for (const variant of variantsOf(info)) {
-      const form = formOf(info, variant)
-      const semantics = semanticsOf(info, form)
-      if (semantics === undefined) continue
-      yield { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0 }
+      const source = sourceOf(info, variant)
+      if (source !== undefined) yield source
     }
   }
 }
@@ -80,15 +84,21 @@ interface CompiledInterpreter {
 /** Interpreters by what they depend on. The counters lie at one place in all machines: see `MachineMemory.allocateFixed`. */
 const compiled = new Map<string, CompiledInterpreter>()
 
-function interpreterFor(
+/**
+ * Returns the interpreter of the machines of a kind.
+ *
+ * @param given - taken if there is none yet; absent, it is generated then
+ */
+export function interpreterFor(
   shared: boolean,
   profileAt: number | undefined,
   hotAt: number | undefined,
+  given?: InterpreterCode<FormSource>,
 ): CompiledInterpreter {
   const key = `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''}`
   let known = compiled.get(key)
   if (known === undefined) {
-    const code = generateX86Interpreter(sources(), HOT_FORMS, { shared, profileAt, hotAt })
+    const code = given ?? generateX86Interpreter(sources(), HOT_FORMS, { shared, profileAt, hotAt })
     known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
     compiled.set(key, known)
   }
@@ -166,10 +176,9 @@ export class X86Engine {
    * @throws X86CpuError `ERR_CPU_MODEL` for a processor that cannot be
    */
   constructor(memory: MachineMemory, options: X86EngineOptions = {}) {
-    const { cpu = 'max' } = options
+    const { cpu = 'max', codeCacheBytes = CODE_CACHE_BYTES, jit = false } = options
     this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
-    const { jit = false } = options
     const hotAt = jit !== false ? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
     const { module, code } = interpreterFor(memory.shared, profileAt, hotAt)
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
@@ -177,7 +186,7 @@ export class X86Engine {
     this.module = module
     this.monitoredLines = new MonitoredLines(memory)
     this.mainBytes = code.mainBytes
-    const undefinedForm = this.#systemForm(handlers['UD2'] as Handler, UNDEFINED_FORM)
+    const undefinedForm = this.#systemForm(handlers['UD2']!, UNDEFINED_FORM)
     const lowering = new Lowering(memory, (info, form) => {
       if (!this.processor.executes(info, form.long)) return { op: OP_SYSTEM, fn: undefinedForm }
       const semantics = semanticsOf(info, form)
@@ -191,9 +200,8 @@ export class X86Engine {
       return generated
     })
     const exceptions = { undefined: undefinedForm, tooLong: this.#systemForm(tooLong, UNDEFINED_FORM) }
-    const arenaBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
     const decoder = new X86RecordDecoder(memory, lowering, exceptions, this.processor.decoderOptions)
-    this.codeCache = new CodeCache(memory, decoder, arenaBytes)
+    this.codeCache = new CodeCache(memory, decoder, codeCacheBytes)
     this.jit = hotAt === undefined ? undefined : this.#jit(code, hotAt, typeof jit === 'object' ? jit : {})
   }
 
@@ -215,8 +223,7 @@ export class X86Engine {
   }
 
   #systemForm(handler: Handler, form: Form): number {
-    this.systemForms.push(systemForm(handler, form))
-    return this.systemForms.length - 1
+    return this.systemForms.push(systemForm(handler, form)) - 1
   }
 }
 

@@ -50,12 +50,12 @@ const XCR0_AVX_STATE = 6
  * @returns the TLB set of explicit accesses; TLB_MISS where each access must be looked at, for its alignment
  */
 export function deriveMode(u32: Uint32Array): number {
-  const cr0 = u32[S_CR0 >>> 2] as number
-  const cr4 = u32[S_CR4 >>> 2] as number
-  const eflags = u32[S_EFLAGS >>> 2] as number
-  const long = ((u32[S_EFER >>> 2] as number) & EFER_LMA) !== 0
-  const csAttributes = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_ATTRIBUTES) >>> 2] as number
-  const ssAttributes = u32[(S_SEGMENTS + SEG_BYTES * SS + SEG_ATTRIBUTES) >>> 2] as number
+  const cr0 = u32[S_CR0 >>> 2]!
+  const cr4 = u32[S_CR4 >>> 2]!
+  const eflags = u32[S_EFLAGS >>> 2]!
+  const long = (u32[S_EFER >>> 2]! & EFER_LMA) !== 0
+  const csAttributes = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_ATTRIBUTES) >>> 2]!
+  const ssAttributes = u32[(S_SEGMENTS + SEG_BYTES * SS + SEG_ATTRIBUTES) >>> 2]!
   const protectedMode = (cr0 & CR0_PE) !== 0
   const v86 = (eflags & FLAG_VM) !== 0
   const cpl = !protectedMode ? 0 : v86 ? 3 : (ssAttributes >>> 5) & 3
@@ -72,7 +72,7 @@ export function deriveMode(u32: Uint32Array): number {
   u32[S_MMX_GATE >>> 2] = emulated ? 6 : switched ? 7 : 0
   u32[S_X87_GATE >>> 2] = emulated || switched ? 7 : 0
   const real = !protectedMode || v86
-  const enabled = (cr4 & CR4_OSXSAVE) !== 0 && ((u32[S_XCR0 >>> 2] as number) & XCR0_AVX_STATE) === XCR0_AVX_STATE
+  const enabled = (cr4 & CR4_OSXSAVE) !== 0 && (u32[S_XCR0 >>> 2]! & XCR0_AVX_STATE) === XCR0_AVX_STATE
   u32[S_VEX_GATE >>> 2] = real ? 6 : 0
   u32[S_AVX_GATE >>> 2] = real || !enabled ? 6 : switched ? 7 : 0
   if (cpl === 3) return (eflags & FLAG_AC) !== 0 && (cr0 & CR0_AM) !== 0 ? TLB_MISS : TLB_USER
@@ -81,5 +81,5 @@ export function deriveMode(u32: Uint32Array): number {
 
 /** The TLB set of implicit supervisor accesses: SMAP applies to them whatever RFLAGS.AC says. */
 export function implicitSet(u32: Uint32Array): number {
-  return ((u32[S_CR4 >>> 2] as number) & CR4_SMAP) === 0 ? TLB_SUPERVISOR : TLB_SUPERVISOR_SMAP
+  return (u32[S_CR4 >>> 2]! & CR4_SMAP) === 0 ? TLB_SUPERVISOR : TLB_SUPERVISOR_SMAP
 }

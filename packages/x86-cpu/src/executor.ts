@@ -302,7 +302,7 @@ export class Executor {
       case STATUS_FAULT:
         return this.#deliverFault()
       case STATUS_ANSWERED:
-        this.#fetch.pin(this.#u32[S_RECORD >>> 2] as number)
+        this.#fetch.pin(this.#u32[S_RECORD >>> 2]!)
         return this.#finish(this.#passes.completeAnswered())
       case STATUS_RESTART:
         return this.#beginLogged()
@@ -360,15 +360,15 @@ export class Executor {
   /** A handler has set RIP: the turn may end where the branch that this was would let it. */
   #leaveRecord(): void {
     const u32 = this.#u32
-    const record = u32[S_RECORD >>> 2] as number
+    const record = u32[S_RECORD >>> 2]!
     const lo = (u32[S_PAGE_BASE >>> 2]! + this.#memory.u16[(record + R_OFFSET) >>> 1]!) >>> 0
-    this.#turn.departFrom(lo, u32[(S_PAGE_BASE >>> 2) + 1] as number)
+    this.#turn.departFrom(lo, u32[(S_PAGE_BASE >>> 2) + 1]!)
     this.#turn.arrive(STATUS_EXIT)
   }
 
   /** Single-stepping, breakpoints, tracers, and shadows that matter: one instruction at a time. */
   #mustStep(): boolean {
-    const shadow = this.#u32[S_SHADOW >>> 2] as number
+    const shadow = this.#u32[S_SHADOW >>> 2]!
     return (
       this.#watched.instruction !== null ||
       this.#debug.hooks?.stepping === true ||
@@ -389,7 +389,7 @@ export class Executor {
     this.#pass.begin()
     u32[S_STEP_SUPPRESSED >>> 2] = 0
     if (this.#delivery.latchBreakpoint()) return STATUS_EVENT
-    this.#setStepping(((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0)
+    this.#setStepping((u32[S_EFLAGS >>> 2]! & FLAG_TF) !== 0)
     this.#pass.leaveShadow(this.#turn.retired)
     const status = this.#fetch.pinCurrent()
     if (status !== STATUS_DONE && status !== STATUS_RESTART) return status
@@ -410,7 +410,7 @@ export class Executor {
   #waitInPlace(): void {
     const pass = this.#pass
     if (pass.waitInPlace()) {
-      if (pass.state === PASS_ACCESS) this.#fetch.pin(this.#u32[S_RECORD >>> 2] as number)
+      if (pass.state === PASS_ACCESS) this.#fetch.pin(this.#u32[S_RECORD >>> 2]!)
       return
     }
     // The instruction's bytes are not there yet.

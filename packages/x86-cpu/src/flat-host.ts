@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
@@ -40,7 +40,7 @@ export class FlatHost implements CpuHost {
   constructor(memory: MachineMemory, ramBytes: number) {
     this.memory = memory
     this.ramBytes = ramBytes
-    this.ramMa = memory.allocate(ramBytes, 0x1000, 'RAM')
+    this.ramMa = memory.allocate(ramBytes, PAGE_BYTES, 'RAM')
     this.#tables = flatTables(memory, (gpa) => this.ramAddress(gpa))
   }
 

@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_SHIFT } from '@retrap/memory'
 import type { TableReader } from '@retrap/paging'
 
 /**
@@ -9,14 +9,14 @@ import type { TableReader } from '@retrap/paging'
 export function flatTables(memory: MachineMemory, at: (gpa: number) => number): TableReader {
   // Tables may be executed: what has been decoded of them dies.
   const changed = (ma: number): true => {
-    if (memory.codeBits[ma >>> 12] !== 0) memory.noteWrite(ma, 1)
+    if (memory.codeBits[ma >>> PAGE_SHIFT] !== 0) memory.noteWrite(ma, 1)
     return true
   }
   return {
     read32: (gpa, into) => {
       const ma = at(gpa)
       if (ma < 0) return false
-      into[0] = memory.u32[ma >>> 2] as number
+      into[0] = memory.u32[ma >>> 2]!
       return true
     },
     read64: (gpa, into) => {

@@ -1,17 +1,16 @@
 import { CodeFetch } from '@retrap/engine'
-import type { CodeCache, Tlb } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
+import type { CodeCache } from '@retrap/engine'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import type { AccessMode } from './access-mode.ts'
 import { X86CodeSpace } from './code-space.ts'
-import type { DebugSlot } from './debug-hooks.ts'
+import type { CpuCore } from './cpu-core.ts'
 import { DEVICE_LOGGED } from './host.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
 import {
   OP_CONTINUE,
   OP_CROSS,
-  OP_DEAD,
+  OP_COLD,
   OP_LEAVE,
   OP_UNIT,
   RECORD_BYTES,
@@ -60,15 +59,7 @@ export class InstructionFetch {
   readonly #words: Words = { lo: 0, hi: 0 }
   readonly #fetchBytes = new Uint8Array(32)
 
-  constructor(
-    memory: MachineMemory,
-    host: CpuHost,
-    cache: CodeCache,
-    tlb: Tlb,
-    mode: AccessMode,
-    state: number,
-    debug: DebugSlot,
-  ) {
+  constructor({ memory, state, tlb, mode, debug }: CpuCore, host: CpuHost, cache: CodeCache) {
     this.#memory = memory
     this.#host = host
     this.#state = state
@@ -85,11 +76,11 @@ export class InstructionFetch {
   }
 
   #linearRip(): void {
-    const rip = this.#u32[S_RIP >>> 2] as number
-    const base = this.#u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
+    const rip = this.#u32[S_RIP >>> 2]!
+    const base = this.#u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
     if (this.#u32[S_MODE >>> 2] === MODE_64) {
       this.#words.lo = rip
-      this.#words.hi = this.#u32[(S_RIP >>> 2) + 1] as number
+      this.#words.hi = this.#u32[(S_RIP >>> 2) + 1]!
     } else {
       this.#words.lo = (rip + base) >>> 0
       this.#words.hi = 0
@@ -101,7 +92,7 @@ export class InstructionFetch {
     this.#linearRip()
     const { lo, hi } = this.#words
     const record = this.#fetchOne(lo, hi)
-    if (record === 0) return this.#u32[S_FETCH_STATUS >>> 2] as number
+    if (record === 0) return this.#u32[S_FETCH_STATUS >>> 2]!
     this.pin(record)
     return STATUS_DONE
   }
@@ -115,7 +106,7 @@ export class InstructionFetch {
     this.#linearRip()
     const { lo, hi } = this.#words
     const record = this.#fetchBytewise(lo, hi, log)
-    if (record === 0) return this.#u32[S_FETCH_STATUS >>> 2] as number
+    if (record === 0) return this.#u32[S_FETCH_STATUS >>> 2]!
     this.pin(record)
     return STATUS_DONE
   }
@@ -132,16 +123,16 @@ export class InstructionFetch {
     if (record !== at) {
       let from = (u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record) >>> 2
       let to = at >>> 2
-      for (const end = to + (RECORD_BYTES >>> 2); to < end; to++, from++) u32[to] = u32[from] as number
+      for (const end = to + (RECORD_BYTES >>> 2); to < end; to++, from++) u32[to] = u32[from]!
       // Its own walks may have changed the page that it lies in, even its bytes: it is executed as it was fetched. (The
       // SDM leaves open when a processor sees that; vol. 3A, "Self-Modifying Code", is about stores.)
-      u16[(at + R_OP) >>> 1]! &= OP_DEAD - 1
+      u16[(at + R_OP) >>> 1]! &= OP_COLD - 1
       // A link would lead on past the one instruction that is to be executed.
-      if (((u8[at + R_SEGMENT] as number) & SEGMENT_LINK) !== 0) u32[(at + R_DISP) >>> 2] = 0
+      if ((u8[at + R_SEGMENT]! & SEGMENT_LINK) !== 0) u32[(at + R_DISP) >>> 2] = 0
     }
     const next = at + RECORD_BYTES
     u16[(next + R_OP) >>> 1] = OP_LEAVE
-    u16[(next + R_OFFSET) >>> 1] = (u16[(at + R_OFFSET) >>> 1] as number) + (u8[at + R_LENGTH] as number)
+    u16[(next + R_OFFSET) >>> 1] = u16[(at + R_OFFSET) >>> 1]! + u8[at + R_LENGTH]!
   }
 
   /** For a single instruction, in places where generated code does not run freely. */
@@ -160,21 +151,21 @@ export class InstructionFetch {
    */
   #fetchBytewise(lo: number, hi: number, log: AccessLog | null = null): number {
     const u32 = this.#u32
-    const mode = u32[S_MODE >>> 2] as number
-    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
-    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] as number
+    const mode = u32[S_MODE >>> 2]!
+    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
+    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
     const bytes = this.#fetchBytes
     const at = this.#state + S_PINNED
     this.code.leaveAt(lo, hi)
     const t = this.#translation
-    const offset = lo & 0xfff
+    const offset = lo & (PAGE_BYTES - 1)
     let count = 0
     // Bytes of RAM may be read ahead; a device, or a page that may be one, is asked for no more than is needed.
     const careful = log !== null
     for (; count < 15; count++) {
       const byteLo = (lo + count) >>> 0
       const byteHi = byteLo < lo && mode === MODE_64 ? (hi + 1) >>> 0 : hi
-      const needed = careful || (byteLo & 0xfff) === 0
+      const needed = careful || (byteLo & (PAGE_BYTES - 1)) === 0
       if (needed && count > 0 && this.#isWhole(at, bytes, count, mode, offset)) return at
       const beyond = mode !== MODE_64 && (byteLo - base) >>> 0 > limit
       let status = beyond
@@ -188,7 +179,7 @@ export class InstructionFetch {
             u32[S_FETCH_STATUS >>> 2] = status
             return 0
           }
-        } else if (t.ma >= 0) bytes[count] = this.#memory.u8[t.ma] as number
+        } else if (t.ma >= 0) bytes[count] = this.#memory.u8[t.ma]!
         // Even a fast device is not asked: a later byte, or the instruction's data, may belong to a slow one.
         else status = STATUS_RESTART
       }
@@ -225,7 +216,7 @@ export class InstructionFetch {
         const status = this.#host.physicalRead(t.gpa, 1, this.#words, DEVICE_LOGGED)
         if (status === STATUS_RETRY) log.wait(index)
         if (status !== STATUS_DONE) return status
-      } else this.#words.lo = this.#memory.u8[t.ma] as number
+      } else this.#words.lo = this.#memory.u8[t.ma]!
       log.setData(index, this.#words.lo, 0)
       log.complete(index)
     }

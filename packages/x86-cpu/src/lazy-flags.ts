@@ -17,14 +17,14 @@ import {
 
 /** The lazy flags, as generated code derives them (semantics/library.ts). */
 export function arithmeticFlags(u32: Uint32Array): number {
-  const kind = u32[S_FLAGS_KIND >>> 2] as number
-  const bLo = u32[S_FLAGS_B >>> 2] as number
+  const kind = u32[S_FLAGS_KIND >>> 2]!
+  const bLo = u32[S_FLAGS_B >>> 2]!
   if (kind === FLAGS_EXPLICIT) return bLo & FLAGS_ARITHMETIC
-  const bHi = u32[(S_FLAGS_B >>> 2) + 1] as number
-  const aLo = u32[S_FLAGS_A >>> 2] as number
-  const aHi = u32[(S_FLAGS_A >>> 2) + 1] as number
-  const rLo = u32[S_FLAGS_RESULT >>> 2] as number
-  const rHi = u32[(S_FLAGS_RESULT >>> 2) + 1] as number
+  const bHi = u32[(S_FLAGS_B >>> 2) + 1]!
+  const aLo = u32[S_FLAGS_A >>> 2]!
+  const aHi = u32[(S_FLAGS_A >>> 2) + 1]!
+  const rLo = u32[S_FLAGS_RESULT >>> 2]!
+  const rHi = u32[(S_FLAGS_RESULT >>> 2) + 1]!
   let parity = rLo & 0xff
   parity ^= parity >>> 4
   let flags = ((0x9669 >>> (parity & 15)) & 1) !== 0 ? FLAG_PF : 0

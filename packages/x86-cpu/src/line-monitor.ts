@@ -87,7 +87,7 @@ export class LineMonitor {
 
   /** Machine address of the line; 0: nothing is armed, for no guest owns the first machine frame. */
   get line(): number {
-    return this.#u32[S_MONITOR_LINE >>> 2] as number
+    return this.#u32[S_MONITOR_LINE >>> 2]!
   }
 
   /**

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { PREFIX_REP, PREFIX_REPNE, PREFIX_REPNE_LAST, REGISTER_RIP, SEGMENT_FS, codeInfo } from '@retrap/x86-decoder'
 import type { CodeInfo, Instruction } from '@retrap/x86-decoder'
 import { formOf } from './code-forms.ts'
@@ -36,7 +37,6 @@ import {
   SEGMENT_LINK,
 } from './record.ts'
 import { registerOffset } from './register-plan.ts'
-import type { RegisterPlan } from './register-plan.ts'
 import type { Form, Repeat } from './semantics/form.ts'
 import { S_GPR, S_PAGE_BASE, S_TWO_TO_28, S_ZERO } from './state-layout.ts'
 
@@ -83,7 +83,7 @@ export class Lowering {
       (long ? info.operandSize !== 16 : info.operandSize === 32) &&
       insn.immHi === insn.immLo >> 31 &&
       target >= 0 &&
-      target < 0x1000
+      target < PAGE_BYTES
     const inPage = !fixed ? 'no' : target > offset ? 'forward' : 'back'
     const lowered = this.#lookUp(plan, insn, long, inPage)
     const { u8, u16 } = this.#views
@@ -94,7 +94,7 @@ export class Lowering {
     u8[at + R_SEGMENT] = inPage === 'no' ? insn.segment : SEGMENT_LINK
     this.#writeAddress(at, insn, offset, plan)
     for (let i = 0; i < plan.registerFields; i++) {
-      u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, plan.registers[i] as RegisterPlan)
+      u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, plan.registers[i]!)
     }
     // The x87 opcode: eleven bits of the escape's two bytes, where no instruction of the unit has a third operand.
     if (plan.isX87) {
@@ -102,7 +102,7 @@ export class Lowering {
     }
     if (isRelative) this.#writeBranch(at, insn, fixed ? target : undefined, offset + insn.length)
     else this.#writeImmediate(at, insn, plan, lowered)
-    if (((u8[at + R_ADDRESS] as number) & ADDRESS_DISP64) !== 0) this.#writeConstant(at, insn.dispLo, insn.dispHi)
+    if ((u8[at + R_ADDRESS]! & ADDRESS_DISP64) !== 0) this.#writeConstant(at, insn.dispLo, insn.dispHi)
     return lowered
   }
 
@@ -162,7 +162,7 @@ export class Lowering {
     else if (immediate === IMMEDIATE_DOUBLE) this.#writeConstant(at, lo, lo >> 31)
     else if (immediate === IMMEDIATE_ONE) this.#writeConstant(at, 1, 0)
     else if (immediate === IMMEDIATE_TWO) this.#writeConstant(at, lo, insn.imm2)
-    else this.#writeConstant(at, registerOffset(insn, plan.registers[3] as RegisterPlan), hi)
+    else this.#writeConstant(at, registerOffset(insn, plan.registers[3]!), hi)
   }
 
   #lookUp(plan: CodePlan, insn: Instruction, long: boolean, inPage: Variant['inPage']): LoweredForm {

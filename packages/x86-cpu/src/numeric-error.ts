@@ -46,7 +46,7 @@ export class NumericError {
   /** What a fault becomes, of the `NUMERIC_*`; where it is none any more, nothing of it is left. */
   take(): number {
     const u32 = this.#u32
-    if (u32[S_FAULT_VECTOR >>> 2] !== VECTOR_MF || ((u32[S_CR0 >>> 2] as number) & CR0_NE) !== 0) return NUMERIC_FAULT
+    if (u32[S_FAULT_VECTOR >>> 2] !== VECTOR_MF || (u32[S_CR0 >>> 2]! & CR0_NE) !== 0) return NUMERIC_FAULT
     if (this.#host.numericError === undefined) return NUMERIC_FAULT
     u32[S_FAULT_VECTOR >>> 2] = -1
     if (u32[S_IGNNE >>> 2] === 0) {
@@ -62,7 +62,7 @@ export class NumericError {
   /** IGNNE# is asserted: for as long as the exception is pending. */
   ignore(): void {
     const u32 = this.#u32
-    if (((u32[S_FSW >>> 2] as number) & FSW_SUMMARY) === 0) return
+    if ((u32[S_FSW >>> 2]! & FSW_SUMMARY) === 0) return
     u32[S_IGNNE >>> 2] = ASSERTED
     u32[S_ATTENTION >>> 2] = ATTENTION_ASKED
   }
@@ -76,7 +76,7 @@ export class NumericError {
   settle(status: number): void {
     if (status === STATUS_RESTART || status === STATUS_RETRY || status === STATUS_STEP) return
     const u32 = this.#u32
-    const pending = ((u32[S_FSW >>> 2] as number) & ~(u32[S_FCW >>> 2] as number) & FSW_EXCEPTIONS) !== 0
+    const pending = (u32[S_FSW >>> 2]! & ~u32[S_FCW >>> 2]! & FSW_EXCEPTIONS) !== 0
     if (pending) u32[S_FSW >>> 2]! |= FSW_SUMMARY
     u32[S_IGNNE >>> 2] = pending ? ASSERTED : 0
   }

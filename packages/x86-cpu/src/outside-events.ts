@@ -69,7 +69,7 @@ export class OutsideEvents {
 
   /** Page number of the entry point that the start-up IPI named. */
   get startupVector(): number {
-    return this.#u32[S_SIPI_VECTOR >>> 2] as number
+    return this.#u32[S_SIPI_VECTOR >>> 2]!
   }
 
   /** An INIT waits that is not held off by system-management mode, or by an SMI that is being delivered. */

@@ -74,12 +74,12 @@ export class Pass {
 
   /** Remembers what an instruction that does not retire leaves as it was: pending debug conditions. */
   begin(): void {
-    this.#debugBefore = this.#u32[S_PENDING_DEBUG >>> 2] as number
+    this.#debugBefore = this.#u32[S_PENDING_DEBUG >>> 2]!
   }
 
   /** Ends the shadow of STI or MOV SS: the instruction that it protects is next. */
   leaveShadow(retired: number): void {
-    this.#shadowBefore = this.#u32[S_SHADOW >>> 2] as number
+    this.#shadowBefore = this.#u32[S_SHADOW >>> 2]!
     this.#retiredBefore = retired
     this.#u32[S_SHADOW >>> 2] = 0
   }

@@ -49,7 +49,7 @@ export class QuickPort {
   run(form: PortForm, record: number): number {
     const s = this.#system
     const { u32 } = s
-    const eflags = u32[S_EFLAGS >>> 2] as number
+    const eflags = u32[S_EFLAGS >>> 2]!
     const virtual = (eflags & FLAG_VM) !== 0
     const iopl = (eflags >>> 12) & 3
     if (
@@ -59,7 +59,7 @@ export class QuickPort {
     ) {
       return STATUS_CONTINUE
     }
-    const port = form.immediate ? (s.cpu.memory.u8[record + R_IMM] as number) : s.gpr(RDX) & 0xffff
+    const port = form.immediate ? s.cpu.memory.u8[record + R_IMM]! : s.gpr(RDX) & 0xffff
     const { size } = form
     if (form.write) {
       const value = s.gpr(RAX)
@@ -93,7 +93,7 @@ export class QuickPort {
     const { write, size } = form
     const kind = write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ
     this.#pass.log.beginWaiting(kind, port, 0, size, accessTag(0), value, 0)
-    this.#pass.askedPort(form, port, this.#system.cpu.memory.u8[record + R_LENGTH] as number)
+    this.#pass.askedPort(form, port, this.#system.cpu.memory.u8[record + R_LENGTH]!)
   }
 
   /**

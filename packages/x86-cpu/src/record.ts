@@ -9,6 +9,7 @@ export const R_FUNCTION: typeof engine.R_FUNCTION = 4
 export const R_LENGTH: typeof engine.R_LENGTH = 6
 export const HOST_OF_FORM: typeof engine.HOST_OF_FORM = 0x1_0000
 export const OP_CONTINUE: typeof engine.OP_CONTINUE = 0
+export const OP_COLD: typeof engine.OP_COLD = 0x4000
 export const OP_DEAD: typeof engine.OP_DEAD = 0x8000
 export const OP_LEAVE: typeof engine.OP_LEAVE = 1
 export const OP_SYSTEM: typeof engine.OP_SYSTEM = 5

@@ -124,7 +124,7 @@ export class Vcpu {
     this.#turn = core.turn
     const numericError = new NumericError(u32, host)
     this.#numericError = numericError
-    const fetch = new InstructionFetch(memory, host, engine.codeCache, core.tlb, core.mode, state, core.debug)
+    const fetch = new InstructionFetch(core, host, engine.codeCache)
     const quickPort = new QuickPort(system, host, pass)
     this.#fetch = fetch
     const handlers = new HandlerPath(system, quickPort, (record, sizeAndFlags) =>
@@ -296,7 +296,7 @@ export class Vcpu {
 
   /** RFLAGS.IF. */
   get interruptsEnabled(): boolean {
-    return ((this.u32[S_EFLAGS >>> 2] as number) & FLAG_IF) !== 0
+    return (this.u32[S_EFLAGS >>> 2]! & FLAG_IF) !== 0
   }
 
   /** An NMI or a maskable interrupt waits, and can be taken now. */
@@ -306,7 +306,7 @@ export class Vcpu {
 
   /** TLB misses and other accesses that generated code could not finish. */
   get slowAccesses(): number {
-    return this.u32[S_TLB_MISSES >>> 2] as number
+    return this.u32[S_TLB_MISSES >>> 2]!
   }
 
   // ---------------------------------------------------------------- running
@@ -462,7 +462,7 @@ export class Vcpu {
 
   /** Reads a 64-bit field of the state, for people. */
   read64(offset: number): bigint {
-    return this.u64[offset >>> 3] as bigint
+    return this.u64[offset >>> 3]!
   }
 
   /** S_DATA, for tests. */

@@ -1,4 +1,11 @@
-import type { CompiledInstructionSet, DecodedInstruction, Flow, InstructionFlow, StateLayout } from '@retrap/engine'
+import type {
+  CompiledInstructionSet,
+  DecodedInstruction,
+  Flow,
+  InstructionFlow,
+  StateLayout,
+  UnitDescription,
+} from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { ModuleBuilder } from '@retrap/wasm-emitter'
 import { HOST_EXECUTED, R_IMMEDIATE, R_N } from '../record.ts'
@@ -59,7 +66,7 @@ export class ArmCompiled implements CompiledInstructionSet<FormSource> {
     return fn === HOST_EXECUTED
   }
 
-  beginUnit(module: ModuleBuilder): ArmUnit {
-    return new ArmUnit(module, this.#memory, this.#entries)
+  beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): ArmUnit {
+    return new ArmUnit(module, this.#memory, this.#entries, unit)
   }
 }

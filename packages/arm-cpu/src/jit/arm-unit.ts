@@ -1,5 +1,5 @@
 import { FORM_SIGNATURE } from '@retrap/engine'
-import type { I32Callee, InstructionExits, RegionInstruction, UnitSemantics } from '@retrap/engine'
+import type { I32Callee, InstructionExits, RegionInstruction, UnitDescription, UnitSemantics } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { I32 } from '@retrap/wasm-emitter'
 import type { ModuleBuilder } from '@retrap/wasm-emitter'
@@ -9,12 +9,13 @@ import type { FormSource } from '../semantics.ts'
 import { RecordFunction } from './record-function.ts'
 import { UnitContext } from './unit-context.ts'
 import { REGISTERS, UnitRegisters } from './unit-registers.ts'
+import { UnitVectors } from './unit-vectors.ts'
 
 const FIELDS: readonly number[] = [R_D, R_N, R_M, R_A]
 /** The second registers of CASP's pairs. */
 const MORE_FIELDS: readonly number[] = [R_MORE, R_MORE + 2, R_MORE + 4]
 
-/** The instruction set's part of a unit: general-purpose registers and flags in locals, vector registers in the state. */
+/** The instruction set's part of a unit: registers and flags in locals. */
 export class ArmUnit implements UnitSemantics<FormSource> {
   readonly f: RecordFunction
   readonly #access: I32Callee
@@ -24,12 +25,18 @@ export class ArmUnit implements UnitSemantics<FormSource> {
   readonly #state: I32
   readonly #tlb: I32
   readonly #registers: UnitRegisters
+  readonly #vectors: UnitVectors
 
   /**
    * @param module - with its memory and its table
    * @param entries - shared functions' entries of the table
    */
-  constructor(module: ModuleBuilder, memory: MachineMemory, entries: ReadonlyMap<string, number>) {
+  constructor(
+    module: ModuleBuilder,
+    memory: MachineMemory,
+    entries: ReadonlyMap<string, number>,
+    { region }: UnitDescription<FormSource>,
+  ) {
     const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
     this.#access = module.importFunction('cpu', 'access', signature)
     this.#probe = module.importFunction('cpu', 'probe', signature)
@@ -40,6 +47,8 @@ export class ArmUnit implements UnitSemantics<FormSource> {
     this.#state = f.param(0, 'i32').get
     this.#tlb = f.param(2, 'i32').get
     this.#registers = new UnitRegisters(this.f, memory, this.#state)
+    const instructions = region.blocks.flatMap((block) => block.instructions)
+    this.#vectors = new UnitVectors(this.f, memory, this.#state, instructions)
   }
 
   // ---------------------------------------------------------------- entry and exit: nothing is assumed
@@ -52,11 +61,13 @@ export class ArmUnit implements UnitSemantics<FormSource> {
 
   load(): void {
     this.#registers.load()
+    this.#vectors.load()
   }
 
   store(): void {
     this.#registers.flags.meet()
     this.#registers.store()
+    this.#vectors.store()
   }
 
   // ---------------------------------------------------------------- control flow: the locals are always settled
@@ -91,17 +102,19 @@ export class ArmUnit implements UnitSemantics<FormSource> {
       access: this.#access,
       library: this.#library,
     }
-    const context = new UnitContext(parts, this.#registers, this.#probe, record, exits)
+    const context = new UnitContext(parts, this.#registers, this.#vectors, this.#probe, record, exits)
     semantics.emit(context, form)
     if (context.usesFlags) this.#registers.noteFlags()
   }
 
   spill(insn: RegionInstruction<FormSource>): void {
     this.#registers.spill(this.#registersOf(insn))
+    this.#vectors.spill(insn)
   }
 
   reload(insn: RegionInstruction<FormSource>): void {
     this.#registers.reload(this.#registersOf(insn))
+    this.#vectors.reload(insn)
   }
 
   /** The registers that the function of an instruction's form uses; all of what the host executes. */

@@ -1,17 +1,22 @@
 import { TLB_READ, TLB_WRITE } from '@retrap/engine'
 import type { I32Callee, InstructionExits } from '@retrap/engine'
-import { I32 } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import type { Bits, Float } from '@retrap/soft-float'
+import { extractLane, I32, I64 } from '@retrap/wasm-emitter'
+import type { V128, Value } from '@retrap/wasm-emitter'
 import { ACCESS_MODIFY, ACCESS_WRITE } from '../access-flags.ts'
 import { misalignment, PAGE_END } from '../alignment.ts'
 import { ArmContext } from '../context.ts'
 import type { ContextParts } from '../context.ts'
+import type { ElementSize } from '../elements.ts'
 import type { FlagStore } from '../flags.ts'
 import type { UnitRegisters } from './unit-registers.ts'
+import { elementOf, withElement } from './unit-vectors.ts'
+import type { UnitVectors } from './unit-vectors.ts'
 
-/** An instruction in a unit: general-purpose registers and flags in locals, the fields of its record constants. */
+/** An instruction in a unit: registers and flags in locals, the fields of its record constants. */
 export class UnitContext extends ArmContext {
   readonly #registers: UnitRegisters
+  readonly #vectors: UnitVectors
   readonly #exits: InstructionExits
   readonly #record: number
   readonly #probe: I32Callee
@@ -19,12 +24,14 @@ export class UnitContext extends ArmContext {
   constructor(
     parts: ContextParts,
     registers: UnitRegisters,
+    vectors: UnitVectors,
     probe: I32Callee,
     record: number,
     exits: InstructionExits,
   ) {
     super(parts)
     this.#registers = registers
+    this.#vectors = vectors
     this.#exits = exits
     this.#record = record
     this.#probe = probe
@@ -32,6 +39,13 @@ export class UnitContext extends ArmContext {
 
   protected get flagStore(): FlagStore {
     return this.#registers.flags
+  }
+
+  /** Of a value that 32 bits determine, these are kept: less has to be computed, and said in the code. */
+  override let<V extends Value>(value: V): V {
+    if (value instanceof I64 && value.known === undefined && value.extended !== undefined)
+      return value.withLow(this.f.let(value.extended.low)) as Value as V
+    return super.let(value)
   }
 
   override read(field: number, wide: boolean): I64 {
@@ -45,6 +59,45 @@ export class UnitContext extends ArmContext {
 
   override writeLink(value: I64): void {
     this.#registers.write(30, value)
+  }
+
+  // ---------------------------------------------------------------- vector registers, as far as they are in locals
+
+  override readVector(field: number): V128 {
+    const register = this.#vectors.find(this.#record, field)
+    return register === undefined ? super.readVector(field) : this.let(this.#vectors.read(register))
+  }
+
+  override writeVector(field: number, value: V128): void {
+    const register = this.#vectors.find(this.#record, field)
+    if (register === undefined) super.writeVector(field, value)
+    else this.#vectors.write(register, value)
+  }
+
+  override readFloat(field: number, bits: Bits): Float {
+    const register = this.#vectors.find(this.#record, field)
+    if (register === undefined) return super.readFloat(field, bits)
+    const vector = this.#vectors.read(register)
+    return bits === 64
+      ? this.let(extractLane('f64x2.extract_lane', vector, 0))
+      : this.let(extractLane('f32x4.extract_lane', vector, 0))
+  }
+
+  override readVectorAfter(field: number, distance: number): V128 {
+    const register = this.#vectors.find(this.#record, field, distance)
+    return register === undefined ? super.readVectorAfter(field, distance) : this.let(this.#vectors.read(register))
+  }
+
+  override readElement(field: number, index: I32, size: ElementSize): I64 {
+    const register = this.#vectors.find(this.#record, field)
+    if (register === undefined) return super.readElement(field, index, size)
+    return this.let(elementOf(this.#vectors.read(register), lane(index), size))
+  }
+
+  override writeElement(field: number, index: I32, size: ElementSize, value: I64): void {
+    const register = this.#vectors.find(this.#record, field)
+    if (register === undefined) super.writeElement(field, index, size, value)
+    else this.#vectors.write(register, withElement(this.#vectors.read(register), lane(index), size, value))
   }
 
   override remaining(): I32 {
@@ -114,4 +167,10 @@ export class UnitContext extends ArmContext {
     })
     return f.let(f.loadExpression('i32.load', found.entry, table + 8).add(distance.get.toI32()))
   }
+}
+
+/** The number of an element, which the record of an instruction in a unit has. */
+function lane({ known }: I32): number {
+  if (known === undefined) throw new TypeError('the number of an element is not known')
+  return known
 }

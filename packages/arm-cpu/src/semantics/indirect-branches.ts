@@ -1,4 +1,5 @@
 import { OP_UNIT, R_LINK, R_OP, TLB_EXECUTE, TLB_FLAGS, TLB_INDEX_MASK, TLB_KEY_SHIFT } from '@retrap/engine'
+import { PAGE_BYTES } from '@retrap/memory'
 import { I32, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I64, Label } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
@@ -16,7 +17,7 @@ const HINT = 0xd503_201f | 0
 /** The execute entry of the TLB for an address; leaves where it is of another one. */
 function entryOf(f: FunctionBuilder, tlb: I32, address: I64, unknown: Label): I32 {
   const entry = f.let(tlb.add(address.toI32().shrU(8).and(TLB_INDEX_MASK)))
-  f.brIf(f.loadExpression('i64.load', entry, TLB_EXECUTE).ne(address.and(-4096n)), unknown)
+  f.brIf(f.loadExpression('i64.load', entry, TLB_EXECUTE).ne(address.and(BigInt(-PAGE_BYTES))), unknown)
   return entry
 }
 
@@ -45,7 +46,18 @@ function landing(f: FunctionBuilder, state: I32, tlb: I32, target: I64, type: I3
     f.if(isGuarded(f, entry).eqz(), () => f.return(found.get))
     const slots = f.loadExpression('i32.load', entry, TLB_EXECUTE + 8)
     const record = f.local('i32')
-    f.set(record, f.loadExpression('i32.load', slots.add(target.toI32().and(0xfff).shl(2))))
+    f.set(
+      record,
+      f.loadExpression(
+        'i32.load',
+        slots.add(
+          target
+            .toI32()
+            .and(PAGE_BYTES - 1)
+            .shl(2),
+        ),
+      ),
+    )
     f.brIf(record.get.eqz(), unknown)
     f.if(f.loadExpression('i32.load16_u', record.get, R_OP).eq(OP_UNIT), () =>
       f.set(record, f.loadExpression('i32.load', record.get, R_LINK)),

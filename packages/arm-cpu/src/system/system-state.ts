@@ -123,7 +123,7 @@ export class SystemState {
 
   /** A 32-bit field of the state. */
   word(offset: number): number {
-    return this.u32[offset >>> 2] as number
+    return this.u32[offset >>> 2]!
   }
 
   setWord(offset: number, value: number): void {
@@ -132,8 +132,8 @@ export class SystemState {
 
   /** Copies a 64-bit field of the state. */
   copy(from: number, to: number): void {
-    this.u32[to >>> 2] = this.u32[from >>> 2] as number
-    this.u32[(to >>> 2) + 1] = this.u32[(from >>> 2) + 1] as number
+    this.u32[to >>> 2] = this.u32[from >>> 2]!
+    this.u32[(to >>> 2) + 1] = this.u32[(from >>> 2) + 1]!
   }
 
   // ---------------------------------------------------------------- PSTATE
@@ -289,7 +289,7 @@ export class SystemState {
   #modeChanged(): void {
     const { level, pstate } = this
     const before = this.word(S_MODE)
-    this.#writeLevel(S_LEVEL, level, (pstate & PSTATE_PAN) !== 0, (pstate & PSTATE_UAO) !== 0)
+    this.#writeLevel(S_LEVEL, level, pstate)
     if ((pstate & PSTATE_NRW) !== 0) {
       this.setWord(S_MODE, this.word(S_MODE) | MODE_A32)
       this.translation.useAArch32()
@@ -299,11 +299,13 @@ export class SystemState {
     this.hasMoved = true
   }
 
-  /** Writes the fields of a level. @param at - as S_LEVEL */
-  #writeLevel(at: number, level: number, pan: boolean, uao: boolean): void {
+  /** Writes the fields of a level. @param at - as S_LEVEL @param pstate - only `PSTATE_PAN` and `PSTATE_UAO` are read */
+  #writeLevel(at: number, level: number, pstate: number): void {
     const control = this.word(S_SCTLR_EL1)
     const isChecked = (control & (level === 0 ? SCTLR_SA0 : SCTLR_SA)) !== 0
     const trapsFp = (this.word(S_CPTR_EL2) & CPTR_TFP) !== 0 || this.trapsFpToEl1(level)
+    const pan = (pstate & PSTATE_PAN) !== 0
+    const uao = (pstate & PSTATE_UAO) !== 0
     this.translation.writeLevel(at, level, pan, uao, (control & SCTLR_A) !== 0, this.#watches)
     this.setWord(at + S_MODE - S_LEVEL, trapsFp ? MODE_NO_FP : 0)
     this.setWord(at + S_SP_ALIGNMENT - S_LEVEL, isChecked ? 15 : 0)
@@ -312,9 +314,9 @@ export class SystemState {
 
   /** Writes the fields of all levels, for generated code that changes between them. */
   #writeLevels(): void {
-    this.#writeLevel(S_LEVELS, 0, false, false)
-    this.#writeLevel(S_LEVELS + LEVEL_BYTES, 1, false, false)
-    this.#writeLevel(S_LEVELS + 2 * LEVEL_BYTES, 1, true, false)
+    this.#writeLevel(S_LEVELS, 0, 0)
+    this.#writeLevel(S_LEVELS + LEVEL_BYTES, 1, 0)
+    this.#writeLevel(S_LEVELS + 2 * LEVEL_BYTES, 1, PSTATE_PAN)
     const modeAt = S_LEVELS + S_MODE - S_LEVEL
     const differs = this.word(modeAt) !== this.word(modeAt + LEVEL_BYTES)
     this.setWord(S_TAKES_EXCEPTIONS, this.isHosted || differs || this.debugs || this.#catchesCalls ? 1 : 0)

@@ -7,7 +7,7 @@ import { semanticsOf } from '../../src/semantics/index.ts'
 /** X28 points to data, X27 counts rounds, X30 is the link: random instructions write none of them. */
 const RESERVED: readonly number[] = [27, 28, 29, 30]
 const OPERATIONS =
-  /^(?:add|add-carry|logical|move-wide|bitfield|extract|shift|reverse|count|multiply|divide|select|compare-conditional|flags|vector|copy|permute|float|float-compare|convert|move|scalar|element|across)$/
+  /^(?:add|add-carry|logical|move-wide|bitfield|extract|shift|reverse|count|multiply|divide|select|compare-conditional|flags|vector|copy|permute|table|immediate|vector-logical|aes|sha|crc|float|float-compare|convert|move|scalar|element|across)$/
 const rows: readonly Row[] = a64Forms().filter(
   (row) => OPERATIONS.test(row.operation) && semanticsOf(row) !== undefined,
 )
@@ -32,6 +32,34 @@ function access(random: Random): number {
       return (0xf900_0000 | (offset << 10) | (28 << 5) | t) >>> 0
     default:
       return (0xa940_0000 | ((offset & 63) << 15) | (((t + 1) & 15) << 10) | (28 << 5) | t) >>> 0
+  }
+}
+
+/** Bits 15:12 of LD1 to LD4 and ST1 to ST4 of whole registers. */
+const STRUCTURES = [0b0000, 0b0010, 0b0100, 0b0110, 0b0111, 0b1000, 0b1010]
+
+/** The same of vector registers: LDR, STR and LDP of V0 to V15; LD1 to LD4 and ST1 to ST4 of up to four, and of lanes, at X28. */
+function vectorAccess(random: Random): number {
+  const t = random() & 15
+  const store = random() & 1
+  const offset = random() & 255
+  const sizes = (random() & 3) << 10
+  switch (random() % 5) {
+    case 0:
+      return ((0x3dc0_0000 ^ (store << 22)) | (offset << 10) | (28 << 5) | t) >>> 0
+    case 1:
+      return ((0xfd40_0000 ^ (store << 22)) | (offset << 10) | (28 << 5) | t) >>> 0
+    case 2:
+      return ((0xad40_0000 ^ (store << 22)) | ((offset & 63) << 15) | (((t + 1) & 15) << 10) | (28 << 5) | t) >>> 0
+    case 3:
+      return (
+        ((0x4c40_0000 ^ (store << 22)) | (STRUCTURES[random() % 7]! << 12) | sizes | (28 << 5) | (random() & 31)) >>> 0
+      )
+    default:
+      // A byte of one register, or of two.
+      return (
+        ((0x4d40_0000 ^ (store << 22)) | ((random() & 1) << 21) | ((random() & 1) << 12) | sizes | (28 << 5) | t) >>> 0
+      )
   }
 }
 
@@ -64,7 +92,7 @@ export function randomProgram(random: Random): number[] {
       const left = length - k
       const kind = random() % 8
       if (kind === 0 && left > 2) words.push(forward(1 + (random() % (left - 1)), random))
-      else if (kind === 1) words.push(access(random))
+      else if (kind === 1) words.push((random() & 1) === 0 ? access(random) : vectorAccess(random))
       // bl to the function
       else if (kind === 2) words.push((0x9400_0000 | ((1 - words.length) & 0x3ff_ffff)) >>> 0)
       else words.push(plain(random))

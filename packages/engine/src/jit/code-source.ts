@@ -22,7 +22,7 @@ export function codeSource<Form>(
   const frames = new Map(pages.map(({ delta, page }) => [delta, page.frame]))
   const byteAt = (at: number): number => {
     const offset = at & (PAGE_BYTES - 1)
-    return memory.u8[frames.get(at - offset)! * PAGE_BYTES + offset] as number
+    return memory.u8[frames.get(at - offset)! * PAGE_BYTES + offset]!
   }
   const instructions = all.map(({ at, next }) => ({
     at,

@@ -57,6 +57,11 @@ export class CompileCredit {
     return false
   }
 
+  /** Forgets how often a place has asked. */
+  forget(record: number): void {
+    this.#refusals.delete(record)
+  }
+
   /** Forgets all places. */
   clear(): void {
     this.#refusals.clear()

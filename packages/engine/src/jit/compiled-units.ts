@@ -82,7 +82,7 @@ export class CompiledUnits<Form> {
 
   #keyOf(page: CodePage, offset: number, record: number): number {
     const { memory } = this.#parts
-    return codeKey(memory, page, offset, memory.u8[record + R_LENGTH] as number)
+    return codeKey(memory, page, offset, memory.u8[record + R_LENGTH]!)
   }
 
   /**
@@ -194,7 +194,7 @@ export class CompiledUnits<Form> {
     // There are hundreds of units, and hardly ever has one ended since the last time.
     const swept = cache.unitCount === this.#units.count ? [] : this.#units.sweep()
     this.#release(swept)
-    return new Set(swept.map(({ record }) => memory.u32[(record + R_WRITTEN) >>> 2] as number))
+    return new Set(swept.map(({ record }) => memory.u32[(record + R_WRITTEN) >>> 2]!))
   }
 
   /** Removes all units: their records are gone. Their code is kept. */

@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { MISSED_BRANCHES, MISSED_BRANCHES_AT, MISSED_BRANCH_BYTES } from '../hot-counters.ts'
 import { BoundedMap } from '../bounded-map.ts'
 import type { RegionBlock } from './region.ts'
@@ -58,12 +58,12 @@ export class ComputedTargets {
     const { u32 } = this.#memory
     for (let i = 0; i < MISSED_BRANCHES; i++) {
       const at = (this.#countersAt + MISSED_BRANCHES_AT + i * MISSED_BRANCH_BYTES) >>> 2
-      const branch = u32[at + 2] as number
+      const branch = u32[at + 2]!
       const from = unit.branches.get(branch)
       if (u32[at + 3] !== unit.record || from === undefined || u32[at + 1] !== hi) continue
-      const distance = (u32[at] as number) - lo - from.delta
+      const distance = u32[at]! - lo - from.delta
       const targets = this.of(branch)
-      const isFar = from.isReturn ? distance !== (distance & 0xfff) : Math.abs(distance) > FARTHEST_TARGET
+      const isFar = from.isReturn ? distance !== (distance & (PAGE_BYTES - 1)) : Math.abs(distance) > FARTHEST_TARGET
       const most = from.isReturn ? MOST_RETURN_TARGETS : MOST_TARGETS
       if (isFar || targets.length >= most || targets.includes(distance)) continue
       this.#targets.set(branch, [...targets, distance])

@@ -4,8 +4,8 @@ import type { ExitReason } from './exit-reasons.ts'
 /** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, all of a kernel's boot costs more to compile than it gives back. */
 export const JIT_THRESHOLD = 100_000
 
-/** Default of {@link JitOptions.misses}. */
-export const JIT_MISSES = 1024
+/** Default of {@link JitOptions.misses}: about as many take as long as to compile a unit anew. */
+export const JIT_MISSES = 4096
 
 /** Default of {@link JitOptions.codeBytes}: 4 MiB. Measured with V8: the host's memory grows by about 28 times as much. */
 export const JIT_CODE_BYTES: number = 4 << 20
@@ -14,9 +14,14 @@ export const JIT_CODE_BYTES: number = 4 << 20
 export interface JitOptions {
   /**
    * Branches to a place, from 1, after which the code there is compiled; default {@link JIT_THRESHOLD}. From 10,000 branches
-   * on it is compiled earlier while compiling has taken less than a tenth of the time.
+   * on it is compiled earlier while compiling has taken less than a tenth of the time. Before that, it is watched.
    */
   readonly threshold?: number
+  /**
+   * Branches to a place, from 0, for which it is watched before it is compiled: code that is not executed meanwhile is left
+   * out. Default an 80th of the threshold.
+   */
+  readonly watch?: number
   /**
    * Guest instructions that code must have, from 1; default 1. Measured: Linux's functions end with a jump to a single
    * return; where the interpreter executes that, between two units, pipes and page faults take 4 % longer.

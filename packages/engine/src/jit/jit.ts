@@ -11,7 +11,7 @@ import {
   MISSES_PER_COUNT_AT,
 } from '../hot-counters.ts'
 import type { InterpreterCode } from '../interpreter.ts'
-import { OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
+import { OP_COLD, OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
 import type { StateLayout } from '../state-layout.ts'
 import { BackOff } from './back-off.ts'
 import { CompileCredit } from './compile-credit.ts'
@@ -37,6 +37,8 @@ const QUICK_FLUSH = 1000
 const MOST_FLUSH_DOUBLINGS = 8
 /** Fraction of the threshold after which a computed branch that leads out of its unit is looked at. */
 const MISS_FRACTION = 20
+/** Fraction of the threshold for which a place that is to be compiled is watched: what is not executed meanwhile is left out. */
+const WATCH_FRACTION = 80
 const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 1, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES }
 /** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
 const REVIVAL_FRACTION = 200
@@ -61,7 +63,9 @@ export interface JitParts<Form> {
 export class Jit<Form> {
   readonly #parts: JitParts<Form>
   readonly #compiler: UnitCompiler<Form>
-  readonly #options: Required<Omit<JitOptions, 'onCode'>> & JitOptions
+  readonly #options: Required<Omit<JitOptions, 'onCode' | 'watch'>> & JitOptions
+  /** Branches to a place for which it is watched; 0: it is compiled at once. */
+  readonly #watch: number
   readonly #missThreshold: number
   readonly #units: CompiledUnits<Form>
   readonly #backOff = new BackOff()
@@ -73,6 +77,10 @@ export class Jit<Form> {
   readonly #statistics: JitStatistics
   /** Records whose counters were set to {@link REVIVAL_FRACTION} of the threshold. */
   readonly #early = new Set<number>()
+  /** Records of places that are watched before they are compiled. */
+  readonly #watched = new Set<number>()
+  /** Records of the instructions that have been compiled. */
+  readonly #covered = new Set<number>()
 
   /** Makes a compiler that has compiled nothing. */
   constructor(parts: JitParts<Form>, options: JitOptions = {}) {
@@ -80,6 +88,7 @@ export class Jit<Form> {
     this.#parts = parts
     this.#statistics = new JitStatistics(memory, countersAt)
     this.#options = { ...DEFAULTS, ...options }
+    this.#watch = this.#options.watch ?? Math.floor(this.#options.threshold / WATCH_FRACTION)
     this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
     this.#targets = new ComputedTargets(memory, countersAt)
     this.#credit = new CompileCredit(this.#options.threshold, now())
@@ -189,12 +198,12 @@ export class Jit<Form> {
     const { u16, u32 } = this.#memory
     const counter = this.#counterOf(record)
     u32[counter] = LATER
-    const op = u16[(record + R_OP) >>> 1] as number
+    const op = (u16[(record + R_OP) >>> 1]! &= ~OP_COLD)
     const place = op === OP_CROSS || op === OP_UNIT ? undefined : this.#place(record, runner)
     const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
     if (next === NOTHING) return record
     // It asks again, or another place has the same counter.
-    u32[counter] = this.#interval
+    u32[counter] = this.#watched.has(record) ? this.#watch : this.#interval
     return next
   }
 
@@ -202,9 +211,9 @@ export class Jit<Form> {
   #place(record: number, runner: UnitRunner): Place | undefined {
     const { u16, u32 } = this.#memory
     const at = (runner.state + this.#layout.pageBase) >>> 2
-    const [lo, hi] = [u32[at] as number, u32[at + 1] as number]
+    const [lo, hi] = [u32[at]!, u32[at + 1]!]
     const page = this.#parts.cache.pageOfSlots(runner.executeSlots(lo, hi))
-    return page && { lo, hi, page, offset: u16[(record + R_OFFSET) >>> 1] as number }
+    return page && { lo, hi, page, offset: u16[(record + R_OFFSET) >>> 1]! }
   }
 
   /** The record by which a place is to be executed; {@link NOTHING} where it is not worth another look soon. */
@@ -212,26 +221,60 @@ export class Jit<Form> {
     const { u32 } = this.#memory
     const { page, offset } = place
     // A unit for the place may be there, which what leads here did not know.
-    const current = u32[(page.slots >>> 2) + offset] as number
+    const current = u32[(page.slots >>> 2) + offset]!
     if (current !== record) return current === 0 ? record : current
     this.#sweep()
     const isArmed = this.#early.delete(record)
     const known = this.#units.revive(place, record, runner)
     if (known !== 0) {
+      // Whose other records it executes, too, is not known here.
+      this.#covered.add(record)
       this.#watchBranches(known)
       return known
     }
     if (isArmed) return record
-    const mayBeEarly = !this.#backOff.knows(page.frame)
-    if (!this.#credit.grants(record, mayBeEarly, now(), this.#statistics.own.milliseconds)) return record
-    if (this.#backOff.isToWait(page.frame)) return record
+    const isWatched = this.#watched.delete(record)
+    if (!isWatched && !this.#isDue(record, page.frame)) return record
     // Where all compiled code is in use, a new unit is not worth an old one. Some of them may be idle soon.
     if (!this.#units.makeRoom(now() - this.#statistics.own.milliseconds)) return record
     const region = this.#find(place, runner)
     if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING
+    if (!isWatched && this.#watch > 0) {
+      this.#watchBlocks(region)
+      this.#watched.add(record)
+      return record
+    }
+    this.#cover(region)
     const unit = this.#units.compile(region, place, record, runner)
     if (unit !== 0) this.#watchBranches(unit)
     return unit === 0 ? record : unit
+  }
+
+  /** Returns whether a place that is hot is to be compiled. */
+  #isDue(record: number, frame: number): boolean {
+    // What was compiled with another place is reached less often now than it was.
+    const mayBeEarly = !this.#backOff.knows(frame) && !this.#covered.has(record)
+    const { milliseconds } = this.#statistics.own
+    return this.#credit.grants(record, mayBeEarly, now(), milliseconds) && !this.#backOff.isToWait(frame)
+  }
+
+  /** Marks the blocks of a region but the first as cold, except those that units execute. */
+  #watchBlocks({ blocks }: Region<Form>): void {
+    for (const { instructions } of blocks.slice(1)) {
+      const { record, crosses } = instructions[0]!
+      if (crosses === 0 && !this.#covered.has(record)) this.#memory.u16[(record + R_OP) >>> 1]! |= OP_COLD
+    }
+  }
+
+  /** Notes what is about to be compiled: how often its places have been reached before says nothing any more. */
+  #cover({ blocks }: Region<Form>): void {
+    for (const { instructions } of blocks) {
+      for (const { record } of instructions) {
+        this.#covered.add(record)
+        this.#watched.delete(record)
+        this.#credit.forget(record)
+      }
+    }
   }
 
   /** All records are gone after a flush of the code cache, those of units too. */
@@ -250,6 +293,8 @@ export class Jit<Form> {
     this.#credit.clear()
     this.#compiler.sites.clear()
     this.#early.clear()
+    this.#watched.clear()
+    this.#covered.clear()
   }
 
   /** Finds the region that begins at a place. */
@@ -280,7 +325,7 @@ export class Jit<Form> {
   /** The computed branch by which a unit was left just now has often led out of it: compiles that anew with the places. */
   #missed(record: number, runner: UnitRunner): void {
     const { u32 } = this.#memory
-    const branch = u32[(runner.state + this.#layout.record) >>> 2] as number
+    const branch = u32[(runner.state + this.#layout.record) >>> 2]!
     u32[this.#counterOf(branch)] = LATER
     const unit = this.#units.get(record >>> 0)
     const start = unit && this.#startOf(unit, runner)
@@ -293,7 +338,7 @@ export class Jit<Form> {
   /** A unit was left just now by an instruction that has missed the TLB. */
   #slow(record: number, runner: UnitRunner): void {
     const { sites } = this.#compiler
-    if (!sites.count(this.#memory.u32[(runner.state + this.#layout.record) >>> 2] as number)) return
+    if (!sites.count(this.#memory.u32[(runner.state + this.#layout.record) >>> 2]!)) return
     const unit = this.#units.get(record >>> 0)
     const start = unit && this.#startOf(unit, runner)
     if (start === undefined) return
@@ -306,11 +351,11 @@ export class Jit<Form> {
     const { u16, u32 } = this.#memory
     const { slots, pageBase } = this.#layout
     const { state } = runner
-    const delta = unit.deltas.get(u32[(state + slots) >>> 2] as number)
+    const delta = unit.deltas.get(u32[(state + slots) >>> 2]!)
     const [first] = unit.pages
     if (delta === undefined || first === undefined || u16[(unit.record + R_OP) >>> 1] !== OP_UNIT) return undefined
-    const lo = (u32[(state + pageBase) >>> 2] as number) - delta
-    const hi = u32[(state + pageBase + 4) >>> 2] as number
+    const lo = u32[(state + pageBase) >>> 2]! - delta
+    const hi = u32[(state + pageBase + 4) >>> 2]!
     return lo === lo >>> 0 && this.#pageAt(lo, hi, first.mode, runner) === first ? { lo, hi } : undefined
   }
 

@@ -2,6 +2,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import type { CodePage } from '../code-page.ts'
 import {
+  OP_COLD,
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,
@@ -98,23 +99,23 @@ export class RegionDiscovery<Form> {
     const { u8, u16, u32 } = sources.memory
     const page = this.#page(at)
     if (page === undefined) return undefined
-    let record = u32[(page.page.slots >>> 2) + (at & (PAGE_BYTES - 1))] as number
+    let record = u32[(page.page.slots >>> 2) + (at & (PAGE_BYTES - 1))]!
     if (record === 0) return undefined
     if (u16[(record + R_OP) >>> 1] === OP_UNIT) {
       if (this.instructions.size > 0 && sources.isApart(record)) return undefined
-      record = u32[(record + R_LINK) >>> 2] as number
+      record = u32[(record + R_LINK) >>> 2]!
     }
     let crosses = 0
     if (u16[(record + R_OP) >>> 1] === OP_CROSS) {
-      crosses = u32[(record + R_LINK) >>> 2] as number
+      crosses = u32[(record + R_LINK) >>> 2]!
       // The page has to be among the region's, so that its changes end the region.
       if (this.#page(page.delta + PAGE_BYTES)?.page.slots !== crosses) return undefined
       record += RECORD_BYTES
     }
-    const op = u16[(record + R_OP) >>> 1] as number
-    if ((op & OP_DEAD) !== 0 || op === OP_CONTINUE || op === OP_LEAVE) return undefined
-    const next = at + (u8[record + R_LENGTH] as number)
-    const fn = u16[(record + R_FUNCTION) >>> 1] as number
+    const op = u16[(record + R_OP) >>> 1]!
+    if ((op & (OP_DEAD | OP_COLD)) !== 0 || op === OP_CONTINUE || op === OP_LEAVE) return undefined
+    const next = at + u8[record + R_LENGTH]!
+    const fn = u16[(record + R_FUNCTION) >>> 1]!
     const form = op === OP_SYSTEM ? undefined : sources.formOf(op, fn)
     const isHosts = op === OP_SYSTEM && sources.isHostCalled(fn, record)
     const { flow, target: offset }: InstructionFlow =

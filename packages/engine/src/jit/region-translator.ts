@@ -1,7 +1,7 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Label } from '@retrap/wasm-emitter'
 import { PAGE_BYTES } from '@retrap/memory'
-import { UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
+import { UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { InstructionExits, UnitSemantics } from './instruction-set.ts'
 import { switchPosition } from './position-switch.ts'
@@ -29,11 +29,6 @@ export class RegionTranslator<Form> {
     this.#exits = new UnitExits(frame)
     this.#checks = new UnitChecks(frame, this.#exits)
     this.#calls = new UnitCalls(frame, this.#exits, this.#checks)
-  }
-
-  /** Number of places where the function is left. */
-  get exits(): number {
-    return this.#exits.count
   }
 
   get #region(): Region<Form> {
@@ -124,28 +119,13 @@ export class RegionTranslator<Form> {
 
   /** Control goes from an instruction that has retired to a position that is not in the region. */
   #leaveFor(insn: RegionInstruction<Form>, at: number): void {
-    const { pending } = this.#frame
-    const target = this.#frame.linear(at)
-    this.#exits.leave({
-      why: 'target',
-      outcome: UNIT_JUMP,
-      insn,
-      record: this.#frame.recordRef(insn),
-      retired: pending,
-      target,
-    })
+    this.#exits.jump('target', insn, this.#frame.pending, this.#frame.linear(at))
   }
 
   /** The interpreter goes on with a block. */
   #leaveAt(block: number): void {
     const insn = this.#region.blocks[block]!.instructions[0]!
-    this.#exits.leave({
-      why: 'guard',
-      outcome: UNIT_RESUME,
-      insn,
-      record: this.#frame.firstRecordRef(insn),
-      retired: this.#frame.pending,
-    })
+    this.#exits.resume('guard', insn, this.#frame.firstRecordRef(insn), this.#frame.pending)
   }
 
   // ---------------------------------------------------------------- instructions
@@ -156,8 +136,7 @@ export class RegionTranslator<Form> {
     for (const [i, insn] of instructions.entries()) {
       if (insn.flow === 'leave') {
         // The interpreter checks the second page of an instruction in two pages.
-        const record = frame.firstRecordRef(insn)
-        this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: frame.pending })
+        this.#exits.resume('system', insn, frame.firstRecordRef(insn), frame.pending)
         return
       }
       frame.f.scope(() => this.#emitInstruction(insn, block, number))
@@ -178,14 +157,7 @@ export class RegionTranslator<Form> {
       if (block.next === undefined) {
         this.#leaveFor(insn, insn.next)
       } else if (!this.#region.graph.isIrreducible(number, block.next)) this.#goTo(number, block.next)
-      else
-        this.#exits.leave({
-          why: 'target',
-          outcome: UNIT_RESUME,
-          insn,
-          record: frame.nextRecordRef(insn),
-          retired: frame.pending,
-        })
+      else this.#exits.resume('target', insn, frame.nextRecordRef(insn), frame.pending)
     }
   }
 
@@ -218,10 +190,7 @@ export class RegionTranslator<Form> {
       miss: () => (onMiss === 'leave' ? interpret(UNIT_RESUME, 'device') : interpret(UNIT_SLOW, 'miss')),
       fail: (status) => this.#exits.fail(status, insn, frame.pending),
       leaveIfGivenUp: () => this.#checks.givenUp(insn, frame.firstRecordRef(insn), frame.pending),
-      retire: () => {
-        const [record, retired] = [frame.nextRecordRef(insn), frame.pending + 1]
-        this.#exits.leave({ why: 'guard', outcome: UNIT_RESUME, insn, record, retired })
-      },
+      retire: () => this.#exits.resume('guard', insn, frame.nextRecordRef(insn), frame.pending + 1),
       branch: () => this.#takeBranch(insn, block, number, undefined),
       jump: (target) => this.#takeBranch(insn, block, number, target),
     }

@@ -2,7 +2,6 @@ import { I32 } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE } from '../dispatch-parts.ts'
 import { STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP } from '../status.ts'
-import { UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
 import type { RegionInstruction } from './region.ts'
 import type { UnitChecks } from './unit-checks.ts'
 import type { UnitExits } from './unit-exits.ts'
@@ -38,10 +37,7 @@ export class UnitCalls<Form> {
     const status = this.#call(insn)
     f.set(budget, f.loadExpression('i32.load', state, layout.budget).add(charged))
     f.structuredIf(status, () => {
-      f.structuredIf(status.eq(STATUS_HANDLER), () => {
-        const record = this.#frame.firstRecordRef(insn)
-        this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: pending })
-      })
+      this.#resumeIfHandler(status, insn)
       this.#exits.fail(status, insn, pending)
     })
     this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), charged)
@@ -53,11 +49,16 @@ export class UnitCalls<Form> {
     const status = this.#call(insn)
     this.#frame.reloadTlb()
     f.structuredIf(status.eq(STATUS_JUMP), () => this.#follow(insn))
-    f.structuredIf(status.eq(STATUS_HANDLER), () => {
-      const record = this.#frame.firstRecordRef(insn)
-      this.#exits.leave({ why: 'system', outcome: UNIT_RESUME, insn, record, retired: pending })
-    })
+    this.#resumeIfHandler(status, insn)
     this.#exits.fail(status, insn, pending)
+  }
+
+  /** Exits before an instruction that the interpreter is to execute by its handler. */
+  #resumeIfHandler(status: I32, insn: RegionInstruction<Form>): void {
+    const { f, pending } = this.#frame
+    f.structuredIf(status.eq(STATUS_HANDLER), () =>
+      this.#exits.resume('system', insn, this.#frame.firstRecordRef(insn), pending),
+    )
   }
 
   /** Emits a call of the host function that executes an instruction. */
@@ -101,7 +102,6 @@ export class UnitCalls<Form> {
   #follow(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
     const target: I64 = f.let(this.#frame.linearProgramCounter())
-    const record = this.#frame.recordRef(insn)
-    this.#exits.leave({ why: 'target', outcome: UNIT_JUMP, insn, record, retired: pending + 1, target })
+    this.#exits.jump('target', insn, pending + 1, target)
   }
 }

@@ -3,7 +3,6 @@ import type { I64 } from '@retrap/wasm-emitter'
 import { PAGE_BYTES } from '@retrap/memory'
 import { OP_UNIT, R_OP } from '../record.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
-import { UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
 import { exitNumber } from './exit-reasons.ts'
 import type { RegionInstruction, RegionPage } from './region.ts'
 import type { UnitExits } from './unit-exits.ts'
@@ -27,49 +26,31 @@ export class UnitChecks<Form> {
       const linear = typeof target === 'number' ? this.#frame.linear(target) : target
       const over = left.leS(0)
       const why = select(over, I32.of(exitNumber('budget')), I32.of(exitNumber('event')))
-      this.#exits.leave({
-        why,
-        outcome: UNIT_JUMP,
-        insn,
-        record: this.#frame.recordRef(insn),
-        retired: pending,
-        target: linear,
-      })
+      this.#exits.jump(why, insn, pending, linear)
     })
   }
 
   /** Emits an exit for `target` unless a page of the region is still mapped where it was. */
   page(insn: RegionInstruction<Form>, page: RegionPage, target: number): void {
     const { f, pending } = this.#frame
-    f.structuredIf(this.#isElsewhere(page.delta), () => {
-      const linear = this.#frame.linear(target)
-      this.#exits.leave({
-        why: 'mapping',
-        outcome: UNIT_JUMP,
-        insn,
-        record: this.#frame.recordRef(insn),
-        retired: pending,
-        target: linear,
-      })
-    })
+    f.structuredIf(this.#isElsewhere(page.delta), () =>
+      this.#exits.jump('mapping', insn, pending, this.#frame.linear(target)),
+    )
   }
 
   /** Emits an exit before an instruction in two pages unless its second page is the one that it was decoded from. */
   crossing(insn: RegionInstruction<Form>): void {
     const { f, pending } = this.#frame
-    f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES), () => {
-      const record = this.#frame.firstRecordRef(insn)
-      this.#exits.leave({ why: 'mapping', outcome: UNIT_RESUME, insn, record, retired: pending })
-    })
+    f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES), () =>
+      this.#exits.resume('mapping', insn, this.#frame.firstRecordRef(insn), pending),
+    )
   }
 
   /** Emits an exit to a record where a write has ended the unit. */
   givenUp(insn: RegionInstruction<Form>, record: RecordRef, retired: number): void {
     const { f, unitRecord } = this.#frame
     const op = f.loadExpression('i32.load16_u', unitRecord, R_OP)
-    f.structuredIf(op.ne(OP_UNIT), () => {
-      this.#exits.leave({ why: 'written', outcome: UNIT_RESUME, insn, record, retired })
-    })
+    f.structuredIf(op.ne(OP_UNIT), () => this.#exits.resume('written', insn, record, retired))
   }
 
   #isElsewhere(delta: number): I32 {

@@ -63,6 +63,6 @@ export interface UnitCode extends CodeSource {
 export function codeKey({ u8 }: MachineMemory, { frame, mode }: CodePage, offset: number, length: number): number {
   const start = frame * PAGE_BYTES + offset
   let hash = Math.imul(mode * PAGE_BYTES + offset, 0x9e37_79b1)
-  for (let i = 0; i < length; i++) hash = Math.imul(hash ^ (u8[start + i] as number), 0x0100_0193)
+  for (let i = 0; i < length; i++) hash = Math.imul(hash ^ u8[start + i]!, 0x0100_0193)
   return hash >>> 0
 }

@@ -73,11 +73,11 @@ export class UnitCompiler<Form> {
   }
 
   #entryOf({ record }: RegionInstruction<Form>): number {
-    return this.#memory.u16[(record + R_FUNCTION) >>> 1] as number
+    return this.#memory.u16[(record + R_FUNCTION) >>> 1]!
   }
 
   #isCalled(insn: RegionInstruction<Form>): boolean {
-    const op = this.#memory.u16[(insn.record + R_OP) >>> 1] as number
+    const op = this.#memory.u16[(insn.record + R_OP) >>> 1]!
     const bytes = this.#code.functionBytes(op, this.#entryOf(insn))
     return bytes > 0 && this.#instructionSet.isCalled(insn.form!, bytes)
   }

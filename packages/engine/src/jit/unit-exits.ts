@@ -15,7 +15,7 @@ import {
 import { OP_UNIT, R_FUNCTION, R_OP } from '../record.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
 import { STATUS_FAULT } from '../status.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED } from '../unit-outcome.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME } from '../unit-outcome.ts'
 import { exitCounter, exitNumber } from './exit-reasons.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { RegionInstruction } from './region.ts'
@@ -54,8 +54,6 @@ export class UnitExits<Form> {
   readonly #detail: Local<'i32'>
   readonly #target: Local<'i64'>
   #epilogue: Label = { depth: 0 }
-  /** Count of exits. */
-  count = 0
 
   constructor(frame: UnitFrame<Form>) {
     const { f } = frame
@@ -77,7 +75,6 @@ export class UnitExits<Form> {
   /** Emits an exit. */
   leave({ why, outcome: code, insn, record, retired, target }: UnitExit<Form>): void {
     const { f, region, semantics } = this.#frame
-    this.count++
     semantics.settle()
     f.set(this.#record, I32.of(record))
     const page = region.pages.indexOf(insn.page)
@@ -86,6 +83,16 @@ export class UnitExits<Form> {
     f.set(this.#detail, known.or(retired | (page << EXIT_PAGE_SHIFT)))
     if (target !== undefined) f.set(this.#target, target)
     f.br(this.#epilogue)
+  }
+
+  /** Emits an exit to a record, from which the interpreter goes on. */
+  resume(why: ExitReason, insn: RegionInstruction<Form>, record: RecordRef, retired: number): void {
+    this.leave({ why, outcome: UNIT_RESUME, insn, record, retired })
+  }
+
+  /** Emits an exit for a linear address, after an instruction that has retired. */
+  jump(why: ExitReason | I32, insn: RegionInstruction<Form>, retired: number, target: I64): void {
+    this.leave({ why, outcome: UNIT_JUMP, insn, record: this.#frame.recordRef(insn), retired, target })
   }
 
   /** Emits an exit for an instruction that a call has ended with a status other than done; nothing has changed. */
@@ -168,11 +175,21 @@ export class UnitExits<Form> {
     f.structuredBlock((none) => {
       f.brIf(outcome.ne(UNIT_JUMP).or(pauses), none)
       const target = this.#target.get
-      const page = f.let(target.and(-4096n))
+      const page = f.let(target.and(BigInt(-PAGE_BYTES)))
       const entry = f.let(tlb.add(target.toI32().shrU(8).and(TLB_INDEX_MASK)))
       f.brIf(f.loadExpression('i64.load', entry, TLB_EXECUTE).ne(page), none)
       const slots = f.let(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8))
-      const record = f.let(f.loadExpression('i32.load', slots.add(target.toI32().and(0xfff).shl(2))))
+      const record = f.let(
+        f.loadExpression(
+          'i32.load',
+          slots.add(
+            target
+              .toI32()
+              .and(PAGE_BYTES - 1)
+              .shl(2),
+          ),
+        ),
+      )
       // Where nothing is decoded, this is the field of address 0, which belongs to no record.
       f.brIf(f.loadExpression('i32.load16_u', record, R_OP).ne(OP_UNIT).or(record.eqz()), none)
       f.store('i32.store', state, slots, layout.slots)

@@ -82,7 +82,7 @@ function recordAt(
   if (!cache.hasRoom(ROOM)) return undefined
   let record = cache.record(page, offset)
   if (record === 0) return second && cache.crossing(page, offset, second)
-  if (u16[(record + R_OP) >>> 1] === OP_UNIT) record = u32[(record + R_LINK) >>> 2] as number
+  if (u16[(record + R_OP) >>> 1] === OP_UNIT) record = u32[(record + R_LINK) >>> 2]!
   if (u16[(record + R_OP) >>> 1] !== OP_CROSS) return record
   return second !== undefined && cache.crossesInto(record, second) ? record : undefined
 }

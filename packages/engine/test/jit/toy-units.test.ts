@@ -133,6 +133,75 @@ describe('a threshold beyond 10,000', () => {
     expect(compiled(1000)).toBe(1)
     expect(compiled(10)).toBe(3)
   })
+
+  test('counts anew where a place has become part of a unit', () => {
+    let time = 0
+    vi.spyOn(performance, 'now').mockImplementation(() => time)
+    const onCode = (): void => void (time += 1000)
+    // The first loop takes all credit. The second one calls, but for its first rounds, and is compiled with what it calls.
+    const lines: Line[] = [
+      ...([{ op: 'jmp', to: 'spend' }, 'called', { op: 'add', rd: 2, rs: 7 }, { op: 'jr', rs: 6 }, 'spend'] as Line[]),
+      ...([set(7, 1), set(0, 30_000), 'spent', ...loopEnd(0, 'spent'), set(0, 45_000), set(5, 5000)] as Line[]),
+      ...([
+        'again',
+        { op: 'sub', rd: 5, rs: 7 },
+        { op: 'bz', to: 'calls' },
+        { op: 'jmp', to: 'on' },
+        'calls',
+      ] as Line[]),
+      ...([set(5, 1), { op: 'call', to: 'called' }, 'on', ...loopEnd(0, 'again')] as Line[]),
+      // The third one brings the count of what it calls to 40,000, and is not compiled.
+      ...([set(0, 12_000), 'last', { op: 'call', to: 'called' }, ...loopEnd(0, 'last'), HALT] as Line[]),
+    ]
+    const { jit } = run(lines, { jit: { threshold: 40_000, onCode } })
+    expect(jit!.counts.units).toBe(2)
+  })
+})
+
+describe('a place that is watched before it is compiled', () => {
+  /** Lengths of what is compiled of a loop of 6 instructions, with 21 more in one of so many rounds. */
+  const lengths = (rounds: number, budget: number): number[] => {
+    const seen: number[] = []
+    const onCode = ({ instructions }: CompiledCode): void => void seen.push(instructions.length)
+    const lines: Line[] = [
+      ...([
+        set(7, 1),
+        set(0, 9000),
+        set(2, 1),
+        'again',
+        { op: 'sub', rd: 2, rs: 7 },
+        { op: 'bz', to: 'rare' },
+      ] as Line[]),
+      ...([{ op: 'jmp', to: 'on' }, 'rare', ...many(20, { op: 'add', rd: 3, rs: 7 }), set(2, rounds), 'on'] as Line[]),
+      ...loopEnd(0, 'again'),
+      HALT,
+    ]
+    run(lines, { jit: { threshold: 1600, onCode }, budget })
+    return seen
+  }
+
+  test.each([1_000_000, 777])('is compiled with what was executed meanwhile, in turns of %i', (budget) => {
+    expect(lengths(3, budget)).toEqual([27])
+    expect(lengths(3000, budget)).toEqual([6])
+  })
+})
+
+test('what was left out of a large loop, and is executed in each round later, is compiled with the loop', () => {
+  const seen: number[] = []
+  const onCode = ({ instructions }: CompiledCode): void => void seen.push(instructions.length)
+  const lines: Line[] = [
+    ...([set(7, 1), set(0, 9000), set(2, 4000), 'again', ...many(90, { op: 'add', rd: 4, rs: 7 })] as Line[]),
+    ...([
+      { op: 'sub', rd: 2, rs: 7 },
+      { op: 'bz', to: 'later' },
+      { op: 'jmp', to: 'on' },
+    ] as Line[]),
+    ...(['later', ...many(20, { op: 'add', rd: 3, rs: 7 }), set(2, 1), 'on', ...loopEnd(0, 'again')] as Line[]),
+    HALT,
+  ]
+  run(lines, { jit: { threshold: 300, watch: 20, onCode } })
+  const round = 90 + 2 + loopEnd(0, 'again').length
+  expect(seen).toEqual([round + 1, round + 1 + 21])
 })
 
 describe('a computed branch', () => {

@@ -13,7 +13,7 @@ const CALLED_HANDLERS =
 
 /** Returns whether units call a handler: it loads no segment register whose rights they may assume. */
 export function isHandlerCalled({ u16 }: MachineMemory, mnemonic: string, record: number): boolean {
-  const register = u16[(record + R_REG0) >>> 1] as number
+  const register = u16[(record + R_REG0) >>> 1]!
   const isAssumed = [ES, DS].some((segment) => register === S_SEGMENTS + SEG_BYTES * segment)
   return !isAssumed && CALLED_HANDLERS.test(mnemonic)
 }
@@ -22,9 +22,9 @@ export function isHandlerCalled({ u16 }: MachineMemory, mnemonic: string, record
 export function controlFlow(memory: MachineMemory, insn: DecodedInstruction<FormSource>): InstructionFlow {
   const { u16, i32 } = memory
   const { form: source, record, next, mode } = insn
-  const flow = flowOf(source, u16[(record + R_OP) >>> 1] as number)
+  const flow = flowOf(source, u16[(record + R_OP) >>> 1]!)
   if (flow !== 'jump' && flow !== 'branch' && flow !== 'call') return { flow }
-  const immediate = i32[(record + R_IMM) >>> 2] as number
+  const immediate = i32[(record + R_IMM) >>> 2]!
   const kind = source.form.operands[0]?.kind
   if (kind === 'relp' || kind === 'relf') return { flow, target: immediate >> 2 }
   // The target is relative to the page in 64-bit mode, else to the next instruction.

@@ -130,6 +130,6 @@ function readMemory(memory: MachineMemory, op: LoadOp, at: number): bigint {
   const [, width, narrow, unsigned] = INTEGER_LOAD.exec(op) ?? []
   if (width === undefined) throw new TypeError(`a known field is not read by ${op}`)
   const bits = Number(narrow || width)
-  for (let i = bits >>> 3; i-- > 0;) value = (value << 8n) | BigInt(u8[at + i] as number)
+  for (let i = bits >>> 3; i-- > 0;) value = (value << 8n) | BigInt(u8[at + i]!)
   return unsigned === undefined ? BigInt.asIntN(bits, value) : value
 }

@@ -162,7 +162,7 @@ export class RegionFlags implements FlagStore {
       })
       return
     }
-    if (this.#flags.type !== 'settled') throw new TypeError('flags that change in an arm are settled before')
+    if (this.#flags.type !== 'settled') throw new TypeError('flags of an arm are not settled')
     const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
     f.set(this.#a, va)
     f.set(this.#b, vb)

@@ -58,7 +58,7 @@ const MODELS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
   [
     'max',
     {
-      about: 'everything that is implemented but five-level paging (la57); the default',
+      about: 'all but five-level paging (la57); the default',
       vendor: 'GenuineIntel',
       make: max,
     },

@@ -11,30 +11,19 @@ import type { SemanticsTable } from './table.ts'
  * Source: Intel SDM vol. 2, the pages of each instruction; vol. 1, "Status Flags".
  */
 
-function addition(c: Context): void {
+/** ADD and SUB. */
+function add(c: Context, subtract: boolean): void {
   const size = c.sizeOf(0)
   const b = c.readS(1)
   let a = I64.of(0)
   let result = I64.of(0)
   c.modify(0, (old) => {
     a = c.let(old)
-    result = c.let(signExtend(a.add(b), size))
+    result = c.let(signExtend(subtract ? a.sub(b) : a.add(b), size))
     return result
   })
-  c.flagsAdd(a, b, result)
-}
-
-function subtraction(c: Context): void {
-  const size = c.sizeOf(0)
-  const b = c.readS(1)
-  let a = I64.of(0)
-  let result = I64.of(0)
-  c.modify(0, (old) => {
-    a = c.let(old)
-    result = c.let(signExtend(a.sub(b), size))
-    return result
-  })
-  c.flagsSub(a, b, result)
+  if (subtract) c.flagsSub(a, b, result)
+  else c.flagsAdd(a, b, result)
 }
 
 /**
@@ -111,8 +100,8 @@ function step(c: Context, delta: 1 | -1): void {
 }
 
 export const alu: SemanticsTable = {
-  ADD: { emit: addition, direct: true },
-  SUB: { emit: subtraction, direct: true },
+  ADD: { emit: (c) => add(c, false), direct: true },
+  SUB: { emit: (c) => add(c, true), direct: true },
   ADC: { emit: (c) => addWithCarry(c, false), direct: true },
   SBB: { emit: (c) => addWithCarry(c, true), direct: true },
   AND: { emit: (c) => logic(c, (a, b) => a.and(b)), direct: true },

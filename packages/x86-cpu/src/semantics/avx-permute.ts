@@ -129,7 +129,7 @@ function permuteInLane32(c: Context): void {
   }
   const shared = seconds === undefined ? c.let(doublewordIndices(immediate())) : undefined
   const results = c.readLanes(1).map((x, lane) => {
-    const indices = shared ?? doublewordIndices(numeric('v128.and', seconds?.[lane] as V128, field))
+    const indices = shared ?? doublewordIndices(numeric('v128.and', seconds![lane]!, field))
     return numeric('i8x16.swizzle', x, indices)
   })
   c.writeLanes(0, results)
@@ -142,7 +142,7 @@ function permuteInLane64(c: Context): void {
   const results = c.readLanes(1).map((x, lane) => {
     const pick = (i: number): I64 => {
       if (seconds === undefined) return dynamicHalf(control, 2 * lane + i, x)
-      return dynamicHalf(c.let(extractLane('i32x4.extract_lane', seconds[lane] as V128, 2 * i)), 1, x)
+      return dynamicHalf(c.let(extractLane('i32x4.extract_lane', seconds[lane]!, 2 * i)), 1, x)
     }
     return replaceLane('i64x2.replace_lane', numeric('i64x2.splat', pick(0)), 1, pick(1))
   })

@@ -1,5 +1,4 @@
 import { I64, select } from '@retrap/wasm-emitter'
-import type { V128 } from '@retrap/wasm-emitter'
 import { MODE_64, S_MODE, S_XMM } from '../state-layout.ts'
 import { avxPermutations } from './avx-permute.ts'
 import { aes } from './aes.ts'
@@ -29,7 +28,7 @@ function shiftVariable(bits: Bits, shift: (value: I64, count: I64) => I64, arith
         const result = c.f.local('v128')
         c.f.set(result, zeroVector())
         for (let i = 0; i < 128 / bits; i++) {
-          const count = c.let(element(counts[lane] as V128, bits, i))
+          const count = c.let(element(counts[lane]!, bits, i))
           const value = element(x, bits, i)
           const within = count.ltU(bits)
           const shifted = arithmetic

@@ -27,7 +27,7 @@ function lowProduct(c: Context): SharedFunction<'i64'> {
     let result: I64 = I64.of(0)
     for (let residue = 0; residue < 4; residue++) {
       let sum: I64 = I64.of(0)
-      for (let i = 0; i < 4; i++) sum = sum.xor((x[i] as I64).mul(y[(residue - i + 4) & 3] as I64))
+      for (let i = 0; i < 4; i++) sum = sum.xor(x[i]!.mul(y[(residue - i + 4) & 3]!))
       result = result.or(sum.and(EVERY_FOURTH << BigInt(residue)))
     }
     f.return(result)

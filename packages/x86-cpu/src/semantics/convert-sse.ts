@@ -167,7 +167,7 @@ function packedToSingle(c: Context): void {
   let fine = c.settled()
   for (const [lane, x] of a.entries()) {
     for (const i of [0, 1]) {
-      const result = extractLane('f32x4.extract_lane', lanes[lane] as V128, i)
+      const result = extractLane('f32x4.extract_lane', lanes[lane]!, i)
       fine = fine.and(isOrdinary(32, result).or(isZero(64, extractLane('f64x2.extract_lane', x, i))))
     }
   }
@@ -217,7 +217,7 @@ function integersOf(c: Context, from: Bits, truncate: boolean, a: readonly V128[
   )
   const exact = allLanesSet(
     from,
-    integral.map((x, lane) => vector(from, 'eq', x, a[lane] as V128)),
+    integral.map((x, lane) => vector(from, 'eq', x, a[lane]!)),
   )
   const op = from === 64 ? 'i32x4.trunc_sat_f64x2_s_zero' : 'i32x4.trunc_sat_f32x4_s'
   const lanes = integral.map((x) => numeric(op, x))

@@ -44,7 +44,7 @@ function toHalves(c: Context, lanes: number): SharedFunction<'i32'> {
       const result = f.local('v128')
       f.set(result, V128.of([]))
       for (let i = 0; i < 4 * lanes; i++) {
-        f.call(unpack(c, 32), state, state.add(SLOT_A), element(a[i >> 2] as V128, 32, i & 3))
+        f.call(unpack(c, 32), state, state.add(SLOT_A), element(a[i >> 2]!, 32, i & 3))
         f.call(convert(c), state)
         const half = f.call(finish(c, 16), state)
         f.set(result, replaceLane('i16x8.replace_lane', result.get, i, half.toI32()))

@@ -87,7 +87,7 @@ function slowLanes(c: Context, name: string, operation: Operation, bits: Bits, l
     guarded(c, f, state, () =>
       Array.from({ length: lanes }, (_, lane) =>
         eachElement(f, bits, (i) => {
-          const at = (operand: number): I64 => element(operands[operand * lanes + lane] as V128, bits, i)
+          const at = (operand: number): I64 => element(operands[operand * lanes + lane]!, bits, i)
           return f.call(slowElement(c, bits), state, at(0), at(1), at(2), control(operation, i))
         }),
       ),
@@ -144,31 +144,24 @@ function packed(name: string, operation: Operation, order: readonly [number, num
       // Memory first: it is operand 2, and can fault.
       const operands = new Map([2, 1, 0].map((i) => [i, readFloats(c, i, bits)]))
       const [a, b, addend] = order.map((i) => operands.get(i)) as [VectorOperand, VectorOperand, VectorOperand]
-      const signed = a.lanes.map((x, lane) =>
-        withSigns(operation, bits, x, addend.lanes[lane] as V128).map((v) => c.let(v)),
-      )
+      const signed = a.lanes.map((x, lane) => withSigns(operation, bits, x, addend.lanes[lane]!).map((v) => c.let(v)))
       const slow = (): void =>
         callSlow(c, slowLanes(c, name, operation, bits, a.lanes.length), ...a.lanes, ...b.lanes, ...addend.lanes)
-      const fused = signed.map(([x, z], lane) => c.multiplyAdd(bits, x as V128, b.lanes[lane] as V128, z as V128))
+      const fused = signed.map(([x, z], lane) => c.multiplyAdd(bits, x as V128, b.lanes[lane]!, z as V128))
       if (fused[0] !== undefined) {
         quickPacked(c, bits, {
           operands: [a, b, addend],
           compute: fused as V128[],
           inexact: (r, lane) => {
             const [x, z] = signed[lane] as [V128, V128]
-            return inexactFused(c, bits, r, x, b.lanes[lane] as V128, z)
+            return inexactFused(c, bits, r, x, b.lanes[lane]!, z)
           },
           slow,
         })
         return
       }
       const results = signed.map(([x, z], lane) =>
-        c.f.call(
-          bits === 64 ? hostMultiplyAdd64(c) : hostMultiplyAdd32(c),
-          x as V128,
-          b.lanes[lane] as V128,
-          z as V128,
-        ),
+        c.f.call(bits === 64 ? hostMultiplyAdd64(c) : hostMultiplyAdd32(c), x as V128, b.lanes[lane]!, z as V128),
       )
       const fast = c.settled().and(
         allLanesSet(

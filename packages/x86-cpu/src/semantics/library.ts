@@ -1,4 +1,5 @@
 import { tlbChangesOffset } from '@retrap/engine'
+import { PAGE_BYTES } from '@retrap/memory'
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { Callee, FunctionBuilder, ModuleBuilder, ValueType } from '@retrap/wasm-emitter'
 import {
@@ -178,7 +179,7 @@ function buildRegisterRead(f: FunctionBuilder, state: I32): void {
   const [lo, hi, flags] = [f.param(1, 'i32').get, f.param(2, 'i32').get, f.param(3, 'i32').get]
   const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
   const isPage = lo
-    .and(-4096)
+    .and(-PAGE_BYTES)
     .eq(word(S_REGISTER_PAGE))
     .and(hi.eq(word(S_REGISTER_PAGE + 4)))
   f.if(flags.eq(4 | SLOW_DIRECT).and(isPage), () => {

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { I32 } from '@retrap/wasm-emitter'
 import type {
   FunctionBuilder,
@@ -224,13 +225,13 @@ export abstract class MemoryContext {
   probeRead(i: number): void {
     const ea = this.address(i, 1)
     const { distance } = this.probe(ea, 0, 1, 0)
-    this.f.if(distance.geU(0x1000), () => this.slow(ea, 1 | SLOW_PROBE))
+    this.f.if(distance.geU(PAGE_BYTES), () => this.slow(ea, 1 | SLOW_PROBE))
   }
 
   /** Machine address of `size` bytes that can be read; the handler has the instruction where the TLB does not know them. */
   resident(ea: I64, size: number): I32 {
     const { host, distance } = this.probe(ea, 0, size, 0)
-    this.f.if(distance.gtU(0x1000 - size), () => this.useHandler())
+    this.f.if(distance.gtU(PAGE_BYTES - size), () => this.useHandler())
     return this.let(host.add(distance.toI32()))
   }
 

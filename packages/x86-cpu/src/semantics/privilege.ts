@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import {
@@ -102,7 +103,7 @@ export function implicitAddress(
   const sets = state.add(S_TLB_SETS).add(set.mul(TLB_SET_BYTES))
   const entry = f.let(sets.add(at.toI32().shrU(8).and(TLB_INDEX_MASK)))
   const distance = f.let(at.sub(f.loadExpression('i64.load', entry, table)))
-  f.if(distance.gtU(0x1000 - bytes), otherwise)
+  f.if(distance.gtU(PAGE_BYTES - bytes), otherwise)
   return f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())
 }
 

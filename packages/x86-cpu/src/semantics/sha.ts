@@ -61,7 +61,7 @@ function sha1Rounds(c: Context, state: V128, message: V128): V128 {
         ;[a, b, third, fourth, fifth] = [next, a, c.let((b as I32).rotl(30)), third, fourth]
       }
       for (const [i, value] of [a, b, third, fourth].map((v) => c.let((v as I32).add(0))).entries())
-        f.set(locals[i] as (typeof locals)[number], value)
+        f.set(locals[i]!, value)
     })
   }
   return join(c, locals.map((local) => local.get).toReversed())
@@ -97,12 +97,7 @@ const sha256Rounds: Semantics = {
     let [a, b, third, d, e, f, g, h] = [a0, b0, c0, d0, e0, f0, g0, h0]
     for (let i = 0; i < 2; i++) {
       const sum1 = e.rotr(6).xor(e.rotr(11)).xor(e.rotr(25))
-      const first = c.let(
-        choose(e, f, g)
-          .add(sum1)
-          .add(words[i] as I32)
-          .add(h),
-      )
+      const first = c.let(choose(e, f, g).add(sum1).add(words[i]!).add(h))
       const sum0 = a.rotr(2).xor(a.rotr(13)).xor(a.rotr(22))
       const second = majority(a, b, third).add(sum0)
       ;[a, b, third, d, e, f, g, h] = [c.let(first.add(second)), a, b, third, c.let(first.add(d)), e, f, g]

@@ -84,7 +84,7 @@ function shuffled(elements: readonly number[]): (c: Context) => void {
     const a = c.readLanes(c.firstSource)
     c.writeLanes(
       0,
-      a.map((x, lane) => x.shuffle(b[lane] as V128, bytes)),
+      a.map((x, lane) => x.shuffle(b[lane]!, bytes)),
     )
   }
 }
@@ -141,7 +141,7 @@ function logic(op: 'v128.and' | 'v128.or' | 'v128.xor' | 'v128.andnot'): (c: Con
     const b = c.readLanes(c.firstSource + 1)
     const a = c.readLanes(c.firstSource)
     const results = a.map((x, lane) => {
-      const y = b[lane] as V128
+      const y = b[lane]!
       // ANDN complements its first operand, Wasm's its second.
       return op === 'v128.andnot' ? numeric(op, y, x) : numeric(op, x, y)
     })
@@ -151,7 +151,7 @@ function logic(op: 'v128.and' | 'v128.or' | 'v128.xor' | 'v128.andnot'): (c: Con
 
 /** A 32-bit element of a vector in memory or a register, chosen at run time: the low two bits of `index`. */
 function dynamicElement(vectors: { readonly [i: number]: I32 }, index: I32): I32 {
-  const [e0, e1, e2, e3] = [0, 1, 2, 3].map((i) => vectors[i] as I32) as [I32, I32, I32, I32]
+  const [e0, e1, e2, e3] = [0, 1, 2, 3].map((i) => vectors[i]!) as [I32, I32, I32, I32]
   return select(index.and(2), select(index.and(1), e3, e2), select(index.and(1), e1, e0))
 }
 
@@ -169,12 +169,12 @@ function shufflePacked32(c: Context): void {
     const elements = [0, 1, 2, 3].map((i) => ((known >>> (2 * i)) & 3) + (i < 2 ? 0 : 4))
     c.writeLanes(
       0,
-      a.map((x, lane) => x.shuffle(b[lane] as V128, bytesOf(elements))),
+      a.map((x, lane) => x.shuffle(b[lane]!, bytesOf(elements))),
     )
     return
   }
   const results = a.map((x, lane) => {
-    const [first, second] = [elements32(c, x), elements32(c, b[lane] as V128)]
+    const [first, second] = [elements32(c, x), elements32(c, b[lane]!)]
     const result = c.f.local('v128')
     c.f.set(result, ZERO)
     for (let i = 0; i < 4; i++) {
@@ -198,7 +198,7 @@ function shufflePacked64(c: Context): void {
   const a = c.readLanes(c.firstSource)
   const results = a.map((x, lane) => {
     const low = numeric('i64x2.splat', dynamicHalf(control, 2 * lane, x))
-    return replaceLane('i64x2.replace_lane', low, 1, dynamicHalf(control, 2 * lane + 1, b[lane] as V128))
+    return replaceLane('i64x2.replace_lane', low, 1, dynamicHalf(control, 2 * lane + 1, b[lane]!))
   })
   c.writeLanes(0, results)
 }
@@ -221,7 +221,7 @@ export function blend(bits: Bits): (c: Context) => void {
     const b = c.readLanes(c.firstSource + 1)
     const a = c.readLanes(c.firstSource)
     const results = a.map((x, lane) =>
-      numeric('v128.bitselect', b[lane] as V128, x, elementMask(control.shrU(lane * (128 / bits)), bits)),
+      numeric('v128.bitselect', b[lane]!, x, elementMask(control.shrU(lane * (128 / bits)), bits)),
     )
     c.writeLanes(0, results)
   }
@@ -236,7 +236,7 @@ function blendVariable(bits: Bits): (c: Context) => void {
     const signs = c.readLanes(c.firstSource + 2)
     const results = a.map((x, lane) => {
       const shift = bits === 64 ? 'i64x2.shr_s' : 'i32x4.shr_s'
-      return numeric('v128.bitselect', b[lane] as V128, x, numeric(shift, signs[lane] as V128, I32.of(bits - 1)))
+      return numeric('v128.bitselect', b[lane]!, x, numeric(shift, signs[lane]!, I32.of(bits - 1)))
     })
     c.writeLanes(0, results)
   }

@@ -57,7 +57,7 @@ export function vectorResult(c: Context, condition: I32, fast: readonly V128[], 
   const results = fast.map(() => c.f.local('v128'))
   c.f.if(
     condition,
-    () => results.forEach((result, lane) => c.f.set(result, fast[lane] as V128)),
+    () => results.forEach((result, lane) => c.f.set(result, fast[lane]!)),
     () => {
       slow()
       results.forEach((result, lane) =>

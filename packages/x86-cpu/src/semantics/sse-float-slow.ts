@@ -88,12 +88,12 @@ export function packedBinarySlow(
     const [a, b] = [vectorParameters(f, 1, lanes), vectorParameters(f, 1 + lanes, lanes)]
     if (even !== 'min' && even !== 'max' && odd !== 'min' && odd !== 'max') {
       const results = a.map((x, lane) => {
-        const y = b[lane] as V128
+        const y = b[lane]!
         if (even === odd) return f.let(vector(bits, even, x, y))
         return f.let(numeric('v128.bitselect', vector(bits, odd, x, y), vector(bits, even, x, y), oddElements(bits)))
       })
       const fine = results.map((r, lane) => {
-        const [x, y] = [a[lane] as V128, b[lane] as V128]
+        const [x, y] = [a[lane]!, b[lane]!]
         return fineMask(f, bits, [x, y], r, inexactMixed(constantsOf(f), even, odd, bits, r, x, y))
       })
       exactVector(f, bits, results, fine)
@@ -102,7 +102,7 @@ export function packedBinarySlow(
       a.map((x, lane) =>
         eachElement(f, bits, (i) => {
           const operation = binaryElement(c, i % 2 === 0 ? even : odd, bits)
-          return f.call(operation, state, element(x, bits, i), element(b[lane] as V128, bits, i))
+          return f.call(operation, state, element(x, bits, i), element(b[lane]!, bits, i))
         }),
       ),
     )
@@ -125,7 +125,7 @@ export function packedSquareRootSlow(c: Context, bits: Bits, lanes: number): Slo
     const operands = vectorParameters(f, 1, lanes)
     const results = operands.map((x) => f.let(vector(bits, 'sqrt', x)))
     const fine = operands.map((x, lane) => {
-      const r = results[lane] as V128
+      const r = results[lane]!
       return fineMask(f, bits, [x], r, inexactBits(constantsOf(f), 'sqrt', bits, r, x, x))
     })
     exactVector(f, bits, results, fine)
@@ -152,7 +152,7 @@ export function packedCompareSlow(c: Context, bits: Bits, lanes: number): Slow {
     guarded(c, f, state, () =>
       a.map((x, lane) =>
         eachElement(f, bits, (i) =>
-          f.call(compareElement(c, bits), state, element(x, bits, i), element(b[lane] as V128, bits, i), predicate),
+          f.call(compareElement(c, bits), state, element(x, bits, i), element(b[lane]!, bits, i), predicate),
         ),
       ),
     )
@@ -212,7 +212,7 @@ export function packedConvertSlow(c: Context, from: Bits, count: number): Slow {
     const a = vectorParameters(f, 1, sources)
     guarded(c, f, state, () =>
       packed(f, to, count, (i) =>
-        f.call(convertElement(c, from), state, element(a[Math.floor(i / perLane)] as V128, from, i % perLane)),
+        f.call(convertElement(c, from), state, element(a[Math.floor(i / perLane)]!, from, i % perLane)),
       ),
     )
   })
@@ -235,7 +235,7 @@ export function packedIntegerSlow(c: Context, from: Bits, lanes: number): Slow {
     const a = vectorParameters(f, 2, lanes)
     guarded(c, f, state, () =>
       packed(f, 32, lanes * perLane, (i) => {
-        const value = element(a[Math.floor(i / perLane)] as V128, from, i % perLane)
+        const value = element(a[Math.floor(i / perLane)]!, from, i % perLane)
         return f.call(integerElement(c, from), state, value, I32.of(32), truncate)
       }),
     )
@@ -258,7 +258,7 @@ export function packedFromIntegerSlow(c: Context, count: number): Slow {
     const a = vectorParameters(f, 1, lanes)
     guarded(c, f, state, () =>
       packed(f, 32, count, (i) => {
-        const value = extractLane('i32x4.extract_lane', a[Math.floor(i / 4)] as V128, i % 4)
+        const value = extractLane('i32x4.extract_lane', a[Math.floor(i / 4)]!, i % 4)
         return f.call(fromIntegerElement(c, 32), state, value.toI64S())
       }),
     )
@@ -280,7 +280,7 @@ export function dotProductSlow(c: Context, bits: Bits, lanes: number): Slow {
           f.ifElse(
             'i64',
             control.and(0x10 << i),
-            () => f.call(product, state, element(x, bits, i), element(b[lane] as V128, bits, i)),
+            () => f.call(product, state, element(x, bits, i), element(b[lane]!, bits, i)),
             () => I64.of(0),
           ),
         ),
@@ -290,9 +290,7 @@ export function dotProductSlow(c: Context, bits: Bits, lanes: number): Slow {
         f.if(vectorNumber, () => f.return(vectorNumber))
         f.store('i32.store', state, I32.of(0), F_FLAGS)
         terms = terms.map((pairs) =>
-          Array.from({ length: count >> 1 }, (_, i) =>
-            f.let(f.call(sum, state, pairs[2 * i] as I64, pairs[2 * i + 1] as I64)),
-          ),
+          Array.from({ length: count >> 1 }, (_, i) => f.let(f.call(sum, state, pairs[2 * i]!, pairs[2 * i + 1]!))),
         )
       }
       return terms.map(([total]) => eachElement(f, bits, (i) => select(control.and(1 << i), total as I64, I64.of(0))))

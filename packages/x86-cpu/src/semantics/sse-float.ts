@@ -89,14 +89,14 @@ function packedSum(
   y: VectorOperand,
 ): void {
   const compute = x.lanes.map((a, lane) => {
-    const b = y.lanes[lane] as V128
+    const b = y.lanes[lane]!
     if (even === odd) return vector(bits, even, a, b)
     return numeric('v128.bitselect', vector(bits, odd, a, b), vector(bits, even, a, b), oddElements(bits))
   })
   quickPacked(c, bits, {
     operands: [x, y],
     compute,
-    inexact: (r, lane) => inexactMixed(c, even, odd, bits, r, x.lanes[lane] as V128, y.lanes[lane] as V128),
+    inexact: (r, lane) => inexactMixed(c, even, odd, bits, r, x.lanes[lane]!, y.lanes[lane]!),
     slow: () => callSlow(c, packedBinarySlow(c, even, odd, bits, x.lanes.length), ...x.lanes, ...y.lanes),
   })
 }
@@ -126,7 +126,7 @@ function packedExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => vo
     const a = c.readLanes(c.firstSource)
     const plain = [...a, ...b].map((x) => plainMask(bits, x))
     const results = a.map((x, lane) => {
-      const y = b[lane] as V128
+      const y = b[lane]!
       return numeric('v128.bitselect', x, y, vector(bits, operation === 'min' ? 'lt' : 'gt', x, y))
     })
     const values = vectorResult(c, allLanesSet(bits, plain), results, () =>
@@ -156,7 +156,7 @@ function packedSquareRoot(bits: Bits): (c: Context) => void {
     quickPacked(c, bits, {
       operands: [x],
       compute: x.lanes.map((a) => vector(bits, 'sqrt', a)),
-      inexact: (r, lane) => inexactBits(c, 'sqrt', bits, r, x.lanes[lane] as V128, x.lanes[lane] as V128),
+      inexact: (r, lane) => inexactBits(c, 'sqrt', bits, r, x.lanes[lane]!, x.lanes[lane]!),
       slow: () => callSlow(c, packedSquareRootSlow(c, bits, x.lanes.length), ...x.lanes),
     })
   }
@@ -173,7 +173,7 @@ function horizontal(operation: 'add' | 'sub', bits: Bits): (c: Context) => void 
     const pick = (odd: number): number[] =>
       Array.from({ length: 16 }, (_, i) => (2 * Math.floor(i / bytes) + odd) * bytes + (i % bytes))
     const side = (odd: number): VectorOperand => ({
-      lanes: a.lanes.map((x, lane) => c.let(x.shuffle(b.lanes[lane] as V128, pick(odd)))),
+      lanes: a.lanes.map((x, lane) => c.let(x.shuffle(b.lanes[lane]!, pick(odd)))),
       isNormal,
       number: undefined,
     })
@@ -238,7 +238,7 @@ function packedCompare(bits: Bits): (c: Context) => void {
     const plain = [...a, ...b].map((x) => plainMask(bits, x))
     const results = a.map((x, lane) => {
       const mask = (relation: number, name: string): V128 =>
-        and(vector(bits, name, x, b[lane] as V128), numeric('i32x4.splat', holds(relation)))
+        and(vector(bits, name, x, b[lane]!), numeric('i32x4.splat', holds(relation)))
       return or(mask(RELATION_LESS, 'lt'), or(mask(RELATION_EQUAL, 'eq'), mask(RELATION_GREATER, 'gt')))
     })
     const values = vectorResult(c, allLanesSet(bits, plain), results, () =>
@@ -331,7 +331,7 @@ function packedRound(bits: Bits): (c: Context) => void {
       const choice = select(mode.and(2), select(mode.and(1), trunc, ceil), select(mode.and(1), floor, nearest))
       return f.let(choice)
     })
-    const exact = a.map((x, lane) => vector(bits, 'eq', results[lane] as V128, x))
+    const exact = a.map((x, lane) => vector(bits, 'eq', results[lane]!, x))
     const quiet = control.and(8).or(allLanesSet(bits, exact)).or(isPrecisionSettled(c.f, c.state))
     const plain = a.map((x) => plainMask(bits, x))
     const values = vectorResult(c, allLanesSet(bits, plain).and(quiet.ne(0)), results, () =>

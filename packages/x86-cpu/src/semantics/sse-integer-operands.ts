@@ -103,7 +103,7 @@ export function readVectors(c: Context, i: number): readonly V128[] {
 
 /** Writes register operand `i`, lane by lane. The last thing in a form. */
 export function writeVectors(c: Context, i: number, values: readonly V128[]): void {
-  if (c.kindOf(i) === 'mmx') writeVector(c, i, values[0] as V128)
+  if (c.kindOf(i) === 'mmx') writeVector(c, i, values[0]!)
   else c.writeLanes(i, values)
 }
 
@@ -118,7 +118,7 @@ export function binary(compute: (c: Context, a: V128, b: V128, lane: number) => 
       writeVectors(
         c,
         0,
-        a.map((x, lane) => c.let(compute(c, x, b[lane] as V128, lane))),
+        a.map((x, lane) => c.let(compute(c, x, b[lane]!, lane))),
       )
       finish(c)
     },

@@ -110,8 +110,8 @@ function blendBytes(c: Context): void {
   const a = readVectors(c, c.firstSource)
   const control = readVectors(c, c.firstSource + 2)
   const results = a.map((x, lane) => {
-    const chosen = numeric('i8x16.shr_s', control[lane] as V128, I32.of(7))
-    return numeric('v128.bitselect', b[lane] as V128, x, chosen)
+    const chosen = numeric('i8x16.shr_s', control[lane]!, I32.of(7))
+    return numeric('v128.bitselect', b[lane]!, x, chosen)
   })
   writeVectors(c, 0, results)
 }

@@ -228,7 +228,7 @@ export function testBits(c: Context, mask?: V128): void {
   const b = c.readLanes(1)
   const a = c.readLanes(0)
   const none = (op: 'v128.and' | 'v128.andnot'): I32 => {
-    const found = a.map((x, lane) => numeric(op, b[lane] as V128, x)).reduce((x, y) => numeric('v128.or', x, y))
+    const found = a.map((x, lane) => numeric(op, b[lane]!, x)).reduce((x, y) => numeric('v128.or', x, y))
     return numeric('v128.any_true', mask === undefined ? found : numeric('v128.and', found, mask)).eqz()
   }
   c.flagsExplicit(flagBit(none('v128.and'), FLAG_ZF).or(flagBit(none('v128.andnot'), FLAG_CF)))

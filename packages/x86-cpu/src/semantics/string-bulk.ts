@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { I32, I64, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { ES, SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state-layout.ts'
@@ -21,8 +22,17 @@ function hostOf(c: Context, ea: I64, table: number): { host: I32; elements: I64 
   const distance = f.let(ea.sub(f.loadExpression('i64.load', entry, table)))
   const host = f.local('i32')
   f.set(host, I32.of(0))
-  f.if(distance.ltU(0x1000), () => f.set(host, f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())))
-  return { host: host.get, elements: f.let(I64.of(0x1000).sub(ea.and(0xfff)).shrU(Math.log2(size))) }
+  f.if(distance.ltU(PAGE_BYTES), () =>
+    f.set(host, f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())),
+  )
+  return {
+    host: host.get,
+    elements: f.let(
+      I64.of(PAGE_BYTES)
+        .sub(ea.and(PAGE_BYTES - 1))
+        .shrU(Math.log2(size)),
+    ),
+  }
 }
 
 /** Bulk work goes upwards, and only where offsets cannot wrap or leave the segment: 64-bit addresses, or flat segments. */

@@ -61,7 +61,7 @@ function dot(
       const b = c.readLanes(2)
       const a = c.readLanes(1)
       const results = c.readLanes(0).map((sum, lane) => {
-        const found = c.let(products(c, a[lane] as V128, b[lane] as V128))
+        const found = c.let(products(c, a[lane]!, b[lane]!))
         return c.let(add(c, sum, found))
       })
       c.writeLanes(0, results)

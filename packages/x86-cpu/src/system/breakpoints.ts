@@ -1,3 +1,4 @@
+import { PAGE_SHIFT } from '@retrap/memory'
 import type { DebugSlot } from '../debug-hooks.ts'
 import { SEG_BASE, CS, S_CR4, S_DR, S_EFLAGS, S_RIP, FLAG_RF } from '../state-layout.ts'
 import { CR4_DE } from './architecture.ts'
@@ -44,7 +45,7 @@ function kindOf(dr7: number, i: number): number {
 }
 
 function lengthOf(dr7: number, i: number): number {
-  return LENGTHS[(dr7 >>> (18 + 4 * i)) & 3] as number
+  return LENGTHS[(dr7 >>> (18 + 4 * i)) & 3]!
 }
 
 function isEnabled(dr7: number, i: number): boolean {
@@ -119,7 +120,7 @@ export function pageHasDataBreakpoint(s: System, lo: number, hi: number): boolea
   for (let i = 0; i < 4; i++) {
     const kind = kindOf(dr7, i)
     if (!isEnabled(dr7, i) || kind === BREAK_EXECUTE || kind === BREAK_PORT) continue
-    if (s.get(S_DR + 8 * i) >>> 12 === lo >>> 12 && s.get(S_DR + 8 * i + 4) === hi >>> 0) return true
+    if (s.get(S_DR + 8 * i) >>> PAGE_SHIFT === lo >>> PAGE_SHIFT && s.get(S_DR + 8 * i + 4) === hi >>> 0) return true
   }
   return false
 }

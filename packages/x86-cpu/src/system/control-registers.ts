@@ -85,7 +85,7 @@ export function loadPageDirectoryPointers(s: System, cr3: number): void {
     pdptes[2 * i] = lo
     pdptes[2 * i + 1] = hi
   }
-  for (let i = 0; i < 8; i++) s.set(S_PDPTE + 4 * i, pdptes[i] as number)
+  for (let i = 0; i < 8; i++) s.set(S_PDPTE + 4 * i, pdptes[i]!)
 }
 
 /**

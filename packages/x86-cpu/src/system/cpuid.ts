@@ -159,16 +159,16 @@ function giveStateComponents(s: System, subleaf: number, into: Uint32Array): voi
 
 /** EAX and EBX as the smallest terms of crystal : TSC. */
 function reduceRatio(into: Uint32Array): void {
-  let a = into[0] as number
-  let b = into[1] as number
+  let a = into[0]!
+  let b = into[1]!
   while (b !== 0) {
     const rest = a % b
     a = b
     b = rest
   }
   if (a === 0) return
-  into[0] = (into[0] as number) / a
-  into[1] = (into[1] as number) / a
+  into[0] = into[0]! / a
+  into[1] = into[1]! / a
 }
 
 const answer = new Uint32Array(4)
@@ -179,10 +179,10 @@ export const cpuid: Handler = (s) => {
   const subleaf = s.gpr(RCX)
   cpuidLeaf(s, leaf, subleaf, answer)
   s.host.cpuid(leaf, subleaf, answer)
-  s.setGpr(RAX, 4, answer[0] as number)
-  s.setGpr(RBX, 4, answer[1] as number)
-  s.setGpr(RCX, 4, answer[2] as number)
-  s.setGpr(RDX, 4, answer[3] as number)
+  s.setGpr(RAX, 4, answer[0]!)
+  s.setGpr(RBX, 4, answer[1]!)
+  s.setGpr(RCX, 4, answer[2]!)
+  s.setGpr(RDX, 4, answer[3]!)
   return STATUS_DONE
 }
 

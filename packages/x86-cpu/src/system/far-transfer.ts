@@ -71,6 +71,13 @@ export function setRealCode(s: System, selector: number, offset: number): void {
   s.cpu.modeChanged()
 }
 
+/** Reads the descriptor that the pointer's selector names. @throws #GP for a null selector, and for one without a descriptor */
+function readTarget(s: System): Descriptor {
+  if (isNull(pointerSelector)) s.raise(VECTOR_GP, 0)
+  requireDescriptor(s, pointerSelector, target.descriptor, VECTOR_GP)
+  return target.descriptor
+}
+
 // @isa: complete   EA, FF /5   JMP far   "SDM vol. 2A, JMP"
 const jumpFar: Handler = (s, record, form) => {
   const size = form.size
@@ -81,9 +88,7 @@ const jumpFar: Handler = (s, record, form) => {
     setRealCode(s, pointerSelector, offset)
     return s.retired()
   }
-  if (isNull(pointerSelector)) s.raise(VECTOR_GP, 0)
-  const d = target.descriptor
-  requireDescriptor(s, pointerSelector, d, VECTOR_GP)
+  const d = readTarget(s)
   if (d.isSegment) {
     target.setOffset(pointerLo, pointerHi, size)
     checkDirect(s, pointerSelector)
@@ -126,9 +131,7 @@ const callFar: Handler = (s, record, form) => {
     setRealCode(s, pointerSelector, offset)
     return s.retired()
   }
-  if (isNull(pointerSelector)) s.raise(VECTOR_GP, 0)
-  const d = target.descriptor
-  requireDescriptor(s, pointerSelector, d, VECTOR_GP)
+  const d = readTarget(s)
   if (d.isSegment) {
     target.setOffset(pointerLo, pointerHi, size)
     checkDirect(s, pointerSelector)

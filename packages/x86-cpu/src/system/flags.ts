@@ -136,7 +136,7 @@ const lahf: Handler = (s) => {
 
 // @isa: complete   9E   SAHF   "SDM vol. 2B, SAHF"
 const sahf: Handler = (s) => {
-  s.cpu.setRflags((s.cpu.materialiseFlags() & ~LOW_FLAGS) | ((s.u8[S_GPR + 1] as number) & LOW_FLAGS))
+  s.cpu.setRflags((s.cpu.materialiseFlags() & ~LOW_FLAGS) | (s.u8[S_GPR + 1]! & LOW_FLAGS))
   return STATUS_DONE
 }
 

@@ -57,7 +57,7 @@ function tagWord(s: System): number {
 
 function tagOf(s: System, register: number, at: number): number {
   if (((s.get(S_FTAG_EMPTY) >>> register) & 1) !== 0) return TAG_EMPTY
-  const exponent = (s.u16[(at + 8) >>> 1] as number) & 0x7fff
+  const exponent = s.u16[(at + 8) >>> 1]! & 0x7fff
   const lo = s.get(at)
   const hi = s.get(at + 4)
   if (exponent === 0) return (lo | hi) === 0 ? TAG_ZERO : TAG_SPECIAL
@@ -107,7 +107,7 @@ function takeEnvironment(s: System, size: number): void {
 }
 
 function giveEnvironment(s: System, size: number): void {
-  const w = (i: number): number => words[i] as number
+  const w = (i: number): number => words[i]!
   s.set(S_FCW, (w(0) & 0x1f7f) | 0x40)
   setStatusWord(s, w(1) & 0xffff)
   setTagWord(s, w(2) & 0xffff)
@@ -138,7 +138,7 @@ function queueEnvironment(s: System, size: number): void {
   const lo = s.get(S_EA)
   const hi = s.get(S_EA + 4)
   takeEnvironment(s, size)
-  for (let i = 0; i < 7; i++) s.writeAt(lo, hi, i * size, size, words[i] as number)
+  for (let i = 0; i < 7; i++) s.writeAt(lo, hi, i * size, size, words[i]!)
 }
 
 /** 16-bit operand size has the 14-byte format, anything else the 28-byte one. */
@@ -172,7 +172,7 @@ const fnsave: Handler = (s, _record, form) => {
   for (let i = 0; i < 8; i++) {
     const from = stackRegister(s, i)
     s.writeAt(lo, hi, 7 * size + 10 * i, 8, s.get(from), s.get(from + 4))
-    s.writeAt(lo, hi, 7 * size + 10 * i + 8, 2, s.u16[(from + 8) >>> 1] as number)
+    s.writeAt(lo, hi, 7 * size + 10 * i + 8, 2, s.u16[(from + 8) >>> 1]!)
   }
   s.commit()
   initialiseX87(s)
@@ -196,8 +196,8 @@ const frstor: Handler = (s, _record, form) => {
   giveEnvironment(s, size)
   for (let i = 0; i < 8; i++) {
     const to = stackRegister(s, i)
-    s.set64(to, registers[3 * i] as number, registers[3 * i + 1] as number)
-    s.u16[(to + 8) >>> 1] = registers[3 * i + 2] as number
+    s.set64(to, registers[3 * i]!, registers[3 * i + 1]!)
+    s.u16[(to + 8) >>> 1] = registers[3 * i + 2]!
   }
   return STATUS_DONE
 }

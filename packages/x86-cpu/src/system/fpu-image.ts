@@ -115,7 +115,7 @@ export class FpuImage {
     for (let i = 0; i < 8; i++) {
       const from = stackRegister(s, i)
       const to = A_ST + 16 * i
-      for (let j = 0; j < 16; j++) this.bytes[to + j] = j < 10 ? (s.u8[from + j] as number) : 0
+      for (let j = 0; j < 16; j++) this.bytes[to + j] = j < 10 ? s.u8[from + j]! : 0
     }
   }
 
@@ -132,12 +132,12 @@ export class FpuImage {
     const view = this.#view
     s.set(S_FCW, (view.getUint16(A_FCW, true) & 0x1f7f) | 0x40)
     setStatusWord(s, view.getUint16(A_FSW, true))
-    s.set(S_FTAG_EMPTY, ~(this.bytes[A_FTW] as number) & 0xff)
+    s.set(S_FTAG_EMPTY, ~this.bytes[A_FTW]! & 0xff)
     summariseExceptions(s)
     for (let i = 0; i < 8; i++) {
       const to = stackRegister(s, i)
       const from = A_ST + 16 * i
-      for (let j = 0; j < 10; j++) s.u8[to + j] = this.bytes[from + j] as number
+      for (let j = 0; j < 10; j++) s.u8[to + j] = this.bytes[from + j]!
     }
     // AMD's processors restore them with a pending exception alone, or always if CPUID 8000_0008H, EBX bit 2 is set.
     if (!s.cpu.processor.restoresErrorPointers && (view.getUint16(A_FSW, true) & FSW_ES) === 0) return
@@ -160,7 +160,7 @@ export class FpuImage {
   takeVectors(s: System, at: number, half: number, count: number): void {
     for (let i = 0; i < count; i++) {
       const from = (S_XMM + 64 * i + half) >>> 2
-      for (let j = 0; j < 4; j++) this.setWord(at + 16 * i + 4 * j, s.u32[from + j] as number)
+      for (let j = 0; j < 4; j++) this.setWord(at + 16 * i + 4 * j, s.u32[from + j]!)
     }
   }
 
@@ -188,7 +188,7 @@ export class FpuImage {
   store(s: System, lo: number, hi: number, from: number, to: number): void {
     for (let at = from; at < to;) {
       const size = chunk(at, to)
-      for (let i = 0; i < size; i += 4) s.u32[(S_DATA + i) >>> 2] = this.#words[(at + i) >>> 2] as number
+      for (let i = 0; i < size; i += 4) s.u32[(S_DATA + i) >>> 2] = this.#words[(at + i) >>> 2]!
       s.check(s.cpu.access((lo + at) >>> 0, s.carryHi(lo, hi, at), size | SLOW_WRITE))
       at += size
     }
@@ -198,7 +198,7 @@ export class FpuImage {
     for (let at = from; at < to;) {
       const size = chunk(at, to)
       s.check(s.cpu.access((lo + at) >>> 0, s.carryHi(lo, hi, at), size))
-      for (let i = 0; i < size; i += 4) this.#words[(at + i) >>> 2] = s.u32[(S_DATA + i) >>> 2] as number
+      for (let i = 0; i < size; i += 4) this.#words[(at + i) >>> 2] = s.u32[(S_DATA + i) >>> 2]!
       at += size
     }
   }

@@ -19,7 +19,7 @@ function take(s: System, offset: number, into: Uint32Array): void {
 }
 
 function give(s: System, offset: number, from: Uint32Array): void {
-  for (let i = 0; i < 8; i++) s.set(offset + 4 * i, from[i] as number)
+  for (let i = 0; i < 8; i++) s.set(offset + 4 * i, from[i]!)
 }
 
 /**
@@ -40,13 +40,12 @@ function gather({ index, element }: Shape): Handler {
     const to = registerOffset(s, record, 0)
     const indices = registerOffset(s, record, 1)
     const from = registerOffset(s, record, 2)
-    const scale = s.cpu.memory.u8[record + R_SCALE] as number
+    const scale = s.cpu.memory.u8[record + R_SCALE]!
     const count = Math.min(sizeOf(form, 0) / element, sizeOf(form, 1) / index)
     take(s, to, destination)
     take(s, from, mask)
     // Every element of the mask becomes all ones or all zeros, and so it is found after a fault.
-    for (let i = 0; i < count; i++)
-      mask.fill(-((mask[(i + 1) * words - 1] as number) >>> 31), i * words, (i + 1) * words)
+    for (let i = 0; i < count; i++) mask.fill(-(mask[(i + 1) * words - 1]! >>> 31), i * words, (i + 1) * words)
     mask.fill(0, count * words)
     startElements(s, record)
     let fresh = false

@@ -70,9 +70,9 @@ function returnReal(s: System, size: number): number {
   if (virtual && ((s.get(S_CR4) & CR4_VME) === 0 || size !== 2)) s.raise(VECTOR_GP, 0)
   const { frameLo } = s
   s.readFrame(3, size)
-  const offset = frameLo[0] as number
-  const selector = (frameLo[1] as number) & 0xffff
-  const image = frameLo[2] as number
+  const offset = frameLo[0]!
+  const selector = frameLo[1]! & 0xffff
+  const image = frameLo[2]!
   if (offset > s.segmentField(CS, SEG_HIGH)) s.raise(VECTOR_GP, 0)
   let flags: number
   if (virtual) {
@@ -102,16 +102,16 @@ function returnProtected(s: System, record: number, size: number): number {
   const { mode64 } = s
   // IRETQ pops SS:RSP whatever the privilege level.
   s.readFrame(mode64 ? 5 : 3, size)
-  const lo = frameLo[0] as number
-  const selector = (frameLo[1] as number) & 0xffff
-  const image = frameLo[2] as number
+  const lo = frameLo[0]!
+  const selector = frameLo[1]! & 0xffff
+  const image = frameLo[2]!
   const cpl = s.cpl
   if ((image & FLAG_VM) !== 0 && cpl === 0 && size === 4 && !s.longMode) return toV86(s, lo, selector, image)
-  way.checkCode(s, selector, lo, frameHi[0] as number, size)
+  way.checkCode(s, selector, lo, frameHi[0]!, size)
   const values = mode64 || way.level !== cpl ? 5 : 3
   if (values === 5) {
     if (!mode64) s.readFrame(5, size)
-    way.checkStack(s, (frameLo[4] as number) & 0xffff, frameLo[3] as number, frameHi[3] as number)
+    way.checkStack(s, frameLo[4]! & 0xffff, frameLo[3]!, frameHi[3]!)
   }
   way.checkOffset(s)
   s.commit()
@@ -127,7 +127,7 @@ function returnProtected(s: System, record: number, size: number): number {
 /** Return to virtual-8086 mode: EIP, CS, EFLAGS are read; ESP, SS, ES, DS, FS, GS follow. */
 function toV86(s: System, offset: number, selector: number, image: number): number {
   s.readFrame(9, 4)
-  const value = (i: number): number => s.frameLo[i] as number
+  const value = (i: number): number => s.frameLo[i]!
   if (offset > 0xffff) s.raise(VECTOR_GP, 0)
   s.cpu.setRflags((image & s.cpu.processor.rflags) | FLAG_FIXED)
   setV86Segment(s, SS, value(4) & 0xffff)

@@ -11,7 +11,7 @@ export function isMachineCheckBank(index: number): boolean {
 
 /** State offset of a bank's control, address or miscellaneous register; −1 for its status register. */
 function machineCheckField(index: number): number {
-  const field = [S_MC_CTL, -1, S_MC_ADDR, S_MC_MISC][(index - IA32_MC0_CTL) & 3] as number
+  const field = [S_MC_CTL, -1, S_MC_ADDR, S_MC_MISC][(index - IA32_MC0_CTL) & 3]!
   return field < 0 ? field : field + 8 * ((index - IA32_MC0_CTL) >> 2)
 }
 

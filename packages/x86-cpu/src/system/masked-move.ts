@@ -9,7 +9,7 @@ import type { System } from './system.ts'
 
 /** Bytes of rDI: of the address-size bits in the record, or else of the mode. */
 function addressSize(s: System, record: number): number {
-  const kind = s.cpu.memory.u8[record + R_ADDRESS] as number
+  const kind = s.cpu.memory.u8[record + R_ADDRESS]!
   if ((kind & ADDRESS_32) !== 0) return 4
   if ((kind & ADDRESS_16) !== 0) return 2
   return s.mode64 ? 8 : (s.attributes(CS) & ATTR_DB) !== 0 ? 4 : 2
@@ -35,12 +35,12 @@ function maskedByteMove(bytes: number, gate: number): Handler {
     // Segmentation comes before paging, for the operand as a whole.
     for (let checking = 1; checking >= 0; checking--) {
       for (let i = 0; i < bytes; i++) {
-        if (((s.u8[mask + i] as number) & 0x80) === 0) continue
+        if ((s.u8[mask + i]! & 0x80) === 0) continue
         const sum = base + i
         // Beyond any limit.
         if (sum > 0xffff_ffff && !s.mode64) s.raise(segment === SS ? VECTOR_SS : VECTOR_GP, 0)
         s.linear(segment, sum >>> 0, size === 8 && sum > 0xffff_ffff ? baseHi + 1 : baseHi, 1, true)
-        if (checking === 0) s.write(s.linLo, s.linHi, 1, s.u8[data + i] as number, 0, 0)
+        if (checking === 0) s.write(s.linLo, s.linHi, 1, s.u8[data + i]!, 0, 0)
       }
     }
     s.commit()
@@ -80,7 +80,7 @@ function maskedMove(element: 4 | 8): Handler {
       }
     }
     if (store) s.commit()
-    else for (let i = 0; i < 8; i++) s.set(data + 4 * i, loaded[i] as number)
+    else for (let i = 0; i < 8; i++) s.set(data + 4 * i, loaded[i]!)
     return STATUS_DONE
   }
 }

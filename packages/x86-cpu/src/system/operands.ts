@@ -37,22 +37,22 @@ export function gated(gate: Gate, handler: Handler): Handler {
 
 /** State offset of the register that operand `i` names: general, segment, control, debug, MMX or XMM. */
 export function registerOffset(s: System, record: number, i: number): number {
-  return s.cpu.memory.u16[(record + R_REG0 + 2 * i) >>> 1] as number
+  return s.cpu.memory.u16[(record + R_REG0 + 2 * i) >>> 1]!
 }
 
 /** Low word of the immediate. */
 export function immediate(s: System, record: number): number {
-  return s.cpu.memory.u32[(record + R_IMM) >>> 2] as number
+  return s.cpu.memory.u32[(record + R_IMM) >>> 2]!
 }
 
 /** High word of the immediate. Forms with two immediates (far pointer, ENTER) have the second one here. */
 export function secondImmediate(s: System, record: number): number {
-  return s.cpu.memory.u32[(record + R_IMM + 4) >>> 2] as number
+  return s.cpu.memory.u32[(record + R_IMM + 4) >>> 2]!
 }
 
 /** Segment register of the memory operand, prefixes applied. */
 export function segmentOf(s: System, record: number): number {
-  return (s.cpu.memory.u8[record + R_SEGMENT] as number) & 7
+  return s.cpu.memory.u8[record + R_SEGMENT]! & 7
 }
 
 export function sizeOf(form: Form, i: number): number {
@@ -78,8 +78,8 @@ export function readOperand(s: System, record: number, form: Form, i: number, si
     s.lo = s.get(offset)
     s.hi = s.get(offset + 4)
   } else if (size === 4) s.lo = s.get(offset)
-  else if (size === 2) s.lo = s.u16[offset >>> 1] as number
-  else s.lo = s.u8[offset] as number
+  else if (size === 2) s.lo = s.u16[offset >>> 1]!
+  else s.lo = s.u8[offset]!
   return s.lo
 }
 

@@ -38,7 +38,7 @@ export class Registers {
 
   /** The 32-bit word at a state offset, unsigned. */
   get(offset: number): number {
-    return this.u32[offset >>> 2] as number
+    return this.u32[offset >>> 2]!
   }
 
   set(offset: number, value: number): void {
@@ -52,11 +52,11 @@ export class Registers {
   }
 
   gpr(number: number): number {
-    return this.u32[(S_GPR >>> 2) + 2 * number] as number
+    return this.u32[(S_GPR >>> 2) + 2 * number]!
   }
 
   gprHi(number: number): number {
-    return this.u32[(S_GPR >>> 2) + 2 * number + 1] as number
+    return this.u32[(S_GPR >>> 2) + 2 * number + 1]!
   }
 
   /** Writes a general register as an instruction of operand size 2, 4 or 8 does. */
@@ -73,7 +73,7 @@ export class Registers {
   }
 
   segmentField(segment: number, field: number): number {
-    return this.u32[(S_SEGMENTS + segment * SEG_BYTES + field) >>> 2] as number
+    return this.u32[(S_SEGMENTS + segment * SEG_BYTES + field) >>> 2]!
   }
 
   attributes(segment: number): number {
@@ -117,7 +117,7 @@ export class Registers {
 
   /** Sets RIP to the instruction that follows the current one. */
   advance(record: number): void {
-    this.advanceBy(this.cpu.memory.u8[record + R_LENGTH] as number)
+    this.advanceBy(this.cpu.memory.u8[record + R_LENGTH]!)
   }
 
   /** The same, of an instruction of so many bytes. */

@@ -231,7 +231,7 @@ function requireWritable(s: System, segment: number): void {
 // @isa: complete   63 /r   ARPL   "SDM vol. 2A, ARPL"
 const arpl: Handler = (s, record, form) => {
   const destination = readOperand(s, record, form, 0, 2) & 0xffff
-  const source = (s.u16[registerOffset(s, record, 1) >>> 1] as number) & 3
+  const source = s.u16[registerOffset(s, record, 1) >>> 1]! & 3
   const raise = (destination & 3) < source
   if (raise) {
     if (isMemory(form, 0)) requireWritable(s, segmentOf(s, record))

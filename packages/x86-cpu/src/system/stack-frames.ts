@@ -113,8 +113,8 @@ export class PushStack {
     this.#count = 0
     if (count === 0) return
     const last = count - 1
-    const lo = this.#addressLo[last] as number
-    const hi = this.#addressHi[last] as number
+    const lo = this.#addressLo[last]!
+    const hi = this.#addressHi[last]!
     const bytes = count * size
     // In one piece, if the frame is contiguous. Else, or if a fault is to come, one by one as the processor does.
     // Misaligned pushes are made one by one too: each may be an alignment check.
@@ -123,14 +123,7 @@ export class PushStack {
       if (s.writeBlock(lo, hi, bytes, this.#bytes, 0, this.#flags | partsOf(size))) return
     }
     for (let i = 0; i < count; i++) {
-      s.write(
-        this.#addressLo[i] as number,
-        this.#addressHi[i] as number,
-        size,
-        this.#dataLo[i] as number,
-        this.#dataHi[i] as number,
-        this.#flags,
-      )
+      s.write(this.#addressLo[i]!, this.#addressHi[i]!, size, this.#dataLo[i]!, this.#dataHi[i]!, this.#flags)
     }
   }
 
@@ -139,8 +132,8 @@ export class PushStack {
   }
 
   #place(at: number, i: number, size: number): void {
-    const lo = this.#dataLo[i] as number
-    const hi = this.#dataHi[i] as number
+    const lo = this.#dataLo[i]!
+    const hi = this.#dataHi[i]!
     for (let j = 0; j < size; j++) this.#bytes[at + j] = j < 4 ? lo >>> (8 * j) : hi >>> (8 * (j - 4))
   }
 

@@ -83,7 +83,7 @@ const popAll: Handler = (s, _record, form) => {
     s.readStack(i * size, size)
     popped[7 - i] = s.lo
   }
-  for (let i = 0; i < 8; i++) if (i !== RSP) s.setGpr(i, size, popped[i] as number)
+  for (let i = 0; i < 8; i++) if (i !== RSP) s.setGpr(i, size, popped[i]!)
   s.releaseStack(8 * size)
   return STATUS_DONE
 }

@@ -52,7 +52,7 @@ function isX87InUse(s: System): boolean {
   if (s.get(S_FTAG_EMPTY) !== 0xff || s.get(S_FOP) !== 0) return true
   if ((s.get(S_FIP) | s.get(S_FIP + 4) | s.get(S_FDP) | s.get(S_FDP + 4)) !== 0) return true
   for (let at = S_FPR; at < S_FPR + 128; at += 16) {
-    if ((s.get(at) | s.get(at + 4) | (s.u16[(at + 8) >>> 1] as number)) !== 0) return true
+    if ((s.get(at) | s.get(at + 4) | s.u16[(at + 8) >>> 1]!) !== 0) return true
   }
   return false
 }

@@ -115,7 +115,7 @@ export class System extends Registers {
 
   /** RIP of the following instruction, into `lo` and `hi`. */
   nextRip(record: number): void {
-    const length = this.cpu.memory.u8[record + R_LENGTH] as number
+    const length = this.cpu.memory.u8[record + R_LENGTH]!
     const lo = this.get(S_RIP) + length
     this.lo = lo >>> 0
     this.hi = this.mode64 ? (this.get(S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0)) >>> 0 : 0
@@ -246,9 +246,9 @@ export class System extends Registers {
     if (this.mode64) {
       if (segment >= FS) {
         const base = (S_SEGMENTS + segment * SEG_BYTES + SEG_BASE) >>> 2
-        const lo = (this.u32[base] as number) + (offsetLo >>> 0)
+        const lo = this.u32[base]! + (offsetLo >>> 0)
         this.linLo = lo >>> 0
-        this.linHi = ((this.u32[base + 1] as number) + offsetHi + (lo > 0xffff_ffff ? 1 : 0)) >>> 0
+        this.linHi = (this.u32[base + 1]! + offsetHi + (lo > 0xffff_ffff ? 1 : 0)) >>> 0
       } else {
         this.linLo = offsetLo >>> 0
         this.linHi = offsetHi >>> 0
@@ -339,7 +339,7 @@ export class System extends Registers {
         this.check(this.cpu.access(this.linLo, this.linHi, bytes | SLOW_STACK | partsOf(size)))
         for (let i = 0; i < count; i++) {
           const at = S_DATA + i * size
-          this.frameLo[i] = size === 2 ? (this.u16[at >>> 1] as number) : this.get(at)
+          this.frameLo[i] = size === 2 ? this.u16[at >>> 1]! : this.get(at)
           this.frameHi[i] = size === 8 ? this.get(at + 4) : 0
         }
         return

@@ -273,12 +273,12 @@ function loadNewTask(s: System, kind: number, task: NewTask): void {
   s.cpu.setRflags((flags & s.cpu.processor.rflags) | FLAG_FIXED)
   s.set64(S_RIP, ip, 0)
   // A 16-bit TSS leaves the upper halves of the registers.
-  for (let i = 0; i < 8; i++) s.setGpr(i, wide ? 4 : 2, registers[i] as number)
+  for (let i = 0; i < 8; i++) s.setGpr(i, wide ? 4 : 2, registers[i]!)
   // Until each is loaded for good, selectors are there and segments are not. The privilege level is the new CS's.
   const v86 = (flags & FLAG_VM) !== 0
-  const level = v86 ? 3 : (selectors[CS] as number) & 3
+  const level = v86 ? 3 : selectors[CS]! & 3
   for (let i = 0; i < 6; i++) {
-    setSegment(s, i, selectors[i] as number, 0, 0, 0, i === SS ? level << ATTR_DPL_SHIFT : 0)
+    setSegment(s, i, selectors[i]!, 0, 0, 0, i === SS ? level << ATTR_DPL_SHIFT : 0)
   }
   setNullLdt(s, ldt)
   if (wide && (s.get(S_CR0) & CR0_PG) !== 0) {
@@ -291,7 +291,7 @@ function loadNewTask(s: System, kind: number, task: NewTask): void {
 
   loadLdt(s, ldt)
   if (v86) {
-    for (let i = 0; i < 6; i++) setV86Segment(s, i, selectors[i] as number)
+    for (let i = 0; i < 6; i++) setV86Segment(s, i, selectors[i]!)
     s.cpu.modeChanged()
     if (ip > 0xffff) s.raise(VECTOR_GP, 0)
     return
@@ -315,14 +315,14 @@ function loadLdt(s: System, selector: number): void {
 
 /** CS is checked before SS and the data segments are loaded, and loaded last. */
 function loadStack(s: System, level: number): void {
-  const csSelector = selectors[CS] as number
+  const csSelector = selectors[CS]!
   const csError = selectorIndex(csSelector)
   if (isNull(csSelector)) s.raise(VECTOR_TS, csError)
   requireDescriptor(s, csSelector, code, VECTOR_TS)
   if (!code.isCode || (code.isConforming ? code.dpl > level : code.dpl !== level)) s.raise(VECTOR_TS, csError)
   if (!code.present) s.raise(VECTOR_NP, csError)
 
-  const selector = selectors[SS] as number
+  const selector = selectors[SS]!
   const error = selectorIndex(selector)
   if (isNull(selector)) s.raise(VECTOR_TS, error)
   requireDescriptor(s, selector, other, VECTOR_TS)
@@ -335,7 +335,7 @@ function loadStack(s: System, level: number): void {
 }
 
 function loadData(s: System, segment: number, level: number): void {
-  const selector = selectors[segment] as number
+  const selector = selectors[segment]!
   if (isNull(selector)) return
   const error = selectorIndex(selector)
   requireDescriptor(s, selector, other, VECTOR_TS)
@@ -352,7 +352,7 @@ function loadData(s: System, segment: number, level: number): void {
 function loadCode(s: System, level: number, ip: number): void {
   queueAccessed(s, code)
   s.commit()
-  setSegmentFrom(s, CS, ((selectors[CS] as number) & 0xfffc) | level, code)
+  setSegmentFrom(s, CS, (selectors[CS]! & 0xfffc) | level, code)
   s.cpu.modeChanged()
   if (ip > code.limit) s.raise(VECTOR_GP, 0)
 }

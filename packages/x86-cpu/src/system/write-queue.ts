@@ -41,30 +41,30 @@ export class WriteQueue {
   /** Adds a write of up to 64 bytes within one page. */
   addBlock(lo: number, hi: number, flags: number, bytes: Uint8Array, from: number): void {
     const size = flags & 0xff
-    for (let i = 0; i < size; i++) this.block[i] = bytes[from + i] as number
+    for (let i = 0; i < size; i++) this.block[i] = bytes[from + i]!
     if (size > 8) this.#blockQueued = true
     this.add(lo, hi, flags, wordOf(this.block, 0), wordOf(this.block, 4))
   }
 
   addressLo(entry: number): number {
-    return this.#words[entry * Q_WORDS + Q_LO] as number
+    return this.#words[entry * Q_WORDS + Q_LO]!
   }
 
   addressHi(entry: number): number {
-    return this.#words[entry * Q_WORDS + Q_HI] as number
+    return this.#words[entry * Q_WORDS + Q_HI]!
   }
 
   /** Size and `SLOW_*`. */
   flags(entry: number): number {
-    return this.#words[entry * Q_WORDS + Q_FLAGS] as number
+    return this.#words[entry * Q_WORDS + Q_FLAGS]!
   }
 
   dataLo(entry: number): number {
-    return this.#words[entry * Q_WORDS + Q_DATA_LO] as number
+    return this.#words[entry * Q_WORDS + Q_DATA_LO]!
   }
 
   dataHi(entry: number): number {
-    return this.#words[entry * Q_WORDS + Q_DATA_HI] as number
+    return this.#words[entry * Q_WORDS + Q_DATA_HI]!
   }
 
   /** The data are in {@link block}. */
@@ -79,7 +79,7 @@ export class WriteQueue {
       const distance = (lo - start) >>> 0
       if (distance >= (this.flags(entry) & 0xff)) continue
       if ((this.addressHi(entry) + (lo < start ? 1 : 0)) >>> 0 !== hi) continue
-      if (this.isBlock(entry)) return this.block[distance] as number
+      if (this.isBlock(entry)) return this.block[distance]!
       const word = distance < 4 ? this.dataLo(entry) : this.dataHi(entry)
       return (word >>> ((distance & 3) * 8)) & 0xff
     }
@@ -93,10 +93,5 @@ export class WriteQueue {
 }
 
 function wordOf(bytes: Uint8Array, at: number): number {
-  return (
-    (bytes[at] as number) |
-    ((bytes[at + 1] as number) << 8) |
-    ((bytes[at + 2] as number) << 16) |
-    ((bytes[at + 3] as number) << 24)
-  )
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
 }

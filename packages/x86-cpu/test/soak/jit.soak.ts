@@ -47,6 +47,8 @@ interface Case {
   readonly interruptInterval: number
   /** Two processors run it, in turns. */
   readonly isPair: boolean
+  /** Branches to a place for which it is watched before it is compiled. */
+  readonly watch: number
 }
 
 function drawCase(rng: Rng): Case {
@@ -67,6 +69,7 @@ function drawCase(rng: Rng): Case {
     delay: rng.pick([0, 0, 1, 3]),
     interruptInterval: 1 + rng.below(40),
     isPair: rng.chance(1, 4),
+    watch: rng.pick([0, 1, 2, 5]),
   }
   rng.note('turns', () => JSON.stringify(drawn.turns))
   return drawn
@@ -84,8 +87,11 @@ function drawEvent(rng: Rng, { bytes, blocks }: RandomProgram): Event | undefine
 }
 
 /** A processor, or two that share memory and compiled code, in front of a program. */
-function prepare({ program, changes, delay, interruptInterval, isPair }: Case, compiled: boolean): readonly BareCpu[] {
-  const first = new BareCpu({ jit: compiled ? EAGER_JIT : false, codeCacheBytes: 1 << 20 })
+function prepare(
+  { program, changes, delay, interruptInterval, isPair, watch }: Case,
+  compiled: boolean,
+): readonly BareCpu[] {
+  const first = new BareCpu({ jit: compiled ? { ...EAGER_JIT, watch } : false, codeCacheBytes: 1 << 20 })
   const all = isPair ? [first, new BareCpu({ beside: first })] : [first]
   for (const pc of all) buildWorlds(pc)
   const { up, down } = gates()

@@ -146,7 +146,7 @@ const step =
 
 /** The greater, or the lesser. Of zeros the positive one is the greater. @param ofNumbers - a number beats a quiet NaN */
 const extreme =
-  (isGreatest: boolean, ofNumbers: boolean) =>
+  ({ isGreatest, ofNumbers }: { readonly isGreatest: boolean; readonly ofNumbers: boolean }) =>
   (e: FloatElement, a: I64, b: I64): I64 => {
     const { f, library, state } = e
     unpackBoth(e, a, b)
@@ -213,10 +213,10 @@ export const ARITHMETIC: Readonly<Record<string, FloatOperation>> = {
   MLAL: { operands: 3, emit: fusedLong },
   RECPS: two(step(false)),
   RSQRTS: two(step(true)),
-  MAX: two(extreme(true, false)),
-  MIN: two(extreme(false, false)),
-  MAXNM: two(extreme(true, true)),
-  MINNM: two(extreme(false, true)),
+  MAX: two(extreme({ isGreatest: true, ofNumbers: false })),
+  MIN: two(extreme({ isGreatest: false, ofNumbers: false })),
+  MAXNM: two(extreme({ isGreatest: true, ofNumbers: true })),
+  MINNM: two(extreme({ isGreatest: false, ofNumbers: true })),
   CMEQ: two(relation('EQ', false)),
   CMGE: two(relation('GE', false)),
   CMGT: two(relation('GT', false)),

@@ -1,0 +1,10 @@
+// Makes the files of interpreters, as the last step of the build; with `check`, fails where a machine would not use one.
+import { KEPT_ARCHITECTURES, keepInterpreters, loadInterpreters } from './interpreters.ts'
+
+for (const architecture of KEPT_ARCHITECTURES) {
+  // oxlint-disable-next-line no-await-in-loop -- one after the other: each takes all of a processor
+  if (process.argv[2] !== 'check') await keepInterpreters(architecture)
+  // oxlint-disable-next-line no-await-in-loop
+  if (!(await loadInterpreters(architecture)))
+    throw new Error(`interpreters-${architecture}.br is missing, or of other modules than are installed`)
+}
