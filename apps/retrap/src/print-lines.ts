@@ -46,6 +46,6 @@ export async function printText(pieces: Iterable<string | Uint8Array>, output: L
     if (failure !== undefined) break
   }
   if (failure !== undefined && (!('code' in failure) || failure.code !== 'EPIPE')) {
-    throw new CliError('ERR_INPUT', `the listing could not be written: ${(failure as Error).message}`)
+    throw new CliError('ERR_INPUT', `cannot write the output: ${(failure as Error).message}`)
   }
 }

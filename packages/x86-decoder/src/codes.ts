@@ -30,9 +30,9 @@ function readCode(code: number): CodeInfo {
     if (rowCodes[middle]! <= code) row = middle
     else above = middle
   }
-  const first = rowCodes[row]!
-  readRow(row).forEach((form, i) => (known[first + i] ??= describe(form, first + i)))
-  return known[code]!
+  const info = describe(readRow(row)[code - rowCodes[row]!]!, code)
+  known[code] = info
+  return info
 }
 
 /** An array that is filled when it is first looked at. */

@@ -48,6 +48,9 @@ export const farOffsetField: Field = (out) => out.words(out.insn.immLo, 0, 'addr
 /** The displacement after a base or index: `+0x10`. */
 export const displacementField: Field = (out) => out.displacement(out.insn.dispLo, out.insn.dispHi)
 
+/** A displacement that nothing stands before: `-0x8`. */
+export const signedDisplacementField: Field = (out) => out.signedWords(out.insn.dispLo, out.insn.dispHi)
+
 /** The symbol of the address that the instruction alone determines (absolute, RIP-relative). */
 export function memorySymbol({ insn, options, address }: LineWriter): string | undefined {
   return options.symbols?.(memoryAddress(insn, address))

@@ -1,6 +1,13 @@
 /** AT&T syntax, as GNU as reads it and `objdump -d` prints it. */
 import type { DecodedInstruction, MemoryOperand, Operand } from './decode.ts'
-import { absoluteField, farOffsetField, memorySymbol, selectorField, targetField } from './fields.ts'
+import {
+  absoluteField,
+  farOffsetField,
+  memorySymbol,
+  selectorField,
+  signedDisplacementField,
+  targetField,
+} from './fields.ts'
 import type { FormatOptions, Token } from './format-tokens.ts'
 import {
   hasHiddenAddressSize,
@@ -206,11 +213,8 @@ function writeRegister(out: LineWriter, name: string): void {
   out.word('register', name)
 }
 
-/** The displacement before the registers: `-0x8`. */
-const signedDisplacementField: Field = (out) => out.signedWords(out.insn.dispLo, out.insn.dispHi)
-
 /** What stands before (%rip): a symbol, or the displacement. */
-const relativeField: Field = (out) => {
+export const relativeFieldAtt: Field = (out) => {
   const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)
   if (symbol === undefined) signedDisplacementField(out)
   else out.add('symbol', symbol)
@@ -224,7 +228,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
     out.punctuation(':')
   }
   if (base === undefined && index === undefined) out.field(absoluteField)
-  else if (address !== undefined) out.field(relativeField)
+  else if (address !== undefined) out.field(relativeFieldAtt)
   else if (insn.dispSize !== 0) out.field(signedDisplacementField)
   if (base === undefined && index === undefined) return
   out.punctuation('(')
@@ -249,8 +253,8 @@ function writeCut(out: LineWriter, position: number): void {
   else out.number(insn.operandSize === 32 ? lo >>> 0 : lo & ((1 << insn.operandSize) - 1))
 }
 
-/** Immediates by the operand's position. */
-const immediateCutFields: readonly Field[] = [
+/** Immediates, cut to the operand size, by the operand's position. */
+export const immediateCutFields: readonly Field[] = [
   (out) => writeCut(out, 0),
   (out) => writeCut(out, 1),
   (out) => writeCut(out, 2),
@@ -300,7 +304,8 @@ function writeOperand(out: LineWriter, operand: Operand, position: number): void
   }
 }
 
-function writeAtt(out: LineWriter): void {
+/** Writes the line of an instruction. */
+export function writeAtt(out: LineWriter): void {
   const { insn, info, operands } = out
   // The counter's size shows nowhere else.
   if (hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `addr${insn.addressSize}`)

@@ -87,7 +87,7 @@ function sizeKeywords(info: CodeInfo, operand: MemoryOperand): readonly string[]
 }
 
 /** What follows RIP: a symbol, or the displacement. */
-const relativeField: Field = (out) => {
+export const relativeFieldIntel: Field = (out) => {
   const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)
   if (symbol === undefined) displacementField(out)
   else {
@@ -102,7 +102,7 @@ function writeAddress(out: LineWriter, { base, index, scale, address }: MemoryOp
     if (base === undefined) out.field(absoluteField)
     else {
       out.word('register', base)
-      out.field(relativeField)
+      out.field(relativeFieldIntel)
     }
     return
   }
@@ -163,7 +163,8 @@ function spelling({ insn, info }: LineWriter): string {
   return isLong ? 'movabs' : (SPELLINGS[info.mnemonic] ?? lowerCaseMnemonic(info))
 }
 
-function writeIntel(out: LineWriter): void {
+/** Writes the line of an instruction. */
+export function writeIntel(out: LineWriter): void {
   // The counter's size shows nowhere else.
   if (hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `addr${out.insn.addressSize}`)
   if (out.insn.code !== 0) for (const word of prefixWords(out)) out.wordAndBlank('prefix', word)

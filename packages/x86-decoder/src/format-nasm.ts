@@ -85,7 +85,7 @@ function writeSize(out: LineWriter, operand: MemoryOperand): void {
 }
 
 /** A symbol, or the distance from the instruction's start. */
-const relativeField: Field = (out) => {
+export const relativeFieldNasm: Field = (out) => {
   const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)
   if (symbol !== undefined) {
     out.add('symbol', symbol)
@@ -116,7 +116,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
     out.word('register', operand.segment)
     out.punctuation(':')
   }
-  if (isRelative) out.field(relativeField)
+  if (isRelative) out.field(relativeFieldNasm)
   else if (address !== undefined) out.field(absoluteField)
   else {
     if (base !== undefined) out.word('register', base)
@@ -214,7 +214,8 @@ function writeHiddenPrefixes(out: LineWriter): void {
   }
 }
 
-function writeNasm(out: LineWriter): void {
+/** Writes the line of an instruction. */
+export function writeNasm(out: LineWriter): void {
   const { insn, info, operands } = out
   if (insn.code !== 0) {
     for (const word of prefixWords(out)) {

@@ -39,12 +39,14 @@ const TABLES: readonly string[] = [
 
 const reader: RowReader = /*#__PURE__*/ new RowReader()
 
-let lines: readonly string[] | undefined
+/** The rows of the first tables, in order; the first row, which is empty, stands for the invalid instruction. */
+const lines: string[] = ['']
+/** How many tables they are of. */
+let tableCount = 0
 
-/** All rows in order; the first, which is empty, stands for the invalid instruction. */
-function rowLines(): readonly string[] {
-  lines ??= ['', ...TABLES.flatMap((rows) => rows.split('\n').filter((line) => line !== ''))]
-  return lines
+/** Reads one more table. What most code consists of is in the first of them. */
+function readTable(): void {
+  for (const line of TABLES[tableCount++]!.split('\n')) if (line !== '') lines.push(line)
 }
 
 /** By row, what has been read. */
@@ -52,10 +54,12 @@ const known: (readonly Form[] | undefined)[] = [[invalidForm]]
 
 /** The forms of one row. */
 export function readRow(row: number): readonly Form[] {
-  return (known[row] ??= reader.read(rowLines()[row]!))
+  while (lines.length <= row) readTable()
+  return (known[row] ??= reader.read(lines[row]!))
 }
 
 /** The forms of all rows, row by row. The index of a form in all of them, one after the other, is its code. */
 export function readAllRows(): readonly (readonly Form[])[] {
-  return rowLines().map((_, row) => readRow(row))
+  while (tableCount < TABLES.length) readTable()
+  return lines.map((_, row) => readRow(row))
 }

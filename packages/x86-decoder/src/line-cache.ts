@@ -20,11 +20,12 @@ const MAX_STYLES = 8
 /** Bits of `Instruction.evex` that the getters of `Instruction` take apart. */
 const EVEX_FIELDS = 0x1ff
 
-/** Everything but numbers that a line depends on, in three words. */
-const keyForm = (insn: Instruction): number =>
+/** Everything but numbers that a line depends on, in three words: form, prefixes and sizes are the first. */
+export const keyForm = (insn: Instruction): number =>
   insn.code | (insn.prefixes << 13) | ((insn.mode >> 5) << 25) | ((insn.addressSize >> 5) << 27)
 
-const keyRegisters = (insn: Instruction): number =>
+/** The registers of a line, and whether it has memory and a displacement. */
+export const keyRegisters = (insn: Instruction): number =>
   insn.reg |
   (insn.rm << 5) |
   (insn.opcodeReg << 10) |
@@ -35,20 +36,22 @@ const keyRegisters = (insn: Instruction): number =>
   (insn.isMemory << 28) |
   (insn.dispSize === 0 ? 0 : 1 << 29)
 
-const keyMemory = (insn: Instruction): number =>
+/** Base, index and what EVEX has. */
+export const keyMemory = (insn: Instruction): number =>
   (insn.base + 1) | ((insn.index + 1) << 7) | ((insn.evex & EVEX_FIELDS) << 13) | (insn.operandSize << 22)
 
 /** Lines of these depend on immediate bits, which no key has: a register number, flags. */
-const isIrregular = ({ operands }: CodeInfo): boolean =>
+export const isIrregular = ({ operands }: CodeInfo): boolean =>
   operands.some(({ kind }) => kind === OperandKind.XMM_IS4 || kind === OperandKind.DFV)
 
-const hashOf = (form: number, registers: number, memory: number): number =>
+/** A hash of three words, of which the upper bits are used. */
+export const hashOf = (form: number, registers: number, memory: number): number =>
   Math.imul(form ^ Math.imul(registers ^ Math.imul(memory, 0x9e3779b1), 0x85ebca6b), 0xc2b2ae35)
 
 const MAX_WIDTH = 1000
 
 /** Throws `ERR_OPTION` on options that are of another kind than their types say. */
-function requireFormatOptions(options: FormatOptions): void {
+export function requireFormatOptions(options: FormatOptions): void {
   requireOptions(options)
   const { hex = 'prefix', upperCase = false, spacing = 'normal', mnemonicWidth = 0 } = options
   const isRight =

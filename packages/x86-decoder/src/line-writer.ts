@@ -40,7 +40,16 @@ export class LineWriter {
   #operands: readonly Operand[] | undefined
   #template: OpenTemplate | undefined
 
-  constructor(target: DecodedInstruction | Instruction, options: FormatOptions, tokens?: Token[]) {
+  /**
+   * @param tokens - filled with the pieces of the line
+   * @param operands - the operands, if they are to be written otherwise than they are
+   */
+  constructor(
+    target: DecodedInstruction | Instruction,
+    options: FormatOptions,
+    tokens?: Token[],
+    operands?: readonly Operand[],
+  ) {
     const insn = target instanceof Instruction ? target : target?.instruction
     if (insn === undefined) throw new DecoderError('ERR_TARGET', `${shown(target)} is no decoded instruction`)
     this.insn = insn
@@ -49,7 +58,7 @@ export class LineWriter {
     this.text = ''
     this.#target = target
     this.#tokens = tokens
-    this.#operands = undefined
+    this.#operands = operands
     this.#template = undefined
   }
 

@@ -111,7 +111,8 @@ export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: I
     nodes: packNodes(tables.nodes),
     leaves: packNumbers(tables.leaves),
     evexLeaves: packNumbers(tables.evexLeaves),
-    common: packNumbers(common),
+    // Hexadecimal, since entries are fields of bits: that is shorter once it is compressed.
+    common: [...common].map((entry) => entry.toString(16)).join(),
     rowCodes: packNumbers(rowCodes.map((code, row) => code - (rowCodes[row - 1] ?? 0))),
   }
 }
@@ -120,15 +121,16 @@ export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: I
 export function unpackTables(packed: Omit<PackedTables, 'common' | 'rowCodes'>): DecodeTables {
   return {
     roots: unpackRoots(packed.roots),
-    hasModrm: Uint8Array.from(unpackNumbers(packed.hasModrm)),
+    hasModrm: new Uint8Array(unpackNumbers(packed.hasModrm)),
     nodes: unpackNodes(packed.nodes),
-    leaves: Int32Array.from(unpackNumbers(packed.leaves)),
-    evexLeaves: Int32Array.from(unpackNumbers(packed.evexLeaves)),
+    leaves: new Int32Array(unpackNumbers(packed.leaves)),
+    evexLeaves: new Int32Array(unpackNumbers(packed.evexLeaves)),
   }
 }
 
 /** The table of common instructions that `packTables` wrote. */
-export const unpackCommonTable = (text: string): Int32Array => Int32Array.from(unpackNumbers(text))
+export const unpackCommonTable = (text: string): Int32Array =>
+  Int32Array.from(text.split(','), (entry) => parseInt(entry, 16))
 
 /** The first codes of rows that `packTables` wrote. */
 export function unpackRowCodes(text: string): Int32Array {

@@ -1,7 +1,8 @@
 /** The lines of `retrap disasm` for Arm code. */
 import { advanceIfThen, formatA32, formatA64, formatThumb, isWideThumb } from '@retrap/arm-decoder'
 import { AddressColumn, hexOf, hexOfWord } from './hex.ts'
-import { type ListingOptions, painter } from './listing.ts'
+import type { ListingOptions } from './listing.ts'
+import { painter } from './paint.ts'
 import type { Architecture, Section } from './program.ts'
 import { SymbolTable } from './symbols.ts'
 
@@ -92,10 +93,10 @@ export function* listArmSection(
   section: Section,
   { stop, colour, onProgress }: Pick<ListingOptions, 'stop' | 'colour' | 'onProgress'>,
   architecture: Exclude<Architecture, 'x86'>,
+  table: SymbolTable = new SymbolTable(section.symbols, section.address),
 ): Generator<string, void> {
   const { bytes, address: base, marks = [] } = section
   const paint = painter(colour)
-  const table = new SymbolTable(section.symbols, base)
   const last = base + BigInt(bytes.length)
   const end = stop === undefined || stop > last ? last : stop
   const endAt = Number(end - base)
@@ -121,7 +122,7 @@ export function* listArmSection(
       piece += `\n${paint('label', table.name(label))}:\n`
       line.startBlock()
     }
-    piece += paint('dim', addresses.page(at) + addresses.offset(at))
+    piece += paint('dim', addresses.text(at))
     named = undefined
     line.read(at, Math.min(markAt, bytes.length) - at, kind)
     const { text, digits } = line

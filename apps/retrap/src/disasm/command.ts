@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import type { ListingOutput } from '../print-lines.ts'
 import { parseAddress } from '../values.ts'
 import { DEFAULT_FLAGS, disassemble, type DisasmFlags } from './disassemble.ts'
-import { SYNTAXES } from './listing.ts'
+import { SYNTAXES } from './line-style.ts'
 import type { ProgressTerminal } from './progress.ts'
 
 const EXAMPLES = `

@@ -5,11 +5,13 @@ import { type ListingOutput, printText } from '../print-lines.ts'
 import { usage } from '../values.ts'
 import type { listArmSection } from './arm-listing.ts'
 import { isElf, readElf } from './elf.ts'
-import { KnownLines } from './known-lines.ts'
-import { cut, listSection, type ListingOptions, type Syntax } from './listing.ts'
+import type { Syntax } from './line-style.ts'
+import { cut, listSection, type ListingOptions } from './listing.ts'
 import { peHeader, readPe } from './pe.ts'
+import { PlainLines } from './plain-lines.ts'
 import { ListingProgress, type ProgressTerminal } from './progress.ts'
 import type { Architecture, Mode, Program } from './program.ts'
+import { SymbolTable } from './symbols.ts'
 
 /** What a listing is asked for. */
 export interface DisasmFlags {
@@ -143,10 +145,12 @@ function* listing(
   const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
   const format = program.format === 'raw' ? 'plain code' : program.format
   yield `${path}: ${format}, ${architecture === 'x86' ? `${mode}-bit` : architecture}\n`
-  const known = new KnownLines(mode)
+  const plain = new PlainLines(mode, flags.syntax)
   let before = 0
+  let symbols: SymbolTable | undefined
   for (const section of program.sections) {
     const start = before
+    symbols = new SymbolTable(section.symbols, section.address, symbols)
     const options: ListingOptions = {
       ...{ mode, syntax: flags.syntax, colour },
       ...(stop === undefined ? {} : { stop }),
@@ -154,8 +158,8 @@ function* listing(
     }
     yield '\n'
     yield* listArm === undefined || architecture === 'x86'
-      ? listSection(section, options, known)
-      : listArm(section, options, architecture)
+      ? listSection(section, options, plain, symbols)
+      : listArm(section, options, architecture, symbols)
     before += section.bytes.length
   }
 }

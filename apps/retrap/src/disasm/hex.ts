@@ -1,17 +1,18 @@
 /** Hexadecimal digits for a listing, which has more of them than of anything else. `toString(16)` takes several times as long. */
 
+import type { TextBuffer } from './text-buffer.ts'
+
 /** A page of addresses, within which the last three digits alone change. */
 const PAGE_SHIFT = 12
 const PAGE_DIGITS = 3
 const PAGE_MASK = 0xfff
 
-const offsets: readonly string[] = Array.from({ length: PAGE_MASK + 1 }, (_, offset) =>
-  offset.toString(16).padStart(PAGE_DIGITS, '0'),
-)
+/** The digits of offsets, once they have been asked for. */
+const offsets: string[] = []
 
 /** Three digits. */
 function pageOffset(offset: number): string {
-  return offsets[offset]!
+  return (offsets[offset] ??= offset.toString(16).padStart(PAGE_DIGITS, '0'))
 }
 
 const MAX_EXACT = BigInt(Number.MAX_SAFE_INTEGER)
@@ -37,7 +38,7 @@ export class AddressColumn {
   readonly #digits: number
   readonly #inFirstPage: number
   #page: number
-  #pageText: string
+  #digitsOfPage: string
 
   /**
    * @param base - the address of offset 0
@@ -48,22 +49,28 @@ export class AddressColumn {
     this.#digits = Math.max(4, last.toString(16).length)
     this.#inFirstPage = Number(base & BigInt(PAGE_MASK))
     this.#page = -1
-    this.#pageText = ''
+    this.#digitsOfPage = ''
+  }
+
+  /** The digits of an offset's address. */
+  text(at: number): string {
+    return this.#pageText(at) + pageOffset((this.#inFirstPage + at) & PAGE_MASK)
+  }
+
+  /** Adds the digits of an offset's address to a text. */
+  write(out: TextBuffer, at: number): void {
+    out.write(this.#pageText(at))
+    out.writeOffset((this.#inFirstPage + at) & PAGE_MASK)
   }
 
   /** All digits but the last three of an offset's address: those of its page. */
-  page(at: number): string {
+  #pageText(at: number): string {
     const page = (this.#inFirstPage + at) >>> PAGE_SHIFT
     if (page !== this.#page) {
       this.#page = page
       const first = (this.#base + BigInt(at)) >> BigInt(PAGE_SHIFT)
-      this.#pageText = first.toString(16).padStart(this.#digits - PAGE_DIGITS, '0')
+      this.#digitsOfPage = first.toString(16).padStart(this.#digits - PAGE_DIGITS, '0')
     }
-    return this.#pageText
-  }
-
-  /** The last three digits. */
-  offset(at: number): string {
-    return pageOffset((this.#inFirstPage + at) & PAGE_MASK)
+    return this.#digitsOfPage
   }
 }

@@ -43,7 +43,10 @@ export interface Program {
 }
 
 const decoder = new TextDecoder()
-/** Arguments of a call are on the stack. */
+/** ASCII without control characters. */
+const FIRST_PRINTABLE = 0x20
+const LAST_PRINTABLE = 0x7e
+/** A longer name is left to the decoder. */
 const MAX_PLAIN = 1000
 /** Names may share bytes of the file, but together have at most this many times its bytes. */
 const MOST_SHARED = 16
@@ -53,6 +56,8 @@ const LEAST_TEXT_BYTES = 1 << 20
 export class FileReader {
   readonly bytes: Uint8Array
   readonly #view: DataView
+  /** The same bytes, as what Node makes characters of. */
+  readonly #characters: Buffer
   readonly #format: string
   /** Bytes of all texts so far. */
   #textBytes = 0
@@ -60,6 +65,7 @@ export class FileReader {
   constructor(bytes: Uint8Array, format: string) {
     this.bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#characters = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#format = format
   }
 
@@ -92,17 +98,23 @@ export class FileReader {
   /** Text that ends with a zero, or after `limit` bytes. It is for a terminal, which no file may give orders to. */
   text(at: number, limit: number = Number.MAX_SAFE_INTEGER): string {
     this.#inside(at, 0)
-    const last = Math.min(this.bytes.length, at + limit)
-    const zero = this.bytes.subarray(at, last).indexOf(0)
-    const bytes = this.bytes.subarray(at, zero < 0 ? last : at + zero)
-    this.#textBytes += bytes.length
-    if (this.#textBytes > Math.max(LEAST_TEXT_BYTES, MOST_SHARED * this.bytes.length))
-      throw this.damaged('its names lie upon one another')
+    const { bytes } = this
+    const last = Math.min(bytes.length, at + limit)
+    const lastPlain = Math.min(last, at + MAX_PLAIN)
+    let end = at
+    let byte = 0
     // Nearly all names are short and plain, and a decoder takes ten times as long for those.
-    if (bytes.length < MAX_PLAIN && bytes.every((byte) => byte >= 0x20 && byte < 0x7f)) {
-      return String.fromCharCode(...bytes)
+    while (end < lastPlain && (byte = bytes[end]!) >= FIRST_PRINTABLE && byte <= LAST_PRINTABLE) end++
+    const isPlain = end === last || (end < lastPlain && byte === 0)
+    if (!isPlain) {
+      const zero = bytes.subarray(end, last).indexOf(0)
+      end = zero < 0 ? last : end + zero
     }
-    return decoder.decode(bytes).replaceAll(/\p{Cc}/gu, '?')
+    this.#textBytes += end - at
+    if (this.#textBytes > Math.max(LEAST_TEXT_BYTES, MOST_SHARED * bytes.length))
+      throw this.damaged('its names lie upon one another')
+    if (isPlain) return this.#characters.toString('latin1', at, end)
+    return decoder.decode(bytes.subarray(at, end)).replaceAll(/\p{Cc}/gu, '?')
   }
 
   #inside(at: number, size: number): number {

@@ -6,26 +6,44 @@ import type { Symbol } from './program.ts'
  */
 export class SymbolTable {
   readonly #base: bigint
+  readonly #symbols: readonly Symbol[]
+  /** None of them is too far away to have a place. */
+  readonly #isWhole: boolean
   readonly #sorted: readonly Symbol[]
   /** Their places, in the same order. */
   readonly #places: Float64Array
   /** The places behind them; their own where they have no size. */
   readonly #ends: Float64Array
 
-  /** @param base - symbols that are 2^53 bytes away from it or more are left out */
-  constructor(symbols: readonly Symbol[], base: bigint) {
+  /**
+   * @param base - symbols that are 2^53 bytes away from it or more are left out
+   * @param earlier - a table that is perhaps of the same symbols: what it has sorted is not sorted again
+   */
+  constructor(symbols: readonly Symbol[], base: bigint, earlier?: SymbolTable) {
     this.#base = base
-    const best = new Map<number, Symbol>()
-    for (const symbol of symbols) {
-      const place = this.placeOf(symbol.address)
-      if (Math.abs(place) > Number.MAX_SAFE_INTEGER) continue
-      const other = best.get(place)
-      if (other === undefined || symbol.rank > other.rank) best.set(place, symbol)
+    this.#symbols = symbols
+    const shift = earlier === undefined ? 0 : Number(BigInt.asIntN(64, base - earlier.#base))
+    if (earlier !== undefined && earlier.#symbols === symbols && earlier.#isWithin(shift)) {
+      this.#isWhole = true
+      this.#sorted = earlier.#sorted
+      this.#places = earlier.#places.map((place) => place - shift)
+    } else {
+      const best = new Map<number, Symbol>()
+      let isWhole = true
+      for (const symbol of symbols) {
+        const place = this.placeOf(symbol.address)
+        if (Math.abs(place) > Number.MAX_SAFE_INTEGER) {
+          isWhole = false
+          continue
+        }
+        const other = best.get(place)
+        if (other === undefined || symbol.rank > other.rank) best.set(place, symbol)
+      }
+      this.#isWhole = isWhole
+      this.#places = Float64Array.from(best.keys()).sort()
+      this.#sorted = Array.from(this.#places, (place) => best.get(place)!)
     }
-    const places = Float64Array.from(best.keys()).sort()
-    this.#places = places
-    this.#sorted = Array.from(places, (place) => best.get(place)!)
-    this.#ends = places.map((place, i) => place + Number(this.#sorted[i]!.size))
+    this.#ends = this.#places.map((place, i) => place + Number(this.#sorted[i]!.size))
   }
 
   /** The place of an address; rounded from 2^53 on. */
@@ -49,11 +67,14 @@ export class SymbolTable {
     return this.#sorted[index]!.name
   }
 
-  /** Index of the symbol that has a place within it; -1 where nothing with a name is. */
+  /** Index of the symbol that has a place within it; -1 where nothing with a name is, or its start is 2^53 bytes away. */
   indexOf(place: number): number {
     const index = this.#before(place)
-    // What has no size may be a mere label: the next place is not its own.
-    return index >= 0 && (this.#places[index] === place || place < this.#ends[index]!) ? index : -1
+    if (index < 0) return -1
+    // A symbol without a size may be a mere label: the next place is not its own.
+    const isWithin = this.#places[index] === place || place < this.#ends[index]!
+    const isExact = Number.isSafeInteger(place) && Number.isSafeInteger(place - this.#places[index]!)
+    return isWithin && isExact ? index : -1
   }
 
   /** `name` or `name+0x10`; undefined where nothing with a name is. */
@@ -63,6 +84,13 @@ export class SymbolTable {
     if (index < 0) return undefined
     const offset = place - this.#places[index]!
     return offset === 0 ? this.name(index) : `${this.name(index)}+0x${offset.toString(16)}`
+  }
+
+  /** Whether all places stay exact when the base moves this far. */
+  #isWithin(shift: number): boolean {
+    const first = this.#places[0] ?? 0
+    const last = this.#places.at(-1) ?? 0
+    return this.#isWhole && Math.max(Math.abs(first), Math.abs(last)) + Math.abs(shift) <= Number.MAX_SAFE_INTEGER
   }
 
   /** Index of the last symbol at or before a place; -1 if there is none. */

@@ -1,4 +1,5 @@
 /** A machine's map of guest frames as text. */
+import { PAGE_BYTES } from '@retrap/memory'
 import {
   ArmP2mType,
   INVALID_MFN,
@@ -13,8 +14,6 @@ import {
 
 /** The part of a `P2m` that is listed, and by which RAM is found. */
 export type ListedMap = Pick<P2m, 'format' | 'isRam' | 'leaves' | 'root' | 'tableBytes'>
-
-const PAGE = 4096
 
 /** By number: names as Xen has them. */
 const namesOf = (types: Readonly<Record<string, number>>): ReadonlyMap<number, string> =>
@@ -100,8 +99,8 @@ function goesOn(run: Run, { gfn, mfn, type, rights, order }: P2mLeaf): boolean {
 }
 
 function lineOf({ gfn, mfn, type, rights, frames, oneFrame, leaves }: Run, format: P2m['format']): string {
-  const where = `${hex(gfn * PAGE)}-${hex((gfn + frames) * PAGE - 1)}`
-  const machine = mfn === INVALID_MFN ? '-' : hex(mfn * PAGE)
+  const where = `${hex(gfn * PAGE_BYTES)}-${hex((gfn + frames) * PAGE_BYTES - 1)}`
+  const machine = mfn === INVALID_MFN ? '-' : hex(mfn * PAGE_BYTES)
   const letters = [
     (rights & P2M_READ) === 0 ? '-' : 'r',
     (rights & P2M_WRITE) === 0 ? '-' : 'w',

@@ -1,4 +1,5 @@
 /** Names of a guest kernel's functions, from its file or its memory. */
+import { PAGE_BYTES } from '@retrap/memory'
 import { CliError } from '../cli-error.ts'
 import { isElf, readElf } from '../disasm/elf.ts'
 import type { Symbol } from '../disasm/program.ts'
@@ -6,7 +7,6 @@ import { SymbolTable } from '../disasm/symbols.ts'
 import type { Machine } from '../machine-contract.ts'
 import { readKallsyms } from './kallsyms.ts'
 
-const PAGE_BYTES = 4096
 /** Names that one place may have. */
 const MOST_ALIASES = 16
 

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { CliError } from '../../src/cli-error.ts'
 import { runCli } from '../../src/cli.ts'
-import { newProgram, runProgram } from '../../src/command-line.ts'
+import { Program, runProgram } from '../../src/command-line.ts'
 import { addDisasm } from '../../src/disasm/command.ts'
 import { wantsColour } from '../../src/disasm/disassemble.ts'
 import { readElf } from '../../src/disasm/elf.ts'
@@ -434,7 +434,7 @@ test('reads the standard input where the file is -', async () => {
     yield Uint8Array.of(0x90, 0x0f)
     yield Uint8Array.of(0x05, 0xc3)
   }
-  const program = newProgram({ stdout: output, stderr: output })
+  const program = new Program({ stdout: output, stderr: output })
   addDisasm(program, output, output, {}, input)
   expect(await runProgram(program, ['disasm', '-', '--address', '0x1000'], { stdout: output, stderr: output })).toBe(0)
   expect(listing.split('\n').slice(3)).toEqual([

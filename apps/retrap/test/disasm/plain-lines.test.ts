@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { listSection, SYNTAXES, type Syntax } from '../../src/disasm/listing.ts'
+import { SYNTAXES, type Syntax } from '../../src/disasm/line-style.ts'
+import { listSection } from '../../src/disasm/listing.ts'
 import type { Mode, Section } from '../../src/disasm/program.ts'
 
 const SGR = new RegExp(`${String.fromCharCode(27)}\\[[\\d;]*m`, 'g')
@@ -33,6 +34,8 @@ const instruction = fc.oneof(
   far.map((d) => [0xff, 0x25, ...d]),
   far.map((d) => [0x67, 0x8b, 0x05, ...d]),
   far.map((d) => [0xa1, ...d, 0, 0, 0, 0]),
+  // MOV from an absolute address of any size.
+  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((a) => [0x48, 0xa1, ...new Uint8Array(BigUint64Array.of(a).buffer)]),
   fc.constantFrom(
     [0x90],
     [0x55],
@@ -45,7 +48,7 @@ const instruction = fc.oneof(
   fc.array(byte, { minLength: 1, maxLength: 8 }),
 )
 
-test('a line that is copied is what the formatter writes, whatever the mode, the syntax and the address', () => {
+test('a line without colour is what one in colour says, whatever the mode, the syntax and the address', () => {
   const bases = [0n, 0x1000n, 0xfff0n, 0xffff_fff0n, 2n ** 53n - 64n, 0xffff_ffff_8100_0000n, 2n ** 64n - 512n]
   fc.assert(
     fc.property(
@@ -53,9 +56,11 @@ test('a line that is copied is what the formatter writes, whatever the mode, the
       fc.constantFrom(...bases),
       fc.constantFrom<Mode>(16, 32, 64),
       fc.constantFrom(...SYNTAXES),
-      fc.array(fc.tuple(fc.integer({ min: -64, max: 400 }), fc.constantFrom(0n, 1n, 16n)), { maxLength: 8 }),
+      fc.array(fc.tuple(fc.integer({ min: -64, max: 400 }), fc.constantFrom(0n, 1n, 16n, 2n ** 64n - 1n)), {
+        maxLength: 8,
+      }),
       (instructions, base, mode, syntax, places) => {
-        // Each of them twice: the second time it is known.
+        // Each of them twice: the second time its form is known.
         const bytes = Uint8Array.from([...instructions, ...instructions].flat())
         const symbols = places.map(([place, size], i) => ({
           name: `s${i}_é`,
@@ -64,7 +69,7 @@ test('a line that is copied is what the formatter writes, whatever the mode, the
           rank: i,
         }))
         const section = { name: 'code', address: base, bytes, symbols }
-        // A listing in colour is formatted line by line.
+        // Those in colour are written as text, anew each time.
         expect(text(section, mode, syntax, false)).toBe(text(section, mode, syntax, true))
       },
     ),
