@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { type Command, Option } from 'commander'
-import { newProgram, runProgram } from './command-line.ts'
+import { Option } from 'commander'
+import { Program, runProgram } from './command-line.ts'
 import { deviceHelp } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
 import { driveOptions, listDrives, type DriveFlags } from './drives.ts'
@@ -122,8 +122,8 @@ interface Saved extends Omit<RecordingSettings, 'arguments'> {
   readonly snapshot?: string
 }
 
-function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Command {
-  const program = newProgram(host)
+function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Program {
+  const program = new Program(host)
     .version(packageVersion())
     .description(
       'Boots unmodified systems on an emulated PC or Arm board. Without a command, a small guest of its own. Options of the machine are the same for all commands that run one.',
@@ -174,7 +174,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const files = imagesOf(named, run)
       const flags = withCardDevice(run.opts<RunFlags>())
       if (flags.arch === 'arm64') checkArmFlags(run)
-      if (flags.schema === true) return void host.stdout.write(`${JSON.stringify(machineSchema(run), null, 2)}\n`)
+      if (flags.schema === true) return void program.asked.push(`${JSON.stringify(machineSchema(run), null, 2)}\n`)
       const drives = connectDrives(listDrives(flags, files), flags.device)
       if (flags.arch === 'arm64') checkArmImages(flags, drives)
       checkImages(flags, drives)
@@ -246,7 +246,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const code = await goOn([...recorded.arguments, ...more], { replay: file, ...flags })
       if (code !== ExitCode.PowerOff) report(code)
     })
-  addMigrate(program, host.stdout)
+  addMigrate(program)
   program.commandsGroup('Tools:')
   addImage(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)

@@ -4,22 +4,27 @@ import { ExitCode } from './exit-codes.ts'
 import { explainError, withoutPasswords } from './explain-error.ts'
 import { replacementOf } from './foreign-options.ts'
 import { didYouMean } from './nearest.ts'
+import { type ListingOutput, printText } from './print-lines.ts'
 
 /** Where a program writes, as far as it matters here. */
 interface Outputs {
-  readonly stdout: { write(text: string): unknown }
+  readonly stdout: ListingOutput
   readonly stderr: { write(text: string): unknown }
 }
 
 /** A program without commands yet. */
-export function newProgram(outputs: Outputs): Command {
-  return new Command('retrap')
-    .configureOutput({
-      writeOut: (text) => outputs.stdout.write(text),
+export class Program extends Command {
+  /** Text that was asked for, such as help. It is written at the end of the run, which can wait for an output that fails. */
+  readonly asked: string[] = []
+
+  constructor(outputs: Outputs) {
+    super('retrap')
+    this.configureOutput({
+      writeOut: (text) => this.asked.push(text),
       writeErr: (text) => outputs.stderr.write(text),
       outputError: (text, write) => write(withoutPasswords(describeMistake(text))),
-    })
-    .exitOverride()
+    }).exitOverride()
+  }
 }
 
 /** A mistake in one line, also where there is a suggestion on a second. */
@@ -38,15 +43,26 @@ function describeMistake(text: string): string {
  *
  * @returns the exit code; 0 also where the command set another one for itself
  */
-export async function runProgram(program: Command, args: readonly string[], outputs: Outputs): Promise<number> {
+export async function runProgram(program: Program, args: readonly string[], outputs: Outputs): Promise<number> {
   try {
-    await program.parseAsync([...args], { from: 'user' })
+    await parse(program, args)
+    if (program.asked.length > 0) await printText(program.asked, outputs.stdout)
     return ExitCode.PowerOff
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.PowerOff : ExitCode.Usage
+    if (error instanceof CommanderError) return ExitCode.Usage
     const known = explainError(error)
     if (known === undefined) throw error
     outputs.stderr.write(`retrap: ${known.message}\n`)
     return known.code
+  }
+}
+
+/** Parses the arguments and runs the command that they name. @throws CommanderError for a mistake */
+async function parse(program: Program, args: readonly string[]): Promise<void> {
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+  } catch (error) {
+    // Commander ends a program that has printed help by an error as well.
+    if (!(error instanceof CommanderError && error.exitCode === 0)) throw error
   }
 }

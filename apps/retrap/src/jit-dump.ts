@@ -1,6 +1,6 @@
 /** `--jit-dump`: what the JIT has made of which guest code, a file for each unit. */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { moduleText } from '@retrap/wasm-emitter'
 import type { CompiledCode } from '@retrap/x86-cpu'
 import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
@@ -31,7 +31,7 @@ export function compiledText({ module, bits, instructions }: CompiledCode): stri
  */
 export function jitDump(folder: string, warn: (message: string) => void): (code: CompiledCode) => void {
   try {
-    mkdirSync(folder, { recursive: true })
+    makeFolder(folder)
   } catch (error) {
     throw new CliError('ERR_INPUT', `cannot make the folder ${folder}: ${messageOf(error)}`)
   }
@@ -47,6 +47,19 @@ export function jitDump(folder: string, warn: (message: string) => void): (code:
       hasFailed = true
       warn(`cannot write ${path}: ${messageOf(error)}; no more units are written`)
     }
+  }
+}
+
+/** Makes a folder, and those above it. Node's recursive `mkdirSync` never ends in /proc; see `@retrap/debian`'s cache. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EEXIST' && statSync(path).isDirectory()) return
+    if (code !== 'ENOENT' || dirname(path) === path) throw error
+    makeFolder(dirname(path))
+    mkdirSync(path)
   }
 }
 

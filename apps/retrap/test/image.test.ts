@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -5,7 +6,7 @@ import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
-import { newProgram, runProgram } from '../src/command-line.ts'
+import { Program, runProgram } from '../src/command-line.ts'
 import { addImage } from '../src/image/command.ts'
 import { formatSize, parseOptions, parseSize } from '../src/image/formats.ts'
 
@@ -25,10 +26,10 @@ interface Ran {
 async function image(...args: string[]): Promise<Ran> {
   let [out, err, code] = ['', '', 0]
   const outputs = {
-    stdout: { write: (text: string) => (out += text) },
+    stdout: Object.assign(new EventEmitter(), { write: (text: string | Uint8Array) => (out += String(text)) }),
     stderr: { write: (text: string) => (err += text) },
   }
-  const program = newProgram(outputs)
+  const program = new Program(outputs)
   addImage(program, outputs, (result) => {
     code = result
   })

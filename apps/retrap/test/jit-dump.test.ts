@@ -57,3 +57,9 @@ test('a folder that cannot be made is an error; a file that cannot be written en
   expect(warnings).toHaveLength(1)
   expect(warnings[0]).toMatch(/^cannot write .*gone.*no more units are written$/)
 })
+
+test.skipIf(process.platform !== 'linux')('a folder in /proc is an error, and not waited for', () => {
+  expect(() => jitDump('/proc/retrap/units', () => undefined)).toThrow(
+    /^cannot make the folder \/proc\/retrap\/units: ENOENT/,
+  )
+})

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { DebianError } from './errors.ts'
 
@@ -70,10 +70,10 @@ export async function keep<T>(options: KeepOptions<T>): Promise<Kept<T>> {
     const made = join(scratch, 'files')
     const data = await options.make(made, scratch)
     try {
-      await mkdir(made, { recursive: true })
+      await makeFolder(made)
       const manifest: Manifest<T> = { format: FORMAT, data, files: await describeFiles(made) }
       await writeFile(join(made, MANIFEST), JSON.stringify(manifest, null, 1))
-      await mkdir(join(folder, '..'), { recursive: true })
+      await makeFolder(dirname(folder))
       // Another process may be reading the old folder, or put a new one there first: that one is as good.
       await rename(folder, join(scratch, 'old')).catch(unless('ENOENT'))
       await rename(made, folder).catch(unless('ENOTEMPTY', 'EEXIST'))
@@ -99,7 +99,7 @@ export async function find(root: string, name: string): Promise<string | undefin
 export async function withScratchFolder<T>(root: string, work: (scratch: string) => Promise<T>): Promise<T> {
   let scratch: string
   try {
-    await mkdir(root, { recursive: true })
+    await makeFolder(root)
     await sweep(root)
     scratch = await mkdtemp(join(root, `${SCRATCH}${host()}.${process.pid}-`))
   } catch (error) {
@@ -109,6 +109,21 @@ export async function withScratchFolder<T>(root: string, work: (scratch: string)
     return await work(scratch)
   } finally {
     await rm(scratch, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
+
+/**
+ * Makes a folder, and those above it. Node's recursive `mkdir` never ends where a folder is there and ENOENT is the host's
+ * answer for all that is made in it: in /proc.
+ */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    if (isCode(error, 'EEXIST') && (await stat(path)).isDirectory()) return
+    if (!isCode(error, 'ENOENT') || dirname(path) === path) throw error
+    await makeFolder(dirname(path))
+    await mkdir(path).catch(unless('EEXIST'))
   }
 }
 
@@ -184,6 +199,7 @@ async function hashFile(path: string): Promise<string> {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'it cannot be made',
   EACCES: 'it may not be written',
   EPERM: 'it may not be written',
   EROFS: 'it is on a read-only file system',

@@ -11,7 +11,10 @@ export interface ExecuteOptions {
   readonly stall?: StallLimit
 }
 
-/** A program makes progress while it writes to a pipe of ours or while the files below `folder` change. */
+/**
+ * A program makes progress while it writes to a pipe of ours or while the files below `folder` change. A status line that
+ * repeats the one before is no progress: apt reports twice a second, whatever happens.
+ */
 export interface StallLimit {
   readonly folder: string
   readonly milliseconds: number
@@ -21,7 +24,7 @@ export interface StallLimit {
  * Runs a program.
  *
  * @returns what it wrote to stdout
- * @throws Error with what it wrote to stderr, if it fails or {@link StallLimit | stalls}
+ * @throws Error with what it wrote to stderr if it fails, and with all that it wrote if it {@link StallLimit | stalls}
  */
 export async function execute(program: string, args: readonly string[], options: ExecuteOptions = {}): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
@@ -33,6 +36,7 @@ export async function execute(program: string, args: readonly string[], options:
   let output = ''
   let errors = ''
   let status = ''
+  let lastLine = ''
   let received = 0
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     output += text
@@ -43,10 +47,13 @@ export async function execute(program: string, args: readonly string[], options:
     received++
   })
   child.stdio[3]?.on('data', (bytes: Uint8Array) => {
-    received++
     const lines = (status + Buffer.from(bytes).toString('utf8')).split('\n')
     status = lines.pop() ?? ''
-    for (const line of lines) options.onStatus?.(line)
+    for (const line of lines) {
+      if (line !== lastLine) received++
+      lastLine = line
+      options.onStatus?.(line)
+    }
   })
   child.on('error', reject)
   child.on('close', (code) => {
@@ -62,7 +69,7 @@ export async function execute(program: string, args: readonly string[], options:
           () => received,
           () => {
             const seconds = Math.round(stall.milliseconds / 1000)
-            reject(new Error(`${errors.trim()}\nE: it made no progress for ${seconds} s`))
+            reject(new Error(`${output}${errors}\nE: it made no progress for ${seconds} s`))
             child.kill('SIGKILL')
             // A program that it started may hold the pipes open for longer.
             for (const pipe of child.stdio) pipe?.destroy()

@@ -28,8 +28,11 @@ describe('apt', () => {
     await fake('tar', 'exit 0')
   })
 
-  test('that makes no progress is ended', async () => {
-    await fake('apt-get', 'sleep 60')
+  test.each([
+    ['says nothing', 'sleep 60'],
+    ['reports the same again and again', 'while sleep 0.2; do echo dlstatus:1:1:x >&3; done'],
+  ])('that %s makes no progress and is ended', async (_how, script) => {
+    await fake('apt-get', script)
     const started = performance.now()
     await expect(Apt.open({ directory: join(root, 'apt'), archive: 'host', stallMs: 1000 })).rejects.toThrow(
       'apt could not get package lists from Debian: it made no progress for 1 s',
@@ -39,7 +42,8 @@ describe('apt', () => {
 
   test.each([
     ['writes a file', 'echo x >> "$0.file"', '"$0.file"'],
-    ['reports', 'echo dlstatus:1:1:x >&3', ''],
+    ['reports that it went on', 'echo dlstatus:1:$i:x >&3', ''],
+    ['writes to both outputs', 'echo x; echo y >&2', ''],
   ])('that %s now and then may go on', async (_how, progress) => {
     const step = progress.replace('"$0.file"', join(root, 'apt', 'file'))
     await fake('apt-get', `for i in 1 2 3 4 5 6; do sleep 0.5; ${step}; done`)

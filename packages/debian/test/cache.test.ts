@@ -104,6 +104,14 @@ describe('a cache that cannot be used', () => {
     await expect(keep({ root: join(file, 'b'), name: 'a', make })).rejects.toThrow('a part of its path is a file')
   })
 
+  test.skipIf(process.platform !== 'linux')('is where no folder can be made', async () => {
+    const work = (): Promise<void> => Promise.resolve()
+    await expect(withScratchFolder('/proc/retrap/cache', work)).rejects.toThrow('it cannot be made')
+    // A link that leads nowhere is neither a folder nor absent.
+    await symlink(join(root, 'nowhere'), join(root, 'link'))
+    await expect(withScratchFolder(join(root, 'link', 'cache'), work)).rejects.toThrow('it cannot be made')
+  })
+
   test.skipIf(process.getuid?.() === 0)('may not be written', async () => {
     await chmod(root, 0o500)
     await expect(withScratchFolder(root, () => Promise.resolve())).rejects.toThrow('it may not be written')

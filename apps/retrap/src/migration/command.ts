@@ -1,6 +1,5 @@
-import type { Command } from 'commander'
 import { CliError } from '../cli-error.ts'
-import type { SessionOutput } from '../host.ts'
+import type { Program } from '../command-line.ts'
 import { usage } from '../values.ts'
 import { sendCommand } from './control.ts'
 
@@ -16,7 +15,7 @@ interface MigrateFlags {
 }
 
 /** Adds `retrap migrate`. */
-export function addMigrate(program: Command, stdout: SessionOutput): void {
+export function addMigrate(program: Program): void {
   program
     .command('migrate')
     .description('Move the machine of a run with --control PATH to another process, while its guest runs')
@@ -38,6 +37,6 @@ export function addMigrate(program: Command, stdout: SessionOutput): void {
       const answer = await sendCommand(control, ['migrate', `"${what}"`, ...more].join(' '))
       const [, trouble] = /^retrap: (.*)\n$/s.exec(answer) ?? []
       if (trouble !== undefined) throw new CliError('ERR_INPUT', trouble)
-      stdout.write(answer)
+      program.asked.push(answer)
     })
 }

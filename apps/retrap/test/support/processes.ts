@@ -1,11 +1,19 @@
 import { spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
-/** Node keeps here what it has compiled of the sources, types removed: half of the time that the command takes to start. */
-export const COMPILED: string = fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url))
+const SOURCE = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+/** The arguments of Node that start the command line on its sources. */
+export const SOURCE_START: readonly string[] = ['--conditions=retrap-source', SOURCE]
 
-/** The command line, as source. */
-export const MAIN: string = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+/** The command line, bundled from sources for this run of tests (command-bundle.ts); in soaks there is none. */
+const BUNDLE = process.env['RETRAP_TEST_COMMAND']
+
+/** Node keeps here what it has compiled of it, types removed: half of the time that it takes to start. */
+export const COMPILED: string = fileURLToPath(
+  BUNDLE === undefined
+    ? new URL('../../node_modules/.cache/compiled', import.meta.url)
+    : new URL('../compiled', pathToFileURL(BUNDLE)),
+)
 
 /** How a program ended, and what it said. */
 export interface Finished {
@@ -36,16 +44,16 @@ const TEST_DEVICES = process.env['RETRAP_TEST_DEVICES']
 /** Commands that run no machine. */
 const TOOLS: ReadonlySet<string> = new Set(['disasm', 'esr', 'help', 'p2m', 'walk', '--help', '--version'])
 
-/** The command line that starts the source with these arguments. */
+/** The arguments of Node that start the command line with these. */
 export function retrapCommand(args: readonly string[]): readonly string[] {
-  const command = ['--conditions=retrap-source', MAIN, ...args]
+  const command = BUNDLE === undefined ? [...SOURCE_START, ...args] : [BUNDLE, ...args]
   if (TOOLS.has(args[0] ?? '')) return command
   if (!TEST_JIT && !args.includes('--jit')) command.push('--jit', 'off')
   if (TEST_DEVICES !== undefined && !args.includes('--devices')) command.push('--devices', TEST_DEVICES)
   return command
 }
 
-/** Runs the command line on its sources, in a process of its own. */
+/** Runs the command line in a process of its own. */
 export function runRetrap(args: readonly string[], options: ProcessOptions): Promise<Finished> {
   return runProgram(process.execPath, retrapCommand(args), options)
 }

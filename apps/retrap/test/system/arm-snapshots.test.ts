@@ -43,7 +43,7 @@ test.skipIf(!hasApt).each([
     })
     // How far it has come is said where that takes a while.
     expect(second.stderr).toMatch(
-      /^retrap: going on, as it was 20\S+, with: retrap linux --arch arm64[^\n]*\n(retrap: \d+ % of its memory has been read\n)*$/,
+      /^retrap: going on, as it was 20\S+, with: retrap linux --arch arm64[^\n]*\n(retrap: \d+ % of its memory has been read\r?\n)*$/,
     )
     expect(second.stdout).toMatch(new RegExp(`^seven again, ${options.length > 2 ? 2 : 1} CPUs\\r$`, 'm'))
     expect(second.stdout).toMatch(/^real\t0m 1\.\d+s\r$/m)

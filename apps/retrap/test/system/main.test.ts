@@ -1,10 +1,12 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, openSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { realModeFirmware } from '../support/firmware.ts'
-import { runProgram, runRetrap } from '../support/processes.ts'
+import { retrapCommand, runProgram, runRetrap } from '../support/processes.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const DEADLINE_MS = 60_000
@@ -21,6 +23,18 @@ test('an older Node is told which one is needed, before anything else is loaded'
   const { code, stdout, stderr } = await runProgram(process.execPath, args, { deadlineMs: DEADLINE_MS })
   expect(stderr).toMatch(/^retrap: Node 22 or later is needed; this is v\S+\n$/)
   expect([code, stdout]).toEqual([2, ''])
+})
+
+describe.skipIf(!existsSync('/dev/full'))('help on a disk that is full is an error of one line', () => {
+  test.each(['--help', 'image --help', '--cpu help', 'run --schema'])('%s', (words) => {
+    const { status, stderr } = spawnSync(process.execPath, retrapCommand(words.split(' ')), {
+      stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'],
+      encoding: 'utf8',
+      timeout: DEADLINE_MS,
+    })
+    expect(stderr).toMatch(/^retrap: cannot write the output: ENOSPC[^\n]*\n$/)
+    expect(status).toBe(74)
+  })
 })
 
 describe('a device module that throws where nothing catches it ends the run with 70, which no guest can', () => {

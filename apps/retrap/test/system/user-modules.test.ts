@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
-import { MAIN, runRetrap } from '../support/processes.ts'
+import { runRetrap, SOURCE_START } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000
 const DEVICE = fileURLToPath(new URL('../../../../packages/device/', import.meta.url))
@@ -55,7 +55,7 @@ test.each(['inline', 'worker', 'process'])(
 )
 
 describe('the line of run --help for editors', () => {
-  const help = spawnSync(process.execPath, ['--conditions=retrap-source', MAIN, 'run', '--help'], {
+  const help = spawnSync(process.execPath, [...SOURCE_START, 'run', '--help'], {
     encoding: 'utf8',
     timeout: DEADLINE_MS,
   })
