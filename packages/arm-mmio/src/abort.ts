@@ -3,6 +3,7 @@
  *
  * Source: Arm ARM (DDI 0487), "HPFAR_EL2, Hypervisor IPA Fault Address Register", "FAR_EL2".
  */
+import { PAGE_BYTES } from '@retrap/memory'
 import { ESR_FSC, ESR_S1PTW, faultKind } from './syndrome.ts'
 
 /** What the processor reports. Words are 32 bits. */
@@ -37,5 +38,5 @@ export function hpfarValid(esr: number): boolean {
  */
 export function faultIpa(abort: ArmAbort): number {
   const page = ((abort.hpfarHi & 0xff) * 2 ** 32 + ((abort.hpfarLo & ~15) >>> 0)) * 2 ** 8
-  return (abort.esr & ESR_S1PTW) !== 0 ? page : page + (abort.farLo & 0xfff)
+  return (abort.esr & ESR_S1PTW) !== 0 ? page : page + (abort.farLo & (PAGE_BYTES - 1))
 }

@@ -1,4 +1,5 @@
 /** What the execution of one vCPU's instructions shares: its parts, the address in hand, and steps that many take. */
+import { PAGE_BYTES } from '@retrap/memory'
 import { ARM_PAN, ARM_UNPRIVILEGED, ARM_WRITE } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
 import { faultIpa, hpfarValid, type ArmAbort } from './abort.ts'
@@ -85,7 +86,7 @@ export class ExecutionPass {
     const path = this.path
     this.writing = write
     const step = path.translate(lo, hi, bytes, this.accessBits(insn, write))
-    const samePage = (path.faultLo & ~0xfff) === (abort.farLo & ~0xfff)
+    const samePage = (path.faultLo & -PAGE_BYTES) === (abort.farLo & -PAGE_BYTES)
     if (step !== Step.DONE) return samePage ? Step.RETRY : step
     if (this.log.pass > 1 || !hpfarValid(abort.esr)) return Step.DONE
     const aarch32 = isAArch32(this.vcpu)

@@ -1,4 +1,5 @@
 /** The one access that a valid syndrome describes: a general register, stored or loaded. */
+import { PAGE_BYTES } from '@retrap/memory'
 import { type ArmAbort, faultIpa } from './abort.ts'
 import { type AccessPath, Step } from './access-path.ts'
 import { accessTag } from '@retrap/replay'
@@ -19,7 +20,7 @@ import { type ArmVcpu, isBigEndian } from './vcpu.ts'
 export function isWholeAccess({ esr, hsr, farLo }: ArmAbort, always: boolean): boolean {
   if ((esr & ESR_ISV) === 0 || (hsr && ((esr >>> ESR_SRT_SHIFT) & 15) === 15)) return false
   const size = 1 << ((esr >>> ESR_SAS_SHIFT) & 3)
-  return size === 1 || ((farLo & (size - 1)) === 0 && (always || (farLo & 0xfff) !== 0))
+  return size === 1 || ((farLo & (size - 1)) === 0 && (always || (farLo & (PAGE_BYTES - 1)) !== 0))
 }
 
 /** Makes the access, and retires the instruction. @returns `Step.DONE`, or why it could not be made: then nothing has changed */

@@ -20,7 +20,13 @@ export { LateAnswers, type LateAnswersOptions, type LateRequest } from './late-a
 export { SpareBuffers } from './spare-buffers.ts'
 export { Instant } from './instant.ts'
 export type { Clock, InterruptLine, Timer, TimerCallback } from './wires.ts'
-export type { MemoryMode, MemoryWindowOptions, OwnedMemory, OwnedMemoryOptions } from './memory.ts'
+export {
+  MEMORY_PAGE_BYTES,
+  type MemoryMode,
+  type MemoryWindowOptions,
+  type OwnedMemory,
+  type OwnedMemoryOptions,
+} from './memory.ts'
 export type {
   DeviceDma,
   DeviceMemory,

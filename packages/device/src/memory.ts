@@ -1,5 +1,8 @@
 import type { RangeHandler } from './access.ts'
 
+/** Bytes of the smallest page of a guest. Sizes, windows and guest-physical addresses of owned memory are multiples of it. */
+export const MEMORY_PAGE_BYTES = 4096
+
 /**
  * Says how the guest reaches owned memory.
  *

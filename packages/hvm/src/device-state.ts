@@ -36,7 +36,7 @@ export async function saveDevices(
     const saved: DevicesState = {
       version: 1,
       local,
-      servers: Object.fromEntries(remotes.map((remote, i) => [remote.name, states[i] as DeviceHostState])),
+      servers: Object.fromEntries(remotes.map((remote, i) => [remote.name, states[i]!])),
       memories: memories.save(),
     }
     atRest()
@@ -79,7 +79,7 @@ export async function restoreDevices(parties: DeviceParties, state: DevicesState
   checkDevices(parties, state)
   memories.restore(state.memories)
   await devices.restore(state.local)
-  for (const { remote } of servers) await remote.restore(state.servers[remote.name] as DeviceHostState)
+  for (const { remote } of servers) await remote.restore(state.servers[remote.name]!)
   atRest()
   resume(parties)
 }

@@ -86,7 +86,7 @@ export function sourceOf(pages: GuestPages | GuestPageSource): GuestPageSource {
   if ('contents' in pages) return pages
   const { gfns, bytes } = pages
   if (bytes.length !== gfns.length * PAGE_BYTES)
-    throw new HvmError('ERR_STATE', `${gfns.length} saved frames of ${bytes.length} bytes: expected 4096 each`)
+    throw new HvmError('ERR_STATE', `${gfns.length} saved frames of ${bytes.length} bytes: expected ${PAGE_BYTES} each`)
   return { gfns, contents: (index) => bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES) }
 }
 

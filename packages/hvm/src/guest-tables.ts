@@ -35,7 +35,7 @@ export class GuestTables implements TableReader {
       ma = this.#p2m.translate(gpa)
       if (ma < 0) return false
     }
-    into[0] = this.#memory.u32[ma >>> 2] as number
+    into[0] = this.#memory.u32[ma >>> 2]!
     return true
   }
 

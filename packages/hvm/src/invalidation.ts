@@ -188,8 +188,8 @@ export class Invalidations implements InvalidationListener {
 
   /** Whether a vCPU has a notice to send, or to wait for. */
   flagged(vcpu: number): boolean {
-    const noticed = this.noticed[vcpu] as number
-    return (this.own[vcpu] as number) > noticed || this.outside > noticed
+    const noticed = this.noticed[vcpu]!
+    return this.own[vcpu]! > noticed || this.outside > noticed
   }
 
   /**
@@ -224,7 +224,7 @@ export class Invalidations implements InvalidationListener {
 
   /** All have acknowledged a vCPU's notice, if it has sent one. */
   #concluded(vcpu: number): boolean {
-    const sent = this.#sent[vcpu] as number
+    const sent = this.#sent[vcpu]!
     if (sent === 0) return false
     this.#sent[vcpu] = 0
     this.noticed[vcpu] = sent

@@ -112,7 +112,7 @@ export class OwnedMemories {
       memory.check(state)
       return memory
     })
-    found.forEach((memory, i) => memory.restore(states[i] as OwnedMemoryState))
+    found.forEach((memory, i) => memory.restore(states[i]!))
   }
 }
 
@@ -326,7 +326,7 @@ class DomainMemory implements PlatformMemory {
     for (let page = 0; page < count; page++) {
       const at = first + page
       const bit = 1 << (at & 31)
-      if (((dirty[at >>> 5] as number) & bit) === 0) continue
+      if ((dirty[at >>> 5]! & bit) === 0) continue
       dirty[at >>> 5]! &= ~bit
       into[page >>> 5]! |= 1 << (page & 31)
       found++
@@ -351,7 +351,7 @@ class DomainMemory implements PlatformMemory {
     const bits = new Uint32Array(Math.ceil(run.count / 32))
     if (run.log.take(bits) === 0) return
     for (let page = 0; page < run.count; page++) {
-      const word = bits[page >>> 5] as number
+      const word = bits[page >>> 5]!
       if (word === 0) page |= 31
       else if (((word >>> (page & 31)) & 1) !== 0) setBits(this.#dirty, run.first + page, run.first + page + 1)
     }

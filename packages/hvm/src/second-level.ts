@@ -156,7 +156,7 @@ export class SecondLevelFaults {
 
   /** Whether a vCPU waits for a frame that has not changed since. */
   waits(vcpu: number): boolean {
-    return (this.#waiting[vcpu] as number) >= 0
+    return this.#waiting[vcpu]! >= 0
   }
 
   /**
@@ -168,7 +168,7 @@ export class SecondLevelFaults {
     const waiting = this.#waiting
     let any = false
     for (let vcpu = 0; vcpu < waiting.length; vcpu++) {
-      const frame = waiting[vcpu] as number
+      const frame = waiting[vcpu]!
       if (frame < gfn || frame >= gfn + count) continue
       waiting[vcpu] = -1
       any = true

@@ -1,7 +1,8 @@
 import {
-  DeviceError,
   type DeviceContext,
+  DeviceError,
   type DeviceModel,
+  MEMORY_PAGE_BYTES,
   type OwnedMemory,
   type RangeHandler,
   type Region,
@@ -136,10 +137,10 @@ export class AttachedModel {
     if (found === undefined || found !== memory) {
       throw new DeviceError('ERR_INVALID', `${device}: memory ${memory.name} is not this model's own`)
     }
-    if (gpa % 4096 !== 0) {
+    if (gpa % MEMORY_PAGE_BYTES !== 0) {
       throw new DeviceError(
         'ERR_INVALID',
-        `${device}: memory ${memory.name} at ${String(gpa)}: expected a multiple of 4096`,
+        `${device}: memory ${memory.name} at ${String(gpa)}: expected a multiple of ${MEMORY_PAGE_BYTES}`,
       )
     }
     const window = found.window(offset, bytes)

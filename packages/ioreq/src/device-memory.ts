@@ -1,12 +1,13 @@
 import {
   type DeviceDma,
   DeviceError,
+  type DeviceMemory,
   type Dma,
   type GuestMapping,
   type InvalidatedFrames,
-  type WritableGuestMapping,
-  type DeviceMemory,
   type MappingsToEnd,
+  MEMORY_PAGE_BYTES,
+  type WritableGuestMapping,
 } from '@retrap/device'
 
 /** Where models' memory comes from. */
@@ -149,7 +150,7 @@ function promised(transfer: () => boolean): Promise<boolean> {
 /** What is memory and what is not changes only between pages. */
 function somePages(gpa: number, bytes: Uint8Array, move: (gpa: number, piece: Uint8Array) => boolean): number {
   for (let done = 0; done < bytes.length;) {
-    const piece = bytes.subarray(done, done + 0x1000 - ((gpa + done) % 0x1000))
+    const piece = bytes.subarray(done, done + MEMORY_PAGE_BYTES - ((gpa + done) % MEMORY_PAGE_BYTES))
     if (!move(gpa + done, piece)) return done
     done += piece.length
   }

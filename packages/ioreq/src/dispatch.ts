@@ -134,7 +134,7 @@ export class IoDispatch {
     const region = this.#portRegions[entry & PORT_REGION]!
     if (isDirectCall(entry, size)) return this.#readDirectly(region, IOREQ_TYPE_PIO, port, size)
     if (this.#asked.find(region, IOREQ_TYPE_PIO, port, size) !== null) return IO_LOG
-    return this.#direct(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
+    return this.#perform(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
   }
 
   /** {@link IoDispatch.portRead} for a vCPU that can wait: instead of `IO_LOG`, the request is sent as by `submitOne`. */
@@ -185,7 +185,7 @@ export class IoDispatch {
     const region = this.#portRegions[entry & PORT_REGION]!
     if (isDirectCall(entry, size)) return this.#writePort(region, port, size, value)
     if (this.#asked.find(region, IOREQ_TYPE_PIO, port, size) !== null) return IO_LOG
-    return this.#direct(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
+    return this.#perform(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
   }
 
   /** Reads 1–8 bytes at a guest-physical address. */
@@ -199,7 +199,7 @@ export class IoDispatch {
       return this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
     }
     if (this.#asked.find(region, IOREQ_TYPE_COPY, gpa, size) !== null) return IO_LOG
-    return this.#direct(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+    return this.#perform(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
   }
 
   /**
@@ -245,7 +245,7 @@ export class IoDispatch {
       return this.#writeMemory(region, gpa, size, lo)
     }
     if (this.#asked.find(region, IOREQ_TYPE_COPY, gpa, size) !== null) return IO_LOG
-    return this.#direct(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
+    return this.#perform(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
   }
 
   // One call of a region's handler, at once. Ports and memory are apart, because V8 remembers for each function which
@@ -270,7 +270,7 @@ export class IoDispatch {
   }
 
   /** All accesses that are not one call of one region's handler. */
-  #direct(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+  #perform(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
     const port = this.#window?.portOf(type, address, size) ?? -1
     if (port >= 0) return direction === IOREQ_READ ? this.portRead(port, size) : this.portWrite(port, size, lo)
     const request = this.#one

@@ -81,8 +81,9 @@ export class PortLookup {
   }
 }
 
-const PAGE_BYTES = 0x1000
-/** How many pages' segments are remembered. */
+/** Addresses in one granule share a slot of the remembered segments. */
+const GRANULE_BYTES = 0x1000
+/** How many granules' segments are remembered. */
 const REMEMBERED = 64
 
 /** Which region answers for each guest-physical address: disjoint segments in ascending order. */
@@ -93,7 +94,7 @@ export class MmioLookup {
   hitStart = 0
   hitEnd = 0
   hit: ServedRegion = NOT_DIRECT_MMIO
-  /** Segments that were found before, by low bits of the page: models whose registers a guest uses in turn. */
+  /** Segments that were found before, by low bits of the granule: models whose registers a guest uses in turn. */
   readonly #knownStarts = new Float64Array(REMEMBERED)
   readonly #knownEnds = new Float64Array(REMEMBERED)
   readonly #knownRegions: ServedRegion[] = new Array<ServedRegion>(REMEMBERED).fill(NOT_DIRECT_MMIO)
@@ -144,7 +145,7 @@ export class MmioLookup {
   }
 
   #findKnown(gpa: number): ServedRegion {
-    const known = (gpa / PAGE_BYTES) & (REMEMBERED - 1)
+    const known = (gpa / GRANULE_BYTES) & (REMEMBERED - 1)
     const end = this.#knownEnds[known]!
     const start = this.#knownStarts[known]!
     if (gpa < start || gpa >= end) return this.#search(gpa, known)

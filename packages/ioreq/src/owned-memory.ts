@@ -1,5 +1,6 @@
 import {
   DeviceError,
+  MEMORY_PAGE_BYTES,
   type MemoryMode,
   type OwnedMemory,
   type OwnedMemoryOptions,
@@ -8,8 +9,6 @@ import {
 import { hex } from '@retrap/device/host'
 import type { DevicePlatform, MemoryPlacement, PlatformMemory } from './platform.ts'
 
-/** The unit of owned memory. */
-export const MEMORY_PAGE_BYTES = 4096
 const MAX_BYTES = 2 ** 31
 
 /** Answers for memory without a handler: ones on reads, writes dropped. */

@@ -1,4 +1,4 @@
-import { DeviceError, type MemoryMode } from '@retrap/device'
+import { DeviceError, MEMORY_PAGE_BYTES, type MemoryMode } from '@retrap/device'
 import { IoreqError } from './errors.ts'
 import { MAX_DMA_BYTES } from './limits.ts'
 import type { Frame } from './frames.ts'
@@ -10,7 +10,6 @@ const EXECUTABLE = 2
 const TRAPPED = 4
 const TRAPS_WRITES = 8
 const SAVED = 16
-const PAGE_BYTES = 4096
 /** What one server may have: more is a mistake of its models. */
 const MAX_MEMORIES = 256
 const MAX_PLACEMENTS = 4096
@@ -253,8 +252,8 @@ export class HeldMemories {
         this.#held(frame.memory).memory.logWrites(frame.on)
         return true
       case 'memoryDirty': {
-        const bits = new Uint32Array(Math.ceil(frame.length / PAGE_BYTES / 32))
-        if (frame.offset % PAGE_BYTES !== 0) throw protocol(`dirty pages from ${frame.offset} on`)
+        const bits = new Uint32Array(Math.ceil(frame.length / MEMORY_PAGE_BYTES / 32))
+        if (frame.offset % MEMORY_PAGE_BYTES !== 0) throw protocol(`dirty pages from ${frame.offset} on`)
         this.#part(frame.memory, frame.offset, frame.length).takeDirty(frame.offset, frame.length, bits)
         this.#reply(frame.call, true, new Uint8Array(bits.buffer))
         return true
@@ -268,7 +267,7 @@ export class HeldMemories {
   }
 
   #open({ call, memory, device, name, length, flags }: FrameOf<'ownMemory'>): void {
-    const pages = Number.isSafeInteger(length) && length > 0 && length % PAGE_BYTES === 0 && length <= 2 ** 31
+    const pages = Number.isSafeInteger(length) && length > 0 && length % MEMORY_PAGE_BYTES === 0 && length <= 2 ** 31
     if (!pages || this.#memories.has(memory) || this.#memories.size >= MAX_MEMORIES) {
       throw protocol(`memory ${memory} of ${length} bytes`)
     }
@@ -290,7 +289,7 @@ export class HeldMemories {
 
   #place({ placement, memory, gpa, offset, length }: FrameOf<'placeMemory'>): void {
     const held = this.#part(memory, offset, length)
-    const pages = [gpa, offset, length].every((each) => each % PAGE_BYTES === 0) && length > 0
+    const pages = [gpa, offset, length].every((each) => each % MEMORY_PAGE_BYTES === 0) && length > 0
     const fits = Number.isSafeInteger(gpa) && gpa >= 0 && gpa + length <= 2 ** 52
     if (!pages || !fits || this.#placements.has(placement) || this.#placements.size >= MAX_PLACEMENTS) {
       throw protocol(`placement ${placement} of ${length} bytes of memory ${memory} at ${gpa}`)

@@ -1,4 +1,4 @@
-import type { PacketBackend } from '@retrap/device'
+import { MEMORY_PAGE_BYTES, type PacketBackend } from '@retrap/device'
 import type { PcPciPlace } from './pci-place.ts'
 
 /** What all network cards have. */
@@ -32,7 +32,8 @@ export function usualMacAddress(card: number): Uint8Array {
 /** Machine memory that the ROMs of network cards take. */
 export function networkRomBytes({ virtio = [], networkCards = [] }: CardsWithRoms): number {
   return [...networkCards, ...virtio].reduce(
-    (sum, card) => sum + ('rom' in card && card.rom instanceof Uint8Array ? Math.max(2 * card.rom.length, 4096) : 0),
+    (sum, card) =>
+      sum + ('rom' in card && card.rom instanceof Uint8Array ? Math.max(2 * card.rom.length, MEMORY_PAGE_BYTES) : 0),
     0,
   )
 }

@@ -3,7 +3,7 @@ import type { GdbTarget } from '@retrap/gdb'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { closePages, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
-import { MachineMemory } from '@retrap/memory'
+import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import type { XenGuest } from '@retrap/xen'
 import { describeBoard } from './board-description.ts'
 import { describeCrash } from './crash.ts'
@@ -153,7 +153,7 @@ export class Pc {
     if (options.sampling !== undefined) this.domain.watchTurns(new Sampler(this.domain, options.sampling))
     this.xen = parts.plugXen?.(this.domain, xenOptions(map, epochSeconds, random))
     for (const range of map.ram) {
-      const [gfn, count] = [range.gpa / 4096, range.bytes / 4096]
+      const [gfn, count] = [range.gpa / PAGE_BYTES, range.bytes / PAGE_BYTES]
       if (origin === undefined) this.domain.p2m.populate(gfn, count)
       else origin.memory.populate(this.domain, gfn, count)
     }

@@ -144,7 +144,7 @@ export class Smram implements SystemManagementMemory {
       if (mfn === undefined || bytes.length !== PAGE_BYTES)
         throw new MachineError(
           'ERR_STATE',
-          `page ${page} of SMRAM with ${bytes.length} bytes: expected 4096, below ${frames.length}`,
+          `page ${page} of SMRAM with ${bytes.length} bytes: expected ${PAGE_BYTES}, below ${frames.length}`,
         )
       memory.write(mfn * PAGE_BYTES, bytes)
     }

@@ -1,4 +1,7 @@
-/** Counts the bytes of the smallest page of a guest and of the smallest machine frame. */
+/**
+ * Counts the bytes of the smallest page of a guest and of the smallest machine frame. Code that runs for each access or
+ * table walk writes 0xfff instead: V8 folds constants of the module that it compiles, and loads those of others.
+ */
 export const PAGE_BYTES = 4096
 
 /** Shifts an address below 2^32 to its frame number. */

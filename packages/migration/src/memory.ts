@@ -1,6 +1,6 @@
 import { type Domain, type GuestFrames, LoggedMemory } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
 import { MigrationError } from './errors.ts'
-import { PAGE_BYTES } from './pages.ts'
 
 /**
  * A guest's memory while it is sent: which frames it has, and which of them have been written since they were looked at.

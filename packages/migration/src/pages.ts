@@ -1,8 +1,7 @@
 import type { GuestFrames, GuestPages } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
 import { MigrationError } from './errors.ts'
 
-/** Bytes of a page. */
-export const PAGE_BYTES = 4096
 /** Pages in a frame: half a MiB. */
 export const PAGES_A_FRAME = 128
 /** In place of the contents of a page of zeros. */

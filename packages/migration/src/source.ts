@@ -1,10 +1,11 @@
 import type { Domain, GuestPages } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
 import { writeSnapshot } from '@retrap/snapshot'
 import type { Channel } from './channel.ts'
 import { MigrationError } from './errors.ts'
 import { FrameStream, within } from './frames.ts'
 import { SentMemory } from './memory.ts'
-import { encodePages, PAGE_BYTES, PAGES_A_FRAME } from './pages.ts'
+import { encodePages, PAGES_A_FRAME } from './pages.ts'
 import { Throttle } from './throttle.ts'
 
 /** Version of the protocol. */

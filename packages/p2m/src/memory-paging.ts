@@ -89,7 +89,7 @@ export function memoryPaging(core: MapCore): MemoryPaging {
       core.change(() => {
         const { mfn, access } = core.expect(gfn, [P2mType.RAM_PAGED, P2mType.RAM_PAGING_IN], 'be brought back')
         if (contents.length !== PAGE_BYTES) {
-          throw new P2mError('ERR_RANGE', `contents of ${contents.length} bytes: expected 4096`, {
+          throw new P2mError('ERR_RANGE', `contents of ${contents.length} bytes: expected ${PAGE_BYTES}`, {
             bytes: contents.length,
           })
         }

@@ -1,4 +1,4 @@
-import { describeArgument } from '@retrap/memory'
+import { describeArgument, PAGE_BYTES } from '@retrap/memory'
 import { ADDRESS_HI, PDPTE_RESERVED_LO, PTE_G, PTE_P } from './bits.ts'
 import {
   CR0_CD,
@@ -148,7 +148,7 @@ export class PagingContext {
       this.reservedHi = 0
     } else if (lma) {
       this.mode = (cr4 & CR4_LA57) === 0 ? PagingMode.FOUR_LEVEL : PagingMode.FIVE_LEVEL
-      this.root = (cr3Hi & ADDRESS_HI & ~beyond) * 0x1_0000_0000 + ((cr3Lo & ~0xfff) >>> 0)
+      this.root = (cr3Hi & ADDRESS_HI & ~beyond) * 0x1_0000_0000 + ((cr3Lo & -PAGE_BYTES) >>> 0)
       this.reservedHi = beyond | nx
     } else if (pae) {
       this.mode = PagingMode.PAE
@@ -157,7 +157,7 @@ export class PagingContext {
       this.reservedHi = beyond | 0x7ff0_0000 | nx
     } else {
       this.mode = PagingMode.TWO_LEVEL
-      this.root = (cr3Lo & ~0xfff) >>> 0
+      this.root = (cr3Lo & -PAGE_BYTES) >>> 0
       this.reservedHi = 0
     }
     this.wp = (cr0 & CR0_WP) === 0 ? 0 : 1

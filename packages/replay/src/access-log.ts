@@ -273,7 +273,7 @@ export class AccessLog {
     const kind = this.kind(index)
     const device = kind >= AccessKind.PORT_READ && kind <= AccessKind.MMIO_WRITE
     if (!device || this.state(index) === AccessState.COMPLETE) {
-      throw new ReplayError('ERR_STATE', `access #${index} is not one that a device still has to answer`)
+      throw new ReplayError('ERR_STATE', `access #${index} is not waiting for a device`)
     }
     this.#w[at(index, E_STATE)] = AccessState.PENDING
     this.#w[H_PENDING] = index + 1

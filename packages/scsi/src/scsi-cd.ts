@@ -95,12 +95,12 @@ export class ScsiCd implements ScsiUnit {
     this.#exchanges++
     const present = this.blocks > 0
     // A disc is taken out of an open tray.
-    this.#moveTray(!present, this.#locked)
+    this.#moveTray({ open: !present })
     if (present) this.#attention.sense = SENSE.mediumChanged
     this.#event = present ? MEDIUM_EVENT.newMedium : MEDIUM_EVENT.removal
   }
 
-  #moveTray(open: boolean, locked: boolean): void {
+  #moveTray({ open = this.#open, locked = this.#locked }: Partial<{ open: boolean; locked: boolean }>): void {
     this.#open = open
     this.#locked = locked
     this.medium?.tray?.moved({ open, locked })
@@ -121,7 +121,7 @@ export class ScsiCd implements ScsiUnit {
   powerOn(): void {
     this.#attention.sense = SENSE.powerOn
     this.#event = MEDIUM_EVENT.none
-    this.#moveTray(false, false)
+    this.#moveTray({ open: false, locked: false })
   }
 
   /** Why the command cannot read on: the disc has been exchanged or taken out since it began. Null: it can. */
@@ -159,7 +159,7 @@ export class ScsiCd implements ScsiUnit {
       case 0x1b: // START STOP UNIT
         return this.#startStop(packet[4]!)
       case 0x1e: // PREVENT ALLOW MEDIUM REMOVAL
-        this.#moveTray(this.#open, (packet[4]! & 1) !== 0)
+        this.#moveTray({ locked: (packet[4]! & 1) !== 0 })
         return GOOD
       case GET_CONFIGURATION: {
         const type = packet[1]! & 3
@@ -236,7 +236,7 @@ export class ScsiCd implements ScsiUnit {
     const start = (what & 1) !== 0
     if (!load || start !== this.#open) return GOOD
     if (!start && this.#locked) return failed(SENSE.removalPrevented)
-    this.#moveTray(!start, this.#locked)
+    this.#moveTray({ open: !start })
     this.#event = MEDIUM_EVENT.removal
     if (start && this.blocks > 0) this.#changed()
     return GOOD
@@ -265,7 +265,7 @@ export class ScsiCd implements ScsiUnit {
   restore(state: ScsiCdState): void {
     this.#attention.sense = state.attention
     this.#event = state.event
-    this.#moveTray(state.open, state.locked)
+    this.#moveTray({ open: state.open, locked: state.locked })
     this.#exchanged = state.exchanged
   }
 }

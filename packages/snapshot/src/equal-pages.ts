@@ -1,4 +1,4 @@
-/** Size of a page, in bytes. */
+/** Bytes of a page in a file: the smallest page of a guest. */
 export const PAGE_BYTES = 4096
 const WORDS = PAGE_BYTES / 4
 

@@ -90,7 +90,7 @@ function encodeMap(gfns: Uint32Array, contents: Uint32Array): Uint8Array {
 /** @throws SnapshotError `ERR_STATE` */
 function checkPages({ gfns, bytes }: SnapshotPages): void {
   if (bytes.length !== gfns.length * PAGE_BYTES)
-    throw new SnapshotError('ERR_STATE', `${gfns.length} pages of ${bytes.length} bytes: expected 4096 each`)
+    throw new SnapshotError('ERR_STATE', `${gfns.length} pages of ${bytes.length} bytes: expected ${PAGE_BYTES} each`)
   for (let i = 1; i < gfns.length; i++) {
     if (gfns[i]! <= gfns[i - 1]!)
       throw new SnapshotError('ERR_STATE', `page ${gfns[i]} after ${gfns[i - 1]}: expected them from low to high`)

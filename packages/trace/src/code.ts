@@ -1,9 +1,9 @@
 import type { X86Domain, X86Vcpu } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
 import { CS, MODE_64 } from '@retrap/x86-cpu'
 
 /** Bytes of the longest instruction. */
 const LONGEST = 15
-const PAGE_BYTES = 0x1000
 
 /** Linear address of the next instruction. */
 export function linearAddress({ cpu: { registers } }: X86Vcpu): bigint {

@@ -108,7 +108,7 @@ export class ModuleBuilder {
   /** Takes a function's body as it is, and gives back what building it took. {@link ModuleBuilder.build} does so with the rest. */
   complete(f: FunctionBuilder): void {
     if (!(f instanceof FunctionBuilder) || this.#functions[f.index - this.#imports.length] !== f)
-      throw new WasmEmitterError('ERR_STRUCTURE', 'only a function of this module can be completed in it')
+      throw new WasmEmitterError('ERR_STRUCTURE', 'a function of another module')
     const from = this.#code.length
     f.finish(this.#code)
     this.#entries[f.index - this.#imports.length] = { from, to: this.#code.length }

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { EventUpcallsState, Upcalls, XenArchitecture, XenHost } from './architecture.ts'
 import type { BlockedVcpus } from './blocked-vcpus.ts'
 import { EventChannels, type EventChannelsState } from './event-channels.ts'
@@ -44,7 +45,7 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
     this.vcpus = vcpus.map((vcpu) => new XenVcpu(domain, architecture, vcpu, this.info, this.channels))
     // A frame that leaves the guest takes no vcpu_info with it: the hypervisor keeps those to itself from then on.
     domain.p2m.onRelease((_gfn, mfn, order) => {
-      this.#released(mfn * 0x1000, 2 ** order * 0x1000)
+      this.#released(mfn * PAGE_BYTES, 2 ** order * PAGE_BYTES)
       for (const frame of this.channels.frames) {
         if (frame >= mfn && frame < mfn + 2 ** order && !this.#isRam(frame)) this.channels.released(frame)
       }
@@ -57,7 +58,7 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
       const at = this.info.vcpuInfo(vcpu)
       if (at < ma || at + this.info.vcpuInfoBytes > ma + bytes) continue
       // The shared page stays the hypervisor's, wherever the guest has it; and RAM that moves has its new place already.
-      if (this.info.inPage(at) || this.#isRam(Math.floor(at / 0x1000))) continue
+      if (this.info.inPage(at) || this.#isRam(Math.floor(at / PAGE_BYTES))) continue
       this.info.withdrawVcpuInfo(vcpu)
       this.#letGo(vcpu)
     }
@@ -67,7 +68,7 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
   #isRam(mfn: number): boolean {
     const { p2m } = this.#domain
     const gfn = p2m.guestFrame(mfn)
-    return gfn >= 0 && p2m.translate(gfn * 0x1000) === mfn * 0x1000
+    return gfn >= 0 && p2m.translate(gfn * PAGE_BYTES) === mfn * PAGE_BYTES
   }
 
   /** The frame of a `vcpu_info` is written without asking the map: nobody may share it, or have it for anything else. */
@@ -85,7 +86,7 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
 
   /** A vCPU's `vcpu_info` has a place of the guest's own from now on. */
   placeVcpuInfo(vcpu: number, ma: number): void {
-    this.#hold(vcpu, Math.floor(ma / 0x1000))
+    this.#hold(vcpu, Math.floor(ma / PAGE_BYTES))
     this.info.moveVcpuInfo(vcpu, ma)
     this.vcpus[vcpu]?.updateTime()
     this.channels.mark(vcpu)

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { ConsoleRing } from './console-ring.ts'
 import type { ServicePlaces, XenHost } from './architecture.ts'
 import type { EventChannels } from './event-channels.ts'
@@ -76,7 +77,7 @@ export class GuestServices {
     places: ServicePlaces,
     identity: GuestIdentity,
   ) {
-    const page = (purpose: string): number => memory.allocate(0x1000, 0x1000, purpose)
+    const page = (purpose: string): number => memory.allocate(PAGE_BYTES, PAGE_BYTES, purpose)
     this.#memory = guestMemory
     this.#storePage = page('Xen store ring')
     this.#consolePage = page('Xen console ring')
@@ -96,8 +97,8 @@ export class GuestServices {
   }
 
   #connect(): void {
-    this.#memory.place(this.#storePage / 0x1000, this.#places.store)
-    this.#memory.place(this.#consolePage / 0x1000, this.#places.console)
+    this.#memory.place(this.#storePage / PAGE_BYTES, this.#places.store)
+    this.#memory.place(this.#consolePage / PAGE_BYTES, this.#places.console)
     const store = this.#channels.connectHost(() => this.#storeRing.service())
     const console = this.#channels.connectHost(() => this.#consoleRing.service())
     this.#storeChannel = store.channel

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { MODE_64, STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT } from '@retrap/x86-cpu'
 import { XenCall } from './call.ts'
 import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
@@ -76,9 +77,9 @@ class Paravirtual extends DomainCalls implements XenCalls {
     const { domain, memory, events } = this.#xen
     if (index >>> 0 !== XEN_MSR_HYPERCALL_PAGE) return STATUS_FAULT
     // Bits 11:0 number the page, and there is one.
-    if ((lo & 0xfff) !== 0 || hi >= 0x10_0000) return STATUS_FAULT
+    if ((lo & (PAGE_BYTES - 1)) !== 0 || hi >= 0x10_0000) return STATUS_FAULT
     const gpa = hi * 0x1_0000_0000 + (lo >>> 0)
-    const gfn = Math.floor(gpa / 0x1000)
+    const gfn = Math.floor(gpa / PAGE_BYTES)
     if (memory.ramAt(gfn) < 0 || memory.isRom(gfn)) return STATUS_FAULT
     domain.guestMemory.write(gpa, hypercallPage())
     // Drivers begin with this write: the shared structures take the layout of the mode that they run in.

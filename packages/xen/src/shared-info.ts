@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { MOST_VCPU_INFO_BYTES, type SharedLayout, type SharedLayouts, X86_LAYOUTS } from './shared-layouts.ts'
 
 const UPCALL_PENDING = 0
@@ -40,8 +40,8 @@ export class SharedInfo {
 
   constructor(memory: MachineMemory, vcpus: number, wallClock: WallClock, layouts: SharedLayouts = X86_LAYOUTS) {
     this.#memory = memory
-    this.#page = memory.allocate(0x1000, 0x1000, 'Xen shared info')
-    this.mfn = this.#page / 0x1000
+    this.#page = memory.allocate(PAGE_BYTES, PAGE_BYTES, 'Xen shared info')
+    this.mfn = this.#page / PAGE_BYTES
     this.#spare = memory.allocate(vcpus * MOST_VCPU_INFO_BYTES, 64, 'Xen vcpu_info')
     this.#vcpuInfo = Array.from({ length: vcpus }, () => 0)
     this.#wallClock = wallClock
@@ -53,8 +53,8 @@ export class SharedInfo {
   /** Power-on: the page is as new, and nothing is registered. */
   reset(): void {
     const { u8 } = this.#memory
-    u8.fill(0, this.#page, this.#page + 0x1000)
-    this.#memory.noteWrite(this.#page, 0x1000)
+    u8.fill(0, this.#page, this.#page + PAGE_BYTES)
+    this.#memory.noteWrite(this.#page, PAGE_BYTES)
     this.#layout = this.#layouts.native
     const { placedVcpus, vcpuInfoBytes } = this.#layout
     for (let vcpu = 0; vcpu < this.#vcpuInfo.length; vcpu++) {
@@ -99,7 +99,7 @@ export class SharedInfo {
     u32[at + 2] = nanoseconds
     u32[(this.#page + wallClockHi) >>> 2] = Math.floor(seconds / 2 ** 32)
     Atomics.store(i32, at, u32[at]! + 1)
-    this.#memory.noteWrite(this.#page, 0x1000)
+    this.#memory.noteWrite(this.#page, PAGE_BYTES)
   }
 
   // ---------------------------------------------------------------- vcpu_info
@@ -116,7 +116,7 @@ export class SharedInfo {
 
   /** Whether a machine address is in the page itself. */
   inPage(ma: number): boolean {
-    return ma >= this.#page && ma < this.#page + 0x1000
+    return ma >= this.#page && ma < this.#page + PAGE_BYTES
   }
 
   /** Lets a vCPU be interrupted by event channels: SCHEDOP_block. */

@@ -1,4 +1,5 @@
 import { Instant } from '@retrap/device'
+import { PAGE_BYTES } from '@retrap/memory'
 import type { XenCall, XenHypercall } from './call.ts'
 import type { XenDomain } from './domain.ts'
 import { Layout } from './layout.ts'
@@ -90,11 +91,11 @@ function registerVcpuInfo(call: XenCall, { id, state, self }: Target, pointer: b
   const place = call.read(VCPU_INFO, pointer)
   if (place === null) return XenErrno.FAULT
   const aligned = place.offset % (call.compat ? 4 : 8) === 0
-  if (place.offset > 0x1000 - call.xen.events.info.vcpuInfoBytes || !aligned || state.placed) return XenErrno.INVAL
+  if (place.offset > PAGE_BYTES - call.xen.events.info.vcpuInfoBytes || !aligned || state.placed) return XenErrno.INVAL
   // Bits of a vCPU that runs meanwhile could get lost.
   if (!self && state.isUp) return XenErrno.INVAL
   // RAM that is to be populated first, or whose writes are logged, will do as well.
-  const ma = place.gfn < GUEST_FRAMES ? call.domain.secondLevel.translateWrite(Number(place.gfn) * 0x1000) : -1
+  const ma = place.gfn < GUEST_FRAMES ? call.domain.secondLevel.translateWrite(Number(place.gfn) * PAGE_BYTES) : -1
   if (ma < 0) return XenErrno.INVAL
   state.placed = true
   call.xen.events.placeVcpuInfo(id, ma + place.offset)

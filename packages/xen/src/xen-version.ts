@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { XenCall, XenHypercall } from './call.ts'
 import { Layout } from './layout.ts'
 import { XEN_MAJOR, XEN_MINOR, XenErrno, XenFeature } from './numbers.ts'
@@ -45,7 +46,7 @@ const OPERATIONS: readonly XenHypercall[] = [
     return call.write(FEATURE_INFO, call.argument(1), { submap }) ? 0 : XenErrno.FAULT
   },
   // pagesize
-  (call) => (call.argument(1) === 0n ? 0x1000 : XenErrno.INVAL),
+  (call) => (call.argument(1) === 0n ? PAGE_BYTES : XenErrno.INVAL),
   // guest_handle
   (call) => (call.copyOut(call.argument(1), call.xen.handle) ? 0 : XenErrno.FAULT),
   // commandline: not for guests to know

@@ -1,6 +1,6 @@
 import type { RangeHandler, Region, RegionOptions } from '../access.ts'
 import { DeviceError } from '../errors.ts'
-import type { OwnedMemory } from '../memory.ts'
+import { MEMORY_PAGE_BYTES, type OwnedMemory } from '../memory.ts'
 import type { PciBarOptions, PciFunctionOptions } from '../pci-function.ts'
 import { longOf, putLong } from './config-bytes.ts'
 import type { WindowKind } from './pci-bridge.ts'
@@ -12,7 +12,6 @@ const EXPANSION_ROM_TYPE_1 = 0x38
 const COMMAND_IO = 1 << 0
 const COMMAND_MEMORY = 1 << 1
 const ROM_ENABLE = 1 << 0
-const PAGE_BYTES = 4096
 const LEAST_ROM_BYTES = 2048
 
 /** A region that a function wants behind a BAR: of a handler, or of owned memory. */
@@ -90,7 +89,7 @@ export class PciDecoders {
       const found = bars.find((bar) => bar.index === index)
       const end = endInBar(table, index)
       if (found === undefined) {
-        made.push({ index, kind: 'memory', bytes: Math.max(PAGE_BYTES, 2 ** Math.ceil(Math.log2(end))) })
+        made.push({ index, kind: 'memory', bytes: Math.max(MEMORY_PAGE_BYTES, 2 ** Math.ceil(Math.log2(end))) })
       } else if (found.kind === 'io' || found.memory !== undefined || (found.bytes ?? 0) < end) {
         throw new DeviceError(
           'ERR_INVALID',
@@ -102,7 +101,7 @@ export class PciDecoders {
   }
 
   #addBar(bar: PciBarOptions): void {
-    const least = bar.kind === 'io' ? 4 : bar.memory === undefined ? 16 : PAGE_BYTES
+    const least = bar.kind === 'io' ? 4 : bar.memory === undefined ? 16 : MEMORY_PAGE_BYTES
     const wide = bar.kind === 'memory64'
     const { table } = this.#parts.messages
     const inTable = table !== null && (bar.index === table.tableBar || bar.index === table.pbaBar)

@@ -2,6 +2,7 @@ import {
   type AccessSize,
   type DeviceContext,
   type DeviceModel,
+  MEMORY_PAGE_BYTES,
   type PacketBackend,
   type PciFunction,
   savedState,
@@ -125,7 +126,7 @@ export class E1000 implements DeviceModel {
         expansionRom: {
           memory: context.ownMemory({
             name: 'rom',
-            bytes: Math.max(2 ** Math.ceil(Math.log2(this.#rom.length)), 4096),
+            bytes: Math.max(2 ** Math.ceil(Math.log2(this.#rom.length)), MEMORY_PAGE_BYTES),
             kind: 'rom',
             executable: true,
             contents: this.#rom,

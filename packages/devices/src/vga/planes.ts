@@ -10,7 +10,8 @@ const PARTS = [
   { first: 0x1_8000, bytes: 0x8000 },
 ] as const
 const NOTHING = 0xff
-const PAGE_SHIFT = 12
+/** Writes are reported in granules of 4 KiB. */
+const GRANULE_SHIFT = 12
 /** How the guest's addresses lead to planes. */
 const PLANAR = 0
 const ODD_EVEN = 1
@@ -60,7 +61,7 @@ export class Planes {
   constructor(memory: Uint8Array) {
     this.#bytes = memory
     this.#words = new Int32Array(memory.buffer, memory.byteOffset, memory.byteLength >> 2)
-    this.#touched = new Uint32Array(Math.ceil(memory.length / 2 ** (PAGE_SHIFT + 5)))
+    this.#touched = new Uint32Array(Math.ceil(memory.length / 2 ** (GRANULE_SHIFT + 5)))
   }
 
   /** Takes what accesses depend on out of the registers. @param bank - of a linear mode; −1: VGA's own modes */
@@ -141,8 +142,8 @@ export class Planes {
     const mask = SPREAD[planes]!
     this.#words[word] = (this.#words[word]! & ~mask) | (this.#combine(value) & mask)
     this.touchedPlanes |= planes
-    const page = word >>> (PAGE_SHIFT - 2)
-    this.#touched[page >>> 5]! |= 1 << (page & 31)
+    const granule = word >>> (GRANULE_SHIFT - 2)
+    this.#touched[granule >>> 5]! |= 1 << (granule & 31)
   }
 
   /** What the arithmetic unit makes of a byte, for all planes. */
@@ -169,11 +170,11 @@ export class Planes {
   clear(bytes: number): void {
     this.#bytes.fill(0, 0, bytes)
     this.touchedPlanes = 15
-    const pages = Math.ceil(bytes / 2 ** PAGE_SHIFT)
-    for (let page = 0; page < pages; page++) this.#touched[page >>> 5]! |= 1 << (page & 31)
+    const granules = Math.ceil(bytes / 2 ** GRANULE_SHIFT)
+    for (let i = 0; i < granules; i++) this.#touched[i >>> 5]! |= 1 << (i & 31)
   }
 
-  /** Tells which bytes have been written to since the last call, page by page. */
+  /** Tells which bytes have been written to since the last call, granule by granule. */
   takeTouched(report: (offset: number, bytes: number) => void): void {
     const touched = this.#touched
     for (let word = 0; word < touched.length; word++) {
@@ -181,7 +182,7 @@ export class Planes {
       if (bits === 0) continue
       touched[word] = 0
       for (let bit = 0; bit < 32; bit++) {
-        if (((bits >>> bit) & 1) !== 0) report((32 * word + bit) * 2 ** PAGE_SHIFT, 2 ** PAGE_SHIFT)
+        if (((bits >>> bit) & 1) !== 0) report((32 * word + bit) * 2 ** GRANULE_SHIFT, 2 ** GRANULE_SHIFT)
       }
     }
   }

@@ -1,4 +1,12 @@
-import type { Clock, DisplayBackend, DisplayClient, DisplayMode, DisplayRectangle, OwnedMemory } from '@retrap/device'
+import {
+  type Clock,
+  type DisplayBackend,
+  type DisplayClient,
+  type DisplayMode,
+  type DisplayRectangle,
+  MEMORY_PAGE_BYTES,
+  type OwnedMemory,
+} from '@retrap/device'
 import { frameNs } from './crtc-timing.ts'
 import type { Dac } from './dac.ts'
 import type { Dispi } from './dispi.ts'
@@ -9,7 +17,6 @@ import type { Planes } from './planes.ts'
 import type { VgaRegisters } from './registers.ts'
 import { type BlinkPhase, TextPicture } from './text-picture.ts'
 
-const PAGE = 4096
 /** Bit 5 of the attribute controller's index: without it the screen is black. */
 const PALETTE_REACHES_SCREEN = 0x20
 const SCREEN_OFF = 0x20
@@ -56,7 +63,7 @@ export class VgaDisplay implements DisplayClient {
     const { bytes, registers } = parts
     this.#text = new TextPicture(bytes, registers, this.#palette)
     this.#graphics = new GraphicsPicture(bytes, registers, this.#palette)
-    this.#pages = new Uint32Array(Math.ceil(bytes.length / PAGE / 32))
+    this.#pages = new Uint32Array(Math.ceil(bytes.length / MEMORY_PAGE_BYTES / 32))
   }
 
   /** Reports all of the picture. */
@@ -105,11 +112,11 @@ export class VgaDisplay implements DisplayClient {
     const { memory, planes } = this.#parts
     planes.takeTouched((at, length) => memory.modified(at, length))
     planes.touchedPlanes = 0
-    const first = Math.floor(offset / PAGE) * PAGE
-    const length = Math.ceil((offset + bytes - first) / PAGE) * PAGE
+    const first = Math.floor(offset / MEMORY_PAGE_BYTES) * MEMORY_PAGE_BYTES
+    const length = Math.ceil((offset + bytes - first) / MEMORY_PAGE_BYTES) * MEMORY_PAGE_BYTES
     if (this.#logged) return memory.takeDirty(first, length, this.#pages)
     this.#pages.fill(0xffff_ffff)
-    return length / PAGE
+    return length / MEMORY_PAGE_BYTES
   }
 
   #reportPixels(anew: boolean): void {
@@ -125,15 +132,15 @@ export class VgaDisplay implements DisplayClient {
 
   /** Rows of a linear picture that pages with changes hold parts of. */
   #dirtyRows(start: number, stride: number, width: number, height: number): DisplayRectangle[] {
-    const first = Math.floor(start / PAGE)
-    const last = Math.floor((start + height * stride - 1) / PAGE)
+    const first = Math.floor(start / MEMORY_PAGE_BYTES)
+    const last = Math.floor((start + height * stride - 1) / MEMORY_PAGE_BYTES)
     const rectangles: DisplayRectangle[] = []
     let end = 0
     for (let page = 0; page <= last - first; page++) {
       if (((this.#pages[page >>> 5]! >>> (page & 31)) & 1) === 0) continue
-      const from = (first + page) * PAGE - start
+      const from = (first + page) * MEMORY_PAGE_BYTES - start
       const top = Math.max(end, Math.floor(from / stride))
-      const bottom = Math.min(height, Math.ceil((from + PAGE) / stride))
+      const bottom = Math.min(height, Math.ceil((from + MEMORY_PAGE_BYTES) / stride))
       if (bottom <= top) continue
       const before = rectangles.at(-1)
       if (before !== undefined && before.y + before.height === top) {

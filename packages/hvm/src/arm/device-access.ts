@@ -53,14 +53,14 @@ export class ArmDeviceAccess implements ArmWorld {
   readRam(ipaLo: number, ipaHi: number, size: number, into: Uint8Array, offset: number): void {
     const ma = this.#domain.secondLevel.translate(ipaHi * TWO_32 + ipaLo, this.#vcpu)
     const { u8 } = this.#domain.memory
-    for (let i = 0; i < size; i++) into[offset + i] = ma < 0 ? 0xff : (u8[ma + i] as number)
+    for (let i = 0; i < size; i++) into[offset + i] = ma < 0 ? 0xff : u8[ma + i]!
   }
 
   writeRam(ipaLo: number, ipaHi: number, size: number, from: Uint8Array, offset: number): void {
     const { memory, secondLevel } = this.#domain
     const ma = secondLevel.translateWrite(ipaHi * TWO_32 + ipaLo, this.#vcpu)
     if (ma < 0) return
-    for (let i = 0; i < size; i++) memory.u8[ma + i] = from[offset + i] as number
+    for (let i = 0; i < size; i++) memory.u8[ma + i] = from[offset + i]!
     memory.noteWrite(ma, size)
   }
 

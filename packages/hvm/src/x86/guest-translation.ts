@@ -238,7 +238,7 @@ export class GuestTranslation {
       const address = this.#probe(Number(at & 0xffff_ffffn), Number(at >> 32n), ACCESS_FETCH)
       const ma = this.#seenAt(address)
       if (ma < 0) break
-      bytes.push(this.#domain.memory.u8[ma] as number)
+      bytes.push(this.#domain.memory.u8[ma]!)
     }
     return Uint8Array.from(bytes)
   }

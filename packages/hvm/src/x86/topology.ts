@@ -24,10 +24,10 @@ export function describeTopology(
   const id = apic.apicId
   const known = processor.answeringLeaf(leaf)
   if (known === 1) {
-    into[1] = ((into[1] as number) & 0xff00) | (Math.min(cpus, 255) << 16) | ((id & 0xff) << 24)
+    into[1] = (into[1]! & 0xff00) | (Math.min(cpus, 255) << 16) | ((id & 0xff) << 24)
     if (cpus > 1) into[3]! |= HTT
     if (!apic.present) into[3]! &= ~APIC
-  } else if (known === 4 && (into[0] as number) !== 0) {
+  } else if (known === 4 && into[0]! !== 0) {
     into[0]! |= (Math.min(cpus, 64) - 1) << 26
   } else if (known === 0xb) {
     if (subleaf === 1) {

@@ -58,14 +58,23 @@ export function memory32Fixed(base: number, length: number, writable: boolean): 
 /** Kinds of address space descriptor. */
 const AddressSpace = { memory: 0, io: 1, bus: 2 } as const
 
+/** An address space descriptor's large item name, and the bytes of each of its addresses. */
+const WORD = { tag: 0x88, width: 2 } as const
+const DWORD = { tag: 0x87, width: 4 } as const
+const QWORD = { tag: 0x8a, width: 8 } as const
+
+/** The addresses of a window, inclusive; and what is added to them on the other side of the bridge. */
+interface Window {
+  readonly min: number
+  readonly max: number
+  readonly translation?: number
+}
+
 function addressSpace(
-  tag: number,
-  width: number,
+  { tag, width }: typeof WORD | typeof DWORD | typeof QWORD,
   type: number,
   typeFlags: number,
-  min: number,
-  max: number,
-  translation = 0,
+  { min, max, translation = 0 }: Window,
 ): number[] {
   // General flags: producer, positive decode, minimum and maximum fixed.
   const body = [
@@ -82,18 +91,18 @@ function addressSpace(
 }
 
 /** `WordBusNumber`: bus numbers that a host bridge produces, inclusive. */
-export const busNumbers = (min: number, max: number): number[] => addressSpace(0x88, 2, AddressSpace.bus, 0, min, max)
+export const busNumbers = (min: number, max: number): number[] => addressSpace(WORD, AddressSpace.bus, 0, { min, max })
 /** `WordIO`: a window of ports that a host bridge forwards, inclusive. */
-export const ioWindow = (min: number, max: number): number[] => addressSpace(0x88, 2, AddressSpace.io, 0x03, min, max)
+export const ioWindow = (min: number, max: number): number[] => addressSpace(WORD, AddressSpace.io, 0x03, { min, max })
 /** `DWordMemory`, non-cacheable and writable: a window below 4 GiB, inclusive. */
 export const memoryWindow32 = (min: number, max: number): number[] =>
-  addressSpace(0x87, 4, AddressSpace.memory, 0x01, min, max)
+  addressSpace(DWORD, AddressSpace.memory, 0x01, { min, max })
 /** `QWordMemory`, non-cacheable and writable: a window anywhere, inclusive. */
 export const memoryWindow64 = (min: number, max: number): number[] =>
-  addressSpace(0x8a, 8, AddressSpace.memory, 0x01, min, max)
+  addressSpace(QWORD, AddressSpace.memory, 0x01, { min, max })
 /** `DWordIO`: a window of ports, inclusive, that a host bridge forwards from memory at `translation` on. */
 export const ioWindowInMemory = (min: number, max: number, translation: number): number[] =>
-  addressSpace(0x87, 4, AddressSpace.io, 0x03, min, max, translation)
+  addressSpace(DWORD, AddressSpace.io, 0x03, { min, max, translation })
 
 /** `Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive) { gsi }`. */
 export const interruptLevel = (gsi: number): number[] => [0x89, ...le(6, 2), 0x01, 1, ...le(gsi, 4)]

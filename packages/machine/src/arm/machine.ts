@@ -6,7 +6,7 @@ import { closePages, DeterministicClock, RealClock } from '@retrap/hvm'
 import { ArmDomain } from '@retrap/hvm/arm'
 import type { ArmDomainOptions, GicPlace } from '@retrap/hvm/arm'
 import { type DeviceFailure, type FailurePolicy, type IoTraceRecord, PortWindow } from '@retrap/ioreq'
-import { MachineMemory } from '@retrap/memory'
+import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import type { VirtioDevice } from '@retrap/virtio'
 import type { XenGuest } from '@retrap/xen'
 import type { plugXenArm } from '@retrap/xen/arm'
@@ -110,8 +110,8 @@ export interface ArmMachineOptions extends ArmPciOptions {
 
 /** Where Xen's pages are, and its interrupt. */
 const XEN_PLACES = {
-  storeFrame: VIRT.xenPages.base / 4096,
-  consoleFrame: VIRT.xenPages.base / 4096 + 1,
+  storeFrame: VIRT.xenPages.base / PAGE_BYTES,
+  consoleFrame: VIRT.xenPages.base / PAGE_BYTES + 1,
   eventInterrupt: gsiOfPpi('xenEvents'),
 } as const
 
@@ -206,7 +206,7 @@ export class ArmMachine {
     })
     this.xen = plugXen?.(this.domain, XEN_PLACES, xenArmOptions(memoryBytes, epochSeconds, random))
     this.xenConsole = xenConsole(this.xen?.consoleRing)
-    this.domain.p2m.populate(VIRT.ram.base / 4096, memoryBytes / 4096)
+    this.domain.p2m.populate(VIRT.ram.base / PAGE_BYTES, memoryBytes / PAGE_BYTES)
     const line = new SerialLine((bytes) => {
       stream.receive(bytes)
       this.domain.wake()

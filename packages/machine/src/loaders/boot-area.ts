@@ -1,3 +1,4 @@
+import type { PAGE_BYTES } from '@retrap/memory'
 import { LoaderError, hex } from './errors.ts'
 import { pageUp, ramFrom, type GuestMemoryWriter } from './guest-memory.ts'
 
@@ -21,7 +22,7 @@ export class BootArea {
    * @returns their GPA
    * @throws LoaderError `ERR_NO_ROOM` naming `what`
    */
-  place(what: string, bytes: Uint8Array, alignment: 16 | 4096 = 16): number {
+  place(what: string, bytes: Uint8Array, alignment: 16 | typeof PAGE_BYTES = 16): number {
     const at = Math.ceil(this.#next / alignment) * alignment
     const room = ramFrom(this.#memory, at)
     if (room < bytes.length)

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { LoaderError, hex } from './errors.ts'
 import {
   commandLineBytes,
@@ -353,10 +354,11 @@ const ENTRIES = 512
 
 /** Identity map of the first 4 GiB in 2 MiB pages: PML4, one directory-pointer table, four directories. */
 function identityTables(gpa: number): Uint8Array {
-  const tables = new Uint8Array(6 * 4096)
+  const tables = new Uint8Array(6 * PAGE_BYTES)
   const view = new DataView(tables.buffer)
-  view.setUint32(0, gpa + 0x1000 + PTE_PRESENT_WRITE, true)
-  for (let i = 0; i < 4; i++) view.setUint32(0x1000 + 8 * i, gpa + 0x2000 + 0x1000 * i + PTE_PRESENT_WRITE, true)
-  for (let i = 0; i < 4 * ENTRIES; i++) view.setUint32(0x2000 + 8 * i, i * 0x20_0000 + PTE_PRESENT_WRITE + PTE_PS, true)
+  view.setUint32(0, gpa + PAGE_BYTES + PTE_PRESENT_WRITE, true)
+  for (let i = 0; i < 4; i++) view.setUint32(PAGE_BYTES + 8 * i, gpa + (2 + i) * PAGE_BYTES + PTE_PRESENT_WRITE, true)
+  for (let i = 0; i < 4 * ENTRIES; i++)
+    view.setUint32(2 * PAGE_BYTES + 8 * i, i * 0x20_0000 + PTE_PRESENT_WRITE + PTE_PS, true)
   return tables
 }

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { BootArea, StructureWriter } from './boot-area.ts'
 import { isElf, loadElf, parseElf, PT_LOAD, type LoadedRange } from './elf.ts'
 import { hex, LoaderError } from './errors.ts'
@@ -80,7 +81,7 @@ export function loadMultiboot(memory: GuestMemoryWriter, images: BootImages): Lo
 
   const area = new BootArea(memory, Math.max(loaded.end, 0x10_0000))
   const placed = modules.map((module, i) => ({
-    start: area.place(`module ${i}`, module.bytes, 4096),
+    start: area.place(`module ${i}`, module.bytes, PAGE_BYTES),
     bytes: module.bytes.length,
     commandLine: module.commandLine ?? '',
   }))

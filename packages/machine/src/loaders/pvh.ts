@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { BootArea, StructureWriter } from './boot-area.ts'
 import { findNote, loadElf, parseElf } from './elf.ts'
 import { LoaderError } from './errors.ts'
@@ -63,7 +64,7 @@ export function loadPvh(memory: GuestMemoryWriter, images: BootImages): LoadedKe
 
   const area = new BootArea(memory, end)
   const placed = modules.map((module, i) => ({
-    gpa: area.place(`module ${i}`, module.bytes, 4096),
+    gpa: area.place(`module ${i}`, module.bytes, PAGE_BYTES),
     bytes: module.bytes.length,
     commandLine: module.commandLine,
   }))

@@ -61,8 +61,7 @@ export const FLAG = {
   IMMEDIATE: 0x40,
   /** The event interrupts nobody. */
   BLOCK_INTERRUPT: 0x200,
-  /** Of Address Device: the device is not told. Of Configure Endpoint: all endpoints go. */
-  BLOCK_SET_ADDRESS: 0x200,
+  /** Of Configure Endpoint: all endpoints go. Of Address Device: the device is not told ("block set address"). */
   DECONFIGURE: 0x200,
   /** Of a Data or Status Stage TRB: to the host. */
   IN: 0x1_0000,

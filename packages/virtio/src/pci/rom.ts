@@ -1,4 +1,4 @@
-import type { DeviceContext, PciRomOptions } from '@retrap/device'
+import { type DeviceContext, MEMORY_PAGE_BYTES, type PciRomOptions } from '@retrap/device'
 
 /*
  * Source: PCI Firmware Specification 3.0, §5.1, "PCI Expansion ROM Contents".
@@ -19,7 +19,7 @@ export function romFor(
   { vendorId, deviceId }: { readonly vendorId: number; readonly deviceId: number },
 ): PciRomOptions {
   const contents = withIdentity(rom, vendorId, deviceId)
-  const bytes = Math.max(2 ** Math.ceil(Math.log2(contents.length)), 4096)
+  const bytes = Math.max(2 ** Math.ceil(Math.log2(contents.length)), MEMORY_PAGE_BYTES)
   return {
     memory: context.ownMemory({ name: 'rom', bytes, kind: 'rom', executable: true, contents, saved: false }),
   }

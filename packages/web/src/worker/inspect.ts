@@ -1,6 +1,7 @@
 // What the inspector looks at. Loaded when somebody looks.
 import type { X86Domain } from '@retrap/hvm'
 import type { LocalApic } from '@retrap/irqchip'
+import { PAGE_BYTES } from '@retrap/memory'
 import { P2mType } from '@retrap/p2m'
 import type {
   InterruptView,
@@ -16,7 +17,6 @@ import type {
 const CS = 1
 /** Code that is shown of a vCPU. */
 const CODE_BYTES = 64
-const FRAME_BYTES = 4096
 const MASKED = 1 << 16
 const TRIGGER_LEVEL = 1 << 15
 /** Of ICW2 of an i8259. */
@@ -96,7 +96,7 @@ function bitsOf(words: readonly number[]): number[] {
 function mapOf({ p2m }: X86Domain): MapView {
   const { frames, leaves, tableBytes } = p2m.statistics()
   const bytesByType = Object.fromEntries(
-    Object.entries(frames).map(([type, count]) => [TYPE_NAMES.get(Number(type)) ?? type, count * FRAME_BYTES]),
+    Object.entries(frames).map(([type, count]) => [TYPE_NAMES.get(Number(type)) ?? type, count * PAGE_BYTES]),
   )
   return { bytesByType, leaves, tableBytes }
 }

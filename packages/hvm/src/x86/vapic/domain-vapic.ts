@@ -64,7 +64,7 @@ export class DomainVapic {
       poll,
       mapRomWritable: (gpa, bytes) => mapRomWritable?.(gpa, bytes),
       unmapRom: () => unmapRom?.(),
-      registers: (vcpu) => (this.#vcpus[vcpu] as VcpuVapic).registers(),
+      registers: (vcpu) => this.#vcpus[vcpu]!.registers(),
       report: (enabled) => {
         for (const watch of this.#vcpus) watch.reporting = enabled
       },
@@ -119,7 +119,7 @@ export class DomainVapic {
   }
 
   #vcpu(id: number): X86Vcpu {
-    return this.#domain.vcpus[id] as X86Vcpu
+    return this.#domain.vcpus[id]!
   }
 
   #useRecord(id: number, gpa: number | undefined): void {

@@ -1,5 +1,5 @@
 import type { TaskPriorityRecord } from '@retrap/irqchip'
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
 import type { DirtyLogs } from '../../dirty-logs.ts'
 
 const IN_SERVICE = 1
@@ -33,7 +33,7 @@ export class GuestRecord implements TaskPriorityRecord {
 
   read(): number {
     const ma = this.#address()
-    return ma < 0 ? this.#last : (this.#last = this.#memory.u8[ma] as number)
+    return ma < 0 ? this.#last : (this.#last = this.#memory.u8[ma]!)
   }
 
   write(taskPriority: number): void {
@@ -51,8 +51,8 @@ export class GuestRecord implements TaskPriorityRecord {
     const { u8, codeBits } = this.#memory
     if (ma < 0 || u8[ma + offset] === value) return
     // First, so that whoever keeps the frame as it is can copy it.
-    this.#logs.mark(Math.floor(this.#gpa / 0x1000), 1)
+    this.#logs.mark(Math.floor(this.#gpa / PAGE_BYTES), 1)
     u8[ma + offset] = value
-    if (codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma + offset, 1)
+    if (codeBits[ma >>> PAGE_SHIFT] !== 0) this.#memory.noteWrite(ma + offset, 1)
   }
 }

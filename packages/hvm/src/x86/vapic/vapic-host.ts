@@ -32,7 +32,7 @@ export class DomainVapicHost implements VapicHost {
   }
 
   #vcpu(id: number): X86Vcpu {
-    return this.#domain.vcpus[id] as X86Vcpu
+    return this.#domain.vcpus[id]!
   }
 
   registers(vcpu: number): VapicRegisters {
@@ -131,7 +131,7 @@ export class DomainVapicHost implements VapicHost {
       const from = (mfn * PAGE_BYTES) >>> 2
       const words = (PAGE_BYTES << order) >>> 2
       for (let i = 0; i < words; i++) {
-        const value = u32[from + i] as number
+        const value = u32[from + i]!
         if (value >= first && value <= last) yield { gpa: gfn * PAGE_BYTES + 4 * i, value }
       }
     }

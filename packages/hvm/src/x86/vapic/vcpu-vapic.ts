@@ -1,4 +1,5 @@
 /** One vCPU's side of the TPR patcher. */
+import { PAGE_BYTES } from '@retrap/memory'
 import type { TprAccess, VapicPatcher, VapicRegisters } from '@retrap/vapic'
 import { VapicState } from '@retrap/vapic'
 import { CS, FS, MODE_32, STATUS_DONE, STATUS_RESTART } from '@retrap/x86-cpu'
@@ -75,7 +76,7 @@ export class VcpuVapic implements TprWatch {
       !this.reporting ||
       // A patch is made in the guest's own code, which the handler of an SMI is not.
       this.#vcpu.cpu.inSystemManagement ||
-      (gpa & 0xfff) !== TPR_OFFSET ||
+      (gpa & (PAGE_BYTES - 1)) !== TPR_OFFSET ||
       !(this.#vcpu.apic.decodes(gpa) || gpa - TPR_OFFSET === this.#options.apicPage)
     ) {
       return false
